@@ -1,0 +1,64 @@
+"""Settings of a process, read once from the environment (`FENGPING_…`) by its `app.py` and handed down."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Environment = Literal["production", "demo", "test"]
+
+
+class Settings(BaseSettings):
+    """What every service needs to know. Each field is the environment variable `FENGPING_<NAME>`.
+
+    The embedded stack, compose and Kubernetes differ only in these values. A missing or malformed value stops the process at
+    start with the variable's name.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="FENGPING_", extra="ignore", hide_input_in_errors=True)
+
+    environment: Environment = "production"
+    """`demo` and `test` allow virtual time; production refuses it."""
+    database_url: str = Field("postgresql://fengping@127.0.0.1:5432/fengping", repr=False)
+    redis_url: str = Field("redis://127.0.0.1:6379/0", repr=False)
+    kafka_servers: str = "127.0.0.1:9092"
+    """Comma-separated `host:port`."""
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: str = "SCRAM-SHA-512"
+    kafka_username: str | None = None
+    kafka_password: str | None = Field(None, repr=False)
+    kafka_ca_file: Path | None = None
+    topic_partitions: int = Field(6, ge=1)
+    """Fixed when the topics are first made; never changed afterwards, or the order of an aggregate's events is lost."""
+    topic_replication: int = Field(1, ge=1)
+    topic_min_insync: int = Field(1, ge=1)
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+    data_folder: Path = Path(".fengping")
+    """Files that belong to no table: originals of photos and attachments, the key ring."""
+    keyring_file: Path | None = None
+    """Master keys of the vault and the audit signature; default `<data_folder>/keyring.json`."""
+    https: bool = False
+    """Behind TLS: cookies get the `__Host-` prefix and the Secure flag."""
+    trusted_proxies: str = ""
+    """Comma-separated addresses whose X-Forwarded-For is believed."""
+    duty_phone: str = "0431-12345"
+    organisation: str = "作风建设领导小组办公室"
+    session_idle_minutes: int = Field(30, ge=1)
+    session_absolute_hours: int = Field(12, ge=1)
+    pool_size: int = Field(10, ge=2)
+    batch_max: int = Field(500, ge=1)
+    """Events taken from Kafka into one transaction."""
+    fetch_wait_milliseconds: int = Field(20, ge=1)
+    stall_seconds: float = Field(30, gt=0)
+    """Lag without progress for this long makes `/readyz` fail."""
+    log_level: str = "INFO"
+
+    @property
+    def kafka_bootstrap(self) -> list[str]:
+        return [server.strip() for server in self.kafka_servers.split(",") if server.strip()]
+
+    @property
+    def keyring(self) -> Path:
+        return self.keyring_file or self.data_folder / "keyring.json"
