@@ -1,0 +1,348 @@
+"""Who is asking, and what may they do: roles, policies, passwords, sessions.
+
+Accounts are kept by intake; every other service knows a person only from the session. A session lives in Redis under
+the hash of its token and is encrypted with a key that only the token gives, so that a copy of Redis lets nobody in and
+names nobody. Redis lost means signed out (401), never an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import ipaddress
+import secrets
+import unicodedata
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Final, cast
+from uuid import UUID
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from pwdlib import PasswordHash
+from pwdlib.exceptions import UnknownHashError
+from pwdlib.hashers.argon2 import Argon2Hasher
+from redis.asyncio import Redis
+from starlette.requests import HTTPConnection
+
+from shared.cache import CacheAway, Limiter, reaching
+
+# ------------------------------------------------------------------------------------------------ roles, policies
+
+
+class Role(StrEnum):
+    """What a person is here to do. One account has one role."""
+
+    OPERATOR = "operator"
+    REVIEWER = "reviewer"
+    HANDLER = "handler"
+    UNIT_HEAD = "unit_head"
+    SUPERVISOR = "supervisor"
+    OFFICE = "office"
+    INSPECTOR = "inspector"
+    LEADER = "leader"
+    ADMIN = "admin"
+
+    @property
+    def label(self) -> str:
+        """The role's name on pages."""
+        return ROLE_LABELS[self]
+
+
+ROLE_LABELS: Final[dict[Role, str]] = {
+    Role.OPERATOR: "坐席",
+    Role.REVIEWER: "受理审核",
+    Role.HANDLER: "承办人",
+    Role.UNIT_HEAD: "单位负责人",
+    Role.SUPERVISOR: "督办员",
+    Role.OFFICE: "评议办",
+    Role.INSPECTOR: "巡查员",
+    Role.LEADER: "审定领导",
+    Role.ADMIN: "管理员",
+}
+assert ROLE_LABELS.keys() == set(Role), "every role has a name on pages"
+
+
+class Account(msgspec.Struct, frozen=True):
+    """A signed-in member of staff as every service sees them.
+
+    `name` is what they sign in with, `display_name` what pages show. `unit_id` is the unit they act for (handlers and
+    unit heads), None for those who act for the whole system.
+    """
+
+    id: UUID
+    name: str
+    display_name: str
+    role: Role
+    unit_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Who may use a route. Every route has one; a route without does not start."""
+
+    roles: frozenset[Role]
+    public: bool = False
+
+    def admits(self, account: Account | None) -> bool:
+        """May this person (None: nobody is signed in) use the route?"""
+        return self.public or (account is not None and account.role in self.roles)
+
+
+def allow(*roles: Role) -> Policy:
+    """Only people of these roles. Raises ValueError when none is named."""
+    if not roles:
+        raise ValueError("a policy names at least one role; use PUBLIC or SIGNED_IN")
+    return Policy(frozenset(roles))
+
+
+PUBLIC: Final = Policy(frozenset(), public=True)
+"""Anybody, signed in or not."""
+SIGNED_IN: Final = Policy(frozenset(Role))
+"""Every member of staff, whatever the role."""
+
+# ------------------------------------------------------------------------------------------------------ passwords
+
+PASSWORD_MAX: Final = 256
+_HASHER: Final = PasswordHash((Argon2Hasher(),))
+
+
+async def hash_password(password: str) -> str:
+    """The argon2id hash to store. About 0.1 s of a core, in a thread, so the event loop stays free."""
+    return await asyncio.to_thread(_HASHER.hash, _password(password))
+
+
+async def verify_password(password: str, stored: str | None) -> bool:
+    """Is this the password behind the hash `stored`?
+
+    `stored` is None for an unknown or disabled account: then the same work is done and the answer is no, so that
+    nobody learns from the time it takes which names exist.
+    """
+    return await asyncio.to_thread(_verify, _password(password), stored)
+
+
+def _verify(password: str, stored: str | None) -> bool:
+    try:
+        matches = _HASHER.verify(password, stored or _nobody())
+    except UnknownHashError:
+        return False
+    return matches and stored is not None
+
+
+def _password(text: str) -> str:
+    # An input method may deliver full-width letters and digits: the same keys must be the same password everywhere.
+    return unicodedata.normalize("NFKC", text[:PASSWORD_MAX])
+
+
+@cache
+def _nobody() -> str:
+    return _HASHER.hash(secrets.token_urlsafe())
+
+
+# ---------------------------------------------------------------------------------------------- attempts to sign in
+
+LOGIN_WINDOW_SECONDS: Final = 15 * 60
+LOGIN_FAILURES_MAX: Final = 5
+"""Of one account from one source; then this source waits for this account."""
+SOURCE_FAILURES_MAX: Final = 50
+"""Of one source over all accounts: a whole office may sit behind one address, a list of names may not be tried."""
+ACCOUNT_FAILURES_MAX: Final = 100
+"""Of one account over all sources: who wants to lock somebody out needs twenty addresses at once, and for ever."""
+
+
+async def begin_login(limiter: Limiter, name: str, source: str) -> int | None:
+    """Count an attempt before the password is looked at: None to go on, else whole seconds to wait.
+
+    `source` is the client's address. Counting first keeps a thousand attempts at once from all being looked at. Call
+    `login_succeeded` after a right password; what remains counted are the failures.
+    """
+    waits = [await limiter.hit(key, limit, LOGIN_WINDOW_SECONDS) for key, limit in _login_keys(name, source)]
+    return max((wait for wait in waits if wait is not None), default=None)
+
+
+async def login_succeeded(limiter: Limiter, name: str, source: str) -> None:
+    """Forget the failures of this account, and of this account from this source; those of the source remain."""
+    for key, limit in _login_keys(name, source):
+        if limit != SOURCE_FAILURES_MAX:
+            await limiter.forget(key)
+
+
+def _login_keys(name: str, source: str) -> tuple[tuple[str, int], ...]:
+    who, whence = unicodedata.normalize("NFKC", name).strip().casefold(), _network(source)
+    return (
+        (f"login/pair/{len(who)}/{who}/{whence}", LOGIN_FAILURES_MAX),
+        (f"login/source/{whence}", SOURCE_FAILURES_MAX),
+        (f"login/account/{who}", ACCOUNT_FAILURES_MAX),
+    )
+
+
+def _network(source: str) -> str:
+    """The address; of an IPv6 address its /64, because one household owns all the addresses in it."""
+    try:
+        address = ipaddress.ip_address(source)
+    except ValueError:
+        return source
+    if isinstance(address, ipaddress.IPv6Address):
+        mapped = address.ipv4_mapped
+        return str(mapped) if mapped else str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)
+
+
+# ------------------------------------------------------------------------------------------------------- sessions
+
+IDLE_SECONDS: Final = 30 * 60
+ABSOLUTE_SECONDS: Final = 12 * 60 * 60
+COOKIE: Final = "fengping_session"
+COOKIE_HTTPS: Final = "__Host-fengping_session"
+
+# Redis' own clock decides, so that all processes agree on when a session is over.
+_CREATE: Final = """
+local t = redis.call('TIME')
+local ends_at = t[1] * 1000 + math.floor(t[2] / 1000) + tonumber(ARGV[2])
+redis.call('HSET', KEYS[1], 'sealed', ARGV[1], 'ends_at', ends_at)
+redis.call('PEXPIRE', KEYS[1], math.min(tonumber(ARGV[2]), tonumber(ARGV[3])))
+redis.call('SADD', KEYS[2], KEYS[1])
+redis.call('PEXPIRE', KEYS[2], ARGV[2])
+"""
+_FIND: Final = """
+local found = redis.call('HMGET', KEYS[1], 'sealed', 'ends_at')
+if not found[1] or not found[2] then return false end
+local t = redis.call('TIME')
+local left = tonumber(found[2]) - (t[1] * 1000 + math.floor(t[2] / 1000))
+if left <= 0 then redis.call('DEL', KEYS[1]) return false end
+if ARGV[2] == '1' then redis.call('PEXPIRE', KEYS[1], math.min(left, tonumber(ARGV[1]))) end
+return found[1]
+"""
+
+
+class Sessions:
+    """Who is signed in. A token is 256 random bits; Redis knows only its hash.
+
+    A session ends after `idle_seconds` without a request, and `absolute_seconds` after signing in whatever happens.
+    `https` chooses the cookie's name: `__Host-` binds it to this host and to encrypted connections.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        idle_seconds: float = IDLE_SECONDS,
+        absolute_seconds: float = ABSOLUTE_SECONDS,
+        https: bool = False,
+    ) -> None:
+        self._redis = redis
+        self._idle_ms, self._absolute_ms = round(idle_seconds * 1000), round(absolute_seconds * 1000)
+        self._create = redis.register_script(_CREATE)
+        self._find = redis.register_script(_FIND)
+        self.https = https
+        self.cookie = COOKIE_HTTPS if https else COOKIE
+
+    async def create(self, account: Account) -> str:
+        """Sign `account` in and give the token, always a new one (a token set beforehand is never taken over).
+
+        Raises CacheAway, with a sentence for the person, when the session cannot be kept.
+        """
+        token = secrets.token_urlsafe(32)
+        name = _stored_as(token)
+        arguments: list[bytes | int] = [_seal(token, account), self._absolute_ms, self._idle_ms]
+        async with reaching("登录服务暂时不可用，请稍后再试"):
+            await self._create(keys=[name, _index(account.id)], args=arguments)
+        return token
+
+    async def find(self, token: str, *, touch: bool = True) -> Account | None:
+        """Whose token is this? None when it is unknown, over, or Redis is away.
+
+        `touch=False` for requests that a page makes by itself: they must not keep an abandoned session alive.
+        """
+        try:
+            async with reaching():
+                sealed = await self._find(keys=[_stored_as(token)], args=[self._idle_ms, int(touch)])
+        except CacheAway:
+            return None
+        return _unseal(token, sealed) if sealed else None
+
+    async def end(self, token: str) -> None:
+        """Sign out. With Redis away nothing is left to do: nobody is signed in then."""
+        try:
+            async with reaching():
+                await self._redis.delete(_stored_as(token))
+        except CacheAway:
+            return
+
+    async def end_all(self, account_id: UUID, *, keep: str | None = None) -> None:
+        """End every session of an account: it was disabled, has another role, or a new password.
+
+        `keep` is a token that stays valid (`退出其他设备`). Raises CacheAway: whoever withdraws a right must know that
+        it is not withdrawn yet.
+        """
+        async with reaching("暂时无法结束该账号的登录状态，请稍后再试"):
+            names = cast("set[bytes]", await self._redis.smembers(_index(account_id)))
+            ended = names - ({_stored_as(keep).encode()} if keep else set())
+            if ended:
+                await self._redis.delete(*ended)
+                await self._redis.srem(_index(account_id), *ended)
+
+
+def _stored_as(token: str) -> str:
+    return "session:" + hashlib.sha256(token.encode()).hexdigest()
+
+
+def _index(account_id: UUID) -> str:
+    return f"sessions:{account_id}"
+
+
+def _seal(token: str, account: Account) -> bytes:
+    nonce = secrets.token_bytes(12)
+    return nonce + AESGCM(_derived(token, b"session")).encrypt(nonce, msgspec.json.encode(account), None)
+
+
+def _unseal(token: str, sealed: bytes) -> Account | None:
+    try:
+        plain = AESGCM(_derived(token, b"session")).decrypt(sealed[:12], sealed[12:], None)
+        return msgspec.json.decode(plain, type=Account)
+    except (InvalidTag, ValueError):
+        return None  # Something else wrote into this key, or an older version of this program did: sign in again.
+
+
+def _derived(token: str, purpose: bytes) -> bytes:
+    return hmac.digest(token.encode(), b"fengping/" + purpose, hashlib.sha256)
+
+
+# --------------------------------------------------------------------------------------------- request and session
+
+
+def csrf_token(token: str) -> str:
+    """What a form of this session must send back. It follows from the session token and does not lead back to it."""
+    return _derived(token, b"csrf").hex()
+
+
+def csrf_matches(token: str, given: str) -> bool:
+    """Did the form come from this session?"""
+    return hmac.compare_digest(csrf_token(token).encode(), given.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A token that came with a request. Only one that a cookie brought can be sent without its owner's will (CSRF)."""
+
+    token: str
+    by_cookie: bool
+
+
+def credential_of(request: HTTPConnection, cookie: str) -> Credential | None:
+    """The token in `Authorization: Bearer …`, else in the cookie of this name."""
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return Credential(bearer.strip(), by_cookie=False)
+    token = request.cookies.get(cookie)
+    return Credential(token, by_cookie=True) if token else None
+
+
+async def account_of(request: HTTPConnection, *, touch: bool = True) -> Account | None:
+    """Who sent this request? Needs `request.app.state.sessions: Sessions`. `touch` as in `Sessions.find`."""
+    sessions: Sessions = request.app.state.sessions
+    credential = credential_of(request, sessions.cookie)
+    return await sessions.find(credential.token, touch=touch) if credential else None
