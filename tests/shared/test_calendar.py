@@ -150,9 +150,8 @@ def test_a_year_has_its_number_of_working_days(year: int, count: int) -> None:
 def test_make_up_days_of_2025_and_2026_are_those_of_the_notices() -> None:
     worked = [f"{day:%y-%m-%d}" for day, is_worked in RIGHT.days.items() if is_worked and day.year >= 2025]
 
-    assert worked == ["25-01-26", "25-02-08", "25-04-27", "25-09-28", "25-10-11"] + (
-        ["26-01-04", "26-02-14", "26-02-28", "26-05-09", "26-09-20", "26-10-10"]
-    )
+    assert worked[:5] == ["25-01-26", "25-02-08", "25-04-27", "25-09-28", "25-10-11"]
+    assert worked[5:] == ["26-01-04", "26-02-14", "26-02-28", "26-05-09", "26-09-20", "26-10-10"]
     assert "国办发明电〔2025〕7号" in RIGHT.notices[2026]
 
 
