@@ -3,10 +3,10 @@
 Context: an insider with every right on the database must not be able to change, remove, insert or reorder what was
 recorded without it being seen, and the first bad leaf has to be named.
 Decision: leaves are written unsealed in the business transaction. One sealer per schema numbers them, signs each with
-its position, hangs them into an RFC 6962 tree and signs a checkpoint (origin, size, root). The tree shows that something
-is wrong, however the rows were rewritten; the signature of a leaf shows which one.
-Consequences: until it is sealed (at most 5 s) a row could be removed unseen. Who has the signing key as well can rebuild
-the whole log: only checkpoints kept elsewhere (`Witness`, Kafka, paper) show that, so hand them to `verify` too.
+its position, hangs them into an RFC 6962 tree and signs a checkpoint (origin, size, root). The tree shows that
+something is wrong, however the rows were rewritten; the signature of a leaf shows which one.
+Consequences: until it is sealed (at most 5 s) a row could be removed unseen. Who has the signing key as well can
+rebuild the whole log: only checkpoints kept elsewhere (`Witness`, Kafka, paper) show that, so hand them to `verify` too.
 Alternatives: a plain hash chain also detects, but can neither prove one entry without all the others nor say, once its
 hashes were recomputed, which entry was touched.
 """
@@ -209,9 +209,7 @@ class Notary:
 
     def signed_leaf(self, leaf: Leaf, position: int) -> bool:
         """Was this content sealed at this position?"""
-        return leaf.signature is not None and self._signed(
-            leaf.signature, _leaf_text(self.origin, position, leaf.computed_hash())
-        )
+        return leaf.signature is not None and self._signed(leaf.signature, _leaf_text(self.origin, position, leaf.computed_hash()))
 
     def _signed(self, signature: bytes, text: bytes) -> bool:
         try:
