@@ -29,6 +29,8 @@ class Settings(BaseSettings):
     kafka_username: str | None = None
     kafka_password: str | None = Field(None, repr=False)
     kafka_ca_file: Path | None = None
+    topic_prefix: str = Field("", pattern=r"^([a-z0-9-]+\.)?$")
+    """Keeps several installations apart on one cluster: `name.` before every topic and group."""
     topic_partitions: int = Field(6, ge=1)
     """Fixed when the topics are first made; never changed afterwards, or the order of an aggregate's events is lost."""
     topic_replication: int = Field(1, ge=1)

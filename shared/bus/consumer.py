@@ -1,0 +1,366 @@
+"""The one wrapper around every subscriber: batches in, whole effects exactly once, nothing skipped, nothing blocked.
+
+Context: none of FastStream's acknowledgement policies is safe alone (measured): the default commits before the handler ends, ACK commits
+past a failure, NACK loops thousands of times a second, MANUAL loses what cannot be decoded. `msg.ack()` commits positions, not messages.
+Decision (R7-R13): the subscriber is MANUAL with a parser that cannot raise and a decoder that returns the bytes. One batch is one
+transaction: dead letters, inbox, version gate, handlers, outbox; after its commit the offsets are committed explicitly, with a time-out.
+A batch that fails is taken one event at a time, with bounded retries; what still fails is parked with its bytes in the service's own
+dead-letter table. Its aggregate is thereby quarantined: later versions find their predecessor missing and are held, in order.
+While the database or the broker is away nothing is parked and no offset moves.
+Consequences: an offset commit may fail or repeat without harm; a zombie's work is refused by the inbox; a poison message costs seconds.
+Alternatives: one event per transaction (20 times slower), Kafka transactions (not to be relied on), dead-letter topics (two stores).
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker, KafkaMessage
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from shared import telemetry
+from shared.bus import store
+from shared.bus.envelope import Arrival, Unreadable, read
+from shared.bus.handlers import Handlers, Heard
+from shared.bus.relay import lost_partitions
+from shared.bus.topics import client_options
+from shared.clock import real_now, steady_seconds
+from shared.database import Database, Transaction, failpoint, trace_parent
+from shared.events import EVENTS, OWNERS, NotYet, Refused, ResendRequested
+from shared.settings import Settings
+from shared.telemetry import log
+
+ATTEMPTS_MAX = 5
+BACKOFF_SECONDS = (0.1, 0.3, 0.9, 2.7)
+AWAY_SECONDS_MAX = 120.0
+COMMIT_SECONDS = 10.0
+LAG_EVERY_SECONDS = 5.0
+
+NEVER = (Unreadable, Refused, ValueError, TypeError, KeyError, AttributeError, AssertionError)
+"""Errors that no repetition cures: the event is parked at once."""
+
+T = TypeVar("T")
+Broken = tuple[ConsumerRecord, Unreadable]
+
+
+def is_away(error: BaseException) -> bool:
+    """Is the database unreachable or momentarily unable, so that the event itself is not to blame?"""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        cause = error.orig.__cause__ or error.orig
+        return isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated or is_away(cause)
+    momentary = (
+        asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.SerializationError, asyncpg.DeadlockDetectedError,
+        asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError, asyncpg.OperatorInterventionError, asyncpg.TooManyConnectionsError,
+        asyncpg.InsufficientResourcesError, asyncpg.InvalidTransactionStateError, asyncpg.InternalClientError,
+    )  # fmt: skip
+    return isinstance(error, (*momentary, PoolTimeout, OSError, TimeoutError))
+
+
+class Consumer:
+    """Takes a service's events. `start` returns when the subscription stands; `stop` ends it orderly."""
+
+    def __init__(self, database: Database, handlers: Handlers, settings: Settings, *, context: Any, group: str) -> None:
+        self._database, self._settings, self._context, self.group = database, settings, context, settings.topic_prefix + group
+        self._handlers = handlers
+        if ResendRequested.name not in handlers.names:
+            handlers(ResendRequested)(send_again)
+        self.topics = sorted({settings.topic_prefix + EVENTS[name].topic for name in handlers.names})
+        self._broker: KafkaBroker | None = None
+        self._subscriber: Any = None
+        self._watch: asyncio.Task[None] | None = None
+        self._progress_at = steady_seconds()
+        self._lag = 0
+        self.stalled = False
+
+    # ── running ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def run(self) -> None:
+        """Consume until cancelled; a consumer that stops moving is replaced by a new one."""
+        while True:
+            try:
+                await self._start()
+                await self._watch_progress()
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.warning("consumer starts afresh", group=self.group, **telemetry.describe(error))
+            finally:
+                await self._stop()
+            await asyncio.sleep(1)
+
+    async def _start(self) -> None:
+        broker = KafkaBroker(
+            **_broker_options(self._settings), enable_idempotence=True, acks="all", allow_auto_create_topics=False,
+            graceful_timeout=20, client_id=f"fengping-{self.group}", logger=None,
+        )  # fmt: skip
+        subscriber = broker.subscriber(
+            *self.topics, group_id=self.group, batch=True, max_records=self._settings.batch_max,
+            batch_timeout_ms=self._settings.fetch_wait_milliseconds, auto_offset_reset="earliest", ack_policy=AckPolicy.MANUAL,
+            no_reply=True, session_timeout_ms=10_000, heartbeat_interval_ms=1_000, max_poll_interval_ms=300_000,
+            max_partition_fetch_bytes=2_097_152, listener=_Assigned(self), parser=_parse, decoder=_decode,
+        )  # fmt: skip
+
+        @subscriber
+        async def take(message: KafkaMessage) -> None:
+            raw = message.raw_message
+            await self.take(raw if isinstance(raw, tuple) else (raw,))
+
+        self._broker, self._subscriber = broker, subscriber
+        self._progress_at = steady_seconds()
+        async with asyncio.timeout(30):
+            await broker.start()
+
+    async def _stop(self) -> None:
+        broker, self._broker, self._subscriber = self._broker, None, None
+        if broker:
+            with suppress(Exception, asyncio.CancelledError):
+                await asyncio.wait_for(broker.stop(), 25)
+
+    @property
+    def _kafka(self) -> AIOKafkaConsumer:
+        consumer = self._subscriber.consumer if self._subscriber else None
+        if consumer is None:
+            raise KafkaError("consumer is not running")
+        return consumer
+
+    async def _watch_progress(self) -> None:
+        """Return when lag has not moved for twice the stall time, so that this consumer is replaced (R12)."""
+        while True:
+            await asyncio.sleep(min(LAG_EVERY_SECONDS, self._settings.stall_seconds / 3))
+            self._lag = await self._measure_lag()
+            still = steady_seconds() - self._progress_at if self._lag else 0.0
+            self.stalled = still > self._settings.stall_seconds
+            if still > 2 * self._settings.stall_seconds:
+                telemetry.consumer_restarts.labels(self.group).inc()
+                log.error("consumer stalled, replaced", group=self.group, seconds=round(still), lag=self._lag)
+                return
+
+    async def _measure_lag(self) -> int:
+        consumer = self._kafka
+        partitions = sorted(consumer.assignment())
+        if not partitions:
+            return 0
+        async with asyncio.timeout(COMMIT_SECONDS):
+            ends = await consumer.end_offsets(partitions)
+            positions = {tp: await consumer.position(tp) for tp in partitions}
+        for tp, end in ends.items():
+            telemetry.consumer_lag.labels(self.group, tp.topic, tp.partition).set(max(0, end - positions[tp]))
+            telemetry.consumer_offset.labels(self.group, tp.topic, tp.partition).set(positions[tp])
+        return sum(max(0, end - positions[tp]) for tp, end in ends.items())
+
+    @property
+    def lag(self) -> int:
+        """Events in the log not yet taken, as last measured."""
+        return self._lag
+
+    # ── taking ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def take(self, records: Sequence[ConsumerRecord]) -> None:
+        """Bring one batch to its effect, then commit its offsets. Never raises for what an event is, never skips one."""
+        failpoint("consumer.after_fetch")
+        try:
+            await self._outlast_absence(lambda: self._apply_or_split(records))
+        except Exception as error:
+            log.error("batch put back", group=self.group, count=len(records), **telemetry.describe(error))
+            await self._put_back(records)
+            return
+        self._progress_at, self.stalled = steady_seconds(), False
+        await self._commit_offsets(records)
+
+    async def _outlast_absence(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Repeat while the database is away, for a bounded time."""
+        until = steady_seconds() + AWAY_SECONDS_MAX
+        while True:
+            try:
+                return await work()
+            except Exception as error:
+                if not is_away(error) or steady_seconds() > until:
+                    raise
+                log.warning("database away, waiting", group=self.group, **telemetry.describe(error))
+                await asyncio.sleep(random.uniform(0.3, 1.0))
+
+    async def _apply_or_split(self, records: Sequence[ConsumerRecord]) -> None:
+        try:
+            await self.apply(records)
+        except Exception as error:
+            if is_away(error):
+                raise
+            for record in records:
+                await self._outlast_absence(lambda record=record: self._apply_or_park(record))  # type: ignore[misc]
+
+    async def _apply_or_park(self, record: ConsumerRecord) -> None:
+        """Try one event a bounded number of times, then park it with its bytes."""
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            try:
+                return await self.apply([record])
+            except Exception as error:
+                if is_away(error):
+                    raise
+                if attempt == ATTEMPTS_MAX or isinstance(error, NEVER):
+                    return await self._park(record, error, attempt)
+                await asyncio.sleep(BACKOFF_SECONDS[attempt - 1] * random.uniform(0.8, 1.2))
+
+    async def _park(self, record: ConsumerRecord, error: Exception, attempts: int) -> None:
+        async with self._database.transaction(self._context) as tx:
+            await store.park(tx, [(record, *reason_of(error), attempts)])
+            failpoint("consumer.during_park")
+        failpoint("consumer.after_park")
+        telemetry.dead_letters_parked.labels(self.group, record.topic).inc()
+        telemetry.events_consumed.labels(self.group, record.topic, "parked").inc()
+        log.error("event parked", group=self.group, topic=record.topic, partition=record.partition, offset=record.offset,
+                  attempts=attempts, **telemetry.describe(error))  # fmt: skip
+
+    async def apply(self, records: Iterable[ConsumerRecord]) -> int:
+        """One transaction for all of them; gives the number of events that took effect."""
+        started = steady_seconds()
+        arrivals, broken = _read_all(records)
+        async with self._database.transaction(self._context) as tx:
+            if broken:
+                await store.park(tx, [(record, error.reason, error.detail, 1) for record, error in broken])
+            applied = await apply_arrivals(tx, arrivals, self._handlers)
+            failpoint("consumer.after_effect")
+        failpoint("consumer.after_commit")
+        self._count(arrivals, applied, broken, started)
+        return len(applied)
+
+    def _count(self, arrivals: list[Arrival], applied: list[Arrival], broken: Sequence[Broken], started: float) -> None:
+        now = real_now().timestamp()
+        results: dict[tuple[str, str], int] = {}
+        for arrival in applied:
+            telemetry.event_age_seconds.labels(self.group, arrival.meta.topic).observe(now - arrival.recorded_at)
+            results[arrival.meta.topic, "ok"] = results.get((arrival.meta.topic, "ok"), 0) + 1
+        if others := len(arrivals) - len(applied):
+            results[arrivals[0].meta.topic, "repeated"] = others
+        for (topic, result), count in results.items():
+            telemetry.events_consumed.labels(self.group, topic, result).inc(count)
+        for record, _ in broken:
+            telemetry.dead_letters_parked.labels(self.group, record.topic).inc()
+        telemetry.batch_seconds.labels(self.group).observe(steady_seconds() - started)
+
+    # ── offsets ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _commit_offsets(self, records: Sequence[ConsumerRecord]) -> None:
+        """Explicit offsets, with a time-out. Losing this commit is harmless: the inbox knows what was done."""
+        ends = {TopicPartition(record.topic, record.partition): record.offset + 1 for record in records}
+        try:
+            async with asyncio.timeout(COMMIT_SECONDS):
+                await self._kafka.commit(ends)
+        except (KafkaError, TimeoutError) as error:
+            log.warning("offsets not committed", group=self.group, **telemetry.describe(error))
+        failpoint("consumer.after_offset_commit")
+
+    async def _put_back(self, records: Sequence[ConsumerRecord]) -> None:
+        """Read the same records again after a pause: their effect is not in the database."""
+        await asyncio.sleep(random.uniform(1, 3))
+        firsts: dict[TopicPartition, int] = {}
+        for record in records:
+            firsts.setdefault(TopicPartition(record.topic, record.partition), record.offset)
+        with suppress(KafkaError):
+            for tp, offset in firsts.items():
+                if tp in self._kafka.assignment():
+                    self._kafka.seek(tp, offset)
+
+    async def check_logs(self, assigned: Iterable[TopicPartition]) -> None:
+        """Read a partition from its start when its log is not the one we know: the broker was wiped and filled again."""
+        partitions = set(assigned)
+        known = {tp: mark for tp, mark in (await self._outlast_absence(self._marks)).items() if tp in partitions}
+        for tp in await lost_partitions(self._settings, known):
+            log.error("log replaced, reading from its start", group=self.group, topic=tp.topic, partition=tp.partition)
+            await self._kafka.seek_to_beginning(tp)
+            async with self._database.transaction() as tx:
+                await store.forget_mark(tx, tp.topic, tp.partition)
+
+    async def _marks(self) -> dict[TopicPartition, tuple[int, str]]:
+        async with self._database.transaction() as tx:
+            rows = await store.consumed_marks(tx)
+        return {TopicPartition(row["topic"], row["partition"]): (row["log_offset"], str(row["event_id"])) for row in rows}
+
+
+class _Assigned(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Before the first record of a newly assigned partition: is this still the log we know?"""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Work in flight needs no protection: its transaction and the inbox settle who did it."""
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        try:
+            await self._consumer.check_logs(assigned)
+        except (KafkaError, TimeoutError, OSError) as error:
+            log.warning("logs not checked", group=self._consumer.group, **telemetry.describe(error))
+
+
+def _broker_options(settings: Settings) -> dict[str, Any]:
+    options = client_options(settings)
+    protocol = options.pop("security_protocol")
+    if protocol == "PLAINTEXT":
+        return options
+    from faststream.security import BaseSecurity, SASLScram256, SASLScram512
+
+    for name in ("sasl_mechanism", "sasl_plain_username", "sasl_plain_password"):
+        options.pop(name, None)
+    tls = {"ssl_context": options.pop("ssl_context", None), "use_ssl": "SSL" in protocol.split("_")}
+    if not protocol.startswith("SASL"):
+        return options | {"security": BaseSecurity(**tls)}
+    scram = SASLScram256 if settings.kafka_sasl_mechanism == "SCRAM-SHA-256" else SASLScram512
+    return options | {"security": scram(username=settings.kafka_username or "", password=settings.kafka_password or "", **tls)}
+
+
+async def _parse(raw: Any) -> KafkaMessage:
+    """Never raises and never looks inside: reading the envelope is the wrapper's own work."""
+    return KafkaMessage(body=b"", raw_message=raw, headers={}, message_id="", correlation_id="", consumer=None)  # type: ignore[arg-type]
+
+
+async def _decode(message: KafkaMessage) -> bytes:
+    return b""
+
+
+def _read_all(records: Iterable[ConsumerRecord]) -> tuple[list[Arrival], list[Broken]]:
+    arrivals: list[Arrival] = []
+    broken: list[Broken] = []
+    for record in records:
+        try:
+            arrivals.append(read(record))
+        except Unreadable as error:
+            broken.append((record, error))
+    return arrivals, broken
+
+
+def reason_of(error: BaseException) -> tuple[str, str]:
+    """(reason code, detail) of a parked event. Only our own sentences are kept; texts of libraries quote their input."""
+    if isinstance(error, Unreadable):
+        return error.reason, error.detail
+    if isinstance(error, Refused):
+        return "refused", error.sentence
+    if isinstance(error, NotYet):
+        return "not_yet", str(error)
+    return "handler", " at ".join(telemetry.describe(error).values())
+
+
+async def apply_arrivals(tx: Transaction, arrivals: Sequence[Arrival], handlers: Handlers) -> list[Arrival]:
+    """Give each new event its effect in this transaction: inbox, version gate, handlers. Gives those applied, in order."""
+    fresh = await store.new_ones(tx, arrivals)
+    failpoint("consumer.after_inbox")
+    ready = await store.pass_gate(tx, fresh)
+    heard: list[Heard] = [(arrival.event(), arrival.meta) for arrival in ready if arrival.meta.type in handlers.names]
+    token = trace_parent.set(telemetry.child_of(ready[-1].trace) if ready else None)
+    try:
+        await handlers.dispatch(tx, heard)
+        await tx.flush()
+    finally:
+        trace_parent.reset(token)
+    await store.mark_consumed(tx, arrivals)
+    return ready
+
+
+async def send_again(tx: Transaction, event: ResendRequested, meta: Any) -> None:
+    """Somebody misses versions of an aggregate of ours: unmark them, and the relay sends them again."""
+    if OWNERS.get(event.wanted_topic) == tx.service:
+        await store.unmark(tx, event.wanted_topic, event.wanted_key, event.from_version, event.to_version)

@@ -1,0 +1,104 @@
+"""The envelope of an event in Kafka: CloudEvents 1.0, binary mode, in the record's headers."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+from uuid import UUID
+
+from shared.events import EVENTS, Event, Meta, decode
+
+
+class Record(Protocol):
+    """A record as the client library gives it."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Iterable[tuple[str, bytes]]
+
+
+def plain(topic: str) -> str:
+    """A topic's own name, without the installation's prefix."""
+    return topic.rpartition(".")[2]
+
+
+class Unreadable(ValueError):
+    """These bytes are no event of ours. The reason is a code, the detail has no content."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason, self.detail = reason, detail
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One record with its envelope read; the body is decoded only for those who hear this type."""
+
+    meta: Meta
+    recorded_at: float
+    """Unix seconds (real clock) at which the sender's row was written."""
+    trace: str | None
+    body: bytes
+    record: Record
+
+    @property
+    def once(self) -> bool:
+        return EVENTS[self.meta.type].once
+
+    def event(self) -> Event:
+        """Raises Unreadable when the body breaks the contract."""
+        try:
+            return decode(self.meta.type, self.body)
+        except ValueError as error:
+            raise Unreadable("body", type(error).__name__) from error
+
+
+def write_headers(
+    *, event_id: UUID, service: str, type: str, key: str, version: int, occurred_at: datetime, created_at: datetime, trace: str | None
+) -> list[tuple[str, bytes]]:
+    """Headers of the CloudEvents Kafka binding, with the aggregate's version and W3C trace context as extensions."""
+    headers = [
+        ("ce_specversion", b"1.0"), ("ce_id", str(event_id).encode()), ("ce_source", f"/fengping/{service}".encode()),
+        ("ce_type", type.encode()), ("ce_subject", key.encode()), ("ce_time", occurred_at.isoformat().encode()),
+        ("ce_sequence", str(version).encode()), ("ce_recordedtime", repr(created_at.timestamp()).encode()),
+        ("content-type", b"application/json"),
+    ]  # fmt: skip
+    if trace:
+        headers.append(("ce_traceparent", trace.encode()))
+    return headers
+
+
+def read(record: Record) -> Arrival:
+    """Read a record's envelope.
+
+    Raises Unreadable with the reason: tombstone, headers, type, key.
+    """
+    if record.value is None:
+        raise Unreadable("tombstone", "no body")
+    try:
+        said = {name: value.decode() for name, value in record.headers if value is not None}
+        meta = Meta(
+            event_id=UUID(said["ce_id"]), type=said["ce_type"], key=said["ce_subject"], version=int(said["ce_sequence"]),
+            occurred_at=datetime.fromisoformat(said["ce_time"]).astimezone(UTC),
+            topic=record.topic, partition=record.partition, offset=record.offset,
+        )  # fmt: skip
+        recorded_at = float(said["ce_recordedtime"])
+    except (KeyError, ValueError, AttributeError) as error:
+        raise Unreadable("headers", type(error).__name__) from error
+    if meta.version < 1:
+        raise Unreadable("headers", "version")
+    known = EVENTS.get(meta.type)
+    if known is None or known.topic != plain(record.topic):
+        raise Unreadable("type", meta.type[:80])
+    if record.key != meta.key.encode():
+        raise Unreadable("key", "differs from ce_subject")
+    return Arrival(meta=meta, recorded_at=recorded_at, trace=said.get("ce_traceparent"), body=record.value, record=record)
+
+
+def headers_as_text(record: Record) -> dict[str, str]:
+    """Headers of any record, also a broken one, for the dead-letter table."""
+    text = {str(name)[:200]: (value or b"").decode("utf-8", "backslashreplace")[:2000] for name, value in record.headers}
+    return {name: value.replace("\x00", "\\x00") for name, value in text.items()}

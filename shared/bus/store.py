@@ -1,0 +1,274 @@
+"""What the consuming side keeps in its service's schema: inbox, versions, held events, dead letters, marks."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from shared.bus.envelope import Arrival, Record, headers_as_text, read
+from shared.database import Transaction
+
+_GATE = """
+select w.topic, w.key, coalesce(s.version, 0) as version,
+  exists (select from held h where (h.topic, h.key) = (w.topic, w.key)) as holds
+from unnest($1::text[], $2::text[]) as w (topic, key) left join streams s using (topic, key)
+"""
+_ADVANCE = """
+insert into streams (topic, key, version) select * from unnest($1::text[], $2::text[], $3::bigint[])
+on conflict (topic, key) do update set version = excluded.version
+"""
+_HELD = """
+select h.* from held h join unnest($1::text[], $2::text[]) as w (topic, key) using (topic, key) order by h.topic, h.key, h.version
+"""
+_HOLD = """
+insert into held (topic, key, version, event_id, type, headers, body, partition, log_offset)
+select * from unnest($1::text[], $2::text[], $3::bigint[], $4::uuid[], $5::text[], $6::jsonb[], $7::bytea[], $8::int[], $9::bigint[])
+on conflict do nothing
+"""
+_PARK = """
+insert into dead_letters (fingerprint, topic, partition, log_offset, key, body, headers, event_id, type, aggregate, version,
+                          reason, detail, attempts)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+on conflict (topic, fingerprint) do update set state = 'parked', reason = excluded.reason, detail = excluded.detail
+where dead_letters.state <> 'discarded'
+"""
+_MARK = """
+insert into marks as m (kind, topic, partition, log_offset, event_id)
+select 'consumed', * from unnest($1::text[], $2::int[], $3::bigint[], $4::uuid[])
+on conflict (kind, topic, partition) do update set log_offset = excluded.log_offset, event_id = excluded.event_id, at = clock_timestamp()
+"""
+
+Aggregate = tuple[str, str]
+
+
+@dataclass(slots=True)
+class KeptRecord:
+    """A record that waits in one of our tables, in the shape the client library gives."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = field(default_factory=list)
+
+
+def kept(row: asyncpg.Record, *, key: bytes | None) -> KeptRecord:
+    """The record of a row of `held` or `dead_letters`."""
+    headers = msgspec.json.decode(row["headers"], type=dict[str, str])
+    return KeptRecord(
+        topic=row["topic"], partition=row["partition"], offset=row["log_offset"], key=key, value=row["body"],
+        headers=[(name, value.encode()) for name, value in headers.items()],
+    )  # fmt: skip
+
+
+async def new_ones(tx: Transaction, arrivals: Sequence[Arrival]) -> list[Arrival]:
+    """Those never taken before, in order; they are noted in the inbox."""
+    if not arrivals:
+        return []
+    rows = await tx.fetch(
+        "insert into inbox (event_id) select * from unnest($1::uuid[]) on conflict do nothing returning event_id",
+        [arrival.meta.event_id for arrival in arrivals],
+    )
+    new = {str(row["event_id"]) for row in rows}
+    return [arrival for arrival in arrivals if _take_out(new, str(arrival.meta.event_id))]
+
+
+def _take_out(ids: set[str], event_id: str) -> bool:
+    present = event_id in ids
+    ids.discard(event_id)
+    return present
+
+
+async def pass_gate(tx: Transaction, fresh: Sequence[Arrival]) -> list[Arrival]:
+    """Let events through in the order of their aggregate's versions (R10).
+
+    A version already passed is dropped; one that comes too early is held until its predecessor is there. Gives what may take effect
+    now, predecessors first, held ones that became ready included.
+    """
+    ordered = [arrival for arrival in fresh if not arrival.once]
+    if not ordered:
+        return list(fresh)
+    versions, holding = await _versions(tx, {_aggregate(arrival) for arrival in ordered})
+    waiting = await _waiting(tx, holding)
+    before = dict(versions)
+    ready: list[Arrival] = []
+    early: list[Arrival] = []
+    released: list[Arrival] = []
+    for arrival in fresh:
+        if arrival.once:
+            ready.append(arrival)
+            continue
+        key = _aggregate(arrival)
+        if arrival.meta.version > versions[key] + 1:
+            early.append(arrival)
+            waiting.setdefault(key, {}).setdefault(arrival.meta.version, arrival)
+            continue
+        if arrival.meta.version == versions[key] + 1:
+            ready.append(arrival)
+            versions[key] += 1
+        while (follower := waiting.get(key, {}).pop(versions[key] + 1, None)) is not None:
+            ready.append(follower)
+            released.append(follower)
+            versions[key] += 1
+    freed = {arrival.meta.event_id for arrival in released}
+    await _hold(tx, [arrival for arrival in early if arrival.meta.event_id not in freed])
+    await _release(tx, released)
+    await _advance(tx, {key: version for key, version in versions.items() if version != before[key]})
+    return ready
+
+
+def _aggregate(arrival: Arrival) -> Aggregate:
+    return arrival.meta.topic, arrival.meta.key
+
+
+async def _versions(tx: Transaction, aggregates: set[Aggregate]) -> tuple[dict[Aggregate, int], list[Aggregate]]:
+    topics, keys = zip(*sorted(aggregates), strict=True)
+    rows = await tx.fetch(_GATE, topics, keys)
+    versions = {(row["topic"], row["key"]): row["version"] for row in rows}
+    return versions, [(row["topic"], row["key"]) for row in rows if row["holds"]]
+
+
+async def _waiting(tx: Transaction, holding: Sequence[Aggregate]) -> dict[Aggregate, dict[int, Arrival]]:
+    waiting: dict[Aggregate, dict[int, Arrival]] = {}
+    if holding:
+        topics, keys = zip(*holding, strict=True)
+        for row in await tx.fetch(_HELD, topics, keys):
+            waiting.setdefault((row["topic"], row["key"]), {})[row["version"]] = read(kept(row, key=row["key"].encode()))
+    return waiting
+
+
+async def _hold(tx: Transaction, early: Sequence[Arrival]) -> None:
+    if not early:
+        return
+    rows = [
+        (a.meta.topic, a.meta.key, a.meta.version, a.meta.event_id, a.meta.type, _json(headers_as_text(a.record)), a.body,
+         a.meta.partition, a.meta.offset)
+        for a in early
+    ]  # fmt: skip
+    await tx.run(_HOLD, *map(list, zip(*rows, strict=True)))
+
+
+async def _release(tx: Transaction, released: Sequence[Arrival]) -> None:
+    if released:
+        await tx.run("delete from held where event_id = any($1::uuid[])", [arrival.meta.event_id for arrival in released])
+
+
+async def _advance(tx: Transaction, versions: dict[Aggregate, int]) -> None:
+    if versions:
+        rows = [(topic, key, version) for (topic, key), version in sorted(versions.items())]
+        await tx.run(_ADVANCE, *map(list, zip(*rows, strict=True)))
+
+
+async def mark_consumed(tx: Transaction, arrivals: Sequence[Arrival]) -> None:
+    """Remember the last record taken of each partition: it proves later that the log is still the same one."""
+    last = {(a.meta.topic, a.meta.partition): a for a in arrivals if a.record.offset >= 0}
+    if last:
+        rows = [(topic, partition, a.meta.offset, a.meta.event_id) for (topic, partition), a in sorted(last.items())]
+        await tx.run(_MARK, *map(list, zip(*rows, strict=True)))
+
+
+async def consumed_marks(tx: Transaction) -> list[asyncpg.Record]:
+    return await tx.fetch("select topic, partition, log_offset, event_id from marks where kind = 'consumed'")
+
+
+async def forget_mark(tx: Transaction, topic: str, partition: int) -> None:
+    await tx.run("delete from marks where kind = 'consumed' and topic = $1 and partition = $2", topic, partition)
+
+
+async def unmark(tx: Transaction, topic: str, key: str, from_version: int, to_version: int) -> int:
+    """Have the relay send these versions again; gives how many."""
+    return await tx.run(
+        "update outbox set published_at = null where topic = $1 and key = $2 and version between $3 and $4 and published_at is not null",
+        topic, key, from_version, to_version,
+    )  # fmt: skip
+
+
+# ── dead letters ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def park(tx: Transaction, letters: Sequence[tuple[Record, str, str, int]]) -> None:
+    """Keep (record, reason, detail, attempts) with all its bytes. The same bytes of a topic are parked once."""
+    for record, reason, detail, attempts in letters:
+        said = dict(record.headers)
+        await tx.run(
+            _PARK, _fingerprint(record), record.topic, record.partition, record.offset, record.key, record.value,
+            _json(headers_as_text(record)), _uuid(said.get("ce_id")), _text(said.get("ce_type")), _text(said.get("ce_subject")),
+            _number(said.get("ce_sequence")), reason, detail[:500], attempts,
+        )  # fmt: skip
+
+
+def _fingerprint(record: Record) -> bytes:
+    digest = hashlib.sha256()
+    for part in (record.key or b"", record.value or b"\x00none", *(f"{n}={v!r}".encode() for n, v in record.headers)):
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.digest()
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _text(value: bytes | None) -> str | None:
+    return value.decode("utf-8", "backslashreplace").replace("\x00", "")[:200] if value is not None else None
+
+
+def _uuid(value: bytes | None) -> UUID | None:
+    try:
+        return UUID((value or b"").decode())
+    except ValueError:
+        return None
+
+
+def _number(value: bytes | None) -> int | None:
+    text = (value or b"").decode("ascii", "replace")
+    return int(text) if text.isdigit() and len(text) < 18 else None
+
+
+async def parked(tx: Transaction, *, only: Sequence[int] | None = None, reason: str | None = None, limit: int = 1000) -> list[Any]:
+    """Dead letters not settled, the versions of an aggregate in order."""
+    return await tx.fetch(
+        "select * from dead_letters where state = 'parked' and ($1::bigint[] is null or id = any($1)) "
+        "and ($2::text is null or reason = $2) order by topic, aggregate, version, id limit $3",
+        only, reason, limit,
+    )  # fmt: skip
+
+
+async def settle(tx: Transaction, letter_id: int, *, state: str, by: str) -> bool:
+    """Mark a dead letter replayed or discarded; False when somebody else did."""
+    return bool(
+        await tx.run(
+            "update dead_letters set state = $2, settled_at = clock_timestamp(), settled_by = $3 where id = $1 and state = 'parked'",
+            letter_id, state, by,
+        )
+    )  # fmt: skip
+
+
+async def counts(tx: Transaction) -> tuple[int, int]:
+    """(dead letters not settled, events held)."""
+    row = await tx.fetchrow("select (select count(*) from dead_letters where state = 'parked') as p, (select count(*) from held) as h")
+    assert row
+    return row["p"], row["h"]
+
+
+async def gaps(tx: Transaction, *, older_than_seconds: float, limit: int = 200) -> list[asyncpg.Record]:
+    """Aggregates whose next version is missing, not asked for in the last minute, and with no dead letter that explains it."""
+    return await tx.fetch(
+        """
+        select h.topic, h.key, coalesce(max(s.version), 0) + 1 as from_version, min(h.version) - 1 as to_version
+        from held h left join streams s using (topic, key)
+        where h.held_at < clock_timestamp() - make_interval(secs => $1)
+          and (h.asked_at is null or h.asked_at < clock_timestamp() - interval '60 seconds')
+          and not exists (select from dead_letters d where d.topic = h.topic and d.aggregate = h.key and d.state = 'parked')
+        group by h.topic, h.key order by min(h.held_at) limit $2
+        """,
+        older_than_seconds, limit,
+    )  # fmt: skip
+
+
+async def note_asked(tx: Transaction, topic: str, key: str) -> None:
+    await tx.run("update held set asked_at = clock_timestamp() where topic = $1 and key = $2", topic, key)

@@ -1,0 +1,220 @@
+"""A service, whole: doors, handlers, ticks and what they stand on, as one ASGI application.
+
+The same application object runs alone (`fengping serve casework`) and beside its three siblings in one process (`fengping up`).
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from shared import telemetry
+from shared.auth import Sessions
+from shared.bus import Bus, Handlers
+from shared.cache import Limiter, connect
+from shared.clock import steady_seconds
+from shared.database import Database, check_server, trace_parent
+from shared.migrations import behind
+from shared.settings import Settings
+from shared.telemetry import log
+from shared.ticks import TickRunner, Ticks
+from shared.vault import KeyRing
+from shared.web import check_policies, install
+
+VERSION = "0.1.0"
+OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
+START_SECONDS = 120.0
+"""A service waits this long for its database at start, then gives up with the reason."""
+
+Scope = MutableMapping[str, Any]
+Asgi = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
+
+
+@dataclass(kw_only=True)
+class Service:
+    """What makes a service. `context` is what its actions find at `tx.context`."""
+
+    name: str
+    title: str
+    """For OpenAPI, in Chinese."""
+    settings: Settings
+    doors: Sequence[APIRouter]
+    handlers: Handlers
+    ticks: Ticks
+    context: Any
+    templates: Path
+    prefixes: tuple[str, ...]
+    """Paths this service answers; the gateway and the one-port mode route by them. `/` is everything nobody else has."""
+    run_ticks: bool = True
+    app: FastAPI = field(init=False)
+    database: Database = field(init=False)
+    bus: Bus = field(init=False)
+    runner: TickRunner = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.database = Database(self.settings.database_url, self.name, pool_size=self.settings.pool_size)
+        self.bus = Bus(self.database, self.handlers, self.settings, context=self.context)
+        self.runner = TickRunner(self.database, self.ticks, context=self.context)
+        self.app = self._build()
+
+    def _build(self) -> FastAPI:
+        app = FastAPI(
+            title=f"风评 · {self.title}", version=VERSION, lifespan=self._lifespan, docs_url=None, redoc_url=None,
+            openapi_url=f"{self.prefixes[0].rstrip('/')}/api/openapi.json",
+        )  # fmt: skip
+        redis = connect(self.settings.redis_url)
+        ring = KeyRing.load_or_create(self.settings.keyring)
+        app.state.service, app.state.settings, app.state.context = self.name, self.settings, self.context
+        app.state.database, app.state.redis = self.database, redis
+        app.state.sessions = Sessions(
+            redis, https=self.settings.https, idle_seconds=self.settings.session_idle_minutes * 60,
+            absolute_seconds=self.settings.session_absolute_hours * 3600,
+        )  # fmt: skip
+        app.state.limiter = Limiter(redis, secret=ring.secret("limiter"))
+        install(app, service=self.name, settings=self.settings, version=VERSION, templates=self.templates)
+        for door in self.doors:
+            app.include_router(door)
+        self._add_health(app)
+        app.add_middleware(Measured, service=self.name)
+        check_policies(app, open_paths=OPEN_PATHS | {app.openapi_url or ""})
+        return app
+
+    @asynccontextmanager
+    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        await self._wait_for_database()
+        if await behind(self.settings.database_url, self.name):
+            raise RuntimeError(f"the schema of {self.name} is older than this program: run `fengping migrate` first")
+        self.bus.start()
+        if self.run_ticks:
+            self.runner.start()
+        log.info("service started", service=self.name)
+        try:
+            yield
+        finally:
+            await self.runner.stop()
+            await self.bus.stop()
+            await self.app.state.redis.aclose()
+            await self.database.close()
+
+    async def _wait_for_database(self) -> None:
+        until = steady_seconds() + START_SECONDS
+        while not await self.database.alive() and steady_seconds() < until:
+            log.warning("database away, waiting", service=self.name)
+            await asyncio.sleep(1)
+        await check_server(self.database, virtual_time_allowed=self.settings.environment != "production")
+
+    async def readiness(self) -> dict[str, str]:
+        """What keeps this service from doing its work: part → reason. Empty when ready.
+
+        A missing Redis is not in it: it signs people out, it stops nothing.
+        """
+        troubles = {"bus": self.bus.trouble(), "ticks": self.runner.trouble() if self.run_ticks else None}
+        if not await self.database.alive():
+            troubles["database"] = "no answer"
+        in_use, size = self.database.connections
+        telemetry.pool_in_use.labels(self.name).set(in_use)
+        telemetry.pool_size.labels(self.name).set(size)
+        return {part: reason for part, reason in troubles.items() if reason}
+
+    def _add_health(self, app: FastAPI) -> None:
+        async def livez() -> dict[str, str]:
+            return {"service": self.name, "alive": "yes"}
+
+        async def readyz() -> JSONResponse:
+            return readiness_answer({self.name: await self.readiness()})
+
+        async def metrics() -> Response:
+            return metrics_answer()
+
+        for path, endpoint in (("/livez", livez), ("/readyz", readyz), ("/metrics", metrics)):
+            app.add_api_route(path, endpoint, include_in_schema=False)
+
+
+def readiness_answer(troubles: dict[str, dict[str, str]]) -> JSONResponse:
+    """200 when nothing is wrong anywhere, else 503 with service → part → reason."""
+    ready = not any(troubles.values())
+    return JSONResponse({"ready": ready, "troubles": troubles}, status_code=200 if ready else 503)
+
+
+def metrics_answer() -> Response:
+    """All metrics of this process in Prometheus' text format."""
+    return Response(generate_latest(telemetry.REGISTRY), media_type=CONTENT_TYPE_LATEST)
+
+
+class Measured:
+    """Counts and times each request by route template, and gives it a trace."""
+
+    def __init__(self, app: Asgi, service: str) -> None:
+        self._app, self._service = app, service
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        started, code = time.perf_counter(), 500
+        incoming = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"), None)
+        token = trace_parent.set(telemetry.child_of(incoming))
+
+        async def noting(message: Any) -> None:
+            nonlocal code
+            if message["type"] == "http.response.start":
+                code = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        finally:
+            trace_parent.reset(token)
+            route = getattr(scope.get("route"), "path", "none")
+            telemetry.http_requests.labels(self._service, route, scope["method"], str(code)).inc()
+            telemetry.http_seconds.labels(self._service, route, scope["method"]).observe(time.perf_counter() - started)
+
+
+class OnePort:
+    """Several services behind one port, routed by path, with common health and metrics. The shape of the gateway, in one process."""
+
+    def __init__(self, services: Sequence[Service], *, also: Sequence[Callable[[], Any]] = ()) -> None:
+        self._services, self._also = services, also
+        self._by_prefix = sorted(
+            ((prefix.rstrip("/"), service) for service in services for prefix in service.prefixes), key=lambda pair: -len(pair[0])
+        )
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            return await self._lifespan(receive, send)
+        path = scope.get("path", "/")
+        if scope["type"] == "http" and path in OPEN_PATHS:
+            answer = await self._own(path)
+            return await answer(scope, receive, send)
+        await self._service_of(path).app(scope, receive, send)
+
+    def _service_of(self, path: str) -> Service:
+        return next(service for prefix, service in self._by_prefix if path == prefix or path.startswith(f"{prefix}/"))
+
+    async def _own(self, path: str) -> Response:
+        if path == "/metrics":
+            return metrics_answer()
+        if path == "/livez":
+            return JSONResponse({"alive": "yes"})
+        return readiness_answer({service.name: await service.readiness() for service in self._services})
+
+    async def _lifespan(self, receive: Any, send: Any) -> None:
+        await receive()
+        async with AsyncExitStack() as stack:
+            try:
+                for service in self._services:
+                    await stack.enter_async_context(service.app.router.lifespan_context(service.app))
+                for extra in self._also:
+                    await stack.enter_async_context(extra())
+            except BaseException as error:
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                raise
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})

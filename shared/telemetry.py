@@ -1,0 +1,146 @@
+"""Every metric, declared once with its unit and labels, and the one shape of a log line.
+
+Labels never carry a unit's name, a case number or a person: privacy and cardinality. Log lines are JSON and keep only the fields
+in `LOG_FIELDS`; an exception is logged by its type and place, never by its text, because texts of libraries quote their input.
+"""
+
+import logging
+import secrets
+import sys
+import traceback
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+
+disable_created_metrics()
+REGISTRY = CollectorRegistry()
+"""The process's metrics, served at `/metrics`."""
+
+_WEB = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.8, 1.2, 2.5, 5)
+_AGE = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300)
+
+
+def _counter(name: str, text: str, *labels: str) -> Counter:
+    return Counter(name, text, labels, registry=REGISTRY)
+
+
+def _gauge(name: str, text: str, *labels: str) -> Gauge:
+    return Gauge(name, text, labels, registry=REGISTRY)
+
+
+def _histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+    return Histogram(name, text, labels, registry=REGISTRY, buckets=buckets)
+
+
+http_requests = _counter("http_requests_total", "Requests answered", "service", "route", "method", "code")
+http_seconds = _histogram("http_request_duration_seconds", "Time to answer", _WEB, "service", "route", "method")
+
+events_published = _counter("events_published_total", "Events acknowledged by the broker", "service", "topic")
+outbox_pending = _gauge("outbox_pending", "Events not yet acknowledged by the broker", "service")
+outbox_oldest_seconds = _gauge("outbox_oldest_age_seconds", "Age of the oldest event not yet acknowledged", "service")
+relay_shards = _gauge("relay_shards_owned", "Outbox shards this process sends", "service")
+log_losses = _counter("broker_log_losses_total", "Times a log was found shorter than what it had acknowledged", "service", "topic")
+
+events_consumed = _counter("events_consumed_total", "Events taken: applied, repeated, held, parked", "group", "topic", "result")
+event_age_seconds = _histogram("event_age_seconds", "From outbox to committed effect", _AGE, "group", "topic")
+batch_seconds = _histogram("consumer_batch_seconds", "One batch, fetch to commit", _AGE, "group")
+consumer_lag = _gauge("kafka_consumergroup_lag", "Events in the log not yet taken", "consumergroup", "topic", "partition")
+consumer_offset = _gauge("kafka_consumergroup_current_offset", "Next offset to take", "consumergroup", "topic", "partition")
+consumer_restarts = _counter("consumer_restarts_total", "Consumers replaced by the watchdog", "group")
+dead_letters_parked = _counter("events_dead_lettered_total", "Events parked", "group", "topic")
+dead_letters = _gauge("dlq_depth", "Events parked and not settled", "group")
+events_held = _gauge("events_held", "Events waiting for a predecessor", "group")
+
+tick_seconds = _histogram("tick_duration_seconds", "One pass of a tick", _AGE, "service", "tick")
+tick_success = _gauge("tick_last_success_timestamp_seconds", "When a tick last ended well", "service", "tick")
+tick_failures = _counter("tick_failures_total", "Passes of a tick that failed", "service", "tick")
+clock_guard = _gauge("clock_jump_guard", "1 while due work is stopped because the database's clock jumped", "service")
+
+pool_in_use = _gauge("db_pool_in_use", "Database connections in use", "service")
+pool_size = _gauge("db_pool_size", "Database connections allowed", "service")
+
+complaint_submits = _counter("complaint_submit_total", "Complaints registered or refused", "channel", "result")
+ballot_submits = _counter("survey_submit_total", "Ballots accepted, repeated, refused", "result")
+ballot_answers = _counter("survey_answer_total", "Answers on accepted ballots", "answer")
+visit_uploads = _counter("inspection_upload_total", "Visits and photos received", "result")
+visit_delay_seconds = _histogram("inspection_upload_delay_seconds", "From capture to receipt", _AGE, "mode")
+cases_open = _gauge("cases_open", "Cases not closed", "deadline_state", "stage")
+cases_closed = _counter("case_closed_total", "Cases closed", "on_time")
+case_working_days = _histogram("case_handling_workdays", "Working days from assignment to closing", (1, 2, 3, 5, 10, 15, 30, 60))
+deadlines_fired = _counter("deadlines_fired_total", "Deadlines warned and lapsed", "event", "kind")
+deadline_late_seconds = _histogram("deadline_fire_delay_seconds", "From due to fired, database clock", _AGE, "event")
+deadline_sweep_success = _gauge("deadline_sweep_last_success_timestamp_seconds", "Last pass of the deadline sweep")
+calendar_days_ahead = _gauge("workday_calendar_days_ahead", "Days ahead covered by a published holiday notice")
+score_updates = _counter("score_updates_total", "Units scored", "campaign")
+score_board_updated = _gauge("score_board_updated_timestamp_seconds", "Last change of a running score", "campaign")
+score_inputs = _counter("score_input_events_total", "Events counted into scores", "source")
+score_mismatch = _gauge("score_replay_mismatch_units", "Units whose recount differs from the running score", "campaign")
+notices_sent = _counter("notify_sent_total", "Deliveries by result", "channel", "result")
+notice_delay_seconds = _histogram("notify_delay_seconds", "From the fact to the delivered notice", _AGE, "channel")
+identity_reveals = _counter("informant_reveal_total", "Identities opened", "role")
+personal_data_blocked = _counter("pii_guard_blocked_total", "Texts and responses stopped by the guard", "service", "route")
+login_failures = _counter("login_failures_total", "Refused logins", "reason")
+imported_rows = _counter("import_rows_total", "Rows imported", "kind", "result")
+
+LOG_FIELDS = frozenset({
+    "event", "level", "timestamp", "service", "group", "topic", "partition", "offset", "event_id", "event_type", "aggregate", "version",
+    "reason", "attempts", "error", "place", "route", "method", "code", "seconds", "count", "shard", "tick", "request_id", "trace_id",
+    "account", "role", "campaign", "number", "port", "path", "state", "what_to_do", "channel", "kind", "lag",
+})  # fmt: skip
+"""Nothing else is ever written to a log line."""
+
+
+def _allowed_only(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {name: value for name, value in line.items() if name in LOG_FIELDS}
+
+
+def describe(error: BaseException) -> dict[str, str]:
+    """Type and place of an error, without its text."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{frames[-1].filename.rsplit('/', 2)[-1]}:{frames[-1].lineno}" if frames else ""
+    return {"error": type(error).__name__, "place": place}
+
+
+def configure_logging(level: str = "INFO", *, stream: Any = None) -> None:
+    """JSON lines by allow-list on stderr, also for libraries (by logger name and level only)."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars, structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True), _allowed_only,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
+        logger_factory=structlog.PrintLoggerFactory(file=stream or sys.stderr), cache_logger_on_first_use=False,
+    )  # fmt: skip
+    root = logging.getLogger()
+    root.handlers[:] = [_LibraryHandler()]
+    root.setLevel(logging.WARNING)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "faststream", "alembic"):
+        logging.getLogger(name).handlers[:] = []
+        logging.getLogger(name).propagate = True
+
+
+class _LibraryHandler(logging.Handler):
+    """Libraries' own words may quote what they were given: keep where it came from and which error, not what it says."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = describe(record.exc_info[1]) if record.exc_info and record.exc_info[1] else {}
+        line = {"place": f"{record.filename}:{record.lineno}", **error}
+        structlog.get_logger().log(record.levelno, "library", kind=record.name, **line)
+
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+def new_trace() -> str:
+    """A fresh W3C traceparent."""
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+
+
+def child_of(parent: str | None) -> str:
+    """A traceparent of the same trace with its own span, or a fresh one."""
+    if parent and len(parent) == 55 and parent.count("-") == 3:
+        return f"{parent[:36]}{secrets.token_hex(8)}{parent[52:]}"
+    return new_trace()
