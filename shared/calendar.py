@@ -43,7 +43,7 @@ class CalendarError(ValueError):
         super().__init__("；".join(f"第 {row} 行：{reason}" if row else reason for row, reason in self.rows))
 
 
-class Limit(msgspec.Struct, frozen=True, omit_defaults=True):
+class Limit(msgspec.Struct, frozen=True):
     """A time limit: `amount` of working days (wd), calendar days (d) or hours (h).
 
     `closes`: the clock time at which a limit in days ends on its last day: office hours "17:30", or "24:00".
