@@ -22,7 +22,7 @@ as $$ select statement_timestamp() $$;
 
 VIRTUAL_CLOCK_DDL = """
 create table if not exists public.virtual_clock (
-  only boolean primary key default true check (only),
+  single boolean primary key default true check (single),
   anchor_virtual timestamptz not null, anchor_real timestamptz not null default clock_timestamp(),
   rate double precision not null default 1 check (rate >= 0), catch_up boolean not null default false
 );
@@ -36,9 +36,9 @@ $$;
 """
 
 SET_VIRTUAL_CLOCK = """
-insert into public.virtual_clock (only, anchor_virtual, anchor_real, rate, catch_up)
+insert into public.virtual_clock (single, anchor_virtual, anchor_real, rate, catch_up)
 values (true, $1, clock_timestamp(), $2, $3)
-on conflict (only) do update set anchor_virtual = excluded.anchor_virtual, anchor_real = excluded.anchor_real,
+on conflict (single) do update set anchor_virtual = excluded.anchor_virtual, anchor_real = excluded.anchor_real,
   rate = excluded.rate, catch_up = excluded.catch_up
 """
 """$1 the instant from which virtual time runs, $2 virtual seconds per real second (0 stands still), $3 stop at the real time."""

@@ -1,0 +1,155 @@
+"""The world in which tests run: real servers once per session, a fresh database, topics and cache for each test that asks."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import datetime, timedelta
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from shared.clock import SET_VIRTUAL_CLOCK, VIRTUAL_CLOCK_DDL
+from shared.database import CORE_DDL, SERVICES, Database
+from shared.embedded import Stack
+from shared.settings import Settings
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="fengping-test-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+async def servers(data_folder: Path) -> AsyncIterator[Stack]:
+    """Real PostgreSQL, Valkey and Apache Kafka."""
+    stack = Stack(data_folder / "servers")
+    async with stack.running():
+        yield stack
+
+
+async def on_server(url: str, sql: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()
+
+
+def named(url: str, database: str) -> str:
+    return f"{url.rsplit('/', 1)[0]}/{database}"
+
+
+@pytest.fixture(scope="session")
+async def template(servers: Stack) -> str:
+    """A database with every service migrated and virtual time installed, to be cloned."""
+    from shared.migrations import migrate
+
+    await on_server(servers.postgres.superuser_url, "create database fengping_template owner fengping")
+    url = named(servers.postgres_url, "fengping_template")
+    present = tuple(name for name in SERVICES if find_spec(f"services.{name}.tables"))
+    await migrate(url, present)
+    await on_server(url, VIRTUAL_CLOCK_DDL)
+    return "fengping_template"
+
+
+def settings_for(servers: Stack, database_url: str, folder: Path, number: int) -> Settings:
+    return Settings(
+        environment="test", database_url=database_url, redis_url=f"{servers.redis_url.rsplit('/', 1)[0]}/{number % 16}",
+        kafka_servers=",".join(servers.kafka_servers), topic_prefix=f"t{os.getpid()}-{number}.", topic_partitions=3,
+        data_folder=folder, keyring_file=folder / "keyring.json",
+    )  # fmt: skip
+
+
+@pytest.fixture
+async def settings(servers: Stack, template: str, tmp_path: Path) -> AsyncIterator[Settings]:
+    """Settings of a fresh installation: migrated database, empty cache, own topics (made when the bus first needs them)."""
+    import redis.asyncio
+
+    number = next(_numbers)
+    name = f"fengping_{number}"
+    await on_server(servers.postgres.superuser_url, f"create database {name} template {template} owner fengping")
+    made = settings_for(servers, named(servers.postgres_url, name), tmp_path, number)
+    cache = redis.asyncio.Redis.from_url(made.redis_url)
+    await cache.flushdb()
+    await cache.aclose()
+    yield made
+    await on_server(servers.postgres.superuser_url, f"drop database {name} with (force)")
+
+
+@pytest.fixture
+async def database(settings: Settings) -> AsyncIterator[Callable[[str], Database]]:
+    """`database("casework")`: connections to that service's schema."""
+    opened: dict[str, Database] = {}
+
+    def connect(service: str) -> Database:
+        if service not in opened:
+            opened[service] = Database(settings.database_url, service, pool_size=5)
+        return opened[service]
+
+    yield connect
+    for each in opened.values():
+        await each.close()
+
+
+@pytest.fixture
+async def core(servers: Stack, tmp_path: Path) -> AsyncIterator[tuple[Settings, Callable[[str], Awaitable[Database]]]]:
+    """An installation with nothing but the core's own tables: (settings, `await open("casework")`)."""
+    number = next(_numbers)
+    name = f"fengping_core_{number}"
+    await on_server(servers.postgres.superuser_url, f"create database {name} owner fengping")
+    made = settings_for(servers, named(servers.postgres_url, name), tmp_path, number)
+    await on_server(made.database_url, VIRTUAL_CLOCK_DDL)
+    opened: dict[str, Database] = {}
+
+    async def open_schema(service: str) -> Database:
+        if service not in opened:
+            await on_server(made.database_url, f'create schema if not exists "{service}"; set search_path = "{service}"; {CORE_DDL}')
+            opened[service] = Database(made.database_url, service, pool_size=10)
+        return opened[service]
+
+    yield made, open_schema
+    for each in opened.values():
+        await each.close()
+    await on_server(servers.postgres.superuser_url, f"drop database {name} with (force)")
+
+
+class VirtualClock:
+    """Legal time of one test's database."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def _run(self, sql: str, *arguments: Any) -> Any:
+        connection = await asyncpg.connect(self._url)
+        try:
+            return await connection.fetchval(sql, *arguments)
+        finally:
+            await connection.close()
+
+    async def now(self) -> datetime:
+        return await self._run("select public.app_now()")  # type: ignore[no-any-return]
+
+    async def set(self, instant: datetime, *, rate: float = 1.0) -> None:
+        """From now on legal time runs from `instant`, `rate` seconds a second (0 stands still)."""
+        await self._run(SET_VIRTUAL_CLOCK, instant, rate, False)
+
+    async def advance(self, **by: float) -> datetime:
+        """Move legal time forward: `advance(days=3)`."""
+        now = await self.now() + timedelta(**by)
+        await self.set(now)
+        return now
+
+
+@pytest.fixture
+def clock(settings: Settings) -> VirtualClock:
+    return VirtualClock(settings.database_url)
