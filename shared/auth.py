@@ -321,7 +321,7 @@ def csrf_token(token: str) -> str:
 
 def csrf_matches(token: str, given: str) -> bool:
     """Did the form come from this session?"""
-    return hmac.compare_digest(csrf_token(token).encode(), given.encode())
+    return hmac.compare_digest(csrf_token(token).encode(), given.encode(errors="replace"))
 
 
 @dataclass(frozen=True, slots=True)

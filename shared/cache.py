@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import math
 import secrets
-import time
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -20,6 +19,9 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 from redis.exceptions import RedisError
+
+from shared.clock import steady_seconds
+from shared.telemetry import describe, log
 
 CONNECT_SECONDS: Final = 0.5
 ANSWER_SECONDS: Final = 1.0
@@ -54,11 +56,24 @@ def connect(url: str) -> Redis:
 
 @asynccontextmanager
 async def reaching(sentence: str | None = None) -> AsyncIterator[None]:
-    """Turn every way in which Redis can be away (down, too slow, loading, full) into `CacheAway`."""
+    """Turn every way in which Redis can be away (down, too slow, loading, full, read-only) into `CacheAway`."""
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:
+        _tell(error)
         raise (CacheAway(sentence) if sentence else CacheAway()) from error
+
+
+_SILENT_SECONDS: Final = 10.0
+_told: list[float] = []
+
+
+def _tell(error: BaseException) -> None:
+    """One line in the log for an outage, not one for each request that meets it."""
+    now = steady_seconds()
+    if not _told or now - _told[0] >= _SILENT_SECONDS:
+        _told[:] = [now]
+        log.warning("cache is away", **describe(error))
 
 
 # ---------------------------------------------------------------------------------------------------- rate limits
@@ -85,7 +100,7 @@ class LocalLimiter:
     At most `keys_max` keys are remembered; the one hit longest ago is forgotten first.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, keys_max: int = 50_000) -> None:
+    def __init__(self, clock: Callable[[], float] = steady_seconds, keys_max: int = 50_000) -> None:
         self._clock = clock
         self._keys_max = keys_max
         self._hits: OrderedDict[str, deque[float]] = OrderedDict()
