@@ -199,9 +199,7 @@ class WorkCalendar:
 
     def with_day(self, day: date, worked: bool, name: str) -> "WorkCalendar":
         """The next version, with one day decided by hand (an extra day off by local order, a correction)."""
-        return WorkCalendar(
-            {**self.days, day: worked}, self.known_from, self.known_through, {**self.names, day: name}, self.notices
-        )
+        return WorkCalendar({**self.days, day: worked}, self.known_from, self.known_through, {**self.names, day: name}, self.notices)
 
     def to_json(self) -> str:
         """The whole calendar as text for a table or an event; `from_json` gives an equal calendar."""

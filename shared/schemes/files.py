@@ -184,6 +184,6 @@ def _unknown(given: Any, known: Any, path: str, reading: _Reading) -> Iterator[M
                 yield reading.mistake(at, f"不认识“{key}”，请检查拼写和缩进，或删去")
             else:
                 yield from _unknown(value, known[key], at, reading)
-    elif isinstance(given, list) and isinstance(known, list):
+    elif isinstance(given, list) and isinstance(known, list | tuple):
         for index, (one, other) in enumerate(zip(given, known, strict=True)):
             yield from _unknown(one, other, f"{path}[{index}]", reading)

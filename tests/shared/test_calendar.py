@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from shared.calendar import (
@@ -27,9 +27,7 @@ from shared.calendar import (
 )
 
 RIGHT = china()
-NO_MAKE_UP = WorkCalendar(
-    {day: worked for day, worked in RIGHT.days.items() if not worked}, RIGHT.known_from, RIGHT.known_through
-)
+NO_MAKE_UP = WorkCalendar({day: worked for day, worked in RIGHT.days.items() if not worked}, RIGHT.known_from, RIGHT.known_through)
 WEEKDAYS_ONLY = WorkCalendar({}, RIGHT.known_from, RIGHT.known_through)
 
 WORKING_DAY_VECTORS = """
@@ -99,9 +97,7 @@ def at(text: str) -> datetime:
 def state(now: str, start: str, limit: str, **more: object) -> DeadlineState:
     due = deadline(at(start), Limit.parse(limit), RIGHT)
     unit = Limit.parse(limit).unit
-    return deadline_state(
-        at(now), due_at=due.at, warn_at=due.warn_at, severe_at=due.severe_at, calendar=RIGHT, unit=unit, **more
-    )
+    return deadline_state(at(now), due_at=due.at, warn_at=due.warn_at, severe_at=due.severe_at, calendar=RIGHT, unit=unit, **more)
 
 
 # ── days ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -112,8 +108,7 @@ def test_working_days_follow_the_notices_and_not_the_two_wrong_calendars(
     start: str, amount: str, right: str, no_make_up: str, weekdays_only: str
 ) -> None:
     answers = [
-        calendar.add_working_days(date.fromisoformat(start), int(amount)).day.isoformat()
-        for calendar in (RIGHT, NO_MAKE_UP, WEEKDAYS_ONLY)
+        calendar.add_working_days(date.fromisoformat(start), int(amount)).day.isoformat() for calendar in (RIGHT, NO_MAKE_UP, WEEKDAYS_ONLY)
     ]
 
     assert answers == [right, no_make_up, weekdays_only]
@@ -121,9 +116,7 @@ def test_working_days_follow_the_notices_and_not_the_two_wrong_calendars(
 
 
 @pytest.mark.parametrize(("start", "amount", "raw", "rolled"), rows(CALENDAR_DAY_VECTORS))
-def test_calendar_days_that_end_on_a_rest_day_roll_to_the_next_workday(
-    start: str, amount: str, raw: str, rolled: str
-) -> None:
+def test_calendar_days_that_end_on_a_rest_day_roll_to_the_next_workday(start: str, amount: str, raw: str, rolled: str) -> None:
     first = date.fromisoformat(start)
 
     assert RIGHT.add_calendar_days(first, int(amount), roll=False).day.isoformat() == raw
@@ -162,6 +155,7 @@ def test_the_shipped_file_says_the_same_as_the_public_package() -> None:
     assert [day for day in every_day if package.is_workday(day) != RIGHT.is_workday(day)] == []
 
 
+@settings(deadline=None)
 @given(days, st.integers(1, 250))
 def test_between_is_the_inverse_of_add(start: date, amount: int) -> None:
     due = RIGHT.add_working_days(start, amount).day
@@ -171,6 +165,7 @@ def test_between_is_the_inverse_of_add(start: date, amount: int) -> None:
     assert RIGHT.working_days_between(due, start) == -amount
 
 
+@settings(deadline=None)
 @given(unknown_or_known_days, st.integers(0, 60), st.integers(0, 60))
 def test_adding_is_monotone_and_adds_up(start: date, one: int, other: int) -> None:
     first = RIGHT.add_working_days(start, one).day
@@ -179,6 +174,7 @@ def test_adding_is_monotone_and_adds_up(start: date, one: int, other: int) -> No
     assert RIGHT.add_working_days(start + timedelta(days=1), one).day >= first
 
 
+@settings(deadline=None)
 @given(days, st.integers(1, 60))
 def test_going_back_is_the_mirror_of_going_forward(start: date, amount: int) -> None:
     assume(RIGHT.is_workday(start))
@@ -186,6 +182,7 @@ def test_going_back_is_the_mirror_of_going_forward(start: date, amount: int) -> 
     assert RIGHT.add_working_days(RIGHT.add_working_days(start, amount).day, -amount).day == start
 
 
+@settings(deadline=None)
 @given(unknown_or_known_days, st.integers(1, 90))
 def test_rolling_is_never_early_and_never_ends_on_a_rest_day(start: date, amount: int) -> None:
     rolled = RIGHT.add_calendar_days(start, amount).day
@@ -197,9 +194,7 @@ def test_rolling_is_never_early_and_never_ends_on_a_rest_day(start: date, amount
 # ── limits and due instants ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize(
-    ("text", "limit"), [("5wd", Limit(5, "wd")), ("15d", Limit(15, "d")), (" 24h ", Limit(24, "h"))]
-)
+@pytest.mark.parametrize(("text", "limit"), [("5wd", Limit(5, "wd")), ("15d", Limit(15, "d")), (" 24h ", Limit(24, "h"))])
 def test_limits_are_read_from_text_and_written_back(text: str, limit: Limit) -> None:
     assert Limit.parse(text) == limit
     assert str(limit) == text.strip()
@@ -259,6 +254,7 @@ def test_a_pause_lengthens_a_limit_in_hours_by_its_own_length() -> None:
     assert due_at(at("2026-11-18 09:00"), Limit(24, "h"), RIGHT, [pause]).at == at("2026-11-19 11:30")
 
 
+@settings(deadline=None)
 @given(instants, limits, st.sampled_from(("17:30", "24:00")))
 def test_a_deadline_is_never_early_and_its_instants_stand_in_order(start: datetime, limit: Limit, closes: str) -> None:
     limit = Limit(limit.amount, limit.unit, closes)
@@ -272,6 +268,7 @@ def test_a_deadline_is_never_early_and_its_instants_stand_in_order(start: dateti
         assert RIGHT.is_workday(due.day)
 
 
+@settings(deadline=None)
 @given(instants, limits, instants, st.timedeltas(timedelta(), timedelta(days=20)))
 def test_a_pause_never_shortens_a_deadline(start: datetime, limit: Limit, since: datetime, length: timedelta) -> None:
     assert due_at(start, limit, RIGHT, [Pause(since, since + length)]).at >= due_at(start, limit, RIGHT).at
@@ -339,17 +336,14 @@ def test_the_absolute_time_is_given_beside_the_badge() -> None:
 def test_standings_sort_by_urgency() -> None:
     shuffled = [Standing.CLOSED, Standing.NORMAL, Standing.LATE, Standing.SEVERE, Standing.WARNING, Standing.PAUSED]
 
-    assert [one.label for one in sorted(shuffled, key=lambda one: one.rank)] == (
-        ["严重超期", "超期", "临期", "正常", "暂停计时", "已办结"]
-    )
+    assert [one.label for one in sorted(shuffled, key=lambda one: one.rank)] == (["严重超期", "超期", "临期", "正常", "暂停计时", "已办结"])
 
 
+@settings(deadline=None)
 @given(instants, limits, st.timedeltas(timedelta(), timedelta(days=200)))
 def test_the_number_in_the_badge_agrees_with_the_state(start: datetime, limit: Limit, later: timedelta) -> None:
     due = deadline(start, limit, RIGHT)
-    seen = deadline_state(
-        start + later, due_at=due.at, warn_at=due.warn_at, severe_at=due.severe_at, calendar=RIGHT, unit=limit.unit
-    )
+    seen = deadline_state(start + later, due_at=due.at, warn_at=due.warn_at, severe_at=due.severe_at, calendar=RIGHT, unit=limit.unit)
 
     assert seen.is_late == (start + later >= due.at)
     assert seen.left == 0 or seen.over == 0
@@ -414,9 +408,7 @@ def test_a_notice_that_moves_the_turn_of_the_year_is_followed_and_can_be_correct
         ("# 国务院办公厅关于2027年部分节假日安排的通知\n", "", 0, "没有写明来源"),
     ],
 )
-def test_a_wrong_row_of_a_notice_is_refused_with_its_number_and_reason(
-    old: str, new: str, row: int, reason: str
-) -> None:
+def test_a_wrong_row_of_a_notice_is_refused_with_its_number_and_reason(old: str, new: str, row: int, reason: str) -> None:
     with pytest.raises(CalendarError, match=reason) as refused:
         read_notice(NOTICE_2027.replace(old, new))
 
@@ -432,11 +424,7 @@ def test_a_file_that_is_no_notice_is_refused(text: str) -> None:
 def test_years_are_imported_in_order() -> None:
     with pytest.raises(CalendarError, match="先导入 2027"):
         RIGHT.with_notice(
-            read_notice(
-                NOTICE_2027.replace("2027", "2028")
-                .replace("2028-02-14,班,春节\n", "")
-                .replace("2028-10-09,班", "2028-10-14,班")
-            )
+            read_notice(NOTICE_2027.replace("2027", "2028").replace("2028-02-14,班,春节\n", "").replace("2028-10-09,班", "2028-10-14,班"))
         )
 
 
@@ -446,9 +434,7 @@ def test_only_deadlines_whose_span_touches_changed_days_are_affected() -> None:
     before = Span("before", at("2026-11-02 09:00"), Limit(5, "wd"))
     hours = Span("hours", at("2026-11-19 09:00"), Limit(48, "h"))
 
-    assert [(one.id, one.moved, one.shortened) for one in affected(RIGHT, newer, [touched, before, hours])] == [
-        ("touched", True, False)
-    ]
+    assert [(one.id, one.moved, one.shortened) for one in affected(RIGHT, newer, [touched, before, hours])] == [("touched", True, False)]
 
 
 def test_a_deadline_moved_forward_is_marked_so_that_a_person_decides() -> None:
