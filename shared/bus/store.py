@@ -59,10 +59,9 @@ class KeptRecord:
 
 def kept(row: asyncpg.Record, *, key: bytes | None) -> KeptRecord:
     """The record of a row of `held` or `dead_letters`."""
-    headers = msgspec.json.decode(row["headers"], type=dict[str, str])
     return KeptRecord(
         topic=row["topic"], partition=row["partition"], offset=row["log_offset"], key=key, value=row["body"],
-        headers=[(name, value.encode()) for name, value in headers.items()],
+        headers=[(name, value.encode()) for name, value in row["headers"].items()],
     )  # fmt: skip
 
 

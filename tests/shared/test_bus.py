@@ -1,0 +1,414 @@
+"""The measurements the bus was designed from, as tests on real Kafka: nothing lost, nothing twice, nothing out of order, nothing stuck."""
+
+import asyncio
+import random
+from collections import defaultdict
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from uuid import UUID, uuid4
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from shared.bus import Bus, Handlers, make_topics, replay
+from shared.bus.envelope import read, write_headers
+from shared.bus.relay import Relay
+from shared.bus.topics import client_options
+from shared.database import failpoint, new_id
+from shared.events import BallotSubmitted, ComplaintRated, NotYet, encode
+
+pytestmark = pytest.mark.stack
+
+NOON = datetime(2026, 11, 20, 4, tzinfo=UTC)
+
+
+def rated(complaint_id, option=1):
+    return ComplaintRated(occurred_at=NOON, complaint_id=complaint_id, campaign_id="j-2026", option=option)
+
+
+async def until(condition, seconds=20.0):
+    """Wait for a condition (sync or async) and fail when it does not come true."""
+    async with asyncio.timeout(seconds):
+        while True:
+            result = condition()
+            if await result if asyncio.iscoroutine(result) else result:
+                return
+            await asyncio.sleep(0.05)
+
+
+class Hearer:
+    """A service that writes down what it hears, in its own schema, and may be told to fail."""
+
+    def __init__(self):
+        self.on = Handlers()
+        self.fail = lambda event: None
+        self.on.batch(ComplaintRated, BallotSubmitted)(self.hear)
+
+    async def hear(self, tx, events):
+        for event, meta in events:
+            self.fail(event)
+            await tx.run("insert into effects (event_id, key, version) values ($1, $2, $3)", meta.event_id, meta.key, meta.version)
+
+    async def effects(self, database):
+        async with database.transaction() as tx:
+            return await tx.fetch("select * from effects order by n")
+
+
+@pytest.fixture
+async def world(core):
+    """Intake says, casework hears. `world.run()` runs both sides."""
+    settings, open_schema = core
+    await make_topics(settings)
+    says, hears = await open_schema("intake"), await open_schema("casework")
+    async with hears.transaction() as tx:
+        await tx.run("create table effects (n bigint generated always as identity, event_id uuid, key text, version bigint)")
+    hearer = Hearer()
+    world = SimpleNamespace(settings=settings, says=says, hears=hears, hearer=hearer)
+
+    @asynccontextmanager
+    async def run(*, saying=True, hearing=True):
+        buses = [Bus(says, Handlers(), settings, context=None)] if saying else []
+        buses += [Bus(hears, hearer.on, settings, context=None)] if hearing else []
+        for bus in buses:
+            bus.start()
+        try:
+            yield buses
+        finally:
+            await asyncio.gather(*(bus.stop() for bus in buses))
+
+    async def say(*events):
+        async with says.transaction() as tx:
+            for event in events:
+                tx.emit(event)
+
+    async def settled(count):
+        await until(lambda: _count_is(hearer, hears, count))
+        return await hearer.effects(hears)
+
+    world.run, world.say, world.settled = run, say, settled
+    yield world
+    failpoint.armed.clear()
+
+
+async def _count_is(hearer, database, count):
+    return len(await hearer.effects(database)) >= count
+
+
+async def letters(database):
+    async with database.transaction() as tx:
+        return await tx.fetch("select * from dead_letters order by id")
+
+
+async def read_topic(settings, topic):
+    """Everything in a topic, in the order of each partition."""
+    consumer = AIOKafkaConsumer(settings.topic_prefix + topic, **client_options(settings), auto_offset_reset="earliest", enable_auto_commit=False)
+    await consumer.start()
+    try:
+        ends = await consumer.end_offsets(consumer.assignment())
+        records = []
+        while any([await consumer.position(tp) < end for tp, end in ends.items()]):
+            for batch in (await consumer.getmany(timeout_ms=500)).values():
+                records += batch
+        return records
+    finally:
+        await consumer.stop()
+
+
+@asynccontextmanager
+async def producer_of(settings):
+    producer = AIOKafkaProducer(**client_options(settings), acks="all")
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+def by_key(rows):
+    grouped = defaultdict(list)
+    for row in rows:
+        grouped[row["key"]].append(row["version"])
+    return grouped
+
+
+# ── the relay ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_three_relays_and_twelve_writers_lose_nothing_and_invert_nothing(world):
+    complaints = [uuid4() for _ in range(10)]
+
+    async def write(writer):
+        for n in range(50):
+            await world.say(*(rated(complaints[(writer * 7 + n * k) % 10]) for k in (1, 2, 3)))
+
+    relays = [Relay(world.says, world.settings) for _ in range(3)]
+    running = [asyncio.create_task(relay.run()) for relay in relays]
+    await asyncio.gather(*(write(n) for n in range(12)))
+    await until(lambda: _all_sent(relays[0]))
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+
+    seen = defaultdict(list)
+    for record in await read_topic(world.settings, "complaints"):
+        meta = read(record).meta
+        seen[meta.key].append(meta.version)
+    assert sum(map(len, seen.values())) == 1_800
+    assert all(versions == list(range(1, len(versions) + 1)) for versions in seen.values())
+
+
+async def _all_sent(relay):
+    return (await relay.backlog())[0] == 0
+
+
+async def test_a_relay_that_dies_between_acknowledgement_and_mark_repeats_and_loses_nothing(world):
+    complaints = [uuid4() for _ in range(10)]
+    rng = random.Random(7)
+
+    def die_sometimes():
+        if rng.random() < 0.4:
+            raise ConnectionError("killed")
+
+    failpoint.armed["relay.after_acknowledgement"] = die_sometimes
+    relay = Relay(world.says, world.settings)
+    running = asyncio.create_task(relay.run())
+    for n in range(200):
+        await world.say(*(rated(complaints[(n * k) % 10]) for k in (1, 2, 3)))
+    await until(lambda: _all_sent(relay), 60)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+    async with world.run(saying=False):
+        effects = await world.settled(600)
+    assert len(effects) == 600
+    assert all(versions == list(range(1, len(versions) + 1)) for versions in by_key(effects).values())
+
+
+async def test_a_wiped_broker_is_refilled_and_nothing_takes_effect_twice(world):
+    """The log is lost while everything is at rest: whoever hears from the beginning hears it all, who heard it hears nothing new."""
+    complaints = [uuid4() for _ in range(30)]
+    async with world.run():
+        await world.say(*map(rated, complaints))
+        await world.settled(30)
+
+    from aiokafka.admin import AIOKafkaAdminClient
+
+    admin = AIOKafkaAdminClient(**client_options(world.settings))
+    await admin.start()
+    await admin.delete_topics([world.settings.topic_prefix + "complaints"])
+    await asyncio.sleep(1)
+    await admin.close()
+    await make_topics(world.settings)
+
+    async with world.run() as buses:
+        await world.say(rated(complaints[0]))
+        await until(lambda: _all_sent(buses[0].relay))
+        effects = await world.settled(31)
+    assert len(await read_topic(world.settings, "complaints")) == 31
+    assert len(effects) == 31
+
+
+# ── the consumer ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_every_event_delivered_three_times_takes_effect_once(world):
+    complaints = [uuid4() for _ in range(20)]
+    async with world.run(hearing=False) as (says,):
+        for _ in range(5):
+            await world.say(*map(rated, complaints))
+        await until(lambda: _all_sent(says.relay))
+    records = await read_topic(world.settings, "complaints")
+    async with producer_of(world.settings) as producer:
+        for record in records * 2:
+            await producer.send(record.topic, record.value, key=record.key, headers=list(record.headers))
+
+    async with world.run(saying=False):
+        effects = await world.settled(100)
+        await asyncio.sleep(1)
+        effects = await world.hearer.effects(world.hears)
+
+    assert len(effects) == 100
+    assert all(versions == [1, 2, 3, 4, 5] for versions in by_key(effects).values())
+
+
+async def test_versions_that_arrive_permuted_take_effect_in_order(world):
+    complaint = uuid4()
+    async with producer_of(world.settings) as producer:
+        for version in (3, 1, 5, 2, 4):
+            await _send(producer, world.settings, complaint, version)
+
+    async with world.run(saying=False):
+        effects = await world.settled(5)
+
+    assert [row["version"] for row in effects] == [1, 2, 3, 4, 5]
+    async with world.hears.transaction() as tx:
+        assert await tx.fetchval("select count(*) from held") == 0
+
+
+async def _send(producer, settings, complaint: UUID, version: int, *, body=None, **changes):
+    headers = dict(
+        write_headers(
+            event_id=new_id(), service="intake", type="complaint.rated.v1", key=str(complaint), version=version, occurred_at=NOON,
+            created_at=NOON, trace=None,
+        )
+    )  # fmt: skip
+    headers.update({name: value for name, value in changes.items() if value is not None})
+    kept = [(name, value) for name, value in headers.items() if changes.get(name, b"") is not None]
+    value = encode(rated(complaint)) if body is None else body
+    await producer.send_and_wait(f"{settings.topic_prefix}complaints", value or None, key=str(complaint).encode(), headers=kept)
+
+
+async def test_a_missing_predecessor_is_asked_for_and_sent_again(world, monkeypatch):
+    complaint = uuid4()
+    async with world.run(hearing=False) as (says,):
+        await world.say(*(rated(complaint) for _ in range(5)))
+        await until(lambda: _all_sent(says.relay))
+    second = [r for r in await read_topic(world.settings, "complaints") if read(r).meta.version == 2]
+    lose_once(monkeypatch, read(second[0]).meta.event_id)
+
+    async with world.run():
+        effects = await world.settled(5)
+
+    assert [row["version"] for row in effects] == [1, 2, 3, 4, 5]
+
+
+def lose_once(monkeypatch, event_id):
+    """Drop one record on its first arrival, before the wrapper sees it: as if the broker had lost it."""
+    from shared.bus import consumer
+
+    real, lost = consumer._read_all, []
+
+    def dropping(records):
+        arrivals, broken = real(records)
+        kept = [a for a in arrivals if a.meta.event_id != event_id or lost]
+        if len(kept) < len(arrivals):
+            lost.append(event_id)
+        return kept, broken
+
+    monkeypatch.setattr(consumer, "_read_all", dropping)
+
+
+POISON = {
+    "tombstone": {"body": b""},
+    "body": {"body": b"\xff\xfe not json"},
+    "wrong shape": {"body": b'{"option": "many"}'},
+    "headers": {"ce_time": b"\xff\xfe"},
+    "no id": {"ce_id": None},
+    "type": {"ce_type": b"complaint.exploded.v9"},
+    "key": {"ce_subject": b"somebody else"},
+    "version": {"ce_sequence": b"-1"},
+}
+
+
+async def test_poison_is_parked_once_with_its_bytes_and_the_partition_goes_on(world):
+    async with producer_of(world.settings) as producer:
+        for name, changes in POISON.items():
+            complaint = uuid4()
+            changes = dict(changes)
+            await _send(producer, world.settings, complaint, 1, body=changes.pop("body", None), **changes)
+            await _send(producer, world.settings, uuid4(), 1)
+            assert name
+
+    async with world.run(saying=False):
+        effects = await world.settled(len(POISON))
+
+    parked = await letters(world.hears)
+    assert len(effects) == len(POISON)
+    assert len(parked) == len(POISON)
+    assert {letter["reason"] for letter in parked} == {"tombstone", "body", "headers", "type", "key"}
+    assert b"\xff\xfe not json" in {letter["body"] for letter in parked}
+
+
+async def test_a_failing_aggregate_is_quarantined_in_order_and_replayed_after_the_cure(world):
+    sick, healthy = uuid4(), uuid4()
+
+    def fail(event):
+        if event.complaint_id == sick and event.option == 2:
+            raise ValueError("a bug in the handler")
+
+    world.hearer.fail = fail
+    async with world.run():
+        await world.say(*(rated(sick, option) for option in (1, 2, 3, 4)), *(rated(healthy, option) for option in (1, 2, 3)))
+        effects = await world.settled(4)
+        await until(lambda: _parked_is(world.hears, 1))
+    assert by_key(effects) == {str(sick): [1], str(healthy): [1, 2, 3]}
+
+    world.hearer.fail = lambda event: None
+    first = await replay(world.hears, world.hearer.on, None, by="tester")
+    again = await replay(world.hears, world.hearer.on, None, by="tester")
+
+    effects = await world.hearer.effects(world.hears)
+    assert by_key(effects) == {str(sick): [1, 2, 3, 4], str(healthy): [1, 2, 3]}
+    assert (first, again) == ((1, 0), (0, 0))
+
+
+async def _parked_is(database, count):
+    return len([letter for letter in await letters(database) if letter["state"] == "parked"]) == count
+
+
+async def test_a_bug_that_is_no_value_error_is_tried_a_bounded_number_of_times(world):
+    calls = []
+
+    def fail(event):
+        calls.append(event)
+        raise RuntimeError("again")
+
+    world.hearer.fail = fail
+    async with world.run():
+        await world.say(rated(uuid4()))
+        await until(lambda: _parked_is(world.hears, 1))
+        await asyncio.sleep(1)
+
+    assert len(calls) == 6  # once in the batch, five times alone: no hot loop
+    assert (await letters(world.hears))[0]["attempts"] == 5
+
+
+async def test_what_waits_for_another_topic_is_tried_again_by_itself(world):
+    def fail(event):
+        raise NotYet("campaign")
+
+    world.hearer.fail = fail
+    async with world.run():
+        await world.say(rated(uuid4()))
+        await until(lambda: _parked_is(world.hears, 1))
+        assert (await letters(world.hears))[0]["reason"] == "not_yet"
+        world.hearer.fail = lambda event: None
+        await replay(world.hears, world.hearer.on, None, by="system", reason="not_yet")
+        assert len(await world.settled(1)) == 1
+
+
+@pytest.mark.parametrize("place", ["consumer.after_fetch", "consumer.after_inbox", "consumer.after_effect", "consumer.after_commit"])
+async def test_a_consumer_that_breaks_at_any_step_applies_every_event_once(world, place):
+    broken = []
+
+    def break_twice():
+        if len(broken) < 2:
+            broken.append(place)
+            raise ConnectionError("killed")
+
+    async with world.run():
+        await world.settled(0)
+        failpoint.armed[place] = break_twice
+        await world.say(*(rated(uuid4()) for _ in range(25)))
+        effects = await world.settled(25)
+        await asyncio.sleep(0.5)
+
+    assert len(broken) == 2
+    assert len(effects) == 25 == len({row["event_id"] for row in await world.hearer.effects(world.hears)})
+    assert await letters(world.hears) == []
+
+
+async def test_an_event_reaches_its_hearer_in_milliseconds(world):
+    async with world.run():
+        await world.say(rated(uuid4()))
+        await world.settled(1)
+        loop, took = asyncio.get_running_loop(), []
+        for n in range(2, 22):
+            started = loop.time()
+            await world.say(rated(uuid4()))
+            while len(await world.hearer.effects(world.hears)) < n:
+                await asyncio.sleep(0.002)
+            took.append(loop.time() - started)
+    print("write to effect, ms:", [round(1000 * t) for t in sorted(took)])
+    assert sorted(took)[10] < 1.0
