@@ -1,0 +1,54 @@
+"""What the pages of all four services stand on: doors, pages, forms, one look.
+
+A service's `pages.py` and `api.py` need:
+
+    door = Door(prefix="/casework")
+
+    @door.get("/cases/{number}", policy=allow(Role.HANDLER, Role.SUPERVISOR))
+    async def case_page(request: Request, tx: Tx, who: Who, number: str) -> Response:
+        return page(request, "case.html", case=await store.case(tx, number, who))
+
+    @door.post("/cases/{number}/acceptance", policy=allow(Role.HANDLER))
+    async def accept(request: Request, tx: Tx, who: Who, once: Once, number: str) -> Response:
+        return await once.redirect(actions.accept_case(tx, number=number, by=who), to=f"/casework/cases/{number}")
+
+    @door.post("/api/cases/{number}/acceptance", policy=allow(Role.HANDLER), status_code=201)
+    async def accept_by_api(tx: Tx, who: Who, once: Once, number: str) -> Response:
+        return await once(201, actions.accept_case(tx, number=number, by=who))
+
+The service's `app.py` calls `install(app, …)` once, and `check_policies(app)` before it serves.
+"""
+
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from shared.settings import Settings
+from shared.web.assets import install_static, static_url
+from shared.web.door import Door, Tx, Unlabelled, Visitor, Who, check_policies, routes_of
+from shared.web.errors import Failure, Forbidden, NotFound, TooLarge, TooOften, Unavailable, install_errors
+from shared.web.forms import Form, Problem, read_form
+from shared.web.headers import Envelope
+from shared.web.menu import Entry, Hit, hits, matches, register, spelt
+from shared.web.once import Once, forget_keys
+from shared.web.render import fragment, htmx, install_templates, keep_preferences, page, preferences, see_other
+
+__all__ = [
+    "Door", "Entry", "Failure", "Forbidden", "Form", "Hit", "NotFound", "Once", "Problem", "TooLarge", "TooOften", "Tx", "Unavailable",
+    "Unlabelled", "Visitor", "Who", "check_policies", "forget_keys", "fragment", "hits", "htmx", "install", "keep_preferences", "matches",
+    "page", "preferences", "read_form", "register", "routes_of", "see_other", "spelt", "static_url",
+]  # fmt: skip
+
+
+def install(app: FastAPI, *, service: str, settings: Settings, version: str, templates: Path | None = None) -> None:
+    """Give a service its look and its manners: templates, static files, errors, security headers.
+
+    `templates`: the service's own folder. `app.state.sessions`, `.database` and `.context` are set by the service's core before the
+    first request; `app.state.notice` may hold a sentence for the bar that all pages show while something is down.
+    """
+    app.state.duty_phone, app.state.organisation, app.state.version = settings.duty_phone, settings.organisation, version
+    app.state.idle_minutes = settings.session_idle_minutes
+    install_templates(app, service=service, folder=templates)
+    install_static(app)
+    install_errors(app)
+    app.add_middleware(Envelope, https=settings.https)

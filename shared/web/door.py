@@ -1,0 +1,204 @@
+"""Doors: routers whose every route says who may use it, and what a route may ask for (`Tx`, `Who`, `Visitor`).
+
+Context: a route that somebody forgot to protect is found by the wrong person first.
+Decision: a route names its policy, or the program does not start. The check runs before the body is read, so that nobody sends ten
+megabytes to a door that is closed to them. The same place refuses forms that another site sent (CSRF) and bodies beyond the limit.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.routing import APIRoute, iter_route_contexts
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+from starlette.types import Message, Receive
+
+from shared.auth import Account, Policy, account_of, credential_of, csrf_matches
+from shared.database import Transaction
+from shared.web.errors import Forbidden, Forged, SignInFirst, TooLarge
+
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+BODY_MAX_BYTES: Final = 1024 * 1024
+"""Of a form or a JSON document. A door for files names its own limit (`body_max=`)."""
+CSRF_FIELD: Final = "csrf"
+CSRF_HEADER: Final = "x-csrf-token"
+BACKGROUND_HEADER: Final = "x-background"
+"""Set by requests that a page makes by itself (polling): they do not keep an abandoned session alive."""
+
+
+class Unlabelled(RuntimeError):
+    """A route does not say who may use it. A mistake of ours: the program must not start."""
+
+
+class DoorRoute(APIRoute):
+    """A route that lets in only whom its policy admits."""
+
+    policy: Policy | None = None
+    body_max: int = BODY_MAX_BYTES
+
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+        answer = super().get_route_handler()
+
+        async def guarded(request: Request) -> Response:
+            request = limited(request, self.body_max)
+            await _admit(request, self.policy)
+            return await answer(request)
+
+        return guarded
+
+
+class Door(APIRouter):
+    """A router whose every route requires `policy=`: `allow(Role.HANDLER, …)`, `SIGNED_IN` or `PUBLIC`.
+
+    `body_max`: bytes of a request's body, 1 MiB unless the route says otherwise. Raises Unlabelled on a route without policy.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(route_class=DoorRoute, **options)
+
+    def add_api_route(
+        self, path: str, endpoint: Callable[..., Any], *, policy: Policy | None = None, body_max: int = BODY_MAX_BYTES, **options: Any
+    ) -> None:
+        if policy is None:
+            raise Unlabelled(f"{self.prefix}{path} does not say who may use it: give it policy=")
+        super().add_api_route(path, endpoint, **options)
+        route = self.routes[-1]
+        assert isinstance(route, DoorRoute), "a door makes door routes only"
+        route.policy, route.body_max = policy, body_max
+
+    def api_route(self, path: str, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:  # type: ignore[override]
+        def register(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+            # Pages answer with a Response and need no model made from their annotation.
+            options.setdefault("response_model", None)
+            self.add_api_route(path, endpoint, **options)
+            return endpoint
+
+        return register
+
+    def get(self, path: str, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:  # type: ignore[override]
+        return self.api_route(path, methods=["GET"], **options)
+
+    def post(self, path: str, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:  # type: ignore[override]
+        return self.api_route(path, methods=["POST"], **options)
+
+    def put(self, path: str, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:  # type: ignore[override]
+        return self.api_route(path, methods=["PUT"], **options)
+
+    def patch(self, path: str, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:  # type: ignore[override]
+        return self.api_route(path, methods=["PATCH"], **options)
+
+    def delete(self, path: str, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:  # type: ignore[override]
+        return self.api_route(path, methods=["DELETE"], **options)
+
+
+def check_policies(app: FastAPI, *, open_paths: frozenset[str] = frozenset()) -> None:
+    """Raise Unlabelled when a route of `app` has no policy. `open_paths`: health and metrics of the service core."""
+    for path, route in routes_of(app):
+        if path not in open_paths and isinstance(route, APIRoute) and getattr(route, "policy", None) is None:
+            raise Unlabelled(f"{path} does not say who may use it: register it on a Door with policy=")
+
+
+def routes_of(app: FastAPI) -> list[tuple[str, BaseRoute]]:
+    """Every route of an application with its full path, included routers unfolded."""
+    return [(context.path or "", context.original_route) for context in iter_route_contexts(app.routes)]
+
+
+async def _admit(request: Request, policy: Policy | None) -> None:
+    """Let the request in, or raise SignInFirst, Forbidden or Forged."""
+    if policy is None:
+        raise Unlabelled(f"{request.url.path} has no policy")
+    touch = BACKGROUND_HEADER not in request.headers
+    account = request.state.account = await account_of(request, touch=touch)
+    if not policy.admits(account):
+        raise SignInFirst if account is None else Forbidden(policy)
+    if request.method not in SAFE_METHODS:
+        await refuse_forged(request)
+
+
+async def refuse_forged(request: Request) -> None:
+    """Refuse a write that another site made this person's browser send. Raises Forged.
+
+    A bearer token cannot be sent by another site; anything else must come from our own pages, and with a cookie session it must
+    also carry the session's token, as header or as hidden field.
+    """
+    credential = credential_of(request, request.app.state.sessions.cookie)
+    if credential and not credential.by_cookie:
+        return
+    if not _from_our_pages(request):
+        raise Forged
+    if credential and request.state.account and not csrf_matches(credential.token, await _csrf_given(request)):
+        raise Forged
+
+
+def _from_our_pages(request: Request) -> bool:
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    origin = request.headers.get("origin")
+    # Neither header: a program, or an old in-app browser. SameSite and the form's token are what remains.
+    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+
+
+async def _csrf_given(request: Request) -> str:
+    header = request.headers.get(CSRF_HEADER)
+    if header is not None or not is_form(request):
+        return header or ""
+    given = (await request.form()).get(CSRF_FIELD)
+    return given if isinstance(given, str) else ""
+
+
+def is_form(request: Request) -> bool:
+    """Did a form send this body, rather than a program?"""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind in ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
+def limited(request: Request, body_max: int) -> Request:
+    """The same request, whose body stops with TooLarge beyond `body_max` bytes, announced or not."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > body_max:
+        raise TooLarge(body_max)
+    return Request(request.scope, _counting(request.receive, body_max))
+
+
+def _counting(receive: Receive, body_max: int) -> Receive:
+    total = 0
+
+    async def counted() -> Message:
+        nonlocal total
+        message = await receive()
+        total += len(message.get("body", b""))
+        if total > body_max:
+            raise TooLarge(body_max)
+        return message
+
+    return counted
+
+
+async def _transaction(request: Request) -> AsyncIterator[Transaction]:
+    state = request.app.state
+    async with state.database.transaction(state.context) as tx:
+        yield tx
+
+
+def _who(request: Request) -> Account:
+    account: Account | None = request.state.account
+    if account is None:
+        raise SignInFirst
+    return account
+
+
+def _visitor(request: Request) -> Account | None:
+    account: Account | None = request.state.account
+    return account
+
+
+Tx = Annotated[Transaction, Depends(_transaction, scope="function")]
+"""Transaction of one request; committed before the response is sent."""
+Who = Annotated[Account, Depends(_who)]
+"""The person signed in."""
+Visitor = Annotated[Account | None, Depends(_visitor)]
+"""The person signed in, or None on a public page."""

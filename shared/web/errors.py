@@ -1,0 +1,271 @@
+"""How a request fails: problem+json (RFC 9457) for programs, a Chinese page or fragment for people.
+
+Nothing that was typed comes back in an error (R22), no stack, no SQL, no hint whether a record exists. Every answer carries the
+number of its request, which is also in the log and on every event of the request (the W3C trace id).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import quote
+
+import asyncpg
+import sqlalchemy.exc
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from shared.auth import ROLE_LABELS, Policy, Role
+from shared.cache import CacheAway
+from shared.events import NotYet, Refused
+from shared.telemetry import describe, log
+from shared.web.forms import problems_of
+from shared.web.render import htmx, page
+
+TITLES: Final[Mapping[int, str]] = {
+    400: "请求无法识别",
+    401: "请先登录",
+    403: "没有权限",
+    404: "没有找到",
+    405: "不支持这种操作",
+    409: "现在不能这样做",
+    410: "已经失效",
+    413: "内容太大",
+    415: "不支持的格式",
+    422: "有内容需要更正",
+    429: "操作过于频繁",
+    500: "系统出错了",
+    503: "服务暂时不可用",
+}
+SENTENCES: Final[Mapping[int, str]] = {
+    400: "系统没有看懂这次请求，请返回上一页重试。",
+    401: "登录已过期或尚未登录，请登录后继续。",
+    403: "您的账号不能进行这项操作。如需权限，请联系系统管理员。",
+    404: "没有找到您要的内容。它可能已经移动，或者网址有误。",
+    405: "这个网址不支持这种操作，请从页面上的按钮进入。",
+    409: "内容已有变化，请刷新后再试。",
+    410: "这个链接已经失效。",
+    413: "提交的内容超过了大小限制。",
+    415: "不支持这种内容格式。",
+    422: "提交的内容有误，请更正后再试。",
+    429: "操作过于频繁，请稍后再试。",
+    500: "系统出错了，工程师会收到记录。您刚才的操作没有生效，请稍后再试。",
+    503: "服务暂时不可用，已提交的内容不受影响，请稍后再试。",
+}
+UNREACHABLE: Final = (
+    sqlalchemy.exc.OperationalError,
+    sqlalchemy.exc.InterfaceError,
+    sqlalchemy.exc.TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InterfaceError,
+    ConnectionError,
+)
+"""The database does not answer: try later (503), not a mistake of ours (500)."""
+
+
+class Failure(Exception):
+    """A request that ends here, with a status, a sentence in Chinese, and headers such as Retry-After."""
+
+    status: int = 400
+
+    def __init__(self, sentence: str = "", *, headers: Mapping[str, str] | None = None) -> None:
+        self.sentence = sentence or SENTENCES.get(self.status, SENTENCES[400])
+        self.headers = dict(headers or {})
+        super().__init__(self.sentence)
+
+
+class SignInFirst(Failure):
+    """Nobody is signed in, or the session is over."""
+
+    status = 401
+
+
+class Forbidden(Failure):
+    """Somebody is signed in, but the policy does not admit them."""
+
+    status = 403
+
+    def __init__(self, policy: Policy | None = None, sentence: str = "") -> None:
+        super().__init__(sentence or _who_may(policy))
+
+
+class Forged(Failure):
+    """The form came from another site, or from a session that is over."""
+
+    status = 403
+
+    def __init__(self) -> None:
+        super().__init__("页面已过期或来源不明，为保护您的账号没有提交。请刷新页面后再试，已填写的内容不会丢失。")
+
+
+class NotFound(Failure):
+    """There is nothing here that this person may see."""
+
+    status = 404
+
+
+class TooLarge(Failure):
+    """The body is larger than this door takes."""
+
+    status = 413
+
+    def __init__(self, body_max: int) -> None:
+        size = f"{body_max // 1_048_576} MB" if body_max >= 1_048_576 else f"{body_max // 1024} KB"
+        super().__init__(f"提交的内容超过了 {size} 的限制，请缩小或分次提交。")
+
+
+class TooOften(Failure):
+    """Too many tries. `seconds` until the next one counts."""
+
+    status = 429
+
+    def __init__(self, seconds: int) -> None:
+        wait = f"{-(-seconds // 60)} 分钟" if seconds >= 60 else f"{max(seconds, 1)} 秒"
+        super().__init__(f"操作过于频繁，请 {wait}后再试。", headers={"Retry-After": str(max(seconds, 1))})
+
+
+class Unavailable(Failure):
+    """A part that this request needs is down."""
+
+    status = 503
+
+    def __init__(self, sentence: str = "") -> None:
+        super().__init__(sentence, headers={"Retry-After": "5"})
+
+
+def _who_may(policy: Policy | None) -> str:
+    if policy is None or not policy.roles or policy.roles == frozenset(Role):
+        return SENTENCES[403]
+    names = "、".join(label for role, label in ROLE_LABELS.items() if role in policy.roles)
+    return f"这里需要“{names}”权限。如工作需要，请向本单位管理员申请。"
+
+
+def install_errors(app: FastAPI) -> None:
+    """Let every failure of `app` be answered here."""
+    app.add_exception_handler(Failure, _failed)
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(NotYet, _not_yet)
+    app.add_exception_handler(CacheAway, _cache_away)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(ValidationError, _invalid)
+    for kind in UNREACHABLE:
+        app.add_exception_handler(kind, _unreachable)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Failure)
+    if error.status == 401:
+        return _sign_in(request, error)
+    return answer(request, error.status, error.sentence, headers=error.headers)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    return answer(request, error.status, error.sentence, field=error.field)
+
+
+async def _not_yet(request: Request, error: Exception) -> Response:
+    return answer(request, 409, "相关数据正在同步（通常 2 秒内），请稍后再试。")
+
+
+async def _cache_away(request: Request, error: Exception) -> Response:
+    return answer(request, 503, str(error), headers={"Retry-After": "5"})
+
+
+async def _unreachable(request: Request, error: Exception) -> Response:
+    log.error("database unreachable", request_id=request_number(request), **describe(error))
+    return answer(request, 503, "数据库暂时连接不上，您刚才的操作没有生效，请稍后再试。", headers={"Retry-After": "5"})
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    # The framework's own details are English and may quote the request: only the status is kept.
+    return answer(request, error.status_code, headers=dict(error.headers or {}))
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError | ValidationError)
+    problems = problems_of(error.errors())
+    return answer(request, 422, problems[0].sentence if len(problems) == 1 else "", problems=problems)
+
+
+async def crashed(request: Request, error: Exception) -> Response:
+    """Answer a mistake of ours; the log gets its type and place, never its text."""
+    log.error("request failed", request_id=request_number(request), **describe(error))
+    return answer(request, 500)
+
+
+def _sign_in(request: Request, error: Failure) -> Response:
+    """People go to the sign-in page and come back; a fragment explains and offers the way; programs get 401."""
+    if wants_problem(request) or htmx(request) or request.method != "GET":
+        return answer(request, 401, error.sentence, headers={"WWW-Authenticate": "Bearer"}, back=_here(request))
+    return RedirectResponse(f"/login?next={_here(request)}", status_code=303)
+
+
+def _here(request: Request) -> str:
+    here = request.headers.get("referer", "") if request.method != "GET" or htmx(request) else str(request.url)
+    path, _, query = here.partition("://")[2].partition("/")[2].partition("?")
+    return quote("/" + path + ("?" + query if query else ""), safe="/")
+
+
+def wants_problem(request: Request) -> bool:
+    """Is a program asking? Its door is under `/api/`, or it accepts JSON and no HTML."""
+    accepts = request.headers.get("accept", "")
+    return "/api/" in request.url.path or ("json" in accepts and "html" not in accepts)
+
+
+def request_number(request: Request) -> str:
+    """The number of this request in answers, log and events: 32 hexadecimal digits."""
+    number: str = request.scope.get("fengping.request", "")
+    return number
+
+
+def answer(
+    request: Request,
+    status: int,
+    sentence: str = "",
+    *,
+    field: str | None = None,
+    problems: Sequence[Any] = (),
+    headers: Mapping[str, str] | None = None,
+    **context: Any,
+) -> Response:
+    """The failure as whoever asked can read it: problem+json, an htmx fragment, or a page."""
+    sentence = sentence or SENTENCES.get(status, SENTENCES[500] if status >= 500 else SENTENCES[400])
+    title = TITLES.get(status, "请求没有成功")
+    if wants_problem(request):
+        return _problem(request, status, title, sentence, field=field, problems=problems, headers=headers)
+    shown = {"status": status, "heading": title, "sentence": sentence, "problems": problems, "number": request_number(request)}
+    template, extra = ("refusal.html", _beside(request)) if htmx(request) else ("error.html", {})
+    response = page(request, template, status, **{"back": "", **shown, **context})
+    response.headers.update({**(headers or {}), **extra})
+    return response
+
+
+def _problem(
+    request: Request,
+    status: int,
+    title: str,
+    sentence: str,
+    *,
+    field: str | None,
+    problems: Sequence[Any],
+    headers: Mapping[str, str] | None,
+) -> Response:
+    body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": sentence}
+    body["instance"] = f"urn:trace:{request_number(request)}"
+    errors = [{"field": p.field, "message": p.sentence} for p in problems] or ([{"field": field, "message": sentence}] if field else [])
+    if errors:
+        body["errors"] = errors
+    return JSONResponse(body, status, headers=dict(headers or {}), media_type="application/problem+json")
+
+
+def _beside(request: Request) -> dict[str, str]:
+    """Where htmx puts a refusal: a refused form stays as typed and the words stand above it; a refused panel shows the words."""
+    where = {"HX-Reselect": "#refused", "HX-Push-Url": "false"}
+    return where if request.method == "GET" else {**where, "HX-Retarget": "#refusal", "HX-Reswap": "innerHTML"}

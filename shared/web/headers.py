@@ -1,0 +1,87 @@
+"""The outer wrapping of every request: its number, its trace, the security headers of its answer, and the answer to a crash.
+
+Scripts run only when the page says so with its nonce: what somebody typed can never become a program, even if a template forgot to
+escape it. Pages are not kept by browsers or proxies (`no-store`) unless they say otherwise; static files do.
+"""
+
+import secrets
+from typing import Final
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared.database import trace_parent
+from shared.telemetry import child_of
+from shared.web.errors import crashed
+
+POLICY: Final = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'nonce-{nonce}'",
+        "style-src 'self' 'nonce-{nonce}'",
+        "img-src 'self' data: blob:",
+        "media-src 'self' blob:",
+        "connect-src 'self'",
+        "worker-src 'self'",
+        "manifest-src 'self'",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # Not `no-referrer`: browsers would then send `Origin: null` with our own forms, and they could not be told from forged ones.
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self), geolocation=(self), microphone=(), payment=(), usb=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class Envelope:
+    """ASGI middleware around a whole service."""
+
+    def __init__(self, app: ASGIApp, *, https: bool = False) -> None:
+        self.app, self.https = app, https
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        nonce = scope["fengping.nonce"] = secrets.token_urlsafe(16)
+        # The outermost middleware has begun a trace already; alone, this one begins it.
+        parent = trace_parent.get() or child_of(Request(scope).headers.get("traceparent"))
+        token = trace_parent.set(parent)
+        number = scope["fengping.request"] = parent.split("-")[1]
+        started = False
+
+        async def wrapped(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                self._add_headers(MutableHeaders(scope=message), nonce, number)
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=number):
+            try:
+                await self.app(scope, receive, wrapped)
+            except Exception as error:
+                if started:
+                    raise
+                response = await crashed(Request(scope, receive), error)
+                await response(scope, receive, wrapped)
+            finally:
+                trace_parent.reset(token)
+
+    def _add_headers(self, headers: MutableHeaders, nonce: str, number: str) -> None:
+        headers["Content-Security-Policy"] = POLICY.format(nonce=nonce)
+        headers["X-Request-Id"] = number
+        for name, value in HEADERS.items():
+            headers[name] = value
+        if self.https:
+            headers["Strict-Transport-Security"] = "max-age=31536000"
+        headers.setdefault("Cache-Control", "no-store")
