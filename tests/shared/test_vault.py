@@ -6,7 +6,9 @@ import stat
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -54,7 +56,10 @@ def test_processes_that_start_together_get_the_same_ring(tmp_path: Path) -> None
     assert all(ring == rings[0] for ring in rings)
 
 
-@pytest.mark.parametrize(("mode", "accepted"), [(0o600, True), (0o400, True), (0o440, True), (0o644, False), (0o620, False), (0o660, False)])
+@pytest.mark.parametrize(
+    ("mode", "accepted"),
+    [(0o600, True), (0o400, True), (0o440, True), (0o644, False), (0o620, False), (0o660, False)],
+)
 def test_ring_open_to_others_is_refused(tmp_path: Path, mode: int, accepted: bool) -> None:
     path = tmp_path / "keyring.json"
     KeyRing.load_or_create(path)
@@ -107,9 +112,10 @@ def test_every_changed_byte_is_refused(data: st.DataObject) -> None:
     part = data.draw(st.sampled_from(["ciphertext", "wrapped_key"]))
     stored = bytearray(getattr(sealed, part))
     stored[data.draw(st.integers(0, len(stored) - 1))] ^= data.draw(st.integers(1, 255))
+    changed: dict[str, Any] = {part: bytes(stored)}
 
     with pytest.raises(NotThisRecord):
-        RING.open_sealed(RECORD, replace(sealed, **{part: bytes(stored)}))
+        RING.open_sealed(RECORD, replace(sealed, **changed))
 
 
 @given(st.integers(0, 300))
@@ -186,7 +192,10 @@ def test_saved_ring_is_the_same_ring(tmp_path: Path) -> None:
     assert set(json.loads(path.read_text())["masters"]) == {"1", "2"}
 
 
-@pytest.mark.parametrize("spelling", ["13800138000", "138 0013 8000", "138-0013-8000", "+86 13800138000", "008613800138000", "１３８００１３８０００"])
+@pytest.mark.parametrize(
+    "spelling",
+    ["13800138000", "138 0013 8000", "138-0013-8000", "+86 13800138000", "008613800138000", "１３８００１３８０００"],
+)
 def test_same_phone_has_one_fingerprint(spelling: str) -> None:
     assert RING.fingerprint(spelling) == RING.fingerprint("13800138000")
     assert RING.fingerprint(spelling) != RING.fingerprint("13800138001")
@@ -198,9 +207,15 @@ def test_same_phone_has_one_fingerprint(spelling: str) -> None:
 
 @pytest.mark.parametrize(
     ("shown", "masked"),
-    [("13800138000", "138****8000"), ("+86 138-0013-8000", "138****8000"), ("0431-88901234", "0431****1234"), ("010 8890 1234", "010****1234"),
-     ("12345", "***45"), ("", "")],
-)  # fmt: skip
+    [
+        ("13800138000", "138****8000"),
+        ("+86 138-0013-8000", "138****8000"),
+        ("0431-88901234", "0431****1234"),
+        ("010 8890 1234", "010****1234"),
+        ("12345", "***45"),
+        ("", ""),
+    ],
+)
 def test_phone_on_pages(shown: str, masked: str) -> None:
     assert mask_phone(shown) == masked
 
@@ -217,8 +232,14 @@ DIGITS = {
     "half": "0123456789", "full": "０１２３４５６７８９", "chinese": "零一二三四五六七八九", "circle": "〇一二三四五六七八九",
     "formal": "零壹贰叁肆伍陆柒捌玖", "arabic": "٠١٢٣٤٥٦٧٨٩", "spoken": "零幺二三四五六七八九", "bold": "𝟎𝟏𝟐𝟑𝟒𝟓𝟔𝟕𝟖𝟗",
 }  # fmt: skip
-GAPS = ["", "", "", " ", "-", " - ", "－", "—", "–", ".", "·", "\u3000", "\u00a0", "\u200b", "\ufeff", "\t", "\n", "_", "/", "(", "）", "，", ",", "~", "*", "\ufe0f\u20e3"]
-BEFORE = ["", "电话", "手机：", "tel:", "QQ/", "我的号码是", "2 ", "第3、", "+86", "+86 ", "86-", "0086", "(+86)", "0", "17951", "共5次，", "a", "王某。", "https://x/"]
+GAPS = [
+    "", "", "", " ", "-", " - ", "－", "—", "–", ".", "·", "\u3000", "\u00a0", "\u200b", "\ufeff", "\t", "\n",
+    "_", "/", "(", "）", "，", ",", "~", "*", "\ufe0f\u20e3",
+]  # fmt: skip
+BEFORE = [
+    "", "电话", "手机：", "tel:", "QQ/", "我的号码是", "2 ", "第3、", "+86", "+86 ", "86-", "0086", "(+86)", "0", "17951",
+    "共5次，", "a", "王某。", "https://x/",
+]  # fmt: skip
 AFTER = ["", "转2", "。", " 2次", "（王先生）", "x", "、13", "\n", "谢谢", ";1", "元"]
 
 
@@ -252,7 +273,7 @@ def test_hits_are_in_order_apart_and_say_where_they_are(text: str, known: list[s
     hits = personal_data_in(text, known)
 
     assert all(hit.text == text[hit.start : hit.end] != "" for hit in hits)
-    assert all(before.end <= after.start for before, after in zip(hits, hits[1:], strict=False))
+    assert all(before.end <= after.start for before, after in pairwise(hits))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,565 @@
+"""Whoever changes, removes, inserts, swaps, cuts off or rolls back recorded entries is found out, and the entry is named."""
+
+import asyncio
+import hashlib
+import json
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import asyncpg
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.audit import (
+    EMPTY_ROOT,
+    Checkpoint,
+    Fault,
+    Flaw,
+    Inconsistent,
+    Leaf,
+    Signer,
+    Tree,
+    Witness,
+    canonical,
+    inclusion_proof,
+    leaf_of,
+    proven_root,
+    seal,
+    seal_leaves,
+    verify,
+)
+from shared.database import Database
+
+NOON = datetime(2026, 11, 20, 4, tzinfo=UTC)
+SIGNER = Signer("fengping/intake", Ed25519PrivateKey.from_private_bytes(b"k" * 32))
+STRANGER = Signer("fengping/intake", Ed25519PrivateKey.from_private_bytes(b"x" * 32))
+
+# ── the tree
+
+# Leaves and roots of the reference test of Certificate Transparency (RFC 6962).
+REFERENCE = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"]
+REFERENCE_ROOTS = [
+    "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+    "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
+    "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
+    "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+    "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4",
+    "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef",
+    "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
+    "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
+]
+HASHES = [hashlib.sha256(b"\x00" + bytes.fromhex(leaf)).digest() for leaf in REFERENCE]
+
+
+def test_roots_are_those_of_the_reference() -> None:
+    assert [Tree().grow(HASHES[:size]).root.hex() for size in range(1, 9)] == REFERENCE_ROOTS
+    assert Tree().root == EMPTY_ROOT
+
+
+@given(st.integers(0, 70), st.integers(0, 70))
+def test_tree_that_grew_in_steps_is_the_same_tree(first: int, second: int) -> None:
+    hashes = [hashlib.sha256(bytes([n])).digest() for n in range(first + second)]
+
+    stepwise, at_once = Tree().grow(hashes[:first]).grow(hashes[first:]), Tree().grow(hashes)
+
+    assert stepwise == at_once
+    assert len(at_once.peaks) == (first + second).bit_count()
+
+
+@given(st.integers(1, 40), st.data())
+def test_every_leaf_can_be_proved_and_no_other_in_its_place(size: int, data: st.DataObject) -> None:
+    hashes = [hashlib.sha256(bytes([n])).digest() for n in range(size)]
+    position = data.draw(st.integers(0, size - 1))
+
+    proof, root = inclusion_proof(hashes, position), Tree().grow(hashes).root
+
+    assert proven_root(hashes[position], position, size, proof) == root
+    assert proven_root(b"z" * 32, position, size, proof) != root
+    assert proven_root(hashes[position], position, size, [*proof, b"z" * 32]) != root
+    if proof:
+        assert proven_root(hashes[position], position, size, proof[:-1]) != root
+
+
+# ── leaves
+
+
+def leaf(number: int = 0, **changed: Any) -> Leaf:
+    recorded: dict[str, Any] = {
+        "at": NOON + timedelta(seconds=number), "actor": "wangmou", "action": "identity.revealed", "subject": f"JF-2026-{number:06}",
+        "facts": {"reason": "回访核实", "seconds": 60},
+    }  # fmt: skip
+    return Leaf(**recorded | changed)
+
+
+def test_same_record_is_written_in_one_way_only() -> None:
+    in_china = leaf(at=NOON.astimezone(timezone(timedelta(hours=8))), facts='{"seconds": 60, "reason":"回访核实"}')
+
+    assert canonical(in_china) == canonical(leaf())
+    assert canonical(leaf()).startswith(b'{"action":"identity.revealed","actor":"wangmou","at":"2026-11-20T04:00:00.000000+00:00"')
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"at": NOON + timedelta(microseconds=1)}, {"actor": "limou"}, {"action": "identity.opened"}, {"subject": "JF-2026-000001"},
+        {"facts": {"reason": "回访核实", "seconds": 61}}, {"facts": {"reason": "回访核实"}}, {"facts": {}},
+        {"facts": {"reason": "回访核实", "seconds": "60"}}, {"actor": "", "action": "wangmou"},
+    ],
+)  # fmt: skip
+def test_every_part_of_a_record_counts(changed: dict[str, Any]) -> None:
+    assert leaf(**changed).computed_hash() != leaf().computed_hash()
+
+
+def test_last_digit_of_a_long_number_counts() -> None:
+    one, other = '{"score": 88.00000000000000000001}', '{"score": 88.00000000000000000002}'
+
+    assert leaf(facts=one).computed_hash() != leaf(facts=other).computed_hash()
+    assert leaf(facts=one).computed_hash() != leaf(facts='{"score": {"decimal": 1}}').computed_hash()
+
+
+# ── the log and its enemies
+
+
+@dataclass
+class Log:
+    """A sealed log in memory: three checkpoints over ten leaves."""
+
+    signer: Signer = SIGNER
+    leaves: list[Leaf] = field(default_factory=list)
+    checkpoints: list[Checkpoint] = field(default_factory=list)
+    tree: Tree = field(default_factory=Tree)
+
+    def seal(self, *leaves: Leaf) -> None:
+        sealed = seal_leaves(self.tree, leaves, self.signer)
+        for each, position, leaf_hash, signature in zip(leaves, sealed.positions, sealed.hashes, sealed.signatures, strict=True):
+            self.leaves.append(replace(each, position=position, leaf_hash=leaf_hash, signature=signature))
+        self.tree = sealed.tree
+        self.checkpoints.append(sealed.checkpoint)
+
+    def verify(self, *kept_elsewhere: Checkpoint) -> Flaw | None:
+        return verify(self.leaves, [*self.checkpoints, *kept_elsewhere], SIGNER.notary)
+
+    def rewrite(self, position: int, **changed: Any) -> None:
+        """Change an entry as an insider would who knows the algorithm: its hash is made to fit."""
+        touched = replace(self.leaves[position], **changed)
+        self.leaves[position] = replace(touched, leaf_hash=touched.computed_hash())
+
+    def renumber(self) -> None:
+        self.leaves = [replace(each, position=position) for position, each in enumerate(self.leaves)]
+
+
+@pytest.fixture
+def log() -> Log:
+    made = Log()
+    made.seal(*map(leaf, range(4)))
+    made.seal(*map(leaf, range(4, 9)))
+    made.seal(leaf(9))
+    return made
+
+
+def test_untouched_log_has_no_flaw(log: Log) -> None:
+    assert log.verify() is None
+    assert verify([], [], SIGNER.notary) is None
+
+
+@pytest.mark.parametrize("position", range(10))
+def test_changed_entry_is_named(log: Log, position: int) -> None:
+    log.leaves[position] = replace(log.leaves[position], actor="limou")
+
+    assert log.verify() == Flaw(position, Fault.CHANGED)
+
+
+@pytest.mark.parametrize("position", range(10))
+def test_changed_entry_is_named_also_when_its_hash_was_made_to_fit(log: Log, position: int) -> None:
+    log.rewrite(position, actor="limou")
+
+    assert log.verify() == Flaw(position, Fault.FOREIGN)
+
+
+@pytest.mark.parametrize("position", range(10))
+def test_removed_entry_is_named(log: Log, position: int) -> None:
+    del log.leaves[position]
+
+    assert log.verify() == Flaw(position, Fault.MISSING)
+
+
+@pytest.mark.parametrize("position", range(9))
+def test_removed_entry_is_named_also_when_the_rest_moved_up(log: Log, position: int) -> None:
+    del log.leaves[position]
+    log.renumber()
+
+    assert log.verify() == Flaw(position, Fault.FOREIGN)
+
+
+@pytest.mark.parametrize("position", range(10))
+def test_inserted_entry_is_named(log: Log, position: int) -> None:
+    invented = leaf(77)
+    log.leaves.insert(position, replace(invented, leaf_hash=invented.computed_hash(), signature=b"s" * 64))
+    log.renumber()
+
+    assert log.verify() == Flaw(position, Fault.FOREIGN)
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 1), (2, 6), (8, 9)])
+def test_swapped_entries_are_named_from_the_first(log: Log, first: int, second: int) -> None:
+    log.leaves[first], log.leaves[second] = log.leaves[second], log.leaves[first]
+    log.renumber()
+
+    assert log.verify() == Flaw(first, Fault.FOREIGN)
+
+
+@pytest.mark.parametrize("left", range(10))
+def test_cut_off_tail_is_named(log: Log, left: int) -> None:
+    del log.leaves[left:]
+
+    assert log.verify() == Flaw(left, Fault.MISSING)
+
+
+def test_cut_off_tail_with_its_checkpoints_is_seen_by_who_kept_one(log: Log) -> None:
+    kept = log.checkpoints[-1]
+    del log.leaves[4:], log.checkpoints[1:]
+
+    assert log.verify() is None
+    assert log.verify(kept) == Flaw(4, Fault.MISSING)
+
+
+def test_older_backup_is_seen_by_who_kept_a_checkpoint_also_after_going_on(log: Log) -> None:
+    kept = log.checkpoints[1]
+    rolled_back = Log()
+    rolled_back.seal(*map(leaf, range(4)))
+    rolled_back.seal(*map(leaf, range(100, 110)))
+
+    assert rolled_back.verify() is None
+    assert rolled_back.verify(kept) == Flaw(4, Fault.REBUILT)
+
+
+def test_two_versions_of_one_log_are_seen_side_by_side(log: Log) -> None:
+    other = Log()
+    other.seal(*map(leaf, range(100, 104)))
+
+    assert log.verify(other.checkpoints[0]) == Flaw(0, Fault.REBUILT)
+
+
+def test_removed_checkpoints_leave_entries_without_witness(log: Log) -> None:
+    del log.checkpoints[2]
+
+    assert log.verify() == Flaw(9, Fault.UNPROVED)
+
+
+def test_checkpoint_of_another_hand_or_log_is_not_believed(log: Log) -> None:
+    genuine = log.checkpoints[1]
+    for forged in (
+        STRANGER.checkpoint(Tree().grow(each.computed_hash() for each in log.leaves[:9])), replace(genuine, size=8),
+        replace(genuine, origin="fengping/scoring"), replace(genuine, root=b"r" * 32), replace(genuine, signature=b""),
+    ):  # fmt: skip
+        log.checkpoints[1] = forged
+        assert log.verify() == Flaw(4, Fault.FORGED)
+
+
+def test_log_of_another_service_is_not_this_log() -> None:
+    other = Log(signer=Signer("fengping/scoring", SIGNER.key))
+    other.seal(leaf(1))
+
+    assert other.verify() == Flaw(0, Fault.FORGED)
+
+
+def test_missing_checkpoint_in_the_middle_harms_nothing(log: Log) -> None:
+    del log.checkpoints[0]
+
+    assert log.verify() is None
+
+
+def test_hundred_random_edits_are_all_found_and_named() -> None:
+    rng = random.Random(20261120)
+    for _ in range(100):
+        log = Log()
+        for start in range(0, 40, 8):
+            log.seal(*map(leaf, range(start, start + 8)))
+        position, name = rng.randrange(39), rng.choice(["change", "rewrite", "drop", "drop and move up", "insert", "swap"])
+        _edit(log, position, name)
+
+        flaw = log.verify()
+
+        assert flaw is not None, (position, name)
+        assert flaw.position == position, (position, name, flaw)
+
+
+def _edit(log: Log, position: int, name: str) -> None:
+    if name == "change":
+        log.leaves[position] = replace(log.leaves[position], facts={})
+    elif name == "rewrite":
+        log.rewrite(position, facts={})
+    elif name.startswith("drop"):
+        del log.leaves[position]
+    elif name == "insert":
+        log.leaves.insert(position, leaf(500))
+    else:
+        log.leaves[position : position + 2] = reversed(log.leaves[position : position + 2])
+    if name in {"drop and move up", "insert", "swap"}:
+        log.renumber()
+
+
+def test_flaw_is_a_sentence_for_the_person_who_ran_the_check() -> None:
+    assert Flaw(4, Fault.MISSING).sentence == "第 5 条审计记录已被删除"
+
+
+# ── the witness
+
+
+def test_witness_follows_a_log_that_only_grows(log: Log) -> None:
+    witness, hashes = Witness(SIGNER.notary), [each.computed_hash() for each in log.leaves]
+
+    for checkpoint in log.checkpoints:
+        witness.accept(checkpoint, hashes[witness.tree.size : checkpoint.size])
+
+    assert witness.tree == log.tree
+    witness.accept(log.checkpoints[-1], [])
+
+
+def test_witness_refuses_what_contradicts_what_it_saw(log: Log) -> None:
+    witness = Witness(SIGNER.notary)
+    witness.accept(log.checkpoints[1], [each.computed_hash() for each in log.leaves[:9]])
+    rebuilt = Log()
+    rebuilt.seal(*map(leaf, range(100, 112)))
+
+    for checkpoint, hashes, sentence in (
+        (log.checkpoints[0], [], "已回退"),
+        (rebuilt.checkpoints[0], [each.computed_hash() for each in rebuilt.leaves[9:]], "不连续"),
+        (STRANGER.checkpoint(log.tree), [log.leaves[9].computed_hash()], "签名无效"),
+    ):
+        with pytest.raises(Inconsistent, match=sentence):
+            witness.accept(checkpoint, hashes)
+    assert witness.tree.size == 9
+
+
+# ── sealing, on a real PostgreSQL
+
+Core = tuple[Any, Callable[[str], Awaitable[Database]]]
+
+
+async def record(database: Database, *numbers: int) -> None:
+    async with database.transaction() as tx:
+        for number in numbers:
+            tx.record("identity.revealed", f"JF-2026-{number:06}", "wangmou", reason="回访核实", score=88.25, digest="a1" * 32)
+
+
+async def seal_all(database: Database, batch_max: int = 500) -> list[Checkpoint]:
+    made: list[Checkpoint] = []
+    while True:
+        async with database.transaction() as tx:
+            checkpoint = await seal(tx, SIGNER, batch_max=batch_max)
+        if checkpoint is None:
+            return made
+        made.append(checkpoint)
+
+
+async def flaw_of(database: Database, *kept_elsewhere: Checkpoint) -> Flaw | None:
+    async with database.transaction() as tx:
+        leaves = [leaf_of(row) for row in await tx.fetch("select * from audit where position is not null order by position")]
+        rows = await tx.fetch("select size, root, signature from checkpoints")
+    checkpoints = [Checkpoint(SIGNER.origin, **row) for row in rows]
+    return verify(leaves, [*checkpoints, *kept_elsewhere], SIGNER.notary)
+
+
+async def tamper(database: Database, *statements: str) -> None:
+    """As an insider who owns the tables and has taken the guard away."""
+    connection = await asyncpg.connect(database.url, server_settings={"search_path": database.schema})
+    try:
+        for statement in ("alter table audit disable trigger user", *statements, "alter table audit enable trigger user"):
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def intake(core: Core) -> Database:
+    _, open_schema = core
+    return await open_schema("intake")
+
+
+@pytest.mark.stack
+async def test_what_was_recorded_is_sealed_once_in_order(intake: Database) -> None:
+    await record(intake, *range(7))
+
+    first = await seal_all(intake, batch_max=3)
+    await record(intake, 7)
+    second = await seal_all(intake)
+
+    assert [checkpoint.size for checkpoint in first + second] == [3, 6, 7, 8]
+    assert await flaw_of(intake) is None
+    async with intake.transaction() as tx:
+        rows = await tx.fetch("select subject, position from audit order by id")
+    assert [row["position"] for row in rows] == list(range(8))
+    assert await seal_all(intake) == []
+
+
+@pytest.mark.stack
+async def test_late_commit_of_an_early_number_is_sealed_too(intake: Database) -> None:
+    await record(intake, 0)
+    async with intake.transaction() as slow:
+        await slow.run("insert into audit (at, actor, action, subject, facts) values (now(), 'li', 'x', 'slow', '{}')")
+        await record(intake, 1)
+        await seal_all(intake)
+
+    await seal_all(intake)
+
+    async with intake.transaction() as tx:
+        rows = await tx.fetch("select subject from audit order by position")
+    assert [row["subject"] for row in rows] == ["JF-2026-000000", "JF-2026-000001", "slow"]
+    assert await flaw_of(intake) is None
+
+
+@pytest.mark.stack
+async def test_sealers_of_several_processes_do_not_meet(intake: Database) -> None:
+    async def work(first: int) -> None:
+        for number in range(first, first + 20):
+            await record(intake, number)
+
+    async def sealer() -> None:
+        for _ in range(15):
+            async with intake.transaction() as tx:
+                await seal(tx, SIGNER, batch_max=7)
+
+    await asyncio.gather(work(0), work(100), work(200), sealer(), sealer(), sealer())
+    await seal_all(intake)
+
+    assert await flaw_of(intake) is None
+    async with intake.transaction() as tx:
+        assert await tx.fetchval("select count(*) from audit where position between 0 and 59") == 60
+
+
+@pytest.mark.stack
+async def test_crash_before_commit_seals_nothing(intake: Database) -> None:
+    await record(intake, 0)
+
+    async def crash() -> None:
+        async with intake.transaction() as tx:
+            assert await seal(tx, SIGNER) is not None
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await crash()
+
+    async with intake.transaction() as tx:
+        assert await tx.fetchval("select count(*) from checkpoints") == 0
+    assert len(await seal_all(intake)) == 1
+    assert await flaw_of(intake) is None
+
+
+@pytest.mark.stack
+async def test_logs_of_two_services_are_apart(core: Core) -> None:
+    _, open_schema = core
+    intake, scoring = await open_schema("intake"), await open_schema("scoring")
+    await record(intake, 0)
+    await record(scoring, 1, 2)
+
+    async with intake.transaction() as one, scoring.transaction() as other:
+        sealed = [await seal(one, SIGNER), await seal(other, SIGNER)]
+
+    assert [checkpoint and checkpoint.size for checkpoint in sealed] == [1, 2]
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize(
+    ("statement", "position"),
+    [
+        ("update audit set actor = 'limou' where position = 5", 5),
+        ("update audit set facts = facts || '{\"score\": 88.26}' where position = 0", 0),
+        ("update audit set at = at + interval '1 microsecond' where position = 9", 9),
+        ("delete from audit where position = 4", 4),
+        ("delete from audit where position >= 7", 7),
+        ("delete from audit where position >= 7; delete from checkpoints where size = 10", 7),
+        ("delete from audit where position = 4; update audit set position = -position where position > 4; "
+         "update audit set position = -position - 1 where position < 0", 4),
+        ("update audit set position = case position when 2 then -3 when 3 then -2 end where position in (2, 3); "
+         "update audit set position = -position where position < 0", 2),
+        ("update checkpoints set root = decode(repeat('00', 32), 'hex') where size = 6", 3),
+    ],
+)  # fmt: skip
+async def test_insider_with_all_rights_is_found_out(intake: Database, statement: str, position: int) -> None:
+    await record(intake, *range(10))
+    *_, kept = await seal_all(intake, batch_max=3)
+    assert await flaw_of(intake, kept) is None
+
+    await tamper(intake, statement)
+
+    flaw = await flaw_of(intake, kept)
+    assert flaw is not None
+    assert flaw.position == position
+
+
+@pytest.mark.stack
+async def test_removed_checkpoints_are_found_out_by_the_entries_they_leave(intake: Database) -> None:
+    await record(intake, *range(10))
+    await seal_all(intake, batch_max=3)
+
+    await tamper(intake, "delete from checkpoints where size = 10")
+
+    assert await flaw_of(intake) == Flaw(9, Fault.UNPROVED)
+
+
+@pytest.mark.stack
+async def test_without_taking_the_guard_away_nothing_can_be_changed(intake: Database) -> None:
+    await record(intake, 0)
+    await seal_all(intake)
+    await record(intake, 1)
+
+    for statement in (
+        "update audit set actor = 'limou' where position = 0", "update audit set leaf_hash = '\\x00' where position = 0",
+        "update audit set facts = '{}' where position is null", "delete from audit where position is null",
+    ):  # fmt: skip
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            async with intake.transaction() as tx:
+                await tx.run(statement)
+    assert await flaw_of(intake) is None
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update checkpoints set peaks = decode(repeat('00', 32), 'hex') where size = 4",
+        "update checkpoints set root = decode(repeat('00', 32), 'hex') where size = 4",
+        "update checkpoints set signature = decode(repeat('00', 64), 'hex') where size = 4",
+        "delete from checkpoints",
+        "delete from audit where position = 3",
+    ],
+)
+async def test_nothing_is_added_to_a_log_that_was_touched_at_its_end(intake: Database, statement: str) -> None:
+    await record(intake, *range(4))
+    await seal_all(intake)
+    await record(intake, 4)
+
+    await tamper(intake, statement)
+
+    with pytest.raises(Inconsistent, match="已停止封存"):
+        await seal_all(intake)
+
+
+@pytest.mark.stack
+async def test_export_as_json_lines_verifies_as_well(intake: Database) -> None:
+    await record(intake, *range(5))
+    (checkpoint,) = await seal_all(intake)
+    async with intake.transaction() as tx:
+        rows = await tx.fetch("select at, actor, action, subject, facts::text, position, leaf_hash, signature from audit order by position")
+
+    exported = [json.dumps({name: _plain(value) for name, value in row.items()}) for row in rows]
+    leaves = [_read(line) for line in exported]
+
+    assert verify(leaves, [checkpoint], SIGNER.notary) is None
+    assert verify(leaves[:4], [checkpoint], SIGNER.notary) == Flaw(4, Fault.MISSING)
+
+
+def _plain(value: Any) -> Any:
+    return value.hex() if isinstance(value, bytes) else value.isoformat() if isinstance(value, datetime) else value
+
+
+def _read(line: str) -> Leaf:
+    row = json.loads(line)
+    row |= {"at": datetime.fromisoformat(row["at"]), "facts": json.loads(row["facts"])}
+    return leaf_of(row | {name: bytes.fromhex(row[name]) for name in ("leaf_hash", "signature")})
