@@ -78,6 +78,22 @@ class ObjectKind(Part, frozen=True, kw_only=True):
     rolls_up: bool = True
 
 
+class ListedUnit(Part, frozen=True, kw_only=True):
+    """A unit that the founding document names: the seed of a campaign's register, in its order."""
+
+    no: int
+    name: str
+    category: str
+
+
+class RepresentativeRule(Rule, frozen=True, kw_only=True):
+    """评议代表: the share that must be newly engaged each round; nobody serves two levels, except those of `shared`."""
+
+    new_share: Decimal
+    one_level: bool = True
+    shared: tuple[str, ...] = ()
+
+
 # ── problems ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -148,7 +164,10 @@ class BallotItem(Part, frozen=True, kw_only=True):
 
 
 class Ballot(Part, frozen=True, kw_only=True, tag_field="kind", tag="ballot"):
-    """测评问卷. Options are the scheme's. `units`: every unit, or only those the respondent has dealt with or chosen."""
+    """测评问卷. Options are the scheme's. `units`: every unit, or only those the respondent has dealt with or chosen.
+
+    `scored`: False for a questionnaire that collects opinions and enters no component. `quota`: ballots planned in all.
+    """
 
     key: str
     label: str
@@ -156,6 +175,8 @@ class Ballot(Part, frozen=True, kw_only=True, tag_field="kind", tag="ballot"):
     items: tuple[BallotItem, ...]
     units: Literal["all", "chosen"] = "all"
     units_note: str = ""
+    scored: bool = True
+    quota: int | None = None
     stages: tuple[str, ...] = ()
     ours: bool = False
 
@@ -347,7 +368,10 @@ class Reason(Part, frozen=True, kw_only=True):
 
 
 class CaseRules(Part, frozen=True, kw_only=True):
-    """办理规则. `not_by_accused`: kinds that never go to the accused unit or anything under it."""
+    """办理规则. `not_by_accused`: kinds that never go to the accused unit or anything under it.
+
+    `assigned_as_named`: kinds that go to the unit they name at once, without a reviewer. `no_case`: kinds that open no case.
+    """
 
     limits: tuple[CaseLimit, ...]
     extension: Extension
@@ -356,6 +380,8 @@ class CaseRules(Part, frozen=True, kw_only=True):
     not_accepted_reasons: tuple[Reason, ...]
     return_reasons: tuple[Reason, ...]
     pause_reasons: tuple[Reason, ...]
+    assigned_as_named: tuple[Kind, ...] = (Kind.COMPLAINT, Kind.SUGGESTION, Kind.INQUIRY, Kind.PRAISE, Kind.FINDING)
+    no_case: tuple[Kind, ...] = ()
 
     def limit(self, stage: CaseStage, kind: Kind, urgency: Urgency) -> CaseLimit | None:
         """The clock of a stage for such a case: the first that fits; None where the scheme sets none."""
@@ -458,6 +484,8 @@ class Scheme(Part, frozen=True, kw_only=True):
     parent: str | None = None
     contents: tuple[Content, ...] = ()
     objects: tuple[ObjectKind, ...] = ()
+    listed_units: tuple[ListedUnit, ...] = ()
+    representatives: RepresentativeRule | None = None
     stages: tuple[Stage, ...] = ()
     obligations: tuple[Obligation, ...] = ()
     self_appraisal: SelfAppraisal | None = None
