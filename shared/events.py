@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
 import msgspec
@@ -60,6 +60,10 @@ class Urgency(StrEnum):
     CRITICAL = "critical"
 
 
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+"""An aware instant; one without a time zone is refused when it is read."""
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """A fact. `occurred_at` is the legal time at which it became true (`app_now()`), aware UTC."""
 
@@ -68,7 +72,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     once: ClassVar[bool] = False
     """An aggregate that ever has this one event only: its version is 1 and no order has to be kept."""
 
-    occurred_at: datetime
+    occurred_at: Instant
 
     @property
     def key(self) -> str:
@@ -101,7 +105,7 @@ class ComplaintRegistered(_ComplaintEvent, frozen=True, kw_only=True):
     problem_item: str | None
     summary: str
     real_name: bool
-    received_at: datetime
+    received_at: Instant
 
 
 class ComplaintRepeated(_ComplaintEvent, frozen=True, kw_only=True):
@@ -183,8 +187,8 @@ class DeadlineSet(msgspec.Struct, frozen=True, kw_only=True):
     """A deadline of a case: `kind` as in the scheme's case rules (assign, accept, handle, review …), instants UTC."""
 
     kind: str
-    due_at: datetime
-    warn_at: datetime
+    due_at: Instant
+    warn_at: Instant
     provisional: bool = False
 
 
@@ -298,7 +302,7 @@ class DeadlineWarned(CaseEvent, frozen=True, kw_only=True):
 
     name: ClassVar[str] = "case.deadline_warned.v1"
     deadline: str
-    due_at: datetime
+    due_at: Instant
 
 
 class DeadlineLapsed(CaseEvent, frozen=True, kw_only=True):
@@ -306,7 +310,7 @@ class DeadlineLapsed(CaseEvent, frozen=True, kw_only=True):
 
     name: ClassVar[str] = "case.deadline_lapsed.v1"
     deadline: str
-    due_at: datetime
+    due_at: Instant
 
 
 class ObligationEvent(Event, frozen=True, kw_only=True):
@@ -317,7 +321,7 @@ class ObligationEvent(Event, frozen=True, kw_only=True):
     campaign_id: str
     unit_id: str
     obligation: str
-    due_at: datetime
+    due_at: Instant
 
     @property
     def key(self) -> str:
@@ -325,14 +329,20 @@ class ObligationEvent(Event, frozen=True, kw_only=True):
 
 
 class ObligationWarned(ObligationEvent, frozen=True, kw_only=True):
+    """临期: the duty falls due soon."""
+
     name: ClassVar[str] = "obligation.warned.v1"
 
 
 class ObligationLapsed(ObligationEvent, frozen=True, kw_only=True):
+    """逾期: the due date passed and nothing was handed in."""
+
     name: ClassVar[str] = "obligation.lapsed.v1"
 
 
 class ObligationMet(ObligationEvent, frozen=True, kw_only=True):
+    """已报送: the unit handed in what it owed, in time or late."""
+
     name: ClassVar[str] = "obligation.met.v1"
     late: bool
 
@@ -407,6 +417,8 @@ class NoticeIssued(_NoticeEvent, frozen=True, kw_only=True):
 
 
 class NoticeDelivered(_NoticeEvent, frozen=True, kw_only=True):
+    """已送达: a channel outside the house took the notice."""
+
     name: ClassVar[str] = "notice.delivered.v1"
     channel: str
     attempts: int
