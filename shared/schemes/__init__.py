@@ -31,6 +31,7 @@ from shared.schemes.model import (
     Handling,
     Inspection,
     Instrument,
+    ListedUnit,
     ObjectKind,
     Obligation,
     Option,
@@ -41,6 +42,7 @@ from shared.schemes.model import (
     Publication,
     Ranking,
     Reason,
+    RepresentativeRule,
     Return,
     Rule,
     Satisfaction,
@@ -58,8 +60,8 @@ from shared.schemes.model import (
 __all__ = [
     "Adjustment", "Award", "Ballot", "BallotItem", "CaseLimit", "CaseRules", "CaseStage", "Catalogue", "Category",
     "CheckItem", "Checklist", "Component", "Consequence", "Content", "Extension", "Formula", "Grade", "Group", "Handling",
-    "Inspection", "Instrument", "Mistake", "ObjectKind", "Obligation", "Option", "Part", "Period", "Problem", "ProblemHead",
-    "Publication", "Ranking", "Reason", "Return", "Rule", "Satisfaction", "Scheme", "SchemeError", "Scoring",
+    "Inspection", "Instrument", "ListedUnit", "Mistake", "ObjectKind", "Obligation", "Option", "Part", "Period", "Problem", "ProblemHead",
+    "Publication", "Ranking", "Reason", "RepresentativeRule", "Return", "Rule", "Satisfaction", "Scheme", "SchemeError", "Scoring",
     "SelfAppraisal", "Severities", "Sheet", "Stage", "Step", "Veto", "check", "load_scheme", "parts", "read_scheme",
     "scheme_ids",
 ]  # fmt: skip

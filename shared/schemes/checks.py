@@ -61,6 +61,8 @@ def _uniques(scheme: Scheme) -> Iterator[Fault]:
     yield from _repeated("components", "key", scheme.components)
     yield from _repeated("objects", "key", scheme.objects)
     yield from _repeated("grades", "key", scheme.grades)
+    yield from _repeated("listed_units", "no", scheme.listed_units)
+    yield from _repeated("listed_units", "name", scheme.listed_units)
     yield from _repeated("options", "no", scheme.options)
     yield from _repeated("options", "code", scheme.options)
     for index, one in enumerate(scheme.instruments):
@@ -195,7 +197,7 @@ def _formulas(scheme: Scheme) -> Iterator[Fault]:
         if formula.minimum < 1:
             yield f"{path}.minimum", f"最小样本应不小于 1，现为 {formula.minimum}"
     for index, instrument in enumerate(scheme.instruments):
-        if instrument.key not in used:
+        if instrument.key not in used and getattr(instrument, "scored", True):
             yield f"instruments[{index}].key", f"没有哪项得分用到“{instrument.key}”，请在 components 中引用或删去"
 
 
@@ -273,9 +275,10 @@ def _results(scheme: Scheme) -> Iterator[Fault]:
         yield "grades", "等次应从高到低排列，分数线各不相同"
     if scheme.grades and scheme.grades[-1].at_least != 0:
         yield f"grades[{len(scheme.grades) - 1}].at_least", "最后一个等次应从 0 分起"
-    for index, award in enumerate(scheme.awards):
-        if scheme.category(award.category) is None:
-            yield f"awards[{index}].category", f"没有名为“{award.category}”的类别"
+    for name in ("awards", "listed_units"):
+        for index, one in enumerate(getattr(scheme, name)):
+            if scheme.category(one.category) is None:
+                yield f"{name}[{index}].category", f"没有名为“{one.category}”的类别，请改为 categories 中的 key"
     for index, one in enumerate(scheme.consequences):
         if one.by_decision == (one.last is not None or one.grade is not None):
             yield f"consequences[{index}]", "应写 last（末几位）或 grade（等次）之一；都不写时应为 by_decision: true"

@@ -87,9 +87,9 @@ class ListedUnit(Part, frozen=True, kw_only=True):
 
 
 class RepresentativeRule(Rule, frozen=True, kw_only=True):
-    """评议代表: the share that must be newly engaged each round; nobody serves two levels, except those of `shared`."""
+    """评议代表: at least one in `one_new_in` is newly engaged each round; nobody serves two levels, except `shared`."""
 
-    new_share: Decimal
+    one_new_in: int
     one_level: bool = True
     shared: tuple[str, ...] = ()
 
@@ -401,7 +401,7 @@ class SelfAppraisal(Rule, frozen=True, kw_only=True):
 class Ranking(Rule, frozen=True, kw_only=True):
     """排名: inside a category, by total, highest first; then by `ties` in order; still equal units share a rank.
 
-    `minimum_sample`: counted answers to item 1 over all ballots below which a unit has a mark but no rank.
+    `minimum_sample`: counted answers to item 1 over all scored ballots below which a unit has a mark but no rank.
     `decimals`: digits a total is rounded to (half even) before units are compared.
     """
 

@@ -165,6 +165,64 @@ def test_a_rule_is_found_by_its_id() -> None:
     assert J.rule("J99") is None
 
 
+# ── the other four founding documents ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_t_is_a_campaign_inside_that_of_j() -> None:
+    t = load_scheme("T", 2020)
+
+    assert t.parent == "J"
+    assert [duty.due for duty in t.obligations] == [duty.due for duty in J.obligations]
+    assert len(t.components) == 5
+    assert t.component("cities") is None
+    assert [item.id for head in t.catalogue.heads for item in head.items] == [f"{n:02}" for n in range(1, 29)]
+    assert "cadres" in [one.key for one in t.objects]
+
+
+def test_l_runs_over_two_years_with_80_units_in_two_categories() -> None:
+    scheme = load_scheme("L", 2012)
+
+    assert (scheme.period.begins, scheme.period.ends) == (date(2012, 6, 1), date(2013, 11, 30))
+    assert [stage.ends for stage in scheme.stages] == [date(2012, 7, 31), date(2013, 7, 31), date(2013, 11, 30)]
+    assert [unit.category for unit in scheme.listed_units].count("government") == 53
+    assert [unit.category for unit in scheme.listed_units].count("service") == 27
+    assert (materials := scheme.obligation("L5.materials")) is not None
+    assert materials.due == date(2013, 10, 20)
+
+
+def test_l_has_its_vote_its_grades_and_what_follows() -> None:
+    scheme = load_scheme("L", 2012)
+
+    assert {one.key: one.quota for one in scheme.ballots if one.quota} == {"opinions": 2500, "vote": 10000}
+    assert len(scheme.components) == 7
+    assert [one.label for one in scheme.grades] == ["优", "良", "中", "差"]
+    assert {one.category: one.first for one in scheme.awards} == {"government": 20, "service": 10}
+    assert [(one.grade, one.years) for one in scheme.consequences if one.grade] == [("poor", 1), ("poor", 2)]
+    assert [one.effect for one in scheme.vetoes] == ["struck_out"]
+    assert scheme.representatives is not None
+    assert scheme.representatives.one_new_in == 3
+
+
+def test_s_has_five_appraisals_and_a_ladder_for_persons() -> None:
+    scheme = load_scheme("S", 2010)
+
+    assert [one.label for one in scheme.components] == ["自评", "互评", "抽查评议", "社会评议", "群众测评"]
+    assert [(one.times, one.measure) for one in scheme.person_ladder] == [(1, "诫勉谈话"), (2, "通报批评"), (3, "交流换岗")]
+    assert [duty.due for duty in scheme.obligations[:3]] == [date(2010, 6, 30), date(2010, 9, 30), date(2010, 11, 15)]
+    assert [one.last for one in scheme.consequences if one.last] == [1]
+    assert [one.effect for one in scheme.vetoes] == ["no_award"]
+
+
+def test_c_has_five_phases_three_lists_and_the_ten_nots() -> None:
+    scheme = load_scheme("C", 2017)
+
+    assert len(scheme.stages) == 5
+    assert [duty.deliverable for duty in scheme.obligations[:3]] == ["整改清单", "责任清单", "制度清单"]
+    assert len(scheme.catalogue.heads[1].items) == 10
+    assert {one.id for one in scheme.deductions if one.event == "decision"} == {"C5.pushed_up", "C8.exposed"}
+    assert [one.effect for one in scheme.vetoes] == ["not_best_grade"]
+
+
 # ── every shipped scheme ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
