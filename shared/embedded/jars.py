@@ -13,8 +13,10 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,10 +70,10 @@ def jar_paths(cache: Path) -> list[Path]:
     return [cache / "jars" / jar.name for jar in wanted_jars()]
 
 
-def fetch_jars(cache: Path, progress: Progress) -> list[Path]:
-    """Fetch the jars that are missing or damaged in `cache`; give all, in class path order. Blocking.
+def fetch_jars(cache: Path, progress: Progress, given_up: threading.Event) -> list[Path]:
+    """Fetch the jars that are missing or damaged in `cache`; give all, in class path order.
 
-    Raises SetupError: no network, disk full, a jar that differs from the lock.
+    Blocking; ends early when `given_up`. Raises SetupError: no network, disk full, a jar that differs from the lock.
     """
     jars = wanted_jars()
     (cache / "jars").mkdir(parents=True, exist_ok=True)
@@ -79,8 +81,28 @@ def fetch_jars(cache: Path, progress: Progress) -> list[Path]:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two first starts at once: the second finds all fetched
         missing = [jar for jar in jars if not is_good(cache / "jars" / jar.name, jar)]
         if missing:
-            fetch_all(missing, cache, lambda done: progress("jars", len(jars) - len(missing) + done, len(jars)))
+            for remains in cache.glob("fetch-*"):  # of a process that was killed
+                shutil.rmtree(remains, ignore_errors=True)
+            good = len(jars) - len(missing)
+            for done in fetch_all(missing, cache):
+                progress("jars", good + done, len(jars))
+                if given_up.is_set():
+                    break
     return jar_paths(cache)
+
+
+@contextmanager
+def alone(name: Path) -> Iterator[bool]:
+    """Whether this process is the first of those inside; then remains of processes that died inside are removed."""
+    with name.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        for remains in name.parent.glob("train-*"):
+            shutil.rmtree(remains, ignore_errors=True)
+        yield True
 
 
 def is_good(path: Path, jar: Jar) -> bool:
@@ -92,18 +114,16 @@ def is_good(path: Path, jar: Jar) -> bool:
         return False
 
 
-def fetch_all(jars: list[Jar], cache: Path, told: Callable[[int], None]) -> None:
-    """Fetch `jars` in parallel into `cache`; `told` hears how many are there after each."""
-    told(0)
+def fetch_all(jars: list[Jar], cache: Path) -> Iterator[int]:
+    """Fetch `jars` in parallel into `cache`, giving after each how many are there; a caller may stop asking."""
     with tempfile.TemporaryDirectory(dir=cache, prefix="fetch-") as folder, ThreadPoolExecutor(THREADS) as pool:
         waiting = [pool.submit(fetch, jar, Path(folder), cache / "jars" / jar.name) for jar in jars]
         try:
             for done, one in enumerate(as_completed(waiting), 1):
                 one.result()
-                told(done)
-        except BaseException:
+                yield done
+        finally:
             pool.shutdown(cancel_futures=True)
-            raise
 
 
 def fetch(jar: Jar, folder: Path, target: Path) -> None:
@@ -141,8 +161,3 @@ def refusal(jar: Jar, error: OSError) -> SetupError:
         "Connect to the internet for the first start, name a mirror in FENGPING_MAVEN_REPOSITORY, or copy"
         f" ~/.cache/fengping/kafka-{VERSION} from a machine that has it",
     )
-
-
-def remove(path: Path) -> None:
-    """Remove a file or folder, there or not."""
-    shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)

@@ -16,14 +16,13 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.embedded.jars import jar_paths
-from shared.embedded.process import Identity, Server, choose_port, kill_tree, launcher, package_folder, run
+from shared.embedded.jars import alone, jar_paths
+from shared.embedded.process import Identity, Server, choose_port, environment, kill_tree, launcher, package_folder, run
 
 LOGGING = Path(__file__).with_name("log4j2.xml")
 JAVA_FLAGS = (
     "-Xms32m", "-Xmx192m", "-Xss512k", "-XX:ReservedCodeCacheSize=48m", "-XX:+UseSerialGC", "-XX:-UsePerfData",
     "-XX:+ExitOnOutOfMemoryError", "--sun-misc-unsafe-memory-access=allow", "--enable-native-access=ALL-UNNAMED",
-    f"-Dlog4j2.configurationFile={LOGGING}",
 )  # fmt: skip
 SETTINGS = {
     "process.roles": "broker,controller",
@@ -46,6 +45,7 @@ SETTINGS = {
 }
 TRAINING_SECONDS = 60.0
 TRAINING_NICE = 15
+CLASS_CACHES_MAX = 3  # one for each Java: environments of several checkouts may share the folder
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Broker(Server):
         self.home.mkdir(parents=True, exist_ok=True)
         settings = SETTINGS | self._cluster.settings | self._own_settings()
         file = self.home / "server.properties"
-        file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        file.write_text("".join(f"{name}={escaped(value)}\n" for name, value in settings.items()))
         if not (self.home / "log" / "meta.properties").exists():
             format_tool = [*java(self.cache), "kafka.tools.StorageTool", "format"]
             run([*format_tool, "-t", self._cluster.id, "-c", file, "--ignore-formatted"], self.home)
@@ -122,6 +122,15 @@ class Broker(Server):
         }
 
 
+def escaped(value: str) -> str:
+    """`value` as Java's property files have it: other than ASCII as UTF-16 units."""
+    units = (char.encode("utf-16-be").hex() for char in value)
+    return "".join(
+        char if char.isascii() else "".join(f"\\u{unit[at : at + 4]}" for at in range(0, len(unit), 4))
+        for char, unit in zip(value, units, strict=True)
+    )
+
+
 def new_cluster_id() -> str:
     """A cluster id as Kafka writes them: 22 characters."""
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
@@ -140,14 +149,15 @@ def java(cache: Path) -> list[str | Path]:
 
 def plain_java(cache: Path) -> list[str | Path]:
     """Java with Kafka's class path: the jars one by one, for the class cache holds for one order only."""
-    return [java_program(), *JAVA_FLAGS, "-cp", ":".join(map(str, jar_paths(cache)))]
+    logging = f"-Dlog4j2.configurationFile={LOGGING}"
+    return [java_program(), *JAVA_FLAGS, logging, "-cp", ":".join(map(str, jar_paths(cache)))]
 
 
 def class_cache(cache: Path) -> Path:
     """The file of the class cache that fits these jars, flags and Java; another of them is another name."""
-    release = (java_program().parents[1] / "release").read_text()
-    stamps = [f"{path}:{path.stat().st_mtime_ns}" for path in jar_paths(cache)]
-    digest = hashlib.sha256("\n".join([release, *JAVA_FLAGS, *stamps]).encode()).hexdigest()[:16]
+    files = [java_program().parents[1] / "lib" / "modules", *jar_paths(cache)]
+    stamps = [f"{path}:{path.stat().st_mtime_ns}" for path in files]
+    digest = hashlib.sha256("\n".join([*JAVA_FLAGS, *stamps]).encode()).hexdigest()[:16]
     return cache / f"classes-{digest}.aot"
 
 
@@ -160,16 +170,18 @@ def train(cache: Path, given_up: threading.Event) -> None:
     target = class_cache(cache)
     if target.exists():
         return
-    with tempfile.TemporaryDirectory(dir=cache, prefix="train-") as folder:
+    with alone(cache / "training") as first, tempfile.TemporaryDirectory(dir=cache, prefix="train-") as folder:
+        if not first:
+            return
         made = Path(folder) / "classes.aot"
         ports = choose_port(), choose_port()
         broker = Broker(Path(folder), 1, Cluster(new_cluster_id(), ports[:1], ports[1:]), cache)
         broker.prepare()
         run_until_ready(broker, f"-XX:AOTCacheOutput={made}", given_up)
         if made.exists():
-            for old in cache.glob("classes-*.aot"):
-                old.unlink()
             made.replace(target)
+            for old in sorted(cache.glob("classes-*.aot"), key=lambda file: file.stat().st_mtime)[:-CLASS_CACHES_MAX]:
+                old.unlink(missing_ok=True)
 
 
 def run_until_ready(broker: Broker, flag: str, given_up: threading.Event) -> None:
@@ -178,6 +190,7 @@ def run_until_ready(broker: Broker, flag: str, given_up: threading.Event) -> Non
     child = subprocess.Popen(
         launcher(program, broker.home, Identity(), signal.SIGKILL, TRAINING_NICE),
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        env=environment(broker.home),
     )  # fmt: skip
     deadline = time.monotonic() + TRAINING_SECONDS
     stopping = False

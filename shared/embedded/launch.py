@@ -6,12 +6,19 @@ Exit code 126: the program could not be started; the reason is on standard error
 """
 
 import ctypes
+import errno
 import json
 import os
 import sys
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
+PR_SET_KEEPCAPS = 8
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_RAISE = 2
+CAPABILITY_VERSION_3 = 0x20080522
+CAP_DAC_OVERRIDE = 1
+CAP_DAC_READ_SEARCH = 2
 CLONE_NEWUSER = 0x10000000
 
 
@@ -25,11 +32,26 @@ def enter_user_namespace(seen_as: int) -> None:
             file.write(text)
 
 
-def become_user(uid: int) -> None:
-    """Drop from root to the user `uid` for good."""
+def become_user(uid: int, reaching: bool = False) -> None:
+    """Drop from root to the user `uid` for good; `reaching`: still able to pass folders closed to others."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(PR_SET_KEEPCAPS, int(reaching))
     os.setgroups([])
     os.setgid(uid)
     os.setuid(uid)
+    if reaching:
+        keep_reach(libc)
+
+
+def keep_reach(libc: ctypes.CDLL) -> None:
+    """Of root's capabilities keep only the one to pass folders, across the coming exec (an ambient capability)."""
+    header, sets = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0), (ctypes.c_uint32 * 6)()
+    libc.capget(header, sets)
+    permitted = sets[1]
+    kept = CAP_DAC_READ_SEARCH if permitted >> CAP_DAC_READ_SEARCH & 1 else CAP_DAC_OVERRIDE
+    sets[0] = sets[1] = sets[2] = 1 << kept
+    if libc.capset(header, sets) or libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, kept, 0, 0):
+        raise OSError(ctypes.get_errno(), "capabilities are not allowed here")
 
 
 def die_with(parent: int, signal_number: int) -> None:
@@ -44,11 +66,13 @@ def main(order: dict[str, Any], program: list[str]) -> None:
     os.umask(0o077)
     if order.get("nice"):
         os.nice(order["nice"])
-    if order["way"] == "drop":
-        become_user(order["uid"])
+    if order["way"] in ("drop", "reach"):
+        become_user(order["uid"], reaching=order["way"] == "reach")
     elif order["way"] == "namespace":
         enter_user_namespace(order["uid"])
     os.chdir(order["folder"])
+    if not os.access(program[0], os.X_OK):  # asked as PostgreSQL's tools ask of each other, who count no capability
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     if order["signal"]:
         die_with(order["parent"], order["signal"])
     os.execv(program[0], program)

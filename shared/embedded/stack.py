@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from shared.embedded.jars import Progress, cache_folder, fetch_jars
-from shared.embedded.kafka import Broker, Cluster, new_cluster_id, train
+from shared.embedded.kafka import Broker, Cluster, class_cache, new_cluster_id, train
 from shared.embedded.postgres import Postgres
 from shared.embedded.process import Server, SetupError, check_disk, check_machine, choose_port, port_is_free
 from shared.embedded.valkey import Valkey
 
 T = TypeVar("T")
 ALL = frozenset({"postgres", "valkey", "kafka"})
+TRAIN_AFTER_SECONDS = 30.0
 KEEP_SECONDS = 1.0
 KEEP_FAILURES_MAX = 5
 
@@ -117,19 +118,21 @@ class Stack:
     async def start(self, progress: Progress = silent) -> None:
         """Start what is not running and wait until all answer. Raises SetupError; then nothing is left running."""
         check_machine()
+        self._given_up.clear()
         try:
             self._take_folder()
             check_disk(self.data)
             await asyncio.to_thread(self._settle)
             await self._start_all(progress)
         except BaseException:
+            self._given_up.set()
             self._kill_all()
             self._leave_folder()
             raise
         progress("ready", 1, 1)
 
     async def stop(self) -> None:
-        """Stop all in order: the brokers, then the databases."""
+        """Stop all, each with its own signal, and wait until they are gone."""
         try:
             await self._end_training()
             await together(server.stop() for server in self.servers)
@@ -165,9 +168,8 @@ class Stack:
             progress(server.name, 1, 1)
 
         async def start_kafka() -> None:
-            await asyncio.to_thread(fetch_jars, cache_folder(self.data), progress)
+            await asyncio.to_thread(fetch_jars, cache_folder(self.data), progress, self._given_up)
             await together(start(broker) for broker in self.brokers)
-            self._given_up.clear()
             self._training = asyncio.create_task(self._train())
 
         starts = {
@@ -176,8 +178,11 @@ class Stack:
         await together(starts[part]() for part in sorted(self.parts))
 
     async def _train(self) -> None:
+        cache = cache_folder(self.data)
         with suppress(OSError, SetupError):  # it only makes later starts faster: its failure is no one's concern
-            await asyncio.to_thread(train, cache_folder(self.data), self._given_up)
+            # Later, when the first start has had the processors to itself; never for a stack of seconds.
+            if not class_cache(cache).exists() and not await asyncio.to_thread(self._given_up.wait, TRAIN_AFTER_SECONDS):
+                await asyncio.to_thread(train, cache, self._given_up)
 
     async def _end_training(self) -> None:
         self._given_up.set()
@@ -268,9 +273,10 @@ class Stack:
 async def prepare(cache: Path, progress: Progress = silent) -> None:
     """Fetch Kafka's jars and make its class cache, so that a first start need not. Raises SetupError."""
     check_machine()
-    await asyncio.to_thread(fetch_jars, cache, progress)
+    given_up = threading.Event()
+    await asyncio.to_thread(fetch_jars, cache, progress, given_up)
     progress("classes", 0, 1)
-    await asyncio.to_thread(train, cache, threading.Event())
+    await asyncio.to_thread(train, cache, given_up)
     progress("classes", 1, 1)
 
 
