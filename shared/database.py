@@ -13,7 +13,6 @@ import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar, cast
 from uuid import UUID
@@ -27,6 +26,7 @@ from uuid_utils.compat import uuid7
 
 from shared.audit import AUDIT_DDL
 from shared.events import Event, encode
+from shared.failpoints import failpoint
 
 SERVICES = ("intake", "casework", "scoring", "notify")
 OUTBOX_SHARDS = 8
@@ -127,20 +127,6 @@ def registry_for(schema: str) -> registry:
 def new_id() -> UUID:
     """A fresh id that sorts by time (UUID version 7)."""
     return uuid7()
-
-
-@dataclass(slots=True)
-class Failpoints:
-    """Named places where the fault tests may stop a real process. Empty, and one dictionary look-up, otherwise."""
-
-    armed: dict[str, Callable[[], None]] = field(default_factory=dict)
-
-    def __call__(self, name: str) -> None:
-        if self.armed and (action := self.armed.get(name)):
-            action()
-
-
-failpoint = Failpoints()
 
 
 class Transaction:

@@ -15,7 +15,8 @@ from typing import Any
 
 from shared import telemetry
 from shared.clock import real_now, steady_seconds
-from shared.database import Database, Transaction, failpoint
+from shared.database import Database, Transaction
+from shared.failpoints import failpoint
 from shared.telemetry import log
 
 PASSES_MAX = 1_000
@@ -24,15 +25,17 @@ CLOCK_JUMP_SECONDS = 300.0
 FAILURE_PAUSE_SECONDS = 2.0
 
 TickFunction = Callable[[Transaction], Awaitable[bool]]
+OutsideFunction = Callable[[Database, Any], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """One tick: `function(tx)` gives True while there may be more to do."""
+    """One tick: `function(tx)`, or with `outside` `function(database, context)`, gives True while there may be more to do."""
 
     name: str
     seconds: float
-    function: TickFunction
+    function: Callable[..., Awaitable[bool]]
+    outside: bool = False
 
 
 class Ticks:
@@ -44,6 +47,15 @@ class Ticks:
     def __call__(self, *, seconds: float) -> Callable[[TickFunction], TickFunction]:
         def enter(function: TickFunction) -> TickFunction:
             self.table.append(Tick(function.__name__, seconds, function))
+            return function
+
+        return enter
+
+    def outside(self, *, seconds: float) -> Callable[[OutsideFunction], OutsideFunction]:
+        """For work that waits for the world outside: `function(database, context)` opens its own transactions, none while it waits."""
+
+        def enter(function: OutsideFunction) -> OutsideFunction:
+            self.table.append(Tick(function.__name__, seconds, function, outside=True))
             return function
 
         return enter
@@ -100,14 +112,20 @@ class TickRunner:
     async def _pass(self, tick: Tick) -> None:
         started = steady_seconds()
         for _ in range(PASSES_MAX):
-            async with self._database.transaction(self._context) as tx:
-                more = await tick.function(tx)
-                failpoint(f"tick.{tick.name}.before_commit")
+            more = await self._once(tick)
             failpoint(f"tick.{tick.name}.after_commit")
             if not more or self._held:
                 break
         telemetry.tick_seconds.labels(self._database.schema, tick.name).observe(steady_seconds() - started)
         telemetry.tick_success.labels(self._database.schema, tick.name).set(real_now().timestamp())
+
+    async def _once(self, tick: Tick) -> bool:
+        if tick.outside:
+            return await tick.function(self._database, self._context)
+        async with self._database.transaction(self._context) as tx:
+            more = await tick.function(tx)
+            failpoint(f"tick.{tick.name}.before_commit")
+        return more
 
     async def _watch_clock(self) -> None:
         """Hold all due work while a jump of the database's clock is unexplained; look twice a second."""

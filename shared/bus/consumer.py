@@ -32,8 +32,9 @@ from shared.bus.handlers import Handlers, Heard
 from shared.bus.relay import lost_partitions
 from shared.bus.topics import client_options
 from shared.clock import real_now, steady_seconds
-from shared.database import Database, Transaction, failpoint, trace_parent
+from shared.database import Database, Transaction, trace_parent
 from shared.events import EVENTS, OWNERS, NotYet, Refused, ResendRequested
+from shared.failpoints import failpoint
 from shared.settings import Settings
 from shared.telemetry import log
 
@@ -162,8 +163,8 @@ class Consumer:
 
     async def take(self, records: Sequence[ConsumerRecord]) -> None:
         """Bring one batch to its effect, then commit its offsets. Never raises for what an event is, never skips one."""
-        failpoint("consumer.after_fetch")
         try:
+            failpoint("consumer.after_fetch")
             await self._outlast_absence(lambda: self._apply_or_split(records))
         except Exception as error:
             log.error("batch put back", group=self.group, count=len(records), **telemetry.describe(error))

@@ -20,6 +20,9 @@ class Record(Protocol):
     headers: Iterable[tuple[str, bytes]]
 
 
+_VERSION, _JSON = ("ce_specversion", b"1.0"), ("content-type", b"application/json")
+
+
 def plain(topic: str) -> str:
     """A topic's own name, without the installation's prefix."""
     return topic.rpartition(".")[2]
@@ -61,10 +64,9 @@ def write_headers(
 ) -> list[tuple[str, bytes]]:
     """Headers of the CloudEvents Kafka binding, with the aggregate's version and W3C trace context as extensions."""
     headers = [
-        ("ce_specversion", b"1.0"), ("ce_id", str(event_id).encode()), ("ce_source", f"/fengping/{service}".encode()),
+        _VERSION, _JSON, ("ce_id", str(event_id).encode()), ("ce_source", f"/fengping/{service}".encode()),
         ("ce_type", type.encode()), ("ce_subject", key.encode()), ("ce_time", occurred_at.isoformat().encode()),
-        ("ce_sequence", str(version).encode()), ("ce_recordedtime", repr(created_at.timestamp()).encode()),
-        ("content-type", b"application/json"),
+        ("ce_sequence", b"%d" % version), ("ce_recordedtime", b"%.6f" % created_at.timestamp()),
     ]  # fmt: skip
     if trace:
         headers.append(("ce_traceparent", trace.encode()))

@@ -15,8 +15,9 @@ from shared.bus import Bus, Handlers, make_topics, replay
 from shared.bus.envelope import read, write_headers
 from shared.bus.relay import Relay
 from shared.bus.topics import client_options
-from shared.database import failpoint, new_id
+from shared.database import new_id
 from shared.events import BallotSubmitted, ComplaintRated, NotYet, encode
+from shared.failpoints import failpoint
 
 pytestmark = pytest.mark.stack
 
@@ -102,7 +103,8 @@ async def letters(database):
 
 async def read_topic(settings, topic):
     """Everything in a topic, in the order of each partition."""
-    consumer = AIOKafkaConsumer(settings.topic_prefix + topic, **client_options(settings), auto_offset_reset="earliest", enable_auto_commit=False)
+    options = client_options(settings) | {"auto_offset_reset": "earliest", "enable_auto_commit": False}
+    consumer = AIOKafkaConsumer(settings.topic_prefix + topic, **options)
     await consumer.start()
     try:
         ends = await consumer.end_offsets(consumer.assignment())

@@ -1,0 +1,252 @@
+"""The `fengping` command: up · serve · migrate · simulate · import · replay · letters · verify · clock · contracts."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvloop
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.table import Table
+
+from shared.database import SERVICES
+from shared.embedded import SetupError
+from shared.failpoints import failpoint
+from shared.settings import Settings
+from shared.telemetry import configure_logging
+
+cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Fengping 风评: conduct appraisal.")
+out = Console(stderr=False)
+err = Console(stderr=True)
+
+DataFolder = Annotated[Path, typer.Option("--data", help="Folder of the embedded servers' data.")]
+DATA = Path(".fengping")
+
+
+def main() -> None:
+    """Entry point: known troubles become one sentence and what to do."""
+    try:
+        cli()
+    except SetupError as error:
+        err.print(f"[bold red]fengping:[/] {error}")
+        sys.exit(1)
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+class Steps:
+    """Progress of a start, step by step."""
+
+    def __init__(self) -> None:
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.completed}/{task.total}"))
+        self._progress = Progress(*columns, console=out)
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> "Steps":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._progress.stop()
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        if step not in self._tasks:
+            self._tasks[step] = self._progress.add_task(step, total=total)
+        self._progress.update(self._tasks[step], completed=done, total=total)
+
+
+# ── running ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@cli.command()
+def up(
+    port: Annotated[int, typer.Option(help="Port of the pages and the API.")] = 8080,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    data: DataFolder = DATA,
+    demo: Annotated[bool, typer.Option("--demo/--no-demo", help="Play a demo campaign on a fast clock.")] = False,
+) -> None:
+    """Start everything on this machine: PostgreSQL, Valkey, Kafka and all four services on one port."""
+    from services.simulate.demo import play
+    from services.up import Demo
+    from services.up import up as start
+
+    configure_logging("WARNING")
+    with Steps() as steps:
+
+        def ready(settings: Settings, shown: Demo | None) -> None:
+            steps.close()
+            greet(settings, shown)
+
+        run(start(data.absolute(), host=host, port=port, demo=demo, told=steps, ready=ready, play=lambda s, d: play(s, d.password, out)))
+    out.print("stopped; all data is kept in", str(data))
+
+
+def greet(settings: Settings, shown: Any) -> None:
+    """Where it is and how to get in."""
+    address = f"http://{settings.host}:{settings.port}"
+    out.print(f"\n[bold green]Fengping runs at[/] [link={address}]{address}[/link]   public: {address}/p/   Ctrl-C stops")
+    if shown:
+        from services.simulate.people import DEMO_ACCOUNTS
+
+        table = Table("account", "role", "start here", title=f"demo accounts, password {shown.password}", title_justify="left")
+        for person in DEMO_ACCOUNTS:
+            table.add_row(person.name, f"{person.role.label} {person.role}", f"{address}{person.start}")
+        out.print(table)
+
+
+@cli.command()
+def serve(name: Annotated[str, typer.Argument(help=f"One of {', '.join(SERVICES)}.")]) -> None:
+    """Run one service against the servers named in the environment (FENGPING_DATABASE_URL …)."""
+    from services.up import Server, build
+
+    if name not in SERVICES:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(SERVICES)}")
+    settings = Settings()
+    configure_logging(settings.log_level)
+    if settings.environment == "test":
+        failpoint.arm(os.environ.get("FENGPING_FAILPOINTS", ""))
+
+    async def serving() -> None:
+        from services.up import stop_event
+
+        server = Server(build(name, settings).app, settings)
+        stopping = stop_event()
+        task = asyncio.create_task(server.serve())
+        await asyncio.wait({task, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        await task
+        if not server.started:
+            sys.exit(3)
+
+    run(serving())
+
+
+@cli.command()
+def migrate(data: DataFolder = DATA) -> None:
+    """Bring every schema and topic to its newest version. Safe to run twice."""
+    from shared.bus import make_topics
+    from shared.migrations import migrate as bring
+
+    settings = here(data)
+    for service, version in run(bring(settings.database_url)).items():
+        out.print(f"{service}: {version}")
+    out.print("topics made:", ", ".join(run(make_topics(settings))) or "none missing")
+
+
+def here(data: Path) -> Settings:
+    """Settings of the running installation: the environment's when it names a database, else those of the data folder."""
+    from services.up import settings_of
+    from shared.embedded import Stack
+
+    if "FENGPING_DATABASE_URL" in os.environ or not (data / "ports.json").exists():
+        return Settings()
+    return settings_of(Stack(data.absolute()), host="127.0.0.1", port=8080, demo=(data / "demo.json").exists())
+
+
+# ── keeping it right ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@cli.command()
+def letters(data: DataFolder = DATA) -> None:
+    """List what is parked: dead letters and events that wait for a predecessor."""
+    from shared.bus import store
+
+    columns = ("id", "topic", "type", "aggregate", "version", "reason", "detail", "attempts", "parked_at")
+    table = Table("service", *columns)
+
+    async def look(service: str, tx: Any, _: Any) -> None:
+        for row in await store.parked(tx):
+            table.add_row(service, *(str(row[column]) for column in columns))
+        out.print(f"{service}: {(await store.counts(tx))[1]} held")
+
+    run(in_each(here(data), SERVICES, look))
+    out.print(table)
+
+
+@cli.command()
+def replay(
+    service: Annotated[str, typer.Argument(help="Whose dead letters.")],
+    ids: Annotated[list[int] | None, typer.Argument(help="Only these; all when none is given.")] = None,
+    by: Annotated[str, typer.Option(help="Who asks, for the audit log.")] = "operator",
+    data: DataFolder = DATA,
+) -> None:
+    """Put dead letters back after their cause was removed. Twice changes nothing."""
+    from services.up import build
+    from shared.bus import replay as put_back
+
+    made = build(service, here(data))
+    applied, parked = run(put_back(made.database, made.handlers, made.context, by=by, only=ids or None))
+    out.print(f"{applied} applied, {parked} still parked")
+
+
+clock = typer.Typer(no_args_is_help=True, help="The guard against jumps of the database's clock.")
+cli.add_typer(clock, name="clock")
+
+
+@clock.command()
+def release(by: Annotated[str, typer.Option(help="Who checked the clock.")], data: DataFolder = DATA) -> None:
+    """Let due work go on after the database's clock was checked."""
+    from shared.ticks import release_clock
+
+    async def let_go(service: str, tx: Any, _: Any) -> None:
+        out.print(f"{service}: {await release_clock(tx, by=by)} released")
+
+    run(in_each(here(data), SERVICES, let_go))
+
+
+@cli.command()
+def verify(data: DataFolder = DATA) -> None:
+    """Check the audit logs against their signed checkpoints, and every running score against a recount from the events."""
+    from services.scoring.actions import verify_scores
+    from shared import audit
+    from shared.vault import KeyRing
+
+    settings = here(data)
+    ring = KeyRing.load_or_create(settings.keyring)
+    wrong: list[str] = []
+
+    async def look(service: str, tx: Any, context: Any) -> None:
+        finding = await audit.verify_schema(tx, ring.verifier())
+        out.print(f"{service}: audit {finding or 'complete'}")
+        wrong.extend([f"{service}: {finding}"] if finding else [])
+        if service == "scoring":
+            differing = await verify_scores(tx)
+            out.print(f"scoring: {len(differing)} scores differ from the recount")
+            wrong.extend(map(str, differing))
+
+    run(in_each(settings, SERVICES, look))
+    if wrong:
+        raise typer.Exit(1)
+
+
+async def in_each(settings: Settings, services: tuple[str, ...], work: Callable[[str, Any, Any], Awaitable[None]]) -> None:
+    """`work(service, tx, context)` in one transaction of each service."""
+    from services.up import build
+
+    for name in services:
+        made = build(name, settings)
+        async with made.database.transaction(made.context) as tx:
+            await work(name, tx, made.context)
+        await made.database.close()
+
+
+@cli.command()
+def contracts(folder: Annotated[Path, typer.Argument(help="Where to write.")] = Path("contracts")) -> None:
+    """Write the event contracts: JSON Schema of every event and one AsyncAPI document."""
+    from shared.contracts import write
+
+    out.print(f"{len(write(folder))} files in {folder}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Named places at which the fault tests stop a real process. Nothing is armed, and a call costs one look, outside of tests.
+
+`FENGPING_FAILPOINTS="relay.after_acknowledgement=kill@3,consumer.after_inbox=sleep:2@1"` arms places of a process whose environment is
+`test`: at the n-th hit it is killed (SIGKILL), stopped (SIGSTOP), raises, or sleeps that many seconds.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+Action = Callable[[], None]
+
+
+class Injected(ConnectionError):
+    """Raised by an armed failpoint: looks like a peer that went away."""
+
+
+@dataclass(slots=True)
+class Failpoints:
+    """`failpoint("relay.after_mark")` in the code; `armed` maps a place to what happens there."""
+
+    armed: dict[str, Action] = field(default_factory=dict)
+
+    def __call__(self, place: str) -> None:
+        if self.armed and (action := self.armed.get(place)):
+            action()
+
+    def arm(self, plan: str) -> None:
+        """Arm the places of a plan: `place=action@n`, comma-separated. Raises ValueError on a word it does not know."""
+        for entry in filter(None, plan.split(",")):
+            place, _, what = entry.partition("=")
+            action, _, nth = what.partition("@")
+            self.armed[place] = _Nth(_action(action), int(nth or 1))
+
+
+@dataclass(slots=True)
+class _Nth:
+    """Does its action at the n-th call, and at no other."""
+
+    action: Action
+    nth: int
+    calls: int = 0
+
+    def __call__(self) -> None:
+        self.calls += 1
+        if self.calls == self.nth:
+            self.action()
+
+
+def _action(word: str) -> Action:
+    name, _, argument = word.partition(":")
+    if name in ("kill", "stop"):
+        number = signal.SIGKILL if name == "kill" else signal.SIGSTOP
+        return lambda: os.kill(os.getpid(), number)
+    if name == "sleep":
+        return lambda: time.sleep(float(argument))
+    if name == "raise":
+        return _raise
+    raise ValueError(f"a failpoint does kill, stop, raise or sleep:SECONDS, not {word!r}")
+
+
+def _raise() -> None:
+    raise Injected("failpoint")
+
+
+failpoint = Failpoints()
