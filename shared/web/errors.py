@@ -15,9 +15,9 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
-from shared.auth import ROLE_LABELS, Policy, Role
+from shared.auth import ROLE_LABELS, Policy, Role, account_of
 from shared.cache import CacheAway
 from shared.events import NotYet, Refused
 from shared.telemetry import describe, log
@@ -67,15 +67,14 @@ UNREACHABLE: Final = (
 """The database does not answer: try later (503), not a mistake of ours (500)."""
 
 
-class Failure(Exception):
+class Failure(HTTPException):
     """A request that ends here, with a status, a sentence in Chinese, and headers such as Retry-After."""
 
     status: int = 400
 
     def __init__(self, sentence: str = "", *, headers: Mapping[str, str] | None = None) -> None:
         self.sentence = sentence or SENTENCES.get(self.status, SENTENCES[400])
-        self.headers = dict(headers or {})
-        super().__init__(self.sentence)
+        super().__init__(self.status, self.sentence, headers=dict(headers or {}))
 
 
 class SignInFirst(Failure):
@@ -184,6 +183,9 @@ async def _unreachable(request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if not hasattr(request.state, "account"):
+        # No door was found, so nobody has asked yet who this is: the page should still be theirs.
+        request.state.account = await account_of(request, touch=False)
     # The framework's own details are English and may quote the request: only the status is kept.
     return answer(request, error.status_code, headers=dict(error.headers or {}))
 
@@ -197,7 +199,12 @@ async def _invalid(request: Request, error: Exception) -> Response:
 async def crashed(request: Request, error: Exception) -> Response:
     """Answer a mistake of ours; the log gets its type and place, never its text."""
     log.error("request failed", request_id=request_number(request), **describe(error))
-    return answer(request, 500)
+    try:
+        return answer(request, 500)
+    except Exception as second:
+        # The page itself is broken: plain words are left.
+        log.error("error page failed", request_id=request_number(request), **describe(second))
+        return PlainTextResponse(SENTENCES[500], 500)
 
 
 def _sign_in(request: Request, error: Failure) -> Response:
@@ -240,7 +247,7 @@ def answer(
     title = TITLES.get(status, "请求没有成功")
     if wants_problem(request):
         return _problem(request, status, title, sentence, field=field, problems=problems, headers=headers)
-    shown = {"status": status, "heading": title, "sentence": sentence, "problems": problems, "number": request_number(request)}
+    shown = {"code": status, "heading": title, "sentence": sentence, "problems": problems, "number": request_number(request)}
     template, extra = ("refusal.html", _beside(request)) if htmx(request) else ("error.html", {})
     response = page(request, template, status, **{"back": "", **shown, **context})
     response.headers.update({**(headers or {}), **extra})

@@ -24,6 +24,8 @@ OURS: Final = frozenset({"csrf", "idempotency_key"})
 MODEL: Final = ""
 """Field name of a problem that concerns the form as a whole."""
 _KEYED: Final = re.compile(r"([a-z_]\w*)\[([^\]]{1,80})\]", re.ASCII)
+_WORD: Final = re.compile(r"(?!.*\d{5})[a-z_][\w.]{0,59}", re.ASCII | re.IGNORECASE)
+"""A name of a field that may be repeated in an error: a key that nobody declared is input too, and may be a telephone number."""
 _HAN: Final = re.compile(r"[\u4e00-\u9fff]")
 
 
@@ -188,9 +190,7 @@ _WORDS: Final[Mapping[str, str]] = {
 _OTHERWISE: Final = "{label}填写有误"
 
 
-def problems_of(
-    errors: Sequence[Any], model: type[BaseModel] | None = None, texts: Mapping[str, list[str]] | None = None
-) -> list[Problem]:
+def problems_of(errors: Sequence[Any], model: type[BaseModel] | None = None, texts: Mapping[str, list[str]] | None = None) -> list[Problem]:
     """Pydantic's errors as sentences. Nothing of the input is in them, except the name of an unknown field.
 
     `model` gives the labels (`Field(title="被反映单位")`); `texts` lets a sentence say by how much a text is too long.
@@ -203,8 +203,7 @@ def _problem(error: Mapping[str, Any], model: type[BaseModel] | None, texts: Map
     if model is None and place and place[0] in ("body", "query", "path", "header", "cookie"):
         place = place[1:]
     name = ".".join(place)
-    # A key that nobody declared is input too, and may be anything: only a plain word is repeated.
-    shown = name if re.fullmatch(r"[\w.]{1,60}", name, re.ASCII) else "其他内容"
+    shown = name if _WORD.fullmatch(name) else "其他内容"
     return Problem(shown if name else MODEL, _sentence(error, _label(place, model), shown, _length(place, texts)))
 
 
@@ -223,7 +222,7 @@ def _label(place: Sequence[str], model: type[BaseModel] | None) -> str:
     known = model.model_fields.get(place[0]) if model else None
     if known is not None and known.title:
         return f"“{known.title}”"
-    return f"“{place[-1]}”" if re.fullmatch(r"[\w.]{1,60}", place[-1], re.ASCII) else "内容"
+    return f"“{place[-1]}”" if _WORD.fullmatch(place[-1]) else "内容"
 
 
 def _length(place: Sequence[str], texts: Mapping[str, list[str]]) -> int:

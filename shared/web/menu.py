@@ -163,5 +163,3 @@ def matches(typed: str, spelling: str) -> bool:
     """Is `typed` (汉字, 全拼, 首字母) found in what `spelt` gave? Apostrophes and spaces of an input method are ignored."""
     wanted = typed.lower().replace("'", "").replace(" ", "")
     return bool(wanted) and any(wanted in part for part in spelling.split())
-
-

@@ -94,8 +94,13 @@ const fengping = (() => {
     return event.target.type === "search" ? undefined : false; // A search field would clear its text: never.
   }
 
-  const submit = (event) => event.target.form.requestSubmit($("button.p", event.target.form) ?? undefined);
-  const saveDraft = () => void document.dispatchEvent(new CustomEvent("fengping:save"));
+  function submit(event) {
+    event.target.form.requestSubmit($("button.p", event.target.form) ?? undefined);
+  }
+
+  function saveDraft() {
+    document.dispatchEvent(new CustomEvent("fengping:save"));
+  }
 
   function choose(event) {
     const options = $$(`input[type=radio][name="${CSS.escape(event.target.name)}"]`, event.target.form ?? document);

@@ -1,0 +1,313 @@
+"""A small service that shows every component of the shared pages once, for the tests of `shared.web`.
+
+It has the shape of a real one: doors with policies, a form that can be refused in every way, a list that changes, a palette. Only its
+sessions and its database are plain objects in memory.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+
+from fastapi import FastAPI
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from shared.auth import COOKIE, PUBLIC, SIGNED_IN, Account, Role, allow
+from shared.events import Refused
+from shared.settings import Settings
+from shared.web import (
+    Door,
+    Form,
+    Hit,
+    NotFound,
+    Once,
+    TooOften,
+    Tx,
+    Unavailable,
+    Visitor,
+    Who,
+    check_policies,
+    fragment,
+    hits,
+    install,
+    matches,
+    page,
+    read_form,
+    see_other,
+    spelt,
+)
+from shared.web.forms import Input
+
+NOW = datetime(2026, 11, 23, 6, 5, 7, tzinfo=UTC)
+UNITS = {"u1": "省中医药管理局", "u2": "省中医药科学院", "u3": "市政务服务和数据管理局"}
+
+
+class Ticket(Input):
+    phone: str = Field("", title="来电号码")
+    unit: str = Field(title="被反映单位")
+    unit_id: str = ""
+    kind: Annotated[str, Field(title="诉求类型", pattern="^(complaint|report|praise)$")]
+    happened: str = Field("", title="发生时间")
+    text: str = Field(title="诉求原文", min_length=10, max_length=2000)
+    topics: list[str] = Field([], title="涉及方面")
+
+
+class MemorySessions:
+    """Sessions by token, without Redis."""
+
+    cookie, https = COOKIE, False
+
+    def __init__(self) -> None:
+        self.people: dict[str, Account] = {}
+        self.touched: list[bool] = []
+
+    def sign_in(self, role: Role, name: str = "王敏") -> str:
+        token = f"token-{role}"
+        self.people[token] = Account(UUID(int=list(Role).index(role) + 1), role.value, name, role)
+        return token
+
+    async def find(self, token: str, *, touch: bool = True) -> Account | None:
+        self.touched.append(touch)
+        return self.people.get(token)
+
+
+class MemoryTransaction:
+    """What `Once` needs of a transaction: the idempotency table, rolled back when the block fails."""
+
+    def __init__(self, rows: dict[str, dict[str, Any]]) -> None:
+        self.rows, self.now = rows, NOW
+
+    async def fetchval(self, sql: str, key: str, fingerprint: str) -> int | None:
+        if key in self.rows:
+            return None
+        self.rows[key] = {"fingerprint": fingerprint, "status": 0, "response": "null"}
+        return 1
+
+    async def run(self, sql: str, key: str, status: int, response: str) -> int:
+        self.rows[key].update(status=status, response=response)
+        return 1
+
+    async def fetchrow(self, sql: str, key: str) -> dict[str, Any] | None:
+        return self.rows.get(key)
+
+
+class MemoryDatabase:
+    def __init__(self) -> None:
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.lock = asyncio.Lock()
+
+    @asynccontextmanager
+    async def transaction(self, context: Any = None) -> AsyncIterator[MemoryTransaction]:
+        async with self.lock:
+            before = {key: dict(row) for key, row in self.rows.items()}
+            try:
+                yield MemoryTransaction(self.rows)
+            except BaseException:
+                self.rows.clear()
+                self.rows.update(before)
+                raise
+
+
+STATES = [("grave", "9工作日"), ("over", "2工作日"), ("near", "今天17:30"), ("near", "剩1工作日"), ("normal", "剩4工作日")]
+STATES += [("paused", ""), ("closed", "")]
+TITLES = ["窗口工作人员态度生硬", "投诉电话长时间无人接听", "材料反复退回未一次性告知", "工作时间窗口无人在岗"]
+TITLES += ["承诺事项逾期未办", "政策解答前后不一", "办理时限超出公示"]
+
+
+def cases(count: int = 5) -> list[dict[str, Any]]:
+    return [
+        {
+            "number": f"ZF2026-{4500 + i:06}", "title": TITLES[i % 7], "state": STATES[i % 7][0], "detail": STATES[i % 7][1],
+            "due": NOW + timedelta(days=i - 2), "unit": UNITS[f"u{i % 3 + 1}"], "count": 3 * i,
+        }
+        for i in range(count)
+    ]  # fmt: skip
+
+
+pages_door, api_door = Door(), Door(prefix="/gallery/api")
+
+
+@pages_door.get("/", policy=SIGNED_IN)
+async def home(request: Request, who: Who) -> Response:
+    return page(request, "gallery.html", form=Form.of({"kind": "complaint"}), cases=cases(), as_of=NOW, now=NOW)
+
+
+@pages_door.get("/me", policy=SIGNED_IN)
+async def me(request: Request) -> Response:
+    return page(request, "gallery.html", form=Form.of(), cases=[], as_of=None, now=NOW)
+
+
+@pages_door.get("/gallery/desk", policy=SIGNED_IN)
+async def desk(request: Request) -> Response:
+    return page(request, "desk.html", form=Form.of({"kind": "complaint"}))
+
+
+@pages_door.post("/gallery/tickets", policy=allow(Role.OPERATOR))
+async def register(request: Request, tx: Tx, who: Who, once: Once) -> Response:
+    form = await read_form(request, Ticket)
+    if form.value is None:
+        return page(request, "desk.html", 422, form=form, failed=True)
+    return await once.redirect(_register(request, form.value), to="/gallery/done")
+
+
+async def _register(request: Request, ticket: Ticket) -> None:
+    trouble = request.app.state.trouble
+    if trouble == "refuse":
+        raise Refused("这件工单已被他人受理，请刷新后查看")
+    if trouble == "crash":
+        raise RuntimeError("canary 13812345678")
+    if trouble == "away":
+        raise ConnectionRefusedError
+    request.app.state.registered.append(ticket.unit_id or ticket.unit)
+
+
+@pages_door.get("/gallery/done", policy=SIGNED_IN)
+async def done(request: Request) -> Response:
+    return page(request, "done.html", count=len(request.app.state.registered))
+
+
+@pages_door.post("/gallery/freeze", policy=SIGNED_IN)
+async def freeze(request: Request, once: Once) -> Response:
+    return await once.redirect(_freeze(request), to="/gallery/done")
+
+
+async def _freeze(request: Request) -> None:
+    request.app.state.registered.append("frozen")
+
+
+@pages_door.post("/gallery/drafts", policy=SIGNED_IN)
+async def draft(request: Request) -> Response:
+    if request.app.state.trouble == "draft":
+        raise Unavailable()
+    request.app.state.drafts.append(dict(await request.form()))
+    return PlainTextResponse("草稿已保存 14:02:11")
+
+
+@pages_door.get("/gallery/queue", policy=SIGNED_IN)
+async def queue(request: Request) -> Response:
+    shown = request.app.state.cases
+    if request.headers.get("hx-request"):
+        return fragment(request, "queue.html", "rows", cases=shown)
+    return page(request, "queue.html", cases=shown)
+
+
+@pages_door.get("/gallery/cases/{number}", policy=SIGNED_IN)
+async def case(request: Request, number: str) -> Response:
+    found = next((each for each in cases(7) if each["number"] == number), None)
+    if found is None:
+        raise NotFound
+    return page(request, "done.html", count=0)
+
+
+@pages_door.get("/gallery/search", policy=SIGNED_IN)
+async def search(request: Request, q: str = "") -> Response:
+    request.app.state.asked.append(q)
+    return PlainTextResponse(f"<p role=status>{len(q)}</p>", media_type="text/html")
+
+
+@pages_door.get("/gallery/units", policy=SIGNED_IN)
+async def units(request: Request, q: str = "") -> Response:
+    request.app.state.asked.append(q)
+    return JSONResponse([{"value": key, "text": name, "hint": "类二"} for key, name in UNITS.items() if matches(q, spelt(name))])
+
+
+@pages_door.get("/scoring/palette", policy=SIGNED_IN)
+async def palette(q: str = "") -> Response:
+    found = [(key, name) for key, name in UNITS.items() if matches(q, spelt(name))]
+    return JSONResponse(hits([Hit("单位", name, f"/gallery/units/{key}", "类二") for key, name in found]))
+
+
+@pages_door.get("/gallery/units/{key}", policy=SIGNED_IN)
+async def unit(request: Request, key: str) -> Response:
+    return page(request, "done.html", count=0)
+
+
+@pages_door.get("/notify/inbox/unread", policy=SIGNED_IN)
+async def unread(request: Request) -> Response:
+    return PlainTextResponse("3", media_type="text/html")
+
+
+@pages_door.get("/gallery/busy", policy=SIGNED_IN)
+async def busy() -> Response:
+    raise TooOften(900)
+
+
+@pages_door.get("/gallery/office", policy=allow(Role.OFFICE))
+async def office() -> Response:
+    return PlainTextResponse("ok")
+
+
+@pages_door.get("/gallery/number/{number}", policy=SIGNED_IN)
+async def number(number: int) -> Response:
+    return PlainTextResponse(str(number))
+
+
+@pages_door.get("/p/", policy=PUBLIC)
+async def public(request: Request, visitor: Visitor) -> Response:
+    return page(request, "report.html", form=Form.of())
+
+
+@pages_door.post("/p/report", policy=PUBLIC)
+async def report(request: Request) -> Response:
+    form = await read_form(request, Ticket)
+    return page(request, "report.html", 422, form=form, failed=True) if form.value is None else see_other(request, "/p/")
+
+
+@pages_door.get("/login", policy=PUBLIC)
+async def login(request: Request) -> Response:
+    return page(request, "sign-in.html", form=Form.of())
+
+
+@pages_door.get("/gallery/document", policy=SIGNED_IN)
+async def document(request: Request) -> Response:
+    return page(request, "sheet.html")
+
+
+class NewTicket(Input):
+    title: str = Field(min_length=2, max_length=20)
+    phone: str = Field("", pattern=r"^1\d{10}$")
+
+
+@api_door.post("/tickets", policy=allow(Role.OPERATOR), status_code=201)
+async def register_by_api(request: Request, tx: Tx, who: Who, once: Once, ticket: NewTicket) -> Response:
+    return await once(201, _number(request, ticket))
+
+
+async def _number(request: Request, ticket: NewTicket) -> dict[str, Any]:
+    if request.app.state.trouble == "refuse":
+        raise Refused("编号已用完", status=409, field="title")
+    if request.app.state.trouble == "crash":
+        raise RuntimeError(f"canary {ticket.phone}")
+    request.app.state.registered.append(ticket.title)
+    return {"number": len(request.app.state.registered), "id": uuid4()}
+
+
+@api_door.post("/files", policy=SIGNED_IN, body_max=2_000_000)
+async def upload(request: Request, once: Once) -> Response:
+    return await once(201, _size(request))
+
+
+async def _size(request: Request) -> dict[str, int]:
+    sent = (await request.form())["photo"]
+    assert not isinstance(sent, str)
+    return {"bytes": len(await sent.read())}
+
+
+def make_app(folder: Path | None = None) -> FastAPI:
+    """The gallery, with somebody of every role able to sign in by cookie `token-<role>`."""
+    app = FastAPI(openapi_url=None)
+    state = app.state
+    state.sessions, state.database, state.context = MemorySessions(), MemoryDatabase(), None
+    state.registered, state.drafts, state.asked, state.trouble, state.cases = [], [], [], "", cases(7)
+    for role in Role:
+        state.sessions.sign_in(role)
+    install(app, service="gallery", settings=Settings(environment="test"), version="0.1.0", templates=folder or Path(__file__).parent)
+    app.include_router(pages_door)
+    app.include_router(api_door)
+    check_policies(app)
+    return app

@@ -1,0 +1,162 @@
+"""Doors let in whom their policy admits, refuse what other sites send, and stop what is too large."""
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from shared.auth import COOKIE, SIGNED_IN, Role, csrf_token
+from shared.web import Door, Unlabelled, check_policies, routes_of
+from tests.browser.gallery import make_app
+
+OPERATOR = f"token-{Role.OPERATOR}"
+FORM = {"unit": "省中医药管理局", "kind": "complaint", "text": "窗口工作人员上班时间不在岗"}
+
+
+@pytest.fixture
+def client() -> TestClient:
+    """李明, an operator, in his browser."""
+    client = TestClient(make_app(), raise_server_exceptions=False, follow_redirects=False, headers={"accept": "text/html"})
+    client.cookies.set(COOKIE, OPERATOR)
+    return client
+
+
+@pytest.fixture
+def stranger() -> TestClient:
+    return TestClient(make_app(), raise_server_exceptions=False, follow_redirects=False, headers={"accept": "text/html"})
+
+
+def test_a_route_without_policy_cannot_be_registered() -> None:
+    door = Door(prefix="/casework")
+
+    with pytest.raises(Unlabelled, match="/casework/cases"):
+
+        @door.get("/cases")
+        async def cases() -> None: ...
+
+
+def test_a_program_with_an_unlabelled_route_does_not_start() -> None:
+    app, door = FastAPI(), Door()
+    door.get("/labelled", policy=SIGNED_IN)(lambda: None)
+    app.include_router(door)
+    app.add_api_route("/livez", lambda: None)
+
+    check_policies(app, open_paths=frozenset({"/livez"}))
+    with pytest.raises(Unlabelled, match="/livez"):
+        check_policies(app)
+
+
+def test_every_route_is_listed_with_its_policy() -> None:
+    labelled = {path: route for path, route in routes_of(make_app()) if hasattr(route, "policy")}
+
+    assert {"/", "/gallery/tickets", "/gallery/api/tickets"} <= labelled.keys()
+
+
+def test_who_is_not_signed_in_goes_to_the_sign_in_page_and_comes_back(stranger: TestClient) -> None:
+    answer = stranger.get("/gallery/queue?view=late")
+
+    assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=/gallery/queue%3Fview%3Dlate")
+
+
+def test_a_program_that_is_not_signed_in_gets_401(stranger: TestClient) -> None:
+    answer = stranger.post("/gallery/api/tickets", json={"title": "甲乙"})
+
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_form_sent_after_the_session_ended_says_so(stranger: TestClient) -> None:
+    answer = stranger.post("/gallery/tickets", data=FORM, headers={"hx-request": "true", "referer": "http://testserver/gallery/desk"})
+
+    assert answer.status_code == 401
+    assert answer.headers["hx-retarget"] == "#refusal"
+    assert 'href="/login?next=/gallery/desk"' in answer.text
+
+
+def test_the_wrong_role_is_told_which_right_is_missing(client: TestClient) -> None:
+    answer = client.get("/gallery/office")
+
+    assert answer.status_code == 403
+    assert "这里需要“评议办”权限" in answer.text
+
+
+def test_public_pages_are_open(stranger: TestClient) -> None:
+    assert stranger.get("/p/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 303),
+        ({"sec-fetch-site": "same-origin"}, 303),
+        ({"sec-fetch-site": "none"}, 303),
+        ({"origin": "http://testserver"}, 303),
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"sec-fetch-site": "same-site"}, 403),
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"sec-fetch-site": "cross-site", "origin": "http://testserver"}, 403),
+    ],
+)
+def test_a_form_must_come_from_our_own_pages(client: TestClient, headers: dict[str, str], status: int) -> None:
+    form = {**FORM, "csrf": csrf_token(OPERATOR), "idempotency_key": "k"}
+
+    answer = client.post("/gallery/tickets", data=form, headers=headers)
+
+    assert answer.status_code == status
+    assert len(client.app.state.registered) == (status == 303)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("token", ["", "guess", csrf_token("token-of-somebody-else")])
+def test_a_form_must_carry_the_token_of_its_session(client: TestClient, token: str) -> None:
+    answer = client.post("/gallery/tickets", data={**FORM, "csrf": token, "idempotency_key": "k"})
+
+    assert answer.status_code == 403
+    assert "已填写的内容不会丢失" in answer.text
+
+
+def test_the_token_may_come_as_a_header(client: TestClient) -> None:
+    answer = client.post("/gallery/tickets", data={**FORM, "idempotency_key": "k"}, headers={"x-csrf-token": csrf_token(OPERATOR)})
+
+    assert answer.status_code == 303
+
+
+def test_json_with_a_cookie_needs_the_token_too(client: TestClient) -> None:
+    answer = client.post("/gallery/api/tickets", json={"title": "甲乙"}, headers={"idempotency-key": "k"})
+
+    assert answer.status_code == 403
+
+
+def test_a_bearer_token_needs_no_other_proof(stranger: TestClient) -> None:
+    headers = {"authorization": f"Bearer {OPERATOR}", "idempotency-key": "k", "sec-fetch-site": "cross-site"}
+
+    assert stranger.post("/gallery/api/tickets", json={"title": "甲乙"}, headers=headers).status_code == 201
+
+
+def test_public_forms_of_strangers_are_checked_by_origin(stranger: TestClient) -> None:
+    assert stranger.post("/p/report", data=FORM).status_code == 303
+    assert stranger.post("/p/report", data=FORM, headers={"sec-fetch-site": "cross-site"}).status_code == 403
+
+
+def test_a_body_beyond_the_limit_is_refused_announced_or_not(client: TestClient) -> None:
+    headers = {"authorization": f"Bearer {OPERATOR}", "idempotency-key": "k", "content-type": "application/json"}
+
+    announced = client.post("/gallery/api/tickets", content=b" " * 1_100_000, headers=headers)
+    silent = client.post("/gallery/api/tickets", content=iter([b" " * 600_000, b" " * 600_000]), headers=headers)
+
+    assert announced.status_code == silent.status_code == 413
+    assert announced.json()["detail"] == "提交的内容超过了 1 MB 的限制，请缩小或分次提交。"
+
+
+def test_a_door_for_files_takes_more(stranger: TestClient) -> None:
+    headers = {"authorization": f"Bearer {OPERATOR}", "idempotency-key": "k"}
+
+    answer = stranger.post("/gallery/api/files", files={"photo": ("p.jpg", b"x" * 1_500_000)}, headers=headers)
+
+    assert (answer.status_code, answer.json()) == (201, {"bytes": 1_500_000})
+
+
+def test_a_page_that_asks_by_itself_does_not_keep_a_session_alive(client: TestClient) -> None:
+    client.get("/gallery/queue")
+    client.get("/gallery/queue", headers={"x-background": "true"})
+
+    assert client.app.state.sessions.touched == [True, False]  # type: ignore[attr-defined]

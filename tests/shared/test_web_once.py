@@ -1,0 +1,182 @@
+"""A write and its repetition have one effect and one answer."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+from starlette.testclient import TestClient
+
+from shared.auth import COOKIE, Role, csrf_token
+from shared.database import Database
+from shared.settings import Settings
+from shared.web.once import OtherRequest, Repetition, forget_keys
+from tests.browser.gallery import make_app
+
+OPERATOR, OFFICE = f"token-{Role.OPERATOR}", f"token-{Role.OFFICE}"
+TICKET = {"title": "窗口无人"}
+FORM = {"unit": "甲局", "kind": "complaint", "text": "窗口工作人员上班时间不在岗", "csrf": csrf_token(OPERATOR), "idempotency_key": "k1"}
+
+
+@pytest.fixture
+def client() -> TestClient:
+    return TestClient(make_app(), raise_server_exceptions=False, follow_redirects=False)
+
+
+def by(token: str, key: str | None = "k1") -> dict[str, str]:
+    return {"authorization": f"Bearer {token}", **({"idempotency-key": key} if key is not None else {})}
+
+
+def registered(client: TestClient) -> list[str]:
+    return client.app.state.registered  # type: ignore[attr-defined, no-any-return]
+
+
+def test_the_same_request_twice_is_one_ticket_and_one_answer(client: TestClient) -> None:
+    first = client.post("/gallery/api/tickets", json=TICKET, headers=by(OPERATOR))
+    again = client.post("/gallery/api/tickets", json=TICKET, headers=by(OPERATOR))
+
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert first.json() == again.json()
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
+    assert registered(client) == ["窗口无人"]
+
+
+def test_another_key_is_another_ticket(client: TestClient) -> None:
+    client.post("/gallery/api/tickets", json=TICKET, headers=by(OPERATOR, "k1"))
+    client.post("/gallery/api/tickets", json=TICKET, headers=by(OPERATOR, "k2"))
+
+    assert len(registered(client)) == 2
+
+
+def test_a_key_used_for_something_else_is_refused(client: TestClient) -> None:
+    client.post("/gallery/api/tickets", json=TICKET, headers=by(OPERATOR))
+
+    answer = client.post("/gallery/api/tickets", json={"title": "另一件事"}, headers=by(OPERATOR))
+
+    assert answer.status_code == 422
+    assert "幂等键已用于另一个请求" in answer.json()["detail"]
+    assert len(registered(client)) == 1
+
+
+@pytest.mark.parametrize("key", [None, "", "x" * 201, "a\tb"])
+def test_without_a_usable_key_the_caller_is_told_what_to_send(client: TestClient, key: str | None) -> None:
+    answer = client.post("/gallery/api/tickets", json=TICKET, headers=by(OPERATOR, key))
+
+    assert answer.status_code == 400
+    assert "Idempotency-Key" in answer.json()["detail"]
+
+
+def test_what_was_refused_may_be_tried_again_with_the_same_key(client: TestClient) -> None:
+    client.app.state.trouble = "refuse"  # type: ignore[attr-defined]
+    refused = client.post("/gallery/api/tickets", json=TICKET, headers=by(OPERATOR))
+    client.app.state.trouble = ""  # type: ignore[attr-defined]
+
+    again = client.post("/gallery/api/tickets", json=TICKET, headers=by(OPERATOR))
+
+    assert (refused.status_code, again.status_code) == (409, 201)
+    assert "idempotency-replayed" not in again.headers
+
+
+def test_a_form_sent_twice_leads_twice_to_the_same_page(client: TestClient) -> None:
+    client.cookies.set(COOKIE, OPERATOR)
+
+    first, again = (client.post("/gallery/tickets", data=FORM) for _ in range(2))
+
+    assert (first.status_code, first.headers["location"]) == (again.status_code, again.headers["location"]) == (303, "/gallery/done")
+    assert len(registered(client)) == 1
+
+
+def test_htmx_is_sent_on_by_header_so_that_the_address_is_right(client: TestClient) -> None:
+    client.cookies.set(COOKIE, OPERATOR)
+
+    answer = client.post("/gallery/tickets", data=FORM, headers={"hx-request": "true"})
+
+    assert (answer.status_code, answer.headers["hx-redirect"]) == (204, "/gallery/done")
+
+
+def test_a_photo_sent_again_with_another_boundary_is_the_same_photo(client: TestClient) -> None:
+    first, again = (client.post("/gallery/api/files", files={"photo": ("p.jpg", b"picture")}, headers=by(OFFICE)) for _ in range(2))
+    other = client.post("/gallery/api/files", files={"photo": ("p.jpg", b"other")}, headers=by(OFFICE))
+
+    assert (first.status_code, again.status_code, other.status_code) == (201, 201, 422)
+    assert again.headers["idempotency-replayed"] == "true"
+
+
+# ------------------------------------------------------------------------------------------- on a real database
+
+Core = tuple[Settings, Callable[[str], Awaitable[Database]]]
+
+
+def request() -> Request:
+    return Request({"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": []})
+
+
+@pytest.mark.stack
+async def test_ten_at_once_have_one_effect(core: Core) -> None:
+    database = await core[1]("intake")
+    done: list[int] = []
+
+    async def register(number: int) -> dict[str, int]:
+        await asyncio.sleep(0.05)
+        done.append(number)
+        return {"number": number}
+
+    async def send(number: int) -> Any:
+        async with database.transaction() as tx:
+            return await Repetition(request(), tx, "key", "print")(201, register(number))
+
+    answers = await asyncio.gather(*(send(number) for number in range(10)))
+
+    assert len(done) == 1
+    assert {answer.body for answer in answers} == {b'{"number":%d}' % done[0]}
+    assert sum("idempotency-replayed" in answer.headers for answer in answers) == 9
+
+
+@pytest.mark.stack
+async def test_when_the_first_fails_the_one_that_waited_does_the_work(core: Core) -> None:
+    database = await core[1]("intake")
+    begun = asyncio.Event()
+
+    async def fail() -> None:
+        begun.set()
+        await asyncio.sleep(0.1)
+        raise RuntimeError("killed before the commit")
+
+    async def succeed() -> str:
+        return "done"
+
+    async def send(action: Awaitable[Any]) -> Any:
+        async with database.transaction() as tx:
+            return await Repetition(request(), tx, "key", "print")(201, action)
+
+    first = asyncio.create_task(send(fail()))
+    await begun.wait()
+    second = await send(succeed())
+
+    with pytest.raises(RuntimeError):
+        await first
+    assert second.body == b'"done"'
+    assert "idempotency-replayed" not in second.headers
+
+
+@pytest.mark.stack
+async def test_another_request_with_the_key_is_refused_and_old_keys_are_forgotten(core: Core) -> None:
+    database = await core[1]("intake")
+
+    async def nothing() -> None: ...
+
+    async with database.transaction() as tx:
+        await Repetition(request(), tx, "key", "print")(201, nothing())
+    with pytest.raises(OtherRequest):
+        async with database.transaction() as tx:
+            await Repetition(request(), tx, "key", "another print")(201, nothing())
+
+    async with database.transaction() as tx:
+        assert not await forget_keys(tx)
+        assert await tx.fetchval("select count(*) from idempotency") == 1
+        await tx.run("update idempotency set created_at = created_at - $1::interval", timedelta(hours=73))
+        assert not await forget_keys(tx)
+        assert await tx.fetchval("select count(*) from idempotency") == 0
