@@ -1,0 +1,47 @@
+# Every target makes what it needs first: `make run` and `make test` work on a fresh machine with Python 3.11 and make.
+# The parts are in deploy/environment (Python packages) and tests/setup (Chromium and a Chinese font).
+
+ENVIRONMENT := .venv
+PYTHON_OF_ENVIRONMENT := $(ENVIRONMENT)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench faults mutants setup clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(ENVIRONMENT)/.run-ready ## start everything with demonstration data: PostgreSQL, Valkey, Kafka, the four services
+	@exec $(ENVIRONMENT)/bin/fengping up --demo
+
+test: setup ## all tests, on real servers and in a real browser; PYTEST="tests/scoring -k ..." runs some
+	@exec $(PYTHON_OF_ENVIRONMENT) -m pytest $(PYTEST)
+
+lint: $(ENVIRONMENT)/.test-ready ## style, types, and who may import whom
+	@$(ENVIRONMENT)/bin/ruff check .
+	@$(ENVIRONMENT)/bin/mypy
+	@$(ENVIRONMENT)/bin/lint-imports
+
+bench: $(ENVIRONMENT)/.test-ready ## measure on this machine; BENCH="relay" measures some
+	@exec $(PYTHON_OF_ENVIRONMENT) -m tests.bench $(BENCH)
+
+faults: setup ## break real processes under load and count what is lost
+	@exec $(PYTHON_OF_ENVIRONMENT) -m pytest -m faults $(PYTEST)
+
+mutants: setup ## break our own rules one by one: each must turn a test red
+	@exec $(PYTHON_OF_ENVIRONMENT) -m tests.mutants $(MUTANTS)
+
+setup: $(ENVIRONMENT)/.test-ready ## what the tests need: packages, Kafka's jars, Chromium, a Chinese font
+	@tests/setup
+	@exec $(PYTHON_OF_ENVIRONMENT) -m shared.embedded
+
+clean: ## remove the environment and the caches; the data in .fengping stays
+	rm -rf $(ENVIRONMENT) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find services shared tests deploy -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(ENVIRONMENT)/.run-ready: requirements.lock deploy/environment
+	@deploy/environment requirements.lock
+	@touch $@
+
+$(ENVIRONMENT)/.test-ready: requirements-dev.lock deploy/environment
+	@deploy/environment requirements-dev.lock
+	@touch $@ $(ENVIRONMENT)/.run-ready
