@@ -203,7 +203,7 @@ _CREATE: Final = """
 local t = redis.call('TIME')
 local ends_at = t[1] * 1000 + math.floor(t[2] / 1000) + tonumber(ARGV[2])
 redis.call('HSET', KEYS[1], 'sealed', ARGV[1], 'ends_at', ends_at)
-redis.call('PEXPIRE', KEYS[1], math.min(tonumber(ARGV[2]), tonumber(ARGV[3])))
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('SADD', KEYS[2], KEYS[1])
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
 """
@@ -213,7 +213,7 @@ if not found[1] or not found[2] then return false end
 local t = redis.call('TIME')
 local left = tonumber(found[2]) - (t[1] * 1000 + math.floor(t[2] / 1000))
 if left <= 0 then redis.call('DEL', KEYS[1]) return false end
-if ARGV[2] == '1' then redis.call('PEXPIRE', KEYS[1], math.min(left, tonumber(ARGV[1]))) end
+if ARGV[2] == '1' then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
 return found[1]
 """
 

@@ -115,6 +115,10 @@ def test_every_part_of_a_record_counts(changed: dict[str, Any]) -> None:
     assert leaf(**changed).computed_hash() != leaf().computed_hash()
 
 
+def test_leaf_cannot_be_passed_off_as_a_node_of_the_tree() -> None:
+    assert leaf().computed_hash() == hashlib.sha256(b"\x00" + canonical(leaf())).digest()
+
+
 def test_last_digit_of_a_long_number_counts() -> None:
     one, other = '{"score": 88.00000000000000000001}', '{"score": 88.00000000000000000002}'
 

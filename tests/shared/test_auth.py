@@ -230,24 +230,24 @@ async def test_token_set_beforehand_is_never_taken_over(redis: Redis) -> None:
 
 
 async def test_session_ends_when_idle_and_requests_keep_it(redis: Redis) -> None:
-    sessions = Sessions(redis, idle_seconds=0.4)
+    sessions = Sessions(redis, idle_seconds=1)
     token = await sessions.create(WANG)
 
-    for _ in range(4):
-        await asyncio.sleep(0.2)
+    for _ in range(5):
+        await asyncio.sleep(0.3)
         assert await sessions.find(token) == WANG
 
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(1.1)
     assert await sessions.find(token) is None
 
 
 async def test_polling_does_not_keep_an_abandoned_session(redis: Redis) -> None:
-    sessions = Sessions(redis, idle_seconds=0.4)
+    sessions = Sessions(redis, idle_seconds=0.8)
     token = await sessions.create(WANG)
 
     found = []
     for _ in range(5):
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(0.2)
         found.append(await sessions.find(token, touch=False))
 
     assert found[0] == WANG
@@ -255,12 +255,12 @@ async def test_polling_does_not_keep_an_abandoned_session(redis: Redis) -> None:
 
 
 async def test_session_ends_absolutely_however_busy(redis: Redis) -> None:
-    sessions = Sessions(redis, idle_seconds=0.4, absolute_seconds=0.7)
+    sessions = Sessions(redis, idle_seconds=0.8, absolute_seconds=1.5)
     token = await sessions.create(WANG)
 
     found = []
     for _ in range(9):
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
         found.append(await sessions.find(token))
 
     assert found[4] == WANG

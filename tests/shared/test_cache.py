@@ -25,14 +25,26 @@ async def test_limit_lets_the_allowed_number_pass_and_then_says_how_long_to_wait
 
 async def test_limit_slides_and_refused_uses_are_not_counted(redis: Redis) -> None:
     limiter = Limiter(redis, secret=SECRET)
-    assert await limiter.hit("form", 1, 0.4) is None
+    assert await limiter.hit("form", 1, 1) is None
     for _ in range(4):
-        assert await limiter.hit("form", 1, 0.4) == 1
-        await asyncio.sleep(0.05)
+        assert await limiter.hit("form", 1, 1) == 1
+        await asyncio.sleep(0.1)
 
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.7)
 
-    assert await limiter.hit("form", 1, 0.4) is None
+    assert await limiter.hit("form", 1, 1) is None
+
+
+async def test_oldest_use_makes_room_for_one_more(redis: Redis) -> None:
+    limiter = Limiter(redis, secret=SECRET)
+    assert await limiter.hit("form", 2, 1) is None
+    await asyncio.sleep(0.6)
+    assert await limiter.hit("form", 2, 1) is None
+
+    await asyncio.sleep(0.5)
+
+    assert await limiter.hit("form", 2, 1) is None
+    assert await limiter.hit("form", 2, 1) == 1
 
 
 async def test_many_processes_at_once_share_one_limit(redis: Redis, valkey: Valkey) -> None:

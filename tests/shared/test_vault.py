@@ -279,6 +279,10 @@ def test_hits_are_in_order_apart_and_say_where_they_are(text: str, known: list[s
 @pytest.mark.parametrize(
     ("text", "kind", "found"),
     [
+        ("附件二138 0013 8000", Personal.MOBILE, "138 0013 8000"),
+        ("第13条 138 0013 8000", Personal.MOBILE, "138 0013 8000"),
+        ("1380013800013900139000", Personal.MOBILE, "1380013800013900139000"),
+        ("1️⃣3️⃣8️⃣0️⃣0️⃣1️⃣3️⃣8️⃣0️⃣0️⃣0", Personal.MOBILE, "1️⃣3️⃣8️⃣0️⃣0️⃣1️⃣3️⃣8️⃣0️⃣0️⃣0"),
         ("座机0431-88901234转2", Personal.LANDLINE, "0431-88901234"),
         ("座机（0431）8890 1234", Personal.LANDLINE, "0431）8890 1234"),
         ("010 8890 1234", Personal.LANDLINE, "010 8890 1234"),
