@@ -212,13 +212,13 @@ def verify(data: DataFolder = DATA) -> None:
     from shared.vault import KeyRing
 
     settings = here(data)
-    ring = KeyRing.load_or_create(settings.keyring)
+    key = KeyRing.load_or_create(settings.keyring).signing_key("audit")
     wrong: list[str] = []
 
     async def look(service: str, tx: Any, context: Any) -> None:
-        finding = await audit.verify_schema(tx, ring.verifier())
-        out.print(f"{service}: audit {finding or 'complete'}")
-        wrong.extend([f"{service}: {finding}"] if finding else [])
+        flaw = await audit.check(tx, audit.signer_for(service, key).notary)
+        out.print(f"{service}: audit log {flaw.sentence if flaw else 'complete'}")
+        wrong.extend([flaw.sentence] if flaw else [])
         if service == "scoring":
             differing = await verify_scores(tx)
             out.print(f"scoring: {len(differing)} scores differ from the recount")

@@ -393,6 +393,18 @@ async def seal(tx: SqlTransaction, signer: Signer, *, batch_max: int = SEAL_MAX)
     return checkpoint
 
 
+def signer_for(service: str, key: Ed25519PrivateKey) -> Signer:
+    """The hand that seals this service's log: one origin for each schema."""
+    return Signer(f"fengping/{service}", key)
+
+
+async def check(tx: SqlTransaction, notary: Notary) -> Flaw | None:
+    """The first bad leaf of this schema's log, None when all of it is as it was sealed."""
+    leaves = [leaf_of(row) for row in await tx.fetch(_SEALED)]
+    kept = await tx.fetch("select size, root, signature from checkpoints order by size")
+    return verify(leaves, [Checkpoint(notary.origin, row["size"], row["root"], row["signature"]) for row in kept], notary)
+
+
 def _tree_of(last: Mapping[str, Any], signer: Signer) -> Tree:
     """The tree under the last checkpoint, refused unless its peaks lead to the root that was signed."""
     if last["sealed"] == 0 and last["size"] is None:
@@ -409,6 +421,10 @@ _LOCK: Final = "select pg_try_advisory_xact_lock(hashtextextended('audit:' || cu
 _UNSEALED: Final = """
 select id, at, actor, action, subject, facts::text as facts, position, leaf_hash, signature
 from audit where position is null order by id limit $1
+"""
+_SEALED: Final = """
+select id, at, actor, action, subject, facts::text as facts, position, leaf_hash, signature
+from audit where position is not null order by position
 """
 # Always one row. Leaves beyond or short of the last checkpoint mean that checkpoints or rows were removed.
 _LAST: Final = """

@@ -5,8 +5,9 @@
 
 import asyncio
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 from alembic import command
@@ -18,6 +19,7 @@ from sqlalchemy import Connection
 from shared.clock import REAL_CLOCK_DDL
 from shared.database import SERVICES, Database, lock_number
 
+T = TypeVar("T")
 ROOT = Path(__file__).parent.parent
 
 
@@ -86,7 +88,7 @@ async def drift(url: str, service: str) -> list[Any]:
     return await _with_connection(url, service, compare)
 
 
-async def _with_connection(url: str, service: str, work: Any) -> Any:
+async def _with_connection(url: str, service: str, work: Callable[[Connection], T]) -> T:
     database = Database(url, service, pool_size=2, application="fengping-migrate")
     try:
         async with database.engine.begin() as connection:

@@ -15,18 +15,18 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from shared import telemetry
+from shared import audit, telemetry
 from shared.auth import Sessions
 from shared.bus import Bus, Handlers
 from shared.cache import Limiter, connect
 from shared.clock import steady_seconds
-from shared.database import Database, check_server, trace_parent
+from shared.database import Database, Transaction, check_server, trace_parent
 from shared.migrations import behind
 from shared.settings import Settings
 from shared.telemetry import log
 from shared.ticks import TickRunner, Ticks
 from shared.vault import KeyRing
-from shared.web import check_policies, install
+from shared.web import check_policies, forget_keys, install
 
 VERSION = "0.1.0"
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
@@ -61,8 +61,22 @@ class Service:
     def __post_init__(self) -> None:
         self.database = Database(self.settings.database_url, self.name, pool_size=self.settings.pool_size)
         self.bus = Bus(self.database, self.handlers, self.settings, context=self.context)
+        self._add_common_ticks()
         self.runner = TickRunner(self.database, self.ticks, context=self.context)
         self.app = self._build()
+
+    def _add_common_ticks(self) -> None:
+        """What time brings to every service: its audit log is sealed, old idempotency keys are forgotten."""
+        self.ticks = Ticks(self.ticks.table)  # `every` of ticks.py is shared by all Service objects of a process
+        signer = audit.signer_for(self.name, KeyRing.load_or_create(self.settings.keyring).signing_key("audit"))
+
+        @self.ticks(seconds=5)
+        async def seal_audit(tx: Transaction) -> bool:
+            return await audit.seal(tx, signer) is not None
+
+        @self.ticks(seconds=3600)
+        async def forget_idempotency_keys(tx: Transaction) -> bool:
+            return await forget_keys(tx)
 
     def _build(self) -> FastAPI:
         app = FastAPI(

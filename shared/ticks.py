@@ -8,7 +8,7 @@ releases them (`fengping clock release`), because a false lapse has legal conseq
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -41,8 +41,8 @@ class Tick:
 class Ticks:
     """The table of what a service does as time passes."""
 
-    def __init__(self) -> None:
-        self.table: list[Tick] = []
+    def __init__(self, table: Sequence[Tick] = ()) -> None:
+        self.table = list(table)
 
     def __call__(self, *, seconds: float) -> Callable[[TickFunction], TickFunction]:
         def enter(function: TickFunction) -> TickFunction:

@@ -198,7 +198,8 @@ class Consumer:
         """Try one event a bounded number of times, then park it with its bytes."""
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
-                return await self.apply([record])
+                await self.apply([record])
+                return
             except Exception as error:
                 if is_away(error):
                     raise

@@ -1,6 +1,6 @@
 """The envelope of an event in Kafka: CloudEvents 1.0, binary mode, in the record's headers."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -10,14 +10,20 @@ from shared.events import EVENTS, Event, Meta, decode
 
 
 class Record(Protocol):
-    """A record as the client library gives it."""
+    """A record as the client library gives it, or as one of our tables keeps it."""
 
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: Iterable[tuple[str, bytes]]
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
 _VERSION, _JSON = ("ce_specversion", b"1.0"), ("content-type", b"application/json")
