@@ -339,7 +339,7 @@ class Witness:
 # -------------------------------------------------------------------------------------------------------- sealing
 
 SEAL_MAX: Final = 500
-"""Leaves sealed at once; signing that many takes about 30 ms of the event loop."""
+"""Leaves sealed at once; signing that many takes about 40 ms of the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
