@@ -30,7 +30,10 @@ options: dict[str, Any] = {
     "target_metadata": metadata, "include_schemas": True, "include_name": own_tables_only, "include_object": no_partitions,
     "version_table_schema": service, "compare_type": True, "compare_server_default": False,
 }  # fmt: skip
-context.configure(connection=config.attributes["connection"], **options)
+connection = config.attributes["connection"]
+# The connection's search path begins with the service's schema; Alembic would then look for tables that name no schema.
+connection.dialect.default_schema_name = "public"
+context.configure(connection=connection, **options)
 with context.begin_transaction():
     context.run_migrations()
 if "drift" in config.attributes:

@@ -1,0 +1,326 @@
+"""The verbs of notify: tell, escalate, send; read, subscribe, write a template."""
+
+import asyncio
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from services.notify import domain, store
+from services.notify.domain import RULES, UNIT_ROLES, Audience, Draft, Known, channel_of
+from services.notify.tables import Subscription
+from services.notify.transports import Message, TransportError, Transports, hint_of
+from shared import telemetry
+from shared.audit import Signer
+from shared.auth import Account
+from shared.calendar import WorkCalendar
+from shared.database import Database, Transaction
+from shared.events import (
+    CampaignPublished,
+    CaseOpened,
+    Event,
+    Meta,
+    NoticeDelivered,
+    NoticeFailed,
+    NoticeIssued,
+    ObligationEvent,
+    Refused,
+    ScoreChanged,
+)
+from shared.failpoints import failpoint
+from shared.schemes import Scheme
+from shared.telemetry import log
+from shared.vault import KeyRing, Sealed, VaultError, personal_data_in
+
+CLAIM_MAX: Final = 20
+"""Deliveries one courier takes at a time."""
+LEASE_SECONDS: Final = 120.0
+"""A courier that has not reported by then is taken for dead, and the same key is sent again. Longer than any attempt may last."""
+ESCALATE_MAX: Final = 200
+FORGET_MAX: Final = 1000
+CHECK_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What notify's actions find at `tx.context`."""
+
+    ring: KeyRing
+    signer: Signer
+    calendar: WorkCalendar
+    transports: Transports
+    public_url: str
+    pauses_seconds: tuple[float, ...] = domain.PAUSES_SECONDS
+    rest_seconds: float = 30.0
+    keep_days: int = 730
+
+
+# ---------------------------------------------------------------------------------------------------------------- tell
+
+
+async def learn_campaign(tx: Transaction, event: CampaignPublished) -> None:
+    """Remember what units and duties are called."""
+    await store.keep_units(tx, {unit.unit_id: unit.name for unit in event.units})
+    scheme = Scheme.from_json(event.scheme)
+    await store.keep_obligations(tx, event.campaign_id, {duty.id: duty.label for duty in scheme.obligations})
+
+
+async def tell(tx: Transaction, heard: Sequence[tuple[Event, Meta]]) -> None:
+    """Write the notices that these facts set off, queue them for the world outside, and settle what they answer."""
+    opened = {event.case_id: event.urgency.value for event, _ in heard if isinstance(event, CaseOpened)}
+    if opened:
+        await store.keep_cases(tx, opened)
+    known = await _known(tx, [event for event, _ in heard])
+    await _issue(tx, [draft for event, meta in heard for draft in domain.drafts(event, meta, known)])
+    answers = [answer for event, meta in heard for answer in domain.answers(event, meta)]
+    if answers:
+        await store.settle(tx, answers)
+
+
+async def tell_scores(tx: Transaction, heard: Sequence[tuple[ScoreChanged, Meta]]) -> None:
+    """Tell the office of units whose running score fell by SCORE_FALL since it was last told."""
+    marks = await store.score_marks(tx, {(event.campaign_id, event.unit_id) for event, _ in heard})
+    fallen: list[tuple[Event, Meta]] = []
+    for event, meta in heard:
+        if event.total is not None:
+            key = event.campaign_id, event.unit_id
+            marks[key], fell = domain.score_mark(marks.get(key), event.total)
+            fallen += [(event, meta)] if fell else []
+    await store.keep_score_marks(tx, marks)
+    await tell(tx, fallen)
+
+
+async def escalate(tx: Transaction) -> bool:
+    """Tell higher up of lapses that nobody answered in time. True: there may be more."""
+    claimed, unanswered = await store.claim_unanswered(tx, ESCALATE_MAX)
+    if unanswered:
+        known = Known(tx.context.calendar, units=await store.unit_names(tx, _units(unanswered)), texts=await _texts(tx))
+        await _issue(tx, [draft for lapse in unanswered for draft in domain.escalated(lapse, known, now=tx.now)])
+    return claimed == ESCALATE_MAX
+
+
+async def _known(tx: Transaction, events: Sequence[Event]) -> Known:
+    """What the words of these events' notices need: four questions for the whole batch."""
+    duties = {event.campaign_id for event in events if isinstance(event, ObligationEvent)}
+    return Known(
+        tx.context.calendar,
+        units=await store.unit_names(tx, _units(events)),
+        obligations=await store.obligation_labels(tx, duties) if duties else {},
+        critical=await store.critical_cases(tx, {case for event in events if (case := getattr(event, "case_id", None))}),
+        texts=await _texts(tx),
+    )
+
+
+def _units(about: Iterable[object]) -> set[str]:
+    named = (getattr(each, name, None) for each in about for name in ("unit_id", "from_unit_id"))
+    return {unit for unit in named if unit}
+
+
+async def _texts(tx: Transaction) -> dict[str, str]:
+    return {kind: template.text for kind, template in (await store.newest_templates(tx)).items()}
+
+
+async def _issue(tx: Transaction, drafts: Sequence[Draft]) -> None:
+    if not drafts:
+        return
+    written = await store.write_notices(tx, sorted(drafts, key=lambda draft: draft.order))
+    calendar: WorkCalendar = tx.context.calendar
+    leaves = {urgent: domain.leaves_at(tx.now, urgent, calendar) for urgent in (False, True)}
+    await store.write_deliveries(tx, {id_: leaves[draft.urgent] for id_, draft in written.items()})
+    for id_, draft in written.items():
+        tx.emit(
+            NoticeIssued(
+                occurred_at=tx.now, notice_id=id_, kind=draft.kind, roles=(draft.role,), unit_id=draft.audience_unit,
+                subject_id=draft.subject_id,
+            )
+        )  # fmt: skip
+
+
+async def forget_notices(tx: Transaction) -> bool:
+    """Forget what is older than the installation keeps. True: there may be more."""
+    return await store.forget_notices(tx, days=tx.context.keep_days, limit=FORGET_MAX) == FORGET_MAX
+
+
+# ---------------------------------------------------------------------------------------------------------------- send
+
+
+async def send_due(database: Database, context: Context) -> bool:
+    """Send what may leave now: claim in one transaction, send with none open, note each result in its own. True: there may be more."""
+    async with database.transaction(context) as tx:
+        claimed = await store.claim_deliveries(tx, limit=CLAIM_MAX, lease_seconds=LEASE_SECONDS)
+    failpoint("delivery.claimed")
+    results = await asyncio.gather(*(_deliver(database, context, each) for each in claimed), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return len(claimed) == CLAIM_MAX
+
+
+async def _deliver(database: Database, context: Context, claimed: store.Row) -> None:
+    trouble = await _attempt(context, claimed)
+    # Whoever dies here sends the same key again when the lease is over: at least once, never lost.
+    failpoint("delivery.sent")
+    async with database.transaction(context) as tx:
+        result = await _note(tx, claimed, trouble)
+        delay = (tx.now - claimed["occurred_at"]).total_seconds()
+    telemetry.notices_sent.labels(claimed["channel"], result).inc()
+    if result == "ok":
+        telemetry.notice_delay_seconds.labels(claimed["channel"]).observe(delay)
+
+
+async def _attempt(context: Context, claimed: store.Row) -> TransportError | None:
+    """One attempt; gives what went wrong."""
+    subscription_id, sealed = claimed["subscription_id"], Sealed(claimed["ciphertext"], claimed["wrapped_key"], claimed["key_version"])
+    try:
+        address = context.ring.open_sealed(subscription_id, sealed)["address"]
+        await context.transports.send(address, _message(context, claimed), subscription_id=subscription_id)
+    except TransportError as error:
+        return error
+    except VaultError:
+        return TransportError("地址无法解密，请重新填写", permanent=True)
+    except Exception as error:
+        # Apprise's hundred plugins may raise anything: it counts as an attempt, so that it has a bound.
+        log.warning("delivery failed", service="notify", channel=claimed["channel"], **telemetry.describe(error))
+        return TransportError("发送时出错")
+    return None
+
+
+def _message(context: Context, claimed: store.Row) -> Message:
+    return Message(
+        key=claimed["id"], kind=claimed["kind"], title=RULES[claimed["kind"]].title, number=claimed["subject"], text=claimed["text"],
+        link=context.public_url + claimed["link"], due_at=claimed["due_at"], occurred_at=claimed["occurred_at"],
+    )  # fmt: skip
+
+
+async def _note(tx: Transaction, claimed: store.Row, trouble: TransportError | None) -> str:
+    """Write down how an attempt ended: ok, error (given up) or retry."""
+    said: dict[str, Any] = {"occurred_at": tx.now, "notice_id": claimed["notice_id"], "kind": claimed["kind"]}
+    said |= {"channel": claimed["channel"], "attempts": claimed["attempts"]}
+    if trouble is None:
+        if await store.record_delivered(tx, claimed["id"]):
+            tx.emit(NoticeDelivered(**said))
+        return "ok"
+    pause = None if trouble.permanent else domain.pause_after(claimed["attempts"], tx.context.pauses_seconds)
+    if pause is None:
+        if await store.record_failed(tx, claimed["id"], trouble.sentence):
+            tx.emit(NoticeFailed(**said))
+        return "error"
+    await store.record_postponed(tx, claimed["id"], trouble.sentence, pause_seconds=pause, rest_seconds=tx.context.rest_seconds)
+    return "retry"
+
+
+async def send_again(tx: Transaction, *, delivery_id: UUID, by: Account) -> UUID:
+    """重发 a delivery that was given up, with the key it had. Raises Refused when it is not one."""
+    if not await store.send_again(tx, delivery_id):
+        raise Refused("只有发送失败、且订阅仍在使用的记录可以重发")
+    tx.record("delivery.sent_again", delivery_id, str(by.id))
+    return delivery_id
+
+
+# ---------------------------------------------------------------------------------------------------------------- read
+
+
+async def mark_read(tx: Transaction, *, who: Account, ids: Collection[UUID] | None, done: bool) -> int:
+    """Note that this person saw, or dealt with, notices of theirs (`ids` None: all open ones). Gives how many that changed."""
+    return await store.mark_read(tx, who, ids=ids, done=done)
+
+
+async def open_notice(tx: Transaction, *, who: Account, notice_id: UUID) -> str | None:
+    """Where a notice leads, noting that it was seen; None when it is not this person's."""
+    link = await store.notice_link(tx, who, notice_id)
+    if link is not None:
+        await store.mark_read(tx, who, ids=[notice_id], done=False)
+    return link
+
+
+# ----------------------------------------------------------------------------------------------------------- subscribe
+
+
+async def subscribe(
+    tx: Transaction,
+    *,
+    subscription_id: UUID,
+    role: Audience,
+    unit_id: str | None,
+    kinds: Sequence[str],
+    address: str | None,
+    by: Account,
+) -> Subscription:
+    """Set where an audience's notices go. The same id changes what was set; then `address` None keeps the one it has.
+
+    Raises Refused with the field that is wrong.
+    """
+    await _check_audience(tx, role, unit_id)
+    known = await store.subscription(tx, subscription_id)
+    if known and known.stopped_at:
+        raise Refused("这项订阅已停用，请新建")
+    if address is None and known is None:
+        raise Refused("请填写接收地址", status=422, field="address")
+    row = known or Subscription(
+        id=subscription_id, role=role, channel="", hint="", kinds=[], ciphertext=b"", key_version=0, created_at=tx.now
+    )
+    row.role, row.unit_id, row.kinds = role, unit_id, list(kinds)
+    if address is not None:
+        await _set_address(tx.context, row, address)
+    tx.add(row)
+    tx.record("subscription.set", row.id, str(by.id), role=role, unit=unit_id, channel=row.channel)
+    return row
+
+
+async def _check_audience(tx: Transaction, role: Audience, unit_id: str | None) -> None:
+    if role in UNIT_ROLES and not unit_id:
+        raise Refused("承办人和单位负责人的订阅须指定单位", status=422, field="unit_id")
+    if role not in UNIT_ROLES and unit_id:
+        raise Refused("这个角色接收全部单位的通知，不能指定单位", status=422, field="unit_id")
+    if unit_id and unit_id not in await store.unit_names(tx, [unit_id]):
+        raise Refused("没有这个单位，请从列出的单位中选择", status=422, field="unit_id")
+
+
+async def _set_address(context: Context, row: Subscription, address: str) -> None:
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            await context.transports.check(address)
+    except TransportError as error:
+        raise Refused(error.sentence, status=422, field="address") from error
+    except TimeoutError as error:
+        raise Refused("域名解析超时，请稍后再试", status=422, field="address") from error
+    sealed = context.ring.seal(row.id, {"address": address})
+    row.channel, row.hint = channel_of(address), hint_of(address)
+    row.ciphertext, row.wrapped_key, row.key_version = sealed.ciphertext, sealed.wrapped_key, sealed.key_version
+    row.failing_since = row.resting_until = None
+
+
+async def stop_subscription(tx: Transaction, *, subscription_id: UUID, by: Account) -> UUID:
+    """Send nothing there any more, and destroy the key of the address. Stopping twice changes nothing. Raises Refused when unknown."""
+    row = await store.subscription(tx, subscription_id)
+    if row is None:
+        raise Refused("没有这项订阅", status=404)
+    if row.stopped_at is None:
+        row.stopped_at, row.wrapped_key = tx.now, None
+        await store.withdraw_all(tx, subscription_id)
+        tx.record("subscription.stopped", subscription_id, str(by.id))
+    return subscription_id
+
+
+# ----------------------------------------------------------------------------------------------------------- templates
+
+
+async def write_template(tx: Transaction, *, kind: str, text: str, based_on: int, by: Account) -> int:
+    """Write the next version of a kind's text; gives its number. Raises Refused when the text cannot be used, or somebody was faster."""
+    if problem := domain.text_problem(text):
+        raise Refused(problem, status=422, field="text")
+    if found := personal_data_in(text):
+        telemetry.personal_data_blocked.labels("notify", "/notify/templates").inc()
+        raise Refused(f"模板中含有{found[0].kind.label}，不能保存", status=422, field="text")
+    newest = (await store.newest_templates(tx)).get(kind)
+    if (newest.version if newest else 1) != based_on or not await store.add_template(tx, kind, based_on + 1, text, by.id):
+        raise Refused("模板已被他人修改，请刷新后在新版本上修改")
+    tx.record("template.written", kind, str(by.id), version=based_on + 1)
+    return based_on + 1
+
+
+async def today_count(tx: Transaction) -> int:
+    """试运行: how many deliveries that wait now will leave by the end of today."""
+    end = domain.end_of_day(tx.now)
+    return await store.waiting_until(tx, end - timedelta(microseconds=1))

@@ -1,0 +1,202 @@
+"""Notify for programs: JSON under /notify/api, errors as problem+json, `Idempotency-Key` on every write."""
+
+from base64 import b64encode
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import Path, Query
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from services.notify import actions, store
+from services.notify.domain import KINDS, RULES, Audience, Channel, DeliveryState
+from services.notify.tables import Subscription
+from shared.auth import SIGNED_IN, Account, Role, allow
+from shared.database import Transaction
+from shared.web import Door, NotFound, Once, Tx, Who
+from shared.web.forms import Input
+
+door = Door(prefix="/notify/api", tags=["通知"])
+ADMIN = allow(Role.ADMIN)
+PAGE_MAX = 200
+Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
+Kind = Annotated[str, Path(pattern=f"^({'|'.join(KINDS)})$")]
+
+
+class NoticeView(BaseModel):
+    """A notice as its audience reads it."""
+
+    id: UUID
+    kind: str
+    title: str
+    number: str
+    text: str
+    link: str
+    due_at: datetime | None
+    occurred_at: datetime
+    created_at: datetime
+    settled_at: datetime | None
+    seen_at: datetime | None
+    done_at: datetime | None
+
+
+class NoticePage(BaseModel):
+    """`next`: give it as `after` to go on; None on the last page."""
+
+    notices: list[NoticeView]
+    next: UUID | None
+
+
+class DeliveryView(BaseModel):
+    """A notice on its way out. `id` is the idempotency key of every attempt; the address is only hinted at."""
+
+    id: UUID
+    kind: str
+    number: str
+    role: str
+    unit_id: str | None
+    channel: str
+    hint: str
+    state: str
+    attempts: int
+    reason: str | None
+    created_at: datetime
+    due_at: datetime
+    ended_at: datetime | None
+
+
+class DeliveryPage(BaseModel):
+    """`next`: give it as `before` to go on; None on the last page."""
+
+    deliveries: list[DeliveryView]
+    next: UUID | None
+
+
+class SubscriptionView(BaseModel):
+    """Where notices go. `secret` (of a webhook, only when listed) verifies `webhook-signature`."""
+
+    id: UUID
+    role: str
+    unit_id: str | None
+    channel: str
+    hint: str
+    kinds: list[str]
+    created_at: datetime
+    failing_since: datetime | None
+    secret: str | None = None
+
+
+class ReadingInput(Input):
+    """`seen`: I read it; `done`: it is dealt with."""
+
+    state: Literal["seen", "done"] = Field(title="状态")
+
+
+class SubscriptionInput(Input):
+    """`address`: `mailto:…`, `https://…` or an Apprise URL; left out: the one there is stays."""
+
+    role: Audience = Field(title="角色")
+    unit_id: str | None = Field(None, title="单位", max_length=100)
+    kinds: list[Literal[KINDS]] = Field([], title="通知种类")  # type: ignore[valid-type]
+    address: str | None = Field(None, title="接收地址", max_length=2000)
+
+
+class TemplateInput(Input):
+    """`based_on`: the version that was read; somebody else's newer one refuses this."""
+
+    text: str = Field(title="模板内容")
+    based_on: int = Field(title="版本", ge=1)
+
+
+@door.get("/notices", policy=SIGNED_IN, response_model=NoticePage)
+async def notices(tx: Tx, who: Who, number: str | None = None, after: UUID | None = None, limit: Limit = 50) -> dict[str, Any]:
+    """Notices for the person asking, oldest first."""
+    rows = await store.notices(tx, who, number=number, after=after, limit=limit)
+    return {"notices": [_notice(row) for row in rows], "next": rows[-1]["id"] if len(rows) == limit else None}
+
+
+@door.get("/notices/unread", policy=SIGNED_IN)
+async def unread(tx: Tx, who: Who) -> dict[str, int]:
+    """How many open notices this person has not seen; counting stops at 100."""
+    return {"unread": await store.count_unread(tx, who)}
+
+
+@door.post("/notices/{notice_id}/reading", policy=SIGNED_IN)
+async def read(tx: Tx, who: Who, once: Once, notice_id: UUID, body: ReadingInput) -> Response:
+    """Note that this person saw a notice, or dealt with it."""
+    return await once(200, _read(tx, who, notice_id, done=body.state == "done"))
+
+
+async def _read(tx: Transaction, who: Account, notice_id: UUID, *, done: bool) -> dict[str, str]:
+    if await store.notice_link(tx, who, notice_id) is None:
+        raise NotFound
+    await actions.mark_read(tx, who=who, ids=[notice_id], done=done)
+    return {"id": str(notice_id), "state": "done" if done else "seen"}
+
+
+@door.get("/deliveries", policy=allow(Role.ADMIN, Role.SUPERVISOR), response_model=DeliveryPage)
+async def deliveries(
+    tx: Tx, who: Who, state: DeliveryState | None = None, channel: Channel | None = None, number: str | None = None,
+    before: UUID | None = None, limit: Limit = 50,
+) -> dict[str, Any]:  # fmt: skip
+    """What left the house, newest first. A supervisor sees what went to supervisors."""
+    rows = await store.delivery_log(
+        tx, role=log_audience(who), state=state, channel=channel, number=number, before=before, limit=limit
+    )
+    return {"deliveries": [{**row, "number": row["subject"]} for row in rows], "next": rows[-1]["id"] if len(rows) == limit else None}
+
+
+def log_audience(who: Account) -> str | None:
+    """Administrators see every delivery, supervisors their own."""
+    return None if who.role is Role.ADMIN else who.role
+
+
+@door.post("/deliveries/{delivery_id}/resending", policy=ADMIN, status_code=202)
+async def resend(tx: Tx, who: Who, once: Once, delivery_id: UUID) -> Response:
+    """Try a failed delivery again, with the same key."""
+    return await once(202, actions.send_again(tx, delivery_id=delivery_id, by=who))
+
+
+@door.get("/subscriptions", policy=ADMIN, response_model=list[SubscriptionView])
+async def subscriptions(tx: Tx) -> list[dict[str, Any]]:
+    """Where notices go outside the house."""
+    return [{**_subscription(row), "secret": secret_of(tx, row)} for row in await store.subscriptions(tx)]
+
+
+@door.put("/subscriptions/{subscription_id}", policy=ADMIN, response_model=SubscriptionView)
+async def subscribe(tx: Tx, who: Who, once: Once, subscription_id: UUID, body: SubscriptionInput) -> Response:
+    """Set one of them. The id is made by whoever asks; the same id changes what was set."""
+    return await once(200, _subscribe(tx, who, subscription_id, body))
+
+
+async def _subscribe(tx: Transaction, who: Account, subscription_id: UUID, body: SubscriptionInput) -> dict[str, Any]:
+    # Without the secret: what is answered here is kept with the idempotency key.
+    return _subscription(await actions.subscribe(tx, subscription_id=subscription_id, by=who, **body.model_dump()))
+
+
+@door.delete("/subscriptions/{subscription_id}", policy=ADMIN)
+async def stop(tx: Tx, who: Who, once: Once, subscription_id: UUID) -> Response:
+    """Send nothing there any more; its address is destroyed."""
+    return await once(200, actions.stop_subscription(tx, subscription_id=subscription_id, by=who))
+
+
+@door.put("/templates/{kind}", policy=ADMIN)
+async def write_template(tx: Tx, who: Who, once: Once, kind: Kind, body: TemplateInput) -> Response:
+    """Write the next version of a text; gives its number."""
+    return await once(200, actions.write_template(tx, kind=kind, by=who, **body.model_dump()))
+
+
+def _subscription(row: Subscription) -> dict[str, Any]:
+    return row.model_dump(exclude={"ciphertext", "wrapped_key", "key_version", "resting_until", "stopped_at"})
+
+
+def secret_of(tx: Transaction, row: Subscription) -> str | None:
+    """What the receiver of a webhook checks its signature with."""
+    if row.channel != Channel.WEBHOOK:
+        return None
+    return f"whsec_{b64encode(tx.context.transports.secret(row.id)).decode()}"
+
+
+def _notice(row: store.Row) -> dict[str, Any]:
+    return {**row, "number": row["subject"], "title": RULES[row["kind"]].title}

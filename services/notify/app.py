@@ -1,0 +1,34 @@
+"""Notify, put together."""
+
+from pathlib import Path
+
+from services.notify import api, handlers, pages, ticks
+from services.notify.actions import Context
+from services.notify.settings import NotifySettings
+from services.notify.transports import Transports
+from shared.audit import Signer
+from shared.calendar import china
+from shared.service import Service
+from shared.settings import Settings
+from shared.vault import KeyRing
+
+
+def build(settings: Settings, *, own: NotifySettings | None = None, run_ticks: bool = True) -> Service:
+    """The service. `own` replaces the settings of notify that the environment gives."""
+    return Service(
+        name="notify", title="通知", settings=settings, doors=[pages.door, api.door], handlers=handlers.on, ticks=ticks.every,
+        context=context_of(settings, own or NotifySettings()), templates=Path(__file__).parent / "templates", prefixes=("/notify",),
+        run_ticks=run_ticks,
+    )  # fmt: skip
+
+
+def context_of(settings: Settings, own: NotifySettings) -> Context:
+    """What the actions find at `tx.context`."""
+    ring = KeyRing.load_or_create(settings.keyring)
+    reach = own.reach(trusting=settings.environment != "production")
+    return Context(
+        ring=ring, signer=Signer("fengping/notify", ring.signing_key("audit/notify")), calendar=china(),
+        transports=Transports(reach, lambda subscription_id: ring.secret(f"webhook/{subscription_id}")),
+        public_url=own.public_url or f"http://{settings.host}:{settings.port}",
+        pauses_seconds=own.pauses_seconds, rest_seconds=own.rest_seconds, keep_days=own.keep_days,
+    )  # fmt: skip

@@ -1,0 +1,163 @@
+"""The core's own tables, then notices, who read them, and their ways out of the house."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.util import await_only
+
+from shared.database import CORE_DDL
+
+revision = "notify_0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def create_core() -> None:
+    # Several statements at once: only the driver itself takes them.
+    driver = op.get_bind().connection.driver_connection
+    assert driver is not None, "a migration runs on a connection"
+    await_only(driver.execute(CORE_DDL))
+
+
+def upgrade() -> None:
+    create_core()
+    op.create_table(
+        "cases",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("urgency", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_cases")),
+        schema="notify",
+    )
+    op.create_table(
+        "notices",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("role", sa.String(), nullable=False),
+        sa.Column("unit_id", sa.String(), nullable=True),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("subject", sa.String(), nullable=False),
+        sa.Column("subject_id", sa.String(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("stage", sa.String(), nullable=False),
+        sa.Column("text", sa.String(), nullable=False),
+        sa.Column("link", sa.String(), nullable=False),
+        sa.Column("urgent", sa.Boolean(), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("escalate_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("role in ('reviewer', 'handler', 'unit_head', 'supervisor', 'office', 'leader')", name=op.f("ck_notices_role")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_notices")),
+        sa.UniqueConstraint("event_id", "role", name=op.f("uq_notices_event_id_role")),
+        schema="notify",
+    )
+    op.create_index(
+        "notices_escalation", "notices", ["escalate_at"], unique=False, schema="notify", postgresql_where=sa.text("escalate_at is not null")
+    )
+    op.create_index("notices_number", "notices", ["subject"], unique=False, schema="notify")
+    op.create_index("notices_of_role", "notices", ["role", "id"], unique=False, schema="notify")
+    op.create_index("notices_of_unit", "notices", ["role", "unit_id", "id"], unique=False, schema="notify")
+    op.create_index(
+        "notices_open", "notices", ["role", "id"], unique=False, schema="notify", postgresql_where=sa.text("settled_at is null")
+    )
+    op.create_index(
+        "notices_subject", "notices", ["subject_id", "stage"], unique=False, schema="notify", postgresql_where=sa.text("settled_at is null")
+    )
+    op.create_table(
+        "obligations",
+        sa.Column("campaign_id", sa.String(), nullable=False),
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("label", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("campaign_id", "id", name=op.f("pk_obligations")),
+        schema="notify",
+    )
+    op.create_table(
+        "score_marks",
+        sa.Column("campaign_id", sa.String(), nullable=False),
+        sa.Column("unit_id", sa.String(), nullable=False),
+        sa.Column("total", sa.Numeric(), nullable=False),
+        sa.PrimaryKeyConstraint("campaign_id", "unit_id", name=op.f("pk_score_marks")),
+        schema="notify",
+    )
+    op.create_table(
+        "subscriptions",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("role", sa.String(), nullable=False),
+        sa.Column("unit_id", sa.String(), nullable=True),
+        sa.Column("channel", sa.String(), nullable=False),
+        sa.Column("hint", sa.String(), nullable=False),
+        sa.Column("kinds", postgresql.ARRAY(sa.Text()), nullable=False),
+        sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
+        sa.Column("wrapped_key", sa.LargeBinary(), nullable=True),
+        sa.Column("key_version", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("failing_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("resting_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("stopped_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("channel in ('mail', 'webhook', 'apprise')", name=op.f("ck_subscriptions_channel")),
+        sa.CheckConstraint(
+            "role in ('reviewer', 'handler', 'unit_head', 'supervisor', 'office', 'leader')", name=op.f("ck_subscriptions_role")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_subscriptions")),
+        schema="notify",
+    )
+    op.create_index(
+        "subscriptions_audience",
+        "subscriptions",
+        ["role", "unit_id"],
+        unique=False,
+        schema="notify",
+        postgresql_where=sa.text("stopped_at is null"),
+    )
+    op.create_table(
+        "templates",
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("text", sa.String(), nullable=False),
+        sa.Column("written_by", sa.Uuid(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "version", name=op.f("pk_templates")),
+        schema="notify",
+    )
+    op.create_table(
+        "units",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_units")),
+        schema="notify",
+    )
+    op.create_table(
+        "deliveries",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("notice_id", sa.Uuid(), nullable=False),
+        sa.Column("subscription_id", sa.Uuid(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("free_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("state in ('waiting', 'delivered', 'failed', 'withdrawn')", name=op.f("ck_deliveries_state")),
+        sa.ForeignKeyConstraint(["notice_id"], ["notify.notices.id"], name=op.f("fk_deliveries_notice_id_notices"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["subscription_id"], ["notify.subscriptions.id"], name=op.f("fk_deliveries_subscription_id_subscriptions")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_deliveries")),
+        sa.UniqueConstraint("notice_id", "subscription_id", name=op.f("uq_deliveries_notice_id_subscription_id")),
+        schema="notify",
+    )
+    op.create_index(
+        "deliveries_waiting", "deliveries", ["due_at", "id"], unique=False, schema="notify", postgresql_where=sa.text("state = 'waiting'")
+    )
+    op.create_index(op.f("ix_notify_deliveries_subscription_id"), "deliveries", ["subscription_id"], unique=False, schema="notify")
+    op.create_table(
+        "readings",
+        sa.Column("notice_id", sa.Uuid(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("done_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["notice_id"], ["notify.notices.id"], name=op.f("fk_readings_notice_id_notices"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("notice_id", "account_id", name=op.f("pk_readings")),
+        schema="notify",
+    )

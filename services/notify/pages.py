@@ -1,0 +1,5 @@
+"""Notify for people."""
+
+from shared.web import Door
+
+door = Door(prefix="/notify")

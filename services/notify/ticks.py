@@ -1,0 +1,39 @@
+"""What notify does as time passes."""
+
+from services.notify import actions
+from shared import audit, web
+from shared.database import Database, Transaction
+from shared.ticks import Ticks
+
+COURIERS = 4
+"""Couriers of one process: one that waits for a slow host does not hold up the others."""
+
+every = Ticks()
+
+
+@every(seconds=1.0)
+async def escalate(tx: Transaction) -> bool:
+    return await actions.escalate(tx)
+
+
+async def send_due(database: Database, context: actions.Context) -> bool:
+    return await actions.send_due(database, context)
+
+
+for _ in range(COURIERS):
+    every.outside(seconds=1.0)(send_due)
+
+
+@every(seconds=5.0)
+async def seal_audit(tx: Transaction) -> bool:
+    return await audit.seal(tx, tx.context.signer) is not None
+
+
+@every(seconds=3600.0)
+async def forget_keys(tx: Transaction) -> bool:
+    return await web.forget_keys(tx)
+
+
+@every(seconds=3600.0)
+async def forget_notices(tx: Transaction) -> bool:
+    return await actions.forget_notices(tx)
