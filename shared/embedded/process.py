@@ -214,7 +214,7 @@ class Server(ABC):
 
     stop_signal = signal.SIGTERM
     stop_seconds = 15.0
-    ready_seconds = 60.0
+    ready_seconds = 180.0  # a busy machine with two processors took forty
     passing: tuple[str, ...] = ()  # words in the log after which another attempt is worth it
 
     def __init__(self, name: str, data: Path, port: int) -> None:
