@@ -1,0 +1,269 @@
+"""Registering complaints, finding earlier ones, reading them, opening identities."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from services.intake.domain.complaints import (
+    OWN_ORIGINAL,
+    REASON_MIN,
+    SUMMARY_MAX,
+    Report,
+    check_report,
+    is_phone,
+    query_code,
+)
+from services.intake.settings import context_of
+from services.intake.store import campaigns
+from services.intake.store import complaints as store
+from shared import telemetry
+from shared.auth import Account, Role
+from shared.database import Transaction, new_id
+from shared.events import ComplaintRegistered, ComplaintRepeated, Refused
+from shared.telemetry import log
+from shared.vault import KeyRing, Shredded, mask_name, mask_personal_data, mask_phone, personal_data_in
+
+MAY_BACKDATE: Final = frozenset({Role.OFFICE, Role.ADMIN})
+MAY_REVEAL: Final = frozenset({Role.REVIEWER, Role.SUPERVISOR})
+REVEALS_AN_HOUR: Final = 10
+"""More than this many identities opened by one person in an hour is reported to the duty officer."""
+DRAFTS_KEPT: Final = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A complaint that was just written down."""
+
+    id: UUID
+    number: str
+    campaign_id: str
+    unit_id: str | None
+    summary: str
+    received_at: datetime
+    merged_into: str | None = None
+
+
+async def register_complaint(tx: Transaction, report: Report, *, by: Account | None, merge_into: str = "") -> Registered:
+    """Write a complaint down: its words and its informant sealed, its hand-over text told to the others.
+
+    `by` None: the informant themself, on the public pages. With `merge_into` (a number) it repeats that one: both texts are kept, no
+    second case is opened. Raises Refused with the field that is wrong.
+    """
+    campaign = await campaigns.get(tx, report.campaign_id)
+    try:
+        _check(tx, report, campaign, by)
+        summary = _hand_over_text(report)
+    except Refused:
+        telemetry.complaint_submits.labels(report.channel, "refused").inc()
+        raise
+    complaint_id, received_at = new_id(), report.received_at or tx.now
+    ring = context_of(tx).ring
+    number = await store.register(
+        tx, complaint_id, report, summary=summary, received_at=received_at, by=by.id if by else None,
+        caller_print=ring.fingerprint(report.phone) if report.phone else None, sealed=_sealed(ring, complaint_id, report),
+    )  # fmt: skip
+    registered = Registered(complaint_id, number, campaign.id, report.unit_id, summary, received_at)
+    who = str(by.id) if by else "public"
+    tx.record("complaint.registered", complaint_id, who, number=number, channel=report.channel, kind=report.kind, identity=report.identity)
+    telemetry.complaint_submits.labels(report.channel, "merged" if merge_into else "registered").inc()
+    if merge_into:
+        return replace(registered, merged_into=await _merge(tx, complaint_id, campaign.id, into=merge_into, by=who))
+    tx.emit(_fact(tx, registered, report))
+    return registered
+
+
+def _check(tx: Transaction, report: Report, campaign: campaigns.KnownCampaign, by: Account | None) -> None:
+    check_report(report, tx.now)
+    if report.received_at is not None and (by is None or by.role not in MAY_BACKDATE):
+        raise Refused("只有评议办和管理员可以补录过去收到的诉求", status=403, field="received_at")
+    if report.unit_id is not None:
+        campaign.unit(report.unit_id)
+    if report.problem_item is not None:
+        campaign.problem(report.problem_item)
+
+
+def _hand_over_text(report: Report) -> str:
+    """转办摘要: as given, refused while it shows anything personal; or drafted from the original by masking."""
+    summary = (report.summary or "").strip() or mask_personal_data(report.original, report.known)[:SUMMARY_MAX].strip()
+    refuse_personal_data(summary, report.known, field="summary", name="转办摘要")
+    return summary
+
+
+def refuse_personal_data(text: str, known: tuple[str, ...] = (), *, field: str, name: str) -> None:
+    """Raise Refused (422) that names the place and kind of the first personal data in a text, never the data itself."""
+    found = personal_data_in(text, known)
+    if not found:
+        return
+    telemetry.personal_data_blocked.labels("intake", field).inc()
+    hit = found[0]
+    line_start = text.rfind("\n", 0, hit.start) + 1
+    line, place = text.count("\n", 0, hit.start) + 1, hit.start - line_start + 1
+    also = f"（共 {len(found)} 处）" if len(found) > 1 else ""
+    raise Refused(f"{name}第 {line} 行第 {place} 个字起含{hit.kind.label}{also}，承办单位不应看到，请删去或遮盖", status=422, field=field)
+
+
+def draft_summary(report_original: str, known: tuple[str, ...] = ()) -> str:
+    """由原文生成草稿: the original with everything personal replaced by its kind."""
+    return mask_personal_data(report_original.strip(), known)[:SUMMARY_MAX]
+
+
+def _sealed(ring: KeyRing, complaint_id: UUID, report: Report) -> list[tuple[str, Any]]:
+    parts = {"identity": report.who, "original": report.told}
+    return [(part, ring.seal(f"{complaint_id}/{part}", fields)) for part, fields in parts.items() if fields]
+
+
+def _fact(tx: Transaction, registered: Registered, report: Report) -> ComplaintRegistered:
+    return ComplaintRegistered(
+        occurred_at=tx.now, complaint_id=registered.id, number=registered.number, campaign_id=registered.campaign_id,
+        channel=report.channel, kind=report.kind, urgency=report.urgency, unit_id=report.unit_id, problem_item=report.problem_item,
+        summary=registered.summary, real_name=report.identity == "real_name", received_at=registered.received_at,
+    )  # fmt: skip
+
+
+async def merge_complaint(tx: Transaction, *, number: str, into: str, by: Account) -> Registered:
+    """并入: this complaint repeats another one. Doing it again changes nothing. Raises Refused."""
+    row = await store.locked(tx, number)
+    if row is None or await store.visible(tx, number, by) is None:
+        raise Refused("没有这件诉求", status=404)
+    target: str | None = into
+    if row["merged_into"] is None:
+        target = await _merge(tx, row["id"], row["campaign_id"], into=into, by=str(by.id))
+    return Registered(row["id"], number, row["campaign_id"], row["unit_id"], row["summary"], row["received_at"], target)
+
+
+async def _merge(tx: Transaction, complaint_id: UUID, campaign_id: str, *, into: str, by: str) -> str:
+    target = await store.locked(tx, into)
+    if target is None or target["campaign_id"] != campaign_id:
+        raise Refused("要并入的诉求不存在，或不属于本次评议", status=422, field="merge_into")
+    if target["id"] == complaint_id or target["merged_into"] is not None:
+        raise Refused("要并入的诉求本身已并入别的诉求，请选择最早的一件", status=422, field="merge_into")
+    repeats = await store.merge(tx, complaint_id, into=target["id"])
+    tx.record("complaint.merged", complaint_id, by, into=str(target["id"]))
+    tx.emit(ComplaintRepeated(occurred_at=tx.now, complaint_id=target["id"], campaign_id=campaign_id, repeats=repeats))
+    return into
+
+
+async def similar_complaints(tx: Transaction, *, campaign_id: str, unit_id: str, summary: str, who: Account) -> list[dict[str, Any]]:
+    """疑似重复: complaints about the same unit within seven days whose texts are alike, the most alike first."""
+    if who.unit_id == unit_id or len(summary.strip()) < REASON_MIN:
+        return []
+    return [dict(row) for row in await store.similar(tx, campaign_id=campaign_id, unit_id=unit_id, summary=summary.strip())]
+
+
+async def caller_history(tx: Transaction, *, phone: str, by: Account) -> list[dict[str, Any]]:
+    """该号码历史: earlier complaints from exactly this number. Who asks is recorded, the number is not."""
+    if not is_phone(phone):
+        return []
+    caller_print = context_of(tx).ring.fingerprint(phone)
+    rows = await store.of_caller(tx, caller_print)
+    tx.record("caller.looked_up", caller_print.hex()[:16], str(by.id), found=len(rows))
+    return [dict(row) for row in rows]
+
+
+# ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A complaint for the person who reads it. `original` is None when they may not see it (any more)."""
+
+    row: Any
+    original: dict[str, str] | None
+    masked: dict[str, str]
+    supplements: list[tuple[datetime, str, str]]
+    may_reveal: bool
+
+
+async def read_complaint(tx: Transaction, number: str, who: Account) -> Reading | None:
+    """The complaint of that number as this person may see it, or None. Reading somebody's words leaves a mark in the audit log."""
+    row = await store.visible(tx, number, who)
+    if row is None:
+        return None
+    entitled = who.role in MAY_REVEAL or row["registered_at"] > tx.now - OWN_ORIGINAL
+    tx.record("complaint.read", row["id"], str(who.id), original=entitled)
+    original = await _opened(tx, row["id"], "original") if entitled else None
+    supplements = await _supplements(tx, row["id"]) if entitled else []
+    return Reading(row, original, await _masked(tx, row["id"]), supplements, who.role in MAY_REVEAL)
+
+
+async def _opened(tx: Transaction, complaint_id: UUID, part: str) -> dict[str, str]:
+    sealed = await store.sealed_part(tx, complaint_id, part)
+    if sealed is None:
+        return {}
+    try:
+        return context_of(tx).ring.open_sealed(f"{complaint_id}/{part}", sealed)
+    except Shredded:
+        return {}
+
+
+async def _masked(tx: Transaction, complaint_id: UUID) -> dict[str, str]:
+    identity = await _opened(tx, complaint_id, "identity")
+    shown = {"name": mask_name(identity.get("name", "")), "phone": mask_phone(identity["phone"]) if "phone" in identity else ""}
+    return {field: text for field, text in shown.items() if text} | ({"address": "（已登记）"} if "address" in identity else {})
+
+
+async def _supplements(tx: Transaction, complaint_id: UUID) -> list[tuple[datetime, str, str]]:
+    ring = context_of(tx).ring
+    rows = await store.supplements(tx, complaint_id)
+    return [(row["at"], row["display_name"] or "", ring.open_sealed(row["id"], store.sealed_of(row)).get("text", "")) for row in rows]
+
+
+async def add_supplement(tx: Transaction, *, number: str, text: str, by: Account) -> None:
+    """补充说明, sealed like the original. Raises Refused when the complaint is not this person's to see."""
+    row = await store.visible(tx, number, by)
+    if row is None:
+        raise Refused("没有这件诉求", status=404)
+    if len(text.strip()) < REASON_MIN:
+        raise Refused(f"补充说明至少 {REASON_MIN} 个字", status=422, field="text")
+    supplement_id = new_id()
+    sealed = context_of(tx).ring.seal(supplement_id, {"text": text.strip()})
+    await store.add_supplement(tx, supplement_id, row["id"], by=by.id, sealed=sealed)
+    tx.record("complaint.supplemented", row["id"], str(by.id))
+
+
+async def reveal_identity(tx: Transaction, *, number: str, reason: str, by: Account) -> dict[str, str]:
+    """Open who a complaint is from. The audit leaf is committed before anything is shown; without it nothing is.
+
+    `reason` at least five characters. Raises Refused (403, 404, 422).
+    """
+    if by.role not in MAY_REVEAL:
+        raise Refused("您没有查阅身份信息的权限", status=403)
+    if len(reason.strip()) < REASON_MIN:
+        raise Refused(f"请写明查阅理由，至少 {REASON_MIN} 个字", status=422, field="reason")
+    row = await store.visible(tx, number, by)
+    if row is None:
+        raise Refused("没有这件诉求", status=404)
+    tx.record("identity.revealed", row["id"], str(by.id), reason=mask_personal_data(reason.strip()))
+    telemetry.identity_reveals.labels(by.role).inc()
+    if await store.reveals_since(tx, by.id, tx.now - timedelta(hours=1)) >= REVEALS_AN_HOUR:
+        log.warning("many identities opened by one account", service="intake", account=str(by.id), role=by.role)
+        tx.record("identity.reveals_many", by.id, "system")
+    return await _opened(tx, row["id"], "identity")
+
+
+def code_of(tx: Transaction, complaint_id: UUID) -> str:
+    """查询码 of a complaint."""
+    return query_code(context_of(tx).ring.secret("query-code"), complaint_id)
+
+
+# ── drafts ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def save_draft(tx: Transaction, draft_id: UUID, fields: dict[str, str], *, by: Account) -> datetime:
+    """Keep what is typed at the desk; gives when. Raises Refused (404) for somebody else's draft."""
+    sealed = context_of(tx).ring.seal(f"draft/{draft_id}", fields)
+    if not await store.save_draft(tx, draft_id, by.id, sealed):
+        raise Refused("没有这份草稿", status=404)
+    return tx.now
+
+
+async def drafts_of(tx: Transaction, by: Account) -> list[tuple[UUID, datetime, dict[str, str]]]:
+    """(id, when saved, fields) of each draft, the oldest first."""
+    ring, rows = context_of(tx).ring, await store.drafts(tx, by.id)
+    return [(row["id"], row["saved_at"], ring.open_sealed(f"draft/{row['id']}", store.sealed_of(row))) for row in rows]
+
+
+async def drop_draft(tx: Transaction, draft_id: UUID, *, by: Account) -> None:
+    """Remove a draft; one that is not there changes nothing."""
+    await store.drop_draft(tx, draft_id, by.id)

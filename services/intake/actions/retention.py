@@ -1,0 +1,31 @@
+"""Forgetting what has had its time: forms nobody finished, drafts, old positions and logins."""
+
+from datetime import timedelta
+from typing import Final
+
+from services.intake.actions.complaints import DRAFTS_KEPT
+from services.intake.actions.sittings import KEPT
+from services.intake.files import remove_file
+from services.intake.settings import context_of
+from services.intake.store import accounts, ballots, complaints, visits
+from shared.database import Transaction
+
+BATCH: Final = 500
+POSITIONS_KEPT: Final = timedelta(days=30)
+"""An exact position is for checking a visit; afterwards it would only tell where an inspector goes."""
+
+
+async def forget_abandoned(tx: Transaction) -> bool:
+    """Forms, drafts and files that nobody went on with. True: there may be more."""
+    files = await visits.abandoned_files(tx, before=tx.now - KEPT, batch=BATCH)
+    for file_id in files:
+        remove_file(context_of(tx).files, file_id)
+    sittings = await ballots.forget_sittings(tx, batch=BATCH)
+    drafts = await complaints.forget_drafts(tx, before=tx.now - DRAFTS_KEPT, batch=BATCH)
+    return max(len(files), sittings, drafts) == BATCH
+
+
+async def forget_tracks(tx: Transaction) -> bool:
+    """Positions and logins. True: there may be more."""
+    coarse = await visits.coarsen(tx, before=tx.now - POSITIONS_KEPT, batch=BATCH)
+    return max(coarse, await accounts.forget_logins(tx, batch=BATCH)) == BATCH

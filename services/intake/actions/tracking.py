@@ -1,0 +1,114 @@
+"""What the citizen may know: the progress of a complaint, asked for with number and code, and the rating in the end."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from services.intake.domain.complaints import code_matches, read_code, read_number
+from services.intake.domain.tracking import RATING_REASON_MAX, Passage, Step, steps
+from services.intake.settings import context_of
+from services.intake.store import campaigns
+from services.intake.store import complaints as complaint_store
+from services.intake.store import tracking as store
+from shared.database import Transaction
+from shared.events import (
+    CaseAccepted,
+    CaseAssigned,
+    CaseClosed,
+    CaseExtended,
+    CaseNotAccepted,
+    CaseOpened,
+    CaseRescheduled,
+    CaseReturned,
+    ComplaintRated,
+    Refused,
+)
+from shared.schemes import Option
+from shared.vault import mask_personal_data
+
+NOBODY = UUID(int=0)
+WRONG = "编号或查询码不正确，请核对后再试"
+"""The same words for a number that is not there and a code that is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the query page shows: stages and dates, never a word of what was sent in."""
+
+    row: Any
+    steps: list[Step]
+    options: list[Option]
+    may_rate: bool
+
+
+async def ask_progress(tx: Transaction, *, number: str, code: str) -> Answer:
+    """The progress of a complaint, for whoever has its number and its code. Raises Refused (404), the same for every mistake."""
+    row = await complaint_store.by_number(tx, read_number(number))
+    given = read_code(code)
+    # The code is checked even when there is no such complaint, so that the time taken tells nothing.
+    matches = code_matches(context_of(tx).ring.secret("query-code"), row["id"] if row else NOBODY, given)
+    if row is None or not given or not matches:
+        raise Refused(WRONG, status=404)
+    return await progress_of(tx, row["id"])
+
+
+async def progress_of(tx: Transaction, complaint_id: UUID) -> Answer:
+    """The progress of a complaint, for its own informant."""
+    found = await store.progress(tx, complaint_id)
+    assert found is not None, "asked for with the id of a complaint"
+    passage = Passage(**{name: found[name] for name in Passage.__dataclass_fields__})
+    campaign = await campaigns.get(tx, found["campaign_id"])
+    may_rate = found["closed_at"] is not None and found["rated"] is None and found["merged_number"] is None
+    return Answer(found, steps(found["received_at"], passage), list(campaign.scheme.options), may_rate)
+
+
+async def rate(tx: Transaction, complaint_id: UUID, *, option: int, reason: str = "") -> None:
+    """Keep the informant's rating of how it was handled, once. Raises Refused: 409 before closing or a second time, 422."""
+    answer = await progress_of(tx, complaint_id)
+    chosen = next((each for each in answer.options if each.no == option), None)
+    if chosen is None:
+        raise Refused("请选择一项评价", status=422, field="option")
+    if chosen.asks_reason and not reason.strip():
+        raise Refused("请说明不满意的原因，便于改进", status=422, field="reason")
+    if len(reason) > RATING_REASON_MAX:
+        raise Refused(f"原因最多 {RATING_REASON_MAX} 个字，已超出 {len(reason) - RATING_REASON_MAX} 字", status=422, field="reason")
+    if not answer.may_rate:
+        raise Refused("这件诉求已经评价过，或还没有办结")
+    # The reason is not sealed, so it must not hold personal data.
+    if await store.rate(tx, complaint_id, option=option, reason=mask_personal_data(reason.strip())):
+        tx.record("complaint.rated", complaint_id, "public", option=option)
+        tx.emit(ComplaintRated(occurred_at=tx.now, complaint_id=complaint_id, campaign_id=answer.row["campaign_id"], option=option))
+
+
+# ── what casework tells ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def note_opened(tx: Transaction, event: CaseOpened) -> None:
+    """A case was opened; of an inspection's case there is nobody to tell."""
+    if event.source == "complaint" and await store.open_progress(tx, event):
+        await store.note(tx, event, **store.handling(event.deadlines))
+
+
+async def note_assigned(tx: Transaction, event: CaseAssigned) -> None:
+    await store.note(tx, event, assigned_at=event.occurred_at, **store.handling(event.deadlines))
+
+
+async def note_accepted(tx: Transaction, event: CaseAccepted) -> None:
+    await store.note(tx, event, accepted_at=event.occurred_at, **store.handling(event.deadlines))
+
+
+async def note_returned(tx: Transaction, event: CaseReturned) -> None:
+    """The unit says that it is not responsible: the citizen sees that nobody is, until it is assigned again."""
+    await store.note(tx, event, assigned_at=None, accepted_at=None)
+
+
+async def note_moved(tx: Transaction, event: CaseExtended | CaseRescheduled) -> None:
+    await store.note(tx, event, **store.handling(event.deadlines))
+
+
+async def note_not_accepted(tx: Transaction, event: CaseNotAccepted) -> None:
+    await store.note(tx, event, refused_at=event.occurred_at, explanation=event.explanation)
+
+
+async def note_closed(tx: Transaction, event: CaseClosed) -> None:
+    await store.note(tx, event, closed_at=event.occurred_at, upheld=event.upheld, reply=event.reply)

@@ -1,0 +1,23 @@
+"""The intake service, put together."""
+
+from pathlib import Path
+
+from services.intake import api, handlers, pages, ticks
+from services.intake.settings import Context
+from shared.service import Service
+from shared.settings import Settings
+from shared.vault import KeyRing
+
+PREFIXES = ("/intake", "/p", "/s", "/login", "/logout", "/me", "/palette", "/static", "/")
+"""`/` is the home page and whatever no other service answers."""
+
+
+def build(settings: Settings) -> Service:
+    """Intake with these settings; its key ring is made on first use."""
+    context = Context(settings, KeyRing.load_or_create(settings.keyring))
+    service = Service(
+        name="intake", title="受理", settings=settings, doors=[*pages.doors, api.door], handlers=handlers.on, ticks=ticks.every,
+        context=context, templates=Path(__file__).parent / "templates", prefixes=PREFIXES,
+    )  # fmt: skip
+    context.sessions = service.app.state.sessions
+    return service

@@ -1,0 +1,51 @@
+"""What a password and an account name must be."""
+
+import re
+import unicodedata
+from typing import Final
+
+from shared.auth import Role
+from shared.events import Refused
+
+PASSWORD_MIN: Final = 10
+UNIT_ROLES: Final = frozenset({Role.HANDLER, Role.UNIT_HEAD})
+"""Roles that act for one unit."""
+_COMMON: Final = frozenset(
+    {
+        "1234567890", "0123456789", "0987654321", "1qaz2wsx3edc", "qwertyuiop", "password12", "password123", "passw0rd123", "admin12345",
+        "admin123456", "administrator", "abc1234567", "abcd123456", "a123456789", "aa12345678", "woaini1314", "woaini5201314",
+        "iloveyou123", "qwerty12345", "zxcvbnm123", "1q2w3e4r5t", "q1w2e3r4t5", "123456789a", "qazwsxedc123", "fengping123", "fengping2026",
+    }
+)  # fmt: skip
+
+
+def read_name(text: str) -> str:
+    """The name one signs in with: half width, lower case."""
+    return unicodedata.normalize("NFKC", text).strip().casefold()
+
+
+def check_name(name: str) -> None:
+    """Raise Refused unless 2 to 40 letters, digits, dots or dashes."""
+    if not re.fullmatch(r"[a-z0-9\u4e00-\u9fff][a-z0-9._\u4e00-\u9fff-]{1,39}", name):
+        raise Refused("用户名应为 2 至 40 个字母、数字、汉字、点或短横", status=422, field="name")
+
+
+def check_password(password: str, *, name: str) -> None:
+    """Raise Refused for a password that is short, common, or made of the name."""
+    if len(password) < PASSWORD_MIN:
+        raise Refused(f"密码至少 {PASSWORD_MIN} 位", status=422, field="password")
+    lower = password.casefold()
+    if lower in _COMMON or len(set(lower)) < 4 or lower.strip("0123456789") == name.casefold():
+        raise Refused("这个密码太常见，容易被猜到，请换一个", status=422, field="password")
+
+
+def check_unit(role: Role, unit_id: str | None) -> None:
+    """Raise Refused unless exactly those who act for a unit have one."""
+    if (role in UNIT_ROLES) != (unit_id is not None):
+        wanted = "需要指定所属单位" if role in UNIT_ROLES else "不属于某个被评议单位"
+        raise Refused(f"“{role.label}”账号{wanted}", status=422, field="unit_id")
+
+
+def device_of(agent: str) -> str:
+    """`手机` or `电脑`: all that is kept of what somebody signed in with."""
+    return "手机" if re.search(r"Mobile|Android|iPhone|HarmonyOS", agent) else "电脑"

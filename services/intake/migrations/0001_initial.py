@@ -1,0 +1,370 @@
+"""Intake's tables."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.util import await_only
+
+from shared.database import CORE_DDL
+
+revision = "intake_0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def run(script: str) -> None:
+    # Several statements at once: only the driver itself takes them.
+    driver = op.get_bind().connection.driver_connection
+    assert driver is not None, "a migration runs on a connection"
+    await_only(driver.execute(script))
+
+
+def upgrade() -> None:
+    run(CORE_DDL)
+    run("create sequence complaint_numbers; create sequence visit_numbers")
+    op.create_table(
+        "accounts",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("display_name", sa.Text(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("unit_id", sa.Text(), nullable=True),
+        sa.Column("password_hash", sa.Text(), nullable=False),
+        sa.Column("disabled", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("password_changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "role in ('operator', 'reviewer', 'handler', 'unit_head', 'supervisor', 'office', 'inspector', 'leader', 'admin')",
+            name=op.f("ck_accounts_role"),
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_accounts")),
+        sa.UniqueConstraint("name", name=op.f("uq_accounts_name")),
+        schema="intake",
+    )
+    op.create_table(
+        "ballots",
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("batch_id", sa.Uuid(), nullable=False),
+        sa.Column("answers", sa.LargeBinary(), nullable=False),
+        sa.Column("receipt", sa.LargeBinary(), nullable=False),
+        sa.Column("cast_hour", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("campaign_id", "id", name=op.f("pk_ballots")),
+        schema="intake",
+        postgresql_partition_by="LIST (campaign_id)",
+    )
+    op.create_index("ix_ballots_of_batch", "ballots", ["batch_id"], unique=False, schema="intake")
+    op.create_table(
+        "campaigns",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("year", sa.Integer(), nullable=False),
+        sa.Column("scheme", sa.Text(), nullable=False),
+        sa.Column("scheme_version", sa.Text(), nullable=False),
+        sa.Column("revision", sa.BigInteger(), nullable=False),
+        sa.Column("published_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_campaigns")),
+        schema="intake",
+    )
+    op.create_table(
+        "files",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("sha256", sa.LargeBinary(), nullable=False),
+        sa.Column("media_type", sa.Text(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("derived", sa.Boolean(), nullable=False),
+        sa.Column("stored_by", sa.Uuid(), nullable=True),
+        sa.Column("stored_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("released_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("released_by", sa.Uuid(), nullable=True),
+        sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
+        sa.Column("wrapped_key", sa.LargeBinary(), nullable=True),
+        sa.Column("key_version", sa.Integer(), nullable=False),
+        sa.CheckConstraint("subject in ('visit', 'complaint', 'sitting')", name=op.f("ck_files_subject")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_files")),
+        schema="intake",
+    )
+    op.create_index("uq_files_subject", "files", ["subject_id", "sha256"], unique=True, schema="intake")
+    op.create_table(
+        "imports",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("file_name", sa.Text(), nullable=False),
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("dry_run", sa.Boolean(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("total", sa.Integer(), nullable=False),
+        sa.Column("done", sa.Integer(), nullable=False),
+        sa.Column("repeated", sa.Integer(), nullable=False),
+        sa.Column("refused", sa.Integer(), nullable=False),
+        sa.Column("by", sa.Uuid(), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("kind in ('complaints', 'ballots', 'visits')", name=op.f("ck_imports_kind")),
+        sa.CheckConstraint("state in ('running', 'finished', 'stopped')", name=op.f("ck_imports_state")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_imports")),
+        schema="intake",
+    )
+    op.create_table(
+        "progress",
+        sa.Column("complaint_id", sa.Uuid(), nullable=False),
+        sa.Column("case_id", sa.Uuid(), nullable=False),
+        sa.Column("case_number", sa.Text(), nullable=False),
+        sa.Column("unit_id", sa.Text(), nullable=True),
+        sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("assigned_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("accepted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("refused_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("explanation", sa.Text(), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("provisional", sa.Boolean(), nullable=False),
+        sa.Column("upheld", sa.Text(), nullable=True),
+        sa.Column("reply", sa.Text(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("complaint_id", name=op.f("pk_progress")),
+        sa.UniqueConstraint("case_id", name=op.f("uq_progress_case_id")),
+        schema="intake",
+    )
+    op.create_table(
+        "sittings",
+        sa.Column("id", sa.LargeBinary(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sittings")),
+        schema="intake",
+    )
+    op.create_index(op.f("ix_intake_sittings_expires_at"), "sittings", ["expires_at"], unique=False, schema="intake")
+    op.create_table(
+        "complaints",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("number", sa.Text(), nullable=False),
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("urgency", sa.Text(), nullable=False),
+        sa.Column("urgency_reason", sa.Text(), nullable=False),
+        sa.Column("identity", sa.Text(), nullable=False),
+        sa.Column("unit_id", sa.Text(), nullable=True),
+        sa.Column("problem_item", sa.Text(), nullable=True),
+        sa.Column("summary", sa.Text(), nullable=False),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("registered_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("registered_by", sa.Uuid(), nullable=True),
+        sa.Column("caller_print", sa.LargeBinary(), nullable=True),
+        sa.Column("repeats", sa.Integer(), nullable=False),
+        sa.Column("merged_into", sa.Uuid(), nullable=True),
+        sa.CheckConstraint("channel in ('hotline', 'online', 'letter', 'counter', 'import')", name=op.f("ck_complaints_channel")),
+        sa.CheckConstraint("identity in ('real_name', 'confidential', 'anonymous')", name=op.f("ck_complaints_identity")),
+        sa.CheckConstraint(
+            "kind in ('complaint', 'report', 'suggestion', 'inquiry', 'praise', 'finding')", name=op.f("ck_complaints_kind")
+        ),
+        sa.CheckConstraint("urgency in ('normal', 'urgent', 'critical')", name=op.f("ck_complaints_urgency")),
+        sa.ForeignKeyConstraint(["campaign_id"], ["intake.campaigns.id"], name=op.f("fk_complaints_campaign_id_campaigns")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_complaints")),
+        sa.UniqueConstraint("number", name=op.f("uq_complaints_number")),
+        schema="intake",
+    )
+    op.create_index(
+        "ix_complaints_of_caller",
+        "complaints",
+        ["caller_print"],
+        unique=False,
+        schema="intake",
+        postgresql_where="caller_print is not null",
+    )
+    op.create_index("ix_complaints_of_operator", "complaints", ["registered_by", "registered_at"], unique=False, schema="intake")
+    op.create_index("ix_complaints_of_unit", "complaints", ["campaign_id", "unit_id", "received_at"], unique=False, schema="intake")
+    op.create_table(
+        "drafts",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("saved_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
+        sa.Column("wrapped_key", sa.LargeBinary(), nullable=True),
+        sa.Column("key_version", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["account_id"], ["intake.accounts.id"], name=op.f("fk_drafts_account_id_accounts")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_drafts")),
+        schema="intake",
+    )
+    op.create_index(op.f("ix_intake_drafts_account_id"), "drafts", ["account_id"], unique=False, schema="intake")
+    op.create_table(
+        "import_errors",
+        sa.Column("id", sa.BigInteger(), autoincrement=True, nullable=False),
+        sa.Column("import_id", sa.Uuid(), nullable=False),
+        sa.Column("line", sa.Integer(), nullable=False),
+        sa.Column("column", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["import_id"], ["intake.imports.id"], name=op.f("fk_import_errors_import_id_imports")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_import_errors")),
+        schema="intake",
+    )
+    op.create_index(op.f("ix_intake_import_errors_import_id"), "import_errors", ["import_id"], unique=False, schema="intake")
+    op.create_table(
+        "import_rows",
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("row_id", sa.Text(), nullable=False),
+        sa.Column("import_id", sa.Uuid(), nullable=False),
+        sa.ForeignKeyConstraint(["import_id"], ["intake.imports.id"], name=op.f("fk_import_rows_import_id_imports")),
+        sa.PrimaryKeyConstraint("source", "row_id", name=op.f("pk_import_rows")),
+        schema="intake",
+    )
+    op.create_table(
+        "logins",
+        sa.Column("id", sa.BigInteger(), autoincrement=True, nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("device", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["account_id"], ["intake.accounts.id"], name=op.f("fk_logins_account_id_accounts")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_logins")),
+        schema="intake",
+    )
+    op.create_index("ix_logins_of_account", "logins", ["account_id", "at"], unique=False, schema="intake")
+    op.create_table(
+        "token_batches",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("instrument", sa.Text(), nullable=False),
+        sa.Column("group", sa.Text(), nullable=False),
+        sa.Column("point", sa.Text(), nullable=True),
+        sa.Column("use", sa.Text(), nullable=False),
+        sa.Column("issued", sa.Integer(), nullable=False),
+        sa.Column("issued_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("issued_by", sa.Uuid(), nullable=False),
+        sa.Column("closes_on", sa.Date(), nullable=True),
+        sa.Column("flooded_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("use in ('one_use', 'place')", name=op.f("ck_token_batches_use")),
+        sa.ForeignKeyConstraint(["campaign_id"], ["intake.campaigns.id"], name=op.f("fk_token_batches_campaign_id_campaigns")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_token_batches")),
+        schema="intake",
+    )
+    op.create_index(op.f("ix_intake_token_batches_campaign_id"), "token_batches", ["campaign_id"], unique=False, schema="intake")
+    op.create_table(
+        "units",
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("unit_id", sa.Text(), nullable=False),
+        sa.Column("unit_no", sa.Integer(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("category", sa.Text(), nullable=False),
+        sa.Column("aliases", postgresql.ARRAY(sa.Text()), nullable=False),
+        sa.ForeignKeyConstraint(["campaign_id"], ["intake.campaigns.id"], name=op.f("fk_units_campaign_id_campaigns")),
+        sa.PrimaryKeyConstraint("campaign_id", "unit_id", name=op.f("pk_units")),
+        schema="intake",
+    )
+    op.create_index("uq_units_unit_no", "units", ["campaign_id", "unit_no"], unique=True, schema="intake")
+    op.create_table(
+        "visits",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("number", sa.Text(), nullable=False),
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("unit_id", sa.Text(), nullable=False),
+        sa.Column("mode", sa.Text(), nullable=False),
+        sa.Column("inspector_id", sa.Uuid(), nullable=False),
+        sa.Column("visited_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("device_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("skew_seconds", sa.Integer(), nullable=True),
+        sa.Column("latitude", sa.Float(), nullable=True),
+        sa.Column("longitude", sa.Float(), nullable=True),
+        sa.Column("accuracy_metres", sa.Float(), nullable=True),
+        sa.Column("place", sa.Text(), nullable=False),
+        sa.Column("items", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("findings", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("remarks", sa.Text(), nullable=False),
+        sa.Column("photos", postgresql.ARRAY(sa.String(length=64)), nullable=False),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("counted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("mode in ('announced', 'covert')", name=op.f("ck_visits_mode")),
+        sa.ForeignKeyConstraint(["campaign_id"], ["intake.campaigns.id"], name=op.f("fk_visits_campaign_id_campaigns")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_visits")),
+        sa.UniqueConstraint("number", name=op.f("uq_visits_number")),
+        schema="intake",
+    )
+    op.create_index("ix_visits_of_inspector", "visits", ["inspector_id", "received_at"], unique=False, schema="intake")
+    op.create_table(
+        "ratings",
+        sa.Column("complaint_id", sa.Uuid(), nullable=False),
+        sa.Column("option", sa.Integer(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["complaint_id"], ["intake.complaints.id"], name=op.f("fk_ratings_complaint_id_complaints")),
+        sa.PrimaryKeyConstraint("complaint_id", name=op.f("pk_ratings")),
+        schema="intake",
+    )
+    op.create_table(
+        "supplements",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("complaint_id", sa.Uuid(), nullable=False),
+        sa.Column("by", sa.Uuid(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
+        sa.Column("wrapped_key", sa.LargeBinary(), nullable=True),
+        sa.Column("key_version", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["complaint_id"], ["intake.complaints.id"], name=op.f("fk_supplements_complaint_id_complaints")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_supplements")),
+        schema="intake",
+    )
+    op.create_index(op.f("ix_intake_supplements_complaint_id"), "supplements", ["complaint_id"], unique=False, schema="intake")
+    op.create_table(
+        "tokens",
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("batch_id", sa.Uuid(), nullable=False),
+        sa.ForeignKeyConstraint(["batch_id"], ["intake.token_batches.id"], name=op.f("fk_tokens_batch_id_token_batches")),
+        sa.PrimaryKeyConstraint("hash", name=op.f("pk_tokens")),
+        schema="intake",
+    )
+    op.create_index(op.f("ix_intake_tokens_batch_id"), "tokens", ["batch_id"], unique=False, schema="intake")
+    op.create_table(
+        "vault",
+        sa.Column("complaint_id", sa.Uuid(), nullable=False),
+        sa.Column("part", sa.Text(), nullable=False),
+        sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
+        sa.Column("wrapped_key", sa.LargeBinary(), nullable=True),
+        sa.Column("key_version", sa.Integer(), nullable=False),
+        sa.CheckConstraint("part in ('identity', 'original')", name=op.f("ck_vault_part")),
+        sa.ForeignKeyConstraint(["complaint_id"], ["intake.complaints.id"], name=op.f("fk_vault_complaint_id_complaints")),
+        sa.PrimaryKeyConstraint("complaint_id", "part", name=op.f("pk_vault")),
+        schema="intake",
+    )
+    run("create table ballots_part_default partition of ballots default")
+
+
+def downgrade() -> None:
+    op.drop_table("vault", schema="intake")
+    op.drop_index(op.f("ix_intake_tokens_batch_id"), table_name="tokens", schema="intake")
+    op.drop_table("tokens", schema="intake")
+    op.drop_index(op.f("ix_intake_supplements_complaint_id"), table_name="supplements", schema="intake")
+    op.drop_table("supplements", schema="intake")
+    op.drop_table("ratings", schema="intake")
+    op.drop_index("ix_visits_of_inspector", table_name="visits", schema="intake")
+    op.drop_table("visits", schema="intake")
+    op.drop_index("uq_units_unit_no", table_name="units", schema="intake")
+    op.drop_table("units", schema="intake")
+    op.drop_index(op.f("ix_intake_token_batches_campaign_id"), table_name="token_batches", schema="intake")
+    op.drop_table("token_batches", schema="intake")
+    op.drop_index("ix_logins_of_account", table_name="logins", schema="intake")
+    op.drop_table("logins", schema="intake")
+    op.drop_table("import_rows", schema="intake")
+    op.drop_index(op.f("ix_intake_import_errors_import_id"), table_name="import_errors", schema="intake")
+    op.drop_table("import_errors", schema="intake")
+    op.drop_index(op.f("ix_intake_drafts_account_id"), table_name="drafts", schema="intake")
+    op.drop_table("drafts", schema="intake")
+    op.drop_index("ix_complaints_of_unit", table_name="complaints", schema="intake")
+    op.drop_index("ix_complaints_of_operator", table_name="complaints", schema="intake")
+    op.drop_index("ix_complaints_of_caller", table_name="complaints", schema="intake", postgresql_where="caller_print is not null")
+    op.drop_table("complaints", schema="intake")
+    op.drop_index(op.f("ix_intake_sittings_expires_at"), table_name="sittings", schema="intake")
+    op.drop_table("sittings", schema="intake")
+    op.drop_table("progress", schema="intake")
+    op.drop_table("imports", schema="intake")
+    op.drop_index("uq_files_subject", table_name="files", schema="intake")
+    op.drop_table("files", schema="intake")
+    op.drop_table("campaigns", schema="intake")
+    op.drop_index("ix_ballots_of_batch", table_name="ballots", schema="intake")
+    op.drop_table("ballots", schema="intake")
+    op.drop_table("accounts", schema="intake")

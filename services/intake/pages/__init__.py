@@ -1,0 +1,6 @@
+"""Intake's pages, by subject."""
+
+from services.intake.pages import accounts
+
+doors = [accounts.door]
+"""In the order in which routes are looked for."""

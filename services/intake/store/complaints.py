@@ -1,0 +1,213 @@
+"""Complaints: one statement to write one, and the questions that desk and reviewers ask."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+
+from services.intake.domain.complaints import SIMILAR_DAYS, SIMILAR_LEAST, Report
+from shared.auth import Account, Role
+from shared.clock import CHINA
+from shared.database import Transaction
+from shared.events import Kind
+from shared.vault import Sealed
+
+SIMILAR_MAX: Final = 5
+LIST_MAX: Final = 200
+READERS: Final = frozenset({Role.REVIEWER, Role.SUPERVISOR})
+"""Who may read every complaint; an operator reads their own."""
+
+_REGISTER: Final = """
+with numbered as (
+  select 'ZT' || $1 || '-' || lpad(n::text, greatest(6, length(n::text)), '0') as number from nextval('complaint_numbers') as n
+), complaint as (
+  insert into complaints (id, number, campaign_id, channel, kind, urgency, urgency_reason, identity, unit_id, problem_item, summary,
+                          received_at, registered_at, registered_by, caller_print, repeats)
+  select $2, number, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 0 from numbered
+  returning number
+), sealed as (
+  insert into vault (complaint_id, part, ciphertext, wrapped_key, key_version)
+  select $2, * from unnest($16::text[], $17::bytea[], $18::bytea[], $19::int[])
+)
+select number from complaint
+"""
+
+
+async def register(
+    tx: Transaction, complaint_id: UUID, report: Report, *, summary: str, received_at: datetime, by: UUID | None,
+    caller_print: bytes | None, sealed: Sequence[tuple[str, Sealed]],
+) -> str:  # fmt: skip
+    """Write a complaint and its sealed parts in one statement; gives its number."""
+    number: str = await tx.fetchval(
+        _REGISTER, str(received_at.astimezone(CHINA).year), complaint_id, report.campaign_id, report.channel, report.kind, report.urgency,
+        report.urgency_reason, report.identity, report.unit_id, report.problem_item, summary, received_at, tx.now, by, caller_print,
+        [part for part, _ in sealed], [s.ciphertext for _, s in sealed], [s.wrapped_key for _, s in sealed],
+        [s.key_version for _, s in sealed],
+    )  # fmt: skip
+    return number
+
+
+async def similar(tx: Transaction, *, campaign_id: str, unit_id: str, summary: str, besides: UUID | None = None) -> list[asyncpg.Record]:
+    """Complaints about the same unit in the last days whose hand-over text is alike: number, likeness, what came of it."""
+    return await tx.fetch(
+        """
+        select c.id, c.number, c.summary, c.kind, c.received_at, c.repeats, round(likeness::numeric, 2)::float as likeness,
+               p.closed_at, p.assigned_at, p.due_at
+        from (select *, similarity(summary, $3) as likeness from complaints
+              where campaign_id = $1 and unit_id = $2 and received_at > $4 and merged_into is null and id is distinct from $5) c
+        left join progress p on p.complaint_id = c.id
+        where likeness >= $6 order by likeness desc, c.received_at desc limit $7
+        """,
+        campaign_id, unit_id, summary, tx.now - timedelta(days=SIMILAR_DAYS), besides, SIMILAR_LEAST, SIMILAR_MAX,
+    )  # fmt: skip
+
+
+async def of_caller(tx: Transaction, caller_print: bytes) -> list[asyncpg.Record]:
+    """Earlier complaints from the same number, newest first."""
+    return await tx.fetch(
+        """
+        select c.number, c.summary, c.kind, c.received_at, c.unit_id, c.campaign_id, p.closed_at, p.assigned_at, p.due_at, r.option
+        from complaints c left join progress p on p.complaint_id = c.id left join ratings r on r.complaint_id = c.id
+        where c.caller_print = $1 order by c.received_at desc limit $2
+        """,
+        caller_print, LIST_MAX,
+    )  # fmt: skip
+
+
+async def by_number(tx: Transaction, number: str) -> asyncpg.Record | None:
+    """What is needed to ask about a complaint: its id and when it came."""
+    return await tx.fetchrow("select id, number, campaign_id, kind, unit_id, received_at from complaints where number = $1", number)
+
+
+async def visible(tx: Transaction, number: str, who: Account) -> asyncpg.Record | None:
+    """The complaint of that number, if this person may know of it: an operator their own, reviewers and supervisors all.
+
+    Nobody who belongs to the accused unit finds a 举报 against it.
+    """
+    return await tx.fetchrow(
+        f"""
+        select c.*, m.number as merged_number from complaints c left join complaints m on m.id = c.merged_into
+        where c.number = $1 and {_SEEN}
+        """,
+        number, who.role in READERS, who.id, who.unit_id, Kind.REPORT,
+    )  # fmt: skip
+
+
+_SEEN: Final = "($2 or c.registered_by = $3) and not (c.kind = $5 and $4::text is not null and c.unit_id = $4)"
+
+
+async def locked(tx: Transaction, number: str) -> asyncpg.Record | None:
+    """The complaint of that number, held until the transaction ends."""
+    return await tx.fetchrow("select * from complaints where number = $1 for update", number)
+
+
+async def merge(tx: Transaction, complaint_id: UUID, *, into: UUID) -> int:
+    """Note that one complaint repeats another; gives how often that one was repeated now."""
+    await tx.run("update complaints set merged_into = $2 where id = $1", complaint_id, into)
+    repeats: int = await tx.fetchval("update complaints set repeats = repeats + 1 where id = $1 returning repeats", into)
+    return repeats
+
+
+async def sealed_part(tx: Transaction, complaint_id: UUID, part: str) -> Sealed | None:
+    """A sealed part of a complaint, or None when it has none."""
+    row = await tx.fetchrow(
+        "select ciphertext, wrapped_key, key_version from vault where complaint_id = $1 and part = $2", complaint_id, part
+    )
+    return sealed_of(row) if row else None
+
+
+def sealed_of(row: asyncpg.Record) -> Sealed:
+    """The sealed bytes in a row."""
+    return Sealed(row["ciphertext"], row["wrapped_key"], row["key_version"])
+
+
+async def supplements(tx: Transaction, complaint_id: UUID) -> list[asyncpg.Record]:
+    """Supplements of a complaint, oldest first, sealed."""
+    return await tx.fetch(
+        "select s.*, a.display_name from supplements s left join accounts a on a.id = s.by where complaint_id = $1 order by at, s.id",
+        complaint_id,
+    )
+
+
+async def add_supplement(tx: Transaction, supplement_id: UUID, complaint_id: UUID, *, by: UUID, sealed: Sealed) -> None:
+    await tx.run(
+        "insert into supplements (id, complaint_id, by, at, ciphertext, wrapped_key, key_version) values ($1, $2, $3, $4, $5, $6, $7)",
+        supplement_id, complaint_id, by, tx.now, sealed.ciphertext, sealed.wrapped_key, sealed.key_version,
+    )  # fmt: skip
+
+
+async def registered_by(tx: Transaction, account_id: UUID, *, since: datetime) -> list[asyncpg.Record]:
+    """What somebody registered since then, newest first."""
+    return await tx.fetch(
+        """
+        select c.id, c.number, c.kind, c.urgency, c.unit_id, c.campaign_id, c.summary, c.received_at, c.registered_at, c.repeats,
+               p.assigned_at, p.accepted_at, p.closed_at, p.refused_at, p.due_at
+        from complaints c left join progress p on p.complaint_id = c.id
+        where c.registered_by = $1 and c.registered_at >= $2 order by c.registered_at desc limit $3
+        """,
+        account_id, since, LIST_MAX,
+    )  # fmt: skip
+
+
+async def search(tx: Transaction, typed: str, who: Account) -> list[asyncpg.Record]:
+    """Complaints by part of their number, as far as this person may know of them."""
+    return await tx.fetch(
+        f"select c.number, c.kind, c.unit_id, c.campaign_id from complaints c where c.number like '%' || $1 || '%' and {_SEEN} "
+        "order by c.received_at desc limit 8",
+        typed, who.role in READERS, who.id, who.unit_id, Kind.REPORT,
+    )  # fmt: skip
+
+
+async def counts_since(tx: Transaction, since: datetime) -> asyncpg.Record:
+    """How many complaints came since then, and how many of those still wait to be assigned."""
+    row = await tx.fetchrow(
+        """
+        select count(*) as received, count(*) filter (where p.assigned_at is null and p.refused_at is null) as waiting
+        from complaints c left join progress p on p.complaint_id = c.id where c.received_at >= $1 and c.merged_into is null
+        """,
+        since,
+    )
+    assert row is not None, "an aggregate always has a row"
+    return row
+
+
+# ── drafts ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def save_draft(tx: Transaction, draft_id: UUID, account_id: UUID, sealed: Sealed) -> bool:
+    """Keep a draft; False when the id is somebody else's."""
+    kept = await tx.fetchval(
+        """
+        insert into drafts as d (id, account_id, started_at, saved_at, ciphertext, wrapped_key, key_version)
+        values ($1, $2, $3, $3, $4, $5, $6)
+        on conflict (id) do update set saved_at = excluded.saved_at, ciphertext = excluded.ciphertext,
+          wrapped_key = excluded.wrapped_key, key_version = excluded.key_version
+        where d.account_id = excluded.account_id returning 1
+        """,
+        draft_id, account_id, tx.now, sealed.ciphertext, sealed.wrapped_key, sealed.key_version,
+    )  # fmt: skip
+    return kept is not None
+
+
+async def drafts(tx: Transaction, account_id: UUID) -> list[asyncpg.Record]:
+    """The drafts of an account, oldest first, sealed."""
+    return await tx.fetch("select * from drafts where account_id = $1 order by started_at, id limit $2", account_id, LIST_MAX)
+
+
+async def drop_draft(tx: Transaction, draft_id: UUID, account_id: UUID) -> int:
+    return await tx.run("delete from drafts where id = $1 and account_id = $2", draft_id, account_id)
+
+
+async def forget_drafts(tx: Transaction, *, before: datetime, batch: int) -> int:
+    """Remove drafts nobody went on with."""
+    return await tx.run("delete from drafts where id in (select id from drafts where saved_at < $1 limit $2)", before, batch)
+
+
+async def reveals_since(tx: Transaction, account_id: UUID, since: datetime) -> int:
+    """How many identities somebody opened since then."""
+    opened: int = await tx.fetchval(
+        "select count(*) from audit where actor = $1 and action = 'identity.revealed' and at > $2", str(account_id), since
+    )
+    return opened
