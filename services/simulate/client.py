@@ -1,0 +1,189 @@
+"""A client of the public HTTP API, as patient as a phone: each write carries a key, and is repeated with the same key until it is answered.
+
+What it learns from an answer is all it knows: no service's code, no database.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Self
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+import httpx2
+
+ATTEMPTS_MAX: Final = 10
+PAUSE_SECONDS: Final = 0.2
+PAUSE_SECONDS_MAX: Final = 5.0
+TIMEOUT_SECONDS: Final = 15.0
+CONNECTIONS_MAX: Final = 64
+PAGE_MAX: Final = 200
+_ROOT: Final = uuid5(NAMESPACE_URL, "fengping/simulate")
+
+Json = dict[str, Any]
+Ballot = Sequence[tuple[int, int, int]]
+"""(unit_no, item_no, option_no) for each answer."""
+
+
+def id_of(*words: object) -> UUID:
+    """The id or idempotency key that always belongs to these words: the same intention is the same request, whoever sends it again."""
+    return uuid5(_ROOT, "/".join(map(str, words)))
+
+
+class Rejected(Exception):
+    """The system understood and said no. `sentence` is what a person would read."""
+
+    def __init__(self, status: int, sentence: str, field: str = "") -> None:
+        super().__init__(f"{status}: {sentence}")
+        self.status, self.sentence, self.field = status, sentence, field
+
+
+class Unanswered(Exception):
+    """No answer after the last attempt: whether the write took place is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. `replayed`: the system recognised a repetition. `attempts`: how often it was sent."""
+
+    status: int
+    body: Any = field(repr=False)
+    replayed: bool
+    attempts: int
+
+
+class Client:
+    """One visitor, or one person signed in. Those made by `sign_in` share the connections of the client they come from.
+
+    `source` is the local address to connect from; several loopback addresses stand for several places.
+    """
+
+    def __init__(
+        self, base_url: str, *, source: str | None = None, attempts_max: int = ATTEMPTS_MAX,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:  # fmt: skip
+        self.base_url, self.attempts_max = base_url.rstrip("/"), attempts_max
+        limits = httpx2.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX)
+        self._http = httpx2.AsyncClient(
+            base_url=self.base_url, timeout=TIMEOUT_SECONDS, trust_env=False,
+            transport=transport or httpx2.AsyncHTTPTransport(local_address=source, limits=limits),
+        )  # fmt: skip
+        self._token: str | None = None
+        self._credentials: tuple[str, str] | None = None
+        self.account: Json = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def sign_in(self, name: str, password: str) -> "Client":
+        """The same door, entered by this person. A session that was lost is opened again. Raises Rejected (401)."""
+        person = object.__new__(Client)
+        person.base_url, person.attempts_max, person._http = self.base_url, self.attempts_max, self._http
+        person._token, person._credentials = None, (name, password)
+        await person._open_session()
+        return person
+
+    async def _open_session(self) -> None:
+        assert self._credentials, "only a person can sign in"
+        name, password = self._credentials
+        self._token = None
+        answer = await self._send("POST", "/intake/api/sessions", json={"name": name, "password": password})
+        self._token, self.account = answer.body["token"], answer.body["account"]
+
+    # ── sending ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def read(self, path: str, **query: Any) -> Any:
+        """The JSON at `path`. Parameters that are None are left out. Raises Rejected, Unanswered."""
+        return (await self._as_person("GET", path, params={name: value for name, value in query.items() if value is not None})).body
+
+    async def write(self, path: str, body: Any, *, key: object, method: str = "POST") -> Answer:
+        """Send `body` under the idempotency key `key`, again and again until there is an answer. Raises Rejected, Unanswered."""
+        return await self._as_person(method, path, json=body, headers={"Idempotency-Key": str(key)})
+
+    async def text(self, path: str, **query: Any) -> str:
+        """A page or metrics, as text."""
+        return str((await self._as_person("GET", path, params=query)).body)
+
+    async def form(self, path: str, fields: Mapping[str, str]) -> str:
+        """Send a public form as a browser would and follow where it leads; gives the page."""
+        response = await self._http.post(path, data=dict(fields), headers={"sec-fetch-site": "same-origin"}, follow_redirects=True)
+        return response.text
+
+    async def _as_person(self, method: str, path: str, **options: Any) -> Answer:
+        try:
+            return await self._send(method, path, **options)
+        except Rejected as rejected:
+            if rejected.status != 401 or not self._credentials:
+                raise
+        await self._open_session()
+        return await self._send(method, path, **options)
+
+    async def _send(self, method: str, path: str, headers: Mapping[str, str] | None = None, **options: Any) -> Answer:
+        signed = {**(headers or {}), **({"Authorization": f"Bearer {self._token}"} if self._token else {})}
+        for attempt in range(1, self.attempts_max + 1):
+            pause = min(PAUSE_SECONDS * 2 ** (attempt - 1), PAUSE_SECONDS_MAX)
+            try:
+                response = await self._http.request(method, path, headers=signed, **options)
+            except httpx2.TransportError:
+                response = None
+            if response is not None and response.status_code == 429:
+                pause = min(float(response.headers.get("retry-after", pause)), 60.0)
+            elif response is not None and response.status_code < 500:
+                return _answer(response, attempt)
+            if attempt < self.attempts_max:
+                await asyncio.sleep(pause)
+        raise Unanswered(f"{method} {path}: {f'status {response.status_code}' if response is not None else 'no answer'}")
+
+    # ── intake ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def register_complaint(self, complaint: Json, *, key: object) -> Answer:
+        """登记; the body has `id`, `number`, `query_code`, `summary`."""
+        return await self.write("/intake/api/complaints", complaint, key=key)
+
+    async def issue_tokens(self, campaign_id: str, instrument: str, group: str, count: int, point: str | None = None) -> list[str]:
+        """Questionnaire codes of one use. An answer that was lost leaves a batch that nobody uses."""
+        body = {"campaign_id": campaign_id, "instrument": instrument, "group": group, "point": point, "count": count}
+        answer = await self.write("/intake/api/token-batches", body, key=id_of(body))
+        return [str(code) for code in answer.body["codes"]]
+
+    async def submit_ballot(self, token: str, answers: Ballot, *, key: object) -> Answer:
+        """Cast a ballot with a code."""
+        return await self.write("/intake/api/ballots", {"token": token, "answers": list(answers)}, key=key)
+
+    async def submit_visit(self, visit_id: UUID, visit: Json) -> Answer:
+        """Hand an inspection visit in; its id is its key."""
+        return await self.write(f"/intake/api/visits/{visit_id}/commit", visit, key=visit_id)
+
+    async def campaigns(self) -> list[Json]:
+        """Campaigns that intake knows."""
+        found: list[Json] = await self.read("/intake/api/campaigns")
+        return found
+
+    # ── notify ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def notices(self, *, number: str | None = None, after: str | None = None) -> list[Json]:
+        """Notices for this person, oldest first."""
+        page = await self.read("/notify/api/notices", number=number, after=after, limit=PAGE_MAX)
+        found: list[Json] = page["notices"]
+        return found
+
+
+def _answer(response: httpx2.Response, attempts: int) -> Answer:
+    kind = response.headers.get("content-type", "")
+    body = response.json() if "json" in kind and response.content else response.text
+    if response.status_code >= 400:
+        told = body if isinstance(body, dict) else {}
+        wrong: Json = next(iter(told.get("errors") or ()), {})
+        raise Rejected(response.status_code, str(told.get("detail") or response.reason_phrase), str(wrong.get("field") or ""))
+    return Answer(response.status_code, body, response.headers.get("idempotency-replayed") == "true", attempts)
+
+
+def day_of(instant: datetime) -> str:
+    """`2026-11-22`, for records that name a day."""
+    return instant.date().isoformat()
