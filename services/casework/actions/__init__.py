@@ -1,0 +1,1 @@
+"""The verbs of casework, by subject: opening, dispatch, handling, extensions, deadlines, duties, calendar."""

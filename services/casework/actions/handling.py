@@ -1,0 +1,212 @@
+"""What the unit does with its case, and what is decided about it: 签收, 办结送审, 审核, 销号, 暂停, 催办."""
+
+from datetime import datetime
+from typing import Literal
+
+from services.casework.actions.cases import keys, load, refuse_personal_data, take_step
+from services.casework.actions.deadlines import Clocks, pauses_of
+from services.casework.actions.dispatch import reason_of
+from services.casework.domain import Clock, Term, Verb, working_days_taken
+from services.casework.store import cases, context_of
+from services.casework.tables import Case, Submission, Suspension
+from shared import telemetry
+from shared.auth import Account
+from shared.database import Transaction
+from shared.events import CaseAccepted, CaseClosed, CaseRescheduled, CaseSentBack, CaseStruckOff, CaseSubmitted, Refused
+
+Upheld = Literal["upheld", "partly", "not_upheld"]
+UPHELD_LABELS: dict[str, str] = {"upheld": "属实", "partly": "部分属实", "not_upheld": "不属实"}
+ACCOUNT_MIN = 50
+REPLY_MIN = 10
+OPINION_MIN = 10
+PAUSE_DAYS_MAX = 90
+
+
+async def accept_case(tx: Transaction, *, number: str, by: Account, seen: int | None = None) -> Case:
+    """签收: the unit takes the case on; whoever signs handles it."""
+    case = await load(tx, number, Verb.ACCEPT, by, seen=seen)
+    clocks = await Clocks.of(tx, case)
+    late = clocks.meet("accept")
+    case.accepted_at, case.handler_id, case.handler_name = tx.now, by.id, by.display_name
+    take_step(tx, case, Verb.ACCEPT, by)
+    tx.emit(CaseAccepted(occurred_at=tx.now, late=late, deadlines=clocks.told("handle"), **keys(case)))
+    return case
+
+
+async def take_case_over(tx: Transaction, *, number: str, by: Account, seen: int | None = None) -> Case:
+    """接办 by another handler of the unit. No deadline moves."""
+    case = await load(tx, number, Verb.TAKE_OVER, by, seen=seen)
+    if case.handler_id == by.id:
+        raise Refused("本件已由您承办")
+    before, case.handler_id, case.handler_name = case.handler_name or "", by.id, by.display_name
+    take_step(tx, case, Verb.TAKE_OVER, by, f"原承办人 {before}" if before else "")
+    return case
+
+
+async def note_progress(tx: Transaction, *, number: str, text: str, by: Account) -> Case:
+    """记录办理情况 in the case's history. No deadline moves."""
+    case = await load(tx, number, Verb.NOTE, by)
+    refuse_personal_data(text, field="text", label="办理记录")
+    take_step(tx, case, Verb.NOTE, by, text.strip())
+    return case
+
+
+async def urge_unit(tx: Transaction, *, number: str, text: str, by: Account) -> Case:
+    """催办: the unit finds it at the head of the case and in its history. No deadline moves."""
+    case = await load(tx, number, Verb.URGE, by)
+    refuse_personal_data(text, field="text", label="催办意见")
+    case.urges += 1
+    take_step(tx, case, Verb.URGE, by, text.strip())
+    return case
+
+
+# ── the result and its review ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def submit_result(
+    tx: Transaction, *, number: str, account: str, upheld: Upheld, measures: str, reply: str, by: Account, seen: int | None = None
+) -> Case:
+    """办结送审. The handling clock stops with it; should the result be sent back, it runs on as if it had never stopped."""
+    case = await load(tx, number, Verb.SUBMIT, by, seen=seen)
+    _refuse_thin(account, reply)
+    for field, text, label in (("account", account, "办理情况"), ("measures", measures, "整改措施"), ("reply", reply, "公开答复")):
+        refuse_personal_data(text, field=field, label=label)
+    if upheld != "not_upheld" and not measures.strip():
+        raise Refused("反映属实或部分属实的，请写明整改措施", status=422, field="measures")
+    clocks = await Clocks.of(tx, case)
+    late = clocks.meet("handle")
+    clocks.arm("review")
+    await _withdraw_request(tx, case)
+    sent = await cases.submissions(tx, case.id)
+    tx.add(
+        Submission(
+            case_id=case.id, no=len(sent) + 1, at=tx.now, by_id=by.id, by_name=by.display_name, account=account.strip(), upheld=upheld,
+            measures=measures.strip(), reply=reply.strip(), late=late,
+        )
+    )  # fmt: skip
+    case.submitted_at = tx.now
+    take_step(tx, case, Verb.SUBMIT, by, no=len(sent) + 1)
+    tx.emit(CaseSubmitted(occurred_at=tx.now, late=late, **keys(case)))
+    return case
+
+
+def _refuse_thin(account: str, reply: str) -> None:
+    if len(account.strip()) < ACCOUNT_MIN:
+        raise Refused(f"办理情况至少 {ACCOUNT_MIN} 个字，请写清核查经过和结果", status=422, field="account")
+    if len(reply.strip()) < REPLY_MIN:
+        raise Refused(f"公开答复至少 {REPLY_MIN} 个字，来件人会看到", status=422, field="reply")
+
+
+async def _withdraw_request(tx: Transaction, case: Case) -> None:
+    """An extension nobody decided is of no use once the result is there."""
+    for request in await cases.extensions(tx, case.id):
+        if request.state == "asked":
+            request.state, request.decided_at = "lapsed", tx.now
+
+
+async def approve_result(tx: Transaction, *, number: str, opinion: str, by: Account, seen: int | None = None) -> Case:
+    """审核通过: the case is closed (办结) and the citizen gets the reply. Nobody approves what they wrote themselves."""
+    case = await load(tx, number, Verb.APPROVE, by, seen=seen)
+    result = await _to_review(tx, case)
+    if result.by_id == by.id:
+        raise Refused("不能审核自己提交的办理结果")
+    clocks = await Clocks.of(tx, case)
+    clocks.meet("review")
+    handling = clocks.last("handle")
+    _decide(tx, result, "approved", opinion, by)
+    case.closed_at, case.upheld, case.late = tx.now, result.upheld, handling is not None and handling.lapsed_at is not None
+    take_step(tx, case, Verb.APPROVE, by, opinion.strip())
+    assert case.assigned_at, "a case that was handled was assigned"
+    days = working_days_taken(case.assigned_at, result.at, clocks.calendar)
+    telemetry.cases_closed.labels("no" if case.late else "yes").inc()
+    telemetry.case_working_days.observe(days)
+    tx.emit(
+        CaseClosed(
+            occurred_at=tx.now, source=case.source, source_id=case.source_id, late=case.late, upheld=result.upheld,  # type: ignore[arg-type]
+            working_days=days, reply=result.reply, **keys(case),
+        )
+    )  # fmt: skip
+    return case
+
+
+async def send_result_back(tx: Transaction, *, number: str, opinion: str, by: Account, seen: int | None = None) -> Case:
+    """审核退回修改: the case is being handled again, and its handling clock runs on with the end it had."""
+    case = await load(tx, number, Verb.SEND_BACK, by, seen=seen)
+    if len(opinion.strip()) < OPINION_MIN:
+        raise Refused(f"请写明退回修改的意见，至少 {OPINION_MIN} 个字", status=422, field="opinion")
+    refuse_personal_data(opinion, field="opinion", label="审核意见")
+    clocks = await Clocks.of(tx, case)
+    clocks.meet("review")
+    clocks.revive("handle")
+    _decide(tx, await _to_review(tx, case), "sent_back", opinion, by)
+    take_step(tx, case, Verb.SEND_BACK, by, opinion.strip())
+    tx.emit(CaseSentBack(occurred_at=tx.now, reason=opinion.strip(), **keys(case)))
+    return case
+
+
+async def _to_review(tx: Transaction, case: Case) -> Submission:
+    sent = await cases.submissions(tx, case.id)
+    assert sent, "a case under review has a result"
+    assert sent[0].decision is None, "nobody has decided on it yet"
+    return sent[0]
+
+
+def _decide(tx: Transaction, result: Submission, decision: str, opinion: str, by: Account) -> None:
+    result.decision, result.decided_at, result.decided_by_name, result.opinion = decision, tx.now, by.display_name, opinion.strip()
+
+
+async def strike_off(tx: Transaction, *, number: str, opinion: str, by: Account, seen: int | None = None) -> Case:
+    """销号: somebody outside the unit verified the rectification."""
+    case = await load(tx, number, Verb.STRIKE_OFF, by, seen=seen)
+    if len(opinion.strip()) < OPINION_MIN:
+        raise Refused(f"请写明核查情况，至少 {OPINION_MIN} 个字", status=422, field="opinion")
+    take_step(tx, case, Verb.STRIKE_OFF, by, opinion.strip())
+    tx.emit(CaseStruckOff(occurred_at=tx.now, **keys(case)))
+    return case
+
+
+# ── the clock stands still ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def pause_case(tx: Transaction, *, number: str, reason: str, until: datetime, by: Account, seen: int | None = None) -> Case:
+    """暂停计时 for a reason of the rules, until an instant at which it goes on by itself."""
+    case = await load(tx, number, Verb.PAUSE, by, seen=seen)
+    clocks = await Clocks.of(tx, case)
+    chosen = reason_of(clocks.campaign.scheme.case_rules.pause_reasons, reason)
+    if not 0 < (until - tx.now).total_seconds() <= PAUSE_DAYS_MAX * 86_400:
+        raise Refused(f"恢复日期应在今天之后、{PAUSE_DAYS_MAX} 日之内", status=422, field="until")
+    row = clocks.running("handle")
+    if row is None or row.state != Clock.ARMED or row.due_at <= tx.now:
+        raise Refused("办理期限已过，不能暂停计时")
+    row.state, row.next_warn_at = Clock.PAUSED, None
+    tx.add(Suspension(case_id=case.id, reason=chosen.code, since=tx.now, until=until))
+    take_step(tx, case, Verb.PAUSE, by, chosen.label, reason=chosen.code, until=until.isoformat())
+    return case
+
+
+async def resume_case(tx: Transaction, *, number: str, by: Account, seen: int | None = None) -> Case:
+    """恢复计时 before the agreed day."""
+    case = await load(tx, number, Verb.RESUME, by, seen=seen)
+    await _resume(tx, case, next(one for one in await cases.suspensions(tx, case.id) if one.ended_at is None), by)
+    return case
+
+
+async def resume_due(tx: Transaction) -> bool:
+    """Let the clocks go on whose agreed day has come. True: there may be more."""
+    batch = context_of(tx).sweep_batch
+    due = await cases.due_resumptions(tx, batch)
+    for case, suspension in due:
+        await _resume(tx, case, suspension, None)
+    return len(due) == batch
+
+
+async def _resume(tx: Transaction, case: Case, suspension: Suspension, by: Account | None) -> None:
+    suspension.ended_at = tx.now
+    clocks = await Clocks.of(tx, case)
+    row = clocks.running("handle")
+    assert row is not None, "a paused case has a handling deadline"
+    row.state = Clock.ARMED
+    clocks.reckon_again(row, Term.from_json(row.term), pauses_of(await cases.suspensions(tx, case.id)))
+    take_step(tx, case, Verb.RESUME, by, due_at=row.due_at.isoformat())
+    told = clocks.told("handle")
+    tx.emit(CaseRescheduled(occurred_at=tx.now, calendar_version=row.calendar_version, deadlines=told, **keys(case)))

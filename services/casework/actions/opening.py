@@ -1,0 +1,195 @@
+"""Opening cases (立案): one for each complaint and each negative finding, many in few statements."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from services.casework.actions.deadlines import armed, limit_of
+from services.casework.domain import URGENCY_OF_FINDING, State, Verb, barred_unit, case_number, unit_at_once
+from services.casework.store import cases, deadlines, reference
+from services.casework.store.reference import Campaign
+from shared.calendar import WorkCalendar, civil_day
+from shared.database import Transaction, new_id
+from shared.events import (
+    CaseAssigned,
+    CaseOpened,
+    Channel,
+    ComplaintRegistered,
+    DeadlineSet,
+    Finding,
+    Kind,
+    NotYet,
+    Urgency,
+    VisitSubmitted,
+)
+from shared.schemes import Scheme
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matter:
+    """What a case is opened for. `registered_at`: when our duty began; `received_on`: the day people are shown."""
+
+    source: Literal["complaint", "visit"]
+    source_id: UUID
+    source_number: str
+    campaign_id: str
+    channel: Channel | None
+    kind: Kind
+    urgency: Urgency
+    problem_item: str | None
+    summary: str
+    real_name: bool
+    unit_id: str | None
+    received_at: datetime
+    received_on: date
+    registered_at: datetime
+
+
+def matter_of_complaint(event: ComplaintRegistered) -> Matter:
+    return Matter(
+        source="complaint", source_id=event.complaint_id, source_number=event.number, campaign_id=event.campaign_id, channel=event.channel,
+        kind=event.kind, urgency=event.urgency, problem_item=event.problem_item, summary=event.summary, real_name=event.real_name,
+        unit_id=event.unit_id, received_at=event.received_at, received_on=civil_day(event.received_at), registered_at=event.occurred_at,
+    )  # fmt: skip
+
+
+def matters_of_visit(event: VisitSubmitted, problem_of: Callable[[str], str | None]) -> list[Matter]:
+    """One for each finding. `problem_of`: the catalogue entry that a checklist item is filed under."""
+    return [_matter_of_finding(event, finding, problem_of(finding.item_id)) for finding in event.findings]
+
+
+def _matter_of_finding(event: VisitSubmitted, finding: Finding, problem: str | None) -> Matter:
+    return Matter(
+        source="visit", source_id=finding.finding_id, source_number=event.number, campaign_id=event.campaign_id, channel=None,
+        kind=Kind.FINDING, urgency=URGENCY_OF_FINDING[finding.severity], problem_item=problem, summary=finding.summary, real_name=False,
+        unit_id=event.unit_id, received_at=event.occurred_at, received_on=event.visited_on, registered_at=event.occurred_at,
+    )  # fmt: skip
+
+
+async def hear_complaints(tx: Transaction, events: Sequence[ComplaintRegistered]) -> int:
+    """Open a case for each complaint whose kind the scheme gives one; gives how many were opened."""
+    known = await _known(tx, {event.campaign_id for event in events})
+    matters = [matter_of_complaint(event) for event in events if event.kind not in known[event.campaign_id].scheme.case_rules.no_case]
+    return await open_cases(tx, matters, known)
+
+
+async def hear_visits(tx: Transaction, events: Sequence[VisitSubmitted]) -> int:
+    """Open a case for each negative finding; gives how many were opened."""
+    known = await _known(tx, {event.campaign_id for event in events})
+    matters: list[Matter] = []
+    for event in events:
+        scheme = known[event.campaign_id].scheme
+        matters += matters_of_visit(event, lambda item, scheme=scheme: _problem_of(scheme, item))  # type: ignore[misc]
+    return await open_cases(tx, matters, known)
+
+
+async def _known(tx: Transaction, ids: set[str]) -> dict[str, Campaign]:
+    """The campaigns; raises NotYet when the news of one has not come here."""
+    known = await reference.campaigns(tx, sorted(ids))
+    if missing := ids - known.keys():
+        raise NotYet(f"campaign {min(missing)} is not known yet")
+    return known
+
+
+def _problem_of(scheme: Scheme, item_id: str) -> str | None:
+    return next((item.problem for checklist in scheme.checklists if (item := checklist.item(item_id))), None)
+
+
+async def open_cases(tx: Transaction, matters: Sequence[Matter], known: dict[str, Campaign]) -> int:
+    """Open the cases that are not open yet, in a handful of statements however many they are; gives how many.
+
+    A complaint or finding has one case for ever: the source's id is unique, and whoever opens cases of a year waits for the other.
+    """
+    days = await reference.calendar(tx)
+    opened = 0
+    for year in sorted({known[matter.campaign_id].year for matter in matters}):
+        fresh = await _not_open(tx, year, [matter for matter in matters if known[matter.campaign_id].year == year])
+        if fresh:
+            first = await cases.take_numbers(tx, year, len(fresh))
+            await _write(tx, [_begin(tx, m, known[m.campaign_id], days, case_number(year, first + n)) for n, m in enumerate(fresh)])
+        opened += len(fresh)
+    return opened
+
+
+async def _not_open(tx: Transaction, year: int, matters: Sequence[Matter]) -> list[Matter]:
+    """Those without a case, each once. The year's series is locked first, so that nobody opens one meanwhile."""
+    await cases.take_numbers(tx, year, 0)
+    taken: set[tuple[str, str]] = set()
+    for source in {matter.source for matter in matters}:
+        ids = [matter.source_id for matter in matters if matter.source == source]
+        taken |= {(source, id) for id in await cases.opened_already(tx, source, ids)}
+    fresh = {(matter.source, str(matter.source_id)): matter for matter in matters}
+    return [matter for key, matter in fresh.items() if key not in taken]
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """The rows and facts of a new case."""
+
+    case: dict[str, Any]
+    steps: list[tuple[Any, ...]]
+    deadlines: list[dict[str, Any]]
+    events: list[CaseOpened | CaseAssigned]
+
+
+def _begin(tx: Transaction, matter: Matter, campaign: Campaign, days: WorkCalendar, number: str) -> Beginning:
+    """A case that waits for a reviewer, or that is with its unit at once where the scheme says so."""
+    rules = campaign.scheme.case_rules
+    unit = unit_at_once(matter.kind, matter.unit_id, rules)
+    state = State.ASSIGNED if unit else State.PENDING
+    case = {
+        "id": new_id(), "number": number, "campaign_id": matter.campaign_id, "source": matter.source, "source_id": matter.source_id,
+        "source_number": matter.source_number, "channel": matter.channel.value if matter.channel else None, "kind": matter.kind.value,
+        "urgency": matter.urgency.value, "problem_item": matter.problem_item, "summary": matter.summary, "real_name": matter.real_name,
+        "named_unit_id": matter.unit_id, "barred_unit_id": barred_unit(matter.kind, matter.unit_id, rules), "unit_id": unit,
+        "state": state.value, "version": 1, "received_at": matter.received_at, "received_on": matter.received_on, "opened_at": tx.now,
+        "assigned_at": tx.now if unit else None, "late": False, "returns": 0, "repeats": 0, "urges": 0,
+    }  # fmt: skip
+    # The unit's clocks start when it gets the case, the reviewer's when the matter was registered, however late the news came.
+    stages = (("accept", tx.now), ("handle", tx.now)) if unit else (("assign", matter.registered_at),)
+    limits = [(limit_of(campaign, stage, matter.kind, matter.urgency), start) for stage, start in stages]
+    clocks = [armed(rule, start, campaign, days) | {"case_id": case["id"], "unit_id": unit} for rule, start in limits if rule]
+    return Beginning(case, _first_steps(tx, case), clocks, _facts(tx, case, clocks))
+
+
+def _first_steps(tx: Transaction, case: dict[str, Any]) -> list[tuple[Any, ...]]:
+    opened = (case["id"], tx.now, "open", State.PENDING.value, None, "系统", "system", "", "{}")
+    state, said = State.ASSIGNED.value, "按来件所指单位直接分办"
+    at_once = (case["id"], tx.now, Verb.ASSIGN.value, state, case["unit_id"], "系统", "system", said, "{}")
+    return [opened, at_once] if case["unit_id"] else [opened]
+
+
+def _facts(tx: Transaction, case: dict[str, Any], clocks: Sequence[dict[str, Any]]) -> list[CaseOpened | CaseAssigned]:
+    said = tuple(
+        DeadlineSet(kind=one["kind"], due_at=one["due_at"], warn_at=one["warn_at"], provisional=one["provisional"]) for one in clocks
+    )
+    common = {"occurred_at": tx.now, "case_id": case["id"], "number": case["number"], "campaign_id": case["campaign_id"]}
+    opened = CaseOpened(
+        **common, unit_id=None, source=case["source"], source_id=case["source_id"], kind=Kind(case["kind"]),
+        urgency=Urgency(case["urgency"]), problem_item=case["problem_item"], deadlines=() if case["unit_id"] else said,
+    )  # fmt: skip
+    return [opened, CaseAssigned(**common, unit_id=case["unit_id"], deadlines=said)] if case["unit_id"] else [opened]
+
+
+async def _write(tx: Transaction, begun: Sequence[Beginning]) -> None:
+    await cases.write_cases(
+        tx, [tuple(one.case[name] for name in cases.CASE_COLUMNS) for one in begun], [step for one in begun for step in one.steps]
+    )
+    rows = [clock | {"duty_id": None} for one in begun for clock in one.deadlines]
+    await deadlines.write_deadlines(tx, [tuple(row[name] for name in cases.DEADLINE_COLUMNS) for row in rows])
+    for one in begun:
+        for event in one.events:
+            tx.emit(event)
+        tx.record("case.open", one.case["number"], "system", source=one.case["source"], source_id=str(one.case["source_id"]))
+
+
+async def hear_repeat(tx: Transaction, complaint_id: UUID, repeats: int) -> None:
+    """Somebody reported the same matter again: the unit sees how often. No deadline moves."""
+    await cases.note_repeats(tx, complaint_id, repeats)
+
+
+async def hear_rating(tx: Transaction, complaint_id: UUID, option: int) -> None:
+    """The informant rated the handling: the supervisor sees who is not satisfied."""
+    await cases.note_rating(tx, complaint_id, option)

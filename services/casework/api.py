@@ -1,0 +1,491 @@
+"""Casework for programs: JSON under /casework/api, errors as problem+json, `Idempotency-Key` on every write.
+
+Who may do what is `domain.MAY`; which cases somebody finds is decided by the query, so that the forbidden is simply not there (404).
+"""
+
+from collections.abc import Awaitable
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import Path, Query
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from services.casework.actions import calendar, dispatch, duties, extensions, handling, reading
+from services.casework.domain import MAY, READERS, Clock, State, Verb
+from services.casework.store.cases import Filter
+from services.casework.tables import Case
+from shared.auth import Policy, Role, allow
+from shared.calendar import closing
+from shared.events import Kind, Urgency
+from shared.web import Door, Once, Tx, Who
+from shared.web.forms import Input
+
+door = Door(prefix="/casework/api", tags=["办理"])
+READ = allow(*map(Role, READERS))
+ADMIN = allow(Role.ADMIN)
+Number = Annotated[str, Path(pattern=r"^ZF\d{4}-\d{6,}$", description="办件编号，如 ZF2026-004512")]
+
+
+def may(verb: Verb) -> Policy:
+    """The policy of a verb."""
+    return allow(*map(Role, MAY[verb]))
+
+
+# ── what is read ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class DeadlineOut(BaseModel):
+    """A deadline. `standing`: normal, warning, late, severe, paused, closed; `badge` as pages show it."""
+
+    kind: str
+    label: str
+    clock: str
+    starts_at: datetime
+    due_at: datetime
+    provisional: bool
+    standing: str
+    badge: str
+    term: str
+    rule_id: str
+    scheme_version: str
+    calendar_version: str
+    lapsed_at: datetime | None
+    ended_at: datetime | None
+
+
+class CaseRow(BaseModel):
+    """A case in a list; `standing` and `due_at` are those of its foremost deadline."""
+
+    number: str
+    kind: Kind
+    urgency: Urgency
+    state: State
+    summary: str
+    unit_id: str | None
+    unit_name: str | None
+    handler_name: str | None
+    version: int
+    received_on: date
+    standing: str | None
+    badge: str | None
+    due_at: datetime | None
+
+
+class CasePage(BaseModel):
+    """`page` counts from 1."""
+
+    cases: list[CaseRow]
+    total: int
+    page: int
+    pages: int
+
+
+class StepOut(BaseModel):
+    """An act in the history of a case, newest first."""
+
+    at: datetime
+    verb: str
+    state: str
+    by: str
+    unit_name: str | None
+    text: str
+
+
+class ResultOut(BaseModel):
+    """A result sent for review."""
+
+    no: int
+    at: datetime
+    by: str
+    account: str
+    upheld: str
+    measures: str
+    reply: str
+    late: bool
+    decision: str | None
+    opinion: str | None
+
+
+class OriginOut(BaseModel):
+    """Where the case came from; never given to a unit."""
+
+    source: str
+    source_number: str
+    channel: str | None
+    real_name: bool
+    named_unit_id: str | None
+    received_at: datetime | None
+
+
+class CaseOut(BaseModel):
+    """A case as this person may see it. Give `version` back as `seen` with a write: 409 when somebody was faster."""
+
+    id: UUID
+    number: str
+    campaign_id: str
+    kind: Kind
+    urgency: Urgency
+    state: State
+    version: int
+    summary: str
+    problem_item: str | None
+    unit_id: str | None
+    unit_name: str | None
+    handler_name: str | None
+    received_on: date
+    opened_at: datetime
+    assigned_at: datetime | None
+    accepted_at: datetime | None
+    closed_at: datetime | None
+    upheld: str | None
+    late: bool
+    returns: int
+    repeats: int
+    urges: int
+    origin: OriginOut | None
+    deadlines: list[DeadlineOut]
+    steps: list[StepOut]
+    results: list[ResultOut]
+    verbs: list[Verb]
+
+
+class Done(BaseModel):
+    """What a write answers."""
+
+    number: str
+    state: State
+    version: int
+    unit_id: str | None
+
+
+@door.get("/cases", policy=READ, response_model=CasePage)
+async def list_cases(
+    tx: Tx,
+    who: Who,
+    state: Annotated[list[State] | None, Query()] = None,
+    unit: str | None = None,
+    campaign: str | None = None,
+    kind: Kind | None = None,
+    source: Literal["complaint", "visit"] | None = None,
+    standing: Literal["late", "soon"] | None = None,
+    q: Annotated[str, Query(max_length=100)] = "",
+    page: Annotated[int, Query(ge=1, le=100_000)] = 1,
+    size: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> CasePage:
+    """办件列表, most urgent first."""
+    wanted = Filter(
+        states=tuple(state or ()), unit_id=unit, campaign_id=campaign, kind=kind, source=source, standing=standing, q=q.strip()
+    )
+    found = await reading.case_list(tx, who, wanted, page=page, rows=size)
+    return CasePage(cases=[_row(one) for one in found.rows], total=found.total, page=page, pages=found.last)
+
+
+def _row(one: reading.Row) -> CaseRow:
+    return CaseRow(
+        number=one.number, kind=one.kind, urgency=one.urgency, state=one.state, summary=one.summary, unit_id=one.unit_id,
+        unit_name=one.unit_name, handler_name=one.handler_name, version=one.version, received_on=one.received_on,
+        standing=one.standing.standing.value if one.standing else None, badge=one.standing.badge if one.standing else None,
+        due_at=one.due_at,
+    )  # fmt: skip
+
+
+@door.get("/cases/{number}", policy=READ, response_model=CaseOut)
+async def get_case(tx: Tx, who: Who, number: Number) -> CaseOut:
+    """办件详情."""
+    view = await reading.case_view(tx, number, who)
+    same = ("id", "number", "kind", "urgency", "state", "version", "summary", "unit_id", "unit_name", "handler_name", "received_on",
+            "opened_at", "assigned_at", "accepted_at", "closed_at", "upheld", "late", "returns", "repeats", "urges", "verbs")  # fmt: skip
+    origin = OriginOut.model_validate(view.origin, from_attributes=True) if view.origin else None
+    return CaseOut(
+        **{name: getattr(view, name) for name in same}, campaign_id=view.campaign.id, problem_item=view.problem, origin=origin,
+        deadlines=[_deadline(one) for one in view.deadlines], results=[_result(one) for one in view.submissions],
+        steps=[StepOut.model_validate(one, from_attributes=True) for one in view.steps],
+    )  # fmt: skip
+
+
+def _deadline(one: reading.DeadlineView) -> DeadlineOut:
+    same = ("kind", "label", "clock", "starts_at", "due_at", "provisional", "term", "rule_id", "scheme_version", "calendar_version",
+            "lapsed_at", "ended_at")  # fmt: skip
+    return DeadlineOut(**{name: getattr(one, name) for name in same}, standing=one.standing.standing.value, badge=one.standing.badge)
+
+
+def _result(one: Any) -> ResultOut:
+    same = ("no", "at", "account", "upheld", "measures", "reply", "late", "decision", "opinion")
+    return ResultOut(**{name: getattr(one, name) for name in same}, by=one.by_name)
+
+
+class OwedOut(BaseModel):
+    """A deadline of a case (`number`) or of a duty (`duty_id`, `label`)."""
+
+    id: UUID
+    kind: str
+    number: str | None
+    duty_id: UUID | None
+    label: str | None
+    unit_id: str | None
+    state: Clock
+    starts_at: datetime
+    due_at: datetime
+    warn_at: datetime
+    provisional: bool
+    rule_id: str
+    scheme_version: str
+    calendar_version: str
+    warned_at: datetime | None
+    lapsed_at: datetime | None
+    ended_at: datetime | None
+
+
+@door.get("/deadlines", policy=READ, response_model=list[OwedOut])
+async def list_deadlines(
+    tx: Tx,
+    who: Who,
+    state: Clock | None = None,
+    kind: Annotated[str | None, Query(max_length=20)] = None,
+    before: datetime | None = None,
+    size: Annotated[int, Query(ge=1, le=1000)] = 200,
+) -> list[OwedOut]:
+    """期限, in order of time."""
+    if before is not None and before.tzinfo is None:
+        before = before.replace(tzinfo=UTC)
+    return [OwedOut(**dict(row)) for row in await reading.deadline_list(tx, who, state=state, kind=kind, before=before, limit=size)]
+
+
+# ── what is done ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Seen(Input):
+    """`seen`: the version of the case this was decided on; left out, the write goes through whatever happened since."""
+
+    seen: int | None = Field(None, ge=1)
+
+
+class AssignmentIn(Seen):
+    unit_id: str = Field(min_length=1, max_length=100)
+    opinion: str = Field("", max_length=1000)
+
+
+class RefusalIn(Seen):
+    reason: str = Field(max_length=50)
+    explanation: str = Field("", max_length=1000)
+
+
+class ReturnIn(Seen):
+    reason: str = Field(max_length=50)
+    basis: str = Field(min_length=dispatch.TEXT_MIN, max_length=2000)
+    suggested_unit_id: str | None = Field(None, max_length=100)
+
+
+class NoteIn(Input):
+    text: str = Field(min_length=1, max_length=5000)
+
+
+class ExtensionIn(Seen):
+    amount: int = Field(ge=1, le=365)
+    reason: str = Field(min_length=extensions.REASON_MIN, max_length=1000)
+
+
+class DecisionIn(Seen):
+    agree: bool
+    opinion: str = Field("", max_length=1000)
+
+
+class ResultIn(Seen):
+    account: str = Field(min_length=handling.ACCOUNT_MIN, max_length=20_000)
+    upheld: handling.Upheld
+    measures: str = Field("", max_length=5000)
+    reply: str = Field(min_length=handling.REPLY_MIN, max_length=5000)
+
+
+class ReviewIn(Seen):
+    approve: bool
+    opinion: str = Field("", max_length=2000)
+
+
+class OpinionIn(Seen):
+    opinion: str = Field(min_length=handling.OPINION_MIN, max_length=2000)
+
+
+class PauseIn(Seen):
+    reason: str = Field(max_length=50)
+    until: date
+
+
+async def _done(act: Awaitable[Case]) -> Done:
+    case = await act
+    return Done(number=case.number, state=State(case.state), version=case.version, unit_id=case.unit_id)
+
+
+@door.post("/cases/{number}/assignment", policy=may(Verb.ASSIGN), status_code=201, response_model=Done)
+async def assign(tx: Tx, who: Who, once: Once, number: Number, body: AssignmentIn) -> Response:
+    """分办（改派）. A 举报 never goes to the unit it accuses (422)."""
+    return await once(201, _done(dispatch.assign_case(tx, number=number, by=who, **body.model_dump())))
+
+
+@door.post("/cases/{number}/non-acceptance", policy=may(Verb.REFUSE), status_code=201, response_model=Done)
+async def refuse(tx: Tx, who: Who, once: Once, number: Number, body: RefusalIn) -> Response:
+    """不予受理."""
+    return await once(201, _done(dispatch.refuse_case(tx, number=number, by=who, **body.model_dump())))
+
+
+@door.post("/cases/{number}/acceptance", policy=may(Verb.ACCEPT), status_code=201, response_model=Done)
+async def accept(tx: Tx, who: Who, once: Once, number: Number, body: Seen | None = None) -> Response:
+    """签收."""
+    return await once(201, _done(handling.accept_case(tx, number=number, by=who, seen=body.seen if body else None)))
+
+
+@door.post("/cases/{number}/takeover", policy=may(Verb.TAKE_OVER), status_code=201, response_model=Done)
+async def take_over(tx: Tx, who: Who, once: Once, number: Number, body: Seen | None = None) -> Response:
+    """接办."""
+    return await once(201, _done(handling.take_case_over(tx, number=number, by=who, seen=body.seen if body else None)))
+
+
+@door.post("/cases/{number}/return", policy=may(Verb.RETURN), status_code=201, response_model=Done)
+async def give_back(tx: Tx, who: Who, once: Once, number: Number, body: ReturnIn) -> Response:
+    """退回."""
+    return await once(201, _done(dispatch.return_case(tx, number=number, by=who, **body.model_dump())))
+
+
+@door.post("/cases/{number}/notes", policy=may(Verb.NOTE), status_code=201, response_model=Done)
+async def note(tx: Tx, who: Who, once: Once, number: Number, body: NoteIn) -> Response:
+    """办理记录."""
+    return await once(201, _done(handling.note_progress(tx, number=number, text=body.text, by=who)))
+
+
+@door.post("/cases/{number}/extension", policy=may(Verb.ASK_EXTENSION), status_code=201, response_model=Done)
+async def ask_extension(tx: Tx, who: Who, once: Once, number: Number, body: ExtensionIn) -> Response:
+    """申请延期."""
+    return await once(201, _done(extensions.ask_extension(tx, number=number, by=who, **body.model_dump())))
+
+
+@door.post("/cases/{number}/extension/approval", policy=may(Verb.DECIDE_EXTENSION), status_code=201, response_model=Done)
+async def decide_extension(tx: Tx, who: Who, once: Once, number: Number, body: DecisionIn) -> Response:
+    """审批延期. Every role the scheme names has to agree; one refusal ends the request."""
+    return await once(201, _done(extensions.decide_extension(tx, number=number, by=who, **body.model_dump())))
+
+
+@door.post("/cases/{number}/pause", policy=may(Verb.PAUSE), status_code=201, response_model=Done)
+async def pause(tx: Tx, who: Who, once: Once, number: Number, body: PauseIn) -> Response:
+    """暂停计时 until the end of a day."""
+    until = closing(body.until, "24:00")
+    return await once(201, _done(handling.pause_case(tx, number=number, reason=body.reason, until=until, by=who, seen=body.seen)))
+
+
+@door.post("/cases/{number}/resumption", policy=may(Verb.RESUME), status_code=201, response_model=Done)
+async def resume(tx: Tx, who: Who, once: Once, number: Number, body: Seen | None = None) -> Response:
+    """恢复计时."""
+    return await once(201, _done(handling.resume_case(tx, number=number, by=who, seen=body.seen if body else None)))
+
+
+@door.post("/cases/{number}/submission", policy=may(Verb.SUBMIT), status_code=201, response_model=Done)
+async def submit(tx: Tx, who: Who, once: Once, number: Number, body: ResultIn) -> Response:
+    """办结送审."""
+    return await once(201, _done(handling.submit_result(tx, number=number, by=who, **body.model_dump())))
+
+
+@door.post("/cases/{number}/review", policy=may(Verb.APPROVE), status_code=201, response_model=Done)
+async def review(tx: Tx, who: Who, once: Once, number: Number, body: ReviewIn) -> Response:
+    """审核: approve (办结) or send back."""
+    act = handling.approve_result if body.approve else handling.send_result_back
+    return await once(201, _done(act(tx, number=number, opinion=body.opinion, by=who, seen=body.seen)))
+
+
+@door.post("/cases/{number}/striking-off", policy=may(Verb.STRIKE_OFF), status_code=201, response_model=Done)
+async def strike_off(tx: Tx, who: Who, once: Once, number: Number, body: OpinionIn) -> Response:
+    """销号."""
+    return await once(201, _done(handling.strike_off(tx, number=number, opinion=body.opinion, by=who, seen=body.seen)))
+
+
+@door.post("/cases/{number}/urging", policy=may(Verb.URGE), status_code=201, response_model=Done)
+async def urge(tx: Tx, who: Who, once: Once, number: Number, body: NoteIn) -> Response:
+    """催办."""
+    return await once(201, _done(handling.urge_unit(tx, number=number, text=body.text, by=who)))
+
+
+# ── duties and the calendar ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class DutyOut(BaseModel):
+    """An obligation of a unit."""
+
+    id: UUID
+    campaign_id: str
+    unit_id: str
+    unit_name: str | None
+    obligation: str
+    label: str
+    deliverable: str
+    due_at: datetime
+    state: Clock
+    lapsed_at: datetime | None
+    met_at: datetime | None
+    document: str | None
+
+
+class FulfilmentIn(Input):
+    document: str = Field(min_length=duties.DOCUMENT_MIN, max_length=500)
+
+
+class Fulfilled(BaseModel):
+    id: UUID
+    met_at: datetime
+
+
+@door.get("/duties", policy=READ, response_model=list[DutyOut])
+async def list_duties(tx: Tx, who: Who) -> list[DutyOut]:
+    """单位任务（方案、自评报告 …）."""
+    return [DutyOut.model_validate(dict(row)) for row in await duties.listed(tx, who)]
+
+
+@door.post("/duties/{id}/fulfilment", policy=allow(Role.HANDLER, Role.UNIT_HEAD), status_code=201, response_model=Fulfilled)
+async def fulfil(tx: Tx, who: Who, once: Once, id: UUID, body: FulfilmentIn) -> Response:
+    """报送."""
+
+    async def act() -> Fulfilled:
+        duty = await duties.fulfil_duty(tx, duty_id=id, document=body.document, by=who)
+        assert duty.met_at is not None, "a duty that was fulfilled has its time"
+        return Fulfilled(id=duty.id, met_at=duty.met_at)
+
+    return await once(201, act())
+
+
+class NoticeIn(Input):
+    """`text`: a yearly notice as YAML or CSV. `shorten`: also apply what would end earlier than announced."""
+
+    text: str = Field(min_length=1, max_length=100_000)
+    shorten: bool = False
+
+
+class NoticeEffect(BaseModel):
+    """What a notice moves: deadlines concerned, those of them that move, those that become shorter."""
+
+    calendar_version: str
+    concerned: int
+    moved: int
+    shortened: int
+    cases: list[str]
+
+
+def _effect(seen: calendar.Preview) -> NoticeEffect:
+    return NoticeEffect(
+        calendar_version=seen.new.version, concerned=len(seen.concerned), moved=sum(shift.moved for _, shift in seen.shifts),
+        shortened=seen.shortened, cases=sorted({row["number"] for row, _ in seen.concerned}),
+    )  # fmt: skip
+
+
+@door.post("/calendar/preview", policy=ADMIN, response_model=NoticeEffect)
+async def preview_notice(tx: Tx, body: NoticeIn) -> NoticeEffect:
+    """What a yearly notice would move. Nothing is written."""
+    return _effect(await calendar.preview(tx, calendar.yearly(body.text)))
+
+
+@door.post("/calendar/notices", policy=ADMIN, status_code=201, response_model=NoticeEffect)
+async def import_notice(tx: Tx, who: Who, once: Once, body: NoticeIn) -> Response:
+    """导入年度安排."""
+
+    async def act() -> NoticeEffect:
+        return _effect(await calendar.take_in(tx, calendar.yearly(body.text), by=who, shorten=body.shorten))
+
+    return await once(201, act())

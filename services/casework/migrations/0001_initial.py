@@ -1,0 +1,298 @@
+"""The core's own tables, then cases, their history, duties and deadlines."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.util import await_only
+
+from shared.database import CORE_DDL
+
+revision = "casework_0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def create_core() -> None:
+    # Several statements at once: only the driver itself takes them.
+    driver = op.get_bind().connection.driver_connection
+    assert driver is not None, "a migration runs on a connection"
+    await_only(driver.execute(CORE_DDL))
+
+
+def upgrade() -> None:
+    create_core()
+    op.create_table(
+        "campaigns",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("year", sa.Integer(), nullable=False),
+        sa.Column("scheme", sa.Text(), nullable=False),
+        sa.Column("scheme_version", sa.Text(), nullable=False),
+        sa.Column("published_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_campaigns")),
+        schema="casework",
+    )
+    op.create_table(
+        "notices",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("year", sa.Integer(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("content", sa.Text(), nullable=False),
+        sa.Column("calendar_version", sa.Text(), nullable=False),
+        sa.Column("imported_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("imported_by", sa.Text(), nullable=False),
+        sa.CheckConstraint("kind in ('year', 'day')", name=op.f("ck_notices_kind")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_notices")),
+        schema="casework",
+    )
+    op.create_table(
+        "series",
+        sa.Column("year", sa.Integer(), nullable=False),
+        sa.Column("last", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("year", name=op.f("pk_series")),
+        schema="casework",
+    )
+    op.create_table(
+        "cases",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("number", sa.Text(), nullable=False),
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("source_id", sa.Uuid(), nullable=False),
+        sa.Column("source_number", sa.Text(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=True),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("urgency", sa.Text(), nullable=False),
+        sa.Column("problem_item", sa.Text(), nullable=True),
+        sa.Column("summary", sa.Text(), nullable=False),
+        sa.Column("real_name", sa.Boolean(), nullable=False),
+        sa.Column("named_unit_id", sa.Text(), nullable=True),
+        sa.Column("barred_unit_id", sa.Text(), nullable=True),
+        sa.Column("unit_id", sa.Text(), nullable=True),
+        sa.Column("handler_id", sa.Uuid(), nullable=True),
+        sa.Column("handler_name", sa.Text(), nullable=True),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("received_on", sa.Date(), nullable=False),
+        sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("assigned_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("accepted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("submitted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("upheld", sa.Text(), nullable=True),
+        sa.Column("late", sa.Boolean(), nullable=False),
+        sa.Column("returns", sa.Integer(), nullable=False),
+        sa.Column("repeats", sa.Integer(), nullable=False),
+        sa.Column("urges", sa.Integer(), nullable=False),
+        sa.Column("rating", sa.Integer(), nullable=True),
+        sa.CheckConstraint("channel in ('hotline', 'online', 'letter', 'counter', 'import')", name=op.f("ck_cases_channel")),
+        sa.CheckConstraint("kind in ('complaint', 'report', 'suggestion', 'inquiry', 'praise', 'finding')", name=op.f("ck_cases_kind")),
+        sa.CheckConstraint("source in ('complaint', 'visit')", name=op.f("ck_cases_source")),
+        sa.CheckConstraint(
+            "state in ('pending', 'assigned', 'handling', 'paused', 'reviewing', 'closed', 'struck_off', 'not_accepted')",
+            name=op.f("ck_cases_state"),
+        ),
+        sa.CheckConstraint("state in ('pending', 'not_accepted') or unit_id is not null", name=op.f("ck_cases_responsible")),
+        sa.CheckConstraint("upheld in ('upheld', 'partly', 'not_upheld')", name=op.f("ck_cases_upheld")),
+        sa.CheckConstraint("urgency in ('normal', 'urgent', 'critical')", name=op.f("ck_cases_urgency")),
+        sa.CheckConstraint("unit_id is null or barred_unit_id is null or unit_id <> barred_unit_id", name=op.f("ck_cases_barred")),
+        sa.ForeignKeyConstraint(["campaign_id"], ["casework.campaigns.id"], name=op.f("fk_cases_campaign_id_campaigns")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_cases")),
+        sa.UniqueConstraint("number", name=op.f("uq_cases_number")),
+        sa.UniqueConstraint("source", "source_id", name=op.f("uq_cases_source_source_id")),
+        schema="casework",
+    )
+    op.create_index(
+        "ix_cases_closed", "cases", ["closed_at"], unique=False, schema="casework", postgresql_where=sa.text("closed_at is not null")
+    )
+    op.create_index(
+        "ix_cases_open",
+        "cases",
+        ["state"],
+        unique=False,
+        schema="casework",
+        postgresql_where=sa.text("state in ('pending', 'assigned', 'handling', 'paused', 'reviewing')"),
+    )
+    op.create_index(
+        "ix_cases_summary",
+        "cases",
+        ["summary"],
+        unique=False,
+        schema="casework",
+        postgresql_using="gin",
+        postgresql_ops={"summary": "public.gin_trgm_ops"},
+    )
+    op.create_index("ix_cases_unit", "cases", ["unit_id", "state"], unique=False, schema="casework")
+    op.create_table(
+        "duties",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("unit_id", sa.Text(), nullable=False),
+        sa.Column("obligation", sa.Text(), nullable=False),
+        sa.Column("label", sa.Text(), nullable=False),
+        sa.Column("deliverable", sa.Text(), nullable=False),
+        sa.Column("met_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("met_by_name", sa.Text(), nullable=True),
+        sa.Column("document", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(["campaign_id"], ["casework.campaigns.id"], name=op.f("fk_duties_campaign_id_campaigns")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_duties")),
+        sa.UniqueConstraint("campaign_id", "unit_id", "obligation", name=op.f("uq_duties_campaign_id_unit_id_obligation")),
+        schema="casework",
+    )
+    op.create_table(
+        "units",
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("unit_id", sa.Text(), nullable=False),
+        sa.Column("unit_no", sa.Integer(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("category", sa.Text(), nullable=False),
+        sa.Column("listed", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(["campaign_id"], ["casework.campaigns.id"], name=op.f("fk_units_campaign_id_campaigns")),
+        sa.PrimaryKeyConstraint("campaign_id", "unit_id", name=op.f("pk_units")),
+        schema="casework",
+    )
+    op.create_table(
+        "deadlines",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("case_id", sa.Uuid(), nullable=True),
+        sa.Column("duty_id", sa.Uuid(), nullable=True),
+        sa.Column("unit_id", sa.Text(), nullable=True),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("starts_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("term", sa.Text(), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("warn_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("severe_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("provisional", sa.Boolean(), nullable=False),
+        sa.Column("rule_id", sa.Text(), nullable=False),
+        sa.Column("scheme_version", sa.Text(), nullable=False),
+        sa.Column("calendar_version", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("next_warn_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("later_warns", postgresql.ARRAY(sa.DateTime(timezone=True)), nullable=False),
+        sa.Column("warned_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("lapsed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("state <> 'lapsed' or lapsed_at is not null", name=op.f("ck_deadlines_lapsed")),
+        sa.CheckConstraint("state in ('armed', 'lapsed', 'paused', 'met', 'void')", name=op.f("ck_deadlines_state")),
+        sa.CheckConstraint("(case_id is null) <> (duty_id is null)", name=op.f("ck_deadlines_subject")),
+        sa.ForeignKeyConstraint(["case_id"], ["casework.cases.id"], name=op.f("fk_deadlines_case_id_cases")),
+        sa.ForeignKeyConstraint(["duty_id"], ["casework.duties.id"], name=op.f("fk_deadlines_duty_id_duties")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_deadlines")),
+        schema="casework",
+    )
+    op.create_index("ix_deadlines_case", "deadlines", ["case_id"], unique=False, schema="casework")
+    op.create_index(
+        "ix_deadlines_due", "deadlines", ["due_at"], unique=False, schema="casework", postgresql_where=sa.text("state = 'armed'")
+    )
+    op.create_index(
+        "ix_deadlines_provisional",
+        "deadlines",
+        ["due_at"],
+        unique=False,
+        schema="casework",
+        postgresql_where=sa.text("provisional and state in ('armed', 'paused')"),
+    )
+    op.create_index(
+        "ix_deadlines_warn",
+        "deadlines",
+        ["next_warn_at"],
+        unique=False,
+        schema="casework",
+        postgresql_where=sa.text("state = 'armed' and next_warn_at is not null"),
+    )
+    op.create_index(
+        "uq_deadlines_duty", "deadlines", ["duty_id"], unique=True, schema="casework", postgresql_where=sa.text("duty_id is not null")
+    )
+    op.create_index(
+        "uq_deadlines_running",
+        "deadlines",
+        ["case_id", "kind"],
+        unique=True,
+        schema="casework",
+        postgresql_where=sa.text("state in ('armed', 'lapsed', 'paused')"),
+    )
+    op.create_table(
+        "extensions",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("case_id", sa.Uuid(), nullable=False),
+        sa.Column("amount", sa.Integer(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("asked_by_id", sa.Uuid(), nullable=False),
+        sa.Column("asked_by_name", sa.Text(), nullable=False),
+        sa.Column("approved_by", postgresql.ARRAY(sa.Text()), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("state in ('asked', 'approved', 'refused', 'lapsed')", name=op.f("ck_extensions_state")),
+        sa.ForeignKeyConstraint(["case_id"], ["casework.cases.id"], name=op.f("fk_extensions_case_id_cases")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_extensions")),
+        schema="casework",
+    )
+    op.create_index(
+        "uq_extensions_asked", "extensions", ["case_id"], unique=True, schema="casework", postgresql_where=sa.text("state = 'asked'")
+    )
+    op.create_table(
+        "steps",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("case_id", sa.Uuid(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("verb", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("unit_id", sa.Text(), nullable=True),
+        sa.Column("by_id", sa.Uuid(), nullable=True),
+        sa.Column("by_name", sa.Text(), nullable=False),
+        sa.Column("by_role", sa.Text(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("facts", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.ForeignKeyConstraint(["case_id"], ["casework.cases.id"], name=op.f("fk_steps_case_id_cases")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_steps")),
+        schema="casework",
+    )
+    op.create_index("ix_steps_case", "steps", ["case_id", "id"], unique=False, schema="casework")
+    op.create_table(
+        "submissions",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("case_id", sa.Uuid(), nullable=False),
+        sa.Column("no", sa.Integer(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("by_id", sa.Uuid(), nullable=False),
+        sa.Column("by_name", sa.Text(), nullable=False),
+        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("upheld", sa.Text(), nullable=False),
+        sa.Column("measures", sa.Text(), nullable=False),
+        sa.Column("reply", sa.Text(), nullable=False),
+        sa.Column("late", sa.Boolean(), nullable=False),
+        sa.Column("decision", sa.Text(), nullable=True),
+        sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("decided_by_name", sa.Text(), nullable=True),
+        sa.Column("opinion", sa.Text(), nullable=True),
+        sa.CheckConstraint("decision in ('approved', 'sent_back')", name=op.f("ck_submissions_decision")),
+        sa.CheckConstraint("upheld in ('upheld', 'partly', 'not_upheld')", name=op.f("ck_submissions_upheld")),
+        sa.ForeignKeyConstraint(["case_id"], ["casework.cases.id"], name=op.f("fk_submissions_case_id_cases")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_submissions")),
+        sa.UniqueConstraint("case_id", "no", name=op.f("uq_submissions_case_id_no")),
+        schema="casework",
+    )
+    op.create_table(
+        "suspensions",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("case_id", sa.Uuid(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["case_id"], ["casework.cases.id"], name=op.f("fk_suspensions_case_id_cases")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_suspensions")),
+        schema="casework",
+    )
+    op.create_index(
+        "uq_suspensions_open", "suspensions", ["case_id"], unique=True, schema="casework", postgresql_where=sa.text("ended_at is null")
+    )
+
+
+def downgrade() -> None:
+    raise NotImplementedError("a schema only ever goes forward; restore a backup instead")
