@@ -307,7 +307,7 @@ async def waiting_until(tx: Transaction, instant: datetime) -> int:
 
 async def forget_notices(tx: Transaction, *, days: int, limit: int) -> int:
     """Forget notices older than so many days, with their readings and deliveries."""
-    sql = "delete from notices where id in (select id from notices where created_at < $1 - make_interval(days => $2) limit $3)"
+    sql = "delete from notices where id in (select id from notices where created_at < $1::timestamptz - make_interval(days => $2) limit $3)"
     return await tx.run(sql, tx.now, days, limit)
 
 

@@ -316,7 +316,7 @@ def _plugin(address: str, reach: Reach) -> Any:
 
     if scheme_of(address) not in reach.schemes | VENDOR_SCHEMES:
         raise TransportError("不支持这种地址，或未被允许", permanent=True)
-    asset = apprise.AppriseAsset(app_id="作风评议", app_desc="作风评议", secure_logging=True, http_redirects=False)
+    asset = apprise.AppriseAsset(app_id="fengping", app_desc="fengping", secure_logging=True, http_redirects=False)
     plugin = apprise.Apprise.instantiate(address, asset=asset, suppress_exceptions=True)
     if plugin is None:
         raise TransportError("地址的格式不正确", permanent=True)

@@ -55,9 +55,8 @@ class Case:
 
     def opened(self):
         due = DeadlineSet(kind="assign", due_at=WEDNESDAY + timedelta(hours=4), warn_at=WEDNESDAY)
-        return self.says(
-            CaseOpened, unit_id=None, source="complaint", source_id=uuid4(), kind=self.kind, urgency=self.urgency, problem_item=None, deadlines=(due,)
-        )
+        facts = {"kind": self.kind, "urgency": self.urgency, "problem_item": None, "deadlines": (due,)}
+        return self.says(CaseOpened, unit_id=None, source="complaint", source_id=uuid4(), **facts)
 
     def assigned(self):
         due = DeadlineSet(kind="accept", due_at=WEDNESDAY + timedelta(hours=7.5), warn_at=WEDNESDAY)
@@ -87,7 +86,10 @@ def own() -> NotifySettings:
 
 @pytest.fixture
 async def notify(settings, database: Callable[[str], Database], clock, own) -> AsyncIterator[SimpleNamespace]:
-    """The service's schema on a Wednesday at ten, with two units known; `notify.tell(fact, …)`, `notify.inbox(person)`, `notify.ask(sql)`."""
+    """The service's schema on a Wednesday at ten, with two units known.
+
+    `await notify.tell(fact, …)`, `.inbox(person)`, `.ask(sql)`, `.send()`: what may leave now leaves.
+    """
     await clock.set(WEDNESDAY, rate=0)
     schema, context = database("notify"), context_of(settings, own)
 

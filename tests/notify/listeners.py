@@ -1,0 +1,88 @@
+"""The other side, on this machine: an HTTP server and a mail server that write down what reaches them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from email import message_from_bytes
+from email.message import Message
+from email.policy import default
+
+
+@dataclass
+class Request:
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class HttpListener:
+    """Answers with the next of `answers`, the last one for ever. `location`: where a 3xx points."""
+
+    answers: list[int] = field(default_factory=lambda: [200])
+    location: str = ""
+    port: int = 0
+    heard: list[Request] = field(default_factory=list)
+    delay: float = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/hook"
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        except asyncio.IncompleteReadError:
+            writer.close()
+            return
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+        self.heard.append(Request(head[0].split()[1], headers, body))
+        status = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        await asyncio.sleep(self.delay)
+        extra = f"location: {self.location}\r\n" if self.location else ""
+        writer.write(f"HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n{extra}\r\n".encode())
+        await writer.drain()
+        writer.close()
+
+
+@dataclass
+class MailListener:
+    """Takes letters. `answers`: reply to each RCPT, the last one for ever."""
+
+    answers: list[str] = field(default_factory=lambda: ["250 ok"])
+    port: int = 0
+    letters: list[Message] = field(default_factory=list)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        def say(line: str) -> None:
+            writer.write(f"{line}\r\n".encode())
+
+        say("220 here")
+        while line := (await reader.readline()).decode().strip():
+            word = line.split()[0].upper()
+            if word == "RCPT":
+                say(self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])
+            elif word == "DATA":
+                say("354 go on")
+                text = await reader.readuntil(b"\r\n.\r\n")
+                self.letters.append(message_from_bytes(text[:-3], policy=default))
+                say("250 taken")
+            else:
+                say("221 bye" if word == "QUIT" else "250 ok")
+            if word == "QUIT":
+                break
+        writer.close()
+
+
+@asynccontextmanager
+async def listening(listener: HttpListener | MailListener) -> AsyncIterator[None]:
+    server = await asyncio.start_server(listener.serve, "127.0.0.1", 0)
+    listener.port = server.sockets[0].getsockname()[1]
+    try:
+        yield
+    finally:
+        server.close()
+
+
