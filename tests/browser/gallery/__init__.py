@@ -263,6 +263,11 @@ async def login(request: Request) -> Response:
     return page(request, "sign-in.html", form=Form.of())
 
 
+@pages_door.get("/help", policy=SIGNED_IN)
+async def help_page(request: Request) -> Response:
+    return page(request, "help.html")
+
+
 @pages_door.get("/gallery/document", policy=SIGNED_IN)
 async def document(request: Request) -> Response:
     return page(request, "sheet.html")
