@@ -14,12 +14,12 @@ from services.intake.actions import accounts, ballots, complaints, visits
 from services.intake.actions.complaints import Registered, code_of
 from services.intake.domain.complaints import CODE_DIGITS, ORIGINAL_MAX, SUMMARY_MAX, Report
 from services.intake.domain.visits import PHOTOS_MAX, Checked, Found
-from services.intake.files import FILE_MAX_BYTES
 from services.intake.store import accounts as account_store
 from services.intake.store import ballots as ballot_store
 from services.intake.store import campaigns
+from services.intake.store.files import FILE_MAX_BYTES
 from shared import telemetry
-from shared.auth import PUBLIC, SIGNED_IN, Role, allow, begin_login, credential_of, csrf_token, login_succeeded
+from shared.auth import PUBLIC, SIGNED_IN, Account, Role, allow, begin_login, credential_of, csrf_token, login_succeeded
 from shared.database import Transaction
 from shared.events import Channel, Kind, Refused, Urgency
 from shared.web import Door, NotFound, Once, TooOften, Tx, Who
@@ -144,15 +144,14 @@ class ComplaintReceipt(Input):
 @door.post("/complaints", policy=REGISTRARS, status_code=201, response_model=ComplaintReceipt, responses=problems(409))
 async def register_complaint(tx: Tx, who: Who, once: Once, given: NewComplaint) -> Response:
     """Register a complaint. The query code is in the answer only: it is stored nowhere, not even for a repetition."""
-    answer = await once(201, _registered(complaints.register_complaint(tx, given.report(), by=who, merge_into=given.merge_into)))
+    answer = await once(201, _register(tx, given, who))
     body = json.loads(bytes(answer.body))
     headers = {name: value for name, value in answer.headers.items() if name not in ("content-length", "content-type")}
     return JSONResponse(body | {"query_code": code_of(tx, UUID(body["id"]))}, answer.status_code, headers=headers)
 
 
-async def _registered(action: Any) -> dict[str, Any]:
-    registered: Registered = await action
-    return {name: getattr(registered, name) for name in Registered.__dataclass_fields__}
+async def _register(tx: Transaction, given: NewComplaint, who: Account) -> Registered:
+    return await complaints.register_complaint(tx, given.report(), by=who, merge_into=given.merge_into)
 
 
 class Similar(Input):
@@ -191,7 +190,7 @@ class Merger(Input):
 @door.post("/complaints/{number}/merger", policy=REGISTRARS, status_code=201, responses=problems(404, 409))
 async def merge_complaint(tx: Tx, who: Who, once: Once, number: str, given: Merger) -> Response:
     """并入 another complaint."""
-    return await once(201, _registered(complaints.merge_complaint(tx, number=number, into=given.into, by=who)))
+    return await once(201, complaints.merge_complaint(tx, number=number, into=given.into, by=who))
 
 
 class Supplement(Input):
@@ -201,12 +200,7 @@ class Supplement(Input):
 @door.post("/complaints/{number}/supplements", policy=REGISTRARS, status_code=201, responses=problems(404))
 async def add_supplement(tx: Tx, who: Who, once: Once, number: str, given: Supplement) -> Response:
     """补充说明."""
-    return await once(201, _noted(complaints.add_supplement(tx, number=number, text=given.text, by=who)))
-
-
-async def _noted(action: Any) -> dict[str, str]:
-    await action
-    return {"state": "noted"}
+    return await once(201, complaints.add_supplement(tx, number=number, text=given.text, by=who))
 
 
 # ── questionnaires ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -400,15 +394,15 @@ async def list_accounts(tx: Tx) -> Response:
 @door.put("/accounts/{account_id}", policy=allow(R.ADMIN), responses=problems(404, 409))
 async def change_account(tx: Tx, who: Who, once: Once, account_id: UUID, given: AccountChange) -> Response:
     """Change a role, a unit or a name, or disable an account; its sessions end at once."""
-    return await once(200, _changed(accounts.change_account(tx, account_id, **given.model_dump(), by=who)))
+    return await once(200, _changed(tx, account_id, given, who))
 
 
-async def _changed(action: Any) -> dict[str, Any]:
-    account = await action
+async def _changed(tx: Transaction, account_id: UUID, given: AccountChange, who: Account) -> dict[str, Any]:
+    account = await accounts.change_account(tx, account_id, **given.model_dump(), by=who)
     return {"id": str(account.id), "role": account.role, "unit_id": account.unit_id}
 
 
 @door.post("/accounts/{account_id}/password", policy=allow(R.ADMIN), status_code=201, responses=problems(404))
 async def reset_password(tx: Tx, who: Who, once: Once, account_id: UUID, given: PasswordReset) -> Response:
     """A new password for somebody who forgot theirs."""
-    return await once(201, _noted(accounts.reset_password(tx, account_id, password=given.password, by=who)))
+    return await once(201, accounts.reset_password(tx, account_id, password=given.password, by=who))

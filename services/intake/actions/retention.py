@@ -5,9 +5,9 @@ from typing import Final
 
 from services.intake.actions.complaints import DRAFTS_KEPT
 from services.intake.actions.sittings import KEPT
-from services.intake.files import remove_file
 from services.intake.settings import context_of
 from services.intake.store import accounts, ballots, complaints, visits
+from services.intake.store.files import remove_file
 from shared.database import Transaction
 
 BATCH: Final = 500

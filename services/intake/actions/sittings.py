@@ -11,6 +11,7 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from services.intake.domain.ballots import hashed_id
 from services.intake.store import ballots as store
 from shared.database import Transaction
 
@@ -49,7 +50,7 @@ async def end(tx: Transaction, token: str) -> None:
 
 def subject_of(token: str) -> UUID:
     """Under which the files of a sitting are kept until it ends."""
-    return UUID(bytes=hashlib.sha256(f"fengping/sitting-files/{token}".encode()).digest()[:16], version=8)
+    return hashed_id(f"fengping/sitting-files/{token}")
 
 
 def _id(token: str) -> bytes:

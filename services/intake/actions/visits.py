@@ -20,11 +20,11 @@ from services.intake.domain.visits import (
     passed,
     skew_seconds,
 )
-from services.intake.files import keep_file, read_file
 from services.intake.settings import context_of
 from services.intake.store import campaigns
 from services.intake.store import visits as store
 from services.intake.store.complaints import sealed_of
+from services.intake.store.files import keep_file, read_file
 from shared import telemetry
 from shared.auth import Account, Role
 from shared.clock import CHINA

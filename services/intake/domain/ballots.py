@@ -42,7 +42,14 @@ def token_hash(token: str) -> bytes:
 
 def ballot_id(token: str, device: str = "") -> UUID:
     """The id of the only ballot that this code (on this device, for a code of a place) can have."""
-    return UUID(bytes=hashlib.sha256(f"fengping/ballot/{token}/{device}".encode()).digest()[:16], version=8)
+    return hashed_id(f"fengping/ballot/{token}/{device}")
+
+
+def hashed_id(text: str) -> UUID:
+    """An id (UUID version 8) that follows from a text and does not lead back to it."""
+    digest = bytearray(hashlib.sha256(text.encode()).digest()[:16])
+    digest[6], digest[8] = digest[6] & 0x0F | 0x80, digest[8] & 0x3F | 0x80
+    return UUID(bytes=bytes(digest))
 
 
 def receipt_of(token: str, key: str) -> bytes:

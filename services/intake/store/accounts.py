@@ -63,5 +63,5 @@ async def logins(tx: Transaction, account_id: UUID) -> list[asyncpg.Record]:
 
 async def forget_logins(tx: Transaction, *, batch: int) -> int:
     """Keep the logins of half a year."""
-    old = "select id from logins where at < $1 - interval '180 days' limit $2"
+    old = "select id from logins where at < $1::timestamptz - interval '180 days' limit $2"
     return await tx.run(f"delete from logins where id in ({old})", tx.now, batch)

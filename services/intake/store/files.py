@@ -84,7 +84,9 @@ def without_metadata(body: bytes) -> bytes:
             drawn = Image.new("RGB", upright.size, "white")
             rgba = upright.convert("RGBA")
             drawn.paste(rgba, mask=rgba.getchannel("A"))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise Refused(f"图片像素超过 {PIXELS_MAX // 10_000} 万，请缩小后再传", status=422) from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise Refused("图片已损坏，无法读取，请重新拍摄或选择", status=422) from error
     drawn.thumbnail((SIDE_MAX, SIDE_MAX))
     written = BytesIO()

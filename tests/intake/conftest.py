@@ -1,0 +1,108 @@
+"""A small office: a published campaign with four units, people of every role, and a client for each."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+
+from services.intake.actions.accounts import seed_accounts
+from services.intake.app import build
+from services.intake.settings import Context
+from services.intake.store import campaigns
+from shared.auth import Account, Role
+from shared.database import Database
+from shared.events import CampaignPublished, UnitEntry
+from shared.schemes import load_scheme
+from shared.service import Service
+
+CAMPAIGN = "j-2026"
+PASSWORD = "长亭外古道边芳草碧连天"
+UNITS = (
+    UnitEntry(unit_id="tax", unit_no=1, name="省税务局", category="central", aliases=("国税局",)),
+    UnitEntry(unit_id="tcm", unit_no=2, name="省中医药管理局", category="government"),
+    UnitEntry(unit_id="edu", unit_no=3, name="省教育厅", category="government"),
+    UnitEntry(unit_id="grid", unit_no=4, name="省电力公司", category="enterprises"),
+)
+WORDS = "上午到三号窗口办理变更登记，工作人员一直在玩手机，问了三次都说等一会儿，最后让我明天再来。"
+
+
+def published(now: Any, units: tuple[UnitEntry, ...] = UNITS) -> CampaignPublished:
+    scheme = load_scheme("J", 2026)
+    return CampaignPublished(
+        occurred_at=now, campaign_id=CAMPAIGN, title="2026 年省直机关作风评议", year=2026, scheme=scheme.to_json(),
+        scheme_version=scheme.version, units=units,
+    )  # fmt: skip
+
+
+@dataclass
+class Office:
+    """The running service without its bus: what it would send stands in its outbox."""
+
+    service: Service
+    people: dict[str, Account]
+
+    @property
+    def database(self) -> Database:
+        return self.service.database
+
+    @property
+    def context(self) -> Context:
+        return self.service.context  # type: ignore[no-any-return]
+
+    def transaction(self) -> Any:
+        return self.database.transaction(self.context)
+
+    async def events(self, name: str = "%") -> list[tuple[str, dict[str, Any]]]:
+        """(wire name, body) of everything said so far."""
+        import json
+
+        async with self.transaction() as tx:
+            rows = await tx.fetch("select type, body from outbox where type like $1 order by id", name)
+        return [(row["type"], json.loads(row["body"])) for row in rows]
+
+    def person(self, role: Role) -> Account:
+        return next(account for account in self.people.values() if account.role is role)
+
+    def client(self, **headers: str) -> httpx2.AsyncClient:
+        transport = httpx2.ASGITransport(app=self.service.app, raise_app_exceptions=False)
+        return httpx2.AsyncClient(transport=transport, base_url="http://intake.test", headers=headers)
+
+    async def signed_in(self, role: Role) -> httpx2.AsyncClient:
+        token = await self.service.app.state.sessions.create(self.person(role))
+        return self.client(authorization=f"Bearer {token}")
+
+
+@pytest.fixture
+async def office(settings: Any) -> AsyncIterator[Office]:
+    service = build(settings)
+    async with service.database.transaction(service.context) as tx:
+        await campaigns.keep(tx, published(tx.now), 1)
+        _, people = await seed_accounts(tx, password=PASSWORD, units=[("tcm", "省中医药管理局")])
+    yield Office(service, {account.name: account for account in people})
+    await service.app.state.redis.aclose()
+    await service.database.close()
+
+
+@pytest.fixture
+def key() -> Callable[[], dict[str, str]]:
+    """Headers of a new write."""
+    return lambda: {"idempotency-key": str(uuid4())}
+
+
+def complaint(**changes: Any) -> dict[str, Any]:
+    """A complaint as the desk sends it."""
+    given = {
+        "campaign_id": CAMPAIGN, "channel": "hotline", "kind": "complaint", "urgency": "normal", "unit_id": "tcm", "problem_item": "08",
+        "original": WORDS, "identity": "confidential", "name": "欧阳晓春", "phone": "13812345678", "address": "长春市人民大街 1 号 2 单元",
+    }  # fmt: skip
+    return given | changes
+
+
+@pytest.fixture
+def noon() -> Any:
+    from datetime import UTC, datetime
+
+    return datetime(2026, 11, 20, 4, tzinfo=UTC)

@@ -1,0 +1,265 @@
+"""A complaint is written down once, its informant sealed, and only what is free of personal data goes on."""
+
+import asyncio
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from services.intake.actions import complaints
+from services.intake.domain.complaints import Report, check_report, is_phone, query_code, read_code, read_number
+from shared.auth import Role
+from shared.events import Channel, Kind, Refused
+from tests.intake.conftest import CAMPAIGN, WORDS, complaint
+
+# ── rules ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("typed", "number"),
+    [
+        ("ZT2026-000123", "ZT2026-000123"), ("zt2026000123", "ZT2026-000123"), ("ＺＴ２０２６ 000 123", "ZT2026-000123"),
+        ("ZT2026-1234567", "ZT2026-1234567"), ("ZT2026-12", ""), ("", ""), ("XC2026-000123", ""), ("ZT2026-000123'--", ""),
+    ],
+)  # fmt: skip
+def test_numbers_are_read_as_people_type_them(typed, number):
+    assert read_number(typed) == number
+
+
+@pytest.mark.parametrize(
+    ("typed", "code"), [("4821 0937", "48210937"), ("４８２１-０９３７", "48210937"), ("482109", ""), ("四八二一零九三七", "")]
+)
+def test_codes_are_read_as_people_type_them(typed, code):
+    assert read_code(typed) == code
+
+
+@pytest.mark.parametrize(
+    ("text", "yes"),
+    [("13812345678", True), ("+86 138 1234 5678", True), ("0431-88886666", True), ("12345", True), ("1381234567", False), ("隐藏", False)],
+)
+def test_phones(text, yes):
+    assert is_phone(text) is yes
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"original": "太短"}, "original"), ({"kind": Kind.FINDING}, "kind"), ({"identity": "real_name"}, "name"),
+        ({"identity": "anonymous", "name": "张三"}, "name"), ({"phone": "123"}, "phone"),
+    ],
+)  # fmt: skip
+def test_what_a_complaint_must_have(changes, field, noon):
+    report = Report(**{"campaign_id": CAMPAIGN, "channel": Channel.HOTLINE, "kind": Kind.COMPLAINT, "original": WORDS} | changes)
+
+    with pytest.raises(Refused) as refused:
+        check_report(report, noon)
+
+    assert (refused.value.field, refused.value.status) == (field, 422)
+
+
+def test_codes_follow_from_the_secret_and_the_complaint():
+    one, other = uuid4(), uuid4()
+    assert query_code(b"s" * 32, one) == query_code(b"s" * 32, one) != query_code(b"s" * 32, other)
+    assert query_code(b"t" * 32, one) != query_code(b"s" * 32, one)
+    assert len({query_code(b"s" * 32, uuid4()) for _ in range(2000)}) > 1990
+
+
+# ── actions and doors ────────────────────────────────────────────────────────────────────────────────────────────────
+
+stack = pytest.mark.stack
+
+
+@stack
+async def test_an_operator_registers_a_complaint_and_it_is_told_once(office, key):
+    async with await office.signed_in(Role.OPERATOR) as wang:
+        answer = await wang.post("/intake/api/complaints", json=complaint(), headers=key())
+
+    assert answer.status_code == 201, answer.text
+    body = answer.json()
+    assert body["number"].startswith("ZT2026-")
+    assert len(body["query_code"]) == 8
+    [(name, event)] = await office.events()
+    assert (name, event["number"], event["unit_id"], event["real_name"]) == ("complaint.registered.v1", body["number"], "tcm", False)
+    assert event["summary"] == body["summary"] == WORDS
+
+
+@stack
+async def test_the_same_key_twice_is_one_complaint_with_one_code(office, key):
+    headers = key()
+    async with await office.signed_in(Role.OPERATOR) as wang:
+        first, second = [await wang.post("/intake/api/complaints", json=complaint(), headers=headers) for _ in range(2)]
+
+    assert first.json() == second.json()
+    assert second.headers["idempotency-replayed"] == "true"
+    assert len(await office.events()) == 1
+
+
+@stack
+async def test_twenty_presses_at_once_are_one_complaint(office, key):
+    headers = key()
+    async with await office.signed_in(Role.OPERATOR) as wang:
+        answers = await asyncio.gather(*(wang.post("/intake/api/complaints", json=complaint(), headers=headers) for _ in range(20)))
+
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.json()["number"] for answer in answers}) == 1
+    assert len(await office.events()) == 1
+
+
+@stack
+@pytest.mark.parametrize(
+    "summary",
+    ["请回电 138-1234-5678", "来电人欧阳晓春称窗口推诿", "家住长春市人民大街1号2单元", "身份证 11010519491231002X 办不了", "第一行\n第二行：1 3 9 0 0 0 0 1 1 1 1"],
+)
+async def test_personal_data_in_the_hand_over_text_stops_it_without_repeating_it(office, key, summary):
+    async with await office.signed_in(Role.OPERATOR) as wang:
+        answer = await wang.post("/intake/api/complaints", json=complaint(summary=summary), headers=key())
+
+    assert answer.status_code == 422
+    problem = answer.json()
+    assert problem["errors"][0]["field"] == "summary"
+    assert "转办摘要第" in problem["detail"]
+    assert summary[-8:] not in answer.text
+    assert await office.events() == []
+
+
+@stack
+async def test_a_missing_summary_is_drafted_from_the_original_without_who_said_it(office, key):
+    original = WORDS + "我叫欧阳晓春，电话13812345678，请尽快回复。"
+    async with await office.signed_in(Role.OPERATOR) as wang:
+        answer = await wang.post("/intake/api/complaints", json=complaint(original=original), headers=key())
+
+    assert answer.json()["summary"] == WORDS + "我叫［来件人信息］，电话［来件人信息］，请尽快回复。"
+
+
+@stack
+async def test_nothing_of_the_informant_stands_anywhere_in_clear(office, key):
+    canaries = ["欧阳晓春", "13812345678", "人民大街 1 号", "一直在玩手机的那个人戴眼镜"]
+    given = complaint(original=WORDS + "一直在玩手机的那个人戴眼镜", summary="窗口人员玩手机，让群众次日再来", place="人民大街 1 号大厅")
+    async with await office.signed_in(Role.OPERATOR) as wang:
+        answer = await wang.post("/intake/api/complaints", json=given, headers=key())
+        await wang.put(f"/intake/desk/drafts/{uuid4()}", json={"phone": "13812345678", "original": given["original"]})
+        await wang.post("/intake/api/complaints", json=given | {"summary": "请找欧阳晓春 13812345678", "extra": "欧阳晓春"}, headers=key())
+    assert answer.status_code == 201
+
+    async with office.transaction() as tx:
+        tables = await tx.fetch("select tablename from pg_tables where schemaname = 'intake'")
+        for table in tables:
+            rows = await tx.fetch(f'select t::text as row, to_jsonb(t)::text as json from "{table["tablename"]}" t')
+            for row in rows:
+                for canary in canaries:
+                    assert canary not in row["row"], table["tablename"]
+                    assert canary not in row["json"], table["tablename"]
+                    assert canary.encode().hex() not in row["row"], table["tablename"]
+
+
+@stack
+async def test_the_informant_can_be_opened_with_a_reason_and_leaves_a_mark(office, key):
+    async with await office.signed_in(Role.OPERATOR) as wang:
+        number = (await wang.post("/intake/api/complaints", json=complaint(), headers=key())).json()["number"]
+    reviewer, operator = office.person(Role.REVIEWER), office.person(Role.OPERATOR)
+
+    async with office.transaction() as tx:
+        shown = await complaints.reveal_identity(tx, number=number, reason="需要电话核实办理地点", by=reviewer)
+
+    assert shown == {"name": "欧阳晓春", "phone": "13812345678", "address": "长春市人民大街 1 号 2 单元"}
+    async with office.transaction() as tx:
+        leaf = await tx.fetchrow("select actor, facts::text as facts from audit where action = 'identity.revealed'")
+    assert leaf["actor"] == str(reviewer.id)
+    assert "核实" in leaf["facts"]
+    for by, reason in ((reviewer, "看看"), (operator, "需要电话核实办理地点")):
+        with pytest.raises(Refused):
+            async with office.transaction() as tx:
+                await complaints.reveal_identity(tx, number=number, reason=reason, by=by)
+
+
+@stack
+async def test_an_identity_is_not_shown_when_the_audit_cannot_be_written(office, key):
+    async with await office.signed_in(Role.OPERATOR) as wang:
+        number = (await wang.post("/intake/api/complaints", json=complaint(), headers=key())).json()["number"]
+    async with office.transaction() as tx:
+        await tx.run("alter table audit rename to audit_gone")
+
+    async with await office.signed_in(Role.REVIEWER) as zhang:
+        answer = await zhang.post(f"/intake/tickets/{number}/identity", data={"reason": "需要电话核实办理地点", **_form()})
+
+    assert answer.status_code >= 500
+    assert "13812345678" not in answer.text
+
+
+def _form():
+    return {"idempotency_key": str(uuid4())}
+
+
+@stack
+async def test_anonymous_leaves_no_name_and_no_phone_but_is_found_again(office, key):
+    async with await office.signed_in(Role.OPERATOR) as wang:
+        for _ in range(2):
+            answer = await wang.post("/intake/api/complaints", json=complaint(identity="anonymous", name="", address=""), headers=key())
+            assert answer.status_code == 201, answer.text
+
+    async with office.transaction() as tx:
+        assert await tx.fetchval("select count(*) from vault where part = 'identity'") == 0
+        history = await complaints.caller_history(tx, phone="+86 138-1234-5678", by=office.person(Role.OPERATOR))
+    assert len(history) == 2
+
+
+@stack
+async def test_only_the_office_may_say_that_it_came_earlier(office, key):
+    async with office.transaction() as tx:
+        earlier = (tx.now - timedelta(days=40)).isoformat()
+
+    async with await office.signed_in(Role.OPERATOR) as wang, await office.signed_in(Role.OFFICE) as chen:
+        refused = await wang.post("/intake/api/complaints", json=complaint(received_at=earlier), headers=key())
+        taken = await chen.post("/intake/api/complaints", json=complaint(received_at=earlier), headers=key())
+
+    assert (refused.status_code, taken.status_code) == (403, 201)
+    [(_, event)] = await office.events()
+    assert event["received_at"][:10] == earlier[:10]
+
+
+@stack
+async def test_an_alike_complaint_about_the_same_unit_is_found_and_merged(office, key):
+    async with await office.signed_in(Role.OPERATOR) as wang:
+        first = (await wang.post("/intake/api/complaints", json=complaint(), headers=key())).json()
+        alike = await wang.get(
+            "/intake/api/complaints/similar", params={"campaign_id": CAMPAIGN, "unit_id": "tcm", "summary": WORDS.replace("三次", "两次")}
+        )
+        other = await wang.get("/intake/api/complaints/similar", params={"campaign_id": CAMPAIGN, "unit_id": "edu", "summary": WORDS})
+        again = await wang.post("/intake/api/complaints", json=complaint(merge_into=first["number"]), headers=key())
+
+    assert [found["number"] for found in alike.json()] == [first["number"]]
+    assert alike.json()[0]["likeness"] > 0.8
+    assert other.json() == []
+    assert again.json()["merged_into"] == first["number"]
+    assert [name for name, _ in await office.events()] == ["complaint.registered.v1", "complaint.repeated.v1"]
+    assert (await office.events("complaint.repeated.v1"))[0][1]["repeats"] == 1
+
+
+@stack
+async def test_merging_twice_changes_nothing(office, key):
+    async with await office.signed_in(Role.REVIEWER) as zhang:
+        one, two = [(await zhang.post("/intake/api/complaints", json=complaint(), headers=key())).json()["number"] for _ in range(2)]
+        for _ in range(2):
+            answer = await zhang.post(f"/intake/api/complaints/{two}/merger", json={"into": one}, headers=key())
+            assert answer.status_code == 201, answer.text
+        circle = await zhang.post(f"/intake/api/complaints/{one}/merger", json={"into": two}, headers=key())
+
+    assert circle.status_code == 422
+    assert [body["repeats"] for _, body in await office.events("complaint.repeated.v1")] == [1]
+
+
+@stack
+@pytest.mark.parametrize("role", [Role.HANDLER, Role.UNIT_HEAD, Role.INSPECTOR, Role.LEADER])
+async def test_who_does_not_register_has_no_door(office, key, role):
+    async with await office.signed_in(role) as somebody:
+        answer = await somebody.post("/intake/api/complaints", json=complaint(), headers=key())
+    assert answer.status_code == 403
+
+
+@stack
+async def test_unknown_fields_are_refused(office, key):
+    async with await office.signed_in(Role.OPERATOR) as wang:
+        for field in ("id", "number", "status", "score", "registered_by"):
+            answer = await wang.post("/intake/api/complaints", json=complaint() | {field: "x"}, headers=key())
+            assert answer.status_code == 422
+    assert await office.events() == []

@@ -1,0 +1,224 @@
+"""A visit counts once, when all its photos are here, in whatever order and how often they come; photos lose their metadata."""
+
+import hashlib
+import io
+import random
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from PIL import Image
+
+from services.intake.domain.visits import Checked, Found, check_items, findings_of, passed
+from services.intake.store.files import media_type_of, without_metadata
+from shared.auth import Role
+from shared.events import Refused
+from shared.schemes import load_scheme
+from tests.intake.conftest import CAMPAIGN
+
+CHECKLIST = load_scheme("J", 2026).checklists[0]
+IDS = [item.id for item in CHECKLIST.items]
+
+
+def picture(seed: int = 0, *, size: tuple[int, int] = (640, 480), gps: bool = True) -> bytes:
+    """A photo of noise with where and by whom it was taken in its metadata."""
+    drawn = Image.frombytes("RGB", size, random.Random(seed).randbytes(size[0] * size[1] * 3))
+    exif = Image.Exif()
+    if gps:
+        exif[0x010E] = "CANARY description"
+        exif[0x013B] = "CANARY inspector"
+        exif.get_ifd(0x8825)[2] = (43.0, 52.0, 30.0)
+    written = io.BytesIO()
+    drawn.save(written, "JPEG", exif=exif, quality=60, comment=b"CANARY comment")
+    return written.getvalue()
+
+
+def sha(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
+
+
+# ── rules ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def all_passed(*but: Checked) -> list[Checked]:
+    changed = {item.item_id: item for item in but}
+    return [changed.get(id, Checked(id, "pass")) for id in IDS]
+
+
+def test_every_item_has_to_be_answered():
+    with pytest.raises(Refused, match="还没有填写"):
+        check_items(CHECKLIST, all_passed()[1:], 0)
+
+
+def test_what_is_not_in_order_needs_a_note_or_a_photo():
+    failed = all_passed(Checked(IDS[0], "fail", "空"))
+    with pytest.raises(Refused, match="写明情况"):
+        check_items(CHECKLIST, failed, 0)
+    check_items(CHECKLIST, failed, 1)
+
+
+def test_every_failed_item_is_a_finding_once():
+    items = all_passed(Checked(IDS[0], "fail", "窗口无人在岗"), Checked(IDS[1], "fail", "无告知单公示"))
+    found = findings_of(CHECKLIST, items, [Found(IDS[0], "serious", "三个窗口无人")])
+    assert [(f.item_id, f.severity) for f in found] == [(IDS[0], "serious"), (IDS[1], "ordinary")]
+    assert set(passed(items)) == set(IDS[2:])
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"\xff\xd8\xff\xe0", "image/jpeg"), (b"%PDF-1.7", "application/pdf"), (b"RIFF....WEBP", "image/webp"), (b"RIFF....WAVE", ""),
+        (b"<svg xmlns=", ""), (b"GIF89a", ""), (b"PK\x03\x04", ""), (b"MZ", ""), (b"", ""),
+    ],
+)  # fmt: skip
+def test_files_are_known_by_their_first_bytes(body, kind):
+    assert media_type_of(body) == kind
+
+
+def test_the_copy_has_nothing_but_pixels():
+    copy = without_metadata(picture(size=(2400, 1800)))
+    assert b"CANARY" not in copy
+    with Image.open(io.BytesIO(copy)) as opened:
+        assert opened.size == (1600, 1200)
+        assert not opened.getexif()
+        assert "comment" not in opened.info
+
+
+@pytest.mark.parametrize("body", [picture()[:400], b"\xff\xd8\xff" + b"\0" * 100, b"\x89PNG\r\n\x1a\n" + b"x" * 50])
+def test_damaged_pictures_are_refused(body):
+    with pytest.raises(Refused):
+        without_metadata(body)
+
+
+def test_a_flood_of_pixels_is_refused_before_it_is_drawn():
+    written = io.BytesIO()
+    Image.new("L", (30_000, 30_000)).save(written, "PNG", compress_level=1)
+    with pytest.raises(Refused, match="像素"):
+        without_metadata(written.getvalue())
+
+
+# ── actions and doors ────────────────────────────────────────────────────────────────────────────────────────────────
+
+stack = pytest.mark.stack
+
+
+async def report(office, photos=(), **changes):
+    async with office.transaction() as tx:
+        now = tx.now
+    given = {
+        "campaign_id": CAMPAIGN, "unit_id": "tcm", "mode": "covert", "visited_at": (now - timedelta(hours=1)).isoformat(),
+        "device_at": now.isoformat(), "position": {"latitude": 43.88, "longitude": 125.32, "accuracy_metres": 12},
+        "items": [{"item_id": IDS[0], "result": "fail", "note": "窗口无人，电话 13812345678 无人接"}, *({"item_id": i, "result": "pass"} for i in IDS[1:])],
+        "photos": [sha(body) for body in photos],
+    }  # fmt: skip
+    return given | changes
+
+
+@stack
+async def test_a_visit_counts_when_its_last_photo_is_here(office):
+    visit, photos = uuid4(), [picture(1), picture(2)]
+    given = await report(office, photos)
+    async with await office.signed_in(Role.INSPECTOR) as phone:
+        await phone.put(f"/intake/api/visits/{visit}/photos/{sha(photos[0])}", content=photos[0])
+        first = await phone.post(f"/intake/api/visits/{visit}/commit", json=given)
+        before = await office.events("visit%")
+        await phone.put(f"/intake/api/visits/{visit}/photos/{sha(photos[1])}", content=photos[1])
+        again = await phone.post(f"/intake/api/visits/{visit}/commit", json=given)
+
+    assert (first.status_code, first.json()["missing"]) == (201, [sha(photos[1])])
+    assert before == []
+    assert (again.status_code, again.json()["missing"], again.json()["id"]) == (200, [], str(visit))
+    [(_, event)] = await office.events("visit%")
+    assert len(event["visited_on"]) == 10
+    assert event["photos"] == 2
+    assert "13812345678" not in str(event)
+    assert str(office.person(Role.INSPECTOR).id) not in str(event)
+
+
+@stack
+async def test_everything_five_times_is_one_visit(office):
+    visit, photo = uuid4(), picture(3)
+    given = await report(office, [photo])
+    async with await office.signed_in(Role.INSPECTOR) as phone:
+        for _ in range(5):
+            put = await phone.put(f"/intake/api/visits/{visit}/photos/{sha(photo)}", content=photo)
+            commit = await phone.post(f"/intake/api/visits/{visit}/commit", json=given)
+
+    assert (put.status_code, commit.status_code) == (200, 200)
+    assert len(await office.events("visit%")) == 1
+    async with office.transaction() as tx:
+        assert await tx.fetchval("select count(*) from files") == 1
+
+
+@stack
+async def test_what_was_handed_in_is_not_changed(office):
+    visit = uuid4()
+    async with await office.signed_in(Role.INSPECTOR) as phone:
+        await phone.post(f"/intake/api/visits/{visit}/commit", json=await report(office))
+        changed = await phone.post(f"/intake/api/visits/{visit}/commit", json=await report(office, unit_id="edu"))
+    assert changed.status_code == 409
+    assert len(await office.events("visit%")) == 1
+
+
+@stack
+async def test_photos_on_disk_are_sealed_and_the_shown_copy_has_no_metadata(office, settings):
+    visit, photo = uuid4(), picture(4)
+    async with await office.signed_in(Role.INSPECTOR) as phone:
+        await phone.put(f"/intake/api/visits/{visit}/photos/{sha(photo)}", content=photo)
+        async with office.transaction() as tx:
+            file_id = await tx.fetchval("select id from files")
+        shown = await phone.get(f"/intake/api/photos/{file_id}")
+    async with await office.signed_in(Role.HANDLER) as unit:
+        hidden = await unit.get(f"/intake/api/photos/{file_id}")
+
+    stored = b"".join(path.read_bytes() for path in (settings.data_folder / "intake").rglob("*") if path.is_file())
+    assert len(stored) > len(photo)
+    assert b"CANARY" not in stored
+    assert photo[:64] not in stored
+    assert shown.status_code == 200
+    assert b"CANARY" not in shown.content
+    assert hidden.status_code == 403
+
+
+@stack
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"<svg onload=alert(1)>", 415), (b"%PDF-1.7 x", 415), (picture()[:300], 422), (b"\xff\xd8\xff" + bytes(11 * 1024 * 1024), 413)],
+)
+async def test_hostile_files_are_refused(office, body, status):
+    async with await office.signed_in(Role.INSPECTOR) as phone:
+        answer = await phone.put(f"/intake/api/visits/{uuid4()}/photos/{sha(body)}", content=body)
+    assert answer.status_code == status
+    async with office.transaction() as tx:
+        assert await tx.fetchval("select count(*) from files") == 0
+
+
+@stack
+async def test_bytes_that_changed_on_the_way_are_refused(office):
+    async with await office.signed_in(Role.INSPECTOR) as phone:
+        answer = await phone.put(f"/intake/api/visits/{uuid4()}/photos/{sha(picture(5))}", content=picture(6))
+    assert answer.status_code == 422
+
+
+@stack
+async def test_another_inspectors_visit_is_not_there(office):
+    visit, photo = uuid4(), picture(7)
+    async with await office.signed_in(Role.INSPECTOR) as phone, await office.signed_in(Role.OFFICE) as other:
+        await phone.put(f"/intake/api/visits/{visit}/photos/{sha(photo)}", content=photo)
+        stolen = await other.post(f"/intake/api/visits/{visit}/commit", json=await report(office, [photo]))
+    assert stolen.status_code == 404
+
+
+@stack
+async def test_old_positions_become_coarse(office, clock):
+    from services.intake.actions.retention import forget_tracks
+
+    async with await office.signed_in(Role.INSPECTOR) as phone:
+        given = await report(office, position={"latitude": 43.881234, "longitude": 125.324567, "accuracy_metres": 12})
+        await phone.post(f"/intake/api/visits/{uuid4()}/commit", json=given)
+    await clock.advance(days=31)
+
+    async with office.transaction() as tx:
+        await forget_tracks(tx)
+        row = await tx.fetchrow("select latitude, longitude from visits")
+    assert (row["latitude"], row["longitude"]) == (43.88, 125.32)
