@@ -77,7 +77,7 @@ def up(
 ) -> None:
     """Start everything on this machine: PostgreSQL, Valkey, Kafka and all four services on one port."""
     from services.simulate.demo import play
-    from services.up import Demo
+    from services.up import Demo, Staged
     from services.up import up as start
 
     configure_logging("WARNING")
@@ -87,7 +87,10 @@ def up(
             steps.close()
             greet(settings, shown)
 
-        run(start(data.absolute(), host=host, port=port, demo=demo, told=steps, ready=ready, play=lambda s, d: play(s, d.password, out)))
+        def played(settings: Settings, staged: Staged) -> Coroutine[Any, Any, None]:
+            return play(settings, staged.password, staged.pace, out)
+
+        run(start(data.absolute(), host=host, port=port, demo=demo, told=steps, ready=ready, play=played))
     out.print("stopped; all data is kept in", str(data))
 
 
@@ -151,6 +154,36 @@ def here(data: Path) -> Settings:
     if "FENGPING_DATABASE_URL" in os.environ or not (data / "ports.json").exists():
         return Settings()
     return settings_of(Stack(data.absolute()), host="127.0.0.1", port=8080, demo=(data / "demo.json").exists())
+
+
+@cli.command()
+def simulate(
+    url: Annotated[str, typer.Option(help="The installation to load; your own.")] = "http://127.0.0.1:8080",
+    rate: Annotated[float, typer.Option(help="Operations a second; 0: as fast as they are answered.")] = 20.0,
+    count: Annotated[int, typer.Option(help="Operations in all.")] = 1000,
+    seed: Annotated[int, typer.Option(help="The same seed sends the same things under the same keys.")] = 1,
+    ledger: Annotated[Path, typer.Option(help="What was sent and acknowledged; a run goes on where it ends.")] = Path("load.jsonl"),
+    password: Annotated[str, typer.Option(envvar="FENGPING_DEMO_PASSWORD", help="Of the demo's accounts; else the data folder's.")] = "",
+    mine: Annotated[bool, typer.Option("--i-own-this-host", help="Allow a host that is not this machine.")] = False,
+    data: DataFolder = DATA,
+) -> None:
+    """Register complaints, cast ballots and hand in visits over HTTP, and keep account of every acknowledgement."""
+    from services.simulate.client import Rejected, Unanswered
+    from services.simulate.load import ForeignHost, Load
+    from services.up import Demo
+
+    if not password and not (data / "demo.json").exists():
+        raise typer.BadParameter("the accounts of a demo are needed: --data FOLDER of one, or --password", param_hint="--password")
+    load = Load(base_url=url, password=password or Demo.of(data).password, ledger=ledger, seed=seed, rate=rate, operations=count, mine=mine)
+    try:
+        tally = run(load.run())
+    except (ForeignHost, Rejected, Unanswered) as trouble:
+        raise typer.BadParameter(str(trouble), param_hint="--url") from trouble
+    table = Table(*(name.replace("_", " ") for name in tally.__dataclass_fields__))
+    table.add_row(*(f"{getattr(tally, name):,.1f}".removesuffix(".0") for name in tally.__dataclass_fields__))
+    out.print(table)
+    if tally.unknown or tally.refused:
+        raise typer.Exit(1)
 
 
 # ── keeping it right ─────────────────────────────────────────────────────────────────────────────────────────────────────

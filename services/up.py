@@ -19,9 +19,11 @@ from typing import Any
 import asyncpg
 import uvicorn
 
+from services.simulate.demo import Pace
+from services.simulate.people import BODIES
 from shared.bus import make_topics
-from shared.clock import VIRTUAL_CLOCK_DDL
-from shared.database import SERVICES
+from shared.clock import SET_VIRTUAL_CLOCK, VIRTUAL_CLOCK_DDL, real_now
+from shared.database import SERVICES, Database
 from shared.embedded import SetupError, Stack
 from shared.migrations import migrate
 from shared.service import OnePort, Service
@@ -46,6 +48,13 @@ class Demo:
             with os.fdopen(descriptor, "w") as handle:
                 json.dump({"password": "fp-" + secrets.token_hex(4)}, handle)
         return Demo(json.loads(file.read_text())["password"])
+
+
+@dataclass(frozen=True, slots=True)
+class Staged(Demo):
+    """A demo that is ready to be played: its accounts are there, its legal time runs."""
+
+    pace: Pace
 
 
 def settings_of(stack: Stack, *, host: str, port: int, demo: bool) -> Settings:
@@ -84,6 +93,42 @@ async def prepare(settings: Settings, *, demo: bool) -> None:
             await connection.close()
     await migrate(settings.database_url)
     await make_topics(settings)
+
+
+async def stage(settings: Settings, demo: Demo) -> Staged:
+    """Make the demo's accounts and let its legal time run; a second start changes nothing but what a kill left unfinished."""
+    seed_accounts = import_module("services.intake.actions.accounts").seed_accounts
+    database = Database(settings.database_url, "intake", pool_size=2)
+    try:
+        async with database.transaction() as tx:
+            await seed_accounts(tx, password=demo.password, units=[(body.unit_id, body.name) for body in BODIES])
+    finally:
+        await database.close()
+    return Staged(demo.password, await start_clock(settings.database_url))
+
+
+_LAST_LEGAL = "greatest({})".format(
+    ", ".join(f"(select max(occurred_at) from {name}.outbox), (select max(at) from {name}.audit)" for name in SERVICES)
+)
+_LAST_WRITTEN = "greatest({})".format(", ".join(f"(select max(created_at) from {name}.outbox)" for name in SERVICES))
+
+
+async def start_clock(url: str) -> Pace:
+    """Let legal time run from four weeks ago until it meets the real time, or go on where a killed demo stopped."""
+    connection = await asyncpg.connect(url)
+    try:
+        row = await connection.fetchrow("select anchor_virtual, anchor_real, rate from public.virtual_clock")
+        if row is None:
+            pace = Pace.starting(real_now())
+        else:
+            last = await connection.fetchrow(f"select {_LAST_LEGAL} as legal, {_LAST_WRITTEN} as written")
+            pace = Pace(*row).again(real_now(), last_written_at=last["written"], last_legal=last["legal"])
+        if row is None or pace != Pace(*row):
+            await connection.execute(SET_VIRTUAL_CLOCK, pace.anchor, pace.rate, True)
+            pace = Pace(*await connection.fetchrow("select anchor_virtual, anchor_real, rate from public.virtual_clock"))
+        return pace
+    finally:
+        await connection.close()
 
 
 @asynccontextmanager
@@ -135,7 +180,7 @@ def stop_event() -> asyncio.Event:
 
 async def up(
     data: Path, *, host: str, port: int, demo: bool, told: Told, ready: Callable[[Settings, Demo | None], None],
-    play: Callable[[Settings, Demo], Any] | None = None,
+    play: Callable[[Settings, Staged], Any] | None = None,
 ) -> None:  # fmt: skip
     """Start servers and services, play the demo if asked, and stay until Ctrl-C; then stop everything this process started."""
     check_port(host, port)
@@ -146,10 +191,10 @@ async def up(
         settings = settings_of(stack, host=host, port=port, demo=demo)
         told("schemas and topics", 0, 1)
         await prepare(settings, demo=demo)
+        shown = await stage(settings, Demo.of(data)) if demo else None
         told("schemas and topics", 1, 1)
         await exits.enter_async_context(running(settings))
         keeping = [asyncio.create_task(stack.keep())]
-        shown = Demo.of(data) if demo else None
         ready(settings, shown)
         if shown and play:
             keeping.append(asyncio.create_task(play(settings, shown)))

@@ -4,9 +4,9 @@ What it learns from an answer is all it knows: no service's code, no database.
 """
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Final, Self
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -165,7 +165,61 @@ class Client:
         found: list[Json] = await self.read("/intake/api/campaigns")
         return found
 
+    # ── casework ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def cases(self, **query: Any) -> tuple[list[Json], int]:
+        """(cases of the page, how many there are in all); `state` may be a list."""
+        page = await self.read("/casework/api/cases", **{"size": PAGE_MAX, **query})
+        return page["cases"], page["total"]
+
+    async def case(self, number: str) -> Json:
+        """A case, whole."""
+        found: Json = await self.read(f"/casework/api/cases/{number}")
+        return found
+
+    async def act(self, number: str, what: str, body: Json, *, key: object) -> Answer:
+        """Do something with a case; `what` is the last part of its address: acceptance, submission, extension/approval …"""
+        return await self.write(f"/casework/api/cases/{number}/{what}", body, key=key)
+
+    async def accept_case(self, number: str, *, key: object) -> Answer:
+        """签收."""
+        return await self.act(number, "acceptance", {}, key=key)
+
+    async def submit_result(self, number: str, result: Json, *, key: object) -> Answer:
+        """办结送审: account, upheld, measures, reply."""
+        return await self.act(number, "submission", result, key=key)
+
+    async def review_case(self, number: str, *, approve: bool, opinion: str, key: object) -> Answer:
+        """审核."""
+        return await self.act(number, "review", {"approve": approve, "opinion": opinion}, key=key)
+
+    async def duties(self) -> list[Json]:
+        """Duties of units (方案、自评报告 …)."""
+        found: list[Json] = await self.read("/casework/api/duties")
+        return found
+
+    # ── scoring ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def publish_campaign(self, campaign: Json, *, key: object) -> Json:
+        """Make and publish a campaign."""
+        made: Json = (await self.write("/scoring/api/campaigns", campaign, key=key)).body
+        return made
+
+    async def campaign(self, campaign_id: str) -> tuple[Json, str]:
+        """(a campaign with its units, its rules as JSON text)."""
+        rules = await self.read(f"/scoring/api/campaigns/{campaign_id}/rules")
+        return await self.read(f"/scoring/api/campaigns/{campaign_id}"), json.dumps(rules, ensure_ascii=False)
+
+    async def board(self, campaign_id: str, category: str = "") -> list[Json]:
+        """Running scores by category: each with `units`, best first."""
+        found: list[Json] = (await self.read(f"/scoring/api/campaigns/{campaign_id}/board", category=category))["categories"]
+        return found
+
     # ── notify ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def unread(self) -> int:
+        """How many open notices this person has not seen; counting stops at 100."""
+        return int((await self.read("/notify/api/notices/unread"))["unread"])
 
     async def notices(self, *, number: str | None = None, after: str | None = None) -> list[Json]:
         """Notices for this person, oldest first."""
@@ -182,8 +236,3 @@ def _answer(response: httpx2.Response, attempts: int) -> Answer:
         wrong: Json = next(iter(told.get("errors") or ()), {})
         raise Rejected(response.status_code, str(told.get("detail") or response.reason_phrase), str(wrong.get("field") or ""))
     return Answer(response.status_code, body, response.headers.get("idempotency-replayed") == "true", attempts)
-
-
-def day_of(instant: datetime) -> str:
-    """`2026-11-22`, for records that name a day."""
-    return instant.date().isoformat()

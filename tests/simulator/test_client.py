@@ -73,7 +73,7 @@ async def test_giving_up_leaves_the_outcome_unknown():
 
 
 async def test_too_often_waits_as_long_as_it_is_told():
-    client, wire = talk((429, {"detail": "操作过于频繁"}, {"retry-after": "0"}), OK)
+    client, _ = talk((429, {"detail": "操作过于频繁"}, {"retry-after": "0"}), OK)
 
     assert (await client.write("/x", {}, key="k")).attempts == 2
 
