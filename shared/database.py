@@ -151,11 +151,11 @@ class Transaction:
     async def flush(self) -> None:
         await self._session.flush()
 
-    async def scalar(self, statement: Select[tuple[RowT]]) -> RowT | None:
+    async def scalar(self, statement: Select[RowT]) -> RowT | None:
         """First column of the first row, or None."""
         return cast("RowT | None", await self._session.scalar(statement))
 
-    async def scalars(self, statement: Select[tuple[RowT]]) -> list[RowT]:
+    async def scalars(self, statement: Select[RowT]) -> list[RowT]:
         return list(await self._session.scalars(statement))
 
     async def rows(self, statement: Executable) -> list[Row[Any]]:
