@@ -1,7 +1,8 @@
 """Named places at which the fault tests stop a real process. Nothing is armed, and a call costs one look, outside of tests.
 
 `FENGPING_FAILPOINTS="relay.after_acknowledgement=kill@3,consumer.after_inbox=sleep:2@1"` arms places of a process whose environment is
-`test`: at the n-th hit it is killed (SIGKILL), stopped (SIGSTOP), raises, or sleeps that many seconds.
+`test`: at the n-th hit it is killed (SIGKILL), stopped (SIGSTOP), sleeps that many seconds, raises as if a peer went away (`raise`), or
+fails as a bug of ours would (`bug`). `@3+` does it at the third hit and at every later one.
 """
 
 import os
@@ -32,20 +33,21 @@ class Failpoints:
         for entry in filter(None, plan.split(",")):
             place, _, what = entry.partition("=")
             action, _, nth = what.partition("@")
-            self.armed[place] = _Nth(_action(action), int(nth or 1))
+            self.armed[place] = _Nth(_action(action), int(nth.rstrip("+") or 1), always=nth.endswith("+"))
 
 
 @dataclass(slots=True)
 class _Nth:
-    """Does its action at the n-th call, and at no other."""
+    """Does its action at the n-th call, and at no other unless `always`."""
 
     action: Action
     nth: int
+    always: bool = False
     calls: int = 0
 
     def __call__(self) -> None:
         self.calls += 1
-        if self.calls == self.nth:
+        if self.calls == self.nth or (self.always and self.calls > self.nth):
             self.action()
 
 
@@ -56,13 +58,13 @@ def _action(word: str) -> Action:
         return lambda: os.kill(os.getpid(), number)
     if name == "sleep":
         return lambda: time.sleep(float(argument))
-    if name == "raise":
-        return _raise
-    raise ValueError(f"a failpoint does kill, stop, raise or sleep:SECONDS, not {word!r}")
+    if name in ("raise", "bug"):
+        return lambda: _raise(Injected if name == "raise" else RuntimeError)
+    raise ValueError(f"a failpoint does kill, stop, raise, bug or sleep:SECONDS, not {word!r}")
 
 
-def _raise() -> None:
-    raise Injected("failpoint")
+def _raise(kind: type[Exception]) -> None:
+    raise kind("failpoint")
 
 
 failpoint = Failpoints()

@@ -1,0 +1,304 @@
+"""The laboratory: one installation on real servers, its processes, its clock, what is in its logs, and whether it is at rest.
+
+Everything runs on 127.0.0.1 under one temporary folder and ends with it.
+"""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from services.simulate.client import Client, Rejected, id_of
+from services.simulate.load import Load, Tally
+from services.simulate.people import BODIES, OFFICE
+from shared.bus import make_topics
+from shared.bus.topics import client_options
+from shared.clock import SET_VIRTUAL_CLOCK, VIRTUAL_CLOCK_DDL, real_now
+from shared.database import SERVICES
+from shared.embedded import Stack
+from shared.events import EVENTS, TOPICS
+from shared.migrations import migrate
+from shared.settings import Settings
+from tests.faults.fleet import Fleet, get
+
+PASSWORD = "lab-Fengping-2026"
+REST_EVERY_SECONDS = 0.4
+
+# The database's clock as its host would show it after a jump: every reading moves by `by`. The functions are given new numbers in the
+# catalogue (the server calls its own by number), so this is done before anything is prepared.
+JUMPING_CLOCK_DDL = """
+create table public.clock_jump (by interval not null);
+insert into public.clock_jump values ('0');
+alter function pg_catalog.clock_timestamp() rename to real_clock_timestamp;
+alter function pg_catalog.statement_timestamp() rename to real_statement_timestamp;
+create function pg_catalog.clock_timestamp() returns timestamptz language sql volatile
+as $$ select pg_catalog.real_clock_timestamp() + (select by from public.clock_jump) $$;
+create function pg_catalog.statement_timestamp() returns timestamptz language sql stable
+as $$ select pg_catalog.real_statement_timestamp() + (select by from public.clock_jump) $$;
+grant select on public.clock_jump to public;
+"""
+
+
+class NotAtRest(AssertionError):
+    """The system did not come to rest in time; the message says what was still going on."""
+
+
+class Laboratory:
+    """One installation. `async with Laboratory(folder).running() as lab: …`"""
+
+    def __init__(self, folder: Path, *, brokers: int = 3) -> None:
+        self.folder, self.brokers = folder, brokers
+        self.stack = Stack(folder / "servers", brokers=brokers)
+        self.loads: list[Load] = []
+        self.forged: dict[tuple[bytes | None, bytes | None], str] = {}
+        """(key, value) of what the laboratory itself put into the log and nobody can read → its topic."""
+        self._forward = timedelta(0)
+
+    # ── life ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Laboratory"]:
+        """Servers, schema, accounts, processes, a published campaign; all gone afterwards."""
+        self.folder.chmod(0o755)
+        async with self.stack.running():
+            await self._install()
+            self.fleet = Fleet(self._environment(), self.folder / "processes")
+            try:
+                await self.fleet.start(SERVICES)
+                await self._publish_campaign()
+                yield self
+            finally:
+                await self.fleet.stop()
+
+    async def _install(self) -> None:
+        await self.sql(JUMPING_CLOCK_DDL)
+        await self.sql(VIRTUAL_CLOCK_DDL, url=self.stack.postgres_url)
+        await migrate(self.stack.postgres_url)
+        await make_topics(self.settings)
+        await self._open_accounts()
+
+    async def _open_accounts(self) -> None:
+        from services.intake.actions.accounts import seed_accounts
+
+        intake = import_module("services.intake.app").build(self.settings)
+        async with intake.database.transaction(intake.context) as tx:
+            await seed_accounts(tx, password=PASSWORD)
+        await intake.database.close()
+
+    @cached_property
+    def settings(self) -> Settings:
+        return Settings(**{name.removeprefix("FENGPING_").lower(): value for name, value in self._environment().items()})
+
+    def _environment(self) -> dict[str, str]:
+        copies = {"FENGPING_TOPIC_REPLICATION": "3", "FENGPING_TOPIC_MIN_INSYNC": "2"} if self.brokers >= 3 else {}
+        return copies | {
+            "FENGPING_ENVIRONMENT": "test", "FENGPING_DATABASE_URL": self.stack.postgres_url, "FENGPING_REDIS_URL": self.stack.redis_url,
+            "FENGPING_KAFKA_SERVERS": ",".join(self.stack.kafka_servers), "FENGPING_TOPIC_PARTITIONS": "3",
+            "FENGPING_DATA_FOLDER": str(self.folder / "data"), "FENGPING_POOL_SIZE": "5", "FENGPING_STALL_SECONDS": "15",
+        }  # fmt: skip
+
+    async def _publish_campaign(self) -> None:
+        async with Client(self.fleet.gateway.url) as door:
+            office = await door.sign_in(OFFICE.name, PASSWORD)
+            units = [{"unit_id": b.unit_id, "name": b.name, "category": b.category, "aliases": list(b.aliases)} for b in BODIES[:12]]
+            body = {"scheme": "J", "year": 2026, "units": units}
+            answer = await office.write("/scoring/api/campaigns", body, key=id_of("lab", "campaign"))
+            self.campaign_id = str(answer.body["campaign_id"])
+            async with asyncio.timeout(60):
+                while not [one for one in await office.campaigns() if one["id"] == self.campaign_id]:
+                    await asyncio.sleep(0.2)
+        await self.rest(60)
+
+    # ── the clock ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def advance(self, **by: float) -> None:
+        """Move legal time forward: `advance(days=3)`."""
+        now = await self.sql("select public.app_now()")
+        self._forward += timedelta(**by)
+        await self.sql(SET_VIRTUAL_CLOCK, now + timedelta(**by), 1.0, False)
+
+    def now(self) -> datetime:
+        """Legal time, as a phone would know it."""
+        return real_now() + self._forward
+
+    # ── looking ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def sql(self, statement: str, *arguments: Any, url: str | None = None) -> Any:
+        """First value of a statement, as the server's superuser unless another `url` is given."""
+        connection = await asyncpg.connect(url or self.stack.postgres.superuser_url, timeout=10)
+        try:
+            if not arguments and ";" in statement.strip().rstrip(";"):
+                return await connection.execute(statement)
+            return await connection.fetchval(statement, *arguments)
+        finally:
+            await connection.close(timeout=5)
+
+    async def rows(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        """All rows of a statement, as the superuser."""
+        connection = await asyncpg.connect(self.stack.postgres.superuser_url, timeout=10)
+        try:
+            return await connection.fetch(statement, *arguments)
+        finally:
+            await connection.close(timeout=5)
+
+    async def records(self, *topics: str) -> list[ConsumerRecord]:
+        """A fresh read of the topics (all) from their beginning to their end."""
+        names = [self.settings.topic_prefix + topic for topic in topics or TOPICS]
+        options = client_options(self.settings) | {"auto_offset_reset": "earliest", "enable_auto_commit": False, "group_id": None}
+        consumer = AIOKafkaConsumer(*names, **options, max_partition_fetch_bytes=8_388_608)
+        found: list[ConsumerRecord] = []
+        try:
+            async with asyncio.timeout(60):
+                await consumer.start()
+                ends = await consumer.end_offsets(list(consumer.assignment()))
+                while any([await consumer.position(tp) < end for tp, end in ends.items()]):
+                    for batch in (await consumer.getmany(timeout_ms=200)).values():
+                        found += batch
+        finally:
+            await consumer.stop()
+        return found
+
+    @asynccontextmanager
+    async def producer(self) -> AsyncIterator[AIOKafkaProducer]:
+        """For records of the laboratory's own."""
+        producer = AIOKafkaProducer(**client_options(self.settings), acks="all", max_request_size=1_000_000)
+        await producer.start()
+        try:
+            yield producer
+        finally:
+            await producer.stop()
+
+    async def behind(self) -> dict[str, int]:
+        """Service → records of its topics that it has not taken. Raises KafkaError while the brokers are away."""
+        admin = AIOKafkaAdminClient(**client_options(self.settings), request_timeout_ms=5_000)
+        consumer = AIOKafkaConsumer(**client_options(self.settings), group_id=None, request_timeout_ms=5_000)
+        marks = await self.rows(
+            " union all ".join(f"select '{s}' as service, topic, partition, log_offset from {s}.marks where kind = 'consumed'" for s in SERVICES)
+        )
+        done = {(m["service"], m["topic"], m["partition"]): m["log_offset"] + 1 for m in marks}
+        try:
+            async with asyncio.timeout(15):
+                await admin.start()
+                await consumer.start()
+                every = [TopicPartition(self.settings.topic_prefix + t, p) for t in TOPICS for p in range(self.settings.topic_partitions)]
+                ends = await consumer.end_offsets(every)
+                for service in SERVICES:
+                    for tp, at in (await admin.list_consumer_group_offsets(f"{self.settings.topic_prefix}fengping-{service}")).items():
+                        key = (service, tp.topic, tp.partition)
+                        done[key] = max(done.get(key, 0), at.offset)
+        finally:
+            await consumer.stop()
+            await admin.close()
+        left: dict[str, int] = Counter()
+        for service in SERVICES:
+            for tp, end in ends.items():
+                if tp.topic.removeprefix(self.settings.topic_prefix) in heard_by(service):
+                    left[service] += max(0, end - done.get((service, tp.topic, tp.partition), 0))
+        return left
+
+    # ── rest ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def unrest(self) -> dict[str, Any]:
+        """What is still going on; empty at rest."""
+        found: dict[str, Any] = {}
+        for process in self.fleet.processes:
+            if process.wanted and (not process.alive or (await get(process.port, "/livez"))[0] != 200):
+                found[str(process)] = "not alive"
+        try:
+            found |= {f"{row['what']}": row["n"] for row in await self.rows(UNREST) if row["n"]}
+            found |= {f"{service} behind": n for service, n in (await self.behind()).items() if n}
+        except (OSError, KafkaError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            found["servers"] = type(error).__name__
+        return found
+
+    async def rest(self, seconds: float) -> float:
+        """Wait until nothing moves, seen twice in a row; gives the seconds it took. Raises NotAtRest."""
+        started, calm, last = time.monotonic(), 0, {}
+        while calm < 2:
+            last = await self.unrest() or {}
+            calm = 0 if last else calm + 1
+            if time.monotonic() - started > seconds:
+                raise NotAtRest(f"not at rest after {seconds:.0f} s: {last}; {await self._blocked()}")
+            await asyncio.sleep(REST_EVERY_SECONDS)
+        return time.monotonic() - started
+
+    async def _blocked(self) -> str:
+        """What the services themselves say is wrong, for the report."""
+        said = {str(p): (await get(p.port, "/readyz"))[1][:300] for p in self.fleet.processes if p.wanted}
+        letters = await self.rows(LETTERS)
+        return json.dumps({"readyz": said, "letters": [dict(row) for row in letters]}, ensure_ascii=False, default=str)[:2000]
+
+    # ── load ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def load(self, *, seed: int, operations: int, rate: float, told: Callable[[Counter[str]], None] = lambda _: None) -> Load:
+        """A load through the gateway with a ledger of its own; what it was told counts in the invariants."""
+        load = Load(
+            base_url=self.fleet.gateway.url, password=PASSWORD, ledger=self.folder / f"ledger-{len(self.loads)}-{seed}.jsonl", seed=seed,
+            operations=operations, rate=rate, campaign_id=self.campaign_id, now=self.now, told=told,
+        )  # fmt: skip
+        self.loads.append(load)
+        return load
+
+    async def run_load(self, load: Load) -> Tally:
+        """Send it all; a system that cannot be entered yet is tried again for two minutes."""
+        until = time.monotonic() + 120
+        while True:
+            try:
+                return await load.run()
+            except Rejected as rejected:
+                if rejected.status < 500 and rejected.status != 429 or time.monotonic() > until:
+                    raise
+                await asyncio.sleep(1)
+
+    def scan_files(self) -> dict[str, bytes]:
+        """Every log and every file in which no personal data may stand: name → bytes."""
+        found = {path.name: path.read_bytes() for path in self.fleet.logs if path.exists()}
+        servers = self.folder / "servers"
+        for pattern in ("logs/*.log*", "valkey/appendonlydir/*"):
+            for path in servers.glob(pattern):
+                with suppress(OSError):
+                    found[str(path.relative_to(servers))] = path.read_bytes()
+        return found
+
+
+def heard_by(service: str) -> frozenset[str]:
+    """The topics that a service subscribes to."""
+    names = import_module(f"services.{service}.handlers").on.names
+    return frozenset({EVENTS[name].topic for name in names} | {"resends"})
+
+
+UNREST = (
+    " union all ".join(
+        f"""
+        select '{s} outbox' as what, count(*) as n from {s}.outbox where published_at is null
+        union all select '{s} held', count(*) from {s}.held h where not exists
+          (select from {s}.dead_letters d where d.state = 'parked' and d.topic = h.topic and d.aggregate = h.key)
+        union all select '{s} waits for another topic', count(*) from {s}.dead_letters where state = 'parked' and reason = 'not_yet'
+        union all select '{s} clock held', count(*) from {s}.clock_holds where released_at is null
+        """
+        for s in SERVICES
+    )
+    + """
+    union all select 'deadlines due', count(*) from casework.deadlines where state = 'armed' and due_at <= public.app_now()
+    union all select 'warnings due', count(*) from casework.deadlines where state = 'armed' and next_warn_at <= public.app_now()
+    union all select 'units to score', count(*) from scoring.changes
+    union all select 'scores to tell', count(*) from scoring.scores where untold
+    """
+)
+LETTERS = " union all ".join(
+    f"select '{s}' as service, topic, type, reason, detail, state, count(*) as n from {s}.dead_letters where state = 'parked' "
+    "group by 2, 3, 4, 5, 6"
+    for s in SERVICES
+)

@@ -1,0 +1,116 @@
+"""What the outside knows: derived from the ledgers of the loads and from nothing inside the system."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from services.simulate import texts
+from services.simulate.client import id_of
+from services.simulate.load import Campaign, Load, ballot_answers, read_ledger
+from shared.clock import CHINA
+
+Vote = tuple[str, str, int, int, int]
+"""(instrument, group, unit_no, item_no, option_no)."""
+
+
+@dataclass(slots=True)
+class Witness:
+    """Writes that the system acknowledged, and those of which nobody knows."""
+
+    complaints: dict[UUID, str] = field(default_factory=dict)
+    """Acknowledged: id → number."""
+    ballots: dict[UUID, list[Vote]] = field(default_factory=dict)
+    """Sent: id → votes."""
+    ballots_acknowledged: set[UUID] = field(default_factory=set)
+    visits: set[UUID] = field(default_factory=set)
+    visits_sent: set[UUID] = field(default_factory=set)
+    unknown: Counter[str] = field(default_factory=Counter)
+    """Kind → operations whose outcome is unknown."""
+    refused: list[dict[str, Any]] = field(default_factory=list)
+    canaries: set[bytes] = field(default_factory=set)
+    """Telephone numbers and identity cards that callers gave: they may stand nowhere in clear."""
+
+    @property
+    def acknowledged(self) -> int:
+        return len(self.complaints) + len(self.ballots_acknowledged) + len(self.visits)
+
+
+def witness_of(loads: Iterable[Load], campaign: Campaign) -> Witness:
+    """Everything that these loads were told."""
+    witness = Witness()
+    for load in loads:
+        _add(witness, load, campaign, read_ledger(load.ledger))
+    return witness
+
+
+def _add(witness: Witness, load: Load, campaign: Campaign, lines: Sequence[dict[str, Any]]) -> None:
+    answered = {line["id"]: line for line in lines if line.get("id") is not None and line["state"] != "sent"}
+    sent = {line["id"] for line in lines if line["state"] == "sent"}
+    codes = _codes(load, campaign, lines)
+    for operation in load.plan():
+        if operation.number not in sent:
+            continue
+        line = answered.get(operation.number, {"state": "unknown"})
+        if line["state"] == "refused":
+            witness.refused.append(line)
+        if line["state"] == "unknown":
+            witness.unknown[operation.kind] += 1
+        ok = line["state"] == "acknowledged"
+        if operation.kind == "complaint":
+            told = texts.complaint(operation.rng, operation.rng.choice(campaign.units), _day(line))
+            witness.canaries |= {told.phone.encode()} if told.phone else set()
+            if ok:
+                witness.complaints[UUID(line["answer"]["id"])] = line["answer"]["number"]
+        elif operation.kind == "ballot":
+            instrument, group, code = codes[operation.number]
+            ballot = ballot_id(code)
+            form = campaign.scheme.instrument(instrument)
+            units = operation.rng.sample(campaign.units, min(5, len(campaign.units)))
+            answers = ballot_answers(operation.rng, campaign.scheme, form, units, {})
+            witness.ballots[ballot] = [(instrument, group, *answer) for answer in answers]
+            witness.ballots_acknowledged |= {ballot} if ok else set()
+        else:
+            visit = id_of(operation.key)
+            witness.visits_sent.add(visit)
+            witness.visits |= {visit} if ok else set()
+
+
+def _day(line: dict[str, Any]) -> Any:
+    return (datetime.fromisoformat(line["at"]) if "at" in line else datetime.now(UTC)).astimezone(CHINA).date()
+
+
+def _codes(load: Load, campaign: Campaign, lines: Sequence[dict[str, Any]]) -> dict[int, tuple[str, str, str]]:
+    """Operation → (instrument, group, code): dealt in turn to the forms, as the load does."""
+    forms = [(form.key, group.key) for form in campaign.scheme.ballots for group in form.groups]
+    issued = {(line["instrument"], line["group"]): list(line["codes"]) for line in lines if line["state"] == "codes"}
+    dealt: dict[int, tuple[str, str, str]] = {}
+    ballots = [operation.number for operation in load.plan() if operation.kind == "ballot"]
+    for place, number in enumerate(ballots):
+        form = forms[place % len(forms)]
+        if issued.get(form):
+            dealt[number] = (*form, issued[form].pop(0))
+    return dealt
+
+
+def ballot_id(code: str) -> UUID:
+    """The only ballot that a code can have, worked out apart from intake's own rule."""
+    bare = code.replace("-", "").lower()
+    return UUID(bytes=hashlib.sha256(f"fengping/ballot/{bare}/".encode()).digest()[:16], version=8)
+
+
+def count_votes(ballots: Iterable[Sequence[Vote]]) -> Counter[Vote]:
+    """The direct recount."""
+    return Counter(vote for ballot in ballots for vote in ballot)
+
+
+def copy_ledger(path: Path, to: Path, *, forget: Iterable[int]) -> None:
+    """A ledger in which some acknowledgements are missing, as if the answers had been lost on the way: the load sends those again."""
+    lost = set(forget)
+    lines = [line for line in read_ledger(path) if line["state"] != "acknowledged" or line["id"] not in lost]
+    to.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
