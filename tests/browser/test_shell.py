@@ -186,6 +186,8 @@ async def test_a_crash_leaves_the_page_alone_and_offers_to_try_again(gallery: Ga
     await register(page)
     await expect(page.locator(".toast")).to_contain_text("保存失败，内容还在")
     assert await page.input_value("#f-text") == TEXT
+    await expect(page.locator("button[data-busy] kbd")).to_have_text("Ctrl+Enter")
+    await axe(page)
     gallery.state.trouble = ""
     await page.click(".toast >> text=重试")
     await page.wait_for_url("**/gallery/done")

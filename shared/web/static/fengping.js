@@ -221,11 +221,11 @@ const fengping = (() => {
   document.addEventListener("htmx:before:request", ({ detail: { ctx } }) => {
     if (background(ctx) || !writes(ctx)) return;
     const button = ctx.request.submitter;
-    const words = button?.textContent;
+    const words = [...(button?.childNodes ?? [])];
     button?.setAttribute("aria-disabled", "true");
     if (button?.dataset.busy) button.textContent = button.dataset.busy;
     const slow = setTimeout(() => waiting.set(ctx, { ...waiting.get(ctx), gone: toast("仍在处理，请勿重复提交", { failure: true }) }), 5000);
-    waiting.set(ctx, { slow, restore: () => { button?.removeAttribute("aria-disabled"); if (button?.dataset.busy) button.textContent = words; } });
+    waiting.set(ctx, { slow, restore: () => { button?.removeAttribute("aria-disabled"); if (button?.dataset.busy) button.replaceChildren(...words); } });
   });
 
   document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => {
@@ -260,7 +260,9 @@ const fengping = (() => {
     reach();
   });
   document.addEventListener("htmx:before:request", ({ detail: { ctx } }) => {
-    if (!background(ctx)) $("#refusal")?.replaceChildren();
+    if (background(ctx)) return;
+    $("#refusal")?.replaceChildren();
+    $$("#toasts > .toast.x").forEach((old) => old.remove());
   });
 
   // ---------------------------------------------------------------------------------------- idle, sign-out
