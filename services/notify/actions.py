@@ -1,6 +1,7 @@
 """The verbs of notify: tell, escalate, send; read, subscribe, write a template."""
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,7 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from services.notify import domain, store
-from services.notify.domain import RULES, UNIT_ROLES, Audience, Draft, Known, channel_of
+from services.notify.domain import RULES, UNIT_ROLES, Audience, Channel, Draft, Known, channel_of
 from services.notify.tables import Subscription
 from services.notify.transports import Message, TransportError, Transports, hint_of
 from shared import telemetry
@@ -221,20 +222,44 @@ async def send_again(tx: Transaction, *, delivery_id: UUID, by: Account) -> UUID
 # ---------------------------------------------------------------------------------------------------------------- read
 
 
-async def mark_read(tx: Transaction, *, who: Account, ids: Collection[UUID] | None, done: bool) -> int:
-    """Note that this person saw, or dealt with, notices of theirs (`ids` None: all open ones). Gives how many that changed."""
-    return await store.mark_read(tx, who, ids=ids, done=done)
+async def mark_read(
+    tx: Transaction, *, who: Account, done: bool, ids: Collection[UUID] | None = None, subjects: Collection[str] | None = None
+) -> int:
+    """Note that this person saw, or dealt with, notices of theirs: these, those about these subjects, or all. Gives how many changed."""
+    return await store.mark_read(tx, who, done=done, ids=ids, subjects=subjects)
 
 
 async def open_notice(tx: Transaction, *, who: Account, notice_id: UUID) -> str | None:
     """Where a notice leads, noting that it was seen; None when it is not this person's."""
     link = await store.notice_link(tx, who, notice_id)
     if link is not None:
-        await store.mark_read(tx, who, ids=[notice_id], done=False)
+        await store.mark_read(tx, who, done=False, ids=[notice_id], subjects=None)
     return link
 
 
 # ----------------------------------------------------------------------------------------------------------- subscribe
+
+
+async def check_subscription(tx: Transaction, *, role: Audience, unit_id: str | None, address: str | None) -> None:
+    """Raise Refused, with the field that is wrong, when notices for this audience cannot go there."""
+    if role in UNIT_ROLES and not unit_id:
+        raise Refused("承办人和单位负责人的订阅须指定单位", status=422, field="unit_id")
+    if role not in UNIT_ROLES and unit_id:
+        raise Refused("这个角色接收全部单位的通知，不能指定单位", status=422, field="unit_id")
+    if unit_id and unit_id not in await store.unit_names(tx, [unit_id]):
+        raise Refused("没有这个单位，请从列出的单位中选择", status=422, field="unit_id")
+    if address is not None:
+        await _check_address(tx.context.transports, address)
+
+
+async def _check_address(transports: Transports, address: str) -> None:
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            await transports.check(address)
+    except TransportError as error:
+        raise Refused(error.sentence, status=422, field="address") from error
+    except TimeoutError as error:
+        raise Refused("域名解析超时，请稍后再试", status=422, field="address") from error
 
 
 async def subscribe(
@@ -249,46 +274,34 @@ async def subscribe(
 ) -> Subscription:
     """Set where an audience's notices go. The same id changes what was set; then `address` None keeps the one it has.
 
-    Raises Refused with the field that is wrong.
+    Raises Refused as `check_subscription`, and for an id that was stopped.
     """
-    await _check_audience(tx, role, unit_id)
-    known = await store.subscription(tx, subscription_id)
-    if known and known.stopped_at:
+    row = await store.subscription(tx, subscription_id)
+    if row and row.stopped_at:
         raise Refused("这项订阅已停用，请新建")
-    if address is None and known is None:
-        raise Refused("请填写接收地址", status=422, field="address")
-    row = known or Subscription(
-        id=subscription_id, role=role, channel="", hint="", kinds=[], ciphertext=b"", key_version=0, created_at=tx.now
-    )
+    if row is None:
+        if address is None:
+            raise Refused("请填写接收地址", status=422, field="address")
+        row = Subscription(id=subscription_id, role=role, channel="", hint="", kinds=[], ciphertext=b"", key_version=0, created_at=tx.now)
+    await check_subscription(tx, role=role, unit_id=unit_id, address=address)
     row.role, row.unit_id, row.kinds = role, unit_id, list(kinds)
     if address is not None:
-        await _set_address(tx.context, row, address)
+        _set_address(tx.context.ring, row, address)
     tx.add(row)
     tx.record("subscription.set", row.id, str(by.id), role=role, unit=unit_id, channel=row.channel)
     return row
 
 
-async def _check_audience(tx: Transaction, role: Audience, unit_id: str | None) -> None:
-    if role in UNIT_ROLES and not unit_id:
-        raise Refused("承办人和单位负责人的订阅须指定单位", status=422, field="unit_id")
-    if role not in UNIT_ROLES and unit_id:
-        raise Refused("这个角色接收全部单位的通知，不能指定单位", status=422, field="unit_id")
-    if unit_id and unit_id not in await store.unit_names(tx, [unit_id]):
-        raise Refused("没有这个单位，请从列出的单位中选择", status=422, field="unit_id")
-
-
-async def _set_address(context: Context, row: Subscription, address: str) -> None:
-    try:
-        async with asyncio.timeout(CHECK_SECONDS):
-            await context.transports.check(address)
-    except TransportError as error:
-        raise Refused(error.sentence, status=422, field="address") from error
-    except TimeoutError as error:
-        raise Refused("域名解析超时，请稍后再试", status=422, field="address") from error
-    sealed = context.ring.seal(row.id, {"address": address})
+def _set_address(ring: KeyRing, row: Subscription, address: str) -> None:
+    sealed = ring.seal(row.id, {"address": address})
     row.channel, row.hint = channel_of(address), hint_of(address)
     row.ciphertext, row.wrapped_key, row.key_version = sealed.ciphertext, sealed.wrapped_key, sealed.key_version
     row.failing_since = row.resting_until = None
+
+
+def webhook_secret(context: Context, row: Subscription) -> str | None:
+    """What the receiver checks signatures with, as Standard Webhooks write it; None for other channels."""
+    return f"whsec_{b64encode(context.transports.secret(row.id)).decode()}" if row.channel == Channel.WEBHOOK else None
 
 
 async def stop_subscription(tx: Transaction, *, subscription_id: UUID, by: Account) -> UUID:
@@ -306,13 +319,18 @@ async def stop_subscription(tx: Transaction, *, subscription_id: UUID, by: Accou
 # ----------------------------------------------------------------------------------------------------------- templates
 
 
+def template_problem(text: str) -> str:
+    """Why a text cannot be used, as a sentence; "" when it can. Besides the fields, nobody may be named or reachable by it."""
+    found = personal_data_in(text)
+    if found:
+        telemetry.personal_data_blocked.labels("notify", "/notify/templates").inc()
+    return domain.text_problem(text) or (f"模板中含有{found[0].kind.label}，不能保存" if found else "")
+
+
 async def write_template(tx: Transaction, *, kind: str, text: str, based_on: int, by: Account) -> int:
     """Write the next version of a kind's text; gives its number. Raises Refused when the text cannot be used, or somebody was faster."""
-    if problem := domain.text_problem(text):
+    if problem := template_problem(text):
         raise Refused(problem, status=422, field="text")
-    if found := personal_data_in(text):
-        telemetry.personal_data_blocked.labels("notify", "/notify/templates").inc()
-        raise Refused(f"模板中含有{found[0].kind.label}，不能保存", status=422, field="text")
     newest = (await store.newest_templates(tx)).get(kind)
     if (newest.version if newest else 1) != based_on or not await store.add_template(tx, kind, based_on + 1, text, by.id):
         raise Refused("模板已被他人修改，请刷新后在新版本上修改")
@@ -322,5 +340,4 @@ async def write_template(tx: Transaction, *, kind: str, text: str, based_on: int
 
 async def today_count(tx: Transaction) -> int:
     """试运行: how many deliveries that wait now will leave by the end of today."""
-    end = domain.end_of_day(tx.now)
-    return await store.waiting_until(tx, end - timedelta(microseconds=1))
+    return await store.waiting_until(tx, domain.end_of_day(tx.now) - timedelta(microseconds=1))

@@ -1,6 +1,5 @@
 """Notify for programs: JSON under /notify/api, errors as problem+json, `Idempotency-Key` on every write."""
 
-from base64 import b64encode
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -161,7 +160,7 @@ async def resend(tx: Tx, who: Who, once: Once, delivery_id: UUID) -> Response:
 @door.get("/subscriptions", policy=ADMIN, response_model=list[SubscriptionView])
 async def subscriptions(tx: Tx) -> list[dict[str, Any]]:
     """Where notices go outside the house."""
-    return [{**_subscription(row), "secret": secret_of(tx, row)} for row in await store.subscriptions(tx)]
+    return [{**_subscription(row), "secret": actions.webhook_secret(tx.context, row)} for row in await store.subscriptions(tx)]
 
 
 @door.put("/subscriptions/{subscription_id}", policy=ADMIN, response_model=SubscriptionView)
@@ -189,13 +188,6 @@ async def write_template(tx: Tx, who: Who, once: Once, kind: Kind, body: Templat
 
 def _subscription(row: Subscription) -> dict[str, Any]:
     return row.model_dump(exclude={"ciphertext", "wrapped_key", "key_version", "resting_until", "stopped_at"})
-
-
-def secret_of(tx: Transaction, row: Subscription) -> str | None:
-    """What the receiver of a webhook checks its signature with."""
-    if row.channel != Channel.WEBHOOK:
-        return None
-    return f"whsec_{b64encode(tx.context.transports.secret(row.id)).decode()}"
 
 
 def _notice(row: store.Row) -> dict[str, Any]:

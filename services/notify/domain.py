@@ -247,6 +247,20 @@ def escalated(lapse: Draft, known: Known, *, now: datetime) -> list[Draft]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of the table of rules, as an administrator reads it."""
+
+    rule: Rule
+    roles: tuple[Audience, ...]
+    by_stage: bool
+
+
+def ladder() -> list[Step]:
+    """Who is told what, in the order of a case's life; `by_stage`: besides these roles, whoever must act in that stage."""
+    return [Step(rule, rule.roles, rule.owners) for rule in RULES.values()]
+
+
 def answers(event: Event, meta: Meta) -> list[Answer]:
     """What a fact settles among earlier notices."""
     rule = TOLD.get(type(event), Rule())
@@ -348,6 +362,13 @@ def text_problem(text: str) -> str:
     if unknown:
         return f"没有“{unknown[0]}”这个字段，可用字段：{'、'.join(FIELDS)}"
     return "花括号不成对，字段应写成 {编号} 这样" if set("{}") & set(_FIELD.sub("", text)) else ""
+
+
+def sample(kind: str, now: datetime) -> dict[str, str]:
+    """Words for a preview: how a text of this kind would read today."""
+    stage = RULES[kind].stage or "handle"
+    link = link_of(kind, R.HANDLER, About("ZF2026-004512", "j-2026:unit"))
+    return dict(zip(FIELDS, ("ZF2026-004512", "某某局", due_label(closing(civil_day(now))), STAGES[stage].label, link), strict=True))
 
 
 # ------------------------------------------------------------------------------------------------- leaving the house

@@ -1,5 +1,282 @@
-"""Notify for people."""
+"""Notify for people: N1 消息中心, N2 模板, N3 发送记录, N5 订阅与升级."""
 
-from shared.web import Door
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Annotated, Any, Final
+from uuid import UUID
 
-door = Door(prefix="/notify")
+from fastapi import Path, Query
+from pydantic import Field, field_validator
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from services.notify import actions, domain, store
+from services.notify.domain import KINDS, RULES, STAGES, Audience, Channel, DeliveryState
+from services.notify.tables import Template
+from shared.auth import ROLE_LABELS, SIGNED_IN, Account, Role, allow
+from shared.database import Transaction, new_id
+from shared.events import Refused
+from shared.web import Door, Form, NotFound, Once, Tx, Who, fragment, htmx, page, read_form, see_other
+from shared.web.forms import Input
+
+door = Door(prefix="/notify", include_in_schema=False)
+ADMIN: Final = allow(Role.ADMIN)
+ROWS: Final = 50
+Kind = Annotated[str, Path(pattern=f"^({'|'.join(KINDS)})$")]
+LOOKS: Final = {
+    "deadline_lapsed": "over", "deadline_unanswered": "over", "obligation_lapsed": "over", "deadline_warned": "warn",
+    "obligation_warned": "warn", "score_fell": "warn", "case_closed": "done", "case_struck_off": "done",
+}  # fmt: skip
+"""Badges of what is late, nearly late or over; all other notices carry a plain tag."""
+CALLS: Final = {"assign": "去分办", "accept": "去签收", "handle": "去办理", "review": "去审核", "rectify": "去整改", "obligation": "去报送"}
+STATE_LOOKS: Final = {"waiting": "hold", "delivered": "ok", "failed": "over", "withdrawn": "hold"}
+
+# ----------------------------------------------------------------------------------------------------------- 消息中心
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One notice in the inbox."""
+
+    id: UUID
+    title: str
+    look: str
+    text: str
+    call: str
+    occurred_at: datetime
+    state: str
+    """已读 已处理 已了结, "" while it is unread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matter:
+    """All notices about one subject, the newest first."""
+
+    id: str
+    subject: str
+    lines: Sequence[Line]
+
+    @property
+    def unread(self) -> bool:
+        return any(not line.state for line in self.lines)
+
+    @property
+    def done(self) -> bool:
+        return all(line.state in ("已处理", "已了结") for line in self.lines)
+
+
+def _line(row: store.Row) -> Line:
+    state = "已处理" if row["done_at"] else "已了结" if row["settled_at"] else "已读" if row["seen_at"] else ""
+    call = "查看" if row["settled_at"] else CALLS.get(row["stage"], "查看")
+    kind = row["kind"]
+    return Line(row["id"], RULES[kind].title, LOOKS.get(kind, ""), row["text"], call, row["occurred_at"], state)
+
+
+def _matters(rows: Sequence[store.Row]) -> list[Matter]:
+    grouped = [list(group) for _, group in groupby(rows, key=lambda row: row["subject_id"])]
+    return [Matter(group[0]["subject_id"], group[0]["subject"], [_line(row) for row in group]) for group in grouped]
+
+
+@door.get("/inbox", policy=SIGNED_IN)
+async def inbox(
+    request: Request, tx: Tx, who: Who, view: Annotated[str, Query(pattern="^(unread|all)$")] = "unread", before: UUID | None = None
+) -> Response:
+    rows = await store.inbox(tx, who, all_=view == "all", before=str(before) if before else None, limit=ROWS + 1)
+    matters = _matters(rows)
+    shown: dict[str, Any] = {
+        "matters": matters[:ROWS], "view": view, "unread": await store.count_unread(tx, who), "before": before, "as_of": tx.now,
+        "next": str(max(line.id for line in matters[ROWS - 1].lines)) if len(matters) > ROWS else None,
+    }  # fmt: skip
+    return fragment(request, "inbox.html", "matters", **shown) if htmx(request) else page(request, "inbox.html", **shown)
+
+
+@door.get("/inbox/unread", policy=SIGNED_IN)
+async def unread(tx: Tx, who: Who) -> Response:
+    """The number in the top bar, nothing when it is zero. Every page asks now and then."""
+    count = await store.count_unread(tx, who)
+    return HTMLResponse("" if not count else "99+" if count >= store.UNREAD_SHOWN_MAX else str(count))
+
+
+@door.get("/notices/{notice_id}", policy=SIGNED_IN)
+async def open_notice(request: Request, tx: Tx, who: Who, notice_id: UUID) -> Response:
+    """On to the page where something can be done about it; it counts as read."""
+    link = await actions.open_notice(tx, who=who, notice_id=notice_id)
+    if link is None:
+        raise NotFound
+    return see_other(request, link)
+
+
+class Reading(Input):
+    """What was pressed: the row's button (`only`), the one for what is ticked, or the one for all (`every`)."""
+
+    subjects: list[str] = Field([], title="消息")
+    only: str | None = None
+    every: bool = False
+    view: str = "unread"
+
+
+@door.post("/inbox/reading", policy=SIGNED_IN)
+async def mark_done(request: Request, tx: Tx, who: Who, once: Once) -> Response:
+    form = await read_form(request, Reading)
+    if form.value is None or not (form.value.only or form.value.subjects or form.value.every):
+        raise Refused("请先选中要标记的消息", status=422)
+    chosen = None if form.value.every else [form.value.only] if form.value.only else form.value.subjects
+    back = "/notify/inbox" if form.value.view == "unread" else "/notify/inbox?view=all"
+    return await once.redirect(actions.mark_read(tx, who=who, done=True, subjects=chosen), to=back)
+
+
+# ----------------------------------------------------------------------------------------------------------- 发送记录
+
+
+@door.get("/log", policy=allow(Role.ADMIN, Role.SUPERVISOR))
+async def log(
+    request: Request, tx: Tx, who: Who, state: str = "", channel: str = "", number: str = "", before: UUID | None = None
+) -> Response:
+    rows = await store.delivery_log(
+        tx, role=None if who.role is Role.ADMIN else who.role, state=state or None, channel=channel or None,
+        number=number.strip() or None, before=before, limit=ROWS + 1,
+    )  # fmt: skip
+    return page(
+        request, "log.html", as_of=tx.now, deliveries=rows[:ROWS], next=str(rows[ROWS - 1]["id"]) if len(rows) > ROWS else None,
+        failing=[each for each in await store.subscriptions(tx) if each.failing_since and who.role in (Role.ADMIN, each.role)],
+        form=Form.of({"state": state, "channel": channel, "number": number}), query={"state": state, "channel": channel, "number": number},
+        filtered=bool(state or channel or number.strip() or before), states=_labelled(DeliveryState), channels=_labelled(Channel),
+        rules=RULES, roles=ROLE_LABELS, channel=Channel, delivery=DeliveryState, looks=STATE_LOOKS, may_resend=who.role is Role.ADMIN,
+    )  # fmt: skip
+
+
+def _labelled(values: Any) -> list[tuple[str, str]]:
+    return [(value.value, value.label) for value in values]
+
+
+@door.post("/log/{delivery_id}/resending", policy=ADMIN)
+async def resend(tx: Tx, who: Who, once: Once, delivery_id: UUID) -> Response:
+    return await once.redirect(actions.send_again(tx, delivery_id=delivery_id, by=who), to="/notify/log")
+
+
+# --------------------------------------------------------------------------------------------------------------- 模板
+
+
+class TemplateForm(Input):
+    """A text, written on the version that was read."""
+
+    text: str = Field(title="模板内容")
+    based_on: int = Field(title="版本", ge=1)
+
+    @field_validator("text")
+    @classmethod
+    def _usable(cls, text: str) -> str:
+        if problem := actions.template_problem(text):
+            raise ValueError(problem)
+        return text
+
+
+@door.get("/templates", policy=ADMIN)
+async def templates(request: Request, tx: Tx) -> Response:
+    return page(request, "templates.html", rules=RULES, newest=await store.newest_templates(tx))
+
+
+@door.get("/templates/{kind}", policy=ADMIN)
+async def template(request: Request, tx: Tx, kind: Kind) -> Response:
+    return await _template_page(request, tx, kind)
+
+
+async def _template_page(request: Request, tx: Transaction, kind: str, form: Form[TemplateForm] | None = None) -> Response:
+    versions = await store.template_versions(tx, kind)
+    current = (versions[0].version, versions[0].text) if versions else (1, RULES[kind].text)
+    shown = form or Form[TemplateForm].of({"text": current[1], "based_on": current[0]})
+    return page(
+        request, "template.html", 422 if form else 200, failed=bool(form), form=shown, kind=kind, rule=RULES[kind], version=current[0],
+        past=_history(kind, versions), fields=domain.FIELDS, preview=_preview(kind, shown.typed("text"), tx.now), text_max=domain.TEXT_MAX,
+    )  # fmt: skip
+
+
+def _history(kind: str, versions: Sequence[Template]) -> list[dict[str, Any]]:
+    """All versions as steps of a timeline, the newest first; the first came with the program."""
+    written = [{"at": each.created_at, "title": f"第 {each.version} 版", "text": each.text} for each in versions]
+    return [*written, {"at": None, "title": "第 1 版（出厂）", "text": RULES[kind].text}]
+
+
+def _preview(kind: str, text: str, now: datetime) -> str:
+    """The text as it would read today; "" while it cannot be used."""
+    return "" if domain.text_problem(text) else domain.render(text, domain.sample(kind, now))
+
+
+@door.post("/templates/{kind}", policy=ADMIN)
+async def write_template(request: Request, tx: Tx, who: Who, once: Once, kind: Kind) -> Response:
+    form = await read_form(request, TemplateForm)
+    if form.value is None:
+        return await _template_page(request, tx, kind, form)
+    written = actions.write_template(tx, kind=kind, text=form.value.text, based_on=form.value.based_on, by=who)
+    return await once.redirect(written, to=f"/notify/templates/{kind}")
+
+
+@door.post("/templates/{kind}/preview", policy=ADMIN)
+async def preview(request: Request, tx: Tx, kind: Kind) -> Response:
+    """The preview beside the field, as it is typed."""
+    text = str((await request.form()).get("text", ""))
+    return fragment(request, "template.html", "preview", preview=_preview(kind, text, tx.now), problem=domain.text_problem(text))
+
+
+# --------------------------------------------------------------------------------------------------------- 订阅与升级
+
+
+class SubscriptionForm(Input):
+    """Where an audience's notices go."""
+
+    role: Audience = Field(title="角色")
+    unit_id: str | None = Field(None, title="单位", max_length=100)
+    address: str = Field(title="接收地址", max_length=2000)
+    kinds: list[str] = Field([], title="通知种类")
+
+    @field_validator("kinds")
+    @classmethod
+    def _known(cls, kinds: list[str]) -> list[str]:
+        if set(kinds) - set(KINDS):
+            raise ValueError("“通知种类”请从列出的选项中选择")
+        return kinds
+
+
+@door.get("/rules", policy=ADMIN)
+async def rules(request: Request, tx: Tx) -> Response:
+    return await _rules_page(request, tx)
+
+
+async def _rules_page(request: Request, tx: Transaction, form: Form[SubscriptionForm] | None = None) -> Response:
+    units = await store.unit_names(tx)
+    rows = await store.subscriptions(tx)
+    return page(
+        request, "rules.html", 422 if form else 200, failed=bool(form), form=form or Form[SubscriptionForm].of(), ladder=domain.ladder(),
+        roles=ROLE_LABELS, audiences=[(role.value, ROLE_LABELS[Role(role)]) for role in Audience], units=units, rules=RULES,
+        kinds=[(kind, RULES[kind].title) for kind in KINDS], channel=Channel,
+        subscriptions=[(row, actions.webhook_secret(tx.context, row)) for row in rows],
+        today=await actions.today_count(tx), stages=STAGES, opens=domain.OPENS_HOUR, closes=domain.CLOSES_HOUR,
+    )  # fmt: skip
+
+
+@door.post("/rules", policy=ADMIN)
+async def subscribe(request: Request, tx: Tx, who: Who, once: Once) -> Response:
+    form = await read_form(request, SubscriptionForm)
+    if form.value is not None:
+        await _check(tx, form, form.value)
+    if form.value is None:
+        return await _rules_page(request, tx, form)
+    return await once.redirect(_subscribe(tx, form.value, who), to="/notify/rules")
+
+
+async def _check(tx: Transaction, form: Form[SubscriptionForm], wanted: SubscriptionForm) -> None:
+    try:
+        await actions.check_subscription(tx, role=wanted.role, unit_id=wanted.unit_id, address=wanted.address)
+    except Refused as refusal:
+        form.refuse(refusal.sentence, refusal.field or "")
+
+
+async def _subscribe(tx: Transaction, wanted: SubscriptionForm, who: Account) -> None:
+    await actions.subscribe(tx, subscription_id=new_id(), by=who, **wanted.model_dump())
+
+
+@door.post("/rules/{subscription_id}/end", policy=ADMIN)
+async def stop(tx: Tx, who: Who, once: Once, subscription_id: UUID) -> Response:
+    return await once.redirect(actions.stop_subscription(tx, subscription_id=subscription_id, by=who), to="/notify/rules")

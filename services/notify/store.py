@@ -210,14 +210,15 @@ async def notice_link(tx: Transaction, who: Account, notice_id: UUID) -> str | N
 _MARK: Final = f"""
 insert into readings (notice_id, account_id, seen_at, done_at)
 select n.id, $3::uuid, $4::timestamptz, case when $5::boolean then $4 end from notices n
-where {_MINE} and (n.id = any($6::uuid[]) or ($6 is null and n.settled_at is null))
+where {_MINE} and ($6::uuid[] is null or n.id = any($6)) and ($7::text[] is null or n.subject_id = any($7))
 on conflict (notice_id, account_id) do update set done_at = excluded.done_at where readings.done_at is null and excluded.done_at is not null
 """
 
 
-async def mark_read(tx: Transaction, who: Account, *, ids: Collection[UUID] | None, done: bool) -> int:
-    """Note that this account saw (or dealt with) these notices, or all that are open; what is not theirs is left out."""
-    return await tx.run(_MARK, *_audience(who), who.id, tx.now, done, None if ids is None else list(ids))
+async def mark_read(tx: Transaction, who: Account, *, done: bool, ids: Collection[UUID] | None, subjects: Collection[str] | None) -> int:
+    """Note that this account saw (or dealt with) these notices, those about these subjects, or all; what is not theirs is left out."""
+    listed = None if ids is None else list(ids), None if subjects is None else list(subjects)
+    return await tx.run(_MARK, *_audience(who), who.id, tx.now, done, *listed)
 
 
 # ----------------------------------------------------------------------------------------------------------- deliveries

@@ -1,7 +1,6 @@
 """What notify does as time passes."""
 
 from services.notify import actions
-from shared import audit, web
 from shared.database import Database, Transaction
 from shared.ticks import Ticks
 
@@ -22,16 +21,6 @@ async def send_due(database: Database, context: actions.Context) -> bool:
 
 for _ in range(COURIERS):
     every.outside(seconds=1.0)(send_due)
-
-
-@every(seconds=5.0)
-async def seal_audit(tx: Transaction) -> bool:
-    return await audit.seal(tx, tx.context.signer) is not None
-
-
-@every(seconds=3600.0)
-async def forget_keys(tx: Transaction) -> bool:
-    return await web.forget_keys(tx)
 
 
 @every(seconds=3600.0)
