@@ -1,5 +1,5 @@
 """Casework's pages, by subject; each file hangs its own door."""
 
-from shared.web import Door
+from services.casework.pages import board, calendar, case, queue, triage
 
-doors: tuple[Door, ...] = ()
+doors = (queue.door, case.door, triage.door, board.door, calendar.door)

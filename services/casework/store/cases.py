@@ -137,8 +137,10 @@ async def suspensions(tx: Transaction, case_id: UUID) -> list[Suspension]:
 
 async def suspensions_of(tx: Transaction, case_ids: Sequence[UUID]) -> dict[UUID, list[Suspension]]:
     """The same for many cases at once."""
+    wanted = select(Suspension).where(col(Suspension.case_id).in_(case_ids)).order_by(col(Suspension.since))
+    all_of_them: list[Suspension] = await tx.scalars(wanted)
     found: dict[UUID, list[Suspension]] = {}
-    for one in await tx.scalars(select(Suspension).where(col(Suspension.case_id).in_(case_ids)).order_by(col(Suspension.since))):
+    for one in all_of_them:
         found.setdefault(one.case_id, []).append(one)
     return found
 
@@ -263,6 +265,34 @@ async def tally(tx: Transaction, who: Account, *, soon_before: datetime) -> dict
     )  # fmt: skip
     counted = {row["state"]: row["n"] for row in rows}
     return counted | {"late": sum(row["late"] for row in rows), "soon": sum(row["soon"] for row in rows)}
+
+
+async def with_request(tx: Transaction, who: Account, *, rows: int = 100) -> list[str]:
+    """Numbers of the cases this person may see in which an extension waits for a decision, the one that runs out first on top."""
+    scope = Scope.of(who)
+    found = await tx.fetch(
+        f"""
+        select c.number from extensions e join cases c on c.id = e.case_id
+          join deadlines d on d.case_id = c.id and d.kind = 'handle' and d.state = 'armed'
+        where e.state = 'asked' and {_VISIBLE} order by d.due_at limit $3
+        """,
+        scope.everything, scope.unit_id, rows,
+    )  # fmt: skip
+    return [row["number"] for row in found]
+
+
+async def units_with_cases(tx: Transaction, who: Account) -> list[tuple[str, str]]:
+    """The units (id, name) that are responsible for a case this person may see."""
+    scope = Scope.of(who)
+    found = await tx.fetch(
+        f"""
+        select u.unit_id, min(u.name) as name from units u
+        where exists (select from cases c where c.unit_id = u.unit_id and c.campaign_id = u.campaign_id and {_VISIBLE})
+        group by u.unit_id order by min(u.unit_no)
+        """,
+        scope.everything, scope.unit_id,
+    )  # fmt: skip
+    return [(row["unit_id"], row["name"]) for row in found]
 
 
 async def found(tx: Transaction, who: Account, q: str, *, rows: int = 8) -> list[Any]:

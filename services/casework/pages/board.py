@@ -1,0 +1,132 @@
+"""C4 单位审批, C5 督办台, C7 整改台账, and the duties of units (报送任务)."""
+
+from datetime import timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Query
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.casework.actions import duties, reading
+from services.casework.domain import State, Verb
+from services.casework.pages.words import shown
+from services.casework.store import cases, reference
+from services.casework.store.cases import Filter
+from shared.auth import Role, allow
+from shared.web import Door, Entry, Form, Once, Tx, Who, read_form, register
+from shared.web.forms import Input
+
+door = Door(prefix="/casework")
+UNIT = allow(Role.HANDLER, Role.UNIT_HEAD)
+LEDGER = allow(Role.SUPERVISOR, Role.HANDLER, Role.UNIT_HEAD)
+DUTIES = allow(Role.SUPERVISOR, Role.OFFICE, Role.HANDLER, Role.UNIT_HEAD)
+PERIODS = {7: "近 7 天", 30: "近 30 天", 90: "近 90 天", 365: "近一年"}
+SMALL_BASE = 5
+"""A rate over fewer is not shown: one case would make it."""
+Page = Annotated[int, Query(ge=1, le=100_000)]
+register(Entry("报送任务", "/casework/duties", "casework", DUTIES))
+
+
+@door.get("/approvals", policy=allow(Role.UNIT_HEAD))
+async def approvals_page(request: Request, tx: Tx, who: Who, page: Page = 1) -> Response:
+    results = await reading.case_list(tx, who, Filter(states=(State.REVIEWING,)), page=page)
+    asked = await cases.with_request(tx, who)
+    requests = [await reading.case_view(tx, number, who) for number in asked]
+    return shown(
+        request, "approvals.html", listing=results, requests=[one for one in requests if Verb.DECIDE_EXTENSION in one.verbs], as_of=tx.now
+    )
+
+
+@door.get("/supervise", policy=allow(Role.SUPERVISOR))
+async def supervise_page(
+    request: Request, tx: Tx, who: Who, days: int = 30, view: str = "late", unit: str | None = None, page: Page = 1
+) -> Response:
+    days = days if days in PERIODS else 30
+    calendar, bad = await reference.calendar(tx), await reading.dissatisfied_options(tx)
+    soon = reading.soon_before(tx.now, calendar)
+    units = await cases.by_unit(tx, since=tx.now - timedelta(days=days), soon_before=soon, dissatisfied=bad)
+    views = {
+        "late": ("超期", Filter(standing="late", unit_id=unit)),
+        "soon": ("今明到期", Filter(standing="soon", unit_id=unit)),
+        "dissatisfied": ("不满意", Filter(dissatisfied=True, unit_id=unit)),
+        "returned": ("退回重派", Filter(returned=True)),
+        "unsigned": ("超过 1 日未签收", Filter(unsigned_since=tx.now - timedelta(days=1), unit_id=unit)),
+        "strike": ("待销号", Filter(states=(State.CLOSED,), unit_id=unit)),
+        "unit": ("在办", Filter(states=(State.ASSIGNED, State.HANDLING, State.PAUSED, State.REVIEWING), unit_id=unit)),
+    }
+    view = view if view in views else "late"
+    tiles = [await _tile(tx, who, key, label, wanted) for key, (label, wanted) in views.items() if key not in ("strike", "unit")]
+    listing = await reading.case_list(tx, who, views[view][1], page=page)
+    return shown(
+        request, "supervise.html", units=[_rated(row) for row in units], tiles=tiles, listing=listing, view=view, view_word=views[view][0],
+        days=days, periods=PERIODS, unit=unit, unit_name=next((row["name"] for row in units if row["unit_id"] == unit), unit),
+        values={"view": view, "unit": unit, "days": days}, as_of=tx.now, SMALL_BASE=SMALL_BASE,
+    )  # fmt: skip
+
+
+async def _tile(tx: Tx, who: Who, key: str, label: str, wanted: Filter) -> dict[str, Any]:
+    found = await reading.case_list(tx, who, wanted, rows=1)
+    tone = {"late": "over", "soon": "warn"}.get(key, "") if found.total else ""
+    return {"label": label, "value": found.total, "url": f"/casework/supervise?view={key}", "tone": tone}
+
+
+def _rated(row: Any) -> dict[str, Any]:
+    """A unit's line. A rate with a small base reads 样本不足."""
+    def rate(part: int, whole: int) -> str:
+        return f"{100 * part / whole:.0f}%" if whole >= SMALL_BASE else "样本不足"
+
+    return {
+        "unit_id": row["unit_id"], "name": row["name"], "open": row["open"], "late": row["late"], "soon": row["soon"],
+        "closed": row["closed"], "days": f"{row['days']:.1f} 日" if row["days"] is not None and row["closed"] >= SMALL_BASE else "样本不足",
+        "on_time": rate(row["on_time"], row["closed"]), "dissatisfied": rate(row["dissatisfied"], row["rated"]),
+    }  # fmt: skip
+
+
+@door.get("/ledger", policy=LEDGER)
+async def ledger_page(
+    request: Request, tx: Tx, who: Who, state: str = "", source: str = "", unit: str | None = None, page: Page = 1
+) -> Response:
+    states = {
+        "": (State.ASSIGNED, State.HANDLING, State.PAUSED, State.REVIEWING, State.CLOSED, State.STRUCK_OFF),
+        "open": (State.ASSIGNED, State.HANDLING, State.PAUSED, State.REVIEWING), "closed": (State.CLOSED,), "struck": (State.STRUCK_OFF,),
+    }  # fmt: skip
+    state = state if state in states else ""
+    source = source if source in ("complaint", "visit") else ""
+    wanted = Filter(states=states[state], source=source or None, unit_id=unit or None)
+    counted = await reading.tally(tx, who)
+    return shown(
+        request, "ledger.html", listing=await reading.case_list(tx, who, wanted, page=page), state=state, source=source, unit=unit or "",
+        counted=counted, values={"state": state, "source": source, "unit": unit}, as_of=tx.now,
+        units=await cases.units_with_cases(tx, who), form=Form[Any].of({"state": state, "source": source, "unit": unit or ""}),
+    )  # fmt: skip
+
+
+class Fulfilment(Input):
+    document: str = Field(title="文件标题和文号", min_length=duties.DOCUMENT_MIN, max_length=500)
+
+
+@door.get("/duties", policy=DUTIES)
+async def duties_page(request: Request, tx: Tx, who: Who) -> Response:
+    return await _duties(request, tx, who)
+
+
+async def _duties(request: Request, tx: Tx, who: Who, form: Form[Any] | None = None, wrong: UUID | None = None) -> Response:
+    calendar = await reference.calendar(tx)
+    rows = [
+        {**dict(row), "standing": reading.standing({**dict(row), "clock": row["state"]}, calendar, tx.now)}
+        for row in await duties.listed(tx, who)
+    ]
+    return shown(
+        request, "duties.html", 422 if wrong else 200, rows=rows, form=form or Form[Any](), wrong=wrong, failed=wrong is not None,
+        can_fulfil=who.role in (Role.HANDLER, Role.UNIT_HEAD), as_of=tx.now,
+    )  # fmt: skip
+
+
+@door.post("/duties/{id}/fulfilment", policy=UNIT)
+async def fulfil(request: Request, tx: Tx, who: Who, once: Once, id: UUID) -> Response:
+    form = await read_form(request, Fulfilment)
+    if form.value is None:
+        return await _duties(request, tx, who, form, id)
+    return await once.redirect(duties.fulfil_duty(tx, duty_id=id, document=form.value.document, by=who), to="/casework/duties")

@@ -1,0 +1,45 @@
+"""I4 分派: what waits for a reviewer, one beside the other, so that the next one is there when this one is done."""
+
+from typing import Annotated, Any
+
+from fastapi import Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.casework.actions import reading
+from services.casework.domain import State, Verb
+from services.casework.pages.words import shown
+from services.casework.store import reference
+from services.casework.store.cases import Filter
+from shared.auth import Role, allow
+from shared.web import Door, Entry, Form, Tx, Who, register
+
+door = Door(prefix="/casework")
+REVIEWER = allow(Role.REVIEWER)
+register(Entry("分派", "/casework/triage", "casework", REVIEWER))
+
+
+@door.get("/triage", policy=REVIEWER)
+async def triage_page(
+    request: Request, tx: Tx, who: Who, case: str = "", returned: bool = False, q: Annotated[str, Query(max_length=100)] = "",
+    page: Annotated[int, Query(ge=1, le=100_000)] = 1,
+) -> Response:  # fmt: skip
+    wanted = Filter(states=(State.PENDING,), returned=returned, q=q.strip())
+    listing = await reading.case_list(tx, who, wanted, page=page)
+    number = case or (listing.rows[0].number if listing.rows else "")
+    view = await reading.case_view(tx, number, who) if number else None
+    counted = await reading.tally(tx, who)
+    units = await reference.units(tx, view.campaign.id) if view else []
+    allowed = [(unit["unit_id"], unit["name"]) for unit in units if view and unit["unit_id"] != view.barred_unit_id]
+    return shown(
+        request, "triage.html", listing=listing, case=view, units=allowed, counted=counted, returned=returned, q=q, Verb=Verb,
+        form=Form[Any].of(_start(view)), rules=view.campaign.scheme.case_rules if view else None, as_of=tx.now,
+        values={"returned": "1" if returned else "", "q": q.strip()},
+    )  # fmt: skip
+
+
+def _start(view: reading.CaseView | None) -> dict[str, object]:
+    if view is None:
+        return {}
+    named = view.origin.named_unit_id if view.origin else None
+    return {"seen": view.version, "unit_id": named if named != view.barred_unit_id else None}

@@ -1,0 +1,25 @@
+"""The words and shapes that all pages of casework share."""
+
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from services.casework.actions.handling import UPHELD_LABELS
+from services.casework.actions.reading import CHANNEL_LABELS, KIND_LABELS, URGENCY_LABELS
+from shared.calendar import Standing
+from shared.web import page
+
+BADGES: Final = {
+    Standing.NORMAL: "normal", Standing.WARNING: "near", Standing.LATE: "over", Standing.SEVERE: "grave", Standing.PAUSED: "paused",
+    Standing.CLOSED: "closed",
+}  # fmt: skip
+"""The name of a standing in the shared badge."""
+WORDS: Final[dict[str, Any]] = {
+    "badges": BADGES, "kinds": KIND_LABELS, "urgencies": URGENCY_LABELS, "channels": CHANNEL_LABELS, "upheld_words": UPHELD_LABELS,
+}  # fmt: skip
+
+
+def shown(request: Request, template: str, status: int = 200, **context: Any) -> HTMLResponse:
+    """A page of casework."""
+    return page(request, template, status, **WORDS, **context)
