@@ -1,7 +1,8 @@
 """Every page a person can go to by name: the top bar, the section's tabs, the `g` keys and the command palette, from one table.
 
 Services do not know each other, but every page shows the way to all of them: so the table stands here. Only entries that a role may
-use are rendered. A service that has a page of its own to add calls `register` when it is imported.
+use are rendered. `register` adds a page for this process only: what the menus of the other services shall show too belongs into the
+table.
 """
 
 from collections.abc import Sequence
@@ -63,6 +64,8 @@ ENTRIES: Final[list[Entry]] = [
     Entry("单位审批", "/casework/approvals", "casework", allow(R.UNIT_HEAD)),
     Entry("督办台", "/casework/supervise", "casework", allow(R.SUPERVISOR), "s"),
     Entry("整改台账", "/casework/ledger", "casework", allow(R.SUPERVISOR, R.HANDLER, R.UNIT_HEAD)),
+    Entry("分派", "/casework/triage", "casework", allow(R.REVIEWER)),
+    Entry("报送任务", "/casework/duties", "casework", allow(R.SUPERVISOR, R.OFFICE, R.HANDLER, R.UNIT_HEAD)),
     Entry("工作日历", "/casework/calendar", "casework", ADMIN),
     Entry("评分首页", "/scoring/", "scoring", BOARD),
     Entry("排名", "/scoring/rank", "scoring", BOARD, "r"),

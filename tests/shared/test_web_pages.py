@@ -65,7 +65,13 @@ def test_the_top_bar_leads_each_role_to_its_own_first_page() -> None:
 
     assert lead(Role.OPERATOR) == {"首页": "/", "受理": "/intake/desk", "通知": "/notify/inbox"}
     assert lead(Role.HANDLER) == {"首页": "/", "办理": "/casework/", "通知": "/notify/inbox"}
-    assert lead(Role.OFFICE) == {"首页": "/", "受理": "/intake/field/plans", "评分": "/scoring/", "通知": "/notify/inbox"}
+    assert lead(Role.OFFICE) == {
+        "首页": "/",
+        "受理": "/intake/field/plans",
+        "办理": "/casework/duties",
+        "评分": "/scoring/",
+        "通知": "/notify/inbox",
+    }
 
 
 def test_the_tab_of_the_page_shown_is_marked() -> None:
