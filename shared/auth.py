@@ -164,10 +164,15 @@ async def begin_login(limiter: Limiter, name: str, source: str) -> int | None:
 
 
 async def login_succeeded(limiter: Limiter, name: str, source: str) -> None:
-    """Forget the failures of this account, and of this account from this source; those of the source remain."""
+    """Forget the failures of this account, and of this account from this source; those of the source remain.
+
+    What is right is no failure of the source either: a hundred people of one office may sign in within a minute.
+    """
     for key, limit in _login_keys(name, source):
         if limit != SOURCE_FAILURES_MAX:
             await limiter.forget(key)
+        else:
+            await limiter.take_back(key)
 
 
 def _login_keys(name: str, source: str) -> tuple[tuple[str, int], ...]:

@@ -119,6 +119,11 @@ class LocalLimiter:
         hits.append(now)
         return None
 
+    def take_back(self, key: str) -> None:
+        """As `Limiter.take_back`."""
+        if hits := self._hits.get(key):
+            hits.pop()
+
     def forget(self, key: str) -> None:
         """As `Limiter.forget`."""
         self._hits.pop(key, None)
@@ -151,6 +156,16 @@ class Limiter:
         except CacheAway:
             return self._local.hit(name, limit, seconds)
         return max(1, math.ceil(float(wait_ms) / 1000)) if float(wait_ms) > 0 else None
+
+    async def take_back(self, key: str) -> None:
+        """Do not count the last use of `key` after all."""
+        name = self._name(key)
+        self._local.take_back(name)
+        try:
+            async with reaching():
+                await self._redis.zpopmax(name)
+        except CacheAway:
+            return  # One use too many is counted until the window has passed.
 
     async def forget(self, key: str) -> None:
         """Count `key` from zero again, for instance after a right password."""

@@ -176,6 +176,15 @@ async def test_list_of_names_is_not_tried_from_one_place(door: Door) -> None:
     assert door.looked_at == SOURCE_FAILURES_MAX
 
 
+async def test_whole_office_signs_in_from_one_address(door: Door) -> None:
+    for n in range(2 * SOURCE_FAILURES_MAX):
+        assert await door.knock(f"name{n}", "203.0.113.7", right=True)
+
+    for n in range(SOURCE_FAILURES_MAX + 1):
+        await door.knock(f"guess{n}", "203.0.113.7")
+    assert len(door.refused) == 1, "right passwords make no room for wrong ones"
+
+
 async def test_many_places_together_have_a_bound_too(door: Door) -> None:
     for n in range(300):
         await door.knock("wangmou", f"198.51.100.{n % 250}")
