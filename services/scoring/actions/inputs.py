@@ -1,0 +1,152 @@
+"""What comes in: ballots counted, ledger lines entered, decisions of people; each leaves word of the units it moved."""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
+from uuid import UUID
+
+from services.scoring import store
+from services.scoring.actions import running
+from services.scoring.actions.campaigns import campaign_of
+from services.scoring.domain.ballots import Answer, check_answers, pack
+from services.scoring.domain.entries import SOURCES, Entry, entries_of
+from shared import telemetry
+from shared.database import Transaction, new_id
+from shared.events import BallotSubmitted, Event, Meta, Refused
+from shared.schemes import Adjustment, Consequence, Veto
+
+Ballots = Sequence[tuple[BallotSubmitted, Meta]]
+AT_ONCE_UNITS = 24
+"""So many units moved by one batch are scored in its own transaction; more wait a moment for the tick."""
+
+
+async def count_ballots(tx: Transaction, heard: Ballots) -> None:
+    """Keep ballots and add their answers to the tallies. A ballot that was kept before changes nothing.
+
+    Raises Refused for a ballot that its campaign does not ask for; the bus then takes the batch one by one.
+    """
+    # Partitions belong to one replica at a time, so the smallest of the batch is a shard that no other replica writes to.
+    shard = min(meta.partition for _, meta in heard)
+    campaigns = await tx.context.registers.campaigns(tx, {event.campaign_id for event, _ in heard})
+    for campaign_id, events in _by_campaign([event for event, _ in heard]).items():
+        if campaign_id not in campaigns:
+            raise Refused("答卷所属的评议活动不存在")
+        await _count(tx, campaigns[campaign_id], events, shard)
+
+
+def _by_campaign(events: Sequence[BallotSubmitted]) -> dict[str, list[BallotSubmitted]]:
+    by_campaign: dict[str, list[BallotSubmitted]] = {}
+    for event in events:
+        by_campaign.setdefault(event.campaign_id, []).append(event)
+    return by_campaign
+
+
+async def _count(tx: Transaction, campaign: store.Campaign, events: list[BallotSubmitted], shard: int) -> None:
+    _refuse_wrong(campaign, votes := _votes(events))
+    strata = campaign.strata
+    new = await store.keep_ballots(
+        tx, campaign.id, [(e.ballot_id, strata[e.instrument, e.group], e.point, pack(e.answers), e.occurred_at) for e in events]
+    )
+    if new is not None:
+        events = list({event.ballot_id: event for event in events if event.ballot_id in new}.values())
+        votes = _votes(events)
+    if not events:
+        return
+    counted = {(strata[place], answer): number for place, answers in votes.items() for answer, number in answers.items()}
+    await store.count_votes(tx, counted, shard=shard)
+    telemetry.score_inputs.labels("ballot").inc(len(events))
+    await moved(tx, campaign, {answer[0] for _, answer in counted}, running.Cause("ballot"), shard=shard)
+
+
+def _votes(events: Sequence[BallotSubmitted]) -> dict[tuple[str, str], Counter[Answer]]:
+    """(instrument, group) → how often each (unit, item, option) was given. The inner loop is the interpreter's own C code."""
+    papers: dict[tuple[str, str], list[tuple[Answer, ...]]] = {}
+    for event in events:
+        papers.setdefault((event.instrument, event.group), []).append(event.answers)
+    return {place: Counter(chain.from_iterable(answers)) for place, answers in papers.items()}
+
+
+def _refuse_wrong(campaign: store.Campaign, votes: dict[tuple[str, str], Counter[Answer]]) -> None:
+    for (instrument, group), answers in votes.items():
+        check_answers(answers, scheme=campaign.scheme, instrument=instrument, group=group, units=campaign.by_no)
+
+
+async def enter_events(tx: Transaction, heard: Sequence[tuple[Event, Meta]]) -> None:
+    """Enter cases, visits, ratings and lapsed duties in the ledger, and score the units they concern.
+
+    Raises Refused for an event whose campaign, unit or checklist item is unknown.
+    """
+    ids = {_campaign_id(event) for event, _ in heard}
+    campaigns = await tx.context.registers.campaigns(tx, ids)
+    for campaign_id in sorted(ids):
+        if campaign_id not in campaigns:
+            raise Refused("事件所属的评议活动不存在")
+        campaign = campaigns[campaign_id]
+        mine = [(event, meta) for event, meta in heard if _campaign_id(event) == campaign_id]
+        lines = [line for event, meta in mine for line in entries_of(event, meta, scheme=campaign.scheme, units=campaign.numbers)]
+        await _enter(tx, campaign, lines, shard=min(meta.partition for _, meta in mine))
+
+
+def _campaign_id(event: Event) -> str:
+    campaign_id: str = event.campaign_id  # type: ignore[attr-defined]
+    return campaign_id
+
+
+async def _enter(tx: Transaction, campaign: store.Campaign, lines: Sequence[Entry], *, shard: int) -> None:
+    if not await store.enter(tx, campaign.id, lines):
+        return
+    for source, subjects in Counter(SOURCES[line.measure] for line in lines if line.part == 0).items():
+        telemetry.score_inputs.labels(source).inc(subjects)
+    subjects_touched = {line.subject_id for line in lines} | {line.source_id for line in lines if line.source_id}
+    touched = await store.touched_units(tx, campaign.id, subjects_touched)
+    cause = running.Cause(SOURCES[lines[-1].measure], frozenset(line.event_id for line in lines))
+    await moved(tx, campaign, set(touched), cause, shard=shard)
+
+
+async def moved(tx: Transaction, campaign: store.Campaign, unit_nos: set[int], cause: running.Cause, *, shard: int) -> None:
+    """Have these units scored: a few at once, in this transaction, as far as nobody else is at them; the others by the tick."""
+    at_once = len(unit_nos) <= AT_ONCE_UNITS and running.is_due(tx, cause)
+    done = await running.rescore(tx, campaign, unit_nos, cause, wait=False) if at_once else set()
+    if left := unit_nos - done:
+        await store.note_change(tx, campaign.id, shard=shard, source=cause.source, unit_nos=left, events=cause.events)
+
+
+# ── decisions of people ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def decide(tx: Transaction, *, campaign_id: str, unit_id: str, rule_id: str, grounds: str, document: str, by: str) -> UUID:
+    """认定: apply a rule that only a person may apply, with its grounds and the document that proves it. Gives the decision's id.
+
+    Raises Refused when the rule is not one of those, or the unit is unknown.
+    """
+    campaign = await campaign_of(tx, campaign_id)
+    rule = campaign.scheme.rule(rule_id)
+    by_person = isinstance(rule, Veto | Consequence) or (isinstance(rule, Adjustment) and rule.event == "decision")
+    if rule is None or not by_person:
+        raise Refused("这条规则不由人工认定", status=422, field="rule_id")
+    if unit_id not in campaign.numbers:
+        raise Refused("单位不在本次评议的参评名册中", status=404, field="unit_id")
+    decision = new_id()
+    line = Entry(
+        event_id=new_id(), measure="decision", subject_id=decision, version=1, occurred_at=tx.now, number=document, detail=rule_id,
+        unit_no=campaign.numbers[unit_id], text=grounds,
+    )  # fmt: skip
+    await _enter(tx, campaign, [line], shard=0)
+    tx.record("score.decided", decision, by, campaign=campaign_id, unit=unit_id, rule=rule_id)
+    return decision
+
+
+async def revoke(tx: Transaction, *, campaign_id: str, decision_id: UUID, grounds: str, by: str) -> None:
+    """Take a decision back; its line stays in the ledger, and so does the revocation. Twice changes nothing."""
+    campaign = await campaign_of(tx, campaign_id)
+    lines = await store.lines_about(tx, campaign_id, decision_id)
+    if not lines or lines[0].measure not in ("decision", "revoked"):
+        raise Refused("没有这项认定", status=404)
+    if lines[-1].measure == "revoked":
+        return
+    line = Entry(
+        event_id=new_id(), measure="revoked", subject_id=decision_id, version=lines[-1].version + 1, occurred_at=tx.now,
+        unit_no=lines[-1].unit_no, detail=lines[-1].detail, number=lines[-1].number, text=grounds,
+    )  # fmt: skip
+    await _enter(tx, campaign, [line], shard=0)
+    tx.record("score.decision_revoked", decision_id, by, campaign=campaign_id)

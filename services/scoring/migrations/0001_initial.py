@@ -1,0 +1,238 @@
+"""The core's own tables, then campaigns with their rules and units, what happened to them, and the scores."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.util import await_only
+
+from shared.database import CORE_DDL
+
+revision = "scoring_0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def create_core() -> None:
+    # Several statements at once: only the driver itself takes them.
+    driver = op.get_bind().connection.driver_connection
+    assert driver is not None, "a migration runs on a connection"
+    await_only(driver.execute(CORE_DDL))
+
+
+def upgrade() -> None:
+    create_core()
+    op.create_table(
+        "ballots",
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("ballot_id", sa.Uuid(), nullable=False),
+        sa.Column("stratum", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("point", sa.Text(), nullable=True),
+        sa.Column("answers", sa.LargeBinary(), nullable=False),
+        sa.Column("cast_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("campaign_id", "ballot_id", name=op.f("pk_ballots")),
+        schema="scoring",
+        postgresql_partition_by="LIST (campaign_id)",
+    )
+    op.create_table(
+        "campaigns",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("year", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("scheme_id", sa.Text(), nullable=False),
+        sa.Column("scheme_version", sa.Text(), nullable=False),
+        sa.Column("revision", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("published_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("shown_to_units_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("id ~ '^[A-Za-z0-9][A-Za-z0-9-]{0,39}$'", name=op.f("ck_campaigns_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_campaigns")),
+        schema="scoring",
+    )
+    op.create_table(
+        "changes",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("shard", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("unit_nos", postgresql.ARRAY(sa.Integer()), nullable=False),
+        sa.Column("events", postgresql.ARRAY(sa.Uuid()), nullable=False),
+        sa.CheckConstraint(
+            "source in ('ballot', 'visit', 'case', 'rating', 'obligation', 'sheet', 'decision', 'rules')", name=op.f("ck_changes_source")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_changes")),
+        schema="scoring",
+    )
+    op.create_table(
+        "ledger",
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("part", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("measure", sa.Text(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("version", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("unit_no", sa.Integer(), autoincrement=False, nullable=True),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("item", sa.Text(), nullable=False),
+        sa.Column("late", sa.Boolean(), nullable=True),
+        sa.Column("option_no", sa.SmallInteger(), autoincrement=False, nullable=True),
+        sa.Column("points", sa.Numeric(), nullable=True),
+        sa.Column("kind", sa.Text(), nullable=True),
+        sa.Column("source_id", sa.Uuid(), nullable=True),
+        sa.Column("number", sa.Text(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.CheckConstraint(
+            "measure in ('case_opened', 'case_assigned', 'case_accepted', 'case_returned', 'case_sent_back', 'case_closed', "
+            "'deadline_lapsed', 'rated', 'visit', 'finding', 'obligation_lapsed', 'sheet', 'decision', 'revoked')",
+            name=op.f("ck_ledger_measure"),
+        ),
+        sa.PrimaryKeyConstraint("campaign_id", "event_id", "part", name=op.f("pk_ledger")),
+        schema="scoring",
+        postgresql_partition_by="LIST (campaign_id)",
+    )
+    op.create_index(
+        "ix_ledger_source",
+        "ledger",
+        ["campaign_id", "source_id"],
+        unique=False,
+        schema="scoring",
+        postgresql_where=sa.text("source_id is not null"),
+    )
+    op.create_index("ix_ledger_subject", "ledger", ["campaign_id", "subject_id"], unique=False, schema="scoring")
+    op.create_index("ix_ledger_unit", "ledger", ["campaign_id", "unit_no"], unique=False, schema="scoring")
+    op.create_table(
+        "movements",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("unit_no", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("scheme_version", sa.Text(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("moved_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("ballots", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("events", postgresql.ARRAY(sa.Uuid()), server_default="{}", nullable=False),
+        sa.Column("before", sa.Numeric(), nullable=True),
+        sa.Column("after", sa.Numeric(), nullable=True),
+        sa.Column("rank_before", sa.Integer(), autoincrement=False, nullable=True),
+        sa.Column("rank_after", sa.Integer(), autoincrement=False, nullable=True),
+        sa.CheckConstraint(
+            "source in ('ballot', 'visit', 'case', 'rating', 'obligation', 'sheet', 'decision', 'rules')", name=op.f("ck_movements_source")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_movements")),
+        schema="scoring",
+    )
+    op.create_index("ix_movements_unit", "movements", ["campaign_id", "unit_no", "id"], unique=False, schema="scoring")
+    op.create_index(
+        "uq_movements_ballots",
+        "movements",
+        ["campaign_id", "unit_no", "scheme_version", "day"],
+        unique=True,
+        schema="scoring",
+        postgresql_where=sa.text("source = 'ballot'"),
+    )
+    op.create_table(
+        "outcomes",
+        sa.Column("scheme_id", sa.Text(), nullable=False),
+        sa.Column("year", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("unit_id", sa.Text(), nullable=False),
+        sa.Column("category", sa.Text(), nullable=False),
+        sa.Column("total", sa.Numeric(), nullable=True),
+        sa.Column("rank", sa.Integer(), autoincrement=False, nullable=True),
+        sa.Column("from_bottom", sa.Integer(), autoincrement=False, nullable=True),
+        sa.Column("grade", sa.Text(), nullable=True),
+        sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("scheme_id", "year", "unit_id", name=op.f("pk_outcomes")),
+        schema="scoring",
+    )
+    op.create_table(
+        "tallies",
+        sa.Column("stratum", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("unit_no", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("item_no", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("option_no", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("shard", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("votes", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("stratum", "unit_no", "item_no", "option_no", "shard", name=op.f("pk_tallies")),
+        schema="scoring",
+    )
+    op.create_table(
+        "recounts",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("scheme_version", sa.Text(), nullable=False),
+        sa.Column("counted_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("counted_by", sa.Text(), nullable=False),
+        sa.Column("ballots", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("lines", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("units", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("differences", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.ForeignKeyConstraint(["campaign_id"], ["scoring.campaigns.id"], name=op.f("fk_recounts_campaign_id_campaigns")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_recounts")),
+        schema="scoring",
+    )
+    op.create_index(op.f("ix_scoring_recounts_campaign_id"), "recounts", ["campaign_id"], unique=False, schema="scoring")
+    op.create_table(
+        "schemes",
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("fingerprint", sa.Text(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("published_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("published_by", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["campaign_id"], ["scoring.campaigns.id"], name=op.f("fk_schemes_campaign_id_campaigns")),
+        sa.PrimaryKeyConstraint("campaign_id", "version", name=op.f("pk_schemes")),
+        schema="scoring",
+    )
+    op.create_table(
+        "strata",
+        sa.Column("id", sa.Integer(), sa.Identity(always=True), nullable=False),
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("instrument", sa.Text(), nullable=False),
+        sa.Column("group_key", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["campaign_id"], ["scoring.campaigns.id"], name=op.f("fk_strata_campaign_id_campaigns")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_strata")),
+        schema="scoring",
+    )
+    op.create_index("uq_strata_place", "strata", ["campaign_id", "instrument", "group_key"], unique=True, schema="scoring")
+    op.create_table(
+        "units",
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("unit_id", sa.Text(), nullable=False),
+        sa.Column("unit_no", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("category", sa.Text(), nullable=False),
+        sa.Column("aliases", postgresql.ARRAY(sa.Text()), server_default="{}", nullable=False),
+        sa.CheckConstraint("unit_no between 1 and 65535", name=op.f("ck_units_unit_no")),
+        sa.ForeignKeyConstraint(["campaign_id"], ["scoring.campaigns.id"], name=op.f("fk_units_campaign_id_campaigns")),
+        sa.PrimaryKeyConstraint("campaign_id", "unit_id", name=op.f("pk_units")),
+        schema="scoring",
+    )
+    op.create_index("uq_units_unit_no", "units", ["campaign_id", "unit_no"], unique=True, schema="scoring")
+    op.create_table(
+        "scores",
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("unit_no", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("scheme_version", sa.Text(), nullable=False),
+        sa.Column("total", sa.Numeric(), nullable=True),
+        sa.Column("ranked", sa.Boolean(), nullable=False),
+        sa.Column("sample", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("body", sa.Text(), nullable=True),
+        sa.Column("scored_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("told_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("untold", sa.Boolean(), nullable=False),
+        sa.Column("explanation", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["campaign_id", "unit_no"], ["scoring.units.campaign_id", "scoring.units.unit_no"], name=op.f("fk_scores_campaign_id_units")
+        ),
+        sa.PrimaryKeyConstraint("campaign_id", "unit_no", "scheme_version", name=op.f("pk_scores")),
+        schema="scoring",
+    )
+    op.create_index("ix_scores_untold", "scores", ["told_at"], unique=False, schema="scoring", postgresql_where=sa.text("untold"))
+    # These rows are rewritten in place all day long: room in their pages keeps the indexes out of it.
+    op.execute("alter table scoring.tallies set (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.05)")
+    op.execute("alter table scoring.scores set (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05)")
+
+
+def downgrade() -> None:
+    raise NotImplementedError("what happened is not unlearned: restore a backup instead")

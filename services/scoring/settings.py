@@ -1,0 +1,34 @@
+"""What an office may set about scoring, each an environment variable `FENGPING_SCORING_<NAME>`; and what its actions find at hand."""
+
+from dataclasses import dataclass, field
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.scoring.store import Registers
+from shared.cache import Leaderboard
+
+BOARD_SECONDS = 2
+"""A live board in Redis is at most so old."""
+
+
+class ScoringSettings(BaseSettings):
+    """Sizes and rhythms; weights, limits and samples are the scheme's."""
+
+    model_config = SettingsConfigDict(env_prefix="FENGPING_SCORING_", extra="ignore", hide_input_in_errors=True)
+
+    changes_taken: int = Field(200, ge=1, le=5000)
+    """Notes of moved units taken into one transaction."""
+    page_rows: int = Field(50, ge=10, le=200)
+    """Rows of a list page."""
+
+
+@dataclass(kw_only=True)
+class Context:
+    """What actions find at `tx.context`: sizes, campaigns read before, the live boards (None: every board is read from the database)."""
+
+    sizes: ScoringSettings = field(default_factory=ScoringSettings)
+    registers: Registers = field(default_factory=Registers)
+    boards: Leaderboard | None = None
+    ballots_scored_at: float = float("-inf")
+    """Steady seconds at which this process last scored what ballots moved."""

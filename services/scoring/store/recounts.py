@@ -1,0 +1,49 @@
+"""Everything stored about a campaign, as of one instant; and what recounts gave."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from shared.database import Transaction
+
+ROWS_AT_ONCE = 5_000
+# One cursor has one snapshot: ballots, ledger, scores and the units still to be scored belong to the same instant.
+_EVERYTHING = """
+declare everything no scroll cursor for
+select 'score' as what, unit_no as number, body as text, null::bytea as bytes from scores
+where campaign_id = {id} and scheme_version = {version} and body is not null
+union all select 'waiting', null, to_json(unit_nos)::text, null from changes where campaign_id = {id}
+union all select 'line', null, to_json(l)::text, null from ledger l where campaign_id = {id}
+union all select 'ballot', stratum, null, answers from ballots where campaign_id = {id}
+"""
+
+
+async def everything(tx: Transaction, campaign_id: str, version: str) -> AsyncIterator[asyncpg.Record]:
+    """Rows (what, number, text, bytes): scores (unit, JSON), waiting (units as JSON), lines (JSON), ballots (stratum, packed answers)."""
+    id, rules = await tx.fetchval("select quote_literal($1)", campaign_id), await tx.fetchval("select quote_literal($1)", version)
+    await tx.run(_EVERYTHING.format(id=id, version=rules))
+    while rows := await tx.fetch(f"fetch {ROWS_AT_ONCE} from everything"):
+        for row in rows:
+            yield row
+    await tx.run("close everything")
+
+
+async def keep_recount(
+    tx: Transaction, *, id: UUID, campaign_id: str, by: str, scheme_version: str, ballots: int, lines: int, units: int, digest: str,
+    differences: list[dict[str, Any]],
+) -> UUID:  # fmt: skip
+    await tx.run(
+        "insert into recounts (id, campaign_id, scheme_version, counted_at, counted_by, ballots, lines, units, digest, differences) "
+        "values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jsonb)",
+        id, campaign_id, scheme_version, tx.now, by, ballots, lines, units, digest, msgspec.json.encode(differences).decode(),
+    )  # fmt: skip
+    return id
+
+
+async def last_recount(tx: Transaction, campaign_id: str) -> dict[str, Any] | None:
+    """The newest recount of a campaign with its `differences` read; None when nobody asked for one."""
+    row = await tx.fetchrow("select * from recounts where campaign_id = $1 order by counted_at desc, id desc limit 1", campaign_id)
+    return {**row, "differences": msgspec.json.decode(row["differences"])} if row else None

@@ -1,0 +1,17 @@
+"""What time brings to scoring: units that moved are scored, scores that changed are told."""
+
+from services.scoring import actions
+from shared.database import Transaction
+from shared.ticks import Ticks
+
+every = Ticks()
+
+
+@every(seconds=0.2)
+async def rescore(tx: Transaction) -> bool:
+    return await actions.rescore_changed(tx)
+
+
+@every(seconds=0.25)
+async def tell(tx: Transaction) -> bool:
+    return await actions.tell_scores(tx)

@@ -1,0 +1,16 @@
+"""Scoring on a fresh database."""
+
+from collections.abc import Callable
+
+import pytest
+
+from shared.database import Database
+from tests.scoring.story import Scoring
+
+
+@pytest.fixture
+async def scoring(database: Callable[[str], Database]) -> Scoring:
+    """The service's actions, with the J campaign of 2020 published."""
+    made = Scoring(database("scoring"))
+    await made.publish()
+    return made
