@@ -1,27 +1,33 @@
 """Intake's doors for programs: sessions, complaints, codes, ballots, visits, imports, accounts."""
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from fastapi import Path, Query, Request
+from fastapi import Form, Path, Query, Request, UploadFile
 from pydantic import AwareDatetime, Field
+from starlette.background import BackgroundTask
 from starlette.responses import JSONResponse, Response
 
-from services.intake.actions import accounts, ballots, complaints, visits
+from services.intake.actions import accounts, ballots, complaints, imports, visits
 from services.intake.actions.complaints import Registered, code_of
 from services.intake.domain.complaints import CODE_DIGITS, ORIGINAL_MAX, SUMMARY_MAX, Report
 from services.intake.domain.visits import PHOTOS_MAX, Checked, Found
+from services.intake.settings import Context
 from services.intake.store import accounts as account_store
 from services.intake.store import ballots as ballot_store
 from services.intake.store import campaigns
+from services.intake.store import imports as import_store
 from services.intake.store.files import FILE_MAX_BYTES
 from shared import telemetry
 from shared.auth import PUBLIC, SIGNED_IN, Account, Role, allow, begin_login, credential_of, csrf_token, login_succeeded
-from shared.database import Transaction
+from shared.database import Database, Transaction
 from shared.events import Channel, Kind, Refused, Urgency
+from shared.imports import FILE_MAX_BYTES as IMPORT_MAX_BYTES
+from shared.imports import report_csv
 from shared.web import Door, NotFound, Once, TooOften, Tx, Who
 from shared.web.forms import Input
 from shared.web.once import KEY_HEADER, KEY_MAX, NoKey
@@ -344,6 +350,64 @@ async def photo(tx: Tx, who: Who, file_id: UUID) -> Response:
     if body is None:
         raise NotFound
     return Response(body, media_type="image/jpeg", headers={"Content-Disposition": "inline; filename=photo.jpg"})
+
+
+# ── imports ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_running: Final[set[asyncio.Task[Any]]] = set()
+"""Imports at work: the loop itself keeps no hold of a task."""
+
+
+@door.post(
+    "/imports", policy=OFFICE, body_max=IMPORT_MAX_BYTES + 1024 * 1024, status_code=202,
+    responses={**problems(), 202: {"description": "已开始"}},
+)  # fmt: skip
+async def start_import(
+    request: Request, tx: Tx, who: Who, file: UploadFile, mapping: UploadFile, campaign_id: Annotated[str, Form()],
+    dry_run: Annotated[bool, Form()] = False,
+) -> Response:  # fmt: skip
+    """Import a CSV or XLSX file through a mapping. Sending the same file again takes only what is not in yet, so no key is needed."""
+    order = await asyncio.to_thread(
+        imports.read_order, file_name=file.filename or "file", content=await file.read(),
+        mapping=(await mapping.read()).decode(errors="replace"), campaign_id=campaign_id, dry_run=dry_run, by=who,
+    )  # fmt: skip
+    import_id = await imports.begin_import(tx, order)
+    body = {"id": str(import_id), "total": len(order.table.rows)}
+    # It begins after the answer, when this transaction is committed, in transactions of its own.
+    begin = BackgroundTask(_begin, request.app.state.database, request.app.state.context, import_id, order)
+    return JSONResponse(body, 202, headers={"Location": f"{door.prefix}/imports/{import_id}"}, background=begin)
+
+
+async def _begin(database: Database, context: Context, import_id: UUID, order: imports.Order) -> None:
+    task = asyncio.create_task(imports.run_import(database, context, import_id, order))
+    _running.add(task)
+    task.add_done_callback(_running.discard)
+
+
+@door.get("/imports", policy=OFFICE, responses=problems())
+async def list_imports(tx: Tx) -> Response:
+    """The last imports."""
+    return JSONResponse(_plain(await import_store.listed(tx)))
+
+
+@door.get("/imports/{import_id}", policy=OFFICE, responses=problems(404))
+async def import_progress(tx: Tx, import_id: UUID) -> Response:
+    """How an import stands, with the rows refused so far (at most a thousand)."""
+    found = await import_store.find(tx, import_id)
+    if found is None:
+        raise NotFound
+    mistakes = [dict(row) for row in await import_store.mistakes(tx, import_id)]
+    return JSONResponse(_plain([found])[0] | {"mistakes": mistakes})
+
+
+@door.get("/imports/{import_id}/report.csv", policy=OFFICE, responses=problems(404))
+async def import_report(tx: Tx, import_id: UUID) -> Response:
+    """The refused rows as CSV: line, column, reason."""
+    if await import_store.find(tx, import_id) is None:
+        raise NotFound
+    mistakes = [(row["line"], row["column"], row["reason"]) for row in await import_store.mistakes(tx, import_id)]
+    headers = {"Content-Disposition": f"attachment; filename=import-{import_id}.csv"}
+    return Response(report_csv(mistakes), media_type="text/csv; charset=utf-8", headers=headers)
 
 
 # ── campaigns and accounts ───────────────────────────────────────────────────────────────────────────────────────────

@@ -61,7 +61,8 @@ async def test_a_wrong_name_and_a_wrong_password_are_told_the_same_words(office)
 async def test_the_sixth_try_waits(office):
     async with office.client() as guesser:
         codes = [
-            (await guesser.post("/intake/api/sessions", json={"name": "zuoxi", "password": f"wrong-{n}-password"})).status_code for n in range(6)
+            (await guesser.post("/intake/api/sessions", json={"name": "zuoxi", "password": f"wrong-{n}-password"})).status_code
+            for n in range(6)
         ]
     assert codes == [401] * 5 + [429]
 

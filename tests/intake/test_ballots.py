@@ -128,7 +128,9 @@ async def test_neither_code_nor_sender_nor_minute_is_stored(office):
         await cast(citizen, code, key="k-4711")
 
     async with office.transaction() as tx:
-        rows = [row[0] for table in ("tokens", "ballots", "idempotency", "audit") for row in await tx.fetch(f"select t::text from {table} t")]
+        rows = [
+            row[0] for table in ("tokens", "ballots", "idempotency", "audit") for row in await tx.fetch(f"select t::text from {table} t")
+        ]
         ballot = await tx.fetchrow("select * from ballots")
     text = "\n".join(rows)
     assert code not in text

@@ -108,7 +108,13 @@ async def test_twenty_presses_at_once_are_one_complaint(office, key):
 @stack
 @pytest.mark.parametrize(
     "summary",
-    ["请回电 138-1234-5678", "来电人欧阳晓春称窗口推诿", "家住长春市人民大街1号2单元", "身份证 11010519491231002X 办不了", "第一行\n第二行：1 3 9 0 0 0 0 1 1 1 1"],
+    [
+        "请回电 138-1234-5678",
+        "来电人欧阳晓春称窗口推诿",
+        "家住长春市人民大街1号2单元",
+        "身份证 11010519491231002X 办不了",
+        "第一行\n第二行：1 3 9 0 0 0 0 1 1 1 1",
+    ],
 )
 async def test_personal_data_in_the_hand_over_text_stops_it_without_repeating_it(office, key, summary):
     async with await office.signed_in(Role.OPERATOR) as wang:

@@ -50,10 +50,8 @@ async def register_complaint(tx: Transaction, report: Report, *, by: Account | N
     `by` None: the informant themself, on the public pages. With `merge_into` (a number) it repeats that one: both texts are kept, no
     second case is opened. Raises Refused with the field that is wrong.
     """
-    campaign = await campaigns.get(tx, report.campaign_id)
     try:
-        _check(tx, report, campaign, by)
-        summary = _hand_over_text(report)
+        summary = await check_complaint(tx, report, by=by)
     except Refused:
         telemetry.complaint_submits.labels(report.channel, "refused").inc()
         raise
@@ -63,17 +61,19 @@ async def register_complaint(tx: Transaction, report: Report, *, by: Account | N
         tx, complaint_id, report, summary=summary, received_at=received_at, by=by.id if by else None,
         caller_print=ring.fingerprint(report.phone) if report.phone else None, sealed=_sealed(ring, complaint_id, report),
     )  # fmt: skip
-    registered = Registered(complaint_id, number, campaign.id, report.unit_id, summary, received_at)
+    registered = Registered(complaint_id, number, report.campaign_id, report.unit_id, summary, received_at)
     who = str(by.id) if by else "public"
     tx.record("complaint.registered", complaint_id, who, number=number, channel=report.channel, kind=report.kind, identity=report.identity)
     telemetry.complaint_submits.labels(report.channel, "merged" if merge_into else "registered").inc()
     if merge_into:
-        return replace(registered, merged_into=await _merge(tx, complaint_id, campaign.id, into=merge_into, by=who))
+        return replace(registered, merged_into=await _merge(tx, complaint_id, report.campaign_id, into=merge_into, by=who))
     tx.emit(_fact(tx, registered, report))
     return registered
 
 
-def _check(tx: Transaction, report: Report, campaign: campaigns.KnownCampaign, by: Account | None) -> None:
+async def check_complaint(tx: Transaction, report: Report, *, by: Account | None) -> str:
+    """Would this complaint be taken? Gives its hand-over text, writes nothing. Raises Refused with the field that is wrong."""
+    campaign = await campaigns.get(tx, report.campaign_id)
     check_report(report, tx.now)
     if report.received_at is not None and (by is None or by.role not in MAY_BACKDATE):
         raise Refused("只有评议办和管理员可以补录过去收到的诉求", status=403, field="received_at")
@@ -81,6 +81,7 @@ def _check(tx: Transaction, report: Report, campaign: campaigns.KnownCampaign, b
         campaign.unit(report.unit_id)
     if report.problem_item is not None:
         campaign.problem(report.problem_item)
+    return _hand_over_text(report)
 
 
 def _hand_over_text(report: Report) -> str:

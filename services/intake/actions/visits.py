@@ -115,6 +115,11 @@ async def submit_visit(tx: Transaction, visit_id: UUID, report: Report, *, by: A
     return Accepted(visit_id, known["number"], missing, first)
 
 
+async def check_visit(tx: Transaction, report: Report, *, by: Account) -> None:
+    """Would this visit be taken? Writes nothing. Raises Refused (422)."""
+    await _checked(tx, report, by)
+
+
 async def _checked(tx: Transaction, report: Report, by: Account) -> dict[str, Any]:
     """The columns of a visit, once its report is found to be right."""
     campaign = await campaigns.get(tx, report.campaign_id)

@@ -28,6 +28,19 @@ async def add_batch(
     )  # fmt: skip
 
 
+async def extend_batch(
+    tx: Transaction, batch_id: UUID, *, campaign_id: str, sheet: tuple[str, str, str | None], count: int, by: UUID
+) -> None:
+    """Enter so many imported sheets (instrument, group, point) into the register of issuance."""
+    await tx.run(
+        """
+        insert into token_batches as b (id, campaign_id, instrument, "group", point, use, issued, issued_at, issued_by)
+        values ($1, $2, $3, $4, $5, 'one_use', $6, $7, $8) on conflict (id) do update set issued = b.issued + excluded.issued
+        """,
+        batch_id, campaign_id, *sheet, count, tx.now, by,
+    )  # fmt: skip
+
+
 async def batch_of(tx: Transaction, hash: bytes) -> asyncpg.Record | None:
     """The batch to which a code belongs, or None when there is no such code."""
     return await tx.fetchrow("select b.* from tokens t join token_batches b on b.id = t.batch_id where t.hash = $1", hash)

@@ -1,0 +1,255 @@
+"""Files of other systems go in row by row, each once, whatever is wrong with the others and however often it is tried."""
+
+import asyncio
+import csv
+import io
+from pathlib import Path
+
+import pytest
+import xlsxwriter
+
+from services.intake.actions.imports import begin_import, read_order, run_import
+from services.intake.store import campaigns
+from shared.auth import Role
+from shared.events import Refused, UnitEntry
+from shared.imports import BadFile, BadMapping, Mapped, Mistake, map_rows, read_mapping, read_table, report_csv
+from tests.intake.conftest import CAMPAIGN, published
+
+ROOT = Path(__file__).parent.parent.parent
+INPUTS = ROOT.parent / "shared" / "inputs"
+MAPPING = """
+kind: complaints
+source: letters
+id: no
+fields:
+  original: text
+  unit: unit
+  kind: {from: type, values: {投诉: complaint, 建议: suggestion}}
+  received_at: {from: day, formats: ["%Y-%m-%d"]}
+  channel: {constant: letter}
+"""
+HEAD = "no,text,unit,type,day"
+ROWS = [
+    "1,窗口人员午休时间提前离岗无人接待群众,省中医药管理局,投诉,2026-09-01",
+    "2,太短,省中医药管理局,投诉,2026-09-01",
+    "3,建议大厅增设老年人专窗并安排志愿者引导,国税局,建议,2026-09-02",
+    "4,材料反复退回三次每次理由都不一样耽误了时间,某不存在的局,投诉,2026-09-02",
+    "5,办事指南与窗口要求不一致网上查到的材料不全,省教育厅,其他,2026-09-03",
+    "6,投诉电话连续三天无人接听希望有人管一管,省教育厅,投诉,九月三日",
+    "1,与第一行同号的另一件诉求应当被指出来,省教育厅,投诉,2026-09-03",
+]
+FILE = "\n".join([HEAD, *ROWS]).encode()
+
+
+# ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_text_files_are_read_whatever_their_encoding_and_delimiter(encoding, delimiter):
+    table = read_table("a.csv", FILE.decode().replace(",", delimiter).encode(encoding))
+    assert table.columns == ("no", "text", "unit", "type", "day")
+    assert [line for line, _ in table.rows] == list(range(2, 9))
+
+
+def test_workbooks_are_read_with_whole_numbers_and_dates():
+    from datetime import datetime
+
+    written = io.BytesIO()
+    book = xlsxwriter.Workbook(written)
+    sheet, day = book.add_worksheet(), book.add_format({"num_format": "yyyy-mm-dd"})
+    sheet.write_row(0, 0, ["编号", "日期", "内容"])
+    sheet.write(1, 0, 17)
+    sheet.write_datetime(1, 1, datetime(2026, 9, 1), day)
+    sheet.write_string(1, 2, "=1+1 不是公式")
+    book.close()
+
+    [(line, cells)] = read_table("a.xlsx", written.getvalue()).rows
+
+    assert (line, cells[0], cells[1][:10], cells[2]) == (2, "17", "2026-09-01", "=1+1 不是公式")
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00\x01binary\x00", b"PK\x03\x04broken", b"a,a\n1,2"])
+def test_what_is_no_table_is_refused_with_a_sentence(content):
+    with pytest.raises(BadFile):
+        read_table("x", content)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "kind: cases\nsource: a\nid: b", "kind: ballots\nid: b", "kind: ballots\nsource: a\nid: b\nfoo: 1", ":\n- x: [", "- 1",
+        "kind: complaints\nsource: a\nid: b\nfields: {original: {column: x}}",
+        "kind: complaints\nsource: a\nid: b\nfields: {original: {from: x, to: y}}",
+    ],
+)  # fmt: skip
+def test_a_bad_mapping_says_what_to_change(text):
+    with pytest.raises(BadMapping):
+        read_mapping(text)
+
+
+def test_each_row_is_mapped_or_its_mistake_is_named_without_its_content():
+    rows = list(map_rows(read_table("a.csv", FILE), read_mapping(MAPPING)))
+
+    assert [type(row) for row in rows] == [Mapped, Mapped, Mapped, Mapped, Mistake, Mistake, Mistake]
+    assert [(row.line, row.column) for row in rows if isinstance(row, Mistake)] == [(6, "type"), (7, "day"), (8, "no")]
+    assert not any("九月" in row.reason for row in rows if isinstance(row, Mistake))
+
+
+def test_a_file_without_a_column_is_refused():
+    with pytest.raises(BadMapping, match="day"):
+        next(map_rows(read_table("a.csv", b"no,text,unit,type\n1,a,b,c"), read_mapping(MAPPING)))
+
+
+def test_reports_hold_no_formulas():
+    report = list(csv.reader(io.StringIO(report_csv([(2, "=cmd", "+1"), (3, "列", "原因")]).decode("utf-8-sig"))))
+    assert report[1:] == [["2", "'=cmd", "'+1"], ["3", "列", "原因"]]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "deploy" / "imports").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_mappings_we_ship_can_be_read(path):
+    assert read_mapping(path.read_text(encoding="utf-8")).columns
+
+
+# ── importing ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+stack = pytest.mark.stack
+
+
+async def importing(office, content=FILE, mapping=MAPPING, *, dry_run=False, told=lambda tally: None):
+    order = read_order(
+        file_name="a.csv", content=content, mapping=mapping, campaign_id=CAMPAIGN, dry_run=dry_run, by=office.person(Role.OFFICE)
+    )
+    async with office.transaction() as tx:
+        import_id = await begin_import(tx, order)
+    return await run_import(office.database, office.context, import_id, order, told=told)
+
+
+@stack
+async def test_good_rows_go_in_and_bad_ones_are_named(office):
+    tally = await importing(office)
+
+    assert (tally.total, tally.done, tally.repeated, tally.refused) == (7, 2, 0, 5)
+    assert [(m.line, m.column) for m in sorted(tally.mistakes, key=lambda m: m.line)] == [
+        (3, "text"), (5, "unit"), (6, "type"), (7, "day"), (8, "no"),
+    ]  # fmt: skip
+    events = await office.events("complaint%")
+    assert [(e["unit_id"], e["channel"], e["received_at"][:10]) for _, e in events] == [
+        ("tcm", "letter", "2026-08-31"), ("tax", "letter", "2026-09-01"),
+    ]  # fmt: skip
+
+
+@stack
+async def test_a_dry_run_finds_the_same_mistakes_and_writes_nothing(office):
+    tally = await importing(office, dry_run=True)
+    assert (tally.done, tally.refused) == (2, 5)
+    assert await office.events() == []
+    assert (await importing(office)).done == 2
+
+
+@stack
+async def test_the_same_file_again_brings_nothing_new(office):
+    await importing(office)
+    again = await importing(office)
+    assert (again.done, again.repeated, again.refused) == (0, 2, 5)
+    assert len(await office.events()) == 2
+
+
+@stack
+async def test_a_corrected_row_goes_in_later(office):
+    await importing(office)
+    corrected = FILE.decode().replace("2,太短", "2,这一次写得足够长可以登记了").encode()
+    assert (await importing(office, corrected)).done == 1
+
+
+@stack
+async def test_an_import_that_was_stopped_goes_on_where_it_stood(office):
+    many = "\n".join([HEAD, *(f"{n},第 {n} 件：窗口人员离岗无人接待群众,省教育厅,投诉,2026-09-01" for n in range(500))]).encode()
+
+    class Killed(BaseException):
+        pass
+
+    def kill(tally):
+        if tally.done >= 200:
+            raise Killed
+
+    with pytest.raises(Killed):
+        await importing(office, many, told=kill)
+    rest = await importing(office, many)
+
+    assert (rest.repeated, rest.done) == (200, 300)
+    assert len({e["number"] for _, e in await office.events()}) == 500
+
+
+@stack
+async def test_two_imports_of_one_file_at_once_take_each_row_once(office):
+    many = "\n".join([HEAD, *(f"{n},第 {n} 件：窗口人员离岗无人接待群众,省教育厅,投诉,2026-09-01" for n in range(300))]).encode()
+    one, two = await asyncio.gather(importing(office, many), importing(office, many))
+    assert one.done + two.done == 300
+    assert one.repeated + two.repeated == 300
+    assert len(await office.events()) == 300
+
+
+@stack
+async def test_an_office_sends_a_file_and_asks_how_it_stands(office):
+    async with await office.signed_in(Role.OFFICE) as chen, await office.signed_in(Role.OPERATOR) as wang:
+        sent = {"files": {"file": ("信件.csv", FILE), "mapping": ("m.yaml", MAPPING.encode())}, "data": {"campaign_id": CAMPAIGN}}
+        begun = await chen.post("/intake/api/imports", **sent)
+        refused = await wang.post("/intake/api/imports", **sent)
+        for _ in range(100):
+            progress = (await chen.get(begun.headers["location"])).json()
+            if progress["state"] == "finished":
+                break
+            await asyncio.sleep(0.05)
+        report = await chen.get(begun.headers["location"] + "/report.csv")
+
+    assert (begun.status_code, refused.status_code) == (202, 403)
+    assert (progress["done"], progress["refused"]) == (2, 5)
+    assert len(report.text.splitlines()) == 6
+
+
+@stack
+async def test_a_wrong_mapping_is_refused_before_anything_begins(office):
+    with pytest.raises(Refused, match="kind"):
+        read_order(file_name="a", content=FILE, mapping="kind: x", campaign_id=CAMPAIGN, dry_run=False, by=office.person(Role.OFFICE))
+
+
+@stack
+@pytest.mark.skipif(not INPUTS.exists(), reason="the real files are not here")
+@pytest.mark.parametrize(
+    ("mapping", "name", "units", "done", "event"),
+    [
+        ("messages", "taidi-messages-open.csv", None, 3024, "complaint%"),
+        ("district-events", "pingshan-events-open.csv", ("unit_id", "unit"), 6969, "complaint%"),
+        ("resident-survey", "kcmo-survey-open.csv", "answers", 1406, "ballot%"),
+        ("covert-visits", "covert-visits-open.csv", ("unit", "unit"), 100, "visit%"),
+    ],
+)
+async def test_real_files(office, mapping, name, units, done, event):
+    content, text = (INPUTS / name).read_bytes(), (ROOT / "deploy" / "imports" / f"{mapping}.yaml").read_text(encoding="utf-8")
+    await publish_units_of(office, content, units, text)
+
+    tally = await importing(office, content, text)
+
+    print(f"\n{name}: {tally.total} rows, {tally.done} in, {tally.refused} refused", {m.reason for m in tally.mistakes})
+    assert tally.done >= 0.8 * tally.total
+    assert len(await office.events(event)) == tally.done
+
+
+async def publish_units_of(office, content, units, mapping):
+    """Publish a campaign whose units are those that the file speaks of."""
+    if units is None:
+        return
+    rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig")))
+    names = dict(
+        ((answer.unit, answer.unit) for answer in read_mapping(mapping).answers)
+        if units == "answers"
+        else ((r[units[0]], r[units[1]]) for r in rows)
+    )
+    listed = tuple(
+        UnitEntry(unit_id=unit_id, unit_no=number, name=name, category="government")
+        for number, (unit_id, name) in enumerate(((i, n) for i, n in names.items() if i), start=1)
+    )
+    async with office.transaction() as tx:
+        await campaigns.keep(tx, published(tx.now, listed), 2)
+    office.context.campaigns.clear()
