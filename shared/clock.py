@@ -12,6 +12,9 @@ import time
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+# Linux's monotonic clock stands still while a laptop sleeps: the guard would take every lid that was closed for a jump.
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 CHINA = ZoneInfo("Asia/Shanghai")
 """Civil dates of every deadline and page."""
 
@@ -50,5 +53,5 @@ def real_now() -> datetime:
 
 
 def steady_seconds() -> float:
-    """Monotonic seconds, for durations, time-outs and the guard against clock jumps."""
-    return time.monotonic()
+    """Seconds that pass evenly, for durations, time-outs and the guard against clock jumps; a machine that slept has aged meanwhile."""
+    return time.clock_gettime(_STEADY)

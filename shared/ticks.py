@@ -2,15 +2,15 @@
 
 Context: a due date must be noticed within a second, once, by whichever replica comes first, and never because some machine's clock is
 wrong. Decision: a tick is one small transaction that claims what is due by the database's clock (`FOR UPDATE SKIP LOCKED`), does its
-work and says whether there may be more; a crash gives everything back at once. Before due work the database's own clock is compared
-with this machine's steady one: a jump of more than five minutes between two looks stops all ticks of the service until somebody
-releases them (`fengping clock release`), because a false lapse has legal consequences and a late one has a notice.
+work and says whether there may be more; a crash gives everything back at once. The database's own clock is compared with this
+machine's steady one twice a second, and by every tick before it commits: a jump of more than five minutes between two looks undoes the
+tick and stops all due work of the service until somebody releases it (`fengping clock release`), because a false lapse has legal
+consequences and a late one has a notice.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from shared import telemetry
@@ -73,6 +73,10 @@ class ClockGuard:
         return (database_seconds - last[0]) - (steady - last[1]) if last else 0.0
 
 
+class ClockHeld(Exception):
+    """Due work is stopped: what a tick found due may be so by a false clock only. Nothing of it is written."""
+
+
 class TickRunner:
     """Runs a service's ticks side by side until stopped."""
 
@@ -81,6 +85,8 @@ class TickRunner:
         self._guard = ClockGuard()
         self._running: list[asyncio.Task[None]] = []
         self._held = False
+        self._jump: float | None = None
+        """A jump that was seen and is not written down yet."""
 
     def start(self) -> None:
         self._running = [asyncio.create_task(self._run(tick)) for tick in self._ticks.table]
@@ -95,14 +101,21 @@ class TickRunner:
         """Why due work is not being done, or None."""
         if any(task.done() for task in self._running):
             return "a tick ended"
-        return "database clock jumped: check it, then `fengping clock release`" if self._held else None
+        return "database clock jumped: check it, then `fengping clock release`" if self.held else None
+
+    @property
+    def held(self) -> bool:
+        """Due work is stopped."""
+        return self._held or self._jump is not None
 
     async def _run(self, tick: Tick) -> None:
         while True:
             pause = tick.seconds
             try:
-                if not self._held:
+                if not self.held:
                     await self._pass(tick)
+            except ClockHeld:
+                log.warning("tick undone, clock held", service=self._database.schema, tick=tick.name)
             except Exception as error:
                 telemetry.tick_failures.labels(self._database.schema, tick.name).inc()
                 log.error("tick failed", service=self._database.schema, tick=tick.name, **telemetry.describe(error))
@@ -114,7 +127,7 @@ class TickRunner:
         for _ in range(PASSES_MAX):
             more = await self._once(tick)
             failpoint(f"tick.{tick.name}.after_commit")
-            if not more or self._held:
+            if not more or self.held:
                 break
         telemetry.tick_seconds.labels(self._database.schema, tick.name).observe(steady_seconds() - started)
         telemetry.tick_success.labels(self._database.schema, tick.name).set(real_now().timestamp())
@@ -124,6 +137,10 @@ class TickRunner:
             return await tick.function(self._database, self._context)
         async with self._database.transaction(self._context) as tx:
             more = await tick.function(tx)
+            # Last, so that the clock is proved after everything that was found due by it.
+            await self._read_clock(tx)
+            if self.held:
+                raise ClockHeld
             failpoint(f"tick.{tick.name}.before_commit")
         return more
 
@@ -137,17 +154,29 @@ class TickRunner:
             await asyncio.sleep(0.5)
 
     async def _look(self) -> None:
+        """Read the clock; write a jump down, whoever saw it."""
         async with self._database.transaction() as tx:
-            before = steady_seconds()
-            clock: datetime = await tx.fetchval("select clock_timestamp()")
-            drift = self._guard.drift(clock.timestamp(), before)
-            if abs(drift) > CLOCK_JUMP_SECONDS:
-                self._held = True
-                await tx.run("insert into clock_holds (drift_seconds) values ($1)", drift)
-                tx.record("clock.held", self._database.schema, "system", drift_seconds=round(drift))
-                log.error("database clock jumped, due work stopped", service=self._database.schema, seconds=round(drift))
-            self._held = await tx.fetchval("select exists (select from clock_holds where released_at is null)")
-        telemetry.clock_guard.labels(self._database.schema).set(self._held)
+            await self._read_clock(tx)
+            jump = self._jump
+            if jump is not None:
+                await tx.run("insert into clock_holds (drift_seconds) values ($1)", jump)
+                tx.record("clock.held", self._database.schema, "system", drift_seconds=round(jump))
+                log.error("database clock jumped, due work stopped", service=self._database.schema, seconds=round(jump))
+        if jump is not None:
+            self._held, self._jump = True, None
+        telemetry.clock_guard.labels(self._database.schema).set(self.held)
+
+    async def _read_clock(self, tx: Transaction) -> None:
+        before = steady_seconds()
+        row = await tx.fetchrow(_CLOCK)
+        assert row
+        drift = self._guard.drift(row["clock"].timestamp(), before)
+        if abs(drift) > CLOCK_JUMP_SECONDS:
+            self._jump = drift
+        self._held = row["held"]
+
+
+_CLOCK = "select clock_timestamp() as clock, exists (select from clock_holds where released_at is null) as held"
 
 
 async def release_clock(tx: Transaction, *, by: str) -> int:

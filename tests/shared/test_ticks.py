@@ -114,3 +114,41 @@ async def test_a_jump_of_the_clock_stops_due_work_until_somebody_releases_it(cor
     async with database.transaction() as tx:
         assert await tx.fetch("select action, actor from audit order by id") == [("clock.held", "system"), ("clock.released", "zhang")]
     await runner.stop()
+
+
+@pytest.mark.stack
+async def test_not_even_the_tick_that_runs_before_the_guard_looks_acts_on_a_jumped_clock(core, monkeypatch):
+    """The jump comes while a tick is at work, and the guard's own look is far away: the tick's transaction leaves nothing."""
+    from shared import ticks
+
+    database = await _database_with_work(core, 0)
+    real, shift = ticks.steady_seconds, [0.0]
+    monkeypatch.setattr(ticks, "steady_seconds", lambda: real() - shift[0])
+    runner = TickRunner(database, _claiming("anna"), context=None)
+    monkeypatch.setattr(runner, "_watch_clock", asyncio.Event().wait)
+    runner.start()
+    await asyncio.sleep(0.5)
+
+    shift[0] = 7_200.0
+    async with database.transaction() as tx:
+        await tx.run("insert into work values (1, null)")
+    await asyncio.sleep(1)
+
+    assert await _undone(database) == 1
+    assert runner.trouble() is not None
+    await runner.stop()
+
+
+@pytest.mark.stack
+async def test_a_worker_that_starts_while_due_work_is_held_does_none(core, monkeypatch):
+    database = await _database_with_work(core, 1)
+    async with database.transaction() as tx:
+        await tx.run("insert into clock_holds (drift_seconds) values (7200)")
+
+    runner = TickRunner(database, _claiming("anna"), context=None)
+    monkeypatch.setattr(runner, "_watch_clock", asyncio.Event().wait)
+    runner.start()
+    await asyncio.sleep(1)
+
+    assert await _undone(database) == 1
+    await runner.stop()
