@@ -297,9 +297,17 @@ def connection_settings(schema: str, application: str) -> dict[str, str]:
     }  # fmt: skip
 
 
+SILENCE_SECONDS = 30
+"""A direct connection that says nothing for so long is ended by the server, and its locks are free. Its owner speaks every second."""
+
+
 async def direct_connection(url: str, schema: str, application: str) -> asyncpg.Connection:
-    """A connection of its own, outside the pool: for session locks and LISTEN."""
-    return await asyncpg.connect(url, timeout=10, command_timeout=60, server_settings=connection_settings(schema, application))
+    """A connection of its own, outside the pool: for session locks and LISTEN.
+
+    A process that is frozen, not dead, keeps its connection alive without knowing it: only the server can take its locks from it.
+    """
+    settings = connection_settings(schema, application) | {"idle_session_timeout": str(1000 * SILENCE_SECONDS)}
+    return await asyncpg.connect(url, timeout=10, command_timeout=60, server_settings=settings)
 
 
 def lock_number(*words: object) -> int:

@@ -41,6 +41,8 @@ async def make_topics(settings: Settings) -> list[str]:
             configs = {
                 "retention.ms": str(RETENTION_DAYS * 86_400_000), "min.insync.replicas": str(settings.topic_min_insync),
                 "cleanup.policy": "delete",
+                # The brokers' clock: they refuse records from a sender's future, and would delete those from its past.
+                "message.timestamp.type": "LogAppendTime",
             }  # fmt: skip
             await admin.create_topics(
                 [NewTopic(name, settings.topic_partitions, settings.topic_replication, topic_configs=configs) for name in missing]

@@ -187,6 +187,41 @@ async def test_a_relay_that_dies_between_acknowledgement_and_mark_repeats_and_lo
     assert all(versions == list(range(1, len(versions) + 1)) for versions in by_key(effects).values())
 
 
+async def test_a_frozen_relay_loses_its_shards_to_another(world, monkeypatch):
+    """Its connection stays open as long as its machine answers for it: the server must end what says nothing."""
+    from shared import database
+
+    monkeypatch.setattr(database, "SILENCE_SECONDS", 2)
+    frozen = Relay(world.says, world.settings)
+    running = asyncio.create_task(frozen.run())
+    await until(lambda: frozen.owns_all)
+    monkeypatch.setattr(frozen, "_send_batch", asyncio.Event().wait)
+
+    async with world.run(saying=True) as (says, _):
+        await until(lambda: says.relay.owns_all)
+        await world.say(rated(uuid4()))
+        await world.settled(1)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_sender_with_a_wrong_clock_is_heard_all_the_same(world, monkeypatch):
+    """The broker refuses records more than an hour ahead of its clock, and soon deletes those older than it keeps."""
+    from aiokafka import AIOKafkaProducer
+
+    real = AIOKafkaProducer.send
+    for days in (40, -40):
+        stamp = int((datetime.now(UTC).timestamp() + days * 86_400) * 1000)
+
+        async def send(self, topic, stamp=stamp, **record):
+            return await real(self, topic, **record, timestamp_ms=stamp)
+
+        monkeypatch.setattr(AIOKafkaProducer, "send", send)
+        async with world.run():
+            await world.say(rated(uuid4()))
+            await world.settled(1 if days > 0 else 2)
+
+
 async def test_a_wiped_broker_is_refilled_and_nothing_takes_effect_twice(world):
     """The log is lost while everything is at rest: whoever hears from the beginning hears it all, who heard it hears nothing new."""
     complaints = [uuid4() for _ in range(30)]
