@@ -151,7 +151,8 @@ async def case_view(tx: Transaction, number: str, who: Account) -> CaseView:
         raise Refused("没有找到这个办件", status=404)
     campaign, days = await reference.campaign(tx, row["campaign_id"]), await reference.calendar(tx)
     problem = campaign.scheme.problem(row["problem_item"]) if row["problem_item"] else None
-    state, asked = State(row["state"]), await cases.extensions(tx, row["id"])
+    state, asked, owed = State(row["state"]), await cases.extensions(tx, row["id"]), await deadlines.of_case(tx, row["id"])
+    until = returnable_until(row["assigned_at"], campaign.scheme.case_rules, days) if row["assigned_at"] else None
     return CaseView(
         id=UUID(str(row["id"])), number=row["number"], campaign=campaign, kind=Kind(row["kind"]), urgency=Urgency(row["urgency"]),
         state=state, version=row["version"], summary=row["summary"], problem=row["problem_item"],
@@ -160,11 +161,10 @@ async def case_view(tx: Transaction, number: str, who: Account) -> CaseView:
         barred_unit_id=None if who.role in UNIT_ROLES else row["barred_unit_id"], received_on=row["received_on"],
         opened_at=row["opened_at"], assigned_at=row["assigned_at"], accepted_at=row["accepted_at"], closed_at=row["closed_at"],
         upheld=row["upheld"], late=row["late"], returns=row["returns"], repeats=row["repeats"], urges=row["urges"], rating=row["rating"],
-        origin=_origin(row, who), deadlines=[view_of(one, campaign, days, tx.now) for one in await deadlines.of_case(tx, row["id"])],
+        origin=_origin(row, who), deadlines=[view_of(one, campaign, days, tx.now) for one in owed],
         steps=_steps(await cases.steps(tx, row["id"]), row["unit_id"], who), submissions=await _submissions(tx, row, who),
         extensions=asked, suspensions=await cases.suspensions(tx, row["id"]),
-        verbs=_open_verbs(row, state, who, campaign, asked),
-        returnable_until=returnable_until(row["assigned_at"], campaign.scheme.case_rules, days) if row["assigned_at"] else None,
+        verbs=_open_verbs(row, state, who, campaign, asked, owed, until, tx.now), returnable_until=until,
     )  # fmt: skip
 
 
@@ -197,14 +197,22 @@ async def _submissions(tx: Transaction, row: Any, who: Account) -> list[Submissi
     return [one for one in sent if who.role not in UNIT_ROLES or (since is not None and one.at >= since)]
 
 
-def _open_verbs(row: Any, state: State, who: Account, campaign: Campaign, asked: Sequence[Extension]) -> list[Verb]:
+def _open_verbs(
+    row: Any, state: State, who: Account, campaign: Campaign, asked: Sequence[Extension], owed: Sequence[Deadline],
+    until: datetime | None, now: datetime,
+) -> list[Verb]:  # fmt: skip
     """What this person can do now; a button that could only be refused is not shown."""
     request = next((one for one in asked if one.state == "asked"), None)
     decides = request is not None and who.role.value in missing_approvals(campaign.scheme.case_rules, request.approved_by)
+    handling = next((one for one in owed if one.kind == "handle" and one.state in (Clock.ARMED, Clock.LAPSED, Clock.PAUSED)), None)
+    over = handling is None or handling.due_at <= now
+    asks = sum(one.state in ("asked", "approved") for one in asked)
     hidden = {
         Verb.DECIDE_EXTENSION: not decides,
-        Verb.ASK_EXTENSION: request is not None,
+        Verb.ASK_EXTENSION: over or request is not None or asks >= campaign.scheme.case_rules.extension.times,
         Verb.TAKE_OVER: row["handler_id"] == who.id,
+        Verb.RETURN: until is None or until <= now,
+        Verb.PAUSE: over,
     }
     return [verb for verb in verbs(state, who.role.value) if not hidden.get(verb, False)]
 
