@@ -13,8 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
-from shared.database import SERVICES
+from shared.auth import Role
+from shared.bus import TopicMismatch
+from shared.database import SERVICES, UnsafeDatabase
 from shared.embedded import SetupError
+from shared.events import Refused
 from shared.failpoints import failpoint
 from shared.settings import Settings
 from shared.telemetry import configure_logging
@@ -31,9 +34,12 @@ def main() -> None:
     """Entry point: known troubles become one sentence and what to do."""
     try:
         cli()
-    except SetupError as error:
+    except (SetupError, TopicMismatch, UnsafeDatabase) as error:
         err.print(f"[bold red]fengping:[/] {error}")
         sys.exit(1)
+    except Refused as error:
+        err.print(f"[bold red]fengping:[/] {error.sentence}")
+        sys.exit(2)
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
@@ -88,7 +94,7 @@ def up(
             greet(settings, shown)
 
         def played(settings: Settings, staged: Staged) -> Coroutine[Any, Any, None]:
-            return play(settings, staged.password, staged.pace, out)
+            return play(settings, staged.password, staged.clock, out)
 
         run(start(data.absolute(), host=host, port=port, demo=demo, told=steps, ready=ready, play=played))
     out.print("stopped; all data is kept in", str(data))
@@ -184,6 +190,60 @@ def simulate(
     out.print(table)
     if tally.unknown or tally.refused:
         raise typer.Exit(1)
+
+
+accounts = typer.Typer(no_args_is_help=True, help="Who may sign in.")
+cli.add_typer(accounts, name="accounts")
+
+
+@accounts.command()
+def add(
+    name: Annotated[str, typer.Argument(help="What they sign in with.")],
+    role: Annotated[Role, typer.Option(help="What they are here to do.")],
+    display_name: Annotated[str, typer.Option(help="What pages show.")] = "",
+    unit: Annotated[str | None, typer.Option(help="Code of the unit they act for (handler, unit_head).")] = None,
+    data: DataFolder = DATA,
+) -> None:
+    """Make an account, such as the first administrator's. The password is asked for, twice."""
+    from services.intake.actions.accounts import create_account
+
+    password = typer.prompt("password", hide_input=True, confirmation_prompt=True)
+
+    async def make(_: str, tx: Any, __: Any) -> None:
+        made = await create_account(tx, name=name, display_name=display_name, role=role, password=password, unit_id=unit, by="system")
+        out.print(f"{made.name} may sign in as {made.role.label}")
+
+    run(in_each(here(data), ("intake",), make))
+
+
+@cli.command("import")
+def import_(
+    kind: Annotated[str, typer.Argument(help="complaints, ballots, visits or units.")],
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV or Excel.")],
+    mapping: Annotated[Path, typer.Option("--map", exists=True, dir_okay=False, help="Which column is what; see deploy/imports.")],
+    campaign: Annotated[str, typer.Option(help="Id of the campaign, as j-2026.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be taken and refused.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Where to write the refused rows; default: beside the file.")] = None,
+    data: DataFolder = DATA,
+) -> None:
+    """Take a file of another system. Importing twice changes nothing; a killed import goes on when started again."""
+    from services.importing import KINDS, File, take
+
+    if kind not in KINDS:
+        raise typer.BadParameter(f"{kind!r} is not one of {', '.join(KINDS)}")
+    with Steps() as steps:
+
+        def told(done: int, total: int) -> None:
+            steps(f"{kind} of {file.name}", done, total)
+
+        ended = run(take(kind, File.of(file, mapping), campaign_id=campaign, dry_run=dry_run, settings=here(data), told=told))
+    verb = "would be taken" if dry_run else "taken"
+    out.print(f"{ended.total} rows: {ended.done} {verb}, {ended.repeated} in already, {len(ended.mistakes)} refused")
+    if ended.mistakes:
+        report = report or file.with_suffix(".refused.csv")
+        report.write_bytes(ended.report())
+        out.print(f"refused rows with line, column and reason: {report}")
+        raise typer.Exit(2)
 
 
 # ── keeping it right ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -78,6 +78,13 @@ class Client:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    @property
+    def session_token(self) -> str:
+        """The bearer token of whoever is signed in, for programs that send requests of their own."""
+        if self._token is None:
+            raise Rejected(401, "nobody is signed in")
+        return self._token
+
     async def close(self) -> None:
         await self._http.aclose()
 

@@ -1,15 +1,29 @@
 """The servers and installations that measurements run on, and what a measurement says."""
 
+import asyncio
+import os
 import platform
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from uuid import uuid4
 
+from services.intake.actions.accounts import seed_accounts
+from services.simulate.client import Client
+from services.simulate.people import BODIES
+from services.up import build
 from shared.clock import REAL_CLOCK_DDL
 from shared.database import CORE_DDL, Database
 from shared.embedded import Stack
+from shared.migrations import migrate
 from shared.settings import Settings
 from tests.conftest import named, on_server, settings_for
+
+PASSWORD = "bench-of-many-words"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +55,7 @@ class World:
         self.servers, self.folder, self.quick = servers, folder, quick
         self._numbers = count(1)
         self._opened: list[Database] = []
+        self._template = ""
 
     async def installation(self, *, template: str | None = None) -> Settings:
         """A fresh database (empty, or cloned) with settings that lead to it."""
@@ -53,6 +68,14 @@ class World:
             await on_server(settings.database_url, REAL_CLOCK_DDL)
         return settings
 
+    async def migrated(self) -> str:
+        """Name of a database with every service's schema, to be cloned."""
+        if not self._template:
+            self._template = "bench_template"
+            await on_server(self.servers.postgres.superuser_url, f"create database {self._template} owner fengping")
+            await migrate(named(self.servers.postgres_url, self._template))
+        return self._template
+
     async def core(self, settings: Settings, service: str) -> Database:
         """A schema with the core's tables only."""
         await on_server(settings.database_url, f'create schema "{service}"; set search_path = "{service}"; {CORE_DDL}')
@@ -60,9 +83,75 @@ class World:
         self._opened.append(database)
         return database
 
+    @asynccontextmanager
+    async def serving(self, what: str, settings: Settings) -> AsyncIterator[int]:
+        """A server of `tests.bench.serving` in a process of its own; gives its port once it answers."""
+        port = free_port()
+        environment = os.environ | {
+            "FENGPING_ENVIRONMENT": "test", "FENGPING_DATABASE_URL": settings.database_url, "FENGPING_REDIS_URL": settings.redis_url,
+            "FENGPING_KAFKA_SERVERS": settings.kafka_servers, "FENGPING_TOPIC_PREFIX": settings.topic_prefix, "FENGPING_PORT": str(port),
+            "FENGPING_TOPIC_PARTITIONS": str(settings.topic_partitions), "FENGPING_DATA_FOLDER": str(self.folder),
+        }  # fmt: skip
+        process = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.bench.serving", what, env=environment)
+        try:
+            await _answering(port, process)
+            yield port
+        finally:
+            if process.returncode is None:
+                process.terminate()
+                await process.wait()
+
+    @asynccontextmanager
+    async def product(self) -> AsyncIterator["Product"]:
+        """All four services in one process, with the demo's accounts and a published campaign."""
+        settings = await self.installation(template=await self.migrated())
+        intake = Database(settings.database_url, "intake", pool_size=2)
+        async with intake.transaction(build("intake", settings.model_copy(update={"data_folder": self.folder})).context) as tx:
+            await seed_accounts(tx, password=PASSWORD, units=[(body.unit_id, body.name) for body in BODIES])
+        await intake.close()
+        async with self.serving("product", settings) as port, Client(f"http://127.0.0.1:{port}") as door:
+            office = await door.sign_in("pingyiban", PASSWORD)
+            units = [{"unit_id": b.unit_id, "name": b.name, "category": b.category, "aliases": list(b.aliases)} for b in BODIES]
+            campaign = await office.publish_campaign({"scheme": "J", "year": 2026, "units": units}, key=uuid4())
+            while not await office.campaigns():
+                await asyncio.sleep(0.05)
+            yield Product(port, settings.database_url, office.session_token, campaign["campaign_id"])
+
     async def close(self) -> None:
         for database in self._opened:
             await database.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A running product: where it listens, its database, the token of somebody signed in, the id of its campaign."""
+
+    port: int
+    database_url: str
+    token: str
+    campaign_id: str
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def _answering(port: int, process: asyncio.subprocess.Process) -> None:
+    async with asyncio.timeout(60):
+        while True:
+            assert process.returncode is None, "the server ended before it answered"
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                return
+            except OSError:
+                await asyncio.sleep(0.05)
 
 
 def machine() -> str:

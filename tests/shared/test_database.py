@@ -43,12 +43,15 @@ async def test_an_exception_writes_nothing(core):
     _, open_schema = core
     database = await open_schema("intake")
 
-    with pytest.raises(RuntimeError):
+    async def break_off():
         async with database.transaction() as tx:
             tx.emit(rated(uuid4()))
             tx.record("complaint.rated", "x", "public")
             await tx.run("insert into inbox (event_id) values ($1)", uuid4())
             raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await break_off()
 
     async with database.transaction() as tx:
         assert await tx.fetchval("select (select count(*) from outbox) + (select count(*) from audit) + (select count(*) from inbox)") == 0
