@@ -54,7 +54,7 @@ class Demo:
 class Staged(Demo):
     """A demo that is ready to be played: its accounts are there, its legal time runs."""
 
-    pace: Pace
+    clock: "DemoClock"
 
 
 def settings_of(stack: Stack, *, host: str, port: int, demo: bool) -> Settings:
@@ -104,7 +104,7 @@ async def stage(settings: Settings, demo: Demo) -> Staged:
             await seed_accounts(tx, password=demo.password, units=[(body.unit_id, body.name) for body in BODIES])
     finally:
         await database.close()
-    return Staged(demo.password, await start_clock(settings.database_url))
+    return Staged(demo.password, await DemoClock.started(settings.database_url))
 
 
 _LAST_LEGAL = "greatest({})".format(
@@ -113,22 +113,45 @@ _LAST_LEGAL = "greatest({})".format(
 _LAST_WRITTEN = "greatest({})".format(", ".join(f"(select max(created_at) from {name}.outbox)" for name in SERVICES))
 
 
-async def start_clock(url: str) -> Pace:
-    """Let legal time run from four weeks ago until it meets the real time, or go on where a killed demo stopped."""
-    connection = await asyncpg.connect(url)
-    try:
-        row = await connection.fetchrow("select anchor_virtual, anchor_real, rate from public.virtual_clock")
-        if row is None:
-            pace = Pace.starting(real_now())
-        else:
-            last = await connection.fetchrow(f"select {_LAST_LEGAL} as legal, {_LAST_WRITTEN} as written")
-            pace = Pace(*row).again(real_now(), last_written_at=last["written"], last_legal=last["legal"])
-        if row is None or pace != Pace(*row):
-            await connection.execute(SET_VIRTUAL_CLOCK, pace.anchor, pace.rate, True)
-            pace = Pace(*await connection.fetchrow("select anchor_virtual, anchor_real, rate from public.virtual_clock"))
-        return pace
-    finally:
-        await connection.close()
+_CLOCK = "select anchor_virtual, anchor_real, rate from public.virtual_clock"
+_RUN_AT = """
+update public.virtual_clock set anchor_virtual = public.app_now(), anchor_real = statement_timestamp(), rate = $1
+where anchor_virtual + (statement_timestamp() - anchor_real) * rate < statement_timestamp()
+"""
+
+
+@dataclass(slots=True)
+class DemoClock:
+    """Legal time of a demo installation: from four weeks ago it runs fast until it meets the real time."""
+
+    url: str
+    pace: Pace
+
+    @staticmethod
+    async def started(url: str) -> "DemoClock":
+        """The clock, running. A second start leaves it alone, unless a demo was killed on the way: then it goes on from there."""
+        connection = await asyncpg.connect(url)
+        try:
+            row = await connection.fetchrow(_CLOCK)
+            if row is None:
+                pace = Pace.starting(real_now())
+            else:
+                last = await connection.fetchrow(f"select {_LAST_LEGAL} as legal, {_LAST_WRITTEN} as written")
+                pace = Pace(*row).again(real_now(), last_written_at=last["written"], last_legal=last["legal"])
+            if row is None or pace != Pace(*row):
+                await connection.execute(SET_VIRTUAL_CLOCK, pace.anchor, pace.rate, True)
+            return DemoClock(url, Pace(*await connection.fetchrow(_CLOCK)))
+        finally:
+            await connection.close()
+
+    async def run_at(self, rate: float) -> None:
+        """Let legal time run at this rate from now on; nothing changes once it has met the real time."""
+        connection = await asyncpg.connect(self.url)
+        try:
+            await connection.execute(_RUN_AT, rate)
+            self.pace = Pace(*await connection.fetchrow(_CLOCK))
+        finally:
+            await connection.close()
 
 
 @asynccontextmanager

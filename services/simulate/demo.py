@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import count
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
@@ -33,11 +33,19 @@ from shared.schemes.files import FOLDER
 from shared.settings import Settings
 
 DAYS: Final = 28
-CATCH_UP_SECONDS: Final = 75.0
+CATCH_UP_SECONDS: Final = 70.0
+FULL_RATE: Final = DAYS * 86_400 / CATCH_UP_SECONDS + 1
+SLOWEST_RATE: Final = 1_000.0
+STEER: Final = 1.6
+LAG_HOURS: Final = (6.0, 14.0)
+"""When the people of the demo are so far behind legal time, it may run faster again, or must run slower: on a slow machine the demo takes
+longer instead of leaving its cases to lapse."""
 SEED: Final = 20200812
 STEPS_AT_ONCE_MAX: Final = 6
 LIVE_SECONDS: Final = 4.0
-STAFF_LOOK_SECONDS: Final = 0.4
+PLAIN_LINE_EVERY: Final = 10
+"""Where no bar can be drawn, a line is printed at each so-many-th look."""
+STAFF_LOOK_SECONDS: Final = 0.2
 STAFF_LOOK_SECONDS_LIVE: Final = 3.0
 CAMPAIGN_LOOKS_MAX: Final = 300
 
@@ -59,8 +67,8 @@ class Pace:
 
     @staticmethod
     def starting(now: datetime) -> "Pace":
-        """Four weeks back, so fast that it catches up in CATCH_UP_SECONDS."""
-        return Pace(now - timedelta(days=DAYS), now, DAYS * 86_400 / CATCH_UP_SECONDS + 1)
+        """Four weeks back, and slow until the people of the demo are at work."""
+        return Pace(now - timedelta(days=DAYS), now, SLOWEST_RATE)
 
     def at(self, real: datetime) -> datetime:
         """Legal time at that real instant."""
@@ -80,7 +88,18 @@ class Pace:
         """The pace on a second start. Killed while it was catching up, it goes on from the last legal instant anything was written at."""
         if last_written_at is not None and last_written_at >= self.meets_at:
             return self
-        return Pace(last_legal or now - timedelta(days=DAYS), now, DAYS * 86_400 / CATCH_UP_SECONDS + 1)
+        return Pace(last_legal or now - timedelta(days=DAYS), now, SLOWEST_RATE)
+
+
+class LegalClock(Protocol):
+    """The clock of a demo installation, as the program that keeps it gives it."""
+
+    @property
+    def pace(self) -> Pace:
+        """How legal time runs now."""
+
+    async def run_at(self, rate: float) -> None:
+        """Let it run at this rate from now on."""
 
 
 # ── what happens when ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -187,13 +206,13 @@ class Journal:
 # ── the play ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def play(settings: Settings, password: str, pace: Pace, console: Console) -> None:
+async def play(settings: Settings, password: str, clock: LegalClock, console: Console) -> None:
     """Play until cancelled. Nothing that goes wrong here may stop the system it plays on: it is told, and the play ends."""
     url = f"http://{settings.host}:{settings.port}"
-    journal = Journal.open(settings.data_folder / "demo-journal.json", pace.anchor.astimezone(CHINA).date())
+    journal = Journal.open(settings.data_folder / "demo-journal.json", clock.pace.anchor.astimezone(CHINA).date())
     try:
         async with Client(url) as door:
-            await Play(door, password, pace, journal, console).run()
+            await Play(door, password, clock, journal, console).run()
     except* (Rejected, Unanswered) as troubles:
         console.print("[red]the demo stopped:[/]", "; ".join(str(trouble) for trouble in leaves(troubles)))
 
@@ -206,8 +225,8 @@ def leaves(group: BaseException) -> list[BaseException]:
 class Play:
     """One play: the people outside by the timeline, the staff by what they see."""
 
-    def __init__(self, door: Client, password: str, pace: Pace, journal: Journal, console: Console) -> None:
-        self._door, self._pace, self._journal, self._console = door, pace, journal, console
+    def __init__(self, door: Client, password: str, clock: LegalClock, journal: Journal, console: Console) -> None:
+        self._door, self._clock, self._journal, self._console = door, clock, journal, console
         self._people = People(door, password)
         self._standing = standings(SEED)
         self._staff = Staff(people=self._people, seed=SEED, standing=self._standing)
@@ -215,33 +234,62 @@ class Play:
         self._sent = {"complaint": 0, "ballot": 0, "visit": 0}
         self._finished: set[int] = set()
         self._figures: dict[str, Any] = {}
+        self._reached: dict[str, datetime] = {}
         self._campaign: Campaign
 
     @property
     def now(self) -> datetime:
         """Legal time."""
-        return self._pace.at(real_now())
+        return self._clock.pace.at(real_now())
 
     @property
     def _behind(self) -> bool:
-        return self._journal.done < len(self._steps) or real_now() < self._pace.meets_at
+        return self._journal.done < len(self._steps) or real_now() < self._clock.pace.meets_at
 
     async def run(self) -> None:
         await self._open_campaign()
+        self._reached = {"cases": self.now, "duties": self.now}
         with self._progress() as progress:
             bar = progress.add_task("", total=DAYS)
             async with asyncio.TaskGroup() as tasks:
-                side = [tasks.create_task(self._work()), tasks.create_task(self._count())]
-                shown = tasks.create_task(self._show(progress, bar))
+                for endless in (self._work(), self._hand_in(), self._count()):
+                    tasks.create_task(endless)
+                passing = [tasks.create_task(self._show(progress, bar)), tasks.create_task(self._steer())]
                 await self._follow_timeline()
-                await asyncio.sleep(self._pace.seconds_until(self._pace.meets_at, real_now()))
-                shown.cancel()
+                await self._until_caught_up()
+                for task in passing:
+                    task.cancel()
                 self._journal.save()
                 progress.stop()
                 self._tell_what_to_look_at()
                 await self._stay_alive()
-                for task in side:
-                    task.cancel()
+
+    async def _until(self, legal: datetime) -> None:
+        """Sleep until it is legally `legal`, in short pieces: the pace may change meanwhile."""
+        for _ in count():
+            seconds = self._clock.pace.seconds_until(legal, real_now())
+            if seconds <= 0:
+                return
+            await asyncio.sleep(min(seconds, 0.2))
+
+    async def _until_caught_up(self) -> None:
+        while self._behind:
+            await self._until(min(self._clock.pace.meets_at, self.now + timedelta(hours=1)))
+
+    async def _steer(self) -> None:
+        """Slow legal time down while the people are behind it, and let it run again."""
+        while self._behind:
+            await asyncio.sleep(0.5)
+            rate, lag = self._clock.pace.rate, self._lag_hours()
+            wanted = max(rate / STEER, SLOWEST_RATE) if lag > LAG_HOURS[1] else min(rate * STEER, FULL_RATE) if lag < LAG_HOURS[0] else rate
+            if wanted != rate:
+                await self._clock.run_at(wanted)
+
+    def _lag_hours(self) -> float:
+        """How far the slowest of the people is behind legal time."""
+        now, done = self.now, self._journal.done
+        waiting = [*self._reached.values(), self._steps[done].at if done < len(self._steps) else now]
+        return max(0.0, (now - min(waiting)) / timedelta(hours=1))
 
     # ── the campaign ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -283,7 +331,7 @@ class Play:
         free = asyncio.Semaphore(STEPS_AT_ONCE_MAX)
         async with asyncio.TaskGroup() as taking:
             for place, step in enumerate(self._steps[self._journal.done :], self._journal.done):
-                await asyncio.sleep(self._pace.seconds_until(step.at, real_now()))
+                await self._until(step.at)
                 await free.acquire()
                 taking.create_task(self._take(place, step, free))
 
@@ -353,13 +401,21 @@ class Play:
 
     async def _work(self) -> None:
         """Look at what is open, act on what is ready, again and again."""
-        for look in count():
-            ready = await self._staff.ready(self.now)
+        while True:
+            looking_at = self.now
+            ready = await self._staff.ready(looking_at)
             for first in range(0, len(ready), STEPS_AT_ONCE_MAX):
                 await asyncio.gather(*(self._staff.do(row, rng) for row, rng in ready[first : first + STEPS_AT_ONCE_MAX]))
-            if look % 5 == 0:
-                await self._staff.hand_in(self.now)
+            self._reached["cases"] = looking_at
             await asyncio.sleep(STAFF_LOOK_SECONDS if self._behind else STAFF_LOOK_SECONDS_LIVE)
+
+    async def _hand_in(self) -> None:
+        """Units hand in what they owe."""
+        while True:
+            looking_at = self.now
+            await self._staff.hand_in(looking_at)
+            self._reached["duties"] = looking_at
+            await asyncio.sleep(5 * (STAFF_LOOK_SECONDS if self._behind else STAFF_LOOK_SECONDS_LIVE))
 
     # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -367,9 +423,11 @@ class Play:
         return Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), console=self._console, transient=True)
 
     async def _show(self, progress: Progress, bar: Any) -> None:
-        while True:
+        for look in count():
             day = min(DAYS, (self.now - datetime.combine(self._journal.begins, time(0), CHINA)) / timedelta(days=1))
             progress.update(bar, completed=day, description=self._line(int(day) + 1))
+            if not self._console.is_terminal and look % PLAIN_LINE_EVERY == 0:
+                self._console.print(self._line(int(day) + 1))
             self._journal.save()
             await asyncio.sleep(0.5)
 

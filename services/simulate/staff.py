@@ -180,9 +180,9 @@ class Staff:
             assert due is not None, "a duty has its day"
             lag = rng.choices((-rng.uniform(5, 240), rng.uniform(3, 70), None), (86, 10, 4))[0]
             if duty["met_at"] is None and lag is not None and now >= due + timedelta(hours=lag):
-                head = await self.people(head_of(duty["unit_id"]))
+                handler = await self.people(handler_of(duty["unit_id"]))
                 document = f"关于报送{duty['deliverable']}的函（办函〔{due.year}〕{rng.randint(3, 99)}号）"
-                await head.write(f"/casework/api/duties/{duty['id']}/fulfilment", {"document": document}, key=id_of(duty["id"]))
+                await handler.write(f"/casework/api/duties/{duty['id']}/fulfilment", {"document": document}, key=id_of(duty["id"]))
 
 
 def _instant(text: str | None) -> datetime | None:
