@@ -104,7 +104,8 @@ class Broker(Server):
         file.write_text("".join(f"{name}={escaped(value)}\n" for name, value in settings.items()))
         if not (self.home / "log" / "meta.properties").exists():
             format_tool = [*java(self.cache), "kafka.tools.StorageTool", "format"]
-            run([*format_tool, "-t", self._cluster.id, "-c", file, "--ignore-formatted"], self.home)
+            # One word: an id may begin with a dash, and would be taken for an option.
+            run([*format_tool, f"--cluster-id={self._cluster.id}", "-c", file, "--ignore-formatted"], self.home)
 
     def is_ready(self) -> bool:
         return self.node in brokers_seen_by(self.port)

@@ -621,3 +621,12 @@ def test_brokers_are_read_from_an_answer_with_and_without_racks() -> None:
     brokers = b"\x00\x00\x00\x02" + b"\x00\x00\x00\x01" + host + b"\xff\xff" + b"\x00\x00\x00\x07" + host + b"\x00\x01r"
 
     assert broker_ids(b"\x00\x00\x00\x01" + brokers) == {1, 7}
+
+
+async def test_a_cluster_id_may_begin_with_a_dash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One id in 64 does; a program that reads it as an option would fail one new installation in 64."""
+    monkeypatch.setattr("shared.embedded.stack.new_cluster_id", lambda: "-zh5kHdsTTKBMeGwL9HNXQ")
+    tmp_path.chmod(0o755)
+
+    async with Stack(tmp_path / "data", start={"kafka"}).running() as stack:
+        assert stack.brokers[0].alive
