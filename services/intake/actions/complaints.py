@@ -15,7 +15,7 @@ from services.intake.domain.complaints import (
     query_code,
 )
 from services.intake.settings import context_of
-from services.intake.store import campaigns
+from services.intake.store import campaigns, tracking
 from services.intake.store import complaints as store
 from shared import telemetry
 from shared.auth import Account, Role
@@ -152,6 +152,14 @@ async def similar_complaints(tx: Transaction, *, campaign_id: str, unit_id: str,
     return [dict(row) for row in await store.similar(tx, campaign_id=campaign_id, unit_id=unit_id, summary=summary.strip())]
 
 
+async def alike(tx: Transaction, row: Any, who: Account) -> list[dict[str, Any]]:
+    """Complaints like this one, for whoever may merge it; [] when nobody is named or it is merged already."""
+    if who.role is not Role.REVIEWER or row["unit_id"] is None or row["merged_into"] is not None:
+        return []
+    found = await store.similar(tx, campaign_id=row["campaign_id"], unit_id=row["unit_id"], summary=row["summary"], besides=row["id"])
+    return [dict(each) for each in found]
+
+
 async def caller_history(tx: Transaction, *, phone: str, by: Account) -> list[dict[str, Any]]:
     """该号码历史: earlier complaints from exactly this number. Who asks is recorded, the number is not."""
     if not is_phone(phone):
@@ -246,6 +254,11 @@ async def reveal_identity(tx: Transaction, *, number: str, reason: str, by: Acco
 def code_of(tx: Transaction, complaint_id: UUID) -> str:
     """查询码 of a complaint."""
     return query_code(context_of(tx).ring.secret("query-code"), complaint_id)
+
+
+async def progress_of(tx: Transaction, complaint_id: UUID) -> Any:
+    """What casework told about it, and how its informant rated it."""
+    return await tracking.progress(tx, complaint_id)
 
 
 # ── drafts ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -22,6 +22,8 @@ SIMILAR_LEAST: Final = 0.3
 """Share of common three-letter sequences from which two hand-over texts may be about the same matter."""
 OWN_ORIGINAL: Final = timedelta(hours=24)
 """An operator may read again for so long what they wrote down themselves."""
+OWN_EDIT: Final = timedelta(minutes=10)
+"""So long the desk shows number and code of what was just registered, to be read to the caller."""
 RECEIVED_SLACK: Final = timedelta(minutes=5)
 """A caller's clock may be this much ahead of ours."""
 

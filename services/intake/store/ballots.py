@@ -114,3 +114,11 @@ async def end_sitting(tx: Transaction, sitting_id: bytes) -> None:
 
 async def forget_sittings(tx: Transaction, *, batch: int) -> int:
     return await tx.run("delete from sittings where id in (select id from sittings where expires_at <= $1 limit $2)", tx.now, batch)
+
+
+async def total(tx: Transaction) -> int:
+    """Ballots of the newest campaign."""
+    counted: int = await tx.fetchval(
+        "select count(*) from ballots where campaign_id = (select id from campaigns order by year desc, published_at desc, id limit 1)"
+    )
+    return counted

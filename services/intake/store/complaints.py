@@ -151,6 +151,21 @@ async def registered_by(tx: Transaction, account_id: UUID, *, since: datetime) -
     )  # fmt: skip
 
 
+async def received(tx: Transaction, who: Account, *, since: datetime, waiting: bool, unsure: bool) -> list[asyncpg.Record]:
+    """What came in since then, newest first: all, those nobody is responsible for yet, or those without a unit."""
+    return await tx.fetch(
+        f"""
+        select c.number, c.kind, c.urgency, c.channel, c.unit_id, c.campaign_id, c.problem_item, c.summary, c.received_at, c.repeats,
+               p.assigned_at, p.closed_at, p.refused_at, p.case_number
+        from complaints c left join progress p on p.complaint_id = c.id
+        where c.received_at >= $1 and c.merged_into is null and {_SEEN}
+          and (not $6 or (p.assigned_at is null and p.refused_at is null and p.closed_at is null)) and (not $7 or c.unit_id is null)
+        order by c.urgency = 'critical' desc, c.urgency = 'urgent' desc, c.received_at desc limit $8
+        """,
+        since, who.role in READERS, who.id, who.unit_id, Kind.REPORT, waiting, unsure, LIST_MAX,
+    )  # fmt: skip
+
+
 async def search(tx: Transaction, typed: str, who: Account) -> list[asyncpg.Record]:
     """Complaints by part of their number, as far as this person may know of them."""
     return await tx.fetch(

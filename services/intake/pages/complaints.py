@@ -1,0 +1,360 @@
+"""I1 工单登记, I2 我的登记, I3 受理详情, and the list from which reviewers come to it."""
+
+from datetime import datetime, time, timedelta
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import Query
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+
+from services.intake.actions import attachments, complaints
+from services.intake.actions.complaints import Registered, code_of
+from services.intake.domain.complaints import OWN_EDIT, REASON_MIN, SUMMARY_MAX, Report, spoken
+from services.intake.pages.words import KINDS, WORDS
+from services.intake.store import campaigns
+from services.intake.store import complaints as store
+from services.intake.store.campaigns import KnownCampaign
+from shared.auth import Account, Role, allow
+from shared.clock import CHINA
+from shared.database import Transaction, new_id
+from shared.events import Channel, Kind, Refused, Urgency
+from shared.web import Door, Form, Hit, NotFound, Once, Tx, Who, hits, matches, page, read_form, see_other, spelt
+from shared.web.forms import Input
+from shared.web.moments import NotUnderstood, read_moment
+from shared.web.render import clock
+
+door = Door(prefix="/intake")
+OPERATORS: Final = allow(Role.OPERATOR)
+READERS: Final = allow(Role.OPERATOR, Role.REVIEWER, Role.SUPERVISOR)
+REVIEWERS: Final = allow(Role.REVIEWER, Role.SUPERVISOR)
+UNSURE: Final = "不确定"
+REVEALED_SECONDS: Final = 60
+Typed = Annotated[str, Query(max_length=50)]
+
+
+class Ticket(Input):
+    """The desk's form. `unit` and `problem` are what was typed, `…_id` what was chosen."""
+
+    draft_id: UUID
+    campaign_id: str = Field(max_length=100)
+    phone: str = Field("", title="来电号码", max_length=30)
+    name: str = Field("", title="来电人", max_length=50)
+    identity: str = Field(title="身份", pattern="^(real_name|confidential|anonymous)$")
+    kind: Kind = Field(title="诉求类型")
+    urgency: Urgency = Field(title="紧急程度")
+    urgency_reason: str = Field("", title="紧急理由", max_length=200)
+    unit: str = Field("", title="被反映单位", max_length=100)
+    unit_id: str = Field("", max_length=100)
+    problem: str = Field("", title="问题分类", max_length=100)
+    problem_id: str = Field("", max_length=20)
+    occurred: str = Field("", title="发生时间", max_length=100)
+    place: str = Field("", title="发生地点", max_length=200)
+    original: str = Field(title="诉求原文")
+    summary: str = Field(title="转办摘要")
+    merge_into: str = Field("", max_length=20)
+
+    def report(self) -> Report:
+        """As the actions take it."""
+        return Report(
+            campaign_id=self.campaign_id, channel=Channel.HOTLINE, kind=self.kind, urgency=self.urgency, urgency_reason=self.urgency_reason,
+            unit_id=self.unit_id or None, problem_item=self.problem_id or None, original=self.original, summary=self.summary,
+            identity=self.identity, name=self.name, phone=self.phone, place=self.place, occurred=self.occurred,
+        )  # fmt: skip
+
+
+BLANK: Final = {"identity": "confidential", "kind": "complaint", "urgency": "normal"}
+DRAFT_FIELDS: Final = tuple(name for name in Ticket.model_fields if name != "draft_id")
+
+
+# ── I1 工单登记 ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@door.get("/desk", policy=OPERATORS)
+async def desk(request: Request, tx: Tx, who: Who, draft: UUID | None = None, done: Typed = "") -> Response:
+    drafts = await complaints.drafts_of(tx, who)
+    fields = next((kept for draft_id, _, kept in drafts if draft_id == draft), None)
+    form: Form[Ticket] = Form.of({**BLANK, **(fields or {}), "draft_id": draft if fields else new_id()})
+    return await _desk(request, tx, who, form, drafts=drafts, done=await _just_registered(tx, who, done))
+
+
+async def _desk(request: Request, tx: Tx, who: Account, form: Form[Ticket], status: int = 200, **more: Any) -> Response:
+    campaign = await campaigns.current(tx)
+    if campaign is None:
+        return page(request, "no-campaign.html", 200)
+    if not form.typed("campaign_id"):
+        form.texts["campaign_id"] = [campaign.id]
+    context = {"drafts": await complaints.drafts_of(tx, who) if "drafts" not in more else more.pop("drafts"), "done": None, **more}
+    return page(request, "desk.html", status, form=form, campaign=campaign, failed=status >= 400, **WORDS, **context)
+
+
+async def _just_registered(tx: Transaction, who: Account, number: str) -> dict[str, Any] | None:
+    """Number and code of what this operator registered a moment ago, to be read to the caller."""
+    row = await store.visible(tx, number, who) if number else None
+    if row is None or row["registered_by"] != who.id or row["registered_at"] < tx.now - OWN_EDIT:
+        return None
+    return {"number": number, "code": spoken(code_of(tx, row["id"])), "merged": row["merged_number"]}
+
+
+@door.post("/desk", policy=OPERATORS)
+async def register(request: Request, tx: Tx, who: Who, once: Once) -> Response:
+    form = await read_form(request, Ticket)
+    campaign = await campaigns.current(tx)
+    if form.value is not None and campaign is not None:
+        _complete(form, form.value, campaign, tx.now)
+    if form.value is None:
+        return await _desk(request, tx, who, form, 422)
+    try:
+        return await once.redirect(_register(tx, form.value, who), lambda registered: f"/intake/desk?done={registered.number}")
+    except Refused as refused:
+        form.refuse(refused.sentence, {"unit_id": "unit", "problem_item": "problem"}.get(refused.field or "", refused.field or ""))
+        return await _desk(request, tx, who, form, refused.status)
+
+
+async def _register(tx: Transaction, ticket: Ticket, who: Account) -> Registered:
+    registered = await complaints.register_complaint(tx, ticket.report(), by=who, merge_into=ticket.merge_into)
+    await complaints.drop_draft(tx, ticket.draft_id, by=who)
+    return registered
+
+
+def _complete(form: Form[Ticket], ticket: Ticket, campaign: KnownCampaign, now: datetime) -> None:
+    """Find what was typed but not chosen (always so without JavaScript), and what a desk must ask for."""
+    problems = []
+    if not ticket.unit_id and ticket.unit and ticket.unit != UNSURE:
+        found = campaign.search(ticket.unit)
+        exact = [unit for unit in found if ticket.unit in (unit.name, unit.unit_id, *unit.aliases)] or found
+        if len(exact) == 1:
+            ticket.unit_id = exact[0].unit_id
+        else:
+            problems.append(("unit", "请从列表中选择被反映单位，或填“不确定”"))
+    elif not ticket.unit_id and not ticket.unit and ticket.kind is not Kind.INQUIRY:
+        problems.append(("unit", "请选择被反映单位，或填“不确定”"))
+    if not ticket.problem_id and ticket.problem != UNSURE:
+        items = problem_items(campaign, ticket.problem) if ticket.problem else []
+        if len(items) == 1:
+            ticket.problem_id = items[0]["value"]
+        else:
+            problems.append(("problem", "请从列表中选择问题分类，或填“不确定”"))
+    if ticket.urgency is not Urgency.NORMAL and len(ticket.urgency_reason.strip()) < REASON_MIN:
+        problems.append(("urgency_reason", f"紧急、特急请写明理由，至少 {REASON_MIN} 个字"))
+    if len(ticket.summary) > SUMMARY_MAX:
+        problems.append(("summary", f"“转办摘要”最多 {SUMMARY_MAX} 个字，已超出 {len(ticket.summary) - SUMMARY_MAX} 字"))
+    if ticket.occurred and (wrong := _moment_trouble(ticket.occurred, now)):
+        problems.append(("occurred", wrong))
+    for name, sentence in problems:
+        form.refuse(sentence, name)
+
+
+def _moment_trouble(text: str, now: datetime) -> str:
+    try:
+        moment = read_moment(text, now)
+    except NotUnderstood as error:
+        return str(error)
+    return "发生时间不能晚于现在" if moment.at > now else ""
+
+
+@door.post("/desk/drafts", policy=OPERATORS)
+async def save_draft(request: Request, tx: Tx, who: Who) -> Response:
+    """Keep what is typed; the answer is the sentence to show."""
+    sent = await request.form()
+    draft_id = UUID(str(sent.get("draft_id", "")))
+    fields = {name: str(sent.get(name) or "")[: 4 * SUMMARY_MAX] for name in DRAFT_FIELDS}
+    if not any(fields[name] for name in ("phone", "name", "unit", "problem", "place", "original", "summary")):
+        return PlainTextResponse("")
+    saved_at = await complaints.save_draft(tx, draft_id, fields, by=who)
+    return PlainTextResponse(f"草稿已保存 {clock(saved_at).striptags()}")
+
+
+@door.post("/desk/drafts/{draft_id}/removal", policy=OPERATORS)
+async def remove_draft(request: Request, tx: Tx, who: Who, draft_id: UUID) -> Response:
+    await complaints.drop_draft(tx, draft_id, by=who)
+    return see_other(request, "/intake/desk/mine")
+
+
+# ── what the desk asks while somebody types ──────────────────────────────────────────────────────────────────────────
+
+
+@door.get("/desk/units", policy=allow(Role.OPERATOR, Role.REVIEWER, Role.OFFICE))
+async def unit_options(tx: Tx, q: Typed = "") -> Response:
+    """Units for the combobox, by 汉字, 全拼, 首字母, 编码 or alias."""
+    campaign = await campaigns.current(tx)
+    found = campaign.search(q) if campaign and q.strip() else list(campaign.units.values())[:10] if campaign else []
+    labels = {category.key: category.label for category in campaign.scheme.categories} if campaign else {}
+    options = [{"value": unit.unit_id, "text": unit.name, "hint": labels.get(unit.category, "")} for unit in found]
+    return JSONResponse(
+        [*options, *([{"value": "", "text": UNSURE, "hint": "交受理审核确定"}] if not q or matches(q, spelt(UNSURE)) else [])]
+    )
+
+
+@door.get("/desk/problems", policy=allow(Role.OPERATOR, Role.REVIEWER, Role.OFFICE))
+async def problem_options(tx: Tx, q: Typed = "") -> Response:
+    """Items of the catalogue for the combobox, by number, keyword, 全拼 or 首字母."""
+    campaign = await campaigns.current(tx)
+    return JSONResponse([*problem_items(campaign, q), {"value": "", "text": UNSURE, "hint": "交受理审核确定"}] if campaign else [])
+
+
+def problem_items(campaign: KnownCampaign, typed: str) -> list[dict[str, str]]:
+    """Items of the problem catalogue that fit what was typed; all when nothing was."""
+    wanted = typed.strip()
+    number = wanted.split(" ", 1)[0].zfill(2) if wanted[:1].isdigit() else ""
+    listed = [(head, item) for head in campaign.scheme.catalogue.heads for item in head.items]
+    return [
+        {"value": item.id, "text": f"{item.id} {item.label}", "hint": head.label}
+        for head, item in listed
+        if (item.id == number if number else not wanted or matches(wanted, spelt(item.label)) or matches(wanted, spelt(head.label)))
+    ]
+
+
+@door.get("/desk/moment", policy=OPERATORS)
+async def moment_read(tx: Tx, occurred: Annotated[str, Query(max_length=100)] = "") -> Response:
+    """What was understood of a time as told."""
+    if not occurred.strip():
+        return HTMLResponse("")
+    trouble = _moment_trouble(occurred, tx.now)
+    return PlainTextResponse(trouble or str(read_moment(occurred, tx.now)), media_type="text/html")
+
+
+@door.post("/desk/draft-summary", policy=OPERATORS)
+async def draft_summary(request: Request) -> Response:
+    """由原文生成草稿: the original with everything personal masked, as text for the field."""
+    sent = await request.form()
+    known = tuple(text for name in ("name", "phone") if (text := str(sent.get(name) or "").strip()))
+    return PlainTextResponse(complaints.draft_summary(str(sent.get("original") or "")[:SUMMARY_MAX], known))
+
+
+@door.post("/desk/history", policy=OPERATORS)
+async def history(request: Request, tx: Tx, who: Who) -> Response:
+    """该号码历史, for the number in the body: a number never stands in an address."""
+    phone = str((await request.form()).get("phone") or "")
+    rows = await complaints.caller_history(tx, phone=phone, by=who)
+    return page(request, "desk-history.html", rows=rows, phone=bool(phone), campaign=await campaigns.current(tx), **WORDS)
+
+
+@door.post("/desk/similar", policy=OPERATORS)
+async def similar(request: Request, tx: Tx, who: Who) -> Response:
+    """疑似重复, for the unit and the texts in the body."""
+    sent = {name: str(value) for name, value in (await request.form()).items() if isinstance(value, str)}
+    summary, unit_id = sent.get("summary", "").strip() or complaints.draft_summary(sent.get("original", "")), sent.get("unit_id", "")
+    ready = bool(unit_id) and len(summary) >= 2 * REASON_MIN
+    rows = await complaints.similar_complaints(
+        tx, campaign_id=sent.get("campaign_id", ""), unit_id=unit_id, summary=summary[:SUMMARY_MAX], who=who
+    ) if ready else []  # fmt: skip
+    return page(request, "desk-similar.html", rows=rows, ready=ready, chosen=sent.get("merge_into", ""), **WORDS)
+
+
+# ── I2 我的登记 ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@door.get("/desk/mine", policy=OPERATORS)
+async def mine(request: Request, tx: Tx, who: Who, days: Annotated[int, Query(ge=1, le=7)] = 1) -> Response:
+    midnight = datetime.combine(tx.now.astimezone(CHINA).date(), time.min, CHINA)
+    rows = await store.registered_by(tx, who.id, since=midnight - timedelta(days=days - 1))
+    drafts = await complaints.drafts_of(tx, who)
+    tabs = [("今天", "/intake/desk/mine", None), ("近 7 天", "/intake/desk/mine?days=7", None)]
+    return page(
+        request, "mine.html", rows=rows, drafts=drafts, campaign=await campaigns.current(tx), tabs=tabs,
+        here=tabs[days == 7][1], as_of=tx.now, **WORDS,
+    )  # fmt: skip
+
+
+# ── the reviewers' list ──────────────────────────────────────────────────────────────────────────────────────────────
+
+LISTS: Final = {"waiting": "尚未分派", "unsure": "不确定单位", "all": "近 7 天"}
+
+
+@door.get("/triage", policy=REVIEWERS)
+async def triage(request: Request, tx: Tx, who: Who, show: Typed = "waiting") -> Response:
+    """受理审核: what came in and nobody is responsible for yet. It is dispatched in casework; here stand the caller's own words."""
+    show = show if show in LISTS else "waiting"
+    rows = await store.received(tx, who, since=tx.now - timedelta(days=7), waiting=show == "waiting", unsure=show == "unsure")
+    tabs = [(label, f"/intake/triage?show={key}", None) for key, label in LISTS.items()]
+    return page(
+        request, "triage.html", rows=rows, tabs=tabs, here=f"/intake/triage?show={show}", campaign=await campaigns.current(tx),
+        as_of=tx.now, **WORDS,
+    )  # fmt: skip
+
+
+# ── I3 受理详情 ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@door.get("/tickets/{number}", policy=READERS)
+async def ticket(request: Request, tx: Tx, who: Who, number: str) -> Response:
+    return await _ticket(request, tx, who, number, Form.of())
+
+
+async def _ticket(request: Request, tx: Tx, who: Account, number: str, form: Form[Any], status: int = 200) -> Response:
+    reading = await complaints.read_complaint(tx, number, who)
+    if reading is None:
+        raise NotFound
+    progress = await complaints.progress_of(tx, reading.row["id"])
+    campaign = await campaigns.get(tx, reading.row["campaign_id"])
+    files = await attachments.listed(tx, reading.row["id"])
+    alike = await complaints.alike(tx, reading.row, who)
+    return page(
+        request, "ticket.html", status, reading=reading, row=reading.row, progress=progress, campaign=campaign, files=files, alike=alike,
+        form=form, may_merge=who.role is Role.REVIEWER, failed=status >= 400, **WORDS,
+    )  # fmt: skip
+
+
+@door.post("/tickets/{number}/identity", policy=REVIEWERS)
+async def identity(request: Request, tx: Tx, who: Who, number: str) -> Response:
+    """查看联系方式: shown for a minute, in this answer only. The audit leaf is committed before the answer leaves."""
+    reason = str((await request.form()).get("reason") or "")
+    shown = await complaints.reveal_identity(tx, number=number, reason=reason, by=who)
+    return page(request, "identity.html", shown=shown, number=number, seconds=REVEALED_SECONDS, at=tx.now)
+
+
+class Supplement(Input):
+    text: str = Field(title="补充说明", min_length=REASON_MIN, max_length=SUMMARY_MAX)
+
+
+@door.post("/tickets/{number}/supplements", policy=READERS)
+async def supplement(request: Request, tx: Tx, who: Who, once: Once, number: str) -> Response:
+    form = await read_form(request, Supplement)
+    if form.value is None:
+        return await _ticket(request, tx, who, number, form, 422)
+    return await once.redirect(complaints.add_supplement(tx, number=number, text=form.value.text, by=who), f"/intake/tickets/{number}")
+
+
+class Merger(Input):
+    into: str = Field(title="并入", max_length=20)
+
+
+@door.post("/tickets/{number}/merger", policy=allow(Role.REVIEWER))
+async def merge(request: Request, tx: Tx, who: Who, once: Once, number: str) -> Response:
+    form = await read_form(request, Merger)
+    if form.value is None:
+        return await _ticket(request, tx, who, number, form, 422)
+    return await once.redirect(complaints.merge_complaint(tx, number=number, into=form.value.into, by=who), f"/intake/tickets/{number}")
+
+
+@door.get("/tickets/{number}/files/{file_id}", policy=REVIEWERS)
+async def attachment(tx: Tx, who: Who, number: str, file_id: UUID) -> Response:
+    """An attachment: the picture without its metadata, or the sealed document as a download."""
+    body, media_type = await attachments.read(tx, number, file_id, by=who)
+    kind = "inline" if media_type == "image/jpeg" else "attachment"
+    return Response(body, media_type=media_type, headers={"Content-Disposition": f"{kind}; filename=attachment"})
+
+
+@door.post("/tickets/{number}/files/{file_id}/release", policy=allow(Role.REVIEWER))
+async def release(request: Request, tx: Tx, who: Who, once: Once, number: str, file_id: UUID) -> Response:
+    """发布给承办单位."""
+    return await once.redirect(attachments.release(tx, number, file_id, by=who), f"/intake/tickets/{number}")
+
+
+@door.get("/palette", policy=READERS)
+async def palette(tx: Tx, who: Who, q: Typed = "") -> Response:
+    """Complaints by number and units by name, for the command palette. Nothing of a person can be found here."""
+    typed, campaign = q.strip().upper(), await campaigns.current(tx)
+    rows = await store.search(tx, typed.removeprefix("ZT"), who) if len(typed.removeprefix("ZT")) >= 3 and typed[-1].isdigit() else []
+    found = [
+        Hit(
+            "工单",
+            f"{row['number']} {campaign.name_of(row['unit_id']) if campaign else ''}",
+            f"/intake/tickets/{row['number']}",
+            KINDS[row["kind"]],
+        )
+        for row in rows
+    ]
+    return JSONResponse(hits(found))
