@@ -90,6 +90,8 @@ class Consumer:
                 await self._watch_progress()
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("consumer starts afresh", group=self.group, **telemetry.describe(error))
+            except Exception as error:
+                log.error("consumer failed, starts afresh", group=self.group, **telemetry.describe(error))
             finally:
                 await self._stop()
             await asyncio.sleep(1)

@@ -64,6 +64,10 @@ class SendFailed(Exception):
     """Some events of a batch were not acknowledged; they stay unmarked."""
 
 
+EXPECTED = (KafkaError, SendFailed, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What a broker or a database does to a relay when it goes away."""
+
+
 class Relay:
     """Sends one service's outbox. Run any number: each shard has one owner at a time."""
 
@@ -99,8 +103,11 @@ class Relay:
             while True:
                 try:
                     await self._session()
-                except (KafkaError, SendFailed, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                except EXPECTED as error:
                     log.warning("relay starts afresh", service=self.service, **telemetry.describe(error))
+                except Exception as error:
+                    # Whatever it is, a relay that ended would be worse: the process lives on for months.
+                    log.error("relay failed, starts afresh", service=self.service, **telemetry.describe(error))
                 await self._close()
                 await asyncio.sleep(BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)])
                 self._failures += 1

@@ -1,0 +1,131 @@
+"""Faults of one moment, told apart: what each rule of the bus is there for."""
+
+import asyncio
+from uuid import uuid4
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaTimeoutError
+
+from shared.bus import Bus
+from shared.bus.consumer import Consumer
+from shared.bus.relay import Relay
+from shared.bus.topics import client_options
+from shared.events import BallotSubmitted
+from shared.failpoints import failpoint
+from tests.shared.test_bus import NOON, _all_sent, producer_of, rated, read_topic, until, world
+
+__all__ = ["world"]
+pytestmark = pytest.mark.stack
+
+
+def ballot():
+    return BallotSubmitted(
+        occurred_at=NOON, ballot_id=uuid4(), campaign_id="j-2026", instrument="hall", group="people", point=None, answers=((1, 1, 1),)
+    )
+
+
+async def committed(settings, group):
+    """Sum of the offsets that a group has committed."""
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    await admin.start()
+    try:
+        return sum(max(0, at.offset) for at in (await admin.list_consumer_group_offsets(settings.topic_prefix + group)).values())
+    finally:
+        await admin.close()
+
+
+async def test_no_offset_is_committed_while_the_handler_is_at_work(world):
+    entered, leave, hear = asyncio.Event(), asyncio.Event(), world.hearer.hear
+
+    async def slowly(tx, events):
+        entered.set()
+        await leave.wait()
+        await hear(tx, events)
+
+    world.hearer.on._table = dict.fromkeys(world.hearer.on.names, slowly)
+    async with world.run():
+        await world.say(rated(uuid4()))
+        await entered.wait()
+        await asyncio.sleep(0.5)
+        at_work = await committed(world.settings, "fengping-casework")
+        leave.set()
+        await world.settled(1)
+
+    assert at_work == 0
+
+
+async def test_a_ballot_delivered_three_times_counts_once(world):
+    """No version tells its copies apart: only the inbox does."""
+    async with world.run(hearing=False) as (says,):
+        await world.say(*(ballot() for _ in range(20)))
+        await until(lambda: _all_sent(says.relay))
+    records = await read_topic(world.settings, "ballots")
+    async with producer_of(world.settings) as producer:
+        for record in records * 2:
+            await producer.send(record.topic, record.value, key=record.key, headers=list(record.headers))
+
+    async with world.run(saying=False):
+        await world.settled(20)
+        await asyncio.sleep(1)
+        effects = await world.hearer.effects(world.hears)
+
+    assert len(effects) == 20
+
+
+async def test_what_the_broker_did_not_take_is_sent_again(world, monkeypatch):
+    real, refused = AIOKafkaProducer.send, []
+
+    async def send(self, topic, **record):
+        if len(refused) < 3:
+            refused.append(topic)
+            raise KafkaTimeoutError
+        return await real(self, topic, **record)
+
+    monkeypatch.setattr(AIOKafkaProducer, "send", send)
+    async with world.run():
+        await world.say(*(rated(uuid4()) for _ in range(5)))
+        effects = await world.settled(5)
+
+    assert len(refused) == 3
+    assert len(effects) == 5
+
+
+@pytest.mark.parametrize(("part", "place"), [(Relay, "_send_batch"), (Consumer, "_measure_lag"), (Bus, "_count_and_ask")])
+async def test_a_part_that_fails_in_a_way_nobody_thought_of_goes_on(world, monkeypatch, part, place):
+    """A bug in a library of ours must not end the relay or the consumer of a process that lives on for months."""
+    real, failed = getattr(part, place), []
+
+    async def fail_once(self):
+        if not failed:
+            failed.append(place)
+            raise RuntimeError("set changed size during iteration")
+        return await real(self)
+
+    monkeypatch.setattr(part, place, fail_once)
+    monkeypatch.setattr("shared.bus.consumer.LAG_EVERY_SECONDS", 0.3)
+    async with world.run() as buses:
+        await until(lambda: failed)
+        await world.say(rated(uuid4()))
+        await world.settled(1)
+        assert [bus.trouble() for bus in buses] == [None, None]
+
+
+@pytest.mark.parametrize("place", ["relay.after_select", "relay.after_send", "relay.after_acknowledgement", "relay.after_mark"])
+async def test_a_relay_that_breaks_at_any_step_loses_and_inverts_nothing(world, place):
+    complaint, broken = uuid4(), []
+
+    def break_twice():
+        if len(broken) < 2:
+            broken.append(place)
+            raise ConnectionError("killed")
+
+    failpoint.armed[place] = break_twice
+    async with world.run():
+        for _ in range(20):
+            await world.say(rated(complaint))
+        effects = await world.settled(20)
+
+    assert len(broken) == 2
+    assert [row["version"] for row in effects] == list(range(1, 21))
