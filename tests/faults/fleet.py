@@ -31,6 +31,8 @@ class Process:
         self.lives: list[str] = []
         self.armed = ""
         self.wanted = False
+        self.paused = False
+        """Stays down for a while when it dies."""
         self.expected_end = False
         self.deaths: Counter[str] = Counter()
         """How often it died, by the failpoints that were armed ("" when somebody else killed it)."""
@@ -175,7 +177,7 @@ class Fleet:
         while True:
             await asyncio.sleep(KEEP_SECONDS)
             for process in self.processes:
-                if process.wanted and process.ended:
+                if process.wanted and process.ended and not process.paused:
                     process.note_end()
                     await asyncio.sleep(RESTART_SECONDS)
                     if process.wanted:

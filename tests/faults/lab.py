@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from importlib import import_module
@@ -51,6 +52,18 @@ grant select on public.clock_jump to public;
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Forged:
+    """A record that nobody can read. `type`: the type in its envelope when that can be read, so that only its body is wrong."""
+
+    topic: str
+    type: str | None
+
+    def stops(self, service: str) -> bool:
+        """Must this service park it? Who does not hear a type does not look at its body."""
+        return self.topic in heard_by(service) and (self.type is None or self.type in handlers_of(service))
+
+
 class NotAtRest(AssertionError):
     """The system did not come to rest in time; the message says what was still going on."""
 
@@ -62,8 +75,8 @@ class Laboratory:
         self.folder, self.brokers = folder, brokers
         self.stack = Stack(folder / "servers", brokers=brokers)
         self.loads: list[Load] = []
-        self.forged: dict[tuple[bytes | None, bytes | None], str] = {}
-        """(key, value) of what the laboratory itself put into the log and nobody can read → its topic."""
+        self.forged: dict[tuple[bytes | None, bytes | None], Forged] = {}
+        """What the laboratory itself put into the log, by key and value."""
         self._forward = timedelta(0)
 
     # ── life ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -74,7 +87,7 @@ class Laboratory:
         self.folder.chmod(0o755)
         async with self.stack.running():
             await self._install()
-            self.fleet = Fleet(self._environment(), self.folder / "processes")
+            self.fleet = Fleet(self.environment, self.folder / "processes")
             try:
                 await self.fleet.start(SERVICES)
                 await self._publish_campaign()
@@ -99,9 +112,11 @@ class Laboratory:
 
     @cached_property
     def settings(self) -> Settings:
-        return Settings(**{name.removeprefix("FENGPING_").lower(): value for name, value in self._environment().items()})
+        return Settings(**{name.removeprefix("FENGPING_").lower(): value for name, value in self.environment.items()})
 
-    def _environment(self) -> dict[str, str]:
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables by which a process finds this installation."""
         copies = {"FENGPING_TOPIC_REPLICATION": "3", "FENGPING_TOPIC_MIN_INSYNC": "2"} if self.brokers >= 3 else {}
         return copies | {
             "FENGPING_ENVIRONMENT": "test", "FENGPING_DATABASE_URL": self.stack.postgres_url, "FENGPING_REDIS_URL": self.stack.redis_url,
@@ -258,7 +273,7 @@ class Laboratory:
             try:
                 return await load.run()
             except Rejected as rejected:
-                if rejected.status < 500 and rejected.status != 429 or time.monotonic() > until:
+                if (rejected.status < 500 and rejected.status != 429) or time.monotonic() > until:
                     raise
                 await asyncio.sleep(1)
 
@@ -273,10 +288,15 @@ class Laboratory:
         return found
 
 
+def handlers_of(service: str) -> frozenset[str]:
+    """Names of the events that a service hears."""
+    names: frozenset[str] = import_module(f"services.{service}.handlers").on.names
+    return names
+
+
 def heard_by(service: str) -> frozenset[str]:
     """The topics that a service subscribes to."""
-    names = import_module(f"services.{service}.handlers").on.names
-    return frozenset({EVENTS[name].topic for name in names} | {"resends"})
+    return frozenset({EVENTS[name].topic for name in handlers_of(service)} | {"resends"})
 
 
 UNREST = (

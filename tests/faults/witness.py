@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -53,8 +53,9 @@ def _add(witness: Witness, load: Load, campaign: Campaign, lines: Sequence[dict[
     answered = {line["id"]: line for line in lines if line.get("id") is not None and line["state"] != "sent"}
     sent = {line["id"] for line in lines if line["state"] == "sent"}
     codes = _codes(load, campaign, lines)
+    day = next((datetime.fromisoformat(line["begun"]).astimezone(CHINA).date() for line in lines if line["state"] == "begun"), None)
     for operation in load.plan():
-        if operation.number not in sent:
+        if operation.number not in sent or day is None:
             continue
         line = answered.get(operation.number, {"state": "unknown"})
         if line["state"] == "refused":
@@ -63,7 +64,7 @@ def _add(witness: Witness, load: Load, campaign: Campaign, lines: Sequence[dict[
             witness.unknown[operation.kind] += 1
         ok = line["state"] == "acknowledged"
         if operation.kind == "complaint":
-            told = texts.complaint(operation.rng, operation.rng.choice(campaign.units), _day(line))
+            told = texts.complaint(operation.rng, operation.rng.choice(campaign.units), day)
             witness.canaries |= {told.phone.encode()} if told.phone else set()
             if ok:
                 witness.complaints[UUID(line["answer"]["id"])] = line["answer"]["number"]
@@ -79,10 +80,6 @@ def _add(witness: Witness, load: Load, campaign: Campaign, lines: Sequence[dict[
             visit = id_of(operation.key)
             witness.visits_sent.add(visit)
             witness.visits |= {visit} if ok else set()
-
-
-def _day(line: dict[str, Any]) -> Any:
-    return (datetime.fromisoformat(line["at"]) if "at" in line else datetime.now(UTC)).astimezone(CHINA).date()
 
 
 def _codes(load: Load, campaign: Campaign, lines: Sequence[dict[str, Any]]) -> dict[int, tuple[str, str, str]]:
@@ -101,7 +98,8 @@ def _codes(load: Load, campaign: Campaign, lines: Sequence[dict[str, Any]]) -> d
 def ballot_id(code: str) -> UUID:
     """The only ballot that a code can have, worked out apart from intake's own rule."""
     bare = code.replace("-", "").lower()
-    return UUID(bytes=hashlib.sha256(f"fengping/ballot/{bare}/".encode()).digest()[:16], version=8)
+    number = int.from_bytes(hashlib.sha256(f"fengping/ballot/{bare}/".encode()).digest()[:16], "big")
+    return UUID(int=number & ~(0xF << 76) & ~(0x3 << 62) | 0x8 << 76 | 0x2 << 62)
 
 
 def count_votes(ballots: Iterable[Sequence[Vote]]) -> Counter[Vote]:

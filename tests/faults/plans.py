@@ -1,0 +1,133 @@
+"""What is broken when: a plan follows from its seed alone, so that a run can be repeated."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.faults.strikes import STRIKES
+
+WRITERS = ("transaction.before_commit", "transaction.after_commit")
+RELAY = ("relay.after_select", "relay.after_send", "relay.after_acknowledgement", "relay.after_mark")
+CONSUMER = (
+    "consumer.after_fetch", "consumer.after_inbox", "consumer.after_effect", "consumer.after_commit", "consumer.after_offset_commit",
+)  # fmt: skip
+PARKING = ("consumer.during_park", "consumer.after_park")
+TICKS = {
+    "intake": ("seal_audit",), "casework": ("lapse_deadlines", "warn_deadlines", "seal_audit"), "scoring": ("rescore", "tell"),
+    "notify": ("escalate", "seal_audit"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Blow:
+    """A strike after so many operations of the load were answered."""
+
+    after: int
+    name: str
+    how: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        assert self.name in STRIKES, f"there is no strike {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run: so many operations at such a rate; `lives`: failpoints of each service's next incarnations; blows by operation."""
+
+    seed: int
+    title: str
+    operations: int = 60
+    rate: float = 20.0
+    lives: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    blows: Sequence[Blow] = ()
+
+    @property
+    def faults(self) -> str:
+        """In one line."""
+        armed = [f"{service}: {', '.join(lives)}" for service, lives in self.lives.items()]
+        return "; ".join([*armed, *(f"{blow.name}{dict(blow.how) or ''} after {blow.after}" for blow in self.blows)])
+
+
+def places(service: str) -> list[str]:
+    """Every failpoint that a service passes."""
+    ticks = [f"tick.{name}.{when}" for name in TICKS[service] for when in ("before_commit", "after_commit")]
+    return [*WRITERS, *RELAY, *CONSUMER, *ticks]
+
+
+# Which blows a random plan may hold, and how often; what freezes or wipes takes longer and comes seldom.
+_BLOWS: tuple[tuple[int, str, tuple[Mapping[str, Any], ...]], ...] = (
+    (4, "killed", tuple({"service": s} for s in TICKS)),
+    (3, "all_killed", ({}, {"times": 2})),
+    (2, "frozen", ({"service": "casework"}, {"service": "scoring"})),
+    (1, "relay_frozen", ({"service": "intake"}, {"service": "casework"})),
+    (1, "terminated", ({},)),
+    (2, "slowed", ({"service": "casework"}, {"service": "scoring", "each": 1.0})),
+    (2, "rebalanced", ({"service": "casework"}, {"service": "scoring", "turns": 3})),
+    (3, "broker_killed", ({}, {"times": 2}, {"seconds": 12})),
+    (2, "brokers_away", ({}, {"seconds": 20})),
+    (2, "brokers_wiped", ({}, {"seconds": 5})),
+    (3, "postgres_killed", ({}, {"times": 2}, {"seconds": 6})),
+    (2, "redis_flushed", ({},)),
+    (2, "redis_killed", ({},)),
+    (3, "repeated", ({}, {"events": 200})),
+    (3, "lost_in_the_log", ({},)),
+    (3, "out_of_order", ({},)),
+    (3, "poisoned", ({"topic": "complaints"}, {"topic": "ballots"}, {"topic": "cases"})),
+    (2, "parked_and_replayed", ({"service": "notify"}, {"service": "casework"}, {"service": "scoring"})),
+    (2, "answers_lost", ({},)),
+    (1, "service_clock_wrong", ({"by": "+40d"}, {"by": "+2h"}, {"by": "-2h"}, {"service": "intake", "by": "-1d"})),
+    (1, "database_clock_jumps", ({"by": "40 days"}, {"by": "-2 hours"})),
+    (2, "lapse_wave", ({"days": 7}, {"days": 20, "kills": 4})),
+)
+
+
+def plan(seed: int) -> Plan:
+    """The plan of this seed: one to three failpoints armed in one or two services, and one or two blows."""
+    rng = random.Random(f"plan/{seed}")
+    services = rng.sample(sorted(TICKS), rng.choice((0, 1, 1, 2)))
+    lives = {service: [f"{rng.choice(places(service))}=kill@{rng.randint(1, 6)}" for _ in range(rng.randint(1, 3))] for service in services}
+    operations = rng.choice((60, 90, 120))
+    drawn = rng.choices(_BLOWS, [weight for weight, _, _ in _BLOWS], k=rng.choice((1, 1, 2)))
+    blows = [Blow(rng.randint(5, operations - 10), name, rng.choice(hows)) for _, name, hows in drawn]
+    blows.sort(key=lambda blow: blow.after)
+    return Plan(seed, "random", operations, rng.choice((15.0, 25.0)), lives, blows)
+
+
+def _armed(*pairs: tuple[str, int]) -> list[str]:
+    return [f"{place}=kill@{nth}" for place, nth in pairs]
+
+
+SHORT: tuple[Plan, ...] = (
+    Plan(
+        1, "every step of a write, a relay and a hearer dies once", 130, 14.0,
+        lives={
+            "intake": _armed(("transaction.before_commit", 25), ("transaction.after_commit", 25), *((place, 2) for place in RELAY)),
+            "casework": _armed(*((place, 2) for place in CONSUMER), *((place, 2) for place in RELAY)),
+            "scoring": _armed(*((place, 3) for place in CONSUMER), ("tick.rescore.before_commit", 5), ("tick.tell.after_commit", 5)),
+            "notify": _armed(*((place, 2) for place in CONSUMER), ("tick.escalate.before_commit", 3)),
+        },
+    ),
+    Plan(
+        2, "poison, repetition, disorder and loss in the log", 70, 14.0,
+        lives={"casework": [f"{PARKING[0]}=kill@1", f"{PARKING[1]}=kill@1"]},
+        blows=(
+            Blow(10, "poisoned", {"topic": "complaints"}), Blow(20, "repeated"), Blow(30, "lost_in_the_log"), Blow(45, "out_of_order"),
+            Blow(60, "answers_lost"),
+        ),
+    ),
+    Plan(
+        3, "servers die", 90, 12.0,
+        blows=(Blow(10, "broker_killed"), Blow(25, "postgres_killed"), Blow(40, "redis_killed"), Blow(55, "all_killed"), Blow(75, "brokers_wiped")),
+    ),
+    Plan(
+        4, "a zombie, a rebalance, a bug and its cure", 80, 8.0,
+        blows=(Blow(8, "frozen", {"service": "casework"}), Blow(40, "rebalanced", {"service": "scoring", "turns": 2}),
+               Blow(60, "parked_and_replayed", {"service": "notify", "seconds": 6.0})),
+    ),
+    Plan(
+        5, "time jumps, and everything falls due at once", 40, 12.0,
+        blows=(Blow(10, "service_clock_wrong", {"seconds": 5.0}), Blow(25, "database_clock_jumps"), Blow(38, "lapse_wave", {"days": 9})),
+    ),
+)  # fmt: skip
+"""What every change must pass: few runs that reach every kind of failpoint and most faults."""

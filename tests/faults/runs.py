@@ -1,0 +1,142 @@
+"""One run: the load goes on, the plan strikes, all comes to rest, and the invariants are looked at."""
+
+import asyncio
+import json
+import os
+import random
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from shared.database import SERVICES
+from tests.faults.fleet import get
+from tests.faults.invariants import examine
+from tests.faults.lab import Laboratory, NotAtRest
+from tests.faults.plans import Plan
+from tests.faults.strikes import STRIKES, reborn
+
+PATIENCE = float(os.environ.get("FENGPING_PATIENCE", "1"))
+"""How many times longer than on a machine of its own things may take."""
+REST_SECONDS = 90.0
+STALL_SECONDS = 45.0
+"""Lag that does not move for so long must show in `/readyz` (15 s in the laboratory's settings, and time to look)."""
+WATCH_SECONDS = 3.0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """One line of the report. `broken` is the first invariant that does not hold, with what was found; "" when all hold."""
+
+    seed: int
+    title: str
+    faults: str
+    broken: str = ""
+    also: list[str] = field(default_factory=list)
+    """What else was found broken."""
+    acknowledged: int = 0
+    unknown: int = 0
+    events: int = 0
+    deaths: dict[str, int] = field(default_factory=dict)
+    """Deaths by armed failpoint in this run."""
+    told: list[dict[str, Any]] = field(default_factory=list)
+    """What the strikes saw."""
+    load_p99_ms: float = 0.0
+    rest_seconds: float = 0.0
+    seconds: float = 0.0
+
+    def line(self) -> str:
+        """As JSON."""
+        return json.dumps(asdict(self), ensure_ascii=False, default=str)
+
+
+async def run(lab: Laboratory, plan: Plan) -> Outcome:
+    """Carry out a plan on an installation that is at rest; look at everything when it is at rest again."""
+    outcome = Outcome(plan.seed, plan.title, plan.faults)
+    started, before = time.monotonic(), lab.fleet.deaths
+    watch = Watch(lab)
+    watching = asyncio.create_task(watch.run())
+    try:
+        await _break(lab, plan, outcome)
+        outcome.rest_seconds = round(await lab.rest(REST_SECONDS * PATIENCE), 1)
+    except (AssertionError, TimeoutError, ExceptionGroup) as error:
+        outcome.broken = f"I11: {error}" if isinstance(error, NotAtRest) else f"strike: {type(error).__name__}: {error}"
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+    outcome.deaths = dict(lab.fleet.deaths - before)
+    await _examine(lab, outcome, watch.stalls)
+    await _disarm(lab)
+    outcome.seconds = round(time.monotonic() - started, 1)
+    return outcome
+
+
+async def _break(lab: Laboratory, plan: Plan, outcome: Outcome) -> None:
+    """The load from its beginning to its end, with everything that the plan does to the system meanwhile."""
+    await asyncio.gather(*(reborn(lab, lab.fleet.of(service)[0], *lives) for service, lives in plan.lives.items()))
+    answered: Counter[str] = Counter()
+    load = lab.load(seed=1_000 * plan.seed + len(lab.loads), operations=plan.operations, rate=plan.rate, told=lambda c: answered.update(c - answered))
+    loading = asyncio.create_task(lab.run_load(load))
+    try:
+        rng = random.Random(f"blows/{plan.seed}")
+        for blow in plan.blows:
+            while not loading.done() and answered["acknowledged"] + answered["unknown"] < blow.after:
+                await asyncio.sleep(0.05)
+            told = await STRIKES[blow.name](lab, rng, **blow.how)
+            outcome.told.append({"strike": blow.name, **told})
+        tally = await loading
+        outcome.load_p99_ms = round(tally.p99_ms)
+    finally:
+        loading.cancel()
+        with suppress(BaseException):
+            await loading
+
+
+async def _examine(lab: Laboratory, outcome: Outcome, stalls: list[str]) -> None:
+    findings, seen = await examine(lab, stalls=stalls)
+    outcome.acknowledged, outcome.unknown, outcome.events = seen["acknowledged"], seen["unknown"], seen["events"]
+    sentences = [str(finding) for finding in findings]
+    outcome.broken = outcome.broken or (sentences[0] if sentences else "")
+    outcome.also = [sentence for sentence in sentences if sentence != outcome.broken]
+
+
+async def _disarm(lab: Laboratory) -> None:
+    """Failpoints that were not reached are taken away."""
+    for process in lab.fleet.processes:
+        process.lives = []
+        if process.wanted and process.armed:
+            process.armed = ""
+            process.kill()
+    await asyncio.sleep(0.5)
+    await lab.fleet.ready()
+
+
+class Watch:
+    """I12: looks at lag and readiness while faults go on. A lag that stands still while every replica says it is ready is a silent stall."""
+
+    def __init__(self, lab: Laboratory) -> None:
+        self._lab = lab
+        self._since: dict[str, tuple[int, float]] = {}
+        self.stalls: list[str] = []
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            with suppress(Exception):  # servers that are away are the fault, not the finding
+                await self._look()
+
+    async def _look(self) -> None:
+        behind = await self._lab.behind()
+        for service in SERVICES:
+            lag, since = self._since.get(service, (0, time.monotonic()))
+            if behind.get(service, 0) == 0 or behind[service] < lag:
+                since = time.monotonic()
+            self._since[service] = (behind.get(service, 0), since)
+            if time.monotonic() - since > STALL_SECONDS * PATIENCE and await self._claims_ready(service):
+                self.stalls.append(f"{service} is {behind[service]} records behind for {time.monotonic() - since:.0f} s and says it is ready")
+                self._since[service] = (behind[service], time.monotonic())
+
+    async def _claims_ready(self, service: str) -> bool:
+        answers = [(await get(process.port, "/readyz"))[0] for process in self._lab.fleet.of(service)]
+        return bool(answers) and all(answer == 200 for answer in answers)

@@ -1,0 +1,476 @@
+"""The faults: each breaks something real for a while and says what it saw. What must hold afterwards is not its concern.
+
+A strike that asks for something beyond the invariants (a guard that must close, a replay that must change nothing) asserts it.
+"""
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+from zlib import crc32
+
+import redis.asyncio
+from aiokafka import ConsumerRecord
+
+from shared.bus.envelope import write_headers
+from shared.clock import real_now
+from shared.database import SERVICES, new_id
+from tests.faults.fleet import ROOT, Process, get
+from tests.faults.invariants import event_id_of
+from tests.faults.lab import Forged, Laboratory
+from tests.faults.witness import copy_ledger
+
+SESSION_SECONDS = 10.0
+"""After which the brokers take a silent consumer for dead (`session_timeout_ms` of the consumer)."""
+FAKETIME = tuple(Path(folder) / "libfaketime.so.1" for folder in ("/usr/lib/x86_64-linux-gnu/faketime", "/usr/lib/aarch64-linux-gnu/faketime"))
+
+Told = dict[str, Any]
+Strike = Callable[..., Awaitable[Told]]
+STRIKES: dict[str, Strike] = {}
+
+
+def strike(number: str) -> Callable[[Strike], Strike]:
+    """Enter a fault into the table under its name; `number` is its row in the list of faults."""
+
+    def enter(function: Strike) -> Strike:
+        function.number = number  # type: ignore[attr-defined]
+        STRIKES[function.__name__] = function
+        return function
+
+    return enter
+
+
+async def until(condition: Callable[[], Awaitable[Any]], seconds: float, what: str) -> float:
+    """Wait for a condition; gives the seconds it took. Raises AssertionError that names it."""
+    started = time.monotonic()
+    while not await condition():
+        assert time.monotonic() - started < seconds, f"{what}: not within {seconds:.0f} s"
+        await asyncio.sleep(0.1)
+    return time.monotonic() - started
+
+
+def one(lab: Laboratory, service: str) -> Process:
+    """The first replica of a service."""
+    return lab.fleet.of(service)[0]
+
+
+async def reborn(lab: Laboratory, process: Process, *lives: str, extra: dict[str, str] | None = None) -> None:
+    """Kill a process so that it comes back armed like this; waits until it serves again."""
+    process.lives = list(lives)
+    process.extra = extra or {}
+    before = process.pid
+    process.kill()
+
+    async def back() -> bool:
+        return process.pid not in (None, before) and (await get(process.port, "/livez"))[0] == 200
+
+    await until(back, 120, f"{process} back")
+
+
+# ── processes ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@strike("F1")
+async def killed(lab: Laboratory, rng: random.Random, *, service: str) -> Told:
+    """kill -9 of a service, wherever it is."""
+    one(lab, service).kill()
+    return {}
+
+
+@strike("F2")
+async def all_killed(lab: Laboratory, rng: random.Random, *, times: int = 1, pause: float = 6.0) -> Told:
+    """kill -9 of every service at once; nobody needs another to start."""
+    for turn in range(times):
+        for process in lab.fleet.processes:
+            if process.wanted:
+                process.kill()
+        if turn < times - 1:
+            await asyncio.sleep(pause)
+    return {}
+
+
+@strike("F3")
+async def frozen(lab: Laboratory, rng: random.Random, *, service: str, seconds: float = 1.3 * SESSION_SECONDS) -> Told:
+    """SIGSTOP of one of two replicas for longer than its session, then SIGCONT: a zombie with work in its hands."""
+    zombie = one(lab, service)
+    other = lab.fleet.add(service)
+    await until(lambda: _answers(other), 120, f"{other} ready")
+    zombie.send(signal.SIGSTOP)
+    await asyncio.sleep(seconds)
+    zombie.send(signal.SIGCONT)
+    await asyncio.sleep(2)
+    await other.stop()
+    return {"frozen_seconds": seconds}
+
+
+@strike("F4")
+async def relay_frozen(lab: Laboratory, rng: random.Random, *, service: str = "intake", bound: float = 35.0) -> Told:
+    """SIGSTOP of the owner of the relay's shards: another takes them in time, although the owner's connection never breaks."""
+    zombie = one(lab, service)
+    other = lab.fleet.add(service)
+    await until(lambda: _answers(other), 120, f"{other} ready")
+    zombie.send(signal.SIGSTOP)
+    try:
+        await asyncio.sleep(1)
+        took = await until(lambda: _owns(other), bound + 10, f"{other} takes the shards of {zombie}")
+        assert took <= bound, f"the shards were taken over after {took:.0f} s"
+    finally:
+        zombie.send(signal.SIGCONT)
+    await asyncio.sleep(2)
+    await other.stop()
+    return {"takeover_seconds": round(took, 1)}
+
+
+async def _answers(process: Process) -> bool:
+    return (await get(process.port, "/livez"))[0] == 200
+
+
+async def _owns(process: Process) -> bool:
+    metrics = (await get(process.port, "/metrics"))[1]
+    return any(line.startswith("relay_shards_owned{") and float(line.rsplit(" ", 1)[1]) > 0 for line in metrics.splitlines())
+
+
+@strike("F36")
+async def terminated(lab: Laboratory, rng: random.Random) -> Told:
+    """SIGTERM of every service in turn: work in hand is finished or comes again."""
+    took = {}
+    for process in [p for p in lab.fleet.processes if p.wanted]:
+        took[str(process)] = round(await process.stop(), 1)
+        process.start()
+        await until(lambda process=process: _answers(process), 120, f"{process} back")  # type: ignore[misc]
+    assert max(took.values()) <= 25, f"longer than its grace period: {took}"
+    return {"stop_seconds": took}
+
+
+@strike("F22")
+async def slowed(lab: Laboratory, rng: random.Random, *, service: str, seconds: float = 10.0, each: float = 0.4) -> Told:
+    """A hearer that blocks for a while at every batch."""
+    process = one(lab, service)
+    await reborn(lab, process, f"consumer.after_effect=sleep:{each}@1+")
+    await asyncio.sleep(seconds)
+    await reborn(lab, process)
+    return {}
+
+
+@strike("F23")
+async def rebalanced(lab: Laboratory, rng: random.Random, *, service: str, turns: int = 4, pause: float = 2.0) -> Told:
+    """Replicas come and go: every change stops the whole group and deals the partitions anew."""
+    for turn in range(turns):
+        other = lab.fleet.add(service)
+        await until(lambda other=other: _answers(other), 120, f"{other} ready")  # type: ignore[misc]
+        await asyncio.sleep(pause)
+        if turn % 2:
+            other.wanted = False
+            other.kill()
+        else:
+            await other.stop()
+    return {"rebalances": 2 * turns}
+
+
+# ── servers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@strike("F5")
+async def broker_killed(lab: Laboratory, rng: random.Random, *, seconds: float = 5.0, times: int = 1) -> Told:
+    """kill -9 of one broker of three: leaders and coordinators move, then it comes back."""
+    for _ in range(times):
+        broker = rng.choice(lab.stack.brokers)
+        broker.kill()
+        await asyncio.sleep(seconds)
+        await broker.start()
+    return {}
+
+
+@strike("F6")
+async def brokers_away(lab: Laboratory, rng: random.Random, *, seconds: float = 8.0) -> Told:
+    """All brokers die and come back with their logs. Writes are taken meanwhile."""
+    for broker in lab.stack.brokers:
+        broker.kill()
+    await asyncio.sleep(seconds)
+    await asyncio.gather(*(broker.start() for broker in lab.stack.brokers))
+    return {}
+
+
+@strike("F7")
+async def brokers_wiped(lab: Laboratory, rng: random.Random, *, seconds: float = 1.0) -> Told:
+    """Every broker loses its disk: topics, records and offsets are gone. Nobody helps."""
+    await asyncio.gather(*(broker.wipe() for broker in lab.stack.brokers))
+    await asyncio.sleep(seconds)
+    await asyncio.gather(*(broker.start() for broker in lab.stack.brokers))
+    # The log is new: what the laboratory had forged is gone from it, and stays parked where it was parked.
+    return {}
+
+
+@strike("F10")
+async def postgres_killed(lab: Laboratory, rng: random.Random, *, seconds: float = 1.0, times: int = 1) -> Told:
+    """kill -9 of the whole database server."""
+    for turn in range(times):
+        lab.stack.postgres.kill()
+        await asyncio.sleep(seconds)
+        await lab.stack.postgres.start()
+        if turn < times - 1:
+            await asyncio.sleep(2)
+    return {}
+
+
+@strike("F12")
+async def redis_flushed(lab: Laboratory, rng: random.Random) -> Told:
+    """Everything Redis knows is gone: people are signed out, nothing else."""
+    client = redis.asyncio.Redis.from_url(lab.stack.redis_url)
+    with suppress(redis.exceptions.RedisError):
+        await client.flushall()
+    await client.aclose()
+    return {}
+
+
+@strike("F12")
+async def redis_killed(lab: Laboratory, rng: random.Random, *, seconds: float = 3.0) -> Told:
+    """Redis dies and comes back empty."""
+    await lab.stack.valkey.wipe()
+    await asyncio.sleep(seconds)
+    await lab.stack.valkey.start()
+    return {}
+
+
+# ── messages ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@strike("F17")
+async def repeated(lab: Laboratory, rng: random.Random, *, events: int = 60) -> Told:
+    """Events that were told come again, two to five times each, in any order."""
+    told = [record for record in await lab.records() if (record.key, record.value) not in lab.forged and event_id_of(record)]
+    copies = [record for record in rng.sample(told, min(events, len(told))) for _ in range(rng.randint(1, 4))]
+    rng.shuffle(copies)
+    await _produce(lab, copies)
+    return {"copies": len(copies)}
+
+
+async def _produce(lab: Laboratory, records: list[ConsumerRecord]) -> None:
+    async with lab.producer() as producer:
+        for record in records:
+            await producer.send(record.topic, record.value, key=record.key, headers=list(record.headers), partition=record.partition)
+        await producer.flush()
+
+
+@strike("F19")
+async def lost_in_the_log(lab: Laboratory, rng: random.Random, *, service: str = "scoring") -> Told:
+    """Records that the broker acknowledged and does not have: marked as sent, never sent, with their followers in the log."""
+    lost = await _withhold(lab, service)
+    return {"lost": len(lost)}
+
+
+@strike("F18")
+async def out_of_order(lab: Laboratory, rng: random.Random, *, service: str = "scoring") -> Told:
+    """Versions arrive after later ones of their aggregate: they were held back while the others went."""
+    kept = await _withhold(lab, service)
+    await asyncio.sleep(rng.uniform(0.5, 4.0))
+    await lab.sql(f"with again as (update {service}.outbox set published_at = null where id = any($1::bigint[]) returning id) select 1", kept)
+    return {"held_back": len(kept)}
+
+
+_UNSENT = "select id, topic, key, version from {service}.outbox where published_at is null and topic <> 'resends' order by id"
+_WITH_FOLLOWERS = """
+select o.id from {service}.outbox o where o.id = any($1::bigint[]) and exists (
+  select from {service}.outbox f where (f.topic, f.key) = (o.topic, o.key) and f.version > o.version and f.published_at is not null and f.id <> all($1))
+"""
+
+
+async def _withhold(lab: Laboratory, service: str) -> list[int]:
+    """Have a relay pass over events; gives the outbox ids of those whose followers went.
+
+    The relay is killed with rows in its hands, unsent; before it is back, the rows are marked as if the broker had taken them. One
+    whose aggregate says nothing more is given back: nobody can miss the last word.
+    """
+    process = one(lab, service)
+    await reborn(lab, process, "relay.after_select=kill@3")
+    process.paused = True
+    try:
+        with suppress(AssertionError):
+            await until(_is_dead(process), 20, f"the relay of {service} with something to send")
+        process.kill()
+        await until(_is_dead(process), 5, f"{service} killed")
+        rows = (await lab.rows(_UNSENT.format(service=service)))[:20]
+        for row in rows:
+            partition = crc32(row["key"].encode()) % lab.settings.topic_partitions
+            await lab.sql(
+                f"update {service}.outbox set published_at = now(), partition = $2, log_offset = 0 where id = $1 returning id", row["id"], partition
+            )
+    finally:
+        process.paused = False
+    await until(lambda: _answers(process), 120, f"{process} back")
+    return await _followed(lab, service, [row["id"] for row in rows])
+
+
+async def _followed(lab: Laboratory, service: str, ids: list[int]) -> list[int]:
+    """Those of the withheld that have followers in the log within ten seconds; the others are given back to the relay."""
+    followed: list[int] = []
+
+    async def all_followed() -> bool:
+        followed[:] = [row["id"] for row in await lab.rows(_WITH_FOLLOWERS.format(service=service), ids)]
+        return len(followed) == len(ids)
+
+    with suppress(AssertionError):
+        await until(all_followed, 10, "followers")
+    back = [id for id in ids if id not in followed]
+    await lab.sql(f"with back as (update {service}.outbox set published_at = null where id = any($1::bigint[]) returning id) select 1", back)
+    return followed
+
+
+def _is_dead(process: Process) -> Callable[[], Awaitable[bool]]:
+    async def dead() -> bool:
+        return not process.alive
+
+    return dead
+
+
+def _headers(topic: str, type: str, key: str, **changed: bytes | None) -> list[tuple[str, bytes]]:
+    now = real_now()
+    said = dict(write_headers(event_id=new_id(), service="lab", type=type, key=key, version=1, occurred_at=now, created_at=now, trace=None))
+    said.update({name: value for name, value in changed.items() if value is not None})
+    return [(name, value) for name, value in said.items() if changed.get(name, b"") is not None]
+
+
+POISON: dict[str, Callable[[str, str], tuple[bytes | None, list[tuple[str, bytes]]]]] = {
+    "tombstone": lambda key, type: (None, _headers("", type, key)),
+    "garbage": lambda key, type: (b"\xff\xfe\x00" + key.encode(), _headers("", type, key)),
+    "other json": lambda key, type: (f'["{key}"]'.encode(), _headers("", type, key)),
+    "wrong types": lambda key, type: (f'{{"occurred_at": 5, "x": "{key}"}}'.encode(), _headers("", type, key)),
+    "bad header": lambda key, type: (f'{{"x": "{key}"}}'.encode(), _headers("", type, key, ce_time=b"\xff\xfe")),
+    "no id": lambda key, type: (f'{{"x": "{key}"}}'.encode(), _headers("", type, key, ce_id=None)),
+    "no headers": lambda key, type: (f'{{"x": "{key}"}}'.encode(), []),
+    "unknown type": lambda key, type: (f'{{"x": "{key}"}}'.encode(), _headers("", "complaint.exploded.v9", key)),
+    "foreign key": lambda key, type: (f'{{"x": "{key}"}}'.encode(), _headers("", type, f"not-{key}")),
+    "negative version": lambda key, type: (f'{{"x": "{key}"}}'.encode(), _headers("", type, key, ce_sequence=b"-1")),
+    "huge": lambda key, type: (key.encode() + b"\x00" * 900_000, _headers("", type, key)),
+    "reply wanted": lambda key, type: (f'{{"y": "{key}"}}'.encode(), [*_headers("", type, key), ("reply_to", b"ballots")]),
+}
+"""Kind → (body, headers) that nobody can read."""
+READABLE = frozenset({"garbage", "other json", "wrong types", "huge", "reply wanted"})
+"""Kinds whose envelope is in order: only who hears such an event finds out."""
+POISONED = {"complaints": "complaint.registered.v1", "ballots": "ballot.submitted.v1", "cases": "case.opened.v1"}
+
+
+@strike("F20")
+async def poisoned(lab: Laboratory, rng: random.Random, *, topic: str = "complaints") -> Told:
+    """One record of every kind that cannot be read; each must be parked once with its bytes while the partition goes on."""
+    async with lab.producer() as producer:
+        for kind, make in POISON.items():
+            key = str(uuid4())
+            value, headers = make(key, POISONED[topic])
+            lab.forged[key.encode(), value] = Forged(topic, POISONED[topic] if kind in READABLE else None)
+            await producer.send_and_wait(lab.settings.topic_prefix + topic, value, key=key.encode(), headers=headers)
+    return {"poison": len(POISON)}
+
+
+@strike("F21")
+async def parked_and_replayed(lab: Laboratory, rng: random.Random, *, service: str = "notify", seconds: float = 10.0) -> Told:
+    """A bug in a hearer parks what it hears; after the cure it is put back, twice. The second time changes nothing."""
+    process = one(lab, service)
+    await reborn(lab, process, "consumer.after_effect=bug@1+")
+
+    async def parked() -> bool:
+        return bool(await lab.sql(f"select count(*) > 2 from {service}.dead_letters where state = 'parked' and reason = 'handler'"))
+
+    with suppress(AssertionError):
+        await until(parked, seconds, "something parked")
+    await reborn(lab, process)
+    await asyncio.sleep(1)
+    first, second = await _command(lab, "replay", service), await _command(lab, "replay", service)
+    assert second.startswith("0 applied"), f"the second replay said: {second}"
+    return {"first": first, "second": second}
+
+
+async def _command(lab: Laboratory, *words: str) -> str:
+    """A `fengping` command against this installation, as an operator would give it."""
+    program = [sys.executable, "-m", "services", *words]
+    env = {**os.environ, **lab.environment}
+    done = await asyncio.to_thread(subprocess.run, program, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, f"{' '.join(words)}: {done.stderr[-500:]}"
+    return done.stdout.strip()
+
+
+@strike("F38")
+async def answers_lost(lab: Laboratory, rng: random.Random, *, share: float = 0.5) -> Told:
+    """Answers that never arrived: the same writes come again under their keys and get the same answers."""
+    done = next((load for load in reversed(lab.loads) if load.ledger.exists() and load.ledger.stat().st_size > 0), None)
+    if done is None:
+        return {"again": 0}
+    from services.simulate.load import acknowledged, read_ledger
+
+    before = acknowledged(read_ledger(done.ledger))
+    forgotten = [number for number in before if rng.random() < share]
+    copy = done.ledger.with_suffix(".again")
+    copy_ledger(done.ledger, copy, forget=forgotten)
+    again = replace(done, ledger=copy, operations=max(before, default=-1) + 1, rate=0)
+    await lab.run_load(_same_plan(again, done))
+    after = acknowledged(read_ledger(copy))
+    differing = [n for n in forgotten if n in after and after[n].get("answer") != before[n].get("answer")]
+    assert not differing, f"operations {differing[:5]} got another answer the second time"
+    return {"again": len(forgotten)}
+
+
+def _same_plan(again: Any, done: Any) -> Any:
+    """The kinds of a plan are drawn for all its operations at once: it stays as long as it was."""
+    again.operations = done.operations
+    return again
+
+
+# ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@strike("F31")
+async def service_clock_wrong(lab: Laboratory, rng: random.Random, *, service: str = "casework", by: str = "+40d", seconds: float = 8.0) -> Told:
+    """The clock of a service's machine is wrong: nothing may be due because of it, and its events still leave."""
+    library = next((path for path in FAKETIME if path.exists()), None)
+    if library is None:
+        return {"skipped": "no libfaketime on this machine"}
+    process = one(lab, service)
+    await reborn(lab, process, extra={"LD_PRELOAD": str(library), "FAKETIME": by, "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1"})
+    await asyncio.sleep(seconds)
+    stuck = await lab.sql(f"select coalesce(extract(epoch from now() - min(created_at)), 0)::float from {service}.outbox where published_at is null")
+    await reborn(lab, process)
+    assert stuck < seconds, f"events of {service} waited {stuck:.0f} s while its clock was wrong by {by}"
+    return {"by": by}
+
+
+@strike("F32")
+async def database_clock_jumps(lab: Laboratory, rng: random.Random, *, by: str = "40 days") -> Told:
+    """The clock of the database's host jumps: due work stops before anything lapses, until a person lets it go on."""
+    fired = "select count(*) from casework.deadlines where lapsed_at is not null"
+    before = await lab.sql(fired)
+    await lab.sql("update public.clock_jump set by = $1::text::interval returning 1", by)
+    closed = await until(lambda: _held(lab), 10, "every service holds its due work")
+    await asyncio.sleep(2)
+    assert await lab.sql(fired) == before, "deadlines lapsed by a jump of the clock"
+    ready = [str(p) for p in lab.fleet.processes if p.wanted and (await get(p.port, "/readyz"))[0] == 200]
+    assert not ready, f"{ready} say they are ready while due work is stopped"
+    await lab.sql("update public.clock_jump set by = '0' returning 1")
+    await asyncio.sleep(2)
+    assert await lab.sql(fired) == before, "deadlines lapsed while the clock came back"
+    told = await _command(lab, "clock", "release", "--by", "lab")
+    return {"held_after_seconds": round(closed, 1), "released": told.replace("\n", " ")}
+
+
+async def _held(lab: Laboratory) -> bool:
+    counts = [await lab.sql(f"select count(*) from {service}.clock_holds where released_at is null") for service in SERVICES]
+    return all(counts)
+
+
+@strike("F33")
+async def lapse_wave(lab: Laboratory, rng: random.Random, *, days: int = 12, kills: int = 2) -> Told:
+    """Everything that is owed falls due at once, and whoever tells of it is killed meanwhile."""
+    due = await lab.sql("select count(*) from casework.deadlines where state = 'armed' and due_at <= public.app_now() + make_interval(days => $1)", days)
+    process = one(lab, "casework")
+    await reborn(lab, process, *[rng.choice(("tick.lapse_deadlines.before_commit=kill@3", "tick.lapse_deadlines.after_commit=kill@2"))] * kills)
+    await lab.advance(days=days)
+    return {"due": due}
+
