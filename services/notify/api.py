@@ -117,7 +117,7 @@ async def notices(tx: Tx, who: Who, number: str | None = None, after: UUID | Non
 
 @door.get("/notices/unread", policy=SIGNED_IN)
 async def unread(tx: Tx, who: Who) -> dict[str, int]:
-    """How many open notices this person has not seen; counting stops at 100."""
+    """How many cases (and other subjects) have open notices that this person has not seen; counting stops at 100."""
     return {"unread": await store.count_unread(tx, who)}
 
 

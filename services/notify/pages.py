@@ -188,7 +188,7 @@ async def _template_page(request: Request, tx: Transaction, kind: str, form: For
     current = (versions[0].version, versions[0].text) if versions else (1, RULES[kind].text)
     shown = form or Form[TemplateForm].of({"text": current[1], "based_on": current[0]})
     return page(
-        request, "template.html", 422 if form else 200, failed=bool(form), form=shown, kind=kind, rule=RULES[kind], version=current[0],
+        request, "template.html", 422 if form else 200, failed=bool(form), form=shown, kind=kind, rule=RULES[kind], current=current[0],
         past=_history(kind, versions), fields=domain.FIELDS, preview=_preview(kind, shown.typed("text"), tx.now), text_max=domain.TEXT_MAX,
     )  # fmt: skip
 

@@ -159,9 +159,9 @@ UNREAD_SHOWN_MAX: Final = 100
 
 
 async def count_unread(tx: Transaction, who: Account) -> int:
-    """How many open notices this account has not seen, at most UNREAD_SHOWN_MAX."""
+    """About how many subjects there are open notices that this account has not seen, at most UNREAD_SHOWN_MAX."""
     count: int = await tx.fetchval(
-        f"select count(*) from (select from notices n where {_MINE} and n.settled_at is null "
+        f"select count(*) from (select distinct subject_id from notices n where {_MINE} and n.settled_at is null "
         "and not exists (select from readings r where r.notice_id = n.id and r.account_id = $3) limit $4) unread",
         *_audience(who), who.id, UNREAD_SHOWN_MAX,
     )  # fmt: skip
