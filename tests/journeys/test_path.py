@@ -1,0 +1,302 @@
+"""Through all four services, from the first word to the last: everything here goes over the public API on real servers."""
+
+import asyncio
+import json
+from decimal import Decimal
+from fractions import Fraction
+from random import Random
+
+import pytest
+import redis.asyncio
+from aiokafka import AIOKafkaConsumer
+
+from services.intake.actions.tracking import ask_progress
+from services.simulate import texts
+from services.simulate.client import id_of
+from services.simulate.load import complaint_body, visit_body
+from services.simulate.people import BODY, INSPECTOR, OFFICE, OPERATOR, REVIEWER, SUPERVISOR, handler_of, head_of
+from shared.database import SERVICES, Database
+from shared.events import Refused
+from shared.schemes import Scheme
+from tests.journeys.conftest import BEGINS, House, eventually, shanghai
+
+pytestmark = pytest.mark.stack
+G02 = BODY["G02"]
+
+
+def told(campaign_id: str, seed: int = 1, **changed):
+    """A complaint about the department of education, as the desk sends it."""
+    body = complaint_body(texts.complaint(Random(seed), G02, BEGINS, "08"), campaign_id, "hotline")
+    return body | {"urgency": "normal", "urgency_reason": ""} | changed
+
+
+async def case_of(house: House, summary: str) -> dict:
+    """The case that came of a complaint, as the supervisor sees it."""
+    supervisor = await house.as_(SUPERVISOR)
+
+    async def look():
+        found, _ = await supervisor.cases(unit="G02")
+        return next((row for row in found if row["summary"] == summary), None)
+
+    return await supervisor.case((await eventually(look))["number"])
+
+
+async def standing_of(house: House, campaign_id: str, unit_id: str) -> dict:
+    office = await house.as_(OFFICE)
+    return next(unit for category in await office.board(campaign_id) for unit in category["units"] if unit["unit_id"] == unit_id)
+
+
+async def progress(house: House, number: str, code: str):
+    """What the citizen reads with number and code."""
+    intake = house.services["intake"]
+    async with intake.database.transaction(intake.context) as tx:
+        return await ask_progress(tx, number=number, code=code)
+
+
+async def test_complaint_is_warned_lapses_lowers_the_score_and_is_closed(house: House, clock):
+    campaign = await house.publish()
+    operator, supervisor = await house.as_(OPERATOR), await house.as_(SUPERVISOR)
+    zhou, wu = await house.as_(handler_of("G02")), await house.as_(head_of("G02"))
+    receipt = (await operator.register_complaint(told(campaign), key=id_of("wang"))).body
+    case = await case_of(house, receipt["summary"])
+    number = case["number"]
+    assert (case["state"], case["unit_id"]) == ("assigned", "G02")
+    accept = next(one for one in case["deadlines"] if one["kind"] == "accept")
+    assert accept["due_at"].startswith("2026-11-04T09:30:00"), "one working day, closing at half past five in Shanghai"
+
+    await clock.set(shanghai(4, 17, 25))
+
+    async def warned():
+        return [notice for notice in await zhou.notices(number=number) if notice["kind"] == "deadline_warned"]
+
+    await eventually(warned)
+    assert not [notice for notice in await zhou.notices(number=number) if notice["kind"] == "deadline_lapsed"], "five minutes are left"
+
+    await clock.set(shanghai(4, 17, 30, 1))
+
+    async def lapsed():
+        return [notice for notice in await supervisor.notices(number=number) if notice["kind"] == "deadline_lapsed"]
+
+    await eventually(lapsed)
+    assert [notice["kind"] for notice in await wu.notices(number=number)].count("deadline_lapsed") == 1
+
+    async def lowered():
+        return Decimal((await standing_of(house, campaign, "G02"))["adjusted"] or 0) == Decimal("-0.5")
+
+    await eventually(lowered)
+    assert Decimal((await standing_of(house, campaign, "G01"))["adjusted"] or 0) == 0
+
+    result = texts.outcome(Random(2))
+    await zhou.accept_case(number, key=id_of("accept"))
+    sent = {"account": result.account, "upheld": result.upheld, "measures": result.measures, "reply": result.reply}
+    await zhou.submit_result(number, sent, key=id_of("submit"))
+    await supervisor.review_case(number, approve=True, opinion=texts.APPROVED[0], key=id_of("approve"))
+
+    async def closed():
+        return (await progress(house, receipt["number"], receipt["query_code"])).row["closed_at"]
+
+    await eventually(closed)
+    answer = await progress(house, receipt["number"], receipt["query_code"])
+    assert [step.label for step in answer.steps if step.state == "done"] == ["已收到", "已受理", "已转办", "办理中", "办结"]
+    assert answer.row["reply"] == result.reply
+    with pytest.raises(Refused, match="不正确"):
+        await progress(house, receipt["number"], "00000000")
+
+
+async def test_ballots_move_exactly_the_scores_they_should(house: House):
+    campaign = await house.publish()
+    office = await house.as_(OFFICE)
+    scheme = Scheme.from_json((await office.campaign(campaign))[1])
+    form, rng = scheme.instrument("cities"), Random(11)
+    points = {option.no: option.points for option in scheme.options}
+    chosen = {BODY["G01"].unit_no: "G01", BODY["Z03"].unit_no: "Z03"}
+    ballots = [
+        [(unit_no, item.no, rng.choice([1, 1, 2, 3, 9])) for unit_no in chosen for item in form.items] for _ in range(12)
+    ]  # fmt: skip
+    codes = await office.issue_tokens(campaign, "cities", "city_units", len(ballots))
+
+    for n, (code, answers) in enumerate(zip(codes, ballots, strict=True)):
+        await house.door.submit_ballot(code, answers, key=id_of("ballot", n))
+        await house.door.submit_ballot(code, answers, key=id_of("ballot", n))
+
+    def mean(unit_no: int) -> Fraction:
+        """The scheme's rule, by hand: points of the counted answers by question, then the mean of the questions by weight."""
+        by_item = {}
+        for item in form.items:
+            counted = [points[o] for ballot in ballots for u, i, o in ballot if (u, i) == (unit_no, item.no) and points[o] is not None]
+            by_item[item] = Fraction(sum(map(Fraction, counted)), len(counted))
+        return sum(Fraction(item.weight) * value for item, value in by_item.items()) / sum(Fraction(item.weight) for item in by_item)
+
+    expected = {unit_id: mean(unit_no) for unit_no, unit_id in chosen.items()}
+
+    async def counted():
+        marks = {unit_id: (await standing_of(house, campaign, unit_id))["components"].get("cities") for unit_id in chosen.values()}
+        return all(mark is not None and abs(Fraction(mark) - expected[unit_id]) <= Fraction(1, 100) for unit_id, mark in marks.items())
+
+    await eventually(counted)
+    for category in await office.board(campaign):
+        for unit in category["units"]:
+            assert unit["unit_id"] in expected or not any(unit["components"].values()), "nobody else moved"
+            assert unit["sample"] <= len(ballots)
+
+
+async def test_visit_with_two_problems_opens_two_cases(house: House):
+    campaign = await house.publish()
+    inspector, office = await house.as_(INSPECTOR), await house.as_(OFFICE)
+    checklist = Scheme.from_json((await office.campaign(campaign))[1]).checklists[0]
+    visit = visit_body(Random(5), campaign, checklist, G02, visited_at=shanghai(3, 8, 30), faults=2)
+
+    first = await inspector.submit_visit(id_of("visit"), visit)
+    again = await inspector.submit_visit(id_of("visit"), visit)
+
+    assert (first.status, again.status, again.body["number"]) == (201, 200, first.body["number"])
+    supervisor = await house.as_(SUPERVISOR)
+
+    async def opened():
+        found, total = await supervisor.cases(source="visit")
+        return found if total >= 2 else None
+
+    found = await eventually(opened)
+    assert sorted(row["summary"] for row in found) == sorted(one["summary"] for one in visit["findings"])
+    assert {(row["unit_id"], row["kind"]) for row in found} == {("G02", "finding")}
+
+    async def marked():
+        return (await standing_of(house, campaign, "G02"))["components"].get("visits")
+
+    assert Decimal(await eventually(marked)) < 100
+
+
+async def test_accused_unit_finds_no_trace_of_a_report(house: House):
+    campaign = await house.publish()
+    operator, reviewer = await house.as_(OPERATOR), await house.as_(REVIEWER)
+    receipt = (await operator.register_complaint(told(campaign, kind="report"), key=id_of("report"))).body
+
+    async def waiting():
+        return next((row for row in (await reviewer.cases(state=["pending"]))[0] if row["summary"] == receipt["summary"]), None)
+
+    number = (await eventually(waiting))["number"]
+    accused = await house.as_(handler_of("G02"))
+    assert await accused.cases() == ([], 0)
+    assert await accused.notices() == []
+
+    await reviewer.act(number, "assignment", {"unit_id": "D05"}, key=id_of("assign"))
+    assert (await (await house.as_(handler_of("D05"))).case(number))["origin"] is None
+    assert await accused.cases() == ([], 0)
+
+
+async def test_services_that_stop_in_mid_flow_lose_and_double_nothing(house: House):
+    campaign = await house.publish()
+    operator = await house.as_(OPERATOR)
+    bodies = [told(campaign, seed) for seed in range(30)]
+
+    async def register(n: int):
+        return (await operator.register_complaint(bodies[n], key=id_of("flow", n))).body["number"]
+
+    sending = [asyncio.create_task(register(n)) for n in range(len(bodies))]
+    await asyncio.sleep(0.3)
+    await asyncio.gather(*sending, return_exceptions=True)
+    await house.restart()
+    operator = await house.as_(OPERATOR)
+    numbers = [await register(n) for n in range(len(bodies))]
+
+    assert len(set(numbers)) == len(bodies)
+    supervisor = await house.as_(SUPERVISOR)
+
+    async def all_there():
+        return (await supervisor.cases())[1] >= len(bodies)
+
+    await eventually(all_there)
+    await asyncio.sleep(1)
+    assert (await supervisor.cases())[1] == len(bodies)
+
+
+# ── what must never be seen ──────────────────────────────────────────────────────────────────────────────────────────
+
+CANARIES = ("欧阳金丝雀", "14199887766", "黄羽毛小区七栋", "我亲眼看见金丝雀飞走了")
+
+
+async def test_nobody_who_looks_anywhere_finds_who_complained_or_what_they_said(house: House, capfd):
+    campaign = await house.publish()
+    name, phone, address, words = CANARIES
+    said = f"{words}，窗口一直没有人，我叫{name}，住{address}，电话{phone}。"
+    summary = "反映省教育厅窗口工作时间无人在岗，希望核查并答复。"
+    body = told(campaign, name=name, phone=phone, address=address, original=said, summary=summary, identity="real_name")
+    operator = await house.as_(OPERATOR)
+
+    await operator.register_complaint(body, key=id_of("canary"))
+    case = await case_of(house, summary)
+    await (await house.as_(handler_of("G02"))).accept_case(case["number"], key=id_of("canary", "accept"))
+
+    async def told_to_all():
+        return await (await house.as_(SUPERVISOR)).unread() or (await (await house.as_(handler_of("G02"))).notices())
+
+    await eventually(told_to_all)
+    seen = {
+        "database": await _whole_database(house.settings.database_url), "kafka": await _all_records(house),
+        "redis": await _whole_cache(house.settings.redis_url), "metrics": (await house.door.text("/metrics")).encode(),
+        "case": json.dumps(await (await house.as_(handler_of("G02"))).case(case["number"]), ensure_ascii=False).encode(),
+        "logs": "".join(capfd.readouterr()).encode(),
+    }  # fmt: skip
+    assert all(seen[place] for place in ("database", "kafka", "redis", "metrics")), "there is something to look through"
+    for place, content in seen.items():
+        for canary in CANARIES:
+            raw = canary.encode()
+            forms = (raw, raw.hex().encode(), json.dumps(canary).strip('"').encode())
+            assert not any(form in content for form in forms), f"{canary} in {place}"
+
+
+async def _whole_database(url: str) -> bytes:
+    """Every row of every table of all schemas, as text (bytes as hexadecimal)."""
+    parts = []
+    for schema in SERVICES:
+        database = Database(url, schema, pool_size=1)
+        async with database.transaction() as tx:
+            tables = await tx.fetch("select tablename from pg_tables where schemaname = $1", schema)
+            for table in tables:
+                parts += [row["line"] for row in await tx.fetch(f'select t::text as line from "{schema}"."{table["tablename"]}" t')]
+        await database.close()
+    return "\n".join(parts).encode()
+
+
+async def _all_records(house: House) -> bytes:
+    """Every record of every topic of this installation, with its headers."""
+    settings = house.settings
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, auto_offset_reset="earliest", enable_auto_commit=False)
+    await consumer.start()
+    try:
+        topics = [topic for topic in await consumer.topics() if topic.startswith(settings.topic_prefix)]
+        consumer.subscribe(topics)
+        parts: list[bytes] = []
+        for _ in range(20):
+            batches = await consumer.getmany(timeout_ms=500)
+            records = [record for batch in batches.values() for record in batch]
+            parts += [b" ".join([r.key or b"", r.value or b"", *(value for _, value in r.headers)]) for r in records]
+            if parts and not records:
+                break
+        return b"\n".join(parts)
+    finally:
+        await consumer.stop()
+
+
+async def _whole_cache(url: str) -> bytes:
+    """Every key of the cache with its value, as dumped."""
+    cache = redis.asyncio.Redis.from_url(url)
+    parts = []
+    async for key in cache.scan_iter():
+        parts += [key, await cache.dump(key) or b""]
+    await cache.aclose()
+    return b"\n".join(parts)
+
+
+async def test_deadlines_are_counted_in_working_days_from_the_legal_day(house: House, clock):
+    """A complaint taken on a Saturday is due by working days, whatever the machine's own date."""
+    campaign = await house.publish()
+    await clock.set(shanghai(7, 10))
+    operator = await house.as_(OPERATOR)
+    receipt = (await operator.register_complaint(told(campaign, 9), key=id_of("saturday"))).body
+    case = await case_of(house, receipt["summary"])
+
+    assert case["received_on"] == "2026-11-07"
+    due = {one["kind"]: one["due_at"] for one in case["deadlines"]}
+    assert due["accept"].startswith("2026-11-09T09:30:00"), "the first working day after is Monday the ninth"
+    assert due["handle"].startswith("2026-11-13T09:30:00"), "five working days"
