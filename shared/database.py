@@ -20,7 +20,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 from sqlalchemy import Executable, MetaData, Row, Select, text
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import registry
 from uuid_utils.compat import uuid7
 
@@ -136,11 +136,19 @@ class Transaction:
     writes none of them.
     """
 
-    def __init__(self, session: AsyncSession, connection: asyncpg.Connection, *, now: datetime, service: str, context: Any):
-        self._session, self._connection = session, connection
+    def __init__(self, sql: AsyncConnection, connection: asyncpg.Connection, *, now: datetime, service: str, context: Any):
+        self._sql, self._connection = sql, connection
+        self._opened: AsyncSession | None = None
         self.now, self.service, self.context = now, service, context
         self._events: list[Event] = []
         self._leaves: list[tuple[str, str, str, dict[str, Any]]] = []
+
+    @property
+    def _session(self) -> AsyncSession:
+        """The session of those who work with rows as objects; set-based work never pays for it."""
+        if self._opened is None:
+            self._opened = AsyncSession(self._sql, expire_on_commit=False, autoflush=True)
+        return self._opened
 
     def add(self, row: object) -> None:
         self._session.add(row)
@@ -149,7 +157,9 @@ class Transaction:
         await self._session.delete(row)
 
     async def flush(self) -> None:
-        await self._session.flush()
+        """Write rows that were added or changed."""
+        if self._opened is not None:
+            await self._opened.flush()
 
     async def scalar(self, statement: Select[RowT]) -> RowT | None:
         """First column of the first row, or None."""
@@ -168,27 +178,27 @@ class Transaction:
 
     async def fetch(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
         """Set-based SQL ($1 …) in this transaction; rows added before are flushed first."""
-        await self._session.flush()
+        await self.flush()
         return cast("list[asyncpg.Record]", await self._connection.fetch(sql, *arguments))
 
     async def fetchrow(self, sql: str, *arguments: Any) -> asyncpg.Record | None:
-        await self._session.flush()
+        await self.flush()
         return await self._connection.fetchrow(sql, *arguments)
 
     async def fetchval(self, sql: str, *arguments: Any) -> Any:
-        await self._session.flush()
+        await self.flush()
         return await self._connection.fetchval(sql, *arguments)
 
     async def run(self, sql: str, *arguments: Any) -> int:
         """Run set-based SQL; gives the number of rows it touched."""
-        await self._session.flush()
+        await self.flush()
         status = await self._connection.execute(sql, *arguments)
         last = status.rsplit(" ", 1)[-1]
         return int(last) if last.isdigit() else 0
 
     async def copy(self, table: str, columns: Sequence[str], records: Sequence[Sequence[Any]]) -> None:
         """COPY many rows into a table of this schema: the fastest way in for a large batch."""
-        await self._session.flush()
+        await self.flush()
         await self._connection.copy_records_to_table(table, records=records, columns=list(columns))
 
     def emit(self, event: Event) -> None:
@@ -199,9 +209,14 @@ class Transaction:
         """Leave an audit leaf. `by` is an account or service id; facts are ids, codes and hashes, never personal data."""
         self._leaves.append((by, action, str(subject), facts))
 
+    async def close(self) -> None:
+        """Let go of the objects of this unit of work."""
+        if self._opened is not None:
+            await self._opened.close()
+
     async def write(self) -> bool:
         """Write what was said and done (the database calls this before it commits); True when there are events to send."""
-        await self._session.flush()
+        await self.flush()
         if self._leaves:
             await self._write_leaves()
         if self._events:
@@ -247,20 +262,21 @@ class Database:
     @asynccontextmanager
     async def transaction(self, context: Any = None) -> AsyncIterator[Transaction]:
         """Open a unit of work; commits on leaving the block, rolls back when an exception leaves it."""
-        async with AsyncSession(self.engine, expire_on_commit=False) as session:
-            sql = await session.connection()
+        async with self.engine.connect() as sql:
             now = (await sql.execute(_NOW)).scalar_one()
             driver = cast(asyncpg.Connection, (await sql.get_raw_connection()).driver_connection)
-            tx = Transaction(session, driver, now=now, service=self.schema, context=context)
+            tx = Transaction(sql, driver, now=now, service=self.schema, context=context)
             try:
                 yield tx
                 sends = await tx.write()
                 failpoint("transaction.before_commit")
-                await session.commit()
+                await sql.commit()
             except BaseException:
                 with suppress(Exception):
-                    await session.rollback()
+                    await sql.rollback()
                 raise
+            finally:
+                await tx.close()
         failpoint("transaction.after_commit")
         if sends:
             self.on_events()

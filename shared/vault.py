@@ -431,9 +431,11 @@ def _is_card_number(bare: str) -> bool:
 
 
 def _known(view: str, known: Iterable[str]) -> Iterator[_Span]:
+    squeezed = "".join(filter(str.isalnum, view)).lower()
     for text in known:
         bare = _bare(text)
-        if len(bare) >= 2:  # A single letter would be found everywhere.
+        # A single letter would be found everywhere; and a pattern of its own for each caller is dear when nothing is there.
+        if len(bare) >= 2 and bare.lower() in squeezed:
             for found in re.finditer(_GAP.join(map(re.escape, bare)), view, re.IGNORECASE):
                 yield Personal.KNOWN, found.start(), found.end()
 
