@@ -28,7 +28,7 @@ from services.scoring.domain.score import (
     sheet_points,
     weighted_mean,
 )
-from shared.clock import CHINA
+from shared.calendar import SHANGHAI
 from shared.schemes import Ballot, Component, Group, Handling, Inspection, Satisfaction, Scheme, Scoring
 
 SMALL: Final = "样本不足"
@@ -221,7 +221,7 @@ def _inspection_rule(formula: Inspection) -> str:
 
 def _visits(material: Material, formula: Inspection) -> list[Share]:
     return [
-        _visit(material, formula, visit.subject_id, visit.number, visit.text, visit.occurred_at.astimezone(CHINA).date().isoformat())
+        _visit(material, formula, visit.subject_id, visit.number, visit.text, visit.occurred_at.astimezone(SHANGHAI).date().isoformat())
         for visit in material.of("visit")
         if visit.detail == formula.instrument
     ]
