@@ -117,10 +117,13 @@ class Client:
         """A page or metrics, as text."""
         return str((await self._as_person("GET", path, params=query)).body)
 
-    async def form(self, path: str, fields: Mapping[str, str]) -> str:
-        """Send a public form as a browser would and follow where it leads; gives the page."""
-        response = await self._http.post(path, data=dict(fields), headers={"sec-fetch-site": "same-origin"}, follow_redirects=True)
-        return response.text
+    async def form(self, path: str, fields: Mapping[str, str]) -> tuple[int, str]:
+        """Send a public form as a browser would and follow where it leads; gives status and page. Raises Unanswered."""
+        try:
+            response = await self._http.post(path, data=dict(fields), headers={"sec-fetch-site": "same-origin"}, follow_redirects=True)
+        except httpx2.TransportError as error:
+            raise Unanswered(f"POST {path}") from error
+        return response.status_code, response.text
 
     async def _as_person(self, method: str, path: str, **options: Any) -> Answer:
         try:
@@ -152,6 +155,15 @@ class Client:
     async def register_complaint(self, complaint: Json, *, key: object) -> Answer:
         """登记; the body has `id`, `number`, `query_code`, `summary`."""
         return await self.write("/intake/api/complaints", complaint, key=key)
+
+    async def ask_progress(self, number: str, query_code: str) -> tuple[int, str]:
+        """办理进度, as a citizen asks for it; status and page."""
+        return await self.form("/p/query", {"number": number, "code": query_code})
+
+    async def rate_handling(self, number: str, query_code: str, *, option: int, reason: str = "") -> int:
+        """来件人评价; the status of the answer."""
+        asked = {"number": number, "code": query_code, "option": str(option), "reason": reason}
+        return (await self.form("/p/rating", asked))[0]
 
     async def issue_tokens(self, campaign_id: str, instrument: str, group: str, count: int, point: str | None = None) -> list[str]:
         """Questionnaire codes of one use. An answer that was lost leaves a batch that nobody uses."""

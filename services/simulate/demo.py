@@ -55,6 +55,9 @@ BALLOTS: Final = {("deputies", "npc"): 40, ("deputies", "cppcc"): 36, ("cities",
 HALL_BALLOTS: Final = {("hall", "applicants"): 260, ("hall", "complainants"): 90}
 """How many ballots of each group; those of the hall are about a few units each, where people had business."""
 LIVE_BALLOTS: Final = 2_000
+RATING_SHARE: Final = 0.3
+RATINGS_MAX: Final = 25
+"""The public query page answers one address thirty times an hour, and leaves the rest to whoever watches the demo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +234,8 @@ class Play:
         self._standing = standings(SEED)
         self._staff = Staff(people=self._people, seed=SEED, standing=self._standing)
         self._steps = timeline(journal.begins)
+        self._query_codes: dict[str, str] = {}
+        self._rated = 0
         self._sent = {"complaint": 0, "ballot": 0, "visit": 0}
         self._finished: set[int] = set()
         self._figures: dict[str, Any] = {}
@@ -252,7 +257,7 @@ class Play:
         with self._progress() as progress:
             bar = progress.add_task("", total=DAYS)
             async with asyncio.TaskGroup() as tasks:
-                for endless in (self._work(), self._hand_in(), self._count()):
+                for endless in (self._work(), self._hand_in(), self._rate(), self._count()):
                     tasks.create_task(endless)
                 passing = [tasks.create_task(self._show(progress, bar)), tasks.create_task(self._steer())]
                 await self._follow_timeline()
@@ -361,7 +366,8 @@ class Play:
         channel = rng.choices(("hotline", "online", "letter", "counter"), (50, 38, 6, 6))[0]
         told = texts.complaint(rng, unit, step.at.astimezone(CHINA).date())
         body = complaint_body(told, self._campaign.id, channel, drafted=channel == "online" and rng.random() < 0.5)
-        await operator.register_complaint(body, key=step.key)
+        receipt = (await operator.register_complaint(body, key=step.key)).body
+        self._query_codes[receipt["number"]] = receipt["query_code"]
 
     async def _vote(self, step: Step) -> None:
         instrument, _, group = step.about.partition("/")
@@ -416,6 +422,21 @@ class Play:
             await self._staff.hand_in(looking_at)
             self._reached["duties"] = looking_at
             await asyncio.sleep(5 * (STAFF_LOOK_SECONDS if self._behind else STAFF_LOOK_SECONDS_LIVE))
+
+    async def _rate(self) -> None:
+        """Some of those whose complaint was closed say how it was handled."""
+        supervisor = await self._people(SUPERVISOR)
+        while self._rated < RATINGS_MAX:
+            await asyncio.sleep(1)
+            closed, self._staff.closed = self._staff.closed, []
+            for number in closed:
+                origin = (await supervisor.case(number))["origin"]
+                code, rng = self._query_codes.pop(origin["source_number"], ""), Random(f"{SEED}/rating/{number}")
+                if code and rng.random() < RATING_SHARE:
+                    option = rng.choices((1, 2, 3), (60, 25, 15))[0]
+                    reason = rng.choice(texts.DISSATISFIED) if option == 3 else ""
+                    await self._door.rate_handling(origin["source_number"], code, option=option, reason=reason)
+                    self._rated += 1
 
     # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
 

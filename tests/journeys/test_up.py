@@ -13,10 +13,15 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from services.__main__ import here
+from services.intake.actions.accounts import seed_accounts
 from services.simulate.client import Client, id_of
 from services.simulate.demo import rules_around
 from services.simulate.people import BODIES, OFFICE
-from services.up import DemoClock
+from services.up import Demo, DemoClock
+from shared.clock import real_now
+from shared.database import Database
+from shared.events import ComplaintRated
 from tests.journeys.conftest import BEGINS, PASSWORD
 
 pytestmark = [pytest.mark.stack, pytest.mark.faults]
@@ -97,10 +102,6 @@ async def campaigns(run: Up) -> list[str]:
 
 async def seed(data: Path) -> None:
     """Accounts in the installation of this folder."""
-    from services.__main__ import here
-    from services.intake.actions.accounts import seed_accounts
-    from shared.database import Database
-
     database = Database(here(data).database_url, "intake", pool_size=2)
     async with database.transaction() as tx:
         await seed_accounts(tx, password=PASSWORD, units=[(body.unit_id, body.name) for body in BODIES])
@@ -148,9 +149,7 @@ def test_port_in_use_says_what_to_do(data: Path):
 # ── the demo's clock ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_demo_clock_starts_four_weeks_back_runs_and_meets_the_real_time(settings):
-    from shared.clock import real_now
-
+async def test_demo_clock_starts_four_weeks_back_runs_and_meets_the_real_time(settings, database):
     clock = await DemoClock.started(settings.database_url)
     begun = clock.pace.at(real_now())
     assert 27.9 < (real_now() - begun).total_seconds() / 86_400 <= 28
@@ -158,6 +157,8 @@ async def test_demo_clock_starts_four_weeks_back_runs_and_meets_the_real_time(se
     await clock.run_at(28 * 86_400.0)
     await asyncio.sleep(1.5)
     assert abs((clock.pace.at(real_now()) - real_now()).total_seconds()) < 1
+    async with database("intake").transaction() as tx:
+        tx.emit(ComplaintRated(occurred_at=tx.now, complaint_id=id_of("clock"), campaign_id="J-2026", option=1))
     again = await DemoClock.started(settings.database_url)
     assert abs((again.pace.at(real_now()) - clock.pace.at(real_now())).total_seconds()) < 1
 
@@ -178,8 +179,6 @@ async def test_demo_killed_on_the_way_goes_on_where_it_was(settings, database):
 
 def test_settings_of_a_second_start_are_kept(data: Path):
     """Reading the password twice gives the same one, in a file that only its owner can read."""
-    from services.up import Demo
-
     assert Demo.of(data) == Demo.of(data)
     assert (data / "demo.json").stat().st_mode & 0o077 == 0
     assert json.loads((data / "demo.json").read_text())["password"] == Demo.of(data).password
