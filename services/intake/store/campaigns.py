@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Final, cast
 
-from services.intake.settings import context_of
 from shared.clock import steady_seconds
 from shared.database import Transaction, lock_number
 from shared.events import CampaignPublished, Refused, UnitEntry
@@ -114,7 +113,7 @@ async def _make_partition(tx: Transaction, campaign_id: str) -> None:
 
 async def find(tx: Transaction, campaign_id: str) -> KnownCampaign | None:
     """The campaign of that id, or None. From memory while it is fresh."""
-    remembered = cast("KnownCampaign | None", context_of(tx).campaigns.get(campaign_id))
+    remembered = cast("KnownCampaign | None", tx.context.campaigns.get(campaign_id))
     if remembered and steady_seconds() - remembered.checked_at < TRUSTED_SECONDS:
         return remembered
     revision = await tx.fetchval("select revision from campaigns where id = $1", campaign_id)
@@ -122,7 +121,7 @@ async def find(tx: Transaction, campaign_id: str) -> KnownCampaign | None:
         return None
     if remembered is None or remembered.revision != revision:
         remembered = await _load(tx, campaign_id)
-        context_of(tx).campaigns[campaign_id] = remembered
+        tx.context.campaigns[campaign_id] = remembered
     remembered.checked_at = steady_seconds()
     return remembered
 
