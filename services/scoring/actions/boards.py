@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -13,13 +14,16 @@ from services.scoring.actions.campaigns import campaign_of
 from services.scoring.actions.running import materials_of, scores_of, standing_of
 from services.scoring.domain.explain import Explanation, explain, for_the_unit, in_words
 from services.scoring.domain.rank import Earlier, Finding, Outcome, Place, Standing, consequences, rank_units
-from services.scoring.domain.score import Material, Score, score_unit
+from services.scoring.domain.score import Material, Score, rounded, score_unit
 from services.scoring.store import Campaign, Unit
 from shared.clock import CHINA
 from shared.database import Transaction
 from shared.events import Refused
 from shared.schemes import Category
 
+EVENTS_NAMED = 3
+SILENT = ("case_opened", "case_assigned", "visit")
+"""Measures that say nothing beside the others of the same movement."""
 _explanations = msgspec.json.Decoder(Explanation)
 
 
@@ -168,6 +172,30 @@ async def current_campaign(tx: Transaction) -> Campaign | None:
     return await campaign_of(tx, newest) if newest else None
 
 
+async def live_board(tx: Transaction, campaign: Campaign, category: str) -> list[tuple[int, Unit, Decimal]]:
+    """(rank, unit, total) of a category's ranked units, from the shared copy; made again from the database when that is gone or old.
+
+    However many people watch, the database is asked once in the copy's lifetime.
+    """
+    boards, digits = tx.context.boards, campaign.scheme.ranking.decimals
+    places = await boards.top(campaign.id, category) if boards else None
+    if places is None:
+        [board] = await boards_of(tx, campaign, category)
+        if boards is None or not board.ranked:
+            return [(row.place.rank, row.unit, row.score.total) for row in board.ranked if row.place.rank and row.score and row.score.total]
+        places = await boards.rebuild(campaign.id, category, {row.unit.unit_id: _sortable(row, digits) for row in board.ranked})
+    known = [place for place in places if place.unit_id in campaign.by_id]
+    return [(place.rank, campaign.by_id[place.unit_id], rounded(Fraction(place.score), digits)) for place in known]
+
+
+def _sortable(row: Row, digits: int) -> float:
+    """One number that sorts like (total, first tie rule) and rounds to the total: a tie value, 0–100, shrinks below its last digit."""
+    assert row.score is not None, "ranked units have a score"
+    assert row.score.total is not None, "ranked units have a total"
+    tie = row.score.ties[0] if row.score.ties else Decimal(0)
+    return float(row.score.total - tie.scaleb(-digits - 3))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tallied:
     """Answers of one group to one question about one unit; numbers None where the group is too small to be shown."""
@@ -227,8 +255,11 @@ def _change(campaign: Campaign, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _what(campaign: Campaign, row: Mapping[str, Any], lines: Sequence[tuple[str, str, str, str]]) -> str:
-    """The events behind a movement in words, each once."""
-    said = list(dict.fromkeys(in_words(campaign.scheme, *line) for line in lines))
+    """The events behind a movement in words, each once; of many the first few."""
+    telling = [line for line in lines if line[0] not in SILENT] or lines
+    said = list(dict.fromkeys(in_words(campaign.scheme, *line) for line in telling))
+    if len(said) > EVENTS_NAMED:
+        said = [*said[:EVENTS_NAMED], f"等 {len(said)} 项"]
     if row["ballots"]:
         said.append(f"{'当日' if row['source'] == 'ballot' else ''}有效评价 {row['ballots']:+d} 份")
     return "；".join(said) or ("按新规则重新计分" if row["source"] == "rules" else "数据更正")

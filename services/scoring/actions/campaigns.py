@@ -1,8 +1,8 @@
 """Campaigns: made from a scheme, filled with units, published whole, again whenever rules or units change."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from re import fullmatch
+from re import fullmatch, split
 from typing import Any
 
 import msgspec
@@ -14,9 +14,15 @@ from services.scoring.domain.score import score_unit
 from services.scoring.store import registers
 from shared.database import Transaction
 from shared.events import CampaignPublished, Refused, UnitEntry
+from shared.imports import Table
 from shared.schemes import Scheme, check
 
 CAMPAIGN_ID = r"[A-Za-z0-9][A-Za-z0-9-]{0,39}"
+UNIT_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "name": ("单位名称", "单位", "名称", "name"), "category": ("类别", "分类", "单位类别", "category"),
+    "unit_id": ("单位编码", "编码", "代码", "unit_id"), "aliases": ("其他名称", "别名", "简称", "aliases"),
+}  # fmt: skip
+"""What the columns of a register file may be called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +41,28 @@ async def campaign_of(tx: Transaction, campaign_id: str) -> store.Campaign:
     if campaign is None:
         raise Refused("没有这个评议活动", status=404)
     return campaign
+
+
+def unit_rows(table: Table) -> list[UnitRow]:
+    """The rows of a register file. Columns by their names: 单位名称, 类别, and if there 单位编码, 其他名称 (separated by 、 or ；).
+
+    Raises Refused (422) when the file has no column for the name or for the category.
+    """
+    at = {field: next((i for i, name in enumerate(table.columns) if name in names), None) for field, names in UNIT_COLUMNS.items()}
+    if at["name"] is None or at["category"] is None:
+        raise Refused("文件须有“单位名称”和“类别”两列，可另有“单位编码”“其他名称”", status=422, field="file")
+
+    def cell(cells: Sequence[str], field: str) -> str:
+        place = at[field]
+        return cells[place].strip() if place is not None and place < len(cells) else ""
+
+    return [
+        UnitRow(
+            name=cell(cells, "name"), category=cell(cells, "category"), unit_id=cell(cells, "unit_id"),
+            aliases=tuple(split(r"[、；;,，|]", cell(cells, "aliases"))),
+        )
+        for _, cells in table.rows
+    ]  # fmt: skip
 
 
 async def create_campaign(

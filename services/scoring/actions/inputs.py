@@ -8,7 +8,7 @@ from uuid import UUID
 from services.scoring import store
 from services.scoring.actions import running
 from services.scoring.actions.campaigns import campaign_of
-from services.scoring.domain.ballots import Answer, check_answers, pack
+from services.scoring.domain.ballots import Answer, answers_twice, check_answers, pack
 from services.scoring.domain.entries import SOURCES, Entry, entries_of
 from shared import telemetry
 from shared.database import Transaction, new_id
@@ -42,7 +42,7 @@ def _by_campaign(events: Sequence[BallotSubmitted]) -> dict[str, list[BallotSubm
 
 
 async def _count(tx: Transaction, campaign: store.Campaign, events: list[BallotSubmitted], shard: int) -> None:
-    _refuse_wrong(campaign, votes := _votes(events))
+    _refuse_wrong(campaign, events, votes := _votes(events))
     strata = campaign.strata
     new = await store.keep_ballots(
         tx, campaign.id, [(e.ballot_id, strata[e.instrument, e.group], e.point, pack(e.answers), e.occurred_at) for e in events]
@@ -66,7 +66,9 @@ def _votes(events: Sequence[BallotSubmitted]) -> dict[tuple[str, str], Counter[A
     return {place: Counter(chain.from_iterable(answers)) for place, answers in papers.items()}
 
 
-def _refuse_wrong(campaign: store.Campaign, votes: dict[tuple[str, str], Counter[Answer]]) -> None:
+def _refuse_wrong(campaign: store.Campaign, events: Sequence[BallotSubmitted], votes: dict[tuple[str, str], Counter[Answer]]) -> None:
+    if any(answers_twice(event.answers) for event in events):
+        raise Refused("答卷对同一单位的同一题目答了不止一次")
     for (instrument, group), answers in votes.items():
         check_answers(answers, scheme=campaign.scheme, instrument=instrument, group=group, units=campaign.by_no)
 
@@ -150,3 +152,10 @@ async def revoke(tx: Transaction, *, campaign_id: str, decision_id: UUID, ground
     )  # fmt: skip
     await _enter(tx, campaign, [line], shard=0)
     tx.record("score.decision_revoked", decision_id, by, campaign=campaign_id)
+
+
+async def decisions_on(tx: Transaction, campaign: store.Campaign, unit_id: str) -> list[Entry]:
+    """Decisions about a unit that stand, oldest first."""
+    unit_no = campaign.numbers[unit_id]
+    lines = (await store.lines_of(tx, campaign.id, [unit_no]))[unit_no]
+    return sorted((line for line in lines if line.measure == "decision"), key=lambda one: one.order)

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterable
 from functools import lru_cache
 from itertools import chain
-from operator import itemgetter
 from struct import Struct
 
 from shared.events import Refused
@@ -12,7 +11,6 @@ from shared.schemes import Scheme
 Answer = tuple[int, int, int]
 """(unit_no, item_no, option_no)."""
 UNITS_MAX = 65_535
-_question = itemgetter(0, 1)
 
 
 @lru_cache(maxsize=512)
@@ -30,7 +28,7 @@ def pack(answers: Collection[Answer]) -> bytes:
 
 def answers_twice(answers: Collection[Answer]) -> bool:
     """Is a question about a unit answered more than once?"""
-    return len(set(map(_question, answers))) != len(answers)
+    return len({(unit_no, item_no) for unit_no, item_no, _ in answers}) != len(answers)
 
 
 def check_answers(triples: Iterable[Answer], *, scheme: Scheme, instrument: str, group: str, units: Collection[int]) -> None:

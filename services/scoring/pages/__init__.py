@@ -1,5 +1,5 @@
-"""The pages of scoring, by whom they are for."""
+"""Scoring's pages, by subject; each file hangs its own door. Fixed words come before those that any campaign could be called."""
 
-from shared.web import Door
+from services.scoring.pages import boards, campaigns, units
 
-doors: list[Door] = []
+doors = (campaigns.door, units.door, boards.door)

@@ -1,0 +1,217 @@
+"""The pages of scoring in a real browser, on a campaign that has lived a little."""
+
+import re
+from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from playwright.async_api import Browser, Page
+
+from services.scoring import actions
+from services.scoring.app import build
+from shared.auth import COOKIE, Account, Role
+from shared.database import Database
+from shared.schemes import load_scheme
+from shared.settings import Settings
+from tests.browser.support import SIZES, axe, fits, serving
+from tests.scoring.story import CAMPAIGN, Case, Scoring, a_life, ballot, heard, visit
+
+pytestmark = [pytest.mark.stack, pytest.mark.browser]
+PICTURES = Path("/tmp/fengping-pictures")
+
+
+class Site:
+    """Scoring, served, with people signed in."""
+
+    def __init__(self, url: str, chromium: Browser, tokens: dict[Role, str]) -> None:
+        self.url, self.chromium, self.tokens, self.errors = url, chromium, tokens, list[str]()
+
+    async def open(self, path: str, role: Role = Role.OFFICE, size: tuple[int, int] = (1366, 768)) -> Page:
+        context = await self.chromium.new_context(viewport={"width": size[0], "height": size[1]}, locale="zh-CN")
+        await context.add_cookies([{"name": COOKIE, "value": self.tokens[role], "url": self.url}])
+        page = await context.new_page()
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", lambda message: self.errors.append(message.text) if "Content Security Policy" in message.text else None)
+        await page.goto(self.url + path)
+        return page
+
+
+@pytest.fixture
+async def scoring(database: Callable[[str], Database]) -> Scoring:
+    return Scoring(database("scoring"))
+
+
+@pytest.fixture
+async def site(settings: Settings, chromium: Browser, scoring: Scoring) -> AsyncIterator[Site]:
+    service = build(settings)
+    tokens = {
+        role: await service.app.state.sessions.create(
+            Account(UUID(int=at), role.value, f"{role.label}甲", role, "U07" if role in (Role.UNIT_HEAD, Role.HANDLER) else None)
+        )
+        for at, role in enumerate(Role, start=1)
+    }
+    async with serving(service.app) as url:
+        opened = Site(url, chromium, tokens)
+        yield opened
+    await service.app.state.redis.aclose()
+    await service.database.close()
+    assert not opened.errors, opened.errors
+
+
+@pytest.fixture
+async def lived(scoring: Scoring) -> Scoring:
+    """Ballots of every kind, visits, cases with lapses: most units are ranked, one has too small a sample."""
+    await scoring.publish()
+    scheme, told, no = load_scheme("J", 2020), [], 0
+    for sheet in scheme.ballots:
+        for group in sheet.groups:
+            for voter in range(12 if group.key != "cppcc" else 3):
+                no += 1
+                answers = [
+                    (unit, item.no, 1 + (unit * 7 + voter * 3 + item.no * 5) % 11 // 5 if (unit + voter) % 9 else 9)
+                    for unit in range(1, 14)
+                    for item in sheet.items
+                ]
+                told.append(heard(ballot(no, answers, instrument=sheet.key, group=group.key)))
+    for unit in range(1, 14):
+        findings = [("V01", "ordinary"), ("V05", "serious")][: unit % 3]
+        told.append(heard(visit(f"V-{unit:04d}", f"U{unit:02d}", *findings, passed=("V02", "V03"))))
+    told += [heard(event) for event in a_life(5, events=60) if type(event).__name__ not in ("BallotSubmitted", "VisitSubmitted")]
+    await scoring.take(told)
+    await scoring.settle()
+    late = Case("ZF2020-000107", "U07")
+    await scoring.hear(late.opened(), late.accepted(), late.lapsed("handle"))
+    return scoring
+
+
+PAGES = {
+    "home": "/scoring/",
+    "rank": f"/scoring/{CAMPAIGN}/rank?category=government",
+    "unit": f"/scoring/{CAMPAIGN}/units/U07",
+    "changes": f"/scoring/{CAMPAIGN}/units/U07/changes",
+    "rules": f"/scoring/{CAMPAIGN}/rules",
+    "register": f"/scoring/{CAMPAIGN}/register",
+    "recount": f"/scoring/{CAMPAIGN}/recounts",
+}
+
+
+async def test_every_page_is_clean_and_fits_at_every_size(site, lived):
+    async with lived.transaction() as tx:
+        await actions.show_to_units(tx, campaign_id=CAMPAIGN, shown=True, by="office")
+    for size in SIZES:
+        for name, path in {**PAGES, "mine": "/scoring/mine"}.items():
+            page = await site.open(path, Role.UNIT_HEAD if name == "mine" else Role.OFFICE, size)
+            if PICTURES.exists():
+                await page.screenshot(path=PICTURES / f"{name}-{size[0]}.png", full_page=True)
+            await fits(page)
+            await axe(page)
+            await page.context.close()
+
+
+async def test_an_empty_installation_leads_to_a_campaign_and_its_register(site, tmp_path):
+    page = await site.open("/scoring/")
+    await axe(page)
+    await page.select_option("#f-scheme", "J")
+    await page.fill("#f-year", "2020")
+    await page.click("text=建立评议活动")
+    await page.wait_for_url("**/register")
+
+    register = tmp_path / "名册.csv"
+    register.write_text(
+        "单位名称,类别,其他名称\n省交通运输厅,省政府工作部门,省交通厅、交通厅\n省总工会,党群工作部门,\n", encoding="gb18030"
+    )
+    await page.set_input_files("#f-file", register)
+    await page.click("main >> text=导入名册 >> nth=-1")
+    await page.wait_for_selector("text=省交通厅、交通厅")
+
+    await page.goto(site.url + "/scoring/rank")
+    await page.wait_for_selector("text=尚无计分数据")
+
+
+async def test_shown_contributions_add_up_to_the_shown_total_for_all_units(site, lived):
+    async with lived.transaction() as tx:
+        campaign = await actions.campaign_of(tx, CAMPAIGN)
+    page = await site.open("/scoring/")
+    for unit in campaign.units:
+        await page.goto(f"{site.url}/scoring/{CAMPAIGN}/units/{unit.unit_id}")
+        cells = await page.locator("main table").first.locator("td[data-l=贡献]").all_inner_texts()
+        *parts, total = [Decimal(text.strip()) for text in cells if text.strip() not in ("—", "")] or [Decimal(0)]
+        assert sum(parts) == total, unit.name
+
+
+async def test_formulas_on_the_page_recompute_by_hand(site, lived):
+    page = await site.open(f"/scoring/{CAMPAIGN}/units/U07")
+    formulas = [text for text in await page.locator(".formula").all_text_contents() if "÷" in text]
+    assert len(formulas) > 10
+    for text in formulas:
+        terms, base, mark = re.search(r"\((.+)\) ÷ (\d+) = ([\d.]+)", text).groups()
+        points = sum(Decimal(n) * Decimal(p) for n, p in re.findall(r"(\d+)×([\d.]+)", terms))
+        assert (points / Decimal(base)).quantize(Decimal("0.01")) == Decimal(mark), text
+
+
+async def test_small_groups_are_never_shown_alone(site, lived):
+    """政协委员 cast three ballots: they are merged with the deputies."""
+    page = await site.open(f"/scoring/{CAMPAIGN}/units/U07")
+    headings = await page.locator("#part-deputies h3").all_inner_texts()
+    assert headings == ["人大代表、政协委员 各主体样本不足，合并列示"]
+
+
+async def test_units_and_handlers_get_no_rank_by_any_door(site, lived):
+    for role in (Role.UNIT_HEAD, Role.HANDLER, Role.INSPECTOR, Role.OPERATOR, Role.ADMIN, Role.SUPERVISOR, Role.REVIEWER):
+        page = await site.open("/scoring/mine", role)
+        for path in (*PAGES.values(), f"/scoring/api/campaigns/{CAMPAIGN}/board", f"/scoring/api/campaigns/{CAMPAIGN}/units/U08",
+                     "/scoring/api/campaigns/NONE/board", "/scoring/palette?q=sheng"):  # fmt: skip
+            answer = await page.request.get(site.url + path)
+            assert answer.status == 403, (role, path)
+            assert "U08" not in await answer.text()
+        await page.context.close()
+
+
+async def test_the_own_score_is_shown_only_when_released_and_without_rank_or_numbers(site, lived):
+    page = await site.open("/scoring/mine", Role.UNIT_HEAD)
+    assert "尚未发布" in await page.inner_text("main")
+
+    office = await site.open("/scoring/")
+    await office.click("text=向各单位开放本单位得分")
+    await office.wait_for_selector("text=停止向单位开放")
+
+    await page.reload()
+    text = await page.inner_text("main")
+    assert "省交通运输厅" in text
+    for hidden in ("第", "V-0007", "ZF2020-000107", "省公安厅", "窗口无人在岗"):
+        assert hidden not in text, hidden
+
+
+async def test_the_recount_is_one_button_and_says_so(site, lived):
+    page = await site.open("/scoring/")
+    await page.click("button:has-text('重放核对')")
+    await page.wait_for_selector("text=重放结果一致")
+
+
+async def test_a_decision_is_made_and_taken_back_on_the_units_page(site, lived):
+    page = await site.open(f"/scoring/{CAMPAIGN}/units/U07")
+    await page.click("text=新的认定")
+    await page.select_option("#f-rule_id", "J10")
+    await page.fill("#f-document", "党工委〔2020〕3号")
+    await page.fill("#f-grounds", "群众反映强烈，长期未解决")
+    await page.click("#decide button")
+    await page.wait_for_selector("main .b:has-text('问责')")
+    await page.click("text=撤销这项认定")
+    await page.fill("[name=grounds] >> nth=0", "复核后撤销认定")
+    await page.click("button:has-text('撤销认定')")
+    await page.wait_for_function("!document.querySelector('#decisions .note')")
+
+
+async def test_the_board_follows_events_without_a_reload(site, lived):
+    page = await site.open("/scoring/")
+    case = Case("ZF2020-000999", "U08")
+    await lived.hear(case.opened(), case.accepted(), case.lapsed("handle"))
+    await page.wait_for_selector("text=ZF2020-000999 办理超期", timeout=8000)
+
+
+async def test_the_palette_finds_a_unit_by_its_initials(site, lived):
+    page = await site.open("/scoring/")
+    answer = await page.request.get(site.url + "/scoring/palette?q=sjtyst")
+    assert [hit["text"] for hit in await answer.json()] == ["省交通运输厅"]
