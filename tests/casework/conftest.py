@@ -1,0 +1,140 @@
+"""A casework of one campaign with three bureaus, and the people who work there."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import select
+from sqlmodel import col
+
+from services.casework.actions import deadlines, duties, opening
+from services.casework.store import Context
+from services.casework.tables import Case
+from shared.auth import Account, Role
+from shared.database import Database
+from shared.events import (
+    EVENTS,
+    CampaignPublished,
+    Channel,
+    ComplaintRegistered,
+    Event,
+    Finding,
+    Kind,
+    UnitEntry,
+    Urgency,
+    VisitSubmitted,
+    decode,
+)
+from shared.schemes import Scheme, load_scheme
+
+CAMPAIGN = "j-2026"
+UNITS = {"health": "省卫生健康委", "schools": "省教育厅", "roads": "省交通运输厅"}
+FRIDAY = datetime(2026, 11, 20, 2, tzinfo=UTC)
+"""2026-11-20 10:00 in Shanghai, a working day."""
+
+
+def person(number: int, name: str, role: Role, unit: str | None = None) -> Account:
+    return Account(UUID(int=number), f"{role}-{number}", name, role, unit)
+
+
+LI = person(1, "李明", Role.HANDLER, "health")
+WANG = person(2, "王芳", Role.HANDLER, "health")
+ZHANG = person(3, "张建国", Role.UNIT_HEAD, "health")
+CHEN = person(4, "陈静", Role.HANDLER, "schools")
+SUN = person(5, "孙审核", Role.REVIEWER)
+ZHAO = person(6, "赵督办", Role.SUPERVISOR)
+ZHOU = person(7, "周评议", Role.OFFICE)
+ADMIN = person(8, "管理员", Role.ADMIN)
+
+ACCOUNT = "经调取监控并询问当日值班人员，反映的脱岗情况属实，脱岗约四十分钟，期间没有安排替岗人员，窗口没有告示。"
+REPLY = "您反映的窗口脱岗问题属实，我委已实行替岗制度，感谢监督。"
+BASIS = "该窗口由省政务服务中心管理，不属于本单位职责范围，请另行分派。"
+
+
+class World:
+    """Casework on a real database, with virtual time."""
+
+    def __init__(self, database: Database, clock: Any) -> None:
+        self.database, self.clock, self.context = database, clock, Context()
+        self.scheme: Scheme = load_scheme("J", 2026)
+
+    async def do(self, verb: Callable[..., Awaitable[Any]], **said: Any) -> Any:
+        """One act in a transaction of its own."""
+        async with self.database.transaction(self.context) as tx:
+            return await verb(tx, **said)
+
+    async def publish(self, scheme: Scheme | None = None, **changes: Any) -> None:
+        scheme = scheme or self.scheme
+        units = tuple(UnitEntry(unit_id=id, unit_no=n, name=name, category="gov") for n, (id, name) in enumerate(UNITS.items(), 1))
+        said = {"campaign_id": CAMPAIGN, "title": "2026 年评议", "year": 2026, "scheme": scheme.to_json(), "units": units}
+        event = CampaignPublished(occurred_at=await self.clock.now(), scheme_version=scheme.version, **(said | changes))
+        await self.do(duties.keep_campaign, event=event)
+
+    async def complaint(self, **changes: Any) -> ComplaintRegistered:
+        now = await self.clock.now()
+        said = {
+            "complaint_id": uuid4(), "number": "TS2026-000001", "campaign_id": CAMPAIGN, "channel": Channel.HOTLINE, "kind": Kind.COMPLAINT,
+            "urgency": Urgency.NORMAL, "unit_id": "health", "problem_item": "08", "summary": "工作时间窗口无人在岗", "real_name": True,
+            "received_at": now,
+        }  # fmt: skip
+        return ComplaintRegistered(occurred_at=now, **(said | changes))
+
+    async def visit(self, *severities: str) -> VisitSubmitted:
+        item = self.scheme.checklists[0].items[0].id
+        findings = tuple(Finding(finding_id=uuid4(), item_id=item, severity=s, summary="三号窗口无人在岗") for s in severities)  # type: ignore[arg-type]
+        return VisitSubmitted(
+            occurred_at=await self.clock.now(), visit_id=uuid4(), number="V2026-0193", campaign_id=CAMPAIGN, unit_id="roads", mode="covert",
+            visited_on=date(2026, 11, 19), passed=(), findings=findings,
+        )  # fmt: skip
+
+    async def open(self, **changes: Any) -> str:
+        """A new case; gives its number."""
+        event = await self.complaint(**changes)
+        await self.do(opening.hear_complaints, events=[event])
+        return str(await self.value("select number from cases where source_id = $1", event.complaint_id))
+
+    async def sweep(self) -> None:
+        """What the ticks would do now."""
+        while await self.do(deadlines.tell_lapsed) or await self.do(deadlines.tell_near):
+            pass
+
+    async def value(self, sql: str, *arguments: Any) -> Any:
+        async with self.database.transaction(self.context) as tx:
+            return await tx.fetchval(sql, *arguments)
+
+    async def rows(self, sql: str, *arguments: Any) -> list[Any]:
+        async with self.database.transaction(self.context) as tx:
+            return await tx.fetch(sql, *arguments)
+
+    async def case(self, number: str) -> Case:
+        async with self.database.transaction(self.context) as tx:
+            found = await tx.scalar(select(Case).where(col(Case.number) == number))
+            assert found is not None
+            return found
+
+    async def clocks(self, number: str) -> dict[str, Any]:
+        """The newest deadline of each kind of a case."""
+        sql = "select d.* from deadlines d join cases c on c.id = d.case_id where c.number = $1 order by d.starts_at, d.id"
+        rows = await self.rows(sql, number)
+        return {row["kind"]: row for row in rows}
+
+    async def said(self, *kinds: type[Event]) -> list[Event]:
+        """The facts of these kinds in the outbox, in order."""
+        names = [kind.name for kind in kinds] or list(EVENTS)
+        rows = await self.rows("select type, body from outbox where type = any($1) order by id", names)
+        return [decode(row["type"], row["body"]) for row in rows]
+
+
+async def founded(database: Database, clock: Any) -> World:
+    """A world on a Friday morning, its campaign published."""
+    await clock.set(FRIDAY)
+    made = World(database, clock)
+    await made.publish()
+    return made
+
+
+@pytest.fixture
+async def world(database: Callable[[str], Database], clock: Any) -> World:
+    return await founded(database("casework"), clock)

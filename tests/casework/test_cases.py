@@ -1,0 +1,456 @@
+"""The life of a case, told with people, on a real database."""
+
+import asyncio
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from msgspec.structs import replace
+
+from services.casework.actions import dispatch, extensions, handling, opening, reading
+from services.casework.domain import State, Verb
+from services.casework.handlers import on
+from shared.events import (
+    CaseAccepted,
+    CaseAssigned,
+    CaseClosed,
+    CaseExtended,
+    CaseNotAccepted,
+    CaseOpened,
+    CaseReturned,
+    CaseSentBack,
+    CaseStruckOff,
+    CaseSubmitted,
+    ComplaintRated,
+    ComplaintRepeated,
+    DeadlineLapsed,
+    Kind,
+    Meta,
+    NotYet,
+    Refused,
+    Urgency,
+)
+from tests.casework.conftest import ACCOUNT, BASIS, CAMPAIGN, CHEN, LI, REPLY, SUN, WANG, ZHANG, ZHAO, ZHOU
+
+pytestmark = pytest.mark.stack
+
+
+async def signed(world, **changes):
+    number = await world.open(**changes)
+    await world.do(handling.accept_case, number=number, by=LI)
+    return number
+
+
+async def submitted(world, number=None, **changes):
+    number = number or await signed(world)
+    said = {"account": ACCOUNT, "upheld": "upheld", "measures": "实行 AB 岗", "reply": REPLY, "by": LI} | changes
+    await world.do(handling.submit_result, number=number, **said)
+    return number
+
+
+# ── opening ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_complaint_that_names_a_unit_goes_there_at_once(world):
+    number = await world.open()
+
+    case, clocks = await world.case(number), await world.clocks(number)
+    assert (case.state, case.unit_id, number) == ("assigned", "health", "ZF2026-000001")
+    assert {kind: row["state"] for kind, row in clocks.items()} == {"accept": "armed", "handle": "armed"}
+    opened, assigned = await world.said(CaseOpened, CaseAssigned)
+    assert (opened.unit_id, assigned.unit_id, [d.kind for d in assigned.deadlines]) == (None, "health", ["accept", "handle"])
+
+
+async def test_a_report_waits_for_a_reviewer_and_never_reaches_the_accused(world):
+    number = await world.open(kind=Kind.REPORT)
+
+    assert (await world.case(number)).state == "pending"
+    assert list(await world.clocks(number)) == ["assign"]
+    with pytest.raises(Refused, match="举报件不得转被反映单位"):
+        await world.do(dispatch.assign_case, number=number, unit_id="health", by=SUN)
+    await world.do(dispatch.assign_case, number=number, unit_id="schools", by=SUN)
+    for someone in (LI, ZHANG):
+        with pytest.raises(Refused) as refused:
+            await world.do(reading.case_view, number=number, who=someone)
+        assert refused.value.status == 404
+    assert (await world.do(reading.tally, who=LI))["assigned"] == 0
+    assert (await world.do(reading.tally, who=CHEN))["assigned"] == 1
+
+
+async def test_the_database_itself_refuses_a_barred_unit(world):
+    from asyncpg import CheckViolationError
+
+    number = await world.open(kind=Kind.REPORT)
+
+    with pytest.raises(CheckViolationError):
+        await world.value("update cases set unit_id = 'health', state = 'assigned' where number = $1 returning 1", number)
+
+
+async def test_the_same_complaint_opens_one_case_however_often_it_is_told(world):
+    event = await world.complaint()
+
+    for _ in range(3):
+        await world.do(opening.hear_complaints, events=[event, event])
+
+    assert await world.value("select count(*) from cases") == 1
+    assert len(await world.said(CaseOpened)) == 1
+    assert await world.value("select last from series where year = 2026") == 1
+
+
+async def test_a_crash_before_the_commit_leaves_nothing_and_loses_no_number(world):
+    event = await world.complaint()
+
+    async def dying(tx):
+        await opening.hear_complaints(tx, [event])
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await world.do(dying)
+    assert await world.value("select count(*) from cases") == 0
+    assert await world.said(CaseOpened) == []
+
+    await world.do(opening.hear_complaints, events=[event])
+    assert await world.value("select number from cases") == "ZF2026-000001"
+
+
+async def test_an_import_of_a_thousand_opens_each_once_without_gaps(world):
+    events = [await world.complaint() for _ in range(20)]
+    many = [replace(event, complaint_id=type(event.complaint_id)(int=event.complaint_id.int ^ n)) for event in events for n in range(50)]
+
+    await asyncio.gather(*(world.do(opening.hear_complaints, events=part) for part in (many[::2], many[1::2], many)))
+
+    assert await world.value("select count(*) from cases") == 1000
+    assert await world.value("select max(number) from cases") == "ZF2026-001000"
+    assert len(await world.said(CaseOpened)) == 1000
+
+
+async def test_a_complaint_of_a_campaign_nobody_told_us_of_waits(world):
+    event = await world.complaint(campaign_id="elsewhere")
+
+    with pytest.raises(NotYet):
+        await world.do(opening.hear_complaints, events=[event])
+
+
+async def test_a_kind_the_scheme_gives_no_case_opens_none(world):
+    rules = replace(world.scheme.case_rules, no_case=(Kind.PRAISE,))
+    await world.publish(replace(world.scheme, case_rules=rules))
+
+    await world.do(opening.hear_complaints, events=[await world.complaint(kind=Kind.PRAISE), await world.complaint()])
+
+    assert await world.value("select array_agg(kind) from cases") == ["complaint"]
+
+
+async def test_every_finding_of_a_visit_is_a_case_of_its_own(world):
+    visit = await world.visit("minor", "serious")
+
+    for _ in range(2):
+        await world.do(opening.hear_visits, events=[visit])
+
+    columns = "source, kind, urgency, unit_id, state, problem_item, received_on::text"
+    rows = await world.rows(f"select {columns} from cases order by number")
+    assert [tuple(row) for row in rows] == [
+        ("visit", "finding", "normal", "roads", "assigned", world.scheme.checklists[0].items[0].problem, "2026-11-19"),
+        ("visit", "finding", "urgent", "roads", "assigned", world.scheme.checklists[0].items[0].problem, "2026-11-19"),
+    ]
+
+
+async def test_handlers_take_a_batch_in_order_and_an_event_once(world):
+    event = await world.complaint()
+    repeated = ComplaintRepeated(occurred_at=event.occurred_at, complaint_id=event.complaint_id, campaign_id=CAMPAIGN, repeats=2)
+    rated = ComplaintRated(occurred_at=event.occurred_at, complaint_id=event.complaint_id, campaign_id=CAMPAIGN, option=3)
+    told = [
+        (each, Meta(uuid4(), each.name, each.key, n, each.occurred_at, "complaints", 0, n))
+        for n, each in enumerate((event, repeated, rated), 1)
+    ]
+
+    await world.do(on.dispatch, heard=told)
+
+    row = (await world.rows("select repeats, rating from cases"))[0]
+    assert (row["repeats"], row["rating"]) == (2, 3)
+
+
+# ── dispatch ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_reviewer_refuses_with_a_reason_that_the_public_reads(world):
+    number = await world.open(unit_id=None)
+
+    await world.do(dispatch.refuse_case, number=number, reason="unclear", explanation="", by=SUN)
+
+    (said,) = await world.said(CaseNotAccepted)
+    assert (said.reason, said.explanation) == ("unclear", world.scheme.case_rules.not_accepted_reasons[3].public)
+    assert (await world.clocks(number))["assign"]["state"] == "met"
+
+
+async def test_a_unit_that_is_not_responsible_returns_the_case_for_another(world):
+    number = await signed(world)
+
+    await world.do(dispatch.return_case, number=number, reason="not_ours", basis=BASIS, by=LI)
+
+    case, clocks = await world.case(number), await world.clocks(number)
+    assert (case.state, case.unit_id, case.returns) == ("pending", None, 1)
+    assert (clocks["handle"]["state"], clocks["assign"]["state"]) == ("void", "armed")
+    (said,) = await world.said(CaseReturned)
+    assert (said.from_unit_id, said.reason, said.returns) == ("health", "not_ours", 1)
+    await world.do(dispatch.assign_case, number=number, unit_id="schools", by=SUN)
+    assert (await world.clocks(number))["handle"]["unit_id"] == "schools"
+
+
+async def test_a_unit_whose_objection_is_refused_gets_its_old_deadline_back(world):
+    number = await world.open()
+    before = (await world.clocks(number))["handle"]
+    await world.clock.advance(hours=3)
+    await world.do(dispatch.return_case, number=number, reason="not_ours", basis=BASIS, by=LI)
+    await world.clock.advance(days=3)
+
+    await world.do(dispatch.assign_case, number=number, unit_id="health", by=SUN)
+
+    after = (await world.clocks(number))["handle"]
+    assert (after["id"], after["due_at"], after["state"]) == (before["id"], before["due_at"], "armed")
+
+
+async def test_a_return_after_its_time_is_refused(world):
+    number = await signed(world)
+    await world.clock.advance(days=4)
+
+    with pytest.raises(Refused, match="不能退回"):
+        await world.do(dispatch.return_case, number=number, reason="not_ours", basis=BASIS, by=LI)
+
+
+async def test_a_unit_that_is_not_in_the_register_is_not_chosen(world):
+    number = await world.open(unit_id=None)
+
+    with pytest.raises(Refused, match="没有这个单位"):
+        await world.do(dispatch.assign_case, number=number, unit_id="nobody", by=SUN)
+
+
+# ── handling and review ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_case_from_signing_to_striking_off(world):
+    number = await submitted(world)
+    await world.do(handling.approve_result, number=number, opinion="同意", by=ZHANG)
+    await world.do(handling.strike_off, number=number, opinion="已到现场核查，替岗制度已经落实", by=ZHAO)
+
+    case = await world.case(number)
+    assert (case.state, case.upheld, case.late, case.handler_name) == ("struck_off", "upheld", False, "李明")
+    said = await world.said(CaseAccepted, CaseSubmitted, CaseClosed, CaseStruckOff)
+    assert [type(event) for event in said] == [CaseAccepted, CaseSubmitted, CaseClosed, CaseStruckOff]
+    assert (said[0].late, said[1].late, said[2].late, said[2].working_days, said[2].reply) == (False, False, False, 0, REPLY)
+    assert {row["state"] for row in (await world.clocks(number)).values()} == {"met"}
+    verbs = await world.value("select array_agg(verb || ':' || by_name order by id) from steps")
+    assert verbs == ["open:系统", "assign:系统", "accept:李明", "submit:李明", "approve:张建国", "strike_off:赵督办"]
+    assert await world.value("select count(*) from audit where subject = $1", number) == 5
+
+
+async def test_a_result_sent_back_is_due_when_it_always_was(world):
+    number = await signed(world)
+    due = (await world.clocks(number))["handle"]["due_at"]
+    await submitted(world, number)
+    await world.clock.advance(days=2)
+
+    await world.do(handling.send_result_back, number=number, opinion="请补充整改完成的时间和佐证", by=ZHANG)
+
+    handle = (await world.clocks(number))["handle"]
+    assert (handle["state"], handle["due_at"]) == ("armed", due)
+    assert [event.reason for event in await world.said(CaseSentBack)] == ["请补充整改完成的时间和佐证"]
+    await submitted(world, number)
+    assert [row["no"] for row in await world.rows("select no from submissions order by no")] == [1, 2]
+
+
+async def test_nobody_approves_what_they_wrote(world):
+    number = await world.open()
+    await world.do(handling.accept_case, number=number, by=ZHANG)
+    await submitted(world, number, by=ZHANG)
+
+    with pytest.raises(Refused, match="不能审核自己"):
+        await world.do(handling.approve_result, number=number, opinion="", by=ZHANG)
+    await world.do(handling.approve_result, number=number, opinion="", by=ZHAO)
+
+
+@pytest.mark.parametrize("field", ["account", "measures", "reply"])
+async def test_personal_data_stops_a_result(world, field):
+    number = await signed(world)
+    text = "请来件人联系 13800138000 核实，" + ACCOUNT
+
+    with pytest.raises(Refused, match="个人信息") as refused:
+        await submitted(world, number, **{field: text})
+    assert (refused.value.field, refused.value.status) == (field, 422)
+    assert (await world.case(number)).state == "handling"
+
+
+async def test_a_result_that_says_too_little_is_refused(world):
+    number = await signed(world)
+
+    with pytest.raises(Refused, match="至少 50"):
+        await submitted(world, number, account="已处理")
+    with pytest.raises(Refused, match="整改措施"):
+        await submitted(world, number, measures="")
+
+
+async def test_a_late_result_closes_a_late_case(world):
+    number = await signed(world)
+    await world.clock.advance(days=20)
+    await submitted(world, number)
+    await world.do(handling.approve_result, number=number, opinion="", by=ZHANG)
+
+    assert (await world.case(number)).late
+    assert [event.deadline for event in await world.said(DeadlineLapsed)] == ["handle"]
+    assert [(event.late) for event in await world.said(CaseSubmitted, CaseClosed)] == [True, True]
+    await world.sweep()
+    assert len(await world.said(DeadlineLapsed)) == 1
+
+
+async def test_an_act_on_an_old_version_changes_nothing(world):
+    number = await world.open()
+    await world.do(handling.accept_case, number=number, by=LI, seen=1)
+
+    with pytest.raises(Refused, match="已有变化"):
+        await world.do(handling.take_case_over, number=number, by=WANG, seen=1)
+    await world.do(handling.take_case_over, number=number, by=WANG, seen=2)
+    assert (await world.case(number)).handler_name == "王芳"
+
+
+async def test_two_people_sign_at_the_same_moment_and_one_is_told(world):
+    number = await world.open()
+
+    results = await asyncio.gather(
+        world.do(handling.accept_case, number=number, by=LI), world.do(handling.accept_case, number=number, by=WANG), return_exceptions=True
+    )
+
+    assert sorted(type(result).__name__ for result in results) == ["Case", "IllegalMove"]
+    assert len(await world.said(CaseAccepted)) == 1
+
+
+async def test_signing_several_leaves_out_what_is_signed_already(world):
+    numbers = [await world.open() for _ in range(3)]
+    await world.do(handling.accept_case, number=numbers[0], by=WANG)
+
+    assert await world.do(handling.accept_cases, numbers=[*numbers, "ZF2026-999999"], by=LI) == 2
+    assert (await world.case(numbers[0])).handler_name == "王芳"
+
+
+async def test_a_role_without_the_verb_is_refused(world):
+    number = await world.open()
+
+    with pytest.raises(Refused) as refused:
+        await world.do(handling.accept_case, number=number, by=SUN)
+    assert refused.value.status == 403
+    with pytest.raises(Refused) as refused:
+        await world.do(handling.accept_case, number=number, by=CHEN)
+    assert refused.value.status == 404
+
+
+# ── extensions and pauses ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_an_extension_needs_both_approvers_and_moves_the_deadline_once(world):
+    number = await signed(world)
+    before = (await world.clocks(number))["handle"]["due_at"]
+
+    await world.do(extensions.ask_extension, number=number, amount=3, reason="需到外地调取证据材料", by=LI)
+    await world.do(extensions.decide_extension, number=number, agree=True, opinion="", by=ZHANG)
+    assert (await world.clocks(number))["handle"]["due_at"] == before
+    with pytest.raises(Refused, match="督办员"):
+        await world.do(extensions.decide_extension, number=number, agree=True, opinion="", by=ZHANG)
+    await world.do(extensions.decide_extension, number=number, agree=True, opinion="", by=ZHAO)
+
+    after = (await world.clocks(number))["handle"]
+    assert (before.date().isoformat(), after["due_at"].date().isoformat()) == ("2026-11-27", "2026-12-02")
+    (said,) = await world.said(CaseExtended)
+    assert said.deadlines[0].due_at == after["due_at"]
+    with pytest.raises(Refused, match="最多 1 次"):
+        await world.do(extensions.ask_extension, number=number, amount=1, reason="还需要再延长几天时间", by=LI)
+
+
+async def test_a_refused_extension_leaves_the_deadline(world):
+    number = await signed(world)
+    before = (await world.clocks(number))["handle"]["due_at"]
+    await world.do(extensions.ask_extension, number=number, amount=5, reason="需到外地调取证据材料", by=LI)
+
+    await world.do(extensions.decide_extension, number=number, agree=False, opinion="理由不足", by=ZHAO)
+
+    assert (await world.clocks(number))["handle"]["due_at"] == before
+    with pytest.raises(Refused, match="没有待审批"):
+        await world.do(extensions.decide_extension, number=number, agree=True, opinion="", by=ZHANG)
+
+
+async def test_an_extension_is_neither_asked_nor_approved_after_the_lapse(world):
+    asked, late = await signed(world), await signed(world)
+    await world.do(extensions.ask_extension, number=asked, amount=5, reason="需到外地调取证据材料", by=LI)
+    await world.clock.advance(days=10)
+
+    with pytest.raises(Refused, match="期限已过"):
+        await world.do(extensions.ask_extension, number=late, amount=3, reason="需到外地调取证据材料", by=LI)
+    with pytest.raises(Refused, match="期限已过"):
+        await world.do(extensions.decide_extension, number=asked, agree=True, opinion="", by=ZHANG)
+
+
+async def test_a_paused_clock_does_not_lapse_and_goes_on_by_itself(world):
+    number = await signed(world)
+    before = (await world.clocks(number))["handle"]["due_at"]
+    until = await world.clock.now() + timedelta(days=14)
+    await world.do(handling.pause_case, number=number, reason="supplement", until=until, by=ZHAO)
+    await world.clock.advance(days=13)
+    await world.sweep()
+    assert (await world.clocks(number))["handle"]["lapsed_at"] is None
+
+    await world.clock.advance(days=2)
+    await world.do(handling.resume_due)
+
+    handle = (await world.clocks(number))["handle"]
+    assert ((await world.case(number)).state, handle["state"]) == ("handling", "armed")
+    assert handle["due_at"] - before >= timedelta(days=14)
+
+
+async def test_a_hundred_notes_and_takeovers_move_no_deadline(world):
+    number = await signed(world)
+    before = await world.clocks(number)
+
+    for n in range(50):
+        await world.do(handling.note_progress, number=number, text=f"第 {n} 次核实情况", by=LI)
+        await world.do(handling.take_case_over, number=number, by=(WANG, LI)[n % 2])
+    await world.do(handling.urge_unit, number=number, text="请尽快办理", by=ZHAO)
+
+    after = await world.clocks(number)
+    assert {kind: (row["id"], row["due_at"], row["state"]) for kind, row in before.items()} == {
+        kind: (row["id"], row["due_at"], row["state"]) for kind, row in after.items()
+    }
+
+
+# ── what each reader gets ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_unit_reads_the_summary_and_the_day_and_no_origin(world):
+    number = await world.open()
+
+    unit, reviewer, office = [await world.do(reading.case_view, number=number, who=who) for who in (LI, SUN, ZHOU)]
+
+    assert unit.origin is None
+    assert unit.barred_unit_id is None
+    assert (reviewer.origin.source_number, reviewer.origin.received_at is not None) == ("TS2026-000001", True)
+    assert office.origin.received_at is None
+
+
+async def test_a_second_unit_does_not_read_what_the_first_one_wrote(world):
+    number = await signed(world)
+    await world.do(handling.note_progress, number=number, text="已向当事人当面核实情况", by=LI)
+    await world.do(dispatch.return_case, number=number, reason="not_ours", basis=BASIS, by=LI)
+    await world.clock.advance(hours=1)
+    await world.do(dispatch.assign_case, number=number, unit_id="schools", by=SUN)
+
+    view = await world.do(reading.case_view, number=number, who=CHEN)
+
+    assert [step.verb for step in view.steps] == ["assign"]
+    assert BASIS not in str(view.steps)
+
+
+async def test_only_what_can_succeed_is_offered(world):
+    number = await signed(world, urgency=Urgency.NORMAL)
+    soon = await world.do(reading.case_view, number=number, who=LI)
+    await world.clock.advance(days=10)
+    late = await world.do(reading.case_view, number=number, who=LI)
+
+    assert {Verb.RETURN, Verb.ASK_EXTENSION} <= set(soon.verbs)
+    assert not {Verb.RETURN, Verb.ASK_EXTENSION} & set(late.verbs)
+    assert late.state is State.HANDLING
