@@ -297,6 +297,13 @@ class CaseStruckOff(CaseEvent, frozen=True, kw_only=True):
     name: ClassVar[str] = "case.struck_off.v1"
 
 
+class CaseUrged(CaseEvent, frozen=True, kw_only=True):
+    """催办: the supervisor urges the responsible unit; `urges` counts them. No deadline moves."""
+
+    name: ClassVar[str] = "case.urged.v1"
+    urges: int
+
+
 class DeadlineWarned(CaseEvent, frozen=True, kw_only=True):
     """临期: a deadline of this case is near."""
 

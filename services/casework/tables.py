@@ -117,6 +117,7 @@ class Case(Base, table=True):
         CheckConstraint("state in ('pending', 'not_accepted') or unit_id is not null", name="responsible"),
         Index("ix_cases_unit", "unit_id", "state"),
         Index("ix_cases_open", "state", postgresql_where=text("state in ('pending', 'assigned', 'handling', 'paused', 'reviewing')")),
+        Index("ix_cases_rating", "rating", postgresql_where=text("rating is not null")),
         Index("ix_cases_closed", "closed_at", postgresql_where=text("closed_at is not null")),
         Index("ix_cases_summary", "summary", postgresql_using="gin", postgresql_ops={"summary": "public.gin_trgm_ops"}),
     )  # fmt: skip

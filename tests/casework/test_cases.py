@@ -21,6 +21,7 @@ from shared.events import (
     CaseSentBack,
     CaseStruckOff,
     CaseSubmitted,
+    CaseUrged,
     ComplaintRated,
     ComplaintRepeated,
     DeadlineLapsed,
@@ -411,6 +412,7 @@ async def test_a_hundred_notes_and_takeovers_move_no_deadline(world):
         await world.do(handling.note_progress, number=number, text=f"第 {n} 次核实情况", by=LI)
         await world.do(handling.take_case_over, number=number, by=(WANG, LI)[n % 2])
     await world.do(handling.urge_unit, number=number, text="请尽快办理", by=ZHAO)
+    assert [event.urges for event in await world.said(CaseUrged)] == [1]
 
     after = await world.clocks(number)
     assert {kind: (row["id"], row["due_at"], row["state"]) for kind, row in before.items()} == {

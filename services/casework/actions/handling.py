@@ -13,7 +13,7 @@ from services.casework.tables import Case, Submission, Suspension
 from shared import telemetry
 from shared.auth import Account
 from shared.database import Transaction
-from shared.events import CaseAccepted, CaseClosed, CaseRescheduled, CaseSentBack, CaseStruckOff, CaseSubmitted, Refused
+from shared.events import CaseAccepted, CaseClosed, CaseRescheduled, CaseSentBack, CaseStruckOff, CaseSubmitted, CaseUrged, Refused
 
 Upheld = Literal["upheld", "partly", "not_upheld"]
 UPHELD_LABELS: dict[str, str] = {"upheld": "属实", "partly": "部分属实", "not_upheld": "不属实"}
@@ -65,11 +65,12 @@ async def note_progress(tx: Transaction, *, number: str, text: str, by: Account)
 
 
 async def urge_unit(tx: Transaction, *, number: str, text: str, by: Account) -> Case:
-    """催办: the unit finds it at the head of the case and in its history. No deadline moves."""
+    """催办: the unit is told, and finds the words at the head of the case and in its history. No deadline moves."""
     case = await load(tx, number, Verb.URGE, by)
     refuse_personal_data(text, field="text", label="催办意见")
     case.urges += 1
     take_step(tx, case, Verb.URGE, by, text.strip())
+    tx.emit(CaseUrged(occurred_at=tx.now, urges=case.urges, **keys(case)))
     return case
 
 

@@ -109,6 +109,9 @@ def upgrade() -> None:
         "ix_cases_closed", "cases", ["closed_at"], unique=False, schema="casework", postgresql_where=sa.text("closed_at is not null")
     )
     op.create_index(
+        "ix_cases_rating", "cases", ["rating"], unique=False, schema="casework", postgresql_where=sa.text("rating is not null")
+    )
+    op.create_index(
         "ix_cases_open",
         "cases",
         ["state"],

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlmodel import col
 
-from services.casework.domain import UNIT_ROLES
+from services.casework.domain import OPEN, UNIT_ROLES
 from services.casework.tables import Case, Extension, Step, Submission, Suspension
 from shared.auth import Account
 from shared.database import Transaction
@@ -217,8 +217,10 @@ limit $17 offset $18
 
 
 def _arguments(scope: Scope, wanted: Filter, now: datetime, soon_before: datetime, dissatisfied: Sequence[int]) -> list[Any]:
+    # Only an open case can be late: without its states the question would look at every case ever closed.
+    states = wanted.states or (tuple(OPEN) if wanted.standing else ())
     return [
-        scope.everything, scope.unit_id, list(wanted.states), wanted.unit_id, wanted.campaign_id, wanted.kind, wanted.source,
+        scope.everything, scope.unit_id, list(states), wanted.unit_id, wanted.campaign_id, wanted.kind, wanted.source,
         wanted.standing, now, soon_before, wanted.handler_id, wanted.dissatisfied, list(dissatisfied), wanted.returned,
         wanted.unsigned_since, _literal(wanted.q),
     ]  # fmt: skip
