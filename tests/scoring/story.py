@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
+from functools import cache
 from itertools import count
 from random import Random
 from uuid import UUID, uuid5
@@ -42,6 +43,7 @@ NAMES = (
 UNITS = tuple(UnitRow(name=name, category=category, unit_id=f"U{no:02d}") for no, (name, category) in enumerate(NAMES, start=1))
 
 
+@cache
 def j_scheme() -> Scheme:
     """The shipped rules of J for 2020."""
     return load_scheme("J", 2020)
