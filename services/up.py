@@ -97,6 +97,7 @@ async def prepare(settings: Settings, *, demo: bool) -> None:
 
 async def stage(settings: Settings, demo: Demo) -> Staged:
     """Make the demo's accounts and let its legal time run; a second start changes nothing but what a kill left unfinished."""
+    clock = await DemoClock.started(settings.database_url)  # First of all: what is written before it would lie in its future.
     seed_accounts = import_module("services.intake.actions.accounts").seed_accounts
     database = Database(settings.database_url, "intake", pool_size=2)
     try:
@@ -104,7 +105,7 @@ async def stage(settings: Settings, demo: Demo) -> Staged:
             await seed_accounts(tx, password=demo.password, units=[(body.unit_id, body.name) for body in BODIES])
     finally:
         await database.close()
-    return Staged(demo.password, await DemoClock.started(settings.database_url))
+    return Staged(demo.password, clock)
 
 
 _LAST_LEGAL = "greatest({})".format(

@@ -18,7 +18,7 @@ from services.intake.actions.accounts import seed_accounts
 from services.simulate.client import Client, id_of
 from services.simulate.demo import rules_around
 from services.simulate.people import BODIES, OFFICE
-from services.up import Demo, DemoClock
+from services.up import Demo, DemoClock, stage
 from shared.clock import real_now
 from shared.database import Database
 from shared.events import ComplaintRated
@@ -161,6 +161,16 @@ async def test_demo_clock_starts_four_weeks_back_runs_and_meets_the_real_time(se
         tx.emit(ComplaintRated(occurred_at=tx.now, complaint_id=id_of("clock"), campaign_id="J-2026", option=1))
     again = await DemoClock.started(settings.database_url)
     assert abs((again.pace.at(real_now()) - clock.pace.at(real_now())).total_seconds()) < 1
+
+
+async def test_staging_a_demo_writes_nothing_into_its_future(settings, database):
+    staged = await stage(settings, Demo("fp-0123abcd"))
+
+    async with database("intake").transaction() as tx:
+        assert await tx.fetchval("select max(at) from audit") <= staged.clock.pace.at(real_now())
+        assert await tx.fetchval("select count(*) from accounts") == len(BODIES) * 2 + 7
+    again = await stage(settings, Demo("fp-0123abcd"))
+    assert again.clock.pace.anchor <= staged.clock.pace.at(real_now())
 
 
 async def test_demo_killed_on_the_way_goes_on_where_it_was(settings, database):
