@@ -36,6 +36,11 @@ async def drop(tx: Transaction, sitting: UUID, file_id: UUID) -> None:
         remove_file(context_of(tx).files, file_id)
 
 
+async def hand_over(tx: Transaction, sitting: UUID, complaint_id: UUID) -> None:
+    """The files of a finished wizard belong to its complaint now."""
+    await store.hand_over_files(tx, sitting, complaint_id)
+
+
 async def listed(tx: Transaction, subject: UUID) -> list[dict[str, Any]]:
     """Files of a complaint or a wizard: id, kind, size, whether released. Never a name: people put theirs into it."""
     rows = await store.files_of(tx, subject)

@@ -1,0 +1,392 @@
+"""I5 公众首页, I6 反映问题向导, I7 回执, I8 进度查询, I9 评价: for everybody, without script, without an account."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import Path
+from pydantic import Field
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from services.intake.actions import attachments, complaints, sittings, tracking
+from services.intake.actions.complaints import Registered, code_of
+from services.intake.domain.complaints import ORIGINAL_MIN, Report, is_phone, read_number, spoken
+from services.intake.pages.words import UPHELD, WORDS
+from services.intake.store import campaigns
+from services.intake.store.campaigns import KnownCampaign
+from services.intake.store.files import FILE_MAX_BYTES
+from shared.auth import PUBLIC
+from shared.database import Transaction
+from shared.events import Channel, Kind, Refused, Urgency
+from shared.web import Door, Form, Once, TooOften, Tx, page, read_form, see_other
+from shared.web.forms import Input
+from shared.web.moments import NotUnderstood, read_moment
+
+door = Door(prefix="/p")
+COOKIE: Final = "fengping_report"
+RECEIPT_COOKIE: Final = "fengping_receipt"
+SITTING_SECONDS: Final = 2 * 3600
+RECEIPT_SHOWN: Final = timedelta(minutes=10)
+REPORTS_AN_HOUR: Final = (10, 3600)
+"""From one address."""
+REPORTS_OF_ALL: Final = (600, 3600)
+"""From everywhere together: beyond this somebody floods us, and the desk's telephone is still there."""
+TRIES_OF_NUMBER: Final = (5, 15 * 60)
+TRIES_OF_ADDRESS: Final = (30, 3600)
+STEPS: Final = ("反映哪个单位", "是哪一类问题", "事情经过", "照片或文件", "怎样联系您", "核对并提交")
+LAST: Final = len(STEPS)
+Step = Annotated[int, Path(ge=1, le=LAST)]
+
+
+# ── what each step asks ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class WhichUnit(Input):
+    unit: str = Field("", title="单位名称", max_length=100)
+    unit_id: str = Field("", max_length=100)
+    chosen: str = Field("", max_length=100)
+
+
+class WhichProblem(Input):
+    kind: Kind = Field(title="您要")
+    head: str = Field("", title="哪一类", max_length=50)
+    item: str = Field("", title="哪一项", max_length=20)
+
+
+class WhatHappened(Input):
+    original: str = Field(title="发生了什么", min_length=ORIGINAL_MIN, max_length=20_000)
+    occurred: str = Field("", title="什么时候", max_length=100)
+    place: str = Field("", title="在哪里", max_length=200)
+
+
+class Files(Input):
+    files: list[UploadFile] = Field(default_factory=list, title="照片或文件")
+    drop: str = Field("", max_length=40)
+
+
+class HowToReach(Input):
+    identity: str = Field(title="怎样联系您", pattern="^(real_name|confidential|anonymous)$")
+    name: str = Field("", title="姓名", max_length=50)
+    phone: str = Field("", title="电话", max_length=30)
+
+
+class Send(Input):
+    website: str = Field("", max_length=200)
+    """Nobody sees this field; only programs fill it in."""
+
+
+MODELS: Final[Mapping[int, type[Input]]] = {1: WhichUnit, 2: WhichProblem, 3: WhatHappened, 4: Files, 5: HowToReach, 6: Send}
+
+
+@dataclass(frozen=True, slots=True)
+class Sitting:
+    """A visitor's wizard: the token of their cookie and what they typed so far."""
+
+    token: str
+    typed: dict[str, Any]
+
+
+async def _sitting(request: Request, tx: Transaction) -> Sitting:
+    token = request.cookies.get(COOKIE, "")
+    return Sitting(token, await sittings.find(tx, token))
+
+
+def _source(request: Request) -> str:
+    return request.client.host if request.client else "unknown"
+
+
+# ── I5 ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@door.get("/", policy=PUBLIC)
+async def entrance(request: Request, tx: Tx) -> Response:
+    return page(request, "public-home.html", campaign=await campaigns.current(tx))
+
+
+@door.get("/units/{unit_id}", policy=PUBLIC)
+async def unit_profile(request: Request, tx: Tx, unit_id: str) -> Response:
+    """A unit that is appraised: its name, its category, and how to say something about it (J12)."""
+    campaign = await campaigns.current(tx)
+    unit = campaign.units.get(unit_id) if campaign else None
+    if campaign is None or unit is None:
+        raise Refused("本次评议没有这个单位", status=404)
+    category = campaign.scheme.category(unit.category)
+    return page(request, "public-unit.html", unit=unit, campaign=campaign, category=category.label if category else "")
+
+
+@door.get("/units", policy=PUBLIC)
+async def units(request: Request, tx: Tx, q: str = "") -> Response:
+    campaign = await campaigns.current(tx)
+    found = campaign.search(q[:50]) if campaign and q.strip() else list(campaign.units.values()) if campaign else []
+    return page(request, "public-units.html", units=found, q=q[:50], campaign=campaign)
+
+
+# ── I6 ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@door.get("/report", policy=PUBLIC)
+async def begin() -> Response:
+    return RedirectResponse("/p/report/1", 303)
+
+
+@door.get("/report/{step}", policy=PUBLIC)
+async def step_page(request: Request, tx: Tx, step: Step, unit: str = "") -> Response:
+    sitting = await _sitting(request, tx)
+    typed = sitting.typed or ({"chosen": unit} if unit else {})
+    if step > 1 and (gap := _first_gap(typed, step)):
+        return RedirectResponse(f"/p/report/{gap}", 303)
+    return await _step(request, tx, step, Form.of(typed), sitting)
+
+
+def _first_gap(typed: Mapping[str, Any], step: int) -> int:
+    """The first step before this one that is not done; 0 when all are."""
+    needed = {1: "named", 2: "kind", 3: "original", 5: "identity"}
+    return next((before for before in range(1, step) if before in needed and needed[before] not in typed), 0)
+
+
+async def _step(request: Request, tx: Transaction, step: int, form: Form[Any], sitting: Sitting, status: int = 200) -> Response:
+    campaign = await campaigns.current(tx)
+    if campaign is None:
+        return page(request, "public-closed.html", 200)
+    found = campaign.search(form.typed("unit")) if form.typed("unit") else []
+    context: dict[str, Any] = {"choices": [(unit.unit_id, unit.name) for unit in found]}
+    if step in (4, LAST):
+        context["files"] = await attachments.listed(tx, sittings.subject_of(sitting.token)) if sitting.token else []
+    return page(
+        request, f"report-{step}.html", status, form=form, campaign=campaign, step=step, steps=STEPS, heads=campaign.scheme.catalogue.heads,
+        items=_items(campaign, form.typed("head")), failed=status >= 400, typed=sitting.typed, **WORDS, **context,
+    )  # fmt: skip
+
+
+def _items(campaign: KnownCampaign, head: str) -> list[Any]:
+    return [item for each in campaign.scheme.catalogue.heads if each.key == head for item in each.items]
+
+
+@door.post("/report/{step}", policy=PUBLIC, body_max=(FILE_MAX_BYTES + 64 * 1024) * attachments.FILES_MAX)
+async def take_step(request: Request, tx: Tx, step: Step) -> Response:
+    """Keep what this step asked and go on to the next."""
+    if step == LAST:
+        return RedirectResponse("/p/report/6", 303)
+    sitting = await _sitting(request, tx)
+    fresh = sitting if sitting.token else Sitting(sittings.new_sitting(), {})
+    form = await read_form(request, MODELS[step])
+    campaign = await campaigns.current(tx)
+    if form.value is None or campaign is None:
+        return await _step(request, tx, step, form, fresh, 422)
+    try:
+        typed, onward = await TAKERS[step](tx, campaign, form.value, fresh)
+    except Refused as refused:
+        form.refuse(refused.sentence, refused.field or "")
+        return await _step(request, tx, step, form, fresh, refused.status)
+    await sittings.keep(tx, fresh.token, fresh.typed | typed)
+    response = see_other(request, f"/p/report/{step + 1 if onward else step}")
+    _set(request, response, COOKIE, fresh.token, SITTING_SECONDS, path="/p/report")
+    return response
+
+
+def _set(request: Request, response: Response, name: str, value: str, seconds: int, *, path: str) -> None:
+    secure = request.app.state.settings.https
+    response.set_cookie(name, value, max_age=seconds, httponly=True, samesite="lax", secure=secure, path=path)
+
+
+Taken = tuple[dict[str, Any], bool]
+"""What to keep, and whether the step is done."""
+
+
+async def _take_unit(tx: Transaction, campaign: KnownCampaign, given: Any, sitting: Sitting) -> Taken:
+    chosen = given.chosen or given.unit_id
+    if chosen in campaign.units:
+        return {"named": True, "chosen": chosen, "unit": campaign.units[chosen].name}, True
+    if given.chosen == "unsure":
+        return {"named": True, "chosen": "unsure", "unit": ""}, True
+    if not given.unit:
+        raise Refused("请写单位名称，或选“说不清是哪个单位”", status=422, field="unit")
+    found = campaign.search(given.unit)
+    exact = [unit for unit in found if given.unit in (unit.name, *unit.aliases)] or found
+    if len(exact) == 1:
+        return {"named": True, "chosen": exact[0].unit_id, "unit": exact[0].name}, True
+    if not found:
+        raise Refused(f"没有找到“{given.unit[:30]}”。试试单位简称，或选“说不清是哪个单位”", status=422, field="unit")
+    raise Refused("找到几个单位，请选一个", status=422, field="chosen")
+
+
+async def _take_problem(tx: Transaction, campaign: KnownCampaign, given: Any, sitting: Sitting) -> Taken:
+    if given.kind is Kind.FINDING:
+        raise Refused("请从列出的选项中选择", status=422, field="kind")
+    kept = {"kind": given.kind.value, "head": given.head, "item": given.item}
+    items = {item.id for item in _items(campaign, given.head)}
+    if given.head in ("", "unsure") or given.item == "unsure":
+        return kept | {"item": ""}, bool(given.head)
+    return kept, given.item in items
+
+
+async def _take_story(tx: Transaction, campaign: KnownCampaign, given: Any, sitting: Sitting) -> Taken:
+    if given.occurred:
+        try:
+            if read_moment(given.occurred, tx.now).at > tx.now:
+                raise Refused("时间不能晚于现在", status=422, field="occurred")
+        except NotUnderstood:
+            pass  # A citizen may say it as they like: the words are kept as they are.
+    return {"original": given.original, "occurred": given.occurred, "place": given.place}, True
+
+
+async def _take_files(tx: Transaction, campaign: KnownCampaign, given: Any, sitting: Sitting) -> Taken:
+    subject = sittings.subject_of(sitting.token)
+    if given.drop:
+        await attachments.drop(tx, subject, UUID(given.drop))
+        return {}, False
+    for file in given.files[: attachments.FILES_MAX + 1]:
+        await attachments.add(tx, subject, await file.read())
+    return {}, not given.files
+
+
+async def _take_contact(tx: Transaction, campaign: KnownCampaign, given: Any, sitting: Sitting) -> Taken:
+    if given.identity == "real_name" and not given.name:
+        raise Refused("选择实名时，请填写姓名", status=422, field="name")
+    if given.phone and not is_phone(given.phone):
+        raise Refused("电话号码不正确，请填写 11 位手机号或带区号的固定电话", status=422, field="phone")
+    nobody = given.identity == "anonymous"
+    return {"identity": given.identity, "name": "" if nobody else given.name, "phone": "" if nobody else given.phone}, True
+
+
+TAKERS: Final = {1: _take_unit, 2: _take_problem, 3: _take_story, 4: _take_files, 5: _take_contact}
+
+
+@door.post("/report", policy=PUBLIC)
+async def send(request: Request, tx: Tx, once: Once) -> Response:
+    """核对并提交: register the complaint, hand its files over, show the receipt once."""
+    sitting = await _sitting(request, tx)
+    form = await read_form(request, Send)
+    if form.value is None or form.value.website:
+        return RedirectResponse("/p/", 303)
+    if not sitting.typed:
+        # Sent a second time, or two hours later: the receipt says which.
+        return RedirectResponse("/p/receipt" if request.cookies.get(RECEIPT_COOKIE) else "/p/report/1", 303)
+    if gap := _first_gap(sitting.typed, LAST):
+        return RedirectResponse(f"/p/report/{gap}", 303)
+    await _not_too_often(request, (f"report/{_source(request)}", *REPORTS_AN_HOUR), ("report/all", *REPORTS_OF_ALL))
+    token = sittings.new_sitting()
+    try:
+        response = await once.redirect(_register(tx, sitting, token), "/p/receipt")
+    except Refused as refused:
+        step = {"original": 3, "name": 5, "phone": 5, "unit_id": 1, "problem_item": 2}.get(refused.field or "", LAST)
+        form.refuse(refused.sentence, refused.field or "")
+        return await _step(request, tx, step, Form.of(sitting.typed) if step < LAST else form, sitting, refused.status)
+    _set(request, response, RECEIPT_COOKIE, token, int(RECEIPT_SHOWN.total_seconds()), path="/p/receipt")
+    response.delete_cookie(COOKIE, path="/p/report")
+    return response
+
+
+async def _register(tx: Transaction, sitting: Sitting, receipt: str) -> Registered:
+    typed = sitting.typed
+    campaign = await campaigns.current(tx)
+    assert campaign is not None, "the steps before needed it"
+    report = Report(
+        campaign_id=campaign.id, channel=Channel.ONLINE, kind=Kind(typed["kind"]), urgency=Urgency.NORMAL,
+        unit_id=typed["chosen"] if typed["chosen"] in campaign.units else None, problem_item=typed.get("item") or None,
+        original=typed["original"], identity=typed["identity"], name=typed.get("name", ""), phone=typed.get("phone", ""),
+        place=typed.get("place", ""), occurred=typed.get("occurred", ""),
+    )  # fmt: skip
+    registered = await complaints.register_complaint(tx, report, by=None)
+    await attachments.hand_over(tx, sittings.subject_of(sitting.token), registered.id)
+    await sittings.end(tx, sitting.token)
+    shown_until = (tx.now + RECEIPT_SHOWN).isoformat()
+    await sittings.keep(tx, receipt, {"complaint": str(registered.id), "number": registered.number, "until": shown_until})
+    return registered
+
+
+async def _not_too_often(request: Request, *limits: tuple[str, int, int]) -> None:
+    for key, times, seconds in limits:
+        if wait := await request.app.state.limiter.hit(key, times, seconds):
+            raise TooOften(wait)
+
+
+# ── I7 ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@door.get("/receipt", policy=PUBLIC)
+async def receipt(request: Request, tx: Tx) -> Response:
+    kept = await sittings.find(tx, request.cookies.get(RECEIPT_COOKIE, ""))
+    if not kept or datetime.fromisoformat(kept["until"]) < tx.now:
+        return page(request, "receipt.html", 410, number="", code="", limits=None)
+    campaign = await campaigns.current(tx)
+    code = spoken(code_of(tx, UUID(kept["complaint"])))
+    return page(request, "receipt.html", number=kept["number"], code=code, limits=_limits(campaign) if campaign else None)
+
+
+def _limits(campaign: KnownCampaign) -> dict[str, str]:
+    """How long deciding and handling take, in the words of the scheme's own rules."""
+    stages = {"assign": "告知是否受理", "handle": "办理"}
+    found = {word: campaign.scheme.case_rules.limit(stage, Kind.COMPLAINT, Urgency.NORMAL) for stage, word in stages.items()}  # type: ignore[arg-type]
+    return {word: limit.limit.text for word, limit in found.items() if limit}
+
+
+# ── I8, I9 ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Question(Input):
+    number: str = Field(title="编号", max_length=60)
+    code: str = Field(title="查询码", max_length=40)
+
+
+class RatingGiven(Question):
+    option: int = Field(title="评价")
+    reason: str = Field("", title="原因", max_length=2000)
+
+
+@door.get("/query", policy=PUBLIC)
+async def query_page(request: Request) -> Response:
+    return page(request, "query.html", form=Form[Question].of())
+
+
+@door.post("/query", policy=PUBLIC)
+async def query(request: Request, tx: Tx) -> Response:
+    """The progress, for number and code. Neither stands in an address; nothing is kept in the browser."""
+    form = await read_form(request, Question)
+    if form.value is None:
+        return page(request, "query.html", 422, form=form, failed=True)
+    try:
+        answer = await _ask(request, tx, form.value)
+    except Refused as refused:
+        form.refuse(refused.sentence)
+        return page(request, "query.html", 404, form=form, failed=True)
+    return _progress(request, tx, answer, form)
+
+
+async def _ask(request: Request, tx: Transaction, given: Question) -> tracking.Answer:
+    number = read_number(given.number) or given.number
+    limiter, key = request.app.state.limiter, f"query/{number}"
+    await _not_too_often(request, (key, *TRIES_OF_NUMBER), (f"query-from/{_source(request)}", *TRIES_OF_ADDRESS))
+    answer = await tracking.ask_progress(tx, number=given.number, code=given.code)
+    await limiter.forget(key)
+    return answer
+
+
+def _progress(request: Request, tx: Transaction, answer: tracking.Answer, form: Form[Any], status: int = 200) -> Response:
+    return page(
+        request, "progress.html", status, answer=answer, row=answer.row, form=form, upheld=UPHELD, as_of=answer.row["updated_at"] or tx.now,
+        failed=status >= 400,
+    )  # fmt: skip
+
+
+@door.post("/rating", policy=PUBLIC)
+async def rate(request: Request, tx: Tx) -> Response:
+    """I9: how the handling was, once. Number and code come again with the form."""
+    form = await read_form(request, RatingGiven)
+    try:
+        answer = await _ask(request, tx, Question.model_construct(number=form.typed("number"), code=form.typed("code")))
+    except Refused as refused:
+        asked: Form[Question] = Form.of({"number": form.typed("number")})
+        asked.refuse(refused.sentence)
+        return page(request, "query.html", 404, form=asked, failed=True)
+    if form.value is not None:
+        try:
+            await tracking.rate(tx, answer.row["id"], option=form.value.option, reason=form.value.reason)
+        except Refused as refused:
+            form.refuse(refused.sentence, refused.field or "")
+    status = 200 if form.value is not None else 422
+    return _progress(request, tx, await tracking.progress_of(tx, answer.row["id"]), form, status)

@@ -1,0 +1,339 @@
+"""The pages of intake in a real Chromium: the desk by keyboard with an input method, the public without script, the field without network."""
+
+import re
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from services.intake.actions.ballots import issue_tokens
+from shared.auth import COOKIE, Role
+from tests.browser.support import SIZES, axe, composing_key, fits, ime, serving
+from tests.intake.conftest import CAMPAIGN, PASSWORD, Office, office  # noqa: F401
+
+pytestmark = [pytest.mark.browser, pytest.mark.stack]
+ELSEWHERE = "/notify/"
+"""Notify does not run here: what its pages would answer is not intake's concern."""
+
+
+@pytest.fixture
+async def house(office: Office, chromium: Browser) -> AsyncIterator[SimpleNamespace]:  # noqa: F811
+    """Intake, served. `house.open(path, role, …)` gives a page; what its console complains about fails the test."""
+    contexts, complaints = [], []
+    async with serving(office.service.app) as url:
+
+        async def open_(path: str, role: Role | None = None, size=(1366, 768), script=True, **options) -> Page:
+            width, height = size
+            context = await chromium.new_context(
+                viewport={"width": width, "height": height}, locale="zh-CN", java_script_enabled=script, **options
+            )
+            contexts.append(context)
+            if role:
+                token = await office.service.app.state.sessions.create(office.person(role))
+                await context.add_cookies([{"name": COOKIE, "value": token, "url": url}])
+            page = await context.new_page()
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            page.on("console", lambda line: complaints.append(line.text) if "Content Security Policy" in line.text else None)
+            await page.goto(url + path)
+            return page
+
+        yield SimpleNamespace(open=open_, url=url, office=office)
+        for context in contexts:
+            await context.close()
+    assert not complaints, complaints
+
+
+# ── signing in ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_an_operator_signs_in_and_comes_where_they_wanted(house):
+    page = await house.open("/intake/desk")
+    await expect(page).to_have_url(re.compile("/login"))
+    await page.get_by_label("用户名").fill("zuoxi")
+    await page.get_by_label("密码").fill("wrong-password")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#errsum")).to_contain_text("用户名或密码不正确")
+    await page.get_by_label("密码").fill(PASSWORD)
+    await page.keyboard.press("Enter")
+    await expect(page).to_have_url(re.compile("/intake/desk$"))
+    await page.locator("details.who summary").click()
+    await page.get_by_role("button", name="退出登录").click()
+    await expect(page).to_have_url(re.compile("/login"))
+
+
+# ── the desk ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_complaint_is_registered_with_the_keyboard_alone(house):
+    page = await house.open("/intake/desk", Role.OPERATOR)
+    keyboard, tabs = page.keyboard, 0
+
+    async def tab(times=1):
+        nonlocal tabs
+        for _ in range(times):
+            await keyboard.press("Tab")
+            tabs += 1
+
+    await page.locator("#f-phone").focus()
+    await keyboard.type("13812345678")
+    await keyboard.press("Alt+u")
+    await ime(page, "zhong'yi", "中医")
+    await expect(page.locator("#f-unit-l [role=option]")).to_have_count(1)
+    await keyboard.press("Enter")
+    await expect(page.locator("input[name=unit_id]")).to_have_value("tcm")
+    await tab()
+    await keyboard.type("08")
+    await expect(page.locator("#f-problem-l [role=option]").first).to_contain_text("08")
+    await keyboard.press("Enter")
+    await expect(page.locator("input[name=problem_id]")).to_have_value("08")
+    await tab()
+    await keyboard.type("昨天下午")
+    await expect(page.locator("#f-occurred-r")).to_contain_text("下午")
+    await keyboard.press("Alt+y")
+    await ime(page, "chuangkou", "窗口工作人员一直在玩手机，问了三次都不理")
+    await keyboard.press("Alt+z")
+    await ime(page, "chuangkou", "窗口人员玩手机，不理睬办事群众")
+    await keyboard.press("Control+Enter")
+
+    await expect(page.locator(".note.g")).to_contain_text("登记成功：ZT2026-")
+    await expect(page.locator(".note.g .code")).to_have_text(re.compile(r"^\d{4} \d{4}$"))
+    assert tabs <= 12
+    assert len(await house.office.events("complaint%")) == 1
+
+
+async def test_keys_of_the_input_method_do_nothing_else(house):
+    page = await house.open("/intake/desk", Role.OPERATOR)
+    for selector in ("#f-phone", "#f-unit", "#f-problem", "#f-original", "#f-summary"):
+        assert not await composing_key(page, "Enter", selector)
+    assert await house.office.events() == []
+
+
+async def test_personal_data_in_the_summary_keeps_everything_typed(house):
+    page = await house.open("/intake/desk", Role.OPERATOR)
+    await fill_desk(page, summary="请回电 13812345678")
+    await page.keyboard.press("Control+Enter")
+
+    await expect(page.locator("#errsum")).to_contain_text("手机号码")
+    await expect(page.locator("#errsum")).to_be_focused()
+    await expect(page.locator("#f-original")).to_have_value(re.compile("玩手机"))
+    await expect(page.locator("#f-summary")).to_have_value("请回电 13812345678")
+    assert await house.office.events() == []
+
+
+async def fill_desk(page: Page, summary: str = "窗口人员玩手机，不理睬办事群众") -> None:
+    await page.locator("#f-unit").fill("省中医药管理局")
+    await page.locator("#f-problem").fill("不确定")
+    await page.locator("#f-original").fill("窗口工作人员一直在玩手机，问了三次都不理")
+    await page.locator("#f-summary").fill(summary)
+
+
+async def test_the_draft_is_on_the_server(house):
+    page = await house.open("/intake/desk", Role.OPERATOR)
+    await page.locator("#f-original").fill("这件事还没有写完就断线了")
+    await page.keyboard.press("Control+s")
+    await expect(page.locator("[data-draft-status]")).to_contain_text("草稿已保存")
+
+    again = await page.context.new_page()
+    await again.goto(house.url + "/intake/desk/mine")
+    await again.get_by_role("link", name="继续").click()
+    await expect(again.locator("#f-original")).to_have_value("这件事还没有写完就断线了")
+
+
+async def test_a_near_duplicate_is_offered_and_merged(house):
+    page = await house.open("/intake/desk", Role.OPERATOR)
+    for merged in (False, True):
+        await page.goto(house.url + "/intake/desk")
+        await fill_desk(page)
+        if merged:
+            await page.keyboard.press("Alt+u")
+            await page.locator("#f-unit").fill("szyy")
+            await expect(page.locator("#f-unit-l [role=option]")).to_have_count(1)
+            await page.keyboard.press("Enter")
+            await expect(page.locator("#similar")).to_contain_text("并入这一件")
+            await page.keyboard.press("Alt+m")
+        await page.keyboard.press("Control+Enter")
+        await expect(page.locator(".note.g")).to_contain_text("登记成功")
+    await expect(page.locator(".note.g")).to_contain_text("已并入")
+    assert [name for name, _ in await house.office.events()] == ["complaint.registered.v1", "complaint.repeated.v1"]
+
+
+async def test_registration_goes_on_when_the_search_for_duplicates_fails(house):
+    page = await house.open("/intake/desk", Role.OPERATOR)
+    await page.route("**/intake/desk/similar", lambda route: route.abort())
+    await fill_desk(page)
+    await expect(page.locator("#similar")).to_contain_text("查重暂不可用")
+    await page.keyboard.press("Control+Enter")
+    await expect(page.locator(".note.g")).to_contain_text("登记成功")
+
+
+async def test_the_desk_fits_without_scrolling(house):
+    page = await house.open("/intake/desk", Role.OPERATOR, size=(1366, 640))
+    assert await page.evaluate("document.documentElement.scrollHeight") <= 640
+
+
+async def test_the_desk_works_without_script(house):
+    page = await house.open("/intake/desk", Role.OPERATOR, script=False)
+    await fill_desk(page)
+    await page.get_by_role("button", name="登记并转办").click()
+    await expect(page.locator(".note.g")).to_contain_text("登记成功：ZT2026-")
+
+
+async def test_an_identity_is_shown_for_a_reason_and_goes_again(house):
+    number = await registered(house)
+    page = await house.open(f"/intake/tickets/{number}", Role.REVIEWER)
+    await expect(page.get_by_text("138****5678")).to_be_visible()
+    await page.clock.install()
+    await page.get_by_label("查阅理由").fill("需要电话核实")
+    await page.get_by_role("button", name="查看联系方式").click()
+    await expect(page.get_by_text("13812345678")).to_be_visible()
+    await expect(page.locator("#identity")).to_contain_text("张立")
+    await page.clock.fast_forward(61_000)
+    await expect(page.get_by_text("13812345678")).to_have_count(0)
+    storage = await page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}])")
+    assert "13812345678" not in storage
+
+
+async def registered(house) -> str:
+    from services.intake.actions.complaints import register_complaint
+    from services.intake.domain.complaints import Report
+    from shared.events import Channel, Kind
+    from tests.intake.conftest import WORDS
+
+    report = Report(
+        campaign_id=CAMPAIGN, channel=Channel.HOTLINE, kind=Kind.COMPLAINT, unit_id="tcm", original=WORDS, summary=WORDS, name="欧阳晓春",
+        phone="13812345678",
+    )  # fmt: skip
+    async with house.office.transaction() as tx:
+        return (await register_complaint(tx, report, by=house.office.person(Role.OPERATOR))).number
+
+
+# ── the public ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def report_something(page: Page, identity: str = "匿名") -> tuple[str, str]:
+    """Through the wizard to the receipt; gives number and code."""
+    await page.get_by_role("link", name="我要反映问题").click()
+    await page.get_by_label("单位名称").fill("中医药")
+    await page.get_by_role("button", name="继续").click()
+    await page.get_by_label("投诉").check()
+    await page.locator("input[name=head]").first.check()
+    await page.get_by_role("button", name="继续").click()
+    await page.locator("input[name=item]").first.check()
+    await page.get_by_role("button", name="继续").click()
+    await page.get_by_label("事情经过").fill("上午去办事，窗口没有人，等了四十分钟才来。")
+    await page.get_by_role("button", name="继续").click()
+    await page.get_by_role("button", name="没有，继续").click()
+    await page.get_by_label(identity).check()
+    await page.get_by_role("button", name="继续").click()
+    await expect(page.locator("h1")).to_have_text("核对并提交")
+    await page.get_by_role("button", name="提交", exact=True).click()
+    await expect(page.locator("h1")).to_have_text("已收到")
+    number, code = await page.locator(".code").all_inner_texts()
+    return number, code
+
+
+async def test_anybody_reports_and_asks_without_script(house):
+    page = await house.open("/p/", script=False, size=(390, 844))
+    number, code = await report_something(page)
+    await page.goto(house.url + "/p/query")
+    await page.get_by_label("回执编号").fill(number.replace("-", " "))
+    await page.get_by_label("查询码").fill(code)
+    await page.get_by_role("button", name="查询").click()
+
+    await expect(page.locator("h1")).to_have_text(number)
+    await expect(page.locator("ol.tl li").first).to_contain_text("已收到")
+    assert "四十分钟" not in await page.content()
+    [(_, event)] = await house.office.events("complaint%")
+    assert (event["channel"], event["unit_id"]) == ("online", "tcm")
+
+
+async def test_unknown_numbers_and_wrong_codes_are_answered_alike(house):
+    number = await registered(house)
+    page = await house.open("/p/query", script=False)
+    words = []
+    for asked in (number, "ZT2026-999999"):
+        await page.goto(house.url + "/p/query")
+        await page.get_by_label("回执编号").fill(asked)
+        await page.get_by_label("查询码").fill("12345678")
+        await page.get_by_role("button", name="查询").click()
+        words.append(await page.locator("#errsum").inner_text())
+    assert words[0] == words[1]
+    for _ in range(5):
+        await page.get_by_label("查询码").fill("12345678")
+        await page.get_by_role("button", name="查询").click()
+    await expect(page.locator("body")).to_contain_text("过于频繁")
+
+
+async def test_a_questionnaire_is_filled_in_once_without_script(house):
+    async with house.office.transaction() as tx:
+        _, [code] = await issue_tokens(
+            tx, campaign_id=CAMPAIGN, instrument="deputies", group="npc", point=None, count=1, by=house.office.person(Role.OFFICE)
+        )
+    page = await house.open(f"/s/{code}", script=False, size=(390, 844))
+    await expect(page.locator("input:checked")).to_have_count(0)
+    assert min([(await row.bounding_box())["height"] for row in await page.locator(".seg.big label").all()]) >= 48
+    await page.get_by_role("button", name="下一题").click()
+    await expect(page.locator("#errsum")).to_contain_text("请选一项")
+    for place in range(20):
+        await page.locator("input[name=option]").nth(place % 3).check()
+        await page.locator("button.p").click()
+    await expect(page.locator("h1")).to_have_text("谢谢")
+    await page.goto(house.url + f"/s/{code}")
+    await expect(page.locator("h1")).to_have_text("已经填过")
+    [(_, event)] = await house.office.events("ballot%")
+    assert len(event["answers"]) == 20
+
+
+async def test_a_photo_of_the_public_keeps_no_metadata(house, tmp_path):
+    from tests.intake.test_visits import picture
+
+    (tmp_path / "张三.jpg").write_bytes(picture(9))
+    page = await house.open("/p/report/1", script=False)
+    await page.get_by_role("button", name="说不清是哪个单位").click()
+    await page.get_by_label("投诉").check()
+    await page.get_by_label("说不清").check()
+    await page.get_by_role("button", name="继续").click()
+    await page.get_by_label("事情经过").fill("上午去办事，窗口没有人，等了四十分钟才来。")
+    await page.get_by_role("button", name="继续").click()
+    await page.get_by_label("选择文件").set_input_files(tmp_path / "张三.jpg")
+    await page.get_by_role("button", name="上传所选").click()
+    await expect(page.get_by_role("status")).to_contain_text("已收到 1 个")
+    assert "张三" not in await page.content()
+
+
+# ── every page ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+PAGES = [
+    ("/login", None), ("/", Role.OPERATOR), ("/", Role.OFFICE), ("/me", Role.OPERATOR), ("/help", Role.OPERATOR),
+    ("/intake/desk", Role.OPERATOR), ("/intake/desk/mine", Role.OPERATOR), ("/intake/triage", Role.REVIEWER), ("/p/", None),
+    ("/p/report/1", None), ("/p/query", None), ("/p/units", None), ("/p/units/tcm", None), ("/p/receipt", None), ("/s/none", None),
+    ("/intake/nowhere", Role.OPERATOR),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "role"), PAGES)
+async def test_every_page_is_accessible_at_every_size(house, path, role):
+    page = await house.open(path, role)
+    for width, height in SIZES:
+        await page.set_viewport_size({"width": width, "height": height})
+        await fits(page)
+        await axe(page)
+
+
+async def test_a_ticket_is_accessible_at_every_size(house):
+    number = await registered(house)
+    page = await house.open(f"/intake/tickets/{number}", Role.REVIEWER)
+    await expect(page.locator("h1")).to_contain_text(number)
+    for width, height in SIZES:
+        await page.set_viewport_size({"width": width, "height": height})
+        await fits(page)
+        await axe(page)
+
+
+async def test_public_pages_are_light(house):
+    async with house.office.client() as citizen:
+        asked = await citizen.get("/p/report/1")
+        files = set(re.findall(r'(?:href|src)="(/static/[^"]+)"', asked.text))
+        total = len(asked.content) + sum([len((await citizen.get(file)).content) for file in files])
+    assert total <= 60_000
