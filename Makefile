@@ -1,5 +1,5 @@
 # Every target makes what it needs first: `make run` and `make test` work on a fresh machine with Python 3.11 and make.
-# The parts are in deploy/environment (Python packages) and tests/setup (Chromium and a Chinese font).
+# The parts are in deploy/environment (Python packages) and tests/setup (Chromium, a Chinese font, promtool, nginx).
 
 ENVIRONMENT := .venv
 PYTHON_OF_ENVIRONMENT := $(ENVIRONMENT)/bin/python
@@ -24,13 +24,13 @@ lint: $(ENVIRONMENT)/.test-ready ## style, types, and who may import whom
 bench: $(ENVIRONMENT)/.test-ready ## measure on this machine; BENCH="relay" measures some
 	@exec $(PYTHON_OF_ENVIRONMENT) -m tests.bench $(BENCH)
 
-faults: setup ## break real processes under load and count what is lost
-	@exec $(PYTHON_OF_ENVIRONMENT) -m pytest -m faults $(PYTEST)
+faults: setup ## break real processes under load and count what is lost: SEEDS=50 random plans from START=1
+	@exec $(PYTHON_OF_ENVIRONMENT) -m tests.faults --seeds $(or $(SEEDS),10) --start $(or $(START),1)
 
 mutants: setup ## break our own rules one by one: each must turn a test red
-	@exec $(PYTHON_OF_ENVIRONMENT) -m tests.mutants $(MUTANTS)
+	@exec $(PYTHON_OF_ENVIRONMENT) -m tests.faults.mutants $(MUTANTS)
 
-setup: $(ENVIRONMENT)/.test-ready ## what the tests need: packages, Kafka's jars, Chromium, a Chinese font
+setup: $(ENVIRONMENT)/.test-ready ## what the tests need: packages, Kafka's jars, Chromium, a Chinese font, promtool, nginx
 	@tests/setup
 	@exec $(PYTHON_OF_ENVIRONMENT) -m shared.embedded
 
