@@ -236,10 +236,11 @@ class Play:
         self._steps = timeline(journal.begins)
         self._query_codes: dict[str, str] = {}
         self._rated = 0
-        self._sent = {"complaint": 0, "ballot": 0, "visit": 0}
+        done = self._steps[: journal.done]
+        self._sent = {kind: sum(step.kind == kind for step in done) for kind in ("complaint", "ballot", "visit")}
         self._finished: set[int] = set()
         self._figures: dict[str, Any] = {}
-        self._reached: dict[str, datetime] = {}
+        self._looked_at: datetime | None = None
         self._campaign: Campaign
 
     @property
@@ -253,7 +254,7 @@ class Play:
 
     async def run(self) -> None:
         await self._open_campaign()
-        self._reached = {"cases": self.now, "duties": self.now}
+        self._looked_at = self.now
         with self._progress() as progress:
             bar = progress.add_task("", total=DAYS)
             async with asyncio.TaskGroup() as tasks:
@@ -293,7 +294,7 @@ class Play:
     def _lag_hours(self) -> float:
         """How far the slowest of the people is behind legal time."""
         now, done = self.now, self._journal.done
-        waiting = [*self._reached.values(), self._steps[done].at if done < len(self._steps) else now]
+        waiting = [self._looked_at or now, self._steps[done].at if done < len(self._steps) else now]
         return max(0.0, (now - min(waiting)) / timedelta(hours=1))
 
     # ── the campaign ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -412,15 +413,13 @@ class Play:
             ready = await self._staff.ready(looking_at)
             for first in range(0, len(ready), STEPS_AT_ONCE_MAX):
                 await asyncio.gather(*(self._staff.do(row, rng) for row, rng in ready[first : first + STEPS_AT_ONCE_MAX]))
-            self._reached["cases"] = looking_at
+            self._looked_at = looking_at
             await asyncio.sleep(STAFF_LOOK_SECONDS if self._behind else STAFF_LOOK_SECONDS_LIVE)
 
     async def _hand_in(self) -> None:
         """Units hand in what they owe."""
         while True:
-            looking_at = self.now
-            await self._staff.hand_in(looking_at)
-            self._reached["duties"] = looking_at
+            await self._staff.hand_in(self.now)
             await asyncio.sleep(5 * (STAFF_LOOK_SECONDS if self._behind else STAFF_LOOK_SECONDS_LIVE))
 
     async def _rate(self) -> None:

@@ -178,7 +178,7 @@ class Staff:
         for duty in await (await self.people(SUPERVISOR)).duties():
             rng, due = Random(f"{self.seed}/{duty['unit_id']}/{duty['obligation']}"), _instant(duty["due_at"])
             assert due is not None, "a duty has its day"
-            lag = rng.choices((-rng.uniform(5, 240), rng.uniform(3, 70), None), (86, 10, 4))[0]
+            lag = rng.choices((-rng.uniform(14, 150), rng.uniform(3, 70), None), (86, 10, 4))[0]
             if duty["met_at"] is None and lag is not None and now >= due + timedelta(hours=lag):
                 handler = await self.people(handler_of(duty["unit_id"]))
                 document = f"关于报送{duty['deliverable']}的函（办函〔{due.year}〕{rng.randint(3, 99)}号）"
