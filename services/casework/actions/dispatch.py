@@ -17,6 +17,7 @@ async def assign_case(tx: Transaction, *, number: str, unit_id: str, by: Account
     """分办 to the responsible unit, or 改派 to another. A unit whose objection is refused gets the case back with its old clocks."""
     case = await load(tx, number, Verb.ASSIGN, by, seen=seen)
     refuse_barred(unit_id, case.barred_unit_id)
+    refuse_personal_data(opinion, field="opinion", label="分办意见")
     if unit_id == case.unit_id:
         raise Refused("本件已由该单位承办", field="unit_id")
     if not await reference.is_listed(tx, case.campaign_id, unit_id):
@@ -64,6 +65,7 @@ async def return_case(
     chosen = reason_of(rules.return_reasons, reason)
     if len(basis.strip()) < TEXT_MIN:
         raise Refused(f"请写明退回依据，至少 {TEXT_MIN} 个字", status=422, field="basis")
+    refuse_personal_data(basis, field="basis", label="退回依据")
     clocks.void("accept", "handle")
     case.returns += 1
     from_unit = case.unit_id

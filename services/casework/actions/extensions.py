@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from services.casework.actions.cases import keys, load, take_step
+from services.casework.actions.cases import keys, load, refuse_personal_data, take_step
 from services.casework.actions.deadlines import Clocks, pauses_of
 from services.casework.domain import Clock, Term, Verb, lengthened, missing_approvals, refuse_extension
 from services.casework.store import cases
@@ -27,6 +27,7 @@ async def ask_extension(tx: Transaction, *, number: str, amount: int, reason: st
     refuse_extension(amount, len(asked), due=row.due_at, now=tx.now, rules=clocks.campaign.scheme.case_rules)
     if len(reason.strip()) < REASON_MIN:
         raise Refused(f"请写明延期理由，至少 {REASON_MIN} 个字", status=422, field="reason")
+    refuse_personal_data(reason, field="reason", label="延期理由")
     tx.add(
         Extension(
             id=new_id(), case_id=case.id, amount=amount, reason=reason.strip(), asked_at=tx.now, asked_by_id=by.id,
@@ -42,6 +43,7 @@ async def decide_extension(
 ) -> Case:
     """One approver's word. The last agreement moves the deadline; one refusal ends the request."""
     case = await load(tx, number, Verb.DECIDE_EXTENSION, by, seen=seen)
+    refuse_personal_data(opinion, field="opinion", label="说明")
     request = next((one for one in await cases.extensions(tx, case.id) if one.state == "asked"), None)
     if request is None:
         raise Refused("没有待审批的延期申请")

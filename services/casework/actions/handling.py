@@ -121,6 +121,7 @@ async def _withdraw_request(tx: Transaction, case: Case) -> None:
 async def approve_result(tx: Transaction, *, number: str, opinion: str, by: Account, seen: int | None = None) -> Case:
     """审核通过: the case is closed (办结) and the citizen gets the reply. Nobody approves what they wrote themselves."""
     case = await load(tx, number, Verb.APPROVE, by, seen=seen)
+    refuse_personal_data(opinion, field="opinion", label="审核意见")
     result = await _to_review(tx, case)
     if result.by_id == by.id:
         raise Refused("不能审核自己提交的办理结果")
@@ -174,6 +175,7 @@ async def strike_off(tx: Transaction, *, number: str, opinion: str, by: Account,
     case = await load(tx, number, Verb.STRIKE_OFF, by, seen=seen)
     if len(opinion.strip()) < OPINION_MIN:
         raise Refused(f"请写明核查情况，至少 {OPINION_MIN} 个字", status=422, field="opinion")
+    refuse_personal_data(opinion, field="opinion", label="核查情况")
     take_step(tx, case, Verb.STRIKE_OFF, by, opinion.strip())
     tx.emit(CaseStruckOff(occurred_at=tx.now, **keys(case)))
     return case

@@ -57,7 +57,8 @@ async def supervise_page(
         "unit": ("在办", Filter(states=(State.ASSIGNED, State.HANDLING, State.PAUSED, State.REVIEWING), unit_id=unit)),
     }
     view = view if view in views else "late"
-    tiles = [await _tile(tx, who, key, label, wanted) for key, (label, wanted) in views.items() if key not in ("strike", "unit")]
+    counted = await cases.board_counts(tx, soon_before=soon, unsigned_since=tx.now - timedelta(days=1), dissatisfied=bad)
+    tiles = [_tile(key, label, counted[key]) for key, (label, _) in views.items() if key in counted.keys()]  # noqa: SIM118  (a row of the driver looks for values with `in`)
     listing = await reading.case_list(tx, who, views[view][1], page=page)
     return shown(
         request, "supervise.html", units=[_rated(row) for row in units], tiles=tiles, listing=listing, view=view, view_word=views[view][0],
@@ -66,10 +67,9 @@ async def supervise_page(
     )  # fmt: skip
 
 
-async def _tile(tx: Tx, who: Who, key: str, label: str, wanted: Filter) -> dict[str, Any]:
-    found = await reading.case_list(tx, who, wanted, rows=1)
-    tone = {"late": "over", "soon": "warn"}.get(key, "") if found.total else ""
-    return {"label": label, "value": found.total, "url": f"/casework/supervise?view={key}", "tone": tone}
+def _tile(key: str, label: str, count: int) -> dict[str, Any]:
+    tone = {"late": "over", "soon": "warn"}.get(key, "") if count else ""
+    return {"label": label, "value": count, "url": f"/casework/supervise?view={key}", "tone": tone}
 
 
 def _rated(row: Any) -> dict[str, Any]:

@@ -341,6 +341,23 @@ async def by_unit(tx: Transaction, *, since: datetime, soon_before: datetime, di
     )  # fmt: skip
 
 
+async def board_counts(tx: Transaction, *, soon_before: datetime, unsigned_since: datetime, dissatisfied: Sequence[int]) -> Any:
+    """What the supervisor's tiles count, in one pass: late, soon, returned, unsigned, dissatisfied."""
+    return await tx.fetchrow(
+        """
+        select count(*) filter (where d.due <= $1) as late, count(*) filter (where d.due > $1 and d.due < $2) as soon,
+          count(*) filter (where c.returns > 0 and c.state = 'pending') as returned,
+          count(*) filter (where c.state = 'assigned' and c.assigned_at <= $3) as unsigned,
+          (select count(*) from cases where rating is not null and rating = any($4::int[])) as dissatisfied
+        from cases c left join lateral (
+          select min(due_at) as due from deadlines d where d.case_id = c.id and d.state in ('armed', 'lapsed')
+        ) d on true
+        where c.state in ('pending', 'assigned', 'handling', 'paused', 'reviewing')
+        """,
+        tx.now, soon_before, unsigned_since, list(dissatisfied),
+    )  # fmt: skip
+
+
 async def open_counts(tx: Transaction) -> list[Any]:
     """Open cases by stage and by how their first deadline stands, for the gauge."""
     return await tx.fetch(
