@@ -1,0 +1,232 @@
+"""The manifests: Kubernetes takes them, pods may do nothing they need not, and nobody talks to anybody who is not listed."""
+
+import copy
+from collections.abc import Callable, Iterator
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from services.intake.app import PREFIXES as INTAKE
+from services.notify.settings import NotifySettings
+from shared.database import SERVICES
+from shared.settings import Settings
+from tests.deploy.policy import Object, flaws, flows, workloads
+from tests.deploy.tools import DEPLOY, output_of
+
+KUBERNETES = DEPLOY / "k8s"
+OVERLAYS = ("dev", "production")
+SECRETS = {
+    each["metadata"]["name"]: each["stringData"]
+    for each in yaml.safe_load_all((KUBERNETES / "base/secrets.template.yaml").read_text(encoding="utf-8"))
+}
+
+
+@pytest.fixture(scope="module")
+def rendered() -> dict[str, list[Object]]:
+    return {name: list(yaml.safe_load_all(output_of("kubectl", "kustomize", KUBERNETES / "overlays" / name))) for name in OVERLAYS}
+
+
+def named(objects: list[Object], kind: str, name: str) -> Object:
+    return next(each for each in objects if each["kind"] == kind and each["metadata"]["name"] == name)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("version", ["1.31", "1.37"])
+def test_kubernetes_takes_every_manifest(rendered, overlay, version):
+    for each in rendered[overlay]:
+        kubernetes_validate.validate(each, version, strict=True)
+
+
+def test_a_misspelt_field_is_noticed(rendered):
+    wrong = copy.deepcopy(named(rendered["dev"], "Deployment", "intake"))
+    container = wrong["spec"]["template"]["spec"]["containers"][0]
+    container["livenesProbe"] = container.pop("livenessProbe")
+
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, "1.37", strict=True)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_workload_keeps_the_policy(rendered, overlay):
+    assert flaws(rendered[overlay]) == []
+    assert {each["metadata"]["name"] for each in workloads(rendered[overlay])} == {*SERVICES, "migrate"}
+
+
+def pod(change: Callable[[Object], object], name: str = "casework") -> Callable[[list[Object]], object]:
+    return lambda objects: change(named(objects, "Deployment", name)["spec"]["template"]["spec"])
+
+
+def container(change: Callable[[Object], object], name: str = "casework") -> Callable[[list[Object]], object]:
+    return pod(lambda spec: change(spec["containers"][0]), name)
+
+
+def without(objects: list[Object], kind: str, name: str) -> None:
+    objects.remove(named(objects, kind, name))
+
+
+MUTANTS: dict[str, Callable[[list[Object]], object]] = {
+    "token mounted": pod(lambda spec: spec.pop("automountServiceAccountToken")),
+    "root allowed": pod(lambda spec: spec["securityContext"].update(runAsNonRoot=False)),
+    "root chosen": pod(lambda spec: spec["securityContext"].update(runAsUser=0)),
+    "root chosen by the container": container(lambda one: one["securityContext"].update(runAsUser=0)),
+    "no group for the mounts": pod(lambda spec: spec["securityContext"].pop("fsGroup")),
+    "no seccomp": pod(lambda spec: spec["securityContext"].pop("seccompProfile")),
+    "seccomp unconfined": pod(lambda spec: spec["securityContext"]["seccompProfile"].update(type="Unconfined")),
+    "network of the node": pod(lambda spec: spec.update(hostNetwork=True)),
+    "processes of the node": pod(lambda spec: spec.update(hostPID=True)),
+    "folder of the node": pod(lambda spec: spec["volumes"].append({"name": "node", "hostPath": {"path": "/"}})),
+    "secret readable by all": pod(lambda spec: next(v for v in spec["volumes"] if "secret" in v)["secret"].update(defaultMode=0o444)),
+    "temporary files without end": pod(lambda spec: next(v for v in spec["volumes"] if "emptyDir" in v)["emptyDir"].pop("sizeLimit")),
+    "escalation": container(lambda one: one["securityContext"].pop("allowPrivilegeEscalation")),
+    "privileged": container(lambda one: one["securityContext"].update(privileged=True)),
+    "root writable": container(lambda one: one["securityContext"].update(readOnlyRootFilesystem=False)),
+    "capabilities kept": container(lambda one: one["securityContext"].update(capabilities={})),
+    "capability added": container(lambda one: one["securityContext"]["capabilities"].update(add=["NET_ADMIN"])),
+    "no memory limit": container(lambda one: one["resources"]["limits"].pop("memory")),
+    "no processor limit": container(lambda one: one["resources"]["limits"].pop("cpu")),
+    "no requests": container(lambda one: one["resources"].pop("requests")),
+    "image latest": container(lambda one: one.update(image="registry.example/fengping:latest")),
+    "image without version": container(lambda one: one.update(image="fengping")),
+    "password in the manifest": container(lambda one: one.update(env=[{"name": "FENGPING_REDIS_URL", "value": "redis://:secret@redis"}])),
+    "port of the node": container(lambda one: one["ports"][0].update(hostPort=8080)),
+    "no liveness": container(lambda one: one.pop("livenessProbe")),
+    "liveness asks for others": container(lambda one: one["livenessProbe"]["httpGet"].update(path="/readyz")),
+    "no readiness": container(lambda one: one.pop("readinessProbe")),
+    "no time to start": container(lambda one: one["startupProbe"].update(failureThreshold=3)),
+    "killed too early": pod(lambda spec: spec.update(terminationGracePeriodSeconds=30)),
+    "key ring writable": container(lambda one: next(m for m in one["volumeMounts"] if m["name"] == "keyring").pop("readOnly")),
+    "key ring missing": container(lambda one: one.update(volumeMounts=[m for m in one["volumeMounts"] if m["name"] != "keyring"])),
+    "files for others": pod(lambda spec: spec["volumes"].append({"name": "files", "persistentVolumeClaim": {"claimName": "intake-files"}})),
+    "no budget": lambda objects: without(objects, "PodDisruptionBudget", "scoring"),
+    "namespace baseline": lambda objects: named(objects, "Namespace", "fengping")["metadata"]["labels"].update(
+        {"pod-security.kubernetes.io/enforce": "baseline"}
+    ),
+    "past the gateway": lambda objects: named(objects, "Service", "intake")["spec"].update(type="NodePort"),
+    "a secret committed": lambda objects: objects.append({"kind": "Secret", "metadata": {"name": "x", "namespace": "fengping"}}),
+}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_one_field_changed_breaks_the_policy(rendered, name):
+    changed = copy.deepcopy(rendered["production"])
+
+    MUTANTS[name](changed)
+
+    assert flaws(changed) != []
+
+
+OUTSIDE = "0.0.0.0/0 but 0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.168.0.0/16"
+ALLOWED = {
+    *((service, "in", "role=gateway", "TCP/8080") for service in SERVICES),
+    *((service, "in", "role=monitoring", "TCP/8080") for service in SERVICES),
+    ("*", "out", "metadata.name=kube-system k8s-app=kube-dns", "UDP/53"),
+    ("*", "out", "metadata.name=kube-system k8s-app=kube-dns", "TCP/53"),
+    ("*", "out", "role=data", "TCP/5432"),
+    ("*", "out", "role=data", "TCP/9093"),
+    *((service, "out", "role=data", "TCP/6379") for service in SERVICES),
+    *(("notify", "out", OUTSIDE, f"TCP/{port}") for port in (443, 465, 587)),
+}
+
+
+def test_nobody_talks_to_anybody_who_is_not_listed(rendered):
+    assert flows(rendered["production"]) == ALLOWED
+
+
+def test_in_dev_only_kafkas_port_differs(rendered):
+    assert flows(rendered["dev"]) == ALLOWED - {("*", "out", "role=data", "TCP/9093")} | {("*", "out", "role=data", "TCP/9092")}
+
+
+@pytest.mark.parametrize("change", [
+    lambda objects: without(objects, "NetworkPolicy", "default-deny"),
+    lambda objects: named(objects, "NetworkPolicy", "default-deny")["spec"].update(policyTypes=["Ingress"]),
+    lambda objects: named(objects, "NetworkPolicy", "from-gateway")["spec"]["ingress"][0].pop("from"),
+    lambda objects: named(objects, "NetworkPolicy", "to-redis")["spec"]["egress"][0].pop("ports"),
+    lambda objects: named(objects, "NetworkPolicy", "to-outside")["spec"].update(podSelector={}),
+    lambda objects: named(objects, "NetworkPolicy", "to-outside")["spec"]["egress"][0]["to"][0]["ipBlock"].pop("except"),
+], ids=["no denial", "denial of one direction", "from anybody", "to any port", "everybody outside", "to this house"])  # fmt: skip
+def test_a_flow_that_is_not_listed_is_noticed(rendered, change):
+    changed = copy.deepcopy(rendered["production"])
+
+    change(changed)
+
+    assert not listed(changed)
+
+
+def listed(objects: list[Object]) -> bool:
+    try:
+        return flows(objects) == ALLOWED
+    except ValueError:
+        return False
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_variable_is_a_setting(rendered, overlay):
+    fields = {f"FENGPING_{name.upper()}" for name in Settings.model_fields} | {"PGSSLMODE", "PGSSLROOTCERT"}
+    of_notify = {f"FENGPING_NOTIFY_{name.upper()}" for name in NotifySettings.model_fields}
+    given = named(rendered[overlay], "ConfigMap", "fengping")["data"]
+
+    assert given.keys() | SECRETS["fengping"].keys() <= fields
+    assert named(rendered[overlay], "ConfigMap", "notify")["data"].keys() | SECRETS["notify"].keys() <= of_notify
+    Settings(**{name.removeprefix("FENGPING_").lower(): text for name, text in given.items() if name.startswith("FENGPING_")})
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_pods_refer_to_is_made_or_is_in_the_template_of_secrets(rendered, overlay):
+    made = {(each["kind"], each["metadata"]["name"]) for each in rendered[overlay]}
+    made |= {("Secret", name) for name in SECRETS}
+
+    assert {reference for each in workloads(rendered[overlay]) for reference in references(each["spec"]["template"]["spec"])} <= made
+
+
+def references(spec: Object) -> Iterator[tuple[str, str]]:
+    """What a pod's environment and volumes come from: kind and name."""
+    for source in spec["containers"][0]["envFrom"]:
+        ((way, of),) = source.items()
+        yield {"configMapRef": "ConfigMap", "secretRef": "Secret"}[way], of["name"]
+    for volume in spec["volumes"]:
+        if "secret" in volume:
+            yield "Secret", volume["secret"]["secretName"]
+        if "persistentVolumeClaim" in volume:
+            yield "PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"]
+
+
+def test_notify_gets_its_own_settings_besides_the_common_ones(rendered):
+    sources = named(rendered["production"], "Deployment", "notify")["spec"]["template"]["spec"]["containers"][0]["envFrom"]
+
+    assert [next(iter(source.values()))["name"] for source in sources] == ["fengping", "fengping", "notify", "notify"]
+
+
+def test_production_has_three_replicas_on_different_nodes(rendered):
+    for service in SERVICES:
+        spec = named(rendered["production"], "Deployment", service)["spec"]
+        assert spec["replicas"] == 3
+        assert spec["template"]["spec"]["topologySpreadConstraints"][0]["whenUnsatisfiable"] == "DoNotSchedule"
+        assert spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+
+
+def test_the_gateway_routes_every_prefix_and_hides_health_and_metrics(rendered):
+    paths = named(rendered["production"], "Ingress", "fengping")["spec"]["rules"][0]["http"]["paths"]
+
+    def service_of(path: str) -> str:
+        fitting = [
+            (one["pathType"] == "Exact", len(one["path"]), one["backend"]["service"]["name"])
+            for one in paths
+            if path == one["path"] or (one["pathType"] == "Prefix" and f"{path}/".startswith(f"{one['path'].rstrip('/')}/"))
+        ]
+        return max(fitting)[2]
+
+    assert {prefix: service_of(prefix) for prefix in INTAKE} == dict.fromkeys(INTAKE, "intake")
+    assert [service_of(f"/{name}/api/x") for name in SERVICES] == list(SERVICES)
+    assert service_of("/caseworker") == "intake"
+    assert {service_of(path) for path in ("/metrics", "/readyz", "/livez")} == {"nobody"}
+    assert "selector" not in named(rendered["production"], "Service", "nobody")["spec"]
+
+
+@pytest.mark.parametrize("service", ["intake", "scoring"])
+def test_a_growing_service_never_falls_below_its_replicas(rendered, service):
+    scaler = named(rendered["production"], "HorizontalPodAutoscaler", service)["spec"]
+
+    assert scaler["minReplicas"] == named(rendered["production"], "Deployment", service)["spec"]["replicas"]
+    assert scaler["maxReplicas"] <= Settings.model_fields["topic_partitions"].default
+    assert not [each for each in rendered["dev"] if each["kind"] == "HorizontalPodAutoscaler"]
