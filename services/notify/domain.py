@@ -39,17 +39,18 @@ from shared.events import (
     ScoreChanged,
     VisitSubmitted,
 )
+from shared.roles import Role
 
 
 class Audience(StrEnum):
-    """Roles that are told something; the values are those of `shared.auth.Role`."""
+    """Roles that are told something."""
 
-    REVIEWER = "reviewer"
-    HANDLER = "handler"
-    UNIT_HEAD = "unit_head"
-    SUPERVISOR = "supervisor"
-    OFFICE = "office"
-    LEADER = "leader"
+    REVIEWER = Role.REVIEWER
+    HANDLER = Role.HANDLER
+    UNIT_HEAD = Role.UNIT_HEAD
+    SUPERVISOR = Role.SUPERVISOR
+    OFFICE = Role.OFFICE
+    LEADER = Role.LEADER
 
 
 R = Audience
@@ -300,7 +301,7 @@ def _draft(
     rule: Rule, about: About, role: Audience, known: Known, *, event_id: UUID, version: int, urgent: bool, occurred_at: datetime,
     escalate_at: datetime | None = None,
 ) -> Draft:  # fmt: skip
-    link = link_of(rule.kind, role, about)
+    link = link_of(rule.kind, about)
     words = {
         "编号": about.subject, "单位": known.unit(about.unit_id), "链接": link,
         "期限": due_label(about.due_at, about.provisional) if about.due_at else "规定期限",
@@ -312,16 +313,16 @@ def _draft(
     )  # fmt: skip
 
 
-def link_of(kind: str, role: Audience, about: About) -> str:
-    """The page of the house where this audience can do something about it."""
+def link_of(kind: str, about: About) -> str:
+    """The page of the house where something can be done about it."""
     if kind.startswith("obligation"):
-        return "/casework/ledger" if role in UNIT_ROLES or role is R.SUPERVISOR else "/scoring/"
+        return "/casework/duties"
     if kind == "visit_submitted":
         return "/intake/field/plans"
     if kind == "score_fell":
         campaign, _, unit = about.subject_id.partition(":")
         return f"/scoring/{campaign}/units/{unit}/changes"
-    return "/intake/triage" if role is R.REVIEWER else f"/casework/cases/{about.subject}"
+    return f"/casework/cases/{about.subject}"
 
 
 def _clock(deadlines: Iterable[DeadlineSet], stage: str) -> DeadlineSet | None:
@@ -367,7 +368,7 @@ def text_problem(text: str) -> str:
 def sample(kind: str, now: datetime) -> dict[str, str]:
     """Words for a preview: how a text of this kind would read today."""
     stage = RULES[kind].stage or "handle"
-    link = link_of(kind, R.HANDLER, About("ZF2026-004512", "j-2026:unit"))
+    link = link_of(kind, About("ZF2026-004512", "j-2026:unit"))
     return dict(zip(FIELDS, ("ZF2026-004512", "某某局", due_label(closing(civil_day(now))), STAGES[stage].label, link), strict=True))
 
 

@@ -31,6 +31,7 @@ LOOKS: Final = {
 }  # fmt: skip
 """Badges of what is late, nearly late or over; all other notices carry a plain tag."""
 CALLS: Final = {"assign": "去分办", "accept": "去签收", "handle": "去办理", "review": "去审核", "rectify": "去整改", "obligation": "去报送"}
+"""What a notice asks those who must act; everybody else may look."""
 STATE_LOOKS: Final = {"waiting": "hold", "delivered": "ok", "failed": "over", "withdrawn": "hold"}
 
 # ----------------------------------------------------------------------------------------------------------- 消息中心
@@ -69,8 +70,9 @@ class Matter:
 
 def _line(row: store.Row) -> Line:
     state = "已处理" if row["done_at"] else "已了结" if row["settled_at"] else "已读" if row["seen_at"] else ""
-    call = "查看" if row["settled_at"] else CALLS.get(row["stage"], "查看")
-    kind = row["kind"]
+    kind, stage = row["kind"], row["stage"]
+    mine = not row["settled_at"] and stage in STAGES and row["role"] in STAGES[stage].owners
+    call = CALLS.get(stage, "查看") if mine else "查看"
     return Line(row["id"], RULES[kind].title, LOOKS.get(kind, ""), row["text"], call, row["occurred_at"], state)
 
 
@@ -196,7 +198,7 @@ async def _template_page(request: Request, tx: Transaction, kind: str, form: For
 def _history(kind: str, versions: Sequence[Template]) -> list[dict[str, Any]]:
     """All versions as steps of a timeline, the newest first; the first came with the program."""
     written = [{"at": each.created_at, "title": f"第 {each.version} 版", "text": each.text} for each in versions]
-    return [*written, {"at": None, "title": "第 1 版（出厂）", "text": RULES[kind].text}]
+    return [*written, {"at": None, "title": "第 1 版（系统预置）", "text": RULES[kind].text}]
 
 
 def _preview(kind: str, text: str, now: datetime) -> str:

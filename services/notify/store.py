@@ -1,9 +1,10 @@
 """Questions to the schema `notify`. What an account may see is decided here, in the condition of the query."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import fields
 from datetime import datetime
 from decimal import Decimal
+from operator import attrgetter
 from typing import Final, TypeAlias
 from uuid import UUID
 
@@ -90,10 +91,13 @@ on conflict (event_id, role) do nothing returning id
 """
 
 
+_columns = attrgetter(*(each.name for each in fields(Draft)))
+
+
 async def write_notices(tx: Transaction, drafts: Sequence[Draft]) -> dict[UUID, Draft]:
     """Write the notices that are new, in this order; gives them by id."""
     numbered = {new_id(): draft for draft in drafts}
-    columns = zip(*((id_, *astuple(draft)) for id_, draft in numbered.items()), strict=True)
+    columns = zip(*((id_, *_columns(draft)) for id_, draft in numbered.items()), strict=True)
     rows = await tx.fetch(_WRITE_NOTICES, *columns, tx.now)
     return {row["id"]: numbered[row["id"]] for row in rows}
 
@@ -128,7 +132,7 @@ from settled where d.notice_id = settled.id and d.state = 'waiting' and d.attemp
 
 async def settle(tx: Transaction, answers: Sequence[Answer]) -> None:
     """Mark what was asked for as answered; what has not been tried yet does not leave the house any more."""
-    subjects, stages, versions = zip(*map(astuple, answers), strict=True)
+    subjects, stages, versions = zip(*((each.subject_id, each.stage, each.version) for each in answers), strict=True)
     await tx.run(_SETTLE, subjects, stages, versions, tx.now)
 
 
@@ -168,23 +172,22 @@ async def count_unread(tx: Transaction, who: Account) -> int:
     return count
 
 
+_READ_BY_ME: Final = "left join readings r on r.notice_id = n.id and r.account_id = $3"
+_WANTED: Final = "($4 or (n.settled_at is null and r.seen_at is null))"
 _INBOX: Final = f"""
-with mine as (
-  select n.*, r.seen_at, r.done_at from notices n
-  left join readings r on r.notice_id = n.id and r.account_id = $3
-  where {_MINE} and ($4 or (n.settled_at is null and r.seen_at is null))
-), subjects as (
-  select subject_id, max(id::text) as newest from mine group by subject_id
-  having $5::text is null or max(id::text) < $5 order by newest desc limit $6
+with subjects as (
+  select n.subject_id, max(n.id::text) as newest from notices n {_READ_BY_ME} where {_MINE} and {_WANTED}
+  group by n.subject_id having $5::text is null or max(n.id::text) < $5 order by newest desc limit $6
 )
-select mine.*, subjects.newest from mine join subjects using (subject_id) order by subjects.newest desc, mine.id desc
+select n.*, r.seen_at, r.done_at from subjects join notices n using (subject_id) {_READ_BY_ME}
+where {_MINE} and {_WANTED} order by subjects.newest desc, n.id desc
 """
 
 
 async def inbox(tx: Transaction, who: Account, *, all_: bool, before: str | None, limit: int) -> list[Row]:
     """Notices of this account's audience with `seen_at`, `done_at`; those of one subject together, the newest subject first.
 
-    `all_`: also what was seen or settled. `before`: the `newest` of the last subject of the page before.
+    `all_`: also what was seen or settled. `before`: the newest id of the last subject of the page before.
     """
     return await tx.fetch(_INBOX, *_audience(who), who.id, all_, before, limit)
 

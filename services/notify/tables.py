@@ -39,7 +39,7 @@ class Notice(Base, table=True):
         Index("notices_of_unit", "role", "unit_id", "id"),
         Index("notices_of_role", "role", "id"),
         Index("notices_open", "role", "id", postgresql_where=text("settled_at is null")),
-        Index("notices_subject", "subject_id", "stage", postgresql_where=text("settled_at is null")),
+        Index("notices_of_subject", "subject_id", "stage"),
         Index("notices_number", "subject"),
         Index("notices_escalation", "escalate_at", postgresql_where=text("escalate_at is not null")),
         _one_of("role", Audience),

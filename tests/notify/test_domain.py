@@ -6,8 +6,7 @@ from decimal import Decimal
 import pytest
 
 from services.notify import domain
-from services.notify.domain import Audience, Known
-from shared.auth import Role
+from services.notify.domain import Known
 from shared.calendar import china
 from shared.vault import personal_data_in
 from tests.notify.conftest import WEDNESDAY, Case
@@ -18,10 +17,6 @@ KNOWN = Known(CHINA, units={"tax": "市税务局"})
 
 def told(fact, known=KNOWN):
     return {draft.role for draft in domain.drafts(*fact, known)}
-
-
-def test_audiences_are_roles_of_the_house():
-    assert {each.value for each in Audience} <= {each.value for each in Role}
 
 
 @pytest.mark.parametrize(
@@ -146,12 +141,9 @@ def test_an_address_says_its_channel(address, channel):
     assert domain.channel_of(address) == channel
 
 
-def test_links_lead_where_the_audience_may_go():
-    case = Case()
-    links = {draft.role: draft.link for draft in domain.drafts(*case.lapsed("assign"), KNOWN)}
-
-    assert links["reviewer"] == "/intake/triage"
-    assert links["supervisor"] == "/casework/cases/ZF2026-004507"
+def test_links_lead_to_the_page_where_something_can_be_done():
+    assert {draft.link for draft in domain.drafts(*Case().lapsed("assign"), KNOWN)} == {"/casework/cases/ZF2026-004507"}
+    assert domain.link_of("score_fell", domain.About("市税务局", "j-2026:tax")) == "/scoring/j-2026/units/tax/changes"
 
 
 def test_unknown_units_have_a_word():

@@ -105,7 +105,9 @@ async def test_the_inbox_groups_by_case_with_the_newest_first(notify, web):
     await notify.tell(first.lapsed("accept"))
 
     text = (await (await web.as_(LIU)).get("/notify/inbox")).text
+    above = (await (await web.as_(ZHOU)).get("/notify/inbox")).text
 
+    assert "去签收" not in above  # the supervisor looks, the handler acts
     assert text.index("ZF2026-000001") < text.index("ZF2026-000002")
     assert text.count('id="m-') == 2
     assert "此前 1 条" in text
@@ -208,7 +210,7 @@ async def test_a_template_is_written_in_versions_and_used_from_then_on(notify, w
     assert [row["text"] for row in await notify.inbox(LIU)] == ["ZF2026-004507办结了。"]
     page = (await admin.get("/notify/templates/case_closed")).text
     assert "第 2 版" in page
-    assert "第 1 版（出厂）" in page
+    assert "第 1 版（系统预置）" in page
 
 
 @pytest.mark.parametrize("text", ["{姓名}的工单{编号}", "工单{编号}，请致电 13812345678", "来件人 zhang@example.cn", ""])

@@ -22,6 +22,14 @@ def create_core() -> None:
 
 def upgrade() -> None:
     create_core()
+    create_known()
+    create_notices()
+    create_readings()
+    create_ways_out()
+
+
+def create_known() -> None:
+    """What is known of other services."""
     op.create_table(
         "cases",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -29,6 +37,33 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_cases")),
         schema="notify",
     )
+    op.create_table(
+        "obligations",
+        sa.Column("campaign_id", sa.String(), nullable=False),
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("label", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("campaign_id", "id", name=op.f("pk_obligations")),
+        schema="notify",
+    )
+    op.create_table(
+        "score_marks",
+        sa.Column("campaign_id", sa.String(), nullable=False),
+        sa.Column("unit_id", sa.String(), nullable=False),
+        sa.Column("total", sa.Numeric(), nullable=False),
+        sa.PrimaryKeyConstraint("campaign_id", "unit_id", name=op.f("pk_score_marks")),
+        schema="notify",
+    )
+    op.create_table(
+        "units",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_units")),
+        schema="notify",
+    )
+
+
+def create_notices() -> None:
+    """Notices and their texts."""
     op.create_table(
         "notices",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -62,25 +97,35 @@ def upgrade() -> None:
     op.create_index(
         "notices_open", "notices", ["role", "id"], unique=False, schema="notify", postgresql_where=sa.text("settled_at is null")
     )
-    op.create_index(
-        "notices_subject", "notices", ["subject_id", "stage"], unique=False, schema="notify", postgresql_where=sa.text("settled_at is null")
-    )
+    op.create_index("notices_of_subject", "notices", ["subject_id", "stage"], unique=False, schema="notify")
     op.create_table(
-        "obligations",
-        sa.Column("campaign_id", sa.String(), nullable=False),
-        sa.Column("id", sa.String(), nullable=False),
-        sa.Column("label", sa.String(), nullable=False),
-        sa.PrimaryKeyConstraint("campaign_id", "id", name=op.f("pk_obligations")),
+        "templates",
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("text", sa.String(), nullable=False),
+        sa.Column("written_by", sa.Uuid(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "version", name=op.f("pk_templates")),
         schema="notify",
     )
+
+
+def create_readings() -> None:
+    """Who read what."""
     op.create_table(
-        "score_marks",
-        sa.Column("campaign_id", sa.String(), nullable=False),
-        sa.Column("unit_id", sa.String(), nullable=False),
-        sa.Column("total", sa.Numeric(), nullable=False),
-        sa.PrimaryKeyConstraint("campaign_id", "unit_id", name=op.f("pk_score_marks")),
+        "readings",
+        sa.Column("notice_id", sa.Uuid(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("done_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["notice_id"], ["notify.notices.id"], name=op.f("fk_readings_notice_id_notices"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("notice_id", "account_id", name=op.f("pk_readings")),
         schema="notify",
     )
+
+
+def create_ways_out() -> None:
+    """Where notices go outside the house, and each on its way."""
     op.create_table(
         "subscriptions",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -112,23 +157,6 @@ def upgrade() -> None:
         postgresql_where=sa.text("stopped_at is null"),
     )
     op.create_table(
-        "templates",
-        sa.Column("kind", sa.String(), nullable=False),
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("text", sa.String(), nullable=False),
-        sa.Column("written_by", sa.Uuid(), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("kind", "version", name=op.f("pk_templates")),
-        schema="notify",
-    )
-    op.create_table(
-        "units",
-        sa.Column("id", sa.String(), nullable=False),
-        sa.Column("name", sa.String(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_units")),
-        schema="notify",
-    )
-    op.create_table(
         "deliveries",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("notice_id", sa.Uuid(), nullable=False),
@@ -151,13 +179,3 @@ def upgrade() -> None:
         "deliveries_waiting", "deliveries", ["due_at", "id"], unique=False, schema="notify", postgresql_where=sa.text("state = 'waiting'")
     )
     op.create_index(op.f("ix_notify_deliveries_subscription_id"), "deliveries", ["subscription_id"], unique=False, schema="notify")
-    op.create_table(
-        "readings",
-        sa.Column("notice_id", sa.Uuid(), nullable=False),
-        sa.Column("account_id", sa.Uuid(), nullable=False),
-        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("done_at", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(["notice_id"], ["notify.notices.id"], name=op.f("fk_readings_notice_id_notices"), ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("notice_id", "account_id", name=op.f("pk_readings")),
-        schema="notify",
-    )
