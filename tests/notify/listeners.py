@@ -1,12 +1,21 @@
 """The other side, on this machine: an HTTP server and a mail server that write down what reaches them."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.message import Message
 from email.policy import default
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 
 @dataclass
@@ -76,9 +85,23 @@ class MailListener:
         writer.close()
 
 
+def certificate_for(host: str, folder: Path) -> Path:
+    """A certificate that names this host and signs itself, with its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    now = datetime.now(UTC)
+    built = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    built = built.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    built = built.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file = folder / "certificate.pem"
+    file.write_bytes(secret + built.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
+    return file
+
+
 @asynccontextmanager
-async def listening(listener: HttpListener | MailListener) -> AsyncIterator[None]:
-    server = await asyncio.start_server(listener.serve, "127.0.0.1", 0)
+async def listening(listener: HttpListener | MailListener, tls: ssl.SSLContext | None = None) -> AsyncIterator[None]:
+    server = await asyncio.start_server(listener.serve, "127.0.0.1", 0, ssl=tls)
     listener.port = server.sockets[0].getsockname()[1]
     try:
         yield

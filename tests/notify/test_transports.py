@@ -5,6 +5,7 @@ import hmac
 import ipaddress
 import json
 import socket
+import ssl
 from base64 import b64encode
 from dataclasses import replace
 from uuid import UUID
@@ -14,7 +15,7 @@ import pytest
 from services.notify.settings import NotifySettings
 from services.notify.transports import Message, Reach, Smtp, TransportError, Transports, hint_of, is_public, judge
 from tests.notify.conftest import WEDNESDAY
-from tests.notify.listeners import HttpListener, MailListener, listening
+from tests.notify.listeners import HttpListener, MailListener, certificate_for, listening
 
 KEY = UUID("01939c1e-0000-7000-8000-0123456789ab")
 SUBSCRIPTION = UUID(int=9)
@@ -108,6 +109,26 @@ async def test_a_name_is_resolved_once_and_the_connection_goes_to_the_address_th
     assert "rebinding.example" not in looks[1:]
     assert sentence in ("对方超时未响应", "无法连接对方服务器")
     assert inside.heard == []
+
+
+@pytest.mark.parametrize(("named", "arrives"), [("hooks.example", True), ("other.example", False)])
+async def test_the_certificate_must_name_the_host_although_the_address_is_pinned(monkeypatch, tmp_path, named, arrives):
+    file = certificate_for(named, tmp_path)
+    own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    own.load_cert_chain(file)
+
+    async def here(self, host, port, **_):
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr("services.notify.transports._tls", lambda: ssl.create_default_context(cafile=file))
+    async with listening(hook := HttpListener(), own):
+        monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", here)
+        if arrives:
+            await send(f"https://hooks.example:{hook.port}/")
+        else:
+            assert await refused(f"https://hooks.example:{hook.port}/") == ("无法连接对方服务器", False)
+
+    assert [request.headers["host"] for request in hook.heard] == [f"hooks.example:{hook.port}"] * arrives
 
 
 # ── whom nobody may call ─────────────────────────────────────────────────────────────────────────────────────────────────
