@@ -155,7 +155,9 @@ async def test_small_groups_are_never_shown_alone(site, lived):
     """政协委员 cast three ballots: they are merged with the deputies."""
     page = await site.open(f"/scoring/{CAMPAIGN}/units/U07")
     headings = await page.locator("#part-deputies h3").all_inner_texts()
-    assert headings == ["人大代表、政协委员 各主体样本不足，合并列示"]
+    assert len(headings) == 1
+    assert headings[0].startswith("人大代表、政协委员")
+    assert "合并列示" in headings[0]
 
 
 async def test_units_and_handlers_get_no_rank_by_any_door(site, lived):
@@ -201,7 +203,7 @@ async def test_a_decision_is_made_and_taken_back_on_the_units_page(site, lived):
     await page.click("text=撤销这项认定")
     await page.fill("[name=grounds] >> nth=0", "复核后撤销认定")
     await page.click("button:has-text('撤销认定')")
-    await page.wait_for_function("!document.querySelector('#decisions .note')")
+    await page.wait_for_selector("#decisions .note", state="detached")
 
 
 async def test_the_board_follows_events_without_a_reload(site, lived):

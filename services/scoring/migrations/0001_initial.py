@@ -22,6 +22,74 @@ def create_core() -> None:
 
 def upgrade() -> None:
     create_core()
+    create_campaigns()
+    create_ballots()
+    create_ledger()
+    create_scores()
+    create_movements()
+    create_recounts()
+    # These rows are rewritten in place all day long: room in their pages keeps the indexes out of it.
+    op.execute("alter table scoring.tallies set (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.05)")
+    op.execute("alter table scoring.scores set (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05)")
+
+
+def create_campaigns() -> None:
+    """Campaigns, their rules, units and strata."""
+    op.create_table(
+        "campaigns",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("year", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("scheme_id", sa.Text(), nullable=False),
+        sa.Column("scheme_version", sa.Text(), nullable=False),
+        sa.Column("revision", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("published_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("shown_to_units_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("id ~ '^[A-Za-z0-9][A-Za-z0-9-]{0,39}$'", name=op.f("ck_campaigns_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_campaigns")),
+        schema="scoring",
+    )
+    op.create_table(
+        "schemes",
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("fingerprint", sa.Text(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("published_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("published_by", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["campaign_id"], ["scoring.campaigns.id"], name=op.f("fk_schemes_campaign_id_campaigns")),
+        sa.PrimaryKeyConstraint("campaign_id", "version", name=op.f("pk_schemes")),
+        schema="scoring",
+    )
+    op.create_table(
+        "units",
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("unit_id", sa.Text(), nullable=False),
+        sa.Column("unit_no", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("category", sa.Text(), nullable=False),
+        sa.Column("aliases", postgresql.ARRAY(sa.Text()), server_default="{}", nullable=False),
+        sa.CheckConstraint("unit_no between 1 and 65535", name=op.f("ck_units_unit_no")),
+        sa.ForeignKeyConstraint(["campaign_id"], ["scoring.campaigns.id"], name=op.f("fk_units_campaign_id_campaigns")),
+        sa.PrimaryKeyConstraint("campaign_id", "unit_id", name=op.f("pk_units")),
+        schema="scoring",
+    )
+    op.create_index("uq_units_unit_no", "units", ["campaign_id", "unit_no"], unique=True, schema="scoring")
+    op.create_table(
+        "strata",
+        sa.Column("id", sa.Integer(), sa.Identity(always=True), nullable=False),
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("instrument", sa.Text(), nullable=False),
+        sa.Column("group_key", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["campaign_id"], ["scoring.campaigns.id"], name=op.f("fk_strata_campaign_id_campaigns")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_strata")),
+        schema="scoring",
+    )
+    op.create_index("uq_strata_place", "strata", ["campaign_id", "instrument", "group_key"], unique=True, schema="scoring")
+
+
+def create_ballots() -> None:
+    """Ballots, what they add up to, and the notes of who moved."""
     op.create_table(
         "ballots",
         sa.Column("campaign_id", sa.Text(), nullable=False),
@@ -35,17 +103,14 @@ def upgrade() -> None:
         postgresql_partition_by="LIST (campaign_id)",
     )
     op.create_table(
-        "campaigns",
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("title", sa.Text(), nullable=False),
-        sa.Column("year", sa.SmallInteger(), autoincrement=False, nullable=False),
-        sa.Column("scheme_id", sa.Text(), nullable=False),
-        sa.Column("scheme_version", sa.Text(), nullable=False),
-        sa.Column("revision", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("published_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("shown_to_units_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("id ~ '^[A-Za-z0-9][A-Za-z0-9-]{0,39}$'", name=op.f("ck_campaigns_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_campaigns")),
+        "tallies",
+        sa.Column("stratum", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("unit_no", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("item_no", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("option_no", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("shard", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("votes", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("stratum", "unit_no", "item_no", "option_no", "shard", name=op.f("pk_tallies")),
         schema="scoring",
     )
     op.create_table(
@@ -62,6 +127,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_changes")),
         schema="scoring",
     )
+
+
+def create_ledger() -> None:
+    """Everything else that can move a score."""
     op.create_table(
         "ledger",
         sa.Column("campaign_id", sa.Text(), nullable=False),
@@ -100,6 +169,48 @@ def upgrade() -> None:
     )
     op.create_index("ix_ledger_subject", "ledger", ["campaign_id", "subject_id"], unique=False, schema="scoring")
     op.create_index("ix_ledger_unit", "ledger", ["campaign_id", "unit_no"], unique=False, schema="scoring")
+
+
+def create_scores() -> None:
+    """Running scores and the places of earlier years."""
+    op.create_table(
+        "scores",
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("unit_no", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("scheme_version", sa.Text(), nullable=False),
+        sa.Column("total", sa.Numeric(), nullable=True),
+        sa.Column("ranked", sa.Boolean(), nullable=False),
+        sa.Column("sample", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("body", sa.Text(), nullable=True),
+        sa.Column("scored_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("told_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("untold", sa.Boolean(), nullable=False),
+        sa.Column("explanation", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["campaign_id", "unit_no"], ["scoring.units.campaign_id", "scoring.units.unit_no"], name=op.f("fk_scores_campaign_id_units")
+        ),
+        sa.PrimaryKeyConstraint("campaign_id", "unit_no", "scheme_version", name=op.f("pk_scores")),
+        schema="scoring",
+    )
+    op.create_index("ix_scores_untold", "scores", ["told_at"], unique=False, schema="scoring", postgresql_where=sa.text("untold"))
+    op.create_table(
+        "outcomes",
+        sa.Column("scheme_id", sa.Text(), nullable=False),
+        sa.Column("year", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("unit_id", sa.Text(), nullable=False),
+        sa.Column("category", sa.Text(), nullable=False),
+        sa.Column("total", sa.Numeric(), nullable=True),
+        sa.Column("rank", sa.Integer(), autoincrement=False, nullable=True),
+        sa.Column("from_bottom", sa.Integer(), autoincrement=False, nullable=True),
+        sa.Column("grade", sa.Text(), nullable=True),
+        sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("scheme_id", "year", "unit_id", name=op.f("pk_outcomes")),
+        schema="scoring",
+    )
+
+
+def create_movements() -> None:
+    """What moved a total."""
     op.create_table(
         "movements",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -130,31 +241,10 @@ def upgrade() -> None:
         schema="scoring",
         postgresql_where=sa.text("source = 'ballot'"),
     )
-    op.create_table(
-        "outcomes",
-        sa.Column("scheme_id", sa.Text(), nullable=False),
-        sa.Column("year", sa.SmallInteger(), autoincrement=False, nullable=False),
-        sa.Column("unit_id", sa.Text(), nullable=False),
-        sa.Column("category", sa.Text(), nullable=False),
-        sa.Column("total", sa.Numeric(), nullable=True),
-        sa.Column("rank", sa.Integer(), autoincrement=False, nullable=True),
-        sa.Column("from_bottom", sa.Integer(), autoincrement=False, nullable=True),
-        sa.Column("grade", sa.Text(), nullable=True),
-        sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("scheme_id", "year", "unit_id", name=op.f("pk_outcomes")),
-        schema="scoring",
-    )
-    op.create_table(
-        "tallies",
-        sa.Column("stratum", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("unit_no", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("item_no", sa.SmallInteger(), autoincrement=False, nullable=False),
-        sa.Column("option_no", sa.SmallInteger(), autoincrement=False, nullable=False),
-        sa.Column("shard", sa.SmallInteger(), autoincrement=False, nullable=False),
-        sa.Column("votes", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.PrimaryKeyConstraint("stratum", "unit_no", "item_no", "option_no", "shard", name=op.f("pk_tallies")),
-        schema="scoring",
-    )
+
+
+def create_recounts() -> None:
+    """What independent counts gave."""
     op.create_table(
         "recounts",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -172,66 +262,6 @@ def upgrade() -> None:
         schema="scoring",
     )
     op.create_index(op.f("ix_scoring_recounts_campaign_id"), "recounts", ["campaign_id"], unique=False, schema="scoring")
-    op.create_table(
-        "schemes",
-        sa.Column("campaign_id", sa.Text(), nullable=False),
-        sa.Column("version", sa.Text(), nullable=False),
-        sa.Column("fingerprint", sa.Text(), nullable=False),
-        sa.Column("body", sa.Text(), nullable=False),
-        sa.Column("published_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("published_by", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["campaign_id"], ["scoring.campaigns.id"], name=op.f("fk_schemes_campaign_id_campaigns")),
-        sa.PrimaryKeyConstraint("campaign_id", "version", name=op.f("pk_schemes")),
-        schema="scoring",
-    )
-    op.create_table(
-        "strata",
-        sa.Column("id", sa.Integer(), sa.Identity(always=True), nullable=False),
-        sa.Column("campaign_id", sa.Text(), nullable=False),
-        sa.Column("instrument", sa.Text(), nullable=False),
-        sa.Column("group_key", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["campaign_id"], ["scoring.campaigns.id"], name=op.f("fk_strata_campaign_id_campaigns")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_strata")),
-        schema="scoring",
-    )
-    op.create_index("uq_strata_place", "strata", ["campaign_id", "instrument", "group_key"], unique=True, schema="scoring")
-    op.create_table(
-        "units",
-        sa.Column("campaign_id", sa.Text(), nullable=False),
-        sa.Column("unit_id", sa.Text(), nullable=False),
-        sa.Column("unit_no", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("category", sa.Text(), nullable=False),
-        sa.Column("aliases", postgresql.ARRAY(sa.Text()), server_default="{}", nullable=False),
-        sa.CheckConstraint("unit_no between 1 and 65535", name=op.f("ck_units_unit_no")),
-        sa.ForeignKeyConstraint(["campaign_id"], ["scoring.campaigns.id"], name=op.f("fk_units_campaign_id_campaigns")),
-        sa.PrimaryKeyConstraint("campaign_id", "unit_id", name=op.f("pk_units")),
-        schema="scoring",
-    )
-    op.create_index("uq_units_unit_no", "units", ["campaign_id", "unit_no"], unique=True, schema="scoring")
-    op.create_table(
-        "scores",
-        sa.Column("campaign_id", sa.Text(), nullable=False),
-        sa.Column("unit_no", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("scheme_version", sa.Text(), nullable=False),
-        sa.Column("total", sa.Numeric(), nullable=True),
-        sa.Column("ranked", sa.Boolean(), nullable=False),
-        sa.Column("sample", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("body", sa.Text(), nullable=True),
-        sa.Column("scored_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("told_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("untold", sa.Boolean(), nullable=False),
-        sa.Column("explanation", sa.Text(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["campaign_id", "unit_no"], ["scoring.units.campaign_id", "scoring.units.unit_no"], name=op.f("fk_scores_campaign_id_units")
-        ),
-        sa.PrimaryKeyConstraint("campaign_id", "unit_no", "scheme_version", name=op.f("pk_scores")),
-        schema="scoring",
-    )
-    op.create_index("ix_scores_untold", "scores", ["told_at"], unique=False, schema="scoring", postgresql_where=sa.text("untold"))
-    # These rows are rewritten in place all day long: room in their pages keeps the indexes out of it.
-    op.execute("alter table scoring.tallies set (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.05)")
-    op.execute("alter table scoring.scores set (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05)")
 
 
 def downgrade() -> None:

@@ -107,7 +107,7 @@ async def decide(request: Request, tx: Tx, who: Who, once: Once, campaign_id: st
     if form.value is None:
         return await _unit_page(request, tx, campaign_id, unit_id, form=form, status=422)
     action = actions.decide(tx, campaign_id=campaign_id, unit_id=unit_id, by=str(who.id), **form.value.model_dump())
-    return await once.redirect(action, to=f"/scoring/{campaign_id}/units/{unit_id}#decisions")
+    return await once.redirect(action, to=f"/scoring/{campaign_id}/units/{unit_id}")
 
 
 @door.post("/{campaign_id}/units/{unit_id}/decisions/{decision_id}/revocation", policy=OFFICE)
@@ -116,7 +116,7 @@ async def revoke(request: Request, tx: Tx, who: Who, once: Once, campaign_id: st
     if form.value is None:
         raise Refused(form.problems[0].sentence, status=422, field="grounds")
     action = actions.revoke(tx, campaign_id=campaign_id, decision_id=decision_id, grounds=form.value.grounds, by=str(who.id))
-    return await once.redirect(action, to=f"/scoring/{campaign_id}/units/{unit_id}#decisions")
+    return await once.redirect(action, to=f"/scoring/{campaign_id}/units/{unit_id}")
 
 
 @door.get("/{campaign_id}/units/{unit_id}/changes", policy=BOARD)

@@ -45,5 +45,7 @@ async def keep_recount(
 
 async def last_recount(tx: Transaction, campaign_id: str) -> dict[str, Any] | None:
     """The newest recount of a campaign with its `differences` read; None when nobody asked for one."""
-    row = await tx.fetchrow("select * from recounts where campaign_id = $1 order by counted_at desc, id desc limit 1", campaign_id)
-    return {**row, "differences": msgspec.json.decode(row["differences"])} if row else None
+    row = await tx.fetchrow(
+        "select *, differences::text as found from recounts where campaign_id = $1 order by counted_at desc, id desc limit 1", campaign_id
+    )
+    return dict(row) | {"differences": msgspec.json.decode(row["found"])} if row else None
