@@ -1,4 +1,4 @@
-"""The pages of intake in a real Chromium: the desk by keyboard with an input method, the public without script, the field without network."""
+"""Intake in a real Chromium: the desk by keyboard with an input method, the public without script, the field without network."""
 
 import re
 from collections.abc import AsyncIterator
@@ -337,3 +337,183 @@ async def test_public_pages_are_light(house):
         files = set(re.findall(r'(?:href|src)="(/static/[^"]+)"', asked.text))
         total = len(asked.content) + sum([len((await citizen.get(file)).content) for file in files])
     assert total <= 60_000
+
+
+# ── the field ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def in_the_field(house, size=(390, 844)) -> Page:
+    """An inspector's phone that has opened the pages once with a network: shell and lists are on it."""
+    page = await house.open("/intake/field/", Role.INSPECTOR, size=size)
+    await page.evaluate("navigator.serviceWorker.ready")
+    await expect(page.locator("#app")).to_contain_text("2026")
+    await page.reload()
+    await page.wait_for_function("Boolean(navigator.serviceWorker.controller)")
+    return page
+
+
+async def fill_visit(page: Page, *, photos: int = 0, folder=None, unit: str = "szyy") -> None:
+    await page.get_by_role("button", name="＋ 新的检查").click()
+    await expect(page.locator("h1")).to_have_text("检查填报")
+    await page.get_by_role("combobox", name="被检查单位").fill(unit)
+    await page.keyboard.press("Enter")
+    for group in await page.locator(".item fieldset").all():
+        await group.get_by_text("符合", exact=True).click()
+    if photos:
+        from tests.intake.test_visits import picture
+
+        files = [folder / f"{number}.jpg" for number in range(photos)]
+        for number, file in enumerate(files):
+            file.write_bytes(picture(number + 100 * len(list(folder.iterdir()))))
+        await page.locator("#f-album").set_input_files(files)
+        await expect(page.locator(".photos img")).to_have_count(photos)
+    await expect(page.locator("#app > p[role=status]")).to_contain_text("草稿已存本机")
+
+
+async def submit_visit(page: Page) -> None:
+    await page.get_by_role("button", name="完成并提交").click()
+    await expect(page.locator("h1")).to_have_text("外勤检查")
+
+
+async def test_a_visit_is_filled_in_and_sent(house, tmp_path):
+    page = await in_the_field(house)
+    await fill_visit(page, photos=2, folder=tmp_path)
+    await submit_visit(page)
+
+    await expect(page.locator("#state")).to_contain_text("全部已上传")
+    await expect(page.locator("#app")).to_contain_text("XC2026-")
+    [(_, event)] = await house.office.events("visit%")
+    assert (event["unit_id"], event["photos"]) == ("tcm", 2)
+
+
+async def test_visits_made_without_a_network_arrive_once(house, tmp_path):
+    page = await in_the_field(house)
+    await page.context.set_offline(True)
+    await page.reload()
+    await expect(page.locator("h1")).to_have_text("外勤检查")
+    for _ in range(2):
+        await fill_visit(page, photos=1, folder=tmp_path)
+        await submit_visit(page)
+    await expect(page.locator("#state")).to_contain_text("待上传 2 份（离线，照片 2 张")
+    assert await house.office.events() == []
+
+    await page.close()
+    again = await page.context.new_page()
+    await again.goto(house.url + "/intake/field/queue")
+    await expect(again.locator(".records li")).to_have_count(2)
+    await page.context.set_offline(False)
+
+    await expect(again.locator("#state")).to_contain_text("全部已上传", timeout=20_000)
+    assert len(await house.office.events("visit%")) == 2
+
+
+async def test_an_answer_that_was_lost_makes_no_second_visit(house, tmp_path):
+    page = await in_the_field(house)
+    lost = 0
+
+    async def lose(route):
+        nonlocal lost
+        lost += 1
+        if lost <= 2:
+            await route.fetch()
+            await route.abort()
+        else:
+            await route.continue_()
+
+    await page.context.route("**/commit", lose)
+    await fill_visit(page, photos=1, folder=tmp_path)
+    await submit_visit(page)
+    await expect(page.locator("#state")).to_contain_text("全部已上传", timeout=30_000)
+    assert lost == 3
+    assert len(await house.office.events("visit%")) == 1
+
+
+async def test_two_pages_send_each_photo_once(house, tmp_path):
+    page = await in_the_field(house)
+    await page.context.set_offline(True)
+    await page.reload()
+    await fill_visit(page, photos=3, folder=tmp_path)
+    await submit_visit(page)
+    other = await page.context.new_page()
+    await other.goto(house.url + "/intake/field/")
+    sent = []
+    page.context.on("request", lambda request: sent.append(request.url) if request.method == "PUT" else None)
+    await page.context.set_offline(False)
+
+    await expect(page.locator("#state")).to_contain_text("全部已上传", timeout=20_000)
+    await expect(other.locator("#state")).not_to_contain_text("待上传", timeout=20_000)
+    assert len(sent) == len(set(sent)) == 3
+    assert len(await house.office.events("visit%")) == 1
+
+
+async def test_a_captive_portal_and_a_lost_session_lose_nothing(house, tmp_path):
+    page = await in_the_field(house)
+    await page.context.route("**/intake/field/ping", lambda route: route.fulfill(status=200, body="<html>Sign in to WiFi</html>"))
+    await fill_visit(page)
+    await submit_visit(page)
+    await expect(page.locator("#state")).to_contain_text("待上传 1 份（离线")
+    await page.context.unroute("**/intake/field/ping")
+    cookies = await page.context.cookies()
+    await page.context.clear_cookies()
+    await page.get_by_role("button", name="立即上传").click()
+    await expect(page.locator("#state")).to_contain_text("登录已过期，请登录后继续")
+    await page.context.add_cookies(cookies)
+    await page.get_by_role("button", name="立即上传").click()
+    await expect(page.locator("#state")).to_contain_text("全部已上传")
+    assert len(await house.office.events("visit%")) == 1
+
+
+async def test_nothing_on_the_phone_can_be_read_from_its_store(house, tmp_path):
+    page = await in_the_field(house)
+    await page.context.set_offline(True)
+    await page.reload()
+    await fill_visit(page, photos=1, folder=tmp_path)
+    await page.get_by_label("其他情况").fill("CANARY 暗访记录")
+    await page.get_by_label("其他情况").blur()
+    await expect(page.locator("#app > p[role=status]")).to_contain_text("草稿已存本机")
+    dump = """async () => {
+        const answer = (asked) => new Promise((done) => (asked.onsuccess = () => done(asked.result)));
+        const db = await answer(indexedDB.open('fengping-field'));
+        const rows = [];
+        for (const name of ['visits', 'photos']) rows.push(...await answer(db.transaction(name).objectStore(name).getAll()));
+        const bytes = (row) => new TextDecoder('utf-8').decode(row.sealed.body) + new TextDecoder('latin1').decode(row.sealed.body);
+        return rows.map((row) => JSON.stringify(row) + bytes(row)).join() + JSON.stringify({...localStorage});
+    }"""
+    stored = await page.evaluate(dump)
+    assert "CANARY" not in stored
+    assert "省中医药" not in stored
+    assert "JFIF" not in stored
+
+
+async def test_what_is_missing_is_named_before_anything_is_sent(house):
+    page = await in_the_field(house)
+    await page.get_by_role("button", name="＋ 新的检查").click()
+    await page.get_by_role("button", name="完成并提交").click()
+    await expect(page.locator("#errsum")).to_contain_text("请选择被检查单位")
+    await expect(page.locator("#errsum")).to_be_focused()
+    assert await house.office.events() == []
+
+
+async def test_field_pages_are_accessible_at_every_size(house):
+    page = await in_the_field(house)
+    for address in ("/intake/field/", "/intake/field/queue", "/intake/field/visit/00000000-0000-4000-8000-000000000001"):
+        await page.goto(house.url + address)
+        await expect(page.locator("h1")).to_be_visible()
+        for width, height in SIZES:
+            await page.set_viewport_size({"width": width, "height": height})
+            await fits(page)
+            await axe(page)
+
+
+async def test_the_office_sees_a_visit_and_its_photos(house, tmp_path):
+    phone = await in_the_field(house)
+    await fill_visit(phone, photos=1, folder=tmp_path)
+    await submit_visit(phone)
+    await expect(phone.locator("#state")).to_contain_text("全部已上传")
+    page = await house.open("/intake/field/plans", Role.OFFICE)
+    await page.get_by_role("link", name=re.compile("XC2026")).click()
+    image = page.get_by_alt_text("照片 1")
+    await image.scroll_into_view_if_needed()
+    await expect(image).to_be_visible()
+    await page.wait_for_function("document.querySelector('main img').naturalWidth > 0")
+    await axe(page)

@@ -67,6 +67,24 @@ async def of_inspector(tx: Transaction, account_id: UUID, *, since: datetime) ->
     )  # fmt: skip
 
 
+async def recent(tx: Transaction) -> list[asyncpg.Record]:
+    """Visits of the last 30 days, newest first, with how many findings and photos each has."""
+    return await tx.fetch(
+        """
+        select v.id, v.number, v.unit_id, v.mode, v.visited_at, v.received_at, v.counted_at, v.skew_seconds, a.display_name,
+               jsonb_array_length(v.findings) as findings, cardinality(v.photos) as photos
+        from visits v left join accounts a on a.id = v.inspector_id
+        where v.received_at > $1::timestamptz - interval '30 days' order by v.received_at desc limit $2
+        """,
+        tx.now, LIST_MAX,
+    )  # fmt: skip
+
+
+async def one(tx: Transaction, visit_id: UUID) -> asyncpg.Record | None:
+    """A visit, to be looked at; `items` as JSON text."""
+    return await tx.fetchrow("select *, items::text as items_text from visits where id = $1", visit_id)
+
+
 async def counts_since(tx: Transaction, since: datetime) -> asyncpg.Record:
     """How many visits were handed in since then, and how many wait for photos."""
     row = await tx.fetchrow(
