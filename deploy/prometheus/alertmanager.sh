@@ -18,7 +18,10 @@ webhook() {
 
 mail() {
     [ -n "${ALERT_MAIL_TO:-}" ] || return 0
-    : "${ALERT_SMTP:?ALERT_MAIL_TO needs ALERT_SMTP, host:port}" "${ALERT_MAIL_FROM:?ALERT_MAIL_TO needs ALERT_MAIL_FROM}"
+    case ${ALERT_SMTP:-} in
+        "" | :*) echo "alertmanager.sh: ALERT_MAIL_TO needs ALERT_SMTP, host:port" >&2 && exit 1 ;;
+    esac
+    : "${ALERT_MAIL_FROM:?ALERT_MAIL_TO needs ALERT_MAIL_FROM}"
     printf '    email_configs:\n      - {send_resolved: true, to: %s, from: %s, smarthost: %s' \
         "$(quoted "$ALERT_MAIL_TO")" "$(quoted "$ALERT_MAIL_FROM")" "$(quoted "$ALERT_SMTP")"
     if [ -n "${ALERT_SMTP_USER:-}" ]; then

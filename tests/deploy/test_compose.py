@@ -1,0 +1,216 @@
+"""The cluster on one machine: compose takes the file, the gateway routes as the services declare, and what is named exists."""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import import_module
+from pathlib import Path
+
+import httpx2
+import pytest
+import yaml
+
+from services.notify.settings import NotifySettings
+from shared.database import SERVICES
+from shared.settings import Settings
+from tests.deploy.tools import DEPLOY, ROOT, output_of, program
+
+EXAMPLE = DEPLOY / "compose/.env.example"
+SECRETS = {"POSTGRES_PASSWORD": "p0", "REDIS_PASSWORD": "r0", "GRAFANA_PASSWORD": "g0", "KAFKA_CLUSTER_ID": "MkU3OEVBNTcwNTJENDM2Qk"}
+
+
+def example() -> dict[str, str]:
+    lines = [line for line in EXAMPLE.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    return dict(line.split("=", 1) for line in lines)
+
+
+def compose(**values: str) -> dict:
+    """docker-compose.yml as Compose itself understands it, with the example's values and these."""
+    variables = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", **example(), **SECRETS, **values}
+    return json.loads(output_of("docker-compose", "-f", ROOT / "docker-compose.yml", "config", "--format", "json", environment=variables))
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, dict]:
+    return compose()["services"]
+
+
+def test_compose_takes_the_file_and_nothing_is_left_open(services):
+    assert {*SERVICES, "migrate", "gateway", "postgres", "redis", "kafka", "prometheus", "alertmanager", "grafana"} <= services.keys()
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_compose_refuses_to_start_without_a_secret(name):
+    variables = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", **SECRETS, name: ""}
+    command = [program("docker-compose"), "-f", str(ROOT / "docker-compose.yml"), "config", "-q"]
+
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60)
+
+    assert done.returncode != 0
+    assert name in done.stderr
+
+
+def test_the_example_names_every_variable_of_the_file_and_no_other():
+    text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    used = set(re.findall(r"\$\{(\w+)", text)) - {"FENGPING_VERSION"}
+
+    assert example().keys() == used
+    assert {name for name, value in example().items() if not value} >= SECRETS.keys()
+    defaults = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", text))
+    assert {name: value for name, value in example().items() if name in defaults and value} == {
+        name: value for name, value in defaults.items() if name in example() and value
+    }
+
+
+def test_every_variable_of_a_service_is_a_setting(services):
+    common = {f"FENGPING_{name.upper()}" for name in Settings.model_fields}
+    of_notify = {f"FENGPING_NOTIFY_{name.upper()}" for name in NotifySettings.model_fields}
+
+    for name in (*SERVICES, "migrate"):
+        given = services[name]["environment"]
+        assert given.keys() <= common | (of_notify if name == "notify" else set()), name
+        Settings(**{key.removeprefix("FENGPING_").lower(): value for key, value in given.items() if key in common})
+    own = {key: value for key, value in services["notify"]["environment"].items() if key in of_notify}
+    NotifySettings(**{key.removeprefix("FENGPING_NOTIFY_").lower(): value for key, value in own.items()})
+
+
+def test_what_is_waited_for_exists_and_can_say_when_it_is_ready(services):
+    for name, service in services.items():
+        for other, how in service.get("depends_on", {}).items():
+            assert how["condition"] in {"service_healthy", "service_completed_successfully"}, name
+            if how["condition"] == "service_healthy":
+                assert services[other]["healthcheck"]["test"], f"{name} waits for {other}"
+    assert {services[name]["depends_on"]["migrate"]["condition"] for name in SERVICES} == {"service_completed_successfully"}
+
+
+def test_images_have_a_version_and_mounted_files_exist(services):
+    for name, service in services.items():
+        tag = service["image"].rpartition("/")[2].partition(":")[2]
+        assert re.search(r"\d", tag), f"{name}: {service['image']}"
+        for mount in service.get("volumes", []):
+            assert mount["type"] != "bind" or Path(mount["source"]).exists(), mount["source"]
+            assert mount["type"] != "bind" or mount["read_only"], mount["source"]
+
+
+def test_our_containers_may_do_as_little_as_in_kubernetes(services):
+    for name in (*SERVICES, "migrate"):
+        service = services[name]
+        assert service["read_only"]
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert int(service["mem_limit"]) >= 2**29
+        assert "ports" not in service
+        assert service["stop_grace_period"] == "40s"
+
+
+def test_only_the_gateway_and_grafana_are_open_and_only_four_reach_the_outside(services):
+    assert {name for name, service in services.items() if "ports" in service} == {"gateway", "grafana"}
+    assert {name for name, one in services.items() if "outside" in one["networks"]} == {"gateway", "grafana", "notify", "alertmanager"}
+
+
+def test_prometheus_scrapes_containers_that_are_there(services):
+    scraped = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())["scrape_configs"]
+    hosts = {target.partition(":")[0] for job in scraped for one in job["static_configs"] for target in one["targets"]}
+
+    assert hosts - {"localhost"} <= services.keys()
+
+
+# ── the gateway ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def prefixes(service: str) -> tuple[str, ...]:
+    declared = getattr(import_module(f"services.{service}.app"), "PREFIXES", None)
+    return declared or (f"/{service}",)
+
+
+def gateway(folder: Path, port: int, upstreams: dict[str, int]) -> Path:
+    """The committed configuration inside a whole one, on loopback. Debian's nginx is older than the image's: it resolves names once."""
+    text = (DEPLOY / "compose/gateway.conf").read_text(encoding="utf-8")
+    for service, upstream in upstreams.items():
+        text = text.replace(f"server {service}:8080 resolve;", f"server 127.0.0.1:{upstream};")
+    text = text.replace("listen 8080;", f"listen 127.0.0.1:{port};")
+    assert ":8080" not in text
+    kinds = " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    file = folder / "nginx.conf"
+    file.write_text(
+        f"daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr warn;\n"
+        f"events {{ worker_connections 64; }}\nhttp {{ {kinds}\n{text}\n}}\n"
+    )
+    return file
+
+
+async def answering(name: str, seen: list[str]) -> asyncio.Server:
+    """An HTTP server that says its name and notes what it was asked."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(name)}\r\nConnection: close\r\n\r\n{name}".encode())
+        await writer.drain()
+        writer.close()
+
+    return await asyncio.start_server(answer, "127.0.0.1", 0)
+
+
+@asynccontextmanager
+async def running_gateway(folder: Path) -> AsyncIterator[tuple[httpx2.AsyncClient, list[str]]]:
+    seen: list[str] = []
+    servers = {name: await answering(name, seen) for name in SERVICES}
+    spare = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    port = spare.sockets[0].getsockname()[1]
+    spare.close()
+    await spare.wait_closed()
+    file = gateway(folder, port, {name: server.sockets[0].getsockname()[1] for name, server in servers.items()})
+    process = await asyncio.create_subprocess_exec(program("nginx"), "-e", "stderr", "-p", str(folder), "-c", str(file))
+    try:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            await until_it_answers(client, process)
+            yield client, seen
+    finally:
+        process.terminate()
+        await process.wait()
+        for server in servers.values():
+            server.close()
+
+
+async def until_it_answers(client: httpx2.AsyncClient, process: asyncio.subprocess.Process) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            assert process.returncode is None, "nginx ended"
+            try:
+                await client.get("/livez")
+                return
+            except httpx2.ConnectError:
+                await asyncio.sleep(0.1)
+
+
+async def test_the_gateway_routes_every_prefix_a_service_declares(tmp_path):
+    async with running_gateway(tmp_path) as (client, seen):
+        asked = {
+            path: (await client.get(path)).text
+            for service in SERVICES
+            for prefix in prefixes(service)
+            for path in (prefix, f"{prefix.rstrip('/')}/api/x")
+        }
+        beside = (await client.get("/caseworker")).text
+        await client.get("/p/", headers={"X-Forwarded-For": "203.0.113.9", "Host": "fengping.example:8443"})
+        health = {path: (await client.get(path)).status_code for path in ("/livez", "/readyz", "/metrics")}
+        too_large = (await client.post("/intake/api/complaints", content=b"x" * (12 * 2**20 + 1))).status_code
+
+    assert asked == {path: service for service in SERVICES for p in prefixes(service) for path in (p, f"{p.rstrip('/')}/api/x")}
+    assert beside == "intake"
+    assert health == {"/livez": 200, "/readyz": 404, "/metrics": 404}
+    assert too_large == 413
+    last = seen[-1].lower()
+    assert "x-forwarded-for: 127.0.0.1\r\n" in last, "an address that a client made up is not believed"
+    assert "host: fengping.example:8443\r\n" in last, "links are made with the port people use"
+
+
+def test_the_gateway_follows_containers_that_get_a_new_address():
+    text = (DEPLOY / "compose/gateway.conf").read_text(encoding="utf-8")
+
+    assert re.findall(r"server (\w+):8080 resolve;", text) == list(SERVICES)
+    assert "resolver 127.0.0.11" in text
