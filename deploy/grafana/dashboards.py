@@ -4,7 +4,7 @@ Each dashboard begins with the question it answers. Each panel has a unit, a que
 Colour is never alone: figures that judge say it in words. Labels of metrics hold no units and no people, so no panel can show any.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -15,6 +15,7 @@ from grafana_foundation_sdk.builders import prometheus, stat, table, text, times
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import common, dashboard
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+from grafana_foundation_sdk.models.text import TextMode
 
 FOLDER = Path(__file__).parent / "dashboards"
 SOURCE = dashboard.DataSourceRef(type_val="prometheus", uid="prometheus")
@@ -429,7 +430,8 @@ def rows(_: Panel) -> table.Panel:
     return table.Panel()
 
 
-KINDS = {"lines": lines, "stacked": lines, "figure": figure, "rows": rows}
+Drawn = timeseries.Panel | stat.Panel | table.Panel
+KINDS: dict[str, Callable[[Panel], Drawn]] = {"lines": lines, "stacked": lines, "figure": figure, "rows": rows}
 
 
 def query_of(query: Query, ref: str) -> prometheus.Dataquery:
@@ -437,7 +439,7 @@ def query_of(query: Query, ref: str) -> prometheus.Dataquery:
     return prometheus.Dataquery().expr(expression).legend_format(legend).ref_id(ref).datasource(SOURCE)
 
 
-def drawn(panel: Panel, uid: str) -> timeseries.Panel | stat.Panel | table.Panel:
+def drawn(panel: Panel, uid: str) -> Drawn:
     """A panel as Grafana's SDK builds it, without its place."""
     built = KINDS[panel.kind](panel).title(panel.title).description(panel.asks).unit(panel.unit).datasource(SOURCE)
     for place, query in enumerate(panel.queries):
@@ -453,7 +455,7 @@ def drawn(panel: Panel, uid: str) -> timeseries.Panel | stat.Panel | table.Panel
 def heading(board: Board) -> text.Panel:
     links = " · ".join(f"[{other.title}](/d/fengping-{other.uid})" for other in BOARDS if other is not board)
     words = f"**{board.question}**　负责：{board.owner}　处置手册：`docs/runbook.md#{board.runbook}`\n\n{links}"
-    return text.Panel().title("").description(board.question).content(words).mode("markdown").transparent(True)
+    return text.Panel().title("").description(board.question).content(words).mode(TextMode.MARKDOWN).transparent(True)
 
 
 def dashboard_of(board: Board) -> dashboard.Dashboard:

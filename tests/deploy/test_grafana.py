@@ -8,7 +8,9 @@ import pytest
 import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
+from prometheus_client.utils import floatToGoString
 
+from shared import telemetry
 from tests.deploy.metrics import names_in, plain, unknown
 from tests.deploy.tools import DEPLOY, ROOT
 
@@ -87,6 +89,15 @@ def test_a_panels_figures_parse_and_exist(board, panel):
     for target in panel["targets"]:
         assert names_in(target["expr"]), target["expr"]
         assert unknown(target["expr"]) == set(), target["expr"]
+
+
+@each_panel
+def test_a_share_within_a_limit_asks_for_a_bucket_that_exists(board, panel):
+    """`le="60"` parses and finds nothing: our buckets are written `60.0`."""
+    for target in panel["targets"]:
+        for metric, limit in re.findall(r'(\w+)_bucket\{[^}]*le="([^"]+)"', target["expr"]):
+            histogram = next(one for one in vars(telemetry).values() if getattr(one, "_name", None) == metric)
+            assert limit in {floatToGoString(bound) for bound in histogram._kwargs["buckets"]}
 
 
 @each_panel
