@@ -30,7 +30,7 @@ from shared.bus import store
 from shared.bus.envelope import Arrival, Unreadable, read
 from shared.bus.handlers import Handlers, Heard
 from shared.bus.relay import lost_partitions
-from shared.bus.topics import client_options
+from shared.bus.topics import client_options, close_quietly
 from shared.clock import real_now, steady_seconds
 from shared.database import Database, Transaction, trace_parent
 from shared.events import EVENTS, OWNERS, NotYet, Refused, ResendRequested
@@ -43,6 +43,8 @@ BACKOFF_SECONDS = (0.1, 0.3, 0.9, 2.7)
 AWAY_SECONDS_MAX = 120.0
 COMMIT_SECONDS = 10.0
 LAG_EVERY_SECONDS = 5.0
+LOOK_SECONDS = 30.0
+"""Records wait so long for the look at their log; then they are put back."""
 
 NEVER = (Unreadable, Refused, ValueError, TypeError, KeyError, AttributeError, AssertionError)
 """Errors that no repetition cures: the event is parked at once."""
@@ -78,6 +80,9 @@ class Consumer:
         self._watch: asyncio.Task[None] | None = None
         self._progress_at = steady_seconds()
         self._lag = 0
+        self._looked = asyncio.Event()
+        """The logs of what is assigned were looked at: they are the ones we know, or their start was sought, unless `_unlooked`."""
+        self._unlooked = False
         self.stalled = False
 
     # ── running ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -114,15 +119,15 @@ class Consumer:
             await self.take(raw if isinstance(raw, tuple) else (raw,))
 
         self._broker, self._subscriber = broker, subscriber
-        self._progress_at = steady_seconds()
+        self._progress_at, self._unlooked = steady_seconds(), False
+        self._looked.clear()
         async with asyncio.timeout(30):
             await broker.start()
 
     async def _stop(self) -> None:
         broker, self._broker, self._subscriber = self._broker, None, None
         if broker:
-            with suppress(Exception, asyncio.CancelledError):
-                await asyncio.wait_for(broker.stop(), 25)
+            await close_quietly(broker.stop(), seconds=25)
 
     @property
     def _kafka(self) -> AIOKafkaConsumer:
@@ -135,6 +140,8 @@ class Consumer:
         """Return when lag has not moved for twice the stall time, so that this consumer is replaced (R12)."""
         while True:
             await asyncio.sleep(min(LAG_EVERY_SECONDS, self._settings.stall_seconds / 3))
+            if self._unlooked:
+                raise KafkaError("logs could not be looked at")
             self._lag = await self._measure_lag()
             still = steady_seconds() - self._progress_at if self._lag else 0.0
             self.stalled = still > self._settings.stall_seconds
@@ -166,6 +173,7 @@ class Consumer:
     async def take(self, records: Sequence[ConsumerRecord]) -> None:
         """Bring one batch to its effect, then commit its offsets. Never raises for what an event is, never skips one."""
         try:
+            records = await self._of_known_logs(records)
             failpoint("consumer.after_fetch")
             await self._outlast_absence(lambda: self._apply_or_split(records))
         except Exception as error:
@@ -174,6 +182,18 @@ class Consumer:
             return
         self._progress_at, self.stalled = steady_seconds(), False
         await self._commit_offsets(records)
+
+    async def _of_known_logs(self, records: Sequence[ConsumerRecord]) -> Sequence[ConsumerRecord]:
+        """Wait until their logs were looked at; leaves out records that will come again, because the start of their log was sought."""
+        async with asyncio.timeout(LOOK_SECONDS):
+            await self._looked.wait()
+        if self._unlooked:
+            raise KafkaError("logs could not be looked at")
+        consumer, again = self._kafka, set()
+        for tp in {_place(record) for record in records} & consumer.assignment():
+            position = await consumer.position(tp)
+            again |= {(tp, record.offset) for record in records if _place(record) == tp and record.offset >= position}
+        return [record for record in records if (_place(record), record.offset) not in again]
 
     async def _outlast_absence(self, work: Callable[[], Awaitable[T]]) -> T:
         """Repeat while the database is away, for a bounded time."""
@@ -250,7 +270,7 @@ class Consumer:
 
     async def _commit_offsets(self, records: Sequence[ConsumerRecord]) -> None:
         """Explicit offsets, with a time-out. Losing this commit is harmless: the inbox knows what was done."""
-        ends = {TopicPartition(record.topic, record.partition): record.offset + 1 for record in records}
+        ends = {_place(record): record.offset + 1 for record in records}
         try:
             async with asyncio.timeout(COMMIT_SECONDS):
                 await self._kafka.commit(ends)
@@ -263,11 +283,24 @@ class Consumer:
         await asyncio.sleep(random.uniform(1, 3))
         firsts: dict[TopicPartition, int] = {}
         for record in records:
-            firsts.setdefault(TopicPartition(record.topic, record.partition), record.offset)
+            firsts.setdefault(_place(record), record.offset)
         with suppress(KafkaError):
             for tp, offset in firsts.items():
                 if tp in self._kafka.assignment():
                     self._kafka.seek(tp, offset)
+
+    async def look_at_logs(self, assigned: Iterable[TopicPartition]) -> None:
+        """Before the first record of newly assigned partitions: are these still the logs we know? If that cannot be told, start afresh."""
+        try:
+            await self.check_logs(assigned)
+        except Exception as error:
+            log.warning("logs not checked", group=self.group, **telemetry.describe(error))
+            self._unlooked = True
+        self._looked.set()
+
+    def forget_look(self) -> None:
+        """Other partitions are coming."""
+        self._looked.clear()
 
     async def check_logs(self, assigned: Iterable[TopicPartition]) -> None:
         """Read a partition from its start when its log is not the one we know: the broker was wiped and filled again."""
@@ -286,19 +319,23 @@ class Consumer:
 
 
 class _Assigned(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Before the first record of a newly assigned partition: is this still the log we know?"""
+    """Tells the consumer that partitions go and come.
+
+    Work in flight needs no protection: its transaction and the inbox settle who did it.
+    """
 
     def __init__(self, consumer: Consumer) -> None:
         self._consumer = consumer
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Work in flight needs no protection: its transaction and the inbox settle who did it."""
+        self._consumer.forget_look()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        try:
-            await self._consumer.check_logs(assigned)
-        except (KafkaError, TimeoutError, OSError) as error:
-            log.warning("logs not checked", group=self._consumer.group, **telemetry.describe(error))
+        await self._consumer.look_at_logs(assigned)
+
+
+def _place(record: ConsumerRecord) -> TopicPartition:
+    return TopicPartition(record.topic, record.partition)
 
 
 def _broker_options(settings: Settings) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from aiokafka.errors import KafkaError
 
 from shared import telemetry
 from shared.bus.envelope import Unreadable, plain, read, write_headers
-from shared.bus.topics import client_options, make_topics
+from shared.bus.topics import client_options, close_quietly, make_topics
 from shared.clock import steady_seconds
 from shared.database import OUTBOX_SHARDS, Database, direct_connection, lock_number
 from shared.failpoints import failpoint
@@ -230,12 +230,12 @@ class Relay:
         return row["count"], float(row["age"])
 
     async def _close(self) -> None:
-        producer, self._producer = self._producer, None
-        connection, self._connection = self._connection, None
+        """Let go of producer and connection; broken off in the middle, the next call does the rest."""
         self._shards = []
+        producer, self._producer = self._producer, None
         if producer:
-            with suppress(Exception, asyncio.CancelledError):
-                await asyncio.wait_for(producer.stop(), 3)
+            await close_quietly(producer.stop(), seconds=3)
+        connection, self._connection = self._connection, None
         if connection:
             with suppress(Exception):
                 await connection.close(timeout=3)

@@ -1,12 +1,16 @@
 """Topics are made by the `migrate` step, with their final partition count, never by clients."""
 
+import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.helpers import create_ssl_context
 
+from shared import telemetry
 from shared.events import TOPICS
 from shared.settings import Settings
+from shared.telemetry import log
 
 RETENTION_DAYS = 30
 
@@ -26,6 +30,18 @@ def client_options(settings: Settings) -> dict[str, Any]:
             "sasl_plain_password": settings.kafka_password,
         }  # fmt: skip
     return options
+
+
+async def close_quietly(closing: Awaitable[Any], *, seconds: float) -> None:
+    """Close a client that may be in any state. Its own cancellations and errors end here; an order to the caller to stop does not."""
+    try:
+        await asyncio.wait_for(closing, seconds)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task and task.cancelling():
+            raise
+    except Exception as error:
+        log.debug("client not closed in order", **telemetry.describe(error))
 
 
 async def make_topics(settings: Settings) -> list[str]:

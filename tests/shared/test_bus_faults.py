@@ -4,12 +4,14 @@ import asyncio
 from uuid import uuid4
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaTimeoutError
+from faststream.kafka import KafkaBroker
 
-from shared.bus import Bus
+from shared.bus import Bus, make_topics
 from shared.bus.consumer import Consumer
+from shared.bus.envelope import read
 from shared.bus.relay import Relay
 from shared.bus.topics import client_options
 from shared.events import BallotSubmitted
@@ -112,6 +114,18 @@ async def test_a_part_that_fails_in_a_way_nobody_thought_of_goes_on(world, monke
         assert [bus.trouble() for bus in buses] == [None, None]
 
 
+async def test_an_event_that_commits_after_a_later_one_is_sent_too(world):
+    """Numbers are drawn in one order and committed in another: a relay that remembers how far it came would never look back."""
+    async with world.run():
+        async with world.says.transaction() as tx:
+            tx.emit(rated(uuid4()))
+            await tx.write()
+            tx._events.clear()
+            await world.say(rated(uuid4()))
+            await world.settled(1)
+        await world.settled(2)
+
+
 @pytest.mark.parametrize("place", ["relay.after_select", "relay.after_send", "relay.after_acknowledgement", "relay.after_mark"])
 async def test_a_relay_that_breaks_at_any_step_loses_and_inverts_nothing(world, place):
     complaint, broken = uuid4(), []
@@ -129,3 +143,105 @@ async def test_a_relay_that_breaks_at_any_step_loses_and_inverts_nothing(world, 
 
     assert len(broken) == 2
     assert [row["version"] for row in effects] == list(range(1, 21))
+
+
+async def test_a_relay_that_is_just_starting_afresh_can_be_stopped(world, monkeypatch):
+    """It is closing its old producer when the order to stop comes: the order must not be swallowed with that producer's end."""
+    closing, real = asyncio.Event(), AIOKafkaProducer.stop
+
+    async def slowly(self):
+        closing.set()
+        await asyncio.sleep(1)
+        await real(self)
+
+    monkeypatch.setattr(AIOKafkaProducer, "stop", slowly)
+    failpoint.armed["relay.after_select"] = _break
+    relay = Relay(world.says, world.settings)
+    running = asyncio.create_task(relay.run())
+    await until(lambda: relay.owns_all)
+    await relay._current_producer()
+    await world.say(rated(uuid4()))
+    await closing.wait()
+    running.cancel()
+
+    done, _ = await asyncio.wait({running}, timeout=10)
+    assert done
+
+
+async def test_a_consumer_that_is_just_starting_afresh_can_be_stopped(world, monkeypatch):
+    closing, real = asyncio.Event(), KafkaBroker.stop
+
+    async def slowly(self, *arguments):
+        closing.set()
+        await asyncio.sleep(1)
+        await real(self, *arguments)
+
+    monkeypatch.setattr(KafkaBroker, "stop", slowly)
+    monkeypatch.setattr(Consumer, "_watch_progress", lambda self: asyncio.sleep(0))
+    consumer = Consumer(world.hears, world.hearer.on, world.settings, context=None, group="fengping-casework")
+    running = asyncio.create_task(consumer.run())
+    await closing.wait()
+    running.cancel()
+
+    done, _ = await asyncio.wait({running}, timeout=10)
+    assert done
+
+
+def _break():
+    raise ConnectionError("killed")
+
+
+async def test_a_log_that_was_replaced_is_read_from_its_start_even_when_the_first_look_fails(world, monkeypatch):
+    """The topic was lost and made again while the group's offsets stayed; right then the brokers are slow to answer."""
+    from shared.bus import consumer
+
+    async with world.run() as (says, _):
+        await world.say(*(rated(uuid4()) for _ in range(20)))
+        await world.settled(20)
+        await until(lambda: _all_sent(says.relay))
+        await until(lambda: _committed_is(world.settings, 20))
+    async with world.run(hearing=False) as (says,):
+        await world.say(*(rated(uuid4()) for _ in range(5)))
+        await until(lambda: _all_sent(says.relay))
+    heard = {row["event_id"] for row in await world.hearer.effects(world.hears)}
+    records = await read_topic(world.settings, "complaints")
+    await _replace_log(world.settings, sorted(records, key=lambda record: read(record).meta.event_id in heard))
+
+    looks, real = [], consumer.lost_partitions
+
+    async def slow_at_first(*arguments):
+        looks.append(arguments)
+        if len(looks) == 1:
+            raise TimeoutError
+        return await real(*arguments)
+
+    monkeypatch.setattr(consumer, "lost_partitions", slow_at_first)
+    async with world.run(saying=False):
+        effects = await world.settled(25)
+
+    assert len(looks) > 1
+    assert len(effects) == 25
+
+
+async def _committed_is(settings, count):
+    return await committed(settings, "fengping-casework") == count
+
+
+async def _replace_log(settings, records):
+    """Make the topic anew with these records; the group keeps the offsets it had."""
+    topic, group = records[0].topic, settings.topic_prefix + "fengping-casework"
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    await admin.start()
+    offsets = {tp: at for tp, at in (await admin.list_consumer_group_offsets(group)).items() if tp.topic == topic}
+    await admin.delete_topics([topic])
+    await asyncio.sleep(1)
+    await admin.close()
+    await make_topics(settings)
+    async with producer_of(settings) as producer:
+        for record in records:
+            await producer.send_and_wait(topic, record.value, key=record.key, headers=list(record.headers), partition=record.partition)
+    member = AIOKafkaConsumer(**client_options(settings), group_id=group, enable_auto_commit=False)
+    member.assign(list(offsets))
+    await member.start()
+    await member.commit(offsets)
+    await member.stop()
