@@ -4,15 +4,14 @@ import asyncio
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from shared.embedded.process import Identity, choose_port, launcher
+from shared.embedded.process import choose_port
+from tests.faults.nursery import Nursery
 
 ROOT = Path(__file__).parent.parent.parent
 KEEP_SECONDS = 0.1
@@ -25,7 +24,8 @@ PREFIXES = {"/casework": "casework", "/scoring": "scoring", "/notify": "notify"}
 class Process:
     """One replica of one service. `lives`: failpoints of the next incarnations, one entry each; when they are used up it lives unarmed."""
 
-    def __init__(self, service: str, number: int, env: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, service: str, number: int, env: Mapping[str, str], folder: Path, nursery: Nursery) -> None:
+        self._nursery = nursery
         self.service, self.number, self.port = service, number, choose_port()
         self.log = folder / f"{service}-{number}.log"
         self.lives: list[str] = []
@@ -41,14 +41,15 @@ class Process:
         self.extra: dict[str, str] = {}
         """Environment of this replica alone."""
         self._env = dict(env)
-        self._child: subprocess.Popen[bytes] | None = None
+        self._pid = 0
+        self.started_at = 0.0
 
     def __repr__(self) -> str:
         return f"{self.service}-{self.number}"
 
     @property
     def pid(self) -> int | None:
-        return self._child.pid if self._child and self._child.poll() is None else None
+        return self._pid if self._pid and self._nursery.code(self._pid) is None else None
 
     @property
     def alive(self) -> bool:
@@ -58,19 +59,16 @@ class Process:
         """Start the next incarnation; it dies with this process."""
         self.armed = self.lives.pop(0) if self.lives else ""
         self.wanted, self.expected_end = True, False
+        self.started_at = time.monotonic()
         env = {**os.environ, **self._env, **self.extra, "FENGPING_PORT": str(self.port), "FENGPING_FAILPOINTS": self.armed}
-        program = [sys.executable, "-m", "services", "serve", self.service]
-        with self.log.open("ab") as log:
-            self._child = subprocess.Popen(
-                launcher(program, ROOT, Identity(), signal.SIGKILL), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True, env=env,
-            )  # fmt: skip
+        self._pid = self._nursery.start(self.service, env, self.log, anew="LD_PRELOAD" in env)
 
     def send(self, number: int) -> None:
         """A signal to it, if it lives."""
-        if self._child and self._child.poll() is None:
+        if self.pid:
             self.expected_end = self.expected_end or number in (signal.SIGKILL, signal.SIGTERM)
-            self._child.send_signal(number)
+            with suppress(ProcessLookupError):
+                os.kill(self._pid, number)
 
     def kill(self) -> None:
         """SIGKILL, as a crash; the fleet brings it back while it is wanted."""
@@ -80,20 +78,18 @@ class Process:
         """SIGTERM and wait; gives the seconds it took. Killed when it does not end in time."""
         self.wanted = False
         started = time.monotonic()
-        if self._child:
-            self.send(signal.SIGCONT)
-            self.send(signal.SIGTERM)
-            try:
-                await asyncio.to_thread(self._child.wait, STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._child.kill()
-                self.surprises.append(f"{self} did not end {STOP_SECONDS:.0f} s after SIGTERM")
+        self.send(signal.SIGCONT)
+        self.send(signal.SIGTERM)
+        while self.alive and time.monotonic() - started < STOP_SECONDS:
+            await asyncio.sleep(0.05)
+        if self.alive:
+            self.surprises.append(f"{self} did not end {STOP_SECONDS:.0f} s after SIGTERM")
+            self.send(signal.SIGKILL)
         return time.monotonic() - started
 
     def note_end(self) -> None:
         """Write down how this incarnation ended."""
-        assert self._child
-        code = self._child.returncode
+        code = self._nursery.code(self._pid)
         if code == -signal.SIGKILL and (self.armed or self.expected_end):
             self.deaths[self.armed if not self.expected_end else ""] += 1
         elif not self.expected_end:
@@ -105,7 +101,7 @@ class Process:
 
     @property
     def ended(self) -> bool:
-        return self._child is not None and self._child.poll() is not None
+        return self._pid != 0 and self._nursery.code(self._pid) is not None
 
 
 async def get(port: int, path: str, seconds: float = 5.0) -> tuple[int, str]:
@@ -132,6 +128,7 @@ class Fleet:
         self._env, self._folder = env, folder
         folder.mkdir(parents=True, exist_ok=True)
         self.processes: list[Process] = []
+        self._nursery = Nursery(ROOT)
         self.gateway = Gateway(self)
         self._keeping: asyncio.Task[None] | None = None
 
@@ -141,6 +138,7 @@ class Fleet:
 
     async def start(self, services: Sequence[str]) -> None:
         """One replica of each, ready to serve; and the gateway."""
+        await asyncio.to_thread(self._nursery.ready.result, READY_SECONDS)
         for service in services:
             self.add(service)
         await self.gateway.start()
@@ -150,7 +148,7 @@ class Fleet:
     def add(self, service: str, *, extra: Mapping[str, str] | None = None, lives: Sequence[str] = ()) -> Process:
         """One more replica of a service, started."""
         number = 1 + max((p.number for p in self.processes if p.service == service), default=0)
-        process = Process(service, number, self._env, self._folder)
+        process = Process(service, number, self._env, self._folder, self._nursery)
         process.extra, process.lives = dict(extra or {}), list(lives)
         self.processes.append(process)
         process.start()
@@ -172,6 +170,7 @@ class Fleet:
             await asyncio.gather(self._keeping, return_exceptions=True)
         await asyncio.gather(*(process.stop() for process in self.processes if process.alive))
         await self.gateway.stop()
+        await asyncio.to_thread(self._nursery.close)
 
     async def _keep(self) -> None:
         while True:

@@ -132,6 +132,7 @@ class Watch:
             lag, since = self._since.get(service, (0, time.monotonic()))
             if behind.get(service, 0) == 0 or behind[service] < lag:
                 since = time.monotonic()
+            since = max(since, *(process.started_at for process in self._lab.fleet.of(service)))
             self._since[service] = (behind.get(service, 0), since)
             if time.monotonic() - since > STALL_SECONDS * PATIENCE and await self._claims_ready(service):
                 self.stalls.append(f"{service} is {behind[service]} records behind for {time.monotonic() - since:.0f} s and says it is ready")

@@ -1,0 +1,57 @@
+"""Small promises of the core on which the laboratory's findings rest."""
+
+import io
+import json
+
+import pytest
+
+from shared import telemetry
+from shared.database import direct_connection
+from shared.telemetry import configure_logging, log
+from tests.faults.mutants.catalogue import CATALOGUE
+from tests.faults.plans import SHORT, plan
+
+
+@pytest.mark.stack
+async def test_a_commit_waits_for_the_disk(core):
+    settings, open_schema = core
+    database = await open_schema("intake")
+    direct = await direct_connection(settings.database_url, "intake", "test")
+
+    async with database.transaction() as tx:
+        pooled = await tx.fetchval("show synchronous_commit")
+    alone = await direct.fetchval("show synchronous_commit")
+    await direct.close()
+
+    assert (pooled, alone) == ("on", "on")
+
+
+def test_an_error_is_logged_without_its_text():
+    said = io.StringIO()
+    configure_logging(stream=said)
+    try:
+        raise ValueError("duplicate key: (phone)=(13912345678)")
+    except ValueError as error:
+        log.error("tick failed", service="intake", **telemetry.describe(error))
+    finally:
+        configure_logging()
+
+    assert json.loads(said.getvalue())["error"] == "ValueError"
+    assert "13912345678" not in said.getvalue()
+
+
+def test_the_same_seed_is_the_same_plan():
+    assert [plan(seed).faults for seed in range(200)] == [plan(seed).faults for seed in range(200)]
+    assert len({plan(seed).faults for seed in range(200)}) > 190
+
+
+def test_every_short_plan_says_what_it_breaks():
+    assert all(each.lives or each.blows for each in SHORT)
+    assert len({each.seed for each in SHORT}) == len(SHORT)
+
+
+def test_every_mutant_fits_the_sources():
+    from tests.faults.fleet import ROOT
+
+    misfits = [(m.name, e.file) for m in CATALOGUE for e in m.edits if (ROOT / e.file).read_text(encoding="utf-8").count(e.old) != 1]
+    assert misfits == []
