@@ -28,9 +28,10 @@ where s.campaign_id = $1 and s.scheme_version = $2 and s.unit_no = n.unit_no
 _TELL = f"""
 with due as (
   select s.campaign_id, s.unit_no, s.scheme_version from scores s
+  join campaigns c on c.id = s.campaign_id and c.scheme_version = s.scheme_version
   where s.untold and (s.told_at is null or s.told_at <= clock_timestamp() - interval '{TOLD_EVERY_SECONDS} seconds')
     and ($2::text is null or (s.campaign_id = $2 and s.unit_no = any($3)))
-  order by s.campaign_id, s.unit_no limit $1 for update skip locked
+  order by s.campaign_id, s.unit_no limit $1 for update of s skip locked
 )
 update scores s set untold = false, told_at = clock_timestamp() from due d
 where (s.campaign_id, s.unit_no, s.scheme_version) = (d.campaign_id, d.unit_no, d.scheme_version)
