@@ -1,4 +1,7 @@
-"""`python -m tests.faults --seeds 50 [--start N] [--short]`: the long run. One JSON line per run on standard output, progress on standard error."""
+"""`python -m tests.faults --seeds 50 [--start N] [--short]`: the long run.
+
+One JSON line per run on standard output, progress on standard error.
+"""
 
 import argparse
 import asyncio
@@ -41,7 +44,11 @@ def _keep_logs(lab: Laboratory, keep: Path | None, seed: int) -> None:
 
 def _progress(outcome: Outcome) -> None:
     verdict = f"BROKEN {outcome.broken[:400]}" if outcome.broken else "holds"
-    print(f"seed {outcome.seed}: {outcome.seconds:.0f} s, rest {outcome.rest_seconds:.0f} s, {outcome.faults}: {verdict}", file=sys.stderr, flush=True)
+    print(
+        f"seed {outcome.seed}: {outcome.seconds:.0f} s, rest {outcome.rest_seconds:.0f} s, {outcome.faults}: {verdict}",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 async def all_of(plans: Sequence[Plan], *, keep: Path | None) -> list[Outcome]:
@@ -64,7 +71,11 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.keep:
         asked.keep.mkdir(parents=True, exist_ok=True)
-    plans = [p for p in SHORT if asked.only in (None, p.seed)] if asked.short else [plan(s) for s in range(asked.start, asked.start + asked.seeds)]
+    plans = (
+        [p for p in SHORT if asked.only in (None, p.seed)]
+        if asked.short
+        else [plan(s) for s in range(asked.start, asked.start + asked.seeds)]
+    )
     started = time.monotonic()
     outcomes = asyncio.run(all_of(plans, keep=asked.keep))
     broken = [outcome for outcome in outcomes if outcome.broken]

@@ -173,7 +173,8 @@ async def _counted(scene: Scene) -> list[str]:
     tallied = Counter({tuple(row)[:5]: row["votes"] for row in rows})
     recount = count_votes(votes for ballot, votes in scene.witness.ballots.items() if ballot in cast)
     if tallied != recount:
-        found.append(f"tallies differ from the direct recount: too many {some((tallied - recount).items())}; too few {some((recount - tallied).items())}")
+        more, fewer = tallied - recount, recount - tallied
+        found.append(f"tallies differ from the direct recount: too many {some(more.items())}; too few {some(fewer.items())}")
     return found
 
 
@@ -202,8 +203,11 @@ def around(scene: Scene, event_ids: Iterable[UUID]) -> str:
     first = min(event_ids, key=str)
     place = scene.said[first]
     beside = [r for r in scene.records if (r.topic, r.partition) == (place.topic, place.partition) and abs(r.offset - place.offset) <= 3]
-    told = [f"{r.offset} {type_of(r)} {dict(r.headers).get('ce_subject', b'')[:8].decode()} v{dict(r.headers).get('ce_sequence', b'').decode()}"
-            for r in sorted(beside, key=lambda r: r.offset)]  # fmt: skip
+    told = []
+    for record in sorted(beside, key=lambda record: record.offset):
+        said = dict(record.headers)
+        key, version = said.get("ce_subject", b"")[:8].decode(errors="replace"), said.get("ce_sequence", b"").decode(errors="replace")
+        told.append(f"{record.offset} {type_of(record)} {key} v{version}")
     return f"around {place.topic}-{place.partition}@{place.offset}: {' | '.join(told)}"
 
 
@@ -229,7 +233,9 @@ async def versions_are_without_gaps(scene: Scene) -> list[str]:
             f"select topic, key, count(*) c, min(version) a, max(version) z from {service}.outbox group by 1, 2 "
             "having count(*) <> max(version) or min(version) <> 1"
         )
-        found += [f"{service} said versions {row['a']}…{row['z']} of {row['topic']} {row['key']} in {row['c']} events" for row in broken[:SHOWN]]
+        found += [
+            f"{service} said versions {row['a']}…{row['z']} of {row['topic']} {row['key']} in {row['c']} events" for row in broken[:SHOWN]
+        ]
         behind = await scene.sql.fetch(_streams(service))
         found += [f"{service} is at version {row['at']} of {row['topic']} {row['key']}, said were {row['said']}" for row in behind[:SHOWN]]
     return found
@@ -241,7 +247,7 @@ def _streams(service: str) -> str:
            for topic in sorted(heard_by(service) - {"resends"})]  # fmt: skip
     return f"""
     select a.topic, a.key, a.version as said, coalesce(s.version, 0) as at
-    from ({' union all '.join(own)}) a left join {service}.streams s on (split_part(s.topic, '.', -1), s.key) = (a.topic, a.key)
+    from ({" union all ".join(own)}) a left join {service}.streams s on (split_part(s.topic, '.', -1), s.key) = (a.topic, a.key)
     where coalesce(s.version, 0) <> a.version and not exists (
       select from {service}.dead_letters d where d.state = 'parked' and d.aggregate = a.key and split_part(d.topic, '.', -1) = a.topic)
     """
@@ -275,7 +281,9 @@ async def each_deadline_fires_once_and_never_early(scene: Scene) -> list[str]:
         if type_of(record) in ("case.deadline_lapsed.v1", "obligation.lapsed.v1")
     )
     if lapsed != told:
-        found.append(f"told more often than they lapsed {some((told - lapsed).items())}; lapsed and not told {some((lapsed - told).items())}")
+        found.append(
+            f"told more often than they lapsed {some((told - lapsed).items())}; lapsed and not told {some((lapsed - told).items())}"
+        )
     early_told = [
         (event_id, body(record)["due_at"]) for event_id, record in scene.said.items()
         if type_of(record) in ("case.deadline_lapsed.v1", "obligation.lapsed.v1") and body(record)["occurred_at"] < body(record)["due_at"]
@@ -305,7 +313,9 @@ async def the_audit_log_is_whole(scene: Scene) -> list[str]:
     for service in SERVICES:
         flaw = await audit.check(_In(scene.sql, service), audit.signer_for(service, key).notary)
         found += [f"audit log of {service}: {flaw.sentence}"] if flaw else []
-    leaves = Counter(row["subject"] for row in await scene.sql.fetch("select subject from intake.audit where action = 'complaint.registered'"))
+    leaves = Counter(
+        row["subject"] for row in await scene.sql.fetch("select subject from intake.audit where action = 'complaint.registered'")
+    )
     due = {str(id): 1 for id in await column(scene, "select id from intake.complaints")}
     if leaves != Counter(due):
         found.append(f"complaints without exactly one leaf, {some(set(due) ^ set(leaves) or [k for k, n in leaves.items() if n > 1])}")

@@ -200,7 +200,9 @@ class Laboratory:
         admin = AIOKafkaAdminClient(**client_options(self.settings), request_timeout_ms=5_000)
         consumer = AIOKafkaConsumer(**client_options(self.settings), group_id=None, request_timeout_ms=5_000)
         marks = await self.rows(
-            " union all ".join(f"select '{s}' as service, topic, partition, log_offset from {s}.marks where kind = 'consumed'" for s in SERVICES)
+            " union all ".join(
+                f"select '{s}' as service, topic, partition, log_offset from {s}.marks where kind = 'consumed'" for s in SERVICES
+            )
         )
         done = {(m["service"], m["topic"], m["partition"]): m["log_offset"] + 1 for m in marks}
         try:

@@ -118,12 +118,13 @@ SHORT: tuple[Plan, ...] = (
     ),
     Plan(
         3, "servers die", 90, 12.0,
-        blows=(Blow(10, "broker_killed"), Blow(25, "postgres_killed"), Blow(40, "redis_killed"), Blow(55, "all_killed"), Blow(75, "brokers_wiped")),
+        blows=(Blow(10, "broker_killed"), Blow(25, "postgres_killed"), Blow(40, "redis_killed"), Blow(55, "all_killed"),
+               Blow(75, "brokers_wiped")),
     ),
     Plan(
-        4, "a zombie, a rebalance, a bug and its cure", 80, 8.0,
-        blows=(Blow(8, "frozen", {"service": "casework"}), Blow(40, "rebalanced", {"service": "scoring", "turns": 2}),
-               Blow(60, "parked_and_replayed", {"service": "notify", "seconds": 6.0})),
+        4, "a zombie, a rebalance, a bug and its cure", 30, 10.0,
+        blows=(Blow(5, "parked_and_replayed", {"service": "notify"}), Blow(10, "frozen", {"service": "casework"}),
+               Blow(20, "rebalanced", {"service": "scoring", "turns": 2})),
     ),
     Plan(
         5, "time jumps, and everything falls due at once", 40, 12.0,

@@ -76,7 +76,9 @@ async def _break(lab: Laboratory, plan: Plan, outcome: Outcome) -> None:
     """The load from its beginning to its end, with everything that the plan does to the system meanwhile."""
     await asyncio.gather(*(reborn(lab, lab.fleet.of(service)[0], *lives) for service, lives in plan.lives.items()))
     answered: Counter[str] = Counter()
-    load = lab.load(seed=1_000 * plan.seed + len(lab.loads), operations=plan.operations, rate=plan.rate, told=lambda c: answered.update(c - answered))
+    load = lab.load(
+        seed=1_000 * plan.seed + len(lab.loads), operations=plan.operations, rate=plan.rate, told=lambda c: answered.update(c - answered)
+    )
     loading = asyncio.create_task(lab.run_load(load))
     try:
         rng = random.Random(f"blows/{plan.seed}")
@@ -113,7 +115,10 @@ async def _disarm(lab: Laboratory) -> None:
 
 
 class Watch:
-    """I12: looks at lag and readiness while faults go on. A lag that stands still while every replica says it is ready is a silent stall."""
+    """I12: looks at lag and readiness while faults go on.
+
+    A lag that stands still while every replica says it is ready is a silent stall.
+    """
 
     def __init__(self, lab: Laboratory) -> None:
         self._lab = lab
@@ -135,7 +140,9 @@ class Watch:
             since = max(since, *(process.started_at for process in self._lab.fleet.of(service)))
             self._since[service] = (behind.get(service, 0), since)
             if time.monotonic() - since > STALL_SECONDS * PATIENCE and await self._claims_ready(service):
-                self.stalls.append(f"{service} is {behind[service]} records behind for {time.monotonic() - since:.0f} s and says it is ready")
+                self.stalls.append(
+                    f"{service} is {behind[service]} records behind for {time.monotonic() - since:.0f} s and says it is ready"
+                )
                 self._since[service] = (behind[service], time.monotonic())
 
     async def _claims_ready(self, service: str) -> bool:

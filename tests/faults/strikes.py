@@ -10,8 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,8 @@ from tests.faults.witness import copy_ledger
 
 SESSION_SECONDS = 10.0
 """After which the brokers take a silent consumer for dead (`session_timeout_ms` of the consumer)."""
-FAKETIME = tuple(Path(folder) / "libfaketime.so.1" for folder in ("/usr/lib/x86_64-linux-gnu/faketime", "/usr/lib/aarch64-linux-gnu/faketime"))
+LIBRARIES = (Path("/usr/lib"), ROOT / ".venv" / "debian" / "usr" / "lib")
+"""Where Debian's libfaketime lies, installed or unpacked by `tests/setup`."""
 
 Told = dict[str, Any]
 Strike = Callable[..., Awaitable[Told]]
@@ -76,6 +77,17 @@ async def reborn(lab: Laboratory, process: Process, *lives: str, extra: dict[str
     await until(back, 120, f"{process} back")
 
 
+@asynccontextmanager
+async def traffic(lab: Laboratory, rng: random.Random, *, operations: int = 24, rate: float = 4.0) -> AsyncIterator[None]:
+    """Work for the system to do while something is broken, whatever the plan's own load has left."""
+    load = lab.load(seed=rng.randrange(10**6, 10**9), operations=operations, rate=rate)
+    going = asyncio.create_task(lab.run_load(load))
+    try:
+        yield
+    finally:
+        await going
+
+
 # ── processes ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -104,9 +116,11 @@ async def frozen(lab: Laboratory, rng: random.Random, *, service: str, seconds: 
     zombie = one(lab, service)
     other = lab.fleet.add(service)
     await until(lambda: _answers(other), 120, f"{other} ready")
-    zombie.send(signal.SIGSTOP)
-    await asyncio.sleep(seconds)
-    zombie.send(signal.SIGCONT)
+    async with traffic(lab, rng):
+        await asyncio.sleep(rng.uniform(0.2, 2.0))
+        zombie.send(signal.SIGSTOP)
+        await asyncio.sleep(seconds)
+        zombie.send(signal.SIGCONT)
     await asyncio.sleep(2)
     await other.stop()
     return {"frozen_seconds": seconds}
@@ -156,7 +170,8 @@ async def slowed(lab: Laboratory, rng: random.Random, *, service: str, seconds: 
     """A hearer that blocks for a while at every batch."""
     process = one(lab, service)
     await reborn(lab, process, f"consumer.after_effect=sleep:{each}@1+")
-    await asyncio.sleep(seconds)
+    async with traffic(lab, rng):
+        await asyncio.sleep(seconds)
     await reborn(lab, process)
     return {}
 
@@ -164,15 +179,16 @@ async def slowed(lab: Laboratory, rng: random.Random, *, service: str, seconds: 
 @strike("F23")
 async def rebalanced(lab: Laboratory, rng: random.Random, *, service: str, turns: int = 4, pause: float = 2.0) -> Told:
     """Replicas come and go: every change stops the whole group and deals the partitions anew."""
-    for turn in range(turns):
-        other = lab.fleet.add(service)
-        await until(lambda other=other: _answers(other), 120, f"{other} ready")  # type: ignore[misc]
-        await asyncio.sleep(pause)
-        if turn % 2:
+    async with traffic(lab, rng):
+        for turn in range(turns):
+            other = lab.fleet.add(service)
+            await until(lambda other=other: _answers(other), 120, f"{other} ready")  # type: ignore[misc]
+            await asyncio.sleep(pause)
             other.wanted = False
-            other.kill()
-        else:
-            await other.stop()
+            if turn % 2:
+                other.kill()
+            else:
+                await other.stop()
     return {"rebalances": 2 * turns}
 
 
@@ -264,23 +280,28 @@ async def _produce(lab: Laboratory, records: list[ConsumerRecord]) -> None:
 @strike("F19")
 async def lost_in_the_log(lab: Laboratory, rng: random.Random, *, service: str = "scoring") -> Told:
     """Records that the broker acknowledged and does not have: marked as sent, never sent, with their followers in the log."""
-    lost = await _withhold(lab, service)
+    async with traffic(lab, rng):
+        lost = await _withhold(lab, service)
     return {"lost": len(lost)}
 
 
 @strike("F18")
 async def out_of_order(lab: Laboratory, rng: random.Random, *, service: str = "scoring") -> Told:
     """Versions arrive after later ones of their aggregate: they were held back while the others went."""
-    kept = await _withhold(lab, service)
-    await asyncio.sleep(rng.uniform(0.5, 4.0))
-    await lab.sql(f"with again as (update {service}.outbox set published_at = null where id = any($1::bigint[]) returning id) select 1", kept)
+    async with traffic(lab, rng):
+        kept = await _withhold(lab, service)
+        await asyncio.sleep(rng.uniform(0.5, 4.0))
+    await lab.sql(
+        f"with again as (update {service}.outbox set published_at = null where id = any($1::bigint[]) returning id) select 1", kept
+    )
     return {"held_back": len(kept)}
 
 
 _UNSENT = "select id, topic, key, version from {service}.outbox where published_at is null and topic <> 'resends' order by id"
 _WITH_FOLLOWERS = """
 select o.id from {service}.outbox o where o.id = any($1::bigint[]) and exists (
-  select from {service}.outbox f where (f.topic, f.key) = (o.topic, o.key) and f.version > o.version and f.published_at is not null and f.id <> all($1))
+  select from {service}.outbox f
+  where (f.topic, f.key) = (o.topic, o.key) and f.version > o.version and f.published_at is not null and f.id <> all($1))
 """
 
 
@@ -302,7 +323,9 @@ async def _withhold(lab: Laboratory, service: str) -> list[int]:
         for row in rows:
             partition = crc32(row["key"].encode()) % lab.settings.topic_partitions
             await lab.sql(
-                f"update {service}.outbox set published_at = now(), partition = $2, log_offset = 0 where id = $1 returning id", row["id"], partition
+                f"update {service}.outbox set published_at = now(), partition = $2, log_offset = 0 where id = $1 returning id",
+                row["id"],
+                partition,
             )
     finally:
         process.paused = False
@@ -321,7 +344,9 @@ async def _followed(lab: Laboratory, service: str, ids: list[int]) -> list[int]:
     with suppress(AssertionError):
         await until(all_followed, 10, "followers")
     back = [id for id in ids if id not in followed]
-    await lab.sql(f"with back as (update {service}.outbox set published_at = null where id = any($1::bigint[]) returning id) select 1", back)
+    await lab.sql(
+        f"with back as (update {service}.outbox set published_at = null where id = any($1::bigint[]) returning id) select 1", back
+    )
     return followed
 
 
@@ -372,7 +397,7 @@ async def poisoned(lab: Laboratory, rng: random.Random, *, topic: str = "complai
 
 
 @strike("F21")
-async def parked_and_replayed(lab: Laboratory, rng: random.Random, *, service: str = "notify", seconds: float = 10.0) -> Told:
+async def parked_and_replayed(lab: Laboratory, rng: random.Random, *, service: str = "notify", seconds: float = 60.0) -> Told:
     """A bug in a hearer parks what it hears; after the cure it is put back, twice. The second time changes nothing."""
     process = one(lab, service)
     await reborn(lab, process, "consumer.after_effect=bug@1+")
@@ -380,11 +405,12 @@ async def parked_and_replayed(lab: Laboratory, rng: random.Random, *, service: s
     async def parked() -> bool:
         return bool(await lab.sql(f"select count(*) > 2 from {service}.dead_letters where state = 'parked' and reason = 'handler'"))
 
-    with suppress(AssertionError):
-        await until(parked, seconds, "something parked")
+    async with traffic(lab, rng, operations=12):
+        await until(parked, seconds, f"something parked by {service}")
     await reborn(lab, process)
     await asyncio.sleep(1)
     first, second = await _command(lab, "replay", service), await _command(lab, "replay", service)
+    assert not first.startswith("0 applied"), f"the first replay said: {first}"
     assert second.startswith("0 applied"), f"the second replay said: {second}"
     return {"first": first, "second": second}
 
@@ -428,15 +454,21 @@ def _same_plan(again: Any, done: Any) -> Any:
 
 
 @strike("F31")
-async def service_clock_wrong(lab: Laboratory, rng: random.Random, *, service: str = "casework", by: str = "+40d", seconds: float = 8.0) -> Told:
+async def service_clock_wrong(
+    lab: Laboratory, rng: random.Random, *, service: str = "casework", by: str = "+40d", seconds: float = 8.0
+) -> Told:
     """The clock of a service's machine is wrong: nothing may be due because of it, and its events still leave."""
-    library = next((path for path in FAKETIME if path.exists()), None)
+    library = next((path for folder in LIBRARIES for path in folder.glob("*/faketime/libfaketime.so.1")), None)
     if library is None:
         return {"skipped": "no libfaketime on this machine"}
     process = one(lab, service)
-    await reborn(lab, process, extra={"LD_PRELOAD": str(library), "FAKETIME": by, "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1"})
+    await reborn(
+        lab, process, extra={"LD_PRELOAD": str(library), "FAKETIME": by, "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1"}
+    )
     await asyncio.sleep(seconds)
-    stuck = await lab.sql(f"select coalesce(extract(epoch from now() - min(created_at)), 0)::float from {service}.outbox where published_at is null")
+    stuck = await lab.sql(
+        f"select coalesce(extract(epoch from now() - min(created_at)), 0)::float from {service}.outbox where published_at is null"
+    )
     await reborn(lab, process)
     assert stuck < seconds, f"events of {service} waited {stuck:.0f} s while its clock was wrong by {by}"
     return {"by": by}
@@ -468,9 +500,12 @@ async def _held(lab: Laboratory) -> bool:
 @strike("F33")
 async def lapse_wave(lab: Laboratory, rng: random.Random, *, days: int = 12, kills: int = 2) -> Told:
     """Everything that is owed falls due at once, and whoever tells of it is killed meanwhile."""
-    due = await lab.sql("select count(*) from casework.deadlines where state = 'armed' and due_at <= public.app_now() + make_interval(days => $1)", days)
+    due = await lab.sql(
+        "select count(*) from casework.deadlines where state = 'armed' and due_at <= public.app_now() + make_interval(days => $1)", days
+    )
     process = one(lab, "casework")
-    await reborn(lab, process, *[rng.choice(("tick.lapse_deadlines.before_commit=kill@3", "tick.lapse_deadlines.after_commit=kill@2"))] * kills)
+    await reborn(
+        lab, process, *[rng.choice(("tick.lapse_deadlines.before_commit=kill@3", "tick.lapse_deadlines.after_commit=kill@2"))] * kills
+    )
     await lab.advance(days=days)
     return {"due": due}
-

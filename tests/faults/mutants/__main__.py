@@ -1,4 +1,7 @@
-"""`python -m tests.faults.mutants [WORD …]`: break each rule in a copy of the sources and see that its test turns red. WORD chooses by name."""
+"""`python -m tests.faults.mutants [WORD …]`: break each rule in a copy of the sources and see that its test turns red.
+
+WORD chooses rules by name.
+"""
 
 import argparse
 import os
