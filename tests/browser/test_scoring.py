@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -19,7 +18,6 @@ from tests.browser.support import SIZES, axe, fits, serving
 from tests.scoring.story import CAMPAIGN, Case, Scoring, a_life, ballot, heard, visit
 
 pytestmark = [pytest.mark.stack, pytest.mark.browser]
-PICTURES = Path("/tmp/fengping-pictures")
 
 
 class Site:
@@ -103,8 +101,6 @@ async def test_every_page_is_clean_and_fits_at_every_size(site, lived):
     for size in SIZES:
         for name, path in {**PAGES, "mine": "/scoring/mine"}.items():
             page = await site.open(path, Role.UNIT_HEAD if name == "mine" else Role.OFFICE, size)
-            if PICTURES.exists():
-                await page.screenshot(path=PICTURES / f"{name}-{size[0]}.png", full_page=True)
             await fits(page)
             await axe(page)
             await page.context.close()
