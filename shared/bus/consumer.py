@@ -163,6 +163,13 @@ class Consumer:
             telemetry.consumer_offset.labels(self.group, tp.topic, tp.partition).set(positions[tp])
         return sum(max(0, end - positions[tp]) for tp, end in ends.items())
 
+    def forget_lag(self, revoked: Iterable[TopicPartition]) -> None:
+        """Lag of a partition that another replica took over is its to tell."""
+        for tp in revoked:
+            for gauge in (telemetry.consumer_lag, telemetry.consumer_offset):
+                with suppress(KeyError):
+                    gauge.remove(self.group, tp.topic, tp.partition)
+
     @property
     def lag(self) -> int:
         """Events in the log not yet taken, as last measured."""
@@ -329,6 +336,7 @@ class _Assigned(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         self._consumer.forget_look()
+        self._consumer.forget_lag(revoked)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         await self._consumer.look_at_logs(assigned)
