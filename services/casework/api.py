@@ -3,7 +3,7 @@
 Who may do what is `domain.MAY`; which cases somebody finds is decided by the query, so that the forbidden is simply not there (404).
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -18,6 +18,7 @@ from services.casework.store.cases import Filter
 from services.casework.tables import Case
 from shared.auth import Policy, Role, allow
 from shared.calendar import closing
+from shared.database import Transaction
 from shared.events import Kind, Urgency
 from shared.web import Door, Once, Tx, Who
 from shared.web.forms import Input
@@ -313,95 +314,95 @@ class PauseIn(Seen):
     until: date
 
 
-async def _done(act: Awaitable[Case]) -> Done:
-    case = await act
+async def _done(act: Callable[..., Awaitable[Case]], tx: Transaction, **said: Any) -> Done:
+    case = await act(tx, **said)
     return Done(number=case.number, state=State(case.state), version=case.version, unit_id=case.unit_id)
 
 
 @door.post("/cases/{number}/assignment", policy=may(Verb.ASSIGN), status_code=201, response_model=Done)
 async def assign(tx: Tx, who: Who, once: Once, number: Number, body: AssignmentIn) -> Response:
     """分办（改派）. A 举报 never goes to the unit it accuses (422)."""
-    return await once(201, _done(dispatch.assign_case(tx, number=number, by=who, **body.model_dump())))
+    return await once(201, _done(dispatch.assign_case, tx, number=number, by=who, **body.model_dump()))
 
 
 @door.post("/cases/{number}/non-acceptance", policy=may(Verb.REFUSE), status_code=201, response_model=Done)
 async def refuse(tx: Tx, who: Who, once: Once, number: Number, body: RefusalIn) -> Response:
     """不予受理."""
-    return await once(201, _done(dispatch.refuse_case(tx, number=number, by=who, **body.model_dump())))
+    return await once(201, _done(dispatch.refuse_case, tx, number=number, by=who, **body.model_dump()))
 
 
 @door.post("/cases/{number}/acceptance", policy=may(Verb.ACCEPT), status_code=201, response_model=Done)
 async def accept(tx: Tx, who: Who, once: Once, number: Number, body: Seen | None = None) -> Response:
     """签收."""
-    return await once(201, _done(handling.accept_case(tx, number=number, by=who, seen=body.seen if body else None)))
+    return await once(201, _done(handling.accept_case, tx, number=number, by=who, seen=body.seen if body else None))
 
 
 @door.post("/cases/{number}/takeover", policy=may(Verb.TAKE_OVER), status_code=201, response_model=Done)
 async def take_over(tx: Tx, who: Who, once: Once, number: Number, body: Seen | None = None) -> Response:
     """接办."""
-    return await once(201, _done(handling.take_case_over(tx, number=number, by=who, seen=body.seen if body else None)))
+    return await once(201, _done(handling.take_case_over, tx, number=number, by=who, seen=body.seen if body else None))
 
 
 @door.post("/cases/{number}/return", policy=may(Verb.RETURN), status_code=201, response_model=Done)
 async def give_back(tx: Tx, who: Who, once: Once, number: Number, body: ReturnIn) -> Response:
     """退回."""
-    return await once(201, _done(dispatch.return_case(tx, number=number, by=who, **body.model_dump())))
+    return await once(201, _done(dispatch.return_case, tx, number=number, by=who, **body.model_dump()))
 
 
 @door.post("/cases/{number}/notes", policy=may(Verb.NOTE), status_code=201, response_model=Done)
 async def note(tx: Tx, who: Who, once: Once, number: Number, body: NoteIn) -> Response:
     """办理记录."""
-    return await once(201, _done(handling.note_progress(tx, number=number, text=body.text, by=who)))
+    return await once(201, _done(handling.note_progress, tx, number=number, text=body.text, by=who))
 
 
 @door.post("/cases/{number}/extension", policy=may(Verb.ASK_EXTENSION), status_code=201, response_model=Done)
 async def ask_extension(tx: Tx, who: Who, once: Once, number: Number, body: ExtensionIn) -> Response:
     """申请延期."""
-    return await once(201, _done(extensions.ask_extension(tx, number=number, by=who, **body.model_dump())))
+    return await once(201, _done(extensions.ask_extension, tx, number=number, by=who, **body.model_dump()))
 
 
 @door.post("/cases/{number}/extension/approval", policy=may(Verb.DECIDE_EXTENSION), status_code=201, response_model=Done)
 async def decide_extension(tx: Tx, who: Who, once: Once, number: Number, body: DecisionIn) -> Response:
     """审批延期. Every role the scheme names has to agree; one refusal ends the request."""
-    return await once(201, _done(extensions.decide_extension(tx, number=number, by=who, **body.model_dump())))
+    return await once(201, _done(extensions.decide_extension, tx, number=number, by=who, **body.model_dump()))
 
 
 @door.post("/cases/{number}/pause", policy=may(Verb.PAUSE), status_code=201, response_model=Done)
 async def pause(tx: Tx, who: Who, once: Once, number: Number, body: PauseIn) -> Response:
     """暂停计时 until the end of a day."""
     until = closing(body.until, "24:00")
-    return await once(201, _done(handling.pause_case(tx, number=number, reason=body.reason, until=until, by=who, seen=body.seen)))
+    return await once(201, _done(handling.pause_case, tx, number=number, reason=body.reason, until=until, by=who, seen=body.seen))
 
 
 @door.post("/cases/{number}/resumption", policy=may(Verb.RESUME), status_code=201, response_model=Done)
 async def resume(tx: Tx, who: Who, once: Once, number: Number, body: Seen | None = None) -> Response:
     """恢复计时."""
-    return await once(201, _done(handling.resume_case(tx, number=number, by=who, seen=body.seen if body else None)))
+    return await once(201, _done(handling.resume_case, tx, number=number, by=who, seen=body.seen if body else None))
 
 
 @door.post("/cases/{number}/submission", policy=may(Verb.SUBMIT), status_code=201, response_model=Done)
 async def submit(tx: Tx, who: Who, once: Once, number: Number, body: ResultIn) -> Response:
     """办结送审."""
-    return await once(201, _done(handling.submit_result(tx, number=number, by=who, **body.model_dump())))
+    return await once(201, _done(handling.submit_result, tx, number=number, by=who, **body.model_dump()))
 
 
 @door.post("/cases/{number}/review", policy=may(Verb.APPROVE), status_code=201, response_model=Done)
 async def review(tx: Tx, who: Who, once: Once, number: Number, body: ReviewIn) -> Response:
     """审核: approve (办结) or send back."""
     act = handling.approve_result if body.approve else handling.send_result_back
-    return await once(201, _done(act(tx, number=number, opinion=body.opinion, by=who, seen=body.seen)))
+    return await once(201, _done(act, tx, number=number, opinion=body.opinion, by=who, seen=body.seen))
 
 
 @door.post("/cases/{number}/striking-off", policy=may(Verb.STRIKE_OFF), status_code=201, response_model=Done)
 async def strike_off(tx: Tx, who: Who, once: Once, number: Number, body: OpinionIn) -> Response:
     """销号."""
-    return await once(201, _done(handling.strike_off(tx, number=number, opinion=body.opinion, by=who, seen=body.seen)))
+    return await once(201, _done(handling.strike_off, tx, number=number, opinion=body.opinion, by=who, seen=body.seen))
 
 
 @door.post("/cases/{number}/urging", policy=may(Verb.URGE), status_code=201, response_model=Done)
 async def urge(tx: Tx, who: Who, once: Once, number: Number, body: NoteIn) -> Response:
     """催办."""
-    return await once(201, _done(handling.urge_unit(tx, number=number, text=body.text, by=who)))
+    return await once(201, _done(handling.urge_unit, tx, number=number, text=body.text, by=who))
 
 
 # ── duties and the calendar ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -20,8 +20,7 @@ def create_core() -> None:
     await_only(driver.execute(CORE_DDL))
 
 
-def upgrade() -> None:
-    create_core()
+def create_campaigns() -> None:
     op.create_table(
         "campaigns",
         sa.Column("id", sa.Text(), nullable=False),
@@ -33,6 +32,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_campaigns")),
         schema="casework",
     )
+
+
+def create_notices() -> None:
     op.create_table(
         "notices",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -47,6 +49,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_notices")),
         schema="casework",
     )
+
+
+def create_series() -> None:
     op.create_table(
         "series",
         sa.Column("year", sa.Integer(), nullable=False),
@@ -54,6 +59,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("year", name=op.f("pk_series")),
         schema="casework",
     )
+
+
+def create_cases() -> None:
     op.create_table(
         "cases",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -105,12 +113,13 @@ def upgrade() -> None:
         sa.UniqueConstraint("source", "source_id", name=op.f("uq_cases_source_source_id")),
         schema="casework",
     )
+
+
+def create_cases_indexes() -> None:
     op.create_index(
         "ix_cases_closed", "cases", ["closed_at"], unique=False, schema="casework", postgresql_where=sa.text("closed_at is not null")
     )
-    op.create_index(
-        "ix_cases_rating", "cases", ["rating"], unique=False, schema="casework", postgresql_where=sa.text("rating is not null")
-    )
+    op.create_index("ix_cases_rating", "cases", ["rating"], unique=False, schema="casework", postgresql_where=sa.text("rating is not null"))
     op.create_index(
         "ix_cases_open",
         "cases",
@@ -129,6 +138,9 @@ def upgrade() -> None:
         postgresql_ops={"summary": "public.gin_trgm_ops"},
     )
     op.create_index("ix_cases_unit", "cases", ["unit_id", "state"], unique=False, schema="casework")
+
+
+def create_duties() -> None:
     op.create_table(
         "duties",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -145,6 +157,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("campaign_id", "unit_id", "obligation", name=op.f("uq_duties_campaign_id_unit_id_obligation")),
         schema="casework",
     )
+
+
+def create_units() -> None:
     op.create_table(
         "units",
         sa.Column("campaign_id", sa.Text(), nullable=False),
@@ -157,6 +172,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("campaign_id", "unit_id", name=op.f("pk_units")),
         schema="casework",
     )
+
+
+def create_deadlines() -> None:
     op.create_table(
         "deadlines",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -187,6 +205,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deadlines")),
         schema="casework",
     )
+
+
+def create_deadlines_indexes() -> None:
     op.create_index("ix_deadlines_case", "deadlines", ["case_id"], unique=False, schema="casework")
     op.create_index(
         "ix_deadlines_due", "deadlines", ["due_at"], unique=False, schema="casework", postgresql_where=sa.text("state = 'armed'")
@@ -218,6 +239,9 @@ def upgrade() -> None:
         schema="casework",
         postgresql_where=sa.text("state in ('armed', 'lapsed', 'paused')"),
     )
+
+
+def create_extensions() -> None:
     op.create_table(
         "extensions",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -238,6 +262,9 @@ def upgrade() -> None:
     op.create_index(
         "uq_extensions_asked", "extensions", ["case_id"], unique=True, schema="casework", postgresql_where=sa.text("state = 'asked'")
     )
+
+
+def create_steps() -> None:
     op.create_table(
         "steps",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -256,6 +283,9 @@ def upgrade() -> None:
         schema="casework",
     )
     op.create_index("ix_steps_case", "steps", ["case_id", "id"], unique=False, schema="casework")
+
+
+def create_submissions() -> None:
     op.create_table(
         "submissions",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -280,6 +310,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("case_id", "no", name=op.f("uq_submissions_case_id_no")),
         schema="casework",
     )
+
+
+def create_suspensions() -> None:
     op.create_table(
         "suspensions",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -295,6 +328,23 @@ def upgrade() -> None:
     op.create_index(
         "uq_suspensions_open", "suspensions", ["case_id"], unique=True, schema="casework", postgresql_where=sa.text("ended_at is null")
     )
+
+
+def upgrade() -> None:
+    create_core()
+    create_campaigns()
+    create_notices()
+    create_series()
+    create_cases()
+    create_cases_indexes()
+    create_duties()
+    create_units()
+    create_deadlines()
+    create_deadlines_indexes()
+    create_extensions()
+    create_steps()
+    create_submissions()
+    create_suspensions()
 
 
 def downgrade() -> None:
