@@ -1,6 +1,8 @@
 """A complaint is written down once, its informant sealed, and only what is free of personal data goes on."""
 
 import asyncio
+import json
+import re
 from datetime import timedelta
 from uuid import uuid4
 
@@ -8,7 +10,8 @@ import pytest
 
 from services.intake.actions import complaints
 from services.intake.domain.complaints import Report, check_report, is_phone, query_code, read_code, read_number
-from shared.auth import Role
+from services.intake.store import complaints as store
+from shared.auth import Account, Role
 from shared.events import Channel, Kind, Refused
 from tests.intake.conftest import CAMPAIGN, WORDS, complaint
 
@@ -143,7 +146,7 @@ async def test_nothing_of_the_informant_stands_anywhere_in_clear(office, key):
     given = complaint(original=WORDS + "一直在玩手机的那个人戴眼镜", summary="窗口人员玩手机，让群众次日再来", place="人民大街 1 号大厅")
     async with await office.signed_in(Role.OPERATOR) as wang:
         answer = await wang.post("/intake/api/complaints", json=given, headers=key())
-        await wang.put(f"/intake/desk/drafts/{uuid4()}", json={"phone": "13812345678", "original": given["original"]})
+        await wang.post("/intake/desk/drafts", data={"draft_id": str(uuid4()), "phone": "13812345678", "original": given["original"]})
         await wang.post("/intake/api/complaints", json=given | {"summary": "请找欧阳晓春 13812345678", "extra": "欧阳晓春"}, headers=key())
     assert answer.status_code == 201
 
@@ -269,3 +272,92 @@ async def test_unknown_fields_are_refused(office, key):
             answer = await wang.post("/intake/api/complaints", json=complaint() | {field: "x"}, headers=key())
             assert answer.status_code == 422
     assert await office.events() == []
+
+
+@stack
+async def test_a_draft_is_registered_once_and_does_not_come_back(office):
+    draft = str(uuid4())
+    fields = {
+        "draft_id": draft, "campaign_id": CAMPAIGN, "identity": "confidential", "kind": "complaint", "urgency": "normal",
+        "unit": "省教育厅", "problem": "不确定", "original": WORDS, "summary": "窗口人员玩手机", "phone": "",
+    }  # fmt: skip
+    async with await office.signed_in(Role.OPERATOR) as wang:
+        saved = await wang.post("/intake/desk/drafts", data=fields)
+        first, second = [await wang.post("/intake/desk", data=fields | _form()) for _ in range(2)]
+        late = await wang.post("/intake/desk/drafts", data=fields)
+
+    assert (saved.status_code, first.status_code, second.status_code, late.status_code) == (200, 303, 409, 404)
+    assert len(await office.events()) == 1
+    async with office.transaction() as tx:
+        assert await tx.fetchval("select count(*) from drafts") == 0
+
+
+@stack
+async def test_everything_missing_is_said_at_once(office):
+    async with await office.signed_in(Role.OPERATOR) as wang:
+        fields = {"draft_id": str(uuid4()), "campaign_id": CAMPAIGN, "identity": "confidential", "kind": "complaint", "urgency": "critical"}
+        answer = await wang.post("/intake/desk", data=fields | _form())
+    assert answer.status_code == 422
+    for name in ("urgency_reason", "unit", "problem", "original", "summary"):
+        assert f'href="#f-{name}"' in answer.text
+
+
+# ── who may see what ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@stack
+async def test_a_report_against_a_unit_is_found_by_nobody_who_belongs_to_it(office, key):
+    async with await office.signed_in(Role.OPERATOR) as wang:
+        number = (await wang.post("/intake/api/complaints", json=complaint(kind="report"), headers=key())).json()["number"]
+    insider = Account(id=uuid4(), name="insider", display_name="内部", role=Role.REVIEWER, unit_id="tcm")
+    reviewer = office.person(Role.REVIEWER)
+
+    async with office.transaction() as tx:
+        assert await complaints.read_complaint(tx, number, insider) is None
+        assert await complaints.read_complaint(tx, number, reviewer) is not None
+        assert await store.search(tx, number[-6:], insider) == []
+        listed = await store.received(tx, insider, since=tx.now - timedelta(days=1), waiting=False, unsure=False)
+        assert listed == []
+        with pytest.raises(Refused):
+            await complaints.reveal_identity(tx, number=number, reason="想知道是谁举报的", by=insider)
+
+
+@stack
+@pytest.mark.parametrize("role", [Role.HANDLER, Role.UNIT_HEAD, Role.OFFICE, Role.INSPECTOR, Role.LEADER, Role.ADMIN])
+async def test_the_callers_words_have_no_door_for_other_roles(office, key, role):
+    async with await office.signed_in(Role.OPERATOR) as wang:
+        number = (await wang.post("/intake/api/complaints", json=complaint(), headers=key())).json()["number"]
+    async with await office.signed_in(role) as somebody:
+        answers = [
+            *[await somebody.get(path) for path in (f"/intake/tickets/{number}", "/intake/triage", "/intake/palette?q=000")],
+            await somebody.post(f"/intake/tickets/{number}/identity", data={"reason": "想看一看是谁", **_form()}),
+        ]  # fmt: skip
+    assert {answer.status_code for answer in answers} == {403}
+
+
+@stack
+async def test_an_operator_reads_their_own_words_for_a_day_and_nobody_elses(office, key, clock):
+    async with await office.signed_in(Role.OPERATOR) as wang:
+        number = (await wang.post("/intake/api/complaints", json=complaint(), headers=key())).json()["number"]
+        today = await wang.get(f"/intake/tickets/{number}")
+        await clock.advance(hours=25)
+        tomorrow = await wang.get(f"/intake/tickets/{number}")
+    other = Account(id=uuid4(), name="other", display_name="他人", role=Role.OPERATOR)
+    async with office.transaction() as tx:
+        assert await complaints.read_complaint(tx, number, other) is None
+    assert WORDS in today.text
+    assert "13812345678" not in today.text
+    assert tomorrow.text.count(WORDS) == 1  # The hand-over text, which is the same here; the original is gone.
+
+
+@stack
+async def test_what_intake_publishes_can_be_read_by_machines(office):
+    described = office.service.app.openapi()
+    assert described["openapi"].startswith("3.1")
+    text = json.dumps(described)
+    for reference in re.findall(r'"#/components/schemas/([^"]+)"', text):
+        assert reference in described["components"]["schemas"]
+    for path, operations in described["paths"].items():
+        assert path.startswith("/intake/api/"), path
+        for operation in operations.values():
+            assert operation["responses"]

@@ -44,18 +44,23 @@ class Registered:
     merged_into: str | None = None
 
 
-async def register_complaint(tx: Transaction, report: Report, *, by: Account | None, merge_into: str = "") -> Registered:
+async def register_complaint(
+    tx: Transaction, report: Report, *, by: Account | None, merge_into: str = "", draft_id: UUID | None = None
+) -> Registered:
     """Write a complaint down: its words and its informant sealed, its hand-over text told to the others.
 
     `by` None: the informant themself, on the public pages. With `merge_into` (a number) it repeats that one: both texts are kept, no
-    second case is opened. Raises Refused with the field that is wrong.
+    second case is opened. `draft_id`: the desk's draft; it becomes the complaint's id, so that one draft is never registered twice.
+    Raises Refused with the field that is wrong.
     """
     try:
         summary = await check_complaint(tx, report, by=by)
     except Refused:
         telemetry.complaint_submits.labels(report.channel, "refused").inc()
         raise
-    complaint_id, received_at = new_id(), report.received_at or tx.now
+    if draft_id is not None and await store.exists(tx, draft_id):
+        raise Refused("这份草稿已经登记，请在“我的登记”中查看")
+    complaint_id, received_at = draft_id or new_id(), report.received_at or tx.now
     ring = context_of(tx).ring
     number = await store.register(
         tx, complaint_id, report, summary=summary, received_at=received_at, by=by.id if by else None,
@@ -265,10 +270,10 @@ async def progress_of(tx: Transaction, complaint_id: UUID) -> Any:
 
 
 async def save_draft(tx: Transaction, draft_id: UUID, fields: dict[str, str], *, by: Account) -> datetime:
-    """Keep what is typed at the desk; gives when. Raises Refused (404) for somebody else's draft."""
+    """Keep what is typed at the desk; gives when. Raises Refused (404) for somebody else's draft, or one that was registered."""
     sealed = context_of(tx).ring.seal(f"draft/{draft_id}", fields)
     if not await store.save_draft(tx, draft_id, by.id, sealed):
-        raise Refused("没有这份草稿", status=404)
+        raise Refused("没有这份草稿，或它已经登记", status=404)
     return tx.now
 
 

@@ -17,7 +17,7 @@ from shared.web import Door, Form, Hit, Tx, Visitor, Who, hits, keep_preferences
 from shared.web.forms import Input
 from shared.web.menu import menu_for
 
-door = Door()
+door = Door(include_in_schema=False)
 WRONG: Final = "用户名或密码不正确"
 
 

@@ -22,7 +22,7 @@ from shared.schemes import Ballot, BallotItem
 from shared.web import Door, Form, TooOften, Tx, page, read_form, see_other
 from shared.web.forms import Input
 
-door = Door(prefix="/s")
+door = Door(prefix="/s", include_in_schema=False)
 DEVICE_COOKIE: Final = "fengping_device"
 DEVICE_DAYS: Final = 180
 CODES_A_MINUTE: Final = (60, 60)

@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 
 from services.intake.actions import attachments, complaints
 from services.intake.actions.complaints import Registered, code_of
-from services.intake.domain.complaints import OWN_EDIT, REASON_MIN, SUMMARY_MAX, Report, spoken
+from services.intake.domain.complaints import ORIGINAL_MIN, OWN_EDIT, REASON_MIN, SUMMARY_MAX, Report, spoken
 from services.intake.pages.words import KINDS, WORDS
 from services.intake.store import campaigns
 from services.intake.store import complaints as store
@@ -25,7 +25,7 @@ from shared.web.forms import Input
 from shared.web.moments import NotUnderstood, read_moment
 from shared.web.render import clock
 
-door = Door(prefix="/intake")
+door = Door(prefix="/intake", include_in_schema=False)
 OPERATORS: Final = allow(Role.OPERATOR)
 READERS: Final = allow(Role.OPERATOR, Role.REVIEWER, Role.SUPERVISOR)
 REVIEWERS: Final = allow(Role.REVIEWER, Role.SUPERVISOR)
@@ -51,8 +51,8 @@ class Ticket(Input):
     problem_id: str = Field("", max_length=20)
     occurred: str = Field("", title="发生时间", max_length=100)
     place: str = Field("", title="发生地点", max_length=200)
-    original: str = Field(title="诉求原文")
-    summary: str = Field(title="转办摘要")
+    original: str = Field("", title="诉求原文")
+    summary: str = Field("", title="转办摘要")
     merge_into: str = Field("", max_length=20)
 
     def report(self) -> Report:
@@ -113,7 +113,7 @@ async def register(request: Request, tx: Tx, who: Who, once: Once) -> Response:
 
 
 async def _register(tx: Transaction, ticket: Ticket, who: Account) -> Registered:
-    registered = await complaints.register_complaint(tx, ticket.report(), by=who, merge_into=ticket.merge_into)
+    registered = await complaints.register_complaint(tx, ticket.report(), by=who, merge_into=ticket.merge_into, draft_id=ticket.draft_id)
     await complaints.drop_draft(tx, ticket.draft_id, by=who)
     return registered
 
@@ -121,6 +121,8 @@ async def _register(tx: Transaction, ticket: Ticket, who: Account) -> Registered
 def _complete(form: Form[Ticket], ticket: Ticket, campaign: KnownCampaign, now: datetime) -> None:
     """Find what was typed but not chosen (always so without JavaScript), and what a desk must ask for."""
     problems = []
+    if ticket.urgency is not Urgency.NORMAL and len(ticket.urgency_reason.strip()) < REASON_MIN:
+        problems.append(("urgency_reason", f"紧急、特急请写明理由，至少 {REASON_MIN} 个字"))
     if not ticket.unit_id and ticket.unit and ticket.unit != UNSURE:
         found = campaign.search(ticket.unit)
         exact = [unit for unit in found if ticket.unit in (unit.name, unit.unit_id, *unit.aliases)] or found
@@ -136,12 +138,14 @@ def _complete(form: Form[Ticket], ticket: Ticket, campaign: KnownCampaign, now: 
             ticket.problem_id = items[0]["value"]
         else:
             problems.append(("problem", "请从列表中选择问题分类，或填“不确定”"))
-    if ticket.urgency is not Urgency.NORMAL and len(ticket.urgency_reason.strip()) < REASON_MIN:
-        problems.append(("urgency_reason", f"紧急、特急请写明理由，至少 {REASON_MIN} 个字"))
-    if len(ticket.summary) > SUMMARY_MAX:
-        problems.append(("summary", f"“转办摘要”最多 {SUMMARY_MAX} 个字，已超出 {len(ticket.summary) - SUMMARY_MAX} 字"))
     if ticket.occurred and (wrong := _moment_trouble(ticket.occurred, now)):
         problems.append(("occurred", wrong))
+    if len(ticket.original) < ORIGINAL_MIN:
+        problems.append(("original", f"请填写“诉求原文”，至少 {ORIGINAL_MIN} 个字"))
+    if not ticket.summary:
+        problems.append(("summary", "请填写“转办摘要”，或由原文生成草稿"))
+    if len(ticket.summary) > SUMMARY_MAX:
+        problems.append(("summary", f"“转办摘要”最多 {SUMMARY_MAX} 个字，已超出 {len(ticket.summary) - SUMMARY_MAX} 字"))
     for name, sentence in problems:
         form.refuse(sentence, name)
 
@@ -228,7 +232,7 @@ async def history(request: Request, tx: Tx, who: Who) -> Response:
     """该号码历史, for the number in the body: a number never stands in an address."""
     phone = str((await request.form()).get("phone") or "")
     rows = await complaints.caller_history(tx, phone=phone, by=who)
-    return page(request, "desk-history.html", rows=rows, phone=bool(phone), campaign=await campaigns.current(tx), **WORDS)
+    return page(request, "desk-history.html", rows=rows, phone=bool(phone), mine=who.id, campaign=await campaigns.current(tx), **WORDS)
 
 
 @door.post("/desk/similar", policy=OPERATORS)

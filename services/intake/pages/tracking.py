@@ -26,7 +26,7 @@ from shared.web import Door, Form, Once, TooOften, Tx, page, read_form, see_othe
 from shared.web.forms import Input
 from shared.web.moments import NotUnderstood, read_moment
 
-door = Door(prefix="/p")
+door = Door(prefix="/p", include_in_schema=False)
 COOKIE: Final = "fengping_report"
 RECEIPT_COOKIE: Final = "fengping_receipt"
 SITTING_SECONDS: Final = 2 * 3600

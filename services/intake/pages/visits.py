@@ -16,7 +16,7 @@ from services.intake.store import visits as store
 from shared.auth import PUBLIC, Role, allow, credential_of, csrf_token
 from shared.web import Door, NotFound, Tx, Visitor, Who, page, spelt, static_url
 
-door = Door(prefix="/intake/field")
+door = Door(prefix="/intake/field", include_in_schema=False)
 SHELL: Final = "/intake/field/"
 FILES: Final = ("fengping.css", "intake.css", "field.js", "icon.svg")
 PING_WORD: Final = "fengping-field"

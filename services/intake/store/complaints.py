@@ -68,7 +68,8 @@ async def of_caller(tx: Transaction, caller_print: bytes) -> list[asyncpg.Record
     """Earlier complaints from the same number, newest first."""
     return await tx.fetch(
         """
-        select c.number, c.summary, c.kind, c.received_at, c.unit_id, c.campaign_id, p.closed_at, p.assigned_at, p.due_at, r.option
+        select c.number, c.summary, c.kind, c.received_at, c.unit_id, c.campaign_id, c.registered_by, p.closed_at, p.assigned_at, p.due_at,
+               r.option
         from complaints c left join progress p on p.complaint_id = c.id left join ratings r on r.complaint_id = c.id
         where c.caller_print = $1 order by c.received_at desc limit $2
         """,
@@ -96,6 +97,10 @@ async def visible(tx: Transaction, number: str, who: Account) -> asyncpg.Record 
 
 
 _SEEN: Final = "($2 or c.registered_by = $3) and not (c.kind = $5 and $4::text is not null and c.unit_id = $4)"
+
+
+async def exists(tx: Transaction, complaint_id: UUID) -> bool:
+    return bool(await tx.fetchval("select exists (select from complaints where id = $1)", complaint_id))
 
 
 async def locked(tx: Transaction, number: str) -> asyncpg.Record | None:
@@ -192,11 +197,11 @@ async def counts_since(tx: Transaction, since: datetime) -> asyncpg.Record:
 
 
 async def save_draft(tx: Transaction, draft_id: UUID, account_id: UUID, sealed: Sealed) -> bool:
-    """Keep a draft; False when the id is somebody else's."""
+    """Keep a draft; False when the id is somebody else's, or the draft was registered (its complaint has the same id)."""
     kept = await tx.fetchval(
         """
         insert into drafts as d (id, account_id, started_at, saved_at, ciphertext, wrapped_key, key_version)
-        values ($1, $2, $3, $3, $4, $5, $6)
+        select $1, $2, $3::timestamptz, $3, $4, $5, $6 where not exists (select from complaints where id = $1)
         on conflict (id) do update set saved_at = excluded.saved_at, ciphertext = excluded.ciphertext,
           wrapped_key = excluded.wrapped_key, key_version = excluded.key_version
         where d.account_id = excluded.account_id returning 1

@@ -71,10 +71,18 @@
   form.addEventListener("input", changed);
   form.addEventListener("change", (event) => { changed(event); if (event.target.name === "identity") anonymous(); });
   form.addEventListener("compositionend", changed);
-  $("[data-save]").addEventListener("click", () => document.dispatchEvent(new CustomEvent("fengping:save")));
-  $("[data-draft-summary]").addEventListener("click", draft);
-  $$("[data-save], [data-draft-summary]").forEach((button) => (button.hidden = false));
+  document.addEventListener("click", ({ target }) => {
+    if (target.closest?.("[data-save]")) document.dispatchEvent(new CustomEvent("fengping:save"));
+    if (target.closest?.("[data-draft-summary]")) draft();
+  });
   $("#history").addEventListener("click", (event) => { if (event.target === event.currentTarget) event.currentTarget.focus(); });
-  anonymous();
-  $$("[data-panel]").forEach((panel) => panel.dataset.needs.split(" ").some((name) => form.elements[name]?.value) && refresh(panel));
+
+  function ready() {
+    $$("[data-save], [data-draft-summary]").forEach((button) => (button.hidden = false));
+    anonymous();
+    $$("[data-panel]").forEach((panel) => panel.dataset.needs.split(" ").some((name) => form.elements[name]?.value) && refresh(panel));
+  }
+
+  document.addEventListener("htmx:after:swap", () => form.isConnected && ready());
+  ready();
 })();

@@ -20,10 +20,10 @@
     return element;
   }
 
-  const clock = (at) => new Date(at).toLocaleTimeString("zh-CN", { hour12: false });
-  const dayAndClock = (at) => new Date(at).toLocaleString("zh-CN", { month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", hour12: false });
+  const clock = (at) => new Date(at).toLocaleTimeString("zh-CN", { hour12: false, timeZone: "Asia/Shanghai" });
+  const dayAndClock = (at) => new Date(at).toLocaleString("zh-CN", { month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", hour12: false, timeZone: "Asia/Shanghai" });
   const hex = (bytes) => [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  const megabytes = (bytes) => `${(bytes / 1_048_576).toFixed(1)} MB`;
+  const megabytes = (bytes) => (bytes < 1_073_741_824 ? `${(bytes / 1_048_576).toFixed(1)} MB` : `${(bytes / 1_073_741_824).toFixed(1)} GB`);
 
   // ------------------------------------------------------------------------------------------- the store
 
