@@ -27,6 +27,7 @@ from shared.events import (
     CaseSentBack,
     CaseStruckOff,
     CaseSubmitted,
+    CaseUrged,
     DeadlineLapsed,
     DeadlineSet,
     DeadlineWarned,
@@ -128,6 +129,7 @@ TOLD: Final[Mapping[type[Event], Rule]] = {
     ),
     CaseClosed: Rule("case_closed", "工单办结", "工单{编号}已办结。", UNIT, answers=ALL_STAGES),
     CaseStruckOff: Rule("case_struck_off", "整改销号", "{编号}的整改已核实销号。", UNIT, answers=ALL_STAGES),
+    CaseUrged: Rule("case_urged", "催办", "督办部门催办工单{编号}，请抓紧办理。", UNIT, urgent=True),
     DeadlineWarned: Rule("deadline_warned", "临期提醒", "工单{编号}{环节}临近，请于{期限}前办理。", owners=True),
     DeadlineLapsed: Rule(
         "deadline_lapsed", "超期告警", "工单{编号}{环节}已过（{期限}），责任单位：{单位}。", ABOVE, owners=True, urgent=True,

@@ -204,6 +204,16 @@ async def board(tx: Tx, campaign_id: str, category: str = "") -> Response:
     })  # fmt: skip
 
 
+@door.get("/campaigns/{campaign_id}/live", policy=BOARD)
+async def live(tx: Tx, campaign_id: str, category: str) -> Response:
+    """Rank, unit and total of a category for screens that ask all the time: a copy shared by all who watch, at most two seconds old."""
+    found = await actions.campaign_of(tx, campaign_id)
+    if found.scheme.category(category) is None:
+        raise Refused("没有这个类别", status=404)
+    rows = await actions.live_board(tx, found, category)
+    return _json({"units": [{"rank": rank, "unit_id": unit.unit_id, "name": unit.name, "total": total} for rank, unit, total in rows]})
+
+
 def _row_json(row: actions.Row) -> dict[str, Any]:
     score = row.score
     return {

@@ -41,11 +41,15 @@ async def home(request: Request, tx: Tx, who: Who) -> Response:
 async def _live(tx: Transaction, campaign: Campaign) -> dict[str, Any]:
     boards = await actions.boards_of(tx, campaign)
     moves, _ = await actions.changes_of(tx, campaign, rows=MOVES_SHOWN)
-    live = {board.category.key: await actions.live_board(tx, campaign, board.category.key) for board in boards if board.rows}
     return {
         "campaign": campaign, "boards": boards, "moves": moves, "sources": SOURCE_LABELS, "small": SMALL_CATEGORY,
-        "ends": {key: _ends(rows) for key, rows in live.items()},
+        "ends": {board.category.key: _ends(_totals(board)) for board in boards if board.rows},
     }  # fmt: skip
+
+
+def _totals(board: actions.Board) -> list[Any]:
+    """(rank, unit, total) of the ranked units, of the same look at the database as everything else on the page."""
+    return [(row.place.rank, row.unit, row.score.total) for row in board.ranked if row.score]
 
 
 def _ends(rows: list[Any]) -> list[Any]:
