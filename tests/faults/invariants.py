@@ -53,10 +53,6 @@ class Scene:
                 found[event_id] = record
         return found
 
-    @cached_property
-    def forged_ids(self) -> set[UUID]:
-        return {event_id for record in self.records if self.forged(record) and (event_id := event_id_of(record))}
-
     def forged(self, record: ConsumerRecord) -> bool:
         """Did the laboratory put this into the log as something else than a copy?"""
         return (record.key, record.value) in self.lab.forged
@@ -138,7 +134,7 @@ async def every_event_takes_effect_once_at_every_hearer(scene: Scene) -> list[st
         due = {event_id for event_id, record in scene.said.items() if topic_of(record) in heard_by(service)}
         if missing := due - inbox - parked:
             found.append(f"{service} has not taken events of the log, {some(missing)}; {around(scene, missing)}")
-        if invented := inbox - set(scene.said) - scene.forged_ids:
+        if invented := inbox - set(scene.said) - scene.lab.forged_ids:
             found.append(f"{service} took events that are in no log, {some(invented)}")
     return found + await _effects(scene)
 

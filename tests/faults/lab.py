@@ -5,6 +5,7 @@ Everything runs on 127.0.0.1 under one temporary folder and ends with it.
 
 import asyncio
 import json
+import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -15,6 +16,7 @@ from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
@@ -77,6 +79,8 @@ class Laboratory:
         self.loads: list[Load] = []
         self.forged: dict[tuple[bytes | None, bytes | None], Forged] = {}
         """What the laboratory itself put into the log, by key and value."""
+        self.forged_ids: set[UUID] = set()
+        """Event ids in the envelopes of those that have one, also when the log with them was lost since."""
         self._forward = timedelta(0)
 
     # ── life ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -85,6 +89,7 @@ class Laboratory:
     async def running(self) -> AsyncIterator["Laboratory"]:
         """Servers, schema, accounts, processes, a published campaign; all gone afterwards."""
         self.folder.chmod(0o755)
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it says of servers that are away is the fault itself
         async with self.stack.running():
             await self._install()
             self.fleet = Fleet(self.environment, self.folder / "processes")

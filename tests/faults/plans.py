@@ -68,6 +68,7 @@ _BLOWS: tuple[tuple[int, str, tuple[Mapping[str, Any], ...]], ...] = (
     (2, "brokers_away", ({}, {"seconds": 20})),
     (2, "brokers_wiped", ({}, {"seconds": 5})),
     (3, "postgres_killed", ({}, {"times": 2}, {"seconds": 6})),
+    (3, "server_frozen", ({"server": "postgres"}, {"server": "valkey"}, {"server": "broker", "seconds": 15.0}, {"server": "broker"})),
     (2, "redis_flushed", ({},)),
     (2, "redis_killed", ({},)),
     (3, "repeated", ({}, {"events": 200})),

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 from zlib import crc32
 
 import redis.asyncio
@@ -24,6 +24,7 @@ from aiokafka import ConsumerRecord
 from shared.bus.envelope import write_headers
 from shared.clock import real_now
 from shared.database import SERVICES, new_id
+from shared.embedded.process import children_of
 from tests.faults.fleet import ROOT, Process, get
 from tests.faults.invariants import event_id_of
 from tests.faults.lab import Forged, Laboratory
@@ -257,6 +258,30 @@ async def redis_killed(lab: Laboratory, rng: random.Random, *, seconds: float = 
     return {}
 
 
+@strike("F13")
+async def server_frozen(lab: Laboratory, rng: random.Random, *, server: str, seconds: float = 8.0) -> Told:
+    """A server that holds its connections and says nothing, as behind a cut that nobody noticed; then it goes on as if nothing was."""
+    chosen = {"postgres": lab.stack.postgres, "valkey": lab.stack.valkey, "broker": rng.choice(lab.stack.brokers)}[server]
+    assert chosen.pid is not None
+    frozen = [chosen.pid, *children_of(chosen.pid)]
+    for pid in frozen:
+        _signal(pid, signal.SIGSTOP)
+    try:
+        async with traffic(lab, rng, operations=8):
+            await asyncio.sleep(seconds)
+            for pid in frozen:
+                _signal(pid, signal.SIGCONT)
+    finally:
+        for pid in frozen:
+            _signal(pid, signal.SIGCONT)
+    return {"frozen_seconds": seconds}
+
+
+def _signal(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
 # ── messages ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -391,6 +416,7 @@ async def poisoned(lab: Laboratory, rng: random.Random, *, topic: str = "complai
         for kind, make in POISON.items():
             key = str(uuid4())
             value, headers = make(key, POISONED[topic])
+            lab.forged_ids |= {UUID(id.decode()) for name, id in headers if name == "ce_id"}
             lab.forged[key.encode(), value] = Forged(topic, POISONED[topic] if kind in READABLE else None)
             await producer.send_and_wait(lab.settings.topic_prefix + topic, value, key=key.encode(), headers=headers)
     return {"poison": len(POISON)}
