@@ -40,7 +40,7 @@ FILE_MAX_BYTES: Final = 64 * 1024 * 1024
 UNPACKED_MAX_BYTES: Final = 512 * 1024 * 1024
 CELL_MAX: Final = 50_000
 COLUMNS_MAX: Final = 500
-KINDS: Final = ("complaints", "ballots", "visits")
+KINDS: Final = ("complaints", "ballots", "visits", "units")
 DATE_FORMATS: Final = (
     "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y-%m-%d", "%Y/%m/%d",
     "%Y年%m月%d日", "%Y年%m月%d日 %H:%M", "%Y.%m.%d",
@@ -177,7 +177,7 @@ class AnswerColumn:
 class RowMapping:
     """A mapping, checked."""
 
-    kind: Literal["complaints", "ballots", "visits"]
+    kind: Literal["complaints", "ballots", "visits", "units"]
     source: str
     id: Source
     fields: Mapping[str, Source]

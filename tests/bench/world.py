@@ -23,6 +23,7 @@ from shared.migrations import migrate
 from shared.settings import Settings
 from tests.conftest import named, on_server, settings_for
 
+_NUMBERS = count(1)
 PASSWORD = "bench-of-many-words"
 
 
@@ -53,13 +54,12 @@ class World:
 
     def __init__(self, servers: Stack, folder: Path, *, quick: bool) -> None:
         self.servers, self.folder, self.quick = servers, folder, quick
-        self._numbers = count(1)
         self._opened: list[Database] = []
         self._template = ""
 
     async def installation(self, *, template: str | None = None) -> Settings:
         """A fresh database (empty, or cloned) with settings that lead to it."""
-        number = next(self._numbers)
+        number = next(_NUMBERS)
         name = f"bench_{number}"
         source = f" template {template}" if template else ""
         await on_server(self.servers.postgres.superuser_url, f"create database {name}{source} owner fengping")
@@ -71,7 +71,7 @@ class World:
     async def migrated(self) -> str:
         """Name of a database with every service's schema, to be cloned."""
         if not self._template:
-            self._template = "bench_template"
+            self._template = f"bench_template_{next(_NUMBERS)}"
             await on_server(self.servers.postgres.superuser_url, f"create database {self._template} owner fengping")
             await migrate(named(self.servers.postgres_url, self._template))
         return self._template

@@ -67,6 +67,8 @@ def read_order(*, file_name: str, content: bytes, mapping: str, campaign_id: str
         raise Refused(str(error), status=422, field="mapping") from error
     except BadFile as error:
         raise Refused(str(error), status=422, field="file") from error
+    if read.kind not in TAKERS:
+        raise Refused("参评单位名册请在“评分 → 参评单位”导入", status=422, field="mapping")
     return Order(table=table, mapping=read, campaign_id=campaign_id, dry_run=dry_run, by=by)
 
 
