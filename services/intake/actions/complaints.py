@@ -1,7 +1,7 @@
 """Registering complaints, finding earlier ones, reading them, opening identities."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -60,7 +60,7 @@ async def register_complaint(
         raise
     if draft_id is not None and await store.exists(tx, draft_id):
         raise Refused("这份草稿已经登记，请在“我的登记”中查看")
-    complaint_id, received_at = draft_id or new_id(), report.received_at or tx.now
+    complaint_id, received_at = draft_id or new_id(), (report.received_at or tx.now).astimezone(UTC)
     ring = context_of(tx).ring
     number = await store.register(
         tx, complaint_id, report, summary=summary, received_at=received_at, by=by.id if by else None,

@@ -20,9 +20,7 @@ def run(script: str) -> None:
     await_only(driver.execute(script))
 
 
-def upgrade() -> None:
-    run(CORE_DDL)
-    run("create sequence complaint_numbers; create sequence visit_numbers")
+def create_accounts() -> None:
     op.create_table(
         "accounts",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -42,6 +40,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name=op.f("uq_accounts_name")),
         schema="intake",
     )
+
+
+def create_ballots() -> None:
     op.create_table(
         "ballots",
         sa.Column("campaign_id", sa.Text(), nullable=False),
@@ -55,6 +56,10 @@ def upgrade() -> None:
         postgresql_partition_by="LIST (campaign_id)",
     )
     op.create_index("ix_ballots_of_batch", "ballots", ["batch_id"], unique=False, schema="intake")
+    run("create table ballots_part_default partition of ballots default")
+
+
+def create_campaigns() -> None:
     op.create_table(
         "campaigns",
         sa.Column("id", sa.Text(), nullable=False),
@@ -67,6 +72,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_campaigns")),
         schema="intake",
     )
+
+
+def create_files() -> None:
     op.create_table(
         "files",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -88,6 +96,9 @@ def upgrade() -> None:
         schema="intake",
     )
     op.create_index("uq_files_subject", "files", ["subject_id", "sha256"], unique=True, schema="intake")
+
+
+def create_imports() -> None:
     op.create_table(
         "imports",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -109,6 +120,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_imports")),
         schema="intake",
     )
+
+
+def create_progress() -> None:
     op.create_table(
         "progress",
         sa.Column("complaint_id", sa.Uuid(), nullable=False),
@@ -130,6 +144,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("case_id", name=op.f("uq_progress_case_id")),
         schema="intake",
     )
+
+
+def create_sittings() -> None:
     op.create_table(
         "sittings",
         sa.Column("id", sa.LargeBinary(), nullable=False),
@@ -139,6 +156,9 @@ def upgrade() -> None:
         schema="intake",
     )
     op.create_index(op.f("ix_intake_sittings_expires_at"), "sittings", ["expires_at"], unique=False, schema="intake")
+
+
+def create_complaints() -> None:
     op.create_table(
         "complaints",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -179,6 +199,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_complaints_of_operator", "complaints", ["registered_by", "registered_at"], unique=False, schema="intake")
     op.create_index("ix_complaints_of_unit", "complaints", ["campaign_id", "unit_id", "received_at"], unique=False, schema="intake")
+
+
+def create_drafts() -> None:
     op.create_table(
         "drafts",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -193,6 +216,9 @@ def upgrade() -> None:
         schema="intake",
     )
     op.create_index(op.f("ix_intake_drafts_account_id"), "drafts", ["account_id"], unique=False, schema="intake")
+
+
+def create_import_errors() -> None:
     op.create_table(
         "import_errors",
         sa.Column("id", sa.BigInteger(), autoincrement=True, nullable=False),
@@ -205,6 +231,9 @@ def upgrade() -> None:
         schema="intake",
     )
     op.create_index(op.f("ix_intake_import_errors_import_id"), "import_errors", ["import_id"], unique=False, schema="intake")
+
+
+def create_import_rows() -> None:
     op.create_table(
         "import_rows",
         sa.Column("source", sa.Text(), nullable=False),
@@ -214,6 +243,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("source", "row_id", name=op.f("pk_import_rows")),
         schema="intake",
     )
+
+
+def create_logins() -> None:
     op.create_table(
         "logins",
         sa.Column("id", sa.BigInteger(), autoincrement=True, nullable=False),
@@ -225,6 +257,9 @@ def upgrade() -> None:
         schema="intake",
     )
     op.create_index("ix_logins_of_account", "logins", ["account_id", "at"], unique=False, schema="intake")
+
+
+def create_token_batches() -> None:
     op.create_table(
         "token_batches",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -244,6 +279,9 @@ def upgrade() -> None:
         schema="intake",
     )
     op.create_index(op.f("ix_intake_token_batches_campaign_id"), "token_batches", ["campaign_id"], unique=False, schema="intake")
+
+
+def create_units() -> None:
     op.create_table(
         "units",
         sa.Column("campaign_id", sa.Text(), nullable=False),
@@ -257,6 +295,9 @@ def upgrade() -> None:
         schema="intake",
     )
     op.create_index("uq_units_unit_no", "units", ["campaign_id", "unit_no"], unique=True, schema="intake")
+
+
+def create_visits() -> None:
     op.create_table(
         "visits",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -286,6 +327,9 @@ def upgrade() -> None:
         schema="intake",
     )
     op.create_index("ix_visits_of_inspector", "visits", ["inspector_id", "received_at"], unique=False, schema="intake")
+
+
+def create_ratings() -> None:
     op.create_table(
         "ratings",
         sa.Column("complaint_id", sa.Uuid(), nullable=False),
@@ -296,6 +340,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("complaint_id", name=op.f("pk_ratings")),
         schema="intake",
     )
+
+
+def create_supplements() -> None:
     op.create_table(
         "supplements",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -310,6 +357,9 @@ def upgrade() -> None:
         schema="intake",
     )
     op.create_index(op.f("ix_intake_supplements_complaint_id"), "supplements", ["complaint_id"], unique=False, schema="intake")
+
+
+def create_tokens() -> None:
     op.create_table(
         "tokens",
         sa.Column("hash", sa.LargeBinary(), nullable=False),
@@ -319,6 +369,9 @@ def upgrade() -> None:
         schema="intake",
     )
     op.create_index(op.f("ix_intake_tokens_batch_id"), "tokens", ["batch_id"], unique=False, schema="intake")
+
+
+def create_vault() -> None:
     op.create_table(
         "vault",
         sa.Column("complaint_id", sa.Uuid(), nullable=False),
@@ -331,40 +384,31 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("complaint_id", "part", name=op.f("pk_vault")),
         schema="intake",
     )
-    run("create table ballots_part_default partition of ballots default")
+
+
+def upgrade() -> None:
+    run(CORE_DDL)
+    run("create sequence complaint_numbers; create sequence visit_numbers")
+    create_accounts()
+    create_ballots()
+    create_campaigns()
+    create_files()
+    create_imports()
+    create_progress()
+    create_sittings()
+    create_complaints()
+    create_drafts()
+    create_import_errors()
+    create_import_rows()
+    create_logins()
+    create_token_batches()
+    create_units()
+    create_visits()
+    create_ratings()
+    create_supplements()
+    create_tokens()
+    create_vault()
 
 
 def downgrade() -> None:
-    op.drop_table("vault", schema="intake")
-    op.drop_index(op.f("ix_intake_tokens_batch_id"), table_name="tokens", schema="intake")
-    op.drop_table("tokens", schema="intake")
-    op.drop_index(op.f("ix_intake_supplements_complaint_id"), table_name="supplements", schema="intake")
-    op.drop_table("supplements", schema="intake")
-    op.drop_table("ratings", schema="intake")
-    op.drop_index("ix_visits_of_inspector", table_name="visits", schema="intake")
-    op.drop_table("visits", schema="intake")
-    op.drop_index("uq_units_unit_no", table_name="units", schema="intake")
-    op.drop_table("units", schema="intake")
-    op.drop_index(op.f("ix_intake_token_batches_campaign_id"), table_name="token_batches", schema="intake")
-    op.drop_table("token_batches", schema="intake")
-    op.drop_index("ix_logins_of_account", table_name="logins", schema="intake")
-    op.drop_table("logins", schema="intake")
-    op.drop_table("import_rows", schema="intake")
-    op.drop_index(op.f("ix_intake_import_errors_import_id"), table_name="import_errors", schema="intake")
-    op.drop_table("import_errors", schema="intake")
-    op.drop_index(op.f("ix_intake_drafts_account_id"), table_name="drafts", schema="intake")
-    op.drop_table("drafts", schema="intake")
-    op.drop_index("ix_complaints_of_unit", table_name="complaints", schema="intake")
-    op.drop_index("ix_complaints_of_operator", table_name="complaints", schema="intake")
-    op.drop_index("ix_complaints_of_caller", table_name="complaints", schema="intake", postgresql_where="caller_print is not null")
-    op.drop_table("complaints", schema="intake")
-    op.drop_index(op.f("ix_intake_sittings_expires_at"), table_name="sittings", schema="intake")
-    op.drop_table("sittings", schema="intake")
-    op.drop_table("progress", schema="intake")
-    op.drop_table("imports", schema="intake")
-    op.drop_index("uq_files_subject", table_name="files", schema="intake")
-    op.drop_table("files", schema="intake")
-    op.drop_table("campaigns", schema="intake")
-    op.drop_index("ix_ballots_of_batch", table_name="ballots", schema="intake")
-    op.drop_table("ballots", schema="intake")
-    op.drop_table("accounts", schema="intake")
+    raise NotImplementedError("a schema only ever goes forward; restore a backup instead")
