@@ -99,27 +99,27 @@ async def replay(
     Replaying twice changes nothing: what was applied is in the inbox and no longer parked.
     """
     async with database.transaction(context) as tx:
-        letters = await store.parked(tx, only=only, reason=reason)
+        letters = await store.parked_ids(tx, only=only, reason=reason)
     applied = 0
-    for letter in letters:
-        applied += await _replay_one(database, handlers, context, letter, by)
+    for letter_id in letters:
+        applied += await _replay_one(database, handlers, context, letter_id, by)
     return applied, len(letters) - applied
 
 
-async def _replay_one(database: Database, handlers: Handlers, context: Any, letter: Any, by: str) -> bool:
+async def _replay_one(database: Database, handlers: Handlers, context: Any, letter_id: int, by: str) -> bool:
     try:
-        arrival = read(store.kept(letter, key=letter["key"]))
         async with database.transaction(context) as tx:
-            if not await store.settle(tx, letter["id"], state="replayed", by=by):
+            letter = await store.settle(tx, letter_id, state="replayed", by=by)
+            if letter is None:
                 return False
-            await apply_arrivals(tx, [arrival], handlers)
-            tx.record("dead_letter.replayed", letter["id"], by, topic=letter["topic"], event_type=letter["type"])
+            await apply_arrivals(tx, [read(store.kept(letter, key=letter["key"]))], handlers)
+            tx.record("dead_letter.replayed", letter_id, by, topic=letter["topic"], event_type=letter["type"])
         return True
     except Exception as error:
         if is_away(error):
             raise
         level = log.info if isinstance(error, Unreadable) else log.warning
-        level("dead letter stays parked", topic=letter["topic"], reason=reason_of(error)[0], event_type=letter["type"])
+        level("dead letter stays parked", service=database.schema, number=letter_id, reason=reason_of(error)[0])
         return False
 
 

@@ -42,6 +42,8 @@ select 'consumed', * from unnest($1::text[], $2::int[], $3::bigint[], $4::uuid[]
 on conflict (kind, topic, partition) do update set log_offset = excluded.log_offset, event_id = excluded.event_id, at = clock_timestamp()
 """
 
+LETTERS_MAX = 1_000
+"""Dead letters listed at once."""
 Aggregate = tuple[str, str]
 
 
@@ -228,22 +230,27 @@ def _number(value: bytes | None) -> int | None:
     return int(text) if text.isdigit() and len(text) < 18 else None
 
 
-async def parked(tx: Transaction, *, only: Sequence[int] | None = None, reason: str | None = None, limit: int = 1000) -> list[Any]:
-    """Dead letters not settled, the versions of an aggregate in order."""
-    return await tx.fetch(
-        "select * from dead_letters where state = 'parked' and ($1::bigint[] is null or id = any($1)) "
-        "and ($2::text is null or reason = $2) order by topic, aggregate, version, id limit $3",
-        only, reason, limit,
+async def parked(tx: Transaction) -> list[asyncpg.Record]:
+    """Dead letters not settled, for people to look at: the first LETTERS_MAX, the versions of an aggregate in order."""
+    return await tx.fetch("select * from dead_letters where state = 'parked' order by topic, aggregate, version, id limit $1", LETTERS_MAX)
+
+
+async def parked_ids(tx: Transaction, *, only: Sequence[int] | None = None, reason: str | None = None) -> list[int]:
+    """Ids of all dead letters not settled, the versions of an aggregate in order."""
+    rows = await tx.fetch(
+        "select id from dead_letters where state = 'parked' and ($1::bigint[] is null or id = any($1)) "
+        "and ($2::text is null or reason = $2) order by topic, aggregate, version, id",
+        only, reason,
     )  # fmt: skip
+    return [row["id"] for row in rows]
 
 
-async def settle(tx: Transaction, letter_id: int, *, state: str, by: str) -> bool:
-    """Mark a dead letter replayed or discarded; False when somebody else did."""
-    return bool(
-        await tx.run(
-            "update dead_letters set state = $2, settled_at = clock_timestamp(), settled_by = $3 where id = $1 and state = 'parked'",
-            letter_id, state, by,
-        )
+async def settle(tx: Transaction, letter_id: int, *, state: str, by: str) -> asyncpg.Record | None:
+    """Mark a dead letter replayed or discarded and give it; None when somebody else did."""
+    return await tx.fetchrow(
+        "update dead_letters set state = $2, settled_at = clock_timestamp(), settled_by = $3 "
+        "where id = $1 and state = 'parked' returning *",
+        letter_id, state, by,
     )  # fmt: skip
 
 

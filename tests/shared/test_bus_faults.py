@@ -9,7 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaTimeoutError
 from faststream.kafka import KafkaBroker
 
-from shared.bus import Bus, make_topics
+from shared.bus import Bus, make_topics, replay, store
 from shared.bus.consumer import Consumer
 from shared.bus.envelope import read
 from shared.bus.relay import Relay
@@ -268,3 +268,35 @@ async def _replace_log(settings, records):
     await member.start()
     await member.commit(offsets)
     await member.stop()
+
+
+async def test_more_dead_letters_than_one_page_are_all_put_back(world, monkeypatch):
+    monkeypatch.setattr("shared.bus.store.LETTERS_MAX", 10)
+    async with world.run(hearing=False) as (says,):
+        await world.say(*(rated(uuid4()) for _ in range(25)))
+        await until(lambda: _all_sent(says.relay))
+    records = await read_topic(world.settings, "complaints")
+    async with world.hears.transaction() as tx:
+        await store.park(tx, [(record, "handler", "a bug", 5) for record in records])
+
+    first = await replay(world.hears, world.hearer.on, None, by="tester")
+    again = await replay(world.hears, world.hearer.on, None, by="tester")
+
+    assert (first, again) == ((25, 0), (0, 0))
+    assert len(await world.hearer.effects(world.hears)) == 25
+
+
+async def test_letters_that_must_stay_do_not_keep_others_from_being_put_back(world, monkeypatch):
+    monkeypatch.setattr("shared.bus.store.LETTERS_MAX", 10)
+    async with world.run(hearing=False) as (says,):
+        await world.say(*(rated(uuid4(), option) for option in (1, 2) * 15))
+        await until(lambda: _all_sent(says.relay))
+    async with world.hears.transaction() as tx:
+        await store.park(tx, [(record, "handler", "a bug", 5) for record in await read_topic(world.settings, "complaints")])
+
+    def fail(event):
+        if event.option == 2:
+            raise ValueError("still a bug")
+
+    world.hearer.fail = fail
+    assert await replay(world.hears, world.hearer.on, None, by="tester") == (15, 15)
