@@ -185,6 +185,23 @@ async def _notices(scene: Scene) -> list[str]:
     return found
 
 
+@invariant("I3, outside the house")
+async def what_left_the_house_left_once(scene: Scene) -> list[str]:
+    """A notice reaches its address; twice only when a courier died with it in its hands, and then under the same key."""
+    rows = await scene.sql.fetch("select id, state, attempts from notify.deliveries")
+    taken = Counter(UUID(request.headers["idempotency-key"]) for request in scene.lab.mailbox.heard)
+    found = []
+    if unknown := set(taken) - {row["id"] for row in rows}:
+        found.append(f"messages that no delivery accounts for, {some(unknown)}")
+    if silent := {row["id"] for row in rows if row["state"] == "delivered"} - set(taken):
+        found.append(f"said to be delivered and never sent, {some(silent)}")
+    if lost := [row["id"] for row in rows if row["state"] not in ("delivered", "waiting", "withdrawn")]:
+        found.append(f"given up although the address took everything, {some(lost)}")
+    if repeated := [row["id"] for row in rows if taken[row["id"]] > row["attempts"]]:
+        found.append(f"sent more often than tried, {some(repeated)}")
+    return found
+
+
 def body(record: ConsumerRecord) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(record.value)
     return content

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -25,7 +25,7 @@ from aiokafka.errors import KafkaError
 
 from services.simulate.client import Client, Rejected, id_of
 from services.simulate.load import Load, Tally
-from services.simulate.people import BODIES, OFFICE
+from services.simulate.people import ADMIN, BODIES, OFFICE
 from shared.bus import make_topics
 from shared.bus.topics import client_options
 from shared.clock import SET_VIRTUAL_CLOCK, VIRTUAL_CLOCK_DDL, real_now
@@ -35,6 +35,7 @@ from shared.events import EVENTS, TOPICS
 from shared.migrations import migrate
 from shared.settings import Settings
 from tests.faults.fleet import Fleet, get
+from tests.notify.listeners import HttpListener
 
 PASSWORD = "lab-Fengping-2026"
 REST_EVERY_SECONDS = 0.4
@@ -66,6 +67,21 @@ class Forged:
         return self.topic in heard_by(service) and (self.type is None or self.type in handlers_of(service))
 
 
+WEDNESDAY = datetime(2026, 11, 18, 2, tzinfo=UTC)
+"""When legal time begins: ten in the morning of a workday in China, so that notices may leave the house."""
+
+
+@asynccontextmanager
+async def listening(mailbox: HttpListener) -> AsyncIterator[None]:
+    """The mailbox takes what comes."""
+    server = await asyncio.start_server(mailbox.serve, "127.0.0.1", 0)
+    mailbox.port = server.sockets[0].getsockname()[1]
+    try:
+        yield
+    finally:
+        server.close()
+
+
 class NotAtRest(AssertionError):
     """The system did not come to rest in time; the message says what was still going on."""
 
@@ -81,6 +97,8 @@ class Laboratory:
         """What the laboratory itself put into the log, by key and value."""
         self.forged_ids: set[UUID] = set()
         """Event ids in the envelopes of those that have one, also when the log with them was lost since."""
+        self.mailbox = HttpListener()
+        """Where the supervisors' notices go outside the house."""
         self._forward = timedelta(0)
 
     # ── life ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -90,7 +108,7 @@ class Laboratory:
         """Servers, schema, accounts, processes, a published campaign; all gone afterwards."""
         self.folder.chmod(0o755)
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it says of servers that are away is the fault itself
-        async with self.stack.running():
+        async with self.stack.running(), listening(self.mailbox):
             await self._install()
             self.fleet = Fleet(self.environment, self.folder / "processes")
             try:
@@ -103,6 +121,7 @@ class Laboratory:
     async def _install(self) -> None:
         await self.sql(JUMPING_CLOCK_DDL)
         await self.sql(VIRTUAL_CLOCK_DDL, url=self.stack.postgres_url)
+        await self._set_clock(WEDNESDAY)
         await migrate(self.stack.postgres_url)
         await make_topics(self.settings)
         await self._open_accounts()
@@ -139,15 +158,24 @@ class Laboratory:
             async with asyncio.timeout(60):
                 while not [one for one in await office.campaigns() if one["id"] == self.campaign_id]:
                     await asyncio.sleep(0.2)
+            admin = await door.sign_in(ADMIN.name, PASSWORD)
+            address = {"role": "supervisor", "address": self.mailbox.url}
+            await admin.write(f"/notify/api/subscriptions/{id_of('lab', 'mailbox')}", address, key="mailbox", method="PUT")
         await self.rest(60)
 
     # ── the clock ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def advance(self, **by: float) -> None:
         """Move legal time forward: `advance(days=3)`."""
-        now = await self.sql("select public.app_now()")
-        self._forward += timedelta(**by)
-        await self.sql(SET_VIRTUAL_CLOCK, now + timedelta(**by), 1.0, False)
+        await self._set_clock(await self.sql("select public.app_now()") + timedelta(**by))
+
+    async def _set_clock(self, instant: datetime) -> None:
+        self._forward = instant - real_now()
+        connection = await asyncpg.connect(self.stack.postgres.superuser_url)
+        try:
+            await connection.execute(SET_VIRTUAL_CLOCK, instant, 1.0, False)
+        finally:
+            await connection.close()
 
     def now(self) -> datetime:
         """Legal time, as a phone would know it."""

@@ -13,6 +13,7 @@ CONSUMER = (
     "consumer.after_fetch", "consumer.after_inbox", "consumer.after_effect", "consumer.after_commit", "consumer.after_offset_commit",
 )  # fmt: skip
 PARKING = ("consumer.during_park", "consumer.after_park")
+COURIERS = ("delivery.claimed", "delivery.sent")
 TICKS = {
     "intake": ("seal_audit",), "casework": ("lapse_deadlines", "warn_deadlines", "seal_audit"), "scoring": ("rescore", "tell"),
     "notify": ("escalate", "seal_audit"),
@@ -52,7 +53,7 @@ class Plan:
 def places(service: str) -> list[str]:
     """Every failpoint that a service passes."""
     ticks = [f"tick.{name}.{when}" for name in TICKS[service] for when in ("before_commit", "after_commit")]
-    return [*WRITERS, *RELAY, *CONSUMER, *ticks]
+    return [*WRITERS, *RELAY, *CONSUMER, *ticks, *(COURIERS if service == "notify" else ())]
 
 
 # Which blows a random plan may hold, and how often; what freezes or wipes takes longer and comes seldom.
@@ -129,6 +130,7 @@ SHORT: tuple[Plan, ...] = (
     ),
     Plan(
         5, "time jumps, and everything falls due at once", 40, 12.0,
+        lives={"notify": _armed(("delivery.sent", 1), ("delivery.claimed", 4))},
         blows=(Blow(10, "service_clock_wrong", {"seconds": 5.0}), Blow(25, "database_clock_jumps"), Blow(38, "lapse_wave", {"days": 9})),
     ),
 )  # fmt: skip

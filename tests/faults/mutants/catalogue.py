@@ -121,9 +121,17 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "a dead letter is put back without asking whether it was",
         "shared/bus/__init__.py",
-        '            if not await store.settle(tx, letter["id"], state="replayed", by=by):\n                return False\n',
-        "",
+        '            letter = await store.settle(tx, letter_id, state="replayed", by=by)\n'
+        "            if letter is None:\n                return False\n",
+        '            letter = await tx.fetchrow("select * from dead_letters where id = $1", letter_id)\n            assert letter\n',
         f"{BUS}::test_a_failing_aggregate_is_quarantined_in_order_and_replayed_after_the_cure",
+    ),
+    one(
+        "only the first page of dead letters is put back",
+        STORE,
+        'order by topic, aggregate, version, id",\n        only, reason,\n',
+        'order by topic, aggregate, version, id limit $3",\n        only, reason, LETTERS_MAX,\n',
+        f"{FAULTS}::test_more_dead_letters_than_one_page_are_all_put_back",
     ),
     one(
         "events are marked before the broker has them",
