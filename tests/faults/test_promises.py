@@ -2,14 +2,16 @@
 
 import io
 import json
+from importlib import import_module
 
 import pytest
 
 from shared import telemetry
-from shared.database import direct_connection
+from shared.database import SERVICES, direct_connection
 from shared.telemetry import configure_logging, log
+from tests.faults.fleet import ROOT
 from tests.faults.mutants.catalogue import CATALOGUE
-from tests.faults.plans import SHORT, plan
+from tests.faults.plans import SHORT, TICKS, places, plan
 
 
 @pytest.mark.stack
@@ -50,8 +52,16 @@ def test_every_short_plan_says_what_it_breaks():
     assert len({each.seed for each in SHORT}) == len(SHORT)
 
 
-def test_every_mutant_fits_the_sources():
-    from tests.faults.fleet import ROOT
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_place_at_which_a_plan_kills_is_in_the_sources(service):
+    """A failpoint that was renamed would never be reached again, without a word."""
+    sources = "".join(path.read_text(encoding="utf-8") for room in ("shared", "services") for path in (ROOT / room).rglob("*.py"))
+    ticks = {tick.name for tick in import_module(f"services.{service}.ticks").every.table} | {"seal_audit", "forget_idempotency_keys"}
 
+    assert set(TICKS[service]) <= ticks
+    assert [place for place in places(service) if not place.startswith("tick.") and f'failpoint("{place}")' not in sources] == []
+
+
+def test_every_mutant_fits_the_sources():
     misfits = [(m.name, e.file) for m in CATALOGUE for e in m.edits if (ROOT / e.file).read_text(encoding="utf-8").count(e.old) != 1]
     assert misfits == []
