@@ -16,7 +16,7 @@ def build(settings: Settings) -> Service:
     """Intake with these settings; its key ring is made on first use."""
     context = Context(settings, KeyRing.load_or_create(settings.keyring))
     service = Service(
-        name="intake", title="受理", settings=settings, doors=[*pages.doors, api.door], handlers=handlers.on, ticks=ticks.every,
+        name="intake", title="受理", settings=settings, doors=[api.door, *pages.doors], handlers=handlers.on, ticks=ticks.every,
         context=context, templates=Path(__file__).parent / "templates", prefixes=PREFIXES,
     )  # fmt: skip
     context.sessions = service.app.state.sessions
