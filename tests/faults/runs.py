@@ -128,8 +128,11 @@ class Watch:
     async def run(self) -> None:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            with suppress(Exception):  # servers that are away are the fault, not the finding
+            try:
                 await self._look()
+            except Exception:
+                # Servers that are away are the fault, not the finding: writes are taken all the same. Time counts anew.
+                self._since.clear()
 
     async def _look(self) -> None:
         behind = await self._lab.behind()
