@@ -82,10 +82,14 @@
 
   const open = async ({ nonce, body }) => crypto.subtle.decrypt({ name: "AES-GCM", iv: nonce }, await phoneKey(), body);
 
+  /** Other open pages hear of every change: their bar must be true as well. */
+  const told = new BroadcastChannel("fengping-field");
+
   async function keepVisit(visit) {
     const { id, state, created, ...rest } = visit;
     const sealed = await seal(new TextEncoder().encode(JSON.stringify(rest)));
     await write("visits", { id, state, created, sealed });
+    told.postMessage(id);
     await showState();
   }
 
@@ -108,6 +112,7 @@
   async function dropVisit(id) {
     const range = IDBKeyRange.bound([id], [id, "\uffff"]);
     await within("readwrite", (visits, photos) => { visits.delete(id); photos.delete(range); }, "visits", "photos");
+    told.postMessage(id);
     await showState();
   }
 
@@ -507,6 +512,7 @@
     upload();
   }
 
+  told.onmessage = async () => { await showState(); await refresh(); };
   $("button", bar).addEventListener("click", () => upload(true));
   for (const event of ["online", "pageshow"]) addEventListener(event, () => upload());
   addEventListener("offline", () => { reachable = false; showState(); });
