@@ -89,8 +89,11 @@ CORE_TABLES = frozenset(
 
 # The order matters: `locked` touches every aggregate before the outbox draws a single number (the window functions sort, so they
 # wait for it). A transaction that draws first and locks later was measured to invert events of one aggregate.
-_WRITE_EVENTS = f"""
-with e as (
+_WRITE = f"""
+with leaf as (
+  insert into audit (at, actor, action, subject, facts)
+  select $9, * from unnest($10::text[], $11::text[], $12::text[], $13::jsonb[])
+), e as (
   select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::timestamptz[], $7::boolean[])
     with ordinality as t (event_id, topic, key, type, body, occurred_at, once, n)
 ), locked as (
@@ -217,27 +220,16 @@ class Transaction:
     async def write(self) -> bool:
         """Write what was said and done (the database calls this before it commits); True when there are events to send."""
         await self.flush()
-        if self._leaves:
-            await self._write_leaves()
-        if self._events:
-            await self._write_events()
+        if self._leaves or self._events:
+            said, left = self._events, self._leaves
+            await self._connection.execute(
+                _WRITE,
+                [new_id() for _ in said], [e.topic for e in said], [e.key for e in said], [e.name for e in said],
+                [encode(e) for e in said], [e.occurred_at for e in said], [e.once for e in said], trace_parent.get(),
+                self.now, [actor for actor, *_ in left], [action for _, action, *_ in left], [subject for *_, subject, _ in left],
+                [msgspec.json.encode(facts).decode() for *_, facts in left],
+            )  # fmt: skip
         return bool(self._events)
-
-    async def _write_leaves(self) -> None:
-        actors, actions, subjects, facts = zip(*self._leaves, strict=True)
-        await self._connection.execute(
-            "insert into audit (at, actor, action, subject, facts) "
-            "select $1, * from unnest($2::text[], $3::text[], $4::text[], $5::jsonb[])",
-            self.now, actors, actions, subjects, [msgspec.json.encode(f).decode() for f in facts],
-        )  # fmt: skip
-
-    async def _write_events(self) -> None:
-        said = self._events
-        await self._connection.execute(
-            _WRITE_EVENTS,
-            [new_id() for _ in said], [e.topic for e in said], [e.key for e in said], [e.name for e in said],
-            [encode(e) for e in said], [e.occurred_at for e in said], [e.once for e in said], trace_parent.get(),
-        )  # fmt: skip
 
 
 class Database:

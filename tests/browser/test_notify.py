@@ -184,17 +184,3 @@ async def test_a_failed_delivery_is_sent_again(desk):
     await page.goto(desk.url + "/notify/log?state=failed")
 
     await expect(failed).to_have_count(count - 1)
-
-
-async def test_pictures(desk, request, tmp_path):
-    """Pictures for the eye, where FENGPING_PICTURES names a folder."""
-    import os
-
-    folder = os.environ.get("FENGPING_PICTURES")
-    if not folder:
-        pytest.skip("FENGPING_PICTURES names no folder")
-    for size in ((1366, 768), (390, 844)):
-        for number, (path, who) in enumerate(PLACES):
-            page = await desk.open(path, who, size)
-            await page.wait_for_timeout(300)
-            await page.screenshot(path=f"{folder}/notify-{size[0]}-{number}.png", full_page=size[0] < 600)

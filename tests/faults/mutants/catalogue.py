@@ -209,7 +209,7 @@ CATALOGUE: tuple[Mutant, ...] = (
         "shared/database.py",
         "                with suppress(Exception):\n                    await sql.rollback()\n",
         "                with suppress(Exception):\n                    await sql.rollback()\n"
-        "                    await tx._write_leaves()\n",
+        "                    await tx.write()\n",
         f"{DATABASE}::test_an_exception_writes_nothing",
     ),
     one(
