@@ -64,8 +64,8 @@ CATALOGUE: tuple[Mutant, ...] = (
         (
             Edit(
                 "shared/database.py",
-                "with e as (\n  select * from unnest(",
-                "with e as (\n  select t.*, nextval(pg_get_serial_sequence('outbox', 'id')) as id from unnest(",
+                "), e as (\n  select * from unnest(",
+                "), e as (\n  select t.*, nextval(pg_get_serial_sequence('outbox', 'id')) as id from unnest(",
             ),
             Edit(
                 "shared/database.py",
