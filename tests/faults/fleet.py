@@ -124,11 +124,10 @@ async def get(port: int, path: str, seconds: float = 5.0) -> tuple[int, str]:
 class Fleet:
     """All processes of an installation, kept running."""
 
-    def __init__(self, env: Mapping[str, str], folder: Path) -> None:
-        self._env, self._folder = env, folder
+    def __init__(self, env: Mapping[str, str], folder: Path, nursery: Nursery) -> None:
+        self._env, self._folder, self._nursery = env, folder, nursery
         folder.mkdir(parents=True, exist_ok=True)
         self.processes: list[Process] = []
-        self._nursery = Nursery(ROOT)
         self.gateway = Gateway(self)
         self._keeping: asyncio.Task[None] | None = None
 
@@ -170,7 +169,6 @@ class Fleet:
             await asyncio.gather(self._keeping, return_exceptions=True)
         await asyncio.gather(*(process.stop() for process in self.processes if process.alive))
         await self.gateway.stop()
-        await asyncio.to_thread(self._nursery.close)
 
     async def _keep(self) -> None:
         while True:

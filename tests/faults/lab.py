@@ -9,7 +9,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -34,7 +34,8 @@ from shared.embedded import Stack
 from shared.events import EVENTS, TOPICS
 from shared.migrations import migrate
 from shared.settings import Settings
-from tests.faults.fleet import Fleet, get
+from tests.faults.fleet import ROOT, Fleet, get
+from tests.faults.nursery import Nursery
 from tests.notify.listeners import HttpListener
 
 PASSWORD = "lab-Fengping-2026"
@@ -108,15 +109,16 @@ class Laboratory:
         """Servers, schema, accounts, processes, a published campaign; all gone afterwards."""
         self.folder.chmod(0o755)
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it says of servers that are away is the fault itself
-        async with self.stack.running(), listening(self.mailbox):
-            await self._install()
-            self.fleet = Fleet(self.environment, self.folder / "processes")
-            try:
-                await self.fleet.start(SERVICES)
-                await self._publish_campaign()
-                yield self
-            finally:
-                await self.fleet.stop()
+        with closing(Nursery(ROOT)) as nursery:
+            async with self.stack.running(), listening(self.mailbox):
+                await self._install()
+                self.fleet = Fleet(self.environment, self.folder / "processes", nursery)
+                try:
+                    await self.fleet.start(SERVICES)
+                    await self._publish_campaign()
+                    yield self
+                finally:
+                    await self.fleet.stop()
 
     async def _install(self) -> None:
         await self.sql(JUMPING_CLOCK_DDL)

@@ -208,8 +208,7 @@ CATALOGUE: tuple[Mutant, ...] = (
         "an audit leaf is written beside the transaction",
         "shared/database.py",
         "                with suppress(Exception):\n                    await sql.rollback()\n",
-        "                with suppress(Exception):\n                    await sql.rollback()\n"
-        "                    await tx.write()\n",
+        "                with suppress(Exception):\n                    await sql.rollback()\n                    await tx.write()\n",
         f"{DATABASE}::test_an_exception_writes_nothing",
     ),
     one(
