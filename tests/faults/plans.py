@@ -1,7 +1,7 @@
 """What is broken when: a plan follows from its seed alone, so that a run can be repeated."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,6 +98,13 @@ def plan(seed: int) -> Plan:
 
 def _armed(*pairs: tuple[str, int]) -> list[str]:
     return [f"{place}=kill@{nth}" for place, nth in pairs]
+
+
+def reaching(missed: Collection[str]) -> Plan:
+    """A plan for places at which nobody died, because the machine was busy and a process lived too short: once more, at the first hit."""
+    here = [place for place in (*RELAY, *CONSUMER) if place in missed]
+    lives = {"intake": _armed(*((place, 5) for place in WRITERS if place in missed)), "casework": _armed(*((place, 1) for place in here))}
+    return Plan(99, "the places that were missed", 90, 5.0, {service: armed for service, armed in lives.items() if armed})
 
 
 SHORT: tuple[Plan, ...] = (
