@@ -3,6 +3,8 @@
 
 ENVIRONMENT := .venv
 PYTHON_OF_ENVIRONMENT := $(ENVIRONMENT)/bin/python
+# Two at a time, each with its own servers: most of a test's time is waiting.
+SIDE_BY_SIDE := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint bench faults mutants setup clean
@@ -14,7 +16,7 @@ run: $(ENVIRONMENT)/.run-ready ## start everything with demonstration data: Post
 	@exec $(ENVIRONMENT)/bin/fengping up --demo
 
 test: setup ## all tests, on real servers and in a real browser; PYTEST="tests/scoring -k ..." runs some
-	@exec $(PYTHON_OF_ENVIRONMENT) -m pytest $(PYTEST)
+	@exec $(PYTHON_OF_ENVIRONMENT) -m pytest $(or $(PYTEST),$(SIDE_BY_SIDE))
 
 lint: $(ENVIRONMENT)/.test-ready ## style, types, and who may import whom
 	@$(ENVIRONMENT)/bin/ruff check .

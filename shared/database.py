@@ -43,7 +43,7 @@ create table outbox (
   published_at timestamptz, partition integer, log_offset bigint,
   unique (topic, key, version)
 );
-create index outbox_pending on outbox (shard, id) where published_at is null;
+create index outbox_pending on outbox (id) where published_at is null;
 create table aggregates (topic text, key text, version bigint not null, primary key (topic, key));
 
 create table inbox (event_id uuid primary key, at timestamptz not null default clock_timestamp());

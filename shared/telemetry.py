@@ -112,7 +112,8 @@ def configure_logging(level: str = "INFO", *, stream: Any = None) -> None:
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
-        logger_factory=structlog.PrintLoggerFactory(file=stream or sys.stderr), cache_logger_on_first_use=False,
+        # Asked at every line: whoever replaces stderr (a test, a supervisor) is heard.
+        logger_factory=lambda *_: structlog.PrintLogger(stream or sys.stderr), cache_logger_on_first_use=False,
     )  # fmt: skip
     root = logging.getLogger()
     root.handlers[:] = [_LibraryHandler()]

@@ -3,22 +3,24 @@
 Context: measured with 12 writers, a cursor over ids lost a quarter of the events, SKIP LOCKED inverted some, one owner per shard with
 a flag per row lost and inverted none; a relay killed between acknowledgement and mark only repeats.
 Decision: rules R1-R6. A shard belongs to whoever holds its session advisory lock. Rows leave in id order, keyed by aggregate, and are
-marked after the broker's acknowledgement with partition and offset. The first failure of an aggregate holds back its later rows.
+marked after the broker's acknowledgement with partition and offset. The first failure in a partition holds back its later rows.
 After any error the producer is thrown away: a time-out says nothing about delivery. The last acknowledged record of every partition is
 read back now and then; where the log no longer holds it, the log was lost, and everything kept in the outbox for it is sent again.
 Consequences: a wiped broker is refilled without anybody's help; repeats are normal; hearers take each event once (inbox, versions).
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
+from aiokafka.structs import RecordMetadata
 
 from shared import telemetry
 from shared.bus.envelope import Unreadable, plain, read, write_headers
@@ -30,6 +32,7 @@ from shared.settings import Settings
 from shared.telemetry import log
 
 RELAY_BATCH_MAX = 2_000
+PRODUCE_BYTES_MAX = 524_288
 ACKNOWLEDGE_SECONDS = 15.0
 IDLE_SECONDS = 1.0
 LOG_CHECK_SECONDS = 30.0
@@ -62,6 +65,29 @@ select count(*), coalesce(extract(epoch from clock_timestamp() - min(created_at)
 
 class SendFailed(Exception):
     """Some events of a batch were not acknowledged; they stay unmarked."""
+
+
+class Parcel(NamedTuple):
+    """Rows that went to one partition in one batch of the client, and its answer to come: the first one's offset."""
+
+    rows: Sequence[asyncpg.Record]
+    partition: int
+    answer: "asyncio.Future[RecordMetadata]"
+
+
+Acknowledged = tuple[int, int, int]
+"""(id of the row, partition, offset)."""
+
+
+async def _acknowledged(parcels: Sequence[Parcel]) -> list[Acknowledged]:
+    """What the broker has of one partition, up to the first batch that failed: what follows it would leave out of order."""
+    acked: list[Acknowledged] = []
+    answers = await asyncio.gather(*(parcel.answer for parcel in parcels), return_exceptions=True)
+    for parcel, answer in zip(parcels, answers, strict=True):
+        if isinstance(answer, BaseException) or answer.offset < 0:  # no offset: the broker had it already and forgot where
+            break
+        acked += [(row["id"], parcel.partition, answer.offset + n) for n, row in enumerate(parcel.rows)]
+    return acked
 
 
 EXPECTED = (KafkaError, SendFailed, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
@@ -161,38 +187,46 @@ class Relay:
         self._failures = 0
         return len(rows)
 
-    async def _send(self, rows: Sequence[asyncpg.Record]) -> tuple[list[tuple[int, int, int]], int]:
-        """Send rows in order; gives (id, partition, offset) of what may be marked, and how many failed."""
+    async def _send(self, rows: Sequence[asyncpg.Record]) -> tuple[list[Acknowledged], int]:
+        """Send rows in order; gives what may be marked, and how many failed."""
         producer = await self._current_producer()
+        by_place: dict[TopicPartition, list[asyncpg.Record]] = defaultdict(list)
+        for row in rows:
+            by_place[self._place(row)].append(row)
         async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
-            sent = [await producer.send(**self._record(row)) for row in rows]
+            sent = await asyncio.gather(*(self._hand_over(producer, place, group) for place, group in by_place.items()))
             failpoint("relay.after_send")
-            answers = await asyncio.gather(*sent, return_exceptions=True)
-        acked: list[tuple[int, int, int]] = []
-        stopped: set[tuple[str, str]] = set()
-        for row, answer in zip(rows, answers, strict=True):
-            aggregate = (row["topic"], row["key"])
-            if isinstance(answer, BaseException):
-                stopped.add(aggregate)
-            elif aggregate not in stopped:
-                acked.append((row["id"], answer.partition, answer.offset))
+            acked = list(chain.from_iterable([await _acknowledged(parcels) for parcels in sent]))
         return acked, len(rows) - len(acked)
+
+    def _place(self, row: asyncpg.Record) -> TopicPartition:
+        partition = partition_of(row["key"].encode(), self._settings.topic_partitions)
+        return TopicPartition(self._settings.topic_prefix + row["topic"], partition)
+
+    async def _hand_over(self, producer: AIOKafkaProducer, place: TopicPartition, rows: Sequence[asyncpg.Record]) -> list[Parcel]:
+        """Give the client the rows of one partition in as few batches as they fit in."""
+        parcels: list[Parcel] = []
+        start = 0
+        while start < len(rows):
+            batch, end = producer.create_batch(), start
+            while end < len(rows) and batch.append(**self._record(rows[end])) is not None:
+                end += 1
+            answer = await producer.send_batch(batch, place.topic, partition=place.partition)
+            parcels.append(Parcel(rows[start:end], place.partition, answer))
+            start = end
+        return parcels
 
     def _record(self, row: asyncpg.Record) -> dict[str, Any]:
         headers = write_headers(
             event_id=row["event_id"], service=self.service, type=row["type"], key=row["key"], version=row["version"],
             occurred_at=row["occurred_at"], created_at=row["created_at"], trace=row["trace"],
         )  # fmt: skip
-        key: bytes = row["key"].encode()
-        return {
-            "topic": self._settings.topic_prefix + row["topic"], "value": row["body"], "key": key, "headers": headers,
-            "partition": partition_of(key, self._settings.topic_partitions),
-        }  # fmt: skip
+        return {"key": row["key"].encode(), "value": row["body"], "headers": headers, "timestamp": None}
 
     async def _current_producer(self) -> AIOKafkaProducer:
         if self._producer is None:
             producer = AIOKafkaProducer(
-                **client_options(self._settings), acks="all", enable_idempotence=True, linger_ms=0, max_batch_size=131_072,
+                **client_options(self._settings), acks="all", enable_idempotence=True, linger_ms=0, max_batch_size=PRODUCE_BYTES_MAX,
                 request_timeout_ms=10_000, client_id=f"fengping-relay-{self.service}",
             )  # fmt: skip
             async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
@@ -200,12 +234,9 @@ class Relay:
             self._producer = producer
         return self._producer
 
-    def _count(self, rows: Sequence[asyncpg.Record], acked: Sequence[tuple[int, int, int]]) -> None:
-        done = {entry[0] for entry in acked}
-        by_topic: dict[str, int] = defaultdict(int)
-        for row in rows:
-            by_topic[row["topic"]] += row["id"] in done
-        for topic, count in by_topic.items():
+    def _count(self, rows: Sequence[asyncpg.Record], acked: Sequence[Acknowledged]) -> None:
+        done = {row_id for row_id, _, _ in acked}
+        for topic, count in Counter(row["topic"] for row in rows if row["id"] in done).items():
             telemetry.events_published.labels(self.service, topic).inc(count)
 
     async def _check_logs(self) -> None:
@@ -242,7 +273,7 @@ class Relay:
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """The partition of an aggregate. Said by us, not by the client library: its hash in Python is half the cost of sending."""
+    """The partition of an aggregate. Said by us: the client library's own hash is written in Python and costs more than the rest."""
     return crc32(key) % partitions
 
 

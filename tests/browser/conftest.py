@@ -12,7 +12,9 @@ from shared.auth import COOKIE, Role
 from tests.browser.gallery import make_app
 from tests.browser.support import ARGUMENTS, serving
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+"""The first is the same engine without a window's trimmings, several times as fast: `tests/setup` installs it where it can."""
+CHROMIUM = next((found for name in CHROMIUMS if (found := shutil.which(name))), None)
 
 
 @pytest.fixture(scope="session")

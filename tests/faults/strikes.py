@@ -505,6 +505,8 @@ async def database_clock_jumps(lab: Laboratory, rng: random.Random, *, by: str =
     """The clock of the database's host jumps: due work stops before anything lapses, until a person lets it go on."""
     fired = "select count(*) from casework.deadlines where lapsed_at is not null"
     before = await lab.sql(fired)
+    # A process that has not looked at the clock yet knows no jump.
+    await until(lambda: _watch_the_clock(lab), 30, "every service looks at the clock")
     await lab.sql("update public.clock_jump set by = $1::text::interval returning 1", by)
     closed = await until(lambda: _held(lab), 10, "every service holds its due work")
     await asyncio.sleep(2)
@@ -516,6 +518,11 @@ async def database_clock_jumps(lab: Laboratory, rng: random.Random, *, by: str =
     assert await lab.sql(fired) == before, "deadlines lapsed while the clock came back"
     told = await _command(lab, "clock", "release", "--by", "lab")
     return {"held_after_seconds": round(closed, 1), "released": told.replace("\n", " ")}
+
+
+async def _watch_the_clock(lab: Laboratory) -> bool:
+    metrics = [(await get(process.port, "/metrics"))[1] for process in lab.fleet.processes if process.wanted]
+    return all("\nclock_jump_guard{" in text for text in metrics)
 
 
 async def _held(lab: Laboratory) -> bool:

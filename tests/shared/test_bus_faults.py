@@ -77,21 +77,28 @@ async def test_a_ballot_delivered_three_times_counts_once(world):
 
 
 async def test_what_the_broker_did_not_take_is_sent_again(world, monkeypatch):
-    real, refused = AIOKafkaProducer.send, []
+    """Refused at once, or after it was handed over: the second batch of a partition fails, and so does what follows it."""
+    real, refused = AIOKafkaProducer.send_batch, []
 
-    async def send(self, topic, **record):
-        if len(refused) < 3:
-            refused.append(topic)
+    async def send_batch(self, batch, topic, *, partition):
+        refused.append(partition)
+        if len(refused) == 1:
             raise KafkaTimeoutError
-        return await real(self, topic, **record)
+        if len(refused) == 3:
+            answer = asyncio.get_running_loop().create_future()
+            answer.set_exception(KafkaTimeoutError())
+            return answer
+        return await real(self, batch, topic, partition=partition)
 
-    monkeypatch.setattr(AIOKafkaProducer, "send", send)
+    complaint = uuid4()
+    monkeypatch.setattr(AIOKafkaProducer, "send_batch", send_batch)
+    monkeypatch.setattr("shared.bus.relay.PRODUCE_BYTES_MAX", 1_000)
     async with world.run():
-        await world.say(*(rated(uuid4()) for _ in range(5)))
-        effects = await world.settled(5)
+        await world.say(*(rated(complaint) for _ in range(12)))
+        effects = await world.settled(12)
 
-    assert len(refused) == 3
-    assert len(effects) == 5
+    assert len(refused) > 4
+    assert [effect["version"] for effect in effects] == list(range(1, 13))
 
 
 @pytest.mark.parametrize(("part", "place"), [(Relay, "_send_batch"), (Consumer, "_measure_lag"), (Bus, "_count_and_ask")])

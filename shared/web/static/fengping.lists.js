@@ -49,7 +49,8 @@
 
   let pending = null; // {target, text}: the newest answer whose order has not been applied yet.
   let moved = 0;
-  document.addEventListener("pointermove", () => (moved = Date.now()), { passive: true });
+  // A list that changes under a pointer at rest makes the browser say that it moved, by nothing.
+  document.addEventListener("pointermove", ({ movementX, movementY }) => (movementX || movementY) && (moved = Date.now()), { passive: true });
 
   const busy = (target) => target.contains(document.activeElement) || Date.now() - moved < CALM_MS;
   const ids = (root) => $$("[data-list] > tbody > tr[id], [data-list] > li[id]", root).map((row) => row.id);
