@@ -6,15 +6,17 @@ Decision (R7-R13): the subscriber is MANUAL with a parser that cannot raise and 
 transaction: dead letters, inbox, version gate, handlers, outbox; after its commit the offsets are committed explicitly, with a time-out.
 A batch that fails is taken one event at a time, with bounded retries; what still fails is parked with its bytes in the service's own
 dead-letter table. Its aggregate is thereby quarantined: later versions find their predecessor missing and are held, in order.
-While the database or the broker is away nothing is parked and no offset moves.
+While the database or the broker is away nothing is parked and no offset moves. One batch is at work; while it waits for the database
+the next one is fetched and decoded, no further.
 Consequences: an offset commit may fail or repeat without harm; a zombie's work is refused by the inbox; a poison message costs seconds.
 Alternatives: one event per transaction (20 times slower), Kafka transactions (not to be relied on), dead-letter topics (two stores).
 """
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import asyncpg
@@ -27,7 +29,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from shared import telemetry
 from shared.bus import store
-from shared.bus.envelope import Arrival, Unreadable, read
+from shared.bus.envelope import Arrival, Record, Unreadable, read
 from shared.bus.handlers import Handlers, Heard
 from shared.bus.relay import lost_partitions
 from shared.bus.topics import client_options, close_quietly
@@ -43,6 +45,7 @@ BACKOFF_SECONDS = (0.1, 0.3, 0.9, 2.7)
 AWAY_SECONDS_MAX = 120.0
 COMMIT_SECONDS = 10.0
 LAG_EVERY_SECONDS = 5.0
+STOP_SECONDS = 20.0
 LOOK_SECONDS = 30.0
 """Records wait so long for the look at their log; then they are put back."""
 
@@ -50,7 +53,17 @@ NEVER = (Unreadable, Refused, ValueError, TypeError, KeyError, AttributeError, A
 """Errors that no repetition cures: the event is parked at once."""
 
 T = TypeVar("T")
-Broken = tuple[ConsumerRecord, Unreadable]
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A record whose envelope nobody can read."""
+
+    record: ConsumerRecord
+    error: Unreadable
+
+
+Taken = Arrival | Broken
 
 
 def is_away(error: BaseException) -> bool:
@@ -77,7 +90,11 @@ class Consumer:
         self.topics = sorted({settings.topic_prefix + EVENTS[name].topic for name in handlers.names})
         self._broker: KafkaBroker | None = None
         self._subscriber: Any = None
-        self._watch: asyncio.Task[None] | None = None
+        self._at_work: asyncio.Task[None] | None = None
+        """The one batch that is being brought to its effect."""
+        self._stopping = False
+        self._in_hand = 0
+        """Records that were fetched and are not done: the log's position is past them already."""
         self._progress_at = steady_seconds()
         self._lag = 0
         self._looked = asyncio.Event()
@@ -114,20 +131,28 @@ class Consumer:
         )  # fmt: skip
 
         @subscriber
-        async def take(message: KafkaMessage) -> None:
+        async def come(message: KafkaMessage) -> None:
             raw = message.raw_message
-            await self.take(raw if isinstance(raw, tuple) else (raw,))
+            await self._come(raw if isinstance(raw, tuple) else (raw,))
 
         self._broker, self._subscriber = broker, subscriber
-        self._progress_at, self._unlooked = steady_seconds(), False
+        self._progress_at, self._unlooked, self._stopping, self._in_hand = steady_seconds(), False, False, 0
         self._looked.clear()
         async with asyncio.timeout(30):
             await broker.start()
 
     async def _stop(self) -> None:
-        broker, self._broker, self._subscriber = self._broker, None, None
-        if broker:
-            await close_quietly(broker.stop(), seconds=25)
+        """Let the batch at work end, for a while; then let go of the broker. What was not done comes again."""
+        self._stopping = True
+        try:
+            if self._at_work:
+                await asyncio.wait({self._at_work}, timeout=STOP_SECONDS)
+        finally:
+            if self._at_work:
+                self._at_work.cancel()
+            broker, self._broker, self._subscriber = self._broker, None, None
+            if broker:
+                await close_quietly(broker.stop(), seconds=25)
 
     @property
     def _kafka(self) -> AIOKafkaConsumer:
@@ -142,7 +167,7 @@ class Consumer:
             await asyncio.sleep(min(LAG_EVERY_SECONDS, self._settings.stall_seconds / 3))
             if self._unlooked:
                 raise KafkaError("logs could not be looked at")
-            self._lag = await self._measure_lag()
+            self._lag = await self._measure_lag() + self._in_hand
             still = steady_seconds() - self._progress_at if self._lag else 0.0
             self.stalled = still > self._settings.stall_seconds
             if still > 2 * self._settings.stall_seconds:
@@ -177,30 +202,45 @@ class Consumer:
 
     # ── taking ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def take(self, records: Sequence[ConsumerRecord]) -> None:
+    async def _come(self, records: Sequence[ConsumerRecord]) -> None:
+        """A batch was fetched: read it while the one before is at work, then set to work on it."""
+        batch = read_all(records, self._handlers.names)
+        self._in_hand += len(batch)
+        if self._at_work:
+            await asyncio.wait({self._at_work})
+        if not self._stopping:
+            self._at_work = asyncio.create_task(self._take_in_hand(batch))
+
+    async def _take_in_hand(self, batch: Sequence[Taken]) -> None:
+        await self.take(batch)
+        self._in_hand -= len(batch)
+
+    async def take(self, batch: Sequence[Taken]) -> None:
         """Bring one batch to its effect, then commit its offsets. Never raises for what an event is, never skips one."""
         try:
-            records = await self._of_known_logs(records)
+            batch = await self._of_known_logs(batch)
             failpoint("consumer.after_fetch")
-            await self._outlast_absence(lambda: self._apply_or_split(records))
+            await self._outlast_absence(lambda: self._apply_or_split(batch))
         except Exception as error:
-            log.error("batch put back", group=self.group, count=len(records), **telemetry.describe(error))
-            await self._put_back(records)
+            log.error("batch put back", group=self.group, count=len(batch), **telemetry.describe(error))
+            await self._put_back(batch)
             return
         self._progress_at, self.stalled = steady_seconds(), False
-        await self._commit_offsets(records)
+        await self._commit_offsets(batch)
 
-    async def _of_known_logs(self, records: Sequence[ConsumerRecord]) -> Sequence[ConsumerRecord]:
-        """Wait until their logs were looked at; leaves out records that will come again, because the start of their log was sought."""
+    async def _of_known_logs(self, batch: Sequence[Taken]) -> Sequence[Taken]:
+        """Wait until their logs were looked at; leaves out what will come again, because an earlier place of its log was sought."""
         async with asyncio.timeout(LOOK_SECONDS):
             await self._looked.wait()
         if self._unlooked:
             raise KafkaError("logs could not be looked at")
-        consumer, again = self._kafka, set()
-        for tp in {_place(record) for record in records} & consumer.assignment():
-            position = await consumer.position(tp)
-            again |= {(tp, record.offset) for record in records if _place(record) == tp and record.offset >= position}
-        return [record for record in records if (_place(record), record.offset) not in again]
+        consumer, sought = self._kafka, {}
+        for tp, last in _lasts(batch).items():
+            if tp in consumer.assignment() and (position := await consumer.position(tp)) <= last:
+                sought[tp] = position
+        if not sought:
+            return batch
+        return [taken for taken in batch if taken.record.offset < sought.get(_place(taken), taken.record.offset + 1)]
 
     async def _outlast_absence(self, work: Callable[[], Awaitable[T]]) -> T:
         """Repeat while the database is away, for a bounded time."""
@@ -214,29 +254,29 @@ class Consumer:
                 log.warning("database away, waiting", group=self.group, **telemetry.describe(error))
                 await asyncio.sleep(random.uniform(0.3, 1.0))
 
-    async def _apply_or_split(self, records: Sequence[ConsumerRecord]) -> None:
+    async def _apply_or_split(self, batch: Sequence[Taken]) -> None:
         try:
-            await self.apply(records)
+            await self.apply(batch)
         except Exception as error:
             if is_away(error):
                 raise
-            for record in records:
-                await self._outlast_absence(lambda record=record: self._apply_or_park(record))  # type: ignore[misc]
+            for taken in batch:
+                await self._outlast_absence(lambda taken=taken: self._apply_or_park(taken))  # type: ignore[misc]
 
-    async def _apply_or_park(self, record: ConsumerRecord) -> None:
+    async def _apply_or_park(self, taken: Taken) -> None:
         """Try one event a bounded number of times, then park it with its bytes."""
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
-                await self.apply([record])
+                await self.apply([taken])
                 return
             except Exception as error:
                 if is_away(error):
                     raise
                 if attempt == ATTEMPTS_MAX or isinstance(error, NEVER):
-                    return await self._park(record, error, attempt)
+                    return await self._park(taken.record, error, attempt)
                 await asyncio.sleep(BACKOFF_SECONDS[attempt - 1] * random.uniform(0.8, 1.2))
 
-    async def _park(self, record: ConsumerRecord, error: Exception, attempts: int) -> None:
+    async def _park(self, record: Record, error: Exception, attempts: int) -> None:
         async with self._database.transaction(self._context) as tx:
             await store.park(tx, [(record, *reason_of(error), attempts)])
             failpoint("consumer.during_park")
@@ -246,13 +286,14 @@ class Consumer:
         log.error("event parked", group=self.group, topic=record.topic, partition=record.partition, offset=record.offset,
                   attempts=attempts, **telemetry.describe(error))  # fmt: skip
 
-    async def apply(self, records: Iterable[ConsumerRecord]) -> int:
+    async def apply(self, batch: Sequence[Taken]) -> int:
         """One transaction for all of them; gives the number of events that took effect."""
         started = steady_seconds()
-        arrivals, broken = _read_all(records)
+        arrivals = [taken for taken in batch if isinstance(taken, Arrival)]
+        broken = [taken for taken in batch if isinstance(taken, Broken)]
         async with self._database.transaction(self._context) as tx:
             if broken:
-                await store.park(tx, [(record, error.reason, error.detail, 1) for record, error in broken])
+                await store.park(tx, [(each.record, each.error.reason, each.error.detail, 1) for each in broken])
             applied = await apply_arrivals(tx, arrivals, self._handlers)
             failpoint("consumer.after_effect")
         failpoint("consumer.after_commit")
@@ -269,15 +310,15 @@ class Consumer:
             results[arrivals[0].meta.topic, "repeated"] = others
         for (topic, result), count in results.items():
             telemetry.events_consumed.labels(self.group, topic, result).inc(count)
-        for record, _ in broken:
-            telemetry.dead_letters_parked.labels(self.group, record.topic).inc()
+        for each in broken:
+            telemetry.dead_letters_parked.labels(self.group, each.record.topic).inc()
         telemetry.batch_seconds.labels(self.group).observe(steady_seconds() - started)
 
     # ── offsets ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _commit_offsets(self, records: Sequence[ConsumerRecord]) -> None:
+    async def _commit_offsets(self, batch: Sequence[Taken]) -> None:
         """Explicit offsets, with a time-out. Losing this commit is harmless: the inbox knows what was done."""
-        ends = {_place(record): record.offset + 1 for record in records}
+        ends = {tp: last + 1 for tp, last in _lasts(batch).items()}
         try:
             async with asyncio.timeout(COMMIT_SECONDS):
                 await self._kafka.commit(ends)
@@ -285,12 +326,10 @@ class Consumer:
             log.warning("offsets not committed", group=self.group, **telemetry.describe(error))
         failpoint("consumer.after_offset_commit")
 
-    async def _put_back(self, records: Sequence[ConsumerRecord]) -> None:
+    async def _put_back(self, batch: Sequence[Taken]) -> None:
         """Read the same records again after a pause: their effect is not in the database."""
         await asyncio.sleep(random.uniform(1, 3))
-        firsts: dict[TopicPartition, int] = {}
-        for record in records:
-            firsts.setdefault(_place(record), record.offset)
+        firsts = _lasts(reversed(batch))
         with suppress(KafkaError):
             for tp, offset in firsts.items():
                 if tp in self._kafka.assignment():
@@ -342,8 +381,14 @@ class _Assigned(ConsumerRebalanceListener):  # type: ignore[misc]
         await self._consumer.look_at_logs(assigned)
 
 
-def _place(record: ConsumerRecord) -> TopicPartition:
-    return TopicPartition(record.topic, record.partition)
+def _place(taken: Taken) -> TopicPartition:
+    return TopicPartition(taken.record.topic, taken.record.partition)
+
+
+def _lasts(batch: Iterable[Taken]) -> dict[TopicPartition, int]:
+    """Offset of the last record of each partition."""
+    lasts = {(taken.record.topic, taken.record.partition): taken.record.offset for taken in batch}
+    return {TopicPartition(*place): offset for place, offset in lasts.items()}
 
 
 def _broker_options(settings: Settings) -> dict[str, Any]:
@@ -371,15 +416,20 @@ async def _decode(message: KafkaMessage) -> bytes:
     return b""
 
 
-def _read_all(records: Iterable[ConsumerRecord]) -> tuple[list[Arrival], list[Broken]]:
-    arrivals: list[Arrival] = []
-    broken: list[Broken] = []
+def read_all(records: Iterable[ConsumerRecord], heard: Collection[str]) -> list[Taken]:
+    """The envelopes of these records, and the bodies of the types that are heard."""
+    batch: list[Taken] = []
     for record in records:
         try:
-            arrivals.append(read(record))
+            arrival = read(record)
         except Unreadable as error:
-            broken.append((record, error))
-    return arrivals, broken
+            batch.append(Broken(record, error))
+            continue
+        if arrival.meta.type in heard:
+            with suppress(Unreadable):  # said again when its turn comes
+                arrival.event()
+        batch.append(arrival)
+    return batch
 
 
 def reason_of(error: BaseException) -> tuple[str, str]:

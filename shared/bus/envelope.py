@@ -42,9 +42,9 @@ class Unreadable(ValueError):
         self.reason, self.detail = reason, detail
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Arrival:
-    """One record with its envelope read; the body is decoded only for those who hear this type."""
+    """One record with its envelope read; the body is decoded only for those who hear this type, and once."""
 
     meta: Meta
     recorded_at: float
@@ -52,6 +52,7 @@ class Arrival:
     trace: str | None
     body: bytes
     record: Record
+    _event: Event | None = None
 
     @property
     def once(self) -> bool:
@@ -59,10 +60,12 @@ class Arrival:
 
     def event(self) -> Event:
         """Raises Unreadable when the body breaks the contract."""
-        try:
-            return decode(self.meta.type, self.body)
-        except ValueError as error:
-            raise Unreadable("body", type(error).__name__) from error
+        if self._event is None:
+            try:
+                self._event = decode(self.meta.type, self.body)
+            except ValueError as error:
+                raise Unreadable("body", type(error).__name__) from error
+        return self._event
 
 
 def write_headers(

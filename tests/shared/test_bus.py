@@ -314,16 +314,16 @@ def lose_once(monkeypatch, event_id):
     """Drop one record on its first arrival, before the wrapper sees it: as if the broker had lost it."""
     from shared.bus import consumer
 
-    real, lost = consumer._read_all, []
+    real, lost = consumer.read_all, []
 
-    def dropping(records):
-        arrivals, broken = real(records)
-        kept = [a for a in arrivals if a.meta.event_id != event_id or lost]
-        if len(kept) < len(arrivals):
+    def dropping(records, heard):
+        batch = real(records, heard)
+        kept = [a for a in batch if a.meta.event_id != event_id or lost]
+        if len(kept) < len(batch):
             lost.append(event_id)
-        return kept, broken
+        return kept
 
-    monkeypatch.setattr(consumer, "_read_all", dropping)
+    monkeypatch.setattr(consumer, "read_all", dropping)
 
 
 POISON = {

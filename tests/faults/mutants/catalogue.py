@@ -40,7 +40,7 @@ CATALOGUE: tuple[Mutant, ...] = (
         "offsets are committed before the transaction",
         CONSUMER,
         '            failpoint("consumer.after_fetch")\n',
-        '            failpoint("consumer.after_fetch")\n            await self._commit_offsets(records)\n',
+        '            failpoint("consumer.after_fetch")\n            await self._commit_offsets(batch)\n',
         f"{FAULTS}::test_no_offset_is_committed_while_the_handler_is_at_work",
     ),
     one(
@@ -100,8 +100,8 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "what cannot be read is skipped",
         CONSUMER,
-        "            broken.append((record, error))\n",
-        "            del error\n",
+        "            batch.append(Broken(record, error))\n            continue\n",
+        "            del error\n            continue\n",
         f"{BUS}::test_poison_is_parked_once_with_its_bytes_and_the_partition_goes_on",
     ),
     one(
