@@ -4,7 +4,7 @@
 ENVIRONMENT := .venv
 PYTHON_OF_ENVIRONMENT := $(ENVIRONMENT)/bin/python
 # Two at a time, each with its own servers: most of a test's time is waiting.
-SIDE_BY_SIDE := -n 2 --dist loadfile
+SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint bench faults mutants setup clean

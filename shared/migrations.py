@@ -15,9 +15,11 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
 
 from shared.clock import REAL_CLOCK_DDL
-from shared.database import SERVICES, Database, lock_number
+from shared.database import SERVICES, connection_settings, lock_number
 
 T = TypeVar("T")
 ROOT = Path(__file__).parent.parent
@@ -89,14 +91,14 @@ async def drift(url: str, service: str) -> list[Any]:
 
 
 async def _with_connection(url: str, service: str, work: Callable[[Connection], T]) -> T:
-    database = Database(url, service, pool_size=2, application="fengping-migrate")
-    try:
-        async with database.engine.begin() as connection:
-            await connection.exec_driver_sql("set local lock_timeout = '2s'")
-            await connection.exec_driver_sql(f"select pg_advisory_xact_lock({lock_number('migrate')})")
-            return await connection.run_sync(work)
-    finally:
-        await database.close()
+    engine = create_async_engine(
+        url.replace("postgresql://", "postgresql+asyncpg://", 1), poolclass=NullPool, hide_parameters=True,
+        connect_args={"timeout": 10, "command_timeout": 60, "server_settings": connection_settings(service, "fengping-migrate")},
+    )  # fmt: skip
+    async with engine.begin() as connection:
+        await connection.exec_driver_sql("set local lock_timeout = '2s'")
+        await connection.exec_driver_sql(f"select pg_advisory_xact_lock({lock_number('migrate')})")
+        return await connection.run_sync(work)
 
 
 async def _revision(url: str, service: str, message: str) -> None:
