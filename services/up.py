@@ -26,7 +26,7 @@ from shared.clock import SET_VIRTUAL_CLOCK, VIRTUAL_CLOCK_DDL, real_now
 from shared.database import SERVICES, Database
 from shared.embedded import SetupError, Stack
 from shared.migrations import migrate
-from shared.service import OnePort, Service
+from shared.service import OnePort, Service, settle_memory
 from shared.settings import Settings
 
 Told = Callable[[str, int, int], None]
@@ -188,6 +188,10 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=20,
             )
         )  # fmt: skip
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        settle_memory()
 
     def capture_signals(self) -> Any:
         """Signals belong to the program, which stops everything in order."""

@@ -6,7 +6,6 @@ its name. Nothing here may carry a person's name, contact or the caller's own wo
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -478,8 +477,7 @@ assert len(EVENTS) == len(_named(Event)), "two facts share a name on the wire"
 assert OWNERS.keys() | {"resends"} == set(TOPICS), "every topic has an owner"
 
 
-@dataclass(frozen=True, slots=True)
-class Meta:
+class Meta(msgspec.Struct, frozen=True):
     """Where an event stands: its envelope and its place in the log."""
 
     event_id: UUID

@@ -4,6 +4,7 @@ The same application object runs alone (`fengping serve casework`) and beside it
 """
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -149,6 +150,17 @@ class Service:
 
         for path, endpoint in (("/livez", livez), ("/readyz", readyz), ("/metrics", metrics)):
             app.add_api_route(path, endpoint, include_in_schema=False)
+
+
+def settle_memory() -> None:
+    """Tell the garbage collector how a long-lived process uses memory; called once, when everything is built.
+
+    What was built at start stays as long as the process, so it need not be looked through again. What comes later comes in large batches
+    that die young: looking after every 700 new objects was measured to cost a quarter of the time of a consumer.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 20)
 
 
 def readiness_answer(troubles: dict[str, dict[str, str]]) -> JSONResponse:

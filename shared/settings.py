@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     session_idle_minutes: int = Field(30, ge=1)
     session_absolute_hours: int = Field(12, ge=1)
     pool_size: int = Field(10, ge=2)
-    batch_max: int = Field(500, ge=1)
+    batch_max: int = Field(2_000, ge=1)
     """Events taken from Kafka into one transaction."""
     fetch_wait_milliseconds: int = Field(10, ge=1)
     stall_seconds: float = Field(30, gt=0)

@@ -30,5 +30,5 @@ class Context:
     sizes: ScoringSettings = field(default_factory=ScoringSettings)
     registers: Registers = field(default_factory=Registers)
     boards: Leaderboard | None = None
-    ballots_scored_at: float = float("-inf")
-    """Steady seconds at which this process last scored what ballots moved."""
+    ballots_due_at: float = float("-inf")
+    """Steady seconds before which this process does not score what ballots moved."""

@@ -6,17 +6,19 @@ Decision (R7-R13): the subscriber is MANUAL with a parser that cannot raise and 
 transaction: dead letters, inbox, version gate, handlers, outbox; after its commit the offsets are committed explicitly, with a time-out.
 A batch that fails is taken one event at a time, with bounded retries; what still fails is parked with its bytes in the service's own
 dead-letter table. Its aggregate is thereby quarantined: later versions find their predecessor missing and are held, in order.
-While the database or the broker is away nothing is parked and no offset moves. One batch is at work; while it waits for the database
-the next one is fetched and decoded, no further.
+While the database or the broker is away nothing is parked and no offset moves. Two batches may be at work, never two of one partition:
+while one waits for the database the other is decoded and counted.
 Consequences: an offset commit may fail or repeat without harm; a zombie's work is refused by the inbox; a poison message costs seconds.
 Alternatives: one event per transaction (20 times slower), Kafka transactions (not to be relied on), dead-letter topics (two stores).
 """
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import asyncpg
@@ -45,6 +47,10 @@ BACKOFF_SECONDS = (0.1, 0.3, 0.9, 2.7)
 AWAY_SECONDS_MAX = 120.0
 COMMIT_SECONDS = 10.0
 LAG_EVERY_SECONDS = 5.0
+AT_WORK_MAX = 3
+"""Batches at work at once. One would leave the processor idle while the database works, more would only wait for each other."""
+WHOLE_BELOW = 200
+"""Events that share one transaction whatever their partition: for so few a commit costs more than the waiting."""
 STOP_SECONDS = 20.0
 LOOK_SECONDS = 30.0
 """Records wait so long for the look at their log; then they are put back."""
@@ -90,8 +96,8 @@ class Consumer:
         self.topics = sorted({settings.topic_prefix + EVENTS[name].topic for name in handlers.names})
         self._broker: KafkaBroker | None = None
         self._subscriber: Any = None
-        self._at_work: asyncio.Task[None] | None = None
-        """The one batch that is being brought to its effect."""
+        self._at_work: dict[asyncio.Task[None], Set[TopicPartition]] = {}
+        """The batches that are being brought to their effect, and where they come from."""
         self._stopping = False
         self._in_hand = 0
         """Records that were fetched and are not done: the log's position is past them already."""
@@ -127,7 +133,7 @@ class Consumer:
             *self.topics, group_id=self.group, batch=True, max_records=self._settings.batch_max,
             batch_timeout_ms=self._settings.fetch_wait_milliseconds, auto_offset_reset="earliest", ack_policy=AckPolicy.MANUAL,
             no_reply=True, session_timeout_ms=10_000, heartbeat_interval_ms=1_000, max_poll_interval_ms=300_000,
-            max_partition_fetch_bytes=2_097_152, listener=_Assigned(self), parser=_parse, decoder=_decode,
+            max_partition_fetch_bytes=4_194_304, listener=_Assigned(self), parser=_parse, decoder=_decode,
         )  # fmt: skip
 
         @subscriber
@@ -146,10 +152,10 @@ class Consumer:
         self._stopping = True
         try:
             if self._at_work:
-                await asyncio.wait({self._at_work}, timeout=STOP_SECONDS)
+                await asyncio.wait(self._at_work, timeout=STOP_SECONDS)
         finally:
-            if self._at_work:
-                self._at_work.cancel()
+            for task in self._at_work:
+                task.cancel()
             broker, self._broker, self._subscriber = self._broker, None, None
             if broker:
                 await close_quietly(broker.stop(), seconds=25)
@@ -203,17 +209,26 @@ class Consumer:
     # ── taking ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _come(self, records: Sequence[ConsumerRecord]) -> None:
-        """A batch was fetched: read it while the one before is at work, then set to work on it."""
+        """A batch was fetched: read it while others are at work, and set to work on its pieces as soon as their partitions are free."""
         batch = read_all(records, self._handlers.names)
         self._in_hand += len(batch)
-        if self._at_work:
-            await asyncio.wait({self._at_work})
-        if not self._stopping:
-            self._at_work = asyncio.create_task(self._take_in_hand(batch))
+        waiting = _pieces(batch)
+        while waiting and not self._stopping:
+            free = next((piece for piece in waiting if self._is_free(piece)), None)
+            if free is None:
+                await asyncio.wait(self._at_work, return_when=asyncio.FIRST_COMPLETED)
+                continue
+            waiting.remove(free)
+            task = asyncio.create_task(self.take(free))
+            self._at_work[task] = _lasts(free).keys()
+            task.add_done_callback(partial(self._done, len(free)))
 
-    async def _take_in_hand(self, batch: Sequence[Taken]) -> None:
-        await self.take(batch)
-        self._in_hand -= len(batch)
+    def _is_free(self, piece: Sequence[Taken]) -> bool:
+        return len(self._at_work) < AT_WORK_MAX and all(_lasts(piece).keys().isdisjoint(others) for others in self._at_work.values())
+
+    def _done(self, count: int, task: asyncio.Task[None]) -> None:
+        del self._at_work[task]
+        self._in_hand -= count
 
     async def take(self, batch: Sequence[Taken]) -> None:
         """Bring one batch to its effect, then commit its offsets. Never raises for what an event is, never skips one."""
@@ -302,14 +317,16 @@ class Consumer:
 
     def _count(self, arrivals: list[Arrival], applied: list[Arrival], broken: Sequence[Broken], started: float) -> None:
         now = real_now().timestamp()
-        results: dict[tuple[str, str], int] = {}
+        by_topic: dict[str, list[float]] = defaultdict(list)
         for arrival in applied:
-            telemetry.event_age_seconds.labels(self.group, arrival.meta.topic).observe(now - arrival.recorded_at)
-            results[arrival.meta.topic, "ok"] = results.get((arrival.meta.topic, "ok"), 0) + 1
+            by_topic[arrival.meta.topic].append(now - arrival.recorded_at)
+        for topic, ages in by_topic.items():
+            telemetry.events_consumed.labels(self.group, topic, "ok").inc(len(ages))
+            observe = telemetry.event_age_seconds.labels(self.group, topic).observe
+            for age in ages:
+                observe(age)
         if others := len(arrivals) - len(applied):
-            results[arrivals[0].meta.topic, "repeated"] = others
-        for (topic, result), count in results.items():
-            telemetry.events_consumed.labels(self.group, topic, result).inc(count)
+            telemetry.events_consumed.labels(self.group, arrivals[0].meta.topic, "repeated").inc(others)
         for each in broken:
             telemetry.dead_letters_parked.labels(self.group, each.record.topic).inc()
         telemetry.batch_seconds.labels(self.group).observe(steady_seconds() - started)
@@ -385,6 +402,16 @@ def _place(taken: Taken) -> TopicPartition:
     return TopicPartition(taken.record.topic, taken.record.partition)
 
 
+def _pieces(batch: list[Taken]) -> list[list[Taken]]:
+    """A large batch by partitions, so that one can wait for the database while another is counted; a small one whole."""
+    if len(batch) < WHOLE_BELOW:
+        return [batch]
+    pieces: dict[tuple[str, int], list[Taken]] = defaultdict(list)
+    for taken in batch:
+        pieces[taken.record.topic, taken.record.partition].append(taken)
+    return list(pieces.values())
+
+
 def _lasts(batch: Iterable[Taken]) -> dict[TopicPartition, int]:
     """Offset of the last record of each partition."""
     lasts = {(taken.record.topic, taken.record.partition): taken.record.offset for taken in batch}
@@ -425,10 +452,12 @@ def read_all(records: Iterable[ConsumerRecord], heard: Collection[str]) -> list[
         except Unreadable as error:
             batch.append(Broken(record, error))
             continue
-        if arrival.meta.type in heard:
-            with suppress(Unreadable):  # said again when its turn comes
-                arrival.event()
         batch.append(arrival)
+        if arrival.meta.type in heard:
+            try:
+                arrival.event()
+            except Unreadable:
+                continue  # said again when its turn comes
     return batch
 
 

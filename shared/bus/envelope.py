@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Annotated, Protocol
 from uuid import UUID
+
+import msgspec
 
 from shared.events import EVENTS, Event, Meta, decode
 
@@ -82,6 +84,18 @@ def write_headers(
     return headers
 
 
+class _Said(msgspec.Struct):
+    """What the headers say, by their names on the wire."""
+
+    id: UUID = msgspec.field(name="ce_id")
+    type: str = msgspec.field(name="ce_type")
+    key: str = msgspec.field(name="ce_subject")
+    version: Annotated[int, msgspec.Meta(ge=1)] = msgspec.field(name="ce_sequence")
+    occurred_at: Annotated[datetime, msgspec.Meta(tz=True)] = msgspec.field(name="ce_time")
+    recorded_at: float = msgspec.field(name="ce_recordedtime")
+    trace: str | None = msgspec.field(name="ce_traceparent", default=None)
+
+
 def read(record: Record) -> Arrival:
     """Read a record's envelope.
 
@@ -90,23 +104,19 @@ def read(record: Record) -> Arrival:
     if record.value is None:
         raise Unreadable("tombstone", "no body")
     try:
-        said = {name: value.decode() for name, value in record.headers if value is not None}
-        meta = Meta(
-            event_id=UUID(said["ce_id"]), type=said["ce_type"], key=said["ce_subject"], version=int(said["ce_sequence"]),
-            occurred_at=datetime.fromisoformat(said["ce_time"]).astimezone(UTC),
-            topic=record.topic, partition=record.partition, offset=record.offset,
-        )  # fmt: skip
-        recorded_at = float(said["ce_recordedtime"])
-    except (KeyError, ValueError, AttributeError) as error:
+        said = msgspec.convert({name: value.decode() for name, value in record.headers if value is not None}, _Said, strict=False)
+    except (ValueError, AttributeError) as error:
         raise Unreadable("headers", type(error).__name__) from error
-    if meta.version < 1:
-        raise Unreadable("headers", "version")
+    meta = Meta(
+        event_id=said.id, type=said.type, key=said.key, version=said.version, occurred_at=said.occurred_at.astimezone(UTC),
+        topic=record.topic, partition=record.partition, offset=record.offset,
+    )  # fmt: skip
     known = EVENTS.get(meta.type)
     if known is None or known.topic != plain(record.topic):
         raise Unreadable("type", meta.type[:80])
     if record.key != meta.key.encode():
         raise Unreadable("key", "differs from ce_subject")
-    return Arrival(meta=meta, recorded_at=recorded_at, trace=said.get("ce_traceparent"), body=record.value, record=record)
+    return Arrival(meta, said.recorded_at, said.trace, record.value, record)
 
 
 def headers_as_text(record: Record) -> dict[str, str]:

@@ -12,6 +12,11 @@ import msgspec
 from shared.bus.envelope import Arrival, Record, headers_as_text, read
 from shared.database import Transaction
 
+_TAKE_IN = """
+with taken as (insert into inbox (event_id) select * from unnest($1::uuid[]) on conflict do nothing returning event_id)
+select case when count(*) = cardinality($1::uuid[]) then null else coalesce(array_agg(event_id), '{}') end from taken
+"""
+"""Null: all are new."""
 _GATE = """
 select w.topic, w.key, coalesce(s.version, 0) as version,
   exists (select from held h where (h.topic, h.key) = (w.topic, w.key)) as holds
@@ -71,12 +76,11 @@ async def new_ones(tx: Transaction, arrivals: Sequence[Arrival]) -> list[Arrival
     """Those never taken before, in order; they are noted in the inbox."""
     if not arrivals:
         return []
-    rows = await tx.fetch(
-        "insert into inbox (event_id) select * from unnest($1::uuid[]) on conflict do nothing returning event_id",
-        [arrival.meta.event_id for arrival in arrivals],
-    )
-    new = {str(row["event_id"]) for row in rows}
-    return [arrival for arrival in arrivals if _take_out(new, str(arrival.meta.event_id))]
+    new = await tx.fetchval(_TAKE_IN, [arrival.meta.event_id for arrival in arrivals])
+    if new is None:
+        return list(arrivals)
+    fresh = {str(event_id) for event_id in new}
+    return [arrival for arrival in arrivals if _take_out(fresh, str(arrival.meta.event_id))]
 
 
 def _take_out(ids: set[str], event_id: str) -> bool:

@@ -328,8 +328,22 @@ def test_a_packed_ballot_is_four_bytes_an_answer_and_reads_back(answers):
 
 
 def test_a_question_answered_twice_is_seen():
-    assert not ballots.answers_twice(ballot(1, [(1, 1, 1), (1, 2, 1), (2, 1, 1)]).answers)
-    assert ballots.answers_twice(ballot(1, [(1, 1, 1), (2, 1, 1), (1, 1, 3)]).answers)
+    def twice(*answers):
+        return ballots.answers_twice(ballots.packed_numbers(ballots.pack(answers)))
+
+    assert not twice((1, 1, 1), (1, 2, 1), (2, 1, 1))
+    assert twice((1, 1, 1), (2, 1, 1), (1, 1, 3))
+
+
+@given(st.lists(st.tuples(st.integers(0, 65_535), st.integers(0, 255), st.integers(0, 255)), max_size=90))
+def test_a_packed_answer_is_read_as_it_was_given(answers):
+    assert [ballots.answer_of(number) for number in ballots.packed_numbers(ballots.pack(answers))] == answers
+
+
+@pytest.mark.parametrize("answer", [(65_536, 1, 1), (1, 256, 1), (1, 1, 256), (-1, 1, 1)])
+def test_an_answer_that_does_not_fit_is_refused(answer):
+    with pytest.raises(Refused):
+        ballots.pack([answer])
 
 
 def test_an_item_that_is_on_no_checklist_is_refused():

@@ -1,14 +1,13 @@
 """What comes in: ballots counted, ledger lines entered, decisions of people; each leaves word of the units it moved."""
 
 from collections import Counter
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from services.scoring import store
 from services.scoring.actions import running
 from services.scoring.actions.campaigns import campaign_of
-from services.scoring.domain.ballots import Answer, answers_twice, check_answers, pack
+from services.scoring.domain.ballots import Answer, answer_of, answers_twice, check_answers, pack, packed_numbers
 from services.scoring.domain.entries import SOURCES, Entry, entries_of
 from shared import telemetry
 from shared.database import Transaction, new_id
@@ -42,14 +41,15 @@ def _by_campaign(events: Sequence[BallotSubmitted]) -> dict[str, list[BallotSubm
 
 
 async def _count(tx: Transaction, campaign: store.Campaign, events: list[BallotSubmitted], shard: int) -> None:
-    _refuse_wrong(campaign, events, votes := _votes(events))
+    papers = {event.ballot_id: pack(event.answers) for event in events}
+    _refuse_wrong(campaign, events, papers, votes := _votes(events, papers))
     strata = campaign.strata
     new = await store.keep_ballots(
-        tx, campaign.id, [(e.ballot_id, strata[e.instrument, e.group], e.point, pack(e.answers), e.occurred_at) for e in events]
+        tx, campaign.id, [(e.ballot_id, strata[e.instrument, e.group], e.point, papers[e.ballot_id], e.occurred_at) for e in events]
     )
     if new is not None:
         events = list({event.ballot_id: event for event in events if event.ballot_id in new}.values())
-        votes = _votes(events)
+        votes = _votes(events, papers)
     if not events:
         return
     counted = {(strata[place], answer): number for place, answers in votes.items() for answer, number in answers.items()}
@@ -58,16 +58,20 @@ async def _count(tx: Transaction, campaign: store.Campaign, events: list[BallotS
     await moved(tx, campaign, {answer[0] for _, answer in counted}, running.Cause("ballot"), shard=shard)
 
 
-def _votes(events: Sequence[BallotSubmitted]) -> dict[tuple[str, str], Counter[Answer]]:
+def _votes(events: Sequence[BallotSubmitted], papers: Mapping[UUID, bytes]) -> dict[tuple[str, str], dict[Answer, int]]:
     """(instrument, group) → how often each (unit, item, option) was given. The inner loop is the interpreter's own C code."""
-    papers: dict[tuple[str, str], list[tuple[Answer, ...]]] = {}
+    piles: dict[tuple[str, str], list[bytes]] = {}
     for event in events:
-        papers.setdefault((event.instrument, event.group), []).append(event.answers)
-    return {place: Counter(chain.from_iterable(answers)) for place, answers in papers.items()}
+        piles.setdefault((event.instrument, event.group), []).append(papers[event.ballot_id])
+    counts = {place: Counter(packed_numbers(b"".join(pile))) for place, pile in piles.items()}
+    return {place: {answer_of(number): votes for number, votes in numbers.items()} for place, numbers in counts.items()}
 
 
-def _refuse_wrong(campaign: store.Campaign, events: Sequence[BallotSubmitted], votes: dict[tuple[str, str], Counter[Answer]]) -> None:
-    if any(answers_twice(event.answers) for event in events):
+def _refuse_wrong(
+    campaign: store.Campaign, events: Sequence[BallotSubmitted], papers: Mapping[UUID, bytes],
+    votes: Mapping[tuple[str, str], Mapping[Answer, int]],
+) -> None:  # fmt: skip
+    if any(answers_twice(packed_numbers(paper)) for paper in papers.values()):
         raise Refused("答卷对同一单位的同一题目答了不止一次")
     for (instrument, group), answers in votes.items():
         check_answers(answers, scheme=campaign.scheme, instrument=instrument, group=group, units=campaign.by_no)

@@ -35,25 +35,24 @@ def is_due(tx: Transaction, cause: Cause) -> bool:
     """May this be scored now? What ballots moved waits while this process scored ballots within the last second."""
     if cause.source != "ballot":
         return True
-    due = bool(steady_seconds() - tx.context.ballots_scored_at >= BALLOTS_EVERY_SECONDS)
+    due = bool(steady_seconds() >= tx.context.ballots_due_at)
     if due:
-        tx.context.ballots_scored_at = steady_seconds()
+        tx.context.ballots_due_at = steady_seconds() + BALLOTS_EVERY_SECONDS
     return due
 
 
 async def rescore_changed(tx: Transaction) -> bool:
     """Score the units that transactions left word of. True: there may be more."""
     context = tx.context
-    since_ballots = steady_seconds() - context.ballots_scored_at
-    changes = await store.take_changes(tx, limit=context.sizes.changes_taken, ballots=since_ballots >= BALLOTS_EVERY_SECONDS)
+    changes = await store.take_changes(tx, limit=context.sizes.changes_taken, ballots=steady_seconds() >= context.ballots_due_at)
     campaigns = await context.registers.campaigns(tx, {row["campaign_id"] for row in changes}) if changes else {}
     for campaign_id, rows in groupby(sorted(changes, key=itemgetter("campaign_id")), key=itemgetter("campaign_id")):
         noted = list(rows)
-        if any(row["source"] == "ballot" for row in noted):
-            context.ballots_scored_at = steady_seconds()
         unit_nos = {unit_no for row in noted for unit_no in row["unit_nos"]}
         cause = Cause(noted[-1]["source"], frozenset(event for row in noted for event in row["events"]))
         await rescore(tx, campaigns[campaign_id], unit_nos, cause)
+    if any(row["source"] == "ballot" for row in changes):
+        context.ballots_due_at = steady_seconds() + BALLOTS_EVERY_SECONDS
     return bool(len(changes) == context.sizes.changes_taken)
 
 

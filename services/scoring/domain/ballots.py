@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 from functools import lru_cache
 from itertools import chain
 from struct import Struct
+from struct import error as StructError
 
 from shared.events import Refused
 from shared.schemes import Scheme
@@ -11,6 +12,7 @@ from shared.schemes import Scheme
 Answer = tuple[int, int, int]
 """(unit_no, item_no, option_no)."""
 UNITS_MAX = 65_535
+NOT_OURS = "答卷含有本次评议没有的单位、题目或选项"
 
 
 @lru_cache(maxsize=512)
@@ -21,14 +23,32 @@ def _layout(answers: int) -> Struct:
 def pack(answers: Collection[Answer]) -> bytes:
     """The answers as bytes: for each `unit_no` (2, little endian), `item_no` (1), `option_no` (1).
 
-    Raises struct.error for a number that does not fit; `check_answers` refuses such ballots before.
+    Raises Refused for a number that does not fit: no campaign has such a unit, question or option.
     """
-    return _layout(len(answers)).pack(*chain.from_iterable(answers))
+    try:
+        return _layout(len(answers)).pack(*chain.from_iterable(answers))
+    except StructError as error:
+        raise Refused(NOT_OURS) from error
 
 
-def answers_twice(answers: Collection[Answer]) -> bool:
-    """Is a question about a unit answered more than once?"""
-    return len({(unit_no, item_no) for unit_no, item_no, _ in answers}) != len(answers)
+def packed_numbers(packed: bytes) -> tuple[int, ...]:
+    """Each packed answer as one number: counting and comparing numbers is cheaper than counting triples."""
+    return _numbers(len(packed) // 4).unpack(packed)
+
+
+@lru_cache(maxsize=512)
+def _numbers(answers: int) -> Struct:
+    return Struct(f"<{answers}I")
+
+
+def answer_of(number: int) -> Answer:
+    """The answer that a packed number stands for."""
+    return number & 0xFFFF, number >> 16 & 0xFF, number >> 24
+
+
+def answers_twice(numbers: Collection[int]) -> bool:
+    """Is a question about a unit answered more than once? `numbers`: the packed answers of one ballot."""
+    return len({number & 0xFFFFFF for number in numbers}) != len(numbers)
 
 
 def check_answers(triples: Iterable[Answer], *, scheme: Scheme, instrument: str, group: str, units: Collection[int]) -> None:
@@ -42,4 +62,4 @@ def check_answers(triples: Iterable[Answer], *, scheme: Scheme, instrument: str,
     items, options = {item.no for item in ballot.items}, {option.no for option in scheme.options}
     for unit_no, item_no, option_no in triples:
         if unit_no not in units or item_no not in items or option_no not in options:
-            raise Refused("答卷含有本次评议没有的单位、题目或选项")
+            raise Refused(NOT_OURS)
