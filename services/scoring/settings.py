@@ -32,3 +32,7 @@ class Context:
     boards: Leaderboard | None = None
     ballots_due_at: float = float("-inf")
     """Steady seconds before which this process does not score what ballots moved."""
+    changes_due_at: float = float("-inf")
+    """Steady seconds before which the tick does not score what transactions left word of."""
+    scored_at: dict[tuple[str, int], float] = field(default_factory=dict)
+    """Steady seconds at which this process last scored a unit, by (campaign_id, unit_no)."""

@@ -156,6 +156,8 @@ class Relay:
     async def _own_shards(self) -> None:
         """Connect and wait until at least one shard is ours. The locks live as long as the connection."""
         self._connection = await direct_connection(self._database.url, self._database.schema, f"fengping-relay-{self.service}")
+        # A mark that a crash takes back means one repetition more; waiting for the disk would hold up every batch for it.
+        await self._connection.execute("set synchronous_commit = off")
         await self._connection.add_listener(self.channel, lambda *_: self.wake())
         self._checked_at = float("-inf")
         while not await self._own_more_shards():  # noqa: ASYNC110  # only the database knows when an owner is gone

@@ -184,14 +184,14 @@ async def _transaction(request: Request) -> AsyncIterator[Transaction]:
         yield tx
 
 
-def _who(request: Request) -> Account:
+async def _who(request: Request) -> Account:  # FastAPI sends what is not async to a thread
     account: Account | None = request.state.account
     if account is None:
         raise SignInFirst
     return account
 
 
-def _visitor(request: Request) -> Account | None:
+async def _visitor(request: Request) -> Account | None:
     account: Account | None = request.state.account
     return account
 

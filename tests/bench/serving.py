@@ -1,4 +1,4 @@
-"""What the measurements drive, each in a process of its own: `python -m tests.bench.serving product|bare`, settings in the environment."""
+"""What the measurements drive, each in a process of its own: `python -m tests.bench.serving product|intake|bare`."""
 
 import asyncio
 import sys
@@ -8,7 +8,7 @@ import uvloop
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 
-from services.up import Server, prepare, running, stop_event
+from services.up import Server, build, prepare, running, stop_event
 from shared.settings import Settings
 from shared.telemetry import configure_logging
 
@@ -19,6 +19,11 @@ async def product(settings: Settings) -> None:
     stopping = stop_event()
     async with running(settings):
         await stopping.wait()
+
+
+async def intake(settings: Settings) -> None:
+    """One service alone, as `fengping serve intake` runs it on a cluster."""
+    await serve_alone(build("intake", settings).app, settings)
 
 
 class Complaint(BaseModel):
@@ -64,7 +69,11 @@ def bare_app(url: str) -> FastAPI:
 
 
 async def bare(settings: Settings) -> None:
-    server = Server(bare_app(settings.database_url), settings)
+    await serve_alone(bare_app(settings.database_url), settings)
+
+
+async def serve_alone(app: FastAPI, settings: Settings) -> None:
+    server = Server(app, settings)
     stopping = stop_event()
     task = asyncio.create_task(server.serve())
     await stopping.wait()
@@ -75,4 +84,4 @@ async def bare(settings: Settings) -> None:
 if __name__ == "__main__":
     configure_logging("ERROR")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run({"product": product, "bare": bare}[sys.argv[1]](Settings()))
+        runner.run({"product": product, "intake": intake, "bare": bare}[sys.argv[1]](Settings()))

@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from uuid import uuid4
@@ -102,9 +102,18 @@ class World:
                 await process.wait()
 
     @asynccontextmanager
-    async def product(self) -> AsyncIterator["Product"]:
-        """All four services in one process, with the demo's accounts and a published campaign."""
+    async def intake(self) -> AsyncIterator["Product"]:
+        """Intake alone, on an installation whose campaign all four have published before."""
         settings = await self.installation(template=await self.migrated())
+        async with self.product(settings) as product:
+            pass
+        async with self.serving("intake", settings) as port:
+            yield replace(product, port=port)
+
+    @asynccontextmanager
+    async def product(self, settings: Settings | None = None) -> AsyncIterator["Product"]:
+        """All four services in one process, with the demo's accounts and a published campaign."""
+        settings = settings or await self.installation(template=await self.migrated())
         intake = Database(settings.database_url, "intake", pool_size=2)
         async with intake.transaction(build("intake", settings.model_copy(update={"data_folder": self.folder})).context) as tx:
             await seed_accounts(tx, password=PASSWORD, units=[(body.unit_id, body.name) for body in BODIES])

@@ -162,7 +162,7 @@ class Scoring:
         """What the tick does until nothing is left to score."""
         more = True
         while more:
-            self.context.ballots_due_at = float("-inf")
+            self.context.ballots_due_at = self.context.changes_due_at = float("-inf")
             async with self.transaction() as tx:
                 more = await actions.rescore_changed(tx)
 

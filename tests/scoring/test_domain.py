@@ -23,7 +23,7 @@ from services.scoring.domain.recount import Recount
 from services.scoring.domain.score import largest_remainder, material_of, rounded, score_unit
 from shared.events import BallotSubmitted, Kind, Refused
 from shared.schemes import Scoring, Sheet, Veto
-from tests.scoring.story import UNITS, Case, a_life, ballot, heard, j_scheme, late_plan, visit
+from tests.scoring.story import UNITS, Case, a_life, heard, j_scheme, late_plan, visit
 
 J = j_scheme()
 NUMBERS = {unit.unit_id: at for at, unit in enumerate(UNITS, start=1)}

@@ -58,6 +58,81 @@ async def test_no_offset_is_committed_while_the_handler_is_at_work(world):
     assert at_work == 0
 
 
+async def test_what_follows_in_a_partition_waits_for_what_is_at_work(world):
+    """Its offset stands for all before it: taken first and committed first, a crash would lose the one that was slow."""
+    entered, leave, hear = [], asyncio.Event(), world.hearer.hear
+
+    async def slowly(tx, events):
+        entered.append(len(events))
+        await leave.wait()
+        await hear(tx, events)
+
+    complaint = uuid4()
+    world.hearer.on._table = dict.fromkeys(world.hearer.on.names, slowly)
+    world.settings.batch_max = 1
+    async with world.run():
+        await world.say(*(rated(complaint) for _ in range(4)))
+        await until(lambda: _is_true(entered))
+        await asyncio.sleep(0.7)
+        at_work, done = len(entered), await committed(world.settings, "fengping-casework")
+        leave.set()
+        effects = await world.settled(4)
+
+    assert (at_work, done) == (1, 0)
+    assert [effect["version"] for effect in effects] == [1, 2, 3, 4]
+
+
+async def test_a_large_batch_is_at_work_by_partitions(world, monkeypatch):
+    """While one waits for its database the others are counted."""
+    entered, leave, hear = [], asyncio.Event(), world.hearer.hear
+
+    async def slowly(tx, events):
+        entered.append(len(events))
+        await leave.wait()
+        await hear(tx, events)
+
+    monkeypatch.setattr("shared.bus.consumer.WHOLE_BELOW", 2)
+    world.hearer.on._table = dict.fromkeys(world.hearer.on.names, slowly)
+    async with world.run(hearing=False) as (says,):
+        await world.say(*(rated(uuid4()) for _ in range(60)))
+        await until(lambda: _all_sent(says.relay))
+    async with world.run():
+        await until(lambda: _is_true(len(entered) > 1))
+        leave.set()
+        effects = await world.settled(60)
+
+    assert len(effects) == 60
+
+
+async def test_what_was_read_ahead_of_a_batch_that_is_put_back_comes_again(world, monkeypatch):
+    """Its records lie behind a place that is sought again: taken now, they would be taken out of turn."""
+    real, failed, taken = Consumer._apply_or_split, [], []
+
+    async def fail_once(self, batch):
+        if not failed:
+            failed.append(batch[0].record.offset)
+            await asyncio.sleep(0.5)  # meanwhile the next one is read
+            raise RuntimeError("not now")
+        taken.append([each.record.offset for each in batch])
+        await real(self, batch)
+
+    complaint = uuid4()
+    monkeypatch.setattr(Consumer, "_apply_or_split", fail_once)
+    world.settings.batch_max = 2
+    async with world.run(hearing=False) as (says,):
+        await world.say(*(rated(complaint) for _ in range(6)))
+        await until(lambda: _all_sent(says.relay))
+    async with world.run():
+        effects = await world.settled(6)
+
+    assert [effect["version"] for effect in effects] == [1, 2, 3, 4, 5, 6]
+    assert [offset for batch in taken for offset in batch] == [0, 1, 2, 3, 4, 5]
+
+
+async def _is_true(value):
+    return bool(value)
+
+
 async def test_a_ballot_delivered_three_times_counts_once(world):
     """No version tells its copies apart: only the inbox does."""
     async with world.run(hearing=False) as (says,):

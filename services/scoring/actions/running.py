@@ -20,6 +20,10 @@ from shared.events import ScoreChanged
 
 BALLOTS_EVERY_SECONDS = 1.0
 """What ballots moved is scored at most so often by one process: a vote moves all units at once, and nobody reads faster."""
+CHANGES_SHARE = 1 / 5
+"""Scoring what transactions left word of takes no more than this share of the time; the rest is for taking what comes."""
+REST_SECONDS = 1.0
+"""A unit that was just scored waits for the tick: in a stream of events about one unit, each would score all those before it again."""
 _scores = msgspec.json.Decoder(Score)
 
 
@@ -41,10 +45,18 @@ def is_due(tx: Transaction, cause: Cause) -> bool:
     return due
 
 
+def rested(tx: Transaction, campaign: Campaign, unit_nos: Collection[int]) -> set[int]:
+    """Which of these units this process has not scored within the last second."""
+    scored_at, now = tx.context.scored_at, steady_seconds()
+    return {no for no in unit_nos if now - scored_at.get((campaign.id, no), float("-inf")) >= REST_SECONDS}
+
+
 async def rescore_changed(tx: Transaction) -> bool:
     """Score the units that transactions left word of. True: there may be more."""
-    context = tx.context
-    changes = await store.take_changes(tx, limit=context.sizes.changes_taken, ballots=steady_seconds() >= context.ballots_due_at)
+    context, started = tx.context, steady_seconds()
+    if started < context.changes_due_at:
+        return False
+    changes = await store.take_changes(tx, limit=context.sizes.changes_taken, ballots=started >= context.ballots_due_at)
     campaigns = await context.registers.campaigns(tx, {row["campaign_id"] for row in changes}) if changes else {}
     for campaign_id, rows in groupby(sorted(changes, key=itemgetter("campaign_id")), key=itemgetter("campaign_id")):
         noted = list(rows)
@@ -53,6 +65,7 @@ async def rescore_changed(tx: Transaction) -> bool:
         await rescore(tx, campaigns[campaign_id], unit_nos, cause)
     if any(row["source"] == "ballot" for row in changes):
         context.ballots_due_at = steady_seconds() + BALLOTS_EVERY_SECONDS
+    context.changes_due_at = steady_seconds() + (steady_seconds() - started) / CHANGES_SHARE
     return bool(len(changes) == context.sizes.changes_taken)
 
 
@@ -61,6 +74,7 @@ async def rescore(tx: Transaction, campaign: Campaign, unit_nos: Collection[int]
     before = await store.lock_scores(tx, campaign.id, campaign.scheme.version, unit_nos, wait=wait)
     if not before:
         return set()
+    tx.context.scored_at |= dict.fromkeys(((campaign.id, unit_no) for unit_no in before), steady_seconds())
     materials = await materials_of(tx, campaign, before.keys())
     old = scores_of({unit_no: body for unit_no, body in before.items() if body})
     new = {unit_no: score_unit(material, unit_no) for unit_no, material in materials.items()}

@@ -48,9 +48,12 @@ not (l.measure = any($3) and exists (
   select from ledger n
   where n.campaign_id = l.campaign_id and n.subject_id = l.subject_id and n.version > l.version and n.measure = any($3)))
 """
+# One look by index for each line of the unit; as a join the planner reads the whole campaign for it.
 _LINES = f"""
-select l.*, coalesce(l.kind, o.kind) as case_kind, l.unit_no as of_unit from ledger l
-left join ledger o on o.campaign_id = l.campaign_id and o.subject_id = l.subject_id and o.measure = 'case_opened'
+select l.*, coalesce(l.kind, (
+    select o.kind from ledger o where o.campaign_id = l.campaign_id and o.subject_id = l.subject_id and o.measure = 'case_opened'
+  )) as case_kind, l.unit_no as of_unit
+from ledger l
 where l.campaign_id = $1 and l.unit_no = any($2) and {_STANDS}
 union all
 select l.*, null, c.unit_no from ledger l

@@ -77,10 +77,24 @@ CATALOGUE: tuple[Mutant, ...] = (
         f"{DATABASE}::test_twelve_writers_leave_ids_in_the_order_of_versions",
     ),
     one(
+        "two batches of one partition are at work at once",
+        CONSUMER,
+        " and all(_lasts(piece).keys().isdisjoint(others) for others in self._at_work.values())",
+        "",
+        f"{FAULTS}::test_what_follows_in_a_partition_waits_for_what_is_at_work",
+    ),
+    one(
+        "what was read ahead of a batch that is put back is taken out of turn",
+        CONSUMER,
+        "        if not sought:\n            return batch\n",
+        "        return batch\n",
+        f"{FAULTS}::test_what_was_read_ahead_of_a_batch_that_is_put_back_comes_again",
+    ),
+    one(
         "a hearer keeps no inbox",
         STORE,
-        '    new = {str(row["event_id"]) for row in rows}\n',
-        "    assert rows is not None\n    return list(arrivals)\n    new: set[str] = set()\n",
+        "    if new is None:\n        return list(arrivals)\n",
+        "    return list(arrivals)\n",
         f"{FAULTS}::test_a_ballot_delivered_three_times_counts_once",
     ),
     one(
@@ -205,10 +219,10 @@ CATALOGUE: tuple[Mutant, ...] = (
         f"{TICKS}::test_not_even_the_tick_that_runs_before_the_guard_looks_acts_on_a_jumped_clock",
     ),
     one(
-        "an audit leaf is written beside the transaction",
+        "what an exception leaves is committed all the same",
         "shared/database.py",
-        "                with suppress(Exception):\n                    await sql.rollback()\n",
-        "                with suppress(Exception):\n                    await sql.rollback()\n                    await tx.write()\n",
+        '                await connection.execute("rollback")\n',
+        '                await connection.execute("commit")\n',
         f"{DATABASE}::test_an_exception_writes_nothing",
     ),
     one(
