@@ -15,10 +15,9 @@ Alternatives: one event per transaction (20 times slower), Kafka transactions (n
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence, Set
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
 import asyncpg
@@ -96,11 +95,11 @@ class Consumer:
         self.topics = sorted({settings.topic_prefix + EVENTS[name].topic for name in handlers.names})
         self._broker: KafkaBroker | None = None
         self._subscriber: Any = None
-        self._at_work: dict[asyncio.Task[None], Set[TopicPartition]] = {}
-        """The batches that are being brought to their effect, and where they come from."""
+        self._at_work: dict[asyncio.Task[None], Sequence[Taken]] = {}
+        """What is being brought to its effect."""
+        self._waiting: list[list[Taken]] = []
+        """What was read ahead and waits for its partitions to be free."""
         self._stopping = False
-        self._in_hand = 0
-        """Records that were fetched and are not done: the log's position is past them already."""
         self._progress_at = steady_seconds()
         self._lag = 0
         self._looked = asyncio.Event()
@@ -142,7 +141,7 @@ class Consumer:
             await self._come(raw if isinstance(raw, tuple) else (raw,))
 
         self._broker, self._subscriber = broker, subscriber
-        self._progress_at, self._unlooked, self._stopping, self._in_hand = steady_seconds(), False, False, 0
+        self._progress_at, self._unlooked, self._stopping = steady_seconds(), False, False
         self._looked.clear()
         async with asyncio.timeout(30):
             await broker.start()
@@ -156,6 +155,7 @@ class Consumer:
         finally:
             for task in self._at_work:
                 task.cancel()
+            self._waiting = []
             broker, self._broker, self._subscriber = self._broker, None, None
             if broker:
                 await close_quietly(broker.stop(), seconds=25)
@@ -173,7 +173,7 @@ class Consumer:
             await asyncio.sleep(min(LAG_EVERY_SECONDS, self._settings.stall_seconds / 3))
             if self._unlooked:
                 raise KafkaError("logs could not be looked at")
-            self._lag = await self._measure_lag() + self._in_hand
+            self._lag = await self._measure_lag() + self.in_hand
             still = steady_seconds() - self._progress_at if self._lag else 0.0
             self.stalled = still > self._settings.stall_seconds
             if still > 2 * self._settings.stall_seconds:
@@ -210,25 +210,25 @@ class Consumer:
 
     async def _come(self, records: Sequence[ConsumerRecord]) -> None:
         """A batch was fetched: read it while others are at work, and set to work on its pieces as soon as their partitions are free."""
-        batch = read_all(records, self._handlers.names)
-        self._in_hand += len(batch)
-        waiting = _pieces(batch)
-        while waiting and not self._stopping:
-            free = next((piece for piece in waiting if self._is_free(piece)), None)
+        self._waiting = _pieces(read_all(records, self._handlers.names))
+        while self._waiting and not self._stopping:
+            free = next((piece for piece in self._waiting if self._is_free(piece)), None)
             if free is None:
                 await asyncio.wait(self._at_work, return_when=asyncio.FIRST_COMPLETED)
                 continue
-            waiting.remove(free)
+            self._waiting.remove(free)
             task = asyncio.create_task(self.take(free))
-            self._at_work[task] = _lasts(free).keys()
-            task.add_done_callback(partial(self._done, len(free)))
+            self._at_work[task] = free
+            task.add_done_callback(self._at_work.pop)
 
     def _is_free(self, piece: Sequence[Taken]) -> bool:
-        return len(self._at_work) < AT_WORK_MAX and all(_lasts(piece).keys().isdisjoint(others) for others in self._at_work.values())
+        places = _lasts(piece).keys()
+        return len(self._at_work) < AT_WORK_MAX and all(places.isdisjoint(_lasts(other)) for other in self._at_work.values())
 
-    def _done(self, count: int, task: asyncio.Task[None]) -> None:
-        del self._at_work[task]
-        self._in_hand -= count
+    @property
+    def in_hand(self) -> int:
+        """Records that were fetched and are not done: the log's position is past them already."""
+        return sum(len(piece) for piece in (*self._at_work.values(), *self._waiting))
 
     async def take(self, batch: Sequence[Taken]) -> None:
         """Bring one batch to its effect, then commit its offsets. Never raises for what an event is, never skips one."""

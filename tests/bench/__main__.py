@@ -12,7 +12,7 @@ from shared.embedded import Stack
 from shared.telemetry import configure_logging
 from tests.bench.world import Figure, World, machine
 
-ROOMS = ("relay", "ballots", "complaints")
+ROOMS = ("relay", "ballots", "complaints", "deadlines", "installation")
 
 
 def chosen(names: list[str]) -> list:

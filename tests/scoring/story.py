@@ -152,6 +152,7 @@ class Scoring:
     async def take(self, pairs: Sequence[tuple[Event, Meta]]) -> None:
         ballots = [pair for pair in pairs if isinstance(pair[0], BallotSubmitted)]
         others = [pair for pair in pairs if not isinstance(pair[0], BallotSubmitted)]
+        self.context.scored_at.clear()  # in these stories time passes between one thing and the next
         async with self.transaction() as tx:
             if ballots:
                 await actions.count_ballots(tx, ballots)

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from services.scoring import actions
+from shared.clock import steady_seconds
 from shared.events import Refused
 from shared.migrations import drift
 from tests.scoring.story import CAMPAIGN, UNITS, Case, Scoring, a_life, ballot, heard, j_scheme, late_plan, name_of, visit
@@ -65,6 +66,20 @@ async def test_a_lapsed_deadline_lowers_the_score_in_the_same_transaction(scorin
     score = await scoring.score("U07")
     assert score.adjusted == Decimal("-1.00")
     assert score.component("platform").mark == Decimal("42.86")
+
+
+async def test_a_unit_that_was_just_scored_waits_for_the_tick_and_misses_nothing(scoring):
+    case = Case("ZF2020-000001", "U07")
+    first, *others = (heard(event, version=n) for n, event in enumerate((case.opened(), case.accepted(), case.lapsed("handle")), start=1))
+    await scoring.take([first])
+    scoring.context.scored_at[CAMPAIGN, 7] = steady_seconds()
+    async with scoring.transaction() as tx:
+        await actions.enter_events(tx, others)
+    waiting = await scoring.score("U07")
+
+    await scoring.settle()
+
+    assert (waiting.adjusted, (await scoring.score("U07")).adjusted) == (Decimal(0), Decimal("-1.00"))
 
 
 async def test_a_score_that_moved_is_told_with_what_moved_it_committed(scoring):

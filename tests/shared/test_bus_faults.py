@@ -241,12 +241,13 @@ async def test_a_relay_that_breaks_at_any_step_loses_and_inverts_nothing(world, 
             raise ConnectionError("killed")
 
     failpoint.armed[place] = break_twice
-    async with world.run():
+    async with world.run() as (says, _):
         for _ in range(20):
             await world.say(rated(complaint))
+        await until(lambda: _is_true(len(broken) == 2))
         effects = await world.settled(20)
+        await until(lambda: _all_sent(says.relay))
 
-    assert len(broken) == 2
     assert [row["version"] for row in effects] == list(range(1, 21))
 
 

@@ -112,7 +112,7 @@ async def _enter(tx: Transaction, campaign: store.Campaign, lines: Sequence[Entr
 async def moved(tx: Transaction, campaign: store.Campaign, unit_nos: set[int], cause: running.Cause, *, shard: int) -> None:
     """Have these units scored: a few at once, in this transaction, as far as nobody else is at them; the others by the tick."""
     few = len(unit_nos) <= AT_ONCE_UNITS and running.is_due(tx, cause)
-    at_once = running.rested(tx, campaign, unit_nos) if few else set()
+    at_once = running.rested(tx, campaign, unit_nos, cause) if few else set()
     done = await running.rescore(tx, campaign, at_once, cause, wait=False) if at_once else set()
     if left := unit_nos - done:
         await store.note_change(tx, campaign.id, shard=shard, source=cause.source, unit_nos=left, events=cause.events)

@@ -45,8 +45,10 @@ def is_due(tx: Transaction, cause: Cause) -> bool:
     return due
 
 
-def rested(tx: Transaction, campaign: Campaign, unit_nos: Collection[int]) -> set[int]:
-    """Which of these units this process has not scored within the last second."""
+def rested(tx: Transaction, campaign: Campaign, unit_nos: Collection[int], cause: Cause) -> set[int]:
+    """Which of these units this process has not scored within the last second; a person who decides sees the effect at once."""
+    if cause.source == "decision":
+        return set(unit_nos)
     scored_at, now = tx.context.scored_at, steady_seconds()
     return {no for no in unit_nos if now - scored_at.get((campaign.id, no), float("-inf")) >= REST_SECONDS}
 

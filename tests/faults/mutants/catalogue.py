@@ -79,7 +79,7 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "two batches of one partition are at work at once",
         CONSUMER,
-        " and all(_lasts(piece).keys().isdisjoint(others) for others in self._at_work.values())",
+        " and all(places.isdisjoint(_lasts(other)) for other in self._at_work.values())",
         "",
         f"{FAULTS}::test_what_follows_in_a_partition_waits_for_what_is_at_work",
     ),

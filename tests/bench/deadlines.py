@@ -1,0 +1,143 @@
+"""Deadlines: a tick among a million that are not due, and ten thousand that lapse at once while people go on working."""
+
+import asyncio
+import statistics
+import time
+from random import Random
+from uuid import uuid4
+
+import asyncpg
+
+from services.casework.app import build
+from services.simulate.client import Client
+from shared.database import Database
+from tests.bench.complaints import body
+from tests.bench.world import PASSWORD, Figure, Product, World
+
+NEVER = "timestamptz '2099-01-01'"
+A_WHILE_AGO = "now() - make_interval(secs => abs(hashtext(c.id::text)) % 100000 / 1000.0)"
+
+
+async def copies(connection: asyncpg.Connection, table: str, source: str, **changed: str) -> None:
+    """Insert what `source` gives, with some columns changed (SQL)."""
+    rows = await connection.fetch("select attname from pg_attribute where attrelid = $1::text::regclass and attnum > 0", table)
+    names = [row["attname"] for row in rows]
+    columns = ", ".join(changed.get(name, f"o.{name}") for name in names)
+    await connection.execute(f"insert into {table} ({', '.join(names)}) select {columns} from {source}")
+
+
+async def ticks_among_many(world: World) -> list[Figure]:
+    """The sweep for lapsed deadlines with nothing due, when a thousand are armed and when a million are; medians."""
+    few, many = (1_000, 20_000) if world.quick else (1_000, 1_000_000)
+    settings = await world.installation(template=await world.migrated())
+    async with world.product(settings) as product:
+        await one_case(product)
+    connection = await asyncpg.connect(settings.database_url)
+    await connection.execute("drop index casework.uq_deadlines_running")  # all of them are of one case
+    await connection.execute(f"update casework.deadlines set due_at = {NEVER}, next_warn_at = null")
+    service = build(settings)
+    sweep = next(tick for tick in service.ticks.table if tick.name == "lapse_deadlines").function
+    times: dict[int, float] = {}
+    for wanted in (few, many):
+        armed = await connection.fetchval("select count(*) from casework.deadlines where state = 'armed'")
+        source = f"(select * from casework.deadlines where case_id is not null limit 1) o, generate_series(1, {wanted - armed})"
+        await copies(connection, "casework.deadlines", source, id="gen_random_uuid()", state="'armed'")
+        await connection.execute("vacuum analyze casework.deadlines")
+        times[wanted] = statistics.median([await _seconds(service.database, sweep, service.context) for _ in range(300)])
+    await service.database.close()
+    await connection.close()
+    one, other = (1e6 * times[wanted] for wanted in (few, many))
+    return [
+        Figure(f"tick with nothing due, {few:,} deadlines armed", one, "µs"),
+        Figure(f"tick with nothing due, {many:,} deadlines armed", other, "µs"),
+        Figure(f"tick: {many:,} armed / {few:,} armed", other / one, "", goal=1.2, better="less"),
+    ]
+
+
+async def _seconds(database: Database, sweep, context) -> float:
+    started = time.perf_counter()
+    async with database.transaction(context) as tx:
+        assert not await sweep(tx)
+    return time.perf_counter() - started
+
+
+async def one_case(product: Product) -> None:
+    """A complaint, and its case with a deadline."""
+    async with Client(product.url) as door:
+        operator = await door.sign_in("pingyiban", PASSWORD)
+        await operator.register_complaint(body(Random(1), product.campaign_id), key=uuid4())
+    connection = await asyncpg.connect(product.database_url)
+    async with asyncio.timeout(30):
+        while not await connection.fetchval("select count(*) from casework.deadlines where case_id is not null"):
+            await asyncio.sleep(0.05)
+    await connection.close()
+
+
+async def lapse_wave(world: World) -> list[Figure]:
+    """So many deadlines pass in the same moment: until each is told of, and how long an answer takes meanwhile."""
+    wave, before_seconds = (300, 2) if world.quick else (10_000, 10)
+    async with world.product() as product, Client(product.url) as door:
+        await one_case(product)
+        office = await door.sign_in("pingyiban", PASSWORD)
+        connection = await asyncpg.connect(product.database_url)
+        calm = await _answers(office, asyncio.create_task(asyncio.sleep(before_seconds)))
+        source = f"(select * from casework.cases limit 1) o, generate_series(1, {wave}) n"
+        await copies(connection, "casework.cases", source, id="gen_random_uuid()", number="'B-' || n", source_id="gen_random_uuid()")
+        # In one moment, but none before it was due: spread over the last hundred seconds, in no order of their rows.
+        source = "(select * from casework.deadlines where case_id is not null limit 1) o, casework.cases c where c.number like 'B-%'"
+        changed = {"id": "gen_random_uuid()", "case_id": "c.id", "state": "'armed'", "next_warn_at": "null", "due_at": A_WHILE_AGO}
+        await copies(connection, "casework.deadlines", source, **changed)
+        started = time.perf_counter()
+        telling = asyncio.create_task(_told(connection, wave))
+        busy = await _answers(office, telling)
+        seconds = time.perf_counter() - started
+        out_of_order = await connection.fetchval(ORDER)
+        await connection.close()
+    assert out_of_order == 0, f"{out_of_order} lapses were told before an older one"
+    return [
+        Figure(f"{wave:,} deadlines lapse at once: until all are told", seconds, "s"),
+        Figure("answer of the API before, p99", 1000 * _p99(calm), "ms"),
+        Figure("answer of the API meanwhile, p99", 1000 * _p99(busy), "ms"),
+    ]
+
+
+ORDER = """
+select count(*) from (
+  select (convert_from(body, 'utf8')::jsonb ->> 'due_at')::timestamptz as due,
+         lag((convert_from(body, 'utf8')::jsonb ->> 'due_at')::timestamptz) over (order by id) as before
+  from casework.outbox where type = 'deadline.lapsed.v1'
+) t where due < before
+"""
+TOLD = """
+select count(distinct n.subject_id) from notify.notices n join casework.cases c on c.id::text = n.subject_id where c.number like 'B-%'
+"""
+
+
+async def _told(connection: asyncpg.Connection, wave: int) -> None:
+    async with asyncio.timeout(300):
+        while await connection.fetchval(TOLD) < wave:
+            await asyncio.sleep(0.5)
+
+
+async def _answers(office: Client, until: asyncio.Task[None]) -> list[float]:
+    """How long each of twenty questions a second took, until the task is done."""
+    took: list[float] = []
+
+    async def ask() -> None:
+        started = time.perf_counter()
+        await office.cases(page=1)
+        took.append(time.perf_counter() - started)
+
+    async with asyncio.TaskGroup() as asking:
+        while not until.done():
+            asking.create_task(ask())
+            await asyncio.sleep(0.05)
+    await until
+    return took
+
+
+def _p99(values: list[float]) -> float:
+    return sorted(values)[int(len(values) * 0.99) - 1]
+
+
+BENCHES = [ticks_among_many, lapse_wave]
