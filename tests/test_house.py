@@ -11,7 +11,7 @@ SERVICES = ("intake", "casework", "scoring", "notify")
 ROOMS = {
     "__init__", "app", "settings", "pages", "api", "handlers", "ticks", "actions", "store", "tables", "domain", "templates", "migrations",
 }  # fmt: skip
-OWN_ROOM = {"notify": {"transports"}, "intake": {"static"}}
+OWN_ROOM = {"notify": {"transports"}}
 TOP = {"services", "shared", "deploy", "tests", "docs"}
 
 
