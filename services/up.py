@@ -9,7 +9,7 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
@@ -21,6 +21,7 @@ import uvicorn
 
 from services.simulate.demo import Pace
 from services.simulate.people import BODIES
+from shared import telemetry
 from shared.bus import make_topics
 from shared.clock import SET_VIRTUAL_CLOCK, VIRTUAL_CLOCK_DDL, real_now
 from shared.database import SERVICES, Database
@@ -28,6 +29,7 @@ from shared.embedded import SetupError, Stack
 from shared.migrations import migrate
 from shared.service import OnePort, Service, settle_memory
 from shared.settings import Settings
+from shared.telemetry import log
 
 Told = Callable[[str, int, int], None]
 """Progress: what is being done, steps done, steps in all."""
@@ -225,8 +227,16 @@ async def up(
         keeping = [asyncio.create_task(stack.keep())]
         ready(settings, shown)
         if shown and play:
-            keeping.append(asyncio.create_task(play(settings, shown)))
+            keeping.append(asyncio.create_task(_perform(play(settings, shown))))
         await _until_stopped(stopping, keeping)
+
+
+async def _perform(play: Awaitable[Any]) -> None:
+    """A demo that fails ends alone: people may be at work in the installation that it was played in."""
+    try:
+        await play
+    except Exception as error:
+        log.error("demo ended early", **telemetry.describe(error))
 
 
 async def _until_stopped(stopping: asyncio.Event, tasks: list[asyncio.Task[Any]]) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 
 from services.simulate import texts
 from services.simulate.client import Client, Json, Rejected, id_of
-from services.simulate.people import BODIES, REVIEWER, SUPERVISOR, Body, Person, handler_of, head_of
+from services.simulate.people import BODIES, BODY, REVIEWER, SUPERVISOR, Body, Person, handler_of, head_of
 from shared.calendar import WorkCalendar, china
 from shared.clock import CHINA
 
@@ -88,7 +88,7 @@ class Staff:
                 break
             page += 1
         self.counts = {state: sum(row["state"] == state for row in rows) for state in OPEN}
-        chosen = [(row, Random(f"{self.seed}/{row['number']}/{row['version']}")) for row in rows]
+        chosen = [(row, Random(f"{self.seed}/{row['number']}/{row['version']}")) for row in rows if is_ours(row)]
         return [(row, rng) for row, rng in chosen if self._is_ready(row, rng, now)]
 
     def _is_ready(self, row: Json, rng: Random, now: datetime) -> bool:
@@ -175,7 +175,7 @@ class Staff:
 
     async def hand_in(self, now: datetime) -> None:
         """Units hand in what they owe: most before it is due, a few late, one or two not at all."""
-        for duty in await (await self.people(SUPERVISOR)).duties():
+        for duty in filter(is_ours, await (await self.people(SUPERVISOR)).duties()):
             rng, due = Random(f"{self.seed}/{duty['unit_id']}/{duty['obligation']}"), _instant(duty["due_at"])
             assert due is not None, "a duty has its day"
             lag = rng.choices((-rng.uniform(14, 150), rng.uniform(3, 70), None), (86, 10, 4))[0]
@@ -183,6 +183,11 @@ class Staff:
                 handler = await self.people(handler_of(duty["unit_id"]))
                 document = f"关于报送{duty['deliverable']}的函（办函〔{due.year}〕{rng.randint(3, 99)}号）"
                 await handler.write(f"/casework/api/duties/{duty['id']}/fulfilment", {"document": document}, key=id_of(duty["id"]))
+
+
+def is_ours(row: Json) -> bool:
+    """Is nobody at it yet, or a unit of the demo? Units that somebody registered beside them have people of their own."""
+    return row["unit_id"] is None or row["unit_id"] in BODY
 
 
 def _instant(text: str | None) -> datetime | None:

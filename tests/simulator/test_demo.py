@@ -7,7 +7,8 @@ import pytest
 
 from services.simulate.demo import BALLOTS, DAYS, HALL_BALLOTS, Journal, Pace, rules_around, timeline
 from services.simulate.people import BODIES
-from services.simulate.staff import in_office_hours, standings
+from services.simulate.staff import in_office_hours, is_ours, standings
+from services.up import _perform
 from shared.calendar import china
 from shared.clock import CHINA
 from shared.schemes import read_scheme
@@ -94,3 +95,15 @@ def test_units_differ_in_how_well_they_work():
     standing = standings(1)
     assert standing == standings(1)
     assert max(standing.values()) - min(standing.values()) > 0.3
+
+
+def test_staff_leave_other_peoples_units_alone():
+    """Somebody may register units of their own beside the demo's."""
+    assert [is_ours({"unit_id": unit}) for unit in (None, "G02", "1805")] == [True, True, False]
+
+
+async def test_a_demo_that_fails_does_not_end_the_installation():
+    async def play():
+        raise KeyError("1805")
+
+    await _perform(play())
