@@ -50,7 +50,7 @@ async def test_open_overlays_pass_axe(gallery: Gallery) -> None:
     page = await gallery.open("/gallery/queue")
     for key in ("Control+k", "?"):
         await page.keyboard.press(key)
-        await expect(page.locator("dialog[open]")).to_be_visible()
+        await expect(page.locator("dialog[open]")).to_be_visible(timeout=15_000)
         await axe(page)
         await page.keyboard.press("Escape")
         await expect(page.locator("dialog[open]")).to_have_count(0)
