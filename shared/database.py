@@ -244,14 +244,9 @@ class Database:
     def __init__(self, url: str, schema: str, *, pool_size: int = 10, application: str | None = None) -> None:
         self.url, self.schema = url, schema
         self.on_events: Callable[[], None] = lambda: None
-        self._engine: AsyncEngine = create_async_engine(
-            url.replace("postgresql://", "postgresql+asyncpg://", 1), isolation_level="AUTOCOMMIT",
+        self._engine = engine_for(
+            url, schema, application or f"fengping-{schema}", isolation_level="AUTOCOMMIT",
             pool_size=pool_size, max_overflow=pool_size, pool_timeout=10, pool_pre_ping=False, pool_recycle=1800,
-            hide_parameters=True,
-            connect_args={
-                "timeout": 10, "command_timeout": 60, "statement_cache_size": 512,
-                "server_settings": connection_settings(schema, application or f"fengping-{schema}"),
-            },
         )  # fmt: skip
 
     @asynccontextmanager
@@ -305,6 +300,17 @@ class Database:
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+def engine_for(url: str, schema: str, application: str, **options: Any) -> AsyncEngine:
+    """SQLAlchemy's engine on this driver, with our settings of a connection; `options` say how it pools and commits."""
+    return create_async_engine(
+        url.replace("postgresql://", "postgresql+asyncpg://", 1), hide_parameters=True,
+        connect_args={
+            "timeout": 10, "command_timeout": 60, "statement_cache_size": 512, "server_settings": connection_settings(schema, application),
+        },
+        **options,
+    )  # fmt: skip
 
 
 def connection_settings(schema: str, application: str) -> dict[str, str]:

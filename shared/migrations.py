@@ -15,11 +15,10 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from shared.clock import REAL_CLOCK_DDL
-from shared.database import SERVICES, connection_settings, lock_number
+from shared.database import SERVICES, engine_for, lock_number
 
 T = TypeVar("T")
 ROOT = Path(__file__).parent.parent
@@ -91,11 +90,7 @@ async def drift(url: str, service: str) -> list[Any]:
 
 
 async def _with_connection(url: str, service: str, work: Callable[[Connection], T]) -> T:
-    engine = create_async_engine(
-        url.replace("postgresql://", "postgresql+asyncpg://", 1), poolclass=NullPool, hide_parameters=True,
-        connect_args={"timeout": 10, "command_timeout": 60, "server_settings": connection_settings(service, "fengping-migrate")},
-    )  # fmt: skip
-    async with engine.begin() as connection:
+    async with engine_for(url, service, "fengping-migrate", poolclass=NullPool).begin() as connection:
         await connection.exec_driver_sql("set local lock_timeout = '2s'")
         await connection.exec_driver_sql(f"select pg_advisory_xact_lock({lock_number('migrate')})")
         return await connection.run_sync(work)

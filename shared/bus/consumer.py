@@ -6,8 +6,8 @@ Decision (R7-R13): the subscriber is MANUAL with a parser that cannot raise and 
 transaction: dead letters, inbox, version gate, handlers, outbox; after its commit the offsets are committed explicitly, with a time-out.
 A batch that fails is taken one event at a time, with bounded retries; what still fails is parked with its bytes in the service's own
 dead-letter table. Its aggregate is thereby quarantined: later versions find their predecessor missing and are held, in order.
-While the database or the broker is away nothing is parked and no offset moves. Two batches may be at work, never two of one partition:
-while one waits for the database the other is decoded and counted.
+While the database or the broker is away nothing is parked and no offset moves. A few batches may be at work, never two of one partition:
+while one waits for the database the others are decoded and counted.
 Consequences: an offset commit may fail or repeat without harm; a zombie's work is refused by the inbox; a poison message costs seconds.
 Alternatives: one event per transaction (20 times slower), Kafka transactions (not to be relied on), dead-letter topics (two stores).
 """

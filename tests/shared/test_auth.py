@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from starlette.requests import Request
 
 from shared.auth import (
@@ -149,12 +149,16 @@ async def test_after_five_failures_this_source_waits_fifteen_minutes(door: Door)
     assert not await door.knock("wangmou", "203.0.113.7", right=True)
 
 
-async def test_thousand_guesses_at_once_are_five_guesses(door: Door) -> None:
-    """At most: on a busy machine a question to Redis is asked a second time, and counts a second time."""
-    await asyncio.gather(*(door.knock("wangmou", "203.0.113.7") for _ in range(1000)))
+async def test_thousand_guesses_at_once_are_five_guesses(valkey: Valkey, redis: Redis) -> None:
+    """Through a client that waits as long as it takes: on a busy machine a thousand questions are not answered within a second."""
+    patient = Redis.from_pool(BlockingConnectionPool.from_url(valkey.url, max_connections=64, timeout=60))
+    door = Door(Limiter(patient, secret=b"s"))
 
-    assert 1 <= door.looked_at <= 5
-    assert len(door.refused) == 1000 - door.looked_at
+    await asyncio.gather(*(door.knock("wangmou", "203.0.113.7") for _ in range(1000)))
+    await patient.aclose()
+
+    assert door.looked_at == 5
+    assert len(door.refused) == 995
 
 
 async def test_third_party_does_not_lock_the_owner_out(door: Door) -> None:

@@ -38,18 +38,24 @@ async def committed(settings, group):
         await admin.close()
 
 
-async def test_no_offset_is_committed_while_the_handler_is_at_work(world):
-    entered, leave, hear = asyncio.Event(), asyncio.Event(), world.hearer.hear
+def hold_up(hearer):
+    """Let the hearer wait with every batch in its hands: (sizes of the batches it was given, the event that lets it go on)."""
+    entered, leave = [], asyncio.Event()
 
     async def slowly(tx, events):
-        entered.set()
+        entered.append(len(events))
         await leave.wait()
-        await hear(tx, events)
+        await hearer.hear(tx, events)
 
-    world.hearer.on._table = dict.fromkeys(world.hearer.on.names, slowly)
+    hearer.on._table = dict.fromkeys(hearer.on.names, slowly)
+    return entered, leave
+
+
+async def test_no_offset_is_committed_while_the_handler_is_at_work(world):
+    entered, leave = hold_up(world.hearer)
     async with world.run():
         await world.say(rated(uuid4()))
-        await entered.wait()
+        await until(lambda: entered)
         await asyncio.sleep(0.5)
         at_work = await committed(world.settings, "fengping-casework")
         leave.set()
@@ -60,19 +66,12 @@ async def test_no_offset_is_committed_while_the_handler_is_at_work(world):
 
 async def test_what_follows_in_a_partition_waits_for_what_is_at_work(world):
     """Its offset stands for all before it: taken first and committed first, a crash would lose the one that was slow."""
-    entered, leave, hear = [], asyncio.Event(), world.hearer.hear
-
-    async def slowly(tx, events):
-        entered.append(len(events))
-        await leave.wait()
-        await hear(tx, events)
-
+    entered, leave = hold_up(world.hearer)
     complaint = uuid4()
-    world.hearer.on._table = dict.fromkeys(world.hearer.on.names, slowly)
     world.settings.batch_max = 1
     async with world.run():
         await world.say(*(rated(complaint) for _ in range(4)))
-        await until(lambda: _is_true(entered))
+        await until(lambda: entered)
         await asyncio.sleep(0.7)
         at_work, done = len(entered), await committed(world.settings, "fengping-casework")
         leave.set()
@@ -84,20 +83,13 @@ async def test_what_follows_in_a_partition_waits_for_what_is_at_work(world):
 
 async def test_a_large_batch_is_at_work_by_partitions(world, monkeypatch):
     """While one waits for its database the others are counted."""
-    entered, leave, hear = [], asyncio.Event(), world.hearer.hear
-
-    async def slowly(tx, events):
-        entered.append(len(events))
-        await leave.wait()
-        await hear(tx, events)
-
+    entered, leave = hold_up(world.hearer)
     monkeypatch.setattr("shared.bus.consumer.WHOLE_BELOW", 2)
-    world.hearer.on._table = dict.fromkeys(world.hearer.on.names, slowly)
     async with world.run(hearing=False) as (says,):
         await world.say(*(rated(uuid4()) for _ in range(60)))
         await until(lambda: _all_sent(says.relay))
     async with world.run():
-        await until(lambda: _is_true(len(entered) > 1))
+        await until(lambda: len(entered) > 1)
         leave.set()
         effects = await world.settled(60)
 
@@ -127,10 +119,6 @@ async def test_what_was_read_ahead_of_a_batch_that_is_put_back_comes_again(world
 
     assert [effect["version"] for effect in effects] == [1, 2, 3, 4, 5, 6]
     assert [offset for batch in taken for offset in batch] == [0, 1, 2, 3, 4, 5]
-
-
-async def _is_true(value):
-    return bool(value)
 
 
 async def test_a_ballot_delivered_three_times_counts_once(world):
@@ -244,7 +232,7 @@ async def test_a_relay_that_breaks_at_any_step_loses_and_inverts_nothing(world, 
     async with world.run() as (says, _):
         for _ in range(20):
             await world.say(rated(complaint))
-        await until(lambda: _is_true(len(broken) == 2))
+        await until(lambda: len(broken) == 2)
         effects = await world.settled(20)
         await until(lambda: _all_sent(says.relay))
 
