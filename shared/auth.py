@@ -27,7 +27,7 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 from redis.asyncio import Redis
 from starlette.requests import HTTPConnection
 
-from shared.cache import CacheAway, Limiter, reaching
+from shared.cache import CacheAway, Limit, Limiter, reaching
 from shared.roles import ROLE_LABELS as ROLE_LABELS
 from shared.roles import Role as Role
 
@@ -127,8 +127,7 @@ async def begin_login(limiter: Limiter, name: str, source: str) -> int | None:
     `source` is the client's address. Counting first keeps a thousand attempts at once from all being looked at. Call
     `login_succeeded` after a right password; what remains counted are the failures.
     """
-    waits = [await limiter.hit(key, limit, LOGIN_WINDOW_SECONDS) for key, limit in _login_keys(name, source)]
-    return max((wait for wait in waits if wait is not None), default=None)
+    return await limiter.hit(*_login_limits(name, source))
 
 
 async def login_succeeded(limiter: Limiter, name: str, source: str) -> None:
@@ -136,19 +135,18 @@ async def login_succeeded(limiter: Limiter, name: str, source: str) -> None:
 
     What is right is no failure of the source either: a hundred people of one office may sign in within a minute.
     """
-    for key, limit in _login_keys(name, source):
-        if limit != SOURCE_FAILURES_MAX:
-            await limiter.forget(key)
-        else:
-            await limiter.take_back(key)
+    pair, of_source, of_account = _login_limits(name, source)
+    await limiter.forget(pair.key)
+    await limiter.take_back(of_source.key)
+    await limiter.forget(of_account.key)
 
 
-def _login_keys(name: str, source: str) -> tuple[tuple[str, int], ...]:
+def _login_limits(name: str, source: str) -> tuple[Limit, Limit, Limit]:
     who, whence = unicodedata.normalize("NFKC", name).strip().casefold(), _network(source)
     return (
-        (f"login/pair/{len(who)}/{who}/{whence}", LOGIN_FAILURES_MAX),
-        (f"login/source/{whence}", SOURCE_FAILURES_MAX),
-        (f"login/account/{who}", ACCOUNT_FAILURES_MAX),
+        Limit(f"login/pair/{len(who)}/{who}/{whence}", LOGIN_FAILURES_MAX, LOGIN_WINDOW_SECONDS),
+        Limit(f"login/source/{whence}", SOURCE_FAILURES_MAX, LOGIN_WINDOW_SECONDS),
+        Limit(f"login/account/{who}", ACCOUNT_FAILURES_MAX, LOGIN_WINDOW_SECONDS),
     )
 
 

@@ -78,24 +78,44 @@ def _tell(error: BaseException) -> None:
 
 # ---------------------------------------------------------------------------------------------------- rate limits
 
-# One sorted set per key holds the instants of the hits inside the window, by Redis' own clock.
+# One sorted set per key holds the instants of the uses inside the window, by Redis' own clock. A use is counted under all
+# its keys or under none, and a question repeated because its answer was lost finds itself counted already.
 _HIT: Final = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2])
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - window)
-if redis.call('ZCARD', KEYS[1]) < limit then
-  redis.call('ZADD', KEYS[1], now, ARGV[3])
-  redis.call('PEXPIRE', KEYS[1], window)
-  return 0
+local use, longest = ARGV[1], 0
+for i, key in ipairs(KEYS) do
+  local times, window = tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now - window)
+  if not redis.call('ZSCORE', key, use) and redis.call('ZCARD', key) >= times then
+    local oldest = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
+    longest = math.max(longest, oldest[2] + window - now)
+  end
 end
-local oldest = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-return oldest[2] + window - now
+if longest > 0 then return longest end
+for i, key in ipairs(KEYS) do
+  redis.call('ZADD', key, 'NX', now, use)
+  redis.call('PEXPIRE', key, ARGV[2 * i + 1])
+end
+return 0
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What `key` names may be used at most `times` within any `seconds`."""
+
+    key: str
+    times: int
+    seconds: float
+
+    def __post_init__(self) -> None:
+        assert self.times >= 1, f"a limit of at least one use, not {self.times}"
+        assert self.seconds > 0, f"a window of some length, not {self.seconds} s"
+
+
 class LocalLimiter:
-    """The same sliding window in this process alone, for as long as Redis is away.
+    """The same sliding windows in this process alone, for as long as Redis is away.
 
     At most `keys_max` keys are remembered; the one hit longest ago is forgotten first.
     """
@@ -105,19 +125,24 @@ class LocalLimiter:
         self._keys_max = keys_max
         self._hits: OrderedDict[str, deque[float]] = OrderedDict()
 
-    def hit(self, key: str, limit: int, seconds: float) -> int | None:
+    def hit(self, *limits: Limit) -> int | None:
         """As `Limiter.hit`."""
         now = self._clock()
-        hits = self._hits.setdefault(key, deque())
-        self._hits.move_to_end(key)
+        waits = [self._wait(limit, now) for limit in limits]
+        if any(waits):
+            return max(1, math.ceil(max(waits)))
+        for limit in limits:
+            self._hits.setdefault(limit.key, deque()).append(now)
+        return None
+
+    def _wait(self, limit: Limit, now: float) -> float:
+        hits = self._hits.setdefault(limit.key, deque())
+        self._hits.move_to_end(limit.key)
         while len(self._hits) > self._keys_max:
             self._hits.popitem(last=False)
-        while hits and hits[0] <= now - seconds:
+        while hits and hits[0] <= now - limit.seconds:
             hits.popleft()
-        if len(hits) >= limit:
-            return max(1, math.ceil(hits[0] + seconds - now))
-        hits.append(now)
-        return None
+        return hits[0] + limit.seconds - now if len(hits) >= limit.times else 0
 
     def take_back(self, key: str) -> None:
         """As `Limiter.take_back`."""
@@ -133,7 +158,7 @@ class Limiter:
     """How often something may be done within a sliding window, counted for all processes together.
 
     `secret` keys the hash under which a key is stored (an address or a name must not stand in Redis): give all replicas
-    the same one. With Redis away each process counts alone, so the bound is `limit` per process, never none.
+    the same one. With Redis away each process counts alone, so the bound is `times` per process, never none.
     """
 
     def __init__(self, redis: Redis, *, secret: bytes, local: LocalLimiter | None = None) -> None:
@@ -142,20 +167,20 @@ class Limiter:
         self._hit = redis.register_script(_HIT)
         self._local = local or LocalLimiter()
 
-    async def hit(self, key: str, limit: int, seconds: float) -> int | None:
-        """Count one use of `key`: None when it is within `limit` per `seconds`, else whole seconds to wait (≥ 1).
+    async def hit(self, *limits: Limit) -> int | None:
+        """Count one use against every limit: None when it is within all of them, else whole seconds to wait (≥ 1).
 
-        A refused use is not counted, so who keeps trying is let in as soon as the oldest counted use is past.
+        A use that one of them refuses is counted against none. So who keeps trying is let in as soon as the oldest
+        counted use is past, and fills nobody else's measure meanwhile.
         """
-        assert limit >= 1, f"a limit of at least one use, not {limit}"
-        assert seconds > 0, f"a window of some length, not {seconds} s"
-        name = self._name(key)
+        named = [Limit(self._name(limit.key), limit.times, limit.seconds) for limit in limits]
+        sizes = [size for limit in named for size in (limit.times, round(limit.seconds * 1000))]
         try:
             async with reaching():
-                wait_ms = await self._hit(keys=[name], args=[limit, round(seconds * 1000), secrets.token_hex(8)])
+                wait_ms = float(await self._hit(keys=[limit.key for limit in named], args=[secrets.token_hex(8), *sizes]))
         except CacheAway:
-            return self._local.hit(name, limit, seconds)
-        return max(1, math.ceil(float(wait_ms) / 1000)) if float(wait_ms) > 0 else None
+            return self._local.hit(*named)
+        return max(1, math.ceil(wait_ms / 1000)) if wait_ms > 0 else None
 
     async def take_back(self, key: str) -> None:
         """Do not count the last use of `key` after all."""
@@ -230,9 +255,7 @@ class Leaderboard:
         """The first `limit` places (all when None). None: no board; read the database and `rebuild`."""
         try:
             async with reaching():
-                found: list[Any] = await self._redis.zrange(
-                    _board(campaign_id, category), 0, (limit or 0) - 1, desc=True, withscores=True
-                )
+                found: list[Any] = await self._redis.zrange(_board(campaign_id, category), 0, (limit or 0) - 1, desc=True, withscores=True)
         except CacheAway:
             return None
         return _places([(unit.decode(), float(score)) for unit, score in found]) or None

@@ -24,11 +24,13 @@ from services.intake.store import imports as import_store
 from services.intake.store.files import FILE_MAX_BYTES
 from shared import telemetry
 from shared.auth import PUBLIC, SIGNED_IN, Account, Role, allow, begin_login, credential_of, csrf_token, login_succeeded
+from shared.cache import Limit
 from shared.database import Database, Transaction
 from shared.events import Channel, Kind, Refused, Urgency
 from shared.imports import FILE_MAX_BYTES as IMPORT_MAX_BYTES
 from shared.imports import report_csv
-from shared.web import Door, NotFound, Once, TooOften, Tx, Who
+from shared.web import Door, NotFound, Once, TooOften, Tx, Who, hold_back, source_of
+from shared.web.errors import answer
 from shared.web.forms import Input
 from shared.web.once import KEY_HEADER, KEY_MAX, NoKey
 
@@ -36,10 +38,8 @@ door = Door(prefix="/intake/api", tags=["受理"])
 R = Role
 REGISTRARS: Final = allow(R.OPERATOR, R.REVIEWER, R.OFFICE, R.ADMIN)
 OFFICE: Final = allow(R.OFFICE, R.ADMIN)
-BALLOTS_A_MINUTE: Final = 600
+BALLOTS_A_MINUTE: Final = (600, 60)
 """From one address: a hall's tablets stand behind one; a script is slower than it would like."""
-PLACE_BALLOTS: Final = (60, 600)
-"""Ballots that one place's code may bring, and within how many seconds."""
 
 
 class ProblemDetail(Input):
@@ -99,11 +99,6 @@ async def sign_out(request: Request) -> Response:
     if credential:
         await sessions.end(credential.token)
     return Response(status_code=204)
-
-
-def source_of(request: Request) -> str:
-    """The client's address, as the server in front of us tells it; only ever hashed into a rate limit."""
-    return request.client.host if request.client else "unknown"
 
 
 # ── complaints ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -262,8 +257,10 @@ async def cast_ballot(request: Request, tx: Tx, given: NewBallot) -> Response:
     key = request.headers.get(KEY_HEADER, "")
     if not 1 <= len(key) <= KEY_MAX:
         raise NoKey
-    if wait := await request.app.state.limiter.hit(f"ballots/{source_of(request)}", BALLOTS_A_MINUTE, 60):
-        raise TooOften(wait)
+    await hold_back(request, Limit(f"ballots/{source_of(request)}", *BALLOTS_A_MINUTE))
+    if wait := await ballots.place_wait(tx, request.app.state.limiter, given.token):
+        too_often = TooOften(wait)
+        return answer(request, too_often.status, too_often.sentence, headers=too_often.headers)
     await ballots.cast_ballot(tx, code=given.token, answers=given.answers, key=key, device=key)
     return JSONResponse({"accepted": True}, 201)
 

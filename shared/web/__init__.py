@@ -25,7 +25,7 @@ from fastapi import FastAPI
 
 from shared.settings import Settings
 from shared.web.assets import install_static, static_url
-from shared.web.door import Door, Tx, Unlabelled, Visitor, Who, check_policies, routes_of
+from shared.web.door import Door, Tx, Unlabelled, Visitor, Who, check_policies, hold_back, routes_of, source_of
 from shared.web.errors import Failure, Forbidden, NotFound, TooLarge, TooOften, Unavailable, install_errors
 from shared.web.forms import Form, Problem, read_form
 from shared.web.headers import Envelope
@@ -35,8 +35,8 @@ from shared.web.render import fragment, htmx, install_templates, keep_preference
 
 __all__ = [
     "Door", "Entry", "Failure", "Forbidden", "Form", "Hit", "NotFound", "Once", "Problem", "TooLarge", "TooOften", "Tx", "Unavailable",
-    "Unlabelled", "Visitor", "Who", "check_policies", "forget_keys", "fragment", "hits", "htmx", "install", "keep_preferences", "matches",
-    "page", "preferences", "read_form", "register", "routes_of", "see_other", "spelt", "static_url",
+    "Unlabelled", "Visitor", "Who", "check_policies", "forget_keys", "fragment", "hits", "hold_back", "htmx", "install", "keep_preferences",
+    "matches", "page", "preferences", "read_form", "register", "routes_of", "see_other", "source_of", "spelt", "static_url",
 ]  # fmt: skip
 
 

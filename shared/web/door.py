@@ -17,8 +17,9 @@ from starlette.routing import BaseRoute
 from starlette.types import Message, Receive
 
 from shared.auth import Account, Policy, account_of, credential_of, csrf_matches
+from shared.cache import Limit, Limiter
 from shared.database import Transaction
-from shared.web.errors import Forbidden, Forged, SignInFirst, TooLarge
+from shared.web.errors import Forbidden, Forged, SignInFirst, TooLarge, TooOften
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 BODY_MAX_BYTES: Final = 1024 * 1024
@@ -176,6 +177,18 @@ def _counting(receive: Receive, body_max: int) -> Receive:
         return message
 
     return counted
+
+
+def source_of(request: Request) -> str:
+    """The client's address, as the server in front of us tells it; only ever hashed into a rate limit."""
+    return request.client.host if request.client else "unknown"
+
+
+async def hold_back(request: Request, *limits: Limit) -> None:
+    """Count one use against every limit, or raise TooOften."""
+    limiter: Limiter = request.app.state.limiter
+    if wait := await limiter.hit(*limits):
+        raise TooOften(wait)
 
 
 async def _transaction(request: Request) -> AsyncIterator[Transaction]:

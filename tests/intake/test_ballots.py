@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from services.intake.actions.ballots import PLACE_BALLOTS
 from services.intake.domain.ballots import ballot_id, check_answers, hour_of, pack, read_token, receipt_of, token_hash, unpack
 from shared.auth import Role
 from shared.events import Refused
@@ -191,3 +192,18 @@ async def test_a_place_code_serves_each_device_once(office):
         answers = [await cast(hall, code, key=device) for device in ("tablet-1", "tablet-2", "tablet-1")]
     assert [answer.status_code for answer in answers] == [201, 201, 201]
     assert len(await office.events("ballot%")) == 2
+
+
+@stack
+async def test_a_place_that_brings_ballots_faster_than_people_write_is_held_back_and_marked(office):
+    [code] = await codes(office, use="place")
+    times, _ = PLACE_BALLOTS
+    async with office.client() as script:
+        answers = [await cast(script, code, key=f"device-{n}") for n in range(times + 2)]
+    async with await office.signed_in(Role.OFFICE) as chen:
+        [batch] = (await chen.get("/intake/api/token-batches", params={"campaign_id": CAMPAIGN})).json()
+
+    assert [answer.status_code for answer in answers] == [201] * times + [429] * 2
+    assert int(answers[-1].headers["retry-after"]) > 0
+    assert (batch["cast"], batch["flooded_at"] is not None) == (times, True)
+    assert len(await office.events("ballot%")) == times

@@ -8,7 +8,7 @@ import time
 import pytest
 from redis.asyncio import Redis
 
-from shared.cache import CacheAway, Leaderboard, Limiter, LocalLimiter, connect, reaching
+from shared.cache import ANSWER_SECONDS, CacheAway, Leaderboard, Limit, Limiter, LocalLimiter, connect, reaching
 from shared.embedded.valkey import Valkey
 
 SECRET = b"one secret for all replicas"
@@ -17,7 +17,7 @@ SECRET = b"one secret for all replicas"
 async def test_limit_lets_the_allowed_number_pass_and_then_says_how_long_to_wait(redis: Redis) -> None:
     limiter = Limiter(redis, secret=SECRET)
 
-    answers = [await limiter.hit("form", 3, 60) for _ in range(5)]
+    answers = [await limiter.hit(Limit("form", 3, 60)) for _ in range(5)]
 
     assert answers[:3] == [None] * 3
     assert all(answer is not None and 59 <= answer <= 60 for answer in answers[3:])
@@ -25,33 +25,33 @@ async def test_limit_lets_the_allowed_number_pass_and_then_says_how_long_to_wait
 
 async def test_limit_slides_and_refused_uses_are_not_counted(redis: Redis) -> None:
     limiter = Limiter(redis, secret=SECRET)
-    assert await limiter.hit("form", 1, 1) is None
+    assert await limiter.hit(Limit("form", 1, 1)) is None
     for _ in range(4):
-        assert await limiter.hit("form", 1, 1) == 1
+        assert await limiter.hit(Limit("form", 1, 1)) == 1
         await asyncio.sleep(0.1)
 
     await asyncio.sleep(0.7)
 
-    assert await limiter.hit("form", 1, 1) is None
+    assert await limiter.hit(Limit("form", 1, 1)) is None
 
 
 async def test_oldest_use_makes_room_for_one_more(redis: Redis) -> None:
     limiter = Limiter(redis, secret=SECRET)
-    assert await limiter.hit("form", 2, 1) is None
+    assert await limiter.hit(Limit("form", 2, 1)) is None
     await asyncio.sleep(0.6)
-    assert await limiter.hit("form", 2, 1) is None
+    assert await limiter.hit(Limit("form", 2, 1)) is None
 
     await asyncio.sleep(0.5)
 
-    assert await limiter.hit("form", 2, 1) is None
-    assert await limiter.hit("form", 2, 1) == 1
+    assert await limiter.hit(Limit("form", 2, 1)) is None
+    assert await limiter.hit(Limit("form", 2, 1)) == 1
 
 
 async def test_many_processes_at_once_share_one_limit(redis: Redis, valkey: Valkey) -> None:
     clients = [connect(valkey.url) for _ in range(4)]
     limiters = [Limiter(client, secret=SECRET) for client in clients]
 
-    answers = await asyncio.gather(*(limiters[n % 4].hit("form", 20, 60) for n in range(400)))
+    answers = await asyncio.gather(*(limiters[n % 4].hit(Limit("form", 20, 60)) for n in range(400)))
 
     assert answers.count(None) == 20
     for client in clients:
@@ -61,16 +61,16 @@ async def test_many_processes_at_once_share_one_limit(redis: Redis, valkey: Valk
 async def test_forgotten_key_counts_from_zero_and_others_do_not(redis: Redis) -> None:
     limiter = Limiter(redis, secret=SECRET)
     for key in ("a", "b"):
-        assert await limiter.hit(key, 1, 60) is None
+        assert await limiter.hit(Limit(key, 1, 60)) is None
 
     await limiter.forget("a")
 
-    assert await limiter.hit("a", 1, 60) is None
-    assert await limiter.hit("b", 1, 60) is not None
+    assert await limiter.hit(Limit("a", 1, 60)) is None
+    assert await limiter.hit(Limit("b", 1, 60)) is not None
 
 
 async def test_address_does_not_stand_in_redis(redis: Redis) -> None:
-    await Limiter(redis, secret=SECRET).hit("login/203.0.113.7", 5, 60)
+    await Limiter(redis, secret=SECRET).hit(Limit("login/203.0.113.7", 5, 60))
 
     keys = await redis.keys("*")
 
@@ -80,18 +80,18 @@ async def test_address_does_not_stand_in_redis(redis: Redis) -> None:
 
 async def test_limit_holds_in_this_process_when_redis_is_killed_and_when_it_is_back(redis: Redis, valkey: Valkey) -> None:
     limiter = Limiter(redis, secret=SECRET)
-    assert await limiter.hit("form", 3, 60) is None
+    assert await limiter.hit(Limit("form", 3, 60)) is None
 
     valkey.kill()
     began = time.monotonic()
-    away = [await limiter.hit("form", 3, 60) for _ in range(5)]
+    away = [await limiter.hit(Limit("form", 3, 60)) for _ in range(5)]
 
     assert away[:3] == [None] * 3
     assert all(away[3:])
     assert time.monotonic() - began < 3
     await valkey.start()
     await redis.flushall()
-    assert [await limiter.hit("form", 3, 60) for _ in range(4)][:3] == [None] * 3
+    assert [await limiter.hit(Limit("form", 3, 60)) for _ in range(4)][:3] == [None] * 3
 
 
 async def test_frozen_redis_costs_a_bounded_wait(redis: Redis, valkey: Valkey) -> None:
@@ -100,12 +100,46 @@ async def test_frozen_redis_costs_a_bounded_wait(redis: Redis, valkey: Valkey) -
     os.kill(valkey.pid, signal.SIGSTOP)
     try:
         began = time.monotonic()
-        answers = await asyncio.gather(*(limiter.hit("form", 5, 60) for _ in range(50)))
+        answers = await asyncio.gather(*(limiter.hit(Limit("form", 5, 60)) for _ in range(50)))
     finally:
         os.kill(valkey.pid, signal.SIGCONT)
 
     assert answers.count(None) == 5
     assert time.monotonic() - began < 4
+
+
+async def test_use_whose_answer_was_lost_is_asked_again_and_admitted_once(redis: Redis, valkey: Valkey) -> None:
+    limiter = Limiter(redis, secret=SECRET)
+    assert await limiter.hit(Limit("form", 2, 60)) is None
+    assert valkey.pid is not None
+    os.kill(valkey.pid, signal.SIGSTOP)
+    try:
+        asking = asyncio.create_task(limiter.hit(Limit("form", 2, 60)))
+        await asyncio.sleep(ANSWER_SECONDS + 0.3)  # Given up and sent once more; Redis, awake again, hears both.
+    finally:
+        os.kill(valkey.pid, signal.SIGCONT)
+
+    assert await asking is None
+    assert await limiter.hit(Limit("form", 2, 60)) is not None
+
+
+async def test_use_refused_by_one_limit_is_counted_against_none(redis: Redis) -> None:
+    limiter = Limiter(redis, secret=SECRET)
+    house, room = Limit("house", 3, 60), Limit("room", 1, 30)
+
+    answers = [await limiter.hit(house, room) for _ in range(5)]
+
+    assert answers[0] is None
+    assert all(answer is not None and 29 <= answer <= 30 for answer in answers[1:])
+    assert [await limiter.hit(house) for _ in range(3)][:2] == [None, None]
+
+
+async def test_longest_wait_of_several_limits_is_told(redis: Redis) -> None:
+    limiter = Limiter(redis, secret=SECRET)
+    for limit in (Limit("a", 1, 10), Limit("b", 1, 40)):
+        assert await limiter.hit(limit) is None
+
+    assert await limiter.hit(Limit("a", 1, 10), Limit("b", 1, 40), Limit("c", 1, 60)) in (39, 40)
 
 
 async def test_what_redis_refuses_is_told_as_one_sentence(redis: Redis) -> None:
@@ -119,12 +153,20 @@ async def test_what_redis_refuses_is_told_as_one_sentence(redis: Redis) -> None:
 def test_local_limit_forgets_the_key_hit_longest_ago() -> None:
     now = [0.0]
     local = LocalLimiter(clock=lambda: now[0], keys_max=2)
-    assert [local.hit("a", 1, 10), local.hit("b", 1, 10), local.hit("a", 1, 10)] == [None, None, 10]
+    assert [local.hit(Limit("a", 1, 10)), local.hit(Limit("b", 1, 10)), local.hit(Limit("a", 1, 10))] == [None, None, 10]
 
-    local.hit("c", 1, 10)  # "b" gives way
+    local.hit(Limit("c", 1, 10))  # "b" gives way
 
-    assert local.hit("a", 1, 10) == 10
-    assert local.hit("b", 1, 10) is None
+    assert local.hit(Limit("a", 1, 10)) == 10
+    assert local.hit(Limit("b", 1, 10)) is None
+
+
+def test_local_use_refused_by_one_limit_is_counted_against_none() -> None:
+    local = LocalLimiter(clock=lambda: 0.0)
+    house, room = Limit("house", 3, 60), Limit("room", 1, 30)
+
+    assert [local.hit(house, room) for _ in range(5)] == [None, 30, 30, 30, 30]
+    assert [local.hit(house) for _ in range(3)] == [None, None, 60]
 
 
 def test_local_limit_slides() -> None:
@@ -132,13 +174,13 @@ def test_local_limit_slides() -> None:
     local = LocalLimiter(clock=lambda: now[0])
     for at in (0.0, 4.0):
         now[0] = at
-        assert local.hit("a", 2, 10) is None
+        assert local.hit(Limit("a", 2, 10)) is None
 
     now[0] = 9.5
-    assert local.hit("a", 2, 10) == 1
+    assert local.hit(Limit("a", 2, 10)) == 1
     now[0] = 10.0
-    assert local.hit("a", 2, 10) is None
-    assert local.hit("a", 2, 10) == 4
+    assert local.hit(Limit("a", 2, 10)) is None
+    assert local.hit(Limit("a", 2, 10)) == 4
 
 
 async def test_board_orders_units_and_equal_scores_share_a_rank(redis: Redis) -> None:

@@ -23,12 +23,15 @@ from services.intake.store import ballots as store
 from services.intake.store import campaigns
 from shared import telemetry
 from shared.auth import Account
+from shared.cache import Limit, Limiter
 from shared.clock import CHINA
 from shared.database import Transaction, new_id
 from shared.events import BallotSubmitted, Refused
 from shared.schemes import Ballot
 
 BATCH_MAX: Final = 20_000
+PLACE_BALLOTS: Final = (60, 600)
+"""Ballots that one place's code may bring, and within how many seconds; more is marked for the office to look at."""
 ALREADY_USED: Final = "这个问卷码已经用过，每个码只能填写一次"
 
 
@@ -140,8 +143,16 @@ def fact(batch: Any, id: UUID, answers: Sequence[Answer], hour: datetime) -> Bal
     )  # fmt: skip
 
 
-async def note_flood(tx: Transaction, code: str) -> None:
-    """A place's code comes faster than people can write: mark the place for the office to look at."""
-    batch = await store.batch_of(tx, token_hash(read_token(code)))
+async def place_wait(tx: Transaction, limiter: Limiter, code: str) -> int | None:
+    """Seconds until a place's code may bring another ballot; None: now, and of every code of one use.
+
+    Ballots that come faster than people can write mark the place for the office to look at: commit `tx` also when there is a wait.
+    """
+    token = read_token(code)
+    if len(token) != PLACE_SIGNS or not (wait := await limiter.hit(Limit(f"place/{token}", *PLACE_BALLOTS))):
+        return None
+    telemetry.ballot_submits.labels("flooded").inc()
+    batch = await store.batch_of(tx, token_hash(token))
     if batch is not None and await store.note_flood(tx, batch["id"]):
         tx.record("tokens.flooded", batch["id"], "system", campaign=batch["campaign_id"])
+    return wait

@@ -13,7 +13,23 @@ from shared import telemetry
 from shared.auth import PUBLIC, SIGNED_IN, begin_login, credential_of, login_succeeded
 from shared.cache import CacheAway
 from shared.events import Refused
-from shared.web import Door, Form, Hit, Tx, Visitor, Who, hits, keep_preferences, matches, page, preferences, read_form, see_other, spelt
+from shared.web import (
+    Door,
+    Form,
+    Hit,
+    Tx,
+    Visitor,
+    Who,
+    hits,
+    keep_preferences,
+    matches,
+    page,
+    preferences,
+    read_form,
+    see_other,
+    source_of,
+    spelt,
+)
 from shared.web.forms import Input
 from shared.web.menu import menu_for
 
@@ -54,7 +70,7 @@ async def login(request: Request, tx: Tx) -> Response:
     form = await read_form(request, SignIn)
     if form.value is None:
         return page(request, "login.html", 422, form=form, failed=True)
-    limiter, source = request.app.state.limiter, request.client.host if request.client else "unknown"
+    limiter, source = request.app.state.limiter, source_of(request)
     if wait := await begin_login(limiter, form.value.name, source):
         telemetry.login_failures.labels("too_often").inc()
         form.refuse(f"尝试次数过多，请 {-(-wait // 60)} 分钟后再试")

@@ -14,12 +14,12 @@ from services.intake.actions import ballots, sittings
 from services.intake.domain.ballots import PLACE_SIGNS, Answer, read_token
 from services.intake.settings import context_of
 from services.intake.store.campaigns import KnownCampaign
-from shared import telemetry
 from shared.auth import PUBLIC
+from shared.cache import Limit
 from shared.database import Transaction
 from shared.events import Refused, UnitEntry
 from shared.schemes import Ballot, BallotItem
-from shared.web import Door, Form, TooOften, Tx, page, read_form, see_other
+from shared.web import Door, Form, Tx, hold_back, page, read_form, see_other, source_of
 from shared.web.forms import Input
 
 door = Door(prefix="/s", include_in_schema=False)
@@ -27,8 +27,6 @@ DEVICE_COOKIE: Final = "fengping_device"
 DEVICE_DAYS: Final = 180
 CODES_A_MINUTE: Final = (60, 60)
 """Codes tried from one address: guessing one of 130 bits is hopeless, asking for a million is not allowed."""
-PLACE_BALLOTS: Final = (60, 600)
-"""Ballots that one place's code may bring, and within how many seconds; more is marked for the office to look at."""
 ALL_UNITS_MAX: Final = 12
 """A questionnaire about more units than this lets people choose those they have dealt with: nobody answers sixty pages."""
 
@@ -81,9 +79,7 @@ class Sheet:
 
 async def _sheet(request: Request, tx: Transaction, code: str) -> Sheet:
     """The questionnaire of a code. Raises Refused as `open_questionnaire`, TooOften."""
-    source = request.client.host if request.client else "unknown"
-    if wait := await request.app.state.limiter.hit(f"codes/{source}", *CODES_A_MINUTE):
-        raise TooOften(wait)
+    await hold_back(request, Limit(f"codes/{source_of(request)}", *CODES_A_MINUTE))
     token = read_token(code)
     device = _device(request, tx)
     _, campaign, ballot = await ballots.open_questionnaire(tx, code, device=device)
@@ -202,9 +198,7 @@ async def answer(request: Request, tx: Tx, code: str, place: int) -> Response:
 
 
 async def _cast(request: Request, tx: Transaction, sheet: Sheet) -> Response:
-    if len(sheet.code) == PLACE_SIGNS and (wait := await request.app.state.limiter.hit(f"place/{sheet.code}", *PLACE_BALLOTS)):
-        await ballots.note_flood(tx, sheet.code)
-        telemetry.ballot_submits.labels("flooded").inc()
+    if wait := await ballots.place_wait(tx, request.app.state.limiter, sheet.code):
         sentence = f"此处填写的人较多，请 {-(-wait // 60)} 分钟后再提交，已填的答案会保留。"
         return page(request, "sheet-end.html", 429, heading="请稍后再试", sentence=sentence)
     try:

@@ -20,9 +20,10 @@ from services.intake.store import campaigns
 from services.intake.store.campaigns import KnownCampaign
 from services.intake.store.files import FILE_MAX_BYTES
 from shared.auth import PUBLIC
+from shared.cache import Limit
 from shared.database import Transaction
 from shared.events import Channel, Kind, Refused, Urgency
-from shared.web import Door, Form, Once, TooOften, Tx, page, read_form, see_other
+from shared.web import Door, Form, Once, Tx, hold_back, page, read_form, see_other, source_of
 from shared.web.forms import Input
 from shared.web.moments import NotUnderstood, read_moment
 
@@ -93,10 +94,6 @@ class Sitting:
 async def _sitting(request: Request, tx: Transaction) -> Sitting:
     token = request.cookies.get(COOKIE, "")
     return Sitting(token, await sittings.find(tx, token))
-
-
-def _source(request: Request) -> str:
-    return request.client.host if request.client else "unknown"
 
 
 # ── I5 ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -268,7 +265,7 @@ async def send(request: Request, tx: Tx, once: Once) -> Response:
         return RedirectResponse("/p/receipt" if request.cookies.get(RECEIPT_COOKIE) else "/p/report/1", 303)
     if gap := _first_gap(sitting.typed, LAST):
         return RedirectResponse(f"/p/report/{gap}", 303)
-    await _not_too_often(request, (f"report/{_source(request)}", *REPORTS_AN_HOUR), ("report/all", *REPORTS_OF_ALL))
+    await hold_back(request, Limit(f"report/{source_of(request)}", *REPORTS_AN_HOUR), Limit("report/all", *REPORTS_OF_ALL))
     token = sittings.new_sitting()
     try:
         response = await once.redirect(_register(tx, sitting, token), "/p/receipt")
@@ -297,12 +294,6 @@ async def _register(tx: Transaction, sitting: Sitting, receipt: str) -> Register
     shown_until = (tx.now + RECEIPT_SHOWN).isoformat()
     await sittings.keep(tx, receipt, {"complaint": str(registered.id), "number": registered.number, "until": shown_until})
     return registered
-
-
-async def _not_too_often(request: Request, *limits: tuple[str, int, int]) -> None:
-    for key, times, seconds in limits:
-        if wait := await request.app.state.limiter.hit(key, times, seconds):
-            raise TooOften(wait)
 
 
 # ── I7 ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -359,10 +350,10 @@ async def query(request: Request, tx: Tx) -> Response:
 
 async def _ask(request: Request, tx: Transaction, given: Question) -> tracking.Answer:
     number = read_number(given.number) or given.number
-    limiter, key = request.app.state.limiter, f"query/{number}"
-    await _not_too_often(request, (key, *TRIES_OF_NUMBER), (f"query-from/{_source(request)}", *TRIES_OF_ADDRESS))
+    of_number = Limit(f"query/{number}", *TRIES_OF_NUMBER)
+    await hold_back(request, of_number, Limit(f"query-from/{source_of(request)}", *TRIES_OF_ADDRESS))
     answer = await tracking.ask_progress(tx, number=given.number, code=given.code)
-    await limiter.forget(key)
+    await request.app.state.limiter.forget(of_number.key)
     return answer
 
 
