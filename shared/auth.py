@@ -13,6 +13,7 @@ import hmac
 import ipaddress
 import secrets
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final, cast
@@ -30,6 +31,7 @@ from starlette.requests import HTTPConnection
 from shared.cache import CacheAway, Limit, Limiter, reaching
 from shared.roles import ROLE_LABELS as ROLE_LABELS
 from shared.roles import Role as Role
+from shared.together import Together
 
 # ------------------------------------------------------------------------------------------------ roles, policies
 
@@ -178,14 +180,23 @@ redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('SADD', KEYS[2], KEYS[1])
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
 """
+# For each key what is sealed there, and '' where nothing is (any more).
 _FIND: Final = """
-local found = redis.call('HMGET', KEYS[1], 'sealed', 'ends_at')
-if not found[1] or not found[2] then return false end
-local t = redis.call('TIME')
-local left = tonumber(found[2]) - (t[1] * 1000 + math.floor(t[2] / 1000))
-if left <= 0 then redis.call('DEL', KEYS[1]) return false end
-if ARGV[2] == '1' then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
-return found[1]
+local t, sealed = redis.call('TIME'), {}
+for i, key in ipairs(KEYS) do
+  local found = redis.call('HMGET', key, 'sealed', 'ends_at')
+  sealed[i] = ''
+  if found[1] and found[2] then
+    local left = tonumber(found[2]) - (t[1] * 1000 + math.floor(t[2] / 1000))
+    if left <= 0 then
+      redis.call('DEL', key)
+    else
+      sealed[i] = found[1]
+      if ARGV[1 + i] == '1' then redis.call('PEXPIRE', key, ARGV[1]) end
+    end
+  end
+end
+return sealed
 """
 
 
@@ -208,6 +219,7 @@ class Sessions:
         self._idle_ms, self._absolute_ms = round(idle_seconds * 1000), round(absolute_seconds * 1000)
         self._create = redis.register_script(_CREATE)
         self._find = redis.register_script(_FIND)
+        self._together: Together[tuple[str, bool], bytes] = Together(self._find_all, hopeless=lambda error: isinstance(error, CacheAway))
         self.https = https
         self.cookie = COOKIE_HTTPS if https else COOKIE
 
@@ -229,11 +241,19 @@ class Sessions:
         `touch=False` for requests that a page makes by itself: they must not keep an abandoned session alive.
         """
         try:
-            async with reaching():
-                sealed = await self._find(keys=[_stored_as(token)], args=[self._idle_ms, int(touch)])
+            sealed = await self._together((_stored_as(token), touch))
         except CacheAway:
             return None
         return _unseal(token, sealed) if sealed else None
+
+    async def _find_all(self, asked: Sequence[tuple[str, bool]]) -> list[bytes]:
+        touched: dict[str, bool] = {}
+        for name, touch in asked:
+            touched[name] = touched.get(name, False) or touch
+        async with reaching():
+            sealed = await self._find(keys=list(touched), args=[self._idle_ms, *map(int, touched.values())])
+        found = dict(zip(touched, sealed, strict=True))
+        return [found[name] for name, _ in asked]
 
     async def end(self, token: str) -> None:
         """Sign out. With Redis away nothing is left to do: nobody is signed in then."""

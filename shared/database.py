@@ -20,6 +20,8 @@ from uuid import UUID
 import asyncpg
 import msgspec
 from sqlalchemy import Connection, Executable, MetaData, Row, Select
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import registry
 from sqlalchemy.util import greenlet_spawn
@@ -94,8 +96,8 @@ with leaf as (
   insert into audit (at, actor, action, subject, facts)
   select $9, * from unnest($10::text[], $11::text[], $12::text[], $13::jsonb[])
 ), e as (
-  select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::timestamptz[], $7::boolean[])
-    with ordinality as t (event_id, topic, key, type, body, occurred_at, once, n)
+  select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::timestamptz[], $7::boolean[], $8::text[])
+    with ordinality as t (event_id, topic, key, type, body, occurred_at, once, trace, n)
 ), locked as (
   insert into aggregates as a (topic, key, version)
   select topic, key, count(*) from e where not once group by topic, key order by topic, key
@@ -107,7 +109,7 @@ with leaf as (
   from e left join locked l using (topic, key)
 )
 insert into outbox (event_id, topic, key, version, type, body, occurred_at, shard, trace)
-select event_id, topic, key, coalesce(version, 1), type, body, occurred_at, abs(hashtext(key)::bigint) % {OUTBOX_SHARDS}, $8
+select event_id, topic, key, coalesce(version, 1), type, body, occurred_at, abs(hashtext(key)::bigint) % {OUTBOX_SHARDS}, trace
 from numbered order by n
 """
 
@@ -144,6 +146,7 @@ class Transaction:
         self._opened: AsyncSession | None = None
         self.now, self.service, self.context = now, service, context
         self._events: list[Event] = []
+        self._traces: list[str | None] = []
         self._leaves: list[tuple[str, str, str, dict[str, Any]]] = []
 
     @property
@@ -204,9 +207,10 @@ class Transaction:
         await self.flush()
         await self._connection.copy_records_to_table(table, records=records, columns=list(columns))
 
-    def emit(self, event: Event) -> None:
-        """Say a fact. It leaves if, and only if, this transaction commits."""
+    def emit(self, event: Event, *, trace: str | None = None) -> None:
+        """Say a fact. It leaves if, and only if, this transaction commits. `trace`: of the request it belongs to, if not of this one."""
         self._events.append(event)
+        self._traces.append(trace or trace_parent.get())
 
     def record(self, action: str, subject: object, by: str, **facts: Any) -> None:
         """Leave an audit leaf. `by` is an account or service id; facts are ids, codes and hashes, never personal data."""
@@ -225,7 +229,7 @@ class Transaction:
             await self._connection.execute(
                 _WRITE,
                 [new_id() for _ in said], [e.topic for e in said], [e.key for e in said], [e.name for e in said],
-                [encode(e) for e in said], [e.occurred_at for e in said], [e.once for e in said], trace_parent.get(),
+                [encode(e) for e in said], [e.occurred_at for e in said], [e.once for e in said], self._traces,
                 self.now, [actor for actor, *_ in left], [action for _, action, *_ in left], [subject for *_, subject, _ in left],
                 [msgspec.json.encode(facts).decode() for *_, facts in left],
             )  # fmt: skip
@@ -325,6 +329,22 @@ def connection_settings(schema: str, application: str) -> dict[str, str]:
 
 SILENCE_SECONDS = 30
 """A direct connection that says nothing for so long is ended by the server, and its locks are free. Its owner speaks every second."""
+
+
+MOMENTARY = (
+    asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.SerializationError, asyncpg.DeadlockDetectedError,
+    asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError, asyncpg.OperatorInterventionError, asyncpg.TooManyConnectionsError,
+    asyncpg.InsufficientResourcesError, asyncpg.InvalidTransactionStateError, asyncpg.InternalClientError,
+    PoolTimeout, OSError, TimeoutError,
+)  # fmt: skip
+
+
+def is_away(error: BaseException) -> bool:
+    """Is the database unreachable or momentarily unable, so that what was asked of it is not to blame?"""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        cause = error.orig.__cause__ or error.orig
+        return isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated or is_away(cause)
+    return isinstance(error, MOMENTARY)
 
 
 async def direct_connection(url: str, schema: str, application: str) -> asyncpg.Connection:

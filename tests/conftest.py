@@ -18,7 +18,7 @@ from shared.database import CORE_DDL, SERVICES, Database
 from shared.embedded import Stack
 from shared.settings import Settings
 
-_numbers = count(1)
+_numbers, _databases = count(1), count(1)
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +62,9 @@ async def template(servers: Stack) -> str:
     return "fengping_template"
 
 
-def settings_for(servers: Stack, database_url: str, folder: Path, number: int) -> Settings:
+def settings_for(servers: Stack, database_url: str, folder: Path) -> Settings:
+    """Settings that lead to this database and to topics nobody else of this run has."""
+    number = next(_numbers)
     return Settings(
         environment="test", database_url=database_url, redis_url=f"{servers.redis_url.rsplit('/', 1)[0]}/{number % 16}",
         kafka_servers=",".join(servers.kafka_servers), topic_prefix=f"t{os.getpid()}-{number}.", topic_partitions=3,
@@ -75,10 +77,9 @@ async def settings(servers: Stack, template: str, tmp_path: Path) -> AsyncIterat
     """Settings of a fresh installation: migrated database, empty cache, own topics (made when the bus first needs them)."""
     import redis.asyncio
 
-    number = next(_numbers)
-    name = f"fengping_{number}"
+    name = f"fengping_{next(_databases)}"
     await on_server(servers.postgres.superuser_url, f"create database {name} template {template} owner fengping")
-    made = settings_for(servers, named(servers.postgres_url, name), tmp_path, number)
+    made = settings_for(servers, named(servers.postgres_url, name), tmp_path)
     cache = redis.asyncio.Redis.from_url(made.redis_url)
     await cache.flushdb()
     await cache.aclose()
@@ -104,10 +105,9 @@ async def database(settings: Settings) -> AsyncIterator[Callable[[str], Database
 @pytest.fixture
 async def core(servers: Stack, tmp_path: Path) -> AsyncIterator[tuple[Settings, Callable[[str], Awaitable[Database]]]]:
     """An installation with nothing but the core's own tables: (settings, `await open("casework")`)."""
-    number = next(_numbers)
-    name = f"fengping_core_{number}"
+    name = f"fengping_core_{next(_databases)}"
     await on_server(servers.postgres.superuser_url, f"create database {name} owner fengping")
-    made = settings_for(servers, named(servers.postgres_url, name), tmp_path, number)
+    made = settings_for(servers, named(servers.postgres_url, name), tmp_path)
     await on_server(made.database_url, VIRTUAL_CLOCK_DDL)
     opened: dict[str, Database] = {}
 

@@ -1,8 +1,8 @@
 """Intake's doors for programs: sessions, complaints, codes, ballots, visits, imports, accounts."""
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
@@ -13,8 +13,8 @@ from starlette.background import BackgroundTask
 from starlette.responses import JSONResponse, Response
 
 from services.intake.actions import accounts, ballots, complaints, imports, visits
-from services.intake.actions.complaints import Registered, code_of
-from services.intake.domain.complaints import CODE_DIGITS, ORIGINAL_MAX, SUMMARY_MAX, Report
+from services.intake.actions.complaints import Entry, Registered
+from services.intake.domain.complaints import CODE_DIGITS, ORIGINAL_MAX, SUMMARY_MAX, Report, query_code
 from services.intake.domain.visits import PHOTOS_MAX, Checked, Found
 from services.intake.settings import Context
 from services.intake.store import accounts as account_store
@@ -32,7 +32,7 @@ from shared.imports import report_csv
 from shared.web import Door, NotFound, Once, TooOften, Tx, Who, hold_back, source_of
 from shared.web.errors import answer
 from shared.web.forms import Input
-from shared.web.once import KEY_HEADER, KEY_MAX, NoKey
+from shared.web.once import KEY_HEADER, KEY_MAX, NoKey, OnceTogether
 
 door = Door(prefix="/intake/api", tags=["受理"])
 R = Role
@@ -143,16 +143,12 @@ class ComplaintReceipt(Input):
 
 
 @door.post("/complaints", policy=REGISTRARS, status_code=201, response_model=ComplaintReceipt, responses=problems(409))
-async def register_complaint(tx: Tx, who: Who, once: Once, given: NewComplaint) -> Response:
+async def register_complaint(request: Request, who: Who, given: NewComplaint) -> Response:
     """Register a complaint. The query code is in the answer only: it is stored nowhere, not even for a repetition."""
-    answer = await once(201, _register(tx, given, who))
-    body = json.loads(bytes(answer.body))
-    headers = {name: value for name, value in answer.headers.items() if name not in ("content-length", "content-type")}
-    return JSONResponse(body | {"query_code": code_of(tx, UUID(body["id"]))}, answer.status_code, headers=headers)
-
-
-async def _register(tx: Transaction, given: NewComplaint, who: Account) -> Registered:
-    return await complaints.register_complaint(tx, given.report(), by=who, merge_into=given.merge_into)
+    desk: OnceTogether[Entry, Registered] = request.app.state.desk
+    kept = await desk(request, Entry(report=given.report(), by=who, merge_into=given.merge_into))
+    code = query_code(request.app.state.context.ring.secret("query-code"), UUID(kept.body["id"]))
+    return replace(kept, body=kept.body | {"query_code": code}).response()
 
 
 class Similar(Input):

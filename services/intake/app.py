@@ -3,10 +3,12 @@
 from pathlib import Path
 
 from services.intake import api, handlers, pages, ticks
+from services.intake.actions.complaints import register_complaints
 from services.intake.settings import Context
 from shared.service import Service
 from shared.settings import Settings
 from shared.vault import KeyRing
+from shared.web.once import OnceTogether
 
 PREFIXES = ("/intake", "/p", "/s", "/login", "/logout", "/me", "/palette", "/static", "/")
 """`/` is the home page and whatever no other service answers."""
@@ -20,4 +22,5 @@ def build(settings: Settings) -> Service:
         context=context, templates=Path(__file__).parent / "templates", prefixes=PREFIXES,
     )  # fmt: skip
     context.sessions = service.app.state.sessions
+    service.app.state.desk = OnceTogether(service.database, context, register_complaints)
     return service

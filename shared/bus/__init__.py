@@ -6,12 +6,12 @@ from typing import Any
 
 from shared import telemetry
 from shared.bus import store
-from shared.bus.consumer import Consumer, apply_arrivals, is_away, reason_of
+from shared.bus.consumer import Consumer, apply_arrivals, reason_of
 from shared.bus.envelope import Unreadable, plain, read
 from shared.bus.handlers import Handlers
 from shared.bus.relay import Relay
 from shared.bus.topics import TopicMismatch, make_topics
-from shared.database import Database, Transaction, new_id
+from shared.database import Database, Transaction, is_away, new_id
 from shared.events import ResendRequested
 from shared.settings import Settings
 from shared.telemetry import log

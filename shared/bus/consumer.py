@@ -20,13 +20,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import asyncpg
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from shared import telemetry
 from shared.bus import store
@@ -35,7 +32,7 @@ from shared.bus.handlers import Handlers, Heard
 from shared.bus.relay import lost_partitions
 from shared.bus.topics import client_options, close_quietly
 from shared.clock import real_now, steady_seconds
-from shared.database import Database, Transaction, trace_parent
+from shared.database import Database, Transaction, is_away, trace_parent
 from shared.events import EVENTS, OWNERS, NotYet, Refused, ResendRequested
 from shared.failpoints import failpoint
 from shared.settings import Settings
@@ -69,19 +66,6 @@ class Broken:
 
 
 Taken = Arrival | Broken
-
-
-def is_away(error: BaseException) -> bool:
-    """Is the database unreachable or momentarily unable, so that the event itself is not to blame?"""
-    if isinstance(error, DBAPIError) and error.orig is not None:
-        cause = error.orig.__cause__ or error.orig
-        return isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated or is_away(cause)
-    momentary = (
-        asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.SerializationError, asyncpg.DeadlockDetectedError,
-        asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError, asyncpg.OperatorInterventionError, asyncpg.TooManyConnectionsError,
-        asyncpg.InsufficientResourcesError, asyncpg.InvalidTransactionStateError, asyncpg.InternalClientError,
-    )  # fmt: skip
-    return isinstance(error, (*momentary, PoolTimeout, OSError, TimeoutError))
 
 
 class Consumer:
@@ -234,6 +218,8 @@ class Consumer:
         """Bring one batch to its effect, then commit its offsets. Never raises for what an event is, never skips one."""
         try:
             batch = await self._of_known_logs(batch)
+            if not batch:
+                return
             failpoint("consumer.after_fetch")
             await self._outlast_absence(lambda: self._apply_or_split(batch))
         except Exception as error:

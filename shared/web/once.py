@@ -4,13 +4,15 @@ Context: people press twice, browsers resend, phones retry after a lost answer.
 Decision: the key is claimed by an insert at the start of the transaction that does the work. Whoever comes second waits for the first
 on the unique index: when the first commits, its answer is given again; when it fails, its claim is gone and the second does the work.
 Consequences: claim, effect, events and answer commit together or not at all; two statements per write; a key names one request only,
-so that the same key with other content is a mistake (422) and not a surprise.
+so that the same key with other content is a mistake (422) and not a surprise. Where many write at once (`OnceTogether`) those two
+statements, and the transaction around them, serve all who came at the same moment.
 Alternatives: a look-up before (two at once both find nothing); an insert after the work (the loser's work is thrown away).
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Final, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
 from fastapi import Depends
@@ -20,7 +22,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from shared.auth import Account
-from shared.database import Transaction
+from shared.database import Database, Transaction, is_away
+from shared.events import Refused
+from shared.together import Together
 from shared.web.door import CSRF_FIELD, Tx, is_form
 from shared.web.errors import Failure
 from shared.web.render import see_other
@@ -32,6 +36,7 @@ KEPT_HOURS: Final = 72
 """How long a repetition is recognised."""
 REPLAYED: Final = "Idempotency-Replayed"
 ResultT = TypeVar("ResultT")
+ItemT = TypeVar("ItemT")
 
 
 class NoKey(Failure):
@@ -52,47 +57,123 @@ class OtherRequest(Failure):
         super().__init__("这个幂等键已用于另一个请求。新操作请换用新的 Idempotency-Key；在页面上请刷新后再提交。")
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The key of one request, and the SHA-256 of who asks what."""
+
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a request was answered, now or at its `first` time."""
+
+    status: int
+    body: Any
+    first: bool = True
+
+    def response(self) -> JSONResponse:
+        """The same answer each time; a header says of a repetition that it is one."""
+        return JSONResponse(self.body, self.status, headers={} if self.first else {REPLAYED: "true"})
+
+
 class Repetition:
     """The claim of one request's key. Ask it to do the work, once."""
 
-    def __init__(self, request: Request, tx: Transaction, key: str, fingerprint: str) -> None:
-        self._request, self._tx, self._key, self._fingerprint = request, tx, key, fingerprint
+    def __init__(self, request: Request, tx: Transaction, claim: Claim) -> None:
+        self._request, self._tx, self._claim = request, tx, claim
 
     async def __call__(self, status: int, action: Awaitable[Any]) -> JSONResponse:
         """Do `action` and answer its result as JSON with `status`; a repetition gets the same answer and a header that says so."""
-        first, kept = await self._apply(status, action, jsonable_encoder)
-        stored_status, body = kept
-        return JSONResponse(body, stored_status, headers={} if first else {REPLAYED: "true"})
+        return (await self._apply(status, action, jsonable_encoder)).response()
 
     async def redirect(self, action: Awaitable[ResultT], to: str | Callable[[ResultT], str]) -> Response:
         """Do `action`, then lead the person to `to` (a path, or what makes one of the result). A repetition leads there too."""
-        first, (_, body) = await self._apply(303, action, lambda result: {"to": to if isinstance(to, str) else to(result)})
-        response = see_other(self._request, body["to"])
-        if not first:
+        kept = await self._apply(303, action, lambda result: {"to": to if isinstance(to, str) else to(result)})
+        response = see_other(self._request, kept.body["to"])
+        if not kept.first:
             response.headers[REPLAYED] = "true"
         return response
 
-    async def _apply(self, status: int, action: Awaitable[ResultT], stored: Callable[[ResultT], Any]) -> tuple[bool, tuple[int, Any]]:
-        """(was it done now, (status, answer))."""
-        if not await _claim(self._tx, self._key, self._fingerprint):
+    async def _apply(self, status: int, action: Awaitable[ResultT], stored: Callable[[ResultT], Any]) -> Kept:
+        if not await _claim(self._tx, [self._claim]):
             close = getattr(action, "close", None)
             if close is not None:
                 close()
-            return False, await _answered(self._tx, self._key, self._fingerprint)
-        body = stored(await action)
-        await _keep(self._tx, self._key, status, body)
-        return True, (status, body)
+            before = await _answered(self._tx, [self._claim])
+            if self._claim not in before:
+                raise OtherRequest
+            return before[self._claim]
+        try:
+            kept = Kept(status, stored(await action))
+        except Refused:
+            await _give_back(self._tx, [self._claim.key])
+            raise
+        await _keep(self._tx, {self._claim.key: kept})
+        return kept
 
 
 async def _once(request: Request, tx: Tx) -> Repetition:
-    account: Account | None = getattr(request.state, "account", None)
-    key = await _key(request)
-    who = str(account.id) if account else ""
-    return Repetition(request, tx, key, await _fingerprint(request, who))
+    return Repetition(request, tx, await _claim_of(request))
 
 
 Once = Annotated[Repetition, Depends(_once, scope="function")]
 """One effect per key: `await once(201, action)` in the API, `await once.redirect(action, to)` on pages. Raises NoKey (400)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked(Generic[ItemT]):
+    claim: Claim
+    item: ItemT
+
+
+class OnceTogether(Generic[ItemT, ResultT]):
+    """Writes of one kind, each with its key and its answer; those that come at the same moment share one transaction.
+
+    `action` does all of them in the transaction it is given and tells for each its result, or the Refused by which nothing was written.
+    Results are what msgspec can write as JSON. `status` answers what was done.
+    """
+
+    def __init__(
+        self, database: Database, context: Any, action: Callable[[Transaction, Sequence[ItemT]], Awaitable[Sequence[ResultT | Refused]]],
+        *, status: int = 201,
+    ) -> None:  # fmt: skip
+        self._database, self._context, self._action, self._status = database, context, action, status
+        self._together: Together[_Asked[ItemT], Kept] = Together(self._write, hopeless=is_away)
+
+    async def __call__(self, request: Request, item: ItemT) -> Kept:
+        """The answer to this request. Raises NoKey, OtherRequest, Refused."""
+        return await self._together(_Asked(await _claim_of(request), item))
+
+    async def _write(self, asked: Sequence[_Asked[ItemT]]) -> list[Kept | Exception]:
+        async with self._database.transaction(self._context) as tx:
+            ours = await _claim(tx, [each.claim for each in asked])
+            # Of two with one key the first does the work, the other gets its answer.
+            firsts: dict[str, _Asked[ItemT]] = {}
+            for each in asked:
+                if each.claim.key in ours:
+                    firsts.setdefault(each.claim.key, each)
+            results = await self._action(tx, [each.item for each in firsts.values()])
+            told = {each.claim: _kept(self._status, result) for each, result in zip(firsts.values(), results, strict=True)}
+            await _keep(tx, {claim.key: kept for claim, kept in told.items() if isinstance(kept, Kept)})
+            await _give_back(tx, [claim.key for claim, kept in told.items() if isinstance(kept, Refused)])
+            others = [each.claim for each in asked if firsts.get(each.claim.key) is not each]
+            again: dict[Claim, Kept | Refused] = {claim: kept for claim, kept in told.items() if isinstance(kept, Refused)}
+            again |= await _answered(tx, others) if others else {}
+        return [
+            told[each.claim] if firsts.get(each.claim.key) is each else again.get(each.claim, OtherRequest()) for each in asked
+        ]  # fmt: skip
+
+
+def _kept(status: int, result: Any) -> Kept | Refused:
+    return result if isinstance(result, Refused) else Kept(status, msgspec.to_builtins(result))
+
+
+async def _claim_of(request: Request) -> Claim:
+    """Raises NoKey."""
+    account: Account | None = getattr(request.state, "account", None)
+    return Claim(await _key(request), await _fingerprint(request, str(account.id) if account else ""))
 
 
 async def _key(request: Request) -> str:
@@ -128,23 +209,39 @@ def _content(value: str | UploadFile) -> str | bytes:
 # ------------------------------------------------------------------------------- the table every schema has for it
 
 
-async def _claim(tx: Transaction, key: str, fingerprint: str) -> bool:
-    """True: ours to do. Waits while another transaction holds the same key."""
-    claimed = await tx.fetchval(
-        "insert into idempotency (key, fingerprint, status) values ($1, $2, 0) on conflict (key) do nothing returning 1", key, fingerprint
-    )
-    return claimed is not None
+async def _claim(tx: Transaction, claims: Sequence[Claim]) -> set[str]:
+    """The keys that are ours to do. Waits while another transaction holds one of them; all take them in one order."""
+    claimed = await tx.fetch(
+        "insert into idempotency (key, fingerprint, status) "
+        "select key, fingerprint, 0 from unnest($1::text[], $2::text[]) with ordinality as c (key, fingerprint, n) order by key, n "
+        "on conflict (key) do nothing returning key",
+        [claim.key for claim in claims], [claim.fingerprint for claim in claims],
+    )  # fmt: skip
+    return {row["key"] for row in claimed}
 
 
-async def _keep(tx: Transaction, key: str, status: int, body: Any) -> None:
-    await tx.run("update idempotency set status = $2, response = $3::jsonb where key = $1", key, status, msgspec.json.encode(body).decode())
+async def _keep(tx: Transaction, answers: Mapping[str, Kept]) -> None:
+    bodies = [msgspec.json.encode(kept.body).decode() for kept in answers.values()]
+    await tx.run(
+        "update idempotency i set status = k.status, response = k.body "
+        "from unnest($1::text[], $2::int[], $3::jsonb[]) as k (key, status, body) where i.key = k.key",
+        list(answers), [kept.status for kept in answers.values()], bodies,
+    )  # fmt: skip
 
 
-async def _answered(tx: Transaction, key: str, fingerprint: str) -> tuple[int, Any]:
-    row = await tx.fetchrow("select fingerprint, status, response::text as response from idempotency where key = $1", key)
-    if row is None or row["fingerprint"] != fingerprint:
-        raise OtherRequest
-    return row["status"], msgspec.json.decode(row["response"])
+async def _give_back(tx: Transaction, keys: Sequence[str]) -> None:
+    """What was refused may be sent again under the same key."""
+    if keys:
+        await tx.run("delete from idempotency where key = any($1::text[])", keys)
+
+
+async def _answered(tx: Transaction, claims: Sequence[Claim]) -> dict[Claim, Kept]:
+    """What was answered to these very requests; one whose key belongs to another request is not among them."""
+    rows = await tx.fetch(
+        "select key, fingerprint, status, response::text as response from idempotency where key = any($1::text[])",
+        [claim.key for claim in claims],
+    )  # fmt: skip
+    return {Claim(r["key"], r["fingerprint"]): Kept(r["status"], msgspec.json.decode(r["response"]), first=False) for r in rows}
 
 
 async def forget_keys(tx: Transaction, *, batch: int = 1000) -> bool:

@@ -59,11 +59,10 @@ class World:
 
     async def installation(self, *, template: str | None = None) -> Settings:
         """A fresh database (empty, or cloned) with settings that lead to it."""
-        number = next(_NUMBERS)
-        name = f"bench_{number}"
+        name = f"bench_{next(_NUMBERS)}"
         source = f" template {template}" if template else ""
         await on_server(self.servers.postgres.superuser_url, f"create database {name}{source} owner fengping")
-        settings = settings_for(self.servers, named(self.servers.postgres_url, name), self.folder, 100 + number)
+        settings = settings_for(self.servers, named(self.servers.postgres_url, name), self.folder)
         if not template:
             await on_server(settings.database_url, REAL_CLOCK_DDL)
         return settings

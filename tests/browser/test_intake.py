@@ -195,7 +195,7 @@ async def test_an_identity_is_shown_for_a_reason_and_goes_again(house):
 
 
 async def registered(house) -> str:
-    from services.intake.actions.complaints import register_complaint
+    from services.intake.actions.complaints import Entry, register_complaint
     from services.intake.domain.complaints import Report
     from shared.events import Channel, Kind
     from tests.intake.conftest import WORDS
@@ -205,7 +205,7 @@ async def registered(house) -> str:
         phone="13812345678",
     )  # fmt: skip
     async with house.office.transaction() as tx:
-        return (await register_complaint(tx, report, by=house.office.person(Role.OPERATOR))).number
+        return (await register_complaint(tx, Entry(report=report, by=house.office.person(Role.OPERATOR)))).number
 
 
 # ── the public ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -96,7 +96,7 @@ async def test_a_large_batch_is_at_work_by_partitions(world, monkeypatch):
     assert len(effects) == 60
 
 
-async def test_what_was_read_ahead_of_a_batch_that_is_put_back_comes_again(world, monkeypatch):
+async def test_what_was_read_ahead_of_a_batch_that_is_put_back_comes_again(world, monkeypatch, caplog):
     """Its records lie behind a place that is sought again: taken now, they would be taken out of turn."""
     real, failed, taken = Consumer._apply_or_split, [], []
 
@@ -119,6 +119,7 @@ async def test_what_was_read_ahead_of_a_batch_that_is_put_back_comes_again(world
 
     assert [effect["version"] for effect in effects] == [1, 2, 3, 4, 5, 6]
     assert [offset for batch in taken for offset in batch] == [0, 1, 2, 3, 4, 5]
+    assert "never retrieved" not in caplog.text
 
 
 async def test_a_ballot_delivered_three_times_counts_once(world):

@@ -1,7 +1,7 @@
 """A write and its repetition have one effect and one answer."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -10,9 +10,10 @@ from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from shared.auth import COOKIE, Role, csrf_token
-from shared.database import Database
+from shared.database import Database, Transaction
+from shared.events import Refused
 from shared.settings import Settings
-from shared.web.once import OtherRequest, Repetition, forget_keys
+from shared.web.once import Claim, Kept, OnceTogether, OtherRequest, Repetition, forget_keys
 from tests.browser.gallery import make_app
 
 OPERATOR, OFFICE = f"token-{Role.OPERATOR}", f"token-{Role.OFFICE}"
@@ -110,8 +111,13 @@ def test_a_photo_sent_again_with_another_boundary_is_the_same_photo(client: Test
 Core = tuple[Settings, Callable[[str], Awaitable[Database]]]
 
 
-def request() -> Request:
-    return Request({"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": []})
+def request(key: str = "key", body: str = "") -> Request:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body.encode(), "more_body": False}
+
+    headers = [(b"idempotency-key", key.encode())]
+    scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": headers, "server": ("door", 80)}
+    return Request(scope, receive)
 
 
 @pytest.mark.stack
@@ -126,7 +132,7 @@ async def test_ten_at_once_have_one_effect(core: Core) -> None:
 
     async def send(number: int) -> Any:
         async with database.transaction() as tx:
-            return await Repetition(request(), tx, "key", "print")(201, register(number))
+            return await Repetition(request(), tx, Claim("key", "print"))(201, register(number))
 
     answers = await asyncio.gather(*(send(number) for number in range(10)))
 
@@ -150,7 +156,7 @@ async def test_when_the_first_fails_the_one_that_waited_does_the_work(core: Core
 
     async def send(action: Awaitable[Any]) -> Any:
         async with database.transaction() as tx:
-            return await Repetition(request(), tx, "key", "print")(201, action)
+            return await Repetition(request(), tx, Claim("key", "print"))(201, action)
 
     first = asyncio.create_task(send(fail()))
     await begun.wait()
@@ -169,10 +175,10 @@ async def test_another_request_with_the_key_is_refused_and_old_keys_are_forgotte
     async def nothing() -> None: ...
 
     async with database.transaction() as tx:
-        await Repetition(request(), tx, "key", "print")(201, nothing())
+        await Repetition(request(), tx, Claim("key", "print"))(201, nothing())
     with pytest.raises(OtherRequest):
         async with database.transaction() as tx:
-            await Repetition(request(), tx, "key", "another print")(201, nothing())
+            await Repetition(request(), tx, Claim("key", "another print"))(201, nothing())
 
     async with database.transaction() as tx:
         assert not await forget_keys(tx)
@@ -180,3 +186,77 @@ async def test_another_request_with_the_key_is_refused_and_old_keys_are_forgotte
         await tx.run("update idempotency set created_at = created_at - $1::interval", timedelta(hours=73))
         assert not await forget_keys(tx)
         assert await tx.fetchval("select count(*) from idempotency") == 0
+
+
+# ----------------------------------------------------------------------------------------- many at the same moment
+
+
+class Book:
+    """Writes what it is given, but not what begins with a cross; tells how many it was given at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self.batches: list[int] = []
+        self.write = OnceTogether(database, None, self._write)
+
+    async def _write(self, tx: Transaction, items: Sequence[str]) -> list[dict[str, str] | Refused]:
+        self.batches.append(len(items))
+        await asyncio.sleep(0.01)
+        return [Refused("不收", status=422) if item.startswith("×") else {"written": item} for item in items]
+
+    async def send(self, item: str, key: str) -> Kept:
+        return await self.write(request(key, item), item)
+
+
+@pytest.mark.stack
+async def test_writes_of_the_same_moment_share_one_transaction_and_keep_their_answers(core: Core) -> None:
+    book = Book(await core[1]("intake"))
+
+    answers = await asyncio.gather(*(book.send(f"line {n}", f"key {n}") for n in range(20)))
+    again = await asyncio.gather(*(book.send(f"line {n}", f"key {n}") for n in range(20)))
+
+    assert [answer.body for answer in answers] == [answer.body for answer in again] == [{"written": f"line {n}"} for n in range(20)]
+    assert all(answer.first for answer in answers)
+    assert not any(answer.first for answer in again)
+    assert sum(book.batches) == 20
+    assert len([size for size in book.batches if size]) <= 3
+
+
+@pytest.mark.stack
+async def test_a_repetition_beside_its_first_gets_the_same_answer(core: Core) -> None:
+    book = Book(await core[1]("intake"))
+
+    answers = await asyncio.gather(*(book.send("line", "key") for _ in range(5)))
+
+    assert [answer.body for answer in answers] == [{"written": "line"}] * 5
+    assert sum(answer.first for answer in answers) == 1
+    assert sum(book.batches) == 1
+
+
+@pytest.mark.stack
+async def test_a_refusal_among_many_is_alone_and_its_key_stays_free(core: Core) -> None:
+    book = Book(await core[1]("intake"))
+
+    one, refused, twin, stranger = await asyncio.gather(
+        book.send("line", "a"), book.send("×", "b"), book.send("×", "b"), book.send("another", "a"), return_exceptions=True
+    )
+    later = await book.send("right now", "b")
+
+    assert isinstance(one, Kept)
+    assert isinstance(refused, Refused)
+    assert isinstance(twin, Refused)
+    assert isinstance(stranger, OtherRequest)
+    assert later.first
+
+
+@pytest.mark.stack
+async def test_a_refused_form_sent_twice_is_refused_twice(core: Core) -> None:
+    """A page answers a refusal within its transaction: what was claimed must not stay claimed."""
+    database = await core[1]("intake")
+
+    async def refuse() -> None:
+        raise Refused("还不行")
+
+    for _ in range(2):
+        async with database.transaction() as tx:
+            with pytest.raises(Refused):
+                await Repetition(Request({"type": "http"}), tx, Claim("key", "print"))(201, refuse())

@@ -1,6 +1,7 @@
 """Registering complaints, finding earlier ones, reading them, opening identities."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -19,10 +20,10 @@ from services.intake.store import campaigns, tracking
 from services.intake.store import complaints as store
 from shared import telemetry
 from shared.auth import Account, Role
-from shared.database import Transaction, new_id
+from shared.database import Transaction, new_id, trace_parent
 from shared.events import ComplaintRegistered, ComplaintRepeated, Refused
 from shared.telemetry import log
-from shared.vault import KeyRing, Shredded, mask_name, mask_personal_data, mask_phone, personal_data_in
+from shared.vault import KeyRing, Sealed, Shredded, mask_name, mask_personal_data, mask_phone, personal_data_in
 
 MAY_BACKDATE: Final = frozenset({Role.OFFICE, Role.ADMIN})
 MAY_REVEAL: Final = frozenset({Role.REVIEWER, Role.SUPERVISOR})
@@ -44,35 +45,82 @@ class Registered:
     merged_into: str | None = None
 
 
-async def register_complaint(
-    tx: Transaction, report: Report, *, by: Account | None, merge_into: str = "", draft_id: UUID | None = None
-) -> Registered:
-    """Write a complaint down: its words and its informant sealed, its hand-over text told to the others.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A complaint to be written down.
 
     `by` None: the informant themself, on the public pages. With `merge_into` (a number) it repeats that one: both texts are kept, no
     second case is opened. `draft_id`: the desk's draft; it becomes the complaint's id, so that one draft is never registered twice.
-    Raises Refused with the field that is wrong.
     """
-    try:
-        summary = await check_complaint(tx, report, by=by)
-    except Refused:
-        telemetry.complaint_submits.labels(report.channel, "refused").inc()
-        raise
-    if draft_id is not None and await store.exists(tx, draft_id):
+
+    report: Report
+    by: Account | None
+    merge_into: str = ""
+    draft_id: UUID | None = None
+    trace: str | None = field(default_factory=trace_parent.get)
+    """Of the request that brought it."""
+
+    @property
+    def who(self) -> str:
+        """As the audit log names who wrote it down."""
+        return str(self.by.id) if self.by else "public"
+
+
+async def register_complaint(tx: Transaction, entry: Entry) -> Registered:
+    """As `register_complaints`, of one. Raises Refused with the field that is wrong."""
+    [result] = await register_complaints(tx, [entry])
+    if isinstance(result, Refused):
+        raise result
+    return result
+
+
+async def register_complaints(tx: Transaction, entries: Sequence[Entry]) -> list[Registered | Refused]:
+    """Write complaints down: their words and informants sealed, their hand-over texts told to the others.
+
+    Gives for each what was written, or why it was not: whatever is wrong with one is found before anything of it is written.
+    """
+    # In one order, so that two who merge into the same two never wait for each other.
+    targets = {number: await store.locked(tx, number) for number in sorted({entry.merge_into for entry in entries if entry.merge_into})}
+    rows: list[store.Row | Refused] = []
+    for entry in entries:
+        try:
+            rows.append(await _row(tx, entry, targets.get(entry.merge_into)))
+        except Refused as refused:
+            telemetry.complaint_submits.labels(entry.report.channel, "refused").inc()
+            rows.append(refused)
+    numbers = await store.register(tx, [row for row in rows if isinstance(row, store.Row)])
+    return [
+        row if isinstance(row, Refused) else await _tell(tx, entry, row, numbers[row.id], targets.get(entry.merge_into))
+        for entry, row in zip(entries, rows, strict=True)
+    ]  # fmt: skip
+
+
+async def _row(tx: Transaction, entry: Entry, target: Any) -> store.Row:
+    """What is to be written. Raises Refused."""
+    report, ring = entry.report, context_of(tx).ring
+    summary = await check_complaint(tx, report, by=entry.by)
+    if entry.merge_into:
+        _check_target(target, report.campaign_id)
+    if entry.draft_id is not None and await store.exists(tx, entry.draft_id):
         raise Refused("这份草稿已经登记，请在“我的登记”中查看")
-    complaint_id, received_at = draft_id or new_id(), (report.received_at or tx.now).astimezone(UTC)
-    ring = context_of(tx).ring
-    number = await store.register(
-        tx, complaint_id, report, summary=summary, received_at=received_at, by=by.id if by else None,
-        caller_print=ring.fingerprint(report.phone) if report.phone else None, sealed=_sealed(ring, complaint_id, report),
+    complaint_id = entry.draft_id or new_id()
+    return store.Row(
+        id=complaint_id, report=report, summary=summary, received_at=(report.received_at or tx.now).astimezone(UTC),
+        by=entry.by.id if entry.by else None, caller_print=ring.fingerprint(report.phone) if report.phone else None,
+        sealed=_sealed(ring, complaint_id, report),
     )  # fmt: skip
-    registered = Registered(complaint_id, number, report.campaign_id, report.unit_id, summary, received_at)
-    who = str(by.id) if by else "public"
-    tx.record("complaint.registered", complaint_id, who, number=number, channel=report.channel, kind=report.kind, identity=report.identity)
-    telemetry.complaint_submits.labels(report.channel, "merged" if merge_into else "registered").inc()
-    if merge_into:
-        return replace(registered, merged_into=await _merge(tx, complaint_id, report.campaign_id, into=merge_into, by=who))
-    tx.emit(_fact(tx, registered, report))
+
+
+async def _tell(tx: Transaction, entry: Entry, row: store.Row, number: str, target: Any) -> Registered:
+    """Say and record that a complaint was written down."""
+    report, registered = row.report, Registered(row.id, number, row.report.campaign_id, row.report.unit_id, row.summary, row.received_at)
+    facts = {"number": number, "channel": report.channel, "kind": report.kind, "identity": report.identity}
+    tx.record("complaint.registered", row.id, entry.who, **facts)
+    telemetry.complaint_submits.labels(report.channel, "merged" if entry.merge_into else "registered").inc()
+    if entry.merge_into:
+        await _merge(tx, row.id, target, by=entry.who)
+        return replace(registered, merged_into=entry.merge_into)
+    tx.emit(_fact(tx, registered, report), trace=entry.trace)
     return registered
 
 
@@ -114,9 +162,9 @@ def draft_summary(report_original: str, known: tuple[str, ...] = ()) -> str:
     return mask_personal_data(report_original.strip(), known)[:SUMMARY_MAX]
 
 
-def _sealed(ring: KeyRing, complaint_id: UUID, report: Report) -> list[tuple[str, Any]]:
+def _sealed(ring: KeyRing, complaint_id: UUID, report: Report) -> dict[str, Sealed]:
     parts = {"identity": report.who, "original": report.told}
-    return [(part, ring.seal(f"{complaint_id}/{part}", fields)) for part, fields in parts.items() if fields]
+    return {part: ring.seal(f"{complaint_id}/{part}", fields) for part, fields in parts.items() if fields}
 
 
 def _fact(tx: Transaction, registered: Registered, report: Report) -> ComplaintRegistered:
@@ -132,22 +180,24 @@ async def merge_complaint(tx: Transaction, *, number: str, into: str, by: Accoun
     row = await store.locked(tx, number)
     if row is None or await store.visible(tx, number, by) is None:
         raise Refused("没有这件诉求", status=404)
-    target: str | None = into
     if row["merged_into"] is None:
-        target = await _merge(tx, row["id"], row["campaign_id"], into=into, by=str(by.id))
-    return Registered(row["id"], number, row["campaign_id"], row["unit_id"], row["summary"], row["received_at"], target)
+        target = await store.locked(tx, into)
+        _check_target(target, row["campaign_id"], besides=row["id"])
+        await _merge(tx, row["id"], target, by=str(by.id))
+    return Registered(row["id"], number, row["campaign_id"], row["unit_id"], row["summary"], row["received_at"], into)
 
 
-async def _merge(tx: Transaction, complaint_id: UUID, campaign_id: str, *, into: str, by: str) -> str:
-    target = await store.locked(tx, into)
+def _check_target(target: Any, campaign_id: str, *, besides: UUID | None = None) -> None:
     if target is None or target["campaign_id"] != campaign_id:
         raise Refused("要并入的诉求不存在，或不属于本次评议", status=422, field="merge_into")
-    if target["id"] == complaint_id or target["merged_into"] is not None:
+    if target["id"] == besides or target["merged_into"] is not None:
         raise Refused("要并入的诉求本身已并入别的诉求，请选择最早的一件", status=422, field="merge_into")
+
+
+async def _merge(tx: Transaction, complaint_id: UUID, target: Any, *, by: str) -> None:
     repeats = await store.merge(tx, complaint_id, into=target["id"])
     tx.record("complaint.merged", complaint_id, by, into=str(target["id"]))
-    tx.emit(ComplaintRepeated(occurred_at=tx.now, complaint_id=target["id"], campaign_id=campaign_id, repeats=repeats))
-    return into
+    tx.emit(ComplaintRepeated(occurred_at=tx.now, complaint_id=target["id"], campaign_id=target["campaign_id"], repeats=repeats))
 
 
 async def similar_complaints(tx: Transaction, *, campaign_id: str, unit_id: str, summary: str, who: Account) -> list[dict[str, Any]]:

@@ -143,16 +143,18 @@ Refusals = list[tuple[Mapped, Refused]]
 async def _complaints(tx: Transaction, order: Order, rows: Sequence[Mapped]) -> Refusals:
     campaign = await campaigns.get(tx, order.campaign_id)
     refused: Refusals = []
+    good: list[tuple[Mapped, complaints.Entry]] = []
     for row in rows:
         try:
             report = _report(row, campaign)
-            # Whatever is wrong with a row is found before anything of it is written, so that the batch need not be undone.
             if order.dry_run:
                 await complaints.check_complaint(tx, report, by=order.by)
-            else:
-                await complaints.register_complaint(tx, report, by=order.by)
+            good.append((row, complaints.Entry(report=report, by=order.by)))
         except Refused as error:
             refused.append((row, error))
+    if not order.dry_run:
+        results = await complaints.register_complaints(tx, [entry for _, entry in good])
+        refused += [(row, result) for (row, _), result in zip(good, results, strict=True) if isinstance(result, Refused)]
     return refused
 
 

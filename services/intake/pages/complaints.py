@@ -113,7 +113,8 @@ async def register(request: Request, tx: Tx, who: Who, once: Once) -> Response:
 
 
 async def _register(tx: Transaction, ticket: Ticket, who: Account) -> Registered:
-    registered = await complaints.register_complaint(tx, ticket.report(), by=who, merge_into=ticket.merge_into, draft_id=ticket.draft_id)
+    entry = complaints.Entry(report=ticket.report(), by=who, merge_into=ticket.merge_into, draft_id=ticket.draft_id)
+    registered = await complaints.register_complaint(tx, entry)
     await complaints.drop_draft(tx, ticket.draft_id, by=who)
     return registered
 

@@ -288,7 +288,7 @@ async def _register(tx: Transaction, sitting: Sitting, receipt: str) -> Register
         original=typed["original"], identity=typed["identity"], name=typed.get("name", ""), phone=typed.get("phone", ""),
         place=typed.get("place", ""), occurred=typed.get("occurred", ""),
     )  # fmt: skip
-    registered = await complaints.register_complaint(tx, report, by=None)
+    registered = await complaints.register_complaint(tx, complaints.Entry(report=report, by=None))
     await attachments.hand_over(tx, sittings.subject_of(sitting.token), registered.id)
     await sittings.end(tx, sitting.token)
     shown_until = (tx.now + RECEIPT_SHOWN).isoformat()

@@ -1,6 +1,7 @@
 """Complaints: one statement to write one, and the questions that desk and reviewers ask."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -20,33 +21,54 @@ READERS: Final = frozenset({Role.REVIEWER, Role.SUPERVISOR})
 """Who may read every complaint; an operator reads their own."""
 
 _REGISTER: Final = """
-with numbered as (
-  select 'ZT' || $1 || '-' || lpad(n::text, greatest(6, length(n::text)), '0') as number from nextval('complaint_numbers') as n
+with given as (
+  select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+                       $10::text[], $11::text[], $12::timestamptz[], $13::uuid[], $14::bytea[])
+    with ordinality as g (id, year, campaign_id, channel, kind, urgency, urgency_reason, identity, unit_id, problem_item, summary,
+                          received_at, registered_by, caller_print, n)
+), counted as (
+  select given.*, nextval('complaint_numbers')::text as serial from given order by n
 ), complaint as (
   insert into complaints (id, number, campaign_id, channel, kind, urgency, urgency_reason, identity, unit_id, problem_item, summary,
                           received_at, registered_at, registered_by, caller_print, repeats)
-  select $2, number, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 0 from numbered
-  returning number
+  select id, 'ZT' || year || '-' || lpad(serial, greatest(6, length(serial)), '0'), campaign_id, channel, kind, urgency, urgency_reason,
+         identity, unit_id, problem_item, summary, received_at, $15, registered_by, caller_print, 0 from counted
+  returning id, number
 ), sealed as (
   insert into vault (complaint_id, part, ciphertext, wrapped_key, key_version)
-  select $2, * from unnest($16::text[], $17::bytea[], $18::bytea[], $19::int[])
+  select * from unnest($16::uuid[], $17::text[], $18::bytea[], $19::bytea[], $20::int[])
 )
-select number from complaint
+select id, number from complaint
 """
 
 
-async def register(
-    tx: Transaction, complaint_id: UUID, report: Report, *, summary: str, received_at: datetime, by: UUID | None,
-    caller_print: bytes | None, sealed: Sequence[tuple[str, Sealed]],
-) -> str:  # fmt: skip
-    """Write a complaint and its sealed parts in one statement; gives its number."""
-    number: str = await tx.fetchval(
-        _REGISTER, str(received_at.astimezone(CHINA).year), complaint_id, report.campaign_id, report.channel, report.kind, report.urgency,
-        report.urgency_reason, report.identity, report.unit_id, report.problem_item, summary, received_at, tx.now, by, caller_print,
-        [part for part, _ in sealed], [s.ciphertext for _, s in sealed], [s.wrapped_key for _, s in sealed],
-        [s.key_version for _, s in sealed],
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A complaint as it is written: checked, its words and its informant sealed (part → bytes)."""
+
+    id: UUID
+    report: Report
+    summary: str
+    received_at: datetime
+    by: UUID | None
+    caller_print: bytes | None
+    sealed: Mapping[str, Sealed]
+
+
+async def register(tx: Transaction, rows: Sequence[Row]) -> dict[UUID, str]:
+    """Write complaints and their sealed parts in one statement; gives their numbers, which rise in the order given."""
+    reports = [row.report for row in rows]
+    parts = [(row.id, part, sealed) for row in rows for part, sealed in row.sealed.items()]
+    numbered = await tx.fetch(
+        _REGISTER, [row.id for row in rows], [str(row.received_at.astimezone(CHINA).year) for row in rows],
+        [r.campaign_id for r in reports], [r.channel for r in reports], [r.kind for r in reports], [r.urgency for r in reports],
+        [r.urgency_reason for r in reports], [r.identity for r in reports], [r.unit_id for r in reports], [r.problem_item for r in reports],
+        [row.summary for row in rows], [row.received_at for row in rows], [row.by for row in rows], [row.caller_print for row in rows],
+        tx.now,
+        [id for id, _, _ in parts], [part for _, part, _ in parts], [s.ciphertext for *_, s in parts], [s.wrapped_key for *_, s in parts],
+        [s.key_version for *_, s in parts],
     )  # fmt: skip
-    return number
+    return {row["id"]: row["number"] for row in numbered}
 
 
 async def similar(tx: Transaction, *, campaign_id: str, unit_id: str, summary: str, besides: UUID | None = None) -> list[asyncpg.Record]:

@@ -45,7 +45,8 @@ const fengping = (() => {
     if (event.defaultPrevented || event.getModifierState?.("AltGraph") || (event.ctrlKey && event.altKey)) return;
     const name = nameOf(event);
     if (single(name) && event.target.type === "radio" && /[1-5]/.test(name)) return use(keys.find((key) => key.keys === "1-5"), event);
-    if (single(name) && (typing(event.target) || !singlesAllowed() || $("dialog[open]"))) return;
+    // The field of a dialog that was just closed keeps the focus until the next frame: nobody types there.
+    if (single(name) && ((typing(event.target) && visible(event.target)) || !singlesAllowed() || $("dialog[open]"))) return;
     if (single(name) && goes(name, event)) return;
     const key = keys.find((each) => each.keys === name && (!each.when || each.when(event)));
     if (key && use(key, event)) return;

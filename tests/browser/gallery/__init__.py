@@ -82,18 +82,22 @@ class MemoryTransaction:
     def __init__(self, rows: dict[str, dict[str, Any]]) -> None:
         self.rows, self.now = rows, NOW
 
-    async def fetchval(self, sql: str, key: str, fingerprint: str) -> int | None:
-        if key in self.rows:
-            return None
-        self.rows[key] = {"fingerprint": fingerprint, "status": 0, "response": "null"}
-        return 1
+    async def fetch(self, sql: str, keys: list[str], fingerprints: list[str] | None = None) -> list[dict[str, Any]]:
+        """Claims keys; without fingerprints gives what is kept of them."""
+        if fingerprints is None:
+            return [self.rows[key] for key in keys if key in self.rows]
+        new = {key: print_ for key, print_ in zip(keys, fingerprints, strict=True) if key not in self.rows}
+        self.rows |= {key: {"key": key, "fingerprint": print_, "status": 0, "response": "null"} for key, print_ in new.items()}
+        return [{"key": key} for key in new]
 
-    async def run(self, sql: str, key: str, status: int, response: str) -> int:
-        self.rows[key].update(status=status, response=response)
-        return 1
-
-    async def fetchrow(self, sql: str, key: str) -> dict[str, Any] | None:
-        return self.rows.get(key)
+    async def run(self, sql: str, keys: list[str], statuses: list[int] | None = None, responses: list[str] | None = None) -> int:
+        """Keeps answers; without any, lets the keys go."""
+        for n, key in enumerate(keys):
+            if statuses is None or responses is None:
+                del self.rows[key]
+            else:
+                self.rows[key].update(status=statuses[n], response=responses[n])
+        return len(keys)
 
 
 class MemoryDatabase:
