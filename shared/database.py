@@ -112,6 +112,20 @@ insert into outbox (event_id, topic, key, version, type, body, occurred_at, shar
 select event_id, topic, key, coalesce(version, 1), type, body, occurred_at, abs(hashtext(key)::bigint) % {OUTBOX_SHARDS}, trace
 from numbered order by n
 """
+# A consumer's transaction ends with one statement more in the same round trip: how far it has come in streams and logs.
+_WRITE_CONSUMED = _WRITE.replace("with leaf as (", """
+with advanced as (
+  insert into streams (topic, key, version) select * from unnest($14::text[], $15::text[], $16::bigint[])
+  on conflict (topic, key) do update set version = excluded.version
+), marked as (
+  insert into marks (kind, topic, partition, log_offset, event_id)
+  select 'consumed', * from unnest($17::text[], $18::int[], $19::bigint[], $20::uuid[])
+  on conflict (kind, topic, partition) do update set log_offset = excluded.log_offset, event_id = excluded.event_id, at = clock_timestamp()
+), leaf as (""", 1)
+
+Opening = tuple[str, Sequence[Any]]
+"""The first statement of a transaction and its arguments: it gives one row, with `now` and whatever else its opener wants to know."""
+ONLY_NOW: Opening = ("select public.app_now() as now", ())
 
 trace_parent: ContextVar[str | None] = ContextVar("trace_parent", default=None)
 """W3C `traceparent` of what is being done now; travels with every event."""
@@ -141,20 +155,26 @@ class Transaction:
     writes none of them.
     """
 
-    def __init__(self, connection: asyncpg.Connection, mapped: Callable[[], AsyncConnection], *, now: datetime, service: str, context: Any):
+    def __init__(
+        self, connection: asyncpg.Connection, mapped: Callable[[], AsyncConnection], *, opened: asyncpg.Record, service: str, context: Any
+    ):
         self._connection, self._mapped = connection, mapped
-        self._opened: AsyncSession | None = None
-        self.now, self.service, self.context = now, service, context
+        self._session_opened: AsyncSession | None = None
+        self.now: datetime = opened["now"]
+        self.opened, self.service, self.context = opened, service, context
+        """`opened`: what the opening statement told."""
         self._events: list[Event] = []
         self._traces: list[str | None] = []
         self._leaves: list[tuple[str, str, str, dict[str, Any]]] = []
+        self._advanced: list[tuple[str, str, int]] = []
+        self._consumed: list[tuple[str, int, int, UUID]] = []
 
     @property
     def _session(self) -> AsyncSession:
         """The session of those who work with rows as objects; set-based work never pays for it."""
-        if self._opened is None:
-            self._opened = AsyncSession(self._mapped(), expire_on_commit=False, autoflush=True)
-        return self._opened
+        if self._session_opened is None:
+            self._session_opened = AsyncSession(self._mapped(), expire_on_commit=False, autoflush=True)
+        return self._session_opened
 
     def add(self, row: object) -> None:
         self._session.add(row)
@@ -164,8 +184,8 @@ class Transaction:
 
     async def flush(self) -> None:
         """Write rows that were added or changed."""
-        if self._opened is not None:
-            await self._opened.flush()
+        if self._session_opened is not None:
+            await self._session_opened.flush()
 
     async def scalar(self, statement: Select[RowT]) -> RowT | None:
         """First column of the first row, or None."""
@@ -216,24 +236,34 @@ class Transaction:
         """Leave an audit leaf. `by` is an account or service id; facts are ids, codes and hashes, never personal data."""
         self._leaves.append((by, action, str(subject), facts))
 
+    def consumed(self, streams: Sequence[tuple[str, str, int]], last: Sequence[tuple[str, int, int, UUID]]) -> None:
+        """How far events were heard: (topic, key, version) of aggregates, (topic, partition, offset, event id) of logs, each once."""
+        self._advanced, self._consumed = sorted(streams), sorted(last)
+
     async def close(self) -> None:
         """Let go of the objects of this unit of work."""
-        if self._opened is not None:
-            await self._opened.close()
+        if self._session_opened is not None:
+            await self._session_opened.close()
 
     async def write(self) -> bool:
         """Write what was said and done (the database calls this before it commits); True when there are events to send."""
         await self.flush()
-        if self._leaves or self._events:
-            said, left = self._events, self._leaves
-            await self._connection.execute(
-                _WRITE,
-                [new_id() for _ in said], [e.topic for e in said], [e.key for e in said], [e.name for e in said],
-                [encode(e) for e in said], [e.occurred_at for e in said], [e.once for e in said], self._traces,
-                self.now, [actor for actor, *_ in left], [action for _, action, *_ in left], [subject for *_, subject, _ in left],
-                [msgspec.json.encode(facts).decode() for *_, facts in left],
-            )  # fmt: skip
-        return bool(self._events)
+        said, left = self._events, self._leaves
+        arguments = (
+            [new_id() for _ in said], [e.topic for e in said], [e.key for e in said], [e.name for e in said],
+            [encode(e) for e in said], [e.occurred_at for e in said], [e.once for e in said], self._traces,
+            self.now, [actor for actor, *_ in left], [action for _, action, *_ in left], [subject for *_, subject, _ in left],
+            [msgspec.json.encode(facts).decode() for *_, facts in left],
+        )  # fmt: skip
+        if self._advanced or self._consumed:
+            await self._connection.execute(_WRITE_CONSUMED, *arguments, *_columns(self._advanced, 3), *_columns(self._consumed, 4))
+        elif said or left:
+            await self._connection.execute(_WRITE, *arguments)
+        return bool(said)
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    return [[row[n] for row in rows] for n in range(width)]
 
 
 class Database:
@@ -254,12 +284,12 @@ class Database:
         )  # fmt: skip
 
     @asynccontextmanager
-    async def transaction(self, context: Any = None) -> AsyncIterator[Transaction]:
+    async def transaction(self, context: Any = None, opening: Opening = ONLY_NOW) -> AsyncIterator[Transaction]:
         """Open a unit of work; commits on leaving the block, rolls back when an exception leaves it."""
         async with self._connection() as (connection, mapped):
             await connection.execute("begin")
-            now = await connection.fetchval("select public.app_now()")
-            tx = Transaction(connection, mapped, now=now, service=self.schema, context=context)
+            opened = await connection.fetchrow(opening[0], *opening[1])
+            tx = Transaction(connection, mapped, opened=opened, service=self.schema, context=context)
             try:
                 yield tx
                 sends = await tx.write()

@@ -112,7 +112,8 @@ async def _replay_one(database: Database, handlers: Handlers, context: Any, lett
             letter = await store.settle(tx, letter_id, state="replayed", by=by)
             if letter is None:
                 return False
-            await apply_arrivals(tx, [read(store.kept(letter, key=letter["key"]))], handlers)
+            arrivals = [read(store.kept(letter, key=letter["key"]))]
+            await apply_arrivals(tx, arrivals, handlers, await store.take_in(tx, arrivals))
             tx.record("dead_letter.replayed", letter_id, by, topic=letter["topic"], event_type=letter["type"])
         return True
     except Exception as error:

@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import asyncpg
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy
@@ -292,10 +293,10 @@ class Consumer:
         started = steady_seconds()
         arrivals = [taken for taken in batch if isinstance(taken, Arrival)]
         broken = [taken for taken in batch if isinstance(taken, Broken)]
-        async with self._database.transaction(self._context) as tx:
+        async with self._database.transaction(self._context, store.opening(arrivals)) as tx:
             if broken:
                 await store.park(tx, [(each.record, each.error.reason, each.error.detail, 1) for each in broken])
-            applied = await apply_arrivals(tx, arrivals, self._handlers)
+            applied = await apply_arrivals(tx, arrivals, self._handlers, tx.opened)
             failpoint("consumer.after_effect")
         failpoint("consumer.after_commit")
         self._count(arrivals, applied, broken, started)
@@ -458,11 +459,14 @@ def reason_of(error: BaseException) -> tuple[str, str]:
     return "handler", " at ".join(telemetry.describe(error).values())
 
 
-async def apply_arrivals(tx: Transaction, arrivals: Sequence[Arrival], handlers: Handlers) -> list[Arrival]:
-    """Give each new event its effect in this transaction: inbox, version gate, handlers. Gives those applied, in order."""
-    fresh = await store.new_ones(tx, arrivals)
+async def apply_arrivals(tx: Transaction, arrivals: Sequence[Arrival], handlers: Handlers, taken: asyncpg.Record) -> list[Arrival]:
+    """Give each new event its effect in this transaction: inbox, version gate, handlers. Gives those applied, in order.
+
+    `taken`: what `store.opening` of these arrivals told.
+    """
+    fresh, gate = await store.new_ones(tx, arrivals, taken)
     failpoint("consumer.after_inbox")
-    ready = await store.pass_gate(tx, fresh)
+    ready, versions = await store.pass_gate(tx, fresh, gate)
     heard: list[Heard] = [(arrival.event(), arrival.meta) for arrival in ready if arrival.meta.type in handlers.names]
     token = trace_parent.set(telemetry.child_of(ready[-1].trace) if ready else None)
     try:
@@ -470,7 +474,7 @@ async def apply_arrivals(tx: Transaction, arrivals: Sequence[Arrival], handlers:
         await tx.flush()
     finally:
         trace_parent.reset(token)
-    await store.mark_consumed(tx, arrivals)
+    store.note_consumed(tx, arrivals, versions)
     return ready
 
 

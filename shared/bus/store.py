@@ -1,7 +1,7 @@
 """What the consuming side keeps in its service's schema: inbox, versions, held events, dead letters, marks."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -10,22 +10,23 @@ import asyncpg
 import msgspec
 
 from shared.bus.envelope import Arrival, Record, headers_as_text, read
-from shared.database import Transaction
+from shared.database import Opening, Transaction
 
-_TAKE_IN = """
-with taken as (insert into inbox (event_id) select * from unnest($1::uuid[]) on conflict do nothing returning event_id)
-select case when count(*) = cardinality($1::uuid[]) then null else coalesce(array_agg(event_id), '{}') end from taken
-"""
-"""Null: all are new."""
 _GATE = """
-select w.topic, w.key, coalesce(s.version, 0) as version,
-  exists (select from held h where (h.topic, h.key) = (w.topic, w.key)) as holds
-from unnest($1::text[], $2::text[]) as w (topic, key) left join streams s using (topic, key)
+select array_agg(coalesce(s.version, 0) order by n) as versions,
+  array_agg(exists (select from held h where (h.topic, h.key) = (w.topic, w.key)) order by n) as holds
+from unnest({topics}::text[], {keys}::text[]) with ordinality as w (topic, key, n) left join streams s using (topic, key)
 """
-_ADVANCE = """
-insert into streams (topic, key, version) select * from unnest($1::text[], $2::text[], $3::bigint[])
-on conflict (topic, key) do update set version = excluded.version
+_TAKE_IN = f"""
+with taken as (
+  insert into inbox (event_id) select * from unnest($1::uuid[]) on conflict do nothing returning event_id
+), gate as ({_GATE.format(topics="$2", keys="$3")})
+select public.app_now() as now, gate.*,
+  (select case when count(*) = cardinality($1::uuid[]) then null else coalesce(array_agg(event_id), '{{}}') end from taken) as fresh
+from gate
 """
+"""`fresh` null: all are new. The gate was read when the statement began: it counts only if nobody else had taken any of them."""
+_GATE_ALONE = _GATE.format(topics="$1", keys="$2")
 _HELD = """
 select h.* from held h join unnest($1::text[], $2::text[]) as w (topic, key) using (topic, key) order by h.topic, h.key, h.version
 """
@@ -40,11 +41,6 @@ insert into dead_letters (fingerprint, topic, partition, log_offset, key, body, 
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 on conflict (topic, fingerprint) do update set state = 'parked', reason = excluded.reason, detail = excluded.detail
 where dead_letters.state <> 'discarded'
-"""
-_MARK = """
-insert into marks as m (kind, topic, partition, log_offset, event_id)
-select 'consumed', * from unnest($1::text[], $2::int[], $3::bigint[], $4::uuid[])
-on conflict (kind, topic, partition) do update set log_offset = excluded.log_offset, event_id = excluded.event_id, at = clock_timestamp()
 """
 
 LETTERS_MAX = 1_000
@@ -72,15 +68,51 @@ def kept(row: asyncpg.Record, *, key: bytes | None) -> KeptRecord:
     )  # fmt: skip
 
 
-async def new_ones(tx: Transaction, arrivals: Sequence[Arrival]) -> list[Arrival]:
-    """Those never taken before, in order; they are noted in the inbox."""
-    if not arrivals:
-        return []
-    new = await tx.fetchval(_TAKE_IN, [arrival.meta.event_id for arrival in arrivals])
-    if new is None:
-        return list(arrivals)
-    fresh = {str(event_id) for event_id in new}
-    return [arrival for arrival in arrivals if _take_out(fresh, str(arrival.meta.event_id))]
+@dataclass(slots=True)
+class Gate:
+    """How far the aggregates of some events were heard, and which of them have events that wait for a predecessor."""
+
+    versions: dict[Aggregate, int]
+    holding: list[Aggregate]
+
+
+def opening(arrivals: Sequence[Arrival]) -> Opening:
+    """The statement that opens the transaction of these events: it notes them in the inbox and looks at their gate."""
+    return _TAKE_IN, ([arrival.meta.event_id for arrival in arrivals], *_wanted(arrivals))
+
+
+async def take_in(tx: Transaction, arrivals: Sequence[Arrival]) -> asyncpg.Record:
+    """The same in a transaction that is open already."""
+    sql, arguments = opening(arrivals)
+    taken = await tx.fetchrow(sql, *arguments)
+    assert taken is not None, "the gate always has a row"
+    return taken
+
+
+async def new_ones(tx: Transaction, arrivals: Sequence[Arrival], taken: asyncpg.Record) -> tuple[list[Arrival], Gate]:
+    """Those never taken before, in order, and their gate. `taken`: what the opening told."""
+    if taken["fresh"] is None:
+        return list(arrivals), _gate(arrivals, taken)
+    ids = {str(event_id) for event_id in taken["fresh"]}
+    fresh = [arrival for arrival in arrivals if _take_out(ids, str(arrival.meta.event_id))]
+    told = await tx.fetchrow(_GATE_ALONE, *_wanted(fresh))
+    assert told is not None, "an aggregate always has a row"
+    return fresh, _gate(fresh, told)
+
+
+def _wanted(arrivals: Sequence[Arrival]) -> tuple[list[str], list[str]]:
+    aggregates = _aggregates(arrivals)
+    return [topic for topic, _ in aggregates], [key for _, key in aggregates]
+
+
+def _gate(arrivals: Sequence[Arrival], told: asyncpg.Record) -> Gate:
+    aggregates = _aggregates(arrivals)
+    holding = [aggregate for aggregate, holds in zip(aggregates, told["holds"] or (), strict=True) if holds]
+    return Gate(dict(zip(aggregates, told["versions"] or (), strict=True)), holding)
+
+
+def _aggregates(arrivals: Sequence[Arrival]) -> list[Aggregate]:
+    return sorted({_aggregate(arrival) for arrival in arrivals if not arrival.once})
 
 
 def _take_out(ids: set[str], event_id: str) -> bool:
@@ -89,18 +121,16 @@ def _take_out(ids: set[str], event_id: str) -> bool:
     return present
 
 
-async def pass_gate(tx: Transaction, fresh: Sequence[Arrival]) -> list[Arrival]:
+async def pass_gate(tx: Transaction, fresh: Sequence[Arrival], gate: Gate) -> tuple[list[Arrival], dict[Aggregate, int]]:
     """Let events through in the order of their aggregate's versions (R10).
 
     A version already passed is dropped; one that comes too early is held until its predecessor is there. Gives what may take effect
-    now, predecessors first, held ones that became ready included.
+    now, predecessors first, held ones that became ready included; and the versions of the aggregates that got further.
     """
-    ordered = [arrival for arrival in fresh if not arrival.once]
-    if not ordered:
-        return list(fresh)
-    versions, holding = await _versions(tx, {_aggregate(arrival) for arrival in ordered})
-    waiting = await _waiting(tx, holding)
-    before = dict(versions)
+    if not gate.versions:
+        return list(fresh), {}
+    waiting = await _waiting(tx, gate.holding)
+    versions, before = dict(gate.versions), gate.versions
     ready: list[Arrival] = []
     early: list[Arrival] = []
     released: list[Arrival] = []
@@ -123,19 +153,11 @@ async def pass_gate(tx: Transaction, fresh: Sequence[Arrival]) -> list[Arrival]:
     freed = {arrival.meta.event_id for arrival in released}
     await _hold(tx, [arrival for arrival in early if arrival.meta.event_id not in freed])
     await _release(tx, released)
-    await _advance(tx, {key: version for key, version in versions.items() if version != before[key]})
-    return ready
+    return ready, {key: version for key, version in versions.items() if version != before[key]}
 
 
 def _aggregate(arrival: Arrival) -> Aggregate:
     return arrival.meta.topic, arrival.meta.key
-
-
-async def _versions(tx: Transaction, aggregates: set[Aggregate]) -> tuple[dict[Aggregate, int], list[Aggregate]]:
-    topics, keys = zip(*sorted(aggregates), strict=True)
-    rows = await tx.fetch(_GATE, topics, keys)
-    versions = {(row["topic"], row["key"]): row["version"] for row in rows}
-    return versions, [(row["topic"], row["key"]) for row in rows if row["holds"]]
 
 
 async def _waiting(tx: Transaction, holding: Sequence[Aggregate]) -> dict[Aggregate, dict[int, Arrival]]:
@@ -163,18 +185,13 @@ async def _release(tx: Transaction, released: Sequence[Arrival]) -> None:
         await tx.run("delete from held where event_id = any($1::uuid[])", [arrival.meta.event_id for arrival in released])
 
 
-async def _advance(tx: Transaction, versions: dict[Aggregate, int]) -> None:
-    if versions:
-        rows = [(topic, key, version) for (topic, key), version in sorted(versions.items())]
-        await tx.run(_ADVANCE, *map(list, zip(*rows, strict=True)))
-
-
-async def mark_consumed(tx: Transaction, arrivals: Sequence[Arrival]) -> None:
-    """Remember the last record taken of each partition: it proves later that the log is still the same one."""
+def note_consumed(tx: Transaction, arrivals: Sequence[Arrival], versions: Mapping[Aggregate, int]) -> None:
+    """Remember how far the aggregates came, and the last record taken of each partition: it proves later that the log is the same one."""
     last = {(a.meta.topic, a.meta.partition): a for a in arrivals if a.record.offset >= 0}
-    if last:
-        rows = [(topic, partition, a.meta.offset, a.meta.event_id) for (topic, partition), a in sorted(last.items())]
-        await tx.run(_MARK, *map(list, zip(*rows, strict=True)))
+    tx.consumed(
+        [(*aggregate, version) for aggregate, version in versions.items()],
+        [(topic, partition, a.meta.offset, a.meta.event_id) for (topic, partition), a in last.items()],
+    )
 
 
 async def consumed_marks(tx: Transaction) -> list[asyncpg.Record]:

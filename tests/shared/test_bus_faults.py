@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaTimeoutError
 from faststream.kafka import KafkaBroker
 
 from shared.bus import Bus, make_topics, replay, store
-from shared.bus.consumer import Consumer
+from shared.bus.consumer import Consumer, apply_arrivals
 from shared.bus.envelope import read
 from shared.bus.relay import Relay
 from shared.bus.topics import client_options
@@ -372,3 +372,22 @@ async def test_letters_that_must_stay_do_not_keep_others_from_being_put_back(wor
 
     world.hearer.fail = fail
     assert await replay(world.hears, world.hearer.on, None, by="tester") == (15, 15)
+
+
+async def test_what_another_replica_takes_meanwhile_opens_the_gate_for_what_follows(world):
+    """The gate is read with the inbox, before the wait for whoever holds the same event: it must be read again then."""
+    complaint = uuid4()
+    async with world.run(hearing=False) as (says,):
+        await world.say(rated(complaint), rated(complaint))
+        await until(lambda: _all_sent(says.relay))
+    both = [read(record) for record in await read_topic(world.settings, "complaints")]
+    replica = Bus(world.hears, world.hearer.on, world.settings, context=None).consumer
+
+    async with world.hears.transaction(None, store.opening(both[:1])) as tx:
+        await apply_arrivals(tx, both[:1], world.hearer.on, tx.opened)
+        waiting = asyncio.create_task(replica.apply(both))
+        await asyncio.sleep(0.5)
+        assert not waiting.done()
+
+    assert await waiting == 1
+    assert [effect["version"] for effect in await world.hearer.effects(world.hears)] == [1, 2]

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from services.casework.actions.deadlines import armed, limit_of
 from services.casework.domain import URGENCY_OF_FINDING, State, Verb, barred_unit, case_number, unit_at_once
-from services.casework.store import cases, deadlines, reference
+from services.casework.store import cases, reference
 from services.casework.store.reference import Campaign
 from shared.calendar import WorkCalendar, civil_day
 from shared.database import Transaction, new_id
@@ -70,58 +70,49 @@ def _matter_of_finding(event: VisitSubmitted, finding: Finding, problem: str | N
 
 async def hear_complaints(tx: Transaction, events: Sequence[ComplaintRegistered]) -> int:
     """Open a case for each complaint whose kind the scheme gives one; gives how many were opened."""
-    known = await _known(tx, {event.campaign_id for event in events})
+    known, days = await _rules(tx, {event.campaign_id for event in events})
     matters = [matter_of_complaint(event) for event in events if event.kind not in known[event.campaign_id].scheme.case_rules.no_case]
-    return await open_cases(tx, matters, known)
+    return await open_cases(tx, matters, known, days)
 
 
 async def hear_visits(tx: Transaction, events: Sequence[VisitSubmitted]) -> int:
     """Open a case for each negative finding; gives how many were opened."""
-    known = await _known(tx, {event.campaign_id for event in events})
+    known, days = await _rules(tx, {event.campaign_id for event in events})
     matters: list[Matter] = []
     for event in events:
         scheme = known[event.campaign_id].scheme
         matters += matters_of_visit(event, lambda item, scheme=scheme: _problem_of(scheme, item))  # type: ignore[misc]
-    return await open_cases(tx, matters, known)
+    return await open_cases(tx, matters, known, days)
 
 
-async def _known(tx: Transaction, ids: set[str]) -> dict[str, Campaign]:
-    """The campaigns; raises NotYet when the news of one has not come here."""
-    known = await reference.campaigns(tx, sorted(ids))
+async def _rules(tx: Transaction, ids: set[str]) -> tuple[dict[str, Campaign], WorkCalendar]:
+    """The campaigns and the calendar; raises NotYet when the news of a campaign has not come here."""
+    known, days = await reference.rules_for_opening(tx, sorted(ids))
     if missing := ids - known.keys():
         raise NotYet(f"campaign {min(missing)} is not known yet")
-    return known
+    return known, days
 
 
 def _problem_of(scheme: Scheme, item_id: str) -> str | None:
     return next((item.problem for checklist in scheme.checklists if (item := checklist.item(item_id))), None)
 
 
-async def open_cases(tx: Transaction, matters: Sequence[Matter], known: dict[str, Campaign]) -> int:
-    """Open the cases that are not open yet, in a handful of statements however many they are; gives how many.
+async def open_cases(tx: Transaction, matters: Sequence[Matter], known: dict[str, Campaign], days: WorkCalendar) -> int:
+    """Open the cases that are not open yet, in two statements however many they are; gives how many.
 
-    A complaint or finding has one case for ever: the source's id is unique, and whoever opens cases of a year waits for the other.
+    A complaint or finding has one case for ever: the source's id is unique.
     """
-    days = await reference.calendar(tx)
-    opened = 0
-    for year in sorted({known[matter.campaign_id].year for matter in matters}):
-        fresh = await _not_open(tx, year, [matter for matter in matters if known[matter.campaign_id].year == year])
-        if fresh:
-            first = await cases.take_numbers(tx, year, len(fresh))
-            await _write(tx, [_begin(tx, m, known[m.campaign_id], days, case_number(year, first + n)) for n, m in enumerate(fresh)])
-        opened += len(fresh)
-    return opened
-
-
-async def _not_open(tx: Transaction, year: int, matters: Sequence[Matter]) -> list[Matter]:
-    """Those without a case, each once. The year's series is locked first, so that nobody opens one meanwhile."""
-    await cases.take_numbers(tx, year, 0)
-    taken: set[tuple[str, str]] = set()
-    for source in {matter.source for matter in matters}:
-        ids = [matter.source_id for matter in matters if matter.source == source]
-        taken |= {(source, id) for id in await cases.opened_already(tx, source, ids)}
-    fresh = {(matter.source, str(matter.source_id)): matter for matter in matters}
-    return [matter for key, matter in fresh.items() if key not in taken]
+    if not matters:
+        return 0
+    numbers = await cases.reserve_numbers(tx, [(known[m.campaign_id].year, m.source, m.source_id) for m in matters])
+    fresh = {(m.source, str(m.source_id)): m for m in matters if (m.source, str(m.source_id)) in numbers}
+    begun = [
+        _begin(tx, matter, known[matter.campaign_id], days, case_number(known[matter.campaign_id].year, numbers[key]))
+        for key, matter in fresh.items()
+    ]  # fmt: skip
+    if begun:
+        await _write(tx, begun)
+    return len(begun)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +120,7 @@ class Beginning:
     """The rows and facts of a new case."""
 
     case: dict[str, Any]
-    steps: list[tuple[Any, ...]]
+    steps: list[dict[str, Any]]
     deadlines: list[dict[str, Any]]
     events: list[CaseOpened | CaseAssigned]
 
@@ -154,11 +145,11 @@ def _begin(tx: Transaction, matter: Matter, campaign: Campaign, days: WorkCalend
     return Beginning(case, _first_steps(tx, case), clocks, _facts(tx, case, clocks))
 
 
-def _first_steps(tx: Transaction, case: dict[str, Any]) -> list[tuple[Any, ...]]:
-    opened = (case["id"], tx.now, "open", State.PENDING.value, None, "系统", "system", "", "{}")
-    state, said = State.ASSIGNED.value, "按来件所指单位直接分办"
-    at_once = (case["id"], tx.now, Verb.ASSIGN.value, state, case["unit_id"], "系统", "system", said, "{}")
-    return [opened, at_once] if case["unit_id"] else [opened]
+def _first_steps(tx: Transaction, case: dict[str, Any]) -> list[dict[str, Any]]:
+    common = {"case_id": case["id"], "at": tx.now, "by_name": "系统", "by_role": "system", "facts": {}}
+    opened = common | {"verb": "open", "state": State.PENDING.value, "unit_id": None, "text": ""}
+    said = {"verb": Verb.ASSIGN.value, "state": State.ASSIGNED.value, "unit_id": case["unit_id"], "text": "按来件所指单位直接分办"}
+    return [opened, common | said] if case["unit_id"] else [opened]
 
 
 def _facts(tx: Transaction, case: dict[str, Any], clocks: Sequence[dict[str, Any]]) -> list[CaseOpened | CaseAssigned]:
@@ -174,11 +165,9 @@ def _facts(tx: Transaction, case: dict[str, Any], clocks: Sequence[dict[str, Any
 
 
 async def _write(tx: Transaction, begun: Sequence[Beginning]) -> None:
-    await cases.write_cases(
-        tx, [tuple(one.case[name] for name in cases.CASE_COLUMNS) for one in begun], [step for one in begun for step in one.steps]
-    )
-    rows = [clock | {"duty_id": None} for one in begun for clock in one.deadlines]
-    await deadlines.write_deadlines(tx, [tuple(row[name] for name in cases.DEADLINE_COLUMNS) for row in rows])
+    await cases.write_opened(
+        tx, [one.case for one in begun], [step for one in begun for step in one.steps], [row for one in begun for row in one.deadlines]
+    )  # fmt: skip
     for one in begun:
         for event in one.events:
             tx.emit(event)

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import select
 from sqlmodel import col
 
@@ -37,20 +38,26 @@ _VISIBLE: Final = "($1 or (c.unit_id = $2 and c.barred_unit_id is distinct from 
 # ── opening ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def take_numbers(tx: Transaction, year: int, amount: int) -> int:
-    """Reserve the next `amount` numbers of a year; gives the first. Whoever opens cases of that year waits here."""
-    last: int = await tx.fetchval(
-        "insert into series as s (year, last) values ($1, $2) "
-        "on conflict (year) do update set last = s.last + excluded.last returning last",
-        year, amount,
-    )  # fmt: skip
-    return last - amount + 1
+_RESERVE: Final = """
+with fresh as (
+  select distinct on (source, source_id) * from unnest($1::int[], $2::text[], $3::uuid[]) with ordinality as m (year, source, source_id, n)
+  where not exists (select from cases c where (c.source, c.source_id) = (m.source, m.source_id)) order by source, source_id, n
+), reserved as (
+  insert into series as s (year, last) select year, count(*) from fresh group by year order by year
+  on conflict (year) do update set last = s.last + excluded.last returning year, last
+)
+select source, source_id, last - count(*) over (partition by year) + row_number() over (partition by year order by n) as number
+from fresh join reserved using (year)
+"""
 
 
-async def opened_already(tx: Transaction, source: str, ids: Sequence[UUID]) -> set[str]:
-    """Which of these complaints or findings have a case, as text."""
-    rows = await tx.fetch("select source_id from cases where source = $1 and source_id = any($2::uuid[])", source, list(ids))
-    return {str(row["source_id"]) for row in rows}
+async def reserve_numbers(tx: Transaction, matters: Sequence[tuple[int, str, UUID]]) -> dict[tuple[str, str], int]:
+    """Numbers for those of (year, source, source id) that have no case yet, in their order: (source, id as text) → number.
+
+    Their years are locked (`reference.rules_for_opening`), so that nobody opens one of them meanwhile.
+    """
+    rows = await tx.fetch(_RESERVE, [year for year, *_ in matters], [source for _, source, _ in matters], [id for *_, id in matters])
+    return {(row["source"], str(row["source_id"])): row["number"] for row in rows}
 
 
 CASE_COLUMNS: Final = (
@@ -65,10 +72,22 @@ DEADLINE_COLUMNS: Final = (
 )  # fmt: skip
 
 
-async def write_cases(tx: Transaction, cases: Sequence[tuple[Any, ...]], steps: Sequence[tuple[Any, ...]]) -> None:
-    """Write many new cases with their first steps (rows in the order of CASE_COLUMNS and STEP_COLUMNS)."""
-    await tx.copy("cases", CASE_COLUMNS, cases)
-    await tx.copy("steps", STEP_COLUMNS, steps)
+_OPEN: Final = f"""
+with opened as (
+  insert into cases ({", ".join(CASE_COLUMNS)}) select {", ".join(CASE_COLUMNS)} from json_populate_recordset(null::cases, $1::json)
+), stepped as (
+  insert into steps ({", ".join(STEP_COLUMNS)}) select {", ".join(STEP_COLUMNS)} from json_populate_recordset(null::steps, $2::json)
+)
+insert into deadlines ({", ".join(DEADLINE_COLUMNS)})
+select {", ".join(DEADLINE_COLUMNS)} from json_populate_recordset(null::deadlines, $3::json)
+"""
+
+
+async def write_opened(
+    tx: Transaction, cases: Sequence[dict[str, Any]], steps: Sequence[dict[str, Any]], deadlines: Sequence[dict[str, Any]]
+) -> None:
+    """Write many new cases with their first steps and deadlines in one statement (by the names of the columns)."""
+    await tx.run(_OPEN, *(msgspec.json.encode(rows).decode() for rows in (cases, steps, deadlines)))
 
 
 async def note_repeats(tx: Transaction, complaint_id: UUID, repeats: int) -> None:

@@ -9,7 +9,6 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from services.casework.domain import Clock
-from services.casework.store.cases import DEADLINE_COLUMNS
 from services.casework.tables import Deadline, Duty
 from shared.database import Transaction
 
@@ -55,12 +54,6 @@ async def claim_warned(tx: Transaction, limit: int) -> list[Any]:
 
 
 # ── deadlines of one case ────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-async def write_deadlines(tx: Transaction, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Write many new deadlines (rows in the order of DEADLINE_COLUMNS)."""
-    if rows:
-        await tx.copy("deadlines", DEADLINE_COLUMNS, rows)
 
 
 async def of_case(tx: Transaction, case_id: UUID) -> list[Deadline]:

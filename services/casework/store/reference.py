@@ -33,10 +33,27 @@ async def campaigns(tx: Transaction, ids: Sequence[str] | None = None) -> dict[s
         "select id, title, year, scheme_version, published_at from campaigns where $1::text[] is null or id = any($1) order by year, id",
         list(ids) if ids is not None else None,
     )
-    return {
-        row["id"]: Campaign(row["id"], row["title"], row["year"], row["scheme_version"], await _scheme(tx, row["id"], row["published_at"]))
-        for row in rows
-    }
+    return {row["id"]: await _campaign(tx, row) for row in rows}
+
+
+async def rules_for_opening(tx: Transaction, ids: Sequence[str]) -> tuple[dict[str, Campaign], WorkCalendar]:
+    """The campaigns of these ids that are known here, and the calendar in force. Who opens cases of their years waits for us."""
+    rows = await tx.fetch(
+        """
+        with known as (select id, title, year, scheme_version, published_at from campaigns where id = any($1)), locked as (
+          insert into series as s (year, last) select distinct year, 0 from known order by year
+          on conflict (year) do update set last = s.last
+        )
+        select n.notices, known.* from (select count(*) as notices from notices) n left join known on true
+        """,
+        list(ids),
+    )
+    known = {row["id"]: await _campaign(tx, row) for row in rows if row["id"] is not None}
+    return known, await _calendar_after(tx, rows[0]["notices"])
+
+
+async def _campaign(tx: Transaction, row: Any) -> Campaign:
+    return Campaign(row["id"], row["title"], row["year"], row["scheme_version"], await _scheme(tx, row["id"], row["published_at"]))
 
 
 async def campaign(tx: Transaction, id: str) -> Campaign:
@@ -110,8 +127,11 @@ class DayRule(msgspec.Struct, frozen=True):
 
 async def calendar(tx: Transaction) -> WorkCalendar:
     """The calendar in force: the shipped one with every imported notice, in order."""
+    return await _calendar_after(tx, await tx.fetchval("select count(*) from notices"))
+
+
+async def _calendar_after(tx: Transaction, count: int) -> WorkCalendar:
     calendars = context_of(tx).calendars
-    count: int = await tx.fetchval("select count(*) from notices")
     if count not in calendars:
         calendars[count] = await _composed(tx)
     return calendars[count]

@@ -93,15 +93,24 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "a hearer keeps no inbox",
         STORE,
-        "    if new is None:\n        return list(arrivals)\n",
-        "    return list(arrivals)\n",
+        '    if taken["fresh"] is None:\n        return list(arrivals), _gate(arrivals, taken)\n',
+        "    return list(arrivals), _gate(arrivals, taken)\n",
         f"{FAULTS}::test_a_ballot_delivered_three_times_counts_once",
+    ),
+    one(
+        "a gate read before the wait for another replica counts",
+        STORE,
+        '    if taken["fresh"] is None:\n        return list(arrivals), _gate(arrivals, taken)\n',
+        '    if taken["fresh"] is None:\n        return list(arrivals), _gate(arrivals, taken)\n'
+        '    if taken["fresh"]:\n        arrivals = [a for a in arrivals if a.meta.event_id in taken["fresh"]]\n'
+        "        return list(arrivals), Gate({_aggregate(a): 0 for a in arrivals}, [])\n",
+        f"{FAULTS}::test_what_another_replica_takes_meanwhile_opens_the_gate_for_what_follows",
     ),
     one(
         "a hearer takes versions as they come",
         STORE,
-        "    if not ordered:\n        return list(fresh)\n",
-        "    return list(fresh)\n",
+        "    if not gate.versions:\n        return list(fresh), {}\n",
+        "    return list(fresh), {}\n",
         f"{BUS}::test_versions_that_arrive_permuted_take_effect_in_order",
     ),
     one(
