@@ -9,6 +9,7 @@ from shared.events import (
     CaseAccepted,
     CaseAssigned,
     CaseClosed,
+    CaseEvent,
     CaseExtended,
     CaseNotAccepted,
     CaseOpened,
@@ -25,41 +26,6 @@ async def _(tx: Transaction, event: CampaignPublished, meta: Meta) -> None:
     await campaigns.keep(tx, event, meta.version)
 
 
-@on(CaseOpened)
-async def _(tx: Transaction, event: CaseOpened, meta: Meta) -> None:
-    await tracking.note_opened(tx, event)
-
-
-@on(CaseAssigned)
-async def _(tx: Transaction, event: CaseAssigned, meta: Meta) -> None:
-    await tracking.note_assigned(tx, event)
-
-
-@on(CaseAccepted)
-async def _(tx: Transaction, event: CaseAccepted, meta: Meta) -> None:
-    await tracking.note_accepted(tx, event)
-
-
-@on(CaseReturned)
-async def _(tx: Transaction, event: CaseReturned, meta: Meta) -> None:
-    await tracking.note_returned(tx, event)
-
-
-@on(CaseExtended)
-async def _(tx: Transaction, event: CaseExtended, meta: Meta) -> None:
-    await tracking.note_moved(tx, event)
-
-
-@on(CaseRescheduled)
-async def _(tx: Transaction, event: CaseRescheduled, meta: Meta) -> None:
-    await tracking.note_moved(tx, event)
-
-
-@on(CaseNotAccepted)
-async def _(tx: Transaction, event: CaseNotAccepted, meta: Meta) -> None:
-    await tracking.note_not_accepted(tx, event)
-
-
-@on(CaseClosed)
-async def _(tx: Transaction, event: CaseClosed, meta: Meta) -> None:
-    await tracking.note_closed(tx, event)
+@on.batch(CaseOpened, CaseAssigned, CaseAccepted, CaseReturned, CaseExtended, CaseRescheduled, CaseNotAccepted, CaseClosed)
+async def _(tx: Transaction, heard: list[tuple[CaseEvent, Meta]]) -> None:
+    await tracking.note_cases(tx, [event for event, _ in heard])

@@ -69,9 +69,6 @@ async def learn_campaign(tx: Transaction, event: CampaignPublished) -> None:
 
 async def tell(tx: Transaction, heard: Sequence[tuple[Event, Meta]]) -> None:
     """Write the notices that these facts set off, queue them for the world outside, and settle what they answer."""
-    opened = {event.case_id: event.urgency.value for event, _ in heard if isinstance(event, CaseOpened)}
-    if opened:
-        await store.keep_cases(tx, opened)
     known = await _known(tx, [event for event, _ in heard])
     await _issue(tx, [draft for event, meta in heard for draft in domain.drafts(event, meta, known)])
     answers = [answer for event, meta in heard for answer in domain.answers(event, meta)]
@@ -102,15 +99,13 @@ async def escalate(tx: Transaction) -> bool:
 
 
 async def _known(tx: Transaction, events: Sequence[Event]) -> Known:
-    """What the words of these events' notices need: four questions for the whole batch."""
-    duties = {event.campaign_id for event in events if isinstance(event, ObligationEvent)}
-    return Known(
-        tx.context.calendar,
-        units=await store.unit_names(tx, _units(events)),
-        obligations=await store.obligation_labels(tx, duties) if duties else {},
-        critical=await store.critical_cases(tx, {case for event in events if (case := getattr(event, "case_id", None))}),
-        texts=await _texts(tx),
-    )
+    """What the words of these events' notices need, by one question for the whole batch; new cases are remembered."""
+    units, critical, obligations, texts = await store.learn_and_recall(
+        tx, {event.case_id: event.urgency.value for event in events if isinstance(event, CaseOpened)}, units=_units(events),
+        cases={case for event in events if (case := getattr(event, "case_id", None))},
+        campaigns={event.campaign_id for event in events if isinstance(event, ObligationEvent)},
+    )  # fmt: skip
+    return Known(tx.context.calendar, units=units, obligations=obligations, critical=critical, texts=texts)
 
 
 def _units(about: Iterable[object]) -> set[str]:
@@ -125,10 +120,10 @@ async def _texts(tx: Transaction) -> dict[str, str]:
 async def _issue(tx: Transaction, drafts: Sequence[Draft]) -> None:
     if not drafts:
         return
-    written = await store.write_notices(tx, sorted(drafts, key=lambda draft: draft.order))
     calendar: WorkCalendar = tx.context.calendar
     leaves = {urgent: domain.leaves_at(tx.now, urgent, calendar) for urgent in (False, True)}
-    await store.write_deliveries(tx, {id_: leaves[draft.urgent] for id_, draft in written.items()})
+    ordered = sorted(drafts, key=lambda draft: draft.order)
+    written = await store.write_notices(tx, [(draft, leaves[draft.urgent]) for draft in ordered])
     for id_, draft in written.items():
         tx.emit(
             NoticeIssued(

@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 from uuid import UUID
 
 import asyncpg
+import msgspec
 from sqlalchemy import select
 from sqlmodel import col
 
@@ -37,13 +38,6 @@ async def keep_obligations(tx: Transaction, campaign_id: str, labels: Mapping[st
     )  # fmt: skip
 
 
-async def keep_cases(tx: Transaction, urgencies: Mapping[UUID, str]) -> None:
-    await tx.run(
-        "insert into cases (id, urgency) select * from unnest($1::uuid[], $2::text[]) on conflict (id) do nothing",
-        list(urgencies), list(urgencies.values()),
-    )  # fmt: skip
-
-
 async def unit_names(tx: Transaction, ids: Collection[str] | None = None) -> dict[str, str]:
     """Names of these units, or of all in the order of their names."""
     sql = "select id, name from units where $1::text[] is null or id = any($1) order by name"
@@ -51,14 +45,27 @@ async def unit_names(tx: Transaction, ids: Collection[str] | None = None) -> dic
     return {row["id"]: row["name"] for row in rows}
 
 
-async def obligation_labels(tx: Transaction, campaigns: Collection[str]) -> dict[tuple[str, str], str]:
-    rows = await tx.fetch("select * from obligations where campaign_id = any($1::text[])", list(campaigns))
-    return {(row["campaign_id"], row["id"]): row["label"] for row in rows}
+_LEARN: Final = """
+with kept as (insert into cases (id, urgency) select * from unnest($1::uuid[], $2::text[]) on conflict (id) do nothing)
+select
+  (select json_object_agg(id, name)::text from units where id = any($3::text[])) as units,
+  (select array_agg(id) from cases where id = any($4::uuid[]) and urgency = 'critical') as critical,
+  (select json_agg(json_build_array(campaign_id, id, label))::text from obligations where campaign_id = any($5::text[])) as labels,
+  (select json_object_agg(kind, text)::text
+   from (select distinct on (kind) kind, text from templates order by kind, version desc) newest) as texts
+"""
 
 
-async def critical_cases(tx: Transaction, ids: Collection[UUID]) -> frozenset[UUID]:
-    rows = await tx.fetch("select id from cases where id = any($1::uuid[]) and urgency = 'critical'", list(ids))
-    return frozenset(row["id"] for row in rows)
+async def learn_and_recall(
+    tx: Transaction, urgencies: Mapping[UUID, str], *, units: Collection[str], cases: Collection[UUID], campaigns: Collection[str]
+) -> tuple[dict[str, str], frozenset[UUID], dict[tuple[str, str], str], dict[str, str]]:
+    """Keep how urgent new cases are; gives unit names, critical cases, duties' labels by (campaign, duty), current texts by kind."""
+    told = await tx.fetchrow(_LEARN, list(urgencies), list(urgencies.values()), list(units), list(cases), list(campaigns))
+    assert told is not None, "a list of subqueries always has a row"
+    labels = {(campaign, duty): label for campaign, duty, label in msgspec.json.decode(told["labels"] or "[]")}
+    # The statement does not see what it inserts itself.
+    critical = frozenset(told["critical"] or ()) | {case for case in cases if urgencies.get(case) == "critical"}
+    return msgspec.json.decode(told["units"] or "{}"), critical, labels, msgspec.json.decode(told["texts"] or "{}")
 
 
 async def score_marks(tx: Transaction, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Decimal]:
@@ -81,41 +88,42 @@ async def keep_score_marks(tx: Transaction, marks: Mapping[tuple[str, str], Deci
 
 # ------------------------------------------------------------------------------------------------------------- notices
 
-_WRITE_NOTICES: Final = """
-insert into notices (id, event_id, role, unit_id, kind, subject, subject_id, version, stage, text, link, urgent, due_at, occurred_at,
-                     escalate_at, created_at)
-select *, $16::timestamptz from unnest(
-  $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::text[],
-  $10::text[], $11::text[], $12::boolean[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[])
-on conflict (event_id, role) do nothing returning id
-"""
-
-
 _columns = attrgetter(*(each.name for each in fields(Draft)))
 
-
-async def write_notices(tx: Transaction, drafts: Sequence[Draft]) -> dict[UUID, Draft]:
-    """Write the notices that are new, in this order; gives them by id."""
-    numbered = {new_id(): draft for draft in drafts}
-    columns = zip(*((id_, *_columns(draft)) for id_, draft in numbered.items()), strict=True)
-    rows = await tx.fetch(_WRITE_NOTICES, *columns, tx.now)
-    return {row["id"]: numbered[row["id"]] for row in rows}
-
-
-_WRITE_DELIVERIES: Final = """
-insert into deliveries (id, notice_id, subscription_id, state, attempts, created_at, due_at, free_at)
-select uuidv7(), w.id, s.id, 'waiting', 0, $3, w.due_at, clock_timestamp()
-from unnest($1::uuid[], $2::timestamptz[]) with ordinality w (id, due_at, place)
-join notices n on n.id = w.id
-join subscriptions s on s.role = n.role and s.stopped_at is null and (s.kinds = '{}' or n.kind = any(s.kinds))
-                    and (s.unit_id is null or s.unit_id = n.unit_id)
-order by w.place
+_WRITE_NOTICES: Final = """
+with given as (
+  select * from unnest(
+    $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::text[],
+    $10::text[], $11::text[], $12::boolean[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[])
+  with ordinality as g (id, event_id, role, unit_id, kind, subject, subject_id, version, stage, text, link, urgent, due_at, occurred_at,
+                        escalate_at, leaves_at, place)
+), written as (
+  insert into notices (id, event_id, role, unit_id, kind, subject, subject_id, version, stage, text, link, urgent, due_at, occurred_at,
+                       escalate_at, created_at)
+  select id, event_id, role, unit_id, kind, subject, subject_id, version, stage, text, link, urgent, due_at, occurred_at, escalate_at, $17
+  from given order by place
+  on conflict (event_id, role) do nothing returning id
+), queued as (
+  insert into deliveries (id, notice_id, subscription_id, state, attempts, created_at, due_at, free_at)
+  select uuidv7(), g.id, s.id, 'waiting', 0, $17, g.leaves_at, clock_timestamp()
+  from written join given g using (id)
+  join subscriptions s on s.role = g.role and s.stopped_at is null and (s.kinds = '{}' or g.kind = any(s.kinds))
+                      and (s.unit_id is null or s.unit_id = g.unit_id)
+  order by g.place
+)
+select id from written
 """
 
 
-async def write_deliveries(tx: Transaction, due: Mapping[UUID, datetime]) -> int:
-    """Queue these notices for every address their audience has outside the house, each not before its instant."""
-    return await tx.run(_WRITE_DELIVERIES, list(due), list(due.values()), tx.now)
+async def write_notices(tx: Transaction, drafts: Sequence[tuple[Draft, datetime]]) -> dict[UUID, Draft]:
+    """Write the notices that are new, in this order; gives them by id.
+
+    They are queued for every address their audience has outside the house, each not before its instant.
+    """
+    numbered = {new_id(): given for given in drafts}
+    columns = zip(*((id_, *_columns(draft), leaves_at) for id_, (draft, leaves_at) in numbered.items()), strict=True)
+    rows = await tx.fetch(_WRITE_NOTICES, *columns, tx.now)
+    return {row["id"]: numbered[row["id"]][0] for row in rows}
 
 
 _SETTLE: Final = """

@@ -3,7 +3,8 @@
 Context: none of FastStream's acknowledgement policies is safe alone (measured): the default commits before the handler ends, ACK commits
 past a failure, NACK loops thousands of times a second, MANUAL loses what cannot be decoded. `msg.ack()` commits positions, not messages.
 Decision (R7-R13): the subscriber is MANUAL with a parser that cannot raise and a decoder that returns the bytes. One batch is one
-transaction: dead letters, inbox, version gate, handlers, outbox; after its commit the offsets are committed explicitly, with a time-out.
+transaction: dead letters, inbox, version gate, handlers, outbox; a moment after its commit the offsets are committed explicitly, those
+of all batches done meanwhile in one request, with a time-out.
 A batch that fails is taken one event at a time, with bounded retries; what still fails is parked with its bytes in the service's own
 dead-letter table. Its aggregate is thereby quarantined: later versions find their predecessor missing and are held, in order.
 While the database or the broker is away nothing is parked and no offset moves. A few batches may be at work, never two of one partition:
@@ -43,6 +44,8 @@ ATTEMPTS_MAX = 5
 BACKOFF_SECONDS = (0.1, 0.3, 0.9, 2.7)
 AWAY_SECONDS_MAX = 120.0
 COMMIT_SECONDS = 10.0
+COMMIT_PAUSE_SECONDS = 0.2
+"""Offsets of what is done are committed together so often. A crash before that brings repetitions, which the inbox knows."""
 LAG_EVERY_SECONDS = 5.0
 AT_WORK_MAX = 3
 """Batches at work at once. One would leave the processor idle while the database works, more would only wait for each other."""
@@ -84,6 +87,9 @@ class Consumer:
         """What is being brought to its effect."""
         self._waiting: list[list[Taken]] = []
         """What was read ahead and waits for its partitions to be free."""
+        self._done: dict[TopicPartition, int] = {}
+        """Where to go on in each partition, not yet committed."""
+        self._committing: asyncio.Task[None] | None = None
         self._stopping = False
         self._progress_at = steady_seconds()
         self._lag = 0
@@ -137,10 +143,12 @@ class Consumer:
         try:
             if self._at_work:
                 await asyncio.wait(self._at_work, timeout=STOP_SECONDS)
+            if self._broker:
+                await self._commit_offsets()
         finally:
-            for task in self._at_work:
+            for task in (*self._at_work, *filter(None, [self._committing])):
                 task.cancel()
-            self._waiting = []
+            self._waiting, self._done = [], {}
             broker, self._broker, self._subscriber = self._broker, None, None
             if broker:
                 await close_quietly(broker.stop(), seconds=25)
@@ -179,9 +187,10 @@ class Consumer:
             telemetry.consumer_offset.labels(self.group, tp.topic, tp.partition).set(positions[tp])
         return sum(max(0, end - positions[tp]) for tp, end in ends.items())
 
-    def forget_lag(self, revoked: Iterable[TopicPartition]) -> None:
-        """Lag of a partition that another replica took over is its to tell."""
+    def let_go(self, revoked: Iterable[TopicPartition]) -> None:
+        """Lag of a partition that another replica took over is its to tell, and so is how far it came."""
         for tp in revoked:
+            self._done.pop(tp, None)
             for gauge in (telemetry.consumer_lag, telemetry.consumer_offset):
                 with suppress(KeyError):
                     gauge.remove(self.group, tp.topic, tp.partition)
@@ -228,7 +237,9 @@ class Consumer:
             await self._put_back(batch)
             return
         self._progress_at, self.stalled = steady_seconds(), False
-        await self._commit_offsets(batch)
+        self._done |= {tp: last + 1 for tp, last in _lasts(batch).items()}
+        if self._committing is None or self._committing.done():
+            self._committing = asyncio.create_task(self._commit_now_and_then())
 
     async def _of_known_logs(self, batch: Sequence[Taken]) -> Sequence[Taken]:
         """Wait until their logs were looked at; leaves out what will come again, because an earlier place of its log was sought."""
@@ -320,12 +331,19 @@ class Consumer:
 
     # ── offsets ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _commit_offsets(self, batch: Sequence[Taken]) -> None:
+    async def _commit_now_and_then(self) -> None:
+        while self._done:
+            await asyncio.sleep(COMMIT_PAUSE_SECONDS)
+            await self._commit_offsets()
+
+    async def _commit_offsets(self) -> None:
         """Explicit offsets, with a time-out. Losing this commit is harmless: the inbox knows what was done."""
-        ends = {tp: last + 1 for tp, last in _lasts(batch).items()}
+        done, self._done = self._done, {}
         try:
-            async with asyncio.timeout(COMMIT_SECONDS):
-                await self._kafka.commit(ends)
+            mine = self._kafka.assignment()
+            if ends := {tp: offset for tp, offset in done.items() if tp in mine}:
+                async with asyncio.timeout(COMMIT_SECONDS):
+                    await self._kafka.commit(ends)
         except (KafkaError, TimeoutError) as error:
             log.warning("offsets not committed", group=self.group, **telemetry.describe(error))
         failpoint("consumer.after_offset_commit")
@@ -379,7 +397,7 @@ class _Assigned(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         self._consumer.forget_look()
-        self._consumer.forget_lag(revoked)
+        self._consumer.let_go(revoked)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         await self._consumer.look_at_logs(assigned)

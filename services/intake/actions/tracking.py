@@ -1,5 +1,6 @@
 """What the citizen may know: the progress of a complaint, asked for with number and code, and the rating in the end."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -15,12 +16,14 @@ from shared.events import (
     CaseAccepted,
     CaseAssigned,
     CaseClosed,
+    CaseEvent,
     CaseExtended,
     CaseNotAccepted,
     CaseOpened,
     CaseRescheduled,
     CaseReturned,
     ComplaintRated,
+    DeadlineSet,
     Refused,
 )
 from shared.schemes import Option
@@ -83,32 +86,38 @@ async def rate(tx: Transaction, complaint_id: UUID, *, option: int, reason: str 
 # ── what casework tells ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def note_opened(tx: Transaction, event: CaseOpened) -> None:
-    """A case was opened; of an inspection's case there is nobody to tell."""
-    if event.source == "complaint" and await store.open_progress(tx, event):
-        await store.note(tx, event, **store.handling(event.deadlines))
+async def note_cases(tx: Transaction, events: Sequence[CaseEvent]) -> None:
+    """What casework tells about cases of complaints; of an inspection's case there is nobody to tell."""
+    opened = [event for event in events if isinstance(event, CaseOpened) and event.source == "complaint"]
+    begun = await store.open_progress(tx, opened) if opened else set()
+    changes: dict[UUID, dict[str, Any]] = {}
+    for event in events:
+        if not isinstance(event, CaseOpened) or str(event.case_id) in begun:
+            common = {"unit_id": event.unit_id, "updated_at": event.occurred_at}
+            changes.setdefault(event.case_id, {}).update(common | _changes(event))
+    if changes:
+        await store.note(tx, changes)
 
 
-async def note_assigned(tx: Transaction, event: CaseAssigned) -> None:
-    await store.note(tx, event, assigned_at=event.occurred_at, **store.handling(event.deadlines))
+def _changes(event: CaseEvent) -> dict[str, Any]:
+    """What an event changes in the progress of its complaint, by column."""
+    match event:
+        case CaseAssigned():
+            return {"assigned_at": event.occurred_at, **_handling(event.deadlines)}
+        case CaseAccepted():
+            return {"accepted_at": event.occurred_at, **_handling(event.deadlines)}
+        case CaseReturned():  # The citizen sees that nobody is responsible, until it is assigned again.
+            return {"assigned_at": None, "accepted_at": None}
+        case CaseNotAccepted():
+            return {"refused_at": event.occurred_at, "explanation": event.explanation}
+        case CaseClosed():
+            return {"closed_at": event.occurred_at, "upheld": event.upheld, "reply": event.reply}
+        case CaseOpened() | CaseExtended() | CaseRescheduled():
+            return _handling(event.deadlines)
+    raise TypeError(f"no citizen hears of {event.name}")
 
 
-async def note_accepted(tx: Transaction, event: CaseAccepted) -> None:
-    await store.note(tx, event, accepted_at=event.occurred_at, **store.handling(event.deadlines))
-
-
-async def note_returned(tx: Transaction, event: CaseReturned) -> None:
-    """The unit says that it is not responsible: the citizen sees that nobody is, until it is assigned again."""
-    await store.note(tx, event, assigned_at=None, accepted_at=None)
-
-
-async def note_moved(tx: Transaction, event: CaseExtended | CaseRescheduled) -> None:
-    await store.note(tx, event, **store.handling(event.deadlines))
-
-
-async def note_not_accepted(tx: Transaction, event: CaseNotAccepted) -> None:
-    await store.note(tx, event, refused_at=event.occurred_at, explanation=event.explanation)
-
-
-async def note_closed(tx: Transaction, event: CaseClosed) -> None:
-    await store.note(tx, event, closed_at=event.occurred_at, upheld=event.upheld, reply=event.reply)
+def _handling(deadlines: Sequence[DeadlineSet]) -> dict[str, Any]:
+    """The handling deadline among those set, as columns; {} when it is not."""
+    found = next((each for each in deadlines if each.kind == "handle"), None)
+    return {"due_at": found.due_at, "provisional": found.provisional} if found else {}

@@ -1,38 +1,46 @@
 """What casework told about complaints, and what their informants said in the end."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 import asyncpg
+import msgspec
 
 from shared.database import Transaction
-from shared.events import CaseEvent, CaseOpened, DeadlineSet
+from shared.events import CaseOpened
+
+COLUMNS: Final = (
+    "unit_id", "assigned_at", "accepted_at", "closed_at", "refused_at", "explanation", "due_at", "provisional", "upheld", "reply",
+    "updated_at",
+)  # fmt: skip
 
 
-async def open_progress(tx: Transaction, event: CaseOpened) -> bool:
-    """Begin the progress of a complaint; False when the complaint is not ours (or known already)."""
-    opened = await tx.fetchval(
+async def open_progress(tx: Transaction, events: Sequence[CaseOpened]) -> set[str]:
+    """Begin the progress of complaints; gives the cases, as text, for which it was begun now: not those of complaints unknown to us."""
+    rows = await tx.fetch(
         """
-        insert into progress (complaint_id, case_id, case_number, unit_id, opened_at, explanation, provisional, reply, updated_at)
-        select id, $2, $3, $4, $5, '', false, '', $5 from complaints where id = $1 on conflict (complaint_id) do nothing returning 1
+        insert into progress (complaint_id, case_id, case_number, opened_at, explanation, provisional, reply, updated_at)
+        select c.id, e.case_id, e.number, e.at, '', false, '', e.at
+        from unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[]) as e (complaint_id, case_id, number, at)
+        join complaints c on c.id = e.complaint_id on conflict (complaint_id) do nothing returning case_id
         """,
-        event.source_id, event.case_id, event.number, event.unit_id, event.occurred_at,
+        [e.source_id for e in events], [e.case_id for e in events], [e.number for e in events], [e.occurred_at for e in events],
     )  # fmt: skip
-    return opened is not None
+    return {str(row["case_id"]) for row in rows}
 
 
-async def note(tx: Transaction, event: CaseEvent, **changes: object) -> bool:
-    """Note what happened to a case; False when it is not one of a complaint of ours. `changes`: columns of `progress`."""
-    names = ["unit_id", *changes]
-    sets = ", ".join(f"{name} = ${place}" for place, name in enumerate(names, start=3))
-    values = (event.case_id, event.occurred_at, event.unit_id, *changes.values())
-    return await tx.run(f"update progress set updated_at = $2, {sets} where case_id = $1", *values) > 0
-
-
-def handling(deadlines: tuple[DeadlineSet, ...]) -> dict[str, object]:
-    """The handling deadline among those set, as columns; {} when it is not."""
-    found = next((each for each in deadlines if each.kind == "handle"), None)
-    return {"due_at": found.due_at, "provisional": found.provisional} if found else {}
+async def note(tx: Transaction, changes: Mapping[UUID, Mapping[str, object]]) -> int:
+    """Note what happened to cases (case → columns that changed); gives how many are of complaints of ours."""
+    return await tx.run(
+        f"""
+        update progress p set ({", ".join(COLUMNS)}) = (select {", ".join(COLUMNS)} from jsonb_populate_record(p, n.columns))
+        from unnest($1::uuid[], $2::text[]) as t (case_id, columns) cross join lateral (select t.columns::jsonb as columns) n
+        where p.case_id = t.case_id
+        """,
+        list(changes), [msgspec.json.encode(columns).decode() for columns in changes.values()],
+    )  # fmt: skip
 
 
 async def progress(tx: Transaction, complaint_id: UUID) -> asyncpg.Record | None:

@@ -40,7 +40,8 @@ CATALOGUE: tuple[Mutant, ...] = (
         "offsets are committed before the transaction",
         CONSUMER,
         '            failpoint("consumer.after_fetch")\n',
-        '            failpoint("consumer.after_fetch")\n            await self._commit_offsets(batch)\n',
+        '            failpoint("consumer.after_fetch")\n'
+        "            self._done |= {tp: last + 1 for tp, last in _lasts(batch).items()}\n            await self._commit_offsets()\n",
         f"{FAULTS}::test_no_offset_is_committed_while_the_handler_is_at_work",
     ),
     one(
