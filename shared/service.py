@@ -54,6 +54,8 @@ class Service:
     prefixes: tuple[str, ...]
     """Paths this service answers; the gateway and the one-port mode route by them. `/` is everything nobody else has."""
     run_ticks: bool = True
+    relay_rest_seconds: float = 0.0
+    """As `Relay.rest_seconds`."""
     app: FastAPI = field(init=False)
     database: Database = field(init=False)
     bus: Bus = field(init=False)
@@ -61,7 +63,9 @@ class Service:
 
     def __post_init__(self) -> None:
         self.database = Database(self.settings.database_url, self.name, pool_size=self.settings.pool_size)
-        self.bus = Bus(self.database, self.handlers, self.settings, context=self.context)
+        self.bus = Bus(
+            self.database, self.handlers, self.settings, context=self.context, relay_rest_seconds=self.relay_rest_seconds
+        )  # fmt: skip
         self._add_common_ticks()
         self.runner = TickRunner(self.database, self.ticks, context=self.context)
         self.app = self._build()

@@ -18,7 +18,7 @@ from shared.events import (
     Meta,
 )
 
-on = Handlers()
+on = Handlers(rest_seconds=0.1)
 
 
 @on(CampaignPublished)

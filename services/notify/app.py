@@ -18,7 +18,7 @@ def build(settings: Settings, *, own: NotifySettings | None = None, run_ticks: b
     return Service(
         name="notify", title="通知", settings=settings, doors=[pages.door, api.door], handlers=handlers.on, ticks=ticks.every,
         context=context_of(settings, own or NotifySettings()), templates=Path(__file__).parent / "templates", prefixes=("/notify",),
-        run_ticks=run_ticks,
+        run_ticks=run_ticks, relay_rest_seconds=0.1,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ def build(settings: Settings, *, own: ScoringSettings | None = None, run_ticks: 
     service = Service(
         name="scoring", title="评分", settings=settings, doors=[*pages.doors, api.door], handlers=handlers.on, ticks=ticks.every,
         context=context, templates=Path(__file__).parent / "templates", prefixes=("/scoring",), run_ticks=run_ticks,
+        relay_rest_seconds=0.1,
     )  # fmt: skip
     context.boards = Leaderboard(service.app.state.redis, lifetime_seconds=BOARD_SECONDS)
     return service

@@ -6,7 +6,7 @@ from shared.bus import Handlers
 from shared.database import Transaction
 from shared.events import BallotSubmitted, Event, Meta
 
-on = Handlers()
+on = Handlers(rest_seconds=0.1)
 
 
 @on.batch(BallotSubmitted)

@@ -27,9 +27,11 @@ WAITING_SECONDS = 30.0
 class Bus:
     """Relay and consumer of one service, run side by side."""
 
-    def __init__(self, database: Database, handlers: Handlers, settings: Settings, *, context: Any) -> None:
+    def __init__(
+        self, database: Database, handlers: Handlers, settings: Settings, *, context: Any, relay_rest_seconds: float = 0.0
+    ) -> None:
         self._database, self._handlers, self._context = database, handlers, context
-        self.relay = Relay(database, settings)
+        self.relay = Relay(database, settings, rest_seconds=relay_rest_seconds)
         self.consumer = Consumer(database, handlers, settings, context=context, group=f"fengping-{database.schema}")
         self._waker = _Waker(database, self.relay)
         database.on_events = self._waker.wake

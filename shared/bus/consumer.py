@@ -214,6 +214,8 @@ class Consumer:
             task = asyncio.create_task(self.take(free))
             self._at_work[task] = free
             task.add_done_callback(self._at_work.pop)
+        if len(records) < WHOLE_BELOW and self._handlers.rest_seconds:
+            await asyncio.sleep(self._handlers.rest_seconds)
 
     def _is_free(self, piece: Sequence[Taken]) -> bool:
         places = _lasts(piece).keys()

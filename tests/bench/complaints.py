@@ -6,6 +6,7 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable
+from itertools import count
 from random import Random
 from uuid import UUID, uuid4
 
@@ -111,9 +112,10 @@ async def _post(operator: Client, complaint: dict[str, str], begun: dict[UUID, f
 async def _watch(pool: asyncpg.Pool, seen: dict[str, float]) -> None:
     """Note when the first notice about each case could be read. Asks little, so that asking costs little."""
     passed: deque[UUID] = deque([UUID(int=0)], maxlen=250)
-    while True:
-        # From where we were a second ago: a notice with a smaller number may have been committed later.
-        for notice_id, case_id in await pool.fetch(VISIBLE, passed[0]):
+    for turn in count():
+        # A notice with a smaller number may have been committed later: from where we were a moment ago, now and then a second ago.
+        since = passed[0] if turn % 12 == 0 else passed[-min(12, len(passed))]
+        for notice_id, case_id in await pool.fetch(VISIBLE, since):
             seen.setdefault(case_id, time.perf_counter())
             passed[-1] = max(passed[-1], notice_id)
         passed.append(passed[-1])
