@@ -24,6 +24,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -150,13 +151,13 @@ class KeyRing:
 
     def seal(self, record_id: UUID | str, fields: Mapping[str, str]) -> Sealed:
         """Encrypt the fields of one identity under a data key of its own."""
-        data_key = secrets.token_bytes(KEY_BYTES)
+        data_key, nonce, key_nonce = _random_parts(KEY_BYTES, NONCE_BYTES, NONCE_BYTES)
         plain = json.dumps(dict(fields), ensure_ascii=False).encode()
         padded = plain + b" " * (-len(plain) % PAD_BYTES)
         version = self.current
         return Sealed(
-            _encrypt(data_key, padded, _bound("fields", record_id)),
-            _encrypt(self.masters[version], data_key, _bound(f"key {version}", record_id)),
+            _encrypt(data_key, padded, _bound("fields", record_id), nonce),
+            _encrypt(self.masters[version], data_key, _bound(f"key {version}", record_id), key_nonce),
             version,
         )
 
@@ -174,7 +175,7 @@ class KeyRing:
         """The same record under the current master key. The fields are not decrypted. Raises as `open_sealed`."""
         version = self.current
         data_key = self._data_key(record_id, sealed)
-        wrapped = _encrypt(self.masters[version], data_key, _bound(f"key {version}", record_id))
+        wrapped = _encrypt(self.masters[version], data_key, _bound(f"key {version}", record_id), secrets.token_bytes(NONCE_BYTES))
         return Sealed(sealed.ciphertext, wrapped, version)
 
     def fingerprint(self, text: str) -> bytes:
@@ -191,7 +192,7 @@ class KeyRing:
 
     def secret(self, purpose: str) -> bytes:
         """32 secret bytes for a purpose, always the same; those of one purpose say nothing about another's."""
-        return hmac.digest(self.root, f"fengping/{purpose}".encode(), hashlib.sha256)
+        return _secret(self.root, purpose)
 
     def _write_beside(self, path: Path) -> Path:
         beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
@@ -210,8 +211,20 @@ class KeyRing:
         return _decrypt(master, sealed.wrapped_key, _bound(f"key {sealed.key_version}", record_id))
 
 
-def _encrypt(key: bytes, plain: bytes, bound: bytes) -> bytes:
-    nonce = secrets.token_bytes(NONCE_BYTES)
+@lru_cache(maxsize=64)
+def _secret(root: bytes, purpose: str) -> bytes:
+    return hmac.digest(root, f"fengping/{purpose}".encode(), hashlib.sha256)
+
+
+def _random_parts(*sizes: int) -> Iterator[bytes]:
+    """Random bytes of these sizes; the operating system is asked once for all of them."""
+    drawn, start = secrets.token_bytes(sum(sizes)), 0
+    for size in sizes:
+        yield drawn[start : start + size]
+        start += size
+
+
+def _encrypt(key: bytes, plain: bytes, bound: bytes, nonce: bytes) -> bytes:
     return AES_256_GCM + nonce + AESGCM(key).encrypt(nonce, plain, bound)
 
 

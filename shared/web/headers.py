@@ -5,10 +5,10 @@ escape it. Pages are not kept by browsers or proxies (`no-store`) unless they sa
 """
 
 import secrets
+from collections.abc import Iterable
 from typing import Final
 
 import structlog
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -41,6 +41,9 @@ HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+RawHeader = tuple[bytes, bytes]
+RAW_HEADERS: Final[list[RawHeader]] = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+OURS: Final = {name for name, _ in RAW_HEADERS} | {b"content-security-policy", b"x-request-id", b"strict-transport-security"}
 
 
 class Envelope:
@@ -63,7 +66,7 @@ class Envelope:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                self._add_headers(MutableHeaders(scope=message), nonce, number)
+                message["headers"] = self._with_ours(message["headers"], nonce, number)
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=number):
@@ -77,11 +80,14 @@ class Envelope:
             finally:
                 trace_parent.reset(token)
 
-    def _add_headers(self, headers: MutableHeaders, nonce: str, number: str) -> None:
-        headers["Content-Security-Policy"] = POLICY.format(nonce=nonce)
-        headers["X-Request-Id"] = number
-        for name, value in HEADERS.items():
-            headers[name] = value
+    def _with_ours(self, theirs: Iterable[RawHeader], nonce: str, number: str) -> list[RawHeader]:
+        """Headers of an answer with ours, which replace what the answer said itself. How long it may be kept the answer may say."""
+        said = [pair for pair in theirs if pair[0] not in OURS]
+        ours = [
+            (b"content-security-policy", POLICY.replace("{nonce}", nonce).encode()), (b"x-request-id", number.encode()), *RAW_HEADERS
+        ]  # fmt: skip
         if self.https:
-            headers["Strict-Transport-Security"] = "max-age=31536000"
-        headers.setdefault("Cache-Control", "no-store")
+            ours.append((b"strict-transport-security", b"max-age=31536000"))
+        if not any(name == b"cache-control" for name, _ in said):
+            ours.append((b"cache-control", b"no-store"))
+        return said + ours

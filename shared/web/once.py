@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from shared.auth import Account
-from shared.database import Database, Transaction, is_away
+from shared.database import Database, Opening, Transaction, is_away
 from shared.events import Refused
 from shared.together import Together
 from shared.web.door import CSRF_FIELD, Tx, is_form
@@ -147,8 +147,8 @@ class OnceTogether(Generic[ItemT, ResultT]):
         return await self._together(_Asked(await _claim_of(request), item))
 
     async def _write(self, asked: Sequence[_Asked[ItemT]]) -> list[Kept | Exception]:
-        async with self._database.transaction(self._context) as tx:
-            ours = await _claim(tx, [each.claim for each in asked])
+        async with self._database.transaction(self._context, _claiming([each.claim for each in asked])) as tx:
+            ours = set(tx.opened["claimed"] or ())
             # Of two with one key the first does the work, the other gets its answer.
             firsts: dict[str, _Asked[ItemT]] = {}
             for each in asked:
@@ -209,15 +209,26 @@ def _content(value: str | UploadFile) -> str | bytes:
 # ------------------------------------------------------------------------------- the table every schema has for it
 
 
+def _claiming(claims: Sequence[Claim]) -> Opening:
+    """The statement that claims keys, also fit to open a transaction."""
+    return _CLAIM, ([claim.key for claim in claims], [claim.fingerprint for claim in claims])
+
+
+_CLAIM: Final = """
+with claimed as (
+  insert into idempotency (key, fingerprint, status)
+  select key, fingerprint, 0 from unnest($1::text[], $2::text[]) with ordinality as c (key, fingerprint, n) order by key, n
+  on conflict (key) do nothing returning key
+)
+select public.app_now() as now, (select array_agg(key) from claimed) as claimed
+"""
+
+
 async def _claim(tx: Transaction, claims: Sequence[Claim]) -> set[str]:
     """The keys that are ours to do. Waits while another transaction holds one of them; all take them in one order."""
-    claimed = await tx.fetch(
-        "insert into idempotency (key, fingerprint, status) "
-        "select key, fingerprint, 0 from unnest($1::text[], $2::text[]) with ordinality as c (key, fingerprint, n) order by key, n "
-        "on conflict (key) do nothing returning key",
-        [claim.key for claim in claims], [claim.fingerprint for claim in claims],
-    )  # fmt: skip
-    return {row["key"] for row in claimed}
+    sql, arguments = _claiming(claims)
+    claimed = await tx.fetchrow(sql, *arguments)
+    return set(claimed["claimed"] or ()) if claimed else set()
 
 
 async def _keep(tx: Transaction, answers: Mapping[str, Kept]) -> None:

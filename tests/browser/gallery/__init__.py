@@ -82,13 +82,15 @@ class MemoryTransaction:
     def __init__(self, rows: dict[str, dict[str, Any]]) -> None:
         self.rows, self.now = rows, NOW
 
-    async def fetch(self, sql: str, keys: list[str], fingerprints: list[str] | None = None) -> list[dict[str, Any]]:
-        """Claims keys; without fingerprints gives what is kept of them."""
-        if fingerprints is None:
-            return [self.rows[key] for key in keys if key in self.rows]
+    async def fetchrow(self, sql: str, keys: list[str], fingerprints: list[str]) -> dict[str, Any]:
+        """Claims keys."""
         new = {key: print_ for key, print_ in zip(keys, fingerprints, strict=True) if key not in self.rows}
         self.rows |= {key: {"key": key, "fingerprint": print_, "status": 0, "response": "null"} for key, print_ in new.items()}
-        return [{"key": key} for key in new]
+        return {"claimed": list(new)}
+
+    async def fetch(self, sql: str, keys: list[str]) -> list[dict[str, Any]]:
+        """Gives what is kept of keys."""
+        return [self.rows[key] for key in keys if key in self.rows]
 
     async def run(self, sql: str, keys: list[str], statuses: list[int] | None = None, responses: list[str] | None = None) -> int:
         """Keeps answers; without any, lets the keys go."""
