@@ -52,7 +52,8 @@ class Settings(BaseSettings):
     pool_size: int = Field(10, ge=2)
     batch_max: int = Field(2_000, ge=1)
     """Events taken from Kafka into one transaction."""
-    fetch_wait_milliseconds: int = Field(10, ge=1)
+    fetch_wait_milliseconds: int = Field(500, ge=1)
+    """How long one fetch waits for the first event; it ends when there is one."""
     stall_seconds: float = Field(30, gt=0)
     """Lag without progress for this long makes `/readyz` fail."""
     log_level: str = "INFO"

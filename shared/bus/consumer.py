@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, TypeVar
 
 import asyncpg
@@ -132,10 +133,17 @@ class Consumer:
             await self._come(raw if isinstance(raw, tuple) else (raw,))
 
         self._broker, self._subscriber = broker, subscriber
+        # The framework's own way sleeps after an empty fetch as long as it has waited, deaf to what comes.
+        self._subscriber.get_msg = self._fetch
         self._progress_at, self._unlooked, self._stopping = steady_seconds(), False, False
         self._looked.clear()
         async with asyncio.timeout(30):
             await broker.start()
+
+    async def _fetch(self, consumer: AIOKafkaConsumer) -> tuple[ConsumerRecord, ...]:
+        wait, most = self._settings.fetch_wait_milliseconds, self._settings.batch_max
+        fetched = await consumer.getmany(timeout_ms=wait, max_records=most)
+        return tuple(chain.from_iterable(fetched.values()))
 
     async def _stop(self) -> None:
         """Let the batch at work end, for a while; then let go of the broker. What was not done comes again."""
@@ -346,9 +354,9 @@ class Consumer:
             if ends := {tp: offset for tp, offset in done.items() if tp in mine}:
                 async with asyncio.timeout(COMMIT_SECONDS):
                     await self._kafka.commit(ends)
+                failpoint("consumer.after_offset_commit")
         except (KafkaError, TimeoutError) as error:
             log.warning("offsets not committed", group=self.group, **telemetry.describe(error))
-        failpoint("consumer.after_offset_commit")
 
     async def _put_back(self, batch: Sequence[Taken]) -> None:
         """Read the same records again after a pause: their effect is not in the database."""

@@ -5,7 +5,8 @@ import json
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from itertools import count
 from random import Random
 from uuid import UUID, uuid4
@@ -14,7 +15,7 @@ import asyncpg
 
 from services.simulate.client import Client
 from services.simulate.people import BODIES
-from tests.bench.world import PASSWORD, Figure, World
+from tests.bench.world import PASSWORD, Figure, Product, World
 
 CONNECTIONS = 16
 
@@ -82,19 +83,23 @@ async def form_to_notice(world: World) -> list[Figure]:
     rate, seconds = (20, 4) if world.quick else (50, 40)
     begun: dict[UUID, float] = {}
     seen: dict[str, float] = {}
-    async with world.product() as product, Client(product.url) as door, asyncpg.create_pool(product.database_url, min_size=1) as pool:
+    async with world.product() as product, Client(product.url) as door:
         operator = await door.sign_in("pingyiban", PASSWORD)
-        watching = asyncio.create_task(_watch(pool, seen))
+        watcher = await asyncpg.connect(product.database_url)
+        watching = asyncio.create_task(_watch(watcher, seen))
         rng = Random(5)
         async with asyncio.TaskGroup() as posting:
             for _ in range(rate * seconds):
                 posting.create_task(_post(operator, body(rng, product.campaign_id), begun))
                 await asyncio.sleep(1 / rate)
+        reader = await asyncpg.connect(product.database_url)
         async with asyncio.timeout(60):
-            while begun.keys() - (visible := await _visible(pool, seen)).keys():
+            while begun.keys() - (visible := await _visible(reader, seen)).keys():
                 await asyncio.sleep(0.2)
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
+        for connection in (watcher, reader):
+            await connection.close()
     settled = list(begun.items())[len(begun) // 2 :]  # the brokers compile themselves for half a minute
     milliseconds = sorted(1000 * (visible[one] - at) for one, at in settled)
     return [
@@ -103,28 +108,35 @@ async def form_to_notice(world: World) -> list[Figure]:
     ]
 
 
+@asynccontextmanager
+async def reading(product: Product) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(product.database_url)
+    yield connection
+    await connection.close()
+
+
 async def _post(operator: Client, complaint: dict[str, str], begun: dict[UUID, float]) -> None:
     started = time.perf_counter()
     answer = await operator.register_complaint(complaint, key=uuid4())
     begun[UUID(answer.body["id"])] = started
 
 
-async def _watch(pool: asyncpg.Pool, seen: dict[str, float]) -> None:
+async def _watch(connection: asyncpg.Connection, seen: dict[str, float]) -> None:
     """Note when the first notice about each case could be read. Asks little, so that asking costs little."""
-    passed: deque[UUID] = deque([UUID(int=0)], maxlen=250)
+    passed: deque[UUID] = deque([UUID(int=0)], maxlen=65)
     for turn in count():
         # A notice with a smaller number may have been committed later: from where we were a moment ago, now and then a second ago.
-        since = passed[0] if turn % 12 == 0 else passed[-min(12, len(passed))]
-        for notice_id, case_id in await pool.fetch(VISIBLE, since):
+        since = passed[0] if turn % 8 == 0 else passed[-min(4, len(passed))]
+        for notice_id, case_id in await connection.fetch(VISIBLE, since):
             seen.setdefault(case_id, time.perf_counter())
             passed[-1] = max(passed[-1], notice_id)
         passed.append(passed[-1])
-        await asyncio.sleep(0.004)
+        await asyncio.sleep(0.015)
 
 
-async def _visible(pool: asyncpg.Pool, seen: dict[str, float]) -> dict[UUID, float]:
+async def _visible(connection: asyncpg.Connection, seen: dict[str, float]) -> dict[UUID, float]:
     """Complaint → when the notice of its case could be read."""
-    cases = await pool.fetch(COMPLAINTS)
+    cases = await connection.fetch(COMPLAINTS)
     return {UUID(str(row["source_id"])): seen[row["case_id"]] for row in cases if row["case_id"] in seen}
 
 
