@@ -381,7 +381,13 @@ class Consumer:
         self._looked.clear()
 
     async def check_logs(self, assigned: Iterable[TopicPartition]) -> None:
-        """Read a partition from its start when its log is not the one we know: the broker was wiped and filled again."""
+        """Read a partition from its start when its log is not the one we know: the broker was wiped and filled again.
+
+        Raises KafkaError when it was wiped and is not filled yet: who gave out the partitions of topics it did not know has left some out,
+        and nobody would give them out again.
+        """
+        if missing := [topic for topic in self.topics if not self._kafka.partitions_for_topic(topic)]:
+            raise KafkaError(f"{len(missing)} topics were missing when partitions were given out")
         partitions = set(assigned)
         known = {tp: mark for tp, mark in (await self._outlast_absence(self._marks)).items() if tp in partitions}
         for tp in await lost_partitions(self._settings, known):

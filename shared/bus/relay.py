@@ -47,13 +47,18 @@ with acked as (select * from unnest($1::bigint[], $2::int[], $3::bigint[]) as t 
 done as (
   update outbox o set published_at = clock_timestamp(), partition = a.partition, log_offset = a.log_offset
   from acked a where o.id = a.id returning o.topic, o.partition, o.log_offset, o.event_id
+), firsts as (select topic, partition, min(log_offset) as log_offset from done group by topic, partition
+), raised as (
+  insert into marks as m (kind, topic, partition, log_offset, event_id)
+  select distinct on (topic, partition) 'published', topic, partition, log_offset, event_id from done
+  order by topic, partition, log_offset desc
+  on conflict (kind, topic, partition) do update set log_offset = excluded.log_offset, event_id = excluded.event_id, at = clock_timestamp()
+  where m.log_offset < (select f.log_offset from firsts f where (f.topic, f.partition) = (m.topic, m.partition))
+  returning topic, partition
 )
-insert into marks as m (kind, topic, partition, log_offset, event_id)
-select distinct on (topic, partition) 'published', topic, partition, log_offset, event_id from done
-order by topic, partition, log_offset desc
-on conflict (kind, topic, partition) do update set log_offset = excluded.log_offset, event_id = excluded.event_id, at = clock_timestamp()
-where m.log_offset < excluded.log_offset
+select exists (select topic, partition from firsts except select topic, partition from raised)
 """
+"""True: a record came to lie at or before the last one that is known of its log; its mark stays as it was."""
 _SEND_AGAIN = """
 with lost as (delete from marks where kind = 'published' and topic = $1 and partition = $2)
 update outbox set published_at = null where topic = $1 and partition = $2 and published_at is not null
@@ -186,7 +191,9 @@ class Relay:
         acked, failed = await self._send(rows)
         failpoint("relay.after_acknowledgement")
         if acked:
-            await self._connection.execute(_MARK, *map(list, zip(*acked, strict=True)))
+            if await self._connection.fetchval(_MARK, *map(list, zip(*acked, strict=True))):
+                # Another log, most likely: looked at now, before it grows past the mark that tells them apart.
+                self._checked_at = float("-inf")
             failpoint("relay.after_mark")
             self._count(rows, acked)
         if failed:

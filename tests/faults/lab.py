@@ -231,15 +231,16 @@ class Laboratory:
             await producer.stop()
 
     async def behind(self) -> dict[str, int]:
-        """Service → records of its topics that it has not taken. Raises KafkaError while the brokers are away."""
+        """Service → records of its topics that it has not taken, and that a wiped log has not got again. Raises KafkaError while away."""
         admin = AIOKafkaAdminClient(**client_options(self.settings), request_timeout_ms=5_000)
         consumer = AIOKafkaConsumer(**client_options(self.settings), group_id=None, request_timeout_ms=5_000)
         marks = await self.rows(
             " union all ".join(
-                f"select '{s}' as service, topic, partition, log_offset from {s}.marks where kind = 'consumed'" for s in SERVICES
+                f"select '{s}' as service, kind, topic, partition, log_offset from {s}.marks" for s in SERVICES
             )
         )
-        done = {(m["service"], m["topic"], m["partition"]): m["log_offset"] + 1 for m in marks}
+        done = {(m["service"], m["topic"], m["partition"]): m["log_offset"] + 1 for m in marks if m["kind"] == "consumed"}
+        sent = [(m["service"], self._place(m), m["log_offset"] + 1) for m in marks if m["kind"] == "published"]
         try:
             async with asyncio.timeout(15):
                 await admin.start()
@@ -258,7 +259,12 @@ class Laboratory:
             for tp, end in ends.items():
                 if tp.topic.removeprefix(self.settings.topic_prefix) in heard_by(service):
                     left[service] += max(0, end - done.get((service, tp.topic, tp.partition), 0))
+        for service, tp, length in sent:
+            left[f"log of {service}"] += max(0, length - ends[tp])
         return left
+
+    def _place(self, mark: asyncpg.Record) -> TopicPartition:
+        return TopicPartition(self.settings.topic_prefix + mark["topic"].removeprefix(self.settings.topic_prefix), mark["partition"])
 
     # ── rest ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 

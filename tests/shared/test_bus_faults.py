@@ -1,12 +1,13 @@
 """Faults of one moment, told apart: what each rule of the bus is there for."""
 
 import asyncio
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaTimeoutError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 from faststream.kafka import KafkaBroker
 
 from shared.bus import Bus, make_topics, replay, store
@@ -391,3 +392,14 @@ async def test_what_another_replica_takes_meanwhile_opens_the_gate_for_what_foll
 
     assert await waiting == 1
     assert [effect["version"] for effect in await world.hearer.effects(world.hears)] == [1, 2]
+
+
+async def test_partitions_given_out_while_topics_were_missing_are_asked_for_again(world):
+    """The broker was wiped: whoever gave out the partitions knew only some of the topics, and nobody would give out the others."""
+    early = Consumer(world.hears, world.hearer.on, world.settings, context=None, group="fengping-casework")
+    early._subscriber = SimpleNamespace(consumer=SimpleNamespace(partitions_for_topic=lambda topic: None))
+
+    await early.look_at_logs([])
+
+    with pytest.raises(KafkaError):
+        await early._watch_progress()

@@ -264,6 +264,27 @@ CATALOGUE: tuple[Mutant, ...] = (
         "tests/notify/test_deliveries.py::test_four_couriers_never_send_the_same_notice_twice",
     ),
     one(
+        "a use whose answer was lost is refused when it is asked again",
+        "shared/cache.py",
+        "  if not redis.call('ZSCORE', key, use) and redis.call('ZCARD', key) >= times then",
+        "  if redis.call('ZCARD', key) >= times then",
+        "tests/shared/test_cache.py::test_use_whose_answer_was_lost_is_asked_again_and_admitted_once",
+    ),
+    one(
+        "a use that one limit refuses fills the others",
+        "shared/cache.py",
+        "if longest > 0 then return longest end",
+        "if longest > 0 then for i, key in ipairs(KEYS) do redis.call('ZADD', key, now, use) end return longest end",
+        "tests/shared/test_auth.py::test_third_party_does_not_lock_the_owner_out",
+    ),
+    one(
+        "of writes that share a transaction a refused one keeps its key",
+        "shared/web/once.py",
+        "            await _give_back(tx, [claim.key for claim, kept in told.items() if isinstance(kept, Refused)])\n",
+        "",
+        "tests/shared/test_web_once.py::test_a_refusal_among_many_is_alone_and_its_key_stays_free",
+    ),
+    one(
         "an error is logged with its text",
         "shared/telemetry.py",
         '    return {"error": type(error).__name__, "place": place}\n',
