@@ -13,8 +13,8 @@ from starlette.background import BackgroundTask
 from starlette.responses import JSONResponse, Response
 
 from services.intake.actions import accounts, ballots, complaints, imports, visits
-from services.intake.actions.complaints import Entry, Registered
-from services.intake.domain.complaints import CODE_DIGITS, ORIGINAL_MAX, SUMMARY_MAX, Report, query_code
+from services.intake.actions.complaints import Entry, Registered, code_of
+from services.intake.domain.complaints import CODE_DIGITS, ORIGINAL_MAX, SUMMARY_MAX, Report
 from services.intake.domain.visits import PHOTOS_MAX, Checked, Found
 from services.intake.settings import Context
 from services.intake.store import accounts as account_store
@@ -147,7 +147,7 @@ async def register_complaint(request: Request, who: Who, given: NewComplaint) ->
     """Register a complaint. The query code is in the answer only: it is stored nowhere, not even for a repetition."""
     desk: OnceTogether[Entry, Registered] = request.app.state.desk
     kept = await desk(request, Entry(report=given.report(), by=who, merge_into=given.merge_into))
-    code = query_code(request.app.state.context.ring.secret("query-code"), UUID(kept.body["id"]))
+    code = code_of(request.app.state.context.ring, UUID(kept.body["id"]))
     return replace(kept, body=kept.body | {"query_code": code}).response()
 
 
@@ -255,7 +255,7 @@ async def cast_ballot(request: Request, tx: Tx, given: NewBallot) -> Response:
         raise NoKey
     await hold_back(request, Limit(f"ballots/{source_of(request)}", *BALLOTS_A_MINUTE))
     if wait := await ballots.place_wait(tx, request.app.state.limiter, given.token):
-        too_often = TooOften(wait)
+        too_often = TooOften(wait)  # Answered, not raised: that the place was marked is to be committed.
         return answer(request, too_often.status, too_often.sentence, headers=too_often.headers)
     await ballots.cast_ballot(tx, code=given.token, answers=given.answers, key=key, device=key)
     return JSONResponse({"accepted": True}, 201)

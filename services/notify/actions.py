@@ -93,7 +93,8 @@ async def escalate(tx: Transaction) -> bool:
     """Tell higher up of lapses that nobody answered in time. True: there may be more."""
     claimed, unanswered = await store.claim_unanswered(tx, ESCALATE_MAX)
     if unanswered:
-        known = Known(tx.context.calendar, units=await store.unit_names(tx, _units(unanswered)), texts=await _texts(tx))
+        units, _, _, texts = await store.learn_and_recall(tx, {}, units=_units(unanswered), cases=(), campaigns=())
+        known = Known(tx.context.calendar, units=units, texts=texts)
         await _issue(tx, [draft for lapse in unanswered for draft in domain.escalated(lapse, known, now=tx.now)])
     return claimed == ESCALATE_MAX
 
@@ -111,10 +112,6 @@ async def _known(tx: Transaction, events: Sequence[Event]) -> Known:
 def _units(about: Iterable[object]) -> set[str]:
     named = (getattr(each, name, None) for each in about for name in ("unit_id", "from_unit_id"))
     return {unit for unit in named if unit}
-
-
-async def _texts(tx: Transaction) -> dict[str, str]:
-    return {kind: template.text for kind, template in (await store.newest_templates(tx)).items()}
 
 
 async def _issue(tx: Transaction, drafts: Sequence[Draft]) -> None:

@@ -306,9 +306,9 @@ async def reveal_identity(tx: Transaction, *, number: str, reason: str, by: Acco
     return await _opened(tx, row["id"], "identity")
 
 
-def code_of(tx: Transaction, complaint_id: UUID) -> str:
+def code_of(ring: KeyRing, complaint_id: UUID) -> str:
     """查询码 of a complaint."""
-    return query_code(context_of(tx).ring.secret("query-code"), complaint_id)
+    return query_code(ring.secret("query-code"), complaint_id)
 
 
 async def progress_of(tx: Transaction, complaint_id: UUID) -> Any:

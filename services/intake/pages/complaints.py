@@ -13,6 +13,7 @@ from services.intake.actions import attachments, complaints
 from services.intake.actions.complaints import Registered, code_of
 from services.intake.domain.complaints import ORIGINAL_MIN, OWN_EDIT, REASON_MIN, SUMMARY_MAX, Report, spoken
 from services.intake.pages.words import KINDS, WORDS
+from services.intake.settings import context_of
 from services.intake.store import campaigns
 from services.intake.store import complaints as store
 from services.intake.store.campaigns import KnownCampaign
@@ -94,7 +95,7 @@ async def _just_registered(tx: Transaction, who: Account, number: str) -> dict[s
     row = await store.visible(tx, number, who) if number else None
     if row is None or row["registered_by"] != who.id or row["registered_at"] < tx.now - OWN_EDIT:
         return None
-    return {"number": number, "code": spoken(code_of(tx, row["id"])), "merged": row["merged_number"]}
+    return {"number": number, "code": spoken(code_of(context_of(tx).ring, row["id"])), "merged": row["merged_number"]}
 
 
 @door.post("/desk", policy=OPERATORS)

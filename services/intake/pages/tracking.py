@@ -16,6 +16,7 @@ from services.intake.actions import attachments, complaints, sittings, tracking
 from services.intake.actions.complaints import Registered, code_of
 from services.intake.domain.complaints import ORIGINAL_MIN, Report, is_phone, read_number, spoken
 from services.intake.pages.words import UPHELD, WORDS
+from services.intake.settings import context_of
 from services.intake.store import campaigns
 from services.intake.store.campaigns import KnownCampaign
 from services.intake.store.files import FILE_MAX_BYTES
@@ -305,7 +306,7 @@ async def receipt(request: Request, tx: Tx) -> Response:
     if not kept or datetime.fromisoformat(kept["until"]) < tx.now:
         return page(request, "receipt.html", 410, number="", code="", limits=None)
     campaign = await campaigns.current(tx)
-    code = spoken(code_of(tx, UUID(kept["complaint"])))
+    code = spoken(code_of(context_of(tx).ring, UUID(kept["complaint"])))
     return page(request, "receipt.html", number=kept["number"], code=code, limits=_limits(campaign) if campaign else None)
 
 

@@ -57,6 +57,8 @@ class Row:
 
 async def register(tx: Transaction, rows: Sequence[Row]) -> dict[UUID, str]:
     """Write complaints and their sealed parts in one statement; gives their numbers, which rise in the order given."""
+    if not rows:
+        return {}
     reports = [row.report for row in rows]
     parts = [(row.id, part, sealed) for row in rows for part, sealed in row.sealed.items()]
     numbered = await tx.fetch(
