@@ -13,6 +13,7 @@ hashes were recomputed, which entry was touched.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from base64 import b64encode
@@ -339,7 +340,7 @@ class Witness:
 # -------------------------------------------------------------------------------------------------------- sealing
 
 SEAL_MAX: Final = 500
-"""Leaves sealed at once; signing that many takes about 40 ms of the event loop."""
+"""Leaves sealed at once; signing that many takes about 20 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,7 +386,8 @@ async def seal(tx: SqlTransaction, signer: Signer, *, batch_max: int = SEAL_MAX)
     if not rows:
         return None
     tree = _tree_of((await tx.fetch(_LAST))[0], signer)
-    sealed = seal_leaves(tree, [leaf_of(row) for row in rows], signer)
+    # In a thread: OpenSSL signs beside the event loop, which meanwhile answers.
+    sealed = await asyncio.to_thread(seal_leaves, tree, [leaf_of(row) for row in rows], signer)
     ids = [row["id"] for row in rows]
     await tx.run(_SEAL, ids, sealed.positions, sealed.hashes, sealed.signatures)
     checkpoint = sealed.checkpoint

@@ -12,7 +12,6 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, TypeVar, cast
 from uuid import UUID
@@ -30,6 +29,7 @@ from uuid_utils.compat import uuid7
 from shared.audit import AUDIT_DDL
 from shared.events import Event, encode
 from shared.failpoints import failpoint
+from shared.telemetry import trace_parent
 
 SERVICES = ("intake", "casework", "scoring", "notify")
 OUTBOX_SHARDS = 8
@@ -126,9 +126,6 @@ with advanced as (
 Opening = tuple[str, Sequence[Any]]
 """The first statement of a transaction and its arguments: it gives one row, with `now` and whatever else its opener wants to know."""
 ONLY_NOW: Opening = ("select public.app_now() as now", ())
-
-trace_parent: ContextVar[str | None] = ContextVar("trace_parent", default=None)
-"""W3C `traceparent` of what is being done now; travels with every event."""
 
 RowT = TypeVar("RowT")
 

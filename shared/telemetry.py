@@ -5,10 +5,12 @@ in `LOG_FIELDS`; an exception is logged by its type and place, never by its text
 """
 
 import logging
-import secrets
+import random
+import re
 import sys
 import traceback
 from collections.abc import MutableMapping
+from contextvars import ContextVar
 from typing import Any
 
 import structlog
@@ -86,10 +88,21 @@ imported_rows = _counter("import_rows_total", "Rows imported", "kind", "result")
 
 LOG_FIELDS = frozenset({
     "event", "level", "timestamp", "service", "group", "topic", "partition", "offset", "event_id", "event_type", "aggregate", "version",
-    "reason", "attempts", "error", "place", "route", "method", "code", "seconds", "count", "shard", "tick", "request_id", "trace_id",
+    "reason", "attempts", "error", "place", "route", "method", "code", "seconds", "count", "shard", "tick", "request_id",
     "account", "role", "campaign", "number", "port", "path", "state", "what_to_do", "channel", "kind", "lag",
 })  # fmt: skip
 """Nothing else is ever written to a log line."""
+
+
+trace_parent: ContextVar[str | None] = ContextVar("trace_parent", default=None)
+"""W3C `traceparent` of what is being done now; travels with every event."""
+
+
+def _of_this_trace(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The number of the request that a line belongs to, in whichever service it is written."""
+    if parent := trace_parent.get():
+        line.setdefault("request_id", parent.split("-")[1])
+    return line
 
 
 def _allowed_only(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -107,8 +120,7 @@ def configure_logging(level: str = "INFO", *, stream: Any = None) -> None:
     """JSON lines by allow-list on stderr, also for libraries (by logger name and level only)."""
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars, structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True), _allowed_only,
+            _of_this_trace, structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True), _allowed_only,
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
@@ -136,12 +148,15 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 def new_trace() -> str:
-    """A fresh W3C traceparent."""
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    """A fresh W3C traceparent. Its numbers are to be unlike all others, not to be secret."""
+    return f"00-{random.getrandbits(128):032x}-{random.getrandbits(64):016x}-01"
+
+
+_TRACE_PARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def child_of(parent: str | None) -> str:
     """A traceparent of the same trace with its own span, or a fresh one."""
-    if parent and len(parent) == 55 and parent.count("-") == 3:
-        return f"{parent[:36]}{secrets.token_hex(8)}{parent[52:]}"
+    if parent and _TRACE_PARENT.fullmatch(parent):
+        return f"{parent[:36]}{random.getrandbits(64):016x}{parent[52:]}"
     return new_trace()

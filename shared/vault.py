@@ -332,7 +332,8 @@ def personal_data_in(text: str, known: Iterable[str] = ()) -> list[Hit]:
     """
     arabic = _OPAQUE.sub(lambda found: "x" * len(found[0]), _folded(text))
     views = {arabic, arabic.translate(_NUMERALS)}
-    spans = {span for view in views for span in (*_patterned(view), *_known(view, known))}
+    bare = [_bare(text) for text in known]
+    spans = {span for view in views for span in (*_patterned(view), *_known(view, bare))}
     return [Hit(kind, start, end, text[start:end]) for kind, start, end in _merged(spans)]
 
 
@@ -367,19 +368,26 @@ def _number(shape: str) -> str:
     return rf"(?<!\d)(?=({shape})(?!\d))"
 
 
+_LONG: Final = _digits(*[_D] * 10)
+"""What every number below has: ten digits in a row."""
 _PATTERNS: Final = [
-    (kind, re.compile(pattern, re.IGNORECASE))
-    for kind, pattern in [
-        (Personal.ID_CARD, _number(_digits(*[_D] * 17, "[0-9X]"))),
-        (Personal.ID_CARD, _number(_digits(*[_D] * 15))),
-        *((Personal.BANK_CARD, _number(_digits("[34569]", *[_D] * (length - 1)))) for length in range(16, 20)),
-        # Before it a country code, a trunk zero or a dialling prefix may stand; two numbers may stand without a blank.
-        (Personal.MOBILE, _number(rf"(?:(?:(?:00)?86|0|17951|12593){_GAP})?(?:{_MOBILE})+")),
-        (Personal.LANDLINE, _number(rf"(?:(?:00)?86{_GAP}0?|0){_GAP}{_AREA}{_GAP}{_SUBSCRIBER}")),
-        (Personal.EMAIL, r"(?<![\w.+%-])(?=([\w.+%-]+ ?@ ?[\w-]+(?:\.[\w-]+)+))".replace(r"\w", "a-z0-9_")),
-        (Personal.PLATE, rf"(?=([{_PROVINCES}]{_GAP}[A-Z]{_GAP}(?:[A-Z0-9]{_GAP}){{4,5}}[A-Z0-9挂学警港澳])(?![A-Z0-9]))"),
+    (re.compile(sign), [(kind, re.compile(pattern, re.IGNORECASE)) for kind, pattern in patterns])
+    for sign, patterns in [
+        (_LONG, [
+            (Personal.ID_CARD, _number(_digits(*[_D] * 17, "[0-9X]"))),
+            (Personal.ID_CARD, _number(_digits(*[_D] * 15))),
+            *((Personal.BANK_CARD, _number(_digits("[34569]", *[_D] * (length - 1)))) for length in range(16, 20)),
+            # Before it a country code, a trunk zero or a dialling prefix may stand; two numbers may stand without a blank.
+            (Personal.MOBILE, _number(rf"(?:(?:(?:00)?86|0|17951|12593){_GAP})?(?:{_MOBILE})+")),
+            (Personal.LANDLINE, _number(rf"(?:(?:00)?86{_GAP}0?|0){_GAP}{_AREA}{_GAP}{_SUBSCRIBER}")),
+        ]),
+        ("@", [(Personal.EMAIL, r"(?<![\w.+%-])(?=([\w.+%-]+ ?@ ?[\w-]+(?:\.[\w-]+)+))".replace(r"\w", "a-z0-9_"))]),
+        (f"[{_PROVINCES}]", [
+            (Personal.PLATE, rf"(?=([{_PROVINCES}]{_GAP}[A-Z]{_GAP}(?:[A-Z0-9]{_GAP}){{4,5}}[A-Z0-9挂学警港澳])(?![A-Z0-9]))"),
+        ]),
     ]
-]
+]  # fmt: skip
+"""By the sign without which none of them is there: most texts show none, and one look for it is cheaper than ten."""
 
 # Random ids hold any digits and say nothing about anybody.
 _OPAQUE: Final = re.compile(
@@ -391,7 +399,20 @@ _NUMERALS: Final = str.maketrans("〇○零幺一二三四五六七八九壹贰�
 
 def _folded(text: str) -> str:
     """The same text, letter for letter (positions stay), in half width and with the digits 0 to 9."""
-    return "".join(map(_folded_letter, text))
+    return text.translate(_FOLDING)
+
+
+class _Folding(dict[int, str]):
+    """Letter → the same folded, found out once for each letter."""
+
+    def __missing__(self, code: int) -> str:
+        folded = _folded_letter(chr(code))
+        if code < 0x10000:  # the other planes are large and rare: a stranger must not fill our memory with them
+            self[code] = folded
+        return folded
+
+
+_FOLDING: Final = _Folding()
 
 
 def _folded_letter(letter: str) -> str:
@@ -405,10 +426,11 @@ def _folded_letter(letter: str) -> str:
 
 
 def _patterned(view: str) -> Iterator[_Span]:
-    for kind, pattern in _PATTERNS:
-        for found in pattern.finditer(view):
-            if _plausible(kind, found[1]):
-                yield kind, found.start(1), found.end(1)
+    for sign, patterns in _PATTERNS:
+        for kind, pattern in patterns if sign.search(view) else ():
+            for found in pattern.finditer(view):
+                if _plausible(kind, found[1]):
+                    yield kind, found.start(1), found.end(1)
 
 
 def _plausible(kind: Personal, found: str) -> bool:
@@ -444,9 +466,10 @@ def _is_card_number(bare: str) -> bool:
 
 
 def _known(view: str, known: Iterable[str]) -> Iterator[_Span]:
-    squeezed = "".join(filter(str.isalnum, view)).lower()
-    for text in known:
-        bare = _bare(text)
+    """`known`: as `_bare` writes them."""
+    squeezed = ""
+    for bare in known:
+        squeezed = squeezed or "".join(filter(str.isalnum, view)).lower()
         # A single letter would be found everywhere; and a pattern of its own for each caller is dear when nothing is there.
         if len(bare) >= 2 and bare.lower() in squeezed:
             for found in re.finditer(_GAP.join(map(re.escape, bare)), view, re.IGNORECASE):

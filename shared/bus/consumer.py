@@ -35,11 +35,11 @@ from shared.bus.handlers import Handlers, Heard
 from shared.bus.relay import lost_partitions
 from shared.bus.topics import client_options, close_quietly
 from shared.clock import real_now, steady_seconds
-from shared.database import Database, Transaction, is_away, trace_parent
+from shared.database import Database, Transaction, is_away
 from shared.events import EVENTS, OWNERS, NotYet, Refused, ResendRequested
 from shared.failpoints import failpoint
 from shared.settings import Settings
-from shared.telemetry import log
+from shared.telemetry import log, trace_parent
 
 ATTEMPTS_MAX = 5
 BACKOFF_SECONDS = (0.1, 0.3, 0.9, 2.7)

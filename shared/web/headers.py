@@ -8,19 +8,17 @@ import secrets
 from collections.abc import Iterable
 from typing import Final
 
-import structlog
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.database import trace_parent
-from shared.telemetry import child_of
+from shared.telemetry import child_of, trace_parent
 from shared.web.errors import crashed
 
 POLICY: Final = "; ".join(
     (
         "default-src 'self'",
-        "script-src 'nonce-{nonce}'",
-        "style-src 'self' 'nonce-{nonce}'",
+        "script-src{script}",
+        "style-src 'self'{style}",
         "img-src 'self' data: blob:",
         "media-src 'self' blob:",
         "connect-src 'self'",
@@ -46,6 +44,31 @@ RAW_HEADERS: Final[list[RawHeader]] = [(name.lower().encode(), value.encode()) f
 OURS: Final = {name for name, _ in RAW_HEADERS} | {b"content-security-policy", b"x-request-id", b"strict-transport-security"}
 
 
+class Nonce:
+    """What the scripts and styles of one answer show to be let in. Made when a page asks for it (`str`); other answers let none in."""
+
+    __slots__ = ("_shown",)
+
+    def __init__(self) -> None:
+        self._shown = ""
+
+    def __str__(self) -> str:
+        self._shown = self._shown or secrets.token_urlsafe(16)
+        return self._shown
+
+    @property
+    def policy(self) -> bytes:
+        """The Content-Security-Policy of this answer."""
+        return _policy(f" 'nonce-{self._shown}'") if self._shown else _POLICY_WITHOUT_PAGE
+
+
+def _policy(shown: str) -> bytes:
+    return POLICY.format(script=shown or " 'none'", style=shown).encode()
+
+
+_POLICY_WITHOUT_PAGE: Final = _policy("")
+
+
 class Envelope:
     """ASGI middleware around a whole service."""
 
@@ -55,7 +78,7 @@ class Envelope:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        nonce = scope["fengping.nonce"] = secrets.token_urlsafe(16)
+        nonce = scope["fengping.nonce"] = Nonce()
         # The outermost middleware has begun a trace already; alone, this one begins it.
         parent = trace_parent.get() or child_of(Request(scope).headers.get("traceparent"))
         token = trace_parent.set(parent)
@@ -69,23 +92,20 @@ class Envelope:
                 message["headers"] = self._with_ours(message["headers"], nonce, number)
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=number):
-            try:
-                await self.app(scope, receive, wrapped)
-            except Exception as error:
-                if started:
-                    raise
-                response = await crashed(Request(scope, receive), error)
-                await response(scope, receive, wrapped)
-            finally:
-                trace_parent.reset(token)
+        try:
+            await self.app(scope, receive, wrapped)
+        except Exception as error:
+            if started:
+                raise
+            response = await crashed(Request(scope, receive), error)
+            await response(scope, receive, wrapped)
+        finally:
+            trace_parent.reset(token)
 
-    def _with_ours(self, theirs: Iterable[RawHeader], nonce: str, number: str) -> list[RawHeader]:
+    def _with_ours(self, theirs: Iterable[RawHeader], nonce: "Nonce", number: str) -> list[RawHeader]:
         """Headers of an answer with ours, which replace what the answer said itself. How long it may be kept the answer may say."""
         said = [pair for pair in theirs if pair[0] not in OURS]
-        ours = [
-            (b"content-security-policy", POLICY.replace("{nonce}", nonce).encode()), (b"x-request-id", number.encode()), *RAW_HEADERS
-        ]  # fmt: skip
+        ours = [(b"content-security-policy", nonce.policy), (b"x-request-id", number.encode()), *RAW_HEADERS]
         if self.https:
             ours.append((b"strict-transport-security", b"max-age=31536000"))
         if not any(name == b"cache-control" for name, _ in said):

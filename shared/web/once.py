@@ -19,7 +19,7 @@ from fastapi import Depends
 from fastapi.encoders import jsonable_encoder
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from shared.auth import Account
 from shared.database import Database, Opening, Transaction, is_away
@@ -73,9 +73,10 @@ class Kept:
     body: Any
     first: bool = True
 
-    def response(self) -> JSONResponse:
+    def response(self) -> Response:
         """The same answer each time; a header says of a repetition that it is one."""
-        return JSONResponse(self.body, self.status, headers={} if self.first else {REPLAYED: "true"})
+        headers = {} if self.first else {REPLAYED: "true"}
+        return Response(msgspec.json.encode(self.body), self.status, headers, media_type="application/json")
 
 
 class Repetition:
@@ -84,7 +85,7 @@ class Repetition:
     def __init__(self, request: Request, tx: Transaction, claim: Claim) -> None:
         self._request, self._tx, self._claim = request, tx, claim
 
-    async def __call__(self, status: int, action: Awaitable[Any]) -> JSONResponse:
+    async def __call__(self, status: int, action: Awaitable[Any]) -> Response:
         """Do `action` and answer its result as JSON with `status`; a repetition gets the same answer and a header that says so."""
         return (await self._apply(status, action, jsonable_encoder)).response()
 
@@ -188,7 +189,7 @@ async def _key(request: Request) -> str:
 async def _fingerprint(request: Request, who: str) -> str:
     """SHA-256 of who asks what. Of a form only the content counts: boundary, order of headers and the session's token may differ."""
     body = _form_digest(await request.form()) if is_form(request) else hashlib.sha256(await request.body()).digest()
-    parts = (request.method, request.url.path, request.url.query, who)
+    parts = (request.method, request.scope["path"], request.scope["query_string"].decode("latin-1"), who)
     return hashlib.sha256(msgspec.msgpack.encode(parts) + body).hexdigest()
 
 

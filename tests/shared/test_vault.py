@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.vault import (
+    _PATTERNS,
     Hit,
     KeyRing,
     NotThisRecord,
@@ -261,6 +262,12 @@ def test_no_way_of_writing_a_mobile_number_gets_past(written: tuple[str, int, in
     hits = personal_data_in(text)
 
     assert any(hit.start <= start and end <= hit.end for hit in hits), [(hit.kind, hit.start, hit.end) for hit in hits]
+
+
+@given(st.text(st.sampled_from("0123456789138 -—.:;，@a.吉AX警"), max_size=60))
+def test_what_shows_no_sign_holds_no_pattern(text: str) -> None:
+    assert [(kind, found.span(1)) for sign, patterns in _PATTERNS if not sign.search(text)
+            for kind, pattern in patterns for found in pattern.finditer(text)] == []  # fmt: skip
 
 
 @given(written_mobiles())

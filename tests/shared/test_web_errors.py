@@ -149,6 +149,14 @@ def test_every_answer_is_wrapped(client: TestClient) -> None:
     assert client.get("/gallery/desk").headers["content-security-policy"] != policy
 
 
+def test_what_is_not_a_page_lets_no_script_in(client: TestClient) -> None:
+    answer = client.post("/gallery/api/tickets", json={"title": "窗口无人"}, headers=BEARER)
+
+    policy = answer.headers["content-security-policy"]
+    assert "script-src 'none'" in policy
+    assert "nonce" not in policy
+
+
 def test_a_trace_that_came_in_goes_on(client: TestClient) -> None:
     trace = "0af7651916cd43dd8448eb211c80319c"
 

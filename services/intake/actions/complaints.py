@@ -20,9 +20,9 @@ from services.intake.store import campaigns, tracking
 from services.intake.store import complaints as store
 from shared import telemetry
 from shared.auth import Account, Role
-from shared.database import Transaction, new_id, trace_parent
+from shared.database import Transaction, new_id
 from shared.events import ComplaintRegistered, ComplaintRepeated, Refused
-from shared.telemetry import log
+from shared.telemetry import log, trace_parent
 from shared.vault import KeyRing, Sealed, Shredded, mask_name, mask_personal_data, mask_phone, personal_data_in
 
 MAY_BACKDATE: Final = frozenset({Role.OFFICE, Role.ADMIN})
