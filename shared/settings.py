@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     """Events taken from Kafka into one transaction."""
     fetch_wait_milliseconds: int = Field(500, ge=1)
     """How long one fetch waits for the first event; it ends when there is one."""
+    hearing_session_seconds: float = Field(10, ge=6)
+    """A hearer that is silent for so long is taken for dead by the brokers, and its partitions go to others."""
     stall_seconds: float = Field(30, gt=0)
     """Lag without progress for this long makes `/readyz` fail."""
     log_level: str = "INFO"

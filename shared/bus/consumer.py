@@ -123,8 +123,9 @@ class Consumer:
         subscriber = broker.subscriber(
             *self.topics, group_id=self.group, batch=True, max_records=self._settings.batch_max,
             batch_timeout_ms=self._settings.fetch_wait_milliseconds, auto_offset_reset="earliest", ack_policy=AckPolicy.MANUAL,
-            no_reply=True, session_timeout_ms=10_000, heartbeat_interval_ms=1_000, max_poll_interval_ms=300_000,
-            max_partition_fetch_bytes=4_194_304, listener=_Assigned(self), parser=_parse, decoder=_decode,
+            no_reply=True, max_poll_interval_ms=300_000, heartbeat_interval_ms=1_000,
+            session_timeout_ms=round(1000 * self._settings.hearing_session_seconds), max_partition_fetch_bytes=4_194_304,
+            listener=_Assigned(self), parser=_parse, decoder=_decode,
         )  # fmt: skip
 
         @subscriber

@@ -153,6 +153,19 @@ class Fleet:
         process.start()
         return process
 
+    async def scale(self, replicas: int) -> None:
+        """So many replicas of every service, ready to serve; those too many end in order."""
+        for service in sorted({process.service for process in self.processes}):
+            here = self.of(service)
+            resting = [process for process in self.processes if process.service == service and not process.wanted and not process.alive]
+            for _ in range(replicas - len(here)):
+                if resting:
+                    resting.pop().start()
+                else:
+                    self.add(service)
+            await asyncio.gather(*(process.stop() for process in here[replicas:]))
+        await self.ready()
+
     async def ready(self, seconds: float = READY_SECONDS) -> float:
         """Wait until every wanted process answers `/livez`; gives the seconds it took. Raises TimeoutError."""
         started = time.monotonic()

@@ -148,6 +148,7 @@ class Laboratory:
             "FENGPING_ENVIRONMENT": "test", "FENGPING_DATABASE_URL": self.stack.postgres_url, "FENGPING_REDIS_URL": self.stack.redis_url,
             "FENGPING_KAFKA_SERVERS": ",".join(self.stack.kafka_servers), "FENGPING_TOPIC_PARTITIONS": "3",
             "FENGPING_DATA_FOLDER": str(self.folder / "data"), "FENGPING_POOL_SIZE": "5", "FENGPING_STALL_SECONDS": "15",
+            "FENGPING_HEARING_SESSION_SECONDS": "6",
         }  # fmt: skip
 
     async def _publish_campaign(self) -> None:

@@ -40,6 +40,8 @@ class Plan:
     title: str
     operations: int = 60
     rate: float = 20.0
+    replicas: int = 1
+    """Of every service."""
     lives: Mapping[str, Sequence[str]] = field(default_factory=dict)
     blows: Sequence[Blow] = ()
 
@@ -47,7 +49,8 @@ class Plan:
     def faults(self) -> str:
         """In one line."""
         armed = [f"{service}: {', '.join(lives)}" for service, lives in self.lives.items()]
-        return "; ".join([*armed, *(f"{blow.name}{dict(blow.how) or ''} after {blow.after}" for blow in self.blows)])
+        several = [f"{self.replicas} of each"] if self.replicas > 1 else []
+        return "; ".join([*several, *armed, *(f"{blow.name}{dict(blow.how) or ''} after {blow.after}" for blow in self.blows)])
 
 
 def places(service: str) -> list[str]:
@@ -93,7 +96,7 @@ def plan(seed: int) -> Plan:
     drawn = rng.choices(_BLOWS, [weight for weight, _, _ in _BLOWS], k=rng.choice((1, 1, 2)))
     blows = [Blow(rng.randint(5, operations - 10), name, rng.choice(hows)) for _, name, hows in drawn]
     blows.sort(key=lambda blow: blow.after)
-    return Plan(seed, "random", operations, rng.choice((15.0, 25.0)), lives, blows)
+    return Plan(seed, "random", operations, rng.choice((15.0, 25.0)), rng.choice((1, 3, 3)), lives, blows)
 
 
 def _armed(*pairs: tuple[str, int]) -> list[str]:
@@ -108,9 +111,9 @@ def reaching(missed: Collection[str]) -> Plan:
 
 
 SHORT: tuple[Plan, ...] = (
-    # A hearer that was killed is missed for ten seconds (its session): each service dies twice at most while it hears.
+    # A hearer that was killed is missed for six seconds (its session): each service dies twice at most while it hears.
     Plan(
-        1, "every step of a write, a relay and a hearer dies once", 110, 5.0,
+        1, "every step of a write, a relay and a hearer dies once", 90, 5.0,
         lives={
             "intake": _armed(("consumer.after_fetch", 1), ("transaction.before_commit", 25), ("relay.after_select", 2)),
             "casework": _armed(("consumer.after_inbox", 2), ("consumer.after_effect", 2), ("relay.after_send", 2), ("relay.after_mark", 2)),

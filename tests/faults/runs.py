@@ -74,7 +74,8 @@ async def run(lab: Laboratory, plan: Plan) -> Outcome:
 
 async def _break(lab: Laboratory, plan: Plan, outcome: Outcome) -> None:
     """The load from its beginning to its end, with everything that the plan does to the system meanwhile."""
-    await asyncio.gather(*(reborn(lab, lab.fleet.of(service)[0], *lives) for service, lives in plan.lives.items()))
+    await lab.fleet.scale(plan.replicas)
+    await asyncio.gather(*(reborn(lab, each, *lives) for service, lives in plan.lives.items() for each in lab.fleet.of(service)))
     answered: Counter[str] = Counter()
     load = lab.load(
         seed=1_000 * plan.seed + len(lab.loads), operations=plan.operations, rate=plan.rate, told=lambda c: answered.update(c - answered)

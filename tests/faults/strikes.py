@@ -30,8 +30,6 @@ from tests.faults.invariants import event_id_of
 from tests.faults.lab import Forged, Laboratory
 from tests.faults.witness import copy_ledger
 
-SESSION_SECONDS = 10.0
-"""After which the brokers take a silent consumer for dead (`session_timeout_ms` of the consumer)."""
 LIBRARIES = (Path("/usr/lib"), ROOT / ".venv" / "debian" / "usr" / "lib")
 """Where Debian's libfaketime lies, installed or unpacked by `tests/setup`."""
 
@@ -79,6 +77,19 @@ async def reborn(lab: Laboratory, process: Process, *lives: str, extra: dict[str
 
 
 @asynccontextmanager
+async def alone(lab: Laboratory, service: str) -> AsyncIterator[Process]:
+    """The first replica has all the work of its service; the others stop for a while."""
+    first, *others = lab.fleet.of(service)
+    await asyncio.gather(*(other.stop() for other in others))
+    try:
+        yield first
+    finally:
+        for other in others:
+            other.start()
+        await lab.fleet.ready()
+
+
+@asynccontextmanager
 async def traffic(lab: Laboratory, rng: random.Random, *, operations: int = 24, rate: float = 4.0) -> AsyncIterator[None]:
     """Work for the system to do while something is broken, whatever the plan's own load has left."""
     load = lab.load(seed=rng.randrange(10**6, 10**9), operations=operations, rate=rate)
@@ -95,7 +106,7 @@ async def traffic(lab: Laboratory, rng: random.Random, *, operations: int = 24, 
 @strike("F1")
 async def killed(lab: Laboratory, rng: random.Random, *, service: str) -> Told:
     """kill -9 of a service, wherever it is."""
-    one(lab, service).kill()
+    rng.choice(lab.fleet.of(service)).kill()
     return {}
 
 
@@ -112,9 +123,9 @@ async def all_killed(lab: Laboratory, rng: random.Random, *, times: int = 1, pau
 
 
 @strike("F3")
-async def frozen(lab: Laboratory, rng: random.Random, *, service: str, seconds: float = 1.3 * SESSION_SECONDS) -> Told:
-    """SIGSTOP of one of two replicas for longer than its session, then SIGCONT: a zombie with work in its hands."""
-    zombie = one(lab, service)
+async def frozen(lab: Laboratory, rng: random.Random, *, service: str) -> Told:
+    """SIGSTOP of one of several replicas for longer than its session, then SIGCONT: a zombie with work in its hands."""
+    zombie, seconds = one(lab, service), lab.settings.hearing_session_seconds + 3
     other = lab.fleet.add(service)
     await until(lambda: _answers(other), 120, f"{other} ready")
     async with traffic(lab, rng):
@@ -130,13 +141,18 @@ async def frozen(lab: Laboratory, rng: random.Random, *, service: str, seconds: 
 @strike("F4")
 async def relay_frozen(lab: Laboratory, rng: random.Random, *, service: str = "intake", bound: float = 35.0) -> Told:
     """SIGSTOP of the owner of the relay's shards: another takes them in time, although the owner's connection never breaks."""
-    zombie = one(lab, service)
     other = lab.fleet.add(service)
     await until(lambda: _answers(other), 120, f"{other} ready")
+    [zombie, *_] = [process for process in lab.fleet.of(service) if await _owns(process)]
+    others = [process for process in lab.fleet.of(service) if process is not zombie]
+
+    async def taken() -> bool:
+        return any([await _owns(process) for process in others])
+
     zombie.send(signal.SIGSTOP)
     try:
         await asyncio.sleep(1)
-        took = await until(lambda: _owns(other), bound + 10, f"{other} takes the shards of {zombie}")
+        took = await until(taken, bound + 10, f"the shards of {zombie} are taken by another")
         assert took <= bound, f"the shards were taken over after {took:.0f} s"
     finally:
         zombie.send(signal.SIGCONT)
@@ -336,7 +352,13 @@ async def _withhold(lab: Laboratory, service: str) -> list[int]:
     The relay is killed with rows in its hands, unsent; before it is back, the rows are marked as if the broker had taken them. One
     whose aggregate says nothing more is given back: nobody can miss the last word.
     """
-    process = one(lab, service)
+    async with alone(lab, service) as process:
+        rows = await _marked_unsent(lab, process)
+    return await _followed(lab, service, [row["id"] for row in rows])
+
+
+async def _marked_unsent(lab: Laboratory, process: Process) -> list[Any]:
+    service = process.service
     await reborn(lab, process, "relay.after_select=kill@3")
     process.paused = True
     try:
@@ -355,7 +377,7 @@ async def _withhold(lab: Laboratory, service: str) -> list[int]:
     finally:
         process.paused = False
     await until(lambda: _answers(process), 120, f"{process} back")
-    return await _followed(lab, service, [row["id"] for row in rows])
+    return rows
 
 
 async def _followed(lab: Laboratory, service: str, ids: list[int]) -> list[int]:
@@ -425,15 +447,15 @@ async def poisoned(lab: Laboratory, rng: random.Random, *, topic: str = "complai
 @strike("F21")
 async def parked_and_replayed(lab: Laboratory, rng: random.Random, *, service: str = "notify", seconds: float = 60.0) -> Told:
     """A bug in a hearer parks what it hears; after the cure it is put back, twice. The second time changes nothing."""
-    process = one(lab, service)
-    await reborn(lab, process, "consumer.after_effect=bug@1+")
 
     async def parked() -> bool:
         return bool(await lab.sql(f"select count(*) > 2 from {service}.dead_letters where state = 'parked' and reason = 'handler'"))
 
-    async with traffic(lab, rng, operations=12):
-        await until(parked, seconds, f"something parked by {service}")
-    await reborn(lab, process)
+    async with alone(lab, service) as process:
+        await reborn(lab, process, "consumer.after_effect=bug@1+")
+        async with traffic(lab, rng, operations=12):
+            await until(parked, seconds, f"something parked by {service}")
+        await reborn(lab, process)
     await asyncio.sleep(1)
     first, second = await _command(lab, "replay", service), await _command(lab, "replay", service)
     assert not first.startswith("0 applied"), f"the first replay said: {first}"
