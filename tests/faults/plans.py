@@ -3,9 +3,11 @@
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.faults.strikes import STRIKES
+
+CardT = TypeVar("CardT")
 
 WRITERS = ("transaction.before_commit", "transaction.after_commit")
 RELAY = ("relay.after_select", "relay.after_send", "relay.after_acknowledgement", "relay.after_mark")
@@ -59,44 +61,58 @@ def places(service: str) -> list[str]:
     return [*WRITERS, *RELAY, *CONSUMER, *ticks, *(COURIERS if service == "notify" else ())]
 
 
-# Which blows a random plan may hold, and how often; what freezes or wipes takes longer and comes seldom.
-_BLOWS: tuple[tuple[int, str, tuple[Mapping[str, Any], ...]], ...] = (
-    (4, "killed", tuple({"service": s} for s in TICKS)),
-    (3, "all_killed", ({}, {"times": 2})),
-    (2, "frozen", ({"service": "casework"}, {"service": "scoring"})),
-    (1, "relay_frozen", ({"service": "intake"}, {"service": "casework"})),
-    (1, "terminated", ({},)),
-    (2, "slowed", ({"service": "casework"}, {"service": "scoring", "each": 1.0})),
-    (2, "rebalanced", ({"service": "casework"}, {"service": "scoring", "turns": 3})),
-    (3, "broker_killed", ({}, {"times": 2}, {"seconds": 12})),
-    (2, "brokers_away", ({}, {"seconds": 20})),
-    (2, "brokers_wiped", ({}, {"seconds": 5})),
-    (3, "postgres_killed", ({}, {"times": 2}, {"seconds": 6})),
-    (3, "server_frozen", ({"server": "postgres"}, {"server": "valkey"}, {"server": "broker", "seconds": 15.0}, {"server": "broker"})),
-    (2, "redis_flushed", ({},)),
-    (2, "redis_killed", ({},)),
-    (3, "repeated", ({}, {"events": 200})),
-    (3, "lost_in_the_log", ({},)),
-    (3, "out_of_order", ({},)),
-    (3, "poisoned", ({"topic": "complaints"}, {"topic": "ballots"}, {"topic": "cases"})),
-    (2, "parked_and_replayed", ({"service": "notify"}, {"service": "casework"}, {"service": "scoring"})),
-    (2, "answers_lost", ({},)),
-    (1, "service_clock_wrong", ({"by": "+40d"}, {"by": "+2h"}, {"by": "-2h"}, {"service": "intake", "by": "-1d"})),
-    (1, "database_clock_jumps", ({"by": "40 days"}, {"by": "-2 hours"})),
-    (2, "lapse_wave", ({"days": 7}, {"days": 20, "kills": 4})),
-)
+_BLOWS: dict[str, tuple[Mapping[str, Any], ...]] = {
+    "killed": tuple({"service": s} for s in TICKS),
+    "all_killed": ({}, {"times": 2}),
+    "frozen": ({"service": "casework"}, {"service": "scoring"}),
+    "relay_frozen": ({"service": "intake"}, {"service": "casework"}),
+    "terminated": ({},),
+    "slowed": ({"service": "casework"}, {"service": "scoring", "each": 1.0}),
+    "rebalanced": ({"service": "casework"}, {"service": "scoring", "turns": 3}),
+    "broker_killed": ({}, {"times": 2}, {"seconds": 12}),
+    "brokers_away": ({}, {"seconds": 20}),
+    "brokers_wiped": ({}, {"seconds": 5}),
+    "postgres_killed": ({}, {"times": 2}, {"seconds": 6}),
+    "server_frozen": ({"server": "postgres"}, {"server": "valkey"}, {"server": "broker", "seconds": 15.0}, {"server": "broker"}),
+    "redis_flushed": ({},),
+    "redis_killed": ({},),
+    "repeated": ({}, {"events": 200}),
+    "lost_in_the_log": ({},),
+    "out_of_order": ({},),
+    "poisoned": ({"topic": "complaints"}, {"topic": "ballots"}, {"topic": "cases"}),
+    "parked_and_replayed": ({"service": "notify"}, {"service": "casework"}, {"service": "scoring"}),
+    "answers_lost": ({},),
+    "service_clock_wrong": ({"by": "+40d"}, {"by": "+2h"}, {"by": "-2h"}, {"service": "intake", "by": "-1d"}),
+    "database_clock_jumps": ({"by": "40 days"}, {"by": "-2 hours"}),
+    "lapse_wave": ({"days": 7}, {"days": 20, "kills": 4}),
+}
+_PLACES = [(service, place) for service in TICKS for place in places(service)]
+ARMED = 5
+"""Failpoints of one plan."""
 
 
 def plan(seed: int) -> Plan:
-    """The plan of this seed: one to three failpoints armed in one or two services, and one or two blows."""
+    """The plan of this seed: the next five failpoints, the next blow or two, and one or three replicas of each service.
+
+    Failpoints and blows are dealt like cards, shuffled anew when all were played: fifty seeds in a row have each failpoint of each
+    service three times, each blow twice.
+    """
     rng = random.Random(f"plan/{seed}")
-    services = rng.sample(sorted(TICKS), rng.choice((0, 1, 1, 2)))
-    lives = {service: [f"{rng.choice(places(service))}=kill@{rng.randint(1, 6)}" for _ in range(rng.randint(1, 3))] for service in services}
+    lives: dict[str, list[str]] = {}
+    for turn in range(ARMED * seed, ARMED * (seed + 1)):
+        service, place = _dealt(_PLACES, turn)
+        lives.setdefault(service, []).append(f"{place}=kill@{rng.randint(1, 6)}")
     operations = rng.choice((60, 90, 120))
-    drawn = rng.choices(_BLOWS, [weight for weight, _, _ in _BLOWS], k=rng.choice((1, 1, 2)))
-    blows = [Blow(rng.randint(5, operations - 10), name, rng.choice(hows)) for _, name, hows in drawn]
+    names = [_dealt(sorted(_BLOWS), turn) for turn in range(3 * seed // 2, 3 * (seed + 1) // 2)]
+    blows = [Blow(rng.randint(5, operations - 10), name, rng.choice(_BLOWS[name])) for name in names]
     blows.sort(key=lambda blow: blow.after)
     return Plan(seed, "random", operations, rng.choice((15.0, 25.0)), rng.choice((1, 3, 3)), lives, blows)
+
+
+def _dealt(cards: Sequence[CardT], turn: int) -> CardT:
+    """The card of this turn, each of them once before any comes again."""
+    deck, place = divmod(turn, len(cards))
+    return random.Random(f"deck/{deck}").sample(cards, len(cards))[place]
 
 
 def _armed(*pairs: tuple[str, int]) -> list[str]:

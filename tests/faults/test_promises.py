@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections import Counter
 from importlib import import_module
 
 import pytest
@@ -12,6 +13,7 @@ from shared.telemetry import configure_logging, log
 from tests.faults.fleet import ROOT
 from tests.faults.mutants.catalogue import CATALOGUE
 from tests.faults.plans import SHORT, TICKS, places, plan
+from tests.faults.strikes import STRIKES
 
 
 @pytest.mark.stack
@@ -45,6 +47,17 @@ def test_an_error_is_logged_without_its_text():
 def test_the_same_seed_is_the_same_plan():
     assert [plan(seed).faults for seed in range(200)] == [plan(seed).faults for seed in range(200)]
     assert len({plan(seed).faults for seed in range(200)}) > 190
+
+
+def test_fifty_seeds_in_a_row_reach_everything_that_can_break():
+    for start in (1, 20, 300):
+        plans = [plan(seed) for seed in range(start, start + 50)]
+        armed = Counter((service, life.partition("=")[0]) for each in plans for service, lives in each.lives.items() for life in lives)
+        struck = Counter(blow.name for each in plans for blow in each.blows)
+
+        assert {each.replicas for each in plans} == {1, 3}
+        assert min(armed[service, place] for service in SERVICES for place in places(service)) >= 3
+        assert min(struck[name] for name in STRIKES) >= 2
 
 
 def test_every_short_plan_says_what_it_breaks():

@@ -285,6 +285,29 @@ CATALOGUE: tuple[Mutant, ...] = (
         "tests/shared/test_web_once.py::test_a_refusal_among_many_is_alone_and_its_key_stays_free",
     ),
     one(
+        "a relay believes a log that grew past its mark to be the one it knows",
+        RELAY,
+        """                # Another log, most likely: looked at now, before it grows past the mark that tells them apart.
+                self._checked_at = float("-inf")
+""",
+        "                pass\n",
+        "tests/shared/test_bus.py::test_a_log_that_was_wiped_and_grew_past_its_mark_is_refilled_all_the_same",
+    ),
+    one(
+        "a hearer is content with the partitions of the topics that are there",
+        CONSUMER,
+        "        if missing := [topic for topic in self.topics if not self._kafka.partitions_for_topic(topic)]:\n",
+        "        if missing := []:\n",
+        f"{FAULTS}::test_partitions_given_out_while_topics_were_missing_are_asked_for_again",
+    ),
+    one(
+        "a number is looked for only where eleven digits stand together",
+        "shared/vault.py",
+        "_LONG: Final = _digits(*[_D] * 10)\n",
+        "_LONG: Final = _digits(*[_D] * 11)\n",
+        "tests/shared/test_vault.py::test_other_kinds_are_found_where_they_stand",
+    ),
+    one(
         "an error is logged with its text",
         "shared/telemetry.py",
         '    return {"error": type(error).__name__, "place": place}\n',
