@@ -351,6 +351,8 @@ def connection_settings(schema: str, application: str) -> dict[str, str]:
         "statement_timeout": "60000", "lock_timeout": "30000", "idle_in_transaction_session_timeout": "60000",
         "tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3", "tcp_user_timeout": "30000",
         "synchronous_commit": "on",
+        # No question here is so long that compiling it pays; a list of twelve thousand cases would be compiled each time it is opened.
+        "jit": "off",
     }  # fmt: skip
 
 

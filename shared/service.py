@@ -210,8 +210,8 @@ class Measured:
 class OnePort:
     """Several services behind one port, routed by path, with common health and metrics. The shape of the gateway, in one process."""
 
-    def __init__(self, services: Sequence[Service], *, also: Sequence[Callable[[], Any]] = ()) -> None:
-        self._services, self._also = services, also
+    def __init__(self, services: Sequence[Service]) -> None:
+        self._services = services
         self._by_prefix = sorted(
             ((prefix.rstrip("/"), service) for service in services for prefix in service.prefixes), key=lambda pair: -len(pair[0])
         )
@@ -241,8 +241,6 @@ class OnePort:
             try:
                 for service in self._services:
                     await stack.enter_async_context(service.app.router.lifespan_context(service.app))
-                for extra in self._also:
-                    await stack.enter_async_context(extra())
             except BaseException as error:
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 raise

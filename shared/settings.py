@@ -25,7 +25,7 @@ class Settings(BaseSettings):
     kafka_servers: str = "127.0.0.1:9092"
     """Comma-separated `host:port`."""
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    kafka_sasl_mechanism: str = "SCRAM-SHA-512"
+    kafka_sasl_mechanism: Literal["SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     kafka_username: str | None = None
     kafka_password: str | None = Field(None, repr=False)
     kafka_ca_file: Path | None = None
@@ -47,9 +47,12 @@ class Settings(BaseSettings):
     """Comma-separated addresses whose X-Forwarded-For is believed."""
     duty_phone: str = "0431-12345"
     organisation: str = "作风建设领导小组办公室"
+    notice: str = ""
+    """A sentence for the bar above every page, while something is down."""
     session_idle_minutes: int = Field(30, ge=1)
     session_absolute_hours: int = Field(12, ge=1)
     pool_size: int = Field(10, ge=2)
+    """Connections to the database that each process keeps; under load twice as many, and one more for its relay."""
     batch_max: int = Field(2_000, ge=1)
     """Events taken from Kafka into one transaction."""
     fetch_wait_milliseconds: int = Field(500, ge=1)

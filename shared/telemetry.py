@@ -22,6 +22,7 @@ REGISTRY = CollectorRegistry()
 
 _WEB = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.8, 1.2, 2.5, 5)
 _AGE = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300)
+_OFFLINE = (1, 10, 60, 600, 3_600, 4 * 3_600, 86_400, 3 * 86_400)
 
 
 def _counter(name: str, text: str, *labels: str) -> Counter:
@@ -67,7 +68,7 @@ complaint_submits = _counter("complaint_submit_total", "Complaints registered or
 ballot_submits = _counter("survey_submit_total", "Ballots accepted, repeated, refused", "result")
 ballot_answers = _counter("survey_answer_total", "Answers on accepted ballots", "answer")
 visit_uploads = _counter("inspection_upload_total", "Visits and photos received", "result")
-visit_delay_seconds = _histogram("inspection_upload_delay_seconds", "From capture to receipt", _AGE, "mode")
+visit_delay_seconds = _histogram("inspection_upload_delay_seconds", "From capture to receipt", _OFFLINE, "mode")
 cases_open = _gauge("cases_open", "Cases not closed", "deadline_state", "stage")
 cases_closed = _counter("case_closed_total", "Cases closed", "on_time")
 case_working_days = _histogram("case_handling_workdays", "Working days from assignment to closing", (1, 2, 3, 5, 10, 15, 30, 60))
@@ -87,9 +88,8 @@ login_failures = _counter("login_failures_total", "Refused logins", "reason")
 imported_rows = _counter("import_rows_total", "Rows imported", "kind", "result")
 
 LOG_FIELDS = frozenset({
-    "event", "level", "timestamp", "service", "group", "topic", "partition", "offset", "event_id", "event_type", "aggregate", "version",
-    "reason", "attempts", "error", "place", "route", "method", "code", "seconds", "count", "shard", "tick", "request_id",
-    "account", "role", "campaign", "number", "port", "path", "state", "what_to_do", "channel", "kind", "lag",
+    "event", "level", "timestamp", "service", "request_id", "route", "method", "error", "place", "group", "topic", "partition", "offset",
+    "aggregate", "version", "attempts", "lag", "seconds", "count", "tick", "account", "role", "channel", "kind",
 })  # fmt: skip
 """Nothing else is ever written to a log line."""
 

@@ -84,7 +84,8 @@ class TickRunner:
         self._database, self._ticks, self._context = database, ticks, context
         self._guard = ClockGuard()
         self._running: list[asyncio.Task[None]] = []
-        self._held = False
+        self._held: bool | None = None
+        """None: not looked yet."""
         self._jump: float | None = None
         """A jump that was seen and is not written down yet."""
 
@@ -101,12 +102,14 @@ class TickRunner:
         """Why due work is not being done, or None."""
         if any(task.done() for task in self._running):
             return "a tick ended"
+        if self._held is None:
+            return "the database's clock was not looked at yet"
         return "database clock jumped: check it, then `fengping clock release`" if self.held else None
 
     @property
     def held(self) -> bool:
         """Due work is stopped."""
-        return self._held or self._jump is not None
+        return bool(self._held) or self._jump is not None
 
     async def _run(self, tick: Tick) -> None:
         while True:

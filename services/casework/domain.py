@@ -36,11 +36,6 @@ class State(StrEnum):
         """The state's name on pages: 待受理, 已分办 …"""
         return _STATE_LABELS[self]
 
-    @property
-    def is_open(self) -> bool:
-        """Whether somebody still has to do something by a deadline."""
-        return self in OPEN
-
 
 _STATE_LABELS: Final = {
     State.PENDING: "待受理", State.ASSIGNED: "已分办", State.HANDLING: "办理中", State.PAUSED: "暂停办理", State.REVIEWING: "待审核",

@@ -13,7 +13,6 @@ from services.notify.domain import RULES, UNIT_ROLES, Audience, Channel, Draft, 
 from services.notify.tables import Subscription
 from services.notify.transports import Message, TransportError, Transports, hint_of
 from shared import telemetry
-from shared.audit import Signer
 from shared.auth import Account
 from shared.calendar import WorkCalendar
 from shared.database import Database, Transaction
@@ -48,7 +47,6 @@ class Context:
     """What notify's actions find at `tx.context`."""
 
     ring: KeyRing
-    signer: Signer
     calendar: WorkCalendar
     transports: Transports
     public_url: str

@@ -6,7 +6,6 @@ from services.notify import api, handlers, pages, ticks
 from services.notify.actions import Context
 from services.notify.settings import NotifySettings
 from services.notify.transports import Transports
-from shared.audit import Signer
 from shared.calendar import china
 from shared.service import Service
 from shared.settings import Settings
@@ -27,7 +26,7 @@ def context_of(settings: Settings, own: NotifySettings) -> Context:
     ring = KeyRing.load_or_create(settings.keyring)
     reach = own.reach(trusting=settings.environment != "production")
     return Context(
-        ring=ring, signer=Signer("fengping/notify", ring.signing_key("audit/notify")), calendar=china(),
+        ring=ring, calendar=china(),
         transports=Transports(reach, lambda subscription_id: ring.secret(f"webhook/{subscription_id}")),
         public_url=own.public_url or f"http://{settings.host}:{settings.port}",
         pauses_seconds=own.pauses_seconds, rest_seconds=own.rest_seconds, keep_days=own.keep_days,

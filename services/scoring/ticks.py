@@ -1,4 +1,4 @@
-"""What time brings to scoring: units that moved are scored, scores that changed are told."""
+"""What time brings to scoring: units that moved are scored, scores that changed are told, all of them are recounted."""
 
 from services.scoring import actions
 from shared.database import Transaction
@@ -15,3 +15,8 @@ async def rescore(tx: Transaction) -> bool:
 @every(seconds=0.25)
 async def tell(tx: Transaction) -> bool:
     return await actions.tell_scores(tx)
+
+
+@every(seconds=60)
+async def recount(tx: Transaction) -> bool:
+    return await actions.recount_nightly(tx)

@@ -370,6 +370,8 @@ class Consumer:
 
     async def look_at_logs(self, assigned: Iterable[TopicPartition]) -> None:
         """Before the first record of newly assigned partitions: are these still the logs we know? If that cannot be told, start afresh."""
+        if self._stopping:
+            return  # given to a group member that is leaving
         try:
             await self.check_logs(assigned)
         except Exception as error:

@@ -29,14 +29,14 @@ from shared.web.door import Door, Tx, Unlabelled, Visitor, Who, check_policies, 
 from shared.web.errors import Failure, Forbidden, NotFound, TooLarge, TooOften, Unavailable, install_errors
 from shared.web.forms import Form, Problem, read_form
 from shared.web.headers import Envelope
-from shared.web.menu import Entry, Hit, hits, matches, register, spelt
+from shared.web.menu import Entry, Hit, hits, matches, spelt
 from shared.web.once import Once, forget_keys
 from shared.web.render import fragment, htmx, install_templates, keep_preferences, page, preferences, see_other
 
 __all__ = [
     "Door", "Entry", "Failure", "Forbidden", "Form", "Hit", "NotFound", "Once", "Problem", "TooLarge", "TooOften", "Tx", "Unavailable",
     "Unlabelled", "Visitor", "Who", "check_policies", "forget_keys", "fragment", "hits", "hold_back", "htmx", "install", "keep_preferences",
-    "matches", "page", "preferences", "read_form", "register", "routes_of", "see_other", "source_of", "spelt", "static_url",
+    "matches", "page", "preferences", "read_form", "routes_of", "see_other", "source_of", "spelt", "static_url",
 ]  # fmt: skip
 
 
@@ -44,10 +44,10 @@ def install(app: FastAPI, *, service: str, settings: Settings, version: str, tem
     """Give a service its look and its manners: templates, static files, errors, security headers.
 
     `templates`: the service's own folder. `app.state.sessions`, `.database` and `.context` are set by the service's core before the
-    first request; `app.state.notice` may hold a sentence for the bar that all pages show while something is down.
+    first request.
     """
     app.state.duty_phone, app.state.organisation, app.state.version = settings.duty_phone, settings.organisation, version
-    app.state.idle_minutes = settings.session_idle_minutes
+    app.state.idle_minutes, app.state.notice = settings.session_idle_minutes, settings.notice
     install_templates(app, service=service, folder=templates)
     install_static(app)
     install_errors(app)

@@ -177,7 +177,7 @@ async def _cache_away(request: Request, error: Exception) -> Response:
 
 
 async def _unreachable(request: Request, error: Exception) -> Response:
-    log.error("database unreachable", request_id=request_number(request), **describe(error))
+    log.error("database unreachable", **_asked(request), **describe(error))
     return answer(request, 503, "数据库暂时连接不上，您刚才的操作没有生效，请稍后再试。", headers={"Retry-After": "5"})
 
 
@@ -198,13 +198,19 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 async def crashed(request: Request, error: Exception) -> Response:
     """Answer a mistake of ours; the log gets its type and place, never its text."""
-    log.error("request failed", request_id=request_number(request), **describe(error))
+    log.error("request failed", **_asked(request), **describe(error))
     try:
         return answer(request, 500)
     except Exception as second:
         # The page itself is broken: plain words are left.
-        log.error("error page failed", request_id=request_number(request), **describe(second))
+        log.error("error page failed", **_asked(request), **describe(second))
         return PlainTextResponse(SENTENCES[500], 500)
+
+
+def _asked(request: Request) -> dict[str, str]:
+    """What a log line may say of a request: its number and its door, never what stands in its address."""
+    route = getattr(request.scope.get("route"), "path", "none")
+    return {"request_id": request_number(request), "service": request.app.state.service, "method": request.method, "route": route}
 
 
 def _sign_in(request: Request, error: Failure) -> Response:

@@ -51,7 +51,7 @@ SECTIONS: Final = (
 R = Role
 OFFICE, ADMIN = allow(R.OFFICE), allow(R.ADMIN)
 BOARD: Final = allow(R.OFFICE, R.LEADER)
-ENTRIES: Final[list[Entry]] = [
+ENTRIES: Final = (
     Entry("首页", "/", "home", SIGNED_IN, "h", tab=False),
     Entry("个人设置", "/me", "home", SIGNED_IN, tab=False),
     Entry("工单登记", "/intake/desk", "intake", allow(R.OPERATOR), "d"),
@@ -69,6 +69,7 @@ ENTRIES: Final[list[Entry]] = [
     Entry("工作日历", "/casework/calendar", "casework", ADMIN),
     Entry("评分首页", "/scoring/", "scoring", BOARD),
     Entry("排名", "/scoring/rank", "scoring", BOARD, "r"),
+    Entry("参评单位", "/scoring/register", "scoring", OFFICE),
     Entry("规则与权重", "/scoring/rules", "scoring", OFFICE),
     Entry("本单位得分", "/scoring/mine", "scoring", allow(R.UNIT_HEAD)),
     Entry("消息中心", "/notify/inbox", "notify", SIGNED_IN, "n"),
@@ -76,19 +77,13 @@ ENTRIES: Final[list[Entry]] = [
     Entry("通知模板", "/notify/templates", "notify", ADMIN),
     Entry("订阅与升级", "/notify/rules", "notify", ADMIN),
     Entry("登记工单", "/intake/desk", "intake", allow(R.OPERATOR), action=True, tab=False),
-]
+)
 PALETTES: Final = {
     "/intake/palette": allow(R.OPERATOR, R.REVIEWER, R.SUPERVISOR),
     "/casework/palette": allow(R.HANDLER, R.UNIT_HEAD, R.SUPERVISOR),
     "/scoring/palette": BOARD,
 }
 """Who is asked, besides the pages, when somebody types into the palette: each answers `?q=` with `hits(...)`."""
-
-
-def register(*entries: Entry) -> None:
-    """Add pages of a service. An entry that is there already is not added again."""
-    ENTRIES.extend(entry for entry in entries if entry not in ENTRIES)
-    _menus.cache_clear()
 
 
 @dataclass(frozen=True, slots=True)

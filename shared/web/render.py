@@ -71,7 +71,7 @@ def _shell(request: Request, context: Mapping[str, Any]) -> dict[str, Any]:
     look = preferences(request)
     shell: dict[str, Any] = {
         "request": request, "account": account, "service": state.service, "duty_phone": state.duty_phone,
-        "organisation": state.organisation, "version": state.version, "notice": getattr(state, "notice", None),
+        "organisation": state.organisation, "version": state.version, "notice": state.notice,
         "nonce": request.scope.get("fengping.nonce", ""), "csrf": form_token(request), "menu": menu_of(request, account),
         "big": "big" in look, "single_keys": "nokeys" not in look, "as_of": None, "failed": False,
         "layout": "layout.html" if account else "public.html",
@@ -98,12 +98,12 @@ def form_token(request: Request) -> str:
 
 def preferences(request: Request) -> frozenset[str]:
     """How this person wants pages: `big` (大字), `nokeys` (单键快捷键关). Kept in a cookie, so every service sees them."""
-    return frozenset(request.cookies.get(PREFERENCES_COOKIE, "").split(".")) & {"big", "nokeys", "sound"}
+    return frozenset(request.cookies.get(PREFERENCES_COOKIE, "").split(".")) & {"big", "nokeys"}
 
 
 def keep_preferences(response: Response, chosen: frozenset[str], *, https: bool) -> None:
     """Remember `preferences` for a year."""
-    value = ".".join(sorted(chosen & {"big", "nokeys", "sound"}))
+    value = ".".join(sorted(chosen & {"big", "nokeys"}))
     response.set_cookie(PREFERENCES_COOKIE, value, max_age=365 * 86400, samesite="lax", secure=https, httponly=True)
 
 

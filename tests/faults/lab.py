@@ -27,6 +27,7 @@ from services.simulate.client import Client, Rejected, id_of
 from services.simulate.load import Load, Tally
 from services.simulate.people import ADMIN, BODIES, OFFICE
 from shared.bus import make_topics
+from shared.bus.relay import lost_partitions
 from shared.bus.topics import client_options
 from shared.clock import SET_VIRTUAL_CLOCK, VIRTUAL_CLOCK_DDL, real_now
 from shared.database import SERVICES
@@ -237,10 +238,9 @@ class Laboratory:
         consumer = AIOKafkaConsumer(**client_options(self.settings), group_id=None, request_timeout_ms=5_000)
         marks = await self.rows(
             " union all ".join(
-                f"select '{s}' as service, kind, topic, partition, log_offset from {s}.marks" for s in SERVICES
+                f"select '{s}' as service, kind, topic, partition, log_offset, event_id from {s}.marks" for s in SERVICES
             )
         )
-        done = {(m["service"], m["topic"], m["partition"]): m["log_offset"] + 1 for m in marks if m["kind"] == "consumed"}
         sent = [(m["service"], self._place(m), m["log_offset"] + 1) for m in marks if m["kind"] == "published"]
         try:
             async with asyncio.timeout(15):
@@ -248,10 +248,8 @@ class Laboratory:
                 await consumer.start()
                 every = [TopicPartition(self.settings.topic_prefix + t, p) for t in TOPICS for p in range(self.settings.topic_partitions)]
                 ends = await consumer.end_offsets(every)
-                for service in SERVICES:
-                    for tp, at in (await admin.list_consumer_group_offsets(f"{self.settings.topic_prefix}fengping-{service}")).items():
-                        key = (service, tp.topic, tp.partition)
-                        done[key] = max(done.get(key, 0), at.offset)
+                taken = [mark for mark in marks if mark["kind"] == "consumed"]
+                done = {s: await self._taken_by(s, admin, [mark for mark in taken if mark["service"] == s]) for s in SERVICES}
         finally:
             await consumer.stop()
             await admin.close()
@@ -259,10 +257,18 @@ class Laboratory:
         for service in SERVICES:
             for tp, end in ends.items():
                 if tp.topic.removeprefix(self.settings.topic_prefix) in heard_by(service):
-                    left[service] += max(0, end - done.get((service, tp.topic, tp.partition), 0))
+                    left[service] += max(0, end - done[service].get(tp, 0))
         for service, tp, length in sent:
             left[f"log of {service}"] += max(0, length - ends[tp])
         return left
+
+    async def _taken_by(self, service: str, admin: AIOKafkaAdminClient, marks: list[asyncpg.Record]) -> dict[TopicPartition, int]:
+        """How far a service has come: by the offsets it committed, or by its marks where they are further and of this very log."""
+        told = await admin.list_consumer_group_offsets(f"{self.settings.topic_prefix}fengping-{service}")
+        taken = {tp: max(0, at.offset) for tp, at in told.items()}
+        further = {self._place(m): (m["log_offset"], str(m["event_id"])) for m in marks if m["log_offset"] >= taken.get(self._place(m), 0)}
+        of_another_log = await lost_partitions(self.settings, further)
+        return taken | {tp: offset + 1 for tp, (offset, _) in further.items() if tp not in of_another_log}
 
     def _place(self, mark: asyncpg.Record) -> TopicPartition:
         return TopicPartition(self.settings.topic_prefix + mark["topic"].removeprefix(self.settings.topic_prefix), mark["partition"])

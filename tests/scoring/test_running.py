@@ -1,6 +1,7 @@
 """Running scores are a fold of the events: counted once, in any order, by any number of replicas."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from random import Random
 
@@ -8,6 +9,7 @@ import msgspec
 import pytest
 
 from services.scoring import actions
+from shared import telemetry
 from shared.clock import steady_seconds
 from shared.events import Refused
 from shared.migrations import drift
@@ -206,6 +208,30 @@ async def test_a_recount_by_the_other_program_agrees_and_finds_what_was_changed(
     assert len((await scoring.recount())["differences"]) == 1
     async with scoring.transaction() as tx:
         assert len(await actions.verify_scores(tx)) == 1
+
+
+async def test_scores_nobody_recounts_are_recounted_in_the_small_hours(scoring, clock):
+    await scoring.take([heard(event) for event in a_life(1, events=80)])
+    await scoring.settle()
+    night, noon = datetime(2020, 9, 15, 19, tzinfo=UTC), datetime(2020, 9, 16, 4, tzinfo=UTC)  # three in the morning, and midday
+    async with scoring.transaction() as tx:
+        await tx.run("update campaigns set published_at = $1", night - timedelta(days=1))
+        await tx.run("update tallies set votes = votes + 3 where (stratum, unit_no, item_no, option_no) in "
+                     "(select stratum, unit_no, item_no, option_no from tallies where item_no = 1 and option_no = 3 limit 1)")  # fmt: skip
+    await scoring.score_all()
+
+    async def night_work() -> tuple[bool, int]:
+        async with scoring.transaction() as tx:
+            counted = await actions.recount_nightly(tx)
+        return counted, int(telemetry.score_mismatch.labels(CAMPAIGN)._value.get())
+
+    await clock.set(noon - timedelta(days=1))
+    assert (await night_work())[0] is False, "not by day, when it was left out for a day only"
+    await clock.set(night)
+    assert await night_work() == (True, 1)
+    assert await night_work() == (False, 1), "once a night, and the finding stays shown"
+    await clock.set(noon + timedelta(days=2))
+    assert (await night_work())[0] is True, "after two days at any hour"
 
 
 async def test_new_rules_score_everything_again_and_the_old_score_stays_explained(scoring):

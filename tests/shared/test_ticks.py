@@ -147,8 +147,10 @@ async def test_a_worker_that_starts_while_due_work_is_held_does_none(core, monke
 
     runner = TickRunner(database, _claiming("anna"), context=None)
     monkeypatch.setattr(runner, "_watch_clock", asyncio.Event().wait)
+    assert runner.trouble() is not None, "nobody says that it is ready before it has looked"
     runner.start()
     await asyncio.sleep(1)
 
     assert await _undone(database) == 1
+    assert runner.trouble() is not None
     await runner.stop()

@@ -15,7 +15,7 @@ from services.casework.pages.words import shown
 from services.casework.store import cases, reference
 from services.casework.store.cases import Filter
 from shared.auth import Role, allow
-from shared.web import Door, Entry, Form, Once, Tx, Who, read_form, register
+from shared.web import Door, Form, Once, Tx, Who, read_form
 from shared.web.forms import Input
 
 door = Door(prefix="/casework")
@@ -26,7 +26,6 @@ PERIODS = {7: "近 7 天", 30: "近 30 天", 90: "近 90 天", 365: "近一年"}
 SMALL_BASE = 5
 """A rate over fewer is not shown: one case would make it."""
 Page = Annotated[int, Query(ge=1, le=100_000)]
-register(Entry("报送任务", "/casework/duties", "casework", DUTIES))
 
 
 @door.get("/approvals", policy=allow(Role.UNIT_HEAD))

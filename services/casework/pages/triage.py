@@ -12,11 +12,10 @@ from services.casework.pages.words import shown
 from services.casework.store import reference
 from services.casework.store.cases import Filter
 from shared.auth import Role, allow
-from shared.web import Door, Entry, Form, Tx, Who, register
+from shared.web import Door, Form, Tx, Who
 
 door = Door(prefix="/casework")
 REVIEWER = allow(Role.REVIEWER)
-register(Entry("分派", "/casework/triage", "casework", REVIEWER))
 
 
 @door.get("/triage", policy=REVIEWER)

@@ -52,7 +52,6 @@ class NewPassword(Input):
 class Look(Input):
     size: str = Field("standard", pattern="^(standard|big)$")
     keys: str = Field("on", pattern="^(on|off)$")
-    sound: str = Field("off", pattern="^(on|off)$")
 
 
 # ── signing in and out ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -142,13 +141,7 @@ async def me(request: Request, tx: Tx, who: Who, done: str = "") -> Response:
 
 async def _me(request: Request, tx: Tx, who: Who, form: Form[NewPassword], status: int = 200, done: str = "") -> Response:
     look = preferences(request)
-    chosen: Form[Look] = Form.of(
-        {
-            "size": "big" if "big" in look else "standard",
-            "keys": "off" if "nokeys" in look else "on",
-            "sound": "on" if "sound" in look else "off",
-        }
-    )
+    chosen: Form[Look] = Form.of({"size": "big" if "big" in look else "standard", "keys": "off" if "nokeys" in look else "on"})
     return page(
         request,
         "me.html",
@@ -169,7 +162,7 @@ async def set_look(request: Request) -> Response:
     form = await read_form(request, Look)
     response = see_other(request, "/me?done=look")
     if form.value:
-        chosen = {"big": form.value.size == "big", "nokeys": form.value.keys == "off", "sound": form.value.sound == "on"}
+        chosen = {"big": form.value.size == "big", "nokeys": form.value.keys == "off"}
         keep_preferences(response, frozenset(name for name, yes in chosen.items() if yes), https=request.app.state.settings.https)
     return response
 

@@ -1,7 +1,6 @@
 """What casework told about complaints, and what their informants said in the end."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -65,9 +64,3 @@ async def rate(tx: Transaction, complaint_id: UUID, *, option: int, reason: str)
         complaint_id, option, reason, tx.now,
     )  # fmt: skip
     return kept is not None
-
-
-async def updated_at(tx: Transaction) -> datetime | None:
-    """When casework was last heard."""
-    latest: datetime | None = await tx.fetchval("select max(at) from marks where kind = 'consumed' and topic like '%cases'")
-    return latest

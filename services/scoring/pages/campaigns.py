@@ -14,13 +14,12 @@ from shared.database import Transaction
 from shared.events import Refused
 from shared.imports import BadFile, read_table
 from shared.schemes import SchemeError, load_scheme, scheme_ids
-from shared.web import Door, Entry, Form, Once, Tx, Who, page, read_form, register, see_other
+from shared.web import Door, Form, Once, Tx, Who, page, read_form, see_other
 from shared.web.forms import Input
 
 door = Door(prefix="/scoring")
 OFFICE = allow(Role.OFFICE)
 FILE_MAX_BYTES = 8 * 1024 * 1024
-register(Entry("参评单位", "/scoring/register", "scoring", OFFICE))
 
 
 class NewCampaign(Input):

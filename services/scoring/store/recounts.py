@@ -1,13 +1,14 @@
 """Everything stored about a campaign, as of one instant; and what recounts gave."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import msgspec
 
-from shared.database import Transaction
+from shared.database import Transaction, lock_number
 
 ROWS_AT_ONCE = 5_000
 # One cursor has one snapshot: ballots, ledger, scores and the units still to be scored belong to the same instant.
@@ -41,6 +42,26 @@ async def keep_recount(
         id, campaign_id, scheme_version, tx.now, by, ballots, lines, units, digest, msgspec.json.encode(differences).decode(),
     )  # fmt: skip
     return id
+
+
+async def overdue_recount(tx: Transaction, *, before: datetime) -> str | None:
+    """The campaign that waits longest for a recount and had none since `before`; None when there is none, or another process is at it."""
+    if not await tx.fetchval("select pg_try_advisory_xact_lock($1)", lock_number("recount")):
+        return None
+    return await tx.fetchval(  # type: ignore[no-any-return]
+        "select id from campaigns c, coalesce((select max(counted_at) from recounts where campaign_id = c.id), c.published_at) as at "
+        "where at < $1 order by at limit 1",
+        before,
+    )
+
+
+async def differing(tx: Transaction) -> dict[str, int]:
+    """Campaign → units whose running score its newest recount contradicts."""
+    rows = await tx.fetch(
+        "select distinct on (campaign_id) campaign_id, jsonb_array_length(differences) as n from recounts "
+        "order by campaign_id, counted_at desc, id desc"
+    )
+    return {row["campaign_id"]: row["n"] for row in rows}
 
 
 async def last_recount(tx: Transaction, campaign_id: str) -> dict[str, Any] | None:

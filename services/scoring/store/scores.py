@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -110,13 +110,6 @@ async def bodies(tx: Transaction, campaign_id: str, version: str, unit_nos: Coll
         campaign_id, version, None if unit_nos is None else list(unit_nos),
     )  # fmt: skip
     return {row["unit_no"]: row["body"] for row in rows}
-
-
-async def newest_score_at(tx: Transaction, campaign_id: str, version: str) -> datetime | None:
-    """When a score of this campaign last changed (real time)."""
-    return await tx.fetchval(  # type: ignore[no-any-return]
-        "select max(scored_at) from scores where campaign_id = $1 and scheme_version = $2", campaign_id, version
-    )
 
 
 async def keep_explanation(tx: Transaction, campaign_id: str, version: str, unit_no: int, explanation: str) -> None:
