@@ -234,11 +234,14 @@ async def mark_read(tx: Transaction, who: Account, *, done: bool, ids: Collectio
 
 # ----------------------------------------------------------------------------------------------------------- deliveries
 
+# A wait that would last longer than any wait does was set by a clock that had jumped: it is over.
 _CLAIM: Final = """
 with due as (
   select d.id from deliveries d join subscriptions s on s.id = d.subscription_id
-  where d.state = 'waiting' and d.due_at <= public.app_now() and d.free_at <= clock_timestamp()
-    and s.stopped_at is null and (s.resting_until is null or s.resting_until <= clock_timestamp())
+  where d.state = 'waiting' and d.due_at <= public.app_now()
+    and d.free_at not between clock_timestamp() and clock_timestamp() + interval '1 day'
+    and s.stopped_at is null
+    and (s.resting_until is null or s.resting_until not between clock_timestamp() and clock_timestamp() + interval '1 day')
   order by d.due_at, d.id limit $1 for update of d skip locked
 )
 update deliveries d set attempts = d.attempts + 1, free_at = clock_timestamp() + make_interval(secs => $2)

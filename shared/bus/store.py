@@ -285,14 +285,14 @@ async def counts(tx: Transaction) -> tuple[int, int]:
 async def gaps(tx: Transaction, *, older_than_seconds: float, limit: int = 200) -> list[asyncpg.Record]:
     """Aggregates whose next version is missing, not asked for in the last minute, and with no dead letter that explains it.
 
-    Up to the last version that waits: between those that came there may be more that did not, and what comes again does no harm.
+    An instant in the future was written by a clock that had jumped. Up to the last version that waits: between those that came there may be more that did not, and what comes again does no harm.
     """
     return await tx.fetch(
         """
         select h.topic, h.key, coalesce(max(s.version), 0) + 1 as from_version, max(h.version) - 1 as to_version
         from held h left join streams s using (topic, key)
-        where h.held_at < clock_timestamp() - make_interval(secs => $1)
-          and (h.asked_at is null or h.asked_at < clock_timestamp() - interval '60 seconds')
+        where h.held_at not between clock_timestamp() - make_interval(secs => $1) and clock_timestamp()
+          and (h.asked_at is null or h.asked_at not between clock_timestamp() - interval '60 seconds' and clock_timestamp())
           and not exists (select from dead_letters d where d.topic = h.topic and d.aggregate = h.key and d.state = 'parked')
         group by h.topic, h.key order by min(h.held_at) limit $2
         """,

@@ -205,6 +205,17 @@ async def test_an_address_that_fails_is_left_alone_for_a_while_and_says_since_wh
     assert row["failing_since"] == WEDNESDAY
 
 
+async def test_a_wait_that_a_jumped_clock_set_is_over_when_the_clock_is_right_again(notify):
+    async with listening(hook := HttpListener()):
+        await subscribe(notify, hook.url)
+        await notify.tell(Case().lapsed())
+        await notify.ask("update deliveries set free_at = clock_timestamp() + interval '40 days' returning 1")
+        await notify.ask("update subscriptions set resting_until = clock_timestamp() + interval '40 days' returning 1")
+        await notify.send()
+
+    assert await outcome(notify) == [("delivered", 1, None)]
+
+
 async def test_mail_goes_through_the_mail_server(notify, settings, own):
     from services.notify.app import context_of
 

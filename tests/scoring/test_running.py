@@ -110,6 +110,19 @@ async def test_a_score_is_told_at_most_once_a_second_and_the_last_value_wins(sco
     assert (await scoring.score("U07")).adjusted == Decimal("-4.00")
 
 
+async def test_a_score_told_by_a_clock_that_had_jumped_is_told_again_when_it_changes(scoring):
+    await scoring.hear(*(ballot(no, everyone(1)) for no in range(5)))
+    await scoring.settle()
+    async with scoring.transaction() as tx:
+        await tx.run("update scores set told_at = clock_timestamp() + interval '40 days', untold = true where unit_no = 7")
+    before = len(await scoring.said())
+
+    async with scoring.transaction() as tx:
+        await actions.tell_scores(tx)
+
+    assert [one["unit_id"] for one in (await scoring.said())[before:] if one["unit_id"] == "U07"] == ["U07"]
+
+
 async def test_a_rating_counts_for_whoever_closed_the_case_whichever_comes_first(scoring):
     case = Case("ZF2020-1", "U07")
     await scoring.hear(case.rated(1))

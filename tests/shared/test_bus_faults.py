@@ -221,6 +221,17 @@ async def test_two_gaps_of_one_aggregate_are_closed_together(world, monkeypatch)
     assert [row["version"] for row in effects] == [1, 2, 3, 4, 5, 6]
 
 
+async def test_a_gap_that_was_noted_by_a_clock_that_had_jumped_is_asked_for(world):
+    """The event was held, and its predecessor asked for, forty days from now."""
+    async with world.hears.transaction() as tx:
+        await tx.run("insert into held (topic, key, version, event_id, type, headers, body, partition, log_offset, held_at, asked_at) "
+                     "select 'complaints', 'one', 2, gen_random_uuid(), 'complaint.rated.v1', '{}', '', 0, 1, at, at "
+                     "from (select clock_timestamp() + interval '40 days' as at) later")  # fmt: skip
+        assert [gap["from_version"] for gap in await store.gaps(tx, older_than_seconds=5)] == [1]
+        await store.note_asked(tx, "complaints", "one")
+        assert await store.gaps(tx, older_than_seconds=5) == []
+
+
 @pytest.mark.parametrize("place", ["relay.after_select", "relay.after_send", "relay.after_acknowledgement", "relay.after_mark"])
 async def test_a_relay_that_breaks_at_any_step_loses_and_inverts_nothing(world, place):
     complaint, broken = uuid4(), []

@@ -24,12 +24,13 @@ update scores s set total = n.total, ranked = n.ranked, sample = n.sample, body 
 from unnest($3::int[], $4::numeric[], $5::boolean[], $6::int[], $7::text[], $8::boolean[]) as n (unit_no, total, ranked, sample, body, tell)
 where s.campaign_id = $1 and s.scheme_version = $2 and s.unit_no = n.unit_no
 """
-# Rate and latency are measured by the real clock: legal time may stand still in a test or a demo.
+# Rate and latency are measured by the real clock: legal time may stand still in a test or a demo. What was told in the future was told
+# by a clock that had jumped, and says nothing about how long ago it was.
 _TELL = f"""
 with due as (
   select s.campaign_id, s.unit_no, s.scheme_version from scores s
   join campaigns c on c.id = s.campaign_id and c.scheme_version = s.scheme_version
-  where s.untold and (s.told_at is null or s.told_at <= clock_timestamp() - interval '{TOLD_EVERY_SECONDS} seconds')
+  where s.untold and (s.told_at is null or s.told_at not between clock_timestamp() - interval '{TOLD_EVERY_SECONDS} seconds' and clock_timestamp())
     and ($2::text is null or (s.campaign_id = $2 and s.unit_no = any($3)))
   order by s.campaign_id, s.unit_no limit $1 for update of s skip locked
 )
