@@ -318,7 +318,7 @@ D5 = Board(
             Panel(title="被限流（429）", asks="正常人有没有被挡", unit="reqps", limits=no_more_than(0.2, 0.05),
                   queries=[('sum by (route) (rate(http_requests_total{service="intake",code="429"}[$__rate_interval]))', "{{route}}")]),
             Panel(title="公众页面响应 p95", asks="公众端慢不慢", unit="s", limits=no_more_than(2.5, 1.2),
-                  queries=quantiles("http_request_duration_seconds", "route", 'service="intake",route=~"/p.*|/s/.*"', "5m", (0.95,))),
+                  queries=quantiles("http_request_duration_seconds", "route", 'service="intake",route=~"/p/.*|/s/.*"', "5m", (0.95,))),
             Panel(title="来件被退回（每小时）", asks="表单是不是让人填不下去", unit="short", limits=no_more_than(30, 10),
                   queries=[('sum by (channel) (increase(complaint_submit_total{result="refused"}[1h]))', "{{channel}}")]),
             Panel(title="导入行（每日）", asks="批量导入成功多少；无界线，由批次决定", unit="short",

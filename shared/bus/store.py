@@ -285,7 +285,8 @@ async def counts(tx: Transaction) -> tuple[int, int]:
 async def gaps(tx: Transaction, *, older_than_seconds: float, limit: int = 200) -> list[asyncpg.Record]:
     """Aggregates whose next version is missing, not asked for in the last minute, and with no dead letter that explains it.
 
-    An instant in the future was written by a clock that had jumped. Up to the last version that waits: between those that came there may be more that did not, and what comes again does no harm.
+    Up to the last version that waits: between those that came there may be more that did not, and what comes again does no harm.
+    An instant in the future was written by a clock that had jumped.
     """
     return await tx.fetch(
         """

@@ -16,7 +16,9 @@ import yaml
 
 from services.notify.settings import NotifySettings
 from shared.database import SERVICES
+from shared.embedded import postgres, valkey
 from shared.settings import Settings
+from tests.deploy.doors import bodies
 from tests.deploy.tools import DEPLOY, ROOT, output_of, program
 
 EXAMPLE = DEPLOY / "compose/.env.example"
@@ -112,6 +114,15 @@ def test_only_the_gateway_and_grafana_are_open_and_only_four_reach_the_outside(s
     assert {name for name, one in services.items() if "outside" in one["networks"]} == {"gateway", "grafana", "notify", "alertmanager"}
 
 
+def test_the_servers_keep_to_themselves_what_the_embedded_ones_do_and_forget_as_they_do(services):
+    database, cache = (" ".join(services[name]["command"]) for name in ("postgres", "redis"))
+
+    for name in ("jit", *(name for name in postgres.SETTINGS if name.startswith("log_") and name != "log_timezone")):
+        assert f"-c {name}={postgres.SETTINGS[name]}" in database
+    for name in ("appendonly", "appendfsync", "maxmemory-policy"):
+        assert f"--{name} {valkey.SETTINGS[name]}" in cache
+
+
 def test_prometheus_scrapes_containers_that_are_there(services):
     scraped = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())["scrape_configs"]
     hosts = {target.partition(":")[0] for job in scraped for one in job["static_configs"] for target in one["targets"]}
@@ -127,9 +138,12 @@ def prefixes(service: str) -> tuple[str, ...]:
     return declared or (f"/{service}",)
 
 
-def gateway(folder: Path, port: int, upstreams: dict[str, int]) -> Path:
+def gateway(folder: Path, port: int, upstreams: dict[str, int], **values: str) -> Path:
     """The committed configuration inside a whole one, on loopback. Debian's nginx is older than the image's: it resolves names once."""
     text = (DEPLOY / "compose/gateway.conf").read_text(encoding="utf-8")
+    for name, value in compose(**values)["services"]["gateway"]["environment"].items():
+        text = text.replace(f"${{{name}}}", value)
+    assert "${" not in text
     for service, upstream in upstreams.items():
         text = text.replace(f"server {service}:8080 resolve;", f"server 127.0.0.1:{upstream};")
     text = text.replace("listen 8080;", f"listen 127.0.0.1:{port};")
@@ -156,14 +170,14 @@ async def answering(name: str, seen: list[str]) -> asyncio.Server:
 
 
 @asynccontextmanager
-async def running_gateway(folder: Path) -> AsyncIterator[tuple[httpx2.AsyncClient, list[str]]]:
+async def running_gateway(folder: Path, **values: str) -> AsyncIterator[tuple[httpx2.AsyncClient, list[str]]]:
     seen: list[str] = []
     servers = {name: await answering(name, seen) for name in SERVICES}
     spare = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     port = spare.sockets[0].getsockname()[1]
     spare.close()
     await spare.wait_closed()
-    file = gateway(folder, port, {name: server.sockets[0].getsockname()[1] for name, server in servers.items()})
+    file = gateway(folder, port, {name: server.sockets[0].getsockname()[1] for name, server in servers.items()}, **values)
     process = await asyncio.create_subprocess_exec(program("nginx"), "-e", "stderr", "-p", str(folder), "-c", str(file))
     try:
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
@@ -207,6 +221,34 @@ async def test_the_gateway_routes_every_prefix_a_service_declares(tmp_path):
     last = seen[-1].lower()
     assert "x-forwarded-for: 127.0.0.1\r\n" in last, "an address that a client made up is not believed"
     assert "host: fengping.example:8443\r\n" in last, "links are made with the port people use"
+
+
+async def test_only_the_proxy_in_front_is_believed_when_it_says_whose_a_request_is(tmp_path):
+    forwarded = {"X-Forwarded-For": "198.51.100.7, 203.0.113.9"}
+    async with running_gateway(tmp_path, FENGPING_PROXY_NETWORK="127.0.0.0/8") as (client, seen):
+        await client.get("/p/", headers=forwarded)
+
+    assert "x-forwarded-for: 203.0.113.9\r\n" in seen[-1].lower(), "who called the proxy; what stands before was made up"
+
+
+async def test_the_gateway_lets_through_whatever_a_door_takes(tmp_path):
+    async with running_gateway(tmp_path) as (client, _):
+        refused = {path for path, size in bodies() if not await lets_through(client.base_url.port, path, size)}
+        imports, beside = [await lets_through(client.base_url.port, f"/intake/api/{path}", 66 * 2**20) for path in ("imports", "importsx")]
+
+    assert refused == set()
+    assert (imports, beside) == (True, False)
+
+
+async def lets_through(port: int, path: str, size: int) -> bool:
+    """Would a body of this size be taken? The gateway says it before the body is sent."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\nExpect: 100-continue\r\n\r\n".encode())
+    async with asyncio.timeout(20):
+        status = int((await reader.readline()).split()[1])
+    writer.close()
+    assert status in {100, 413}, f"{path}: {status}"
+    return status == 100
 
 
 def test_the_gateway_follows_containers_that_get_a_new_address():

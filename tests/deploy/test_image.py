@@ -38,6 +38,19 @@ def test_the_image_runs_as_an_ordinary_user_and_has_a_fixed_base():
     assert "ENTRYPOINT [\"python\", \"-m\", \"services\"]" in DOCKERFILE
 
 
+def test_the_command_is_there_for_those_who_come_into_a_container(tmp_path):
+    printed = re.search(r"&& (printf .+) > /usr/local/bin/fengping && chmod 755 /usr/local/bin/fengping$", DOCKERFILE, re.MULTILINE)
+    command = tmp_path / "fengping"
+    command.write_text(subprocess.run(["sh", "-c", printed[1]], capture_output=True, text=True, check=True, timeout=30).stdout)
+    command.chmod(0o755)
+    environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+
+    done = subprocess.run([command, "verify", "--help"], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 0, done.stderr
+    assert "audit logs" in done.stdout
+
+
 def copied() -> list[str]:
     """What the last stage copies out of the project."""
     lines = re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE.rpartition("FROM ")[2], re.MULTILINE)

@@ -11,6 +11,7 @@ from services.intake.app import PREFIXES as INTAKE
 from services.notify.settings import NotifySettings
 from shared.database import SERVICES
 from shared.settings import Settings
+from tests.deploy.doors import bodies
 from tests.deploy.policy import Object, flaws, flows, workloads
 from tests.deploy.tools import DEPLOY, output_of
 
@@ -206,21 +207,39 @@ def test_production_has_three_replicas_on_different_nodes(rendered):
 
 
 def test_the_gateway_routes_every_prefix_and_hides_health_and_metrics(rendered):
-    paths = named(rendered["production"], "Ingress", "fengping")["spec"]["rules"][0]["http"]["paths"]
-
     def service_of(path: str) -> str:
-        fitting = [
-            (one["pathType"] == "Exact", len(one["path"]), one["backend"]["service"]["name"])
-            for one in paths
-            if path == one["path"] or (one["pathType"] == "Prefix" and f"{path}/".startswith(f"{one['path'].rstrip('/')}/"))
-        ]
-        return max(fitting)[2]
+        return routed(rendered["production"], path)[0]
 
     assert {prefix: service_of(prefix) for prefix in INTAKE} == dict.fromkeys(INTAKE, "intake")
     assert [service_of(f"/{name}/api/x") for name in SERVICES] == list(SERVICES)
     assert service_of("/caseworker") == "intake"
     assert {service_of(path) for path in ("/metrics", "/readyz", "/livez")} == {"nobody"}
     assert "selector" not in named(rendered["production"], "Service", "nobody")["spec"]
+
+
+def routed(objects: list[Object], path: str) -> tuple[str, int]:
+    """Where the gateway sends a path, and the bytes it lets through: the most exact of all Ingresses."""
+    fitting = [
+        (one["pathType"] == "Exact", len(one["path"]), one["backend"]["service"]["name"], each["metadata"]["annotations"])
+        for each in objects
+        if each["kind"] == "Ingress"
+        for one in each["spec"]["rules"][0]["http"]["paths"]
+        if path == one["path"] or (one["pathType"] == "Prefix" and f"{path}/".startswith(f"{one['path'].rstrip('/')}/"))
+    ]
+    _, _, service, annotations = max(fitting, key=lambda one: one[:2])
+    return service, int(annotations["nginx.ingress.kubernetes.io/proxy-body-size"].removesuffix("m")) * 2**20
+
+
+def test_the_gateway_lets_through_whatever_a_door_takes_and_elsewhere_no_more(rendered):
+    assert {path for path, size in bodies() if routed(rendered["production"], path)[1] < size} == set()
+    assert routed(rendered["production"], "/intake/api/complaints") == ("intake", 12 * 2**20)
+
+
+def test_every_way_in_has_the_same_host_and_certificate_and_writes_down_no_addresses(rendered):
+    ways = [each for each in rendered["production"] if each["kind"] == "Ingress"]
+
+    assert len({(each["spec"]["rules"][0]["host"], str(each["spec"]["tls"])) for each in ways}) == 1
+    assert {each["metadata"]["annotations"]["nginx.ingress.kubernetes.io/enable-access-log"] for each in ways} == {"false"}
 
 
 @pytest.mark.parametrize("service", ["intake", "scoring"])

@@ -30,7 +30,8 @@ _TELL = f"""
 with due as (
   select s.campaign_id, s.unit_no, s.scheme_version from scores s
   join campaigns c on c.id = s.campaign_id and c.scheme_version = s.scheme_version
-  where s.untold and (s.told_at is null or s.told_at not between clock_timestamp() - interval '{TOLD_EVERY_SECONDS} seconds' and clock_timestamp())
+  where s.untold
+    and (s.told_at is null or s.told_at not between clock_timestamp() - interval '{TOLD_EVERY_SECONDS} seconds' and clock_timestamp())
     and ($2::text is null or (s.campaign_id = $2 and s.unit_no = any($3)))
   order by s.campaign_id, s.unit_no limit $1 for update of s skip locked
 )
