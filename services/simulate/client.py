@@ -70,6 +70,7 @@ class Client:
         )  # fmt: skip
         self._token: str | None = None
         self._credentials: tuple[str, str] | None = None
+        self._signing_in = asyncio.Lock()
         self.account: Json = {}
 
     async def __aenter__(self) -> Self:
@@ -92,16 +93,20 @@ class Client:
         """The same door, entered by this person. A session that was lost is opened again. Raises Rejected (401)."""
         person = object.__new__(Client)
         person.base_url, person.attempts_max, person._http = self.base_url, self.attempts_max, self._http
-        person._token, person._credentials = None, (name, password)
-        await person._open_session()
+        person._token, person._credentials, person._signing_in = None, (name, password), asyncio.Lock()
+        await person._open_session(None)
         return person
 
-    async def _open_session(self) -> None:
+    async def _open_session(self, lost: str | None) -> None:
+        """Sign in again, once, however many requests found the session `lost`: more at once would be taken for guesses at the password."""
         assert self._credentials, "only a person can sign in"
         name, password = self._credentials
-        self._token = None
-        answer = await self._send("POST", "/intake/api/sessions", json={"name": name, "password": password})
-        self._token, self.account = answer.body["token"], answer.body["account"]
+        async with self._signing_in:
+            if self._token != lost:
+                return
+            self._token = None
+            answer = await self._send("POST", "/intake/api/sessions", json={"name": name, "password": password})
+            self._token, self.account = answer.body["token"], answer.body["account"]
 
     # ── sending ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -126,12 +131,13 @@ class Client:
         return response.status_code, response.text
 
     async def _as_person(self, method: str, path: str, **options: Any) -> Answer:
+        token = self._token
         try:
             return await self._send(method, path, **options)
         except Rejected as rejected:
             if rejected.status != 401 or not self._credentials:
                 raise
-        await self._open_session()
+        await self._open_session(token)
         return await self._send(method, path, **options)
 
     async def _send(self, method: str, path: str, headers: Mapping[str, str] | None = None, **options: Any) -> Answer:

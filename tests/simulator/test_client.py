@@ -1,5 +1,6 @@
 """The client repeats a write with the same key until it is answered, and never invents a second one."""
 
+import asyncio
 import json
 
 import httpx2
@@ -88,6 +89,25 @@ async def test_lost_session_is_opened_again_and_the_write_keeps_its_key():
 
     assert [request.headers.get("authorization") for request in wire.requests] == [None, "Bearer t1", None, "Bearer t2"]
     assert wire.keys == [None, "k", None, "k"]
+
+
+async def test_a_session_that_many_requests_find_lost_is_opened_again_once():
+    signed_in = []
+
+    async def door(request):
+        if request.url.path.endswith("/sessions"):
+            await asyncio.sleep(0.01)
+            signed_in.append(request)
+            return httpx2.Response(201, json={"token": f"t{len(signed_in)}", "account": {"name": "zuoxi"}})
+        current = f"Bearer t{len(signed_in)}" if len(signed_in) > 1 else "none"
+        return httpx2.Response(201 if request.headers.get("authorization") == current else 401, json={"id": "1"})
+
+    client = Client("http://127.0.0.1:1", transport=httpx2.MockTransport(door))
+    person = await client.sign_in("zuoxi", "secret-word")
+    answers = await asyncio.gather(*(person.write("/x", {}, key=n) for n in range(20)))
+
+    assert [answer.status for answer in answers] == [201] * 20
+    assert len(signed_in) == 2
 
 
 async def test_repetition_that_was_recognised_says_so():
