@@ -1,0 +1,21 @@
+"""Every door of the four services: where it is, and how much of a body it takes."""
+
+import tempfile
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+from shared.database import SERVICES
+from shared.settings import Settings
+from shared.web.door import DoorRoute, routes_of
+
+
+def bodies() -> Iterator[tuple[str, int]]:
+    """Each path that takes a body, with the bytes of the largest."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(data_folder=Path(folder))
+        apps = [import_module(f"services.{name}.app").build(settings).app for name in SERVICES]
+    for app in apps:
+        for path, route in routes_of(app):
+            if isinstance(route, DoorRoute) and route.methods - {"GET", "HEAD"}:
+                yield path.replace("{", "").replace("}", ""), route.body_max
