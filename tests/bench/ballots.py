@@ -170,8 +170,11 @@ async def single(world: World, settings: Settings, total: int) -> float:
 
 
 async def ballots(world: World) -> list[Figure]:
-    """In turns, because the machine is not the same from one second to the next; the medians."""
-    total, few, rounds = (3_000, 200, 1) if world.quick else (60_000, 1_500, 3)
+    """In turns, because the machine is not the same from one second to the next; the medians.
+
+    So many that the second for which a unit's score rests, before its last ballots are scored, does not count for more than they do.
+    """
+    total, few, rounds = (3_000, 200, 1) if world.quick else (120_000, 1_500, 3)
     loops, ours = [], []
     for _ in range(rounds):
         loops.append(await bare(await filled(world, total), total))
