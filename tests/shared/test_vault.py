@@ -293,6 +293,7 @@ def test_hits_are_in_order_apart_and_say_where_they_are(text: str, known: list[s
         ("座机0431-88901234转2", Personal.LANDLINE, "0431-88901234"),
         ("座机（0431）8890 1234", Personal.LANDLINE, "0431）8890 1234"),
         ("010 8890 1234", Personal.LANDLINE, "010 8890 1234"),
+        ("010 889 0123", Personal.LANDLINE, "010 889 0123"),
         ("+86 431 8890 1234", Personal.LANDLINE, "86 431 8890 1234"),
         ("０４３１－８８９０１２３", Personal.LANDLINE, "０４３１－８８９０１２３"),
         ("身份证11010519491231002X。", Personal.ID_CARD, "11010519491231002X"),
