@@ -281,10 +281,13 @@ class Database:
         )  # fmt: skip
 
     @asynccontextmanager
-    async def transaction(self, context: Any = None, opening: Opening = ONLY_NOW) -> AsyncIterator[Transaction]:
-        """Open a unit of work; commits on leaving the block, rolls back when an exception leaves it."""
+    async def transaction(self, context: Any = None, opening: Opening = ONLY_NOW, *, waits: str = "") -> AsyncIterator[Transaction]:
+        """Open a unit of work; commits on leaving the block, rolls back when an exception leaves it.
+
+        `waits`: a statement that takes a lock before the opening, which then sees what its holder before did.
+        """
         async with self._connection() as (connection, mapped):
-            await connection.execute("begin")
+            await connection.execute(f"begin; {waits}")
             opened = await connection.fetchrow(opening[0], *opening[1])
             tx = Transaction(connection, mapped, opened=opened, service=self.schema, context=context)
             try:
@@ -368,12 +371,22 @@ MOMENTARY = (
 )  # fmt: skip
 
 
+CONTENDED = (
+    asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.QueryCanceledError,
+)  # fmt: skip
+
+
 def is_away(error: BaseException) -> bool:
     """Is the database unreachable or momentarily unable, so that what was asked of it is not to blame?"""
     if isinstance(error, DBAPIError) and error.orig is not None:
         cause = error.orig.__cause__ or error.orig
         return isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated or is_away(cause)
     return isinstance(error, MOMENTARY)
+
+
+def is_contended(error: BaseException) -> bool:
+    """Did somebody else hold what was wanted, so that the one who waited for it fails and nobody beside them need to?"""
+    return isinstance(error, CONTENDED)
 
 
 async def direct_connection(url: str, schema: str, application: str) -> asyncpg.Connection:

@@ -176,7 +176,9 @@ class Consumer:
             if self._unlooked:
                 raise KafkaError("logs could not be looked at")
             self._lag = await self._measure_lag() + self.in_hand
-            still = steady_seconds() - self._progress_at if self._lag else 0.0
+            if not self._lag:
+                self._progress_at = steady_seconds()
+            still = steady_seconds() - self._progress_at
             self.stalled = still > self._settings.stall_seconds
             if still > 2 * self._settings.stall_seconds:
                 telemetry.consumer_restarts.labels(self.group).inc()
@@ -315,7 +317,8 @@ class Consumer:
         started = steady_seconds()
         arrivals = [taken for taken in batch if isinstance(taken, Arrival)]
         broken = [taken for taken in batch if isinstance(taken, Broken)]
-        async with self._database.transaction(self._context, store.opening(arrivals)) as tx:
+        waits = store.beside_replays(self._database.schema)
+        async with self._database.transaction(self._context, store.opening(arrivals), waits=waits) as tx:
             if broken:
                 await store.park(tx, [(each.record, each.error.reason, each.error.detail, 1) for each in broken])
             applied = await apply_arrivals(tx, arrivals, self._handlers, tx.opened)
@@ -476,12 +479,15 @@ def read_all(records: Iterable[ConsumerRecord], heard: Collection[str]) -> list[
         except Unreadable as error:
             batch.append(Broken(record, error))
             continue
+        except Exception as error:  # whatever a stranger wrote into one record, its neighbours go their way
+            batch.append(Broken(record, Unreadable("headers", type(error).__name__)))
+            continue
         batch.append(arrival)
         if arrival.meta.type in heard:
             try:
                 arrival.event()
-            except Unreadable:
-                continue  # said again when its turn comes
+            except Exception:  # said again when its turn comes
+                continue
     return batch
 
 

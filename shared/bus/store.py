@@ -10,7 +10,7 @@ import asyncpg
 import msgspec
 
 from shared.bus.envelope import Arrival, Record, headers_as_text, read
-from shared.database import Opening, Transaction
+from shared.database import Opening, Transaction, lock_number
 
 _GATE = """
 select array_agg(coalesce(s.version, 0) order by n) as versions,
@@ -74,6 +74,16 @@ class Gate:
 
     versions: dict[Aggregate, int]
     holding: list[Aggregate]
+
+
+def beside_replays(service: str) -> str:
+    """What a transaction of arrivals waits for: they would not see that a replay passes their aggregate's predecessor, nor it them."""
+    return f"select pg_advisory_xact_lock_shared({lock_number('replay', service)})"
+
+
+def alone(service: str) -> str:
+    """What a replay waits for: the end of every transaction of arrivals; new ones wait for it."""
+    return f"select pg_advisory_xact_lock({lock_number('replay', service)})"
 
 
 def opening(arrivals: Sequence[Arrival]) -> Opening:
@@ -142,8 +152,7 @@ async def pass_gate(tx: Transaction, fresh: Sequence[Arrival], gate: Gate) -> tu
         if arrival.meta.version > versions[key] + 1:
             early.append(arrival)
             waiting.setdefault(key, {}).setdefault(arrival.meta.version, arrival)
-            continue
-        if arrival.meta.version == versions[key] + 1:
+        elif arrival.meta.version == versions[key] + 1:
             ready.append(arrival)
             versions[key] += 1
         while (follower := waiting.get(key, {}).pop(versions[key] + 1, None)) is not None:

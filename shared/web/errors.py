@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 
 from shared.auth import ROLE_LABELS, Policy, Role, account_of
 from shared.cache import CacheAway
+from shared.database import CONTENDED
 from shared.events import NotYet, Refused
 from shared.telemetry import describe, log
 from shared.web.forms import problems_of
@@ -62,6 +63,7 @@ UNREACHABLE: Final = (
     asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,
     asyncpg.InterfaceError,
+    *CONTENDED,
     ConnectionError,
 )
 """The database does not answer: try later (503), not a mistake of ours (500)."""

@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shared.auth import Account
-from shared.database import Database, Opening, Transaction, is_away
+from shared.database import Database, Opening, Transaction, is_away, is_contended
 from shared.events import Refused
 from shared.together import Together
 from shared.web.door import CSRF_FIELD, Tx, is_form
@@ -141,7 +141,7 @@ class OnceTogether(Generic[ItemT, ResultT]):
         *, status: int = 201,
     ) -> None:  # fmt: skip
         self._database, self._context, self._action, self._status = database, context, action, status
-        self._together: Together[_Asked[ItemT], Kept] = Together(self._write, hopeless=is_away)
+        self._together: Together[_Asked[ItemT], Kept] = Together(self._write, hopeless=_for_all)
 
     async def __call__(self, request: Request, item: ItemT) -> Kept:
         """The answer to this request. Raises NoKey, OtherRequest, Refused."""
@@ -165,6 +165,11 @@ class OnceTogether(Generic[ItemT, ResultT]):
         return [
             told[each.claim] if firsts.get(each.claim.key) is each else again.get(each.claim, OtherRequest()) for each in asked
         ]  # fmt: skip
+
+
+def _for_all(error: BaseException) -> bool:
+    """Would it meet each of those who share a transaction? A lock that one of them waits for in vain is that one's alone."""
+    return is_away(error) and not is_contended(error)
 
 
 def _kept(status: int, result: Any) -> Kept | Refused:

@@ -276,7 +276,7 @@ async def running_scores_equal_the_recount(scene: Scene) -> list[str]:
         office = await door.sign_in(OFFICE.name, PASSWORD)
         key = f"recount-{len(scene.lab.loads)}-{len(scene.records)}"
         answer = await office.write(f"/scoring/api/campaigns/{scene.lab.campaign_id}/recounts", {}, key=key)
-    differences = answer.body.get("differences")
+    differences = answer.body["differences"]
     return [f"running scores differ from scoring's own recount, {some(differences)}"] if differences else []
 
 

@@ -417,6 +417,7 @@ POISON: dict[str, Callable[[str, str], tuple[bytes | None, list[tuple[str, bytes
     "other json": lambda key, type: (f'["{key}"]'.encode(), _headers("", type, key)),
     "wrong types": lambda key, type: (f'{{"occurred_at": 5, "x": "{key}"}}'.encode(), _headers("", type, key)),
     "bad header": lambda key, type: (f'{{"x": "{key}"}}'.encode(), _headers("", type, key, ce_time=b"\xff\xfe")),
+    "bad time": lambda key, type: (f'{{"x": "{key}"}}'.encode(), _headers("", type, key, ce_time=b"9999-12-31T23:59:59-12:00")),
     "no id": lambda key, type: (f'{{"x": "{key}"}}'.encode(), _headers("", type, key, ce_id=None)),
     "no headers": lambda key, type: (f'{{"x": "{key}"}}'.encode(), []),
     "unknown type": lambda key, type: (f'{{"x": "{key}"}}'.encode(), _headers("", "complaint.exploded.v9", key)),

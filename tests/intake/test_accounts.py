@@ -110,3 +110,18 @@ async def test_only_an_administrator_makes_accounts(office, key):
         taken = await admin.post("/intake/api/accounts", json=given, headers=key())
         refused = await chen.post("/intake/api/accounts", json=given | {"name": "wangwu"}, headers=key())
     assert (made.status_code, taken.status_code, refused.status_code) == (201, 409, 403)
+
+
+async def test_a_sign_in_under_way_when_the_right_is_withdrawn_is_refused(office, monkeypatch):
+    """The password is looked at for a tenth of a second; meanwhile the account is disabled and its sessions are ended."""
+    real = accounts.verify_password
+
+    async def slowly(password, kept):
+        matches = await real(password, kept)
+        async with office.transaction() as tx:
+            await tx.run("update accounts set disabled = true where name = 'zuoxi'")
+        return matches
+
+    monkeypatch.setattr(accounts, "verify_password", slowly)
+    async with office.transaction() as tx:
+        assert await accounts.sign_in(tx, name="zuoxi", password=PASSWORD, agent="") is None

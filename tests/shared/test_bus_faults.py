@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError
 from faststream.kafka import KafkaBroker
 
 from shared.bus import Bus, make_topics, replay, store
-from shared.bus.consumer import Consumer, apply_arrivals
+from shared.bus.consumer import Consumer, apply_arrivals, read_all
 from shared.bus.envelope import read
 from shared.bus.relay import Relay
 from shared.bus.topics import client_options
@@ -403,6 +403,45 @@ async def test_what_another_replica_takes_meanwhile_opens_the_gate_for_what_foll
 
     assert await waiting == 1
     assert [effect["version"] for effect in await world.hearer.effects(world.hears)] == [1, 2]
+
+
+async def test_a_replay_waits_for_batches_at_work_so_that_no_successor_is_left_behind(world):
+    """Neither would see what the other writes: the batch holds version 3 for want of 2, the replay of 2 finds nothing held."""
+    complaint = uuid4()
+    async with world.run(hearing=False) as (says,):
+        await world.say(*(rated(complaint) for _ in range(3)))
+        await until(lambda: _all_sent(says.relay))
+    records = await read_topic(world.settings, "complaints")
+    first, _, third = (read(record) for record in records)
+    await Bus(world.hears, world.hearer.on, world.settings, context=None).consumer.apply([first])
+    async with world.hears.transaction() as tx:
+        await store.park(tx, [(records[1], "handler", "a bug", 5)])
+
+    waits = store.beside_replays(world.hears.schema)
+    async with world.hears.transaction(None, store.opening([third]), waits=waits) as tx:
+        await apply_arrivals(tx, [third], world.hearer.on, tx.opened)
+        replaying = asyncio.create_task(replay(world.hears, world.hearer.on, None, by="tester"))
+        await asyncio.sleep(0.5)
+        assert not replaying.done()
+
+    assert await replaying == (1, 0)
+    assert [effect["version"] for effect in await world.hearer.effects(world.hears)] == [1, 2, 3]
+
+
+async def test_a_record_that_nobody_can_read_takes_no_other_along(world):
+    """A time outside of all calendars, and a body nested deeper than any program follows."""
+    async with world.run(hearing=False) as (says,):
+        await world.say(rated(uuid4()))
+        await until(lambda: _all_sent(says.relay))
+    [good] = await read_topic(world.settings, "complaints")
+    late = [(name, b"9999-12-31T23:59:59-12:00" if name == "ce_time" else value) for name, value in good.headers]
+    deep = good.value[:-1] + b',"x":' + b"[" * 5_000 + b"]" * 5_000 + b"}"
+    bad = [store.KeptRecord(good.topic, 0, 7, good.key, good.value, late), store.KeptRecord(good.topic, 0, 8, good.key, deep, good.headers)]
+
+    batch = read_all([*bad, good], world.hearer.on.names)
+
+    assert [type(taken).__name__ for taken in batch] == ["Broken", "Arrival", "Arrival"]
+    assert batch[2].event().complaint_id
 
 
 async def test_partitions_given_out_while_topics_were_missing_are_asked_for_again(world):

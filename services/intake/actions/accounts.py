@@ -34,7 +34,9 @@ async def sign_in(tx: Transaction, *, name: str, password: str, agent: str) -> A
     row = await store.by_name(tx, read_name(name))
     usable = row is not None and not row["disabled"]
     matches = await verify_password(password, row["password_hash"] if row is not None and usable else None)
-    if row is None or not matches:
+    # Looked at once more, and held until the session is there: whoever withdraws the right meanwhile finds the session to end.
+    row = await store.unchanged(tx, row) if row is not None and matches else None
+    if row is None:
         return None
     await store.note_login(tx, row["id"], device_of(agent))
     tx.record("account.signed_in", row["id"], str(row["id"]))

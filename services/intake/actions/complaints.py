@@ -177,11 +177,11 @@ def _fact(tx: Transaction, registered: Registered, report: Report) -> ComplaintR
 
 async def merge_complaint(tx: Transaction, *, number: str, into: str, by: Account) -> Registered:
     """并入: this complaint repeats another one. Doing it again changes nothing. Raises Refused."""
-    row = await store.locked(tx, number)
+    found = {each: await store.locked(tx, each) for each in sorted({number, into})}  # in one order, as those who register and merge
+    row, target = found[number], found[into]
     if row is None or await store.visible(tx, number, by) is None:
         raise Refused("没有这件诉求", status=404)
     if row["merged_into"] is None:
-        target = await store.locked(tx, into)
         _check_target(target, row["campaign_id"], besides=row["id"])
         await _merge(tx, row["id"], target, by=str(by.id))
     return Registered(row["id"], number, row["campaign_id"], row["unit_id"], row["summary"], row["received_at"], into)

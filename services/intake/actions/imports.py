@@ -235,7 +235,7 @@ async def _store_ballots(
 ) -> None:
     """Store a batch's ballots in one COPY, each under the sheet's own entry in the register of issuance."""
     stored = []
-    for sheet in {sheet for _, sheet, _ in good}:
+    for sheet in sorted({sheet for _, sheet, _ in good}, key=str):  # in one order, so that two imports never wait for each other
         batch_id = hashed_id(f"fengping/import/{campaign.id}/{order.mapping.source}/{sheet}")
         count = sum(1 for _, other, _ in good if other == sheet)
         await ballot_store.extend_batch(tx, batch_id, campaign_id=campaign.id, sheet=sheet, count=count, by=order.by.id)

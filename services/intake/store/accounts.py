@@ -32,6 +32,13 @@ async def by_name(tx: Transaction, name: str) -> asyncpg.Record | None:
     return await tx.fetchrow("select * from accounts where name = $1", name)
 
 
+async def unchanged(tx: Transaction, row: asyncpg.Record) -> asyncpg.Record | None:
+    """The same account, if it may still sign in with the same password; nobody changes it before this transaction ends."""
+    return await tx.fetchrow(
+        "select * from accounts where id = $1 and not disabled and password_hash = $2 for share", row["id"], row["password_hash"]
+    )
+
+
 async def by_id(tx: Transaction, account_id: UUID) -> asyncpg.Record | None:
     return await tx.fetchrow("select * from accounts where id = $1", account_id)
 

@@ -306,6 +306,20 @@ CATALOGUE: tuple[Mutant, ...] = (
         "tests/shared/test_vault.py::test_other_kinds_are_found_where_they_stand",
     ),
     one(
+        "a replay does not wait for the batches at work",
+        "shared/bus/__init__.py",
+        "waits=store.alone(database.schema)",
+        'waits=""',
+        f"{FAULTS}::test_a_replay_waits_for_batches_at_work_so_that_no_successor_is_left_behind",
+    ),
+    one(
+        "a sign-in believes what it read before it looked at the password",
+        "services/intake/actions/accounts.py",
+        "await store.unchanged(tx, row) if row is not None and matches else None",
+        "row if matches else None",
+        "tests/intake/test_accounts.py::test_a_sign_in_under_way_when_the_right_is_withdrawn_is_refused",
+    ),
+    one(
         "an error is logged with its text",
         "shared/telemetry.py",
         '    return {"error": type(error).__name__, "place": place}\n',
