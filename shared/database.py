@@ -363,16 +363,14 @@ SILENCE_SECONDS = 30
 """A direct connection that says nothing for so long is ended by the server, and its locks are free. Its owner speaks every second."""
 
 
-MOMENTARY = (
-    asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.SerializationError, asyncpg.DeadlockDetectedError,
-    asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError, asyncpg.OperatorInterventionError, asyncpg.TooManyConnectionsError,
-    asyncpg.InsufficientResourcesError, asyncpg.InvalidTransactionStateError, asyncpg.InternalClientError,
-    PoolTimeout, OSError, TimeoutError,
-)  # fmt: skip
-
-
 CONTENDED = (
     asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.QueryCanceledError,
+)  # fmt: skip
+"""Somebody else held what was wanted: the one who waited for it fails, and nobody beside them need to."""
+MOMENTARY = (
+    *CONTENDED, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError,
+    asyncpg.TooManyConnectionsError, asyncpg.InsufficientResourcesError, asyncpg.InvalidTransactionStateError,
+    asyncpg.InternalClientError, PoolTimeout, OSError, TimeoutError,
 )  # fmt: skip
 
 
@@ -382,11 +380,6 @@ def is_away(error: BaseException) -> bool:
         cause = error.orig.__cause__ or error.orig
         return isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated or is_away(cause)
     return isinstance(error, MOMENTARY)
-
-
-def is_contended(error: BaseException) -> bool:
-    """Did somebody else hold what was wanted, so that the one who waited for it fails and nobody beside them need to?"""
-    return isinstance(error, CONTENDED)
 
 
 async def direct_connection(url: str, schema: str, application: str) -> asyncpg.Connection:

@@ -479,15 +479,12 @@ def read_all(records: Iterable[ConsumerRecord], heard: Collection[str]) -> list[
         except Unreadable as error:
             batch.append(Broken(record, error))
             continue
-        except Exception as error:  # whatever a stranger wrote into one record, its neighbours go their way
-            batch.append(Broken(record, Unreadable("headers", type(error).__name__)))
-            continue
         batch.append(arrival)
         if arrival.meta.type in heard:
             try:
                 arrival.event()
-            except Exception:  # said again when its turn comes
-                continue
+            except Unreadable:
+                continue  # said again when its turn comes
     return batch
 
 

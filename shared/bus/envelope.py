@@ -61,11 +61,11 @@ class Arrival:
         return EVENTS[self.meta.type].once
 
     def event(self) -> Event:
-        """Raises Unreadable when the body breaks the contract."""
+        """Raises Unreadable when the body breaks the contract, and nothing else."""
         if self._event is None:
             try:
                 self._event = decode(self.meta.type, self.body)
-            except ValueError as error:
+            except Exception as error:
                 raise Unreadable("body", type(error).__name__) from error
         return self._event
 
@@ -99,18 +99,18 @@ class _Said(msgspec.Struct):
 def read(record: Record) -> Arrival:
     """Read a record's envelope.
 
-    Raises Unreadable with the reason: tombstone, headers, type, key.
+    Raises Unreadable with the reason (tombstone, headers, type, key) and nothing else: a record takes none of its neighbours along.
     """
     if record.value is None:
         raise Unreadable("tombstone", "no body")
     try:
         said = msgspec.convert({name: value.decode() for name, value in record.headers if value is not None}, _Said, strict=False)
-    except (ValueError, AttributeError) as error:
+        meta = Meta(
+            event_id=said.id, type=said.type, key=said.key, version=said.version, occurred_at=said.occurred_at.astimezone(UTC),
+            topic=record.topic, partition=record.partition, offset=record.offset,
+        )  # fmt: skip
+    except Exception as error:  # whatever a stranger wrote
         raise Unreadable("headers", type(error).__name__) from error
-    meta = Meta(
-        event_id=said.id, type=said.type, key=said.key, version=said.version, occurred_at=said.occurred_at.astimezone(UTC),
-        topic=record.topic, partition=record.partition, offset=record.offset,
-    )  # fmt: skip
     known = EVENTS.get(meta.type)
     if known is None or known.topic != plain(record.topic):
         raise Unreadable("type", meta.type[:80])

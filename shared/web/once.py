@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shared.auth import Account
-from shared.database import Database, Opening, Transaction, is_away, is_contended
+from shared.database import CONTENDED, Database, Opening, Transaction, is_away
 from shared.events import Refused
 from shared.together import Together
 from shared.web.door import CSRF_FIELD, Tx, is_form
@@ -169,7 +169,7 @@ class OnceTogether(Generic[ItemT, ResultT]):
 
 def _for_all(error: BaseException) -> bool:
     """Would it meet each of those who share a transaction? A lock that one of them waits for in vain is that one's alone."""
-    return is_away(error) and not is_contended(error)
+    return is_away(error) and not isinstance(error, CONTENDED)
 
 
 def _kept(status: int, result: Any) -> Kept | Refused:

@@ -25,6 +25,7 @@ from shared.web.moments import WEEKDAYS
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 PREFERENCES_COOKIE: Final = "fengping_look"
+PREFERENCES: Final = frozenset({"big", "nokeys"})
 
 
 def environment(folder: Path | None) -> Environment:
@@ -98,12 +99,12 @@ def form_token(request: Request) -> str:
 
 def preferences(request: Request) -> frozenset[str]:
     """How this person wants pages: `big` (大字), `nokeys` (单键快捷键关). Kept in a cookie, so every service sees them."""
-    return frozenset(request.cookies.get(PREFERENCES_COOKIE, "").split(".")) & {"big", "nokeys"}
+    return frozenset(request.cookies.get(PREFERENCES_COOKIE, "").split(".")) & PREFERENCES
 
 
 def keep_preferences(response: Response, chosen: frozenset[str], *, https: bool) -> None:
     """Remember `preferences` for a year."""
-    value = ".".join(sorted(chosen & {"big", "nokeys"}))
+    value = ".".join(sorted(chosen & PREFERENCES))
     response.set_cookie(PREFERENCES_COOKIE, value, max_age=365 * 86400, samesite="lax", secure=https, httponly=True)
 
 

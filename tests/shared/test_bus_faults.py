@@ -10,14 +10,14 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 from faststream.kafka import KafkaBroker
 
-from shared.bus import Bus, make_topics, replay, store
+from shared.bus import Bus, replay, store
 from shared.bus.consumer import Consumer, apply_arrivals, read_all
 from shared.bus.envelope import read
 from shared.bus.relay import Relay
 from shared.bus.topics import client_options
 from shared.events import BallotSubmitted
 from shared.failpoints import failpoint
-from tests.shared.test_bus import NOON, _all_sent, producer_of, rated, read_topic, until, world
+from tests.shared.test_bus import NOON, _all_sent, producer_of, rated, read_topic, until, wipe_topic, world
 
 __all__ = ["world"]
 pytestmark = pytest.mark.stack
@@ -340,10 +340,8 @@ async def _replace_log(settings, records):
     admin = AIOKafkaAdminClient(**client_options(settings))
     await admin.start()
     offsets = {tp: at for tp, at in (await admin.list_consumer_group_offsets(group)).items() if tp.topic == topic}
-    await admin.delete_topics([topic])
-    await asyncio.sleep(1)
     await admin.close()
-    await make_topics(settings)
+    await wipe_topic(settings, topic.removeprefix(settings.topic_prefix))
     async with producer_of(settings) as producer:
         for record in records:
             await producer.send_and_wait(topic, record.value, key=record.key, headers=list(record.headers), partition=record.partition)

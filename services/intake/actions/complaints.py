@@ -79,8 +79,7 @@ async def register_complaints(tx: Transaction, entries: Sequence[Entry]) -> list
 
     Gives for each what was written, or why it was not: whatever is wrong with one is found before anything of it is written.
     """
-    # In one order, so that two who merge into the same two never wait for each other.
-    targets = {number: await store.locked(tx, number) for number in sorted({entry.merge_into for entry in entries if entry.merge_into})}
+    targets = await store.locked(tx, {entry.merge_into for entry in entries if entry.merge_into})
     rows: list[store.Row | Refused] = []
     for entry in entries:
         try:
@@ -177,8 +176,8 @@ def _fact(tx: Transaction, registered: Registered, report: Report) -> ComplaintR
 
 async def merge_complaint(tx: Transaction, *, number: str, into: str, by: Account) -> Registered:
     """并入: this complaint repeats another one. Doing it again changes nothing. Raises Refused."""
-    found = {each: await store.locked(tx, each) for each in sorted({number, into})}  # in one order, as those who register and merge
-    row, target = found[number], found[into]
+    found = await store.locked(tx, {number, into})
+    row, target = found.get(number), found.get(into)
     if row is None or await store.visible(tx, number, by) is None:
         raise Refused("没有这件诉求", status=404)
     if row["merged_into"] is None:

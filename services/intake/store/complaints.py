@@ -1,6 +1,6 @@
 """Complaints: one statement to write one, and the questions that desk and reviewers ask."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -127,9 +127,12 @@ async def exists(tx: Transaction, complaint_id: UUID) -> bool:
     return bool(await tx.fetchval("select exists (select from complaints where id = $1)", complaint_id))
 
 
-async def locked(tx: Transaction, number: str) -> asyncpg.Record | None:
-    """The complaint of that number, held until the transaction ends."""
-    return await tx.fetchrow("select * from complaints where number = $1 for update", number)
+async def locked(tx: Transaction, numbers: Collection[str]) -> dict[str, asyncpg.Record]:
+    """The complaints of these numbers that there are, held until the transaction ends; taken in one order, so that nobody deadlocks."""
+    if not numbers:
+        return {}
+    rows = await tx.fetch("select * from complaints where number = any($1::text[]) order by number for update", list(numbers))
+    return {row["number"]: row for row in rows}
 
 
 async def merge(tx: Transaction, complaint_id: UUID, *, into: UUID) -> int:
