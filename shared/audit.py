@@ -4,7 +4,8 @@ Context: an insider with every right on the database must not be able to change,
 recorded without it being seen, and the first bad leaf has to be named.
 Decision: leaves are written unsealed in the business transaction. One sealer per schema numbers them, signs each with
 its position, hangs them into an RFC 6962 tree and signs a checkpoint (origin, size, root). The tree shows that
-something is wrong, however the rows were rewritten; the signature of a leaf shows which one.
+something is wrong, however the rows were rewritten; the signature of a leaf shows which one. Those that are sealed together
+are signed together: the key signs the root of a small tree of them, and each leaf carries that and its own path to it.
 Consequences: until it is sealed (at most 5 s) a row could be removed unseen. Who has the signing key as well can
 rebuild the whole log: only checkpoints kept elsewhere (`Witness`, Kafka, paper) show that, so hand them to `verify` too.
 Alternatives: a plain hash chain also detects, but can neither prove one entry without all the others nor say, once its
@@ -13,7 +14,6 @@ hashes were recomputed, which entry was touched.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from base64 import b64encode
@@ -90,13 +90,17 @@ def canonical(leaf: Leaf) -> bytes:
         "action": leaf.action,
         "subject": leaf.subject,
         # A binary float would make two different long numbers look alike.
-        "facts": json.loads(facts, parse_float=Decimal),
+        "facts": _READER.decode(facts),
     }
-    return json.dumps(recorded, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_decimal).encode()
+    return _WRITER.encode(recorded).encode()
 
 
 def _decimal(number: Decimal) -> dict[str, str]:
     return {"decimal": str(number)}
+
+
+_READER: Final = json.JSONDecoder(parse_float=Decimal)
+_WRITER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_decimal)
 
 
 # ----------------------------------------------------------------------------------------------------------- tree
@@ -193,8 +197,38 @@ def _checkpoint_text(origin: str, size: int, root: bytes) -> str:
     return f"{origin}\n{size}\n{b64encode(root).decode()}\n"
 
 
-def _leaf_text(origin: str, position: int, leaf_hash: bytes) -> bytes:
-    return f"{origin}\nleaf {position}\n{b64encode(leaf_hash).decode()}\n".encode()
+# Leaves that are signed together: one signature over the root of their own small tree. Each of them is as hard to forge as if it were
+# signed alone, and alone it can be checked; but the key signs once for all. Which side a node stands on need not be told, because a
+# leaf's place is part of it.
+
+SIGNATURE_BYTES: Final = 64
+
+
+def _signed_leaf(origin: str, position: int, leaf_hash: bytes) -> bytes:
+    return hashlib.sha256(f"\x00{origin}\nleaf {position}\n{b64encode(leaf_hash).decode()}\n".encode()).digest()
+
+
+def _signed_pair(one: bytes, other: bytes) -> bytes:
+    return _node(one, other) if one < other else _node(other, one)
+
+
+def _signed_root(origin: str, root: bytes) -> bytes:
+    return f"{origin}\nleaves\n{b64encode(root).decode()}\n".encode()
+
+
+def _levels(leaves: list[bytes]) -> list[list[bytes]]:
+    """Their tree, from the leaves up to the root; who has no neighbour goes up as it is."""
+    levels = [leaves]
+    while len(below := levels[-1]) > 1:
+        paired = [_signed_pair(*pair) for pair in zip(below[::2], below[1::2], strict=False)]
+        levels.append(paired + below[2 * len(paired) :])
+    return levels
+
+
+def _path(levels: Sequence[Sequence[bytes]], leaf: int) -> bytes:
+    """The neighbours on the way from a leaf to the root, nearest first."""
+    neighbours = ((leaf >> up) ^ 1 for up in range(len(levels)))
+    return b"".join(level[neighbour] for level, neighbour in zip(levels, neighbours, strict=True) if neighbour < len(level))
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +244,10 @@ class Notary:
 
     def signed_leaf(self, leaf: Leaf, position: int) -> bool:
         """Was this content sealed at this position?"""
-        return leaf.signature is not None and self._signed(leaf.signature, _leaf_text(self.origin, position, leaf.computed_hash()))
+        signature, root = leaf.signature or b"", _signed_leaf(self.origin, position, leaf.computed_hash())
+        for at in range(SIGNATURE_BYTES, len(signature), HASH_BYTES):
+            root = _signed_pair(root, signature[at : at + HASH_BYTES])
+        return self._signed(signature[:SIGNATURE_BYTES], _signed_root(self.origin, root))
 
     def _signed(self, signature: bytes, text: bytes) -> bool:
         try:
@@ -237,9 +274,11 @@ class Signer:
         text = _checkpoint_text(self.origin, tree.size, tree.root)
         return Checkpoint(self.origin, tree.size, tree.root, self.key.sign(text.encode()))
 
-    def leaf_signature(self, position: int, leaf_hash: bytes) -> bytes:
-        """Sign one leaf at its position."""
-        return self.key.sign(_leaf_text(self.origin, position, leaf_hash))
+    def leaf_signatures(self, start: int, hashes: Sequence[bytes]) -> list[bytes]:
+        """Sign leaves at the positions from `start`: for each 64 bytes that all share, and 32 for each step to their root."""
+        levels = _levels([_signed_leaf(self.origin, position, leaf_hash) for position, leaf_hash in enumerate(hashes, start)])
+        signed = self.key.sign(_signed_root(self.origin, levels[-1][0]))
+        return [signed + _path(levels, leaf) for leaf in range(len(hashes))]
 
 
 # --------------------------------------------------------------------------------------------------- verification
@@ -340,7 +379,7 @@ class Witness:
 # -------------------------------------------------------------------------------------------------------- sealing
 
 SEAL_MAX: Final = 500
-"""Leaves sealed at once; signing that many takes about 20 ms."""
+"""Leaves sealed at once; that many take about 6 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,9 +397,8 @@ def seal_leaves(tree: Tree, leaves: Sequence[Leaf], signer: Signer) -> Sealed:
     """Seal `leaves`, in this order, after those already in `tree`."""
     hashes = [leaf.computed_hash() for leaf in leaves]
     positions = list(range(tree.size, tree.size + len(leaves)))
-    signatures = [signer.leaf_signature(*one) for one in zip(positions, hashes, strict=True)]
     grown = tree.grow(hashes)
-    return Sealed(grown, signer.checkpoint(grown), positions, hashes, signatures)
+    return Sealed(grown, signer.checkpoint(grown), positions, hashes, signer.leaf_signatures(tree.size, hashes))
 
 
 class SqlTransaction(Protocol):
@@ -386,8 +424,7 @@ async def seal(tx: SqlTransaction, signer: Signer, *, batch_max: int = SEAL_MAX)
     if not rows:
         return None
     tree = _tree_of((await tx.fetch(_LAST))[0], signer)
-    # In a thread: OpenSSL signs beside the event loop, which meanwhile answers.
-    sealed = await asyncio.to_thread(seal_leaves, tree, [leaf_of(row) for row in rows], signer)
+    sealed = seal_leaves(tree, [leaf_of(row) for row in rows], signer)
     ids = [row["id"] for row in rows]
     await tx.run(_SEAL, ids, sealed.positions, sealed.hashes, sealed.signatures)
     checkpoint = sealed.checkpoint

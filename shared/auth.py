@@ -219,7 +219,9 @@ class Sessions:
         self._idle_ms, self._absolute_ms = round(idle_seconds * 1000), round(absolute_seconds * 1000)
         self._create = redis.register_script(_CREATE)
         self._find = redis.register_script(_FIND)
-        self._together: Together[tuple[str, bool], bytes] = Together(self._find_all, hopeless=lambda error: isinstance(error, CacheAway))
+        self._together: Together[tuple[str, bool], Account | None] = Together(
+            self._find_all, hopeless=lambda error: isinstance(error, CacheAway)
+        )
         self.https = https
         self.cookie = COOKIE_HTTPS if https else COOKIE
 
@@ -241,19 +243,18 @@ class Sessions:
         `touch=False` for requests that a page makes by itself: they must not keep an abandoned session alive.
         """
         try:
-            sealed = await self._together((_stored_as(token), touch))
+            return await self._together((token, touch))
         except CacheAway:
             return None
-        return _unseal(token, sealed) if sealed else None
 
-    async def _find_all(self, asked: Sequence[tuple[str, bool]]) -> list[bytes]:
+    async def _find_all(self, asked: Sequence[tuple[str, bool]]) -> list[Account | None]:
         touched: dict[str, bool] = {}
-        for name, touch in asked:
-            touched[name] = touched.get(name, False) or touch
+        for token, touch in asked:
+            touched[token] = touched.get(token, False) or touch
         async with reaching():
-            sealed = await self._find(keys=list(touched), args=[self._idle_ms, *map(int, touched.values())])
-        found = dict(zip(touched, sealed, strict=True))
-        return [found[name] for name, _ in asked]
+            found = await self._find(keys=[_stored_as(token) for token in touched], args=[self._idle_ms, *map(int, touched.values())])
+        whose = {token: _unseal(token, sealed) if sealed else None for token, sealed in zip(touched, found, strict=True)}
+        return [whose[token] for token, _ in asked]
 
     async def end(self, token: str) -> None:
         """Sign out. With Redis away nothing is left to do: nobody is signed in then."""

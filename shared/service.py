@@ -9,12 +9,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 
 from shared import audit, telemetry
 from shared.auth import Sessions
@@ -87,6 +88,7 @@ class Service:
         app = FastAPI(
             title=f"风评 · {self.title}", version=VERSION, lifespan=self._lifespan, docs_url=None, redoc_url=None,
             openapi_url=f"{self.prefixes[0].rstrip('/')}/api/openapi.json",
+            telemetry={"tracing": False, "metrics": False, "logs": False},  # we have our own, and its labels are chosen with care
         )  # fmt: skip
         redis = connect(self.settings.redis_url)
         ring = KeyRing.load_or_create(self.settings.keyring)
@@ -203,8 +205,15 @@ class Measured:
         finally:
             trace_parent.reset(token)
             route = getattr(scope.get("route"), "path", "none")
-            telemetry.http_requests.labels(self._service, route, scope["method"], str(code)).inc()
-            telemetry.http_seconds.labels(self._service, route, scope["method"]).observe(time.perf_counter() - started)
+            requests, seconds = _counted(self._service, route, scope["method"], code)
+            requests.inc()
+            seconds.observe(time.perf_counter() - started)
+
+
+@lru_cache(maxsize=4096)
+def _counted(service: str, route: str, method: str, code: int) -> tuple[Counter, Histogram]:
+    """The two measures of such requests, looked up once."""
+    return telemetry.http_requests.labels(service, route, method, str(code)), telemetry.http_seconds.labels(service, route, method)
 
 
 class OnePort:

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -152,12 +153,12 @@ class KeyRing:
     def seal(self, record_id: UUID | str, fields: Mapping[str, str]) -> Sealed:
         """Encrypt the fields of one identity under a data key of its own."""
         data_key, nonce, key_nonce = _random_parts(KEY_BYTES, NONCE_BYTES, NONCE_BYTES)
-        plain = json.dumps(dict(fields), ensure_ascii=False).encode()
+        plain = msgspec.json.encode(dict(fields))
         padded = plain + b" " * (-len(plain) % PAD_BYTES)
         version = self.current
         return Sealed(
-            _encrypt(data_key, padded, _bound("fields", record_id), nonce),
-            _encrypt(self.masters[version], data_key, _bound(f"key {version}", record_id), key_nonce),
+            _encrypt(AESGCM(data_key), padded, _bound("fields", record_id), nonce),
+            _encrypt(_master(self.masters[version]), data_key, _bound(f"key {version}", record_id), key_nonce),
             version,
         )
 
@@ -175,7 +176,7 @@ class KeyRing:
         """The same record under the current master key. The fields are not decrypted. Raises as `open_sealed`."""
         version = self.current
         data_key = self._data_key(record_id, sealed)
-        wrapped = _encrypt(self.masters[version], data_key, _bound(f"key {version}", record_id), secrets.token_bytes(NONCE_BYTES))
+        wrapped = _encrypt(_master(self.masters[version]), data_key, _bound(f"key {version}", record_id), secrets.token_bytes(NONCE_BYTES))
         return Sealed(sealed.ciphertext, wrapped, version)
 
     def fingerprint(self, text: str) -> bytes:
@@ -224,8 +225,14 @@ def _random_parts(*sizes: int) -> Iterator[bytes]:
         start += size
 
 
-def _encrypt(key: bytes, plain: bytes, bound: bytes, nonce: bytes) -> bytes:
-    return AES_256_GCM + nonce + AESGCM(key).encrypt(nonce, plain, bound)
+@lru_cache(maxsize=8)
+def _master(key: bytes) -> AESGCM:
+    """The cipher of a master key, set up once."""
+    return AESGCM(key)
+
+
+def _encrypt(cipher: AESGCM, plain: bytes, bound: bytes, nonce: bytes) -> bytes:
+    return AES_256_GCM + nonce + cipher.encrypt(nonce, plain, bound)
 
 
 def _decrypt(key: bytes, stored: bytes, bound: bytes) -> bytes:
@@ -243,9 +250,12 @@ def _bound(purpose: str, record_id: UUID | str) -> bytes:
 
 
 def _bare(text: str) -> str:
-    kept = "".join(letter for letter in _folded(text) if letter.isalnum()).casefold()
-    country = re.fullmatch(r"(?:00)?86(1[3-9]\d{9})", kept)
+    kept = "".join(filter(str.isalnum, _folded(text))).casefold()
+    country = _MAINLAND.fullmatch(kept)
     return country[1] if country else kept
+
+
+_MAINLAND: Final = re.compile(r"(?:00)?86(1[3-9]\d{9})")
 
 
 # -------------------------------------------------------------------------------------------------------- masking

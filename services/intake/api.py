@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import date, datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
@@ -32,7 +31,7 @@ from shared.imports import report_csv
 from shared.web import Door, NotFound, Once, TooOften, Tx, Who, hold_back, source_of
 from shared.web.errors import answer
 from shared.web.forms import Input
-from shared.web.once import KEY_HEADER, KEY_MAX, NoKey, OnceTogether
+from shared.web.once import KEY_HEADER, KEY_MAX, Kept, NoKey, OnceTogether
 
 door = Door(prefix="/intake/api", tags=["受理"])
 R = Role
@@ -127,8 +126,8 @@ class NewComplaint(Input):
 
     def report(self) -> Report:
         """As the actions take it."""
-        values = self.model_dump(exclude={"merge_into", "occurred_at"})
-        return Report(**values, occurred=self.occurred_at)
+        given = vars(self)
+        return Report(occurred=self.occurred_at, **{name: given[name] for name in Report.__struct_fields__ if name != "occurred"})
 
 
 class ComplaintReceipt(Input):
@@ -148,7 +147,7 @@ async def register_complaint(request: Request, who: Who, given: NewComplaint) ->
     desk: OnceTogether[Entry, Registered] = request.app.state.desk
     kept = await desk(request, Entry(report=given.report(), by=who, merge_into=given.merge_into))
     code = code_of(request.app.state.context.ring, UUID(kept.body["id"]))
-    return replace(kept, body=kept.body | {"query_code": code}).response()
+    return Kept(kept.status, kept.body | {"query_code": code}, kept.first).response()
 
 
 class Similar(Input):

@@ -278,6 +278,49 @@ def test_missing_checkpoint_in_the_middle_harms_nothing(log: Log) -> None:
     assert log.verify() is None
 
 
+# ── signatures of leaves that are sealed together
+
+
+@given(start=st.integers(0, 10**6), count=st.integers(1, 70), data=st.data())
+def test_each_leaf_of_a_batch_is_signed_for_its_own_place_and_content(start: int, count: int, data: st.DataObject) -> None:
+    leaves = list(map(leaf, range(count)))
+    signatures = SIGNER.leaf_signatures(start, [each.computed_hash() for each in leaves])
+    signed = [replace(each, signature=signature) for each, signature in zip(leaves, signatures, strict=True)]
+
+    assert all(SIGNER.notary.signed_leaf(each, position) for position, each in enumerate(signed, start))
+    one, other = data.draw(st.integers(0, count - 1)), data.draw(st.integers(0, count))
+    assert SIGNER.notary.signed_leaf(signed[one], start + other) == (one == other), "another place"
+    if one != other < count:
+        assert not SIGNER.notary.signed_leaf(replace(signed[one], signature=signatures[other]), start + one), "another's signature"
+    assert not SIGNER.notary.signed_leaf(replace(signed[one], actor="limou"), start + one), "other content"
+    assert not STRANGER.notary.signed_leaf(signed[one], start + one), "another hand"
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 8])
+def test_a_signature_of_which_any_bit_was_turned_is_none(count: int) -> None:
+    leaves = list(map(leaf, range(count)))
+    for position, signature in enumerate(SIGNER.leaf_signatures(0, [each.computed_hash() for each in leaves])):
+        for at in range(len(signature)):
+            turned = signature[:at] + bytes([signature[at] ^ 1]) + signature[at + 1 :]
+            assert not SIGNER.notary.signed_leaf(replace(leaves[position], signature=turned), position)
+        for wrong in (b"", signature[:63], signature[:-1], signature + b"x" * 32):
+            assert not SIGNER.notary.signed_leaf(replace(leaves[position], signature=wrong), position)
+
+
+def test_a_node_of_the_small_tree_cannot_be_passed_off_as_a_leaf() -> None:
+    leaves = list(map(leaf, range(4)))
+    signatures = SIGNER.leaf_signatures(0, [each.computed_hash() for each in leaves])
+
+    shorter = replace(leaves[0], signature=signatures[0][:64] + signatures[0][96:])
+
+    assert not SIGNER.notary.signed_leaf(shorter, 0)
+
+
+def test_a_leaf_sealed_alone_carries_one_signature_and_five_hundred_carry_nine_steps_more() -> None:
+    assert {len(each) for each in SIGNER.leaf_signatures(7, [b"h" * 32])} == {64}
+    assert max(len(each) for each in SIGNER.leaf_signatures(7, [bytes([n % 256]) * 32 for n in range(500)])) == 64 + 9 * 32
+
+
 def test_hundred_random_edits_are_all_found_and_named() -> None:
     rng = random.Random(20261120)
     for _ in range(100):

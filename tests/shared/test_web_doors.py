@@ -1,11 +1,18 @@
 """Doors let in whom their policy admits, refuse what other sites send, and stop what is too large."""
 
+from typing import Any
+
 import pytest
 from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.testclient import TestClient
+from starlette.types import Message
 
-from shared.auth import COOKIE, SIGNED_IN, Role, csrf_token
-from shared.web import Door, Unlabelled, check_policies, routes_of
+from shared.auth import COOKIE, PUBLIC, SIGNED_IN, Role, csrf_token
+from shared.web import Door, Unlabelled, Visitor, Who, check_policies, routes_of
+from shared.web.door import BODY_MAX_BYTES, DoorRoute
+from shared.web.forms import Input
 from tests.browser.gallery import make_app
 
 OPERATOR = f"token-{Role.OPERATOR}"
@@ -160,3 +167,115 @@ def test_a_page_that_asks_by_itself_does_not_keep_a_session_alive(client: TestCl
     client.get("/gallery/queue", headers={"x-background": "true"})
 
     assert client.app.state.sessions.touched == [True, False]  # type: ignore[attr-defined]
+
+
+# ── a document: one that FastAPI need not take apart
+
+
+class Note(Input):
+    """A made-up document."""
+
+    text: str
+    stars: int = 3
+
+
+TAKEN: list[str] = []
+documents = Door(prefix="/notes/api")
+
+
+@documents.post("/known", policy=SIGNED_IN)
+async def take(request: Request, who: Who, given: Note) -> Response:
+    TAKEN.append(given.text)
+    return JSONResponse({"by": who.name, "text": given.text, "stars": given.stars, "path": request.url.path})
+
+
+@documents.post("/open", policy=PUBLIC)
+async def take_from_anybody(who: Visitor, given: Note) -> Response:
+    return JSONResponse({"by": who.name if who else None, "text": given.text})
+
+
+@documents.post("/{shelf}", policy=PUBLIC)
+async def shelve(shelf: str, given: Note) -> Response:
+    return JSONResponse({"shelf": shelf})
+
+
+@pytest.fixture
+def notes() -> TestClient:
+    """A program that sends notes."""
+    app = make_app()
+    app.router.routes[:0] = documents.routes
+    TAKEN.clear()
+    headers = {"authorization": f"Bearer {OPERATOR}"}
+    return TestClient(app, raise_server_exceptions=False, follow_redirects=False, headers=headers)
+
+
+def test_only_who_asks_for_nothing_but_a_document_is_given_it_straight() -> None:
+    assert [route.path for route in documents.routes if isinstance(route, DoorRoute) and route.takes_document] == [
+        "/notes/api/known",
+        "/notes/api/open",
+    ]
+
+
+def test_a_document_reaches_its_endpoint_with_who_sent_it(notes: TestClient) -> None:
+    answer = notes.post("/notes/api/known", json={"text": " 窗口无人 "})
+
+    assert (answer.status_code, answer.json()) == (200, {"by": "operator", "text": "窗口无人", "stars": 3, "path": "/notes/api/known"})
+    assert notes.post("/notes/api/open", json={"text": "甲"}, headers={"authorization": ""}).json() == {"by": None, "text": "甲"}
+    assert notes.post("/notes/api/7", json={"text": "甲"}).json() == {"shelf": "7"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"{", b"null", b"[]", b"{}", b'{"text": 7}', b'{"text": "\\ud800"}', b"\xff", b'{"text": "a", "tixt": "b"}',
+        b'{"text": "a", "stars": "5"}', b'{"text": "a", "stars": "many"}', b'{"text": "a", "stars": 1.5}', b'{"text": "a", "stars": NaN}',
+        b'{"text": "a", "text": "b"}', b'{"text": "a", "stars": 123456789012345678901234567890}', "\ufeff{}".encode(), b'{"text": "a"} ',
+        b"[" * 10_000,
+    ],
+)  # fmt: skip
+def test_a_document_is_taken_or_refused_as_fastapi_takes_or_refuses_it(notes: TestClient, body: bytes) -> None:
+    straight = notes.post("/notes/api/known", content=body, headers={"content-type": "application/json"})
+    by_fastapi = notes.post("/notes/api/known", content=body, headers={"content-type": "application/json; charset=utf-8"})
+
+    def told(answer: Any) -> tuple[int, dict[str, Any]]:
+        return answer.status_code, {name: value for name, value in answer.json().items() if name != "instance"}
+
+    assert told(straight) == told(by_fastapi)
+    assert straight.status_code in (200, 400, 422)
+
+
+def test_a_document_of_another_kind_is_not_read_as_json(notes: TestClient) -> None:
+    assert notes.post("/notes/api/known", content=b'{"text": "a"}', headers={"content-type": "text/plain"}).status_code == 422
+    assert notes.post("/notes/api/known", data={"text": "a"}).status_code == 422
+    assert TAKEN == []
+
+
+def test_a_document_passes_the_same_door(notes: TestClient) -> None:
+    strange = {"authorization": "Bearer nobody"}
+
+    assert notes.post("/notes/api/known", json={"text": "a"}, headers=strange).status_code == 401
+    assert notes.post("/notes/api/known", content=b"{", headers=strange).status_code == 401, (
+        "who may not come in is not told about their document"
+    )
+    assert notes.post("/notes/api/known", json={"text": "a" * BODY_MAX_BYTES}).status_code == 413
+    assert notes.post("/notes/api/open", json={"text": "a"}, headers={**strange, "sec-fetch-site": "cross-site"}).status_code == 200
+    browser = {"authorization": "", "cookie": f"{COOKIE}={OPERATOR}"}
+    assert notes.post("/notes/api/known", json={"text": "a"}, headers=browser).status_code == 403
+    assert notes.post("/notes/api/known", json={"text": "a"}, headers={**browser, "x-csrf-token": csrf_token(OPERATOR)}).status_code == 200
+    assert TAKEN == ["a"]
+
+
+async def test_who_leaves_in_the_middle_of_a_document_is_no_trouble(notes: TestClient) -> None:
+    said: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        said.append(message)
+
+    headers = [(b"authorization", f"Bearer {OPERATOR}".encode()), (b"content-type", b"application/json"), (b"host", b"testserver")]
+    scope = {"type": "http", "method": "POST", "path": "/notes/api/known", "query_string": b"", "headers": headers, "root_path": ""}
+    await notes.app(scope, receive, send)
+
+    assert (said, TAKEN) == ([], [])

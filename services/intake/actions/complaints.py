@@ -162,8 +162,8 @@ def draft_summary(report_original: str, known: tuple[str, ...] = ()) -> str:
 
 
 def _sealed(ring: KeyRing, complaint_id: UUID, report: Report) -> dict[str, Sealed]:
-    parts = {"identity": report.who, "original": report.told}
-    return {part: ring.seal(f"{complaint_id}/{part}", fields) for part, fields in parts.items() if fields}
+    record, parts = str(complaint_id), {"identity": report.who, "original": report.told}
+    return {part: ring.seal(f"{record}/{part}", fields) for part, fields in parts.items() if fields}
 
 
 def _fact(tx: Transaction, registered: Registered, report: Report) -> ComplaintRegistered:

@@ -4,10 +4,11 @@ import hashlib
 import hmac
 import re
 import unicodedata
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
+
+import msgspec
 
 from shared.events import Channel, Kind, Refused, Urgency
 
@@ -28,8 +29,7 @@ RECEIVED_SLACK: Final = timedelta(minutes=5)
 """A caller's clock may be this much ahead of ours."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(msgspec.Struct, frozen=True, kw_only=True):
     """A complaint as it comes in, whoever brings it. `summary` None: one is drafted from `original`.
 
     `identity` is real_name, confidential or anonymous. `received_at` None: now; only an office or an import may say otherwise.

@@ -320,6 +320,20 @@ CATALOGUE: tuple[Mutant, ...] = (
         "tests/intake/test_accounts.py::test_a_sign_in_under_way_when_the_right_is_withdrawn_is_refused",
     ),
     one(
+        "a leaf is signed without its place",
+        "shared/audit.py",
+        'f"\\x00{origin}\\nleaf {position}\\n',
+        'f"\\x00{origin}\\nleaf\\n',
+        "tests/shared/test_audit.py::test_each_leaf_of_a_batch_is_signed_for_its_own_place_and_content",
+    ),
+    one(
+        "a document is handed over before the door is asked",
+        "shared/web/door.py",
+        "        await _admit(request, self.policy)\n        assert self._document is not None\n",
+        "        assert self._document is not None\n",
+        "tests/shared/test_web_doors.py::test_a_document_passes_the_same_door",
+    ),
+    one(
         "an error is logged with its text",
         "shared/telemetry.py",
         '    return {"error": type(error).__name__, "place": place}\n',
