@@ -281,13 +281,14 @@ class Database:
         )  # fmt: skip
 
     @asynccontextmanager
-    async def transaction(self, context: Any = None, opening: Opening = ONLY_NOW, *, waits: str = "") -> AsyncIterator[Transaction]:
+    async def transaction(self, context: Any = None, opening: Opening = ONLY_NOW, *, first: str = "") -> AsyncIterator[Transaction]:
         """Open a unit of work; commits on leaving the block, rolls back when an exception leaves it.
 
-        `waits`: a statement that takes a lock before the opening, which then sees what its holder before did.
+        `first`: a statement before the opening, one that takes a lock (the opening then sees what its holder before did) or says how long
+        locks are waited for.
         """
         async with self._connection() as (connection, mapped):
-            await connection.execute(f"begin; {waits}")
+            await connection.execute(f"begin; {first}")
             opened = await connection.fetchrow(opening[0], *opening[1])
             tx = Transaction(connection, mapped, opened=opened, service=self.schema, context=context)
             try:

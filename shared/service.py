@@ -76,7 +76,7 @@ class Service:
         self.ticks = Ticks(self.ticks.table)  # `every` of ticks.py is shared by all Service objects of a process
         signer = audit.signer_for(self.name, KeyRing.load_or_create(self.settings.keyring).signing_key("audit"))
 
-        @self.ticks(seconds=5)
+        @self.ticks(seconds=5, timeless=True)
         async def seal_audit(tx: Transaction) -> bool:
             return await audit.seal(tx, signer) is not None
 

@@ -36,6 +36,8 @@ class Tick:
     seconds: float
     function: Callable[..., Awaitable[bool]]
     outside: bool = False
+    timeless: bool = False
+    """Nothing that it does is due at an instant: it goes on while due work is stopped."""
 
 
 class Ticks:
@@ -44,9 +46,9 @@ class Ticks:
     def __init__(self, table: Sequence[Tick] = ()) -> None:
         self.table = list(table)
 
-    def __call__(self, *, seconds: float) -> Callable[[TickFunction], TickFunction]:
+    def __call__(self, *, seconds: float, timeless: bool = False) -> Callable[[TickFunction], TickFunction]:
         def enter(function: TickFunction) -> TickFunction:
-            self.table.append(Tick(function.__name__, seconds, function))
+            self.table.append(Tick(function.__name__, seconds, function, timeless=timeless))
             return function
 
         return enter
@@ -115,7 +117,7 @@ class TickRunner:
         while True:
             pause = tick.seconds
             try:
-                if not self.held:
+                if tick.timeless or not self.held:
                     await self._pass(tick)
             except ClockHeld:
                 log.warning("tick undone, clock held", service=self._database.schema, tick=tick.name)
@@ -130,7 +132,7 @@ class TickRunner:
         for _ in range(PASSES_MAX):
             more = await self._once(tick)
             failpoint(f"tick.{tick.name}.after_commit")
-            if not more or self.held:
+            if not more or (self.held and not tick.timeless):
                 break
         telemetry.tick_seconds.labels(self._database.schema, tick.name).observe(steady_seconds() - started)
         telemetry.tick_success.labels(self._database.schema, tick.name).set(real_now().timestamp())
@@ -142,7 +144,7 @@ class TickRunner:
             more = await tick.function(tx)
             # Last, so that the clock is proved after everything that was found due by it.
             await self._read_clock(tx)
-            if self.held:
+            if self.held and not tick.timeless:
                 raise ClockHeld
             failpoint(f"tick.{tick.name}.before_commit")
         return more

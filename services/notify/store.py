@@ -258,13 +258,19 @@ async def claim_deliveries(tx: Transaction, *, limit: int, lease_seconds: float)
     return sorted(rows, key=lambda row: row["id"])
 
 
+# The subscription is locked before its deliveries, as by whoever stops it: in another order the two would wait for each other.
+_OWNER: Final = """owner as (
+  select s.id from subscriptions s where s.id = (select subscription_id from deliveries where id = $1) for update
+)"""
+
+
 async def record_delivered(tx: Transaction, delivery_id: UUID) -> bool:
     """False: it had been recorded before."""
     return bool(
         await tx.run(
-            "with ended as (update deliveries set state = 'delivered', ended_at = $2, reason = null where id = $1 and state = 'waiting' "
-            "returning subscription_id) update subscriptions s set failing_since = null, resting_until = null from ended "
-            "where s.id = ended.subscription_id",
+            f"with {_OWNER}, ended as (update deliveries d set state = 'delivered', ended_at = $2, reason = null from owner "
+            "where d.id = $1 and d.state = 'waiting' returning owner.id) update subscriptions s set failing_since = null, "
+            "resting_until = null from ended where s.id = ended.id",
             delivery_id, tx.now,
         )
     )  # fmt: skip
@@ -279,10 +285,10 @@ async def record_failed(tx: Transaction, delivery_id: UUID, reason: str) -> bool
 async def record_postponed(tx: Transaction, delivery_id: UUID, reason: str, *, pause_seconds: float, rest_seconds: float) -> None:
     """Try again after the pause; leave its address alone for a while."""
     await tx.run(
-        "with later as (update deliveries set reason = $2, free_at = clock_timestamp() + make_interval(secs => $3) "
-        "where id = $1 and state = 'waiting' returning subscription_id) update subscriptions s "
+        f"with {_OWNER}, later as (update deliveries d set reason = $2, free_at = clock_timestamp() + make_interval(secs => $3) "
+        "from owner where d.id = $1 and d.state = 'waiting' returning owner.id) update subscriptions s "
         "set failing_since = coalesce(s.failing_since, $5), resting_until = clock_timestamp() + make_interval(secs => $4) "
-        "from later where s.id = later.subscription_id",
+        "from later where s.id = later.id",
         delivery_id, reason, pause_seconds, rest_seconds, tx.now,
     )  # fmt: skip
 

@@ -110,7 +110,7 @@ async def replay(
 
 async def _replay_one(database: Database, handlers: Handlers, context: Any, letter_id: int, by: str) -> bool:
     try:
-        async with database.transaction(context, waits=store.alone(database.schema)) as tx:
+        async with database.transaction(context, first=store.alone(database.schema)) as tx:
             letter = await store.settle(tx, letter_id, state="replayed", by=by)
             if letter is None:
                 return False

@@ -317,8 +317,8 @@ class Consumer:
         started = steady_seconds()
         arrivals = [taken for taken in batch if isinstance(taken, Arrival)]
         broken = [taken for taken in batch if isinstance(taken, Broken)]
-        waits = store.beside_replays(self._database.schema)
-        async with self._database.transaction(self._context, store.opening(arrivals), waits=waits) as tx:
+        beside = store.beside_replays(self._database.schema)
+        async with self._database.transaction(self._context, store.opening(arrivals), first=beside) as tx:
             if broken:
                 await store.park(tx, [(each.record, each.error.reason, each.error.detail, 1) for each in broken])
             applied = await apply_arrivals(tx, arrivals, self._handlers, tx.opened)

@@ -148,7 +148,7 @@ class OnceTogether(Generic[ItemT, ResultT]):
         return await self._together(_Asked(await _claim_of(request), item))
 
     async def _write(self, asked: Sequence[_Asked[ItemT]]) -> list[Kept | Exception]:
-        async with self._database.transaction(self._context, _claiming([each.claim for each in asked])) as tx:
+        async with self._database.transaction(self._context, _claiming([each.claim for each in asked]), first=_PATIENCE) as tx:
             ours = set(tx.opened["claimed"] or ())
             # Of two with one key the first does the work, the other gets its answer.
             firsts: dict[str, _Asked[ItemT]] = {}
@@ -220,6 +220,8 @@ def _claiming(claims: Sequence[Claim]) -> Opening:
     return _CLAIM, ([claim.key for claim in claims], [claim.fingerprint for claim in claims])
 
 
+_PATIENCE: Final = "set local lock_timeout = '3s'"
+"""So long those who share a transaction wait for what one of them wants and somebody else holds."""
 _CLAIM: Final = """
 with claimed as (
   insert into idempotency (key, fingerprint, status)

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -111,9 +112,10 @@ async def no_acknowledged_write_is_lost(scene: Scene) -> list[str]:
 @invariant("I2")
 async def nothing_is_there_that_nobody_sent(scene: Scene) -> list[str]:
     witness, found = scene.witness, []
-    extra = await column(scene, "select id from intake.complaints") - set(witness.complaints)
-    if len(extra) > witness.unknown["complaint"]:
-        found.append(f"complaints that nobody was told of, {some(extra)}; {witness.unknown['complaint']} outcomes are unknown")
+    rows = await scene.sql.fetch("select id, unit_id, kind, problem_item, identity from intake.complaints")
+    extra = Counter(tuple(row)[1:] for row in rows if row["id"] not in witness.complaints)
+    if phantoms := extra - witness.complaints_unknown:
+        found.append(f"complaints that nobody sent, {some(phantoms.items())}; {witness.complaints_unknown.total()} outcomes are unknown")
     if extra := await column(scene, "select id from intake.ballots") - set(witness.ballots):
         found.append(f"ballots that nobody sent, {some(extra)}")
     if extra := await column(scene, "select id from intake.visits") - witness.visits_sent:
@@ -285,14 +287,14 @@ async def running_scores_equal_the_recount(scene: Scene) -> list[str]:
 
 @invariant("I7")
 async def each_deadline_fires_once_and_never_early(scene: Scene) -> list[str]:
-    rows = await scene.sql.fetch("select coalesce(case_id, duty_id) as subject, kind, due_at, lapsed_at, state from casework.deadlines")
+    rows = await scene.sql.fetch("select coalesce(case_id, duty_id) as subject, kind, due_at, lapsed_at from casework.deadlines")
     early = [(row["subject"], row["kind"], row["due_at"]) for row in rows if row["lapsed_at"] and row["lapsed_at"] < row["due_at"]]
     found = [f"lapsed before they were due, {some(early)}"] if early else []
-    lapsed = Counter(row["subject"] for row in rows if row["lapsed_at"])
+    lapsed = Counter((row["subject"], row["due_at"]) for row in rows if row["lapsed_at"])
     told = Counter(
-        UUID(body(record).get("case_id") or body(record)["obligation_id"])
+        (UUID(said.get("case_id") or said["obligation_id"]), datetime.fromisoformat(said["due_at"]))
         for record in scene.said.values()
-        if type_of(record) in ("case.deadline_lapsed.v1", "obligation.lapsed.v1")
+        if type_of(record) in ("case.deadline_lapsed.v1", "obligation.lapsed.v1") and (said := body(record))
     )
     if lapsed != told:
         found.append(

@@ -17,6 +17,8 @@ from shared.clock import CHINA
 
 Vote = tuple[str, str, int, int, int]
 """(instrument, group, unit_no, item_no, option_no)."""
+Matter = tuple[str | None, str, str | None, str]
+"""(unit, kind, problem, identity) of a complaint."""
 
 
 @dataclass(slots=True)
@@ -30,6 +32,8 @@ class Witness:
     ballots_acknowledged: set[UUID] = field(default_factory=set)
     visits: set[UUID] = field(default_factory=set)
     visits_sent: set[UUID] = field(default_factory=set)
+    complaints_unknown: Counter[Matter] = field(default_factory=Counter)
+    """Complaints whose outcome is unknown, by what they are about: their ids would be the system's own."""
     unknown: Counter[str] = field(default_factory=Counter)
     """Kind → operations whose outcome is unknown."""
     refused: list[dict[str, Any]] = field(default_factory=list)
@@ -68,6 +72,8 @@ def _add(witness: Witness, load: Load, campaign: Campaign, lines: Sequence[dict[
             witness.canaries |= {told.phone.encode()} if told.phone else set()
             if ok:
                 witness.complaints[UUID(line["answer"]["id"])] = line["answer"]["number"]
+            elif line["state"] == "unknown":
+                witness.complaints_unknown[told.unit_id, told.kind.value, told.problem_item, told.identity] += 1
         elif operation.kind == "ballot":
             instrument, group, code = codes[operation.number]
             ballot = ballot_id(code)

@@ -109,6 +109,22 @@ async def test_twenty_presses_at_once_are_one_complaint(office, key):
 
 
 @stack
+async def test_who_wants_what_somebody_else_holds_fails_alone_and_soon(office, key):
+    """They share a transaction with it: the others must neither fail nor wait for long."""
+    async with await office.signed_in(Role.OPERATOR) as wang:
+        held = (await wang.post("/intake/api/complaints", json=complaint(), headers=key())).json()["number"]
+        async with office.transaction() as tx:
+            await store.locked(tx, [held])
+            started = asyncio.get_running_loop().time()
+            bodies = [complaint(merge_into=held if n == 3 else "") for n in range(10)]
+            answers = await asyncio.gather(*(wang.post("/intake/api/complaints", json=body, headers=key()) for body in bodies))
+            took = asyncio.get_running_loop().time() - started
+
+    assert [answer.status_code for answer in answers] == [503 if n == 3 else 201 for n in range(10)]
+    assert took < 12
+
+
+@stack
 @pytest.mark.parametrize(
     "summary",
     [

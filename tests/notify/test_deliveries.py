@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from services.notify import actions
+from services.notify import actions, store
 from services.notify.domain import Audience
 from shared.events import Refused
 from shared.failpoints import failpoint
@@ -256,6 +256,30 @@ async def test_an_address_lies_sealed_and_is_destroyed_when_it_is_stopped(notify
     [row] = await notify.ask("select * from subscriptions")
     with pytest.raises(Shredded):
         notify.context.ring.open_sealed(id_, actions.Sealed(row["ciphertext"], row["wrapped_key"], row["key_version"]))
+    assert [row["state"] for row in await deliveries(notify)] == ["withdrawn"]
+
+
+@pytest.mark.parametrize("status", [204, 500])
+async def test_who_stops_an_address_and_a_courier_on_its_way_do_not_wait_for_each_other(notify, status):
+    id_ = await subscribe(notify, "https://93.184.216.34/secret-path")
+    await notify.tell(Case().lapsed())
+    [row] = await deliveries(notify)
+
+    async def courier_comes_back() -> None:
+        async with notify.database.transaction(notify.context) as tx:
+            if status == 204:
+                await store.record_delivered(tx, row["id"])
+            else:
+                await store.record_postponed(tx, row["id"], "服务器返回 500", pause_seconds=1, rest_seconds=1)
+
+    async with notify.database.transaction(notify.context) as tx:
+        assert await store.subscription(tx, id_), "whoever stops it holds it"
+        coming = asyncio.create_task(courier_comes_back())
+        await asyncio.sleep(0.3)
+        assert not coming.done()
+        await store.withdraw_all(tx, id_)
+    await coming
+
     assert [row["state"] for row in await deliveries(notify)] == ["withdrawn"]
 
 

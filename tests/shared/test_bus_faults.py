@@ -415,8 +415,8 @@ async def test_a_replay_waits_for_batches_at_work_so_that_no_successor_is_left_b
     async with world.hears.transaction() as tx:
         await store.park(tx, [(records[1], "handler", "a bug", 5)])
 
-    waits = store.beside_replays(world.hears.schema)
-    async with world.hears.transaction(None, store.opening([third]), waits=waits) as tx:
+    beside = store.beside_replays(world.hears.schema)
+    async with world.hears.transaction(None, store.opening([third]), first=beside) as tx:
         await apply_arrivals(tx, [third], world.hearer.on, tx.opened)
         replaying = asyncio.create_task(replay(world.hears, world.hearer.on, None, by="tester"))
         await asyncio.sleep(0.5)

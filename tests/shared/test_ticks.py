@@ -140,6 +140,38 @@ async def test_not_even_the_tick_that_runs_before_the_guard_looks_acts_on_a_jump
 
 
 @pytest.mark.stack
+async def test_what_is_not_due_at_any_instant_goes_on_while_due_work_is_held(core):
+    database = await _database_with_work(core, 20)
+    async with database.transaction() as tx:
+        await tx.run("insert into clock_holds (drift_seconds) values (7200)")
+    every = Ticks()
+
+    @every(seconds=0.05)
+    async def due(tx):
+        return await tx.run("update work set done_by = 'due' where n <= 10") < 0
+
+    @every(seconds=0.05, timeless=True)
+    async def seal(tx):
+        return (
+            await tx.run("update work set done_by = 'seal' where n in (select n from work where n > 10 and done_by is null limit 3)") == 3
+        )
+
+    runner = TickRunner(database, every, context=None)
+    runner.start()
+    await until(lambda: _is_half_done(database))
+    await asyncio.sleep(0.3)
+
+    async with database.transaction() as tx:
+        assert {row["done_by"] for row in await tx.fetch("select done_by from work where n > 10")} == {"seal"}
+        assert {row["done_by"] for row in await tx.fetch("select done_by from work where n <= 10")} == {None}
+    await runner.stop()
+
+
+async def _is_half_done(database):
+    return await _undone(database) == 10
+
+
+@pytest.mark.stack
 async def test_a_worker_that_starts_while_due_work_is_held_does_none(core, monkeypatch):
     database = await _database_with_work(core, 1)
     async with database.transaction() as tx:

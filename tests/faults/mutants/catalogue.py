@@ -308,8 +308,8 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "a replay does not wait for the batches at work",
         "shared/bus/__init__.py",
-        "waits=store.alone(database.schema)",
-        'waits=""',
+        "first=store.alone(database.schema)",
+        'first=""',
         f"{FAULTS}::test_a_replay_waits_for_batches_at_work_so_that_no_successor_is_left_behind",
     ),
     one(
