@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from shared import telemetry
-from shared.bus import store
+from shared.bus import lenient, store
 from shared.bus.consumer import Consumer, apply_arrivals, reason_of
 from shared.bus.envelope import Unreadable, plain, read
 from shared.bus.handlers import Handlers
@@ -17,6 +17,8 @@ from shared.settings import Settings
 from shared.telemetry import log
 
 __all__ = ["Bus", "Handlers", "TopicMismatch", "make_topics", "replay"]
+
+lenient.install()
 
 HOLD_SECONDS = 2.0
 """An event that came too early waits this long for its predecessor before it is asked for."""

@@ -299,7 +299,9 @@ class Consumer:
                 if is_away(error):
                     raise
                 if attempt == ATTEMPTS_MAX or isinstance(error, NEVER):
-                    return await self._park(taken.record, error, attempt)
+                    if not await self._blame_follower(taken, error, attempt):
+                        await self._park(taken.record, error, attempt)
+                    return
                 await asyncio.sleep(BACKOFF_SECONDS[attempt - 1] * random.uniform(0.8, 1.2))
 
     async def _park(self, record: Record, error: Exception, attempts: int) -> None:
@@ -307,10 +309,34 @@ class Consumer:
             await store.park(tx, [(record, *reason_of(error), attempts)])
             failpoint("consumer.during_park")
         failpoint("consumer.after_park")
+        self._say_parked(record, error, attempts)
+
+    def _say_parked(self, record: Record, error: Exception, attempts: int) -> None:
         telemetry.dead_letters_parked.labels(self.group, record.topic).inc()
         telemetry.events_consumed.labels(self.group, record.topic, "parked").inc()
         log.error("event parked", group=self.group, topic=record.topic, partition=record.partition, offset=record.offset,
                   attempts=attempts, **telemetry.describe(error))  # fmt: skip
+
+    async def _blame_follower(self, taken: Taken, error: Exception, attempts: int) -> bool:
+        """An event lets the one through that was held for want of it. If that one is to blame, it is parked and the event takes effect."""
+        if not isinstance(taken, Arrival) or taken.once:
+            return False
+        async with self._database.transaction(self._context) as tx:
+            follower = await store.follower_of(tx, taken)
+        if follower is None:
+            return False
+        beside = store.beside_replays(self._database.schema)
+        try:
+            async with self._database.transaction(self._context, store.opening([taken]), first=beside) as tx:
+                await apply_arrivals(tx, [taken], self._handlers, tx.opened, followers=False)
+                await store.park(tx, [(follower.record, *reason_of(error), attempts)])
+                await store.forget_held(tx, follower)
+        except Exception as again:
+            if is_away(again):
+                raise
+            return False
+        self._say_parked(follower.record, error, attempts)
+        return True
 
     async def apply(self, batch: Sequence[Taken]) -> int:
         """One transaction for all of them; gives the number of events that took effect."""
@@ -499,14 +525,16 @@ def reason_of(error: BaseException) -> tuple[str, str]:
     return "handler", " at ".join(telemetry.describe(error).values())
 
 
-async def apply_arrivals(tx: Transaction, arrivals: Sequence[Arrival], handlers: Handlers, taken: asyncpg.Record) -> list[Arrival]:
+async def apply_arrivals(
+    tx: Transaction, arrivals: Sequence[Arrival], handlers: Handlers, taken: asyncpg.Record, *, followers: bool = True
+) -> list[Arrival]:
     """Give each new event its effect in this transaction: inbox, version gate, handlers. Gives those applied, in order.
 
-    `taken`: what `store.opening` of these arrivals told.
+    `taken`: what `store.opening` of these arrivals told. `followers`: with the events that were held for want of these.
     """
     fresh, gate = await store.new_ones(tx, arrivals, taken)
     failpoint("consumer.after_inbox")
-    ready, versions = await store.pass_gate(tx, fresh, gate)
+    ready, versions = await store.pass_gate(tx, fresh, gate, followers=followers)
     heard: list[Heard] = [(arrival.event(), arrival.meta) for arrival in ready if arrival.meta.type in handlers.names]
     token = trace_parent.set(telemetry.child_of(ready[-1].trace) if ready else None)
     try:

@@ -131,11 +131,14 @@ def _take_out(ids: set[str], event_id: str) -> bool:
     return present
 
 
-async def pass_gate(tx: Transaction, fresh: Sequence[Arrival], gate: Gate) -> tuple[list[Arrival], dict[Aggregate, int]]:
+async def pass_gate(
+    tx: Transaction, fresh: Sequence[Arrival], gate: Gate, *, followers: bool = True
+) -> tuple[list[Arrival], dict[Aggregate, int]]:
     """Let events through in the order of their aggregate's versions (R10).
 
     A version already passed is dropped; one that comes too early is held until its predecessor is there. Gives what may take effect
-    now, predecessors first, held ones that became ready included; and the versions of the aggregates that got further.
+    now, predecessors first, held ones that became ready included unless `followers` is false; and the versions of the aggregates that
+    got further.
     """
     if not gate.versions:
         return list(fresh), {}
@@ -155,7 +158,7 @@ async def pass_gate(tx: Transaction, fresh: Sequence[Arrival], gate: Gate) -> tu
         elif arrival.meta.version == versions[key] + 1:
             ready.append(arrival)
             versions[key] += 1
-        while (follower := waiting.get(key, {}).pop(versions[key] + 1, None)) is not None:
+        while followers and (follower := waiting.get(key, {}).pop(versions[key] + 1, None)) is not None:
             ready.append(follower)
             released.append(follower)
             versions[key] += 1
@@ -187,6 +190,19 @@ async def _hold(tx: Transaction, early: Sequence[Arrival]) -> None:
         for a in early
     ]  # fmt: skip
     await tx.run(_HOLD, *map(list, zip(*rows, strict=True)))
+
+
+async def follower_of(tx: Transaction, arrival: Arrival) -> Arrival | None:
+    """The held event that is next after this one."""
+    meta = arrival.meta
+    row = await tx.fetchrow("select * from held where topic = $1 and key = $2 and version = $3", meta.topic, meta.key, meta.version + 1)
+    return read(kept(row, key=row["key"].encode())) if row else None
+
+
+async def forget_held(tx: Transaction, follower: Arrival) -> None:
+    """As if it had never come: it is kept elsewhere, and may come from there."""
+    await _release(tx, [follower])
+    await tx.run("delete from inbox where event_id = $1", follower.meta.event_id)
 
 
 async def _release(tx: Transaction, released: Sequence[Arrival]) -> None:

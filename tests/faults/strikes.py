@@ -11,16 +11,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from uuid import UUID, uuid4
 from zlib import crc32
 
 import redis.asyncio
-from aiokafka import ConsumerRecord
+from aiokafka import AIOKafkaProducer, ConsumerRecord
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 from shared.bus.envelope import write_headers
 from shared.clock import real_now
@@ -418,6 +420,23 @@ def _headers(topic: str, type: str, key: str, **changed: bytes | None) -> list[t
     return [(name, value) for name, value in said.items() if changed.get(name, b"") is not None]
 
 
+class NoText(str):
+    """A header's name of bytes that are no text."""
+
+    def encode(self, *_: Any) -> bytes:
+        return b"\xff\xfe" + super().encode()
+
+
+@contextmanager
+def any_header_name() -> Iterator[None]:
+    """Let a producer write such names: the library's fast writer refuses them."""
+    with (
+        patch("aiokafka.producer.message_accumulator.DefaultRecordBatchBuilder", _DefaultRecordBatchBuilderPy),
+        patch("aiokafka.producer.producer.DefaultRecordBatchBuilder", _DefaultRecordBatchBuilderPy),
+    ):
+        yield
+
+
 POISON: dict[str, Callable[[str, str], tuple[bytes | None, list[tuple[str, bytes]]]]] = {
     "tombstone": lambda key, type: (None, _headers("", type, key)),
     "garbage": lambda key, type: (b"\xff\xfe\x00" + key.encode(), _headers("", type, key)),
@@ -426,6 +445,7 @@ POISON: dict[str, Callable[[str, str], tuple[bytes | None, list[tuple[str, bytes
     "bad header": lambda key, type: (f'{{"x": "{key}"}}'.encode(), _headers("", type, key, ce_time=b"\xff\xfe")),
     "bad time": lambda key, type: (f'{{"x": "{key}"}}'.encode(), _headers("", type, key, ce_time=b"9999-12-31T23:59:59-12:00")),
     "no id": lambda key, type: (f'{{"x": "{key}"}}'.encode(), _headers("", type, key, ce_id=None)),
+    "names that are no text": lambda key, type: (f'{{"x": "{key}"}}'.encode(), [(NoText(name), v) for name, v in _headers("", type, key)]),
     "no headers": lambda key, type: (f'{{"x": "{key}"}}'.encode(), []),
     "unknown type": lambda key, type: (f'{{"x": "{key}"}}'.encode(), _headers("", "complaint.exploded.v9", key)),
     "foreign key": lambda key, type: (f'{{"x": "{key}"}}'.encode(), _headers("", type, f"not-{key}")),
@@ -443,13 +463,18 @@ POISONED = {"complaints": "complaint.registered.v1", "ballots": "ballot.submitte
 async def poisoned(lab: Laboratory, rng: random.Random, *, topic: str = "complaints") -> Told:
     """One record of every kind that cannot be read; each must be parked once with its bytes while the partition goes on."""
     async with lab.producer() as producer:
-        for kind, make in POISON.items():
-            key = str(uuid4())
-            value, headers = make(key, POISONED[topic])
-            lab.forged_ids |= {UUID(id.decode()) for name, id in headers if name == "ce_id"}
-            lab.forged[key.encode(), value] = Forged(topic, POISONED[topic] if kind in READABLE else None)
-            await producer.send_and_wait(lab.settings.topic_prefix + topic, value, key=key.encode(), headers=headers)
+        with any_header_name():
+            await _poison(lab, producer, topic)
     return {"poison": len(POISON)}
+
+
+async def _poison(lab: Laboratory, producer: AIOKafkaProducer, topic: str) -> None:
+    for kind, make in POISON.items():
+        key = str(uuid4())
+        value, headers = make(key, POISONED[topic])
+        lab.forged_ids |= {UUID(id.decode()) for name, id in headers if name == "ce_id"}
+        lab.forged[key.encode(), value] = Forged(topic, POISONED[topic] if kind in READABLE else None)
+        await producer.send_and_wait(lab.settings.topic_prefix + topic, value, key=key.encode(), headers=headers)
 
 
 @strike("F21")

@@ -296,13 +296,15 @@ async def test_versions_that_arrive_permuted_take_effect_in_order(world):
         assert await tx.fetchval("select count(*) from held") == 0
 
 
-async def _send(producer, settings, complaint: UUID, version: int, *, body=None, **changes):
-    headers = dict(
-        write_headers(
-            event_id=new_id(), service="intake", type="complaint.rated.v1", key=str(complaint), version=version, occurred_at=NOON,
-            created_at=NOON, trace=None,
-        )
+def event_headers(complaint: UUID, version: int = 1) -> list[tuple[str, bytes]]:
+    return write_headers(
+        event_id=new_id(), service="intake", type="complaint.rated.v1", key=str(complaint), version=version, occurred_at=NOON,
+        created_at=NOON, trace=None,
     )  # fmt: skip
+
+
+async def _send(producer, settings, complaint: UUID, version: int, *, body=None, **changes):
+    headers = dict(event_headers(complaint, version))
     headers.update({name: value for name, value in changes.items() if value is not None})
     kept = [(name, value) for name, value in headers.items() if changes.get(name, b"") is not None]
     value = encode(rated(complaint)) if body is None else body

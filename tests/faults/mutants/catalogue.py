@@ -224,8 +224,8 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "a tick does not prove the clock",
         TICKS.replace("tests/shared/test_", "shared/"),
-        "            await self._read_clock(tx)\n            if self.held:\n",
-        "            if self.held:\n",
+        "            await self._read_clock(tx)\n            if self.held and",
+        "            if self.held and",
         f"{TICKS}::test_not_even_the_tick_that_runs_before_the_guard_looks_acts_on_a_jumped_clock",
     ),
     one(
@@ -332,6 +332,20 @@ CATALOGUE: tuple[Mutant, ...] = (
         "        await _admit(request, self.policy)\n        assert self._document is not None\n",
         "        assert self._document is not None\n",
         "tests/shared/test_web_doors.py::test_a_document_passes_the_same_door",
+    ),
+    one(
+        "a header name that is no text is left to the library",
+        "shared/bus/lenient.py",
+        "    fetcher.MemoryRecords = Records\n",
+        "    fetcher.MemoryRecords = MemoryRecords\n",
+        f"{FAULTS}::test_a_header_name_that_is_no_text_stops_nobody",
+    ),
+    one(
+        "an event is parked for what its follower did",
+        CONSUMER,
+        "                    if not await self._blame_follower(taken, error, attempt):\n                        await",
+        "                    if True:\n                        await",
+        f"{FAULTS}::test_a_held_event_that_nobody_can_take_is_parked_and_not_the_one_that_let_it_through",
     ),
     one(
         "an error is logged with its text",
