@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     organisation: str = "作风建设领导小组办公室"
     notice: str = ""
     """A sentence for the bar above every page, while something is down."""
+    informants_kept_days: int = Field(0, ge=0)
+    """保存期限: so long after its matter was settled it can be read who told it and in what words; then the keys are destroyed.
+    0: for ever. Set what your rules on records say."""
     session_idle_minutes: int = Field(30, ge=1)
     session_absolute_hours: int = Field(12, ge=1)
     pool_size: int = Field(10, ge=2)

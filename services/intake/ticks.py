@@ -13,5 +13,10 @@ async def forget_abandoned(tx: Transaction) -> bool:
 
 
 @every(seconds=3600)
+async def destroy_informants(tx: Transaction) -> bool:
+    return await retention.destroy_informants(tx)
+
+
+@every(seconds=3600)
 async def forget_tracks(tx: Transaction) -> bool:
     return await retention.forget_tracks(tx)

@@ -73,6 +73,14 @@ class Broken:
 Taken = Arrival | Broken
 
 
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What came of a batch: the events that took effect, in order, with those that had been held for them; how many are held now."""
+
+    applied: list[Arrival]
+    held: int
+
+
 class Consumer:
     """Takes a service's events. `start` returns when the subscription stands; `stop` ends it orderly."""
 
@@ -347,24 +355,29 @@ class Consumer:
         async with self._database.transaction(self._context, store.opening(arrivals), first=beside) as tx:
             if broken:
                 await store.park(tx, [(each.record, each.error.reason, each.error.detail, 1) for each in broken])
-            applied = await apply_arrivals(tx, arrivals, self._handlers, tx.opened)
+            effect = await apply_arrivals(tx, arrivals, self._handlers, tx.opened)
             failpoint("consumer.after_effect")
         failpoint("consumer.after_commit")
-        self._count(arrivals, applied, broken, started)
-        return len(applied)
+        try:
+            self._count(arrivals, effect, broken, started)
+        except Exception as error:  # it is committed: whatever goes wrong now is not the events' fault
+            log.error("batch not counted", group=self.group, **telemetry.describe(error))
+        return len(effect.applied)
 
-    def _count(self, arrivals: list[Arrival], applied: list[Arrival], broken: Sequence[Broken], started: float) -> None:
+    def _count(self, arrivals: list[Arrival], effect: Effect, broken: Sequence[Broken], started: float) -> None:
         now = real_now().timestamp()
         by_topic: dict[str, list[float]] = defaultdict(list)
-        for arrival in applied:
+        for arrival in effect.applied:
             by_topic[arrival.meta.topic].append(now - arrival.recorded_at)
         for topic, ages in by_topic.items():
             telemetry.events_consumed.labels(self.group, topic, "ok").inc(len(ages))
             observe = telemetry.event_age_seconds.labels(self.group, topic).observe
             for age in ages:
                 observe(age)
-        if others := len(arrivals) - len(applied):
-            telemetry.events_consumed.labels(self.group, arrivals[0].meta.topic, "repeated").inc(others)
+        came = {arrival.meta.event_id for arrival in effect.applied} & {arrival.meta.event_id for arrival in arrivals}
+        for result, count in (("held", effect.held), ("repeated", len(arrivals) - len(came) - effect.held)):
+            if count:
+                telemetry.events_consumed.labels(self.group, arrivals[0].meta.topic, result).inc(count)
         for each in broken:
             telemetry.dead_letters_parked.labels(self.group, each.record.topic).inc()
         telemetry.batch_seconds.labels(self.group).observe(steady_seconds() - started)
@@ -527,14 +540,14 @@ def reason_of(error: BaseException) -> tuple[str, str]:
 
 async def apply_arrivals(
     tx: Transaction, arrivals: Sequence[Arrival], handlers: Handlers, taken: asyncpg.Record, *, followers: bool = True
-) -> list[Arrival]:
-    """Give each new event its effect in this transaction: inbox, version gate, handlers. Gives those applied, in order.
+) -> Effect:
+    """Give each new event its effect in this transaction: inbox, version gate, handlers.
 
     `taken`: what `store.opening` of these arrivals told. `followers`: with the events that were held for want of these.
     """
     fresh, gate = await store.new_ones(tx, arrivals, taken)
     failpoint("consumer.after_inbox")
-    ready, versions = await store.pass_gate(tx, fresh, gate, followers=followers)
+    ready, held, versions = await store.pass_gate(tx, fresh, gate, followers=followers)
     heard: list[Heard] = [(arrival.event(), arrival.meta) for arrival in ready if arrival.meta.type in handlers.names]
     token = trace_parent.set(telemetry.child_of(ready[-1].trace) if ready else None)
     try:
@@ -543,7 +556,7 @@ async def apply_arrivals(
     finally:
         trace_parent.reset(token)
     store.note_consumed(tx, arrivals, versions)
-    return ready
+    return Effect(ready, held)
 
 
 async def send_again(tx: Transaction, event: ResendRequested, meta: Any) -> None:

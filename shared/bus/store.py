@@ -133,15 +133,15 @@ def _take_out(ids: set[str], event_id: str) -> bool:
 
 async def pass_gate(
     tx: Transaction, fresh: Sequence[Arrival], gate: Gate, *, followers: bool = True
-) -> tuple[list[Arrival], dict[Aggregate, int]]:
+) -> tuple[list[Arrival], int, dict[Aggregate, int]]:
     """Let events through in the order of their aggregate's versions (R10).
 
     A version already passed is dropped; one that comes too early is held until its predecessor is there. Gives what may take effect
-    now, predecessors first, held ones that became ready included unless `followers` is false; and the versions of the aggregates that
-    got further.
+    now, predecessors first, held ones that became ready included unless `followers` is false; how many are held; and the versions of the
+    aggregates that got further.
     """
     if not gate.versions:
-        return list(fresh), {}
+        return list(fresh), 0, {}
     waiting = await _waiting(tx, gate.holding)
     versions, before = dict(gate.versions), gate.versions
     ready: list[Arrival] = []
@@ -163,9 +163,10 @@ async def pass_gate(
             released.append(follower)
             versions[key] += 1
     freed = {arrival.meta.event_id for arrival in released}
-    await _hold(tx, [arrival for arrival in early if arrival.meta.event_id not in freed])
+    held = [arrival for arrival in early if arrival.meta.event_id not in freed]
+    await _hold(tx, held)
     await _release(tx, released)
-    return ready, {key: version for key, version in versions.items() if version != before[key]}
+    return ready, len(held), {key: version for key, version in versions.items() if version != before[key]}
 
 
 def _aggregate(arrival: Arrival) -> Aggregate:

@@ -3,16 +3,19 @@
 import asyncio
 import json
 import re
+from contextlib import suppress
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from services.intake.actions import complaints
+from services.intake.actions.retention import destroy_informants
 from services.intake.domain.complaints import Report, check_report, is_phone, query_code, read_code, read_number
 from services.intake.store import complaints as store
 from shared.auth import Account, Role
 from shared.events import Channel, Kind, Refused
+from shared.vault import Shredded
 from tests.intake.conftest import CAMPAIGN, WORDS, complaint
 
 # ── rules ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -377,3 +380,83 @@ async def test_what_intake_publishes_can_be_read_by_machines(office):
         assert path.startswith("/intake/api/"), path
         for operation in operations.values():
             assert operation["responses"]
+
+
+# ── the end of the period for which informants are kept ──────────────────────────────────────────────────────────────
+
+
+async def settled(office, number, *, days_ago):
+    """Casework told that the case of this complaint was closed."""
+    async with office.transaction() as tx:
+        await tx.run(
+            "insert into progress (complaint_id, case_id, case_number, explanation, reply, provisional, opened_at, closed_at, updated_at) "
+            "select id, gen_random_uuid(), 'AJ', '', '', false, $2::timestamptz, $2 - make_interval(days => $3), $2 "
+            "from complaints where number = $1",
+            number, tx.now, days_ago,
+        )  # fmt: skip
+
+
+async def destroy(office, *, days):
+    office.context.settings.informants_kept_days = days
+    async with office.transaction() as tx:
+        await destroy_informants(tx)
+
+
+@stack
+async def test_when_its_period_is_over_nobody_can_read_who_told_a_matter(office, key):
+    async with await office.signed_in(Role.OPERATOR) as wang:
+        numbers = [(await wang.post("/intake/api/complaints", json=complaint(), headers=key())).json()["number"] for _ in range(3)]
+        old, young, open_ = numbers
+        again = (await wang.post("/intake/api/complaints", json=complaint(merge_into=old), headers=key())).json()["number"]
+        await wang.post(f"/intake/api/complaints/{old}/supplements", json={"text": "来电人补充说明情况"}, headers=key())
+    await settled(office, old, days_ago=31)
+    await settled(office, young, days_ago=29)
+
+    await destroy(office, days=0)
+    assert await readable(office) == {old, young, open_, again}, "no period is set"
+    await destroy(office, days=30)
+    await destroy(office, days=30)
+
+    assert await readable(office) == {young, open_}
+    async with office.transaction() as tx:
+        assert await tx.fetchval("select count(*) from supplements where wrapped_key is not null") == 0
+        destroyed = await tx.fetch(
+            "select c.number, a.facts from audit a join complaints c on c.id::text = a.subject where action = 'informant.destroyed'"
+        )
+        reading = await complaints.read_complaint(tx, old, office.person(Role.REVIEWER))
+        history = await complaints.caller_history(tx, phone="13812345678", by=office.person(Role.OPERATOR))
+    assert sorted(row["number"] for row in destroyed) == sorted([old, again])
+    assert (reading.original, reading.masked, reading.supplements) == ({}, {}, [])
+    assert {row["number"] for row in history} == {young, open_}
+    async with await office.signed_in(Role.REVIEWER) as zhao:
+        page = await zhao.get(f"/intake/tickets/{old}")
+    assert "原文已按保存期限销毁" in page.text
+    assert WORDS in page.text, "the hand-over text stays"
+
+
+@stack
+async def test_what_opens_no_case_is_kept_from_its_registration(office, key, clock):
+    async with await office.signed_in(Role.OPERATOR) as wang:
+        praise = (await wang.post("/intake/api/complaints", json=complaint(kind="praise"), headers=key())).json()["id"]
+        await wang.post("/intake/api/complaints", json=complaint(), headers=key())
+    await clock.advance(days=31)
+
+    async with office.transaction() as tx:
+        before, caseless = tx.now - timedelta(days=30), {CAMPAIGN: ["praise", "suggestion"]}
+        settled = await store.long_settled(tx, before=before, caseless=caseless, batch=9)
+        earlier = await store.long_settled(tx, before=before - timedelta(days=2), caseless=caseless, batch=9)
+        without = await store.long_settled(tx, before=before, caseless={}, batch=9)
+    assert settled == [UUID(praise)], "what nobody settled is kept, however old"
+    assert earlier == without == []
+
+
+async def readable(office):
+    """Numbers of the complaints of which somebody with all keys and all tables could still read who told them."""
+    async with office.transaction() as tx:
+        rows = await tx.fetch("select c.number, v.* from vault v join complaints c on c.id = v.complaint_id")
+    found = set()
+    for row in rows:
+        with suppress(Shredded):
+            office.context.ring.open_sealed(f"{row['complaint_id']}/{row['part']}", store.sealed_of(row))
+            found.add(row["number"])
+    return found

@@ -18,6 +18,7 @@ from shared.bus.relay import Relay
 from shared.bus.topics import client_options
 from shared.events import BallotSubmitted, encode
 from shared.failpoints import failpoint
+from shared.telemetry import events_consumed
 from tests.shared.test_bus import NOON, _all_sent, _send, event_headers, letters, producer_of, rated, read_topic, until, wipe_topic, world
 
 __all__ = ["world"]
@@ -567,3 +568,37 @@ async def test_an_event_whose_follower_waits_is_parked_when_it_is_to_blame_itsel
 async def _held_are(database, versions):
     async with database.transaction() as tx:
         return [row["version"] for row in await tx.fetch("select version from held order by version")] == versions
+
+
+async def test_who_comes_too_early_is_counted_as_held_and_not_as_repeated(world):
+    """And its predecessor, which lets it through from an earlier batch, is one event that came, whatever it brings along."""
+    complaint = uuid4()
+    hears = Bus(world.hears, world.hearer.on, world.settings, context=None).consumer
+    async with world.run(hearing=False) as (says,):
+        await world.say(*(rated(complaint) for _ in range(3)))
+        await until(lambda: _all_sent(says.relay))
+    first, second, third = [read(record) for record in await read_topic(world.settings, "complaints")]
+
+    def counted():
+        topic = f"{world.settings.topic_prefix}complaints"
+        return [events_consumed.labels(hears.group, topic, result)._value.get() for result in ("ok", "held", "repeated")]
+
+    before = counted()
+    assert [await hears.apply(batch) for batch in ([third, second], [first], [first, third])] == [0, 3, 0]
+
+    assert [now - then for now, then in zip(counted(), before, strict=True)] == [3, 2, 2]
+    assert [row["version"] for row in await world.hearer.effects(world.hears)] == [1, 2, 3]
+
+
+async def test_what_goes_wrong_after_the_commit_parks_nothing(world, monkeypatch):
+    def fail(*_):
+        raise ValueError("a bug in counting")
+
+    monkeypatch.setattr(Consumer, "_count", fail)
+    async with world.run():
+        await world.say(*(rated(uuid4()) for _ in range(3)))
+        effects = await world.settled(3)
+        await until(lambda: _committed_is(world.settings, 3))
+
+    assert len(effects) == 3
+    assert await letters(world.hears) == []

@@ -269,7 +269,8 @@ async def _masked(tx: Transaction, complaint_id: UUID) -> dict[str, str]:
 async def _supplements(tx: Transaction, complaint_id: UUID) -> list[tuple[datetime, str, str]]:
     ring = context_of(tx).ring
     rows = await store.supplements(tx, complaint_id)
-    return [(row["at"], row["display_name"] or "", ring.open_sealed(row["id"], store.sealed_of(row)).get("text", "")) for row in rows]
+    kept = [row for row in rows if row["wrapped_key"] is not None]
+    return [(row["at"], row["display_name"] or "", ring.open_sealed(row["id"], store.sealed_of(row)).get("text", "")) for row in kept]
 
 
 async def add_supplement(tx: Transaction, *, number: str, text: str, by: Account) -> None:

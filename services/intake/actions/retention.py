@@ -1,4 +1,4 @@
-"""Forgetting what has had its time: forms nobody finished, drafts, old positions and logins."""
+"""Forgetting what has had its time: forms nobody finished, drafts, old positions and logins, and in the end the informants."""
 
 from datetime import timedelta
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from services.intake.actions.complaints import DRAFTS_KEPT
 from services.intake.actions.sittings import KEPT
 from services.intake.settings import context_of
-from services.intake.store import accounts, ballots, complaints, visits
+from services.intake.store import accounts, ballots, campaigns, complaints, visits
 from services.intake.store.files import remove_file
 from shared.database import Transaction
 
@@ -23,6 +23,24 @@ async def forget_abandoned(tx: Transaction) -> bool:
     sittings = await ballots.forget_sittings(tx, batch=BATCH)
     drafts = await complaints.forget_drafts(tx, before=tx.now - DRAFTS_KEPT, batch=BATCH)
     return max(len(files), sittings, drafts) == BATCH
+
+
+async def destroy_informants(tx: Transaction) -> bool:
+    """按保存期限销毁: who told a matter that was settled long ago, in what words, from which number, with which files.
+
+    The hand-over text, the case and the scores stay: nothing personal is in them. Each leaves a mark in the audit log. True: there may
+    be more. Does nothing while no period is set.
+    """
+    days = context_of(tx).settings.informants_kept_days
+    if not days:
+        return False
+    caseless = {campaign.id: campaign.scheme.case_rules.no_case for campaign in await campaigns.running(tx)}
+    ids = await complaints.long_settled(tx, before=tx.now - timedelta(days=days), caseless=caseless, batch=BATCH)
+    for file_id in await complaints.destroy_informants(tx, ids):
+        remove_file(context_of(tx).files, file_id)
+    for complaint_id in ids:
+        tx.record("informant.destroyed", complaint_id, "system", kept_days=days)
+    return len(ids) == BATCH
 
 
 async def forget_tracks(tx: Transaction) -> bool:

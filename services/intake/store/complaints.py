@@ -252,6 +252,35 @@ async def forget_drafts(tx: Transaction, *, before: datetime, batch: int) -> int
     return await tx.run("delete from drafts where id in (select id from drafts where saved_at < $1 limit $2)", before, batch)
 
 
+async def long_settled(tx: Transaction, *, before: datetime, caseless: Mapping[str, Sequence[str]], batch: int) -> list[UUID]:
+    """Complaints whose matter was settled before then and whose informants can still be read; held until the transaction ends.
+
+    Settled is a case that was closed or refused, for a repetition that of the complaint it repeats; of what opens no case (`caseless`:
+    campaign → kinds), the registration.
+    """
+    pairs = [(campaign, kind) for campaign, kinds in caseless.items() for kind in kinds]
+    rows = await tx.fetch(
+        """
+        select c.id from complaints c left join progress p on p.complaint_id = coalesce(c.merged_into, c.id)
+        where case when p.complaint_id is not null then coalesce(p.closed_at, p.refused_at)
+                   when (c.campaign_id, c.kind) in (select * from unnest($2::text[], $3::text[])) then c.registered_at end < $1
+          and (c.caller_print is not null or exists (select from vault v where v.complaint_id = c.id and v.wrapped_key is not null))
+        order by c.id limit $4 for update of c skip locked
+        """,
+        before, [campaign for campaign, _ in pairs], [kind for _, kind in pairs], batch,
+    )  # fmt: skip
+    return [row["id"] for row in rows]
+
+
+async def destroy_informants(tx: Transaction, ids: Sequence[UUID]) -> list[UUID]:
+    """Destroy the keys of all that was sealed of these complaints, and the prints of their callers; gives the files whose rows are gone."""
+    await tx.run("update vault set wrapped_key = null where complaint_id = any($1::uuid[])", ids)
+    await tx.run("update supplements set wrapped_key = null where complaint_id = any($1::uuid[])", ids)
+    await tx.run("update complaints set caller_print = null where id = any($1::uuid[])", ids)
+    rows = await tx.fetch("delete from files where subject = 'complaint' and subject_id = any($1::uuid[]) returning id", ids)
+    return [row["id"] for row in rows]
+
+
 async def reveals_since(tx: Transaction, account_id: UUID, since: datetime) -> int:
     """How many identities somebody opened since then."""
     opened: int = await tx.fetchval(
