@@ -86,7 +86,7 @@ def up(
     from services.up import Demo, Staged
     from services.up import up as start
 
-    configure_logging("WARNING")
+    configure_logging(os.environ.get("FENGPING_LOG_LEVEL", "WARNING"))
     with Steps() as steps:
 
         def ready(settings: Settings, shown: Demo | None) -> None:

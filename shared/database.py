@@ -349,7 +349,7 @@ def engine_for(url: str, schema: str, application: str, **options: Any) -> Async
 
 
 def connection_settings(schema: str, application: str) -> dict[str, str]:
-    """Server settings of every connection: own schema, UTC, bounded waits, dead peers noticed within 35 s (R3, R28)."""
+    """Server settings of every connection: own schema, UTC, bounded waits, dead peers noticed within 35 s."""
     return {
         "search_path": f"{schema},public", "timezone": "UTC", "application_name": application,
         "statement_timeout": "60000", "lock_timeout": "30000", "idle_in_transaction_session_timeout": "60000",
@@ -403,7 +403,7 @@ class UnsafeDatabase(RuntimeError):
 
 
 async def check_server(database: Database, *, virtual_time_allowed: bool) -> None:
-    """Refuse to start on a server that may lose acknowledged commits or that lies about time (R28).
+    """Refuse to start on a server that may lose acknowledged commits or that lies about time.
 
     Raises UnsafeDatabase with the setting and its cure.
     """

@@ -37,7 +37,7 @@ def config_for(service: str) -> Config:
 async def migrate(url: str, services: tuple[str, ...] = SERVICES) -> dict[str, str]:
     """Bring every schema to its newest version; gives the version of each. Safe to run twice, and by two at once.
 
-    A step waits at most two seconds for a lock, so that a running service is never stopped by a migration (R27).
+    A step waits at most two seconds for a lock, so that a running service is never stopped by a migration.
     """
     await _prepare(url, services)
     return {service: await _upgrade(url, service) for service in services}

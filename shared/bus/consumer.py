@@ -2,7 +2,7 @@
 
 Context: none of FastStream's acknowledgement policies is safe alone (measured): the default commits before the handler ends, ACK commits
 past a failure, NACK loops thousands of times a second, MANUAL loses what cannot be decoded. `msg.ack()` commits positions, not messages.
-Decision (R7-R13): the subscriber is MANUAL with a parser that cannot raise and a decoder that returns the bytes. One batch is one
+Decision: the subscriber is MANUAL with a parser that cannot raise and a decoder that returns the bytes. One batch is one
 transaction: dead letters, inbox, version gate, handlers, outbox; a moment after its commit the offsets are committed explicitly, those
 of all batches done meanwhile in one request, with a time-out.
 A batch that fails is taken one event at a time, with bounded retries; what still fails is parked with its bytes in the service's own
@@ -178,7 +178,7 @@ class Consumer:
         return consumer
 
     async def _watch_progress(self) -> None:
-        """Return when lag has not moved for twice the stall time, so that this consumer is replaced (R12)."""
+        """Return when lag has not moved for twice the stall time, so that this consumer is replaced."""
         while True:
             await asyncio.sleep(min(LAG_EVERY_SECONDS, self._settings.stall_seconds / 3))
             if self._unlooked:

@@ -2,7 +2,7 @@
 
 Context: measured with 12 writers, a cursor over ids lost a quarter of the events, SKIP LOCKED inverted some, one owner per shard with
 a flag per row lost and inverted none; a relay killed between acknowledgement and mark only repeats.
-Decision: rules R1-R6. A shard belongs to whoever holds its session advisory lock. Rows leave in id order, keyed by aggregate, and are
+Decision: a shard belongs to whoever holds its session advisory lock. Rows leave in id order, keyed by aggregate, and are
 marked after the broker's acknowledgement with partition and offset. The first failure in a partition holds back its later rows.
 After any error the producer is thrown away: a time-out says nothing about delivery. The last acknowledged record of every partition is
 read back now and then; where the log no longer holds it, the log was lost, and everything kept in the outbox for it is sent again.

@@ -134,7 +134,7 @@ def _take_out(ids: set[str], event_id: str) -> bool:
 async def pass_gate(
     tx: Transaction, fresh: Sequence[Arrival], gate: Gate, *, followers: bool = True
 ) -> tuple[list[Arrival], int, dict[Aggregate, int]]:
-    """Let events through in the order of their aggregate's versions (R10).
+    """Let events through in the order of their aggregate's versions.
 
     A version already passed is dropped; one that comes too early is held until its predecessor is there. Gives what may take effect
     now, predecessors first, held ones that became ready included unless `followers` is false; how many are held; and the versions of the

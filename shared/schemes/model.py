@@ -464,7 +464,7 @@ class Publication(Rule, frozen=True, kw_only=True):
 
 
 class Scheme(Part, frozen=True, kw_only=True):
-    """A scheme for one campaign year, whole. `version` is the office's number of the rules (R1); see `fingerprint`."""
+    """A scheme for one campaign year, whole. `version` is the office's number of the rules, as R1; see `fingerprint`."""
 
     id: str
     name: str

@@ -5,7 +5,7 @@ Decision: a route names its policy, or the program does not start. The check run
 megabytes to a door that is closed to them. The same place refuses forms that another site sent (CSRF) and bodies beyond the limit.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from inspect import iscoroutinefunction
 from typing import Annotated, Any, Final
@@ -35,6 +35,9 @@ BACKGROUND_HEADER: Final = "x-background"
 """Set by requests that a page makes by itself (polling): they do not keep an abandoned session alive."""
 
 
+Measure = Callable[[Request], Sequence[Limit]]
+
+
 class Unlabelled(RuntimeError):
     """A route does not say who may use it. A mistake of ours: the program must not start."""
 
@@ -44,6 +47,7 @@ class DoorRoute(APIRoute):
 
     policy: Policy | None = None
     body_max: int = BODY_MAX_BYTES
+    measure: Measure | None = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -56,7 +60,11 @@ class DoorRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             request = limited(request.scope, request.receive, self.body_max)
+            if self.measure:
+                await hold_back(request, *self.measure(request))
             await _admit(request, self.policy)
+            if not self.body_field and is_form(request):
+                await request.form()  # Before the endpoint's transaction is opened: who sends slowly holds no connection.
             return await answer(request)
 
         return guarded
@@ -125,21 +133,23 @@ class _Document:
 class Door(APIRouter):
     """A router whose every route requires `policy=`: `allow(Role.HANDLER, …)`, `SIGNED_IN` or `PUBLIC`.
 
-    `body_max`: bytes of a request's body, 1 MiB unless the route says otherwise. Raises Unlabelled on a route without policy.
+    `body_max`: bytes of a request's body, 1 MiB unless the route says otherwise. `measure`: the limits that a request counts against before
+    its body is read. Raises Unlabelled on a route without policy.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(route_class=DoorRoute, **options)
 
     def add_api_route(
-        self, path: str, endpoint: Callable[..., Any], *, policy: Policy | None = None, body_max: int = BODY_MAX_BYTES, **options: Any
-    ) -> None:
+        self, path: str, endpoint: Callable[..., Any], *, policy: Policy | None = None, body_max: int = BODY_MAX_BYTES,
+        measure: Measure | None = None, **options: Any,
+    ) -> None:  # fmt: skip
         if policy is None:
             raise Unlabelled(f"{self.prefix}{path} does not say who may use it: give it policy=")
         super().add_api_route(path, endpoint, **options)
         route = self.routes[-1]
         assert isinstance(route, DoorRoute), "a door makes door routes only"
-        route.policy, route.body_max = policy, body_max
+        route.policy, route.body_max, route.measure = policy, body_max, measure
 
     def api_route(self, path: str, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:  # type: ignore[override]
         def register(endpoint: Callable[..., Any]) -> Callable[..., Any]:

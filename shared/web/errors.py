@@ -1,6 +1,6 @@
 """How a request fails: problem+json (RFC 9457) for programs, a Chinese page or fragment for people.
 
-Nothing that was typed comes back in an error (R22), no stack, no SQL, no hint whether a record exists. Every answer carries the
+Nothing that was typed comes back in an error, no stack, no SQL, no hint whether a record exists. Every answer carries the
 number of its request, which is also in the log and on every event of the request (the W3C trace id).
 """
 

@@ -92,7 +92,7 @@ async def cast_ballot(tx: Transaction, *, code: str, answers: Sequence[Answer], 
     """Take a ballot, once for each code (for a code of a place: once for each device). True: taken now; False: the same sending again.
 
     `key` is the sender's idempotency key. Raises Refused: 404 unknown code, 409 used code, 410 after its last day, 422 wrong answers.
-    Nothing is kept of who sent it or when, but the hour (R19).
+    Nothing is kept of who sent it or when, but the hour.
     """
     token = read_token(code)
     try:

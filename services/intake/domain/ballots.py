@@ -19,7 +19,7 @@ from shared.schemes import Ballot, Scheme
 ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's 32 signs: none can be taken for another."""
 ONE_USE_SIGNS: Final = 26
-"""130 bits (R17: at least 128)."""
+"""130 bits: 128 at least, so that none can be guessed."""
 PLACE_SIGNS: Final = 8
 """Short enough to be typed from a poster; many devices use it, so that its secrecy protects nothing."""
 ANSWERS_MAX: Final = 20_000
@@ -86,5 +86,5 @@ def unpack(packed: bytes) -> list[Answer]:
 
 
 def hour_of(instant: datetime) -> datetime:
-    """The instant cut to the hour: all that is ever said about when a ballot was cast (R19)."""
+    """The instant cut to the hour: all that is ever said about when a ballot was cast."""
     return instant.replace(minute=0, second=0, microsecond=0)

@@ -37,6 +37,11 @@ REPORTS_AN_HOUR: Final = (10, 3600)
 """From one address."""
 REPORTS_OF_ALL: Final = (600, 3600)
 """From everywhere together: beyond this somebody floods us, and the desk's telephone is still there."""
+STEPS_AN_HOUR: Final = (200, 3600)
+"""From one address: ten reports, each with its steps, corrections and ways back."""
+UPLOADS_AN_HOUR: Final = (30, 3600)
+"""From one address: forms that may bring files."""
+UPLOADS_OF_ALL: Final = (600, 3600)
 TRIES_OF_NUMBER: Final = (5, 15 * 60)
 TRIES_OF_ADDRESS: Final = (30, 3600)
 STEPS: Final = ("反映哪个单位", "是哪一类问题", "事情经过", "照片或文件", "怎样联系您", "核对并提交")
@@ -164,7 +169,18 @@ def _items(campaign: KnownCampaign, head: str) -> list[Any]:
     return [item for each in campaign.scheme.catalogue.heads if each.key == head for item in each.items]
 
 
-@door.post("/report/{step}", policy=PUBLIC, body_max=(FILE_MAX_BYTES + 64 * 1024) * attachments.FILES_MAX)
+def _measure_step(request: Request) -> list[Limit]:
+    """What a stranger may send to the wizard, whatever becomes of it."""
+    source = source_of(request)
+    limits = [Limit(f"report-step/{source}", *STEPS_AN_HOUR)]
+    if request.headers.get("content-type", "").lower().startswith("multipart/"):
+        limits += [Limit(f"report-files/{source}", *UPLOADS_AN_HOUR), Limit("report-files/all", *UPLOADS_OF_ALL)]
+    return limits
+
+
+@door.post(
+    "/report/{step}", policy=PUBLIC, body_max=(FILE_MAX_BYTES + 64 * 1024) * attachments.FILES_MAX, measure=_measure_step
+)  # fmt: skip
 async def take_step(request: Request, tx: Tx, step: Step) -> Response:
     """Keep what this step asked and go on to the next."""
     if step == LAST:

@@ -1,6 +1,6 @@
 """The second count: from the packed ballots and the bare ledger to every unit's score, by a program of its own.
 
-Context: a published number must not rest on one program's mistakes (R20). Decision: this module knows the rules only as the JSON that was
+Context: a published number must not rest on one program's mistakes. Decision: this module knows the rules only as the JSON that was
 published, the ballots only as their bytes, the ledger only as its rows; it imports nothing of ours, above all not its siblings, and takes
 another way: one pass over everything, sums in dictionaries, then each unit once. Where the two programs disagree, one is wrong.
 Alternatives: running the same code twice (finds lost events, not wrong arithmetic).
