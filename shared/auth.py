@@ -144,7 +144,7 @@ async def login_succeeded(limiter: Limiter, name: str, source: str) -> None:
 
 
 def _login_limits(name: str, source: str) -> tuple[Limit, Limit, Limit]:
-    who, whence = unicodedata.normalize("NFKC", name).strip().casefold(), _network(source)
+    who, whence = unicodedata.normalize("NFKC", name).strip().casefold(), network_of(source)
     return (
         Limit(f"login/pair/{len(who)}/{who}/{whence}", LOGIN_FAILURES_MAX, LOGIN_WINDOW_SECONDS),
         Limit(f"login/source/{whence}", SOURCE_FAILURES_MAX, LOGIN_WINDOW_SECONDS),
@@ -152,7 +152,7 @@ def _login_limits(name: str, source: str) -> tuple[Limit, Limit, Limit]:
     )
 
 
-def _network(source: str) -> str:
+def network_of(source: str) -> str:
     """The address; of an IPv6 address its /64, because one household owns all the addresses in it."""
     try:
         address = ipaddress.ip_address(source)

@@ -17,7 +17,7 @@ import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, TypeVar
@@ -60,6 +60,14 @@ NEVER = (Unreadable, Refused, ValueError, TypeError, KeyError, AttributeError, A
 """Errors that no repetition cures: the event is parked at once."""
 
 T = TypeVar("T")
+
+
+class _Tried(Exception):
+    """It would work; undo it."""
+
+
+class _Changed(Exception):
+    """Things are not as they were a moment ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,33 +334,57 @@ class Consumer:
                   attempts=attempts, **telemetry.describe(error))  # fmt: skip
 
     async def _blame_follower(self, taken: Taken, error: Exception, attempts: int) -> bool:
-        """An event lets the one through that was held for want of it. If that one is to blame, it is parked and the event takes effect."""
+        """An event lets those through that were held for want of it. If one of them is to blame, it is parked, and what is before it takes
+        effect. False: nobody but the event itself is to blame."""
         if not isinstance(taken, Arrival) or taken.once:
             return False
-        async with self._database.transaction(self._context) as tx:
-            follower = await store.follower_of(tx, taken)
-        if follower is None:
-            return False
-        beside = store.beside_replays(self._database.schema)
+        followers = -1
         try:
-            async with self._database.transaction(self._context, store.opening([taken]), first=beside) as tx:
-                await apply_arrivals(tx, [taken], self._handlers, tx.opened, followers=False)
-                await store.park(tx, [(follower.record, *reason_of(error), attempts)])
-                await store.forget_held(tx, follower)
+            async with self._database.transaction(self._context) as tx:
+                if await store.follower_of(tx, taken, after=0) is None:
+                    return False
+            while await self._works(taken, followers + 1):
+                followers += 1
+            if followers < 0:
+                return False
+            async with self._beside_replays(taken) as tx:
+                await apply_arrivals(tx, [taken], self._handlers, tx.opened, followers=followers)
+                blamed = await store.follower_of(tx, taken, after=followers)
+                if blamed is None:
+                    raise _Changed
+                await store.park(tx, [(blamed.record, *reason_of(error), attempts)])
+                await store.forget_held(tx, blamed)
         except Exception as again:
             if is_away(again):
                 raise
             return False
-        self._say_parked(follower.record, error, attempts)
+        self._say_parked(blamed.record, error, attempts)
         return True
+
+    async def _works(self, taken: Arrival, followers: int) -> bool:
+        """Could it take effect with so many of its followers? Nothing is written. Raises _Changed when there are no so many."""
+        try:
+            async with self._beside_replays(taken) as tx:
+                effect = await apply_arrivals(tx, [taken], self._handlers, tx.opened, followers=followers)
+                raise _Tried if len(effect.applied) == 1 + followers else _Changed
+        except _Tried:
+            return True
+        except Exception as error:
+            if is_away(error) or isinstance(error, _Changed):
+                raise
+            return False
+
+    def _beside_replays(self, *arrivals: Arrival) -> AbstractAsyncContextManager[Transaction]:
+        """The transaction of these events."""
+        beside = store.beside_replays(self._database.schema)
+        return self._database.transaction(self._context, store.opening(arrivals), first=beside)
 
     async def apply(self, batch: Sequence[Taken]) -> int:
         """One transaction for all of them; gives the number of events that took effect."""
         started = steady_seconds()
         arrivals = [taken for taken in batch if isinstance(taken, Arrival)]
         broken = [taken for taken in batch if isinstance(taken, Broken)]
-        beside = store.beside_replays(self._database.schema)
-        async with self._database.transaction(self._context, store.opening(arrivals), first=beside) as tx:
+        async with self._beside_replays(*arrivals) as tx:
             if broken:
                 await store.park(tx, [(each.record, each.error.reason, each.error.detail, 1) for each in broken])
             effect = await apply_arrivals(tx, arrivals, self._handlers, tx.opened)
@@ -539,11 +571,11 @@ def reason_of(error: BaseException) -> tuple[str, str]:
 
 
 async def apply_arrivals(
-    tx: Transaction, arrivals: Sequence[Arrival], handlers: Handlers, taken: asyncpg.Record, *, followers: bool = True
+    tx: Transaction, arrivals: Sequence[Arrival], handlers: Handlers, taken: asyncpg.Record, *, followers: int = store.ANY
 ) -> Effect:
     """Give each new event its effect in this transaction: inbox, version gate, handlers.
 
-    `taken`: what `store.opening` of these arrivals told. `followers`: with the events that were held for want of these.
+    `taken`: what `store.opening` of these arrivals told. `followers`: with so many of the events that were held for want of these.
     """
     fresh, gate = await store.new_ones(tx, arrivals, taken)
     failpoint("consumer.after_inbox")

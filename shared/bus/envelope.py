@@ -122,4 +122,4 @@ def read(record: Record) -> Arrival:
 def headers_as_text(record: Record) -> dict[str, str]:
     """Headers of any record, also a broken one, for the dead-letter table."""
     text = {str(name)[:200]: (value or b"").decode("utf-8", "backslashreplace")[:2000] for name, value in record.headers}
-    return {name: value.replace("\x00", "\\x00") for name, value in text.items()}
+    return {name.replace("\x00", "\\x00"): value.replace("\x00", "\\x00") for name, value in text.items()}

@@ -43,6 +43,8 @@ on conflict (topic, fingerprint) do update set state = 'parked', reason = exclud
 where dead_letters.state <> 'discarded'
 """
 
+ANY = 1 << 62
+"""However many followers wait."""
 LETTERS_MAX = 1_000
 """Dead letters listed at once."""
 Aggregate = tuple[str, str]
@@ -132,13 +134,13 @@ def _take_out(ids: set[str], event_id: str) -> bool:
 
 
 async def pass_gate(
-    tx: Transaction, fresh: Sequence[Arrival], gate: Gate, *, followers: bool = True
+    tx: Transaction, fresh: Sequence[Arrival], gate: Gate, *, followers: int = ANY
 ) -> tuple[list[Arrival], int, dict[Aggregate, int]]:
     """Let events through in the order of their aggregate's versions.
 
     A version already passed is dropped; one that comes too early is held until its predecessor is there. Gives what may take effect
-    now, predecessors first, held ones that became ready included unless `followers` is false; how many are held; and the versions of the
-    aggregates that got further.
+    now, predecessors first, with as many `followers`, held ones that became ready; how many are held; and the versions of the aggregates
+    that got further.
     """
     if not gate.versions:
         return list(fresh), 0, {}
@@ -158,7 +160,7 @@ async def pass_gate(
         elif arrival.meta.version == versions[key] + 1:
             ready.append(arrival)
             versions[key] += 1
-        while followers and (follower := waiting.get(key, {}).pop(versions[key] + 1, None)) is not None:
+        while len(released) < followers and (follower := waiting.get(key, {}).pop(versions[key] + 1, None)) is not None:
             ready.append(follower)
             released.append(follower)
             versions[key] += 1
@@ -193,11 +195,12 @@ async def _hold(tx: Transaction, early: Sequence[Arrival]) -> None:
     await tx.run(_HOLD, *map(list, zip(*rows, strict=True)))
 
 
-async def follower_of(tx: Transaction, arrival: Arrival) -> Arrival | None:
-    """The held event that is next after this one."""
-    meta = arrival.meta
-    row = await tx.fetchrow("select * from held where topic = $1 and key = $2 and version = $3", meta.topic, meta.key, meta.version + 1)
-    return read(kept(row, key=row["key"].encode())) if row else None
+async def follower_of(tx: Transaction, arrival: Arrival, *, after: int) -> Arrival | None:
+    """The held event that is next after this one and so many others."""
+    topic, key = _aggregate(arrival)
+    version = arrival.meta.version + after + 1
+    row = await tx.fetchrow("select * from held where topic = $1 and key = $2 and version = $3", topic, key, version)
+    return read(kept(row, key=key.encode())) if row else None
 
 
 async def forget_held(tx: Transaction, follower: Arrival) -> None:
@@ -252,7 +255,8 @@ async def park(tx: Transaction, letters: Sequence[tuple[Record, str, str, int]])
 
 def _fingerprint(record: Record) -> bytes:
     digest = hashlib.sha256()
-    for part in (record.key or b"", record.value or b"\x00none", *(f"{n}={v!r}".encode() for n, v in record.headers)):
+    headers = sorted(f"{name}={value!r}" for name, value in record.headers)  # our tables keep them in another order
+    for part in (record.key or b"", record.value or b"\x00none", *(each.encode() for each in headers)):
         digest.update(len(part).to_bytes(8, "big") + part)
     return digest.digest()
 

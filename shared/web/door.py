@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import Message, Receive, Scope, Send
 
-from shared.auth import Account, Credential, Policy, credential_of, csrf_matches
+from shared.auth import Account, Credential, Policy, credential_of, csrf_matches, network_of
 from shared.cache import Limit, Limiter
 from shared.database import Transaction
 from shared.web.errors import Forbidden, Forged, SignInFirst, TooLarge, TooOften
@@ -60,14 +60,18 @@ class DoorRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             request = limited(request.scope, request.receive, self.body_max)
-            if self.measure:
-                await hold_back(request, *self.measure(request))
-            await _admit(request, self.policy)
+            await self._admit(request)
             if not self.body_field and is_form(request):
                 await request.form()  # Before the endpoint's transaction is opened: who sends slowly holds no connection.
             return await answer(request)
 
         return guarded
+
+    async def _admit(self, request: Request) -> None:
+        """Let the request in, or raise what keeps it out; nothing of a stranger's body is read."""
+        await _admit(request, self.policy)
+        if self.measure:
+            await hold_back(request, *self.measure(request))
 
     @property
     def takes_document(self) -> bool:
@@ -77,7 +81,9 @@ class DoorRoute(APIRoute):
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one who sends a document. Whatever is wrong with it FastAPI finds out, and says."""
         request = limited(scope, receive, self.body_max)
-        await _admit(request, self.policy)
+        if request.headers.get("content-type") != "application/json":
+            return await self._by_fastapi(scope, receive, send)
+        await self._admit(request)
         assert self._document is not None
         try:
             given = await self._document.read(request)
@@ -118,9 +124,7 @@ class _Document:
         return cls(model.__pydantic_validator__.validate_json, body.name, endpoint.request_param_name, people)
 
     async def read(self, request: Request) -> dict[str, Any] | None:
-        """The endpoint's arguments, or None when the document is not JSON that its model takes."""
-        if request.headers.get("content-type") != "application/json":
-            return None
+        """The endpoint's arguments, or None when the document is not one that its model takes."""
         try:
             given = {self.name: self.validate(await request.body())}
         except ValidationError:
@@ -268,8 +272,8 @@ def _counting(receive: Receive, body_max: int) -> Receive:
 
 
 def source_of(request: Request) -> str:
-    """The client's address, as the server in front of us tells it; only ever hashed into a rate limit."""
-    return request.client.host if request.client else "unknown"
+    """Where a request comes from, as the server in front of us tells it: an address, or its network. Only ever hashed into a rate limit."""
+    return network_of(request.client.host) if request.client else "unknown"
 
 
 async def hold_back(request: Request, *limits: Limit) -> None:

@@ -446,6 +446,7 @@ POISON: dict[str, Callable[[str, str], tuple[bytes | None, list[tuple[str, bytes
     "bad time": lambda key, type: (f'{{"x": "{key}"}}'.encode(), _headers("", type, key, ce_time=b"9999-12-31T23:59:59-12:00")),
     "no id": lambda key, type: (f'{{"x": "{key}"}}'.encode(), _headers("", type, key, ce_id=None)),
     "names that are no text": lambda key, type: (f'{{"x": "{key}"}}'.encode(), [(NoText(name), v) for name, v in _headers("", type, key)]),
+    "a name with a nul": lambda key, type: (f'{{"z": "{key}"}}'.encode(), [("a\x00b", b"\x00")]),
     "no headers": lambda key, type: (f'{{"x": "{key}"}}'.encode(), []),
     "unknown type": lambda key, type: (f'{{"x": "{key}"}}'.encode(), _headers("", "complaint.exploded.v9", key)),
     "foreign key": lambda key, type: (f'{{"x": "{key}"}}'.encode(), _headers("", type, f"not-{key}")),

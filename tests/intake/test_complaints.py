@@ -5,18 +5,20 @@ import json
 import re
 from contextlib import suppress
 from datetime import timedelta
-from uuid import UUID, uuid4
+from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
 import pytest
 
-from services.intake.actions import complaints
+from services.intake.actions import attachments, complaints
 from services.intake.actions.retention import destroy_informants
 from services.intake.domain.complaints import Report, check_report, is_phone, query_code, read_code, read_number
 from services.intake.store import complaints as store
 from shared.auth import Account, Role
 from shared.events import Channel, Kind, Refused
+from shared.ticks import ClockHeld
 from shared.vault import Shredded
 from tests.intake.conftest import CAMPAIGN, WORDS, complaint
+from tests.intake.test_visits import picture
 
 # ── rules ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -396,6 +398,13 @@ async def settled(office, number, *, days_ago):
         )  # fmt: skip
 
 
+async def opened(office, number):
+    """Casework told that this complaint has a case."""
+    await settled(office, number, days_ago=0)
+    async with office.transaction() as tx:
+        await tx.run("update progress set closed_at = null where complaint_id = (select id from complaints where number = $1)", number)
+
+
 async def destroy(office, *, days):
     office.context.settings.informants_kept_days = days
     async with office.transaction() as tx:
@@ -403,35 +412,68 @@ async def destroy(office, *, days):
 
 
 @stack
-async def test_when_its_period_is_over_nobody_can_read_who_told_a_matter(office, key):
+async def test_when_its_period_is_over_nobody_can_read_who_told_a_matter(office, key, clock):
     async with await office.signed_in(Role.OPERATOR) as wang:
-        numbers = [(await wang.post("/intake/api/complaints", json=complaint(), headers=key())).json()["number"] for _ in range(3)]
-        old, young, open_ = numbers
-        again = (await wang.post("/intake/api/complaints", json=complaint(merge_into=old), headers=key())).json()["number"]
+
+        async def told(**changes):
+            return (await wang.post("/intake/api/complaints", json=complaint(**changes), headers=key())).json()["number"]
+
+        old, young, open_ = [await told() for _ in range(3)]
+        again, handled = await told(merge_into=old), await told()
+        await clock.advance(days=40)
+        today = await told(merge_into=old)
+        for number, days_ago in ((old, 31), (young, 29)):
+            await settled(office, number, days_ago=days_ago)
+        await opened(office, handled)
+        async with office.transaction() as tx:
+            await complaints.merge_complaint(tx, number=handled, into=old, by=office.person(Role.REVIEWER))
+
+        await destroy(office, days=0)
+        assert await readable(office) == {old, young, open_, again, today, handled}, "no period is set"
+        await destroy(office, days=30)
+        await destroy(office, days=30)
+        assert await readable(office) == {young, open_, today, handled}, "what is new or being handled stays, whatever it repeats"
+
         await wang.post(f"/intake/api/complaints/{old}/supplements", json={"text": "来电人补充说明情况"}, headers=key())
-    await settled(office, old, days_ago=31)
-    await settled(office, young, days_ago=29)
-
-    await destroy(office, days=0)
-    assert await readable(office) == {old, young, open_, again}, "no period is set"
-    await destroy(office, days=30)
-    await destroy(office, days=30)
-
-    assert await readable(office) == {young, open_}
+        await destroy(office, days=30)
     async with office.transaction() as tx:
         assert await tx.fetchval("select count(*) from supplements where wrapped_key is not null") == 0
-        destroyed = await tx.fetch(
-            "select c.number, a.facts from audit a join complaints c on c.id::text = a.subject where action = 'informant.destroyed'"
-        )
+        rows = await tx.fetch("select number from audit a join complaints c on c.id::text = a.subject where action = 'informant.destroyed'")
         reading = await complaints.read_complaint(tx, old, office.person(Role.REVIEWER))
         history = await complaints.caller_history(tx, phone="13812345678", by=office.person(Role.OPERATOR))
-    assert sorted(row["number"] for row in destroyed) == sorted([old, again])
+    assert {row["number"] for row in rows} == {old, again}
     assert (reading.original, reading.masked, reading.supplements) == ({}, {}, [])
-    assert {row["number"] for row in history} == {young, open_}
+    assert {row["number"] for row in history} == {young, open_, today, handled}
     async with await office.signed_in(Role.REVIEWER) as zhao:
         page = await zhao.get(f"/intake/tickets/{old}")
     assert "原文已按保存期限销毁" in page.text
     assert WORDS in page.text, "the hand-over text stays"
+
+
+@stack
+async def test_files_go_when_their_keys_are_gone_and_not_before(office, key, clock):
+    """The clock is proved after the pass: what it did may still be undone."""
+    async with await office.signed_in(Role.OPERATOR) as wang:
+        told = (await wang.post("/intake/api/complaints", json=complaint(), headers=key())).json()
+    async with office.transaction() as tx:
+        await attachments.add(tx, uuid5(NAMESPACE_OID, "sitting"), picture())
+        await attachments.hand_over(tx, uuid5(NAMESPACE_OID, "sitting"), UUID(told["id"]))
+    await clock.advance(days=40)
+    await settled(office, told["number"], days_ago=31)
+    office.context.settings.informants_kept_days = 30
+    stored = list(office.context.files.rglob("*"))
+
+    with suppress(ClockHeld):
+        async with office.transaction() as tx:
+            await destroy_informants(tx)
+            raise ClockHeld
+    assert list(office.context.files.rglob("*")) == stored
+    await destroy(office, days=30)
+    await destroy(office, days=30)
+
+    assert [path for path in office.context.files.rglob("*") if path.is_file()] == []
+    async with office.transaction() as tx:
+        assert await tx.fetchval("select count(*) from files") == 0
 
 
 @stack
@@ -443,10 +485,10 @@ async def test_what_opens_no_case_is_kept_from_its_registration(office, key, clo
 
     async with office.transaction() as tx:
         before, caseless = tx.now - timedelta(days=30), {CAMPAIGN: ["praise", "suggestion"]}
-        settled = await store.long_settled(tx, before=before, caseless=caseless, batch=9)
+        found = await store.long_settled(tx, before=before, caseless=caseless, batch=9)
         earlier = await store.long_settled(tx, before=before - timedelta(days=2), caseless=caseless, batch=9)
         without = await store.long_settled(tx, before=before, caseless={}, batch=9)
-    assert settled == [UUID(praise)], "what nobody settled is kept, however old"
+    assert found == [UUID(praise)], "what nobody settled is kept, however old"
     assert earlier == without == []
 
 

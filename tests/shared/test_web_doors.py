@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 from starlette.types import Message
 
 from shared.auth import COOKIE, PUBLIC, SIGNED_IN, Role, csrf_token
+from shared.cache import Limit
 from shared.web import Door, Unlabelled, Visitor, Who, check_policies, routes_of
 from shared.web.door import BODY_MAX_BYTES, DoorRoute
 from shared.web.forms import Input
@@ -194,6 +195,20 @@ async def take_from_anybody(who: Visitor, given: Note) -> Response:
     return JSONResponse({"by": who.name if who else None, "text": given.text})
 
 
+def measure(request: Request) -> list[Limit]:
+    return [Limit("notes", 1, 60)]
+
+
+@documents.post("/measured", policy=PUBLIC, measure=measure)
+async def take_measured(given: Note) -> Response:
+    return JSONResponse({})
+
+
+@documents.post("/measured/{shelf}", policy=PUBLIC, measure=measure)
+async def shelve_measured(shelf: str, given: Note) -> Response:
+    return JSONResponse({})
+
+
 @documents.post("/{shelf}", policy=PUBLIC)
 async def shelve(shelf: str, given: Note) -> Response:
     return JSONResponse({"shelf": shelf})
@@ -213,6 +228,7 @@ def test_only_who_asks_for_nothing_but_a_document_is_given_it_straight() -> None
     assert [route.path for route in documents.routes if isinstance(route, DoorRoute) and route.takes_document] == [
         "/notes/api/known",
         "/notes/api/open",
+        "/notes/api/measured",
     ]
 
 
@@ -265,7 +281,29 @@ def test_a_document_passes_the_same_door(notes: TestClient) -> None:
     assert TAKEN == ["a"]
 
 
-async def test_who_leaves_in_the_middle_of_a_document_is_no_trouble(notes: TestClient) -> None:
+def test_a_form_instead_of_a_document_is_refused_in_words(notes: TestClient) -> None:
+    browser = {"authorization": "", "cookie": f"{COOKIE}={OPERATOR}"}
+
+    assert notes.post("/notes/api/known", data={"text": "a", "csrf": csrf_token(OPERATOR)}, headers=browser).status_code in (400, 422)
+
+
+@pytest.mark.parametrize("path", ["/notes/api/measured", "/notes/api/measured/7"])
+def test_a_measure_holds_for_documents_as_for_all(notes: TestClient, path: str) -> None:
+    notes.app.state.limiter = Full()  # type: ignore[attr-defined]
+
+    assert notes.post(path, json={"text": "a"}).status_code == 429
+    assert notes.post("/notes/api/known", json={"text": "a"}).status_code == 200
+
+
+class Full:
+    """A limiter by which nothing is left."""
+
+    async def hit(self, *limits: Limit) -> float:
+        return 60.0
+
+
+@pytest.mark.parametrize("kind", [b"application/json", b"application/json; charset=utf-8", b"text/plain"])
+async def test_who_leaves_in_the_middle_of_a_document_is_no_trouble(notes: TestClient, kind: bytes) -> None:
     said: list[Message] = []
 
     async def receive() -> Message:
@@ -274,8 +312,9 @@ async def test_who_leaves_in_the_middle_of_a_document_is_no_trouble(notes: TestC
     async def send(message: Message) -> None:
         said.append(message)
 
-    headers = [(b"authorization", f"Bearer {OPERATOR}".encode()), (b"content-type", b"application/json"), (b"host", b"testserver")]
+    headers = [(b"authorization", f"Bearer {OPERATOR}".encode()), (b"content-type", kind), (b"host", b"testserver")]
     scope = {"type": "http", "method": "POST", "path": "/notes/api/known", "query_string": b"", "headers": headers, "root_path": ""}
     await notes.app(scope, receive, send)
 
-    assert (said, TAKEN) == ([], [])
+    assert not [message for message in said if message.get("status") == 500]
+    assert TAKEN == []

@@ -68,6 +68,6 @@ async def release(tx: Transaction, number: str, file_id: UUID, *, by: Account) -
 async def _visible(tx: Transaction, number: str, file_id: UUID, by: Account) -> Any:
     complaint = await complaint_store.visible(tx, number, by)
     row = await store.file(tx, file_id)
-    if complaint is None or row is None or row["subject_id"] != complaint["id"] or by.role not in MAY_REVEAL:
+    if complaint is None or row is None or row["wrapped_key"] is None or row["subject_id"] != complaint["id"] or by.role not in MAY_REVEAL:
         raise Refused("没有这个附件", status=404)
     return row

@@ -174,7 +174,7 @@ def _measure_step(request: Request) -> list[Limit]:
     source = source_of(request)
     limits = [Limit(f"report-step/{source}", *STEPS_AN_HOUR)]
     if request.headers.get("content-type", "").lower().startswith("multipart/"):
-        limits += [Limit(f"report-files/{source}", *UPLOADS_AN_HOUR), Limit("report-files/all", *UPLOADS_OF_ALL)]
+        limits.append(Limit(f"report-files/{source}", *UPLOADS_AN_HOUR))
     return limits
 
 
@@ -191,6 +191,8 @@ async def take_step(request: Request, tx: Tx, step: Step) -> Response:
     campaign = await campaigns.current(tx)
     if form.value is None or campaign is None:
         return await _step(request, tx, step, form, fresh, 422)
+    if isinstance(form.value, Files) and form.value.files:
+        await hold_back(request, Limit("report-files/all", *UPLOADS_OF_ALL))
     try:
         typed, onward = await TAKERS[step](tx, campaign, form.value, fresh)
     except Refused as refused:

@@ -253,18 +253,29 @@ async def forget_drafts(tx: Transaction, *, before: datetime, batch: int) -> int
 
 
 async def long_settled(tx: Transaction, *, before: datetime, caseless: Mapping[str, Sequence[str]], batch: int) -> list[UUID]:
-    """Complaints whose matter was settled before then and whose informants can still be read; held until the transaction ends.
+    """Complaints settled before then whose informants can still be read; held until the transaction ends.
 
-    Settled is a case that was closed or refused, for a repetition that of the complaint it repeats; of what opens no case (`caseless`:
-    campaign → kinds), the registration.
+    Settled is a case that was closed or refused; what opens no case (`caseless`: campaign → kinds) by its registration; a repetition when
+    the complaint that it repeats is settled too. Nothing that was registered later is.
     """
     pairs = [(campaign, kind) for campaign, kinds in caseless.items() for kind in kinds]
     rows = await tx.fetch(
         """
-        select c.id from complaints c left join progress p on p.complaint_id = coalesce(c.merged_into, c.id)
-        where case when p.complaint_id is not null then coalesce(p.closed_at, p.refused_at)
-                   when (c.campaign_id, c.kind) in (select * from unnest($2::text[], $3::text[])) then c.registered_at end < $1
-          and (c.caller_print is not null or exists (select from vault v where v.complaint_id = c.id and v.wrapped_key is not null))
+        with caseless as (select * from unnest($2::text[], $3::text[]) as k (campaign_id, kind))
+        select c.id from complaints c
+        left join progress p on p.complaint_id = c.id
+        left join complaints first on first.id = c.merged_into left join progress of_first on of_first.complaint_id = first.id
+        where c.registered_at < $1
+          and case when p.complaint_id is not null then coalesce(p.closed_at, p.refused_at) < $1
+                   when first.id is not null then true
+                   else (c.campaign_id, c.kind) in (select * from caseless) end
+          and case when first.id is null then true
+                   when of_first.complaint_id is not null then coalesce(of_first.closed_at, of_first.refused_at) < $1
+                   else first.registered_at < $1 and (first.campaign_id, first.kind) in (select * from caseless) end
+          and (c.caller_print is not null
+               or exists (select from vault v where v.complaint_id = c.id and v.wrapped_key is not null)
+               or exists (select from supplements s where s.complaint_id = c.id and s.wrapped_key is not null)
+               or exists (select from files f where f.subject = 'complaint' and f.subject_id = c.id and f.wrapped_key is not null))
         order by c.id limit $4 for update of c skip locked
         """,
         before, [campaign for campaign, _ in pairs], [kind for _, kind in pairs], batch,
@@ -272,12 +283,17 @@ async def long_settled(tx: Transaction, *, before: datetime, caseless: Mapping[s
     return [row["id"] for row in rows]
 
 
-async def destroy_informants(tx: Transaction, ids: Sequence[UUID]) -> list[UUID]:
-    """Destroy the keys of all that was sealed of these complaints, and the prints of their callers; gives the files whose rows are gone."""
+async def destroy_informants(tx: Transaction, ids: Sequence[UUID]) -> None:
+    """Destroy the keys of all that was sealed of these complaints, and the prints of their callers."""
     await tx.run("update vault set wrapped_key = null where complaint_id = any($1::uuid[])", ids)
     await tx.run("update supplements set wrapped_key = null where complaint_id = any($1::uuid[])", ids)
     await tx.run("update complaints set caller_print = null where id = any($1::uuid[])", ids)
-    rows = await tx.fetch("delete from files where subject = 'complaint' and subject_id = any($1::uuid[]) returning id", ids)
+    await tx.run("update files set wrapped_key = null where subject = 'complaint' and subject_id = any($1::uuid[])", ids)
+
+
+async def forget_keyless_files(tx: Transaction) -> list[UUID]:
+    """Remove the rows of files that nobody can read any more; their bytes the caller removes."""
+    rows = await tx.fetch("delete from files where subject = 'complaint' and wrapped_key is null returning id")
     return [row["id"] for row in rows]
 
 

@@ -110,8 +110,8 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "a hearer takes versions as they come",
         STORE,
-        "    if not gate.versions:\n        return list(fresh), {}\n",
-        "    return list(fresh), {}\n",
+        "    if not gate.versions:\n        return list(fresh), 0, {}\n",
+        "    return list(fresh), 0, {}\n",
         f"{BUS}::test_versions_that_arrive_permuted_take_effect_in_order",
     ),
     one(
@@ -329,7 +329,7 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "a document is handed over before the door is asked",
         "shared/web/door.py",
-        "        await _admit(request, self.policy)\n        assert self._document is not None\n",
+        "        await self._admit(request)\n        assert self._document is not None\n",
         "        assert self._document is not None\n",
         "tests/shared/test_web_doors.py::test_a_document_passes_the_same_door",
     ),
