@@ -406,8 +406,9 @@ class Consumer:
             observe = telemetry.event_age_seconds.labels(self.group, topic).observe
             for age in ages:
                 observe(age)
-        came = {arrival.meta.event_id for arrival in effect.applied} & {arrival.meta.event_id for arrival in arrivals}
-        for result, count in (("held", effect.held), ("repeated", len(arrivals) - len(came) - effect.held)):
+        these = set(map(id, arrivals))  # those that were held before are in no batch
+        came = sum(id(arrival) in these for arrival in effect.applied)
+        for result, count in (("held", effect.held), ("repeated", len(arrivals) - came - effect.held)):
             if count:
                 telemetry.events_consumed.labels(self.group, arrivals[0].meta.topic, result).inc(count)
         for each in broken:
