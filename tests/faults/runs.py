@@ -109,7 +109,7 @@ async def _disarm(lab: Laboratory) -> None:
     for process in lab.fleet.processes:
         process.lives = []
         if process.wanted and process.armed:
-            process.armed = ""
+            process.expected_end = True  # also when it dies at its place this very moment
             process.kill()
     await asyncio.sleep(0.5)
     await lab.fleet.ready()
