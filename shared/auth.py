@@ -336,5 +336,9 @@ def credential_of(request: HTTPConnection, cookie: str) -> Credential | None:
 async def account_of(request: HTTPConnection, *, touch: bool = True) -> Account | None:
     """Who sent this request? Needs `request.app.state.sessions: Sessions`. `touch` as in `Sessions.find`."""
     sessions: Sessions = request.app.state.sessions
-    credential = credential_of(request, sessions.cookie)
+    return await account_with(sessions, credential_of(request, sessions.cookie), touch=touch)
+
+
+async def account_with(sessions: Sessions, credential: Credential | None, *, touch: bool) -> Account | None:
+    """Whose credential is this?"""
     return await sessions.find(credential.token, touch=touch) if credential else None

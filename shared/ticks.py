@@ -113,11 +113,14 @@ class TickRunner:
         """Due work is stopped."""
         return bool(self._held) or self._jump is not None
 
+    def _stops(self, tick: Tick) -> bool:
+        return self.held and not tick.timeless
+
     async def _run(self, tick: Tick) -> None:
         while True:
             pause = tick.seconds
             try:
-                if tick.timeless or not self.held:
+                if not self._stops(tick):
                     await self._pass(tick)
             except ClockHeld:
                 log.warning("tick undone, clock held", service=self._database.schema, tick=tick.name)
@@ -132,7 +135,7 @@ class TickRunner:
         for _ in range(PASSES_MAX):
             more = await self._once(tick)
             failpoint(f"tick.{tick.name}.after_commit")
-            if not more or (self.held and not tick.timeless):
+            if not more or self._stops(tick):
                 break
         telemetry.tick_seconds.labels(self._database.schema, tick.name).observe(steady_seconds() - started)
         telemetry.tick_success.labels(self._database.schema, tick.name).set(real_now().timestamp())
@@ -144,7 +147,7 @@ class TickRunner:
             more = await tick.function(tx)
             # Last, so that the clock is proved after everything that was found due by it.
             await self._read_clock(tx)
-            if self.held and not tick.timeless:
+            if self._stops(tick):
                 raise ClockHeld
             failpoint(f"tick.{tick.name}.before_commit")
         return more

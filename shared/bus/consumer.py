@@ -347,7 +347,7 @@ class Consumer:
                 followers += 1
             if followers < 0:
                 return False
-            async with self._beside_replays(taken) as tx:
+            async with self._transaction_of(taken) as tx:
                 await apply_arrivals(tx, [taken], self._handlers, tx.opened, followers=followers)
                 blamed = await store.follower_of(tx, taken, after=followers)
                 if blamed is None:
@@ -364,7 +364,7 @@ class Consumer:
     async def _works(self, taken: Arrival, followers: int) -> bool:
         """Could it take effect with so many of its followers? Nothing is written. Raises _Changed when there are no so many."""
         try:
-            async with self._beside_replays(taken) as tx:
+            async with self._transaction_of(taken) as tx:
                 effect = await apply_arrivals(tx, [taken], self._handlers, tx.opened, followers=followers)
                 raise _Tried if len(effect.applied) == 1 + followers else _Changed
         except _Tried:
@@ -374,7 +374,7 @@ class Consumer:
                 raise
             return False
 
-    def _beside_replays(self, *arrivals: Arrival) -> AbstractAsyncContextManager[Transaction]:
+    def _transaction_of(self, *arrivals: Arrival) -> AbstractAsyncContextManager[Transaction]:
         """The transaction of these events."""
         beside = store.beside_replays(self._database.schema)
         return self._database.transaction(self._context, store.opening(arrivals), first=beside)
@@ -384,7 +384,7 @@ class Consumer:
         started = steady_seconds()
         arrivals = [taken for taken in batch if isinstance(taken, Arrival)]
         broken = [taken for taken in batch if isinstance(taken, Broken)]
-        async with self._beside_replays(*arrivals) as tx:
+        async with self._transaction_of(*arrivals) as tx:
             if broken:
                 await store.park(tx, [(each.record, each.error.reason, each.error.detail, 1) for each in broken])
             effect = await apply_arrivals(tx, arrivals, self._handlers, tx.opened)

@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import Message, Receive, Scope, Send
 
-from shared.auth import Account, Credential, Policy, credential_of, csrf_matches, network_of
+from shared.auth import Account, Credential, Policy, account_with, credential_of, csrf_matches, network_of
 from shared.cache import Limit, Limiter
 from shared.database import Transaction
 from shared.web.errors import Forbidden, Forged, SignInFirst, TooLarge, TooOften
@@ -60,18 +60,12 @@ class DoorRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             request = limited(request.scope, request.receive, self.body_max)
-            await self._admit(request)
+            await _admit(request, self)
             if not self.body_field and is_form(request):
                 await request.form()  # Before the endpoint's transaction is opened: who sends slowly holds no connection.
             return await answer(request)
 
         return guarded
-
-    async def _admit(self, request: Request) -> None:
-        """Let the request in, or raise what keeps it out; nothing of a stranger's body is read."""
-        await _admit(request, self.policy)
-        if self.measure:
-            await hold_back(request, *self.measure(request))
 
     @property
     def takes_document(self) -> bool:
@@ -83,7 +77,7 @@ class DoorRoute(APIRoute):
         request = limited(scope, receive, self.body_max)
         if request.headers.get("content-type") != "application/json":
             return await self._by_fastapi(scope, receive, send)
-        await self._admit(request)
+        await _admit(request, self)
         assert self._document is not None
         try:
             given = await self._document.read(request)
@@ -189,17 +183,21 @@ def routes_of(app: FastAPI) -> list[tuple[str, BaseRoute]]:
     return [(context.path or "", context.original_route) for context in iter_route_contexts(app.routes)]
 
 
-async def _admit(request: Request, policy: Policy | None) -> None:
-    """Let the request in, or raise SignInFirst, Forbidden or Forged."""
+async def _admit(request: Request, route: DoorRoute) -> None:
+    """Let the request in, or raise SignInFirst, Forbidden, Forged or TooOften; nothing of a stranger's body is read."""
+    policy = route.policy
     if policy is None:
         raise Unlabelled(f"{request.url.path} has no policy")
     touch = BACKGROUND_HEADER not in request.headers
-    credential = credential_of(request, request.app.state.sessions.cookie)
-    account = request.state.account = await request.app.state.sessions.find(credential.token, touch=touch) if credential else None
+    sessions = request.app.state.sessions
+    credential = credential_of(request, sessions.cookie)
+    account = request.state.account = await account_with(sessions, credential, touch=touch)
     if not policy.admits(account):
         raise SignInFirst if account is None else Forbidden(policy)
     if request.method not in SAFE_METHODS:
         await refuse_forged(request, credential)
+    if route.measure:
+        await hold_back(request, *route.measure(request))
 
 
 async def refuse_forged(request: Request, credential: Credential | None) -> None:

@@ -8,7 +8,6 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, KafkaTimeoutError
-from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from faststream.kafka import KafkaBroker
 
 from shared.bus import Bus, replay, store
@@ -19,6 +18,7 @@ from shared.bus.topics import client_options
 from shared.events import BallotSubmitted, encode
 from shared.failpoints import failpoint
 from shared.telemetry import events_consumed
+from tests.faults.strikes import NoText, any_header_name
 from tests.shared.test_bus import NOON, _all_sent, _send, event_headers, letters, producer_of, rated, read_topic, until, wipe_topic, world
 
 __all__ = ["world"]
@@ -457,18 +457,11 @@ async def test_partitions_given_out_while_topics_were_missing_are_asked_for_agai
         await early._watch_progress()
 
 
-class StrangeName(str):
-    """A header's name that is no text."""
-
-    def encode(self, *_):
-        return b"\xff\xfe" + super().encode()
-
-
 @pytest.fixture
-def strange_names(monkeypatch):
-    """Let producers write them: the library's fast writer would not."""
-    for module in ("message_accumulator", "producer"):
-        monkeypatch.setattr(f"aiokafka.producer.{module}.DefaultRecordBatchBuilder", _DefaultRecordBatchBuilderPy)
+def strange_names():
+    """Let producers write names that are no text."""
+    with any_header_name():
+        yield
 
 
 @pytest.mark.parametrize("compression", [None, "gzip"])
@@ -481,9 +474,9 @@ async def test_a_header_name_that_is_no_text_stops_nobody(world, strange_names, 
     for number, complaint in enumerate(complaints):
         headers = event_headers(complaint)
         if number == 1:
-            headers.append((StrangeName("trace"), b"\xff"))
+            headers.append((NoText("trace"), b"\xff"))
         if number == 3:
-            headers = [(StrangeName(name), value) for name, value in headers]
+            headers = [(NoText(name), value) for name, value in headers]
         batch.append(key=str(complaint).encode(), value=encode(rated(complaint)), timestamp=None, headers=headers)
     sent = await producer.send_batch(batch, topic, partition=0)
     await sent
@@ -508,7 +501,7 @@ async def test_after_a_strange_name_the_log_can_still_be_looked_at(world, strang
     async with producer_of(world.settings) as producer:
         for _ in range(3):
             complaint = uuid4()
-            headers = [*event_headers(complaint), (StrangeName("x"), b"1")]
+            headers = [*event_headers(complaint), (NoText("x"), b"1")]
             await producer.send_and_wait(
                 f"{world.settings.topic_prefix}complaints",
                 encode(rated(complaint)),
@@ -521,15 +514,21 @@ async def test_after_a_strange_name_the_log_can_still_be_looked_at(world, strang
             assert len(await world.settled(3)) == 3, f"in turn {turn}"
 
 
-async def test_a_held_event_that_nobody_can_take_is_parked_and_not_the_one_that_let_it_through(world):
-    complaint, broken = uuid4(), [True]
+def break_at(world, version):
+    """Let the hearer have a bug that meets this version of anything; gives the set to clear when it is cured."""
+    broken = {version}
 
     async def hear(tx, events):
-        if broken[0] and any(meta.version == 2 for _, meta in events):
+        if any(meta.version in broken for _, meta in events):
             raise ValueError("a bug")
         await world.hearer.hear(tx, events)
 
     world.hearer.on._table = dict.fromkeys(world.hearer.on.names, hear)
+    return broken
+
+
+async def test_a_held_event_that_nobody_can_take_is_parked_and_not_the_one_that_let_it_through(world):
+    complaint, broken = uuid4(), break_at(world, 2)
     async with producer_of(world.settings) as producer:
         for version in (2, 3, 1, 4):
             await _send(producer, world.settings, complaint, version)
@@ -540,20 +539,14 @@ async def test_a_held_event_that_nobody_can_take_is_parked_and_not_the_one_that_
 
     [letter] = await letters(world.hears)
     assert (letter["version"], letter["reason"], [row["version"] for row in effects]) == (2, "handler", [1])
-    broken[0] = False
+    broken.clear()
     assert await replay(world.hears, world.hearer.on, None, by="tester") == (1, 0)
     assert [row["version"] for row in await world.hearer.effects(world.hears)] == [1, 2, 3, 4]
 
 
 async def test_of_several_that_were_held_only_the_one_to_blame_is_parked(world):
     complaint = uuid4()
-
-    async def hear(tx, events):
-        if any(meta.version == 3 for _, meta in events):
-            raise ValueError("a bug")
-        await world.hearer.hear(tx, events)
-
-    world.hearer.on._table = dict.fromkeys(world.hearer.on.names, hear)
+    break_at(world, 3)
     async with producer_of(world.settings) as producer:
         for version in (4, 3, 2, 1):
             await _send(producer, world.settings, complaint, version)
@@ -588,13 +581,7 @@ async def test_a_header_name_with_a_nul_is_parked_like_any_other(world):
 
 async def test_an_event_whose_follower_waits_is_parked_when_it_is_to_blame_itself(world):
     complaint = uuid4()
-
-    async def hear(tx, events):
-        if any(meta.version == 1 for _, meta in events):
-            raise ValueError("a bug")
-        await world.hearer.hear(tx, events)
-
-    world.hearer.on._table = dict.fromkeys(world.hearer.on.names, hear)
+    break_at(world, 1)
     async with producer_of(world.settings) as producer:
         for version in (2, 1):
             await _send(producer, world.settings, complaint, version)

@@ -224,8 +224,8 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "a tick does not prove the clock",
         TICKS.replace("tests/shared/test_", "shared/"),
-        "            await self._read_clock(tx)\n            if self.held and",
-        "            if self.held and",
+        "            await self._read_clock(tx)\n            if self._stops(tick):\n",
+        "            if self._stops(tick):\n",
         f"{TICKS}::test_not_even_the_tick_that_runs_before_the_guard_looks_acts_on_a_jumped_clock",
     ),
     one(
@@ -329,7 +329,7 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "a document is handed over before the door is asked",
         "shared/web/door.py",
-        "        await self._admit(request)\n        assert self._document is not None\n",
+        "        await _admit(request, self)\n        assert self._document is not None\n",
         "        assert self._document is not None\n",
         "tests/shared/test_web_doors.py::test_a_document_passes_the_same_door",
     ),
