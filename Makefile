@@ -19,6 +19,7 @@ test: setup ## all tests, on real servers and in a real browser; PYTEST="tests/s
 	@exec $(PYTHON_OF_ENVIRONMENT) -m pytest $(or $(PYTEST),$(SIDE_BY_SIDE))
 
 lint: $(ENVIRONMENT)/.test-ready ## style, types, and who may import whom
+	@$(ENVIRONMENT)/bin/ruff format --check .
 	@$(ENVIRONMENT)/bin/ruff check .
 	@$(ENVIRONMENT)/bin/mypy
 	@$(ENVIRONMENT)/bin/lint-imports

@@ -1,4 +1,6 @@
-"""The `fengping` command: up · serve · migrate · simulate · import · replay · letters · verify · clock · contracts."""
+"""The `fengping` command: up · serve · migrate · simulate · import · replay · letters · verify ·
+clock · contracts.
+"""
 
 import asyncio
 import os
@@ -22,7 +24,12 @@ from shared.failpoints import failpoint
 from shared.settings import Settings
 from shared.telemetry import configure_logging
 
-cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Fengping 风评: conduct appraisal.")
+cli = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Fengping 风评: conduct appraisal.",
+)
 out = Console(stderr=False)
 err = Console(stderr=True)
 
@@ -51,7 +58,12 @@ class Steps:
     """Progress of a start, step by step."""
 
     def __init__(self) -> None:
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.completed}/{task.total}"))
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(24),
+            TextColumn("{task.completed}/{task.total}"),
+        )
         self._progress = Progress(*columns, console=out)
         self._tasks: dict[str, TaskID] = {}
 
@@ -71,7 +83,7 @@ class Steps:
         self._progress.update(self._tasks[step], completed=done, total=total)
 
 
-# ── running ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── running ───────────────────────────────────────────────────────────────────────────────────────
 
 
 @cli.command()
@@ -79,9 +91,13 @@ def up(
     port: Annotated[int, typer.Option(help="Port of the pages and the API.")] = 8080,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     data: DataFolder = DATA,
-    demo: Annotated[bool, typer.Option("--demo/--no-demo", help="Play a demo campaign on a fast clock.")] = False,
+    demo: Annotated[
+        bool, typer.Option("--demo/--no-demo", help="Play a demo campaign on a fast clock.")
+    ] = False,
 ) -> None:
-    """Start everything on this machine: PostgreSQL, Valkey, Kafka and all four services on one port."""
+    """Start everything on this machine: PostgreSQL, Valkey, Kafka and all four services on one
+    port.
+    """
     from services.simulate.demo import play
     from services.up import Demo, Staged
     from services.up import up as start
@@ -96,20 +112,40 @@ def up(
         def played(settings: Settings, staged: Staged) -> Coroutine[Any, Any, None]:
             return play(settings, staged.password, staged.clock, out)
 
-        run(start(data.absolute(), host=host, port=port, demo=demo, told=steps, ready=ready, play=played))
+        run(
+            start(
+                data.absolute(),
+                host=host,
+                port=port,
+                demo=demo,
+                told=steps,
+                ready=ready,
+                play=played,
+            )
+        )
     out.print("stopped; all data is kept in", str(data))
 
 
 def greet(settings: Settings, shown: Any) -> None:
     """Where it is and how to get in."""
     address = f"http://{settings.host}:{settings.port}"
-    out.print(f"\n[bold green]Fengping runs at[/] [link={address}]{address}[/link]   public: {address}/p/   Ctrl-C stops")
+    out.print(
+        f"\n[bold green]Fengping runs at[/] [link={address}]{address}[/link]   public: {address}/p/   Ctrl-C stops"
+    )
     if shown:
         from services.simulate.people import DEMO_ACCOUNTS
 
-        table = Table("account", "role", "start here", title=f"demo accounts, password {shown.password}", title_justify="left")
+        table = Table(
+            "account",
+            "role",
+            "start here",
+            title=f"demo accounts, password {shown.password}",
+            title_justify="left",
+        )
         for person in DEMO_ACCOUNTS:
-            table.add_row(person.name, f"{person.role.label} {person.role}", f"{address}{person.start}")
+            table.add_row(
+                person.name, f"{person.role.label} {person.role}", f"{address}{person.start}"
+            )
         out.print(table)
 
 
@@ -131,7 +167,9 @@ def serve(name: Annotated[str, typer.Argument(help=f"One of {', '.join(SERVICES)
         server = Server(build(name, settings).app, settings)
         stopping = stop_event()
         task = asyncio.create_task(server.serve())
-        await asyncio.wait({task, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(
+            {task, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED
+        )
         server.should_exit = True
         await task
         if not server.started:
@@ -153,40 +191,74 @@ def migrate(data: DataFolder = DATA) -> None:
 
 
 def here(data: Path) -> Settings:
-    """Settings of the running installation: the environment's when it names a database, else those of the data folder."""
+    """Settings of the running installation: the environment's when it names a database, else those
+    of the data folder.
+    """
     from services.up import settings_of
     from shared.embedded import Stack
 
     if "FENGPING_DATABASE_URL" in os.environ or not (data / "ports.json").exists():
         return Settings()
-    return settings_of(Stack(data.absolute()), host="127.0.0.1", port=8080, demo=(data / "demo.json").exists())
+    return settings_of(
+        Stack(data.absolute()), host="127.0.0.1", port=8080, demo=(data / "demo.json").exists()
+    )
 
 
 @cli.command()
 def simulate(
-    url: Annotated[str, typer.Option(help="The installation to load; your own.")] = "http://127.0.0.1:8080",
-    rate: Annotated[float, typer.Option(help="Operations a second; 0: as fast as they are answered.")] = 20.0,
+    url: Annotated[
+        str, typer.Option(help="The installation to load; your own.")
+    ] = "http://127.0.0.1:8080",
+    rate: Annotated[
+        float, typer.Option(help="Operations a second; 0: as fast as they are answered.")
+    ] = 20.0,
     count: Annotated[int, typer.Option(help="Operations in all.")] = 1000,
-    seed: Annotated[int, typer.Option(help="The same seed sends the same things under the same keys.")] = 1,
-    ledger: Annotated[Path, typer.Option(help="What was sent and acknowledged; a run goes on where it ends.")] = Path("load.jsonl"),
-    password: Annotated[str, typer.Option(envvar="FENGPING_DEMO_PASSWORD", help="Of the demo's accounts; else the data folder's.")] = "",
-    mine: Annotated[bool, typer.Option("--i-own-this-host", help="Allow a host that is not this machine.")] = False,
+    seed: Annotated[
+        int, typer.Option(help="The same seed sends the same things under the same keys.")
+    ] = 1,
+    ledger: Annotated[
+        Path, typer.Option(help="What was sent and acknowledged; a run goes on where it ends.")
+    ] = Path("load.jsonl"),
+    password: Annotated[
+        str,
+        typer.Option(
+            envvar="FENGPING_DEMO_PASSWORD", help="Of the demo's accounts; else the data folder's."
+        ),
+    ] = "",
+    mine: Annotated[
+        bool, typer.Option("--i-own-this-host", help="Allow a host that is not this machine.")
+    ] = False,
     data: DataFolder = DATA,
 ) -> None:
-    """Register complaints, cast ballots and hand in visits over HTTP, and keep account of every acknowledgement."""
+    """Register complaints, cast ballots and hand in visits over HTTP, and keep account of every
+    acknowledgement.
+    """
     from services.simulate.client import Rejected, Unanswered
     from services.simulate.load import ForeignHost, Load
     from services.up import Demo
 
     if not password and not (data / "demo.json").exists():
-        raise typer.BadParameter("the accounts of a demo are needed: --data FOLDER of one, or --password", param_hint="--password")
-    load = Load(base_url=url, password=password or Demo.of(data).password, ledger=ledger, seed=seed, rate=rate, operations=count, mine=mine)
+        raise typer.BadParameter(
+            "the accounts of a demo are needed: --data FOLDER of one, or --password",
+            param_hint="--password",
+        )
+    load = Load(
+        base_url=url,
+        password=password or Demo.of(data).password,
+        ledger=ledger,
+        seed=seed,
+        rate=rate,
+        operations=count,
+        mine=mine,
+    )
     try:
         tally = run(load.run())
     except (ForeignHost, Rejected, Unanswered) as trouble:
         raise typer.BadParameter(str(trouble), param_hint="--url") from trouble
     table = Table(*(name.replace("_", " ") for name in tally.__dataclass_fields__))
-    table.add_row(*(f"{getattr(tally, name):,.1f}".removesuffix(".0") for name in tally.__dataclass_fields__))
+    table.add_row(
+        *(f"{getattr(tally, name):,.1f}".removesuffix(".0") for name in tally.__dataclass_fields__)
+    )
     out.print(table)
     if tally.unknown or tally.refused:
         raise typer.Exit(1)
@@ -201,7 +273,9 @@ def add(
     name: Annotated[str, typer.Argument(help="What they sign in with.")],
     role: Annotated[Role, typer.Option(help="What they are here to do.")],
     display_name: Annotated[str, typer.Option(help="What pages show.")] = "",
-    unit: Annotated[str | None, typer.Option(help="Code of the unit they act for (handler, unit_head).")] = None,
+    unit: Annotated[
+        str | None, typer.Option(help="Code of the unit they act for (handler, unit_head).")
+    ] = None,
     data: DataFolder = DATA,
 ) -> None:
     """Make an account, such as the first administrator's. The password is asked for, twice."""
@@ -210,7 +284,15 @@ def add(
     password = typer.prompt("password", hide_input=True, confirmation_prompt=True)
 
     async def make(_: str, tx: Any, __: Any) -> None:
-        made = await create_account(tx, name=name, display_name=display_name, role=role, password=password, unit_id=unit, by="system")
+        made = await create_account(
+            tx,
+            name=name,
+            display_name=display_name,
+            role=role,
+            password=password,
+            unit_id=unit,
+            by="system",
+        )
         out.print(f"{made.name} may sign in as {made.role.label}")
 
     run(in_each(here(data), ("intake",), make))
@@ -220,13 +302,24 @@ def add(
 def import_(
     kind: Annotated[str, typer.Argument(help="complaints, ballots, visits or units.")],
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV or Excel.")],
-    mapping: Annotated[Path, typer.Option("--map", exists=True, dir_okay=False, help="Which column is what; see deploy/imports.")],
+    mapping: Annotated[
+        Path,
+        typer.Option(
+            "--map", exists=True, dir_okay=False, help="Which column is what; see deploy/imports."
+        ),
+    ],
     campaign: Annotated[str, typer.Option(help="Id of the campaign, as j-2026.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be taken and refused.")] = False,
-    report: Annotated[Path | None, typer.Option(help="Where to write the refused rows; default: beside the file.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be taken and refused.")
+    ] = False,
+    report: Annotated[
+        Path | None, typer.Option(help="Where to write the refused rows; default: beside the file.")
+    ] = None,
     data: DataFolder = DATA,
 ) -> None:
-    """Take a file of another system. Importing twice changes nothing; a killed import goes on when started again."""
+    """Take a file of another system. Importing twice changes nothing; a killed import goes on when
+    started again.
+    """
     from services.importing import KINDS, File, take
 
     if kind not in KINDS:
@@ -236,9 +329,20 @@ def import_(
         def told(done: int, total: int) -> None:
             steps(f"{kind} of {file.name}", done, total)
 
-        ended = run(take(kind, File.of(file, mapping), campaign_id=campaign, dry_run=dry_run, settings=here(data), told=told))
+        ended = run(
+            take(
+                kind,
+                File.of(file, mapping),
+                campaign_id=campaign,
+                dry_run=dry_run,
+                settings=here(data),
+                told=told,
+            )
+        )
     verb = "would be taken" if dry_run else "taken"
-    out.print(f"{ended.total} rows: {ended.done} {verb}, {ended.repeated} in already, {len(ended.mistakes)} refused")
+    out.print(
+        f"{ended.total} rows: {ended.done} {verb}, {ended.repeated} in already, {len(ended.mistakes)} refused"
+    )
     if ended.mistakes:
         report = report or file.with_suffix(".refused.csv")
         report.write_bytes(ended.report())
@@ -246,7 +350,7 @@ def import_(
         raise typer.Exit(2)
 
 
-# ── keeping it right ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── keeping it right ──────────────────────────────────────────────────────────────────────────────
 
 
 @cli.command()
@@ -254,7 +358,17 @@ def letters(data: DataFolder = DATA) -> None:
     """List what is parked: dead letters and events that wait for a predecessor."""
     from shared.bus import store
 
-    columns = ("id", "topic", "type", "aggregate", "version", "reason", "detail", "attempts", "parked_at")
+    columns = (
+        "id",
+        "topic",
+        "type",
+        "aggregate",
+        "version",
+        "reason",
+        "detail",
+        "attempts",
+        "parked_at",
+    )
     table = Table("service", *columns)
 
     async def look(service: str, tx: Any, _: Any) -> None:
@@ -269,7 +383,9 @@ def letters(data: DataFolder = DATA) -> None:
 @cli.command()
 def replay(
     service: Annotated[str, typer.Argument(help="Whose dead letters.")],
-    ids: Annotated[list[int] | None, typer.Argument(help="Only these; all when none is given.")] = None,
+    ids: Annotated[
+        list[int] | None, typer.Argument(help="Only these; all when none is given.")
+    ] = None,
     by: Annotated[str, typer.Option(help="Who asks, for the audit log.")] = "operator",
     data: DataFolder = DATA,
 ) -> None:
@@ -278,7 +394,9 @@ def replay(
     from shared.bus import replay as put_back
 
     made = build(service, here(data))
-    applied, parked = run(put_back(made.database, made.handlers, made.context, by=by, only=ids or None))
+    applied, parked = run(
+        put_back(made.database, made.handlers, made.context, by=by, only=ids or None)
+    )
     out.print(f"{applied} applied, {parked} still parked")
 
 
@@ -287,7 +405,9 @@ cli.add_typer(clock, name="clock")
 
 
 @clock.command()
-def release(by: Annotated[str, typer.Option(help="Who checked the clock.")], data: DataFolder = DATA) -> None:
+def release(
+    by: Annotated[str, typer.Option(help="Who checked the clock.")], data: DataFolder = DATA
+) -> None:
     """Let due work go on after the database's clock was checked."""
     from shared.ticks import release_clock
 
@@ -299,7 +419,9 @@ def release(by: Annotated[str, typer.Option(help="Who checked the clock.")], dat
 
 @cli.command()
 def verify(data: DataFolder = DATA) -> None:
-    """Check the audit logs against their signed checkpoints, and every running score against a recount from the events."""
+    """Check the audit logs against their signed checkpoints, and every running score against a
+    recount from the events.
+    """
     from services.scoring.actions import verify_scores
     from shared import audit
     from shared.vault import KeyRing
@@ -322,7 +444,9 @@ def verify(data: DataFolder = DATA) -> None:
         raise typer.Exit(1)
 
 
-async def in_each(settings: Settings, services: tuple[str, ...], work: Callable[[str, Any, Any], Awaitable[None]]) -> None:
+async def in_each(
+    settings: Settings, services: tuple[str, ...], work: Callable[[str, Any, Any], Awaitable[None]]
+) -> None:
     """`work(service, tx, context)` in one transaction of each service."""
     from services.up import build
 
@@ -334,7 +458,9 @@ async def in_each(settings: Settings, services: tuple[str, ...], work: Callable[
 
 
 @cli.command()
-def contracts(folder: Annotated[Path, typer.Argument(help="Where to write.")] = Path("contracts")) -> None:
+def contracts(
+    folder: Annotated[Path, typer.Argument(help="Where to write.")] = Path("contracts"),
+) -> None:
     """Write the event contracts: JSON Schema of every event and one AsyncAPI document."""
     from shared.contracts import write
 

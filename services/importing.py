@@ -1,4 +1,5 @@
-"""`fengping import`: files of other systems, taken by the same actions that the API calls, on the database of an installation.
+"""`fengping import`: files of other systems, taken by the same actions that the API calls, on the
+database of an installation.
 
 The events leave with the installation's relays, now or when it is next started.
 """
@@ -11,7 +12,15 @@ from uuid import UUID
 from services.up import build
 from shared.auth import Account, Role
 from shared.events import Refused
-from shared.imports import BadFile, BadMapping, Mistake, map_rows, read_mapping, read_table, report_csv
+from shared.imports import (
+    BadFile,
+    BadMapping,
+    Mistake,
+    map_rows,
+    read_mapping,
+    read_table,
+    report_csv,
+)
 from shared.settings import Settings
 
 IMPORTER = Account(id=UUID(int=0), name="import", display_name="导入", role=Role.OFFICE)
@@ -30,12 +39,16 @@ class Outcome:
 
     def report(self) -> bytes:
         """The refused rows as CSV."""
-        return report_csv([(mistake.line, mistake.column, mistake.reason) for mistake in self.mistakes])
+        return report_csv(
+            [(mistake.line, mistake.column, mistake.reason) for mistake in self.mistakes]
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """A file to import, read: its name decides whether it is CSV or a workbook; `mapping` is the mapping's text."""
+    """A file to import, read: its name decides whether it is CSV or a workbook; `mapping` is the
+    mapping's text.
+    """
 
     name: str
     content: bytes
@@ -43,11 +56,19 @@ class File:
 
     @staticmethod
     def of(file: Path, mapping: Path) -> "File":
-        return File(name=file.name, content=file.read_bytes(), mapping=mapping.read_text(encoding="utf-8"))
+        return File(
+            name=file.name, content=file.read_bytes(), mapping=mapping.read_text(encoding="utf-8")
+        )
 
 
 async def take(
-    kind: str, file: File, *, campaign_id: str, dry_run: bool, settings: Settings, told: Callable[[int, int], None]
+    kind: str,
+    file: File,
+    *,
+    campaign_id: str,
+    dry_run: bool,
+    settings: Settings,
+    told: Callable[[int, int], None],
 ) -> Outcome:
     """Import a file. Twice changes nothing; killed, it goes on where it was when started again.
 
@@ -58,10 +79,19 @@ async def take(
     from services.intake.actions import imports
 
     order = imports.read_order(
-        file_name=file.name, content=file.content, mapping=file.mapping, campaign_id=campaign_id, dry_run=dry_run, by=IMPORTER
+        file_name=file.name,
+        content=file.content,
+        mapping=file.mapping,
+        campaign_id=campaign_id,
+        dry_run=dry_run,
+        by=IMPORTER,
     )
     if order.mapping.kind != kind:
-        raise Refused(f"映射文件用于 {order.mapping.kind}，与命令中的 {kind} 不一致", status=422, field="mapping")
+        raise Refused(
+            f"映射文件用于 {order.mapping.kind}，与命令中的 {kind} 不一致",
+            status=422,
+            field="mapping",
+        )
     service = build("intake", settings)
     try:
         async with service.database.transaction(service.context) as tx:
@@ -70,14 +100,20 @@ async def take(
         def heard(tally: imports.Tally) -> None:
             told(tally.done + tally.repeated + tally.refused, tally.total)
 
-        tally = await imports.run_import(service.database, service.context, import_id, order, told=heard)
+        tally = await imports.run_import(
+            service.database, service.context, import_id, order, told=heard
+        )
     finally:
         await service.database.close()
     return Outcome(tally.total, tally.done, tally.repeated, tally.mistakes)
 
 
-async def _take_units(file: File, *, campaign_id: str, dry_run: bool, settings: Settings) -> Outcome:
-    """Enter a register of units, whole or not at all: a campaign with half its units is worse than none."""
+async def _take_units(
+    file: File, *, campaign_id: str, dry_run: bool, settings: Settings
+) -> Outcome:
+    """Enter a register of units, whole or not at all: a campaign with half its units is worse than
+    none.
+    """
     from services.scoring import actions
 
     try:
@@ -87,11 +123,14 @@ async def _take_units(file: File, *, campaign_id: str, dry_run: bool, settings: 
     mistakes = [row for row in rows if isinstance(row, Mistake)]
     units = [
         actions.UnitRow(
-            name=row.text("name"), category=row.text("category"), unit_id=row.text("unit_id"),
+            name=row.text("name"),
+            category=row.text("category"),
+            unit_id=row.text("unit_id"),
             aliases=tuple(filter(None, row.text("aliases").replace("、", ",").split(","))),
         )
-        for row in rows if not isinstance(row, Mistake)
-    ]  # fmt: skip
+        for row in rows
+        if not isinstance(row, Mistake)
+    ]
     if mistakes or dry_run:
         return Outcome(len(rows), 0 if mistakes else len(units), mistakes=mistakes)
     service = build("scoring", settings)

@@ -1,6 +1,8 @@
-"""All four services on one port, in one process, on servers this process starts itself: the embedded default.
+"""All four services on one port, in one process, on servers this process starts itself: the
+embedded default.
 
-The same `Service` objects that `fengping serve NAME` runs alone; what differs from a cluster is settings only.
+The same `Service` objects that `fengping serve NAME` runs alone; what differs from a cluster is
+settings only.
 """
 
 import asyncio
@@ -60,12 +62,18 @@ class Staged(Demo):
 
 
 def settings_of(stack: Stack, *, host: str, port: int, demo: bool) -> Settings:
-    """Settings of an embedded installation; variables of the environment override what is not its own."""
+    """Settings of an embedded installation; variables of the environment override what is not its
+    own.
+    """
     return Settings(
         environment="demo" if demo else os.environ.get("FENGPING_ENVIRONMENT", "production"),  # type: ignore[arg-type]
-        database_url=stack.postgres_url, redis_url=stack.redis_url, kafka_servers=",".join(stack.kafka_servers),
-        data_folder=stack.data, host=host, port=port,
-    )  # fmt: skip
+        database_url=stack.postgres_url,
+        redis_url=stack.redis_url,
+        kafka_servers=",".join(stack.kafka_servers),
+        data_folder=stack.data,
+        host=host,
+        port=port,
+    )
 
 
 def check_port(host: str, port: int) -> None:
@@ -76,7 +84,10 @@ def check_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             reason = error.strerror or "cannot be used"
-            raise SetupError(f"port {port} on {host}: {reason.lower()}", "choose another with --port N, or stop who uses it") from error
+            raise SetupError(
+                f"port {port} on {host}: {reason.lower()}",
+                "choose another with --port N, or stop who uses it",
+            ) from error
 
 
 def build(name: str, settings: Settings) -> Service:
@@ -98,22 +109,33 @@ async def prepare(settings: Settings, *, demo: bool) -> None:
 
 
 async def stage(settings: Settings, demo: Demo) -> Staged:
-    """Make the demo's accounts and let its legal time run; a second start changes nothing but what a kill left unfinished."""
-    clock = await DemoClock.started(settings.database_url)  # First of all: what is written before it would lie in its future.
+    """Make the demo's accounts and let its legal time run; a second start changes nothing but what
+    a kill left unfinished.
+    """
+    clock = await DemoClock.started(
+        settings.database_url
+    )  # First of all: what is written before it would lie in its future.
     seed_accounts = import_module("services.intake.actions.accounts").seed_accounts
     database = Database(settings.database_url, "intake", pool_size=2)
     try:
         async with database.transaction() as tx:
-            await seed_accounts(tx, password=demo.password, units=[(body.unit_id, body.name) for body in BODIES])
+            await seed_accounts(
+                tx, password=demo.password, units=[(body.unit_id, body.name) for body in BODIES]
+            )
     finally:
         await database.close()
     return Staged(demo.password, clock)
 
 
 _LAST_LEGAL = "greatest({})".format(
-    ", ".join(f"(select max(occurred_at) from {name}.outbox), (select max(at) from {name}.audit)" for name in SERVICES)
+    ", ".join(
+        f"(select max(occurred_at) from {name}.outbox), (select max(at) from {name}.audit)"
+        for name in SERVICES
+    )
 )
-_LAST_WRITTEN = "greatest({})".format(", ".join(f"(select max(created_at) from {name}.outbox)" for name in SERVICES))
+_LAST_WRITTEN = "greatest({})".format(
+    ", ".join(f"(select max(created_at) from {name}.outbox)" for name in SERVICES)
+)
 
 
 _CLOCK = "select anchor_virtual, anchor_real, rate from public.virtual_clock"
@@ -125,22 +147,30 @@ where anchor_virtual + (statement_timestamp() - anchor_real) * rate < statement_
 
 @dataclass(slots=True)
 class DemoClock:
-    """Legal time of a demo installation: from four weeks ago it runs fast until it meets the real time."""
+    """Legal time of a demo installation: from four weeks ago it runs fast until it meets the real
+    time.
+    """
 
     url: str
     pace: Pace
 
     @staticmethod
     async def started(url: str) -> "DemoClock":
-        """The clock, running. A second start leaves it alone, unless a demo was killed on the way: then it goes on from there."""
+        """The clock, running. A second start leaves it alone, unless a demo was killed on the way:
+        then it goes on from there.
+        """
         connection = await asyncpg.connect(url)
         try:
             row = await connection.fetchrow(_CLOCK)
             if row is None:
                 pace = Pace.starting(real_now())
             else:
-                last = await connection.fetchrow(f"select {_LAST_LEGAL} as legal, {_LAST_WRITTEN} as written")
-                pace = Pace(*row).again(real_now(), last_written_at=last["written"], last_legal=last["legal"])
+                last = await connection.fetchrow(
+                    f"select {_LAST_LEGAL} as legal, {_LAST_WRITTEN} as written"
+                )
+                pace = Pace(*row).again(
+                    real_now(), last_written_at=last["written"], last_legal=last["legal"]
+                )
             if row is None or pace != Pace(*row):
                 await connection.execute(SET_VIRTUAL_CLOCK, pace.anchor, pace.rate, True)
             return DemoClock(url, Pace(*await connection.fetchrow(_CLOCK)))
@@ -148,7 +178,9 @@ class DemoClock:
             await connection.close()
 
     async def run_at(self, rate: float) -> None:
-        """Let legal time run at this rate from now on; nothing changes once it has met the real time."""
+        """Let legal time run at this rate from now on; nothing changes once it has met the real
+        time.
+        """
         connection = await asyncpg.connect(self.url)
         try:
             await connection.execute(_RUN_AT, rate)
@@ -185,11 +217,19 @@ class Server(uvicorn.Server):
     def __init__(self, app: Any, settings: Settings) -> None:
         super().__init__(
             uvicorn.Config(
-                app, host=settings.host, port=settings.port, lifespan="on", access_log=False, log_config=None, loop="none",
-                server_header=False, proxy_headers=bool(settings.trusted_proxies), forwarded_allow_ips=settings.trusted_proxies or "",
+                app,
+                host=settings.host,
+                port=settings.port,
+                lifespan="on",
+                access_log=False,
+                log_config=None,
+                loop="none",
+                server_header=False,
+                proxy_headers=bool(settings.trusted_proxies),
+                forwarded_allow_ips=settings.trusted_proxies or "",
                 timeout_graceful_shutdown=20,
             )
-        )  # fmt: skip
+        )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -209,10 +249,18 @@ def stop_event() -> asyncio.Event:
 
 
 async def up(
-    data: Path, *, host: str, port: int, demo: bool, told: Told, ready: Callable[[Settings, Demo | None], None],
+    data: Path,
+    *,
+    host: str,
+    port: int,
+    demo: bool,
+    told: Told,
+    ready: Callable[[Settings, Demo | None], None],
     play: Callable[[Settings, Staged], Any] | None = None,
-) -> None:  # fmt: skip
-    """Start servers and services, play the demo if asked, and stay until Ctrl-C; then stop everything this process started."""
+) -> None:
+    """Start servers and services, play the demo if asked, and stay until Ctrl-C; then stop
+    everything this process started.
+    """
     check_port(host, port)
     stopping = stop_event()
     stack = Stack(data)
@@ -232,7 +280,9 @@ async def up(
 
 
 async def _perform(play: Awaitable[Any]) -> None:
-    """A demo that fails ends alone: people may be at work in the installation that it was played in."""
+    """A demo that fails ends alone: people may be at work in the installation that it was played
+    in.
+    """
     try:
         await play
     except Exception as error:

@@ -1,1 +1,3 @@
-"""What all four services stand on: events, database, bus, ticks, auth, vault, calendar, schemes, web."""
+"""What all four services stand on: events, database, bus, ticks, auth, vault, calendar, schemes,
+web.
+"""

@@ -1,8 +1,9 @@
 """Who is asking, and what may they do: roles, policies, passwords, sessions.
 
-Accounts are kept by intake; every other service knows a person only from the session. A session lives in Redis under
-the hash of its token and is encrypted with a key that only the token gives, so that a copy of Redis lets nobody in and
-names nobody. Redis lost means signed out (401), never an error.
+Accounts are kept by intake; every other service knows a person only from the session. A session
+lives in Redis under the hash of its token and is encrypted with a key that only the token gives, so
+that a copy of Redis lets nobody in and names nobody. Redis lost means signed out (401), never an
+error.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ from shared.roles import ROLE_LABELS as ROLE_LABELS
 from shared.roles import Role as Role
 from shared.together import Together
 
-# ------------------------------------------------------------------------------------------------ roles, policies
+# ── roles, policies ───────────────────────────────────────────────────────────────────────────────
 
 
 class Account(msgspec.Struct, frozen=True):
     """A signed-in member of staff as every service sees them.
 
-    `name` is what they sign in with, `display_name` what pages show. `unit_id` is the unit they act for (handlers and
-    unit heads), None for those who act for the whole system.
+    `name` is what they sign in with, `display_name` what pages show. `unit_id` is the unit they act
+    for (handlers and unit heads), None for those who act for the whole system.
     """
 
     id: UUID
@@ -74,7 +75,7 @@ PUBLIC: Final = Policy(frozenset(), public=True)
 SIGNED_IN: Final = Policy(frozenset(Role))
 """Every member of staff, whatever the role."""
 
-# ------------------------------------------------------------------------------------------------------ passwords
+# ── passwords ─────────────────────────────────────────────────────────────────────────────────────
 
 PASSWORD_MAX: Final = 256
 _HASHER: Final = PasswordHash((Argon2Hasher(),))
@@ -88,8 +89,8 @@ async def hash_password(password: str) -> str:
 async def verify_password(password: str, stored: str | None) -> bool:
     """Is this the password behind the hash `stored`?
 
-    `stored` is None for an unknown or disabled account: then the same work is done and the answer is no, so that
-    nobody learns from the time it takes which names exist.
+    `stored` is None for an unknown or disabled account: then the same work is done and the answer
+    is no, so that nobody learns from the time it takes which names exist.
     """
     return await asyncio.to_thread(_verify, _password(password), stored)
 
@@ -103,7 +104,8 @@ def _verify(password: str, stored: str | None) -> bool:
 
 
 def _password(text: str) -> str:
-    # An input method may deliver full-width letters and digits: the same keys must be the same password everywhere.
+    # An input method may deliver full-width letters and digits: the same keys must be the same
+    # password everywhere.
     return unicodedata.normalize("NFKC", text[:PASSWORD_MAX])
 
 
@@ -112,30 +114,37 @@ def _nobody() -> str:
     return _HASHER.hash(secrets.token_urlsafe())
 
 
-# ---------------------------------------------------------------------------------------------- attempts to sign in
+# ── attempts to sign in ───────────────────────────────────────────────────────────────────────────
 
 LOGIN_WINDOW_SECONDS: Final = 15 * 60
 LOGIN_FAILURES_MAX: Final = 5
 """Of one account from one source; then this source waits for this account."""
 SOURCE_FAILURES_MAX: Final = 50
-"""Of one source over all accounts: a whole office may sit behind one address, a list of names may not be tried."""
+"""Of one source over all accounts: a whole office may sit behind one address, a list of names may
+not be tried.
+"""
 ACCOUNT_FAILURES_MAX: Final = 100
-"""Of one account over all sources: who wants to lock somebody out needs twenty addresses at once, and for ever."""
+"""Of one account over all sources: who wants to lock somebody out needs twenty addresses at once,
+and for ever.
+"""
 
 
 async def begin_login(limiter: Limiter, name: str, source: str) -> int | None:
     """Count an attempt before the password is looked at: None to go on, else whole seconds to wait.
 
-    `source` is the client's address. Counting first keeps a thousand attempts at once from all being looked at. Call
-    `login_succeeded` after a right password; what remains counted are the failures.
+    `source` is the client's address. Counting first keeps a thousand attempts at once from all
+    being looked at. Call `login_succeeded` after a right password; what remains counted are the
+    failures.
     """
     return await limiter.hit(*_login_limits(name, source))
 
 
 async def login_succeeded(limiter: Limiter, name: str, source: str) -> None:
-    """Forget the failures of this account, and of this account from this source; those of the source remain.
+    """Forget the failures of this account, and of this account from this source; those of the
+    source remain.
 
-    What is right is no failure of the source either: a hundred people of one office may sign in within a minute.
+    What is right is no failure of the source either: a hundred people of one office may sign in
+    within a minute.
     """
     pair, of_source, of_account = _login_limits(name, source)
     await limiter.forget(pair.key)
@@ -164,7 +173,7 @@ def network_of(source: str) -> str:
     return str(address)
 
 
-# ------------------------------------------------------------------------------------------------------- sessions
+# ── sessions ──────────────────────────────────────────────────────────────────────────────────────
 
 IDLE_SECONDS: Final = 30 * 60
 ABSOLUTE_SECONDS: Final = 12 * 60 * 60
@@ -203,8 +212,9 @@ return sealed
 class Sessions:
     """Who is signed in. A token is 256 random bits; Redis knows only its hash.
 
-    A session ends after `idle_seconds` without a request, and `absolute_seconds` after signing in whatever happens.
-    `https` chooses the cookie's name: `__Host-` binds it to this host and to encrypted connections.
+    A session ends after `idle_seconds` without a request, and `absolute_seconds` after signing in
+    whatever happens. `https` chooses the cookie's name: `__Host-` binds it to this host and to
+    encrypted connections.
     """
 
     def __init__(
@@ -216,7 +226,10 @@ class Sessions:
         https: bool = False,
     ) -> None:
         self._redis = redis
-        self._idle_ms, self._absolute_ms = round(idle_seconds * 1000), round(absolute_seconds * 1000)
+        self._idle_ms, self._absolute_ms = (
+            round(idle_seconds * 1000),
+            round(absolute_seconds * 1000),
+        )
         self._create = redis.register_script(_CREATE)
         self._find = redis.register_script(_FIND)
         self._together: Together[tuple[str, bool], Account | None] = Together(
@@ -226,7 +239,8 @@ class Sessions:
         self.cookie = COOKIE_HTTPS if https else COOKIE
 
     async def create(self, account: Account) -> str:
-        """Sign `account` in and give the token, always a new one (a token set beforehand is never taken over).
+        """Sign `account` in and give the token, always a new one (a token set beforehand is never
+        taken over).
 
         Raises CacheAway, with a sentence for the person, when the session cannot be kept.
         """
@@ -240,7 +254,8 @@ class Sessions:
     async def find(self, token: str, *, touch: bool = True) -> Account | None:
         """Whose token is this? None when it is unknown, over, or Redis is away.
 
-        `touch=False` for requests that a page makes by itself: they must not keep an abandoned session alive.
+        `touch=False` for requests that a page makes by itself: they must not keep an abandoned
+        session alive.
         """
         try:
             return await self._together((token, touch))
@@ -252,8 +267,14 @@ class Sessions:
         for token, touch in asked:
             touched[token] = touched.get(token, False) or touch
         async with reaching():
-            found = await self._find(keys=[_stored_as(token) for token in touched], args=[self._idle_ms, *map(int, touched.values())])
-        whose = {token: _unseal(token, sealed) if sealed else None for token, sealed in zip(touched, found, strict=True)}
+            found = await self._find(
+                keys=[_stored_as(token) for token in touched],
+                args=[self._idle_ms, *map(int, touched.values())],
+            )
+        whose = {
+            token: _unseal(token, sealed) if sealed else None
+            for token, sealed in zip(touched, found, strict=True)
+        }
         return [whose[token] for token, _ in asked]
 
     async def end(self, token: str) -> None:
@@ -267,8 +288,8 @@ class Sessions:
     async def end_all(self, account_id: UUID, *, keep: str | None = None) -> None:
         """End every session of an account: it was disabled, has another role, or a new password.
 
-        `keep` is a token that stays valid (`退出其他设备`). Raises CacheAway: whoever withdraws a right must know that
-        it is not withdrawn yet.
+        `keep` is a token that stays valid (`退出其他设备`). Raises CacheAway: whoever withdraws a
+        right must know that it is not withdrawn yet.
         """
         async with reaching("暂时无法结束该账号的登录状态，请稍后再试"):
             names = cast("set[bytes]", await self._redis.smembers(_index(account_id)))
@@ -288,7 +309,9 @@ def _index(account_id: UUID) -> str:
 
 def _seal(token: str, account: Account) -> bytes:
     nonce = secrets.token_bytes(12)
-    return nonce + AESGCM(_derived(token, b"session")).encrypt(nonce, msgspec.json.encode(account), None)
+    return nonce + AESGCM(_derived(token, b"session")).encrypt(
+        nonce, msgspec.json.encode(account), None
+    )
 
 
 def _unseal(token: str, sealed: bytes) -> Account | None:
@@ -303,11 +326,13 @@ def _derived(token: str, purpose: bytes) -> bytes:
     return hmac.digest(token.encode(), b"fengping/" + purpose, hashlib.sha256)
 
 
-# --------------------------------------------------------------------------------------------- request and session
+# ── request and session ───────────────────────────────────────────────────────────────────────────
 
 
 def csrf_token(token: str) -> str:
-    """What a form of this session must send back. It follows from the session token and does not lead back to it."""
+    """What a form of this session must send back. It follows from the session token and does not
+    lead back to it.
+    """
     return _derived(token, b"csrf").hex()
 
 
@@ -318,7 +343,9 @@ def csrf_matches(token: str, given: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A token that came with a request. Only one that a cookie brought can be sent without its owner's will (CSRF)."""
+    """A token that came with a request. Only one that a cookie brought can be sent without its
+    owner's will (CSRF).
+    """
 
     token: str
     by_cookie: bool
@@ -334,11 +361,15 @@ def credential_of(request: HTTPConnection, cookie: str) -> Credential | None:
 
 
 async def account_of(request: HTTPConnection, *, touch: bool = True) -> Account | None:
-    """Who sent this request? Needs `request.app.state.sessions: Sessions`. `touch` as in `Sessions.find`."""
+    """Who sent this request? Needs `request.app.state.sessions: Sessions`. `touch` as in
+    `Sessions.find`.
+    """
     sessions: Sessions = request.app.state.sessions
     return await account_with(sessions, credential_of(request, sessions.cookie), touch=touch)
 
 
-async def account_with(sessions: Sessions, credential: Credential | None, *, touch: bool) -> Account | None:
+async def account_with(
+    sessions: Sessions, credential: Credential | None, *, touch: bool
+) -> Account | None:
     """Whose credential is this?"""
     return await sessions.find(credential.token, touch=touch) if credential else None

@@ -1,7 +1,8 @@
 """Redis, for what may be lost: sessions, rate limits, live boards.
 
-Everything here works on when Redis is away or was emptied: the limiter counts in this process, a board is rebuilt from
-the database, a session is not found and its owner signs in again. No key and no value shows personal data.
+Everything here works on when Redis is away or was emptied: the limiter counts in this process, a
+board is rebuilt from the database, a session is not found and its owner signs in again. No key and
+no value shows personal data.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ class CacheAway(Exception):
 def connect(url: str) -> Redis:
     """A client of the Redis at `url` (redis://…, rediss://…, unix://…) that never waits long.
 
-    Nothing is opened yet. A call costs at most about 3 s with Redis away (1 s for a free connection, two tries), then
-    raises one of redis-py's errors. Values are bytes.
+    Nothing is opened yet. A call costs at most about 3 s with Redis away (1 s for a free
+    connection, two tries), then raises one of redis-py's errors. Values are bytes.
     """
     pool = BlockingConnectionPool.from_url(
         url,
@@ -47,7 +48,8 @@ def connect(url: str) -> Redis:
         timeout=ANSWER_SECONDS,
         socket_connect_timeout=CONNECT_SECONDS,
         socket_timeout=ANSWER_SECONDS,
-        # A connection that died while idle shows only when it is used: one more try, at once, on a new one.
+        # A connection that died while idle shows only when it is used: one more try, at once, on a
+        # new one.
         retry=Retry(ConstantBackoff(0.02), 1),
         health_check_interval=30,
     )
@@ -56,7 +58,9 @@ def connect(url: str) -> Redis:
 
 @asynccontextmanager
 async def reaching(sentence: str | None = None) -> AsyncIterator[None]:
-    """Turn every way in which Redis can be away (down, too slow, loading, full, read-only) into `CacheAway`."""
+    """Turn every way in which Redis can be away (down, too slow, loading, full, read-only) into
+    `CacheAway`.
+    """
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:
@@ -76,10 +80,11 @@ def _tell(error: BaseException) -> None:
         log.warning("cache is away", **describe(error))
 
 
-# ---------------------------------------------------------------------------------------------------- rate limits
+# ── rate limits ───────────────────────────────────────────────────────────────────────────────────
 
-# One sorted set per key holds the instants of the uses inside the window, by Redis' own clock. A use is counted under all
-# its keys or under none, and a question repeated because its answer was lost finds itself counted already.
+# One sorted set per key holds the instants of the uses inside the window, by Redis' own clock. A
+# use is counted under all its keys or under none, and a question repeated because its answer was
+# lost finds itself counted already.
 _HIT: Final = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -157,8 +162,9 @@ class LocalLimiter:
 class Limiter:
     """How often something may be done within a sliding window, counted for all processes together.
 
-    `secret` keys the hash under which a key is stored (an address or a name must not stand in Redis): give all replicas
-    the same one. With Redis away each process counts alone, so the bound is `times` per process, never none.
+    `secret` keys the hash under which a key is stored (an address or a name must not stand in
+    Redis): give all replicas the same one. With Redis away each process counts alone, so the bound
+    is `times` per process, never none.
     """
 
     def __init__(self, redis: Redis, *, secret: bytes, local: LocalLimiter | None = None) -> None:
@@ -168,16 +174,21 @@ class Limiter:
         self._local = local or LocalLimiter()
 
     async def hit(self, *limits: Limit) -> int | None:
-        """Count one use against every limit: None when it is within all of them, else whole seconds to wait (≥ 1).
+        """Count one use against every limit: None when it is within all of them, else whole seconds
+        to wait (≥ 1).
 
-        A use that one of them refuses is counted against none. So who keeps trying is let in as soon as the oldest
-        counted use is past, and fills nobody else's measure meanwhile.
+        A use that one of them refuses is counted against none. So who keeps trying is let in as
+        soon as the oldest counted use is past, and fills nobody else's measure meanwhile.
         """
         named = [Limit(self._name(limit.key), limit.times, limit.seconds) for limit in limits]
         sizes = [size for limit in named for size in (limit.times, round(limit.seconds * 1000))]
         try:
             async with reaching():
-                wait_ms = float(await self._hit(keys=[limit.key for limit in named], args=[secrets.token_hex(8), *sizes]))
+                wait_ms = float(
+                    await self._hit(
+                        keys=[limit.key for limit in named], args=[secrets.token_hex(8), *sizes]
+                    )
+                )
         except CacheAway:
             return self._local.hit(*named)
         return max(1, math.ceil(wait_ms / 1000)) if wait_ms > 0 else None
@@ -203,10 +214,12 @@ class Limiter:
             return  # The window empties by itself; waiting some minutes longer harms nobody.
 
     def _name(self, key: str) -> str:
-        return "limit:" + hashlib.blake2b(key.encode(), key=self._secret, digest_size=16).hexdigest()
+        return (
+            "limit:" + hashlib.blake2b(key.encode(), key=self._secret, digest_size=16).hexdigest()
+        )
 
 
-# --------------------------------------------------------------------------------------------------------- boards
+# ── boards ────────────────────────────────────────────────────────────────────────────────────────
 
 # A board that is not there must not come back with one unit on it: only `rebuild` makes one.
 _PUT: Final = """
@@ -219,7 +232,9 @@ _PUT_MAX: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One line of a board. `rank` counts from 1; equal scores share it and the next rank is skipped (1, 2, 2, 4)."""
+    """One line of a board. `rank` counts from 1; equal scores share it and the next rank is skipped
+    (1, 2, 2, 4).
+    """
 
     rank: int
     unit_id: str
@@ -227,10 +242,12 @@ class Place:
 
 
 class Leaderboard:
-    """Live order of the units of one campaign and category, highest score first: a copy, never the result.
+    """Live order of the units of one campaign and category, highest score first: a copy, never the
+    result.
 
-    A board lives at most `lifetime_seconds`, then it is rebuilt by whoever reads it next. So a change that was told
-    while somebody rebuilt from an older reading is wrong for no longer than that.
+    A board lives at most `lifetime_seconds`, then it is rebuilt by whoever reads it next. So a
+    change that was told while somebody rebuilt from an older reading is wrong for no longer than
+    that.
     """
 
     def __init__(self, redis: Redis, *, lifetime_seconds: int = 60) -> None:
@@ -239,30 +256,48 @@ class Leaderboard:
         self._put = redis.register_script(_PUT)
 
     async def put(self, campaign_id: str, category: str, scores: Mapping[str, float]) -> bool:
-        """Set the new scores of some units. False: there is no such board now (nothing was changed)."""
+        """Set the new scores of some units. False: there is no such board now (nothing was
+        changed).
+        """
         pairs = [(score, unit_id) for unit_id, score in scores.items()]
         kept = True
         try:
             async with reaching():
                 for start in range(0, len(pairs), _PUT_MAX):
                     args = [part for pair in pairs[start : start + _PUT_MAX] for part in pair]
-                    kept = bool(await self._put(keys=[_board(campaign_id, category)], args=args)) and kept
+                    kept = (
+                        bool(await self._put(keys=[_board(campaign_id, category)], args=args))
+                        and kept
+                    )
         except CacheAway:
             return False
         return kept
 
-    async def top(self, campaign_id: str, category: str, limit: int | None = None) -> list[Place] | None:
-        """The first `limit` places (all when None). None: no board; read the database and `rebuild`."""
+    async def top(
+        self, campaign_id: str, category: str, limit: int | None = None
+    ) -> list[Place] | None:
+        """The first `limit` places (all when None). None: no board; read the database and
+        `rebuild`.
+        """
         try:
             async with reaching():
-                found: list[Any] = await self._redis.zrange(_board(campaign_id, category), 0, (limit or 0) - 1, desc=True, withscores=True)
+                found: list[Any] = await self._redis.zrange(
+                    _board(campaign_id, category), 0, (limit or 0) - 1, desc=True, withscores=True
+                )
         except CacheAway:
             return None
         return _places([(unit.decode(), float(score)) for unit, score in found]) or None
 
-    async def rebuild(self, campaign_id: str, category: str, scores: Mapping[str, float]) -> list[Place]:
-        """Replace the board by `scores` (unit id → score) in one step; gives its places also with Redis away."""
-        board, fresh = _board(campaign_id, category), _board(campaign_id, category) + ":" + secrets.token_hex(8)
+    async def rebuild(
+        self, campaign_id: str, category: str, scores: Mapping[str, float]
+    ) -> list[Place]:
+        """Replace the board by `scores` (unit id → score) in one step; gives its places also with
+        Redis away.
+        """
+        board, fresh = (
+            _board(campaign_id, category),
+            _board(campaign_id, category) + ":" + secrets.token_hex(8),
+        )
         try:
             async with reaching(), self._redis.pipeline(transaction=True) as pipe:
                 pipe.delete(board)

@@ -1,7 +1,9 @@
-"""The working calendar (工作日历) and everything counted with it: due days and instants, warnings, states.
+"""The working calendar (工作日历) and everything counted with it: due days and instants, warnings,
+states.
 
-Pure: the calendar is data with a version, `now` is an argument. Civil dates are Asia/Shanghai, instants are aware UTC.
-Sources: 民法典 arts. 201, 203; the State Council's yearly notices (calendar_data/china.yaml).
+Pure: the calendar is data with a version, `now` is an argument. Civil dates are Asia/Shanghai,
+instants are aware UTC. Sources: 民法典 arts. 201, 203; the State Council's yearly notices
+(calendar_data/china.yaml).
 
     calendar = china()
     deadline(start, Limit.parse("5wd"), calendar)   -> when it is due, when it warns, when it is severely late
@@ -25,7 +27,8 @@ from typing import Any, Literal, Self
 import msgspec
 import yaml
 
-# China has kept one zone without summer time since 1991, before the first day any calendar here knows.
+# China has kept one zone without summer time since 1991, before the first day any calendar here
+# knows.
 SHANGHAI = timezone(timedelta(hours=8), "Asia/Shanghai")
 ONE_DAY = timedelta(days=1)
 WEEKDAYS = "一二三四五六日"
@@ -36,18 +39,23 @@ Unit = Literal["wd", "d", "h"]
 
 
 class CalendarError(ValueError):
-    """A notice or calendar that cannot be used; `rows` says every row and reason: [(3, "10-12 是星期一 …"), ...]."""
+    """A notice or calendar that cannot be used; `rows` says every row and reason: [(3, "10-12
+    是星期一 …"), ...].
+    """
 
     def __init__(self, rows: Sequence[tuple[int, str]]) -> None:
         self.rows = list(rows)
-        super().__init__("；".join(f"第 {row} 行：{reason}" if row else reason for row, reason in self.rows))
+        super().__init__(
+            "；".join(f"第 {row} 行：{reason}" if row else reason for row, reason in self.rows)
+        )
 
 
 class Limit(msgspec.Struct, frozen=True):
     """A time limit: `amount` of working days (wd), calendar days (d) or hours (h).
 
-    `closes`: the clock time at which a limit in days ends on its last day: office hours "17:30", or "24:00".
-    `roll`: a limit in calendar days that ends on a rest day ends on the next workday instead (民法典 art. 203).
+    `closes`: the clock time at which a limit in days ends on its last day: office hours "17:30", or
+    "24:00". `roll`: a limit in calendar days that ends on a rest day ends on the next workday
+    instead (民法典 art. 203).
     """
 
     amount: int
@@ -65,7 +73,9 @@ class Limit(msgspec.Struct, frozen=True):
         """`5wd`, `15d`, `24h`; anything else raises ValueError with a sentence."""
         match = re.fullmatch(r"\s*(\d{1,4})\s*(wd|d|h)\s*", text)
         if match is None:
-            raise ValueError(f"时限“{text}”写法不对：应为数字加 wd（工作日）、d（日）或 h（小时），例如 5wd")
+            raise ValueError(
+                f"时限“{text}”写法不对：应为数字加 wd（工作日）、d（日）或 h（小时），例如 5wd"
+            )
         return cls(int(match[1]), match[2])  # type: ignore[arg-type]
 
     def __str__(self) -> str:
@@ -101,7 +111,9 @@ class DueAt(msgspec.Struct, frozen=True):
 
 
 class Deadline(DueAt, frozen=True):
-    """A due instant and the two that change its state (UTC): 临期 from `warn_at`, 严重超期 from `severe_at`."""
+    """A due instant and the two that change its state (UTC): 临期 from `warn_at`, 严重超期 from
+    `severe_at`.
+    """
 
     warn_at: datetime
     severe_at: datetime
@@ -109,11 +121,12 @@ class Deadline(DueAt, frozen=True):
 
 @dataclass(frozen=True, eq=False)
 class WorkCalendar:
-    """Which days are worked. Immutable; two calendars with the same answers and names have the same `version`.
+    """Which days are worked. Immutable; two calendars with the same answers and names have the same
+    `version`.
 
-    `days`: the days that differ from Monday-to-Friday or carry a holiday's name: True worked (班), False off (休).
-    `names`: the holiday each of them belongs to. `known_from`, `known_through`: outside, answers are provisional.
-    `notices`: source by year.
+    `days`: the days that differ from Monday-to-Friday or carry a holiday's name: True worked (班),
+    False off (休). `names`: the holiday each of them belongs to. `known_from`, `known_through`:
+    outside, answers are provisional. `notices`: source by year.
     """
 
     days: Mapping[date, bool]
@@ -124,9 +137,15 @@ class WorkCalendar:
 
     def __post_init__(self) -> None:
         for name in ("days", "names", "notices"):
-            object.__setattr__(self, name, MappingProxyType(dict(sorted(getattr(self, name).items()))))
+            object.__setattr__(
+                self, name, MappingProxyType(dict(sorted(getattr(self, name).items())))
+            )
         content = msgspec.json.encode(self._facts())
-        object.__setattr__(self, "_version", f"CN{self.known_through.year}-{hashlib.sha256(content).hexdigest()[:8]}")
+        object.__setattr__(
+            self,
+            "_version",
+            f"CN{self.known_through.year}-{hashlib.sha256(content).hexdigest()[:8]}",
+        )
 
     @property
     def version(self) -> str:
@@ -141,7 +160,9 @@ class WorkCalendar:
         return hash(self.version)
 
     def is_workday(self, day: date) -> bool:
-        """Whether the day is worked, make-up days included. For a day nobody has ruled on yet: Monday to Friday."""
+        """Whether the day is worked, make-up days included. For a day nobody has ruled on yet:
+        Monday to Friday.
+        """
         return self.days.get(day, day.weekday() < 5)
 
     def is_known(self, day: date) -> bool:
@@ -153,13 +174,17 @@ class WorkCalendar:
         return self.is_known(first) and self.is_known(last)
 
     def add_working_days(self, start: date, amount: int) -> Due:
-        """The `amount`-th working day after `start`, itself not counted; before it when `amount` is negative."""
+        """The `amount`-th working day after `start`, itself not counted; before it when `amount` is
+        negative.
+        """
         step = ONE_DAY if amount >= 0 else -ONE_DAY
         day, left = start, abs(amount)
         while left:
             day += step
             left -= self.is_workday(day)
-            assert abs((day - start).days) <= SPAN_DAYS_MAX * 2, "a count of working days that never ends"
+            assert abs((day - start).days) <= SPAN_DAYS_MAX * 2, (
+                "a count of working days that never ends"
+            )
         return Due(day, not self.covers(min(start, day), max(start, day)))
 
     def add_calendar_days(self, start: date, amount: int, roll: bool = True) -> Due:
@@ -176,30 +201,55 @@ class WorkCalendar:
         return day
 
     def working_days_between(self, first: date, last: date) -> int:
-        """Working days after `first` up to and including `last`; negative when `last` lies before `first`."""
+        """Working days after `first` up to and including `last`; negative when `last` lies before
+        `first`.
+        """
         if last < first:
             return -self.working_days_between(last, first)
-        return sum(self.is_workday(first + timedelta(days=n)) for n in range(1, (last - first).days + 1))
+        return sum(
+            self.is_workday(first + timedelta(days=n)) for n in range(1, (last - first).days + 1)
+        )
 
     def remaining(self, today: date, due_day: date) -> int:
-        """Working days still to come: today is not counted, the due day is. Negative after the due day."""
+        """Working days still to come: today is not counted, the due day is. Negative after the due
+        day.
+        """
         return self.working_days_between(today, due_day)
 
     def with_notice(self, notice: "Notice") -> "WorkCalendar":
-        """The next version, with the notice's year (and the last three days before it) replaced whole."""
-        kept = {day: worked for day, worked in self.days.items() if day.year != notice.year and not _turn(notice, day)}
+        """The next version, with the notice's year (and the last three days before it) replaced
+        whole.
+        """
+        kept = {
+            day: worked
+            for day, worked in self.days.items()
+            if day.year != notice.year and not _turn(notice, day)
+        }
         names = {day: name for day, name in self.names.items() if day in kept}
         days = kept | dict.fromkeys(notice.rest, False) | dict.fromkeys(notice.work, True)
-        # Several notices moved 29 to 31 December of the year before: each year is certain only through the 28th.
+        # Several notices moved 29 to 31 December of the year before: each year is certain only
+        # through the 28th.
         through = max(self.known_through, date(notice.year, 12, 28))
         if notice.year > self.known_through.year + 1:
-            raise CalendarError([(0, f"应先导入 {self.known_through.year + 1} 年的安排，再导入 {notice.year} 年")])
+            raise CalendarError(
+                [(0, f"应先导入 {self.known_through.year + 1} 年的安排，再导入 {notice.year} 年")]
+            )
         notices = {**self.notices, notice.year: notice.source}
-        return WorkCalendar(days, self.known_from, through, names | notice.rest | notice.work, notices)
+        return WorkCalendar(
+            days, self.known_from, through, names | notice.rest | notice.work, notices
+        )
 
     def with_day(self, day: date, worked: bool, name: str) -> "WorkCalendar":
-        """The next version, with one day decided by hand (an extra day off by local order, a correction)."""
-        return WorkCalendar({**self.days, day: worked}, self.known_from, self.known_through, {**self.names, day: name}, self.notices)
+        """The next version, with one day decided by hand (an extra day off by local order, a
+        correction).
+        """
+        return WorkCalendar(
+            {**self.days, day: worked},
+            self.known_from,
+            self.known_through,
+            {**self.names, day: name},
+            self.notices,
+        )
 
     def to_json(self) -> str:
         """The whole calendar as text for a table or an event; `from_json` gives an equal calendar."""
@@ -211,7 +261,13 @@ class WorkCalendar:
         return cls(**msgspec.structs.asdict(msgspec.json.decode(text, type=_Facts)))
 
     def _facts(self) -> "_Facts":
-        return _Facts(dict(self.days), self.known_from, self.known_through, dict(self.names), dict(self.notices))
+        return _Facts(
+            dict(self.days),
+            self.known_from,
+            self.known_through,
+            dict(self.names),
+            dict(self.notices),
+        )
 
 
 class _Facts(msgspec.Struct, forbid_unknown_fields=True):
@@ -222,7 +278,7 @@ class _Facts(msgspec.Struct, forbid_unknown_fields=True):
     notices: dict[int, str]
 
 
-# ── due instants ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── due instants ──────────────────────────────────────────────────────────────────────────────────
 
 
 def civil_day(instant: datetime) -> date:
@@ -231,18 +287,27 @@ def civil_day(instant: datetime) -> date:
 
 
 def closing(day: date, closes: str = "17:30") -> datetime:
-    """The instant (UTC) at which `day` ends for deadlines; "24:00" is the next midnight in Shanghai."""
+    """The instant (UTC) at which `day` ends for deadlines; "24:00" is the next midnight in
+    Shanghai.
+    """
     return (datetime.combine(day, time(0), SHANGHAI) + _close_offset(closes)).astimezone(UTC)
 
 
-def due_at(start: datetime, limit: Limit, calendar: WorkCalendar, pauses: Sequence[Pause] = ()) -> DueAt:
-    """When `limit` ends that began at `start` (aware). The day of `start` does not count (民法典 art. 201).
+def due_at(
+    start: datetime, limit: Limit, calendar: WorkCalendar, pauses: Sequence[Pause] = ()
+) -> DueAt:
+    """When `limit` ends that began at `start` (aware). The day of `start` does not count (民法典
+    art. 201).
 
-    Hours run at once and around the clock (same article). Days on which the clock was paused do not count: the day of
-    stopping still does, the day of resuming does not.
+    Hours run at once and around the clock (same article). Days on which the clock was paused do not
+    count: the day of stopping still does, the day of resuming does not.
     """
     if limit.unit == "h":
-        end = start + timedelta(hours=limit.amount) + sum((pause.until - pause.since for pause in pauses), timedelta())
+        end = (
+            start
+            + timedelta(hours=limit.amount)
+            + sum((pause.until - pause.since for pause in pauses), timedelta())
+        )
         return DueAt(end.astimezone(UTC), civil_day(end), False, calendar.version)
     first = civil_day(start)
     idle = _idle_days(pauses)
@@ -250,7 +315,9 @@ def due_at(start: datetime, limit: Limit, calendar: WorkCalendar, pauses: Sequen
     return DueAt(closing(due.day, limit.closes), due.day, due.provisional, calendar.version)
 
 
-def deadline(start: datetime, limit: Limit, calendar: WorkCalendar, pauses: Sequence[Pause] = ()) -> Deadline:
+def deadline(
+    start: datetime, limit: Limit, calendar: WorkCalendar, pauses: Sequence[Pause] = ()
+) -> Deadline:
     """All three instants of a deadline, to be stored with it: due, 临期 and 严重超期."""
     due = due_at(start, limit, calendar, pauses)
     warn = warn_at(start, due, limit, calendar)
@@ -259,10 +326,11 @@ def deadline(start: datetime, limit: Limit, calendar: WorkCalendar, pauses: Sequ
 
 
 def warn_at(start: datetime, due: DueAt, limit: Limit, calendar: WorkCalendar) -> datetime:
-    """The instant (UTC) from which the deadline is 临期: at most 1 working day or at most 20 % of its span is left.
+    """The instant (UTC) from which the deadline is 临期: at most 1 working day or at most 20 % of
+    its span is left.
 
-    Limits in days: from the first midnight (Shanghai) of a day that leaves so few working days. Limits in hours have no
-    working days, so only the 20 % hold for them. Never before `start`.
+    Limits in days: from the first midnight (Shanghai) of a day that leaves so few working days.
+    Limits in hours have no working days, so only the 20 % hold for them. Never before `start`.
     """
     if limit.unit == "h":
         return due.at - (due.at - start.astimezone(UTC)) / 5
@@ -299,16 +367,23 @@ def _idle_days(pauses: Sequence[Pause]) -> frozenset[date]:
 
 def _close_offset(closes: str) -> timedelta:
     match = re.fullmatch(r"(\d{2}):(\d{2})", closes)
-    if match is None or not timedelta() < (offset := timedelta(hours=int(match[1]), minutes=int(match[2]))) <= ONE_DAY:
+    if (
+        match is None
+        or not timedelta()
+        < (offset := timedelta(hours=int(match[1]), minutes=int(match[2])))
+        <= ONE_DAY
+    ):
         raise ValueError(f"截止时刻“{closes}”写法不对：应为 17:30 或 24:00 这样的时刻")
     return offset
 
 
-# ── the state of a deadline, one answer for every page ───────────────────────────────────────────────────────────────
+# ── the state of a deadline, one answer for every page ────────────────────────────────────────────
 
 
 class Standing(StrEnum):
-    """How a deadline stands. The value is its name on the wire and its CSS class; in order of urgency."""
+    """How a deadline stands. The value is its name on the wire and its CSS class; in order of
+    urgency.
+    """
 
     SEVERE = "severe"
     LATE = "late"
@@ -346,8 +421,9 @@ _BADGES = {
 class DeadlineState(msgspec.Struct, frozen=True):
     """A deadline as pages show it: badge `symbol label text`, e.g. `▲ 临期 剩1工作日`.
 
-    `left`: working days (hours for a limit in hours) still to come, `over`: full ones gone since it was due; the one
-    that does not apply is 0. `text`: 剩4工作日, 今天17:30, 2工作日, 不足1工作日, （超期办结）.
+    `left`: working days (hours for a limit in hours) still to come, `over`: full ones gone since it
+    was due; the one that does not apply is 0. `text`: 剩4工作日, 今天17:30, 2工作日, 不足1工作日,
+    （超期办结）.
     """
 
     standing: Standing
@@ -378,9 +454,11 @@ def deadline_state(
     paused: bool = False,
     closed_at: datetime | None = None,
 ) -> DeadlineState:
-    """The state at `now` of a deadline with the three stored instants of `deadline()`; the only place that decides it.
+    """The state at `now` of a deadline with the three stored instants of `deadline()`; the only
+    place that decides it.
 
-    Past due is `due_at <= now`, as in the database. `over` counts full days, so that 严重超期 and the number agree.
+    Past due is `due_at <= now`, as in the database. `over` counts full days, so that 严重超期 and
+    the number agree.
     """
     if closed_at is not None:
         return DeadlineState(Standing.CLOSED, 0, 0, "（超期办结）" if closed_at >= due_at else "")
@@ -394,23 +472,30 @@ def deadline_state(
         return DeadlineState(standing, hours, 0, f"剩{hours}小时" if hours else "不足1小时")
     due_day, today = civil_day(due_at - timedelta(microseconds=1)), civil_day(now)
     left = calendar.remaining(today, due_day)
-    return DeadlineState(standing, left, 0, f"今天{_clock(due_at)}" if today == due_day else f"剩{left}工作日")
+    return DeadlineState(
+        standing, left, 0, f"今天{_clock(due_at)}" if today == due_day else f"剩{left}工作日"
+    )
 
 
-def _late(now: datetime, due_at: datetime, severe_at: datetime, calendar: WorkCalendar, unit: Unit) -> DeadlineState:
+def _late(
+    now: datetime, due_at: datetime, severe_at: datetime, calendar: WorkCalendar, unit: Unit
+) -> DeadlineState:
     standing = Standing.SEVERE if now >= severe_at else Standing.LATE
     if unit == "h":
         over, word = int((now - due_at) / timedelta(hours=1)), "小时"
     else:
         due_day = civil_day(due_at - timedelta(microseconds=1))
-        # A working day is over when its own closing time has come, so the closing time is taken off the clock first.
+        # A working day is over when its own closing time has come, so the closing time is taken off
+        # the clock first.
         last_full = civil_day(now - (due_at - datetime.combine(due_day, time(0), SHANGHAI)))
         over, word = calendar.working_days_between(due_day, last_full), "工作日"
     return DeadlineState(standing, 0, over, f"{over}{word}" if over else f"不足1{word}")
 
 
 def due_label(due_at: datetime, provisional: bool = False) -> str:
-    """The absolute time that stands beside every badge: `11-25 17:30 周三`, with （暂定） while provisional."""
+    """The absolute time that stands beside every badge: `11-25 17:30 周三`, with （暂定） while
+    provisional.
+    """
     day = civil_day(due_at - timedelta(microseconds=1))
     return f"{day:%m-%d} {_clock(due_at)} 周{WEEKDAYS[day.weekday()]}{'（暂定）' if provisional else ''}"
 
@@ -420,11 +505,13 @@ def _clock(due_at: datetime) -> str:
     return "24:00" if (local.hour, local.minute) == (0, 0) else f"{local:%H:%M}"
 
 
-# ── notices and versions ─────────────────────────────────────────────────────────────────────────────────────────────
+# ── notices and versions ──────────────────────────────────────────────────────────────────────────
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """One year's arrangement (年度放假安排): days off and make-up workdays, each with its holiday, and the source."""
+    """One year's arrangement (年度放假安排): days off and make-up workdays, each with its holiday,
+    and the source.
+    """
 
     year: int
     source: str
@@ -460,7 +547,9 @@ class Affected(msgspec.Struct, frozen=True):
 
 
 def affected(old: WorkCalendar, new: WorkCalendar, spans: Iterable[Span]) -> list[Affected]:
-    """The deadlines whose stored instants or 暂定 mark differ between two calendars, in the order given."""
+    """The deadlines whose stored instants or 暂定 mark differ between two calendars, in the order
+    given.
+    """
     found = []
     for span in spans:
         before = deadline(span.start, span.limit, old, span.pauses)
@@ -473,7 +562,9 @@ def affected(old: WorkCalendar, new: WorkCalendar, spans: Iterable[Span]) -> lis
 @cache
 def china() -> WorkCalendar:
     """The calendar shipped with the product: 2004 to the last notice known when it was built."""
-    return read_calendar(Path(__file__).with_name("calendar_data").joinpath("china.yaml").read_text(encoding="utf-8"))
+    return read_calendar(
+        Path(__file__).with_name("calendar_data").joinpath("china.yaml").read_text(encoding="utf-8")
+    )
 
 
 def read_calendar(text: str) -> WorkCalendar:
@@ -491,12 +582,16 @@ def read_calendar(text: str) -> WorkCalendar:
 
 
 def read_notice(text: str) -> Notice:
-    """A yearly arrangement from YAML or CSV, told apart by the first line. Raises CalendarError: rows, reasons.
+    """A yearly arrangement from YAML or CSV, told apart by the first line. Raises CalendarError:
+    rows, reasons.
 
-    YAML, as in calendar_data/china.yaml: `2027: {notice: …, rest: {元旦: [01-01/01-03]}, work: [01-04]}`
-    CSV: a comment line `# source`, then a header `日期,类型,节日`, then rows `2027-01-01,休,元旦`, type 休 or 班.
+    YAML, as in calendar_data/china.yaml: `2027: {notice: …, rest: {元旦: [01-01/01-03]}, work:
+    [01-04]}` CSV: a comment line `# source`, then a header `日期,类型,节日`, then rows
+    `2027-01-01,休,元旦`, type 休 or 班.
     """
-    first = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
+    first = next(
+        (line for line in text.splitlines() if line.strip() and not line.startswith("#")), ""
+    )
     notice = _notice_of_csv(text) if first.startswith("日期,") else _notice_of_yaml(text)
     _check_whole(notice)
     return notice
@@ -523,8 +618,15 @@ def _yaml_mapping(text: str) -> dict[Any, Any]:
 def _notice_of_mapping(year: int, entry: Any) -> Notice:
     if not isinstance(entry, dict) or not isinstance(entry.get("rest"), dict):
         raise CalendarError([(0, f"{year} 年缺少 rest（放假日期）")])
-    rest = {day: str(name) for name, spans in entry["rest"].items() for text in spans for day in _days_of(year, text)}
-    work = {day: _nearest(day, rest) for text in entry.get("work") or [] for day in _days_of(year, text)}
+    rest = {
+        day: str(name)
+        for name, spans in entry["rest"].items()
+        for text in spans
+        for day in _days_of(year, text)
+    }
+    work = {
+        day: _nearest(day, rest) for text in entry.get("work") or [] for day in _days_of(year, text)
+    }
     notice = Notice(year, str(entry.get("notice", "")), rest, work)
     if wrong := [(0, reason) for day in sorted(rest | work) if (reason := _wrong(notice, day))]:
         raise CalendarError(wrong)
@@ -534,9 +636,14 @@ def _notice_of_mapping(year: int, entry: Any) -> Notice:
 def _days_of(year: int, text: str) -> list[date]:
     """The days of `MM-DD`, `MM-DD/MM-DD` or `YYYY-MM-DD`."""
     try:
-        ends = [date.fromisoformat(end if len(end) == 10 else f"{year}-{end}") for end in str(text).split("/")]
+        ends = [
+            date.fromisoformat(end if len(end) == 10 else f"{year}-{end}")
+            for end in str(text).split("/")
+        ]
     except ValueError as error:
-        raise CalendarError([(0, f"{year} 年的日期“{text}”不存在或写法不对，应为 01-01 或 01-01/01-03")]) from error
+        raise CalendarError(
+            [(0, f"{year} 年的日期“{text}”不存在或写法不对，应为 01-01 或 01-01/01-03")]
+        ) from error
     return [ends[0] + timedelta(days=n) for n in range((ends[-1] - ends[0]).days + 1)]
 
 
@@ -555,7 +662,9 @@ def _notice_of_csv(text: str) -> Notice:
     return _notice_of_rows(source, rows, wrong)
 
 
-def _notice_of_rows(source: str, rows: list[tuple[int, date, str, str]], wrong: list[tuple[int, str]]) -> Notice:
+def _notice_of_rows(
+    source: str, rows: list[tuple[int, date, str, str]], wrong: list[tuple[int, str]]
+) -> Notice:
     if not rows:
         raise CalendarError(wrong or [(0, "文件里没有日期")])
     years = [day.year for _, day, _, _ in rows]
@@ -593,7 +702,9 @@ def _turn(notice: Notice, day: date) -> bool:
 
 
 def _check_whole(notice: Notice) -> None:
-    """Refuse a notice that is cut short: the fixed holidays must be there, and the year must keep a usual length."""
+    """Refuse a notice that is cut short: the fixed holidays must be there, and the year must keep a
+    usual length.
+    """
     wrong = [
         (0, f"缺少法定节假日 {notice.year}-{fixed}")
         for fixed in ("01-01", "05-01", "10-01", "10-02", "10-03")

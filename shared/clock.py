@@ -1,18 +1,23 @@
 """The one place where this house reads or bends the clock.
 
-Context: whether something is due is decided by the database's clock alone (`public.app_now()`), so that a wrong clock on one
-machine can neither fire a deadline early nor miss one. Tests and the demo need other times than now.
-Decision: virtual time is a table behind that SQL function and nothing else. In production the function is plain
-`statement_timestamp()` and the table does not exist; a service whose environment is production refuses to start when it does.
-Consequences: no code branches on virtual time; latency and health are measured with the real clock, legal time with `app_now()`.
-Alternatives: a fake clock handed through every service (each process could disagree with the next); libfaketime (not portable).
+Context: whether something is due is decided by the database's clock alone (`public.app_now()`), so
+that a wrong clock on one machine can neither fire a deadline early nor miss one. Tests and the demo
+need other times than now.
+Decision: virtual time is a table behind that SQL function and nothing else. In production the
+function is plain `statement_timestamp()` and the table does not exist; a service whose environment
+is production refuses to start when it does.
+Consequences: no code branches on virtual time; latency and health are measured with the real clock,
+legal time with `app_now()`.
+Alternatives: a fake clock handed through every service (each process could disagree with the next);
+libfaketime (not portable).
 """
 
 import time
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-# Linux's monotonic clock stands still while a laptop sleeps: the guard would take every lid that was closed for a jump.
+# Linux's monotonic clock stands still while a laptop sleeps: the guard would take every lid that
+# was closed for a jump.
 _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 CHINA = ZoneInfo("Asia/Shanghai")
@@ -44,14 +49,20 @@ values (true, $1, clock_timestamp(), $2, $3)
 on conflict (single) do update set anchor_virtual = excluded.anchor_virtual, anchor_real = excluded.anchor_real,
   rate = excluded.rate, catch_up = excluded.catch_up
 """
-"""$1 the instant from which virtual time runs, $2 virtual seconds per real second (0 stands still), $3 stop at the real time."""
+"""$1 the instant from which virtual time runs, $2 virtual seconds per real second (0 stands still),
+$3 stop at the real time.
+"""
 
 
 def real_now() -> datetime:
-    """The machine's own clock, aware UTC. For logs, health and durations only, never for what is due."""
+    """The machine's own clock, aware UTC. For logs, health and durations only, never for what is
+    due.
+    """
     return datetime.now(UTC)
 
 
 def steady_seconds() -> float:
-    """Seconds that pass evenly, for durations, time-outs and the guard against clock jumps; a machine that slept has aged meanwhile."""
+    """Seconds that pass evenly, for durations, time-outs and the guard against clock jumps; a
+    machine that slept has aged meanwhile.
+    """
     return time.clock_gettime(_STEADY)

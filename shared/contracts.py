@@ -1,7 +1,8 @@
-"""The event contracts as documents: JSON Schema of each event, one AsyncAPI 3 document, and the rule of what may change.
+"""The event contracts as documents: JSON Schema of each event, one AsyncAPI 3 document, and the
+rule of what may change.
 
-Compatible is: a new event, a new optional field, a new description. Everything else is a new event version (`….v2`): hearers of an older
-release keep running while a newer one speaks.
+Compatible is: a new event, a new optional field, a new description. Everything else is a new event
+version (`….v2`): hearers of an older release keep running while a newer one speaks.
 """
 
 import json
@@ -19,45 +20,69 @@ def asyncapi() -> dict[str, Any]:
     return {
         "asyncapi": "3.0.0",
         "info": {
-            "title": "Fengping 风评 events", "version": "1",
+            "title": "Fengping 风评 events",
+            "version": "1",
             "description": "CloudEvents 1.0 in Kafka binary mode; the record's key is the aggregate id, ce_sequence its version.",
         },
         "defaultContentType": "application/json",
         "channels": {topic: _channel(topic) for topic in TOPICS},
         "operations": {
             f"say-{topic}": {
-                "action": "send", "channel": {"$ref": f"#/channels/{topic}"}, "title": f"said by {OWNERS.get(topic, 'all services')}",
+                "action": "send",
+                "channel": {"$ref": f"#/channels/{topic}"},
+                "title": f"said by {OWNERS.get(topic, 'all services')}",
             }
             for topic in TOPICS
         },
-        "components": {"messages": {name: _message(name, schema) for name, schema in schemas().items()}},
-    }  # fmt: skip
+        "components": {
+            "messages": {name: _message(name, schema) for name, schema in schemas().items()}
+        },
+    }
 
 
 def _channel(topic: str) -> dict[str, Any]:
     names = sorted(name for name, event in EVENTS.items() if event.topic == topic)
-    return {"address": topic, "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names}}
+    return {
+        "address": topic,
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
+    }
 
 
 def _message(name: str, schema: Any) -> dict[str, Any]:
     event = EVENTS[name]
     # Two events may define a struct of the same name: definitions stay inside their own message.
-    inside = json.loads(json.dumps(schema).replace("#/$defs/", f"#/components/messages/{name}/payload/$defs/"))
-    return {"name": name, "title": event.__name__, "summary": str(event.__doc__).strip().splitlines()[0], "payload": inside}
+    inside = json.loads(
+        json.dumps(schema).replace("#/$defs/", f"#/components/messages/{name}/payload/$defs/")
+    )
+    return {
+        "name": name,
+        "title": event.__name__,
+        "summary": str(event.__doc__).strip().splitlines()[0],
+        "payload": inside,
+    }
 
 
 def write(folder: Path) -> list[Path]:
     """Write every schema and the AsyncAPI document; gives the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    documents = {f"{name}.json": schema for name, schema in schemas().items()} | {"asyncapi.json": asyncapi()}
+    documents = {f"{name}.json": schema for name, schema in schemas().items()} | {
+        "asyncapi.json": asyncapi()
+    }
     for name, document in documents.items():
-        (folder / name).write_text(json.dumps(document, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        (folder / name).write_text(
+            json.dumps(document, ensure_ascii=False, indent=1, sort_keys=True) + "\n",
+            encoding="utf-8",
+        )
     return sorted(folder / name for name in documents)
 
 
 def breaks(old: Schema, new: Schema) -> list[str]:
-    """Why `new` would break a hearer or a speaker of `old`: one sentence each, none when it is compatible."""
-    return list(_breaks(_whole(old), _whole(new), old.get("$defs", {}), new.get("$defs", {}), "body"))
+    """Why `new` would break a hearer or a speaker of `old`: one sentence each, none when it is
+    compatible.
+    """
+    return list(
+        _breaks(_whole(old), _whole(new), old.get("$defs", {}), new.get("$defs", {}), "body")
+    )
 
 
 def _whole(schema: Schema) -> Schema:
@@ -86,7 +111,11 @@ def _breaks(old: Schema, new: Schema, old_defs: Schema, new_defs: Schema, place:
 
 def _inner(schema: Schema) -> list[Schema]:
     found = [*schema.get("anyOf", ()), *schema.get("prefixItems", ())]
-    return found + [schema[name] for name in ("items", "additionalProperties") if isinstance(schema.get(name), Mapping)]
+    return found + [
+        schema[name]
+        for name in ("items", "additionalProperties")
+        if isinstance(schema.get(name), Mapping)
+    ]
 
 
 def _broken_fields(old: Schema, new: Schema, old_defs: Schema, new_defs: Schema, place: str) -> Any:

@@ -1,11 +1,15 @@
 """One unit of work: rows, events and audit leaves are written together, or none of them is.
 
-Context: an accepted complaint, ballot or visit must have its whole effect exactly once, whatever dies. A row without its event, or
-an event without its row, breaks that promise, and so does an outbox row whose number was drawn before its aggregate was locked.
-Decision: a door opens a `Transaction`, actions use it, nobody commits. On leaving the block the events are written by one statement
-that first locks and versions every aggregate (in key order, so that two transactions cannot deadlock) and then draws the numbers.
-Consequences: events of one aggregate leave in the order of its versions; a hearer can tell a repeat, a gap and a late one apart.
-Alternatives: sequence cursors and SKIP LOCKED relays were measured to lose or to invert events; Kafka transactions are not needed.
+Context: an accepted complaint, ballot or visit must have its whole effect exactly once, whatever
+dies. A row without its event, or an event without its row, breaks that promise, and so does an
+outbox row whose number was drawn before its aggregate was locked.
+Decision: a door opens a `Transaction`, actions use it, nobody commits. On leaving the block the
+events are written by one statement that first locks and versions every aggregate (in key order, so
+that two transactions cannot deadlock) and then draws the numbers.
+Consequences: events of one aggregate leave in the order of its versions; a hearer can tell a
+repeat, a gap and a late one apart.
+Alternatives: sequence cursors and SKIP LOCKED relays were measured to lose or to invert events;
+Kafka transactions are not needed.
 """
 
 import asyncio
@@ -86,11 +90,24 @@ create table idempotency (
 """What every schema has besides its own tables; the first migration of each service runs it."""
 
 CORE_TABLES = frozenset(
-    ("outbox", "aggregates", "inbox", "streams", "held", "dead_letters", "marks", "idempotency", "clock_holds", "audit", "checkpoints")
+    (
+        "outbox",
+        "aggregates",
+        "inbox",
+        "streams",
+        "held",
+        "dead_letters",
+        "marks",
+        "idempotency",
+        "clock_holds",
+        "audit",
+        "checkpoints",
+    )
 )
 
-# The order matters: `locked` touches every aggregate before the outbox draws a single number (the window functions sort, so they
-# wait for it). A transaction that draws first and locks later was measured to invert events of one aggregate.
+# The order matters: `locked` touches every aggregate before the outbox draws a single number (the
+# window functions sort, so they wait for it). A transaction that draws first and locks later was
+# measured to invert events of one aggregate.
 _WRITE = f"""
 with leaf as (
   insert into audit (at, actor, action, subject, facts)
@@ -112,8 +129,11 @@ insert into outbox (event_id, topic, key, version, type, body, occurred_at, shar
 select event_id, topic, key, coalesce(version, 1), type, body, occurred_at, abs(hashtext(key)::bigint) % {OUTBOX_SHARDS}, trace
 from numbered order by n
 """
-# A consumer's transaction ends with one statement more in the same round trip: how far it has come in streams and logs.
-_WRITE_CONSUMED = _WRITE.replace("with leaf as (", """
+# A consumer's transaction ends with one statement more in the same round trip: how far it has come
+# in streams and logs.
+_WRITE_CONSUMED = _WRITE.replace(
+    "with leaf as (",
+    """
 with advanced as (
   insert into streams (topic, key, version) select * from unnest($14::text[], $15::text[], $16::bigint[])
   on conflict (topic, key) do update set version = excluded.version
@@ -121,22 +141,31 @@ with advanced as (
   insert into marks (kind, topic, partition, log_offset, event_id)
   select 'consumed', * from unnest($17::text[], $18::int[], $19::bigint[], $20::uuid[])
   on conflict (kind, topic, partition) do update set log_offset = excluded.log_offset, event_id = excluded.event_id, at = clock_timestamp()
-), leaf as (""", 1)
+), leaf as (""",
+    1,
+)
 
 Opening = tuple[str, Sequence[Any]]
-"""The first statement of a transaction and its arguments: it gives one row, with `now` and whatever else its opener wants to know."""
+"""The first statement of a transaction and its arguments: it gives one row, with `now` and whatever
+else its opener wants to know.
+"""
 ONLY_NOW: Opening = ("select public.app_now() as now", ())
 
 RowT = TypeVar("RowT")
 
 NAMING = {
-    "ix": "ix_%(column_0_label)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s", "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s", "pk": "pk_%(table_name)s",
-}  # fmt: skip
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
 
 
 def registry_for(schema: str) -> registry:
-    """Registry of one service's tables: `class Base(SQLModel, registry=registry_for("casework"))` heads its tables.py."""
+    """Registry of one service's tables: `class Base(SQLModel, registry=registry_for("casework"))`
+    heads its tables.py.
+    """
     return registry(metadata=MetaData(schema=schema, naming_convention=NAMING))
 
 
@@ -148,12 +177,18 @@ def new_id() -> UUID:
 class Transaction:
     """One unit of work: a connection, the instant it began, the events it will publish.
 
-    Doors open it, actions use it, nobody commits: leaving the block writes rows, outbox and audit leaves together; an exception
-    writes none of them.
+    Doors open it, actions use it, nobody commits: leaving the block writes rows, outbox and audit
+    leaves together; an exception writes none of them.
     """
 
     def __init__(
-        self, connection: asyncpg.Connection, mapped: Callable[[], AsyncConnection], *, opened: asyncpg.Record, service: str, context: Any
+        self,
+        connection: asyncpg.Connection,
+        mapped: Callable[[], AsyncConnection],
+        *,
+        opened: asyncpg.Record,
+        service: str,
+        context: Any,
     ):
         self._connection, self._mapped = connection, mapped
         self._session_opened: AsyncSession | None = None
@@ -170,7 +205,9 @@ class Transaction:
     def _session(self) -> AsyncSession:
         """The session of those who work with rows as objects; set-based work never pays for it."""
         if self._session_opened is None:
-            self._session_opened = AsyncSession(self._mapped(), expire_on_commit=False, autoflush=True)
+            self._session_opened = AsyncSession(
+                self._mapped(), expire_on_commit=False, autoflush=True
+            )
         return self._session_opened
 
     def add(self, row: object) -> None:
@@ -219,22 +256,32 @@ class Transaction:
         last = status.rsplit(" ", 1)[-1]
         return int(last) if last.isdigit() else 0
 
-    async def copy(self, table: str, columns: Sequence[str], records: Sequence[Sequence[Any]]) -> None:
+    async def copy(
+        self, table: str, columns: Sequence[str], records: Sequence[Sequence[Any]]
+    ) -> None:
         """COPY many rows into a table of this schema: the fastest way in for a large batch."""
         await self.flush()
         await self._connection.copy_records_to_table(table, records=records, columns=list(columns))
 
     def emit(self, event: Event, *, trace: str | None = None) -> None:
-        """Say a fact. It leaves if, and only if, this transaction commits. `trace`: of the request it belongs to, if not of this one."""
+        """Say a fact. It leaves if, and only if, this transaction commits. `trace`: of the request
+        it belongs to, if not of this one.
+        """
         self._events.append(event)
         self._traces.append(trace or trace_parent.get())
 
     def record(self, action: str, subject: object, by: str, **facts: Any) -> None:
-        """Leave an audit leaf. `by` is an account or service id; facts are ids, codes and hashes, never personal data."""
+        """Leave an audit leaf. `by` is an account or service id; facts are ids, codes and hashes,
+        never personal data.
+        """
         self._leaves.append((by, action, str(subject), facts))
 
-    def consumed(self, streams: Sequence[tuple[str, str, int]], last: Sequence[tuple[str, int, int, UUID]]) -> None:
-        """How far events were heard: (topic, key, version) of aggregates, (topic, partition, offset, event id) of logs, each once."""
+    def consumed(
+        self, streams: Sequence[tuple[str, str, int]], last: Sequence[tuple[str, int, int, UUID]]
+    ) -> None:
+        """How far events were heard: (topic, key, version) of aggregates, (topic, partition,
+        offset, event id) of logs, each once.
+        """
         self._advanced, self._consumed = sorted(streams), sorted(last)
 
     async def close(self) -> None:
@@ -243,17 +290,33 @@ class Transaction:
             await self._session_opened.close()
 
     async def write(self) -> bool:
-        """Write what was said and done (the database calls this before it commits); True when there are events to send."""
+        """Write what was said and done (the database calls this before it commits); True when there
+        are events to send.
+        """
         await self.flush()
         said, left = self._events, self._leaves
         arguments = (
-            [new_id() for _ in said], [e.topic for e in said], [e.key for e in said], [e.name for e in said],
-            [encode(e) for e in said], [e.occurred_at for e in said], [e.once for e in said], self._traces,
-            self.now, [actor for actor, *_ in left], [action for _, action, *_ in left], [subject for *_, subject, _ in left],
+            [new_id() for _ in said],
+            [e.topic for e in said],
+            [e.key for e in said],
+            [e.name for e in said],
+            [encode(e) for e in said],
+            [e.occurred_at for e in said],
+            [e.once for e in said],
+            self._traces,
+            self.now,
+            [actor for actor, *_ in left],
+            [action for _, action, *_ in left],
+            [subject for *_, subject, _ in left],
             [msgspec.json.encode(facts).decode() for *_, facts in left],
-        )  # fmt: skip
+        )
         if self._advanced or self._consumed:
-            await self._connection.execute(_WRITE_CONSUMED, *arguments, *_columns(self._advanced, 3), *_columns(self._consumed, 4))
+            await self._connection.execute(
+                _WRITE_CONSUMED,
+                *arguments,
+                *_columns(self._advanced, 3),
+                *_columns(self._consumed, 4),
+            )
         elif said or left:
             await self._connection.execute(_WRITE, *arguments)
         return bool(said)
@@ -266,31 +329,47 @@ def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
 class Database:
     """Connections of one service to its own schema.
 
-    `url`: `postgresql://user:password@host:port/name`. `on_events` is called after each commit that left events in the outbox.
+    `url`: `postgresql://user:password@host:port/name`. `on_events` is called after each commit that
+    left events in the outbox.
 
-    SQLAlchemy keeps the connections and maps rows to objects, on the same connection, in the same transaction. It is told that every
-    statement commits by itself, so that it neither begins nor ends anything: `transaction` does, at a fraction of the cost.
+    SQLAlchemy keeps the connections and maps rows to objects, on the same connection, in the same
+    transaction. It is told that every statement commits by itself, so that it neither begins nor
+    ends anything: `transaction` does, at a fraction of the cost.
     """
 
-    def __init__(self, url: str, schema: str, *, pool_size: int = 10, application: str | None = None) -> None:
+    def __init__(
+        self, url: str, schema: str, *, pool_size: int = 10, application: str | None = None
+    ) -> None:
         self.url, self.schema = url, schema
         self.on_events: Callable[[], None] = lambda: None
         self._engine = engine_for(
-            url, schema, application or f"fengping-{schema}", isolation_level="AUTOCOMMIT",
-            pool_size=pool_size, max_overflow=pool_size, pool_timeout=10, pool_pre_ping=False, pool_recycle=1800,
-        )  # fmt: skip
+            url,
+            schema,
+            application or f"fengping-{schema}",
+            isolation_level="AUTOCOMMIT",
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_timeout=10,
+            pool_pre_ping=False,
+            pool_recycle=1800,
+        )
 
     @asynccontextmanager
-    async def transaction(self, context: Any = None, opening: Opening = ONLY_NOW, *, first: str = "") -> AsyncIterator[Transaction]:
-        """Open a unit of work; commits on leaving the block, rolls back when an exception leaves it.
+    async def transaction(
+        self, context: Any = None, opening: Opening = ONLY_NOW, *, first: str = ""
+    ) -> AsyncIterator[Transaction]:
+        """Open a unit of work; commits on leaving the block, rolls back when an exception leaves
+        it.
 
-        `first`: a statement before the opening, one that takes a lock (the opening then sees what its holder before did) or says how long
-        locks are waited for.
+        `first`: a statement before the opening, one that takes a lock (the opening then sees what
+        its holder before did) or says how long locks are waited for.
         """
         async with self._connection() as (connection, mapped):
             await connection.execute(f"begin; {first}")
             opened = await connection.fetchrow(opening[0], *opening[1])
-            tx = Transaction(connection, mapped, opened=opened, service=self.schema, context=context)
+            tx = Transaction(
+                connection, mapped, opened=opened, service=self.schema, context=context
+            )
             try:
                 yield tx
                 sends = await tx.write()
@@ -303,12 +382,21 @@ class Database:
             self.on_events()
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[tuple[asyncpg.Connection, Callable[[], AsyncConnection]]]:
-        """A connection of the pool: the driver's and, for those who ask, SQLAlchemy's view of it. It goes back without a transaction."""
+    async def _connection(
+        self,
+    ) -> AsyncIterator[tuple[asyncpg.Connection, Callable[[], AsyncConnection]]]:
+        """A connection of the pool: the driver's and, for those who ask, SQLAlchemy's view of it.
+        It goes back without a transaction.
+        """
         lent = await self._engine.raw_connection()
         connection = cast(asyncpg.Connection, lent.driver_connection)
         try:
-            yield connection, lambda: AsyncConnection(self._engine, sync_connection=Connection(self._engine.sync_engine, lent))
+            yield (
+                connection,
+                lambda: AsyncConnection(
+                    self._engine, sync_connection=Connection(self._engine.sync_engine, lent)
+                ),
+            )
         except BaseException:
             with suppress(Exception):
                 await connection.execute("rollback")
@@ -338,57 +426,97 @@ class Database:
 
 
 def engine_for(url: str, schema: str, application: str, **options: Any) -> AsyncEngine:
-    """SQLAlchemy's engine on this driver, with our settings of a connection; `options` say how it pools and commits."""
+    """SQLAlchemy's engine on this driver, with our settings of a connection; `options` say how it
+    pools and commits.
+    """
     return create_async_engine(
-        url.replace("postgresql://", "postgresql+asyncpg://", 1), hide_parameters=True,
+        url.replace("postgresql://", "postgresql+asyncpg://", 1),
+        hide_parameters=True,
         connect_args={
-            "timeout": 10, "command_timeout": 60, "statement_cache_size": 512, "server_settings": connection_settings(schema, application),
+            "timeout": 10,
+            "command_timeout": 60,
+            "statement_cache_size": 512,
+            "server_settings": connection_settings(schema, application),
         },
         **options,
-    )  # fmt: skip
+    )
 
 
 def connection_settings(schema: str, application: str) -> dict[str, str]:
-    """Server settings of every connection: own schema, UTC, bounded waits, dead peers noticed within 35 s."""
+    """Server settings of every connection: own schema, UTC, bounded waits, dead peers noticed
+    within 35 s.
+    """
     return {
-        "search_path": f"{schema},public", "timezone": "UTC", "application_name": application,
-        "statement_timeout": "60000", "lock_timeout": "30000", "idle_in_transaction_session_timeout": "60000",
-        "tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3", "tcp_user_timeout": "30000",
+        "search_path": f"{schema},public",
+        "timezone": "UTC",
+        "application_name": application,
+        "statement_timeout": "60000",
+        "lock_timeout": "30000",
+        "idle_in_transaction_session_timeout": "60000",
+        "tcp_keepalives_idle": "10",
+        "tcp_keepalives_interval": "5",
+        "tcp_keepalives_count": "3",
+        "tcp_user_timeout": "30000",
         "synchronous_commit": "on",
-        # No question here is so long that compiling it pays; a list of twelve thousand cases would be compiled each time it is opened.
+        # No question here is so long that compiling it pays; a list of twelve thousand cases would
+        # be compiled each time it is opened.
         "jit": "off",
-    }  # fmt: skip
+    }
 
 
 SILENCE_SECONDS = 30
-"""A direct connection that says nothing for so long is ended by the server, and its locks are free. Its owner speaks every second."""
+"""A direct connection that says nothing for so long is ended by the server, and its locks are free.
+Its owner speaks every second.
+"""
 
 
 CONTENDED = (
-    asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.QueryCanceledError,
-)  # fmt: skip
-"""Somebody else held what was wanted: the one who waited for it fails, and nobody beside them need to."""
+    asyncpg.LockNotAvailableError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.QueryCanceledError,
+)
+"""Somebody else held what was wanted: the one who waited for it fails, and nobody beside them need
+to.
+"""
 MOMENTARY = (
-    *CONTENDED, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError,
-    asyncpg.TooManyConnectionsError, asyncpg.InsufficientResourcesError, asyncpg.InvalidTransactionStateError,
-    asyncpg.InternalClientError, PoolTimeout, OSError, TimeoutError,
-)  # fmt: skip
+    *CONTENDED,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InvalidTransactionStateError,
+    asyncpg.InternalClientError,
+    PoolTimeout,
+    OSError,
+    TimeoutError,
+)
 
 
 def is_away(error: BaseException) -> bool:
-    """Is the database unreachable or momentarily unable, so that what was asked of it is not to blame?"""
+    """Is the database unreachable or momentarily unable, so that what was asked of it is not to
+    blame?
+    """
     if isinstance(error, DBAPIError) and error.orig is not None:
         cause = error.orig.__cause__ or error.orig
-        return isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated or is_away(cause)
+        return (
+            isinstance(error, OperationalError | InterfaceError)
+            or error.connection_invalidated
+            or is_away(cause)
+        )
     return isinstance(error, MOMENTARY)
 
 
 async def direct_connection(url: str, schema: str, application: str) -> asyncpg.Connection:
     """A connection of its own, outside the pool: for session locks and LISTEN.
 
-    A process that is frozen, not dead, keeps its connection alive without knowing it: only the server can take its locks from it.
+    A process that is frozen, not dead, keeps its connection alive without knowing it: only the
+    server can take its locks from it.
     """
-    settings = connection_settings(schema, application) | {"idle_session_timeout": str(1000 * SILENCE_SECONDS)}
+    settings = connection_settings(schema, application) | {
+        "idle_session_timeout": str(1000 * SILENCE_SECONDS)
+    }
     return await asyncpg.connect(url, timeout=10, command_timeout=60, server_settings=settings)
 
 
@@ -399,7 +527,9 @@ def lock_number(*words: object) -> int:
 
 
 class UnsafeDatabase(RuntimeError):
-    """The server's settings would lose accepted writes, or time is virtual in production. The sentence says what to change."""
+    """The server's settings would lose accepted writes, or time is virtual in production. The
+    sentence says what to change.
+    """
 
 
 async def check_server(database: Database, *, virtual_time_allowed: bool) -> None:
@@ -408,10 +538,16 @@ async def check_server(database: Database, *, virtual_time_allowed: bool) -> Non
     Raises UnsafeDatabase with the setting and its cure.
     """
     async with database.transaction() as tx:
-        rows = await tx.fetch("select name, setting from pg_settings where name in ('fsync', 'full_page_writes', 'data_checksums')")
+        rows = await tx.fetch(
+            "select name, setting from pg_settings where name in ('fsync', 'full_page_writes', 'data_checksums')"
+        )
         wrong = sorted(row["name"] for row in rows if row["setting"] != "on")
         virtual = await tx.fetchval("select to_regclass('public.virtual_clock') is not null")
     if wrong:
-        raise UnsafeDatabase(f"PostgreSQL must run with {', '.join(f'{name}=on' for name in wrong)}: change it and restart the server")
+        raise UnsafeDatabase(
+            f"PostgreSQL must run with {', '.join(f'{name}=on' for name in wrong)}: change it and restart the server"
+        )
     if virtual and not virtual_time_allowed:
-        raise UnsafeDatabase("this database has virtual time (public.virtual_clock); production needs a database that never had it")
+        raise UnsafeDatabase(
+            "this database has virtual time (public.virtual_clock); production needs a database that never had it"
+        )

@@ -1,8 +1,9 @@
 """The facts that travel: one class per fact, with its topic, its name on the wire and its key.
 
-A fact is past tense and immutable. Adding an optional field is fine; changing a meaning is a new class with the next version in
-its name. Nothing here may carry a person's name, contact or the caller's own words (诉求原文): only the redacted hand-over text
-(转办摘要) leaves intake. Bodies are JSON; the envelope is CloudEvents 1.0 in binary mode (`shared.bus`).
+A fact is past tense and immutable. Adding an optional field is fine; changing a meaning is a new
+class with the next version in its name. Nothing here may carry a person's name, contact or the
+caller's own words (诉求原文): only the redacted hand-over text (转办摘要) leaves intake. Bodies are
+JSON; the envelope is CloudEvents 1.0 in binary mode (`shared.bus`).
 """
 
 from collections.abc import Sequence
@@ -41,7 +42,9 @@ class Channel(StrEnum):
 
 
 class Kind(StrEnum):
-    """What a person wants (诉求类型): 投诉 举报 建议 咨询 表扬; a finding of an inspection visit is 巡查发现."""
+    """What a person wants (诉求类型): 投诉 举报 建议 咨询 表扬; a finding of an inspection visit is
+    巡查发现.
+    """
 
     COMPLAINT = "complaint"
     REPORT = "report"
@@ -69,7 +72,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     topic: ClassVar[str] = ""
     name: ClassVar[str] = ""
     once: ClassVar[bool] = False
-    """An aggregate that ever has this one event only: its version is 1 and no order has to be kept."""
+    """An aggregate that ever has this one event only: its version is 1 and no order has to be kept.
+    """
 
     occurred_at: Instant
 
@@ -79,7 +83,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         raise NotImplementedError
 
 
-# ── complaints (intake) ──────────────────────────────────────────────────────────────────────────────────────────────────
+# ── complaints (intake) ───────────────────────────────────────────────────────────────────────────
 
 
 class _ComplaintEvent(Event, frozen=True, kw_only=True):
@@ -92,7 +96,9 @@ class _ComplaintEvent(Event, frozen=True, kw_only=True):
 
 
 class ComplaintRegistered(_ComplaintEvent, frozen=True, kw_only=True):
-    """受理登记. `summary` is the redacted hand-over text (转办摘要), checked for personal data before it was emitted."""
+    """受理登记. `summary` is the redacted hand-over text (转办摘要), checked for personal data
+    before it was emitted.
+    """
 
     name: ClassVar[str] = "complaint.registered.v1"
     number: str
@@ -108,7 +114,9 @@ class ComplaintRegistered(_ComplaintEvent, frozen=True, kw_only=True):
 
 
 class ComplaintRepeated(_ComplaintEvent, frozen=True, kw_only=True):
-    """重复来电: somebody reported the same matter again; `repeats` counts them, the first report not included."""
+    """重复来电: somebody reported the same matter again; `repeats` counts them, the first report
+    not included.
+    """
 
     name: ClassVar[str] = "complaint.repeated.v1"
     campaign_id: str
@@ -116,20 +124,24 @@ class ComplaintRepeated(_ComplaintEvent, frozen=True, kw_only=True):
 
 
 class ComplaintRated(_ComplaintEvent, frozen=True, kw_only=True):
-    """来件人评价 after closing. `option` is the number of the scheme's satisfaction option (1 满意 … 9 不了解)."""
+    """来件人评价 after closing. `option` is the number of the scheme's satisfaction option (1 满意
+    … 9 不了解).
+    """
 
     name: ClassVar[str] = "complaint.rated.v1"
     campaign_id: str
     option: int
 
 
-# ── ballots (intake) ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── ballots (intake) ──────────────────────────────────────────────────────────────────────────────
 
 
 class BallotSubmitted(Event, frozen=True, kw_only=True):
-    """测评票. `answers` are triples (unit_no, item_no, option_no) in the numbers of the campaign and its scheme.
+    """测评票. `answers` are triples (unit_no, item_no, option_no) in the numbers of the campaign
+    and its scheme.
 
-    Neither a person, nor a token, nor an exact time goes with a ballot: `occurred_at` is cut to the hour.
+    Neither a person, nor a token, nor an exact time goes with a ballot: `occurred_at` is cut to the
+    hour.
     """
 
     topic: ClassVar[str] = "ballots"
@@ -147,11 +159,13 @@ class BallotSubmitted(Event, frozen=True, kw_only=True):
         return str(self.ballot_id)
 
 
-# ── visits (intake) ──────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── visits (intake) ───────────────────────────────────────────────────────────────────────────────
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """A negative finding (巡查发现的问题). `item_id` is the checklist item, `summary` free of personal data."""
+    """A negative finding (巡查发现的问题). `item_id` is the checklist item, `summary` free of
+    personal data.
+    """
 
     finding_id: UUID
     item_id: str
@@ -160,7 +174,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VisitSubmitted(Event, frozen=True, kw_only=True):
-    """明察暗访. Only the day is told, never the inspector or the hour. `passed`: ids of checklist items found in order."""
+    """明察暗访. Only the day is told, never the inspector or the hour. `passed`: ids of checklist
+    items found in order.
+    """
 
     topic: ClassVar[str] = "visits"
     name: ClassVar[str] = "visit.submitted.v1"
@@ -179,11 +195,13 @@ class VisitSubmitted(Event, frozen=True, kw_only=True):
         return str(self.visit_id)
 
 
-# ── cases and obligations (casework) ─────────────────────────────────────────────────────────────────────────────────────
+# ── cases and obligations (casework) ──────────────────────────────────────────────────────────────
 
 
 class DeadlineSet(msgspec.Struct, frozen=True, kw_only=True):
-    """A deadline of a case: `kind` as in the scheme's case rules (assign, accept, handle, review …), instants UTC."""
+    """A deadline of a case: `kind` as in the scheme's case rules (assign, accept, handle, review
+    …), instants UTC.
+    """
 
     kind: str
     due_at: Instant
@@ -192,7 +210,9 @@ class DeadlineSet(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CaseEvent(Event, frozen=True, kw_only=True):
-    """What every event of a case says. `unit_id` is the responsible unit (承办单位), None while nobody is."""
+    """What every event of a case says. `unit_id` is the responsible unit (承办单位), None while
+    nobody is.
+    """
 
     topic: ClassVar[str] = "cases"
     case_id: UUID
@@ -279,7 +299,9 @@ class CaseSentBack(CaseEvent, frozen=True, kw_only=True):
 
 
 class CaseClosed(CaseEvent, frozen=True, kw_only=True):
-    """办结. `upheld`: 属实 / 部分属实 / 不属实; `reply` is the public reply, checked for personal data."""
+    """办结. `upheld`: 属实 / 部分属实 / 不属实; `reply` is the public reply, checked for personal
+    data.
+    """
 
     name: ClassVar[str] = "case.closed.v1"
     source: Literal["complaint", "visit"]
@@ -320,7 +342,9 @@ class DeadlineLapsed(CaseEvent, frozen=True, kw_only=True):
 
 
 class ObligationEvent(Event, frozen=True, kw_only=True):
-    """A duty of a unit with a due date (方案、自评报告 …). `obligation` is the rule's id in the scheme."""
+    """A duty of a unit with a due date (方案、自评报告 …). `obligation` is the rule's id in the
+    scheme.
+    """
 
     topic: ClassVar[str] = "cases"
     obligation_id: UUID
@@ -353,11 +377,13 @@ class ObligationMet(ObligationEvent, frozen=True, kw_only=True):
     late: bool
 
 
-# ── campaigns and scores (scoring) ───────────────────────────────────────────────────────────────────────────────────────
+# ── campaigns and scores (scoring) ────────────────────────────────────────────────────────────────
 
 
 class UnitEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """A unit in a campaign's register. `unit_no` is its small number on ballots; aliases are other names it is known by."""
+    """A unit in a campaign's register. `unit_no` is its small number on ballots; aliases are other
+    names it is known by.
+    """
 
     unit_id: str
     unit_no: int
@@ -367,7 +393,9 @@ class UnitEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CampaignPublished(Event, frozen=True, kw_only=True):
-    """评议活动 with its scheme and units, whole. A later version of the same campaign replaces what hearers keep."""
+    """评议活动 with its scheme and units, whole. A later version of the same campaign replaces what
+    hearers keep.
+    """
 
     topic: ClassVar[str] = "campaigns"
     name: ClassVar[str] = "campaign.published.v1"
@@ -385,7 +413,9 @@ class CampaignPublished(Event, frozen=True, kw_only=True):
 
 
 class ScoreChanged(Event, frozen=True, kw_only=True):
-    """试算得分 of a unit, at most once a second. Points 0–100; None where the sample is too small to rank."""
+    """试算得分 of a unit, at most once a second. Points 0–100; None where the sample is too small
+    to rank.
+    """
 
     topic: ClassVar[str] = "scores"
     name: ClassVar[str] = "score.changed.v1"
@@ -400,7 +430,7 @@ class ScoreChanged(Event, frozen=True, kw_only=True):
         return f"{self.campaign_id}:{self.unit_id}"
 
 
-# ── notifications (notify) ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── notifications (notify) ────────────────────────────────────────────────────────────────────────
 
 
 class _NoticeEvent(Event, frozen=True, kw_only=True):
@@ -414,7 +444,9 @@ class _NoticeEvent(Event, frozen=True, kw_only=True):
 
 
 class NoticeIssued(_NoticeEvent, frozen=True, kw_only=True):
-    """通知: for the people of these roles (in `unit_id`, when given), about a subject, without a word of content."""
+    """通知: for the people of these roles (in `unit_id`, when given), about a subject, without a
+    word of content.
+    """
 
     name: ClassVar[str] = "notice.issued.v1"
     roles: tuple[str, ...]
@@ -438,11 +470,13 @@ class NoticeFailed(_NoticeEvent, frozen=True, kw_only=True):
     attempts: int
 
 
-# ── the bus itself ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the bus itself ────────────────────────────────────────────────────────────────────────────────
 
 
 class ResendRequested(Event, frozen=True, kw_only=True):
-    """A hearer misses versions of an aggregate; whoever owns the topic sends them again from its outbox."""
+    """A hearer misses versions of an aggregate; whoever owns the topic sends them again from its
+    outbox.
+    """
 
     topic: ClassVar[str] = "resends"
     name: ClassVar[str] = "resend.requested.v1"
@@ -459,7 +493,11 @@ class ResendRequested(Event, frozen=True, kw_only=True):
 
 
 def _named(cls: type[Event]) -> list[type[Event]]:
-    return [c for sub in cls.__subclasses__() for c in ([sub] if "name" in sub.__dict__ else []) + _named(sub)]
+    return [
+        c
+        for sub in cls.__subclasses__()
+        for c in ([sub] if "name" in sub.__dict__ else []) + _named(sub)
+    ]
 
 
 EVENTS: dict[str, type[Event]] = {cls.name: cls for cls in _named(Event)}
@@ -468,9 +506,14 @@ EVENTS: dict[str, type[Event]] = {cls.name: cls for cls in _named(Event)}
 TOPICS: tuple[str, ...] = tuple(sorted({cls.topic for cls in EVENTS.values()}))
 
 OWNERS: dict[str, str] = {
-    "complaints": "intake", "ballots": "intake", "visits": "intake", "cases": "casework",
-    "campaigns": "scoring", "scores": "scoring", "notifications": "notify",
-}  # fmt: skip
+    "complaints": "intake",
+    "ballots": "intake",
+    "visits": "intake",
+    "cases": "casework",
+    "campaigns": "scoring",
+    "scores": "scoring",
+    "notifications": "notify",
+}
 """Which service says a topic; only its outbox may hold events of it. `resends` is said by all."""
 
 assert len(EVENTS) == len(_named(Event)), "two facts share a name on the wire"
@@ -502,7 +545,8 @@ def encode(event: Event) -> bytes:
 def decode(name: str, body: bytes) -> Event:
     """The event of that wire name. Unknown fields are ignored.
 
-    Raises KeyError for an unknown name, msgspec.DecodeError (a ValueError) for bytes that do not fit the contract.
+    Raises KeyError for an unknown name, msgspec.DecodeError (a ValueError) for bytes that do not
+    fit the contract.
     """
     return _decoders[name].decode(body)
 

@@ -1,8 +1,10 @@
-"""Named places at which the fault tests stop a real process. Nothing is armed, and a call costs one look, outside of tests.
+"""Named places at which the fault tests stop a real process. Nothing is armed, and a call costs one
+look, outside of tests.
 
-`FENGPING_FAILPOINTS="relay.after_acknowledgement=kill@3,consumer.after_inbox=sleep:2@1"` arms places of a process whose environment is
-`test`: at the n-th hit it is killed (SIGKILL), stopped (SIGSTOP), sleeps that many seconds, raises as if a peer went away (`raise`), or
-fails as a bug of ours would (`bug`). `@3+` does it at the third hit and at every later one.
+`FENGPING_FAILPOINTS="relay.after_acknowledgement=kill@3,consumer.after_inbox=sleep:2@1"` arms
+places of a process whose environment is `test`: at the n-th hit it is killed (SIGKILL), stopped
+(SIGSTOP), sleeps that many seconds, raises as if a peer went away (`raise`), or fails as a bug of
+ours would (`bug`). `@3+` does it at the third hit and at every later one.
 """
 
 import os
@@ -29,11 +31,15 @@ class Failpoints:
             action()
 
     def arm(self, plan: str) -> None:
-        """Arm the places of a plan: `place=action@n`, comma-separated. Raises ValueError on a word it does not know."""
+        """Arm the places of a plan: `place=action@n`, comma-separated. Raises ValueError on a word
+        it does not know.
+        """
         for entry in filter(None, plan.split(",")):
             place, _, what = entry.partition("=")
             action, _, nth = what.partition("@")
-            self.armed[place] = _Nth(_action(action), int(nth.rstrip("+") or 1), always=nth.endswith("+"))
+            self.armed[place] = _Nth(
+                _action(action), int(nth.rstrip("+") or 1), always=nth.endswith("+")
+            )
 
 
 @dataclass(slots=True)

@@ -42,9 +42,17 @@ CELL_MAX: Final = 50_000
 COLUMNS_MAX: Final = 500
 KINDS: Final = ("complaints", "ballots", "visits", "units")
 DATE_FORMATS: Final = (
-    "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y-%m-%d", "%Y/%m/%d",
-    "%Y年%m月%d日", "%Y年%m月%d日 %H:%M", "%Y.%m.%d",
-)  # fmt: skip
+    "%Y-%m-%dT%H:%M:%S",
+    "%Y-%m-%d %H:%M:%S",
+    "%Y-%m-%d %H:%M",
+    "%Y/%m/%d %H:%M:%S",
+    "%Y/%m/%d %H:%M",
+    "%Y-%m-%d",
+    "%Y/%m/%d",
+    "%Y年%m月%d日",
+    "%Y年%m月%d日 %H:%M",
+    "%Y.%m.%d",
+)
 _PLACE: Final = re.compile(r"\{([^{}]+)\}")
 
 
@@ -56,7 +64,7 @@ class BadMapping(ValueError):
     """The mapping cannot be used; the message says what to change."""
 
 
-# ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── tables ────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,11 @@ def read_table(name: str, content: bytes) -> Table:
         raise BadFile(f"第一行应是列名，最多 {COLUMNS_MAX} 列")
     if doubled := sorted({column for column in columns if column and columns.count(column) > 1}):
         raise BadFile(f"列名“{doubled[0]}”重复")
-    return Table(name, columns, [(line, cells) for line, cells in lines if any(cell.strip() for cell in cells)])
+    return Table(
+        name,
+        columns,
+        [(line, cells) for line, cells in lines if any(cell.strip() for cell in cells)],
+    )
 
 
 def _csv(content: bytes) -> Iterator[tuple[int, list[str]]]:
@@ -114,7 +126,11 @@ def _sheet(content: bytes) -> Iterator[tuple[int, list[str]]]:
             unpacked = sum(entry.file_size for entry in archive.infolist())
         if unpacked > UNPACKED_MAX_BYTES:
             raise BadFile("工作簿展开后过大，请分成几个文件")
-        rows = CalamineWorkbook.from_filelike(io.BytesIO(content)).get_sheet_by_index(0).to_python(skip_empty_area=False)
+        rows = (
+            CalamineWorkbook.from_filelike(io.BytesIO(content))
+            .get_sheet_by_index(0)
+            .to_python(skip_empty_area=False)
+        )
     except BadFile:
         raise
     except Exception as error:
@@ -129,7 +145,7 @@ def _cell(cell: object) -> str:
     return cell.isoformat() if isinstance(cell, datetime | date | time) else str(cell)
 
 
-# ── mappings ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── mappings ──────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +203,16 @@ class RowMapping:
     @property
     def columns(self) -> set[str]:
         """Every column that the file must have."""
-        named = [*self.id.columns, *(column for source in self.fields.values() for column in source.columns)]
+        named = [
+            *self.id.columns,
+            *(column for source in self.fields.values() for column in source.columns),
+        ]
         return {*named, *(answer.column for answer in self.answers)}
 
     def column_of(self, name: str) -> str:
-        """The column a field comes from, for a mistake's report; the field's own name when it is a constant."""
+        """The column a field comes from, for a mistake's report; the field's own name when it is a
+        constant.
+        """
         source = self.id if name == "id" else self.fields.get(name)
         return "、".join(source.columns) or name if source else name
 
@@ -206,7 +227,9 @@ def read_mapping(text: str) -> RowMapping:
         raise BadMapping(f"映射文件第 {mark.line + 1 if mark else 1} 行不是正确的 YAML") from error
     if not isinstance(given, dict):
         raise BadMapping("映射文件应有 kind、source、id、fields 几项")
-    if unknown := sorted(set(map(str, given)) - {"kind", "source", "id", "fields", "answers", "options", "note"}):
+    if unknown := sorted(
+        set(map(str, given)) - {"kind", "source", "id", "fields", "answers", "options", "note"}
+    ):
         raise BadMapping(f"映射文件不认识“{unknown[0]}”这一项")
     if given.get("kind") not in KINDS:
         raise BadMapping(f"kind 应为 {'、'.join(KINDS)} 之一")
@@ -218,7 +241,14 @@ def read_mapping(text: str) -> RowMapping:
         raise BadMapping("fields 应是 字段: 来源 的列表")
     options = {str(value): str(option) for value, option in (given.get("options") or {}).items()}
     read = {str(name): _source(str(name), spec) for name, spec in fields.items()}
-    return RowMapping(given["kind"], given["source"], _source("id", given["id"]), read, _answers(given.get("answers") or {}), options)
+    return RowMapping(
+        given["kind"],
+        given["source"],
+        _source("id", given["id"]),
+        read,
+        _answers(given.get("answers") or {}),
+        options,
+    )
 
 
 def _source(name: str, spec: Any) -> Source:
@@ -226,17 +256,23 @@ def _source(name: str, spec: Any) -> Source:
         return Source(template=spec if "{" in spec else f"{{{spec}}}")
     if not isinstance(spec, dict) or len({"from", "constant"} & set(spec)) != 1:
         raise BadMapping(f"字段 {name} 应写列名、模板，或含 from（或 constant）的对应关系")
-    if unknown := sorted(set(map(str, spec)) - {"from", "constant", "values", "otherwise", "formats", "year", "maximum"}):
+    if unknown := sorted(
+        set(map(str, spec))
+        - {"from", "constant", "values", "otherwise", "formats", "year", "maximum"}
+    ):
         raise BadMapping(f"字段 {name} 不认识“{unknown[0]}”")
     if "constant" in spec:
         return Source(constant=str(spec["constant"]))
     return Source(
         template=_source(name, str(spec["from"])).template,
-        values={str(key): str(value) for key, value in spec["values"].items()} if "values" in spec else None,
+        values={str(key): str(value) for key, value in spec["values"].items()}
+        if "values" in spec
+        else None,
         otherwise=str(spec["otherwise"]) if spec.get("otherwise") is not None else None,
         formats=tuple(spec.get("formats") or (DATE_FORMATS if "formats" in spec else ())),
-        year=_whole(name, spec, "year"), maximum=_whole(name, spec, "maximum"),
-    )  # fmt: skip
+        year=_whole(name, spec, "year"),
+        maximum=_whole(name, spec, "maximum"),
+    )
 
 
 def _whole(name: str, spec: Mapping[str, Any], key: str) -> int | None:
@@ -253,15 +289,27 @@ def _answers(given: Mapping[str, Any]) -> tuple[AnswerColumn, ...]:
         unit = spec if isinstance(spec, str) else (spec or {}).get("unit")
         if not unit:
             raise BadMapping(f"answers 的 {column} 应写明是哪个单位")
-        listed.append(AnswerColumn(str(column), str(unit), 1 if isinstance(spec, str) else _whole(str(column), spec, "item") or 1))
+        listed.append(
+            AnswerColumn(
+                str(column),
+                str(unit),
+                1 if isinstance(spec, str) else _whole(str(column), spec, "item") or 1,
+            )
+        )
     return tuple(listed)
 
 
 def _instant(text: str, formats: Sequence[str], year: int | None) -> datetime:
-    """The instant in a text; without a zone it is China's. A format without a year takes `year`. Raises ValueError."""
+    """The instant in a text; without a zone it is China's. A format without a year takes `year`.
+    Raises ValueError.
+    """
     for shape in formats:
         # A day without a year is read in a leap year, so that 29 February is one.
-        dated = (f"{year or 2000} {text}", f"%Y {shape}") if "%Y" not in shape and "%y" not in shape else (text, shape)
+        dated = (
+            (f"{year or 2000} {text}", f"%Y {shape}")
+            if "%Y" not in shape and "%y" not in shape
+            else (text, shape)
+        )
         try:
             found = datetime.strptime(*dated)  # noqa: DTZ007 (the zone is added below)
         except ValueError:
@@ -270,7 +318,7 @@ def _instant(text: str, formats: Sequence[str], year: int | None) -> datetime:
     raise ValueError("日期的写法与映射文件的 formats 不符")
 
 
-# ── rows ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── rows ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,10 +353,16 @@ class Mapped:
 def map_rows(table: Table, mapping: RowMapping) -> Iterator[Mapped | Mistake]:
     """Every row of the table through the mapping. Raises BadMapping when the file lacks a column."""
     if lacking := sorted(mapping.columns - set(table.columns)):
-        raise BadMapping(f"文件里没有“{lacking[0]}”这一列；文件的列有：{'、'.join(table.columns[:20])}")
+        raise BadMapping(
+            f"文件里没有“{lacking[0]}”这一列；文件的列有：{'、'.join(table.columns[:20])}"
+        )
     seen: set[str] = set()
     for line, cells in table.rows:
-        row = _mapped(line, dict(zip(table.columns, [*cells, *[""] * len(table.columns)], strict=False)), mapping)
+        row = _mapped(
+            line,
+            dict(zip(table.columns, [*cells, *[""] * len(table.columns)], strict=False)),
+            mapping,
+        )
         if isinstance(row, Mapped):
             if row.id in seen:
                 row = Mistake(line, mapping.column_of("id"), "同一文件中前面已有这个编号")
@@ -335,19 +389,29 @@ def _mapped(line: int, cells: dict[str, str], mapping: RowMapping) -> Mapped | M
         if not text:
             continue
         if text not in mapping.options:
-            return Mistake(line, answer.column, "这个答案没有对应的选项，请在映射文件的 options 中补充")
+            return Mistake(
+                line, answer.column, "这个答案没有对应的选项，请在映射文件的 options 中补充"
+            )
         answers.append((answer.unit, answer.item, mapping.options[text]))
     return Mapped(line, row_id, values, tuple(answers))
 
 
 def report_csv(mistakes: Sequence[tuple[int, str, str]]) -> bytes:
-    """The refused rows as CSV that a spreadsheet opens: 行, 列, 原因. No cell can be taken for a formula."""
+    """The refused rows as CSV that a spreadsheet opens: 行, 列, 原因. No cell can be taken for a
+    formula.
+    """
     written = io.StringIO()
     writer = csv.writer(written)
     writer.writerow(("行", "列", "原因"))
-    writer.writerows((line, _harmless(column), _harmless(reason)) for line, column, reason in mistakes)
+    writer.writerows(
+        (line, _harmless(column), _harmless(reason)) for line, column, reason in mistakes
+    )
     return ("\ufeff" + written.getvalue()).encode()
 
 
 def _harmless(text: str) -> str:
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r", "\0", "＝", "＋", "－", "＠") else text
+    return (
+        f"'{text}"
+        if text[:1] in ("=", "+", "-", "@", "\t", "\r", "\0", "＝", "＋", "－", "＠")
+        else text
+    )

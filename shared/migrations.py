@@ -1,6 +1,7 @@
 """One Alembic history per schema, run under an advisory lock, before the services start.
 
-`python -m shared.migrations revision casework "add ledger"` writes the next step from the difference between tables.py and a database.
+`python -m shared.migrations revision casework "add ledger"` writes the next step from the
+difference between tables.py and a database.
 """
 
 import asyncio
@@ -35,9 +36,11 @@ def config_for(service: str) -> Config:
 
 
 async def migrate(url: str, services: tuple[str, ...] = SERVICES) -> dict[str, str]:
-    """Bring every schema to its newest version; gives the version of each. Safe to run twice, and by two at once.
+    """Bring every schema to its newest version; gives the version of each. Safe to run twice, and
+    by two at once.
 
-    A step waits at most two seconds for a lock, so that a running service is never stopped by a migration.
+    A step waits at most two seconds for a lock, so that a running service is never stopped by a
+    migration.
     """
     await _prepare(url, services)
     return {service: await _upgrade(url, service) for service in services}
@@ -49,7 +52,9 @@ async def _prepare(url: str, services: tuple[str, ...]) -> None:
         async with connection.transaction():
             await connection.execute("select pg_advisory_xact_lock($1)", lock_number("migrate"))
             await connection.execute("create extension if not exists pg_trgm with schema public")
-            if not await connection.fetchval("select to_regclass('public.virtual_clock') is not null"):
+            if not await connection.fetchval(
+                "select to_regclass('public.virtual_clock') is not null"
+            ):
                 await connection.execute(REAL_CLOCK_DDL)
             for service in services:
                 await connection.execute(f'create schema if not exists "{service}"')
@@ -72,7 +77,10 @@ async def behind(url: str, service: str) -> bool:
 
     def look(connection: Connection) -> bool:
         context = MigrationContext.configure(connection, opts={"version_table_schema": service})
-        return context.get_current_revision() != ScriptDirectory.from_config(config_for(service)).get_current_head()
+        return (
+            context.get_current_revision()
+            != ScriptDirectory.from_config(config_for(service)).get_current_head()
+        )
 
     return await _with_connection(url, service, look)
 
@@ -90,7 +98,9 @@ async def drift(url: str, service: str) -> list[Any]:
 
 
 async def _with_connection(url: str, service: str, work: Callable[[Connection], T]) -> T:
-    async with engine_for(url, service, "fengping-migrate", poolclass=NullPool).begin() as connection:
+    async with engine_for(
+        url, service, "fengping-migrate", poolclass=NullPool
+    ).begin() as connection:
         await connection.exec_driver_sql("set local lock_timeout = '2s'")
         await connection.exec_driver_sql(f"select pg_advisory_xact_lock({lock_number('migrate')})")
         return await connection.run_sync(work)
@@ -100,7 +110,12 @@ async def _revision(url: str, service: str, message: str) -> None:
     def write(connection: Connection) -> None:
         config = config_for(service)
         config.attributes["connection"] = connection
-        command.revision(config, message, autogenerate=True, version_path=str(ROOT / "services" / service / "migrations"))
+        command.revision(
+            config,
+            message,
+            autogenerate=True,
+            version_path=str(ROOT / "services" / service / "migrations"),
+        )
 
     await _prepare(url, (service,))
     await _with_connection(url, service, write)
@@ -110,5 +125,7 @@ if __name__ == "__main__":
     from shared.settings import Settings
 
     if len(sys.argv) != 4 or sys.argv[1] != "revision" or sys.argv[2] not in SERVICES:
-        sys.exit('usage: python -m shared.migrations revision SERVICE "message"   (FENGPING_DATABASE_URL names the database)')
+        sys.exit(
+            'usage: python -m shared.migrations revision SERVICE "message"   (FENGPING_DATABASE_URL names the database)'
+        )
     asyncio.run(_revision(Settings().database_url, sys.argv[2], sys.argv[3]))

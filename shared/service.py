@@ -1,6 +1,7 @@
 """A service, whole: doors, handlers, ticks and what they stand on, as one ASGI application.
 
-The same application object runs alone (`fengping serve casework`) and beside its three siblings in one process (`fengping up`).
+The same application object runs alone (`fengping serve casework`) and beside its three siblings in
+one process (`fengping up`).
 """
 
 import asyncio
@@ -36,7 +37,9 @@ START_SECONDS = 120.0
 """A service waits this long for its database at start, then gives up with the reason."""
 
 Scope = MutableMapping[str, Any]
-Asgi = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
+Asgi = Callable[
+    [Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]
+]
 
 
 @dataclass(kw_only=True)
@@ -53,7 +56,9 @@ class Service:
     context: Any
     templates: Path
     prefixes: tuple[str, ...]
-    """Paths this service answers; the gateway and the one-port mode route by them. `/` is everything nobody else has."""
+    """Paths this service answers; the gateway and the one-port mode route by them. `/` is
+    everything nobody else has.
+    """
     run_ticks: bool = True
     relay_rest_seconds: float = 0.0
     """As `Relay.rest_seconds`."""
@@ -63,18 +68,30 @@ class Service:
     runner: TickRunner = field(init=False)
 
     def __post_init__(self) -> None:
-        self.database = Database(self.settings.database_url, self.name, pool_size=self.settings.pool_size)
+        self.database = Database(
+            self.settings.database_url, self.name, pool_size=self.settings.pool_size
+        )
         self.bus = Bus(
-            self.database, self.handlers, self.settings, context=self.context, relay_rest_seconds=self.relay_rest_seconds
-        )  # fmt: skip
+            self.database,
+            self.handlers,
+            self.settings,
+            context=self.context,
+            relay_rest_seconds=self.relay_rest_seconds,
+        )
         self._add_common_ticks()
         self.runner = TickRunner(self.database, self.ticks, context=self.context)
         self.app = self._build()
 
     def _add_common_ticks(self) -> None:
-        """What time brings to every service: its audit log is sealed, old idempotency keys are forgotten."""
-        self.ticks = Ticks(self.ticks.table)  # `every` of ticks.py is shared by all Service objects of a process
-        signer = audit.signer_for(self.name, KeyRing.load_or_create(self.settings.keyring).signing_key("audit"))
+        """What time brings to every service: its audit log is sealed, old idempotency keys are
+        forgotten.
+        """
+        self.ticks = Ticks(
+            self.ticks.table
+        )  # `every` of ticks.py is shared by all Service objects of a process
+        signer = audit.signer_for(
+            self.name, KeyRing.load_or_create(self.settings.keyring).signing_key("audit")
+        )
 
         @self.ticks(seconds=5, timeless=True)
         async def seal_audit(tx: Transaction) -> bool:
@@ -86,22 +103,43 @@ class Service:
 
     def _build(self) -> FastAPI:
         app = FastAPI(
-            title=f"风评 · {self.title}", version=VERSION, lifespan=self._lifespan, docs_url=None, redoc_url=None,
+            title=f"风评 · {self.title}",
+            version=VERSION,
+            lifespan=self._lifespan,
+            docs_url=None,
+            redoc_url=None,
             openapi_url=f"{self.prefixes[0].rstrip('/')}/api/openapi.json",
-            telemetry={"tracing": False, "metrics": False, "logs": False},  # we have our own, and its labels are chosen with care
-        )  # fmt: skip
+            telemetry={
+                "tracing": False,
+                "metrics": False,
+                "logs": False,
+            },  # we have our own, and its labels are chosen with care
+        )
         redis = connect(self.settings.redis_url)
         ring = KeyRing.load_or_create(self.settings.keyring)
-        app.state.service, app.state.settings, app.state.context = self.name, self.settings, self.context
+        app.state.service, app.state.settings, app.state.context = (
+            self.name,
+            self.settings,
+            self.context,
+        )
         app.state.database, app.state.redis = self.database, redis
         app.state.sessions = Sessions(
-            redis, https=self.settings.https, idle_seconds=self.settings.session_idle_minutes * 60,
+            redis,
+            https=self.settings.https,
+            idle_seconds=self.settings.session_idle_minutes * 60,
             absolute_seconds=self.settings.session_absolute_hours * 3600,
-        )  # fmt: skip
+        )
         app.state.limiter = Limiter(redis, secret=ring.secret("limiter"))
-        install(app, service=self.name, settings=self.settings, version=VERSION, templates=self.templates)
+        install(
+            app,
+            service=self.name,
+            settings=self.settings,
+            version=VERSION,
+            templates=self.templates,
+        )
         for door in self.doors:
-            # Into the application itself: FastAPI's inclusion looks through a router twice for every request.
+            # Into the application itself: FastAPI's inclusion looks through a router twice for
+            # every request.
             app.router.routes.extend(door.routes)
         self._add_health(app)
         app.add_middleware(Measured, service=self.name)
@@ -112,7 +150,9 @@ class Service:
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         await self._wait_for_database()
         if await behind(self.settings.database_url, self.name):
-            raise RuntimeError(f"the schema of {self.name} is older than this program: run `fengping migrate` first")
+            raise RuntimeError(
+                f"the schema of {self.name} is older than this program: run `fengping migrate` first"
+            )
         self.bus.start()
         if self.run_ticks:
             self.runner.start()
@@ -130,14 +170,19 @@ class Service:
         while not await self.database.alive() and steady_seconds() < until:
             log.warning("database away, waiting", service=self.name)
             await asyncio.sleep(1)
-        await check_server(self.database, virtual_time_allowed=self.settings.environment != "production")
+        await check_server(
+            self.database, virtual_time_allowed=self.settings.environment != "production"
+        )
 
     async def readiness(self) -> dict[str, str]:
         """What keeps this service from doing its work: part → reason. Empty when ready.
 
         A missing Redis is not in it: it signs people out, it stops nothing.
         """
-        troubles = {"bus": self.bus.trouble(), "ticks": self.runner.trouble() if self.run_ticks else None}
+        troubles = {
+            "bus": self.bus.trouble(),
+            "ticks": self.runner.trouble() if self.run_ticks else None,
+        }
         if not await self.database.alive():
             troubles["database"] = "no answer"
         in_use, size = self.database.connections
@@ -160,10 +205,12 @@ class Service:
 
 
 def settle_memory() -> None:
-    """Tell the garbage collector how a long-lived process uses memory; called once, when everything is built.
+    """Tell the garbage collector how a long-lived process uses memory; called once, when everything
+    is built.
 
-    What was built at start stays as long as the process, so it need not be looked through again. What comes later comes in large batches
-    that die young: looking after every 700 new objects was measured to cost a quarter of the time of a consumer.
+    What was built at start stays as long as the process, so it need not be looked through again.
+    What comes later comes in large batches that die young: looking after every 700 new objects was
+    measured to cost a quarter of the time of a consumer.
     """
     gc.collect()
     gc.freeze()
@@ -191,7 +238,10 @@ class Measured:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         started, code = time.perf_counter(), 500
-        incoming = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"), None)
+        incoming = next(
+            (value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"),
+            None,
+        )
         token = trace_parent.set(telemetry.child_of(incoming))
 
         async def noting(message: Any) -> None:
@@ -213,16 +263,21 @@ class Measured:
 @lru_cache(maxsize=4096)
 def _counted(service: str, route: str, method: str, code: int) -> tuple[Counter, Histogram]:
     """The two measures of such requests, looked up once."""
-    return telemetry.http_requests.labels(service, route, method, str(code)), telemetry.http_seconds.labels(service, route, method)
+    return telemetry.http_requests.labels(
+        service, route, method, str(code)
+    ), telemetry.http_seconds.labels(service, route, method)
 
 
 class OnePort:
-    """Several services behind one port, routed by path, with common health and metrics. The shape of the gateway, in one process."""
+    """Several services behind one port, routed by path, with common health and metrics. The shape
+    of the gateway, in one process.
+    """
 
     def __init__(self, services: Sequence[Service]) -> None:
         self._services = services
         self._by_prefix = sorted(
-            ((prefix.rstrip("/"), service) for service in services for prefix in service.prefixes), key=lambda pair: -len(pair[0])
+            ((prefix.rstrip("/"), service) for service in services for prefix in service.prefixes),
+            key=lambda pair: -len(pair[0]),
         )
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
@@ -235,21 +290,29 @@ class OnePort:
         await self._service_of(path).app(scope, receive, send)
 
     def _service_of(self, path: str) -> Service:
-        return next(service for prefix, service in self._by_prefix if path == prefix or path.startswith(f"{prefix}/"))
+        return next(
+            service
+            for prefix, service in self._by_prefix
+            if path == prefix or path.startswith(f"{prefix}/")
+        )
 
     async def _own(self, path: str) -> Response:
         if path == "/metrics":
             return metrics_answer()
         if path == "/livez":
             return JSONResponse({"alive": "yes"})
-        return readiness_answer({service.name: await service.readiness() for service in self._services})
+        return readiness_answer(
+            {service.name: await service.readiness() for service in self._services}
+        )
 
     async def _lifespan(self, receive: Any, send: Any) -> None:
         await receive()
         async with AsyncExitStack() as stack:
             try:
                 for service in self._services:
-                    await stack.enter_async_context(service.app.router.lifespan_context(service.app))
+                    await stack.enter_async_context(
+                        service.app.router.lifespan_context(service.app)
+                    )
             except BaseException as error:
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 raise

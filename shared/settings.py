@@ -1,4 +1,6 @@
-"""Settings of a process, read once from the environment (`FENGPING_…`) by its `app.py` and handed down."""
+"""Settings of a process, read once from the environment (`FENGPING_…`) by its `app.py` and handed
+down.
+"""
 
 from pathlib import Path
 from typing import Literal
@@ -12,11 +14,13 @@ Environment = Literal["production", "demo", "test"]
 class Settings(BaseSettings):
     """What every service needs to know. Each field is the environment variable `FENGPING_<NAME>`.
 
-    The embedded stack, compose and Kubernetes differ only in these values. A missing or malformed value stops the process at
-    start with the variable's name.
+    The embedded stack, compose and Kubernetes differ only in these values. A missing or malformed
+    value stops the process at start with the variable's name.
     """
 
-    model_config = SettingsConfigDict(env_prefix="FENGPING_", extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix="FENGPING_", extra="ignore", hide_input_in_errors=True
+    )
 
     environment: Environment = "production"
     """`demo` and `test` allow virtual time; production refuses it."""
@@ -32,7 +36,9 @@ class Settings(BaseSettings):
     topic_prefix: str = Field("", pattern=r"^([a-z0-9-]+\.)?$")
     """Keeps several installations apart on one cluster: `name.` before every topic and group."""
     topic_partitions: int = Field(6, ge=1)
-    """Fixed when the topics are first made; never changed afterwards, or the order of an aggregate's events is lost."""
+    """Fixed when the topics are first made; never changed afterwards, or the order of an
+    aggregate's events is lost.
+    """
     topic_replication: int = Field(1, ge=1)
     topic_min_insync: int = Field(1, ge=1)
     host: str = "127.0.0.1"
@@ -50,18 +56,23 @@ class Settings(BaseSettings):
     notice: str = ""
     """A sentence for the bar above every page, while something is down."""
     informants_kept_days: int = Field(0, ge=0)
-    """保存期限: so long after its matter was settled it can be read who told it and in what words; then the keys are destroyed.
-    0: for ever. Set what your rules on records say."""
+    """保存期限: so long after its matter was settled it can be read who told it and in what words;
+    then the keys are destroyed. 0: for ever. Set what your rules on records say.
+    """
     session_idle_minutes: int = Field(30, ge=1)
     session_absolute_hours: int = Field(12, ge=1)
     pool_size: int = Field(10, ge=2)
-    """Connections to the database that each process keeps; under load twice as many, and one more for its relay."""
+    """Connections to the database that each process keeps; under load twice as many, and one more
+    for its relay.
+    """
     batch_max: int = Field(2_000, ge=1)
     """Events taken from Kafka into one transaction."""
     fetch_wait_milliseconds: int = Field(500, ge=1)
     """How long one fetch waits for the first event; it ends when there is one."""
     hearing_session_seconds: float = Field(10, ge=6)
-    """A hearer that is silent for so long is taken for dead by the brokers, and its partitions go to others."""
+    """A hearer that is silent for so long is taken for dead by the brokers, and its partitions go
+    to others.
+    """
     stall_seconds: float = Field(30, gt=0)
     """Lag without progress for this long makes `/readyz` fail."""
     log_level: str = "INFO"

@@ -1,7 +1,8 @@
 """Every metric, declared once with its unit and labels, and the one shape of a log line.
 
-Labels never carry a unit's name, a case number or a person: privacy and cardinality. Log lines are JSON and keep only the fields
-in `LOG_FIELDS`; an exception is logged by its type and place, never by its text, because texts of libraries quote their input.
+Labels never carry a unit's name, a case number or a person: privacy and cardinality. Log lines are
+JSON and keep only the fields in `LOG_FIELDS`; an exception is logged by its type and place, never
+by its text, because texts of libraries quote their input.
 """
 
 import logging
@@ -37,60 +38,145 @@ def _histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -
     return Histogram(name, text, labels, registry=REGISTRY, buckets=buckets)
 
 
-http_requests = _counter("http_requests_total", "Requests answered", "service", "route", "method", "code")
-http_seconds = _histogram("http_request_duration_seconds", "Time to answer", _WEB, "service", "route", "method")
+http_requests = _counter(
+    "http_requests_total", "Requests answered", "service", "route", "method", "code"
+)
+http_seconds = _histogram(
+    "http_request_duration_seconds", "Time to answer", _WEB, "service", "route", "method"
+)
 
-events_published = _counter("events_published_total", "Events acknowledged by the broker", "service", "topic")
+events_published = _counter(
+    "events_published_total", "Events acknowledged by the broker", "service", "topic"
+)
 outbox_pending = _gauge("outbox_pending", "Events not yet acknowledged by the broker", "service")
-outbox_oldest_seconds = _gauge("outbox_oldest_age_seconds", "Age of the oldest event not yet acknowledged", "service")
+outbox_oldest_seconds = _gauge(
+    "outbox_oldest_age_seconds", "Age of the oldest event not yet acknowledged", "service"
+)
 relay_shards = _gauge("relay_shards_owned", "Outbox shards this process sends", "service")
-log_losses = _counter("broker_log_losses_total", "Times a log was found shorter than what it had acknowledged", "service", "topic")
+log_losses = _counter(
+    "broker_log_losses_total",
+    "Times a log was found shorter than what it had acknowledged",
+    "service",
+    "topic",
+)
 
-events_consumed = _counter("events_consumed_total", "Events taken: applied, repeated, held, parked", "group", "topic", "result")
-event_age_seconds = _histogram("event_age_seconds", "From outbox to committed effect", _AGE, "group", "topic")
+events_consumed = _counter(
+    "events_consumed_total",
+    "Events taken: applied, repeated, held, parked",
+    "group",
+    "topic",
+    "result",
+)
+event_age_seconds = _histogram(
+    "event_age_seconds", "From outbox to committed effect", _AGE, "group", "topic"
+)
 batch_seconds = _histogram("consumer_batch_seconds", "One batch, fetch to commit", _AGE, "group")
-consumer_lag = _gauge("kafka_consumergroup_lag", "Events in the log not yet taken", "consumergroup", "topic", "partition")
-consumer_offset = _gauge("kafka_consumergroup_current_offset", "Next offset to take", "consumergroup", "topic", "partition")
-consumer_restarts = _counter("consumer_restarts_total", "Consumers replaced by the watchdog", "group")
+consumer_lag = _gauge(
+    "kafka_consumergroup_lag",
+    "Events in the log not yet taken",
+    "consumergroup",
+    "topic",
+    "partition",
+)
+consumer_offset = _gauge(
+    "kafka_consumergroup_current_offset",
+    "Next offset to take",
+    "consumergroup",
+    "topic",
+    "partition",
+)
+consumer_restarts = _counter(
+    "consumer_restarts_total", "Consumers replaced by the watchdog", "group"
+)
 dead_letters_parked = _counter("events_dead_lettered_total", "Events parked", "group", "topic")
 dead_letters = _gauge("dlq_depth", "Events parked and not settled", "group")
 events_held = _gauge("events_held", "Events waiting for a predecessor", "group")
 
 tick_seconds = _histogram("tick_duration_seconds", "One pass of a tick", _AGE, "service", "tick")
-tick_success = _gauge("tick_last_success_timestamp_seconds", "When a tick last ended well", "service", "tick")
+tick_success = _gauge(
+    "tick_last_success_timestamp_seconds", "When a tick last ended well", "service", "tick"
+)
 tick_failures = _counter("tick_failures_total", "Passes of a tick that failed", "service", "tick")
-clock_guard = _gauge("clock_jump_guard", "1 while due work is stopped because the database's clock jumped", "service")
+clock_guard = _gauge(
+    "clock_jump_guard", "1 while due work is stopped because the database's clock jumped", "service"
+)
 
 pool_in_use = _gauge("db_pool_in_use", "Database connections in use", "service")
 pool_size = _gauge("db_pool_size", "Database connections allowed", "service")
 
-complaint_submits = _counter("complaint_submit_total", "Complaints registered or refused", "channel", "result")
+complaint_submits = _counter(
+    "complaint_submit_total", "Complaints registered or refused", "channel", "result"
+)
 ballot_submits = _counter("survey_submit_total", "Ballots accepted, repeated, refused", "result")
 ballot_answers = _counter("survey_answer_total", "Answers on accepted ballots", "answer")
 visit_uploads = _counter("inspection_upload_total", "Visits and photos received", "result")
-visit_delay_seconds = _histogram("inspection_upload_delay_seconds", "From capture to receipt", _OFFLINE, "mode")
+visit_delay_seconds = _histogram(
+    "inspection_upload_delay_seconds", "From capture to receipt", _OFFLINE, "mode"
+)
 cases_open = _gauge("cases_open", "Cases not closed", "deadline_state", "stage")
 cases_closed = _counter("case_closed_total", "Cases closed", "on_time")
-case_working_days = _histogram("case_handling_workdays", "Working days from assignment to closing", (1, 2, 3, 5, 10, 15, 30, 60))
+case_working_days = _histogram(
+    "case_handling_workdays",
+    "Working days from assignment to closing",
+    (1, 2, 3, 5, 10, 15, 30, 60),
+)
 deadlines_fired = _counter("deadlines_fired_total", "Deadlines warned and lapsed", "event", "kind")
-deadline_late_seconds = _histogram("deadline_fire_delay_seconds", "From due to fired, database clock", _AGE, "event")
-deadline_sweep_success = _gauge("deadline_sweep_last_success_timestamp_seconds", "Last pass of the deadline sweep")
-calendar_days_ahead = _gauge("workday_calendar_days_ahead", "Days ahead covered by a published holiday notice")
+deadline_late_seconds = _histogram(
+    "deadline_fire_delay_seconds", "From due to fired, database clock", _AGE, "event"
+)
+deadline_sweep_success = _gauge(
+    "deadline_sweep_last_success_timestamp_seconds", "Last pass of the deadline sweep"
+)
+calendar_days_ahead = _gauge(
+    "workday_calendar_days_ahead", "Days ahead covered by a published holiday notice"
+)
 score_updates = _counter("score_updates_total", "Units scored", "campaign")
-score_board_updated = _gauge("score_board_updated_timestamp_seconds", "Last change of a running score", "campaign")
+score_board_updated = _gauge(
+    "score_board_updated_timestamp_seconds", "Last change of a running score", "campaign"
+)
 score_inputs = _counter("score_input_events_total", "Events counted into scores", "source")
-score_mismatch = _gauge("score_replay_mismatch_units", "Units whose recount differs from the running score", "campaign")
+score_mismatch = _gauge(
+    "score_replay_mismatch_units", "Units whose recount differs from the running score", "campaign"
+)
 notices_sent = _counter("notify_sent_total", "Deliveries by result", "channel", "result")
-notice_delay_seconds = _histogram("notify_delay_seconds", "From the fact to the delivered notice", _AGE, "channel")
+notice_delay_seconds = _histogram(
+    "notify_delay_seconds", "From the fact to the delivered notice", _AGE, "channel"
+)
 identity_reveals = _counter("informant_reveal_total", "Identities opened", "role")
-personal_data_blocked = _counter("pii_guard_blocked_total", "Texts and responses stopped by the guard", "service", "route")
+personal_data_blocked = _counter(
+    "pii_guard_blocked_total", "Texts and responses stopped by the guard", "service", "route"
+)
 login_failures = _counter("login_failures_total", "Refused logins", "reason")
 imported_rows = _counter("import_rows_total", "Rows imported", "kind", "result")
 
-LOG_FIELDS = frozenset({
-    "event", "level", "timestamp", "service", "request_id", "route", "method", "error", "place", "group", "topic", "partition", "offset",
-    "aggregate", "version", "attempts", "lag", "seconds", "count", "tick", "account", "role", "channel", "kind",
-})  # fmt: skip
+LOG_FIELDS = frozenset(
+    {
+        "event",
+        "level",
+        "timestamp",
+        "service",
+        "request_id",
+        "route",
+        "method",
+        "error",
+        "place",
+        "group",
+        "topic",
+        "partition",
+        "offset",
+        "aggregate",
+        "version",
+        "attempts",
+        "lag",
+        "seconds",
+        "count",
+        "tick",
+        "account",
+        "role",
+        "channel",
+        "kind",
+    }
+)
 """Nothing else is ever written to a log line."""
 
 
@@ -120,13 +206,17 @@ def configure_logging(level: str = "INFO", *, stream: Any = None) -> None:
     """JSON lines by allow-list on stderr, also for libraries (by logger name and level only)."""
     structlog.configure(
         processors=[
-            _of_this_trace, structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True), _allowed_only,
+            _of_this_trace,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _allowed_only,
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
         # Asked at every line: whoever replaces stderr (a test, a supervisor) is heard.
-        logger_factory=lambda *_: structlog.PrintLogger(stream or sys.stderr), cache_logger_on_first_use=False,
-    )  # fmt: skip
+        logger_factory=lambda *_: structlog.PrintLogger(stream or sys.stderr),
+        cache_logger_on_first_use=False,
+    )
     root = logging.getLogger()
     root.handlers[:] = [_LibraryHandler()]
     root.setLevel(logging.WARNING)
@@ -136,7 +226,9 @@ def configure_logging(level: str = "INFO", *, stream: Any = None) -> None:
 
 
 class _LibraryHandler(logging.Handler):
-    """Libraries' own words may quote what they were given: keep where it came from and which error, not what it says."""
+    """Libraries' own words may quote what they were given: keep where it came from and which error,
+    not what it says.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         error = describe(record.exc_info[1]) if record.exc_info and record.exc_info[1] else {}

@@ -1,11 +1,13 @@
 """Work that time brings: `every = Ticks()` in every service's ticks.py.
 
-Context: a due date must be noticed within a second, once, by whichever replica comes first, and never because some machine's clock is
-wrong. Decision: a tick is one small transaction that claims what is due by the database's clock (`FOR UPDATE SKIP LOCKED`), does its
-work and says whether there may be more; a crash gives everything back at once. The database's own clock is compared with this
-machine's steady one twice a second, and by every tick before it commits: a jump of more than five minutes between two looks undoes the
-tick and stops all due work of the service until somebody releases it (`fengping clock release`), because a false lapse has legal
-consequences and a late one has a notice.
+Context: a due date must be noticed within a second, once, by whichever replica comes first, and
+never because some machine's clock is wrong. Decision: a tick is one small transaction that claims
+what is due by the database's clock (`FOR UPDATE SKIP LOCKED`), does its work and says whether there
+may be more; a crash gives everything back at once. The database's own clock is compared with this
+machine's steady one twice a second, and by every tick before it commits: a jump of more than five
+minutes between two looks undoes the tick and stops all due work of the service until somebody
+releases it (`fengping clock release`), because a false lapse has legal consequences and a late one
+has a notice.
 """
 
 import asyncio
@@ -30,7 +32,9 @@ OutsideFunction = Callable[[Database, Any], Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """One tick: `function(tx)`, or with `outside` `function(database, context)`, gives True while there may be more to do."""
+    """One tick: `function(tx)`, or with `outside` `function(database, context)`, gives True while
+    there may be more to do.
+    """
 
     name: str
     seconds: float
@@ -46,7 +50,9 @@ class Ticks:
     def __init__(self, table: Sequence[Tick] = ()) -> None:
         self.table = list(table)
 
-    def __call__(self, *, seconds: float, timeless: bool = False) -> Callable[[TickFunction], TickFunction]:
+    def __call__(
+        self, *, seconds: float, timeless: bool = False
+    ) -> Callable[[TickFunction], TickFunction]:
         def enter(function: TickFunction) -> TickFunction:
             self.table.append(Tick(function.__name__, seconds, function, timeless=timeless))
             return function
@@ -54,7 +60,9 @@ class Ticks:
         return enter
 
     def outside(self, *, seconds: float) -> Callable[[OutsideFunction], OutsideFunction]:
-        """For work that waits for the world outside: `function(database, context)` opens its own transactions, none while it waits."""
+        """For work that waits for the world outside: `function(database, context)` opens its own
+        transactions, none while it waits.
+        """
 
         def enter(function: OutsideFunction) -> OutsideFunction:
             self.table.append(Tick(function.__name__, seconds, function, outside=True))
@@ -70,13 +78,17 @@ class ClockGuard:
         self._last: tuple[float, float] | None = None
 
     def drift(self, database_seconds: float, steady: float) -> float:
-        """Seconds by which the database's clock moved more (or less) than time passed since the last look."""
+        """Seconds by which the database's clock moved more (or less) than time passed since the
+        last look.
+        """
         last, self._last = self._last, (database_seconds, steady)
         return (database_seconds - last[0]) - (steady - last[1]) if last else 0.0
 
 
 class ClockHeld(Exception):
-    """Due work is stopped: what a tick found due may be so by a false clock only. Nothing of it is written."""
+    """Due work is stopped: what a tick found due may be so by a false clock only. Nothing of it is
+    written.
+    """
 
 
 class TickRunner:
@@ -106,7 +118,9 @@ class TickRunner:
             return "a tick ended"
         if self._held is None:
             return "the database's clock was not looked at yet"
-        return "database clock jumped: check it, then `fengping clock release`" if self.held else None
+        return (
+            "database clock jumped: check it, then `fengping clock release`" if self.held else None
+        )
 
     @property
     def held(self) -> bool:
@@ -123,10 +137,17 @@ class TickRunner:
                 if not self._stops(tick):
                     await self._pass(tick)
             except ClockHeld:
-                log.warning("tick undone, clock held", service=self._database.schema, tick=tick.name)
+                log.warning(
+                    "tick undone, clock held", service=self._database.schema, tick=tick.name
+                )
             except Exception as error:
                 telemetry.tick_failures.labels(self._database.schema, tick.name).inc()
-                log.error("tick failed", service=self._database.schema, tick=tick.name, **telemetry.describe(error))
+                log.error(
+                    "tick failed",
+                    service=self._database.schema,
+                    tick=tick.name,
+                    **telemetry.describe(error),
+                )
                 pause = max(tick.seconds, FAILURE_PAUSE_SECONDS)
             await asyncio.sleep(pause)
 
@@ -137,7 +158,9 @@ class TickRunner:
             failpoint(f"tick.{tick.name}.after_commit")
             if not more or self._stops(tick):
                 break
-        telemetry.tick_seconds.labels(self._database.schema, tick.name).observe(steady_seconds() - started)
+        telemetry.tick_seconds.labels(self._database.schema, tick.name).observe(
+            steady_seconds() - started
+        )
         telemetry.tick_success.labels(self._database.schema, tick.name).set(real_now().timestamp())
 
     async def _once(self, tick: Tick) -> bool:
@@ -153,12 +176,16 @@ class TickRunner:
         return more
 
     async def _watch_clock(self) -> None:
-        """Hold all due work while a jump of the database's clock is unexplained; look twice a second."""
+        """Hold all due work while a jump of the database's clock is unexplained; look twice a
+        second.
+        """
         while True:
             try:
                 await self._look()
             except Exception as error:
-                log.warning("clock not read", service=self._database.schema, **telemetry.describe(error))
+                log.warning(
+                    "clock not read", service=self._database.schema, **telemetry.describe(error)
+                )
             await asyncio.sleep(0.5)
 
     async def _look(self) -> None:
@@ -169,7 +196,11 @@ class TickRunner:
             if jump is not None:
                 await tx.run("insert into clock_holds (drift_seconds) values ($1)", jump)
                 tx.record("clock.held", self._database.schema, "system", drift_seconds=round(jump))
-                log.error("database clock jumped, due work stopped", service=self._database.schema, seconds=round(jump))
+                log.error(
+                    "database clock jumped, due work stopped",
+                    service=self._database.schema,
+                    seconds=round(jump),
+                )
         if jump is not None:
             self._held, self._jump = True, None
         telemetry.clock_guard.labels(self._database.schema).set(self.held)
@@ -188,8 +219,13 @@ _CLOCK = "select clock_timestamp() as clock, exists (select from clock_holds whe
 
 
 async def release_clock(tx: Transaction, *, by: str) -> int:
-    """Let due work go on after somebody checked the database's clock; gives the number of holds released."""
-    released = await tx.run("update clock_holds set released_at = clock_timestamp(), released_by = $1 where released_at is null", by)
+    """Let due work go on after somebody checked the database's clock; gives the number of holds
+    released.
+    """
+    released = await tx.run(
+        "update clock_holds set released_at = clock_timestamp(), released_by = $1 where released_at is null",
+        by,
+    )
     if released:
         tx.record("clock.released", tx.service, by, holds=released)
     return released

@@ -1,10 +1,12 @@
 """What is asked at the same moment is answered by one piece of work.
 
-Context: a round trip to Redis or PostgreSQL costs the same for one question as for twenty, and under load twenty come within its time.
-Decision: while a piece of work is under way, those who come meanwhile wait for the next one and share it. Nobody waits for company: who
-comes alone goes alone, at once. No question is answered by work that began before it was asked, so nothing is remembered and nothing is
-ever out of date.
-Consequences: the dearer the work is at a moment, the more share it; the load finds its own size of batch.
+Context: a round trip to Redis or PostgreSQL costs the same for one question as for twenty, and
+under load twenty come within its time.
+Decision: while a piece of work is under way, those who come meanwhile wait for the next one and
+share it. Nobody waits for company: who comes alone goes alone, at once. No question is answered by
+work that began before it was asked, so nothing is remembered and nothing is ever out of date.
+Consequences: the dearer the work is at a moment, the more share it; the load finds its own size of
+batch.
 """
 
 import asyncio
@@ -20,9 +22,11 @@ AnswerT = TypeVar("AnswerT")
 class Together(Generic[ItemT, AnswerT]):
     """Answers items of one kind, those of the same moment by one call of `work`.
 
-    `work` gives an answer for each item, in their order; an answer that is an exception is raised for its asker alone. When `work` itself
-    raises, its items are tried again one by one, so that an item nobody foresaw is a trouble to its own asker only; unless `hopeless`
-    says that the error would meet each of them, then it is raised for all. At most `most` items share a call, `at_work` calls run at once.
+    `work` gives an answer for each item, in their order; an answer that is an exception is raised
+    for its asker alone. When `work` itself raises, its items are tried again one by one, so that an
+    item nobody foresaw is a trouble to its own asker only; unless `hopeless` says that the error
+    would meet each of them, then it is raised for all. At most `most` items share a call, `at_work`
+    calls run at once.
     """
 
     def __init__(

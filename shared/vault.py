@@ -1,12 +1,14 @@
 """Identities under lock and key, and the guard that finds personal data in free text.
 
-Context: whoever complains must not become known, not even to who copies the database. And they want their data gone
-when its time is over, from backups too.
-Decision: each record has its own data key (AES-256-GCM), which is stored only wrapped by a master key that lives outside
-the database. Record id and purpose are bound in, so that nothing can be moved to another record. Forgetting the wrapped
-key makes every copy of the record unreadable (crypto-shredding); its fingerprints go with it.
-Consequences: lose the key ring and all identities are lost: it is backed up apart from the database.
-Free text typed by people is the real leak, so `personal_data_in` looks at every text before a unit sees it.
+Context: whoever complains must not become known, not even to who copies the database. And they want
+their data gone when its time is over, from backups too.
+Decision: each record has its own data key (AES-256-GCM), which is stored only wrapped by a master
+key that lives outside the database. Record id and purpose are bound in, so that nothing can be
+moved to another record. Forgetting the wrapped key makes every copy of the record unreadable
+(crypto-shredding); its fingerprints go with it.
+Consequences: lose the key ring and all identities are lost: it is backed up apart from the
+database. Free text typed by people is the real leak, so `personal_data_in` looks at every text
+before a unit sees it.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-# ---------------------------------------------------------------------------------------------- sealing identities
+# ── sealing identities ────────────────────────────────────────────────────────────────────────────
 
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
@@ -62,8 +64,8 @@ class UnsafeKeyRing(VaultError):
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """What is stored of an identity. Set `wrapped_key` to NULL and the record is gone for ever, in copies as well
-    as soon as they have lost theirs.
+    """What is stored of an identity. Set `wrapped_key` to NULL and the record is gone for ever, in
+    copies as well as soon as they have lost theirs.
 
     `key_version` says which master key wraps the data key.
     """
@@ -84,7 +86,9 @@ class KeyRing:
     root: bytes = field(repr=False)
 
     def __post_init__(self) -> None:
-        if not self.masters or any(len(key) != KEY_BYTES for key in (*self.masters.values(), self.root)):
+        if not self.masters or any(
+            len(key) != KEY_BYTES for key in (*self.masters.values(), self.root)
+        ):
             raise UnsafeKeyRing("密钥环不完整：每个密钥必须为 32 字节")
 
     @classmethod
@@ -94,18 +98,23 @@ class KeyRing:
         Several processes may do so at the same moment: all get the same ring. Raises UnsafeKeyRing.
         """
         if not path.exists():
-            cls(masters={1: secrets.token_bytes(KEY_BYTES)}, root=secrets.token_bytes(KEY_BYTES)).save_new(path)
+            cls(
+                masters={1: secrets.token_bytes(KEY_BYTES)}, root=secrets.token_bytes(KEY_BYTES)
+            ).save_new(path)
         return cls.load(path)
 
     @classmethod
     def load(cls, path: Path) -> KeyRing:
-        """The ring in a file that was put there. Raises UnsafeKeyRing when others may read or change it."""
+        """The ring in a file that was put there. Raises UnsafeKeyRing when others may read or
+        change it.
+        """
         try:
             mode = stat.S_IMODE(path.stat().st_mode)
             text = path.read_text(encoding="ascii")
         except (OSError, UnicodeDecodeError) as error:
             raise UnsafeKeyRing(f"无法读取密钥环 {path}") from error
-        # Reading by the group is let pass: that is how Kubernetes mounts a secret for a process that is not root.
+        # Reading by the group is let pass: that is how Kubernetes mounts a secret for a process
+        # that is not root.
         if mode & 0o037:
             raise UnsafeKeyRing(f"密钥环 {path} 的权限为 {mode:04o}，必须仅限所有者访问（0600）")
         return cls.from_text(text)
@@ -115,7 +124,10 @@ class KeyRing:
         """The ring in the text of such a file. Raises UnsafeKeyRing."""
         try:
             stored = json.loads(text)
-            masters = {int(version): b64decode(key, validate=True) for version, key in stored["masters"].items()}
+            masters = {
+                int(version): b64decode(key, validate=True)
+                for version, key in stored["masters"].items()
+            }
             return cls(masters, b64decode(stored["root"], validate=True))
         except (ValueError, KeyError, TypeError, AttributeError):
             # Without the cause: it would quote the keys.
@@ -123,12 +135,20 @@ class KeyRing:
 
     def text(self) -> str:
         """What the file holds."""
-        masters = {str(version): b64encode(key).decode() for version, key in sorted(self.masters.items())}
-        return json.dumps({"masters": masters, "root": b64encode(self.root).decode()}, indent=1) + "\n"
+        masters = {
+            str(version): b64encode(key).decode() for version, key in sorted(self.masters.items())
+        }
+        return (
+            json.dumps({"masters": masters, "root": b64encode(self.root).decode()}, indent=1) + "\n"
+        )
 
     def rotated(self) -> KeyRing:
-        """The ring with a new master key. Old records stay readable; `rewrap` moves them to the new key one by one."""
-        return KeyRing({**self.masters, self.current + 1: secrets.token_bytes(KEY_BYTES)}, self.root)
+        """The ring with a new master key. Old records stay readable; `rewrap` moves them to the new
+        key one by one.
+        """
+        return KeyRing(
+            {**self.masters, self.current + 1: secrets.token_bytes(KEY_BYTES)}, self.root
+        )
 
     def save(self, path: Path) -> None:
         """Replace the file at `path` in one step, readable by its owner only."""
@@ -158,32 +178,47 @@ class KeyRing:
         version = self.current
         return Sealed(
             _encrypt(AESGCM(data_key), padded, _bound("fields", record_id), nonce),
-            _encrypt(_master(self.masters[version]), data_key, _bound(f"key {version}", record_id), key_nonce),
+            _encrypt(
+                _master(self.masters[version]),
+                data_key,
+                _bound(f"key {version}", record_id),
+                key_nonce,
+            ),
             version,
         )
 
     def open_sealed(self, record_id: UUID | str, sealed: Sealed) -> dict[str, str]:
         """The fields of this record.
 
-        Raises Shredded when its key was destroyed, NotThisRecord when anything was changed or it is another's,
-        VaultError when the ring lacks the master key.
+        Raises Shredded when its key was destroyed, NotThisRecord when anything was changed or it is
+        another's, VaultError when the ring lacks the master key.
         """
-        plain = _decrypt(self._data_key(record_id, sealed), sealed.ciphertext, _bound("fields", record_id))
+        plain = _decrypt(
+            self._data_key(record_id, sealed), sealed.ciphertext, _bound("fields", record_id)
+        )
         opened: dict[str, str] = json.loads(plain)
         return opened
 
     def rewrap(self, record_id: UUID | str, sealed: Sealed) -> Sealed:
-        """The same record under the current master key. The fields are not decrypted. Raises as `open_sealed`."""
+        """The same record under the current master key. The fields are not decrypted. Raises as
+        `open_sealed`.
+        """
         version = self.current
         data_key = self._data_key(record_id, sealed)
-        wrapped = _encrypt(_master(self.masters[version]), data_key, _bound(f"key {version}", record_id), secrets.token_bytes(NONCE_BYTES))
+        wrapped = _encrypt(
+            _master(self.masters[version]),
+            data_key,
+            _bound(f"key {version}", record_id),
+            secrets.token_bytes(NONCE_BYTES),
+        )
         return Sealed(sealed.ciphertext, wrapped, version)
 
     def fingerprint(self, text: str) -> bytes:
         """32 bytes by which the same phone, number or name is found again without being stored.
 
-        Spelling does not matter: width, spaces, dashes, capitals, +86. Without the ring a fingerprint cannot be
-        computed, so a table of all phone numbers is of no use. Destroy it together with its record.
+        Spelling does not matter: width, spaces, dashes, capitals, +86. Without the ring a
+        fingerprint cannot be computed, so a table of all phone numbers is of no use. Destroy it
+        together with its record.
         """
         return hmac.digest(self.secret("fingerprint"), _bare(text).encode(), hashlib.sha256)
 
@@ -192,12 +227,16 @@ class KeyRing:
         return Ed25519PrivateKey.from_private_bytes(self.secret(f"sign/{purpose}"))
 
     def secret(self, purpose: str) -> bytes:
-        """32 secret bytes for a purpose, always the same; those of one purpose say nothing about another's."""
+        """32 secret bytes for a purpose, always the same; those of one purpose say nothing about
+        another's.
+        """
         return _secret(self.root, purpose)
 
     def _write_beside(self, path: Path) -> Path:
         beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+        with os.fdopen(
+            os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii"
+        ) as file:
             file.write(self.text())
             file.flush()
             os.fsync(file.fileno())
@@ -258,7 +297,7 @@ def _bare(text: str) -> str:
 _MAINLAND: Final = re.compile(r"(?:00)?86(1[3-9]\d{9})")
 
 
-# -------------------------------------------------------------------------------------------------------- masking
+# ── masking ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def mask_phone(text: str) -> str:
@@ -271,9 +310,15 @@ def mask_phone(text: str) -> str:
 
 
 def mask_id_card(text: str) -> str:
-    """`2201************43`: province and city, then nothing of birth, sex or person but the last two."""
+    """`2201************43`: province and city, then nothing of birth, sex or person but the last
+    two.
+    """
     bare = "".join(letter for letter in _folded(text) if letter.isalnum())
-    return f"{bare[:4]}{'*' * max(4, len(bare) - 6)}{bare[-2:]}" if len(bare) >= 15 else "*" * len(bare)
+    return (
+        f"{bare[:4]}{'*' * max(4, len(bare) - 6)}{bare[-2:]}"
+        if len(bare) >= 15
+        else "*" * len(bare)
+    )
 
 
 def mask_name(text: str) -> str:
@@ -291,7 +336,7 @@ _DOUBLE_SURNAMES: Final = frozenset(
     )
 )
 
-# ---------------------------------------------------------------------------------------------- the guard on texts
+# ── the guard on texts ────────────────────────────────────────────────────────────────────────────
 
 
 class Personal(StrEnum):
@@ -337,8 +382,9 @@ class Hit:
 def personal_data_in(text: str, known: Iterable[str] = ()) -> list[Hit]:
     """All personal data in a text, in order, without overlaps; [] means that it may go on.
 
-    `known`: what is known of the person behind this very case (name, numbers, address), found in any spelling. Numbers
-    are found in any width or script, in Chinese numerals, and with blanks, dashes, dots or brackets inside.
+    `known`: what is known of the person behind this very case (name, numbers, address), found in
+    any spelling. Numbers are found in any width or script, in Chinese numerals, and with blanks,
+    dashes, dots or brackets inside.
     """
     arabic = _OPAQUE.sub(lambda found: "x" * len(found[0]), _folded(text))
     views = {arabic, arabic.translate(_NUMERALS)}
@@ -348,7 +394,9 @@ def personal_data_in(text: str, known: Iterable[str] = ()) -> list[Hit]:
 
 
 def mask_personal_data(text: str, known: Iterable[str] = ()) -> str:
-    """The text with every hit replaced by its kind, as `［手机号码］`; not one digit of it is left for who can guess."""
+    """The text with every hit replaced by its kind, as `［手机号码］`; not one digit of it is left
+    for who can guess.
+    """
     parts, done = [], 0
     for hit in personal_data_in(text, known):
         parts += [text[done : hit.start], f"［{hit.kind.label}］"]
@@ -358,7 +406,8 @@ def mask_personal_data(text: str, known: Iterable[str] = ()) -> str:
 
 _Span = tuple[Personal, int, int]
 
-# What may stand inside a number. Not what separates times, items of a list or sentences: 17:30，2026 is no telephone.
+# What may stand inside a number. Not what separates times, items of a list or sentences:
+# 17:30，2026 is no telephone.
 _GAP: Final = r"(?:[^\w:;、。!?%=]|_){0,4}"
 
 
@@ -374,7 +423,9 @@ _PROVINCES: Final = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘�
 
 
 def _number(shape: str) -> str:
-    """A number of this shape that no digit touches, looked for at every place: one must not hide the next."""
+    """A number of this shape that no digit touches, looked for at every place: one must not hide
+    the next.
+    """
     return rf"(?<!\d)(?=({shape})(?!\d))"
 
 
@@ -383,28 +434,61 @@ _LONG: Final = _digits(*[_D] * 10)
 _PATTERNS: Final = [
     (re.compile(sign), [(kind, re.compile(pattern, re.IGNORECASE)) for kind, pattern in patterns])
     for sign, patterns in [
-        (_LONG, [
-            (Personal.ID_CARD, _number(_digits(*[_D] * 17, "[0-9X]"))),
-            (Personal.ID_CARD, _number(_digits(*[_D] * 15))),
-            *((Personal.BANK_CARD, _number(_digits("[34569]", *[_D] * (length - 1)))) for length in range(16, 20)),
-            # Before it a country code, a trunk zero or a dialling prefix may stand; two numbers may stand without a blank.
-            (Personal.MOBILE, _number(rf"(?:(?:(?:00)?86|0|17951|12593){_GAP})?(?:{_MOBILE})+")),
-            (Personal.LANDLINE, _number(rf"(?:(?:00)?86{_GAP}0?|0){_GAP}{_AREA}{_GAP}{_SUBSCRIBER}")),
-        ]),
-        ("@", [(Personal.EMAIL, r"(?<![\w.+%-])(?=([\w.+%-]+ ?@ ?[\w-]+(?:\.[\w-]+)+))".replace(r"\w", "a-z0-9_"))]),
-        (f"[{_PROVINCES}]", [
-            (Personal.PLATE, rf"(?=([{_PROVINCES}]{_GAP}[A-Z]{_GAP}(?:[A-Z0-9]{_GAP}){{4,5}}[A-Z0-9挂学警港澳])(?![A-Z0-9]))"),
-        ]),
+        (
+            _LONG,
+            [
+                (Personal.ID_CARD, _number(_digits(*[_D] * 17, "[0-9X]"))),
+                (Personal.ID_CARD, _number(_digits(*[_D] * 15))),
+                *(
+                    (Personal.BANK_CARD, _number(_digits("[34569]", *[_D] * (length - 1))))
+                    for length in range(16, 20)
+                ),
+                # Before it a country code, a trunk zero or a dialling prefix may stand; two numbers
+                # may stand without a blank.
+                (
+                    Personal.MOBILE,
+                    _number(rf"(?:(?:(?:00)?86|0|17951|12593){_GAP})?(?:{_MOBILE})+"),
+                ),
+                (
+                    Personal.LANDLINE,
+                    _number(rf"(?:(?:00)?86{_GAP}0?|0){_GAP}{_AREA}{_GAP}{_SUBSCRIBER}"),
+                ),
+            ],
+        ),
+        (
+            "@",
+            [
+                (
+                    Personal.EMAIL,
+                    r"(?<![\w.+%-])(?=([\w.+%-]+ ?@ ?[\w-]+(?:\.[\w-]+)+))".replace(
+                        r"\w", "a-z0-9_"
+                    ),
+                )
+            ],
+        ),
+        (
+            f"[{_PROVINCES}]",
+            [
+                (
+                    Personal.PLATE,
+                    rf"(?=([{_PROVINCES}]{_GAP}[A-Z]{_GAP}(?:[A-Z0-9]{_GAP}){{4,5}}[A-Z0-9挂学警港澳])(?![A-Z0-9]))",
+                ),
+            ],
+        ),
     ]
-]  # fmt: skip
-"""By the sign without which none of them is there: most texts show none, and one look for it is cheaper than ten."""
+]
+"""By the sign without which none of them is there: most texts show none, and one look for it is
+cheaper than ten.
+"""
 
 # Random ids hold any digits and say nothing about anybody.
 _OPAQUE: Final = re.compile(
     r"(?<![0-9a-z])(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=[0-9]*[a-f])[0-9a-f]{32,})(?![0-9a-z])",
     re.IGNORECASE,
 )
-_NUMERALS: Final = str.maketrans("〇○零幺一二三四五六七八九壹贰叁肆伍陆柒捌玖", "0001" + "123456789" * 2)
+_NUMERALS: Final = str.maketrans(
+    "〇○零幺一二三四五六七八九壹贰叁肆伍陆柒捌玖", "0001" + "123456789" * 2
+)
 
 
 def _folded(text: str) -> str:
@@ -417,7 +501,9 @@ class _Folding(dict[int, str]):
 
     def __missing__(self, code: int) -> str:
         folded = _folded_letter(chr(code))
-        if code < 0x10000:  # the other planes are large and rare: a stranger must not fill our memory with them
+        if (
+            code < 0x10000
+        ):  # the other planes are large and rare: a stranger must not fill our memory with them
             self[code] = folded
         return folded
 
@@ -451,7 +537,9 @@ def _plausible(kind: Personal, found: str) -> bool:
 
 
 def _is_id_card(bare: str) -> bool:
-    """GB 11643: 18 places with a check digit; the old form of 15 places has none, so its birthday must be a day."""
+    """GB 11643: 18 places with a check digit; the old form of 15 places has none, so its birthday
+    must be a day.
+    """
     if len(bare) == 15:
         return bare[0] in "12345678" and _is_day("19" + bare[6:12])
     weighed = sum(int(digit) * weight for digit, weight in zip(bare, _ID_WEIGHTS, strict=False))
@@ -480,7 +568,8 @@ def _known(view: str, known: Iterable[str]) -> Iterator[_Span]:
     squeezed = ""
     for bare in known:
         squeezed = squeezed or "".join(filter(str.isalnum, view)).lower()
-        # A single letter would be found everywhere; and a pattern of its own for each caller is dear when nothing is there.
+        # A single letter would be found everywhere; and a pattern of its own for each caller is
+        # dear when nothing is there.
         if len(bare) >= 2 and bare.lower() in squeezed:
             for found in re.finditer(_GAP.join(map(re.escape, bare)), view, re.IGNORECASE):
                 yield Personal.KNOWN, found.start(), found.end()

@@ -1,4 +1,6 @@
-"""The world in which tests run: real servers once per session, a fresh database, topics and cache for each test that asks."""
+"""The world in which tests run: real servers once per session, a fresh database, topics and cache
+for each test that asks.
+"""
 
 import os
 import shutil
@@ -54,7 +56,9 @@ async def template(servers: Stack) -> str:
     """A database with every service migrated and virtual time installed, to be cloned."""
     from shared.migrations import migrate
 
-    await on_server(servers.postgres.superuser_url, "create database fengping_template owner fengping")
+    await on_server(
+        servers.postgres.superuser_url, "create database fengping_template owner fengping"
+    )
     url = named(servers.postgres_url, "fengping_template")
     present = tuple(name for name in SERVICES if find_spec(f"services.{name}.tables"))
     await migrate(url, present)
@@ -66,19 +70,28 @@ def settings_for(servers: Stack, database_url: str, folder: Path) -> Settings:
     """Settings that lead to this database and to topics nobody else of this run has."""
     number = next(_numbers)
     return Settings(
-        environment="test", database_url=database_url, redis_url=f"{servers.redis_url.rsplit('/', 1)[0]}/{number % 16}",
-        kafka_servers=",".join(servers.kafka_servers), topic_prefix=f"t{os.getpid()}-{number}.", topic_partitions=3,
-        data_folder=folder, keyring_file=folder / "keyring.json",
-    )  # fmt: skip
+        environment="test",
+        database_url=database_url,
+        redis_url=f"{servers.redis_url.rsplit('/', 1)[0]}/{number % 16}",
+        kafka_servers=",".join(servers.kafka_servers),
+        topic_prefix=f"t{os.getpid()}-{number}.",
+        topic_partitions=3,
+        data_folder=folder,
+        keyring_file=folder / "keyring.json",
+    )
 
 
 @pytest.fixture
 async def settings(servers: Stack, template: str, tmp_path: Path) -> AsyncIterator[Settings]:
-    """Settings of a fresh installation: migrated database, empty cache, own topics (made when the bus first needs them)."""
+    """Settings of a fresh installation: migrated database, empty cache, own topics (made when the
+    bus first needs them).
+    """
     import redis.asyncio
 
     name = f"fengping_{next(_databases)}"
-    await on_server(servers.postgres.superuser_url, f"create database {name} template {template} owner fengping")
+    await on_server(
+        servers.postgres.superuser_url, f"create database {name} template {template} owner fengping"
+    )
     made = settings_for(servers, named(servers.postgres_url, name), tmp_path)
     cache = redis.asyncio.Redis.from_url(made.redis_url)
     await cache.flushdb()
@@ -103,7 +116,9 @@ async def database(settings: Settings) -> AsyncIterator[Callable[[str], Database
 
 
 @pytest.fixture
-async def core(servers: Stack, tmp_path: Path) -> AsyncIterator[tuple[Settings, Callable[[str], Awaitable[Database]]]]:
+async def core(
+    servers: Stack, tmp_path: Path
+) -> AsyncIterator[tuple[Settings, Callable[[str], Awaitable[Database]]]]:
     """An installation with nothing but the core's own tables: (settings, `await open("casework")`)."""
     name = f"fengping_core_{next(_databases)}"
     await on_server(servers.postgres.superuser_url, f"create database {name} owner fengping")
@@ -113,7 +128,10 @@ async def core(servers: Stack, tmp_path: Path) -> AsyncIterator[tuple[Settings, 
 
     async def open_schema(service: str) -> Database:
         if service not in opened:
-            await on_server(made.database_url, f'create schema if not exists "{service}"; set search_path = "{service}"; {CORE_DDL}')
+            await on_server(
+                made.database_url,
+                f'create schema if not exists "{service}"; set search_path = "{service}"; {CORE_DDL}',
+            )
             opened[service] = Database(made.database_url, service, pool_size=10)
         return opened[service]
 

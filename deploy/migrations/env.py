@@ -21,17 +21,25 @@ def own_tables_only(name: str | None, kind: str, parents: dict[str, Any]) -> boo
     return True
 
 
-def no_partitions(object_: Any, name: str | None, kind: str, reflected: bool, compare_to: Any) -> bool:
+def no_partitions(
+    object_: Any, name: str | None, kind: str, reflected: bool, compare_to: Any
+) -> bool:
     """Partitions of a table are made as data comes; they are not part of the model."""
     return not (kind == "table" and reflected and compare_to is None and "_part_" in (name or ""))
 
 
 options: dict[str, Any] = {
-    "target_metadata": metadata, "include_schemas": True, "include_name": own_tables_only, "include_object": no_partitions,
-    "version_table_schema": service, "compare_type": True, "compare_server_default": False,
-}  # fmt: skip
+    "target_metadata": metadata,
+    "include_schemas": True,
+    "include_name": own_tables_only,
+    "include_object": no_partitions,
+    "version_table_schema": service,
+    "compare_type": True,
+    "compare_server_default": False,
+}
 connection = config.attributes["connection"]
-# The connection's search path begins with the service's schema; Alembic would then look for tables that name no schema.
+# The connection's search path begins with the service's schema; Alembic would then look for tables
+# that name no schema.
 connection.dialect.default_schema_name = "public"
 context.configure(connection=connection, **options)
 with context.begin_transaction():

@@ -1,6 +1,8 @@
-"""Casework for programs: JSON under /casework/api, errors as problem+json, `Idempotency-Key` on every write.
+"""Casework for programs: JSON under /casework/api, errors as problem+json, `Idempotency-Key` on
+every write.
 
-Who may do what is `domain.MAY`; which cases somebody finds is decided by the query, so that the forbidden is simply not there (404).
+Who may do what is `domain.MAY`; which cases somebody finds is decided by the query, so that the
+forbidden is simply not there (404).
 """
 
 from collections.abc import Awaitable, Callable
@@ -34,11 +36,13 @@ def may(verb: Verb) -> Policy:
     return allow(*map(Role, MAY[verb]))
 
 
-# ── what is read ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── what is read ──────────────────────────────────────────────────────────────────────────────────
 
 
 class DeadlineOut(BaseModel):
-    """A deadline. `standing`: normal, warning, late, severe, paused, closed; `badge` as pages show it."""
+    """A deadline. `standing`: normal, warning, late, severe, paused, closed; `badge` as pages show
+    it.
+    """
 
     kind: str
     label: str
@@ -121,7 +125,9 @@ class OriginOut(BaseModel):
 
 
 class CaseOut(BaseModel):
-    """A case as this person may see it. Give `version` back as `seen` with a write: 409 when somebody was faster."""
+    """A case as this person may see it. Give `version` back as `seen` with a write: 409 when
+    somebody was faster.
+    """
 
     id: UUID
     number: str
@@ -177,39 +183,97 @@ async def list_cases(
 ) -> CasePage:
     """办件列表, most urgent first."""
     wanted = Filter(
-        states=tuple(state or ()), unit_id=unit, campaign_id=campaign, kind=kind, source=source, standing=standing, q=q.strip()
+        states=tuple(state or ()),
+        unit_id=unit,
+        campaign_id=campaign,
+        kind=kind,
+        source=source,
+        standing=standing,
+        q=q.strip(),
     )
     found = await reading.case_list(tx, who, wanted, page=page, rows=size)
-    return CasePage(cases=[_row(one) for one in found.rows], total=found.total, page=page, pages=found.last)
+    return CasePage(
+        cases=[_row(one) for one in found.rows], total=found.total, page=page, pages=found.last
+    )
 
 
 def _row(one: reading.Row) -> CaseRow:
     return CaseRow(
-        number=one.number, kind=one.kind, urgency=one.urgency, state=one.state, summary=one.summary, unit_id=one.unit_id,
-        unit_name=one.unit_name, handler_name=one.handler_name, version=one.version, received_on=one.received_on,
-        standing=one.standing.standing.value if one.standing else None, badge=one.standing.badge if one.standing else None,
+        number=one.number,
+        kind=one.kind,
+        urgency=one.urgency,
+        state=one.state,
+        summary=one.summary,
+        unit_id=one.unit_id,
+        unit_name=one.unit_name,
+        handler_name=one.handler_name,
+        version=one.version,
+        received_on=one.received_on,
+        standing=one.standing.standing.value if one.standing else None,
+        badge=one.standing.badge if one.standing else None,
         due_at=one.due_at,
-    )  # fmt: skip
+    )
 
 
 @door.get("/cases/{number}", policy=READ, response_model=CaseOut)
 async def get_case(tx: Tx, who: Who, number: Number) -> CaseOut:
     """办件详情."""
     view = await reading.case_view(tx, number, who)
-    same = ("id", "number", "kind", "urgency", "state", "version", "summary", "unit_id", "unit_name", "handler_name", "received_on",
-            "opened_at", "assigned_at", "accepted_at", "closed_at", "upheld", "late", "returns", "repeats", "urges", "verbs")  # fmt: skip
+    same = (
+        "id",
+        "number",
+        "kind",
+        "urgency",
+        "state",
+        "version",
+        "summary",
+        "unit_id",
+        "unit_name",
+        "handler_name",
+        "received_on",
+        "opened_at",
+        "assigned_at",
+        "accepted_at",
+        "closed_at",
+        "upheld",
+        "late",
+        "returns",
+        "repeats",
+        "urges",
+        "verbs",
+    )
     origin = OriginOut.model_validate(view.origin, from_attributes=True) if view.origin else None
     return CaseOut(
-        **{name: getattr(view, name) for name in same}, campaign_id=view.campaign.id, problem_item=view.problem, origin=origin,
-        deadlines=[_deadline(one) for one in view.deadlines], results=[_result(one) for one in view.submissions],
+        **{name: getattr(view, name) for name in same},
+        campaign_id=view.campaign.id,
+        problem_item=view.problem,
+        origin=origin,
+        deadlines=[_deadline(one) for one in view.deadlines],
+        results=[_result(one) for one in view.submissions],
         steps=[StepOut.model_validate(one, from_attributes=True) for one in view.steps],
-    )  # fmt: skip
+    )
 
 
 def _deadline(one: reading.DeadlineView) -> DeadlineOut:
-    same = ("kind", "label", "clock", "starts_at", "due_at", "provisional", "term", "rule_id", "scheme_version", "calendar_version",
-            "lapsed_at", "ended_at")  # fmt: skip
-    return DeadlineOut(**{name: getattr(one, name) for name in same}, standing=one.standing.standing.value, badge=one.standing.badge)
+    same = (
+        "kind",
+        "label",
+        "clock",
+        "starts_at",
+        "due_at",
+        "provisional",
+        "term",
+        "rule_id",
+        "scheme_version",
+        "calendar_version",
+        "lapsed_at",
+        "ended_at",
+    )
+    return DeadlineOut(
+        **{name: getattr(one, name) for name in same},
+        standing=one.standing.standing.value,
+        badge=one.standing.badge,
+    )
 
 
 def _result(one: Any) -> ResultOut:
@@ -251,14 +315,21 @@ async def list_deadlines(
     """期限, in order of time."""
     if before is not None and before.tzinfo is None:
         before = before.replace(tzinfo=UTC)
-    return [OwedOut(**dict(row)) for row in await reading.deadline_list(tx, who, state=state, kind=kind, before=before, limit=size)]
+    return [
+        OwedOut(**dict(row))
+        for row in await reading.deadline_list(
+            tx, who, state=state, kind=kind, before=before, limit=size
+        )
+    ]
 
 
-# ── what is done ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── what is done ──────────────────────────────────────────────────────────────────────────────────
 
 
 class Seen(Input):
-    """`seen`: the version of the case this was decided on; left out, the write goes through whatever happened since."""
+    """`seen`: the version of the case this was decided on; left out, the write goes through
+    whatever happened since.
+    """
 
     seen: int | None = Field(None, ge=1)
 
@@ -316,37 +387,63 @@ class PauseIn(Seen):
 
 async def _done(act: Callable[..., Awaitable[Case]], tx: Transaction, **said: Any) -> Done:
     case = await act(tx, **said)
-    return Done(number=case.number, state=State(case.state), version=case.version, unit_id=case.unit_id)
+    return Done(
+        number=case.number, state=State(case.state), version=case.version, unit_id=case.unit_id
+    )
 
 
-@door.post("/cases/{number}/assignment", policy=may(Verb.ASSIGN), status_code=201, response_model=Done)
+@door.post(
+    "/cases/{number}/assignment", policy=may(Verb.ASSIGN), status_code=201, response_model=Done
+)
 async def assign(tx: Tx, who: Who, once: Once, number: Number, body: AssignmentIn) -> Response:
     """分办（改派）. A 举报 never goes to the unit it accuses (422)."""
-    return await once(201, _done(dispatch.assign_case, tx, number=number, by=who, **body.model_dump()))
+    return await once(
+        201, _done(dispatch.assign_case, tx, number=number, by=who, **body.model_dump())
+    )
 
 
-@door.post("/cases/{number}/non-acceptance", policy=may(Verb.REFUSE), status_code=201, response_model=Done)
+@door.post(
+    "/cases/{number}/non-acceptance", policy=may(Verb.REFUSE), status_code=201, response_model=Done
+)
 async def refuse(tx: Tx, who: Who, once: Once, number: Number, body: RefusalIn) -> Response:
     """不予受理."""
-    return await once(201, _done(dispatch.refuse_case, tx, number=number, by=who, **body.model_dump()))
+    return await once(
+        201, _done(dispatch.refuse_case, tx, number=number, by=who, **body.model_dump())
+    )
 
 
-@door.post("/cases/{number}/acceptance", policy=may(Verb.ACCEPT), status_code=201, response_model=Done)
-async def accept(tx: Tx, who: Who, once: Once, number: Number, body: Seen | None = None) -> Response:
+@door.post(
+    "/cases/{number}/acceptance", policy=may(Verb.ACCEPT), status_code=201, response_model=Done
+)
+async def accept(
+    tx: Tx, who: Who, once: Once, number: Number, body: Seen | None = None
+) -> Response:
     """签收."""
-    return await once(201, _done(handling.accept_case, tx, number=number, by=who, seen=body.seen if body else None))
+    return await once(
+        201,
+        _done(handling.accept_case, tx, number=number, by=who, seen=body.seen if body else None),
+    )
 
 
-@door.post("/cases/{number}/takeover", policy=may(Verb.TAKE_OVER), status_code=201, response_model=Done)
-async def take_over(tx: Tx, who: Who, once: Once, number: Number, body: Seen | None = None) -> Response:
+@door.post(
+    "/cases/{number}/takeover", policy=may(Verb.TAKE_OVER), status_code=201, response_model=Done
+)
+async def take_over(
+    tx: Tx, who: Who, once: Once, number: Number, body: Seen | None = None
+) -> Response:
     """接办."""
-    return await once(201, _done(handling.take_case_over, tx, number=number, by=who, seen=body.seen if body else None))
+    return await once(
+        201,
+        _done(handling.take_case_over, tx, number=number, by=who, seen=body.seen if body else None),
+    )
 
 
 @door.post("/cases/{number}/return", policy=may(Verb.RETURN), status_code=201, response_model=Done)
 async def give_back(tx: Tx, who: Who, once: Once, number: Number, body: ReturnIn) -> Response:
     """退回."""
-    return await once(201, _done(dispatch.return_case, tx, number=number, by=who, **body.model_dump()))
+    return await once(
+        201, _done(dispatch.return_case, tx, number=number, by=who, **body.model_dump())
+    )
 
 
 @door.post("/cases/{number}/notes", policy=may(Verb.NOTE), status_code=201, response_model=Done)
@@ -355,48 +452,98 @@ async def note(tx: Tx, who: Who, once: Once, number: Number, body: NoteIn) -> Re
     return await once(201, _done(handling.note_progress, tx, number=number, text=body.text, by=who))
 
 
-@door.post("/cases/{number}/extension", policy=may(Verb.ASK_EXTENSION), status_code=201, response_model=Done)
-async def ask_extension(tx: Tx, who: Who, once: Once, number: Number, body: ExtensionIn) -> Response:
+@door.post(
+    "/cases/{number}/extension",
+    policy=may(Verb.ASK_EXTENSION),
+    status_code=201,
+    response_model=Done,
+)
+async def ask_extension(
+    tx: Tx, who: Who, once: Once, number: Number, body: ExtensionIn
+) -> Response:
     """申请延期."""
-    return await once(201, _done(extensions.ask_extension, tx, number=number, by=who, **body.model_dump()))
+    return await once(
+        201, _done(extensions.ask_extension, tx, number=number, by=who, **body.model_dump())
+    )
 
 
-@door.post("/cases/{number}/extension/approval", policy=may(Verb.DECIDE_EXTENSION), status_code=201, response_model=Done)
-async def decide_extension(tx: Tx, who: Who, once: Once, number: Number, body: DecisionIn) -> Response:
+@door.post(
+    "/cases/{number}/extension/approval",
+    policy=may(Verb.DECIDE_EXTENSION),
+    status_code=201,
+    response_model=Done,
+)
+async def decide_extension(
+    tx: Tx, who: Who, once: Once, number: Number, body: DecisionIn
+) -> Response:
     """审批延期. Every role the scheme names has to agree; one refusal ends the request."""
-    return await once(201, _done(extensions.decide_extension, tx, number=number, by=who, **body.model_dump()))
+    return await once(
+        201, _done(extensions.decide_extension, tx, number=number, by=who, **body.model_dump())
+    )
 
 
 @door.post("/cases/{number}/pause", policy=may(Verb.PAUSE), status_code=201, response_model=Done)
 async def pause(tx: Tx, who: Who, once: Once, number: Number, body: PauseIn) -> Response:
     """暂停计时 until the end of a day."""
     until = closing(body.until, "24:00")
-    return await once(201, _done(handling.pause_case, tx, number=number, reason=body.reason, until=until, by=who, seen=body.seen))
+    return await once(
+        201,
+        _done(
+            handling.pause_case,
+            tx,
+            number=number,
+            reason=body.reason,
+            until=until,
+            by=who,
+            seen=body.seen,
+        ),
+    )
 
 
-@door.post("/cases/{number}/resumption", policy=may(Verb.RESUME), status_code=201, response_model=Done)
-async def resume(tx: Tx, who: Who, once: Once, number: Number, body: Seen | None = None) -> Response:
+@door.post(
+    "/cases/{number}/resumption", policy=may(Verb.RESUME), status_code=201, response_model=Done
+)
+async def resume(
+    tx: Tx, who: Who, once: Once, number: Number, body: Seen | None = None
+) -> Response:
     """恢复计时."""
-    return await once(201, _done(handling.resume_case, tx, number=number, by=who, seen=body.seen if body else None))
+    return await once(
+        201,
+        _done(handling.resume_case, tx, number=number, by=who, seen=body.seen if body else None),
+    )
 
 
-@door.post("/cases/{number}/submission", policy=may(Verb.SUBMIT), status_code=201, response_model=Done)
+@door.post(
+    "/cases/{number}/submission", policy=may(Verb.SUBMIT), status_code=201, response_model=Done
+)
 async def submit(tx: Tx, who: Who, once: Once, number: Number, body: ResultIn) -> Response:
     """办结送审."""
-    return await once(201, _done(handling.submit_result, tx, number=number, by=who, **body.model_dump()))
+    return await once(
+        201, _done(handling.submit_result, tx, number=number, by=who, **body.model_dump())
+    )
 
 
 @door.post("/cases/{number}/review", policy=may(Verb.APPROVE), status_code=201, response_model=Done)
 async def review(tx: Tx, who: Who, once: Once, number: Number, body: ReviewIn) -> Response:
     """审核: approve (办结) or send back."""
     act = handling.approve_result if body.approve else handling.send_result_back
-    return await once(201, _done(act, tx, number=number, opinion=body.opinion, by=who, seen=body.seen))
+    return await once(
+        201, _done(act, tx, number=number, opinion=body.opinion, by=who, seen=body.seen)
+    )
 
 
-@door.post("/cases/{number}/striking-off", policy=may(Verb.STRIKE_OFF), status_code=201, response_model=Done)
+@door.post(
+    "/cases/{number}/striking-off",
+    policy=may(Verb.STRIKE_OFF),
+    status_code=201,
+    response_model=Done,
+)
 async def strike_off(tx: Tx, who: Who, once: Once, number: Number, body: OpinionIn) -> Response:
     """销号."""
-    return await once(201, _done(handling.strike_off, tx, number=number, opinion=body.opinion, by=who, seen=body.seen))
+    return await once(
+        201,
+        _done(handling.strike_off, tx, number=number, opinion=body.opinion, by=who, seen=body.seen),
+    )
 
 
 @door.post("/cases/{number}/urging", policy=may(Verb.URGE), status_code=201, response_model=Done)
@@ -405,7 +552,7 @@ async def urge(tx: Tx, who: Who, once: Once, number: Number, body: NoteIn) -> Re
     return await once(201, _done(handling.urge_unit, tx, number=number, text=body.text, by=who))
 
 
-# ── duties and the calendar ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── duties and the calendar ───────────────────────────────────────────────────────────────────────
 
 
 class DutyOut(BaseModel):
@@ -440,7 +587,12 @@ async def list_duties(tx: Tx, who: Who) -> list[DutyOut]:
     return [DutyOut.model_validate(dict(row)) for row in await duties.listed(tx, who)]
 
 
-@door.post("/duties/{id}/fulfilment", policy=allow(Role.HANDLER, Role.UNIT_HEAD), status_code=201, response_model=Fulfilled)
+@door.post(
+    "/duties/{id}/fulfilment",
+    policy=allow(Role.HANDLER, Role.UNIT_HEAD),
+    status_code=201,
+    response_model=Fulfilled,
+)
 async def fulfil(tx: Tx, who: Who, once: Once, id: UUID, body: FulfilmentIn) -> Response:
     """报送."""
 
@@ -453,7 +605,9 @@ async def fulfil(tx: Tx, who: Who, once: Once, id: UUID, body: FulfilmentIn) -> 
 
 
 class NoticeIn(Input):
-    """`text`: a yearly notice as YAML or CSV. `shorten`: also apply what would end earlier than announced."""
+    """`text`: a yearly notice as YAML or CSV. `shorten`: also apply what would end earlier than
+    announced.
+    """
 
     text: str = Field(min_length=1, max_length=100_000)
     shorten: bool = False
@@ -471,9 +625,12 @@ class NoticeEffect(BaseModel):
 
 def _effect(seen: calendar.Preview) -> NoticeEffect:
     return NoticeEffect(
-        calendar_version=seen.new.version, concerned=len(seen.concerned), moved=sum(shift.moved for _, shift in seen.shifts),
-        shortened=seen.shortened, cases=sorted({row["number"] for row, _ in seen.concerned}),
-    )  # fmt: skip
+        calendar_version=seen.new.version,
+        concerned=len(seen.concerned),
+        moved=sum(shift.moved for _, shift in seen.shifts),
+        shortened=seen.shortened,
+        cases=sorted({row["number"] for row, _ in seen.concerned}),
+    )
 
 
 @door.post("/calendar/preview", policy=ADMIN, response_model=NoticeEffect)
@@ -487,6 +644,8 @@ async def import_notice(tx: Tx, who: Who, once: Once, body: NoticeIn) -> Respons
     """导入年度安排."""
 
     async def act() -> NoticeEffect:
-        return _effect(await calendar.take_in(tx, calendar.yearly(body.text), by=who, shorten=body.shorten))
+        return _effect(
+            await calendar.take_in(tx, calendar.yearly(body.text), by=who, shorten=body.shorten)
+        )
 
     return await once(201, act())

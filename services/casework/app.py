@@ -11,11 +11,23 @@ from shared.settings import Settings
 PREFIXES = ("/casework",)
 
 
-def build(settings: Settings, *, own: CaseworkSettings | None = None, run_ticks: bool = True) -> Service:
-    """The service, ready to be served. `own`: casework's settings, read from the environment when not given."""
+def build(
+    settings: Settings, *, own: CaseworkSettings | None = None, run_ticks: bool = True
+) -> Service:
+    """The service, ready to be served. `own`: casework's settings, read from the environment when
+    not given.
+    """
     own = own or CaseworkSettings()
     context = Context(sweep_batch=own.sweep_batch, page_rows=own.page_rows)
     return Service(
-        name="casework", title="办理", settings=settings, doors=[*pages.doors, api.door], handlers=handlers.on, ticks=ticks.every,
-        context=context, templates=Path(__file__).parent / "templates", prefixes=PREFIXES, run_ticks=run_ticks,
-    )  # fmt: skip
+        name="casework",
+        title="办理",
+        settings=settings,
+        doors=[*pages.doors, api.door],
+        handlers=handlers.on,
+        ticks=ticks.every,
+        context=context,
+        templates=Path(__file__).parent / "templates",
+        prefixes=PREFIXES,
+        run_ticks=run_ticks,
+    )

@@ -1,7 +1,9 @@
-"""The rules of a case (办件): what may follow what, who may do it, when it is due. Pure: no I/O, no clock.
+"""The rules of a case (办件): what may follow what, who may do it, when it is due. Pure: no I/O, no
+clock.
 
-`NEXT` is the whole life of a case: a verb that a state does not list is refused, whoever asks. `MAY` says whose verb it is; doors take
-their policies from it, so that a button, a page and the API can never disagree.
+`NEXT` is the whole life of a case: a verb that a state does not list is refused, whoever asks.
+`MAY` says whose verb it is; doors take their policies from it, so that a button, a page and the API
+can never disagree.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,11 +14,22 @@ from typing import Final
 
 import msgspec
 
-from shared.calendar import SHANGHAI, Deadline, DueAt, Limit, Pause, WorkCalendar, civil_day, closing, due_at, warn_at
+from shared.calendar import (
+    SHANGHAI,
+    Deadline,
+    DueAt,
+    Limit,
+    Pause,
+    WorkCalendar,
+    civil_day,
+    closing,
+    due_at,
+    warn_at,
+)
 from shared.events import Kind, Refused, Urgency
 from shared.schemes import CaseRules, Obligation
 
-# ── states and verbs ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── states and verbs ──────────────────────────────────────────────────────────────────────────────
 
 
 class State(StrEnum):
@@ -38,10 +51,18 @@ class State(StrEnum):
 
 
 _STATE_LABELS: Final = {
-    State.PENDING: "待受理", State.ASSIGNED: "已分办", State.HANDLING: "办理中", State.PAUSED: "暂停办理", State.REVIEWING: "待审核",
-    State.CLOSED: "已办结", State.STRUCK_OFF: "已销号", State.NOT_ACCEPTED: "不予受理",
-}  # fmt: skip
-OPEN: Final = frozenset({State.PENDING, State.ASSIGNED, State.HANDLING, State.PAUSED, State.REVIEWING})
+    State.PENDING: "待受理",
+    State.ASSIGNED: "已分办",
+    State.HANDLING: "办理中",
+    State.PAUSED: "暂停办理",
+    State.REVIEWING: "待审核",
+    State.CLOSED: "已办结",
+    State.STRUCK_OFF: "已销号",
+    State.NOT_ACCEPTED: "不予受理",
+}
+OPEN: Final = frozenset(
+    {State.PENDING, State.ASSIGNED, State.HANDLING, State.PAUSED, State.REVIEWING}
+)
 
 
 class Verb(StrEnum):
@@ -70,34 +91,61 @@ class Verb(StrEnum):
 
 
 _VERB_LABELS: Final = {
-    Verb.ASSIGN: "分办", Verb.REFUSE: "不予受理", Verb.ACCEPT: "签收", Verb.TAKE_OVER: "接办", Verb.RETURN: "退回",
-    Verb.NOTE: "记录办理情况", Verb.ASK_EXTENSION: "申请延期", Verb.DECIDE_EXTENSION: "审批延期",
-    Verb.PAUSE: "暂停计时", Verb.RESUME: "恢复计时",
-    Verb.SUBMIT: "办结送审", Verb.APPROVE: "审核通过", Verb.SEND_BACK: "退回修改", Verb.STRIKE_OFF: "销号", Verb.URGE: "催办",
-}  # fmt: skip
+    Verb.ASSIGN: "分办",
+    Verb.REFUSE: "不予受理",
+    Verb.ACCEPT: "签收",
+    Verb.TAKE_OVER: "接办",
+    Verb.RETURN: "退回",
+    Verb.NOTE: "记录办理情况",
+    Verb.ASK_EXTENSION: "申请延期",
+    Verb.DECIDE_EXTENSION: "审批延期",
+    Verb.PAUSE: "暂停计时",
+    Verb.RESUME: "恢复计时",
+    Verb.SUBMIT: "办结送审",
+    Verb.APPROVE: "审核通过",
+    Verb.SEND_BACK: "退回修改",
+    Verb.STRIKE_OFF: "销号",
+    Verb.URGE: "催办",
+}
 
 NEXT: Final[Mapping[State, Mapping[Verb, State]]] = {
     State.PENDING: {
-        Verb.ASSIGN: State.ASSIGNED, Verb.REFUSE: State.NOT_ACCEPTED, Verb.NOTE: State.PENDING,
+        Verb.ASSIGN: State.ASSIGNED,
+        Verb.REFUSE: State.NOT_ACCEPTED,
+        Verb.NOTE: State.PENDING,
     },
     State.ASSIGNED: {
-        Verb.ACCEPT: State.HANDLING, Verb.RETURN: State.PENDING, Verb.ASSIGN: State.ASSIGNED,
-        Verb.NOTE: State.ASSIGNED, Verb.URGE: State.ASSIGNED,
+        Verb.ACCEPT: State.HANDLING,
+        Verb.RETURN: State.PENDING,
+        Verb.ASSIGN: State.ASSIGNED,
+        Verb.NOTE: State.ASSIGNED,
+        Verb.URGE: State.ASSIGNED,
     },
     State.HANDLING: {
-        Verb.SUBMIT: State.REVIEWING, Verb.RETURN: State.PENDING, Verb.PAUSE: State.PAUSED, Verb.TAKE_OVER: State.HANDLING,
-        Verb.ASK_EXTENSION: State.HANDLING, Verb.DECIDE_EXTENSION: State.HANDLING, Verb.NOTE: State.HANDLING, Verb.URGE: State.HANDLING,
+        Verb.SUBMIT: State.REVIEWING,
+        Verb.RETURN: State.PENDING,
+        Verb.PAUSE: State.PAUSED,
+        Verb.TAKE_OVER: State.HANDLING,
+        Verb.ASK_EXTENSION: State.HANDLING,
+        Verb.DECIDE_EXTENSION: State.HANDLING,
+        Verb.NOTE: State.HANDLING,
+        Verb.URGE: State.HANDLING,
     },
     State.PAUSED: {Verb.RESUME: State.HANDLING, Verb.NOTE: State.PAUSED},
     State.REVIEWING: {
-        Verb.APPROVE: State.CLOSED, Verb.SEND_BACK: State.HANDLING, Verb.NOTE: State.REVIEWING, Verb.URGE: State.REVIEWING,
+        Verb.APPROVE: State.CLOSED,
+        Verb.SEND_BACK: State.HANDLING,
+        Verb.NOTE: State.REVIEWING,
+        Verb.URGE: State.REVIEWING,
     },
     State.CLOSED: {Verb.STRIKE_OFF: State.STRUCK_OFF},
     State.STRUCK_OFF: {},
     State.NOT_ACCEPTED: {},
-}  # fmt: skip
+}
 assert NEXT.keys() == set(State), "every state says what may follow it"
-assert {verb for follows in NEXT.values() for verb in follows} == set(Verb), "every verb has its place"
+assert {verb for follows in NEXT.values() for verb in follows} == set(Verb), (
+    "every verb has its place"
+)
 
 UNIT_ROLES: Final = frozenset({"handler", "unit_head"})
 """People who act for one unit and see nothing but its cases."""
@@ -132,7 +180,9 @@ class Stale(Refused):
     """Somebody else changed the case since this person looked at it. `version` is what it is now."""
 
     def __init__(self, version: int) -> None:
-        super().__init__("办件在您打开之后已有变化，本次操作没有生效。请核对最新情况后再提交。", field="version")
+        super().__init__(
+            "办件在您打开之后已有变化，本次操作没有生效。请核对最新情况后再提交。", field="version"
+        )
         self.version = version
 
 
@@ -149,16 +199,20 @@ def verbs(state: State, role: str) -> list[Verb]:
 
 
 def refuse_stale(seen: int | None, version: int) -> None:
-    """Raise Stale when the person decided on an older version. None: a program that did not say what it saw."""
+    """Raise Stale when the person decided on an older version. None: a program that did not say
+    what it saw.
+    """
     if seen is not None and seen != version:
         raise Stale(version)
 
 
-# ── opening and assigning ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── opening and assigning ─────────────────────────────────────────────────────────────────────────
 
 URGENCY_OF_FINDING: Final[Mapping[str, Urgency]] = {
-    "minor": Urgency.NORMAL, "ordinary": Urgency.NORMAL, "serious": Urgency.URGENT,
-}  # fmt: skip
+    "minor": Urgency.NORMAL,
+    "ordinary": Urgency.NORMAL,
+    "serious": Urgency.URGENT,
+}
 
 
 def case_number(year: int, sequence: int) -> str:
@@ -167,7 +221,8 @@ def case_number(year: int, sequence: int) -> str:
 
 
 def barred_unit(kind: Kind, named: str | None, rules: CaseRules) -> str | None:
-    """The unit that may neither handle nor see the case: the accused one of a 举报, and of what else the scheme names.
+    """The unit that may neither handle nor see the case: the accused one of a 举报, and of what
+    else the scheme names.
 
     Source: 纪检监察机关处理检举控告工作规则 第四十七条; a scheme can widen the rule, never lift it.
     """
@@ -187,11 +242,13 @@ def refuse_barred(unit: str, barred: str | None) -> None:
         raise Refused("举报件不得转被反映单位，请改选其他承办单位", field="unit_id", status=422)
 
 
-# ── deadlines ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── deadlines ─────────────────────────────────────────────────────────────────────────────────────
 
 
 class Clock(StrEnum):
-    """How a deadline stands in its table. `armed` runs; `lapsed` was told and is still owed; `void` is owed no more."""
+    """How a deadline stands in its table. `armed` runs; `lapsed` was told and is still owed; `void`
+    is owed no more.
+    """
 
     ARMED = "armed"
     LAPSED = "lapsed"
@@ -201,13 +258,21 @@ class Clock(StrEnum):
 
 
 STAGE_LABELS: Final[Mapping[str, str]] = {
-    "assign": "分办", "accept": "签收", "handle": "办结", "review": "审核", "supervise": "督办", "rectify": "整改", "obligation": "报送",
-}  # fmt: skip
+    "assign": "分办",
+    "accept": "签收",
+    "handle": "办结",
+    "review": "审核",
+    "supervise": "督办",
+    "rectify": "整改",
+    "obligation": "报送",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """How long a deadline runs: the rule's limit and what an extension added. Kept with the deadline, so that it can be reckoned again."""
+    """How long a deadline runs: the rule's limit and what an extension added. Kept with the
+    deadline, so that it can be reckoned again.
+    """
 
     limit: Limit
     extra: Limit | None = None
@@ -225,7 +290,9 @@ class Term:
         return self.limit.text + (f"，另延长 {self.extra.text}" if self.extra else "")
 
 
-def reckon(start: datetime, term: Term, calendar: WorkCalendar, pauses: Sequence[Pause] = ()) -> Deadline:
+def reckon(
+    start: datetime, term: Term, calendar: WorkCalendar, pauses: Sequence[Pause] = ()
+) -> Deadline:
     """Due, 临期 and 严重超期 instants of a deadline that began at `start`.
 
     An extension begins where the limit ended, so that 5 working days and 3 more end on the eighth.
@@ -240,7 +307,8 @@ def reckon(start: datetime, term: Term, calendar: WorkCalendar, pauses: Sequence
 
 
 def _last_moment(due: DueAt) -> datetime:
-    # A limit that closes at 24:00 ends on the next civil date: one microsecond earlier it is still the due day.
+    # A limit that closes at 24:00 ends on the next civil date: one microsecond earlier it is still
+    # the due day.
     return due.at - timedelta(microseconds=1)
 
 
@@ -249,14 +317,22 @@ def returnable_until(assigned_at: datetime, rules: CaseRules, calendar: WorkCale
     return due_at(assigned_at, rules.returning.limit, calendar).at
 
 
-def refuse_late_return(assigned_at: datetime, rules: CaseRules, calendar: WorkCalendar, now: datetime) -> None:
+def refuse_late_return(
+    assigned_at: datetime, rules: CaseRules, calendar: WorkCalendar, now: datetime
+) -> None:
     """Raise Refused when the time to return a case is over."""
     if now >= returnable_until(assigned_at, rules, calendar):
-        raise Refused(f"转办已超过 {rules.returning.limit.text}，不能退回；确有异议请与受理审核联系")
+        raise Refused(
+            f"转办已超过 {rules.returning.limit.text}，不能退回；确有异议请与受理审核联系"
+        )
 
 
-def refuse_extension(amount: int, asked_before: int, *, due: datetime, now: datetime, rules: CaseRules) -> None:
-    """Raise Refused unless `amount` more days may be asked for now (功能 4.3: before lapse, capped, as often as the rule says)."""
+def refuse_extension(
+    amount: int, asked_before: int, *, due: datetime, now: datetime, rules: CaseRules
+) -> None:
+    """Raise Refused unless `amount` more days may be asked for now (功能 4.3: before lapse, capped,
+    as often as the rule says).
+    """
     rule = rules.extension
     if now >= due:
         raise Refused("办理期限已过，不能再申请延期")
@@ -267,7 +343,9 @@ def refuse_extension(amount: int, asked_before: int, *, due: datetime, now: date
 
 
 def lengthened(term: Term, amount: int, rule: Limit) -> Term:
-    """The term with `amount` more, in the unit of the extension's rule, added to what it was lengthened by before."""
+    """The term with `amount` more, in the unit of the extension's rule, added to what it was
+    lengthened by before.
+    """
     before = term.extra.amount if term.extra else 0
     return Term(term.limit, Limit(before + amount, rule.unit, rule.closes, rule.roll))
 
@@ -278,13 +356,17 @@ def missing_approvals(rules: CaseRules, given: Sequence[str]) -> list[str]:
 
 
 def reminders(duty: Obligation, calendar: WorkCalendar) -> list[datetime]:
-    """When a unit is reminded of a duty (UTC, earliest first): at nine o'clock in Shanghai, so many working days before it is due."""
+    """When a unit is reminded of a duty (UTC, earliest first): at nine o'clock in Shanghai, so many
+    working days before it is due.
+    """
     days = sorted({calendar.add_working_days(duty.due, -days).day for days in duty.remind})
     return [datetime.combine(day, time(9), SHANGHAI).astimezone(UTC) for day in days]
 
 
 def duty_deadline(duty: Obligation, calendar: WorkCalendar) -> Deadline:
-    """The instants of a duty: over at the close of its due day, 临期 from the first reminder, 严重超期 after five working days more."""
+    """The instants of a duty: over at the close of its due day, 临期 from the first reminder,
+    严重超期 after five working days more.
+    """
     at = closing(duty.due, duty.closes)
     told = [moment for moment in reminders(duty, calendar) if moment < at]
     severe = closing(calendar.add_working_days(duty.due, 5).day, duty.closes)
@@ -296,14 +378,20 @@ def working_days_taken(start: datetime, end: datetime, calendar: WorkCalendar) -
     return max(calendar.working_days_between(civil_day(start), civil_day(end)), 0)
 
 
-# ── the calendar ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the calendar ──────────────────────────────────────────────────────────────────────────────────
 
 
 def changed_days(old: WorkCalendar, new: WorkCalendar) -> tuple[date, date] | None:
-    """First and last day on which the two calendars differ, in answer or in certainty; None when they agree."""
+    """First and last day on which the two calendars differ, in answer or in certainty; None when
+    they agree.
+    """
     first = min(old.known_through, new.known_through)
     last = max(old.known_through, new.known_through)
-    days = [day for day in old.days.keys() | new.days.keys() if old.is_workday(day) != new.is_workday(day)]
+    days = [
+        day
+        for day in old.days.keys() | new.days.keys()
+        if old.is_workday(day) != new.is_workday(day)
+    ]
     days += [first + timedelta(days=1), last] if first != last else []
     return (min(days), max(days)) if days else None
 

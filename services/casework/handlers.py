@@ -5,7 +5,15 @@ from collections.abc import Sequence
 from services.casework.actions import duties, opening
 from shared.bus import Handlers
 from shared.database import Transaction
-from shared.events import CampaignPublished, ComplaintRated, ComplaintRegistered, ComplaintRepeated, Event, Meta, VisitSubmitted
+from shared.events import (
+    CampaignPublished,
+    ComplaintRated,
+    ComplaintRegistered,
+    ComplaintRepeated,
+    Event,
+    Meta,
+    VisitSubmitted,
+)
 
 on = Handlers()
 
@@ -15,10 +23,13 @@ async def _(tx: Transaction, event: CampaignPublished, meta: Meta) -> None:
     await duties.keep_campaign(tx, event)
 
 
-# One handler for the whole topic: a batch stays whole, however repeats and ratings are strewn among new complaints.
+# One handler for the whole topic: a batch stays whole, however repeats and ratings are strewn among
+# new complaints.
 @on.batch(ComplaintRegistered, ComplaintRepeated, ComplaintRated)
 async def _(tx: Transaction, heard: Sequence[tuple[Event, Meta]]) -> None:
-    await opening.hear_complaints(tx, [event for event, _ in heard if isinstance(event, ComplaintRegistered)])
+    await opening.hear_complaints(
+        tx, [event for event, _ in heard if isinstance(event, ComplaintRegistered)]
+    )
     for event, _ in heard:
         if isinstance(event, ComplaintRepeated):
             await opening.hear_repeat(tx, event.complaint_id, event.repeats)

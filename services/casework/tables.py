@@ -1,7 +1,8 @@
 """The tables of casework. Nobody else reads them.
 
-A case has one row, its history one row for every act (never changed), its deadlines one row for each duty. No table holds who
-complained or what they said: the hand-over text (转办摘要) is all that ever comes here.
+A case has one row, its history one row for every act (never changed), its deadlines one row for
+each duty. No table holds who complained or what they said: the hand-over text (转办摘要) is all
+that ever comes here.
 """
 
 from datetime import date, datetime
@@ -9,7 +10,18 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, ForeignKey, Identity, Index, Text, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
@@ -24,17 +36,24 @@ class Base(SQLModel, registry=registry_for("casework")):
 
 def instant(*, nullable: bool = False) -> Any:
     """A column for an aware instant."""
-    return Field(None if nullable else ..., sa_column=Column(DateTime(timezone=True), nullable=nullable))
+    return Field(
+        None if nullable else ..., sa_column=Column(DateTime(timezone=True), nullable=nullable)
+    )
 
 
 def words(*, nullable: bool = False, primary: bool = False) -> Any:
     """A text column."""
-    return Field(None if nullable else ..., sa_column=Column(Text, nullable=nullable, primary_key=primary))
+    return Field(
+        None if nullable else ..., sa_column=Column(Text, nullable=nullable, primary_key=primary)
+    )
 
 
 def case_key(*, nullable: bool = False) -> Any:
     """The case a row belongs to."""
-    return Field(None if nullable else ..., sa_column=Column(ForeignKey("casework.cases.id"), nullable=nullable))
+    return Field(
+        None if nullable else ...,
+        sa_column=Column(ForeignKey("casework.cases.id"), nullable=nullable),
+    )
 
 
 def counted() -> Any:
@@ -48,7 +67,7 @@ def one_of(column: str, values: type[StrEnum] | tuple[str, ...]) -> CheckConstra
     return CheckConstraint(f"{column} in ({listed})", name=column)
 
 
-# ── reference data ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── reference data ────────────────────────────────────────────────────────────────────────────────
 
 
 class Campaign(Base, table=True):
@@ -64,10 +83,14 @@ class Campaign(Base, table=True):
 
 
 class Unit(Base, table=True):
-    """A unit of a campaign's register. `listed` is false when a later register no longer has it: its cases remain."""
+    """A unit of a campaign's register. `listed` is false when a later register no longer has it:
+    its cases remain.
+    """
 
     __tablename__ = "units"
-    campaign_id: str = Field(sa_column=Column(Text, ForeignKey("casework.campaigns.id"), primary_key=True))
+    campaign_id: str = Field(
+        sa_column=Column(Text, ForeignKey("casework.campaigns.id"), primary_key=True)
+    )
     unit_id: str = words(primary=True)
     unit_no: int
     name: str = words()
@@ -76,7 +99,9 @@ class Unit(Base, table=True):
 
 
 class Notice(Base, table=True):
-    """A holiday arrangement imported after the product was made; the calendar is the shipped one with these applied in order."""
+    """A holiday arrangement imported after the product was made; the calendar is the shipped one
+    with these applied in order.
+    """
 
     __tablename__ = "notices"
     __table_args__ = (one_of("kind", ("year", "day")),)
@@ -91,18 +116,21 @@ class Notice(Base, table=True):
 
 
 class Series(Base, table=True):
-    """The running number of the cases of a year. Its row is locked by whoever opens cases: numbers have no gaps."""
+    """The running number of the cases of a year. Its row is locked by whoever opens cases: numbers
+    have no gaps.
+    """
 
     __tablename__ = "series"
     year: int = Field(primary_key=True)
     last: int = Field(sa_column=Column(BigInteger, nullable=False))
 
 
-# ── cases ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── cases ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Case(Base, table=True):
-    """办件. `named_unit_id` is whom it is about, `barred_unit_id` who may neither handle nor see it, `unit_id` who is responsible.
+    """办件. `named_unit_id` is whom it is about, `barred_unit_id` who may neither handle nor see
+    it, `unit_id` who is responsible.
 
     `version` goes up with every act; a form carries the one it was made from.
     """
@@ -111,19 +139,40 @@ class Case(Base, table=True):
     __table_args__ = (
         UniqueConstraint("source", "source_id"),
         UniqueConstraint("number"),
-        one_of("source", ("complaint", "visit")), one_of("kind", Kind), one_of("urgency", Urgency), one_of("state", State),
-        one_of("channel", Channel), one_of("upheld", ("upheld", "partly", "not_upheld")),
-        CheckConstraint("unit_id is null or barred_unit_id is null or unit_id <> barred_unit_id", name="barred"),
-        CheckConstraint("state in ('pending', 'not_accepted') or unit_id is not null", name="responsible"),
+        one_of("source", ("complaint", "visit")),
+        one_of("kind", Kind),
+        one_of("urgency", Urgency),
+        one_of("state", State),
+        one_of("channel", Channel),
+        one_of("upheld", ("upheld", "partly", "not_upheld")),
+        CheckConstraint(
+            "unit_id is null or barred_unit_id is null or unit_id <> barred_unit_id", name="barred"
+        ),
+        CheckConstraint(
+            "state in ('pending', 'not_accepted') or unit_id is not null", name="responsible"
+        ),
         Index("ix_cases_unit", "unit_id", "state"),
-        Index("ix_cases_open", "state", postgresql_where=text("state in ('pending', 'assigned', 'handling', 'paused', 'reviewing')")),
+        Index(
+            "ix_cases_open",
+            "state",
+            postgresql_where=text(
+                "state in ('pending', 'assigned', 'handling', 'paused', 'reviewing')"
+            ),
+        ),
         Index("ix_cases_rating", "rating", postgresql_where=text("rating is not null")),
         Index("ix_cases_closed", "closed_at", postgresql_where=text("closed_at is not null")),
-        Index("ix_cases_summary", "summary", postgresql_using="gin", postgresql_ops={"summary": "public.gin_trgm_ops"}),
-    )  # fmt: skip
+        Index(
+            "ix_cases_summary",
+            "summary",
+            postgresql_using="gin",
+            postgresql_ops={"summary": "public.gin_trgm_ops"},
+        ),
+    )
     id: UUID = Field(default_factory=new_id, primary_key=True)
     number: str = words()
-    campaign_id: str = Field(sa_column=Column(Text, ForeignKey("casework.campaigns.id"), nullable=False))
+    campaign_id: str = Field(
+        sa_column=Column(Text, ForeignKey("casework.campaigns.id"), nullable=False)
+    )
     source: str = words()
     source_id: UUID
     source_number: str = words()
@@ -156,7 +205,9 @@ class Case(Base, table=True):
 
 
 class Step(Base, table=True):
-    """What somebody did with a case, and when. `unit_id`: the responsible unit at that time. Rows are only ever added."""
+    """What somebody did with a case, and when. `unit_id`: the responsible unit at that time. Rows
+    are only ever added.
+    """
 
     __tablename__ = "steps"
     __table_args__ = (Index("ix_steps_case", "case_id", "id"),)
@@ -179,8 +230,9 @@ class Submission(Base, table=True):
     __tablename__ = "submissions"
     __table_args__ = (
         UniqueConstraint("case_id", "no"),
-        one_of("upheld", ("upheld", "partly", "not_upheld")), one_of("decision", ("approved", "sent_back")),
-    )  # fmt: skip
+        one_of("upheld", ("upheld", "partly", "not_upheld")),
+        one_of("decision", ("approved", "sent_back")),
+    )
     id: int | None = counted()
     case_id: UUID = case_key()
     no: int
@@ -204,7 +256,9 @@ class Extension(Base, table=True):
     __tablename__ = "extensions"
     __table_args__ = (
         one_of("state", ("asked", "approved", "refused", "lapsed")),
-        Index("uq_extensions_asked", "case_id", unique=True, postgresql_where=text("state = 'asked'")),
+        Index(
+            "uq_extensions_asked", "case_id", unique=True, postgresql_where=text("state = 'asked'")
+        ),
     )
     id: UUID = Field(default_factory=new_id, primary_key=True)
     case_id: UUID = case_key()
@@ -213,16 +267,24 @@ class Extension(Base, table=True):
     asked_at: datetime = instant()
     asked_by_id: UUID
     asked_by_name: str = words()
-    approved_by: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(Text), nullable=False))
+    approved_by: list[str] = Field(
+        default_factory=list, sa_column=Column(ARRAY(Text), nullable=False)
+    )
     state: str = words()
     decided_at: datetime | None = instant(nullable=True)
 
 
 class Suspension(Base, table=True):
-    """暂停计时: the clock of a case stood still from `since`; `until` when it goes on at the latest, `ended_at` when it did."""
+    """暂停计时: the clock of a case stood still from `since`; `until` when it goes on at the
+    latest, `ended_at` when it did.
+    """
 
     __tablename__ = "suspensions"
-    __table_args__ = (Index("uq_suspensions_open", "case_id", unique=True, postgresql_where=text("ended_at is null")),)
+    __table_args__ = (
+        Index(
+            "uq_suspensions_open", "case_id", unique=True, postgresql_where=text("ended_at is null")
+        ),
+    )
     id: int | None = counted()
     case_id: UUID = case_key()
     reason: str = words()
@@ -231,7 +293,7 @@ class Suspension(Base, table=True):
     ended_at: datetime | None = instant(nullable=True)
 
 
-# ── duties and deadlines ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── duties and deadlines ──────────────────────────────────────────────────────────────────────────
 
 
 class Duty(Base, table=True):
@@ -240,7 +302,9 @@ class Duty(Base, table=True):
     __tablename__ = "duties"
     __table_args__ = (UniqueConstraint("campaign_id", "unit_id", "obligation"),)
     id: UUID = Field(default_factory=new_id, primary_key=True)
-    campaign_id: str = Field(sa_column=Column(Text, ForeignKey("casework.campaigns.id"), nullable=False))
+    campaign_id: str = Field(
+        sa_column=Column(Text, ForeignKey("casework.campaigns.id"), nullable=False)
+    )
     unit_id: str = words()
     obligation: str = words()
     label: str = words()
@@ -251,9 +315,11 @@ class Duty(Base, table=True):
 
 
 class Deadline(Base, table=True):
-    """One deadline of a case or of a duty. Instants are UTC; the database's clock alone decides that they have passed.
+    """One deadline of a case or of a duty. Instants are UTC; the database's clock alone decides
+    that they have passed.
 
-    `next_warn_at`: when to warn next, NULL when there is nothing more to say; `later_warns` what follows. `term`: JSON of domain.Term.
+    `next_warn_at`: when to warn next, NULL when there is nothing more to say; `later_warns` what
+    follows. `term`: JSON of domain.Term.
     """
 
     __tablename__ = "deadlines"
@@ -261,17 +327,39 @@ class Deadline(Base, table=True):
         one_of("state", Clock),
         CheckConstraint("(case_id is null) <> (duty_id is null)", name="subject"),
         CheckConstraint("state <> 'lapsed' or lapsed_at is not null", name="lapsed"),
-        # Both sweeps read only what is armed, in order of time: a million deadlines far away cost nothing.
+        # Both sweeps read only what is armed, in order of time: a million deadlines far away cost
+        # nothing.
         Index("ix_deadlines_due", "due_at", postgresql_where=text("state = 'armed'")),
-        Index("ix_deadlines_warn", "next_warn_at", postgresql_where=text("state = 'armed' and next_warn_at is not null")),
+        Index(
+            "ix_deadlines_warn",
+            "next_warn_at",
+            postgresql_where=text("state = 'armed' and next_warn_at is not null"),
+        ),
         Index("ix_deadlines_case", "case_id"),
-        Index("uq_deadlines_duty", "duty_id", unique=True, postgresql_where=text("duty_id is not null")),
-        Index("uq_deadlines_running", "case_id", "kind", unique=True, postgresql_where=text("state in ('armed', 'lapsed', 'paused')")),
-        Index("ix_deadlines_provisional", "due_at", postgresql_where=text("provisional and state in ('armed', 'paused')")),
+        Index(
+            "uq_deadlines_duty",
+            "duty_id",
+            unique=True,
+            postgresql_where=text("duty_id is not null"),
+        ),
+        Index(
+            "uq_deadlines_running",
+            "case_id",
+            "kind",
+            unique=True,
+            postgresql_where=text("state in ('armed', 'lapsed', 'paused')"),
+        ),
+        Index(
+            "ix_deadlines_provisional",
+            "due_at",
+            postgresql_where=text("provisional and state in ('armed', 'paused')"),
+        ),
     )
     id: UUID = Field(default_factory=new_id, primary_key=True)
     case_id: UUID | None = case_key(nullable=True)
-    duty_id: UUID | None = Field(None, sa_column=Column(ForeignKey("casework.duties.id"), nullable=True))
+    duty_id: UUID | None = Field(
+        None, sa_column=Column(ForeignKey("casework.duties.id"), nullable=True)
+    )
     unit_id: str | None = words(nullable=True)
     kind: str = words()
     starts_at: datetime = instant()
@@ -285,7 +373,9 @@ class Deadline(Base, table=True):
     calendar_version: str = words()
     state: str = words()
     next_warn_at: datetime | None = instant(nullable=True)
-    later_warns: list[datetime] = Field(default_factory=list, sa_column=Column(ARRAY(DateTime(timezone=True)), nullable=False))
+    later_warns: list[datetime] = Field(
+        default_factory=list, sa_column=Column(ARRAY(DateTime(timezone=True)), nullable=False)
+    )
     warned_at: datetime | None = instant(nullable=True)
     lapsed_at: datetime | None = instant(nullable=True)
     ended_at: datetime | None = instant(nullable=True)

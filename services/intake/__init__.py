@@ -1,1 +1,3 @@
-"""Intake: complaints as received, the informants' vault, questionnaires, ballots, visits, files and accounts."""
+"""Intake: complaints as received, the informants' vault, questionnaires, ballots, visits, files and
+accounts.
+"""

@@ -22,7 +22,17 @@ from services.intake.store import campaigns
 from services.intake.store import imports as import_store
 from services.intake.store.files import FILE_MAX_BYTES
 from shared import telemetry
-from shared.auth import PUBLIC, SIGNED_IN, Account, Role, allow, begin_login, credential_of, csrf_token, login_succeeded
+from shared.auth import (
+    PUBLIC,
+    SIGNED_IN,
+    Account,
+    Role,
+    allow,
+    begin_login,
+    credential_of,
+    csrf_token,
+    login_succeeded,
+)
 from shared.cache import Limit
 from shared.database import Database, Transaction
 from shared.events import Channel, Kind, Refused, Urgency
@@ -56,10 +66,13 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The failures of a route, for OpenAPI."""
     reference = {"schema": {"$ref": "#/components/schemas/ProblemDetail"}}
     listed = (400, 401, 403, 422, *statuses)
-    return {status: {"description": "失败", "content": {"application/problem+json": reference}} for status in sorted(set(listed))}
+    return {
+        status: {"description": "失败", "content": {"application/problem+json": reference}}
+        for status in sorted(set(listed))
+    }
 
 
-# ── sessions ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── sessions ──────────────────────────────────────────────────────────────────────────────────────
 
 
 class SignIn(Input):
@@ -73,20 +86,31 @@ class Session(Input):
     account: dict[str, str | None]
 
 
-@door.post("/sessions", policy=PUBLIC, status_code=201, response_model=Session, responses={**problems(429), 422: {"model": ProblemDetail}})
+@door.post(
+    "/sessions",
+    policy=PUBLIC,
+    status_code=201,
+    response_model=Session,
+    responses={**problems(429), 422: {"model": ProblemDetail}},
+)
 async def sign_in(request: Request, tx: Tx, given: SignIn) -> Response:
     """A session token for `Authorization: Bearer`."""
     limiter, source = request.app.state.limiter, source_of(request)
     if wait := await begin_login(limiter, given.name, source):
         telemetry.login_failures.labels("too_often").inc()
         raise TooOften(wait)
-    account = await accounts.sign_in(tx, name=given.name, password=given.password, agent=request.headers.get("user-agent", ""))
+    account = await accounts.sign_in(
+        tx, name=given.name, password=given.password, agent=request.headers.get("user-agent", "")
+    )
     if account is None:
         telemetry.login_failures.labels("wrong").inc()
         raise Refused("用户名或密码不正确", status=401)
     await login_succeeded(limiter, given.name, source)
     token = await request.app.state.sessions.create(account)
-    shown = {"id": str(account.id), **{name: getattr(account, name) for name in ("name", "display_name", "role", "unit_id")}}
+    shown = {
+        "id": str(account.id),
+        **{name: getattr(account, name) for name in ("name", "display_name", "role", "unit_id")},
+    }
     return JSONResponse({"token": token, "csrf": csrf_token(token), "account": shown}, 201)
 
 
@@ -100,11 +124,13 @@ async def sign_out(request: Request) -> Response:
     return Response(status_code=204)
 
 
-# ── complaints ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── complaints ────────────────────────────────────────────────────────────────────────────────────
 
 
 class NewComplaint(Input):
-    """A complaint to register. `summary` left out: drafted from `original` by masking what is personal."""
+    """A complaint to register. `summary` left out: drafted from `original` by masking what is
+    personal.
+    """
 
     campaign_id: str = Field(max_length=100)
     channel: Channel
@@ -121,13 +147,18 @@ class NewComplaint(Input):
     address: str = Field("", max_length=200)
     place: str = Field("", max_length=200)
     occurred_at: str = Field("", max_length=100, description="什么时候发生的，原话或日期")
-    received_at: AwareDatetime | None = Field(None, description="补录时的收到时间，仅评议办和管理员可填")
+    received_at: AwareDatetime | None = Field(
+        None, description="补录时的收到时间，仅评议办和管理员可填"
+    )
     merge_into: str = Field("", max_length=20, description="并入的诉求编号")
 
     def report(self) -> Report:
         """As the actions take it."""
         given = vars(self)
-        return Report(occurred=self.occurred_at, **{name: given[name] for name in Report.__struct_fields__ if name != "occurred"})
+        return Report(
+            occurred=self.occurred_at,
+            **{name: given[name] for name in Report.__struct_fields__ if name != "occurred"},
+        )
 
 
 class ComplaintReceipt(Input):
@@ -141,9 +172,17 @@ class ComplaintReceipt(Input):
     merged_into: str | None
 
 
-@door.post("/complaints", policy=REGISTRARS, status_code=201, response_model=ComplaintReceipt, responses=problems(409))
+@door.post(
+    "/complaints",
+    policy=REGISTRARS,
+    status_code=201,
+    response_model=ComplaintReceipt,
+    responses=problems(409),
+)
 async def register_complaint(request: Request, who: Who, given: NewComplaint) -> Response:
-    """Register a complaint. The query code is in the answer only: it is stored nowhere, not even for a repetition."""
+    """Register a complaint. The query code is in the answer only: it is stored nowhere, not even
+    for a repetition.
+    """
     desk: OnceTogether[Entry, Registered] = request.app.state.desk
     kept = await desk(request, Entry(report=given.report(), by=who, merge_into=given.merge_into))
     code = code_of(request.app.state.context.ring, UUID(kept.body["id"]))
@@ -161,7 +200,9 @@ class Similar(Input):
     closed: bool
 
 
-@door.get("/complaints/similar", policy=REGISTRARS, response_model=list[Similar], responses=problems())
+@door.get(
+    "/complaints/similar", policy=REGISTRARS, response_model=list[Similar], responses=problems()
+)
 async def similar_complaints(
     tx: Tx,
     who: Who,
@@ -170,9 +211,15 @@ async def similar_complaints(
     summary: Annotated[str, Query(max_length=SUMMARY_MAX)],
 ) -> Response:
     """疑似重复: about the same unit within seven days, alike in words."""
-    found = await complaints.similar_complaints(tx, campaign_id=campaign_id, unit_id=unit_id, summary=summary, who=who)
+    found = await complaints.similar_complaints(
+        tx, campaign_id=campaign_id, unit_id=unit_id, summary=summary, who=who
+    )
     listed = [
-        {"id": str(row["id"]), "received_at": row["received_at"].isoformat(), "closed": row["closed_at"] is not None}
+        {
+            "id": str(row["id"]),
+            "received_at": row["received_at"].isoformat(),
+            "closed": row["closed_at"] is not None,
+        }
         | {name: row[name] for name in ("number", "likeness", "kind", "summary", "repeats")}
         for row in found
     ]
@@ -183,7 +230,9 @@ class Merger(Input):
     into: str = Field(max_length=20)
 
 
-@door.post("/complaints/{number}/merger", policy=REGISTRARS, status_code=201, responses=problems(404, 409))
+@door.post(
+    "/complaints/{number}/merger", policy=REGISTRARS, status_code=201, responses=problems(404, 409)
+)
 async def merge_complaint(tx: Tx, who: Who, once: Once, number: str, given: Merger) -> Response:
     """并入 another complaint."""
     return await once(201, complaints.merge_complaint(tx, number=number, into=given.into, by=who))
@@ -193,13 +242,15 @@ class Supplement(Input):
     text: str = Field(min_length=5, max_length=SUMMARY_MAX)
 
 
-@door.post("/complaints/{number}/supplements", policy=REGISTRARS, status_code=201, responses=problems(404))
+@door.post(
+    "/complaints/{number}/supplements", policy=REGISTRARS, status_code=201, responses=problems(404)
+)
 async def add_supplement(tx: Tx, who: Who, once: Once, number: str, given: Supplement) -> Response:
     """补充说明."""
     return await once(201, complaints.add_supplement(tx, number=number, text=given.text, by=who))
 
 
-# ── questionnaires ───────────────────────────────────────────────────────────────────────────────────────────────────
+# ── questionnaires ────────────────────────────────────────────────────────────────────────────────
 
 
 class NewBatch(Input):
@@ -218,49 +269,73 @@ class Batch(Input):
 
 
 @door.post(
-    "/token-batches", policy=OFFICE, status_code=201, response_model=Batch,
+    "/token-batches",
+    policy=OFFICE,
+    status_code=201,
+    response_model=Batch,
     responses={**problems(), 201: {"content": {"text/csv": {}}, "description": "问卷码，仅此一次"}},
-)  # fmt: skip
+)
 async def issue_tokens(request: Request, tx: Tx, who: Who, given: NewBatch) -> Response:
-    """Issue codes; they are shown this once, as JSON or (`Accept: text/csv`) as CSV. A repetition makes another batch: no key is taken."""
+    """Issue codes; they are shown this once, as JSON or (`Accept: text/csv`) as CSV. A repetition
+    makes another batch: no key is taken.
+    """
     batch_id, codes = await ballots.issue_tokens(tx, **given.model_dump(), by=who)
     if "text/csv" in request.headers.get("accept", ""):
-        lines = ["code,url", *(f"{code},{request.url.scheme}://{request.url.netloc}/s/{code}" for code in codes)]
-        return Response("\ufeff" + "\r\n".join(lines) + "\r\n", 201, media_type="text/csv; charset=utf-8")
+        lines = [
+            "code,url",
+            *(f"{code},{request.url.scheme}://{request.url.netloc}/s/{code}" for code in codes),
+        ]
+        return Response(
+            "\ufeff" + "\r\n".join(lines) + "\r\n", 201, media_type="text/csv; charset=utf-8"
+        )
     return JSONResponse({"id": str(batch_id), "codes": codes}, 201)
 
 
 @door.get("/token-batches", policy=OFFICE, responses=problems())
-async def list_batches(tx: Tx, campaign_id: Annotated[str | None, Query(max_length=100)] = None) -> Response:
+async def list_batches(
+    tx: Tx, campaign_id: Annotated[str | None, Query(max_length=100)] = None
+) -> Response:
     """The register of issuance: codes issued and ballots cast, by batch."""
     return JSONResponse(_plain(await ballot_store.batches(tx, campaign_id)))
 
 
 def _plain(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rows as JSON takes them."""
-    return [{name: str(value) if isinstance(value, UUID | datetime | date) else value for name, value in row.items()} for row in rows]
+    return [
+        {
+            name: str(value) if isinstance(value, UUID | datetime | date) else value
+            for name, value in row.items()
+        }
+        for row in rows
+    ]
 
 
 class NewBallot(Input):
     token: str = Field(max_length=60)
-    answers: list[tuple[int, int, int]] = Field(max_length=20_000, description="[单位序号, 题号, 选项号]")
+    answers: list[tuple[int, int, int]] = Field(
+        max_length=20_000, description="[单位序号, 题号, 选项号]"
+    )
 
 
 @door.post("/ballots", policy=PUBLIC, status_code=201, responses=problems(404, 409, 410, 429))
 async def cast_ballot(request: Request, tx: Tx, given: NewBallot) -> Response:
-    """Cast a ballot. The answer says that it was taken, and nothing by which it could be found again."""
+    """Cast a ballot. The answer says that it was taken, and nothing by which it could be found
+    again.
+    """
     key = request.headers.get(KEY_HEADER, "")
     if not 1 <= len(key) <= KEY_MAX:
         raise NoKey
     await hold_back(request, Limit(f"ballots/{source_of(request)}", *BALLOTS_A_MINUTE))
     if wait := await ballots.place_wait(tx, request.app.state.limiter, given.token):
-        too_often = TooOften(wait)  # Answered, not raised: that the place was marked is to be committed.
+        too_often = TooOften(
+            wait
+        )  # Answered, not raised: that the place was marked is to be committed.
         return answer(request, too_often.status, too_often.sentence, headers=too_often.headers)
     await ballots.cast_ballot(tx, code=given.token, answers=given.answers, key=key, device=key)
     return JSONResponse({"accepted": True}, 201)
 
 
-# ── visits ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── visits ────────────────────────────────────────────────────────────────────────────────────────
 
 INSPECTORS: Final = allow(R.INSPECTOR, R.OFFICE)
 Digest = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
@@ -295,16 +370,27 @@ class VisitReport(Input):
     items: list[Item] = Field(max_length=200)
     findings: list[DescribedFinding] = Field(default_factory=list, max_length=50)
     remarks: str = Field("", max_length=2000)
-    photos: list[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = Field(default_factory=list, max_length=PHOTOS_MAX)
+    photos: list[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = Field(
+        default_factory=list, max_length=PHOTOS_MAX
+    )
 
     def report(self) -> visits.Report:
         """As the actions take it."""
         return visits.Report(
-            campaign_id=self.campaign_id, unit_id=self.unit_id, mode=self.mode, visited_at=self.visited_at, device_at=self.device_at,
-            place=self.place, remarks=self.remarks, photos=tuple(self.photos), **(self.position.model_dump() if self.position else {}),
+            campaign_id=self.campaign_id,
+            unit_id=self.unit_id,
+            mode=self.mode,
+            visited_at=self.visited_at,
+            device_at=self.device_at,
+            place=self.place,
+            remarks=self.remarks,
+            photos=tuple(self.photos),
+            **(self.position.model_dump() if self.position else {}),
             items=tuple(Checked(item.item_id, item.result, item.note) for item in self.items),
-            findings=tuple(Found(found.item_id, found.severity, found.summary) for found in self.findings),
-        )  # fmt: skip
+            findings=tuple(
+                Found(found.item_id, found.severity, found.summary) for found in self.findings
+            ),
+        )
 
 
 class VisitReceipt(Input):
@@ -314,22 +400,37 @@ class VisitReceipt(Input):
 
 
 @door.put(
-    "/visits/{visit_id}/photos/{sha256}", policy=INSPECTORS, body_max=FILE_MAX_BYTES, status_code=201,
+    "/visits/{visit_id}/photos/{sha256}",
+    policy=INSPECTORS,
+    body_max=FILE_MAX_BYTES,
+    status_code=201,
     responses={**problems(404, 409, 413, 415), 200: {"description": "已有这张照片"}},
-    openapi_extra={"requestBody": {"required": True, "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}},
-)  # fmt: skip
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
+)
 async def put_photo(request: Request, tx: Tx, who: Who, visit_id: UUID, sha256: Digest) -> Response:
     """A photo of a visit, named by the SHA-256 of its bytes; any order, any number of times."""
-    new = await visits.store_photo(tx, visit_id=visit_id, sha256=sha256, body=await request.body(), by=who)
+    new = await visits.store_photo(
+        tx, visit_id=visit_id, sha256=sha256, body=await request.body(), by=who
+    )
     return JSONResponse({"sha256": sha256}, 201 if new else 200)
 
 
 @door.post(
-    "/visits/{visit_id}/commit", policy=INSPECTORS, status_code=201, response_model=VisitReceipt,
+    "/visits/{visit_id}/commit",
+    policy=INSPECTORS,
+    status_code=201,
+    response_model=VisitReceipt,
     responses={**problems(404, 409), 200: {"model": VisitReceipt, "description": "此前已收到"}},
-)  # fmt: skip
+)
 async def commit_visit(tx: Tx, who: Who, visit_id: UUID, given: VisitReport) -> Response:
-    """Hand a visit in. Its id is the key: sent again it gets the same answer. It counts once `missing` is empty."""
+    """Hand a visit in. Its id is the key: sent again it gets the same answer. It counts once
+    `missing` is empty.
+    """
     accepted = await visits.submit_visit(tx, visit_id, given.report(), by=who)
     body = {"id": str(accepted.id), "number": accepted.number, "missing": accepted.missing}
     return JSONResponse(body, 201 if accepted.first else 200)
@@ -341,36 +442,59 @@ async def photo(tx: Tx, who: Who, file_id: UUID) -> Response:
     body = await visits.read_photo(tx, file_id, by=who)
     if body is None:
         raise NotFound
-    return Response(body, media_type="image/jpeg", headers={"Content-Disposition": "inline; filename=photo.jpg"})
+    return Response(
+        body, media_type="image/jpeg", headers={"Content-Disposition": "inline; filename=photo.jpg"}
+    )
 
 
-# ── imports ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── imports ───────────────────────────────────────────────────────────────────────────────────────
 
 _running: Final[set[asyncio.Task[Any]]] = set()
 """Imports at work: the loop itself keeps no hold of a task."""
 
 
 @door.post(
-    "/imports", policy=OFFICE, body_max=IMPORT_MAX_BYTES + 1024 * 1024, status_code=202,
+    "/imports",
+    policy=OFFICE,
+    body_max=IMPORT_MAX_BYTES + 1024 * 1024,
+    status_code=202,
     responses={**problems(), 202: {"description": "已开始"}},
-)  # fmt: skip
+)
 async def start_import(
-    request: Request, tx: Tx, who: Who, file: UploadFile, mapping: UploadFile, campaign_id: Annotated[str, Form()],
+    request: Request,
+    tx: Tx,
+    who: Who,
+    file: UploadFile,
+    mapping: UploadFile,
+    campaign_id: Annotated[str, Form()],
     dry_run: Annotated[bool, Form()] = False,
-) -> Response:  # fmt: skip
-    """Import a CSV or XLSX file through a mapping. Sending the same file again takes only what is not in yet, so no key is needed."""
+) -> Response:
+    """Import a CSV or XLSX file through a mapping. Sending the same file again takes only what is
+    not in yet, so no key is needed.
+    """
     order = await asyncio.to_thread(
-        imports.read_order, file_name=file.filename or "file", content=await file.read(),
-        mapping=(await mapping.read()).decode(errors="replace"), campaign_id=campaign_id, dry_run=dry_run, by=who,
-    )  # fmt: skip
+        imports.read_order,
+        file_name=file.filename or "file",
+        content=await file.read(),
+        mapping=(await mapping.read()).decode(errors="replace"),
+        campaign_id=campaign_id,
+        dry_run=dry_run,
+        by=who,
+    )
     import_id = await imports.begin_import(tx, order)
     body = {"id": str(import_id), "total": len(order.table.rows)}
     # It begins after the answer, when this transaction is committed, in transactions of its own.
-    begin = BackgroundTask(_begin, request.app.state.database, request.app.state.context, import_id, order)
-    return JSONResponse(body, 202, headers={"Location": f"{door.prefix}/imports/{import_id}"}, background=begin)
+    begin = BackgroundTask(
+        _begin, request.app.state.database, request.app.state.context, import_id, order
+    )
+    return JSONResponse(
+        body, 202, headers={"Location": f"{door.prefix}/imports/{import_id}"}, background=begin
+    )
 
 
-async def _begin(database: Database, context: Context, import_id: UUID, order: imports.Order) -> None:
+async def _begin(
+    database: Database, context: Context, import_id: UUID, order: imports.Order
+) -> None:
     task = asyncio.create_task(imports.run_import(database, context, import_id, order))
     _running.add(task)
     task.add_done_callback(_running.discard)
@@ -397,18 +521,26 @@ async def import_report(tx: Tx, import_id: UUID) -> Response:
     """The refused rows as CSV: line, column, reason."""
     if await import_store.find(tx, import_id) is None:
         raise NotFound
-    mistakes = [(row["line"], row["column"], row["reason"]) for row in await import_store.mistakes(tx, import_id)]
+    mistakes = [
+        (row["line"], row["column"], row["reason"])
+        for row in await import_store.mistakes(tx, import_id)
+    ]
     headers = {"Content-Disposition": f"attachment; filename=import-{import_id}.csv"}
     return Response(report_csv(mistakes), media_type="text/csv; charset=utf-8", headers=headers)
 
 
-# ── campaigns and accounts ───────────────────────────────────────────────────────────────────────────────────────────
+# ── campaigns and accounts ────────────────────────────────────────────────────────────────────────
 
 
 @door.get("/campaigns", policy=SIGNED_IN, responses=problems())
 async def list_campaigns(tx: Tx) -> Response:
     """Campaigns as intake knows them: a newly published one is here a moment later."""
-    return JSONResponse([{"id": c.id, "title": c.title, "year": c.year, "units": len(c.units)} for c in await campaigns.running(tx)])
+    return JSONResponse(
+        [
+            {"id": c.id, "title": c.title, "year": c.year, "units": len(c.units)}
+            for c in await campaigns.running(tx)
+        ]
+    )
 
 
 class NewAccount(Input):
@@ -438,7 +570,12 @@ async def create_account(tx: Tx, who: Who, once: Once, given: NewAccount) -> Res
 
 async def _account(tx: Transaction, given: NewAccount, by: str) -> dict[str, Any]:
     account = await accounts.create_account(tx, **given.model_dump(), by=by)
-    return {"id": str(account.id), "name": account.name, "role": account.role, "unit_id": account.unit_id}
+    return {
+        "id": str(account.id),
+        "name": account.name,
+        "role": account.role,
+        "unit_id": account.unit_id,
+    }
 
 
 @door.get("/accounts", policy=allow(R.ADMIN), responses=problems())
@@ -448,17 +585,28 @@ async def list_accounts(tx: Tx) -> Response:
 
 
 @door.put("/accounts/{account_id}", policy=allow(R.ADMIN), responses=problems(404, 409))
-async def change_account(tx: Tx, who: Who, once: Once, account_id: UUID, given: AccountChange) -> Response:
+async def change_account(
+    tx: Tx, who: Who, once: Once, account_id: UUID, given: AccountChange
+) -> Response:
     """Change a role, a unit or a name, or disable an account; its sessions end at once."""
     return await once(200, _changed(tx, account_id, given, who))
 
 
-async def _changed(tx: Transaction, account_id: UUID, given: AccountChange, who: Account) -> dict[str, Any]:
+async def _changed(
+    tx: Transaction, account_id: UUID, given: AccountChange, who: Account
+) -> dict[str, Any]:
     account = await accounts.change_account(tx, account_id, **given.model_dump(), by=who)
     return {"id": str(account.id), "role": account.role, "unit_id": account.unit_id}
 
 
-@door.post("/accounts/{account_id}/password", policy=allow(R.ADMIN), status_code=201, responses=problems(404))
-async def reset_password(tx: Tx, who: Who, once: Once, account_id: UUID, given: PasswordReset) -> Response:
+@door.post(
+    "/accounts/{account_id}/password",
+    policy=allow(R.ADMIN),
+    status_code=201,
+    responses=problems(404),
+)
+async def reset_password(
+    tx: Tx, who: Who, once: Once, account_id: UUID, given: PasswordReset
+) -> Response:
     """A new password for somebody who forgot theirs."""
     return await once(201, accounts.reset_password(tx, account_id, password=given.password, by=who))

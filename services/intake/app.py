@@ -18,9 +18,16 @@ def build(settings: Settings) -> Service:
     """Intake with these settings; its key ring is made on first use."""
     context = Context(settings, KeyRing.load_or_create(settings.keyring))
     service = Service(
-        name="intake", title="受理", settings=settings, doors=[api.door, *pages.doors], handlers=handlers.on, ticks=ticks.every,
-        context=context, templates=Path(__file__).parent / "templates", prefixes=PREFIXES,
-    )  # fmt: skip
+        name="intake",
+        title="受理",
+        settings=settings,
+        doors=[api.door, *pages.doors],
+        handlers=handlers.on,
+        ticks=ticks.every,
+        context=context,
+        templates=Path(__file__).parent / "templates",
+        prefixes=PREFIXES,
+    )
     context.sessions = service.app.state.sessions
     service.app.state.desk = OnceTogether(service.database, context, register_complaints)
     return service

@@ -26,6 +26,15 @@ async def _(tx: Transaction, event: CampaignPublished, meta: Meta) -> None:
     await campaigns.keep(tx, event, meta.version)
 
 
-@on.batch(CaseOpened, CaseAssigned, CaseAccepted, CaseReturned, CaseExtended, CaseRescheduled, CaseNotAccepted, CaseClosed)
+@on.batch(
+    CaseOpened,
+    CaseAssigned,
+    CaseAccepted,
+    CaseReturned,
+    CaseExtended,
+    CaseRescheduled,
+    CaseNotAccepted,
+    CaseClosed,
+)
 async def _(tx: Transaction, heard: list[tuple[CaseEvent, Meta]]) -> None:
     await tracking.note_cases(tx, [event for event, _ in heard])

@@ -1,8 +1,9 @@
 """The tables of intake. Nobody else reads them.
 
-What could name a person stands in three places only, each encrypted under a key of its own record: `vault` (identity and the caller's
-own words), `drafts` (a complaint being written at the desk), `supplements`. `sittings` (a visitor half-way through a public form) are
-encrypted under a key that only the visitor's browser has.
+What could name a person stands in three places only, each encrypted under a key of its own record:
+`vault` (identity and the caller's own words), `drafts` (a complaint being written at the desk),
+`supplements`. `sittings` (a visitor half-way through a public form) are encrypted under a key that
+only the visitor's browser has.
 """
 
 from datetime import date, datetime
@@ -10,7 +11,17 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, ForeignKey, Index, LargeBinary, String, Text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    Text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
@@ -35,7 +46,11 @@ def sealed_bytes(*, nullable: bool = False) -> Any:
 
 def words(*, default: str | None = "") -> Any:
     """A text column; `default=None` makes it required."""
-    return Field(sa_column=Column(Text, nullable=False)) if default is None else Field(default, sa_column=Column(Text, nullable=False))
+    return (
+        Field(sa_column=Column(Text, nullable=False))
+        if default is None
+        else Field(default, sa_column=Column(Text, nullable=False))
+    )
 
 
 def one_of(column: str, values: type[StrEnum] | tuple[str, ...]) -> CheckConstraint:
@@ -45,18 +60,22 @@ def one_of(column: str, values: type[StrEnum] | tuple[str, ...]) -> CheckConstra
 
 
 class Identity(StrEnum):
-    """身份: how much of the informant may be known to whom. Only 实名 puts a name before the reviewer's eyes at once."""
+    """身份: how much of the informant may be known to whom. Only 实名 puts a name before the
+    reviewer's eyes at once.
+    """
 
     REAL_NAME = "real_name"
     CONFIDENTIAL = "confidential"
     ANONYMOUS = "anonymous"
 
 
-# ── reference data, from `campaigns` ─────────────────────────────────────────────────────────────────────────────────
+# ── reference data, from `campaigns` ──────────────────────────────────────────────────────────────
 
 
 class Campaign(Base, table=True):
-    """评议活动 as scoring last published it. `revision`: version of the event, so that a copy in memory knows when it is old."""
+    """评议活动 as scoring last published it. `revision`: version of the event, so that a copy in
+    memory knows when it is old.
+    """
 
     __tablename__ = "campaigns"
     id: str = Field(sa_column=Column(Text, primary_key=True))
@@ -73,7 +92,9 @@ class Unit(Base, table=True):
 
     __tablename__ = "units"
     __table_args__ = (Index("uq_units_unit_no", "campaign_id", "unit_no", unique=True),)
-    campaign_id: str = Field(sa_column=Column(Text, ForeignKey("intake.campaigns.id"), primary_key=True))
+    campaign_id: str = Field(
+        sa_column=Column(Text, ForeignKey("intake.campaigns.id"), primary_key=True)
+    )
     unit_id: str = Field(sa_column=Column(Text, primary_key=True))
     unit_no: int
     name: str = words(default=None)
@@ -81,26 +102,35 @@ class Unit(Base, table=True):
     aliases: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
 
 
-# ── complaints ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── complaints ────────────────────────────────────────────────────────────────────────────────────
 
 
 class Complaint(Base, table=True):
     """A complaint without its words and without its informant: those are in `vault`.
 
-    `summary` is the hand-over text (转办摘要), free of personal data. `caller_print` finds earlier reports from the same number.
+    `summary` is the hand-over text (转办摘要), free of personal data. `caller_print` finds earlier
+    reports from the same number.
     """
 
     __tablename__ = "complaints"
     __table_args__ = (
-        one_of("channel", Channel), one_of("kind", Kind), one_of("urgency", Urgency), one_of("identity", Identity),
-        # Near duplicates are looked for among the same unit's last days, so that no trigram index has to be kept up on every insert.
+        one_of("channel", Channel),
+        one_of("kind", Kind),
+        one_of("urgency", Urgency),
+        one_of("identity", Identity),
+        # Near duplicates are looked for among the same unit's last days, so that no trigram index
+        # has to be kept up on every insert.
         Index("ix_complaints_of_unit", "campaign_id", "unit_id", "received_at"),
-        Index("ix_complaints_of_caller", "caller_print", postgresql_where="caller_print is not null"),
+        Index(
+            "ix_complaints_of_caller", "caller_print", postgresql_where="caller_print is not null"
+        ),
         Index("ix_complaints_of_operator", "registered_by", "registered_at"),
-    )  # fmt: skip
+    )
     id: UUID = Field(primary_key=True)
     number: str = Field(sa_column=Column(Text, unique=True, nullable=False))
-    campaign_id: str = Field(sa_column=Column(Text, ForeignKey("intake.campaigns.id"), nullable=False))
+    campaign_id: str = Field(
+        sa_column=Column(Text, ForeignKey("intake.campaigns.id"), nullable=False)
+    )
     channel: str = Field(sa_column=Column(Text, nullable=False))
     kind: str = Field(sa_column=Column(Text, nullable=False))
     urgency: str = Field(sa_column=Column(Text, nullable=False))
@@ -118,7 +148,9 @@ class Complaint(Base, table=True):
 
 
 class VaultPart(Base, table=True):
-    """One sealed part of a complaint: `identity` (who, and how to reach them) or `original` (诉求原文, place, time as told)."""
+    """One sealed part of a complaint: `identity` (who, and how to reach them) or `original`
+    (诉求原文, place, time as told).
+    """
 
     __tablename__ = "vault"
     __table_args__ = (one_of("part", ("identity", "original")),)
@@ -155,7 +187,7 @@ class Draft(Base, table=True):
     key_version: int
 
 
-# ── what the citizen sees afterwards ─────────────────────────────────────────────────────────────────────────────────
+# ── what the citizen sees afterwards ──────────────────────────────────────────────────────────────
 
 
 class Progress(Base, table=True):
@@ -190,27 +222,35 @@ class Rating(Base, table=True):
 
 
 class Sitting(Base, table=True):
-    """A visitor half-way through a public form, for two hours. `id` is the hash of the token that also decrypts `body`."""
+    """A visitor half-way through a public form, for two hours. `id` is the hash of the token that
+    also decrypts `body`.
+    """
 
     __tablename__ = "sittings"
     id: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
     body: bytes = sealed_bytes()
-    expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False, index=True))
+    expires_at: datetime = Field(
+        sa_column=Column(DateTime(timezone=True), nullable=False, index=True)
+    )
 
 
-# ── ballots ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── ballots ───────────────────────────────────────────────────────────────────────────────────────
 
 
 class TokenBatch(Base, table=True):
-    """A batch of questionnaire codes for one campaign, instrument, group and point. No person belongs to it.
+    """A batch of questionnaire codes for one campaign, instrument, group and point. No person
+    belongs to it.
 
-    `one_use`: codes printed or sent once each; `place`: one short code displayed at a window, used once by each device.
+    `one_use`: codes printed or sent once each; `place`: one short code displayed at a window, used
+    once by each device.
     """
 
     __tablename__ = "token_batches"
     __table_args__ = (one_of("use", ("one_use", "place")),)
     id: UUID = Field(primary_key=True)
-    campaign_id: str = Field(sa_column=Column(Text, ForeignKey("intake.campaigns.id"), nullable=False, index=True))
+    campaign_id: str = Field(
+        sa_column=Column(Text, ForeignKey("intake.campaigns.id"), nullable=False, index=True)
+    )
     instrument: str = words(default=None)
     group: str = words(default=None)
     point: str | None = Field(default=None, sa_column=Column(Text))
@@ -223,7 +263,9 @@ class TokenBatch(Base, table=True):
 
 
 class Token(Base, table=True):
-    """A code, as SHA-256 only. It never changes: that it was used shows in nothing but the ballot whose id follows from it."""
+    """A code, as SHA-256 only. It never changes: that it was used shows in nothing but the ballot
+    whose id follows from it.
+    """
 
     __tablename__ = "tokens"
     hash: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
@@ -231,10 +273,15 @@ class Token(Base, table=True):
 
 
 class BallotRow(Base, table=True):
-    """A ballot, packed. `id` follows from its token and does not lead back to it; `receipt` recognises the same sending again."""
+    """A ballot, packed. `id` follows from its token and does not lead back to it; `receipt`
+    recognises the same sending again.
+    """
 
     __tablename__ = "ballots"
-    __table_args__ = (Index("ix_ballots_of_batch", "batch_id"), {"postgresql_partition_by": "LIST (campaign_id)"})
+    __table_args__ = (
+        Index("ix_ballots_of_batch", "batch_id"),
+        {"postgresql_partition_by": "LIST (campaign_id)"},
+    )
     campaign_id: str = Field(sa_column=Column(Text, primary_key=True))
     id: UUID = Field(primary_key=True)
     batch_id: UUID
@@ -243,17 +290,22 @@ class BallotRow(Base, table=True):
     cast_hour: datetime = instant()
 
 
-# ── visits and files ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── visits and files ──────────────────────────────────────────────────────────────────────────────
 
 
 class Visit(Base, table=True):
     """An inspection visit. It counts (`counted_at`) when every photo it names is here."""
 
     __tablename__ = "visits"
-    __table_args__ = (one_of("mode", ("announced", "covert")), Index("ix_visits_of_inspector", "inspector_id", "received_at"))
+    __table_args__ = (
+        one_of("mode", ("announced", "covert")),
+        Index("ix_visits_of_inspector", "inspector_id", "received_at"),
+    )
     id: UUID = Field(primary_key=True)
     number: str = Field(sa_column=Column(Text, unique=True, nullable=False))
-    campaign_id: str = Field(sa_column=Column(Text, ForeignKey("intake.campaigns.id"), nullable=False))
+    campaign_id: str = Field(
+        sa_column=Column(Text, ForeignKey("intake.campaigns.id"), nullable=False)
+    )
     unit_id: str = words(default=None)
     mode: str = words(default=None)
     inspector_id: UUID
@@ -276,13 +328,15 @@ class Visit(Base, table=True):
 class StoredFile(Base, table=True):
     """A picture or document on disk, encrypted under a key of its own that is sealed here.
 
-    `subject_id`: the visit, the complaint, or the sitting it belongs to. `derived`: a copy without metadata is there too.
+    `subject_id`: the visit, the complaint, or the sitting it belongs to. `derived`: a copy without
+    metadata is there too.
     """
 
     __tablename__ = "files"
     __table_args__ = (
-        one_of("subject", ("visit", "complaint", "sitting")), Index("uq_files_subject", "subject_id", "sha256", unique=True),
-    )  # fmt: skip
+        one_of("subject", ("visit", "complaint", "sitting")),
+        Index("uq_files_subject", "subject_id", "sha256", unique=True),
+    )
     id: UUID = Field(primary_key=True)
     subject: str = words(default=None)
     subject_id: UUID
@@ -299,14 +353,17 @@ class StoredFile(Base, table=True):
     key_version: int
 
 
-# ── imports ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── imports ───────────────────────────────────────────────────────────────────────────────────────
 
 
 class Import(Base, table=True):
     """One import: a file read through a mapping. `done` and `refused` count its rows as they go in."""
 
     __tablename__ = "imports"
-    __table_args__ = (one_of("kind", ("complaints", "ballots", "visits")), one_of("state", ("running", "finished", "stopped")))
+    __table_args__ = (
+        one_of("kind", ("complaints", "ballots", "visits")),
+        one_of("state", ("running", "finished", "stopped")),
+    )
     id: UUID = Field(primary_key=True)
     kind: str = words(default=None)
     source: str = words(default=None)
@@ -333,17 +390,21 @@ class ImportRow(Base, table=True):
 
 
 class ImportMistake(Base, table=True):
-    """A row that was refused: its line in the file, the column and the reason. Nothing of its content."""
+    """A row that was refused: its line in the file, the column and the reason. Nothing of its
+    content.
+    """
 
     __tablename__ = "import_errors"
-    id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
+    id: int | None = Field(
+        default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True)
+    )
     import_id: UUID = Field(foreign_key="intake.imports.id", index=True)
     line: int
     column: str = words()
     reason: str = words()
 
 
-# ── people ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── people ────────────────────────────────────────────────────────────────────────────────────────
 
 
 class AccountRow(Base, table=True):
@@ -367,7 +428,9 @@ class Login(Base, table=True):
 
     __tablename__ = "logins"
     __table_args__ = (Index("ix_logins_of_account", "account_id", "at"),)
-    id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
+    id: int | None = Field(
+        default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True)
+    )
     account_id: UUID = Field(foreign_key="intake.accounts.id")
     at: datetime = instant()
     device: str = words(default=None)

@@ -36,7 +36,9 @@ from shared.vault import KeyRing, Sealed, VaultError, personal_data_in
 CLAIM_MAX: Final = 20
 """Deliveries one courier takes at a time."""
 LEASE_SECONDS: Final = 120.0
-"""A courier that has not reported by then is taken for dead, and the same key is sent again. Longer than any attempt may last."""
+"""A courier that has not reported by then is taken for dead, and the same key is sent again. Longer
+than any attempt may last.
+"""
 ESCALATE_MAX: Final = 200
 FORGET_MAX: Final = 1000
 CHECK_SECONDS: Final = 5.0
@@ -55,20 +57,26 @@ class Context:
     keep_days: int = 730
 
 
-# ---------------------------------------------------------------------------------------------------------------- tell
+# ── tell ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def learn_campaign(tx: Transaction, event: CampaignPublished) -> None:
     """Remember what units and duties are called."""
     await store.keep_units(tx, {unit.unit_id: unit.name for unit in event.units})
     scheme = Scheme.from_json(event.scheme)
-    await store.keep_obligations(tx, event.campaign_id, {duty.id: duty.label for duty in scheme.obligations})
+    await store.keep_obligations(
+        tx, event.campaign_id, {duty.id: duty.label for duty in scheme.obligations}
+    )
 
 
 async def tell(tx: Transaction, heard: Sequence[tuple[Event, Meta]]) -> None:
-    """Write the notices that these facts set off, queue them for the world outside, and settle what they answer."""
+    """Write the notices that these facts set off, queue them for the world outside, and settle what
+    they answer.
+    """
     known = await _known(tx, [event for event, _ in heard])
-    await _issue(tx, [draft for event, meta in heard for draft in domain.drafts(event, meta, known)])
+    await _issue(
+        tx, [draft for event, meta in heard for draft in domain.drafts(event, meta, known)]
+    )
     answers = [answer for event, meta in heard for answer in domain.answers(event, meta)]
     if answers:
         await store.settle(tx, answers)
@@ -91,20 +99,31 @@ async def escalate(tx: Transaction) -> bool:
     """Tell higher up of lapses that nobody answered in time. True: there may be more."""
     claimed, unanswered = await store.claim_unanswered(tx, ESCALATE_MAX)
     if unanswered:
-        units, _, _, texts = await store.learn_and_recall(tx, {}, units=_units(unanswered), cases=(), campaigns=())
+        units, _, _, texts = await store.learn_and_recall(
+            tx, {}, units=_units(unanswered), cases=(), campaigns=()
+        )
         known = Known(tx.context.calendar, units=units, texts=texts)
-        await _issue(tx, [draft for lapse in unanswered for draft in domain.escalated(lapse, known, now=tx.now)])
+        await _issue(
+            tx,
+            [draft for lapse in unanswered for draft in domain.escalated(lapse, known, now=tx.now)],
+        )
     return claimed == ESCALATE_MAX
 
 
 async def _known(tx: Transaction, events: Sequence[Event]) -> Known:
-    """What the words of these events' notices need, by one question for the whole batch; new cases are remembered."""
+    """What the words of these events' notices need, by one question for the whole batch; new cases
+    are remembered.
+    """
     units, critical, obligations, texts = await store.learn_and_recall(
-        tx, {event.case_id: event.urgency.value for event in events if isinstance(event, CaseOpened)}, units=_units(events),
+        tx,
+        {event.case_id: event.urgency.value for event in events if isinstance(event, CaseOpened)},
+        units=_units(events),
         cases={case for event in events if (case := getattr(event, "case_id", None))},
         campaigns={event.campaign_id for event in events if isinstance(event, ObligationEvent)},
-    )  # fmt: skip
-    return Known(tx.context.calendar, units=units, obligations=obligations, critical=critical, texts=texts)
+    )
+    return Known(
+        tx.context.calendar, units=units, obligations=obligations, critical=critical, texts=texts
+    )
 
 
 def _units(about: Iterable[object]) -> set[str]:
@@ -122,10 +141,14 @@ async def _issue(tx: Transaction, drafts: Sequence[Draft]) -> None:
     for id_, draft in written.items():
         tx.emit(
             NoticeIssued(
-                occurred_at=tx.now, notice_id=id_, kind=draft.kind, roles=(draft.role,), unit_id=draft.audience_unit,
+                occurred_at=tx.now,
+                notice_id=id_,
+                kind=draft.kind,
+                roles=(draft.role,),
+                unit_id=draft.audience_unit,
                 subject_id=draft.subject_id,
             )
-        )  # fmt: skip
+        )
 
 
 async def forget_notices(tx: Transaction) -> bool:
@@ -133,15 +156,19 @@ async def forget_notices(tx: Transaction) -> bool:
     return await store.forget_notices(tx, days=tx.context.keep_days, limit=FORGET_MAX) == FORGET_MAX
 
 
-# ---------------------------------------------------------------------------------------------------------------- send
+# ── send ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def send_due(database: Database, context: Context) -> bool:
-    """Send what may leave now: claim in one transaction, send with none open, note each result in its own. True: there may be more."""
+    """Send what may leave now: claim in one transaction, send with none open, note each result in
+    its own. True: there may be more.
+    """
     async with database.transaction(context) as tx:
         claimed = await store.claim_deliveries(tx, limit=CLAIM_MAX, lease_seconds=LEASE_SECONDS)
     failpoint("delivery.claimed")
-    results = await asyncio.gather(*(_deliver(database, context, each) for each in claimed), return_exceptions=True)
+    results = await asyncio.gather(
+        *(_deliver(database, context, each) for each in claimed), return_exceptions=True
+    )
     for result in results:
         if isinstance(result, BaseException):
             raise result
@@ -162,42 +189,73 @@ async def _deliver(database: Database, context: Context, claimed: store.Row) -> 
 
 async def _attempt(context: Context, claimed: store.Row) -> TransportError | None:
     """One attempt; gives what went wrong."""
-    subscription_id, sealed = claimed["subscription_id"], Sealed(claimed["ciphertext"], claimed["wrapped_key"], claimed["key_version"])
+    subscription_id, sealed = (
+        claimed["subscription_id"],
+        Sealed(claimed["ciphertext"], claimed["wrapped_key"], claimed["key_version"]),
+    )
     try:
         address = context.ring.open_sealed(subscription_id, sealed)["address"]
-        await context.transports.send(address, _message(context, claimed), subscription_id=subscription_id)
+        await context.transports.send(
+            address, _message(context, claimed), subscription_id=subscription_id
+        )
     except TransportError as error:
         return error
     except VaultError:
         return TransportError("地址无法解密，请重新填写", permanent=True)
     except Exception as error:
-        # Apprise's hundred plugins may raise anything: it counts as an attempt, so that it has a bound.
-        log.warning("delivery failed", service="notify", channel=claimed["channel"], **telemetry.describe(error))
+        # Apprise's hundred plugins may raise anything: it counts as an attempt, so that it has a
+        # bound.
+        log.warning(
+            "delivery failed",
+            service="notify",
+            channel=claimed["channel"],
+            **telemetry.describe(error),
+        )
         return TransportError("发送时出错")
     return None
 
 
 def _message(context: Context, claimed: store.Row) -> Message:
     return Message(
-        key=claimed["id"], kind=claimed["kind"], title=RULES[claimed["kind"]].title, number=claimed["subject"], text=claimed["text"],
-        link=context.public_url + claimed["link"], due_at=claimed["due_at"], occurred_at=claimed["occurred_at"],
-    )  # fmt: skip
+        key=claimed["id"],
+        kind=claimed["kind"],
+        title=RULES[claimed["kind"]].title,
+        number=claimed["subject"],
+        text=claimed["text"],
+        link=context.public_url + claimed["link"],
+        due_at=claimed["due_at"],
+        occurred_at=claimed["occurred_at"],
+    )
 
 
 async def _note(tx: Transaction, claimed: store.Row, trouble: TransportError | None) -> str:
     """Write down how an attempt ended: ok, error (given up) or retry."""
-    said: dict[str, Any] = {"occurred_at": tx.now, "notice_id": claimed["notice_id"], "kind": claimed["kind"]}
+    said: dict[str, Any] = {
+        "occurred_at": tx.now,
+        "notice_id": claimed["notice_id"],
+        "kind": claimed["kind"],
+    }
     said |= {"channel": claimed["channel"], "attempts": claimed["attempts"]}
     if trouble is None:
         if await store.record_delivered(tx, claimed["id"]):
             tx.emit(NoticeDelivered(**said))
         return "ok"
-    pause = None if trouble.permanent else domain.pause_after(claimed["attempts"], tx.context.pauses_seconds)
+    pause = (
+        None
+        if trouble.permanent
+        else domain.pause_after(claimed["attempts"], tx.context.pauses_seconds)
+    )
     if pause is None:
         if await store.record_failed(tx, claimed["id"], trouble.sentence):
             tx.emit(NoticeFailed(**said))
         return "error"
-    await store.record_postponed(tx, claimed["id"], trouble.sentence, pause_seconds=pause, rest_seconds=tx.context.rest_seconds)
+    await store.record_postponed(
+        tx,
+        claimed["id"],
+        trouble.sentence,
+        pause_seconds=pause,
+        rest_seconds=tx.context.rest_seconds,
+    )
     return "retry"
 
 
@@ -209,13 +267,20 @@ async def send_again(tx: Transaction, *, delivery_id: UUID, by: Account) -> UUID
     return delivery_id
 
 
-# ---------------------------------------------------------------------------------------------------------------- read
+# ── read ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def mark_read(
-    tx: Transaction, *, who: Account, done: bool, ids: Collection[UUID] | None = None, subjects: Collection[str] | None = None
+    tx: Transaction,
+    *,
+    who: Account,
+    done: bool,
+    ids: Collection[UUID] | None = None,
+    subjects: Collection[str] | None = None,
 ) -> int:
-    """Note that this person saw, or dealt with, notices of theirs: these, those about these subjects, or all. Gives how many changed."""
+    """Note that this person saw, or dealt with, notices of theirs: these, those about these
+    subjects, or all. Gives how many changed.
+    """
     return await store.mark_read(tx, who, done=done, ids=ids, subjects=subjects)
 
 
@@ -227,10 +292,12 @@ async def open_notice(tx: Transaction, *, who: Account, notice_id: UUID) -> str 
     return link
 
 
-# ----------------------------------------------------------------------------------------------------------- subscribe
+# ── subscribe ─────────────────────────────────────────────────────────────────────────────────────
 
 
-async def check_subscription(tx: Transaction, *, role: Audience, unit_id: str | None, address: str | None) -> None:
+async def check_subscription(
+    tx: Transaction, *, role: Audience, unit_id: str | None, address: str | None
+) -> None:
     """Raise Refused, with the field that is wrong, when notices for this audience cannot go there."""
     if role in UNIT_ROLES and not unit_id:
         raise Refused("承办人和单位负责人的订阅须指定单位", status=422, field="unit_id")
@@ -262,7 +329,8 @@ async def subscribe(
     address: str | None,
     by: Account,
 ) -> Subscription:
-    """Set where an audience's notices go. The same id changes what was set; then `address` None keeps the one it has.
+    """Set where an audience's notices go. The same id changes what was set; then `address` None
+    keeps the one it has.
 
     Raises Refused as `check_subscription`, and for an id that was stopped.
     """
@@ -272,7 +340,16 @@ async def subscribe(
     if row is None:
         if address is None:
             raise Refused("请填写接收地址", status=422, field="address")
-        row = Subscription(id=subscription_id, role=role, channel="", hint="", kinds=[], ciphertext=b"", key_version=0, created_at=tx.now)
+        row = Subscription(
+            id=subscription_id,
+            role=role,
+            channel="",
+            hint="",
+            kinds=[],
+            ciphertext=b"",
+            key_version=0,
+            created_at=tx.now,
+        )
     await check_subscription(tx, role=role, unit_id=unit_id, address=address)
     row.role, row.unit_id, row.kinds = role, unit_id, list(kinds)
     if address is not None:
@@ -285,17 +362,29 @@ async def subscribe(
 def _set_address(ring: KeyRing, row: Subscription, address: str) -> None:
     sealed = ring.seal(row.id, {"address": address})
     row.channel, row.hint = channel_of(address), hint_of(address)
-    row.ciphertext, row.wrapped_key, row.key_version = sealed.ciphertext, sealed.wrapped_key, sealed.key_version
+    row.ciphertext, row.wrapped_key, row.key_version = (
+        sealed.ciphertext,
+        sealed.wrapped_key,
+        sealed.key_version,
+    )
     row.failing_since = row.resting_until = None
 
 
 def webhook_secret(context: Context, row: Subscription) -> str | None:
-    """What the receiver checks signatures with, as Standard Webhooks write it; None for other channels."""
-    return f"whsec_{b64encode(context.transports.secret(row.id)).decode()}" if row.channel == Channel.WEBHOOK else None
+    """What the receiver checks signatures with, as Standard Webhooks write it; None for other
+    channels.
+    """
+    return (
+        f"whsec_{b64encode(context.transports.secret(row.id)).decode()}"
+        if row.channel == Channel.WEBHOOK
+        else None
+    )
 
 
 async def stop_subscription(tx: Transaction, *, subscription_id: UUID, by: Account) -> UUID:
-    """Send nothing there any more, and destroy the key of the address. Stopping twice changes nothing. Raises Refused when unknown."""
+    """Send nothing there any more, and destroy the key of the address. Stopping twice changes
+    nothing. Raises Refused when unknown.
+    """
     row = await store.subscription(tx, subscription_id)
     if row is None:
         raise Refused("没有这项订阅", status=404)
@@ -306,23 +395,33 @@ async def stop_subscription(tx: Transaction, *, subscription_id: UUID, by: Accou
     return subscription_id
 
 
-# ----------------------------------------------------------------------------------------------------------- templates
+# ── templates ─────────────────────────────────────────────────────────────────────────────────────
 
 
 def template_problem(text: str) -> str:
-    """Why a text cannot be used, as a sentence; "" when it can. Besides the fields, nobody may be named or reachable by it."""
+    """Why a text cannot be used, as a sentence; "" when it can. Besides the fields, nobody may be
+    named or reachable by it.
+    """
     found = personal_data_in(text)
     if found:
         telemetry.personal_data_blocked.labels("notify", "/notify/templates").inc()
-    return domain.text_problem(text) or (f"模板中含有{found[0].kind.label}，不能保存" if found else "")
+    return domain.text_problem(text) or (
+        f"模板中含有{found[0].kind.label}，不能保存" if found else ""
+    )
 
 
-async def write_template(tx: Transaction, *, kind: str, text: str, based_on: int, by: Account) -> int:
-    """Write the next version of a kind's text; gives its number. Raises Refused when the text cannot be used, or somebody was faster."""
+async def write_template(
+    tx: Transaction, *, kind: str, text: str, based_on: int, by: Account
+) -> int:
+    """Write the next version of a kind's text; gives its number. Raises Refused when the text
+    cannot be used, or somebody was faster.
+    """
     if problem := template_problem(text):
         raise Refused(problem, status=422, field="text")
     newest = (await store.newest_templates(tx)).get(kind)
-    if (newest.version if newest else 1) != based_on or not await store.add_template(tx, kind, based_on + 1, text, by.id):
+    if (newest.version if newest else 1) != based_on or not await store.add_template(
+        tx, kind, based_on + 1, text, by.id
+    ):
         raise Refused("模板已被他人修改，请刷新后在新版本上修改")
     tx.record("template.written", kind, str(by.id), version=based_on + 1)
     return based_on + 1

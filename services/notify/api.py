@@ -1,4 +1,6 @@
-"""Notify for programs: JSON under /notify/api, errors as problem+json, `Idempotency-Key` on every write."""
+"""Notify for programs: JSON under /notify/api, errors as problem+json, `Idempotency-Key` on every
+write.
+"""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -48,7 +50,9 @@ class NoticePage(BaseModel):
 
 
 class DeliveryView(BaseModel):
-    """A notice on its way out. `id` is the idempotency key of every attempt; the address is only hinted at."""
+    """A notice on its way out. `id` is the idempotency key of every attempt; the address is only
+    hinted at.
+    """
 
     id: UUID
     kind: str
@@ -109,15 +113,22 @@ class TemplateInput(Input):
 
 
 @door.get("/notices", policy=SIGNED_IN, response_model=NoticePage)
-async def notices(tx: Tx, who: Who, number: str | None = None, after: UUID | None = None, limit: Limit = 50) -> dict[str, Any]:
+async def notices(
+    tx: Tx, who: Who, number: str | None = None, after: UUID | None = None, limit: Limit = 50
+) -> dict[str, Any]:
     """Notices for the person asking, oldest first."""
     rows = await store.notices(tx, who, number=number, after=after, limit=limit)
-    return {"notices": [_notice(row) for row in rows], "next": rows[-1]["id"] if len(rows) == limit else None}
+    return {
+        "notices": [_notice(row) for row in rows],
+        "next": rows[-1]["id"] if len(rows) == limit else None,
+    }
 
 
 @door.get("/notices/unread", policy=SIGNED_IN)
 async def unread(tx: Tx, who: Who) -> dict[str, int]:
-    """How many cases (and other subjects) have open notices that this person has not seen; counting stops at 100."""
+    """How many cases (and other subjects) have open notices that this person has not seen; counting
+    stops at 100.
+    """
     return {"unread": await store.count_unread(tx, who)}
 
 
@@ -136,14 +147,28 @@ async def _read(tx: Transaction, who: Account, notice_id: UUID, *, done: bool) -
 
 @door.get("/deliveries", policy=allow(Role.ADMIN, Role.SUPERVISOR), response_model=DeliveryPage)
 async def deliveries(
-    tx: Tx, who: Who, state: DeliveryState | None = None, channel: Channel | None = None, number: str | None = None,
-    before: UUID | None = None, limit: Limit = 50,
-) -> dict[str, Any]:  # fmt: skip
+    tx: Tx,
+    who: Who,
+    state: DeliveryState | None = None,
+    channel: Channel | None = None,
+    number: str | None = None,
+    before: UUID | None = None,
+    limit: Limit = 50,
+) -> dict[str, Any]:
     """What left the house, newest first. A supervisor sees what went to supervisors."""
     rows = await store.delivery_log(
-        tx, role=log_audience(who), state=state, channel=channel, number=number, before=before, limit=limit
+        tx,
+        role=log_audience(who),
+        state=state,
+        channel=channel,
+        number=number,
+        before=before,
+        limit=limit,
     )
-    return {"deliveries": [{**row, "number": row["subject"]} for row in rows], "next": rows[-1]["id"] if len(rows) == limit else None}
+    return {
+        "deliveries": [{**row, "number": row["subject"]} for row in rows],
+        "next": rows[-1]["id"] if len(rows) == limit else None,
+    }
 
 
 def log_audience(who: Account) -> str | None:
@@ -160,18 +185,27 @@ async def resend(tx: Tx, who: Who, once: Once, delivery_id: UUID) -> Response:
 @door.get("/subscriptions", policy=ADMIN, response_model=list[SubscriptionView])
 async def subscriptions(tx: Tx) -> list[dict[str, Any]]:
     """Where notices go outside the house."""
-    return [{**_subscription(row), "secret": actions.webhook_secret(tx.context, row)} for row in await store.subscriptions(tx)]
+    return [
+        {**_subscription(row), "secret": actions.webhook_secret(tx.context, row)}
+        for row in await store.subscriptions(tx)
+    ]
 
 
 @door.put("/subscriptions/{subscription_id}", policy=ADMIN, response_model=SubscriptionView)
-async def subscribe(tx: Tx, who: Who, once: Once, subscription_id: UUID, body: SubscriptionInput) -> Response:
+async def subscribe(
+    tx: Tx, who: Who, once: Once, subscription_id: UUID, body: SubscriptionInput
+) -> Response:
     """Set one of them. The id is made by whoever asks; the same id changes what was set."""
     return await once(200, _subscribe(tx, who, subscription_id, body))
 
 
-async def _subscribe(tx: Transaction, who: Account, subscription_id: UUID, body: SubscriptionInput) -> dict[str, Any]:
+async def _subscribe(
+    tx: Transaction, who: Account, subscription_id: UUID, body: SubscriptionInput
+) -> dict[str, Any]:
     # Without the secret: what is answered here is kept with the idempotency key.
-    return _subscription(await actions.subscribe(tx, subscription_id=subscription_id, by=who, **body.model_dump()))
+    return _subscription(
+        await actions.subscribe(tx, subscription_id=subscription_id, by=who, **body.model_dump())
+    )
 
 
 @door.delete("/subscriptions/{subscription_id}", policy=ADMIN)
@@ -187,7 +221,9 @@ async def write_template(tx: Tx, who: Who, once: Once, kind: Kind, body: Templat
 
 
 def _subscription(row: Subscription) -> dict[str, Any]:
-    return row.model_dump(exclude={"ciphertext", "wrapped_key", "key_version", "resting_until", "stopped_at"})
+    return row.model_dump(
+        exclude={"ciphertext", "wrapped_key", "key_version", "resting_until", "stopped_at"}
+    )
 
 
 def _notice(row: store.Row) -> dict[str, Any]:

@@ -12,13 +12,23 @@ from shared.settings import Settings
 from shared.vault import KeyRing
 
 
-def build(settings: Settings, *, own: NotifySettings | None = None, run_ticks: bool = True) -> Service:
+def build(
+    settings: Settings, *, own: NotifySettings | None = None, run_ticks: bool = True
+) -> Service:
     """The service. `own` replaces the settings of notify that the environment gives."""
     return Service(
-        name="notify", title="通知", settings=settings, doors=[pages.door, api.door], handlers=handlers.on, ticks=ticks.every,
-        context=context_of(settings, own or NotifySettings()), templates=Path(__file__).parent / "templates", prefixes=("/notify",),
-        run_ticks=run_ticks, relay_rest_seconds=0.1,
-    )  # fmt: skip
+        name="notify",
+        title="通知",
+        settings=settings,
+        doors=[pages.door, api.door],
+        handlers=handlers.on,
+        ticks=ticks.every,
+        context=context_of(settings, own or NotifySettings()),
+        templates=Path(__file__).parent / "templates",
+        prefixes=("/notify",),
+        run_ticks=run_ticks,
+        relay_rest_seconds=0.1,
+    )
 
 
 def context_of(settings: Settings, own: NotifySettings) -> Context:
@@ -26,8 +36,13 @@ def context_of(settings: Settings, own: NotifySettings) -> Context:
     ring = KeyRing.load_or_create(settings.keyring)
     reach = own.reach(trusting=settings.environment != "production")
     return Context(
-        ring=ring, calendar=china(),
-        transports=Transports(reach, lambda subscription_id: ring.secret(f"webhook/{subscription_id}")),
+        ring=ring,
+        calendar=china(),
+        transports=Transports(
+            reach, lambda subscription_id: ring.secret(f"webhook/{subscription_id}")
+        ),
         public_url=own.public_url or f"http://{settings.host}:{settings.port}",
-        pauses_seconds=own.pauses_seconds, rest_seconds=own.rest_seconds, keep_days=own.keep_days,
-    )  # fmt: skip
+        pauses_seconds=own.pauses_seconds,
+        rest_seconds=own.rest_seconds,
+        keep_days=own.keep_days,
+    )

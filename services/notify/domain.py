@@ -1,7 +1,9 @@
-"""Who is told which fact, in which words, when it may leave the house, and when to give up. Pure rules.
+"""Who is told which fact, in which words, when it may leave the house, and when to give up. Pure
+rules.
 
-A notice is addressed to an audience, never to a person: a role, and for roles of a unit the responsible unit. Of a case it says its
-number, its stage, its due time and where to look. The accused unit of a 举报 is never the responsible one, so it is never told.
+A notice is addressed to an audience, never to a person: a role, and for roles of a unit the
+responsible unit. Of a case it says its number, its stage, its due time and where to look. The
+accused unit of a 举报 is never the responsible one, so it is never told.
 """
 
 import re
@@ -58,12 +60,14 @@ R = Audience
 UNIT_ROLES: Final = frozenset({R.HANDLER, R.UNIT_HEAD})
 """They are told what concerns their own unit; the others act for all units."""
 
-# ------------------------------------------------------------------------------------------------- the table of rules
+# ── the table of rules ────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Something that somebody must do by a deadline. `label` is the deadline's name, `owners` those who must act."""
+    """Something that somebody must do by a deadline. `label` is the deadline's name, `owners` those
+    who must act.
+    """
 
     label: str
     owners: tuple[Audience, ...]
@@ -84,10 +88,12 @@ ALL_STAGES: Final = tuple(STAGES)
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a fact sets off. `roles` are told, besides the owners of the stage where `owners` says so.
+    """What a fact sets off. `roles` are told, besides the owners of the stage where `owners` says
+    so.
 
-    `stage`: what the notice asks for ("": nothing; a deadline brings its own). `answers`: earlier notices about the same subject that
-    asked for these stages are settled. `urgent`: leaves the house at any hour.
+    `stage`: what the notice asks for ("": nothing; a deadline brings its own). `answers`: earlier
+    notices about the same subject that asked for these stages are settled. `urgent`: leaves the
+    house at any hour.
     """
 
     kind: str = ""
@@ -104,63 +110,129 @@ ABOVE: Final = (R.UNIT_HEAD, R.SUPERVISOR, R.OFFICE)
 UNIT: Final = (R.HANDLER, R.UNIT_HEAD)
 TOLD: Final[Mapping[type[Event], Rule]] = {
     CaseOpened: Rule(
-        "case_opened", "来件待分办", "来件{编号}待受理分办，期限{期限}。", (R.REVIEWER,), stage="assign",
+        "case_opened",
+        "来件待分办",
+        "来件{编号}待受理分办，期限{期限}。",
+        (R.REVIEWER,),
+        stage="assign",
     ),
     CaseAssigned: Rule(
-        "case_assigned", "新分办工单", "工单{编号}已分办到本单位，请于{期限}前签收。", (R.HANDLER,), stage="accept", answers=("assign",),
+        "case_assigned",
+        "新分办工单",
+        "工单{编号}已分办到本单位，请于{期限}前签收。",
+        (R.HANDLER,),
+        stage="accept",
+        answers=("assign",),
     ),
     CaseNotAccepted: Rule(answers=ALL_STAGES),
     CaseAccepted: Rule(answers=("accept",)),
     CaseReturned: Rule(
-        "case_returned", "单位退回", "{单位}退回工单{编号}，请重新分办。", (R.REVIEWER,), stage="assign", answers=("accept", "handle"),
+        "case_returned",
+        "单位退回",
+        "{单位}退回工单{编号}，请重新分办。",
+        (R.REVIEWER,),
+        stage="assign",
+        answers=("accept", "handle"),
     ),
     CaseExtended: Rule(
-        "case_extended", "延期获批", "工单{编号}延期已获批准，办理期限延至{期限}。", UNIT, stage="handle", answers=("handle",),
+        "case_extended",
+        "延期获批",
+        "工单{编号}延期已获批准，办理期限延至{期限}。",
+        UNIT,
+        stage="handle",
+        answers=("handle",),
     ),
     CaseRescheduled: Rule(
-        "case_rescheduled", "期限重算", "因节假日安排调整，工单{编号}的期限已重新计算，请到工单中查看。", (R.HANDLER,),
+        "case_rescheduled",
+        "期限重算",
+        "因节假日安排调整，工单{编号}的期限已重新计算，请到工单中查看。",
+        (R.HANDLER,),
     ),
     CaseSubmitted: Rule(
-        "case_submitted", "办理结果待审核", "{单位}已报送工单{编号}的办理结果，请审核。", (R.SUPERVISOR,),
-        stage="review", answers=("accept", "handle"),
+        "case_submitted",
+        "办理结果待审核",
+        "{单位}已报送工单{编号}的办理结果，请审核。",
+        (R.SUPERVISOR,),
+        stage="review",
+        answers=("accept", "handle"),
     ),
     CaseSentBack: Rule(
-        "case_sent_back", "退回修改", "工单{编号}的办理结果未通过审核，请修改后重新报送。", UNIT, stage="handle", answers=("review",),
+        "case_sent_back",
+        "退回修改",
+        "工单{编号}的办理结果未通过审核，请修改后重新报送。",
+        UNIT,
+        stage="handle",
+        answers=("review",),
     ),
     CaseClosed: Rule("case_closed", "工单办结", "工单{编号}已办结。", UNIT, answers=ALL_STAGES),
-    CaseStruckOff: Rule("case_struck_off", "整改销号", "{编号}的整改已核实销号。", UNIT, answers=ALL_STAGES),
-    CaseUrged: Rule("case_urged", "催办", "督办部门催办工单{编号}，请抓紧办理。", UNIT, urgent=True),
-    DeadlineWarned: Rule("deadline_warned", "临期提醒", "工单{编号}{环节}临近，请于{期限}前办理。", owners=True),
-    DeadlineLapsed: Rule(
-        "deadline_lapsed", "超期告警", "工单{编号}{环节}已过（{期限}），责任单位：{单位}。", ABOVE, owners=True, urgent=True,
+    CaseStruckOff: Rule(
+        "case_struck_off", "整改销号", "{编号}的整改已核实销号。", UNIT, answers=ALL_STAGES
     ),
-    ObligationWarned: Rule("obligation_warned", "报送提醒", "请于{期限}前完成“{编号}”。", UNIT, stage="obligation"),
+    CaseUrged: Rule(
+        "case_urged", "催办", "督办部门催办工单{编号}，请抓紧办理。", UNIT, urgent=True
+    ),
+    DeadlineWarned: Rule(
+        "deadline_warned", "临期提醒", "工单{编号}{环节}临近，请于{期限}前办理。", owners=True
+    ),
+    DeadlineLapsed: Rule(
+        "deadline_lapsed",
+        "超期告警",
+        "工单{编号}{环节}已过（{期限}），责任单位：{单位}。",
+        ABOVE,
+        owners=True,
+        urgent=True,
+    ),
+    ObligationWarned: Rule(
+        "obligation_warned", "报送提醒", "请于{期限}前完成“{编号}”。", UNIT, stage="obligation"
+    ),
     ObligationLapsed: Rule(
-        "obligation_lapsed", "逾期未报送", "{单位}未在{期限}前完成“{编号}”。", (R.HANDLER, *ABOVE), stage="obligation", urgent=True,
+        "obligation_lapsed",
+        "逾期未报送",
+        "{单位}未在{期限}前完成“{编号}”。",
+        (R.HANDLER, *ABOVE),
+        stage="obligation",
+        urgent=True,
     ),
     ObligationMet: Rule(answers=("obligation",)),
-    VisitSubmitted: Rule("visit_submitted", "检查记录已提交", "检查记录{编号}已提交，请查看。", (R.OFFICE,)),
-    ScoreChanged: Rule("score_fell", "试算得分下降", "{编号}的试算得分较上次下降较多，请核对变动记录。", (R.OFFICE,)),
-}  # fmt: skip
+    VisitSubmitted: Rule(
+        "visit_submitted", "检查记录已提交", "检查记录{编号}已提交，请查看。", (R.OFFICE,)
+    ),
+    ScoreChanged: Rule(
+        "score_fell",
+        "试算得分下降",
+        "{编号}的试算得分较上次下降较多，请核对变动记录。",
+        (R.OFFICE,),
+    ),
+}
 ESCALATION: Final = Rule(
-    "deadline_unanswered", "超期升级", "{单位}承办的工单{编号}{环节}已过 3 个工作日仍未办理，请督办。", (*ABOVE, R.LEADER), urgent=True,
-)  # fmt: skip
+    "deadline_unanswered",
+    "超期升级",
+    "{单位}承办的工单{编号}{环节}已过 3 个工作日仍未办理，请督办。",
+    (*ABOVE, R.LEADER),
+    urgent=True,
+)
 """What follows when a lapse stays unanswered for ESCALATION_WORKING_DAYS."""
 ESCALATION_WORKING_DAYS: Final = 3
 ESCALATED: Final = frozenset({"deadline_lapsed"})
-RULES: Final[Mapping[str, Rule]] = {rule.kind: rule for rule in (*TOLD.values(), ESCALATION) if rule.kind}
+RULES: Final[Mapping[str, Rule]] = {
+    rule.kind: rule for rule in (*TOLD.values(), ESCALATION) if rule.kind
+}
 KINDS: Final = tuple(RULES)
 SCORE_FALL: Final = Decimal(5)
 """Points a unit's running score must fall before the office is told."""
 
-assert all(rule.stage in {"", *STAGES} and set(rule.answers) <= set(STAGES) for rule in TOLD.values()), "rules name known stages"
+assert all(
+    rule.stage in {"", *STAGES} and set(rule.answers) <= set(STAGES) for rule in TOLD.values()
+), "rules name known stages"
 
-# ------------------------------------------------------------------------------------------------------------ notices
+# ── notices ───────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the words of notices need: names of units and duties, urgent cases, current texts, the working calendar."""
+    """What the words of notices need: names of units and duties, urgent cases, current texts, the
+    working calendar.
+    """
 
     calendar: WorkCalendar
     units: Mapping[str, str] = field(default_factory=dict)
@@ -232,19 +304,39 @@ def drafts(event: Event, meta: Meta, known: Known) -> list[Draft]:
     urgent = rule.urgent or (isinstance(event, CaseEvent) and event.case_id in known.critical)
     later = _escalation_at(event.occurred_at, known.calendar) if rule.kind in ESCALATED else None
     return [
-        _draft(rule, about, role, known, event_id=meta.event_id, version=meta.version, urgent=urgent,
-               occurred_at=event.occurred_at, escalate_at=later if role is R.SUPERVISOR else None)
+        _draft(
+            rule,
+            about,
+            role,
+            known,
+            event_id=meta.event_id,
+            version=meta.version,
+            urgent=urgent,
+            occurred_at=event.occurred_at,
+            escalate_at=later if role is R.SUPERVISOR else None,
+        )
         for role in _roles(rule, about)
         if about.unit_id or role not in UNIT_ROLES
-    ]  # fmt: skip
+    ]
 
 
 def escalated(lapse: Draft, known: Known, *, now: datetime) -> list[Draft]:
-    """The notices that follow an unanswered lapse. Always of the same event id for the same lapse, so that they are written once."""
+    """The notices that follow an unanswered lapse. Always of the same event id for the same lapse,
+    so that they are written once.
+    """
     about = About(lapse.subject, lapse.subject_id, lapse.unit_id, lapse.stage, lapse.due_at)
     event_id = uuid5(lapse.event_id, ESCALATION.kind)
     return [
-        _draft(ESCALATION, about, role, known, event_id=event_id, version=lapse.version, urgent=True, occurred_at=now)
+        _draft(
+            ESCALATION,
+            about,
+            role,
+            known,
+            event_id=event_id,
+            version=lapse.version,
+            urgent=True,
+            occurred_at=now,
+        )
         for role in ESCALATION.roles
         if lapse.unit_id or role not in UNIT_ROLES
     ]
@@ -260,7 +352,9 @@ class Step:
 
 
 def ladder() -> list[Step]:
-    """Who is told what, in the order of a case's life; `by_stage`: besides these roles, whoever must act in that stage."""
+    """Who is told what, in the order of a case's life; `by_stage`: besides these roles, whoever
+    must act in that stage.
+    """
     return [Step(rule, rule.roles, rule.owners) for rule in RULES.values()]
 
 
@@ -295,24 +389,50 @@ def about_of(event: Event, rule: Rule, known: Known) -> About:
 def _roles(rule: Rule, about: About) -> Sequence[Audience]:
     owners = STAGES[about.stage].owners if rule.owners and about.stage in STAGES else ()
     # A deadline of the house itself (分办, 审核) is no matter for the unit's head.
-    above = [role for role in rule.roles if role is not R.UNIT_HEAD or not rule.owners or R.HANDLER in owners]
+    above = [
+        role
+        for role in rule.roles
+        if role is not R.UNIT_HEAD or not rule.owners or R.HANDLER in owners
+    ]
     return tuple(dict.fromkeys((*owners, *above)))
 
 
 def _draft(
-    rule: Rule, about: About, role: Audience, known: Known, *, event_id: UUID, version: int, urgent: bool, occurred_at: datetime,
+    rule: Rule,
+    about: About,
+    role: Audience,
+    known: Known,
+    *,
+    event_id: UUID,
+    version: int,
+    urgent: bool,
+    occurred_at: datetime,
     escalate_at: datetime | None = None,
-) -> Draft:  # fmt: skip
+) -> Draft:
     link = link_of(rule.kind, about)
     words = {
-        "编号": about.subject, "单位": known.unit(about.unit_id), "链接": link,
+        "编号": about.subject,
+        "单位": known.unit(about.unit_id),
+        "链接": link,
         "期限": due_label(about.due_at, about.provisional) if about.due_at else "规定期限",
         "环节": STAGES[about.stage].label if about.stage in STAGES else "期限",
-    }  # fmt: skip
+    }
     return Draft(
-        event_id, role, about.unit_id, rule.kind, about.subject, about.subject_id, version, about.stage,
-        render(known.texts.get(rule.kind, rule.text), words), link, urgent, about.due_at, occurred_at, escalate_at,
-    )  # fmt: skip
+        event_id,
+        role,
+        about.unit_id,
+        rule.kind,
+        about.subject,
+        about.subject_id,
+        version,
+        about.stage,
+        render(known.texts.get(rule.kind, rule.text), words),
+        link,
+        urgent,
+        about.due_at,
+        occurred_at,
+        escalate_at,
+    )
 
 
 def link_of(kind: str, about: About) -> str:
@@ -336,16 +456,20 @@ def _escalation_at(lapsed_at: datetime, calendar: WorkCalendar) -> datetime:
 
 
 def score_mark(mark: Decimal | None, total: Decimal) -> tuple[Decimal, bool]:
-    """(the mark to keep, has it fallen enough to tell the office?). The mark is the highest total since the office was last told."""
+    """(the mark to keep, has it fallen enough to tell the office?). The mark is the highest total
+    since the office was last told.
+    """
     if mark is not None and mark - total >= SCORE_FALL:
         return total, True
     return (total if mark is None else max(mark, total)), False
 
 
-# -------------------------------------------------------------------------------------------------------------- texts
+# ── texts ─────────────────────────────────────────────────────────────────────────────────────────
 
 FIELDS: Final = ("编号", "单位", "期限", "环节", "链接")
-"""All that a text may name. Nothing of the person who complained is among them, and nothing of what was said."""
+"""All that a text may name. Nothing of the person who complained is among them, and nothing of what
+was said.
+"""
 TEXT_MAX: Final = 200
 _FIELD: Final = re.compile(r"\{([^{}]*)\}")
 
@@ -371,10 +495,22 @@ def sample(kind: str, now: datetime) -> dict[str, str]:
     """Words for a preview: how a text of this kind would read today."""
     stage = RULES[kind].stage or "handle"
     link = link_of(kind, About("ZF2026-004512", "j-2026:unit"))
-    return dict(zip(FIELDS, ("ZF2026-004512", "某某局", due_label(closing(civil_day(now))), STAGES[stage].label, link), strict=True))
+    return dict(
+        zip(
+            FIELDS,
+            (
+                "ZF2026-004512",
+                "某某局",
+                due_label(closing(civil_day(now))),
+                STAGES[stage].label,
+                link,
+            ),
+            strict=True,
+        )
+    )
 
 
-# ------------------------------------------------------------------------------------------------- leaving the house
+# ── leaving the house ─────────────────────────────────────────────────────────────────────────────
 
 
 class Channel(StrEnum):
@@ -390,7 +526,9 @@ class Channel(StrEnum):
 
 
 class DeliveryState(StrEnum):
-    """Where a delivery stands. 已撤回: the matter was settled, or the subscription stopped, before it went out."""
+    """Where a delivery stands. 已撤回: the matter was settled, or the subscription stopped, before
+    it went out.
+    """
 
     WAITING = "waiting"
     DELIVERED = "delivered"
@@ -399,13 +537,20 @@ class DeliveryState(StrEnum):
 
     @property
     def label(self) -> str:
-        return {"waiting": "待发送", "delivered": "已送达", "failed": "失败", "withdrawn": "已撤回"}[self]
+        return {
+            "waiting": "待发送",
+            "delivered": "已送达",
+            "failed": "失败",
+            "withdrawn": "已撤回",
+        }[self]
 
 
 def channel_of(address: str) -> Channel:
     """Which channel an address is for: `mailto:…`, `https://…`, anything else is an Apprise URL."""
     scheme = address.partition(":")[0].lower()
-    return {"mailto": Channel.MAIL, "http": Channel.WEBHOOK, "https": Channel.WEBHOOK}.get(scheme, Channel.APPRISE)
+    return {"mailto": Channel.MAIL, "http": Channel.WEBHOOK, "https": Channel.WEBHOOK}.get(
+        scheme, Channel.APPRISE
+    )
 
 
 OPENS_HOUR: Final = 8
@@ -413,7 +558,9 @@ CLOSES_HOUR: Final = 20
 
 
 def leaves_at(now: datetime, urgent: bool, calendar: WorkCalendar) -> datetime:
-    """When a notice may leave the house: at once, or (免打扰) at 8:00 of the next workday when it is night or a rest day."""
+    """When a notice may leave the house: at once, or (免打扰) at 8:00 of the next workday when it
+    is night or a rest day.
+    """
     local = now.astimezone(SHANGHAI)
     if urgent or (calendar.is_workday(local.date()) and OPENS_HOUR <= local.hour < CLOSES_HOUR):
         return now

@@ -1,4 +1,6 @@
-"""What notify hears. Facts come in batches: ten thousand lapses at once are a few statements, written in the order of their due times."""
+"""What notify hears. Facts come in batches: ten thousand lapses at once are a few statements,
+written in the order of their due times.
+"""
 
 from services.notify import actions, domain
 from shared.bus import Handlers

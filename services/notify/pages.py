@@ -18,7 +18,19 @@ from services.notify.tables import Template
 from shared.auth import ROLE_LABELS, SIGNED_IN, Account, Role, allow
 from shared.database import Transaction, new_id
 from shared.events import Refused
-from shared.web import Door, Form, NotFound, Once, Tx, Who, fragment, htmx, page, read_form, see_other
+from shared.web import (
+    Door,
+    Form,
+    NotFound,
+    Once,
+    Tx,
+    Who,
+    fragment,
+    htmx,
+    page,
+    read_form,
+    see_other,
+)
 from shared.web.forms import Input
 
 door = Door(prefix="/notify", include_in_schema=False)
@@ -26,15 +38,28 @@ ADMIN: Final = allow(Role.ADMIN)
 ROWS: Final = 50
 Kind = Annotated[str, Path(pattern=f"^({'|'.join(KINDS)})$")]
 LOOKS: Final = {
-    "deadline_lapsed": "over", "deadline_unanswered": "over", "obligation_lapsed": "over", "deadline_warned": "warn",
-    "obligation_warned": "warn", "score_fell": "warn", "case_closed": "done", "case_struck_off": "done",
-}  # fmt: skip
+    "deadline_lapsed": "over",
+    "deadline_unanswered": "over",
+    "obligation_lapsed": "over",
+    "deadline_warned": "warn",
+    "obligation_warned": "warn",
+    "score_fell": "warn",
+    "case_closed": "done",
+    "case_struck_off": "done",
+}
 """Badges of what is late, nearly late or over; all other notices carry a plain tag."""
-CALLS: Final = {"assign": "去分办", "accept": "去签收", "handle": "去办理", "review": "去审核", "rectify": "去整改", "obligation": "去报送"}
+CALLS: Final = {
+    "assign": "去分办",
+    "accept": "去签收",
+    "handle": "去办理",
+    "review": "去审核",
+    "rectify": "去整改",
+    "obligation": "去报送",
+}
 """What a notice asks those who must act; everybody else may look."""
 STATE_LOOKS: Final = {"waiting": "hold", "delivered": "ok", "failed": "over", "withdrawn": "hold"}
 
-# ----------------------------------------------------------------------------------------------------------- 消息中心
+# ── 消息中心 ──────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,36 +94,73 @@ class Matter:
 
 
 def _line(row: store.Row) -> Line:
-    state = "已处理" if row["done_at"] else "已了结" if row["settled_at"] else "已读" if row["seen_at"] else ""
+    state = (
+        "已处理"
+        if row["done_at"]
+        else "已了结"
+        if row["settled_at"]
+        else "已读"
+        if row["seen_at"]
+        else ""
+    )
     kind, stage = row["kind"], row["stage"]
     mine = not row["settled_at"] and stage in STAGES and row["role"] in STAGES[stage].owners
     call = CALLS.get(stage, "查看") if mine else "查看"
-    return Line(row["id"], RULES[kind].title, LOOKS.get(kind, ""), row["text"], call, row["occurred_at"], state)
+    return Line(
+        row["id"],
+        RULES[kind].title,
+        LOOKS.get(kind, ""),
+        row["text"],
+        call,
+        row["occurred_at"],
+        state,
+    )
 
 
 def _matters(rows: Sequence[store.Row]) -> list[Matter]:
     grouped = [list(group) for _, group in groupby(rows, key=lambda row: row["subject_id"])]
-    return [Matter(group[0]["subject_id"], group[0]["subject"], [_line(row) for row in group]) for group in grouped]
+    return [
+        Matter(group[0]["subject_id"], group[0]["subject"], [_line(row) for row in group])
+        for group in grouped
+    ]
 
 
 @door.get("/inbox", policy=SIGNED_IN)
 async def inbox(
-    request: Request, tx: Tx, who: Who, view: Annotated[str, Query(pattern="^(unread|all)$")] = "unread", before: UUID | None = None
+    request: Request,
+    tx: Tx,
+    who: Who,
+    view: Annotated[str, Query(pattern="^(unread|all)$")] = "unread",
+    before: UUID | None = None,
 ) -> Response:
-    rows = await store.inbox(tx, who, all_=view == "all", before=str(before) if before else None, limit=ROWS + 1)
+    rows = await store.inbox(
+        tx, who, all_=view == "all", before=str(before) if before else None, limit=ROWS + 1
+    )
     matters = _matters(rows)
     shown: dict[str, Any] = {
-        "matters": matters[:ROWS], "view": view, "unread": await store.count_unread(tx, who), "before": before, "as_of": tx.now,
-        "next": str(max(line.id for line in matters[ROWS - 1].lines)) if len(matters) > ROWS else None,
-    }  # fmt: skip
-    return fragment(request, "inbox.html", "matters", **shown) if htmx(request) else page(request, "inbox.html", **shown)
+        "matters": matters[:ROWS],
+        "view": view,
+        "unread": await store.count_unread(tx, who),
+        "before": before,
+        "as_of": tx.now,
+        "next": str(max(line.id for line in matters[ROWS - 1].lines))
+        if len(matters) > ROWS
+        else None,
+    }
+    return (
+        fragment(request, "inbox.html", "matters", **shown)
+        if htmx(request)
+        else page(request, "inbox.html", **shown)
+    )
 
 
 @door.get("/inbox/unread", policy=SIGNED_IN)
 async def unread(tx: Tx, who: Who) -> Response:
     """The number in the top bar, nothing when it is zero. Every page asks now and then."""
     count = await store.count_unread(tx, who)
-    return HTMLResponse("" if not count else "99+" if count >= store.UNREAD_SHOWN_MAX else str(count))
+    return HTMLResponse(
+        "" if not count else "99+" if count >= store.UNREAD_SHOWN_MAX else str(count)
+    )
 
 
 @door.get("/notices/{notice_id}", policy=SIGNED_IN)
@@ -111,7 +173,9 @@ async def open_notice(request: Request, tx: Tx, who: Who, notice_id: UUID) -> Re
 
 
 class Reading(Input):
-    """What was pressed: the row's button (`only`), the one for what is ticked, or the one for all (`every`)."""
+    """What was pressed: the row's button (`only`), the one for what is ticked, or the one for all
+    (`every`).
+    """
 
     subjects: list[str] = Field([], title="消息")
     only: str | None = None
@@ -124,29 +188,58 @@ async def mark_done(request: Request, tx: Tx, who: Who, once: Once) -> Response:
     form = await read_form(request, Reading)
     if form.value is None or not (form.value.only or form.value.subjects or form.value.every):
         raise Refused("请先选中要标记的消息", status=422)
-    chosen = None if form.value.every else [form.value.only] if form.value.only else form.value.subjects
+    chosen = (
+        None if form.value.every else [form.value.only] if form.value.only else form.value.subjects
+    )
     back = "/notify/inbox" if form.value.view == "unread" else "/notify/inbox?view=all"
     return await once.redirect(actions.mark_read(tx, who=who, done=True, subjects=chosen), to=back)
 
 
-# ----------------------------------------------------------------------------------------------------------- 发送记录
+# ── 发送记录 ──────────────────────────────────────────────────────────────────────────────────────
 
 
 @door.get("/log", policy=allow(Role.ADMIN, Role.SUPERVISOR))
 async def log(
-    request: Request, tx: Tx, who: Who, state: str = "", channel: str = "", number: str = "", before: UUID | None = None
+    request: Request,
+    tx: Tx,
+    who: Who,
+    state: str = "",
+    channel: str = "",
+    number: str = "",
+    before: UUID | None = None,
 ) -> Response:
     rows = await store.delivery_log(
-        tx, role=None if who.role is Role.ADMIN else who.role, state=state or None, channel=channel or None,
-        number=number.strip() or None, before=before, limit=ROWS + 1,
-    )  # fmt: skip
+        tx,
+        role=None if who.role is Role.ADMIN else who.role,
+        state=state or None,
+        channel=channel or None,
+        number=number.strip() or None,
+        before=before,
+        limit=ROWS + 1,
+    )
     return page(
-        request, "log.html", as_of=tx.now, deliveries=rows[:ROWS], next=str(rows[ROWS - 1]["id"]) if len(rows) > ROWS else None,
-        failing=[each for each in await store.subscriptions(tx) if each.failing_since and who.role in (Role.ADMIN, each.role)],
-        form=Form.of({"state": state, "channel": channel, "number": number}), query={"state": state, "channel": channel, "number": number},
-        filtered=bool(state or channel or number.strip() or before), states=_labelled(DeliveryState), channels=_labelled(Channel),
-        rules=RULES, roles=ROLE_LABELS, channel=Channel, delivery=DeliveryState, looks=STATE_LOOKS, may_resend=who.role is Role.ADMIN,
-    )  # fmt: skip
+        request,
+        "log.html",
+        as_of=tx.now,
+        deliveries=rows[:ROWS],
+        next=str(rows[ROWS - 1]["id"]) if len(rows) > ROWS else None,
+        failing=[
+            each
+            for each in await store.subscriptions(tx)
+            if each.failing_since and who.role in (Role.ADMIN, each.role)
+        ],
+        form=Form.of({"state": state, "channel": channel, "number": number}),
+        query={"state": state, "channel": channel, "number": number},
+        filtered=bool(state or channel or number.strip() or before),
+        states=_labelled(DeliveryState),
+        channels=_labelled(Channel),
+        rules=RULES,
+        roles=ROLE_LABELS,
+        channel=Channel,
+        delivery=DeliveryState,
+        looks=STATE_LOOKS,
+        may_resend=who.role is Role.ADMIN,
+    )
 
 
 def _labelled(values: Any) -> list[tuple[str, str]]:
@@ -155,10 +248,12 @@ def _labelled(values: Any) -> list[tuple[str, str]]:
 
 @door.post("/log/{delivery_id}/resending", policy=ADMIN)
 async def resend(tx: Tx, who: Who, once: Once, delivery_id: UUID) -> Response:
-    return await once.redirect(actions.send_again(tx, delivery_id=delivery_id, by=who), to="/notify/log")
+    return await once.redirect(
+        actions.send_again(tx, delivery_id=delivery_id, by=who), to="/notify/log"
+    )
 
 
-# --------------------------------------------------------------------------------------------------------------- 模板
+# ── 模板 ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 class TemplateForm(Input):
@@ -185,19 +280,34 @@ async def template(request: Request, tx: Tx, kind: Kind) -> Response:
     return await _template_page(request, tx, kind)
 
 
-async def _template_page(request: Request, tx: Transaction, kind: str, form: Form[TemplateForm] | None = None) -> Response:
+async def _template_page(
+    request: Request, tx: Transaction, kind: str, form: Form[TemplateForm] | None = None
+) -> Response:
     versions = await store.template_versions(tx, kind)
     current = (versions[0].version, versions[0].text) if versions else (1, RULES[kind].text)
     shown = form or Form[TemplateForm].of({"text": current[1], "based_on": current[0]})
     return page(
-        request, "template.html", 422 if form else 200, failed=bool(form), form=shown, kind=kind, rule=RULES[kind], current=current[0],
-        past=_history(kind, versions), fields=domain.FIELDS, preview=_preview(kind, shown.typed("text"), tx.now), text_max=domain.TEXT_MAX,
-    )  # fmt: skip
+        request,
+        "template.html",
+        422 if form else 200,
+        failed=bool(form),
+        form=shown,
+        kind=kind,
+        rule=RULES[kind],
+        current=current[0],
+        past=_history(kind, versions),
+        fields=domain.FIELDS,
+        preview=_preview(kind, shown.typed("text"), tx.now),
+        text_max=domain.TEXT_MAX,
+    )
 
 
 def _history(kind: str, versions: Sequence[Template]) -> list[dict[str, Any]]:
     """All versions as steps of a timeline, the newest first; the first came with the program."""
-    written = [{"at": each.created_at, "title": f"第 {each.version} 版", "text": each.text} for each in versions]
+    written = [
+        {"at": each.created_at, "title": f"第 {each.version} 版", "text": each.text}
+        for each in versions
+    ]
     return [*written, {"at": None, "title": "第 1 版（系统预置）", "text": RULES[kind].text}]
 
 
@@ -211,7 +321,9 @@ async def write_template(request: Request, tx: Tx, who: Who, once: Once, kind: K
     form = await read_form(request, TemplateForm)
     if form.value is None:
         return await _template_page(request, tx, kind, form)
-    written = actions.write_template(tx, kind=kind, text=form.value.text, based_on=form.value.based_on, by=who)
+    written = actions.write_template(
+        tx, kind=kind, text=form.value.text, based_on=form.value.based_on, by=who
+    )
     return await once.redirect(written, to=f"/notify/templates/{kind}")
 
 
@@ -219,10 +331,16 @@ async def write_template(request: Request, tx: Tx, who: Who, once: Once, kind: K
 async def preview(request: Request, tx: Tx, kind: Kind) -> Response:
     """The preview beside the field, as it is typed."""
     text = str((await request.form()).get("text", ""))
-    return fragment(request, "template.html", "preview", preview=_preview(kind, text, tx.now), problem=domain.text_problem(text))
+    return fragment(
+        request,
+        "template.html",
+        "preview",
+        preview=_preview(kind, text, tx.now),
+        problem=domain.text_problem(text),
+    )
 
 
-# --------------------------------------------------------------------------------------------------------- 订阅与升级
+# ── 订阅与升级 ────────────────────────────────────────────────────────────────────────────────────
 
 
 class SubscriptionForm(Input):
@@ -246,16 +364,30 @@ async def rules(request: Request, tx: Tx) -> Response:
     return await _rules_page(request, tx)
 
 
-async def _rules_page(request: Request, tx: Transaction, form: Form[SubscriptionForm] | None = None) -> Response:
+async def _rules_page(
+    request: Request, tx: Transaction, form: Form[SubscriptionForm] | None = None
+) -> Response:
     units = await store.unit_names(tx)
     rows = await store.subscriptions(tx)
     return page(
-        request, "rules.html", 422 if form else 200, failed=bool(form), form=form or Form[SubscriptionForm].of(), ladder=domain.ladder(),
-        roles=ROLE_LABELS, audiences=[(role.value, ROLE_LABELS[Role(role)]) for role in Audience], units=units, rules=RULES,
-        kinds=[(kind, RULES[kind].title) for kind in KINDS], channel=Channel,
+        request,
+        "rules.html",
+        422 if form else 200,
+        failed=bool(form),
+        form=form or Form[SubscriptionForm].of(),
+        ladder=domain.ladder(),
+        roles=ROLE_LABELS,
+        audiences=[(role.value, ROLE_LABELS[Role(role)]) for role in Audience],
+        units=units,
+        rules=RULES,
+        kinds=[(kind, RULES[kind].title) for kind in KINDS],
+        channel=Channel,
         subscriptions=[(row, actions.webhook_secret(tx.context, row)) for row in rows],
-        today=await actions.today_count(tx), stages=STAGES, opens=domain.OPENS_HOUR, closes=domain.CLOSES_HOUR,
-    )  # fmt: skip
+        today=await actions.today_count(tx),
+        stages=STAGES,
+        opens=domain.OPENS_HOUR,
+        closes=domain.CLOSES_HOUR,
+    )
 
 
 @door.post("/rules", policy=ADMIN)
@@ -270,7 +402,9 @@ async def subscribe(request: Request, tx: Tx, who: Who, once: Once) -> Response:
 
 async def _check(tx: Transaction, form: Form[SubscriptionForm], wanted: SubscriptionForm) -> None:
     try:
-        await actions.check_subscription(tx, role=wanted.role, unit_id=wanted.unit_id, address=wanted.address)
+        await actions.check_subscription(
+            tx, role=wanted.role, unit_id=wanted.unit_id, address=wanted.address
+        )
     except Refused as refusal:
         form.refuse(refusal.sentence, refusal.field or "")
 
@@ -281,4 +415,6 @@ async def _subscribe(tx: Transaction, wanted: SubscriptionForm, who: Account) ->
 
 @door.post("/rules/{subscription_id}/end", policy=ADMIN)
 async def stop(tx: Tx, who: Who, once: Once, subscription_id: UUID) -> Response:
-    return await once.redirect(actions.stop_subscription(tx, subscription_id=subscription_id, by=who), to="/notify/rules")
+    return await once.redirect(
+        actions.stop_subscription(tx, subscription_id=subscription_id, by=who), to="/notify/rules"
+    )

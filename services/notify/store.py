@@ -1,4 +1,6 @@
-"""Questions to the schema `notify`. What an account may see is decided here, in the condition of the query."""
+"""Questions to the schema `notify`. What an account may see is decided here, in the condition of
+the query.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
@@ -20,22 +22,25 @@ from shared.database import Transaction, new_id
 
 Row: TypeAlias = asyncpg.Record
 
-# ----------------------------------------------------------------------------------------- what is known of the others
+# ── what is known of the others ───────────────────────────────────────────────────────────────────
 
 
 async def keep_units(tx: Transaction, names: Mapping[str, str]) -> None:
     await tx.run(
         "insert into units (id, name) select * from unnest($1::text[], $2::text[]) on conflict (id) do update set name = excluded.name",
-        list(names), list(names.values()),
-    )  # fmt: skip
+        list(names),
+        list(names.values()),
+    )
 
 
 async def keep_obligations(tx: Transaction, campaign_id: str, labels: Mapping[str, str]) -> None:
     await tx.run(
         "insert into obligations (campaign_id, id, label) select $1, * from unnest($2::text[], $3::text[]) "
         "on conflict (campaign_id, id) do update set label = excluded.label",
-        campaign_id, list(labels), list(labels.values()),
-    )  # fmt: skip
+        campaign_id,
+        list(labels),
+        list(labels.values()),
+    )
 
 
 async def unit_names(tx: Transaction, ids: Collection[str] | None = None) -> dict[str, str]:
@@ -57,24 +62,46 @@ select
 
 
 async def learn_and_recall(
-    tx: Transaction, urgencies: Mapping[UUID, str], *, units: Collection[str], cases: Collection[UUID], campaigns: Collection[str]
+    tx: Transaction,
+    urgencies: Mapping[UUID, str],
+    *,
+    units: Collection[str],
+    cases: Collection[UUID],
+    campaigns: Collection[str],
 ) -> tuple[dict[str, str], frozenset[UUID], dict[tuple[str, str], str], dict[str, str]]:
-    """Keep how urgent new cases are; gives unit names, critical cases, duties' labels by (campaign, duty), current texts by kind."""
-    told = await tx.fetchrow(_LEARN, list(urgencies), list(urgencies.values()), list(units), list(cases), list(campaigns))
+    """Keep how urgent new cases are; gives unit names, critical cases, duties' labels by (campaign,
+    duty), current texts by kind.
+    """
+    told = await tx.fetchrow(
+        _LEARN, list(urgencies), list(urgencies.values()), list(units), list(cases), list(campaigns)
+    )
     assert told is not None, "a list of subqueries always has a row"
-    labels = {(campaign, duty): label for campaign, duty, label in msgspec.json.decode(told["labels"] or "[]")}
+    labels = {
+        (campaign, duty): label
+        for campaign, duty, label in msgspec.json.decode(told["labels"] or "[]")
+    }
     # The statement does not see what it inserts itself.
-    critical = frozenset(told["critical"] or ()) | {case for case in cases if urgencies.get(case) == "critical"}
-    return msgspec.json.decode(told["units"] or "{}"), critical, labels, msgspec.json.decode(told["texts"] or "{}")
+    critical = frozenset(told["critical"] or ()) | {
+        case for case in cases if urgencies.get(case) == "critical"
+    }
+    return (
+        msgspec.json.decode(told["units"] or "{}"),
+        critical,
+        labels,
+        msgspec.json.decode(told["texts"] or "{}"),
+    )
 
 
-async def score_marks(tx: Transaction, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Decimal]:
+async def score_marks(
+    tx: Transaction, keys: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], Decimal]:
     """Marks of these (campaign, unit), locked."""
     rows = await tx.fetch(
         "select m.* from score_marks m join unnest($1::text[], $2::text[]) k (c, u) on (m.campaign_id, m.unit_id) = (k.c, k.u) "
         "order by m.campaign_id, m.unit_id for update of m",
-        [campaign for campaign, _ in keys], [unit for _, unit in keys],
-    )  # fmt: skip
+        [campaign for campaign, _ in keys],
+        [unit for _, unit in keys],
+    )
     return {(row["campaign_id"], row["unit_id"]): row["total"] for row in rows}
 
 
@@ -82,11 +109,13 @@ async def keep_score_marks(tx: Transaction, marks: Mapping[tuple[str, str], Deci
     await tx.run(
         "insert into score_marks (campaign_id, unit_id, total) select * from unnest($1::text[], $2::text[], $3::numeric[]) "
         "on conflict (campaign_id, unit_id) do update set total = excluded.total",
-        [campaign for campaign, _ in marks], [unit for _, unit in marks], list(marks.values()),
-    )  # fmt: skip
+        [campaign for campaign, _ in marks],
+        [unit for _, unit in marks],
+        list(marks.values()),
+    )
 
 
-# ------------------------------------------------------------------------------------------------------------- notices
+# ── notices ───────────────────────────────────────────────────────────────────────────────────────
 
 _columns = attrgetter(*(each.name for each in fields(Draft)))
 
@@ -115,13 +144,19 @@ select id from written
 """
 
 
-async def write_notices(tx: Transaction, drafts: Sequence[tuple[Draft, datetime]]) -> dict[UUID, Draft]:
+async def write_notices(
+    tx: Transaction, drafts: Sequence[tuple[Draft, datetime]]
+) -> dict[UUID, Draft]:
     """Write the notices that are new, in this order; gives them by id.
 
-    They are queued for every address their audience has outside the house, each not before its instant.
+    They are queued for every address their audience has outside the house, each not before its
+    instant.
     """
     numbered = {new_id(): given for given in drafts}
-    columns = zip(*((id_, *_columns(draft), leaves_at) for id_, (draft, leaves_at) in numbered.items()), strict=True)
+    columns = zip(
+        *((id_, *_columns(draft), leaves_at) for id_, (draft, leaves_at) in numbered.items()),
+        strict=True,
+    )
     rows = await tx.fetch(_WRITE_NOTICES, *columns, tx.now)
     return {row["id"]: numbered[row["id"]][0] for row in rows}
 
@@ -139,8 +174,12 @@ from settled where d.notice_id = settled.id and d.state = 'waiting' and d.attemp
 
 
 async def settle(tx: Transaction, answers: Sequence[Answer]) -> None:
-    """Mark what was asked for as answered; what has not been tried yet does not leave the house any more."""
-    subjects, stages, versions = zip(*((each.subject_id, each.stage, each.version) for each in answers), strict=True)
+    """Mark what was asked for as answered; what has not been tried yet does not leave the house any
+    more.
+    """
+    subjects, stages, versions = zip(
+        *((each.subject_id, each.stage, each.version) for each in answers), strict=True
+    )
     await tx.run(_SETTLE, subjects, stages, versions, tx.now)
 
 
@@ -152,18 +191,26 @@ update notices set escalate_at = null where id in (
 
 
 async def claim_unanswered(tx: Transaction, limit: int) -> tuple[int, list[Draft]]:
-    """(lapses whose time of grace is over, those of them that nobody answered). None of them comes again."""
+    """(lapses whose time of grace is over, those of them that nobody answered). None of them comes
+    again.
+    """
     rows = await tx.fetch(_CLAIM_UNANSWERED, limit)
-    return len(rows), [Draft(**{name: row[name] for name in row.keys() if name != "settled_at"}) for row in rows if not row["settled_at"]]  # noqa: SIM118
+    return len(rows), [
+        Draft(**{name: row[name] for name in row.keys() if name != "settled_at"})  # noqa: SIM118
+        for row in rows
+        if not row["settled_at"]
+    ]
 
 
-# ------------------------------------------------------------------------------------------------------------ the inbox
+# ── the inbox ─────────────────────────────────────────────────────────────────────────────────────
 
 _MINE: Final = "n.role = $1 and ($2::text is null or n.unit_id = $2)"
 
 
 def _audience(who: Account) -> tuple[str, str | None]:
-    """(role, unit) of the notices this account reads. A unit's role without a unit reads nothing: no unit is called ""."""
+    """(role, unit) of the notices this account reads. A unit's role without a unit reads nothing:
+    no unit is called "".
+    """
     return (who.role, (who.unit_id or "") if who.role in (Role.HANDLER, Role.UNIT_HEAD) else None)
 
 
@@ -171,12 +218,16 @@ UNREAD_SHOWN_MAX: Final = 100
 
 
 async def count_unread(tx: Transaction, who: Account) -> int:
-    """About how many subjects there are open notices that this account has not seen, at most UNREAD_SHOWN_MAX."""
+    """About how many subjects there are open notices that this account has not seen, at most
+    UNREAD_SHOWN_MAX.
+    """
     count: int = await tx.fetchval(
         f"select count(*) from (select distinct subject_id from notices n where {_MINE} and n.settled_at is null "
         "and not exists (select from readings r where r.notice_id = n.id and r.account_id = $3) limit $4) unread",
-        *_audience(who), who.id, UNREAD_SHOWN_MAX,
-    )  # fmt: skip
+        *_audience(who),
+        who.id,
+        UNREAD_SHOWN_MAX,
+    )
     return count
 
 
@@ -192,10 +243,14 @@ where {_MINE} and {_WANTED} order by subjects.newest desc, n.id desc
 """
 
 
-async def inbox(tx: Transaction, who: Account, *, all_: bool, before: str | None, limit: int) -> list[Row]:
-    """Notices of this account's audience with `seen_at`, `done_at`; those of one subject together, the newest subject first.
+async def inbox(
+    tx: Transaction, who: Account, *, all_: bool, before: str | None, limit: int
+) -> list[Row]:
+    """Notices of this account's audience with `seen_at`, `done_at`; those of one subject together,
+    the newest subject first.
 
-    `all_`: also what was seen or settled. `before`: the newest id of the last subject of the page before.
+    `all_`: also what was seen or settled. `before`: the newest id of the last subject of the page
+    before.
     """
     return await tx.fetch(_INBOX, *_audience(who), who.id, all_, before, limit)
 
@@ -207,14 +262,18 @@ where {_MINE} and ($4::text is null or n.subject = $4) and ($5::uuid is null or 
 """
 
 
-async def notices(tx: Transaction, who: Account, *, number: str | None, after: UUID | None, limit: int) -> list[Row]:
+async def notices(
+    tx: Transaction, who: Account, *, number: str | None, after: UUID | None, limit: int
+) -> list[Row]:
     """Notices of this account's audience, oldest first, about `number`, after the one with that id."""
     return await tx.fetch(_NOTICES, *_audience(who), who.id, number, after, limit)
 
 
 async def notice_link(tx: Transaction, who: Account, notice_id: UUID) -> str | None:
     """Where a notice leads; None when it is not this account's to read."""
-    link: str | None = await tx.fetchval(f"select link from notices n where {_MINE} and n.id = $3", *_audience(who), notice_id)
+    link: str | None = await tx.fetchval(
+        f"select link from notices n where {_MINE} and n.id = $3", *_audience(who), notice_id
+    )
     return link
 
 
@@ -226,13 +285,22 @@ on conflict (notice_id, account_id) do update set done_at = excluded.done_at whe
 """
 
 
-async def mark_read(tx: Transaction, who: Account, *, done: bool, ids: Collection[UUID] | None, subjects: Collection[str] | None) -> int:
-    """Note that this account saw (or dealt with) these notices, those about these subjects, or all; what is not theirs is left out."""
+async def mark_read(
+    tx: Transaction,
+    who: Account,
+    *,
+    done: bool,
+    ids: Collection[UUID] | None,
+    subjects: Collection[str] | None,
+) -> int:
+    """Note that this account saw (or dealt with) these notices, those about these subjects, or all;
+    what is not theirs is left out.
+    """
     listed = None if ids is None else list(ids), None if subjects is None else list(subjects)
     return await tx.run(_MARK, *_audience(who), who.id, tx.now, done, *listed)
 
 
-# ----------------------------------------------------------------------------------------------------------- deliveries
+# ── deliveries ────────────────────────────────────────────────────────────────────────────────────
 
 # A wait that would last longer than any wait does was set by a clock that had jumped: it is over.
 _CLAIM: Final = """
@@ -253,12 +321,15 @@ returning d.id, d.notice_id, d.subscription_id, d.attempts, n.kind, n.subject, n
 
 
 async def claim_deliveries(tx: Transaction, *, limit: int, lease_seconds: float) -> list[Row]:
-    """Take deliveries that may leave now, with all that sending needs. Nobody else takes them until the lease is over."""
+    """Take deliveries that may leave now, with all that sending needs. Nobody else takes them until
+    the lease is over.
+    """
     rows = await tx.fetch(_CLAIM, limit, lease_seconds)
     return sorted(rows, key=lambda row: row["id"])
 
 
-# The subscription is locked before its deliveries, as by whoever stops it: in another order the two would wait for each other.
+# The subscription is locked before its deliveries, as by whoever stops it: in another order the two
+# would wait for each other.
 _OWNER: Final = """owner as (
   select s.id from subscriptions s where s.id = (select subscription_id from deliveries where id = $1) for update
 )"""
@@ -271,9 +342,10 @@ async def record_delivered(tx: Transaction, delivery_id: UUID) -> bool:
             f"with {_OWNER}, ended as (update deliveries d set state = 'delivered', ended_at = $2, reason = null from owner "
             "where d.id = $1 and d.state = 'waiting' returning owner.id) update subscriptions s set failing_since = null, "
             "resting_until = null from ended where s.id = ended.id",
-            delivery_id, tx.now,
+            delivery_id,
+            tx.now,
         )
-    )  # fmt: skip
+    )
 
 
 async def record_failed(tx: Transaction, delivery_id: UUID, reason: str) -> bool:
@@ -282,15 +354,21 @@ async def record_failed(tx: Transaction, delivery_id: UUID, reason: str) -> bool
     return bool(await tx.run(sql, delivery_id, tx.now, reason))
 
 
-async def record_postponed(tx: Transaction, delivery_id: UUID, reason: str, *, pause_seconds: float, rest_seconds: float) -> None:
+async def record_postponed(
+    tx: Transaction, delivery_id: UUID, reason: str, *, pause_seconds: float, rest_seconds: float
+) -> None:
     """Try again after the pause; leave its address alone for a while."""
     await tx.run(
         f"with {_OWNER}, later as (update deliveries d set reason = $2, free_at = clock_timestamp() + make_interval(secs => $3) "
         "from owner where d.id = $1 and d.state = 'waiting' returning owner.id) update subscriptions s "
         "set failing_since = coalesce(s.failing_since, $5), resting_until = clock_timestamp() + make_interval(secs => $4) "
         "from later where s.id = later.id",
-        delivery_id, reason, pause_seconds, rest_seconds, tx.now,
-    )  # fmt: skip
+        delivery_id,
+        reason,
+        pause_seconds,
+        rest_seconds,
+        tx.now,
+    )
 
 
 async def send_again(tx: Transaction, delivery_id: UUID) -> bool:
@@ -314,7 +392,14 @@ order by d.id desc limit $6
 
 
 async def delivery_log(
-    tx: Transaction, *, role: str | None, state: str | None, channel: str | None, number: str | None, before: UUID | None, limit: int
+    tx: Transaction,
+    *,
+    role: str | None,
+    state: str | None,
+    channel: str | None,
+    number: str | None,
+    before: UUID | None,
+    limit: int,
 ) -> list[Row]:
     """Deliveries, newest first; `role`: only those to that audience."""
     return await tx.fetch(_LOG, role, state, channel, number, before, limit)
@@ -322,7 +407,9 @@ async def delivery_log(
 
 async def waiting_until(tx: Transaction, instant: datetime) -> int:
     """Deliveries that are to leave by then."""
-    count: int = await tx.fetchval("select count(*) from deliveries where state = 'waiting' and due_at <= $1", instant)
+    count: int = await tx.fetchval(
+        "select count(*) from deliveries where state = 'waiting' and due_at <= $1", instant
+    )
     return count
 
 
@@ -332,18 +419,24 @@ async def forget_notices(tx: Transaction, *, days: int, limit: int) -> int:
     return await tx.run(sql, tx.now, days, limit)
 
 
-# ------------------------------------------------------------------------------------------- subscriptions and templates
+# ── subscriptions and templates ───────────────────────────────────────────────────────────────────
 
 
 async def subscription(tx: Transaction, subscription_id: UUID) -> Subscription | None:
     """One subscription, locked."""
-    return await tx.scalar(select(Subscription).where(col(Subscription.id) == subscription_id).with_for_update())
+    return await tx.scalar(
+        select(Subscription).where(col(Subscription.id) == subscription_id).with_for_update()
+    )
 
 
 async def subscriptions(tx: Transaction) -> list[Subscription]:
     """Those in use, by audience."""
     query = select(Subscription).where(col(Subscription.stopped_at).is_(None))
-    return await tx.scalars(query.order_by(col(Subscription.role), col(Subscription.unit_id), col(Subscription.created_at)))
+    return await tx.scalars(
+        query.order_by(
+            col(Subscription.role), col(Subscription.unit_id), col(Subscription.created_at)
+        )
+    )
 
 
 async def withdraw_all(tx: Transaction, subscription_id: UUID) -> None:
@@ -354,16 +447,24 @@ async def withdraw_all(tx: Transaction, subscription_id: UUID) -> None:
 
 async def newest_templates(tx: Transaction) -> dict[str, Template]:
     """The newest written version of each kind that has one."""
-    query = select(Template).distinct(col(Template.kind)).order_by(col(Template.kind), col(Template.version).desc())
+    query = (
+        select(Template)
+        .distinct(col(Template.kind))
+        .order_by(col(Template.kind), col(Template.version).desc())
+    )
     return {template.kind: template for template in await tx.scalars(query)}
 
 
 async def template_versions(tx: Transaction, kind: str) -> list[Template]:
     """All written versions of one kind, newest first."""
-    return await tx.scalars(select(Template).where(col(Template.kind) == kind).order_by(col(Template.version).desc()))
+    return await tx.scalars(
+        select(Template).where(col(Template.kind) == kind).order_by(col(Template.version).desc())
+    )
 
 
-async def add_template(tx: Transaction, kind: str, version: int, text: str, account_id: UUID) -> bool:
+async def add_template(
+    tx: Transaction, kind: str, version: int, text: str, account_id: UUID
+) -> bool:
     """False: that version is there already."""
     sql = "insert into templates (kind, version, text, written_by, created_at) values ($1, $2, $3, $4, $5) on conflict do nothing"
     return bool(await tx.run(sql, kind, version, text, account_id, tx.now))

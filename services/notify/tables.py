@@ -1,10 +1,24 @@
-"""What notify keeps: notices and who read them, where notices go outside the house, and the little it must know of other services."""
+"""What notify keeps: notices and who read them, where notices go outside the house, and the little
+it must know of other services.
+"""
 
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, ForeignKey, Index, LargeBinary, Numeric, Text, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    Numeric,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
@@ -26,11 +40,13 @@ def _one_of(column: str, values: object) -> CheckConstraint:
 
 
 class Notice(Base, table=True):
-    """One thing the people of one audience should know: those of `role`, for roles of a unit those in `unit_id`, the responsible unit.
+    """One thing the people of one audience should know: those of `role`, for roles of a unit those
+    in `unit_id`, the responsible unit.
 
-    No person's name and no case text. `subject`: the number people know it by; `subject_id`, `version`: the aggregate and where in
-    its history the fact stands. `stage`: what the notice asks to be done; a later fact that answers it sets `settled_at`. Unanswered
-    at `escalate_at`: told higher up.
+    No person's name and no case text. `subject`: the number people know it by; `subject_id`,
+    `version`: the aggregate and where in its history the fact stands. `stage`: what the notice asks
+    to be done; a later fact that answers it sets `settled_at`. Unanswered at `escalate_at`: told
+    higher up.
     """
 
     __tablename__ = "notices"
@@ -41,7 +57,9 @@ class Notice(Base, table=True):
         Index("notices_open", "role", "id", postgresql_where=text("settled_at is null")),
         Index("notices_of_subject", "subject_id", "stage"),
         Index("notices_number", "subject"),
-        Index("notices_escalation", "escalate_at", postgresql_where=text("escalate_at is not null")),
+        Index(
+            "notices_escalation", "escalate_at", postgresql_where=text("escalate_at is not null")
+        ),
         _one_of("role", Audience),
     )
     id: UUID = Field(primary_key=True)
@@ -67,22 +85,27 @@ class Reading(Base, table=True):
     """What one account did with a notice: saw it, said it is dealt with."""
 
     __tablename__ = "readings"
-    notice_id: UUID = Field(sa_column=Column(ForeignKey("notify.notices.id", ondelete="CASCADE"), primary_key=True))
+    notice_id: UUID = Field(
+        sa_column=Column(ForeignKey("notify.notices.id", ondelete="CASCADE"), primary_key=True)
+    )
     account_id: UUID = Field(primary_key=True)
     seen_at: datetime = Field(sa_column=_instant())
     done_at: datetime | None = Field(default=None, sa_column=_instant(nullable=True))
 
 
 class Subscription(Base, table=True):
-    """Where an audience's notices go outside the house. The address is sealed; `hint` is what pages may show of it.
+    """Where an audience's notices go outside the house. The address is sealed; `hint` is what pages
+    may show of it.
 
-    `kinds`: only these, none named: all. `resting_until` (real clock): the other side failed, leave it alone until then.
-    `stopped_at`: no longer in use, and the address cannot be opened any more.
+    `kinds`: only these, none named: all. `resting_until` (real clock): the other side failed, leave
+    it alone until then. `stopped_at`: no longer in use, and the address cannot be opened any more.
     """
 
     __tablename__ = "subscriptions"
     __table_args__ = (
-        Index("subscriptions_audience", "role", "unit_id", postgresql_where=text("stopped_at is null")),
+        Index(
+            "subscriptions_audience", "role", "unit_id", postgresql_where=text("stopped_at is null")
+        ),
         _one_of("role", Audience),
         _one_of("channel", Channel),
     )
@@ -104,7 +127,8 @@ class Subscription(Base, table=True):
 class Delivery(Base, table=True):
     """One notice on its way to one address. Its id is the idempotency key of every attempt.
 
-    `due_at` (legal time): not before, because of 免打扰. `free_at` (real clock): until then a worker has it, or it waits after a failure.
+    `due_at` (legal time): not before, because of 免打扰. `free_at` (real clock): until then a
+    worker has it, or it waits after a failure.
     """
 
     __tablename__ = "deliveries"
@@ -114,8 +138,12 @@ class Delivery(Base, table=True):
         _one_of("state", DeliveryState),
     )
     id: UUID = Field(primary_key=True)
-    notice_id: UUID = Field(sa_column=Column(ForeignKey("notify.notices.id", ondelete="CASCADE"), nullable=False))
-    subscription_id: UUID = Field(sa_column=Column(ForeignKey("notify.subscriptions.id"), nullable=False, index=True))
+    notice_id: UUID = Field(
+        sa_column=Column(ForeignKey("notify.notices.id", ondelete="CASCADE"), nullable=False)
+    )
+    subscription_id: UUID = Field(
+        sa_column=Column(ForeignKey("notify.subscriptions.id"), nullable=False, index=True)
+    )
     state: str
     attempts: int
     reason: str | None = None
@@ -126,7 +154,9 @@ class Delivery(Base, table=True):
 
 
 class Template(Base, table=True):
-    """A version of the text of one kind of notice, from 2 on; version 1 is the one the program brings."""
+    """A version of the text of one kind of notice, from 2 on; version 1 is the one the program
+    brings.
+    """
 
     __tablename__ = "templates"
     kind: str = Field(primary_key=True)

@@ -1,11 +1,15 @@
-"""How a notice leaves the house: mail, signed webhooks, and whatever Apprise speaks. No database here, and no transaction is open.
+"""How a notice leaves the house: mail, signed webhooks, and whatever Apprise speaks. No database
+here, and no transaction is open.
 
-Context: addresses are typed by an administrator, and a server that calls any address it is given can be made to call the house's own
-machines (SSRF). A process may die between the call and the note that it was made.
-Decision: a webhook's host is resolved once, every address is judged, and the connection goes to exactly that address, without proxies and
-without following redirects. Apprise connects by itself, so only schemes whose host its maker fixed are allowed, unless the installation
-names others. Every attempt of a delivery carries the same key: `webhook-id`, `Idempotency-Key`, `Message-ID`.
-Consequences: at least once outside the house; whoever keeps the key sees it once. Webhooks follow the Standard Webhooks specification.
+Context: addresses are typed by an administrator, and a server that calls any address it is given
+can be made to call the house's own machines (SSRF). A process may die between the call and the note
+that it was made.
+Decision: a webhook's host is resolved once, every address is judged, and the connection goes to
+exactly that address, without proxies and without following redirects. Apprise connects by itself,
+so only schemes whose host its maker fixed are allowed, unless the installation names others. Every
+attempt of a delivery carries the same key: `webhook-id`, `Idempotency-Key`, `Message-ID`.
+Consequences: at least once outside the house; whoever keeps the key sees it once. Webhooks follow
+the Standard Webhooks specification.
 """
 
 import asyncio
@@ -37,7 +41,9 @@ TITLE_PREFIX: Final = "【作风评议】"
 
 
 class TransportError(Exception):
-    """It did not arrive. `permanent`: nor will it; the sentence holds nothing of the address and nothing of the answer's text."""
+    """It did not arrive. `permanent`: nor will it; the sentence holds nothing of the address and
+    nothing of the answer's text.
+    """
 
     def __init__(self, sentence: str, *, permanent: bool = False) -> None:
         super().__init__(sentence)
@@ -46,7 +52,9 @@ class TransportError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A notice for the world outside. `key` is the same in every attempt; `link` is absolute; instants are aware."""
+    """A notice for the world outside. `key` is the same in every attempt; `link` is absolute;
+    instants are aware.
+    """
 
     key: UUID
     kind: str
@@ -59,7 +67,12 @@ class Message:
 
     def body(self) -> bytes:
         """As webhooks carry it."""
-        told: dict[str, str | None] = {"title": self.title, "number": self.number, "text": self.text, "link": self.link}
+        told: dict[str, str | None] = {
+            "title": self.title,
+            "number": self.number,
+            "text": self.text,
+            "link": self.link,
+        }
         told["due_at"] = _iso(self.due_at) if self.due_at else None
         shown = {"type": self.kind, "timestamp": _iso(self.occurred_at), "data": told}
         return json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode()
@@ -87,7 +100,9 @@ class Smtp:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What this installation may call. `hosts`: patterns of names, none: any public host. `networks`: private ones that are allowed."""
+    """What this installation may call. `hosts`: patterns of names, none: any public host.
+    `networks`: private ones that are allowed.
+    """
 
     hosts: tuple[str, ...] = ()
     networks: tuple[Network, ...] = ()
@@ -98,15 +113,20 @@ class Reach:
     seconds: float = 10.0
 
     async def resolve(self, host: str, port: int) -> Address:
-        """The one address to connect to. Raises TransportError when the host may not be called, or any of its addresses may not."""
+        """The one address to connect to. Raises TransportError when the host may not be called, or
+        any of its addresses may not.
+        """
         if self.hosts and not any(fnmatchcase(host.lower(), pattern) for pattern in self.hosts):
             raise TransportError("主机不在允许名单内", permanent=True)
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = await asyncio.get_running_loop().getaddrinfo(
+                host, port, type=socket.SOCK_STREAM
+            )
         except (OSError, UnicodeError) as error:
             raise TransportError("域名无法解析") from error
         addresses = [ipaddress.ip_address(entry[4][0]) for entry in found]
-        # One private address among public ones is how a name is made to lead inside on the second look.
+        # One private address among public ones is how a name is made to lead inside on the second
+        # look.
         if not all(self.allows(address) for address in addresses):
             raise TransportError("地址属于内部网络，未被允许", permanent=True)
         return addresses[0]
@@ -119,18 +139,26 @@ class Reach:
         return self.private or is_public(plain)
 
 
-_TRANSLATED: Final = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96")))
+_TRANSLATED: Final = tuple(
+    map(
+        ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96")
+    )
+)
 """IPv6 addresses with an IPv4 address inside: whoever translates them leads back to it."""
 
 
 def is_public(address: Address) -> bool:
-    """Does the address belong to the Internet, and to nobody's own network, machine or cloud metadata?"""
+    """Does the address belong to the Internet, and to nobody's own network, machine or cloud
+    metadata?
+    """
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped:
             return is_public(address.ipv4_mapped)
         if any(address in network for network in _TRANSLATED):
             return False
-    return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
+    return address.is_global and not (
+        address.is_multicast or address.is_reserved or address.is_unspecified
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +169,9 @@ class Transports:
     secret: Callable[[UUID], bytes]
 
     async def send(self, address: str, message: Message, *, subscription_id: UUID) -> None:
-        """Send one message, within `reach.seconds`. Raises TransportError; returning means that the other side took it."""
+        """Send one message, within `reach.seconds`. Raises TransportError; returning means that the
+        other side took it.
+        """
         try:
             async with asyncio.timeout(self.reach.seconds):
                 match channel_of(address):
@@ -155,7 +185,9 @@ class Transports:
             raise TransportError("对方超时未响应") from error
 
     async def check(self, address: str) -> None:
-        """Is this an address we may use at all? Raises TransportError with the reason. A host that does not resolve today is let pass."""
+        """Is this an address we may use at all? Raises TransportError with the reason. A host that
+        does not resolve today is let pass.
+        """
         match channel_of(address):
             case Channel.MAIL:
                 self._check_mail(address.partition(":")[2])
@@ -173,21 +205,27 @@ class Transports:
             if error.permanent:
                 raise
 
-    # ── mail ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── mail ──────────────────────────────────────────────────────────────────────────────────────
 
     def _check_mail(self, recipient: str) -> Smtp:
         if self.reach.smtp is None:
             raise TransportError("尚未配置邮件服务器", permanent=True)
         local, _, host = recipient.partition("@")
-        if not (local and host) or any(letter.isspace() or letter in ",;<>\"" for letter in recipient) or not recipient.isascii():
+        if (
+            not (local and host)
+            or any(letter.isspace() or letter in ',;<>"' for letter in recipient)
+            or not recipient.isascii()
+        ):
             raise TransportError("邮箱地址的格式不正确", permanent=True)
         return self.reach.smtp
 
     async def _mail(self, recipient: str, message: Message) -> None:
         smtp = self._check_mail(recipient)
-        await asyncio.to_thread(_hand_over, smtp, _letter(smtp, recipient, message), self.reach.seconds / 2)
+        await asyncio.to_thread(
+            _hand_over, smtp, _letter(smtp, recipient, message), self.reach.seconds / 2
+        )
 
-    # ── webhooks ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── webhooks ──────────────────────────────────────────────────────────────────────────────────
 
     def _webhook_host(self, address: str) -> tuple[str, int]:
         try:
@@ -205,15 +243,25 @@ class Transports:
         pinned = await self.reach.resolve(host, port)
         url, body = httpx2.URL(address), message.body()
         headers = {
-            **signature(self.secret(subscription_id), message.key, round(real_now().timestamp()), body),
-            "host": url.netloc.decode("ascii"), "content-type": "application/json", "user-agent": "fengping",
+            **signature(
+                self.secret(subscription_id), message.key, round(real_now().timestamp()), body
+            ),
+            "host": url.netloc.decode("ascii"),
+            "content-type": "application/json",
+            "user-agent": "fengping",
             "idempotency-key": str(message.key),
-        }  # fmt: skip
+        }
         try:
             # Without proxies of the environment: they would resolve the name again, elsewhere.
-            async with httpx2.AsyncClient(verify=_tls(), trust_env=False, timeout=self.reach.seconds) as client:
+            async with httpx2.AsyncClient(
+                verify=_tls(), trust_env=False, timeout=self.reach.seconds
+            ) as client:
                 request = client.build_request(
-                    "POST", url.copy_with(host=str(pinned)), content=body, headers=headers, extensions={"sni_hostname": host}
+                    "POST",
+                    url.copy_with(host=str(pinned)),
+                    content=body,
+                    headers=headers,
+                    extensions={"sni_hostname": host},
                 )
                 response = await client.send(request, stream=True, follow_redirects=False)
                 await response.aclose()
@@ -223,7 +271,7 @@ class Transports:
             raise TransportError("无法连接对方服务器") from error
         judge(response.status_code)
 
-    # ── Apprise ──────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── Apprise ───────────────────────────────────────────────────────────────────────────────────
 
     async def _apprise(self, address: str, message: Message) -> None:
         plugin = _plugin(address, self.reach)
@@ -231,15 +279,23 @@ class Transports:
             await self.reach.resolve(plugin.host, plugin.port or 0)
         if isinstance(getattr(plugin, "headers", None), dict):
             plugin.headers["Idempotency-Key"] = str(message.key)
-        taken = await asyncio.to_thread(plugin.notify, body=message.paragraphs(), title=TITLE_PREFIX + message.title)
+        taken = await asyncio.to_thread(
+            plugin.notify, body=message.paragraphs(), title=TITLE_PREFIX + message.title
+        )
         if not taken:
             raise TransportError("对方没有接收")
 
 
 def signature(secret: bytes, key: UUID, timestamp: int, body: bytes) -> dict[str, str]:
-    """The three headers of Standard Webhooks: id, time (Unix seconds), and the HMAC-SHA256 of `id.time.body`."""
+    """The three headers of Standard Webhooks: id, time (Unix seconds), and the HMAC-SHA256 of
+    `id.time.body`.
+    """
     signed = hmac.digest(secret, f"{key}.{timestamp}.".encode() + body, "sha256")
-    return {"webhook-id": str(key), "webhook-timestamp": str(timestamp), "webhook-signature": f"v1,{b64encode(signed).decode()}"}
+    return {
+        "webhook-id": str(key),
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": f"v1,{b64encode(signed).decode()}",
+    }
 
 
 def judge(status: int) -> None:
@@ -248,7 +304,9 @@ def judge(status: int) -> None:
         return
     if 300 <= status < 400:
         raise TransportError("对方要求跳转，为安全起见不予跟随", permanent=True)
-    raise TransportError(f"对方返回 {status}", permanent=400 <= status < 500 and status not in (408, 425, 429))
+    raise TransportError(
+        f"对方返回 {status}", permanent=400 <= status < 500 and status not in (408, 425, 429)
+    )
 
 
 @cache
@@ -294,11 +352,17 @@ def _connected(smtp: Smtp, seconds: float) -> smtplib.SMTP:
     return server
 
 
-VENDOR_SCHEMES: Final = frozenset({"wecombot", "dingtalk", "feishu", "lark", "wechat", "wxpusher", "schan", "pushplus"})
+VENDOR_SCHEMES: Final = frozenset(
+    {"wecombot", "dingtalk", "feishu", "lark", "wechat", "wxpusher", "schan", "pushplus"}
+)
 """Apprise schemes whose host is fixed by their maker: 企业微信 钉钉 飞书 and the like."""
 SCHEME_LABELS: Final[Mapping[str, str]] = {
-    "wecombot": "企业微信群机器人", "wechat": "企业微信", "dingtalk": "钉钉", "feishu": "飞书", "lark": "飞书",
-}  # fmt: skip
+    "wecombot": "企业微信群机器人",
+    "wechat": "企业微信",
+    "dingtalk": "钉钉",
+    "feishu": "飞书",
+    "lark": "飞书",
+}
 
 
 def _names_its_host(address: str) -> bool:
@@ -316,11 +380,14 @@ def _plugin(address: str, reach: Reach) -> Any:
 
     if scheme_of(address) not in reach.schemes | VENDOR_SCHEMES:
         raise TransportError("不支持这种地址，或未被允许", permanent=True)
-    asset = apprise.AppriseAsset(app_id="fengping", app_desc="fengping", secure_logging=True, http_redirects=False)
+    asset = apprise.AppriseAsset(
+        app_id="fengping", app_desc="fengping", secure_logging=True, http_redirects=False
+    )
     plugin = apprise.Apprise.instantiate(address, asset=asset, suppress_exceptions=True)
     if plugin is None:
         raise TransportError("地址的格式不正确", permanent=True)
-    # An address may ask for redirects, repetitions and patience by its parameters: here nobody does.
+    # An address may ask for redirects, repetitions and patience by its parameters: here nobody
+    # does.
     plugin.redirects, plugin.retry, plugin.verify_certificate = False, 0, True
     plugin.socket_connect_timeout = plugin.socket_read_timeout = reach.seconds / 2
     return plugin

@@ -9,13 +9,25 @@ from shared.service import Service
 from shared.settings import Settings
 
 
-def build(settings: Settings, *, own: ScoringSettings | None = None, run_ticks: bool = True) -> Service:
-    """The service, ready to be served. `own`: scoring's settings, read from the environment when not given."""
+def build(
+    settings: Settings, *, own: ScoringSettings | None = None, run_ticks: bool = True
+) -> Service:
+    """The service, ready to be served. `own`: scoring's settings, read from the environment when
+    not given.
+    """
     context = Context(sizes=own or ScoringSettings())
     service = Service(
-        name="scoring", title="评分", settings=settings, doors=[*pages.doors, api.door], handlers=handlers.on, ticks=ticks.every,
-        context=context, templates=Path(__file__).parent / "templates", prefixes=("/scoring",), run_ticks=run_ticks,
+        name="scoring",
+        title="评分",
+        settings=settings,
+        doors=[*pages.doors, api.door],
+        handlers=handlers.on,
+        ticks=ticks.every,
+        context=context,
+        templates=Path(__file__).parent / "templates",
+        prefixes=("/scoring",),
+        run_ticks=run_ticks,
         relay_rest_seconds=0.1,
-    )  # fmt: skip
+    )
     context.boards = Leaderboard(service.app.state.redis, lifetime_seconds=BOARD_SECONDS)
     return service

@@ -1,4 +1,6 @@
-"""What an office may set about scoring, each an environment variable `FENGPING_SCORING_<NAME>`; and what its actions find at hand."""
+"""What an office may set about scoring, each an environment variable `FENGPING_SCORING_<NAME>`; and
+what its actions find at hand.
+"""
 
 from dataclasses import dataclass, field
 
@@ -15,7 +17,9 @@ BOARD_SECONDS = 2
 class ScoringSettings(BaseSettings):
     """Sizes and rhythms; weights, limits and samples are the scheme's."""
 
-    model_config = SettingsConfigDict(env_prefix="FENGPING_SCORING_", extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix="FENGPING_SCORING_", extra="ignore", hide_input_in_errors=True
+    )
 
     changes_taken: int = Field(200, ge=1, le=5000)
     """Notes of moved units taken into one transaction."""
@@ -25,7 +29,9 @@ class ScoringSettings(BaseSettings):
 
 @dataclass(kw_only=True)
 class Context:
-    """What actions find at `tx.context`: sizes, campaigns read before, the live boards (None: every board is read from the database)."""
+    """What actions find at `tx.context`: sizes, campaigns read before, the live boards (None: every
+    board is read from the database).
+    """
 
     sizes: ScoringSettings = field(default_factory=ScoringSettings)
     registers: Registers = field(default_factory=Registers)

@@ -1,10 +1,12 @@
 """The tables of scoring. Nobody else reads them.
 
-Context: scores must be the same whatever order events come in, replicas must not wait for each other, and a score is explained years
-later. Decision: what happened is kept once and never changed (`ballots`, `ledger`, partitioned by campaign); `tallies` are sums of the
-ballots, kept per shard; `scores` are computed from both and can be thrown away. A score row is one unit under one version of the rules:
-a new version gets rows of its own, the old ones stay as they were.
-Alternatives: one counter per unit (replicas wait for its lock), marks added up event by event (order and repetition change them).
+Context: scores must be the same whatever order events come in, replicas must not wait for each
+other, and a score is explained years later. Decision: what happened is kept once and never changed
+(`ballots`, `ledger`, partitioned by campaign); `tallies` are sums of the ballots, kept per shard;
+`scores` are computed from both and can be thrown away. A score row is one unit under one version of
+the rules: a new version gets rows of its own, the old ones stay as they were.
+Alternatives: one counter per unit (replicas wait for its lock), marks added up event by event
+(order and repetition change them).
 """
 
 from datetime import date, datetime
@@ -43,17 +45,24 @@ class Base(SQLModel, registry=registry_for("scoring")):
 
 def instant(*, nullable: bool = False) -> Any:
     """A column for an aware instant."""
-    return Field(None if nullable else ..., sa_column=Column(DateTime(timezone=True), nullable=nullable))
+    return Field(
+        None if nullable else ..., sa_column=Column(DateTime(timezone=True), nullable=nullable)
+    )
 
 
 def words(default: str | None = "", *, key: bool = False, nullable: bool = False) -> Any:
     """A text column."""
-    return Field(default if default is not None or nullable else ..., sa_column=Column(Text, primary_key=key, nullable=nullable))
+    return Field(
+        default if default is not None or nullable else ...,
+        sa_column=Column(Text, primary_key=key, nullable=nullable),
+    )
 
 
 def whole(kind: Any, default: Any = ..., *, key: bool = False, nullable: bool = False) -> Any:
     """A column for an integer of this SQL type; a key is given, never drawn."""
-    return Field(default, sa_column=Column(kind, primary_key=key, nullable=nullable, autoincrement=False))
+    return Field(
+        default, sa_column=Column(kind, primary_key=key, nullable=nullable, autoincrement=False)
+    )
 
 
 def exact(*, nullable: bool = True) -> Any:
@@ -63,16 +72,20 @@ def exact(*, nullable: bool = True) -> Any:
 
 def one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
     """The column holds one of these words."""
-    return CheckConstraint(f"{column} in ({', '.join(repr(value) for value in values)})", name=column)
+    return CheckConstraint(
+        f"{column} in ({', '.join(repr(value) for value in values)})", name=column
+    )
 
 
-# ── campaigns, rules, units ──────────────────────────────────────────────────────────────────────────────────────────
+# ── campaigns, rules, units ───────────────────────────────────────────────────────────────────────
 
 
 class Campaign(Base, table=True):
-    """评议活动. `revision` grows with every publication, so that a copy in memory knows when it is old.
+    """评议活动. `revision` grows with every publication, so that a copy in memory knows when it is
+    old.
 
-    `shown_to_units_at`: since when each unit head sees the running score of the own unit; None while the office keeps it.
+    `shown_to_units_at`: since when each unit head sees the running score of the own unit; None
+    while the office keeps it.
     """
 
     __tablename__ = "campaigns"
@@ -88,10 +101,14 @@ class Campaign(Base, table=True):
 
 
 class Scheme(Base, table=True):
-    """A version of a campaign's rules, whole (`body`: JSON of shared.schemes.Scheme). Never changed once published."""
+    """A version of a campaign's rules, whole (`body`: JSON of shared.schemes.Scheme). Never changed
+    once published.
+    """
 
     __tablename__ = "schemes"
-    campaign_id: str = Field(sa_column=Column(Text, ForeignKey("scoring.campaigns.id"), primary_key=True))
+    campaign_id: str = Field(
+        sa_column=Column(Text, ForeignKey("scoring.campaigns.id"), primary_key=True)
+    )
     version: str = words(None, key=True)
     fingerprint: str = words(None)
     body: str = words(None)
@@ -107,30 +124,42 @@ class Unit(Base, table=True):
         Index("uq_units_unit_no", "campaign_id", "unit_no", unique=True),
         CheckConstraint("unit_no between 1 and 65535", name="unit_no"),
     )
-    campaign_id: str = Field(sa_column=Column(Text, ForeignKey("scoring.campaigns.id"), primary_key=True))
+    campaign_id: str = Field(
+        sa_column=Column(Text, ForeignKey("scoring.campaigns.id"), primary_key=True)
+    )
     unit_id: str = words(None, key=True)
     unit_no: int = whole(Integer)
     name: str = words(None)
     category: str = words(None)
-    aliases: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(Text), nullable=False, server_default="{}"))
+    aliases: list[str] = Field(
+        default_factory=list, sa_column=Column(ARRAY(Text), nullable=False, server_default="{}")
+    )
 
 
 class Stratum(Base, table=True):
-    """A questionnaire and a group of respondents of one campaign; `id` stands for both in ballots and tallies."""
+    """A questionnaire and a group of respondents of one campaign; `id` stands for both in ballots
+    and tallies.
+    """
 
     __tablename__ = "strata"
-    __table_args__ = (Index("uq_strata_place", "campaign_id", "instrument", "group_key", unique=True),)
+    __table_args__ = (
+        Index("uq_strata_place", "campaign_id", "instrument", "group_key", unique=True),
+    )
     id: int | None = Field(None, sa_column=Column(Integer, Identity(always=True), primary_key=True))
-    campaign_id: str = Field(sa_column=Column(Text, ForeignKey("scoring.campaigns.id"), nullable=False))
+    campaign_id: str = Field(
+        sa_column=Column(Text, ForeignKey("scoring.campaigns.id"), nullable=False)
+    )
     instrument: str = words(None)
     group_key: str = words(None)
 
 
-# ── what happened ────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── what happened ─────────────────────────────────────────────────────────────────────────────────
 
 
 class Ballot(Base, table=True):
-    """测评票, once, packed (`domain.ballots.pack`): its own ledger line. `cast_at` is cut to the hour before it comes here."""
+    """测评票, once, packed (`domain.ballots.pack`): its own ledger line. `cast_at` is cut to the
+    hour before it comes here.
+    """
 
     __tablename__ = "ballots"
     __table_args__ = ({"postgresql_partition_by": "LIST (campaign_id)"},)
@@ -143,14 +172,21 @@ class Ballot(Base, table=True):
 
 
 class LedgerLine(Base, table=True):
-    """计分台账: what happened to a unit, by event. See `domain.entries.Entry`, whose fields these are."""
+    """计分台账: what happened to a unit, by event. See `domain.entries.Entry`, whose fields these
+    are.
+    """
 
     __tablename__ = "ledger"
     __table_args__ = (
         one_of("measure", MEASURES),
         Index("ix_ledger_unit", "campaign_id", "unit_no"),
         Index("ix_ledger_subject", "campaign_id", "subject_id"),
-        Index("ix_ledger_source", "campaign_id", "source_id", postgresql_where=sql("source_id is not null")),
+        Index(
+            "ix_ledger_source",
+            "campaign_id",
+            "source_id",
+            postgresql_where=sql("source_id is not null"),
+        ),
         {"postgresql_partition_by": "LIST (campaign_id)"},
     )
     campaign_id: str = words(None, key=True)
@@ -185,14 +221,17 @@ class Tally(Base, table=True):
 
 
 class Change(Base, table=True):
-    """Units whose score is to be computed again, noted by the transaction that moved them, with the ledger's events that did it.
+    """Units whose score is to be computed again, noted by the transaction that moved them, with the
+    ledger's events that did it.
 
     Only ever inserted and taken away, so that nobody waits for anybody.
     """
 
     __tablename__ = "changes"
     __table_args__ = (one_of("source", tuple(SOURCE_LABELS)),)
-    id: int | None = Field(None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
+    id: int | None = Field(
+        None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True)
+    )
     campaign_id: str = words(None)
     shard: int = whole(SmallInteger)
     source: str = words(None)
@@ -200,19 +239,22 @@ class Change(Base, table=True):
     events: list[UUID] = Field(default_factory=list, sa_column=Column(ARRAY(Uuid), nullable=False))
 
 
-# ── what follows from it ─────────────────────────────────────────────────────────────────────────────────────────────
+# ── what follows from it ──────────────────────────────────────────────────────────────────────────
 
 
 class Score(Base, table=True):
-    """试算得分 of a unit under one version of the rules. `body`: `domain.score.Score` as JSON, from which the other columns are taken.
+    """试算得分 of a unit under one version of the rules. `body`: `domain.score.Score` as JSON, from
+    which the other columns are taken.
 
-    `untold`: changed since `told_at`, when it was last said on `scores`. `explanation`: the whole explanation as JSON, kept when this
-    version of the rules was superseded.
+    `untold`: changed since `told_at`, when it was last said on `scores`. `explanation`: the whole
+    explanation as JSON, kept when this version of the rules was superseded.
     """
 
     __tablename__ = "scores"
     __table_args__ = (
-        ForeignKeyConstraint(["campaign_id", "unit_no"], ["scoring.units.campaign_id", "scoring.units.unit_no"]),
+        ForeignKeyConstraint(
+            ["campaign_id", "unit_no"], ["scoring.units.campaign_id", "scoring.units.unit_no"]
+        ),
         Index("ix_scores_untold", "told_at", postgresql_where=sql("untold")),
     )
     campaign_id: str = words(None, key=True)
@@ -229,7 +271,9 @@ class Score(Base, table=True):
 
 
 class Movement(Base, table=True):
-    """变动记录: a unit's total moved, by what. Ballots of one day are one line. `events`: the ledger's events behind it."""
+    """变动记录: a unit's total moved, by what. Ballots of one day are one line. `events`: the
+    ledger's events behind it.
+    """
 
     __tablename__ = "movements"
     __table_args__ = (
@@ -245,7 +289,9 @@ class Movement(Base, table=True):
             postgresql_where=sql("source = 'ballot'"),
         ),
     )
-    id: int | None = Field(None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
+    id: int | None = Field(
+        None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True)
+    )
     campaign_id: str = words(None)
     unit_no: int = whole(Integer)
     scheme_version: str = words(None)
@@ -253,7 +299,9 @@ class Movement(Base, table=True):
     moved_at: datetime = instant()
     source: str = words(None)
     ballots: int = whole(Integer, 0)
-    events: list[UUID] = Field(default_factory=list, sa_column=Column(ARRAY(Uuid), nullable=False, server_default="{}"))
+    events: list[UUID] = Field(
+        default_factory=list, sa_column=Column(ARRAY(Uuid), nullable=False, server_default="{}")
+    )
     before: Decimal | None = exact()
     after: Decimal | None = exact()
     rank_before: int | None = whole(Integer, None, nullable=True)
@@ -276,11 +324,15 @@ class Outcome(Base, table=True):
 
 
 class Recount(Base, table=True):
-    """重放核对: what an independent count of everything stored gave. `differences`: units whose running score says something else."""
+    """重放核对: what an independent count of everything stored gave. `differences`: units whose
+    running score says something else.
+    """
 
     __tablename__ = "recounts"
     id: UUID = Field(sa_column=Column(Uuid, primary_key=True))
-    campaign_id: str = Field(sa_column=Column(Text, ForeignKey("scoring.campaigns.id"), nullable=False, index=True))
+    campaign_id: str = Field(
+        sa_column=Column(Text, ForeignKey("scoring.campaigns.id"), nullable=False, index=True)
+    )
     scheme_version: str = words(None)
     counted_at: datetime = instant()
     counted_by: str = words(None)

@@ -1,4 +1,6 @@
-"""What time brings to scoring: units that moved are scored, scores that changed are told, all of them are recounted."""
+"""What time brings to scoring: units that moved are scored, scores that changed are told, all of
+them are recounted.
+"""
 
 from services.scoring import actions
 from shared.database import Transaction

@@ -1,4 +1,5 @@
-"""A client of the public HTTP API, as patient as a phone: each write carries a key, and is repeated with the same key until it is answered.
+"""A client of the public HTTP API, as patient as a phone: each write carries a key, and is repeated
+with the same key until it is answered.
 
 What it learns from an answer is all it knows: no service's code, no database.
 """
@@ -26,7 +27,9 @@ Ballot = Sequence[tuple[int, int, int]]
 
 
 def id_of(*words: object) -> UUID:
-    """The id or idempotency key that always belongs to these words: the same intention is the same request, whoever sends it again."""
+    """The id or idempotency key that always belongs to these words: the same intention is the same
+    request, whoever sends it again.
+    """
     return uuid5(_ROOT, "/".join(map(str, words)))
 
 
@@ -44,7 +47,9 @@ class Unanswered(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back. `replayed`: the system recognised a repetition. `attempts`: how often it was sent."""
+    """What came back. `replayed`: the system recognised a repetition. `attempts`: how often it was
+    sent.
+    """
 
     status: int
     body: Any = field(repr=False)
@@ -53,21 +58,31 @@ class Answer:
 
 
 class Client:
-    """One visitor, or one person signed in. Those made by `sign_in` share the connections of the client they come from.
+    """One visitor, or one person signed in. Those made by `sign_in` share the connections of the
+    client they come from.
 
-    `source` is the local address to connect from; several loopback addresses stand for several places.
+    `source` is the local address to connect from; several loopback addresses stand for several
+    places.
     """
 
     def __init__(
-        self, base_url: str, *, source: str | None = None, attempts_max: int = ATTEMPTS_MAX,
+        self,
+        base_url: str,
+        *,
+        source: str | None = None,
+        attempts_max: int = ATTEMPTS_MAX,
         transport: httpx2.AsyncBaseTransport | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.base_url, self.attempts_max = base_url.rstrip("/"), attempts_max
-        limits = httpx2.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX)
+        limits = httpx2.Limits(
+            max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX
+        )
         self._http = httpx2.AsyncClient(
-            base_url=self.base_url, timeout=TIMEOUT_SECONDS, trust_env=False,
+            base_url=self.base_url,
+            timeout=TIMEOUT_SECONDS,
+            trust_env=False,
             transport=transport or httpx2.AsyncHTTPTransport(local_address=source, limits=limits),
-        )  # fmt: skip
+        )
         self._token: str | None = None
         self._credentials: tuple[str, str] | None = None
         self._signing_in = asyncio.Lock()
@@ -90,32 +105,54 @@ class Client:
         await self._http.aclose()
 
     async def sign_in(self, name: str, password: str) -> "Client":
-        """The same door, entered by this person. A session that was lost is opened again. Raises Rejected (401)."""
+        """The same door, entered by this person. A session that was lost is opened again. Raises
+        Rejected (401).
+        """
         person = object.__new__(Client)
-        person.base_url, person.attempts_max, person._http = self.base_url, self.attempts_max, self._http
-        person._token, person._credentials, person._signing_in = None, (name, password), asyncio.Lock()
+        person.base_url, person.attempts_max, person._http = (
+            self.base_url,
+            self.attempts_max,
+            self._http,
+        )
+        person._token, person._credentials, person._signing_in = (
+            None,
+            (name, password),
+            asyncio.Lock(),
+        )
         await person._open_session(None)
         return person
 
     async def _open_session(self, lost: str | None) -> None:
-        """Sign in again, once, however many requests found the session `lost`: more at once would be taken for guesses at the password."""
+        """Sign in again, once, however many requests found the session `lost`: more at once would
+        be taken for guesses at the password.
+        """
         assert self._credentials, "only a person can sign in"
         name, password = self._credentials
         async with self._signing_in:
             if self._token != lost:
                 return
             self._token = None
-            answer = await self._send("POST", "/intake/api/sessions", json={"name": name, "password": password})
+            answer = await self._send(
+                "POST", "/intake/api/sessions", json={"name": name, "password": password}
+            )
             self._token, self.account = answer.body["token"], answer.body["account"]
 
-    # ── sending ──────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── sending ───────────────────────────────────────────────────────────────────────────────────
 
     async def read(self, path: str, **query: Any) -> Any:
         """The JSON at `path`. Parameters that are None are left out. Raises Rejected, Unanswered."""
-        return (await self._as_person("GET", path, params={name: value for name, value in query.items() if value is not None})).body
+        return (
+            await self._as_person(
+                "GET",
+                path,
+                params={name: value for name, value in query.items() if value is not None},
+            )
+        ).body
 
     async def write(self, path: str, body: Any, *, key: object, method: str = "POST") -> Answer:
-        """Send `body` under the idempotency key `key`, again and again until there is an answer. Raises Rejected, Unanswered."""
+        """Send `body` under the idempotency key `key`, again and again until there is an answer.
+        Raises Rejected, Unanswered.
+        """
         return await self._as_person(method, path, json=body, headers={"Idempotency-Key": str(key)})
 
     async def text(self, path: str, **query: Any) -> str:
@@ -123,9 +160,16 @@ class Client:
         return str((await self._as_person("GET", path, params=query)).body)
 
     async def form(self, path: str, fields: Mapping[str, str]) -> tuple[int, str]:
-        """Send a public form as a browser would and follow where it leads; gives status and page. Raises Unanswered."""
+        """Send a public form as a browser would and follow where it leads; gives status and page.
+        Raises Unanswered.
+        """
         try:
-            response = await self._http.post(path, data=dict(fields), headers={"sec-fetch-site": "same-origin"}, follow_redirects=True)
+            response = await self._http.post(
+                path,
+                data=dict(fields),
+                headers={"sec-fetch-site": "same-origin"},
+                follow_redirects=True,
+            )
         except httpx2.TransportError as error:
             raise Unanswered(f"POST {path}") from error
         return response.status_code, response.text
@@ -140,8 +184,13 @@ class Client:
         await self._open_session(token)
         return await self._send(method, path, **options)
 
-    async def _send(self, method: str, path: str, headers: Mapping[str, str] | None = None, **options: Any) -> Answer:
-        signed = {**(headers or {}), **({"Authorization": f"Bearer {self._token}"} if self._token else {})}
+    async def _send(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, **options: Any
+    ) -> Answer:
+        signed = {
+            **(headers or {}),
+            **({"Authorization": f"Bearer {self._token}"} if self._token else {}),
+        }
         for attempt in range(1, self.attempts_max + 1):
             pause = min(PAUSE_SECONDS * 2 ** (attempt - 1), PAUSE_SECONDS_MAX)
             try:
@@ -154,9 +203,11 @@ class Client:
                 return _answer(response, attempt)
             if attempt < self.attempts_max:
                 await asyncio.sleep(pause)
-        raise Unanswered(f"{method} {path}: {f'status {response.status_code}' if response is not None else 'no answer'}")
+        raise Unanswered(
+            f"{method} {path}: {f'status {response.status_code}' if response is not None else 'no answer'}"
+        )
 
-    # ── intake ───────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── intake ────────────────────────────────────────────────────────────────────────────────────
 
     async def register_complaint(self, complaint: Json, *, key: object) -> Answer:
         """登记; the body has `id`, `number`, `query_code`, `summary`."""
@@ -166,20 +217,32 @@ class Client:
         """办理进度, as a citizen asks for it; status and page."""
         return await self.form("/p/query", {"number": number, "code": query_code})
 
-    async def rate_handling(self, number: str, query_code: str, *, option: int, reason: str = "") -> int:
+    async def rate_handling(
+        self, number: str, query_code: str, *, option: int, reason: str = ""
+    ) -> int:
         """来件人评价; the status of the answer."""
         asked = {"number": number, "code": query_code, "option": str(option), "reason": reason}
         return (await self.form("/p/rating", asked))[0]
 
-    async def issue_tokens(self, campaign_id: str, instrument: str, group: str, count: int, point: str | None = None) -> list[str]:
+    async def issue_tokens(
+        self, campaign_id: str, instrument: str, group: str, count: int, point: str | None = None
+    ) -> list[str]:
         """Questionnaire codes of one use. An answer that was lost leaves a batch that nobody uses."""
-        body = {"campaign_id": campaign_id, "instrument": instrument, "group": group, "point": point, "count": count}
+        body = {
+            "campaign_id": campaign_id,
+            "instrument": instrument,
+            "group": group,
+            "point": point,
+            "count": count,
+        }
         answer = await self.write("/intake/api/token-batches", body, key=id_of(body))
         return [str(code) for code in answer.body["codes"]]
 
     async def submit_ballot(self, token: str, answers: Ballot, *, key: object) -> Answer:
         """Cast a ballot with a code."""
-        return await self.write("/intake/api/ballots", {"token": token, "answers": list(answers)}, key=key)
+        return await self.write(
+            "/intake/api/ballots", {"token": token, "answers": list(answers)}, key=key
+        )
 
     async def submit_visit(self, visit_id: UUID, visit: Json) -> Answer:
         """Hand an inspection visit in; its id is its key."""
@@ -190,7 +253,7 @@ class Client:
         found: list[Json] = await self.read("/intake/api/campaigns")
         return found
 
-    # ── casework ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── casework ──────────────────────────────────────────────────────────────────────────────────
 
     async def cases(self, **query: Any) -> tuple[list[Json], int]:
         """(cases of the page, how many there are in all); `state` may be a list."""
@@ -203,7 +266,9 @@ class Client:
         return found
 
     async def act(self, number: str, what: str, body: Json, *, key: object) -> Answer:
-        """Do something with a case; `what` is the last part of its address: acceptance, submission, extension/approval …"""
+        """Do something with a case; `what` is the last part of its address: acceptance, submission,
+        extension/approval …
+        """
         return await self.write(f"/casework/api/cases/{number}/{what}", body, key=key)
 
     async def accept_case(self, number: str, *, key: object) -> Answer:
@@ -223,7 +288,7 @@ class Client:
         found: list[Json] = await self.read("/casework/api/duties")
         return found
 
-    # ── scoring ──────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── scoring ───────────────────────────────────────────────────────────────────────────────────
 
     async def publish_campaign(self, campaign: Json, *, key: object) -> Json:
         """Make and publish a campaign."""
@@ -233,14 +298,18 @@ class Client:
     async def campaign(self, campaign_id: str) -> tuple[Json, str]:
         """(a campaign with its units, its rules as JSON text)."""
         rules = await self.read(f"/scoring/api/campaigns/{campaign_id}/rules")
-        return await self.read(f"/scoring/api/campaigns/{campaign_id}"), json.dumps(rules, ensure_ascii=False)
+        return await self.read(f"/scoring/api/campaigns/{campaign_id}"), json.dumps(
+            rules, ensure_ascii=False
+        )
 
     async def board(self, campaign_id: str, category: str = "") -> list[Json]:
         """Running scores by category: each with `units`, best first."""
-        found: list[Json] = (await self.read(f"/scoring/api/campaigns/{campaign_id}/board", category=category))["categories"]
+        found: list[Json] = (
+            await self.read(f"/scoring/api/campaigns/{campaign_id}/board", category=category)
+        )["categories"]
         return found
 
-    # ── notify ───────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── notify ────────────────────────────────────────────────────────────────────────────────────
 
     async def unread(self) -> int:
         """How many open notices this person has not seen; counting stops at 100."""
@@ -259,5 +328,11 @@ def _answer(response: httpx2.Response, attempts: int) -> Answer:
     if response.status_code >= 400:
         told = body if isinstance(body, dict) else {}
         wrong: Json = next(iter(told.get("errors") or ()), {})
-        raise Rejected(response.status_code, str(told.get("detail") or response.reason_phrase), str(wrong.get("field") or ""))
-    return Answer(response.status_code, body, response.headers.get("idempotency-replayed") == "true", attempts)
+        raise Rejected(
+            response.status_code,
+            str(told.get("detail") or response.reason_phrase),
+            str(wrong.get("field") or ""),
+        )
+    return Answer(
+        response.status_code, body, response.headers.get("idempotency-replayed") == "true", attempts
+    )

@@ -1,8 +1,10 @@
-"""The demo: four weeks of a campaign in little more than a minute, then a quiet stream that keeps the boards alive.
+"""The demo: four weeks of a campaign in little more than a minute, then a quiet stream that keeps
+the boards alive.
 
-Legal time runs fast until it has caught up with the real one (`Pace`); everybody acts by it through the public API. What happens, and
-under which keys, follows from the seed and the day on which the demo began; a journal beside the data says how far it came. Killed and
-started again it goes on, without a second of anything.
+Legal time runs fast until it has caught up with the real one (`Pace`); everybody acts by it through
+the public API. What happens, and under which keys, follows from the seed and the day on which the
+demo began; a journal beside the data says how far it came. Killed and started again it goes on,
+without a second of anything.
 """
 
 import asyncio
@@ -24,7 +26,16 @@ from rich.table import Table
 from services.simulate import texts
 from services.simulate.client import Client, Rejected, Unanswered, id_of
 from services.simulate.load import Campaign, ballot_answers, complaint_body, visit_body
-from services.simulate.people import BODIES, CATEGORIES, INSPECTOR, LEADER, OFFICE, OPERATOR, SUPERVISOR, Body
+from services.simulate.people import (
+    BODIES,
+    CATEGORIES,
+    INSPECTOR,
+    LEADER,
+    OFFICE,
+    OPERATOR,
+    SUPERVISOR,
+    Body,
+)
 from services.simulate.staff import People, Staff, standings
 from shared.calendar import china
 from shared.clock import CHINA, real_now
@@ -38,8 +49,9 @@ FULL_RATE: Final = DAYS * 86_400 / CATCH_UP_SECONDS + 1
 SLOWEST_RATE: Final = 1_000.0
 STEER: Final = 1.6
 LAG_HOURS: Final = (6.0, 14.0)
-"""When the people of the demo are so far behind legal time, it may run faster again, or must run slower: on a slow machine the demo takes
-longer instead of leaving its cases to lapse."""
+"""When the people of the demo are so far behind legal time, it may run faster again, or must run
+slower: on a slow machine the demo takes longer instead of leaving its cases to lapse.
+"""
 SEED: Final = 20200812
 STEPS_AT_ONCE_MAX: Final = 6
 LIVE_SECONDS: Final = 4.0
@@ -51,18 +63,29 @@ CAMPAIGN_LOOKS_MAX: Final = 300
 
 PLAN_DUE_DAY: Final = 7
 REPORT_DUE_DAYS_AFTER_NOW: Final = 8
-BALLOTS: Final = {("deputies", "npc"): 40, ("deputies", "cppcc"): 36, ("cities", "city_units"): 32, ("contacts", "contact_leads"): 11}
+BALLOTS: Final = {
+    ("deputies", "npc"): 40,
+    ("deputies", "cppcc"): 36,
+    ("cities", "city_units"): 32,
+    ("contacts", "contact_leads"): 11,
+}
 HALL_BALLOTS: Final = {("hall", "applicants"): 260, ("hall", "complainants"): 90}
-"""How many ballots of each group; those of the hall are about a few units each, where people had business."""
+"""How many ballots of each group; those of the hall are about a few units each, where people had
+business.
+"""
 LIVE_BALLOTS: Final = 2_000
 RATING_SHARE: Final = 0.3
 RATINGS_MAX: Final = 25
-"""The public query page answers one address thirty times an hour, and leaves the rest to whoever watches the demo."""
+"""The public query page answers one address thirty times an hour, and leaves the rest to whoever
+watches the demo.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Legal time runs from `anchor` since `started_at` (real), `rate` seconds a second, until it meets the real time."""
+    """Legal time runs from `anchor` since `started_at` (real), `rate` seconds a second, until it
+    meets the real time.
+    """
 
     anchor: datetime
     started_at: datetime
@@ -79,7 +102,11 @@ class Pace:
 
     def seconds_until(self, legal: datetime, real: datetime) -> float:
         """Real seconds from `real` until it is legally `legal`; 0 when that is over."""
-        wanted = min(self.started_at + (legal - self.anchor) / self.rate, self.meets_at) if legal < self.meets_at else legal
+        wanted = (
+            min(self.started_at + (legal - self.anchor) / self.rate, self.meets_at)
+            if legal < self.meets_at
+            else legal
+        )
         return max(0.0, (wanted - real).total_seconds())
 
     @property
@@ -87,8 +114,12 @@ class Pace:
         """The real instant at which legal time has caught up."""
         return self.started_at + (self.started_at - self.anchor) / (self.rate - 1)
 
-    def again(self, now: datetime, *, last_written_at: datetime | None, last_legal: datetime | None) -> "Pace":
-        """The pace on a second start. Killed while it was catching up, it goes on from the last legal instant anything was written at."""
+    def again(
+        self, now: datetime, *, last_written_at: datetime | None, last_legal: datetime | None
+    ) -> "Pace":
+        """The pace on a second start. Killed while it was catching up, it goes on from the last
+        legal instant anything was written at.
+        """
         if last_written_at is not None and last_written_at >= self.meets_at:
             return self
         return Pace(last_legal or now - timedelta(days=DAYS), now, SLOWEST_RATE)
@@ -105,12 +136,14 @@ class LegalClock(Protocol):
         """Let it run at this rate from now on."""
 
 
-# ── what happens when ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── what happens when ─────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Step:
-    """One thing that somebody outside does: `kind` complaint, ballot or visit, the `number`-th of its kind. `about` is a unit or a form."""
+    """One thing that somebody outside does: `kind` complaint, ballot or visit, the `number`-th of
+    its kind. `about` is a unit or a form.
+    """
 
     at: datetime
     kind: str
@@ -144,30 +177,52 @@ def _ballots(begins: date) -> Iterator[Step]:
     days = [begins + timedelta(days=n) for n in range(PLAN_DUE_DAY + 1, DAYS)]
     for (instrument, group), many in (BALLOTS | HALL_BALLOTS).items():
         for _ in range(many):
-            yield Step(_moment(rng.choice(days), rng, 9, 17), "ballot", next(numbers), f"{instrument}/{group}")
+            yield Step(
+                _moment(rng.choice(days), rng, 9, 17),
+                "ballot",
+                next(numbers),
+                f"{instrument}/{group}",
+            )
 
 
 def _visits(begins: date) -> Iterator[Step]:
     """Every unit once at least, at irregular times; some twice."""
     rng = Random(f"{SEED}/visits")
-    days = [day for day in (begins + timedelta(days=n) for n in range(PLAN_DUE_DAY + 1, DAYS)) if china().is_workday(day)]
+    days = [
+        day
+        for day in (begins + timedelta(days=n) for n in range(PLAN_DUE_DAY + 1, DAYS))
+        if china().is_workday(day)
+    ]
     units = rng.sample(BODIES, len(BODIES)) + rng.sample(BODIES, len(BODIES) // 3)
     for number, unit in enumerate(units):
-        yield Step(_moment(days[number * len(days) // len(units)], rng, 9, 16), "visit", number, unit.unit_id)
+        yield Step(
+            _moment(days[number * len(days) // len(units)], rng, 9, 16),
+            "visit",
+            number,
+            unit.unit_id,
+        )
 
 
 def _moment(day: date, rng: Random, first_hour: int, last_hour: int) -> datetime:
     minutes = rng.randint(first_hour * 60, last_hour * 60)
-    return datetime.combine(day, time(minutes // 60, minutes % 60, rng.randrange(60)), CHINA).astimezone(UTC)
+    return datetime.combine(
+        day, time(minutes // 60, minutes % 60, rng.randrange(60)), CHINA
+    ).astimezone(UTC)
 
 
 def rules_around(begins: date) -> str:
-    """Scheme J's text with its dates moved around the demo: plans are owed in the first week, self-appraisals shortly after today."""
+    """Scheme J's text with its dates moved around the demo: plans are owed in the first week,
+    self-appraisals shortly after today.
+    """
     report = begins + timedelta(days=DAYS + REPORT_DUE_DAYS_AFTER_NOW)
     moved = {
-        "08-15": begins, "09-01": begins + timedelta(days=PLAN_DUE_DAY), "09-02": begins + timedelta(days=PLAN_DUE_DAY + 1),
-        "11-30": report, "12-01": report + timedelta(days=1), "12-10": report + timedelta(days=10),
-    }  # fmt: skip
+        "08-15": begins,
+        "09-01": begins + timedelta(days=PLAN_DUE_DAY),
+        "09-02": begins + timedelta(days=PLAN_DUE_DAY + 1),
+        "11-30": report,
+        "12-01": report + timedelta(days=1),
+        "12-10": report + timedelta(days=10),
+    }
     text = (FOLDER / "j.yaml").read_text(encoding="utf-8")
     for written, day in moved.items():
         written_so = f"{day:%m-%d}" if day.year == begins.year else f'"+1 {day:%m-%d}"'
@@ -176,12 +231,14 @@ def rules_around(begins: date) -> str:
     return text.replace(": @", ": ")
 
 
-# ── how far it came ──────────────────────────────────────────────────────────────────────────────────────────────────
+# ── how far it came ───────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass
 class Journal:
-    """What must outlive a kill: the first day, the questionnaire codes, and how many steps are done. Readable by its owner only."""
+    """What must outlive a kill: the first day, the questionnaire codes, and how many steps are
+    done. Readable by its owner only.
+    """
 
     path: Path
     begins: date
@@ -200,35 +257,49 @@ class Journal:
         """Write it in one step."""
         beside = self.path.with_suffix(".new")
         with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump({"begins": self.begins.isoformat(), "codes": self.codes, "done": self.done}, file)
+            json.dump(
+                {"begins": self.begins.isoformat(), "codes": self.codes, "done": self.done}, file
+            )
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, self.path)
 
 
-# ── the play ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the play ──────────────────────────────────────────────────────────────────────────────────────
 
 
 async def play(settings: Settings, password: str, clock: LegalClock, console: Console) -> None:
-    """Play until cancelled. Nothing that goes wrong here may stop the system it plays on: it is told, and the play ends."""
+    """Play until cancelled. Nothing that goes wrong here may stop the system it plays on: it is
+    told, and the play ends.
+    """
     url = f"http://{settings.host}:{settings.port}"
-    journal = Journal.open(settings.data_folder / "demo-journal.json", clock.pace.anchor.astimezone(CHINA).date())
+    journal = Journal.open(
+        settings.data_folder / "demo-journal.json", clock.pace.anchor.astimezone(CHINA).date()
+    )
     try:
         async with Client(url) as door:
             await Play(door, password, clock, journal, console).run()
     except* (Rejected, Unanswered) as troubles:
-        console.print("[red]the demo stopped:[/]", "; ".join(str(trouble) for trouble in leaves(troubles)))
+        console.print(
+            "[red]the demo stopped:[/]", "; ".join(str(trouble) for trouble in leaves(troubles))
+        )
 
 
 def leaves(group: BaseException) -> list[BaseException]:
     """The exceptions in a group of groups."""
-    return [leaf for one in group.exceptions for leaf in leaves(one)] if isinstance(group, BaseExceptionGroup) else [group]
+    return (
+        [leaf for one in group.exceptions for leaf in leaves(one)]
+        if isinstance(group, BaseExceptionGroup)
+        else [group]
+    )
 
 
 class Play:
     """One play: the people outside by the timeline, the staff by what they see."""
 
-    def __init__(self, door: Client, password: str, clock: LegalClock, journal: Journal, console: Console) -> None:
+    def __init__(
+        self, door: Client, password: str, clock: LegalClock, journal: Journal, console: Console
+    ) -> None:
         self._door, self._clock, self._journal, self._console = door, clock, journal, console
         self._people = People(door, password)
         self._standing = standings(SEED)
@@ -237,7 +308,10 @@ class Play:
         self._query_codes: dict[str, str] = {}
         self._rated = 0
         done = self._steps[: journal.done]
-        self._sent = {kind: sum(step.kind == kind for step in done) for kind in ("complaint", "ballot", "visit")}
+        self._sent = {
+            kind: sum(step.kind == kind for step in done)
+            for kind in ("complaint", "ballot", "visit")
+        }
         self._finished: set[int] = set()
         self._figures: dict[str, Any] = {}
         self._looked_at: datetime | None = None
@@ -260,7 +334,10 @@ class Play:
             async with asyncio.TaskGroup() as tasks:
                 for endless in (self._work(), self._hand_in(), self._rate(), self._count()):
                     tasks.create_task(endless)
-                passing = [tasks.create_task(self._show(progress, bar)), tasks.create_task(self._steer())]
+                passing = [
+                    tasks.create_task(self._show(progress, bar)),
+                    tasks.create_task(self._steer()),
+                ]
                 await self._follow_timeline()
                 await self._until_caught_up()
                 for task in passing:
@@ -287,7 +364,13 @@ class Play:
         while self._behind:
             await asyncio.sleep(0.5)
             rate, lag = self._clock.pace.rate, self._lag_hours()
-            wanted = max(rate / STEER, SLOWEST_RATE) if lag > LAG_HOURS[1] else min(rate * STEER, FULL_RATE) if lag < LAG_HOURS[0] else rate
+            wanted = (
+                max(rate / STEER, SLOWEST_RATE)
+                if lag > LAG_HOURS[1]
+                else min(rate * STEER, FULL_RATE)
+                if lag < LAG_HOURS[0]
+                else rate
+            )
             if wanted != rate:
                 await self._clock.run_at(wanted)
 
@@ -297,17 +380,29 @@ class Play:
         waiting = [self._looked_at or now, self._steps[done].at if done < len(self._steps) else now]
         return max(0.0, (now - min(waiting)) / timedelta(hours=1))
 
-    # ── the campaign ─────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── the campaign ──────────────────────────────────────────────────────────────────────────────
 
     async def _open_campaign(self) -> None:
         office, begins = await self._people(OFFICE), self._journal.begins
         campaign_id = f"J-{begins.year}"
-        units = [{"unit_id": b.unit_id, "name": b.name, "category": b.category, "aliases": list(b.aliases)} for b in BODIES]
+        units = [
+            {
+                "unit_id": b.unit_id,
+                "name": b.name,
+                "category": b.category,
+                "aliases": list(b.aliases),
+            }
+            for b in BODIES
+        ]
         asked = {
-            "rules": rules_around(begins), "year": begins.year, "campaign_id": campaign_id, "units": units,
+            "rules": rules_around(begins),
+            "year": begins.year,
+            "campaign_id": campaign_id,
+            "units": units,
             "title": f"{begins.year} 年省直机关基层群众评议机关作风（演示）",
-        }  # fmt: skip
-        # A key names one request, and is forgotten after some days: ask whether the campaign is there already.
+        }
+        # A key names one request, and is forgotten after some days: ask whether the campaign is
+        # there already.
         with suppress(Rejected):
             await office.publish_campaign(asked, key=id_of("demo", SEED, campaign_id, begins))
         self._campaign = Campaign.of(*await office.campaign(campaign_id))
@@ -325,12 +420,16 @@ class Play:
         raise Unanswered(f"intake has not heard of campaign {campaign_id}")
 
     async def _issue_codes(self, office: Client) -> None:
-        for (instrument, group), many in (BALLOTS | HALL_BALLOTS | {("hall", "live"): LIVE_BALLOTS}).items():
+        for (instrument, group), many in (
+            BALLOTS | HALL_BALLOTS | {("hall", "live"): LIVE_BALLOTS}
+        ).items():
             real_group = "applicants" if group == "live" else group
             point = "省政务大厅一层" if instrument == "hall" else None
-            self._journal.codes[f"{instrument}/{group}"] = await office.issue_tokens(self._campaign.id, instrument, real_group, many, point)
+            self._journal.codes[f"{instrument}/{group}"] = await office.issue_tokens(
+                self._campaign.id, instrument, real_group, many, point
+            )
 
-    # ── people outside ───────────────────────────────────────────────────────────────────────────────────────────────
+    # ── people outside ────────────────────────────────────────────────────────────────────────────
 
     async def _follow_timeline(self) -> None:
         """Take each step when its time has come, a few at once."""
@@ -352,7 +451,11 @@ class Play:
             self._journal.done += 1
 
     async def _do(self, step: Step) -> None:
-        doing: dict[str, Callable[[Step], Awaitable[None]]] = {"complaint": self._complain, "ballot": self._vote, "visit": self._inspect}
+        doing: dict[str, Callable[[Step], Awaitable[None]]] = {
+            "complaint": self._complain,
+            "ballot": self._vote,
+            "visit": self._inspect,
+        }
         try:
             await doing[step.kind](step)
         except Rejected as rejected:
@@ -366,7 +469,9 @@ class Play:
         unit = rng.choices(BODIES, [1.35 - self._standing[body.unit_id] for body in BODIES])[0]
         channel = rng.choices(("hotline", "online", "letter", "counter"), (50, 38, 6, 6))[0]
         told = texts.complaint(rng, unit, step.at.astimezone(CHINA).date())
-        body = complaint_body(told, self._campaign.id, channel, drafted=channel == "online" and rng.random() < 0.5)
+        body = complaint_body(
+            told, self._campaign.id, channel, drafted=channel == "online" and rng.random() < 0.5
+        )
         receipt = (await operator.register_complaint(body, key=step.key)).body
         self._query_codes[receipt["number"]] = receipt["query_code"]
 
@@ -377,7 +482,9 @@ class Play:
         units = self._voted_on(step.rng, instrument, step.number)
         answers = ballot_answers(step.rng, self._campaign.scheme, form, units, self._standing)
         place = self._place_of(step)
-        await self._door.submit_ballot(self._journal.codes[f"{instrument}/{group}"][place], answers, key=step.key)
+        await self._door.submit_ballot(
+            self._journal.codes[f"{instrument}/{group}"][place], answers, key=step.key
+        )
 
     def _voted_on(self, rng: Random, instrument: str, number: int) -> list[Body]:
         if instrument == "hall":
@@ -401,10 +508,19 @@ class Play:
         unit = next(body for body in BODIES if body.unit_id == step.about)
         weakness = 1 - self._standing[unit.unit_id]
         faults = rng.choices((0, 1, 2, 3), (4 * (1 - weakness), 2, 4 * weakness, 3 * weakness))[0]
-        visit = visit_body(rng, self._campaign.id, self._campaign.scheme.checklists[0], unit, visited_at=step.at, faults=faults)
-        await inspector.submit_visit(id_of("demo", SEED, "visit", step.number, self._journal.begins), visit)
+        visit = visit_body(
+            rng,
+            self._campaign.id,
+            self._campaign.scheme.checklists[0],
+            unit,
+            visited_at=step.at,
+            faults=faults,
+        )
+        await inspector.submit_visit(
+            id_of("demo", SEED, "visit", step.number, self._journal.begins), visit
+        )
 
-    # ── the staff ────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── the staff ─────────────────────────────────────────────────────────────────────────────────
 
     async def _work(self) -> None:
         """Look at what is open, act on what is ready, again and again."""
@@ -412,7 +528,12 @@ class Play:
             looking_at = self.now
             ready = await self._staff.ready(looking_at)
             for first in range(0, len(ready), STEPS_AT_ONCE_MAX):
-                await asyncio.gather(*(self._staff.do(row, rng) for row, rng in ready[first : first + STEPS_AT_ONCE_MAX]))
+                await asyncio.gather(
+                    *(
+                        self._staff.do(row, rng)
+                        for row, rng in ready[first : first + STEPS_AT_ONCE_MAX]
+                    )
+                )
             self._looked_at = looking_at
             await asyncio.sleep(STAFF_LOOK_SECONDS if self._behind else STAFF_LOOK_SECONDS_LIVE)
 
@@ -420,7 +541,9 @@ class Play:
         """Units hand in what they owe."""
         while True:
             await self._staff.hand_in(self.now)
-            await asyncio.sleep(5 * (STAFF_LOOK_SECONDS if self._behind else STAFF_LOOK_SECONDS_LIVE))
+            await asyncio.sleep(
+                5 * (STAFF_LOOK_SECONDS if self._behind else STAFF_LOOK_SECONDS_LIVE)
+            )
 
     async def _rate(self) -> None:
         """Some of those whose complaint was closed say how it was handled."""
@@ -430,21 +553,36 @@ class Play:
             closed, self._staff.closed = self._staff.closed, []
             for number in closed:
                 origin = (await supervisor.case(number))["origin"]
-                code, rng = self._query_codes.pop(origin["source_number"], ""), Random(f"{SEED}/rating/{number}")
+                code, rng = (
+                    self._query_codes.pop(origin["source_number"], ""),
+                    Random(f"{SEED}/rating/{number}"),
+                )
                 if code and rng.random() < RATING_SHARE:
                     option = rng.choices((1, 2, 3), (60, 25, 15))[0]
                     reason = rng.choice(texts.DISSATISFIED) if option == 3 else ""
-                    await self._door.rate_handling(origin["source_number"], code, option=option, reason=reason)
+                    await self._door.rate_handling(
+                        origin["source_number"], code, option=option, reason=reason
+                    )
                     self._rated += 1
 
-    # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── what is shown ─────────────────────────────────────────────────────────────────────────────
 
     def _progress(self) -> Progress:
-        return Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), console=self._console, transient=True)
+        return Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(20),
+            console=self._console,
+            transient=True,
+        )
 
     async def _show(self, progress: Progress, bar: Any) -> None:
         for look in count():
-            day = min(DAYS, (self.now - datetime.combine(self._journal.begins, time(0), CHINA)) / timedelta(days=1))
+            day = min(
+                DAYS,
+                (self.now - datetime.combine(self._journal.begins, time(0), CHINA))
+                / timedelta(days=1),
+            )
             progress.update(bar, completed=day, description=self._line(int(day) + 1))
             if not self._console.is_terminal and look % PLAIN_LINE_EVERY == 0:
                 self._console.print(self._line(int(day) + 1))
@@ -453,7 +591,9 @@ class Play:
 
     def _line(self, day: int) -> str:
         sent, figures = self._sent, self._figures
-        counted = "  ".join(f"{name} {figures.get(name, 0)}" for name in ("open", "closed", "lapsed", "notices"))
+        counted = "  ".join(
+            f"{name} {figures.get(name, 0)}" for name in ("open", "closed", "lapsed", "notices")
+        )
         return (
             f"[bold]day {min(day, DAYS)}/{DAYS}[/] {self.now.astimezone(CHINA):%m-%d %H:%M}  complaints {sent['complaint']}  "
             f"ballots {sent['ballot']}  visits {sent['visit']}  {counted}"
@@ -465,13 +605,24 @@ class Play:
         while True:
             _, closed = await supervisor.cases(state=["closed", "struck_off"], size=1)
             lapsed = await supervisor.read("/casework/api/deadlines", state="lapsed", size=1000)
-            self._figures |= {"open": sum(self._staff.counts.values()), "closed": closed, "lapsed": len(lapsed)}
-            self._figures["notices"] = (lambda unread: f"{unread}+" if unread >= 100 else unread)(await supervisor.unread())
+            self._figures |= {
+                "open": sum(self._staff.counts.values()),
+                "closed": closed,
+                "lapsed": len(lapsed),
+            }
+            self._figures["notices"] = (lambda unread: f"{unread}+" if unread >= 100 else unread)(
+                await supervisor.unread()
+            )
             await asyncio.sleep(1.5 if self._behind else 30)
 
     def _tell_what_to_look_at(self) -> None:
         url = self._door.base_url
-        table = Table("look at", "as", title="The demo has caught up with today; a quiet stream goes on.", title_justify="left")
+        table = Table(
+            "look at",
+            "as",
+            title="The demo has caught up with today; a quiet stream goes on.",
+            title_justify="left",
+        )
         for path, person, what in (
             ("/scoring/", OFFICE, "rankings of the four categories, moving"),
             ("/casework/supervise", SUPERVISOR, "cases near, late, very late"),
@@ -482,7 +633,7 @@ class Play:
             table.add_row(f"{url}{path}  {what}", person.name if person else "anybody")
         self._console.print(f"{self._line(DAYS)}\n", table)
 
-    # ── afterwards ───────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── afterwards ────────────────────────────────────────────────────────────────────────────────
 
     async def _stay_alive(self) -> None:
         """One small thing every few seconds, until the program stops."""
@@ -506,7 +657,9 @@ class Play:
         assert isinstance(form, Questionnaire), "the hall has a questionnaire"
         code = codes.pop()
         self._journal.save()
-        answers = ballot_answers(step.rng, self._campaign.scheme, form, step.rng.sample(BODIES, 3), self._standing)
+        answers = ballot_answers(
+            step.rng, self._campaign.scheme, form, step.rng.sample(BODIES, 3), self._standing
+        )
         await self._door.submit_ballot(code, answers, key=step.key)
         self._sent["ballot"] += 1
         return None

@@ -1,8 +1,11 @@
-"""A bounded load that keeps account of every request: what was sent, and what the system said it took.
+"""A bounded load that keeps account of every request: what was sent, and what the system said it
+took.
 
-Context: after a fault the question is whether each acknowledged write had its effect exactly once. That needs a witness outside.
-Decision: each operation follows from the seed and its number, is written to the ledger before it is sent and again when it is answered,
-synced to disk both times, and is repeated with the same key until there is an answer. A run that was killed goes on from its ledger.
+Context: after a fault the question is whether each acknowledged write had its effect exactly once.
+That needs a witness outside.
+Decision: each operation follows from the seed and its number, is written to the ledger before it is
+sent and again when it is answered, synced to disk both times, and is repeated with the same key
+until there is an answer. A run that was killed goes on from its ledger.
 """
 
 import asyncio
@@ -32,7 +35,9 @@ MIX: Final[Mapping[str, float]] = {"complaint": 6, "ballot": 12, "visit": 2}
 """Shares of the kinds of operations."""
 IN_FLIGHT_MAX: Final = 32
 BALLOTS_A_PLACE_SECOND: Final = 9.0
-"""A questionnaire place is one address to the system, which takes 600 ballots a minute from each: a faster load stands for more places."""
+"""A questionnaire place is one address to the system, which takes 600 ballots a minute from each: a
+faster load stands for more places.
+"""
 PLACES_MAX: Final = 60
 VISITED_MINUTES_AGO: Final = 90
 
@@ -42,10 +47,14 @@ class ForeignHost(Exception):
 
 
 def refuse_foreign(url: str, *, mine: bool = False) -> None:
-    """Raise ForeignHost unless `url` leads to this machine, or `mine` says that whoever asks owns the host."""
+    """Raise ForeignHost unless `url` leads to this machine, or `mine` says that whoever asks owns
+    the host.
+    """
     host = urlsplit(url).hostname or ""
     if not mine and not is_loopback(host):
-        raise ForeignHost(f"{host or url} is not this machine: a load goes to your own installation only (--i-own-this-host)")
+        raise ForeignHost(
+            f"{host or url} is not this machine: a load goes to your own installation only (--i-own-this-host)"
+        )
 
 
 def is_loopback(host: str) -> bool:
@@ -56,11 +65,13 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-# ── the ledger ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the ledger ────────────────────────────────────────────────────────────────────────────────────
 
 
 class Ledger:
-    """JSON lines, each on disk before `note` returns. Many at once share one sync. Readable by its owner only: it holds codes."""
+    """JSON lines, each on disk before `note` returns. Many at once share one sync. Readable by its
+    owner only: it holds codes.
+    """
 
     def __init__(self, path: Path) -> None:
         self.lines = read_ledger(path)
@@ -70,7 +81,9 @@ class Ledger:
 
     async def note(self, **facts: Any) -> None:
         """Write one line; on disk when this returns."""
-        line = json.dumps({**facts, "at": real_now().isoformat()}, ensure_ascii=False).encode() + b"\n"
+        line = (
+            json.dumps({**facts, "at": real_now().isoformat()}, ensure_ascii=False).encode() + b"\n"
+        )
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((line, done))
         async with self._syncing:
@@ -93,7 +106,9 @@ class Ledger:
 
 
 def read_ledger(path: Path) -> list[Json]:
-    """The whole lines of a ledger, in order; a last line that was cut off by a kill is left out. [] when there is none."""
+    """The whole lines of a ledger, in order; a last line that was cut off by a kill is left out. []
+    when there is none.
+    """
     if not path.exists():
         return []
     whole = [line for line in path.read_bytes().split(b"\n")[:-1] if line]
@@ -105,7 +120,7 @@ def acknowledged(lines: Iterable[Json]) -> dict[int, Json]:
     return {line["id"]: line for line in lines if line["state"] == "acknowledged"}
 
 
-# ── what is sent ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── what is sent ──────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +133,14 @@ class Campaign:
 
     @staticmethod
     def of(told: Json, rules: str) -> "Campaign":
-        """From the answers of the scoring API. A unit that the demo does not know gets matters that every office has."""
-        return Campaign(told["campaign_id"], Scheme.from_json(rules), tuple(_body(unit) for unit in told["units"]))
+        """From the answers of the scoring API. A unit that the demo does not know gets matters that
+        every office has.
+        """
+        return Campaign(
+            told["campaign_id"],
+            Scheme.from_json(rules),
+            tuple(_body(unit) for unit in told["units"]),
+        )
 
 
 def _body(unit: Json) -> Body:
@@ -127,21 +148,51 @@ def _body(unit: Json) -> Body:
     if known and known.name == unit["name"]:
         return known
     matters = ("材料受理", "证照办理", "政策咨询")
-    return Body(unit["unit_id"], unit["unit_no"], unit["name"], unit["category"], tuple(unit.get("aliases", ())), matters)
+    return Body(
+        unit["unit_id"],
+        unit["unit_no"],
+        unit["name"],
+        unit["category"],
+        tuple(unit.get("aliases", ())),
+        matters,
+    )
 
 
-def complaint_body(told: texts.Told, campaign_id: str, channel: str, *, drafted: bool = False) -> Json:
-    """A complaint as the API takes it. `drafted`: without a hand-over text, so that the system makes one from the original."""
+def complaint_body(
+    told: texts.Told, campaign_id: str, channel: str, *, drafted: bool = False
+) -> Json:
+    """A complaint as the API takes it. `drafted`: without a hand-over text, so that the system
+    makes one from the original.
+    """
     return {
-        "campaign_id": campaign_id, "channel": channel, "kind": told.kind, "urgency": told.urgency, "urgency_reason": told.urgency_reason,
-        "unit_id": told.unit_id, "problem_item": told.problem_item, "original": told.original,
-        "summary": None if drafted else told.summary, "identity": told.identity, "name": told.name, "phone": told.phone,
-        "address": told.address, "place": told.place, "occurred_at": told.occurred,
-    }  # fmt: skip
+        "campaign_id": campaign_id,
+        "channel": channel,
+        "kind": told.kind,
+        "urgency": told.urgency,
+        "urgency_reason": told.urgency_reason,
+        "unit_id": told.unit_id,
+        "problem_item": told.problem_item,
+        "original": told.original,
+        "summary": None if drafted else told.summary,
+        "identity": told.identity,
+        "name": told.name,
+        "phone": told.phone,
+        "address": told.address,
+        "place": told.place,
+        "occurred_at": told.occurred,
+    }
 
 
-def ballot_answers(rng: Random, scheme: Scheme, form: Questionnaire, units: Sequence[Body], standing: Mapping[str, float]) -> Ballot:
-    """Answers about these units: the better a unit stands (0–1; 0.8 when not listed), the more are satisfied."""
+def ballot_answers(
+    rng: Random,
+    scheme: Scheme,
+    form: Questionnaire,
+    units: Sequence[Body],
+    standing: Mapping[str, float],
+) -> Ballot:
+    """Answers about these units: the better a unit stands (0–1; 0.8 when not listed), the more are
+    satisfied.
+    """
     options = [option.no for option in scheme.options if option.points is not None]
     unknown = [option.no for option in scheme.options if option.points is None]
     answers = []
@@ -149,36 +200,66 @@ def ballot_answers(rng: Random, scheme: Scheme, form: Questionnaire, units: Sequ
         mood = min(max(rng.gauss(standing.get(unit.unit_id, 0.8), 0.15), 0.0), 1.0)
         for item in form.items:
             asked = unknown if unknown and rng.random() < 0.05 else options
-            answers.append((unit.unit_no, item.no, asked[min(int((1 - mood) * rng.uniform(0.4, 1.6) * len(asked)), len(asked) - 1)]))
+            answers.append(
+                (
+                    unit.unit_no,
+                    item.no,
+                    asked[
+                        min(int((1 - mood) * rng.uniform(0.4, 1.6) * len(asked)), len(asked) - 1)
+                    ],
+                )
+            )
     return answers
 
 
 def visit_body(
-    rng: Random, campaign_id: str, checklist: Checklist, unit: Body, *, visited_at: datetime, faults: int
-) -> Json:  # fmt: skip
+    rng: Random,
+    campaign_id: str,
+    checklist: Checklist,
+    unit: Body,
+    *,
+    visited_at: datetime,
+    faults: int,
+) -> Json:
     """An inspection visit with so many lines of the checklist found wanting."""
     wrong = {item.id for item in rng.sample(checklist.items, faults)}
     found = {
-        item.id: texts.finding(rng, unit, item.id, visited_at.astimezone(CHINA).date()) for item in checklist.items if item.id in wrong
+        item.id: texts.finding(rng, unit, item.id, visited_at.astimezone(CHINA).date())
+        for item in checklist.items
+        if item.id in wrong
     }
     return {
-        "campaign_id": campaign_id, "unit_id": unit.unit_id, "mode": rng.choice(("covert", "announced")),
-        "visited_at": visited_at.isoformat(), "device_at": visited_at.isoformat(), "place": f"{unit.name}办事窗口",
+        "campaign_id": campaign_id,
+        "unit_id": unit.unit_id,
+        "mode": rng.choice(("covert", "announced")),
+        "visited_at": visited_at.isoformat(),
+        "device_at": visited_at.isoformat(),
+        "place": f"{unit.name}办事窗口",
         "items": [
-            {"item_id": item.id, "result": "fail" if item.id in wrong else "pass", "note": found.get(item.id, "")}
+            {
+                "item_id": item.id,
+                "result": "fail" if item.id in wrong else "pass",
+                "note": found.get(item.id, ""),
+            }
             for item in checklist.items
         ],
         "findings": [
-            {"item_id": item_id, "severity": rng.choices(("minor", "ordinary", "serious"), (4, 5, 1))[0], "summary": seen}
+            {
+                "item_id": item_id,
+                "severity": rng.choices(("minor", "ordinary", "serious"), (4, 5, 1))[0],
+                "summary": seen,
+            }
             for item_id, seen in found.items()
         ],
         "remarks": texts.remark(rng),
-    }  # fmt: skip
+    }
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One write of the load. `number` from 0; kind complaint, ballot or visit; `key` is its idempotency key."""
+    """One write of the load. `number` from 0; kind complaint, ballot or visit; `key` is its
+    idempotency key.
+    """
 
     number: int
     kind: str
@@ -188,7 +269,9 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How a run ended: operations by outcome, seconds it took, and the milliseconds to an answer (50th, 99th percentile)."""
+    """How a run ended: operations by outcome, seconds it took, and the milliseconds to an answer
+    (50th, 99th percentile).
+    """
 
     acknowledged: int
     replayed: int
@@ -204,8 +287,9 @@ class Tally:
 class Load:
     """A load of so many operations, `rate` a second (0: as fast as they are answered).
 
-    `now` is legal time, for the day of visits; tests with virtual time give their own. `password`: of the demo's accounts, by whom
-    things are registered, inspected and codes issued. `mine`: whoever asks owns a host that is not this machine.
+    `now` is legal time, for the day of visits; tests with virtual time give their own. `password`:
+    of the demo's accounts, by whom things are registered, inspected and codes issued. `mine`:
+    whoever asks owns a host that is not this machine.
     """
 
     base_url: str
@@ -222,7 +306,9 @@ class Load:
     told: Callable[[Counter[str]], None] = lambda _: None
 
     async def run(self) -> Tally:
-        """Send everything that the ledger does not call acknowledged. Raises ForeignHost, Rejected, Unanswered (before the start)."""
+        """Send everything that the ledger does not call acknowledged. Raises ForeignHost, Rejected,
+        Unanswered (before the start).
+        """
         refuse_foreign(self.base_url, mine=self.mine)
         ledger = Ledger(self.ledger)
         try:
@@ -236,15 +322,26 @@ class Load:
         kinds, weights = tuple(self.mix), tuple(self.mix.values())
         chosen = Random(f"{self.seed}/kinds").choices(kinds, weights, k=self.operations)
         return [
-            Operation(number, kind, str(id_of("load", self.seed, number, kind)), Random(f"{self.seed}/{number}"))
+            Operation(
+                number,
+                kind,
+                str(id_of("load", self.seed, number, kind)),
+                Random(f"{self.seed}/{number}"),
+            )
             for number, kind in enumerate(chosen)
         ]
 
     @asynccontextmanager
     async def _senders(self) -> AsyncIterator["Senders"]:
-        doors = [Client(self.base_url, source=source, attempts_max=self.attempts_max) for source in self._places()]
+        doors = [
+            Client(self.base_url, source=source, attempts_max=self.attempts_max)
+            for source in self._places()
+        ]
         try:
-            operator, inspector, office = [await doors[0].sign_in(person.name, self.password) for person in (OPERATOR, INSPECTOR, OFFICE)]
+            operator, inspector, office = [
+                await doors[0].sign_in(person.name, self.password)
+                for person in (OPERATOR, INSPECTOR, OFFICE)
+            ]
             yield Senders(operator, inspector, office, tuple(doors))
         finally:
             for door in doors:
@@ -252,15 +349,25 @@ class Load:
 
     def _places(self) -> list[str | None]:
         share = self.mix.get("ballot", 0) / sum(self.mix.values())
-        wanted = PLACES_MAX if self.rate == 0 else math.ceil(self.rate * share / BALLOTS_A_PLACE_SECOND)
+        wanted = (
+            PLACES_MAX if self.rate == 0 else math.ceil(self.rate * share / BALLOTS_A_PLACE_SECOND)
+        )
         host = urlsplit(self.base_url).hostname or ""
         alone = wanted <= 1 or not host.startswith("127.")
-        return [None] if alone else [f"127.0.1.{number}" for number in range(1, min(wanted, PLACES_MAX) + 1)]
+        return (
+            [None]
+            if alone
+            else [f"127.0.1.{number}" for number in range(1, min(wanted, PLACES_MAX) + 1)]
+        )
 
     async def _campaign(self, senders: "Senders") -> Campaign:
-        known = self.campaign_id or next((one["id"] for one in await senders.office.campaigns()), None)
+        known = self.campaign_id or next(
+            (one["id"] for one in await senders.office.campaigns()), None
+        )
         if known is None:
-            raise Rejected(409, "no campaign has been published yet: publish one first, or start with --demo")
+            raise Rejected(
+                409, "no campaign has been published yet: publish one first, or start with --demo"
+            )
         return Campaign.of(*await senders.office.campaign(known))
 
 
@@ -295,41 +402,65 @@ class _Run:
         async with asyncio.TaskGroup() as sending:
             for place, operation in enumerate(left):
                 if self._load.rate:
-                    await asyncio.sleep(max(0.0, started + place / self._load.rate - time.perf_counter()))
+                    await asyncio.sleep(
+                        max(0.0, started + place / self._load.rate - time.perf_counter())
+                    )
                 await self._places.acquire()
                 sending.create_task(self._send(operation))
         return self._tally(time.perf_counter() - started)
 
     async def _begin(self) -> None:
-        """The day of which the texts speak is that of the first run: sent again, a request must say the same."""
-        first = next((line["begun"] for line in self._ledger.lines if line["state"] == "begun"), None)
+        """The day of which the texts speak is that of the first run: sent again, a request must say
+        the same.
+        """
+        first = next(
+            (line["begun"] for line in self._ledger.lines if line["state"] == "begun"), None
+        )
         if first is None:
-            await self._ledger.note(state="begun", begun=self._begun.isoformat(), seed=self._load.seed)
+            await self._ledger.note(
+                state="begun", begun=self._begun.isoformat(), seed=self._load.seed
+            )
         else:
             self._begun = datetime.fromisoformat(first)
 
     async def _issue_codes(self, ballots: Sequence[Operation]) -> None:
         """A code for each ballot: those of the ledger when an earlier run issued them."""
-        forms = [(form.key, group.key) for form in self._campaign.scheme.ballots for group in form.groups]
+        forms = [
+            (form.key, group.key) for form in self._campaign.scheme.ballots for group in form.groups
+        ]
         by_form: dict[tuple[str, str], list[int]] = {form: [] for form in forms}
         for place, operation in enumerate(ballots):
             by_form[forms[place % len(forms)]].append(operation.number)
-        known = {(line["instrument"], line["group"]): line["codes"] for line in self._ledger.lines if line["state"] == "codes"}
+        known = {
+            (line["instrument"], line["group"]): line["codes"]
+            for line in self._ledger.lines
+            if line["state"] == "codes"
+        }
         for (instrument, group), numbers in by_form.items():
             codes = known.get((instrument, group), [])
             if len(codes) < len(numbers):
                 missing = len(numbers) - len(codes)
-                codes = codes + await self._senders.office.issue_tokens(self._campaign.id, instrument, group, missing)
-                await self._ledger.note(state="codes", instrument=instrument, group=group, codes=codes)
-            self._codes |= {number: (instrument, code) for number, code in zip(numbers, codes, strict=False)}
+                codes = codes + await self._senders.office.issue_tokens(
+                    self._campaign.id, instrument, group, missing
+                )
+                await self._ledger.note(
+                    state="codes", instrument=instrument, group=group, codes=codes
+                )
+            self._codes |= {
+                number: (instrument, code) for number, code in zip(numbers, codes, strict=False)
+            }
 
     async def _send(self, operation: Operation) -> None:
         try:
-            await self._ledger.note(state="sent", id=operation.number, kind=operation.kind, key=operation.key)
+            await self._ledger.note(
+                state="sent", id=operation.number, kind=operation.kind, key=operation.key
+            )
             started = time.perf_counter()
             facts = await self._outcome(operation)
             self._milliseconds.append(1000 * (time.perf_counter() - started))
-            await self._ledger.note(id=operation.number, kind=operation.kind, key=operation.key, **facts)
+            await self._ledger.note(
+                id=operation.number, kind=operation.kind, key=operation.key, **facts
+            )
             self._counts[facts["state"]] += 1
             self._counts["replayed"] += facts.get("replayed", False)
             self._load.told(self._counts)
@@ -343,13 +474,26 @@ class _Run:
             return {"state": "refused", "status": rejected.status, "sentence": rejected.sentence}
         except Unanswered:
             return {"state": "unknown"}
-        # The query code opens the complaint's progress to whoever has it; it has no business in a ledger.
-        told = {name: value for name, value in answer.body.items() if name in ("id", "number", "unit_id", "accepted")}
-        return {"state": "acknowledged", "status": answer.status, "replayed": answer.replayed, "attempts": answer.attempts, "answer": told}
+        # The query code opens the complaint's progress to whoever has it; it has no business in a
+        # ledger.
+        told = {
+            name: value
+            for name, value in answer.body.items()
+            if name in ("id", "number", "unit_id", "accepted")
+        }
+        return {
+            "state": "acknowledged",
+            "status": answer.status,
+            "replayed": answer.replayed,
+            "attempts": answer.attempts,
+            "answer": told,
+        }
 
     async def _send_complaint(self, operation: Operation) -> Answer:
         rng = operation.rng
-        told = texts.complaint(rng, rng.choice(self._campaign.units), self._begun.astimezone(CHINA).date())
+        told = texts.complaint(
+            rng, rng.choice(self._campaign.units), self._begun.astimezone(CHINA).date()
+        )
         channel = rng.choice(("hotline", "hotline", "online"))
         body = complaint_body(told, self._campaign.id, channel, drafted=channel == "online")
         return await self._senders.operator.register_complaint(body, key=operation.key)
@@ -366,9 +510,16 @@ class _Run:
     async def _send_visit(self, operation: Operation) -> Answer:
         rng, checklist = operation.rng, self._campaign.scheme.checklists[0]
         # Cut to the day: a repetition after hours must say the same.
-        visited_at = self._load.now().replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(minutes=VISITED_MINUTES_AGO)
+        visited_at = self._load.now().replace(
+            hour=0, minute=0, second=0, microsecond=0
+        ) - timedelta(minutes=VISITED_MINUTES_AGO)
         body = visit_body(
-            rng, self._campaign.id, checklist, rng.choice(self._campaign.units), visited_at=visited_at, faults=rng.choice((0, 1, 2))
+            rng,
+            self._campaign.id,
+            checklist,
+            rng.choice(self._campaign.units),
+            visited_at=visited_at,
+            faults=rng.choice((0, 1, 2)),
         )
         return await self._senders.inspector.submit_visit(id_of(operation.key), body)
 
@@ -376,5 +527,12 @@ class _Run:
         times, counts = sorted(self._milliseconds) or [0.0], self._counts
         at = [times[min(int(share * len(times)), len(times) - 1)] for share in (0.5, 0.99)]
         return Tally(
-            counts["acknowledged"], counts["replayed"], counts["refused"], counts["unknown"], counts["skipped"], seconds, at[0], at[1]
+            counts["acknowledged"],
+            counts["replayed"],
+            counts["refused"],
+            counts["unknown"],
+            counts["skipped"],
+            seconds,
+            at[0],
+            at[1],
         )

@@ -104,7 +104,16 @@ def _bodies() -> tuple[Body, ...]:
     for category, (letter, lines) in _REGISTER.items():
         for place, line in enumerate(lines.strip().splitlines(), 1):
             name, aliases, matters = (part.strip() for part in line.split("|"))
-            found.append(Body(f"{letter}{place:02d}", len(found) + 1, name, category, tuple(aliases.split(",")), tuple(matters.split())))
+            found.append(
+                Body(
+                    f"{letter}{place:02d}",
+                    len(found) + 1,
+                    name,
+                    category,
+                    tuple(aliases.split(",")),
+                    tuple(matters.split()),
+                )
+            )
     return tuple(found)
 
 
@@ -113,17 +122,31 @@ BODIES: Final = _bodies()
 BODY: Final = {body.unit_id: body for body in BODIES}
 
 _SHOWN_UNITS: Final = ("G02", "G13", "Z01")
-"""Units whose people are introduced on the demo's first page; every other unit has a handler and a head too."""
+"""Units whose people are introduced on the demo's first page; every other unit has a handler and a
+head too.
+"""
 
 
 def handler_of(unit_id: str) -> Person:
     """The handler of a unit."""
-    return Person(f"chengban-{unit_id.lower()}", f"{BODY[unit_id].name}承办人", Role.HANDLER, unit_id, "/casework/")
+    return Person(
+        f"chengban-{unit_id.lower()}",
+        f"{BODY[unit_id].name}承办人",
+        Role.HANDLER,
+        unit_id,
+        "/casework/",
+    )
 
 
 def head_of(unit_id: str) -> Person:
     """The head of a unit."""
-    return Person(f"fuzeren-{unit_id.lower()}", f"{BODY[unit_id].name}负责人", Role.UNIT_HEAD, unit_id, "/casework/approvals")
+    return Person(
+        f"fuzeren-{unit_id.lower()}",
+        f"{BODY[unit_id].name}负责人",
+        Role.UNIT_HEAD,
+        unit_id,
+        "/casework/approvals",
+    )
 
 
 OPERATOR: Final = Person("zuoxi", "王敏", Role.OPERATOR, start="/intake/desk")
@@ -135,7 +158,13 @@ LEADER: Final = Person("lingdao", "赵刚", Role.LEADER, start="/scoring/")
 ADMIN: Final = Person("guanli", "系统管理员", Role.ADMIN, start="/me")
 
 DEMO_ACCOUNTS: Final[tuple[Person, ...]] = (
-    OPERATOR, REVIEWER, *(person for unit in _SHOWN_UNITS for person in (handler_of(unit), head_of(unit))),
-    SUPERVISOR, OFFICE, INSPECTOR, LEADER, ADMIN,
-)  # fmt: skip
+    OPERATOR,
+    REVIEWER,
+    *(person for unit in _SHOWN_UNITS for person in (handler_of(unit), head_of(unit))),
+    SUPERVISOR,
+    OFFICE,
+    INSPECTOR,
+    LEADER,
+    ADMIN,
+)
 """Who is introduced on the demo's first page."""

@@ -1,7 +1,8 @@
-"""The people who work on cases in the demo: each looks at the list as it is now and does what is theirs, when they are ready.
+"""The people who work on cases in the demo: each looks at the list as it is now and does what is
+theirs, when they are ready.
 
-Nobody remembers anything: what somebody does with a case, and when, follows from the seed and the case's number. So a demo that was
-killed goes on where the system stands.
+Nobody remembers anything: what somebody does with a case, and when, follows from the seed and the
+case's number. So a demo that was killed goes on where the system stands.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,7 +13,16 @@ from typing import Final
 
 from services.simulate import texts
 from services.simulate.client import Client, Json, Rejected, id_of
-from services.simulate.people import BODIES, BODY, REVIEWER, SUPERVISOR, Body, Person, handler_of, head_of
+from services.simulate.people import (
+    BODIES,
+    BODY,
+    REVIEWER,
+    SUPERVISOR,
+    Body,
+    Person,
+    handler_of,
+    head_of,
+)
 from shared.calendar import WorkCalendar, china
 from shared.clock import CHINA
 
@@ -26,7 +36,12 @@ Act = Callable[[Json, Random], Awaitable[None]]
 
 def standings(seed: int) -> dict[str, float]:
     """How well each unit works, 0 to 1: most well, a few badly."""
-    return {body.unit_id: min(0.97, max(0.3, Random(f"{seed}/standing/{body.unit_id}").gauss(0.78, 0.15))) for body in BODIES}
+    return {
+        body.unit_id: min(
+            0.97, max(0.3, Random(f"{seed}/standing/{body.unit_id}").gauss(0.78, 0.15))
+        )
+        for body in BODIES
+    }
 
 
 def in_office_hours(at: datetime, calendar: WorkCalendar, rng: Random) -> datetime:
@@ -37,7 +52,9 @@ def in_office_hours(at: datetime, calendar: WorkCalendar, rng: Random) -> dateti
     while not calendar.is_workday(local.date()):
         local = datetime.combine(local.date() + ONE_DAY, time(0), CHINA)
     if local.time() < OFFICE_HOURS[0]:
-        local = datetime.combine(local.date(), OFFICE_HOURS[0], CHINA) + timedelta(minutes=rng.randint(0, 90))
+        local = datetime.combine(local.date(), OFFICE_HOURS[0], CHINA) + timedelta(
+            minutes=rng.randint(0, 90)
+        )
     return local
 
 
@@ -56,7 +73,9 @@ class People:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A case in a state: since when (legal time) it stands there for all the staff know, and when its person will act (None: never)."""
+    """A case in a state: since when (legal time) it stands there for all the staff know, and when
+    its person will act (None: never).
+    """
 
     since: datetime
     act_at: datetime | None
@@ -64,7 +83,9 @@ class Seen:
 
 @dataclass(kw_only=True)
 class Staff:
-    """Reviewer, handlers, unit heads and supervisor. `round` is one look at everything that is open."""
+    """Reviewer, handlers, unit heads and supervisor. `round` is one look at everything that is
+    open.
+    """
 
     people: People
     seed: int
@@ -88,7 +109,11 @@ class Staff:
                 break
             page += 1
         self.counts = {state: sum(row["state"] == state for row in rows) for state in OPEN}
-        chosen = [(row, Random(f"{self.seed}/{row['number']}/{row['version']}")) for row in rows if is_ours(row)]
+        chosen = [
+            (row, Random(f"{self.seed}/{row['number']}/{row['version']}"))
+            for row in rows
+            if is_ours(row)
+        ]
         return [(row, rng) for row, rng in chosen if self._is_ready(row, rng, now)]
 
     def _is_ready(self, row: Json, rng: Random, now: datetime) -> bool:
@@ -99,7 +124,9 @@ class Staff:
         return at is not None and now >= at
 
     def _when(self, row: Json, rng: Random, now: datetime) -> datetime | None:
-        """When somebody deals with the case: most in time, some late, a few never; the worse the unit stands, the more."""
+        """When somebody deals with the case: most in time, some late, a few never; the worse the
+        unit stands, the more.
+        """
         if row["state"] in ("pending", "reviewing"):
             return in_office_hours(now + timedelta(hours=rng.uniform(1, 8)), self.calendar, rng)
         weakness = 1 - self.standing.get(row["unit_id"], 0.8)
@@ -107,30 +134,42 @@ class Staff:
         if luck < 0.12 * weakness:
             return None
         if due is None or due <= now or luck < 0.55 * weakness:
-            return in_office_hours((due or now) + timedelta(hours=rng.uniform(3, 60)), self.calendar, rng)
+            return in_office_hours(
+                (due or now) + timedelta(hours=rng.uniform(3, 60)), self.calendar, rng
+            )
         planned = in_office_hours(now + (due - now) * rng.uniform(0.1, 0.75), self.calendar, rng)
         return min(planned, max(now, due - timedelta(hours=2)))
 
     async def do(self, row: Json, rng: Random) -> None:
-        """What the case's person does with it now. What the system refuses has been done by somebody else, or cannot be done any more."""
+        """What the case's person does with it now. What the system refuses has been done by
+        somebody else, or cannot be done any more.
+        """
         acts: dict[str, Act] = {
-            "pending": self._dispatch, "assigned": self._take_on, "handling": self._handle, "reviewing": self._review,
-        }  # fmt: skip
+            "pending": self._dispatch,
+            "assigned": self._take_on,
+            "handling": self._handle,
+            "reviewing": self._review,
+        }
         try:
             await acts[row["state"]](row, rng)
         except Rejected as rejected:
             if rejected.status not in (403, 404, 409, 422):
                 raise
-            self._seen[(row["number"], row["version"])] = Seen(self._seen[(row["number"], row["version"])].since, None)
+            self._seen[(row["number"], row["version"])] = Seen(
+                self._seen[(row["number"], row["version"])].since, None
+            )
 
     async def _dispatch(self, row: Json, rng: Random) -> None:
         reviewer, number, version = await self.people(REVIEWER), row["number"], row["version"]
         if rng.random() < 0.08:
             refusal = {"reason": "in_procedure", "explanation": ""}
-            await reviewer.act(number, "non-acceptance", refusal, key=id_of(number, version, "refuse"))
+            await reviewer.act(
+                number, "non-acceptance", refusal, key=id_of(number, version, "refuse")
+            )
             return
         accused = (await reviewer.case(number))["origin"]["named_unit_id"]
-        # A report never goes to the unit it accuses: one commission looks into it, or else the other.
+        # A report never goes to the unit it accuses: one commission looks into it, or else the
+        # other.
         unit = next(one for one in LOOKING_INTO_REPORTS if one != accused)
         assignment = {"unit_id": unit, "opinion": "请核查后按期反馈。"}
         await reviewer.act(number, "assignment", assignment, key=id_of(number, version, "assign"))
@@ -144,15 +183,30 @@ class Staff:
         await handler.accept_case(number, key=id_of(number, row["version"], "accept"))
 
     async def _handle(self, row: Json, rng: Random) -> None:
-        handler, number, version = await self.people(handler_of(row["unit_id"])), row["number"], row["version"]
-        if rng.random() < 0.10 and row["standing"] in ("normal", "warning") and await self._extend(handler, row, rng):
+        handler, number, version = (
+            await self.people(handler_of(row["unit_id"])),
+            row["number"],
+            row["version"],
+        )
+        if (
+            rng.random() < 0.10
+            and row["standing"] in ("normal", "warning")
+            and await self._extend(handler, row, rng)
+        ):
             return
         result = texts.outcome(rng)
-        body = {"account": result.account, "upheld": result.upheld, "measures": result.measures, "reply": result.reply}
+        body = {
+            "account": result.account,
+            "upheld": result.upheld,
+            "measures": result.measures,
+            "reply": result.reply,
+        }
         await handler.submit_result(number, body, key=id_of(number, version, "submit"))
 
     async def _extend(self, handler: Client, row: Json, rng: Random) -> bool:
-        """Ask for more time; the head of the unit and the supervisor agree. False when it was had before, or is too late."""
+        """Ask for more time; the head of the unit and the supervisor agree. False when it was had
+        before, or is too late.
+        """
         number, version = row["number"], row["version"]
         asked = {"amount": EXTENSION_DAYS, "reason": rng.choice(texts.EXTENDED)}
         try:
@@ -161,32 +215,54 @@ class Staff:
             return False
         agreed = {"agree": True, "opinion": "同意延期，请抓紧办理。"}
         for person in (head_of(row["unit_id"]), SUPERVISOR):
-            await (await self.people(person)).act(number, "extension/approval", agreed, key=id_of(number, version, "agree", person.name))
+            await (await self.people(person)).act(
+                number,
+                "extension/approval",
+                agreed,
+                key=id_of(number, version, "agree", person.name),
+            )
         return True
 
     async def _review(self, row: Json, rng: Random) -> None:
-        supervisor, number, approve = await self.people(SUPERVISOR), row["number"], rng.random() > 0.12
+        supervisor, number, approve = (
+            await self.people(SUPERVISOR),
+            row["number"],
+            rng.random() > 0.12,
+        )
         opinion = rng.choice(texts.APPROVED if approve else texts.SENT_BACK)
-        await supervisor.review_case(number, approve=approve, opinion=opinion, key=id_of(number, row["version"], "review"))
+        await supervisor.review_case(
+            number, approve=approve, opinion=opinion, key=id_of(number, row["version"], "review")
+        )
         if approve:
             self.closed.append(number)
 
-    # ── duties ───────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── duties ────────────────────────────────────────────────────────────────────────────────────
 
     async def hand_in(self, now: datetime) -> None:
         """Units hand in what they owe: most before it is due, a few late, one or two not at all."""
         for duty in filter(is_ours, await (await self.people(SUPERVISOR)).duties()):
-            rng, due = Random(f"{self.seed}/{duty['unit_id']}/{duty['obligation']}"), _instant(duty["due_at"])
+            rng, due = (
+                Random(f"{self.seed}/{duty['unit_id']}/{duty['obligation']}"),
+                _instant(duty["due_at"]),
+            )
             assert due is not None, "a duty has its day"
             lag = rng.choices((-rng.uniform(14, 150), rng.uniform(3, 70), None), (86, 10, 4))[0]
             if duty["met_at"] is None and lag is not None and now >= due + timedelta(hours=lag):
                 handler = await self.people(handler_of(duty["unit_id"]))
-                document = f"关于报送{duty['deliverable']}的函（办函〔{due.year}〕{rng.randint(3, 99)}号）"
-                await handler.write(f"/casework/api/duties/{duty['id']}/fulfilment", {"document": document}, key=id_of(duty["id"]))
+                document = (
+                    f"关于报送{duty['deliverable']}的函（办函〔{due.year}〕{rng.randint(3, 99)}号）"
+                )
+                await handler.write(
+                    f"/casework/api/duties/{duty['id']}/fulfilment",
+                    {"document": document},
+                    key=id_of(duty["id"]),
+                )
 
 
 def is_ours(row: Json) -> bool:
-    """Is nobody at it yet, or a unit of the demo? Units that somebody registered beside them have people of their own."""
+    """Is nobody at it yet, or a unit of the demo? Units that somebody registered beside them have
+    people of their own.
+    """
     return row["unit_id"] is None or row["unit_id"] in BODY
 
 

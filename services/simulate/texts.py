@@ -1,7 +1,9 @@
-"""Texts of the simulator, in the Chinese of the trade, by `random.Random`: the same seed gives the same texts.
+"""Texts of the simulator, in the Chinese of the trade, by `random.Random`: the same seed gives the
+same texts.
 
-What callers say holds invented names and numbers, so that the guard on personal data has work. The numbers are shaped like real ones
-and ring nowhere: mobiles begin with 141, a range given to machines; the area code of the identity cards was never given out.
+What callers say holds invented names and numbers, so that the guard on personal data has work. The
+numbers are shaped like real ones and ring nowhere: mobiles begin with 141, a range given to
+machines; the area code of the identity cards was never given out.
 """
 
 from dataclasses import dataclass
@@ -24,24 +26,49 @@ SURNAMES: Final = "李王张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗�
 GIVEN: Final = _listed("""
     建国 桂兰 志强 秀英 晓东 海燕 文博 雨晴 立新 淑芬 永刚 春梅 俊杰 玉华 国庆 丽娜 德福 艳红 天佑 凤琴 长江 雪松 明远 静怡 宝成 慧敏
 """)
-TOWNS: Final = _listed("东山县 青河县 柳泉县 临江区 双塔县 石桥镇 永安镇 白桦乡 龙潭县 清水镇 松岭县 南湖区")
-PLACES: Final = ("省政务大厅", "{unit}一楼服务大厅", "{unit}办事窗口", "{unit}信访接待室", "省政务大厅{unit}窗口")
+TOWNS: Final = _listed(
+    "东山县 青河县 柳泉县 临江区 双塔县 石桥镇 永安镇 白桦乡 龙潭县 清水镇 松岭县 南湖区"
+)
+PLACES: Final = (
+    "省政务大厅",
+    "{unit}一楼服务大厅",
+    "{unit}办事窗口",
+    "{unit}信访接待室",
+    "省政务大厅{unit}窗口",
+)
 STREETS: Final = _listed("幸福路 和平街 人民大街 建设路 文昌路 新民胡同 朝阳街 光明路")
 WAITS: Final = ("一个多小时", "两个钟头", "整整一上午", "四十多分钟", "半天", "三个小时")
 SPANS: Final = ("半个月", "一个多月", "两个月", "三个多月", "快半年", "二十多天", "一个季度")
 TIMES: Final = ("两次", "三次", "四次", "五六次", "七八次", "十来次")
-CLERKS: Final = ("一位姓{staff}的工作人员", "一个戴眼镜的男同志", "值班的女同志", "窗口里的年轻人", "一位姓{staff}的科长", "接电话的人")
+CLERKS: Final = (
+    "一位姓{staff}的工作人员",
+    "一个戴眼镜的男同志",
+    "值班的女同志",
+    "窗口里的年轻人",
+    "一位姓{staff}的科长",
+    "接电话的人",
+)
 HALVES: Final = ("上午", "下午", "上午九点多", "下午三点左右", "快下班的时候", "中午")
 URGENT: Final[tuple[tuple[Urgency, str], ...]] = (
-    (Urgency.URGENT, "涉及老人就医，拖延有风险"), (Urgency.URGENT, "多户居民停暖，室温低"), (Urgency.URGENT, "群众已在现场聚集等候"),
+    (Urgency.URGENT, "涉及老人就医，拖延有风险"),
+    (Urgency.URGENT, "多户居民停暖，室温低"),
+    (Urgency.URGENT, "群众已在现场聚集等候"),
     (Urgency.CRITICAL, "可能危及人身安全，需立即处置"),
-)  # fmt: skip
-KINDS: Final = ((Kind.COMPLAINT, 70), (Kind.REPORT, 9), (Kind.INQUIRY, 9), (Kind.SUGGESTION, 8), (Kind.PRAISE, 4))
+)
+KINDS: Final = (
+    (Kind.COMPLAINT, 70),
+    (Kind.REPORT, 9),
+    (Kind.INQUIRY, 9),
+    (Kind.SUGGESTION, 8),
+    (Kind.PRAISE, 4),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """A complaint as its teller tells it and as it is handed over. `identity`: real_name, confidential or anonymous."""
+    """A complaint as its teller tells it and as it is handed over. `identity`: real_name,
+    confidential or anonymous.
+    """
 
     unit_id: str
     kind: Kind
@@ -66,27 +93,47 @@ def pick(rng: Random, weighted: tuple[tuple[T, int], ...]) -> T:
 
 
 def complaint(rng: Random, body: Body, day: date, item: str | None = None) -> Told:
-    """What somebody has to say about `body` on `day`; about that item of the catalogue when one is named."""
+    """What somebody has to say about `body` on `day`; about that item of the catalogue when one is
+    named.
+    """
     kind = pick(rng, KINDS) if item is None else Kind.COMPLAINT
     problem, scene = _scene(rng, kind, item)
     slots = _slots(rng, body, day)
     wish = rng.choice(scenes.WISHES) if kind in (Kind.COMPLAINT, Kind.REPORT) else ("", "")
     identity = rng.choices(("confidential", "anonymous", "real_name"), (60, 20, 20))[0]
     who = informant(rng)
-    tail = rng.choice(scenes.QUIET_TAILS if identity == "anonymous" else scenes.TAILS).format_map(who)
-    urgency, reason = rng.choice(URGENT) if kind is Kind.COMPLAINT and rng.random() < 0.06 else (Urgency.NORMAL, "")
+    tail = rng.choice(scenes.QUIET_TAILS if identity == "anonymous" else scenes.TAILS).format_map(
+        who
+    )
+    urgency, reason = (
+        rng.choice(URGENT)
+        if kind is Kind.COMPLAINT and rng.random() < 0.06
+        else (Urgency.NORMAL, "")
+    )
     known = identity != "anonymous"
     return Told(
-        unit_id=body.unit_id, kind=kind, urgency=urgency, urgency_reason=reason, problem_item=problem,
+        unit_id=body.unit_id,
+        kind=kind,
+        urgency=urgency,
+        urgency_reason=reason,
+        problem_item=problem,
         original=_joined(rng.choice(scenes.OPENINGS), scene[0].format_map(slots), wish[0], tail),
-        summary=_joined(scene[1].format_map(slots), wish[1]), identity=identity,
-        name=who["name"] if known else "", phone=who["phone"] if known else "", address=who["address"] if known else "",
-        place=slots["place"], occurred=slots["when"],
-    )  # fmt: skip
+        summary=_joined(scene[1].format_map(slots), wish[1]),
+        identity=identity,
+        name=who["name"] if known else "",
+        phone=who["phone"] if known else "",
+        address=who["address"] if known else "",
+        place=slots["place"],
+        occurred=slots["when"],
+    )
 
 
 def _scene(rng: Random, kind: Kind, item: str | None) -> tuple[str | None, scenes.Scene]:
-    telling = {Kind.INQUIRY: scenes.INQUIRIES, Kind.SUGGESTION: scenes.SUGGESTIONS, Kind.PRAISE: scenes.PRAISES}
+    telling = {
+        Kind.INQUIRY: scenes.INQUIRIES,
+        Kind.SUGGESTION: scenes.SUGGESTIONS,
+        Kind.PRAISE: scenes.PRAISES,
+    }
     if kind in telling:
         return None, rng.choice(telling[kind])
     if item is None:
@@ -97,11 +144,18 @@ def _scene(rng: Random, kind: Kind, item: str | None) -> tuple[str | None, scene
 
 def _slots(rng: Random, body: Body, day: date) -> dict[str, str]:
     return {
-        "unit": body.name, "matter": rng.choice(body.matters), "town": rng.choice(TOWNS),
-        "when": f"{day.month}月{day.day}日{rng.choice(HALVES)}", "place": rng.choice(PLACES).format(unit=body.name),
-        "window": f"{rng.randint(1, 28)}号窗口", "clerk": rng.choice(CLERKS).format(staff=rng.choice(SURNAMES)),
-        "wait": rng.choice(WAITS), "span": rng.choice(SPANS), "times": rng.choice(TIMES), "many": str(rng.randint(3, 19)),
-    }  # fmt: skip
+        "unit": body.name,
+        "matter": rng.choice(body.matters),
+        "town": rng.choice(TOWNS),
+        "when": f"{day.month}月{day.day}日{rng.choice(HALVES)}",
+        "place": rng.choice(PLACES).format(unit=body.name),
+        "window": f"{rng.randint(1, 28)}号窗口",
+        "clerk": rng.choice(CLERKS).format(staff=rng.choice(SURNAMES)),
+        "wait": rng.choice(WAITS),
+        "span": rng.choice(SPANS),
+        "times": rng.choice(TIMES),
+        "many": str(rng.randint(3, 19)),
+    }
 
 
 def _joined(*parts: str) -> str:
@@ -113,10 +167,13 @@ def informant(rng: Random) -> dict[str, str]:
     surname = rng.choice(SURNAMES)
     name = surname + rng.choice(GIVEN)
     return {
-        "name": name, "surname": surname, "phone": mobile(rng), "card": identity_card(rng),
+        "name": name,
+        "surname": surname,
+        "phone": mobile(rng),
+        "card": identity_card(rng),
         "address": f"{rng.choice(STREETS)}{rng.randint(1, 399)}号{rng.randint(1, 20)}栋{rng.randint(101, 1802)}室",
         "email": f"reader{rng.randint(10_000, 99_999)}@example.com",
-    }  # fmt: skip
+    }
 
 
 def mobile(rng: Random) -> str:
@@ -129,10 +186,15 @@ def identity_card(rng: Random) -> str:
     born = f"{rng.randint(1950, 2001)}{rng.randint(1, 12):02d}{rng.randint(1, 28):02d}"
     bare = f"229999{born}{rng.randint(1, 999):03d}"
     weights = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
-    return bare + "10X98765432"[sum(int(digit) * weight for digit, weight in zip(bare, weights, strict=True)) % 11]
+    return (
+        bare
+        + "10X98765432"[
+            sum(int(digit) * weight for digit, weight in zip(bare, weights, strict=True)) % 11
+        ]
+    )
 
 
-# ── inspection visits ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── inspection visits ─────────────────────────────────────────────────────────────────────────────
 
 _SEEN: Final[dict[str, tuple[str, ...]]] = {
     "V01": (
@@ -143,19 +205,59 @@ _SEEN: Final[dict[str, tuple[str, ...]]] = {
         "以办事人身份咨询{matter}，工作人员只说“材料不全”，未出具一次性告知单。",
         "{window}未备{matter}一次性告知单，口头告知漏项两处。",
     ),
-    "V03": ("咨询{matter}时，{window}工作人员始终未抬头，回答“墙上有，自己看”。", "群众询问{matter}进度，工作人员语气生硬，打断群众讲话。"),
-    "V04": ("查阅登记，{matter}有{many}件超过承诺时限，未见延期告知。", "{matter}申请在两个处室之间流转{span}，无人签署意见。"),
-    "V05": ("门户网站未公布评议电话；拨打公开电话三次，均无人接听。", "大厅公示栏电话已停机，职责公示为机构调整前内容。"),
-    "V06": ("门户网站“{matter}”栏目{span}未更新，办事指南仍为旧版。", "政务公众号最近一条信息为{span}前发布，留言未回复。"),
-    "V07": ("{clock}，{window}工作人员浏览购物网站，提醒后关闭。", "{clock}，一间办公室两名工作人员观看视频，声音可闻。"),
-    "V08": ("抽查发文登记，近一个月就{matter}发文{many}份，内容多有重复。", "会议台账显示一周内同类会议{many}次，无明确议定事项。"),
-    "V09": ("抽查公务接待清单，{many}次接待缺少公函。", "{clock}，一辆公务用车停放于商场停车场，用车登记无记录。"),
+    "V03": (
+        "咨询{matter}时，{window}工作人员始终未抬头，回答“墙上有，自己看”。",
+        "群众询问{matter}进度，工作人员语气生硬，打断群众讲话。",
+    ),
+    "V04": (
+        "查阅登记，{matter}有{many}件超过承诺时限，未见延期告知。",
+        "{matter}申请在两个处室之间流转{span}，无人签署意见。",
+    ),
+    "V05": (
+        "门户网站未公布评议电话；拨打公开电话三次，均无人接听。",
+        "大厅公示栏电话已停机，职责公示为机构调整前内容。",
+    ),
+    "V06": (
+        "门户网站“{matter}”栏目{span}未更新，办事指南仍为旧版。",
+        "政务公众号最近一条信息为{span}前发布，留言未回复。",
+    ),
+    "V07": (
+        "{clock}，{window}工作人员浏览购物网站，提醒后关闭。",
+        "{clock}，一间办公室两名工作人员观看视频，声音可闻。",
+    ),
+    "V08": (
+        "抽查发文登记，近一个月就{matter}发文{many}份，内容多有重复。",
+        "会议台账显示一周内同类会议{many}次，无明确议定事项。",
+    ),
+    "V09": (
+        "抽查公务接待清单，{many}次接待缺少公函。",
+        "{clock}，一辆公务用车停放于商场停车场，用车登记无记录。",
+    ),
     "V10": ("{clock}，无人会议室照明、空调均开启。", "卫生间水龙头滴漏，值班人员称已报修{span}。"),
-    "V11": ("大厅入口未设老年人代办通道，群众需往返登记{times}。", "入口查验点仅一人值守，群众排队{wait}。"),
-    "V12": ("上次通报的“{matter}窗口排队”问题仍存在，整改台账已写“完成”。", "上次检查指出的公示栏过期问题未整改，台账无整改记录。"),
+    "V11": (
+        "大厅入口未设老年人代办通道，群众需往返登记{times}。",
+        "入口查验点仅一人值守，群众排队{wait}。",
+    ),
+    "V12": (
+        "上次通报的“{matter}窗口排队”问题仍存在，整改台账已写“完成”。",
+        "上次检查指出的公示栏过期问题未整改，台账无整改记录。",
+    ),
 }
-CLOCKS: Final = ("上午9时05分", "上午10时20分", "上午11时35分", "下午1时40分", "下午2时15分", "下午4时50分")
-REMARKS: Final = ("现场秩序总体正常。", "已当场向值班负责人指出问题。", "暗访，未亮明身份。", "群众对取号机使用提出意见，已转告。", "")
+CLOCKS: Final = (
+    "上午9时05分",
+    "上午10时20分",
+    "上午11时35分",
+    "下午1时40分",
+    "下午2时15分",
+    "下午4时50分",
+)
+REMARKS: Final = (
+    "现场秩序总体正常。",
+    "已当场向值班负责人指出问题。",
+    "暗访，未亮明身份。",
+    "群众对取号机使用提出意见，已转告。",
+    "",
+)
 
 
 def finding(rng: Random, body: Body, item_id: str, day: date) -> str:
@@ -168,12 +270,14 @@ def remark(rng: Random) -> str:
     return rng.choice(REMARKS)
 
 
-# ── handling ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── handling ──────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """办理结果 as a unit hands it in. `upheld`: upheld, partly or not_upheld; `account` what was found, `reply` what the public reads."""
+    """办理结果 as a unit hands it in. `upheld`: upheld, partly or not_upheld; `account` what was
+    found, `reply` what the public reads.
+    """
 
     upheld: str
     account: str
@@ -246,12 +350,19 @@ SENT_BACK: Final = (
     "整改措施没有责任人和完成时间，请补充后重新报送。",
     "答复没有回应来件人提出的办理时间，请修改。",
 )
-RETURNED: Final = ("该事项由其他部门主管，附职责依据，请重新分办。", "反映的窗口不属于本单位，请核对单位名称后重新分办。")
+RETURNED: Final = (
+    "该事项由其他部门主管，附职责依据，请重新分办。",
+    "反映的窗口不属于本单位，请核对单位名称后重新分办。",
+)
 EXTENDED: Final = (
     "需向外省协查单位调取材料，预计三个工作日内收到。",
     "当事人员在外培训，需待其返回后核实情况。",
     "涉及多个处室，需召开协调会确定意见。",
 )
-APPROVED: Final = ("核查清楚，措施具体，同意办结。", "同意办结，请按措施落实并留存记录。", "情况属实，处理适当，同意。")
+APPROVED: Final = (
+    "核查清楚，措施具体，同意办结。",
+    "同意办结，请按措施落实并留存记录。",
+    "情况属实，处理适当，同意。",
+)
 DISSATISFIED: Final = ("答复太笼统", "问题还没有真正解决", "没有人联系过我", "办得太慢")
 """Why somebody is not satisfied with how their complaint was handled."""

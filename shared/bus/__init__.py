@@ -1,4 +1,6 @@
-"""The bus: everything that speaks to Kafka. A service gives its handlers; the bus sends its outbox and takes its events."""
+"""The bus: everything that speaks to Kafka. A service gives its handlers; the bus sends its outbox
+and takes its events.
+"""
 
 import asyncio
 from contextlib import suppress
@@ -30,17 +32,27 @@ class Bus:
     """Relay and consumer of one service, run side by side."""
 
     def __init__(
-        self, database: Database, handlers: Handlers, settings: Settings, *, context: Any, relay_rest_seconds: float = 0.0
+        self,
+        database: Database,
+        handlers: Handlers,
+        settings: Settings,
+        *,
+        context: Any,
+        relay_rest_seconds: float = 0.0,
     ) -> None:
         self._database, self._handlers, self._context = database, handlers, context
         self.relay = Relay(database, settings, rest_seconds=relay_rest_seconds)
-        self.consumer = Consumer(database, handlers, settings, context=context, group=f"fengping-{database.schema}")
+        self.consumer = Consumer(
+            database, handlers, settings, context=context, group=f"fengping-{database.schema}"
+        )
         self._waker = _Waker(database, self.relay)
         database.on_events = self._waker.wake
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Start relay, consumer and housekeeping; a broker that is away delays them, it does not stop the service."""
+        """Start relay, consumer and housekeeping; a broker that is away delays them, it does not
+        stop the service.
+        """
         work = (self.relay.run(), self.consumer.run(), self._waker.run(), self._keep_house())
         self._tasks = [asyncio.create_task(coroutine) for coroutine in work]
 
@@ -64,12 +76,18 @@ class Bus:
             try:
                 await self._count_and_ask()
                 if rounds % WAITING_SECONDS == 0:
-                    await replay(self._database, self._handlers, self._context, by="system", reason="not_yet")
+                    await replay(
+                        self._database, self._handlers, self._context, by="system", reason="not_yet"
+                    )
                 if rounds % 5 == 0:
                     await self.relay.backlog()
             except Exception as error:
                 if not is_away(error):
-                    log.error("housekeeping failed", service=self._database.schema, **telemetry.describe(error))
+                    log.error(
+                        "housekeeping failed",
+                        service=self._database.schema,
+                        **telemetry.describe(error),
+                    )
 
     async def _count_and_ask(self) -> None:
         async with self._database.transaction(self._context) as tx:
@@ -81,22 +99,39 @@ class Bus:
 
 
 async def ask_for_missing(tx: Transaction, *, older_than_seconds: float = HOLD_SECONDS) -> int:
-    """Ask the owners of held aggregates to send the missing versions again; gives how many were asked for."""
+    """Ask the owners of held aggregates to send the missing versions again; gives how many were
+    asked for.
+    """
     gaps = await store.gaps(tx, older_than_seconds=older_than_seconds)
     for gap in gaps:
         tx.emit(
             ResendRequested(
-                occurred_at=tx.now, request_id=new_id(), wanted_topic=plain(gap["topic"]), wanted_key=gap["key"],
-                from_version=gap["from_version"], to_version=gap["to_version"],
+                occurred_at=tx.now,
+                request_id=new_id(),
+                wanted_topic=plain(gap["topic"]),
+                wanted_key=gap["key"],
+                from_version=gap["from_version"],
+                to_version=gap["to_version"],
             )
-        )  # fmt: skip
+        )
         await store.note_asked(tx, gap["topic"], gap["key"])
-        log.warning("predecessor missing, asked for", topic=gap["topic"], aggregate=gap["key"], version=gap["from_version"])
+        log.warning(
+            "predecessor missing, asked for",
+            topic=gap["topic"],
+            aggregate=gap["key"],
+            version=gap["from_version"],
+        )
     return len(gaps)
 
 
 async def replay(
-    database: Database, handlers: Handlers, context: Any, *, by: str, only: list[int] | None = None, reason: str | None = None
+    database: Database,
+    handlers: Handlers,
+    context: Any,
+    *,
+    by: str,
+    only: list[int] | None = None,
+    reason: str | None = None,
 ) -> tuple[int, int]:
     """Put dead letters back, oldest version of an aggregate first. Gives (applied, still parked).
 
@@ -110,7 +145,9 @@ async def replay(
     return applied, len(letters) - applied
 
 
-async def _replay_one(database: Database, handlers: Handlers, context: Any, letter_id: int, by: str) -> bool:
+async def _replay_one(
+    database: Database, handlers: Handlers, context: Any, letter_id: int, by: str
+) -> bool:
     try:
         async with database.transaction(context, first=store.alone(database.schema)) as tx:
             letter = await store.settle(tx, letter_id, state="replayed", by=by)
@@ -118,21 +155,33 @@ async def _replay_one(database: Database, handlers: Handlers, context: Any, lett
                 return False
             arrivals = [read(store.kept(letter, key=letter["key"]))]
             await apply_arrivals(tx, arrivals, handlers, await store.take_in(tx, arrivals))
-            tx.record("dead_letter.replayed", letter_id, by, topic=letter["topic"], event_type=letter["type"])
+            tx.record(
+                "dead_letter.replayed",
+                letter_id,
+                by,
+                topic=letter["topic"],
+                event_type=letter["type"],
+            )
         return True
     except Exception as error:
         if is_away(error):
             raise
         level = log.info if isinstance(error, Unreadable) else log.warning
-        level("dead letter stays parked", service=database.schema, number=letter_id, reason=reason_of(error)[0])
+        level(
+            "dead letter stays parked",
+            service=database.schema,
+            number=letter_id,
+            reason=reason_of(error)[0],
+        )
         return False
 
 
 class _Waker:
-    """Tells the relay that there is something to send: its own at once, another process's at most every few milliseconds.
+    """Tells the relay that there is something to send: its own at once, another process's at most
+    every few milliseconds.
 
-    NOTIFY inside the writing transaction would serialise all commits behind one lock; it is sent after the commit instead, and a relay
-    that misses it looks by itself every second.
+    NOTIFY inside the writing transaction would serialise all commits behind one lock; it is sent
+    after the commit instead, and a relay that misses it looks by itself every second.
     """
 
     def __init__(self, database: Database, relay: Relay) -> None:

@@ -1,16 +1,21 @@
-"""The one wrapper around every subscriber: batches in, whole effects exactly once, nothing skipped, nothing blocked.
+"""The one wrapper around every subscriber: batches in, whole effects exactly once, nothing skipped,
+nothing blocked.
 
-Context: none of FastStream's acknowledgement policies is safe alone (measured): the default commits before the handler ends, ACK commits
-past a failure, NACK loops thousands of times a second, MANUAL loses what cannot be decoded. `msg.ack()` commits positions, not messages.
-Decision: the subscriber is MANUAL with a parser that cannot raise and a decoder that returns the bytes. One batch is one
-transaction: dead letters, inbox, version gate, handlers, outbox; a moment after its commit the offsets are committed explicitly, those
-of all batches done meanwhile in one request, with a time-out.
-A batch that fails is taken one event at a time, with bounded retries; what still fails is parked with its bytes in the service's own
-dead-letter table. Its aggregate is thereby quarantined: later versions find their predecessor missing and are held, in order.
-While the database or the broker is away nothing is parked and no offset moves. A few batches may be at work, never two of one partition:
-while one waits for the database the others are decoded and counted.
-Consequences: an offset commit may fail or repeat without harm; a zombie's work is refused by the inbox; a poison message costs seconds.
-Alternatives: one event per transaction (20 times slower), Kafka transactions (not to be relied on), dead-letter topics (two stores).
+Context: none of FastStream's acknowledgement policies is safe alone (measured): the default commits
+before the handler ends, ACK commits past a failure, NACK loops thousands of times a second, MANUAL
+loses what cannot be decoded. `msg.ack()` commits positions, not messages.
+Decision: the subscriber is MANUAL with a parser that cannot raise and a decoder that returns the
+bytes. One batch is one transaction: dead letters, inbox, version gate, handlers, outbox; a moment
+after its commit the offsets are committed explicitly, those of all batches done meanwhile in one
+request, with a time-out. A batch that fails is taken one event at a time, with bounded retries;
+what still fails is parked with its bytes in the service's own dead-letter table. Its aggregate is
+thereby quarantined: later versions find their predecessor missing and are held, in order. While the
+database or the broker is away nothing is parked and no offset moves. A few batches may be at work,
+never two of one partition: while one waits for the database the others are decoded and counted.
+Consequences: an offset commit may fail or repeat without harm; a zombie's work is refused by the
+inbox; a poison message costs seconds.
+Alternatives: one event per transaction (20 times slower), Kafka transactions (not to be relied on),
+dead-letter topics (two stores).
 """
 
 import asyncio
@@ -46,12 +51,18 @@ BACKOFF_SECONDS = (0.1, 0.3, 0.9, 2.7)
 AWAY_SECONDS_MAX = 120.0
 COMMIT_SECONDS = 10.0
 COMMIT_PAUSE_SECONDS = 0.2
-"""Offsets of what is done are committed together so often. A crash before that brings repetitions, which the inbox knows."""
+"""Offsets of what is done are committed together so often. A crash before that brings repetitions,
+which the inbox knows.
+"""
 LAG_EVERY_SECONDS = 5.0
 AT_WORK_MAX = 3
-"""Batches at work at once. One would leave the processor idle while the database works, more would only wait for each other."""
+"""Batches at work at once. One would leave the processor idle while the database works, more would
+only wait for each other.
+"""
 WHOLE_BELOW = 200
-"""Events that share one transaction whatever their partition: for so few a commit costs more than the waiting."""
+"""Events that share one transaction whatever their partition: for so few a commit costs more than
+the waiting.
+"""
 STOP_SECONDS = 20.0
 LOOK_SECONDS = 30.0
 """Records wait so long for the look at their log; then they are put back."""
@@ -83,21 +94,40 @@ Taken = Arrival | Broken
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What came of a batch: the events that took effect, in order, with those that had been held for them; how many are held now."""
+    """What came of a batch: the events that took effect, in order, with those that had been held
+    for them; how many are held now.
+    """
 
     applied: list[Arrival]
     held: int
 
 
 class Consumer:
-    """Takes a service's events. `start` returns when the subscription stands; `stop` ends it orderly."""
+    """Takes a service's events. `start` returns when the subscription stands; `stop` ends it
+    orderly.
+    """
 
-    def __init__(self, database: Database, handlers: Handlers, settings: Settings, *, context: Any, group: str) -> None:
-        self._database, self._settings, self._context, self.group = database, settings, context, settings.topic_prefix + group
+    def __init__(
+        self,
+        database: Database,
+        handlers: Handlers,
+        settings: Settings,
+        *,
+        context: Any,
+        group: str,
+    ) -> None:
+        self._database, self._settings, self._context, self.group = (
+            database,
+            settings,
+            context,
+            settings.topic_prefix + group,
+        )
         self._handlers = handlers
         if ResendRequested.name not in handlers.names:
             handlers(ResendRequested)(send_again)
-        self.topics = sorted({settings.topic_prefix + EVENTS[name].topic for name in handlers.names})
+        self.topics = sorted(
+            {settings.topic_prefix + EVENTS[name].topic for name in handlers.names}
+        )
         self._broker: KafkaBroker | None = None
         self._subscriber: Any = None
         self._at_work: dict[asyncio.Task[None], Sequence[Taken]] = {}
@@ -111,11 +141,13 @@ class Consumer:
         self._progress_at = steady_seconds()
         self._lag = 0
         self._looked = asyncio.Event()
-        """The logs of what is assigned were looked at: they are the ones we know, or their start was sought, unless `_unlooked`."""
+        """The logs of what is assigned were looked at: they are the ones we know, or their start
+        was sought, unless `_unlooked`.
+        """
         self._unlooked = False
         self.stalled = False
 
-    # ── running ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── running ───────────────────────────────────────────────────────────────────────────────────
 
     async def run(self) -> None:
         """Consume until cancelled; a consumer that stops moving is replaced by a new one."""
@@ -126,23 +158,40 @@ class Consumer:
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("consumer starts afresh", group=self.group, **telemetry.describe(error))
             except Exception as error:
-                log.error("consumer failed, starts afresh", group=self.group, **telemetry.describe(error))
+                log.error(
+                    "consumer failed, starts afresh", group=self.group, **telemetry.describe(error)
+                )
             finally:
                 await self._stop()
             await asyncio.sleep(1)
 
     async def _start(self) -> None:
         broker = KafkaBroker(
-            **_broker_options(self._settings), enable_idempotence=True, acks="all", allow_auto_create_topics=False,
-            graceful_timeout=20, client_id=f"fengping-{self.group}", logger=None,
-        )  # fmt: skip
+            **_broker_options(self._settings),
+            enable_idempotence=True,
+            acks="all",
+            allow_auto_create_topics=False,
+            graceful_timeout=20,
+            client_id=f"fengping-{self.group}",
+            logger=None,
+        )
         subscriber = broker.subscriber(
-            *self.topics, group_id=self.group, batch=True, max_records=self._settings.batch_max,
-            batch_timeout_ms=self._settings.fetch_wait_milliseconds, auto_offset_reset="earliest", ack_policy=AckPolicy.MANUAL,
-            no_reply=True, max_poll_interval_ms=300_000, heartbeat_interval_ms=1_000,
-            session_timeout_ms=round(1000 * self._settings.hearing_session_seconds), max_partition_fetch_bytes=4_194_304,
-            listener=_Assigned(self), parser=_parse, decoder=_decode,
-        )  # fmt: skip
+            *self.topics,
+            group_id=self.group,
+            batch=True,
+            max_records=self._settings.batch_max,
+            batch_timeout_ms=self._settings.fetch_wait_milliseconds,
+            auto_offset_reset="earliest",
+            ack_policy=AckPolicy.MANUAL,
+            no_reply=True,
+            max_poll_interval_ms=300_000,
+            heartbeat_interval_ms=1_000,
+            session_timeout_ms=round(1000 * self._settings.hearing_session_seconds),
+            max_partition_fetch_bytes=4_194_304,
+            listener=_Assigned(self),
+            parser=_parse,
+            decoder=_decode,
+        )
 
         @subscriber
         async def come(message: KafkaMessage) -> None:
@@ -150,7 +199,8 @@ class Consumer:
             await self._come(raw if isinstance(raw, tuple) else (raw,))
 
         self._broker, self._subscriber = broker, subscriber
-        # The framework's own way sleeps after an empty fetch as long as it has waited, deaf to what comes.
+        # The framework's own way sleeps after an empty fetch as long as it has waited, deaf to what
+        # comes.
         self._subscriber.get_msg = self._fetch
         self._progress_at, self._unlooked, self._stopping = steady_seconds(), False, False
         self._looked.clear()
@@ -163,7 +213,9 @@ class Consumer:
         return tuple(chain.from_iterable(fetched.values()))
 
     async def _stop(self) -> None:
-        """Let the batch at work end, for a while; then let go of the broker. What was not done comes again."""
+        """Let the batch at work end, for a while; then let go of the broker. What was not done
+        comes again.
+        """
         self._stopping = True
         try:
             if self._at_work:
@@ -186,7 +238,9 @@ class Consumer:
         return consumer
 
     async def _watch_progress(self) -> None:
-        """Return when lag has not moved for twice the stall time, so that this consumer is replaced."""
+        """Return when lag has not moved for twice the stall time, so that this consumer is
+        replaced.
+        """
         while True:
             await asyncio.sleep(min(LAG_EVERY_SECONDS, self._settings.stall_seconds / 3))
             if self._unlooked:
@@ -198,7 +252,12 @@ class Consumer:
             self.stalled = still > self._settings.stall_seconds
             if still > 2 * self._settings.stall_seconds:
                 telemetry.consumer_restarts.labels(self.group).inc()
-                log.error("consumer stalled, replaced", group=self.group, seconds=round(still), lag=self._lag)
+                log.error(
+                    "consumer stalled, replaced",
+                    group=self.group,
+                    seconds=round(still),
+                    lag=self._lag,
+                )
                 return
 
     async def _measure_lag(self) -> int:
@@ -210,12 +269,16 @@ class Consumer:
             ends = await consumer.end_offsets(partitions)
             positions = {tp: await consumer.position(tp) for tp in partitions}
         for tp, end in ends.items():
-            telemetry.consumer_lag.labels(self.group, tp.topic, tp.partition).set(max(0, end - positions[tp]))
+            telemetry.consumer_lag.labels(self.group, tp.topic, tp.partition).set(
+                max(0, end - positions[tp])
+            )
             telemetry.consumer_offset.labels(self.group, tp.topic, tp.partition).set(positions[tp])
         return sum(max(0, end - positions[tp]) for tp, end in ends.items())
 
     def let_go(self, revoked: Iterable[TopicPartition]) -> None:
-        """Lag of a partition that another replica took over is its to tell, and so is how far it came."""
+        """Lag of a partition that another replica took over is its to tell, and so is how far it
+        came.
+        """
         for tp in revoked:
             self._done.pop(tp, None)
             for gauge in (telemetry.consumer_lag, telemetry.consumer_offset):
@@ -227,10 +290,12 @@ class Consumer:
         """Events in the log not yet taken, as last measured."""
         return self._lag
 
-    # ── taking ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── taking ────────────────────────────────────────────────────────────────────────────────────
 
     async def _come(self, records: Sequence[ConsumerRecord]) -> None:
-        """A batch was fetched: read it while others are at work, and set to work on its pieces as soon as their partitions are free."""
+        """A batch was fetched: read it while others are at work, and set to work on its pieces as
+        soon as their partitions are free.
+        """
         self._waiting = _pieces(read_all(records, self._handlers.names))
         while self._waiting and not self._stopping:
             free = next((piece for piece in self._waiting if self._is_free(piece)), None)
@@ -246,7 +311,9 @@ class Consumer:
 
     def _is_free(self, piece: Sequence[Taken]) -> bool:
         places = _lasts(piece).keys()
-        return len(self._at_work) < AT_WORK_MAX and all(places.isdisjoint(_lasts(other)) for other in self._at_work.values())
+        return len(self._at_work) < AT_WORK_MAX and all(
+            places.isdisjoint(_lasts(other)) for other in self._at_work.values()
+        )
 
     @property
     def in_hand(self) -> int:
@@ -254,7 +321,9 @@ class Consumer:
         return sum(len(piece) for piece in (*self._at_work.values(), *self._waiting))
 
     async def take(self, batch: Sequence[Taken]) -> None:
-        """Bring one batch to its effect, then commit its offsets. Never raises for what an event is, never skips one."""
+        """Bring one batch to its effect, then commit its offsets. Never raises for what an event
+        is, never skips one.
+        """
         try:
             batch = await self._of_known_logs(batch)
             if not batch:
@@ -262,7 +331,9 @@ class Consumer:
             failpoint("consumer.after_fetch")
             await self._outlast_absence(lambda: self._apply_or_split(batch))
         except Exception as error:
-            log.error("batch put back", group=self.group, count=len(batch), **telemetry.describe(error))
+            log.error(
+                "batch put back", group=self.group, count=len(batch), **telemetry.describe(error)
+            )
             await self._put_back(batch)
             return
         self._progress_at, self.stalled = steady_seconds(), False
@@ -271,7 +342,9 @@ class Consumer:
             self._committing = asyncio.create_task(self._commit_now_and_then())
 
     async def _of_known_logs(self, batch: Sequence[Taken]) -> Sequence[Taken]:
-        """Wait until their logs were looked at; leaves out what will come again, because an earlier place of its log was sought."""
+        """Wait until their logs were looked at; leaves out what will come again, because an earlier
+        place of its log was sought.
+        """
         async with asyncio.timeout(LOOK_SECONDS):
             await self._looked.wait()
         if self._unlooked:
@@ -282,7 +355,11 @@ class Consumer:
                 sought[tp] = position
         if not sought:
             return batch
-        return [taken for taken in batch if taken.record.offset < sought.get(_place(taken), taken.record.offset + 1)]
+        return [
+            taken
+            for taken in batch
+            if taken.record.offset < sought.get(_place(taken), taken.record.offset + 1)
+        ]
 
     async def _outlast_absence(self, work: Callable[[], Awaitable[T]]) -> T:
         """Repeat while the database is away, for a bounded time."""
@@ -330,12 +407,21 @@ class Consumer:
     def _say_parked(self, record: Record, error: Exception, attempts: int) -> None:
         telemetry.dead_letters_parked.labels(self.group, record.topic).inc()
         telemetry.events_consumed.labels(self.group, record.topic, "parked").inc()
-        log.error("event parked", group=self.group, topic=record.topic, partition=record.partition, offset=record.offset,
-                  attempts=attempts, **telemetry.describe(error))  # fmt: skip
+        log.error(
+            "event parked",
+            group=self.group,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            attempts=attempts,
+            **telemetry.describe(error),
+        )
 
     async def _blame_follower(self, taken: Taken, error: Exception, attempts: int) -> bool:
-        """An event lets those through that were held for want of it. If one of them is to blame, it is parked, and what is before it takes
-        effect. False: nobody but the event itself is to blame."""
+        """An event lets those through that were held for want of it. If one of them is to blame, it
+        is parked, and what is before it takes effect. False: nobody but the event itself is to
+        blame.
+        """
         if not isinstance(taken, Arrival) or taken.once:
             return False
         followers = -1
@@ -362,10 +448,14 @@ class Consumer:
         return True
 
     async def _works(self, taken: Arrival, followers: int) -> bool:
-        """Could it take effect with so many of its followers? Nothing is written. Raises _Changed when there are no so many."""
+        """Could it take effect with so many of its followers? Nothing is written. Raises _Changed
+        when there are no so many.
+        """
         try:
             async with self._transaction_of(taken) as tx:
-                effect = await apply_arrivals(tx, [taken], self._handlers, tx.opened, followers=followers)
+                effect = await apply_arrivals(
+                    tx, [taken], self._handlers, tx.opened, followers=followers
+                )
                 raise _Tried if len(effect.applied) == 1 + followers else _Changed
         except _Tried:
             return True
@@ -386,17 +476,23 @@ class Consumer:
         broken = [taken for taken in batch if isinstance(taken, Broken)]
         async with self._transaction_of(*arrivals) as tx:
             if broken:
-                await store.park(tx, [(each.record, each.error.reason, each.error.detail, 1) for each in broken])
+                await store.park(
+                    tx, [(each.record, each.error.reason, each.error.detail, 1) for each in broken]
+                )
             effect = await apply_arrivals(tx, arrivals, self._handlers, tx.opened)
             failpoint("consumer.after_effect")
         failpoint("consumer.after_commit")
         try:
             self._count(arrivals, effect, broken, started)
-        except Exception as error:  # it is committed: whatever goes wrong now is not the events' fault
+        except (
+            Exception
+        ) as error:  # it is committed: whatever goes wrong now is not the events' fault
             log.error("batch not counted", group=self.group, **telemetry.describe(error))
         return len(effect.applied)
 
-    def _count(self, arrivals: list[Arrival], effect: Effect, broken: Sequence[Broken], started: float) -> None:
+    def _count(
+        self, arrivals: list[Arrival], effect: Effect, broken: Sequence[Broken], started: float
+    ) -> None:
         now = real_now().timestamp()
         by_topic: dict[str, list[float]] = defaultdict(list)
         for arrival in effect.applied:
@@ -408,14 +504,19 @@ class Consumer:
                 observe(age)
         these = set(map(id, arrivals))  # those that were held before are in no batch
         came = sum(id(arrival) in these for arrival in effect.applied)
-        for result, count in (("held", effect.held), ("repeated", len(arrivals) - came - effect.held)):
+        for result, count in (
+            ("held", effect.held),
+            ("repeated", len(arrivals) - came - effect.held),
+        ):
             if count:
-                telemetry.events_consumed.labels(self.group, arrivals[0].meta.topic, result).inc(count)
+                telemetry.events_consumed.labels(self.group, arrivals[0].meta.topic, result).inc(
+                    count
+                )
         for each in broken:
             telemetry.dead_letters_parked.labels(self.group, each.record.topic).inc()
         telemetry.batch_seconds.labels(self.group).observe(steady_seconds() - started)
 
-    # ── offsets ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── offsets ───────────────────────────────────────────────────────────────────────────────────
 
     async def _commit_now_and_then(self) -> None:
         while self._done:
@@ -423,7 +524,9 @@ class Consumer:
             await self._commit_offsets()
 
     async def _commit_offsets(self) -> None:
-        """Explicit offsets, with a time-out. Losing this commit is harmless: the inbox knows what was done."""
+        """Explicit offsets, with a time-out. Losing this commit is harmless: the inbox knows what
+        was done.
+        """
         done, self._done = self._done, {}
         try:
             mine = self._kafka.assignment()
@@ -444,7 +547,9 @@ class Consumer:
                     self._kafka.seek(tp, offset)
 
     async def look_at_logs(self, assigned: Iterable[TopicPartition]) -> None:
-        """Before the first record of newly assigned partitions: are these still the logs we know? If that cannot be told, start afresh."""
+        """Before the first record of newly assigned partitions: are these still the logs we know?
+        If that cannot be told, start afresh.
+        """
         if self._stopping:
             return  # given to a group member that is leaving
         try:
@@ -459,17 +564,29 @@ class Consumer:
         self._looked.clear()
 
     async def check_logs(self, assigned: Iterable[TopicPartition]) -> None:
-        """Read a partition from its start when its log is not the one we know: the broker was wiped and filled again.
+        """Read a partition from its start when its log is not the one we know: the broker was wiped
+        and filled again.
 
-        Raises KafkaError when it was wiped and is not filled yet: who gave out the partitions of topics it did not know has left some out,
-        and nobody would give them out again.
+        Raises KafkaError when it was wiped and is not filled yet: who gave out the partitions of
+        topics it did not know has left some out, and nobody would give them out again.
         """
-        if missing := [topic for topic in self.topics if not self._kafka.partitions_for_topic(topic)]:
+        if missing := [
+            topic for topic in self.topics if not self._kafka.partitions_for_topic(topic)
+        ]:
             raise KafkaError(f"{len(missing)} topics were missing when partitions were given out")
         partitions = set(assigned)
-        known = {tp: mark for tp, mark in (await self._outlast_absence(self._marks)).items() if tp in partitions}
+        known = {
+            tp: mark
+            for tp, mark in (await self._outlast_absence(self._marks)).items()
+            if tp in partitions
+        }
         for tp in await lost_partitions(self._settings, known):
-            log.error("log replaced, reading from its start", group=self.group, topic=tp.topic, partition=tp.partition)
+            log.error(
+                "log replaced, reading from its start",
+                group=self.group,
+                topic=tp.topic,
+                partition=tp.partition,
+            )
             await self._kafka.seek_to_beginning(tp)
             async with self._database.transaction() as tx:
                 await store.forget_mark(tx, tp.topic, tp.partition)
@@ -477,7 +594,13 @@ class Consumer:
     async def _marks(self) -> dict[TopicPartition, tuple[int, str]]:
         async with self._database.transaction() as tx:
             rows = await store.consumed_marks(tx)
-        return {TopicPartition(row["topic"], row["partition"]): (row["log_offset"], str(row["event_id"])) for row in rows}
+        return {
+            TopicPartition(row["topic"], row["partition"]): (
+                row["log_offset"],
+                str(row["event_id"]),
+            )
+            for row in rows
+        }
 
 
 class _Assigned(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -502,7 +625,9 @@ def _place(taken: Taken) -> TopicPartition:
 
 
 def _pieces(batch: list[Taken]) -> list[list[Taken]]:
-    """A large batch by partitions, so that one can wait for the database while another is counted; a small one whole."""
+    """A large batch by partitions, so that one can wait for the database while another is counted;
+    a small one whole.
+    """
     if len(batch) < WHOLE_BELOW:
         return [batch]
     pieces: dict[tuple[str, int], list[Taken]] = defaultdict(list)
@@ -530,12 +655,23 @@ def _broker_options(settings: Settings) -> dict[str, Any]:
     if not protocol.startswith("SASL"):
         return options | {"security": BaseSecurity(**tls)}
     scram = SASLScram256 if settings.kafka_sasl_mechanism == "SCRAM-SHA-256" else SASLScram512
-    return options | {"security": scram(username=settings.kafka_username or "", password=settings.kafka_password or "", **tls)}
+    return options | {
+        "security": scram(
+            username=settings.kafka_username or "", password=settings.kafka_password or "", **tls
+        )
+    }
 
 
 async def _parse(raw: Any) -> KafkaMessage:
     """Never raises and never looks inside: reading the envelope is the wrapper's own work."""
-    return KafkaMessage(body=b"", raw_message=raw, headers={}, message_id="", correlation_id="", consumer=None)  # type: ignore[arg-type]
+    return KafkaMessage(
+        body=b"",
+        raw_message=raw,
+        headers={},
+        message_id="",
+        correlation_id="",
+        consumer=None,  # type: ignore[arg-type]
+    )
 
 
 async def _decode(message: KafkaMessage) -> bytes:
@@ -561,7 +697,9 @@ def read_all(records: Iterable[ConsumerRecord], heard: Collection[str]) -> list[
 
 
 def reason_of(error: BaseException) -> tuple[str, str]:
-    """(reason code, detail) of a parked event. Only our own sentences are kept; texts of libraries quote their input."""
+    """(reason code, detail) of a parked event. Only our own sentences are kept; texts of libraries
+    quote their input.
+    """
     if isinstance(error, Unreadable):
         return error.reason, error.detail
     if isinstance(error, Refused):
@@ -572,16 +710,24 @@ def reason_of(error: BaseException) -> tuple[str, str]:
 
 
 async def apply_arrivals(
-    tx: Transaction, arrivals: Sequence[Arrival], handlers: Handlers, taken: asyncpg.Record, *, followers: int = store.ANY
+    tx: Transaction,
+    arrivals: Sequence[Arrival],
+    handlers: Handlers,
+    taken: asyncpg.Record,
+    *,
+    followers: int = store.ANY,
 ) -> Effect:
     """Give each new event its effect in this transaction: inbox, version gate, handlers.
 
-    `taken`: what `store.opening` of these arrivals told. `followers`: with so many of the events that were held for want of these.
+    `taken`: what `store.opening` of these arrivals told. `followers`: with so many of the events
+    that were held for want of these.
     """
     fresh, gate = await store.new_ones(tx, arrivals, taken)
     failpoint("consumer.after_inbox")
     ready, held, versions = await store.pass_gate(tx, fresh, gate, followers=followers)
-    heard: list[Heard] = [(arrival.event(), arrival.meta) for arrival in ready if arrival.meta.type in handlers.names]
+    heard: list[Heard] = [
+        (arrival.event(), arrival.meta) for arrival in ready if arrival.meta.type in handlers.names
+    ]
     token = trace_parent.set(telemetry.child_of(ready[-1].trace) if ready else None)
     try:
         await handlers.dispatch(tx, heard)
@@ -593,6 +739,10 @@ async def apply_arrivals(
 
 
 async def send_again(tx: Transaction, event: ResendRequested, meta: Any) -> None:
-    """Somebody misses versions of an aggregate of ours: unmark them, and the relay sends them again."""
+    """Somebody misses versions of an aggregate of ours: unmark them, and the relay sends them
+    again.
+    """
     if OWNERS.get(event.wanted_topic) == tx.service:
-        await store.unmark(tx, event.wanted_topic, event.wanted_key, event.from_version, event.to_version)
+        await store.unmark(
+            tx, event.wanted_topic, event.wanted_key, event.from_version, event.to_version
+        )

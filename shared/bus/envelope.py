@@ -46,7 +46,9 @@ class Unreadable(ValueError):
 
 @dataclass(slots=True)
 class Arrival:
-    """One record with its envelope read; the body is decoded only for those who hear this type, and once."""
+    """One record with its envelope read; the body is decoded only for those who hear this type, and
+    once.
+    """
 
     meta: Meta
     recorded_at: float
@@ -71,14 +73,30 @@ class Arrival:
 
 
 def write_headers(
-    *, event_id: UUID, service: str, type: str, key: str, version: int, occurred_at: datetime, created_at: datetime, trace: str | None
+    *,
+    event_id: UUID,
+    service: str,
+    type: str,
+    key: str,
+    version: int,
+    occurred_at: datetime,
+    created_at: datetime,
+    trace: str | None,
 ) -> list[tuple[str, bytes]]:
-    """Headers of the CloudEvents Kafka binding, with the aggregate's version and W3C trace context as extensions."""
+    """Headers of the CloudEvents Kafka binding, with the aggregate's version and W3C trace context
+    as extensions.
+    """
     headers = [
-        _VERSION, _JSON, ("ce_id", str(event_id).encode()), ("ce_source", f"/fengping/{service}".encode()),
-        ("ce_type", type.encode()), ("ce_subject", key.encode()), ("ce_time", occurred_at.isoformat().encode()),
-        ("ce_sequence", b"%d" % version), ("ce_recordedtime", b"%.6f" % created_at.timestamp()),
-    ]  # fmt: skip
+        _VERSION,
+        _JSON,
+        ("ce_id", str(event_id).encode()),
+        ("ce_source", f"/fengping/{service}".encode()),
+        ("ce_type", type.encode()),
+        ("ce_subject", key.encode()),
+        ("ce_time", occurred_at.isoformat().encode()),
+        ("ce_sequence", b"%d" % version),
+        ("ce_recordedtime", b"%.6f" % created_at.timestamp()),
+    ]
     if trace:
         headers.append(("ce_traceparent", trace.encode()))
     return headers
@@ -99,16 +117,27 @@ class _Said(msgspec.Struct):
 def read(record: Record) -> Arrival:
     """Read a record's envelope.
 
-    Raises Unreadable with the reason (tombstone, headers, type, key) and nothing else: a record takes none of its neighbours along.
+    Raises Unreadable with the reason (tombstone, headers, type, key) and nothing else: a record
+    takes none of its neighbours along.
     """
     if record.value is None:
         raise Unreadable("tombstone", "no body")
     try:
-        said = msgspec.convert({name: value.decode() for name, value in record.headers if value is not None}, _Said, strict=False)
+        said = msgspec.convert(
+            {name: value.decode() for name, value in record.headers if value is not None},
+            _Said,
+            strict=False,
+        )
         meta = Meta(
-            event_id=said.id, type=said.type, key=said.key, version=said.version, occurred_at=said.occurred_at.astimezone(UTC),
-            topic=record.topic, partition=record.partition, offset=record.offset,
-        )  # fmt: skip
+            event_id=said.id,
+            type=said.type,
+            key=said.key,
+            version=said.version,
+            occurred_at=said.occurred_at.astimezone(UTC),
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+        )
     except Exception as error:  # whatever a stranger wrote
         raise Unreadable("headers", type(error).__name__) from error
     known = EVENTS.get(meta.type)
@@ -121,5 +150,11 @@ def read(record: Record) -> Arrival:
 
 def headers_as_text(record: Record) -> dict[str, str]:
     """Headers of any record, also a broken one, for the dead-letter table."""
-    text = {str(name)[:200]: (value or b"").decode("utf-8", "backslashreplace")[:2000] for name, value in record.headers}
-    return {name.replace("\x00", "\\x00"): value.replace("\x00", "\\x00") for name, value in text.items()}
+    text = {
+        str(name)[:200]: (value or b"").decode("utf-8", "backslashreplace")[:2000]
+        for name, value in record.headers
+    }
+    return {
+        name.replace("\x00", "\\x00"): value.replace("\x00", "\\x00")
+        for name, value in text.items()
+    }

@@ -16,11 +16,13 @@ Many = Callable[[Transaction, list[tuple[E, Meta]]], Awaitable[None]]
 class Handlers:
     """Which function hears which fact.
 
-    `@on(CaseOpened)` is called for each event, `@on.batch(BallotSubmitted)` with all of a run at once. The facts of one topic that
-    a service hears in batches belong in one `on.batch(...)`: that keeps their order.
+    `@on(CaseOpened)` is called for each event, `@on.batch(BallotSubmitted)` with all of a run at
+    once. The facts of one topic that a service hears in batches belong in one `on.batch(...)`: that
+    keeps their order.
 
-    `rest_seconds`: after a few events no more are fetched for so long. Then more come at once and cost less together; the first is heard
-    as soon as ever. For a service whose effects nobody waits for.
+    `rest_seconds`: after a few events no more are fetched for so long. Then more come at once and
+    cost less together; the first is heard as soon as ever. For a service whose effects nobody waits
+    for.
     """
 
     def __init__(self, *, rest_seconds: float = 0.0) -> None:
@@ -55,6 +57,8 @@ class Handlers:
         return frozenset(self._table)
 
     async def dispatch(self, tx: Transaction, heard: Sequence[Heard]) -> None:
-        """Call the handlers in the order of arrival; neighbours with the same handler go in together."""
+        """Call the handlers in the order of arrival; neighbours with the same handler go in
+        together.
+        """
         for function, run in groupby(heard, key=lambda pair: self._table[pair[1].type]):
             await function(tx, list(run))

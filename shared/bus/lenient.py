@@ -1,10 +1,13 @@
 """A record whose header names are not UTF-8 is read like any other, and its neighbours with it.
 
-Context: Kafka takes any bytes as the name of a header. The client library insists on UTF-8 and gives up a whole fetch for one such name:
-its partition never gets further, and what was fetched of other partitions is dropped although their positions have moved on.
-Decision: the library reads; where it gives up in a batch, its own slower reader goes on, in whose names each byte that is no UTF-8 stands
-as `\\xff`. Whether the record is an event then decides the envelope.
-Alternatives: the slower reader for everything (ten times slower); stepping over the record (its bytes could not be parked).
+Context: Kafka takes any bytes as the name of a header. The client library insists on UTF-8 and
+gives up a whole fetch for one such name: its partition never gets further, and what was fetched of
+other partitions is dropped although their positions have moved on.
+Decision: the library reads; where it gives up in a batch, its own slower reader goes on, in whose
+names each byte that is no UTF-8 stands as `\\xff`. Whether the record is an event then decides the
+envelope.
+Alternatives: the slower reader for everything (ten times slower); stepping over the record (its
+bytes could not be parked).
 """
 
 from collections.abc import Iterator
@@ -31,8 +34,16 @@ class Records:
         batch, start = self._records.next_batch(), self._at
         if batch is None:
             return None
-        self._at = start + OVERHEAD + int.from_bytes(self._raw[start + LENGTH_AT : start + OVERHEAD], "big")
-        return _Batch(batch, memoryview(self._raw)[start : self._at]) if self._raw[start + MAGIC_AT] >= 2 else batch
+        self._at = (
+            start
+            + OVERHEAD
+            + int.from_bytes(self._raw[start + LENGTH_AT : start + OVERHEAD], "big")
+        )
+        return (
+            _Batch(batch, memoryview(self._raw)[start : self._at])
+            if self._raw[start + MAGIC_AT] >= 2
+            else batch
+        )
 
 
 class _Batch:

@@ -1,12 +1,17 @@
-"""The relay: outbox rows to Kafka, in the order of each aggregate, again and again until acknowledged.
+"""The relay: outbox rows to Kafka, in the order of each aggregate, again and again until
+acknowledged.
 
-Context: measured with 12 writers, a cursor over ids lost a quarter of the events, SKIP LOCKED inverted some, one owner per shard with
-a flag per row lost and inverted none; a relay killed between acknowledgement and mark only repeats.
-Decision: a shard belongs to whoever holds its session advisory lock. Rows leave in id order, keyed by aggregate, and are
-marked after the broker's acknowledgement with partition and offset. The first failure in a partition holds back its later rows.
-After any error the producer is thrown away: a time-out says nothing about delivery. The last acknowledged record of every partition is
-read back now and then; where the log no longer holds it, the log was lost, and everything kept in the outbox for it is sent again.
-Consequences: a wiped broker is refilled without anybody's help; repeats are normal; hearers take each event once (inbox, versions).
+Context: measured with 12 writers, a cursor over ids lost a quarter of the events, SKIP LOCKED
+inverted some, one owner per shard with a flag per row lost and inverted none; a relay killed
+between acknowledgement and mark only repeats.
+Decision: a shard belongs to whoever holds its session advisory lock. Rows leave in id order, keyed
+by aggregate, and are marked after the broker's acknowledgement with partition and offset. The first
+failure in a partition holds back its later rows. After any error the producer is thrown away: a
+time-out says nothing about delivery. The last acknowledged record of every partition is read back
+now and then; where the log no longer holds it, the log was lost, and everything kept in the outbox
+for it is sent again.
+Consequences: a wiped broker is refilled without anybody's help; repeats are normal; hearers take
+each event once (inbox, versions).
 """
 
 import asyncio
@@ -58,7 +63,9 @@ done as (
 )
 select exists (select topic, partition from firsts except select topic, partition from raised)
 """
-"""True: a record came to lie at or before the last one that is known of its log; its mark stays as it was."""
+"""True: a record came to lie at or before the last one that is known of its log; its mark stays as
+it was.
+"""
 _SEND_AGAIN = """
 with lost as (delete from marks where kind = 'published' and topic = $1 and partition = $2)
 update outbox set published_at = null where topic = $1 and partition = $2 and published_at is not null
@@ -73,7 +80,9 @@ class SendFailed(Exception):
 
 
 class Parcel(NamedTuple):
-    """Rows that went to one partition in one batch of the client, and its answer to come: the first one's offset."""
+    """Rows that went to one partition in one batch of the client, and its answer to come: the first
+    one's offset.
+    """
 
     rows: Sequence[asyncpg.Record]
     partition: int
@@ -85,28 +94,43 @@ Acknowledged = tuple[int, int, int]
 
 
 async def _acknowledged(parcels: Sequence[Parcel]) -> list[Acknowledged]:
-    """What the broker has of one partition, up to the first batch that failed: what follows it would leave out of order."""
+    """What the broker has of one partition, up to the first batch that failed: what follows it
+    would leave out of order.
+    """
     acked: list[Acknowledged] = []
     answers = await asyncio.gather(*(parcel.answer for parcel in parcels), return_exceptions=True)
     for parcel, answer in zip(parcels, answers, strict=True):
-        if isinstance(answer, BaseException) or answer.offset < 0:  # no offset: the broker had it already and forgot where
+        if (
+            isinstance(answer, BaseException) or answer.offset < 0
+        ):  # no offset: the broker had it already and forgot where
             break
-        acked += [(row["id"], parcel.partition, answer.offset + n) for n, row in enumerate(parcel.rows)]
+        acked += [
+            (row["id"], parcel.partition, answer.offset + n) for n, row in enumerate(parcel.rows)
+        ]
     return acked
 
 
-EXPECTED = (KafkaError, SendFailed, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+EXPECTED = (
+    KafkaError,
+    SendFailed,
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+)
 """What a broker or a database does to a relay when it goes away."""
 
 
 class Relay:
     """Sends one service's outbox. Run any number: each shard has one owner at a time.
 
-    `rest_seconds`: after a few events it looks for more only so much later, when more go at once and cost less together. For a service
-    whose news nobody waits for.
+    `rest_seconds`: after a few events it looks for more only so much later, when more go at once
+    and cost less together. For a service whose news nobody waits for.
     """
 
-    def __init__(self, database: Database, settings: Settings, *, rest_seconds: float = 0.0) -> None:
+    def __init__(
+        self, database: Database, settings: Settings, *, rest_seconds: float = 0.0
+    ) -> None:
         self._database, self._settings, self._rest_seconds = database, settings, rest_seconds
         self._wake = asyncio.Event()
         self._shards: list[int] = []
@@ -139,10 +163,17 @@ class Relay:
                 try:
                     await self._session()
                 except EXPECTED as error:
-                    log.warning("relay starts afresh", service=self.service, **telemetry.describe(error))
+                    log.warning(
+                        "relay starts afresh", service=self.service, **telemetry.describe(error)
+                    )
                 except Exception as error:
-                    # Whatever it is, a relay that ended would be worse: the process lives on for months.
-                    log.error("relay failed, starts afresh", service=self.service, **telemetry.describe(error))
+                    # Whatever it is, a relay that ended would be worse: the process lives on for
+                    # months.
+                    log.error(
+                        "relay failed, starts afresh",
+                        service=self.service,
+                        **telemetry.describe(error),
+                    )
                 await self._close()
                 await asyncio.sleep(BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)])
                 self._failures += 1
@@ -164,9 +195,14 @@ class Relay:
                     await asyncio.wait_for(self._wake.wait(), IDLE_SECONDS)
 
     async def _own_shards(self) -> None:
-        """Connect and wait until at least one shard is ours. The locks live as long as the connection."""
-        self._connection = await direct_connection(self._database.url, self._database.schema, f"fengping-relay-{self.service}")
-        # A mark that a crash takes back means one repetition more; waiting for the disk would hold up every batch for it.
+        """Connect and wait until at least one shard is ours. The locks live as long as the
+        connection.
+        """
+        self._connection = await direct_connection(
+            self._database.url, self._database.schema, f"fengping-relay-{self.service}"
+        )
+        # A mark that a crash takes back means one repetition more; waiting for the disk would hold
+        # up every batch for it.
         await self._connection.execute("set synchronous_commit = off")
         await self._connection.add_listener(self.channel, lambda *_: self.wake())
         self._checked_at = float("-inf")
@@ -176,7 +212,9 @@ class Relay:
     async def _own_more_shards(self) -> bool:
         assert self._connection
         for shard in set(range(OUTBOX_SHARDS)) - set(self._shards):
-            if await self._connection.fetchval("select pg_try_advisory_lock($1)", lock_number("relay", self.service, shard)):
+            if await self._connection.fetchval(
+                "select pg_try_advisory_lock($1)", lock_number("relay", self.service, shard)
+            ):
                 self._shards.append(shard)
         telemetry.relay_shards.labels(self.service).set(len(self._shards))
         return bool(self._shards)
@@ -192,7 +230,8 @@ class Relay:
         failpoint("relay.after_acknowledgement")
         if acked:
             if await self._connection.fetchval(_MARK, *map(list, zip(*acked, strict=True))):
-                # Another log, most likely: looked at now, before it grows past the mark that tells them apart.
+                # Another log, most likely: looked at now, before it grows past the mark that tells
+                # them apart.
                 self._checked_at = float("-inf")
             failpoint("relay.after_mark")
             self._count(rows, acked)
@@ -208,7 +247,9 @@ class Relay:
         for row in rows:
             by_place[self._place(row)].append(row)
         async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
-            sent = await asyncio.gather(*(self._hand_over(producer, place, group) for place, group in by_place.items()))
+            sent = await asyncio.gather(
+                *(self._hand_over(producer, place, group) for place, group in by_place.items())
+            )
             failpoint("relay.after_send")
             acked = list(chain.from_iterable([await _acknowledged(parcels) for parcels in sent]))
         return acked, len(rows) - len(acked)
@@ -217,7 +258,9 @@ class Relay:
         partition = partition_of(row["key"].encode(), self._settings.topic_partitions)
         return TopicPartition(self._settings.topic_prefix + row["topic"], partition)
 
-    async def _hand_over(self, producer: AIOKafkaProducer, place: TopicPartition, rows: Sequence[asyncpg.Record]) -> list[Parcel]:
+    async def _hand_over(
+        self, producer: AIOKafkaProducer, place: TopicPartition, rows: Sequence[asyncpg.Record]
+    ) -> list[Parcel]:
         """Give the client the rows of one partition in as few batches as they fit in."""
         parcels: list[Parcel] = []
         start = 0
@@ -232,17 +275,33 @@ class Relay:
 
     def _record(self, row: asyncpg.Record) -> dict[str, Any]:
         headers = write_headers(
-            event_id=row["event_id"], service=self.service, type=row["type"], key=row["key"], version=row["version"],
-            occurred_at=row["occurred_at"], created_at=row["created_at"], trace=row["trace"],
-        )  # fmt: skip
-        return {"key": row["key"].encode(), "value": row["body"], "headers": headers, "timestamp": None}
+            event_id=row["event_id"],
+            service=self.service,
+            type=row["type"],
+            key=row["key"],
+            version=row["version"],
+            occurred_at=row["occurred_at"],
+            created_at=row["created_at"],
+            trace=row["trace"],
+        )
+        return {
+            "key": row["key"].encode(),
+            "value": row["body"],
+            "headers": headers,
+            "timestamp": None,
+        }
 
     async def _current_producer(self) -> AIOKafkaProducer:
         if self._producer is None:
             producer = AIOKafkaProducer(
-                **client_options(self._settings), acks="all", enable_idempotence=True, linger_ms=0, max_batch_size=PRODUCE_BYTES_MAX,
-                request_timeout_ms=10_000, client_id=f"fengping-relay-{self.service}",
-            )  # fmt: skip
+                **client_options(self._settings),
+                acks="all",
+                enable_idempotence=True,
+                linger_ms=0,
+                max_batch_size=PRODUCE_BYTES_MAX,
+                request_timeout_ms=10_000,
+                client_id=f"fengping-relay-{self.service}",
+            )
             async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
                 await producer.start()
             self._producer = producer
@@ -254,15 +313,32 @@ class Relay:
             telemetry.events_published.labels(self.service, topic).inc(count)
 
     async def _check_logs(self) -> None:
-        """Send again what a broker lost: the last acknowledged record of each partition must still be there."""
+        """Send again what a broker lost: the last acknowledged record of each partition must still
+        be there.
+        """
         assert self._connection
-        marks = await self._connection.fetch("select topic, partition, log_offset, event_id from marks where kind = 'published'")
+        marks = await self._connection.fetch(
+            "select topic, partition, log_offset, event_id from marks where kind = 'published'"
+        )
         prefix = self._settings.topic_prefix
-        wanted = {TopicPartition(prefix + m["topic"], m["partition"]): (m["log_offset"], str(m["event_id"])) for m in marks}
+        wanted = {
+            TopicPartition(prefix + m["topic"], m["partition"]): (
+                m["log_offset"],
+                str(m["event_id"]),
+            )
+            for m in marks
+        }
         for partition in await lost_partitions(self._settings, wanted):
-            again = await self._connection.execute(_SEND_AGAIN, plain(partition.topic), partition.partition, timeout=300)
+            again = await self._connection.execute(
+                _SEND_AGAIN, plain(partition.topic), partition.partition, timeout=300
+            )
             telemetry.log_losses.labels(self.service, plain(partition.topic)).inc()
-            log.error("log lost, sending again", topic=partition.topic, partition=partition.partition, count=int(again.split()[-1]))
+            log.error(
+                "log lost, sending again",
+                topic=partition.topic,
+                partition=partition.partition,
+                count=int(again.split()[-1]),
+            )
         self._checked_at = steady_seconds()
 
     async def backlog(self) -> tuple[int, float]:
@@ -287,29 +363,45 @@ class Relay:
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """The partition of an aggregate. Said by us: the client library's own hash is written in Python and costs more than the rest."""
+    """The partition of an aggregate. Said by us: the client library's own hash is written in Python
+    and costs more than the rest.
+    """
     return crc32(key) % partitions
 
 
-async def lost_partitions(settings: Settings, wanted: dict[TopicPartition, tuple[int, str]]) -> list[TopicPartition]:
-    """Which partitions no longer hold the record they should, given the (offset, event id) known of each.
+async def lost_partitions(
+    settings: Settings, wanted: dict[TopicPartition, tuple[int, str]]
+) -> list[TopicPartition]:
+    """Which partitions no longer hold the record they should, given the (offset, event id) known of
+    each.
 
     A record that aged out by retention is not a loss: the log then begins after it.
     """
     if not wanted:
         return []
-    consumer = AIOKafkaConsumer(**client_options(settings), enable_auto_commit=False, max_partition_fetch_bytes=65_536, group_id=None)
+    consumer = AIOKafkaConsumer(
+        **client_options(settings),
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=65_536,
+        group_id=None,
+    )
     try:
         async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
             await consumer.start()
             ends = await consumer.end_offsets(list(wanted))
             begins = await consumer.beginning_offsets(list(wanted))
-            return [tp for tp, (offset, event_id) in wanted.items() if await _is_lost(consumer, tp, offset, event_id, begins[tp], ends[tp])]
+            return [
+                tp
+                for tp, (offset, event_id) in wanted.items()
+                if await _is_lost(consumer, tp, offset, event_id, begins[tp], ends[tp])
+            ]
     finally:
         await consumer.stop()
 
 
-async def _is_lost(consumer: AIOKafkaConsumer, tp: TopicPartition, offset: int, event_id: str, begin: int, end: int) -> bool:
+async def _is_lost(
+    consumer: AIOKafkaConsumer, tp: TopicPartition, offset: int, event_id: str, begin: int, end: int
+) -> bool:
     if end <= offset:
         return True
     if begin > offset:

@@ -21,19 +21,27 @@ class TopicMismatch(RuntimeError):
 
 def client_options(settings: Settings) -> dict[str, Any]:
     """Connection options shared by every Kafka client of this process."""
-    options: dict[str, Any] = {"bootstrap_servers": settings.kafka_bootstrap, "security_protocol": settings.kafka_security_protocol}
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka_bootstrap,
+        "security_protocol": settings.kafka_security_protocol,
+    }
     if "SSL" in settings.kafka_security_protocol.split("_"):
-        options["ssl_context"] = create_ssl_context(cafile=str(settings.kafka_ca_file) if settings.kafka_ca_file else None)
+        options["ssl_context"] = create_ssl_context(
+            cafile=str(settings.kafka_ca_file) if settings.kafka_ca_file else None
+        )
     if settings.kafka_security_protocol.startswith("SASL"):
         options |= {
-            "sasl_mechanism": settings.kafka_sasl_mechanism, "sasl_plain_username": settings.kafka_username,
+            "sasl_mechanism": settings.kafka_sasl_mechanism,
+            "sasl_plain_username": settings.kafka_username,
             "sasl_plain_password": settings.kafka_password,
-        }  # fmt: skip
+        }
     return options
 
 
 async def close_quietly(closing: Awaitable[Any], *, seconds: float) -> None:
-    """Close a client that may be in any state. Its own cancellations and errors end here; an order to the caller to stop does not."""
+    """Close a client that may be in any state. Its own cancellations and errors end here; an order
+    to the caller to stop does not.
+    """
     try:
         await asyncio.wait_for(closing, seconds)
     except asyncio.CancelledError:
@@ -47,21 +55,34 @@ async def close_quietly(closing: Awaitable[Any], *, seconds: float) -> None:
 async def make_topics(settings: Settings) -> list[str]:
     """Make the topics that are missing; gives their names.
 
-    Raises TopicMismatch when one exists with another partition count: changing it would break the order of aggregates.
+    Raises TopicMismatch when one exists with another partition count: changing it would break the
+    order of aggregates.
     """
     admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=20_000)
     await admin.start()
     try:
-        missing = sorted({settings.topic_prefix + name for name in TOPICS} - set(await admin.list_topics()))
+        missing = sorted(
+            {settings.topic_prefix + name for name in TOPICS} - set(await admin.list_topics())
+        )
         if missing:
             configs = {
-                "retention.ms": str(RETENTION_DAYS * 86_400_000), "min.insync.replicas": str(settings.topic_min_insync),
+                "retention.ms": str(RETENTION_DAYS * 86_400_000),
+                "min.insync.replicas": str(settings.topic_min_insync),
                 "cleanup.policy": "delete",
-                # The brokers' clock: they refuse records from a sender's future, and would delete those from its past.
+                # The brokers' clock: they refuse records from a sender's future, and would delete
+                # those from its past.
                 "message.timestamp.type": "LogAppendTime",
-            }  # fmt: skip
+            }
             await admin.create_topics(
-                [NewTopic(name, settings.topic_partitions, settings.topic_replication, topic_configs=configs) for name in missing]
+                [
+                    NewTopic(
+                        name,
+                        settings.topic_partitions,
+                        settings.topic_replication,
+                        topic_configs=configs,
+                    )
+                    for name in missing
+                ]
             )
         await _check_partitions(admin, settings)
         return missing

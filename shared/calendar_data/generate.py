@@ -1,10 +1,11 @@
-"""Write `china.yaml` beside this file from the public `chinesecalendar` package, once per release of that package.
+"""Write `china.yaml` beside this file from the public `chinesecalendar` package, once per release
+of that package.
 
     python shared/calendar_data/generate.py
 
-The package is a source of data for this script only: at run time it answers nothing after the last notice it knows,
-while `shared.calendar` answers provisionally. Notice numbers and dates are the State Council's, listed below; for
-2004-2007 no number could be verified, so the title stands alone.
+The package is a source of data for this script only: at run time it answers nothing after the last
+notice it knows, while `shared.calendar` answers provisionally. Notice numbers and dates are the
+State Council's, listed below; for 2004-2007 no number could be verified, so the title stands alone.
 """
 
 from collections.abc import Iterable
@@ -63,7 +64,9 @@ def spans(days: Iterable[date]) -> list[str]:
             runs[-1].append(day)
         else:
             runs.append([day])
-    return [f"{run[0]:%m-%d}" if len(run) == 1 else f"{run[0]:%m-%d}/{run[-1]:%m-%d}" for run in runs]
+    return [
+        f"{run[0]:%m-%d}" if len(run) == 1 else f"{run[0]:%m-%d}/{run[-1]:%m-%d}" for run in runs
+    ]
 
 
 def year_entry(year: int) -> str:
@@ -73,7 +76,11 @@ def year_entry(year: int) -> str:
     for day, holiday in sorted(holidays.items()):
         if day.year == year:
             off.setdefault(NAMES[holiday], []).append(day)
-    lines = [f"  {year}:", f"    notice: 国务院办公厅关于{year}年部分节假日安排的通知{number}", "    rest:"]
+    lines = [
+        f"  {year}:",
+        f"    notice: 国务院办公厅关于{year}年部分节假日安排的通知{number}",
+        "    rest:",
+    ]
     lines += [f"      {name}: [{', '.join(spans(days))}]" for name, days in off.items()]
     lines.append(f"    work: [{', '.join(spans(day for day in workdays if day.year == year))}]")
     return "\n".join(lines) + "\n"
@@ -83,7 +90,9 @@ def main() -> None:
     """Write the file for every year that the package knows."""
     years = range(2004, max(holidays).year + 1)
     head = HEAD.format(through=date(years[-1], 12, 28))
-    Path(__file__).with_name("china.yaml").write_text(head + "".join(map(year_entry, years)), encoding="utf-8")
+    Path(__file__).with_name("china.yaml").write_text(
+        head + "".join(map(year_entry, years)), encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

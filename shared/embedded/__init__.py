@@ -4,7 +4,8 @@
     async with stack.running():
         stack.postgres_url, stack.redis_url, stack.kafka_servers
 
-`python -m shared.embedded` fetches and prepares what a first start needs. Stands alone: imports no other room.
+`python -m shared.embedded` fetches and prepares what a first start needs. Stands alone: imports no
+other room.
 """
 
 from shared.embedded.jars import cache_folder

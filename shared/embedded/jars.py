@@ -1,7 +1,8 @@
-"""The jars of Apache Kafka: 45 files named in `kafka-jars.lock` with their sha256, fetched once per user.
+"""The jars of Apache Kafka: 45 files named in `kafka-jars.lock` with their sha256, fetched once per
+user.
 
-They come from the Maven central repository, or from the address in FENGPING_MAVEN_REPOSITORY (a mirror). What differs
-from the lock is refused, wherever it came from.
+They come from the Maven central repository, or from the address in FENGPING_MAVEN_REPOSITORY (a
+mirror). What differs from the lock is refused, wherever it came from.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ VERSION = "4.4.0"
 THREADS = 8
 TIMEOUT_SECONDS = 20
 Progress = Callable[[str, int, int], None]
-"""Told of each step of a start: its name (jars, postgres, valkey, kafka, ready), how much is done, of how much."""
+"""Told of each step of a start: its name (jars, postgres, valkey, kafka, ready), how much is done,
+of how much.
+"""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,9 @@ class Jar:
 
 
 def cache_folder(data: Path) -> Path:
-    """The folder for what all data folders of a user share: $FENGPING_CACHE, else ~/.cache/fengping, else in `data`."""
+    """The folder for what all data folders of a user share: $FENGPING_CACHE, else
+    ~/.cache/fengping, else in `data`.
+    """
     home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
     cache = Path(os.environ.get("FENGPING_CACHE") or home / "fengping") / f"kafka-{VERSION}"
     try:
@@ -73,7 +78,8 @@ def jar_paths(cache: Path) -> list[Path]:
 def fetch_jars(cache: Path, progress: Progress, given_up: threading.Event) -> list[Path]:
     """Fetch the jars that are missing or damaged in `cache`; give all, in class path order.
 
-    Blocking; ends early when `given_up`. Raises SetupError: no network, disk full, a jar that differs from the lock.
+    Blocking; ends early when `given_up`. Raises SetupError: no network, disk full, a jar that
+    differs from the lock.
     """
     jars = wanted_jars()
     (cache / "jars").mkdir(parents=True, exist_ok=True)
@@ -93,7 +99,9 @@ def fetch_jars(cache: Path, progress: Progress, given_up: threading.Event) -> li
 
 @contextmanager
 def alone(name: Path) -> Iterator[bool]:
-    """Whether this process is the first of those inside; then remains of processes that died inside are removed."""
+    """Whether this process is the first of those inside; then remains of processes that died inside
+    are removed.
+    """
     with name.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -115,8 +123,13 @@ def is_good(path: Path, jar: Jar) -> bool:
 
 
 def fetch_all(jars: list[Jar], cache: Path) -> Iterator[int]:
-    """Fetch `jars` in parallel into `cache`, giving after each how many are there; a caller may stop asking."""
-    with tempfile.TemporaryDirectory(dir=cache, prefix="fetch-") as folder, ThreadPoolExecutor(THREADS) as pool:
+    """Fetch `jars` in parallel into `cache`, giving after each how many are there; a caller may
+    stop asking.
+    """
+    with (
+        tempfile.TemporaryDirectory(dir=cache, prefix="fetch-") as folder,
+        ThreadPoolExecutor(THREADS) as pool,
+    ):
         waiting = [pool.submit(fetch, jar, Path(folder), cache / "jars" / jar.name) for jar in jars]
         try:
             for done, one in enumerate(as_completed(waiting), 1):
@@ -148,14 +161,23 @@ def download(jar: Jar, folder: Path) -> Path:
 
     logging.getLogger("jgo").setLevel(logging.ERROR)
     mirror = os.environ.get("FENGPING_MAVEN_REPOSITORY")
-    context = MavenContext(repo_cache=folder, remote_repos={"mirror": mirror.rstrip("/")} if mirror else None, timeout=TIMEOUT_SECONDS)
-    return Path(context.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve())
+    context = MavenContext(
+        repo_cache=folder,
+        remote_repos={"mirror": mirror.rstrip("/")} if mirror else None,
+        timeout=TIMEOUT_SECONDS,
+    )
+    return Path(
+        context.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve()
+    )
 
 
 def refusal(jar: Jar, error: OSError) -> SetupError:
     """What a failed fetch means to a person."""
     if error.errno == errno.ENOSPC:
-        return SetupError("the disk is full", "Free at least 1 GB, or name a cache on another disk in FENGPING_CACHE")
+        return SetupError(
+            "the disk is full",
+            "Free at least 1 GB, or name a cache on another disk in FENGPING_CACHE",
+        )
     return SetupError(
         f"{jar.name}, a part of Apache Kafka, could not be fetched ({type(error).__name__})",
         "Connect to the internet for the first start, name a mirror in FENGPING_MAVEN_REPOSITORY, or copy"

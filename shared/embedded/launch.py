@@ -1,8 +1,10 @@
-"""The last step between the supervisor and a server: takes its identity, then becomes it (same process id).
+"""The last step between the supervisor and a server: takes its identity, then becomes it (same
+process id).
 
-Run by path with `python -I -S launch.py '<json>' program arguments...`, never imported: a fresh process with one
-thread may change users and namespaces safely, which code between fork and exec of a threaded parent may not.
-Exit code 126: the program could not be started; the reason is on standard error.
+Run by path with `python -I -S launch.py '<json>' program arguments...`, never imported: a fresh
+process with one thread may change users and namespaces safely, which code between fork and exec of
+a threaded parent may not. Exit code 126: the program could not be started; the reason is on
+standard error.
 """
 
 import ctypes
@@ -23,17 +25,25 @@ CLONE_NEWUSER = 0x10000000
 
 
 def enter_user_namespace(seen_as: int) -> None:
-    """Appear as the ordinary user `seen_as` to the program, while files go on belonging to the real user."""
+    """Appear as the ordinary user `seen_as` to the program, while files go on belonging to the real
+    user.
+    """
     uid, gid = os.geteuid(), os.getegid()
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWUSER):
         raise OSError(ctypes.get_errno(), "user namespaces are not allowed here")
-    for name, text in (("setgroups", "deny"), ("uid_map", f"{seen_as} {uid} 1"), ("gid_map", f"{seen_as} {gid} 1")):
+    for name, text in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{seen_as} {uid} 1"),
+        ("gid_map", f"{seen_as} {gid} 1"),
+    ):
         with open(f"/proc/self/{name}", "w") as file:
             file.write(text)
 
 
 def become_user(uid: int, reaching: bool = False) -> None:
-    """Drop from root to the user `uid` for good; `reaching`: still able to pass folders closed to others."""
+    """Drop from root to the user `uid` for good; `reaching`: still able to pass folders closed to
+    others.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_KEEPCAPS, int(reaching))
     os.setgroups([])
@@ -44,7 +54,9 @@ def become_user(uid: int, reaching: bool = False) -> None:
 
 
 def keep_reach(libc: ctypes.CDLL) -> None:
-    """Of root's capabilities keep only the one to pass folders, across the coming exec (an ambient capability)."""
+    """Of root's capabilities keep only the one to pass folders, across the coming exec (an ambient
+    capability).
+    """
     header, sets = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0), (ctypes.c_uint32 * 6)()
     libc.capget(header, sets)
     permitted = sets[1]
@@ -55,7 +67,9 @@ def keep_reach(libc: ctypes.CDLL) -> None:
 
 
 def die_with(parent: int, signal_number: int) -> None:
-    """Ask the kernel for `signal_number` when `parent` dies. After the change of user, which would clear the wish."""
+    """Ask the kernel for `signal_number` when `parent` dies. After the change of user, which would
+    clear the wish.
+    """
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal_number)
     if os.getppid() != parent:
         sys.exit("the supervisor is gone")
@@ -71,7 +85,9 @@ def main(order: dict[str, Any], program: list[str]) -> None:
     elif order["way"] == "namespace":
         enter_user_namespace(order["uid"])
     os.chdir(order["folder"])
-    if not os.access(program[0], os.X_OK):  # asked as PostgreSQL's tools ask of each other, who count no capability
+    if not os.access(
+        program[0], os.X_OK
+    ):  # asked as PostgreSQL's tools ask of each other, who count no capability
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     if order["signal"]:
         die_with(order["parent"], order["signal"])

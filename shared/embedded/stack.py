@@ -1,4 +1,6 @@
-"""The three servers together in one data folder: ports and passwords made once, started at once, stopped in order."""
+"""The three servers together in one data folder: ports and passwords made once, started at once,
+stopped in order.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,14 @@ from typing import IO, Any, TypeVar
 from shared.embedded.jars import Progress, cache_folder, fetch_jars
 from shared.embedded.kafka import Broker, Cluster, class_cache, new_cluster_id, train
 from shared.embedded.postgres import Postgres
-from shared.embedded.process import Server, SetupError, check_disk, check_machine, choose_port, port_is_free
+from shared.embedded.process import (
+    Server,
+    SetupError,
+    check_disk,
+    check_machine,
+    choose_port,
+    port_is_free,
+)
 from shared.embedded.valkey import Valkey
 
 T = TypeVar("T")
@@ -31,12 +40,14 @@ def silent(step: str, done: int, total: int) -> None:
 
 
 class Stack:
-    """PostgreSQL, Valkey and Apache Kafka for one data folder; those named in `start` run, the others are elsewhere.
+    """PostgreSQL, Valkey and Apache Kafka for one data folder; those named in `start` run, the
+    others are elsewhere.
 
-    A port of 0 is chosen once and kept in `data`/ports.json, passwords in `data`/secrets.json (mode 0600), so that a
-    second start resumes with the same. All listen on 127.0.0.1 only. With `brokers=3` topics may have three copies, of
-    which two must have a write before it is acknowledged. Addresses are known after the first start; another process
-    may read them from a Stack of the same folder without starting it.
+    A port of 0 is chosen once and kept in `data`/ports.json, passwords in `data`/secrets.json (mode
+    0600), so that a second start resumes with the same. All listen on 127.0.0.1 only. With
+    `brokers=3` topics may have three copies, of which two must have a write before it is
+    acknowledged. Addresses are known after the first start; another process may read them from a
+    Stack of the same folder without starting it.
     """
 
     def __init__(
@@ -102,8 +113,10 @@ class Stack:
         if not self._brokers:
             return []
         named: dict[str, list[Server]] = {
-            "postgres": [self.postgres], "valkey": [self.valkey], "kafka": [*self.brokers],
-        }  # fmt: skip
+            "postgres": [self.postgres],
+            "valkey": [self.valkey],
+            "kafka": [*self.brokers],
+        }
         return [server for part in sorted(self.parts) for server in named[part]]
 
     @asynccontextmanager
@@ -116,7 +129,9 @@ class Stack:
             await self.stop()
 
     async def start(self, progress: Progress = silent) -> None:
-        """Start what is not running and wait until all answer. Raises SetupError; then nothing is left running."""
+        """Start what is not running and wait until all answer. Raises SetupError; then nothing is
+        left running.
+        """
         check_machine()
         self._given_up.clear()
         try:
@@ -141,7 +156,8 @@ class Stack:
             self._leave_folder()
 
     async def keep(self, told: Callable[[str], None] = lambda name: None) -> None:
-        """Bring back servers that died unasked (not by stop, kill or wipe) until cancelled; `told` hears which.
+        """Bring back servers that died unasked (not by stop, kill or wipe) until cancelled; `told`
+        hears which.
 
         Raises SetupError when one cannot be started KEEP_FAILURES_MAX times in a row.
         """
@@ -173,15 +189,22 @@ class Stack:
             self._training = asyncio.create_task(self._train())
 
         starts = {
-            "postgres": lambda: start(self.postgres), "valkey": lambda: start(self.valkey), "kafka": start_kafka,
-        }  # fmt: skip
+            "postgres": lambda: start(self.postgres),
+            "valkey": lambda: start(self.valkey),
+            "kafka": start_kafka,
+        }
         await together(starts[part]() for part in sorted(self.parts))
 
     async def _train(self) -> None:
         cache = cache_folder(self.data)
-        with suppress(OSError, SetupError):  # it only makes later starts faster: its failure is no one's concern
-            # Later, when the first start has had the processors to itself; never for a stack of seconds.
-            if not class_cache(cache).exists() and not await asyncio.to_thread(self._given_up.wait, TRAIN_AFTER_SECONDS):
+        with suppress(
+            OSError, SetupError
+        ):  # it only makes later starts faster: its failure is no one's concern
+            # Later, when the first start has had the processors to itself; never for a stack of
+            # seconds.
+            if not class_cache(cache).exists() and not await asyncio.to_thread(
+                self._given_up.wait, TRAIN_AFTER_SECONDS
+            ):
                 await asyncio.to_thread(train, cache, self._given_up)
 
     async def _end_training(self) -> None:
@@ -191,7 +214,9 @@ class Stack:
             self._training = None
 
     def _take_folder(self) -> None:
-        """Hold the data folder for this process alone; the kernel lets go of it when the process dies."""
+        """Hold the data folder for this process alone; the kernel lets go of it when the process
+        dies.
+        """
         if self._lock is not None:
             return
         try:
@@ -224,7 +249,9 @@ class Stack:
             self._lock = None
 
     def _settle(self) -> None:
-        """Ports and passwords of this folder, made where they are missing; nothing while servers run."""
+        """Ports and passwords of this folder, made where they are missing; nothing while servers
+        run.
+        """
         if any(server.alive for server in self.servers):
             return
         if self._brokers:
@@ -259,11 +286,15 @@ class Stack:
             tuple(ports[f"controller-{node}"] for node in nodes),
         )
         self._postgres = Postgres(
-            self.data, ports["postgres"],
-            password=words["postgres_password"], superuser_password=words["postgres_superuser_password"],
-        )  # fmt: skip
+            self.data,
+            ports["postgres"],
+            password=words["postgres_password"],
+            superuser_password=words["postgres_superuser_password"],
+        )
         self._valkey = Valkey(self.data, ports["valkey"], password=words["valkey_password"])
-        self._brokers = tuple(Broker(self.data, node, cluster, cache_folder(self.data)) for node in nodes)
+        self._brokers = tuple(
+            Broker(self.data, node, cluster, cache_folder(self.data)) for node in nodes
+        )
 
     def _kill_all(self) -> None:
         for server in self.servers:
@@ -271,7 +302,9 @@ class Stack:
 
 
 async def prepare(cache: Path, progress: Progress = silent) -> None:
-    """Fetch Kafka's jars and make its class cache, so that a first start need not. Raises SetupError."""
+    """Fetch Kafka's jars and make its class cache, so that a first start need not. Raises
+    SetupError.
+    """
     check_machine()
     given_up = threading.Event()
     await asyncio.to_thread(fetch_jars, cache, progress, given_up)

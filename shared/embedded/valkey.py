@@ -39,7 +39,11 @@ class Valkey(Server):
     def prepare(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
         # In a file, not on the command line: every user of the machine can read command lines.
-        settings = SETTINGS | {"port": str(self.port), "dir": f'"{self.home}"', "requirepass": self._password}
+        settings = SETTINGS | {
+            "port": str(self.port),
+            "dir": f'"{self.home}"',
+            "requirepass": self._password,
+        }
         file = self.home / "valkey.conf"
         file.touch(mode=0o600)
         file.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))

@@ -1,4 +1,6 @@
-"""What must hold in a scheme beyond the shape of its parts: each finding is a place and a sentence that says what to do."""
+"""What must hold in a scheme beyond the shape of its parts: each finding is a place and a sentence
+that says what to do.
+"""
 
 import re
 from collections import Counter
@@ -25,7 +27,17 @@ from shared.schemes.model import (
 Fault = tuple[str, str]
 """(path in the scheme, e.g. `components[2].weight`; sentence in Chinese)."""
 
-ROLES = ("operator", "reviewer", "handler", "unit_head", "supervisor", "office", "inspector", "leader", "admin")
+ROLES = (
+    "operator",
+    "reviewer",
+    "handler",
+    "unit_head",
+    "supervisor",
+    "office",
+    "inspector",
+    "leader",
+    "admin",
+)
 DISSATISFIED = "dissatisfied"
 HUNDRED = Decimal(100)
 CLOCKS = ("assign", "accept", "handle", "review")
@@ -43,7 +55,10 @@ def _ids(scheme: Scheme) -> Iterator[Fault]:
         if not isinstance(part, Rule):
             continue
         if not re.fullmatch(rf"{re.escape(scheme.id)}\d+(\.[a-z0-9_]+)*", part.id):
-            yield f"{path}.id", f"规则编号“{part.id}”应以 {scheme.id} 加数字开头，例如 {scheme.id}4.1"
+            yield (
+                f"{path}.id",
+                f"规则编号“{part.id}”应以 {scheme.id} 加数字开头，例如 {scheme.id}4.1",
+            )
         if part.id in seen:
             yield f"{path}.id", f"规则编号“{part.id}”重复，请另编一个"
         seen.add(part.id)
@@ -92,7 +107,10 @@ def _filled(scheme: Scheme) -> Iterator[Fault]:
         if not one.items:
             yield f"instruments[{index}].items", "至少要有一个项目"
         elif not isinstance(one, Checklist) and one.items[0].no != 1:
-            yield f"instruments[{index}].items[0].no", "第一题的编号应为 1：样本量按总体评价这一题计算"
+            yield (
+                f"instruments[{index}].items[0].no",
+                "第一题的编号应为 1：样本量按总体评价这一题计算",
+            )
         if isinstance(one, Ballot) and not one.groups:
             yield f"instruments[{index}].groups", "至少要有一个评议主体"
 
@@ -104,11 +122,19 @@ def _dates(scheme: Scheme) -> Iterator[Fault]:
         if stage.ends < stage.begins:
             yield f"stages[{index}].ends", f"阶段“{stage.label}”的结束日期早于开始日期"
         if not scheme.period.begins <= stage.begins <= stage.ends <= scheme.period.ends:
-            yield f"stages[{index}].begins", f"阶段“{stage.label}”超出评议期 {_period(scheme)}，请改阶段或评议期"
+            yield (
+                f"stages[{index}].begins",
+                f"阶段“{stage.label}”超出评议期 {_period(scheme)}，请改阶段或评议期",
+            )
     for index, duty in enumerate(scheme.obligations):
         if not scheme.period.begins <= duty.due <= scheme.period.ends:
-            yield f"obligations[{index}].due", f"“{duty.label}”的截止日期 {duty.due} 不在评议期 {_period(scheme)} 内"
-        if list(duty.remind) != sorted(set(duty.remind), reverse=True) or any(day < 0 for day in duty.remind):
+            yield (
+                f"obligations[{index}].due",
+                f"“{duty.label}”的截止日期 {duty.due} 不在评议期 {_period(scheme)} 内",
+            )
+        if list(duty.remind) != sorted(set(duty.remind), reverse=True) or any(
+            day < 0 for day in duty.remind
+        ):
             yield f"obligations[{index}].remind", "提醒日应为从大到小的工作日数，例如 [5, 1]"
 
 
@@ -121,7 +147,10 @@ def _stage_names(scheme: Scheme) -> Iterator[Fault]:
     for index, one in enumerate(scheme.instruments):
         for at, stage in enumerate(one.stages):
             if stage not in known:
-                yield f"instruments[{index}].stages[{at}]", f"没有编号为“{stage}”的阶段，请改为 stages 中的编号"
+                yield (
+                    f"instruments[{index}].stages[{at}]",
+                    f"没有编号为“{stage}”的阶段，请改为 stages 中的编号",
+                )
 
 
 def _options(scheme: Scheme) -> Iterator[Fault]:
@@ -129,10 +158,15 @@ def _options(scheme: Scheme) -> Iterator[Fault]:
         if not 1 <= option.no <= 99:
             yield f"options[{index}].no", f"选项编号应在 1 至 99 之间，现为 {option.no}"
         if option.points is not None and not 0 <= option.points <= HUNDRED:
-            yield f"options[{index}].points", f"选项分值应在 0 至 100 之间，现为 {option.points}；不计入的写 null"
+            yield (
+                f"options[{index}].points",
+                f"选项分值应在 0 至 100 之间，现为 {option.points}；不计入的写 null",
+            )
     if not any(option.counts for option in scheme.options):
         yield "options", "至少要有一个计分的选项"
-    if "dissatisfaction_rate" in scheme.ranking.ties and DISSATISFIED not in {one.code for one in scheme.options}:
+    if "dissatisfaction_rate" in scheme.ranking.ties and DISSATISFIED not in {
+        one.code for one in scheme.options
+    }:
         yield "options", f"同分按不满意率排名，需要一个 code 为 {DISSATISFIED} 的选项"
 
 
@@ -151,11 +185,18 @@ def _amounts(scheme: Scheme) -> Iterator[Fault]:
 
 
 def _catalogue(scheme: Scheme) -> Iterator[Fault]:
-    listed = [(h, i, item) for h, head in enumerate(scheme.catalogue.heads) for i, item in enumerate(head.items)]
+    listed = [
+        (h, i, item)
+        for h, head in enumerate(scheme.catalogue.heads)
+        for i, item in enumerate(head.items)
+    ]
     counted = Counter(item.id for *_, item in listed)
     for h, i, item in listed:
         if counted[item.id] > 1:
-            yield f"catalogue.heads[{h}].items[{i}].id", f"问题编号“{item.id}”重复，请改为不同的编号"
+            yield (
+                f"catalogue.heads[{h}].items[{i}].id",
+                f"问题编号“{item.id}”重复，请改为不同的编号",
+            )
     if not listed:
         yield "catalogue.heads", "问题目录不能为空"
     for index, one in enumerate(scheme.instruments):
@@ -186,22 +227,36 @@ def _formulas(scheme: Scheme) -> Iterator[Fault]:
                 yield from _is_a(Ballot, scheme, f"{path}.instruments[{at}]", key, "问卷（ballot）")
         elif isinstance(formula, Inspection):
             used.add(formula.instrument)
-            yield from _is_a(Checklist, scheme, f"{path}.instrument", formula.instrument, "检查表（checklist）")
-            if not 0 < formula.severities.minor <= formula.severities.ordinary <= formula.severities.serious:
+            yield from _is_a(
+                Checklist, scheme, f"{path}.instrument", formula.instrument, "检查表（checklist）"
+            )
+            if (
+                not 0
+                < formula.severities.minor
+                <= formula.severities.ordinary
+                <= formula.severities.serious
+            ):
                 yield f"{path}.severities", "系数应大于 0，且轻微不高于一般、一般不高于严重"
         elif isinstance(formula, Scoring):
             used.add(formula.instrument)
-            yield from _is_a(Sheet, scheme, f"{path}.instrument", formula.instrument, "评分表（sheet）")
+            yield from _is_a(
+                Sheet, scheme, f"{path}.instrument", formula.instrument, "评分表（sheet）"
+            )
         elif isinstance(formula, Handling):
             yield from _shares(path, formula)
         if formula.minimum < 1:
             yield f"{path}.minimum", f"最小样本应不小于 1，现为 {formula.minimum}"
     for index, instrument in enumerate(scheme.instruments):
         if instrument.key not in used and getattr(instrument, "scored", True):
-            yield f"instruments[{index}].key", f"没有哪项得分用到“{instrument.key}”，请在 components 中引用或删去"
+            yield (
+                f"instruments[{index}].key",
+                f"没有哪项得分用到“{instrument.key}”，请在 components 中引用或删去",
+            )
 
 
-def _is_a(kind: type[Instrument], scheme: Scheme, path: str, key: str, name: str) -> Iterator[Fault]:
+def _is_a(
+    kind: type[Instrument], scheme: Scheme, path: str, key: str, name: str
+) -> Iterator[Fault]:
     if not isinstance(scheme.instrument(key), kind):
         yield path, f"没有名为“{key}”的{name}，请改为 instruments 中的 key"
 
@@ -230,9 +285,15 @@ def _narrowed(path: str, one: Adjustment) -> Iterator[Fault]:
     if (one.event == "deadline_lapsed") != (one.deadline is not None):
         yield f"{path}.event", "超期扣分要写明 deadline（哪个环节），其他扣分不写"
     if one.deadline is not None and one.deadline not in (*CLOCKS, "supervise", "rectify"):
-        yield f"{path}.deadline", f"没有“{one.deadline}”这个环节，应为 assign、accept、handle、review、supervise 或 rectify"
+        yield (
+            f"{path}.deadline",
+            f"没有“{one.deadline}”这个环节，应为 assign、accept、handle、review、supervise 或 rectify",
+        )
     if (one.event == "finding") != (one.severity is not None):
-        yield f"{path}.event", "检查发现问题要写明 severity（minor、ordinary 或 serious），其他扣分不写"
+        yield (
+            f"{path}.event",
+            "检查发现问题要写明 severity（minor、ordinary 或 serious），其他扣分不写",
+        )
     if one.after < 0:
         yield f"{path}.after", "after 不能为负数"
 
@@ -240,15 +301,26 @@ def _narrowed(path: str, one: Adjustment) -> Iterator[Fault]:
 def _cases(scheme: Scheme) -> Iterator[Fault]:
     rules = scheme.case_rules
     for stage in CLOCKS:
-        missing = [(k, u) for k in Kind for u in Urgency if not any(one.fits(stage, k, u) for one in rules.limits)]
+        missing = [
+            (k, u)
+            for k in Kind
+            for u in Urgency
+            if not any(one.fits(stage, k, u) for one in rules.limits)
+        ]
         if missing:
             kind, urgency = missing[0]
-            yield "case_rules.limits", f"环节 {stage} 没有规定 {kind.value}/{urgency.value} 的时限，请补一条"
+            yield (
+                "case_rules.limits",
+                f"环节 {stage} 没有规定 {kind.value}/{urgency.value} 的时限，请补一条",
+            )
     for index, one in enumerate(rules.limits):
         earlier = rules.limits[:index]
         reached = [(k, u) for k in Kind for u in Urgency if one.fits(one.stage, k, u)]
         if all(any(other.fits(one.stage, k, u) for other in earlier) for k, u in reached):
-            yield f"case_rules.limits[{index}].id", f"“{one.label}”永远用不到：前面的规定已经全部覆盖，请调整顺序"
+            yield (
+                f"case_rules.limits[{index}].id",
+                f"“{one.label}”永远用不到：前面的规定已经全部覆盖，请调整顺序",
+            )
     if not rules.extension.approvers:
         yield "case_rules.extension.approvers", "延期至少要有一个批准人"
     yield from _roles(scheme)
@@ -258,7 +330,10 @@ def _cases(scheme: Scheme) -> Iterator[Fault]:
 
 
 def _roles(scheme: Scheme) -> Iterator[Fault]:
-    named = [(f"case_rules.extension.approvers[{i}]", role) for i, role in enumerate(scheme.case_rules.extension.approvers)]
+    named = [
+        (f"case_rules.extension.approvers[{i}]", role)
+        for i, role in enumerate(scheme.case_rules.extension.approvers)
+    ]
     named += [("case_rules.returning.decider", scheme.case_rules.returning.decider)]
     named += [("publication.approver", scheme.publication.approver)]
     for path, role in named:
@@ -271,17 +346,25 @@ def _results(scheme: Scheme) -> Iterator[Fault]:
         yield "ranking.minimum_sample", "最小样本不能为负数"
     if not 0 <= scheme.ranking.decimals <= 6:
         yield "ranking.decimals", "小数位数应在 0 至 6 之间"
-    if [one.at_least for one in scheme.grades] != sorted({one.at_least for one in scheme.grades}, reverse=True):
+    if [one.at_least for one in scheme.grades] != sorted(
+        {one.at_least for one in scheme.grades}, reverse=True
+    ):
         yield "grades", "等次应从高到低排列，分数线各不相同"
     if scheme.grades and scheme.grades[-1].at_least != 0:
         yield f"grades[{len(scheme.grades) - 1}].at_least", "最后一个等次应从 0 分起"
     for name in ("awards", "listed_units"):
         for index, one in enumerate(getattr(scheme, name)):
             if scheme.category(one.category) is None:
-                yield f"{name}[{index}].category", f"没有名为“{one.category}”的类别，请改为 categories 中的 key"
+                yield (
+                    f"{name}[{index}].category",
+                    f"没有名为“{one.category}”的类别，请改为 categories 中的 key",
+                )
     for index, one in enumerate(scheme.consequences):
         if one.by_decision == (one.last is not None or one.grade is not None):
-            yield f"consequences[{index}]", "应写 last（末几位）或 grade（等次）之一；都不写时应为 by_decision: true"
+            yield (
+                f"consequences[{index}]",
+                "应写 last（末几位）或 grade（等次）之一；都不写时应为 by_decision: true",
+            )
         if one.last is not None and one.last < 1:
             yield f"consequences[{index}].last", "last 应不小于 1"
         if not 1 <= one.years <= 5:
@@ -291,6 +374,18 @@ def _results(scheme: Scheme) -> Iterator[Fault]:
 
 
 CHECKS: tuple[Callable[[Scheme], Iterator[Fault]], ...] = (
-    _ids, _labels, _uniques, _filled, _dates, _stage_names, _options, _amounts, _catalogue, _weights, _formulas,
-    _adjustments, _cases, _results,
-)  # fmt: skip
+    _ids,
+    _labels,
+    _uniques,
+    _filled,
+    _dates,
+    _stage_names,
+    _options,
+    _amounts,
+    _catalogue,
+    _weights,
+    _formulas,
+    _adjustments,
+    _cases,
+    _results,
+)

@@ -1,7 +1,9 @@
-"""Schemes from YAML files: dates relative to the campaign's year, and errors with file, line and what to do.
+"""Schemes from YAML files: dates relative to the campaign's year, and errors with file, line and
+what to do.
 
-A date is `MM-DD` in the campaign's year or `+1 MM-DD` in the year after (under `begins`, `ends`, `due`); a limit is `5wd`,
-`15d`, `24h`, or a mapping with `closes` and `roll`. Everything else is the shape of `shared.schemes.model`, field by field.
+A date is `MM-DD` in the campaign's year or `+1 MM-DD` in the year after (under `begins`, `ends`,
+`due`); a limit is `5wd`, `15d`, `24h`, or a mapping with `closes` and `roll`. Everything else is
+the shape of `shared.schemes.model`, field by field.
 """
 
 import re
@@ -24,7 +26,9 @@ LIMIT_KEYS = frozenset({"limit", "appeal", "appeal_decision"})
 
 
 class Mistake(msgspec.Struct, frozen=True):
-    """One thing wrong in a file: line (from 1), path in the scheme, and a sentence that says what to do."""
+    """One thing wrong in a file: line (from 1), path in the scheme, and a sentence that says what
+    to do.
+    """
 
     file: str
     line: int
@@ -51,9 +55,14 @@ def scheme_ids() -> list[str]:
 def load_scheme(source: str | Path, year: int) -> Scheme:
     """The scheme of a shipped id ("J") or of a file, for the campaign of `year`.
 
-    Raises SchemeError with every mistake found, FileNotFoundError for an id or path that is not there.
+    Raises SchemeError with every mistake found, FileNotFoundError for an id or path that is not
+    there.
     """
-    path = FOLDER / f"{source.lower()}.yaml" if isinstance(source, str) and source.isalpha() else Path(source)
+    path = (
+        FOLDER / f"{source.lower()}.yaml"
+        if isinstance(source, str) and source.isalpha()
+        else Path(source)
+    )
     return read_scheme(path.read_text(encoding="utf-8"), year, path.name)
 
 
@@ -62,7 +71,9 @@ def read_scheme(text: str, year: int, name: str = "方案") -> Scheme:
     reading = _Reading(name, year)
     content = reading.plain(_compose(text, name), "")
     if reading.mistakes or not isinstance(content, dict):
-        raise SchemeError(reading.mistakes or [Mistake(name, 1, "", "文件应以 id: 开头，逐项写明方案")])
+        raise SchemeError(
+            reading.mistakes or [Mistake(name, 1, "", "文件应以 id: 开头，逐项写明方案")]
+        )
     scheme = _convert(content | {"year": str(year)}, reading)
     mistakes = list(_unknown(content, msgspec.to_builtins(scheme), "", reading))
     mistakes += [reading.mistake(path, sentence) for path, sentence in check(scheme)]
@@ -122,9 +133,13 @@ def _compose(text: str, name: str) -> yaml.Node:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise SchemeError([Mistake(name, line, "", "不是有效的 YAML，请检查这一行附近的缩进、冒号和引号")]) from error
+        raise SchemeError(
+            [Mistake(name, line, "", "不是有效的 YAML，请检查这一行附近的缩进、冒号和引号")]
+        ) from error
     except yaml.YAMLError as error:
-        raise SchemeError([Mistake(name, 1, "", "文件含有不允许的字符，请另存为 UTF-8 文本")]) from error
+        raise SchemeError(
+            [Mistake(name, 1, "", "文件含有不允许的字符，请另存为 UTF-8 文本")]
+        ) from error
     if node is None:
         raise SchemeError([Mistake(name, 1, "", "文件是空的")])
     return node
@@ -137,7 +152,9 @@ def _resolve_date(text: str, year: int) -> str:
     try:
         return date(year + int(match[1] or 0), int(match[2]), int(match[3])).isoformat()
     except ValueError as error:
-        raise ValueError(f"{year + int(match[1] or 0)} 年没有 {match[2]}-{match[3]} 这一天，请改日期") from error
+        raise ValueError(
+            f"{year + int(match[1] or 0)} 年没有 {match[2]}-{match[3]} 这一天，请改日期"
+        ) from error
 
 
 def _convert(content: dict[str, Any], reading: _Reading) -> Scheme:

@@ -1,10 +1,12 @@
-"""What a scheme (评议方案) says, as types: immutable, comparable, and the same bytes on every machine.
+"""What a scheme (评议方案) says, as types: immutable, comparable, and the same bytes on every
+machine.
 
-Every rule that a score, a deadline or a consequence rests on has a stable `id` ("J4.1", "J6.lapse_handle"): a ledger line
-names the id and the scheme's version, and stays explainable for ever. `ours=True` marks a value that the founding document
-leaves open and the office must decide itself. `source` is a clause of that document or the id of a legal preset.
-Points, weights and amounts are Decimal and keep the digits they were written with. Small integers (`no`) are for ballots,
-whose answers travel as triples (unit_no, item_no, option_no).
+Every rule that a score, a deadline or a consequence rests on has a stable `id` ("J4.1",
+"J6.lapse_handle"): a ledger line names the id and the scheme's version, and stays explainable for
+ever. `ours=True` marks a value that the founding document leaves open and the office must decide
+itself. `source` is a clause of that document or the id of a legal preset. Points, weights and
+amounts are Decimal and keep the digits they were written with. Small integers (`no`) are for
+ballots, whose answers travel as triples (unit_no, item_no, option_no).
 """
 
 import hashlib
@@ -24,7 +26,9 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rule(Part, frozen=True, kw_only=True):
-    """Something that can be pointed at: `id` never changes its meaning, `label` is what people read."""
+    """Something that can be pointed at: `id` never changes its meaning, `label` is what people
+    read.
+    """
 
     id: str
     label: str
@@ -32,7 +36,7 @@ class Rule(Part, frozen=True, kw_only=True):
     source: str = ""
 
 
-# ── when and for whom ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── when and for whom ─────────────────────────────────────────────────────────────────────────────
 
 
 class Period(Part, frozen=True, kw_only=True):
@@ -53,7 +57,8 @@ class Stage(Rule, frozen=True, kw_only=True):
 class Obligation(Rule, frozen=True, kw_only=True):
     """A duty of every unit with a due date (方案、自评报告 …), over at `closes` of the day `due`.
 
-    `deliverable`: what has to be handed in. `remind`: working days before the due day on which the unit is reminded.
+    `deliverable`: what has to be handed in. `remind`: working days before the due day on which the
+    unit is reminded.
     """
 
     due: date
@@ -71,7 +76,9 @@ class Category(Part, frozen=True, kw_only=True):
 
 
 class ObjectKind(Part, frozen=True, kw_only=True):
-    """What can be appraised besides a unit: a group of people, a section, a window. `rolls_up`: counts for its unit."""
+    """What can be appraised besides a unit: a group of people, a section, a window. `rolls_up`:
+    counts for its unit.
+    """
 
     key: str
     label: str
@@ -87,18 +94,22 @@ class ListedUnit(Part, frozen=True, kw_only=True):
 
 
 class RepresentativeRule(Rule, frozen=True, kw_only=True):
-    """评议代表: at least one in `one_new_in` is newly engaged each round; nobody serves two levels, except `shared`."""
+    """评议代表: at least one in `one_new_in` is newly engaged each round; nobody serves two levels,
+    except `shared`.
+    """
 
     one_new_in: int
     one_level: bool = True
     shared: tuple[str, ...] = ()
 
 
-# ── problems ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── problems ──────────────────────────────────────────────────────────────────────────────────────
 
 
 class Problem(Part, frozen=True, kw_only=True):
-    """One entry of the catalogue. `id` ("08") is what complaints, findings and cases carry as `problem_item`."""
+    """One entry of the catalogue. `id` ("08") is what complaints, findings and cases carry as
+    `problem_item`.
+    """
 
     id: str
     label: str
@@ -122,11 +133,12 @@ class Content(Rule, frozen=True, kw_only=True):
     """评议内容: what the appraisal is about."""
 
 
-# ── instruments ──────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── instruments ───────────────────────────────────────────────────────────────────────────────────
 
 
 class Option(Part, frozen=True, kw_only=True):
-    """An answer. `no` travels on ballots; `points` 0–100, None means not counted in the base (不了解).
+    """An answer. `no` travels on ballots; `points` 0–100, None means not counted in the base
+    (不了解).
 
     `asks_reason`: the questionnaire then offers reasons from the problem catalogue.
     """
@@ -145,7 +157,9 @@ class Option(Part, frozen=True, kw_only=True):
 
 
 class Group(Part, frozen=True, kw_only=True):
-    """评议主体: who answers. `weight`: share among the groups of the instrument. `quota`: ballots planned, if any."""
+    """评议主体: who answers. `weight`: share among the groups of the instrument. `quota`: ballots
+    planned, if any.
+    """
 
     key: str
     label: str
@@ -155,7 +169,9 @@ class Group(Part, frozen=True, kw_only=True):
 
 
 class BallotItem(Part, frozen=True, kw_only=True):
-    """A question asked about each unit. Item 1 is always the overall one: samples are counted on it."""
+    """A question asked about each unit. Item 1 is always the overall one: samples are counted on
+    it.
+    """
 
     no: int
     label: str
@@ -164,9 +180,11 @@ class BallotItem(Part, frozen=True, kw_only=True):
 
 
 class Ballot(Part, frozen=True, kw_only=True, tag_field="kind", tag="ballot"):
-    """测评问卷. Options are the scheme's. `units`: every unit, or only those the respondent has dealt with or chosen.
+    """测评问卷. Options are the scheme's. `units`: every unit, or only those the respondent has
+    dealt with or chosen.
 
-    `scored`: False for a questionnaire that collects opinions and enters no component. `quota`: ballots planned in all.
+    `scored`: False for a questionnaire that collects opinions and enters no component. `quota`:
+    ballots planned in all.
     """
 
     key: str
@@ -190,7 +208,9 @@ class Ballot(Part, frozen=True, kw_only=True, tag_field="kind", tag="ballot"):
 
 
 class CheckItem(Part, frozen=True, kw_only=True):
-    """检查项目. `amount`: points off for an ordinary finding; `problem`: catalogue entry that a finding is filed under."""
+    """检查项目. `amount`: points off for an ordinary finding; `problem`: catalogue entry that a
+    finding is filed under.
+    """
 
     no: int
     id: str
@@ -215,7 +235,9 @@ class Checklist(Part, frozen=True, kw_only=True, tag_field="kind", tag="checklis
 
 
 class Sheet(Part, frozen=True, kw_only=True, tag_field="kind", tag="sheet"):
-    """评分表: a named group gives each unit 0–`maximum` points per item, written down by an officer of that group."""
+    """评分表: a named group gives each unit 0–`maximum` points per item, written down by an officer
+    of that group.
+    """
 
     key: str
     label: str
@@ -229,16 +251,20 @@ class Sheet(Part, frozen=True, kw_only=True, tag_field="kind", tag="sheet"):
 Instrument = Ballot | Checklist | Sheet
 
 Absence = Literal["leave_out", "unranked", "full"]
-"""A component without a value: its weight is shared by the others, the unit is not ranked, or it counts 100."""
+"""A component without a value: its weight is shared by the others, the unit is not ranked, or it
+counts 100.
+"""
 
 
-# ── components of the score ──────────────────────────────────────────────────────────────────────────────────────────
+# ── components of the score ───────────────────────────────────────────────────────────────────────
 
 
 class Satisfaction(Part, frozen=True, kw_only=True, tag_field="kind", tag="satisfaction"):
-    """Mean points of the counted answers: items by weight, then groups by weight; a group without answers drops out.
+    """Mean points of the counted answers: items by weight, then groups by weight; a group without
+    answers drops out.
 
-    `minimum`: counted answers to item 1 below which `below` holds; without any answer `absent` holds.
+    `minimum`: counted answers to item 1 below which `below` holds; without any answer `absent`
+    holds.
     """
 
     instruments: tuple[str, ...]
@@ -258,7 +284,8 @@ class Severities(Part, frozen=True, kw_only=True):
 class Inspection(Part, frozen=True, kw_only=True, tag_field="kind", tag="inspection"):
     """100 less the amounts of the findings times their severity, not below 0.
 
-    `spread`: over all visits of the campaign together ("sum"), or as the mean of the visits' marks ("mean_of_visits").
+    `spread`: over all visits of the campaign together ("sum"), or as the mean of the visits' marks
+    ("mean_of_visits").
     """
 
     instrument: str
@@ -270,11 +297,13 @@ class Inspection(Part, frozen=True, kw_only=True, tag_field="kind", tag="inspect
 
 
 class Handling(Part, frozen=True, kw_only=True, tag_field="kind", tag="handling"):
-    """How the unit handled what people brought: shares of three measures, each 0–100, adding to 100.
+    """How the unit handled what people brought: shares of three measures, each 0–100, adding to
+    100.
 
-    `accepted_on_time`, `handled_on_time`: rate of the cases due or done by now that kept the deadline. `rated`: mean points
-    of the informants' answers (counted options). A measure without a base gives its share to the others.
-    `minimum`: cases below which `below` holds; without any case `absent` holds.
+    `accepted_on_time`, `handled_on_time`: rate of the cases due or done by now that kept the
+    deadline. `rated`: mean points of the informants' answers (counted options). A measure without a
+    base gives its share to the others. `minimum`: cases below which `below` holds; without any case
+    `absent` holds.
     """
 
     accepted_on_time: Decimal
@@ -298,7 +327,9 @@ Formula = Satisfaction | Inspection | Handling | Scoring
 
 
 class Component(Rule, frozen=True, kw_only=True):
-    """A part of the score: `weight` percent of it, by `formula`. The weights of a scheme add to 100."""
+    """A part of the score: `weight` percent of it, by `formula`. The weights of a scheme add to
+    100.
+    """
 
     key: str
     weight: Decimal
@@ -308,13 +339,21 @@ class Component(Rule, frozen=True, kw_only=True):
 class Adjustment(Rule, frozen=True, kw_only=True):
     """Points off (or on, among the bonuses) for an event, each time, at most `cap` in a campaign.
 
-    `event`, with what narrows it: `deadline_lapsed` (`deadline`: a stage of the case rules), `finding` (`severity`),
-    `case_returned`, `case_sent_back`, `obligation_lapsed`, `decision` (a person decides and gives the evidence).
-    `kinds`: only cases of these kinds. `after`: the first so many in a campaign are free. `of`: "total", or the key of the
-    component whose mark it lowers. `evidence`: what the ledger line links to.
+    `event`, with what narrows it: `deadline_lapsed` (`deadline`: a stage of the case rules),
+    `finding` (`severity`), `case_returned`, `case_sent_back`, `obligation_lapsed`, `decision` (a
+    person decides and gives the evidence). `kinds`: only cases of these kinds. `after`: the first
+    so many in a campaign are free. `of`: "total", or the key of the component whose mark it lowers.
+    `evidence`: what the ledger line links to.
     """
 
-    event: Literal["deadline_lapsed", "case_returned", "case_sent_back", "finding", "obligation_lapsed", "decision"]
+    event: Literal[
+        "deadline_lapsed",
+        "case_returned",
+        "case_sent_back",
+        "finding",
+        "obligation_lapsed",
+        "decision",
+    ]
     amount: Decimal
     evidence: Literal["case", "visit", "obligation", "document"]
     cap: Decimal | None = None
@@ -325,14 +364,16 @@ class Adjustment(Rule, frozen=True, kw_only=True):
     of: str = "total"
 
 
-# ── cases ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── cases ─────────────────────────────────────────────────────────────────────────────────────────
 
 CaseStage = Literal["assign", "accept", "handle", "review", "supervise", "rectify"]
 """Clocks of a case: 受理分办, 签收, 办理, 审核, 督办, 整改. The wire's `DeadlineSet.kind`."""
 
 
 class CaseLimit(Rule, frozen=True, kw_only=True):
-    """A clock: which stage, for which kinds and urgencies (none named: all), how long, on what legal basis (`source`)."""
+    """A clock: which stage, for which kinds and urgencies (none named: all), how long, on what
+    legal basis (`source`).
+    """
 
     stage: CaseStage
     limit: Limit
@@ -341,11 +382,17 @@ class CaseLimit(Rule, frozen=True, kw_only=True):
 
     def fits(self, stage: str, kind: Kind, urgency: Urgency) -> bool:
         """Whether this is a clock for such a case in that stage."""
-        return self.stage == stage and (not self.kinds or kind in self.kinds) and (not self.urgencies or urgency in self.urgencies)
+        return (
+            self.stage == stage
+            and (not self.kinds or kind in self.kinds)
+            and (not self.urgencies or urgency in self.urgencies)
+        )
 
 
 class Extension(Rule, frozen=True, kw_only=True):
-    """延期: asked before lapse, at most `limit` in all and `times` times, approved by every role named."""
+    """延期: asked before lapse, at most `limit` in all and `times` times, approved by every role
+    named.
+    """
 
     limit: Limit
     times: int
@@ -353,7 +400,9 @@ class Extension(Rule, frozen=True, kw_only=True):
 
 
 class Return(Rule, frozen=True, kw_only=True):
-    """退回: how long after being assigned a unit may say that it is not responsible, and who decides."""
+    """退回: how long after being assigned a unit may say that it is not responsible, and who
+    decides.
+    """
 
     limit: Limit
     decider: str
@@ -370,7 +419,8 @@ class Reason(Part, frozen=True, kw_only=True):
 class CaseRules(Part, frozen=True, kw_only=True):
     """办理规则. `not_by_accused`: kinds that never go to the accused unit or anything under it.
 
-    `assigned_as_named`: kinds that go to the unit they name at once, without a reviewer. `no_case`: kinds that open no case.
+    `assigned_as_named`: kinds that go to the unit they name at once, without a reviewer. `no_case`:
+    kinds that open no case.
     """
 
     limits: tuple[CaseLimit, ...]
@@ -380,29 +430,41 @@ class CaseRules(Part, frozen=True, kw_only=True):
     not_accepted_reasons: tuple[Reason, ...]
     return_reasons: tuple[Reason, ...]
     pause_reasons: tuple[Reason, ...]
-    assigned_as_named: tuple[Kind, ...] = (Kind.COMPLAINT, Kind.SUGGESTION, Kind.INQUIRY, Kind.PRAISE, Kind.FINDING)
+    assigned_as_named: tuple[Kind, ...] = (
+        Kind.COMPLAINT,
+        Kind.SUGGESTION,
+        Kind.INQUIRY,
+        Kind.PRAISE,
+        Kind.FINDING,
+    )
     no_case: tuple[Kind, ...] = ()
 
     def limit(self, stage: CaseStage, kind: Kind, urgency: Urgency) -> CaseLimit | None:
-        """The clock of a stage for such a case: the first that fits; None where the scheme sets none."""
+        """The clock of a stage for such a case: the first that fits; None where the scheme sets
+        none.
+        """
         return next((one for one in self.limits if one.fits(stage, kind, urgency)), None)
 
 
 class SelfAppraisal(Rule, frozen=True, kw_only=True):
-    """单位自评: opinions collected by these channels, each becoming an entry with a measure, due after `limit`."""
+    """单位自评: opinions collected by these channels, each becoming an entry with a measure, due
+    after `limit`.
+    """
 
     channels: tuple[Reason, ...]
     limit: Limit
 
 
-# ── results ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── results ───────────────────────────────────────────────────────────────────────────────────────
 
 
 class Ranking(Rule, frozen=True, kw_only=True):
-    """排名: inside a category, by total, highest first; then by `ties` in order; still equal units share a rank.
+    """排名: inside a category, by total, highest first; then by `ties` in order; still equal units
+    share a rank.
 
-    `minimum_sample`: counted answers to item 1 over all scored ballots below which a unit has a mark but no rank.
-    `decimals`: digits a total is rounded to (half even) before units are compared.
+    `minimum_sample`: counted answers to item 1 over all scored ballots below which a unit has a
+    mark but no rank. `decimals`: digits a total is rounded to (half even) before units are
+    compared.
     """
 
     ties: tuple[Literal["dissatisfaction_rate", "findings", "late_cases"], ...]
@@ -411,7 +473,9 @@ class Ranking(Rule, frozen=True, kw_only=True):
 
 
 class Grade(Rule, frozen=True, kw_only=True):
-    """等次 by mark: `at_least` points. The grades of a scheme go from best to worst, the last from 0."""
+    """等次 by mark: `at_least` points. The grades of a scheme go from best to worst, the last from
+    0.
+    """
 
     key: str
     at_least: Decimal
@@ -425,7 +489,8 @@ class Award(Rule, frozen=True, kw_only=True):
 
 
 class Consequence(Rule, frozen=True, kw_only=True):
-    """后果: what befalls the `last` units of each category, or those of a `grade`, `years` campaigns in a row.
+    """后果: what befalls the `last` units of each category, or those of a `grade`, `years`
+    campaigns in a row.
 
     Neither `last` nor `grade`: only ever by a person's decision (`by_decision`), with its evidence.
     """
@@ -438,7 +503,9 @@ class Consequence(Rule, frozen=True, kw_only=True):
 
 
 class Veto(Rule, frozen=True, kw_only=True):
-    """一票否决: a decided fact that takes the unit out of the results, or out of awards and the best grade."""
+    """一票否决: a decided fact that takes the unit out of the results, or out of awards and the
+    best grade.
+    """
 
     effect: Literal["struck_out", "no_award", "not_best_grade"]
     measure: str
@@ -452,7 +519,9 @@ class Step(Rule, frozen=True, kw_only=True):
 
 
 class Publication(Rule, frozen=True, kw_only=True):
-    """审定与公布. `approver` is a role; `uses` where results go; groups under `small_group` answers are never shown."""
+    """审定与公布. `approver` is a role; `uses` where results go; groups under `small_group` answers
+    are never shown.
+    """
 
     approved_by: str
     approver: str
@@ -464,7 +533,9 @@ class Publication(Rule, frozen=True, kw_only=True):
 
 
 class Scheme(Part, frozen=True, kw_only=True):
-    """A scheme for one campaign year, whole. `version` is the office's number of the rules, as R1; see `fingerprint`."""
+    """A scheme for one campaign year, whole. `version` is the office's number of the rules, as R1;
+    see `fingerprint`.
+    """
 
     id: str
     name: str
@@ -503,12 +574,16 @@ class Scheme(Part, frozen=True, kw_only=True):
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """The scheme that `to_json` wrote; fields of a newer product are ignored. Raises msgspec.ValidationError."""
+        """The scheme that `to_json` wrote; fields of a newer product are ignored. Raises
+        msgspec.ValidationError.
+        """
         return msgspec.json.decode(text, type=cls)
 
     @property
     def fingerprint(self) -> str:
-        """Twelve hex digits that name this content: the same rules have the same, any change gives another."""
+        """Twelve hex digits that name this content: the same rules have the same, any change gives
+        another.
+        """
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
 
     def option(self, no: int) -> Option | None:
@@ -543,7 +618,9 @@ class Scheme(Part, frozen=True, kw_only=True):
 
     def problem(self, id: str) -> Problem | None:
         """The catalogue entry of that id ("08")."""
-        return next((item for head in self.catalogue.heads for item in head.items if item.id == id), None)
+        return next(
+            (item for head in self.catalogue.heads for item in head.items if item.id == id), None
+        )
 
     def rules(self) -> Iterator[Rule]:
         """Every rule with an id, in the order of the scheme."""

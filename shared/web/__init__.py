@@ -25,28 +25,90 @@ from fastapi import FastAPI
 
 from shared.settings import Settings
 from shared.web.assets import install_static, static_url
-from shared.web.door import Door, Tx, Unlabelled, Visitor, Who, check_policies, hold_back, routes_of, source_of
-from shared.web.errors import Failure, Forbidden, NotFound, TooLarge, TooOften, Unavailable, install_errors
+from shared.web.door import (
+    Door,
+    Tx,
+    Unlabelled,
+    Visitor,
+    Who,
+    check_policies,
+    hold_back,
+    routes_of,
+    source_of,
+)
+from shared.web.errors import (
+    Failure,
+    Forbidden,
+    NotFound,
+    TooLarge,
+    TooOften,
+    Unavailable,
+    install_errors,
+)
 from shared.web.forms import Form, Problem, read_form
 from shared.web.headers import Envelope
 from shared.web.menu import Entry, Hit, hits, matches, spelt
 from shared.web.once import Once, forget_keys
-from shared.web.render import fragment, htmx, install_templates, keep_preferences, page, preferences, see_other
+from shared.web.render import (
+    fragment,
+    htmx,
+    install_templates,
+    keep_preferences,
+    page,
+    preferences,
+    see_other,
+)
 
 __all__ = [
-    "Door", "Entry", "Failure", "Forbidden", "Form", "Hit", "NotFound", "Once", "Problem", "TooLarge", "TooOften", "Tx", "Unavailable",
-    "Unlabelled", "Visitor", "Who", "check_policies", "forget_keys", "fragment", "hits", "hold_back", "htmx", "install", "keep_preferences",
-    "matches", "page", "preferences", "read_form", "routes_of", "see_other", "source_of", "spelt", "static_url",
-]  # fmt: skip
+    "Door",
+    "Entry",
+    "Failure",
+    "Forbidden",
+    "Form",
+    "Hit",
+    "NotFound",
+    "Once",
+    "Problem",
+    "TooLarge",
+    "TooOften",
+    "Tx",
+    "Unavailable",
+    "Unlabelled",
+    "Visitor",
+    "Who",
+    "check_policies",
+    "forget_keys",
+    "fragment",
+    "hits",
+    "hold_back",
+    "htmx",
+    "install",
+    "keep_preferences",
+    "matches",
+    "page",
+    "preferences",
+    "read_form",
+    "routes_of",
+    "see_other",
+    "source_of",
+    "spelt",
+    "static_url",
+]
 
 
-def install(app: FastAPI, *, service: str, settings: Settings, version: str, templates: Path | None = None) -> None:
+def install(
+    app: FastAPI, *, service: str, settings: Settings, version: str, templates: Path | None = None
+) -> None:
     """Give a service its look and its manners: templates, static files, errors, security headers.
 
-    `templates`: the service's own folder. `app.state.sessions`, `.database` and `.context` are set by the service's core before the
-    first request.
+    `templates`: the service's own folder. `app.state.sessions`, `.database` and `.context` are set
+    by the service's core before the first request.
     """
-    app.state.duty_phone, app.state.organisation, app.state.version = settings.duty_phone, settings.organisation, version
+    app.state.duty_phone, app.state.organisation, app.state.version = (
+        settings.duty_phone,
+        settings.organisation,
+        version,
+    )
     app.state.idle_minutes, app.state.notice = settings.session_idle_minutes, settings.notice
     install_templates(app, service=service, folder=templates)
     install_static(app)

@@ -1,8 +1,10 @@
-"""Doors: routers whose every route says who may use it, and what a route may ask for (`Tx`, `Who`, `Visitor`).
+"""Doors: routers whose every route says who may use it, and what a route may ask for (`Tx`, `Who`,
+`Visitor`).
 
 Context: a route that somebody forgot to protect is found by the wrong person first.
-Decision: a route names its policy, or the program does not start. The check runs before the body is read, so that nobody sends ten
-megabytes to a door that is closed to them. The same place refuses forms that another site sent (CSRF) and bodies beyond the limit.
+Decision: a route names its policy, or the program does not start. The check runs before the body is
+read, so that nobody sends ten megabytes to a door that is closed to them. The same place refuses
+forms that another site sent (CSRF) and bodies beyond the limit.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -21,7 +23,15 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import Message, Receive, Scope, Send
 
-from shared.auth import Account, Credential, Policy, account_with, credential_of, csrf_matches, network_of
+from shared.auth import (
+    Account,
+    Credential,
+    Policy,
+    account_with,
+    credential_of,
+    csrf_matches,
+    network_of,
+)
 from shared.cache import Limit, Limiter
 from shared.database import Transaction
 from shared.web.errors import Forbidden, Forged, SignInFirst, TooLarge, TooOften
@@ -32,7 +42,9 @@ BODY_MAX_BYTES: Final = 1024 * 1024
 CSRF_FIELD: Final = "csrf"
 CSRF_HEADER: Final = "x-csrf-token"
 BACKGROUND_HEADER: Final = "x-background"
-"""Set by requests that a page makes by itself (polling): they do not keep an abandoned session alive."""
+"""Set by requests that a page makes by itself (polling): they do not keep an abandoned session
+alive.
+"""
 
 
 Measure = Callable[[Request], Sequence[Limit]]
@@ -93,8 +105,9 @@ class DoorRoute(APIRoute):
 class _Document:
     """What an endpoint asks for that takes one JSON document, who sent it, and nothing else.
 
-    FastAPI looks anew for every request which arguments an endpoint has and where they may come from, a tenth of what such a request
-    costs. Here that is known beforehand. Whatever cannot be read in this way FastAPI reads, and says what is wrong.
+    FastAPI looks anew for every request which arguments an endpoint has and where they may come
+    from, a tenth of what such a request costs. Here that is known beforehand. Whatever cannot be
+    read in this way FastAPI reads, and says what is wrong.
     """
 
     validate: Callable[[bytes], Any]
@@ -105,17 +118,35 @@ class _Document:
     @classmethod
     def asked_by(cls, endpoint: Dependant) -> "_Document | None":
         """None when the endpoint asks for anything else: then FastAPI alone knows how to find it."""
-        people = {each.name: each.call for each in endpoint.dependencies if each.name and each.call in (_who, _visitor)}
+        people = {
+            each.name: each.call
+            for each in endpoint.dependencies
+            if each.name and each.call in (_who, _visitor)
+        }
         bodies = [field for field in endpoint.body_params if type(field.field_info) is Body]
-        expected = {name: getattr(endpoint, name) for name in ("call", "path", "scope", "request_param_name")}
+        expected = {
+            name: getattr(endpoint, name)
+            for name in ("call", "path", "scope", "request_param_name")
+        }
         of_people = [each for each in endpoint.dependencies if each.name in people]
-        if len(bodies) != 1 or endpoint != Dependant(**expected, body_params=bodies, dependencies=of_people):
+        if len(bodies) != 1 or endpoint != Dependant(
+            **expected, body_params=bodies, dependencies=of_people
+        ):
             return None
         [body] = bodies
         model = body.field_info.annotation
-        if not (isinstance(model, type) and issubclass(model, BaseModel) and iscoroutinefunction(endpoint.call)):
+        if not (
+            isinstance(model, type)
+            and issubclass(model, BaseModel)
+            and iscoroutinefunction(endpoint.call)
+        ):
             return None
-        return cls(model.__pydantic_validator__.validate_json, body.name, endpoint.request_param_name, people)
+        return cls(
+            model.__pydantic_validator__.validate_json,
+            body.name,
+            endpoint.request_param_name,
+            people,
+        )
 
     async def read(self, request: Request) -> dict[str, Any] | None:
         """The endpoint's arguments, or None when the document is not one that its model takes."""
@@ -129,19 +160,27 @@ class _Document:
 
 
 class Door(APIRouter):
-    """A router whose every route requires `policy=`: `allow(Role.HANDLER, …)`, `SIGNED_IN` or `PUBLIC`.
+    """A router whose every route requires `policy=`: `allow(Role.HANDLER, …)`, `SIGNED_IN` or
+    `PUBLIC`.
 
-    `body_max`: bytes of a request's body, 1 MiB unless the route says otherwise. `measure`: the limits that a request counts against before
-    its body is read. Raises Unlabelled on a route without policy.
+    `body_max`: bytes of a request's body, 1 MiB unless the route says otherwise. `measure`: the
+    limits that a request counts against before its body is read. Raises Unlabelled on a route
+    without policy.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(route_class=DoorRoute, **options)
 
     def add_api_route(
-        self, path: str, endpoint: Callable[..., Any], *, policy: Policy | None = None, body_max: int = BODY_MAX_BYTES,
-        measure: Measure | None = None, **options: Any,
-    ) -> None:  # fmt: skip
+        self,
+        path: str,
+        endpoint: Callable[..., Any],
+        *,
+        policy: Policy | None = None,
+        body_max: int = BODY_MAX_BYTES,
+        measure: Measure | None = None,
+        **options: Any,
+    ) -> None:
         if policy is None:
             raise Unlabelled(f"{self.prefix}{path} does not say who may use it: give it policy=")
         super().add_api_route(path, endpoint, **options)
@@ -149,7 +188,9 @@ class Door(APIRouter):
         assert isinstance(route, DoorRoute), "a door makes door routes only"
         route.policy, route.body_max, route.measure = policy, body_max, measure
 
-    def api_route(self, path: str, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:  # type: ignore[override]
+    def api_route(  # type: ignore[override]
+        self, path: str, **options: Any
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         def register(endpoint: Callable[..., Any]) -> Callable[..., Any]:
             # Pages answer with a Response and need no model made from their annotation.
             options.setdefault("response_model", None)
@@ -167,24 +208,38 @@ class Door(APIRouter):
     def put(self, path: str, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:  # type: ignore[override]
         return self.api_route(path, methods=["PUT"], **options)
 
-    def delete(self, path: str, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:  # type: ignore[override]
+    def delete(  # type: ignore[override]
+        self, path: str, **options: Any
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         return self.api_route(path, methods=["DELETE"], **options)
 
 
 def check_policies(app: FastAPI, *, open_paths: frozenset[str] = frozenset()) -> None:
-    """Raise Unlabelled when a route of `app` has no policy. `open_paths`: health and metrics of the service core."""
+    """Raise Unlabelled when a route of `app` has no policy. `open_paths`: health and metrics of the
+    service core.
+    """
     for path, route in routes_of(app):
-        if path not in open_paths and isinstance(route, APIRoute) and getattr(route, "policy", None) is None:
-            raise Unlabelled(f"{path} does not say who may use it: register it on a Door with policy=")
+        if (
+            path not in open_paths
+            and isinstance(route, APIRoute)
+            and getattr(route, "policy", None) is None
+        ):
+            raise Unlabelled(
+                f"{path} does not say who may use it: register it on a Door with policy="
+            )
 
 
 def routes_of(app: FastAPI) -> list[tuple[str, BaseRoute]]:
     """Every route of an application with its full path, included routers unfolded."""
-    return [(context.path or "", context.original_route) for context in iter_route_contexts(app.routes)]
+    return [
+        (context.path or "", context.original_route) for context in iter_route_contexts(app.routes)
+    ]
 
 
 async def _admit(request: Request, route: DoorRoute) -> None:
-    """Let the request in, or raise SignInFirst, Forbidden, Forged or TooOften; nothing of a stranger's body is read."""
+    """Let the request in, or raise SignInFirst, Forbidden, Forged or TooOften; nothing of a
+    stranger's body is read.
+    """
     policy = route.policy
     if policy is None:
         raise Unlabelled(f"{request.url.path} has no policy")
@@ -203,14 +258,18 @@ async def _admit(request: Request, route: DoorRoute) -> None:
 async def refuse_forged(request: Request, credential: Credential | None) -> None:
     """Refuse a write that another site made this person's browser send. Raises Forged.
 
-    A bearer token cannot be sent by another site; anything else must come from our own pages, and with a cookie session it must
-    also carry the session's token, as header or as hidden field.
+    A bearer token cannot be sent by another site; anything else must come from our own pages, and
+    with a cookie session it must also carry the session's token, as header or as hidden field.
     """
     if credential and not credential.by_cookie:
         return
     if not _from_our_pages(request):
         raise Forged
-    if credential and request.state.account and not csrf_matches(credential.token, await _csrf_given(request)):
+    if (
+        credential
+        and request.state.account
+        and not csrf_matches(credential.token, await _csrf_given(request))
+    ):
         raise Forged
 
 
@@ -219,7 +278,8 @@ def _from_our_pages(request: Request) -> bool:
     if site is not None:
         return site in ("same-origin", "none")
     origin = request.headers.get("origin")
-    # Neither header: a program, or an old in-app browser. SameSite and the form's token are what remains.
+    # Neither header: a program, or an old in-app browser. SameSite and the form's token are what
+    # remains.
     return origin is None or urlsplit(origin).netloc == request.headers.get("host")
 
 
@@ -270,7 +330,9 @@ def _counting(receive: Receive, body_max: int) -> Receive:
 
 
 def source_of(request: Request) -> str:
-    """Where a request comes from, as the server in front of us tells it: an address, or its network. Only ever hashed into a rate limit."""
+    """Where a request comes from, as the server in front of us tells it: an address, or its
+    network. Only ever hashed into a rate limit.
+    """
     return network_of(request.client.host) if request.client else "unknown"
 
 

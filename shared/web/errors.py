@@ -1,7 +1,8 @@
 """How a request fails: problem+json (RFC 9457) for programs, a Chinese page or fragment for people.
 
-Nothing that was typed comes back in an error, no stack, no SQL, no hint whether a record exists. Every answer carries the
-number of its request, which is also in the log and on every event of the request (the W3C trace id).
+Nothing that was typed comes back in an error, no stack, no SQL, no hint whether a record exists.
+Every answer carries the number of its request, which is also in the log and on every event of the
+request (the W3C trace id).
 """
 
 from collections.abc import Mapping, Sequence
@@ -70,7 +71,9 @@ UNREACHABLE: Final = (
 
 
 class Failure(HTTPException):
-    """A request that ends here, with a status, a sentence in Chinese, and headers such as Retry-After."""
+    """A request that ends here, with a status, a sentence in Chinese, and headers such as
+    Retry-After.
+    """
 
     status: int = 400
 
@@ -100,7 +103,9 @@ class Forged(Failure):
     status = 403
 
     def __init__(self) -> None:
-        super().__init__("页面已过期或来源不明，为保护您的账号没有提交。请刷新页面后再试，已填写的内容不会丢失。")
+        super().__init__(
+            "页面已过期或来源不明，为保护您的账号没有提交。请刷新页面后再试，已填写的内容不会丢失。"
+        )
 
 
 class NotFound(Failure):
@@ -126,7 +131,9 @@ class TooOften(Failure):
 
     def __init__(self, seconds: int) -> None:
         wait = f"{-(-seconds // 60)} 分钟" if seconds >= 60 else f"{max(seconds, 1)} 秒"
-        super().__init__(f"操作过于频繁，请 {wait}后再试。", headers={"Retry-After": str(max(seconds, 1))})
+        super().__init__(
+            f"操作过于频繁，请 {wait}后再试。", headers={"Retry-After": str(max(seconds, 1))}
+        )
 
 
 class Unavailable(Failure):
@@ -180,7 +187,12 @@ async def _cache_away(request: Request, error: Exception) -> Response:
 
 async def _unreachable(request: Request, error: Exception) -> Response:
     log.error("database unreachable", **_asked(request), **describe(error))
-    return answer(request, 503, "数据库暂时连接不上，您刚才的操作没有生效，请稍后再试。", headers={"Retry-After": "5"})
+    return answer(
+        request,
+        503,
+        "数据库暂时连接不上，您刚才的操作没有生效，请稍后再试。",
+        headers={"Retry-After": "5"},
+    )
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -195,7 +207,9 @@ async def _http(request: Request, error: Exception) -> Response:
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError | ValidationError)
     problems = problems_of(error.errors())
-    return answer(request, 422, problems[0].sentence if len(problems) == 1 else "", problems=problems)
+    return answer(
+        request, 422, problems[0].sentence if len(problems) == 1 else "", problems=problems
+    )
 
 
 async def crashed(request: Request, error: Exception) -> Response:
@@ -210,20 +224,39 @@ async def crashed(request: Request, error: Exception) -> Response:
 
 
 def _asked(request: Request) -> dict[str, str]:
-    """What a log line may say of a request: its number and its door, never what stands in its address."""
+    """What a log line may say of a request: its number and its door, never what stands in its
+    address.
+    """
     route = getattr(request.scope.get("route"), "path", "none")
-    return {"request_id": request_number(request), "service": request.app.state.service, "method": request.method, "route": route}
+    return {
+        "request_id": request_number(request),
+        "service": request.app.state.service,
+        "method": request.method,
+        "route": route,
+    }
 
 
 def _sign_in(request: Request, error: Failure) -> Response:
-    """People go to the sign-in page and come back; a fragment explains and offers the way; programs get 401."""
+    """People go to the sign-in page and come back; a fragment explains and offers the way; programs
+    get 401.
+    """
     if wants_problem(request) or htmx(request) or request.method != "GET":
-        return answer(request, 401, error.sentence, headers={"WWW-Authenticate": "Bearer"}, back=_here(request))
+        return answer(
+            request,
+            401,
+            error.sentence,
+            headers={"WWW-Authenticate": "Bearer"},
+            back=_here(request),
+        )
     return RedirectResponse(f"/login?next={_here(request)}", status_code=303)
 
 
 def _here(request: Request) -> str:
-    here = request.headers.get("referer", "") if request.method != "GET" or htmx(request) else str(request.url)
+    here = (
+        request.headers.get("referer", "")
+        if request.method != "GET" or htmx(request)
+        else str(request.url)
+    )
     path, _, query = here.partition("://")[2].partition("/")[2].partition("?")
     return quote("/" + path + ("?" + query if query else ""), safe="/")
 
@@ -251,11 +284,21 @@ def answer(
     **context: Any,
 ) -> Response:
     """The failure as whoever asked can read it: problem+json, an htmx fragment, or a page."""
-    sentence = sentence or SENTENCES.get(status, SENTENCES[500] if status >= 500 else SENTENCES[400])
+    sentence = sentence or SENTENCES.get(
+        status, SENTENCES[500] if status >= 500 else SENTENCES[400]
+    )
     title = TITLES.get(status, "请求没有成功")
     if wants_problem(request):
-        return _problem(request, status, title, sentence, field=field, problems=problems, headers=headers)
-    shown = {"code": status, "heading": title, "sentence": sentence, "problems": problems, "number": request_number(request)}
+        return _problem(
+            request, status, title, sentence, field=field, problems=problems, headers=headers
+        )
+    shown = {
+        "code": status,
+        "heading": title,
+        "sentence": sentence,
+        "problems": problems,
+        "number": request_number(request),
+    }
     template, extra = ("refusal.html", _beside(request)) if htmx(request) else ("error.html", {})
     response = page(request, template, status, **{"back": "", **shown, **context})
     response.headers.update({**(headers or {}), **extra})
@@ -272,15 +315,30 @@ def _problem(
     problems: Sequence[Any],
     headers: Mapping[str, str] | None,
 ) -> Response:
-    body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": sentence}
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": sentence,
+    }
     body["instance"] = f"urn:trace:{request_number(request)}"
-    errors = [{"field": p.field, "message": p.sentence} for p in problems] or ([{"field": field, "message": sentence}] if field else [])
+    errors = [{"field": p.field, "message": p.sentence} for p in problems] or (
+        [{"field": field, "message": sentence}] if field else []
+    )
     if errors:
         body["errors"] = errors
-    return JSONResponse(body, status, headers=dict(headers or {}), media_type="application/problem+json")
+    return JSONResponse(
+        body, status, headers=dict(headers or {}), media_type="application/problem+json"
+    )
 
 
 def _beside(request: Request) -> dict[str, str]:
-    """Where htmx puts a refusal: a refused form stays as typed and the words stand above it; a refused panel shows the words."""
+    """Where htmx puts a refusal: a refused form stays as typed and the words stand above it; a
+    refused panel shows the words.
+    """
     where = {"HX-Reselect": "#refused", "HX-Push-Url": "false"}
-    return where if request.method == "GET" else {**where, "HX-Retarget": "#refusal", "HX-Reswap": "innerHTML"}
+    return (
+        where
+        if request.method == "GET"
+        else {**where, "HX-Retarget": "#refusal", "HX-Reswap": "innerHTML"}
+    )

@@ -1,12 +1,15 @@
-"""Forms: what was typed, checked by a model, with every mistake named in official Chinese and nothing typed ever lost.
+"""Forms: what was typed, checked by a model, with every mistake named in official Chinese and
+nothing typed ever lost.
 
-A form's model is a class of inputs (`Input`), never of a table: unknown fields are refused. A door does
+A form's model is a class of inputs (`Input`), never of a table: unknown fields are refused. A door
+does
 
     form = await read_form(request, NewTicket)
     if form.value is None:
         return page(request, "desk.html", 422, form=form, failed=True)
 
-and the template asks the form for `typed(name)` and `error(name)`. The same words stand at the field and in the summary above.
+and the template asks the form for `typed(name)` and `error(name)`. The same words stand at the
+field and in the summary above.
 """
 
 import re
@@ -25,14 +28,21 @@ MODEL: Final = ""
 """Field name of a problem that concerns the form as a whole."""
 _KEYED: Final = re.compile(r"([a-z_]\w*)\[([^\]]{1,80})\]", re.ASCII)
 _WORD: Final = re.compile(r"(?!.*\d{5})[a-z_][\w.]{0,59}", re.ASCII | re.IGNORECASE)
-"""A name of a field that may be repeated in an error: a key that nobody declared is input too, and may be a telephone number."""
+"""A name of a field that may be repeated in an error: a key that nobody declared is input too, and
+may be a telephone number.
+"""
 _HAN: Final = re.compile(r"[\u4e00-\u9fff]")
 
 
 class Input(BaseModel):
     """Base of every model that reads what people or programs send."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        hide_input_in_errors=True,
+        str_strip_whitespace=True,
+        arbitrary_types_allowed=True,
+    )
 
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -48,7 +58,9 @@ class Problem:
 
 @dataclass(slots=True)
 class Form(Generic[ModelT]):
-    """What was typed into a form. `value` is the checked model, None while there are problems (or nothing was sent yet)."""
+    """What was typed into a form. `value` is the checked model, None while there are problems (or
+    nothing was sent yet).
+    """
 
     texts: dict[str, list[str]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
@@ -56,8 +68,12 @@ class Form(Generic[ModelT]):
 
     @classmethod
     def of(cls, initial: Mapping[str, Any] | None = None) -> "Form[ModelT]":
-        """A form not sent yet, with what it starts from: a draft, a default, the version being edited."""
-        texts = {name: _texts(value) for name, value in (initial or {}).items() if value is not None}
+        """A form not sent yet, with what it starts from: a draft, a default, the version being
+        edited.
+        """
+        texts = {
+            name: _texts(value) for name, value in (initial or {}).items() if value is not None
+        }
         return cls(texts)
 
     def typed(self, name: str, default: str = "") -> str:
@@ -73,13 +89,17 @@ class Form(Generic[ModelT]):
         return next((p.sentence for p in self.problems if p.field == name), "")
 
     def refuse(self, sentence: str, name: str = MODEL) -> None:
-        """Add a problem that only the action could find (`Refused.sentence`, `Refused.field`); the form has no value any more."""
+        """Add a problem that only the action could find (`Refused.sentence`, `Refused.field`); the
+        form has no value any more.
+        """
         self.problems.append(Problem(name, sentence))
         self.value = None
 
 
 async def read_form(request: Request, model: type[ModelT]) -> Form[ModelT]:
-    """Read and check a form. Empty fields count as not filled in; `name[key]` fields make a dictionary."""
+    """Read and check a form. Empty fields count as not filled in; `name[key]` fields make a
+    dictionary.
+    """
     return check_form(await request.form(), model)
 
 
@@ -134,10 +154,14 @@ def _is_collection(annotation: Any) -> bool:
 
 
 def _texts(value: Any) -> list[str]:
-    return [str(each) for each in value] if isinstance(value, list | tuple | set | frozenset) else [str(value)]
+    return (
+        [str(each) for each in value]
+        if isinstance(value, list | tuple | set | frozenset)
+        else [str(value)]
+    )
 
 
-# ----------------------------------------------------------------------------------------------- mistakes in words
+# ── mistakes in words ─────────────────────────────────────────────────────────────────────────────
 
 _WORDS: Final[Mapping[str, str]] = {
     "missing": "请填写{label}",
@@ -190,30 +214,51 @@ _WORDS: Final[Mapping[str, str]] = {
 _OTHERWISE: Final = "{label}填写有误"
 
 
-def problems_of(errors: Sequence[Any], model: type[BaseModel] | None = None, texts: Mapping[str, list[str]] | None = None) -> list[Problem]:
-    """Pydantic's errors as sentences. Nothing of the input is in them, except the name of an unknown field.
+def problems_of(
+    errors: Sequence[Any],
+    model: type[BaseModel] | None = None,
+    texts: Mapping[str, list[str]] | None = None,
+) -> list[Problem]:
+    """Pydantic's errors as sentences. Nothing of the input is in them, except the name of an
+    unknown field.
 
-    `model` gives the labels (`Field(title="被反映单位")`); `texts` lets a sentence say by how much a text is too long.
+    `model` gives the labels (`Field(title="被反映单位")`); `texts` lets a sentence say by how much
+    a text is too long.
     """
     return [_problem(error, model, texts or {}) for error in errors]
 
 
-def _problem(error: Mapping[str, Any], model: type[BaseModel] | None, texts: Mapping[str, list[str]]) -> Problem:
+def _problem(
+    error: Mapping[str, Any], model: type[BaseModel] | None, texts: Mapping[str, list[str]]
+) -> Problem:
     place = [str(part) for part in error.get("loc", ())]
     if model is None and place and place[0] in ("body", "query", "path", "header", "cookie"):
         place = place[1:]
     name = ".".join(place)
     shown = name if _WORD.fullmatch(name) else "其他内容"
-    return Problem(shown if name else MODEL, _sentence(error, _label(place, model), shown, _length(place, texts)))
+    return Problem(
+        shown if name else MODEL,
+        _sentence(error, _label(place, model), shown, _length(place, texts)),
+    )
 
 
 def _sentence(error: Mapping[str, Any], label: str, name: str, length: int) -> str:
     kind, context = str(error.get("type", "")), error.get("ctx") or {}
-    own = str(context.get("error", "")) if kind in ("value_error", "assertion_error") else str(error.get("msg", ""))
+    own = (
+        str(context.get("error", ""))
+        if kind in ("value_error", "assertion_error")
+        else str(error.get("msg", ""))
+    )
     if kind not in _WORDS and _HAN.search(own):
         return own
-    over = f"，已超出 {length - context['max_length']} 字" if kind == "string_too_long" and length > context["max_length"] else ""
-    return _WORDS.get(kind, _OTHERWISE).format(**{**context, "label": label, "name": name, "over": over})
+    over = (
+        f"，已超出 {length - context['max_length']} 字"
+        if kind == "string_too_long" and length > context["max_length"]
+        else ""
+    )
+    return _WORDS.get(kind, _OTHERWISE).format(
+        **{**context, "label": label, "name": name, "over": over}
+    )
 
 
 def _label(place: Sequence[str], model: type[BaseModel] | None) -> str:

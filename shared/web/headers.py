@@ -1,7 +1,9 @@
-"""The outer wrapping of every request: its number, its trace, the security headers of its answer, and the answer to a crash.
+"""The outer wrapping of every request: its number, its trace, the security headers of its answer,
+and the answer to a crash.
 
-Scripts run only when the page says so with its nonce: what somebody typed can never become a program, even if a template forgot to
-escape it. Pages are not kept by browsers or proxies (`no-store`) unless they say otherwise; static files do.
+Scripts run only when the page says so with its nonce: what somebody typed can never become a
+program, even if a template forgot to escape it. Pages are not kept by browsers or proxies
+(`no-store`) unless they say otherwise; static files do.
 """
 
 import secrets
@@ -33,19 +35,28 @@ POLICY: Final = "; ".join(
 HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    # Not `no-referrer`: browsers would then send `Origin: null` with our own forms, and they could not be told from forged ones.
+    # Not `no-referrer`: browsers would then send `Origin: null` with our own forms, and they could
+    # not be told from forged ones.
     "Referrer-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), geolocation=(self), microphone=(), payment=(), usb=()",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 RawHeader = tuple[bytes, bytes]
-RAW_HEADERS: Final[list[RawHeader]] = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
-OURS: Final = {name for name, _ in RAW_HEADERS} | {b"content-security-policy", b"x-request-id", b"strict-transport-security"}
+RAW_HEADERS: Final[list[RawHeader]] = [
+    (name.lower().encode(), value.encode()) for name, value in HEADERS.items()
+]
+OURS: Final = {name for name, _ in RAW_HEADERS} | {
+    b"content-security-policy",
+    b"x-request-id",
+    b"strict-transport-security",
+}
 
 
 class Nonce:
-    """What the scripts and styles of one answer show to be let in. Made when a page asks for it (`str`); other answers let none in."""
+    """What the scripts and styles of one answer show to be let in. Made when a page asks for it
+    (`str`); other answers let none in.
+    """
 
     __slots__ = ("_shown",)
 
@@ -102,10 +113,18 @@ class Envelope:
         finally:
             trace_parent.reset(token)
 
-    def _with_ours(self, theirs: Iterable[RawHeader], nonce: "Nonce", number: str) -> list[RawHeader]:
-        """Headers of an answer with ours, which replace what the answer said itself. How long it may be kept the answer may say."""
+    def _with_ours(
+        self, theirs: Iterable[RawHeader], nonce: "Nonce", number: str
+    ) -> list[RawHeader]:
+        """Headers of an answer with ours, which replace what the answer said itself. How long it
+        may be kept the answer may say.
+        """
         said = [pair for pair in theirs if pair[0] not in OURS]
-        ours = [(b"content-security-policy", nonce.policy), (b"x-request-id", number.encode()), *RAW_HEADERS]
+        ours = [
+            (b"content-security-policy", nonce.policy),
+            (b"x-request-id", number.encode()),
+            *RAW_HEADERS,
+        ]
         if self.https:
             ours.append((b"strict-transport-security", b"max-age=31536000"))
         if not any(name == b"cache-control" for name, _ in said):

@@ -1,8 +1,9 @@
-"""Every page a person can go to by name: the top bar, the section's tabs, the `g` keys and the command palette, from one table.
+"""Every page a person can go to by name: the top bar, the section's tabs, the `g` keys and the
+command palette, from one table.
 
-Services do not know each other, but every page shows the way to all of them: so the table stands here. Only entries that a role may
-use are rendered. `register` adds a page for this process only: what the menus of the other services shall show too belongs into the
-table.
+Services do not know each other, but every page shows the way to all of them: so the table stands
+here. Only entries that a role may use are rendered. `register` adds a page for this process only:
+what the menus of the other services shall show too belongs into the table.
 """
 
 from collections.abc import Sequence
@@ -65,7 +66,12 @@ ENTRIES: Final = (
     Entry("督办台", "/casework/supervise", "casework", allow(R.SUPERVISOR), "s"),
     Entry("整改台账", "/casework/ledger", "casework", allow(R.SUPERVISOR, R.HANDLER, R.UNIT_HEAD)),
     Entry("分派", "/casework/triage", "casework", allow(R.REVIEWER)),
-    Entry("报送任务", "/casework/duties", "casework", allow(R.SUPERVISOR, R.OFFICE, R.HANDLER, R.UNIT_HEAD)),
+    Entry(
+        "报送任务",
+        "/casework/duties",
+        "casework",
+        allow(R.SUPERVISOR, R.OFFICE, R.HANDLER, R.UNIT_HEAD),
+    ),
     Entry("工作日历", "/casework/calendar", "casework", ADMIN),
     Entry("评分首页", "/scoring/", "scoring", BOARD),
     Entry("排名", "/scoring/rank", "scoring", BOARD, "r"),
@@ -83,7 +89,9 @@ PALETTES: Final = {
     "/casework/palette": allow(R.HANDLER, R.UNIT_HEAD, R.SUPERVISOR),
     "/scoring/palette": BOARD,
 }
-"""Who is asked, besides the pages, when somebody types into the palette: each answers `?q=` with `hits(...)`."""
+"""Who is asked, besides the pages, when somebody types into the palette: each answers `?q=` with
+`hits(...)`.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +107,11 @@ class Menu:
 
     def is_here(self, entry: Entry) -> bool:
         """Is the page shown now this entry's, or below it and no other's?"""
-        return entry == max((e for e in self.tabs if _covers(e.url, self.path)), key=lambda e: len(e.url), default=None)
+        return entry == max(
+            (e for e in self.tabs if _covers(e.url, self.path)),
+            key=lambda e: len(e.url),
+            default=None,
+        )
 
     def palette(self) -> list[dict[str, str]]:
         """The pages and actions for the palette, with the pinyin by which they are found."""
@@ -110,13 +122,25 @@ def menu_for(role: Role, path: str) -> Menu:
     """The menu of a role on the page at `path`."""
     section = next((s.key for s in SECTIONS if path.startswith(s.prefix)), "home")
     sections, entries, palettes = _menus(role)
-    return Menu(sections, [e for e in entries if e.section == section and e.tab], entries, palettes, section, path)
+    return Menu(
+        sections,
+        [e for e in entries if e.section == section and e.tab],
+        entries,
+        palettes,
+        section,
+        path,
+    )
 
 
 @cache
-def _menus(role: Role) -> tuple[tuple[tuple[Section, str], ...], tuple[Entry, ...], tuple[str, ...]]:
+def _menus(
+    role: Role,
+) -> tuple[tuple[tuple[Section, str], ...], tuple[Entry, ...], tuple[str, ...]]:
     entries = tuple(entry for entry in ENTRIES if role in entry.policy.roles)
-    firsts = ((section, next((e.url for e in entries if e.section == section.key), "")) for section in SECTIONS)
+    firsts = (
+        (section, next((e.url for e in entries if e.section == section.key), ""))
+        for section in SECTIONS
+    )
     palettes = tuple(url for url, policy in PALETTES.items() if role in policy.roles)
     return tuple((section, url) for section, url in firsts if url), entries, palettes
 
@@ -127,12 +151,20 @@ def _covers(url: str, path: str) -> bool:
 
 def _searchable(entry: Entry) -> dict[str, str]:
     hint = f"g {entry.key}" if entry.key else ""
-    return {"group": entry.group, "text": entry.name, "hint": hint, "url": entry.url, "find": spelt(entry.name)}
+    return {
+        "group": entry.group,
+        "text": entry.name,
+        "hint": hint,
+        "url": entry.url,
+        "find": spelt(entry.name),
+    }
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One line of the palette: `group` 工单, 单位 …; `text` what it is; `hint` beside it; `url` where it leads."""
+    """One line of the palette: `group` 工单, 单位 …; `text` what it is; `hint` beside it; `url`
+    where it leads.
+    """
 
     group: str
     text: str
@@ -152,10 +184,20 @@ def spelt(text: str) -> str:
     `省中医药管理局` → `省中医药管理局 shengzhongyiyaoguanliju szyyglj`.
     """
     lower = text.lower()
-    return " ".join(dict.fromkeys((lower, "".join(lazy_pinyin(lower)), "".join(lazy_pinyin(lower, style=Style.FIRST_LETTER)))))
+    return " ".join(
+        dict.fromkeys(
+            (
+                lower,
+                "".join(lazy_pinyin(lower)),
+                "".join(lazy_pinyin(lower, style=Style.FIRST_LETTER)),
+            )
+        )
+    )
 
 
 def matches(typed: str, spelling: str) -> bool:
-    """Is `typed` (汉字, 全拼, 首字母) found in what `spelt` gave? Apostrophes and spaces of an input method are ignored."""
+    """Is `typed` (汉字, 全拼, 首字母) found in what `spelt` gave? Apostrophes and spaces of an
+    input method are ignored.
+    """
     wanted = typed.lower().replace("'", "").replace(" ", "")
     return bool(wanted) and any(wanted in part for part in spelling.split())

@@ -1,7 +1,8 @@
-"""When something happened, as people say it on the telephone: `今天 9:30`, `昨天下午`, `11-20 15点`, `上周三上午九点半`.
+"""When something happened, as people say it on the telephone: `今天 9:30`, `昨天下午`, `11-20
+15点`, `上周三上午九点半`.
 
-A pure function of the text and of now. What was understood is shown back under the field, because words such as 晚上十二点 are
-understood differently by different people.
+A pure function of the text and of now. What was understood is shown back under the field, because
+words such as 晚上十二点 are understood differently by different people.
 """
 
 import re
@@ -27,7 +28,9 @@ class NotUnderstood(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A moment and how exactly it was told. `at` is aware (Asia/Shanghai), the beginning of what was said."""
+    """A moment and how exactly it was told. `at` is aware (Asia/Shanghai), the beginning of what
+    was said.
+    """
 
     at: datetime
     grain: Literal["minute", "part", "day"]
@@ -40,24 +43,42 @@ class Moment:
 
 
 _PARTS: Final[dict[str, tuple[int, int]]] = {
-    "凌晨": (0, 0), "清晨": (6, 0), "早晨": (6, 0), "早上": (6, 0), "早": (6, 0), "晨": (6, 0), "上午": (8, 0),
-    "中午": (12, 11), "午后": (13, 12), "下午": (13, 12), "傍晚": (17, 12), "晚上": (18, 12), "夜里": (18, 12), "夜间": (18, 12),
-    "深夜": (22, 12), "晚": (18, 12),
-}  # fmt: skip
-"""Word → (hour at which it begins, hours below which a clock time means the afternoon or evening: 下午3点 is 15:00)."""
+    "凌晨": (0, 0),
+    "清晨": (6, 0),
+    "早晨": (6, 0),
+    "早上": (6, 0),
+    "早": (6, 0),
+    "晨": (6, 0),
+    "上午": (8, 0),
+    "中午": (12, 11),
+    "午后": (13, 12),
+    "下午": (13, 12),
+    "傍晚": (17, 12),
+    "晚上": (18, 12),
+    "夜里": (18, 12),
+    "夜间": (18, 12),
+    "深夜": (22, 12),
+    "晚": (18, 12),
+}
+"""Word → (hour at which it begins, hours below which a clock time means the afternoon or evening:
+下午3点 is 15:00).
+"""
 _SPOKEN: Final = {"早": "早上", "晨": "早上", "晚": "晚上"}
 _DAYS: Final = {"大前": -3, "前": -2, "昨": -1, "今": 0, "当": 0, "明": 1, "后": 2}
 _N: Final = r"(\d{1,4}|[〇零一二两三四五六七八九十]{1,3})"
 _PART: Final = "|".join(sorted(_PARTS, key=len, reverse=True))
-_CLOCK: Final = re.compile(rf"(?:(\d{{1,2}}):(\d{{2}})(?::\d{{2}})?|{_N}[点时](?:钟|整|(半)|([一三])刻|{_N}分?)?)$")
+_CLOCK: Final = re.compile(
+    rf"(?:(\d{{1,2}}):(\d{{2}})(?::\d{{2}})?|{_N}[点时](?:钟|整|(半)|([一三])刻|{_N}分?)?)$"
+)
 _AGO: Final = re.compile(rf"(?:{_N}|(半))个?(分钟|小时|钟头|天|日|周|星期|礼拜)(?:之|以)?前")
 
 
 def read_moment(text: str, now: datetime, *, ahead: bool = False) -> Moment:
     """The moment that `text` names, seen from `now` (aware).
 
-    A date without a year is the last one that has been, or with `ahead` the next one to come. A clock time without a date is today's.
-    Raises NotUnderstood; that a moment lies in the future is for the caller to judge.
+    A date without a year is the last one that has been, or with `ahead` the next one to come. A
+    clock time without a date is today's. Raises NotUnderstood; that a moment lies in the future is
+    for the caller to judge.
     """
     today, said = now.astimezone(CHINA), _plain(text)
     if said in ("现在", "刚才", "刚刚", "此刻"):
@@ -73,21 +94,31 @@ def _plain(text: str) -> str:
     said = unicodedata.normalize("NFKC", text).strip().lower()
     if not said or len(said) > 40:
         raise NotUnderstood
-    said = re.sub(r"(\d)[\s,]+(?=\d)", r"\1@", said)  # `11-20 15:00`: the space separates two numbers.
+    said = re.sub(
+        r"(\d)[\s,]+(?=\d)", r"\1@", said
+    )  # `11-20 15:00`: the space separates two numbers.
     said = re.sub(r"(\d{4}-\d{1,2}-\d{1,2})t(?=\d)", r"\1@", said)
-    return re.sub(r"[\s,，。的]", "", said).replace("礼拜", "星期").replace("星期天", "周日").replace("周天", "周日").replace("星期", "周")
+    return (
+        re.sub(r"[\s,，。的]", "", said)
+        .replace("礼拜", "星期")
+        .replace("星期天", "周日")
+        .replace("周天", "周日")
+        .replace("星期", "周")
+    )
 
 
 def _ago(found: re.Match[str], today: datetime) -> Moment:
     amount = 0.5 if found[2] else float(_number(found[1]))
-    unit = {"分钟": "minutes", "小时": "hours", "钟头": "hours", "天": "days", "日": "days"}.get(found[3], "weeks")
+    unit = {"分钟": "minutes", "小时": "hours", "钟头": "hours", "天": "days", "日": "days"}.get(
+        found[3], "weeks"
+    )
     at = (today - timedelta(**{unit: amount})).replace(second=0, microsecond=0)
     if unit in ("minutes", "hours"):
         return Moment(at, "minute")
     return Moment(at.replace(hour=0, minute=0), "day")
 
 
-# ----------------------------------------------------------------------------------------------------------- days
+# ── days ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _read_day(said: str, today: date, ahead: bool) -> tuple[date | None, str]:
@@ -145,7 +176,9 @@ def _months_away(today: date, months: int) -> tuple[int, int]:
     return count // 12, count % 12 + 1
 
 
-_DAY_FORMS: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str], date, bool], date]], ...]] = (
+_DAY_FORMS: Final[
+    tuple[tuple[re.Pattern[str], Callable[[re.Match[str], date, bool], date]], ...]
+] = (
     (re.compile(rf"(大前|前|昨|今|当|明|后)(?:[天日]|(?=(?:{_PART})))"), _relative),
     (re.compile(r"(上上个?|上个?|本|这个?|下个?)?周([一二三四五六日])"), _weekday),
     (re.compile(rf"(\d{{4}})年{_N}月{_N}[日号]?"), _full_date),
@@ -156,7 +189,7 @@ _DAY_FORMS: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str], date, bo
 )
 
 
-# --------------------------------------------------------------------------------------------------------- clocks
+# ── clocks ────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _read_clock(said: str, day: date | None, today: date) -> Moment:
@@ -169,7 +202,10 @@ def _read_clock(said: str, day: date | None, today: date) -> Moment:
         raise NotUnderstood
     hour, minute = _hour_minute(clock, part)
     # 24:00 is the first minute of the next day.
-    return Moment(datetime.combine(day or today, time(), CHINA) + timedelta(hours=hour, minutes=minute), "minute")
+    return Moment(
+        datetime.combine(day or today, time(), CHINA) + timedelta(hours=hour, minutes=minute),
+        "minute",
+    )
 
 
 def _without_clock(day: date | None, part: str) -> Moment:
@@ -182,7 +218,13 @@ def _without_clock(day: date | None, part: str) -> Moment:
 
 def _hour_minute(clock: re.Match[str], part: str) -> tuple[int, int]:
     hour = int(clock[1]) if clock[1] else _number(clock[3])
-    minute = int(clock[2]) if clock[2] else 30 if clock[4] else {"一": 15, "三": 45}.get(clock[5] or "", 0)
+    minute = (
+        int(clock[2])
+        if clock[2]
+        else 30
+        if clock[4]
+        else {"一": 15, "三": 45}.get(clock[5] or "", 0)
+    )
     if clock[6]:
         minute = _number(clock[6])
     below = _PARTS[part][1] if part else 0

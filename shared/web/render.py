@@ -1,7 +1,9 @@
-"""Pages and fragments: one Jinja2 environment per service, its own templates first, then the shared ones.
+"""Pages and fragments: one Jinja2 environment per service, its own templates first, then the shared
+ones.
 
-A template that names something nobody gave it fails (StrictUndefined); text is escaped always. What every page shows (who is signed
-in, the menu, the tokens of its forms) is added here and nowhere else.
+A template that names something nobody gave it fails (StrictUndefined); text is escaped always. What
+every page shows (who is signed in, the menu, the tokens of its forms) is added here and nowhere
+else.
 """
 
 from collections.abc import Mapping
@@ -33,9 +35,14 @@ def environment(folder: Path | None) -> Environment:
     folders = [*([folder] if folder else []), TEMPLATES]
     jinja = Environment(
         loader=ChoiceLoader([FileSystemLoader(each) for each in folders]),
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    jinja.filters.update(when=when, full=full, day=day, clock=clock, iso=iso, thousands=thousands, query=query)
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    jinja.filters.update(
+        when=when, full=full, day=day, clock=clock, iso=iso, thousands=thousands, query=query
+    )
     jinja.globals.update(static=static_url, new_key=lambda: str(uuid4()))
     return jinja
 
@@ -46,15 +53,23 @@ def page(request: Request, template: str, status: int = 200, **context: Any) -> 
     return HTMLResponse(jinja.get_template(template).render(_shell(request, context)), status)
 
 
-def fragment(request: Request, template: str, block: str, status: int = 200, **context: Any) -> HTMLResponse:
-    """One `{% block %}` of a template: what htmx puts in place of the old one. Raises KeyError for a block that is not there."""
+def fragment(
+    request: Request, template: str, block: str, status: int = 200, **context: Any
+) -> HTMLResponse:
+    """One `{% block %}` of a template: what htmx puts in place of the old one. Raises KeyError for
+    a block that is not there.
+    """
     jinja: Environment = request.app.state.templates
     found = jinja.get_template(template)
-    return HTMLResponse("".join(found.blocks[block](found.new_context(_shell(request, context)))), status)
+    return HTMLResponse(
+        "".join(found.blocks[block](found.new_context(_shell(request, context)))), status
+    )
 
 
 def see_other(request: Request, url: str) -> Response:
-    """Go on to `url` after a write: 303 for a plain form, `HX-Redirect` for htmx, so that the address bar is right in both."""
+    """Go on to `url` after a write: 303 for a plain form, `HX-Redirect` for htmx, so that the
+    address bar is right in both.
+    """
     if htmx(request):
         return Response(status_code=204, headers={"HX-Redirect": url})
     return RedirectResponse(url, status_code=303)
@@ -71,14 +86,25 @@ def _shell(request: Request, context: Mapping[str, Any]) -> dict[str, Any]:
     account: Account | None = getattr(request.state, "account", None)
     look = preferences(request)
     shell: dict[str, Any] = {
-        "request": request, "account": account, "service": state.service, "duty_phone": state.duty_phone,
-        "organisation": state.organisation, "version": state.version, "notice": state.notice,
-        "nonce": request.scope.get("fengping.nonce", ""), "csrf": form_token(request), "menu": menu_of(request, account),
-        "big": "big" in look, "single_keys": "nokeys" not in look, "as_of": None, "failed": False,
+        "request": request,
+        "account": account,
+        "service": state.service,
+        "duty_phone": state.duty_phone,
+        "organisation": state.organisation,
+        "version": state.version,
+        "notice": state.notice,
+        "nonce": request.scope.get("fengping.nonce", ""),
+        "csrf": form_token(request),
+        "menu": menu_of(request, account),
+        "big": "big" in look,
+        "single_keys": "nokeys" not in look,
+        "as_of": None,
+        "failed": False,
         "layout": "layout.html" if account else "public.html",
-    }  # fmt: skip
+    }
     shell.update(context)
-    # The macros see the page's own values (its tokens above all), inside blocks that are rendered alone, too.
+    # The macros see the page's own values (its tokens above all), inside blocks that are rendered
+    # alone, too.
     jinja: Environment = state.templates
     shell["ui"] = jinja.get_template("macros.html").make_module(shell)
     return shell
@@ -98,17 +124,21 @@ def form_token(request: Request) -> str:
 
 
 def preferences(request: Request) -> frozenset[str]:
-    """How this person wants pages: `big` (大字), `nokeys` (单键快捷键关). Kept in a cookie, so every service sees them."""
+    """How this person wants pages: `big` (大字), `nokeys` (单键快捷键关). Kept in a cookie, so
+    every service sees them.
+    """
     return frozenset(request.cookies.get(PREFERENCES_COOKIE, "").split(".")) & PREFERENCES
 
 
 def keep_preferences(response: Response, chosen: frozenset[str], *, https: bool) -> None:
     """Remember `preferences` for a year."""
     value = ".".join(sorted(chosen & PREFERENCES))
-    response.set_cookie(PREFERENCES_COOKIE, value, max_age=365 * 86400, samesite="lax", secure=https, httponly=True)
+    response.set_cookie(
+        PREFERENCES_COOKIE, value, max_age=365 * 86400, samesite="lax", secure=https, httponly=True
+    )
 
 
-# ------------------------------------------------------------------------------------------- how values are shown
+# ── how values are shown ──────────────────────────────────────────────────────────────────────────
 
 
 def _civil(instant: datetime) -> datetime:

@@ -17,7 +17,11 @@ ROOMS = ("relay", "ballots", "complaints", "deadlines", "installation")
 
 def chosen(names: list[str]) -> list:
     benches = [bench for room in ROOMS for bench in import_module(f"tests.bench.{room}").BENCHES]
-    return [bench for bench in benches if not names or bench.__name__ in names or bench.__module__.rsplit(".", 1)[1] in names]
+    return [
+        bench
+        for bench in benches
+        if not names or bench.__name__ in names or bench.__module__.rsplit(".", 1)[1] in names
+    ]
 
 
 async def measure(names: list[str], *, quick: bool) -> list[Figure]:
@@ -28,7 +32,11 @@ async def measure(names: list[str], *, quick: bool) -> list[Figure]:
         async with Stack(Path(folder) / "servers").running() as servers:
             world = World(servers, Path(folder), quick=quick)
             for bench in chosen(names):
-                print(f"… {bench.__module__.rsplit('.', 1)[1]}.{bench.__name__}", file=sys.stderr, flush=True)
+                print(
+                    f"… {bench.__module__.rsplit('.', 1)[1]}.{bench.__name__}",
+                    file=sys.stderr,
+                    flush=True,
+                )
                 figures += await bench(world)
             await world.close()
     return figures
@@ -38,7 +46,9 @@ def main() -> None:
     words = sys.argv[1:]
     configure_logging("ERROR")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        figures = runner.run(measure([w for w in words if w != "--quick"], quick="--quick" in words))
+        figures = runner.run(
+            measure([w for w in words if w != "--quick"], quick="--quick" in words)
+        )
     print(f"\nMeasured on {machine()}\n\n| what | figure | goal | |\n|---|---|---|---|")
     print("\n".join(figure.row() for figure in figures))
 

@@ -1,4 +1,6 @@
-"""Ballots of 80 answers, from Kafka to committed running scores: the product, a bare loop, and one event per transaction."""
+"""Ballots of 80 answers, from Kafka to committed running scores: the product, a bare loop, and one
+event per transaction.
+"""
 
 import asyncio
 import gc
@@ -43,7 +45,13 @@ BARE_TABLE = "create table bare_tallies (unit_no int, item_no int, option_no int
 def ballot(rng: Random) -> BallotSubmitted:
     answers = tuple((unit, 1, rng.choice((1, 1, 1, 2, 2, 3, 9))) for unit in range(1, UNITS + 1))
     return BallotSubmitted(
-        occurred_at=NOON, ballot_id=uuid4(), campaign_id="j-2026", instrument="deputies", group="npc", point=None, answers=answers
+        occurred_at=NOON,
+        ballot_id=uuid4(),
+        campaign_id="j-2026",
+        instrument="deputies",
+        group="npc",
+        point=None,
+        answers=answers,
     )
 
 
@@ -54,13 +62,20 @@ async def filled(world: World, count: int, *, template: str | None = None) -> Se
     rng = Random(2026)
     async with producing(settings) as producer:
         for start in range(0, count, 2_000):
-            await asyncio.gather(*[await send(producer, settings, ballot(rng)) for _ in range(min(2_000, count - start))])
+            await asyncio.gather(
+                *[
+                    await send(producer, settings, ballot(rng))
+                    for _ in range(min(2_000, count - start))
+                ]
+            )
     return settings
 
 
 @asynccontextmanager
 async def producing(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
-    producer = AIOKafkaProducer(**client_options(settings), acks="all", linger_ms=2, max_batch_size=262_144)
+    producer = AIOKafkaProducer(
+        **client_options(settings), acks="all", linger_ms=2, max_batch_size=262_144
+    )
     await producer.start()
     try:
         yield producer
@@ -68,12 +83,22 @@ async def producing(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
         await producer.stop()
 
 
-async def send(producer: AIOKafkaProducer, settings: Settings, event: BallotSubmitted) -> "asyncio.Future[object]":
+async def send(
+    producer: AIOKafkaProducer, settings: Settings, event: BallotSubmitted
+) -> "asyncio.Future[object]":
     headers = write_headers(
-        event_id=new_id(), service="intake", type=event.name, key=event.key, version=1, occurred_at=NOON, created_at=datetime.now(UTC),
+        event_id=new_id(),
+        service="intake",
+        type=event.name,
+        key=event.key,
+        version=1,
+        occurred_at=NOON,
+        created_at=datetime.now(UTC),
         trace=None,
-    )  # fmt: skip
-    return await producer.send(settings.topic_prefix + "ballots", encode(event), key=event.key.encode(), headers=headers)
+    )
+    return await producer.send(
+        settings.topic_prefix + "ballots", encode(event), key=event.key.encode(), headers=headers
+    )
 
 
 def taken(bus: Bus) -> int:
@@ -94,11 +119,15 @@ async def speed(bus: Bus, total: int) -> float:
 
 
 async def product(settings: Settings, total: int) -> float:
-    """The scoring service as it is served: inbox, stored ballots, tallies, running scores, outbox, metrics."""
+    """The scoring service as it is served: inbox, stored ballots, tallies, running scores, outbox,
+    metrics.
+    """
     service = build(settings)
     async with service.database.transaction(service.context) as tx:
         rows = [UnitRow(name=f"单位{n}", category=CATEGORIES[n % 4]) for n in range(1, UNITS + 1)]
-        await actions.create_campaign(tx, scheme=load_scheme("J", 2026), by="bench", campaign_id="j-2026", units=rows)
+        await actions.create_campaign(
+            tx, scheme=load_scheme("J", 2026), by="bench", campaign_id="j-2026", units=rows
+        )
     connection = await asyncpg.connect(settings.database_url)
     before = gc.get_threshold()
     settle_memory()  # as its own process does at start; the bare loop runs as Python comes
@@ -125,19 +154,35 @@ async def bare(settings: Settings, total: int, batch: int = 500) -> float:
     connection = await asyncpg.connect(settings.database_url)
     await connection.execute(BARE_TABLE)
     consumer = AIOKafkaConsumer(
-        settings.topic_prefix + "ballots", **client_options(settings), group_id=f"bare-{uuid4()}", enable_auto_commit=False,
-        auto_offset_reset="earliest", max_partition_fetch_bytes=2_097_152,
-    )  # fmt: skip
+        settings.topic_prefix + "ballots",
+        **client_options(settings),
+        group_id=f"bare-{uuid4()}",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=2_097_152,
+    )
     await consumer.start()
     seen, first = 0, 0.0
     while seen < total:
-        records = list(chain.from_iterable((await consumer.getmany(timeout_ms=200, max_records=batch)).values()))
+        records = list(
+            chain.from_iterable(
+                (await consumer.getmany(timeout_ms=200, max_records=batch)).values()
+            )
+        )
         if not records:
             continue
         events = [decode("ballot.submitted.v1", record.value) for record in records]
         counts = Counter(chain.from_iterable(event.answers for event in events))
         async with connection.transaction():
-            await connection.execute(UPSERT, *map(list, zip(*((*answer, votes) for answer, votes in sorted(counts.items())), strict=True)))
+            await connection.execute(
+                UPSERT,
+                *map(
+                    list,
+                    zip(
+                        *((*answer, votes) for answer, votes in sorted(counts.items())), strict=True
+                    ),
+                ),
+            )
         await consumer.commit()
         if not first:
             first, total = time.perf_counter(), total - len(records)
@@ -150,7 +195,9 @@ async def bare(settings: Settings, total: int, batch: int = 500) -> float:
 
 
 async def single(world: World, settings: Settings, total: int) -> float:
-    """What a user would otherwise write: one event a transaction, noted in an inbox, its offset committed after it."""
+    """What a user would otherwise write: one event a transaction, noted in an inbox, its offset
+    committed after it.
+    """
     settings = settings.model_copy(update={"batch_max": 1})
     database = await world.core(settings, "scoring")
     async with database.transaction() as tx:
@@ -172,13 +219,16 @@ async def single(world: World, settings: Settings, total: int) -> float:
 async def ballots(world: World) -> list[Figure]:
     """In turns, because the machine is not the same from one second to the next; the medians.
 
-    So many that the second for which a unit's score rests, before its last ballots are scored, does not count for more than they do.
+    So many that the second for which a unit's score rests, before its last ballots are scored, does
+    not count for more than they do.
     """
     total, few, rounds = (3_000, 200, 1) if world.quick else (120_000, 1_500, 3)
     loops, ours = [], []
     for _ in range(rounds):
         loops.append(await bare(await filled(world, total), total))
-        ours.append(await product(await filled(world, total, template=await world.migrated()), total))
+        ours.append(
+            await product(await filled(world, total, template=await world.migrated()), total)
+        )
     one = await single(world, await filled(world, few), few)
     ratio = statistics.median(a / b for a, b in zip(ours, loops, strict=True))
     return [
@@ -186,7 +236,13 @@ async def ballots(world: World) -> list[Figure]:
         Figure("ballots of 80 answers, bare loop of 500", statistics.median(loops), "ballots/s"),
         Figure("ballots of 80 answers, one event a transaction", one, "ballots/s"),
         Figure("ballots: product / bare loop", ratio, "", goal=0.6, better="more"),
-        Figure("ballots: product / one event a transaction", statistics.median(ours) / one, "", goal=15, better="more"),
+        Figure(
+            "ballots: product / one event a transaction",
+            statistics.median(ours) / one,
+            "",
+            goal=15,
+            better="more",
+        ),
         Figure("ballots: decode alone", decode_rate(), "ballots/s"),
     ]
 

@@ -1,4 +1,6 @@
-"""Deadlines: a tick among a million that are not due, and ten thousand that lapse at once while people go on working."""
+"""Deadlines: a tick among a million that are not due, and ten thousand that lapse at once while
+people go on working.
+"""
 
 import asyncio
 import statistics
@@ -22,30 +24,44 @@ A_WHILE_AGO = "now() - make_interval(secs => abs(hashtext(c.id::text)) % 100000 
 
 async def copies(connection: asyncpg.Connection, table: str, source: str, **changed: str) -> None:
     """Insert what `source` gives, with some columns changed (SQL)."""
-    rows = await connection.fetch("select attname from pg_attribute where attrelid = $1::text::regclass and attnum > 0", table)
+    rows = await connection.fetch(
+        "select attname from pg_attribute where attrelid = $1::text::regclass and attnum > 0", table
+    )
     names = [row["attname"] for row in rows]
     columns = ", ".join(changed.get(name, f"o.{name}") for name in names)
-    await connection.execute(f"insert into {table} ({', '.join(names)}) select {columns} from {source}")
+    await connection.execute(
+        f"insert into {table} ({', '.join(names)}) select {columns} from {source}"
+    )
 
 
 async def ticks_among_many(world: World) -> list[Figure]:
-    """The sweep for lapsed deadlines with nothing due, when a thousand are armed and when a million are; medians."""
+    """The sweep for lapsed deadlines with nothing due, when a thousand are armed and when a million
+    are; medians.
+    """
     few, many = (1_000, 20_000) if world.quick else (1_000, 1_000_000)
     settings = await world.installation(template=await world.migrated())
     async with world.product(settings) as product:
         await one_case(product)
     connection = await asyncpg.connect(settings.database_url)
-    await connection.execute("drop index casework.uq_deadlines_running")  # all of them are of one case
+    await connection.execute(
+        "drop index casework.uq_deadlines_running"
+    )  # all of them are of one case
     await connection.execute(f"update casework.deadlines set due_at = {NEVER}, next_warn_at = null")
     service = build(settings)
     sweep = next(tick for tick in service.ticks.table if tick.name == "lapse_deadlines").function
     times: dict[int, float] = {}
     for wanted in (few, many):
-        armed = await connection.fetchval("select count(*) from casework.deadlines where state = 'armed'")
+        armed = await connection.fetchval(
+            "select count(*) from casework.deadlines where state = 'armed'"
+        )
         source = f"(select * from casework.deadlines where case_id is not null limit 1) o, generate_series(1, {wanted - armed})"
-        await copies(connection, "casework.deadlines", source, id="gen_random_uuid()", state="'armed'")
+        await copies(
+            connection, "casework.deadlines", source, id="gen_random_uuid()", state="'armed'"
+        )
         await connection.execute("vacuum analyze casework.deadlines")
-        times[wanted] = statistics.median([await _seconds(service.database, sweep, service.context) for _ in range(300)])
+        times[wanted] = statistics.median(
+            [await _seconds(service.database, sweep, service.context) for _ in range(300)]
+        )
     await service.database.close()
     await connection.close()
     one, other = (1e6 * times[wanted] for wanted in (few, many))
@@ -70,29 +86,53 @@ async def one_case(product: Product) -> None:
         await operator.register_complaint(body(Random(1), product.campaign_id), key=uuid4())
     connection = await asyncpg.connect(product.database_url)
     async with asyncio.timeout(30):
-        while not await connection.fetchval("select count(*) from casework.deadlines where case_id is not null"):
+        while not await connection.fetchval(
+            "select count(*) from casework.deadlines where case_id is not null"
+        ):
             await asyncio.sleep(0.05)
     await connection.close()
 
 
 async def lapse_wave(world: World) -> list[Figure]:
-    """So many deadlines pass in the same moment: until each is told of, and how long an answer takes meanwhile."""
+    """So many deadlines pass in the same moment: until each is told of, and how long an answer
+    takes meanwhile.
+    """
     wave, before_seconds = (300, 2) if world.quick else (10_000, 20)
     async with world.product() as product, Client(product.url) as door:
         await one_case(product)
         office = await door.sign_in("pingyiban", PASSWORD)
         connection = await asyncpg.connect(product.database_url)
         source = f"(select * from casework.cases limit 1) o, generate_series(1, {wave}) n"
-        await copies(connection, "casework.cases", source, id="gen_random_uuid()", number=NUMBER, source_id="gen_random_uuid()")
+        await copies(
+            connection,
+            "casework.cases",
+            source,
+            id="gen_random_uuid()",
+            number=NUMBER,
+            source_id="gen_random_uuid()",
+        )
         source = "(select * from casework.deadlines where case_id is not null limit 1) o, casework.cases c where c.number like 'ZF2026-9%'"
-        changed = {"id": "gen_random_uuid()", "case_id": "c.id", "state": "'armed'", "next_warn_at": "null", "due_at": NEVER}
+        changed = {
+            "id": "gen_random_uuid()",
+            "case_id": "c.id",
+            "state": "'armed'",
+            "next_warn_at": "null",
+            "due_at": NEVER,
+        }
         await copies(connection, "casework.deadlines", source, **changed)
         await connection.execute("vacuum analyze")
-        calm = await _answers(office, product.campaign_id, asyncio.create_task(asyncio.sleep(before_seconds)))
-        # In one moment, but one after the other: over the last hundred seconds, in no order of their rows.
-        await connection.execute(f"update casework.deadlines c set due_at = {A_WHILE_AGO} where due_at = {NEVER}")
+        calm = await _answers(
+            office, product.campaign_id, asyncio.create_task(asyncio.sleep(before_seconds))
+        )
+        # In one moment, but one after the other: over the last hundred seconds, in no order of
+        # their rows.
+        await connection.execute(
+            f"update casework.deadlines c set due_at = {A_WHILE_AGO} where due_at = {NEVER}"
+        )
         started = time.perf_counter()
-        busy = await _answers(office, product.campaign_id, asyncio.create_task(_told(connection, wave)))
+        busy = await _answers(
+            office, product.campaign_id, asyncio.create_task(_told(connection, wave))
+        )
         seconds = time.perf_counter() - started
         out_of_order = await connection.fetchval(ORDER)
         await connection.close()
@@ -125,7 +165,9 @@ async def _told(connection: asyncpg.Connection, wave: int) -> None:
 
 
 async def _answers(office: Client, campaign: str, until: asyncio.Task[None]) -> list[float]:
-    """How long each request took until the task is done: twenty a second, a case read and a complaint registered in turn."""
+    """How long each request took until the task is done: twenty a second, a case read and a
+    complaint registered in turn.
+    """
     took: list[float] = []
     rng = Random(3)
 

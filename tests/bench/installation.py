@@ -1,4 +1,6 @@
-"""The whole installation as `fengping up --no-demo` starts it: how soon it is ready, what it needs while nobody does anything."""
+"""The whole installation as `fengping up --no-demo` starts it: how soon it is ready, what it needs
+while nobody does anything.
+"""
 
 import asyncio
 import sys
@@ -30,7 +32,13 @@ async def start_and_rest(world: World) -> list[Figure]:
         Figure("first start, until /readyz", cold, "s"),
         Figure("warm start, until /readyz", warm, "s", goal=6, better="less"),
         Figure("memory of the whole installation, idle", megabytes, "MB", goal=600, better="less"),
-        Figure("processor of the whole installation, idle", 100 * share, "% of a core", goal=25, better="less"),
+        Figure(
+            "processor of the whole installation, idle",
+            100 * share,
+            "% of a core",
+            goal=25,
+            better="less",
+        ),
     ]
 
 
@@ -39,11 +47,23 @@ async def up(data: Path) -> AsyncIterator[tuple[psutil.Process, float]]:
     """The installation, running, and how long it took until it was ready."""
     port, started = free_port(), time.perf_counter()
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services", "up", "--no-demo", "--port", str(port), "--data", str(data),
-        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "services",
+        "up",
+        "--no-demo",
+        "--port",
+        str(port),
+        "--data",
+        str(data),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
     try:
-        async with asyncio.timeout(READY_SECONDS), httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        async with (
+            asyncio.timeout(READY_SECONDS),
+            httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
+        ):
             while not await _ready(client):
                 assert child.returncode is None, "the installation ended before it was ready"
                 await asyncio.sleep(0.02)
@@ -71,7 +91,9 @@ def cpu(process: psutil.Process) -> float:
 
 
 def memory(process: psutil.Process) -> float:
-    """Megabytes: what each process has for itself and its share of what several have together (PSS)."""
+    """Megabytes: what each process has for itself and its share of what several have together
+    (PSS).
+    """
     return sum(each.memory_full_info().pss for each in family(process)) / 1024**2
 
 

@@ -1,4 +1,6 @@
-"""The relay: outbox rows drained per second, and the time from insert to hearer when nothing else goes on."""
+"""The relay: outbox rows drained per second, and the time from insert to hearer when nothing else
+goes on.
+"""
 
 import asyncio
 import statistics
@@ -18,7 +20,9 @@ def rated(complaint, now):
 
 
 async def drain(world: World) -> list[Figure]:
-    """Outbox rows per second, written beforehand, 500 bytes with headers, two aggregates of three events each per transaction."""
+    """Outbox rows per second, written beforehand, 500 bytes with headers, two aggregates of three
+    events each per transaction.
+    """
     settings = await world.installation()
     database = await world.core(settings, "intake")
     await make_topics(settings)
@@ -38,11 +42,15 @@ async def drain(world: World) -> list[Figure]:
     seconds = time.perf_counter() - started
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    return [Figure("relay: outbox rows drained", total / seconds, "rows/s", goal=20_000, better="more")]
+    return [
+        Figure("relay: outbox rows drained", total / seconds, "rows/s", goal=20_000, better="more")
+    ]
 
 
 async def wake(world: World) -> list[Figure]:
-    """From the start of the writing transaction to the committed effect at the hearer, one event at a time."""
+    """From the start of the writing transaction to the committed effect at the hearer, one event at
+    a time.
+    """
     settings = await world.installation()
     says, hears = await world.core(settings, "intake"), await world.core(settings, "casework")
     await make_topics(settings)
@@ -66,7 +74,13 @@ async def wake(world: World) -> list[Figure]:
     await asyncio.gather(*(bus.stop() for bus in buses))
     took = sorted(1000 * t for t in took[5:])
     return [
-        Figure("relay: commit to hearer, idle, p50", statistics.median(took), "ms", goal=15, better="less"),
+        Figure(
+            "relay: commit to hearer, idle, p50",
+            statistics.median(took),
+            "ms",
+            goal=15,
+            better="less",
+        ),
         Figure("relay: commit to hearer, idle, p99", took[int(len(took) * 0.99) - 1], "ms"),
     ]
 

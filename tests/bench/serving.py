@@ -1,4 +1,6 @@
-"""What the measurements drive, each in a process of its own: `python -m tests.bench.serving product|intake|bare`."""
+"""What the measurements drive, each in a process of its own: `python -m tests.bench.serving
+product|intake|bare`.
+"""
 
 import asyncio
 import sys
@@ -50,7 +52,9 @@ values (gen_random_uuid(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, now()) 
 
 
 def bare_app(url: str) -> FastAPI:
-    """What a user would otherwise write: validate the body, insert one row, answer its id. No event, no vault, no key, no sign-in."""
+    """What a user would otherwise write: validate the body, insert one row, answer its id. No
+    event, no vault, no key, no sign-in.
+    """
     app = FastAPI(openapi_url=None)
 
     @app.on_event("startup")

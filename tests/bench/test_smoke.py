@@ -1,4 +1,6 @@
-"""Every measurement still measures: in its short form, on the tests' own servers, without a word about how fast."""
+"""Every measurement still measures: in its short form, on the tests' own servers, without a word
+about how fast.
+"""
 
 import pytest
 

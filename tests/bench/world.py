@@ -29,7 +29,9 @@ PASSWORD = "bench-of-many-words"
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of the table. `goal` is None where there is none; `better` says in which direction it counts."""
+    """One line of the table. `goal` is None where there is none; `better` says in which direction
+    it counts.
+    """
 
     name: str
     value: float
@@ -50,7 +52,9 @@ class Figure:
 
 
 class World:
-    """Real servers; every measurement gets its own database and topics. `quick` is the short form that CI runs."""
+    """Real servers; every measurement gets its own database and topics. `quick` is the short form
+    that CI runs.
+    """
 
     def __init__(self, servers: Stack, folder: Path, *, quick: bool) -> None:
         self.servers, self.folder, self.quick = servers, folder, quick
@@ -61,7 +65,9 @@ class World:
         """A fresh database (empty, or cloned) with settings that lead to it."""
         name = f"bench_{next(_NUMBERS)}"
         source = f" template {template}" if template else ""
-        await on_server(self.servers.postgres.superuser_url, f"create database {name}{source} owner fengping")
+        await on_server(
+            self.servers.postgres.superuser_url, f"create database {name}{source} owner fengping"
+        )
         settings = settings_for(self.servers, named(self.servers.postgres_url, name), self.folder)
         if not template:
             await on_server(settings.database_url, REAL_CLOCK_DDL)
@@ -71,27 +77,42 @@ class World:
         """Name of a database with every service's schema, to be cloned."""
         if not self._template:
             self._template = f"bench_template_{next(_NUMBERS)}"
-            await on_server(self.servers.postgres.superuser_url, f"create database {self._template} owner fengping")
+            await on_server(
+                self.servers.postgres.superuser_url,
+                f"create database {self._template} owner fengping",
+            )
             await migrate(named(self.servers.postgres_url, self._template))
         return self._template
 
     async def core(self, settings: Settings, service: str) -> Database:
         """A schema with the core's tables only."""
-        await on_server(settings.database_url, f'create schema "{service}"; set search_path = "{service}"; {CORE_DDL}')
+        await on_server(
+            settings.database_url,
+            f'create schema "{service}"; set search_path = "{service}"; {CORE_DDL}',
+        )
         database = Database(settings.database_url, service)
         self._opened.append(database)
         return database
 
     @asynccontextmanager
     async def serving(self, what: str, settings: Settings) -> AsyncIterator[int]:
-        """A server of `tests.bench.serving` in a process of its own; gives its port once it answers."""
+        """A server of `tests.bench.serving` in a process of its own; gives its port once it
+        answers.
+        """
         port = free_port()
         environment = os.environ | {
-            "FENGPING_ENVIRONMENT": "test", "FENGPING_DATABASE_URL": settings.database_url, "FENGPING_REDIS_URL": settings.redis_url,
-            "FENGPING_KAFKA_SERVERS": settings.kafka_servers, "FENGPING_TOPIC_PREFIX": settings.topic_prefix, "FENGPING_PORT": str(port),
-            "FENGPING_TOPIC_PARTITIONS": str(settings.topic_partitions), "FENGPING_DATA_FOLDER": str(self.folder),
-        }  # fmt: skip
-        process = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.bench.serving", what, env=environment)
+            "FENGPING_ENVIRONMENT": "test",
+            "FENGPING_DATABASE_URL": settings.database_url,
+            "FENGPING_REDIS_URL": settings.redis_url,
+            "FENGPING_KAFKA_SERVERS": settings.kafka_servers,
+            "FENGPING_TOPIC_PREFIX": settings.topic_prefix,
+            "FENGPING_PORT": str(port),
+            "FENGPING_TOPIC_PARTITIONS": str(settings.topic_partitions),
+            "FENGPING_DATA_FOLDER": str(self.folder),
+        }
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.bench.serving", what, env=environment
+        )
         try:
             await _answering(port, process)
             yield port
@@ -114,16 +135,35 @@ class World:
         """All four services in one process, with the demo's accounts and a published campaign."""
         settings = settings or await self.installation(template=await self.migrated())
         intake = Database(settings.database_url, "intake", pool_size=2)
-        async with intake.transaction(build("intake", settings.model_copy(update={"data_folder": self.folder})).context) as tx:
-            await seed_accounts(tx, password=PASSWORD, units=[(body.unit_id, body.name) for body in BODIES])
+        async with intake.transaction(
+            build("intake", settings.model_copy(update={"data_folder": self.folder})).context
+        ) as tx:
+            await seed_accounts(
+                tx, password=PASSWORD, units=[(body.unit_id, body.name) for body in BODIES]
+            )
         await intake.close()
-        async with self.serving("product", settings) as port, Client(f"http://127.0.0.1:{port}") as door:
+        async with (
+            self.serving("product", settings) as port,
+            Client(f"http://127.0.0.1:{port}") as door,
+        ):
             office = await door.sign_in("pingyiban", PASSWORD)
-            units = [{"unit_id": b.unit_id, "name": b.name, "category": b.category, "aliases": list(b.aliases)} for b in BODIES]
-            campaign = await office.publish_campaign({"scheme": "J", "year": 2026, "units": units}, key=uuid4())
+            units = [
+                {
+                    "unit_id": b.unit_id,
+                    "name": b.name,
+                    "category": b.category,
+                    "aliases": list(b.aliases),
+                }
+                for b in BODIES
+            ]
+            campaign = await office.publish_campaign(
+                {"scheme": "J", "year": 2026, "units": units}, key=uuid4()
+            )
             while not await office.campaigns():
                 await asyncio.sleep(0.05)
-            yield Product(port, settings.database_url, office.session_token, campaign["campaign_id"])
+            yield Product(
+                port, settings.database_url, office.session_token, campaign["campaign_id"]
+            )
 
     async def close(self) -> None:
         for database in self._opened:
@@ -132,7 +172,9 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A running product: where it listens, its database, the token of somebody signed in, the id of its campaign."""
+    """A running product: where it listens, its database, the token of somebody signed in, the id of
+    its campaign.
+    """
 
     port: int
     database_url: str
@@ -165,7 +207,9 @@ async def _answering(port: int, process: asyncio.subprocess.Process) -> None:
 def machine() -> str:
     """What this was measured on."""
     processors = Path("/proc/cpuinfo").read_text().splitlines()
-    cpu = next((line.split(":", 1)[1].strip() for line in processors if line.startswith("model name")), "?")
+    cpu = next(
+        (line.split(":", 1)[1].strip() for line in processors if line.startswith("model name")), "?"
+    )
     cores = sum(line.startswith("processor") for line in processors)
     memory = int(Path("/proc/meminfo").read_text().split()[1]) // 1024**2
     return f"{cores} cores ({cpu}), {memory} GB, {platform.system()} {platform.release()}, Python {platform.python_version()}"

@@ -13,7 +13,9 @@ from tests.browser.gallery import make_app
 from tests.browser.support import ARGUMENTS, serving
 
 CHROMIUMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-"""The first is the same engine without a window's trimmings, several times as fast: `tests/setup` installs it where it can."""
+"""The first is the same engine without a window's trimmings, several times as fast: `tests/setup`
+installs it where it can.
+"""
 CHROMIUM = next((found for name in CHROMIUMS if (found := shutil.which(name))), None)
 
 
@@ -40,11 +42,20 @@ class Gallery:
         return self.app.state
 
     async def open(
-        self, path: str, role: Role | None = Role.OPERATOR, size: tuple[int, int] = (1366, 768), script: bool = True, look: str = ""
+        self,
+        path: str,
+        role: Role | None = Role.OPERATOR,
+        size: tuple[int, int] = (1366, 768),
+        script: bool = True,
+        look: str = "",
     ) -> Page:
-        """A page of the gallery, signed in as `role`. What its console complains about is in `errors`."""
+        """A page of the gallery, signed in as `role`. What its console complains about is in
+        `errors`.
+        """
         context = await self.chromium.new_context(
-            viewport={"width": size[0], "height": size[1]}, locale="zh-CN", java_script_enabled=script
+            viewport={"width": size[0], "height": size[1]},
+            locale="zh-CN",
+            java_script_enabled=script,
         )
         self.contexts.append(context)
         if role:
@@ -53,7 +64,14 @@ class Gallery:
             await context.add_cookies([{"name": "fengping_look", "value": look, "url": self.url}])
         page = await context.new_page()
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("console", lambda message: self.errors.append(message.text) if "Content Security Policy" in message.text else None)
+        page.on(
+            "console",
+            lambda message: (
+                self.errors.append(message.text)
+                if "Content Security Policy" in message.text
+                else None
+            ),
+        )
         await page.goto(self.url + path)
         return page
 

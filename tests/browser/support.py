@@ -28,24 +28,37 @@ async def serving(app: Any) -> AsyncIterator[str]:
 
 
 async def axe(page: Page) -> None:
-    """No violation of WCAG 2.2 AA or of axe's best practice; nothing undecided but contrast under sticky bars and gradients."""
+    """No violation of WCAG 2.2 AA or of axe's best practice; nothing undecided but contrast under
+    sticky bars and gradients.
+    """
     # Through the debugger, not as a script of the page: its policy would forbid that.
     await page.evaluate(AXE)
     result = await page.evaluate("tags => axe.run(document, {runOnly: tags})", TAGS)
-    assert not result["violations"], [(v["id"], [n["html"] for n in v["nodes"]][:3]) for v in result["violations"]]
-    assert all(each["id"] == "color-contrast" for each in result["incomplete"]), [each["id"] for each in result["incomplete"]]
+    assert not result["violations"], [
+        (v["id"], [n["html"] for n in v["nodes"]][:3]) for v in result["violations"]
+    ]
+    assert all(each["id"] == "color-contrast" for each in result["incomplete"]), [
+        each["id"] for each in result["incomplete"]
+    ]
 
 
 async def fits(page: Page) -> None:
     """Nothing sticks out sideways."""
-    assert await page.evaluate("document.documentElement.scrollWidth") <= await page.evaluate("innerWidth")
+    assert await page.evaluate("document.documentElement.scrollWidth") <= await page.evaluate(
+        "innerWidth"
+    )
 
 
 async def ime(page: Page, pinyin: str, hanzi: str) -> None:
-    """A composition as an input method makes it: every letter an update, then the characters without a key, as with a mouse pick."""
+    """A composition as an input method makes it: every letter an update, then the characters
+    without a key, as with a mouse pick.
+    """
     session = await page.context.new_cdp_session(page)
     for end in range(1, len(pinyin) + 1):
-        await session.send("Input.imeSetComposition", {"text": pinyin[:end], "selectionStart": end, "selectionEnd": end})
+        await session.send(
+            "Input.imeSetComposition",
+            {"text": pinyin[:end], "selectionStart": end, "selectionEnd": end},
+        )
     await session.send("Input.insertText", {"text": hanzi})
     await session.detach()
 

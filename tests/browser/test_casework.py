@@ -1,4 +1,6 @@
-"""我的办理 and 办理详情 in a real Chromium, with the real service behind them: looked at, read aloud, worked by keyboard alone."""
+"""我的办理 and 办理详情 in a real Chromium, with the real service behind them: looked at, read
+aloud, worked by keyboard alone.
+"""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -26,9 +28,13 @@ class Office:
         self.contexts: list[BrowserContext] = []
         self.errors: list[str] = []
 
-    async def open(self, path: str, who: Account, size: tuple[int, int] = (1366, 768), script: bool = True) -> Page:
+    async def open(
+        self, path: str, who: Account, size: tuple[int, int] = (1366, 768), script: bool = True
+    ) -> Page:
         context = await self.chromium.new_context(
-            viewport={"width": size[0], "height": size[1]}, locale="zh-CN", java_script_enabled=script
+            viewport={"width": size[0], "height": size[1]},
+            locale="zh-CN",
+            java_script_enabled=script,
         )
         self.contexts.append(context)
         token = await self.service.app.state.sessions.create(who)
@@ -66,7 +72,9 @@ async def some_cases(world: World) -> dict[str, str]:
     new = await world.open(summary="投诉电话无人接听", urgency=Urgency.URGENT)
     handled = await world.open(summary="工作时间脱岗")
     await world.do(handling.accept_case, number=handled, by=LI)
-    await world.do(extensions.ask_extension, number=handled, amount=3, reason="需到外地调取证据材料", by=LI)
+    await world.do(
+        extensions.ask_extension, number=handled, amount=3, reason="需到外地调取证据材料", by=LI
+    )
     sent = await world.open(summary="材料反复退回，没有一次性告知")
     await world.do(handling.accept_case, number=sent, by=LI)
     said = {"account": ACCOUNT, "upheld": "upheld", "measures": "实行 AB 岗", "reply": REPLY}
@@ -80,13 +88,20 @@ async def some_cases(world: World) -> dict[str, str]:
 async def test_every_page_can_be_read_by_everybody_at_every_width(office, world, size):
     numbers = await some_cases(world)
     for path, who in (
-        ("/casework/", LI), ("/casework/?q=没有这样的", LI), (f"/casework/cases/{numbers['late']}", LI),
-        (f"/casework/cases/{numbers['handled']}?act=submit", LI), (f"/casework/cases/{numbers['new']}?act=return", LI),
-        (f"/casework/cases/{numbers['sent']}?act=send_back", ZHANG), ("/casework/approvals", ZHANG),
-        (f"/casework/triage?case={numbers['report']}", SUN), ("/casework/supervise", ZHAO),
-        (f"/casework/cases/{numbers['late']}?act=urge", ZHAO), ("/casework/ledger", ZHAO), ("/casework/duties", LI),
+        ("/casework/", LI),
+        ("/casework/?q=没有这样的", LI),
+        (f"/casework/cases/{numbers['late']}", LI),
+        (f"/casework/cases/{numbers['handled']}?act=submit", LI),
+        (f"/casework/cases/{numbers['new']}?act=return", LI),
+        (f"/casework/cases/{numbers['sent']}?act=send_back", ZHANG),
+        ("/casework/approvals", ZHANG),
+        (f"/casework/triage?case={numbers['report']}", SUN),
+        ("/casework/supervise", ZHAO),
+        (f"/casework/cases/{numbers['late']}?act=urge", ZHAO),
+        ("/casework/ledger", ZHAO),
+        ("/casework/duties", LI),
         ("/casework/calendar?month=2026-10", ADMIN),
-    ):  # fmt: skip
+    ):
         page = await office.open(path, who, size)
         await axe(page)
         await fits(page)
@@ -102,7 +117,9 @@ async def test_a_case_is_handled_with_the_keyboard_alone(office, world):
 
     await page.keyboard.press("a")
     await page.wait_for_selector("form[action$=acceptance] button")
-    assert (await world.case(number)).state == "assigned", "a key opens a panel and never acts at once"
+    assert (await world.case(number)).state == "assigned", (
+        "a key opens a panel and never acts at once"
+    )
     await page.focus("form[action$=acceptance] button")
     await page.keyboard.press("Enter")
     await page.wait_for_selector("text=办理中")
@@ -156,7 +173,9 @@ async def test_somebody_else_was_faster_and_nothing_typed_is_lost(office, world)
     await page.check("input[name=upheld][value=upheld]")
     await page.fill("#f-measures", "实行 AB 岗")
     await page.fill("#f-reply", REPLY)
-    await world.do(extensions.ask_extension, number=number, amount=2, reason="需到外地调取证据材料", by=ZHANG)
+    await world.do(
+        extensions.ask_extension, number=number, amount=2, reason="需到外地调取证据材料", by=ZHANG
+    )
 
     await page.click("form[action$=submission] button.p")
 

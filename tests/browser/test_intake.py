@@ -1,4 +1,6 @@
-"""Intake in a real Chromium: the desk by keyboard with an input method, the public without script, the field without network."""
+"""Intake in a real Chromium: the desk by keyboard with an input method, the public without script,
+the field without network.
+"""
 
 import re
 from collections.abc import AsyncIterator
@@ -19,14 +21,21 @@ ELSEWHERE = "/notify/"
 
 @pytest.fixture
 async def house(office: Office, chromium: Browser) -> AsyncIterator[SimpleNamespace]:  # noqa: F811
-    """Intake, served. `house.open(path, role, …)` gives a page; what its console complains about fails the test."""
+    """Intake, served. `house.open(path, role, …)` gives a page; what its console complains about
+    fails the test.
+    """
     contexts, complaints = [], []
     async with serving(office.service.app) as url:
 
-        async def open_(path: str, role: Role | None = None, size=(1366, 768), script=True, **options) -> Page:
+        async def open_(
+            path: str, role: Role | None = None, size=(1366, 768), script=True, **options
+        ) -> Page:
             width, height = size
             context = await chromium.new_context(
-                viewport={"width": width, "height": height}, locale="zh-CN", java_script_enabled=script, **options
+                viewport={"width": width, "height": height},
+                locale="zh-CN",
+                java_script_enabled=script,
+                **options,
             )
             contexts.append(context)
             if role:
@@ -34,7 +43,12 @@ async def house(office: Office, chromium: Browser) -> AsyncIterator[SimpleNamesp
                 await context.add_cookies([{"name": COOKIE, "value": token, "url": url}])
             page = await context.new_page()
             page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.on("console", lambda line: complaints.append(line.text) if "Content Security Policy" in line.text else None)
+            page.on(
+                "console",
+                lambda line: (
+                    complaints.append(line.text) if "Content Security Policy" in line.text else None
+                ),
+            )
             await page.goto(url + path)
             return page
 
@@ -44,7 +58,7 @@ async def house(office: Office, chromium: Browser) -> AsyncIterator[SimpleNamesp
     assert not complaints, complaints
 
 
-# ── signing in ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── signing in ────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_an_operator_signs_in_and_comes_where_they_wanted(house):
@@ -62,7 +76,7 @@ async def test_an_operator_signs_in_and_comes_where_they_wanted(house):
     await expect(page).to_have_url(re.compile("/login"))
 
 
-# ── the desk ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the desk ──────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_a_complaint_is_registered_with_the_keyboard_alone(house):
@@ -155,7 +169,10 @@ async def test_a_near_duplicate_is_offered_and_merged(house):
         await page.keyboard.press("Control+Enter")
         await expect(page.locator(".note.g")).to_contain_text("登记成功")
     await expect(page.locator(".note.g")).to_contain_text("已并入")
-    assert [name for name, _ in await house.office.events()] == ["complaint.registered.v1", "complaint.repeated.v1"]
+    assert [name for name, _ in await house.office.events()] == [
+        "complaint.registered.v1",
+        "complaint.repeated.v1",
+    ]
 
 
 async def test_registration_goes_on_when_the_search_for_duplicates_fails(house):
@@ -201,14 +218,24 @@ async def registered(house) -> str:
     from tests.intake.conftest import WORDS
 
     report = Report(
-        campaign_id=CAMPAIGN, channel=Channel.HOTLINE, kind=Kind.COMPLAINT, unit_id="tcm", original=WORDS, summary=WORDS, name="欧阳晓春",
+        campaign_id=CAMPAIGN,
+        channel=Channel.HOTLINE,
+        kind=Kind.COMPLAINT,
+        unit_id="tcm",
+        original=WORDS,
+        summary=WORDS,
+        name="欧阳晓春",
         phone="13812345678",
-    )  # fmt: skip
+    )
     async with house.office.transaction() as tx:
-        return (await register_complaint(tx, Entry(report=report, by=house.office.person(Role.OPERATOR)))).number
+        return (
+            await register_complaint(
+                tx, Entry(report=report, by=house.office.person(Role.OPERATOR))
+            )
+        ).number
 
 
-# ── the public ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the public ────────────────────────────────────────────────────────────────────────────────────
 
 
 async def report_something(page: Page, identity: str = "匿名") -> tuple[str, str]:
@@ -268,11 +295,25 @@ async def test_unknown_numbers_and_wrong_codes_are_answered_alike(house):
 async def test_a_questionnaire_is_filled_in_once_without_script(house):
     async with house.office.transaction() as tx:
         _, [code] = await issue_tokens(
-            tx, campaign_id=CAMPAIGN, instrument="deputies", group="npc", point=None, count=1, by=house.office.person(Role.OFFICE)
+            tx,
+            campaign_id=CAMPAIGN,
+            instrument="deputies",
+            group="npc",
+            point=None,
+            count=1,
+            by=house.office.person(Role.OFFICE),
         )
     page = await house.open(f"/s/{code}", script=False, size=(390, 844))
     await expect(page.locator("input:checked")).to_have_count(0)
-    assert min([(await row.bounding_box())["height"] for row in await page.locator(".seg.big label").all()]) >= 48
+    assert (
+        min(
+            [
+                (await row.bounding_box())["height"]
+                for row in await page.locator(".seg.big label").all()
+            ]
+        )
+        >= 48
+    )
     await page.get_by_role("button", name="下一题").click()
     await expect(page.locator("#errsum")).to_contain_text("请选一项")
     for place in range(20):
@@ -302,14 +343,26 @@ async def test_a_photo_of_the_public_keeps_no_metadata(house, tmp_path):
     assert "张三" not in await page.content()
 
 
-# ── every page ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── every page ────────────────────────────────────────────────────────────────────────────────────
 
 PAGES = [
-    ("/login", None), ("/", Role.OPERATOR), ("/", Role.OFFICE), ("/me", Role.OPERATOR), ("/help", Role.OPERATOR),
-    ("/intake/desk", Role.OPERATOR), ("/intake/desk/mine", Role.OPERATOR), ("/intake/triage", Role.REVIEWER), ("/p/", None),
-    ("/p/report/1", None), ("/p/query", None), ("/p/units", None), ("/p/units/tcm", None), ("/p/receipt", None), ("/s/none", None),
+    ("/login", None),
+    ("/", Role.OPERATOR),
+    ("/", Role.OFFICE),
+    ("/me", Role.OPERATOR),
+    ("/help", Role.OPERATOR),
+    ("/intake/desk", Role.OPERATOR),
+    ("/intake/desk/mine", Role.OPERATOR),
+    ("/intake/triage", Role.REVIEWER),
+    ("/p/", None),
+    ("/p/report/1", None),
+    ("/p/query", None),
+    ("/p/units", None),
+    ("/p/units/tcm", None),
+    ("/p/receipt", None),
+    ("/s/none", None),
     ("/intake/nowhere", Role.OPERATOR),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("path", "role"), PAGES)
@@ -339,11 +392,13 @@ async def test_public_pages_are_light(house):
     assert total <= 60_000
 
 
-# ── the field ────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the field ─────────────────────────────────────────────────────────────────────────────────────
 
 
 async def in_the_field(house, size=(390, 844)) -> Page:
-    """An inspector's phone that has opened the pages once with a network: shell and lists are on it."""
+    """An inspector's phone that has opened the pages once with a network: shell and lists are on
+    it.
+    """
     page = await house.open("/intake/field/", Role.INSPECTOR, size=size)
     await page.evaluate("navigator.serviceWorker.ready")
     await expect(page.locator("#app")).to_contain_text("2026")
@@ -437,7 +492,9 @@ async def test_two_pages_send_each_photo_once(house, tmp_path):
     other = await page.context.new_page()
     await other.goto(house.url + "/intake/field/")
     sent = []
-    page.context.on("request", lambda request: sent.append(request.url) if request.method == "PUT" else None)
+    page.context.on(
+        "request", lambda request: sent.append(request.url) if request.method == "PUT" else None
+    )
     await page.context.set_offline(False)
 
     await expect(page.locator("#state")).to_contain_text("全部已上传", timeout=20_000)
@@ -448,7 +505,10 @@ async def test_two_pages_send_each_photo_once(house, tmp_path):
 
 async def test_a_captive_portal_and_a_lost_session_lose_nothing(house, tmp_path):
     page = await in_the_field(house)
-    await page.context.route("**/intake/field/ping", lambda route: route.fulfill(status=200, body="<html>Sign in to WiFi</html>"))
+    await page.context.route(
+        "**/intake/field/ping",
+        lambda route: route.fulfill(status=200, body="<html>Sign in to WiFi</html>"),
+    )
     await fill_visit(page)
     await submit_visit(page)
     await expect(page.locator("#state")).to_contain_text("待上传 1 份（离线")
@@ -496,7 +556,11 @@ async def test_what_is_missing_is_named_before_anything_is_sent(house):
 
 async def test_field_pages_are_accessible_at_every_size(house):
     page = await in_the_field(house)
-    for address in ("/intake/field/", "/intake/field/queue", "/intake/field/visit/00000000-0000-4000-8000-000000000001"):
+    for address in (
+        "/intake/field/",
+        "/intake/field/queue",
+        "/intake/field/visit/00000000-0000-4000-8000-000000000001",
+    ):
         await page.goto(house.url + address)
         await expect(page.locator("h1")).to_be_visible()
         for width, height in SIZES:

@@ -22,20 +22,31 @@ pytestmark = [pytest.mark.browser, pytest.mark.stack]
 
 @pytest.fixture
 async def desk(notify, settings, own, chromium: Browser) -> AsyncIterator[SimpleNamespace]:  # noqa: F811
-    """Notify, served, with a morning's notices. `desk.open(path, person, size)`; what the console complains about fails the test."""
+    """Notify, served, with a morning's notices. `desk.open(path, person, size)`; what the console
+    complains about fails the test.
+    """
     await tell_a_morning(notify)
     service = build(settings, own=own, run_ticks=False)
     contexts, complaints = [], []
     async with serving(service.app) as url:
 
         async def open_(path: str, who: Account, size=(1366, 768), script=True) -> Page:
-            context = await chromium.new_context(viewport={"width": size[0], "height": size[1]}, locale="zh-CN", java_script_enabled=script)
+            context = await chromium.new_context(
+                viewport={"width": size[0], "height": size[1]},
+                locale="zh-CN",
+                java_script_enabled=script,
+            )
             contexts.append(context)
             token = await service.app.state.sessions.create(who)
             await context.add_cookies([{"name": COOKIE, "value": token, "url": url}])
             page = await context.new_page()
             page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.on("console", lambda line: complaints.append(line.text) if "Content Security Policy" in line.text else None)
+            page.on(
+                "console",
+                lambda line: (
+                    complaints.append(line.text) if "Content Security Policy" in line.text else None
+                ),
+            )
             await page.goto(url + path)
             return page
 
@@ -50,21 +61,61 @@ async def desk(notify, settings, own, chromium: Browser) -> AsyncIterator[Simple
 async def tell_a_morning(notify) -> None:  # noqa: F811
     """Four cases in different states, an address that works and one that does not."""
     late, near, back, fresh = (Case(f"ZF2026-0045{n:02}") for n in (7, 8, 12, 15))
-    await notify.tell(late.opened(), late.assigned(), near.opened(), near.assigned(), back.opened(), back.assigned())
-    await notify.tell(near.accepted(), near.warned(), back.accepted(), back.says(CaseSubmitted, late=False))
-    await notify.tell(back.says(CaseSentBack, reason="incomplete"), late.lapsed("accept", WEDNESDAY - timedelta(minutes=30)))
-    async with listening(works := HttpListener()), listening(gone := HttpListener([410])), listening(busy := HttpListener([503])):
+    await notify.tell(
+        late.opened(),
+        late.assigned(),
+        near.opened(),
+        near.assigned(),
+        back.opened(),
+        back.assigned(),
+    )
+    await notify.tell(
+        near.accepted(), near.warned(), back.accepted(), back.says(CaseSubmitted, late=False)
+    )
+    await notify.tell(
+        back.says(CaseSentBack, reason="incomplete"),
+        late.lapsed("accept", WEDNESDAY - timedelta(minutes=30)),
+    )
+    async with (
+        listening(works := HttpListener()),
+        listening(gone := HttpListener([410])),
+        listening(busy := HttpListener([503])),
+    ):
         for role, unit, url in (
-            (Audience.SUPERVISOR, None, works.url), (Audience.HANDLER, "tax", gone.url), (Audience.OFFICE, None, busy.url),
-        ):  # fmt: skip
+            (Audience.SUPERVISOR, None, works.url),
+            (Audience.HANDLER, "tax", gone.url),
+            (Audience.OFFICE, None, busy.url),
+        ):
             async with notify.database.transaction(notify.context) as tx:
-                await actions.subscribe(tx, subscription_id=uuid4(), role=role, unit_id=unit, kinds=(), address=url, by=ZHENG)
-        await notify.tell(fresh.opened(), fresh.assigned(), Case("ZF2026-004501", unit="health", urgency=Urgency.URGENT).lapsed())
+                await actions.subscribe(
+                    tx,
+                    subscription_id=uuid4(),
+                    role=role,
+                    unit_id=unit,
+                    kinds=(),
+                    address=url,
+                    by=ZHENG,
+                )
+        await notify.tell(
+            fresh.opened(),
+            fresh.assigned(),
+            Case("ZF2026-004501", unit="health", urgency=Urgency.URGENT).lapsed(),
+        )
         await actions.send_due(notify.database, notify.context)
 
 
-PLACES = [("/notify/inbox", LIU), ("/notify/inbox?view=all", ZHOU), ("/notify/log", ZHENG), ("/notify/log?number=none", ZHENG)]
-PLACES += [("/notify/templates", ZHENG), ("/notify/templates/deadline_warned", ZHENG), ("/notify/rules", ZHENG), ("/notify/inbox", ZHENG)]
+PLACES = [
+    ("/notify/inbox", LIU),
+    ("/notify/inbox?view=all", ZHOU),
+    ("/notify/log", ZHENG),
+    ("/notify/log?number=none", ZHENG),
+]
+PLACES += [
+    ("/notify/templates", ZHENG),
+    ("/notify/templates/deadline_warned", ZHENG),
+    ("/notify/rules", ZHENG),
+    ("/notify/inbox", ZHENG),
+]
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}")
@@ -135,7 +186,9 @@ async def test_a_template_shows_its_preview_as_it_is_typed_and_keeps_a_refused_t
     page = await desk.open("/notify/templates/deadline_warned", ZHENG)
 
     await page.fill("#f-text", "{编号}请于{期限}前办结")
-    await expect(page.locator("#preview")).to_contain_text("ZF2026-004512请于11-25 17:30 周三前办结")
+    await expect(page.locator("#preview")).to_contain_text(
+        "ZF2026-004512请于11-25 17:30 周三前办结"
+    )
     await page.fill("#f-text", "请联系{姓名}")
     await expect(page.locator("#preview")).to_contain_text("没有“姓名”这个字段")
     await page.click("text=保存为新版本")

@@ -26,12 +26,23 @@ class Site:
     def __init__(self, url: str, chromium: Browser, tokens: dict[Role, str]) -> None:
         self.url, self.chromium, self.tokens, self.errors = url, chromium, tokens, list[str]()
 
-    async def open(self, path: str, role: Role = Role.OFFICE, size: tuple[int, int] = (1366, 768)) -> Page:
-        context = await self.chromium.new_context(viewport={"width": size[0], "height": size[1]}, locale="zh-CN")
+    async def open(
+        self, path: str, role: Role = Role.OFFICE, size: tuple[int, int] = (1366, 768)
+    ) -> Page:
+        context = await self.chromium.new_context(
+            viewport={"width": size[0], "height": size[1]}, locale="zh-CN"
+        )
         await context.add_cookies([{"name": COOKIE, "value": self.tokens[role], "url": self.url}])
         page = await context.new_page()
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("console", lambda message: self.errors.append(message.text) if "Content Security Policy" in message.text else None)
+        page.on(
+            "console",
+            lambda message: (
+                self.errors.append(message.text)
+                if "Content Security Policy" in message.text
+                else None
+            ),
+        )
         await page.goto(self.url + path)
         return page
 
@@ -46,7 +57,13 @@ async def site(settings: Settings, chromium: Browser, scoring: Scoring) -> Async
     service = build(settings)
     tokens = {
         role: await service.app.state.sessions.create(
-            Account(UUID(int=at), role.value, f"{role.label}甲", role, "U07" if role in (Role.UNIT_HEAD, Role.HANDLER) else None)
+            Account(
+                UUID(int=at),
+                role.value,
+                f"{role.label}甲",
+                role,
+                "U07" if role in (Role.UNIT_HEAD, Role.HANDLER) else None,
+            )
         )
         for at, role in enumerate(Role, start=1)
     }
@@ -60,7 +77,9 @@ async def site(settings: Settings, chromium: Browser, scoring: Scoring) -> Async
 
 @pytest.fixture
 async def lived(scoring: Scoring) -> Scoring:
-    """Ballots of every kind, visits, cases with lapses: most units are ranked, one has too small a sample."""
+    """Ballots of every kind, visits, cases with lapses: most units are ranked, one has too small a
+    sample.
+    """
     await scoring.publish()
     scheme, told, no = load_scheme("J", 2020), [], 0
     for sheet in scheme.ballots:
@@ -68,7 +87,13 @@ async def lived(scoring: Scoring) -> Scoring:
             for voter in range(12 if group.key != "cppcc" else 3):
                 no += 1
                 answers = [
-                    (unit, item.no, 1 + (unit * 7 + voter * 3 + item.no * 5) % 11 // 5 if (unit + voter) % 9 else 9)
+                    (
+                        unit,
+                        item.no,
+                        1 + (unit * 7 + voter * 3 + item.no * 5) % 11 // 5
+                        if (unit + voter) % 9
+                        else 9,
+                    )
                     for unit in range(1, 14)
                     for item in sheet.items
                 ]
@@ -76,7 +101,11 @@ async def lived(scoring: Scoring) -> Scoring:
     for unit in range(1, 14):
         findings = [("V01", "ordinary"), ("V05", "serious")][: unit % 3]
         told.append(heard(visit(f"V-{unit:04d}", f"U{unit:02d}", *findings, passed=("V02", "V03"))))
-    told += [heard(event) for event in a_life(5, events=60) if type(event).__name__ not in ("BallotSubmitted", "VisitSubmitted")]
+    told += [
+        heard(event)
+        for event in a_life(5, events=60)
+        if type(event).__name__ not in ("BallotSubmitted", "VisitSubmitted")
+    ]
     await scoring.take(told)
     await scoring.settle()
     late = Case("ZF2020-000107", "U07")
@@ -116,7 +145,8 @@ async def test_an_empty_installation_leads_to_a_campaign_and_its_register(site, 
 
     register = tmp_path / "名册.csv"
     register.write_text(
-        "单位名称,类别,其他名称\n省交通运输厅,省政府工作部门,省交通厅、交通厅\n省总工会,党群工作部门,\n", encoding="gb18030"
+        "单位名称,类别,其他名称\n省交通运输厅,省政府工作部门,省交通厅、交通厅\n省总工会,党群工作部门,\n",
+        encoding="gb18030",
     )
     await page.set_input_files("#f-file", register)
     await page.click("main >> text=导入名册 >> nth=-1")
@@ -133,7 +163,9 @@ async def test_shown_contributions_add_up_to_the_shown_total_for_all_units(site,
     for unit in campaign.units:
         await page.goto(f"{site.url}/scoring/{CAMPAIGN}/units/{unit.unit_id}")
         cells = await page.locator("main table").first.locator("td[data-l=贡献]").all_inner_texts()
-        *parts, total = [Decimal(text.strip()) for text in cells if text.strip() not in ("—", "")] or [Decimal(0)]
+        *parts, total = [
+            Decimal(text.strip()) for text in cells if text.strip() not in ("—", "")
+        ] or [Decimal(0)]
         assert sum(parts) == total, unit.name
 
 
@@ -157,10 +189,23 @@ async def test_small_groups_are_never_shown_alone(site, lived):
 
 
 async def test_units_and_handlers_get_no_rank_by_any_door(site, lived):
-    for role in (Role.UNIT_HEAD, Role.HANDLER, Role.INSPECTOR, Role.OPERATOR, Role.ADMIN, Role.SUPERVISOR, Role.REVIEWER):
+    for role in (
+        Role.UNIT_HEAD,
+        Role.HANDLER,
+        Role.INSPECTOR,
+        Role.OPERATOR,
+        Role.ADMIN,
+        Role.SUPERVISOR,
+        Role.REVIEWER,
+    ):
         page = await site.open("/scoring/mine", role)
-        for path in (*PAGES.values(), f"/scoring/api/campaigns/{CAMPAIGN}/board", f"/scoring/api/campaigns/{CAMPAIGN}/units/U08",
-                     "/scoring/api/campaigns/NONE/board", "/scoring/palette?q=sheng"):  # fmt: skip
+        for path in (
+            *PAGES.values(),
+            f"/scoring/api/campaigns/{CAMPAIGN}/board",
+            f"/scoring/api/campaigns/{CAMPAIGN}/units/U08",
+            "/scoring/api/campaigns/NONE/board",
+            "/scoring/palette?q=sheng",
+        ):
             answer = await page.request.get(site.url + path)
             assert answer.status == 403, (role, path)
             assert "U08" not in await answer.text()

@@ -1,4 +1,6 @@
-"""The shared pages in a real Chromium: readable by everybody, usable by keyboard and input method, nothing typed is ever lost."""
+"""The shared pages in a real Chromium: readable by everybody, usable by keyboard and input method,
+nothing typed is ever lost.
+"""
 
 import re
 
@@ -11,7 +13,17 @@ from tests.browser.gallery import cases
 from tests.browser.support import SIZES, axe, composing_key, fits, ime
 
 pytestmark = pytest.mark.browser
-STAFF = ["/", "/me", "/help", "/gallery/desk", "/gallery/queue", "/gallery/done", "/gallery/nothing", "/gallery/busy", "/gallery/document"]
+STAFF = [
+    "/",
+    "/me",
+    "/help",
+    "/gallery/desk",
+    "/gallery/queue",
+    "/gallery/done",
+    "/gallery/nothing",
+    "/gallery/busy",
+    "/gallery/document",
+]
 PUBLIC = ["/p/", "/login"]
 TEXT = "窗口工作人员上班时间不在岗，等了四十分钟"
 
@@ -25,7 +37,7 @@ async def register(page: Page) -> None:
     await page.click("text=登记并转办")
 
 
-# ---------------------------------------------------------------------------------------------- seen by everybody
+# ── seen by everybody ─────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}")
@@ -38,7 +50,9 @@ async def test_every_page_passes_axe_and_fits(gallery: Gallery, size: tuple[int,
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}")
-async def test_a_form_with_mistakes_passes_axe_and_fits(gallery: Gallery, size: tuple[int, int]) -> None:
+async def test_a_form_with_mistakes_passes_axe_and_fits(
+    gallery: Gallery, size: tuple[int, int]
+) -> None:
     page = await gallery.open("/gallery/desk", size=size)
     await register(page)
     await expect(page.locator("#errsum")).to_be_visible()
@@ -57,7 +71,9 @@ async def test_open_overlays_pass_axe(gallery: Gallery) -> None:
 
 
 async def test_a_key_right_after_a_dialog_closed_is_heard(gallery: Gallery) -> None:
-    """Until the next frame the closed dialog's field still has the focus, though nobody can type there."""
+    """Until the next frame the closed dialog's field still has the focus, though nobody can type
+    there.
+    """
     page = await gallery.open("/gallery/queue")
     await page.keyboard.press("Control+k")
     await expect(page.locator("#palette[open]")).to_be_visible()
@@ -129,7 +145,9 @@ async def test_the_badges_differ_without_colour(gallery: Gallery) -> None:
     assert all(look["border"] >= 1 and look["transition"] in ("0s", "") for look in looks)
 
 
-async def test_a_line_of_an_official_document_has_28_characters_and_a_page_22_lines(gallery: Gallery) -> None:
+async def test_a_line_of_an_official_document_has_28_characters_and_a_page_22_lines(
+    gallery: Gallery,
+) -> None:
     page = await gallery.open("/gallery/document", size=(1366, 900))
     measured = await page.evaluate(
         """() => {
@@ -147,7 +165,7 @@ async def test_a_line_of_an_official_document_has_28_characters_and_a_page_22_li
     assert await page.locator(".red, .gw hr").count() == 0
 
 
-# ------------------------------------------------------------------------------------------------ without script
+# ── without script ────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_a_form_works_without_script(gallery: Gallery) -> None:
@@ -170,10 +188,12 @@ async def test_public_pages_work_without_script(gallery: Gallery) -> None:
     assert await page.locator("#errsum").count() == 0
 
 
-# --------------------------------------------------------------------------------------------------------- forms
+# ── forms ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_after_mistakes_the_focus_is_on_their_summary_and_the_text_is_kept(gallery: Gallery) -> None:
+async def test_after_mistakes_the_focus_is_on_their_summary_and_the_text_is_kept(
+    gallery: Gallery,
+) -> None:
     page = await gallery.open("/gallery/desk")
     await page.fill("#f-text", "太短")
     await register(page)
@@ -253,7 +273,10 @@ async def test_a_lost_answer_and_a_resend_are_one_ticket(gallery: Gallery) -> No
 async def test_a_form_of_another_site_changes_nothing(gallery: Gallery) -> None:
     page = await gallery.open("/gallery/desk")
     evil = await page.context.new_page()
-    await evil.route("http://evil.example/", lambda route: route.fulfill(body="<h1>kind words</h1>", content_type="text/html"))
+    await evil.route(
+        "http://evil.example/",
+        lambda route: route.fulfill(body="<h1>kind words</h1>", content_type="text/html"),
+    )
     await evil.goto("http://evil.example/")
     fetched = "(url) => fetch(url, {method: 'POST', mode: 'no-cors', credentials: 'include', body: 'unit=x'}).catch(() => 0)"
     await evil.evaluate(fetched, gallery.url + "/gallery/tickets")
@@ -271,13 +294,17 @@ async def test_a_form_of_another_site_changes_nothing(gallery: Gallery) -> None:
 async def test_drafts_are_kept_while_typing_and_a_failure_stays_visible(gallery: Gallery) -> None:
     page = await gallery.open("/gallery/desk")
     await page.fill("#f-text", TEXT)
-    await expect(page.locator("[data-draft-status]")).to_have_text("草稿已保存 14:02:11", timeout=6000)
+    await expect(page.locator("[data-draft-status]")).to_have_text(
+        "草稿已保存 14:02:11", timeout=6000
+    )
     assert gallery.state.drafts[-1]["text"] == TEXT
 
     gallery.state.trouble = "draft"
     await page.fill("#f-text", TEXT + "。")
     await page.keyboard.press("Control+s")
-    await expect(page.locator("[data-draft-status]")).to_have_text("草稿未能保存，内容仍在本页，请勿关闭")
+    await expect(page.locator("[data-draft-status]")).to_have_text(
+        "草稿未能保存，内容仍在本页，请勿关闭"
+    )
 
 
 async def test_too_long_a_text_is_counted_not_cut(gallery: Gallery) -> None:
@@ -298,7 +325,7 @@ async def test_what_cannot_be_undone_is_confirmed_by_a_word(gallery: Gallery) ->
     assert gallery.state.registered == ["frozen"]
 
 
-# ---------------------------------------------------------------------------------------------------- input method
+# ── input method ──────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_a_search_waits_for_the_composition_and_asks_once(gallery: Gallery) -> None:
@@ -344,7 +371,7 @@ async def test_keys_of_the_input_method_do_nothing_here(gallery: Gallery) -> Non
     await expect(page.locator("#palette")).to_be_visible()
 
 
-# ------------------------------------------------------------------------------------------------------------ keys
+# ── keys ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_the_palette_finds_pages_and_units_by_initials(gallery: Gallery) -> None:
@@ -360,7 +387,9 @@ async def test_the_palette_finds_pages_and_units_by_initials(gallery: Gallery) -
     await expect(page.locator("#palette-list")).to_contain_text("检查计划")
     await expect(page.locator("#palette [role=status]")).to_have_text("1 个结果")
     await page.fill("#palette-q", "没有的东西")
-    await expect(page.locator("#palette [role=status]")).to_have_text("没有找到“没有的东西”。试试单位简称或首字母")
+    await expect(page.locator("#palette [role=status]")).to_have_text(
+        "没有找到“没有的东西”。试试单位简称或首字母"
+    )
 
 
 async def test_the_palette_works_when_the_services_are_away(gallery: Gallery) -> None:
@@ -394,9 +423,12 @@ async def test_rows_are_worked_with_one_hand(gallery: Gallery) -> None:
     page = await gallery.open("/gallery/queue")
     for key in ("j", "j", "x", "k", "x"):
         await page.keyboard.press(key)
-    assert await page.evaluate("[...document.querySelectorAll('[name=pick]:checked')].map(e => e.value)") == [
-        "ZF2026-004500", "ZF2026-004501",
-    ]  # fmt: skip
+    assert await page.evaluate(
+        "[...document.querySelectorAll('[name=pick]:checked')].map(e => e.value)"
+    ) == [
+        "ZF2026-004500",
+        "ZF2026-004501",
+    ]
     assert await page.get_attribute("[aria-current=true][id^=r-]", "id") == "r-ZF2026-004500"
     await page.keyboard.press("o")
     await page.wait_for_url("**/gallery/cases/ZF2026-004500")
@@ -439,7 +471,7 @@ async def test_a_key_of_the_page_reaches_its_field(gallery: Gallery) -> None:
     await expect(page.locator("#f-unit")).to_be_focused()
 
 
-# ------------------------------------------------------------------------------------------------------ refreshing
+# ── refreshing ────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_a_refresh_changes_badges_but_moves_no_row_under_the_cursor(gallery: Gallery) -> None:
@@ -449,15 +481,23 @@ async def test_a_refresh_changes_badges_but_moves_no_row_under_the_cursor(galler
     shown[2].update(state="over", detail="1工作日")
     gallery.state.cases = [*reversed(shown), {**shown[0], "number": "ZF2026-009999"}]
 
-    await expect(page.locator("#r-ZF2026-004502 .b")).to_have_text(re.compile("超期 1工作日"), timeout=4000)
+    await expect(page.locator("#r-ZF2026-004502 .b")).to_have_text(
+        re.compile("超期 1工作日"), timeout=4000
+    )
     await expect(page.locator("[data-pending]")).to_contain_text("条更新")
-    assert await page.evaluate("document.querySelector('[data-list] tbody tr').id") == "r-ZF2026-004500"
+    assert (
+        await page.evaluate("document.querySelector('[data-list] tbody tr').id")
+        == "r-ZF2026-004500"
+    )
     assert await page.evaluate("document.activeElement.id") == "a-ZF2026-004500"
     assert await page.locator("#r-ZF2026-009999").count() == 0
 
     await page.keyboard.press("u")
     await expect(page.locator("#r-ZF2026-009999")).to_be_visible()
-    assert await page.evaluate("document.querySelector('[data-list] tbody tr').id") == "r-ZF2026-004506"
+    assert (
+        await page.evaluate("document.querySelector('[data-list] tbody tr').id")
+        == "r-ZF2026-004506"
+    )
     assert await page.evaluate("document.activeElement.id") == "a-ZF2026-004500"
     await expect(page.locator("[data-pending]")).to_be_hidden()
 
@@ -465,10 +505,14 @@ async def test_a_refresh_changes_badges_but_moves_no_row_under_the_cursor(galler
 async def test_an_idle_list_is_put_in_order_by_itself(gallery: Gallery) -> None:
     page = await gallery.open("/gallery/queue")
     gallery.state.cases = list(reversed(cases(7)))
-    await expect(page.locator("[data-list] tbody tr").first).to_have_id("r-ZF2026-004506", timeout=4000)
+    await expect(page.locator("[data-list] tbody tr").first).to_have_id(
+        "r-ZF2026-004506", timeout=4000
+    )
 
 
-async def test_polling_keeps_half_typed_text_and_does_not_keep_the_session_alive(gallery: Gallery) -> None:
+async def test_polling_keeps_half_typed_text_and_does_not_keep_the_session_alive(
+    gallery: Gallery,
+) -> None:
     page = await gallery.open("/gallery/queue")
     gallery.state.sessions.touched.clear()
     await page.wait_for_timeout(2500)

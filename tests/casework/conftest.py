@@ -67,33 +67,64 @@ class World:
 
     async def publish(self, scheme: Scheme | None = None, **changes: Any) -> None:
         scheme = scheme or self.scheme
-        units = tuple(UnitEntry(unit_id=id, unit_no=n, name=name, category="gov") for n, (id, name) in enumerate(UNITS.items(), 1))
-        said = {"campaign_id": CAMPAIGN, "title": "2026 年评议", "year": 2026, "scheme": scheme.to_json(), "units": units}
-        event = CampaignPublished(occurred_at=await self.clock.now(), scheme_version=scheme.version, **(said | changes))
+        units = tuple(
+            UnitEntry(unit_id=id, unit_no=n, name=name, category="gov")
+            for n, (id, name) in enumerate(UNITS.items(), 1)
+        )
+        said = {
+            "campaign_id": CAMPAIGN,
+            "title": "2026 年评议",
+            "year": 2026,
+            "scheme": scheme.to_json(),
+            "units": units,
+        }
+        event = CampaignPublished(
+            occurred_at=await self.clock.now(), scheme_version=scheme.version, **(said | changes)
+        )
         await self.do(duties.keep_campaign, event=event)
 
     async def complaint(self, **changes: Any) -> ComplaintRegistered:
         now = await self.clock.now()
         said = {
-            "complaint_id": uuid4(), "number": "TS2026-000001", "campaign_id": CAMPAIGN, "channel": Channel.HOTLINE, "kind": Kind.COMPLAINT,
-            "urgency": Urgency.NORMAL, "unit_id": "health", "problem_item": "08", "summary": "工作时间窗口无人在岗", "real_name": True,
+            "complaint_id": uuid4(),
+            "number": "TS2026-000001",
+            "campaign_id": CAMPAIGN,
+            "channel": Channel.HOTLINE,
+            "kind": Kind.COMPLAINT,
+            "urgency": Urgency.NORMAL,
+            "unit_id": "health",
+            "problem_item": "08",
+            "summary": "工作时间窗口无人在岗",
+            "real_name": True,
             "received_at": now,
-        }  # fmt: skip
+        }
         return ComplaintRegistered(occurred_at=now, **(said | changes))
 
     async def visit(self, *severities: str) -> VisitSubmitted:
         item = self.scheme.checklists[0].items[0].id
-        findings = tuple(Finding(finding_id=uuid4(), item_id=item, severity=s, summary="三号窗口无人在岗") for s in severities)  # type: ignore[arg-type]
+        findings = tuple(
+            Finding(finding_id=uuid4(), item_id=item, severity=s, summary="三号窗口无人在岗")
+            for s in severities
+        )  # type: ignore[arg-type]
         return VisitSubmitted(
-            occurred_at=await self.clock.now(), visit_id=uuid4(), number="V2026-0193", campaign_id=CAMPAIGN, unit_id="roads", mode="covert",
-            visited_on=date(2026, 11, 19), passed=(), findings=findings,
-        )  # fmt: skip
+            occurred_at=await self.clock.now(),
+            visit_id=uuid4(),
+            number="V2026-0193",
+            campaign_id=CAMPAIGN,
+            unit_id="roads",
+            mode="covert",
+            visited_on=date(2026, 11, 19),
+            passed=(),
+            findings=findings,
+        )
 
     async def open(self, **changes: Any) -> str:
         """A new case; gives its number."""
         event = await self.complaint(**changes)
         await self.do(opening.hear_complaints, events=[event])
-        return str(await self.value("select number from cases where source_id = $1", event.complaint_id))
+        return str(
+            await self.value("select number from cases where source_id = $1", event.complaint_id)
+        )
 
     async def sweep(self) -> None:
         """What the ticks would do now."""
@@ -123,7 +154,9 @@ class World:
     async def said(self, *kinds: type[Event]) -> list[Event]:
         """The facts of these kinds in the outbox, in order."""
         names = [kind.name for kind in kinds] or list(EVENTS)
-        rows = await self.rows("select type, body from outbox where type = any($1) order by id", names)
+        rows = await self.rows(
+            "select type, body from outbox where type = any($1) order by id", names
+        )
         return [decode(row["type"], row["body"]) for row in rows]
 
 

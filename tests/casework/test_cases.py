@@ -31,7 +31,19 @@ from shared.events import (
     Refused,
     Urgency,
 )
-from tests.casework.conftest import ACCOUNT, BASIS, CAMPAIGN, CHEN, LI, REPLY, SUN, WANG, ZHANG, ZHAO, ZHOU
+from tests.casework.conftest import (
+    ACCOUNT,
+    BASIS,
+    CAMPAIGN,
+    CHEN,
+    LI,
+    REPLY,
+    SUN,
+    WANG,
+    ZHANG,
+    ZHAO,
+    ZHOU,
+)
 
 pytestmark = pytest.mark.stack
 
@@ -44,12 +56,18 @@ async def signed(world, **changes):
 
 async def submitted(world, number=None, **changes):
     number = number or await signed(world)
-    said = {"account": ACCOUNT, "upheld": "upheld", "measures": "实行 AB 岗", "reply": REPLY, "by": LI} | changes
+    said = {
+        "account": ACCOUNT,
+        "upheld": "upheld",
+        "measures": "实行 AB 岗",
+        "reply": REPLY,
+        "by": LI,
+    } | changes
     await world.do(handling.submit_result, number=number, **said)
     return number
 
 
-# ── opening ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── opening ───────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_a_complaint_that_names_a_unit_goes_there_at_once(world):
@@ -57,9 +75,16 @@ async def test_a_complaint_that_names_a_unit_goes_there_at_once(world):
 
     case, clocks = await world.case(number), await world.clocks(number)
     assert (case.state, case.unit_id, number) == ("assigned", "health", "ZF2026-000001")
-    assert {kind: row["state"] for kind, row in clocks.items()} == {"accept": "armed", "handle": "armed"}
+    assert {kind: row["state"] for kind, row in clocks.items()} == {
+        "accept": "armed",
+        "handle": "armed",
+    }
     opened, assigned = await world.said(CaseOpened, CaseAssigned)
-    assert (opened.unit_id, assigned.unit_id, [d.kind for d in assigned.deadlines]) == (None, "health", ["accept", "handle"])
+    assert (opened.unit_id, assigned.unit_id, [d.kind for d in assigned.deadlines]) == (
+        None,
+        "health",
+        ["accept", "handle"],
+    )
 
 
 async def test_a_report_waits_for_a_reviewer_and_never_reaches_the_accused(world):
@@ -84,7 +109,10 @@ async def test_the_database_itself_refuses_a_barred_unit(world):
     number = await world.open(kind=Kind.REPORT)
 
     with pytest.raises(CheckViolationError):
-        await world.value("update cases set unit_id = 'health', state = 'assigned' where number = $1 returning 1", number)
+        await world.value(
+            "update cases set unit_id = 'health', state = 'assigned' where number = $1 returning 1",
+            number,
+        )
 
 
 async def test_the_same_complaint_opens_one_case_however_often_it_is_told(world):
@@ -116,9 +144,15 @@ async def test_a_crash_before_the_commit_leaves_nothing_and_loses_no_number(worl
 
 async def test_an_import_of_a_thousand_opens_each_once_without_gaps(world):
     events = [await world.complaint() for _ in range(20)]
-    many = [replace(event, complaint_id=type(event.complaint_id)(int=event.complaint_id.int ^ n)) for event in events for n in range(50)]
+    many = [
+        replace(event, complaint_id=type(event.complaint_id)(int=event.complaint_id.int ^ n))
+        for event in events
+        for n in range(50)
+    ]
 
-    await asyncio.gather(*(world.do(opening.hear_complaints, events=part) for part in (many[::2], many[1::2], many)))
+    await asyncio.gather(
+        *(world.do(opening.hear_complaints, events=part) for part in (many[::2], many[1::2], many))
+    )
 
     assert await world.value("select count(*) from cases") == 1000
     assert await world.value("select max(number) from cases") == "ZF2026-001000"
@@ -136,7 +170,10 @@ async def test_a_kind_the_scheme_gives_no_case_opens_none(world):
     rules = replace(world.scheme.case_rules, no_case=(Kind.PRAISE,))
     await world.publish(replace(world.scheme, case_rules=rules))
 
-    await world.do(opening.hear_complaints, events=[await world.complaint(kind=Kind.PRAISE), await world.complaint()])
+    await world.do(
+        opening.hear_complaints,
+        events=[await world.complaint(kind=Kind.PRAISE), await world.complaint()],
+    )
 
     assert await world.value("select array_agg(kind) from cases") == ["complaint"]
 
@@ -150,15 +187,41 @@ async def test_every_finding_of_a_visit_is_a_case_of_its_own(world):
     columns = "source, kind, urgency, unit_id, state, problem_item, received_on::text"
     rows = await world.rows(f"select {columns} from cases order by number")
     assert [tuple(row) for row in rows] == [
-        ("visit", "finding", "normal", "roads", "assigned", world.scheme.checklists[0].items[0].problem, "2026-11-19"),
-        ("visit", "finding", "urgent", "roads", "assigned", world.scheme.checklists[0].items[0].problem, "2026-11-19"),
+        (
+            "visit",
+            "finding",
+            "normal",
+            "roads",
+            "assigned",
+            world.scheme.checklists[0].items[0].problem,
+            "2026-11-19",
+        ),
+        (
+            "visit",
+            "finding",
+            "urgent",
+            "roads",
+            "assigned",
+            world.scheme.checklists[0].items[0].problem,
+            "2026-11-19",
+        ),
     ]
 
 
 async def test_handlers_take_a_batch_in_order_and_an_event_once(world):
     event = await world.complaint()
-    repeated = ComplaintRepeated(occurred_at=event.occurred_at, complaint_id=event.complaint_id, campaign_id=CAMPAIGN, repeats=2)
-    rated = ComplaintRated(occurred_at=event.occurred_at, complaint_id=event.complaint_id, campaign_id=CAMPAIGN, option=3)
+    repeated = ComplaintRepeated(
+        occurred_at=event.occurred_at,
+        complaint_id=event.complaint_id,
+        campaign_id=CAMPAIGN,
+        repeats=2,
+    )
+    rated = ComplaintRated(
+        occurred_at=event.occurred_at,
+        complaint_id=event.complaint_id,
+        campaign_id=CAMPAIGN,
+        option=3,
+    )
     told = [
         (each, Meta(uuid4(), each.name, each.key, n, each.occurred_at, "complaints", 0, n))
         for n, each in enumerate((event, repeated, rated), 1)
@@ -170,7 +233,7 @@ async def test_handlers_take_a_batch_in_order_and_an_event_once(world):
     assert (row["repeats"], row["rating"]) == (2, 3)
 
 
-# ── dispatch ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── dispatch ──────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_a_reviewer_refuses_with_a_reason_that_the_public_reads(world):
@@ -179,7 +242,10 @@ async def test_a_reviewer_refuses_with_a_reason_that_the_public_reads(world):
     await world.do(dispatch.refuse_case, number=number, reason="unclear", explanation="", by=SUN)
 
     (said,) = await world.said(CaseNotAccepted)
-    assert (said.reason, said.explanation) == ("unclear", world.scheme.case_rules.not_accepted_reasons[3].public)
+    assert (said.reason, said.explanation) == (
+        "unclear",
+        world.scheme.case_rules.not_accepted_reasons[3].public,
+    )
     assert (await world.clocks(number))["assign"]["state"] == "met"
 
 
@@ -207,7 +273,11 @@ async def test_a_unit_whose_objection_is_refused_gets_its_old_deadline_back(worl
     await world.do(dispatch.assign_case, number=number, unit_id="health", by=SUN)
 
     after = (await world.clocks(number))["handle"]
-    assert (after["id"], after["due_at"], after["state"]) == (before["id"], before["due_at"], "armed")
+    assert (after["id"], after["due_at"], after["state"]) == (
+        before["id"],
+        before["due_at"],
+        "armed",
+    )
 
 
 async def test_a_return_after_its_time_is_refused(world):
@@ -225,22 +295,47 @@ async def test_a_unit_that_is_not_in_the_register_is_not_chosen(world):
         await world.do(dispatch.assign_case, number=number, unit_id="nobody", by=SUN)
 
 
-# ── handling and review ──────────────────────────────────────────────────────────────────────────────────────────────────
+# ── handling and review ───────────────────────────────────────────────────────────────────────────
 
 
 async def test_a_case_from_signing_to_striking_off(world):
     number = await submitted(world)
     await world.do(handling.approve_result, number=number, opinion="同意", by=ZHANG)
-    await world.do(handling.strike_off, number=number, opinion="已到现场核查，替岗制度已经落实", by=ZHAO)
+    await world.do(
+        handling.strike_off, number=number, opinion="已到现场核查，替岗制度已经落实", by=ZHAO
+    )
 
     case = await world.case(number)
-    assert (case.state, case.upheld, case.late, case.handler_name) == ("struck_off", "upheld", False, "李明")
+    assert (case.state, case.upheld, case.late, case.handler_name) == (
+        "struck_off",
+        "upheld",
+        False,
+        "李明",
+    )
     said = await world.said(CaseAccepted, CaseSubmitted, CaseClosed, CaseStruckOff)
-    assert [type(event) for event in said] == [CaseAccepted, CaseSubmitted, CaseClosed, CaseStruckOff]
-    assert (said[0].late, said[1].late, said[2].late, said[2].working_days, said[2].reply) == (False, False, False, 0, REPLY)
+    assert [type(event) for event in said] == [
+        CaseAccepted,
+        CaseSubmitted,
+        CaseClosed,
+        CaseStruckOff,
+    ]
+    assert (said[0].late, said[1].late, said[2].late, said[2].working_days, said[2].reply) == (
+        False,
+        False,
+        False,
+        0,
+        REPLY,
+    )
     assert {row["state"] for row in (await world.clocks(number)).values()} == {"met"}
     verbs = await world.value("select array_agg(verb || ':' || by_name order by id) from steps")
-    assert verbs == ["open:系统", "assign:系统", "accept:李明", "submit:李明", "approve:张建国", "strike_off:赵督办"]
+    assert verbs == [
+        "open:系统",
+        "assign:系统",
+        "accept:李明",
+        "submit:李明",
+        "approve:张建国",
+        "strike_off:赵督办",
+    ]
     assert await world.value("select count(*) from audit where subject = $1", number) == 5
 
 
@@ -250,13 +345,20 @@ async def test_a_result_sent_back_is_due_when_it_always_was(world):
     await submitted(world, number)
     await world.clock.advance(days=2)
 
-    await world.do(handling.send_result_back, number=number, opinion="请补充整改完成的时间和佐证", by=ZHANG)
+    await world.do(
+        handling.send_result_back, number=number, opinion="请补充整改完成的时间和佐证", by=ZHANG
+    )
 
     handle = (await world.clocks(number))["handle"]
     assert (handle["state"], handle["due_at"]) == ("armed", due)
-    assert [event.reason for event in await world.said(CaseSentBack)] == ["请补充整改完成的时间和佐证"]
+    assert [event.reason for event in await world.said(CaseSentBack)] == [
+        "请补充整改完成的时间和佐证"
+    ]
     await submitted(world, number)
-    assert [row["no"] for row in await world.rows("select no from submissions order by no")] == [1, 2]
+    assert [row["no"] for row in await world.rows("select no from submissions order by no")] == [
+        1,
+        2,
+    ]
 
 
 async def test_nobody_approves_what_they_wrote(world):
@@ -316,7 +418,9 @@ async def test_two_people_sign_at_the_same_moment_and_one_is_told(world):
     number = await world.open()
 
     results = await asyncio.gather(
-        world.do(handling.accept_case, number=number, by=LI), world.do(handling.accept_case, number=number, by=WANG), return_exceptions=True
+        world.do(handling.accept_case, number=number, by=LI),
+        world.do(handling.accept_case, number=number, by=WANG),
+        return_exceptions=True,
     )
 
     assert sorted(type(result).__name__ for result in results) == ["Case", "IllegalMove"]
@@ -342,14 +446,16 @@ async def test_a_role_without_the_verb_is_refused(world):
     assert refused.value.status == 404
 
 
-# ── extensions and pauses ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── extensions and pauses ─────────────────────────────────────────────────────────────────────────
 
 
 async def test_an_extension_needs_both_approvers_and_moves_the_deadline_once(world):
     number = await signed(world)
     before = (await world.clocks(number))["handle"]["due_at"]
 
-    await world.do(extensions.ask_extension, number=number, amount=3, reason="需到外地调取证据材料", by=LI)
+    await world.do(
+        extensions.ask_extension, number=number, amount=3, reason="需到外地调取证据材料", by=LI
+    )
     await world.do(extensions.decide_extension, number=number, agree=True, opinion="", by=ZHANG)
     assert (await world.clocks(number))["handle"]["due_at"] == before
     with pytest.raises(Refused, match="督办员"):
@@ -357,19 +463,28 @@ async def test_an_extension_needs_both_approvers_and_moves_the_deadline_once(wor
     await world.do(extensions.decide_extension, number=number, agree=True, opinion="", by=ZHAO)
 
     after = (await world.clocks(number))["handle"]
-    assert (before.date().isoformat(), after["due_at"].date().isoformat()) == ("2026-11-27", "2026-12-02")
+    assert (before.date().isoformat(), after["due_at"].date().isoformat()) == (
+        "2026-11-27",
+        "2026-12-02",
+    )
     (said,) = await world.said(CaseExtended)
     assert said.deadlines[0].due_at == after["due_at"]
     with pytest.raises(Refused, match="最多 1 次"):
-        await world.do(extensions.ask_extension, number=number, amount=1, reason="还需要再延长几天时间", by=LI)
+        await world.do(
+            extensions.ask_extension, number=number, amount=1, reason="还需要再延长几天时间", by=LI
+        )
 
 
 async def test_a_refused_extension_leaves_the_deadline(world):
     number = await signed(world)
     before = (await world.clocks(number))["handle"]["due_at"]
-    await world.do(extensions.ask_extension, number=number, amount=5, reason="需到外地调取证据材料", by=LI)
+    await world.do(
+        extensions.ask_extension, number=number, amount=5, reason="需到外地调取证据材料", by=LI
+    )
 
-    await world.do(extensions.decide_extension, number=number, agree=False, opinion="理由不足", by=ZHAO)
+    await world.do(
+        extensions.decide_extension, number=number, agree=False, opinion="理由不足", by=ZHAO
+    )
 
     assert (await world.clocks(number))["handle"]["due_at"] == before
     with pytest.raises(Refused, match="没有待审批"):
@@ -378,11 +493,15 @@ async def test_a_refused_extension_leaves_the_deadline(world):
 
 async def test_an_extension_is_neither_asked_nor_approved_after_the_lapse(world):
     asked, late = await signed(world), await signed(world)
-    await world.do(extensions.ask_extension, number=asked, amount=5, reason="需到外地调取证据材料", by=LI)
+    await world.do(
+        extensions.ask_extension, number=asked, amount=5, reason="需到外地调取证据材料", by=LI
+    )
     await world.clock.advance(days=10)
 
     with pytest.raises(Refused, match="期限已过"):
-        await world.do(extensions.ask_extension, number=late, amount=3, reason="需到外地调取证据材料", by=LI)
+        await world.do(
+            extensions.ask_extension, number=late, amount=3, reason="需到外地调取证据材料", by=LI
+        )
     with pytest.raises(Refused, match="期限已过"):
         await world.do(extensions.decide_extension, number=asked, agree=True, opinion="", by=ZHANG)
 
@@ -420,17 +539,22 @@ async def test_a_hundred_notes_and_takeovers_move_no_deadline(world):
     }
 
 
-# ── what each reader gets ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── what each reader gets ─────────────────────────────────────────────────────────────────────────
 
 
 async def test_a_unit_reads_the_summary_and_the_day_and_no_origin(world):
     number = await world.open()
 
-    unit, reviewer, office = [await world.do(reading.case_view, number=number, who=who) for who in (LI, SUN, ZHOU)]
+    unit, reviewer, office = [
+        await world.do(reading.case_view, number=number, who=who) for who in (LI, SUN, ZHOU)
+    ]
 
     assert unit.origin is None
     assert unit.barred_unit_id is None
-    assert (reviewer.origin.source_number, reviewer.origin.received_at is not None) == ("TS2026-000001", True)
+    assert (reviewer.origin.source_number, reviewer.origin.received_at is not None) == (
+        "TS2026-000001",
+        True,
+    )
     assert office.origin.received_at is None
 
 

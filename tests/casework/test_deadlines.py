@@ -42,7 +42,12 @@ async def test_nothing_is_told_before_its_time_and_everything_at_it(world):
     await world.sweep()
 
     (lapsed,) = await world.said(DeadlineLapsed)
-    assert (lapsed.deadline, lapsed.due_at, lapsed.number, lapsed.unit_id) == ("accept", clocks["accept"]["due_at"], number, "health")
+    assert (lapsed.deadline, lapsed.due_at, lapsed.number, lapsed.unit_id) == (
+        "accept",
+        clocks["accept"]["due_at"],
+        number,
+        "health",
+    )
     assert lapsed.occurred_at >= lapsed.due_at
 
 
@@ -90,7 +95,12 @@ async def test_two_workers_tell_each_lapse_exactly_once_oldest_first(world, sett
 
     told = [(event.case_id, event.deadline) for event in await world.said(DeadlineLapsed)]
     assert len(told) == len(set(told)) == 80
-    assert await world.value("select count(*) from deadlines where case_id is not null and state = 'lapsed'") == 80
+    assert (
+        await world.value(
+            "select count(*) from deadlines where case_id is not null and state = 'lapsed'"
+        )
+        == 80
+    )
 
 
 async def test_a_worker_that_dies_gives_its_claim_back(world):
@@ -111,9 +121,14 @@ async def test_a_worker_that_dies_gives_its_claim_back(world):
 
 async def test_an_act_and_the_sweep_at_the_same_moment_tell_the_lapse_once(world):
     numbers = [await world.open() for _ in range(12)]
-    await world.clock.set((await world.clocks(numbers[0]))["accept"]["due_at"] + timedelta(seconds=1))
+    await world.clock.set(
+        (await world.clocks(numbers[0]))["accept"]["due_at"] + timedelta(seconds=1)
+    )
 
-    await asyncio.gather(world.sweep(), *(world.do(handling.accept_case, number=number, by=LI) for number in numbers[:4]))
+    await asyncio.gather(
+        world.sweep(),
+        *(world.do(handling.accept_case, number=number, by=LI) for number in numbers[:4]),
+    )
     await world.sweep()
 
     told = [event.number for event in await world.said(DeadlineLapsed)]
@@ -126,8 +141,17 @@ async def test_a_hundred_thousand_deadlines_far_away_cost_nothing(world):
     case_id, far = row["case_id"], row["due_at"] + timedelta(days=3000)
     await world.value("drop index uq_deadlines_running")
     async with world.database.transaction(world.context) as tx:
-        base = row | {"due_at": far, "warn_at": far, "next_warn_at": far, "severe_at": far, "case_id": case_id}
-        rows = [tuple((base | {"id": new_id()})[name] for name in DEADLINE_COLUMNS) for _ in range(100_000)]
+        base = row | {
+            "due_at": far,
+            "warn_at": far,
+            "next_warn_at": far,
+            "severe_at": far,
+            "case_id": case_id,
+        }
+        rows = [
+            tuple((base | {"id": new_id()})[name] for name in DEADLINE_COLUMNS)
+            for _ in range(100_000)
+        ]
         await tx.copy("deadlines", DEADLINE_COLUMNS, rows)
     await world.value("analyze deadlines")
 
@@ -140,23 +164,36 @@ async def test_a_hundred_thousand_deadlines_far_away_cost_nothing(world):
     assert plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"] < 50
 
 
-# ── calendar vectors through a real case ─────────────────────────────────────────────────────────────────────────────────
+# ── calendar vectors through a real case ──────────────────────────────────────────────────────────
 
 VECTORS = [
-    ("2025-01-20", "5wd", "2025-01-26"), ("2025-04-25", "5wd", "2025-05-06"), ("2025-09-22", "5wd", "2025-09-28"),
-    ("2025-09-26", "5wd", "2025-10-10"), ("2025-09-30", "1wd", "2025-10-09"), ("2025-10-10", "1wd", "2025-10-11"),
-    ("2026-02-10", "5wd", "2026-02-24"), ("2026-02-13", "15wd", "2026-03-12"), ("2026-09-18", "5wd", "2026-09-24"),
-    ("2026-09-30", "3wd", "2026-10-10"), ("2025-08-03", "60d", "2025-10-09"), ("2025-09-18", "15d", "2025-10-09"),
-    ("2025-12-18", "15d", "2026-01-04"), ("2026-01-18", "30d", "2026-02-24"), ("2026-08-04", "60d", "2026-10-08"),
+    ("2025-01-20", "5wd", "2025-01-26"),
+    ("2025-04-25", "5wd", "2025-05-06"),
+    ("2025-09-22", "5wd", "2025-09-28"),
+    ("2025-09-26", "5wd", "2025-10-10"),
+    ("2025-09-30", "1wd", "2025-10-09"),
+    ("2025-10-10", "1wd", "2025-10-11"),
+    ("2026-02-10", "5wd", "2026-02-24"),
+    ("2026-02-13", "15wd", "2026-03-12"),
+    ("2026-09-18", "5wd", "2026-09-24"),
+    ("2026-09-30", "3wd", "2026-10-10"),
+    ("2025-08-03", "60d", "2025-10-09"),
+    ("2025-09-18", "15d", "2025-10-09"),
+    ("2025-12-18", "15d", "2026-01-04"),
+    ("2026-01-18", "30d", "2026-02-24"),
+    ("2026-08-04", "60d", "2026-10-08"),
     ("2026-12-25", "10wd", None),
-]  # fmt: skip
+]
 
 
 async def test_the_sixteen_vectors_hold_for_real_cases(world):
     rules = world.scheme.case_rules
     for start, limit, due in VECTORS:
         await world.clock.set(at(f"{start} 10:00"))
-        limits = tuple(replace(one, limit=Limit.parse(limit)) if one.stage == "handle" else one for one in rules.limits)
+        limits = tuple(
+            replace(one, limit=Limit.parse(limit)) if one.stage == "handle" else one
+            for one in rules.limits
+        )
         await world.publish(replace(world.scheme, case_rules=replace(rules, limits=limits)))
 
         handle = (await world.clocks(await world.open()))["handle"]
@@ -167,7 +204,7 @@ async def test_the_sixteen_vectors_hold_for_real_cases(world):
             assert (handle["due_at"], handle["provisional"]) == (at(f"{due} 17:30"), False), start
 
 
-# ── a new notice ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── a new notice ──────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_a_notice_tells_each_case_it_concerns_once_and_no_other(world):
@@ -184,7 +221,11 @@ async def test_a_notice_tells_each_case_it_concerns_once_and_no_other(world):
 
     (said,) = await world.said(CaseRescheduled)
     handle = (await world.clocks(concerned))["handle"]
-    assert (said.number, said.calendar_version, handle["calendar_version"]) == (concerned, seen.new.version, seen.new.version)
+    assert (said.number, said.calendar_version, handle["calendar_version"]) == (
+        concerned,
+        seen.new.version,
+        seen.new.version,
+    )
     assert not handle["provisional"]
     assert handle["due_at"] == at("2027-01-04 17:30")
     assert (await world.clocks(before))["handle"]["state"] == "lapsed"
@@ -192,7 +233,9 @@ async def test_a_notice_tells_each_case_it_concerns_once_and_no_other(world):
         await world.do(calendar.take_in, proposal=calendar.yearly(NOTICE_2027), by=ADMIN)
 
 
-@pytest.mark.parametrize(("shorten", "due"), [(False, "2026-11-30 17:30"), (True, "2026-11-27 17:30")])
+@pytest.mark.parametrize(
+    ("shorten", "due"), [(False, "2026-11-30 17:30"), (True, "2026-11-27 17:30")]
+)
 async def test_a_deadline_becomes_shorter_only_when_somebody_says_so(world, shorten, due):
     free = calendar.single_day(at("2026-11-24 12:00").date(), worked=False, name="省政府通知放假")
     await world.do(calendar.take_in, proposal=free, by=ADMIN)
@@ -211,23 +254,32 @@ async def test_a_notice_with_mistakes_says_every_one(world):
         calendar.yearly("# 通知\n日期,类型,节日\n2027-01-01,休,元旦\n")
 
 
-# ── duties of units ──────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── duties of units ───────────────────────────────────────────────────────────────────────────────
 
 
 async def test_a_campaign_lays_its_duties_on_every_unit_once(world):
     await world.publish()
 
-    rows = await world.rows("select y.unit_id, y.obligation, d.due_at from duties y join deadlines d on d.duty_id = y.id order by 1, 2")
+    rows = await world.rows(
+        "select y.unit_id, y.obligation, d.due_at from duties y join deadlines d on d.duty_id = y.id order by 1, 2"
+    )
     assert [(row["unit_id"], row["obligation"]) for row in rows] == [
         (unit, rule) for unit in ("health", "roads", "schools") for rule in ("J2.plan", "J2.report")
     ]
-    assert {row["due_at"] for row in rows if row["obligation"] == "J2.report"} == {at("2026-11-30 17:30")}
+    assert {row["due_at"] for row in rows if row["obligation"] == "J2.report"} == {
+        at("2026-11-30 17:30")
+    }
 
 
 async def test_a_duty_is_reminded_of_twice_then_told_as_late(world):
     await world.sweep()
     start = {ObligationWarned: 0, ObligationLapsed: len(await world.said(ObligationLapsed))}
-    story = (("2026-11-23 09:01", 3, 0), ("2026-11-27 09:01", 6, 0), ("2026-11-30 17:29", 6, 0), ("2026-11-30 17:31", 6, 3))
+    story = (
+        ("2026-11-23 09:01", 3, 0),
+        ("2026-11-27 09:01", 6, 0),
+        ("2026-11-30 17:29", 6, 0),
+        ("2026-11-30 17:31", 6, 3),
+    )
     for moment, warned, lapsed in story:
         await world.clock.set(at(moment))
         await world.sweep()
@@ -237,13 +289,17 @@ async def test_a_duty_is_reminded_of_twice_then_told_as_late(world):
 
 
 async def test_a_duty_is_met_once_by_its_own_unit(world):
-    duty = await world.value("select id from duties where unit_id = 'health' and obligation = 'J2.report'")
+    duty = await world.value(
+        "select id from duties where unit_id = 'health' and obligation = 'J2.report'"
+    )
 
     with pytest.raises(Refused) as refused:
         await world.do(duties.fulfil_duty, duty_id=duty, document="自评报告（卫字 12 号）", by=CHEN)
     assert refused.value.status == 404
     for _ in range(2):
-        await world.do(duties.fulfil_duty, duty_id=duty, document="自评报告（卫字 12 号）", by=ZHANG)
+        await world.do(
+            duties.fulfil_duty, duty_id=duty, document="自评报告（卫字 12 号）", by=ZHANG
+        )
     await world.clock.advance(days=60)
     await world.sweep()
 
@@ -254,16 +310,26 @@ async def test_a_duty_is_met_once_by_its_own_unit(world):
 
 async def test_a_new_version_of_the_rules_moves_a_duty_that_is_still_to_come(world):
     duty = world.scheme.obligations[1]
-    later = replace(world.scheme, version="R2", obligations=(world.scheme.obligations[0], replace(duty, due=duty.due + timedelta(days=2))))
+    later = replace(
+        world.scheme,
+        version="R2",
+        obligations=(world.scheme.obligations[0], replace(duty, due=duty.due + timedelta(days=2))),
+    )
 
     await world.publish(later)
 
-    rows = await world.rows("select d.due_at, d.scheme_version from deadlines d where d.rule_id = 'J2.report'")
-    assert {(row["due_at"], row["scheme_version"]) for row in rows} == {(at("2026-12-02 17:30"), "R2")}
+    rows = await world.rows(
+        "select d.due_at, d.scheme_version from deadlines d where d.rule_id = 'J2.report'"
+    )
+    assert {(row["due_at"], row["scheme_version"]) for row in rows} == {
+        (at("2026-12-02 17:30"), "R2")
+    }
 
 
 async def test_a_duty_that_the_rules_dropped_is_owed_no_more(world):
-    await world.publish(replace(world.scheme, version="R2", obligations=world.scheme.obligations[:1]))
+    await world.publish(
+        replace(world.scheme, version="R2", obligations=world.scheme.obligations[:1])
+    )
     await world.clock.advance(days=60)
 
     await world.sweep()

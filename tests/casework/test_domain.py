@@ -190,13 +190,19 @@ def test_a_case_is_returned_in_time_or_not_at_all():
 @pytest.mark.parametrize(
     ("amount", "asked", "late", "words"),
     [
-        (5, 0, False, None), (1, 0, False, None), (6, 0, False, "最多 5 个工作日"), (0, 0, False, "最多"), (3, 1, False, "最多 1 次"),
+        (5, 0, False, None),
+        (1, 0, False, None),
+        (6, 0, False, "最多 5 个工作日"),
+        (0, 0, False, "最多"),
+        (3, 1, False, "最多 1 次"),
         (3, 0, True, "期限已过"),
     ],
 )
 def test_when_an_extension_may_be_asked_for(amount, asked, late, words):
     def ask():
-        refuse_extension(amount, asked, due=NOON, now=NOON if late else NOON - timedelta(seconds=1), rules=RULES)
+        refuse_extension(
+            amount, asked, due=NOON, now=NOON if late else NOON - timedelta(seconds=1), rules=RULES
+        )
 
     if words is None:
         ask()
@@ -214,7 +220,10 @@ def test_every_named_role_has_to_agree():
 def test_a_duty_reminds_in_working_days_and_ends_with_the_office_day():
     plan, report = load_scheme("J", 2026).obligations
 
-    assert [moment.astimezone(SHANGHAI).date() for moment in reminders(plan, china())] == [date(2026, 8, 25), date(2026, 8, 31)]
+    assert [moment.astimezone(SHANGHAI).date() for moment in reminders(plan, china())] == [
+        date(2026, 8, 25),
+        date(2026, 8, 31),
+    ]
     assert duty_deadline(report, china()).at == at("2026-11-30 17:30")
 
 

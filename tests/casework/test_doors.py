@@ -1,4 +1,6 @@
-"""Who gets in by which door: every route of casework against every role, and against the people of the accused unit."""
+"""Who gets in by which door: every route of casework against every role, and against the people of
+the accused unit.
+"""
 
 import re
 from collections.abc import AsyncIterator
@@ -20,7 +22,10 @@ from tests.casework.conftest import ACCOUNT, CHEN, LI, REPLY, SUN, ZHANG, ZHAO, 
 pytestmark = pytest.mark.stack
 
 UNIT_ROLES = (Role.HANDLER, Role.UNIT_HEAD)
-EVERYBODY = {role: person(100 + n, role.label, role, "health" if role in UNIT_ROLES else None) for n, role in enumerate(Role)}
+EVERYBODY = {
+    role: person(100 + n, role.label, role, "health" if role in UNIT_ROLES else None)
+    for n, role in enumerate(Role)
+}
 
 
 class Desk:
@@ -33,21 +38,31 @@ class Desk:
     async def ask(self, method: str, path: str, who: Account, **options: Any) -> httpx.Response:
         if who not in self.tokens:
             self.tokens[who] = await self.service.app.state.sessions.create(who)
-        headers = {"authorization": f"Bearer {self.tokens[who]}", "idempotency-key": str(uuid4())} | options.pop("headers", {})
+        headers = {
+            "authorization": f"Bearer {self.tokens[who]}",
+            "idempotency-key": str(uuid4()),
+        } | options.pop("headers", {})
         return await self.client.request(method, path, headers=headers, **options)
 
 
 @pytest.fixture
 async def desk(settings, world) -> AsyncIterator[Desk]:
     service = build(settings, run_ticks=False)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=service.app), base_url="http://casework.test") as client:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=service.app), base_url="http://casework.test"
+    ) as client:
         yield Desk(service, client)
     await service.app.state.redis.aclose()
     await service.database.close()
 
 
 def routes(app):
-    return [(method, path, route) for path, route in routes_of(app) if isinstance(route, DoorRoute) for method in sorted(route.methods)]
+    return [
+        (method, path, route)
+        for path, route in routes_of(app)
+        if isinstance(route, DoorRoute)
+        for method in sorted(route.methods)
+    ]
 
 
 async def test_every_route_refuses_every_role_that_its_policy_does_not_name(desk, world):
@@ -55,7 +70,9 @@ async def test_every_route_refuses_every_role_that_its_policy_does_not_name(desk
     refused = admitted = 0
     for method, path, route in routes(desk.service.app):
         for role, who in EVERYBODY.items():
-            answer = await desk.ask(method, path.replace("{number}", number).replace("{id}", str(uuid4())), who)
+            answer = await desk.ask(
+                method, path.replace("{number}", number).replace("{id}", str(uuid4())), who
+            )
             if role in route.policy.roles:
                 admitted += answer.status_code != 403
                 assert answer.status_code != 500, (method, path, role)
@@ -75,16 +92,29 @@ async def test_nobody_of_the_accused_unit_finds_a_report_by_any_door(desk, world
         for who in (LI, ZHANG):
             if who.role not in route.policy.roles:
                 continue
-            body = {"json": {}} if "/api/" in path and method == "POST" else {"data": {"seen": "1"}} if method == "POST" else {}
-            answer = await desk.ask(method, path.replace("{number}", number).replace("{id}", str(uuid4())), who, **body)
+            body = (
+                {"json": {}}
+                if "/api/" in path and method == "POST"
+                else {"data": {"seen": "1"}}
+                if method == "POST"
+                else {}
+            )
+            answer = await desk.ask(
+                method, path.replace("{number}", number).replace("{id}", str(uuid4())), who, **body
+            )
             assert canary not in answer.text, (method, path)
-            assert number not in answer.text.replace(path.replace("{number}", number), ""), (method, path)
+            assert number not in answer.text.replace(path.replace("{number}", number), ""), (
+                method,
+                path,
+            )
             if "{number}" in path and method == "GET":
                 assert answer.status_code == 404
     for query in (f"q={number}", f"q={canary}", "state=handling"):
         assert (await desk.ask("GET", f"/casework/api/cases?{query}", LI)).json()["total"] == 0
     assert (await desk.ask("GET", f"/casework/palette?q={number}", LI)).json() == []
-    assert (await desk.ask("GET", f"/casework/palette?q={number}", CHEN)).json()[0]["text"] == number
+    assert (await desk.ask("GET", f"/casework/palette?q={number}", CHEN)).json()[0][
+        "text"
+    ] == number
 
 
 async def test_acts_go_through_the_api_and_only_once(desk, world):
@@ -96,17 +126,43 @@ async def test_acts_go_through_the_api_and_only_once(desk, world):
 
     assert (first.status_code, again.status_code, again.json()) == (201, 201, first.json())
     assert again.headers["idempotency-replayed"] == "true"
-    stale = await desk.ask("POST", f"/casework/api/cases/{number}/submission", LI, json={
-        "seen": 1, "account": ACCOUNT, "upheld": "upheld", "measures": "实行 AB 岗", "reply": REPLY,
-    })  # fmt: skip
+    stale = await desk.ask(
+        "POST",
+        f"/casework/api/cases/{number}/submission",
+        LI,
+        json={
+            "seen": 1,
+            "account": ACCOUNT,
+            "upheld": "upheld",
+            "measures": "实行 AB 岗",
+            "reply": REPLY,
+        },
+    )
     assert (stale.status_code, stale.headers["content-type"]) == (409, "application/problem+json")
-    sent = await desk.ask("POST", f"/casework/api/cases/{number}/submission", LI, json={
-        "seen": 2, "account": ACCOUNT, "upheld": "upheld", "measures": "实行 AB 岗", "reply": REPLY,
-    })  # fmt: skip
+    sent = await desk.ask(
+        "POST",
+        f"/casework/api/cases/{number}/submission",
+        LI,
+        json={
+            "seen": 2,
+            "account": ACCOUNT,
+            "upheld": "upheld",
+            "measures": "实行 AB 岗",
+            "reply": REPLY,
+        },
+    )
     assert sent.status_code == 201
-    assert (await desk.ask("POST", f"/casework/api/cases/{number}/review", ZHANG, json={"approve": True})).json()["state"] == "closed"
+    assert (
+        await desk.ask(
+            "POST", f"/casework/api/cases/{number}/review", ZHANG, json={"approve": True}
+        )
+    ).json()["state"] == "closed"
     shown = (await desk.ask("GET", f"/casework/api/cases/{number}", ZHAO)).json()
-    assert (shown["state"], shown["results"][0]["reply"], shown["verbs"]) == ("closed", REPLY, ["strike_off"])
+    assert (shown["state"], shown["results"][0]["reply"], shown["verbs"]) == (
+        "closed",
+        REPLY,
+        ["strike_off"],
+    )
 
 
 async def test_the_api_lists_filters_and_pages(desk, world):
@@ -129,10 +185,17 @@ async def test_pages_answer_for_everybody_who_may_see_them(desk, world):
     number = await world.open()
     await world.open(kind=Kind.REPORT)
     for path, who in (
-        ("/casework/", LI), ("/casework/?tab=done", LI), (f"/casework/cases/{number}", LI), (f"/casework/cases/{number}?act=return", LI),
-        ("/casework/triage", SUN), ("/casework/approvals", ZHANG), ("/casework/supervise", ZHAO), ("/casework/ledger", ZHAO),
-        ("/casework/duties", LI), ("/casework/calendar", EVERYBODY[Role.ADMIN]),
-    ):  # fmt: skip
+        ("/casework/", LI),
+        ("/casework/?tab=done", LI),
+        (f"/casework/cases/{number}", LI),
+        (f"/casework/cases/{number}?act=return", LI),
+        ("/casework/triage", SUN),
+        ("/casework/approvals", ZHANG),
+        ("/casework/supervise", ZHAO),
+        ("/casework/ledger", ZHAO),
+        ("/casework/duties", LI),
+        ("/casework/calendar", EVERYBODY[Role.ADMIN]),
+    ):
         answer = await desk.ask("GET", path, who)
         assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store"), path
 
@@ -141,9 +204,17 @@ async def test_a_form_with_mistakes_comes_back_as_it_was_typed(desk, world):
     number = await world.open()
     await world.do(handling.accept_case, number=number, by=LI)
 
-    answer = await desk.ask("POST", f"/casework/cases/{number}/submission", LI, data={
-        "seen": "2", "account": "已处理", "upheld": "upheld", "reply": "请联系 13800138000 办理后续事项",
-    })  # fmt: skip
+    answer = await desk.ask(
+        "POST",
+        f"/casework/cases/{number}/submission",
+        LI,
+        data={
+            "seen": "2",
+            "account": "已处理",
+            "upheld": "upheld",
+            "reply": "请联系 13800138000 办理后续事项",
+        },
+    )
 
     assert answer.status_code == 422
     assert "已处理" in answer.text
@@ -154,9 +225,17 @@ async def test_personal_data_is_stopped_at_its_field(desk, world):
     number = await world.open()
     await world.do(handling.accept_case, number=number, by=LI)
 
-    answer = await desk.ask("POST", f"/casework/cases/{number}/submission", LI, data={
-        "seen": "2", "account": ACCOUNT, "upheld": "not_upheld", "reply": "请联系 13800138000 办理后续事项",
-    })  # fmt: skip
+    answer = await desk.ask(
+        "POST",
+        f"/casework/cases/{number}/submission",
+        LI,
+        data={
+            "seen": "2",
+            "account": ACCOUNT,
+            "upheld": "not_upheld",
+            "reply": "请联系 13800138000 办理后续事项",
+        },
+    )
 
     assert answer.status_code == 422
     assert re.search(r'id="f-reply-e">[^<]*个人信息', answer.text)
@@ -166,9 +245,18 @@ async def test_who_was_slower_sees_what_changed_and_keeps_the_text(desk, world):
     number = await world.open()
     await world.do(handling.accept_case, number=number, by=LI)
 
-    answer = await desk.ask("POST", f"/casework/cases/{number}/submission", LI, data={
-        "seen": "1", "account": ACCOUNT, "upheld": "upheld", "measures": "实行 AB 岗", "reply": REPLY,
-    })  # fmt: skip
+    answer = await desk.ask(
+        "POST",
+        f"/casework/cases/{number}/submission",
+        LI,
+        data={
+            "seen": "1",
+            "account": ACCOUNT,
+            "upheld": "upheld",
+            "measures": "实行 AB 岗",
+            "reply": REPLY,
+        },
+    )
 
     assert answer.status_code == 409
     assert ACCOUNT in answer.text

@@ -1,7 +1,8 @@
 """A case under random acts of random people at random times, beside a model of a hundred lines.
 
-After every act: the state is the model's, an illegal act changed nothing, an open case is owed by some deadline that runs or has lapsed,
-and no deadline was ever told twice, early, or after it was met.
+After every act: the state is the model's, an illegal act changed nothing, an open case is owed by
+some deadline that runs or has lapsed, and no deadline was ever told twice, early, or after it was
+met.
 """
 
 import random
@@ -26,18 +27,25 @@ ACTS = {
     Verb.TAKE_OVER: lambda rng: (handling.take_case_over, {}),
     Verb.RETURN: lambda rng: (dispatch.return_case, {"reason": "not_ours", "basis": BASIS}),
     Verb.NOTE: lambda rng: (handling.note_progress, {"text": "已核实"}),
-    Verb.ASK_EXTENSION: lambda rng: (extensions.ask_extension, {"amount": rng.randint(1, 6), "reason": "需到外地调取证据材料"}),
-    Verb.DECIDE_EXTENSION: lambda rng: (extensions.decide_extension, {"agree": rng.random() < 0.8, "opinion": ""}),
+    Verb.ASK_EXTENSION: lambda rng: (
+        extensions.ask_extension,
+        {"amount": rng.randint(1, 6), "reason": "需到外地调取证据材料"},
+    ),
+    Verb.DECIDE_EXTENSION: lambda rng: (
+        extensions.decide_extension,
+        {"agree": rng.random() < 0.8, "opinion": ""},
+    ),
     Verb.PAUSE: lambda rng: (handling.pause_case, {"reason": "supplement"}),
     Verb.RESUME: lambda rng: (handling.resume_case, {}),
     Verb.SUBMIT: lambda rng: (
-        handling.submit_result, {"account": ACCOUNT, "upheld": "partly", "measures": "实行 AB 岗", "reply": REPLY},
+        handling.submit_result,
+        {"account": ACCOUNT, "upheld": "partly", "measures": "实行 AB 岗", "reply": REPLY},
     ),
     Verb.APPROVE: lambda rng: (handling.approve_result, {"opinion": ""}),
     Verb.SEND_BACK: lambda rng: (handling.send_result_back, {"opinion": OPINION}),
     Verb.STRIKE_OFF: lambda rng: (handling.strike_off, {"opinion": OPINION}),
     Verb.URGE: lambda rng: (handling.urge_unit, {"text": "请尽快办理"}),
-}  # fmt: skip
+}
 # Acts that end the story are rare, so that stories are long.
 WEIGHTS = {Verb.REFUSE: 0.1, Verb.STRIKE_OFF: 0.3, Verb.APPROVE: 0.4}
 
@@ -60,14 +68,20 @@ class Model:
 async def check(world, number, model):
     case = await world.case(number)
     assert (case.state, case.unit_id) == (model.state, model.unit)
-    owed = await world.rows("select d.* from deadlines d join cases c on c.id = d.case_id where c.number = $1", number)
+    owed = await world.rows(
+        "select d.* from deadlines d join cases c on c.id = d.case_id where c.number = $1", number
+    )
     running = [row for row in owed if row["state"] in ("armed", "lapsed", "paused")]
     assert bool(running) == (model.state in OPEN), (model.state, running)
     assert max(Counter(row["kind"] for row in running).values(), default=1) == 1
     now = await world.clock.now()
     for row in owed:
-        assert row["lapsed_at"] is None or row["due_at"] <= row["lapsed_at"] <= now + timedelta(seconds=1)
-        assert not (row["state"] == "met" and row["lapsed_at"] is None and row["ended_at"] > row["due_at"]), "met late and never told"
+        assert row["lapsed_at"] is None or row["due_at"] <= row["lapsed_at"] <= now + timedelta(
+            seconds=1
+        )
+        assert not (
+            row["state"] == "met" and row["lapsed_at"] is None and row["ended_at"] > row["due_at"]
+        ), "met late and never told"
 
 
 async def step(world, number, model, rng):
@@ -93,7 +107,10 @@ async def test_no_order_of_acts_breaks_a_case(world, seed):
         await step(world, number, model, rng)
         if rng.random() < 0.2:
             await world.clock.advance(hours=rng.choice([1, 8, 24, 72]))
-            if await world.do(handling.resume_due) or (await world.case(number)).state != model.state:
+            if (
+                await world.do(handling.resume_due)
+                or (await world.case(number)).state != model.state
+            ):
                 model.state = State((await world.case(number)).state)
         if rng.random() < 0.4:
             await world.sweep()
@@ -102,6 +119,8 @@ async def test_no_order_of_acts_breaks_a_case(world, seed):
     await world.clock.advance(days=200)
     await world.sweep()
     told = Counter((event.deadline, event.due_at) for event in await world.said(DeadlineLapsed))
-    marked = await world.value("select count(*) from deadlines where case_id is not null and lapsed_at is not null")
+    marked = await world.value(
+        "select count(*) from deadlines where case_id is not null and lapsed_at is not null"
+    )
     assert max(told.values(), default=1) == 1, f"seed {seed}: told twice"
     assert sum(told.values()) == marked

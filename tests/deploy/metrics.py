@@ -20,7 +20,10 @@ def _series() -> Iterator[tuple[str, set[str]]]:
         elif isinstance(metric, Gauge):
             yield metric._name, set(metric._labelnames)
         elif isinstance(metric, Histogram):
-            yield from ((f"{metric._name}_{part}", set(metric._labelnames) | {"le"}) for part in ("bucket", "sum", "count"))
+            yield from (
+                (f"{metric._name}_{part}", set(metric._labelnames) | {"le"})
+                for part in ("bucket", "sum", "count")
+            )
 
 
 LABELS = dict(_series())
@@ -32,14 +35,30 @@ RECORDED = frozenset(
     for rule in group["rules"]
     if "record" in rule
 )
-OF_EXPORTERS = frozenset({
-    "up", "ALERTS",
-    "node_cpu_seconds_total", "node_memory_MemAvailable_bytes", "node_memory_MemTotal_bytes", "node_filesystem_avail_bytes",
-    "node_filesystem_size_bytes", "node_network_receive_bytes_total", "node_network_transmit_bytes_total",
-    "node_disk_io_time_seconds_total", "pg_stat_activity_count", "pg_settings_max_connections", "pg_locks_count", "pg_wal_size_bytes",
-    "pg_stat_activity_max_tx_duration", "kafka_brokers", "kafka_topic_partition_under_replicated_partition",
-})  # fmt: skip
-"""Of node_exporter 1.10, postgres_exporter 0.18 and kafka_exporter 1.9, as their documentation names them."""
+OF_EXPORTERS = frozenset(
+    {
+        "up",
+        "ALERTS",
+        "node_cpu_seconds_total",
+        "node_memory_MemAvailable_bytes",
+        "node_memory_MemTotal_bytes",
+        "node_filesystem_avail_bytes",
+        "node_filesystem_size_bytes",
+        "node_network_receive_bytes_total",
+        "node_network_transmit_bytes_total",
+        "node_disk_io_time_seconds_total",
+        "pg_stat_activity_count",
+        "pg_settings_max_connections",
+        "pg_locks_count",
+        "pg_wal_size_bytes",
+        "pg_stat_activity_max_tx_duration",
+        "kafka_brokers",
+        "kafka_topic_partition_under_replicated_partition",
+    }
+)
+"""Of node_exporter 1.10, postgres_exporter 0.18 and kafka_exporter 1.9, as their documentation
+names them.
+"""
 
 
 def plain(expression: str) -> str:
@@ -75,4 +94,8 @@ def unknown(expression: str) -> set[str]:
     """Metrics that nobody emits, and labels that a metric of ours does not have."""
     wrong = names_in(expression) - LABELS.keys() - RECORDED - OF_EXPORTERS
     given = {name: LABELS[name] | {"job", "instance", "app"} for name in LABELS}
-    return wrong | {f"{name}{{{label}}}" for name, labels in selectors(expression) for label in labels - given.get(name, labels)}
+    return wrong | {
+        f"{name}{{{label}}}"
+        for name, labels in selectors(expression)
+        for label in labels - given.get(name, labels)
+    }

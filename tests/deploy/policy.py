@@ -1,4 +1,6 @@
-"""What every manifest must be: Pod Security "restricted" and more, and a list of who may talk to whom."""
+"""What every manifest must be: Pod Security "restricted" and more, and a list of who may talk to
+whom.
+"""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,7 +10,9 @@ Object = dict[str, Any]
 START_SECONDS = 120
 """A service waits this long for its database (shared/service.py)."""
 GRACE_SECONDS = 20 + 15
-"""A service answers for up to 20 seconds what it has begun (services/up.py), and has 15 more to put down what it holds."""
+"""A service answers for up to 20 seconds what it has begun (services/up.py), and has 15 more to put
+down what it holds.
+"""
 SERVING = ("intake", "casework", "scoring", "notify")
 WRITABLE = {"emptyDir", "persistentVolumeClaim"}
 
@@ -19,7 +23,11 @@ def workloads(objects: list[Object]) -> Iterator[Object]:
 
 def flaws(objects: list[Object]) -> list[str]:
     """Everything that is wrong, one sentence each; empty when nothing is."""
-    found = [f"{each['metadata']['name']}: {flaw}" for each in workloads(objects) for flaw in _of_workload(each)]
+    found = [
+        f"{each['metadata']['name']}: {flaw}"
+        for each in workloads(objects)
+        for flaw in _of_workload(each)
+    ]
     return found + list(_of_all(objects))
 
 
@@ -32,7 +40,10 @@ def _of_workload(workload: Object) -> Iterator[str]:
         yield from _of_mounts(container, volumes)
         if workload["kind"] == "Deployment":
             yield from _broken(SERVER, container)
-    if workload["kind"] == "Deployment" and pod.get("terminationGracePeriodSeconds", 30) < GRACE_SECONDS:
+    if (
+        workload["kind"] == "Deployment"
+        and pod.get("terminationGracePeriodSeconds", 30) < GRACE_SECONDS
+    ):
         yield "is killed before it has put down what it holds"
 
 
@@ -48,13 +59,25 @@ def _broken(rules: dict[str, Callable[[Object], object]], thing: Object) -> Iter
 POD: dict[str, Callable[[Object], object]] = {
     "gets a token of the cluster": lambda pod: pod["automountServiceAccountToken"] is False,
     "may run as root": lambda pod: pod["securityContext"]["runAsNonRoot"] is True,
-    "runs as a user that is not the image's": lambda pod: pod["securityContext"]["runAsUser"] == 10001,
-    "cannot read what is mounted for its group": lambda pod: pod["securityContext"]["fsGroup"] == 10001,
-    "runs without a seccomp profile": lambda pod: pod["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault",
-    "shares the node's network, processes or memory": lambda pod: not any(pod.get(f"host{what}") for what in ("Network", "PID", "IPC")),
-    "mounts a folder of the node": lambda pod: not any("hostPath" in volume for volume in pod["volumes"]),
+    "runs as a user that is not the image's": lambda pod: (
+        pod["securityContext"]["runAsUser"] == 10001
+    ),
+    "cannot read what is mounted for its group": lambda pod: (
+        pod["securityContext"]["fsGroup"] == 10001
+    ),
+    "runs without a seccomp profile": lambda pod: (
+        pod["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
+    ),
+    "shares the node's network, processes or memory": lambda pod: (
+        not any(pod.get(f"host{what}") for what in ("Network", "PID", "IPC"))
+    ),
+    "mounts a folder of the node": lambda pod: (
+        not any("hostPath" in volume for volume in pod["volumes"])
+    ),
     "shows its secrets to everybody in the pod": lambda pod: all(
-        not volume["secret"]["defaultMode"] & 0o037 for volume in pod["volumes"] if "secret" in volume
+        not volume["secret"]["defaultMode"] & 0o037
+        for volume in pod["volumes"]
+        if "secret" in volume
     ),
     "has memory without an end for temporary files": lambda pod: all(
         volume["emptyDir"].get("sizeLimit") for volume in pod["volumes"] if "emptyDir" in volume
@@ -63,26 +86,43 @@ POD: dict[str, Callable[[Object], object]] = {
 CONTAINER: dict[str, Callable[[Object], object]] = {
     "can gain privileges": lambda one: one["securityContext"]["allowPrivilegeEscalation"] is False,
     "is privileged": lambda one: not one["securityContext"].get("privileged"),
-    "can write to its root file system": lambda one: one["securityContext"]["readOnlyRootFilesystem"] is True,
+    "can write to its root file system": lambda one: (
+        one["securityContext"]["readOnlyRootFilesystem"] is True
+    ),
     "keeps capabilities": lambda one: one["securityContext"]["capabilities"] == {"drop": ["ALL"]},
     "has its own idea of the user": lambda one: (
         one["securityContext"]["runAsNonRoot"] is True and "runAsUser" not in one["securityContext"]
     ),
     "has no limit of memory": lambda one: one["resources"]["limits"]["memory"],
     "has no limit of processor time": lambda one: one["resources"]["limits"]["cpu"],
-    "asks for nothing, and is put anywhere": lambda one: {"cpu", "memory"} <= one["resources"]["requests"].keys(),
-    "runs an image without a fixed version": lambda one: "@sha256:" in one["image"] or one["image"].rpartition(":")[2][0].isdigit(),
-    "holds a secret in its environment's text": lambda one: not any("value" in variable for variable in one.get("env", [])),
-    "opens a port of the node": lambda one: not any("hostPort" in port for port in one.get("ports", [])),
+    "asks for nothing, and is put anywhere": lambda one: (
+        {"cpu", "memory"} <= one["resources"]["requests"].keys()
+    ),
+    "runs an image without a fixed version": lambda one: (
+        "@sha256:" in one["image"] or one["image"].rpartition(":")[2][0].isdigit()
+    ),
+    "holds a secret in its environment's text": lambda one: (
+        not any("value" in variable for variable in one.get("env", []))
+    ),
+    "opens a port of the node": lambda one: (
+        not any("hostPort" in port for port in one.get("ports", []))
+    ),
 }
 SERVER: dict[str, Callable[[Object], object]] = {
-    "is not asked whether it lives": lambda one: one["livenessProbe"]["httpGet"]["path"] == "/livez",
-    "is not asked whether it is ready": lambda one: one["readinessProbe"]["httpGet"]["path"] == "/readyz",
+    "is not asked whether it lives": lambda one: (
+        one["livenessProbe"]["httpGet"]["path"] == "/livez"
+    ),
+    "is not asked whether it is ready": lambda one: (
+        one["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    ),
     "is killed while it waits for its database at the start": lambda one: (
         one["startupProbe"]["httpGet"]["path"] == "/livez"
-        and one["startupProbe"]["periodSeconds"] * one["startupProbe"]["failureThreshold"] > START_SECONDS
+        and one["startupProbe"]["periodSeconds"] * one["startupProbe"]["failureThreshold"]
+        > START_SECONDS
     ),
-    "restarts when another server is away": lambda one: one["livenessProbe"]["httpGet"]["path"] != "/readyz",
+    "restarts when another server is away": lambda one: (
+        one["livenessProbe"]["httpGet"]["path"] != "/readyz"
+    ),
 }
 
 
@@ -103,11 +143,18 @@ def _of_all(objects: list[Object]) -> Iterator[str]:
                 yield f"{service} has no {kind}"
     if any(each["kind"] == "Secret" for each in objects):
         yield "a secret is in the repository"
-    for claim in (volume for each in workloads(objects) for volume in each["spec"]["template"]["spec"]["volumes"]
-                  if "persistentVolumeClaim" in volume and each["metadata"]["name"] != "intake"):  # fmt: skip
+    for claim in (
+        volume
+        for each in workloads(objects)
+        for volume in each["spec"]["template"]["spec"]["volumes"]
+        if "persistentVolumeClaim" in volume and each["metadata"]["name"] != "intake"
+    ):
         yield f"somebody besides intake has files: {claim['name']}"
     for each in objects:
-        if each["kind"] == "Namespace" and each["metadata"]["labels"].get("pod-security.kubernetes.io/enforce") != "restricted":
+        if (
+            each["kind"] == "Namespace"
+            and each["metadata"]["labels"].get("pod-security.kubernetes.io/enforce") != "restricted"
+        ):
             yield "the namespace admits what is not restricted"
         if each["kind"] == "Service" and each["spec"].get("type", "ClusterIP") != "ClusterIP":
             yield f"{each['metadata']['name']} is open to the outside past the gateway"
@@ -120,7 +167,9 @@ Flow = tuple[str, str, str, str]
 
 
 def flows(objects: list[Object]) -> set[Flow]:
-    """Every flow that the policies allow. Raises ValueError when a pod is not under a default denial in both directions."""
+    """Every flow that the policies allow. Raises ValueError when a pod is not under a default
+    denial in both directions.
+    """
     policies = [each["spec"] for each in objects if each["kind"] == "NetworkPolicy"]
     if {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]} not in policies:
         raise ValueError("what is not listed is not denied")
@@ -131,7 +180,10 @@ def flows(objects: list[Object]) -> set[Flow]:
         for rule in policy.get(key, [])
         for pods in _pods(policy["podSelector"])
         for side in [_side(peer) for peer in rule.get(other, [])] or ["anybody"]
-        for port in [f"{port.get('protocol', 'TCP')}/{port['port']}" for port in rule.get("ports", [])] or ["any"]
+        for port in [
+            f"{port.get('protocol', 'TCP')}/{port['port']}" for port in rule.get("ports", [])
+        ]
+        or ["any"]
     }
 
 
@@ -139,11 +191,25 @@ def _pods(selector: Object) -> list[str]:
     if not selector:
         return ["*"]
     named = [selector["matchLabels"]["app.kubernetes.io/name"]] if "matchLabels" in selector else []
-    return named + [value for one in selector.get("matchExpressions", []) if one["operator"] == "In" for value in one["values"]]
+    return named + [
+        value
+        for one in selector.get("matchExpressions", [])
+        if one["operator"] == "In"
+        for value in one["values"]
+    ]
 
 
 def _side(peer: Object) -> str:
     if "ipBlock" in peer:
         return f"{peer['ipBlock']['cidr']} but {' '.join(peer['ipBlock'].get('except', []))}"
-    parts = (peer.get(key, {}).get("matchLabels", {}) for key in ("namespaceSelector", "podSelector"))
-    return " ".join(f"{name.rpartition('/')[2]}={value}" for labels in parts for name, value in labels.items()) or "anybody"
+    parts = (
+        peer.get(key, {}).get("matchLabels", {}) for key in ("namespaceSelector", "podSelector")
+    )
+    return (
+        " ".join(
+            f"{name.rpartition('/')[2]}={value}"
+            for labels in parts
+            for name, value in labels.items()
+        )
+        or "anybody"
+    )

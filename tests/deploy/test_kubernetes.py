@@ -1,4 +1,6 @@
-"""The manifests: Kubernetes takes them, pods may do nothing they need not, and nobody talks to anybody who is not listed."""
+"""The manifests: Kubernetes takes them, pods may do nothing they need not, and nobody talks to
+anybody who is not listed.
+"""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -19,17 +21,26 @@ KUBERNETES = DEPLOY / "k8s"
 OVERLAYS = ("dev", "production")
 SECRETS = {
     each["metadata"]["name"]: each["stringData"]
-    for each in yaml.safe_load_all((KUBERNETES / "base/secrets.template.yaml").read_text(encoding="utf-8"))
+    for each in yaml.safe_load_all(
+        (KUBERNETES / "base/secrets.template.yaml").read_text(encoding="utf-8")
+    )
 }
 
 
 @pytest.fixture(scope="module")
 def rendered() -> dict[str, list[Object]]:
-    return {name: list(yaml.safe_load_all(output_of("kubectl", "kustomize", KUBERNETES / "overlays" / name))) for name in OVERLAYS}
+    return {
+        name: list(
+            yaml.safe_load_all(output_of("kubectl", "kustomize", KUBERNETES / "overlays" / name))
+        )
+        for name in OVERLAYS
+    }
 
 
 def named(objects: list[Object], kind: str, name: str) -> Object:
-    return next(each for each in objects if each["kind"] == kind and each["metadata"]["name"] == name)
+    return next(
+        each for each in objects if each["kind"] == kind and each["metadata"]["name"] == name
+    )
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -51,14 +62,21 @@ def test_a_misspelt_field_is_noticed(rendered):
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_workload_keeps_the_policy(rendered, overlay):
     assert flaws(rendered[overlay]) == []
-    assert {each["metadata"]["name"] for each in workloads(rendered[overlay])} == {*SERVICES, "migrate"}
+    assert {each["metadata"]["name"] for each in workloads(rendered[overlay])} == {
+        *SERVICES,
+        "migrate",
+    }
 
 
-def pod(change: Callable[[Object], object], name: str = "casework") -> Callable[[list[Object]], object]:
+def pod(
+    change: Callable[[Object], object], name: str = "casework"
+) -> Callable[[list[Object]], object]:
     return lambda objects: change(named(objects, "Deployment", name)["spec"]["template"]["spec"])
 
 
-def container(change: Callable[[Object], object], name: str = "casework") -> Callable[[list[Object]], object]:
+def container(
+    change: Callable[[Object], object], name: str = "casework"
+) -> Callable[[list[Object]], object]:
     return pod(lambda spec: change(spec["containers"][0]), name)
 
 
@@ -70,41 +88,79 @@ MUTANTS: dict[str, Callable[[list[Object]], object]] = {
     "token mounted": pod(lambda spec: spec.pop("automountServiceAccountToken")),
     "root allowed": pod(lambda spec: spec["securityContext"].update(runAsNonRoot=False)),
     "root chosen": pod(lambda spec: spec["securityContext"].update(runAsUser=0)),
-    "root chosen by the container": container(lambda one: one["securityContext"].update(runAsUser=0)),
+    "root chosen by the container": container(
+        lambda one: one["securityContext"].update(runAsUser=0)
+    ),
     "no group for the mounts": pod(lambda spec: spec["securityContext"].pop("fsGroup")),
     "no seccomp": pod(lambda spec: spec["securityContext"].pop("seccompProfile")),
-    "seccomp unconfined": pod(lambda spec: spec["securityContext"]["seccompProfile"].update(type="Unconfined")),
+    "seccomp unconfined": pod(
+        lambda spec: spec["securityContext"]["seccompProfile"].update(type="Unconfined")
+    ),
     "network of the node": pod(lambda spec: spec.update(hostNetwork=True)),
     "processes of the node": pod(lambda spec: spec.update(hostPID=True)),
-    "folder of the node": pod(lambda spec: spec["volumes"].append({"name": "node", "hostPath": {"path": "/"}})),
-    "secret readable by all": pod(lambda spec: next(v for v in spec["volumes"] if "secret" in v)["secret"].update(defaultMode=0o444)),
-    "temporary files without end": pod(lambda spec: next(v for v in spec["volumes"] if "emptyDir" in v)["emptyDir"].pop("sizeLimit")),
+    "folder of the node": pod(
+        lambda spec: spec["volumes"].append({"name": "node", "hostPath": {"path": "/"}})
+    ),
+    "secret readable by all": pod(
+        lambda spec: next(v for v in spec["volumes"] if "secret" in v)["secret"].update(
+            defaultMode=0o444
+        )
+    ),
+    "temporary files without end": pod(
+        lambda spec: next(v for v in spec["volumes"] if "emptyDir" in v)["emptyDir"].pop(
+            "sizeLimit"
+        )
+    ),
     "escalation": container(lambda one: one["securityContext"].pop("allowPrivilegeEscalation")),
     "privileged": container(lambda one: one["securityContext"].update(privileged=True)),
-    "root writable": container(lambda one: one["securityContext"].update(readOnlyRootFilesystem=False)),
+    "root writable": container(
+        lambda one: one["securityContext"].update(readOnlyRootFilesystem=False)
+    ),
     "capabilities kept": container(lambda one: one["securityContext"].update(capabilities={})),
-    "capability added": container(lambda one: one["securityContext"]["capabilities"].update(add=["NET_ADMIN"])),
+    "capability added": container(
+        lambda one: one["securityContext"]["capabilities"].update(add=["NET_ADMIN"])
+    ),
     "no memory limit": container(lambda one: one["resources"]["limits"].pop("memory")),
     "no processor limit": container(lambda one: one["resources"]["limits"].pop("cpu")),
     "no requests": container(lambda one: one["resources"].pop("requests")),
     "image latest": container(lambda one: one.update(image="registry.example/fengping:latest")),
     "image without version": container(lambda one: one.update(image="fengping")),
-    "password in the manifest": container(lambda one: one.update(env=[{"name": "FENGPING_REDIS_URL", "value": "redis://:secret@redis"}])),
+    "password in the manifest": container(
+        lambda one: one.update(
+            env=[{"name": "FENGPING_REDIS_URL", "value": "redis://:secret@redis"}]
+        )
+    ),
     "port of the node": container(lambda one: one["ports"][0].update(hostPort=8080)),
     "no liveness": container(lambda one: one.pop("livenessProbe")),
-    "liveness asks for others": container(lambda one: one["livenessProbe"]["httpGet"].update(path="/readyz")),
+    "liveness asks for others": container(
+        lambda one: one["livenessProbe"]["httpGet"].update(path="/readyz")
+    ),
     "no readiness": container(lambda one: one.pop("readinessProbe")),
     "no time to start": container(lambda one: one["startupProbe"].update(failureThreshold=3)),
     "killed too early": pod(lambda spec: spec.update(terminationGracePeriodSeconds=30)),
-    "key ring writable": container(lambda one: next(m for m in one["volumeMounts"] if m["name"] == "keyring").pop("readOnly")),
-    "key ring missing": container(lambda one: one.update(volumeMounts=[m for m in one["volumeMounts"] if m["name"] != "keyring"])),
-    "files for others": pod(lambda spec: spec["volumes"].append({"name": "files", "persistentVolumeClaim": {"claimName": "intake-files"}})),
-    "no budget": lambda objects: without(objects, "PodDisruptionBudget", "scoring"),
-    "namespace baseline": lambda objects: named(objects, "Namespace", "fengping")["metadata"]["labels"].update(
-        {"pod-security.kubernetes.io/enforce": "baseline"}
+    "key ring writable": container(
+        lambda one: next(m for m in one["volumeMounts"] if m["name"] == "keyring").pop("readOnly")
     ),
-    "past the gateway": lambda objects: named(objects, "Service", "intake")["spec"].update(type="NodePort"),
-    "a secret committed": lambda objects: objects.append({"kind": "Secret", "metadata": {"name": "x", "namespace": "fengping"}}),
+    "key ring missing": container(
+        lambda one: one.update(
+            volumeMounts=[m for m in one["volumeMounts"] if m["name"] != "keyring"]
+        )
+    ),
+    "files for others": pod(
+        lambda spec: spec["volumes"].append(
+            {"name": "files", "persistentVolumeClaim": {"claimName": "intake-files"}}
+        )
+    ),
+    "no budget": lambda objects: without(objects, "PodDisruptionBudget", "scoring"),
+    "namespace baseline": lambda objects: named(objects, "Namespace", "fengping")["metadata"][
+        "labels"
+    ].update({"pod-security.kubernetes.io/enforce": "baseline"}),
+    "past the gateway": lambda objects: named(objects, "Service", "intake")["spec"].update(
+        type="NodePort"
+    ),
+    "a secret committed": lambda objects: objects.append(
+        {"kind": "Secret", "metadata": {"name": "x", "namespace": "fengping"}}
+    ),
 }
 
 
@@ -135,17 +191,40 @@ def test_nobody_talks_to_anybody_who_is_not_listed(rendered):
 
 
 def test_in_dev_only_kafkas_port_differs(rendered):
-    assert flows(rendered["dev"]) == ALLOWED - {("*", "out", "role=data", "TCP/9093")} | {("*", "out", "role=data", "TCP/9092")}
+    assert flows(rendered["dev"]) == ALLOWED - {("*", "out", "role=data", "TCP/9093")} | {
+        ("*", "out", "role=data", "TCP/9092")
+    }
 
 
-@pytest.mark.parametrize("change", [
-    lambda objects: without(objects, "NetworkPolicy", "default-deny"),
-    lambda objects: named(objects, "NetworkPolicy", "default-deny")["spec"].update(policyTypes=["Ingress"]),
-    lambda objects: named(objects, "NetworkPolicy", "from-gateway")["spec"]["ingress"][0].pop("from"),
-    lambda objects: named(objects, "NetworkPolicy", "to-redis")["spec"]["egress"][0].pop("ports"),
-    lambda objects: named(objects, "NetworkPolicy", "to-outside")["spec"].update(podSelector={}),
-    lambda objects: named(objects, "NetworkPolicy", "to-outside")["spec"]["egress"][0]["to"][0]["ipBlock"].pop("except"),
-], ids=["no denial", "denial of one direction", "from anybody", "to any port", "everybody outside", "to this house"])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda objects: without(objects, "NetworkPolicy", "default-deny"),
+        lambda objects: named(objects, "NetworkPolicy", "default-deny")["spec"].update(
+            policyTypes=["Ingress"]
+        ),
+        lambda objects: named(objects, "NetworkPolicy", "from-gateway")["spec"]["ingress"][0].pop(
+            "from"
+        ),
+        lambda objects: named(objects, "NetworkPolicy", "to-redis")["spec"]["egress"][0].pop(
+            "ports"
+        ),
+        lambda objects: named(objects, "NetworkPolicy", "to-outside")["spec"].update(
+            podSelector={}
+        ),
+        lambda objects: named(objects, "NetworkPolicy", "to-outside")["spec"]["egress"][0]["to"][0][
+            "ipBlock"
+        ].pop("except"),
+    ],
+    ids=[
+        "no denial",
+        "denial of one direction",
+        "from anybody",
+        "to any port",
+        "everybody outside",
+        "to this house",
+    ],
+)
 def test_a_flow_that_is_not_listed_is_noticed(rendered, change):
     changed = copy.deepcopy(rendered["production"])
 
@@ -163,13 +242,25 @@ def listed(objects: list[Object]) -> bool:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_variable_is_a_setting(rendered, overlay):
-    fields = {f"FENGPING_{name.upper()}" for name in Settings.model_fields} | {"PGSSLMODE", "PGSSLROOTCERT"}
+    fields = {f"FENGPING_{name.upper()}" for name in Settings.model_fields} | {
+        "PGSSLMODE",
+        "PGSSLROOTCERT",
+    }
     of_notify = {f"FENGPING_NOTIFY_{name.upper()}" for name in NotifySettings.model_fields}
     given = named(rendered[overlay], "ConfigMap", "fengping")["data"]
 
     assert given.keys() | SECRETS["fengping"].keys() <= fields
-    assert named(rendered[overlay], "ConfigMap", "notify")["data"].keys() | SECRETS["notify"].keys() <= of_notify
-    Settings(**{name.removeprefix("FENGPING_").lower(): text for name, text in given.items() if name.startswith("FENGPING_")})
+    assert (
+        named(rendered[overlay], "ConfigMap", "notify")["data"].keys() | SECRETS["notify"].keys()
+        <= of_notify
+    )
+    Settings(
+        **{
+            name.removeprefix("FENGPING_").lower(): text
+            for name, text in given.items()
+            if name.startswith("FENGPING_")
+        }
+    )
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -177,7 +268,11 @@ def test_what_pods_refer_to_is_made_or_is_in_the_template_of_secrets(rendered, o
     made = {(each["kind"], each["metadata"]["name"]) for each in rendered[overlay]}
     made |= {("Secret", name) for name in SECRETS}
 
-    assert {reference for each in workloads(rendered[overlay]) for reference in references(each["spec"]["template"]["spec"])} <= made
+    assert {
+        reference
+        for each in workloads(rendered[overlay])
+        for reference in references(each["spec"]["template"]["spec"])
+    } <= made
 
 
 def references(spec: Object) -> Iterator[tuple[str, str]]:
@@ -193,16 +288,26 @@ def references(spec: Object) -> Iterator[tuple[str, str]]:
 
 
 def test_notify_gets_its_own_settings_besides_the_common_ones(rendered):
-    sources = named(rendered["production"], "Deployment", "notify")["spec"]["template"]["spec"]["containers"][0]["envFrom"]
+    sources = named(rendered["production"], "Deployment", "notify")["spec"]["template"]["spec"][
+        "containers"
+    ][0]["envFrom"]
 
-    assert [next(iter(source.values()))["name"] for source in sources] == ["fengping", "fengping", "notify", "notify"]
+    assert [next(iter(source.values()))["name"] for source in sources] == [
+        "fengping",
+        "fengping",
+        "notify",
+        "notify",
+    ]
 
 
 def test_production_has_three_replicas_on_different_nodes(rendered):
     for service in SERVICES:
         spec = named(rendered["production"], "Deployment", service)["spec"]
         assert spec["replicas"] == 3
-        assert spec["template"]["spec"]["topologySpreadConstraints"][0]["whenUnsatisfiable"] == "DoNotSchedule"
+        assert (
+            spec["template"]["spec"]["topologySpreadConstraints"][0]["whenUnsatisfiable"]
+            == "DoNotSchedule"
+        )
         assert spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
 
 
@@ -218,20 +323,32 @@ def test_the_gateway_routes_every_prefix_and_hides_health_and_metrics(rendered):
 
 
 def routed(objects: list[Object], path: str) -> tuple[str, int]:
-    """Where the gateway sends a path, and the bytes it lets through: the most exact of all Ingresses."""
+    """Where the gateway sends a path, and the bytes it lets through: the most exact of all
+    Ingresses.
+    """
     fitting = [
-        (one["pathType"] == "Exact", len(one["path"]), one["backend"]["service"]["name"], each["metadata"]["annotations"])
+        (
+            one["pathType"] == "Exact",
+            len(one["path"]),
+            one["backend"]["service"]["name"],
+            each["metadata"]["annotations"],
+        )
         for each in objects
         if each["kind"] == "Ingress"
         for one in each["spec"]["rules"][0]["http"]["paths"]
-        if path == one["path"] or (one["pathType"] == "Prefix" and f"{path}/".startswith(f"{one['path'].rstrip('/')}/"))
+        if path == one["path"]
+        or (one["pathType"] == "Prefix" and f"{path}/".startswith(f"{one['path'].rstrip('/')}/"))
     ]
     _, _, service, annotations = max(fitting, key=lambda one: one[:2])
-    return service, int(annotations["nginx.ingress.kubernetes.io/proxy-body-size"].removesuffix("m")) * 2**20
+    return service, int(
+        annotations["nginx.ingress.kubernetes.io/proxy-body-size"].removesuffix("m")
+    ) * 2**20
 
 
 def test_the_gateway_lets_through_whatever_a_door_takes_and_elsewhere_no_more(rendered):
-    assert {path for path, size in bodies() if routed(rendered["production"], path)[1] < size} == set()
+    assert {
+        path for path, size in bodies() if routed(rendered["production"], path)[1] < size
+    } == set()
     assert routed(rendered["production"], "/intake/api/complaints") == ("intake", 12 * 2**20)
 
 
@@ -239,13 +356,19 @@ def test_every_way_in_has_the_same_host_and_certificate_and_writes_down_no_addre
     ways = [each for each in rendered["production"] if each["kind"] == "Ingress"]
 
     assert len({(each["spec"]["rules"][0]["host"], str(each["spec"]["tls"])) for each in ways}) == 1
-    assert {each["metadata"]["annotations"]["nginx.ingress.kubernetes.io/enable-access-log"] for each in ways} == {"false"}
+    assert {
+        each["metadata"]["annotations"]["nginx.ingress.kubernetes.io/enable-access-log"]
+        for each in ways
+    } == {"false"}
 
 
 @pytest.mark.parametrize("service", ["intake", "scoring"])
 def test_a_growing_service_never_falls_below_its_replicas(rendered, service):
     scaler = named(rendered["production"], "HorizontalPodAutoscaler", service)["spec"]
 
-    assert scaler["minReplicas"] == named(rendered["production"], "Deployment", service)["spec"]["replicas"]
+    assert (
+        scaler["minReplicas"]
+        == named(rendered["production"], "Deployment", service)["spec"]["replicas"]
+    )
     assert scaler["maxReplicas"] <= Settings.model_fields["topic_partitions"].default
     assert not [each for each in rendered["dev"] if each["kind"] == "HorizontalPodAutoscaler"]

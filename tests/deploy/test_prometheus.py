@@ -1,4 +1,6 @@
-"""Alerts: they parse, speak of metrics that exist, link to what helps, and fire in their story and in no other."""
+"""Alerts: they parse, speak of metrics that exist, link to what helps, and fire in their story and
+in no other.
+"""
 
 import json
 import os
@@ -15,18 +17,27 @@ from tests.deploy.metrics import names_in, unknown
 from tests.deploy.tools import DEPLOY, ROOT, output_of, program
 
 PROMETHEUS = DEPLOY / "prometheus"
-FILES = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted((PROMETHEUS / "rules").glob("*.yml"))}
+FILES = {
+    path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))
+    for path in sorted((PROMETHEUS / "rules").glob("*.yml"))
+}
 RULES = [rule for file in FILES.values() for group in file["groups"] for rule in group["rules"]]
 ALERTS = {rule["alert"]: rule for rule in RULES if "alert" in rule}
 PAGES = sorted(name for name, rule in ALERTS.items() if rule["labels"]["severity"] == "page")
 STORIES = Path(__file__).parent / "alerts.yml"
 
 
-def placed_stories(folder: Path, rules: Path = PROMETHEUS / "rules", only: str | None = None) -> Path:
+def placed_stories(
+    folder: Path, rules: Path = PROMETHEUS / "rules", only: str | None = None
+) -> Path:
     """promtool's file of the stories, of all alerts or of one."""
     stories = yaml.safe_load(STORIES.read_text(encoding="utf-8").replace("{RULES}", str(rules)))
     if only:
-        stories["tests"] = [test for test in stories["tests"] if any(told["alertname"] == only for told in test["alert_rule_test"])]
+        stories["tests"] = [
+            test
+            for test in stories["tests"]
+            if any(told["alertname"] == only for told in test["alert_rule_test"])
+        ]
     file = folder / "alerts.yml.stories"
     file.write_text(yaml.safe_dump(stories, allow_unicode=True), encoding="utf-8")
     return file
@@ -37,7 +48,9 @@ def test_every_alert_tells_its_stories(tmp_path):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_every_alert_that_wakes_someone_has_a_story_in_which_it_fires_and_one_in_which_it_is_silent(name):
+def test_every_alert_that_wakes_someone_has_a_story_in_which_it_fires_and_one_in_which_it_is_silent(
+    name,
+):
     told = [
         bool(story["exp_alerts"])
         for test in yaml.safe_load(STORIES.read_text(encoding="utf-8"))["tests"]
@@ -50,33 +63,83 @@ def test_every_alert_that_wakes_someone_has_a_story_in_which_it_fires_and_one_in
 
 # Each removes what an alert needs to stay silent, or to be heard; some story must notice.
 BROKEN = {
-    "a replica is the service": ("ServiceDown", 'max by (app) (up{job="fengping"}) == 0', 'min by (app) (up{job="fengping"}) == 0'),
-    "a service that is gone says nothing": ("ServiceDown", 'or absent(up{job="fengping",app="notify"})', ""),
+    "a replica is the service": (
+        "ServiceDown",
+        'max by (app) (up{job="fengping"}) == 0',
+        'min by (app) (up{job="fengping"}) == 0',
+    ),
+    "a service that is gone says nothing": (
+        "ServiceDown",
+        'or absent(up{job="fengping",app="notify"})',
+        "",
+    ),
     "three errors are a burn": ("ErrorBudgetFastBurn", "[1h])) > 10)", "[1h])) > 0)"),
-    "errors that stopped still burn": ("ErrorBudgetFastBurn", "and svc:err:ratio5m > 14.4 * 0.005", "and svc:err:ratio5m >= 0"),
+    "errors that stopped still burn": (
+        "ErrorBudgetFastBurn",
+        "and svc:err:ratio5m > 14.4 * 0.005",
+        "and svc:err:ratio5m >= 0",
+    ),
     "readiness is a user": ("ErrorBudgetFastBurn", ',route!~"/livez|/readyz|/metrics"', ""),
-    "a wrong form is a failure": ("IntakeSubmitFailing", 'method="POST",code=~"5..",route=~"/intake', 'method="POST",route=~"/intake'),
+    "a wrong form is a failure": (
+        "IntakeSubmitFailing",
+        'method="POST",code=~"5..",route=~"/intake',
+        'method="POST",route=~"/intake',
+    ),
     "a failure at birth is unseen": (
-        "IntakeSubmitFailing", "unless http_requests_total offset 15m) or vector(0))", "and vector(0)) or vector(0))",
+        "IntakeSubmitFailing",
+        "unless http_requests_total offset 15m) or vector(0))",
+        "and vector(0)) or vector(0))",
     ),
     "lag is a stall": ("ConsumerStalled", " and changes(part:offset[10m]) == 0", ""),
-    "what a replica read before counts": ("ConsumerStalled", "== on (consumergroup, topic, partition) group_left () part:offset", ">= 0"),
-    "two minutes are stuck": ("OutboxStuck", "outbox_oldest_age_seconds) > 120", "outbox_oldest_age_seconds) > 0"),
-    "a released clock is held": (
-        "ClockJumped", "max by (service) (clock_jump_guard) == 1", "max by (service) (max_over_time(clock_jump_guard[1h])) == 1",
+    "what a replica read before counts": (
+        "ConsumerStalled",
+        "== on (consumergroup, topic, partition) group_left () part:offset",
+        ">= 0",
     ),
-    "others must sweep too": ("DeadlineSweepMissed", "max(deadline_sweep_last", "min(deadline_sweep_last"),
-    "agreement is drift": ("ScoreDrift", "score_replay_mismatch_units) > 0", "score_replay_mismatch_units) >= 0"),
-    "what was read yesterday counts": ("IdentityRevealSpike", "increase(informant_reveal_total[1h])", "informant_reveal_total"),
-    "a closed campaign is stale": ("ScoreBoardStale", "time() - max(score_board", "time() - min(score_board"),
-    "everybody keeps a calendar": ("CalendarMissing", "max(workday_calendar", "min(workday_calendar"),
+    "two minutes are stuck": (
+        "OutboxStuck",
+        "outbox_oldest_age_seconds) > 120",
+        "outbox_oldest_age_seconds) > 0",
+    ),
+    "a released clock is held": (
+        "ClockJumped",
+        "max by (service) (clock_jump_guard) == 1",
+        "max by (service) (max_over_time(clock_jump_guard[1h])) == 1",
+    ),
+    "others must sweep too": (
+        "DeadlineSweepMissed",
+        "max(deadline_sweep_last",
+        "min(deadline_sweep_last",
+    ),
+    "agreement is drift": (
+        "ScoreDrift",
+        "score_replay_mismatch_units) > 0",
+        "score_replay_mismatch_units) >= 0",
+    ),
+    "what was read yesterday counts": (
+        "IdentityRevealSpike",
+        "increase(informant_reveal_total[1h])",
+        "informant_reveal_total",
+    ),
+    "a closed campaign is stale": (
+        "ScoreBoardStale",
+        "time() - max(score_board",
+        "time() - min(score_board",
+    ),
+    "everybody keeps a calendar": (
+        "CalendarMissing",
+        "max(workday_calendar",
+        "min(workday_calendar",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_story_notices_a_broken_rule(name, tmp_path):
     alert, right, wrong = BROKEN[name]
-    texts = {path.name: path.read_text(encoding="utf-8") for path in (PROMETHEUS / "rules").glob("*.yml")}
+    texts = {
+        path.name: path.read_text(encoding="utf-8") for path in (PROMETHEUS / "rules").glob("*.yml")
+    }
     assert any(right in text for text in texts.values())
     for file, text in texts.items():
         (tmp_path / file).write_text(text.replace(right, wrong), encoding="utf-8")
@@ -85,7 +148,12 @@ def test_a_story_notices_a_broken_rule(name, tmp_path):
 
 
 def accepts(stories: Path) -> bool:
-    done = subprocess.run([program("promtool"), "test", "rules", str(stories)], capture_output=True, text=True, timeout=170)
+    done = subprocess.run(
+        [program("promtool"), "test", "rules", str(stories)],
+        capture_output=True,
+        text=True,
+        timeout=170,
+    )
     assert ("FAILED:" in done.stderr + done.stdout) == (done.returncode != 0), done.stderr
     return done.returncode == 0
 
@@ -103,7 +171,10 @@ def test_an_alert_says_in_chinese_what_is_wrong_and_links_what_helps(name):
     notes, severity = ALERTS[name]["annotations"], ALERTS[name]["labels"]["severity"]
     runbook, _, anchor = notes["runbook"].partition("#")
     headings = re.findall(r"^## (\S+)$", (ROOT / runbook).read_text(encoding="utf-8"), re.MULTILINE)
-    dashboards = {json.loads(path.read_text())["uid"] for path in (DEPLOY / "grafana/dashboards").glob("*.json")}
+    dashboards = {
+        json.loads(path.read_text())["uid"]
+        for path in (DEPLOY / "grafana/dashboards").glob("*.json")
+    }
 
     assert severity in {"page", "ticket", "none"}
     assert re.search(r"[一-鿿]{2,}", notes["summary"])
@@ -114,21 +185,37 @@ def test_an_alert_says_in_chinese_what_is_wrong_and_links_what_helps(name):
 def test_a_summary_uses_only_labels_that_the_alert_has():
     for name, rule in ALERTS.items():
         for label in re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]):
-            assert re.search(rf"\b{label}\b", rule["expr"]) or label in {"app", "service", "instance", "mountpoint", "group", "topic"}, name
+            assert re.search(rf"\b{label}\b", rule["expr"]) or label in {
+                "app",
+                "service",
+                "instance",
+                "mountpoint",
+                "group",
+                "topic",
+            }, name
 
 
 def test_prometheus_takes_its_configuration_and_scrapes_the_four_services():
     output_of("promtool", "check", "config", PROMETHEUS / "prometheus.yml")
-    jobs = {job["job_name"]: job for job in yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["scrape_configs"]}
+    jobs = {
+        job["job_name"]: job
+        for job in yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["scrape_configs"]
+    }
 
-    scraped = {(one["labels"]["app"], *one["targets"]) for one in jobs["fengping"]["static_configs"]}
+    scraped = {
+        (one["labels"]["app"], *one["targets"]) for one in jobs["fengping"]["static_configs"]
+    }
 
     assert scraped == {(service, f"{service}:8080") for service in SERVICES}
 
 
 def test_prometheus_in_kubernetes_has_the_same_jobs_and_rules(tmp_path):
-    compose, cluster = (yaml.safe_load((PROMETHEUS / name).read_text()) for name in ("prometheus.yml", "kubernetes.yml"))
-    # Debian builds promtool without the Kubernetes discovery: the rest of the file is checked without it.
+    compose, cluster = (
+        yaml.safe_load((PROMETHEUS / name).read_text())
+        for name in ("prometheus.yml", "kubernetes.yml")
+    )
+    # Debian builds promtool without the Kubernetes discovery: the rest of the file is checked
+    # without it.
     rest = json.loads(json.dumps(cluster))
     for job in rest["scrape_configs"]:
         job.pop("kubernetes_sd_configs", None)
@@ -140,22 +227,39 @@ def test_prometheus_in_kubernetes_has_the_same_jobs_and_rules(tmp_path):
     assert cluster["rule_files"] == compose["rule_files"]
     names = {job["job_name"] for job in compose["scrape_configs"]} - {"alertmanager"}
     assert {job["job_name"] for job in cluster["scrape_configs"]} == names
-    assert all(job.get("honor_labels") for file in (compose, cluster) for job in file["scrape_configs"] if job["job_name"] == "fengping")
+    assert all(
+        job.get("honor_labels")
+        for file in (compose, cluster)
+        for job in file["scrape_configs"]
+        if job["job_name"] == "fengping"
+    )
 
 
 RECEIVERS = {
     "nobody": {},
-    "webhooks": {"ALERT_PAGE_WEBHOOK": "https://alerts.example/p?key=a'b&c", "ALERT_HEARTBEAT_WEBHOOK": "https://alerts.example/h"},
-    "mail": {
-        "ALERT_MAIL_TO": "duty@office.example", "ALERT_MAIL_FROM": "fengping@office.example", "ALERT_SMTP": "mail.office.example:587",
-        "ALERT_SMTP_USER": "fengping", "ALERT_SMTP_PASSWORD": "it's $ecret: #1",
+    "webhooks": {
+        "ALERT_PAGE_WEBHOOK": "https://alerts.example/p?key=a'b&c",
+        "ALERT_HEARTBEAT_WEBHOOK": "https://alerts.example/h",
     },
-}  # fmt: skip
+    "mail": {
+        "ALERT_MAIL_TO": "duty@office.example",
+        "ALERT_MAIL_FROM": "fengping@office.example",
+        "ALERT_SMTP": "mail.office.example:587",
+        "ALERT_SMTP_USER": "fengping",
+        "ALERT_SMTP_PASSWORD": "it's $ecret: #1",
+    },
+}
 
 
 def written(variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
     command = ["sh", str(PROMETHEUS / "alertmanager.sh"), str(PROMETHEUS / "alertmanager.yml")]
-    return subprocess.run(command, env={"PATH": os.environ["PATH"], **variables}, capture_output=True, text=True, timeout=30)
+    return subprocess.run(
+        command,
+        env={"PATH": os.environ["PATH"], **variables},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
 
 
 @pytest.mark.parametrize("name", RECEIVERS)
@@ -165,10 +269,15 @@ def test_alertmanager_takes_what_the_environment_makes_of_its_configuration(name
 
     output_of("amtool", "check-config", file)
 
-    receivers = {one.pop("name"): one for one in yaml.safe_load(file.read_text(encoding="utf-8"))["receivers"]}
+    receivers = {
+        one.pop("name"): one
+        for one in yaml.safe_load(file.read_text(encoding="utf-8"))["receivers"]
+    }
     assert bool(receivers["page"]) == (name != "nobody")
     if name == "webhooks":
-        assert receivers["page"]["webhook_configs"][0]["url"] == "https://alerts.example/p?key=a'b&c"
+        assert (
+            receivers["page"]["webhook_configs"][0]["url"] == "https://alerts.example/p?key=a'b&c"
+        )
     if name == "mail":
         assert receivers["page"] == receivers["ticket"]
         assert receivers["page"]["email_configs"][0]["auth_password"] == "it's $ecret: #1"
@@ -182,8 +291,17 @@ def test_mail_without_a_mail_server_is_refused_at_the_start():
     assert "ALERT_SMTP" in refused.stderr
 
 
-@pytest.mark.parametrize(("severity", "receiver"), [("page", "page"), ("ticket", "ticket"), ("none", "heartbeat")])
+@pytest.mark.parametrize(
+    ("severity", "receiver"), [("page", "page"), ("ticket", "ticket"), ("none", "heartbeat")]
+)
 def test_an_alert_reaches_the_receiver_of_its_severity(severity, receiver):
-    routed = output_of("amtool", "config", "routes", "test", f"--config.file={PROMETHEUS / 'alertmanager.yml'}", f"severity={severity}")
+    routed = output_of(
+        "amtool",
+        "config",
+        "routes",
+        "test",
+        f"--config.file={PROMETHEUS / 'alertmanager.yml'}",
+        f"severity={severity}",
+    )
 
     assert routed.strip() == receiver

@@ -1,4 +1,6 @@
-"""The runbook: what it tells somebody to type in a bad hour works, and its figures are those of the manifests."""
+"""The runbook: what it tells somebody to type in a bad hour works, and its figures are those of the
+manifests.
+"""
 
 import re
 
@@ -24,13 +26,29 @@ async def test_every_question_to_the_database_can_be_asked(database):
 
 
 def test_the_connections_that_production_may_open_are_those_of_its_manifests():
-    objects = list(yaml.safe_load_all(output_of("kubectl", "kustomize", DEPLOY / "k8s/overlays/production")))
-    most = {each["metadata"]["name"]: each["spec"]["replicas"] for each in objects if each["kind"] == "Deployment"}
-    most |= {each["metadata"]["name"]: each["spec"]["maxReplicas"] for each in objects if each["kind"] == "HorizontalPodAutoscaler"}
+    objects = list(
+        yaml.safe_load_all(output_of("kubectl", "kustomize", DEPLOY / "k8s/overlays/production"))
+    )
+    most = {
+        each["metadata"]["name"]: each["spec"]["replicas"]
+        for each in objects
+        if each["kind"] == "Deployment"
+    }
+    most |= {
+        each["metadata"]["name"]: each["spec"]["maxReplicas"]
+        for each in objects
+        if each["kind"] == "HorizontalPodAutoscaler"
+    }
     of_a_process = 2 * Settings.model_fields["pool_size"].default + 1
-    at_rest, rolling_out = (of_a_process * processes for processes in (sum(most.values()), sum(most.values()) + len(most)))
+    at_rest, rolling_out = (
+        of_a_process * processes
+        for processes in (sum(most.values()), sum(most.values()) + len(most))
+    )
     told = re.sub(r"\s+", " ", RUNBOOK)
 
     assert f"{of_a_process} with the usual {Settings.model_fields['pool_size'].default}" in told
-    assert ", ".join(f"{name} {most[name]}" for name in ("intake", "scoring", "casework", "notify")) in told
+    assert (
+        ", ".join(f"{name} {most[name]}" for name in ("intake", "scoring", "casework", "notify"))
+        in told
+    )
     assert f"{at_rest} connections, and {rolling_out} while a rollout" in told

@@ -65,9 +65,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--start", type=int, default=1)
-    parser.add_argument("--short", action="store_true", help="the plans that every change must pass, instead of seeds")
+    parser.add_argument(
+        "--short",
+        action="store_true",
+        help="the plans that every change must pass, instead of seeds",
+    )
     parser.add_argument("--only", type=int, help="of the short plans this one")
-    parser.add_argument("--keep", type=Path, help="a folder for the processes' logs of runs that fail")
+    parser.add_argument(
+        "--keep", type=Path, help="a folder for the processes' logs of runs that fail"
+    )
     asked = parser.parse_args()
     if asked.keep:
         asked.keep.mkdir(parents=True, exist_ok=True)
@@ -85,7 +91,7 @@ def main() -> None:
         f"{deaths.total()} deaths at {len({place.partition('=')[0] for place in deaths})} failpoints; "
         f"longest to rest {max((o.rest_seconds for o in outcomes), default=0):.0f} s",
         file=sys.stderr,
-    )  # fmt: skip
+    )
     sys.exit(bool(broken))
 
 

@@ -1,4 +1,6 @@
-"""The services as processes: started, killed, frozen, and brought back as an orchestrator would; one address in front of them."""
+"""The services as processes: started, killed, frozen, and brought back as an orchestrator would;
+one address in front of them.
+"""
 
 import asyncio
 import os
@@ -22,9 +24,13 @@ PREFIXES = {"/casework": "casework", "/scoring": "scoring", "/notify": "notify"}
 
 
 class Process:
-    """One replica of one service. `lives`: failpoints of the next incarnations, one entry each; when they are used up it lives unarmed."""
+    """One replica of one service. `lives`: failpoints of the next incarnations, one entry each;
+    when they are used up it lives unarmed.
+    """
 
-    def __init__(self, service: str, number: int, env: Mapping[str, str], folder: Path, nursery: Nursery) -> None:
+    def __init__(
+        self, service: str, number: int, env: Mapping[str, str], folder: Path, nursery: Nursery
+    ) -> None:
         self._nursery = nursery
         self.service, self.number, self.port = service, number, choose_port()
         self.log = folder / f"{service}-{number}.log"
@@ -35,7 +41,8 @@ class Process:
         """Stays down for a while when it dies."""
         self.expected_end = False
         self.deaths: Counter[str] = Counter()
-        """How often it died, by the failpoints that were armed ("" when somebody else killed it)."""
+        """How often it died, by the failpoints that were armed ("" when somebody else killed it).
+        """
         self.surprises: list[str] = []
         """Ends that nobody injected."""
         self.extra: dict[str, str] = {}
@@ -60,7 +67,13 @@ class Process:
         self.armed = self.lives.pop(0) if self.lives else ""
         self.wanted, self.expected_end = True, False
         self.started_at = time.monotonic()
-        env = {**os.environ, **self._env, **self.extra, "FENGPING_PORT": str(self.port), "FENGPING_FAILPOINTS": self.armed}
+        env = {
+            **os.environ,
+            **self._env,
+            **self.extra,
+            "FENGPING_PORT": str(self.port),
+            "FENGPING_FAILPOINTS": self.armed,
+        }
         self._pid = self._nursery.start(self.service, env, self.log, anew="LD_PRELOAD" in env)
 
     def send(self, number: int) -> None:
@@ -110,7 +123,9 @@ async def get(port: int, path: str, seconds: float = 5.0) -> tuple[int, str]:
         async with asyncio.timeout(seconds):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             try:
-                writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+                writer.write(
+                    f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode()
+                )
                 answer = await reader.read()
             finally:
                 writer.close()
@@ -133,7 +148,9 @@ class Fleet:
 
     def of(self, service: str) -> list[Process]:
         """The wanted replicas of a service."""
-        return [process for process in self.processes if process.service == service and process.wanted]
+        return [
+            process for process in self.processes if process.service == service and process.wanted
+        ]
 
     async def start(self, services: Sequence[str]) -> None:
         """One replica of each, ready to serve; and the gateway."""
@@ -144,7 +161,9 @@ class Fleet:
         self._keeping = asyncio.create_task(self._keep())
         await self.ready()
 
-    def add(self, service: str, *, extra: Mapping[str, str] | None = None, lives: Sequence[str] = ()) -> Process:
+    def add(
+        self, service: str, *, extra: Mapping[str, str] | None = None, lives: Sequence[str] = ()
+    ) -> Process:
         """One more replica of a service, started."""
         number = 1 + max((p.number for p in self.processes if p.service == service), default=0)
         process = Process(service, number, self._env, self._folder, self._nursery)
@@ -157,7 +176,11 @@ class Fleet:
         """So many replicas of every service, ready to serve; those too many end in order."""
         for service in sorted({process.service for process in self.processes}):
             here = self.of(service)
-            resting = [process for process in self.processes if process.service == service and not process.wanted and not process.alive]
+            resting = [
+                process
+                for process in self.processes
+                if process.service == service and not process.wanted and not process.alive
+            ]
             for _ in range(replicas - len(here)):
                 if resting:
                     resting.pop().start()
@@ -167,7 +190,9 @@ class Fleet:
         await self.ready()
 
     async def ready(self, seconds: float = READY_SECONDS) -> float:
-        """Wait until every wanted process answers `/livez`; gives the seconds it took. Raises TimeoutError."""
+        """Wait until every wanted process answers `/livez`; gives the seconds it took. Raises
+        TimeoutError.
+        """
         started = time.monotonic()
         async with asyncio.timeout(seconds):
             for process in [p for p in self.processes if p.wanted]:
@@ -211,7 +236,9 @@ class Fleet:
 
 
 class Gateway:
-    """One address for all services: a connection per request, by path to a replica in turn, to the next when one does not answer."""
+    """One address for all services: a connection per request, by path to a replica in turn, to the
+    next when one does not answer.
+    """
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
@@ -244,7 +271,9 @@ class Gateway:
             head = await reader.readuntil(b"\r\n\r\n")
             behind = await self._reach(head, writer.get_extra_info("peername")[0])
             if behind is None:
-                writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                writer.write(
+                    b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                )
             else:
                 behind[1].write(_closing(head))
                 await _splice(reader, writer, *behind)
@@ -253,25 +282,36 @@ class Gateway:
         finally:
             writer.close()
 
-    async def _reach(self, head: bytes, source: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+    async def _reach(
+        self, head: bytes, source: str
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         path = head.split(b" ", 2)[1].decode()
-        service = next((name for prefix, name in PREFIXES.items() if path.startswith(prefix)), "intake")
+        service = next(
+            (name for prefix, name in PREFIXES.items() if path.startswith(prefix)), "intake"
+        )
         replicas = self._fleet.of(service)
         random.shuffle(replicas)
         for replica in replicas:
             with suppress(OSError, TimeoutError):
-                return await asyncio.wait_for(asyncio.open_connection("127.0.0.1", replica.port, local_addr=(source, 0)), 2)
+                return await asyncio.wait_for(
+                    asyncio.open_connection("127.0.0.1", replica.port, local_addr=(source, 0)), 2
+                )
         return None
 
 
 def _closing(head: bytes) -> bytes:
     """The request's head, asking for one answer on this connection."""
-    lines = [line for line in head.split(b"\r\n") if line and not line.lower().startswith(b"connection:")]
+    lines = [
+        line for line in head.split(b"\r\n") if line and not line.lower().startswith(b"connection:")
+    ]
     return b"\r\n".join([*lines, b"Connection: close", b"", b""])
 
 
 async def _splice(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, back_reader: asyncio.StreamReader, back_writer: asyncio.StreamWriter
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    back_reader: asyncio.StreamReader,
+    back_writer: asyncio.StreamWriter,
 ) -> None:
     """Carry the rest of the request there and the whole answer back."""
     there = asyncio.create_task(_carry(reader, back_writer))

@@ -1,7 +1,9 @@
-"""What must hold at rest, whatever was broken before: I1 to I12 as questions to the databases, the logs and the witness.
+"""What must hold at rest, whatever was broken before: I1 to I12 as questions to the databases, the
+logs and the witness.
 
-Each gives the sentences of what it found wrong, nothing when all is well. None of them shares code with what it checks, but for reading
-the envelope of a record and the public format of the audit log.
+Each gives the sentences of what it found wrong, nothing when all is well. None of them shares code
+with what it checks, but for reading the envelope of a record and the public format of the audit
+log.
 """
 
 import json
@@ -96,36 +98,55 @@ async def column(scene: Scene, sql: str, *arguments: Any) -> set[Any]:
     return {row[0] for row in await scene.sql.fetch(sql, *arguments)}
 
 
-# ── I1, I2: nothing lost, nothing made up ────────────────────────────────────────────────────────────────────────────
+# ── I1, I2: nothing lost, nothing made up ─────────────────────────────────────────────────────────
 
 
 @invariant("I1")
 async def no_acknowledged_write_is_lost(scene: Scene) -> list[str]:
     kept = {
-        "complaints": (await column(scene, "select id from intake.complaints"), set(scene.witness.complaints)),
-        "ballots": (await column(scene, "select id from intake.ballots"), scene.witness.ballots_acknowledged),
-        "visits": (await column(scene, "select id from intake.visits where counted_at is not null"), scene.witness.visits),
+        "complaints": (
+            await column(scene, "select id from intake.complaints"),
+            set(scene.witness.complaints),
+        ),
+        "ballots": (
+            await column(scene, "select id from intake.ballots"),
+            scene.witness.ballots_acknowledged,
+        ),
+        "visits": (
+            await column(scene, "select id from intake.visits where counted_at is not null"),
+            scene.witness.visits,
+        ),
     }
-    return [f"acknowledged {kind} that intake does not have, {some(said - held)}" for kind, (held, said) in kept.items() if said - held]
+    return [
+        f"acknowledged {kind} that intake does not have, {some(said - held)}"
+        for kind, (held, said) in kept.items()
+        if said - held
+    ]
 
 
 @invariant("I2")
 async def nothing_is_there_that_nobody_sent(scene: Scene) -> list[str]:
     witness, found = scene.witness, []
-    rows = await scene.sql.fetch("select id, unit_id, kind, problem_item, identity from intake.complaints")
+    rows = await scene.sql.fetch(
+        "select id, unit_id, kind, problem_item, identity from intake.complaints"
+    )
     extra = Counter(tuple(row)[1:] for row in rows if row["id"] not in witness.complaints)
     if phantoms := extra - witness.complaints_unknown:
-        found.append(f"complaints that nobody sent, {some(phantoms.items())}; {witness.complaints_unknown.total()} outcomes are unknown")
+        found.append(
+            f"complaints that nobody sent, {some(phantoms.items())}; {witness.complaints_unknown.total()} outcomes are unknown"
+        )
     if extra := await column(scene, "select id from intake.ballots") - set(witness.ballots):
         found.append(f"ballots that nobody sent, {some(extra)}")
     if extra := await column(scene, "select id from intake.visits") - witness.visits_sent:
         found.append(f"visits that nobody sent, {some(extra)}")
     if witness.refused:
-        found.append(f"well-formed writes were refused, {some((line['status'], line['sentence']) for line in witness.refused)}")
+        found.append(
+            f"well-formed writes were refused, {some((line['status'], line['sentence']) for line in witness.refused)}"
+        )
     return found
 
 
-# ── I3: one effect per event and hearer ──────────────────────────────────────────────────────────────────────────────
+# ── I3: one effect per event and hearer ───────────────────────────────────────────────────────────
 
 
 @invariant("I3")
@@ -133,10 +154,18 @@ async def every_event_takes_effect_once_at_every_hearer(scene: Scene) -> list[st
     found = []
     for service in SERVICES:
         inbox = await column(scene, f"select event_id from {service}.inbox")
-        parked = await column(scene, f"select event_id from {service}.dead_letters where state = 'parked'")
-        due = {event_id for event_id, record in scene.said.items() if topic_of(record) in heard_by(service)}
+        parked = await column(
+            scene, f"select event_id from {service}.dead_letters where state = 'parked'"
+        )
+        due = {
+            event_id
+            for event_id, record in scene.said.items()
+            if topic_of(record) in heard_by(service)
+        }
         if missing := due - inbox - parked:
-            found.append(f"{service} has not taken events of the log, {some(missing)}; {around(scene, missing)}")
+            found.append(
+                f"{service} has not taken events of the log, {some(missing)}; {around(scene, missing)}"
+            )
         if invented := inbox - set(scene.said) - scene.lab.forged_ids:
             found.append(f"{service} took events that are in no log, {some(invented)}")
     return found + await _effects(scene)
@@ -146,16 +175,31 @@ async def _effects(scene: Scene) -> list[str]:
     """The effects themselves: cases, ballots and tallies, progress, notices."""
     found = []
     no_case = [kind.value for kind in scene.campaign.scheme.case_rules.no_case]
-    due = await column(scene, "select id from intake.complaints where merged_into is null and kind <> all($1::text[])", no_case)
-    findings = {UUID(f["finding_id"]) for record in scene.said.values() if topic_of(record) == "visits" for f in body(record)["findings"]}
-    cases = Counter(row["source_id"] for row in await scene.sql.fetch("select source_id from casework.cases"))
+    due = await column(
+        scene,
+        "select id from intake.complaints where merged_into is null and kind <> all($1::text[])",
+        no_case,
+    )
+    findings = {
+        UUID(f["finding_id"])
+        for record in scene.said.values()
+        if topic_of(record) == "visits"
+        for f in body(record)["findings"]
+    }
+    cases = Counter(
+        row["source_id"] for row in await scene.sql.fetch("select source_id from casework.cases")
+    )
     if twice := {source for source, count in cases.items() if count > 1}:
         found.append(f"more than one case for one source, {some(twice)}")
     if (due | findings) != set(cases):
-        found.append(f"without a case {some((due | findings) - set(cases))}; case without a source {some(set(cases) - due - findings)}")
+        found.append(
+            f"without a case {some((due | findings) - set(cases))}; case without a source {some(set(cases) - due - findings)}"
+        )
     progress = await column(scene, "select complaint_id from intake.progress")
     if progress != due:
-        found.append(f"complaints whose progress intake does not know, {some(due - progress)}; of nobody {some(progress - due)}")
+        found.append(
+            f"complaints whose progress intake does not know, {some(due - progress)}; of nobody {some(progress - due)}"
+        )
     return found + await _counted(scene) + await _notices(scene)
 
 
@@ -164,25 +208,44 @@ async def _counted(scene: Scene) -> list[str]:
     cast = await column(scene, "select id from intake.ballots")
     counted = await column(scene, "select ballot_id from scoring.ballots")
     if cast != counted:
-        found.append(f"ballots cast but not counted {some(cast - counted)}; counted but not cast {some(counted - cast)}")
+        found.append(
+            f"ballots cast but not counted {some(cast - counted)}; counted but not cast {some(counted - cast)}"
+        )
     rows = await scene.sql.fetch(
         "select s.instrument, s.group_key, t.unit_no, t.item_no, t.option_no, sum(t.votes)::int as votes "
         "from scoring.tallies t join scoring.strata s on s.id = t.stratum group by 1, 2, 3, 4, 5 having sum(t.votes) <> 0"
     )
     tallied = Counter({tuple(row)[:5]: row["votes"] for row in rows})
-    recount = count_votes(votes for ballot, votes in scene.witness.ballots.items() if ballot in cast)
+    recount = count_votes(
+        votes for ballot, votes in scene.witness.ballots.items() if ballot in cast
+    )
     if tallied != recount:
         more, fewer = tallied - recount, recount - tallied
-        found.append(f"tallies differ from the direct recount: too many {some(more.items())}; too few {some(fewer.items())}")
+        found.append(
+            f"tallies differ from the direct recount: too many {some(more.items())}; too few {some(fewer.items())}"
+        )
     return found
 
 
 async def _notices(scene: Scene) -> list[str]:
-    twice = await scene.sql.fetch("select event_id, role, count(*) from notify.notices group by 1, 2 having count(*) > 1")
+    twice = await scene.sql.fetch(
+        "select event_id, role, count(*) from notify.notices group by 1, 2 having count(*) > 1"
+    )
     found = [f"notices told twice, {some(twice)}"] if twice else []
-    told = await column(scene, "select event_id from notify.notices where kind not like '%escalat%'")
-    lapsed = {event_id for event_id, record in scene.said.items() if type_of(record) == "case.deadline_lapsed.v1"}
-    unread = {row[0] for row in await scene.sql.fetch("select event_id from notify.dead_letters where state = 'parked'")}
+    told = await column(
+        scene, "select event_id from notify.notices where kind not like '%escalat%'"
+    )
+    lapsed = {
+        event_id
+        for event_id, record in scene.said.items()
+        if type_of(record) == "case.deadline_lapsed.v1"
+    }
+    unread = {
+        row[0]
+        for row in await scene.sql.fetch(
+            "select event_id from notify.dead_letters where state = 'parked'"
+        )
+    }
     if silent := lapsed - told - unread:
         found.append(f"lapses that nobody was told of, {some(silent)}")
     return found
@@ -190,7 +253,9 @@ async def _notices(scene: Scene) -> list[str]:
 
 @invariant("I3, outside the house")
 async def what_left_the_house_left_once(scene: Scene) -> list[str]:
-    """A notice reaches its address; twice only when a courier died with it in its hands, and then under the same key."""
+    """A notice reaches its address; twice only when a courier died with it in its hands, and then
+    under the same key.
+    """
     rows = await scene.sql.fetch("select id, state, attempts from notify.deliveries")
     taken = Counter(UUID(request.headers["idempotency-key"]) for request in scene.lab.mailbox.heard)
     found = []
@@ -198,7 +263,9 @@ async def what_left_the_house_left_once(scene: Scene) -> list[str]:
         found.append(f"messages that no delivery accounts for, {some(unknown)}")
     if silent := {row["id"] for row in rows if row["state"] == "delivered"} - set(taken):
         found.append(f"said to be delivered and never sent, {some(silent)}")
-    if lost := [row["id"] for row in rows if row["state"] not in ("delivered", "waiting", "withdrawn")]:
+    if lost := [
+        row["id"] for row in rows if row["state"] not in ("delivered", "waiting", "withdrawn")
+    ]:
         found.append(f"given up although the address took everything, {some(lost)}")
     if repeated := [row["id"] for row in rows if taken[row["id"]] > row["attempts"]]:
         found.append(f"sent more often than tried, {some(repeated)}")
@@ -218,16 +285,24 @@ def around(scene: Scene, event_ids: Iterable[UUID]) -> str:
     """The records beside the first of these, as they stand in the log."""
     first = min(event_ids, key=str)
     place = scene.said[first]
-    beside = [r for r in scene.records if (r.topic, r.partition) == (place.topic, place.partition) and abs(r.offset - place.offset) <= 3]
+    beside = [
+        r
+        for r in scene.records
+        if (r.topic, r.partition) == (place.topic, place.partition)
+        and abs(r.offset - place.offset) <= 3
+    ]
     told = []
     for record in sorted(beside, key=lambda record: record.offset):
         said = dict(record.headers)
-        key, version = said.get("ce_subject", b"")[:8].decode(errors="replace"), said.get("ce_sequence", b"").decode(errors="replace")
+        key, version = (
+            said.get("ce_subject", b"")[:8].decode(errors="replace"),
+            said.get("ce_sequence", b"").decode(errors="replace"),
+        )
         told.append(f"{record.offset} {type_of(record)} {key} v{version}")
     return f"around {place.topic}-{place.partition}@{place.offset}: {' | '.join(told)}"
 
 
-# ── I4, I5: complete and in order ────────────────────────────────────────────────────────────────────────────────────
+# ── I4, I5: complete and in order ─────────────────────────────────────────────────────────────────
 
 
 @invariant("I4")
@@ -235,9 +310,15 @@ async def the_outbox_is_the_log(scene: Scene) -> list[str]:
     outbox: set[UUID] = set()
     for service in SERVICES:
         outbox |= await column(scene, f"select event_id from {service}.outbox")
-    found = [f"events of an outbox that are in no log, {some(outbox - set(scene.said))}"] if outbox - set(scene.said) else []
+    found = (
+        [f"events of an outbox that are in no log, {some(outbox - set(scene.said))}"]
+        if outbox - set(scene.said)
+        else []
+    )
     if strange := set(scene.said) - outbox:
-        found.append(f"events in the log that no outbox holds, {some(strange)}; {around(scene, strange)}")
+        found.append(
+            f"events in the log that no outbox holds, {some(strange)}; {around(scene, strange)}"
+        )
     return found
 
 
@@ -250,17 +331,23 @@ async def versions_are_without_gaps(scene: Scene) -> list[str]:
             "having count(*) <> max(version) or min(version) <> 1"
         )
         found += [
-            f"{service} said versions {row['a']}…{row['z']} of {row['topic']} {row['key']} in {row['c']} events" for row in broken[:SHOWN]
+            f"{service} said versions {row['a']}…{row['z']} of {row['topic']} {row['key']} in {row['c']} events"
+            for row in broken[:SHOWN]
         ]
         behind = await scene.sql.fetch(_streams(service))
-        found += [f"{service} is at version {row['at']} of {row['topic']} {row['key']}, said were {row['said']}" for row in behind[:SHOWN]]
+        found += [
+            f"{service} is at version {row['at']} of {row['topic']} {row['key']}, said were {row['said']}"
+            for row in behind[:SHOWN]
+        ]
     return found
 
 
 def _streams(service: str) -> str:
     """Aggregates whose version at the hearer is not the owner's, and no parked letter says why."""
-    own = [f"select '{topic}' as topic, key, version from {OWNERS[topic]}.aggregates where topic = '{topic}'"
-           for topic in sorted(heard_by(service) - {"resends"})]  # fmt: skip
+    own = [
+        f"select '{topic}' as topic, key, version from {OWNERS[topic]}.aggregates where topic = '{topic}'"
+        for topic in sorted(heard_by(service) - {"resends"})
+    ]
     return f"""
     select a.topic, a.key, a.version as said, coalesce(s.version, 0) as at
     from ({" union all ".join(own)}) a left join {service}.streams s on (split_part(s.topic, '.', -1), s.key) = (a.topic, a.key)
@@ -269,7 +356,7 @@ def _streams(service: str) -> str:
     """
 
 
-# ── I6: scores follow from the events ────────────────────────────────────────────────────────────────────────────────
+# ── I6: scores follow from the events ─────────────────────────────────────────────────────────────
 
 
 @invariant("I6")
@@ -277,49 +364,72 @@ async def running_scores_equal_the_recount(scene: Scene) -> list[str]:
     async with Client(scene.lab.fleet.gateway.url) as door:
         office = await door.sign_in(OFFICE.name, PASSWORD)
         key = f"recount-{len(scene.lab.loads)}-{len(scene.records)}"
-        answer = await office.write(f"/scoring/api/campaigns/{scene.lab.campaign_id}/recounts", {}, key=key)
+        answer = await office.write(
+            f"/scoring/api/campaigns/{scene.lab.campaign_id}/recounts", {}, key=key
+        )
     differences = answer.body["differences"]
-    return [f"running scores differ from scoring's own recount, {some(differences)}"] if differences else []
+    return (
+        [f"running scores differ from scoring's own recount, {some(differences)}"]
+        if differences
+        else []
+    )
 
 
-# ── I7: deadlines ────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── I7: deadlines ─────────────────────────────────────────────────────────────────────────────────
 
 
 @invariant("I7")
 async def each_deadline_fires_once_and_never_early(scene: Scene) -> list[str]:
-    rows = await scene.sql.fetch("select coalesce(case_id, duty_id) as subject, kind, due_at, lapsed_at from casework.deadlines")
-    early = [(row["subject"], row["kind"], row["due_at"]) for row in rows if row["lapsed_at"] and row["lapsed_at"] < row["due_at"]]
+    rows = await scene.sql.fetch(
+        "select coalesce(case_id, duty_id) as subject, kind, due_at, lapsed_at from casework.deadlines"
+    )
+    early = [
+        (row["subject"], row["kind"], row["due_at"])
+        for row in rows
+        if row["lapsed_at"] and row["lapsed_at"] < row["due_at"]
+    ]
     found = [f"lapsed before they were due, {some(early)}"] if early else []
     lapsed = Counter((row["subject"], row["due_at"]) for row in rows if row["lapsed_at"])
     told = Counter(
         (UUID(said.get("case_id") or said["obligation_id"]), datetime.fromisoformat(said["due_at"]))
         for record in scene.said.values()
-        if type_of(record) in ("case.deadline_lapsed.v1", "obligation.lapsed.v1") and (said := body(record))
+        if type_of(record) in ("case.deadline_lapsed.v1", "obligation.lapsed.v1")
+        and (said := body(record))
     )
     if lapsed != told:
         found.append(
             f"told more often than they lapsed {some((told - lapsed).items())}; lapsed and not told {some((lapsed - told).items())}"
         )
     early_told = [
-        (event_id, body(record)["due_at"]) for event_id, record in scene.said.items()
-        if type_of(record) in ("case.deadline_lapsed.v1", "obligation.lapsed.v1") and body(record)["occurred_at"] < body(record)["due_at"]
-    ]  # fmt: skip
+        (event_id, body(record)["due_at"])
+        for event_id, record in scene.said.items()
+        if type_of(record) in ("case.deadline_lapsed.v1", "obligation.lapsed.v1")
+        and body(record)["occurred_at"] < body(record)["due_at"]
+    ]
     return found + ([f"told before they were due, {some(early_told)}"] if early_told else [])
 
 
-# ── I8: ballots ──────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── I8: ballots ───────────────────────────────────────────────────────────────────────────────────
 
 
 @invariant("I8")
 async def a_code_counts_once(scene: Scene) -> list[str]:
     cast = await scene.sql.fetchval("select count(*) from intake.ballots")
     told = sum(type_of(record) == "ballot.submitted.v1" for record in scene.said.values())
-    keys = Counter(body(record)["ballot_id"] for record in scene.said.values() if type_of(record) == "ballot.submitted.v1")
+    keys = Counter(
+        body(record)["ballot_id"]
+        for record in scene.said.values()
+        if type_of(record) == "ballot.submitted.v1"
+    )
     found = [f"{cast} codes spent, {told} ballots told"] if cast != told else []
-    return found + ([f"ballots told as two facts, {some(k for k, n in keys.items() if n > 1)}"] if keys and max(keys.values()) > 1 else [])
+    return found + (
+        [f"ballots told as two facts, {some(k for k, n in keys.items() if n > 1)}"]
+        if keys and max(keys.values()) > 1
+        else []
+    )
 
 
-# ── I9: the audit log ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── I9: the audit log ─────────────────────────────────────────────────────────────────────────────
 
 
 @invariant("I9")
@@ -330,15 +440,27 @@ async def the_audit_log_is_whole(scene: Scene) -> list[str]:
         flaw = await audit.check(_In(scene.sql, service), audit.signer_for(service, key).notary)
         found += [f"audit log of {service}: {flaw.sentence}"] if flaw else []
     leaves = Counter(
-        row["subject"] for row in await scene.sql.fetch("select subject from intake.audit where action = 'complaint.registered'")
+        row["subject"]
+        for row in await scene.sql.fetch(
+            "select subject from intake.audit where action = 'complaint.registered'"
+        )
     )
     due = {str(id): 1 for id in await column(scene, "select id from intake.complaints")}
     if leaves != Counter(due):
-        found.append(f"complaints without exactly one leaf, {some(set(due) ^ set(leaves) or [k for k, n in leaves.items() if n > 1])}")
-    opened = Counter(row["subject"] for row in await scene.sql.fetch("select subject from casework.audit where action = 'case.open'"))
+        found.append(
+            f"complaints without exactly one leaf, {some(set(due) ^ set(leaves) or [k for k, n in leaves.items() if n > 1])}"
+        )
+    opened = Counter(
+        row["subject"]
+        for row in await scene.sql.fetch(
+            "select subject from casework.audit where action = 'case.open'"
+        )
+    )
     numbers = Counter(await column(scene, "select number from casework.cases"))
     if opened != numbers:
-        found.append(f"cases without exactly one leaf, {some((opened - numbers) + (numbers - opened))}")
+        found.append(
+            f"cases without exactly one leaf, {some((opened - numbers) + (numbers - opened))}"
+        )
     return found
 
 
@@ -354,14 +476,16 @@ class _In:
         return await self.sql.fetch(statement, *arguments)  # type: ignore[no-any-return]
 
 
-# ── I10: no personal data ────────────────────────────────────────────────────────────────────────────────────────────
+# ── I10: no personal data ─────────────────────────────────────────────────────────────────────────
 
 
 @invariant("I10")
 async def no_personal_data_leaves_the_vault(scene: Scene) -> list[str]:
     places = defaultdict(bytes)
     for record in scene.records:
-        places[f"kafka {topic_of(record)}"] += (record.value or b"") + b"\n" + b"\n".join(value or b"" for _, value in record.headers)
+        places[f"kafka {topic_of(record)}"] += (
+            (record.value or b"") + b"\n" + b"\n".join(value or b"" for _, value in record.headers)
+        )
     places |= scene.lab.scan_files()
     for process in scene.lab.fleet.processes:
         if process.wanted:
@@ -369,7 +493,9 @@ async def no_personal_data_leaves_the_vault(scene: Scene) -> list[str]:
     found = []
     for name, content in places.items():
         if hits := set(PHONE.findall(content)) & scene.witness.canaries:
-            found.append(f"{name} holds telephone numbers of callers, {some(hit.decode() for hit in hits)}")
+            found.append(
+                f"{name} holds telephone numbers of callers, {some(hit.decode() for hit in hits)}"
+            )
     return found + await _in_tables(scene)
 
 
@@ -377,46 +503,67 @@ async def _in_tables(scene: Scene) -> list[str]:
     found = []
     tables = await scene.sql.fetch(
         "select n.nspname || '.' || quote_ident(c.relname) as name from pg_class c join pg_namespace n on n.oid = c.relnamespace "
-        "where c.relkind = 'r' and n.nspname = any($1::text[])", list(SERVICES),
-    )  # fmt: skip
+        "where c.relkind = 'r' and n.nspname = any($1::text[])",
+        list(SERVICES),
+    )
     for row in tables:
-        texts = await scene.sql.fetch(f"select distinct (regexp_matches(t::text, '1\\d{{10}}', 'g'))[1] as hit from {row['name']} t")
+        texts = await scene.sql.fetch(
+            f"select distinct (regexp_matches(t::text, '1\\d{{10}}', 'g'))[1] as hit from {row['name']} t"
+        )
         if hits := {hit["hit"].encode() for hit in texts} & scene.witness.canaries:
-            found.append(f"table {row['name']} holds telephone numbers of callers, {some(hit.decode() for hit in hits)}")
+            found.append(
+                f"table {row['name']} holds telephone numbers of callers, {some(hit.decode() for hit in hits)}"
+            )
     return found
 
 
-# ── I11, I12: it goes on ─────────────────────────────────────────────────────────────────────────────────────────────
+# ── I11, I12: it goes on ──────────────────────────────────────────────────────────────────────────
 
 
 @invariant("I11")
 async def nothing_is_left_undone(scene: Scene) -> list[str]:
     undone = await scene.lab.unrest()
     if undone:
-        # A process that came to its armed place only after all was at rest is given the time to come back.
+        # A process that came to its armed place only after all was at rest is given the time to
+        # come back.
         with suppress(NotAtRest):
             await scene.lab.rest(20)
         undone = await scene.lab.unrest()
     found = [f"{what}: {n}" for what, n in undone.items()]
     for service in SERVICES:
-        letters = await scene.sql.fetch(f"select topic, key, body, type, reason, detail from {service}.dead_letters where state = 'parked'")
-        strange = [f"{one['topic']} {one['type']} {one['reason']}: {one['detail']}" for one in letters
-                   if (one["key"], one["body"]) not in scene.lab.forged]  # fmt: skip
+        letters = await scene.sql.fetch(
+            f"select topic, key, body, type, reason, detail from {service}.dead_letters where state = 'parked'"
+        )
+        strange = [
+            f"{one['topic']} {one['type']} {one['reason']}: {one['detail']}"
+            for one in letters
+            if (one["key"], one["body"]) not in scene.lab.forged
+        ]
         if strange:
             found.append(f"{service} parked what nobody forged, {some(strange)}")
-        kept = Counter((one["topic"].rpartition(".")[2], one["key"], one["body"]) for one in letters)
-        due = {(made.topic, key, value): 1 for (key, value), made in scene.lab.forged.items() if made.stops(service)}
+        kept = Counter(
+            (one["topic"].rpartition(".")[2], one["key"], one["body"]) for one in letters
+        )
+        due = {
+            (made.topic, key, value): 1
+            for (key, value), made in scene.lab.forged.items()
+            if made.stops(service)
+        }
         if kept != Counter(due) and not strange:
-            found.append(f"{service} has not parked each forged record once: {some((Counter(due) - kept) + (kept - Counter(due)))}")
+            found.append(
+                f"{service} has not parked each forged record once: {some((Counter(due) - kept) + (kept - Counter(due)))}"
+            )
     return found
 
 
 @invariant("I12")
 async def no_stall_is_silent(scene: Scene) -> list[str]:
-    return scene.stalls + [f"a process ended by itself: {word}" for word in scene.lab.fleet.surprises]
+    return scene.stalls + [
+        f"a process ended by itself: {word}" for word in scene.lab.fleet.surprises
+    ]
 
 
-# ── all of them ──────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── all of them ───────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
@@ -430,17 +577,28 @@ class Finding:
         return f"{self.invariant}: " + "; ".join(self.sentences)
 
 
-async def examine(lab: Laboratory, *, stalls: Sequence[str] = ()) -> tuple[list[Finding], Counter[str]]:
+async def examine(
+    lab: Laboratory, *, stalls: Sequence[str] = ()
+) -> tuple[list[Finding], Counter[str]]:
     """All invariants, in order. Gives those broken, and how much was looked at."""
     campaign = await campaign_of(lab)
     witness = witness_of(lab.loads, campaign)
     sql = await asyncpg.connect(lab.stack.postgres.superuser_url)
     try:
         scene = Scene(lab, witness, campaign, sql, await lab.records(), list(stalls))
-        findings = [Finding(name, sentences) for name, check in CHECKS.items() if (sentences := await check(scene))]
+        findings = [
+            Finding(name, sentences)
+            for name, check in CHECKS.items()
+            if (sentences := await check(scene))
+        ]
     finally:
         await sql.close()
-    seen = Counter(acknowledged=witness.acknowledged, unknown=witness.unknown.total(), records=len(scene.records), events=len(scene.said))
+    seen = Counter(
+        acknowledged=witness.acknowledged,
+        unknown=witness.unknown.total(),
+        records=len(scene.records),
+        events=len(scene.said),
+    )
     return findings, seen
 
 

@@ -1,4 +1,5 @@
-"""The laboratory: one installation on real servers, its processes, its clock, what is in its logs, and whether it is at rest.
+"""The laboratory: one installation on real servers, its processes, its clock, what is in its logs,
+and whether it is at rest.
 
 Everything runs on 127.0.0.1 under one temporary folder and ends with it.
 """
@@ -42,8 +43,9 @@ from tests.notify.listeners import HttpListener
 PASSWORD = "lab-Fengping-2026"
 REST_EVERY_SECONDS = 0.4
 
-# The database's clock as its host would show it after a jump: every reading moves by `by`. The functions are given new numbers in the
-# catalogue (the server calls its own by number), so this is done before anything is prepared.
+# The database's clock as its host would show it after a jump: every reading moves by `by`. The
+# functions are given new numbers in the catalogue (the server calls its own by number), so this is
+# done before anything is prepared.
 JUMPING_CLOCK_DDL = """
 create table public.clock_jump (by interval not null);
 insert into public.clock_jump values ('0');
@@ -59,18 +61,24 @@ grant select on public.clock_jump to public;
 
 @dataclass(frozen=True, slots=True)
 class Forged:
-    """A record that nobody can read. `type`: the type in its envelope when that can be read, so that only its body is wrong."""
+    """A record that nobody can read. `type`: the type in its envelope when that can be read, so
+    that only its body is wrong.
+    """
 
     topic: str
     type: str | None
 
     def stops(self, service: str) -> bool:
         """Must this service park it? Who does not hear a type does not look at its body."""
-        return self.topic in heard_by(service) and (self.type is None or self.type in handlers_of(service))
+        return self.topic in heard_by(service) and (
+            self.type is None or self.type in handlers_of(service)
+        )
 
 
 WEDNESDAY = datetime(2026, 11, 18, 2, tzinfo=UTC)
-"""When legal time begins: ten in the morning of a workday in China, so that notices may leave the house."""
+"""When legal time begins: ten in the morning of a workday in China, so that notices may leave the
+house.
+"""
 
 
 @asynccontextmanager
@@ -98,18 +106,22 @@ class Laboratory:
         self.forged: dict[tuple[bytes | None, bytes | None], Forged] = {}
         """What the laboratory itself put into the log, by key and value."""
         self.forged_ids: set[UUID] = set()
-        """Event ids in the envelopes of those that have one, also when the log with them was lost since."""
+        """Event ids in the envelopes of those that have one, also when the log with them was lost
+        since.
+        """
         self.mailbox = HttpListener()
         """Where the supervisors' notices go outside the house."""
         self._forward = timedelta(0)
 
-    # ── life ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── life ──────────────────────────────────────────────────────────────────────────────────────
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Laboratory"]:
         """Servers, schema, accounts, processes, a published campaign; all gone afterwards."""
         self.folder.chmod(0o755)
-        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it says of servers that are away is the fault itself
+        logging.getLogger("aiokafka").setLevel(
+            logging.CRITICAL
+        )  # what it says of servers that are away is the fault itself
         with closing(Nursery(ROOT)) as nursery:
             async with self.stack.running(), listening(self.mailbox):
                 await self._install()
@@ -139,35 +151,66 @@ class Laboratory:
 
     @cached_property
     def settings(self) -> Settings:
-        return Settings(**{name.removeprefix("FENGPING_").lower(): value for name, value in self.environment.items()})
+        return Settings(
+            **{
+                name.removeprefix("FENGPING_").lower(): value
+                for name, value in self.environment.items()
+            }
+        )
 
     @property
     def environment(self) -> dict[str, str]:
         """Variables by which a process finds this installation."""
-        copies = {"FENGPING_TOPIC_REPLICATION": "3", "FENGPING_TOPIC_MIN_INSYNC": "2"} if self.brokers >= 3 else {}
+        copies = (
+            {"FENGPING_TOPIC_REPLICATION": "3", "FENGPING_TOPIC_MIN_INSYNC": "2"}
+            if self.brokers >= 3
+            else {}
+        )
         return copies | {
-            "FENGPING_ENVIRONMENT": "test", "FENGPING_DATABASE_URL": self.stack.postgres_url, "FENGPING_REDIS_URL": self.stack.redis_url,
-            "FENGPING_KAFKA_SERVERS": ",".join(self.stack.kafka_servers), "FENGPING_TOPIC_PARTITIONS": "3",
-            "FENGPING_DATA_FOLDER": str(self.folder / "data"), "FENGPING_POOL_SIZE": "5", "FENGPING_STALL_SECONDS": "15",
+            "FENGPING_ENVIRONMENT": "test",
+            "FENGPING_DATABASE_URL": self.stack.postgres_url,
+            "FENGPING_REDIS_URL": self.stack.redis_url,
+            "FENGPING_KAFKA_SERVERS": ",".join(self.stack.kafka_servers),
+            "FENGPING_TOPIC_PARTITIONS": "3",
+            "FENGPING_DATA_FOLDER": str(self.folder / "data"),
+            "FENGPING_POOL_SIZE": "5",
+            "FENGPING_STALL_SECONDS": "15",
             "FENGPING_HEARING_SESSION_SECONDS": "6",
-        }  # fmt: skip
+        }
 
     async def _publish_campaign(self) -> None:
         async with Client(self.fleet.gateway.url) as door:
             office = await door.sign_in(OFFICE.name, PASSWORD)
-            units = [{"unit_id": b.unit_id, "name": b.name, "category": b.category, "aliases": list(b.aliases)} for b in BODIES[:12]]
+            units = [
+                {
+                    "unit_id": b.unit_id,
+                    "name": b.name,
+                    "category": b.category,
+                    "aliases": list(b.aliases),
+                }
+                for b in BODIES[:12]
+            ]
             body = {"scheme": "J", "year": 2026, "units": units}
-            answer = await office.write("/scoring/api/campaigns", body, key=id_of("lab", "campaign"))
+            answer = await office.write(
+                "/scoring/api/campaigns", body, key=id_of("lab", "campaign")
+            )
             self.campaign_id = str(answer.body["campaign_id"])
             async with asyncio.timeout(60):
-                while not [one for one in await office.campaigns() if one["id"] == self.campaign_id]:
+                while not [
+                    one for one in await office.campaigns() if one["id"] == self.campaign_id
+                ]:
                     await asyncio.sleep(0.2)
             admin = await door.sign_in(ADMIN.name, PASSWORD)
             address = {"role": "supervisor", "address": self.mailbox.url}
-            await admin.write(f"/notify/api/subscriptions/{id_of('lab', 'mailbox')}", address, key="mailbox", method="PUT")
+            await admin.write(
+                f"/notify/api/subscriptions/{id_of('lab', 'mailbox')}",
+                address,
+                key="mailbox",
+                method="PUT",
+            )
         await self.rest(60)
 
-    # ── the clock ────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── the clock ─────────────────────────────────────────────────────────────────────────────────
 
     async def advance(self, **by: float) -> None:
         """Move legal time forward: `advance(days=3)`."""
@@ -185,7 +228,7 @@ class Laboratory:
         """Legal time, as a phone would know it."""
         return real_now() + self._forward
 
-    # ── looking ──────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── looking ───────────────────────────────────────────────────────────────────────────────────
 
     async def sql(self, statement: str, *arguments: Any, url: str | None = None) -> Any:
         """First value of a statement, as the server's superuser unless another `url` is given."""
@@ -208,7 +251,11 @@ class Laboratory:
     async def records(self, *topics: str) -> list[ConsumerRecord]:
         """A fresh read of the topics (all) from their beginning to their end."""
         names = [self.settings.topic_prefix + topic for topic in topics or TOPICS]
-        options = client_options(self.settings) | {"auto_offset_reset": "earliest", "enable_auto_commit": False, "group_id": None}
+        options = client_options(self.settings) | {
+            "auto_offset_reset": "earliest",
+            "enable_auto_commit": False,
+            "group_id": None,
+        }
         consumer = AIOKafkaConsumer(*names, **options, max_partition_fetch_bytes=8_388_608)
         found: list[ConsumerRecord] = []
         try:
@@ -225,7 +272,9 @@ class Laboratory:
     @asynccontextmanager
     async def producer(self) -> AsyncIterator[AIOKafkaProducer]:
         """For records of the laboratory's own."""
-        producer = AIOKafkaProducer(**client_options(self.settings), acks="all", max_request_size=1_000_000)
+        producer = AIOKafkaProducer(
+            **client_options(self.settings), acks="all", max_request_size=1_000_000
+        )
         await producer.start()
         try:
             yield producer
@@ -233,23 +282,41 @@ class Laboratory:
             await producer.stop()
 
     async def behind(self) -> dict[str, int]:
-        """Service → records of its topics that it has not taken, and that a wiped log has not got again. Raises KafkaError while away."""
+        """Service → records of its topics that it has not taken, and that a wiped log has not got
+        again. Raises KafkaError while away.
+        """
         admin = AIOKafkaAdminClient(**client_options(self.settings), request_timeout_ms=5_000)
-        consumer = AIOKafkaConsumer(**client_options(self.settings), group_id=None, request_timeout_ms=5_000)
+        consumer = AIOKafkaConsumer(
+            **client_options(self.settings), group_id=None, request_timeout_ms=5_000
+        )
         marks = await self.rows(
             " union all ".join(
-                f"select '{s}' as service, kind, topic, partition, log_offset, event_id from {s}.marks" for s in SERVICES
+                f"select '{s}' as service, kind, topic, partition, log_offset, event_id from {s}.marks"
+                for s in SERVICES
             )
         )
-        sent = [(m["service"], self._place(m), m["log_offset"] + 1) for m in marks if m["kind"] == "published"]
+        sent = [
+            (m["service"], self._place(m), m["log_offset"] + 1)
+            for m in marks
+            if m["kind"] == "published"
+        ]
         try:
             async with asyncio.timeout(15):
                 await admin.start()
                 await consumer.start()
-                every = [TopicPartition(self.settings.topic_prefix + t, p) for t in TOPICS for p in range(self.settings.topic_partitions)]
+                every = [
+                    TopicPartition(self.settings.topic_prefix + t, p)
+                    for t in TOPICS
+                    for p in range(self.settings.topic_partitions)
+                ]
                 ends = await consumer.end_offsets(every)
                 taken = [mark for mark in marks if mark["kind"] == "consumed"]
-                done = {s: await self._taken_by(s, admin, [mark for mark in taken if mark["service"] == s]) for s in SERVICES}
+                done = {
+                    s: await self._taken_by(
+                        s, admin, [mark for mark in taken if mark["service"] == s]
+                    )
+                    for s in SERVICES
+                }
         finally:
             await consumer.stop()
             await admin.close()
@@ -262,57 +329,108 @@ class Laboratory:
             left[f"log of {service}"] += max(0, length - ends[tp])
         return left
 
-    async def _taken_by(self, service: str, admin: AIOKafkaAdminClient, marks: list[asyncpg.Record]) -> dict[TopicPartition, int]:
-        """How far a service has come: by the offsets it committed, or by its marks where they are further and of this very log."""
-        told = await admin.list_consumer_group_offsets(f"{self.settings.topic_prefix}fengping-{service}")
+    async def _taken_by(
+        self, service: str, admin: AIOKafkaAdminClient, marks: list[asyncpg.Record]
+    ) -> dict[TopicPartition, int]:
+        """How far a service has come: by the offsets it committed, or by its marks where they are
+        further and of this very log.
+        """
+        told = await admin.list_consumer_group_offsets(
+            f"{self.settings.topic_prefix}fengping-{service}"
+        )
         taken = {tp: max(0, at.offset) for tp, at in told.items()}
-        further = {self._place(m): (m["log_offset"], str(m["event_id"])) for m in marks if m["log_offset"] >= taken.get(self._place(m), 0)}
+        further = {
+            self._place(m): (m["log_offset"], str(m["event_id"]))
+            for m in marks
+            if m["log_offset"] >= taken.get(self._place(m), 0)
+        }
         of_another_log = await lost_partitions(self.settings, further)
-        return taken | {tp: offset + 1 for tp, (offset, _) in further.items() if tp not in of_another_log}
+        return taken | {
+            tp: offset + 1 for tp, (offset, _) in further.items() if tp not in of_another_log
+        }
 
     def _place(self, mark: asyncpg.Record) -> TopicPartition:
-        return TopicPartition(self.settings.topic_prefix + mark["topic"].removeprefix(self.settings.topic_prefix), mark["partition"])
+        return TopicPartition(
+            self.settings.topic_prefix + mark["topic"].removeprefix(self.settings.topic_prefix),
+            mark["partition"],
+        )
 
-    # ── rest ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── rest ──────────────────────────────────────────────────────────────────────────────────────
 
     async def unrest(self) -> dict[str, Any]:
         """What is still going on; empty at rest."""
         found: dict[str, Any] = {}
         for process in self.fleet.processes:
-            if process.wanted and (not process.alive or (await get(process.port, "/livez"))[0] != 200):
+            if process.wanted and (
+                not process.alive or (await get(process.port, "/livez"))[0] != 200
+            ):
                 found[str(process)] = "not alive"
         try:
             found |= {f"{row['what']}": row["n"] for row in await self.rows(UNREST) if row["n"]}
             found |= {f"{service} behind": n for service, n in (await self.behind()).items() if n}
-        except (OSError, KafkaError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (
+            OSError,
+            KafkaError,
+            TimeoutError,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+        ) as error:
             found["servers"] = type(error).__name__
         return found
 
     async def rest(self, seconds: float) -> float:
-        """Wait until nothing moves, seen twice in a row; gives the seconds it took. Raises NotAtRest."""
+        """Wait until nothing moves, seen twice in a row; gives the seconds it took. Raises
+        NotAtRest.
+        """
         started, calm, last = time.monotonic(), 0, {}
         while calm < 2:
             last = await self.unrest() or {}
             calm = 0 if last else calm + 1
             if time.monotonic() - started > seconds:
-                raise NotAtRest(f"not at rest after {seconds:.0f} s: {last}; {await self._blocked()}")
+                raise NotAtRest(
+                    f"not at rest after {seconds:.0f} s: {last}; {await self._blocked()}"
+                )
             await asyncio.sleep(REST_EVERY_SECONDS)
         return time.monotonic() - started
 
     async def _blocked(self) -> str:
         """What the services themselves say is wrong, for the report."""
-        said = {str(p): (await get(p.port, "/readyz"))[1][:300] for p in self.fleet.processes if p.wanted}
+        said = {
+            str(p): (await get(p.port, "/readyz"))[1][:300]
+            for p in self.fleet.processes
+            if p.wanted
+        }
         letters = await self.rows(LETTERS)
-        return json.dumps({"readyz": said, "letters": [dict(row) for row in letters]}, ensure_ascii=False, default=str)[:2000]
+        return json.dumps(
+            {"readyz": said, "letters": [dict(row) for row in letters]},
+            ensure_ascii=False,
+            default=str,
+        )[:2000]
 
-    # ── load ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── load ──────────────────────────────────────────────────────────────────────────────────────
 
-    def load(self, *, seed: int, operations: int, rate: float, told: Callable[[Counter[str]], None] = lambda _: None) -> Load:
-        """A load through the gateway with a ledger of its own; what it was told counts in the invariants."""
+    def load(
+        self,
+        *,
+        seed: int,
+        operations: int,
+        rate: float,
+        told: Callable[[Counter[str]], None] = lambda _: None,
+    ) -> Load:
+        """A load through the gateway with a ledger of its own; what it was told counts in the
+        invariants.
+        """
         load = Load(
-            base_url=self.fleet.gateway.url, password=PASSWORD, ledger=self.folder / f"ledger-{len(self.loads)}-{seed}.jsonl", seed=seed,
-            operations=operations, rate=rate, campaign_id=self.campaign_id, now=self.now, told=told,
-        )  # fmt: skip
+            base_url=self.fleet.gateway.url,
+            password=PASSWORD,
+            ledger=self.folder / f"ledger-{len(self.loads)}-{seed}.jsonl",
+            seed=seed,
+            operations=operations,
+            rate=rate,
+            campaign_id=self.campaign_id,
+            now=self.now,
+            told=told,
+        )
         self.loads.append(load)
         return load
 

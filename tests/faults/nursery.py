@@ -1,8 +1,10 @@
-"""A process that has imported everything and forks services from itself: a start costs milliseconds instead of seconds of a processor.
+"""A process that has imported everything and forks services from itself: a start costs milliseconds
+instead of seconds of a processor.
 
-Run as `python -m tests.faults.nursery`. It reads one JSON line per wanted process on standard input ({"tag", "service", "env", "log"}) and
-says on standard output who began ({"tag", "pid"}) and who ended ({"pid", "code"}; a signal is a negative code). It ends with its
-parent, and everything it forked ends with it. What a child then runs is the same `serve` that `fengping serve NAME` runs.
+Run as `python -m tests.faults.nursery`. It reads one JSON line per wanted process on standard input
+({"tag", "service", "env", "log"}) and says on standard output who began ({"tag", "pid"}) and who
+ended ({"pid", "code"}; a signal is a negative code). It ends with its parent, and everything it
+forked ends with it. What a child then runs is the same `serve` that `fengping serve NAME` runs.
 """
 
 import ctypes
@@ -26,7 +28,7 @@ LOOK_SECONDS = 0.02
 START_SECONDS = 120.0
 
 
-# ── the nursery itself ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── the nursery itself ────────────────────────────────────────────────────────────────────────────
 
 
 def main() -> None:
@@ -65,7 +67,11 @@ def bear(order: dict[str, Any], serve: Any) -> None:
     try:
         settle(order)
         if order["exec"]:
-            os.execve(sys.executable, [sys.executable, "-m", "services", "serve", order["service"]], order["env"])
+            os.execve(
+                sys.executable,
+                [sys.executable, "-m", "services", "serve", order["service"]],
+                order["env"],
+            )
         serve(order["service"])
         code = 0
     except SystemExit as end:
@@ -80,7 +86,10 @@ def settle(order: dict[str, Any]) -> None:
     """Own session, own log, own environment, own chance; dies with the nursery."""
     os.setsid()
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    nothing, log = os.open(os.devnull, os.O_RDONLY), os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    nothing, log = (
+        os.open(os.devnull, os.O_RDONLY),
+        os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+    )
     for here, number in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(here, number)
     os.environ.clear()
@@ -100,15 +109,21 @@ def reap() -> None:
         say(pid=pid, code=os.waitstatus_to_exitcode(status))
 
 
-# ── the laboratory's side ────────────────────────────────────────────────────────────────────────────────────────────
+# ── the laboratory's side ─────────────────────────────────────────────────────────────────────────
 
 
 class Nursery:
-    """A handle on a nursery: `start` gives a process id, `code` says how it ended (None: it has not)."""
+    """A handle on a nursery: `start` gives a process id, `code` says how it ended (None: it has
+    not).
+    """
 
     def __init__(self, root: Path) -> None:
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.nursery"], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+            [sys.executable, "-m", "tests.faults.nursery"],
+            cwd=root,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
         )
         self._tags = count(1)
         self._begun: dict[int, Future[int]] = {}
@@ -128,11 +143,18 @@ class Nursery:
                 self._codes[said["pid"]] = said["code"]
 
     def start(self, service: str, env: dict[str, str], log: Path, *, anew: bool = False) -> int:
-        """Fork a service; gives its process id. `anew`: it loads its program again, as an environment that changes libraries needs."""
+        """Fork a service; gives its process id. `anew`: it loads its program again, as an
+        environment that changes libraries needs.
+        """
         assert self._child.stdin
         tag, begun = next(self._tags), Future[int]()
         self._begun[tag] = begun
-        self._child.stdin.write(json.dumps({"tag": tag, "service": service, "env": env, "log": str(log), "exec": anew}).encode() + b"\n")
+        self._child.stdin.write(
+            json.dumps(
+                {"tag": tag, "service": service, "env": env, "log": str(log), "exec": anew}
+            ).encode()
+            + b"\n"
+        )
         self._child.stdin.flush()
         pid = begun.result(START_SECONDS)
         self._codes.pop(pid, None)

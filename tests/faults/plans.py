@@ -10,16 +10,27 @@ from tests.faults.strikes import STRIKES
 CardT = TypeVar("CardT")
 
 WRITERS = ("transaction.before_commit", "transaction.after_commit")
-RELAY = ("relay.after_select", "relay.after_send", "relay.after_acknowledgement", "relay.after_mark")
+RELAY = (
+    "relay.after_select",
+    "relay.after_send",
+    "relay.after_acknowledgement",
+    "relay.after_mark",
+)
 CONSUMER = (
-    "consumer.after_fetch", "consumer.after_inbox", "consumer.after_effect", "consumer.after_commit", "consumer.after_offset_commit",
-)  # fmt: skip
+    "consumer.after_fetch",
+    "consumer.after_inbox",
+    "consumer.after_effect",
+    "consumer.after_commit",
+    "consumer.after_offset_commit",
+)
 PARKING = ("consumer.during_park", "consumer.after_park")
 COURIERS = ("delivery.claimed", "delivery.sent")
 TICKS = {
-    "intake": ("seal_audit",), "casework": ("lapse_deadlines", "warn_deadlines", "seal_audit"), "scoring": ("rescore", "tell"),
+    "intake": ("seal_audit",),
+    "casework": ("lapse_deadlines", "warn_deadlines", "seal_audit"),
+    "scoring": ("rescore", "tell"),
     "notify": ("escalate", "seal_audit"),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +47,9 @@ class Blow:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One run: so many operations at such a rate; `lives`: failpoints of each service's next incarnations; blows by operation."""
+    """One run: so many operations at such a rate; `lives`: failpoints of each service's next
+    incarnations; blows by operation.
+    """
 
     seed: int
     title: str
@@ -52,12 +65,22 @@ class Plan:
         """In one line."""
         armed = [f"{service}: {', '.join(lives)}" for service, lives in self.lives.items()]
         several = [f"{self.replicas} of each"] if self.replicas > 1 else []
-        return "; ".join([*several, *armed, *(f"{blow.name}{dict(blow.how) or ''} after {blow.after}" for blow in self.blows)])
+        return "; ".join(
+            [
+                *several,
+                *armed,
+                *(f"{blow.name}{dict(blow.how) or ''} after {blow.after}" for blow in self.blows),
+            ]
+        )
 
 
 def places(service: str) -> list[str]:
     """Every failpoint that a service passes."""
-    ticks = [f"tick.{name}.{when}" for name in TICKS[service] for when in ("before_commit", "after_commit")]
+    ticks = [
+        f"tick.{name}.{when}"
+        for name in TICKS[service]
+        for when in ("before_commit", "after_commit")
+    ]
     return [*WRITERS, *RELAY, *CONSUMER, *ticks, *(COURIERS if service == "notify" else ())]
 
 
@@ -73,7 +96,12 @@ _BLOWS: dict[str, tuple[Mapping[str, Any], ...]] = {
     "brokers_away": ({}, {"seconds": 20}),
     "brokers_wiped": ({}, {"seconds": 5}),
     "postgres_killed": ({}, {"times": 2}, {"seconds": 6}),
-    "server_frozen": ({"server": "postgres"}, {"server": "valkey"}, {"server": "broker", "seconds": 15.0}, {"server": "broker"}),
+    "server_frozen": (
+        {"server": "postgres"},
+        {"server": "valkey"},
+        {"server": "broker", "seconds": 15.0},
+        {"server": "broker"},
+    ),
     "redis_flushed": ({},),
     "redis_killed": ({},),
     "repeated": ({}, {"events": 200}),
@@ -82,7 +110,12 @@ _BLOWS: dict[str, tuple[Mapping[str, Any], ...]] = {
     "poisoned": ({"topic": "complaints"}, {"topic": "ballots"}, {"topic": "cases"}),
     "parked_and_replayed": ({"service": "notify"}, {"service": "casework"}, {"service": "scoring"}),
     "answers_lost": ({},),
-    "service_clock_wrong": ({"by": "+40d"}, {"by": "+2h"}, {"by": "-2h"}, {"service": "intake", "by": "-1d"}),
+    "service_clock_wrong": (
+        {"by": "+40d"},
+        {"by": "+2h"},
+        {"by": "-2h"},
+        {"service": "intake", "by": "-1d"},
+    ),
     "database_clock_jumps": ({"by": "40 days"}, {"by": "-2 hours"}),
     # Two of them on one installation end before its questionnaires close.
     "lapse_wave": ({"days": 7}, {"days": 10, "kills": 4}),
@@ -93,10 +126,11 @@ ARMED = 5
 
 
 def plan(seed: int) -> Plan:
-    """The plan of this seed: the next five failpoints, the next blow or two, and one or three replicas of each service.
+    """The plan of this seed: the next five failpoints, the next blow or two, and one or three
+    replicas of each service.
 
-    Failpoints and blows are dealt like cards, shuffled anew when all were played: fifty seeds in a row have each failpoint of each
-    service three times, each blow twice.
+    Failpoints and blows are dealt like cards, shuffled anew when all were played: fifty seeds in a
+    row have each failpoint of each service three times, each blow twice.
     """
     rng = random.Random(f"plan/{seed}")
     lives: dict[str, list[str]] = {}
@@ -105,9 +139,13 @@ def plan(seed: int) -> Plan:
         lives.setdefault(service, []).append(f"{place}=kill@{rng.randint(1, 6)}")
     operations = rng.choice((60, 90, 120))
     names = [_dealt(sorted(_BLOWS), turn) for turn in range(3 * seed // 2, 3 * (seed + 1) // 2)]
-    blows = [Blow(rng.randint(5, operations - 10), name, rng.choice(_BLOWS[name])) for name in names]
+    blows = [
+        Blow(rng.randint(5, operations - 10), name, rng.choice(_BLOWS[name])) for name in names
+    ]
     blows.sort(key=lambda blow: blow.after)
-    return Plan(seed, "random", operations, rng.choice((15.0, 25.0)), rng.choice((1, 3, 3)), lives, blows)
+    return Plan(
+        seed, "random", operations, rng.choice((15.0, 25.0)), rng.choice((1, 3, 3)), lives, blows
+    )
 
 
 def _dealt(cards: Sequence[CardT], turn: int) -> CardT:
@@ -121,46 +159,105 @@ def _armed(*pairs: tuple[str, int]) -> list[str]:
 
 
 def reaching(missed: Collection[str]) -> Plan:
-    """A plan for places at which nobody died, because the machine was busy and a process lived too short: once more, at the first hit."""
+    """A plan for places at which nobody died, because the machine was busy and a process lived too
+    short: once more, at the first hit.
+    """
     here = [place for place in (*RELAY, *CONSUMER) if place in missed]
-    lives = {"intake": _armed(*((place, 5) for place in WRITERS if place in missed)), "casework": _armed(*((place, 1) for place in here))}
-    return Plan(99, "the places that were missed", 90, 5.0, {service: armed for service, armed in lives.items() if armed})
+    lives = {
+        "intake": _armed(*((place, 5) for place in WRITERS if place in missed)),
+        "casework": _armed(*((place, 1) for place in here)),
+    }
+    return Plan(
+        99,
+        "the places that were missed",
+        90,
+        5.0,
+        {service: armed for service, armed in lives.items() if armed},
+    )
 
 
 SHORT: tuple[Plan, ...] = (
-    # A hearer that was killed is missed for six seconds (its session): each service dies twice at most while it hears.
+    # A hearer that was killed is missed for six seconds (its session): each service dies twice at
+    # most while it hears.
     Plan(
-        1, "every step of a write, a relay and a hearer dies once", 90, 5.0,
+        1,
+        "every step of a write, a relay and a hearer dies once",
+        90,
+        5.0,
         lives={
-            "intake": _armed(("consumer.after_fetch", 1), ("transaction.before_commit", 25), ("relay.after_select", 2)),
-            "casework": _armed(("consumer.after_inbox", 2), ("consumer.after_effect", 2), ("relay.after_send", 2), ("relay.after_mark", 2)),
-            "scoring": _armed(("consumer.after_commit", 3), ("relay.after_acknowledgement", 2), ("tick.rescore.before_commit", 5),
-                              ("tick.tell.after_commit", 5)),
-            "notify": _armed(("consumer.after_offset_commit", 2), ("tick.escalate.before_commit", 3), ("transaction.after_commit", 20)),
+            "intake": _armed(
+                ("consumer.after_fetch", 1),
+                ("transaction.before_commit", 25),
+                ("relay.after_select", 2),
+            ),
+            "casework": _armed(
+                ("consumer.after_inbox", 2),
+                ("consumer.after_effect", 2),
+                ("relay.after_send", 2),
+                ("relay.after_mark", 2),
+            ),
+            "scoring": _armed(
+                ("consumer.after_commit", 3),
+                ("relay.after_acknowledgement", 2),
+                ("tick.rescore.before_commit", 5),
+                ("tick.tell.after_commit", 5),
+            ),
+            "notify": _armed(
+                ("consumer.after_offset_commit", 2),
+                ("tick.escalate.before_commit", 3),
+                ("transaction.after_commit", 20),
+            ),
         },
     ),
     Plan(
-        2, "poison, repetition, disorder and loss in the log", 70, 14.0,
+        2,
+        "poison, repetition, disorder and loss in the log",
+        70,
+        14.0,
         lives={"casework": [f"{PARKING[0]}=kill@1", f"{PARKING[1]}=kill@1"]},
         blows=(
-            Blow(10, "poisoned", {"topic": "complaints"}), Blow(20, "repeated"), Blow(30, "lost_in_the_log"), Blow(45, "out_of_order"),
+            Blow(10, "poisoned", {"topic": "complaints"}),
+            Blow(20, "repeated"),
+            Blow(30, "lost_in_the_log"),
+            Blow(45, "out_of_order"),
             Blow(60, "answers_lost"),
         ),
     ),
     Plan(
-        3, "servers die", 90, 12.0,
-        blows=(Blow(10, "broker_killed"), Blow(25, "postgres_killed"), Blow(40, "redis_killed"), Blow(55, "all_killed"),
-               Blow(75, "brokers_wiped")),
+        3,
+        "servers die",
+        90,
+        12.0,
+        blows=(
+            Blow(10, "broker_killed"),
+            Blow(25, "postgres_killed"),
+            Blow(40, "redis_killed"),
+            Blow(55, "all_killed"),
+            Blow(75, "brokers_wiped"),
+        ),
     ),
     Plan(
-        4, "a zombie, a rebalance, a bug and its cure", 30, 10.0,
-        blows=(Blow(5, "parked_and_replayed", {"service": "notify"}), Blow(10, "frozen", {"service": "casework"}),
-               Blow(20, "rebalanced", {"service": "scoring", "turns": 2})),
+        4,
+        "a zombie, a rebalance, a bug and its cure",
+        30,
+        10.0,
+        blows=(
+            Blow(5, "parked_and_replayed", {"service": "notify"}),
+            Blow(10, "frozen", {"service": "casework"}),
+            Blow(20, "rebalanced", {"service": "scoring", "turns": 2}),
+        ),
     ),
     Plan(
-        5, "time jumps, and everything falls due at once", 40, 12.0,
+        5,
+        "time jumps, and everything falls due at once",
+        40,
+        12.0,
         lives={"notify": _armed(("delivery.sent", 1), ("delivery.claimed", 4))},
-        blows=(Blow(10, "service_clock_wrong", {"seconds": 5.0}), Blow(25, "database_clock_jumps"), Blow(38, "lapse_wave", {"days": 9})),
+        blows=(
+            Blow(10, "service_clock_wrong", {"seconds": 5.0}),
+            Blow(25, "database_clock_jumps"),
+            Blow(38, "lapse_wave", {"days": 9}),
+        ),
     ),
-)  # fmt: skip
+)
 """What every change must pass: few runs that reach every kind of failpoint and most faults."""

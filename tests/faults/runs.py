@@ -21,13 +21,17 @@ PATIENCE = float(os.environ.get("FENGPING_PATIENCE", "1"))
 """How many times longer than on a machine of its own things may take."""
 REST_SECONDS = 90.0
 STALL_SECONDS = 45.0
-"""Lag that does not move for so long must show in `/readyz` (15 s in the laboratory's settings, and time to look)."""
+"""Lag that does not move for so long must show in `/readyz` (15 s in the laboratory's settings, and
+time to look).
+"""
 WATCH_SECONDS = 3.0
 
 
 @dataclass(slots=True)
 class Outcome:
-    """One line of the report. `broken` is the first invariant that does not hold, with what was found; "" when all hold."""
+    """One line of the report. `broken` is the first invariant that does not hold, with what was
+    found; "" when all hold.
+    """
 
     seed: int
     title: str
@@ -52,7 +56,9 @@ class Outcome:
 
 
 async def run(lab: Laboratory, plan: Plan) -> Outcome:
-    """Carry out a plan on an installation that is at rest; look at everything when it is at rest again."""
+    """Carry out a plan on an installation that is at rest; look at everything when it is at rest
+    again.
+    """
     outcome = Outcome(plan.seed, plan.title, plan.faults)
     started, before = time.monotonic(), lab.fleet.deaths
     watch = Watch(lab)
@@ -61,7 +67,11 @@ async def run(lab: Laboratory, plan: Plan) -> Outcome:
         await _break(lab, plan, outcome)
         outcome.rest_seconds = round(await lab.rest(REST_SECONDS * PATIENCE), 1)
     except (AssertionError, TimeoutError, ExceptionGroup) as error:
-        outcome.broken = f"I11: {error}" if isinstance(error, NotAtRest) else f"strike: {type(error).__name__}: {error}"
+        outcome.broken = (
+            f"I11: {error}"
+            if isinstance(error, NotAtRest)
+            else f"strike: {type(error).__name__}: {error}"
+        )
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
@@ -73,18 +83,31 @@ async def run(lab: Laboratory, plan: Plan) -> Outcome:
 
 
 async def _break(lab: Laboratory, plan: Plan, outcome: Outcome) -> None:
-    """The load from its beginning to its end, with everything that the plan does to the system meanwhile."""
+    """The load from its beginning to its end, with everything that the plan does to the system
+    meanwhile.
+    """
     await lab.fleet.scale(plan.replicas)
-    await asyncio.gather(*(reborn(lab, each, *lives) for service, lives in plan.lives.items() for each in lab.fleet.of(service)))
+    await asyncio.gather(
+        *(
+            reborn(lab, each, *lives)
+            for service, lives in plan.lives.items()
+            for each in lab.fleet.of(service)
+        )
+    )
     answered: Counter[str] = Counter()
     load = lab.load(
-        seed=1_000 * plan.seed + len(lab.loads), operations=plan.operations, rate=plan.rate, told=lambda c: answered.update(c - answered)
+        seed=1_000 * plan.seed + len(lab.loads),
+        operations=plan.operations,
+        rate=plan.rate,
+        told=lambda c: answered.update(c - answered),
     )
     loading = asyncio.create_task(lab.run_load(load))
     try:
         rng = random.Random(f"blows/{plan.seed}")
         for blow in plan.blows:
-            while not loading.done() and answered["acknowledged"] + answered["unknown"] < blow.after:
+            while (
+                not loading.done() and answered["acknowledged"] + answered["unknown"] < blow.after
+            ):
                 await asyncio.sleep(0.05)
             told = await STRIKES[blow.name](lab, rng, **blow.how)
             outcome.told.append({"strike": blow.name, **told})
@@ -98,7 +121,11 @@ async def _break(lab: Laboratory, plan: Plan, outcome: Outcome) -> None:
 
 async def _examine(lab: Laboratory, outcome: Outcome, stalls: list[str]) -> None:
     findings, seen = await examine(lab, stalls=stalls)
-    outcome.acknowledged, outcome.unknown, outcome.events = seen["acknowledged"], seen["unknown"], seen["events"]
+    outcome.acknowledged, outcome.unknown, outcome.events = (
+        seen["acknowledged"],
+        seen["unknown"],
+        seen["events"],
+    )
     sentences = [str(finding) for finding in findings]
     outcome.broken = outcome.broken or (sentences[0] if sentences else "")
     outcome.also = [sentence for sentence in sentences if sentence != outcome.broken]
@@ -132,7 +159,8 @@ class Watch:
             try:
                 await self._look()
             except Exception:
-                # Servers that are away are the fault, not the finding: writes are taken all the same. Time counts anew.
+                # Servers that are away are the fault, not the finding: writes are taken all the
+                # same. Time counts anew.
                 self._since.clear()
 
     async def _look(self) -> None:
@@ -143,12 +171,16 @@ class Watch:
                 since = time.monotonic()
             since = max(since, *(process.started_at for process in self._lab.fleet.of(service)))
             self._since[service] = (behind.get(service, 0), since)
-            if time.monotonic() - since > STALL_SECONDS * PATIENCE and await self._claims_ready(service):
+            if time.monotonic() - since > STALL_SECONDS * PATIENCE and await self._claims_ready(
+                service
+            ):
                 self.stalls.append(
                     f"{service} is {behind[service]} records behind for {time.monotonic() - since:.0f} s and says it is ready"
                 )
                 self._since[service] = (behind[service], time.monotonic())
 
     async def _claims_ready(self, service: str) -> bool:
-        answers = [(await get(process.port, "/readyz"))[0] for process in self._lab.fleet.of(service)]
+        answers = [
+            (await get(process.port, "/readyz"))[0] for process in self._lab.fleet.of(service)
+        ]
         return bool(answers) and all(answer == 200 for answer in answers)

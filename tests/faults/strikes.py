@@ -1,7 +1,9 @@
-"""The faults: each breaks something real for a while and says what it saw. What must hold afterwards is not its concern.
+"""The faults: each breaks something real for a while and says what it saw. What must hold
+afterwards is not its concern.
 
-A strike that asks for something beyond the invariants (a guard that must close, a replay that must change nothing) asserts it. One that
-finds nothing to break fails: a fault that struck nothing proves nothing.
+A strike that asks for something beyond the invariants (a guard that must close, a replay that must
+change nothing) asserts it. One that finds nothing to break fails: a fault that struck nothing
+proves nothing.
 """
 
 import asyncio
@@ -66,7 +68,9 @@ def one(lab: Laboratory, service: str) -> Process:
     return lab.fleet.of(service)[0]
 
 
-async def reborn(lab: Laboratory, process: Process, *lives: str, extra: dict[str, str] | None = None) -> None:
+async def reborn(
+    lab: Laboratory, process: Process, *lives: str, extra: dict[str, str] | None = None
+) -> None:
     """Kill a process so that it comes back armed like this; waits until it serves again."""
     process.lives = list(lives)
     process.extra = extra or {}
@@ -93,7 +97,9 @@ async def alone(lab: Laboratory, service: str) -> AsyncIterator[Process]:
 
 
 @asynccontextmanager
-async def traffic(lab: Laboratory, rng: random.Random, *, operations: int = 24, rate: float = 4.0) -> AsyncIterator[None]:
+async def traffic(
+    lab: Laboratory, rng: random.Random, *, operations: int = 24, rate: float = 4.0
+) -> AsyncIterator[None]:
     """Work for the system to do while something is broken, whatever the plan's own load has left."""
     load = lab.load(seed=rng.randrange(10**6, 10**9), operations=operations, rate=rate)
     going = asyncio.create_task(lab.run_load(load))
@@ -103,7 +109,7 @@ async def traffic(lab: Laboratory, rng: random.Random, *, operations: int = 24, 
         await going
 
 
-# ── processes ────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── processes ─────────────────────────────────────────────────────────────────────────────────────
 
 
 @strike("F1")
@@ -114,7 +120,9 @@ async def killed(lab: Laboratory, rng: random.Random, *, service: str) -> Told:
 
 
 @strike("F2")
-async def all_killed(lab: Laboratory, rng: random.Random, *, times: int = 1, pause: float = 6.0) -> Told:
+async def all_killed(
+    lab: Laboratory, rng: random.Random, *, times: int = 1, pause: float = 6.0
+) -> Told:
     """kill -9 of every service at once; nobody needs another to start."""
     for turn in range(times):
         for process in lab.fleet.processes:
@@ -127,7 +135,9 @@ async def all_killed(lab: Laboratory, rng: random.Random, *, times: int = 1, pau
 
 @strike("F3")
 async def frozen(lab: Laboratory, rng: random.Random, *, service: str) -> Told:
-    """SIGSTOP of one of several replicas for longer than its session, then SIGCONT: a zombie with work in its hands."""
+    """SIGSTOP of one of several replicas for longer than its session, then SIGCONT: a zombie with
+    work in its hands.
+    """
     zombie, seconds = one(lab, service), lab.settings.hearing_session_seconds + 3
     other = lab.fleet.add(service)
     await until(lambda: _answers(other), 120, f"{other} ready")
@@ -142,8 +152,12 @@ async def frozen(lab: Laboratory, rng: random.Random, *, service: str) -> Told:
 
 
 @strike("F4")
-async def relay_frozen(lab: Laboratory, rng: random.Random, *, service: str = "intake", bound: float = 35.0) -> Told:
-    """SIGSTOP of the owner of the relay's shards: another takes them in time, although the owner's connection never breaks."""
+async def relay_frozen(
+    lab: Laboratory, rng: random.Random, *, service: str = "intake", bound: float = 35.0
+) -> Told:
+    """SIGSTOP of the owner of the relay's shards: another takes them in time, although the owner's
+    connection never breaks.
+    """
     other = lab.fleet.add(service)
     await until(lambda: _answers(other), 120, f"{other} ready")
     [zombie, *_] = [process for process in lab.fleet.of(service) if await _owns(process)]
@@ -170,7 +184,10 @@ async def _answers(process: Process) -> bool:
 
 async def _owns(process: Process) -> bool:
     metrics = (await get(process.port, "/metrics"))[1]
-    return any(line.startswith("relay_shards_owned{") and float(line.rsplit(" ", 1)[1]) > 0 for line in metrics.splitlines())
+    return any(
+        line.startswith("relay_shards_owned{") and float(line.rsplit(" ", 1)[1]) > 0
+        for line in metrics.splitlines()
+    )
 
 
 @strike("F36")
@@ -186,7 +203,9 @@ async def terminated(lab: Laboratory, rng: random.Random) -> Told:
 
 
 @strike("F22")
-async def slowed(lab: Laboratory, rng: random.Random, *, service: str, seconds: float = 10.0, each: float = 0.4) -> Told:
+async def slowed(
+    lab: Laboratory, rng: random.Random, *, service: str, seconds: float = 10.0, each: float = 0.4
+) -> Told:
     """A hearer that blocks for a while at every batch."""
     process = one(lab, service)
     await reborn(lab, process, f"consumer.after_effect=sleep:{each}@1+")
@@ -197,7 +216,9 @@ async def slowed(lab: Laboratory, rng: random.Random, *, service: str, seconds: 
 
 
 @strike("F23")
-async def rebalanced(lab: Laboratory, rng: random.Random, *, service: str, turns: int = 4, pause: float = 2.0) -> Told:
+async def rebalanced(
+    lab: Laboratory, rng: random.Random, *, service: str, turns: int = 4, pause: float = 2.0
+) -> Told:
     """Replicas come and go: every change stops the whole group and deals the partitions anew."""
     async with traffic(lab, rng):
         for turn in range(turns):
@@ -212,11 +233,13 @@ async def rebalanced(lab: Laboratory, rng: random.Random, *, service: str, turns
     return {"rebalances": 2 * turns}
 
 
-# ── servers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── servers ───────────────────────────────────────────────────────────────────────────────────────
 
 
 @strike("F5")
-async def broker_killed(lab: Laboratory, rng: random.Random, *, seconds: float = 5.0, times: int = 1) -> Told:
+async def broker_killed(
+    lab: Laboratory, rng: random.Random, *, seconds: float = 5.0, times: int = 1
+) -> Told:
     """kill -9 of one broker of three: leaders and coordinators move, then it comes back."""
     for _ in range(times):
         broker = rng.choice(lab.stack.brokers)
@@ -242,12 +265,15 @@ async def brokers_wiped(lab: Laboratory, rng: random.Random, *, seconds: float =
     await asyncio.gather(*(broker.wipe() for broker in lab.stack.brokers))
     await asyncio.sleep(seconds)
     await asyncio.gather(*(broker.start() for broker in lab.stack.brokers))
-    # The log is new: what the laboratory had forged is gone from it, and stays parked where it was parked.
+    # The log is new: what the laboratory had forged is gone from it, and stays parked where it was
+    # parked.
     return {}
 
 
 @strike("F10")
-async def postgres_killed(lab: Laboratory, rng: random.Random, *, seconds: float = 1.0, times: int = 1) -> Told:
+async def postgres_killed(
+    lab: Laboratory, rng: random.Random, *, seconds: float = 1.0, times: int = 1
+) -> Told:
     """kill -9 of the whole database server."""
     for turn in range(times):
         lab.stack.postgres.kill()
@@ -278,9 +304,17 @@ async def redis_killed(lab: Laboratory, rng: random.Random, *, seconds: float = 
 
 
 @strike("F13")
-async def server_frozen(lab: Laboratory, rng: random.Random, *, server: str, seconds: float = 8.0) -> Told:
-    """A server that holds its connections and says nothing, as behind a cut that nobody noticed; then it goes on as if nothing was."""
-    chosen = {"postgres": lab.stack.postgres, "valkey": lab.stack.valkey, "broker": rng.choice(lab.stack.brokers)}[server]
+async def server_frozen(
+    lab: Laboratory, rng: random.Random, *, server: str, seconds: float = 8.0
+) -> Told:
+    """A server that holds its connections and says nothing, as behind a cut that nobody noticed;
+    then it goes on as if nothing was.
+    """
+    chosen = {
+        "postgres": lab.stack.postgres,
+        "valkey": lab.stack.valkey,
+        "broker": rng.choice(lab.stack.brokers),
+    }[server]
     assert chosen.pid is not None
     frozen = [chosen.pid, *children_of(chosen.pid)]
     for pid in frozen:
@@ -301,15 +335,23 @@ def _signal(pid: int, number: int) -> None:
         os.kill(pid, number)
 
 
-# ── messages ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── messages ──────────────────────────────────────────────────────────────────────────────────────
 
 
 @strike("F17")
 async def repeated(lab: Laboratory, rng: random.Random, *, events: int = 60) -> Told:
     """Events that were told come again, two to five times each, in any order."""
-    told = [record for record in await lab.records() if (record.key, record.value) not in lab.forged and event_id_of(record)]
+    told = [
+        record
+        for record in await lab.records()
+        if (record.key, record.value) not in lab.forged and event_id_of(record)
+    ]
     assert told, "nothing was told yet that could come again"
-    copies = [record for record in rng.sample(told, min(events, len(told))) for _ in range(rng.randint(1, 4))]
+    copies = [
+        record
+        for record in rng.sample(told, min(events, len(told)))
+        for _ in range(rng.randint(1, 4))
+    ]
     rng.shuffle(copies)
     await _produce(lab, copies)
     return {"copies": len(copies)}
@@ -318,23 +360,34 @@ async def repeated(lab: Laboratory, rng: random.Random, *, events: int = 60) -> 
 async def _produce(lab: Laboratory, records: list[ConsumerRecord]) -> None:
     async with lab.producer() as producer:
         for record in records:
-            await producer.send(record.topic, record.value, key=record.key, headers=list(record.headers), partition=record.partition)
+            await producer.send(
+                record.topic,
+                record.value,
+                key=record.key,
+                headers=list(record.headers),
+                partition=record.partition,
+            )
         await producer.flush()
 
 
 @strike("F19")
 async def lost_in_the_log(lab: Laboratory, rng: random.Random, *, service: str = "scoring") -> Told:
-    """Records that the broker acknowledged and does not have: marked as sent, never sent, with their followers in the log."""
+    """Records that the broker acknowledged and does not have: marked as sent, never sent, with
+    their followers in the log.
+    """
     return {"lost": len(await _withhold(lab, rng, service))}
 
 
 @strike("F18")
 async def out_of_order(lab: Laboratory, rng: random.Random, *, service: str = "scoring") -> Told:
-    """Versions arrive after later ones of their aggregate: they were held back while the others went."""
+    """Versions arrive after later ones of their aggregate: they were held back while the others
+    went.
+    """
     kept = await _withhold(lab, rng, service)
     await asyncio.sleep(rng.uniform(0.5, 4.0))
     await lab.sql(
-        f"with again as (update {service}.outbox set published_at = null where id = any($1::bigint[]) returning id) select 1", kept
+        f"with again as (update {service}.outbox set published_at = null where id = any($1::bigint[]) returning id) select 1",
+        kept,
     )
     return {"held_back": len(kept)}
 
@@ -348,14 +401,18 @@ select o.id from {service}.outbox o where o.id = any($1::bigint[]) and exists (
 
 
 WITHHOLD_TURNS = 4
-"""It is a matter of chance whether a relay dies with events in its hands that others of their aggregate will follow."""
+"""It is a matter of chance whether a relay dies with events in its hands that others of their
+aggregate will follow.
+"""
 
 
 async def _withhold(lab: Laboratory, rng: random.Random, service: str) -> list[int]:
-    """Have a relay pass over events; gives the outbox ids of those whose followers went, one at least.
+    """Have a relay pass over events; gives the outbox ids of those whose followers went, one at
+    least.
 
-    The relay is killed with rows in its hands, unsent; before it is back, the rows are marked as if the broker had taken them. One
-    whose aggregate says nothing more is given back: nobody can miss the last word.
+    The relay is killed with rows in its hands, unsent; before it is back, the rows are marked as if
+    the broker had taken them. One whose aggregate says nothing more is given back: nobody can miss
+    the last word.
     """
     for _ in range(WITHHOLD_TURNS):
         async with alone(lab, service) as process:
@@ -364,7 +421,9 @@ async def _withhold(lab: Laboratory, rng: random.Random, service: str) -> list[i
                 rows = await _marked_unsent(lab, process)
                 if followed := await _followed(lab, service, [row["id"] for row in rows]):
                     return followed
-    raise AssertionError(f"in {WITHHOLD_TURNS} turns no event of {service} was withheld whose followers went")
+    raise AssertionError(
+        f"in {WITHHOLD_TURNS} turns no event of {service} was withheld whose followers went"
+    )
 
 
 async def _marked_unsent(lab: Laboratory, process: Process) -> list[Any]:
@@ -390,18 +449,23 @@ async def _marked_unsent(lab: Laboratory, process: Process) -> list[Any]:
 
 
 async def _followed(lab: Laboratory, service: str, ids: list[int]) -> list[int]:
-    """Those of the withheld that have followers in the log within ten seconds; the others are given back to the relay."""
+    """Those of the withheld that have followers in the log within ten seconds; the others are given
+    back to the relay.
+    """
     followed: list[int] = []
 
     async def all_followed() -> bool:
-        followed[:] = [row["id"] for row in await lab.rows(_WITH_FOLLOWERS.format(service=service), ids)]
+        followed[:] = [
+            row["id"] for row in await lab.rows(_WITH_FOLLOWERS.format(service=service), ids)
+        ]
         return len(followed) == len(ids)
 
     with suppress(AssertionError):
         await until(all_followed, 10, "followers")
     back = [id for id in ids if id not in followed]
     await lab.sql(
-        f"with back as (update {service}.outbox set published_at = null where id = any($1::bigint[]) returning id) select 1", back
+        f"with back as (update {service}.outbox set published_at = null where id = any($1::bigint[]) returning id) select 1",
+        back,
     )
     return followed
 
@@ -415,7 +479,18 @@ def _is_dead(process: Process) -> Callable[[], Awaitable[bool]]:
 
 def _headers(topic: str, type: str, key: str, **changed: bytes | None) -> list[tuple[str, bytes]]:
     now = real_now()
-    said = dict(write_headers(event_id=new_id(), service="lab", type=type, key=key, version=1, occurred_at=now, created_at=now, trace=None))
+    said = dict(
+        write_headers(
+            event_id=new_id(),
+            service="lab",
+            type=type,
+            key=key,
+            version=1,
+            occurred_at=now,
+            created_at=now,
+            trace=None,
+        )
+    )
     said.update({name: value for name, value in changed.items() if value is not None})
     return [(name, value) for name, value in said.items() if changed.get(name, b"") is not None]
 
@@ -431,7 +506,10 @@ class NoText(str):
 def any_header_name() -> Iterator[None]:
     """Let a producer write such names: the library's fast writer refuses them."""
     with (
-        patch("aiokafka.producer.message_accumulator.DefaultRecordBatchBuilder", _DefaultRecordBatchBuilderPy),
+        patch(
+            "aiokafka.producer.message_accumulator.DefaultRecordBatchBuilder",
+            _DefaultRecordBatchBuilderPy,
+        ),
         patch("aiokafka.producer.producer.DefaultRecordBatchBuilder", _DefaultRecordBatchBuilderPy),
     ):
         yield
@@ -441,28 +519,58 @@ POISON: dict[str, Callable[[str, str], tuple[bytes | None, list[tuple[str, bytes
     "tombstone": lambda key, type: (None, _headers("", type, key)),
     "garbage": lambda key, type: (b"\xff\xfe\x00" + key.encode(), _headers("", type, key)),
     "other json": lambda key, type: (f'["{key}"]'.encode(), _headers("", type, key)),
-    "wrong types": lambda key, type: (f'{{"occurred_at": 5, "x": "{key}"}}'.encode(), _headers("", type, key)),
-    "bad header": lambda key, type: (f'{{"x": "{key}"}}'.encode(), _headers("", type, key, ce_time=b"\xff\xfe")),
-    "bad time": lambda key, type: (f'{{"x": "{key}"}}'.encode(), _headers("", type, key, ce_time=b"9999-12-31T23:59:59-12:00")),
+    "wrong types": lambda key, type: (
+        f'{{"occurred_at": 5, "x": "{key}"}}'.encode(),
+        _headers("", type, key),
+    ),
+    "bad header": lambda key, type: (
+        f'{{"x": "{key}"}}'.encode(),
+        _headers("", type, key, ce_time=b"\xff\xfe"),
+    ),
+    "bad time": lambda key, type: (
+        f'{{"x": "{key}"}}'.encode(),
+        _headers("", type, key, ce_time=b"9999-12-31T23:59:59-12:00"),
+    ),
     "no id": lambda key, type: (f'{{"x": "{key}"}}'.encode(), _headers("", type, key, ce_id=None)),
-    "names that are no text": lambda key, type: (f'{{"x": "{key}"}}'.encode(), [(NoText(name), v) for name, v in _headers("", type, key)]),
+    "names that are no text": lambda key, type: (
+        f'{{"x": "{key}"}}'.encode(),
+        [(NoText(name), v) for name, v in _headers("", type, key)],
+    ),
     "a name with a nul": lambda key, type: (f'{{"z": "{key}"}}'.encode(), [("a\x00b", b"\x00")]),
     "no headers": lambda key, type: (f'{{"x": "{key}"}}'.encode(), []),
-    "unknown type": lambda key, type: (f'{{"x": "{key}"}}'.encode(), _headers("", "complaint.exploded.v9", key)),
-    "foreign key": lambda key, type: (f'{{"x": "{key}"}}'.encode(), _headers("", type, f"not-{key}")),
-    "negative version": lambda key, type: (f'{{"x": "{key}"}}'.encode(), _headers("", type, key, ce_sequence=b"-1")),
+    "unknown type": lambda key, type: (
+        f'{{"x": "{key}"}}'.encode(),
+        _headers("", "complaint.exploded.v9", key),
+    ),
+    "foreign key": lambda key, type: (
+        f'{{"x": "{key}"}}'.encode(),
+        _headers("", type, f"not-{key}"),
+    ),
+    "negative version": lambda key, type: (
+        f'{{"x": "{key}"}}'.encode(),
+        _headers("", type, key, ce_sequence=b"-1"),
+    ),
     "huge": lambda key, type: (key.encode() + b"\x00" * 900_000, _headers("", type, key)),
-    "reply wanted": lambda key, type: (f'{{"y": "{key}"}}'.encode(), [*_headers("", type, key), ("reply_to", b"ballots")]),
+    "reply wanted": lambda key, type: (
+        f'{{"y": "{key}"}}'.encode(),
+        [*_headers("", type, key), ("reply_to", b"ballots")],
+    ),
 }
 """Kind → (body, headers) that nobody can read."""
 READABLE = frozenset({"garbage", "other json", "wrong types", "huge", "reply wanted"})
 """Kinds whose envelope is in order: only who hears such an event finds out."""
-POISONED = {"complaints": "complaint.registered.v1", "ballots": "ballot.submitted.v1", "cases": "case.opened.v1"}
+POISONED = {
+    "complaints": "complaint.registered.v1",
+    "ballots": "ballot.submitted.v1",
+    "cases": "case.opened.v1",
+}
 
 
 @strike("F20")
 async def poisoned(lab: Laboratory, rng: random.Random, *, topic: str = "complaints") -> Told:
-    """One record of every kind that cannot be read; each must be parked once with its bytes while the partition goes on."""
+    """One record of every kind that cannot be read; each must be parked once with its bytes while
+    the partition goes on.
+    """
     async with lab.producer() as producer:
         with any_header_name():
             await _poison(lab, producer, topic)
@@ -474,16 +582,28 @@ async def _poison(lab: Laboratory, producer: AIOKafkaProducer, topic: str) -> No
         key = str(uuid4())
         value, headers = make(key, POISONED[topic])
         lab.forged_ids |= {UUID(id.decode()) for name, id in headers if name == "ce_id"}
-        lab.forged[key.encode(), value] = Forged(topic, POISONED[topic] if kind in READABLE else None)
-        await producer.send_and_wait(lab.settings.topic_prefix + topic, value, key=key.encode(), headers=headers)
+        lab.forged[key.encode(), value] = Forged(
+            topic, POISONED[topic] if kind in READABLE else None
+        )
+        await producer.send_and_wait(
+            lab.settings.topic_prefix + topic, value, key=key.encode(), headers=headers
+        )
 
 
 @strike("F21")
-async def parked_and_replayed(lab: Laboratory, rng: random.Random, *, service: str = "notify", seconds: float = 60.0) -> Told:
-    """A bug in a hearer parks what it hears; after the cure it is put back, twice. The second time changes nothing."""
+async def parked_and_replayed(
+    lab: Laboratory, rng: random.Random, *, service: str = "notify", seconds: float = 60.0
+) -> Told:
+    """A bug in a hearer parks what it hears; after the cure it is put back, twice. The second time
+    changes nothing.
+    """
 
     async def parked() -> bool:
-        return bool(await lab.sql(f"select count(*) > 2 from {service}.dead_letters where state = 'parked' and reason = 'handler'"))
+        return bool(
+            await lab.sql(
+                f"select count(*) > 2 from {service}.dead_letters where state = 'parked' and reason = 'handler'"
+            )
+        )
 
     async with alone(lab, service) as process:
         await reborn(lab, process, "consumer.after_effect=bug@1+")
@@ -501,15 +621,26 @@ async def _command(lab: Laboratory, *words: str) -> str:
     """A `fengping` command against this installation, as an operator would give it."""
     program = [sys.executable, "-m", "services", *words]
     env = {**os.environ, **lab.environment}
-    done = await asyncio.to_thread(subprocess.run, program, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+    done = await asyncio.to_thread(
+        subprocess.run, program, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, f"{' '.join(words)}: {done.stderr[-500:]}"
     return done.stdout.strip()
 
 
 @strike("F38")
 async def answers_lost(lab: Laboratory, rng: random.Random, *, share: float = 0.5) -> Told:
-    """Answers that never arrived: the same writes come again under their keys and get the same answers."""
-    done = next((load for load in reversed(lab.loads) if load.ledger.exists() and load.ledger.stat().st_size > 0), None)
+    """Answers that never arrived: the same writes come again under their keys and get the same
+    answers.
+    """
+    done = next(
+        (
+            load
+            for load in reversed(lab.loads)
+            if load.ledger.exists() and load.ledger.stat().st_size > 0
+        ),
+        None,
+    )
     assert done, "nothing was written yet whose answer could be lost"
     from services.simulate.load import acknowledged, read_ledger
 
@@ -521,7 +652,9 @@ async def answers_lost(lab: Laboratory, rng: random.Random, *, share: float = 0.
     again = replace(done, ledger=copy, operations=max(before, default=-1) + 1, rate=0)
     await lab.run_load(_same_plan(again, done))
     after = acknowledged(read_ledger(copy))
-    differing = [n for n in forgotten if n in after and after[n].get("answer") != before[n].get("answer")]
+    differing = [
+        n for n in forgotten if n in after and after[n].get("answer") != before[n].get("answer")
+    ]
     assert not differing, f"operations {differing[:5]} got another answer the second time"
     return {"again": len(forgotten)}
 
@@ -532,33 +665,53 @@ def _same_plan(again: Any, done: Any) -> Any:
     return again
 
 
-# ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── time ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 @strike("F31")
 async def service_clock_wrong(
-    lab: Laboratory, rng: random.Random, *, service: str = "casework", by: str = "+40d", seconds: float = 8.0
+    lab: Laboratory,
+    rng: random.Random,
+    *,
+    service: str = "casework",
+    by: str = "+40d",
+    seconds: float = 8.0,
 ) -> Told:
-    """The clock of a service's machine is wrong: nothing may be due because of it, and its events still leave."""
-    library = next((path for folder in LIBRARIES for path in folder.glob("*/faketime/libfaketime.so.1")), None)
+    """The clock of a service's machine is wrong: nothing may be due because of it, and its events
+    still leave.
+    """
+    library = next(
+        (path for folder in LIBRARIES for path in folder.glob("*/faketime/libfaketime.so.1")), None
+    )
     if library is None:
         return {"skipped": "no libfaketime on this machine"}
     process = one(lab, service)
     await reborn(
-        lab, process, extra={"LD_PRELOAD": str(library), "FAKETIME": by, "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1"}
+        lab,
+        process,
+        extra={
+            "LD_PRELOAD": str(library),
+            "FAKETIME": by,
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "DONT_FAKE_MONOTONIC": "1",
+        },
     )
     await asyncio.sleep(seconds)
     stuck = await lab.sql(
         f"select coalesce(extract(epoch from now() - min(created_at)), 0)::float from {service}.outbox where published_at is null"
     )
     await reborn(lab, process)
-    assert stuck < seconds, f"events of {service} waited {stuck:.0f} s while its clock was wrong by {by}"
+    assert stuck < seconds, (
+        f"events of {service} waited {stuck:.0f} s while its clock was wrong by {by}"
+    )
     return {"by": by}
 
 
 @strike("F32")
 async def database_clock_jumps(lab: Laboratory, rng: random.Random, *, by: str = "40 days") -> Told:
-    """The clock of the database's host jumps: due work stops before anything lapses, until a person lets it go on."""
+    """The clock of the database's host jumps: due work stops before anything lapses, until a person
+    lets it go on.
+    """
     fired = "select count(*) from casework.deadlines where lapsed_at is not null"
     before = await lab.sql(fired)
     # A process that has not looked at the clock yet knows no jump.
@@ -567,7 +720,9 @@ async def database_clock_jumps(lab: Laboratory, rng: random.Random, *, by: str =
     closed = await until(lambda: _held(lab), 10, "every service holds its due work")
     await asyncio.sleep(2)
     assert await lab.sql(fired) == before, "deadlines lapsed by a jump of the clock"
-    ready = [str(p) for p in lab.fleet.processes if p.wanted and (await get(p.port, "/readyz"))[0] == 200]
+    ready = [
+        str(p) for p in lab.fleet.processes if p.wanted and (await get(p.port, "/readyz"))[0] == 200
+    ]
     assert not ready, f"{ready} say they are ready while due work is stopped"
     await lab.sql("update public.clock_jump set by = '0' returning 1")
     await asyncio.sleep(2)
@@ -577,25 +732,45 @@ async def database_clock_jumps(lab: Laboratory, rng: random.Random, *, by: str =
 
 
 async def _watch_the_clock(lab: Laboratory) -> bool:
-    metrics = [(await get(process.port, "/metrics"))[1] for process in lab.fleet.processes if process.wanted]
+    metrics = [
+        (await get(process.port, "/metrics"))[1]
+        for process in lab.fleet.processes
+        if process.wanted
+    ]
     return all("\nclock_jump_guard{" in text for text in metrics)
 
 
 async def _held(lab: Laboratory) -> bool:
-    counts = [await lab.sql(f"select count(*) from {service}.clock_holds where released_at is null") for service in SERVICES]
+    counts = [
+        await lab.sql(f"select count(*) from {service}.clock_holds where released_at is null")
+        for service in SERVICES
+    ]
     return all(counts)
 
 
 @strike("F33")
-async def lapse_wave(lab: Laboratory, rng: random.Random, *, days: int = 12, kills: int = 2) -> Told:
+async def lapse_wave(
+    lab: Laboratory, rng: random.Random, *, days: int = 12, kills: int = 2
+) -> Told:
     """Everything that is owed falls due at once, and whoever tells of it is killed meanwhile."""
     due = await lab.sql(
-        "select count(*) from casework.deadlines where state = 'armed' and due_at <= public.app_now() + make_interval(days => $1)", days
+        "select count(*) from casework.deadlines where state = 'armed' and due_at <= public.app_now() + make_interval(days => $1)",
+        days,
     )
     assert due, f"nothing is owed within {days} days"
     process = one(lab, "casework")
     await reborn(
-        lab, process, *[rng.choice(("tick.lapse_deadlines.before_commit=kill@3", "tick.lapse_deadlines.after_commit=kill@2"))] * kills
+        lab,
+        process,
+        *[
+            rng.choice(
+                (
+                    "tick.lapse_deadlines.before_commit=kill@3",
+                    "tick.lapse_deadlines.after_commit=kill@2",
+                )
+            )
+        ]
+        * kills,
     )
     await lab.advance(days=days)
     return {"due": due}

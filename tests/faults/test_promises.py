@@ -52,7 +52,12 @@ def test_the_same_seed_is_the_same_plan():
 def test_fifty_seeds_in_a_row_reach_everything_that_can_break():
     for start in (1, 20, 300):
         plans = [plan(seed) for seed in range(start, start + 50)]
-        armed = Counter((service, life.partition("=")[0]) for each in plans for service, lives in each.lives.items() for life in lives)
+        armed = Counter(
+            (service, life.partition("=")[0])
+            for each in plans
+            for service, lives in each.lives.items()
+            for life in lives
+        )
         struck = Counter(blow.name for each in plans for blow in each.blows)
 
         assert {each.replicas for each in plans} == {1, 3}
@@ -68,13 +73,29 @@ def test_every_short_plan_says_what_it_breaks():
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_place_at_which_a_plan_kills_is_in_the_sources(service):
     """A failpoint that was renamed would never be reached again, without a word."""
-    sources = "".join(path.read_text(encoding="utf-8") for room in ("shared", "services") for path in (ROOT / room).rglob("*.py"))
-    ticks = {tick.name for tick in import_module(f"services.{service}.ticks").every.table} | {"seal_audit", "forget_idempotency_keys"}
+    sources = "".join(
+        path.read_text(encoding="utf-8")
+        for room in ("shared", "services")
+        for path in (ROOT / room).rglob("*.py")
+    )
+    ticks = {tick.name for tick in import_module(f"services.{service}.ticks").every.table} | {
+        "seal_audit",
+        "forget_idempotency_keys",
+    }
 
     assert set(TICKS[service]) <= ticks
-    assert [place for place in places(service) if not place.startswith("tick.") and f'failpoint("{place}")' not in sources] == []
+    assert [
+        place
+        for place in places(service)
+        if not place.startswith("tick.") and f'failpoint("{place}")' not in sources
+    ] == []
 
 
 def test_every_mutant_fits_the_sources():
-    misfits = [(m.name, e.file) for m in CATALOGUE for e in m.edits if (ROOT / e.file).read_text(encoding="utf-8").count(e.old) != 1]
+    misfits = [
+        (m.name, e.file)
+        for m in CATALOGUE
+        for e in m.edits
+        if (ROOT / e.file).read_text(encoding="utf-8").count(e.old) != 1
+    ]
     assert misfits == []

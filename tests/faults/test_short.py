@@ -1,4 +1,5 @@
-"""The faults that every change must pass: five runs on one installation, which reach every failpoint and most of what can break.
+"""The faults that every change must pass: five runs on one installation, which reach every
+failpoint and most of what can break.
 
 `python -m tests.faults --seeds 50` (`make faults SEEDS=50`) is the long form.
 """
@@ -54,11 +55,15 @@ async def test_nothing_is_lost_doubled_or_out_of_order_when(bench, plan):
     outcome = await bench.carry_out(plan)
 
     print(outcome.line())
-    assert not outcome.broken, f"{outcome.broken}\nalso: {outcome.also}\nfaults: {outcome.faults}\ntold: {outcome.told}"
+    assert not outcome.broken, (
+        f"{outcome.broken}\nalso: {outcome.also}\nfaults: {outcome.faults}\ntold: {outcome.told}"
+    )
 
 
 async def test_every_kind_of_failpoint_was_reached(bench):
-    """A place at which nobody dies any more would go untested without a word. Runs after the plans; those missed get one more."""
+    """A place at which nobody dies any more would go untested without a word. Runs after the plans;
+    those missed get one more.
+    """
     assert bench.deaths, "this test runs after the plans: run the whole file"
     wanted = {*WRITERS, *RELAY, *CONSUMER, *PARKING}
     if missed := wanted - reached(bench):

@@ -33,7 +33,9 @@ class Witness:
     visits: set[UUID] = field(default_factory=set)
     visits_sent: set[UUID] = field(default_factory=set)
     complaints_unknown: Counter[Matter] = field(default_factory=Counter)
-    """Complaints whose outcome is unknown, by what they are about: their ids would be the system's own."""
+    """Complaints whose outcome is unknown, by what they are about: their ids would be the system's
+    own.
+    """
     unknown: Counter[str] = field(default_factory=Counter)
     """Kind → operations whose outcome is unknown."""
     refused: list[dict[str, Any]] = field(default_factory=list)
@@ -54,10 +56,19 @@ def witness_of(loads: Iterable[Load], campaign: Campaign) -> Witness:
 
 
 def _add(witness: Witness, load: Load, campaign: Campaign, lines: Sequence[dict[str, Any]]) -> None:
-    answered = {line["id"]: line for line in lines if line.get("id") is not None and line["state"] != "sent"}
+    answered = {
+        line["id"]: line for line in lines if line.get("id") is not None and line["state"] != "sent"
+    }
     sent = {line["id"] for line in lines if line["state"] == "sent"}
     codes = _codes(load, campaign, lines)
-    day = next((datetime.fromisoformat(line["begun"]).astimezone(CHINA).date() for line in lines if line["state"] == "begun"), None)
+    day = next(
+        (
+            datetime.fromisoformat(line["begun"]).astimezone(CHINA).date()
+            for line in lines
+            if line["state"] == "begun"
+        ),
+        None,
+    )
     for operation in load.plan():
         if operation.number not in sent or day is None:
             continue
@@ -73,7 +84,9 @@ def _add(witness: Witness, load: Load, campaign: Campaign, lines: Sequence[dict[
             if ok:
                 witness.complaints[UUID(line["answer"]["id"])] = line["answer"]["number"]
             elif line["state"] == "unknown":
-                witness.complaints_unknown[told.unit_id, told.kind.value, told.problem_item, told.identity] += 1
+                witness.complaints_unknown[
+                    told.unit_id, told.kind.value, told.problem_item, told.identity
+                ] += 1
         elif operation.kind == "ballot":
             instrument, group, code = codes[operation.number]
             ballot = ballot_id(code)
@@ -88,10 +101,16 @@ def _add(witness: Witness, load: Load, campaign: Campaign, lines: Sequence[dict[
             witness.visits |= {visit} if ok else set()
 
 
-def _codes(load: Load, campaign: Campaign, lines: Sequence[dict[str, Any]]) -> dict[int, tuple[str, str, str]]:
+def _codes(
+    load: Load, campaign: Campaign, lines: Sequence[dict[str, Any]]
+) -> dict[int, tuple[str, str, str]]:
     """Operation → (instrument, group, code): dealt in turn to the forms, as the load does."""
     forms = [(form.key, group.key) for form in campaign.scheme.ballots for group in form.groups]
-    issued = {(line["instrument"], line["group"]): list(line["codes"]) for line in lines if line["state"] == "codes"}
+    issued = {
+        (line["instrument"], line["group"]): list(line["codes"])
+        for line in lines
+        if line["state"] == "codes"
+    }
     dealt: dict[int, tuple[str, str, str]] = {}
     ballots = [operation.number for operation in load.plan() if operation.kind == "ballot"]
     for place, number in enumerate(ballots):
@@ -104,7 +123,9 @@ def _codes(load: Load, campaign: Campaign, lines: Sequence[dict[str, Any]]) -> d
 def ballot_id(code: str) -> UUID:
     """The only ballot that a code can have, worked out apart from intake's own rule."""
     bare = code.replace("-", "").lower()
-    number = int.from_bytes(hashlib.sha256(f"fengping/ballot/{bare}/".encode()).digest()[:16], "big")
+    number = int.from_bytes(
+        hashlib.sha256(f"fengping/ballot/{bare}/".encode()).digest()[:16], "big"
+    )
     return UUID(int=number & ~(0xF << 76) & ~(0x3 << 62) | 0x8 << 76 | 0x2 << 62)
 
 
@@ -114,7 +135,13 @@ def count_votes(ballots: Iterable[Sequence[Vote]]) -> Counter[Vote]:
 
 
 def copy_ledger(path: Path, to: Path, *, forget: Iterable[int]) -> None:
-    """A ledger in which some acknowledgements are missing, as if the answers had been lost on the way: the load sends those again."""
+    """A ledger in which some acknowledgements are missing, as if the answers had been lost on the
+    way: the load sends those again.
+    """
     lost = set(forget)
-    lines = [line for line in read_ledger(path) if line["state"] != "acknowledged" or line["id"] not in lost]
+    lines = [
+        line
+        for line in read_ledger(path)
+        if line["state"] != "acknowledged" or line["id"] not in lost
+    ]
     to.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))

@@ -1,4 +1,6 @@
-"""A small office: a published campaign with four units, people of every role, and a client for each."""
+"""A small office: a published campaign with four units, people of every role, and a client for
+each.
+"""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -32,9 +34,14 @@ WORDS = "上午到三号窗口办理变更登记，工作人员一直在玩手�
 def published(now: Any, units: tuple[UnitEntry, ...] = UNITS) -> CampaignPublished:
     scheme = load_scheme("J", 2026)
     return CampaignPublished(
-        occurred_at=now, campaign_id=CAMPAIGN, title="2026 年省直机关作风评议", year=2026, scheme=scheme.to_json(),
-        scheme_version=scheme.version, units=units,
-    )  # fmt: skip
+        occurred_at=now,
+        campaign_id=CAMPAIGN,
+        title="2026 年省直机关作风评议",
+        year=2026,
+        scheme=scheme.to_json(),
+        scheme_version=scheme.version,
+        units=units,
+    )
 
 
 @dataclass
@@ -60,7 +67,9 @@ class Office:
         import json
 
         async with self.transaction() as tx:
-            rows = await tx.fetch("select type, body from outbox where type like $1 order by id", name)
+            rows = await tx.fetch(
+                "select type, body from outbox where type like $1 order by id", name
+            )
         return [(row["type"], json.loads(row["body"])) for row in rows]
 
     def person(self, role: Role) -> Account:
@@ -68,7 +77,9 @@ class Office:
 
     def client(self, **headers: str) -> httpx2.AsyncClient:
         transport = httpx2.ASGITransport(app=self.service.app, raise_app_exceptions=False)
-        return httpx2.AsyncClient(transport=transport, base_url="http://intake.test", headers=headers)
+        return httpx2.AsyncClient(
+            transport=transport, base_url="http://intake.test", headers=headers
+        )
 
     async def signed_in(self, role: Role) -> httpx2.AsyncClient:
         token = await self.service.app.state.sessions.create(self.person(role))
@@ -95,9 +106,18 @@ def key() -> Callable[[], dict[str, str]]:
 def complaint(**changes: Any) -> dict[str, Any]:
     """A complaint as the desk sends it."""
     given = {
-        "campaign_id": CAMPAIGN, "channel": "hotline", "kind": "complaint", "urgency": "normal", "unit_id": "tcm", "problem_item": "08",
-        "original": WORDS, "identity": "confidential", "name": "欧阳晓春", "phone": "13812345678", "address": "长春市人民大街 1 号 2 单元",
-    }  # fmt: skip
+        "campaign_id": CAMPAIGN,
+        "channel": "hotline",
+        "kind": "complaint",
+        "urgency": "normal",
+        "unit_id": "tcm",
+        "problem_item": "08",
+        "original": WORDS,
+        "identity": "confidential",
+        "name": "欧阳晓春",
+        "phone": "13812345678",
+        "address": "长春市人民大街 1 号 2 单元",
+    }
     return given | changes
 
 

@@ -1,4 +1,6 @@
-"""A code is good for one ballot, whoever presses how often; nothing leads from a ballot to a person, or to a minute."""
+"""A code is good for one ballot, whoever presses how often; nothing leads from a ballot to a
+person, or to a minute.
+"""
 
 import asyncio
 import json
@@ -8,7 +10,16 @@ from uuid import uuid4
 import pytest
 
 from services.intake.actions.ballots import PLACE_BALLOTS
-from services.intake.domain.ballots import ballot_id, check_answers, hour_of, pack, read_token, receipt_of, token_hash, unpack
+from services.intake.domain.ballots import (
+    ballot_id,
+    check_answers,
+    hour_of,
+    pack,
+    read_token,
+    receipt_of,
+    token_hash,
+    unpack,
+)
 from shared.auth import Role
 from shared.events import Refused
 from shared.schemes import load_scheme
@@ -21,16 +32,21 @@ OPTION = SCHEME.options[0].no
 ANSWERS = [[1, 1, OPTION], [2, 1, OPTION]]
 
 
-# ── rules ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── rules ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
     ("typed", "code"),
     [
-        ("ABCD-EFGH", "abcdefgh"), ("0i1l o234", "01110234"), ("ａｂｃｄ１２３４", "abcd1234"), ("abc", ""), ("abcdefgu", ""),
-        ("x" * 26, "x" * 26), ("x" * 27, ""),
+        ("ABCD-EFGH", "abcdefgh"),
+        ("0i1l o234", "01110234"),
+        ("ａｂｃｄ１２３４", "abcd1234"),
+        ("abc", ""),
+        ("abcdefgu", ""),
+        ("x" * 26, "x" * 26),
+        ("x" * 27, ""),
     ],
-)  # fmt: skip
+)
 def test_codes_are_read_as_people_type_them(typed, code):
     assert read_token(typed) == code
 
@@ -50,30 +66,42 @@ def test_ids_follow_from_the_code_alone_and_do_not_lead_back():
 
 
 def test_of_time_only_the_hour_is_kept():
-    assert hour_of(datetime(2026, 11, 20, 4, 59, 59, 999, tzinfo=UTC)) == datetime(2026, 11, 20, 4, tzinfo=UTC)
+    assert hour_of(datetime(2026, 11, 20, 4, 59, 59, 999, tzinfo=UTC)) == datetime(
+        2026, 11, 20, 4, tzinfo=UTC
+    )
 
 
 @pytest.mark.parametrize(
     ("answers", "words"),
     [
-        ([], "还没有作答"), ([(9, 1, OPTION)], "单位"), ([(1, 200, OPTION)], "题"), ([(1, 1, 98)], "选项"),
-        ([(1, 1, OPTION), (1, 1, OPTION)], "一个答案"), ([(1, 1, OPTION)] * 99, "答案比题目多"),
+        ([], "还没有作答"),
+        ([(9, 1, OPTION)], "单位"),
+        ([(1, 200, OPTION)], "题"),
+        ([(1, 1, 98)], "选项"),
+        ([(1, 1, OPTION), (1, 1, OPTION)], "一个答案"),
+        ([(1, 1, OPTION)] * 99, "答案比题目多"),
     ],
-)  # fmt: skip
+)
 def test_answers_must_be_of_the_questionnaire(answers, words):
     with pytest.raises(Refused) as refused:
         check_answers(SCHEME, QUESTIONNAIRE, {1, 2, 3, 4}, answers)
     assert words in refused.value.sentence
 
 
-# ── actions and doors ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── actions and doors ─────────────────────────────────────────────────────────────────────────────
 
 stack = pytest.mark.stack
 
 
 async def codes(office, count=1, **changes):
     async with await office.signed_in(Role.OFFICE) as chen:
-        given = {"campaign_id": CAMPAIGN, "instrument": QUESTIONNAIRE.key, "group": GROUP, "point": "政务大厅 3 号窗口", "count": count}
+        given = {
+            "campaign_id": CAMPAIGN,
+            "instrument": QUESTIONNAIRE.key,
+            "group": GROUP,
+            "point": "政务大厅 3 号窗口",
+            "count": count,
+        }
         answer = await chen.post("/intake/api/token-batches", json=given | changes)
     assert answer.status_code == 201, answer.text
     return answer.json()["codes"]
@@ -81,7 +109,9 @@ async def codes(office, count=1, **changes):
 
 async def cast(client, code, answers=ANSWERS, key=None):
     return await client.post(
-        "/intake/api/ballots", json={"token": code, "answers": answers}, headers={"idempotency-key": key or str(uuid4())}
+        "/intake/api/ballots",
+        json={"token": code, "answers": answers},
+        headers={"idempotency-key": key or str(uuid4())},
     )
 
 
@@ -130,7 +160,9 @@ async def test_neither_code_nor_sender_nor_minute_is_stored(office):
 
     async with office.transaction() as tx:
         rows = [
-            row[0] for table in ("tokens", "ballots", "idempotency", "audit") for row in await tx.fetch(f"select t::text from {table} t")
+            row[0]
+            for table in ("tokens", "ballots", "idempotency", "audit")
+            for row in await tx.fetch(f"select t::text from {table} t")
         ]
         ballot = await tx.fetchrow("select * from ballots")
     text = "\n".join(rows)
@@ -169,15 +201,24 @@ async def test_a_thousand_codes_are_all_different_and_long(office):
     assert len(set(issued)) == 1000
     assert {len(code) for code in issued} == {26}
     async with await office.signed_in(Role.OFFICE) as chen:
-        [batch] = (await chen.get("/intake/api/token-batches", params={"campaign_id": CAMPAIGN})).json()
+        [batch] = (
+            await chen.get("/intake/api/token-batches", params={"campaign_id": CAMPAIGN})
+        ).json()
     assert (batch["issued"], batch["cast"]) == (1000, 0)
 
 
 @stack
 async def test_codes_come_as_csv_when_asked_for(office):
     async with await office.signed_in(Role.OFFICE) as chen:
-        given = {"campaign_id": CAMPAIGN, "instrument": QUESTIONNAIRE.key, "group": GROUP, "count": 3}
-        answer = await chen.post("/intake/api/token-batches", json=given, headers={"accept": "text/csv"})
+        given = {
+            "campaign_id": CAMPAIGN,
+            "instrument": QUESTIONNAIRE.key,
+            "group": GROUP,
+            "count": 3,
+        }
+        answer = await chen.post(
+            "/intake/api/token-batches", json=given, headers={"accept": "text/csv"}
+        )
     lines = answer.text.removeprefix("\ufeff").split()
     assert lines[0] == "code,url"
     assert len(lines) == 4
@@ -189,7 +230,9 @@ async def test_a_place_code_serves_each_device_once(office):
     [code] = await codes(office, use="place")
     assert len(code) == 8
     async with office.client() as hall:
-        answers = [await cast(hall, code, key=device) for device in ("tablet-1", "tablet-2", "tablet-1")]
+        answers = [
+            await cast(hall, code, key=device) for device in ("tablet-1", "tablet-2", "tablet-1")
+        ]
     assert [answer.status_code for answer in answers] == [201, 201, 201]
     assert len(await office.events("ballot%")) == 2
 
@@ -201,7 +244,9 @@ async def test_a_place_that_brings_ballots_faster_than_people_write_is_held_back
     async with office.client() as script:
         answers = [await cast(script, code, key=f"device-{n}") for n in range(times + 2)]
     async with await office.signed_in(Role.OFFICE) as chen:
-        [batch] = (await chen.get("/intake/api/token-batches", params={"campaign_id": CAMPAIGN})).json()
+        [batch] = (
+            await chen.get("/intake/api/token-batches", params={"campaign_id": CAMPAIGN})
+        ).json()
 
     assert [answer.status_code for answer in answers] == [201] * times + [429] * 2
     assert int(answers[-1].headers["retry-after"]) > 0

@@ -1,4 +1,6 @@
-"""A complaint is written down once, its informant sealed, and only what is free of personal data goes on."""
+"""A complaint is written down once, its informant sealed, and only what is free of personal data
+goes on.
+"""
 
 import asyncio
 import json
@@ -11,7 +13,14 @@ import pytest
 
 from services.intake.actions import attachments, complaints
 from services.intake.actions.retention import destroy_informants
-from services.intake.domain.complaints import Report, check_report, is_phone, query_code, read_code, read_number
+from services.intake.domain.complaints import (
+    Report,
+    check_report,
+    is_phone,
+    query_code,
+    read_code,
+    read_number,
+)
 from services.intake.store import complaints as store
 from shared.auth import Account, Role
 from shared.events import Channel, Kind, Refused
@@ -20,22 +29,34 @@ from shared.vault import Shredded
 from tests.intake.conftest import CAMPAIGN, WORDS, complaint
 from tests.intake.test_visits import picture
 
-# ── rules ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── rules ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
     ("typed", "number"),
     [
-        ("ZT2026-000123", "ZT2026-000123"), ("zt2026000123", "ZT2026-000123"), ("ＺＴ２０２６ 000 123", "ZT2026-000123"),
-        ("ZT2026-1234567", "ZT2026-1234567"), ("ZT2026-12", ""), ("", ""), ("XC2026-000123", ""), ("ZT2026-000123'--", ""),
+        ("ZT2026-000123", "ZT2026-000123"),
+        ("zt2026000123", "ZT2026-000123"),
+        ("ＺＴ２０２６ 000 123", "ZT2026-000123"),
+        ("ZT2026-1234567", "ZT2026-1234567"),
+        ("ZT2026-12", ""),
+        ("", ""),
+        ("XC2026-000123", ""),
+        ("ZT2026-000123'--", ""),
     ],
-)  # fmt: skip
+)
 def test_numbers_are_read_as_people_type_them(typed, number):
     assert read_number(typed) == number
 
 
 @pytest.mark.parametrize(
-    ("typed", "code"), [("4821 0937", "48210937"), ("４８２１-０９３７", "48210937"), ("482109", ""), ("四八二一零九三七", "")]
+    ("typed", "code"),
+    [
+        ("4821 0937", "48210937"),
+        ("４８２１-０９３７", "48210937"),
+        ("482109", ""),
+        ("四八二一零九三七", ""),
+    ],
 )
 def test_codes_are_read_as_people_type_them(typed, code):
     assert read_code(typed) == code
@@ -43,7 +64,14 @@ def test_codes_are_read_as_people_type_them(typed, code):
 
 @pytest.mark.parametrize(
     ("text", "yes"),
-    [("13812345678", True), ("+86 138 1234 5678", True), ("0431-88886666", True), ("12345", True), ("1381234567", False), ("隐藏", False)],
+    [
+        ("13812345678", True),
+        ("+86 138 1234 5678", True),
+        ("0431-88886666", True),
+        ("12345", True),
+        ("1381234567", False),
+        ("隐藏", False),
+    ],
 )
 def test_phones(text, yes):
     assert is_phone(text) is yes
@@ -52,12 +80,23 @@ def test_phones(text, yes):
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"original": "太短"}, "original"), ({"kind": Kind.FINDING}, "kind"), ({"identity": "real_name"}, "name"),
-        ({"identity": "anonymous", "name": "张三"}, "name"), ({"phone": "123"}, "phone"),
+        ({"original": "太短"}, "original"),
+        ({"kind": Kind.FINDING}, "kind"),
+        ({"identity": "real_name"}, "name"),
+        ({"identity": "anonymous", "name": "张三"}, "name"),
+        ({"phone": "123"}, "phone"),
     ],
-)  # fmt: skip
+)
 def test_what_a_complaint_must_have(changes, field, noon):
-    report = Report(**{"campaign_id": CAMPAIGN, "channel": Channel.HOTLINE, "kind": Kind.COMPLAINT, "original": WORDS} | changes)
+    report = Report(
+        **{
+            "campaign_id": CAMPAIGN,
+            "channel": Channel.HOTLINE,
+            "kind": Kind.COMPLAINT,
+            "original": WORDS,
+        }
+        | changes
+    )
 
     with pytest.raises(Refused) as refused:
         check_report(report, noon)
@@ -72,7 +111,7 @@ def test_codes_follow_from_the_secret_and_the_complaint():
     assert len({query_code(b"s" * 32, uuid4()) for _ in range(2000)}) > 1990
 
 
-# ── actions and doors ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── actions and doors ─────────────────────────────────────────────────────────────────────────────
 
 stack = pytest.mark.stack
 
@@ -87,7 +126,12 @@ async def test_an_operator_registers_a_complaint_and_it_is_told_once(office, key
     assert body["number"].startswith("ZT2026-")
     assert len(body["query_code"]) == 8
     [(name, event)] = await office.events()
-    assert (name, event["number"], event["unit_id"], event["real_name"]) == ("complaint.registered.v1", body["number"], "tcm", False)
+    assert (name, event["number"], event["unit_id"], event["real_name"]) == (
+        "complaint.registered.v1",
+        body["number"],
+        "tcm",
+        False,
+    )
     assert event["summary"] == body["summary"] == WORDS
 
 
@@ -95,7 +139,10 @@ async def test_an_operator_registers_a_complaint_and_it_is_told_once(office, key
 async def test_the_same_key_twice_is_one_complaint_with_one_code(office, key):
     headers = key()
     async with await office.signed_in(Role.OPERATOR) as wang:
-        first, second = [await wang.post("/intake/api/complaints", json=complaint(), headers=headers) for _ in range(2)]
+        first, second = [
+            await wang.post("/intake/api/complaints", json=complaint(), headers=headers)
+            for _ in range(2)
+        ]
 
     assert first.json() == second.json()
     assert second.headers["idempotency-replayed"] == "true"
@@ -106,7 +153,12 @@ async def test_the_same_key_twice_is_one_complaint_with_one_code(office, key):
 async def test_twenty_presses_at_once_are_one_complaint(office, key):
     headers = key()
     async with await office.signed_in(Role.OPERATOR) as wang:
-        answers = await asyncio.gather(*(wang.post("/intake/api/complaints", json=complaint(), headers=headers) for _ in range(20)))
+        answers = await asyncio.gather(
+            *(
+                wang.post("/intake/api/complaints", json=complaint(), headers=headers)
+                for _ in range(20)
+            )
+        )
 
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.json()["number"] for answer in answers}) == 1
@@ -117,12 +169,16 @@ async def test_twenty_presses_at_once_are_one_complaint(office, key):
 async def test_who_wants_what_somebody_else_holds_fails_alone_and_soon(office, key):
     """They share a transaction with it: the others must neither fail nor wait for long."""
     async with await office.signed_in(Role.OPERATOR) as wang:
-        held = (await wang.post("/intake/api/complaints", json=complaint(), headers=key())).json()["number"]
+        held = (await wang.post("/intake/api/complaints", json=complaint(), headers=key())).json()[
+            "number"
+        ]
         async with office.transaction() as tx:
             await store.locked(tx, [held])
             started = asyncio.get_running_loop().time()
             bodies = [complaint(merge_into=held if n == 3 else "") for n in range(10)]
-            answers = await asyncio.gather(*(wang.post("/intake/api/complaints", json=body, headers=key()) for body in bodies))
+            answers = await asyncio.gather(
+                *(wang.post("/intake/api/complaints", json=body, headers=key()) for body in bodies)
+            )
             took = asyncio.get_running_loop().time() - started
 
     assert [answer.status_code for answer in answers] == [503 if n == 3 else 201 for n in range(10)]
@@ -140,9 +196,13 @@ async def test_who_wants_what_somebody_else_holds_fails_alone_and_soon(office, k
         "第一行\n第二行：1 3 9 0 0 0 0 1 1 1 1",
     ],
 )
-async def test_personal_data_in_the_hand_over_text_stops_it_without_repeating_it(office, key, summary):
+async def test_personal_data_in_the_hand_over_text_stops_it_without_repeating_it(
+    office, key, summary
+):
     async with await office.signed_in(Role.OPERATOR) as wang:
-        answer = await wang.post("/intake/api/complaints", json=complaint(summary=summary), headers=key())
+        answer = await wang.post(
+            "/intake/api/complaints", json=complaint(summary=summary), headers=key()
+        )
 
     assert answer.status_code == 422
     problem = answer.json()
@@ -156,25 +216,42 @@ async def test_personal_data_in_the_hand_over_text_stops_it_without_repeating_it
 async def test_a_missing_summary_is_drafted_from_the_original_without_who_said_it(office, key):
     original = WORDS + "我叫欧阳晓春，电话13812345678，请尽快回复。"
     async with await office.signed_in(Role.OPERATOR) as wang:
-        answer = await wang.post("/intake/api/complaints", json=complaint(original=original), headers=key())
+        answer = await wang.post(
+            "/intake/api/complaints", json=complaint(original=original), headers=key()
+        )
 
-    assert answer.json()["summary"] == WORDS + "我叫［来件人信息］，电话［来件人信息］，请尽快回复。"
+    assert (
+        answer.json()["summary"] == WORDS + "我叫［来件人信息］，电话［来件人信息］，请尽快回复。"
+    )
 
 
 @stack
 async def test_nothing_of_the_informant_stands_anywhere_in_clear(office, key):
     canaries = ["欧阳晓春", "13812345678", "人民大街 1 号", "一直在玩手机的那个人戴眼镜"]
-    given = complaint(original=WORDS + "一直在玩手机的那个人戴眼镜", summary="窗口人员玩手机，让群众次日再来", place="人民大街 1 号大厅")
+    given = complaint(
+        original=WORDS + "一直在玩手机的那个人戴眼镜",
+        summary="窗口人员玩手机，让群众次日再来",
+        place="人民大街 1 号大厅",
+    )
     async with await office.signed_in(Role.OPERATOR) as wang:
         answer = await wang.post("/intake/api/complaints", json=given, headers=key())
-        await wang.post("/intake/desk/drafts", data={"draft_id": str(uuid4()), "phone": "13812345678", "original": given["original"]})
-        await wang.post("/intake/api/complaints", json=given | {"summary": "请找欧阳晓春 13812345678", "extra": "欧阳晓春"}, headers=key())
+        await wang.post(
+            "/intake/desk/drafts",
+            data={"draft_id": str(uuid4()), "phone": "13812345678", "original": given["original"]},
+        )
+        await wang.post(
+            "/intake/api/complaints",
+            json=given | {"summary": "请找欧阳晓春 13812345678", "extra": "欧阳晓春"},
+            headers=key(),
+        )
     assert answer.status_code == 201
 
     async with office.transaction() as tx:
         tables = await tx.fetch("select tablename from pg_tables where schemaname = 'intake'")
         for table in tables:
-            rows = await tx.fetch(f'select t::text as row, to_jsonb(t)::text as json from "{table["tablename"]}" t')
+            rows = await tx.fetch(
+                f'select t::text as row, to_jsonb(t)::text as json from "{table["tablename"]}" t'
+            )
             for row in rows:
                 for canary in canaries:
                     assert canary not in row["row"], table["tablename"]
@@ -185,15 +262,25 @@ async def test_nothing_of_the_informant_stands_anywhere_in_clear(office, key):
 @stack
 async def test_the_informant_can_be_opened_with_a_reason_and_leaves_a_mark(office, key):
     async with await office.signed_in(Role.OPERATOR) as wang:
-        number = (await wang.post("/intake/api/complaints", json=complaint(), headers=key())).json()["number"]
+        number = (
+            await wang.post("/intake/api/complaints", json=complaint(), headers=key())
+        ).json()["number"]
     reviewer, operator = office.person(Role.REVIEWER), office.person(Role.OPERATOR)
 
     async with office.transaction() as tx:
-        shown = await complaints.reveal_identity(tx, number=number, reason="需要电话核实办理地点", by=reviewer)
+        shown = await complaints.reveal_identity(
+            tx, number=number, reason="需要电话核实办理地点", by=reviewer
+        )
 
-    assert shown == {"name": "欧阳晓春", "phone": "13812345678", "address": "长春市人民大街 1 号 2 单元"}
+    assert shown == {
+        "name": "欧阳晓春",
+        "phone": "13812345678",
+        "address": "长春市人民大街 1 号 2 单元",
+    }
     async with office.transaction() as tx:
-        leaf = await tx.fetchrow("select actor, facts::text as facts from audit where action = 'identity.revealed'")
+        leaf = await tx.fetchrow(
+            "select actor, facts::text as facts from audit where action = 'identity.revealed'"
+        )
     assert leaf["actor"] == str(reviewer.id)
     assert "核实" in leaf["facts"]
     for by, reason in ((reviewer, "看看"), (operator, "需要电话核实办理地点")):
@@ -205,12 +292,16 @@ async def test_the_informant_can_be_opened_with_a_reason_and_leaves_a_mark(offic
 @stack
 async def test_an_identity_is_not_shown_when_the_audit_cannot_be_written(office, key):
     async with await office.signed_in(Role.OPERATOR) as wang:
-        number = (await wang.post("/intake/api/complaints", json=complaint(), headers=key())).json()["number"]
+        number = (
+            await wang.post("/intake/api/complaints", json=complaint(), headers=key())
+        ).json()["number"]
     async with office.transaction() as tx:
         await tx.run("alter table audit rename to audit_gone")
 
     async with await office.signed_in(Role.REVIEWER) as zhang:
-        answer = await zhang.post(f"/intake/tickets/{number}/identity", data={"reason": "需要电话核实办理地点", **_form()})
+        answer = await zhang.post(
+            f"/intake/tickets/{number}/identity", data={"reason": "需要电话核实办理地点", **_form()}
+        )
 
     assert answer.status_code >= 500
     assert "13812345678" not in answer.text
@@ -224,12 +315,18 @@ def _form():
 async def test_anonymous_leaves_no_name_and_no_phone_but_is_found_again(office, key):
     async with await office.signed_in(Role.OPERATOR) as wang:
         for _ in range(2):
-            answer = await wang.post("/intake/api/complaints", json=complaint(identity="anonymous", name="", address=""), headers=key())
+            answer = await wang.post(
+                "/intake/api/complaints",
+                json=complaint(identity="anonymous", name="", address=""),
+                headers=key(),
+            )
             assert answer.status_code == 201, answer.text
 
     async with office.transaction() as tx:
         assert await tx.fetchval("select count(*) from vault where part = 'identity'") == 0
-        history = await complaints.caller_history(tx, phone="+86 138-1234-5678", by=office.person(Role.OPERATOR))
+        history = await complaints.caller_history(
+            tx, phone="+86 138-1234-5678", by=office.person(Role.OPERATOR)
+        )
     assert len(history) == 2
 
 
@@ -238,9 +335,16 @@ async def test_only_the_office_may_say_that_it_came_earlier(office, key):
     async with office.transaction() as tx:
         earlier = (tx.now - timedelta(days=40)).isoformat()
 
-    async with await office.signed_in(Role.OPERATOR) as wang, await office.signed_in(Role.OFFICE) as chen:
-        refused = await wang.post("/intake/api/complaints", json=complaint(received_at=earlier), headers=key())
-        taken = await chen.post("/intake/api/complaints", json=complaint(received_at=earlier), headers=key())
+    async with (
+        await office.signed_in(Role.OPERATOR) as wang,
+        await office.signed_in(Role.OFFICE) as chen,
+    ):
+        refused = await wang.post(
+            "/intake/api/complaints", json=complaint(received_at=earlier), headers=key()
+        )
+        taken = await chen.post(
+            "/intake/api/complaints", json=complaint(received_at=earlier), headers=key()
+        )
 
     assert (refused.status_code, taken.status_code) == (403, 201)
     [(_, event)] = await office.events()
@@ -252,27 +356,49 @@ async def test_an_alike_complaint_about_the_same_unit_is_found_and_merged(office
     async with await office.signed_in(Role.OPERATOR) as wang:
         first = (await wang.post("/intake/api/complaints", json=complaint(), headers=key())).json()
         alike = await wang.get(
-            "/intake/api/complaints/similar", params={"campaign_id": CAMPAIGN, "unit_id": "tcm", "summary": WORDS.replace("三次", "两次")}
+            "/intake/api/complaints/similar",
+            params={
+                "campaign_id": CAMPAIGN,
+                "unit_id": "tcm",
+                "summary": WORDS.replace("三次", "两次"),
+            },
         )
-        other = await wang.get("/intake/api/complaints/similar", params={"campaign_id": CAMPAIGN, "unit_id": "edu", "summary": WORDS})
-        again = await wang.post("/intake/api/complaints", json=complaint(merge_into=first["number"]), headers=key())
+        other = await wang.get(
+            "/intake/api/complaints/similar",
+            params={"campaign_id": CAMPAIGN, "unit_id": "edu", "summary": WORDS},
+        )
+        again = await wang.post(
+            "/intake/api/complaints", json=complaint(merge_into=first["number"]), headers=key()
+        )
 
     assert [found["number"] for found in alike.json()] == [first["number"]]
     assert alike.json()[0]["likeness"] > 0.8
     assert other.json() == []
     assert again.json()["merged_into"] == first["number"]
-    assert [name for name, _ in await office.events()] == ["complaint.registered.v1", "complaint.repeated.v1"]
+    assert [name for name, _ in await office.events()] == [
+        "complaint.registered.v1",
+        "complaint.repeated.v1",
+    ]
     assert (await office.events("complaint.repeated.v1"))[0][1]["repeats"] == 1
 
 
 @stack
 async def test_merging_twice_changes_nothing(office, key):
     async with await office.signed_in(Role.REVIEWER) as zhang:
-        one, two = [(await zhang.post("/intake/api/complaints", json=complaint(), headers=key())).json()["number"] for _ in range(2)]
+        one, two = [
+            (await zhang.post("/intake/api/complaints", json=complaint(), headers=key())).json()[
+                "number"
+            ]
+            for _ in range(2)
+        ]
         for _ in range(2):
-            answer = await zhang.post(f"/intake/api/complaints/{two}/merger", json={"into": one}, headers=key())
+            answer = await zhang.post(
+                f"/intake/api/complaints/{two}/merger", json={"into": one}, headers=key()
+            )
             assert answer.status_code == 201, answer.text
-        circle = await zhang.post(f"/intake/api/complaints/{one}/merger", json={"into": two}, headers=key())
+        circle = await zhang.post(
+            f"/intake/api/complaints/{one}/merger", json={"into": two}, headers=key()
+        )
 
     assert circle.status_code == 422
     assert [body["repeats"] for _, body in await office.events("complaint.repeated.v1")] == [1]
@@ -290,7 +416,9 @@ async def test_who_does_not_register_has_no_door(office, key, role):
 async def test_unknown_fields_are_refused(office, key):
     async with await office.signed_in(Role.OPERATOR) as wang:
         for field in ("id", "number", "status", "score", "registered_by"):
-            answer = await wang.post("/intake/api/complaints", json=complaint() | {field: "x"}, headers=key())
+            answer = await wang.post(
+                "/intake/api/complaints", json=complaint() | {field: "x"}, headers=key()
+            )
             assert answer.status_code == 422
     assert await office.events() == []
 
@@ -299,15 +427,28 @@ async def test_unknown_fields_are_refused(office, key):
 async def test_a_draft_is_registered_once_and_does_not_come_back(office):
     draft = str(uuid4())
     fields = {
-        "draft_id": draft, "campaign_id": CAMPAIGN, "identity": "confidential", "kind": "complaint", "urgency": "normal",
-        "unit": "省教育厅", "problem": "不确定", "original": WORDS, "summary": "窗口人员玩手机", "phone": "",
-    }  # fmt: skip
+        "draft_id": draft,
+        "campaign_id": CAMPAIGN,
+        "identity": "confidential",
+        "kind": "complaint",
+        "urgency": "normal",
+        "unit": "省教育厅",
+        "problem": "不确定",
+        "original": WORDS,
+        "summary": "窗口人员玩手机",
+        "phone": "",
+    }
     async with await office.signed_in(Role.OPERATOR) as wang:
         saved = await wang.post("/intake/desk/drafts", data=fields)
         first, second = [await wang.post("/intake/desk", data=fields | _form()) for _ in range(2)]
         late = await wang.post("/intake/desk/drafts", data=fields)
 
-    assert (saved.status_code, first.status_code, second.status_code, late.status_code) == (200, 303, 409, 404)
+    assert (saved.status_code, first.status_code, second.status_code, late.status_code) == (
+        200,
+        303,
+        409,
+        404,
+    )
     assert len(await office.events()) == 1
     async with office.transaction() as tx:
         assert await tx.fetchval("select count(*) from drafts") == 0
@@ -316,50 +457,75 @@ async def test_a_draft_is_registered_once_and_does_not_come_back(office):
 @stack
 async def test_everything_missing_is_said_at_once(office):
     async with await office.signed_in(Role.OPERATOR) as wang:
-        fields = {"draft_id": str(uuid4()), "campaign_id": CAMPAIGN, "identity": "confidential", "kind": "complaint", "urgency": "critical"}
+        fields = {
+            "draft_id": str(uuid4()),
+            "campaign_id": CAMPAIGN,
+            "identity": "confidential",
+            "kind": "complaint",
+            "urgency": "critical",
+        }
         answer = await wang.post("/intake/desk", data=fields | _form())
     assert answer.status_code == 422
     for name in ("urgency_reason", "unit", "problem", "original", "summary"):
         assert f'href="#f-{name}"' in answer.text
 
 
-# ── who may see what ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── who may see what ──────────────────────────────────────────────────────────────────────────────
 
 
 @stack
 async def test_a_report_against_a_unit_is_found_by_nobody_who_belongs_to_it(office, key):
     async with await office.signed_in(Role.OPERATOR) as wang:
-        number = (await wang.post("/intake/api/complaints", json=complaint(kind="report"), headers=key())).json()["number"]
-    insider = Account(id=uuid4(), name="insider", display_name="内部", role=Role.REVIEWER, unit_id="tcm")
+        number = (
+            await wang.post("/intake/api/complaints", json=complaint(kind="report"), headers=key())
+        ).json()["number"]
+    insider = Account(
+        id=uuid4(), name="insider", display_name="内部", role=Role.REVIEWER, unit_id="tcm"
+    )
     reviewer = office.person(Role.REVIEWER)
 
     async with office.transaction() as tx:
         assert await complaints.read_complaint(tx, number, insider) is None
         assert await complaints.read_complaint(tx, number, reviewer) is not None
         assert await store.search(tx, number[-6:], insider) == []
-        listed = await store.received(tx, insider, since=tx.now - timedelta(days=1), waiting=False, unsure=False)
+        listed = await store.received(
+            tx, insider, since=tx.now - timedelta(days=1), waiting=False, unsure=False
+        )
         assert listed == []
         with pytest.raises(Refused):
-            await complaints.reveal_identity(tx, number=number, reason="想知道是谁举报的", by=insider)
+            await complaints.reveal_identity(
+                tx, number=number, reason="想知道是谁举报的", by=insider
+            )
 
 
 @stack
-@pytest.mark.parametrize("role", [Role.HANDLER, Role.UNIT_HEAD, Role.OFFICE, Role.INSPECTOR, Role.LEADER, Role.ADMIN])
+@pytest.mark.parametrize(
+    "role", [Role.HANDLER, Role.UNIT_HEAD, Role.OFFICE, Role.INSPECTOR, Role.LEADER, Role.ADMIN]
+)
 async def test_the_callers_words_have_no_door_for_other_roles(office, key, role):
     async with await office.signed_in(Role.OPERATOR) as wang:
-        number = (await wang.post("/intake/api/complaints", json=complaint(), headers=key())).json()["number"]
+        number = (
+            await wang.post("/intake/api/complaints", json=complaint(), headers=key())
+        ).json()["number"]
     async with await office.signed_in(role) as somebody:
         answers = [
-            *[await somebody.get(path) for path in (f"/intake/tickets/{number}", "/intake/triage", "/intake/palette?q=000")],
-            await somebody.post(f"/intake/tickets/{number}/identity", data={"reason": "想看一看是谁", **_form()}),
-        ]  # fmt: skip
+            *[
+                await somebody.get(path)
+                for path in (f"/intake/tickets/{number}", "/intake/triage", "/intake/palette?q=000")
+            ],
+            await somebody.post(
+                f"/intake/tickets/{number}/identity", data={"reason": "想看一看是谁", **_form()}
+            ),
+        ]
     assert {answer.status_code for answer in answers} == {403}
 
 
 @stack
 async def test_an_operator_reads_their_own_words_for_a_day_and_nobody_elses(office, key, clock):
     async with await office.signed_in(Role.OPERATOR) as wang:
-        number = (await wang.post("/intake/api/complaints", json=complaint(), headers=key())).json()["number"]
+        number = (
+            await wang.post("/intake/api/complaints", json=complaint(), headers=key())
+        ).json()["number"]
         today = await wang.get(f"/intake/tickets/{number}")
         await clock.advance(hours=25)
         tomorrow = await wang.get(f"/intake/tickets/{number}")
@@ -368,7 +534,9 @@ async def test_an_operator_reads_their_own_words_for_a_day_and_nobody_elses(offi
         assert await complaints.read_complaint(tx, number, other) is None
     assert WORDS in today.text
     assert "13812345678" not in today.text
-    assert tomorrow.text.count(WORDS) == 1  # The hand-over text, which is the same here; the original is gone.
+    assert (
+        tomorrow.text.count(WORDS) == 1
+    )  # The hand-over text, which is the same here; the original is gone.
 
 
 @stack
@@ -384,7 +552,7 @@ async def test_what_intake_publishes_can_be_read_by_machines(office):
             assert operation["responses"]
 
 
-# ── the end of the period for which informants are kept ──────────────────────────────────────────────────────────────
+# ── the end of the period for which informants are kept ───────────────────────────────────────────
 
 
 async def settled(office, number, *, days_ago):
@@ -394,15 +562,20 @@ async def settled(office, number, *, days_ago):
             "insert into progress (complaint_id, case_id, case_number, explanation, reply, provisional, opened_at, closed_at, updated_at) "
             "select id, gen_random_uuid(), 'AJ', '', '', false, $2::timestamptz, $2 - make_interval(days => $3), $2 "
             "from complaints where number = $1",
-            number, tx.now, days_ago,
-        )  # fmt: skip
+            number,
+            tx.now,
+            days_ago,
+        )
 
 
 async def opened(office, number):
     """Casework told that this complaint has a case."""
     await settled(office, number, days_ago=0)
     async with office.transaction() as tx:
-        await tx.run("update progress set closed_at = null where complaint_id = (select id from complaints where number = $1)", number)
+        await tx.run(
+            "update progress set closed_at = null where complaint_id = (select id from complaints where number = $1)",
+            number,
+        )
 
 
 async def destroy(office, *, days):
@@ -416,7 +589,9 @@ async def test_when_its_period_is_over_nobody_can_read_who_told_a_matter(office,
     async with await office.signed_in(Role.OPERATOR) as wang:
 
         async def told(**changes):
-            return (await wang.post("/intake/api/complaints", json=complaint(**changes), headers=key())).json()["number"]
+            return (
+                await wang.post("/intake/api/complaints", json=complaint(**changes), headers=key())
+            ).json()["number"]
 
         old, young, open_ = [await told() for _ in range(3)]
         again, handled = await told(merge_into=old), await told()
@@ -426,21 +601,37 @@ async def test_when_its_period_is_over_nobody_can_read_who_told_a_matter(office,
             await settled(office, number, days_ago=days_ago)
         await opened(office, handled)
         async with office.transaction() as tx:
-            await complaints.merge_complaint(tx, number=handled, into=old, by=office.person(Role.REVIEWER))
+            await complaints.merge_complaint(
+                tx, number=handled, into=old, by=office.person(Role.REVIEWER)
+            )
 
         await destroy(office, days=0)
-        assert await readable(office) == {old, young, open_, again, today, handled}, "no period is set"
+        assert await readable(office) == {old, young, open_, again, today, handled}, (
+            "no period is set"
+        )
         await destroy(office, days=30)
         await destroy(office, days=30)
-        assert await readable(office) == {young, open_, today, handled}, "what is new or being handled stays, whatever it repeats"
+        assert await readable(office) == {young, open_, today, handled}, (
+            "what is new or being handled stays, whatever it repeats"
+        )
 
-        await wang.post(f"/intake/api/complaints/{old}/supplements", json={"text": "来电人补充说明情况"}, headers=key())
+        await wang.post(
+            f"/intake/api/complaints/{old}/supplements",
+            json={"text": "来电人补充说明情况"},
+            headers=key(),
+        )
         await destroy(office, days=30)
     async with office.transaction() as tx:
-        assert await tx.fetchval("select count(*) from supplements where wrapped_key is not null") == 0
-        rows = await tx.fetch("select number from audit a join complaints c on c.id::text = a.subject where action = 'informant.destroyed'")
+        assert (
+            await tx.fetchval("select count(*) from supplements where wrapped_key is not null") == 0
+        )
+        rows = await tx.fetch(
+            "select number from audit a join complaints c on c.id::text = a.subject where action = 'informant.destroyed'"
+        )
         reading = await complaints.read_complaint(tx, old, office.person(Role.REVIEWER))
-        history = await complaints.caller_history(tx, phone="13812345678", by=office.person(Role.OPERATOR))
+        history = await complaints.caller_history(
+            tx, phone="13812345678", by=office.person(Role.OPERATOR)
+        )
     assert {row["number"] for row in rows} == {old, again}
     assert (reading.original, reading.masked, reading.supplements) == ({}, {}, [])
     assert {row["number"] for row in history} == {young, open_, today, handled}
@@ -479,26 +670,36 @@ async def test_files_go_when_their_keys_are_gone_and_not_before(office, key, clo
 @stack
 async def test_what_opens_no_case_is_kept_from_its_registration(office, key, clock):
     async with await office.signed_in(Role.OPERATOR) as wang:
-        praise = (await wang.post("/intake/api/complaints", json=complaint(kind="praise"), headers=key())).json()["id"]
+        praise = (
+            await wang.post("/intake/api/complaints", json=complaint(kind="praise"), headers=key())
+        ).json()["id"]
         await wang.post("/intake/api/complaints", json=complaint(), headers=key())
     await clock.advance(days=31)
 
     async with office.transaction() as tx:
         before, caseless = tx.now - timedelta(days=30), {CAMPAIGN: ["praise", "suggestion"]}
         found = await store.long_settled(tx, before=before, caseless=caseless, batch=9)
-        earlier = await store.long_settled(tx, before=before - timedelta(days=2), caseless=caseless, batch=9)
+        earlier = await store.long_settled(
+            tx, before=before - timedelta(days=2), caseless=caseless, batch=9
+        )
         without = await store.long_settled(tx, before=before, caseless={}, batch=9)
     assert found == [UUID(praise)], "what nobody settled is kept, however old"
     assert earlier == without == []
 
 
 async def readable(office):
-    """Numbers of the complaints of which somebody with all keys and all tables could still read who told them."""
+    """Numbers of the complaints of which somebody with all keys and all tables could still read who
+    told them.
+    """
     async with office.transaction() as tx:
-        rows = await tx.fetch("select c.number, v.* from vault v join complaints c on c.id = v.complaint_id")
+        rows = await tx.fetch(
+            "select c.number, v.* from vault v join complaints c on c.id = v.complaint_id"
+        )
     found = set()
     for row in rows:
         with suppress(Shredded):
-            office.context.ring.open_sealed(f"{row['complaint_id']}/{row['part']}", store.sealed_of(row))
+            office.context.ring.open_sealed(
+                f"{row['complaint_id']}/{row['part']}", store.sealed_of(row)
+            )
             found.add(row["number"])
     return found

@@ -1,4 +1,6 @@
-"""Files of other systems go in row by row, each once, whatever is wrong with the others and however often it is tried."""
+"""Files of other systems go in row by row, each once, whatever is wrong with the others and however
+often it is tried.
+"""
 
 import asyncio
 import csv
@@ -12,7 +14,16 @@ from services.intake.actions.imports import begin_import, read_order, run_import
 from services.intake.store import campaigns
 from shared.auth import Role
 from shared.events import Refused, UnitEntry
-from shared.imports import BadFile, BadMapping, Mapped, Mistake, map_rows, read_mapping, read_table, report_csv
+from shared.imports import (
+    BadFile,
+    BadMapping,
+    Mapped,
+    Mistake,
+    map_rows,
+    read_mapping,
+    read_table,
+    report_csv,
+)
 from tests.intake.conftest import CAMPAIGN, published
 
 ROOT = Path(__file__).parent.parent.parent
@@ -41,7 +52,7 @@ ROWS = [
 FILE = "\n".join([HEAD, *ROWS]).encode()
 
 
-# ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── reading ───────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])
@@ -69,7 +80,9 @@ def test_workbooks_are_read_with_whole_numbers_and_dates():
     assert (line, cells[0], cells[1][:10], cells[2]) == (2, "17", "2026-09-01", "=1+1 不是公式")
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00\x01binary\x00", b"PK\x03\x04broken", b"a,a\n1,2"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe\x00\x01binary\x00", b"PK\x03\x04broken", b"a,a\n1,2"]
+)
 def test_what_is_no_table_is_refused_with_a_sentence(content):
     with pytest.raises(BadFile):
         read_table("x", content)
@@ -78,11 +91,16 @@ def test_what_is_no_table_is_refused_with_a_sentence(content):
 @pytest.mark.parametrize(
     "text",
     [
-        "", "kind: cases\nsource: a\nid: b", "kind: ballots\nid: b", "kind: ballots\nsource: a\nid: b\nfoo: 1", ":\n- x: [", "- 1",
+        "",
+        "kind: cases\nsource: a\nid: b",
+        "kind: ballots\nid: b",
+        "kind: ballots\nsource: a\nid: b\nfoo: 1",
+        ":\n- x: [",
+        "- 1",
         "kind: complaints\nsource: a\nid: b\nfields: {original: {column: x}}",
         "kind: complaints\nsource: a\nid: b\nfields: {original: {from: x, to: y}}",
     ],
-)  # fmt: skip
+)
 def test_a_bad_mapping_says_what_to_change(text):
     with pytest.raises(BadMapping):
         read_mapping(text)
@@ -91,8 +109,20 @@ def test_a_bad_mapping_says_what_to_change(text):
 def test_each_row_is_mapped_or_its_mistake_is_named_without_its_content():
     rows = list(map_rows(read_table("a.csv", FILE), read_mapping(MAPPING)))
 
-    assert [type(row) for row in rows] == [Mapped, Mapped, Mapped, Mapped, Mistake, Mistake, Mistake]
-    assert [(row.line, row.column) for row in rows if isinstance(row, Mistake)] == [(6, "type"), (7, "day"), (8, "no")]
+    assert [type(row) for row in rows] == [
+        Mapped,
+        Mapped,
+        Mapped,
+        Mapped,
+        Mistake,
+        Mistake,
+        Mistake,
+    ]
+    assert [(row.line, row.column) for row in rows if isinstance(row, Mistake)] == [
+        (6, "type"),
+        (7, "day"),
+        (8, "no"),
+    ]
     assert not any("九月" in row.reason for row in rows if isinstance(row, Mistake))
 
 
@@ -102,23 +132,36 @@ def test_a_file_without_a_column_is_refused():
 
 
 def test_reports_hold_no_formulas():
-    report = list(csv.reader(io.StringIO(report_csv([(2, "=cmd", "+1"), (3, "列", "原因")]).decode("utf-8-sig"))))
+    report = list(
+        csv.reader(
+            io.StringIO(report_csv([(2, "=cmd", "+1"), (3, "列", "原因")]).decode("utf-8-sig"))
+        )
+    )
     assert report[1:] == [["2", "'=cmd", "'+1"], ["3", "列", "原因"]]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "deploy" / "imports").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "deploy" / "imports").glob("*.yaml")), ids=lambda path: path.stem
+)
 def test_the_mappings_we_ship_can_be_read(path):
     assert read_mapping(path.read_text(encoding="utf-8")).columns
 
 
-# ── importing ────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── importing ─────────────────────────────────────────────────────────────────────────────────────
 
 stack = pytest.mark.stack
 
 
-async def importing(office, content=FILE, mapping=MAPPING, *, dry_run=False, told=lambda tally: None):
+async def importing(
+    office, content=FILE, mapping=MAPPING, *, dry_run=False, told=lambda tally: None
+):
     order = read_order(
-        file_name="a.csv", content=content, mapping=mapping, campaign_id=CAMPAIGN, dry_run=dry_run, by=office.person(Role.OFFICE)
+        file_name="a.csv",
+        content=content,
+        mapping=mapping,
+        campaign_id=CAMPAIGN,
+        dry_run=dry_run,
+        by=office.person(Role.OFFICE),
     )
     async with office.transaction() as tx:
         import_id = await begin_import(tx, order)
@@ -131,12 +174,17 @@ async def test_good_rows_go_in_and_bad_ones_are_named(office):
 
     assert (tally.total, tally.done, tally.repeated, tally.refused) == (7, 2, 0, 5)
     assert [(m.line, m.column) for m in sorted(tally.mistakes, key=lambda m: m.line)] == [
-        (3, "text"), (5, "unit"), (6, "type"), (7, "day"), (8, "no"),
-    ]  # fmt: skip
+        (3, "text"),
+        (5, "unit"),
+        (6, "type"),
+        (7, "day"),
+        (8, "no"),
+    ]
     events = await office.events("complaint%")
     assert [(e["unit_id"], e["channel"], e["received_at"][:10]) for _, e in events] == [
-        ("tcm", "letter", "2026-08-31"), ("tax", "letter", "2026-09-01"),
-    ]  # fmt: skip
+        ("tcm", "letter", "2026-08-31"),
+        ("tax", "letter", "2026-09-01"),
+    ]
 
 
 @stack
@@ -164,7 +212,15 @@ async def test_a_corrected_row_goes_in_later(office):
 
 @stack
 async def test_an_import_that_was_stopped_goes_on_where_it_stood(office):
-    many = "\n".join([HEAD, *(f"{n},第 {n} 件：窗口人员离岗无人接待群众,省教育厅,投诉,2026-09-01" for n in range(500))]).encode()
+    many = "\n".join(
+        [
+            HEAD,
+            *(
+                f"{n},第 {n} 件：窗口人员离岗无人接待群众,省教育厅,投诉,2026-09-01"
+                for n in range(500)
+            ),
+        ]
+    ).encode()
 
     class Killed(BaseException):
         pass
@@ -183,7 +239,15 @@ async def test_an_import_that_was_stopped_goes_on_where_it_stood(office):
 
 @stack
 async def test_two_imports_of_one_file_at_once_take_each_row_once(office):
-    many = "\n".join([HEAD, *(f"{n},第 {n} 件：窗口人员离岗无人接待群众,省教育厅,投诉,2026-09-01" for n in range(300))]).encode()
+    many = "\n".join(
+        [
+            HEAD,
+            *(
+                f"{n},第 {n} 件：窗口人员离岗无人接待群众,省教育厅,投诉,2026-09-01"
+                for n in range(300)
+            ),
+        ]
+    ).encode()
     one, two = await asyncio.gather(importing(office, many), importing(office, many))
     assert one.done + two.done == 300
     assert one.repeated + two.repeated == 300
@@ -192,8 +256,14 @@ async def test_two_imports_of_one_file_at_once_take_each_row_once(office):
 
 @stack
 async def test_an_office_sends_a_file_and_asks_how_it_stands(office):
-    async with await office.signed_in(Role.OFFICE) as chen, await office.signed_in(Role.OPERATOR) as wang:
-        sent = {"files": {"file": ("信件.csv", FILE), "mapping": ("m.yaml", MAPPING.encode())}, "data": {"campaign_id": CAMPAIGN}}
+    async with (
+        await office.signed_in(Role.OFFICE) as chen,
+        await office.signed_in(Role.OPERATOR) as wang,
+    ):
+        sent = {
+            "files": {"file": ("信件.csv", FILE), "mapping": ("m.yaml", MAPPING.encode())},
+            "data": {"campaign_id": CAMPAIGN},
+        }
         begun = await chen.post("/intake/api/imports", **sent)
         refused = await wang.post("/intake/api/imports", **sent)
         for _ in range(100):
@@ -211,7 +281,14 @@ async def test_an_office_sends_a_file_and_asks_how_it_stands(office):
 @stack
 async def test_a_wrong_mapping_is_refused_before_anything_begins(office):
     with pytest.raises(Refused, match="kind"):
-        read_order(file_name="a", content=FILE, mapping="kind: x", campaign_id=CAMPAIGN, dry_run=False, by=office.person(Role.OFFICE))
+        read_order(
+            file_name="a",
+            content=FILE,
+            mapping="kind: x",
+            campaign_id=CAMPAIGN,
+            dry_run=False,
+            by=office.person(Role.OFFICE),
+        )
 
 
 @stack
@@ -226,12 +303,18 @@ async def test_a_wrong_mapping_is_refused_before_anything_begins(office):
     ],
 )
 async def test_real_files(office, mapping, name, units, done, event):
-    content, text = (INPUTS / name).read_bytes(), (ROOT / "deploy" / "imports" / f"{mapping}.yaml").read_text(encoding="utf-8")
+    content, text = (
+        (INPUTS / name).read_bytes(),
+        (ROOT / "deploy" / "imports" / f"{mapping}.yaml").read_text(encoding="utf-8"),
+    )
     await publish_units_of(office, content, units, text)
 
     tally = await importing(office, content, text)
 
-    print(f"\n{name}: {tally.total} rows, {tally.done} in, {tally.refused} refused", {m.reason for m in tally.mistakes})
+    print(
+        f"\n{name}: {tally.total} rows, {tally.done} in, {tally.refused} refused",
+        {m.reason for m in tally.mistakes},
+    )
     assert tally.done >= 0.8 * tally.total
     assert len(await office.events(event)) == tally.done
 

@@ -1,4 +1,6 @@
-"""A visit counts once, when all its photos are here, in whatever order and how often they come; photos lose their metadata."""
+"""A visit counts once, when all its photos are here, in whatever order and how often they come;
+photos lose their metadata.
+"""
 
 import hashlib
 import io
@@ -37,7 +39,7 @@ def sha(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-# ── rules ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── rules ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def all_passed(*but: Checked) -> list[Checked]:
@@ -58,7 +60,9 @@ def test_what_is_not_in_order_needs_a_note_or_a_photo():
 
 
 def test_every_failed_item_is_a_finding_once():
-    items = all_passed(Checked(IDS[0], "fail", "窗口无人在岗"), Checked(IDS[1], "fail", "无告知单公示"))
+    items = all_passed(
+        Checked(IDS[0], "fail", "窗口无人在岗"), Checked(IDS[1], "fail", "无告知单公示")
+    )
     found = findings_of(CHECKLIST, items, [Found(IDS[0], "serious", "三个窗口无人")])
     assert [(f.item_id, f.severity) for f in found] == [(IDS[0], "serious"), (IDS[1], "ordinary")]
     assert set(passed(items)) == set(IDS[2:])
@@ -67,10 +71,17 @@ def test_every_failed_item_is_a_finding_once():
 @pytest.mark.parametrize(
     ("body", "kind"),
     [
-        (b"\xff\xd8\xff\xe0", "image/jpeg"), (b"%PDF-1.7", "application/pdf"), (b"RIFF....WEBP", "image/webp"), (b"RIFF....WAVE", ""),
-        (b"<svg xmlns=", ""), (b"GIF89a", ""), (b"PK\x03\x04", ""), (b"MZ", ""), (b"", ""),
+        (b"\xff\xd8\xff\xe0", "image/jpeg"),
+        (b"%PDF-1.7", "application/pdf"),
+        (b"RIFF....WEBP", "image/webp"),
+        (b"RIFF....WAVE", ""),
+        (b"<svg xmlns=", ""),
+        (b"GIF89a", ""),
+        (b"PK\x03\x04", ""),
+        (b"MZ", ""),
+        (b"", ""),
     ],
-)  # fmt: skip
+)
 def test_files_are_known_by_their_first_bytes(body, kind):
     assert media_type_of(body) == kind
 
@@ -84,7 +95,9 @@ def test_the_copy_has_nothing_but_pixels():
         assert "comment" not in opened.info
 
 
-@pytest.mark.parametrize("body", [picture()[:400], b"\xff\xd8\xff" + b"\0" * 100, b"\x89PNG\r\n\x1a\n" + b"x" * 50])
+@pytest.mark.parametrize(
+    "body", [picture()[:400], b"\xff\xd8\xff" + b"\0" * 100, b"\x89PNG\r\n\x1a\n" + b"x" * 50]
+)
 def test_damaged_pictures_are_refused(body):
     with pytest.raises(Refused):
         without_metadata(body)
@@ -97,7 +110,7 @@ def test_a_flood_of_pixels_is_refused_before_it_is_drawn():
         without_metadata(written.getvalue())
 
 
-# ── actions and doors ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── actions and doors ─────────────────────────────────────────────────────────────────────────────
 
 stack = pytest.mark.stack
 FAILED = {"item_id": IDS[0], "result": "fail", "note": "窗口无人，电话 13812345678 无人接"}
@@ -107,11 +120,15 @@ async def report(office, photos=(), **changes):
     async with office.transaction() as tx:
         now = tx.now
     given = {
-        "campaign_id": CAMPAIGN, "unit_id": "tcm", "mode": "covert", "visited_at": (now - timedelta(hours=1)).isoformat(),
-        "device_at": now.isoformat(), "position": {"latitude": 43.88, "longitude": 125.32, "accuracy_metres": 12},
+        "campaign_id": CAMPAIGN,
+        "unit_id": "tcm",
+        "mode": "covert",
+        "visited_at": (now - timedelta(hours=1)).isoformat(),
+        "device_at": now.isoformat(),
+        "position": {"latitude": 43.88, "longitude": 125.32, "accuracy_metres": 12},
         "items": [{"item_id": i, "result": "pass"} if i != IDS[0] else FAILED for i in IDS],
         "photos": [sha(body) for body in photos],
-    }  # fmt: skip
+    }
     return given | changes
 
 
@@ -156,7 +173,9 @@ async def test_what_was_handed_in_is_not_changed(office):
     visit = uuid4()
     async with await office.signed_in(Role.INSPECTOR) as phone:
         await phone.post(f"/intake/api/visits/{visit}/commit", json=await report(office))
-        changed = await phone.post(f"/intake/api/visits/{visit}/commit", json=await report(office, unit_id="edu"))
+        changed = await phone.post(
+            f"/intake/api/visits/{visit}/commit", json=await report(office, unit_id="edu")
+        )
     assert changed.status_code == 409
     assert len(await office.events("visit%")) == 1
 
@@ -172,7 +191,9 @@ async def test_photos_on_disk_are_sealed_and_the_shown_copy_has_no_metadata(offi
     async with await office.signed_in(Role.HANDLER) as unit:
         hidden = await unit.get(f"/intake/api/photos/{file_id}")
 
-    stored = b"".join(path.read_bytes() for path in (settings.data_folder / "intake").rglob("*") if path.is_file())
+    stored = b"".join(
+        path.read_bytes() for path in (settings.data_folder / "intake").rglob("*") if path.is_file()
+    )
     assert len(stored) > len(photo)
     assert b"CANARY" not in stored
     assert photo[:64] not in stored
@@ -184,7 +205,12 @@ async def test_photos_on_disk_are_sealed_and_the_shown_copy_has_no_metadata(offi
 @stack
 @pytest.mark.parametrize(
     ("body", "status"),
-    [(b"<svg onload=alert(1)>", 415), (b"%PDF-1.7 x", 415), (picture()[:300], 422), (b"\xff\xd8\xff" + bytes(11 * 1024 * 1024), 413)],
+    [
+        (b"<svg onload=alert(1)>", 415),
+        (b"%PDF-1.7 x", 415),
+        (picture()[:300], 422),
+        (b"\xff\xd8\xff" + bytes(11 * 1024 * 1024), 413),
+    ],
 )
 async def test_hostile_files_are_refused(office, body, status):
     async with await office.signed_in(Role.INSPECTOR) as phone:
@@ -197,16 +223,23 @@ async def test_hostile_files_are_refused(office, body, status):
 @stack
 async def test_bytes_that_changed_on_the_way_are_refused(office):
     async with await office.signed_in(Role.INSPECTOR) as phone:
-        answer = await phone.put(f"/intake/api/visits/{uuid4()}/photos/{sha(picture(5))}", content=picture(6))
+        answer = await phone.put(
+            f"/intake/api/visits/{uuid4()}/photos/{sha(picture(5))}", content=picture(6)
+        )
     assert answer.status_code == 422
 
 
 @stack
 async def test_another_inspectors_visit_is_not_there(office):
     visit, photo = uuid4(), picture(7)
-    async with await office.signed_in(Role.INSPECTOR) as phone, await office.signed_in(Role.OFFICE) as other:
+    async with (
+        await office.signed_in(Role.INSPECTOR) as phone,
+        await office.signed_in(Role.OFFICE) as other,
+    ):
         await phone.put(f"/intake/api/visits/{visit}/photos/{sha(photo)}", content=photo)
-        stolen = await other.post(f"/intake/api/visits/{visit}/commit", json=await report(office, [photo]))
+        stolen = await other.post(
+            f"/intake/api/visits/{visit}/commit", json=await report(office, [photo])
+        )
     assert stolen.status_code == 404
 
 
@@ -215,7 +248,9 @@ async def test_old_positions_become_coarse(office, clock):
     from services.intake.actions.retention import forget_tracks
 
     async with await office.signed_in(Role.INSPECTOR) as phone:
-        given = await report(office, position={"latitude": 43.881234, "longitude": 125.324567, "accuracy_metres": 12})
+        given = await report(
+            office, position={"latitude": 43.881234, "longitude": 125.324567, "accuracy_metres": 12}
+        )
         await phone.post(f"/intake/api/visits/{uuid4()}/commit", json=given)
     await clock.advance(days=31)
 

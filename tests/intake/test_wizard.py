@@ -1,4 +1,6 @@
-"""What strangers send to the public wizard is measured before it is read, and holds nothing up while it comes."""
+"""What strangers send to the public wizard is measured before it is read, and holds nothing up
+while it comes.
+"""
 
 import asyncio
 
@@ -21,11 +23,24 @@ async def send(app, path, receive, *, kind=f"multipart/form-data; boundary={BOUN
     async def answer(message):
         said.append(message)
 
-    headers = [(b"host", b"intake.test"), (b"content-type", kind.encode()), (b"sec-fetch-site", b"same-origin")]
+    headers = [
+        (b"host", b"intake.test"),
+        (b"content-type", kind.encode()),
+        (b"sec-fetch-site", b"same-origin"),
+    ]
     scope = {
-        "type": "http", "http_version": "1.1", "method": "POST", "scheme": "http", "path": path, "raw_path": path.encode(),
-        "query_string": b"", "root_path": "", "headers": headers, "client": ("203.0.113.9", 1), "server": ("intake.test", 80),
-    }  # fmt: skip
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": headers,
+        "client": ("203.0.113.9", 1),
+        "server": ("intake.test", 80),
+    }
     await app(scope, receive, answer)
     return said[0]["status"]
 
@@ -41,8 +56,12 @@ async def test_beyond_the_measure_a_body_is_not_even_read(office, monkeypatch):
     async def unwanted():
         raise AssertionError("the body was read")
 
-    before = [await send(app, path, whole) for path in ("/p/report/4", "/p/report/04", "/p/report/1")]
-    after = [await send(app, path, unwanted) for path in ("/p/report/4", "/p/report/%204", "/p/report/2")]
+    before = [
+        await send(app, path, whole) for path in ("/p/report/4", "/p/report/04", "/p/report/1")
+    ]
+    after = [
+        await send(app, path, unwanted) for path in ("/p/report/4", "/p/report/%204", "/p/report/2")
+    ]
 
     assert 429 not in before
     assert after == [429, 429, 429]
@@ -54,7 +73,12 @@ async def test_one_address_takes_so_many_steps_an_hour(office, monkeypatch):
     async def typed():
         return {"type": "http.request", "body": b"unit=", "more_body": False}
 
-    answers = [await send(office.service.app, "/p/report/1", typed, kind="application/x-www-form-urlencoded") for _ in range(7)]
+    answers = [
+        await send(
+            office.service.app, "/p/report/1", typed, kind="application/x-www-form-urlencoded"
+        )
+        for _ in range(7)
+    ]
 
     assert [answer == 429 for answer in answers] == [False] * 5 + [True] * 2
 

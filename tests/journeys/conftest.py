@@ -23,7 +23,8 @@ from shared.settings import Settings
 
 PASSWORD = "journey-4711-word"
 BEGINS = date(2026, 11, 2)
-"""A Monday; scheme J's dates are laid around it, so that no duty is owed before a week has passed."""
+"""A Monday; scheme J's dates are laid around it, so that no duty is owed before a week has passed.
+"""
 T = TypeVar("T")
 
 
@@ -52,15 +53,22 @@ class House:
         self.services: dict[str, Service] = {}
 
     async def open(self) -> None:
-        self.door = await self._exits.enter_async_context(Client(f"http://127.0.0.1:{self.settings.port}", attempts_max=20))
+        self.door = await self._exits.enter_async_context(
+            Client(f"http://127.0.0.1:{self.settings.port}", attempts_max=20)
+        )
         self.people = People(self.door, PASSWORD)
-        self.services = {service.name: service for service in await self._exits.enter_async_context(running(self.settings))}
+        self.services = {
+            service.name: service
+            for service in await self._exits.enter_async_context(running(self.settings))
+        }
 
     async def close(self) -> None:
         await self._exits.aclose()
 
     async def restart(self) -> None:
-        """Stop all services, with whatever they were doing, and start them again. Sessions live on in Redis, people sign in anew."""
+        """Stop all services, with whatever they were doing, and start them again. Sessions live on
+        in Redis, people sign in anew.
+        """
         await self.close()
         self._exits = AsyncExitStack()
         await self.open()
@@ -71,8 +79,21 @@ class House:
     async def publish(self) -> str:
         """Scheme J with the demo's units; back when every service has heard of it."""
         office = await self.as_(OFFICE)
-        units = [{"unit_id": body.unit_id, "name": body.name, "category": body.category, "aliases": list(body.aliases)} for body in BODIES]
-        asked = {"rules": rules_around(BEGINS), "year": 2026, "units": units, "campaign_id": "J-2026"}
+        units = [
+            {
+                "unit_id": body.unit_id,
+                "name": body.name,
+                "category": body.category,
+                "aliases": list(body.aliases),
+            }
+            for body in BODIES
+        ]
+        asked = {
+            "rules": rules_around(BEGINS),
+            "year": 2026,
+            "units": units,
+            "campaign_id": "J-2026",
+        }
         await office.publish_campaign(asked, key=id_of("journey", self.settings.topic_prefix))
         await eventually(office.campaigns)
         return "J-2026"
@@ -88,7 +109,9 @@ async def house(settings: Settings, clock):
     await make_topics(settings)
     database = Database(settings.database_url, "intake", pool_size=2)
     async with database.transaction() as tx:
-        await seed_accounts(tx, password=PASSWORD, units=[(body.unit_id, body.name) for body in BODIES])
+        await seed_accounts(
+            tx, password=PASSWORD, units=[(body.unit_id, body.name) for body in BODIES]
+        )
     await database.close()
     made = House(settings.model_copy(update={"port": port, "host": "127.0.0.1"}))
     await made.open()

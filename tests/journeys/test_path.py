@@ -1,4 +1,6 @@
-"""Through all four services, from the first word to the last: everything here goes over the public API on real servers."""
+"""Through all four services, from the first word to the last: everything here goes over the public
+API on real servers.
+"""
 
 import asyncio
 import json
@@ -13,7 +15,16 @@ from aiokafka import AIOKafkaConsumer
 from services.simulate import texts
 from services.simulate.client import id_of
 from services.simulate.load import complaint_body, visit_body
-from services.simulate.people import BODY, INSPECTOR, OFFICE, OPERATOR, REVIEWER, SUPERVISOR, handler_of, head_of
+from services.simulate.people import (
+    BODY,
+    INSPECTOR,
+    OFFICE,
+    OPERATOR,
+    REVIEWER,
+    SUPERVISOR,
+    handler_of,
+    head_of,
+)
 from shared.database import SERVICES, Database
 from shared.schemes import Scheme
 from tests.journeys.conftest import BEGINS, House, eventually, shanghai
@@ -41,7 +52,12 @@ async def case_of(house: House, summary: str) -> dict:
 
 async def standing_of(house: House, campaign_id: str, unit_id: str) -> dict:
     office = await house.as_(OFFICE)
-    return next(unit for category in await office.board(campaign_id) for unit in category["units"] if unit["unit_id"] == unit_id)
+    return next(
+        unit
+        for category in await office.board(campaign_id)
+        for unit in category["units"]
+        if unit["unit_id"] == unit_id
+    )
 
 
 async def test_complaint_is_warned_lapses_lowers_the_score_and_is_closed(house: House, clock):
@@ -53,35 +69,60 @@ async def test_complaint_is_warned_lapses_lowers_the_score_and_is_closed(house: 
     number = case["number"]
     assert (case["state"], case["unit_id"]) == ("assigned", "G02")
     accept = next(one for one in case["deadlines"] if one["kind"] == "accept")
-    assert accept["due_at"].startswith("2026-11-04T09:30:00"), "one working day, closing at half past five in Shanghai"
+    assert accept["due_at"].startswith("2026-11-04T09:30:00"), (
+        "one working day, closing at half past five in Shanghai"
+    )
 
     await clock.set(shanghai(4, 17, 25))
 
     async def warned():
-        return [notice for notice in await zhou.notices(number=number) if notice["kind"] == "deadline_warned"]
+        return [
+            notice
+            for notice in await zhou.notices(number=number)
+            if notice["kind"] == "deadline_warned"
+        ]
 
     await eventually(warned)
-    assert not [notice for notice in await zhou.notices(number=number) if notice["kind"] == "deadline_lapsed"], "five minutes are left"
+    assert not [
+        notice
+        for notice in await zhou.notices(number=number)
+        if notice["kind"] == "deadline_lapsed"
+    ], "five minutes are left"
 
     await clock.set(shanghai(4, 17, 30, 1))
 
     async def lapsed():
-        return [notice for notice in await supervisor.notices(number=number) if notice["kind"] == "deadline_lapsed"]
+        return [
+            notice
+            for notice in await supervisor.notices(number=number)
+            if notice["kind"] == "deadline_lapsed"
+        ]
 
     await eventually(lapsed)
-    assert [notice["kind"] for notice in await wu.notices(number=number)].count("deadline_lapsed") == 1
+    assert [notice["kind"] for notice in await wu.notices(number=number)].count(
+        "deadline_lapsed"
+    ) == 1
 
     async def lowered():
-        return Decimal((await standing_of(house, campaign, "G02"))["adjusted"] or 0) == Decimal("-0.5")
+        return Decimal((await standing_of(house, campaign, "G02"))["adjusted"] or 0) == Decimal(
+            "-0.5"
+        )
 
     await eventually(lowered)
     assert Decimal((await standing_of(house, campaign, "G01"))["adjusted"] or 0) == 0
 
     result = texts.outcome(Random(2))
     await zhou.accept_case(number, key=id_of("accept"))
-    sent = {"account": result.account, "upheld": result.upheld, "measures": result.measures, "reply": result.reply}
+    sent = {
+        "account": result.account,
+        "upheld": result.upheld,
+        "measures": result.measures,
+        "reply": result.reply,
+    }
     await zhou.submit_result(number, sent, key=id_of("submit"))
-    await supervisor.review_case(number, approve=True, opinion=texts.APPROVED[0], key=id_of("approve"))
+    await supervisor.review_case(
+        number, approve=True, opinion=texts.APPROVED[0], key=id_of("approve")
+    )
 
     async def closed():
         return (await supervisor.case(number))["state"] == "closed"
@@ -92,7 +133,8 @@ async def test_complaint_is_warned_lapses_lowers_the_score_and_is_closed(house: 
         status, page = await house.door.ask_progress(receipt["number"], receipt["query_code"])
         return page if status == 200 and result.reply in page else None
 
-    # The public page answers a number five times in a quarter of an hour: ask once the news has had time to travel.
+    # The public page answers a number five times in a quarter of an hour: ask once the news has had
+    # time to travel.
     await asyncio.sleep(2)
     page = await told_to_the_citizen()
     assert page, "the citizen reads the reply"
@@ -103,7 +145,10 @@ async def test_complaint_is_warned_lapses_lowers_the_score_and_is_closed(house: 
     assert await house.door.rate_handling(receipt["number"], receipt["query_code"], option=1) == 200
 
     async def platform_mark_is_seventy():
-        return Decimal((await standing_of(house, campaign, "G02"))["components"].get("platform") or 0) == 70
+        return (
+            Decimal((await standing_of(house, campaign, "G02"))["components"].get("platform") or 0)
+            == 70
+        )
 
     # Taken on late (0 of 30), handled in time (40 of 40), rated satisfied (30 of 30).
     await eventually(platform_mark_is_seventy)
@@ -117,8 +162,13 @@ async def test_ballots_move_exactly_the_scores_they_should(house: House):
     points = {option.no: option.points for option in scheme.options}
     chosen = {BODY["G01"].unit_no: "G01", BODY["Z03"].unit_no: "Z03"}
     ballots = [
-        [(unit_no, item.no, rng.choice([1, 1, 2, 3, 9])) for unit_no in chosen for item in form.items] for _ in range(12)
-    ]  # fmt: skip
+        [
+            (unit_no, item.no, rng.choice([1, 1, 2, 3, 9]))
+            for unit_no in chosen
+            for item in form.items
+        ]
+        for _ in range(12)
+    ]
     codes = await office.issue_tokens(campaign, "cities", "city_units", len(ballots))
 
     for n, (code, answers) in enumerate(zip(codes, ballots, strict=True)):
@@ -126,23 +176,40 @@ async def test_ballots_move_exactly_the_scores_they_should(house: House):
         await house.door.submit_ballot(code, answers, key=id_of("ballot", n))
 
     def mean(unit_no: int) -> Fraction:
-        """The scheme's rule, by hand: points of the counted answers by question, then the mean of the questions by weight."""
+        """The scheme's rule, by hand: points of the counted answers by question, then the mean of
+        the questions by weight.
+        """
         by_item = {}
         for item in form.items:
-            counted = [points[o] for ballot in ballots for u, i, o in ballot if (u, i) == (unit_no, item.no) and points[o] is not None]
+            counted = [
+                points[o]
+                for ballot in ballots
+                for u, i, o in ballot
+                if (u, i) == (unit_no, item.no) and points[o] is not None
+            ]
             by_item[item] = Fraction(sum(map(Fraction, counted)), len(counted))
-        return sum(Fraction(item.weight) * value for item, value in by_item.items()) / sum(Fraction(item.weight) for item in by_item)
+        return sum(Fraction(item.weight) * value for item, value in by_item.items()) / sum(
+            Fraction(item.weight) for item in by_item
+        )
 
     expected = {unit_id: mean(unit_no) for unit_no, unit_id in chosen.items()}
 
     async def counted():
-        marks = {unit_id: (await standing_of(house, campaign, unit_id))["components"].get("cities") for unit_id in chosen.values()}
-        return all(mark is not None and abs(Fraction(mark) - expected[unit_id]) <= Fraction(1, 100) for unit_id, mark in marks.items())
+        marks = {
+            unit_id: (await standing_of(house, campaign, unit_id))["components"].get("cities")
+            for unit_id in chosen.values()
+        }
+        return all(
+            mark is not None and abs(Fraction(mark) - expected[unit_id]) <= Fraction(1, 100)
+            for unit_id, mark in marks.items()
+        )
 
     await eventually(counted)
     for category in await office.board(campaign):
         for unit in category["units"]:
-            assert unit["unit_id"] in expected or not any(unit["components"].values()), "nobody else moved"
+            assert unit["unit_id"] in expected or not any(unit["components"].values()), (
+                "nobody else moved"
+            )
             assert unit["sample"] <= len(ballots)
 
 
@@ -163,7 +230,9 @@ async def test_visit_with_two_problems_opens_two_cases(house: House):
         return found if total >= 2 else None
 
     found = await eventually(opened)
-    assert sorted(row["summary"] for row in found) == sorted(one["summary"] for one in visit["findings"])
+    assert sorted(row["summary"] for row in found) == sorted(
+        one["summary"] for one in visit["findings"]
+    )
     assert {(row["unit_id"], row["kind"]) for row in found} == {("G02", "finding")}
 
     async def marked():
@@ -175,10 +244,19 @@ async def test_visit_with_two_problems_opens_two_cases(house: House):
 async def test_accused_unit_finds_no_trace_of_a_report(house: House):
     campaign = await house.publish()
     operator, reviewer = await house.as_(OPERATOR), await house.as_(REVIEWER)
-    receipt = (await operator.register_complaint(told(campaign, kind="report"), key=id_of("report"))).body
+    receipt = (
+        await operator.register_complaint(told(campaign, kind="report"), key=id_of("report"))
+    ).body
 
     async def waiting():
-        return next((row for row in (await reviewer.cases(state=["pending"]))[0] if row["summary"] == receipt["summary"]), None)
+        return next(
+            (
+                row
+                for row in (await reviewer.cases(state=["pending"]))[0]
+                if row["summary"] == receipt["summary"]
+            ),
+            None,
+        )
 
     number = (await eventually(waiting))["number"]
     accused = await house.as_(handler_of("G02"))
@@ -216,34 +294,54 @@ async def test_services_that_stop_in_mid_flow_lose_and_double_nothing(house: Hou
     assert (await supervisor.cases())[1] == len(bodies)
 
 
-# ── what must never be seen ──────────────────────────────────────────────────────────────────────────────────────────
+# ── what must never be seen ───────────────────────────────────────────────────────────────────────
 
 CANARIES = ("欧阳金丝雀", "14199887766", "黄羽毛小区七栋", "我亲眼看见金丝雀飞走了")
 
 
-async def test_nobody_who_looks_anywhere_finds_who_complained_or_what_they_said(house: House, capfd):
+async def test_nobody_who_looks_anywhere_finds_who_complained_or_what_they_said(
+    house: House, capfd
+):
     campaign = await house.publish()
     name, phone, address, words = CANARIES
     said = f"{words}，窗口一直没有人，我叫{name}，住{address}，电话{phone}。"
     summary = "反映省教育厅窗口工作时间无人在岗，希望核查并答复。"
-    body = told(campaign, name=name, phone=phone, address=address, original=said, summary=summary, identity="real_name")
+    body = told(
+        campaign,
+        name=name,
+        phone=phone,
+        address=address,
+        original=said,
+        summary=summary,
+        identity="real_name",
+    )
     operator = await house.as_(OPERATOR)
 
     await operator.register_complaint(body, key=id_of("canary"))
     case = await case_of(house, summary)
-    await (await house.as_(handler_of("G02"))).accept_case(case["number"], key=id_of("canary", "accept"))
+    await (await house.as_(handler_of("G02"))).accept_case(
+        case["number"], key=id_of("canary", "accept")
+    )
 
     async def told_to_all():
-        return await (await house.as_(SUPERVISOR)).unread() or (await (await house.as_(handler_of("G02"))).notices())
+        return await (await house.as_(SUPERVISOR)).unread() or (
+            await (await house.as_(handler_of("G02"))).notices()
+        )
 
     await eventually(told_to_all)
     seen = {
-        "database": await _whole_database(house.settings.database_url), "kafka": await _all_records(house),
-        "redis": await _whole_cache(house.settings.redis_url), "metrics": (await house.door.text("/metrics")).encode(),
-        "case": json.dumps(await (await house.as_(handler_of("G02"))).case(case["number"]), ensure_ascii=False).encode(),
+        "database": await _whole_database(house.settings.database_url),
+        "kafka": await _all_records(house),
+        "redis": await _whole_cache(house.settings.redis_url),
+        "metrics": (await house.door.text("/metrics")).encode(),
+        "case": json.dumps(
+            await (await house.as_(handler_of("G02"))).case(case["number"]), ensure_ascii=False
+        ).encode(),
         "logs": "".join(capfd.readouterr()).encode(),
-    }  # fmt: skip
-    assert all(seen[place] for place in ("database", "kafka", "redis", "metrics")), "there is something to look through"
+    }
+    assert all(seen[place] for place in ("database", "kafka", "redis", "metrics")), (
+        "there is something to look through"
+    )
     for place, content in seen.items():
         for canary in CANARIES:
             raw = canary.encode()
@@ -259,7 +357,12 @@ async def _whole_database(url: str) -> bytes:
         async with database.transaction() as tx:
             tables = await tx.fetch("select tablename from pg_tables where schemaname = $1", schema)
             for table in tables:
-                parts += [row["line"] for row in await tx.fetch(f'select t::text as line from "{schema}"."{table["tablename"]}" t')]
+                parts += [
+                    row["line"]
+                    for row in await tx.fetch(
+                        f'select t::text as line from "{schema}"."{table["tablename"]}" t'
+                    )
+                ]
         await database.close()
     return "\n".join(parts).encode()
 
@@ -267,16 +370,25 @@ async def _whole_database(url: str) -> bytes:
 async def _all_records(house: House) -> bytes:
     """Every record of every topic of this installation, with its headers."""
     settings = house.settings
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, auto_offset_reset="earliest", enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+    )
     await consumer.start()
     try:
-        topics = [topic for topic in await consumer.topics() if topic.startswith(settings.topic_prefix)]
+        topics = [
+            topic for topic in await consumer.topics() if topic.startswith(settings.topic_prefix)
+        ]
         consumer.subscribe(topics)
         parts: list[bytes] = []
         for _ in range(20):
             batches = await consumer.getmany(timeout_ms=500)
             records = [record for batch in batches.values() for record in batch]
-            parts += [b" ".join([r.key or b"", r.value or b"", *(value for _, value in r.headers)]) for r in records]
+            parts += [
+                b" ".join([r.key or b"", r.value or b"", *(value for _, value in r.headers)])
+                for r in records
+            ]
             if parts and not records:
                 break
         return b"\n".join(parts)
@@ -304,5 +416,7 @@ async def test_deadlines_are_counted_in_working_days_from_the_legal_day(house: H
 
     assert case["received_on"] == "2026-11-07"
     due = {one["kind"]: one["due_at"] for one in case["deadlines"]}
-    assert due["accept"].startswith("2026-11-09T09:30:00"), "the first working day after is Monday the ninth"
+    assert due["accept"].startswith("2026-11-09T09:30:00"), (
+        "the first working day after is Monday the ninth"
+    )
     assert due["handle"].startswith("2026-11-13T09:30:00"), "five working days"

@@ -41,16 +41,30 @@ class Up:
         self.url, self.data = f"http://127.0.0.1:{port}", data
         self.log = (data.parent / f"up-{port}.log").open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "services", "up", "--no-demo", "--port", str(port), "--data", str(data)],
-            stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-m",
+                "services",
+                "up",
+                "--no-demo",
+                "--port",
+                str(port),
+                "--data",
+                str(data),
+            ],
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
     def wait_until_ready(self) -> float:
         """Seconds until /readyz says yes."""
         started = time.monotonic()
         while time.monotonic() - started < START_SECONDS:
             if self.process.poll() is not None:
-                raise AssertionError(f"it ended with {self.process.returncode}: {self.said()[-2000:]}")
+                raise AssertionError(
+                    f"it ended with {self.process.returncode}: {self.said()[-2000:]}"
+                )
             try:
                 if httpx2.get(f"{self.url}/readyz", timeout=5).status_code == 200:
                     return time.monotonic() - started
@@ -91,8 +105,13 @@ async def publish(run: Up) -> None:
     """Accounts and a campaign, as an office would have them."""
     async with Client(run.url) as door:
         office = await door.sign_in(OFFICE.name, PASSWORD)
-        units = [{"unit_id": body.unit_id, "name": body.name, "category": body.category} for body in BODIES]
-        await office.publish_campaign({"rules": rules_around(BEGINS), "year": 2026, "units": units}, key=id_of("up"))
+        units = [
+            {"unit_id": body.unit_id, "name": body.name, "category": body.category}
+            for body in BODIES
+        ]
+        await office.publish_campaign(
+            {"rules": rules_around(BEGINS), "year": 2026, "units": units}, key=id_of("up")
+        )
 
 
 async def campaigns(run: Up) -> list[str]:
@@ -104,7 +123,9 @@ async def seed(data: Path) -> None:
     """Accounts in the installation of this folder."""
     database = Database(here(data).database_url, "intake", pool_size=2)
     async with database.transaction() as tx:
-        await seed_accounts(tx, password=PASSWORD, units=[(body.unit_id, body.name) for body in BODIES])
+        await seed_accounts(
+            tx, password=PASSWORD, units=[(body.unit_id, body.name) for body in BODIES]
+        )
     await database.close()
 
 
@@ -146,7 +167,7 @@ def test_port_in_use_says_what_to_do(data: Path):
     assert working_for(data) == []
 
 
-# ── the demo's clock ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the demo's clock ──────────────────────────────────────────────────────────────────────────────
 
 
 async def test_demo_clock_starts_four_weeks_back_runs_and_meets_the_real_time(settings, database):
@@ -158,7 +179,11 @@ async def test_demo_clock_starts_four_weeks_back_runs_and_meets_the_real_time(se
     await asyncio.sleep(1.5)
     assert abs((clock.pace.at(real_now()) - real_now()).total_seconds()) < 1
     async with database("intake").transaction() as tx:
-        tx.emit(ComplaintRated(occurred_at=tx.now, complaint_id=id_of("clock"), campaign_id="J-2026", option=1))
+        tx.emit(
+            ComplaintRated(
+                occurred_at=tx.now, complaint_id=id_of("clock"), campaign_id="J-2026", option=1
+            )
+        )
     again = await DemoClock.started(settings.database_url)
     assert abs((again.pace.at(real_now()) - clock.pace.at(real_now())).total_seconds()) < 1
 
@@ -184,7 +209,9 @@ async def test_demo_killed_on_the_way_goes_on_where_it_was(settings, database):
 
     again = await DemoClock.started(settings.database_url)
 
-    assert again.pace.anchor == written_at, "nothing that was written is in the future, and no legal time was lost"
+    assert again.pace.anchor == written_at, (
+        "nothing that was written is in the future, and no legal time was lost"
+    )
 
 
 def test_settings_of_a_second_start_are_kept(data: Path):

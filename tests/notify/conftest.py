@@ -43,19 +43,53 @@ WANG = Account(UUID(int=7), "wang", "王芳", Role.REVIEWER)
 class Case:
     """A case that says its facts, one version after the other."""
 
-    def __init__(self, number: str = "ZF2026-004507", unit: str = "tax", kind: Kind = Kind.COMPLAINT, urgency: Urgency = Urgency.NORMAL):
-        self.id, self.number, self.unit, self.kind, self.urgency, self.version = uuid4(), number, unit, kind, urgency, 0
+    def __init__(
+        self,
+        number: str = "ZF2026-004507",
+        unit: str = "tax",
+        kind: Kind = Kind.COMPLAINT,
+        urgency: Urgency = Urgency.NORMAL,
+    ):
+        self.id, self.number, self.unit, self.kind, self.urgency, self.version = (
+            uuid4(),
+            number,
+            unit,
+            kind,
+            urgency,
+            0,
+        )
 
     def says(self, cls: type[Event], **facts) -> tuple[Event, Meta]:
         self.version += 1
-        told = {"occurred_at": WEDNESDAY, "case_id": self.id, "number": self.number, "campaign_id": "j-2026", "unit_id": self.unit, **facts}
+        told = {
+            "occurred_at": WEDNESDAY,
+            "case_id": self.id,
+            "number": self.number,
+            "campaign_id": "j-2026",
+            "unit_id": self.unit,
+            **facts,
+        }
         event = cls(**told)
-        meta = Meta(uuid4(), cls.name, event.key, self.version, event.occurred_at, cls.topic, 0, self.version)
+        meta = Meta(
+            uuid4(),
+            cls.name,
+            event.key,
+            self.version,
+            event.occurred_at,
+            cls.topic,
+            0,
+            self.version,
+        )
         return event, meta
 
     def opened(self):
         due = DeadlineSet(kind="assign", due_at=WEDNESDAY + timedelta(hours=4), warn_at=WEDNESDAY)
-        facts = {"kind": self.kind, "urgency": self.urgency, "problem_item": None, "deadlines": (due,)}
+        facts = {
+            "kind": self.kind,
+            "urgency": self.urgency,
+            "problem_item": None,
+            "deadlines": (due,),
+        }
         return self.says(CaseOpened, unit_id=None, source="complaint", source_id=uuid4(), **facts)
 
     def assigned(self):
@@ -66,7 +100,9 @@ class Case:
         return self.says(CaseAccepted, late=False, deadlines=())
 
     def returned(self):
-        return self.says(CaseReturned, unit_id=None, from_unit_id=self.unit, reason="not_ours", returns=1)
+        return self.says(
+            CaseReturned, unit_id=None, from_unit_id=self.unit, reason="not_ours", returns=1
+        )
 
     def warned(self, deadline="handle", due_at=WEDNESDAY + timedelta(hours=7.5)):
         return self.says(DeadlineWarned, deadline=deadline, due_at=due_at)
@@ -75,7 +111,15 @@ class Case:
         return self.says(DeadlineLapsed, deadline=deadline, due_at=due_at)
 
     def closed(self):
-        return self.says(CaseClosed, source="complaint", source_id=uuid4(), late=True, upheld="upheld", working_days=5, reply="已整改")
+        return self.says(
+            CaseClosed,
+            source="complaint",
+            source_id=uuid4(),
+            late=True,
+            upheld="upheld",
+            working_days=5,
+            reply="已整改",
+        )
 
 
 @pytest.fixture
@@ -85,10 +129,13 @@ def own() -> NotifySettings:
 
 
 @pytest.fixture
-async def notify(settings, database: Callable[[str], Database], clock, own) -> AsyncIterator[SimpleNamespace]:
+async def notify(
+    settings, database: Callable[[str], Database], clock, own
+) -> AsyncIterator[SimpleNamespace]:
     """The service's schema on a Wednesday at ten, with two units known.
 
-    `await notify.tell(fact, …)`, `.inbox(person)`, `.ask(sql)`, `.send()`: what may leave now leaves.
+    `await notify.tell(fact, …)`, `.inbox(person)`, `.ask(sql)`, `.send()`: what may leave now
+    leaves.
     """
     await clock.set(WEDNESDAY, rate=0)
     schema, context = database("notify"), context_of(settings, own)
@@ -112,5 +159,14 @@ async def notify(settings, database: Callable[[str], Database], clock, own) -> A
             pass
 
     await ask("insert into units values ('tax', '市税务局'), ('health', '市卫生健康委员会')")
-    yield SimpleNamespace(database=schema, context=context, tell=tell, inbox=inbox, ask=ask, send=send, clock=clock, calendar=china())
+    yield SimpleNamespace(
+        database=schema,
+        context=context,
+        tell=tell,
+        inbox=inbox,
+        ask=ask,
+        send=send,
+        clock=clock,
+        calendar=china(),
+    )
     failpoint.armed.clear()

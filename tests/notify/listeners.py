@@ -1,4 +1,6 @@
-"""The other side, on this machine: an HTTP server and a mail server that write down what reaches them."""
+"""The other side, on this machine: an HTTP server and a mail server that write down what reaches
+them.
+"""
 
 import asyncio
 import ssl
@@ -45,13 +47,18 @@ class HttpListener:
         except asyncio.IncompleteReadError:
             writer.close()
             return
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
+        headers = {
+            name.lower(): value.strip()
+            for name, _, value in (line.partition(":") for line in head[1:] if line)
+        }
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         self.heard.append(Request(head[0].split()[1], headers, body))
         status = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         await asyncio.sleep(self.delay)
         extra = f"location: {self.location}\r\n" if self.location else ""
-        writer.write(f"HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n{extra}\r\n".encode())
+        writer.write(
+            f"HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n{extra}\r\n".encode()
+        )
         await writer.drain()
         writer.close()
 
@@ -90,7 +97,13 @@ def certificate_for(host: str, folder: Path) -> Path:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     now = datetime.now(UTC)
-    built = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+    )
     built = built.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
     built = built.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
     secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -100,12 +113,12 @@ def certificate_for(host: str, folder: Path) -> Path:
 
 
 @asynccontextmanager
-async def listening(listener: HttpListener | MailListener, tls: ssl.SSLContext | None = None) -> AsyncIterator[None]:
+async def listening(
+    listener: HttpListener | MailListener, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[None]:
     server = await asyncio.start_server(listener.serve, "127.0.0.1", 0, ssl=tls)
     listener.port = server.sockets[0].getsockname()[1]
     try:
         yield
     finally:
         server.close()
-
-

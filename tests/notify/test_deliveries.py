@@ -1,4 +1,6 @@
-"""Notices leave the house: at least once, with one key, by one courier at a time, never at night unless it is urgent."""
+"""Notices leave the house: at least once, with one key, by one courier at a time, never at night
+unless it is urgent.
+"""
 
 import asyncio
 from datetime import timedelta
@@ -34,7 +36,12 @@ async def outcome(notify):
 
 
 async def said(notify):
-    return [row["type"] for row in await notify.ask("select type from outbox where type <> 'notice.issued.v1' order by id")]
+    return [
+        row["type"]
+        for row in await notify.ask(
+            "select type from outbox where type <> 'notice.issued.v1' order by id"
+        )
+    ]
 
 
 async def test_a_lapse_reaches_the_supervisors_webhook_once(notify):
@@ -109,7 +116,9 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize(("place", "calls"), [("delivery.claimed", 1), ("delivery.sent", 2)])
-async def test_a_courier_that_dies_loses_nothing_and_repeats_with_the_same_key(notify, monkeypatch, place, calls):
+async def test_a_courier_that_dies_loses_nothing_and_repeats_with_the_same_key(
+    notify, monkeypatch, place, calls
+):
     """Dying after the call and before the note is the one place where the other side hears twice."""
     monkeypatch.setattr(actions, "LEASE_SECONDS", 0.2)
 
@@ -148,9 +157,16 @@ async def test_four_couriers_never_send_the_same_notice_twice(notify):
 async def test_what_is_due_first_leaves_first(notify):
     async with listening(hook := HttpListener()):
         await subscribe(notify, hook.url)
-        await notify.tell(*(Case(f"ZF2026-{n:06}").lapsed(due_at=WEDNESDAY - timedelta(minutes=(n * 7) % 20)) for n in range(20)))
+        await notify.tell(
+            *(
+                Case(f"ZF2026-{n:06}").lapsed(due_at=WEDNESDAY - timedelta(minutes=(n * 7) % 20))
+                for n in range(20)
+            )
+        )
 
-    queued = await notify.ask("select n.due_at from deliveries d join notices n on n.id = d.notice_id order by d.id")
+    queued = await notify.ask(
+        "select n.due_at from deliveries d join notices n on n.id = d.notice_id order by d.id"
+    )
     assert [row["due_at"] for row in queued] == sorted(row["due_at"] for row in queued)
 
 
@@ -158,7 +174,9 @@ async def test_at_night_a_warning_waits_for_the_morning_and_a_lapse_does_not(not
     await notify.clock.set(WEDNESDAY + timedelta(hours=12), rate=0)  # 22:00
     async with listening(hook := HttpListener()):
         await subscribe(notify, hook.url)
-        await notify.tell(Case("ZF2026-000001").warned("review"), Case("ZF2026-000002").lapsed("review"))
+        await notify.tell(
+            Case("ZF2026-000001").warned("review"), Case("ZF2026-000002").lapsed("review")
+        )
         await notify.send()
         assert [b"ZF2026-000002" in request.body for request in hook.heard] == [True]
         await notify.clock.set(WEDNESDAY + timedelta(hours=22), rate=0)
@@ -171,7 +189,9 @@ async def test_a_matter_settled_before_the_morning_is_not_sent_any_more(notify):
     await notify.clock.set(WEDNESDAY + timedelta(hours=12), rate=0)
     case = Case()
     async with listening(hook := HttpListener()):
-        await subscribe(notify, hook.url, role=Audience.HANDLER, unit_id="tax", kinds=("case_assigned",))
+        await subscribe(
+            notify, hook.url, role=Audience.HANDLER, unit_id="tax", kinds=("case_assigned",)
+        )
         await notify.tell(case.opened(), case.assigned())
         await notify.tell(case.accepted())
         await notify.clock.set(WEDNESDAY + timedelta(hours=22), rate=0)
@@ -183,14 +203,22 @@ async def test_a_matter_settled_before_the_morning_is_not_sent_any_more(notify):
 
 async def test_a_units_address_hears_of_its_own_cases_and_of_the_kinds_it_asked_for(notify):
     async with listening(hook := HttpListener()):
-        await subscribe(notify, hook.url, role=Audience.HANDLER, unit_id="tax", kinds=("deadline_lapsed",))
-        await notify.tell(Case("ZF2026-000001").lapsed(), Case("ZF2026-000002", unit="health").lapsed(), Case("ZF2026-000003").warned())
+        await subscribe(
+            notify, hook.url, role=Audience.HANDLER, unit_id="tax", kinds=("deadline_lapsed",)
+        )
+        await notify.tell(
+            Case("ZF2026-000001").lapsed(),
+            Case("ZF2026-000002", unit="health").lapsed(),
+            Case("ZF2026-000003").warned(),
+        )
         await notify.send()
 
     assert [b"ZF2026-000001" in request.body for request in hook.heard] == [True]
 
 
-async def test_an_address_that_fails_is_left_alone_for_a_while_and_says_since_when(notify, settings, own):
+async def test_an_address_that_fails_is_left_alone_for_a_while_and_says_since_when(
+    notify, settings, own
+):
     from services.notify.app import context_of
 
     context = context_of(settings, own.model_copy(update={"rest_seconds": 60}))
@@ -209,8 +237,12 @@ async def test_a_wait_that_a_jumped_clock_set_is_over_when_the_clock_is_right_ag
     async with listening(hook := HttpListener()):
         await subscribe(notify, hook.url)
         await notify.tell(Case().lapsed())
-        await notify.ask("update deliveries set free_at = clock_timestamp() + interval '40 days' returning 1")
-        await notify.ask("update subscriptions set resting_until = clock_timestamp() + interval '40 days' returning 1")
+        await notify.ask(
+            "update deliveries set free_at = clock_timestamp() + interval '40 days' returning 1"
+        )
+        await notify.ask(
+            "update subscriptions set resting_until = clock_timestamp() + interval '40 days' returning 1"
+        )
         await notify.send()
 
     assert await outcome(notify) == [("delivered", 1, None)]
@@ -220,7 +252,12 @@ async def test_mail_goes_through_the_mail_server(notify, settings, own):
     from services.notify.app import context_of
 
     async with listening(server := MailListener()):
-        mail = {"smtp_host": "127.0.0.1", "smtp_port": server.port, "smtp_security": "none", "smtp_sender": "fengping@zf.example.cn"}
+        mail = {
+            "smtp_host": "127.0.0.1",
+            "smtp_port": server.port,
+            "smtp_security": "none",
+            "smtp_sender": "fengping@zf.example.cn",
+        }
         notify.context = context_of(settings, own.model_copy(update=mail))
         await subscribe(notify, "mailto:zhou@zf.example.cn")
         await notify.tell(Case().lapsed())
@@ -255,12 +292,16 @@ async def test_an_address_lies_sealed_and_is_destroyed_when_it_is_stopped(notify
 
     [row] = await notify.ask("select * from subscriptions")
     with pytest.raises(Shredded):
-        notify.context.ring.open_sealed(id_, actions.Sealed(row["ciphertext"], row["wrapped_key"], row["key_version"]))
+        notify.context.ring.open_sealed(
+            id_, actions.Sealed(row["ciphertext"], row["wrapped_key"], row["key_version"])
+        )
     assert [row["state"] for row in await deliveries(notify)] == ["withdrawn"]
 
 
 @pytest.mark.parametrize("status", [204, 500])
-async def test_who_stops_an_address_and_a_courier_on_its_way_do_not_wait_for_each_other(notify, status):
+async def test_who_stops_an_address_and_a_courier_on_its_way_do_not_wait_for_each_other(
+    notify, status
+):
     id_ = await subscribe(notify, "https://93.184.216.34/secret-path")
     await notify.tell(Case().lapsed())
     [row] = await deliveries(notify)
@@ -270,7 +311,9 @@ async def test_who_stops_an_address_and_a_courier_on_its_way_do_not_wait_for_eac
             if status == 204:
                 await store.record_delivered(tx, row["id"])
             else:
-                await store.record_postponed(tx, row["id"], "服务器返回 500", pause_seconds=1, rest_seconds=1)
+                await store.record_postponed(
+                    tx, row["id"], "服务器返回 500", pause_seconds=1, rest_seconds=1
+                )
 
     async with notify.database.transaction(notify.context) as tx:
         assert await store.subscription(tx, id_), "whoever stops it holds it"
@@ -294,7 +337,9 @@ async def test_who_stops_an_address_and_a_courier_on_its_way_do_not_wait_for_eac
         (Audience.SUPERVISOR, None, None, "address"),
     ],
 )
-async def test_a_subscription_that_cannot_work_is_refused_at_its_field(notify, role, unit_id, address, field):
+async def test_a_subscription_that_cannot_work_is_refused_at_its_field(
+    notify, role, unit_id, address, field
+):
     with pytest.raises(Refused) as refusal:
         await subscribe(notify, address, role=role, unit_id=unit_id)
 

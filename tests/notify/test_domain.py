@@ -48,12 +48,23 @@ def test_every_text_can_be_used_and_names_nobody(kind):
 
 def test_notices_say_number_stage_time_and_link_and_nothing_else():
     case = Case()
-    facts = [case.opened(), case.assigned(), case.warned(), case.lapsed(), case.returned(), case.closed()]
+    facts = [
+        case.opened(),
+        case.assigned(),
+        case.warned(),
+        case.lapsed(),
+        case.returned(),
+        case.closed(),
+    ]
 
     written = [draft for fact in facts for draft in domain.drafts(*fact, KNOWN)]
 
-    assert all(draft.subject == "ZF2026-004507" and "ZF2026-004507" in draft.text for draft in written)
-    assert not any(word in draft.text for draft in written for word in ("not_ours", "已整改", str(case.id)))
+    assert all(
+        draft.subject == "ZF2026-004507" and "ZF2026-004507" in draft.text for draft in written
+    )
+    assert not any(
+        word in draft.text for draft in written for word in ("not_ours", "已整改", str(case.id))
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,7 +83,9 @@ def test_a_template_with_an_unknown_field_is_refused_in_words(text, problem):
 
 
 def china_time(day, hour, minute=0):
-    return datetime(2026, 11, day, hour - 8 if hour >= 8 else hour + 16, minute, tzinfo=UTC) - timedelta(days=hour < 8)
+    return datetime(
+        2026, 11, day, hour - 8 if hour >= 8 else hour + 16, minute, tzinfo=UTC
+    ) - timedelta(days=hour < 8)
 
 
 @pytest.mark.parametrize(
@@ -105,14 +118,18 @@ def test_an_unanswered_lapse_rises_after_three_working_days():
 
     drafts = domain.drafts(*Case().lapsed(due_at=friday), KNOWN)
 
-    assert {draft.role: draft.escalate_at for draft in drafts}["supervisor"] == datetime(2026, 11, 30, 9, 30, tzinfo=UTC)
+    assert {draft.role: draft.escalate_at for draft in drafts}["supervisor"] == datetime(
+        2026, 11, 30, 9, 30, tzinfo=UTC
+    )
     assert [draft.escalate_at for draft in drafts if draft.role != "supervisor"] == [None] * 3
 
 
 def test_the_same_lapse_rises_under_the_same_event_id():
     lapse = next(d for d in domain.drafts(*Case().lapsed(), KNOWN) if d.role == "supervisor")
 
-    first, second = (domain.escalated(lapse, KNOWN, now=WEDNESDAY + timedelta(days=n)) for n in (5, 6))
+    first, second = (
+        domain.escalated(lapse, KNOWN, now=WEDNESDAY + timedelta(days=n)) for n in (5, 6)
+    )
 
     assert {draft.event_id for draft in first} == {draft.event_id for draft in second}
     assert {draft.role for draft in first} == {"unit_head", "supervisor", "office", "leader"}
@@ -120,7 +137,13 @@ def test_the_same_lapse_rises_under_the_same_event_id():
 
 @pytest.mark.parametrize(
     ("mark", "total", "kept", "tells"),
-    [(None, 80, 80, False), (80, 90, 90, False), (90, "85.01", 90, False), (90, 85, 85, True), (85, 84, 85, False)],
+    [
+        (None, 80, 80, False),
+        (80, 90, 90, False),
+        (90, "85.01", 90, False),
+        (90, 85, 85, True),
+        (85, 84, 85, False),
+    ],
 )
 def test_the_office_hears_of_a_score_that_falls_five_points(mark, total, kept, tells):
     assert domain.score_mark(mark and Decimal(mark), Decimal(total)) == (Decimal(kept), tells)
@@ -135,15 +158,25 @@ def test_attempts_pause_longer_and_longer_and_end():
 
 @pytest.mark.parametrize(
     ("address", "channel"),
-    [("mailto:a@x.cn", "mail"), ("https://x.cn/a", "webhook"), ("HTTP://x", "webhook"), ("wecombot://k", "apprise")],
+    [
+        ("mailto:a@x.cn", "mail"),
+        ("https://x.cn/a", "webhook"),
+        ("HTTP://x", "webhook"),
+        ("wecombot://k", "apprise"),
+    ],
 )
 def test_an_address_says_its_channel(address, channel):
     assert domain.channel_of(address) == channel
 
 
 def test_links_lead_to_the_page_where_something_can_be_done():
-    assert {draft.link for draft in domain.drafts(*Case().lapsed("assign"), KNOWN)} == {"/casework/cases/ZF2026-004507"}
-    assert domain.link_of("score_fell", domain.About("市税务局", "j-2026:tax")) == "/scoring/j-2026/units/tax/changes"
+    assert {draft.link for draft in domain.drafts(*Case().lapsed("assign"), KNOWN)} == {
+        "/casework/cases/ZF2026-004507"
+    }
+    assert (
+        domain.link_of("score_fell", domain.About("市税务局", "j-2026:tax"))
+        == "/scoring/j-2026/units/tax/changes"
+    )
 
 
 def test_unknown_units_have_a_word():
@@ -151,4 +184,6 @@ def test_unknown_units_have_a_word():
 
 
 def test_the_day_ends_at_midnight_in_china():
-    assert domain.end_of_day(datetime(2026, 11, 25, 15, 59, tzinfo=UTC)) == datetime(2026, 11, 25, 16, tzinfo=UTC)
+    assert domain.end_of_day(datetime(2026, 11, 25, 15, 59, tzinfo=UTC)) == datetime(
+        2026, 11, 25, 16, tzinfo=UTC
+    )

@@ -1,4 +1,6 @@
-"""Pages and API: each audience sees its own and not a count more, writes happen once, errors are problems."""
+"""Pages and API: each audience sees its own and not a count more, writes happen once, errors are
+problems.
+"""
 
 from types import SimpleNamespace
 from uuid import uuid4
@@ -19,14 +21,20 @@ NOBODY_S = Account(uuid4(), "lost", "无单位", LIU.role, None)
 
 @pytest.fixture
 async def web(notify, settings, own):
-    """The service's application without its bus and ticks; `web.as_(person)` is their browser or program."""
+    """The service's application without its bus and ticks; `web.as_(person)` is their browser or
+    program.
+    """
     service = build(settings, own=own, run_ticks=False)
     clients = []
 
     async def as_(who: Account) -> httpx2.AsyncClient:
         token = await service.app.state.sessions.create(who)
         transport = httpx2.ASGITransport(service.app)
-        client = httpx2.AsyncClient(transport=transport, base_url="http://test", headers={"authorization": f"Bearer {token}"})
+        client = httpx2.AsyncClient(
+            transport=transport,
+            base_url="http://test",
+            headers={"authorization": f"Bearer {token}"},
+        )
         clients.append(client)
         client.csrf = csrf_token(token)
         return client
@@ -50,13 +58,22 @@ async def test_another_units_handler_sees_nothing_by_any_door(notify, web):
     assert (await liu.get("/notify/inbox/unread")).text == "2"
     assert (await qian.get("/notify/inbox/unread")).text == ""
     assert (await qian.get("/notify/api/notices")).json() == {"notices": [], "next": None}
-    assert (await qian.get("/notify/api/notices", params={"number": "ZF2026-004507"})).json()["notices"] == []
+    assert (await qian.get("/notify/api/notices", params={"number": "ZF2026-004507"})).json()[
+        "notices"
+    ] == []
     assert (await qian.get("/notify/api/notices/unread")).json() == {"unread": 0}
     assert "ZF2026-004507" not in (await qian.get("/notify/inbox?view=all")).text
     assert (await qian.get(f"/notify/notices/{notice['id']}")).status_code == 404
-    refused = await qian.post(f"/notify/api/notices/{notice['id']}/reading", json={"state": "done"}, headers=key())
-    assert (refused.status_code, refused.headers["content-type"]) == (404, "application/problem+json")
-    await qian.post("/notify/inbox/reading", data={"every": "true", "idempotency_key": str(uuid4())})
+    refused = await qian.post(
+        f"/notify/api/notices/{notice['id']}/reading", json={"state": "done"}, headers=key()
+    )
+    assert (refused.status_code, refused.headers["content-type"]) == (
+        404,
+        "application/problem+json",
+    )
+    await qian.post(
+        "/notify/inbox/reading", data={"every": "true", "idempotency_key": str(uuid4())}
+    )
     assert (await liu.get("/notify/inbox/unread")).text == "2"
 
 
@@ -71,13 +88,23 @@ async def test_a_program_reads_on_from_where_it_was(notify, web):
     zhou = await web.as_(ZHOU)
 
     first = (await zhou.get("/notify/api/notices", params={"limit": 3})).json()
-    rest = (await zhou.get("/notify/api/notices", params={"limit": 3, "after": first["next"]})).json()
+    rest = (
+        await zhou.get("/notify/api/notices", params={"limit": 3, "after": first["next"]})
+    ).json()
 
-    assert [notice["number"] for notice in first["notices"] + rest["notices"]] == [f"ZF2026-{n:06}" for n in range(5)]
+    assert [notice["number"] for notice in first["notices"] + rest["notices"]] == [
+        f"ZF2026-{n:06}" for n in range(5)
+    ]
     assert rest["next"] is None
     one = first["notices"][0]
-    assert (one["title"], one["kind"], one["link"]) == ("超期告警", "deadline_lapsed", "/casework/cases/ZF2026-000000")
-    assert (await zhou.get("/notify/api/notices", params={"number": "ZF2026-000003"})).json()["notices"][0]["number"] == "ZF2026-000003"
+    assert (one["title"], one["kind"], one["link"]) == (
+        "超期告警",
+        "deadline_lapsed",
+        "/casework/cases/ZF2026-000000",
+    )
+    assert (await zhou.get("/notify/api/notices", params={"number": "ZF2026-000003"})).json()[
+        "notices"
+    ][0]["number"] == "ZF2026-000003"
 
 
 async def test_reading_is_each_persons_own(notify, web):
@@ -86,13 +113,18 @@ async def test_reading_is_each_persons_own(notify, web):
     zhou, other = await web.as_(ZHOU), await web.as_(Account(uuid4(), "feng", "冯涛", ZHOU.role))
 
     opened = await zhou.get(f"/notify/notices/{notice['id']}")
-    assert (opened.status_code, opened.headers["location"]) == (303, "/casework/cases/ZF2026-004507")
+    assert (opened.status_code, opened.headers["location"]) == (
+        303,
+        "/casework/cases/ZF2026-004507",
+    )
     assert (await zhou.get("/notify/inbox/unread")).text == ""
     assert (await other.get("/notify/inbox/unread")).text == "1"
 
     once = key()
     for _ in range(2):
-        done = await zhou.post(f"/notify/api/notices/{notice['id']}/reading", json={"state": "done"}, headers=once)
+        done = await zhou.post(
+            f"/notify/api/notices/{notice['id']}/reading", json={"state": "done"}, headers=once
+        )
         assert done.json() == {"id": str(notice["id"]), "state": "done"}
     assert done.headers["idempotency-replayed"] == "true"
     assert "已处理" in (await zhou.get("/notify/inbox?view=all")).text
@@ -120,7 +152,9 @@ async def test_everything_can_be_marked_as_done_at_once(notify, web):
     assert (await zhou.get("/notify/inbox/unread")).text == "99+"
     assert "更早的消息" in (await zhou.get("/notify/inbox")).text
 
-    answer = await zhou.post("/notify/inbox/reading", data={"every": "true", "idempotency_key": str(uuid4())})
+    answer = await zhou.post(
+        "/notify/inbox/reading", data={"every": "true", "idempotency_key": str(uuid4())}
+    )
 
     assert (answer.status_code, answer.headers["location"]) == (303, "/notify/inbox")
     assert "没有新消息" in (await zhou.get("/notify/inbox")).text
@@ -146,7 +180,9 @@ async def test_supervisors_see_their_own_deliveries_and_administrators_all(notif
     async with listening(hook := HttpListener()):
         for role, unit in ((Audience.SUPERVISOR, None), (Audience.HANDLER, "tax")):
             put = await admin.put(
-                f"/notify/api/subscriptions/{uuid4()}", json={"role": role, "unit_id": unit, "address": hook.url}, headers=key()
+                f"/notify/api/subscriptions/{uuid4()}",
+                json={"role": role, "unit_id": unit, "address": hook.url},
+                headers=key(),
             )
             assert put.status_code == 200, put.text
             assert hook.url not in put.text
@@ -156,8 +192,9 @@ async def test_supervisors_see_their_own_deliveries_and_administrators_all(notif
     everything = (await admin.get("/notify/api/deliveries")).json()["deliveries"]
     own = (await (await web.as_(ZHOU)).get("/notify/api/deliveries")).json()["deliveries"]
     assert {(each["role"], each["state"], each["hint"]) for each in everything} == {
-        ("handler", "delivered", "127.0.0.1"), ("supervisor", "delivered", "127.0.0.1"),
-    }  # fmt: skip
+        ("handler", "delivered", "127.0.0.1"),
+        ("supervisor", "delivered", "127.0.0.1"),
+    }
     assert [each["role"] for each in own] == ["supervisor"]
     assert (await (await web.as_(LIU)).get("/notify/api/deliveries")).status_code == 403
     assert "已送达" in (await admin.get("/notify/log")).text
@@ -178,7 +215,11 @@ async def test_a_subscription_is_set_changed_and_stopped(notify, web):
     assert (await admin.delete(url, headers=key())).status_code == 200
     assert (await admin.get("/notify/api/subscriptions")).json() == []
     assert (await admin.put(url, json=body, headers=key())).status_code == 409
-    assert not [row for row in await notify.ask("select response::text as r from idempotency") if "whsec_" in (row["r"] or "")]
+    assert not [
+        row
+        for row in await notify.ask("select response::text as r from idempotency")
+        if "whsec_" in (row["r"] or "")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -188,11 +229,16 @@ async def test_a_subscription_is_set_changed_and_stopped(notify, web):
         ({"role": "supervisor", "address": "gopher://93.184.216.34/"}, "address"),
         ({"role": "inspector", "address": "https://93.184.216.34/"}, "role"),
         ({"role": "supervisor", "address": "https://93.184.216.34/", "colour": "red"}, "colour"),
-        ({"role": "supervisor", "address": "https://93.184.216.34/", "kinds": ["gossip"]}, "kinds.0"),
+        (
+            {"role": "supervisor", "address": "https://93.184.216.34/", "kinds": ["gossip"]},
+            "kinds.0",
+        ),
     ],
 )
 async def test_a_wrong_subscription_is_a_problem_at_its_field(notify, web, body, field):
-    answer = await (await web.as_(ZHENG)).put(f"/notify/api/subscriptions/{uuid4()}", json=body, headers=key())
+    answer = await (await web.as_(ZHENG)).put(
+        f"/notify/api/subscriptions/{uuid4()}", json=body, headers=key()
+    )
 
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
@@ -202,8 +248,18 @@ async def test_a_wrong_subscription_is_a_problem_at_its_field(notify, web, body,
 async def test_a_template_is_written_in_versions_and_used_from_then_on(notify, web):
     admin = await web.as_(ZHENG)
 
-    assert (await admin.put("/notify/api/templates/case_closed", json={"text": "{编号}办结了。", "based_on": 1}, headers=key())).json() == 2
-    late = await admin.put("/notify/api/templates/case_closed", json={"text": "{编号}完。", "based_on": 1}, headers=key())
+    assert (
+        await admin.put(
+            "/notify/api/templates/case_closed",
+            json={"text": "{编号}办结了。", "based_on": 1},
+            headers=key(),
+        )
+    ).json() == 2
+    late = await admin.put(
+        "/notify/api/templates/case_closed",
+        json={"text": "{编号}完。", "based_on": 1},
+        headers=key(),
+    )
     await notify.tell(Case().closed())
 
     assert late.status_code == 409
@@ -213,12 +269,21 @@ async def test_a_template_is_written_in_versions_and_used_from_then_on(notify, w
     assert "第 1 版（系统预置）" in page
 
 
-@pytest.mark.parametrize("text", ["{姓名}的工单{编号}", "工单{编号}，请致电 13812345678", "来件人 zhang@example.cn", ""])
-async def test_a_template_with_a_foreign_field_or_personal_data_is_refused_and_stays_as_typed(notify, web, text):
+@pytest.mark.parametrize(
+    "text", ["{姓名}的工单{编号}", "工单{编号}，请致电 13812345678", "来件人 zhang@example.cn", ""]
+)
+async def test_a_template_with_a_foreign_field_or_personal_data_is_refused_and_stays_as_typed(
+    notify, web, text
+):
     admin = await web.as_(ZHENG)
 
-    answer = await admin.put("/notify/api/templates/case_closed", json={"text": text, "based_on": 1}, headers=key())
-    page = await admin.post("/notify/templates/case_closed", data={"text": text, "based_on": "1", "idempotency_key": str(uuid4())})
+    answer = await admin.put(
+        "/notify/api/templates/case_closed", json={"text": text, "based_on": 1}, headers=key()
+    )
+    page = await admin.post(
+        "/notify/templates/case_closed",
+        data={"text": text, "based_on": "1", "idempotency_key": str(uuid4())},
+    )
 
     assert (answer.status_code, page.status_code) == (422, 422)
     assert text in page.text
@@ -240,13 +305,24 @@ async def test_pages_open_for_whom_they_are_meant(notify, web):
     for who in everybody:
         client = await web.as_(who)
         for path, people in meant.items():
-            assert (await client.get(f"/notify/{path}")).status_code == (200 if who in people else 403), (path, who.role)
+            assert (await client.get(f"/notify/{path}")).status_code == (
+                200 if who in people else 403
+            ), (path, who.role)
 
 
-async def test_an_address_that_cannot_be_used_is_said_at_its_field_with_all_that_was_typed(notify, web):
-    typed = {"role": "handler", "unit_id": "tax", "address": "http://user@[::1]/", "kinds": "deadline_lapsed"}
+async def test_an_address_that_cannot_be_used_is_said_at_its_field_with_all_that_was_typed(
+    notify, web
+):
+    typed = {
+        "role": "handler",
+        "unit_id": "tax",
+        "address": "http://user@[::1]/",
+        "kinds": "deadline_lapsed",
+    }
 
-    answer = await (await web.as_(ZHENG)).post("/notify/rules", data={**typed, "idempotency_key": str(uuid4())})
+    answer = await (await web.as_(ZHENG)).post(
+        "/notify/rules", data={**typed, "idempotency_key": str(uuid4())}
+    )
 
     assert answer.status_code == 422
     assert "网址的格式不正确" in answer.text
@@ -258,12 +334,16 @@ async def test_a_failed_delivery_is_sent_again_from_the_log(notify, web):
     async with listening(hook := HttpListener([410, 200])):
         async with notify.database.transaction(notify.context) as tx:
             audience = {"role": Audience.SUPERVISOR, "unit_id": None, "kinds": ()}
-            await actions.subscribe(tx, subscription_id=uuid4(), address=hook.url, by=ZHENG, **audience)
+            await actions.subscribe(
+                tx, subscription_id=uuid4(), address=hook.url, by=ZHENG, **audience
+            )
         await notify.tell(Case().lapsed())
         await notify.send()
         [row] = await notify.ask("select id from deliveries")
         assert "对方返回 410" in (await admin.get("/notify/log?state=failed")).text
-        answer = await admin.post(f"/notify/log/{row['id']}/resending", data={"idempotency_key": str(uuid4())})
+        answer = await admin.post(
+            f"/notify/log/{row['id']}/resending", data={"idempotency_key": str(uuid4())}
+        )
         await notify.send()
 
     assert answer.status_code == 303
@@ -274,5 +354,7 @@ async def test_a_failed_delivery_is_sent_again_from_the_log(notify, web):
 async def test_the_api_says_what_it_is_in_openapi(notify, web):
     document = (await (await web.as_(ZHENG)).get("/notify/api/openapi.json")).json()
 
-    assert {"/notify/api/notices", "/notify/api/subscriptions/{subscription_id}"} <= set(document["paths"])
+    assert {"/notify/api/notices", "/notify/api/subscriptions/{subscription_id}"} <= set(
+        document["paths"]
+    )
     assert document["openapi"].startswith("3.1")

@@ -25,7 +25,9 @@ async def test_an_assigned_case_is_told_to_the_handlers_of_its_unit_only(notify)
 
     await notify.tell(case.opened(), case.assigned())
 
-    assert await texts(notify, LIU) == ["工单ZF2026-004507已分办到本单位，请于11-25 17:30 周三前签收。"]
+    assert await texts(notify, LIU) == [
+        "工单ZF2026-004507已分办到本单位，请于11-25 17:30 周三前签收。"
+    ]
     assert await texts(notify, WANG) == ["来件ZF2026-004507待受理分办，期限11-25 14:00 周三。"]
     assert await texts(notify, QIAN) == await texts(notify, SUN) == await texts(notify, ZHOU) == []
 
@@ -49,7 +51,10 @@ async def test_the_same_event_twice_is_one_notice(notify):
 
 
 async def test_lapses_heard_together_are_written_in_the_order_of_their_due_times(notify):
-    late = [Case(f"ZF2026-{n:06}").lapsed(due_at=WEDNESDAY - timedelta(minutes=(n * 37) % 100)) for n in range(100)]
+    late = [
+        Case(f"ZF2026-{n:06}").lapsed(due_at=WEDNESDAY - timedelta(minutes=(n * 37) % 100))
+        for n in range(100)
+    ]
 
     await notify.tell(*late)
 
@@ -65,7 +70,11 @@ async def test_what_was_asked_for_is_settled_by_the_fact_that_answers_it(notify)
     await notify.tell(case.accepted(), case.warned("handle"))
 
     states = {(row["kind"], row["settled_at"] is not None) for row in await notify.inbox(LIU)}
-    assert states == {("case_assigned", True), ("deadline_warned", True), ("deadline_warned", False)}
+    assert states == {
+        ("case_assigned", True),
+        ("deadline_warned", True),
+        ("deadline_warned", False),
+    }
     assert (await notify.inbox(WANG))[0]["settled_at"] is not None
 
 
@@ -89,7 +98,11 @@ async def test_a_returned_case_goes_back_to_the_reviewer(notify):
 
 
 async def test_a_lapse_nobody_answers_for_three_working_days_goes_higher_up_once(notify):
-    await notify.tell(Case("ZF2026-000001").lapsed(), Case("ZF2026-000002").lapsed(), (answered := Case("ZF2026-000003")).lapsed())
+    await notify.tell(
+        Case("ZF2026-000001").lapsed(),
+        Case("ZF2026-000002").lapsed(),
+        (answered := Case("ZF2026-000003")).lapsed(),
+    )
     await notify.tell(answered.closed())
 
     await notify.clock.advance(days=5, hours=7)
@@ -100,7 +113,8 @@ async def test_a_lapse_nobody_answers_for_three_working_days_goes_higher_up_once
     await escalate(notify)
 
     assert (await texts(notify, WU))[3:] == [
-        f"市税务局承办的工单ZF2026-00000{n}办理期限已过 3 个工作日仍未办理，请督办。" for n in (1, 2)
+        f"市税务局承办的工单ZF2026-00000{n}办理期限已过 3 个工作日仍未办理，请督办。"
+        for n in (1, 2)
     ]
     assert len(await notify.inbox(LIU)) == 4  # three lapses, one closing: the ladder leads upwards
 

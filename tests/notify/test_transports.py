@@ -1,4 +1,6 @@
-"""Each way out of the house, against a real listener on this machine; and the addresses that nobody may call."""
+"""Each way out of the house, against a real listener on this machine; and the addresses that nobody
+may call.
+"""
 
 import asyncio
 import hmac
@@ -13,7 +15,16 @@ from uuid import UUID
 import pytest
 
 from services.notify.settings import NotifySettings
-from services.notify.transports import Message, Reach, Smtp, TransportError, Transports, hint_of, is_public, judge
+from services.notify.transports import (
+    Message,
+    Reach,
+    Smtp,
+    TransportError,
+    Transports,
+    hint_of,
+    is_public,
+    judge,
+)
 from tests.notify.conftest import WEDNESDAY
 from tests.notify.listeners import HttpListener, MailListener, certificate_for, listening
 
@@ -21,9 +32,15 @@ KEY = UUID("01939c1e-0000-7000-8000-0123456789ab")
 SUBSCRIPTION = UUID(int=9)
 SECRET = b"s" * 32
 MESSAGE = Message(
-    KEY, "deadline_lapsed", "超期告警", "ZF2026-004507", "工单ZF2026-004507办理期限已过。", "https://zf.example.cn/casework/cases/ZF2026-004507",
-    WEDNESDAY, WEDNESDAY,
-)  # fmt: skip
+    KEY,
+    "deadline_lapsed",
+    "超期告警",
+    "ZF2026-004507",
+    "工单ZF2026-004507办理期限已过。",
+    "https://zf.example.cn/casework/cases/ZF2026-004507",
+    WEDNESDAY,
+    WEDNESDAY,
+)
 TRUSTING = Reach(private=True, schemes=frozenset({"json"}), seconds=5)
 
 
@@ -41,7 +58,7 @@ async def refused(address, **reach):
     return refusal.value.sentence, refusal.value.permanent
 
 
-# ── webhooks ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── webhooks ──────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_a_webhook_carries_key_time_and_a_signature_that_the_receiver_can_check():
@@ -51,15 +68,22 @@ async def test_a_webhook_carries_key_time_and_a_signature_that_the_receiver_can_
     [request] = hook.heard
     signed = f"{KEY}.{request.headers['webhook-timestamp']}.".encode() + request.body
     assert request.headers["webhook-id"] == request.headers["idempotency-key"] == str(KEY)
-    assert request.headers["webhook-signature"] == "v1," + b64encode(hmac.digest(SECRET, signed, "sha256")).decode()
+    assert (
+        request.headers["webhook-signature"]
+        == "v1," + b64encode(hmac.digest(SECRET, signed, "sha256")).decode()
+    )
     assert request.headers["host"] == f"127.0.0.1:{hook.port}"
     assert json.loads(request.body) == {
-        "type": "deadline_lapsed", "timestamp": "2026-11-25T02:00:00Z",
+        "type": "deadline_lapsed",
+        "timestamp": "2026-11-25T02:00:00Z",
         "data": {
-            "title": "超期告警", "number": "ZF2026-004507", "text": "工单ZF2026-004507办理期限已过。",
-            "link": "https://zf.example.cn/casework/cases/ZF2026-004507", "due_at": "2026-11-25T02:00:00Z",
+            "title": "超期告警",
+            "number": "ZF2026-004507",
+            "text": "工单ZF2026-004507办理期限已过。",
+            "link": "https://zf.example.cn/casework/cases/ZF2026-004507",
+            "due_at": "2026-11-25T02:00:00Z",
         },
-    }  # fmt: skip
+    }
 
 
 async def test_a_redirect_is_not_followed_and_nothing_reaches_where_it_points():
@@ -71,7 +95,17 @@ async def test_a_redirect_is_not_followed_and_nothing_reaches_where_it_points():
 
 
 @pytest.mark.parametrize(
-    ("status", "permanent"), [(400, True), (401, True), (404, True), (410, True), (408, False), (429, False), (500, False), (503, False)]
+    ("status", "permanent"),
+    [
+        (400, True),
+        (401, True),
+        (404, True),
+        (410, True),
+        (408, False),
+        (429, False),
+        (500, False),
+        (503, False),
+    ],
 )
 def test_an_answer_says_whether_repeating_helps(status, permanent):
     with pytest.raises(TransportError) as refusal:
@@ -92,8 +126,12 @@ async def test_a_closed_port_may_open_later():
     assert await refused(hook.url) == ("无法连接对方服务器", False)
 
 
-async def test_a_name_is_resolved_once_and_the_connection_goes_to_the_address_that_was_judged(monkeypatch):
-    """A name that answers with a public address first and with the house's own next finds one look only."""
+async def test_a_name_is_resolved_once_and_the_connection_goes_to_the_address_that_was_judged(
+    monkeypatch,
+):
+    """A name that answers with a public address first and with the house's own next finds one look
+    only.
+    """
     looks = []
 
     async def rebinding(self, host, port, **_):
@@ -103,7 +141,9 @@ async def test_a_name_is_resolved_once_and_the_connection_goes_to_the_address_th
 
     async with listening(inside := HttpListener()):
         monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", rebinding)
-        sentence, _ = await refused(f"https://rebinding.example:{inside.port}/", private=False, seconds=1)
+        sentence, _ = await refused(
+            f"https://rebinding.example:{inside.port}/", private=False, seconds=1
+        )
 
     assert looks[0] == "rebinding.example"
     assert "rebinding.example" not in looks[1:]
@@ -112,7 +152,9 @@ async def test_a_name_is_resolved_once_and_the_connection_goes_to_the_address_th
 
 
 @pytest.mark.parametrize(("named", "arrives"), [("hooks.example", True), ("other.example", False)])
-async def test_the_certificate_must_name_the_host_although_the_address_is_pinned(monkeypatch, tmp_path, named, arrives):
+async def test_the_certificate_must_name_the_host_although_the_address_is_pinned(
+    monkeypatch, tmp_path, named, arrives
+):
     file = certificate_for(named, tmp_path)
     own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     own.load_cert_chain(file)
@@ -120,25 +162,58 @@ async def test_the_certificate_must_name_the_host_although_the_address_is_pinned
     async def here(self, host, port, **_):
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
-    monkeypatch.setattr("services.notify.transports._tls", lambda: ssl.create_default_context(cafile=file))
+    monkeypatch.setattr(
+        "services.notify.transports._tls", lambda: ssl.create_default_context(cafile=file)
+    )
     async with listening(hook := HttpListener(), own):
         monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", here)
         if arrives:
             await send(f"https://hooks.example:{hook.port}/")
         else:
-            assert await refused(f"https://hooks.example:{hook.port}/") == ("无法连接对方服务器", False)
+            assert await refused(f"https://hooks.example:{hook.port}/") == (
+                "无法连接对方服务器",
+                False,
+            )
 
-    assert [request.headers["host"] for request in hook.heard] == [f"hooks.example:{hook.port}"] * arrives
+    assert [request.headers["host"] for request in hook.heard] == [
+        f"hooks.example:{hook.port}"
+    ] * arrives
 
 
-# ── whom nobody may call ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── whom nobody may call ──────────────────────────────────────────────────────────────────────────
 
 INSIDE = [
-    "127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "0.0.0.0", "localhost", "10.0.0.1", "172.16.0.1", "192.168.1.1",
-    "169.254.169.254", "100.64.0.1", "100.100.100.200", "198.18.0.1", "192.0.2.1", "224.0.0.1", "255.255.255.255", "240.0.0.1",
-    "[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:a9fe:a9fe]", "[fe80::1]", "[fc00::1]", "[fd00:ec2::254]", "[64:ff9b::7f00:1]",
-    "[2002:7f00:1::]", "[2001::1]", "[::127.0.0.1]", "[ff02::1]",
-]  # fmt: skip
+    "127.0.0.1",
+    "127.1",
+    "2130706433",
+    "0x7f000001",
+    "0177.0.0.1",
+    "0.0.0.0",
+    "localhost",
+    "10.0.0.1",
+    "172.16.0.1",
+    "192.168.1.1",
+    "169.254.169.254",
+    "100.64.0.1",
+    "100.100.100.200",
+    "198.18.0.1",
+    "192.0.2.1",
+    "224.0.0.1",
+    "255.255.255.255",
+    "240.0.0.1",
+    "[::1]",
+    "[::]",
+    "[::ffff:127.0.0.1]",
+    "[::ffff:a9fe:a9fe]",
+    "[fe80::1]",
+    "[fc00::1]",
+    "[fd00:ec2::254]",
+    "[64:ff9b::7f00:1]",
+    "[2002:7f00:1::]",
+    "[2001::1]",
+    "[::127.0.0.1]",
+    "[ff02::1]",
+]
 
 
 @pytest.mark.parametrize("host", INSIDE)
@@ -150,7 +225,9 @@ async def test_no_form_of_an_inner_address_is_called(host):
     assert inside.heard == []
 
 
-@pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946", "::ffff:93.184.216.34"])
+@pytest.mark.parametrize(
+    "address", ["93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946", "::ffff:93.184.216.34"]
+)
 def test_public_addresses_are_public(address):
     assert is_public(ipaddress.ip_address(address))
 
@@ -165,11 +242,17 @@ def test_an_inner_network_may_be_called_when_the_installation_says_so():
 
 async def test_one_inner_address_among_public_ones_refuses_the_name(monkeypatch):
     async def mixed(self, host, port, **_):
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in ("93.184.216.34", "10.0.0.1")]
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
+            for address in ("93.184.216.34", "10.0.0.1")
+        ]
 
     monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", mixed)
 
-    assert await refused("https://mixed.example/", private=False) == ("地址属于内部网络，未被允许", True)
+    assert await refused("https://mixed.example/", private=False) == (
+        "地址属于内部网络，未被允许",
+        True,
+    )
 
 
 @pytest.mark.parametrize(
@@ -193,7 +276,7 @@ async def test_addresses_outside_the_list_are_refused_in_words(address, sentence
     assert refusal.value.permanent
 
 
-# ── mail ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── mail ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 def mail_server(port):
@@ -210,11 +293,15 @@ async def test_a_letter_has_one_message_id_however_often_it_is_sent():
     assert first["subject"] == "【作风评议】超期告警 ZF2026-004507"
     assert first["auto-submitted"] == "auto-generated"
     assert first.get_content().split() == [
-        "工单ZF2026-004507办理期限已过。", "请登录查看：https://zf.example.cn/casework/cases/ZF2026-004507", "通知号：0123456789ab",
-    ]  # fmt: skip
+        "工单ZF2026-004507办理期限已过。",
+        "请登录查看：https://zf.example.cn/casework/cases/ZF2026-004507",
+        "通知号：0123456789ab",
+    ]
 
 
-@pytest.mark.parametrize(("reply", "permanent"), [("550 no such user", True), ("450 try later", False)])
+@pytest.mark.parametrize(
+    ("reply", "permanent"), [("550 no such user", True), ("450 try later", False)]
+)
 async def test_a_refused_recipient_is_for_good_only_when_the_server_says_so(reply, permanent):
     async with listening(server := MailListener([reply])):
         sentence = await refused("mailto:gone@tax.example.cn", smtp=mail_server(server.port))
@@ -225,10 +312,13 @@ async def test_a_refused_recipient_is_for_good_only_when_the_server_says_so(repl
 
 @pytest.mark.parametrize("recipient", ["a", "a@b\nBcc: c@d", "a@b,c@d", "a b@c", "局长@x.cn"])
 async def test_an_address_cannot_smuggle_recipients(recipient):
-    assert await refused(f"mailto:{recipient}", smtp=mail_server(1)) == ("邮箱地址的格式不正确", True)
+    assert await refused(f"mailto:{recipient}", smtp=mail_server(1)) == (
+        "邮箱地址的格式不正确",
+        True,
+    )
 
 
-# ── Apprise ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Apprise ───────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_apprise_delivers_once_with_the_key():
@@ -245,7 +335,10 @@ async def test_apprise_delivers_once_with_the_key():
 async def test_apprise_follows_no_redirect_even_when_the_address_asks_for_it():
     async with listening(inside := HttpListener()), listening(hook := HttpListener([307])):
         hook.location = inside.url
-        assert await refused(f"json://127.0.0.1:{hook.port}/?redirect=yes&retry=5") == ("对方没有接收", False)
+        assert await refused(f"json://127.0.0.1:{hook.port}/?redirect=yes&retry=5") == (
+            "对方没有接收",
+            False,
+        )
 
     assert len(hook.heard) == 1
     assert inside.heard == []
@@ -253,13 +346,20 @@ async def test_apprise_follows_no_redirect_even_when_the_address_asks_for_it():
 
 async def test_apprise_calls_no_inner_address_unless_allowed():
     async with listening(inside := HttpListener()):
-        assert await refused(f"json://127.0.0.1:{inside.port}/", private=False) == ("地址属于内部网络，未被允许", True)
+        assert await refused(f"json://127.0.0.1:{inside.port}/", private=False) == (
+            "地址属于内部网络，未被允许",
+            True,
+        )
 
     assert inside.heard == []
 
 
 async def test_vendors_with_a_fixed_host_are_allowed_by_default():
-    for address in ("wecombot://0123456789abcdef", "dingtalk://0123456789abcdef", "feishu://0123456789abcdef"):
+    for address in (
+        "wecombot://0123456789abcdef",
+        "dingtalk://0123456789abcdef",
+        "feishu://0123456789abcdef",
+    ):
         await Transports(Reach(), lambda _: SECRET).check(address)
 
 

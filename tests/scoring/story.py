@@ -1,4 +1,6 @@
-"""What the stories of scoring are told with: a campaign of the J rules, its units, and the events that reach them."""
+"""What the stories of scoring are told with: a campaign of the J rules, its units, and the events
+that reach them.
+"""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -36,11 +38,25 @@ NOON = datetime(2020, 9, 15, 4, tzinfo=UTC)
 CAMPAIGN = "J-2020"
 SPACE = UUID("6f0c1c7e-0000-4000-8000-000000000000")
 NAMES = (
-    ("省委组织部", "party"), ("省总工会", "party"), ("省法院", "party"), ("省检察院", "party"), ("团省委", "party"), ("省妇联", "party"),
-    ("省交通运输厅", "government"), ("省教育厅", "government"), ("省公安厅", "government"), ("省民政厅", "government"),
-    ("省水利厅", "government"), ("省农业农村厅", "government"), ("省电力公司", "enterprise"), ("省广播电视台", "enterprise"),
-)  # fmt: skip
-UNITS = tuple(UnitRow(name=name, category=category, unit_id=f"U{no:02d}") for no, (name, category) in enumerate(NAMES, start=1))
+    ("省委组织部", "party"),
+    ("省总工会", "party"),
+    ("省法院", "party"),
+    ("省检察院", "party"),
+    ("团省委", "party"),
+    ("省妇联", "party"),
+    ("省交通运输厅", "government"),
+    ("省教育厅", "government"),
+    ("省公安厅", "government"),
+    ("省民政厅", "government"),
+    ("省水利厅", "government"),
+    ("省农业农村厅", "government"),
+    ("省电力公司", "enterprise"),
+    ("省广播电视台", "enterprise"),
+)
+UNITS = tuple(
+    UnitRow(name=name, category=category, unit_id=f"U{no:02d}")
+    for no, (name, category) in enumerate(NAMES, start=1)
+)
 
 
 @cache
@@ -54,11 +70,22 @@ def name_of(*words: object) -> UUID:
     return uuid5(SPACE, ":".join(map(str, words)))
 
 
-def ballot(no: int, answers: Iterable[tuple[int, int, int]], *, instrument: str = "cities", group: str = "city_units") -> BallotSubmitted:
+def ballot(
+    no: int,
+    answers: Iterable[tuple[int, int, int]],
+    *,
+    instrument: str = "cities",
+    group: str = "city_units",
+) -> BallotSubmitted:
     return BallotSubmitted(
-        occurred_at=NOON, ballot_id=name_of("ballot", no), campaign_id=CAMPAIGN, instrument=instrument, group=group, point=None,
+        occurred_at=NOON,
+        ballot_id=name_of("ballot", no),
+        campaign_id=CAMPAIGN,
+        instrument=instrument,
+        group=group,
+        point=None,
         answers=tuple(answers),
-    )  # fmt: skip
+    )
 
 
 class Case:
@@ -66,13 +93,24 @@ class Case:
 
     def __init__(self, number: str, unit_id: str, *, kind: Kind = Kind.COMPLAINT) -> None:
         self.number, self.kind, self.complaint_id = number, kind, name_of("complaint", number)
-        self.common = {"case_id": name_of("case", number), "number": number, "campaign_id": CAMPAIGN, "unit_id": unit_id}
+        self.common = {
+            "case_id": name_of("case", number),
+            "number": number,
+            "campaign_id": CAMPAIGN,
+            "unit_id": unit_id,
+        }
 
     def opened(self) -> CaseOpened:
         return CaseOpened(
-            occurred_at=NOON, source="complaint", source_id=self.complaint_id, kind=self.kind, urgency=Urgency.NORMAL, problem_item="08",
-            deadlines=(), **self.common,
-        )  # fmt: skip
+            occurred_at=NOON,
+            source="complaint",
+            source_id=self.complaint_id,
+            kind=self.kind,
+            urgency=Urgency.NORMAL,
+            problem_item="08",
+            deadlines=(),
+            **self.common,
+        )
 
     def accepted(self, *, late: bool = False) -> CaseAccepted:
         return CaseAccepted(occurred_at=NOON, late=late, deadlines=(), **self.common)
@@ -81,36 +119,68 @@ class Case:
         return DeadlineLapsed(occurred_at=NOON, deadline=deadline, due_at=NOON, **self.common)
 
     def returned(self) -> CaseReturned:
-        return CaseReturned(occurred_at=NOON, from_unit_id=self.common["unit_id"], reason="not_ours", returns=1, **self.common)
+        return CaseReturned(
+            occurred_at=NOON,
+            from_unit_id=self.common["unit_id"],
+            reason="not_ours",
+            returns=1,
+            **self.common,
+        )
 
     def sent_back(self) -> CaseSentBack:
         return CaseSentBack(occurred_at=NOON, reason="答复不完整", **self.common)
 
     def closed(self, *, late: bool = False) -> CaseClosed:
         return CaseClosed(
-            occurred_at=NOON, source="complaint", source_id=self.complaint_id, late=late, upheld="upheld", working_days=3, reply="已办结",
+            occurred_at=NOON,
+            source="complaint",
+            source_id=self.complaint_id,
+            late=late,
+            upheld="upheld",
+            working_days=3,
+            reply="已办结",
             **self.common,
-        )  # fmt: skip
+        )
 
     def rated(self, option: int) -> ComplaintRated:
-        return ComplaintRated(occurred_at=NOON, complaint_id=self.complaint_id, campaign_id=CAMPAIGN, option=option)
+        return ComplaintRated(
+            occurred_at=NOON, complaint_id=self.complaint_id, campaign_id=CAMPAIGN, option=option
+        )
 
 
-def visit(number: str, unit_id: str, *findings: tuple[str, str], passed: Sequence[str] = ("V01",)) -> VisitSubmitted:
+def visit(
+    number: str, unit_id: str, *findings: tuple[str, str], passed: Sequence[str] = ("V01",)
+) -> VisitSubmitted:
     """`findings`: (checklist item, severity)."""
     return VisitSubmitted(
-        occurred_at=NOON, visit_id=name_of("visit", number), number=number, campaign_id=CAMPAIGN, unit_id=unit_id, mode="covert",
-        visited_on=date(2020, 9, 15), passed=tuple(passed),
+        occurred_at=NOON,
+        visit_id=name_of("visit", number),
+        number=number,
+        campaign_id=CAMPAIGN,
+        unit_id=unit_id,
+        mode="covert",
+        visited_on=date(2020, 9, 15),
+        passed=tuple(passed),
         findings=tuple(
-            Finding(finding_id=name_of("finding", number, at), item_id=item, severity=severity, summary="窗口无人在岗")
+            Finding(
+                finding_id=name_of("finding", number, at),
+                item_id=item,
+                severity=severity,
+                summary="窗口无人在岗",
+            )
             for at, (item, severity) in enumerate(findings)
         ),
-    )  # fmt: skip
+    )
 
 
 def late_plan(unit_id: str) -> ObligationLapsed:
     return ObligationLapsed(
-        occurred_at=NOON, obligation_id=name_of("plan", unit_id), campaign_id=CAMPAIGN, unit_id=unit_id, obligation="J2.plan", due_at=NOON
+        occurred_at=NOON,
+        obligation_id=name_of("plan", unit_id),
+        campaign_id=CAMPAIGN,
+        unit_id=unit_id,
+        obligation="J2.plan",
+        due_at=NOON,
     )
 
 
@@ -120,9 +190,15 @@ _offsets = count()
 def heard(event: Event, *, version: int = 1, partition: int = 0) -> tuple[Event, Meta]:
     """The event as the bus brings it; the same event and version always have the same event id."""
     meta = Meta(
-        event_id=name_of("event", event.name, event.key, version), type=event.name, key=event.key, version=version,
-        occurred_at=event.occurred_at, topic=event.topic, partition=partition, offset=next(_offsets),
-    )  # fmt: skip
+        event_id=name_of("event", event.name, event.key, version),
+        type=event.name,
+        key=event.key,
+        version=version,
+        occurred_at=event.occurred_at,
+        topic=event.topic,
+        partition=partition,
+        offset=next(_offsets),
+    )
     return event, meta
 
 
@@ -170,7 +246,13 @@ class Scoring:
     async def score_all(self) -> None:
         """Score every unit again from what is stored."""
         async with self.transaction() as tx:
-            await store.note_change(tx, CAMPAIGN, shard=0, source="rules", unit_nos=(await actions.campaign_of(tx, CAMPAIGN)).by_no)
+            await store.note_change(
+                tx,
+                CAMPAIGN,
+                shard=0,
+                source="rules",
+                unit_nos=(await actions.campaign_of(tx, CAMPAIGN)).by_no,
+            )
         await self.settle()
 
     async def board(self, category: str) -> list[actions.Row]:
@@ -180,20 +262,28 @@ class Scoring:
 
     async def explained(self, unit_id: str, version: str = "") -> actions.Explained:
         async with self.transaction() as tx:
-            return await actions.explanation_of(tx, await actions.campaign_of(tx, CAMPAIGN), unit_id, version=version)
+            return await actions.explanation_of(
+                tx, await actions.campaign_of(tx, CAMPAIGN), unit_id, version=version
+            )
 
     async def score(self, unit_id: str):
         """The stored running score, or None."""
         async with self.transaction() as tx:
             campaign = await actions.campaign_of(tx, CAMPAIGN)
-            rows = await tx.fetch("select body from scores where campaign_id = $1 and scheme_version = $2 and unit_no = $3",
-                                  CAMPAIGN, campaign.scheme.version, campaign.numbers[unit_id])  # fmt: skip
+            rows = await tx.fetch(
+                "select body from scores where campaign_id = $1 and scheme_version = $2 and unit_no = $3",
+                CAMPAIGN,
+                campaign.scheme.version,
+                campaign.numbers[unit_id],
+            )
         return scores_of({0: rows[0]["body"]}).get(0) if rows and rows[0]["body"] else None
 
     async def bytes(self) -> list[tuple[int, str | None]]:
         """Every score, as it is stored."""
         async with self.transaction() as tx:
-            rows = await tx.fetch("select unit_no, body from scores order by scheme_version, unit_no")
+            rows = await tx.fetch(
+                "select unit_no, body from scores order by scheme_version, unit_no"
+            )
         return [(row["unit_no"], row["body"]) for row in rows]
 
     async def recount(self) -> dict:
@@ -207,7 +297,9 @@ class Scoring:
 
 
 def a_life(seed: int, *, events: int = 60) -> list[Event]:
-    """A random but repeatable course of a campaign: ballots, cases with all that may befall them, visits, ratings, late duties."""
+    """A random but repeatable course of a campaign: ballots, cases with all that may befall them,
+    visits, ratings, late duties.
+    """
     rng, told = Random(seed), list[Event]()
     scheme = j_scheme()
     options = [option.no for option in scheme.options]
@@ -217,13 +309,30 @@ def a_life(seed: int, *, events: int = 60) -> list[Event]:
         if roll < 0.5:
             sheet = rng.choice(scheme.ballots)
             units = sorted(rng.sample(range(1, len(UNITS) + 1), k=rng.randint(1, len(UNITS))))
-            answers = [(unit_no, item.no, rng.choice(options)) for unit_no in units for item in sheet.items]
-            told.append(ballot(seed * 1000 + no, answers, instrument=sheet.key, group=rng.choice(sheet.groups).key))
+            answers = [
+                (unit_no, item.no, rng.choice(options)) for unit_no in units for item in sheet.items
+            ]
+            told.append(
+                ballot(
+                    seed * 1000 + no,
+                    answers,
+                    instrument=sheet.key,
+                    group=rng.choice(sheet.groups).key,
+                )
+            )
         elif roll < 0.8:
             told += _course(rng, Case(f"ZF-{seed}-{no}", unit, kind=rng.choice(list(Kind))))
         elif roll < 0.95:
-            items = rng.sample([item.id for item in scheme.checklists[0].items], k=rng.randint(0, 3))
-            told.append(visit(f"V-{seed}-{no}", unit, *((item, rng.choice(["minor", "ordinary", "serious"])) for item in items)))
+            items = rng.sample(
+                [item.id for item in scheme.checklists[0].items], k=rng.randint(0, 3)
+            )
+            told.append(
+                visit(
+                    f"V-{seed}-{no}",
+                    unit,
+                    *((item, rng.choice(["minor", "ordinary", "serious"])) for item in items),
+                )
+            )
         else:
             told.append(late_plan(unit))
     return list({(event.name, event.key): event for event in told}.values())

@@ -20,28 +20,39 @@ class Client:
 
     def __init__(self, app, token: str) -> None:
         headers = {"Authorization": f"Bearer {token}"}
-        self._http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://scoring", headers=headers)
+        self._http = httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(app=app), base_url="http://scoring", headers=headers
+        )
 
     async def get(self, path: str):
         return await self._http.get(f"/scoring/api{path}")
 
     async def post(self, path: str, body: dict | None = None, *, key: str = ""):
-        return await self._http.post(f"/scoring/api{path}", json=body, headers={"Idempotency-Key": key or str(uuid4())})
+        return await self._http.post(
+            f"/scoring/api{path}", json=body, headers={"Idempotency-Key": key or str(uuid4())}
+        )
 
 
 @pytest.fixture
 async def doors(settings) -> AsyncIterator[dict[Role, Client]]:
     service = build(settings)
     sessions = service.app.state.sessions
-    accounts = [Account(UUID(int=at), role.value, role.label, role, "U07") for at, role in enumerate(Role, start=1)]
-    yield {account.role: Client(service.app, await sessions.create(account)) for account in accounts}
+    accounts = [
+        Account(UUID(int=at), role.value, role.label, role, "U07")
+        for at, role in enumerate(Role, start=1)
+    ]
+    yield {
+        account.role: Client(service.app, await sessions.create(account)) for account in accounts
+    }
     await service.app.state.redis.aclose()
     await service.database.close()
 
 
 @pytest.fixture
 async def office(doors) -> Client:
-    made = await doors[Role.OFFICE].post("/campaigns", {"scheme": "J", "year": 2020, "units": UNIT_ROWS})
+    made = await doors[Role.OFFICE].post(
+        "/campaigns", {"scheme": "J", "year": 2020, "units": UNIT_ROWS}
+    )
     assert made.status_code == 201, made.text
     return doors[Role.OFFICE]
 
@@ -49,15 +60,29 @@ async def office(doors) -> Client:
 async def test_a_campaign_is_made_once_per_key_and_published_whole(doors, database):
     office, key = doors[Role.OFFICE], str(uuid4())
 
-    first = await office.post("/campaigns", {"scheme": "J", "year": 2020, "units": UNIT_ROWS}, key=key)
-    again = await office.post("/campaigns", {"scheme": "J", "year": 2020, "units": UNIT_ROWS}, key=key)
+    first = await office.post(
+        "/campaigns", {"scheme": "J", "year": 2020, "units": UNIT_ROWS}, key=key
+    )
+    again = await office.post(
+        "/campaigns", {"scheme": "J", "year": 2020, "units": UNIT_ROWS}, key=key
+    )
     other = await office.post("/campaigns", {"scheme": "J", "year": 2020})
 
     assert (first.status_code, again.status_code, other.status_code) == (201, 201, 409)
     assert again.json() == first.json()
-    assert first.json()["units"][6] == {"unit_id": "U07", "unit_no": 7, "name": "省交通运输厅", "category": "government", "aliases": []}
+    assert first.json()["units"][6] == {
+        "unit_id": "U07",
+        "unit_no": 7,
+        "name": "省交通运输厅",
+        "category": "government",
+        "aliases": [],
+    }
     [published] = await Scoring(database("scoring")).said("campaign.published.v1")
-    assert (published["campaign_id"], len(published["units"]), published["scheme"]) == (CAMPAIGN, len(UNITS), j_scheme().to_json())
+    assert (published["campaign_id"], len(published["units"]), published["scheme"]) == (
+        CAMPAIGN,
+        len(UNITS),
+        j_scheme().to_json(),
+    )
 
 
 async def test_units_are_added_and_renamed_but_keep_their_numbers(office):
@@ -68,9 +93,19 @@ async def test_units_are_added_and_renamed_but_keep_their_numbers(office):
 
     units = (await office.post(f"/campaigns/{CAMPAIGN}/units", {"units": changed})).json()["units"]
 
-    assert (units[6]["name"], units[6]["unit_no"], units[6]["aliases"]) == ("省交通厅", 7, ["交通厅"])
-    assert (units[-1]["name"], units[-1]["unit_no"], units[-1]["unit_id"]) == ("省气象局", 15, "central-015")
-    wrong = await office.post(f"/campaigns/{CAMPAIGN}/units", {"units": [{"name": "某局", "category": "别的"}]})
+    assert (units[6]["name"], units[6]["unit_no"], units[6]["aliases"]) == (
+        "省交通厅",
+        7,
+        ["交通厅"],
+    )
+    assert (units[-1]["name"], units[-1]["unit_no"], units[-1]["unit_id"]) == (
+        "省气象局",
+        15,
+        "central-015",
+    )
+    wrong = await office.post(
+        f"/campaigns/{CAMPAIGN}/units", {"units": [{"name": "某局", "category": "别的"}]}
+    )
     assert wrong.status_code == 422
     assert wrong.json()["detail"].startswith("第 1 行：没有“别的”这个类别")
 
@@ -78,7 +113,10 @@ async def test_units_are_added_and_renamed_but_keep_their_numbers(office):
 async def test_board_explanation_changes_and_tallies_tell_the_same_story(office, database):
     scoring = Scoring(database("scoring"))
     everyone = [(unit_no, item, 1) for unit_no in range(1, 15) for item in range(1, 6)]
-    await scoring.hear(*(ballot(no, everyone) for no in range(30)), *(visit(f"V-{no}", f"U{no:02d}") for no in range(1, 15)))
+    await scoring.hear(
+        *(ballot(no, everyone) for no in range(30)),
+        *(visit(f"V-{no}", f"U{no:02d}") for no in range(1, 15)),
+    )
     await scoring.hear(visit("V-99", "U07", ("V01", "ordinary")))
     await scoring.settle()
 
@@ -86,7 +124,9 @@ async def test_board_explanation_changes_and_tallies_tell_the_same_story(office,
     row = next(one for one in board["categories"][0]["units"] if one["unit_id"] == "U07")
     story = (await office.get(f"/campaigns/{CAMPAIGN}/units/U07")).json()
     changes = (await office.get(f"/campaigns/{CAMPAIGN}/units/U07/changes")).json()
-    tallies = (await office.get(f"/campaigns/{CAMPAIGN}/tallies?unit_id=U07&instrument=cities")).json()["tallies"]
+    tallies = (
+        await office.get(f"/campaigns/{CAMPAIGN}/tallies?unit_id=U07&instrument=cities")
+    ).json()["tallies"]
 
     # cities 100, visits 88: (15×100 + 20×88) ÷ 35 = 93.14; −0.2 for the finding
     assert (row["total"], row["rank"], row["sample"]) == ("92.94", 6, 30)
@@ -101,16 +141,24 @@ async def test_decisions_recounts_rules_and_what_units_see(office, doors, databa
     assert (await head.get("/mine")).json() == {"shown": False}
     shown = await office.post(f"/campaigns/{CAMPAIGN}/shown", {"shown": True})
     decided = await office.post(
-        f"/campaigns/{CAMPAIGN}/decisions", {"unit_id": "U07", "rule_id": "J10", "grounds": "群众反映强烈", "document": "3号"}
+        f"/campaigns/{CAMPAIGN}/decisions",
+        {"unit_id": "U07", "rule_id": "J10", "grounds": "群众反映强烈", "document": "3号"},
     )
-    revoked = await office.post(f"/campaigns/{CAMPAIGN}/decisions/{decided.json()['decision_id']}/revocation", {"grounds": "复核后撤销"})
+    revoked = await office.post(
+        f"/campaigns/{CAMPAIGN}/decisions/{decided.json()['decision_id']}/revocation",
+        {"grounds": "复核后撤销"},
+    )
     recounted = await office.post(f"/campaigns/{CAMPAIGN}/recounts")
     rules = (await office.get(f"/campaigns/{CAMPAIGN}/rules")).json()
     same = await office.post(f"/campaigns/{CAMPAIGN}/rules", {"scheme": rules})
     newer = await office.post(f"/campaigns/{CAMPAIGN}/rules", {"scheme": rules | {"version": "R2"}})
-    broken = await office.post(f"/campaigns/{CAMPAIGN}/rules", {"scheme": rules | {"version": "R3", "components": []}})
+    broken = await office.post(
+        f"/campaigns/{CAMPAIGN}/rules", {"scheme": rules | {"version": "R3", "components": []}}
+    )
 
-    assert [one.status_code for one in (shown, decided, revoked, recounted, same, newer, broken)] == [200, 201, 200, 201, 201, 201, 422]
+    assert [
+        one.status_code for one in (shown, decided, revoked, recounted, same, newer, broken)
+    ] == [200, 201, 200, 201, 201, 201, 422]
     assert recounted.json()["differences"] == []
     assert newer.json()["scheme_version"] == "R2"
     mine = (await head.get("/mine")).json()
@@ -120,15 +168,34 @@ async def test_decisions_recounts_rules_and_what_units_see(office, doors, databa
 
 async def test_last_years_places_make_two_years_running(office, doors, database):
     scoring = Scoring(database("scoring"))
-    outcomes = [{"unit_id": f"U{no:02d}", "category": "government", "rank": no - 6, "from_bottom": 13 - no} for no in range(7, 13)]
-    assert (await office.post("/outcomes", {"scheme": "J", "year": 2019, "outcomes": outcomes})).status_code == 201
-    everyone = [(unit_no, item, 1 if unit_no < 11 else 3) for unit_no in range(1, 15) for item in range(1, 6)]
-    await scoring.hear(*(ballot(no, everyone) for no in range(30)), *(visit(f"V-{no}", f"U{no:02d}") for no in range(1, 15)))
+    outcomes = [
+        {"unit_id": f"U{no:02d}", "category": "government", "rank": no - 6, "from_bottom": 13 - no}
+        for no in range(7, 13)
+    ]
+    assert (
+        await office.post("/outcomes", {"scheme": "J", "year": 2019, "outcomes": outcomes})
+    ).status_code == 201
+    everyone = [
+        (unit_no, item, 1 if unit_no < 11 else 3)
+        for unit_no in range(1, 15)
+        for item in range(1, 6)
+    ]
+    await scoring.hear(
+        *(ballot(no, everyone) for no in range(30)),
+        *(visit(f"V-{no}", f"U{no:02d}") for no in range(1, 15)),
+    )
     await scoring.settle()
 
-    board = (await office.get(f"/campaigns/{CAMPAIGN}/board?category=government")).json()["categories"][0]["units"]
+    board = (await office.get(f"/campaigns/{CAMPAIGN}/board?category=government")).json()[
+        "categories"
+    ][0]["units"]
 
-    found = {(row["unit_id"], one["rule_id"]) for row in board for one in row["consequences"] if not one["open"]}
+    found = {
+        (row["unit_id"], one["rule_id"])
+        for row in board
+        for one in row["consequences"]
+        if not one["open"]
+    }
     assert found == {("U11", "J8"), ("U12", "J8"), ("U11", "J9"), ("U12", "J9")}
 
 
@@ -136,6 +203,12 @@ async def test_nobody_else_gets_in_and_a_write_needs_a_key(doors):
     for role in set(Role) - {Role.OFFICE, Role.LEADER}:
         assert (await doors[role].get(f"/campaigns/{CAMPAIGN}/board")).status_code == 403
     for role in set(Role) - {Role.OFFICE}:
-        assert (await doors[role].post("/campaigns", {"scheme": "J", "year": 2020})).status_code == 403
+        assert (
+            await doors[role].post("/campaigns", {"scheme": "J", "year": 2020})
+        ).status_code == 403
     assert (await doors[Role.OFFICE].get("/campaigns/NONE/board")).status_code == 404
-    assert (await doors[Role.OFFICE]._http.post("/scoring/api/campaigns", json={"scheme": "J", "year": 2020})).status_code == 400
+    assert (
+        await doors[Role.OFFICE]._http.post(
+            "/scoring/api/campaigns", json={"scheme": "J", "year": 2020}
+        )
+    ).status_code == 400

@@ -49,16 +49,24 @@ def marked(votes=None, entries=(), scheme=J):
 
 def cities(satisfied=0, fair=0, not_satisfied=0, unknown=0, items=(1, 2, 3, 4, 5)) -> dict:
     numbers = {1: satisfied, 2: fair, 3: not_satisfied, 9: unknown}
-    return {("cities", "city_units", item, option): number for item in items for option, number in numbers.items()}
+    return {
+        ("cities", "city_units", item, option): number
+        for item in items
+        for option, number in numbers.items()
+    }
 
 
-# ── marks by hand ────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── marks by hand ─────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
     ("votes", "mark", "sample"),
     [
-        (cities(301, 78, 33, 47), "88.20", 412),  # (301×100 + 78×80 + 33×0) ÷ 412 = 36340 ÷ 412 = 88.2038…
+        (
+            cities(301, 78, 33, 47),
+            "88.20",
+            412,
+        ),  # (301×100 + 78×80 + 33×0) ÷ 412 = 36340 ÷ 412 = 88.2038…
         (cities(5), "100.00", 5),
         (cities(0, 5), "80.00", 5),
         (cities(4), None, 4),  # four answers, five are needed
@@ -66,7 +74,12 @@ def cities(satisfied=0, fair=0, not_satisfied=0, unknown=0, items=(1, 2, 3, 4, 5
         (cities(0, 0, 0, 9), None, 0),
         (cities(2, 0, 6), "25.00", 8),
         # item 1: 5 satisfied = 100; item 2: 1 of 5 dissatisfied = 80; mean of the two items = 90
-        (cities(5, items=(1,)) | {("cities", "city_units", 2, 1): 4, ("cities", "city_units", 2, 3): 1}, "90.00", 5),
+        (
+            cities(5, items=(1,))
+            | {("cities", "city_units", 2, 1): 4, ("cities", "city_units", 2, 3): 1},
+            "90.00",
+            5,
+        ),
     ],
 )
 def test_satisfaction_is_the_mean_of_the_counted_answers(votes, mark, sample):
@@ -78,7 +91,9 @@ def test_satisfaction_is_the_mean_of_the_counted_answers(votes, mark, sample):
 def test_groups_count_by_weight_however_many_answer():
     votes = {("deputies", "npc", 1, 1): 90, ("deputies", "cppcc", 1, 3): 10}
 
-    assert marked(votes).component("deputies").mark == D("50.00"), "one hundred and nought, weight one each"
+    assert marked(votes).component("deputies").mark == D("50.00"), (
+        "one hundred and nought, weight one each"
+    )
 
 
 @pytest.mark.parametrize(
@@ -88,15 +103,30 @@ def test_groups_count_by_weight_however_many_answer():
         ([("V01", "ordinary")], "88.00"),
         ([("V01", "minor")], "94.00"),
         ([("V01", "serious"), ("V05", "ordinary")], "68.00"),  # 100 − 12×2 − 8
-        ([("V01", "serious"), ("V02", "serious"), ("V03", "serious"), ("V04", "serious"), ("V09", "serious")], "0.00"),
+        (
+            [
+                ("V01", "serious"),
+                ("V02", "serious"),
+                ("V03", "serious"),
+                ("V04", "serious"),
+                ("V09", "serious"),
+            ],
+            "0.00",
+        ),
     ],
 )
 def test_a_visit_takes_the_items_points_times_the_severity(findings, mark):
-    assert marked(entries=ledger(visit("V-1", "U07", *findings))).component("visits").mark == D(mark)
+    assert marked(entries=ledger(visit("V-1", "U07", *findings))).component("visits").mark == D(
+        mark
+    )
 
 
 def test_findings_of_all_visits_add_up():
-    lines = ledger(visit("V-1", "U07", ("V01", "ordinary")), visit("V-2", "U07", ("V01", "ordinary")), visit("V-3", "U07"))
+    lines = ledger(
+        visit("V-1", "U07", ("V01", "ordinary")),
+        visit("V-2", "U07", ("V01", "ordinary")),
+        visit("V-3", "U07"),
+    )
 
     component = marked(entries=lines).component("visits")
 
@@ -108,8 +138,11 @@ def test_handling_weighs_what_has_a_base():
     kept = ledger(one.opened(), one.accepted(), one.closed())
 
     assert marked(entries=kept).component("platform").mark == D("100.00")
-    # accepted 1 of 2 in time (30), handled 1 of 2 in time (40), nobody rated: (30×50 + 40×50) ÷ 70 = 50
-    late = kept + ledger(two.opened(), two.lapsed("accept"), two.accepted(late=True), two.lapsed("handle"))
+    # accepted 1 of 2 in time (30), handled 1 of 2 in time (40), nobody rated: (30×50 + 40×50) ÷ 70
+    # = 50
+    late = kept + ledger(
+        two.opened(), two.lapsed("accept"), two.accepted(late=True), two.lapsed("handle")
+    )
     assert marked(entries=late).component("platform").mark == D("50.00")
     # rated 基本满意 = 80: (30×50 + 40×50 + 30×80) ÷ 100 = 59
     assert marked(entries=late + ledger(one.rated(2))).component("platform").mark == D("59.00")
@@ -122,7 +155,7 @@ def test_a_case_that_is_only_assigned_is_no_base_yet():
     assert (component.state, component.sample) == ("absent", 0)
 
 
-# ── points off ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── points off ────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -133,7 +166,14 @@ def test_a_case_that_is_only_assigned_is_no_base_yet():
         ([Case(str(no), "U07").lapsed("handle") for no in range(12)], "-10.00"),  # at most 10
         ([Case(str(no), "U07").returned() for no in range(2)], "0.00"),  # the first two are free
         ([Case(str(no), "U07").returned() for no in range(5)], "-1.50"),
-        ([Case("1", "U07").sent_back(), Case("1", "U07").sent_back(), Case("1", "U07").sent_back()], "-1.00"),
+        (
+            [
+                Case("1", "U07").sent_back(),
+                Case("1", "U07").sent_back(),
+                Case("1", "U07").sent_back(),
+            ],
+            "-1.00",
+        ),
         ([late_plan("U07")], "-1.00"),
         ([visit("V-1", "U07", ("V01", "ordinary"), ("V02", "serious"), ("V03", "minor"))], "-1.20"),
         ([Case("1", "U07").lapsed("review")], "0.00"),
@@ -149,12 +189,17 @@ def test_every_line_names_its_event_and_rule_and_the_free_ones_say_why():
     lines = explain(material, score_unit(material, 7)).lines
 
     assert {line.rule_id for line in lines} == {"J6.returned"}
-    assert [(line.amount, line.note) for line in lines] == [(D(0), "前 2 次不计")] * 2 + [(D("-0.5"), "")] * 2
+    assert [(line.amount, line.note) for line in lines] == [(D(0), "前 2 次不计")] * 2 + [
+        (D("-0.5"), "")
+    ] * 2
     assert len({line.event_id for line in lines}) == 4
 
 
 def test_a_deduction_for_some_kinds_leaves_the_others_alone():
-    rules = tuple(msgspec.structs.replace(one, kinds=(Kind.REPORT,)) if one.id == "J6.lapse_handle" else one for one in J.deductions)
+    rules = tuple(
+        msgspec.structs.replace(one, kinds=(Kind.REPORT,)) if one.id == "J6.lapse_handle" else one
+        for one in J.deductions
+    )
     scheme = msgspec.structs.replace(J, deductions=rules)
     report, complaint = Case("1", "U07", kind=Kind.REPORT), Case("2", "U07")
 
@@ -163,25 +208,51 @@ def test_a_deduction_for_some_kinds_leaves_the_others_alone():
     assert marked(cities(9), entries, scheme).adjusted == D("-1.00")
 
 
-# ── the total ────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the total ─────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_whole_score_of_j_by_hand():
     votes = (
-        {("deputies", "npc", 1, 1): 8, ("deputies", "npc", 1, 2): 2, ("deputies", "cppcc", 1, 2): 5}  # (96 + 80) ÷ 2 = 88
+        {
+            ("deputies", "npc", 1, 1): 8,
+            ("deputies", "npc", 1, 2): 2,
+            ("deputies", "cppcc", 1, 2): 5,
+        }  # (96 + 80) ÷ 2 = 88
         | {("hall", "applicants", 1, 1): 30, ("hall", "applicants", 1, 3): 10}  # 75
         | cities(301, 78, 33, 47, items=(1,))  # 88.20
         | {("contacts", "contact_leads", 1, 2): 1}  # 80
     )
     case = Case("1", "U07")
-    lines = ledger(visit("V-1", "U07", ("V01", "ordinary")), case.opened(), case.accepted(), case.closed(), case.rated(1), late_plan("U07"))
+    lines = ledger(
+        visit("V-1", "U07", ("V01", "ordinary")),
+        case.opened(),
+        case.accepted(),
+        case.closed(),
+        case.rated(1),
+        late_plan("U07"),
+    )
 
     score = marked(votes, lines)
 
-    # 20×88 + 20×75 + 15×88.20 + 20×88 + 10×80 + 15×100 = 8643 → 86.43; −0.2 for the finding, −1 for the late plan
+    # 20×88 + 20×75 + 15×88.20 + 20×88 + 10×80 + 15×100 = 8643 → 86.43; −0.2 for the finding, −1 for
+    # the late plan
     assert score.total == D("85.23")
-    assert [one.mark for one in score.components] == [D("88.00"), D("75.00"), D("88.20"), D("88.00"), D("80.00"), D("100.00")]
-    assert [one.contribution for one in score.components] == [D("17.60"), D("15.00"), D("13.23"), D("17.60"), D("8.00"), D("15.00")]
+    assert [one.mark for one in score.components] == [
+        D("88.00"),
+        D("75.00"),
+        D("88.20"),
+        D("88.00"),
+        D("80.00"),
+        D("100.00"),
+    ]
+    assert [one.contribution for one in score.components] == [
+        D("17.60"),
+        D("15.00"),
+        D("13.23"),
+        D("17.60"),
+        D("8.00"),
+        D("15.00"),
+    ]
     assert (score.adjusted, score.ranked, score.sample) == (D("-1.20"), True, 468)
 
 
@@ -190,7 +261,10 @@ def test_what_is_absent_leaves_its_weight_to_the_others():
 
     # 15 and 10 of 25: 60 % of 100 and 40 % of 0
     assert (score.total, score.unranked) == (D("60.00"), "明察暗访尚无结果")
-    assert [one.share for one in score.components if one.mark is not None] == [D("60.00"), D("40.00")]
+    assert [one.share for one in score.components if one.mark is not None] == [
+        D("60.00"),
+        D("40.00"),
+    ]
 
 
 def test_a_total_stays_between_nought_and_a_hundred_and_says_what_that_changed():
@@ -203,14 +277,24 @@ def test_a_small_sample_has_a_mark_but_no_rank():
     few = marked(cities(29), ledger(visit("V-1", "U07")))
     enough = marked(cities(30), ledger(visit("V-1", "U07")))
 
-    assert (few.ranked, few.unranked, few.total) == (False, "样本不足（29 份，至少 30 份）", D("100.00"))
+    assert (few.ranked, few.unranked, few.total) == (
+        False,
+        "样本不足（29 份，至少 30 份）",
+        D("100.00"),
+    )
     assert enough.ranked
 
 
 def test_a_vetoed_unit_is_struck_from_the_ranking():
     veto = Veto(id="J99", label="拉票", effect="struck_out", measure="取消成绩")
     scheme = msgspec.structs.replace(J, vetoes=(veto,))
-    known = {"measure": "decision", "version": 1, "occurred_at": late_plan("U07").occurred_at, "detail": "J99", "unit_no": 7}
+    known = {
+        "measure": "decision",
+        "version": 1,
+        "occurred_at": late_plan("U07").occurred_at,
+        "detail": "J99",
+        "unit_no": 7,
+    }
     decision = Entry(event_id=UUID(int=1), subject_id=UUID(int=2), **known)
 
     score = marked(cities(30), [*ledger(visit("V-1", "U07")), decision], scheme)
@@ -219,34 +303,58 @@ def test_a_vetoed_unit_is_struck_from_the_ranking():
 
 
 def test_a_scoring_sheet_is_brought_to_a_hundred():
-    sheet = Sheet(key="leads", label="评分表", by="督查室", items=J.ballots[0].items[:2], maximum=D(10))
+    sheet = Sheet(
+        key="leads", label="评分表", by="督查室", items=J.ballots[0].items[:2], maximum=D(10)
+    )
     component = msgspec.structs.replace(J.components[0], formula=Scoring(instrument="leads"))
-    scheme = msgspec.structs.replace(J, instruments=(*J.instruments, sheet), components=(component, *J.components[1:]))
-    common = {"measure": "sheet", "subject_id": UUID(int=5), "version": 1, "occurred_at": late_plan("U07").occurred_at, "detail": "leads"}
-    given = [Entry(event_id=UUID(int=no), item=str(no), points=D(points), **common) for no, points in ((1, "8"), (2, "9.5"))]
+    scheme = msgspec.structs.replace(
+        J, instruments=(*J.instruments, sheet), components=(component, *J.components[1:])
+    )
+    common = {
+        "measure": "sheet",
+        "subject_id": UUID(int=5),
+        "version": 1,
+        "occurred_at": late_plan("U07").occurred_at,
+        "detail": "leads",
+    }
+    given = [
+        Entry(event_id=UUID(int=no), item=str(no), points=D(points), **common)
+        for no, points in ((1, "8"), (2, "9.5"))
+    ]
 
     assert marked({}, given, scheme).component("deputies").mark == D("87.50")
 
 
-# ── roundings ────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── roundings ─────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize(("value", "shown"), [("0.125", "0.12"), ("0.135", "0.14"), ("0.1251", "0.13"), ("-0.125", "-0.12"), ("7", "7.00")])
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("0.125", "0.12"), ("0.135", "0.14"), ("0.1251", "0.13"), ("-0.125", "-0.12"), ("7", "7.00")],
+)
 def test_rounding_is_half_even(value, shown):
     assert str(rounded(Fraction(value), 2)) == shown
 
 
-@given(st.lists(st.fractions(min_value=-50, max_value=100, max_denominator=997), min_size=1, max_size=9), st.integers(0, 4))
+@given(
+    st.lists(
+        st.fractions(min_value=-50, max_value=100, max_denominator=997), min_size=1, max_size=9
+    ),
+    st.integers(0, 4),
+)
 def test_largest_remainder_adds_up_and_moves_nothing_by_a_whole_unit(values, decimals):
     total = rounded(sum(values, Fraction(0)), decimals)
 
     shown = largest_remainder(values, total, decimals)
 
     assert sum(shown) == total
-    assert all(abs(Fraction(one) - value) < Fraction(1, 10**decimals) for one, value in zip(shown, values, strict=True))
+    assert all(
+        abs(Fraction(one) - value) < Fraction(1, 10**decimals)
+        for one, value in zip(shown, values, strict=True)
+    )
 
 
-# ── all of it, for any course of events ──────────────────────────────────────────────────────────────────────────────
+# ── all of it, for any course of events ───────────────────────────────────────────────────────────
 
 
 def folded(pairs) -> tuple[dict, dict]:
@@ -279,9 +387,14 @@ def test_the_same_events_in_any_order_give_the_same_bytes_and_shown_parts_add_up
     votes_again, lines_again = folded(life)
 
     for no in NUMBERS.values():
-        material, again = material_of(J, votes[no], lines[no]), material_of(J, votes_again[no], lines_again[no])
+        material, again = (
+            material_of(J, votes[no], lines[no]),
+            material_of(J, votes_again[no], lines_again[no]),
+        )
         score = score_unit(material, no)
-        assert msgspec.json.encode(explain(material, score)) == msgspec.json.encode(explain(again, score_unit(again, no)))
+        assert msgspec.json.encode(explain(material, score)) == msgspec.json.encode(
+            explain(again, score_unit(again, no))
+        )
         if score.total is not None:
             parts = [one.contribution for one in score.components if one.contribution is not None]
             assert sum(parts) + score.adjusted + score.bounded == score.total
@@ -307,19 +420,31 @@ def test_the_other_program_gives_the_same_numbers(seed):
         score = score_unit(material_of(J, votes[no], lines[no]), no)
         assert results[no]["total"] == (None if score.total is None else str(score.total))
         assert results[no]["ranked"] == score.ranked
-        assert results[no]["marks"] == {one.key: None if one.mark is None else str(one.mark) for one in score.components}
+        assert results[no]["marks"] == {
+            one.key: None if one.mark is None else str(one.mark) for one in score.components
+        }
 
 
 def test_the_other_program_shares_no_code_with_the_first():
-    imports = [node for node in ast.walk(ast.parse(Path(program.__file__).read_text())) if isinstance(node, ast.Import | ast.ImportFrom)]
-    names = {alias.name for node in imports for alias in node.names} | {getattr(node, "module", "") for node in imports}
+    imports = [
+        node
+        for node in ast.walk(ast.parse(Path(program.__file__).read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    names = {alias.name for node in imports for alias in node.names} | {
+        getattr(node, "module", "") for node in imports
+    }
     assert not any(str(name).startswith(("services", "shared")) for name in names)
 
 
-# ── ballots ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── ballots ───────────────────────────────────────────────────────────────────────────────────────
 
 
-@given(st.lists(st.tuples(st.integers(1, 65535), st.integers(0, 255), st.integers(0, 255)), max_size=100))
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 65535), st.integers(0, 255), st.integers(0, 255)), max_size=100
+    )
+)
 def test_a_packed_ballot_is_four_bytes_an_answer_and_reads_back(answers):
     packed = ballots.pack(answers)
 
@@ -335,9 +460,15 @@ def test_a_question_answered_twice_is_seen():
     assert twice((1, 1, 1), (2, 1, 1), (1, 1, 3))
 
 
-@given(st.lists(st.tuples(st.integers(0, 65_535), st.integers(0, 255), st.integers(0, 255)), max_size=90))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 65_535), st.integers(0, 255), st.integers(0, 255)), max_size=90
+    )
+)
 def test_a_packed_answer_is_read_as_it_was_given(answers):
-    assert [ballots.answer_of(number) for number in ballots.packed_numbers(ballots.pack(answers))] == answers
+    assert [
+        ballots.answer_of(number) for number in ballots.packed_numbers(ballots.pack(answers))
+    ] == answers
 
 
 @pytest.mark.parametrize("answer", [(65_536, 1, 1), (1, 256, 1), (1, 1, 256), (-1, 1, 1)])
@@ -351,12 +482,18 @@ def test_an_item_that_is_on_no_checklist_is_refused():
         ledger(visit("V-1", "U07", ("V77", "minor")))
 
 
-# ── places and what follows ──────────────────────────────────────────────────────────────────────────────────────────
+# ── places and what follows ───────────────────────────────────────────────────────────────────────
 
 
 def standings(*totals, ties=None) -> list[Standing]:
     return [
-        Standing(unit_no=no, unit_id=f"U{no}", category="party", total=D(total), ties=(D((ties or {}).get(no, 0)),))
+        Standing(
+            unit_no=no,
+            unit_id=f"U{no}",
+            category="party",
+            total=D(total),
+            ties=(D((ties or {}).get(no, 0)),),
+        )
         for no, total in enumerate(totals, start=1)
     ]
 
@@ -371,13 +508,21 @@ def standings(*totals, ties=None) -> list[Standing]:
     ],
 )
 def test_ranks_go_by_total_then_by_tie_and_equals_share(totals, ties, ranks):
-    places = {place.standing.unit_no: place.rank for place in rank_units(standings(*totals, ties=ties))}
+    places = {
+        place.standing.unit_no: place.rank for place in rank_units(standings(*totals, ties=ties))
+    }
 
     assert [places[no] for no in sorted(places)] == ranks
 
 
 def test_units_without_a_rank_come_last_and_keep_their_reason():
-    weak = Standing(unit_no=9, unit_id="U9", category="party", total=D(99), unranked="样本不足（3 份，至少 30 份）")
+    weak = Standing(
+        unit_no=9,
+        unit_id="U9",
+        category="party",
+        total=D(99),
+        unranked="样本不足（3 份，至少 30 份）",
+    )
 
     places = rank_units([weak, *standings("50")])
 
@@ -385,13 +530,21 @@ def test_units_without_a_rank_come_last_and_keep_their_reason():
 
 
 def found(places, earlier=None, year=2020):
-    return {(one.unit_id, one.rule_id, one.open) for one in consequences(J, places, year=year, earlier=earlier or {})}
+    return {
+        (one.unit_id, one.rule_id, one.open)
+        for one in consequences(J, places, year=year, earlier=earlier or {})
+    }
 
 
 def test_the_last_two_are_tracked_and_without_last_year_a_person_looks():
     places = rank_units(standings("90", "80", "70", "60", "50"))
 
-    assert found(places) == {("U4", "J8", False), ("U5", "J8", False), ("U4", "J9", True), ("U5", "J9", True)}
+    assert found(places) == {
+        ("U4", "J8", False),
+        ("U5", "J8", False),
+        ("U4", "J9", True),
+        ("U5", "J9", True),
+    }
 
 
 def test_two_years_running_is_a_circular_once_is_not():
@@ -408,11 +561,16 @@ def test_equals_at_the_border_are_all_among_the_last():
 
 
 def test_in_a_category_of_fewer_than_five_a_person_decides():
-    assert found(rank_units(standings("90", "80", "70", "60")), {2019: {}}) == {("U3", "J8", True), ("U4", "J8", True)}
+    assert found(rank_units(standings("90", "80", "70", "60")), {2019: {}}) == {
+        ("U3", "J8", True),
+        ("U4", "J8", True),
+    }
 
 
 def test_a_decided_measure_stands_whatever_the_place():
     first = standings("90", "80", "70", "60", "50")[0]
-    places = rank_units([replace(first, decided=("J10",)), *standings("90", "80", "70", "60", "50")[1:]])
+    places = rank_units(
+        [replace(first, decided=("J10",)), *standings("90", "80", "70", "60", "50")[1:]]
+    )
 
     assert ("U1", "J10", False) in found(places)

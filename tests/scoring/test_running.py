@@ -13,7 +13,19 @@ from shared import telemetry
 from shared.clock import steady_seconds
 from shared.events import Refused
 from shared.migrations import drift
-from tests.scoring.story import CAMPAIGN, UNITS, Case, Scoring, a_life, ballot, heard, j_scheme, late_plan, name_of, visit
+from tests.scoring.story import (
+    CAMPAIGN,
+    UNITS,
+    Case,
+    Scoring,
+    a_life,
+    ballot,
+    heard,
+    j_scheme,
+    late_plan,
+    name_of,
+    visit,
+)
 
 pytestmark = pytest.mark.stack
 
@@ -72,7 +84,10 @@ async def test_a_lapsed_deadline_lowers_the_score_in_the_same_transaction(scorin
 
 async def test_a_unit_that_was_just_scored_waits_for_the_tick_and_misses_nothing(scoring):
     case = Case("ZF2020-000001", "U07")
-    first, *others = (heard(event, version=n) for n, event in enumerate((case.opened(), case.accepted(), case.lapsed("handle")), start=1))
+    first, *others = (
+        heard(event, version=n)
+        for n, event in enumerate((case.opened(), case.accepted(), case.lapsed("handle")), start=1)
+    )
     await scoring.take([first])
     scoring.context.scored_at[CAMPAIGN, 7] = steady_seconds()
     async with scoring.transaction() as tx:
@@ -81,7 +96,10 @@ async def test_a_unit_that_was_just_scored_waits_for_the_tick_and_misses_nothing
 
     await scoring.settle()
 
-    assert (waiting.adjusted, (await scoring.score("U07")).adjusted) == (Decimal(0), Decimal("-1.00"))
+    assert (waiting.adjusted, (await scoring.score("U07")).adjusted) == (
+        Decimal(0),
+        Decimal("-1.00"),
+    )
 
 
 async def test_a_score_that_moved_is_told_with_what_moved_it_committed(scoring):
@@ -90,7 +108,11 @@ async def test_a_score_that_moved_is_told_with_what_moved_it_committed(scoring):
     await scoring.hear(case.opened(), case.accepted(), case.lapsed("handle"))
 
     [said] = await scoring.said()
-    assert (said["unit_id"], said["components"]["platform"], said["total"]) == ("U07", "42.86", None)
+    assert (said["unit_id"], said["components"]["platform"], said["total"]) == (
+        "U07",
+        "42.86",
+        None,
+    )
 
 
 async def test_a_score_is_told_at_most_once_a_second_and_the_last_value_wins(scoring):
@@ -114,13 +136,17 @@ async def test_a_score_told_by_a_clock_that_had_jumped_is_told_again_when_it_cha
     await scoring.hear(*(ballot(no, everyone(1)) for no in range(5)))
     await scoring.settle()
     async with scoring.transaction() as tx:
-        await tx.run("update scores set told_at = clock_timestamp() + interval '40 days', untold = true where unit_no = 7")
+        await tx.run(
+            "update scores set told_at = clock_timestamp() + interval '40 days', untold = true where unit_no = 7"
+        )
     before = len(await scoring.said())
 
     async with scoring.transaction() as tx:
         await actions.tell_scores(tx)
 
-    assert [one["unit_id"] for one in (await scoring.said())[before:] if one["unit_id"] == "U07"] == ["U07"]
+    assert [
+        one["unit_id"] for one in (await scoring.said())[before:] if one["unit_id"] == "U07"
+    ] == ["U07"]
 
 
 async def test_a_rating_counts_for_whoever_closed_the_case_whichever_comes_first(scoring):
@@ -150,13 +176,25 @@ async def test_a_corrected_visit_moves_to_the_right_unit(scoring):
 
 async def test_a_decision_and_its_revocation_both_stay_in_the_ledger(scoring):
     async with scoring.transaction() as tx:
-        decided = {"campaign_id": CAMPAIGN, "grounds": "群众反映强烈，长期未解决", "document": "党工委〔2020〕3号", "by": "office"}
+        decided = {
+            "campaign_id": CAMPAIGN,
+            "grounds": "群众反映强烈，长期未解决",
+            "document": "党工委〔2020〕3号",
+            "by": "office",
+        }
         decision = await actions.decide(tx, unit_id="U07", rule_id="J10", **decided)
-    assert [finding.rule_id for row in await scoring.board("government") for finding in row.findings if not finding.open] == ["J10"]
+    assert [
+        finding.rule_id
+        for row in await scoring.board("government")
+        for finding in row.findings
+        if not finding.open
+    ] == ["J10"]
 
     for _ in range(2):
         async with scoring.transaction() as tx:
-            await actions.revoke(tx, campaign_id=CAMPAIGN, decision_id=decision, grounds="复核后撤销", by="office")
+            await actions.revoke(
+                tx, campaign_id=CAMPAIGN, decision_id=decision, grounds="复核后撤销", by="office"
+            )
 
     assert not any(row.findings for row in await scoring.board("government"))
     async with scoring.transaction() as tx:
@@ -166,7 +204,13 @@ async def test_a_decision_and_its_revocation_both_stay_in_the_ledger(scoring):
 
 
 async def test_two_replicas_at_once_lose_nothing_and_do_not_wait_for_each_other(scoring):
-    batches = [[heard(ballot(100 * replica + no, everyone(1 + replica)), partition=replica) for no in range(20)] for replica in range(2)]
+    batches = [
+        [
+            heard(ballot(100 * replica + no, everyone(1 + replica)), partition=replica)
+            for no in range(20)
+        ]
+        for replica in range(2)
+    ]
     cases = [Case(f"ZF2020-{no}", "U07") for no in range(10)]
 
     await asyncio.gather(
@@ -182,7 +226,9 @@ async def test_two_replicas_at_once_lose_nothing_and_do_not_wait_for_each_other(
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_any_order_repetition_and_batching_of_the_same_events_gives_the_same_bytes(scoring, database, seed):
+async def test_any_order_repetition_and_batching_of_the_same_events_gives_the_same_bytes(
+    scoring, database, seed
+):
     life = [heard(event, partition=at % 3) for at, event in enumerate(a_life(seed))]
     await scoring.take(life)
     await scoring.settle()
@@ -215,8 +261,10 @@ async def test_a_recount_by_the_other_program_agrees_and_finds_what_was_changed(
     assert found["digest"] == (await scoring.recount())["digest"]
 
     async with scoring.transaction() as tx:
-        await tx.run("update tallies set votes = votes + 3 where (stratum, unit_no, item_no, option_no) in "
-                     "(select stratum, unit_no, item_no, option_no from tallies where item_no = 1 and option_no = 3 limit 1)")  # fmt: skip
+        await tx.run(
+            "update tallies set votes = votes + 3 where (stratum, unit_no, item_no, option_no) in "
+            "(select stratum, unit_no, item_no, option_no from tallies where item_no = 1 and option_no = 3 limit 1)"
+        )
     await scoring.score_all()
     assert len((await scoring.recount())["differences"]) == 1
     async with scoring.transaction() as tx:
@@ -226,11 +274,16 @@ async def test_a_recount_by_the_other_program_agrees_and_finds_what_was_changed(
 async def test_scores_nobody_recounts_are_recounted_in_the_small_hours(scoring, clock):
     await scoring.take([heard(event) for event in a_life(1, events=80)])
     await scoring.settle()
-    night, noon = datetime(2020, 9, 15, 19, tzinfo=UTC), datetime(2020, 9, 16, 4, tzinfo=UTC)  # three in the morning, and midday
+    night, noon = (
+        datetime(2020, 9, 15, 19, tzinfo=UTC),
+        datetime(2020, 9, 16, 4, tzinfo=UTC),
+    )  # three in the morning, and midday
     async with scoring.transaction() as tx:
         await tx.run("update campaigns set published_at = $1", night - timedelta(days=1))
-        await tx.run("update tallies set votes = votes + 3 where (stratum, unit_no, item_no, option_no) in "
-                     "(select stratum, unit_no, item_no, option_no from tallies where item_no = 1 and option_no = 3 limit 1)")  # fmt: skip
+        await tx.run(
+            "update tallies set votes = votes + 3 where (stratum, unit_no, item_no, option_no) in "
+            "(select stratum, unit_no, item_no, option_no from tallies where item_no = 1 and option_no = 3 limit 1)"
+        )
     await scoring.score_all()
 
     async def night_work() -> tuple[bool, int]:
@@ -251,11 +304,19 @@ async def test_new_rules_score_everything_again_and_the_old_score_stays_explaine
     await scoring.hear(*(ballot(no, everyone(2)) for no in range(5)))
     await scoring.settle()
     rules = j_scheme()
-    options = tuple(msgspec.structs.replace(one, points=Decimal(60)) if one.no == 2 else one for one in rules.options)
+    options = tuple(
+        msgspec.structs.replace(one, points=Decimal(60)) if one.no == 2 else one
+        for one in rules.options
+    )
 
     async with scoring.transaction() as tx:
         with pytest.raises(Refused):
-            await actions.replace_rules(tx, campaign_id=CAMPAIGN, scheme=msgspec.structs.replace(rules, options=options), by="office")
+            await actions.replace_rules(
+                tx,
+                campaign_id=CAMPAIGN,
+                scheme=msgspec.structs.replace(rules, options=options),
+                by="office",
+            )
     async with scoring.transaction() as tx:
         changed = msgspec.structs.replace(rules, options=options, version="R2")
         await actions.replace_rules(tx, campaign_id=CAMPAIGN, scheme=changed, by="office")
@@ -263,7 +324,10 @@ async def test_new_rules_score_everything_again_and_the_old_score_stays_explaine
 
     assert (await scoring.score("U07")).component("cities").mark == Decimal("60.00")
     old = await scoring.explained("U07", version="R1")
-    assert (old.current, old.explanation.score.component("cities").mark) == (False, Decimal("80.00"))
+    assert (old.current, old.explanation.score.component("cities").mark) == (
+        False,
+        Decimal("80.00"),
+    )
     assert len(await scoring.said("campaign.published.v1")) == 2
 
 

@@ -1,4 +1,6 @@
-"""Whoever changes, removes, inserts, swaps, cuts off or rolls back recorded entries is found out, and the entry is named."""
+"""Whoever changes, removes, inserts, swaps, cuts off or rolls back recorded entries is found out,
+and the entry is named.
+"""
 
 import asyncio
 import hashlib
@@ -42,7 +44,16 @@ STRANGER = Signer("fengping/intake", Ed25519PrivateKey.from_private_bytes(b"x" *
 # ── the tree
 
 # Leaves and roots of the reference test of Certificate Transparency (RFC 6962).
-REFERENCE = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"]
+REFERENCE = [
+    "",
+    "00",
+    "10",
+    "2021",
+    "3031",
+    "40414243",
+    "5051525354555657",
+    "606162636465666768696a6b6c6d6e6f",
+]
 REFERENCE_ROOTS = [
     "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
     "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
@@ -90,27 +101,41 @@ def test_every_leaf_can_be_proved_and_no_other_in_its_place(size: int, data: st.
 
 def leaf(number: int = 0, **changed: Any) -> Leaf:
     recorded: dict[str, Any] = {
-        "at": NOON + timedelta(seconds=number), "actor": "wangmou", "action": "identity.revealed", "subject": f"JF-2026-{number:06}",
+        "at": NOON + timedelta(seconds=number),
+        "actor": "wangmou",
+        "action": "identity.revealed",
+        "subject": f"JF-2026-{number:06}",
         "facts": {"reason": "回访核实", "seconds": 60},
-    }  # fmt: skip
+    }
     return Leaf(**recorded | changed)
 
 
 def test_same_record_is_written_in_one_way_only() -> None:
-    in_china = leaf(at=NOON.astimezone(timezone(timedelta(hours=8))), facts='{"seconds": 60, "reason":"回访核实"}')
+    in_china = leaf(
+        at=NOON.astimezone(timezone(timedelta(hours=8))),
+        facts='{"seconds": 60, "reason":"回访核实"}',
+    )
 
     assert canonical(in_china) == canonical(leaf())
-    assert canonical(leaf()).startswith(b'{"action":"identity.revealed","actor":"wangmou","at":"2026-11-20T04:00:00.000000+00:00"')
+    assert canonical(leaf()).startswith(
+        b'{"action":"identity.revealed","actor":"wangmou","at":"2026-11-20T04:00:00.000000+00:00"'
+    )
 
 
 @pytest.mark.parametrize(
     "changed",
     [
-        {"at": NOON + timedelta(microseconds=1)}, {"actor": "limou"}, {"action": "identity.opened"}, {"subject": "JF-2026-000001"},
-        {"facts": {"reason": "回访核实", "seconds": 61}}, {"facts": {"reason": "回访核实"}}, {"facts": {}},
-        {"facts": {"reason": "回访核实", "seconds": "60"}}, {"actor": "", "action": "wangmou"},
+        {"at": NOON + timedelta(microseconds=1)},
+        {"actor": "limou"},
+        {"action": "identity.opened"},
+        {"subject": "JF-2026-000001"},
+        {"facts": {"reason": "回访核实", "seconds": 61}},
+        {"facts": {"reason": "回访核实"}},
+        {"facts": {}},
+        {"facts": {"reason": "回访核实", "seconds": "60"}},
+        {"actor": "", "action": "wangmou"},
     ],
-)  # fmt: skip
+)
 def test_every_part_of_a_record_counts(changed: dict[str, Any]) -> None:
     assert leaf(**changed).computed_hash() != leaf().computed_hash()
 
@@ -123,7 +148,9 @@ def test_last_digit_of_a_long_number_counts() -> None:
     one, other = '{"score": 88.00000000000000000001}', '{"score": 88.00000000000000000002}'
 
     assert leaf(facts=one).computed_hash() != leaf(facts=other).computed_hash()
-    assert leaf(facts=one).computed_hash() != leaf(facts='{"score": {"decimal": 1}}').computed_hash()
+    assert (
+        leaf(facts=one).computed_hash() != leaf(facts='{"score": {"decimal": 1}}').computed_hash()
+    )
 
 
 # ── the log and its enemies
@@ -140,8 +167,12 @@ class Log:
 
     def seal(self, *leaves: Leaf) -> None:
         sealed = seal_leaves(self.tree, leaves, self.signer)
-        for each, position, leaf_hash, signature in zip(leaves, sealed.positions, sealed.hashes, sealed.signatures, strict=True):
-            self.leaves.append(replace(each, position=position, leaf_hash=leaf_hash, signature=signature))
+        for each, position, leaf_hash, signature in zip(
+            leaves, sealed.positions, sealed.hashes, sealed.signatures, strict=True
+        ):
+            self.leaves.append(
+                replace(each, position=position, leaf_hash=leaf_hash, signature=signature)
+            )
         self.tree = sealed.tree
         self.checkpoints.append(sealed.checkpoint)
 
@@ -154,7 +185,9 @@ class Log:
         self.leaves[position] = replace(touched, leaf_hash=touched.computed_hash())
 
     def renumber(self) -> None:
-        self.leaves = [replace(each, position=position) for position, each in enumerate(self.leaves)]
+        self.leaves = [
+            replace(each, position=position) for position, each in enumerate(self.leaves)
+        ]
 
 
 @pytest.fixture
@@ -203,7 +236,9 @@ def test_removed_entry_is_named_also_when_the_rest_moved_up(log: Log, position: 
 @pytest.mark.parametrize("position", range(10))
 def test_inserted_entry_is_named(log: Log, position: int) -> None:
     invented = leaf(77)
-    log.leaves.insert(position, replace(invented, leaf_hash=invented.computed_hash(), signature=b"s" * 64))
+    log.leaves.insert(
+        position, replace(invented, leaf_hash=invented.computed_hash(), signature=b"s" * 64)
+    )
     log.renumber()
 
     assert log.verify() == Flaw(position, Fault.FOREIGN)
@@ -258,9 +293,12 @@ def test_removed_checkpoints_leave_entries_without_witness(log: Log) -> None:
 def test_checkpoint_of_another_hand_or_log_is_not_believed(log: Log) -> None:
     genuine = log.checkpoints[1]
     for forged in (
-        STRANGER.checkpoint(Tree().grow(each.computed_hash() for each in log.leaves[:9])), replace(genuine, size=8),
-        replace(genuine, origin="fengping/scoring"), replace(genuine, root=b"r" * 32), replace(genuine, signature=b""),
-    ):  # fmt: skip
+        STRANGER.checkpoint(Tree().grow(each.computed_hash() for each in log.leaves[:9])),
+        replace(genuine, size=8),
+        replace(genuine, origin="fengping/scoring"),
+        replace(genuine, root=b"r" * 32),
+        replace(genuine, signature=b""),
+    ):
         log.checkpoints[1] = forged
         assert log.verify() == Flaw(4, Fault.FORGED)
 
@@ -282,29 +320,46 @@ def test_missing_checkpoint_in_the_middle_harms_nothing(log: Log) -> None:
 
 
 @given(start=st.integers(0, 10**6), count=st.integers(1, 70), data=st.data())
-def test_each_leaf_of_a_batch_is_signed_for_its_own_place_and_content(start: int, count: int, data: st.DataObject) -> None:
+def test_each_leaf_of_a_batch_is_signed_for_its_own_place_and_content(
+    start: int, count: int, data: st.DataObject
+) -> None:
     leaves = list(map(leaf, range(count)))
     signatures = SIGNER.leaf_signatures(start, [each.computed_hash() for each in leaves])
-    signed = [replace(each, signature=signature) for each, signature in zip(leaves, signatures, strict=True)]
+    signed = [
+        replace(each, signature=signature)
+        for each, signature in zip(leaves, signatures, strict=True)
+    ]
 
-    assert all(SIGNER.notary.signed_leaf(each, position) for position, each in enumerate(signed, start))
+    assert all(
+        SIGNER.notary.signed_leaf(each, position) for position, each in enumerate(signed, start)
+    )
     one, other = data.draw(st.integers(0, count - 1)), data.draw(st.integers(0, count))
     assert SIGNER.notary.signed_leaf(signed[one], start + other) == (one == other), "another place"
     if one != other < count:
-        assert not SIGNER.notary.signed_leaf(replace(signed[one], signature=signatures[other]), start + one), "another's signature"
-    assert not SIGNER.notary.signed_leaf(replace(signed[one], actor="limou"), start + one), "other content"
+        assert not SIGNER.notary.signed_leaf(
+            replace(signed[one], signature=signatures[other]), start + one
+        ), "another's signature"
+    assert not SIGNER.notary.signed_leaf(replace(signed[one], actor="limou"), start + one), (
+        "other content"
+    )
     assert not STRANGER.notary.signed_leaf(signed[one], start + one), "another hand"
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 8])
 def test_a_signature_of_which_any_bit_was_turned_is_none(count: int) -> None:
     leaves = list(map(leaf, range(count)))
-    for position, signature in enumerate(SIGNER.leaf_signatures(0, [each.computed_hash() for each in leaves])):
+    for position, signature in enumerate(
+        SIGNER.leaf_signatures(0, [each.computed_hash() for each in leaves])
+    ):
         for at in range(len(signature)):
             turned = signature[:at] + bytes([signature[at] ^ 1]) + signature[at + 1 :]
-            assert not SIGNER.notary.signed_leaf(replace(leaves[position], signature=turned), position)
+            assert not SIGNER.notary.signed_leaf(
+                replace(leaves[position], signature=turned), position
+            )
         for wrong in (b"", signature[:63], signature[:-1], signature + b"x" * 32):
-            assert not SIGNER.notary.signed_leaf(replace(leaves[position], signature=wrong), position)
+            assert not SIGNER.notary.signed_leaf(
+                replace(leaves[position], signature=wrong), position
+            )
 
 
 def test_a_node_of_the_small_tree_cannot_be_passed_off_as_a_leaf() -> None:
@@ -318,7 +373,13 @@ def test_a_node_of_the_small_tree_cannot_be_passed_off_as_a_leaf() -> None:
 
 def test_a_leaf_sealed_alone_carries_one_signature_and_five_hundred_carry_nine_steps_more() -> None:
     assert {len(each) for each in SIGNER.leaf_signatures(7, [b"h" * 32])} == {64}
-    assert max(len(each) for each in SIGNER.leaf_signatures(7, [bytes([n % 256]) * 32 for n in range(500)])) == 64 + 9 * 32
+    assert (
+        max(
+            len(each)
+            for each in SIGNER.leaf_signatures(7, [bytes([n % 256]) * 32 for n in range(500)])
+        )
+        == 64 + 9 * 32
+    )
 
 
 def test_hundred_random_edits_are_all_found_and_named() -> None:
@@ -327,7 +388,10 @@ def test_hundred_random_edits_are_all_found_and_named() -> None:
         log = Log()
         for start in range(0, 40, 8):
             log.seal(*map(leaf, range(start, start + 8)))
-        position, name = rng.randrange(39), rng.choice(["change", "rewrite", "drop", "drop and move up", "insert", "swap"])
+        position, name = (
+            rng.randrange(39),
+            rng.choice(["change", "rewrite", "drop", "drop and move up", "insert", "swap"]),
+        )
         _edit(log, position, name)
 
         flaw = log.verify()
@@ -392,7 +456,14 @@ Core = tuple[Any, Callable[[str], Awaitable[Database]]]
 async def record(database: Database, *numbers: int) -> None:
     async with database.transaction() as tx:
         for number in numbers:
-            tx.record("identity.revealed", f"JF-2026-{number:06}", "wangmou", reason="回访核实", score=88.25, digest="a1" * 32)
+            tx.record(
+                "identity.revealed",
+                f"JF-2026-{number:06}",
+                "wangmou",
+                reason="回访核实",
+                score=88.25,
+                digest="a1" * 32,
+            )
 
 
 async def seal_all(database: Database, batch_max: int = 500) -> list[Checkpoint]:
@@ -407,7 +478,12 @@ async def seal_all(database: Database, batch_max: int = 500) -> list[Checkpoint]
 
 async def flaw_of(database: Database, *kept_elsewhere: Checkpoint) -> Flaw | None:
     async with database.transaction() as tx:
-        leaves = [leaf_of(row) for row in await tx.fetch("select * from audit where position is not null order by position")]
+        leaves = [
+            leaf_of(row)
+            for row in await tx.fetch(
+                "select * from audit where position is not null order by position"
+            )
+        ]
         rows = await tx.fetch("select size, root, signature from checkpoints")
     checkpoints = [Checkpoint(SIGNER.origin, **row) for row in rows]
     return verify(leaves, [*checkpoints, *kept_elsewhere], SIGNER.notary)
@@ -415,9 +491,15 @@ async def flaw_of(database: Database, *kept_elsewhere: Checkpoint) -> Flaw | Non
 
 async def tamper(database: Database, *statements: str) -> None:
     """As an insider who owns the tables and has taken the guard away."""
-    connection = await asyncpg.connect(database.url, server_settings={"search_path": database.schema})
+    connection = await asyncpg.connect(
+        database.url, server_settings={"search_path": database.schema}
+    )
     try:
-        for statement in ("alter table audit disable trigger user", *statements, "alter table audit enable trigger user"):
+        for statement in (
+            "alter table audit disable trigger user",
+            *statements,
+            "alter table audit enable trigger user",
+        ):
             await connection.execute(statement)
     finally:
         await connection.close()
@@ -449,7 +531,9 @@ async def test_what_was_recorded_is_sealed_once_in_order(intake: Database) -> No
 async def test_late_commit_of_an_early_number_is_sealed_too(intake: Database) -> None:
     await record(intake, 0)
     async with intake.transaction() as slow:
-        await slow.run("insert into audit (at, actor, action, subject, facts) values (now(), 'li', 'x', 'slow', '{}')")
+        await slow.run(
+            "insert into audit (at, actor, action, subject, facts) values (now(), 'li', 'x', 'slow', '{}')"
+        )
         await record(intake, 1)
         await seal_all(intake)
 
@@ -521,14 +605,22 @@ async def test_logs_of_two_services_are_apart(core: Core) -> None:
         ("delete from audit where position = 4", 4),
         ("delete from audit where position >= 7", 7),
         ("delete from audit where position >= 7; delete from checkpoints where size = 10", 7),
-        ("delete from audit where position = 4; update audit set position = -position where position > 4; "
-         "update audit set position = -position - 1 where position < 0", 4),
-        ("update audit set position = case position when 2 then -3 when 3 then -2 end where position in (2, 3); "
-         "update audit set position = -position where position < 0", 2),
+        (
+            "delete from audit where position = 4; update audit set position = -position where position > 4; "
+            "update audit set position = -position - 1 where position < 0",
+            4,
+        ),
+        (
+            "update audit set position = case position when 2 then -3 when 3 then -2 end where position in (2, 3); "
+            "update audit set position = -position where position < 0",
+            2,
+        ),
         ("update checkpoints set root = decode(repeat('00', 32), 'hex') where size = 6", 3),
     ],
-)  # fmt: skip
-async def test_insider_with_all_rights_is_found_out(intake: Database, statement: str, position: int) -> None:
+)
+async def test_insider_with_all_rights_is_found_out(
+    intake: Database, statement: str, position: int
+) -> None:
     await record(intake, *range(10))
     *_, kept = await seal_all(intake, batch_max=3)
     assert await flaw_of(intake, kept) is None
@@ -541,7 +633,9 @@ async def test_insider_with_all_rights_is_found_out(intake: Database, statement:
 
 
 @pytest.mark.stack
-async def test_removed_checkpoints_are_found_out_by_the_entries_they_leave(intake: Database) -> None:
+async def test_removed_checkpoints_are_found_out_by_the_entries_they_leave(
+    intake: Database,
+) -> None:
     await record(intake, *range(10))
     await seal_all(intake, batch_max=3)
 
@@ -557,9 +651,11 @@ async def test_without_taking_the_guard_away_nothing_can_be_changed(intake: Data
     await record(intake, 1)
 
     for statement in (
-        "update audit set actor = 'limou' where position = 0", "update audit set leaf_hash = '\\x00' where position = 0",
-        "update audit set facts = '{}' where position is null", "delete from audit where position is null",
-    ):  # fmt: skip
+        "update audit set actor = 'limou' where position = 0",
+        "update audit set leaf_hash = '\\x00' where position = 0",
+        "update audit set facts = '{}' where position is null",
+        "delete from audit where position is null",
+    ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             async with intake.transaction() as tx:
                 await tx.run(statement)
@@ -577,7 +673,9 @@ async def test_without_taking_the_guard_away_nothing_can_be_changed(intake: Data
         "delete from audit where position = 3",
     ],
 )
-async def test_nothing_is_added_to_a_log_that_was_touched_at_its_end(intake: Database, statement: str) -> None:
+async def test_nothing_is_added_to_a_log_that_was_touched_at_its_end(
+    intake: Database, statement: str
+) -> None:
     await record(intake, *range(4))
     await seal_all(intake)
     await record(intake, 4)
@@ -593,7 +691,9 @@ async def test_export_as_json_lines_verifies_as_well(intake: Database) -> None:
     await record(intake, *range(5))
     (checkpoint,) = await seal_all(intake)
     async with intake.transaction() as tx:
-        rows = await tx.fetch("select at, actor, action, subject, facts::text, position, leaf_hash, signature from audit order by position")
+        rows = await tx.fetch(
+            "select at, actor, action, subject, facts::text, position, leaf_hash, signature from audit order by position"
+        )
 
     exported = [json.dumps({name: _plain(value) for name, value in row.items()}) for row in rows]
     leaves = [_read(line) for line in exported]
@@ -603,7 +703,13 @@ async def test_export_as_json_lines_verifies_as_well(intake: Database) -> None:
 
 
 def _plain(value: Any) -> Any:
-    return value.hex() if isinstance(value, bytes) else value.isoformat() if isinstance(value, datetime) else value
+    return (
+        value.hex()
+        if isinstance(value, bytes)
+        else value.isoformat()
+        if isinstance(value, datetime)
+        else value
+    )
 
 
 def _read(line: str) -> Leaf:

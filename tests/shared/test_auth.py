@@ -39,8 +39,16 @@ LI = Account(UUID(int=2), "limou", "李某", Role.HANDLER, "jl-rst")
 
 def test_nine_roles_with_their_names_on_pages() -> None:
     assert [role.value for role in Role] == [
-        "operator", "reviewer", "handler", "unit_head", "supervisor", "office", "inspector", "leader", "admin",
-    ]  # fmt: skip
+        "operator",
+        "reviewer",
+        "handler",
+        "unit_head",
+        "supervisor",
+        "office",
+        "inspector",
+        "leader",
+        "admin",
+    ]
     assert Role.OPERATOR.label == "坐席"
     assert len(set(ROLE_LABELS.values())) == 9
 
@@ -150,9 +158,13 @@ async def test_after_five_failures_this_source_waits_fifteen_minutes(door: Door)
 
 
 async def test_thousand_guesses_at_once_are_five_guesses(valkey: Valkey, redis: Redis) -> None:
-    """Through a client that waits as long as it takes: on a busy machine a thousand questions are not answered within a second."""
+    """Through a client that waits as long as it takes: on a busy machine a thousand questions are
+    not answered within a second.
+    """
     patient = Redis.from_pool(
-        BlockingConnectionPool.from_url(valkey.url, max_connections=64, timeout=60, socket_timeout=60, socket_connect_timeout=60)
+        BlockingConnectionPool.from_url(
+            valkey.url, max_connections=64, timeout=60, socket_timeout=60, socket_connect_timeout=60
+        )
     )
     door = Door(Limiter(patient, secret=b"s"))
 
@@ -164,12 +176,16 @@ async def test_thousand_guesses_at_once_are_five_guesses(valkey: Valkey, redis: 
 
 
 async def test_third_party_does_not_lock_the_owner_out(door: Door) -> None:
-    """However long one address keeps knocking: what is refused fills neither the account's measure nor the address's."""
+    """However long one address keeps knocking: what is refused fills neither the account's measure
+    nor the address's.
+    """
     for _ in range(2 * ACCOUNT_FAILURES_MAX):
         await door.knock("wangmou", "198.51.100.1")
 
     assert await door.knock("wangmou", "203.0.113.7", right=True)
-    assert await door.knock("limou", "198.51.100.1", right=True), "the colleagues behind the same address"
+    assert await door.knock("limou", "198.51.100.1", right=True), (
+        "the colleagues behind the same address"
+    )
 
 
 async def test_right_password_forgets_the_failures_before_it(door: Door) -> None:
@@ -203,7 +219,9 @@ async def test_many_places_together_have_a_bound_too(door: Door) -> None:
 
 
 async def test_spelling_of_the_name_and_addresses_of_one_household_count_as_one(door: Door) -> None:
-    for n, name in enumerate(["wangmou", "WangMou ", "ｗａｎｇｍｏｕ", "wangmou", "WANGMOU", "wangmou"]):
+    for n, name in enumerate(
+        ["wangmou", "WangMou ", "ｗａｎｇｍｏｕ", "wangmou", "WANGMOU", "wangmou"]
+    ):
         await door.knock(name, f"2001:db8:1:2::{n + 1}")
 
     assert door.looked_at == 5
@@ -236,7 +254,11 @@ async def test_copy_of_redis_lets_nobody_in_and_names_nobody(redis: Redis) -> No
 async def _everything(redis: Redis) -> Any:
     for key in await redis.keys("*"):
         yield key
-        yield repr(await redis.hgetall(key) if await redis.type(key) == b"hash" else await redis.smembers(key)).encode()
+        yield repr(
+            await redis.hgetall(key)
+            if await redis.type(key) == b"hash"
+            else await redis.smembers(key)
+        ).encode()
         yield await redis.dump(key)
 
 
@@ -329,7 +351,9 @@ async def test_emptied_redis_signs_everybody_out_without_an_error(redis: Redis) 
     assert await sessions.find(await sessions.create(WANG)) == WANG
 
 
-async def test_killed_redis_is_signed_out_and_only_login_says_why(redis: Redis, valkey: Valkey) -> None:
+async def test_killed_redis_is_signed_out_and_only_login_says_why(
+    redis: Redis, valkey: Valkey
+) -> None:
     sessions = Sessions(redis)
     token = await sessions.create(WANG)
 
@@ -363,7 +387,16 @@ async def test_session_that_somebody_else_wrote_is_no_session(redis: Redis) -> N
 def request_with(sessions: Sessions | None = None, **headers: str) -> Request:
     app = SimpleNamespace(state=SimpleNamespace(sessions=sessions))
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-    return Request({"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": raw, "app": app})
+    return Request(
+        {
+            "type": "http",
+            "method": "GET",
+            "path": "/",
+            "query_string": b"",
+            "headers": raw,
+            "app": app,
+        }
+    )
 
 
 async def test_cookie_and_bearer_both_say_who_asks(redis: Redis) -> None:
@@ -380,7 +413,9 @@ async def test_behind_tls_only_the_host_cookie_counts(redis: Redis) -> None:
     sessions = Sessions(redis, https=True)
     token = await sessions.create(WANG)
 
-    assert await account_of(request_with(sessions, cookie=f"__Host-fengping_session={token}")) == WANG
+    assert (
+        await account_of(request_with(sessions, cookie=f"__Host-fengping_session={token}")) == WANG
+    )
     assert await account_of(request_with(sessions, cookie=f"fengping_session={token}")) is None
 
 
@@ -388,8 +423,18 @@ async def test_wrong_bearer_is_not_made_good_by_a_cookie(redis: Redis) -> None:
     sessions = Sessions(redis)
     token = await sessions.create(WANG)
 
-    assert await account_of(request_with(sessions, authorization="Bearer x", cookie=f"fengping_session={token}")) is None
-    assert await account_of(request_with(sessions, authorization="Bearer ", cookie=f"fengping_session={token}")) is None
+    assert (
+        await account_of(
+            request_with(sessions, authorization="Bearer x", cookie=f"fengping_session={token}")
+        )
+        is None
+    )
+    assert (
+        await account_of(
+            request_with(sessions, authorization="Bearer ", cookie=f"fengping_session={token}")
+        )
+        is None
+    )
 
 
 def test_only_a_cookie_can_be_sent_against_its_owners_will() -> None:

@@ -1,4 +1,6 @@
-"""The measurements the bus was designed from, as tests on real Kafka: nothing lost, nothing twice, nothing out of order, nothing stuck."""
+"""The measurements the bus was designed from, as tests on real Kafka: nothing lost, nothing twice,
+nothing out of order, nothing stuck.
+"""
 
 import asyncio
 import random
@@ -25,7 +27,9 @@ NOON = datetime(2026, 11, 20, 4, tzinfo=UTC)
 
 
 def rated(complaint_id, option=1):
-    return ComplaintRated(occurred_at=NOON, complaint_id=complaint_id, campaign_id="j-2026", option=option)
+    return ComplaintRated(
+        occurred_at=NOON, complaint_id=complaint_id, campaign_id="j-2026", option=option
+    )
 
 
 async def until(condition, seconds=20.0):
@@ -49,7 +53,12 @@ class Hearer:
     async def hear(self, tx, events):
         for event, meta in events:
             self.fail(event)
-            await tx.run("insert into effects (event_id, key, version) values ($1, $2, $3)", meta.event_id, meta.key, meta.version)
+            await tx.run(
+                "insert into effects (event_id, key, version) values ($1, $2, $3)",
+                meta.event_id,
+                meta.key,
+                meta.version,
+            )
 
     async def effects(self, database):
         async with database.transaction() as tx:
@@ -63,7 +72,9 @@ async def world(core):
     await make_topics(settings)
     says, hears = await open_schema("intake"), await open_schema("casework")
     async with hears.transaction() as tx:
-        await tx.run("create table effects (n bigint generated always as identity, event_id uuid, key text, version bigint)")
+        await tx.run(
+            "create table effects (n bigint generated always as identity, event_id uuid, key text, version bigint)"
+        )
     hearer = Hearer()
     world = SimpleNamespace(settings=settings, says=says, hears=hears, hearer=hearer)
 
@@ -103,7 +114,10 @@ async def letters(database):
 
 async def read_topic(settings, topic):
     """Everything in a topic, in the order of each partition."""
-    options = client_options(settings) | {"auto_offset_reset": "earliest", "enable_auto_commit": False}
+    options = client_options(settings) | {
+        "auto_offset_reset": "earliest",
+        "enable_auto_commit": False,
+    }
     consumer = AIOKafkaConsumer(settings.topic_prefix + topic, **options)
     await consumer.start()
     try:
@@ -134,7 +148,7 @@ def by_key(rows):
     return grouped
 
 
-# ── the relay ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the relay ─────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_three_relays_and_twelve_writers_lose_nothing_and_invert_nothing(world):
@@ -184,11 +198,15 @@ async def test_a_relay_that_dies_between_acknowledgement_and_mark_repeats_and_lo
     async with world.run(saying=False):
         effects = await world.settled(600)
     assert len(effects) == 600
-    assert all(versions == list(range(1, len(versions) + 1)) for versions in by_key(effects).values())
+    assert all(
+        versions == list(range(1, len(versions) + 1)) for versions in by_key(effects).values()
+    )
 
 
 async def test_a_frozen_relay_loses_its_shards_to_another(world, monkeypatch):
-    """Its connection stays open as long as its machine answers for it: the server must end what says nothing."""
+    """Its connection stays open as long as its machine answers for it: the server must end what
+    says nothing.
+    """
     from shared import database
 
     monkeypatch.setattr(database, "SILENCE_SECONDS", 2)
@@ -206,18 +224,24 @@ async def test_a_frozen_relay_loses_its_shards_to_another(world, monkeypatch):
 
 
 async def test_a_sender_with_a_wrong_clock_is_heard_all_the_same(world, monkeypatch):
-    """The broker refuses records more than an hour ahead of its clock, and soon deletes those older than it keeps."""
+    """The broker refuses records more than an hour ahead of its clock, and soon deletes those older
+    than it keeps.
+    """
     real = Relay._record
     for days in (40, -40):
         stamp = int((datetime.now(UTC).timestamp() + days * 86_400) * 1000)
-        monkeypatch.setattr(Relay, "_record", lambda self, row, stamp=stamp: real(self, row) | {"timestamp": stamp})
+        monkeypatch.setattr(
+            Relay, "_record", lambda self, row, stamp=stamp: real(self, row) | {"timestamp": stamp}
+        )
         async with world.run():
             await world.say(rated(uuid4()))
             await world.settled(1 if days > 0 else 2)
 
 
 async def test_a_wiped_broker_is_refilled_and_nothing_takes_effect_twice(world):
-    """The log is lost while everything is at rest: whoever hears from the beginning hears it all, who heard it hears nothing new."""
+    """The log is lost while everything is at rest: whoever hears from the beginning hears it all,
+    who heard it hears nothing new.
+    """
     complaints = [uuid4() for _ in range(30)]
     async with world.run():
         await world.say(*map(rated, complaints))
@@ -234,7 +258,9 @@ async def test_a_wiped_broker_is_refilled_and_nothing_takes_effect_twice(world):
 
 
 async def test_a_log_that_was_wiped_and_grew_past_its_mark_is_refilled_all_the_same(world):
-    """The relay was idle meanwhile. What it sends next lies where older records lay, which tells; no version shows what is missing."""
+    """The relay was idle meanwhile. What it sends next lies where older records lay, which tells;
+    no version shows what is missing.
+    """
     async with world.run(hearing=False) as (says,):
         await world.say(*(rated(uuid4()) for _ in range(12)))
         await until(lambda: _all_sent(says.relay))
@@ -259,7 +285,7 @@ async def wipe_topic(settings, topic):
     await make_topics(settings)
 
 
-# ── the consumer ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the consumer ──────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_every_event_delivered_three_times_takes_effect_once(world):
@@ -271,7 +297,9 @@ async def test_every_event_delivered_three_times_takes_effect_once(world):
     records = await read_topic(world.settings, "complaints")
     async with producer_of(world.settings) as producer:
         for record in records * 2:
-            await producer.send(record.topic, record.value, key=record.key, headers=list(record.headers))
+            await producer.send(
+                record.topic, record.value, key=record.key, headers=list(record.headers)
+            )
 
     async with world.run(saying=False):
         effects = await world.settled(100)
@@ -298,9 +326,15 @@ async def test_versions_that_arrive_permuted_take_effect_in_order(world):
 
 def event_headers(complaint: UUID, version: int = 1) -> list[tuple[str, bytes]]:
     return write_headers(
-        event_id=new_id(), service="intake", type="complaint.rated.v1", key=str(complaint), version=version, occurred_at=NOON,
-        created_at=NOON, trace=None,
-    )  # fmt: skip
+        event_id=new_id(),
+        service="intake",
+        type="complaint.rated.v1",
+        key=str(complaint),
+        version=version,
+        occurred_at=NOON,
+        created_at=NOON,
+        trace=None,
+    )
 
 
 async def _send(producer, settings, complaint: UUID, version: int, *, body=None, **changes):
@@ -308,7 +342,12 @@ async def _send(producer, settings, complaint: UUID, version: int, *, body=None,
     headers.update({name: value for name, value in changes.items() if value is not None})
     kept = [(name, value) for name, value in headers.items() if changes.get(name, b"") is not None]
     value = encode(rated(complaint)) if body is None else body
-    await producer.send_and_wait(f"{settings.topic_prefix}complaints", value or None, key=str(complaint).encode(), headers=kept)
+    await producer.send_and_wait(
+        f"{settings.topic_prefix}complaints",
+        value or None,
+        key=str(complaint).encode(),
+        headers=kept,
+    )
 
 
 async def test_a_missing_predecessor_is_asked_for_and_sent_again(world, monkeypatch):
@@ -316,7 +355,9 @@ async def test_a_missing_predecessor_is_asked_for_and_sent_again(world, monkeypa
     async with world.run(hearing=False) as (says,):
         await world.say(*(rated(complaint) for _ in range(5)))
         await until(lambda: _all_sent(says.relay))
-    second = [r for r in await read_topic(world.settings, "complaints") if read(r).meta.version == 2]
+    second = [
+        r for r in await read_topic(world.settings, "complaints") if read(r).meta.version == 2
+    ]
     lose_once(monkeypatch, read(second[0]).meta.event_id)
 
     async with world.run():
@@ -326,7 +367,9 @@ async def test_a_missing_predecessor_is_asked_for_and_sent_again(world, monkeypa
 
 
 def lose_once(monkeypatch, event_id):
-    """Drop one record on its first arrival, before the wrapper sees it: as if the broker had lost it."""
+    """Drop one record on its first arrival, before the wrapper sees it: as if the broker had lost
+    it.
+    """
     from shared.bus import consumer
 
     real, lost = consumer.read_all, []
@@ -358,7 +401,9 @@ async def test_poison_is_parked_once_with_its_bytes_and_the_partition_goes_on(wo
         for name, changes in POISON.items():
             complaint = uuid4()
             changes = dict(changes)
-            await _send(producer, world.settings, complaint, 1, body=changes.pop("body", None), **changes)
+            await _send(
+                producer, world.settings, complaint, 1, body=changes.pop("body", None), **changes
+            )
             await _send(producer, world.settings, uuid4(), 1)
             assert name
 
@@ -368,7 +413,13 @@ async def test_poison_is_parked_once_with_its_bytes_and_the_partition_goes_on(wo
     parked = await letters(world.hears)
     assert len(effects) == len(POISON)
     assert len(parked) == len(POISON)
-    assert {letter["reason"] for letter in parked} == {"tombstone", "body", "headers", "type", "key"}
+    assert {letter["reason"] for letter in parked} == {
+        "tombstone",
+        "body",
+        "headers",
+        "type",
+        "key",
+    }
     assert b"\xff\xfe not json" in {letter["body"] for letter in parked}
 
 
@@ -381,7 +432,10 @@ async def test_a_failing_aggregate_is_quarantined_in_order_and_replayed_after_th
 
     world.hearer.fail = fail
     async with world.run():
-        await world.say(*(rated(sick, option) for option in (1, 2, 3, 4)), *(rated(healthy, option) for option in (1, 2, 3)))
+        await world.say(
+            *(rated(sick, option) for option in (1, 2, 3, 4)),
+            *(rated(healthy, option) for option in (1, 2, 3)),
+        )
         effects = await world.settled(4)
         await until(lambda: _parked_is(world.hears, 1))
     assert by_key(effects) == {str(sick): [1], str(healthy): [1, 2, 3]}
@@ -396,7 +450,9 @@ async def test_a_failing_aggregate_is_quarantined_in_order_and_replayed_after_th
 
 
 async def _parked_is(database, count):
-    return len([letter for letter in await letters(database) if letter["state"] == "parked"]) == count
+    return (
+        len([letter for letter in await letters(database) if letter["state"] == "parked"]) == count
+    )
 
 
 async def test_a_bug_that_is_no_value_error_is_tried_a_bounded_number_of_times(world):
@@ -430,7 +486,15 @@ async def test_what_waits_for_another_topic_is_tried_again_by_itself(world):
         assert len(await world.settled(1)) == 1
 
 
-@pytest.mark.parametrize("place", ["consumer.after_fetch", "consumer.after_inbox", "consumer.after_effect", "consumer.after_commit"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "consumer.after_fetch",
+        "consumer.after_inbox",
+        "consumer.after_effect",
+        "consumer.after_commit",
+    ],
+)
 async def test_a_consumer_that_breaks_at_any_step_applies_every_event_once(world, place):
     broken = []
 
@@ -447,7 +511,11 @@ async def test_a_consumer_that_breaks_at_any_step_applies_every_event_once(world
         await asyncio.sleep(0.5)
 
     assert len(broken) == 2
-    assert len(effects) == 25 == len({row["event_id"] for row in await world.hearer.effects(world.hears)})
+    assert (
+        len(effects)
+        == 25
+        == len({row["event_id"] for row in await world.hearer.effects(world.hears)})
+    )
     assert await letters(world.hears) == []
 
 

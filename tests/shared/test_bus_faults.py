@@ -19,7 +19,19 @@ from shared.events import BallotSubmitted, encode
 from shared.failpoints import failpoint
 from shared.telemetry import events_consumed
 from tests.faults.strikes import NoText, any_header_name
-from tests.shared.test_bus import NOON, _all_sent, _send, event_headers, letters, producer_of, rated, read_topic, until, wipe_topic, world
+from tests.shared.test_bus import (
+    NOON,
+    _all_sent,
+    _send,
+    event_headers,
+    letters,
+    producer_of,
+    rated,
+    read_topic,
+    until,
+    wipe_topic,
+    world,
+)
 
 __all__ = ["world"]
 pytestmark = pytest.mark.stack
@@ -27,7 +39,13 @@ pytestmark = pytest.mark.stack
 
 def ballot():
     return BallotSubmitted(
-        occurred_at=NOON, ballot_id=uuid4(), campaign_id="j-2026", instrument="hall", group="people", point=None, answers=((1, 1, 1),)
+        occurred_at=NOON,
+        ballot_id=uuid4(),
+        campaign_id="j-2026",
+        instrument="hall",
+        group="people",
+        point=None,
+        answers=((1, 1, 1),),
     )
 
 
@@ -36,13 +54,20 @@ async def committed(settings, group):
     admin = AIOKafkaAdminClient(**client_options(settings))
     await admin.start()
     try:
-        return sum(max(0, at.offset) for at in (await admin.list_consumer_group_offsets(settings.topic_prefix + group)).values())
+        return sum(
+            max(0, at.offset)
+            for at in (
+                await admin.list_consumer_group_offsets(settings.topic_prefix + group)
+            ).values()
+        )
     finally:
         await admin.close()
 
 
 def hold_up(hearer):
-    """Let the hearer wait with every batch in its hands: (sizes of the batches it was given, the event that lets it go on)."""
+    """Let the hearer wait with every batch in its hands: (sizes of the batches it was given, the
+    event that lets it go on).
+    """
     entered, leave = [], asyncio.Event()
 
     async def slowly(tx, events):
@@ -68,7 +93,9 @@ async def test_no_offset_is_committed_while_the_handler_is_at_work(world):
 
 
 async def test_what_follows_in_a_partition_waits_for_what_is_at_work(world):
-    """Its offset stands for all before it: taken first and committed first, a crash would lose the one that was slow."""
+    """Its offset stands for all before it: taken first and committed first, a crash would lose the
+    one that was slow.
+    """
     entered, leave = hold_up(world.hearer)
     complaint = uuid4()
     world.settings.batch_max = 1
@@ -99,8 +126,12 @@ async def test_a_large_batch_is_at_work_by_partitions(world, monkeypatch):
     assert len(effects) == 60
 
 
-async def test_what_was_read_ahead_of_a_batch_that_is_put_back_comes_again(world, monkeypatch, caplog):
-    """Its records lie behind a place that is sought again: taken now, they would be taken out of turn."""
+async def test_what_was_read_ahead_of_a_batch_that_is_put_back_comes_again(
+    world, monkeypatch, caplog
+):
+    """Its records lie behind a place that is sought again: taken now, they would be taken out of
+    turn.
+    """
     real, failed, taken = Consumer._apply_or_split, [], []
 
     async def fail_once(self, batch):
@@ -133,7 +164,9 @@ async def test_a_ballot_delivered_three_times_counts_once(world):
     records = await read_topic(world.settings, "ballots")
     async with producer_of(world.settings) as producer:
         for record in records * 2:
-            await producer.send(record.topic, record.value, key=record.key, headers=list(record.headers))
+            await producer.send(
+                record.topic, record.value, key=record.key, headers=list(record.headers)
+            )
 
     async with world.run(saying=False):
         await world.settled(20)
@@ -144,7 +177,9 @@ async def test_a_ballot_delivered_three_times_counts_once(world):
 
 
 async def test_what_the_broker_did_not_take_is_sent_again(world, monkeypatch):
-    """Refused at once, or after it was handed over: the second batch of a partition fails, and so does what follows it."""
+    """Refused at once, or after it was handed over: the second batch of a partition fails, and so
+    does what follows it.
+    """
     real, refused = AIOKafkaProducer.send_batch, []
 
     async def send_batch(self, batch, topic, *, partition):
@@ -168,9 +203,15 @@ async def test_what_the_broker_did_not_take_is_sent_again(world, monkeypatch):
     assert [effect["version"] for effect in effects] == list(range(1, 13))
 
 
-@pytest.mark.parametrize(("part", "place"), [(Relay, "_send_batch"), (Consumer, "_measure_lag"), (Bus, "_count_and_ask")])
-async def test_a_part_that_fails_in_a_way_nobody_thought_of_goes_on(world, monkeypatch, part, place):
-    """A bug in a library of ours must not end the relay or the consumer of a process that lives on for months."""
+@pytest.mark.parametrize(
+    ("part", "place"), [(Relay, "_send_batch"), (Consumer, "_measure_lag"), (Bus, "_count_and_ask")]
+)
+async def test_a_part_that_fails_in_a_way_nobody_thought_of_goes_on(
+    world, monkeypatch, part, place
+):
+    """A bug in a library of ours must not end the relay or the consumer of a process that lives on
+    for months.
+    """
     real, failed = getattr(part, place), []
 
     async def fail_once(self):
@@ -189,7 +230,9 @@ async def test_a_part_that_fails_in_a_way_nobody_thought_of_goes_on(world, monke
 
 
 async def test_an_event_that_commits_after_a_later_one_is_sent_too(world):
-    """Numbers are drawn in one order and committed in another: a relay that remembers how far it came would never look back."""
+    """Numbers are drawn in one order and committed in another: a relay that remembers how far it
+    came would never look back.
+    """
     async with world.run():
         async with world.says.transaction() as tx:
             tx.emit(rated(uuid4()))
@@ -201,7 +244,9 @@ async def test_an_event_that_commits_after_a_later_one_is_sent_too(world):
 
 
 async def test_two_gaps_of_one_aggregate_are_closed_together(world, monkeypatch):
-    """Versions 2 and 4 of six are lost: asking for the first gap alone would leave the second waiting for a minute."""
+    """Versions 2 and 4 of six are lost: asking for the first gap alone would leave the second
+    waiting for a minute.
+    """
     from shared.bus import consumer
 
     complaint = uuid4()
@@ -226,15 +271,20 @@ async def test_two_gaps_of_one_aggregate_are_closed_together(world, monkeypatch)
 async def test_a_gap_that_was_noted_by_a_clock_that_had_jumped_is_asked_for(world):
     """The event was held, and its predecessor asked for, forty days from now."""
     async with world.hears.transaction() as tx:
-        await tx.run("insert into held (topic, key, version, event_id, type, headers, body, partition, log_offset, held_at, asked_at) "
-                     "select 'complaints', 'one', 2, gen_random_uuid(), 'complaint.rated.v1', '{}', '', 0, 1, at, at "
-                     "from (select clock_timestamp() + interval '40 days' as at) later")  # fmt: skip
+        await tx.run(
+            "insert into held (topic, key, version, event_id, type, headers, body, partition, log_offset, held_at, asked_at) "
+            "select 'complaints', 'one', 2, gen_random_uuid(), 'complaint.rated.v1', '{}', '', 0, 1, at, at "
+            "from (select clock_timestamp() + interval '40 days' as at) later"
+        )
         assert [gap["from_version"] for gap in await store.gaps(tx, older_than_seconds=5)] == [1]
         await store.note_asked(tx, "complaints", "one")
         assert await store.gaps(tx, older_than_seconds=5) == []
 
 
-@pytest.mark.parametrize("place", ["relay.after_select", "relay.after_send", "relay.after_acknowledgement", "relay.after_mark"])
+@pytest.mark.parametrize(
+    "place",
+    ["relay.after_select", "relay.after_send", "relay.after_acknowledgement", "relay.after_mark"],
+)
 async def test_a_relay_that_breaks_at_any_step_loses_and_inverts_nothing(world, place):
     complaint, broken = uuid4(), []
 
@@ -257,7 +307,9 @@ async def test_a_relay_that_breaks_at_any_step_loses_and_inverts_nothing(world, 
 
 
 async def test_a_relay_that_is_just_starting_afresh_can_be_stopped(world, monkeypatch):
-    """It is closing its old producer when the order to stop comes: the order must not be swallowed with that producer's end."""
+    """It is closing its old producer when the order to stop comes: the order must not be swallowed
+    with that producer's end.
+    """
     closing, real = asyncio.Event(), AIOKafkaProducer.stop
 
     async def slowly(self):
@@ -289,7 +341,9 @@ async def test_a_consumer_that_is_just_starting_afresh_can_be_stopped(world, mon
 
     monkeypatch.setattr(KafkaBroker, "stop", slowly)
     monkeypatch.setattr(Consumer, "_watch_progress", lambda self: asyncio.sleep(0))
-    consumer = Consumer(world.hears, world.hearer.on, world.settings, context=None, group="fengping-casework")
+    consumer = Consumer(
+        world.hears, world.hearer.on, world.settings, context=None, group="fengping-casework"
+    )
     running = asyncio.create_task(consumer.run())
     await closing.wait()
     running.cancel()
@@ -302,8 +356,12 @@ def _break():
     raise ConnectionError("killed")
 
 
-async def test_a_log_that_was_replaced_is_read_from_its_start_even_when_the_first_look_fails(world, monkeypatch):
-    """The topic was lost and made again while the group's offsets stayed; right then the brokers are slow to answer."""
+async def test_a_log_that_was_replaced_is_read_from_its_start_even_when_the_first_look_fails(
+    world, monkeypatch
+):
+    """The topic was lost and made again while the group's offsets stayed; right then the brokers
+    are slow to answer.
+    """
     from shared.bus import consumer
 
     async with world.run() as (says, _):
@@ -316,7 +374,9 @@ async def test_a_log_that_was_replaced_is_read_from_its_start_even_when_the_firs
         await until(lambda: _all_sent(says.relay))
     heard = {row["event_id"] for row in await world.hearer.effects(world.hears)}
     records = await read_topic(world.settings, "complaints")
-    await _replace_log(world.settings, sorted(records, key=lambda record: read(record).meta.event_id in heard))
+    await _replace_log(
+        world.settings, sorted(records, key=lambda record: read(record).meta.event_id in heard)
+    )
 
     looks, real = [], consumer.lost_partitions
 
@@ -343,12 +403,22 @@ async def _replace_log(settings, records):
     topic, group = records[0].topic, settings.topic_prefix + "fengping-casework"
     admin = AIOKafkaAdminClient(**client_options(settings))
     await admin.start()
-    offsets = {tp: at for tp, at in (await admin.list_consumer_group_offsets(group)).items() if tp.topic == topic}
+    offsets = {
+        tp: at
+        for tp, at in (await admin.list_consumer_group_offsets(group)).items()
+        if tp.topic == topic
+    }
     await admin.close()
     await wipe_topic(settings, topic.removeprefix(settings.topic_prefix))
     async with producer_of(settings) as producer:
         for record in records:
-            await producer.send_and_wait(topic, record.value, key=record.key, headers=list(record.headers), partition=record.partition)
+            await producer.send_and_wait(
+                topic,
+                record.value,
+                key=record.key,
+                headers=list(record.headers),
+                partition=record.partition,
+            )
     member = AIOKafkaConsumer(**client_options(settings), group_id=group, enable_auto_commit=False)
     member.assign(list(offsets))
     await member.start()
@@ -378,7 +448,13 @@ async def test_letters_that_must_stay_do_not_keep_others_from_being_put_back(wor
         await world.say(*(rated(uuid4(), option) for option in (1, 2) * 15))
         await until(lambda: _all_sent(says.relay))
     async with world.hears.transaction() as tx:
-        await store.park(tx, [(record, "handler", "a bug", 5) for record in await read_topic(world.settings, "complaints")])
+        await store.park(
+            tx,
+            [
+                (record, "handler", "a bug", 5)
+                for record in await read_topic(world.settings, "complaints")
+            ],
+        )
 
     def fail(event):
         if event.option == 2:
@@ -389,7 +465,9 @@ async def test_letters_that_must_stay_do_not_keep_others_from_being_put_back(wor
 
 
 async def test_what_another_replica_takes_meanwhile_opens_the_gate_for_what_follows(world):
-    """The gate is read with the inbox, before the wait for whoever holds the same event: it must be read again then."""
+    """The gate is read with the inbox, before the wait for whoever holds the same event: it must be
+    read again then.
+    """
     complaint = uuid4()
     async with world.run(hearing=False) as (says,):
         await world.say(rated(complaint), rated(complaint))
@@ -408,7 +486,9 @@ async def test_what_another_replica_takes_meanwhile_opens_the_gate_for_what_foll
 
 
 async def test_a_replay_waits_for_batches_at_work_so_that_no_successor_is_left_behind(world):
-    """Neither would see what the other writes: the batch holds version 3 for want of 2, the replay of 2 finds nothing held."""
+    """Neither would see what the other writes: the batch holds version 3 for want of 2, the replay
+    of 2 finds nothing held.
+    """
     complaint = uuid4()
     async with world.run(hearing=False) as (says,):
         await world.say(*(rated(complaint) for _ in range(3)))
@@ -436,9 +516,15 @@ async def test_a_record_that_nobody_can_read_takes_no_other_along(world):
         await world.say(rated(uuid4()))
         await until(lambda: _all_sent(says.relay))
     [good] = await read_topic(world.settings, "complaints")
-    late = [(name, b"9999-12-31T23:59:59-12:00" if name == "ce_time" else value) for name, value in good.headers]
+    late = [
+        (name, b"9999-12-31T23:59:59-12:00" if name == "ce_time" else value)
+        for name, value in good.headers
+    ]
     deep = good.value[:-1] + b',"x":' + b"[" * 5_000 + b"]" * 5_000 + b"}"
-    bad = [store.KeptRecord(good.topic, 0, 7, good.key, good.value, late), store.KeptRecord(good.topic, 0, 8, good.key, deep, good.headers)]
+    bad = [
+        store.KeptRecord(good.topic, 0, 7, good.key, good.value, late),
+        store.KeptRecord(good.topic, 0, 8, good.key, deep, good.headers),
+    ]
 
     batch = read_all([*bad, good], world.hearer.on.names)
 
@@ -447,9 +533,15 @@ async def test_a_record_that_nobody_can_read_takes_no_other_along(world):
 
 
 async def test_partitions_given_out_while_topics_were_missing_are_asked_for_again(world):
-    """The broker was wiped: whoever gave out the partitions knew only some of the topics, and nobody would give out the others."""
-    early = Consumer(world.hears, world.hearer.on, world.settings, context=None, group="fengping-casework")
-    early._subscriber = SimpleNamespace(consumer=SimpleNamespace(partitions_for_topic=lambda topic: None))
+    """The broker was wiped: whoever gave out the partitions knew only some of the topics, and
+    nobody would give out the others.
+    """
+    early = Consumer(
+        world.hears, world.hearer.on, world.settings, context=None, group="fengping-casework"
+    )
+    early._subscriber = SimpleNamespace(
+        consumer=SimpleNamespace(partitions_for_topic=lambda topic: None)
+    )
 
     await early.look_at_logs([])
 
@@ -466,9 +558,13 @@ def strange_names():
 
 @pytest.mark.parametrize("compression", [None, "gzip"])
 async def test_a_header_name_that_is_no_text_stops_nobody(world, strange_names, compression):
-    """The library gives up the whole fetch. What is an event all the same takes effect, what is none is parked with its bytes."""
+    """The library gives up the whole fetch. What is an event all the same takes effect, what is
+    none is parked with its bytes.
+    """
     complaints, topic = [uuid4() for _ in range(6)], f"{world.settings.topic_prefix}complaints"
-    producer = AIOKafkaProducer(**client_options(world.settings), acks="all", compression_type=compression)
+    producer = AIOKafkaProducer(
+        **client_options(world.settings), acks="all", compression_type=compression
+    )
     await producer.start()
     batch = producer.create_batch()
     for number, complaint in enumerate(complaints):
@@ -477,7 +573,12 @@ async def test_a_header_name_that_is_no_text_stops_nobody(world, strange_names, 
             headers.append((NoText("trace"), b"\xff"))
         if number == 3:
             headers = [(NoText(name), value) for name, value in headers]
-        batch.append(key=str(complaint).encode(), value=encode(rated(complaint)), timestamp=None, headers=headers)
+        batch.append(
+            key=str(complaint).encode(),
+            value=encode(rated(complaint)),
+            timestamp=None,
+            headers=headers,
+        )
     sent = await producer.send_batch(batch, topic, partition=0)
     await sent
     await producer.stop()
@@ -489,7 +590,10 @@ async def test_a_header_name_that_is_no_text_stops_nobody(world, strange_names, 
     assert {row["key"] for row in effects} == {str(complaints[n]) for n in (0, 2, 4, 5)}
     strange = {row["key"].decode(): row for row in await letters(world.hears)}
     assert strange.keys() == {str(complaints[1]), str(complaints[3])}
-    assert all(row["reason"] == "headers" and row["body"] == encode(rated(UUID(key))) for key, row in strange.items())
+    assert all(
+        row["reason"] == "headers" and row["body"] == encode(rated(UUID(key)))
+        for key, row in strange.items()
+    )
     assert "\\xff\\xfece_id" in strange[str(complaints[3])]["headers"]
 
 
@@ -515,7 +619,9 @@ async def test_after_a_strange_name_the_log_can_still_be_looked_at(world, strang
 
 
 def break_at(world, version):
-    """Let the hearer have a bug that meets this version of anything; gives the set to clear when it is cured."""
+    """Let the hearer have a bug that meets this version of anything; gives the set to clear when it
+    is cured.
+    """
     broken = {version}
 
     async def hear(tx, events):
@@ -527,7 +633,9 @@ def break_at(world, version):
     return broken
 
 
-async def test_a_held_event_that_nobody_can_take_is_parked_and_not_the_one_that_let_it_through(world):
+async def test_a_held_event_that_nobody_can_take_is_parked_and_not_the_one_that_let_it_through(
+    world,
+):
     complaint, broken = uuid4(), break_at(world, 2)
     async with producer_of(world.settings) as producer:
         for version in (2, 3, 1, 4):
@@ -538,7 +646,11 @@ async def test_a_held_event_that_nobody_can_take_is_parked_and_not_the_one_that_
         await until(lambda: _held_are(world.hears, [3, 4]))
 
     [letter] = await letters(world.hears)
-    assert (letter["version"], letter["reason"], [row["version"] for row in effects]) == (2, "handler", [1])
+    assert (letter["version"], letter["reason"], [row["version"] for row in effects]) == (
+        2,
+        "handler",
+        [1],
+    )
     broken.clear()
     assert await replay(world.hears, world.hearer.on, None, by="tester") == (1, 0)
     assert [row["version"] for row in await world.hearer.effects(world.hears)] == [1, 2, 3, 4]
@@ -553,10 +665,19 @@ async def test_of_several_that_were_held_only_the_one_to_blame_is_parked(world):
     async with world.run(saying=False):
         await until(lambda: _parked(world.hears, 1))
         effects = await world.settled(2)
-        # The record itself comes again, as after a crash before its offset was committed: it is the same letter.
-        [third] = [r for r in await read_topic(world.settings, "complaints") if read(r).meta.version == 3]
+        # The record itself comes again, as after a crash before its offset was committed: it is the
+        # same letter.
+        [third] = [
+            r for r in await read_topic(world.settings, "complaints") if read(r).meta.version == 3
+        ]
         async with producer_of(world.settings) as producer:
-            await producer.send_and_wait(third.topic, third.value, key=third.key, headers=list(third.headers), partition=third.partition)
+            await producer.send_and_wait(
+                third.topic,
+                third.value,
+                key=third.key,
+                headers=list(third.headers),
+                partition=third.partition,
+            )
             await _send(producer, world.settings, uuid4(), 1)
         await world.settled(3)
 
@@ -568,7 +689,13 @@ async def test_of_several_that_were_held_only_the_one_to_blame_is_parked(world):
 async def test_a_header_name_with_a_nul_is_parked_like_any_other(world):
     key = str(uuid4()).encode()
     async with producer_of(world.settings) as producer:
-        await producer.send_and_wait(f"{world.settings.topic_prefix}complaints", b"x", key=key, headers=[("a\x00b", b"1\x00")], partition=0)
+        await producer.send_and_wait(
+            f"{world.settings.topic_prefix}complaints",
+            b"x",
+            key=key,
+            headers=[("a\x00b", b"1\x00")],
+            partition=0,
+        )
         await _send(producer, world.settings, uuid4(), 1)
     async with world.run(saying=False):
         await world.settled(1)
@@ -595,24 +722,37 @@ async def test_an_event_whose_follower_waits_is_parked_when_it_is_to_blame_itsel
 
 async def _held_are(database, versions):
     async with database.transaction() as tx:
-        return [row["version"] for row in await tx.fetch("select version from held order by version")] == versions
+        return [
+            row["version"] for row in await tx.fetch("select version from held order by version")
+        ] == versions
 
 
 async def test_who_comes_too_early_is_counted_as_held_and_not_as_repeated(world):
-    """And its predecessor, which lets it through from an earlier batch, is one event that came, whatever it brings along."""
+    """And its predecessor, which lets it through from an earlier batch, is one event that came,
+    whatever it brings along.
+    """
     complaint = uuid4()
     hears = Bus(world.hears, world.hearer.on, world.settings, context=None).consumer
     async with world.run(hearing=False) as (says,):
         await world.say(*(rated(complaint) for _ in range(3)))
         await until(lambda: _all_sent(says.relay))
-    first, second, third = [read(record) for record in await read_topic(world.settings, "complaints")]
+    first, second, third = [
+        read(record) for record in await read_topic(world.settings, "complaints")
+    ]
 
     def counted():
         topic = f"{world.settings.topic_prefix}complaints"
-        return [events_consumed.labels(hears.group, topic, result)._value.get() for result in ("ok", "held", "repeated")]
+        return [
+            events_consumed.labels(hears.group, topic, result)._value.get()
+            for result in ("ok", "held", "repeated")
+        ]
 
     before = counted()
-    assert [await hears.apply(batch) for batch in ([third, second], [first], [first, third])] == [0, 3, 0]
+    assert [await hears.apply(batch) for batch in ([third, second], [first], [first, third])] == [
+        0,
+        3,
+        0,
+    ]
 
     assert [now - then for now, then in zip(counted(), before, strict=True)] == [3, 2, 2]
     assert [row["version"] for row in await world.hearer.effects(world.hears)] == [1, 2, 3]

@@ -8,13 +8,24 @@ import time
 import pytest
 from redis.asyncio import Redis
 
-from shared.cache import ANSWER_SECONDS, CacheAway, Leaderboard, Limit, Limiter, LocalLimiter, connect, reaching
+from shared.cache import (
+    ANSWER_SECONDS,
+    CacheAway,
+    Leaderboard,
+    Limit,
+    Limiter,
+    LocalLimiter,
+    connect,
+    reaching,
+)
 from shared.embedded.valkey import Valkey
 
 SECRET = b"one secret for all replicas"
 
 
-async def test_limit_lets_the_allowed_number_pass_and_then_says_how_long_to_wait(redis: Redis) -> None:
+async def test_limit_lets_the_allowed_number_pass_and_then_says_how_long_to_wait(
+    redis: Redis,
+) -> None:
     limiter = Limiter(redis, secret=SECRET)
 
     answers = [await limiter.hit(Limit("form", 3, 60)) for _ in range(5)]
@@ -51,7 +62,9 @@ async def test_many_processes_at_once_share_one_limit(redis: Redis, valkey: Valk
     clients = [connect(valkey.url) for _ in range(4)]
     limiters = [Limiter(client, secret=SECRET) for client in clients]
 
-    answers = await asyncio.gather(*(limiters[n % 4].hit(Limit("form", 20, 60)) for n in range(400)))
+    answers = await asyncio.gather(
+        *(limiters[n % 4].hit(Limit("form", 20, 60)) for n in range(400))
+    )
 
     assert answers.count(None) == 20
     for client in clients:
@@ -78,7 +91,9 @@ async def test_address_does_not_stand_in_redis(redis: Redis) -> None:
     assert b"203.0.113.7" not in keys[0]
 
 
-async def test_limit_holds_in_this_process_when_redis_is_killed_and_when_it_is_back(redis: Redis, valkey: Valkey) -> None:
+async def test_limit_holds_in_this_process_when_redis_is_killed_and_when_it_is_back(
+    redis: Redis, valkey: Valkey
+) -> None:
     limiter = Limiter(redis, secret=SECRET)
     assert await limiter.hit(Limit("form", 3, 60)) is None
 
@@ -108,14 +123,18 @@ async def test_frozen_redis_costs_a_bounded_wait(redis: Redis, valkey: Valkey) -
     assert time.monotonic() - began < 4
 
 
-async def test_use_whose_answer_was_lost_is_asked_again_and_admitted_once(redis: Redis, valkey: Valkey) -> None:
+async def test_use_whose_answer_was_lost_is_asked_again_and_admitted_once(
+    redis: Redis, valkey: Valkey
+) -> None:
     limiter = Limiter(redis, secret=SECRET)
     assert await limiter.hit(Limit("form", 2, 60)) is None
     assert valkey.pid is not None
     os.kill(valkey.pid, signal.SIGSTOP)
     try:
         asking = asyncio.create_task(limiter.hit(Limit("form", 2, 60)))
-        await asyncio.sleep(ANSWER_SECONDS + 0.3)  # Given up and sent once more; Redis, awake again, hears both.
+        await asyncio.sleep(
+            ANSWER_SECONDS + 0.3
+        )  # Given up and sent once more; Redis, awake again, hears both.
     finally:
         os.kill(valkey.pid, signal.SIGCONT)
 
@@ -153,7 +172,11 @@ async def test_what_redis_refuses_is_told_as_one_sentence(redis: Redis) -> None:
 def test_local_limit_forgets_the_key_hit_longest_ago() -> None:
     now = [0.0]
     local = LocalLimiter(clock=lambda: now[0], keys_max=2)
-    assert [local.hit(Limit("a", 1, 10)), local.hit(Limit("b", 1, 10)), local.hit(Limit("a", 1, 10))] == [None, None, 10]
+    assert [
+        local.hit(Limit("a", 1, 10)),
+        local.hit(Limit("b", 1, 10)),
+        local.hit(Limit("a", 1, 10)),
+    ] == [None, None, 10]
 
     local.hit(Limit("c", 1, 10))  # "b" gives way
 
@@ -186,10 +209,17 @@ def test_local_limit_slides() -> None:
 async def test_board_orders_units_and_equal_scores_share_a_rank(redis: Redis) -> None:
     board = Leaderboard(redis)
 
-    rebuilt = await board.rebuild("2026", "政府", {"发改委": 94.31, "人社厅": 88.4, "教育厅": 90.0, "卫健委": 90.0})
+    rebuilt = await board.rebuild(
+        "2026", "政府", {"发改委": 94.31, "人社厅": 88.4, "教育厅": 90.0, "卫健委": 90.0}
+    )
 
     assert await board.top("2026", "政府") == rebuilt
-    assert [(place.rank, place.score) for place in rebuilt] == [(1, 94.31), (2, 90.0), (2, 90.0), (4, 88.4)]
+    assert [(place.rank, place.score) for place in rebuilt] == [
+        (1, 94.31),
+        (2, 90.0),
+        (2, 90.0),
+        (4, 88.4),
+    ]
     assert await board.top("2026", "政府", limit=2) == rebuilt[:2]
 
 
@@ -224,10 +254,14 @@ async def test_board_ends_by_itself_so_that_no_mistake_stays(redis: Redis) -> No
     assert 0 < await redis.ttl("board:2026:政府") <= 60
 
 
-async def test_board_with_redis_away_gives_nothing_and_breaks_nothing(redis: Redis, valkey: Valkey) -> None:
+async def test_board_with_redis_away_gives_nothing_and_breaks_nothing(
+    redis: Redis, valkey: Valkey
+) -> None:
     board = Leaderboard(redis)
     valkey.kill()
 
     assert await board.top("2026", "政府") is None
     assert not await board.put("2026", "政府", {"人社厅": 95.0})
-    assert [place.unit_id for place in await board.rebuild("2026", "政府", {"人社厅": 95.0})] == ["人社厅"]
+    assert [place.unit_id for place in await board.rebuild("2026", "政府", {"人社厅": 95.0})] == [
+        "人社厅"
+    ]

@@ -27,7 +27,11 @@ from shared.calendar import (
 )
 
 RIGHT = china()
-NO_MAKE_UP = WorkCalendar({day: worked for day, worked in RIGHT.days.items() if not worked}, RIGHT.known_from, RIGHT.known_through)
+NO_MAKE_UP = WorkCalendar(
+    {day: worked for day, worked in RIGHT.days.items() if not worked},
+    RIGHT.known_from,
+    RIGHT.known_through,
+)
 WEEKDAYS_ONLY = WorkCalendar({}, RIGHT.known_from, RIGHT.known_through)
 
 WORKING_DAY_VECTORS = """
@@ -97,18 +101,29 @@ def at(text: str) -> datetime:
 def state(now: str, start: str, limit: str, **more: object) -> DeadlineState:
     due = deadline(at(start), Limit.parse(limit), RIGHT)
     unit = Limit.parse(limit).unit
-    return deadline_state(at(now), due_at=due.at, warn_at=due.warn_at, severe_at=due.severe_at, calendar=RIGHT, unit=unit, **more)
+    return deadline_state(
+        at(now),
+        due_at=due.at,
+        warn_at=due.warn_at,
+        severe_at=due.severe_at,
+        calendar=RIGHT,
+        unit=unit,
+        **more,
+    )
 
 
-# ── days ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── days ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize(("start", "amount", "right", "no_make_up", "weekdays_only"), rows(WORKING_DAY_VECTORS))
+@pytest.mark.parametrize(
+    ("start", "amount", "right", "no_make_up", "weekdays_only"), rows(WORKING_DAY_VECTORS)
+)
 def test_working_days_follow_the_notices_and_not_the_two_wrong_calendars(
     start: str, amount: str, right: str, no_make_up: str, weekdays_only: str
 ) -> None:
     answers = [
-        calendar.add_working_days(date.fromisoformat(start), int(amount)).day.isoformat() for calendar in (RIGHT, NO_MAKE_UP, WEEKDAYS_ONLY)
+        calendar.add_working_days(date.fromisoformat(start), int(amount)).day.isoformat()
+        for calendar in (RIGHT, NO_MAKE_UP, WEEKDAYS_ONLY)
     ]
 
     assert answers == [right, no_make_up, weekdays_only]
@@ -116,7 +131,9 @@ def test_working_days_follow_the_notices_and_not_the_two_wrong_calendars(
 
 
 @pytest.mark.parametrize(("start", "amount", "raw", "rolled"), rows(CALENDAR_DAY_VECTORS))
-def test_calendar_days_that_end_on_a_rest_day_roll_to_the_next_workday(start: str, amount: str, raw: str, rolled: str) -> None:
+def test_calendar_days_that_end_on_a_rest_day_roll_to_the_next_workday(
+    start: str, amount: str, raw: str, rolled: str
+) -> None:
     first = date.fromisoformat(start)
 
     assert RIGHT.add_calendar_days(first, int(amount), roll=False).day.isoformat() == raw
@@ -141,7 +158,9 @@ def test_a_year_has_its_number_of_working_days(year: int, count: int) -> None:
 
 
 def test_make_up_days_of_2025_and_2026_are_those_of_the_notices() -> None:
-    worked = [f"{day:%y-%m-%d}" for day, is_worked in RIGHT.days.items() if is_worked and day.year >= 2025]
+    worked = [
+        f"{day:%y-%m-%d}" for day, is_worked in RIGHT.days.items() if is_worked and day.year >= 2025
+    ]
 
     assert worked[:5] == ["25-01-26", "25-02-08", "25-04-27", "25-09-28", "25-10-11"]
     assert worked[5:] == ["26-01-04", "26-02-14", "26-02-28", "26-05-09", "26-09-20", "26-10-10"]
@@ -150,7 +169,10 @@ def test_make_up_days_of_2025_and_2026_are_those_of_the_notices() -> None:
 
 def test_the_shipped_file_says_the_same_as_the_public_package() -> None:
     package = pytest.importorskip("chinese_calendar")
-    every_day = (date(2004, 1, 1) + timedelta(days=n) for n in range((date(2026, 12, 31) - date(2004, 1, 1)).days + 1))
+    every_day = (
+        date(2004, 1, 1) + timedelta(days=n)
+        for n in range((date(2026, 12, 31) - date(2004, 1, 1)).days + 1)
+    )
 
     assert [day for day in every_day if package.is_workday(day) != RIGHT.is_workday(day)] == []
 
@@ -170,7 +192,9 @@ def test_between_is_the_inverse_of_add(start: date, amount: int) -> None:
 def test_adding_is_monotone_and_adds_up(start: date, one: int, other: int) -> None:
     first = RIGHT.add_working_days(start, one).day
 
-    assert RIGHT.add_working_days(first, other).day == RIGHT.add_working_days(start, one + other).day
+    assert (
+        RIGHT.add_working_days(first, other).day == RIGHT.add_working_days(start, one + other).day
+    )
     assert RIGHT.add_working_days(start + timedelta(days=1), one).day >= first
 
 
@@ -191,10 +215,12 @@ def test_rolling_is_never_early_and_never_ends_on_a_rest_day(start: date, amount
     assert RIGHT.is_workday(rolled)
 
 
-# ── limits and due instants ──────────────────────────────────────────────────────────────────────────────────────────
+# ── limits and due instants ───────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize(("text", "limit"), [("5wd", Limit(5, "wd")), ("15d", Limit(15, "d")), (" 24h ", Limit(24, "h"))])
+@pytest.mark.parametrize(
+    ("text", "limit"), [("5wd", Limit(5, "wd")), ("15d", Limit(15, "d")), (" 24h ", Limit(24, "h"))]
+)
 def test_limits_are_read_from_text_and_written_back(text: str, limit: Limit) -> None:
     assert Limit.parse(text) == limit
     assert str(limit) == text.strip()
@@ -231,7 +257,11 @@ def test_a_limit_ends_at_its_closing_time_in_shanghai(start: str, limit: Limit, 
 def test_a_due_instant_names_its_calendar_and_its_last_day() -> None:
     due = due_at(at("2026-11-18 09:00"), Limit(5, "wd", closes="24:00"), RIGHT)
 
-    assert (due.day, due.provisional, due.calendar_version) == (date(2026, 11, 25), False, RIGHT.version)
+    assert (due.day, due.provisional, due.calendar_version) == (
+        date(2026, 11, 25),
+        False,
+        RIGHT.version,
+    )
 
 
 @pytest.mark.parametrize(
@@ -251,12 +281,16 @@ def test_days_on_which_the_clock_stood_still_do_not_count(since: str, until: str
 def test_a_pause_lengthens_a_limit_in_hours_by_its_own_length() -> None:
     pause = Pause(at("2026-11-18 10:00"), at("2026-11-18 12:30"))
 
-    assert due_at(at("2026-11-18 09:00"), Limit(24, "h"), RIGHT, [pause]).at == at("2026-11-19 11:30")
+    assert due_at(at("2026-11-18 09:00"), Limit(24, "h"), RIGHT, [pause]).at == at(
+        "2026-11-19 11:30"
+    )
 
 
 @settings(deadline=None)
 @given(instants, limits, st.sampled_from(("17:30", "24:00")))
-def test_a_deadline_is_never_early_and_its_instants_stand_in_order(start: datetime, limit: Limit, closes: str) -> None:
+def test_a_deadline_is_never_early_and_its_instants_stand_in_order(
+    start: datetime, limit: Limit, closes: str
+) -> None:
     limit = Limit(limit.amount, limit.unit, closes)
     due = deadline(start, limit, RIGHT)
 
@@ -270,11 +304,16 @@ def test_a_deadline_is_never_early_and_its_instants_stand_in_order(start: dateti
 
 @settings(deadline=None)
 @given(instants, limits, instants, st.timedeltas(timedelta(), timedelta(days=20)))
-def test_a_pause_never_shortens_a_deadline(start: datetime, limit: Limit, since: datetime, length: timedelta) -> None:
-    assert due_at(start, limit, RIGHT, [Pause(since, since + length)]).at >= due_at(start, limit, RIGHT).at
+def test_a_pause_never_shortens_a_deadline(
+    start: datetime, limit: Limit, since: datetime, length: timedelta
+) -> None:
+    assert (
+        due_at(start, limit, RIGHT, [Pause(since, since + length)]).at
+        >= due_at(start, limit, RIGHT).at
+    )
 
 
-# ── states ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── states ────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -320,8 +359,12 @@ def test_a_limit_in_hours_is_shown_in_hours(now: str, badge: str) -> None:
 
 
 def test_a_stopped_clock_and_a_closed_case_have_their_own_badges() -> None:
-    closed_late = state("2026-12-30 09:00", "2026-11-18 09:00", "5wd", closed_at=at("2026-11-26 09:00"))
-    closed_in_time = state("2026-12-30 09:00", "2026-11-18 09:00", "5wd", closed_at=at("2026-11-20 09:00"))
+    closed_late = state(
+        "2026-12-30 09:00", "2026-11-18 09:00", "5wd", closed_at=at("2026-11-26 09:00")
+    )
+    closed_in_time = state(
+        "2026-12-30 09:00", "2026-11-18 09:00", "5wd", closed_at=at("2026-11-20 09:00")
+    )
 
     assert state("2026-12-30 09:00", "2026-11-18 09:00", "5wd", paused=True).badge == "❚❚ 暂停计时"
     assert closed_late.badge == "✓ 已办结（超期办结）"
@@ -334,16 +377,34 @@ def test_the_absolute_time_is_given_beside_the_badge() -> None:
 
 
 def test_standings_sort_by_urgency() -> None:
-    shuffled = [Standing.CLOSED, Standing.NORMAL, Standing.LATE, Standing.SEVERE, Standing.WARNING, Standing.PAUSED]
+    shuffled = [
+        Standing.CLOSED,
+        Standing.NORMAL,
+        Standing.LATE,
+        Standing.SEVERE,
+        Standing.WARNING,
+        Standing.PAUSED,
+    ]
 
-    assert [one.label for one in sorted(shuffled, key=lambda one: one.rank)] == (["严重超期", "超期", "临期", "正常", "暂停计时", "已办结"])
+    assert [one.label for one in sorted(shuffled, key=lambda one: one.rank)] == (
+        ["严重超期", "超期", "临期", "正常", "暂停计时", "已办结"]
+    )
 
 
 @settings(deadline=None)
 @given(instants, limits, st.timedeltas(timedelta(), timedelta(days=200)))
-def test_the_number_in_the_badge_agrees_with_the_state(start: datetime, limit: Limit, later: timedelta) -> None:
+def test_the_number_in_the_badge_agrees_with_the_state(
+    start: datetime, limit: Limit, later: timedelta
+) -> None:
     due = deadline(start, limit, RIGHT)
-    seen = deadline_state(start + later, due_at=due.at, warn_at=due.warn_at, severe_at=due.severe_at, calendar=RIGHT, unit=limit.unit)
+    seen = deadline_state(
+        start + later,
+        due_at=due.at,
+        warn_at=due.warn_at,
+        severe_at=due.severe_at,
+        calendar=RIGHT,
+        unit=limit.unit,
+    )
 
     assert seen.is_late == (start + later >= due.at)
     assert seen.left == 0 or seen.over == 0
@@ -354,7 +415,7 @@ def test_the_number_in_the_badge_agrees_with_the_state(start: datetime, limit: L
         assert (seen.standing is Standing.NORMAL) == (seen.left > 1 and seen.left * 5 > total)
 
 
-# ── versions ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── versions ──────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_new_notice_gives_a_new_version_that_knows_the_year() -> None:
@@ -392,7 +453,11 @@ def test_a_notice_that_moves_the_turn_of_the_year_is_followed_and_can_be_correct
     moving = read_notice(NOTICE_2027.replace("2027-01-03,休,元旦", "2026-12-31,休,元旦"))
 
     assert not RIGHT.with_notice(moving).is_workday(date(2026, 12, 31))
-    assert RIGHT.with_notice(moving).with_notice(read_notice(NOTICE_2027)).is_workday(date(2026, 12, 31))
+    assert (
+        RIGHT.with_notice(moving)
+        .with_notice(read_notice(NOTICE_2027))
+        .is_workday(date(2026, 12, 31))
+    )
 
 
 @pytest.mark.parametrize(
@@ -408,7 +473,9 @@ def test_a_notice_that_moves_the_turn_of_the_year_is_followed_and_can_be_correct
         ("# 国务院办公厅关于2027年部分节假日安排的通知\n", "", 0, "没有写明来源"),
     ],
 )
-def test_a_wrong_row_of_a_notice_is_refused_with_its_number_and_reason(old: str, new: str, row: int, reason: str) -> None:
+def test_a_wrong_row_of_a_notice_is_refused_with_its_number_and_reason(
+    old: str, new: str, row: int, reason: str
+) -> None:
     with pytest.raises(CalendarError, match=reason) as refused:
         read_notice(NOTICE_2027.replace(old, new))
 
@@ -424,7 +491,11 @@ def test_a_file_that_is_no_notice_is_refused(text: str) -> None:
 def test_years_are_imported_in_order() -> None:
     with pytest.raises(CalendarError, match="先导入 2027"):
         RIGHT.with_notice(
-            read_notice(NOTICE_2027.replace("2027", "2028").replace("2028-02-14,班,春节\n", "").replace("2028-10-09,班", "2028-10-14,班"))
+            read_notice(
+                NOTICE_2027.replace("2027", "2028")
+                .replace("2028-02-14,班,春节\n", "")
+                .replace("2028-10-09,班", "2028-10-14,班")
+            )
         )
 
 
@@ -434,7 +505,10 @@ def test_only_deadlines_whose_span_touches_changed_days_are_affected() -> None:
     before = Span("before", at("2026-11-02 09:00"), Limit(5, "wd"))
     hours = Span("hours", at("2026-11-19 09:00"), Limit(48, "h"))
 
-    assert [(one.id, one.moved, one.shortened) for one in affected(RIGHT, newer, [touched, before, hours])] == [("touched", True, False)]
+    assert [
+        (one.id, one.moved, one.shortened)
+        for one in affected(RIGHT, newer, [touched, before, hours])
+    ] == [("touched", True, False)]
 
 
 def test_a_deadline_moved_forward_is_marked_so_that_a_person_decides() -> None:
@@ -443,7 +517,11 @@ def test_a_deadline_moved_forward_is_marked_so_that_a_person_decides() -> None:
     (one,) = affected(RIGHT, newer, [Span("Z-1", at("2026-11-18 09:00"), Limit(5, "wd"))])
 
     assert isinstance(one, Affected)
-    assert (one.shortened, one.before.day, one.after.day) == (True, date(2026, 11, 25), date(2026, 11, 24))
+    assert (one.shortened, one.before.day, one.after.day) == (
+        True,
+        date(2026, 11, 25),
+        date(2026, 11, 24),
+    )
 
 
 def test_a_notice_makes_provisional_deadlines_certain() -> None:

@@ -1,4 +1,6 @@
-"""What is on the wire today stays readable: schemas on file, golden bodies of every event, and a check that can say no."""
+"""What is on the wire today stays readable: schemas on file, golden bodies of every event, and a
+check that can say no.
+"""
 
 import copy
 import json
@@ -22,8 +24,12 @@ def test_an_event_still_keeps_its_contract(name):
 
 @pytest.mark.parametrize("name", sorted(EVENTS))
 def test_the_contract_on_file_is_complete(name):
-    """A new optional field belongs on file too: `fengping contracts tests/shared/contracts` writes it."""
-    assert json.loads((KEPT / f"{name}.json").read_text()) == json.loads(json.dumps(schemas()[name]))
+    """A new optional field belongs on file too: `fengping contracts tests/shared/contracts` writes
+    it.
+    """
+    assert json.loads((KEPT / f"{name}.json").read_text()) == json.loads(
+        json.dumps(schemas()[name])
+    )
 
 
 @pytest.mark.parametrize("file", GOLDEN, ids=lambda file: file.stem)
@@ -60,17 +66,25 @@ CASE = ["$defs", "CaseOpened"]
 BREAKING = {
     "field removed": edit([*CASE, "properties"], lambda p: p.pop("number")),
     "field renamed": edit([*CASE, "properties"], lambda p: p.update(code=p.pop("number"))),
-    "new required field": edit(CASE, lambda s: (s["properties"].update(x={"type": "string"}), s["required"].append("x"))),
+    "new required field": edit(
+        CASE, lambda s: (s["properties"].update(x={"type": "string"}), s["required"].append("x"))
+    ),
     "required became optional": edit(CASE, lambda s: s["required"].remove("number")),
     "type changed": edit([*CASE, "properties", "number"], lambda p: p.update(type="integer")),
     "format changed": edit([*CASE, "properties", "case_id"], lambda p: p.update(format="date")),
     "format dropped": edit([*CASE, "properties", "occurred_at"], lambda p: p.pop("format")),
     "enum value added": edit(["$defs", "Kind", "enum"], lambda values: values.append("rumour")),
     "enum value removed": edit(["$defs", "Kind", "enum"], lambda values: values.remove("report")),
-    "nullable became not": edit([*CASE, "properties"], lambda p: p.update(unit_id={"type": "string"})),
+    "nullable became not": edit(
+        [*CASE, "properties"], lambda p: p.update(unit_id={"type": "string"})
+    ),
     "inner field removed": edit(["$defs", "DeadlineSet", "properties"], lambda p: p.pop("due_at")),
-    "inner type changed": edit(["$defs", "DeadlineSet", "properties", "kind"], lambda p: p.update(type="integer")),
-    "list became object": edit([*CASE, "properties", "deadlines"], lambda p: (p.clear(), p.update(type="object"))),
+    "inner type changed": edit(
+        ["$defs", "DeadlineSet", "properties", "kind"], lambda p: p.update(type="integer")
+    ),
+    "list became object": edit(
+        [*CASE, "properties", "deadlines"], lambda p: (p.clear(), p.update(type="object"))
+    ),
 }
 
 

@@ -1,4 +1,6 @@
-"""A transaction writes rows, events and audit leaves together, or nothing; versions follow the aggregate's lock."""
+"""A transaction writes rows, events and audit leaves together, or nothing; versions follow the
+aggregate's lock.
+"""
 
 import asyncio
 from datetime import UTC, datetime
@@ -14,12 +16,20 @@ NOON = datetime(2026, 11, 20, 4, tzinfo=UTC)
 
 
 def rated(complaint_id, option=1):
-    return ComplaintRated(occurred_at=NOON, complaint_id=complaint_id, campaign_id="j-2026", option=option)
+    return ComplaintRated(
+        occurred_at=NOON, complaint_id=complaint_id, campaign_id="j-2026", option=option
+    )
 
 
 def ballot():
     return BallotSubmitted(
-        occurred_at=NOON, ballot_id=uuid4(), campaign_id="j-2026", instrument="hall", group="people", point=None, answers=((1, 1, 1),)
+        occurred_at=NOON,
+        ballot_id=uuid4(),
+        campaign_id="j-2026",
+        instrument="hall",
+        group="people",
+        point=None,
+        answers=((1, 1, 1),),
     )
 
 
@@ -35,7 +45,12 @@ async def test_leaving_the_block_writes_the_event_and_the_leaf(core):
     async with database.transaction() as tx:
         row = await tx.fetchrow("select * from outbox")
         leaf = await tx.fetchrow("select * from audit")
-    assert (row["key"], row["version"], row["type"], row["published_at"]) == (str(complaint), 1, "complaint.rated.v1", None)
+    assert (row["key"], row["version"], row["type"], row["published_at"]) == (
+        str(complaint),
+        1,
+        "complaint.rated.v1",
+        None,
+    )
     assert (leaf["actor"], leaf["subject"]) == ("public", str(complaint))
 
 
@@ -54,7 +69,12 @@ async def test_an_exception_writes_nothing(core):
         await break_off()
 
     async with database.transaction() as tx:
-        assert await tx.fetchval("select (select count(*) from outbox) + (select count(*) from audit) + (select count(*) from inbox)") == 0
+        assert (
+            await tx.fetchval(
+                "select (select count(*) from outbox) + (select count(*) from audit) + (select count(*) from inbox)"
+            )
+            == 0
+        )
 
 
 async def test_versions_of_one_aggregate_count_up_within_and_across_transactions(core):
@@ -87,7 +107,9 @@ async def test_a_fact_that_happens_once_needs_no_aggregate_row(core):
 
 
 async def test_twelve_writers_leave_ids_in_the_order_of_versions(core):
-    """A number drawn before the aggregate's lock was measured to invert: here 12 writers share 5 aggregates."""
+    """A number drawn before the aggregate's lock was measured to invert: here 12 writers share 5
+    aggregates.
+    """
     _, open_schema = core
     database = await open_schema("intake")
     complaints = [uuid4() for _ in range(5)]
@@ -105,5 +127,7 @@ async def test_twelve_writers_leave_ids_in_the_order_of_versions(core):
         inverted = await tx.fetchval(
             "select count(*) from outbox a join outbox b using (topic, key) where a.version < b.version and a.id > b.id"
         )
-        gaps = await tx.fetchval("select count(*) from (select key, max(version) m, count(*) c from outbox group by key) x where m <> c")
+        gaps = await tx.fetchval(
+            "select count(*) from (select key, max(version) m, count(*) c from outbox group by key) x where m <> c"
+        )
     assert (inverted, gaps) == (0, 0)

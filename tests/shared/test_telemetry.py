@@ -47,7 +47,16 @@ def test_a_trace_goes_on_under_its_own_number() -> None:
 
 
 @pytest.mark.parametrize(
-    "foreign", [None, "", "x" * 55, PARENT.upper(), PARENT + "0", PARENT.replace("7", "\u200b", 1), "00-电-话-13800138000"]
+    "foreign",
+    [
+        None,
+        "",
+        "x" * 55,
+        PARENT.upper(),
+        PARENT + "0",
+        PARENT.replace("7", "\u200b", 1),
+        "00-电-话-13800138000",
+    ],
 )
 def test_what_is_no_trace_begins_a_new_one(foreign: str | None) -> None:
     begun = child_of(foreign)

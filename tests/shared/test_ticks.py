@@ -1,4 +1,6 @@
-"""Due work is done once, by whoever comes first, and not at all while the database's clock cannot be trusted."""
+"""Due work is done once, by whoever comes first, and not at all while the database's clock cannot
+be trusted.
+"""
 
 import asyncio
 
@@ -40,8 +42,10 @@ def _claiming(name, batch=7):
     async def claim(tx):
         done = await tx.run(
             "update work set done_by = coalesce(done_by || '+', '') || $1 where n in "
-            "(select n from work where done_by is null order by n limit $2 for update skip locked)", name, batch,
-        )  # fmt: skip
+            "(select n from work where done_by is null order by n limit $2 for update skip locked)",
+            name,
+            batch,
+        )
         return done == batch
 
     return every
@@ -112,13 +116,20 @@ async def test_a_jump_of_the_clock_stops_due_work_until_somebody_releases_it(cor
         assert await release_clock(tx, by="zhang") == 1
     await until(lambda: _is_zero(database))
     async with database.transaction() as tx:
-        assert await tx.fetch("select action, actor from audit order by id") == [("clock.held", "system"), ("clock.released", "zhang")]
+        assert await tx.fetch("select action, actor from audit order by id") == [
+            ("clock.held", "system"),
+            ("clock.released", "zhang"),
+        ]
     await runner.stop()
 
 
 @pytest.mark.stack
-async def test_not_even_the_tick_that_runs_before_the_guard_looks_acts_on_a_jumped_clock(core, monkeypatch):
-    """The jump comes while a tick is at work, and the guard's own look is far away: the tick's transaction leaves nothing."""
+async def test_not_even_the_tick_that_runs_before_the_guard_looks_acts_on_a_jumped_clock(
+    core, monkeypatch
+):
+    """The jump comes while a tick is at work, and the guard's own look is far away: the tick's
+    transaction leaves nothing.
+    """
     from shared import ticks
 
     database = await _database_with_work(core, 0)
@@ -153,7 +164,10 @@ async def test_what_is_not_due_at_any_instant_goes_on_while_due_work_is_held(cor
     @every(seconds=0.05, timeless=True)
     async def seal(tx):
         return (
-            await tx.run("update work set done_by = 'seal' where n in (select n from work where n > 10 and done_by is null limit 3)") == 3
+            await tx.run(
+                "update work set done_by = 'seal' where n in (select n from work where n > 10 and done_by is null limit 3)"
+            )
+            == 3
         )
 
     runner = TickRunner(database, every, context=None)
@@ -162,8 +176,12 @@ async def test_what_is_not_due_at_any_instant_goes_on_while_due_work_is_held(cor
     await asyncio.sleep(0.3)
 
     async with database.transaction() as tx:
-        assert {row["done_by"] for row in await tx.fetch("select done_by from work where n > 10")} == {"seal"}
-        assert {row["done_by"] for row in await tx.fetch("select done_by from work where n <= 10")} == {None}
+        assert {
+            row["done_by"] for row in await tx.fetch("select done_by from work where n > 10")
+        } == {"seal"}
+        assert {
+            row["done_by"] for row in await tx.fetch("select done_by from work where n <= 10")
+        } == {None}
     await runner.stop()
 
 

@@ -1,4 +1,6 @@
-"""Who comes at the same moment goes together; nobody waits for company, nobody gets another's answer or another's trouble."""
+"""Who comes at the same moment goes together; nobody waits for company, nobody gets another's
+answer or another's trouble.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -17,7 +19,12 @@ class Ferry:
     def __init__(self, *, most: int = 64, at_work: int = 1) -> None:
         self.crossings: list[list[int]] = []
         self.landing = asyncio.Event()
-        self.board = Together(self._cross, most=most, at_work=at_work, hopeless=lambda error: isinstance(error, ConnectionError))
+        self.board = Together(
+            self._cross,
+            most=most,
+            at_work=at_work,
+            hopeless=lambda error: isinstance(error, ConnectionError),
+        )
 
     async def _cross(self, people: Sequence[int]) -> list[int | Exception]:
         self.crossings.append(list(people))
@@ -44,7 +51,9 @@ async def test_who_comes_during_a_crossing_shares_the_next() -> None:
     await asyncio.sleep(0)
     others = [asyncio.create_task(ferry.board(n)) for n in (2, 3, 4)]
     await asyncio.sleep(0.01)
-    assert ferry.crossings == [[1]], "an answer is never taken from work that began before the question"
+    assert ferry.crossings == [[1]], (
+        "an answer is never taken from work that began before the question"
+    )
     ferry.landing.set()
 
     assert await asyncio.gather(first, *others) == [10, 20, 30, 40]
@@ -65,7 +74,9 @@ async def test_a_refusal_is_for_its_asker_alone() -> None:
     ferry = Ferry()
     ferry.landing.set()
 
-    one, refused, other = await asyncio.gather(*map(ferry.board, (1, 13, 2)), return_exceptions=True)
+    one, refused, other = await asyncio.gather(
+        *map(ferry.board, (1, 13, 2)), return_exceptions=True
+    )
 
     assert (one, other) == (10, 20)
     assert isinstance(refused, ValueError)
@@ -76,7 +87,9 @@ async def test_a_trouble_nobody_foresaw_is_for_its_cause_alone() -> None:
     ferry = Ferry()
     ferry.landing.set()
 
-    one, trouble, other = await asyncio.gather(*map(ferry.board, (1, -1, 2)), return_exceptions=True)
+    one, trouble, other = await asyncio.gather(
+        *map(ferry.board, (1, -1, 2)), return_exceptions=True
+    )
 
     assert (one, other) == (10, 20)
     assert isinstance(trouble, ZeroDivisionError)
@@ -119,8 +132,14 @@ async def test_work_for_many_runs_in_nobodys_context() -> None:
     assert seen == ["nobody"]
 
 
-@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 3)), max_size=60), st.integers(1, 7), st.integers(1, 3))
-def test_everybody_gets_their_own_answer_whenever_they_come(arrivals: list[tuple[int, int]], most: int, at_work: int) -> None:
+@given(
+    st.lists(st.tuples(st.integers(0, 50), st.integers(0, 3)), max_size=60),
+    st.integers(1, 7),
+    st.integers(1, 3),
+)
+def test_everybody_gets_their_own_answer_whenever_they_come(
+    arrivals: list[tuple[int, int]], most: int, at_work: int
+) -> None:
     running = 0
 
     async def work(items: Sequence[int]) -> list[int]:

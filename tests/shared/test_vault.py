@@ -1,4 +1,6 @@
-"""Sealed identities stay closed to who has only the database; personal data is found however it is written."""
+"""Sealed identities stay closed to who has only the database; personal data is found however it is
+written.
+"""
 
 import json
 import random
@@ -73,7 +75,17 @@ def test_ring_open_to_others_is_refused(tmp_path: Path, mode: int, accepted: boo
             KeyRing.load(path)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"masters": {"1": "bTE="}, "root": "cg=="}', '{"masters": {}, "root": ""}', "王"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        '{"masters": {"1": "bTE="}, "root": "cg=="}',
+        '{"masters": {}, "root": ""}',
+        "王",
+    ],
+)
 def test_malformed_ring_is_refused_without_quoting_it(tmp_path: Path, text: str) -> None:
     path = tmp_path / "keyring.json"
     path.touch(mode=0o600)
@@ -95,14 +107,23 @@ def test_keys_are_in_no_representation() -> None:
 
 def test_secrets_follow_from_the_ring_and_differ_by_purpose() -> None:
     assert RING.secret("limiter") == RING.secret("limiter") != RING.secret("other")
-    assert RING.signing_key("audit/intake").sign(b"x") == RING.signing_key("audit/intake").sign(b"x")
-    assert RING.signing_key("audit/intake").sign(b"x") != RING.signing_key("audit/scoring").sign(b"x")
+    assert RING.signing_key("audit/intake").sign(b"x") == RING.signing_key("audit/intake").sign(
+        b"x"
+    )
+    assert RING.signing_key("audit/intake").sign(b"x") != RING.signing_key("audit/scoring").sign(
+        b"x"
+    )
 
 
 # ── sealed records
 
 
-@given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(exclude_categories=["Cs"]))))
+@given(
+    st.dictionaries(
+        st.text(st.characters(exclude_categories=["Cs"])),
+        st.text(st.characters(exclude_categories=["Cs"])),
+    )
+)
 def test_what_was_sealed_is_opened(fields: dict[str, str]) -> None:
     assert RING.open_sealed(RECORD, RING.seal(RECORD, fields)) == fields
 
@@ -125,13 +146,19 @@ def test_shortened_bytes_are_refused(length: int) -> None:
     for part in ("ciphertext", "wrapped_key"):
         stored = getattr(sealed, part)
         with pytest.raises(NotThisRecord):
-            RING.open_sealed(RECORD, replace(sealed, **{part: stored[: min(length, len(stored) - 1)]}))
+            RING.open_sealed(
+                RECORD, replace(sealed, **{part: stored[: min(length, len(stored) - 1)]})
+            )
 
 
 def test_nothing_moves_to_another_record() -> None:
     zhang, li = RING.seal(RECORD, ZHANG), RING.seal(OTHER, {"name": "李四"})
 
-    for stolen in (zhang, replace(li, ciphertext=zhang.ciphertext), replace(li, wrapped_key=zhang.wrapped_key)):
+    for stolen in (
+        zhang,
+        replace(li, ciphertext=zhang.ciphertext),
+        replace(li, wrapped_key=zhang.wrapped_key),
+    ):
         with pytest.raises(NotThisRecord):
             RING.open_sealed(OTHER, stolen)
 
@@ -145,7 +172,11 @@ def test_wrapped_key_is_no_ciphertext() -> None:
 
 
 def test_same_identity_never_looks_the_same_and_its_length_tells_nothing() -> None:
-    once, again, longer = RING.seal(RECORD, ZHANG), RING.seal(RECORD, ZHANG), RING.seal(RECORD, ZHANG | {"name": "欧阳小红"})
+    once, again, longer = (
+        RING.seal(RECORD, ZHANG),
+        RING.seal(RECORD, ZHANG),
+        RING.seal(RECORD, ZHANG | {"name": "欧阳小红"}),
+    )
 
     assert once.ciphertext != again.ciphertext
     assert once.wrapped_key != again.wrapped_key
@@ -195,7 +226,14 @@ def test_saved_ring_is_the_same_ring(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "spelling",
-    ["13800138000", "138 0013 8000", "138-0013-8000", "+86 13800138000", "008613800138000", "１３８００１３８０００"],
+    [
+        "13800138000",
+        "138 0013 8000",
+        "138-0013-8000",
+        "+86 13800138000",
+        "008613800138000",
+        "１３８００１３８０００",
+    ],
 )
 def test_same_phone_has_one_fingerprint(spelling: str) -> None:
     assert RING.fingerprint(spelling) == RING.fingerprint("13800138000")
@@ -224,33 +262,92 @@ def test_phone_on_pages(shown: str, masked: str) -> None:
 def test_identity_card_and_name_on_pages() -> None:
     assert mask_id_card("11010519491231002x") == "1101************2x"
     assert mask_id_card("123") == "***"
-    assert [mask_name(name) for name in ("张三", "王小明", "欧阳小红", "买买提", "")] == ["张*", "王**", "欧阳**", "买**", ""]
+    assert [mask_name(name) for name in ("张三", "王小明", "欧阳小红", "买买提", "")] == [
+        "张*",
+        "王**",
+        "欧阳**",
+        "买**",
+        "",
+    ]
 
 
 # ── the guard on texts
 
 DIGITS = {
-    "half": "0123456789", "full": "０１２３４５６７８９", "chinese": "零一二三四五六七八九", "circle": "〇一二三四五六七八九",
-    "formal": "零壹贰叁肆伍陆柒捌玖", "arabic": "٠١٢٣٤٥٦٧٨٩", "spoken": "零幺二三四五六七八九", "bold": "𝟎𝟏𝟐𝟑𝟒𝟓𝟔𝟕𝟖𝟗",
-}  # fmt: skip
+    "half": "0123456789",
+    "full": "０１２３４５６７８９",
+    "chinese": "零一二三四五六七八九",
+    "circle": "〇一二三四五六七八九",
+    "formal": "零壹贰叁肆伍陆柒捌玖",
+    "arabic": "٠١٢٣٤٥٦٧٨٩",
+    "spoken": "零幺二三四五六七八九",
+    "bold": "𝟎𝟏𝟐𝟑𝟒𝟓𝟔𝟕𝟖𝟗",
+}
 GAPS = [
-    "", "", "", " ", "-", " - ", "－", "—", "–", ".", "·", "\u3000", "\u00a0", "\u200b", "\ufeff", "\t", "\n",
-    "_", "/", "(", "）", "，", ",", "~", "*", "\ufe0f\u20e3",
-]  # fmt: skip
+    "",
+    "",
+    "",
+    " ",
+    "-",
+    " - ",
+    "－",
+    "—",
+    "–",
+    ".",
+    "·",
+    "\u3000",
+    "\u00a0",
+    "\u200b",
+    "\ufeff",
+    "\t",
+    "\n",
+    "_",
+    "/",
+    "(",
+    "）",
+    "，",
+    ",",
+    "~",
+    "*",
+    "\ufe0f\u20e3",
+]
 BEFORE = [
-    "", "电话", "手机：", "tel:", "QQ/", "我的号码是", "2 ", "第3、", "+86", "+86 ", "86-", "0086", "(+86)", "0", "17951",
-    "共5次，", "a", "王某。", "https://x/",
-]  # fmt: skip
+    "",
+    "电话",
+    "手机：",
+    "tel:",
+    "QQ/",
+    "我的号码是",
+    "2 ",
+    "第3、",
+    "+86",
+    "+86 ",
+    "86-",
+    "0086",
+    "(+86)",
+    "0",
+    "17951",
+    "共5次，",
+    "a",
+    "王某。",
+    "https://x/",
+]
 AFTER = ["", "转2", "。", " 2次", "（王先生）", "x", "、13", "\n", "谢谢", ";1", "元"]
 
 
 @st.composite
 def written_mobiles(draw: st.DrawFn) -> tuple[str, int, int]:
     """(text, start, end of the number in it)."""
-    number = "1" + draw(st.sampled_from("3456789")) + "".join(draw(st.lists(st.sampled_from("0123456789"), min_size=9, max_size=9)))
+    number = (
+        "1"
+        + draw(st.sampled_from("3456789"))
+        + "".join(draw(st.lists(st.sampled_from("0123456789"), min_size=9, max_size=9)))
+    )
     alphabet = DIGITS[draw(st.sampled_from(sorted(DIGITS)))]
     gaps = draw(st.lists(st.sampled_from(GAPS), min_size=10, max_size=10))
-    written = "".join(alphabet[int(digit)] + gap for digit, gap in zip(number, [*gaps, ""], strict=True))
+    written = "".join(
+        alphabet[int(digit)] + gap for digit, gap in zip(number, [*gaps, ""], strict=True)
+    )
     before = draw(st.sampled_from(BEFORE))
     return before + written + draw(st.sampled_from(AFTER)), len(before), len(before) + len(written)
 
@@ -261,13 +358,20 @@ def test_no_way_of_writing_a_mobile_number_gets_past(written: tuple[str, int, in
 
     hits = personal_data_in(text)
 
-    assert any(hit.start <= start and end <= hit.end for hit in hits), [(hit.kind, hit.start, hit.end) for hit in hits]
+    assert any(hit.start <= start and end <= hit.end for hit in hits), [
+        (hit.kind, hit.start, hit.end) for hit in hits
+    ]
 
 
 @given(st.text(st.sampled_from("0123456789138 -—.:;，@a.吉AX警"), max_size=60))
 def test_what_shows_no_sign_holds_no_pattern(text: str) -> None:
-    assert [(kind, found.span(1)) for sign, patterns in _PATTERNS if not sign.search(text)
-            for kind, pattern in patterns for found in pattern.finditer(text)] == []  # fmt: skip
+    assert [
+        (kind, found.span(1))
+        for sign, patterns in _PATTERNS
+        if not sign.search(text)
+        for kind, pattern in patterns
+        for found in pattern.finditer(text)
+    ] == []
 
 
 @given(written_mobiles())
@@ -367,7 +471,9 @@ def test_hit_does_not_show_what_it_found() -> None:
 
 def test_long_text_is_looked_through_quickly() -> None:
     rng = random.Random(7)
-    text = "".join(rng.choice("反映办事大厅排队时间过长 1234567890-（）。<td>") for _ in range(100_000))
+    text = "".join(
+        rng.choice("反映办事大厅排队时间过长 1234567890-（）。<td>") for _ in range(100_000)
+    )
 
     began = time.perf_counter()
     hits = personal_data_in(text + "电话13800138000", ["张三", "13900139000"])

@@ -23,14 +23,24 @@ FORM = {"unit": "省中医药管理局", "kind": "complaint", "text": "窗口工
 @pytest.fixture
 def client() -> TestClient:
     """李明, an operator, in his browser."""
-    client = TestClient(make_app(), raise_server_exceptions=False, follow_redirects=False, headers={"accept": "text/html"})
+    client = TestClient(
+        make_app(),
+        raise_server_exceptions=False,
+        follow_redirects=False,
+        headers={"accept": "text/html"},
+    )
     client.cookies.set(COOKIE, OPERATOR)
     return client
 
 
 @pytest.fixture
 def stranger() -> TestClient:
-    return TestClient(make_app(), raise_server_exceptions=False, follow_redirects=False, headers={"accept": "text/html"})
+    return TestClient(
+        make_app(),
+        raise_server_exceptions=False,
+        follow_redirects=False,
+        headers={"accept": "text/html"},
+    )
 
 
 def test_a_route_without_policy_cannot_be_registered() -> None:
@@ -62,7 +72,10 @@ def test_every_route_is_listed_with_its_policy() -> None:
 def test_who_is_not_signed_in_goes_to_the_sign_in_page_and_comes_back(stranger: TestClient) -> None:
     answer = stranger.get("/gallery/queue?view=late")
 
-    assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=/gallery/queue%3Fview%3Dlate")
+    assert (answer.status_code, answer.headers["location"]) == (
+        303,
+        "/login?next=/gallery/queue%3Fview%3Dlate",
+    )
 
 
 def test_a_program_that_is_not_signed_in_gets_401(stranger: TestClient) -> None:
@@ -73,7 +86,11 @@ def test_a_program_that_is_not_signed_in_gets_401(stranger: TestClient) -> None:
 
 
 def test_a_form_sent_after_the_session_ended_says_so(stranger: TestClient) -> None:
-    answer = stranger.post("/gallery/tickets", data=FORM, headers={"hx-request": "true", "referer": "http://testserver/gallery/desk"})
+    answer = stranger.post(
+        "/gallery/tickets",
+        data=FORM,
+        headers={"hx-request": "true", "referer": "http://testserver/gallery/desk"},
+    )
 
     assert answer.status_code == 401
     assert answer.headers["hx-retarget"] == "#refusal"
@@ -105,7 +122,9 @@ def test_public_pages_are_open(stranger: TestClient) -> None:
         ({"sec-fetch-site": "cross-site", "origin": "http://testserver"}, 403),
     ],
 )
-def test_a_form_must_come_from_our_own_pages(client: TestClient, headers: dict[str, str], status: int) -> None:
+def test_a_form_must_come_from_our_own_pages(
+    client: TestClient, headers: dict[str, str], status: int
+) -> None:
     form = {**FORM, "csrf": csrf_token(OPERATOR), "idempotency_key": "k"}
 
     answer = client.post("/gallery/tickets", data=form, headers=headers)
@@ -123,33 +142,55 @@ def test_a_form_must_carry_the_token_of_its_session(client: TestClient, token: s
 
 
 def test_the_token_may_come_as_a_header(client: TestClient) -> None:
-    answer = client.post("/gallery/tickets", data={**FORM, "idempotency_key": "k"}, headers={"x-csrf-token": csrf_token(OPERATOR)})
+    answer = client.post(
+        "/gallery/tickets",
+        data={**FORM, "idempotency_key": "k"},
+        headers={"x-csrf-token": csrf_token(OPERATOR)},
+    )
 
     assert answer.status_code == 303
 
 
 def test_json_with_a_cookie_needs_the_token_too(client: TestClient) -> None:
-    answer = client.post("/gallery/api/tickets", json={"title": "甲乙"}, headers={"idempotency-key": "k"})
+    answer = client.post(
+        "/gallery/api/tickets", json={"title": "甲乙"}, headers={"idempotency-key": "k"}
+    )
 
     assert answer.status_code == 403
 
 
 def test_a_bearer_token_needs_no_other_proof(stranger: TestClient) -> None:
-    headers = {"authorization": f"Bearer {OPERATOR}", "idempotency-key": "k", "sec-fetch-site": "cross-site"}
+    headers = {
+        "authorization": f"Bearer {OPERATOR}",
+        "idempotency-key": "k",
+        "sec-fetch-site": "cross-site",
+    }
 
-    assert stranger.post("/gallery/api/tickets", json={"title": "甲乙"}, headers=headers).status_code == 201
+    assert (
+        stranger.post("/gallery/api/tickets", json={"title": "甲乙"}, headers=headers).status_code
+        == 201
+    )
 
 
 def test_public_forms_of_strangers_are_checked_by_origin(stranger: TestClient) -> None:
     assert stranger.post("/p/report", data=FORM).status_code == 303
-    assert stranger.post("/p/report", data=FORM, headers={"sec-fetch-site": "cross-site"}).status_code == 403
+    assert (
+        stranger.post("/p/report", data=FORM, headers={"sec-fetch-site": "cross-site"}).status_code
+        == 403
+    )
 
 
 def test_a_body_beyond_the_limit_is_refused_announced_or_not(client: TestClient) -> None:
-    headers = {"authorization": f"Bearer {OPERATOR}", "idempotency-key": "k", "content-type": "application/json"}
+    headers = {
+        "authorization": f"Bearer {OPERATOR}",
+        "idempotency-key": "k",
+        "content-type": "application/json",
+    }
 
     announced = client.post("/gallery/api/tickets", content=b" " * 1_100_000, headers=headers)
-    silent = client.post("/gallery/api/tickets", content=iter([b" " * 600_000, b" " * 600_000]), headers=headers)
+    silent = client.post(
+        "/gallery/api/tickets", content=iter([b" " * 600_000, b" " * 600_000]), headers=headers
+    )
 
     assert announced.status_code == silent.status_code == 413
     assert announced.json()["detail"] == "提交的内容超过了 1 MB 的限制，请缩小或分次提交。"
@@ -158,7 +199,9 @@ def test_a_body_beyond_the_limit_is_refused_announced_or_not(client: TestClient)
 def test_a_door_for_files_takes_more(stranger: TestClient) -> None:
     headers = {"authorization": f"Bearer {OPERATOR}", "idempotency-key": "k"}
 
-    answer = stranger.post("/gallery/api/files", files={"photo": ("p.jpg", b"x" * 1_500_000)}, headers=headers)
+    answer = stranger.post(
+        "/gallery/api/files", files={"photo": ("p.jpg", b"x" * 1_500_000)}, headers=headers
+    )
 
     assert (answer.status_code, answer.json()) == (201, {"bytes": 1_500_000})
 
@@ -187,7 +230,9 @@ documents = Door(prefix="/notes/api")
 @documents.post("/known", policy=SIGNED_IN)
 async def take(request: Request, who: Who, given: Note) -> Response:
     TAKEN.append(given.text)
-    return JSONResponse({"by": who.name, "text": given.text, "stars": given.stars, "path": request.url.path})
+    return JSONResponse(
+        {"by": who.name, "text": given.text, "stars": given.stars, "path": request.url.path}
+    )
 
 
 @documents.post("/open", policy=PUBLIC)
@@ -225,7 +270,11 @@ def notes() -> TestClient:
 
 
 def test_only_who_asks_for_nothing_but_a_document_is_given_it_straight() -> None:
-    assert [route.path for route in documents.routes if isinstance(route, DoorRoute) and route.takes_document] == [
+    assert [
+        route.path
+        for route in documents.routes
+        if isinstance(route, DoorRoute) and route.takes_document
+    ] == [
         "/notes/api/known",
         "/notes/api/open",
         "/notes/api/measured",
@@ -235,33 +284,67 @@ def test_only_who_asks_for_nothing_but_a_document_is_given_it_straight() -> None
 def test_a_document_reaches_its_endpoint_with_who_sent_it(notes: TestClient) -> None:
     answer = notes.post("/notes/api/known", json={"text": " 窗口无人 "})
 
-    assert (answer.status_code, answer.json()) == (200, {"by": "operator", "text": "窗口无人", "stars": 3, "path": "/notes/api/known"})
-    assert notes.post("/notes/api/open", json={"text": "甲"}, headers={"authorization": ""}).json() == {"by": None, "text": "甲"}
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {"by": "operator", "text": "窗口无人", "stars": 3, "path": "/notes/api/known"},
+    )
+    assert notes.post(
+        "/notes/api/open", json={"text": "甲"}, headers={"authorization": ""}
+    ).json() == {"by": None, "text": "甲"}
     assert notes.post("/notes/api/7", json={"text": "甲"}).json() == {"shelf": "7"}
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"{", b"null", b"[]", b"{}", b'{"text": 7}', b'{"text": "\\ud800"}', b"\xff", b'{"text": "a", "tixt": "b"}',
-        b'{"text": "a", "stars": "5"}', b'{"text": "a", "stars": "many"}', b'{"text": "a", "stars": 1.5}', b'{"text": "a", "stars": NaN}',
-        b'{"text": "a", "text": "b"}', b'{"text": "a", "stars": 123456789012345678901234567890}', "\ufeff{}".encode(), b'{"text": "a"} ',
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"text": 7}',
+        b'{"text": "\\ud800"}',
+        b"\xff",
+        b'{"text": "a", "tixt": "b"}',
+        b'{"text": "a", "stars": "5"}',
+        b'{"text": "a", "stars": "many"}',
+        b'{"text": "a", "stars": 1.5}',
+        b'{"text": "a", "stars": NaN}',
+        b'{"text": "a", "text": "b"}',
+        b'{"text": "a", "stars": 123456789012345678901234567890}',
+        "\ufeff{}".encode(),
+        b'{"text": "a"} ',
         b"[" * 10_000,
     ],
-)  # fmt: skip
-def test_a_document_is_taken_or_refused_as_fastapi_takes_or_refuses_it(notes: TestClient, body: bytes) -> None:
-    straight = notes.post("/notes/api/known", content=body, headers={"content-type": "application/json"})
-    by_fastapi = notes.post("/notes/api/known", content=body, headers={"content-type": "application/json; charset=utf-8"})
+)
+def test_a_document_is_taken_or_refused_as_fastapi_takes_or_refuses_it(
+    notes: TestClient, body: bytes
+) -> None:
+    straight = notes.post(
+        "/notes/api/known", content=body, headers={"content-type": "application/json"}
+    )
+    by_fastapi = notes.post(
+        "/notes/api/known",
+        content=body,
+        headers={"content-type": "application/json; charset=utf-8"},
+    )
 
     def told(answer: Any) -> tuple[int, dict[str, Any]]:
-        return answer.status_code, {name: value for name, value in answer.json().items() if name != "instance"}
+        return answer.status_code, {
+            name: value for name, value in answer.json().items() if name != "instance"
+        }
 
     assert told(straight) == told(by_fastapi)
     assert straight.status_code in (200, 400, 422)
 
 
 def test_a_document_of_another_kind_is_not_read_as_json(notes: TestClient) -> None:
-    assert notes.post("/notes/api/known", content=b'{"text": "a"}', headers={"content-type": "text/plain"}).status_code == 422
+    assert (
+        notes.post(
+            "/notes/api/known", content=b'{"text": "a"}', headers={"content-type": "text/plain"}
+        ).status_code
+        == 422
+    )
     assert notes.post("/notes/api/known", data={"text": "a"}).status_code == 422
     assert TAKEN == []
 
@@ -274,17 +357,33 @@ def test_a_document_passes_the_same_door(notes: TestClient) -> None:
         "who may not come in is not told about their document"
     )
     assert notes.post("/notes/api/known", json={"text": "a" * BODY_MAX_BYTES}).status_code == 413
-    assert notes.post("/notes/api/open", json={"text": "a"}, headers={**strange, "sec-fetch-site": "cross-site"}).status_code == 200
+    assert (
+        notes.post(
+            "/notes/api/open",
+            json={"text": "a"},
+            headers={**strange, "sec-fetch-site": "cross-site"},
+        ).status_code
+        == 200
+    )
     browser = {"authorization": "", "cookie": f"{COOKIE}={OPERATOR}"}
     assert notes.post("/notes/api/known", json={"text": "a"}, headers=browser).status_code == 403
-    assert notes.post("/notes/api/known", json={"text": "a"}, headers={**browser, "x-csrf-token": csrf_token(OPERATOR)}).status_code == 200
+    assert (
+        notes.post(
+            "/notes/api/known",
+            json={"text": "a"},
+            headers={**browser, "x-csrf-token": csrf_token(OPERATOR)},
+        ).status_code
+        == 200
+    )
     assert TAKEN == ["a"]
 
 
 def test_a_form_instead_of_a_document_is_refused_in_words(notes: TestClient) -> None:
     browser = {"authorization": "", "cookie": f"{COOKIE}={OPERATOR}"}
 
-    assert notes.post("/notes/api/known", data={"text": "a", "csrf": csrf_token(OPERATOR)}, headers=browser).status_code in (400, 422)
+    assert notes.post(
+        "/notes/api/known", data={"text": "a", "csrf": csrf_token(OPERATOR)}, headers=browser
+    ).status_code in (400, 422)
 
 
 @pytest.mark.parametrize("path", ["/notes/api/measured", "/notes/api/measured/7"])
@@ -302,8 +401,12 @@ class Full:
         return 60.0
 
 
-@pytest.mark.parametrize("kind", [b"application/json", b"application/json; charset=utf-8", b"text/plain"])
-async def test_who_leaves_in_the_middle_of_a_document_is_no_trouble(notes: TestClient, kind: bytes) -> None:
+@pytest.mark.parametrize(
+    "kind", [b"application/json", b"application/json; charset=utf-8", b"text/plain"]
+)
+async def test_who_leaves_in_the_middle_of_a_document_is_no_trouble(
+    notes: TestClient, kind: bytes
+) -> None:
     said: list[Message] = []
 
     async def receive() -> Message:
@@ -312,8 +415,19 @@ async def test_who_leaves_in_the_middle_of_a_document_is_no_trouble(notes: TestC
     async def send(message: Message) -> None:
         said.append(message)
 
-    headers = [(b"authorization", f"Bearer {OPERATOR}".encode()), (b"content-type", kind), (b"host", b"testserver")]
-    scope = {"type": "http", "method": "POST", "path": "/notes/api/known", "query_string": b"", "headers": headers, "root_path": ""}
+    headers = [
+        (b"authorization", f"Bearer {OPERATOR}".encode()),
+        (b"content-type", kind),
+        (b"host", b"testserver"),
+    ]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/notes/api/known",
+        "query_string": b"",
+        "headers": headers,
+        "root_path": "",
+    }
     await notes.app(scope, receive, send)
 
     assert not [message for message in said if message.get("status") == 500]

@@ -1,4 +1,6 @@
-"""Failures are answered in Chinese, as the asker can read them, with a number, and without what was typed."""
+"""Failures are answered in Chinese, as the asker can read them, with a number, and without what was
+typed.
+"""
 
 import json
 
@@ -17,7 +19,12 @@ BEARER = {"authorization": f"Bearer {OPERATOR}", "idempotency-key": "k"}
 
 @pytest.fixture
 def client() -> TestClient:
-    client = TestClient(make_app(), raise_server_exceptions=False, follow_redirects=False, headers={"accept": "text/html"})
+    client = TestClient(
+        make_app(),
+        raise_server_exceptions=False,
+        follow_redirects=False,
+        headers={"accept": "text/html"},
+    )
     client.cookies.set(COOKIE, OPERATOR)
     return client
 
@@ -32,7 +39,9 @@ def client() -> TestClient:
         ("/gallery/busy", 429, "请 15 分钟后再试"),
     ],
 )
-def test_people_get_a_page_in_chinese(client: TestClient, path: str, status: int, words: str) -> None:
+def test_people_get_a_page_in_chinese(
+    client: TestClient, path: str, status: int, words: str
+) -> None:
     answer = client.get(path)
 
     assert answer.status_code == status
@@ -49,7 +58,10 @@ def test_htmx_gets_a_fragment_beside_the_form_which_stays(client: TestClient) ->
     assert answer.status_code == 409
     assert "这件工单已被他人受理" in answer.text
     assert "<html" not in answer.text
-    assert (answer.headers["hx-retarget"], answer.headers["hx-reselect"]) == ("#refusal", "#refused")
+    assert (answer.headers["hx-retarget"], answer.headers["hx-reselect"]) == (
+        "#refusal",
+        "#refused",
+    )
 
 
 def test_a_panel_that_cannot_be_loaded_says_why_in_its_place(client: TestClient) -> None:
@@ -60,7 +72,11 @@ def test_a_panel_that_cannot_be_loaded_says_why_in_its_place(client: TestClient)
 
 
 def test_programs_get_problem_json(client: TestClient) -> None:
-    answer = client.post("/gallery/api/tickets", json={"title": "x", "phone": CANARY + "9", "score": 100}, headers=BEARER)
+    answer = client.post(
+        "/gallery/api/tickets",
+        json={"title": "x", "phone": CANARY + "9", "score": 100},
+        headers=BEARER,
+    )
 
     problem = answer.json()
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
@@ -77,23 +93,41 @@ def test_a_refusal_names_its_field(client: TestClient) -> None:
 
     problem = client.post("/gallery/api/tickets", json={"title": "窗口无人"}, headers=BEARER).json()
 
-    assert (problem["status"], problem["title"], problem["detail"]) == (409, "现在不能这样做", "编号已用完")
+    assert (problem["status"], problem["title"], problem["detail"]) == (
+        409,
+        "现在不能这样做",
+        "编号已用完",
+    )
     assert problem["errors"] == [{"field": "title", "message": "编号已用完"}]
 
 
-@pytest.mark.parametrize("body", [b"{broken " + CANARY.encode(), json.dumps(CANARY).encode(), json.dumps({CANARY: 1}).encode(), b"[]"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{broken " + CANARY.encode(),
+        json.dumps(CANARY).encode(),
+        json.dumps({CANARY: 1}).encode(),
+        b"[]",
+    ],
+)
 def test_nothing_typed_comes_back(client: TestClient, body: bytes) -> None:
-    answer = client.post("/gallery/api/tickets", content=body, headers={**BEARER, "content-type": "application/json"})
+    answer = client.post(
+        "/gallery/api/tickets", content=body, headers={**BEARER, "content-type": "application/json"}
+    )
 
     assert answer.status_code == 422
     assert CANARY not in answer.text
 
 
-def test_a_crash_tells_its_number_and_nothing_else(client: TestClient, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_crash_tells_its_number_and_nothing_else(
+    client: TestClient, capsys: pytest.CaptureFixture[str]
+) -> None:
     client.app.state.trouble = "crash"  # type: ignore[attr-defined]
 
     page = client.post("/gallery/tickets", data=FORM)
-    program = client.post("/gallery/api/tickets", json={"title": "窗口无人", "phone": CANARY}, headers=BEARER)
+    program = client.post(
+        "/gallery/api/tickets", json={"title": "窗口无人", "phone": CANARY}, headers=BEARER
+    )
 
     said = capsys.readouterr()
     for answer in (page, program):
@@ -130,7 +164,9 @@ def test_a_form_with_mistakes_comes_back_as_typed(client: TestClient) -> None:
 def test_what_was_typed_is_never_markup(client: TestClient) -> None:
     attack = '"><script>alert(1)</script>{{ 7 * 7 }}'
 
-    answer = client.post("/gallery/tickets", data={**FORM, "unit": attack, "text": attack, "kind": "x"})
+    answer = client.post(
+        "/gallery/tickets", data={**FORM, "unit": attack, "text": attack, "kind": "x"}
+    )
 
     assert "<script>alert" not in answer.text
     assert answer.text.count("{{ 7 * 7 }}") == 2

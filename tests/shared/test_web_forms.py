@@ -32,7 +32,11 @@ class Visit(Input):
 
 
 def sent(**fields: str | list[str]) -> FormData:
-    pairs = [(name, each) for name, values in fields.items() for each in ([values] if isinstance(values, str) else values)]
+    pairs = [
+        (name, each)
+        for name, values in fields.items()
+        for each in ([values] if isinstance(values, str) else values)
+    ]
     return FormData([("csrf", "x"), ("idempotency_key", "y"), *pairs])
 
 
@@ -48,14 +52,20 @@ def sent(**fields: str | list[str]) -> FormData:
         ({"unit": "甲局", "share": CANARY + "x"}, "share", "“比例”应为数字"),
         ({"unit": "甲局", "kind": "secret"}, "kind", "“方式”请从列出的选项中选择"),
         ({"unit": "甲局", "note": "短"}, "note", "“说明”至少 4 个字"),
-        ({"unit": "甲局", "note": "一二三四五六七八九十甲乙"}, "note", "“说明”最多 10 个字，已超出 2 字"),
+        (
+            {"unit": "甲局", "note": "一二三四五六七八九十甲乙"},
+            "note",
+            "“说明”最多 10 个字，已超出 2 字",
+        ),
         ({"unit": "甲局", "phone": CANARY + "9"}, "phone", "“电话”的格式不正确"),
         ({"unit": "甲局", "topics": ["a", "b", "c"]}, "topics", "“方面”最多选 2 项"),
         ({"unit": "甲局", "plan": CANARY}, "plan", "“计划”的编号格式不正确"),
         ({"unit": "甲局", "score": "100"}, "score", "不接受“score”这一项"),
     ],
 )
-def test_each_mistake_is_named_at_its_field(fields: dict[str, str], name: str, sentence: str) -> None:
+def test_each_mistake_is_named_at_its_field(
+    fields: dict[str, str], name: str, sentence: str
+) -> None:
     form = check_form(sent(**fields), Visit)
 
     assert form.value is None
@@ -65,17 +75,28 @@ def test_each_mistake_is_named_at_its_field(fields: dict[str, str], name: str, s
 
 def test_a_right_form_gives_the_model() -> None:
     answers = {"answers[Q1]": "4", "answers[Q2]": "1"}
-    form = check_form(sent(unit=" 甲局 ", count="3", topics=["a", "b"], note="第一行\r\n第二行", **answers), Visit)
+    form = check_form(
+        sent(unit=" 甲局 ", count="3", topics=["a", "b"], note="第一行\r\n第二行", **answers), Visit
+    )
 
     assert form.value is not None
-    assert (form.value.unit, form.value.count, form.value.topics, form.value.note) == ("甲局", 3, ["a", "b"], "第一行\n第二行")
+    assert (form.value.unit, form.value.count, form.value.topics, form.value.note) == (
+        "甲局",
+        3,
+        ["a", "b"],
+        "第一行\n第二行",
+    )
     assert form.value.answers == {"Q1": 4, "Q2": 1}
 
 
 def test_everything_typed_comes_back_after_a_mistake() -> None:
     form = check_form(sent(unit="", count="三", topics=["a", "b"]), Visit)
 
-    assert (form.typed("count"), form.chosen("topics"), form.typed("nothing")) == ("三", ["a", "b"], "")
+    assert (form.typed("count"), form.chosen("topics"), form.typed("nothing")) == (
+        "三",
+        ["a", "b"],
+        "",
+    )
     assert len(form.problems) == 2
 
 
@@ -91,7 +112,12 @@ def test_the_action_may_add_what_only_it_can_know() -> None:
 def test_a_fresh_form_starts_from_a_draft() -> None:
     form: Form[Visit] = Form.of({"unit": "甲局", "count": 3, "plan": None, "topics": ["a"]})
 
-    assert (form.typed("unit"), form.typed("count"), form.typed("plan"), form.chosen("topics")) == ("甲局", "3", "", ["a"])
+    assert (form.typed("unit"), form.typed("count"), form.typed("plan"), form.chosen("topics")) == (
+        "甲局",
+        "3",
+        "",
+        ["a"],
+    )
 
 
 def test_the_name_of_an_unknown_field_is_repeated_only_when_it_is_a_word() -> None:

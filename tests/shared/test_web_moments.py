@@ -67,16 +67,39 @@ def test_what_people_say_is_understood(text: str, understood: str) -> None:
     assert str(read_moment(text, NOW)) == understood
 
 
-@pytest.mark.parametrize(("text", "understood"), {"周五": "2026-11-27（周五）", "12-04": "2026-12-04（周五）", "5号": "2026-12-05（周六）",
-                                                  "明天上午": "2026-11-24（周二）上午", "后天": "2026-11-25（周三）",
-                                                  "下周一": "2026-11-30（周一）"}.items())  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "understood"),
+    {
+        "周五": "2026-11-27（周五）",
+        "12-04": "2026-12-04（周五）",
+        "5号": "2026-12-05（周六）",
+        "明天上午": "2026-11-24（周二）上午",
+        "后天": "2026-11-25（周三）",
+        "下周一": "2026-11-30（周一）",
+    }.items(),
+)
 def test_of_a_plan_the_next_such_day_is_meant(text: str, understood: str) -> None:
     assert str(read_moment(text, NOW, ahead=True)) == understood
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "abc", "今天 25:00", "今天 9:75", "13-40", "2026-02-30", "4月31日", "下午", "晚上", "昨天 9", "9", "x" * 500, "十百点", "32号"],
+    [
+        "",
+        "abc",
+        "今天 25:00",
+        "今天 9:75",
+        "13-40",
+        "2026-02-30",
+        "4月31日",
+        "下午",
+        "晚上",
+        "昨天 9",
+        "9",
+        "x" * 500,
+        "十百点",
+        "32号",
+    ],
 )
 def test_what_names_no_moment_is_refused_without_repeating_it(text: str) -> None:
     with pytest.raises(NotUnderstood) as refusal:

@@ -18,7 +18,13 @@ from tests.browser.gallery import make_app
 
 OPERATOR, OFFICE = f"token-{Role.OPERATOR}", f"token-{Role.OFFICE}"
 TICKET = {"title": "窗口无人"}
-FORM = {"unit": "甲局", "kind": "complaint", "text": "窗口工作人员上班时间不在岗", "csrf": csrf_token(OPERATOR), "idempotency_key": "k1"}
+FORM = {
+    "unit": "甲局",
+    "kind": "complaint",
+    "text": "窗口工作人员上班时间不在岗",
+    "csrf": csrf_token(OPERATOR),
+    "idempotency_key": "k1",
+}
 
 
 @pytest.fixture
@@ -27,7 +33,10 @@ def client() -> TestClient:
 
 
 def by(token: str, key: str | None = "k1") -> dict[str, str]:
-    return {"authorization": f"Bearer {token}", **({"idempotency-key": key} if key is not None else {})}
+    return {
+        "authorization": f"Bearer {token}",
+        **({"idempotency-key": key} if key is not None else {}),
+    }
 
 
 def registered(client: TestClient) -> list[str]:
@@ -63,7 +72,9 @@ def test_a_key_used_for_something_else_is_refused(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("key", [None, "", "x" * 201, "a\tb"])
-def test_without_a_usable_key_the_caller_is_told_what_to_send(client: TestClient, key: str | None) -> None:
+def test_without_a_usable_key_the_caller_is_told_what_to_send(
+    client: TestClient, key: str | None
+) -> None:
     answer = client.post("/gallery/api/tickets", json=TICKET, headers=by(OPERATOR, key))
 
     assert answer.status_code == 400
@@ -86,7 +97,11 @@ def test_a_form_sent_twice_leads_twice_to_the_same_page(client: TestClient) -> N
 
     first, again = (client.post("/gallery/tickets", data=FORM) for _ in range(2))
 
-    assert (first.status_code, first.headers["location"]) == (again.status_code, again.headers["location"]) == (303, "/gallery/done")
+    assert (
+        (first.status_code, first.headers["location"])
+        == (again.status_code, again.headers["location"])
+        == (303, "/gallery/done")
+    )
     assert len(registered(client)) == 1
 
 
@@ -99,14 +114,21 @@ def test_htmx_is_sent_on_by_header_so_that_the_address_is_right(client: TestClie
 
 
 def test_a_photo_sent_again_with_another_boundary_is_the_same_photo(client: TestClient) -> None:
-    first, again = (client.post("/gallery/api/files", files={"photo": ("p.jpg", b"picture")}, headers=by(OFFICE)) for _ in range(2))
-    other = client.post("/gallery/api/files", files={"photo": ("p.jpg", b"other")}, headers=by(OFFICE))
+    first, again = (
+        client.post(
+            "/gallery/api/files", files={"photo": ("p.jpg", b"picture")}, headers=by(OFFICE)
+        )
+        for _ in range(2)
+    )
+    other = client.post(
+        "/gallery/api/files", files={"photo": ("p.jpg", b"other")}, headers=by(OFFICE)
+    )
 
     assert (first.status_code, again.status_code, other.status_code) == (201, 201, 422)
     assert again.headers["idempotency-replayed"] == "true"
 
 
-# ------------------------------------------------------------------------------------------- on a real database
+# ── on a real database ────────────────────────────────────────────────────────────────────────────
 
 Core = tuple[Settings, Callable[[str], Awaitable[Database]]]
 
@@ -116,7 +138,14 @@ def request(key: str = "key", body: str = "") -> Request:
         return {"type": "http.request", "body": body.encode(), "more_body": False}
 
     headers = [(b"idempotency-key", key.encode())]
-    scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": headers, "server": ("door", 80)}
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/",
+        "query_string": b"",
+        "headers": headers,
+        "server": ("door", 80),
+    }
     return Request(scope, receive)
 
 
@@ -169,7 +198,9 @@ async def test_when_the_first_fails_the_one_that_waited_does_the_work(core: Core
 
 
 @pytest.mark.stack
-async def test_another_request_with_the_key_is_refused_and_old_keys_are_forgotten(core: Core) -> None:
+async def test_another_request_with_the_key_is_refused_and_old_keys_are_forgotten(
+    core: Core,
+) -> None:
     database = await core[1]("intake")
 
     async def nothing() -> None: ...
@@ -183,16 +214,20 @@ async def test_another_request_with_the_key_is_refused_and_old_keys_are_forgotte
     async with database.transaction() as tx:
         assert not await forget_keys(tx)
         assert await tx.fetchval("select count(*) from idempotency") == 1
-        await tx.run("update idempotency set created_at = created_at - $1::interval", timedelta(hours=73))
+        await tx.run(
+            "update idempotency set created_at = created_at - $1::interval", timedelta(hours=73)
+        )
         assert not await forget_keys(tx)
         assert await tx.fetchval("select count(*) from idempotency") == 0
 
 
-# ----------------------------------------------------------------------------------------- many at the same moment
+# ── many at the same moment ───────────────────────────────────────────────────────────────────────
 
 
 class Book:
-    """Writes what it is given, but not what begins with a cross; tells how many it was given at a time."""
+    """Writes what it is given, but not what begins with a cross; tells how many it was given at a
+    time.
+    """
 
     def __init__(self, database: Database) -> None:
         self.batches: list[int] = []
@@ -201,20 +236,29 @@ class Book:
     async def _write(self, tx: Transaction, items: Sequence[str]) -> list[dict[str, str] | Refused]:
         self.batches.append(len(items))
         await asyncio.sleep(0.01)
-        return [Refused("不收", status=422) if item.startswith("×") else {"written": item} for item in items]
+        return [
+            Refused("不收", status=422) if item.startswith("×") else {"written": item}
+            for item in items
+        ]
 
     async def send(self, item: str, key: str) -> Kept:
         return await self.write(request(key, item), item)
 
 
 @pytest.mark.stack
-async def test_writes_of_the_same_moment_share_one_transaction_and_keep_their_answers(core: Core) -> None:
+async def test_writes_of_the_same_moment_share_one_transaction_and_keep_their_answers(
+    core: Core,
+) -> None:
     book = Book(await core[1]("intake"))
 
     answers = await asyncio.gather(*(book.send(f"line {n}", f"key {n}") for n in range(20)))
     again = await asyncio.gather(*(book.send(f"line {n}", f"key {n}") for n in range(20)))
 
-    assert [answer.body for answer in answers] == [answer.body for answer in again] == [{"written": f"line {n}"} for n in range(20)]
+    assert (
+        [answer.body for answer in answers]
+        == [answer.body for answer in again]
+        == [{"written": f"line {n}"} for n in range(20)]
+    )
     assert all(answer.first for answer in answers)
     assert not any(answer.first for answer in again)
     assert sum(book.batches) == 20
@@ -237,7 +281,11 @@ async def test_a_refusal_among_many_is_alone_and_its_key_stays_free(core: Core) 
     book = Book(await core[1]("intake"))
 
     one, refused, twin, stranger = await asyncio.gather(
-        book.send("line", "a"), book.send("×", "b"), book.send("×", "b"), book.send("another", "a"), return_exceptions=True
+        book.send("line", "a"),
+        book.send("×", "b"),
+        book.send("×", "b"),
+        book.send("another", "a"),
+        return_exceptions=True,
     )
     later = await book.send("right now", "b")
 
@@ -259,4 +307,6 @@ async def test_a_refused_form_sent_twice_is_refused_twice(core: Core) -> None:
     for _ in range(2):
         async with database.transaction() as tx:
             with pytest.raises(Refused):
-                await Repetition(Request({"type": "http"}), tx, Claim("key", "print"))(201, refuse())
+                await Repetition(Request({"type": "http"}), tx, Claim("key", "print"))(
+                    201, refuse()
+                )

@@ -56,7 +56,9 @@ def test_only_what_the_role_may_use_is_in_the_page(role: Role) -> None:
     text = browser(role).get("/").text
 
     for entry in ENTRIES:
-        assert (f'"url": "{entry.url}"' in text) == any(role in e.policy.roles for e in ENTRIES if e.url == entry.url)
+        assert (f'"url": "{entry.url}"' in text) == any(
+            role in e.policy.roles for e in ENTRIES if e.url == entry.url
+        )
 
 
 def test_the_top_bar_leads_each_role_to_its_own_first_page() -> None:
@@ -87,7 +89,9 @@ def test_no_two_pages_of_one_role_share_a_key() -> None:
     assert {entry.section for entry in ENTRIES} == {section.key for section in SECTIONS}
 
 
-@pytest.mark.parametrize("typed", ["省中医", "szyyglj", "shengzhongyi", "SZYY", "sheng'zhong'yi", "zhong yi"])
+@pytest.mark.parametrize(
+    "typed", ["省中医", "szyyglj", "shengzhongyi", "SZYY", "sheng'zhong'yi", "zhong yi"]
+)
 def test_a_unit_is_found_as_it_is_typed(typed: str) -> None:
     assert matches(typed, spelt("省中医药管理局"))
     assert not matches(typed, spelt("市统计局"))

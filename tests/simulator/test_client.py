@@ -1,4 +1,6 @@
-"""The client repeats a write with the same key until it is answered, and never invents a second one."""
+"""The client repeats a write with the same key until it is answered, and never invents a second
+one.
+"""
 
 import asyncio
 import json
@@ -36,7 +38,9 @@ def _no_waiting(monkeypatch):
 
 def talk(*answers, attempts_max=5):
     wire = Wire(*answers)
-    return Client("http://127.0.0.1:1", transport=httpx2.MockTransport(wire), attempts_max=attempts_max), wire
+    return Client(
+        "http://127.0.0.1:1", transport=httpx2.MockTransport(wire), attempts_max=attempts_max
+    ), wire
 
 
 OK = (201, {"id": "1"}, {})
@@ -50,17 +54,27 @@ async def test_write_is_repeated_with_the_same_key_after_broken_lines_and_failur
 
     assert (answer.status, answer.attempts) == (201, 4)
     assert set(wire.keys) == {str(id_of("c", 1))}
-    assert {request.content for request in wire.requests} == {json.dumps({"a": 1}, separators=(",", ":")).encode()}
+    assert {request.content for request in wire.requests} == {
+        json.dumps({"a": 1}, separators=(",", ":")).encode()
+    }
 
 
 async def test_refusal_is_told_with_its_sentence_and_not_repeated():
-    refused = (422, {"detail": "诉求原文至少写 10 个字", "errors": [{"field": "original", "message": "…"}]}, {})
+    refused = (
+        422,
+        {"detail": "诉求原文至少写 10 个字", "errors": [{"field": "original", "message": "…"}]},
+        {},
+    )
     client, wire = talk(refused)
 
     with pytest.raises(Rejected) as caught:
         await client.write("/x", {}, key="k")
 
-    assert (caught.value.status, caught.value.sentence, caught.value.field) == (422, "诉求原文至少写 10 个字", "original")
+    assert (caught.value.status, caught.value.sentence, caught.value.field) == (
+        422,
+        "诉求原文至少写 10 个字",
+        "original",
+    )
     assert len(wire.requests) == 1
 
 
@@ -87,7 +101,12 @@ async def test_lost_session_is_opened_again_and_the_write_keeps_its_key():
     person = await client.sign_in("zuoxi", "secret-word")
     await person.write("/x", {}, key="k")
 
-    assert [request.headers.get("authorization") for request in wire.requests] == [None, "Bearer t1", None, "Bearer t2"]
+    assert [request.headers.get("authorization") for request in wire.requests] == [
+        None,
+        "Bearer t1",
+        None,
+        "Bearer t2",
+    ]
     assert wire.keys == [None, "k", None, "k"]
 
 
@@ -98,9 +117,13 @@ async def test_a_session_that_many_requests_find_lost_is_opened_again_once():
         if request.url.path.endswith("/sessions"):
             await asyncio.sleep(0.01)
             signed_in.append(request)
-            return httpx2.Response(201, json={"token": f"t{len(signed_in)}", "account": {"name": "zuoxi"}})
+            return httpx2.Response(
+                201, json={"token": f"t{len(signed_in)}", "account": {"name": "zuoxi"}}
+            )
         current = f"Bearer t{len(signed_in)}" if len(signed_in) > 1 else "none"
-        return httpx2.Response(201 if request.headers.get("authorization") == current else 401, json={"id": "1"})
+        return httpx2.Response(
+            201 if request.headers.get("authorization") == current else 401, json={"id": "1"}
+        )
 
     client = Client("http://127.0.0.1:1", transport=httpx2.MockTransport(door))
     person = await client.sign_in("zuoxi", "secret-word")

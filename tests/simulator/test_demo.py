@@ -5,7 +5,15 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from services.simulate.demo import BALLOTS, DAYS, HALL_BALLOTS, Journal, Pace, rules_around, timeline
+from services.simulate.demo import (
+    BALLOTS,
+    DAYS,
+    HALL_BALLOTS,
+    Journal,
+    Pace,
+    rules_around,
+    timeline,
+)
 from services.simulate.people import BODIES
 from services.simulate.staff import in_office_hours, is_ours, standings
 from services.up import _perform
@@ -38,7 +46,9 @@ def test_waiting_for_a_legal_instant_ends_when_it_is_there(after: float):
 def test_finished_demo_is_left_alone_and_a_killed_one_goes_on_where_it_was():
     later, legal = NOW + timedelta(hours=5), NOW - timedelta(days=11)
 
-    assert PACE.again(later, last_written_at=NOW + seconds(200), last_legal=NOW + seconds(200)) is PACE
+    assert (
+        PACE.again(later, last_written_at=NOW + seconds(200), last_legal=NOW + seconds(200)) is PACE
+    )
     killed = PACE.again(later, last_written_at=NOW + seconds(30), last_legal=legal)
     assert (killed.anchor, killed.started_at) == (legal, later)
 
@@ -48,15 +58,22 @@ def test_timeline_is_the_same_for_the_same_day_and_never_takes_a_step_twice():
 
     assert steps == timeline(date(2026, 10, 26)) == sorted(steps)
     assert len({step.key for step in steps}) == len(steps)
-    assert {step.about for step in steps if step.kind == "visit"} == {body.unit_id for body in BODIES}
+    assert {step.about for step in steps if step.kind == "visit"} == {
+        body.unit_id for body in BODIES
+    }
     assert Counter(step.kind for step in steps)["ballot"] == sum((BALLOTS | HALL_BALLOTS).values())
     first, last = steps[0].at.astimezone(CHINA).date(), steps[-1].at.astimezone(CHINA).date()
     assert date(2026, 10, 26) <= first < last <= date(2026, 10, 26) + timedelta(days=DAYS - 1)
 
 
-@pytest.mark.parametrize("begins", [date(2026, 10, 26), date(2026, 12, 10), date(2027, 2, 1), date(2027, 12, 31)])
+@pytest.mark.parametrize(
+    "begins", [date(2026, 10, 26), date(2026, 12, 10), date(2027, 2, 1), date(2027, 12, 31)]
+)
 def test_rules_of_the_demo_are_scheme_j_around_any_day(begins: date):
-    scheme, shipped = read_scheme(rules_around(begins), begins.year), read_scheme(rules_around(date(2026, 8, 15)), 2026)
+    scheme, shipped = (
+        read_scheme(rules_around(begins), begins.year),
+        read_scheme(rules_around(date(2026, 8, 15)), 2026),
+    )
 
     assert scheme.period.begins == begins
     assert [duty.due > begins for duty in scheme.obligations] == [True, True]
@@ -70,7 +87,11 @@ def test_journal_outlives_a_kill(tmp_path):
 
     again = Journal.open(tmp_path / "journal.json", date(2026, 11, 1))
 
-    assert (again.begins, again.codes, again.done) == (date(2026, 10, 26), {"hall/applicants": ["x"]}, 17)
+    assert (again.begins, again.codes, again.done) == (
+        date(2026, 10, 26),
+        {"hall/applicants": ["x"]},
+        17,
+    )
     assert (tmp_path / "journal.json").stat().st_mode & 0o077 == 0
 
 

@@ -5,17 +5,35 @@ from collections import Counter
 
 import pytest
 
-from services.simulate.load import ForeignHost, Ledger, Load, acknowledged, is_loopback, read_ledger, refuse_foreign
+from services.simulate.load import (
+    ForeignHost,
+    Ledger,
+    Load,
+    acknowledged,
+    is_loopback,
+    read_ledger,
+    refuse_foreign,
+)
 
 
 def load(tmp_path, **changed):
-    return Load(**{"base_url": "http://127.0.0.1:1", "password": "x", "ledger": tmp_path / "ledger.jsonl", "operations": 500} | changed)
+    return Load(
+        **{
+            "base_url": "http://127.0.0.1:1",
+            "password": "x",
+            "ledger": tmp_path / "ledger.jsonl",
+            "operations": 500,
+        }
+        | changed
+    )
 
 
 def test_plan_follows_from_the_seed(tmp_path):
     plan = load(tmp_path).plan()
 
-    assert [(one.number, one.kind, one.key) for one in plan] == [(one.number, one.kind, one.key) for one in load(tmp_path).plan()]
+    assert [(one.number, one.kind, one.key) for one in plan] == [
+        (one.number, one.kind, one.key) for one in load(tmp_path).plan()
+    ]
     assert {one.key for one in plan}.isdisjoint(one.key for one in load(tmp_path, seed=2).plan())
     kinds = Counter(one.kind for one in plan)
     assert kinds["ballot"] > kinds["complaint"] > kinds["visit"] > 0
@@ -26,7 +44,9 @@ def test_content_of_an_operation_does_not_depend_on_what_was_sent_before(tmp_pat
     assert [first.rng.random() for _ in range(5)] == [second.rng.random() for _ in range(5)]
 
 
-@pytest.mark.parametrize("url", ["http://example.com", "http://10.0.0.8:8080", "http://[2001:db8::1]/", "nonsense"])
+@pytest.mark.parametrize(
+    "url", ["http://example.com", "http://10.0.0.8:8080", "http://[2001:db8::1]/", "nonsense"]
+)
 def test_other_machines_are_refused_unless_they_are_ones_own(url):
     with pytest.raises(ForeignHost, match="i-own-this-host"):
         refuse_foreign(url)

@@ -1,4 +1,6 @@
-"""The texts of the simulator: the same by seed, hardly ever alike, full of personal data where callers speak, free of it afterwards."""
+"""The texts of the simulator: the same by seed, hardly ever alike, full of personal data where
+callers speak, free of it afterwards.
+"""
 
 from datetime import date
 from random import Random
@@ -37,10 +39,17 @@ def test_what_callers_say_gives_the_redaction_work_and_what_units_read_is_clean(
     stories = told(1000)
 
     named = [story for story in stories if story.identity != "anonymous"]
-    found = [{hit.kind for hit in personal_data_in(story.original, [story.name, story.phone])} for story in named]
+    found = [
+        {hit.kind for hit in personal_data_in(story.original, [story.name, story.phone])}
+        for story in named
+    ]
     assert all(found), "whoever leaves a number says it in the middle of the story"
     assert {Personal.KNOWN, Personal.ID_CARD, Personal.EMAIL} <= set().union(*found)
-    assert not [story.summary for story in stories if personal_data_in(story.summary, filter(None, (story.name, story.phone)))]
+    assert not [
+        story.summary
+        for story in stories
+        if personal_data_in(story.summary, filter(None, (story.name, story.phone)))
+    ]
 
 
 def test_anonymous_callers_leave_nothing():
@@ -54,7 +63,9 @@ def test_every_kind_of_matter_is_told():
     stories = told(1000)
 
     assert {story.kind for story in stories} == set(Kind) - {Kind.FINDING}
-    assert {story.problem_item for story in stories if story.kind is Kind.REPORT} == set(scenes.REPORTED)
+    assert {story.problem_item for story in stories if story.kind is Kind.REPORT} == set(
+        scenes.REPORTED
+    )
     assert all(story.urgency_reason for story in stories if story.urgency != "normal")
 
 
@@ -70,7 +81,9 @@ def test_every_item_of_the_catalogue_has_its_scenes(item: str):
 
 def test_nobody_can_be_reached_by_the_invented_numbers():
     rng = Random(3)
-    assert all(texts.mobile(rng).startswith("141") and len(texts.mobile(rng)) == 11 for _ in range(100))
+    assert all(
+        texts.mobile(rng).startswith("141") and len(texts.mobile(rng)) == 11 for _ in range(100)
+    )
     assert all(texts.identity_card(rng).startswith("229999") for _ in range(100))
 
 
@@ -97,4 +110,8 @@ def test_every_line_of_the_checklist_can_be_found_wanting():
 def test_reasons_are_as_long_as_the_forms_ask():
     assert all(len(words) >= 10 for words in (*texts.SENT_BACK, *texts.EXTENDED, *texts.APPROVED))
     assert all(len(words) >= 20 for words in texts.RETURNED)
-    assert not [words for words in (*texts.SENT_BACK, *texts.RETURNED, *texts.EXTENDED, *texts.APPROVED) if personal_data_in(words)]
+    assert not [
+        words
+        for words in (*texts.SENT_BACK, *texts.RETURNED, *texts.EXTENDED, *texts.APPROVED)
+        if personal_data_in(words)
+    ]

@@ -1,1 +1,3 @@
-"""The verbs of casework, by subject: opening, dispatch, handling, extensions, deadlines, duties, calendar."""
+"""The verbs of casework, by subject: opening, dispatch, handling, extensions, deadlines, duties,
+calendar.
+"""

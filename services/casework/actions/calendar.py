@@ -1,4 +1,6 @@
-"""The working calendar: what a new notice would move, and taking it in (一例一事: one event for each case it concerns)."""
+"""The working calendar: what a new notice would move, and taking it in (一例一事: one event for
+each case it concerns).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,7 +50,9 @@ class Preview:
 
 
 def yearly(text: str) -> Proposal:
-    """The proposal in the text of a yearly notice (YAML or CSV). Raises Refused with every row that is wrong."""
+    """The proposal in the text of a yearly notice (YAML or CSV). Raises Refused with every row that
+    is wrong.
+    """
     try:
         notice = read_notice(text)
     except CalendarError as error:
@@ -72,13 +76,30 @@ async def preview(tx: Transaction, proposal: Proposal, *, lock: bool = False) ->
     except CalendarError as error:
         raise Refused(str(error), status=422, field="text") from error
     changed = changed_days(old, new)
-    rows = await deadlines.touched_by(tx, _begin(changed[0]), _begin(changed[1] + timedelta(days=1)), lock=lock) if changed else []
+    rows = (
+        await deadlines.touched_by(
+            tx, _begin(changed[0]), _begin(changed[1] + timedelta(days=1)), lock=lock
+        )
+        if changed
+        else []
+    )
     pauses = await cases.suspensions_of(tx, list({row["case_id"] for row in rows}))
     shifts = [
-        (row, Shift(row["due_at"], row["provisional"],
-                    reckon(row["starts_at"], Term.from_json(row["term"]), new, pauses_of(pauses.get(row["case_id"], [])))))
+        (
+            row,
+            Shift(
+                row["due_at"],
+                row["provisional"],
+                reckon(
+                    row["starts_at"],
+                    Term.from_json(row["term"]),
+                    new,
+                    pauses_of(pauses.get(row["case_id"], [])),
+                ),
+            ),
+        )
         for row in rows
-    ]  # fmt: skip
+    ]
     return Preview(old, new, shifts)
 
 
@@ -86,8 +107,12 @@ def _begin(day: date) -> datetime:
     return datetime.combine(day, time(0), SHANGHAI)
 
 
-async def take_in(tx: Transaction, proposal: Proposal, *, by: Account, shorten: bool = False) -> Preview:
-    """Take the proposal in and move what it moves. A deadline already announced becomes shorter only when `shorten` says so."""
+async def take_in(
+    tx: Transaction, proposal: Proposal, *, by: Account, shorten: bool = False
+) -> Preview:
+    """Take the proposal in and move what it moves. A deadline already announced becomes shorter
+    only when `shorten` says so.
+    """
     await reference.lock_notices(tx)
     seen = await preview(tx, proposal, lock=True)
     if seen.old == seen.new:
@@ -95,16 +120,38 @@ async def take_in(tx: Transaction, proposal: Proposal, *, by: Account, shorten: 
     applied = [(row, shift) for row, shift in seen.shifts if shorten or not shift.shortened]
     await deadlines.shift(
         tx,
-        [(row["id"], s.after.at, s.after.warn_at, s.after.severe_at, s.after.provisional, s.after.calendar_version) for row, s in applied],
+        [
+            (
+                row["id"],
+                s.after.at,
+                s.after.warn_at,
+                s.after.severe_at,
+                s.after.provisional,
+                s.after.calendar_version,
+            )
+            for row, s in applied
+        ],
     )
     tx.add(
         NoticeRow(
-            kind=proposal.kind, year=proposal.year, source=proposal.source, content=proposal.content, calendar_version=seen.new.version,
-            imported_at=tx.now, imported_by=by.display_name,
+            kind=proposal.kind,
+            year=proposal.year,
+            source=proposal.source,
+            content=proposal.content,
+            calendar_version=seen.new.version,
+            imported_at=tx.now,
+            imported_by=by.display_name,
         )
-    )  # fmt: skip
+    )
     _tell(tx, [(row, shift) for row, shift in applied if shift.concerns], seen.new.version)
-    tx.record("calendar.take_in", seen.new.version, str(by.id), year=proposal.year, moved=sum(s.moved for _, s in applied), shorten=shorten)
+    tx.record(
+        "calendar.take_in",
+        seen.new.version,
+        str(by.id),
+        year=proposal.year,
+        moved=sum(s.moved for _, s in applied),
+        shorten=shorten,
+    )
     return seen
 
 
@@ -114,11 +161,22 @@ def _tell(tx: Transaction, moved: Sequence[tuple[Any, Shift]], version: str) -> 
         pairs = list(group)
         row = pairs[0][0]
         sets = tuple(
-            DeadlineSet(kind=r["kind"], due_at=s.after.at, warn_at=s.after.warn_at, provisional=s.after.provisional) for r, s in pairs
+            DeadlineSet(
+                kind=r["kind"],
+                due_at=s.after.at,
+                warn_at=s.after.warn_at,
+                provisional=s.after.provisional,
+            )
+            for r, s in pairs
         )
         tx.emit(
             CaseRescheduled(
-                occurred_at=tx.now, case_id=case_id, number=row["number"], campaign_id=row["campaign_id"], unit_id=row["case_unit_id"],
-                calendar_version=version, deadlines=sets,
+                occurred_at=tx.now,
+                case_id=case_id,
+                number=row["number"],
+                campaign_id=row["campaign_id"],
+                unit_id=row["case_unit_id"],
+                calendar_version=version,
+                deadlines=sets,
             )
-        )  # fmt: skip
+        )

@@ -1,4 +1,6 @@
-"""What every act on one case has in common: find it, check that this person may do it now, leave a step."""
+"""What every act on one case has in common: find it, check that this person may do it now, leave a
+step.
+"""
 
 from typing import Any
 
@@ -15,11 +17,14 @@ QUIET = frozenset({Verb.NOTE, Verb.URGE})
 """Acts that change nothing anybody decides on: a form opened before them is not stale."""
 
 
-async def load(tx: Transaction, number: str, verb: Verb, by: Account, *, seen: int | None = None) -> Case:
-    """The case of that number, locked, for `by` to do `verb`. `seen`: the version this person decided on.
+async def load(
+    tx: Transaction, number: str, verb: Verb, by: Account, *, seen: int | None = None
+) -> Case:
+    """The case of that number, locked, for `by` to do `verb`. `seen`: the version this person
+    decided on.
 
-    Raises Refused: 404 when the person may not find it, 403 when the verb is not theirs, 409 when the state does not allow it or the
-    case changed since (`Stale`).
+    Raises Refused: 404 when the person may not find it, 403 when the verb is not theirs, 409 when
+    the state does not allow it or the case changed since (`Stale`).
     """
     case = await cases.to_change(tx, number, by)
     if case is None:
@@ -32,22 +37,46 @@ async def load(tx: Transaction, number: str, verb: Verb, by: Account, *, seen: i
     return case
 
 
-def take_step(tx: Transaction, case: Case, verb: Verb, by: Account | None, text: str = "", **facts: Any) -> None:
-    """Move the case on and leave who did it, when and why. `by` None: the rules themselves. `facts`: ids, codes, dates as text."""
+def take_step(
+    tx: Transaction, case: Case, verb: Verb, by: Account | None, text: str = "", **facts: Any
+) -> None:
+    """Move the case on and leave who did it, when and why. `by` None: the rules themselves.
+    `facts`: ids, codes, dates as text.
+    """
     case.state = move(State(case.state), verb)
     case.version += verb not in QUIET
     tx.add(
         Step(
-            case_id=case.id, at=tx.now, verb=verb, state=case.state, unit_id=case.unit_id, by_id=by.id if by else None,
-            by_name=by.display_name if by else "系统", by_role=by.role.value if by else "system", text=text, facts=facts,
+            case_id=case.id,
+            at=tx.now,
+            verb=verb,
+            state=case.state,
+            unit_id=case.unit_id,
+            by_id=by.id if by else None,
+            by_name=by.display_name if by else "系统",
+            by_role=by.role.value if by else "system",
+            text=text,
+            facts=facts,
         )
-    )  # fmt: skip
-    tx.record(f"case.{verb}", case.number, str(by.id) if by else "system", state=case.state, unit=case.unit_id or "", **facts)
+    )
+    tx.record(
+        f"case.{verb}",
+        case.number,
+        str(by.id) if by else "system",
+        state=case.state,
+        unit=case.unit_id or "",
+        **facts,
+    )
 
 
 def keys(case: Case) -> dict[str, Any]:
     """What every event of a case says."""
-    return {"case_id": case.id, "number": case.number, "campaign_id": case.campaign_id, "unit_id": case.unit_id}
+    return {
+        "case_id": case.id,
+        "number": case.number,
+        "campaign_id": case.campaign_id,
+        "unit_id": case.unit_id,
+    }
 
 
 def refuse_personal_data(text: str, *, field: str, label: str) -> None:

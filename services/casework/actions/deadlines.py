@@ -1,4 +1,6 @@
-"""Deadlines: armed, met, voided with the acts of a case; warned and lapsed by time alone, each told exactly once."""
+"""Deadlines: armed, met, voided with the acts of a case; warned and lapsed by time alone, each told
+exactly once.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +16,15 @@ from shared import calendar, telemetry
 from shared.calendar import Pause, WorkCalendar
 from shared.clock import real_now
 from shared.database import Transaction, new_id
-from shared.events import DeadlineLapsed, DeadlineSet, DeadlineWarned, Kind, ObligationLapsed, ObligationWarned, Urgency
+from shared.events import (
+    DeadlineLapsed,
+    DeadlineSet,
+    DeadlineWarned,
+    Kind,
+    ObligationLapsed,
+    ObligationWarned,
+    Urgency,
+)
 from shared.schemes import CaseLimit
 
 RUNNING = (Clock.ARMED, Clock.LAPSED, Clock.PAUSED)
@@ -32,8 +42,13 @@ class Clocks:
 
     @classmethod
     async def of(cls, tx: Transaction, case: Case) -> "Clocks":
-        """Read and lock them. The case itself is locked already: the order is always case, deadline, event."""
-        campaign, days = await reference.campaign(tx, case.campaign_id), await reference.calendar(tx)
+        """Read and lock them. The case itself is locked already: the order is always case,
+        deadline, event.
+        """
+        campaign, days = (
+            await reference.campaign(tx, case.campaign_id),
+            await reference.calendar(tx),
+        )
         return cls(tx, case, campaign, days, await deadlines.locked(tx, case.id))
 
     def running(self, kind: str) -> Deadline | None:
@@ -42,7 +57,11 @@ class Clocks:
 
     def last(self, kind: str) -> Deadline | None:
         """The deadline of that kind that began last, whatever became of it."""
-        return max((row for row in self.rows if row.kind == kind), key=lambda row: (row.starts_at, row.id), default=None)
+        return max(
+            (row for row in self.rows if row.kind == kind),
+            key=lambda row: (row.starts_at, row.id),
+            default=None,
+        )
 
     def told(self, *kinds: str) -> tuple[DeadlineSet, ...]:
         """The running deadlines of these kinds as events carry them."""
@@ -52,7 +71,11 @@ class Clocks:
         """Let a deadline begin now; nothing where the scheme sets no limit for it."""
         rule = limit_of(self.campaign, kind, Kind(self.case.kind), Urgency(self.case.urgency))
         if rule:
-            row = Deadline(**armed(rule, self.tx.now, self.campaign, self.calendar), case_id=self.case.id, unit_id=self.case.unit_id)
+            row = Deadline(
+                **armed(rule, self.tx.now, self.campaign, self.calendar),
+                case_id=self.case.id,
+                unit_id=self.case.unit_id,
+            )
             self.tx.add(row)
             self.rows.append(row)
 
@@ -65,55 +88,89 @@ class Clocks:
         return row.lapsed_at is not None
 
     def void(self, *kinds: str) -> None:
-        """End deadlines because nobody owes them any more. What had passed by now has lapsed all the same."""
+        """End deadlines because nobody owes them any more. What had passed by now has lapsed all
+        the same.
+        """
         for row in [row for kind in kinds if (row := self.running(kind))]:
             end(self.tx, row, Clock.VOID, self.case)
 
     def revive(self, kind: str) -> bool:
-        """Let the last deadline of that kind run on as if it had never ended; False when there is none. It keeps its instants:
-        what was told of it is not told again."""
+        """Let the last deadline of that kind run on as if it had never ended; False when there is
+        none. It keeps its instants: what was told of it is not told again.
+        """
         row = self.last(kind)
         if row is None or row.state in RUNNING:
             return False
         row.state = Clock.LAPSED if row.lapsed_at else Clock.ARMED
         row.ended_at = None
-        row.next_warn_at = row.warn_at if row.state == Clock.ARMED and row.warned_at is None else None
+        row.next_warn_at = (
+            row.warn_at if row.state == Clock.ARMED and row.warned_at is None else None
+        )
         return True
 
     def reckon_again(self, row: Deadline, term: Term, pauses: Sequence[Pause]) -> None:
-        """Move a deadline that an extension or a pause has lengthened; it warns again before its new end."""
+        """Move a deadline that an extension or a pause has lengthened; it warns again before its
+        new end.
+        """
         made = reckon(row.starts_at, term, self.calendar, pauses)
-        row.term, row.due_at, row.warn_at, row.severe_at = term.to_json(), made.at, made.warn_at, made.severe_at
+        row.term, row.due_at, row.warn_at, row.severe_at = (
+            term.to_json(),
+            made.at,
+            made.warn_at,
+            made.severe_at,
+        )
         row.provisional, row.calendar_version = made.provisional, made.calendar_version
         row.next_warn_at = max(made.warn_at, self.tx.now)
 
 
 def as_told(row: Deadline) -> DeadlineSet:
-    return DeadlineSet(kind=row.kind, due_at=row.due_at, warn_at=row.warn_at, provisional=row.provisional)
+    return DeadlineSet(
+        kind=row.kind, due_at=row.due_at, warn_at=row.warn_at, provisional=row.provisional
+    )
 
 
 def limit_of(campaign: Campaign, kind: str, case_kind: Kind, urgency: Urgency) -> CaseLimit | None:
     """The rule of the campaign's scheme for a stage of such a case."""
-    return next((one for one in campaign.scheme.case_rules.limits if one.fits(kind, case_kind, urgency)), None)
+    return next(
+        (one for one in campaign.scheme.case_rules.limits if one.fits(kind, case_kind, urgency)),
+        None,
+    )
 
 
-def armed(rule: CaseLimit, start: datetime, campaign: Campaign, calendar: WorkCalendar) -> dict[str, Any]:
+def armed(
+    rule: CaseLimit, start: datetime, campaign: Campaign, calendar: WorkCalendar
+) -> dict[str, Any]:
     """A new running deadline as the values of its row, without the case it belongs to."""
     term = Term(rule.limit)
     made = reckon(start, term, calendar)
     return {
-        "id": new_id(), "kind": rule.stage, "starts_at": start, "term": term.to_json(), "due_at": made.at, "warn_at": made.warn_at,
-        "severe_at": made.severe_at, "provisional": made.provisional, "rule_id": rule.id, "scheme_version": campaign.scheme_version,
-        "calendar_version": made.calendar_version, "state": Clock.ARMED.value, "next_warn_at": made.warn_at, "later_warns": [],
-    }  # fmt: skip
+        "id": new_id(),
+        "kind": rule.stage,
+        "starts_at": start,
+        "term": term.to_json(),
+        "due_at": made.at,
+        "warn_at": made.warn_at,
+        "severe_at": made.severe_at,
+        "provisional": made.provisional,
+        "rule_id": rule.id,
+        "scheme_version": campaign.scheme_version,
+        "calendar_version": made.calendar_version,
+        "state": Clock.ARMED.value,
+        "next_warn_at": made.warn_at,
+        "later_warns": [],
+    }
 
 
 def end(tx: Transaction, row: Deadline, state: Clock, subject: Case | Duty) -> None:
-    """End a deadline. Had it passed and the sweep not come yet, this tells the lapse in its place: once, whoever is first."""
+    """End a deadline. Had it passed and the sweep not come yet, this tells the lapse in its place:
+    once, whoever is first.
+    """
     if row.state == Clock.ARMED and row.due_at <= tx.now:
         row.lapsed_at = tx.now
         lapsed = (
-            DeadlineLapsed(occurred_at=tx.now, deadline=row.kind, due_at=row.due_at, **keys(subject))
+            DeadlineLapsed(
+                occurred_at=tx.now, deadline=row.kind, due_at=row.due_at, **keys(subject)
+            )
             if isinstance(subject, Case)
             else ObligationLapsed(occurred_at=tx.now, due_at=row.due_at, **duty_keys(subject))
         )
@@ -125,8 +182,11 @@ def end(tx: Transaction, row: Deadline, state: Clock, subject: Case | Duty) -> N
 def duty_keys(duty: Duty) -> dict[str, Any]:
     """What every event of a duty says."""
     return {
-        "obligation_id": duty.id, "campaign_id": duty.campaign_id, "unit_id": duty.unit_id, "obligation": duty.obligation,
-    }  # fmt: skip
+        "obligation_id": duty.id,
+        "campaign_id": duty.campaign_id,
+        "unit_id": duty.unit_id,
+        "obligation": duty.obligation,
+    }
 
 
 def pauses_of(suspensions: Sequence[Suspension]) -> list[Pause]:
@@ -134,7 +194,7 @@ def pauses_of(suspensions: Sequence[Suspension]) -> list[Pause]:
     return [Pause(one.since, one.ended_at) for one in suspensions if one.ended_at]
 
 
-# ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── time ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def tell_lapsed(tx: Transaction) -> bool:
@@ -157,11 +217,20 @@ async def tell_near(tx: Transaction) -> bool:
 
 
 def _tell(
-    tx: Transaction, row: Any, of_case: type[DeadlineLapsed | DeadlineWarned], of_duty: type[ObligationLapsed | ObligationWarned]
+    tx: Transaction,
+    row: Any,
+    of_case: type[DeadlineLapsed | DeadlineWarned],
+    of_duty: type[ObligationLapsed | ObligationWarned],
 ) -> None:
-    # The statement's clock may be microseconds ahead of the transaction's: a lapse never happens before it is due.
+    # The statement's clock may be microseconds ahead of the transaction's: a lapse never happens
+    # before it is due.
     at = max(tx.now, row["due_at"]) if of_case is DeadlineLapsed else tx.now
-    said = {"occurred_at": at, "campaign_id": row["campaign_id"], "unit_id": row["unit_id"], "due_at": row["due_at"]}
+    said = {
+        "occurred_at": at,
+        "campaign_id": row["campaign_id"],
+        "unit_id": row["unit_id"],
+        "due_at": row["due_at"],
+    }
     if row["case_id"]:
         tx.emit(of_case(case_id=row["case_id"], number=row["number"], deadline=row["kind"], **said))
     else:

@@ -13,8 +13,18 @@ from shared.schemes import Reason
 TEXT_MIN = 20
 
 
-async def assign_case(tx: Transaction, *, number: str, unit_id: str, by: Account, seen: int | None = None, opinion: str = "") -> Case:
-    """分办 to the responsible unit, or 改派 to another. A unit whose objection is refused gets the case back with its old clocks."""
+async def assign_case(
+    tx: Transaction,
+    *,
+    number: str,
+    unit_id: str,
+    by: Account,
+    seen: int | None = None,
+    opinion: str = "",
+) -> Case:
+    """分办 to the responsible unit, or 改派 to another. A unit whose objection is refused gets the
+    case back with its old clocks.
+    """
     case = await load(tx, number, Verb.ASSIGN, by, seen=seen)
     refuse_barred(unit_id, case.barred_unit_id)
     refuse_personal_data(opinion, field="opinion", label="分办意见")
@@ -33,12 +43,24 @@ async def assign_case(tx: Transaction, *, number: str, unit_id: str, by: Account
         clocks.arm("handle")
         case.assigned_at = tx.now
     take_step(tx, case, Verb.ASSIGN, by, opinion)
-    tx.emit(CaseAssigned(occurred_at=tx.now, deadlines=clocks.told("accept", "handle"), **keys(case)))
+    tx.emit(
+        CaseAssigned(occurred_at=tx.now, deadlines=clocks.told("accept", "handle"), **keys(case))
+    )
     return case
 
 
-async def refuse_case(tx: Transaction, *, number: str, reason: str, explanation: str, by: Account, seen: int | None = None) -> Case:
-    """不予受理, with a reason of the rules and the sentence the public reads (empty: the rule's own)."""
+async def refuse_case(
+    tx: Transaction,
+    *,
+    number: str,
+    reason: str,
+    explanation: str,
+    by: Account,
+    seen: int | None = None,
+) -> Case:
+    """不予受理, with a reason of the rules and the sentence the public reads (empty: the rule's
+    own).
+    """
     case = await load(tx, number, Verb.REFUSE, by, seen=seen)
     clocks = await Clocks.of(tx, case)
     chosen = reason_of(clocks.campaign.scheme.case_rules.not_accepted_reasons, reason)
@@ -48,14 +70,25 @@ async def refuse_case(tx: Transaction, *, number: str, reason: str, explanation:
     refuse_personal_data(sentence, field="explanation", label="告知来件人的理由")
     clocks.meet("assign")
     take_step(tx, case, Verb.REFUSE, by, sentence, reason=chosen.code)
-    tx.emit(CaseNotAccepted(occurred_at=tx.now, reason=chosen.code, explanation=sentence, **keys(case)))
+    tx.emit(
+        CaseNotAccepted(occurred_at=tx.now, reason=chosen.code, explanation=sentence, **keys(case))
+    )
     return case
 
 
 async def return_case(
-    tx: Transaction, *, number: str, reason: str, basis: str, by: Account, seen: int | None = None, suggested_unit_id: str | None = None
+    tx: Transaction,
+    *,
+    number: str,
+    reason: str,
+    basis: str,
+    by: Account,
+    seen: int | None = None,
+    suggested_unit_id: str | None = None,
 ) -> Case:
-    """退回 by a unit that is not responsible: in time, with a reason and its basis. The reviewer's clock begins anew."""
+    """退回 by a unit that is not responsible: in time, with a reason and its basis. The reviewer's
+    clock begins anew.
+    """
     case = await load(tx, number, Verb.RETURN, by, seen=seen)
     clocks = await Clocks.of(tx, case)
     rules = clocks.campaign.scheme.case_rules
@@ -69,10 +102,26 @@ async def return_case(
     clocks.void("accept", "handle")
     case.returns += 1
     from_unit = case.unit_id
-    take_step(tx, case, Verb.RETURN, by, basis.strip(), reason=chosen.code, suggested_unit=suggested_unit_id or "")
+    take_step(
+        tx,
+        case,
+        Verb.RETURN,
+        by,
+        basis.strip(),
+        reason=chosen.code,
+        suggested_unit=suggested_unit_id or "",
+    )
     case.unit_id, case.handler_id, case.handler_name = None, None, None
     clocks.arm("assign")
-    tx.emit(CaseReturned(occurred_at=tx.now, from_unit_id=from_unit, reason=chosen.code, returns=case.returns, **keys(case)))
+    tx.emit(
+        CaseReturned(
+            occurred_at=tx.now,
+            from_unit_id=from_unit,
+            reason=chosen.code,
+            returns=case.returns,
+            **keys(case),
+        )
+    )
     return case
 
 

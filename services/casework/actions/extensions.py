@@ -1,10 +1,19 @@
-"""延期: asked by the unit before lapse, decided by every role that the scheme names; until then the old deadline counts."""
+"""延期: asked by the unit before lapse, decided by every role that the scheme names; until then the
+old deadline counts.
+"""
 
 from collections.abc import Sequence
 
 from services.casework.actions.cases import keys, load, refuse_personal_data, take_step
 from services.casework.actions.deadlines import Clocks, pauses_of
-from services.casework.domain import Clock, Term, Verb, lengthened, missing_approvals, refuse_extension
+from services.casework.domain import (
+    Clock,
+    Term,
+    Verb,
+    lengthened,
+    missing_approvals,
+    refuse_extension,
+)
 from services.casework.store import cases
 from services.casework.tables import Case, Extension, Suspension
 from shared.auth import ROLE_LABELS, Account, Role
@@ -14,26 +23,40 @@ from shared.events import CaseExtended, Refused
 REASON_MIN = 10
 
 
-async def ask_extension(tx: Transaction, *, number: str, amount: int, reason: str, by: Account, seen: int | None = None) -> Case:
-    """申请延期 by `amount` (in the unit of the scheme's rule). Refused after lapse, beyond the cap, or once too often."""
+async def ask_extension(
+    tx: Transaction, *, number: str, amount: int, reason: str, by: Account, seen: int | None = None
+) -> Case:
+    """申请延期 by `amount` (in the unit of the scheme's rule). Refused after lapse, beyond the cap,
+    or once too often.
+    """
     case = await load(tx, number, Verb.ASK_EXTENSION, by, seen=seen)
     clocks = await Clocks.of(tx, case)
     row = clocks.running("handle")
     if row is None or row.state != Clock.ARMED:
         raise Refused("办理期限已过，不能再申请延期")
-    asked = [one for one in await cases.extensions(tx, case.id) if one.state in ("asked", "approved")]
+    asked = [
+        one for one in await cases.extensions(tx, case.id) if one.state in ("asked", "approved")
+    ]
     if any(one.state == "asked" for one in asked):
         raise Refused("已有一份延期申请在审批中")
-    refuse_extension(amount, len(asked), due=row.due_at, now=tx.now, rules=clocks.campaign.scheme.case_rules)
+    refuse_extension(
+        amount, len(asked), due=row.due_at, now=tx.now, rules=clocks.campaign.scheme.case_rules
+    )
     if len(reason.strip()) < REASON_MIN:
         raise Refused(f"请写明延期理由，至少 {REASON_MIN} 个字", status=422, field="reason")
     refuse_personal_data(reason, field="reason", label="延期理由")
     tx.add(
         Extension(
-            id=new_id(), case_id=case.id, amount=amount, reason=reason.strip(), asked_at=tx.now, asked_by_id=by.id,
-            asked_by_name=by.display_name, state="asked",
+            id=new_id(),
+            case_id=case.id,
+            amount=amount,
+            reason=reason.strip(),
+            asked_at=tx.now,
+            asked_by_id=by.id,
+            asked_by_name=by.display_name,
+            state="asked",
         )
-    )  # fmt: skip
+    )
     take_step(tx, case, Verb.ASK_EXTENSION, by, reason.strip(), amount=amount)
     return case
 
@@ -44,7 +67,9 @@ async def decide_extension(
     """One approver's word. The last agreement moves the deadline; one refusal ends the request."""
     case = await load(tx, number, Verb.DECIDE_EXTENSION, by, seen=seen)
     refuse_personal_data(opinion, field="opinion", label="说明")
-    request = next((one for one in await cases.extensions(tx, case.id) if one.state == "asked"), None)
+    request = next(
+        (one for one in await cases.extensions(tx, case.id) if one.state == "asked"), None
+    )
     if request is None:
         raise Refused("没有待审批的延期申请")
     clocks = await Clocks.of(tx, case)
@@ -63,9 +88,17 @@ async def decide_extension(
 
 
 def _agree(
-    tx: Transaction, case: Case, request: Extension, clocks: Clocks, by: Account, opinion: str, suspensions: Sequence[Suspension]
+    tx: Transaction,
+    case: Case,
+    request: Extension,
+    clocks: Clocks,
+    by: Account,
+    opinion: str,
+    suspensions: Sequence[Suspension],
 ) -> None:
-    """Note the agreement; with the last one the deadline moves. Too late is too late: a lapse was told and is not taken back."""
+    """Note the agreement; with the last one the deadline moves. Too late is too late: a lapse was
+    told and is not taken back.
+    """
     row = clocks.running("handle")
     if row is None or row.state != Clock.ARMED or row.due_at <= tx.now:
         raise Refused("办理期限已过，不能再批准延期")
@@ -74,6 +107,18 @@ def _agree(
     whole = not missing_approvals(rules, request.approved_by)
     if whole:
         request.state, request.decided_at = "approved", tx.now
-        clocks.reckon_again(row, lengthened(Term.from_json(row.term), request.amount, rules.extension.limit), pauses_of(suspensions))
+        clocks.reckon_again(
+            row,
+            lengthened(Term.from_json(row.term), request.amount, rules.extension.limit),
+            pauses_of(suspensions),
+        )
         tx.emit(CaseExtended(occurred_at=tx.now, deadlines=clocks.told("handle"), **keys(case)))
-    take_step(tx, case, Verb.DECIDE_EXTENSION, by, opinion.strip(), agreed=True, due_at=row.due_at.isoformat() if whole else "")
+    take_step(
+        tx,
+        case,
+        Verb.DECIDE_EXTENSION,
+        by,
+        opinion.strip(),
+        agreed=True,
+        due_at=row.due_at.isoformat() if whole else "",
+    )

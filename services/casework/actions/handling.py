@@ -1,4 +1,6 @@
-"""What the unit does with its case, and what is decided about it: 签收, 办结送审, 审核, 销号, 暂停, 催办."""
+"""What the unit does with its case, and what is decided about it: 签收, 办结送审, 审核, 销号, 暂停,
+催办.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,7 +15,16 @@ from services.casework.tables import Case, Submission, Suspension
 from shared import telemetry
 from shared.auth import Account
 from shared.database import Transaction
-from shared.events import CaseAccepted, CaseClosed, CaseRescheduled, CaseSentBack, CaseStruckOff, CaseSubmitted, CaseUrged, Refused
+from shared.events import (
+    CaseAccepted,
+    CaseClosed,
+    CaseRescheduled,
+    CaseSentBack,
+    CaseStruckOff,
+    CaseSubmitted,
+    CaseUrged,
+    Refused,
+)
 
 Upheld = Literal["upheld", "partly", "not_upheld"]
 UPHELD_LABELS: dict[str, str] = {"upheld": "属实", "partly": "部分属实", "not_upheld": "不属实"}
@@ -23,21 +34,26 @@ OPINION_MIN = 10
 PAUSE_DAYS_MAX = 90
 
 
-async def accept_case(tx: Transaction, *, number: str, by: Account, seen: int | None = None) -> Case:
+async def accept_case(
+    tx: Transaction, *, number: str, by: Account, seen: int | None = None
+) -> Case:
     """签收: the unit takes the case on; whoever signs handles it."""
     case = await load(tx, number, Verb.ACCEPT, by, seen=seen)
     clocks = await Clocks.of(tx, case)
     late = clocks.meet("accept")
     case.accepted_at, case.handler_id, case.handler_name = tx.now, by.id, by.display_name
     take_step(tx, case, Verb.ACCEPT, by)
-    tx.emit(CaseAccepted(occurred_at=tx.now, late=late, deadlines=clocks.told("handle"), **keys(case)))
+    tx.emit(
+        CaseAccepted(occurred_at=tx.now, late=late, deadlines=clocks.told("handle"), **keys(case))
+    )
     return case
 
 
 async def accept_cases(tx: Transaction, *, numbers: Sequence[str], by: Account) -> int:
     """签收 of several at once; gives how many. One that is not to be signed any more is left alone."""
     signed = 0
-    # In one order for everybody, so that two people who sign overlapping lists never wait for each other.
+    # In one order for everybody, so that two people who sign overlapping lists never wait for each
+    # other.
     for number in sorted(set(numbers)):
         case = await cases.to_change(tx, number, by)
         if case is not None and Verb.ACCEPT in NEXT[State(case.state)]:
@@ -46,7 +62,9 @@ async def accept_cases(tx: Transaction, *, numbers: Sequence[str], by: Account) 
     return signed
 
 
-async def take_case_over(tx: Transaction, *, number: str, by: Account, seen: int | None = None) -> Case:
+async def take_case_over(
+    tx: Transaction, *, number: str, by: Account, seen: int | None = None
+) -> Case:
     """接办 by another handler of the unit. No deadline moves."""
     case = await load(tx, number, Verb.TAKE_OVER, by, seen=seen)
     if case.handler_id == by.id:
@@ -65,7 +83,9 @@ async def note_progress(tx: Transaction, *, number: str, text: str, by: Account)
 
 
 async def urge_unit(tx: Transaction, *, number: str, text: str, by: Account) -> Case:
-    """催办: the unit is told, and finds the words at the head of the case and in its history. No deadline moves."""
+    """催办: the unit is told, and finds the words at the head of the case and in its history. No
+    deadline moves.
+    """
     case = await load(tx, number, Verb.URGE, by)
     refuse_personal_data(text, field="text", label="催办意见")
     case.urges += 1
@@ -74,16 +94,30 @@ async def urge_unit(tx: Transaction, *, number: str, text: str, by: Account) -> 
     return case
 
 
-# ── the result and its review ────────────────────────────────────────────────────────────────────────────────────────────
+# ── the result and its review ─────────────────────────────────────────────────────────────────────
 
 
 async def submit_result(
-    tx: Transaction, *, number: str, account: str, upheld: Upheld, measures: str, reply: str, by: Account, seen: int | None = None
+    tx: Transaction,
+    *,
+    number: str,
+    account: str,
+    upheld: Upheld,
+    measures: str,
+    reply: str,
+    by: Account,
+    seen: int | None = None,
 ) -> Case:
-    """办结送审. The handling clock stops with it; should the result be sent back, it runs on as if it had never stopped."""
+    """办结送审. The handling clock stops with it; should the result be sent back, it runs on as if
+    it had never stopped.
+    """
     case = await load(tx, number, Verb.SUBMIT, by, seen=seen)
     _refuse_thin(account, reply)
-    for field, text, label in (("account", account, "办理情况"), ("measures", measures, "整改措施"), ("reply", reply, "公开答复")):
+    for field, text, label in (
+        ("account", account, "办理情况"),
+        ("measures", measures, "整改措施"),
+        ("reply", reply, "公开答复"),
+    ):
         refuse_personal_data(text, field=field, label=label)
     if upheld != "not_upheld" and not measures.strip():
         raise Refused("反映属实或部分属实的，请写明整改措施", status=422, field="measures")
@@ -94,10 +128,18 @@ async def submit_result(
     sent = await cases.submissions(tx, case.id)
     tx.add(
         Submission(
-            case_id=case.id, no=len(sent) + 1, at=tx.now, by_id=by.id, by_name=by.display_name, account=account.strip(), upheld=upheld,
-            measures=measures.strip(), reply=reply.strip(), late=late,
+            case_id=case.id,
+            no=len(sent) + 1,
+            at=tx.now,
+            by_id=by.id,
+            by_name=by.display_name,
+            account=account.strip(),
+            upheld=upheld,
+            measures=measures.strip(),
+            reply=reply.strip(),
+            late=late,
         )
-    )  # fmt: skip
+    )
     case.submitted_at = tx.now
     take_step(tx, case, Verb.SUBMIT, by, no=len(sent) + 1)
     tx.emit(CaseSubmitted(occurred_at=tx.now, late=late, **keys(case)))
@@ -106,7 +148,9 @@ async def submit_result(
 
 def _refuse_thin(account: str, reply: str) -> None:
     if len(account.strip()) < ACCOUNT_MIN:
-        raise Refused(f"办理情况至少 {ACCOUNT_MIN} 个字，请写清核查经过和结果", status=422, field="account")
+        raise Refused(
+            f"办理情况至少 {ACCOUNT_MIN} 个字，请写清核查经过和结果", status=422, field="account"
+        )
     if len(reply.strip()) < REPLY_MIN:
         raise Refused(f"公开答复至少 {REPLY_MIN} 个字，来件人会看到", status=422, field="reply")
 
@@ -118,8 +162,12 @@ async def _withdraw_request(tx: Transaction, case: Case) -> None:
             request.state, request.decided_at = "lapsed", tx.now
 
 
-async def approve_result(tx: Transaction, *, number: str, opinion: str, by: Account, seen: int | None = None) -> Case:
-    """审核通过: the case is closed (办结) and the citizen gets the reply. Nobody approves what they wrote themselves."""
+async def approve_result(
+    tx: Transaction, *, number: str, opinion: str, by: Account, seen: int | None = None
+) -> Case:
+    """审核通过: the case is closed (办结) and the citizen gets the reply. Nobody approves what they
+    wrote themselves.
+    """
     case = await load(tx, number, Verb.APPROVE, by, seen=seen)
     refuse_personal_data(opinion, field="opinion", label="审核意见")
     result = await _to_review(tx, case)
@@ -129,7 +177,11 @@ async def approve_result(tx: Transaction, *, number: str, opinion: str, by: Acco
     clocks.meet("review")
     handling = clocks.last("handle")
     _decide(tx, result, "approved", opinion, by)
-    case.closed_at, case.upheld, case.late = tx.now, result.upheld, handling is not None and handling.lapsed_at is not None
+    case.closed_at, case.upheld, case.late = (
+        tx.now,
+        result.upheld,
+        handling is not None and handling.lapsed_at is not None,
+    )
     take_step(tx, case, Verb.APPROVE, by, opinion.strip())
     assert case.assigned_at, "a case that was handled was assigned"
     days = working_days_taken(case.assigned_at, result.at, clocks.calendar)
@@ -137,15 +189,25 @@ async def approve_result(tx: Transaction, *, number: str, opinion: str, by: Acco
     telemetry.case_working_days.observe(days)
     tx.emit(
         CaseClosed(
-            occurred_at=tx.now, source=case.source, source_id=case.source_id, late=case.late, upheld=result.upheld,  # type: ignore[arg-type]
-            working_days=days, reply=result.reply, **keys(case),
+            occurred_at=tx.now,
+            source=case.source,  # type: ignore[arg-type]
+            source_id=case.source_id,
+            late=case.late,
+            upheld=result.upheld,  # type: ignore[arg-type]
+            working_days=days,
+            reply=result.reply,
+            **keys(case),
         )
-    )  # fmt: skip
+    )
     return case
 
 
-async def send_result_back(tx: Transaction, *, number: str, opinion: str, by: Account, seen: int | None = None) -> Case:
-    """审核退回修改: the case is being handled again, and its handling clock runs on with the end it had."""
+async def send_result_back(
+    tx: Transaction, *, number: str, opinion: str, by: Account, seen: int | None = None
+) -> Case:
+    """审核退回修改: the case is being handled again, and its handling clock runs on with the end it
+    had.
+    """
     case = await load(tx, number, Verb.SEND_BACK, by, seen=seen)
     if len(opinion.strip()) < OPINION_MIN:
         raise Refused(f"请写明退回修改的意见，至少 {OPINION_MIN} 个字", status=422, field="opinion")
@@ -167,10 +229,17 @@ async def _to_review(tx: Transaction, case: Case) -> Submission:
 
 
 def _decide(tx: Transaction, result: Submission, decision: str, opinion: str, by: Account) -> None:
-    result.decision, result.decided_at, result.decided_by_name, result.opinion = decision, tx.now, by.display_name, opinion.strip()
+    result.decision, result.decided_at, result.decided_by_name, result.opinion = (
+        decision,
+        tx.now,
+        by.display_name,
+        opinion.strip(),
+    )
 
 
-async def strike_off(tx: Transaction, *, number: str, opinion: str, by: Account, seen: int | None = None) -> Case:
+async def strike_off(
+    tx: Transaction, *, number: str, opinion: str, by: Account, seen: int | None = None
+) -> Case:
     """销号: somebody outside the unit verified the rectification."""
     case = await load(tx, number, Verb.STRIKE_OFF, by, seen=seen)
     if len(opinion.strip()) < OPINION_MIN:
@@ -181,10 +250,18 @@ async def strike_off(tx: Transaction, *, number: str, opinion: str, by: Account,
     return case
 
 
-# ── the clock stands still ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── the clock stands still ────────────────────────────────────────────────────────────────────────
 
 
-async def pause_case(tx: Transaction, *, number: str, reason: str, until: datetime, by: Account, seen: int | None = None) -> Case:
+async def pause_case(
+    tx: Transaction,
+    *,
+    number: str,
+    reason: str,
+    until: datetime,
+    by: Account,
+    seen: int | None = None,
+) -> Case:
     """暂停计时 for a reason of the rules, until an instant at which it goes on by itself."""
     case = await load(tx, number, Verb.PAUSE, by, seen=seen)
     clocks = await Clocks.of(tx, case)
@@ -200,10 +277,17 @@ async def pause_case(tx: Transaction, *, number: str, reason: str, until: dateti
     return case
 
 
-async def resume_case(tx: Transaction, *, number: str, by: Account, seen: int | None = None) -> Case:
+async def resume_case(
+    tx: Transaction, *, number: str, by: Account, seen: int | None = None
+) -> Case:
     """恢复计时 before the agreed day."""
     case = await load(tx, number, Verb.RESUME, by, seen=seen)
-    await _resume(tx, case, next(one for one in await cases.suspensions(tx, case.id) if one.ended_at is None), by)
+    await _resume(
+        tx,
+        case,
+        next(one for one in await cases.suspensions(tx, case.id) if one.ended_at is None),
+        by,
+    )
     return case
 
 
@@ -222,7 +306,13 @@ async def _resume(tx: Transaction, case: Case, suspension: Suspension, by: Accou
     row = clocks.running("handle")
     assert row is not None, "a paused case has a handling deadline"
     row.state = Clock.ARMED
-    clocks.reckon_again(row, Term.from_json(row.term), pauses_of(await cases.suspensions(tx, case.id)))
+    clocks.reckon_again(
+        row, Term.from_json(row.term), pauses_of(await cases.suspensions(tx, case.id))
+    )
     take_step(tx, case, Verb.RESUME, by, due_at=row.due_at.isoformat())
     told = clocks.told("handle")
-    tx.emit(CaseRescheduled(occurred_at=tx.now, calendar_version=row.calendar_version, deadlines=told, **keys(case)))
+    tx.emit(
+        CaseRescheduled(
+            occurred_at=tx.now, calendar_version=row.calendar_version, deadlines=told, **keys(case)
+        )
+    )

@@ -1,4 +1,6 @@
-"""What a person sees of cases: built from an allow-list for each kind of reader, so that nothing is hidden by a page only."""
+"""What a person sees of cases: built from an allow-list for each kind of reader, so that nothing is
+hidden by a page only.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +10,17 @@ from uuid import UUID
 
 import msgspec
 
-from services.casework.domain import STAGE_LABELS, UNIT_ROLES, Clock, State, Term, Verb, missing_approvals, returnable_until, verbs
+from services.casework.domain import (
+    STAGE_LABELS,
+    UNIT_ROLES,
+    Clock,
+    State,
+    Term,
+    Verb,
+    missing_approvals,
+    returnable_until,
+    verbs,
+)
 from services.casework.store import cases, context_of, deadlines, reference
 from services.casework.store.cases import Filter, Scope
 from services.casework.store.reference import Campaign
@@ -27,13 +39,21 @@ from shared.database import Transaction
 from shared.events import Channel, Kind, Refused, Urgency
 
 KIND_LABELS = {
-    Kind.COMPLAINT: "投诉", Kind.REPORT: "举报", Kind.SUGGESTION: "建议", Kind.INQUIRY: "咨询", Kind.PRAISE: "表扬",
+    Kind.COMPLAINT: "投诉",
+    Kind.REPORT: "举报",
+    Kind.SUGGESTION: "建议",
+    Kind.INQUIRY: "咨询",
+    Kind.PRAISE: "表扬",
     Kind.FINDING: "巡查发现",
-}  # fmt: skip
+}
 URGENCY_LABELS = {Urgency.NORMAL: "一般", Urgency.URGENT: "紧急", Urgency.CRITICAL: "特急"}
 CHANNEL_LABELS = {
-    Channel.HOTLINE: "热线", Channel.ONLINE: "网上", Channel.LETTER: "来信", Channel.COUNTER: "来访", Channel.IMPORT: "导入",
-}  # fmt: skip
+    Channel.HOTLINE: "热线",
+    Channel.ONLINE: "网上",
+    Channel.LETTER: "来信",
+    Channel.COUNTER: "来访",
+    Channel.IMPORT: "导入",
+}
 STEP_LABELS = {"open": "立案"} | {verb.value: verb.label for verb in Verb}
 SAW_EXACT_TIME = frozenset({Role.REVIEWER, Role.SUPERVISOR})
 """Who may know the minute at which a complaint came (可见性 2.8); everybody else sees the day."""
@@ -130,13 +150,34 @@ class CaseView:
 
     def running(self, kind: str) -> DeadlineView | None:
         """The deadline of that kind that is owed now."""
-        return next((one for one in self.deadlines if one.kind == kind and one.clock in ("armed", "lapsed", "paused")), None)
+        return next(
+            (
+                one
+                for one in self.deadlines
+                if one.kind == kind and one.clock in ("armed", "lapsed", "paused")
+            ),
+            None,
+        )
 
     @property
     def foremost(self) -> DeadlineView | None:
         """The running deadline that comes first; of a closed case, how its handling ended."""
-        owed = sorted((one for one in self.deadlines if one.clock in ("armed", "lapsed", "paused")), key=lambda one: one.due_at)
-        return owed[0] if owed else next((one for one in reversed(self.deadlines) if one.kind == "handle" and one.clock == "met"), None)
+        owed = sorted(
+            (one for one in self.deadlines if one.clock in ("armed", "lapsed", "paused")),
+            key=lambda one: one.due_at,
+        )
+        return (
+            owed[0]
+            if owed
+            else next(
+                (
+                    one
+                    for one in reversed(self.deadlines)
+                    if one.kind == "handle" and one.clock == "met"
+                ),
+                None,
+            )
+        )
 
     @property
     def request(self) -> Extension | None:
@@ -151,65 +192,127 @@ async def case_view(tx: Transaction, number: str, who: Account) -> CaseView:
         raise Refused("没有找到这个办件", status=404)
     campaign, days = await reference.campaign(tx, row["campaign_id"]), await reference.calendar(tx)
     problem = campaign.scheme.problem(row["problem_item"]) if row["problem_item"] else None
-    state, asked, owed = State(row["state"]), await cases.extensions(tx, row["id"]), await deadlines.of_case(tx, row["id"])
-    until = returnable_until(row["assigned_at"], campaign.scheme.case_rules, days) if row["assigned_at"] else None
+    state, asked, owed = (
+        State(row["state"]),
+        await cases.extensions(tx, row["id"]),
+        await deadlines.of_case(tx, row["id"]),
+    )
+    until = (
+        returnable_until(row["assigned_at"], campaign.scheme.case_rules, days)
+        if row["assigned_at"]
+        else None
+    )
     return CaseView(
-        id=UUID(str(row["id"])), number=row["number"], campaign=campaign, kind=Kind(row["kind"]), urgency=Urgency(row["urgency"]),
-        state=state, version=row["version"], summary=row["summary"], problem=row["problem_item"],
+        id=UUID(str(row["id"])),
+        number=row["number"],
+        campaign=campaign,
+        kind=Kind(row["kind"]),
+        urgency=Urgency(row["urgency"]),
+        state=state,
+        version=row["version"],
+        summary=row["summary"],
+        problem=row["problem_item"],
         problem_label=problem.label if problem else None,
-        unit_id=row["unit_id"], unit_name=row["unit_name"], handler_id=row["handler_id"], handler_name=row["handler_name"],
-        barred_unit_id=None if who.role in UNIT_ROLES else row["barred_unit_id"], received_on=row["received_on"],
-        opened_at=row["opened_at"], assigned_at=row["assigned_at"], accepted_at=row["accepted_at"], closed_at=row["closed_at"],
-        upheld=row["upheld"], late=row["late"], returns=row["returns"], repeats=row["repeats"], urges=row["urges"], rating=row["rating"],
-        origin=_origin(row, who), deadlines=[view_of(one, campaign, days, tx.now) for one in owed],
-        steps=_steps(await cases.steps(tx, row["id"]), row["unit_id"], who), submissions=await _submissions(tx, row, who),
-        extensions=asked, suspensions=await cases.suspensions(tx, row["id"]),
-        verbs=_open_verbs(row, state, who, campaign, asked, owed, until, tx.now), returnable_until=until,
-    )  # fmt: skip
+        unit_id=row["unit_id"],
+        unit_name=row["unit_name"],
+        handler_id=row["handler_id"],
+        handler_name=row["handler_name"],
+        barred_unit_id=None if who.role in UNIT_ROLES else row["barred_unit_id"],
+        received_on=row["received_on"],
+        opened_at=row["opened_at"],
+        assigned_at=row["assigned_at"],
+        accepted_at=row["accepted_at"],
+        closed_at=row["closed_at"],
+        upheld=row["upheld"],
+        late=row["late"],
+        returns=row["returns"],
+        repeats=row["repeats"],
+        urges=row["urges"],
+        rating=row["rating"],
+        origin=_origin(row, who),
+        deadlines=[view_of(one, campaign, days, tx.now) for one in owed],
+        steps=_steps(await cases.steps(tx, row["id"]), row["unit_id"], who),
+        submissions=await _submissions(tx, row, who),
+        extensions=asked,
+        suspensions=await cases.suspensions(tx, row["id"]),
+        verbs=_open_verbs(row, state, who, campaign, asked, owed, until, tx.now),
+        returnable_until=until,
+    )
 
 
 def _origin(row: Any, who: Account) -> Origin | None:
     if who.role in UNIT_ROLES:
         return None
     return Origin(
-        source=row["source"], source_number=row["source_number"], channel=row["channel"], real_name=row["real_name"],
-        named_unit_id=row["named_unit_id"], named_unit_name=row["named_unit_name"],
+        source=row["source"],
+        source_number=row["source_number"],
+        channel=row["channel"],
+        real_name=row["real_name"],
+        named_unit_id=row["named_unit_id"],
+        named_unit_name=row["named_unit_name"],
         received_at=row["received_at"] if who.role in SAW_EXACT_TIME else None,
-    )  # fmt: skip
+    )
 
 
 def _steps(rows: Sequence[Any], unit_id: str | None, who: Account) -> list[StepView]:
-    """The history; a unit reads what concerns itself and not what another unit did or wrote before it."""
+    """The history; a unit reads what concerns itself and not what another unit did or wrote before
+    it.
+    """
     own = [row for row in rows if who.role not in UNIT_ROLES or row["unit_id"] == unit_id]
     return [
         StepView(
-            at=row["at"], verb=row["verb"], label=STEP_LABELS[row["verb"]], state=row["state"], by=row["by_name"],
-            unit_name=row["unit_name"], text=row["text"], facts=msgspec.json.decode(row["facts"], type=dict[str, Any]),
+            at=row["at"],
+            verb=row["verb"],
+            label=STEP_LABELS[row["verb"]],
+            state=row["state"],
+            by=row["by_name"],
+            unit_name=row["unit_name"],
+            text=row["text"],
+            facts=msgspec.json.decode(row["facts"], type=dict[str, Any]),
         )
         for row in own
-    ]  # fmt: skip
+    ]
 
 
 async def _submissions(tx: Transaction, row: Any, who: Account) -> list[Submission]:
     """Results sent for review; of a unit that had the case before, the present one reads none."""
     since = row["assigned_at"]
     sent = await cases.submissions(tx, row["id"])
-    return [one for one in sent if who.role not in UNIT_ROLES or (since is not None and one.at >= since)]
+    return [
+        one for one in sent if who.role not in UNIT_ROLES or (since is not None and one.at >= since)
+    ]
 
 
 def _open_verbs(
-    row: Any, state: State, who: Account, campaign: Campaign, asked: Sequence[Extension], owed: Sequence[Deadline],
-    until: datetime | None, now: datetime,
-) -> list[Verb]:  # fmt: skip
+    row: Any,
+    state: State,
+    who: Account,
+    campaign: Campaign,
+    asked: Sequence[Extension],
+    owed: Sequence[Deadline],
+    until: datetime | None,
+    now: datetime,
+) -> list[Verb]:
     """What this person can do now; a button that could only be refused is not shown."""
     request = next((one for one in asked if one.state == "asked"), None)
-    decides = request is not None and who.role.value in missing_approvals(campaign.scheme.case_rules, request.approved_by)
-    handling = next((one for one in owed if one.kind == "handle" and one.state in (Clock.ARMED, Clock.LAPSED, Clock.PAUSED)), None)
+    decides = request is not None and who.role.value in missing_approvals(
+        campaign.scheme.case_rules, request.approved_by
+    )
+    handling = next(
+        (
+            one
+            for one in owed
+            if one.kind == "handle" and one.state in (Clock.ARMED, Clock.LAPSED, Clock.PAUSED)
+        ),
+        None,
+    )
     over = handling is None or handling.due_at <= now
     asks = sum(one.state in ("asked", "approved") for one in asked)
     hidden = {
         Verb.DECIDE_EXTENSION: not decides,
-        Verb.ASK_EXTENSION: over or request is not None or asks >= campaign.scheme.case_rules.extension.times,
+        Verb.ASK_EXTENSION: over
+        or request is not None
+        or asks >= campaign.scheme.case_rules.extension.times,
         Verb.TAKE_OVER: row["handler_id"] == who.id,
         Verb.RETURN: until is None or until <= now,
         Verb.PAUSE: over,
@@ -222,26 +325,46 @@ def view_of(row: Deadline, campaign: Campaign, days: WorkCalendar, now: datetime
     rule = campaign.scheme.rule(row.rule_id)
     term = Term.from_json(row.term)
     return DeadlineView(
-        id=row.id, kind=row.kind, label=STAGE_LABELS[row.kind], clock=row.state, starts_at=row.starts_at, due_at=row.due_at,
-        provisional=row.provisional, standing=standing({**row.model_dump(), "clock": row.state}, days, now),
-        due_text=due_label(row.due_at, row.provisional), term=term.text,
-        rule_id=row.rule_id, rule_label=rule.label if rule else "", rule_source=rule.source if rule else "",
-        scheme_version=row.scheme_version, calendar_version=row.calendar_version, lapsed_at=row.lapsed_at, ended_at=row.ended_at,
-    )  # fmt: skip
+        id=row.id,
+        kind=row.kind,
+        label=STAGE_LABELS[row.kind],
+        clock=row.state,
+        starts_at=row.starts_at,
+        due_at=row.due_at,
+        provisional=row.provisional,
+        standing=standing({**row.model_dump(), "clock": row.state}, days, now),
+        due_text=due_label(row.due_at, row.provisional),
+        term=term.text,
+        rule_id=row.rule_id,
+        rule_label=rule.label if rule else "",
+        rule_source=rule.source if rule else "",
+        scheme_version=row.scheme_version,
+        calendar_version=row.calendar_version,
+        lapsed_at=row.lapsed_at,
+        ended_at=row.ended_at,
+    )
 
 
 def standing(row: Mapping[str, Any], days: WorkCalendar, now: datetime) -> DeadlineState:
-    """How a deadline stands at `now`. `row`: clock (its state), due_at, warn_at, severe_at, term, lapsed_at."""
+    """How a deadline stands at `now`. `row`: clock (its state), due_at, warn_at, severe_at, term,
+    lapsed_at.
+    """
     if row["clock"] in (Clock.MET, Clock.VOID):
-        # What was told decides: an end in the same moment as the lapse is late everywhere or nowhere.
+        # What was told decides: an end in the same moment as the lapse is late everywhere or
+        # nowhere.
         return DeadlineState(Standing.CLOSED, 0, 0, "（超期办结）" if row["lapsed_at"] else "")
     return deadline_state(
-        now, due_at=row["due_at"], warn_at=row["warn_at"], severe_at=row["severe_at"], calendar=days,
-        unit=Term.from_json(row["term"]).limit.unit, paused=row["clock"] == Clock.PAUSED,
-    )  # fmt: skip
+        now,
+        due_at=row["due_at"],
+        warn_at=row["warn_at"],
+        severe_at=row["severe_at"],
+        calendar=days,
+        unit=Term.from_json(row["term"]).limit.unit,
+        paused=row["clock"] == Clock.PAUSED,
+    )
 
 
-# ── lists ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── lists ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,40 +406,78 @@ class Listing:
     last: int
 
 
-async def case_list(tx: Transaction, who: Account, wanted: Filter, *, page: int = 1, rows: int | None = None) -> Listing:
+async def case_list(
+    tx: Transaction, who: Account, wanted: Filter, *, page: int = 1, rows: int | None = None
+) -> Listing:
     """The cases this person may see and asked for, most urgent first."""
     days, per_page = await reference.calendar(tx), rows or context_of(tx).page_rows
     found, total = await cases.listed(
-        tx, who, wanted, soon_before=soon_before(tx.now, days), dissatisfied=await dissatisfied_options(tx), rows=per_page, page=page
+        tx,
+        who,
+        wanted,
+        soon_before=soon_before(tx.now, days),
+        dissatisfied=await dissatisfied_options(tx),
+        rows=per_page,
+        page=page,
     )
-    return Listing([_row(one, days, tx.now) for one in found], total, page, max(1, -(-total // per_page)))
+    return Listing(
+        [_row(one, days, tx.now) for one in found], total, page, max(1, -(-total // per_page))
+    )
 
 
 def _row(row: Any, days: WorkCalendar, now: datetime) -> Row:
     has = row["due_at"] is not None
     return Row(
-        number=row["number"], kind=Kind(row["kind"]), urgency=Urgency(row["urgency"]), state=State(row["state"]), summary=row["summary"],
-        unit_id=row["unit_id"], unit_name=row["unit_name"], handler_name=row["handler_name"], version=row["version"],
-        received_on=row["received_on"], assigned_at=row["assigned_at"], closed_at=row["closed_at"], late=row["late"],
-        repeats=row["repeats"], returns=row["returns"], urges=row["urges"], rating=row["rating"],
-        stage=STAGE_LABELS[row["stage"]] if has else None, standing=standing(row, days, now) if has else None, due_at=row["due_at"],
-        due_text=due_label(row["due_at"], row["provisional"]) if has else "", source=row["source"], problem=row["problem_item"],
-    )  # fmt: skip
+        number=row["number"],
+        kind=Kind(row["kind"]),
+        urgency=Urgency(row["urgency"]),
+        state=State(row["state"]),
+        summary=row["summary"],
+        unit_id=row["unit_id"],
+        unit_name=row["unit_name"],
+        handler_name=row["handler_name"],
+        version=row["version"],
+        received_on=row["received_on"],
+        assigned_at=row["assigned_at"],
+        closed_at=row["closed_at"],
+        late=row["late"],
+        repeats=row["repeats"],
+        returns=row["returns"],
+        urges=row["urges"],
+        rating=row["rating"],
+        stage=STAGE_LABELS[row["stage"]] if has else None,
+        standing=standing(row, days, now) if has else None,
+        due_at=row["due_at"],
+        due_text=due_label(row["due_at"], row["provisional"]) if has else "",
+        source=row["source"],
+        problem=row["problem_item"],
+    )
 
 
 def soon_before(now: datetime, days: WorkCalendar) -> datetime:
     """今明到期: due before the end of the next working day."""
-    return datetime.combine(days.add_working_days(civil_day(now), 1).day + timedelta(days=1), time(0), SHANGHAI)
+    return datetime.combine(
+        days.add_working_days(civil_day(now), 1).day + timedelta(days=1), time(0), SHANGHAI
+    )
 
 
 async def dissatisfied_options(tx: Transaction) -> list[int]:
     """The numbers of the answers that mean 不满意, over all campaigns."""
     known = await reference.campaigns(tx)
-    return sorted({option.no for one in known.values() for option in one.scheme.options if option.code == "dissatisfied"})
+    return sorted(
+        {
+            option.no
+            for one in known.values()
+            for option in one.scheme.options
+            if option.code == "dissatisfied"
+        }
+    )
 
 
 async def tally(tx: Transaction, who: Account) -> dict[str, int]:
-    """How many cases this person may see by state, and how many are late or due soon; a state with none is 0."""
+    """How many cases this person may see by state, and how many are late or due soon; a state with
+    none is 0.
+    """
     days = await reference.calendar(tx)
     counted = await cases.tally(tx, who, soon_before=soon_before(tx.now, days))
     return {state.value: 0 for state in State} | counted
@@ -328,10 +489,22 @@ async def palette(tx: Transaction, who: Account, q: str) -> list[Any]:
 
 
 async def deadline_list(
-    tx: Transaction, who: Account, *, state: str | None, kind: str | None, before: datetime | None, limit: int
+    tx: Transaction,
+    who: Account,
+    *,
+    state: str | None,
+    kind: str | None,
+    before: datetime | None,
+    limit: int,
 ) -> list[Any]:
     """Deadlines of cases and duties as this person may see them, in order of time."""
     scope = Scope.of(who)
     return await deadlines.listed(
-        tx, everything=scope.everything, unit_id=scope.unit_id, state=state, kind=kind, before=before, limit=limit
+        tx,
+        everything=scope.everything,
+        unit_id=scope.unit_id,
+        state=state,
+        kind=kind,
+        before=before,
+        limit=limit,
     )

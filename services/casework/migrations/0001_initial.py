@@ -96,18 +96,36 @@ def create_cases() -> None:
         sa.Column("repeats", sa.Integer(), nullable=False),
         sa.Column("urges", sa.Integer(), nullable=False),
         sa.Column("rating", sa.Integer(), nullable=True),
-        sa.CheckConstraint("channel in ('hotline', 'online', 'letter', 'counter', 'import')", name=op.f("ck_cases_channel")),
-        sa.CheckConstraint("kind in ('complaint', 'report', 'suggestion', 'inquiry', 'praise', 'finding')", name=op.f("ck_cases_kind")),
+        sa.CheckConstraint(
+            "channel in ('hotline', 'online', 'letter', 'counter', 'import')",
+            name=op.f("ck_cases_channel"),
+        ),
+        sa.CheckConstraint(
+            "kind in ('complaint', 'report', 'suggestion', 'inquiry', 'praise', 'finding')",
+            name=op.f("ck_cases_kind"),
+        ),
         sa.CheckConstraint("source in ('complaint', 'visit')", name=op.f("ck_cases_source")),
         sa.CheckConstraint(
             "state in ('pending', 'assigned', 'handling', 'paused', 'reviewing', 'closed', 'struck_off', 'not_accepted')",
             name=op.f("ck_cases_state"),
         ),
-        sa.CheckConstraint("state in ('pending', 'not_accepted') or unit_id is not null", name=op.f("ck_cases_responsible")),
-        sa.CheckConstraint("upheld in ('upheld', 'partly', 'not_upheld')", name=op.f("ck_cases_upheld")),
-        sa.CheckConstraint("urgency in ('normal', 'urgent', 'critical')", name=op.f("ck_cases_urgency")),
-        sa.CheckConstraint("unit_id is null or barred_unit_id is null or unit_id <> barred_unit_id", name=op.f("ck_cases_barred")),
-        sa.ForeignKeyConstraint(["campaign_id"], ["casework.campaigns.id"], name=op.f("fk_cases_campaign_id_campaigns")),
+        sa.CheckConstraint(
+            "state in ('pending', 'not_accepted') or unit_id is not null",
+            name=op.f("ck_cases_responsible"),
+        ),
+        sa.CheckConstraint(
+            "upheld in ('upheld', 'partly', 'not_upheld')", name=op.f("ck_cases_upheld")
+        ),
+        sa.CheckConstraint(
+            "urgency in ('normal', 'urgent', 'critical')", name=op.f("ck_cases_urgency")
+        ),
+        sa.CheckConstraint(
+            "unit_id is null or barred_unit_id is null or unit_id <> barred_unit_id",
+            name=op.f("ck_cases_barred"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["campaign_id"], ["casework.campaigns.id"], name=op.f("fk_cases_campaign_id_campaigns")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_cases")),
         sa.UniqueConstraint("number", name=op.f("uq_cases_number")),
         sa.UniqueConstraint("source", "source_id", name=op.f("uq_cases_source_source_id")),
@@ -117,16 +135,30 @@ def create_cases() -> None:
 
 def create_cases_indexes() -> None:
     op.create_index(
-        "ix_cases_closed", "cases", ["closed_at"], unique=False, schema="casework", postgresql_where=sa.text("closed_at is not null")
+        "ix_cases_closed",
+        "cases",
+        ["closed_at"],
+        unique=False,
+        schema="casework",
+        postgresql_where=sa.text("closed_at is not null"),
     )
-    op.create_index("ix_cases_rating", "cases", ["rating"], unique=False, schema="casework", postgresql_where=sa.text("rating is not null"))
+    op.create_index(
+        "ix_cases_rating",
+        "cases",
+        ["rating"],
+        unique=False,
+        schema="casework",
+        postgresql_where=sa.text("rating is not null"),
+    )
     op.create_index(
         "ix_cases_open",
         "cases",
         ["state"],
         unique=False,
         schema="casework",
-        postgresql_where=sa.text("state in ('pending', 'assigned', 'handling', 'paused', 'reviewing')"),
+        postgresql_where=sa.text(
+            "state in ('pending', 'assigned', 'handling', 'paused', 'reviewing')"
+        ),
     )
     op.create_index(
         "ix_cases_summary",
@@ -152,9 +184,16 @@ def create_duties() -> None:
         sa.Column("met_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("met_by_name", sa.Text(), nullable=True),
         sa.Column("document", sa.Text(), nullable=True),
-        sa.ForeignKeyConstraint(["campaign_id"], ["casework.campaigns.id"], name=op.f("fk_duties_campaign_id_campaigns")),
+        sa.ForeignKeyConstraint(
+            ["campaign_id"], ["casework.campaigns.id"], name=op.f("fk_duties_campaign_id_campaigns")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_duties")),
-        sa.UniqueConstraint("campaign_id", "unit_id", "obligation", name=op.f("uq_duties_campaign_id_unit_id_obligation")),
+        sa.UniqueConstraint(
+            "campaign_id",
+            "unit_id",
+            "obligation",
+            name=op.f("uq_duties_campaign_id_unit_id_obligation"),
+        ),
         schema="casework",
     )
 
@@ -168,7 +207,9 @@ def create_units() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("category", sa.Text(), nullable=False),
         sa.Column("listed", sa.Boolean(), nullable=False),
-        sa.ForeignKeyConstraint(["campaign_id"], ["casework.campaigns.id"], name=op.f("fk_units_campaign_id_campaigns")),
+        sa.ForeignKeyConstraint(
+            ["campaign_id"], ["casework.campaigns.id"], name=op.f("fk_units_campaign_id_campaigns")
+        ),
         sa.PrimaryKeyConstraint("campaign_id", "unit_id", name=op.f("pk_units")),
         schema="casework",
     )
@@ -197,11 +238,21 @@ def create_deadlines() -> None:
         sa.Column("warned_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("lapsed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("state <> 'lapsed' or lapsed_at is not null", name=op.f("ck_deadlines_lapsed")),
-        sa.CheckConstraint("state in ('armed', 'lapsed', 'paused', 'met', 'void')", name=op.f("ck_deadlines_state")),
-        sa.CheckConstraint("(case_id is null) <> (duty_id is null)", name=op.f("ck_deadlines_subject")),
-        sa.ForeignKeyConstraint(["case_id"], ["casework.cases.id"], name=op.f("fk_deadlines_case_id_cases")),
-        sa.ForeignKeyConstraint(["duty_id"], ["casework.duties.id"], name=op.f("fk_deadlines_duty_id_duties")),
+        sa.CheckConstraint(
+            "state <> 'lapsed' or lapsed_at is not null", name=op.f("ck_deadlines_lapsed")
+        ),
+        sa.CheckConstraint(
+            "state in ('armed', 'lapsed', 'paused', 'met', 'void')", name=op.f("ck_deadlines_state")
+        ),
+        sa.CheckConstraint(
+            "(case_id is null) <> (duty_id is null)", name=op.f("ck_deadlines_subject")
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["casework.cases.id"], name=op.f("fk_deadlines_case_id_cases")
+        ),
+        sa.ForeignKeyConstraint(
+            ["duty_id"], ["casework.duties.id"], name=op.f("fk_deadlines_duty_id_duties")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deadlines")),
         schema="casework",
     )
@@ -210,7 +261,12 @@ def create_deadlines() -> None:
 def create_deadlines_indexes() -> None:
     op.create_index("ix_deadlines_case", "deadlines", ["case_id"], unique=False, schema="casework")
     op.create_index(
-        "ix_deadlines_due", "deadlines", ["due_at"], unique=False, schema="casework", postgresql_where=sa.text("state = 'armed'")
+        "ix_deadlines_due",
+        "deadlines",
+        ["due_at"],
+        unique=False,
+        schema="casework",
+        postgresql_where=sa.text("state = 'armed'"),
     )
     op.create_index(
         "ix_deadlines_provisional",
@@ -229,7 +285,12 @@ def create_deadlines_indexes() -> None:
         postgresql_where=sa.text("state = 'armed' and next_warn_at is not null"),
     )
     op.create_index(
-        "uq_deadlines_duty", "deadlines", ["duty_id"], unique=True, schema="casework", postgresql_where=sa.text("duty_id is not null")
+        "uq_deadlines_duty",
+        "deadlines",
+        ["duty_id"],
+        unique=True,
+        schema="casework",
+        postgresql_where=sa.text("duty_id is not null"),
     )
     op.create_index(
         "uq_deadlines_running",
@@ -254,13 +315,22 @@ def create_extensions() -> None:
         sa.Column("approved_by", postgresql.ARRAY(sa.Text()), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("state in ('asked', 'approved', 'refused', 'lapsed')", name=op.f("ck_extensions_state")),
-        sa.ForeignKeyConstraint(["case_id"], ["casework.cases.id"], name=op.f("fk_extensions_case_id_cases")),
+        sa.CheckConstraint(
+            "state in ('asked', 'approved', 'refused', 'lapsed')", name=op.f("ck_extensions_state")
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["casework.cases.id"], name=op.f("fk_extensions_case_id_cases")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_extensions")),
         schema="casework",
     )
     op.create_index(
-        "uq_extensions_asked", "extensions", ["case_id"], unique=True, schema="casework", postgresql_where=sa.text("state = 'asked'")
+        "uq_extensions_asked",
+        "extensions",
+        ["case_id"],
+        unique=True,
+        schema="casework",
+        postgresql_where=sa.text("state = 'asked'"),
     )
 
 
@@ -278,7 +348,9 @@ def create_steps() -> None:
         sa.Column("by_role", sa.Text(), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
         sa.Column("facts", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
-        sa.ForeignKeyConstraint(["case_id"], ["casework.cases.id"], name=op.f("fk_steps_case_id_cases")),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["casework.cases.id"], name=op.f("fk_steps_case_id_cases")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_steps")),
         schema="casework",
     )
@@ -303,9 +375,15 @@ def create_submissions() -> None:
         sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("decided_by_name", sa.Text(), nullable=True),
         sa.Column("opinion", sa.Text(), nullable=True),
-        sa.CheckConstraint("decision in ('approved', 'sent_back')", name=op.f("ck_submissions_decision")),
-        sa.CheckConstraint("upheld in ('upheld', 'partly', 'not_upheld')", name=op.f("ck_submissions_upheld")),
-        sa.ForeignKeyConstraint(["case_id"], ["casework.cases.id"], name=op.f("fk_submissions_case_id_cases")),
+        sa.CheckConstraint(
+            "decision in ('approved', 'sent_back')", name=op.f("ck_submissions_decision")
+        ),
+        sa.CheckConstraint(
+            "upheld in ('upheld', 'partly', 'not_upheld')", name=op.f("ck_submissions_upheld")
+        ),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["casework.cases.id"], name=op.f("fk_submissions_case_id_cases")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_submissions")),
         sa.UniqueConstraint("case_id", "no", name=op.f("uq_submissions_case_id_no")),
         schema="casework",
@@ -321,12 +399,19 @@ def create_suspensions() -> None:
         sa.Column("since", sa.DateTime(timezone=True), nullable=False),
         sa.Column("until", sa.DateTime(timezone=True), nullable=False),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(["case_id"], ["casework.cases.id"], name=op.f("fk_suspensions_case_id_cases")),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["casework.cases.id"], name=op.f("fk_suspensions_case_id_cases")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_suspensions")),
         schema="casework",
     )
     op.create_index(
-        "uq_suspensions_open", "suspensions", ["case_id"], unique=True, schema="casework", postgresql_where=sa.text("ended_at is null")
+        "uq_suspensions_open",
+        "suspensions",
+        ["case_id"],
+        unique=True,
+        schema="casework",
+        postgresql_where=sa.text("ended_at is null"),
     )
 
 

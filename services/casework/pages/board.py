@@ -34,36 +34,73 @@ async def approvals_page(request: Request, tx: Tx, who: Who, page: Page = 1) -> 
     asked = await cases.with_request(tx, who)
     requests = [await reading.case_view(tx, number, who) for number in asked]
     return shown(
-        request, "approvals.html", listing=results, requests=[one for one in requests if Verb.DECIDE_EXTENSION in one.verbs], as_of=tx.now
+        request,
+        "approvals.html",
+        listing=results,
+        requests=[one for one in requests if Verb.DECIDE_EXTENSION in one.verbs],
+        as_of=tx.now,
     )
 
 
 @door.get("/supervise", policy=allow(Role.SUPERVISOR))
 async def supervise_page(
-    request: Request, tx: Tx, who: Who, days: int = 30, view: str = "late", unit: str | None = None, page: Page = 1
+    request: Request,
+    tx: Tx,
+    who: Who,
+    days: int = 30,
+    view: str = "late",
+    unit: str | None = None,
+    page: Page = 1,
 ) -> Response:
     days = days if days in PERIODS else 30
     calendar, bad = await reference.calendar(tx), await reading.dissatisfied_options(tx)
     soon = reading.soon_before(tx.now, calendar)
-    units = await cases.by_unit(tx, since=tx.now - timedelta(days=days), soon_before=soon, dissatisfied=bad)
+    units = await cases.by_unit(
+        tx, since=tx.now - timedelta(days=days), soon_before=soon, dissatisfied=bad
+    )
     views = {
         "late": ("超期", Filter(standing="late", unit_id=unit)),
         "soon": ("今明到期", Filter(standing="soon", unit_id=unit)),
         "dissatisfied": ("不满意", Filter(dissatisfied=True, unit_id=unit)),
         "returned": ("退回重派", Filter(returned=True)),
-        "unsigned": ("超过 1 日未签收", Filter(unsigned_since=tx.now - timedelta(days=1), unit_id=unit)),
+        "unsigned": (
+            "超过 1 日未签收",
+            Filter(unsigned_since=tx.now - timedelta(days=1), unit_id=unit),
+        ),
         "strike": ("待销号", Filter(states=(State.CLOSED,), unit_id=unit)),
-        "unit": ("在办", Filter(states=(State.ASSIGNED, State.HANDLING, State.PAUSED, State.REVIEWING), unit_id=unit)),
+        "unit": (
+            "在办",
+            Filter(
+                states=(State.ASSIGNED, State.HANDLING, State.PAUSED, State.REVIEWING), unit_id=unit
+            ),
+        ),
     }
     view = view if view in views else "late"
-    counted = await cases.board_counts(tx, soon_before=soon, unsigned_since=tx.now - timedelta(days=1), dissatisfied=bad)
-    tiles = [_tile(key, label, counted[key]) for key, (label, _) in views.items() if key in counted.keys()]  # noqa: SIM118  (a row of the driver looks for values with `in`)
+    counted = await cases.board_counts(
+        tx, soon_before=soon, unsigned_since=tx.now - timedelta(days=1), dissatisfied=bad
+    )
+    tiles = [
+        _tile(key, label, counted[key])
+        for key, (label, _) in views.items()
+        if key in counted.keys()  # noqa: SIM118
+    ]
     listing = await reading.case_list(tx, who, views[view][1], page=page)
     return shown(
-        request, "supervise.html", units=[_rated(row) for row in units], tiles=tiles, listing=listing, view=view, view_word=views[view][0],
-        days=days, periods=PERIODS, unit=unit, unit_name=next((row["name"] for row in units if row["unit_id"] == unit), unit),
-        values={"view": view, "unit": unit, "days": days}, as_of=tx.now, SMALL_BASE=SMALL_BASE,
-    )  # fmt: skip
+        request,
+        "supervise.html",
+        units=[_rated(row) for row in units],
+        tiles=tiles,
+        listing=listing,
+        view=view,
+        view_word=views[view][0],
+        days=days,
+        periods=PERIODS,
+        unit=unit,
+        unit_name=next((row["name"] for row in units if row["unit_id"] == unit), unit),
+        values={"view": view, "unit": unit, "days": days},
+        as_of=tx.now,
+        SMALL_BASE=SMALL_BASE,
+    )
 
 
 def _tile(key: str, label: str, count: int) -> dict[str, Any]:
@@ -73,33 +110,65 @@ def _tile(key: str, label: str, count: int) -> dict[str, Any]:
 
 def _rated(row: Any) -> dict[str, Any]:
     """A unit's line. A rate with a small base reads 样本不足."""
+
     def rate(part: int, whole: int) -> str:
         return f"{100 * part / whole:.0f}%" if whole >= SMALL_BASE else "样本不足"
 
     return {
-        "unit_id": row["unit_id"], "name": row["name"], "open": row["open"], "late": row["late"], "soon": row["soon"],
-        "closed": row["closed"], "days": f"{row['days']:.1f} 日" if row["days"] is not None and row["closed"] >= SMALL_BASE else "样本不足",
-        "on_time": rate(row["on_time"], row["closed"]), "dissatisfied": rate(row["dissatisfied"], row["rated"]),
-    }  # fmt: skip
+        "unit_id": row["unit_id"],
+        "name": row["name"],
+        "open": row["open"],
+        "late": row["late"],
+        "soon": row["soon"],
+        "closed": row["closed"],
+        "days": f"{row['days']:.1f} 日"
+        if row["days"] is not None and row["closed"] >= SMALL_BASE
+        else "样本不足",
+        "on_time": rate(row["on_time"], row["closed"]),
+        "dissatisfied": rate(row["dissatisfied"], row["rated"]),
+    }
 
 
 @door.get("/ledger", policy=LEDGER)
 async def ledger_page(
-    request: Request, tx: Tx, who: Who, state: str = "", source: str = "", unit: str | None = None, page: Page = 1
+    request: Request,
+    tx: Tx,
+    who: Who,
+    state: str = "",
+    source: str = "",
+    unit: str | None = None,
+    page: Page = 1,
 ) -> Response:
     states = {
-        "": (State.ASSIGNED, State.HANDLING, State.PAUSED, State.REVIEWING, State.CLOSED, State.STRUCK_OFF),
-        "open": (State.ASSIGNED, State.HANDLING, State.PAUSED, State.REVIEWING), "closed": (State.CLOSED,), "struck": (State.STRUCK_OFF,),
-    }  # fmt: skip
+        "": (
+            State.ASSIGNED,
+            State.HANDLING,
+            State.PAUSED,
+            State.REVIEWING,
+            State.CLOSED,
+            State.STRUCK_OFF,
+        ),
+        "open": (State.ASSIGNED, State.HANDLING, State.PAUSED, State.REVIEWING),
+        "closed": (State.CLOSED,),
+        "struck": (State.STRUCK_OFF,),
+    }
     state = state if state in states else ""
     source = source if source in ("complaint", "visit") else ""
     wanted = Filter(states=states[state], source=source or None, unit_id=unit or None)
     counted = await reading.tally(tx, who)
     return shown(
-        request, "ledger.html", listing=await reading.case_list(tx, who, wanted, page=page), state=state, source=source, unit=unit or "",
-        counted=counted, values={"state": state, "source": source, "unit": unit}, as_of=tx.now,
-        units=await cases.units_with_cases(tx, who), form=Form[Any].of({"state": state, "source": source, "unit": unit or ""}),
-    )  # fmt: skip
+        request,
+        "ledger.html",
+        listing=await reading.case_list(tx, who, wanted, page=page),
+        state=state,
+        source=source,
+        unit=unit or "",
+        counted=counted,
+        values={"state": state, "source": source, "unit": unit},
+        as_of=tx.now,
+        units=await cases.units_with_cases(tx, who),
+        form=Form[Any].of({"state": state, "source": source, "unit": unit or ""}),
+    )
 
 
 class Fulfilment(Input):
@@ -111,16 +180,28 @@ async def duties_page(request: Request, tx: Tx, who: Who) -> Response:
     return await _duties(request, tx, who)
 
 
-async def _duties(request: Request, tx: Tx, who: Who, form: Form[Any] | None = None, wrong: UUID | None = None) -> Response:
+async def _duties(
+    request: Request, tx: Tx, who: Who, form: Form[Any] | None = None, wrong: UUID | None = None
+) -> Response:
     calendar = await reference.calendar(tx)
     rows = [
-        {**dict(row), "standing": reading.standing({**dict(row), "clock": row["state"]}, calendar, tx.now)}
+        {
+            **dict(row),
+            "standing": reading.standing({**dict(row), "clock": row["state"]}, calendar, tx.now),
+        }
         for row in await duties.listed(tx, who)
     ]
     return shown(
-        request, "duties.html", 422 if wrong else 200, rows=rows, form=form or Form[Any](), wrong=wrong, failed=wrong is not None,
-        can_fulfil=who.role in (Role.HANDLER, Role.UNIT_HEAD), as_of=tx.now,
-    )  # fmt: skip
+        request,
+        "duties.html",
+        422 if wrong else 200,
+        rows=rows,
+        form=form or Form[Any](),
+        wrong=wrong,
+        failed=wrong is not None,
+        can_fulfil=who.role in (Role.HANDLER, Role.UNIT_HEAD),
+        as_of=tx.now,
+    )
 
 
 @door.post("/duties/{id}/fulfilment", policy=UNIT)
@@ -128,4 +209,7 @@ async def fulfil(request: Request, tx: Tx, who: Who, once: Once, id: UUID) -> Re
     form = await read_form(request, Fulfilment)
     if form.value is None:
         return await _duties(request, tx, who, form, id)
-    return await once.redirect(duties.fulfil_duty(tx, duty_id=id, document=form.value.document, by=who), to="/casework/duties")
+    return await once.redirect(
+        duties.fulfil_duty(tx, duty_id=id, document=form.value.document, by=who),
+        to="/casework/duties",
+    )

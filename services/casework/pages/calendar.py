@@ -44,22 +44,44 @@ class Change(Input):
 
 
 @door.get("/calendar", policy=ADMIN)
-async def calendar_page(request: Request, tx: Tx, who: Who, month: str = "", day: str = "") -> Response:
+async def calendar_page(
+    request: Request, tx: Tx, who: Who, month: str = "", day: str = ""
+) -> Response:
     return await _render(request, tx, month=month, form=Form[Any].of({"day": day} if day else {}))
 
 
 async def _render(
-    request: Request, tx: Transaction, *, form: Form[Any], month: str = "", preview: calendar.Preview | None = None, status: int = 200
+    request: Request,
+    tx: Transaction,
+    *,
+    form: Form[Any],
+    month: str = "",
+    preview: calendar.Preview | None = None,
+    status: int = 200,
 ) -> Response:
     days = await reference.calendar(tx)
     first = _month(month or form.typed("day")[:7], civil_day(tx.now))
     ahead = (days.known_through - civil_day(tx.now)).days
     return shown(
-        request, "calendar.html", status, first=first, weeks=_weeks(first, preview.new if preview else days, days),
-        before=_shift(first, -1), after=_shift(first, 1), days=days, ahead=ahead, ahead_min=DAYS_AHEAD_MIN, form=form, preview=preview,
+        request,
+        "calendar.html",
+        status,
+        first=first,
+        weeks=_weeks(first, preview.new if preview else days, days),
+        before=_shift(first, -1),
+        after=_shift(first, 1),
+        days=days,
+        ahead=ahead,
+        ahead_min=DAYS_AHEAD_MIN,
+        form=form,
+        preview=preview,
         failed=status >= 400,
-        notices=await reference.notices(tx), moved=_moved(preview), shown_max=SHOWN_MAX, today=civil_day(tx.now), as_of=tx.now,
-    )  # fmt: skip
+        notices=await reference.notices(tx),
+        moved=_moved(preview),
+        shown_max=SHOWN_MAX,
+        today=civil_day(tx.now),
+        as_of=tx.now,
+    )
 
 
 def _month(text: str, today: date) -> date:
@@ -74,19 +96,25 @@ def _shift(first: date, months: int) -> str:
     return f"{count // 12:04}-{count % 12 + 1:02}"
 
 
-def _weeks(first: date, shown_days: WorkCalendar, current: WorkCalendar) -> list[list[dict[str, Any]]]:
+def _weeks(
+    first: date, shown_days: WorkCalendar, current: WorkCalendar
+) -> list[list[dict[str, Any]]]:
     """The weeks of a month, Monday first; a day that the proposal changes is marked."""
     return [
         [
             {
-                "day": day, "here": day.month == first.month, "worked": shown_days.is_workday(day), "mark": _mark(shown_days, day),
-                "name": shown_days.names.get(day, ""), "changed": shown_days.is_workday(day) != current.is_workday(day),
+                "day": day,
+                "here": day.month == first.month,
+                "worked": shown_days.is_workday(day),
+                "mark": _mark(shown_days, day),
+                "name": shown_days.names.get(day, ""),
+                "changed": shown_days.is_workday(day) != current.is_workday(day),
                 "known": shown_days.is_known(day),
             }
             for day in week
         ]
         for week in Calendar().monthdatescalendar(first.year, first.month)
-    ]  # fmt: skip
+    ]
 
 
 def _mark(days: WorkCalendar, day: date) -> str:
@@ -102,11 +130,14 @@ def _moved(preview: calendar.Preview | None) -> list[dict[str, Any]]:
         return []
     return [
         {
-            "number": row["number"], "kind": row["kind"], "before": due_label(shift.before, shift.was_provisional),
-            "after": due_label(shift.after.at, shift.after.provisional), "shortened": shift.shortened,
+            "number": row["number"],
+            "kind": row["kind"],
+            "before": due_label(shift.before, shift.was_provisional),
+            "after": due_label(shift.after.at, shift.after.provisional),
+            "shortened": shift.shortened,
         }
         for row, shift in preview.concerned[:SHOWN_MAX]
-    ]  # fmt: skip
+    ]
 
 
 @door.post("/calendar/preview", policy=ADMIN)
@@ -128,5 +159,6 @@ async def take_in(request: Request, tx: Tx, who: Who, once: Once) -> Response:
     if form.value is None:
         return await _render(request, tx, form=form, status=422)
     return await once.redirect(
-        calendar.take_in(tx, form.value.proposal(), by=who, shorten=form.value.shorten), to="/casework/calendar"
+        calendar.take_in(tx, form.value.proposal(), by=who, shorten=form.value.shorten),
+        to="/casework/calendar",
     )

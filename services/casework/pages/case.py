@@ -1,7 +1,8 @@
-"""C2 办理详情, with the panels of what can be done (C3). A panel is part of the page: it works without JavaScript.
+"""C2 办理详情, with the panels of what can be done (C3). A panel is part of the page: it works
+without JavaScript.
 
-A form carries the version of the case it was made from. When somebody was faster the answer is 409 with the same panel, what was typed,
-and what has changed since.
+A form carries the version of the case it was made from. When somebody was faster the answer is 409
+with the same panel, what was typed, and what has changed since.
 """
 
 from collections.abc import Awaitable, Callable
@@ -31,7 +32,13 @@ from shared.web.moments import NotUnderstood, read_moment
 door = Door(prefix="/casework")
 Number = Annotated[str, Path(pattern=r"^ZF\d{4}-\d{6,}$")]
 ModelT = TypeVar("ModelT", bound="Seen")
-KEYS = {Verb.ACCEPT: "a", Verb.RETURN: "r", Verb.ASK_EXTENSION: "t", Verb.SUBMIT: "f", Verb.NOTE: "e"}
+KEYS = {
+    Verb.ACCEPT: "a",
+    Verb.RETURN: "r",
+    Verb.ASK_EXTENSION: "t",
+    Verb.SUBMIT: "f",
+    Verb.NOTE: "e",
+}
 LEAVES_THE_HOUSE = ("account", "measures", "reply", "explanation", "text", "opinion", "basis")
 
 
@@ -100,9 +107,16 @@ async def case_page(request: Request, tx: Tx, who: Who, number: Number, act: str
 
 
 async def render(
-    request: Request, tx: Transaction, who: Account, number: str, *, act: str = "", form: Form[Any] | None = None, status: int = 200,
+    request: Request,
+    tx: Transaction,
+    who: Account,
+    number: str,
+    *,
+    act: str = "",
+    form: Form[Any] | None = None,
+    status: int = 200,
     changes: list[reading.StepView] | None = None,
-) -> Response:  # fmt: skip
+) -> Response:
     """The page of a case with the panel of `act` open, when this person can do that now."""
     view = await reading.case_view(tx, number, who)
     opened = next((verb for verb in view.verbs if verb == act), None)
@@ -112,20 +126,47 @@ async def render(
     if changes is not None:
         typed.texts["seen"] = [str(view.version)]
     taken = (view.unit_id, view.barred_unit_id)
-    units = [(one["unit_id"], one["name"]) for one in await reference.units(tx, view.campaign.id) if one["unit_id"] not in taken]
+    units = [
+        (one["unit_id"], one["name"])
+        for one in await reference.units(tx, view.campaign.id)
+        if one["unit_id"] not in taken
+    ]
     return shown(
-        request, "case.html", status, case=view, act=opened, form=typed, keys=KEYS, units=units,
-        rules=view.campaign.scheme.case_rules, changes=changes, failed=status >= 400, now=tx.now, Verb=Verb, State=State,
-        consequence=_consequence(view, opened, tx.now), as_of=tx.now, role_words={role.value: role.label for role in Role},
-    )  # fmt: skip
+        request,
+        "case.html",
+        status,
+        case=view,
+        act=opened,
+        form=typed,
+        keys=KEYS,
+        units=units,
+        rules=view.campaign.scheme.case_rules,
+        changes=changes,
+        failed=status >= 400,
+        now=tx.now,
+        Verb=Verb,
+        State=State,
+        consequence=_consequence(view, opened, tx.now),
+        as_of=tx.now,
+        role_words={role.value: role.label for role in Role},
+    )
 
 
 def _defaults(view: reading.CaseView, act: Verb | None) -> dict[str, Any]:
     """What a panel starts from: a result that was sent back is improved, not written again."""
     if act is Verb.SUBMIT and view.submissions:
         last = view.submissions[0]
-        return {"account": last.account, "upheld": last.upheld, "measures": last.measures, "reply": last.reply}
-    if act is Verb.ASSIGN and view.origin and view.origin.named_unit_id not in (None, view.barred_unit_id):
+        return {
+            "account": last.account,
+            "upheld": last.upheld,
+            "measures": last.measures,
+            "reply": last.reply,
+        }
+    if (
+        act is Verb.ASSIGN
+        and view.origin
+        and view.origin.named_unit_id not in (None, view.barred_unit_id)
+    ):
         return {"unit_id": view.origin.named_unit_id}
     return {}
 
@@ -136,22 +177,26 @@ def _consequence(view: reading.CaseView, act: Verb | None, now: datetime) -> str
     end = handle.due_text if handle else ""
     approvers = "、".join(Role(role).label for role in rules.extension.approvers)
     until = due_label(view.returnable_until) if view.returnable_until else ""
-    return {
-        Verb.ACCEPT: f"签收后由您承办，最迟 {end} 办结（{handle.term if handle else ''}，自分办起算）",
-        Verb.RETURN: f"退回后由受理审核重新分派；最迟 {until} 前可以退回。异议不成立的，原期限继续计算",
-        Verb.ASK_EXTENSION: f"需{approvers}同意，批准前仍按 {end} 计算",
-        Verb.DECIDE_EXTENSION: "各审批人全部同意后期限顺延，并告知来件人；任何一人不同意，申请即告终止",
-        Verb.SUBMIT: "送审后停止计时；被退回修改的，原期限继续计算。公开答复审核通过后原文告知来件人，并请其评价",
-        Verb.APPROVE: "通过即办结，公开答复原文告知来件人",
-        Verb.SEND_BACK: f"退回后继续办理，原期限不变（{_end_of_handling(view)}）",
-        Verb.STRIKE_OFF: "销号后本件不再列入整改台账",
-        Verb.REFUSE: "理由会原文告知来件人，本件不再办理",
-        Verb.PAUSE: f"暂停期间不计时，到期自动恢复；现截止 {end}",
-        Verb.RESUME: "立即恢复计时，暂停的工作日顺延",
-        Verb.ASSIGN: "分办后即开始计算签收和办结期限",
-        Verb.URGE: "催办意见显示在办件最上方，并记入办理过程；不影响期限",
-        Verb.TAKE_OVER: "由您接办，期限不变",
-    }.get(act, "") if act else ""  # fmt: skip
+    return (
+        {
+            Verb.ACCEPT: f"签收后由您承办，最迟 {end} 办结（{handle.term if handle else ''}，自分办起算）",
+            Verb.RETURN: f"退回后由受理审核重新分派；最迟 {until} 前可以退回。异议不成立的，原期限继续计算",
+            Verb.ASK_EXTENSION: f"需{approvers}同意，批准前仍按 {end} 计算",
+            Verb.DECIDE_EXTENSION: "各审批人全部同意后期限顺延，并告知来件人；任何一人不同意，申请即告终止",
+            Verb.SUBMIT: "送审后停止计时；被退回修改的，原期限继续计算。公开答复审核通过后原文告知来件人，并请其评价",
+            Verb.APPROVE: "通过即办结，公开答复原文告知来件人",
+            Verb.SEND_BACK: f"退回后继续办理，原期限不变（{_end_of_handling(view)}）",
+            Verb.STRIKE_OFF: "销号后本件不再列入整改台账",
+            Verb.REFUSE: "理由会原文告知来件人，本件不再办理",
+            Verb.PAUSE: f"暂停期间不计时，到期自动恢复；现截止 {end}",
+            Verb.RESUME: "立即恢复计时，暂停的工作日顺延",
+            Verb.ASSIGN: "分办后即开始计算签收和办结期限",
+            Verb.URGE: "催办意见显示在办件最上方，并记入办理过程；不影响期限",
+            Verb.TAKE_OVER: "由您接办，期限不变",
+        }.get(act, "")
+        if act
+        else ""
+    )
 
 
 def _end_of_handling(view: reading.CaseView) -> str:
@@ -160,10 +205,19 @@ def _end_of_handling(view: reading.CaseView) -> str:
 
 
 async def perform(
-    request: Request, tx: Transaction, who: Account, once: Once, number: str, verb: Verb, model: type[ModelT],
-    do: Callable[[ModelT], Awaitable[Case]], to: str = "",
-) -> Response:  # fmt: skip
-    """Read a panel, do what it asks, and show the case again; what is wrong or out of date comes back as it was typed."""
+    request: Request,
+    tx: Transaction,
+    who: Account,
+    once: Once,
+    number: str,
+    verb: Verb,
+    model: type[ModelT],
+    do: Callable[[ModelT], Awaitable[Case]],
+    to: str = "",
+) -> Response:
+    """Read a panel, do what it asks, and show the case again; what is wrong or out of date comes
+    back as it was typed.
+    """
     form = await read_form(request, model)
     if form.value is None:
         return await render(request, tx, who, number, act=verb, form=form, status=422)
@@ -173,7 +227,9 @@ async def perform(
     case = await load(tx, number, verb, who)
     if verb is not Verb.NOTE and case.version != form.value.seen:
         changes = await _since(tx, who, number, form.value.seen)
-        return await render(request, tx, who, number, act=verb, form=form, status=409, changes=changes)
+        return await render(
+            request, tx, who, number, act=verb, form=form, status=409, changes=changes
+        )
     return await once.redirect(do(form.value), to=to or f"/casework/cases/{number}")
 
 
@@ -194,12 +250,30 @@ async def _since(tx: Transaction, who: Account, number: str, seen: int) -> list[
 
 @door.post("/cases/{number}/acceptance", policy=may(Verb.ACCEPT))
 async def accept(request: Request, tx: Tx, who: Who, once: Once, number: Number) -> Response:
-    return await perform(request, tx, who, once, number, Verb.ACCEPT, Seen, lambda _: handling.accept_case(tx, number=number, by=who))
+    return await perform(
+        request,
+        tx,
+        who,
+        once,
+        number,
+        Verb.ACCEPT,
+        Seen,
+        lambda _: handling.accept_case(tx, number=number, by=who),
+    )
 
 
 @door.post("/cases/{number}/takeover", policy=may(Verb.TAKE_OVER))
 async def take_over(request: Request, tx: Tx, who: Who, once: Once, number: Number) -> Response:
-    return await perform(request, tx, who, once, number, Verb.TAKE_OVER, Seen, lambda _: handling.take_case_over(tx, number=number, by=who))
+    return await perform(
+        request,
+        tx,
+        who,
+        once,
+        number,
+        Verb.TAKE_OVER,
+        Seen,
+        lambda _: handling.take_case_over(tx, number=number, by=who),
+    )
 
 
 @door.post("/cases/{number}/return", policy=may(Verb.RETURN))
@@ -219,7 +293,9 @@ async def ask_extension(request: Request, tx: Tx, who: Who, once: Once, number: 
 
 
 @door.post("/cases/{number}/extension/approval", policy=may(Verb.DECIDE_EXTENSION))
-async def decide_extension(request: Request, tx: Tx, who: Who, once: Once, number: Number) -> Response:
+async def decide_extension(
+    request: Request, tx: Tx, who: Who, once: Once, number: Number
+) -> Response:
     def do(said: Decision) -> Awaitable[Case]:
         return extensions.decide_extension(tx, number=number, by=who, **said.model_dump())
 
@@ -277,7 +353,14 @@ async def urge(request: Request, tx: Tx, who: Who, once: Once, number: Number) -
 @door.post("/cases/{number}/pause", policy=may(Verb.PAUSE))
 async def pause(request: Request, tx: Tx, who: Who, once: Once, number: Number) -> Response:
     def do(said: Pausing) -> Awaitable[Case]:
-        return handling.pause_case(tx, number=number, reason=said.reason, until=_end_of(said.until, tx.now), by=who, seen=said.seen)
+        return handling.pause_case(
+            tx,
+            number=number,
+            reason=said.reason,
+            until=_end_of(said.until, tx.now),
+            by=who,
+            seen=said.seen,
+        )
 
     return await perform(request, tx, who, once, number, Verb.PAUSE, Pausing, do)
 
@@ -292,7 +375,16 @@ def _end_of(text: str, now: datetime) -> datetime:
 
 @door.post("/cases/{number}/resumption", policy=may(Verb.RESUME))
 async def resume(request: Request, tx: Tx, who: Who, once: Once, number: Number) -> Response:
-    return await perform(request, tx, who, once, number, Verb.RESUME, Seen, lambda _: handling.resume_case(tx, number=number, by=who))
+    return await perform(
+        request,
+        tx,
+        who,
+        once,
+        number,
+        Verb.RESUME,
+        Seen,
+        lambda _: handling.resume_case(tx, number=number, by=who),
+    )
 
 
 @door.post("/cases/{number}/assignment", policy=may(Verb.ASSIGN))
@@ -300,7 +392,9 @@ async def assign(request: Request, tx: Tx, who: Who, once: Once, number: Number)
     def do(said: Assignment) -> Awaitable[Case]:
         return dispatch.assign_case(tx, number=number, by=who, **said.model_dump())
 
-    return await perform(request, tx, who, once, number, Verb.ASSIGN, Assignment, do, to="/casework/triage")
+    return await perform(
+        request, tx, who, once, number, Verb.ASSIGN, Assignment, do, to="/casework/triage"
+    )
 
 
 @door.post("/cases/{number}/non-acceptance", policy=may(Verb.REFUSE))
@@ -308,4 +402,6 @@ async def refuse(request: Request, tx: Tx, who: Who, once: Once, number: Number)
     def do(said: Refusal) -> Awaitable[Case]:
         return dispatch.refuse_case(tx, number=number, by=who, **said.model_dump())
 
-    return await perform(request, tx, who, once, number, Verb.REFUSE, Refusal, do, to="/casework/triage")
+    return await perform(
+        request, tx, who, once, number, Verb.REFUSE, Refusal, do, to="/casework/triage"
+    )

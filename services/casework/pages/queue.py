@@ -42,7 +42,9 @@ async def queue_page(
 ) -> Response:
     tab = tab if tab in TABS else "todo"
     standing = standing if standing in STANDINGS else None
-    wanted = Filter(states=TABS[tab][1], standing=standing, handler_id=who.id if mine else None, q=q.strip())
+    wanted = Filter(
+        states=TABS[tab][1], standing=standing, handler_id=who.id if mine else None, q=q.strip()
+    )
     context = await _queue(tx, who, wanted, tab=tab, standing=standing, mine=mine, q=q, page=page)
     if htmx(request) and BACKGROUND_HEADER in request.headers:
         return fragment(request, "queue.html", "rows", **WORDS, **context)
@@ -50,25 +52,59 @@ async def queue_page(
 
 
 async def _queue(
-    tx: Transaction, who: Account, wanted: Filter, *, tab: str, standing: str | None, mine: bool, q: str, page: int
+    tx: Transaction,
+    who: Account,
+    wanted: Filter,
+    *,
+    tab: str,
+    standing: str | None,
+    mine: bool,
+    q: str,
+    page: int,
 ) -> dict[str, Any]:
     counted = await reading.tally(tx, who)
-    tabs = [(label, f"/casework/?tab={key}", sum(counted[state] for state in states)) for key, (label, states) in TABS.items()]
+    tabs = [
+        (label, f"/casework/?tab={key}", sum(counted[state] for state in states))
+        for key, (label, states) in TABS.items()
+    ]
     values = {"tab": tab, "standing": standing, "mine": "1" if mine else "", "q": q.strip()}
     return {
-        "listing": await reading.case_list(tx, who, wanted, page=page), "tabs": tabs, "here": f"/casework/?tab={tab}",
-        "tiles": _tiles(counted), "tab": tab, "standing": standing, "standing_word": STANDINGS.get(standing or "", ""), "mine": mine,
-        "q": q, "values": values,
-        "can_accept": who.role.value in MAY[Verb.ACCEPT], "can_be_mine": who.role is Role.HANDLER, "as_of": tx.now,
-    }  # fmt: skip
+        "listing": await reading.case_list(tx, who, wanted, page=page),
+        "tabs": tabs,
+        "here": f"/casework/?tab={tab}",
+        "tiles": _tiles(counted),
+        "tab": tab,
+        "standing": standing,
+        "standing_word": STANDINGS.get(standing or "", ""),
+        "mine": mine,
+        "q": q,
+        "values": values,
+        "can_accept": who.role.value in MAY[Verb.ACCEPT],
+        "can_be_mine": who.role is Role.HANDLER,
+        "as_of": tx.now,
+    }
 
 
 def _tiles(counted: dict[str, int]) -> list[dict[str, object]]:
     late, soon = counted["late"], counted["soon"]
     return [
-        {"label": "超期", "value": late, "url": "/casework/?tab=todo&standing=late", "tone": "over" if late else ""},
-        {"label": "今明到期", "value": soon, "url": "/casework/?tab=todo&standing=soon", "tone": "warn" if soon else ""},
-        {"label": "办理中", "value": counted["handling"] + counted["paused"], "url": "/casework/?tab=handle"},
+        {
+            "label": "超期",
+            "value": late,
+            "url": "/casework/?tab=todo&standing=late",
+            "tone": "over" if late else "",
+        },
+        {
+            "label": "今明到期",
+            "value": soon,
+            "url": "/casework/?tab=todo&standing=soon",
+            "tone": "warn" if soon else "",
+        },
+        {
+            "label": "办理中",
+            "value": counted["handling"] + counted["paused"],
+            "url": "/casework/?tab=handle",
+        },
         {"label": "待签收", "value": counted["assigned"], "url": "/casework/?tab=accept"},
     ]
 
@@ -77,7 +113,9 @@ def _tiles(counted: dict[str, int]) -> list[dict[str, object]]:
 async def accept_picked(request: Request, tx: Tx, who: Who, once: Once) -> Response:
     """签收所选. What somebody else signed meanwhile stays theirs."""
     numbers = [str(number) for number in (await request.form()).getlist("number")][:PICKED_MAX]
-    return await once.redirect(handling.accept_cases(tx, numbers=numbers, by=who), to="/casework/?tab=handle")
+    return await once.redirect(
+        handling.accept_cases(tx, numbers=numbers, by=who), to="/casework/?tab=handle"
+    )
 
 
 @door.get("/palette", policy=READ)
@@ -87,4 +125,9 @@ async def palette(tx: Tx, who: Who, q: Text = "") -> Response:
 
 
 def _hit(row: Any) -> Hit:
-    return Hit("办件", row["number"], f"/casework/cases/{row['number']}", f"{State(row['state']).label} {row['summary'][:20]}")
+    return Hit(
+        "办件",
+        row["number"],
+        f"/casework/cases/{row['number']}",
+        f"{State(row['state']).label} {row['summary'][:20]}",
+    )

@@ -1,4 +1,6 @@
-"""I4 分派: what waits for a reviewer, one beside the other, so that the next one is there when this one is done."""
+"""I4 分派: what waits for a reviewer, one beside the other, so that the next one is there when this
+one is done.
+"""
 
 from typing import Annotated, Any
 
@@ -20,21 +22,40 @@ REVIEWER = allow(Role.REVIEWER)
 
 @door.get("/triage", policy=REVIEWER)
 async def triage_page(
-    request: Request, tx: Tx, who: Who, case: str = "", returned: bool = False, q: Annotated[str, Query(max_length=100)] = "",
+    request: Request,
+    tx: Tx,
+    who: Who,
+    case: str = "",
+    returned: bool = False,
+    q: Annotated[str, Query(max_length=100)] = "",
     page: Annotated[int, Query(ge=1, le=100_000)] = 1,
-) -> Response:  # fmt: skip
+) -> Response:
     wanted = Filter(states=(State.PENDING,), returned=returned, q=q.strip())
     listing = await reading.case_list(tx, who, wanted, page=page)
     number = case or (listing.rows[0].number if listing.rows else "")
     view = await reading.case_view(tx, number, who) if number else None
     counted = await reading.tally(tx, who)
     units = await reference.units(tx, view.campaign.id) if view else []
-    allowed = [(unit["unit_id"], unit["name"]) for unit in units if view and unit["unit_id"] != view.barred_unit_id]
+    allowed = [
+        (unit["unit_id"], unit["name"])
+        for unit in units
+        if view and unit["unit_id"] != view.barred_unit_id
+    ]
     return shown(
-        request, "triage.html", listing=listing, case=view, units=allowed, counted=counted, returned=returned, q=q, Verb=Verb,
-        form=Form[Any].of(_start(view)), rules=view.campaign.scheme.case_rules if view else None, as_of=tx.now,
+        request,
+        "triage.html",
+        listing=listing,
+        case=view,
+        units=allowed,
+        counted=counted,
+        returned=returned,
+        q=q,
+        Verb=Verb,
+        form=Form[Any].of(_start(view)),
+        rules=view.campaign.scheme.case_rules if view else None,
+        as_of=tx.now,
         values={"returned": "1" if returned else "", "q": q.strip()},
-    )  # fmt: skip
+    )
 
 
 def _start(view: reading.CaseView | None) -> dict[str, object]:

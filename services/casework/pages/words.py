@@ -11,13 +11,21 @@ from shared.calendar import Standing
 from shared.web import page
 
 BADGES: Final = {
-    Standing.NORMAL: "normal", Standing.WARNING: "near", Standing.LATE: "over", Standing.SEVERE: "grave", Standing.PAUSED: "paused",
+    Standing.NORMAL: "normal",
+    Standing.WARNING: "near",
+    Standing.LATE: "over",
+    Standing.SEVERE: "grave",
+    Standing.PAUSED: "paused",
     Standing.CLOSED: "closed",
-}  # fmt: skip
+}
 """The name of a standing in the shared badge."""
 WORDS: Final[dict[str, Any]] = {
-    "badges": BADGES, "kinds": KIND_LABELS, "urgencies": URGENCY_LABELS, "channels": CHANNEL_LABELS, "upheld_words": UPHELD_LABELS,
-}  # fmt: skip
+    "badges": BADGES,
+    "kinds": KIND_LABELS,
+    "urgencies": URGENCY_LABELS,
+    "channels": CHANNEL_LABELS,
+    "upheld_words": UPHELD_LABELS,
+}
 
 
 def shown(request: Request, template: str, status: int = 200, **context: Any) -> HTMLResponse:

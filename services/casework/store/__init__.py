@@ -1,4 +1,6 @@
-"""Questions to casework's schema: `reference` (campaigns, units, calendar), `cases`, `deadlines`. All SQL of the service is here."""
+"""Questions to casework's schema: `reference` (campaigns, units, calendar), `cases`, `deadlines`.
+All SQL of the service is here.
+"""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,7 +12,9 @@ from shared.schemes import Scheme
 
 @dataclass(slots=True)
 class Context:
-    """What one process of casework remembers between transactions. Nothing in it can be wrong, only missing."""
+    """What one process of casework remembers between transactions. Nothing in it can be wrong, only
+    missing.
+    """
 
     sweep_batch: int = 500
     page_rows: int = 50

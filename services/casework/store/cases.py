@@ -15,12 +15,14 @@ from services.casework.tables import Case, Extension, Step, Submission, Suspensi
 from shared.auth import Account
 from shared.database import Transaction
 
-# ── who sees what ────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── who sees what ─────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a person may find: everything, or the cases of one unit that are not about the unit itself."""
+    """What a person may find: everything, or the cases of one unit that are not about the unit
+    itself.
+    """
 
     unit_id: str | None
     everything: bool
@@ -31,11 +33,12 @@ class Scope:
         return cls(who.unit_id, who.role not in UNIT_ROLES)
 
 
-# $1 everything, $2 unit. The bar is asked for although no barred unit can be responsible: two locks on this door.
+# $1 everything, $2 unit. The bar is asked for although no barred unit can be responsible: two locks
+# on this door.
 _VISIBLE: Final = "($1 or (c.unit_id = $2 and c.barred_unit_id is distinct from $2))"
 
 
-# ── opening ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── opening ───────────────────────────────────────────────────────────────────────────────────────
 
 
 _RESERVE: Final = """
@@ -51,25 +54,81 @@ from fresh join reserved using (year)
 """
 
 
-async def reserve_numbers(tx: Transaction, matters: Sequence[tuple[int, str, UUID]]) -> dict[tuple[str, str], int]:
-    """Numbers for those of (year, source, source id) that have no case yet, in their order: (source, id as text) → number.
+async def reserve_numbers(
+    tx: Transaction, matters: Sequence[tuple[int, str, UUID]]
+) -> dict[tuple[str, str], int]:
+    """Numbers for those of (year, source, source id) that have no case yet, in their order:
+    (source, id as text) → number.
 
-    Their years are locked (`reference.rules_for_opening`), so that nobody opens one of them meanwhile.
+    Their years are locked (`reference.rules_for_opening`), so that nobody opens one of them
+    meanwhile.
     """
-    rows = await tx.fetch(_RESERVE, [year for year, *_ in matters], [source for _, source, _ in matters], [id for *_, id in matters])
+    rows = await tx.fetch(
+        _RESERVE,
+        [year for year, *_ in matters],
+        [source for _, source, _ in matters],
+        [id for *_, id in matters],
+    )
     return {(row["source"], str(row["source_id"])): row["number"] for row in rows}
 
 
 CASE_COLUMNS: Final = (
-    "id", "number", "campaign_id", "source", "source_id", "source_number", "channel", "kind", "urgency", "problem_item", "summary",
-    "real_name", "named_unit_id", "barred_unit_id", "unit_id", "state", "version", "received_at", "received_on", "opened_at", "assigned_at",
-    "late", "returns", "repeats", "urges",
-)  # fmt: skip
-STEP_COLUMNS: Final = ("case_id", "at", "verb", "state", "unit_id", "by_name", "by_role", "text", "facts")
+    "id",
+    "number",
+    "campaign_id",
+    "source",
+    "source_id",
+    "source_number",
+    "channel",
+    "kind",
+    "urgency",
+    "problem_item",
+    "summary",
+    "real_name",
+    "named_unit_id",
+    "barred_unit_id",
+    "unit_id",
+    "state",
+    "version",
+    "received_at",
+    "received_on",
+    "opened_at",
+    "assigned_at",
+    "late",
+    "returns",
+    "repeats",
+    "urges",
+)
+STEP_COLUMNS: Final = (
+    "case_id",
+    "at",
+    "verb",
+    "state",
+    "unit_id",
+    "by_name",
+    "by_role",
+    "text",
+    "facts",
+)
 DEADLINE_COLUMNS: Final = (
-    "id", "case_id", "duty_id", "unit_id", "kind", "starts_at", "term", "due_at", "warn_at", "severe_at", "provisional", "rule_id",
-    "scheme_version", "calendar_version", "state", "next_warn_at", "later_warns",
-)  # fmt: skip
+    "id",
+    "case_id",
+    "duty_id",
+    "unit_id",
+    "kind",
+    "starts_at",
+    "term",
+    "due_at",
+    "warn_at",
+    "severe_at",
+    "provisional",
+    "rule_id",
+    "scheme_version",
+    "calendar_version",
+    "state",
+    "next_warn_at",
+    "later_warns",
+)
 
 
 _OPEN: Final = f"""
@@ -84,35 +143,57 @@ select {", ".join(DEADLINE_COLUMNS)} from json_populate_recordset(null::deadline
 
 
 async def write_opened(
-    tx: Transaction, cases: Sequence[dict[str, Any]], steps: Sequence[dict[str, Any]], deadlines: Sequence[dict[str, Any]]
+    tx: Transaction,
+    cases: Sequence[dict[str, Any]],
+    steps: Sequence[dict[str, Any]],
+    deadlines: Sequence[dict[str, Any]],
 ) -> None:
-    """Write many new cases with their first steps and deadlines in one statement (by the names of the columns)."""
+    """Write many new cases with their first steps and deadlines in one statement (by the names of
+    the columns).
+    """
     await tx.run(_OPEN, *(msgspec.json.encode(rows).decode() for rows in (cases, steps, deadlines)))
 
 
 async def note_repeats(tx: Transaction, complaint_id: UUID, repeats: int) -> None:
-    await tx.run("update cases set repeats = $2 where source = 'complaint' and source_id = $1", complaint_id, repeats)
+    await tx.run(
+        "update cases set repeats = $2 where source = 'complaint' and source_id = $1",
+        complaint_id,
+        repeats,
+    )
 
 
 async def note_rating(tx: Transaction, complaint_id: UUID, option: int) -> None:
-    await tx.run("update cases set rating = $2 where source = 'complaint' and source_id = $1", complaint_id, option)
+    await tx.run(
+        "update cases set rating = $2 where source = 'complaint' and source_id = $1",
+        complaint_id,
+        option,
+    )
 
 
-# ── one case ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── one case ──────────────────────────────────────────────────────────────────────────────────────
 
 
 async def to_change(tx: Transaction, number: str, who: Account) -> Case | None:
-    """The case of that number, locked until the transaction ends; None when this person may not find it."""
+    """The case of that number, locked until the transaction ends; None when this person may not
+    find it.
+    """
     scope = Scope.of(who)
     wanted = select(Case).where(col(Case.number) == number)
     if not scope.everything:
-        wanted = wanted.where(col(Case.unit_id) == scope.unit_id, col(Case.barred_unit_id).is_distinct_from(scope.unit_id))
+        wanted = wanted.where(
+            col(Case.unit_id) == scope.unit_id,
+            col(Case.barred_unit_id).is_distinct_from(scope.unit_id),
+        )
     # NO KEY UPDATE: rows that only point at the case need not wait for it.
-    return await tx.scalar(wanted.with_for_update(key_share=True).execution_options(populate_existing=True))
+    return await tx.scalar(
+        wanted.with_for_update(key_share=True).execution_options(populate_existing=True)
+    )
 
 
 async def case(tx: Transaction, number: str, who: Account) -> Any | None:
-    """A case to be shown, with the names of its units and campaign; None when this person may not find it."""
+    """A case to be shown, with the names of its units and campaign; None when this person may not
+    find it.
+    """
     scope = Scope.of(who)
     return await tx.fetchrow(
         f"""
@@ -122,8 +203,10 @@ async def case(tx: Transaction, number: str, who: Account) -> Any | None:
           left join units n on (n.campaign_id, n.unit_id) = (c.campaign_id, c.named_unit_id)
         where c.number = $3 and {_VISIBLE}
         """,
-        scope.everything, scope.unit_id, number,
-    )  # fmt: skip
+        scope.everything,
+        scope.unit_id,
+        number,
+    )
 
 
 async def steps(tx: Transaction, case_id: UUID) -> list[Any]:
@@ -141,22 +224,36 @@ async def steps(tx: Transaction, case_id: UUID) -> list[Any]:
 
 async def submissions(tx: Transaction, case_id: UUID) -> list[Submission]:
     """What the unit sent for review, newest first."""
-    return await tx.scalars(select(Submission).where(col(Submission.case_id) == case_id).order_by(col(Submission.no).desc()))
+    return await tx.scalars(
+        select(Submission)
+        .where(col(Submission.case_id) == case_id)
+        .order_by(col(Submission.no).desc())
+    )
 
 
 async def extensions(tx: Transaction, case_id: UUID) -> list[Extension]:
     """The extensions ever asked for, newest first."""
-    return await tx.scalars(select(Extension).where(col(Extension.case_id) == case_id).order_by(col(Extension.asked_at).desc()))
+    return await tx.scalars(
+        select(Extension)
+        .where(col(Extension.case_id) == case_id)
+        .order_by(col(Extension.asked_at).desc())
+    )
 
 
 async def suspensions(tx: Transaction, case_id: UUID) -> list[Suspension]:
     """The times the clock stood still, oldest first."""
-    return await tx.scalars(select(Suspension).where(col(Suspension.case_id) == case_id).order_by(col(Suspension.since)))
+    return await tx.scalars(
+        select(Suspension).where(col(Suspension.case_id) == case_id).order_by(col(Suspension.since))
+    )
 
 
 async def suspensions_of(tx: Transaction, case_ids: Sequence[UUID]) -> dict[UUID, list[Suspension]]:
     """The same for many cases at once."""
-    wanted = select(Suspension).where(col(Suspension.case_id).in_(case_ids)).order_by(col(Suspension.since))
+    wanted = (
+        select(Suspension)
+        .where(col(Suspension.case_id).in_(case_ids))
+        .order_by(col(Suspension.since))
+    )
     all_of_them: list[Suspension] = await tx.scalars(wanted)
     found: dict[UUID, list[Suspension]] = {}
     for one in all_of_them:
@@ -167,28 +264,37 @@ async def suspensions_of(tx: Transaction, case_ids: Sequence[UUID]) -> dict[UUID
 async def last_returned_by(tx: Transaction, case_id: UUID) -> str | None:
     """The unit that returned the case last; None when none ever did."""
     return await tx.scalar(
-        select(col(Step.unit_id)).where(col(Step.case_id) == case_id, col(Step.verb) == "return").order_by(col(Step.id).desc()).limit(1)
+        select(col(Step.unit_id))
+        .where(col(Step.case_id) == case_id, col(Step.verb) == "return")
+        .order_by(col(Step.id).desc())
+        .limit(1)
     )
 
 
 async def due_resumptions(tx: Transaction, limit: int) -> list[tuple[Case, Suspension]]:
-    """Paused cases whose clock has to go on by now, locked; those that somebody else holds are left out."""
+    """Paused cases whose clock has to go on by now, locked; those that somebody else holds are left
+    out.
+    """
     rows = await tx.rows(
         select(Case, Suspension)
         .join(Suspension, col(Suspension.case_id) == col(Case.id))
         .where(col(Suspension.ended_at).is_(None), col(Suspension.until) <= tx.now)
-        .order_by(col(Suspension.until)).limit(limit)
-        .with_for_update(key_share=True, skip_locked=True).execution_options(populate_existing=True)
-    )  # fmt: skip
+        .order_by(col(Suspension.until))
+        .limit(limit)
+        .with_for_update(key_share=True, skip_locked=True)
+        .execution_options(populate_existing=True)
+    )
     return [(case, suspension) for case, suspension in map(tuple, rows)]
 
 
-# ── lists ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── lists ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """What a list is narrowed to. `standing`: `late` (超期), `soon` (今明到期: due before `soon_before`)."""
+    """What a list is narrowed to. `standing`: `late` (超期), `soon` (今明到期: due before
+    `soon_before`).
+    """
 
     states: tuple[str, ...] = ()
     unit_id: str | None = None
@@ -203,7 +309,8 @@ class Filter:
     q: str = ""
 
 
-# The running deadline that comes first is the one a list shows. A closed case shows how its handling ended.
+# The running deadline that comes first is the one a list shows. A closed case shows how its
+# handling ended.
 _LISTED: Final = f"""
 from cases c
   left join units u on (u.campaign_id, u.unit_id) = (c.campaign_id, c.unit_id)
@@ -235,14 +342,30 @@ limit $17 offset $18
 """
 
 
-def _arguments(scope: Scope, wanted: Filter, now: datetime, soon_before: datetime, dissatisfied: Sequence[int]) -> list[Any]:
-    # Only an open case can be late: without its states the question would look at every case ever closed.
+def _arguments(
+    scope: Scope, wanted: Filter, now: datetime, soon_before: datetime, dissatisfied: Sequence[int]
+) -> list[Any]:
+    # Only an open case can be late: without its states the question would look at every case ever
+    # closed.
     states = wanted.states or (tuple(OPEN) if wanted.standing else ())
     return [
-        scope.everything, scope.unit_id, list(states), wanted.unit_id, wanted.campaign_id, wanted.kind, wanted.source,
-        wanted.standing, now, soon_before, wanted.handler_id, wanted.dissatisfied, list(dissatisfied), wanted.returned,
-        wanted.unsigned_since, _literal(wanted.q),
-    ]  # fmt: skip
+        scope.everything,
+        scope.unit_id,
+        list(states),
+        wanted.unit_id,
+        wanted.campaign_id,
+        wanted.kind,
+        wanted.source,
+        wanted.standing,
+        now,
+        soon_before,
+        wanted.handler_id,
+        wanted.dissatisfied,
+        list(dissatisfied),
+        wanted.returned,
+        wanted.unsigned_since,
+        _literal(wanted.q),
+    ]
 
 
 def _literal(text: str) -> str:
@@ -251,7 +374,14 @@ def _literal(text: str) -> str:
 
 
 async def listed(
-    tx: Transaction, who: Account, wanted: Filter, *, soon_before: datetime, dissatisfied: Sequence[int] = (), rows: int, page: int
+    tx: Transaction,
+    who: Account,
+    wanted: Filter,
+    *,
+    soon_before: datetime,
+    dissatisfied: Sequence[int] = (),
+    rows: int,
+    page: int,
 ) -> tuple[list[Any], int]:
     """One page of the cases this person may see, most urgent first, and how many there are in all."""
     arguments = _arguments(Scope.of(who), wanted, tx.now, soon_before, dissatisfied)
@@ -263,15 +393,19 @@ async def listed(
           d.kind as stage, d.due_at, d.warn_at, d.severe_at, d.provisional, d.term, d.state as clock, d.lapsed_at, d.ended_at
         {_LISTED} {_ORDERED}
         """,
-        *arguments, rows, (page - 1) * rows,
-    )  # fmt: skip
+        *arguments,
+        rows,
+        (page - 1) * rows,
+    )
     if found or page == 1:
         return found, found[0]["total"] if found else 0
     return [], await tx.fetchval(f"select count(*) {_LISTED}", *arguments)
 
 
 async def tally(tx: Transaction, who: Account, *, soon_before: datetime) -> dict[str, int]:
-    """How many cases this person may see, by state, and of the open ones how many are late or due soon."""
+    """How many cases this person may see, by state, and of the open ones how many are late or due
+    soon.
+    """
     scope = Scope.of(who)
     rows = await tx.fetch(
         f"""
@@ -282,14 +416,22 @@ async def tally(tx: Transaction, who: Account, *, soon_before: datetime) -> dict
         ) d on c.state in ('pending', 'assigned', 'handling', 'reviewing')
         where {_VISIBLE} group by c.state
         """,
-        scope.everything, scope.unit_id, tx.now, soon_before,
-    )  # fmt: skip
+        scope.everything,
+        scope.unit_id,
+        tx.now,
+        soon_before,
+    )
     counted = {row["state"]: row["n"] for row in rows}
-    return counted | {"late": sum(row["late"] for row in rows), "soon": sum(row["soon"] for row in rows)}
+    return counted | {
+        "late": sum(row["late"] for row in rows),
+        "soon": sum(row["soon"] for row in rows),
+    }
 
 
 async def with_request(tx: Transaction, who: Account, *, rows: int = 100) -> list[str]:
-    """Numbers of the cases this person may see in which an extension waits for a decision, the one that runs out first on top."""
+    """Numbers of the cases this person may see in which an extension waits for a decision, the one
+    that runs out first on top.
+    """
     scope = Scope.of(who)
     found = await tx.fetch(
         f"""
@@ -297,8 +439,10 @@ async def with_request(tx: Transaction, who: Account, *, rows: int = 100) -> lis
           join deadlines d on d.case_id = c.id and d.kind = 'handle' and d.state = 'armed'
         where e.state = 'asked' and {_VISIBLE} order by d.due_at limit $3
         """,
-        scope.everything, scope.unit_id, rows,
-    )  # fmt: skip
+        scope.everything,
+        scope.unit_id,
+        rows,
+    )
     return [row["number"] for row in found]
 
 
@@ -311,8 +455,9 @@ async def units_with_cases(tx: Transaction, who: Account) -> list[tuple[str, str
         where exists (select from cases c where c.unit_id = u.unit_id and c.campaign_id = u.campaign_id and {_VISIBLE})
         group by u.unit_id order by min(u.unit_no)
         """,
-        scope.everything, scope.unit_id,
-    )  # fmt: skip
+        scope.everything,
+        scope.unit_id,
+    )
     return [(row["unit_id"], row["name"]) for row in found]
 
 
@@ -324,14 +469,19 @@ async def found(tx: Transaction, who: Account, q: str, *, rows: int = 8) -> list
         select c.number, c.summary, c.state from cases c
         where {_VISIBLE} and (c.number ilike '%' || $3 || '%' or c.summary ilike '%' || $3 || '%') order by c.number desc limit $4
         """,
-        scope.everything, scope.unit_id, _literal(q), rows,
-    )  # fmt: skip
+        scope.everything,
+        scope.unit_id,
+        _literal(q),
+        rows,
+    )
 
 
-# ── the supervisor's board ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── the supervisor's board ────────────────────────────────────────────────────────────────────────
 
 
-async def by_unit(tx: Transaction, *, since: datetime, soon_before: datetime, dissatisfied: Sequence[int]) -> list[Any]:
+async def by_unit(
+    tx: Transaction, *, since: datetime, soon_before: datetime, dissatisfied: Sequence[int]
+) -> list[Any]:
     """Each unit's open cases by urgency, and how those closed since `since` went."""
     return await tx.fetch(
         """
@@ -356,11 +506,16 @@ async def by_unit(tx: Transaction, *, since: datetime, soon_before: datetime, di
         where o.open is not null or d.closed is not null
         order by late desc, soon desc, open desc, u.name
         """,
-        tx.now, soon_before, since, list(dissatisfied),
-    )  # fmt: skip
+        tx.now,
+        soon_before,
+        since,
+        list(dissatisfied),
+    )
 
 
-async def board_counts(tx: Transaction, *, soon_before: datetime, unsigned_since: datetime, dissatisfied: Sequence[int]) -> Any:
+async def board_counts(
+    tx: Transaction, *, soon_before: datetime, unsigned_since: datetime, dissatisfied: Sequence[int]
+) -> Any:
     """What the supervisor's tiles count, in one pass: late, soon, returned, unsigned, dissatisfied."""
     return await tx.fetchrow(
         """
@@ -373,8 +528,11 @@ async def board_counts(tx: Transaction, *, soon_before: datetime, unsigned_since
         ) d on true
         where c.state in ('pending', 'assigned', 'handling', 'paused', 'reviewing')
         """,
-        tx.now, soon_before, unsigned_since, list(dissatisfied),
-    )  # fmt: skip
+        tx.now,
+        soon_before,
+        unsigned_since,
+        list(dissatisfied),
+    )
 
 
 async def open_counts(tx: Transaction) -> list[Any]:

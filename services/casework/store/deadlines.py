@@ -1,4 +1,6 @@
-"""Deadlines and duties: what is due is claimed in order of time, each row by one worker, in one statement."""
+"""Deadlines and duties: what is due is claimed in order of time, each row by one worker, in one
+statement.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,9 +14,10 @@ from services.casework.domain import Clock
 from services.casework.tables import Deadline, Duty
 from shared.database import Transaction
 
-# ── what is due ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── what is due ───────────────────────────────────────────────────────────────────────────────────
 
-# FOR UPDATE SKIP LOCKED inside, the mark outside: a row that somebody is just ending is left to them, a crash gives all of it back.
+# FOR UPDATE SKIP LOCKED inside, the mark outside: a row that somebody is just ending is left to
+# them, a crash gives all of it back.
 _CLAIM_LAPSED: Final = """
 with due as (
   select id from deadlines where state = 'armed' and due_at <= public.app_now() order by due_at limit $1 for update skip locked
@@ -44,7 +47,9 @@ order by {due}, f.id
 
 
 async def claim_lapsed(tx: Transaction, limit: int) -> list[Any]:
-    """Mark up to `limit` deadlines lapsed that have passed by the database's clock, oldest first, and give what has to be told."""
+    """Mark up to `limit` deadlines lapsed that have passed by the database's clock, oldest first,
+    and give what has to be told.
+    """
     return await tx.fetch(_CLAIM_LAPSED + _TOLD.format(due="f.due_at"), limit)
 
 
@@ -53,26 +58,42 @@ async def claim_warned(tx: Transaction, limit: int) -> list[Any]:
     return await tx.fetch(_CLAIM_WARNED + _TOLD.format(due="f.warned_at"), limit)
 
 
-# ── deadlines of one case ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── deadlines of one case ─────────────────────────────────────────────────────────────────────────
 
 
 async def of_case(tx: Transaction, case_id: UUID) -> list[Deadline]:
-    """Every deadline a case ever had, in order of their beginning. Read after the case was locked, or to be shown only."""
+    """Every deadline a case ever had, in order of their beginning. Read after the case was locked,
+    or to be shown only.
+    """
     return await tx.scalars(
-        select(Deadline).where(col(Deadline.case_id) == case_id).order_by(col(Deadline.starts_at), col(Deadline.id))
+        select(Deadline)
+        .where(col(Deadline.case_id) == case_id)
+        .order_by(col(Deadline.starts_at), col(Deadline.id))
     )
 
 
 async def locked(tx: Transaction, case_id: UUID) -> list[Deadline]:
-    """The deadlines of a case, locked: the sweep neither holds nor takes them until the transaction ends."""
+    """The deadlines of a case, locked: the sweep neither holds nor takes them until the transaction
+    ends.
+    """
     return await tx.scalars(
-        select(Deadline).where(col(Deadline.case_id) == case_id).order_by(col(Deadline.id))
-        .with_for_update().execution_options(populate_existing=True)
-    )  # fmt: skip
+        select(Deadline)
+        .where(col(Deadline.case_id) == case_id)
+        .order_by(col(Deadline.id))
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
 
 
 async def listed(
-    tx: Transaction, *, everything: bool, unit_id: str | None, state: str | None, kind: str | None, before: datetime | None, limit: int
+    tx: Transaction,
+    *,
+    everything: bool,
+    unit_id: str | None,
+    state: str | None,
+    kind: str | None,
+    before: datetime | None,
+    limit: int,
 ) -> list[Any]:
     """Deadlines as a person may see them, in order of time."""
     return await tx.fetch(
@@ -85,25 +106,44 @@ async def listed(
           and ($3::text is null or d.state = $3) and ($4::text is null or d.kind = $4) and ($5::timestamptz is null or d.due_at < $5)
         order by d.due_at, d.id limit $6
         """,
-        everything, unit_id, state, kind, before, limit,
-    )  # fmt: skip
+        everything,
+        unit_id,
+        state,
+        kind,
+        before,
+        limit,
+    )
 
 
-# ── duties of units ──────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── duties of units ───────────────────────────────────────────────────────────────────────────────
 
 
-async def duties_of(tx: Transaction, campaign_id: str) -> dict[tuple[str, str], tuple[Duty, Deadline]]:
+async def duties_of(
+    tx: Transaction, campaign_id: str
+) -> dict[tuple[str, str], tuple[Duty, Deadline]]:
     """The duties of a campaign's units with their deadlines, locked, by (unit, obligation)."""
     rows = await tx.rows(
-        select(Duty, Deadline).join(Deadline, col(Deadline.duty_id) == col(Duty.id)).where(col(Duty.campaign_id) == campaign_id)
-        .order_by(col(Deadline.id)).with_for_update().execution_options(populate_existing=True)
-    )  # fmt: skip
-    return {(duty.unit_id, duty.obligation): (duty, deadline) for duty, deadline in map(tuple, rows)}
+        select(Duty, Deadline)
+        .join(Deadline, col(Deadline.duty_id) == col(Duty.id))
+        .where(col(Duty.campaign_id) == campaign_id)
+        .order_by(col(Deadline.id))
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    return {
+        (duty.unit_id, duty.obligation): (duty, deadline) for duty, deadline in map(tuple, rows)
+    }
 
 
-async def duty_to_change(tx: Transaction, duty_id: UUID, unit_id: str | None) -> tuple[Duty, Deadline] | None:
+async def duty_to_change(
+    tx: Transaction, duty_id: UUID, unit_id: str | None
+) -> tuple[Duty, Deadline] | None:
     """A duty of this unit (None: of any unit) with its deadline, locked."""
-    wanted = select(Duty, Deadline).join(Deadline, col(Deadline.duty_id) == col(Duty.id)).where(col(Duty.id) == duty_id)
+    wanted = (
+        select(Duty, Deadline)
+        .join(Deadline, col(Deadline.duty_id) == col(Duty.id))
+        .where(col(Duty.id) == duty_id)
+    )
     if unit_id is not None:
         wanted = wanted.where(col(Duty.unit_id) == unit_id)
     rows = await tx.rows(wanted.with_for_update().execution_options(populate_existing=True))
@@ -119,15 +159,18 @@ async def duties(tx: Transaction, *, everything: bool, unit_id: str | None) -> l
         from duties y join deadlines d on d.duty_id = y.id left join units u on (u.campaign_id, u.unit_id) = (y.campaign_id, y.unit_id)
         where ($1 or y.unit_id = $2) and d.state <> 'void' order by y.met_at is not null, d.due_at, u.unit_no
         """,
-        everything, unit_id,
-    )  # fmt: skip
+        everything,
+        unit_id,
+    )
 
 
-# ── another calendar ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── another calendar ──────────────────────────────────────────────────────────────────────────────
 
 
 async def touched_by(tx: Transaction, first: datetime, last: datetime, *, lock: bool) -> list[Any]:
-    """Running deadlines of cases whose time may count a day between these instants, ordered by case."""
+    """Running deadlines of cases whose time may count a day between these instants, ordered by
+    case.
+    """
     return await tx.fetch(
         f"""
         select d.id, d.case_id, d.kind, d.unit_id, d.starts_at, d.term, d.due_at, d.provisional, d.state, c.number, c.campaign_id,
@@ -136,12 +179,15 @@ async def touched_by(tx: Transaction, first: datetime, last: datetime, *, lock: 
         where d.state = '{Clock.ARMED}' and d.starts_at < $2 and (d.severe_at >= $1 or d.provisional)
         order by c.id, d.id {"for update of d" if lock else ""}
         """,
-        first, last,
-    )  # fmt: skip
+        first,
+        last,
+    )
 
 
 async def shift(tx: Transaction, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Move deadlines: rows of (id, due_at, warn_at, severe_at, provisional, calendar_version). What was warned stays warned."""
+    """Move deadlines: rows of (id, due_at, warn_at, severe_at, provisional, calendar_version). What
+    was warned stays warned.
+    """
     if rows:
         await tx.run(
             """

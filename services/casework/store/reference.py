@@ -36,8 +36,12 @@ async def campaigns(tx: Transaction, ids: Sequence[str] | None = None) -> dict[s
     return {row["id"]: await _campaign(tx, row) for row in rows}
 
 
-async def rules_for_opening(tx: Transaction, ids: Sequence[str]) -> tuple[dict[str, Campaign], WorkCalendar]:
-    """The campaigns of these ids that are known here, and the calendar in force. Who opens cases of their years waits for us."""
+async def rules_for_opening(
+    tx: Transaction, ids: Sequence[str]
+) -> tuple[dict[str, Campaign], WorkCalendar]:
+    """The campaigns of these ids that are known here, and the calendar in force. Who opens cases of
+    their years waits for us.
+    """
     rows = await tx.fetch(
         """
         with known as (select id, title, year, scheme_version, published_at from campaigns where id = any($1)), locked as (
@@ -53,7 +57,13 @@ async def rules_for_opening(tx: Transaction, ids: Sequence[str]) -> tuple[dict[s
 
 
 async def _campaign(tx: Transaction, row: Any) -> Campaign:
-    return Campaign(row["id"], row["title"], row["year"], row["scheme_version"], await _scheme(tx, row["id"], row["published_at"]))
+    return Campaign(
+        row["id"],
+        row["title"],
+        row["year"],
+        row["scheme_version"],
+        await _scheme(tx, row["id"], row["published_at"]),
+    )
 
 
 async def campaign(tx: Transaction, id: str) -> Campaign:
@@ -62,12 +72,16 @@ async def campaign(tx: Transaction, id: str) -> Campaign:
 
 
 async def _scheme(tx: Transaction, id: str, published_at: datetime) -> Scheme:
-    """The parsed scheme; reading its text once per publication spares every action a hundred kilobytes."""
+    """The parsed scheme; reading its text once per publication spares every action a hundred
+    kilobytes.
+    """
     schemes = context_of(tx).schemes
     if (id, published_at) not in schemes:
         if len(schemes) >= CAMPAIGNS_REMEMBERED_MAX:
             schemes.clear()
-        schemes[id, published_at] = Scheme.from_json(await tx.fetchval("select scheme from campaigns where id = $1", id))
+        schemes[id, published_at] = Scheme.from_json(
+            await tx.fetchval("select scheme from campaigns where id = $1", id)
+        )
     return schemes[id, published_at]
 
 
@@ -79,8 +93,13 @@ async def keep_campaign(tx: Transaction, event: CampaignPublished) -> None:
         on conflict (id) do update set title = excluded.title, year = excluded.year, scheme = excluded.scheme,
           scheme_version = excluded.scheme_version, published_at = excluded.published_at
         """,
-        event.campaign_id, event.title, event.year, event.scheme, event.scheme_version, event.occurred_at,
-    )  # fmt: skip
+        event.campaign_id,
+        event.title,
+        event.year,
+        event.scheme,
+        event.scheme_version,
+        event.occurred_at,
+    )
     await tx.run("update units set listed = false where campaign_id = $1", event.campaign_id)
     await tx.run(
         """
@@ -89,32 +108,42 @@ async def keep_campaign(tx: Transaction, event: CampaignPublished) -> None:
         on conflict (campaign_id, unit_id) do update set unit_no = excluded.unit_no, name = excluded.name,
           category = excluded.category, listed = true
         """,
-        event.campaign_id, [u.unit_id for u in event.units], [u.unit_no for u in event.units], [u.name for u in event.units],
+        event.campaign_id,
+        [u.unit_id for u in event.units],
+        [u.unit_no for u in event.units],
+        [u.name for u in event.units],
         [u.category for u in event.units],
-    )  # fmt: skip
+    )
 
 
 async def units(tx: Transaction, campaign_id: str) -> list[Any]:
     """The units of a campaign's register in its order: unit_id, name, category."""
     return await tx.fetch(
-        "select unit_id, name, category from units where campaign_id = $1 and listed order by unit_no", campaign_id
+        "select unit_id, name, category from units where campaign_id = $1 and listed order by unit_no",
+        campaign_id,
     )
 
 
 async def unit_name(tx: Transaction, campaign_id: str, unit_id: str | None) -> str | None:
     """A unit's name; None when the register never had it."""
-    name: str | None = await tx.fetchval("select name from units where campaign_id = $1 and unit_id = $2", campaign_id, unit_id)
+    name: str | None = await tx.fetchval(
+        "select name from units where campaign_id = $1 and unit_id = $2", campaign_id, unit_id
+    )
     return name
 
 
 async def is_listed(tx: Transaction, campaign_id: str, unit_id: str) -> bool:
     """Whether the register has this unit now."""
     return bool(
-        await tx.fetchval("select true from units where campaign_id = $1 and unit_id = $2 and listed", campaign_id, unit_id)
+        await tx.fetchval(
+            "select true from units where campaign_id = $1 and unit_id = $2 and listed",
+            campaign_id,
+            unit_id,
+        )
     )
 
 
-# ── the calendar ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the calendar ──────────────────────────────────────────────────────────────────────────────────
 
 
 class DayRule(msgspec.Struct, frozen=True):
@@ -159,4 +188,6 @@ async def lock_notices(tx: Transaction) -> None:
 
 async def notices(tx: Transaction) -> list[Any]:
     """What was imported, newest first."""
-    return await tx.fetch("select kind, year, source, calendar_version, imported_at, imported_by from notices order by id desc")
+    return await tx.fetch(
+        "select kind, year, source, calendar_version, imported_at, imported_by from notices order by id desc"
+    )

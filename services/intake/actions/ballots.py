@@ -31,15 +31,26 @@ from shared.schemes import Ballot
 
 BATCH_MAX: Final = 20_000
 PLACE_BALLOTS: Final = (60, 600)
-"""Ballots that one place's code may bring, and within how many seconds; more is marked for the office to look at."""
+"""Ballots that one place's code may bring, and within how many seconds; more is marked for the
+office to look at.
+"""
 ALREADY_USED: Final = "这个问卷码已经用过，每个码只能填写一次"
 
 
 async def issue_tokens(
-    tx: Transaction, *, campaign_id: str, instrument: str, group: str, point: str | None, count: int, use: str = "one_use",
-    closes_on: date | None = None, by: Account,
-) -> tuple[UUID, list[str]]:  # fmt: skip
-    """Make a batch of codes; gives its id and the codes, which nobody can ask for again. Raises Refused (422).
+    tx: Transaction,
+    *,
+    campaign_id: str,
+    instrument: str,
+    group: str,
+    point: str | None,
+    count: int,
+    use: str = "one_use",
+    closes_on: date | None = None,
+    by: Account,
+) -> tuple[UUID, list[str]]:
+    """Make a batch of codes; gives its id and the codes, which nobody can ask for again. Raises
+    Refused (422).
 
     Without `closes_on` the codes end with the campaign's period, unless that is over already.
     """
@@ -48,14 +59,31 @@ async def issue_tokens(
     if ballot.group(group) is None:
         raise Refused("问卷没有这个评议主体", status=422, field="group")
     if not 1 <= count <= (1 if use == "place" else BATCH_MAX):
-        raise Refused(f"数量应为 1 至 {BATCH_MAX}；张贴用的固定码每批一个", status=422, field="count")
+        raise Refused(
+            f"数量应为 1 至 {BATCH_MAX}；张贴用的固定码每批一个", status=422, field="count"
+        )
     codes = [new_code(PLACE_SIGNS if use == "place" else ONE_USE_SIGNS) for _ in range(count)]
     ends, batch_id = campaign.scheme.period.ends, new_id()
     await store.add_batch(
-        tx, batch_id, campaign_id=campaign_id, instrument=instrument, group=group, point=point, use=use, by=by.id,
-        hashes=[token_hash(code) for code in codes], closes_on=closes_on or (ends if ends >= _today(tx) else None),
-    )  # fmt: skip
-    issued = {"campaign": campaign_id, "instrument": instrument, "group": group, "point": point, "count": count, "use": use}
+        tx,
+        batch_id,
+        campaign_id=campaign_id,
+        instrument=instrument,
+        group=group,
+        point=point,
+        use=use,
+        by=by.id,
+        hashes=[token_hash(code) for code in codes],
+        closes_on=closes_on or (ends if ends >= _today(tx) else None),
+    )
+    issued = {
+        "campaign": campaign_id,
+        "instrument": instrument,
+        "group": group,
+        "point": point,
+        "count": count,
+        "use": use,
+    }
     tx.record("tokens.issued", batch_id, str(by.id), **issued)
     return batch_id, codes
 
@@ -69,7 +97,9 @@ def _today(tx: Transaction) -> date:
     return tx.now.astimezone(CHINA).date()
 
 
-async def open_questionnaire(tx: Transaction, code: str, *, device: str = "") -> tuple[Any, campaigns.KnownCampaign, Ballot]:
+async def open_questionnaire(
+    tx: Transaction, code: str, *, device: str = ""
+) -> tuple[Any, campaigns.KnownCampaign, Ballot]:
     """(batch, campaign, questionnaire) of a code that can be used now.
 
     Raises Refused: 404 for a code that is none, 410 after its last day, 409 when it was used.
@@ -81,18 +111,23 @@ async def open_questionnaire(tx: Transaction, code: str, *, device: str = "") ->
         raise Refused("问卷码无效，请核对后再试", status=404, field="token")
     if batch["closes_on"] is not None and _today(tx) > batch["closes_on"]:
         telemetry.ballot_submits.labels("closed").inc()
-        raise Refused(f"问卷已于 {batch['closes_on']:%Y-%m-%d} 截止，谢谢您的关注", status=410, field="token")
+        raise Refused(
+            f"问卷已于 {batch['closes_on']:%Y-%m-%d} 截止，谢谢您的关注", status=410, field="token"
+        )
     campaign = await campaigns.get(tx, batch["campaign_id"])
     if await store.receipt(tx, campaign.id, _id(batch, token, device)) is not None:
         raise Refused(ALREADY_USED, status=409, field="token")
     return batch, campaign, campaign.ballot(batch["instrument"])
 
 
-async def cast_ballot(tx: Transaction, *, code: str, answers: Sequence[Answer], key: str, device: str = "") -> bool:
-    """Take a ballot, once for each code (for a code of a place: once for each device). True: taken now; False: the same sending again.
+async def cast_ballot(
+    tx: Transaction, *, code: str, answers: Sequence[Answer], key: str, device: str = ""
+) -> bool:
+    """Take a ballot, once for each code (for a code of a place: once for each device). True: taken
+    now; False: the same sending again.
 
-    `key` is the sender's idempotency key. Raises Refused: 404 unknown code, 409 used code, 410 after its last day, 422 wrong answers.
-    Nothing is kept of who sent it or when, but the hour.
+    `key` is the sender's idempotency key. Raises Refused: 404 unknown code, 409 used code, 410
+    after its last day, 422 wrong answers. Nothing is kept of who sent it or when, but the hour.
     """
     token = read_token(code)
     try:
@@ -105,9 +140,14 @@ async def cast_ballot(tx: Transaction, *, code: str, answers: Sequence[Answer], 
         raise
     check_answers(campaign.scheme, ballot, campaign.by_number, answers)
     stored = await store.cast(
-        tx, campaign_id=campaign.id, ballot_id=_id(batch, token, device), batch_id=batch["id"], answers=pack(answers),
-        receipt=receipt_of(token, key), hour=hour_of(tx.now),
-    )  # fmt: skip
+        tx,
+        campaign_id=campaign.id,
+        ballot_id=_id(batch, token, device),
+        batch_id=batch["id"],
+        answers=pack(answers),
+        receipt=receipt_of(token, key),
+        hour=hour_of(tx.now),
+    )
     if not stored:
         return await _second(tx, token, key, device)
     tx.emit(fact(batch, _id(batch, token, device), answers, hour_of(tx.now)))
@@ -127,7 +167,9 @@ async def _second(tx: Transaction, token: str, key: str, device: str) -> bool:
 
 async def _is_repetition(tx: Transaction, token: str, key: str, device: str) -> bool:
     batch = await store.batch_of(tx, token_hash(token))
-    return batch is not None and await store.receipt(tx, batch["campaign_id"], _id(batch, token, device)) == receipt_of(token, key)
+    return batch is not None and await store.receipt(
+        tx, batch["campaign_id"], _id(batch, token, device)
+    ) == receipt_of(token, key)
 
 
 def _id(batch: Any, token: str, device: str) -> UUID:
@@ -138,18 +180,27 @@ def _id(batch: Any, token: str, device: str) -> UUID:
 def fact(batch: Any, id: UUID, answers: Sequence[Answer], hour: datetime) -> BallotSubmitted:
     """The ballot as it travels."""
     return BallotSubmitted(
-        occurred_at=hour, ballot_id=id, campaign_id=batch["campaign_id"], instrument=batch["instrument"], group=batch["group"],
-        point=batch["point"], answers=tuple(sorted(answers)),
-    )  # fmt: skip
+        occurred_at=hour,
+        ballot_id=id,
+        campaign_id=batch["campaign_id"],
+        instrument=batch["instrument"],
+        group=batch["group"],
+        point=batch["point"],
+        answers=tuple(sorted(answers)),
+    )
 
 
 async def place_wait(tx: Transaction, limiter: Limiter, code: str) -> int | None:
-    """Seconds until a place's code may bring another ballot; None: now, and of every code of one use.
+    """Seconds until a place's code may bring another ballot; None: now, and of every code of one
+    use.
 
-    Ballots that come faster than people can write mark the place for the office to look at: commit `tx` also when there is a wait.
+    Ballots that come faster than people can write mark the place for the office to look at: commit
+    `tx` also when there is a wait.
     """
     token = read_token(code)
-    if len(token) != PLACE_SIGNS or not (wait := await limiter.hit(Limit(f"place/{token}", *PLACE_BALLOTS))):
+    if len(token) != PLACE_SIGNS or not (
+        wait := await limiter.hit(Limit(f"place/{token}", *PLACE_BALLOTS))
+    ):
         return None
     telemetry.ballot_submits.labels("flooded").inc()
     batch = await store.batch_of(tx, token_hash(token))

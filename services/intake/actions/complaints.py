@@ -23,12 +23,21 @@ from shared.auth import Account, Role
 from shared.database import Transaction, new_id
 from shared.events import ComplaintRegistered, ComplaintRepeated, Refused
 from shared.telemetry import log, trace_parent
-from shared.vault import KeyRing, Sealed, Shredded, mask_name, mask_personal_data, mask_phone, personal_data_in
+from shared.vault import (
+    KeyRing,
+    Sealed,
+    Shredded,
+    mask_name,
+    mask_personal_data,
+    mask_phone,
+    personal_data_in,
+)
 
 MAY_BACKDATE: Final = frozenset({Role.OFFICE, Role.ADMIN})
 MAY_REVEAL: Final = frozenset({Role.REVIEWER, Role.SUPERVISOR})
 REVEALS_AN_HOUR: Final = 10
-"""More than this many identities opened by one person in an hour is reported to the duty officer."""
+"""More than this many identities opened by one person in an hour is reported to the duty officer.
+"""
 DRAFTS_KEPT: Final = timedelta(days=7)
 
 
@@ -49,8 +58,9 @@ class Registered:
 class Entry:
     """A complaint to be written down.
 
-    `by` None: the informant themself, on the public pages. With `merge_into` (a number) it repeats that one: both texts are kept, no
-    second case is opened. `draft_id`: the desk's draft; it becomes the complaint's id, so that one draft is never registered twice.
+    `by` None: the informant themself, on the public pages. With `merge_into` (a number) it repeats
+    that one: both texts are kept, no second case is opened. `draft_id`: the desk's draft; it
+    becomes the complaint's id, so that one draft is never registered twice.
     """
 
     report: Report
@@ -74,10 +84,14 @@ async def register_complaint(tx: Transaction, entry: Entry) -> Registered:
     return result
 
 
-async def register_complaints(tx: Transaction, entries: Sequence[Entry]) -> list[Registered | Refused]:
-    """Write complaints down: their words and informants sealed, their hand-over texts told to the others.
+async def register_complaints(
+    tx: Transaction, entries: Sequence[Entry]
+) -> list[Registered | Refused]:
+    """Write complaints down: their words and informants sealed, their hand-over texts told to the
+    others.
 
-    Gives for each what was written, or why it was not: whatever is wrong with one is found before anything of it is written.
+    Gives for each what was written, or why it was not: whatever is wrong with one is found before
+    anything of it is written.
     """
     targets = await store.locked(tx, {entry.merge_into for entry in entries if entry.merge_into})
     rows: list[store.Row | Refused] = []
@@ -89,9 +103,11 @@ async def register_complaints(tx: Transaction, entries: Sequence[Entry]) -> list
             rows.append(refused)
     numbers = await store.register(tx, [row for row in rows if isinstance(row, store.Row)])
     return [
-        row if isinstance(row, Refused) else await _tell(tx, entry, row, numbers[row.id], targets.get(entry.merge_into))
+        row
+        if isinstance(row, Refused)
+        else await _tell(tx, entry, row, numbers[row.id], targets.get(entry.merge_into))
         for entry, row in zip(entries, rows, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 async def _row(tx: Transaction, entry: Entry, target: Any) -> store.Row:
@@ -104,18 +120,36 @@ async def _row(tx: Transaction, entry: Entry, target: Any) -> store.Row:
         raise Refused("这份草稿已经登记，请在“我的登记”中查看")
     complaint_id = entry.draft_id or new_id()
     return store.Row(
-        id=complaint_id, report=report, summary=summary, received_at=(report.received_at or tx.now).astimezone(UTC),
-        by=entry.by.id if entry.by else None, caller_print=ring.fingerprint(report.phone) if report.phone else None,
+        id=complaint_id,
+        report=report,
+        summary=summary,
+        received_at=(report.received_at or tx.now).astimezone(UTC),
+        by=entry.by.id if entry.by else None,
+        caller_print=ring.fingerprint(report.phone) if report.phone else None,
         sealed=_sealed(ring, complaint_id, report),
-    )  # fmt: skip
+    )
 
 
-async def _tell(tx: Transaction, entry: Entry, row: store.Row, number: str, target: Any) -> Registered:
+async def _tell(
+    tx: Transaction, entry: Entry, row: store.Row, number: str, target: Any
+) -> Registered:
     """Say and record that a complaint was written down."""
-    report, registered = row.report, Registered(row.id, number, row.report.campaign_id, row.report.unit_id, row.summary, row.received_at)
-    facts = {"number": number, "channel": report.channel, "kind": report.kind, "identity": report.identity}
+    report, registered = (
+        row.report,
+        Registered(
+            row.id, number, row.report.campaign_id, row.report.unit_id, row.summary, row.received_at
+        ),
+    )
+    facts = {
+        "number": number,
+        "channel": report.channel,
+        "kind": report.kind,
+        "identity": report.identity,
+    }
     tx.record("complaint.registered", row.id, entry.who, **facts)
-    telemetry.complaint_submits.labels(report.channel, "merged" if entry.merge_into else "registered").inc()
+    telemetry.complaint_submits.labels(
+        report.channel, "merged" if entry.merge_into else "registered"
+    ).inc()
     if entry.merge_into:
         await _merge(tx, row.id, target, by=entry.who)
         return replace(registered, merged_into=entry.merge_into)
@@ -124,7 +158,9 @@ async def _tell(tx: Transaction, entry: Entry, row: store.Row, number: str, targ
 
 
 async def check_complaint(tx: Transaction, report: Report, *, by: Account | None) -> str:
-    """Would this complaint be taken? Gives its hand-over text, writes nothing. Raises Refused with the field that is wrong."""
+    """Would this complaint be taken? Gives its hand-over text, writes nothing. Raises Refused with
+    the field that is wrong.
+    """
     campaign = await campaigns.get(tx, report.campaign_id)
     check_report(report, tx.now)
     if report.received_at is not None and (by is None or by.role not in MAY_BACKDATE):
@@ -137,14 +173,20 @@ async def check_complaint(tx: Transaction, report: Report, *, by: Account | None
 
 
 def _hand_over_text(report: Report) -> str:
-    """转办摘要: as given, refused while it shows anything personal; or drafted from the original by masking."""
-    summary = (report.summary or "").strip() or mask_personal_data(report.original, report.known)[:SUMMARY_MAX].strip()
+    """转办摘要: as given, refused while it shows anything personal; or drafted from the original by
+    masking.
+    """
+    summary = (report.summary or "").strip() or mask_personal_data(report.original, report.known)[
+        :SUMMARY_MAX
+    ].strip()
     refuse_personal_data(summary, report.known, field="summary", name="转办摘要")
     return summary
 
 
 def refuse_personal_data(text: str, known: tuple[str, ...] = (), *, field: str, name: str) -> None:
-    """Raise Refused (422) that names the place and kind of the first personal data in a text, never the data itself."""
+    """Raise Refused (422) that names the place and kind of the first personal data in a text, never
+    the data itself.
+    """
     found = personal_data_in(text, known)
     if not found:
         return
@@ -153,7 +195,11 @@ def refuse_personal_data(text: str, known: tuple[str, ...] = (), *, field: str, 
     line_start = text.rfind("\n", 0, hit.start) + 1
     line, place = text.count("\n", 0, hit.start) + 1, hit.start - line_start + 1
     also = f"（共 {len(found)} 处）" if len(found) > 1 else ""
-    raise Refused(f"{name}第 {line} 行第 {place} 个字起含{hit.kind.label}{also}，承办单位不应看到，请删去或遮盖", status=422, field=field)
+    raise Refused(
+        f"{name}第 {line} 行第 {place} 个字起含{hit.kind.label}{also}，承办单位不应看到，请删去或遮盖",
+        status=422,
+        field=field,
+    )
 
 
 def draft_summary(report_original: str, known: tuple[str, ...] = ()) -> str:
@@ -168,10 +214,19 @@ def _sealed(ring: KeyRing, complaint_id: UUID, report: Report) -> dict[str, Seal
 
 def _fact(tx: Transaction, registered: Registered, report: Report) -> ComplaintRegistered:
     return ComplaintRegistered(
-        occurred_at=tx.now, complaint_id=registered.id, number=registered.number, campaign_id=registered.campaign_id,
-        channel=report.channel, kind=report.kind, urgency=report.urgency, unit_id=report.unit_id, problem_item=report.problem_item,
-        summary=registered.summary, real_name=report.identity == "real_name", received_at=registered.received_at,
-    )  # fmt: skip
+        occurred_at=tx.now,
+        complaint_id=registered.id,
+        number=registered.number,
+        campaign_id=registered.campaign_id,
+        channel=report.channel,
+        kind=report.kind,
+        urgency=report.urgency,
+        unit_id=report.unit_id,
+        problem_item=report.problem_item,
+        summary=registered.summary,
+        real_name=report.identity == "real_name",
+        received_at=registered.received_at,
+    )
 
 
 async def merge_complaint(tx: Transaction, *, number: str, into: str, by: Account) -> Registered:
@@ -183,39 +238,75 @@ async def merge_complaint(tx: Transaction, *, number: str, into: str, by: Accoun
     if row["merged_into"] is None:
         _check_target(target, row["campaign_id"], besides=row["id"])
         await _merge(tx, row["id"], target, by=str(by.id))
-    return Registered(row["id"], number, row["campaign_id"], row["unit_id"], row["summary"], row["received_at"], into)
+    return Registered(
+        row["id"],
+        number,
+        row["campaign_id"],
+        row["unit_id"],
+        row["summary"],
+        row["received_at"],
+        into,
+    )
 
 
 def _check_target(target: Any, campaign_id: str, *, besides: UUID | None = None) -> None:
     if target is None or target["campaign_id"] != campaign_id:
         raise Refused("要并入的诉求不存在，或不属于本次评议", status=422, field="merge_into")
     if target["id"] == besides or target["merged_into"] is not None:
-        raise Refused("要并入的诉求本身已并入别的诉求，请选择最早的一件", status=422, field="merge_into")
+        raise Refused(
+            "要并入的诉求本身已并入别的诉求，请选择最早的一件", status=422, field="merge_into"
+        )
 
 
 async def _merge(tx: Transaction, complaint_id: UUID, target: Any, *, by: str) -> None:
     repeats = await store.merge(tx, complaint_id, into=target["id"])
     tx.record("complaint.merged", complaint_id, by, into=str(target["id"]))
-    tx.emit(ComplaintRepeated(occurred_at=tx.now, complaint_id=target["id"], campaign_id=target["campaign_id"], repeats=repeats))
+    tx.emit(
+        ComplaintRepeated(
+            occurred_at=tx.now,
+            complaint_id=target["id"],
+            campaign_id=target["campaign_id"],
+            repeats=repeats,
+        )
+    )
 
 
-async def similar_complaints(tx: Transaction, *, campaign_id: str, unit_id: str, summary: str, who: Account) -> list[dict[str, Any]]:
-    """疑似重复: complaints about the same unit within seven days whose texts are alike, the most alike first."""
+async def similar_complaints(
+    tx: Transaction, *, campaign_id: str, unit_id: str, summary: str, who: Account
+) -> list[dict[str, Any]]:
+    """疑似重复: complaints about the same unit within seven days whose texts are alike, the most
+    alike first.
+    """
     if who.unit_id == unit_id or len(summary.strip()) < REASON_MIN:
         return []
-    return [dict(row) for row in await store.similar(tx, campaign_id=campaign_id, unit_id=unit_id, summary=summary.strip())]
+    return [
+        dict(row)
+        for row in await store.similar(
+            tx, campaign_id=campaign_id, unit_id=unit_id, summary=summary.strip()
+        )
+    ]
 
 
 async def alike(tx: Transaction, row: Any, who: Account) -> list[dict[str, Any]]:
-    """Complaints like this one, for whoever may merge it; [] when nobody is named or it is merged already."""
+    """Complaints like this one, for whoever may merge it; [] when nobody is named or it is merged
+    already.
+    """
     if who.role is not Role.REVIEWER or row["unit_id"] is None or row["merged_into"] is not None:
         return []
-    found = await store.similar(tx, campaign_id=row["campaign_id"], unit_id=row["unit_id"], summary=row["summary"], besides=row["id"])
+    found = await store.similar(
+        tx,
+        campaign_id=row["campaign_id"],
+        unit_id=row["unit_id"],
+        summary=row["summary"],
+        besides=row["id"],
+    )
     return [dict(each) for each in found]
 
 
 async def caller_history(tx: Transaction, *, phone: str, by: Account) -> list[dict[str, Any]]:
-    """该号码历史: earlier complaints from exactly this number. Who asks is recorded, the number is not."""
+    """该号码历史: earlier complaints from exactly this number. Who asks is recorded, the number is
+    not.
+    """
     if not is_phone(phone):
         return []
     caller_print = context_of(tx).ring.fingerprint(phone)
@@ -224,12 +315,14 @@ async def caller_history(tx: Transaction, *, phone: str, by: Account) -> list[di
     return [dict(row) for row in rows]
 
 
-# ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── reading ───────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A complaint for the person who reads it. `original` is None when they may not see it (any more)."""
+    """A complaint for the person who reads it. `original` is None when they may not see it (any
+    more).
+    """
 
     row: Any
     original: dict[str, str] | None
@@ -239,7 +332,9 @@ class Reading:
 
 
 async def read_complaint(tx: Transaction, number: str, who: Account) -> Reading | None:
-    """The complaint of that number as this person may see it, or None. Reading somebody's words leaves a mark in the audit log."""
+    """The complaint of that number as this person may see it, or None. Reading somebody's words
+    leaves a mark in the audit log.
+    """
     row = await store.visible(tx, number, who)
     if row is None:
         return None
@@ -262,19 +357,33 @@ async def _opened(tx: Transaction, complaint_id: UUID, part: str) -> dict[str, s
 
 async def _masked(tx: Transaction, complaint_id: UUID) -> dict[str, str]:
     identity = await _opened(tx, complaint_id, "identity")
-    shown = {"name": mask_name(identity.get("name", "")), "phone": mask_phone(identity["phone"]) if "phone" in identity else ""}
-    return {field: text for field, text in shown.items() if text} | ({"address": "（已登记）"} if "address" in identity else {})
+    shown = {
+        "name": mask_name(identity.get("name", "")),
+        "phone": mask_phone(identity["phone"]) if "phone" in identity else "",
+    }
+    return {field: text for field, text in shown.items() if text} | (
+        {"address": "（已登记）"} if "address" in identity else {}
+    )
 
 
 async def _supplements(tx: Transaction, complaint_id: UUID) -> list[tuple[datetime, str, str]]:
     ring = context_of(tx).ring
     rows = await store.supplements(tx, complaint_id)
     kept = [row for row in rows if row["wrapped_key"] is not None]
-    return [(row["at"], row["display_name"] or "", ring.open_sealed(row["id"], store.sealed_of(row)).get("text", "")) for row in kept]
+    return [
+        (
+            row["at"],
+            row["display_name"] or "",
+            ring.open_sealed(row["id"], store.sealed_of(row)).get("text", ""),
+        )
+        for row in kept
+    ]
 
 
 async def add_supplement(tx: Transaction, *, number: str, text: str, by: Account) -> None:
-    """补充说明, sealed like the original. Raises Refused when the complaint is not this person's to see."""
+    """补充说明, sealed like the original. Raises Refused when the complaint is not this person's to
+    see.
+    """
     row = await store.visible(tx, number, by)
     if row is None:
         raise Refused("没有这件诉求", status=404)
@@ -286,8 +395,11 @@ async def add_supplement(tx: Transaction, *, number: str, text: str, by: Account
     tx.record("complaint.supplemented", row["id"], str(by.id))
 
 
-async def reveal_identity(tx: Transaction, *, number: str, reason: str, by: Account) -> dict[str, str]:
-    """Open who a complaint is from. The audit leaf is committed before anything is shown; without it nothing is.
+async def reveal_identity(
+    tx: Transaction, *, number: str, reason: str, by: Account
+) -> dict[str, str]:
+    """Open who a complaint is from. The audit leaf is committed before anything is shown; without
+    it nothing is.
 
     `reason` at least five characters. Raises Refused (403, 404, 422).
     """
@@ -301,7 +413,12 @@ async def reveal_identity(tx: Transaction, *, number: str, reason: str, by: Acco
     tx.record("identity.revealed", row["id"], str(by.id), reason=mask_personal_data(reason.strip()))
     telemetry.identity_reveals.labels(by.role).inc()
     if await store.reveals_since(tx, by.id, tx.now - timedelta(hours=1)) >= REVEALS_AN_HOUR:
-        log.warning("many identities opened by one account", service="intake", account=str(by.id), role=by.role)
+        log.warning(
+            "many identities opened by one account",
+            service="intake",
+            account=str(by.id),
+            role=by.role,
+        )
         tx.record("identity.reveals_many", by.id, "system")
     return await _opened(tx, row["id"], "identity")
 
@@ -316,11 +433,15 @@ async def progress_of(tx: Transaction, complaint_id: UUID) -> Any:
     return await tracking.progress(tx, complaint_id)
 
 
-# ── drafts ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── drafts ────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def save_draft(tx: Transaction, draft_id: UUID, fields: dict[str, str], *, by: Account) -> datetime:
-    """Keep what is typed at the desk; gives when. Raises Refused (404) for somebody else's draft, or one that was registered."""
+async def save_draft(
+    tx: Transaction, draft_id: UUID, fields: dict[str, str], *, by: Account
+) -> datetime:
+    """Keep what is typed at the desk; gives when. Raises Refused (404) for somebody else's draft,
+    or one that was registered.
+    """
     sealed = context_of(tx).ring.seal(f"draft/{draft_id}", fields)
     if not await store.save_draft(tx, draft_id, by.id, sealed):
         raise Refused("没有这份草稿，或它已经登记", status=404)
@@ -330,7 +451,10 @@ async def save_draft(tx: Transaction, draft_id: UUID, fields: dict[str, str], *,
 async def drafts_of(tx: Transaction, by: Account) -> list[tuple[UUID, datetime, dict[str, str]]]:
     """(id, when saved, fields) of each draft, the oldest first."""
     ring, rows = context_of(tx).ring, await store.drafts(tx, by.id)
-    return [(row["id"], row["saved_at"], ring.open_sealed(f"draft/{row['id']}", store.sealed_of(row))) for row in rows]
+    return [
+        (row["id"], row["saved_at"], ring.open_sealed(f"draft/{row['id']}", store.sealed_of(row)))
+        for row in rows
+    ]
 
 
 async def drop_draft(tx: Transaction, draft_id: UUID, *, by: Account) -> None:

@@ -18,7 +18,9 @@ def _calendar() -> WorkCalendar:
 
 
 def today_in_words(now: datetime) -> str:
-    """`11-23（周一，工作日），本月还有 6 个工作日`: what is left of the month is counted from tomorrow."""
+    """`11-23（周一，工作日），本月还有 6 个工作日`: what is left of the month is counted from
+    tomorrow.
+    """
     day, calendar = now.astimezone(CHINA).date(), _calendar()
     kind = "工作日" if calendar.is_workday(day) else "休息日"
     left = calendar.working_days_between(day, day.replace(day=monthrange(day.year, day.month)[1]))
@@ -30,17 +32,30 @@ async def tiles(tx: Transaction, who: Account) -> list[dict[str, Any]]:
     """Tiles (label, value, url) for this person; [] for those whose work is in other services."""
     midnight = datetime.combine(tx.now.astimezone(CHINA).date(), time.min, CHINA)
     if who.role is Role.OPERATOR:
-        mine, drafts = await complaints.registered_by(tx, who.id, since=midnight), await complaints.drafts(tx, who.id)
+        mine, drafts = (
+            await complaints.registered_by(tx, who.id, since=midnight),
+            await complaints.drafts(tx, who.id),
+        )
         return [
             {"label": "今天登记", "value": len(mine), "url": "/intake/desk/mine"},
-            {"label": "草稿", "value": len(drafts), "url": "/intake/desk", "tone": "warn" if drafts else ""},
+            {
+                "label": "草稿",
+                "value": len(drafts),
+                "url": "/intake/desk",
+                "tone": "warn" if drafts else "",
+            },
         ]
     if who.role is Role.INSPECTOR:
         handed_in = await visits.of_inspector(tx, who.id, since=midnight)
         waiting = [visit for visit in handed_in if visit["counted_at"] is None]
         return [
             {"label": "今天提交的检查", "value": len(handed_in), "url": "/intake/field/"},
-            {"label": "等照片", "value": len(waiting), "url": "/intake/field/queue", "tone": "warn" if waiting else ""},
+            {
+                "label": "等照片",
+                "value": len(waiting),
+                "url": "/intake/field/queue",
+                "tone": "warn" if waiting else "",
+            },
         ]
     if who.role in (Role.REVIEWER, Role.SUPERVISOR, Role.OFFICE, Role.LEADER):
         return await _overview(tx, who, midnight)
@@ -48,10 +63,17 @@ async def tiles(tx: Transaction, who: Account) -> list[dict[str, Any]]:
 
 
 async def _overview(tx: Transaction, who: Account, midnight: datetime) -> list[dict[str, Any]]:
-    counted, visited = await complaints.counts_since(tx, midnight), await visits.counts_since(tx, midnight)
+    counted, visited = (
+        await complaints.counts_since(tx, midnight),
+        await visits.counts_since(tx, midnight),
+    )
     reads = who.role in complaints.READERS
     shown = [
-        {"label": "今天收到的诉求", "value": counted["received"], "url": "/intake/triage" if reads else ""},
+        {
+            "label": "今天收到的诉求",
+            "value": counted["received"],
+            "url": "/intake/triage" if reads else "",
+        },
         {
             "label": "其中尚未分派",
             "value": counted["waiting"],

@@ -1,7 +1,9 @@
-"""Imports: rows of another system become complaints, ballots or visits, two hundred in a transaction, each once.
+"""Imports: rows of another system become complaints, ballots or visits, two hundred in a
+transaction, each once.
 
-A row is remembered by its source and its id in the transaction that takes it. So an import that was killed is simply started again
-with the same file: what is in is counted as repeated, the rest goes in.
+A row is remembered by its source and its id in the transaction that takes it. So an import that was
+killed is simply started again with the same file: what is in is counted as repeated, the rest goes
+in.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,14 +25,35 @@ from shared import telemetry
 from shared.auth import Account
 from shared.database import Database, Transaction, new_id
 from shared.events import Channel, Kind, Refused, Urgency
-from shared.imports import BadFile, BadMapping, Mapped, Mistake, RowMapping, Table, map_rows, read_mapping, read_table
+from shared.imports import (
+    BadFile,
+    BadMapping,
+    Mapped,
+    Mistake,
+    RowMapping,
+    Table,
+    map_rows,
+    read_mapping,
+    read_table,
+)
 
 BATCH: Final = 200
 Word = TypeVar("Word", bound=StrEnum)
 Choice = TypeVar("Choice", bound=str)
-RESULTS: Final[dict[str, Literal["pass", "fail", "na"]]] = {"pass": "pass", "fail": "fail", "na": "na"}
-SEVERITIES: Final[dict[str, Severity]] = {"minor": "minor", "ordinary": "ordinary", "serious": "serious"}
-MODES: Final[dict[str, Literal["announced", "covert"]]] = {"announced": "announced", "covert": "covert"}
+RESULTS: Final[dict[str, Literal["pass", "fail", "na"]]] = {
+    "pass": "pass",
+    "fail": "fail",
+    "na": "na",
+}
+SEVERITIES: Final[dict[str, Severity]] = {
+    "minor": "minor",
+    "ordinary": "ordinary",
+    "serious": "serious",
+}
+MODES: Final[dict[str, Literal["announced", "covert"]]] = {
+    "announced": "announced",
+    "covert": "covert",
+}
 Told = Callable[["Tally"], None]
 
 
@@ -57,8 +80,12 @@ class Order:
     by: Account
 
 
-def read_order(*, file_name: str, content: bytes, mapping: str, campaign_id: str, dry_run: bool, by: Account) -> Order:
-    """What was sent, checked as far as it can be without a look at its rows. Raises Refused (422) with what to change."""
+def read_order(
+    *, file_name: str, content: bytes, mapping: str, campaign_id: str, dry_run: bool, by: Account
+) -> Order:
+    """What was sent, checked as far as it can be without a look at its rows. Raises Refused (422)
+    with what to change.
+    """
     try:
         read = read_mapping(mapping)
         table = read_table(file_name, content)
@@ -73,22 +100,45 @@ def read_order(*, file_name: str, content: bytes, mapping: str, campaign_id: str
 
 
 async def begin_import(tx: Transaction, order: Order) -> UUID:
-    """Note that an import begins; gives its id, by which its progress is asked for. Raises Refused (422) for an unknown campaign."""
+    """Note that an import begins; gives its id, by which its progress is asked for. Raises Refused
+    (422) for an unknown campaign.
+    """
     await campaigns.get(tx, order.campaign_id)
     import_id = new_id()
     await store.begin(
-        tx, import_id, kind=order.mapping.kind, source=order.mapping.source, file_name=order.table.name, campaign_id=order.campaign_id,
-        dry_run=order.dry_run, total=len(order.table.rows), by=order.by.id,
-    )  # fmt: skip
-    facts = {"kind": order.mapping.kind, "source": order.mapping.source, "rows": len(order.table.rows), "dry_run": order.dry_run}
+        tx,
+        import_id,
+        kind=order.mapping.kind,
+        source=order.mapping.source,
+        file_name=order.table.name,
+        campaign_id=order.campaign_id,
+        dry_run=order.dry_run,
+        total=len(order.table.rows),
+        by=order.by.id,
+    )
+    facts = {
+        "kind": order.mapping.kind,
+        "source": order.mapping.source,
+        "rows": len(order.table.rows),
+        "dry_run": order.dry_run,
+    }
     tx.record("import.started", import_id, str(order.by.id), **facts)
     return import_id
 
 
-async def run_import(database: Database, context: Context, import_id: UUID, order: Order, *, told: Told = lambda tally: None) -> Tally:
-    """Take all rows of an import, a batch in each transaction; `told` hears how it stands after each.
+async def run_import(
+    database: Database,
+    context: Context,
+    import_id: UUID,
+    order: Order,
+    *,
+    told: Told = lambda tally: None,
+) -> Tally:
+    """Take all rows of an import, a batch in each transaction; `told` hears how it stands after
+    each.
 
-    An exception leaves the import stopped; what was committed is in, and the same file continues there.
+    An exception leaves the import stopped; what was committed is in, and the same file continues
+    there.
     """
     tally = Tally(import_id, len(order.table.rows))
     rows = map_rows(order.table, order.mapping)
@@ -110,8 +160,12 @@ async def _end(database: Database, context: Context, import_id: UUID, state: str
         tx.record("import.ended", import_id, "system", state=state)
 
 
-async def _take(tx: Transaction, order: Order, batch: Sequence[Mapped | Mistake], tally: Tally) -> None:
-    """Take one batch: rows that are in already are passed over, rows that are wrong are noted, the rest goes in."""
+async def _take(
+    tx: Transaction, order: Order, batch: Sequence[Mapped | Mistake], tally: Tally
+) -> None:
+    """Take one batch: rows that are in already are passed over, rows that are wrong are noted, the
+    rest goes in.
+    """
     mapping, mapped = order.mapping, [row for row in batch if isinstance(row, Mapped)]
     mistakes = [row for row in batch if isinstance(row, Mistake)]
     source = f"{order.campaign_id}/{mapping.kind}/{mapping.source}"
@@ -124,20 +178,31 @@ async def _take(tx: Transaction, order: Order, batch: Sequence[Mapped | Mistake]
     refused = await TAKERS[mapping.kind](tx, order, fresh)
     if refused and not order.dry_run:
         await store.give_back(tx, source, [row.id for row, _ in refused])
-    mistakes += [Mistake(row.line, mapping.column_of(error.field or ""), error.sentence) for row, error in refused]
+    mistakes += [
+        Mistake(row.line, mapping.column_of(error.field or ""), error.sentence)
+        for row, error in refused
+    ]
     done, repeated = len(fresh) - len(refused), len(mapped) - len(fresh)
-    await store.note_mistakes(tx, tally.id, [(m.line, m.column, m.reason) for m in sorted(mistakes, key=lambda m: m.line)])
+    await store.note_mistakes(
+        tx, tally.id, [(m.line, m.column, m.reason) for m in sorted(mistakes, key=lambda m: m.line)]
+    )
     await store.advance(tx, tally.id, done=done, repeated=repeated, refused=len(mistakes))
-    tally.done, tally.repeated, tally.refused = tally.done + done, tally.repeated + repeated, tally.refused + len(mistakes)
+    tally.done, tally.repeated, tally.refused = (
+        tally.done + done,
+        tally.repeated + repeated,
+        tally.refused + len(mistakes),
+    )
     tally.mistakes += mistakes
     for result, count in (("done", done), ("repeated", repeated), ("refused", len(mistakes))):
-        telemetry.imported_rows.labels(mapping.kind, "checked" if order.dry_run and result == "done" else result).inc(count)
+        telemetry.imported_rows.labels(
+            mapping.kind, "checked" if order.dry_run and result == "done" else result
+        ).inc(count)
 
 
 Refusals = list[tuple[Mapped, Refused]]
 
 
-# ── complaints ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── complaints ────────────────────────────────────────────────────────────────────────────────────
 
 
 async def _complaints(tx: Transaction, order: Order, rows: Sequence[Mapped]) -> Refusals:
@@ -154,18 +219,32 @@ async def _complaints(tx: Transaction, order: Order, rows: Sequence[Mapped]) -> 
             refused.append((row, error))
     if not order.dry_run:
         results = await complaints.register_complaints(tx, [entry for _, entry in good])
-        refused += [(row, result) for (row, _), result in zip(good, results, strict=True) if isinstance(result, Refused)]
+        refused += [
+            (row, result)
+            for (row, _), result in zip(good, results, strict=True)
+            if isinstance(result, Refused)
+        ]
     return refused
 
 
 def _report(row: Mapped, campaign: KnownCampaign) -> Report:
     return Report(
-        campaign_id=campaign.id, channel=_word(Channel, row, "channel", Channel.IMPORT), kind=_word(Kind, row, "kind", Kind.COMPLAINT),
-        urgency=_word(Urgency, row, "urgency", Urgency.NORMAL), unit_id=_unit(row, campaign), problem_item=row.text("problem_item") or None,
-        original=row.text("original"), summary=row.text("summary") or None, identity=row.text("identity") or "anonymous",
-        name=row.text("name"), phone=row.text("phone"), address=row.text("address"), place=row.text("place"),
-        occurred=row.text("occurred_at"), received_at=row.instant("received_at"),
-    )  # fmt: skip
+        campaign_id=campaign.id,
+        channel=_word(Channel, row, "channel", Channel.IMPORT),
+        kind=_word(Kind, row, "kind", Kind.COMPLAINT),
+        urgency=_word(Urgency, row, "urgency", Urgency.NORMAL),
+        unit_id=_unit(row, campaign),
+        problem_item=row.text("problem_item") or None,
+        original=row.text("original"),
+        summary=row.text("summary") or None,
+        identity=row.text("identity") or "anonymous",
+        name=row.text("name"),
+        phone=row.text("phone"),
+        address=row.text("address"),
+        place=row.text("place"),
+        occurred=row.text("occurred_at"),
+        received_at=row.instant("received_at"),
+    )
 
 
 def _word(words: type[Word], row: Mapped, name: str, otherwise: Word) -> Word:
@@ -173,24 +252,36 @@ def _word(words: type[Word], row: Mapped, name: str, otherwise: Word) -> Word:
     try:
         return words(text) if text else otherwise
     except ValueError as error:
-        raise Refused(f"只能是 {'、'.join(words)} 之一，请在映射文件中写明对应关系", status=422, field=name) from error
+        raise Refused(
+            f"只能是 {'、'.join(words)} 之一，请在映射文件中写明对应关系", status=422, field=name
+        ) from error
 
 
 def _unit(row: Mapped, campaign: KnownCampaign) -> str | None:
-    """The unit of a row: by id (`unit_id`), or by name or alias (`unit`). None when the row names none."""
+    """The unit of a row: by id (`unit_id`), or by name or alias (`unit`). None when the row names
+    none.
+    """
     if row.text("unit_id"):
         return campaign.unit(row.text("unit_id")).unit_id
     return _unit_named(row.text("unit"), campaign) if row.text("unit") else None
 
 
 def _unit_named(name: str, campaign: KnownCampaign) -> str:
-    found = [unit.unit_id for unit in campaign.units.values() if name in (unit.name, unit.unit_id, *unit.aliases)]
+    found = [
+        unit.unit_id
+        for unit in campaign.units.values()
+        if name in (unit.name, unit.unit_id, *unit.aliases)
+    ]
     if len(found) != 1:
-        raise Refused("本次评议没有这个单位" if not found else "有几个单位用这个名称", status=422, field="unit")
+        raise Refused(
+            "本次评议没有这个单位" if not found else "有几个单位用这个名称",
+            status=422,
+            field="unit",
+        )
     return found[0]
 
 
-# ── ballots ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── ballots ───────────────────────────────────────────────────────────────────────────────────────
 
 
 async def _ballots(tx: Transaction, order: Order, rows: Sequence[Mapped]) -> Refusals:
@@ -208,7 +299,9 @@ async def _ballots(tx: Transaction, order: Order, rows: Sequence[Mapped]) -> Ref
 
 
 def _sheet(row: Mapped, campaign: KnownCampaign) -> tuple[str, str, str | None]:
-    """(instrument, group, point) of a questionnaire; where the row says nothing, the scheme's first."""
+    """(instrument, group, point) of a questionnaire; where the row says nothing, the scheme's
+    first.
+    """
     ballot = campaign.ballot(row.text("instrument") or campaign.scheme.ballots[0].key)
     group = row.text("group") or ballot.groups[0].key
     if ballot.group(group) is None:
@@ -231,18 +324,34 @@ def _answers(row: Mapped, campaign: KnownCampaign) -> list[Answer]:
 
 
 async def _store_ballots(
-    tx: Transaction, order: Order, campaign: KnownCampaign, good: Sequence[tuple[Mapped, tuple[str, str, str | None], list[Answer]]]
+    tx: Transaction,
+    order: Order,
+    campaign: KnownCampaign,
+    good: Sequence[tuple[Mapped, tuple[str, str, str | None], list[Answer]]],
 ) -> None:
-    """Store a batch's ballots in one COPY, each under the sheet's own entry in the register of issuance."""
+    """Store a batch's ballots in one COPY, each under the sheet's own entry in the register of
+    issuance.
+    """
     stored = []
-    for sheet in sorted({sheet for _, sheet, _ in good}, key=str):  # in one order, so that two imports never wait for each other
+    for sheet in sorted(
+        {sheet for _, sheet, _ in good}, key=str
+    ):  # in one order, so that two imports never wait for each other
         batch_id = hashed_id(f"fengping/import/{campaign.id}/{order.mapping.source}/{sheet}")
         count = sum(1 for _, other, _ in good if other == sheet)
-        await ballot_store.extend_batch(tx, batch_id, campaign_id=campaign.id, sheet=sheet, count=count, by=order.by.id)
-        batch = {"campaign_id": campaign.id, "instrument": sheet[0], "group": sheet[1], "point": sheet[2]}
+        await ballot_store.extend_batch(
+            tx, batch_id, campaign_id=campaign.id, sheet=sheet, count=count, by=order.by.id
+        )
+        batch = {
+            "campaign_id": campaign.id,
+            "instrument": sheet[0],
+            "group": sheet[1],
+            "point": sheet[2],
+        }
         for row, other, answers in good:
             if other == sheet:
-                ballot_id = hashed_id(f"fengping/import/{campaign.id}/{order.mapping.source}/{row.id}")
+                ballot_id = hashed_id(
+                    f"fengping/import/{campaign.id}/{order.mapping.source}/{row.id}"
+                )
                 hour = hour_of(row.instant("cast_at") or tx.now)
                 stored.append((campaign.id, ballot_id, batch_id, pack(answers), b"", hour))
                 tx.emit(ballots.fact(batch, ballot_id, answers, hour))
@@ -250,7 +359,7 @@ async def _store_ballots(
     telemetry.ballot_submits.labels("accepted").inc(len(stored))
 
 
-# ── visits ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── visits ────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def _visits(tx: Transaction, order: Order, rows: Sequence[Mapped]) -> Refusals:
@@ -261,7 +370,9 @@ async def _visits(tx: Transaction, order: Order, rows: Sequence[Mapped]) -> Refu
             report = _visit(row, campaign)
             await visits.check_visit(tx, report, by=order.by)
             if not order.dry_run:
-                visit_id = hashed_id(f"fengping/import/{campaign.id}/{order.mapping.source}/{row.id}")
+                visit_id = hashed_id(
+                    f"fengping/import/{campaign.id}/{order.mapping.source}/{row.id}"
+                )
                 await visits.submit_visit(tx, visit_id, report, by=order.by)
         except Refused as error:
             refused.append((row, error))
@@ -269,7 +380,9 @@ async def _visits(tx: Transaction, order: Order, rows: Sequence[Mapped]) -> Refu
 
 
 def _visit(row: Mapped, campaign: KnownCampaign) -> visits.Report:
-    """A visit of which only one thing was written down: what the row does not speak of was not looked at."""
+    """A visit of which only one thing was written down: what the row does not speak of was not
+    looked at.
+    """
     unit_id, visited_at = _unit(row, campaign), row.instant("visited_at")
     if unit_id is None:
         raise Refused("缺少单位", status=422, field="unit")
@@ -281,23 +394,33 @@ def _visit(row: Mapped, campaign: KnownCampaign) -> visits.Report:
     result = _among(RESULTS, row, "result", "fail")
     severity = _among(SEVERITIES, row, "severity", "ordinary")
     items = tuple(
-        Checked(item.id, result if item.id == item_id else "na", said if item.id == item_id else "") for item in campaign.checklist.items
+        Checked(item.id, result if item.id == item_id else "na", said if item.id == item_id else "")
+        for item in campaign.checklist.items
     )
     findings = (Found(item_id, severity, said),) if result == "fail" and said else ()
     return visits.Report(
-        campaign_id=campaign.id, unit_id=unit_id,
-        mode=_among(MODES, row, "mode", "covert"), visited_at=visited_at, place=row.text("place"), items=items, findings=findings,
+        campaign_id=campaign.id,
+        unit_id=unit_id,
+        mode=_among(MODES, row, "mode", "covert"),
+        visited_at=visited_at,
+        place=row.text("place"),
+        items=items,
+        findings=findings,
         remarks=row.text("remarks"),
-    )  # fmt: skip
+    )
 
 
 def _among(words: dict[str, Choice], row: Mapped, name: str, otherwise: str) -> Choice:
     text = row.text(name) or otherwise
     if text not in words:
-        raise Refused(f"只能是 {'、'.join(words)} 之一，请在映射文件中写明对应关系", status=422, field=name)
+        raise Refused(
+            f"只能是 {'、'.join(words)} 之一，请在映射文件中写明对应关系", status=422, field=name
+        )
     return words[text]
 
 
 TAKERS: Final[dict[str, Callable[[Transaction, Order, Sequence[Mapped]], Awaitable[Refusals]]]] = {
-    "complaints": _complaints, "ballots": _ballots, "visits": _visits,
-}  # fmt: skip
+    "complaints": _complaints,
+    "ballots": _ballots,
+    "visits": _visits,
+}

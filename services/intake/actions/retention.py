@@ -1,4 +1,6 @@
-"""Forgetting what has had its time: forms nobody finished, drafts, old positions and logins, and in the end the informants."""
+"""Forgetting what has had its time: forms nobody finished, drafts, old positions and logins, and in
+the end the informants.
+"""
 
 from datetime import timedelta
 from typing import Final
@@ -12,7 +14,8 @@ from shared.database import Transaction
 
 BATCH: Final = 500
 POSITIONS_KEPT: Final = timedelta(days=30)
-"""An exact position is for checking a visit; afterwards it would only tell where an inspector goes."""
+"""An exact position is for checking a visit; afterwards it would only tell where an inspector goes.
+"""
 
 
 async def forget_abandoned(tx: Transaction) -> bool:
@@ -26,19 +29,25 @@ async def forget_abandoned(tx: Transaction) -> bool:
 
 
 async def destroy_informants(tx: Transaction) -> bool:
-    """按保存期限销毁: who told a matter that was settled long ago, in what words, from which number, with which files.
+    """按保存期限销毁: who told a matter that was settled long ago, in what words, from which
+    number, with which files.
 
-    The hand-over text, the case and the scores stay: nothing personal is in them. Each leaves a mark in the audit log. True: there may
-    be more. Does nothing while no period is set. Files lose their key first and their bytes the next time: a pass that is undone in the end
-    leaves everything as it was.
+    The hand-over text, the case and the scores stay: nothing personal is in them. Each leaves a
+    mark in the audit log. True: there may be more. Does nothing while no period is set. Files lose
+    their key first and their bytes the next time: a pass that is undone in the end leaves
+    everything as it was.
     """
     days = context_of(tx).settings.informants_kept_days
     if not days:
         return False
-    caseless = {campaign.id: campaign.scheme.case_rules.no_case for campaign in await campaigns.running(tx)}
+    caseless = {
+        campaign.id: campaign.scheme.case_rules.no_case for campaign in await campaigns.running(tx)
+    }
     for file_id in await complaints.forget_keyless_files(tx):
         remove_file(context_of(tx).files, file_id)
-    ids = await complaints.long_settled(tx, before=tx.now - timedelta(days=days), caseless=caseless, batch=BATCH)
+    ids = await complaints.long_settled(
+        tx, before=tx.now - timedelta(days=days), caseless=caseless, batch=BATCH
+    )
     await complaints.destroy_informants(tx, ids)
     for complaint_id in ids:
         tx.record("informant.destroyed", complaint_id, "system", kept_days=days)

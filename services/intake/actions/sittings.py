@@ -1,4 +1,6 @@
-"""What a visitor typed into a public form so far, kept for two hours under a key that only their browser has."""
+"""What a visitor typed into a public form so far, kept for two hours under a key that only their
+browser has.
+"""
 
 import hashlib
 import hmac
@@ -37,7 +39,9 @@ async def find(tx: Transaction, token: str) -> dict[str, Any]:
     if sealed is None:
         return {}
     try:
-        body: dict[str, Any] = msgspec.json.decode(AESGCM(_key(token)).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], None))
+        body: dict[str, Any] = msgspec.json.decode(
+            AESGCM(_key(token)).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], None)
+        )
     except InvalidTag:
         return {}
     return body

@@ -1,4 +1,6 @@
-"""What the citizen may know: the progress of a complaint, asked for with number and code, and the rating in the end."""
+"""What the citizen may know: the progress of a complaint, asked for with number and code, and the
+rating in the end.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,11 +47,16 @@ class Answer:
 
 
 async def ask_progress(tx: Transaction, *, number: str, code: str) -> Answer:
-    """The progress of a complaint, for whoever has its number and its code. Raises Refused (404), the same for every mistake."""
+    """The progress of a complaint, for whoever has its number and its code. Raises Refused (404),
+    the same for every mistake.
+    """
     row = await complaint_store.by_number(tx, read_number(number))
     given = read_code(code)
-    # The code is checked even when there is no such complaint, so that the time taken tells nothing.
-    matches = code_matches(context_of(tx).ring.secret("query-code"), row["id"] if row else NOBODY, given)
+    # The code is checked even when there is no such complaint, so that the time taken tells
+    # nothing.
+    matches = code_matches(
+        context_of(tx).ring.secret("query-code"), row["id"] if row else NOBODY, given
+    )
     if row is None or not given or not matches:
         raise Refused(WRONG, status=404)
     return await progress_of(tx, row["id"])
@@ -61,12 +68,18 @@ async def progress_of(tx: Transaction, complaint_id: UUID) -> Answer:
     assert found is not None, "asked for with the id of a complaint"
     passage = Passage(**{name: found[name] for name in Passage.__dataclass_fields__})
     campaign = await campaigns.get(tx, found["campaign_id"])
-    may_rate = found["closed_at"] is not None and found["rated"] is None and found["merged_number"] is None
-    return Answer(found, steps(found["received_at"], passage), list(campaign.scheme.options), may_rate)
+    may_rate = (
+        found["closed_at"] is not None and found["rated"] is None and found["merged_number"] is None
+    )
+    return Answer(
+        found, steps(found["received_at"], passage), list(campaign.scheme.options), may_rate
+    )
 
 
 async def rate(tx: Transaction, complaint_id: UUID, *, option: int, reason: str = "") -> None:
-    """Keep the informant's rating of how it was handled, once. Raises Refused: 409 before closing or a second time, 422."""
+    """Keep the informant's rating of how it was handled, once. Raises Refused: 409 before closing
+    or a second time, 422.
+    """
     answer = await progress_of(tx, complaint_id)
     chosen = next((each for each in answer.options if each.no == option), None)
     if chosen is None:
@@ -74,21 +87,36 @@ async def rate(tx: Transaction, complaint_id: UUID, *, option: int, reason: str 
     if chosen.asks_reason and not reason.strip():
         raise Refused("请说明不满意的原因，便于改进", status=422, field="reason")
     if len(reason) > RATING_REASON_MAX:
-        raise Refused(f"原因最多 {RATING_REASON_MAX} 个字，已超出 {len(reason) - RATING_REASON_MAX} 字", status=422, field="reason")
+        raise Refused(
+            f"原因最多 {RATING_REASON_MAX} 个字，已超出 {len(reason) - RATING_REASON_MAX} 字",
+            status=422,
+            field="reason",
+        )
     if not answer.may_rate:
         raise Refused("这件诉求已经评价过，或还没有办结")
     # The reason is not sealed, so it must not hold personal data.
     if await store.rate(tx, complaint_id, option=option, reason=mask_personal_data(reason.strip())):
         tx.record("complaint.rated", complaint_id, "public", option=option)
-        tx.emit(ComplaintRated(occurred_at=tx.now, complaint_id=complaint_id, campaign_id=answer.row["campaign_id"], option=option))
+        tx.emit(
+            ComplaintRated(
+                occurred_at=tx.now,
+                complaint_id=complaint_id,
+                campaign_id=answer.row["campaign_id"],
+                option=option,
+            )
+        )
 
 
-# ── what casework tells ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── what casework tells ───────────────────────────────────────────────────────────────────────────
 
 
 async def note_cases(tx: Transaction, events: Sequence[CaseEvent]) -> None:
-    """What casework tells about cases of complaints; of an inspection's case there is nobody to tell."""
-    opened = [event for event in events if isinstance(event, CaseOpened) and event.source == "complaint"]
+    """What casework tells about cases of complaints; of an inspection's case there is nobody to
+    tell.
+    """
+    opened = [
+        event for event in events if isinstance(event, CaseOpened) and event.source == "complaint"
+    ]
     begun = await store.open_progress(tx, opened) if opened else set()
     changes: dict[UUID, dict[str, Any]] = {}
     for event in events:

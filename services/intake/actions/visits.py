@@ -54,7 +54,9 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What the phone is told: delete the local copy only when the id is yours and nothing is missing."""
+    """What the phone is told: delete the local copy only when the id is yours and nothing is
+    missing.
+    """
 
     id: UUID
     number: str
@@ -62,11 +64,14 @@ class Accepted:
     first: bool = False
 
 
-async def store_photo(tx: Transaction, *, visit_id: UUID, sha256: str, body: bytes, by: Account) -> bool:
-    """Keep a photo of a visit, whose report may come before or after it. True: new; False: it is here already.
+async def store_photo(
+    tx: Transaction, *, visit_id: UUID, sha256: str, body: bytes, by: Account
+) -> bool:
+    """Keep a photo of a visit, whose report may come before or after it. True: new; False: it is
+    here already.
 
-    Raises Refused: 422 when the bytes are not those of `sha256`, 413, 415 or 422 for what is no usable picture, 404 for the visit of
-    another inspector, 409 when the visit has its nine photos.
+    Raises Refused: 422 when the bytes are not those of `sha256`, 413, 415 or 422 for what is no
+    usable picture, 404 for the visit of another inspector, 409 when the visit has its nine photos.
     """
     if hashlib.sha256(body).hexdigest() != sha256:
         raise Refused("照片在传输中损坏，请重新上传", status=422, field="sha256")
@@ -79,9 +84,17 @@ async def store_photo(tx: Transaction, *, visit_id: UUID, sha256: str, body: byt
     context, file_id = context_of(tx), new_id()
     kept = await keep_file(context.files, context.ring, file_id, body)
     new = await store.add_file(
-        tx, file_id, subject="visit", subject_id=visit_id, sha256=kept.sha256, media_type=kept.media_type, size=kept.size,
-        derived=kept.derived, by=by.id, sealed=kept.sealed,
-    )  # fmt: skip
+        tx,
+        file_id,
+        subject="visit",
+        subject_id=visit_id,
+        sha256=kept.sha256,
+        media_type=kept.media_type,
+        size=kept.size,
+        derived=kept.derived,
+        by=by.id,
+        sealed=kept.sealed,
+    )
     if new:
         telemetry.visit_uploads.labels("photo").inc()
         tx.record("visit.photo_received", visit_id, str(by.id), sha256=sha256, size=kept.size)
@@ -90,10 +103,11 @@ async def store_photo(tx: Transaction, *, visit_id: UUID, sha256: str, body: byt
 
 
 async def submit_visit(tx: Transaction, visit_id: UUID, report: Report, *, by: Account) -> Accepted:
-    """Take a visit's report. It counts as soon as all its photos are here; until then the answer names those missing.
+    """Take a visit's report. It counts as soon as all its photos are here; until then the answer
+    names those missing.
 
-    The same report again gives the same answer. Raises Refused: 409 when another report came under this id, 404 for another
-    inspector's visit, 422 for what cannot be.
+    The same report again gives the same answer. Raises Refused: 409 when another report came under
+    this id, 404 for another inspector's visit, 422 for what cannot be.
     """
     if await store.owner_differs(tx, visit_id, by.id):
         raise Refused("没有这份检查记录", status=404)
@@ -105,7 +119,13 @@ async def submit_visit(tx: Transaction, visit_id: UUID, report: Report, *, by: A
         known = await store.locked(tx, visit_id)
         assert known is not None, "it was just written, here or by the transaction we waited for"
         if first:
-            tx.record("visit.submitted", visit_id, str(by.id), number=known["number"], photos=len(report.photos))
+            tx.record(
+                "visit.submitted",
+                visit_id,
+                str(by.id),
+                number=known["number"],
+                photos=len(report.photos),
+            )
             _measure(tx, report)
     else:
         first = False
@@ -129,21 +149,36 @@ async def _checked(tx: Transaction, report: Report, by: Account) -> dict[str, An
     if report.visited_at > tx.now + SKEW_MAX:
         raise Refused("到访时间晚于现在，请核对手机时间", status=422, field="visited_at")
     if report.visited_at < tx.now - BACKDATE_MAX and by.role not in (Role.OFFICE, Role.ADMIN):
-        raise Refused(f"到访已超过 {BACKDATE_MAX.days} 天，请交评议办补录", status=422, field="visited_at")
+        raise Refused(
+            f"到访已超过 {BACKDATE_MAX.days} 天，请交评议办补录", status=422, field="visited_at"
+        )
     check_items(campaign.checklist, report.items, len(report.photos))
     findings = findings_of(campaign.checklist, report.items, report.findings)
     return {
-        "campaign_id": report.campaign_id, "unit_id": report.unit_id, "mode": report.mode, "inspector_id": by.id,
-        "visited_at": report.visited_at, "device_at": report.device_at, "received_at": tx.now,
-        "skew_seconds": skew_seconds(report.device_at, tx.now), "latitude": report.latitude, "longitude": report.longitude,
-        "accuracy_metres": report.accuracy_metres, "place": report.place, "items": [asdict(item) for item in report.items],
-        "findings": [asdict(found) for found in findings], "remarks": report.remarks, "photos": list(report.photos),
-    }  # fmt: skip
+        "campaign_id": report.campaign_id,
+        "unit_id": report.unit_id,
+        "mode": report.mode,
+        "inspector_id": by.id,
+        "visited_at": report.visited_at,
+        "device_at": report.device_at,
+        "received_at": tx.now,
+        "skew_seconds": skew_seconds(report.device_at, tx.now),
+        "latitude": report.latitude,
+        "longitude": report.longitude,
+        "accuracy_metres": report.accuracy_metres,
+        "place": report.place,
+        "items": [asdict(item) for item in report.items],
+        "findings": [asdict(found) for found in findings],
+        "remarks": report.remarks,
+        "photos": list(report.photos),
+    }
 
 
 def _measure(tx: Transaction, report: Report) -> None:
     telemetry.visit_uploads.labels("visit").inc()
-    telemetry.visit_delay_seconds.labels(report.mode).observe(max(0.0, (tx.now - report.visited_at).total_seconds()))
+    telemetry.visit_delay_seconds.labels(report.mode).observe(
+        max(0.0, (tx.now - report.visited_at).total_seconds())
+    )
 
 
 async def _count_if_whole(tx: Transaction, visit_id: UUID, known: Any = None) -> list[str]:
@@ -159,25 +194,41 @@ async def _count_if_whole(tx: Transaction, visit_id: UUID, known: Any = None) ->
 
 
 def _fact(tx: Transaction, visit: Any) -> VisitSubmitted:
-    """The visit as it travels: the day, not the hour; nothing of the inspector; texts without personal data."""
+    """The visit as it travels: the day, not the hour; nothing of the inspector; texts without
+    personal data.
+    """
     items = [Checked(**item) for item in json.loads(visit["items_text"])]
     described = [Found(**found) for found in json.loads(visit["findings_text"])]
     findings = tuple(_finding(visit["id"], place, found) for place, found in enumerate(described))
     return VisitSubmitted(
-        occurred_at=tx.now, visit_id=visit["id"], number=visit["number"], campaign_id=visit["campaign_id"], unit_id=visit["unit_id"],
-        mode=visit["mode"], visited_on=visit["visited_at"].astimezone(CHINA).date(), passed=passed(items), findings=findings,
+        occurred_at=tx.now,
+        visit_id=visit["id"],
+        number=visit["number"],
+        campaign_id=visit["campaign_id"],
+        unit_id=visit["unit_id"],
+        mode=visit["mode"],
+        visited_on=visit["visited_at"].astimezone(CHINA).date(),
+        passed=passed(items),
+        findings=findings,
         photos=len(visit["photos"]),
-    )  # fmt: skip
+    )
 
 
 def _finding(visit_id: UUID, place: int, found: Found) -> Finding:
     # Masked, not refused: who stands in a corridor without network cannot rewrite it now.
     told = mask_personal_data(found.summary)
-    return Finding(finding_id=finding_id(visit_id, place, found.item_id), item_id=found.item_id, severity=found.severity, summary=told)
+    return Finding(
+        finding_id=finding_id(visit_id, place, found.item_id),
+        item_id=found.item_id,
+        severity=found.severity,
+        summary=told,
+    )
 
 
 async def read_photo(tx: Transaction, file_id: UUID, *, by: Account) -> bytes | None:
-    """The copy without metadata of a visit's photo, for its inspector and the appraisal office; None for anybody else."""
+    """The copy without metadata of a visit's photo, for its inspector and the appraisal office;
+    None for anybody else.
+    """
     row = await store.file(tx, file_id)
     if row is None or row["subject"] != "visit" or not row["derived"]:
         return None

@@ -12,11 +12,34 @@ UNIT_ROLES: Final = frozenset({Role.HANDLER, Role.UNIT_HEAD})
 """Roles that act for one unit."""
 _COMMON: Final = frozenset(
     {
-        "1234567890", "0123456789", "0987654321", "1qaz2wsx3edc", "qwertyuiop", "password12", "password123", "passw0rd123", "admin12345",
-        "admin123456", "administrator", "abc1234567", "abcd123456", "a123456789", "aa12345678", "woaini1314", "woaini5201314",
-        "iloveyou123", "qwerty12345", "zxcvbnm123", "1q2w3e4r5t", "q1w2e3r4t5", "123456789a", "qazwsxedc123", "fengping123", "fengping2026",
+        "1234567890",
+        "0123456789",
+        "0987654321",
+        "1qaz2wsx3edc",
+        "qwertyuiop",
+        "password12",
+        "password123",
+        "passw0rd123",
+        "admin12345",
+        "admin123456",
+        "administrator",
+        "abc1234567",
+        "abcd123456",
+        "a123456789",
+        "aa12345678",
+        "woaini1314",
+        "woaini5201314",
+        "iloveyou123",
+        "qwerty12345",
+        "zxcvbnm123",
+        "1q2w3e4r5t",
+        "q1w2e3r4t5",
+        "123456789a",
+        "qazwsxedc123",
+        "fengping123",
+        "fengping2026",
     }
-)  # fmt: skip
+)
 
 
 def read_name(text: str) -> str:

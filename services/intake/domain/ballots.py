@@ -1,8 +1,8 @@
 """Codes of questionnaires, what a valid ballot is, and how it is packed.
 
-The id of a ballot follows from its code, and a second use of the code meets the first one's id. So nothing has to be written beside
-the code, and nobody who holds the database can go from a code to its ballot: for that the code itself is needed, and only its
-hash is kept.
+The id of a ballot follows from its code, and a second use of the code meets the first one's id. So
+nothing has to be written beside the code, and nobody who holds the database can go from a code to
+its ballot: for that the code itself is needed, and only its hash is kept.
 """
 
 import hashlib
@@ -21,7 +21,9 @@ ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 ONE_USE_SIGNS: Final = 26
 """130 bits: 128 at least, so that none can be guessed."""
 PLACE_SIGNS: Final = 8
-"""Short enough to be typed from a poster; many devices use it, so that its secrecy protects nothing."""
+"""Short enough to be typed from a poster; many devices use it, so that its secrecy protects
+nothing.
+"""
 ANSWERS_MAX: Final = 20_000
 Answer = tuple[int, int, int]
 _PACKED: Final = struct.Struct("<HBB")
@@ -30,7 +32,12 @@ _ALIKE: Final = str.maketrans({"o": "0", "i": "1", "l": "1"})
 
 def read_token(text: str) -> str:
     """The code as it was made, however it was typed. "" when it cannot be one."""
-    bare = "".join(unicodedata.normalize("NFKC", text).split()).replace("-", "").lower().translate(_ALIKE)
+    bare = (
+        "".join(unicodedata.normalize("NFKC", text).split())
+        .replace("-", "")
+        .lower()
+        .translate(_ALIKE)
+    )
     fits = len(bare) in (ONE_USE_SIGNS, PLACE_SIGNS) and all(sign in ALPHABET for sign in bare)
     return bare if fits else ""
 
@@ -57,13 +64,20 @@ def receipt_of(token: str, key: str) -> bytes:
     return hashlib.sha256(f"fengping/receipt/{token}/{key}".encode()).digest()[:16]
 
 
-def check_answers(scheme: Scheme, instrument: Ballot, unit_nos: Collection[int], answers: Sequence[Answer]) -> None:
-    """Raise Refused (422) unless every answer is of this questionnaire, about a unit of the campaign, and given once."""
+def check_answers(
+    scheme: Scheme, instrument: Ballot, unit_nos: Collection[int], answers: Sequence[Answer]
+) -> None:
+    """Raise Refused (422) unless every answer is of this questionnaire, about a unit of the
+    campaign, and given once.
+    """
     if not answers:
         raise Refused("还没有作答，请至少回答一题", status=422, field="answers")
     if len(answers) > min(ANSWERS_MAX, len(unit_nos) * len(instrument.items)):
         raise Refused("答案比题目多，请重新填写", status=422, field="answers")
-    items, options = {item.no for item in instrument.items}, {option.no for option in scheme.options}
+    items, options = (
+        {item.no for item in instrument.items},
+        {option.no for option in scheme.options},
+    )
     for unit_no, item_no, option_no in answers:
         if unit_no not in unit_nos:
             raise Refused(f"本次评议没有编号为 {unit_no} 的单位", status=422, field="answers")

@@ -1,4 +1,6 @@
-"""What a complaint must have, how its number is read, and the code by which its informant asks about it."""
+"""What a complaint must have, how its number is read, and the code by which its informant asks
+about it.
+"""
 
 import hashlib
 import hmac
@@ -20,7 +22,9 @@ REASON_MIN: Final = 5
 CODE_DIGITS: Final = 8
 SIMILAR_DAYS: Final = 7
 SIMILAR_LEAST: Final = 0.3
-"""Share of common three-letter sequences from which two hand-over texts may be about the same matter."""
+"""Share of common three-letter sequences from which two hand-over texts may be about the same
+matter.
+"""
 OWN_ORIGINAL: Final = timedelta(hours=24)
 """An operator may read again for so long what they wrote down themselves."""
 OWN_EDIT: Final = timedelta(minutes=10)
@@ -30,9 +34,11 @@ RECEIVED_SLACK: Final = timedelta(minutes=5)
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """A complaint as it comes in, whoever brings it. `summary` None: one is drafted from `original`.
+    """A complaint as it comes in, whoever brings it. `summary` None: one is drafted from
+    `original`.
 
-    `identity` is real_name, confidential or anonymous. `received_at` None: now; only an office or an import may say otherwise.
+    `identity` is real_name, confidential or anonymous. `received_at` None: now; only an office or
+    an import may say otherwise.
     """
 
     campaign_id: str
@@ -75,7 +81,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 def check_report(report: Report, now: datetime) -> None:
     """Raise Refused (422, with the field) when something is missing or cannot be."""
     if len(report.original.strip()) < ORIGINAL_MIN:
-        raise Refused(f"诉求原文至少写 {ORIGINAL_MIN} 个字，请写清楚发生了什么", status=422, field="original")
+        raise Refused(
+            f"诉求原文至少写 {ORIGINAL_MIN} 个字，请写清楚发生了什么", status=422, field="original"
+        )
     if report.kind is Kind.FINDING:
         raise Refused("巡查发现由检查填报产生，不能作为诉求登记", status=422, field="kind")
     if report.identity == "real_name" and not report.name.strip():
@@ -83,7 +91,9 @@ def check_report(report: Report, now: datetime) -> None:
     if report.identity == "anonymous" and report.name.strip():
         raise Refused("选择匿名时，请不要填写姓名", status=422, field="name")
     if report.phone and not is_phone(report.phone):
-        raise Refused("电话号码不正确，请填写 11 位手机号或带区号的固定电话", status=422, field="phone")
+        raise Refused(
+            "电话号码不正确，请填写 11 位手机号或带区号的固定电话", status=422, field="phone"
+        )
     if report.received_at is not None and report.received_at > now + RECEIVED_SLACK:
         raise Refused("收到时间不能晚于现在", status=422, field="received_at")
 
@@ -96,14 +106,18 @@ def is_phone(text: str) -> bool:
 
 
 def read_number(text: str) -> str:
-    """The number of a complaint as people type it: `ＺＴ2026 000123`, `zt2026000123` → `ZT2026-000123`. "" when it is none."""
+    """The number of a complaint as people type it: `ＺＴ2026 000123`, `zt2026000123` →
+    `ZT2026-000123`. "" when it is none.
+    """
     bare = re.sub(r"[\s\-－—]", "", unicodedata.normalize("NFKC", text)).upper()
     found = re.fullmatch(r"ZT(\d{4})(\d{6,9})", bare)
     return f"ZT{found[1]}-{found[2]}" if found else ""
 
 
 def read_code(text: str) -> str:
-    """The query code as people type it: blanks, dashes and full-width digits are taken. "" when it is none."""
+    """The query code as people type it: blanks, dashes and full-width digits are taken. "" when it
+    is none.
+    """
     bare = re.sub(r"[\s\-－—]", "", unicodedata.normalize("NFKC", text))
     return bare if re.fullmatch(rf"[0-9]{{{CODE_DIGITS}}}", bare) else ""
 
@@ -111,8 +125,9 @@ def read_code(text: str) -> str:
 def query_code(secret: bytes, complaint_id: UUID) -> str:
     """The 8-digit query code (查询码) of a complaint.
 
-    It follows from the complaint's id and a secret outside the database, so that no table, no backup and no stored answer holds it:
-    a copy of the database asks no questions in anybody's name.
+    It follows from the complaint's id and a secret outside the database, so that no table, no
+    backup and no stored answer holds it: a copy of the database asks no questions in anybody's
+    name.
     """
     digest = hmac.digest(secret, complaint_id.bytes, hashlib.sha256)
     return str(int.from_bytes(digest[:8], "big") % 10**CODE_DIGITS).zfill(CODE_DIGITS)

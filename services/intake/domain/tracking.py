@@ -40,7 +40,13 @@ def steps(received_at: datetime, passage: Passage) -> list[Step]:
         ("办结", passage.closed_at),
     ]
     last = max((place for place, (_, at) in enumerate(reached) if at), default=-1)
-    return [first, *(Step(label, _state(place, last, bool(passage.closed_at)), at) for place, (label, at) in enumerate(reached))]
+    return [
+        first,
+        *(
+            Step(label, _state(place, last, bool(passage.closed_at)), at)
+            for place, (label, at) in enumerate(reached)
+        ),
+    ]
 
 
 def _state(place: int, last: int, closed: bool) -> State:

@@ -50,18 +50,35 @@ def check_items(checklist: Checklist, items: Sequence[Checked], photos: int) -> 
         raise Refused(f"“{known[missing]}”还没有填写", status=422, field="items")
     for item in items:
         if item.result == "fail" and len(item.note.strip()) < NOTE_MIN and not photos:
-            raise Refused(f"“{known[item.item_id]}”不符合，请写明情况（至少 {NOTE_MIN} 个字）或附照片", status=422, field="items")
+            raise Refused(
+                f"“{known[item.item_id]}”不符合，请写明情况（至少 {NOTE_MIN} 个字）或附照片",
+                status=422,
+                field="items",
+            )
 
 
-def findings_of(checklist: Checklist, items: Sequence[Checked], described: Sequence[Found]) -> list[Found]:
-    """Every 不符合 is a finding: as the inspector described it, or as an ordinary one with the note."""
+def findings_of(
+    checklist: Checklist, items: Sequence[Checked], described: Sequence[Found]
+) -> list[Found]:
+    """Every 不符合 is a finding: as the inspector described it, or as an ordinary one with the
+    note.
+    """
     failed = [item for item in items if item.result == "fail"]
     for found in described:
         if found.item_id not in {item.item_id for item in failed}:
-            raise Refused(f"发现的问题对应的项目 {found.item_id} 没有选“不符合”", status=422, field="findings")
+            raise Refused(
+                f"发现的问题对应的项目 {found.item_id} 没有选“不符合”", status=422, field="findings"
+            )
     told = {found.item_id for found in described}
     labels = {item.id: item.label for item in checklist.items}
-    silent = [Found(item.item_id, "ordinary", item.note.strip() or f"{labels[item.item_id]}：不符合（见照片）") for item in failed]
+    silent = [
+        Found(
+            item.item_id,
+            "ordinary",
+            item.note.strip() or f"{labels[item.item_id]}：不符合（见照片）",
+        )
+        for item in failed
+    ]
     return [*described, *(found for found in silent if found.item_id not in told)]
 
 
@@ -76,7 +93,9 @@ def finding_id(visit_id: UUID, place: int, item_id: str) -> UUID:
 
 
 def digest(content: object) -> bytes:
-    """SHA-256 of what a visit says: sent again it must be the same, since what was handed in is not changed any more."""
+    """SHA-256 of what a visit says: sent again it must be the same, since what was handed in is not
+    changed any more.
+    """
     return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).digest()
 
 

@@ -91,11 +91,15 @@ def create_files() -> None:
         sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
         sa.Column("wrapped_key", sa.LargeBinary(), nullable=True),
         sa.Column("key_version", sa.Integer(), nullable=False),
-        sa.CheckConstraint("subject in ('visit', 'complaint', 'sitting')", name=op.f("ck_files_subject")),
+        sa.CheckConstraint(
+            "subject in ('visit', 'complaint', 'sitting')", name=op.f("ck_files_subject")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_files")),
         schema="intake",
     )
-    op.create_index("uq_files_subject", "files", ["subject_id", "sha256"], unique=True, schema="intake")
+    op.create_index(
+        "uq_files_subject", "files", ["subject_id", "sha256"], unique=True, schema="intake"
+    )
 
 
 def create_imports() -> None:
@@ -115,8 +119,12 @@ def create_imports() -> None:
         sa.Column("by", sa.Uuid(), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("kind in ('complaints', 'ballots', 'visits')", name=op.f("ck_imports_kind")),
-        sa.CheckConstraint("state in ('running', 'finished', 'stopped')", name=op.f("ck_imports_state")),
+        sa.CheckConstraint(
+            "kind in ('complaints', 'ballots', 'visits')", name=op.f("ck_imports_kind")
+        ),
+        sa.CheckConstraint(
+            "state in ('running', 'finished', 'stopped')", name=op.f("ck_imports_state")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_imports")),
         schema="intake",
     )
@@ -155,7 +163,13 @@ def create_sittings() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sittings")),
         schema="intake",
     )
-    op.create_index(op.f("ix_intake_sittings_expires_at"), "sittings", ["expires_at"], unique=False, schema="intake")
+    op.create_index(
+        op.f("ix_intake_sittings_expires_at"),
+        "sittings",
+        ["expires_at"],
+        unique=False,
+        schema="intake",
+    )
 
 
 def create_complaints() -> None:
@@ -178,13 +192,26 @@ def create_complaints() -> None:
         sa.Column("caller_print", sa.LargeBinary(), nullable=True),
         sa.Column("repeats", sa.Integer(), nullable=False),
         sa.Column("merged_into", sa.Uuid(), nullable=True),
-        sa.CheckConstraint("channel in ('hotline', 'online', 'letter', 'counter', 'import')", name=op.f("ck_complaints_channel")),
-        sa.CheckConstraint("identity in ('real_name', 'confidential', 'anonymous')", name=op.f("ck_complaints_identity")),
         sa.CheckConstraint(
-            "kind in ('complaint', 'report', 'suggestion', 'inquiry', 'praise', 'finding')", name=op.f("ck_complaints_kind")
+            "channel in ('hotline', 'online', 'letter', 'counter', 'import')",
+            name=op.f("ck_complaints_channel"),
         ),
-        sa.CheckConstraint("urgency in ('normal', 'urgent', 'critical')", name=op.f("ck_complaints_urgency")),
-        sa.ForeignKeyConstraint(["campaign_id"], ["intake.campaigns.id"], name=op.f("fk_complaints_campaign_id_campaigns")),
+        sa.CheckConstraint(
+            "identity in ('real_name', 'confidential', 'anonymous')",
+            name=op.f("ck_complaints_identity"),
+        ),
+        sa.CheckConstraint(
+            "kind in ('complaint', 'report', 'suggestion', 'inquiry', 'praise', 'finding')",
+            name=op.f("ck_complaints_kind"),
+        ),
+        sa.CheckConstraint(
+            "urgency in ('normal', 'urgent', 'critical')", name=op.f("ck_complaints_urgency")
+        ),
+        sa.ForeignKeyConstraint(
+            ["campaign_id"],
+            ["intake.campaigns.id"],
+            name=op.f("fk_complaints_campaign_id_campaigns"),
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_complaints")),
         sa.UniqueConstraint("number", name=op.f("uq_complaints_number")),
         schema="intake",
@@ -197,8 +224,20 @@ def create_complaints() -> None:
         schema="intake",
         postgresql_where="caller_print is not null",
     )
-    op.create_index("ix_complaints_of_operator", "complaints", ["registered_by", "registered_at"], unique=False, schema="intake")
-    op.create_index("ix_complaints_of_unit", "complaints", ["campaign_id", "unit_id", "received_at"], unique=False, schema="intake")
+    op.create_index(
+        "ix_complaints_of_operator",
+        "complaints",
+        ["registered_by", "registered_at"],
+        unique=False,
+        schema="intake",
+    )
+    op.create_index(
+        "ix_complaints_of_unit",
+        "complaints",
+        ["campaign_id", "unit_id", "received_at"],
+        unique=False,
+        schema="intake",
+    )
 
 
 def create_drafts() -> None:
@@ -211,11 +250,15 @@ def create_drafts() -> None:
         sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
         sa.Column("wrapped_key", sa.LargeBinary(), nullable=True),
         sa.Column("key_version", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(["account_id"], ["intake.accounts.id"], name=op.f("fk_drafts_account_id_accounts")),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["intake.accounts.id"], name=op.f("fk_drafts_account_id_accounts")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_drafts")),
         schema="intake",
     )
-    op.create_index(op.f("ix_intake_drafts_account_id"), "drafts", ["account_id"], unique=False, schema="intake")
+    op.create_index(
+        op.f("ix_intake_drafts_account_id"), "drafts", ["account_id"], unique=False, schema="intake"
+    )
 
 
 def create_import_errors() -> None:
@@ -226,11 +269,19 @@ def create_import_errors() -> None:
         sa.Column("line", sa.Integer(), nullable=False),
         sa.Column("column", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["import_id"], ["intake.imports.id"], name=op.f("fk_import_errors_import_id_imports")),
+        sa.ForeignKeyConstraint(
+            ["import_id"], ["intake.imports.id"], name=op.f("fk_import_errors_import_id_imports")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_import_errors")),
         schema="intake",
     )
-    op.create_index(op.f("ix_intake_import_errors_import_id"), "import_errors", ["import_id"], unique=False, schema="intake")
+    op.create_index(
+        op.f("ix_intake_import_errors_import_id"),
+        "import_errors",
+        ["import_id"],
+        unique=False,
+        schema="intake",
+    )
 
 
 def create_import_rows() -> None:
@@ -239,7 +290,9 @@ def create_import_rows() -> None:
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("row_id", sa.Text(), nullable=False),
         sa.Column("import_id", sa.Uuid(), nullable=False),
-        sa.ForeignKeyConstraint(["import_id"], ["intake.imports.id"], name=op.f("fk_import_rows_import_id_imports")),
+        sa.ForeignKeyConstraint(
+            ["import_id"], ["intake.imports.id"], name=op.f("fk_import_rows_import_id_imports")
+        ),
         sa.PrimaryKeyConstraint("source", "row_id", name=op.f("pk_import_rows")),
         schema="intake",
     )
@@ -252,11 +305,15 @@ def create_logins() -> None:
         sa.Column("account_id", sa.Uuid(), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("device", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["account_id"], ["intake.accounts.id"], name=op.f("fk_logins_account_id_accounts")),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["intake.accounts.id"], name=op.f("fk_logins_account_id_accounts")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_logins")),
         schema="intake",
     )
-    op.create_index("ix_logins_of_account", "logins", ["account_id", "at"], unique=False, schema="intake")
+    op.create_index(
+        "ix_logins_of_account", "logins", ["account_id", "at"], unique=False, schema="intake"
+    )
 
 
 def create_token_batches() -> None:
@@ -274,11 +331,21 @@ def create_token_batches() -> None:
         sa.Column("closes_on", sa.Date(), nullable=True),
         sa.Column("flooded_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("use in ('one_use', 'place')", name=op.f("ck_token_batches_use")),
-        sa.ForeignKeyConstraint(["campaign_id"], ["intake.campaigns.id"], name=op.f("fk_token_batches_campaign_id_campaigns")),
+        sa.ForeignKeyConstraint(
+            ["campaign_id"],
+            ["intake.campaigns.id"],
+            name=op.f("fk_token_batches_campaign_id_campaigns"),
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_token_batches")),
         schema="intake",
     )
-    op.create_index(op.f("ix_intake_token_batches_campaign_id"), "token_batches", ["campaign_id"], unique=False, schema="intake")
+    op.create_index(
+        op.f("ix_intake_token_batches_campaign_id"),
+        "token_batches",
+        ["campaign_id"],
+        unique=False,
+        schema="intake",
+    )
 
 
 def create_units() -> None:
@@ -290,11 +357,15 @@ def create_units() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("category", sa.Text(), nullable=False),
         sa.Column("aliases", postgresql.ARRAY(sa.Text()), nullable=False),
-        sa.ForeignKeyConstraint(["campaign_id"], ["intake.campaigns.id"], name=op.f("fk_units_campaign_id_campaigns")),
+        sa.ForeignKeyConstraint(
+            ["campaign_id"], ["intake.campaigns.id"], name=op.f("fk_units_campaign_id_campaigns")
+        ),
         sa.PrimaryKeyConstraint("campaign_id", "unit_id", name=op.f("pk_units")),
         schema="intake",
     )
-    op.create_index("uq_units_unit_no", "units", ["campaign_id", "unit_no"], unique=True, schema="intake")
+    op.create_index(
+        "uq_units_unit_no", "units", ["campaign_id", "unit_no"], unique=True, schema="intake"
+    )
 
 
 def create_visits() -> None:
@@ -321,12 +392,20 @@ def create_visits() -> None:
         sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.Column("counted_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("mode in ('announced', 'covert')", name=op.f("ck_visits_mode")),
-        sa.ForeignKeyConstraint(["campaign_id"], ["intake.campaigns.id"], name=op.f("fk_visits_campaign_id_campaigns")),
+        sa.ForeignKeyConstraint(
+            ["campaign_id"], ["intake.campaigns.id"], name=op.f("fk_visits_campaign_id_campaigns")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_visits")),
         sa.UniqueConstraint("number", name=op.f("uq_visits_number")),
         schema="intake",
     )
-    op.create_index("ix_visits_of_inspector", "visits", ["inspector_id", "received_at"], unique=False, schema="intake")
+    op.create_index(
+        "ix_visits_of_inspector",
+        "visits",
+        ["inspector_id", "received_at"],
+        unique=False,
+        schema="intake",
+    )
 
 
 def create_ratings() -> None:
@@ -336,7 +415,11 @@ def create_ratings() -> None:
         sa.Column("option", sa.Integer(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(["complaint_id"], ["intake.complaints.id"], name=op.f("fk_ratings_complaint_id_complaints")),
+        sa.ForeignKeyConstraint(
+            ["complaint_id"],
+            ["intake.complaints.id"],
+            name=op.f("fk_ratings_complaint_id_complaints"),
+        ),
         sa.PrimaryKeyConstraint("complaint_id", name=op.f("pk_ratings")),
         schema="intake",
     )
@@ -352,11 +435,21 @@ def create_supplements() -> None:
         sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
         sa.Column("wrapped_key", sa.LargeBinary(), nullable=True),
         sa.Column("key_version", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(["complaint_id"], ["intake.complaints.id"], name=op.f("fk_supplements_complaint_id_complaints")),
+        sa.ForeignKeyConstraint(
+            ["complaint_id"],
+            ["intake.complaints.id"],
+            name=op.f("fk_supplements_complaint_id_complaints"),
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_supplements")),
         schema="intake",
     )
-    op.create_index(op.f("ix_intake_supplements_complaint_id"), "supplements", ["complaint_id"], unique=False, schema="intake")
+    op.create_index(
+        op.f("ix_intake_supplements_complaint_id"),
+        "supplements",
+        ["complaint_id"],
+        unique=False,
+        schema="intake",
+    )
 
 
 def create_tokens() -> None:
@@ -364,11 +457,15 @@ def create_tokens() -> None:
         "tokens",
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.Column("batch_id", sa.Uuid(), nullable=False),
-        sa.ForeignKeyConstraint(["batch_id"], ["intake.token_batches.id"], name=op.f("fk_tokens_batch_id_token_batches")),
+        sa.ForeignKeyConstraint(
+            ["batch_id"], ["intake.token_batches.id"], name=op.f("fk_tokens_batch_id_token_batches")
+        ),
         sa.PrimaryKeyConstraint("hash", name=op.f("pk_tokens")),
         schema="intake",
     )
-    op.create_index(op.f("ix_intake_tokens_batch_id"), "tokens", ["batch_id"], unique=False, schema="intake")
+    op.create_index(
+        op.f("ix_intake_tokens_batch_id"), "tokens", ["batch_id"], unique=False, schema="intake"
+    )
 
 
 def create_vault() -> None:
@@ -380,7 +477,11 @@ def create_vault() -> None:
         sa.Column("wrapped_key", sa.LargeBinary(), nullable=True),
         sa.Column("key_version", sa.Integer(), nullable=False),
         sa.CheckConstraint("part in ('identity', 'original')", name=op.f("ck_vault_part")),
-        sa.ForeignKeyConstraint(["complaint_id"], ["intake.complaints.id"], name=op.f("fk_vault_complaint_id_complaints")),
+        sa.ForeignKeyConstraint(
+            ["complaint_id"],
+            ["intake.complaints.id"],
+            name=op.f("fk_vault_complaint_id_complaints"),
+        ),
         sa.PrimaryKeyConstraint("complaint_id", "part", name=op.f("pk_vault")),
         schema="intake",
     )

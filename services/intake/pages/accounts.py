@@ -54,11 +54,13 @@ class Look(Input):
     keys: str = Field("on", pattern="^(on|off)$")
 
 
-# ── signing in and out ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── signing in and out ────────────────────────────────────────────────────────────────────────────
 
 
 @door.get("/login", policy=PUBLIC)
-async def login_page(request: Request, visitor: Visitor, next: Annotated[str, Query(max_length=500)] = "/") -> Response:
+async def login_page(
+    request: Request, visitor: Visitor, next: Annotated[str, Query(max_length=500)] = "/"
+) -> Response:
     if visitor:
         return RedirectResponse(own_path(next), 303)
     return page(request, "login.html", form=Form[SignIn].of({"next": own_path(next)}))
@@ -75,7 +77,9 @@ async def login(request: Request, tx: Tx) -> Response:
         form.refuse(f"尝试次数过多，请 {-(-wait // 60)} 分钟后再试")
         return page(request, "login.html", 429, form=form, failed=True)
     given = form.value
-    account = await accounts.sign_in(tx, name=given.name, password=given.password, agent=request.headers.get("user-agent", ""))
+    account = await accounts.sign_in(
+        tx, name=given.name, password=given.password, agent=request.headers.get("user-agent", "")
+    )
     if account is None:
         telemetry.login_failures.labels("wrong").inc()
         form.refuse(WRONG)
@@ -88,13 +92,21 @@ async def login(request: Request, tx: Tx) -> Response:
         form.refuse(str(error))
         return page(request, "login.html", 503, form=form, failed=True)
     response = see_other(request, own_path(given.next))
-    response.set_cookie(sessions.cookie, token, httponly=True, samesite="lax", secure=sessions.https, path="/")
+    response.set_cookie(
+        sessions.cookie, token, httponly=True, samesite="lax", secure=sessions.https, path="/"
+    )
     return response
 
 
 def own_path(url: str) -> str:
-    """The path if it is one of ours, else the home page: nobody is led away by a link to the sign-in page."""
-    inside = url.startswith("/") and not url.startswith(("//", "/\\", "/login", "/logout")) and url.isprintable()
+    """The path if it is one of ours, else the home page: nobody is led away by a link to the
+    sign-in page.
+    """
+    inside = (
+        url.startswith("/")
+        and not url.startswith(("//", "/\\", "/login", "/logout"))
+        and url.isprintable()
+    )
     return url if inside else "/"
 
 
@@ -109,21 +121,37 @@ async def logout(request: Request) -> Response:
     return response
 
 
-# ── home, palette, help ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── home, palette, help ───────────────────────────────────────────────────────────────────────────
 
 
 @door.get("/", policy=SIGNED_IN)
 async def home_page(request: Request, tx: Tx, who: Who) -> Response:
     menu = menu_for(who.role, "/")
     links = [entry for entry in menu.entries if not entry.action and entry.url not in ("/", "/me")]
-    return page(request, "home.html", today=home.today_in_words(tx.now), tiles=await home.tiles(tx, who), links=links, as_of=tx.now)
+    return page(
+        request,
+        "home.html",
+        today=home.today_in_words(tx.now),
+        tiles=await home.tiles(tx, who),
+        links=links,
+        as_of=tx.now,
+    )
 
 
 @door.get("/palette", policy=SIGNED_IN)
 async def palette(who: Who, q: Annotated[str, Query(max_length=50)] = "") -> Response:
     """Pages and actions of this person, for whoever asks by name; works without the other services."""
-    entries = [entry for entry in menu_for(who.role, "/").entries if not q or matches(q, spelt(entry.name))]
-    return JSONResponse(hits([Hit(entry.group, entry.name, entry.url, f"g {entry.key}" if entry.key else "") for entry in entries]))
+    entries = [
+        entry for entry in menu_for(who.role, "/").entries if not q or matches(q, spelt(entry.name))
+    ]
+    return JSONResponse(
+        hits(
+            [
+                Hit(entry.group, entry.name, entry.url, f"g {entry.key}" if entry.key else "")
+                for entry in entries
+            ]
+        )
+    )
 
 
 @door.get("/help", policy=SIGNED_IN)
@@ -131,7 +159,7 @@ async def help_page(request: Request) -> Response:
     return page(request, "help.html")
 
 
-# ── one's own settings ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── one's own settings ────────────────────────────────────────────────────────────────────────────
 
 
 @door.get("/me", policy=SIGNED_IN)
@@ -139,9 +167,16 @@ async def me(request: Request, tx: Tx, who: Who, done: str = "") -> Response:
     return await _me(request, tx, who, Form[NewPassword].of(), done=done)
 
 
-async def _me(request: Request, tx: Tx, who: Who, form: Form[NewPassword], status: int = 200, done: str = "") -> Response:
+async def _me(
+    request: Request, tx: Tx, who: Who, form: Form[NewPassword], status: int = 200, done: str = ""
+) -> Response:
     look = preferences(request)
-    chosen: Form[Look] = Form.of({"size": "big" if "big" in look else "standard", "keys": "off" if "nokeys" in look else "on"})
+    chosen: Form[Look] = Form.of(
+        {
+            "size": "big" if "big" in look else "standard",
+            "keys": "off" if "nokeys" in look else "on",
+        }
+    )
     return page(
         request,
         "me.html",
@@ -154,7 +189,11 @@ async def _me(request: Request, tx: Tx, who: Who, form: Form[NewPassword], statu
     )
 
 
-DONE: Final = {"look": "设置已保存。", "password": "密码已修改，其他设备上的登录已退出。", "sessions": "已退出其他设备上的登录。"}
+DONE: Final = {
+    "look": "设置已保存。",
+    "password": "密码已修改，其他设备上的登录已退出。",
+    "sessions": "已退出其他设备上的登录。",
+}
 
 
 @door.post("/me/look", policy=SIGNED_IN)
@@ -163,7 +202,11 @@ async def set_look(request: Request) -> Response:
     response = see_other(request, "/me?done=look")
     if form.value:
         chosen = {"big": form.value.size == "big", "nokeys": form.value.keys == "off"}
-        keep_preferences(response, frozenset(name for name, yes in chosen.items() if yes), https=request.app.state.settings.https)
+        keep_preferences(
+            response,
+            frozenset(name for name, yes in chosen.items() if yes),
+            https=request.app.state.settings.https,
+        )
     return response
 
 
@@ -174,7 +217,9 @@ async def set_password(request: Request, tx: Tx, who: Who) -> Response:
         return await _me(request, tx, who, form, 422)
     given = form.value
     try:
-        await accounts.change_password(tx, account=who, old=given.old, new=given.new, again=given.again, keep=_token(request))
+        await accounts.change_password(
+            tx, account=who, old=given.old, new=given.new, again=given.again, keep=_token(request)
+        )
     except Refused as refused:
         form.refuse(refused.sentence, "new" if refused.field == "password" else refused.field or "")
         return await _me(request, tx, who, form, 422)

@@ -26,9 +26,13 @@ door = Door(prefix="/s", include_in_schema=False)
 DEVICE_COOKIE: Final = "fengping_device"
 DEVICE_DAYS: Final = 180
 CODES_A_MINUTE: Final = (60, 60)
-"""Codes tried from one address: guessing one of 130 bits is hopeless, asking for a million is not allowed."""
+"""Codes tried from one address: guessing one of 130 bits is hopeless, asking for a million is not
+allowed.
+"""
 ALL_UNITS_MAX: Final = 12
-"""A questionnaire about more units than this lets people choose those they have dealt with: nobody answers sixty pages."""
+"""A questionnaire about more units than this lets people choose those they have dealt with: nobody
+answers sixty pages.
+"""
 
 
 class Choice(Input):
@@ -74,7 +78,7 @@ class Sheet:
             (unit.unit_no, item.no, kept[f"{unit.unit_no}-{item.no}"])
             for unit, item in self.questions
             if f"{unit.unit_no}-{item.no}" in kept
-        ]  # fmt: skip
+        ]
 
 
 async def _sheet(request: Request, tx: Transaction, code: str) -> Sheet:
@@ -83,7 +87,8 @@ async def _sheet(request: Request, tx: Transaction, code: str) -> Sheet:
     token = read_token(code)
     device = _device(request, tx)
     _, campaign, ballot = await ballots.open_questionnaire(tx, code, device=device)
-    # Of a code of one use the code itself opens what was typed; a place's code is known to everybody there.
+    # Of a code of one use the code itself opens what was typed; a place's code is known to
+    # everybody there.
     sitting = token if len(token) > PLACE_SIGNS else f"{token}/{device}"
     return Sheet(token, campaign, ballot, sitting, await sittings.find(tx, sitting), device)
 
@@ -108,18 +113,34 @@ async def open_sheet(request: Request, tx: Tx, code: str) -> Response:
         return _ended(request, refused)
     if sheet.choosing and "units" not in sheet.kept:
         return page(request, "sheet-units.html", sheet=sheet, form=Form.of())
-    return RedirectResponse(f"/s/{sheet.code}/{min(len(sheet.answers), len(sheet.questions) - 1) + 1}", 303)
+    return RedirectResponse(
+        f"/s/{sheet.code}/{min(len(sheet.answers), len(sheet.questions) - 1) + 1}", 303
+    )
 
 
 def _give_device(request: Request, tx: Transaction, code: str) -> Response:
     """Number this browser, then come again; a browser that keeps no cookies is told so."""
     if "again" in request.query_params:
-        return page(request, "sheet-end.html", 400, heading="无法填写", sentence="请允许浏览器保存 Cookie 后再扫码。")
+        return page(
+            request,
+            "sheet-end.html",
+            400,
+            heading="无法填写",
+            sentence="请允许浏览器保存 Cookie 后再扫码。",
+        )
     device = secrets.token_hex(12)
     response = RedirectResponse(f"/s/{read_token(code)}?again=1", 303)
     secure = request.app.state.settings.https
     value = f"{device}.{_signed(tx, device)}"
-    response.set_cookie(DEVICE_COOKIE, value, max_age=DEVICE_DAYS * 86400, httponly=True, samesite="lax", secure=secure, path="/s")
+    response.set_cookie(
+        DEVICE_COOKIE,
+        value,
+        max_age=DEVICE_DAYS * 86400,
+        httponly=True,
+        samesite="lax",
+        secure=secure,
+        path="/s",
+    )
     return response
 
 
@@ -130,7 +151,9 @@ def _ended(request: Request, refused: Refused) -> Response:
     heading = ENDS.get(refused.status)
     if heading is None:
         raise refused
-    return page(request, "sheet-end.html", refused.status, heading=heading, sentence=refused.sentence)
+    return page(
+        request, "sheet-end.html", refused.status, heading=heading, sentence=refused.sentence
+    )
 
 
 @door.post("/{code}/units", policy=PUBLIC)
@@ -140,7 +163,11 @@ async def choose_units(request: Request, tx: Tx, code: str) -> Response:
     except Refused as refused:
         return _ended(request, refused)
     form = await read_form(request, Units)
-    chosen = [number for number in form.value.units if number in sheet.campaign.by_number] if form.value else []
+    chosen = (
+        [number for number in form.value.units if number in sheet.campaign.by_number]
+        if form.value
+        else []
+    )
     if not chosen:
         form.refuse("请至少选一个打过交道的单位", "units")
         return page(request, "sheet-units.html", 422, sheet=sheet, form=form, failed=True)
@@ -159,15 +186,26 @@ async def question(request: Request, tx: Tx, code: str, place: int) -> Response:
     return _question(request, sheet, place, Form.of())
 
 
-def _question(request: Request, sheet: Sheet, place: int, form: Form[Any], status: int = 200) -> Response:
+def _question(
+    request: Request, sheet: Sheet, place: int, form: Form[Any], status: int = 200
+) -> Response:
     unit, item = sheet.questions[place - 1]
     if not form.texts:
         before = sheet.kept.get("answers", {}).get(f"{unit.unit_no}-{item.no}")
         form = Form.of({"option": before}) if before is not None else form
     return page(
-        request, "sheet.html", status, sheet=sheet, unit=unit, item=item, place=place, last=len(sheet.questions), form=form,
-        options=sheet.campaign.scheme.options, failed=status >= 400,
-    )  # fmt: skip
+        request,
+        "sheet.html",
+        status,
+        sheet=sheet,
+        unit=unit,
+        item=item,
+        place=place,
+        last=len(sheet.questions),
+        form=form,
+        options=sheet.campaign.scheme.options,
+        failed=status >= 400,
+    )
 
 
 @door.post("/{code}/{place:int}", policy=PUBLIC)
@@ -178,7 +216,9 @@ async def answer(request: Request, tx: Tx, code: str, place: int) -> Response:
     except Refused as refused:
         # The last page sent twice: what counts is that the ballot is in.
         return (
-            page(request, "sheet-thanks.html") if refused.status == 409 and request.query_params.get("last") else _ended(request, refused)
+            page(request, "sheet-thanks.html")
+            if refused.status == 409 and request.query_params.get("last")
+            else _ended(request, refused)
         )
     if not 1 <= place <= len(sheet.questions):
         return RedirectResponse(f"/s/{sheet.code}", 303)
@@ -194,7 +234,11 @@ async def answer(request: Request, tx: Tx, code: str, place: int) -> Response:
     if place < len(sheet.questions):
         await sittings.keep(tx, sheet.token, kept)
         return see_other(request, f"/s/{sheet.code}/{place + 1}")
-    return await _cast(request, tx, Sheet(sheet.code, sheet.campaign, sheet.ballot, sheet.token, kept, sheet.device))
+    return await _cast(
+        request,
+        tx,
+        Sheet(sheet.code, sheet.campaign, sheet.ballot, sheet.token, kept, sheet.device),
+    )
 
 
 async def _cast(request: Request, tx: Transaction, sheet: Sheet) -> Response:
@@ -202,7 +246,9 @@ async def _cast(request: Request, tx: Transaction, sheet: Sheet) -> Response:
         sentence = f"此处填写的人较多，请 {-(-wait // 60)} 分钟后再提交，已填的答案会保留。"
         return page(request, "sheet-end.html", 429, heading="请稍后再试", sentence=sentence)
     try:
-        await ballots.cast_ballot(tx, code=sheet.code, answers=sheet.answers, key=sheet.token, device=sheet.device)
+        await ballots.cast_ballot(
+            tx, code=sheet.code, answers=sheet.answers, key=sheet.token, device=sheet.device
+        )
     except Refused as refused:
         return _ended(request, refused)
     await sittings.end(tx, sheet.token)

@@ -11,7 +11,14 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 
 from services.intake.actions import attachments, complaints
 from services.intake.actions.complaints import Registered, code_of
-from services.intake.domain.complaints import ORIGINAL_MIN, OWN_EDIT, REASON_MIN, SUMMARY_MAX, Report, spoken
+from services.intake.domain.complaints import (
+    ORIGINAL_MIN,
+    OWN_EDIT,
+    REASON_MIN,
+    SUMMARY_MAX,
+    Report,
+    spoken,
+)
 from services.intake.pages.words import KINDS, WORDS
 from services.intake.settings import context_of
 from services.intake.store import campaigns
@@ -21,7 +28,21 @@ from shared.auth import Account, Role, allow
 from shared.clock import CHINA
 from shared.database import Transaction, new_id
 from shared.events import Channel, Kind, Refused, Urgency
-from shared.web import Door, Form, Hit, NotFound, Once, Tx, Who, hits, matches, page, read_form, see_other, spelt
+from shared.web import (
+    Door,
+    Form,
+    Hit,
+    NotFound,
+    Once,
+    Tx,
+    Who,
+    hits,
+    matches,
+    page,
+    read_form,
+    see_other,
+    spelt,
+)
 from shared.web.forms import Input
 from shared.web.moments import NotUnderstood, read_moment
 from shared.web.render import clock
@@ -59,35 +80,69 @@ class Ticket(Input):
     def report(self) -> Report:
         """As the actions take it."""
         return Report(
-            campaign_id=self.campaign_id, channel=Channel.HOTLINE, kind=self.kind, urgency=self.urgency, urgency_reason=self.urgency_reason,
-            unit_id=self.unit_id or None, problem_item=self.problem_id or None, original=self.original, summary=self.summary,
-            identity=self.identity, name=self.name, phone=self.phone, place=self.place, occurred=self.occurred,
-        )  # fmt: skip
+            campaign_id=self.campaign_id,
+            channel=Channel.HOTLINE,
+            kind=self.kind,
+            urgency=self.urgency,
+            urgency_reason=self.urgency_reason,
+            unit_id=self.unit_id or None,
+            problem_item=self.problem_id or None,
+            original=self.original,
+            summary=self.summary,
+            identity=self.identity,
+            name=self.name,
+            phone=self.phone,
+            place=self.place,
+            occurred=self.occurred,
+        )
 
 
 BLANK: Final = {"identity": "confidential", "kind": "complaint", "urgency": "normal"}
 DRAFT_FIELDS: Final = tuple(name for name in Ticket.model_fields if name != "draft_id")
 
 
-# ── I1 工单登记 ──────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── I1 工单登记 ───────────────────────────────────────────────────────────────────────────────────
 
 
 @door.get("/desk", policy=OPERATORS)
-async def desk(request: Request, tx: Tx, who: Who, draft: UUID | None = None, done: Typed = "") -> Response:
+async def desk(
+    request: Request, tx: Tx, who: Who, draft: UUID | None = None, done: Typed = ""
+) -> Response:
     drafts = await complaints.drafts_of(tx, who)
     fields = next((kept for draft_id, _, kept in drafts if draft_id == draft), None)
-    form: Form[Ticket] = Form.of({**BLANK, **(fields or {}), "draft_id": draft if fields else new_id()})
-    return await _desk(request, tx, who, form, drafts=drafts, done=await _just_registered(tx, who, done))
+    form: Form[Ticket] = Form.of(
+        {**BLANK, **(fields or {}), "draft_id": draft if fields else new_id()}
+    )
+    return await _desk(
+        request, tx, who, form, drafts=drafts, done=await _just_registered(tx, who, done)
+    )
 
 
-async def _desk(request: Request, tx: Tx, who: Account, form: Form[Ticket], status: int = 200, **more: Any) -> Response:
+async def _desk(
+    request: Request, tx: Tx, who: Account, form: Form[Ticket], status: int = 200, **more: Any
+) -> Response:
     campaign = await campaigns.current(tx)
     if campaign is None:
         return page(request, "no-campaign.html", 200)
     if not form.typed("campaign_id"):
         form.texts["campaign_id"] = [campaign.id]
-    context = {"drafts": await complaints.drafts_of(tx, who) if "drafts" not in more else more.pop("drafts"), "done": None, **more}
-    return page(request, "desk.html", status, form=form, campaign=campaign, failed=status >= 400, **WORDS, **context)
+    context = {
+        "drafts": await complaints.drafts_of(tx, who)
+        if "drafts" not in more
+        else more.pop("drafts"),
+        "done": None,
+        **more,
+    }
+    return page(
+        request,
+        "desk.html",
+        status,
+        form=form,
+        campaign=campaign,
+        failed=status >= 400,
+        **WORDS,
+        **context,
+    )
 
 
 async def _just_registered(tx: Transaction, who: Account, number: str) -> dict[str, Any] | None:
@@ -95,7 +150,11 @@ async def _just_registered(tx: Transaction, who: Account, number: str) -> dict[s
     row = await store.visible(tx, number, who) if number else None
     if row is None or row["registered_by"] != who.id or row["registered_at"] < tx.now - OWN_EDIT:
         return None
-    return {"number": number, "code": spoken(code_of(context_of(tx).ring, row["id"])), "merged": row["merged_number"]}
+    return {
+        "number": number,
+        "code": spoken(code_of(context_of(tx).ring, row["id"])),
+        "merged": row["merged_number"],
+    }
 
 
 @door.post("/desk", policy=OPERATORS)
@@ -107,27 +166,41 @@ async def register(request: Request, tx: Tx, who: Who, once: Once) -> Response:
     if form.value is None:
         return await _desk(request, tx, who, form, 422)
     try:
-        return await once.redirect(_register(tx, form.value, who), lambda registered: f"/intake/desk?done={registered.number}")
+        return await once.redirect(
+            _register(tx, form.value, who),
+            lambda registered: f"/intake/desk?done={registered.number}",
+        )
     except Refused as refused:
-        form.refuse(refused.sentence, {"unit_id": "unit", "problem_item": "problem"}.get(refused.field or "", refused.field or ""))
+        form.refuse(
+            refused.sentence,
+            {"unit_id": "unit", "problem_item": "problem"}.get(
+                refused.field or "", refused.field or ""
+            ),
+        )
         return await _desk(request, tx, who, form, refused.status)
 
 
 async def _register(tx: Transaction, ticket: Ticket, who: Account) -> Registered:
-    entry = complaints.Entry(report=ticket.report(), by=who, merge_into=ticket.merge_into, draft_id=ticket.draft_id)
+    entry = complaints.Entry(
+        report=ticket.report(), by=who, merge_into=ticket.merge_into, draft_id=ticket.draft_id
+    )
     registered = await complaints.register_complaint(tx, entry)
     await complaints.drop_draft(tx, ticket.draft_id, by=who)
     return registered
 
 
 def _complete(form: Form[Ticket], ticket: Ticket, campaign: KnownCampaign, now: datetime) -> None:
-    """Find what was typed but not chosen (always so without JavaScript), and what a desk must ask for."""
+    """Find what was typed but not chosen (always so without JavaScript), and what a desk must ask
+    for.
+    """
     problems = []
     if ticket.urgency is not Urgency.NORMAL and len(ticket.urgency_reason.strip()) < REASON_MIN:
         problems.append(("urgency_reason", f"紧急、特急请写明理由，至少 {REASON_MIN} 个字"))
     if not ticket.unit_id and ticket.unit and ticket.unit != UNSURE:
         found = campaign.search(ticket.unit)
-        exact = [unit for unit in found if ticket.unit in (unit.name, unit.unit_id, *unit.aliases)] or found
+        exact = [
+            unit for unit in found if ticket.unit in (unit.name, unit.unit_id, *unit.aliases)
+        ] or found
         if len(exact) == 1:
             ticket.unit_id = exact[0].unit_id
         else:
@@ -147,7 +220,12 @@ def _complete(form: Form[Ticket], ticket: Ticket, campaign: KnownCampaign, now: 
     if not ticket.summary:
         problems.append(("summary", "请填写“转办摘要”，或由原文生成草稿"))
     if len(ticket.summary) > SUMMARY_MAX:
-        problems.append(("summary", f"“转办摘要”最多 {SUMMARY_MAX} 个字，已超出 {len(ticket.summary) - SUMMARY_MAX} 字"))
+        problems.append(
+            (
+                "summary",
+                f"“转办摘要”最多 {SUMMARY_MAX} 个字，已超出 {len(ticket.summary) - SUMMARY_MAX} 字",
+            )
+        )
     for name, sentence in problems:
         form.refuse(sentence, name)
 
@@ -166,7 +244,10 @@ async def save_draft(request: Request, tx: Tx, who: Who) -> Response:
     sent = await request.form()
     draft_id = UUID(str(sent.get("draft_id", "")))
     fields = {name: str(sent.get(name) or "")[: 4 * SUMMARY_MAX] for name in DRAFT_FIELDS}
-    if not any(fields[name] for name in ("phone", "name", "unit", "problem", "place", "original", "summary")):
+    if not any(
+        fields[name]
+        for name in ("phone", "name", "unit", "problem", "place", "original", "summary")
+    ):
         return PlainTextResponse("")
     saved_at = await complaints.save_draft(tx, draft_id, fields, by=who)
     return PlainTextResponse(f"草稿已保存 {clock(saved_at).striptags()}")
@@ -178,18 +259,38 @@ async def remove_draft(request: Request, tx: Tx, who: Who, draft_id: UUID) -> Re
     return see_other(request, "/intake/desk/mine")
 
 
-# ── what the desk asks while somebody types ──────────────────────────────────────────────────────────────────────────
+# ── what the desk asks while somebody types ───────────────────────────────────────────────────────
 
 
 @door.get("/desk/units", policy=allow(Role.OPERATOR, Role.REVIEWER, Role.OFFICE))
 async def unit_options(tx: Tx, q: Typed = "") -> Response:
     """Units for the combobox, by 汉字, 全拼, 首字母, 编码 or alias."""
     campaign = await campaigns.current(tx)
-    found = campaign.search(q) if campaign and q.strip() else list(campaign.units.values())[:10] if campaign else []
-    labels = {category.key: category.label for category in campaign.scheme.categories} if campaign else {}
-    options = [{"value": unit.unit_id, "text": unit.name, "hint": labels.get(unit.category, "")} for unit in found]
+    found = (
+        campaign.search(q)
+        if campaign and q.strip()
+        else list(campaign.units.values())[:10]
+        if campaign
+        else []
+    )
+    labels = (
+        {category.key: category.label for category in campaign.scheme.categories}
+        if campaign
+        else {}
+    )
+    options = [
+        {"value": unit.unit_id, "text": unit.name, "hint": labels.get(unit.category, "")}
+        for unit in found
+    ]
     return JSONResponse(
-        [*options, *([{"value": "", "text": UNSURE, "hint": "交受理审核确定"}] if not q or matches(q, spelt(UNSURE)) else [])]
+        [
+            *options,
+            *(
+                [{"value": "", "text": UNSURE, "hint": "交受理审核确定"}]
+                if not q or matches(q, spelt(UNSURE))
+                else []
+            ),
+        ]
     )
 
 
@@ -197,7 +298,11 @@ async def unit_options(tx: Tx, q: Typed = "") -> Response:
 async def problem_options(tx: Tx, q: Typed = "") -> Response:
     """Items of the catalogue for the combobox, by number, keyword, 全拼 or 首字母."""
     campaign = await campaigns.current(tx)
-    return JSONResponse([*problem_items(campaign, q), {"value": "", "text": UNSURE, "hint": "交受理审核确定"}] if campaign else [])
+    return JSONResponse(
+        [*problem_items(campaign, q), {"value": "", "text": UNSURE, "hint": "交受理审核确定"}]
+        if campaign
+        else []
+    )
 
 
 def problem_items(campaign: KnownCampaign, typed: str) -> list[dict[str, str]]:
@@ -208,7 +313,13 @@ def problem_items(campaign: KnownCampaign, typed: str) -> list[dict[str, str]]:
     return [
         {"value": item.id, "text": f"{item.id} {item.label}", "hint": head.label}
         for head, item in listed
-        if (item.id == number if number else not wanted or matches(wanted, spelt(item.label)) or matches(wanted, spelt(head.label)))
+        if (
+            item.id == number
+            if number
+            else not wanted
+            or matches(wanted, spelt(item.label))
+            or matches(wanted, spelt(head.label))
+        )
     ]
 
 
@@ -226,7 +337,9 @@ async def draft_summary(request: Request) -> Response:
     """由原文生成草稿: the original with everything personal masked, as text for the field."""
     sent = await request.form()
     known = tuple(text for name in ("name", "phone") if (text := str(sent.get(name) or "").strip()))
-    return PlainTextResponse(complaints.draft_summary(str(sent.get("original") or "")[:SUMMARY_MAX], known))
+    return PlainTextResponse(
+        complaints.draft_summary(str(sent.get("original") or "")[:SUMMARY_MAX], known)
+    )
 
 
 @door.post("/desk/history", policy=OPERATORS)
@@ -234,54 +347,105 @@ async def history(request: Request, tx: Tx, who: Who) -> Response:
     """该号码历史, for the number in the body: a number never stands in an address."""
     phone = str((await request.form()).get("phone") or "")
     rows = await complaints.caller_history(tx, phone=phone, by=who)
-    return page(request, "desk-history.html", rows=rows, phone=bool(phone), mine=who.id, campaign=await campaigns.current(tx), **WORDS)
+    return page(
+        request,
+        "desk-history.html",
+        rows=rows,
+        phone=bool(phone),
+        mine=who.id,
+        campaign=await campaigns.current(tx),
+        **WORDS,
+    )
 
 
 @door.post("/desk/similar", policy=OPERATORS)
 async def similar(request: Request, tx: Tx, who: Who) -> Response:
     """疑似重复, for the unit and the texts in the body."""
-    sent = {name: str(value) for name, value in (await request.form()).items() if isinstance(value, str)}
-    summary, unit_id = sent.get("summary", "").strip() or complaints.draft_summary(sent.get("original", "")), sent.get("unit_id", "")
+    sent = {
+        name: str(value) for name, value in (await request.form()).items() if isinstance(value, str)
+    }
+    summary, unit_id = (
+        sent.get("summary", "").strip() or complaints.draft_summary(sent.get("original", "")),
+        sent.get("unit_id", ""),
+    )
     ready = bool(unit_id) and len(summary) >= 2 * REASON_MIN
-    rows = await complaints.similar_complaints(
-        tx, campaign_id=sent.get("campaign_id", ""), unit_id=unit_id, summary=summary[:SUMMARY_MAX], who=who
-    ) if ready else []  # fmt: skip
-    return page(request, "desk-similar.html", rows=rows, ready=ready, chosen=sent.get("merge_into", ""), **WORDS)
+    rows = (
+        await complaints.similar_complaints(
+            tx,
+            campaign_id=sent.get("campaign_id", ""),
+            unit_id=unit_id,
+            summary=summary[:SUMMARY_MAX],
+            who=who,
+        )
+        if ready
+        else []
+    )
+    return page(
+        request,
+        "desk-similar.html",
+        rows=rows,
+        ready=ready,
+        chosen=sent.get("merge_into", ""),
+        **WORDS,
+    )
 
 
-# ── I2 我的登记 ──────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── I2 我的登记 ───────────────────────────────────────────────────────────────────────────────────
 
 
 @door.get("/desk/mine", policy=OPERATORS)
-async def mine(request: Request, tx: Tx, who: Who, days: Annotated[int, Query(ge=1, le=7)] = 1) -> Response:
+async def mine(
+    request: Request, tx: Tx, who: Who, days: Annotated[int, Query(ge=1, le=7)] = 1
+) -> Response:
     midnight = datetime.combine(tx.now.astimezone(CHINA).date(), time.min, CHINA)
     rows = await store.registered_by(tx, who.id, since=midnight - timedelta(days=days - 1))
     drafts = await complaints.drafts_of(tx, who)
     tabs = [("今天", "/intake/desk/mine", None), ("近 7 天", "/intake/desk/mine?days=7", None)]
     return page(
-        request, "mine.html", rows=rows, drafts=drafts, campaign=await campaigns.current(tx), tabs=tabs,
-        here=tabs[days == 7][1], as_of=tx.now, **WORDS,
-    )  # fmt: skip
+        request,
+        "mine.html",
+        rows=rows,
+        drafts=drafts,
+        campaign=await campaigns.current(tx),
+        tabs=tabs,
+        here=tabs[days == 7][1],
+        as_of=tx.now,
+        **WORDS,
+    )
 
 
-# ── the reviewers' list ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── the reviewers' list ───────────────────────────────────────────────────────────────────────────
 
 LISTS: Final = {"waiting": "尚未分派", "unsure": "不确定单位", "all": "近 7 天"}
 
 
 @door.get("/triage", policy=REVIEWERS)
 async def triage(request: Request, tx: Tx, who: Who, show: Typed = "waiting") -> Response:
-    """受理审核: what came in and nobody is responsible for yet. It is dispatched in casework; here stand the caller's own words."""
+    """受理审核: what came in and nobody is responsible for yet. It is dispatched in casework; here
+    stand the caller's own words.
+    """
     show = show if show in LISTS else "waiting"
-    rows = await store.received(tx, who, since=tx.now - timedelta(days=7), waiting=show == "waiting", unsure=show == "unsure")
+    rows = await store.received(
+        tx,
+        who,
+        since=tx.now - timedelta(days=7),
+        waiting=show == "waiting",
+        unsure=show == "unsure",
+    )
     tabs = [(label, f"/intake/triage?show={key}", None) for key, label in LISTS.items()]
     return page(
-        request, "triage.html", rows=rows, tabs=tabs, here=f"/intake/triage?show={show}", campaign=await campaigns.current(tx),
-        as_of=tx.now, **WORDS,
-    )  # fmt: skip
+        request,
+        "triage.html",
+        rows=rows,
+        tabs=tabs,
+        here=f"/intake/triage?show={show}",
+        campaign=await campaigns.current(tx),
+        as_of=tx.now,
+        **WORDS,
+    )
 
 
-# ── I3 受理详情 ──────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── I3 受理详情 ───────────────────────────────────────────────────────────────────────────────────
 
 
 @door.get("/tickets/{number}", policy=READERS)
@@ -289,7 +453,9 @@ async def ticket(request: Request, tx: Tx, who: Who, number: str) -> Response:
     return await _ticket(request, tx, who, number, Form.of())
 
 
-async def _ticket(request: Request, tx: Tx, who: Account, number: str, form: Form[Any], status: int = 200) -> Response:
+async def _ticket(
+    request: Request, tx: Tx, who: Account, number: str, form: Form[Any], status: int = 200
+) -> Response:
     reading = await complaints.read_complaint(tx, number, who)
     if reading is None:
         raise NotFound
@@ -298,17 +464,32 @@ async def _ticket(request: Request, tx: Tx, who: Account, number: str, form: For
     files = await attachments.listed(tx, reading.row["id"])
     alike = await complaints.alike(tx, reading.row, who)
     return page(
-        request, "ticket.html", status, reading=reading, row=reading.row, progress=progress, campaign=campaign, files=files, alike=alike,
-        form=form, may_merge=who.role is Role.REVIEWER, failed=status >= 400, **WORDS,
-    )  # fmt: skip
+        request,
+        "ticket.html",
+        status,
+        reading=reading,
+        row=reading.row,
+        progress=progress,
+        campaign=campaign,
+        files=files,
+        alike=alike,
+        form=form,
+        may_merge=who.role is Role.REVIEWER,
+        failed=status >= 400,
+        **WORDS,
+    )
 
 
 @door.post("/tickets/{number}/identity", policy=REVIEWERS)
 async def identity(request: Request, tx: Tx, who: Who, number: str) -> Response:
-    """查看联系方式: shown for a minute, in this answer only. The audit leaf is committed before the answer leaves."""
+    """查看联系方式: shown for a minute, in this answer only. The audit leaf is committed before the
+    answer leaves.
+    """
     reason = str((await request.form()).get("reason") or "")
     shown = await complaints.reveal_identity(tx, number=number, reason=reason, by=who)
-    return page(request, "identity.html", shown=shown, number=number, seconds=REVEALED_SECONDS, at=tx.now)
+    return page(
+        request, "identity.html", shown=shown, number=number, seconds=REVEALED_SECONDS, at=tx.now
+    )
 
 
 class Supplement(Input):
@@ -320,7 +501,10 @@ async def supplement(request: Request, tx: Tx, who: Who, once: Once, number: str
     form = await read_form(request, Supplement)
     if form.value is None:
         return await _ticket(request, tx, who, number, form, 422)
-    return await once.redirect(complaints.add_supplement(tx, number=number, text=form.value.text, by=who), f"/intake/tickets/{number}")
+    return await once.redirect(
+        complaints.add_supplement(tx, number=number, text=form.value.text, by=who),
+        f"/intake/tickets/{number}",
+    )
 
 
 class Merger(Input):
@@ -332,7 +516,10 @@ async def merge(request: Request, tx: Tx, who: Who, once: Once, number: str) -> 
     form = await read_form(request, Merger)
     if form.value is None:
         return await _ticket(request, tx, who, number, form, 422)
-    return await once.redirect(complaints.merge_complaint(tx, number=number, into=form.value.into, by=who), f"/intake/tickets/{number}")
+    return await once.redirect(
+        complaints.merge_complaint(tx, number=number, into=form.value.into, by=who),
+        f"/intake/tickets/{number}",
+    )
 
 
 @door.get("/tickets/{number}/files/{file_id}", policy=REVIEWERS)
@@ -340,20 +527,32 @@ async def attachment(tx: Tx, who: Who, number: str, file_id: UUID) -> Response:
     """An attachment: the picture without its metadata, or the sealed document as a download."""
     body, media_type = await attachments.read(tx, number, file_id, by=who)
     kind = "inline" if media_type == "image/jpeg" else "attachment"
-    return Response(body, media_type=media_type, headers={"Content-Disposition": f"{kind}; filename=attachment"})
+    return Response(
+        body, media_type=media_type, headers={"Content-Disposition": f"{kind}; filename=attachment"}
+    )
 
 
 @door.post("/tickets/{number}/files/{file_id}/release", policy=allow(Role.REVIEWER))
-async def release(request: Request, tx: Tx, who: Who, once: Once, number: str, file_id: UUID) -> Response:
+async def release(
+    request: Request, tx: Tx, who: Who, once: Once, number: str, file_id: UUID
+) -> Response:
     """发布给承办单位."""
-    return await once.redirect(attachments.release(tx, number, file_id, by=who), f"/intake/tickets/{number}")
+    return await once.redirect(
+        attachments.release(tx, number, file_id, by=who), f"/intake/tickets/{number}"
+    )
 
 
 @door.get("/palette", policy=READERS)
 async def palette(tx: Tx, who: Who, q: Typed = "") -> Response:
-    """Complaints by number and units by name, for the command palette. Nothing of a person can be found here."""
+    """Complaints by number and units by name, for the command palette. Nothing of a person can be
+    found here.
+    """
     typed, campaign = q.strip().upper(), await campaigns.current(tx)
-    rows = await store.search(tx, typed.removeprefix("ZT"), who) if len(typed.removeprefix("ZT")) >= 3 and typed[-1].isdigit() else []
+    rows = (
+        await store.search(tx, typed.removeprefix("ZT"), who)
+        if len(typed.removeprefix("ZT")) >= 3 and typed[-1].isdigit()
+        else []
+    )
     found = [
         Hit(
             "工单",

@@ -1,4 +1,6 @@
-"""I5 公众首页, I6 反映问题向导, I7 回执, I8 进度查询, I9 评价: for everybody, without script, without an account."""
+"""I5 公众首页, I6 反映问题向导, I7 回执, I8 进度查询, I9 评价: for everybody, without script,
+without an account.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,7 +38,9 @@ RECEIPT_SHOWN: Final = timedelta(minutes=10)
 REPORTS_AN_HOUR: Final = (10, 3600)
 """From one address."""
 REPORTS_OF_ALL: Final = (600, 3600)
-"""From everywhere together: beyond this somebody floods us, and the desk's telephone is still there."""
+"""From everywhere together: beyond this somebody floods us, and the desk's telephone is still
+there.
+"""
 STEPS_AN_HOUR: Final = (200, 3600)
 """From one address: ten reports, each with its steps, corrections and ways back."""
 UPLOADS_AN_HOUR: Final = (30, 3600)
@@ -44,12 +48,19 @@ UPLOADS_AN_HOUR: Final = (30, 3600)
 UPLOADS_OF_ALL: Final = (600, 3600)
 TRIES_OF_NUMBER: Final = (5, 15 * 60)
 TRIES_OF_ADDRESS: Final = (30, 3600)
-STEPS: Final = ("反映哪个单位", "是哪一类问题", "事情经过", "照片或文件", "怎样联系您", "核对并提交")
+STEPS: Final = (
+    "反映哪个单位",
+    "是哪一类问题",
+    "事情经过",
+    "照片或文件",
+    "怎样联系您",
+    "核对并提交",
+)
 LAST: Final = len(STEPS)
 Step = Annotated[int, Path(ge=1, le=LAST)]
 
 
-# ── what each step asks ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── what each step asks ───────────────────────────────────────────────────────────────────────────
 
 
 class WhichUnit(Input):
@@ -86,7 +97,14 @@ class Send(Input):
     """Nobody sees this field; only programs fill it in."""
 
 
-MODELS: Final[Mapping[int, type[Input]]] = {1: WhichUnit, 2: WhichProblem, 3: WhatHappened, 4: Files, 5: HowToReach, 6: Send}
+MODELS: Final[Mapping[int, type[Input]]] = {
+    1: WhichUnit,
+    2: WhichProblem,
+    3: WhatHappened,
+    4: Files,
+    5: HowToReach,
+    6: Send,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +120,7 @@ async def _sitting(request: Request, tx: Transaction) -> Sitting:
     return Sitting(token, await sittings.find(tx, token))
 
 
-# ── I5 ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── I5 ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @door.get("/", policy=PUBLIC)
@@ -118,17 +136,29 @@ async def unit_profile(request: Request, tx: Tx, unit_id: str) -> Response:
     if campaign is None or unit is None:
         raise Refused("本次评议没有这个单位", status=404)
     category = campaign.scheme.category(unit.category)
-    return page(request, "public-unit.html", unit=unit, campaign=campaign, category=category.label if category else "")
+    return page(
+        request,
+        "public-unit.html",
+        unit=unit,
+        campaign=campaign,
+        category=category.label if category else "",
+    )
 
 
 @door.get("/units", policy=PUBLIC)
 async def units(request: Request, tx: Tx, q: str = "") -> Response:
     campaign = await campaigns.current(tx)
-    found = campaign.search(q[:50]) if campaign and q.strip() else list(campaign.units.values()) if campaign else []
+    found = (
+        campaign.search(q[:50])
+        if campaign and q.strip()
+        else list(campaign.units.values())
+        if campaign
+        else []
+    )
     return page(request, "public-units.html", units=found, q=q[:50], campaign=campaign)
 
 
-# ── I6 ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── I6 ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @door.get("/report", policy=PUBLIC)
@@ -148,25 +178,51 @@ async def step_page(request: Request, tx: Tx, step: Step, unit: str = "") -> Res
 def _first_gap(typed: Mapping[str, Any], step: int) -> int:
     """The first step before this one that is not done; 0 when all are."""
     needed = {1: "named", 2: "kind", 3: "original", 5: "identity"}
-    return next((before for before in range(1, step) if before in needed and needed[before] not in typed), 0)
+    return next(
+        (before for before in range(1, step) if before in needed and needed[before] not in typed), 0
+    )
 
 
-async def _step(request: Request, tx: Transaction, step: int, form: Form[Any], sitting: Sitting, status: int = 200) -> Response:
+async def _step(
+    request: Request,
+    tx: Transaction,
+    step: int,
+    form: Form[Any],
+    sitting: Sitting,
+    status: int = 200,
+) -> Response:
     campaign = await campaigns.current(tx)
     if campaign is None:
         return page(request, "public-closed.html", 200)
     found = campaign.search(form.typed("unit")) if form.typed("unit") else []
     context: dict[str, Any] = {"choices": [(unit.unit_id, unit.name) for unit in found]}
     if step in (4, LAST):
-        context["files"] = await attachments.listed(tx, sittings.subject_of(sitting.token)) if sitting.token else []
+        context["files"] = (
+            await attachments.listed(tx, sittings.subject_of(sitting.token))
+            if sitting.token
+            else []
+        )
     return page(
-        request, f"report-{step}.html", status, form=form, campaign=campaign, step=step, steps=STEPS, heads=campaign.scheme.catalogue.heads,
-        items=_items(campaign, form.typed("head")), failed=status >= 400, typed=sitting.typed, **WORDS, **context,
-    )  # fmt: skip
+        request,
+        f"report-{step}.html",
+        status,
+        form=form,
+        campaign=campaign,
+        step=step,
+        steps=STEPS,
+        heads=campaign.scheme.catalogue.heads,
+        items=_items(campaign, form.typed("head")),
+        failed=status >= 400,
+        typed=sitting.typed,
+        **WORDS,
+        **context,
+    )
 
 
 def _items(campaign: KnownCampaign, head: str) -> list[Any]:
-    return [item for each in campaign.scheme.catalogue.heads if each.key == head for item in each.items]
+    return [
+        item for each in campaign.scheme.catalogue.heads if each.key == head for item in each.items
+    ]
 
 
 def _measure_step(request: Request) -> list[Limit]:
@@ -179,8 +235,11 @@ def _measure_step(request: Request) -> list[Limit]:
 
 
 @door.post(
-    "/report/{step}", policy=PUBLIC, body_max=(FILE_MAX_BYTES + 64 * 1024) * attachments.FILES_MAX, measure=_measure_step
-)  # fmt: skip
+    "/report/{step}",
+    policy=PUBLIC,
+    body_max=(FILE_MAX_BYTES + 64 * 1024) * attachments.FILES_MAX,
+    measure=_measure_step,
+)
 async def take_step(request: Request, tx: Tx, step: Step) -> Response:
     """Keep what this step asked and go on to the next."""
     if step == LAST:
@@ -204,16 +263,22 @@ async def take_step(request: Request, tx: Tx, step: Step) -> Response:
     return response
 
 
-def _set(request: Request, response: Response, name: str, value: str, seconds: int, *, path: str) -> None:
+def _set(
+    request: Request, response: Response, name: str, value: str, seconds: int, *, path: str
+) -> None:
     secure = request.app.state.settings.https
-    response.set_cookie(name, value, max_age=seconds, httponly=True, samesite="lax", secure=secure, path=path)
+    response.set_cookie(
+        name, value, max_age=seconds, httponly=True, samesite="lax", secure=secure, path=path
+    )
 
 
 Taken = tuple[dict[str, Any], bool]
 """What to keep, and whether the step is done."""
 
 
-async def _take_unit(tx: Transaction, campaign: KnownCampaign, given: Any, sitting: Sitting) -> Taken:
+async def _take_unit(
+    tx: Transaction, campaign: KnownCampaign, given: Any, sitting: Sitting
+) -> Taken:
     chosen = given.chosen or given.unit_id
     if chosen in campaign.units:
         return {"named": True, "chosen": chosen, "unit": campaign.units[chosen].name}, True
@@ -226,11 +291,17 @@ async def _take_unit(tx: Transaction, campaign: KnownCampaign, given: Any, sitti
     if len(exact) == 1:
         return {"named": True, "chosen": exact[0].unit_id, "unit": exact[0].name}, True
     if not found:
-        raise Refused(f"没有找到“{given.unit[:30]}”。试试单位简称，或选“说不清是哪个单位”", status=422, field="unit")
+        raise Refused(
+            f"没有找到“{given.unit[:30]}”。试试单位简称，或选“说不清是哪个单位”",
+            status=422,
+            field="unit",
+        )
     raise Refused("找到几个单位，请选一个", status=422, field="chosen")
 
 
-async def _take_problem(tx: Transaction, campaign: KnownCampaign, given: Any, sitting: Sitting) -> Taken:
+async def _take_problem(
+    tx: Transaction, campaign: KnownCampaign, given: Any, sitting: Sitting
+) -> Taken:
     if given.kind is Kind.FINDING:
         raise Refused("请从列出的选项中选择", status=422, field="kind")
     kept = {"kind": given.kind.value, "head": given.head, "item": given.item}
@@ -240,7 +311,9 @@ async def _take_problem(tx: Transaction, campaign: KnownCampaign, given: Any, si
     return kept, given.item in items
 
 
-async def _take_story(tx: Transaction, campaign: KnownCampaign, given: Any, sitting: Sitting) -> Taken:
+async def _take_story(
+    tx: Transaction, campaign: KnownCampaign, given: Any, sitting: Sitting
+) -> Taken:
     if given.occurred:
         try:
             if read_moment(given.occurred, tx.now).at > tx.now:
@@ -250,7 +323,9 @@ async def _take_story(tx: Transaction, campaign: KnownCampaign, given: Any, sitt
     return {"original": given.original, "occurred": given.occurred, "place": given.place}, True
 
 
-async def _take_files(tx: Transaction, campaign: KnownCampaign, given: Any, sitting: Sitting) -> Taken:
+async def _take_files(
+    tx: Transaction, campaign: KnownCampaign, given: Any, sitting: Sitting
+) -> Taken:
     subject = sittings.subject_of(sitting.token)
     if given.drop:
         await attachments.drop(tx, subject, UUID(given.drop))
@@ -260,13 +335,21 @@ async def _take_files(tx: Transaction, campaign: KnownCampaign, given: Any, sitt
     return {}, not given.files
 
 
-async def _take_contact(tx: Transaction, campaign: KnownCampaign, given: Any, sitting: Sitting) -> Taken:
+async def _take_contact(
+    tx: Transaction, campaign: KnownCampaign, given: Any, sitting: Sitting
+) -> Taken:
     if given.identity == "real_name" and not given.name:
         raise Refused("选择实名时，请填写姓名", status=422, field="name")
     if given.phone and not is_phone(given.phone):
-        raise Refused("电话号码不正确，请填写 11 位手机号或带区号的固定电话", status=422, field="phone")
+        raise Refused(
+            "电话号码不正确，请填写 11 位手机号或带区号的固定电话", status=422, field="phone"
+        )
     nobody = given.identity == "anonymous"
-    return {"identity": given.identity, "name": "" if nobody else given.name, "phone": "" if nobody else given.phone}, True
+    return {
+        "identity": given.identity,
+        "name": "" if nobody else given.name,
+        "phone": "" if nobody else given.phone,
+    }, True
 
 
 TAKERS: Final = {1: _take_unit, 2: _take_problem, 3: _take_story, 4: _take_files, 5: _take_contact}
@@ -281,18 +364,40 @@ async def send(request: Request, tx: Tx, once: Once) -> Response:
         return RedirectResponse("/p/", 303)
     if not sitting.typed:
         # Sent a second time, or two hours later: the receipt says which.
-        return RedirectResponse("/p/receipt" if request.cookies.get(RECEIPT_COOKIE) else "/p/report/1", 303)
+        return RedirectResponse(
+            "/p/receipt" if request.cookies.get(RECEIPT_COOKIE) else "/p/report/1", 303
+        )
     if gap := _first_gap(sitting.typed, LAST):
         return RedirectResponse(f"/p/report/{gap}", 303)
-    await hold_back(request, Limit(f"report/{source_of(request)}", *REPORTS_AN_HOUR), Limit("report/all", *REPORTS_OF_ALL))
+    await hold_back(
+        request,
+        Limit(f"report/{source_of(request)}", *REPORTS_AN_HOUR),
+        Limit("report/all", *REPORTS_OF_ALL),
+    )
     token = sittings.new_sitting()
     try:
         response = await once.redirect(_register(tx, sitting, token), "/p/receipt")
     except Refused as refused:
-        step = {"original": 3, "name": 5, "phone": 5, "unit_id": 1, "problem_item": 2}.get(refused.field or "", LAST)
+        step = {"original": 3, "name": 5, "phone": 5, "unit_id": 1, "problem_item": 2}.get(
+            refused.field or "", LAST
+        )
         form.refuse(refused.sentence, refused.field or "")
-        return await _step(request, tx, step, Form.of(sitting.typed) if step < LAST else form, sitting, refused.status)
-    _set(request, response, RECEIPT_COOKIE, token, int(RECEIPT_SHOWN.total_seconds()), path="/p/receipt")
+        return await _step(
+            request,
+            tx,
+            step,
+            Form.of(sitting.typed) if step < LAST else form,
+            sitting,
+            refused.status,
+        )
+    _set(
+        request,
+        response,
+        RECEIPT_COOKIE,
+        token,
+        int(RECEIPT_SHOWN.total_seconds()),
+        path="/p/receipt",
+    )
     response.delete_cookie(COOKIE, path="/p/report")
     return response
 
@@ -302,20 +407,32 @@ async def _register(tx: Transaction, sitting: Sitting, receipt: str) -> Register
     campaign = await campaigns.current(tx)
     assert campaign is not None, "the steps before needed it"
     report = Report(
-        campaign_id=campaign.id, channel=Channel.ONLINE, kind=Kind(typed["kind"]), urgency=Urgency.NORMAL,
-        unit_id=typed["chosen"] if typed["chosen"] in campaign.units else None, problem_item=typed.get("item") or None,
-        original=typed["original"], identity=typed["identity"], name=typed.get("name", ""), phone=typed.get("phone", ""),
-        place=typed.get("place", ""), occurred=typed.get("occurred", ""),
-    )  # fmt: skip
+        campaign_id=campaign.id,
+        channel=Channel.ONLINE,
+        kind=Kind(typed["kind"]),
+        urgency=Urgency.NORMAL,
+        unit_id=typed["chosen"] if typed["chosen"] in campaign.units else None,
+        problem_item=typed.get("item") or None,
+        original=typed["original"],
+        identity=typed["identity"],
+        name=typed.get("name", ""),
+        phone=typed.get("phone", ""),
+        place=typed.get("place", ""),
+        occurred=typed.get("occurred", ""),
+    )
     registered = await complaints.register_complaint(tx, complaints.Entry(report=report, by=None))
     await attachments.hand_over(tx, sittings.subject_of(sitting.token), registered.id)
     await sittings.end(tx, sitting.token)
     shown_until = (tx.now + RECEIPT_SHOWN).isoformat()
-    await sittings.keep(tx, receipt, {"complaint": str(registered.id), "number": registered.number, "until": shown_until})
+    await sittings.keep(
+        tx,
+        receipt,
+        {"complaint": str(registered.id), "number": registered.number, "until": shown_until},
+    )
     return registered
 
 
-# ── I7 ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── I7 ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @door.get("/receipt", policy=PUBLIC)
@@ -325,17 +442,30 @@ async def receipt(request: Request, tx: Tx) -> Response:
         return page(request, "receipt.html", 410, number="", code="", limits=None)
     campaign = await campaigns.current(tx)
     code = spoken(code_of(context_of(tx).ring, UUID(kept["complaint"])))
-    return page(request, "receipt.html", number=kept["number"], code=code, limits=_limits(campaign) if campaign else None)
+    return page(
+        request,
+        "receipt.html",
+        number=kept["number"],
+        code=code,
+        limits=_limits(campaign) if campaign else None,
+    )
 
 
 def _limits(campaign: KnownCampaign) -> dict[str, str]:
     """How long deciding and handling take, in the words of the scheme's own rules."""
     stages = {"assign": "告知是否受理", "handle": "办理"}
-    found = {word: campaign.scheme.case_rules.limit(stage, Kind.COMPLAINT, Urgency.NORMAL) for stage, word in stages.items()}  # type: ignore[arg-type]
+    found = {
+        word: campaign.scheme.case_rules.limit(
+            stage,  # type: ignore[arg-type]
+            Kind.COMPLAINT,
+            Urgency.NORMAL,
+        )
+        for stage, word in stages.items()
+    }
     return {word: limit.limit.text for word, limit in found.items() if limit}
 
 
-# ── I8, I9 ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── I8, I9 ────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Question(Input):
@@ -355,7 +485,9 @@ async def query_page(request: Request) -> Response:
 
 @door.post("/query", policy=PUBLIC)
 async def query(request: Request, tx: Tx) -> Response:
-    """The progress, for number and code. Neither stands in an address; nothing is kept in the browser."""
+    """The progress, for number and code. Neither stands in an address; nothing is kept in the
+    browser.
+    """
     form = await read_form(request, Question)
     if form.value is None:
         return page(request, "query.html", 422, form=form, failed=True)
@@ -370,17 +502,28 @@ async def query(request: Request, tx: Tx) -> Response:
 async def _ask(request: Request, tx: Transaction, given: Question) -> tracking.Answer:
     number = read_number(given.number) or given.number
     of_number = Limit(f"query/{number}", *TRIES_OF_NUMBER)
-    await hold_back(request, of_number, Limit(f"query-from/{source_of(request)}", *TRIES_OF_ADDRESS))
+    await hold_back(
+        request, of_number, Limit(f"query-from/{source_of(request)}", *TRIES_OF_ADDRESS)
+    )
     answer = await tracking.ask_progress(tx, number=given.number, code=given.code)
     await request.app.state.limiter.forget(of_number.key)
     return answer
 
 
-def _progress(request: Request, tx: Transaction, answer: tracking.Answer, form: Form[Any], status: int = 200) -> Response:
+def _progress(
+    request: Request, tx: Transaction, answer: tracking.Answer, form: Form[Any], status: int = 200
+) -> Response:
     return page(
-        request, "progress.html", status, answer=answer, row=answer.row, form=form, upheld=UPHELD, as_of=answer.row["updated_at"] or tx.now,
+        request,
+        "progress.html",
+        status,
+        answer=answer,
+        row=answer.row,
+        form=form,
+        upheld=UPHELD,
+        as_of=answer.row["updated_at"] or tx.now,
         failed=status >= 400,
-    )  # fmt: skip
+    )
 
 
 @door.post("/rating", policy=PUBLIC)
@@ -388,14 +531,20 @@ async def rate(request: Request, tx: Tx) -> Response:
     """I9: how the handling was, once. Number and code come again with the form."""
     form = await read_form(request, RatingGiven)
     try:
-        answer = await _ask(request, tx, Question.model_construct(number=form.typed("number"), code=form.typed("code")))
+        answer = await _ask(
+            request,
+            tx,
+            Question.model_construct(number=form.typed("number"), code=form.typed("code")),
+        )
     except Refused as refused:
         asked: Form[Question] = Form.of({"number": form.typed("number")})
         asked.refuse(refused.sentence)
         return page(request, "query.html", 404, form=asked, failed=True)
     if form.value is not None:
         try:
-            await tracking.rate(tx, answer.row["id"], option=form.value.option, reason=form.value.reason)
+            await tracking.rate(
+                tx, answer.row["id"], option=form.value.option, reason=form.value.reason
+            )
         except Refused as refused:
             form.refuse(refused.sentence, refused.field or "")
     status = 200 if form.value is not None else 422

@@ -1,4 +1,6 @@
-"""I11–I13: the field pages, which work without a network, and what the appraisal office sees of the visits handed in."""
+"""I11–I13: the field pages, which work without a network, and what the appraisal office sees of the
+visits handed in.
+"""
 
 import hashlib
 import json
@@ -26,7 +28,9 @@ PING_WORD: Final = "fengping-field"
 @door.get("/queue", policy=PUBLIC)
 @door.get("/visit/{visit_id}", policy=PUBLIC)
 async def shell(request: Request) -> Response:
-    """The same page for all: what it shows is on the phone. It says nothing about anybody, so no session is needed to open it."""
+    """The same page for all: what it shows is on the phone. It says nothing about anybody, so no
+    session is needed to open it.
+    """
     return page(request, "field.html")
 
 
@@ -36,28 +40,56 @@ async def ping(request: Request, visitor: Visitor) -> Response:
     credential = credential_of(request, request.app.state.sessions.cookie)
     known = visitor if visitor and visitor.role in (Role.INSPECTOR, Role.OFFICE) else None
     account = {"id": str(known.id), "name": known.display_name} if known else None
-    return JSONResponse({"word": PING_WORD, "account": account, "csrf": csrf_token(credential.token) if credential and known else ""})
+    return JSONResponse(
+        {
+            "word": PING_WORD,
+            "account": account,
+            "csrf": csrf_token(credential.token) if credential and known else "",
+        }
+    )
 
 
 @door.get("/data", policy=allow(Role.INSPECTOR, Role.OFFICE))
 async def data(tx: Tx, who: Who) -> Response:
-    """What a phone needs to fill in a visit without a network: units with their spellings, and the checklist. No complaint, no person."""
+    """What a phone needs to fill in a visit without a network: units with their spellings, and the
+    checklist. No complaint, no person.
+    """
     campaign = await campaigns.current(tx)
     if campaign is None:
         raise NotFound
     units = [
-        {"id": u.unit_id, "name": u.name, "find": " ".join(spelt(name) for name in (u.name, *u.aliases))} for u in campaign.units.values()
+        {
+            "id": u.unit_id,
+            "name": u.name,
+            "find": " ".join(spelt(name) for name in (u.name, *u.aliases)),
+        }
+        for u in campaign.units.values()
     ]
     items = [{"id": item.id, "label": item.label} for item in campaign.checklist.items]
-    return JSONResponse({"campaign_id": campaign.id, "title": campaign.title, "units": units, "items": items, "account": str(who.id)})
+    return JSONResponse(
+        {
+            "campaign_id": campaign.id,
+            "title": campaign.title,
+            "units": units,
+            "items": items,
+            "account": str(who.id),
+        }
+    )
 
 
 @door.get("/sw.js", policy=PUBLIC)
 async def service_worker(request: Request) -> Response:
     """The service worker, with the names of the files it keeps; new files make a new version."""
     files = [static_url(name) for name in FILES]
-    version = _version(request.app.state.templates.get_template("field.html").filename, tuple(files))
-    values = {"version_hash": f"field-{version}", "shell": SHELL, "files": files, "data": f"{SHELL}data"}
+    version = _version(
+        request.app.state.templates.get_template("field.html").filename, tuple(files)
+    )
+    values = {
+        "version_hash": f"field-{version}",
+        "shell": SHELL,
+        "files": files,
+        "data": f"{SHELL}data",
+    }
     body = request.app.state.templates.get_template("sw.js").render(**values)
     return Response(body, media_type="text/javascript", headers={"Cache-Control": "no-cache"})
 
@@ -65,26 +97,41 @@ async def service_worker(request: Request) -> Response:
 @cache
 def _version(shell: str, files: tuple[str, ...]) -> str:
     """Twelve digits that change with the shell or any of its files."""
-    return hashlib.sha256(FilePath(shell).read_bytes() + json.dumps(files).encode()).hexdigest()[:12]
+    return hashlib.sha256(FilePath(shell).read_bytes() + json.dumps(files).encode()).hexdigest()[
+        :12
+    ]
 
 
 @door.get("/manifest.webmanifest", policy=PUBLIC)
 async def manifest() -> Response:
     body = {
-        "name": "外勤检查", "short_name": "外勤检查", "lang": "zh-CN", "start_url": SHELL, "scope": SHELL, "display": "standalone",
-        "background_color": "#f4f6f9", "theme_color": "#163e73",
+        "name": "外勤检查",
+        "short_name": "外勤检查",
+        "lang": "zh-CN",
+        "start_url": SHELL,
+        "scope": SHELL,
+        "display": "standalone",
+        "background_color": "#f4f6f9",
+        "theme_color": "#163e73",
         "icons": [{"src": static_url("icon.svg"), "sizes": "any", "type": "image/svg+xml"}],
-    }  # fmt: skip
+    }
     return JSONResponse(body, media_type="application/manifest+json")
 
 
-# ── the appraisal office ─────────────────────────────────────────────────────────────────────────────────────────────
+# ── the appraisal office ──────────────────────────────────────────────────────────────────────────
 
 
 @door.get("/plans", policy=allow(Role.OFFICE))
 async def plans(request: Request, tx: Tx) -> Response:
     """Visits handed in, newest first."""
-    return page(request, "plans.html", rows=await store.recent(tx), campaign=await campaigns.current(tx), as_of=tx.now, **WORDS)
+    return page(
+        request,
+        "plans.html",
+        rows=await store.recent(tx),
+        campaign=await campaigns.current(tx),
+        as_of=tx.now,
+        **WORDS,
+    )
 
 
 @door.get("/plans/{visit_id}", policy=allow(Role.OFFICE))
@@ -95,6 +142,13 @@ async def visit(request: Request, tx: Tx, visit_id: UUID) -> Response:
     campaign = await campaigns.get(tx, row["campaign_id"])
     labels = {item.id: item.label for item in campaign.checklist.items}
     return page(
-        request, "visit.html", row=row, items=json.loads(row["items_text"]), campaign=campaign, labels=labels,
-        files=await store.files_of(tx, visit_id), missing=await store.missing(tx, visit_id, row["photos"]), **WORDS,
-    )  # fmt: skip
+        request,
+        "visit.html",
+        row=row,
+        items=json.loads(row["items_text"]),
+        campaign=campaign,
+        labels=labels,
+        files=await store.files_of(tx, visit_id),
+        missing=await store.missing(tx, visit_id, row["photos"]),
+        **WORDS,
+    )

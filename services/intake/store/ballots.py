@@ -12,9 +12,18 @@ LIST_MAX: Final = 500
 
 
 async def add_batch(
-    tx: Transaction, batch_id: UUID, *, campaign_id: str, instrument: str, group: str, point: str | None, use: str, hashes: list[bytes],
-    closes_on: date | None, by: UUID,
-) -> None:  # fmt: skip
+    tx: Transaction,
+    batch_id: UUID,
+    *,
+    campaign_id: str,
+    instrument: str,
+    group: str,
+    point: str | None,
+    use: str,
+    hashes: list[bytes],
+    closes_on: date | None,
+    by: UUID,
+) -> None:
     """Write a batch and the hashes of its codes."""
     await tx.run(
         """
@@ -24,12 +33,27 @@ async def add_batch(
         )
         insert into tokens (hash, batch_id) select hash, $1 from unnest($7::bytea[]) as t (hash)
         """,
-        batch_id, campaign_id, instrument, group, point, use, hashes, tx.now, by, closes_on,
-    )  # fmt: skip
+        batch_id,
+        campaign_id,
+        instrument,
+        group,
+        point,
+        use,
+        hashes,
+        tx.now,
+        by,
+        closes_on,
+    )
 
 
 async def extend_batch(
-    tx: Transaction, batch_id: UUID, *, campaign_id: str, sheet: tuple[str, str, str | None], count: int, by: UUID
+    tx: Transaction,
+    batch_id: UUID,
+    *,
+    campaign_id: str,
+    sheet: tuple[str, str, str | None],
+    count: int,
+    by: UUID,
 ) -> None:
     """Enter so many imported sheets (instrument, group, point) into the register of issuance."""
     await tx.run(
@@ -37,41 +61,70 @@ async def extend_batch(
         insert into token_batches as b (id, campaign_id, instrument, "group", point, use, issued, issued_at, issued_by)
         values ($1, $2, $3, $4, $5, 'one_use', $6, $7, $8) on conflict (id) do update set issued = b.issued + excluded.issued
         """,
-        batch_id, campaign_id, *sheet, count, tx.now, by,
-    )  # fmt: skip
+        batch_id,
+        campaign_id,
+        *sheet,
+        count,
+        tx.now,
+        by,
+    )
 
 
 async def batch_of(tx: Transaction, hash: bytes) -> asyncpg.Record | None:
     """The batch to which a code belongs, or None when there is no such code."""
-    return await tx.fetchrow("select b.* from tokens t join token_batches b on b.id = t.batch_id where t.hash = $1", hash)
+    return await tx.fetchrow(
+        "select b.* from tokens t join token_batches b on b.id = t.batch_id where t.hash = $1", hash
+    )
 
 
 async def cast(
-    tx: Transaction, *, campaign_id: str, ballot_id: UUID, batch_id: UUID, answers: bytes, receipt: bytes, hour: datetime
+    tx: Transaction,
+    *,
+    campaign_id: str,
+    ballot_id: UUID,
+    batch_id: UUID,
+    answers: bytes,
+    receipt: bytes,
+    hour: datetime,
 ) -> bool:
     """Spend a code and store its ballot in one statement; False when it was spent before.
 
-    The ballot's id follows from the code: whoever comes second meets the first on the primary key, and waits for it to commit.
+    The ballot's id follows from the code: whoever comes second meets the first on the primary key,
+    and waits for it to commit.
     """
     stored = await tx.fetchval(
         """
         insert into ballots (campaign_id, id, batch_id, answers, receipt, cast_hour) values ($1, $2, $3, $4, $5, $6)
         on conflict (campaign_id, id) do nothing returning 1
         """,
-        campaign_id, ballot_id, batch_id, answers, receipt, hour,
-    )  # fmt: skip
+        campaign_id,
+        ballot_id,
+        batch_id,
+        answers,
+        receipt,
+        hour,
+    )
     return stored is not None
 
 
 async def receipt(tx: Transaction, campaign_id: str, ballot_id: UUID) -> bytes | None:
     """By which a repetition of the first sending is recognised; None when the code is not spent."""
-    found: bytes | None = await tx.fetchval("select receipt from ballots where campaign_id = $1 and id = $2", campaign_id, ballot_id)
+    found: bytes | None = await tx.fetchval(
+        "select receipt from ballots where campaign_id = $1 and id = $2", campaign_id, ballot_id
+    )
     return found
 
 
 async def note_flood(tx: Transaction, batch_id: UUID) -> bool:
     """Mark a place whose code comes too fast; True the first time."""
-    return await tx.run("update token_batches set flooded_at = $2 where id = $1 and flooded_at is null", batch_id, tx.now) > 0
+    return (
+        await tx.run(
+            "update token_batches set flooded_at = $2 where id = $1 and flooded_at is null",
+            batch_id,
+            tx.now,
+        )
+        > 0
+    )
 
 
 async def batches(tx: Transaction, campaign_id: str | None) -> list[asyncpg.Record]:
@@ -82,29 +135,40 @@ async def batches(tx: Transaction, campaign_id: str | None) -> list[asyncpg.Reco
                (select count(*) from ballots where batch_id = b.id and campaign_id = b.campaign_id) as cast
         from token_batches b where $1::text is null or b.campaign_id = $1 order by b.issued_at desc, b.id limit $2
         """,
-        campaign_id, LIST_MAX,
-    )  # fmt: skip
+        campaign_id,
+        LIST_MAX,
+    )
 
 
-async def add_many(tx: Transaction, rows: list[tuple[str, UUID, UUID, bytes, bytes, datetime]]) -> None:
+async def add_many(
+    tx: Transaction, rows: list[tuple[str, UUID, UUID, bytes, bytes, datetime]]
+) -> None:
     """Store many ballots of an import: (campaign, id, batch, answers, receipt, hour)."""
-    await tx.copy("ballots", ("campaign_id", "id", "batch_id", "answers", "receipt", "cast_hour"), rows)
+    await tx.copy(
+        "ballots", ("campaign_id", "id", "batch_id", "answers", "receipt", "cast_hour"), rows
+    )
 
 
-# ── sittings ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── sittings ──────────────────────────────────────────────────────────────────────────────────────
 
 
-async def keep_sitting(tx: Transaction, sitting_id: bytes, body: bytes, expires_at: datetime) -> None:
+async def keep_sitting(
+    tx: Transaction, sitting_id: bytes, body: bytes, expires_at: datetime
+) -> None:
     await tx.run(
         "insert into sittings (id, body, expires_at) values ($1, $2, $3) "
         "on conflict (id) do update set body = excluded.body, expires_at = excluded.expires_at",
-        sitting_id, body, expires_at,
-    )  # fmt: skip
+        sitting_id,
+        body,
+        expires_at,
+    )
 
 
 async def sitting(tx: Transaction, sitting_id: bytes) -> bytes | None:
     """The sealed body of a sitting that is not over."""
-    body: bytes | None = await tx.fetchval("select body from sittings where id = $1 and expires_at > $2", sitting_id, tx.now)
+    body: bytes | None = await tx.fetchval(
+        "select body from sittings where id = $1 and expires_at > $2", sitting_id, tx.now
+    )
     return body
 
 
@@ -113,7 +177,11 @@ async def end_sitting(tx: Transaction, sitting_id: bytes) -> None:
 
 
 async def forget_sittings(tx: Transaction, *, batch: int) -> int:
-    return await tx.run("delete from sittings where id in (select id from sittings where expires_at <= $1 limit $2)", tx.now, batch)
+    return await tx.run(
+        "delete from sittings where id in (select id from sittings where expires_at <= $1 limit $2)",
+        tx.now,
+        batch,
+    )
 
 
 async def total(tx: Transaction) -> int:

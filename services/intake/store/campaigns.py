@@ -1,4 +1,6 @@
-"""Campaigns with their schemes and units, as scoring published them; parsed once and remembered by the process."""
+"""Campaigns with their schemes and units, as scoring published them; parsed once and remembered by
+the process.
+"""
 
 from dataclasses import dataclass, field
 from typing import Final, cast
@@ -10,7 +12,8 @@ from shared.schemes import Ballot, Checklist, Scheme
 from shared.web.menu import matches, spelt
 
 TRUSTED_SECONDS: Final = 2.0
-"""So long a remembered campaign is used without asking the database whether there is a newer one."""
+"""So long a remembered campaign is used without asking the database whether there is a newer one.
+"""
 SUGGESTIONS_MAX: Final = 10
 
 
@@ -43,8 +46,15 @@ class KnownCampaign:
     def search(self, typed: str) -> list[UnitEntry]:
         """Units found by 汉字, 全拼, 首字母, 编码 or an alias, the best first."""
         wanted = typed.strip().lower().replace("'", "")
-        found = [unit for unit in self.units.values() if matches(wanted, self.spellings[unit.unit_id])]
-        found.sort(key=lambda unit: (not any(part.startswith(wanted) for part in self.spellings[unit.unit_id].split()), unit.unit_no))
+        found = [
+            unit for unit in self.units.values() if matches(wanted, self.spellings[unit.unit_id])
+        ]
+        found.sort(
+            key=lambda unit: (
+                not any(part.startswith(wanted) for part in self.spellings[unit.unit_id].split()),
+                unit.unit_no,
+            )
+        )
         return found[:SUGGESTIONS_MAX]
 
     def problem(self, item: str) -> str:
@@ -83,8 +93,14 @@ async def keep(tx: Transaction, event: CampaignPublished, revision: int) -> None
           scheme_version = excluded.scheme_version, revision = excluded.revision, published_at = excluded.published_at
         where c.revision < excluded.revision returning 1
         """,
-        event.campaign_id, event.title, event.year, event.scheme, event.scheme_version, revision, event.occurred_at,
-    )  # fmt: skip
+        event.campaign_id,
+        event.title,
+        event.year,
+        event.scheme,
+        event.scheme_version,
+        revision,
+        event.occurred_at,
+    )
     if changed:
         await _keep_units(tx, event)
         await _make_partition(tx, event.campaign_id)
@@ -99,16 +115,22 @@ async def _keep_units(tx: Transaction, event: CampaignPublished) -> None:
         select $1, u.unit_id, u.unit_no, u.name, u.category, string_to_array(u.aliases, E'\\n')
         from unnest($2::text[], $3::int[], $4::text[], $5::text[], $6::text[]) as u (unit_id, unit_no, name, category, aliases)
         """,
-        event.campaign_id, [u.unit_id for u in units], [u.unit_no for u in units], [u.name for u in units], [u.category for u in units],
+        event.campaign_id,
+        [u.unit_id for u in units],
+        [u.unit_no for u in units],
+        [u.name for u in units],
+        [u.category for u in units],
         ["\n".join(u.aliases) for u in units],
-    )  # fmt: skip
+    )
 
 
 async def _make_partition(tx: Transaction, campaign_id: str) -> None:
     """Give a campaign's ballots a table of their own, so that they can be archived together."""
     name = f"ballots_part_{lock_number('ballots', campaign_id) & 0xFFFFFFFFFFFF:012x}"
     literal = await tx.fetchval("select quote_literal($1)", campaign_id)
-    await tx.run(f"create table if not exists {name} partition of ballots for values in ({literal})")
+    await tx.run(
+        f"create table if not exists {name} partition of ballots for values in ({literal})"
+    )
 
 
 async def find(tx: Transaction, campaign_id: str) -> KnownCampaign | None:
@@ -136,28 +158,52 @@ async def get(tx: Transaction, campaign_id: str) -> KnownCampaign:
 
 async def running(tx: Transaction) -> list[KnownCampaign]:
     """All campaigns, the one published last first."""
-    ids = [row["id"] for row in await tx.fetch("select id from campaigns order by year desc, published_at desc, id")]
-    return [campaign for campaign in [await find(tx, campaign_id) for campaign_id in ids] if campaign]
+    ids = [
+        row["id"]
+        for row in await tx.fetch(
+            "select id from campaigns order by year desc, published_at desc, id"
+        )
+    ]
+    return [
+        campaign for campaign in [await find(tx, campaign_id) for campaign_id in ids] if campaign
+    ]
 
 
 async def current(tx: Transaction) -> KnownCampaign | None:
     """The campaign that new complaints and visits belong to: the newest."""
-    newest = await tx.fetchval("select id from campaigns order by year desc, published_at desc, id limit 1")
+    newest = await tx.fetchval(
+        "select id from campaigns order by year desc, published_at desc, id limit 1"
+    )
     return await find(tx, newest) if newest else None
 
 
 async def _load(tx: Transaction, campaign_id: str) -> KnownCampaign:
-    row = await tx.fetchrow("select id, title, year, scheme, revision from campaigns where id = $1", campaign_id)
+    row = await tx.fetchrow(
+        "select id, title, year, scheme, revision from campaigns where id = $1", campaign_id
+    )
     assert row is not None, "its revision was just read in this transaction"
     listed = [
-        UnitEntry(unit_id=u["unit_id"], unit_no=u["unit_no"], name=u["name"], category=u["category"], aliases=tuple(u["aliases"]))
-        for u in await tx.fetch("select * from units where campaign_id = $1 order by unit_no", campaign_id)
+        UnitEntry(
+            unit_id=u["unit_id"],
+            unit_no=u["unit_no"],
+            name=u["name"],
+            category=u["category"],
+            aliases=tuple(u["aliases"]),
+        )
+        for u in await tx.fetch(
+            "select * from units where campaign_id = $1 order by unit_no", campaign_id
+        )
     ]
     return KnownCampaign(
-        row["id"], row["title"], row["year"], Scheme.from_json(row["scheme"]), row["revision"],
-        {unit.unit_id: unit for unit in listed}, {unit.unit_no: unit for unit in listed},
+        row["id"],
+        row["title"],
+        row["year"],
+        Scheme.from_json(row["scheme"]),
+        row["revision"],
+        {unit.unit_id: unit for unit in listed},
+        {unit.unit_no: unit for unit in listed},
         {unit.unit_id: _spelling(unit) for unit in listed},
-    )  # fmt: skip
+    )
 
 
 def _spelling(unit: UnitEntry) -> str:

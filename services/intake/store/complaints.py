@@ -56,25 +56,45 @@ class Row:
 
 
 async def register(tx: Transaction, rows: Sequence[Row]) -> dict[UUID, str]:
-    """Write complaints and their sealed parts in one statement; gives their numbers, which rise in the order given."""
+    """Write complaints and their sealed parts in one statement; gives their numbers, which rise in
+    the order given.
+    """
     if not rows:
         return {}
     reports = [row.report for row in rows]
     parts = [(row.id, part, sealed) for row in rows for part, sealed in row.sealed.items()]
     numbered = await tx.fetch(
-        _REGISTER, [row.id for row in rows], [str(row.received_at.astimezone(CHINA).year) for row in rows],
-        [r.campaign_id for r in reports], [r.channel for r in reports], [r.kind for r in reports], [r.urgency for r in reports],
-        [r.urgency_reason for r in reports], [r.identity for r in reports], [r.unit_id for r in reports], [r.problem_item for r in reports],
-        [row.summary for row in rows], [row.received_at for row in rows], [row.by for row in rows], [row.caller_print for row in rows],
+        _REGISTER,
+        [row.id for row in rows],
+        [str(row.received_at.astimezone(CHINA).year) for row in rows],
+        [r.campaign_id for r in reports],
+        [r.channel for r in reports],
+        [r.kind for r in reports],
+        [r.urgency for r in reports],
+        [r.urgency_reason for r in reports],
+        [r.identity for r in reports],
+        [r.unit_id for r in reports],
+        [r.problem_item for r in reports],
+        [row.summary for row in rows],
+        [row.received_at for row in rows],
+        [row.by for row in rows],
+        [row.caller_print for row in rows],
         tx.now,
-        [id for id, _, _ in parts], [part for _, part, _ in parts], [s.ciphertext for *_, s in parts], [s.wrapped_key for *_, s in parts],
+        [id for id, _, _ in parts],
+        [part for _, part, _ in parts],
+        [s.ciphertext for *_, s in parts],
+        [s.wrapped_key for *_, s in parts],
         [s.key_version for *_, s in parts],
-    )  # fmt: skip
+    )
     return {row["id"]: row["number"] for row in numbered}
 
 
-async def similar(tx: Transaction, *, campaign_id: str, unit_id: str, summary: str, besides: UUID | None = None) -> list[asyncpg.Record]:
-    """Complaints about the same unit in the last days whose hand-over text is alike: number, likeness, what came of it."""
+async def similar(
+    tx: Transaction, *, campaign_id: str, unit_id: str, summary: str, besides: UUID | None = None
+) -> list[asyncpg.Record]:
+    """Complaints about the same unit in the last days whose hand-over text is alike: number,
+    likeness, what came of it.
+    """
     return await tx.fetch(
         """
         select c.id, c.number, c.summary, c.kind, c.received_at, c.repeats, round(likeness::numeric, 2)::float as likeness,
@@ -84,8 +104,14 @@ async def similar(tx: Transaction, *, campaign_id: str, unit_id: str, summary: s
         left join progress p on p.complaint_id = c.id
         where likeness >= $6 order by likeness desc, c.received_at desc limit $7
         """,
-        campaign_id, unit_id, summary, tx.now - timedelta(days=SIMILAR_DAYS), besides, SIMILAR_LEAST, SIMILAR_MAX,
-    )  # fmt: skip
+        campaign_id,
+        unit_id,
+        summary,
+        tx.now - timedelta(days=SIMILAR_DAYS),
+        besides,
+        SIMILAR_LEAST,
+        SIMILAR_MAX,
+    )
 
 
 async def of_caller(tx: Transaction, caller_print: bytes) -> list[asyncpg.Record]:
@@ -97,17 +123,22 @@ async def of_caller(tx: Transaction, caller_print: bytes) -> list[asyncpg.Record
         from complaints c left join progress p on p.complaint_id = c.id left join ratings r on r.complaint_id = c.id
         where c.caller_print = $1 order by c.received_at desc limit $2
         """,
-        caller_print, LIST_MAX,
-    )  # fmt: skip
+        caller_print,
+        LIST_MAX,
+    )
 
 
 async def by_number(tx: Transaction, number: str) -> asyncpg.Record | None:
     """What is needed to ask about a complaint: its id and when it came."""
-    return await tx.fetchrow("select id, number, campaign_id, kind, unit_id, received_at from complaints where number = $1", number)
+    return await tx.fetchrow(
+        "select id, number, campaign_id, kind, unit_id, received_at from complaints where number = $1",
+        number,
+    )
 
 
 async def visible(tx: Transaction, number: str, who: Account) -> asyncpg.Record | None:
-    """The complaint of that number, if this person may know of it: an operator their own, reviewers and supervisors all.
+    """The complaint of that number, if this person may know of it: an operator their own, reviewers
+    and supervisors all.
 
     Nobody who belongs to the accused unit finds a 举报 against it.
     """
@@ -116,36 +147,53 @@ async def visible(tx: Transaction, number: str, who: Account) -> asyncpg.Record 
         select c.*, m.number as merged_number from complaints c left join complaints m on m.id = c.merged_into
         where c.number = $1 and {_SEEN}
         """,
-        number, who.role in READERS, who.id, who.unit_id, Kind.REPORT,
-    )  # fmt: skip
+        number,
+        who.role in READERS,
+        who.id,
+        who.unit_id,
+        Kind.REPORT,
+    )
 
 
-_SEEN: Final = "($2 or c.registered_by = $3) and not (c.kind = $5 and $4::text is not null and c.unit_id = $4)"
+_SEEN: Final = (
+    "($2 or c.registered_by = $3) and not (c.kind = $5 and $4::text is not null and c.unit_id = $4)"
+)
 
 
 async def exists(tx: Transaction, complaint_id: UUID) -> bool:
-    return bool(await tx.fetchval("select exists (select from complaints where id = $1)", complaint_id))
+    return bool(
+        await tx.fetchval("select exists (select from complaints where id = $1)", complaint_id)
+    )
 
 
 async def locked(tx: Transaction, numbers: Collection[str]) -> dict[str, asyncpg.Record]:
-    """The complaints of these numbers that there are, held until the transaction ends; taken in one order, so that nobody deadlocks."""
+    """The complaints of these numbers that there are, held until the transaction ends; taken in one
+    order, so that nobody deadlocks.
+    """
     if not numbers:
         return {}
-    rows = await tx.fetch("select * from complaints where number = any($1::text[]) order by number for update", list(numbers))
+    rows = await tx.fetch(
+        "select * from complaints where number = any($1::text[]) order by number for update",
+        list(numbers),
+    )
     return {row["number"]: row for row in rows}
 
 
 async def merge(tx: Transaction, complaint_id: UUID, *, into: UUID) -> int:
     """Note that one complaint repeats another; gives how often that one was repeated now."""
     await tx.run("update complaints set merged_into = $2 where id = $1", complaint_id, into)
-    repeats: int = await tx.fetchval("update complaints set repeats = repeats + 1 where id = $1 returning repeats", into)
+    repeats: int = await tx.fetchval(
+        "update complaints set repeats = repeats + 1 where id = $1 returning repeats", into
+    )
     return repeats
 
 
 async def sealed_part(tx: Transaction, complaint_id: UUID, part: str) -> Sealed | None:
     """A sealed part of a complaint, or None when it has none."""
     row = await tx.fetchrow(
-        "select ciphertext, wrapped_key, key_version from vault where complaint_id = $1 and part = $2", complaint_id, part
+        "select ciphertext, wrapped_key, key_version from vault where complaint_id = $1 and part = $2",
+        complaint_id,
+        part,
     )
     return sealed_of(row) if row else None
 
@@ -163,14 +211,24 @@ async def supplements(tx: Transaction, complaint_id: UUID) -> list[asyncpg.Recor
     )
 
 
-async def add_supplement(tx: Transaction, supplement_id: UUID, complaint_id: UUID, *, by: UUID, sealed: Sealed) -> None:
+async def add_supplement(
+    tx: Transaction, supplement_id: UUID, complaint_id: UUID, *, by: UUID, sealed: Sealed
+) -> None:
     await tx.run(
         "insert into supplements (id, complaint_id, by, at, ciphertext, wrapped_key, key_version) values ($1, $2, $3, $4, $5, $6, $7)",
-        supplement_id, complaint_id, by, tx.now, sealed.ciphertext, sealed.wrapped_key, sealed.key_version,
-    )  # fmt: skip
+        supplement_id,
+        complaint_id,
+        by,
+        tx.now,
+        sealed.ciphertext,
+        sealed.wrapped_key,
+        sealed.key_version,
+    )
 
 
-async def registered_by(tx: Transaction, account_id: UUID, *, since: datetime) -> list[asyncpg.Record]:
+async def registered_by(
+    tx: Transaction, account_id: UUID, *, since: datetime
+) -> list[asyncpg.Record]:
     """What somebody registered since then, newest first."""
     return await tx.fetch(
         """
@@ -179,12 +237,18 @@ async def registered_by(tx: Transaction, account_id: UUID, *, since: datetime) -
         from complaints c left join progress p on p.complaint_id = c.id
         where c.registered_by = $1 and c.registered_at >= $2 order by c.registered_at desc limit $3
         """,
-        account_id, since, LIST_MAX,
-    )  # fmt: skip
+        account_id,
+        since,
+        LIST_MAX,
+    )
 
 
-async def received(tx: Transaction, who: Account, *, since: datetime, waiting: bool, unsure: bool) -> list[asyncpg.Record]:
-    """What came in since then, newest first: all, those nobody is responsible for yet, or those without a unit."""
+async def received(
+    tx: Transaction, who: Account, *, since: datetime, waiting: bool, unsure: bool
+) -> list[asyncpg.Record]:
+    """What came in since then, newest first: all, those nobody is responsible for yet, or those
+    without a unit.
+    """
     return await tx.fetch(
         f"""
         select c.number, c.kind, c.urgency, c.channel, c.unit_id, c.campaign_id, c.problem_item, c.summary, c.received_at, c.repeats,
@@ -194,8 +258,15 @@ async def received(tx: Transaction, who: Account, *, since: datetime, waiting: b
           and (not $6 or (p.assigned_at is null and p.refused_at is null and p.closed_at is null)) and (not $7 or c.unit_id is null)
         order by c.urgency = 'critical' desc, c.urgency = 'urgent' desc, c.received_at desc limit $8
         """,
-        since, who.role in READERS, who.id, who.unit_id, Kind.REPORT, waiting, unsure, LIST_MAX,
-    )  # fmt: skip
+        since,
+        who.role in READERS,
+        who.id,
+        who.unit_id,
+        Kind.REPORT,
+        waiting,
+        unsure,
+        LIST_MAX,
+    )
 
 
 async def search(tx: Transaction, typed: str, who: Account) -> list[asyncpg.Record]:
@@ -203,8 +274,12 @@ async def search(tx: Transaction, typed: str, who: Account) -> list[asyncpg.Reco
     return await tx.fetch(
         f"select c.number, c.kind, c.unit_id, c.campaign_id from complaints c where c.number like '%' || $1 || '%' and {_SEEN} "
         "order by c.received_at desc limit 8",
-        typed, who.role in READERS, who.id, who.unit_id, Kind.REPORT,
-    )  # fmt: skip
+        typed,
+        who.role in READERS,
+        who.id,
+        who.unit_id,
+        Kind.REPORT,
+    )
 
 
 async def counts_since(tx: Transaction, since: datetime) -> asyncpg.Record:
@@ -220,11 +295,13 @@ async def counts_since(tx: Transaction, since: datetime) -> asyncpg.Record:
     return row
 
 
-# ── drafts ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── drafts ────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def save_draft(tx: Transaction, draft_id: UUID, account_id: UUID, sealed: Sealed) -> bool:
-    """Keep a draft; False when the id is somebody else's, or the draft was registered (its complaint has the same id)."""
+    """Keep a draft; False when the id is somebody else's, or the draft was registered (its
+    complaint has the same id).
+    """
     kept = await tx.fetchval(
         """
         insert into drafts as d (id, account_id, started_at, saved_at, ciphertext, wrapped_key, key_version)
@@ -233,30 +310,49 @@ async def save_draft(tx: Transaction, draft_id: UUID, account_id: UUID, sealed: 
           wrapped_key = excluded.wrapped_key, key_version = excluded.key_version
         where d.account_id = excluded.account_id returning 1
         """,
-        draft_id, account_id, tx.now, sealed.ciphertext, sealed.wrapped_key, sealed.key_version,
-    )  # fmt: skip
+        draft_id,
+        account_id,
+        tx.now,
+        sealed.ciphertext,
+        sealed.wrapped_key,
+        sealed.key_version,
+    )
     return kept is not None
 
 
 async def drafts(tx: Transaction, account_id: UUID) -> list[asyncpg.Record]:
     """The drafts of an account, oldest first, sealed."""
-    return await tx.fetch("select * from drafts where account_id = $1 order by started_at, id limit $2", account_id, LIST_MAX)
+    return await tx.fetch(
+        "select * from drafts where account_id = $1 order by started_at, id limit $2",
+        account_id,
+        LIST_MAX,
+    )
 
 
 async def drop_draft(tx: Transaction, draft_id: UUID, account_id: UUID) -> int:
-    return await tx.run("delete from drafts where id = $1 and account_id = $2", draft_id, account_id)
+    return await tx.run(
+        "delete from drafts where id = $1 and account_id = $2", draft_id, account_id
+    )
 
 
 async def forget_drafts(tx: Transaction, *, before: datetime, batch: int) -> int:
     """Remove drafts nobody went on with."""
-    return await tx.run("delete from drafts where id in (select id from drafts where saved_at < $1 limit $2)", before, batch)
+    return await tx.run(
+        "delete from drafts where id in (select id from drafts where saved_at < $1 limit $2)",
+        before,
+        batch,
+    )
 
 
-async def long_settled(tx: Transaction, *, before: datetime, caseless: Mapping[str, Sequence[str]], batch: int) -> list[UUID]:
-    """Complaints settled before then whose informants can still be read; held until the transaction ends.
+async def long_settled(
+    tx: Transaction, *, before: datetime, caseless: Mapping[str, Sequence[str]], batch: int
+) -> list[UUID]:
+    """Complaints settled before then whose informants can still be read; held until the transaction
+    ends.
 
-    Settled is a case that was closed or refused; what opens no case (`caseless`: campaign → kinds) by its registration; a repetition when
-    the complaint that it repeats is settled too. Nothing that was registered later is.
+    Settled is a case that was closed or refused; what opens no case (`caseless`: campaign → kinds)
+    by its registration; a repetition when the complaint that it repeats is settled too. Nothing
+    that was registered later is.
     """
     pairs = [(campaign, kind) for campaign, kinds in caseless.items() for kind in kinds]
     rows = await tx.fetch(
@@ -278,28 +374,40 @@ async def long_settled(tx: Transaction, *, before: datetime, caseless: Mapping[s
                or exists (select from files f where f.subject = 'complaint' and f.subject_id = c.id and f.wrapped_key is not null))
         order by c.id limit $4 for update of c skip locked
         """,
-        before, [campaign for campaign, _ in pairs], [kind for _, kind in pairs], batch,
-    )  # fmt: skip
+        before,
+        [campaign for campaign, _ in pairs],
+        [kind for _, kind in pairs],
+        batch,
+    )
     return [row["id"] for row in rows]
 
 
 async def destroy_informants(tx: Transaction, ids: Sequence[UUID]) -> None:
     """Destroy the keys of all that was sealed of these complaints, and the prints of their callers."""
     await tx.run("update vault set wrapped_key = null where complaint_id = any($1::uuid[])", ids)
-    await tx.run("update supplements set wrapped_key = null where complaint_id = any($1::uuid[])", ids)
+    await tx.run(
+        "update supplements set wrapped_key = null where complaint_id = any($1::uuid[])", ids
+    )
     await tx.run("update complaints set caller_print = null where id = any($1::uuid[])", ids)
-    await tx.run("update files set wrapped_key = null where subject = 'complaint' and subject_id = any($1::uuid[])", ids)
+    await tx.run(
+        "update files set wrapped_key = null where subject = 'complaint' and subject_id = any($1::uuid[])",
+        ids,
+    )
 
 
 async def forget_keyless_files(tx: Transaction) -> list[UUID]:
     """Remove the rows of files that nobody can read any more; their bytes the caller removes."""
-    rows = await tx.fetch("delete from files where subject = 'complaint' and wrapped_key is null returning id")
+    rows = await tx.fetch(
+        "delete from files where subject = 'complaint' and wrapped_key is null returning id"
+    )
     return [row["id"] for row in rows]
 
 
 async def reveals_since(tx: Transaction, account_id: UUID, since: datetime) -> int:
     """How many identities somebody opened since then."""
     opened: int = await tx.fetchval(
-        "select count(*) from audit where actor = $1 and action = 'identity.revealed' and at > $2", str(account_id), since
+        "select count(*) from audit where actor = $1 and action = 'identity.revealed' and at > $2",
+        str(account_id),
+        since,
     )
     return opened

@@ -1,9 +1,13 @@
-"""Photos and documents on disk: recognised by their content, copied without metadata, encrypted one by one.
+"""Photos and documents on disk: recognised by their content, copied without metadata, encrypted one
+by one.
 
-Context: a photo tells more than it shows: where, when and with whose phone it was taken. As evidence the original must stay as it is.
-Decision: the original is sealed as it came; what people look at is a copy that was drawn anew, without metadata, at most 1600 px wide.
-Each file has its own key, which is sealed in the database: the folder alone, and the database alone, show nothing.
-Consequences: a file is written before its row is committed; after a crash there may be bytes without a row, never a row without bytes.
+Context: a photo tells more than it shows: where, when and with whose phone it was taken. As
+evidence the original must stay as it is.
+Decision: the original is sealed as it came; what people look at is a copy that was drawn anew,
+without metadata, at most 1600 px wide. Each file has its own key, which is sealed in the database:
+the folder alone, and the database alone, show nothing.
+Consequences: a file is written before its row is committed; after a crash there may be bytes
+without a row, never a row without bytes.
 """
 
 import asyncio
@@ -28,14 +32,21 @@ PIXELS_MAX: Final = 50_000_000
 SIDE_MAX: Final = 1600
 QUALITY: Final = 82
 NONCE_BYTES: Final = 12
-MAGIC: Final = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png", b"RIFF": "image/webp", b"%PDF-": "application/pdf"}
+MAGIC: Final = {
+    b"\xff\xd8\xff": "image/jpeg",
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"RIFF": "image/webp",
+    b"%PDF-": "application/pdf",
+}
 FORMATS: Final = ("JPEG", "PNG", "WEBP")
 Version = Literal["original", "derived"]
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A file that is on disk: what its row needs. `derived`: the copy without metadata is there too."""
+    """A file that is on disk: what its row needs. `derived`: the copy without metadata is there
+    too.
+    """
 
     sealed: Sealed
     sha256: bytes
@@ -44,10 +55,13 @@ class Kept:
     derived: bool
 
 
-async def keep_file(folder: Path, ring: KeyRing, file_id: UUID, body: bytes, *, documents: bool = False) -> Kept:
+async def keep_file(
+    folder: Path, ring: KeyRing, file_id: UUID, body: bytes, *, documents: bool = False
+) -> Kept:
     """Check, copy, encrypt and write a file. `documents`: PDF is taken as well as pictures.
 
-    Raises Refused (413, 415, 422) for what is too large, unknown or damaged; nothing is written then.
+    Raises Refused (413, 415, 422) for what is too large, unknown or damaged; nothing is written
+    then.
     """
     return await asyncio.to_thread(_keep, folder, ring, file_id, body, documents)
 
@@ -57,7 +71,9 @@ def _keep(folder: Path, ring: KeyRing, file_id: UUID, body: bytes, documents: bo
         raise Refused(f"文件超过 {FILE_MAX_BYTES // 1024 // 1024} MB，请缩小后再传", status=413)
     media_type = media_type_of(body)
     if not media_type or (media_type == "application/pdf" and not documents):
-        raise Refused("只能上传 JPG、PNG、WebP 图片" + ("或 PDF 文件" if documents else ""), status=415)
+        raise Refused(
+            "只能上传 JPG、PNG、WebP 图片" + ("或 PDF 文件" if documents else ""), status=415
+        )
     copy = without_metadata(body) if media_type.startswith("image/") else None
     key = secrets.token_bytes(32)
     _write(_path(folder, file_id, "original"), _encrypt(key, body, file_id, "original"))
@@ -74,7 +90,9 @@ def media_type_of(body: bytes) -> str:
 
 
 def without_metadata(body: bytes) -> bytes:
-    """The picture drawn anew as JPEG: upright, at most SIDE_MAX wide or high, nothing but pixels. Raises Refused (422)."""
+    """The picture drawn anew as JPEG: upright, at most SIDE_MAX wide or high, nothing but pixels.
+    Raises Refused (422).
+    """
     try:
         with Image.open(BytesIO(body), formats=FORMATS) as picture:
             if picture.width * picture.height > PIXELS_MAX:
@@ -85,7 +103,9 @@ def without_metadata(body: bytes) -> bytes:
             rgba = upright.convert("RGBA")
             drawn.paste(rgba, mask=rgba.getchannel("A"))
     except Image.DecompressionBombError as error:
-        raise Refused(f"图片像素超过 {PIXELS_MAX // 10_000} 万，请缩小后再传", status=422) from error
+        raise Refused(
+            f"图片像素超过 {PIXELS_MAX // 10_000} 万，请缩小后再传", status=422
+        ) from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise Refused("图片已损坏，无法读取，请重新拍摄或选择", status=422) from error
     drawn.thumbnail((SIDE_MAX, SIDE_MAX))
@@ -94,8 +114,12 @@ def without_metadata(body: bytes) -> bytes:
     return written.getvalue()
 
 
-async def read_file(folder: Path, ring: KeyRing, file_id: UUID, sealed: Sealed, version: Version) -> bytes:
-    """The bytes of a file. Raises VaultError when its key was destroyed, FileNotFoundError when it is gone."""
+async def read_file(
+    folder: Path, ring: KeyRing, file_id: UUID, sealed: Sealed, version: Version
+) -> bytes:
+    """The bytes of a file. Raises VaultError when its key was destroyed, FileNotFoundError when it
+    is gone.
+    """
     return await asyncio.to_thread(_read, folder, ring, file_id, sealed, version)
 
 

@@ -11,13 +11,24 @@ from shared.database import Transaction
 from shared.events import CaseOpened
 
 COLUMNS: Final = (
-    "unit_id", "assigned_at", "accepted_at", "closed_at", "refused_at", "explanation", "due_at", "provisional", "upheld", "reply",
+    "unit_id",
+    "assigned_at",
+    "accepted_at",
+    "closed_at",
+    "refused_at",
+    "explanation",
+    "due_at",
+    "provisional",
+    "upheld",
+    "reply",
     "updated_at",
-)  # fmt: skip
+)
 
 
 async def open_progress(tx: Transaction, events: Sequence[CaseOpened]) -> set[str]:
-    """Begin the progress of complaints; gives the cases, as text, for which it was begun now: not those of complaints unknown to us."""
+    """Begin the progress of complaints; gives the cases, as text, for which it was begun now: not
+    those of complaints unknown to us.
+    """
     rows = await tx.fetch(
         """
         insert into progress (complaint_id, case_id, case_number, opened_at, explanation, provisional, reply, updated_at)
@@ -25,21 +36,27 @@ async def open_progress(tx: Transaction, events: Sequence[CaseOpened]) -> set[st
         from unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[]) as e (complaint_id, case_id, number, at)
         join complaints c on c.id = e.complaint_id on conflict (complaint_id) do nothing returning case_id
         """,
-        [e.source_id for e in events], [e.case_id for e in events], [e.number for e in events], [e.occurred_at for e in events],
-    )  # fmt: skip
+        [e.source_id for e in events],
+        [e.case_id for e in events],
+        [e.number for e in events],
+        [e.occurred_at for e in events],
+    )
     return {str(row["case_id"]) for row in rows}
 
 
 async def note(tx: Transaction, changes: Mapping[UUID, Mapping[str, object]]) -> int:
-    """Note what happened to cases (case → columns that changed); gives how many are of complaints of ours."""
+    """Note what happened to cases (case → columns that changed); gives how many are of complaints
+    of ours.
+    """
     return await tx.run(
         f"""
         update progress p set ({", ".join(COLUMNS)}) = (select {", ".join(COLUMNS)} from jsonb_populate_record(p, n.columns))
         from unnest($1::uuid[], $2::text[]) as t (case_id, columns) cross join lateral (select t.columns::jsonb as columns) n
         where p.case_id = t.case_id
         """,
-        list(changes), [msgspec.json.encode(columns).decode() for columns in changes.values()],
-    )  # fmt: skip
+        list(changes),
+        [msgspec.json.encode(columns).decode() for columns in changes.values()],
+    )
 
 
 async def progress(tx: Transaction, complaint_id: UUID) -> asyncpg.Record | None:
@@ -61,6 +78,9 @@ async def rate(tx: Transaction, complaint_id: UUID, *, option: int, reason: str)
     """Keep the informant's rating; False when there is one."""
     kept = await tx.fetchval(
         "insert into ratings (complaint_id, option, reason, at) values ($1, $2, $3, $4) on conflict do nothing returning 1",
-        complaint_id, option, reason, tx.now,
-    )  # fmt: skip
+        complaint_id,
+        option,
+        reason,
+        tx.now,
+    )
     return kept is not None

@@ -13,31 +13,37 @@ from shared.database import Transaction
 from shared.vault import Sealed
 
 LIST_MAX: Final = 100
-FILE_COLUMNS: Final = (
-    "id, subject, subject_id, sha256, media_type, size, derived, stored_by, stored_at, released_at, ciphertext, wrapped_key, key_version"
-)
+FILE_COLUMNS: Final = "id, subject, subject_id, sha256, media_type, size, derived, stored_by, stored_at, released_at, ciphertext, wrapped_key, key_version"
 
 
 async def add(tx: Transaction, visit_id: UUID, values: dict[str, Any]) -> str | None:
     """Write a visit; gives its number, None when it is here already. `values` are its columns."""
     names = list(values)
-    places = ", ".join(f"${place}" + ("::jsonb" if name in ("items", "findings") else "") for place, name in enumerate(names, start=3))
+    places = ", ".join(
+        f"${place}" + ("::jsonb" if name in ("items", "findings") else "")
+        for place, name in enumerate(names, start=3)
+    )
     number: str | None = await tx.fetchval(
         f"""
         insert into visits (id, number, {", ".join(names)})
         select $1, 'XC' || $2 || '-' || lpad(n::text, greatest(6, length(n::text)), '0'), {places} from nextval('visit_numbers') as n
         on conflict (id) do nothing returning number
         """,
-        visit_id, str(values["visited_at"].astimezone(CHINA).year),
-        *(json.dumps(value, ensure_ascii=False) if name in ("items", "findings") else value for name, value in values.items()),
-    )  # fmt: skip
+        visit_id,
+        str(values["visited_at"].astimezone(CHINA).year),
+        *(
+            json.dumps(value, ensure_ascii=False) if name in ("items", "findings") else value
+            for name, value in values.items()
+        ),
+    )
     return number
 
 
 async def locked(tx: Transaction, visit_id: UUID) -> asyncpg.Record | None:
     """The visit of that id, held until the transaction ends; `items` and `findings` as JSON text."""
     return await tx.fetchrow(
-        "select *, items::text as items_text, findings::text as findings_text from visits where id = $1 for update", visit_id
+        "select *, items::text as items_text, findings::text as findings_text from visits where id = $1 for update",
+        visit_id,
     )
 
 
@@ -48,23 +54,35 @@ async def missing(tx: Transaction, visit_id: UUID, photos: Sequence[str]) -> lis
         select p.sha256 from unnest($2::text[]) with ordinality as p (sha256, place)
         where not exists (select from files f where f.subject_id = $1 and f.sha256 = decode(p.sha256, 'hex')) order by p.place
         """,
-        visit_id, list(photos),
-    )  # fmt: skip
+        visit_id,
+        list(photos),
+    )
     return [row["sha256"] for row in rows]
 
 
 async def count(tx: Transaction, visit_id: UUID) -> bool:
     """Let a visit count; False when it does already."""
-    return await tx.run("update visits set counted_at = $2 where id = $1 and counted_at is null", visit_id, tx.now) > 0
+    return (
+        await tx.run(
+            "update visits set counted_at = $2 where id = $1 and counted_at is null",
+            visit_id,
+            tx.now,
+        )
+        > 0
+    )
 
 
-async def of_inspector(tx: Transaction, account_id: UUID, *, since: datetime) -> list[asyncpg.Record]:
+async def of_inspector(
+    tx: Transaction, account_id: UUID, *, since: datetime
+) -> list[asyncpg.Record]:
     """What an inspector handed in since then."""
     return await tx.fetch(
         "select id, number, unit_id, campaign_id, mode, visited_at, received_at, counted_at, cardinality(photos) as photos from visits "
         "where inspector_id = $1 and received_at >= $2 order by received_at desc limit $3",
-        account_id, since, LIST_MAX,
-    )  # fmt: skip
+        account_id,
+        since,
+        LIST_MAX,
+    )
 
 
 async def recent(tx: Transaction) -> list[asyncpg.Record]:
@@ -76,42 +94,58 @@ async def recent(tx: Transaction) -> list[asyncpg.Record]:
         from visits v left join accounts a on a.id = v.inspector_id
         where v.received_at > $1::timestamptz - interval '30 days' order by v.received_at desc limit $2
         """,
-        tx.now, LIST_MAX,
-    )  # fmt: skip
+        tx.now,
+        LIST_MAX,
+    )
 
 
 async def one(tx: Transaction, visit_id: UUID) -> asyncpg.Record | None:
     """A visit, to be looked at; `items` as JSON text."""
-    return await tx.fetchrow("select *, items::text as items_text from visits where id = $1", visit_id)
+    return await tx.fetchrow(
+        "select *, items::text as items_text from visits where id = $1", visit_id
+    )
 
 
 async def counts_since(tx: Transaction, since: datetime) -> asyncpg.Record:
     """How many visits were handed in since then, and how many wait for photos."""
     row = await tx.fetchrow(
-        "select count(*) as received, count(*) filter (where counted_at is null) as waiting from visits where received_at >= $1", since
+        "select count(*) as received, count(*) filter (where counted_at is null) as waiting from visits where received_at >= $1",
+        since,
     )
     assert row is not None, "an aggregate always has a row"
     return row
 
 
 async def coarsen(tx: Transaction, *, before: datetime, batch: int) -> int:
-    """Round old positions to about a kilometre, so that no track of an inspector can be drawn from them (S20)."""
+    """Round old positions to about a kilometre, so that no track of an inspector can be drawn from
+    them (S20).
+    """
     return await tx.run(
         """
         update visits set latitude = round(latitude::numeric, 2), longitude = round(longitude::numeric, 2), accuracy_metres = 1000
         where id in (select id from visits where received_at < $1 and accuracy_metres < 1000 limit $2)
         """,
-        before, batch,
-    )  # fmt: skip
+        before,
+        batch,
+    )
 
 
-# ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── files ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def add_file(
-    tx: Transaction, file_id: UUID, *, subject: str, subject_id: UUID, sha256: bytes, media_type: str, size: int, derived: bool,
-    by: UUID | None, sealed: Sealed,
-) -> bool:  # fmt: skip
+    tx: Transaction,
+    file_id: UUID,
+    *,
+    subject: str,
+    subject_id: UUID,
+    sha256: bytes,
+    media_type: str,
+    size: int,
+    derived: bool,
+    by: UUID | None,
+    sealed: Sealed,
+) -> bool:
     """Note a file that is on disk; False when the subject has the same one already."""
     noted = await tx.fetchval(
         """
@@ -119,15 +153,27 @@ async def add_file(
                            ciphertext, wrapped_key, key_version)
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) on conflict (subject_id, sha256) do nothing returning 1
         """,
-        file_id, subject, subject_id, sha256, media_type, size, derived, by, tx.now,
-        sealed.ciphertext, sealed.wrapped_key, sealed.key_version,
-    )  # fmt: skip
+        file_id,
+        subject,
+        subject_id,
+        sha256,
+        media_type,
+        size,
+        derived,
+        by,
+        tx.now,
+        sealed.ciphertext,
+        sealed.wrapped_key,
+        sealed.key_version,
+    )
     return noted is not None
 
 
 async def files_of(tx: Transaction, subject_id: UUID) -> list[asyncpg.Record]:
     """Files of a visit, complaint or sitting, in the order in which they came."""
-    return await tx.fetch(f"select {FILE_COLUMNS} from files where subject_id = $1 order by stored_at, id", subject_id)
+    return await tx.fetch(
+        f"select {FILE_COLUMNS} from files where subject_id = $1 order by stored_at, id", subject_id
+    )
 
 
 async def file(tx: Transaction, file_id: UUID) -> asyncpg.Record | None:
@@ -135,7 +181,13 @@ async def file(tx: Transaction, file_id: UUID) -> asyncpg.Record | None:
 
 
 async def has_file(tx: Transaction, subject_id: UUID, sha256: bytes) -> bool:
-    return bool(await tx.fetchval("select exists (select from files where subject_id = $1 and sha256 = $2)", subject_id, sha256))
+    return bool(
+        await tx.fetchval(
+            "select exists (select from files where subject_id = $1 and sha256 = $2)",
+            subject_id,
+            sha256,
+        )
+    )
 
 
 async def owner_differs(tx: Transaction, visit_id: UUID, account_id: UUID) -> bool:
@@ -143,15 +195,18 @@ async def owner_differs(tx: Transaction, visit_id: UUID, account_id: UUID) -> bo
     others = await tx.fetchval(
         "select exists (select from visits where id = $1 and inspector_id <> $2) "
         "or exists (select from files where subject_id = $1 and stored_by <> $2)",
-        visit_id, account_id,
-    )  # fmt: skip
+        visit_id,
+        account_id,
+    )
     return bool(others)
 
 
 async def hand_over_files(tx: Transaction, sitting: UUID, complaint: UUID) -> int:
     """The files of a finished wizard belong to its complaint now."""
     return await tx.run(
-        "update files set subject = 'complaint', subject_id = $2 where subject = 'sitting' and subject_id = $1", sitting, complaint
+        "update files set subject = 'complaint', subject_id = $2 where subject = 'sitting' and subject_id = $1",
+        sitting,
+        complaint,
     )
 
 
@@ -162,13 +217,18 @@ async def drop_file(tx: Transaction, file_id: UUID, subject_id: UUID) -> int:
 async def release(tx: Transaction, file_id: UUID, by: UUID) -> bool:
     """发布给承办单位: only a copy without metadata can be."""
     released = await tx.run(
-        "update files set released_at = $2, released_by = $3 where id = $1 and derived and released_at is null", file_id, tx.now, by
+        "update files set released_at = $2, released_by = $3 where id = $1 and derived and released_at is null",
+        file_id,
+        tx.now,
+        by,
     )
     return released > 0
 
 
 async def abandoned_files(tx: Transaction, *, before: datetime, batch: int) -> list[UUID]:
-    """Files of wizards that nobody finished: their rows are removed here, their bytes by the caller."""
+    """Files of wizards that nobody finished: their rows are removed here, their bytes by the
+    caller.
+    """
     rows = await tx.fetch(
         "delete from files where id in (select id from files where subject = 'sitting' and stored_at < $1 limit $2) returning id",
         before,

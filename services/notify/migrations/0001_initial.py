@@ -83,21 +83,38 @@ def create_notices() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("escalate_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("role in ('reviewer', 'handler', 'unit_head', 'supervisor', 'office', 'leader')", name=op.f("ck_notices_role")),
+        sa.CheckConstraint(
+            "role in ('reviewer', 'handler', 'unit_head', 'supervisor', 'office', 'leader')",
+            name=op.f("ck_notices_role"),
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_notices")),
         sa.UniqueConstraint("event_id", "role", name=op.f("uq_notices_event_id_role")),
         schema="notify",
     )
     op.create_index(
-        "notices_escalation", "notices", ["escalate_at"], unique=False, schema="notify", postgresql_where=sa.text("escalate_at is not null")
+        "notices_escalation",
+        "notices",
+        ["escalate_at"],
+        unique=False,
+        schema="notify",
+        postgresql_where=sa.text("escalate_at is not null"),
     )
     op.create_index("notices_number", "notices", ["subject"], unique=False, schema="notify")
     op.create_index("notices_of_role", "notices", ["role", "id"], unique=False, schema="notify")
-    op.create_index("notices_of_unit", "notices", ["role", "unit_id", "id"], unique=False, schema="notify")
     op.create_index(
-        "notices_open", "notices", ["role", "id"], unique=False, schema="notify", postgresql_where=sa.text("settled_at is null")
+        "notices_of_unit", "notices", ["role", "unit_id", "id"], unique=False, schema="notify"
     )
-    op.create_index("notices_of_subject", "notices", ["subject_id", "stage"], unique=False, schema="notify")
+    op.create_index(
+        "notices_open",
+        "notices",
+        ["role", "id"],
+        unique=False,
+        schema="notify",
+        postgresql_where=sa.text("settled_at is null"),
+    )
+    op.create_index(
+        "notices_of_subject", "notices", ["subject_id", "stage"], unique=False, schema="notify"
+    )
     op.create_table(
         "templates",
         sa.Column("kind", sa.String(), nullable=False),
@@ -118,7 +135,12 @@ def create_readings() -> None:
         sa.Column("account_id", sa.Uuid(), nullable=False),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("done_at", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(["notice_id"], ["notify.notices.id"], name=op.f("fk_readings_notice_id_notices"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["notice_id"],
+            ["notify.notices.id"],
+            name=op.f("fk_readings_notice_id_notices"),
+            ondelete="CASCADE",
+        ),
         sa.PrimaryKeyConstraint("notice_id", "account_id", name=op.f("pk_readings")),
         schema="notify",
     )
@@ -141,9 +163,12 @@ def create_ways_out() -> None:
         sa.Column("failing_since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("resting_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("stopped_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("channel in ('mail', 'webhook', 'apprise')", name=op.f("ck_subscriptions_channel")),
         sa.CheckConstraint(
-            "role in ('reviewer', 'handler', 'unit_head', 'supervisor', 'office', 'leader')", name=op.f("ck_subscriptions_role")
+            "channel in ('mail', 'webhook', 'apprise')", name=op.f("ck_subscriptions_channel")
+        ),
+        sa.CheckConstraint(
+            "role in ('reviewer', 'handler', 'unit_head', 'supervisor', 'office', 'leader')",
+            name=op.f("ck_subscriptions_role"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_subscriptions")),
         schema="notify",
@@ -168,14 +193,39 @@ def create_ways_out() -> None:
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("free_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("state in ('waiting', 'delivered', 'failed', 'withdrawn')", name=op.f("ck_deliveries_state")),
-        sa.ForeignKeyConstraint(["notice_id"], ["notify.notices.id"], name=op.f("fk_deliveries_notice_id_notices"), ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(["subscription_id"], ["notify.subscriptions.id"], name=op.f("fk_deliveries_subscription_id_subscriptions")),
+        sa.CheckConstraint(
+            "state in ('waiting', 'delivered', 'failed', 'withdrawn')",
+            name=op.f("ck_deliveries_state"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["notice_id"],
+            ["notify.notices.id"],
+            name=op.f("fk_deliveries_notice_id_notices"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["subscription_id"],
+            ["notify.subscriptions.id"],
+            name=op.f("fk_deliveries_subscription_id_subscriptions"),
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deliveries")),
-        sa.UniqueConstraint("notice_id", "subscription_id", name=op.f("uq_deliveries_notice_id_subscription_id")),
+        sa.UniqueConstraint(
+            "notice_id", "subscription_id", name=op.f("uq_deliveries_notice_id_subscription_id")
+        ),
         schema="notify",
     )
     op.create_index(
-        "deliveries_waiting", "deliveries", ["due_at", "id"], unique=False, schema="notify", postgresql_where=sa.text("state = 'waiting'")
+        "deliveries_waiting",
+        "deliveries",
+        ["due_at", "id"],
+        unique=False,
+        schema="notify",
+        postgresql_where=sa.text("state = 'waiting'"),
     )
-    op.create_index(op.f("ix_notify_deliveries_subscription_id"), "deliveries", ["subscription_id"], unique=False, schema="notify")
+    op.create_index(
+        op.f("ix_notify_deliveries_subscription_id"),
+        "deliveries",
+        ["subscription_id"],
+        unique=False,
+        schema="notify",
+    )

@@ -1,4 +1,6 @@
-"""Campaigns: made from a scheme, filled with units, published whole, again whenever rules or units change."""
+"""Campaigns: made from a scheme, filled with units, published whole, again whenever rules or units
+change.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,15 +21,19 @@ from shared.schemes import Scheme, check
 
 CAMPAIGN_ID = r"[A-Za-z0-9][A-Za-z0-9-]{0,39}"
 UNIT_COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "name": ("单位名称", "单位", "名称", "name"), "category": ("类别", "分类", "单位类别", "category"),
-    "unit_id": ("单位编码", "编码", "代码", "unit_id"), "aliases": ("其他名称", "别名", "简称", "aliases"),
-}  # fmt: skip
+    "name": ("单位名称", "单位", "名称", "name"),
+    "category": ("类别", "分类", "单位类别", "category"),
+    "unit_id": ("单位编码", "编码", "代码", "unit_id"),
+    "aliases": ("其他名称", "别名", "简称", "aliases"),
+}
 """What the columns of a register file may be called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitRow:
-    """A unit as it is entered. `unit_id` "" lets the register give a code; `category`: key or label of the scheme's category."""
+    """A unit as it is entered. `unit_id` "" lets the register give a code; `category`: key or label
+    of the scheme's category.
+    """
 
     name: str
     category: str
@@ -44,13 +50,19 @@ async def campaign_of(tx: Transaction, campaign_id: str) -> store.Campaign:
 
 
 def unit_rows(table: Table) -> list[UnitRow]:
-    """The rows of a register file. Columns by their names: 单位名称, 类别, and if there 单位编码, 其他名称 (separated by 、 or ；).
+    """The rows of a register file. Columns by their names: 单位名称, 类别, and if there 单位编码,
+    其他名称 (separated by 、 or ；).
 
     Raises Refused (422) when the file has no column for the name or for the category.
     """
-    at = {field: next((i for i, name in enumerate(table.columns) if name in names), None) for field, names in UNIT_COLUMNS.items()}
+    at = {
+        field: next((i for i, name in enumerate(table.columns) if name in names), None)
+        for field, names in UNIT_COLUMNS.items()
+    }
     if at["name"] is None or at["category"] is None:
-        raise Refused("文件须有“单位名称”和“类别”两列，可另有“单位编码”“其他名称”", status=422, field="file")
+        raise Refused(
+            "文件须有“单位名称”和“类别”两列，可另有“单位编码”“其他名称”", status=422, field="file"
+        )
 
     def cell(cells: Sequence[str], field: str) -> str:
         place = at[field]
@@ -58,25 +70,38 @@ def unit_rows(table: Table) -> list[UnitRow]:
 
     return [
         UnitRow(
-            name=cell(cells, "name"), category=cell(cells, "category"), unit_id=cell(cells, "unit_id"),
+            name=cell(cells, "name"),
+            category=cell(cells, "category"),
+            unit_id=cell(cells, "unit_id"),
             aliases=tuple(split(r"[、；;,，|]", cell(cells, "aliases"))),
         )
         for _, cells in table.rows
-    ]  # fmt: skip
+    ]
 
 
 async def create_campaign(
-    tx: Transaction, *, scheme: Scheme, by: str, campaign_id: str = "", title: str = "", units: Sequence[UnitRow] = ()
+    tx: Transaction,
+    *,
+    scheme: Scheme,
+    by: str,
+    campaign_id: str = "",
+    title: str = "",
+    units: Sequence[UnitRow] = (),
 ) -> store.Campaign:
-    """Make and publish a campaign of this scheme's year; its id is `<scheme>-<year>` unless another is given.
+    """Make and publish a campaign of this scheme's year; its id is `<scheme>-<year>` unless another
+    is given.
 
     Raises Refused when the id is taken or malformed, or when the scheme or a unit cannot be used.
     """
     id = campaign_id or f"{scheme.id}-{scheme.year}"
     if not fullmatch(CAMPAIGN_ID, id):
-        raise Refused("活动编号只能用字母、数字和短横线，最多 40 个字符", status=422, field="campaign_id")
+        raise Refused(
+            "活动编号只能用字母、数字和短横线，最多 40 个字符", status=422, field="campaign_id"
+        )
     _refuse_faulty(scheme)
-    if not await registers.insert_campaign(tx, id=id, title=title or f"{scheme.year} 年{scheme.name}", scheme=scheme):
+    if not await registers.insert_campaign(
+        tx, id=id, title=title or f"{scheme.year} 年{scheme.name}", scheme=scheme
+    ):
         raise Refused(f"评议活动 {id} 已经存在", field="campaign_id")
     await registers.make_partitions(tx, id)
     await registers.insert_scheme(tx, campaign_id=id, scheme=scheme, by=by)
@@ -84,10 +109,14 @@ async def create_campaign(
     return await _publish(tx, id, by=by, what="campaign.created")
 
 
-async def replace_rules(tx: Transaction, *, campaign_id: str, scheme: Scheme, by: str) -> store.Campaign:
-    """Publish another version of the rules; every score is computed again under it, the old ones keep their explanation.
+async def replace_rules(
+    tx: Transaction, *, campaign_id: str, scheme: Scheme, by: str
+) -> store.Campaign:
+    """Publish another version of the rules; every score is computed again under it, the old ones
+    keep their explanation.
 
-    Raises Refused when the scheme is faulty, of another year, or reuses a version number for other rules.
+    Raises Refused when the scheme is faulty, of another year, or reuses a version number for other
+    rules.
     """
     await campaign_of(tx, campaign_id)
     await registers.lock_campaign(tx, campaign_id)
@@ -101,14 +130,20 @@ async def replace_rules(tx: Transaction, *, campaign_id: str, scheme: Scheme, by
         return before
     await keep_explanations(tx, before)
     if not await registers.insert_scheme(tx, campaign_id=campaign_id, scheme=scheme, by=by):
-        raise Refused(f"版本号 {scheme.version} 已经用过，修改规则须使用新的版本号", field="version")
+        raise Refused(
+            f"版本号 {scheme.version} 已经用过，修改规则须使用新的版本号", field="version"
+        )
     return await _publish(tx, campaign_id, by=by, what="campaign.rules_replaced")
 
 
-async def register_units(tx: Transaction, campaign_id: str, rows: Sequence[UnitRow], *, by: str) -> store.Campaign:
-    """Enter units, or change the names, categories and aliases of those there; publishes the campaign.
+async def register_units(
+    tx: Transaction, campaign_id: str, rows: Sequence[UnitRow], *, by: str
+) -> store.Campaign:
+    """Enter units, or change the names, categories and aliases of those there; publishes the
+    campaign.
 
-    A row is the same unit when its code is the same, or, without a code, when its name is. Raises Refused when a row cannot be used.
+    A row is the same unit when its code is the same, or, without a code, when its name is. Raises
+    Refused when a row cannot be used.
     """
     await campaign_of(tx, campaign_id)
     await registers.lock_campaign(tx, campaign_id)
@@ -124,8 +159,12 @@ async def keep_explanations(tx: Transaction, campaign: store.Campaign) -> None:
         await store.keep_explanation(tx, campaign.id, campaign.scheme.version, unit_no, kept)
 
 
-async def record_outcomes(tx: Transaction, *, scheme_id: str, year: int, rows: Sequence[store.OutcomeRow], by: str) -> int:
-    """Enter final places of an earlier year: (unit_id, category, total, rank, from_bottom, grade). Gives how many."""
+async def record_outcomes(
+    tx: Transaction, *, scheme_id: str, year: int, rows: Sequence[store.OutcomeRow], by: str
+) -> int:
+    """Enter final places of an earlier year: (unit_id, category, total, rank, from_bottom, grade).
+    Gives how many.
+    """
     await store.keep_outcomes(tx, [(scheme_id, year, *row) for row in rows])
     tx.record("outcomes.recorded", f"{scheme_id}-{year}", by, units=len(rows))
     return len(rows)
@@ -137,7 +176,9 @@ def scheme_from_json(content: dict[str, Any]) -> Scheme:
         return msgspec.convert(content, Scheme)
     except msgspec.ValidationError as error:
         raise Refused(
-            f"方案内容不完整或格式不对：{str(error).rpartition('$')[2].strip('`.') or '整体结构'}", status=422, field="scheme"
+            f"方案内容不完整或格式不对：{str(error).rpartition('$')[2].strip('`.') or '整体结构'}",
+            status=422,
+            field="scheme",
         ) from error
 
 
@@ -150,7 +191,9 @@ async def show_to_units(tx: Transaction, *, campaign_id: str, shown: bool, by: s
 
 def _refuse_faulty(scheme: Scheme) -> None:
     if findings := check(scheme):
-        raise Refused(f"规则有 {len(findings)} 处需要更正：{findings[0][1]}", status=422, field=findings[0][0])
+        raise Refused(
+            f"规则有 {len(findings)} 处需要更正：{findings[0][1]}", status=422, field=findings[0][0]
+        )
 
 
 async def _enter_units(tx: Transaction, campaign: store.Campaign, rows: Sequence[UnitRow]) -> None:
@@ -161,10 +204,19 @@ async def _enter_units(tx: Transaction, campaign: store.Campaign, rows: Sequence
         name, category = row.name.strip(), _category(campaign.scheme, row.category, at)
         unit_id = row.unit_id.strip() or by_name.get(name) or f"{category}-{next_no:03d}"
         if not name or by_name.setdefault(name, unit_id) != unit_id:
-            raise Refused(f"第 {at} 行：单位名称{'为空' if not name else f'“{name}”与其他单位重复'}", status=422)
+            raise Refused(
+                f"第 {at} 行：单位名称{'为空' if not name else f'“{name}”与其他单位重复'}",
+                status=422,
+            )
         if unit_id not in numbers:
             numbers[unit_id], next_no = next_no, next_no + 1
-        entered[unit_id] = (unit_id, numbers[unit_id], name, category, [alias.strip() for alias in row.aliases if alias.strip()])
+        entered[unit_id] = (
+            unit_id,
+            numbers[unit_id],
+            name,
+            category,
+            [alias.strip() for alias in row.aliases if alias.strip()],
+        )
     await registers.upsert_units(tx, campaign.id, list(entered.values()))
 
 
@@ -172,7 +224,10 @@ def _category(scheme: Scheme, text: str, at: int) -> str:
     wanted = text.strip()
     found = next((one.key for one in scheme.categories if wanted in (one.key, one.label)), None)
     if found is None:
-        raise Refused(f"第 {at} 行：没有“{wanted}”这个类别，应为 {'、'.join(one.label for one in scheme.categories)} 之一", status=422)
+        raise Refused(
+            f"第 {at} 行：没有“{wanted}”这个类别，应为 {'、'.join(one.label for one in scheme.categories)} 之一",
+            status=422,
+        )
     return found
 
 
@@ -183,14 +238,32 @@ async def _publish(tx: Transaction, campaign_id: str, *, by: str, what: str) -> 
     await registers.open_scores(tx, campaign_id, campaign.scheme.version)
     await store.note_change(tx, campaign_id, shard=0, source="rules", unit_nos=list(campaign.by_no))
     entries = (
-        UnitEntry(unit_id=one.unit_id, unit_no=one.unit_no, name=one.name, category=one.category, aliases=one.aliases)
+        UnitEntry(
+            unit_id=one.unit_id,
+            unit_no=one.unit_no,
+            name=one.name,
+            category=one.category,
+            aliases=one.aliases,
+        )
         for one in campaign.units
     )
     tx.emit(
         CampaignPublished(
-            occurred_at=tx.now, campaign_id=campaign_id, title=campaign.title, year=campaign.year, scheme=campaign.scheme.to_json(),
-            scheme_version=campaign.scheme.version, units=tuple(entries),
+            occurred_at=tx.now,
+            campaign_id=campaign_id,
+            title=campaign.title,
+            year=campaign.year,
+            scheme=campaign.scheme.to_json(),
+            scheme_version=campaign.scheme.version,
+            units=tuple(entries),
         )
-    )  # fmt: skip
-    tx.record(what, campaign_id, by, revision=campaign.revision, rules=campaign.scheme.fingerprint, units=len(campaign.units))
+    )
+    tx.record(
+        what,
+        campaign_id,
+        by,
+        revision=campaign.revision,
+        rules=campaign.scheme.fingerprint,
+        units=len(campaign.units),
+    )
     return campaign

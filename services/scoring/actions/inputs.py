@@ -1,4 +1,6 @@
-"""What comes in: ballots counted, ledger lines entered, decisions of people; each leaves word of the units it moved."""
+"""What comes in: ballots counted, ledger lines entered, decisions of people; each leaves word of
+the units it moved.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,7 +9,14 @@ from uuid import UUID
 from services.scoring import store
 from services.scoring.actions import running
 from services.scoring.actions.campaigns import campaign_of
-from services.scoring.domain.ballots import Answer, answer_of, answers_twice, check_answers, pack, packed_numbers
+from services.scoring.domain.ballots import (
+    Answer,
+    answer_of,
+    answers_twice,
+    check_answers,
+    pack,
+    packed_numbers,
+)
 from services.scoring.domain.entries import SOURCES, Entry, entries_of
 from shared import telemetry
 from shared.database import Transaction, new_id
@@ -16,15 +25,20 @@ from shared.schemes import Adjustment, Consequence, Veto
 
 Ballots = Sequence[tuple[BallotSubmitted, Meta]]
 AT_ONCE_UNITS = 24
-"""So many units moved by one batch are scored in its own transaction; more wait a moment for the tick."""
+"""So many units moved by one batch are scored in its own transaction; more wait a moment for the
+tick.
+"""
 
 
 async def count_ballots(tx: Transaction, heard: Ballots) -> None:
-    """Keep ballots and add their answers to the tallies. A ballot that was kept before changes nothing.
+    """Keep ballots and add their answers to the tallies. A ballot that was kept before changes
+    nothing.
 
-    Raises Refused for a ballot that its campaign does not ask for; the bus then takes the batch one by one.
+    Raises Refused for a ballot that its campaign does not ask for; the bus then takes the batch one
+    by one.
     """
-    # Partitions belong to one replica at a time, so the smallest of the batch is a shard that no other replica writes to.
+    # Partitions belong to one replica at a time, so the smallest of the batch is a shard that no
+    # other replica writes to.
     shard = min(meta.partition for _, meta in heard)
     campaigns = await tx.context.registers.campaigns(tx, {event.campaign_id for event, _ in heard})
     for campaign_id, events in _by_campaign([event for event, _ in heard]).items():
@@ -40,45 +54,82 @@ def _by_campaign(events: Sequence[BallotSubmitted]) -> dict[str, list[BallotSubm
     return by_campaign
 
 
-async def _count(tx: Transaction, campaign: store.Campaign, events: list[BallotSubmitted], shard: int) -> None:
+async def _count(
+    tx: Transaction, campaign: store.Campaign, events: list[BallotSubmitted], shard: int
+) -> None:
     papers = {event.ballot_id: pack(event.answers) for event in events}
     _refuse_wrong(campaign, events, papers, votes := _votes(events, papers))
     strata = campaign.strata
     new = await store.keep_ballots(
-        tx, campaign.id, [(e.ballot_id, strata[e.instrument, e.group], e.point, papers[e.ballot_id], e.occurred_at) for e in events]
+        tx,
+        campaign.id,
+        [
+            (
+                e.ballot_id,
+                strata[e.instrument, e.group],
+                e.point,
+                papers[e.ballot_id],
+                e.occurred_at,
+            )
+            for e in events
+        ],
     )
     if new is not None:
-        events = list({event.ballot_id: event for event in events if event.ballot_id in new}.values())
+        events = list(
+            {event.ballot_id: event for event in events if event.ballot_id in new}.values()
+        )
         votes = _votes(events, papers)
     if not events:
         return
-    counted = {(strata[place], answer): number for place, answers in votes.items() for answer, number in answers.items()}
+    counted = {
+        (strata[place], answer): number
+        for place, answers in votes.items()
+        for answer, number in answers.items()
+    }
     await store.count_votes(tx, counted, shard=shard)
     telemetry.score_inputs.labels("ballot").inc(len(events))
-    await moved(tx, campaign, {answer[0] for _, answer in counted}, running.Cause("ballot"), shard=shard)
+    await moved(
+        tx, campaign, {answer[0] for _, answer in counted}, running.Cause("ballot"), shard=shard
+    )
 
 
-def _votes(events: Sequence[BallotSubmitted], papers: Mapping[UUID, bytes]) -> dict[tuple[str, str], dict[Answer, int]]:
-    """(instrument, group) → how often each (unit, item, option) was given. The inner loop is the interpreter's own C code."""
+def _votes(
+    events: Sequence[BallotSubmitted], papers: Mapping[UUID, bytes]
+) -> dict[tuple[str, str], dict[Answer, int]]:
+    """(instrument, group) → how often each (unit, item, option) was given. The inner loop is the
+    interpreter's own C code.
+    """
     piles: dict[tuple[str, str], list[bytes]] = {}
     for event in events:
         piles.setdefault((event.instrument, event.group), []).append(papers[event.ballot_id])
     counts = {place: Counter(packed_numbers(b"".join(pile))) for place, pile in piles.items()}
-    return {place: {answer_of(number): votes for number, votes in numbers.items()} for place, numbers in counts.items()}
+    return {
+        place: {answer_of(number): votes for number, votes in numbers.items()}
+        for place, numbers in counts.items()
+    }
 
 
 def _refuse_wrong(
-    campaign: store.Campaign, events: Sequence[BallotSubmitted], papers: Mapping[UUID, bytes],
+    campaign: store.Campaign,
+    events: Sequence[BallotSubmitted],
+    papers: Mapping[UUID, bytes],
     votes: Mapping[tuple[str, str], Mapping[Answer, int]],
-) -> None:  # fmt: skip
+) -> None:
     if any(answers_twice(packed_numbers(paper)) for paper in papers.values()):
         raise Refused("答卷对同一单位的同一题目答了不止一次")
     for (instrument, group), answers in votes.items():
-        check_answers(answers, scheme=campaign.scheme, instrument=instrument, group=group, units=campaign.by_no)
+        check_answers(
+            answers,
+            scheme=campaign.scheme,
+            instrument=instrument,
+            group=group,
+            units=campaign.by_no,
+        )
 
 
 async def enter_events(tx: Transaction, heard: Sequence[tuple[Event, Meta]]) -> None:
-    """Enter cases, visits, ratings and lapsed duties in the ledger, and score the units they concern.
+    """Enter cases, visits, ratings and lapsed duties in the ledger, and score the units they
+    concern.
 
     Raises Refused for an event whose campaign, unit or checklist item is unknown.
     """
@@ -89,7 +140,11 @@ async def enter_events(tx: Transaction, heard: Sequence[tuple[Event, Meta]]) -> 
             raise Refused("事件所属的评议活动不存在")
         campaign = campaigns[campaign_id]
         mine = [(event, meta) for event, meta in heard if _campaign_id(event) == campaign_id]
-        lines = [line for event, meta in mine for line in entries_of(event, meta, scheme=campaign.scheme, units=campaign.numbers)]
+        lines = [
+            line
+            for event, meta in mine
+            for line in entries_of(event, meta, scheme=campaign.scheme, units=campaign.numbers)
+        ]
         await _enter(tx, campaign, lines, shard=min(meta.partition for _, meta in mine))
 
 
@@ -98,53 +153,93 @@ def _campaign_id(event: Event) -> str:
     return campaign_id
 
 
-async def _enter(tx: Transaction, campaign: store.Campaign, lines: Sequence[Entry], *, shard: int) -> None:
+async def _enter(
+    tx: Transaction, campaign: store.Campaign, lines: Sequence[Entry], *, shard: int
+) -> None:
     if not await store.enter(tx, campaign.id, lines):
         return
-    for source, subjects in Counter(SOURCES[line.measure] for line in lines if line.part == 0).items():
+    for source, subjects in Counter(
+        SOURCES[line.measure] for line in lines if line.part == 0
+    ).items():
         telemetry.score_inputs.labels(source).inc(subjects)
-    subjects_touched = {line.subject_id for line in lines} | {line.source_id for line in lines if line.source_id}
+    subjects_touched = {line.subject_id for line in lines} | {
+        line.source_id for line in lines if line.source_id
+    }
     touched = await store.touched_units(tx, campaign.id, subjects_touched)
     cause = running.Cause(SOURCES[lines[-1].measure], frozenset(line.event_id for line in lines))
     await moved(tx, campaign, set(touched), cause, shard=shard)
 
 
-async def moved(tx: Transaction, campaign: store.Campaign, unit_nos: set[int], cause: running.Cause, *, shard: int) -> None:
-    """Have these units scored: a few at once, in this transaction, as far as nobody else is at them; the others by the tick."""
+async def moved(
+    tx: Transaction,
+    campaign: store.Campaign,
+    unit_nos: set[int],
+    cause: running.Cause,
+    *,
+    shard: int,
+) -> None:
+    """Have these units scored: a few at once, in this transaction, as far as nobody else is at
+    them; the others by the tick.
+    """
     few = len(unit_nos) <= AT_ONCE_UNITS and running.is_due(tx, cause)
     at_once = running.rested(tx, campaign, unit_nos, cause) if few else set()
     done = await running.rescore(tx, campaign, at_once, cause, wait=False) if at_once else set()
     if left := unit_nos - done:
-        await store.note_change(tx, campaign.id, shard=shard, source=cause.source, unit_nos=left, events=cause.events)
+        await store.note_change(
+            tx, campaign.id, shard=shard, source=cause.source, unit_nos=left, events=cause.events
+        )
 
 
-# ── decisions of people ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── decisions of people ───────────────────────────────────────────────────────────────────────────
 
 
-async def decide(tx: Transaction, *, campaign_id: str, unit_id: str, rule_id: str, grounds: str, document: str, by: str) -> UUID:
-    """认定: apply a rule that only a person may apply, with its grounds and the document that proves it. Gives the decision's id.
+async def decide(
+    tx: Transaction,
+    *,
+    campaign_id: str,
+    unit_id: str,
+    rule_id: str,
+    grounds: str,
+    document: str,
+    by: str,
+) -> UUID:
+    """认定: apply a rule that only a person may apply, with its grounds and the document that
+    proves it. Gives the decision's id.
 
     Raises Refused when the rule is not one of those, or the unit is unknown.
     """
     campaign = await campaign_of(tx, campaign_id)
     rule = campaign.scheme.rule(rule_id)
-    by_person = isinstance(rule, Veto | Consequence) or (isinstance(rule, Adjustment) and rule.event == "decision")
+    by_person = isinstance(rule, Veto | Consequence) or (
+        isinstance(rule, Adjustment) and rule.event == "decision"
+    )
     if rule is None or not by_person:
         raise Refused("这条规则不由人工认定", status=422, field="rule_id")
     if unit_id not in campaign.numbers:
         raise Refused("单位不在本次评议的参评名册中", status=404, field="unit_id")
     decision = new_id()
     line = Entry(
-        event_id=new_id(), measure="decision", subject_id=decision, version=1, occurred_at=tx.now, number=document, detail=rule_id,
-        unit_no=campaign.numbers[unit_id], text=grounds,
-    )  # fmt: skip
+        event_id=new_id(),
+        measure="decision",
+        subject_id=decision,
+        version=1,
+        occurred_at=tx.now,
+        number=document,
+        detail=rule_id,
+        unit_no=campaign.numbers[unit_id],
+        text=grounds,
+    )
     await _enter(tx, campaign, [line], shard=0)
     tx.record("score.decided", decision, by, campaign=campaign_id, unit=unit_id, rule=rule_id)
     return decision
 
 
-async def revoke(tx: Transaction, *, campaign_id: str, decision_id: UUID, grounds: str, by: str) -> None:
-    """Take a decision back; its line stays in the ledger, and so does the revocation. Twice changes nothing."""
+async def revoke(
+    tx: Transaction, *, campaign_id: str, decision_id: UUID, grounds: str, by: str
+) -> None:
+    """Take a decision back; its line stays in the ledger, and so does the revocation. Twice changes
+    nothing.
+    """
     campaign = await campaign_of(tx, campaign_id)
     lines = await store.lines_about(tx, campaign_id, decision_id)
     if not lines or lines[0].measure not in ("decision", "revoked"):
@@ -152,9 +247,16 @@ async def revoke(tx: Transaction, *, campaign_id: str, decision_id: UUID, ground
     if lines[-1].measure == "revoked":
         return
     line = Entry(
-        event_id=new_id(), measure="revoked", subject_id=decision_id, version=lines[-1].version + 1, occurred_at=tx.now,
-        unit_no=lines[-1].unit_no, detail=lines[-1].detail, number=lines[-1].number, text=grounds,
-    )  # fmt: skip
+        event_id=new_id(),
+        measure="revoked",
+        subject_id=decision_id,
+        version=lines[-1].version + 1,
+        occurred_at=tx.now,
+        unit_no=lines[-1].unit_no,
+        detail=lines[-1].detail,
+        number=lines[-1].number,
+        text=grounds,
+    )
     await _enter(tx, campaign, [line], shard=0)
     tx.record("score.decision_revoked", decision_id, by, campaign=campaign_id)
 

@@ -19,11 +19,17 @@ from shared.database import Transaction
 from shared.events import ScoreChanged
 
 BALLOTS_EVERY_SECONDS = 1.0
-"""What ballots moved is scored at most so often by one process: a vote moves all units at once, and nobody reads faster."""
+"""What ballots moved is scored at most so often by one process: a vote moves all units at once, and
+nobody reads faster.
+"""
 CHANGES_SHARE = 1 / 5
-"""Scoring what transactions left word of takes no more than this share of the time; the rest is for taking what comes."""
+"""Scoring what transactions left word of takes no more than this share of the time; the rest is for
+taking what comes.
+"""
 REST_SECONDS = 1.0
-"""A unit that was just scored waits for the tick: in a stream of events about one unit, each would score all those before it again."""
+"""A unit that was just scored waits for the tick: in a stream of events about one unit, each would
+score all those before it again.
+"""
 _scores = msgspec.json.Decoder(Score)
 
 
@@ -36,7 +42,9 @@ class Cause:
 
 
 def is_due(tx: Transaction, cause: Cause) -> bool:
-    """May this be scored now? What ballots moved waits while this process scored ballots within the last second."""
+    """May this be scored now? What ballots moved waits while this process scored ballots within the
+    last second.
+    """
     if cause.source != "ballot":
         return True
     due = bool(steady_seconds() >= tx.context.ballots_due_at)
@@ -45,12 +53,20 @@ def is_due(tx: Transaction, cause: Cause) -> bool:
     return due
 
 
-def rested(tx: Transaction, campaign: Campaign, unit_nos: Collection[int], cause: Cause) -> set[int]:
-    """Which of these units this process has not scored within the last second; a person who decides sees the effect at once."""
+def rested(
+    tx: Transaction, campaign: Campaign, unit_nos: Collection[int], cause: Cause
+) -> set[int]:
+    """Which of these units this process has not scored within the last second; a person who decides
+    sees the effect at once.
+    """
     if cause.source == "decision":
         return set(unit_nos)
     scored_at, now = tx.context.scored_at, steady_seconds()
-    return {no for no in unit_nos if now - scored_at.get((campaign.id, no), float("-inf")) >= REST_SECONDS}
+    return {
+        no
+        for no in unit_nos
+        if now - scored_at.get((campaign.id, no), float("-inf")) >= REST_SECONDS
+    }
 
 
 async def rescore_changed(tx: Transaction) -> bool:
@@ -58,12 +74,22 @@ async def rescore_changed(tx: Transaction) -> bool:
     context, started = tx.context, steady_seconds()
     if started < context.changes_due_at:
         return False
-    changes = await store.take_changes(tx, limit=context.sizes.changes_taken, ballots=started >= context.ballots_due_at)
-    campaigns = await context.registers.campaigns(tx, {row["campaign_id"] for row in changes}) if changes else {}
-    for campaign_id, rows in groupby(sorted(changes, key=itemgetter("campaign_id")), key=itemgetter("campaign_id")):
+    changes = await store.take_changes(
+        tx, limit=context.sizes.changes_taken, ballots=started >= context.ballots_due_at
+    )
+    campaigns = (
+        await context.registers.campaigns(tx, {row["campaign_id"] for row in changes})
+        if changes
+        else {}
+    )
+    for campaign_id, rows in groupby(
+        sorted(changes, key=itemgetter("campaign_id")), key=itemgetter("campaign_id")
+    ):
         noted = list(rows)
         unit_nos = {unit_no for row in noted for unit_no in row["unit_nos"]}
-        cause = Cause(noted[-1]["source"], frozenset(event for row in noted for event in row["events"]))
+        cause = Cause(
+            noted[-1]["source"], frozenset(event for row in noted for event in row["events"])
+        )
         await rescore(tx, campaigns[campaign_id], unit_nos, cause)
     if any(row["source"] == "ballot" for row in changes):
         context.ballots_due_at = steady_seconds() + BALLOTS_EVERY_SECONDS
@@ -71,12 +97,23 @@ async def rescore_changed(tx: Transaction) -> bool:
     return bool(len(changes) == context.sizes.changes_taken)
 
 
-async def rescore(tx: Transaction, campaign: Campaign, unit_nos: Collection[int], cause: Cause, *, wait: bool = True) -> set[int]:
-    """Score these units from the sums as they are now. Without `wait` only those that nobody else is scoring. Gives those done."""
+async def rescore(
+    tx: Transaction,
+    campaign: Campaign,
+    unit_nos: Collection[int],
+    cause: Cause,
+    *,
+    wait: bool = True,
+) -> set[int]:
+    """Score these units from the sums as they are now. Without `wait` only those that nobody else
+    is scoring. Gives those done.
+    """
     before = await store.lock_scores(tx, campaign.id, campaign.scheme.version, unit_nos, wait=wait)
     if not before:
         return set()
-    tx.context.scored_at |= dict.fromkeys(((campaign.id, unit_no) for unit_no in before), steady_seconds())
+    tx.context.scored_at |= dict.fromkeys(
+        ((campaign.id, unit_no) for unit_no in before), steady_seconds()
+    )
     materials = await materials_of(tx, campaign, before.keys())
     old = scores_of({unit_no: body for unit_no, body in before.items() if body})
     new = {unit_no: score_unit(material, unit_no) for unit_no, material in materials.items()}
@@ -84,35 +121,58 @@ async def rescore(tx: Transaction, campaign: Campaign, unit_nos: Collection[int]
     if changed:
         await _write(tx, campaign, changed, old)
         await _note_moved(
-            tx, campaign, changed, old, {no: [e for e in materials[no].entries if e.event_id in cause.events] for no in changed}, cause
+            tx,
+            campaign,
+            changed,
+            old,
+            {
+                no: [e for e in materials[no].entries if e.event_id in cause.events]
+                for no in changed
+            },
+            cause,
         )
         await tell_scores(tx, campaign, changed.keys())
     return set(before)
 
 
-async def materials_of(tx: Transaction, campaign: Campaign, unit_nos: Collection[int]) -> dict[int, Material]:
+async def materials_of(
+    tx: Transaction, campaign: Campaign, unit_nos: Collection[int]
+) -> dict[int, Material]:
     """Unit → all that is known about it now."""
     lines = await store.lines_of(tx, campaign.id, unit_nos)
     votes = await votes_by_unit(tx, campaign, unit_nos)
-    return {unit_no: material_of(campaign.scheme, votes[unit_no], lines[unit_no]) for unit_no in unit_nos}
+    return {
+        unit_no: material_of(campaign.scheme, votes[unit_no], lines[unit_no])
+        for unit_no in unit_nos
+    }
 
 
-async def votes_by_unit(tx: Transaction, campaign: Campaign, unit_nos: Collection[int]) -> dict[int, Votes]:
+async def votes_by_unit(
+    tx: Transaction, campaign: Campaign, unit_nos: Collection[int]
+) -> dict[int, Votes]:
     """Unit → votes over all shards; of units without answers, too."""
     votes: dict[int, dict[tuple[str, str, int, int], int]] = {unit_no: {} for unit_no in unit_nos}
     for row in await store.votes_of(tx, campaign.places, unit_nos):
-        votes[row["unit_no"]][*campaign.places[row["stratum"]], row["item_no"], row["option_no"]] = row["votes"]
+        votes[row["unit_no"]][
+            *campaign.places[row["stratum"]], row["item_no"], row["option_no"]
+        ] = row["votes"]
     return dict(votes)
 
 
-async def _write(tx: Transaction, campaign: Campaign, changed: Mapping[int, Score], old: Mapping[int, Score]) -> None:
+async def _write(
+    tx: Transaction, campaign: Campaign, changed: Mapping[int, Score], old: Mapping[int, Score]
+) -> None:
     rows = [
         Written(
-            unit_no=unit_no, total=score.total, ranked=score.ranked, sample=score.sample, body=msgspec.json.encode(score).decode(),
+            unit_no=unit_no,
+            total=score.total,
+            ranked=score.ranked,
+            sample=score.sample,
+            body=msgspec.json.encode(score).decode(),
             tell=_told(score) != _told(old.get(unit_no)),
         )
         for unit_no, score in sorted(changed.items())
-    ]  # fmt: skip
+    ]
     await store.write_scores(tx, campaign.id, campaign.scheme.version, rows)
     telemetry.score_updates.labels(campaign.id).inc(len(changed))
     telemetry.score_board_updated.labels(campaign.id).set_to_current_time()
@@ -121,10 +181,14 @@ async def _write(tx: Transaction, campaign: Campaign, changed: Mapping[int, Scor
 def _told(score: Score | None) -> object:
     """What of a score its hearers know; None while no component counts."""
     marks = [one.mark for one in score.components] if score else []
-    return (score.total, score.ranked, marks) if score and any(mark is not None for mark in marks) else None
+    return (
+        (score.total, score.ranked, marks)
+        if score and any(mark is not None for mark in marks)
+        else None
+    )
 
 
-# ── what moved ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── what moved ────────────────────────────────────────────────────────────────────────────────────
 
 
 async def _note_moved(
@@ -136,26 +200,44 @@ async def _note_moved(
     cause: Cause,
 ) -> None:
     """A line for every total that moved, with its rank before and after in its category."""
-    moving = {no: score for no, score in changed.items() if score.total != (old[no].total if no in old else None)}
+    moving = {
+        no: score
+        for no, score in changed.items()
+        if score.total != (old[no].total if no in old else None)
+    }
     if not moving:
         return
     categories = {campaign.by_no[unit_no].category for unit_no in moving}
     unit_nos = [unit.unit_no for unit in campaign.units if unit.category in categories]
     now = scores_of(await store.bodies(tx, campaign.id, campaign.scheme.version, unit_nos))
-    ranks_before, ranks_after = _ranks(campaign, {**now, **{no: old[no] for no in moving if no in old}}), _ranks(campaign, now)
+    ranks_before, ranks_after = (
+        _ranks(campaign, {**now, **{no: old[no] for no in moving if no in old}}),
+        _ranks(campaign, now),
+    )
     moved = [
         Moved(
-            unit_no=no, source=_source(lines[no], ballots := score.sample - (old[no].sample if no in old else 0), cause), ballots=ballots,
-            events=list(dict.fromkeys(line.event_id for line in lines[no])), before=old[no].total if no in old else None,
-            after=score.total, rank_before=ranks_before.get(no) if no in old else None, rank_after=ranks_after.get(no),
+            unit_no=no,
+            source=_source(
+                lines[no], ballots := score.sample - (old[no].sample if no in old else 0), cause
+            ),
+            ballots=ballots,
+            events=list(dict.fromkeys(line.event_id for line in lines[no])),
+            before=old[no].total if no in old else None,
+            after=score.total,
+            rank_before=ranks_before.get(no) if no in old else None,
+            rank_after=ranks_after.get(no),
         )
         for no, score in sorted(moving.items())
-    ]  # fmt: skip
-    await store.note_moved(tx, campaign.id, campaign.scheme.version, tx.now.astimezone(CHINA).date(), moved)
+    ]
+    await store.note_moved(
+        tx, campaign.id, campaign.scheme.version, tx.now.astimezone(CHINA).date(), moved
+    )
 
 
 def _source(lines: Sequence[Entry], ballots: int, cause: Cause) -> str:
-    """The ledger's line that came last names the source; without one it was ballots, or what the word left says."""
+    """The ledger's line that came last names the source; without one it was ballots, or what the
+    word left says.
+    """
     return SOURCES[lines[-1].measure] if lines else "ballot" if ballots else cause.source
 
 
@@ -164,16 +246,26 @@ def _ranks(campaign: Campaign, scores: Mapping[int, Score]) -> dict[int, int | N
     for score in scores.values():
         standing = standing_of(campaign, score)
         by_category.setdefault(standing.category, []).append(standing)
-    return {place.standing.unit_no: place.rank for units in by_category.values() for place in rank_units(units)}
+    return {
+        place.standing.unit_no: place.rank
+        for units in by_category.values()
+        for place in rank_units(units)
+    }
 
 
 def standing_of(campaign: Campaign, score: Score) -> Standing:
     """What a unit goes into the ranking of its category with."""
     unit = campaign.by_no[score.unit_no]
     return Standing(
-        unit_no=unit.unit_no, unit_id=unit.unit_id, category=unit.category, total=score.total, ties=score.ties, unranked=score.unranked,
-        grade=score.grade, decided=score.decided,
-    )  # fmt: skip
+        unit_no=unit.unit_no,
+        unit_id=unit.unit_id,
+        category=unit.category,
+        total=score.total,
+        ties=score.ties,
+        unranked=score.unranked,
+        grade=score.grade,
+        decided=score.decided,
+    )
 
 
 def scores_of(bodies: Mapping[int, str]) -> dict[int, Score]:
@@ -181,13 +273,23 @@ def scores_of(bodies: Mapping[int, str]) -> dict[int, Score]:
     return {unit_no: _scores.decode(body) for unit_no, body in bodies.items()}
 
 
-# ── telling ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── telling ───────────────────────────────────────────────────────────────────────────────────────
 
 
-async def tell_scores(tx: Transaction, campaign: Campaign | None = None, unit_nos: Collection[int] = ()) -> bool:
-    """Say scores that changed, each unit at most once a second, the last value. Of these units, or of all. True: there may be more."""
-    untold = await store.take_untold(tx, campaign_id=campaign.id if campaign else None, unit_nos=unit_nos)
-    campaigns = {campaign.id: campaign} if campaign else await tx.context.registers.campaigns(tx, {row["campaign_id"] for row in untold})
+async def tell_scores(
+    tx: Transaction, campaign: Campaign | None = None, unit_nos: Collection[int] = ()
+) -> bool:
+    """Say scores that changed, each unit at most once a second, the last value. Of these units, or
+    of all. True: there may be more.
+    """
+    untold = await store.take_untold(
+        tx, campaign_id=campaign.id if campaign else None, unit_nos=unit_nos
+    )
+    campaigns = (
+        {campaign.id: campaign}
+        if campaign
+        else await tx.context.registers.campaigns(tx, {row["campaign_id"] for row in untold})
+    )
     for row in untold:
         owner = campaigns[row["campaign_id"]]
         if row["body"] and row["unit_no"] in owner.by_no:
@@ -197,6 +299,10 @@ async def tell_scores(tx: Transaction, campaign: Campaign | None = None, unit_no
 
 def _score_changed(tx: Transaction, campaign: Campaign, score: Score) -> ScoreChanged:
     return ScoreChanged(
-        occurred_at=tx.now, campaign_id=campaign.id, unit_id=campaign.by_no[score.unit_no].unit_id, scheme_version=score.scheme_version,
-        total=score.total if score.ranked else None, components={one.key: one.mark for one in score.components},
-    )  # fmt: skip
+        occurred_at=tx.now,
+        campaign_id=campaign.id,
+        unit_id=campaign.by_no[score.unit_no].unit_id,
+        scheme_version=score.scheme_version,
+        total=score.total if score.ranked else None,
+        components={one.key: one.mark for one in score.components},
+    )

@@ -1,4 +1,6 @@
-"""A ballot as it is kept: four bytes an answer, in the order of the ballot. And what makes a ballot one of this campaign."""
+"""A ballot as it is kept: four bytes an answer, in the order of the ballot. And what makes a ballot
+one of this campaign.
+"""
 
 from collections.abc import Collection, Iterable
 from functools import lru_cache
@@ -32,7 +34,9 @@ def pack(answers: Collection[Answer]) -> bytes:
 
 
 def packed_numbers(packed: bytes) -> tuple[int, ...]:
-    """Each packed answer as one number: counting and comparing numbers is cheaper than counting triples."""
+    """Each packed answer as one number: counting and comparing numbers is cheaper than counting
+    triples.
+    """
     return _numbers(len(packed) // 4).unpack(packed)
 
 
@@ -47,14 +51,25 @@ def answer_of(number: int) -> Answer:
 
 
 def answers_twice(numbers: Collection[int]) -> bool:
-    """Is a question about a unit answered more than once? `numbers`: the packed answers of one ballot."""
+    """Is a question about a unit answered more than once? `numbers`: the packed answers of one
+    ballot.
+    """
     return len({number & 0xFFFFFF for number in numbers}) != len(numbers)
 
 
-def check_answers(triples: Iterable[Answer], *, scheme: Scheme, instrument: str, group: str, units: Collection[int]) -> None:
-    """Refuse answers that this campaign does not ask for. `triples`: the distinct ones of any number of ballots.
+def check_answers(
+    triples: Iterable[Answer],
+    *,
+    scheme: Scheme,
+    instrument: str,
+    group: str,
+    units: Collection[int],
+) -> None:
+    """Refuse answers that this campaign does not ask for. `triples`: the distinct ones of any
+    number of ballots.
 
-    Raises Refused when the questionnaire, the group, a unit, a question or an option is not the campaign's.
+    Raises Refused when the questionnaire, the group, a unit, a question or an option is not the
+    campaign's.
     """
     ballot = next((one for one in scheme.ballots if one.key == instrument), None)
     if ballot is None or ballot.group(group) is None:

@@ -1,7 +1,9 @@
-"""A score put into words and numbers that a person can check: what each mark is the mean of, and the formula with its numbers in it.
+"""A score put into words and numbers that a person can check: what each mark is the mean of, and
+the formula with its numbers in it.
 
-Groups of respondents under the scheme's `publication.small_group` are never shown alone: they are merged with each other, and with the
-next smallest until the sum is large enough, so that no difference of two shown numbers gives them away.
+Groups of respondents under the scheme's `publication.small_group` are never shown alone: they are
+merged with each other, and with the next smallest until the sum is large enough, so that no
+difference of two shown numbers gives them away.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +31,16 @@ from services.scoring.domain.score import (
     weighted_mean,
 )
 from shared.calendar import SHANGHAI
-from shared.schemes import Ballot, Component, Group, Handling, Inspection, Satisfaction, Scheme, Scoring
+from shared.schemes import (
+    Ballot,
+    Component,
+    Group,
+    Handling,
+    Inspection,
+    Satisfaction,
+    Scheme,
+    Scoring,
+)
 
 SMALL: Final = "样本不足"
 STATE_LABELS: Final = {
@@ -54,11 +65,13 @@ class Count:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """One thing that a mark is made of: a question to a group, a visit, a measure of handling, an item of a sheet.
+    """One thing that a mark is made of: a question to a group, a visit, a measure of handling, an
+    item of a sheet.
 
-    `weight`: against the other shares of the same `group`; `group_weight`: of the group against the others. `base`: what the mark is the
-    mean over, None when too small to be shown. `mark`: rounded for display; the component's mark comes from the exact values.
-    `formula`: with its numbers in it, "" where there is nothing to compute.
+    `weight`: against the other shares of the same `group`; `group_weight`: of the group against the
+    others. `base`: what the mark is the mean over, None when too small to be shown. `mark`: rounded
+    for display; the component's mark comes from the exact values. `formula`: with its numbers in
+    it, "" where there is nothing to compute.
     """
 
     key: str
@@ -104,11 +117,18 @@ class Explanation:
 def explain(material: Material, score: Score) -> Explanation:
     """What `score` comes from. `score` is `score_unit` of the same material."""
     scheme, lines = material.scheme, tuple(adjustments(material))
-    parts = tuple(_part(material, component, score.component(component.key)) for component in scheme.components)
+    parts = tuple(
+        _part(material, component, score.component(component.key))
+        for component in scheme.components
+    )
     return Explanation(
-        score=score, scheme_version=scheme.version, fingerprint=scheme.fingerprint, parts=parts, lines=lines,
+        score=score,
+        scheme_version=scheme.version,
+        fingerprint=scheme.fingerprint,
+        parts=parts,
+        lines=lines,
         without_lines=_without_lines(scheme, score),
-    )  # fmt: skip
+    )
 
 
 def _without_lines(scheme: Scheme, score: Score) -> Decimal | None:
@@ -120,20 +140,33 @@ def _without_lines(scheme: Scheme, score: Score) -> Decimal | None:
 def _part(material: Material, component: Component, mark: Mark) -> Part:
     formula = component.formula
     if isinstance(formula, Satisfaction):
-        rule, shares = "各题按题目权重、各主体按主体权重加权平均，不了解不计入", _answers(material, formula)
+        rule, shares = (
+            "各题按题目权重、各主体按主体权重加权平均，不了解不计入",
+            _answers(material, formula),
+        )
     elif isinstance(formula, Inspection):
         rule, shares = _inspection_rule(formula), _visits(material, formula)
     elif isinstance(formula, Handling):
-        rule, shares = "按期签收、按期办结、来件人评价三项按占比加权平均，没有基数的一项让出占比", _measures(material, formula)
+        rule, shares = (
+            "按期签收、按期办结、来件人评价三项按占比加权平均，没有基数的一项让出占比",
+            _measures(material, formula),
+        )
     else:
         rule, shares = "各项评分取平均，按权重加权，折成百分", _sheet_items(material, formula)
     return Part(
-        key=component.key, label=component.label, rule_id=component.id, kind=str(formula.__struct_config__.tag), rule=rule,
-        state=STATE_LABELS[mark.state], minimum=formula.minimum, mark=mark, shares=tuple(shares),
-    )  # fmt: skip
+        key=component.key,
+        label=component.label,
+        rule_id=component.id,
+        kind=str(formula.__struct_config__.tag),
+        rule=rule,
+        state=STATE_LABELS[mark.state],
+        minimum=formula.minimum,
+        mark=mark,
+        shares=tuple(shares),
+    )
 
 
-# ── questionnaires ───────────────────────────────────────────────────────────────────────────────────────────────────
+# ── questionnaires ────────────────────────────────────────────────────────────────────────────────
 
 
 def _answers(material: Material, formula: Satisfaction) -> list[Share]:
@@ -142,21 +175,34 @@ def _answers(material: Material, formula: Satisfaction) -> list[Share]:
 
 
 def _ballot_shares(material: Material, ballot: Ballot) -> list[Share]:
-    """A share for each question to each group that is large enough, and merged ones for the small groups together."""
+    """A share for each question to each group that is large enough, and merged ones for the small
+    groups together.
+    """
     small = _too_small(material, ballot)
     shares = [
-        _question(material, ballot, [group], at) for group in ballot.groups if group.key not in small for at in range(len(ballot.items))
+        _question(material, ballot, [group], at)
+        for group in ballot.groups
+        if group.key not in small
+        for at in range(len(ballot.items))
     ]
     if small:
         merged = [group for group in ballot.groups if group.key in small]
         shares += [_question(material, ballot, merged, at) for at in range(len(ballot.items))]
-    return [share for share in shares if share.base != 0 or any(count.number for count in share.counts)]
+    return [
+        share for share in shares if share.base != 0 or any(count.number for count in share.counts)
+    ]
 
 
 def _too_small(material: Material, ballot: Ballot) -> set[str]:
-    """Groups that answered, but too few of them; with the next smallest ones until there are enough together."""
+    """Groups that answered, but too few of them; with the next smallest ones until there are enough
+    together.
+    """
     limit = material.scheme.publication.small_group
-    sizes = sorted((size, group.key) for group in ballot.groups if (size := group_size(material, ballot, group)))
+    sizes = sorted(
+        (size, group.key)
+        for group in ballot.groups
+        if (size := group_size(material, ballot, group))
+    )
     merged: set[str] = set()
     together = 0
     for size, key in sizes:
@@ -169,29 +215,46 @@ def _too_small(material: Material, ballot: Ballot) -> set[str]:
 
 def group_size(material: Material, ballot: Ballot, group: Group) -> int:
     """How many of a group answered about this unit: the question that most of them answered."""
-    return max((sum(material.cast(ballot, group, item).values()) for item in ballot.items), default=0)
+    return max(
+        (sum(material.cast(ballot, group, item).values()) for item in ballot.items), default=0
+    )
 
 
 def _question(material: Material, ballot: Ballot, groups: Sequence[Group], at: int) -> Share:
     item, scheme = ballot.items[at], material.scheme
-    cast = {option.no: sum(material.cast(ballot, group, item)[option.no] for group in groups) for option in scheme.options}
-    means = [(group.weight, *mean_points(material, material.cast(ballot, group, item))) for group in groups]
+    cast = {
+        option.no: sum(material.cast(ballot, group, item)[option.no] for group in groups)
+        for option in scheme.options
+    }
+    means = [
+        (group.weight, *mean_points(material, material.cast(ballot, group, item)))
+        for group in groups
+    ]
     value = weighted_mean([(weight, mean) for weight, mean, _ in means if mean is not None])
     base = sum(number for _, _, number in means)
     # Merged groups keep their own weights, so that the sum of their answers does not give the mark.
     alone = len(groups) == 1
     mark = None if value is None else rounded(value, scheme.ranking.decimals)
     share = Share(
-        key=f"{ballot.key}.{'+'.join(group.key for group in groups)}.{item.no}", label=item.label, weight=item.weight, base=base, mark=mark,
-        group="、".join(group.label for group in groups), group_weight=sum((group.weight for group in groups), Decimal(0)),
-        counts=_counts(scheme, cast), formula=_mean_in_words(scheme, cast, base, mark) if alone and base else "",
+        key=f"{ballot.key}.{'+'.join(group.key for group in groups)}.{item.no}",
+        label=item.label,
+        weight=item.weight,
+        base=base,
+        mark=mark,
+        group="、".join(group.label for group in groups),
+        group_weight=sum((group.weight for group in groups), Decimal(0)),
+        counts=_counts(scheme, cast),
+        formula=_mean_in_words(scheme, cast, base, mark) if alone and base else "",
         note="" if alone else "各主体样本不足，合并列示",
-    )  # fmt: skip
+    )
     return _hidden(share) if 0 < sum(cast.values()) < scheme.publication.small_group else share
 
 
 def _counts(scheme: Scheme, cast: Mapping[int, int]) -> tuple[Count, ...]:
-    return tuple(Count(label=one.label, code=one.code, number=cast[one.no], points=one.points) for one in scheme.options)
+    return tuple(
+        Count(label=one.label, code=one.code, number=cast[one.no], points=one.points)
+        for one in scheme.options
+    )
 
 
 def _hidden(share: Share) -> Share:
@@ -202,8 +265,16 @@ def _hidden(share: Share) -> Share:
 
 def _mean_in_words(scheme: Scheme, cast: Mapping[int, int], base: int, mark: Decimal | None) -> str:
     """`(满意 301×100 + 基本满意 78×80 + 不满意 33×0) ÷ 412 = 88.20（不了解 47 份不计入）`."""
-    terms = " + ".join(f"{option.label} {cast[option.no]}×{plain(option.points)}" for option in scheme.options if option.points is not None)
-    left_out = "、".join(f"{one.label} {cast[one.no]} 份" for one in scheme.options if one.points is None and cast[one.no])
+    terms = " + ".join(
+        f"{option.label} {cast[option.no]}×{plain(option.points)}"
+        for option in scheme.options
+        if option.points is not None
+    )
+    left_out = "、".join(
+        f"{one.label} {cast[one.no]} 份"
+        for one in scheme.options
+        if one.points is None and cast[one.no]
+    )
     return f"({terms}) ÷ {base} = {mark}" + (f"（{left_out}不计入）" if left_out else "")
 
 
@@ -212,38 +283,67 @@ def plain(number: Decimal) -> str:
     return f"{number.normalize():f}"
 
 
-# ── inspections, handling, sheets ────────────────────────────────────────────────────────────────────────────────────
+# ── inspections, handling, sheets ─────────────────────────────────────────────────────────────────
 
 
 def _inspection_rule(formula: Inspection) -> str:
-    return "100 减去各次检查扣分之和，不低于 0" if formula.spread == "sum" else "每次检查 100 减扣分（不低于 0），各次取平均"
+    return (
+        "100 减去各次检查扣分之和，不低于 0"
+        if formula.spread == "sum"
+        else "每次检查 100 减扣分（不低于 0），各次取平均"
+    )
 
 
 def _visits(material: Material, formula: Inspection) -> list[Share]:
     return [
-        _visit(material, formula, visit.subject_id, visit.number, visit.text, visit.occurred_at.astimezone(SHANGHAI).date().isoformat())
+        _visit(
+            material,
+            formula,
+            visit.subject_id,
+            visit.number,
+            visit.text,
+            visit.occurred_at.astimezone(SHANGHAI).date().isoformat(),
+        )
         for visit in material.of("visit")
         if visit.detail == formula.instrument
     ]
 
 
-def _visit(material: Material, formula: Inspection, visit_id: object, number: str, mode: str, day: str) -> Share:
+def _visit(
+    material: Material, formula: Inspection, visit_id: object, number: str, mode: str, day: str
+) -> Share:
     scheme, counts = material.scheme, list[Count]()
     for finding in material.of("finding"):
         if finding.subject_id == visit_id:
             points = -rounded(points_off(scheme, formula, finding), scheme.ranking.decimals)
-            counts.append(Count(label=_item_label(scheme, finding.item), code=finding.detail, number=1, points=points))
+            counts.append(
+                Count(
+                    label=_item_label(scheme, finding.item),
+                    code=finding.detail,
+                    number=1,
+                    points=points,
+                )
+            )
     off = sum((count.points for count in counts if count.points is not None), Decimal(0))
     mark = max(Decimal(0), rounded(Fraction(100), scheme.ranking.decimals) + off)
     terms = "".join(f" − {plain(-count.points)}" for count in counts if count.points is not None)
     return Share(
-        key=str(visit_id), label=f"{number}（{'明察' if mode == 'announced' else '暗访'}）", weight=Decimal(1), base=1, mark=mark,
-        counts=tuple(counts), formula=f"100{terms} = {mark}" if counts else "未发现问题", note=day,
-    )  # fmt: skip
+        key=str(visit_id),
+        label=f"{number}（{'明察' if mode == 'announced' else '暗访'}）",
+        weight=Decimal(1),
+        base=1,
+        mark=mark,
+        counts=tuple(counts),
+        formula=f"100{terms} = {mark}" if counts else "未发现问题",
+        note=day,
+    )
 
 
 def _item_label(scheme: Scheme, item_id: str) -> str:
-    return next((item.label for one in scheme.checklists for item in one.items if item.id == item_id), f"{item_id}（现行检查表已无此项）")
+    return next(
+        (item.label for one in scheme.checklists for item in one.items if item.id == item_id),
+        f"{item_id}（现行检查表已无此项）",
+    )
 
 
 def _measures(material: Material, formula: Handling) -> list[Share]:
@@ -251,27 +351,50 @@ def _measures(material: Material, formula: Handling) -> list[Share]:
     value, base = mean_points(material, said)
     rated = None if value is None else rounded(value, scheme.ranking.decimals)
     says = Share(
-        key="rated", label="来件人评价", weight=formula.rated, base=base, mark=rated, counts=_counts(scheme, said),
+        key="rated",
+        label="来件人评价",
+        weight=formula.rated,
+        base=base,
+        mark=rated,
+        counts=_counts(scheme, said),
         formula=_mean_in_words(scheme, said, base, rated) if base else "",
-    )  # fmt: skip
+    )
     return [
-        _kept(scheme, "accepted_on_time", "按期签收", formula.accepted_on_time, accepted_on_time(material.entries)),
-        _kept(scheme, "handled_on_time", "按期办结", formula.handled_on_time, handled_on_time(material.entries)),
+        _kept(
+            scheme,
+            "accepted_on_time",
+            "按期签收",
+            formula.accepted_on_time,
+            accepted_on_time(material.entries),
+        ),
+        _kept(
+            scheme,
+            "handled_on_time",
+            "按期办结",
+            formula.handled_on_time,
+            handled_on_time(material.entries),
+        ),
         _hidden(says) if 0 < sum(said.values()) < scheme.publication.small_group else says,
     ]
 
 
-def _kept(scheme: Scheme, key: str, label: str, weight: Decimal, kept: Mapping[UUID, bool]) -> Share:
+def _kept(
+    scheme: Scheme, key: str, label: str, weight: Decimal, kept: Mapping[UUID, bool]
+) -> Share:
     share, good = rate(kept), sum(kept.values())
     mark = None if share is None else rounded(share, scheme.ranking.decimals)
     return Share(
-        key=key, label=label, weight=weight, base=len(kept), mark=mark,
+        key=key,
+        label=label,
+        weight=weight,
+        base=len(kept),
+        mark=mark,
         counts=(
             Count(label="按期", code="on_time", number=good, points=Decimal(100)),
             Count(label="超期", code="late", number=len(kept) - good, points=Decimal(0)),
         ),
         formula=f"按期 {good} ÷ {len(kept)} 件 = {mark}%" if kept else "",
-    )  # fmt: skip
+    )
 
 
 def _sheet_items(material: Material, formula: Scoring) -> list[Share]:
@@ -280,11 +403,18 @@ def _sheet_items(material: Material, formula: Scoring) -> list[Share]:
     for item in sheet.items:
         points = given.get(str(item.no), [])
         mean = (
-            rounded(sum(points, Fraction(0)) / len(points) * 100 / Fraction(sheet.maximum), material.scheme.ranking.decimals)
+            rounded(
+                sum(points, Fraction(0)) / len(points) * 100 / Fraction(sheet.maximum),
+                material.scheme.ranking.decimals,
+            )
             if points
             else None
         )
-        formula_text = f"{len(points)} 份评分平均，满分 {plain(sheet.maximum)}，折成百分 = {mean}" if points else ""
+        formula_text = (
+            f"{len(points)} 份评分平均，满分 {plain(sheet.maximum)}，折成百分 = {mean}"
+            if points
+            else ""
+        )
         shares.append(
             Share(
                 key=f"{sheet.key}.{item.no}",
@@ -301,9 +431,14 @@ def _sheet_items(material: Material, formula: Scoring) -> list[Share]:
 
 def for_the_unit(explanation: Explanation) -> Explanation:
     """What the unit itself may see: no numbers of visits or cases, days only, no texts of findings."""
-    lines = tuple(replace(line, number="", text="", occurred_at=line.occurred_at[:10]) for line in explanation.lines)
+    lines = tuple(
+        replace(line, number="", text="", occurred_at=line.occurred_at[:10])
+        for line in explanation.lines
+    )
     parts = tuple(
-        replace(part, shares=tuple(replace(share, label=share.label[-3:-1]) for share in part.shares))
+        replace(
+            part, shares=tuple(replace(share, label=share.label[-3:-1]) for share in part.shares)
+        )
         if part.kind == "inspection"
         else part
         for part in explanation.parts
@@ -311,14 +446,28 @@ def for_the_unit(explanation: Explanation) -> Explanation:
     return replace(explanation, lines=lines, parts=parts)
 
 
-# ── events in words ──────────────────────────────────────────────────────────────────────────────────────────────────
+# ── events in words ───────────────────────────────────────────────────────────────────────────────
 
-DEADLINES: Final = {"assign": "分办", "accept": "签收", "handle": "办理", "review": "审核", "supervise": "督办", "rectify": "整改"}
+DEADLINES: Final = {
+    "assign": "分办",
+    "accept": "签收",
+    "handle": "办理",
+    "review": "审核",
+    "supervise": "督办",
+    "rectify": "整改",
+}
 SEVERITIES: Final = {"minor": "轻微", "ordinary": "一般", "serious": "严重"}
 _WORDS: Final = {
-    "case_opened": "立案", "case_assigned": "分办", "case_accepted": "签收", "case_returned": "退回", "case_sent_back": "办理结果退回重办",
-    "case_closed": "办结", "rated": "来件人评价", "visit": "检查记录生效", "sheet": "评分表登记",
-}  # fmt: skip
+    "case_opened": "立案",
+    "case_assigned": "分办",
+    "case_accepted": "签收",
+    "case_returned": "退回",
+    "case_sent_back": "办理结果退回重办",
+    "case_closed": "办结",
+    "rated": "来件人评价",
+    "visit": "检查记录生效",
+    "sheet": "评分表登记",
+}
 
 
 def in_words(scheme: Scheme, measure: str, number: str, detail: str, text: str) -> str:

@@ -1,4 +1,6 @@
-"""How a unit's mark comes about: marks of the components, points off and on, the total. Exact until the declared roundings."""
+"""How a unit's mark comes about: marks of the components, points off and on, the total. Exact until
+the declared roundings.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +12,19 @@ from typing import Final, Literal
 from uuid import UUID
 
 from services.scoring.domain.entries import SOURCES, Entry
-from shared.schemes import Adjustment, Ballot, BallotItem, Component, Group, Handling, Inspection, Satisfaction, Scheme, Scoring, Sheet
+from shared.schemes import (
+    Adjustment,
+    Ballot,
+    BallotItem,
+    Component,
+    Group,
+    Handling,
+    Inspection,
+    Satisfaction,
+    Scheme,
+    Scoring,
+    Sheet,
+)
 
 DISSATISFIED: Final = "dissatisfied"
 _WIDE: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
@@ -19,7 +33,9 @@ _NOTHING: Final = Fraction(0)
 Votes = Mapping[tuple[str, str, int, int], int]
 """Votes on one unit: (instrument, group, item_no, option_no) → number of answers."""
 State = Literal["counted", "below", "absent", "full", "unranked"]
-"""Whether a component counts: it does · sample too small · nothing there · counts 100 · keeps the unit out of the ranking."""
+"""Whether a component counts: it does · sample too small · nothing there · counts 100 · keeps the
+unit out of the ranking.
+"""
 
 exact = lru_cache(maxsize=4096)(Fraction)
 """A Decimal of a scheme as an exact fraction."""
@@ -27,7 +43,8 @@ exact = lru_cache(maxsize=4096)(Fraction)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """Points off (negative) or on for one event, by one rule. `amount` 0 with a `note` where the rule lets it pass.
+    """Points off (negative) or on for one event, by one rule. `amount` 0 with a `note` where the
+    rule lets it pass.
 
     `of`: "total" or the component whose mark it moves. `occurred_at`: ISO 8601, UTC.
     """
@@ -50,8 +67,9 @@ class Line:
 class Mark:
     """A component of a unit's score.
 
-    `raw`: by the formula; `adjusted`: points off and on aimed at it; `mark`: their sum within 0–100, None when it does not count.
-    `share`: percent of the total it has here, after absent ones left theirs to the others. `contribution`: as displayed.
+    `raw`: by the formula; `adjusted`: points off and on aimed at it; `mark`: their sum within
+    0–100, None when it does not count. `share`: percent of the total it has here, after absent ones
+    left theirs to the others. `contribution`: as displayed.
     """
 
     key: str
@@ -69,10 +87,11 @@ class Mark:
 class Score:
     """A unit's score. The same events give the same bytes of its JSON.
 
-    `total`: 0–100, None when no component counts. `adjusted`: points off and on aimed at the total; `bounded`: what keeping the total
-    within 0–100 added or took. Contributions, `adjusted` and `bounded` add up to `total`. `unranked`: why it has no rank ("" = it has).
-    `sample`: counted answers to item 1 over all ballots. `ties`: value of each tie rule, smaller is better. `decided`: rules that a
-    person decided to apply to this unit.
+    `total`: 0–100, None when no component counts. `adjusted`: points off and on aimed at the total;
+    `bounded`: what keeping the total within 0–100 added or took. Contributions, `adjusted` and
+    `bounded` add up to `total`. `unranked`: why it has no rank ("" = it has). `sample`: counted
+    answers to item 1 over all ballots. `ties`: value of each tie rule, smaller is better.
+    `decided`: rules that a person decided to apply to this unit.
     """
 
     unit_no: int
@@ -99,7 +118,9 @@ class Score:
 
 @dataclass(frozen=True)
 class Material:
-    """All that is known about one unit: votes summed over the shards, standing ledger lines in the order of their legal time."""
+    """All that is known about one unit: votes summed over the shards, standing ledger lines in the
+    order of their legal time.
+    """
 
     scheme: Scheme
     votes: Votes
@@ -108,22 +129,31 @@ class Material:
     @cached_property
     def points(self) -> tuple[tuple[int, Fraction], ...]:
         """(option number, points) of the counted options."""
-        return tuple((option.no, exact(option.points)) for option in self.scheme.options if option.points is not None)
+        return tuple(
+            (option.no, exact(option.points))
+            for option in self.scheme.options
+            if option.points is not None
+        )
 
     def cast(self, ballot: Ballot, group: Group, item: BallotItem) -> dict[int, int]:
         """Option number → answers of this group to this question."""
-        return {option.no: self.votes.get((ballot.key, group.key, item.no, option.no), 0) for option in self.scheme.options}
+        return {
+            option.no: self.votes.get((ballot.key, group.key, item.no, option.no), 0)
+            for option in self.scheme.options
+        }
 
     def of(self, *measures: str) -> list[Entry]:
         """Ledger lines of these measures."""
         return [one for one in self.entries if one.measure in measures]
 
 
-# ── exact arithmetic ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── exact arithmetic ──────────────────────────────────────────────────────────────────────────────
 
 
 def products(pairs: Iterable[tuple[Fraction | int, Fraction | int]]) -> Fraction:
-    """Sum of the products of the pairs, exactly; over one common denominator, which is far quicker than adding fractions in turn."""
+    """Sum of the products of the pairs, exactly; over one common denominator, which is far quicker
+    than adding fractions in turn.
+    """
     terms = [(a.numerator * b.numerator, a.denominator * b.denominator) for a, b in pairs]
     below = lcm(*(den for _, den in terms))
     return Fraction(sum(num * (below // den) for num, den in terms), below)
@@ -133,7 +163,9 @@ def weighted_mean(values: Sequence[tuple[Decimal, Fraction]]) -> Fraction | None
     """Mean of (weight above zero, value) pairs; None without any."""
     if not values:
         return None
-    return products((exact(weight), value) for weight, value in values) / products((exact(weight), 1) for weight, _ in values)
+    return products((exact(weight), value) for weight, value in values) / products(
+        (exact(weight), 1) for weight, _ in values
+    )
 
 
 def rounded(value: Fraction, decimals: int) -> Decimal:
@@ -147,31 +179,42 @@ def bounded(value: Fraction) -> Fraction:
 
 
 def largest_remainder(values: Sequence[Fraction], total: Decimal, decimals: int) -> list[Decimal]:
-    """The values with so many digits, each changed by less than one in the last, so that they add up to `total`, their rounded sum."""
+    """The values with so many digits, each changed by less than one in the last, so that they add
+    up to `total`, their rounded sum.
+    """
     unit = 10**decimals
     floors = [(value * unit).__floor__() for value in values]
     missing = int(total.scaleb(decimals)) - sum(floors)
     assert 0 <= missing <= len(values), "the total is the rounded sum of these values"
-    by_remainder = sorted(range(len(values)), key=lambda index: (floors[index] - values[index] * unit, index))
+    by_remainder = sorted(
+        range(len(values)), key=lambda index: (floors[index] - values[index] * unit, index)
+    )
     for index in by_remainder[:missing]:
         floors[index] += 1
     return [Decimal(one).scaleb(-decimals, _WIDE) for one in floors]
 
 
-# ── the marks of the formulas ────────────────────────────────────────────────────────────────────────────────────────
+# ── the marks of the formulas ─────────────────────────────────────────────────────────────────────
 
 Raw = tuple[Fraction | None, int]
 """What a formula gives: exact value 0–100 (None: nothing to go by) and how large the sample is."""
 
 
 def satisfaction(material: Material, formula: Satisfaction) -> Raw:
-    """Mean points of the counted answers: items by weight, then groups by weight. The sample is counted on item 1."""
+    """Mean points of the counted answers: items by weight, then groups by weight. The sample is
+    counted on item 1.
+    """
     groups, sample = [], 0
     for ballot in (one for one in material.scheme.ballots if one.key in formula.instruments):
         for group in ballot.groups:
-            means = [(item, *mean_points(material, material.cast(ballot, group, item))) for item in ballot.items]
+            means = [
+                (item, *mean_points(material, material.cast(ballot, group, item)))
+                for item in ballot.items
+            ]
             sample += sum(base for item, _, base in means if item.no == 1)
-            value = weighted_mean([(item.weight, mean) for item, mean, _ in means if mean is not None])
+            value = weighted_mean(
+                [(item.weight, mean) for item, mean, _ in means if mean is not None]
+            )
             if value is not None:
                 groups.append((group.weight, value))
     return weighted_mean(groups), sample
@@ -180,12 +223,20 @@ def satisfaction(material: Material, formula: Satisfaction) -> Raw:
 def mean_points(material: Material, cast: Mapping[int, int]) -> tuple[Fraction | None, int]:
     """(mean points of the counted answers, how many they are)."""
     base = sum(cast[no] for no, _ in material.points)
-    return products((points, cast[no]) for no, points in material.points) / base if base else None, base
+    return products(
+        (points, cast[no]) for no, points in material.points
+    ) / base if base else None, base
 
 
 def inspection(material: Material, formula: Inspection) -> Raw:
-    """100 less the points of the findings, over all visits together or as the mean of the visits' marks."""
-    off = {visit.subject_id: _NOTHING for visit in material.of("visit") if visit.detail == formula.instrument}
+    """100 less the points of the findings, over all visits together or as the mean of the visits'
+    marks.
+    """
+    off = {
+        visit.subject_id: _NOTHING
+        for visit in material.of("visit")
+        if visit.detail == formula.instrument
+    }
     for finding in material.of("finding"):
         if finding.subject_id in off:
             off[finding.subject_id] += points_off(material.scheme, formula, finding)
@@ -197,17 +248,40 @@ def inspection(material: Material, formula: Inspection) -> Raw:
 
 
 def points_off(scheme: Scheme, formula: Inspection, finding: Entry) -> Fraction:
-    """Amount of the checklist item times the factor of the severity; 0 for an item that this version no longer has."""
-    item = next((item for one in scheme.checklists if one.key == formula.instrument for item in one.items if item.id == finding.item), None)
-    return exact(item.amount) * exact(getattr(formula.severities, finding.detail)) if item else _NOTHING
+    """Amount of the checklist item times the factor of the severity; 0 for an item that this
+    version no longer has.
+    """
+    item = next(
+        (
+            item
+            for one in scheme.checklists
+            if one.key == formula.instrument
+            for item in one.items
+            if item.id == finding.item
+        ),
+        None,
+    )
+    return (
+        exact(item.amount) * exact(getattr(formula.severities, finding.detail))
+        if item
+        else _NOTHING
+    )
 
 
 def handling(material: Material, formula: Handling) -> Raw:
-    """Shares of: accepted on time, handled on time, what the informants say. The sample is the number of cases."""
+    """Shares of: accepted on time, handled on time, what the informants say. The sample is the
+    number of cases.
+    """
     accepted, handled = accepted_on_time(material.entries), handled_on_time(material.entries)
     said, _ = mean_points(material, ratings(material))
-    measures = ((formula.accepted_on_time, rate(accepted)), (formula.handled_on_time, rate(handled)), (formula.rated, said))
-    value = weighted_mean([(weight, one) for weight, one in measures if one is not None and weight > 0])
+    measures = (
+        (formula.accepted_on_time, rate(accepted)),
+        (formula.handled_on_time, rate(handled)),
+        (formula.rated, said),
+    )
+    value = weighted_mean(
+        [(weight, one) for weight, one in measures if one is not None and weight > 0]
+    )
     return value, len(accepted.keys() | handled.keys())
 
 
@@ -246,9 +320,15 @@ def ratings(material: Material) -> dict[int, int]:
 
 
 def scoring_sheet(material: Material, formula: Scoring) -> Raw:
-    """Mean of the points given for each item, items by weight, brought to 0–100. The sample is the number of sheets."""
+    """Mean of the points given for each item, items by weight, brought to 0–100. The sample is the
+    number of sheets.
+    """
     sheet, given = sheet_of(material.scheme, formula), sheet_points(material, formula)
-    means = [(item.weight, sum(points, _NOTHING) / len(points)) for item in sheet.items if (points := given.get(str(item.no)))]
+    means = [
+        (item.weight, sum(points, _NOTHING) / len(points))
+        for item in sheet.items
+        if (points := given.get(str(item.no)))
+    ]
     mean = weighted_mean(means)
     sheets = {one.subject_id for one in material.of("sheet") if one.detail == formula.instrument}
     return None if mean is None else mean * 100 / exact(sheet.maximum), len(sheets)
@@ -256,7 +336,11 @@ def scoring_sheet(material: Material, formula: Scoring) -> Raw:
 
 def sheet_of(scheme: Scheme, formula: Scoring) -> Sheet:
     """The sheet a formula is about; a checked scheme has it."""
-    return next(one for one in scheme.instruments if isinstance(one, Sheet) and one.key == formula.instrument)
+    return next(
+        one
+        for one in scheme.instruments
+        if isinstance(one, Sheet) and one.key == formula.instrument
+    )
 
 
 def sheet_points(material: Material, formula: Scoring) -> dict[str, list[Fraction]]:
@@ -280,11 +364,13 @@ def raw_mark(material: Material, component: Component) -> Raw:
     return scoring_sheet(material, formula)
 
 
-# ── points off and on ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── points off and on ─────────────────────────────────────────────────────────────────────────────
 
 
 def adjustments(material: Material) -> list[Line]:
-    """A line for every event that a deduction or bonus of the scheme is about, in the order in which they became true."""
+    """A line for every event that a deduction or bonus of the scheme is about, in the order in
+    which they became true.
+    """
     scheme, lines = material.scheme, list[Line]()
     for sign, rules in ((-1, scheme.deductions), (1, scheme.bonuses)):
         for rule in rules:
@@ -294,9 +380,13 @@ def adjustments(material: Material) -> list[Line]:
 
 def fits(rule: Adjustment, entry: Entry) -> bool:
     """Is this rule about this line?"""
-    if entry.measure != rule.event or (rule.kinds and entry.kind not in {one.value for one in rule.kinds}):
+    if entry.measure != rule.event or (
+        rule.kinds and entry.kind not in {one.value for one in rule.kinds}
+    ):
         return False
-    wanted = {"deadline_lapsed": rule.deadline, "finding": rule.severity, "decision": rule.id}.get(rule.event)
+    wanted = {"deadline_lapsed": rule.deadline, "finding": rule.severity, "decision": rule.id}.get(
+        rule.event
+    )
     return wanted is None or wanted == entry.detail
 
 
@@ -315,13 +405,22 @@ def _priced(rule: Adjustment, hit: Sequence[Entry], sign: int) -> list[Line]:
 
 def _line(rule: Adjustment, entry: Entry, amount: Decimal, note: str) -> Line:
     return Line(
-        rule_id=rule.id, label=rule.label, of=rule.of, amount=amount, event_id=entry.event_id, part=entry.part, note=note,
-        subject_id=entry.subject_id, source=SOURCES[entry.measure], number=entry.number, text=entry.text,
+        rule_id=rule.id,
+        label=rule.label,
+        of=rule.of,
+        amount=amount,
+        event_id=entry.event_id,
+        part=entry.part,
+        note=note,
+        subject_id=entry.subject_id,
+        source=SOURCES[entry.measure],
+        number=entry.number,
+        text=entry.text,
         occurred_at=entry.occurred_at.isoformat(),
-    )  # fmt: skip
+    )
 
 
-# ── the whole ────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the whole ─────────────────────────────────────────────────────────────────────────────────────
 
 
 def material_of(scheme: Scheme, votes: Votes, entries: Iterable[Entry]) -> Material:
@@ -341,21 +440,45 @@ def score_unit(material: Material, unit_no: int) -> Score:
     struck = any(veto.effect == "struck_out" and veto.id in decided for veto in scheme.vetoes)
     sample = sample_of(material)
     return Score(
-        unit_no=unit_no, scheme_version=scheme.version, total=total, struck_out=struck, sample=sample, components=tuple(marks),
-        unranked=_unranked(scheme, marks, total, sample, struck), adjusted=adjusted, bounded=rest,
-        ties=tuple(rounded(_TIES[rule](material), 6) for rule in scheme.ranking.ties), grade=_grade(scheme, total), decided=decided,
-    )  # fmt: skip
+        unit_no=unit_no,
+        scheme_version=scheme.version,
+        total=total,
+        struck_out=struck,
+        sample=sample,
+        components=tuple(marks),
+        unranked=_unranked(scheme, marks, total, sample, struck),
+        adjusted=adjusted,
+        bounded=rest,
+        ties=tuple(rounded(_TIES[rule](material), 6) for rule in scheme.ranking.ties),
+        grade=_grade(scheme, total),
+        decided=decided,
+    )
 
 
 def _mark(material: Material, component: Component, lines: Sequence[Line]) -> Mark:
     (value, sample), decimals = raw_mark(material, component), material.scheme.ranking.decimals
     state = _state(component, value, sample)
-    raw = Decimal(100) if state == "full" else rounded(value, decimals) if state == "counted" and value is not None else None
+    raw = (
+        Decimal(100)
+        if state == "full"
+        else rounded(value, decimals)
+        if state == "counted" and value is not None
+        else None
+    )
     adjusted = sum((line.amount for line in lines if line.of == component.key), Decimal(0))
     return Mark(
-        key=component.key, weight=component.weight, share=Decimal(0), state=state, raw=raw, adjusted=adjusted, sample=sample,
-        mark=None if raw is None else rounded(bounded(Fraction(raw) + Fraction(adjusted)), decimals), contribution=None,
-    )  # fmt: skip
+        key=component.key,
+        weight=component.weight,
+        share=Decimal(0),
+        state=state,
+        raw=raw,
+        adjusted=adjusted,
+        sample=sample,
+        mark=None
+        if raw is None
+        else rounded(bounded(Fraction(raw) + Fraction(adjusted)), decimals),
+        contribution=None,
+    )
 
 
 def _state(component: Component, value: Fraction | None, sample: int) -> State:
@@ -369,35 +492,58 @@ def _state(component: Component, value: Fraction | None, sample: int) -> State:
 
 
 def _shared_out(marks: Sequence[Mark]) -> list[Mark]:
-    """Give each component that counts its percent of the total: what the others leave is shared by weight."""
+    """Give each component that counts its percent of the total: what the others leave is shared by
+    weight.
+    """
     present = sum((one.weight for one in marks if one.mark is not None), Decimal(0))
     return [
-        replace(one, share=rounded(Fraction(one.weight) * 100 / Fraction(present), 2)) if one.mark is not None else one for one in marks
+        replace(one, share=rounded(Fraction(one.weight) * 100 / Fraction(present), 2))
+        if one.mark is not None
+        else one
+        for one in marks
     ]
 
 
-def _sum_up(scheme: Scheme, marks: list[Mark], lines: Sequence[Line]) -> tuple[Decimal | None, list[Mark], Decimal, Decimal]:
-    """(total, marks with what each contributes, points off and on, what the bounds changed); they add up to the total."""
+def _sum_up(
+    scheme: Scheme, marks: list[Mark], lines: Sequence[Line]
+) -> tuple[Decimal | None, list[Mark], Decimal, Decimal]:
+    """(total, marks with what each contributes, points off and on, what the bounds changed); they
+    add up to the total.
+    """
     decimals = scheme.ranking.decimals
     adjusted = sum((line.amount for line in lines if line.of == "total"), Decimal(0))
     present = sum((one.weight for one in marks if one.mark is not None), Decimal(0))
     if not present:
         return None, marks, rounded(Fraction(adjusted), decimals), Decimal(0)
-    parts = [Fraction(one.mark) * exact(one.weight) / exact(present) if one.mark is not None else _NOTHING for one in marks]
+    parts = [
+        Fraction(one.mark) * exact(one.weight) / exact(present)
+        if one.mark is not None
+        else _NOTHING
+        for one in marks
+    ]
     free = sum(parts, Fraction(adjusted))
     total = rounded(bounded(free), decimals)
     *shown, off = largest_remainder([*parts, Fraction(adjusted)], rounded(free, decimals), decimals)
-    given = [replace(one, contribution=part) if one.mark is not None else one for one, part in zip(marks, shown, strict=True)]
+    given = [
+        replace(one, contribution=part) if one.mark is not None else one
+        for one, part in zip(marks, shown, strict=True)
+    ]
     return total, given, off, total - rounded(free, decimals)
 
 
 def sample_of(material: Material) -> int:
     """Counted answers to item 1 over all ballots."""
     counted = {no for no, _ in material.points}
-    return sum(number for (_, _, item_no, option_no), number in material.votes.items() if item_no == 1 and option_no in counted)
+    return sum(
+        number
+        for (_, _, item_no, option_no), number in material.votes.items()
+        if item_no == 1 and option_no in counted
+    )
 
 
-def _unranked(scheme: Scheme, marks: Sequence[Mark], total: Decimal | None, sample: int, struck: bool) -> str:
+def _unranked(
+    scheme: Scheme, marks: Sequence[Mark], total: Decimal | None, sample: int, struck: bool
+) -> str:
     if struck:
         return "一票否决，取消成绩"
     if total is None:
@@ -413,7 +559,11 @@ def _unranked(scheme: Scheme, marks: Sequence[Mark], total: Decimal | None, samp
 def dissatisfaction_rate(material: Material) -> Fraction:
     """Percent of 不满意 among the counted answers to item 1 over all ballots; 0 without answers."""
     bad = {option.no for option in material.scheme.options if option.code == DISSATISFIED}
-    against = sum(number for (_, _, item_no, option_no), number in material.votes.items() if item_no == 1 and option_no in bad)
+    against = sum(
+        number
+        for (_, _, item_no, option_no), number in material.votes.items()
+        if item_no == 1 and option_no in bad
+    )
     base = sample_of(material)
     return Fraction(100 * against, base) if base else _NOTHING
 
@@ -426,7 +576,11 @@ def _late_cases(material: Material) -> Fraction:
     return Fraction(sum(not kept for kept in handled_on_time(material.entries).values()))
 
 
-_TIES: Final = {"dissatisfaction_rate": dissatisfaction_rate, "findings": _findings, "late_cases": _late_cases}
+_TIES: Final = {
+    "dissatisfaction_rate": dissatisfaction_rate,
+    "findings": _findings,
+    "late_cases": _late_cases,
+}
 
 
 def _grade(scheme: Scheme, total: Decimal | None) -> str | None:

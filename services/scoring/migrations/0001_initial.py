@@ -1,4 +1,6 @@
-"""The core's own tables, then campaigns with their rules and units, what happened to them, and the scores."""
+"""The core's own tables, then campaigns with their rules and units, what happened to them, and the
+scores.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -28,9 +30,14 @@ def upgrade() -> None:
     create_scores()
     create_movements()
     create_recounts()
-    # These rows are rewritten in place all day long: room in their pages keeps the indexes out of it.
-    op.execute("alter table scoring.tallies set (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.05)")
-    op.execute("alter table scoring.scores set (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05)")
+    # These rows are rewritten in place all day long: room in their pages keeps the indexes out of
+    # it.
+    op.execute(
+        "alter table scoring.tallies set (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.05)"
+    )
+    op.execute(
+        "alter table scoring.scores set (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05)"
+    )
 
 
 def create_campaigns() -> None:
@@ -57,7 +64,9 @@ def create_campaigns() -> None:
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column("published_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("published_by", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["campaign_id"], ["scoring.campaigns.id"], name=op.f("fk_schemes_campaign_id_campaigns")),
+        sa.ForeignKeyConstraint(
+            ["campaign_id"], ["scoring.campaigns.id"], name=op.f("fk_schemes_campaign_id_campaigns")
+        ),
         sa.PrimaryKeyConstraint("campaign_id", "version", name=op.f("pk_schemes")),
         schema="scoring",
     )
@@ -70,22 +79,34 @@ def create_campaigns() -> None:
         sa.Column("category", sa.Text(), nullable=False),
         sa.Column("aliases", postgresql.ARRAY(sa.Text()), server_default="{}", nullable=False),
         sa.CheckConstraint("unit_no between 1 and 65535", name=op.f("ck_units_unit_no")),
-        sa.ForeignKeyConstraint(["campaign_id"], ["scoring.campaigns.id"], name=op.f("fk_units_campaign_id_campaigns")),
+        sa.ForeignKeyConstraint(
+            ["campaign_id"], ["scoring.campaigns.id"], name=op.f("fk_units_campaign_id_campaigns")
+        ),
         sa.PrimaryKeyConstraint("campaign_id", "unit_id", name=op.f("pk_units")),
         schema="scoring",
     )
-    op.create_index("uq_units_unit_no", "units", ["campaign_id", "unit_no"], unique=True, schema="scoring")
+    op.create_index(
+        "uq_units_unit_no", "units", ["campaign_id", "unit_no"], unique=True, schema="scoring"
+    )
     op.create_table(
         "strata",
         sa.Column("id", sa.Integer(), sa.Identity(always=True), nullable=False),
         sa.Column("campaign_id", sa.Text(), nullable=False),
         sa.Column("instrument", sa.Text(), nullable=False),
         sa.Column("group_key", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["campaign_id"], ["scoring.campaigns.id"], name=op.f("fk_strata_campaign_id_campaigns")),
+        sa.ForeignKeyConstraint(
+            ["campaign_id"], ["scoring.campaigns.id"], name=op.f("fk_strata_campaign_id_campaigns")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_strata")),
         schema="scoring",
     )
-    op.create_index("uq_strata_place", "strata", ["campaign_id", "instrument", "group_key"], unique=True, schema="scoring")
+    op.create_index(
+        "uq_strata_place",
+        "strata",
+        ["campaign_id", "instrument", "group_key"],
+        unique=True,
+        schema="scoring",
+    )
 
 
 def create_ballots() -> None:
@@ -110,7 +131,9 @@ def create_ballots() -> None:
         sa.Column("option_no", sa.SmallInteger(), autoincrement=False, nullable=False),
         sa.Column("shard", sa.SmallInteger(), autoincrement=False, nullable=False),
         sa.Column("votes", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.PrimaryKeyConstraint("stratum", "unit_no", "item_no", "option_no", "shard", name=op.f("pk_tallies")),
+        sa.PrimaryKeyConstraint(
+            "stratum", "unit_no", "item_no", "option_no", "shard", name=op.f("pk_tallies")
+        ),
         schema="scoring",
     )
     op.create_table(
@@ -122,7 +145,8 @@ def create_ballots() -> None:
         sa.Column("unit_nos", postgresql.ARRAY(sa.Integer()), nullable=False),
         sa.Column("events", postgresql.ARRAY(sa.Uuid()), nullable=False),
         sa.CheckConstraint(
-            "source in ('ballot', 'visit', 'case', 'rating', 'obligation', 'sheet', 'decision', 'rules')", name=op.f("ck_changes_source")
+            "source in ('ballot', 'visit', 'case', 'rating', 'obligation', 'sheet', 'decision', 'rules')",
+            name=op.f("ck_changes_source"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_changes")),
         schema="scoring",
@@ -167,8 +191,12 @@ def create_ledger() -> None:
         schema="scoring",
         postgresql_where=sa.text("source_id is not null"),
     )
-    op.create_index("ix_ledger_subject", "ledger", ["campaign_id", "subject_id"], unique=False, schema="scoring")
-    op.create_index("ix_ledger_unit", "ledger", ["campaign_id", "unit_no"], unique=False, schema="scoring")
+    op.create_index(
+        "ix_ledger_subject", "ledger", ["campaign_id", "subject_id"], unique=False, schema="scoring"
+    )
+    op.create_index(
+        "ix_ledger_unit", "ledger", ["campaign_id", "unit_no"], unique=False, schema="scoring"
+    )
 
 
 def create_scores() -> None:
@@ -187,12 +215,21 @@ def create_scores() -> None:
         sa.Column("untold", sa.Boolean(), nullable=False),
         sa.Column("explanation", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(
-            ["campaign_id", "unit_no"], ["scoring.units.campaign_id", "scoring.units.unit_no"], name=op.f("fk_scores_campaign_id_units")
+            ["campaign_id", "unit_no"],
+            ["scoring.units.campaign_id", "scoring.units.unit_no"],
+            name=op.f("fk_scores_campaign_id_units"),
         ),
         sa.PrimaryKeyConstraint("campaign_id", "unit_no", "scheme_version", name=op.f("pk_scores")),
         schema="scoring",
     )
-    op.create_index("ix_scores_untold", "scores", ["told_at"], unique=False, schema="scoring", postgresql_where=sa.text("untold"))
+    op.create_index(
+        "ix_scores_untold",
+        "scores",
+        ["told_at"],
+        unique=False,
+        schema="scoring",
+        postgresql_where=sa.text("untold"),
+    )
     op.create_table(
         "outcomes",
         sa.Column("scheme_id", sa.Text(), nullable=False),
@@ -227,12 +264,19 @@ def create_movements() -> None:
         sa.Column("rank_before", sa.Integer(), autoincrement=False, nullable=True),
         sa.Column("rank_after", sa.Integer(), autoincrement=False, nullable=True),
         sa.CheckConstraint(
-            "source in ('ballot', 'visit', 'case', 'rating', 'obligation', 'sheet', 'decision', 'rules')", name=op.f("ck_movements_source")
+            "source in ('ballot', 'visit', 'case', 'rating', 'obligation', 'sheet', 'decision', 'rules')",
+            name=op.f("ck_movements_source"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_movements")),
         schema="scoring",
     )
-    op.create_index("ix_movements_unit", "movements", ["campaign_id", "unit_no", "id"], unique=False, schema="scoring")
+    op.create_index(
+        "ix_movements_unit",
+        "movements",
+        ["campaign_id", "unit_no", "id"],
+        unique=False,
+        schema="scoring",
+    )
     op.create_index(
         "uq_movements_ballots",
         "movements",
@@ -257,11 +301,21 @@ def create_recounts() -> None:
         sa.Column("units", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("digest", sa.Text(), nullable=False),
         sa.Column("differences", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
-        sa.ForeignKeyConstraint(["campaign_id"], ["scoring.campaigns.id"], name=op.f("fk_recounts_campaign_id_campaigns")),
+        sa.ForeignKeyConstraint(
+            ["campaign_id"],
+            ["scoring.campaigns.id"],
+            name=op.f("fk_recounts_campaign_id_campaigns"),
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_recounts")),
         schema="scoring",
     )
-    op.create_index(op.f("ix_scoring_recounts_campaign_id"), "recounts", ["campaign_id"], unique=False, schema="scoring")
+    op.create_index(
+        op.f("ix_scoring_recounts_campaign_id"),
+        "recounts",
+        ["campaign_id"],
+        unique=False,
+        schema="scoring",
+    )
 
 
 def downgrade() -> None:

@@ -14,7 +14,21 @@ from services.scoring.store import Campaign
 from shared.auth import Role, allow
 from shared.database import Transaction
 from shared.schemes import scheme_ids
-from shared.web import Door, Form, Hit, Once, Tx, Who, fragment, hits, htmx, matches, page, see_other, spelt
+from shared.web import (
+    Door,
+    Form,
+    Hit,
+    Once,
+    Tx,
+    Who,
+    fragment,
+    hits,
+    htmx,
+    matches,
+    page,
+    see_other,
+    spelt,
+)
 
 door = Door(prefix="/scoring")
 BOARD, OFFICE = allow(Role.OFFICE, Role.LEADER), allow(Role.OFFICE)
@@ -28,13 +42,17 @@ AT_EACH_END: Final = 3
 async def home(request: Request, tx: Tx, who: Who) -> Response:
     campaign = await actions.current_campaign(tx)
     if campaign is None:
-        return page(request, "empty.html", schemes=scheme_ids(), form=Form[Any].of({"year": tx.now.year}))
+        return page(
+            request, "empty.html", schemes=scheme_ids(), form=Form[Any].of({"year": tx.now.year})
+        )
     if htmx(request):
         return fragment(request, "home.html", "live", **await _live(tx, campaign), as_of=tx.now)
     known: dict[str, Any] = {
-        "campaigns": await actions.all_campaigns(tx), "last": await actions.last_recount(tx, campaign.id),
-        "undecided": campaign.scheme.undecided(), "as_of": tx.now,
-    }  # fmt: skip
+        "campaigns": await actions.all_campaigns(tx),
+        "last": await actions.last_recount(tx, campaign.id),
+        "undecided": campaign.scheme.undecided(),
+        "as_of": tx.now,
+    }
     return page(request, "home.html", **await _live(tx, campaign), **known)
 
 
@@ -42,26 +60,38 @@ async def _live(tx: Transaction, campaign: Campaign) -> dict[str, Any]:
     boards = await actions.boards_of(tx, campaign)
     moves, _ = await actions.changes_of(tx, campaign, rows=MOVES_SHOWN)
     return {
-        "campaign": campaign, "boards": boards, "moves": moves, "sources": SOURCE_LABELS, "small": SMALL_CATEGORY,
+        "campaign": campaign,
+        "boards": boards,
+        "moves": moves,
+        "sources": SOURCE_LABELS,
+        "small": SMALL_CATEGORY,
         "ends": {board.category.key: _ends(_totals(board)) for board in boards if board.rows},
-    }  # fmt: skip
+    }
 
 
 def _totals(board: actions.Board) -> list[Any]:
-    """(rank, unit, total) of the ranked units, of the same look at the database as everything else on the page."""
+    """(rank, unit, total) of the ranked units, of the same look at the database as everything else
+    on the page.
+    """
     return [(row.place.rank, row.unit, row.score.total) for row in board.ranked if row.score]
 
 
 def _ends(rows: list[Any]) -> list[Any]:
     """The first and the last of a board; all of a short one."""
-    return rows if len(rows) <= 2 * AT_EACH_END else [*rows[:AT_EACH_END], None, *rows[-AT_EACH_END:]]
+    return (
+        rows if len(rows) <= 2 * AT_EACH_END else [*rows[:AT_EACH_END], None, *rows[-AT_EACH_END:]]
+    )
 
 
 @door.get("/rank", policy=BOARD)
 async def newest_rank(request: Request, tx: Tx, category: str = "") -> Response:
     """The ranking of the newest campaign."""
     campaign = await actions.current_campaign(tx)
-    return await _ranking(request, tx, campaign, category) if campaign else see_other(request, "/scoring/")
+    return (
+        await _ranking(request, tx, campaign, category)
+        if campaign
+        else see_other(request, "/scoring/")
+    )
 
 
 @door.get("/palette", policy=BOARD)
@@ -69,9 +99,19 @@ async def palette(tx: Tx, q: str = "") -> Response:
     """Units by name, pinyin, initials or code."""
     campaign = await actions.current_campaign(tx)
     units = campaign.units if campaign else ()
-    found = [unit for unit in units if any(matches(q, spelt(name)) for name in (unit.name, unit.unit_id, *unit.aliases))]
+    found = [
+        unit
+        for unit in units
+        if any(matches(q, spelt(name)) for name in (unit.name, unit.unit_id, *unit.aliases))
+    ]
     return JSONResponse(
-        hits([Hit("单位", unit.name, f"/scoring/{campaign.id}/units/{unit.unit_id}", "得分解释") for unit in found[:HITS_MAX] if campaign])
+        hits(
+            [
+                Hit("单位", unit.name, f"/scoring/{campaign.id}/units/{unit.unit_id}", "得分解释")
+                for unit in found[:HITS_MAX]
+                if campaign
+            ]
+        )
     )
 
 
@@ -81,24 +121,49 @@ async def ranking(request: Request, tx: Tx, campaign_id: str, category: str = ""
     return await _ranking(request, tx, await actions.campaign_of(tx, campaign_id), category)
 
 
-async def _ranking(request: Request, tx: Transaction, campaign: Campaign, category: str) -> Response:
-    first = next((one.key for one in campaign.scheme.categories if campaign.in_category(one.key)), campaign.scheme.categories[0].key)
+async def _ranking(
+    request: Request, tx: Transaction, campaign: Campaign, category: str
+) -> Response:
+    first = next(
+        (one.key for one in campaign.scheme.categories if campaign.in_category(one.key)),
+        campaign.scheme.categories[0].key,
+    )
     [board] = await actions.boards_of(tx, campaign, category or first)
-    pieces = {row.unit.unit_no: charts.contributions(campaign.scheme, row.score.components) for row in board.rows if row.score}
+    pieces = {
+        row.unit.unit_no: charts.contributions(campaign.scheme, row.score.components)
+        for row in board.rows
+        if row.score
+    }
     shown: dict[str, Any] = {
-        "campaign": campaign, "board": board, "pieces": pieces, "tones": charts.tones(campaign.scheme),
-        "small": SMALL_CATEGORY, "as_of": tx.now,
-    }  # fmt: skip
-    return fragment(request, "rank.html", "rows", **shown) if htmx(request) else page(request, "rank.html", **shown)
+        "campaign": campaign,
+        "board": board,
+        "pieces": pieces,
+        "tones": charts.tones(campaign.scheme),
+        "small": SMALL_CATEGORY,
+        "as_of": tx.now,
+    }
+    return (
+        fragment(request, "rank.html", "rows", **shown)
+        if htmx(request)
+        else page(request, "rank.html", **shown)
+    )
 
 
 @door.post("/{campaign_id}/recounts", policy=OFFICE)
 async def recount(request: Request, tx: Tx, who: Who, once: Once, campaign_id: str) -> Response:
     """重放核对."""
-    return await once.redirect(actions.recount(tx, campaign_id, by=str(who.id)), to=f"/scoring/{campaign_id}/recounts")
+    return await once.redirect(
+        actions.recount(tx, campaign_id, by=str(who.id)), to=f"/scoring/{campaign_id}/recounts"
+    )
 
 
 @door.get("/{campaign_id}/recounts", policy=BOARD)
 async def last_recount(request: Request, tx: Tx, campaign_id: str) -> Response:
     campaign = await actions.campaign_of(tx, campaign_id)
-    return page(request, "recount.html", campaign=campaign, last=await actions.last_recount(tx, campaign_id), as_of=tx.now)
+    return page(
+        request,
+        "recount.html",
+        campaign=campaign,
+        last=await actions.last_recount(tx, campaign_id),
+        as_of=tx.now,
+    )

@@ -1,4 +1,6 @@
-"""Making a campaign, its register of units, its rules as they are in force, and what unit heads may see."""
+"""Making a campaign, its register of units, its rules as they are in force, and what unit heads may
+see.
+"""
 
 from typing import Any
 
@@ -54,7 +56,11 @@ async def create(request: Request, tx: Tx, who: Who, once: Once) -> Response:
 @door.get("/register", policy=OFFICE)
 async def newest_register(request: Request, tx: Tx) -> Response:
     campaign = await actions.current_campaign(tx)
-    return _register_page(request, tx, campaign, Form[Any]()) if campaign else see_other(request, "/scoring/")
+    return (
+        _register_page(request, tx, campaign, Form[Any]())
+        if campaign
+        else see_other(request, "/scoring/")
+    )
 
 
 @door.get("/{campaign_id}/register", policy=OFFICE)
@@ -63,12 +69,24 @@ async def register_page(request: Request, tx: Tx, campaign_id: str) -> Response:
     return _register_page(request, tx, await actions.campaign_of(tx, campaign_id), Form[Any]())
 
 
-def _register_page(request: Request, tx: Transaction, campaign: Campaign, form: Form[Any], status: int = 200) -> Response:
-    return page(request, "register.html", status, campaign=campaign, form=form, failed=status >= 400, as_of=tx.now)
+def _register_page(
+    request: Request, tx: Transaction, campaign: Campaign, form: Form[Any], status: int = 200
+) -> Response:
+    return page(
+        request,
+        "register.html",
+        status,
+        campaign=campaign,
+        form=form,
+        failed=status >= 400,
+        as_of=tx.now,
+    )
 
 
 @door.post("/{campaign_id}/register", policy=OFFICE, body_max=FILE_MAX_BYTES)
-async def import_register(request: Request, tx: Tx, who: Who, once: Once, campaign_id: str) -> Response:
+async def import_register(
+    request: Request, tx: Tx, who: Who, once: Once, campaign_id: str
+) -> Response:
     """Read a register file (CSV or XLSX) and enter its units."""
     campaign = await actions.campaign_of(tx, campaign_id)
     form = await read_form(request, RegisterFile)
@@ -76,11 +94,16 @@ async def import_register(request: Request, tx: Tx, who: Who, once: Once, campai
         return _register_page(request, tx, campaign, form, 422)
     await form.value.file.seek(0)
     try:
-        rows = actions.unit_rows(read_table(form.value.file.filename or "名册", await form.value.file.read()))
+        rows = actions.unit_rows(
+            read_table(form.value.file.filename or "名册", await form.value.file.read())
+        )
     except (BadFile, Refused) as error:
         form.refuse(str(error), "file")
         return _register_page(request, tx, campaign, form, 422)
-    return await once.redirect(actions.register_units(tx, campaign_id, rows, by=str(who.id)), to=f"/scoring/{campaign_id}/register")
+    return await once.redirect(
+        actions.register_units(tx, campaign_id, rows, by=str(who.id)),
+        to=f"/scoring/{campaign_id}/register",
+    )
 
 
 @door.get("/rules", policy=OFFICE)
@@ -91,24 +114,37 @@ async def newest_rules(request: Request, tx: Tx) -> Response:
 
 @door.get("/{campaign_id}/rules", policy=allow(Role.OFFICE, Role.LEADER))
 async def rules_page(request: Request, tx: Tx, campaign_id: str) -> Response:
-    """The rules in force: weights, formulas, points off, ranking, consequences, and what the office still has to decide."""
+    """The rules in force: weights, formulas, points off, ranking, consequences, and what the office
+    still has to decide.
+    """
     return await _rules_page(request, tx, await actions.campaign_of(tx, campaign_id))
 
 
 async def _rules_page(request: Request, tx: Transaction, campaign: Campaign) -> Response:
     return page(
-        request, "rules.html", campaign=campaign, scheme=campaign.scheme, versions=await actions.versions(tx, campaign.id),
-        undecided={place for place, _ in campaign.scheme.undecided()}, as_of=tx.now,
-    )  # fmt: skip
+        request,
+        "rules.html",
+        campaign=campaign,
+        scheme=campaign.scheme,
+        versions=await actions.versions(tx, campaign.id),
+        undecided={place for place, _ in campaign.scheme.undecided()},
+        as_of=tx.now,
+    )
 
 
 @door.post("/{campaign_id}/shown", policy=OFFICE)
 async def show(request: Request, tx: Tx, who: Who, once: Once, campaign_id: str) -> Response:
     """Let unit heads see the running score of their own unit."""
-    return await once.redirect(actions.show_to_units(tx, campaign_id=campaign_id, shown=True, by=str(who.id)), to="/scoring/")
+    return await once.redirect(
+        actions.show_to_units(tx, campaign_id=campaign_id, shown=True, by=str(who.id)),
+        to="/scoring/",
+    )
 
 
 @door.post("/{campaign_id}/hidden", policy=OFFICE)
 async def hide(request: Request, tx: Tx, who: Who, once: Once, campaign_id: str) -> Response:
     """Keep the running scores to the office again."""
-    return await once.redirect(actions.show_to_units(tx, campaign_id=campaign_id, shown=False, by=str(who.id)), to="/scoring/")
+    return await once.redirect(
+        actions.show_to_units(tx, campaign_id=campaign_id, shown=False, by=str(who.id)),
+        to="/scoring/",
+    )

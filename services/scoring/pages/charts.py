@@ -1,4 +1,6 @@
-"""Charts as plain numbers for SVG: where each piece begins and how wide it is, in percent of the whole."""
+"""Charts as plain numbers for SVG: where each piece begins and how wide it is, in percent of the
+whole.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +11,9 @@ from services.scoring.domain.score import Mark
 from shared.schemes import Scheme
 
 TONES = ("a", "b", "c", "d", "e", "f", "g")
-"""Fills of components, in the order of the scheme; the style sheet of the page says what they look like."""
+"""Fills of components, in the order of the scheme; the style sheet of the page says what they look
+like.
+"""
 ANSWERS = {"satisfied": "yes", "fairly_satisfied": "fair", "dissatisfied": "no", "unknown": "none"}
 
 
@@ -34,18 +38,29 @@ def contributions(scheme: Scheme, components: Sequence[Mark]) -> list[Piece]:
     for component in components:
         rule = scheme.component(component.key)
         if component.contribution and rule:
-            pieces.append(Piece(x, component.contribution, fills[component.key], f"{rule.label} {component.contribution}"))
+            pieces.append(
+                Piece(
+                    x,
+                    component.contribution,
+                    fills[component.key],
+                    f"{rule.label} {component.contribution}",
+                )
+            )
             x += component.contribution
     return pieces
 
 
 def answers(share: Share) -> list[Piece]:
-    """满意, 基本满意, 不满意, 不了解: how a group answered a question; empty when that may not be shown."""
+    """满意, 基本满意, 不满意, 不了解: how a group answered a question; empty when that may not be
+    shown.
+    """
     numbers = [count.number or 0 for count in share.counts]
     whole, pieces, x = sum(numbers), list[Piece](), Decimal(0)
     for count, number in zip(share.counts, numbers, strict=True):
         if number:
             width = (Decimal(100 * number) / whole).quantize(Decimal("0.01"))
-            pieces.append(Piece(x, width, ANSWERS.get(count.code, "none"), f"{count.label} {number}"))
+            pieces.append(
+                Piece(x, width, ANSWERS.get(count.code, "none"), f"{count.label} {number}")
+            )
             x += width
     return pieces

@@ -1,4 +1,6 @@
-"""G3 得分解释, G4 变动记录, G9 本单位得分: where a score comes from, line by line, and what moved it."""
+"""G3 得分解释, G4 变动记录, G9 本单位得分: where a score comes from, line by line, and what moved
+it.
+"""
 
 from datetime import date, timedelta
 from typing import Annotated, Any, Final
@@ -53,14 +55,22 @@ async def mine(request: Request, tx: Tx, who: Who) -> Response:
 def _explained(found: actions.Explained) -> dict[str, Any]:
     scheme, explanation = found.campaign.scheme, found.explanation
     return {
-        "explanation": explanation, "score": explanation.score, "pieces": charts.contributions(scheme, explanation.score.components),
-        "bars": {share.key: charts.answers(share) for part in explanation.parts for share in part.shares},
-        "tones": charts.tones(scheme), "sources": SOURCE_LABELS, "plain": plain,
-    }  # fmt: skip
+        "explanation": explanation,
+        "score": explanation.score,
+        "pieces": charts.contributions(scheme, explanation.score.components),
+        "bars": {
+            share.key: charts.answers(share) for part in explanation.parts for share in part.shares
+        },
+        "tones": charts.tones(scheme),
+        "sources": SOURCE_LABELS,
+        "plain": plain,
+    }
 
 
 @door.get("/{campaign_id}/units/{unit_id}", policy=BOARD)
-async def unit_page(request: Request, tx: Tx, campaign_id: str, unit_id: str, version: str = "") -> Response:
+async def unit_page(
+    request: Request, tx: Tx, campaign_id: str, unit_id: str, version: str = ""
+) -> Response:
     """G3."""
     return await _unit_page(request, tx, campaign_id, unit_id, version=version)
 
@@ -80,11 +90,22 @@ async def _unit_page(
     moves, total = await actions.changes_of(tx, campaign, unit_id=unit_id, rows=RECENT)
     neighbours = await _neighbours(tx, found)
     return page(
-        request, "unit.html", status, found=found, campaign=campaign, moves=moves, moves_total=total, neighbours=neighbours,
-        versions=await actions.versions(tx, campaign.id), rules=_by_person(campaign.scheme),
-        decisions=await actions.decisions_on(tx, campaign, unit_id), form=form or Form[Any](), failed=status >= 400, as_of=tx.now,
+        request,
+        "unit.html",
+        status,
+        found=found,
+        campaign=campaign,
+        moves=moves,
+        moves_total=total,
+        neighbours=neighbours,
+        versions=await actions.versions(tx, campaign.id),
+        rules=_by_person(campaign.scheme),
+        decisions=await actions.decisions_on(tx, campaign, unit_id),
+        form=form or Form[Any](),
+        failed=status >= 400,
+        as_of=tx.now,
         **_explained(found),
-    )  # fmt: skip
+    )
 
 
 async def _neighbours(tx: Transaction, found: actions.Explained) -> tuple[Any, Any]:
@@ -97,25 +118,50 @@ async def _neighbours(tx: Transaction, found: actions.Explained) -> tuple[Any, A
 
 def _by_person(scheme: Scheme) -> list[tuple[str, str]]:
     """(id, label) of the rules that a person decides on."""
-    deductions = [one for one in (*scheme.deductions, *scheme.bonuses) if isinstance(one, Adjustment) and one.event == "decision"]
-    return [(one.id, f"{one.id} {one.label}") for one in (*deductions, *scheme.vetoes, *scheme.consequences)]
+    deductions = [
+        one
+        for one in (*scheme.deductions, *scheme.bonuses)
+        if isinstance(one, Adjustment) and one.event == "decision"
+    ]
+    return [
+        (one.id, f"{one.id} {one.label}")
+        for one in (*deductions, *scheme.vetoes, *scheme.consequences)
+    ]
 
 
 @door.post("/{campaign_id}/units/{unit_id}/decisions", policy=OFFICE)
-async def decide(request: Request, tx: Tx, who: Who, once: Once, campaign_id: str, unit_id: str) -> Response:
+async def decide(
+    request: Request, tx: Tx, who: Who, once: Once, campaign_id: str, unit_id: str
+) -> Response:
     form = await read_form(request, Decision)
     if form.value is None:
         return await _unit_page(request, tx, campaign_id, unit_id, form=form, status=422)
-    action = actions.decide(tx, campaign_id=campaign_id, unit_id=unit_id, by=str(who.id), **form.value.model_dump())
+    action = actions.decide(
+        tx, campaign_id=campaign_id, unit_id=unit_id, by=str(who.id), **form.value.model_dump()
+    )
     return await once.redirect(action, to=f"/scoring/{campaign_id}/units/{unit_id}")
 
 
 @door.post("/{campaign_id}/units/{unit_id}/decisions/{decision_id}/revocation", policy=OFFICE)
-async def revoke(request: Request, tx: Tx, who: Who, once: Once, campaign_id: str, unit_id: str, decision_id: UUID) -> Response:
+async def revoke(
+    request: Request,
+    tx: Tx,
+    who: Who,
+    once: Once,
+    campaign_id: str,
+    unit_id: str,
+    decision_id: UUID,
+) -> Response:
     form = await read_form(request, Revocation)
     if form.value is None:
         raise Refused(form.problems[0].sentence, status=422, field="grounds")
-    action = actions.revoke(tx, campaign_id=campaign_id, decision_id=decision_id, grounds=form.value.grounds, by=str(who.id))
+    action = actions.revoke(
+        tx,
+        campaign_id=campaign_id,
+        decision_id=decision_id,
+        grounds=form.value.grounds,
+        by=str(who.id),
+    )
     return await once.redirect(action, to=f"/scoring/{campaign_id}/units/{unit_id}")
 
 
@@ -132,10 +178,25 @@ async def changes(
     """G4."""
     campaign = await actions.campaign_of(tx, campaign_id)
     days = days if days in PERIODS else ""
-    since: date | None = tx.now.astimezone(CHINA).date() - timedelta(days=int(days) - 1) if days else None
-    rows, total = await actions.changes_of(tx, campaign, unit_id=unit_id, source=source, since=since, page=number)
+    since: date | None = (
+        tx.now.astimezone(CHINA).date() - timedelta(days=int(days) - 1) if days else None
+    )
+    rows, total = await actions.changes_of(
+        tx, campaign, unit_id=unit_id, source=source, since=since, page=number
+    )
     last = max(1, -(-total // tx.context.sizes.page_rows))
     return page(
-        request, "changes.html", campaign=campaign, unit=actions.unit_of(campaign, unit_id), rows=rows, total=total, number=number,
-        last=last, source=source, days=days, periods=PERIODS, sources=SOURCE_LABELS, as_of=tx.now,
-    )  # fmt: skip
+        request,
+        "changes.html",
+        campaign=campaign,
+        unit=actions.unit_of(campaign, unit_id),
+        rows=rows,
+        total=total,
+        number=number,
+        last=last,
+        source=source,
+        days=days,
+        periods=PERIODS,
+        sources=SOURCE_LABELS,
+        as_of=tx.now,
+    )

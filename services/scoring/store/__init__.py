@@ -12,8 +12,23 @@ from services.scoring.store.events import (
     touched_units,
     votes_of,
 )
-from services.scoring.store.recounts import differing, everything, keep_recount, last_recount, overdue_recount
-from services.scoring.store.registers import Campaign, Registers, Unit, all_campaigns, newest_campaign, read_campaign, scheme_of, versions
+from services.scoring.store.recounts import (
+    differing,
+    everything,
+    keep_recount,
+    last_recount,
+    overdue_recount,
+)
+from services.scoring.store.registers import (
+    Campaign,
+    Registers,
+    Unit,
+    all_campaigns,
+    newest_campaign,
+    read_campaign,
+    scheme_of,
+    versions,
+)
 from services.scoring.store.scores import (
     TELL_MAX,
     Moved,
@@ -34,9 +49,43 @@ from services.scoring.store.scores import (
 )
 
 __all__ = [
-    "TELL_MAX", "Campaign", "Moved", "OutcomeRow", "Registers", "Unit", "Written", "all_campaigns", "bodies", "count_movements",
-    "count_votes", "differing", "enter", "entry_of", "everything", "keep_ballots", "keep_explanation", "keep_outcomes", "keep_recount",
-    "kept_explanation", "last_recount", "lines_about", "lines_of", "lock_scores", "movements", "newest_campaign",
-    "note_change", "note_moved", "outcomes", "overdue_recount", "read_campaign", "scheme_of", "state_on", "take_changes",
-    "take_untold", "touched_units", "versions", "votes_of", "write_scores",
-]  # fmt: skip
+    "TELL_MAX",
+    "Campaign",
+    "Moved",
+    "OutcomeRow",
+    "Registers",
+    "Unit",
+    "Written",
+    "all_campaigns",
+    "bodies",
+    "count_movements",
+    "count_votes",
+    "differing",
+    "enter",
+    "entry_of",
+    "everything",
+    "keep_ballots",
+    "keep_explanation",
+    "keep_outcomes",
+    "keep_recount",
+    "kept_explanation",
+    "last_recount",
+    "lines_about",
+    "lines_of",
+    "lock_scores",
+    "movements",
+    "newest_campaign",
+    "note_change",
+    "note_moved",
+    "outcomes",
+    "overdue_recount",
+    "read_campaign",
+    "scheme_of",
+    "state_on",
+    "take_changes",
+    "take_untold",
+    "touched_units",
+    "versions",
+    "votes_of",
+    "write_scores",
+]

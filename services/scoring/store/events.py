@@ -33,10 +33,23 @@ where stratum = any($1) and ($2::int[] is null or unit_no = any($2)) group by 1,
 """
 _COLUMNS = tuple(field.name for field in fields(Entry))
 _TYPES = {
-    "event_id": "uuid", "part": "smallint", "measure": "text", "subject_id": "uuid", "version": "bigint", "occurred_at": "timestamptz",
-    "unit_no": "int", "detail": "text", "item": "text", "late": "boolean", "option_no": "smallint", "points": "numeric", "kind": "text",
-    "source_id": "uuid", "number": "text", "text": "text",
-}  # fmt: skip
+    "event_id": "uuid",
+    "part": "smallint",
+    "measure": "text",
+    "subject_id": "uuid",
+    "version": "bigint",
+    "occurred_at": "timestamptz",
+    "unit_no": "int",
+    "detail": "text",
+    "item": "text",
+    "late": "boolean",
+    "option_no": "smallint",
+    "points": "numeric",
+    "kind": "text",
+    "source_id": "uuid",
+    "number": "text",
+    "text": "text",
+}
 assert set(_TYPES) == set(_COLUMNS), "a ledger line is an entry, column by column"
 _ENTER = f"""
 insert into ledger (campaign_id, {", ".join(_COLUMNS)})
@@ -48,7 +61,8 @@ not (l.measure = any($3) and exists (
   select from ledger n
   where n.campaign_id = l.campaign_id and n.subject_id = l.subject_id and n.version > l.version and n.measure = any($3)))
 """
-# One look by index for each line of the unit; as a join the planner reads the whole campaign for it.
+# One look by index for each line of the unit; as a join the planner reads the whole campaign for
+# it.
 _LINES = f"""
 select l.*, coalesce(l.kind, (
     select o.kind from ledger o where o.campaign_id = l.campaign_id and o.subject_id = l.subject_id and o.measure = 'case_opened'
@@ -70,20 +84,28 @@ where campaign_id = $1 and unit_no is not null and (subject_id = any($2) or (mea
 async def keep_ballots(
     tx: Transaction, campaign_id: str, rows: Sequence[tuple[UUID, int, str | None, bytes, datetime]]
 ) -> Collection[UUID] | None:
-    """Keep ballots (id, stratum, point, packed answers, cast_at) once. None: all are new; otherwise the ids of those that are."""
+    """Keep ballots (id, stratum, point, packed answers, cast_at) once. None: all are new; otherwise
+    the ids of those that are.
+    """
     new = await tx.fetchval(_KEEP_BALLOTS, campaign_id, *map(list, zip(*rows, strict=True)))
     return None if new is None else {UUID(str(one)) for one in new}
 
 
-async def count_votes(tx: Transaction, votes: Mapping[tuple[int, Answer], int], *, shard: int) -> None:
-    """Add votes by (stratum, (unit_no, item_no, option_no)), in one statement and in one order, so that nobody deadlocks."""
+async def count_votes(
+    tx: Transaction, votes: Mapping[tuple[int, Answer], int], *, shard: int
+) -> None:
+    """Add votes by (stratum, (unit_no, item_no, option_no)), in one statement and in one order, so
+    that nobody deadlocks.
+    """
     if votes:
         strata = [stratum for stratum, _ in votes]
         units, items, options = zip(*(answer for _, answer in votes), strict=True)
         await tx.run(_COUNT, strata, units, items, options, list(votes.values()), shard)
 
 
-async def votes_of(tx: Transaction, strata: Collection[int], unit_nos: Collection[int] | None = None) -> list[asyncpg.Record]:
+async def votes_of(
+    tx: Transaction, strata: Collection[int], unit_nos: Collection[int] | None = None
+) -> list[asyncpg.Record]:
     """stratum, unit_no, item_no, option_no, votes: sums over all shards, of these units or of all."""
     return await tx.fetch(_VOTES, list(strata), None if unit_nos is None else list(unit_nos))
 
@@ -92,15 +114,21 @@ async def enter(tx: Transaction, campaign_id: str, entries: Sequence[Entry]) -> 
     """Write ledger lines; those there already stay as they are. Gives how many were new."""
     if not entries:
         return 0
-    return await tx.run(_ENTER, campaign_id, *([getattr(entry, name) for entry in entries] for name in _COLUMNS))
+    return await tx.run(
+        _ENTER, campaign_id, *([getattr(entry, name) for entry in entries] for name in _COLUMNS)
+    )
 
 
 async def touched_units(tx: Transaction, campaign_id: str, subjects: Collection[UUID]) -> list[int]:
-    """Units that have a ledger line about one of these cases, visits, complaints …, or whose closed case came from one."""
+    """Units that have a ledger line about one of these cases, visits, complaints …, or whose closed
+    case came from one.
+    """
     return [row["unit_no"] for row in await tx.fetch(_TOUCHED, campaign_id, list(subjects))]
 
 
-async def lines_of(tx: Transaction, campaign_id: str, unit_nos: Collection[int]) -> dict[int, list[Entry]]:
+async def lines_of(
+    tx: Transaction, campaign_id: str, unit_nos: Collection[int]
+) -> dict[int, list[Entry]]:
     """Unit → its standing ledger lines, with what informants said about its closed cases."""
     rows = await tx.fetch(_LINES, campaign_id, list(unit_nos), list(REPLACEABLE))
     lines: dict[int, list[Entry]] = {unit_no: [] for unit_no in unit_nos}
@@ -116,25 +144,44 @@ def entry_of(row: Mapping[str, Any], **changes: Any) -> Entry:
 
 async def lines_about(tx: Transaction, campaign_id: str, subject_id: UUID) -> list[Entry]:
     """All ledger lines about one subject, oldest version first, superseded ones too."""
-    rows = await tx.fetch("select * from ledger where campaign_id = $1 and subject_id = $2 order by version, part", campaign_id, subject_id)
+    rows = await tx.fetch(
+        "select * from ledger where campaign_id = $1 and subject_id = $2 order by version, part",
+        campaign_id,
+        subject_id,
+    )
     return [entry_of(row) for row in rows]
 
 
 async def note_change(
-    tx: Transaction, campaign_id: str, *, shard: int, source: str, unit_nos: Iterable[int], events: Collection[UUID] = ()
+    tx: Transaction,
+    campaign_id: str,
+    *,
+    shard: int,
+    source: str,
+    unit_nos: Iterable[int],
+    events: Collection[UUID] = (),
 ) -> None:
-    """Leave word that these units are to be scored again, and which of the ledger's events moved them."""
+    """Leave word that these units are to be scored again, and which of the ledger's events moved
+    them.
+    """
     await tx.run(
         "insert into changes (campaign_id, shard, source, unit_nos, events) values ($1, $2, $3, $4, $5)",
-        campaign_id, shard, source, sorted(unit_nos), list(events),
-    )  # fmt: skip
+        campaign_id,
+        shard,
+        source,
+        sorted(unit_nos),
+        list(events),
+    )
 
 
 async def take_changes(tx: Transaction, *, limit: int, ballots: bool) -> list[asyncpg.Record]:
-    """Take away notes (campaign_id, source, unit_nos, events) that nobody else is taking; without `ballots` only what came otherwise."""
+    """Take away notes (campaign_id, source, unit_nos, events) that nobody else is taking; without
+    `ballots` only what came otherwise.
+    """
     return await tx.fetch(
         "delete from changes where id in "
         "(select id from changes where $2 or source <> 'ballot' order by id limit $1 for update skip locked) "
         "returning campaign_id, source, unit_nos, events",
-        limit, ballots,
-    )  # fmt: skip
+        limit,
+        ballots,
+    )

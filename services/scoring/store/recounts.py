@@ -11,7 +11,8 @@ import msgspec
 from shared.database import Transaction, lock_number
 
 ROWS_AT_ONCE = 5_000
-# One cursor has one snapshot: ballots, ledger, scores and the units still to be scored belong to the same instant.
+# One cursor has one snapshot: ballots, ledger, scores and the units still to be scored belong to
+# the same instant.
 _EVERYTHING = """
 declare everything no scroll cursor for
 select 'score' as what, unit_no as number, body as text, null::bytea as bytes from scores
@@ -22,9 +23,16 @@ union all select 'ballot', stratum, null, answers from ballots where campaign_id
 """
 
 
-async def everything(tx: Transaction, campaign_id: str, version: str) -> AsyncIterator[asyncpg.Record]:
-    """Rows (what, number, text, bytes): scores (unit, JSON), waiting (units as JSON), lines (JSON), ballots (stratum, packed answers)."""
-    id, rules = await tx.fetchval("select quote_literal($1)", campaign_id), await tx.fetchval("select quote_literal($1)", version)
+async def everything(
+    tx: Transaction, campaign_id: str, version: str
+) -> AsyncIterator[asyncpg.Record]:
+    """Rows (what, number, text, bytes): scores (unit, JSON), waiting (units as JSON), lines (JSON),
+    ballots (stratum, packed answers).
+    """
+    id, rules = (
+        await tx.fetchval("select quote_literal($1)", campaign_id),
+        await tx.fetchval("select quote_literal($1)", version),
+    )
     await tx.run(_EVERYTHING.format(id=id, version=rules))
     while rows := await tx.fetch(f"fetch {ROWS_AT_ONCE} from everything"):
         for row in rows:
@@ -33,19 +41,39 @@ async def everything(tx: Transaction, campaign_id: str, version: str) -> AsyncIt
 
 
 async def keep_recount(
-    tx: Transaction, *, id: UUID, campaign_id: str, by: str, scheme_version: str, ballots: int, lines: int, units: int, digest: str,
+    tx: Transaction,
+    *,
+    id: UUID,
+    campaign_id: str,
+    by: str,
+    scheme_version: str,
+    ballots: int,
+    lines: int,
+    units: int,
+    digest: str,
     differences: list[dict[str, Any]],
-) -> UUID:  # fmt: skip
+) -> UUID:
     await tx.run(
         "insert into recounts (id, campaign_id, scheme_version, counted_at, counted_by, ballots, lines, units, digest, differences) "
         "values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jsonb)",
-        id, campaign_id, scheme_version, tx.now, by, ballots, lines, units, digest, msgspec.json.encode(differences).decode(),
-    )  # fmt: skip
+        id,
+        campaign_id,
+        scheme_version,
+        tx.now,
+        by,
+        ballots,
+        lines,
+        units,
+        digest,
+        msgspec.json.encode(differences).decode(),
+    )
     return id
 
 
 async def overdue_recount(tx: Transaction, *, before: datetime) -> str | None:
-    """The campaign that waits longest for a recount and had none since `before`; None when there is none, or another process is at it."""
+    """The campaign that waits longest for a recount and had none since `before`; None when there is
+    none, or another process is at it.
+    """
     if not await tx.fetchval("select pg_try_advisory_xact_lock($1)", lock_number("recount")):
         return None
     return await tx.fetchval(  # type: ignore[no-any-return]
@@ -67,6 +95,7 @@ async def differing(tx: Transaction) -> dict[str, int]:
 async def last_recount(tx: Transaction, campaign_id: str) -> dict[str, Any] | None:
     """The newest recount of a campaign with its `differences` read; None when nobody asked for one."""
     row = await tx.fetchrow(
-        "select *, differences::text as found from recounts where campaign_id = $1 order by counted_at desc, id desc limit 1", campaign_id
+        "select *, differences::text as found from recounts where campaign_id = $1 order by counted_at desc, id desc limit 1",
+        campaign_id,
     )
     return dict(row) | {"differences": msgspec.json.decode(row["found"])} if row else None

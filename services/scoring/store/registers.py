@@ -67,11 +67,16 @@ class Registers:
 
     async def campaigns(self, tx: Transaction, ids: Collection[str]) -> dict[str, Campaign]:
         """Those of the campaigns that exist; one small question when nothing changed."""
-        rows = await tx.fetch("select id, revision, shown_to_units_at from campaigns where id = any($1)", list(ids))
+        rows = await tx.fetch(
+            "select id, revision, shown_to_units_at from campaigns where id = any($1)", list(ids)
+        )
         found = {row["id"]: self._kept.get(row["id"]) for row in rows}
         for row in rows:
             known = found[row["id"]]
-            if known is None or (known.revision, known.shown_to_units_at) != (row["revision"], row["shown_to_units_at"]):
+            if known is None or (known.revision, known.shown_to_units_at) != (
+                row["revision"],
+                row["shown_to_units_at"],
+            ):
                 found[row["id"]] = self._keep(await read_campaign(tx, row["id"]))
         return {key: campaign for key, campaign in found.items() if campaign is not None}
 
@@ -88,22 +93,38 @@ class Registers:
 async def read_campaign(tx: Transaction, id: str) -> Campaign:
     """The campaign as it is now, this transaction's own changes included."""
     row = await tx.fetchrow(
-        "select c.*, s.body from campaigns c join schemes s on s.campaign_id = c.id and s.version = c.scheme_version where c.id = $1", id
+        "select c.*, s.body from campaigns c join schemes s on s.campaign_id = c.id and s.version = c.scheme_version where c.id = $1",
+        id,
     )
     assert row, "asked for campaigns that exist"
-    units = await tx.fetch("select unit_no, unit_id, name, category, aliases from units where campaign_id = $1 order by unit_no", id)
-    strata = await tx.fetch("select id, instrument, group_key from strata where campaign_id = $1", id)
+    units = await tx.fetch(
+        "select unit_no, unit_id, name, category, aliases from units where campaign_id = $1 order by unit_no",
+        id,
+    )
+    strata = await tx.fetch(
+        "select id, instrument, group_key from strata where campaign_id = $1", id
+    )
     return Campaign(
-        id=id, title=row["title"], year=row["year"], revision=row["revision"], scheme=Scheme.from_json(row["body"]),
-        published_at=row["published_at"], shown_to_units_at=row["shown_to_units_at"],
-        units=tuple(Unit(u["unit_no"], u["unit_id"], u["name"], u["category"], tuple(u["aliases"])) for u in units),
+        id=id,
+        title=row["title"],
+        year=row["year"],
+        revision=row["revision"],
+        scheme=Scheme.from_json(row["body"]),
+        published_at=row["published_at"],
+        shown_to_units_at=row["shown_to_units_at"],
+        units=tuple(
+            Unit(u["unit_no"], u["unit_id"], u["name"], u["category"], tuple(u["aliases"]))
+            for u in units
+        ),
         strata={(s["instrument"], s["group_key"]): s["id"] for s in strata},
-    )  # fmt: skip
+    )
 
 
 async def scheme_of(tx: Transaction, campaign_id: str, version: str) -> Scheme | None:
     """The rules of a version, present or past."""
-    body = await tx.fetchval("select body from schemes where campaign_id = $1 and version = $2", campaign_id, version)
+    body = await tx.fetchval(
+        "select body from schemes where campaign_id = $1 and version = $2", campaign_id, version
+    )
     return Scheme.from_json(body) if body else None
 
 
@@ -116,15 +137,21 @@ async def versions(tx: Transaction, campaign_id: str) -> list[Any]:
 
 
 async def all_campaigns(tx: Transaction) -> list[Any]:
-    """id, title, year, scheme_id, scheme_version, revision, published_at, shown_to_units_at, units; newest first."""
+    """id, title, year, scheme_id, scheme_version, revision, published_at, shown_to_units_at, units;
+    newest first.
+    """
     return await tx.fetch(
         "select c.*, (select count(*) from units u where u.campaign_id = c.id) as units from campaigns c order by published_at desc, id"
     )
 
 
 async def newest_campaign(tx: Transaction) -> str | None:
-    """The campaign published first most lately, which pages without a campaign in their address are about."""
-    return await tx.fetchval("select id from campaigns order by year desc, published_at desc, id limit 1")  # type: ignore[no-any-return]
+    """The campaign published first most lately, which pages without a campaign in their address are
+    about.
+    """
+    return await tx.fetchval(  # type: ignore[no-any-return]
+        "select id from campaigns order by year desc, published_at desc, id limit 1"
+    )
 
 
 async def lock_campaign(tx: Transaction, id: str) -> bool:
@@ -138,26 +165,45 @@ async def insert_campaign(tx: Transaction, *, id: str, title: str, scheme: Schem
         await tx.run(
             "insert into campaigns (id, title, year, scheme_id, scheme_version, revision, published_at) values ($1, $2, $3, $4, $5, 0, $6) "
             "on conflict (id) do nothing",
-            id, title, scheme.year, scheme.id, scheme.version, tx.now,
+            id,
+            title,
+            scheme.year,
+            scheme.id,
+            scheme.version,
+            tx.now,
         )
-    )  # fmt: skip
+    )
 
 
 async def insert_scheme(tx: Transaction, *, campaign_id: str, scheme: Scheme, by: str) -> bool:
-    """Keep a version of the rules and make it the present one; False when this version number was used for other rules."""
+    """Keep a version of the rules and make it the present one; False when this version number was
+    used for other rules.
+    """
     kept = await tx.fetchval(
         "insert into schemes (campaign_id, version, fingerprint, body, published_at, published_by) values ($1, $2, $3, $4, $5, $6) "
         "on conflict (campaign_id, version) do update set fingerprint = schemes.fingerprint returning fingerprint",
-        campaign_id, scheme.version, scheme.fingerprint, scheme.to_json(), tx.now, by,
-    )  # fmt: skip
+        campaign_id,
+        scheme.version,
+        scheme.fingerprint,
+        scheme.to_json(),
+        tx.now,
+        by,
+    )
     if kept != scheme.fingerprint:
         return False
-    await tx.run("update campaigns set scheme_version = $2, scheme_id = $3 where id = $1", campaign_id, scheme.version, scheme.id)
+    await tx.run(
+        "update campaigns set scheme_version = $2, scheme_id = $3 where id = $1",
+        campaign_id,
+        scheme.version,
+        scheme.id,
+    )
     places = [(ballot.key, group.key) for ballot in scheme.ballots for group in ballot.groups]
     await tx.run(
         "insert into strata (campaign_id, instrument, group_key) select $1, * from unnest($2::text[], $3::text[]) on conflict do nothing",
-        campaign_id, [one for one, _ in places], [group for _, group in places],
-    )  # fmt: skip
+        campaign_id,
+        [one for one, _ in places],
+        [group for _, group in places],
+    )
     return True
 
 
@@ -166,7 +212,9 @@ async def next_revision(tx: Transaction, campaign_id: str) -> None:
     await tx.run("update campaigns set revision = revision + 1 where id = $1", campaign_id)
 
 
-async def upsert_units(tx: Transaction, campaign_id: str, rows: Sequence[tuple[str, int, str, str, list[str]]]) -> None:
+async def upsert_units(
+    tx: Transaction, campaign_id: str, rows: Sequence[tuple[str, int, str, str, list[str]]]
+) -> None:
     """Write (unit_id, unit_no, name, category, aliases); the number of a unit that is there stays."""
     if rows:
         ids, numbers, names, categories, aliases = zip(*rows, strict=True)
@@ -175,8 +223,13 @@ async def upsert_units(tx: Transaction, campaign_id: str, rows: Sequence[tuple[s
             "select $1, i, n, m, c, string_to_array(a, E'\\x1f') from unnest($2::text[], $3::int[], $4::text[], $5::text[], $6::text[]) "
             "as t (i, n, m, c, a) on conflict (campaign_id, unit_id) do update set "
             "name = excluded.name, category = excluded.category, aliases = excluded.aliases",
-            campaign_id, ids, numbers, names, categories, ["\x1f".join(one) for one in aliases],
-        )  # fmt: skip
+            campaign_id,
+            ids,
+            numbers,
+            names,
+            categories,
+            ["\x1f".join(one) for one in aliases],
+        )
 
 
 async def open_scores(tx: Transaction, campaign_id: str, version: str) -> None:
@@ -184,18 +237,25 @@ async def open_scores(tx: Transaction, campaign_id: str, version: str) -> None:
     await tx.run(
         "insert into scores (campaign_id, unit_no, scheme_version, ranked, sample, untold) "
         "select campaign_id, unit_no, $2, false, 0, false from units where campaign_id = $1 on conflict do nothing",
-        campaign_id, version,
-    )  # fmt: skip
+        campaign_id,
+        version,
+    )
 
 
 async def make_partitions(tx: Transaction, campaign_id: str) -> None:
-    """Room of their own for the campaign's ballots and ledger. Attaching takes a weaker lock than creating in place."""
+    """Room of their own for the campaign's ballots and ledger. Attaching takes a weaker lock than
+    creating in place.
+    """
     suffix = campaign_id.lower().replace("-", "_")
     for table in ("ballots", "ledger"):
         name = f'"{table}_part_{suffix}"'
         if not await tx.fetchval("select to_regclass($1)", name):
-            await tx.run(f"create table {name} (like {table} including defaults including constraints)")
-            await tx.run(f"alter table {table} attach partition {name} for values in ('{campaign_id}')")
+            await tx.run(
+                f"create table {name} (like {table} including defaults including constraints)"
+            )
+            await tx.run(
+                f"alter table {table} attach partition {name} for values in ('{campaign_id}')"
+            )
 
 
 async def show_to_units(tx: Transaction, campaign_id: str, *, shown: bool) -> None:

@@ -1,7 +1,8 @@
-"""A small service that shows every component of the shared pages once, for the tests of `shared.web`.
+"""A small service that shows every component of the shared pages once, for the tests of
+`shared.web`.
 
-It has the shape of a real one: doors with policies, a form that can be refused in every way, a list that changes, a palette. Only its
-sessions and its database are plain objects in memory.
+It has the shape of a real one: doors with policies, a form that can be refused in every way, a list
+that changes, a palette. Only its sessions and its database are plain objects in memory.
 """
 
 import asyncio
@@ -84,15 +85,28 @@ class MemoryTransaction:
 
     async def fetchrow(self, sql: str, keys: list[str], fingerprints: list[str]) -> dict[str, Any]:
         """Claims keys."""
-        new = {key: print_ for key, print_ in zip(keys, fingerprints, strict=True) if key not in self.rows}
-        self.rows |= {key: {"key": key, "fingerprint": print_, "status": 0, "response": "null"} for key, print_ in new.items()}
+        new = {
+            key: print_
+            for key, print_ in zip(keys, fingerprints, strict=True)
+            if key not in self.rows
+        }
+        self.rows |= {
+            key: {"key": key, "fingerprint": print_, "status": 0, "response": "null"}
+            for key, print_ in new.items()
+        }
         return {"claimed": list(new)}
 
     async def fetch(self, sql: str, keys: list[str]) -> list[dict[str, Any]]:
         """Gives what is kept of keys."""
         return [self.rows[key] for key in keys if key in self.rows]
 
-    async def run(self, sql: str, keys: list[str], statuses: list[int] | None = None, responses: list[str] | None = None) -> int:
+    async def run(
+        self,
+        sql: str,
+        keys: list[str],
+        statuses: list[int] | None = None,
+        responses: list[str] | None = None,
+    ) -> int:
         """Keeps answers; without any, lets the keys go."""
         for n, key in enumerate(keys):
             if statuses is None or responses is None:
@@ -119,20 +133,36 @@ class MemoryDatabase:
                 raise
 
 
-STATES = [("grave", "9工作日"), ("over", "2工作日"), ("near", "今天17:30"), ("near", "剩1工作日"), ("normal", "剩4工作日")]
+STATES = [
+    ("grave", "9工作日"),
+    ("over", "2工作日"),
+    ("near", "今天17:30"),
+    ("near", "剩1工作日"),
+    ("normal", "剩4工作日"),
+]
 STATES += [("paused", ""), ("closed", "")]
-TITLES = ["窗口工作人员态度生硬", "投诉电话长时间无人接听", "材料反复退回未一次性告知", "工作时间窗口无人在岗"]
+TITLES = [
+    "窗口工作人员态度生硬",
+    "投诉电话长时间无人接听",
+    "材料反复退回未一次性告知",
+    "工作时间窗口无人在岗",
+]
 TITLES += ["承诺事项逾期未办", "政策解答前后不一", "办理时限超出公示"]
 
 
 def cases(count: int = 5) -> list[dict[str, Any]]:
     return [
         {
-            "number": f"ZF2026-{4500 + i:06}", "title": TITLES[i % 7], "state": STATES[i % 7][0], "detail": STATES[i % 7][1],
-            "due": NOW + timedelta(days=i - 2), "unit": UNITS[f"u{i % 3 + 1}"], "count": 3 * i,
+            "number": f"ZF2026-{4500 + i:06}",
+            "title": TITLES[i % 7],
+            "state": STATES[i % 7][0],
+            "detail": STATES[i % 7][1],
+            "due": NOW + timedelta(days=i - 2),
+            "unit": UNITS[f"u{i % 3 + 1}"],
+            "count": 3 * i,
         }
         for i in range(count)
-    ]  # fmt: skip
+    ]
 
 
 pages_door, api_door = Door(), Door(prefix="/gallery/api")
@@ -140,7 +170,14 @@ pages_door, api_door = Door(), Door(prefix="/gallery/api")
 
 @pages_door.get("/", policy=SIGNED_IN)
 async def home(request: Request, who: Who) -> Response:
-    return page(request, "gallery.html", form=Form.of({"kind": "complaint"}), cases=cases(), as_of=NOW, now=NOW)
+    return page(
+        request,
+        "gallery.html",
+        form=Form.of({"kind": "complaint"}),
+        cases=cases(),
+        as_of=NOW,
+        now=NOW,
+    )
 
 
 @pages_door.get("/me", policy=SIGNED_IN)
@@ -219,13 +256,21 @@ async def search(request: Request, q: str = "") -> Response:
 @pages_door.get("/gallery/units", policy=SIGNED_IN)
 async def units(request: Request, q: str = "") -> Response:
     request.app.state.asked.append(q)
-    return JSONResponse([{"value": key, "text": name, "hint": "类二"} for key, name in UNITS.items() if matches(q, spelt(name))])
+    return JSONResponse(
+        [
+            {"value": key, "text": name, "hint": "类二"}
+            for key, name in UNITS.items()
+            if matches(q, spelt(name))
+        ]
+    )
 
 
 @pages_door.get("/scoring/palette", policy=SIGNED_IN)
 async def palette(q: str = "") -> Response:
     found = [(key, name) for key, name in UNITS.items() if matches(q, spelt(name))]
-    return JSONResponse(hits([Hit("单位", name, f"/gallery/units/{key}", "类二") for key, name in found]))
+    return JSONResponse(
+        hits([Hit("单位", name, f"/gallery/units/{key}", "类二") for key, name in found])
+    )
 
 
 @pages_door.get("/gallery/units/{key}", policy=SIGNED_IN)
@@ -261,7 +306,11 @@ async def public(request: Request, visitor: Visitor) -> Response:
 @pages_door.post("/p/report", policy=PUBLIC)
 async def report(request: Request) -> Response:
     form = await read_form(request, Ticket)
-    return page(request, "report.html", 422, form=form, failed=True) if form.value is None else see_other(request, "/p/")
+    return (
+        page(request, "report.html", 422, form=form, failed=True)
+        if form.value is None
+        else see_other(request, "/p/")
+    )
 
 
 @pages_door.get("/login", policy=PUBLIC)
@@ -285,7 +334,9 @@ class NewTicket(Input):
 
 
 @api_door.post("/tickets", policy=allow(Role.OPERATOR), status_code=201)
-async def register_by_api(request: Request, tx: Tx, who: Who, once: Once, ticket: NewTicket) -> Response:
+async def register_by_api(
+    request: Request, tx: Tx, who: Who, once: Once, ticket: NewTicket
+) -> Response:
     return await once(201, _number(request, ticket))
 
 
@@ -314,10 +365,22 @@ def make_app(folder: Path | None = None) -> FastAPI:
     app = FastAPI(openapi_url=None)
     state = app.state
     state.sessions, state.database, state.context = MemorySessions(), MemoryDatabase(), None
-    state.registered, state.drafts, state.asked, state.trouble, state.cases = [], [], [], "", cases(7)
+    state.registered, state.drafts, state.asked, state.trouble, state.cases = (
+        [],
+        [],
+        [],
+        "",
+        cases(7),
+    )
     for role in Role:
         state.sessions.sign_in(role)
-    install(app, service="gallery", settings=Settings(environment="test"), version="0.1.0", templates=folder or Path(__file__).parent)
+    install(
+        app,
+        service="gallery",
+        settings=Settings(environment="test"),
+        version="0.1.0",
+        templates=folder or Path(__file__).parent,
+    )
     app.include_router(pages_door)
     app.include_router(api_door)
     check_policies(app)
