@@ -15,10 +15,11 @@ from typing import Any
 import asyncpg
 import pytest
 
-from shared.clock import SET_VIRTUAL_CLOCK, VIRTUAL_CLOCK_DDL
-from shared.database import CORE_DDL, SERVICES, Database
 from shared.embedded import Stack
-from shared.settings import Settings
+from shared.foundation.clock import SET_VIRTUAL_CLOCK, VIRTUAL_CLOCK_DDL
+from shared.foundation.settings import Settings
+from shared.storage.connections import Database
+from shared.storage.schema import CORE_DDL, SERVICES
 
 _numbers, _databases = count(1), count(1)
 
@@ -54,7 +55,7 @@ def named(url: str, database: str) -> str:
 @pytest.fixture(scope="session")
 async def template(servers: Stack) -> str:
     """A database with every service migrated and virtual time installed, to be cloned."""
-    from shared.migrations import migrate
+    from shared.storage.migrations import migrate
 
     await on_server(
         servers.postgres.superuser_url, "create database fengping_template owner fengping"

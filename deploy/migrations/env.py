@@ -6,7 +6,7 @@ from typing import Any
 from alembic import context
 from alembic.autogenerate import compare_metadata
 
-from shared.database import CORE_TABLES
+from shared.storage.schema import CORE_TABLES
 
 config = context.config
 service: str = config.attributes["service"]

@@ -18,10 +18,11 @@ from services.casework.actions import calendar, dispatch, duties, extensions, ha
 from services.casework.domain import MAY, READERS, Clock, State, Verb
 from services.casework.store.cases import Filter
 from services.casework.tables import Case
-from shared.auth import Policy, Role, allow
-from shared.calendar import closing
-from shared.database import Transaction
-from shared.events import Kind, Urgency
+from shared.appraisal.calendar.working_days import closing
+from shared.appraisal.events import Kind, Urgency
+from shared.security.policies import Policy, allow
+from shared.security.sessions import Role
+from shared.storage.transaction import Transaction
 from shared.web import Door, Once, Tx, Who
 from shared.web.forms import Input
 

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from services.casework import api, handlers, pages, ticks
+from services.casework import api, handlers, pages
+from services.casework import jobs as ticks
 from services.casework.settings import CaseworkSettings
 from services.casework.store import Context
-from shared.service import Service
-from shared.settings import Settings
+from shared.foundation.settings import Settings
+from shared.runtime.service import Service
 
 PREFIXES = ("/casework",)
 

@@ -14,20 +14,10 @@ from typing import Final
 
 import msgspec
 
-from shared.calendar import (
-    SHANGHAI,
-    Deadline,
-    DueAt,
-    Limit,
-    Pause,
-    WorkCalendar,
-    civil_day,
-    closing,
-    due_at,
-    warn_at,
-)
-from shared.events import Kind, Refused, Urgency
-from shared.schemes import CaseRules, Obligation
+from shared.appraisal.calendar.deadlines import Deadline, DueAt, Limit, due_at, warn_at
+from shared.appraisal.calendar.working_days import SHANGHAI, Pause, WorkCalendar, civil_day, closing
+from shared.appraisal.events import Kind, Refused, Urgency
+from shared.appraisal.schemes import CaseRules, Obligation
 
 # ── states and verbs ──────────────────────────────────────────────────────────────────────────────
 

@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 
 from services.casework.actions import duties, opening
-from shared.bus import Handlers
-from shared.database import Transaction
-from shared.events import (
+from shared.appraisal.events import (
     CampaignPublished,
     ComplaintRated,
     ComplaintRegistered,
@@ -14,6 +12,8 @@ from shared.events import (
     Meta,
     VisitSubmitted,
 )
+from shared.messaging import Handlers
+from shared.storage.transaction import Transaction
 
 on = Handlers()
 

@@ -26,8 +26,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 from services.casework.domain import Clock, State
-from shared.database import new_id, registry_for
-from shared.events import Channel, Kind, Urgency
+from shared.appraisal.events import Channel, Kind, Urgency
+from shared.storage.schema import registry_for
+from shared.storage.transaction import new_id
 
 
 class Base(SQLModel, registry=registry_for("casework")):

@@ -21,27 +21,20 @@ from services.intake.store import ballots as ballot_store
 from services.intake.store import campaigns
 from services.intake.store import imports as import_store
 from services.intake.store.files import FILE_MAX_BYTES
-from shared import telemetry
-from shared.auth import (
-    PUBLIC,
-    SIGNED_IN,
-    Account,
-    Role,
-    allow,
-    begin_login,
-    credential_of,
-    csrf_token,
-    login_succeeded,
-)
-from shared.cache import Limit
-from shared.database import Database, Transaction
-from shared.events import Channel, Kind, Refused, Urgency
-from shared.imports import FILE_MAX_BYTES as IMPORT_MAX_BYTES
-from shared.imports import report_csv
+from shared.appraisal.events import Channel, Kind, Refused, Urgency
+from shared.appraisal.imports import FILE_MAX_BYTES as IMPORT_MAX_BYTES
+from shared.appraisal.imports import report_csv
+from shared.foundation import telemetry
+from shared.security.policies import PUBLIC, SIGNED_IN, Account, allow
+from shared.security.rate_limits import Limit
+from shared.security.sessions import Role, credential_of, csrf_token
+from shared.security.sign_in import begin_login, login_succeeded
+from shared.storage.connections import Database
+from shared.storage.transaction import Transaction
 from shared.web import Door, NotFound, Once, TooOften, Tx, Who, hold_back, source_of
 from shared.web.errors import answer
 from shared.web.forms import Input
-from shared.web.once import KEY_HEADER, KEY_MAX, Kept, NoKey, OnceTogether
+from shared.web.idempotency import KEY_HEADER, KEY_MAX, Kept, NoKey, OnceTogether
 
 door = Door(prefix="/intake/api", tags=["受理"])
 R = Role

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from services.intake import api, handlers, pages, ticks
+from services.intake import api, handlers, pages
+from services.intake import jobs as ticks
 from services.intake.actions.complaints import register_complaints
 from services.intake.settings import Context
-from shared.service import Service
-from shared.settings import Settings
-from shared.vault import KeyRing
-from shared.web.once import OnceTogether
+from shared.foundation.settings import Settings
+from shared.runtime.service import Service
+from shared.security.keyring import KeyRing
+from shared.web.idempotency import OnceTogether
 
 PREFIXES = ("/intake", "/p", "/s", "/login", "/logout", "/me", "/palette", "/static", "/")
 """`/` is the home page and whatever no other service answers."""

@@ -2,9 +2,7 @@
 
 from services.intake.actions import tracking
 from services.intake.store import campaigns
-from shared.bus.handlers import Handlers
-from shared.database import Transaction
-from shared.events import (
+from shared.appraisal.events import (
     CampaignPublished,
     CaseAccepted,
     CaseAssigned,
@@ -17,6 +15,8 @@ from shared.events import (
     CaseReturned,
     Meta,
 )
+from shared.messaging.handlers import Handlers
+from shared.storage.transaction import Transaction
 
 on = Handlers(rest_seconds=0.1)
 

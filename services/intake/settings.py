@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shared.auth import Sessions
-from shared.database import Transaction
-from shared.settings import Settings
-from shared.vault import KeyRing
+from shared.foundation.settings import Settings
+from shared.security.keyring import KeyRing
+from shared.security.sessions import Sessions
+from shared.storage.transaction import Transaction
 
 
 @dataclass(slots=True)

@@ -25,9 +25,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
-from shared.auth import Role
-from shared.database import registry_for
-from shared.events import Channel, Kind, Urgency
+from shared.appraisal.events import Channel, Kind, Urgency
+from shared.security.sessions import Role
+from shared.storage.schema import registry_for
 
 
 class Base(SQLModel, registry=registry_for("intake")):

@@ -12,11 +12,8 @@ from services.notify import domain, store
 from services.notify.domain import RULES, UNIT_ROLES, Audience, Channel, Draft, Known, channel_of
 from services.notify.tables import Subscription
 from services.notify.transports import Message, TransportError, Transports, hint_of
-from shared import telemetry
-from shared.auth import Account
-from shared.calendar import WorkCalendar
-from shared.database import Database, Transaction
-from shared.events import (
+from shared.appraisal.calendar.working_days import WorkCalendar
+from shared.appraisal.events import (
     CampaignPublished,
     CaseOpened,
     Event,
@@ -28,10 +25,15 @@ from shared.events import (
     Refused,
     ScoreChanged,
 )
-from shared.failpoints import failpoint
-from shared.schemes import Scheme
-from shared.telemetry import log
-from shared.vault import KeyRing, Sealed, VaultError, personal_data_in
+from shared.appraisal.schemes import Scheme
+from shared.foundation import telemetry
+from shared.foundation.failpoints import failpoint
+from shared.foundation.telemetry import log
+from shared.security.keyring import KeyRing, Sealed, VaultError
+from shared.security.pii import personal_data_in
+from shared.security.policies import Account
+from shared.storage.connections import Database
+from shared.storage.transaction import Transaction
 
 CLAIM_MAX: Final = 20
 """Deliveries one courier takes at a time."""

@@ -13,8 +13,9 @@ from starlette.responses import Response
 from services.notify import actions, store
 from services.notify.domain import KINDS, RULES, Audience, Channel, DeliveryState
 from services.notify.tables import Subscription
-from shared.auth import SIGNED_IN, Account, Role, allow
-from shared.database import Transaction
+from shared.security.policies import SIGNED_IN, Account, allow
+from shared.security.sessions import Role
+from shared.storage.transaction import Transaction
 from shared.web import Door, NotFound, Once, Tx, Who
 from shared.web.forms import Input
 

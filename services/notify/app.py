@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-from services.notify import api, handlers, pages, ticks
+from services.notify import api, handlers, pages
+from services.notify import jobs as ticks
 from services.notify.actions import Context
 from services.notify.settings import NotifySettings
 from services.notify.transports import Transports
-from shared.calendar import china
-from shared.service import Service
-from shared.settings import Settings
-from shared.vault import KeyRing
+from shared.appraisal.calendar.notices import china
+from shared.foundation.settings import Settings
+from shared.runtime.service import Service
+from shared.security.keyring import KeyRing
 
 
 def build(

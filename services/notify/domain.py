@@ -15,8 +15,9 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID, uuid5
 
-from shared.calendar import SHANGHAI, WorkCalendar, civil_day, closing, due_label
-from shared.events import (
+from shared.appraisal.calendar.deadlines import due_label
+from shared.appraisal.calendar.working_days import SHANGHAI, WorkCalendar, civil_day, closing
+from shared.appraisal.events import (
     CaseAccepted,
     CaseAssigned,
     CaseClosed,
@@ -42,7 +43,7 @@ from shared.events import (
     ScoreChanged,
     VisitSubmitted,
 )
-from shared.roles import Role
+from shared.security.roles import Role
 
 
 class Audience(StrEnum):

@@ -3,9 +3,9 @@ written in the order of their due times.
 """
 
 from services.notify import actions, domain
-from shared.bus import Handlers
-from shared.database import Transaction
-from shared.events import CampaignPublished, Event, Meta, ScoreChanged
+from shared.appraisal.events import CampaignPublished, Event, Meta, ScoreChanged
+from shared.messaging import Handlers
+from shared.storage.transaction import Transaction
 
 on = Handlers()
 

@@ -15,9 +15,10 @@ from starlette.responses import HTMLResponse, Response
 from services.notify import actions, domain, store
 from services.notify.domain import KINDS, RULES, STAGES, Audience, Channel, DeliveryState
 from services.notify.tables import Template
-from shared.auth import ROLE_LABELS, SIGNED_IN, Account, Role, allow
-from shared.database import Transaction, new_id
-from shared.events import Refused
+from shared.appraisal.events import Refused
+from shared.security.policies import SIGNED_IN, Account, allow
+from shared.security.sessions import ROLE_LABELS, Role
+from shared.storage.transaction import Transaction, new_id
 from shared.web import (
     Door,
     Form,

@@ -23,7 +23,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
 from services.notify.domain import Audience, Channel, DeliveryState
-from shared.database import registry_for
+from shared.storage.schema import registry_for
 
 
 class Base(SQLModel, registry=registry_for("notify")):

@@ -33,7 +33,7 @@ from uuid import UUID
 import httpx2
 
 from services.notify.domain import Channel, channel_of
-from shared.clock import real_now
+from shared.foundation.clock import real_now
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -15,10 +15,11 @@ from starlette.responses import Response
 from services.scoring import actions
 from services.scoring.actions import UnitRow
 from services.scoring.domain.explain import for_the_unit
-from shared.auth import Role, allow
-from shared.database import Transaction
-from shared.events import Refused
-from shared.schemes import Scheme, SchemeError, load_scheme, read_scheme, scheme_ids
+from shared.appraisal.events import Refused
+from shared.appraisal.schemes import Scheme, SchemeError, load_scheme, read_scheme, scheme_ids
+from shared.security.policies import allow
+from shared.security.sessions import Role
+from shared.storage.transaction import Transaction
 from shared.web import Door, Once, Tx, Who
 from shared.web.forms import Input
 

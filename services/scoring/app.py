@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from services.scoring import api, handlers, pages, ticks
+from services.scoring import api, handlers, pages
+from services.scoring import jobs as ticks
 from services.scoring.settings import BOARD_SECONDS, Context, ScoringSettings
-from shared.cache import Leaderboard
-from shared.service import Service
-from shared.settings import Settings
+from shared.foundation.settings import Settings
+from shared.runtime.service import Service
+from shared.storage.leaderboard import Leaderboard
 
 
 def build(

@@ -2,9 +2,9 @@
 
 from services.scoring import actions
 from services.scoring.domain.entries import HEARD
-from shared.bus import Handlers
-from shared.database import Transaction
-from shared.events import BallotSubmitted, Event, Meta
+from shared.appraisal.events import BallotSubmitted, Event, Meta
+from shared.messaging import Handlers
+from shared.storage.transaction import Transaction
 
 on = Handlers(rest_seconds=0.1)
 

@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.scoring.store import Registers
-from shared.cache import Leaderboard
+from shared.storage.leaderboard import Leaderboard
 
 BOARD_SECONDS = 2
 """A live board in Redis is at most so old."""

@@ -36,7 +36,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 from services.scoring.domain.entries import MEASURES, SOURCE_LABELS
-from shared.database import registry_for
+from shared.storage.schema import registry_for
 
 
 class Base(SQLModel, registry=registry_for("scoring")):

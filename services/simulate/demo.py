@@ -37,11 +37,11 @@ from services.simulate.people import (
     Body,
 )
 from services.simulate.staff import People, Staff, standings
-from shared.calendar import china
-from shared.clock import CHINA, real_now
-from shared.schemes import Ballot as Questionnaire
-from shared.schemes.files import FOLDER
-from shared.settings import Settings
+from shared.appraisal.calendar.notices import china
+from shared.appraisal.schemes import Ballot as Questionnaire
+from shared.appraisal.schemes.files import FOLDER
+from shared.foundation.clock import CHINA, real_now
+from shared.foundation.settings import Settings
 
 DAYS: Final = 28
 CATCH_UP_SECONDS: Final = 70.0

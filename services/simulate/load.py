@@ -27,9 +27,9 @@ from urllib.parse import urlsplit
 from services.simulate import texts
 from services.simulate.client import Answer, Ballot, Client, Json, Rejected, Unanswered, id_of
 from services.simulate.people import BODY, INSPECTOR, OFFICE, OPERATOR, Body
-from shared.clock import CHINA, real_now
-from shared.schemes import Ballot as Questionnaire
-from shared.schemes import Checklist, Scheme
+from shared.appraisal.schemes import Ballot as Questionnaire
+from shared.appraisal.schemes import Checklist, Scheme
+from shared.foundation.clock import CHINA, real_now
 
 MIX: Final[Mapping[str, float]] = {"complaint": 6, "ballot": 12, "visit": 2}
 """Shares of the kinds of operations."""

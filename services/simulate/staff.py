@@ -23,8 +23,9 @@ from services.simulate.people import (
     handler_of,
     head_of,
 )
-from shared.calendar import WorkCalendar, china
-from shared.clock import CHINA
+from shared.appraisal.calendar.notices import china
+from shared.appraisal.calendar.working_days import WorkCalendar
+from shared.foundation.clock import CHINA
 
 OPEN: Final = ("pending", "assigned", "handling", "reviewing")
 OFFICE_HOURS: Final = (time(8, 40), time(17, 10))

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from services.simulate import scenes
 from services.simulate.people import Body
-from shared.events import Kind, Urgency
+from shared.appraisal.events import Kind, Urgency
 
 T = TypeVar("T")
 

@@ -23,19 +23,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from shared.settings import Settings
-from shared.web.assets import install_static, static_url
-from shared.web.door import (
-    Door,
-    Tx,
-    Unlabelled,
-    Visitor,
-    Who,
-    check_policies,
-    hold_back,
-    routes_of,
-    source_of,
-)
+from shared.foundation.settings import Settings
 from shared.web.errors import (
     Failure,
     Forbidden,
@@ -47,9 +35,9 @@ from shared.web.errors import (
 )
 from shared.web.forms import Form, Problem, read_form
 from shared.web.headers import Envelope
-from shared.web.menu import Entry, Hit, hits, matches, spelt
-from shared.web.once import Once, forget_keys
-from shared.web.render import (
+from shared.web.idempotency import Once, forget_keys
+from shared.web.navigation import Entry, Hit, hits, matches, spelt
+from shared.web.rendering import (
     fragment,
     htmx,
     install_templates,
@@ -58,6 +46,18 @@ from shared.web.render import (
     preferences,
     see_other,
 )
+from shared.web.routing import (
+    Door,
+    Tx,
+    Unlabelled,
+    Visitor,
+    Who,
+    check_policies,
+    hold_back,
+    routes_of,
+    source_of,
+)
+from shared.web.static_files import install_static, static_url
 
 __all__ = [
     "Door",

@@ -18,13 +18,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
-from shared.auth import ROLE_LABELS, Policy, Role, account_of
-from shared.cache import CacheAway
-from shared.database import CONTENDED
-from shared.events import NotYet, Refused
-from shared.telemetry import describe, log
+from shared.appraisal.events import NotYet, Refused
+from shared.foundation.telemetry import describe, log
+from shared.security.policies import Policy
+from shared.security.sessions import ROLE_LABELS, Role, account_of
+from shared.storage.errors import CONTENDED
+from shared.storage.redis import CacheAway
 from shared.web.forms import problems_of
-from shared.web.render import htmx, page
+from shared.web.rendering import htmx, page
 
 TITLES: Final[Mapping[int, str]] = {
     400: "请求无法识别",

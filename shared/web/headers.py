@@ -13,7 +13,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.telemetry import child_of, trace_parent
+from shared.foundation.telemetry import child_of, trace_parent
 from shared.web.errors import crashed
 
 POLICY: Final = "; ".join(

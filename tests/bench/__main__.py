@@ -9,7 +9,7 @@ from pathlib import Path
 import uvloop
 
 from shared.embedded import Stack
-from shared.telemetry import configure_logging
+from shared.foundation.telemetry import configure_logging
 from tests.bench.world import Figure, World, machine
 
 ROOMS = ("relay", "ballots", "complaints", "deadlines", "installation")

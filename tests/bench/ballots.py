@@ -21,15 +21,15 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from services.scoring import actions
 from services.scoring.actions import UnitRow
 from services.scoring.app import build
-from shared import telemetry
-from shared.bus import Bus, Handlers, make_topics
-from shared.bus.envelope import write_headers
-from shared.bus.topics import client_options
-from shared.database import new_id
-from shared.events import BallotSubmitted, decode, encode
-from shared.schemes import load_scheme
-from shared.service import settle_memory
-from shared.settings import Settings
+from shared.appraisal.events import BallotSubmitted, decode, encode
+from shared.appraisal.schemes import load_scheme
+from shared.foundation import telemetry
+from shared.foundation.settings import Settings
+from shared.messaging import Bus, Handlers, make_topics
+from shared.messaging.envelope import write_headers
+from shared.messaging.topics import client_options
+from shared.runtime.service import settle_memory
+from shared.storage.transaction import new_id
 from tests.bench.world import Figure, World
 
 UNITS = 80

@@ -13,7 +13,7 @@ import asyncpg
 
 from services.casework.app import build
 from services.simulate.client import Client
-from shared.database import Database
+from shared.storage.connections import Database
 from tests.bench.complaints import body
 from tests.bench.world import PASSWORD, Figure, Product, World
 

@@ -7,9 +7,9 @@ import statistics
 import time
 from uuid import uuid4
 
-from shared.bus import Bus, Handlers, make_topics
-from shared.bus.relay import Relay
-from shared.events import ComplaintRated
+from shared.appraisal.events import ComplaintRated
+from shared.messaging import Bus, Handlers, make_topics
+from shared.messaging.relay import Relay
 from tests.bench.world import Figure, World
 
 ROWS_FULL, ROWS_QUICK = 60_000, 4_000

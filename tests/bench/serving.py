@@ -10,9 +10,9 @@ import uvloop
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 
-from services.up import Server, build, prepare, running, stop_event
-from shared.settings import Settings
-from shared.telemetry import configure_logging
+from services.cli.up import Server, build, prepare, running, stop_event
+from shared.foundation.settings import Settings
+from shared.foundation.telemetry import configure_logging
 
 
 async def product(settings: Settings) -> None:

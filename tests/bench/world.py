@@ -12,15 +12,16 @@ from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
+from services.cli.up import build
 from services.intake.actions.accounts import seed_accounts
 from services.simulate.client import Client
 from services.simulate.people import BODIES
-from services.up import build
-from shared.clock import REAL_CLOCK_DDL
-from shared.database import CORE_DDL, Database
 from shared.embedded import Stack
-from shared.migrations import migrate
-from shared.settings import Settings
+from shared.foundation.clock import REAL_CLOCK_DDL
+from shared.foundation.settings import Settings
+from shared.storage.connections import Database
+from shared.storage.migrations import migrate
+from shared.storage.schema import CORE_DDL
 from tests.conftest import named, on_server, settings_for
 
 _NUMBERS = count(1)

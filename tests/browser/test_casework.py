@@ -10,8 +10,9 @@ from playwright.async_api import Browser, BrowserContext, Page
 
 from services.casework.actions import extensions, handling
 from services.casework.app import build
-from shared.auth import COOKIE, Account
-from shared.events import Kind, Urgency
+from shared.appraisal.events import Kind, Urgency
+from shared.security.policies import Account
+from shared.security.sessions import COOKIE
 from tests.browser.support import axe, composing_key, fits, serving
 from tests.casework.conftest import ACCOUNT, ADMIN, LI, REPLY, SUN, ZHANG, ZHAO, World, founded
 

@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from services.intake.actions.ballots import issue_tokens
-from shared.auth import COOKIE, Role
+from shared.security.sessions import COOKIE, Role
 from tests.browser.support import SIZES, axe, composing_key, fits, ime, serving
 from tests.intake.conftest import CAMPAIGN, PASSWORD, Office, office  # noqa: F401
 
@@ -214,7 +214,7 @@ async def test_an_identity_is_shown_for_a_reason_and_goes_again(house):
 async def registered(house) -> str:
     from services.intake.actions.complaints import Entry, register_complaint
     from services.intake.domain.complaints import Report
-    from shared.events import Channel, Kind
+    from shared.appraisal.events import Channel, Kind
     from tests.intake.conftest import WORDS
 
     report = Report(

@@ -11,8 +11,9 @@ from playwright.async_api import Browser, Page, expect
 from services.notify import actions
 from services.notify.app import build
 from services.notify.domain import Audience
-from shared.auth import COOKIE, Account
-from shared.events import CaseSentBack, CaseSubmitted, Urgency
+from shared.appraisal.events import CaseSentBack, CaseSubmitted, Urgency
+from shared.security.policies import Account
+from shared.security.sessions import COOKIE
 from tests.browser.support import SIZES, axe, fits, serving
 from tests.notify.conftest import LIU, WEDNESDAY, ZHENG, ZHOU, Case, notify, own  # noqa: F401
 from tests.notify.listeners import HttpListener, listening

@@ -10,10 +10,11 @@ from playwright.async_api import Browser, Page
 
 from services.scoring import actions
 from services.scoring.app import build
-from shared.auth import COOKIE, Account, Role
-from shared.database import Database
-from shared.schemes import load_scheme
-from shared.settings import Settings
+from shared.appraisal.schemes import load_scheme
+from shared.foundation.settings import Settings
+from shared.security.policies import Account
+from shared.security.sessions import COOKIE, Role
+from shared.storage.connections import Database
 from tests.browser.support import SIZES, axe, fits, serving
 from tests.scoring.story import CAMPAIGN, Case, Scoring, a_life, ballot, heard, visit
 

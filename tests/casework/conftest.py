@@ -12,9 +12,7 @@ from sqlmodel import col
 from services.casework.actions import deadlines, duties, opening
 from services.casework.store import Context
 from services.casework.tables import Case
-from shared.auth import Account, Role
-from shared.database import Database
-from shared.events import (
+from shared.appraisal.events import (
     EVENTS,
     CampaignPublished,
     Channel,
@@ -27,7 +25,10 @@ from shared.events import (
     VisitSubmitted,
     decode,
 )
-from shared.schemes import Scheme, load_scheme
+from shared.appraisal.schemes import Scheme, load_scheme
+from shared.security.policies import Account
+from shared.security.sessions import Role
+from shared.storage.connections import Database
 
 CAMPAIGN = "j-2026"
 UNITS = {"health": "省卫生健康委", "schools": "省教育厅", "roads": "省交通运输厅"}

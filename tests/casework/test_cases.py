@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from services.casework.actions import dispatch, extensions, handling, opening, reading
 from services.casework.domain import State, Verb
 from services.casework.handlers import on
-from shared.events import (
+from shared.appraisal.events import (
     CaseAccepted,
     CaseAssigned,
     CaseClosed,

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 from services.casework.actions import calendar, deadlines, duties, handling
 from services.casework.store import Context
 from services.casework.store.cases import DEADLINE_COLUMNS
-from shared.calendar import SHANGHAI, Limit
-from shared.database import Database, new_id
-from shared.events import (
+from shared.appraisal.calendar.deadlines import Limit
+from shared.appraisal.calendar.working_days import SHANGHAI
+from shared.appraisal.events import (
     CaseRescheduled,
     DeadlineLapsed,
     DeadlineWarned,
@@ -21,6 +21,8 @@ from shared.events import (
     ObligationWarned,
     Refused,
 )
+from shared.storage.connections import Database
+from shared.storage.transaction import new_id
 from tests.casework.conftest import ADMIN, CHEN, LI, ZHANG
 from tests.casework.test_domain import NOTICE_2027
 

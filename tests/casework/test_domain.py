@@ -35,9 +35,11 @@ from services.casework.domain import (
     verbs,
     working_days_taken,
 )
-from shared.calendar import SHANGHAI, Limit, china, read_notice
-from shared.events import Kind, Refused
-from shared.schemes import load_scheme
+from shared.appraisal.calendar.deadlines import Limit
+from shared.appraisal.calendar.notices import china, read_notice
+from shared.appraisal.calendar.working_days import SHANGHAI
+from shared.appraisal.events import Kind, Refused
+from shared.appraisal.schemes import load_scheme
 
 RULES = load_scheme("J", 2026).case_rules
 NOON = datetime(2026, 11, 20, 4, tzinfo=UTC)

@@ -13,10 +13,11 @@ import pytest
 from services.casework.actions import dispatch, handling
 from services.casework.app import build
 from services.casework.domain import MAY, READERS, Verb
-from shared.auth import Account, Role
-from shared.events import Kind
-from shared.migrations import drift
-from shared.web.door import DoorRoute, routes_of
+from shared.appraisal.events import Kind
+from shared.security.policies import Account
+from shared.security.sessions import Role
+from shared.storage.migrations import drift
+from shared.web.routing import DoorRoute, routes_of
 from tests.casework.conftest import ACCOUNT, CHEN, LI, REPLY, SUN, ZHANG, ZHAO, person
 
 pytestmark = pytest.mark.stack

@@ -13,7 +13,7 @@ import pytest
 
 from services.casework.actions import dispatch, extensions, handling
 from services.casework.domain import NEXT, OPEN, State, Verb
-from shared.events import DeadlineLapsed, Kind, Refused
+from shared.appraisal.events import DeadlineLapsed, Kind, Refused
 from tests.casework.conftest import ACCOUNT, BASIS, CHEN, LI, REPLY, SUN, WANG, ZHANG, ZHAO
 
 pytestmark = pytest.mark.stack

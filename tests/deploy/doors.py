@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
-from shared.database import SERVICES
-from shared.settings import Settings
-from shared.web.door import DoorRoute, routes_of
+from shared.foundation.settings import Settings
+from shared.storage.schema import SERVICES
+from shared.web.routing import DoorRoute, routes_of
 
 
 def bodies() -> Iterator[tuple[str, int]]:

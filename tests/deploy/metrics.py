@@ -8,7 +8,7 @@ import promql_parser
 import yaml
 from prometheus_client import Counter, Gauge, Histogram
 
-from shared import telemetry
+from shared.foundation import telemetry
 
 RULES = Path(__file__).parents[2] / "deploy/prometheus/rules"
 

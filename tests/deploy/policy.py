@@ -8,9 +8,9 @@ from typing import Any
 Object = dict[str, Any]
 
 START_SECONDS = 120
-"""A service waits this long for its database (shared/service.py)."""
+"""A service waits this long for its database (shared/runtime/service.py)."""
 GRACE_SECONDS = 20 + 15
-"""A service answers for up to 20 seconds what it has begun (services/up.py), and has 15 more to put
+"""A service answers for up to 20 seconds what it has begun (services/cli/up.py), and has 15 more to put
 down what it holds.
 """
 SERVING = ("intake", "casework", "scoring", "notify")

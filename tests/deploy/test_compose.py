@@ -17,9 +17,9 @@ import pytest
 import yaml
 
 from services.notify.settings import NotifySettings
-from shared.database import SERVICES
 from shared.embedded import postgres, valkey
-from shared.settings import Settings
+from shared.foundation.settings import Settings
+from shared.storage.schema import SERVICES
 from tests.deploy.doors import bodies
 from tests.deploy.tools import DEPLOY, ROOT, output_of, program
 

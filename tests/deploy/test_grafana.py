@@ -12,7 +12,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from prometheus_client.utils import floatToGoString
 
-from shared import telemetry
+from shared.foundation import telemetry
 from tests.deploy.metrics import names_in, plain, unknown
 from tests.deploy.tools import DEPLOY, ROOT
 

@@ -16,8 +16,8 @@ import asyncpg
 import httpx2
 import pytest
 
-from shared.database import Database
 from shared.embedded import Stack
+from shared.storage.connections import Database
 from tests.conftest import named, on_server
 from tests.deploy.test_compose import compose
 from tests.deploy.tools import DEPLOY, ROOT, output_of

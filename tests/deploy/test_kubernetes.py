@@ -11,8 +11,8 @@ import yaml
 
 from services.intake.app import PREFIXES as INTAKE
 from services.notify.settings import NotifySettings
-from shared.database import SERVICES
-from shared.settings import Settings
+from shared.foundation.settings import Settings
+from shared.storage.schema import SERVICES
 from tests.deploy.doors import bodies
 from tests.deploy.policy import Object, flaws, flows, workloads
 from tests.deploy.tools import DEPLOY, output_of

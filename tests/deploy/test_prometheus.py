@@ -12,7 +12,7 @@ import promql_parser
 import pytest
 import yaml
 
-from shared.database import SERVICES
+from shared.storage.schema import SERVICES
 from tests.deploy.metrics import names_in, unknown
 from tests.deploy.tools import DEPLOY, ROOT, output_of, program
 

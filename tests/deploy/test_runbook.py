@@ -7,7 +7,7 @@ import re
 import pytest
 import yaml
 
-from shared.settings import Settings
+from shared.foundation.settings import Settings
 from tests.deploy.tools import DEPLOY, ROOT, output_of
 
 RUNBOOK = (ROOT / "docs/runbook.md").read_text(encoding="utf-8")

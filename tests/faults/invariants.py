@@ -23,10 +23,10 @@ from aiokafka import ConsumerRecord
 from services.simulate.client import Client
 from services.simulate.load import Campaign
 from services.simulate.people import OFFICE
-from shared import audit
-from shared.database import SERVICES
-from shared.events import EVENTS, OWNERS
-from shared.vault import KeyRing
+from shared.appraisal.events import EVENTS, OWNERS
+from shared.security import audit
+from shared.security.keyring import KeyRing
+from shared.storage.schema import SERVICES
 from tests.faults.fleet import get
 from tests.faults.lab import PASSWORD, Laboratory, NotAtRest, heard_by
 from tests.faults.witness import Witness, count_votes, witness_of

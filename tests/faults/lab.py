@@ -27,15 +27,15 @@ from aiokafka.errors import KafkaError
 from services.simulate.client import Client, Rejected, id_of
 from services.simulate.load import Load, Tally
 from services.simulate.people import ADMIN, BODIES, OFFICE
-from shared.bus import make_topics
-from shared.bus.relay import lost_partitions
-from shared.bus.topics import client_options
-from shared.clock import SET_VIRTUAL_CLOCK, VIRTUAL_CLOCK_DDL, real_now
-from shared.database import SERVICES
+from shared.appraisal.events import EVENTS, TOPICS
 from shared.embedded import Stack
-from shared.events import EVENTS, TOPICS
-from shared.migrations import migrate
-from shared.settings import Settings
+from shared.foundation.clock import SET_VIRTUAL_CLOCK, VIRTUAL_CLOCK_DDL, real_now
+from shared.foundation.settings import Settings
+from shared.messaging import make_topics
+from shared.messaging.relay import lost_partitions
+from shared.messaging.topics import client_options
+from shared.storage.migrations import migrate
+from shared.storage.schema import SERVICES
 from tests.faults.fleet import ROOT, Fleet, get
 from tests.faults.nursery import Nursery
 from tests.notify.listeners import HttpListener

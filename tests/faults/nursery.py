@@ -32,8 +32,8 @@ START_SECONDS = 120.0
 
 
 def main() -> None:
-    from services.__main__ import serve
-    from shared.database import SERVICES
+    from services.cli.__main__ import serve
+    from shared.storage.schema import SERVICES
 
     for service in SERVICES:
         import_module(f"services.{service}.app")

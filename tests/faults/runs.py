@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from shared.database import SERVICES
+from shared.storage.schema import SERVICES
 from tests.faults.fleet import get
 from tests.faults.invariants import examine
 from tests.faults.lab import Laboratory, NotAtRest

@@ -26,10 +26,11 @@ import redis.asyncio
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
-from shared.bus.envelope import write_headers
-from shared.clock import real_now
-from shared.database import SERVICES, new_id
 from shared.embedded.process import children_of
+from shared.foundation.clock import real_now
+from shared.messaging.envelope import write_headers
+from shared.storage.schema import SERVICES
+from shared.storage.transaction import new_id
 from tests.faults.fleet import ROOT, Process, get
 from tests.faults.invariants import event_id_of
 from tests.faults.lab import Forged, Laboratory

@@ -7,9 +7,10 @@ from importlib import import_module
 
 import pytest
 
-from shared import telemetry
-from shared.database import SERVICES, direct_connection
-from shared.telemetry import configure_logging, log
+from shared.foundation import telemetry
+from shared.foundation.telemetry import configure_logging, log
+from shared.storage.connections import direct_connection
+from shared.storage.schema import SERVICES
 from tests.faults.fleet import ROOT
 from tests.faults.mutants.catalogue import CATALOGUE
 from tests.faults.plans import SHORT, TICKS, places, plan

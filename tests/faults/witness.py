@@ -13,7 +13,7 @@ from uuid import UUID
 from services.simulate import texts
 from services.simulate.client import id_of
 from services.simulate.load import Campaign, Load, ballot_answers, read_ledger
-from shared.clock import CHINA
+from shared.foundation.clock import CHINA
 
 Vote = tuple[str, str, int, int, int]
 """(instrument, group, unit_no, item_no, option_no)."""

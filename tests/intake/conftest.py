@@ -14,11 +14,12 @@ from services.intake.actions.accounts import seed_accounts
 from services.intake.app import build
 from services.intake.settings import Context
 from services.intake.store import campaigns
-from shared.auth import Account, Role
-from shared.database import Database
-from shared.events import CampaignPublished, UnitEntry
-from shared.schemes import load_scheme
-from shared.service import Service
+from shared.appraisal.events import CampaignPublished, UnitEntry
+from shared.appraisal.schemes import load_scheme
+from shared.runtime.service import Service
+from shared.security.policies import Account
+from shared.security.sessions import Role
+from shared.storage.connections import Database
 
 CAMPAIGN = "j-2026"
 PASSWORD = "长亭外古道边芳草碧连天"

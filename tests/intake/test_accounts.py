@@ -4,9 +4,9 @@ import pytest
 
 from services.intake.actions import accounts
 from services.intake.domain.accounts import check_name, check_password, check_unit
-from shared.auth import Role
-from shared.events import Refused
-from shared.migrations import drift
+from shared.appraisal.events import Refused
+from shared.security.sessions import Role
+from shared.storage.migrations import drift
 from tests.intake.conftest import PASSWORD
 
 

@@ -20,9 +20,9 @@ from services.intake.domain.ballots import (
     token_hash,
     unpack,
 )
-from shared.auth import Role
-from shared.events import Refused
-from shared.schemes import load_scheme
+from shared.appraisal.events import Refused
+from shared.appraisal.schemes import load_scheme
+from shared.security.sessions import Role
 from tests.intake.conftest import CAMPAIGN
 
 SCHEME = load_scheme("J", 2026)

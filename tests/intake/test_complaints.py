@@ -22,10 +22,11 @@ from services.intake.domain.complaints import (
     read_number,
 )
 from services.intake.store import complaints as store
-from shared.auth import Account, Role
-from shared.events import Channel, Kind, Refused
-from shared.ticks import ClockHeld
-from shared.vault import Shredded
+from shared.appraisal.events import Channel, Kind, Refused
+from shared.runtime.jobs import ClockHeld
+from shared.security.keyring import Shredded
+from shared.security.policies import Account
+from shared.security.sessions import Role
 from tests.intake.conftest import CAMPAIGN, WORDS, complaint
 from tests.intake.test_visits import picture
 

@@ -12,9 +12,8 @@ import xlsxwriter
 
 from services.intake.actions.imports import begin_import, read_order, run_import
 from services.intake.store import campaigns
-from shared.auth import Role
-from shared.events import Refused, UnitEntry
-from shared.imports import (
+from shared.appraisal.events import Refused, UnitEntry
+from shared.appraisal.imports import (
     BadFile,
     BadMapping,
     Mapped,
@@ -24,6 +23,7 @@ from shared.imports import (
     read_table,
     report_csv,
 )
+from shared.security.sessions import Role
 from tests.intake.conftest import CAMPAIGN, published
 
 ROOT = Path(__file__).parent.parent.parent

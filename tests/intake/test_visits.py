@@ -13,9 +13,9 @@ from PIL import Image
 
 from services.intake.domain.visits import Checked, Found, check_items, findings_of, passed
 from services.intake.store.files import media_type_of, without_metadata
-from shared.auth import Role
-from shared.events import Refused
-from shared.schemes import load_scheme
+from shared.appraisal.events import Refused
+from shared.appraisal.schemes import load_scheme
+from shared.security.sessions import Role
 from tests.intake.conftest import CAMPAIGN
 
 CHECKLIST = load_scheme("J", 2026).checklists[0]

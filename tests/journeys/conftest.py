@@ -9,17 +9,17 @@ from typing import Any, TypeVar
 
 import pytest
 
+from services.cli.up import running
 from services.intake.actions.accounts import seed_accounts
 from services.simulate.client import Client, id_of
 from services.simulate.demo import rules_around
 from services.simulate.people import BODIES, OFFICE, Person
 from services.simulate.staff import People
-from services.up import running
-from shared.bus import make_topics
-from shared.clock import CHINA
-from shared.database import Database
-from shared.service import Service
-from shared.settings import Settings
+from shared.foundation.clock import CHINA
+from shared.foundation.settings import Settings
+from shared.messaging import make_topics
+from shared.runtime.service import Service
+from shared.storage.connections import Database
 
 PASSWORD = "journey-4711-word"
 BEGINS = date(2026, 11, 2)

@@ -25,8 +25,9 @@ from services.simulate.people import (
     handler_of,
     head_of,
 )
-from shared.database import SERVICES, Database
-from shared.schemes import Scheme
+from shared.appraisal.schemes import Scheme
+from shared.storage.connections import Database
+from shared.storage.schema import SERVICES
 from tests.journeys.conftest import BEGINS, House, eventually, shanghai
 
 pytestmark = pytest.mark.stack

@@ -13,15 +13,15 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from services.__main__ import here
+from services.cli.__main__ import here
+from services.cli.up import Demo, DemoClock, stage
 from services.intake.actions.accounts import seed_accounts
 from services.simulate.client import Client, id_of
 from services.simulate.demo import rules_around
 from services.simulate.people import BODIES, OFFICE
-from services.up import Demo, DemoClock, stage
-from shared.clock import real_now
-from shared.database import Database
-from shared.events import ComplaintRated
+from shared.appraisal.events import ComplaintRated
+from shared.foundation.clock import real_now
+from shared.storage.connections import Database
 from tests.journeys.conftest import BEGINS, PASSWORD
 
 pytestmark = [pytest.mark.stack, pytest.mark.faults]

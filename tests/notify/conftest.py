@@ -10,10 +10,8 @@ import pytest
 from services.notify import actions
 from services.notify.app import context_of
 from services.notify.settings import NotifySettings
-from shared.auth import Account, Role
-from shared.calendar import china
-from shared.database import Database
-from shared.events import (
+from shared.appraisal.calendar.notices import china
+from shared.appraisal.events import (
     CaseAccepted,
     CaseAssigned,
     CaseClosed,
@@ -27,7 +25,10 @@ from shared.events import (
     Meta,
     Urgency,
 )
-from shared.failpoints import failpoint
+from shared.foundation.failpoints import failpoint
+from shared.security.policies import Account
+from shared.security.sessions import Role
+from shared.storage.connections import Database
 
 WEDNESDAY = datetime(2026, 11, 25, 2, tzinfo=UTC)
 """10:00 in China, a workday."""

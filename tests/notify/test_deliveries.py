@@ -10,10 +10,10 @@ import pytest
 
 from services.notify import actions, store
 from services.notify.domain import Audience
-from shared.events import Refused
-from shared.failpoints import failpoint
-from shared.telemetry import notices_sent
-from shared.vault import Shredded
+from shared.appraisal.events import Refused
+from shared.foundation.failpoints import failpoint
+from shared.foundation.telemetry import notices_sent
+from shared.security.keyring import Shredded
 from tests.notify.conftest import LIU, WEDNESDAY, ZHENG, Case
 from tests.notify.listeners import HttpListener, MailListener, listening
 

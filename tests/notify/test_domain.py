@@ -7,8 +7,8 @@ import pytest
 
 from services.notify import domain
 from services.notify.domain import Known
-from shared.calendar import china
-from shared.vault import personal_data_in
+from shared.appraisal.calendar.notices import china
+from shared.security.pii import personal_data_in
 from tests.notify.conftest import WEDNESDAY, Case
 
 CHINA = china()

@@ -11,7 +11,8 @@ import pytest
 from services.notify import actions
 from services.notify.app import build
 from services.notify.domain import KINDS, Audience
-from shared.auth import Account, csrf_token
+from shared.security.policies import Account
+from shared.security.sessions import csrf_token
 from tests.notify.conftest import LIU, QIAN, SUN, WANG, WU, ZHENG, ZHOU, Case
 from tests.notify.listeners import HttpListener, listening
 

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from services.notify import actions
-from shared.events import Kind, Urgency
-from shared.migrations import drift
+from shared.appraisal.events import Kind, Urgency
+from shared.storage.migrations import drift
 from tests.notify.conftest import LIU, QIAN, SUN, WANG, WEDNESDAY, WU, ZHOU, Case
 
 pytestmark = pytest.mark.stack

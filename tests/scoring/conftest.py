@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from shared.database import Database
+from shared.storage.connections import Database
 from tests.scoring.story import Scoring
 
 

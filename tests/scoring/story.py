@@ -14,8 +14,7 @@ from services.scoring import actions, store
 from services.scoring.actions import UnitRow
 from services.scoring.actions.running import scores_of
 from services.scoring.settings import Context
-from shared.database import Database
-from shared.events import (
+from shared.appraisal.events import (
     BallotSubmitted,
     CaseAccepted,
     CaseClosed,
@@ -32,7 +31,8 @@ from shared.events import (
     Urgency,
     VisitSubmitted,
 )
-from shared.schemes import Scheme, load_scheme
+from shared.appraisal.schemes import Scheme, load_scheme
+from shared.storage.connections import Database
 
 NOON = datetime(2020, 9, 15, 4, tzinfo=UTC)
 CAMPAIGN = "J-2020"

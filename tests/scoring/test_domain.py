@@ -21,8 +21,8 @@ from services.scoring.domain.explain import explain
 from services.scoring.domain.rank import Outcome, Standing, consequences, rank_units
 from services.scoring.domain.recount import Recount
 from services.scoring.domain.score import largest_remainder, material_of, rounded, score_unit
-from shared.events import BallotSubmitted, Kind, Refused
-from shared.schemes import Scoring, Sheet, Veto
+from shared.appraisal.events import BallotSubmitted, Kind, Refused
+from shared.appraisal.schemes import Scoring, Sheet, Veto
 from tests.scoring.story import UNITS, Case, a_life, heard, j_scheme, late_plan, visit
 
 J = j_scheme()

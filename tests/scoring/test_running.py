@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from services.scoring import actions
-from shared import telemetry
-from shared.clock import steady_seconds
-from shared.events import Refused
-from shared.migrations import drift
+from shared.appraisal.events import Refused
+from shared.foundation import telemetry
+from shared.foundation.clock import steady_seconds
+from shared.storage.migrations import drift
 from tests.scoring.story import (
     CAMPAIGN,
     UNITS,

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from shared.cache import connect
 from shared.embedded.process import choose_port
 from shared.embedded.valkey import Valkey
+from shared.storage.redis import connect
 
 
 @pytest.fixture(scope="session")

@@ -17,25 +17,22 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.audit import (
-    EMPTY_ROOT,
+from shared.security.audit import (
     Checkpoint,
     Fault,
     Flaw,
     Inconsistent,
     Leaf,
     Signer,
-    Tree,
     Witness,
     canonical,
-    inclusion_proof,
     leaf_of,
-    proven_root,
     seal,
     seal_leaves,
     verify,
 )
-from shared.database import Database
+from shared.security.merkle import EMPTY_ROOT, Tree, inclusion_proof, proven_root
+from shared.storage.connections import Database
 
 NOON = datetime(2026, 11, 20, 4, tzinfo=UTC)
 SIGNER = Signer("fengping/intake", Ed25519PrivateKey.from_private_bytes(b"k" * 32))

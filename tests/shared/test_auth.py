@@ -11,27 +11,26 @@ import pytest
 from redis.asyncio import BlockingConnectionPool, Redis
 from starlette.requests import Request
 
-from shared.auth import (
-    ACCOUNT_FAILURES_MAX,
-    PUBLIC,
+from shared.embedded.valkey import Valkey
+from shared.security.passwords import hash_password, verify_password
+from shared.security.policies import PUBLIC, SIGNED_IN, Account, allow
+from shared.security.rate_limits import Limiter
+from shared.security.sessions import (
     ROLE_LABELS,
-    SIGNED_IN,
-    SOURCE_FAILURES_MAX,
-    Account,
     Role,
     Sessions,
     account_of,
-    allow,
-    begin_login,
     credential_of,
     csrf_matches,
     csrf_token,
-    hash_password,
-    login_succeeded,
-    verify_password,
 )
-from shared.cache import CacheAway, Limiter
-from shared.embedded.valkey import Valkey
+from shared.security.sign_in import (
+    ACCOUNT_FAILURES_MAX,
+    SOURCE_FAILURES_MAX,
+    begin_login,
+    login_succeeded,
+)
+from shared.storage.redis import CacheAway
 
 WANG = Account(UUID(int=1), "wangmou", "王某", Role.SUPERVISOR)
 LI = Account(UUID(int=2), "limou", "李某", Role.HANDLER, "jl-rst")

@@ -13,13 +13,13 @@ from uuid import UUID, uuid4
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from shared.bus import Bus, Handlers, make_topics, replay
-from shared.bus.envelope import read, write_headers
-from shared.bus.relay import Relay
-from shared.bus.topics import client_options
-from shared.database import new_id
-from shared.events import BallotSubmitted, ComplaintRated, NotYet, encode
-from shared.failpoints import failpoint
+from shared.appraisal.events import BallotSubmitted, ComplaintRated, NotYet, encode
+from shared.foundation.failpoints import failpoint
+from shared.messaging import Bus, Handlers, make_topics, replay
+from shared.messaging.envelope import read, write_headers
+from shared.messaging.relay import Relay
+from shared.messaging.topics import client_options
+from shared.storage.transaction import new_id
 
 pytestmark = pytest.mark.stack
 
@@ -207,7 +207,7 @@ async def test_a_frozen_relay_loses_its_shards_to_another(world, monkeypatch):
     """Its connection stays open as long as its machine answers for it: the server must end what
     says nothing.
     """
-    from shared import database
+    from shared.storage import transaction as database
 
     monkeypatch.setattr(database, "SILENCE_SECONDS", 2)
     frozen = Relay(world.says, world.settings)
@@ -370,7 +370,7 @@ def lose_once(monkeypatch, event_id):
     """Drop one record on its first arrival, before the wrapper sees it: as if the broker had lost
     it.
     """
-    from shared.bus import consumer
+    from shared.messaging import consumer
 
     real, lost = consumer.read_all, []
 

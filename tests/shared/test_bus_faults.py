@@ -10,14 +10,14 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 from faststream.kafka import KafkaBroker
 
-from shared.bus import Bus, replay, store
-from shared.bus.consumer import Consumer, apply_arrivals, read_all
-from shared.bus.envelope import read
-from shared.bus.relay import Relay
-from shared.bus.topics import client_options
-from shared.events import BallotSubmitted, encode
-from shared.failpoints import failpoint
-from shared.telemetry import events_consumed
+from shared.appraisal.events import BallotSubmitted, encode
+from shared.foundation.failpoints import failpoint
+from shared.foundation.telemetry import events_consumed
+from shared.messaging import Bus, replay, store
+from shared.messaging.consumer import Consumer, apply_arrivals, read_all
+from shared.messaging.envelope import read
+from shared.messaging.relay import Relay
+from shared.messaging.topics import client_options
 from tests.faults.strikes import NoText, any_header_name
 from tests.shared.test_bus import (
     NOON,
@@ -114,7 +114,7 @@ async def test_what_follows_in_a_partition_waits_for_what_is_at_work(world):
 async def test_a_large_batch_is_at_work_by_partitions(world, monkeypatch):
     """While one waits for its database the others are counted."""
     entered, leave = hold_up(world.hearer)
-    monkeypatch.setattr("shared.bus.consumer.WHOLE_BELOW", 2)
+    monkeypatch.setattr("shared.messaging.consumer.WHOLE_BELOW", 2)
     async with world.run(hearing=False) as (says,):
         await world.say(*(rated(uuid4()) for _ in range(60)))
         await until(lambda: _all_sent(says.relay))
@@ -194,7 +194,7 @@ async def test_what_the_broker_did_not_take_is_sent_again(world, monkeypatch):
 
     complaint = uuid4()
     monkeypatch.setattr(AIOKafkaProducer, "send_batch", send_batch)
-    monkeypatch.setattr("shared.bus.relay.PRODUCE_BYTES_MAX", 1_000)
+    monkeypatch.setattr("shared.messaging.relay.PRODUCE_BYTES_MAX", 1_000)
     async with world.run():
         await world.say(*(rated(complaint) for _ in range(12)))
         effects = await world.settled(12)
@@ -221,7 +221,7 @@ async def test_a_part_that_fails_in_a_way_nobody_thought_of_goes_on(
         return await real(self)
 
     monkeypatch.setattr(part, place, fail_once)
-    monkeypatch.setattr("shared.bus.consumer.LAG_EVERY_SECONDS", 0.3)
+    monkeypatch.setattr("shared.messaging.consumer.LAG_EVERY_SECONDS", 0.3)
     async with world.run() as buses:
         await until(lambda: failed)
         await world.say(rated(uuid4()))
@@ -247,7 +247,7 @@ async def test_two_gaps_of_one_aggregate_are_closed_together(world, monkeypatch)
     """Versions 2 and 4 of six are lost: asking for the first gap alone would leave the second
     waiting for a minute.
     """
-    from shared.bus import consumer
+    from shared.messaging import consumer
 
     complaint = uuid4()
     async with world.run(hearing=False) as (says,):
@@ -362,7 +362,7 @@ async def test_a_log_that_was_replaced_is_read_from_its_start_even_when_the_firs
     """The topic was lost and made again while the group's offsets stayed; right then the brokers
     are slow to answer.
     """
-    from shared.bus import consumer
+    from shared.messaging import consumer
 
     async with world.run() as (says, _):
         await world.say(*(rated(uuid4()) for _ in range(20)))
@@ -427,7 +427,7 @@ async def _replace_log(settings, records):
 
 
 async def test_more_dead_letters_than_one_page_are_all_put_back(world, monkeypatch):
-    monkeypatch.setattr("shared.bus.store.LETTERS_MAX", 10)
+    monkeypatch.setattr("shared.messaging.store.LETTERS_MAX", 10)
     async with world.run(hearing=False) as (says,):
         await world.say(*(rated(uuid4()) for _ in range(25)))
         await until(lambda: _all_sent(says.relay))
@@ -443,7 +443,7 @@ async def test_more_dead_letters_than_one_page_are_all_put_back(world, monkeypat
 
 
 async def test_letters_that_must_stay_do_not_keep_others_from_being_put_back(world, monkeypatch):
-    monkeypatch.setattr("shared.bus.store.LETTERS_MAX", 10)
+    monkeypatch.setattr("shared.messaging.store.LETTERS_MAX", 10)
     async with world.run(hearing=False) as (says,):
         await world.say(*(rated(uuid4(), option) for option in (1, 2) * 15))
         await until(lambda: _all_sent(says.relay))

@@ -8,17 +8,10 @@ import time
 import pytest
 from redis.asyncio import Redis
 
-from shared.cache import (
-    ANSWER_SECONDS,
-    CacheAway,
-    Leaderboard,
-    Limit,
-    Limiter,
-    LocalLimiter,
-    connect,
-    reaching,
-)
 from shared.embedded.valkey import Valkey
+from shared.security.rate_limits import Limit, Limiter, LocalLimiter
+from shared.storage.leaderboard import Leaderboard
+from shared.storage.redis import ANSWER_SECONDS, CacheAway, connect, reaching
 
 SECRET = b"one secret for all replicas"
 

@@ -6,24 +6,25 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from shared.calendar import (
-    SHANGHAI,
-    Affected,
-    CalendarError,
+from shared.appraisal.calendar.deadlines import (
     DeadlineState,
     Limit,
-    Pause,
-    Span,
     Standing,
-    WorkCalendar,
-    affected,
-    china,
-    civil_day,
     deadline,
     deadline_state,
     due_at,
     due_label,
-    read_notice,
+)
+from shared.appraisal.calendar.notices import china, read_notice
+from shared.appraisal.calendar.working_days import (
+    SHANGHAI,
+    Affected,
+    CalendarError,
+    Pause,
+    Span,
+    WorkCalendar,
+    affected,
+    civil_day,
 )
 
 RIGHT = china()

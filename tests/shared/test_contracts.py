@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.contracts import asyncapi, breaks
-from shared.events import EVENTS, decode, encode, schemas
+from shared.appraisal.events import EVENTS, decode, encode, schemas
+from shared.messaging.contracts import asyncapi, breaks
 
 KEPT = Path(__file__).parent / "contracts"
 GOLDEN = sorted((KEPT / "golden").glob("*.json"))

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from shared.events import BallotSubmitted, ComplaintRated
+from shared.appraisal.events import BallotSubmitted, ComplaintRated
 
 pytestmark = pytest.mark.stack
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import shared.schemes
-from shared.events import Kind, Urgency
-from shared.schemes import (
+import shared.appraisal.schemes
+from shared.appraisal.events import Kind, Urgency
+from shared.appraisal.schemes import (
     Handling,
     Inspection,
     Satisfaction,
@@ -25,7 +25,7 @@ from shared.schemes import (
     scheme_ids,
 )
 
-FOLDER = Path(shared.schemes.__file__).parent
+FOLDER = Path(shared.appraisal.schemes.__file__).parent
 J_TEXT = (FOLDER / "j.yaml").read_text(encoding="utf-8")
 J = load_scheme("J", 2020)
 

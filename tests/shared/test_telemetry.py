@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from shared.telemetry import child_of, configure_logging, log, trace_parent
+from shared.foundation.telemetry import child_of, configure_logging, log, trace_parent
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from shared.ticks import ClockGuard, TickRunner, Ticks, release_clock
+from shared.runtime.jobs import ClockGuard, TickRunner, Ticks, release_clock
 from tests.shared.test_bus import until
 
 
@@ -96,7 +96,7 @@ async def test_a_tick_that_fails_is_tried_again_and_stops_nobody_else(core):
 
 @pytest.mark.stack
 async def test_a_jump_of_the_clock_stops_due_work_until_somebody_releases_it(core, monkeypatch):
-    from shared import ticks
+    from shared.runtime import jobs as ticks
 
     database = await _database_with_work(core, 0)
     real, shift = ticks.steady_seconds, [0.0]
@@ -130,7 +130,7 @@ async def test_not_even_the_tick_that_runs_before_the_guard_looks_acts_on_a_jump
     """The jump comes while a tick is at work, and the guard's own look is far away: the tick's
     transaction leaves nothing.
     """
-    from shared import ticks
+    from shared.runtime import jobs as ticks
 
     database = await _database_with_work(core, 0)
     real, shift = ticks.steady_seconds, [0.0]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.together import Together
+from shared.foundation.coalescing import Together
 
 
 class Ferry:

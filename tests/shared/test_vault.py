@@ -17,21 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.vault import (
-    _PATTERNS,
-    Hit,
-    KeyRing,
-    NotThisRecord,
-    Personal,
-    Shredded,
-    UnsafeKeyRing,
-    VaultError,
-    mask_id_card,
-    mask_name,
-    mask_personal_data,
-    mask_phone,
-    personal_data_in,
-)
+from shared.security.keyring import KeyRing, NotThisRecord, Shredded, UnsafeKeyRing, VaultError
+from shared.security.masking import mask_id_card, mask_name, mask_phone
+from shared.security.pii import _PATTERNS, Hit, Personal, mask_personal_data, personal_data_in
 
 RING = KeyRing({1: b"m" * 32}, b"r" * 32)
 RECORD, OTHER = UUID(int=1), UUID(int=2)

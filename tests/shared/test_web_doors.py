@@ -9,11 +9,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.testclient import TestClient
 from starlette.types import Message
 
-from shared.auth import COOKIE, PUBLIC, SIGNED_IN, Role, csrf_token
-from shared.cache import Limit
+from shared.security.policies import PUBLIC, SIGNED_IN
+from shared.security.rate_limits import Limit
+from shared.security.sessions import COOKIE, Role, csrf_token
 from shared.web import Door, Unlabelled, Visitor, Who, check_policies, routes_of
-from shared.web.door import BODY_MAX_BYTES, DoorRoute
 from shared.web.forms import Input
+from shared.web.routing import BODY_MAX_BYTES, DoorRoute
 from tests.browser.gallery import make_app
 
 OPERATOR = f"token-{Role.OPERATOR}"

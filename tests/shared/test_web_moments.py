@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from shared.clock import CHINA
-from shared.web.moments import NotUnderstood, read_moment
+from shared.foundation.clock import CHINA
+from shared.web.spoken_dates import NotUnderstood, read_moment
 
 NOW = datetime(2026, 11, 23, 14, 5, tzinfo=CHINA)
 

@@ -9,11 +9,12 @@ import pytest
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
-from shared.auth import COOKIE, Role, csrf_token
-from shared.database import Database, Transaction
-from shared.events import Refused
-from shared.settings import Settings
-from shared.web.once import Claim, Kept, OnceTogether, OtherRequest, Repetition, forget_keys
+from shared.appraisal.events import Refused
+from shared.foundation.settings import Settings
+from shared.security.sessions import COOKIE, Role, csrf_token
+from shared.storage.connections import Database
+from shared.storage.transaction import Transaction
+from shared.web.idempotency import Claim, Kept, OnceTogether, OtherRequest, Repetition, forget_keys
 from tests.browser.gallery import make_app
 
 OPERATOR, OFFICE = f"token-{Role.OPERATOR}", f"token-{Role.OFFICE}"

@@ -10,10 +10,10 @@ from jinja2 import UndefinedError
 from starlette.responses import Response
 from starlette.testclient import TestClient
 
-from shared.auth import COOKIE, Role
-from shared.web.assets import STATIC, static_url
-from shared.web.menu import ENTRIES, SECTIONS, matches, menu_for, spelt
-from shared.web.render import day, environment, full, iso, keep_preferences, query, when
+from shared.security.sessions import COOKIE, Role
+from shared.web.navigation import ENTRIES, SECTIONS, matches, menu_for, spelt
+from shared.web.rendering import day, environment, full, iso, keep_preferences, query, when
+from shared.web.static_files import STATIC, static_url
 from tests.browser.gallery import make_app
 
 VENDORED = [STATIC, Path(__file__).parents[1] / "browser" / "vendor"]

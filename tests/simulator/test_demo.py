@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from services.cli.up import _perform
 from services.simulate.demo import (
     BALLOTS,
     DAYS,
@@ -16,10 +17,9 @@ from services.simulate.demo import (
 )
 from services.simulate.people import BODIES
 from services.simulate.staff import in_office_hours, is_ours, standings
-from services.up import _perform
-from shared.calendar import china
-from shared.clock import CHINA
-from shared.schemes import read_scheme
+from shared.appraisal.calendar.notices import china
+from shared.appraisal.schemes import read_scheme
+from shared.foundation.clock import CHINA
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 PACE = Pace(NOW - timedelta(days=28), NOW, 28 * 86_400 / 70 + 1)

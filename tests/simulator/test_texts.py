@@ -9,9 +9,9 @@ import pytest
 
 from services.simulate import scenes, texts
 from services.simulate.people import BODIES, BODY
-from shared.events import Kind
-from shared.schemes import load_scheme
-from shared.vault import Personal, personal_data_in
+from shared.appraisal.events import Kind
+from shared.appraisal.schemes import load_scheme
+from shared.security.pii import Personal, personal_data_in
 
 DAY = date(2026, 11, 2)
 J = load_scheme("J", 2026)

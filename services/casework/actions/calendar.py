@@ -15,10 +15,11 @@ from services.casework.domain import Shift, Term, changed_days, reckon
 from services.casework.store import cases, deadlines, reference
 from services.casework.store.reference import DayRule
 from services.casework.tables import Notice as NoticeRow
-from shared.auth import Account
-from shared.calendar import SHANGHAI, CalendarError, WorkCalendar, read_notice
-from shared.database import Transaction
-from shared.events import CaseRescheduled, DeadlineSet, Refused
+from shared.appraisal.calendar.notices import read_notice
+from shared.appraisal.calendar.working_days import SHANGHAI, CalendarError, WorkCalendar
+from shared.appraisal.events import CaseRescheduled, DeadlineSet, Refused
+from shared.security.policies import Account
+from shared.storage.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)

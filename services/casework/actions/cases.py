@@ -7,11 +7,11 @@ from typing import Any
 from services.casework.domain import MAY, State, Verb, move, refuse_stale
 from services.casework.store import cases
 from services.casework.tables import Case, Step
-from shared import telemetry
-from shared.auth import Account
-from shared.database import Transaction
-from shared.events import Refused
-from shared.vault import personal_data_in
+from shared.appraisal.events import Refused
+from shared.foundation import telemetry
+from shared.security.pii import personal_data_in
+from shared.security.policies import Account
+from shared.storage.transaction import Transaction
 
 QUIET = frozenset({Verb.NOTE, Verb.URGE})
 """Acts that change nothing anybody decides on: a form opened before them is not stale."""

@@ -12,11 +12,9 @@ from services.casework.domain import Clock, State, Term, reckon
 from services.casework.store import cases, context_of, deadlines, reference
 from services.casework.store.reference import Campaign
 from services.casework.tables import Case, Deadline, Duty, Suspension
-from shared import calendar, telemetry
-from shared.calendar import Pause, WorkCalendar
-from shared.clock import real_now
-from shared.database import Transaction, new_id
-from shared.events import (
+from shared.appraisal.calendar import working_days as calendar
+from shared.appraisal.calendar.working_days import Pause, WorkCalendar
+from shared.appraisal.events import (
     DeadlineLapsed,
     DeadlineSet,
     DeadlineWarned,
@@ -25,7 +23,10 @@ from shared.events import (
     ObligationWarned,
     Urgency,
 )
-from shared.schemes import CaseLimit
+from shared.appraisal.schemes import CaseLimit
+from shared.foundation import telemetry
+from shared.foundation.clock import real_now
+from shared.storage.transaction import Transaction, new_id
 
 RUNNING = (Clock.ARMED, Clock.LAPSED, Clock.PAUSED)
 

@@ -5,10 +5,10 @@ from services.casework.actions.deadlines import Clocks
 from services.casework.domain import Verb, refuse_barred, refuse_late_return
 from services.casework.store import cases, reference
 from services.casework.tables import Case
-from shared.auth import Account
-from shared.database import Transaction
-from shared.events import CaseAssigned, CaseNotAccepted, CaseReturned, Refused
-from shared.schemes import Reason
+from shared.appraisal.events import CaseAssigned, CaseNotAccepted, CaseReturned, Refused
+from shared.appraisal.schemes import Reason
+from shared.security.policies import Account
+from shared.storage.transaction import Transaction
 
 TEXT_MIN = 20
 

@@ -10,11 +10,12 @@ from services.casework.actions.deadlines import duty_keys, end
 from services.casework.domain import UNIT_ROLES, Clock, Term, duty_deadline, reminders
 from services.casework.store import cases, deadlines, reference
 from services.casework.tables import Deadline, Duty
-from shared.auth import Account
-from shared.calendar import Limit, WorkCalendar
-from shared.database import Transaction, new_id
-from shared.events import CampaignPublished, ObligationMet, Refused
-from shared.schemes import Obligation, Scheme
+from shared.appraisal.calendar.deadlines import Limit
+from shared.appraisal.calendar.working_days import WorkCalendar
+from shared.appraisal.events import CampaignPublished, ObligationMet, Refused
+from shared.appraisal.schemes import Obligation, Scheme
+from shared.security.policies import Account
+from shared.storage.transaction import Transaction, new_id
 
 DOCUMENT_MIN = 4
 

@@ -16,9 +16,10 @@ from services.casework.domain import (
 )
 from services.casework.store import cases
 from services.casework.tables import Case, Extension, Suspension
-from shared.auth import ROLE_LABELS, Account, Role
-from shared.database import Transaction, new_id
-from shared.events import CaseExtended, Refused
+from shared.appraisal.events import CaseExtended, Refused
+from shared.security.policies import Account
+from shared.security.sessions import ROLE_LABELS, Role
+from shared.storage.transaction import Transaction, new_id
 
 REASON_MIN = 10
 

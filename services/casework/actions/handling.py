@@ -12,10 +12,7 @@ from services.casework.actions.dispatch import reason_of
 from services.casework.domain import NEXT, Clock, State, Term, Verb, working_days_taken
 from services.casework.store import cases, context_of
 from services.casework.tables import Case, Submission, Suspension
-from shared import telemetry
-from shared.auth import Account
-from shared.database import Transaction
-from shared.events import (
+from shared.appraisal.events import (
     CaseAccepted,
     CaseClosed,
     CaseRescheduled,
@@ -25,6 +22,9 @@ from shared.events import (
     CaseUrged,
     Refused,
 )
+from shared.foundation import telemetry
+from shared.security.policies import Account
+from shared.storage.transaction import Transaction
 
 Upheld = Literal["upheld", "partly", "not_upheld"]
 UPHELD_LABELS: dict[str, str] = {"upheld": "属实", "partly": "部分属实", "not_upheld": "不属实"}

@@ -17,9 +17,8 @@ from services.casework.domain import (
 )
 from services.casework.store import cases, reference
 from services.casework.store.reference import Campaign
-from shared.calendar import WorkCalendar, civil_day
-from shared.database import Transaction, new_id
-from shared.events import (
+from shared.appraisal.calendar.working_days import WorkCalendar, civil_day
+from shared.appraisal.events import (
     CaseAssigned,
     CaseOpened,
     Channel,
@@ -31,7 +30,8 @@ from shared.events import (
     Urgency,
     VisitSubmitted,
 )
-from shared.schemes import Scheme
+from shared.appraisal.schemes import Scheme
+from shared.storage.transaction import Transaction, new_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

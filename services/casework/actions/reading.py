@@ -25,18 +25,12 @@ from services.casework.store import cases, context_of, deadlines, reference
 from services.casework.store.cases import Filter, Scope
 from services.casework.store.reference import Campaign
 from services.casework.tables import Deadline, Extension, Submission, Suspension
-from shared.auth import Account, Role
-from shared.calendar import (
-    SHANGHAI,
-    DeadlineState,
-    Standing,
-    WorkCalendar,
-    civil_day,
-    deadline_state,
-    due_label,
-)
-from shared.database import Transaction
-from shared.events import Channel, Kind, Refused, Urgency
+from shared.appraisal.calendar.deadlines import DeadlineState, Standing, deadline_state, due_label
+from shared.appraisal.calendar.working_days import SHANGHAI, WorkCalendar, civil_day
+from shared.appraisal.events import Channel, Kind, Refused, Urgency
+from shared.security.policies import Account
+from shared.security.sessions import Role
+from shared.storage.transaction import Transaction
 
 KIND_LABELS = {
     Kind.COMPLAINT: "投诉",

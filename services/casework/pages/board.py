@@ -14,7 +14,8 @@ from services.casework.domain import State, Verb
 from services.casework.pages.words import shown
 from services.casework.store import cases, reference
 from services.casework.store.cases import Filter
-from shared.auth import Role, allow
+from shared.security.policies import allow
+from shared.security.sessions import Role
 from shared.web import Door, Form, Once, Tx, Who, read_form
 from shared.web.forms import Input
 

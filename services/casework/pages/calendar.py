@@ -12,10 +12,12 @@ from services.casework.actions import calendar
 from services.casework.actions.calendar import Proposal
 from services.casework.pages.words import shown
 from services.casework.store import reference
-from shared.auth import Role, allow
-from shared.calendar import WorkCalendar, civil_day, due_label
-from shared.database import Transaction
-from shared.events import Refused
+from shared.appraisal.calendar.deadlines import due_label
+from shared.appraisal.calendar.working_days import WorkCalendar, civil_day
+from shared.appraisal.events import Refused
+from shared.security.policies import allow
+from shared.security.sessions import Role
+from shared.storage.transaction import Transaction
 from shared.web import Door, Form, Once, Tx, Who, read_form
 from shared.web.forms import Input
 

@@ -20,14 +20,16 @@ from services.casework.domain import MAY, READERS, State, Verb
 from services.casework.pages.words import shown
 from services.casework.store import reference
 from services.casework.tables import Case
-from shared.auth import Account, Policy, Role, allow
-from shared.calendar import closing, due_label
-from shared.database import Transaction
-from shared.events import Refused
-from shared.vault import personal_data_in
+from shared.appraisal.calendar.deadlines import due_label
+from shared.appraisal.calendar.working_days import closing
+from shared.appraisal.events import Refused
+from shared.security.pii import personal_data_in
+from shared.security.policies import Account, Policy, allow
+from shared.security.sessions import Role
+from shared.storage.transaction import Transaction
 from shared.web import Door, Form, Once, Tx, Who, read_form
 from shared.web.forms import Input
-from shared.web.moments import NotUnderstood, read_moment
+from shared.web.spoken_dates import NotUnderstood, read_moment
 
 door = Door(prefix="/casework")
 Number = Annotated[str, Path(pattern=r"^ZF\d{4}-\d{6,}$")]

@@ -10,10 +10,11 @@ from services.casework.actions import handling, reading
 from services.casework.domain import MAY, READERS, State, Verb
 from services.casework.pages.words import WORDS, shown
 from services.casework.store.cases import Filter
-from shared.auth import Account, Role, allow
-from shared.database import Transaction
+from shared.security.policies import Account, allow
+from shared.security.sessions import Role
+from shared.storage.transaction import Transaction
 from shared.web import Door, Hit, Once, Tx, Who, fragment, hits, htmx
-from shared.web.door import BACKGROUND_HEADER
+from shared.web.routing import BACKGROUND_HEADER
 
 door = Door(prefix="/casework")
 READ = allow(*map(Role, READERS))

@@ -13,7 +13,8 @@ from services.casework.domain import State, Verb
 from services.casework.pages.words import shown
 from services.casework.store import reference
 from services.casework.store.cases import Filter
-from shared.auth import Role, allow
+from shared.security.policies import allow
+from shared.security.sessions import Role
 from shared.web import Door, Form, Tx, Who
 
 door = Door(prefix="/casework")

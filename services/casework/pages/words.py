@@ -7,7 +7,7 @@ from starlette.responses import HTMLResponse
 
 from services.casework.actions.handling import UPHELD_LABELS
 from services.casework.actions.reading import CHANNEL_LABELS, KIND_LABELS, URGENCY_LABELS
-from shared.calendar import Standing
+from shared.appraisal.calendar.deadlines import Standing
 from shared.web import page
 
 BADGES: Final = {

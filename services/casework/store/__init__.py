@@ -5,9 +5,9 @@ All SQL of the service is here.
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from shared.calendar import WorkCalendar
-from shared.database import Transaction
-from shared.schemes import Scheme
+from shared.appraisal.calendar.working_days import WorkCalendar
+from shared.appraisal.schemes import Scheme
+from shared.storage.transaction import Transaction
 
 
 @dataclass(slots=True)

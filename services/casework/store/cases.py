@@ -12,8 +12,8 @@ from sqlmodel import col
 
 from services.casework.domain import OPEN, UNIT_ROLES
 from services.casework.tables import Case, Extension, Step, Submission, Suspension
-from shared.auth import Account
-from shared.database import Transaction
+from shared.security.policies import Account
+from shared.storage.transaction import Transaction
 
 # ── who sees what ─────────────────────────────────────────────────────────────────────────────────
 

@@ -12,7 +12,7 @@ from sqlmodel import col
 
 from services.casework.domain import Clock
 from services.casework.tables import Deadline, Duty
-from shared.database import Transaction
+from shared.storage.transaction import Transaction
 
 # ── what is due ───────────────────────────────────────────────────────────────────────────────────
 

@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 
 from services.casework.store import context_of
-from shared.calendar import Notice, WorkCalendar, china
-from shared.database import Transaction
-from shared.events import CampaignPublished
-from shared.schemes import Scheme
+from shared.appraisal.calendar.notices import Notice, china
+from shared.appraisal.calendar.working_days import WorkCalendar
+from shared.appraisal.events import CampaignPublished
+from shared.appraisal.schemes import Scheme
+from shared.storage.transaction import Transaction
 
 CAMPAIGNS_REMEMBERED_MAX = 64
 

@@ -16,9 +16,11 @@ from services.intake.domain.accounts import (
 )
 from services.intake.settings import context_of
 from services.intake.store import accounts as store
-from shared.auth import Account, Role, hash_password, verify_password
-from shared.database import Transaction, new_id
-from shared.events import Refused
+from shared.appraisal.events import Refused
+from shared.security.passwords import hash_password, verify_password
+from shared.security.policies import Account
+from shared.security.sessions import Role
+from shared.storage.transaction import Transaction, new_id
 
 
 async def create_account(

@@ -11,9 +11,9 @@ from services.intake.store import complaints as complaint_store
 from services.intake.store import visits as store
 from services.intake.store.complaints import sealed_of
 from services.intake.store.files import keep_file, read_file, remove_file
-from shared.auth import Account
-from shared.database import Transaction, new_id
-from shared.events import Refused
+from shared.appraisal.events import Refused
+from shared.security.policies import Account
+from shared.storage.transaction import Transaction, new_id
 
 FILES_MAX = 9
 

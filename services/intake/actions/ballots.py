@@ -21,13 +21,13 @@ from services.intake.domain.ballots import (
 )
 from services.intake.store import ballots as store
 from services.intake.store import campaigns
-from shared import telemetry
-from shared.auth import Account
-from shared.cache import Limit, Limiter
-from shared.clock import CHINA
-from shared.database import Transaction, new_id
-from shared.events import BallotSubmitted, Refused
-from shared.schemes import Ballot
+from shared.appraisal.events import BallotSubmitted, Refused
+from shared.appraisal.schemes import Ballot
+from shared.foundation import telemetry
+from shared.foundation.clock import CHINA
+from shared.security.policies import Account
+from shared.security.rate_limits import Limit, Limiter
+from shared.storage.transaction import Transaction, new_id
 
 BATCH_MAX: Final = 20_000
 PLACE_BALLOTS: Final = (60, 600)

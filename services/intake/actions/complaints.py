@@ -18,20 +18,15 @@ from services.intake.domain.complaints import (
 from services.intake.settings import context_of
 from services.intake.store import campaigns, tracking
 from services.intake.store import complaints as store
-from shared import telemetry
-from shared.auth import Account, Role
-from shared.database import Transaction, new_id
-from shared.events import ComplaintRegistered, ComplaintRepeated, Refused
-from shared.telemetry import log, trace_parent
-from shared.vault import (
-    KeyRing,
-    Sealed,
-    Shredded,
-    mask_name,
-    mask_personal_data,
-    mask_phone,
-    personal_data_in,
-)
+from shared.appraisal.events import ComplaintRegistered, ComplaintRepeated, Refused
+from shared.foundation import telemetry
+from shared.foundation.telemetry import log, trace_parent
+from shared.security.keyring import KeyRing, Sealed, Shredded
+from shared.security.masking import mask_name, mask_phone
+from shared.security.pii import mask_personal_data, personal_data_in
+from shared.security.policies import Account
+from shared.security.sessions import Role
+from shared.storage.transaction import Transaction, new_id
 
 MAY_BACKDATE: Final = frozenset({Role.OFFICE, Role.ADMIN})
 MAY_REVEAL: Final = frozenset({Role.REVIEWER, Role.SUPERVISOR})

@@ -6,10 +6,12 @@ from functools import cache
 from typing import Any
 
 from services.intake.store import ballots, complaints, visits
-from shared.auth import Account, Role
-from shared.calendar import WorkCalendar, china
-from shared.clock import CHINA
-from shared.database import Transaction
+from shared.appraisal.calendar.notices import china
+from shared.appraisal.calendar.working_days import WorkCalendar
+from shared.foundation.clock import CHINA
+from shared.security.policies import Account
+from shared.security.sessions import Role
+from shared.storage.transaction import Transaction
 
 
 @cache

@@ -21,11 +21,8 @@ from services.intake.store import ballots as ballot_store
 from services.intake.store import campaigns
 from services.intake.store import imports as store
 from services.intake.store.campaigns import KnownCampaign
-from shared import telemetry
-from shared.auth import Account
-from shared.database import Database, Transaction, new_id
-from shared.events import Channel, Kind, Refused, Urgency
-from shared.imports import (
+from shared.appraisal.events import Channel, Kind, Refused, Urgency
+from shared.appraisal.imports import (
     BadFile,
     BadMapping,
     Mapped,
@@ -36,6 +33,10 @@ from shared.imports import (
     read_mapping,
     read_table,
 )
+from shared.foundation import telemetry
+from shared.security.policies import Account
+from shared.storage.connections import Database
+from shared.storage.transaction import Transaction, new_id
 
 BATCH: Final = 200
 Word = TypeVar("Word", bound=StrEnum)

@@ -10,7 +10,7 @@ from services.intake.actions.sittings import KEPT
 from services.intake.settings import context_of
 from services.intake.store import accounts, ballots, campaigns, complaints, visits
 from services.intake.store.files import remove_file
-from shared.database import Transaction
+from shared.storage.transaction import Transaction
 
 BATCH: Final = 500
 POSITIONS_KEPT: Final = timedelta(days=30)

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from services.intake.domain.ballots import hashed_id
 from services.intake.store import ballots as store
-from shared.database import Transaction
+from shared.storage.transaction import Transaction
 
 KEPT: Final = timedelta(hours=2)
 NONCE_BYTES: Final = 12

@@ -13,8 +13,7 @@ from services.intake.settings import context_of
 from services.intake.store import campaigns
 from services.intake.store import complaints as complaint_store
 from services.intake.store import tracking as store
-from shared.database import Transaction
-from shared.events import (
+from shared.appraisal.events import (
     CaseAccepted,
     CaseAssigned,
     CaseClosed,
@@ -28,8 +27,9 @@ from shared.events import (
     DeadlineSet,
     Refused,
 )
-from shared.schemes import Option
-from shared.vault import mask_personal_data
+from shared.appraisal.schemes import Option
+from shared.security.pii import mask_personal_data
+from shared.storage.transaction import Transaction
 
 NOBODY = UUID(int=0)
 WRONG = "编号或查询码不正确，请核对后再试"

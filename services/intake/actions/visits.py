@@ -25,12 +25,13 @@ from services.intake.store import campaigns
 from services.intake.store import visits as store
 from services.intake.store.complaints import sealed_of
 from services.intake.store.files import keep_file, read_file
-from shared import telemetry
-from shared.auth import Account, Role
-from shared.clock import CHINA
-from shared.database import Transaction, new_id
-from shared.events import Finding, Refused, VisitSubmitted
-from shared.vault import mask_personal_data
+from shared.appraisal.events import Finding, Refused, VisitSubmitted
+from shared.foundation import telemetry
+from shared.foundation.clock import CHINA
+from shared.security.pii import mask_personal_data
+from shared.security.policies import Account
+from shared.security.sessions import Role
+from shared.storage.transaction import Transaction, new_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,8 +4,8 @@ import re
 import unicodedata
 from typing import Final
 
-from shared.events import Refused
-from shared.roles import Role
+from shared.appraisal.events import Refused
+from shared.security.roles import Role
 
 PASSWORD_MIN: Final = 10
 UNIT_ROLES: Final = frozenset({Role.HANDLER, Role.UNIT_HEAD})

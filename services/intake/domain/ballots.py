@@ -13,8 +13,8 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from shared.events import Refused
-from shared.schemes import Ballot, Scheme
+from shared.appraisal.events import Refused
+from shared.appraisal.schemes import Ballot, Scheme
 
 ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's 32 signs: none can be taken for another."""

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from shared.events import Channel, Kind, Refused, Urgency
+from shared.appraisal.events import Channel, Kind, Refused, Urgency
 
 ORIGINAL_MIN: Final = 10
 ORIGINAL_MAX: Final = 20_000

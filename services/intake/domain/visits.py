@@ -9,8 +9,8 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from shared.events import Refused
-from shared.schemes import Checklist
+from shared.appraisal.events import Refused
+from shared.appraisal.schemes import Checklist
 
 NOTE_MIN: Final = 5
 PHOTOS_MAX: Final = 9

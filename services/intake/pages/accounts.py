@@ -9,10 +9,12 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from services.intake.actions import accounts, home
 from services.intake.store import accounts as store
-from shared import telemetry
-from shared.auth import PUBLIC, SIGNED_IN, begin_login, credential_of, login_succeeded
-from shared.cache import CacheAway
-from shared.events import Refused
+from shared.appraisal.events import Refused
+from shared.foundation import telemetry
+from shared.security.policies import PUBLIC, SIGNED_IN
+from shared.security.sessions import credential_of
+from shared.security.sign_in import begin_login, login_succeeded
+from shared.storage.redis import CacheAway
 from shared.web import (
     Door,
     Form,
@@ -31,7 +33,7 @@ from shared.web import (
     spelt,
 )
 from shared.web.forms import Input
-from shared.web.menu import menu_for
+from shared.web.navigation import menu_for
 
 door = Door(include_in_schema=False)
 WRONG: Final = "用户名或密码不正确"

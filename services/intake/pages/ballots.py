@@ -14,11 +14,11 @@ from services.intake.actions import ballots, sittings
 from services.intake.domain.ballots import PLACE_SIGNS, Answer, read_token
 from services.intake.settings import context_of
 from services.intake.store.campaigns import KnownCampaign
-from shared.auth import PUBLIC
-from shared.cache import Limit
-from shared.database import Transaction
-from shared.events import Refused, UnitEntry
-from shared.schemes import Ballot, BallotItem
+from shared.appraisal.events import Refused, UnitEntry
+from shared.appraisal.schemes import Ballot, BallotItem
+from shared.security.policies import PUBLIC
+from shared.security.rate_limits import Limit
+from shared.storage.transaction import Transaction
 from shared.web import Door, Form, Tx, hold_back, page, read_form, see_other, source_of
 from shared.web.forms import Input
 

@@ -24,10 +24,11 @@ from services.intake.settings import context_of
 from services.intake.store import campaigns
 from services.intake.store import complaints as store
 from services.intake.store.campaigns import KnownCampaign
-from shared.auth import Account, Role, allow
-from shared.clock import CHINA
-from shared.database import Transaction, new_id
-from shared.events import Channel, Kind, Refused, Urgency
+from shared.appraisal.events import Channel, Kind, Refused, Urgency
+from shared.foundation.clock import CHINA
+from shared.security.policies import Account, allow
+from shared.security.sessions import Role
+from shared.storage.transaction import Transaction, new_id
 from shared.web import (
     Door,
     Form,
@@ -44,8 +45,8 @@ from shared.web import (
     spelt,
 )
 from shared.web.forms import Input
-from shared.web.moments import NotUnderstood, read_moment
-from shared.web.render import clock
+from shared.web.rendering import clock
+from shared.web.spoken_dates import NotUnderstood, read_moment
 
 door = Door(prefix="/intake", include_in_schema=False)
 OPERATORS: Final = allow(Role.OPERATOR)

@@ -22,13 +22,13 @@ from services.intake.settings import context_of
 from services.intake.store import campaigns
 from services.intake.store.campaigns import KnownCampaign
 from services.intake.store.files import FILE_MAX_BYTES
-from shared.auth import PUBLIC
-from shared.cache import Limit
-from shared.database import Transaction
-from shared.events import Channel, Kind, Refused, Urgency
+from shared.appraisal.events import Channel, Kind, Refused, Urgency
+from shared.security.policies import PUBLIC
+from shared.security.rate_limits import Limit
+from shared.storage.transaction import Transaction
 from shared.web import Door, Form, Once, Tx, hold_back, page, read_form, see_other, source_of
 from shared.web.forms import Input
-from shared.web.moments import NotUnderstood, read_moment
+from shared.web.spoken_dates import NotUnderstood, read_moment
 
 door = Door(prefix="/p", include_in_schema=False)
 COOKIE: Final = "fengping_report"

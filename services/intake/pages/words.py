@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from services.intake.tables import Identity
-from shared.events import Channel, Kind, Urgency
+from shared.appraisal.events import Channel, Kind, Urgency
 
 KINDS: Final = {
     Kind.COMPLAINT: "投诉",

@@ -5,8 +5,9 @@ from uuid import UUID
 
 import asyncpg
 
-from shared.auth import Account, Role
-from shared.database import Transaction
+from shared.security.policies import Account
+from shared.security.sessions import Role
+from shared.storage.transaction import Transaction
 
 LOGINS_SHOWN: Final = 5
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
-from shared.database import Transaction
+from shared.storage.transaction import Transaction
 
 LIST_MAX: Final = 500
 

@@ -5,11 +5,12 @@ the process.
 from dataclasses import dataclass, field
 from typing import Final, cast
 
-from shared.clock import steady_seconds
-from shared.database import Transaction, lock_number
-from shared.events import CampaignPublished, Refused, UnitEntry
-from shared.schemes import Ballot, Checklist, Scheme
-from shared.web.menu import matches, spelt
+from shared.appraisal.events import CampaignPublished, Refused, UnitEntry
+from shared.appraisal.schemes import Ballot, Checklist, Scheme
+from shared.foundation.clock import steady_seconds
+from shared.storage.connections import lock_number
+from shared.storage.transaction import Transaction
+from shared.web.navigation import matches, spelt
 
 TRUSTED_SECONDS: Final = 2.0
 """So long a remembered campaign is used without asking the database whether there is a newer one.

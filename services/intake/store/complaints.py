@@ -9,11 +9,12 @@ from uuid import UUID
 import asyncpg
 
 from services.intake.domain.complaints import SIMILAR_DAYS, SIMILAR_LEAST, Report
-from shared.auth import Account, Role
-from shared.clock import CHINA
-from shared.database import Transaction
-from shared.events import Kind
-from shared.vault import Sealed
+from shared.appraisal.events import Kind
+from shared.foundation.clock import CHINA
+from shared.security.keyring import Sealed
+from shared.security.policies import Account
+from shared.security.sessions import Role
+from shared.storage.transaction import Transaction
 
 SIMILAR_MAX: Final = 5
 LIST_MAX: Final = 200

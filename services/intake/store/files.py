@@ -24,8 +24,8 @@ from uuid import UUID
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from shared.events import Refused
-from shared.vault import KeyRing, Sealed
+from shared.appraisal.events import Refused
+from shared.security.keyring import KeyRing, Sealed
 
 FILE_MAX_BYTES: Final = 10 * 1024 * 1024
 PIXELS_MAX: Final = 50_000_000

@@ -7,8 +7,8 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from shared.database import Transaction
-from shared.events import CaseOpened
+from shared.appraisal.events import CaseOpened
+from shared.storage.transaction import Transaction
 
 COLUMNS: Final = (
     "unit_id",

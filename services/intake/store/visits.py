@@ -8,9 +8,9 @@ from uuid import UUID
 
 import asyncpg
 
-from shared.clock import CHINA
-from shared.database import Transaction
-from shared.vault import Sealed
+from shared.foundation.clock import CHINA
+from shared.security.keyring import Sealed
+from shared.storage.transaction import Transaction
 
 LIST_MAX: Final = 100
 FILE_COLUMNS: Final = "id, subject, subject_id, sha256, media_type, size, derived, stored_by, stored_at, released_at, ciphertext, wrapped_key, key_version"

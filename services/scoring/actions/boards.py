@@ -24,10 +24,10 @@ from services.scoring.domain.rank import (
 )
 from services.scoring.domain.score import Material, Score, rounded, score_unit
 from services.scoring.store import Campaign, Unit
-from shared.clock import CHINA
-from shared.database import Transaction
-from shared.events import Refused
-from shared.schemes import Category
+from shared.appraisal.events import Refused
+from shared.appraisal.schemes import Category
+from shared.foundation.clock import CHINA
+from shared.storage.transaction import Transaction
 
 EVENTS_NAMED = 3
 SILENT = ("case_opened", "case_assigned", "visit")

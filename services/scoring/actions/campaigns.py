@@ -14,10 +14,10 @@ from services.scoring.actions.running import materials_of
 from services.scoring.domain.explain import explain
 from services.scoring.domain.score import score_unit
 from services.scoring.store import registers
-from shared.database import Transaction
-from shared.events import CampaignPublished, Refused, UnitEntry
-from shared.imports import Table
-from shared.schemes import Scheme, check
+from shared.appraisal.events import CampaignPublished, Refused, UnitEntry
+from shared.appraisal.imports import Table
+from shared.appraisal.schemes import Scheme, check
+from shared.storage.transaction import Transaction
 
 CAMPAIGN_ID = r"[A-Za-z0-9][A-Za-z0-9-]{0,39}"
 UNIT_COLUMNS: Mapping[str, tuple[str, ...]] = {

@@ -18,10 +18,10 @@ from services.scoring.domain.ballots import (
     packed_numbers,
 )
 from services.scoring.domain.entries import SOURCES, Entry, entries_of
-from shared import telemetry
-from shared.database import Transaction, new_id
-from shared.events import BallotSubmitted, Event, Meta, Refused
-from shared.schemes import Adjustment, Consequence, Veto
+from shared.appraisal.events import BallotSubmitted, Event, Meta, Refused
+from shared.appraisal.schemes import Adjustment, Consequence, Veto
+from shared.foundation import telemetry
+from shared.storage.transaction import Transaction, new_id
 
 Ballots = Sequence[tuple[BallotSubmitted, Meta]]
 AT_ONCE_UNITS = 24

@@ -14,9 +14,9 @@ from services.scoring.actions.running import scores_of
 from services.scoring.domain.recount import Recount, Result, digest
 from services.scoring.domain.score import Score
 from services.scoring.store import Campaign
-from shared import telemetry
-from shared.clock import CHINA
-from shared.database import Transaction, new_id
+from shared.foundation import telemetry
+from shared.foundation.clock import CHINA
+from shared.storage.transaction import Transaction, new_id
 
 NIGHT: Final = range(2, 5)
 """Hours in China in which a recount disturbs nobody."""

@@ -13,10 +13,10 @@ from services.scoring.domain.entries import SOURCES, Entry
 from services.scoring.domain.rank import Standing, rank_units
 from services.scoring.domain.score import Material, Score, Votes, material_of, score_unit
 from services.scoring.store import Campaign, Moved, Written
-from shared import telemetry
-from shared.clock import CHINA, steady_seconds
-from shared.database import Transaction
-from shared.events import ScoreChanged
+from shared.appraisal.events import ScoreChanged
+from shared.foundation import telemetry
+from shared.foundation.clock import CHINA, steady_seconds
+from shared.storage.transaction import Transaction
 
 BALLOTS_EVERY_SECONDS = 1.0
 """What ballots moved is scored at most so often by one process: a vote moves all units at once, and

@@ -8,8 +8,8 @@ from itertools import chain
 from struct import Struct
 from struct import error as StructError
 
-from shared.events import Refused
-from shared.schemes import Scheme
+from shared.appraisal.events import Refused
+from shared.appraisal.schemes import Scheme
 
 Answer = tuple[int, int, int]
 """(unit_no, item_no, option_no)."""

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from shared.events import (
+from shared.appraisal.events import (
     CaseAccepted,
     CaseAssigned,
     CaseClosed,
@@ -28,7 +28,7 @@ from shared.events import (
     Refused,
     VisitSubmitted,
 )
-from shared.schemes import Scheme
+from shared.appraisal.schemes import Scheme
 
 MEASURES: Final = (
     "case_opened",

@@ -30,8 +30,8 @@ from services.scoring.domain.score import (
     sheet_points,
     weighted_mean,
 )
-from shared.calendar import SHANGHAI
-from shared.schemes import (
+from shared.appraisal.calendar.working_days import SHANGHAI
+from shared.appraisal.schemes import (
     Ballot,
     Component,
     Group,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from shared.schemes import Consequence, Scheme
+from shared.appraisal.schemes import Consequence, Scheme
 
 SMALL_CATEGORY: Final = 5
 """Below so many ranked units "the last two" would be half of them: such a measure is not found by

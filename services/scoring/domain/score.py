@@ -12,7 +12,7 @@ from typing import Final, Literal
 from uuid import UUID
 
 from services.scoring.domain.entries import SOURCES, Entry
-from shared.schemes import (
+from shared.appraisal.schemes import (
     Adjustment,
     Ballot,
     BallotItem,

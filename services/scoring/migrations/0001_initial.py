@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.util import await_only
 
-from shared.database import CORE_DDL
+from shared.storage.schema import CORE_DDL
 
 revision = "scoring_0001"
 down_revision = None

@@ -11,9 +11,10 @@ from services.scoring.domain.entries import SOURCE_LABELS
 from services.scoring.domain.rank import SMALL_CATEGORY
 from services.scoring.pages import charts
 from services.scoring.store import Campaign
-from shared.auth import Role, allow
-from shared.database import Transaction
-from shared.schemes import scheme_ids
+from shared.appraisal.schemes import scheme_ids
+from shared.security.policies import allow
+from shared.security.sessions import Role
+from shared.storage.transaction import Transaction
 from shared.web import (
     Door,
     Form,

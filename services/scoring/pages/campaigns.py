@@ -11,11 +11,12 @@ from starlette.responses import Response
 
 from services.scoring import actions
 from services.scoring.store import Campaign
-from shared.auth import Role, allow
-from shared.database import Transaction
-from shared.events import Refused
-from shared.imports import BadFile, read_table
-from shared.schemes import SchemeError, load_scheme, scheme_ids
+from shared.appraisal.events import Refused
+from shared.appraisal.imports import BadFile, read_table
+from shared.appraisal.schemes import SchemeError, load_scheme, scheme_ids
+from shared.security.policies import allow
+from shared.security.sessions import Role
+from shared.storage.transaction import Transaction
 from shared.web import Door, Form, Once, Tx, Who, page, read_form, see_other
 from shared.web.forms import Input
 

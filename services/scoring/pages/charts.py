@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from services.scoring.domain.explain import Share
 from services.scoring.domain.score import Mark
-from shared.schemes import Scheme
+from shared.appraisal.schemes import Scheme
 
 TONES = ("a", "b", "c", "d", "e", "f", "g")
 """Fills of components, in the order of the scheme; the style sheet of the page says what they look

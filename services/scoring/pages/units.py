@@ -15,11 +15,12 @@ from services.scoring import actions
 from services.scoring.domain.entries import SOURCE_LABELS
 from services.scoring.domain.explain import plain
 from services.scoring.pages import charts
-from shared.auth import Role, allow
-from shared.clock import CHINA
-from shared.database import Transaction
-from shared.events import Refused
-from shared.schemes import Adjustment, Scheme
+from shared.appraisal.events import Refused
+from shared.appraisal.schemes import Adjustment, Scheme
+from shared.foundation.clock import CHINA
+from shared.security.policies import allow
+from shared.security.sessions import Role
+from shared.storage.transaction import Transaction
 from shared.web import Door, Form, Once, Tx, Who, page, read_form
 from shared.web.forms import Input
 

@@ -10,7 +10,7 @@ import asyncpg
 
 from services.scoring.domain.ballots import Answer
 from services.scoring.domain.entries import REPLACEABLE, Entry
-from shared.database import Transaction
+from shared.storage.transaction import Transaction
 
 _KEEP_BALLOTS = """
 with kept as (

@@ -8,7 +8,8 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from shared.database import Transaction, lock_number
+from shared.storage.connections import lock_number
+from shared.storage.transaction import Transaction
 
 ROWS_AT_ONCE = 5_000
 # One cursor has one snapshot: ballots, ledger, scores and the units still to be scored belong to

@@ -6,8 +6,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from shared.database import Transaction
-from shared.schemes import Scheme
+from shared.appraisal.schemes import Scheme
+from shared.storage.transaction import Transaction
 
 CAMPAIGNS_KEPT = 16
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
-from shared.database import Transaction
+from shared.storage.transaction import Transaction
 
 TOLD_EVERY_SECONDS = 1.0
 TELL_MAX = 500

@@ -18,9 +18,10 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from shared.auth import COOKIE, PUBLIC, SIGNED_IN, Account, Role, allow
-from shared.events import Refused
-from shared.settings import Settings
+from shared.appraisal.events import Refused
+from shared.foundation.settings import Settings
+from shared.security.policies import PUBLIC, SIGNED_IN, Account, allow
+from shared.security.sessions import COOKIE, Role
 from shared.web import (
     Door,
     Form,

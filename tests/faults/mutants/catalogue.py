@@ -9,7 +9,11 @@ BUS, FAULTS, DATABASE, TICKS = (
     "tests/shared/test_database.py",
     "tests/shared/test_ticks.py",
 )
-CONSUMER, RELAY, STORE = "shared/bus/consumer.py", "shared/bus/relay.py", "shared/bus/store.py"
+CONSUMER, RELAY, STORE = (
+    "shared/messaging/consumer.py",
+    "shared/messaging/relay.py",
+    "shared/messaging/store.py",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +68,12 @@ CATALOGUE: tuple[Mutant, ...] = (
         "the outbox number is drawn before the aggregate is locked",
         (
             Edit(
-                "shared/database.py",
+                "shared/storage/transaction.py",
                 "), e as (\n  select * from unnest(",
                 "), e as (\n  select t.*, nextval(pg_get_serial_sequence('outbox', 'id')) as id from unnest(",
             ),
             Edit(
-                "shared/database.py",
+                "shared/storage/transaction.py",
                 "insert into outbox (event_id, topic, key, version, type, body, occurred_at, shard, trace)\nselect event_id,",
                 "insert into outbox (id, event_id, topic, key, version, type, body, occurred_at, shard, trace)\n"
                 "overriding system value select id, event_id,",
@@ -116,7 +120,7 @@ CATALOGUE: tuple[Mutant, ...] = (
     ),
     one(
         "a missing predecessor is not asked for",
-        "shared/bus/__init__.py",
+        "shared/messaging/__init__.py",
         "            if held:\n",
         "            if held < 0:\n",
         f"{BUS}::test_a_missing_predecessor_is_asked_for_and_sent_again",
@@ -144,7 +148,7 @@ CATALOGUE: tuple[Mutant, ...] = (
     ),
     one(
         "a dead letter is put back without asking whether it was",
-        "shared/bus/__init__.py",
+        "shared/messaging/__init__.py",
         '            letter = await store.settle(tx, letter_id, state="replayed", by=by)\n'
         "            if letter is None:\n                return False\n",
         '            letter = await tx.fetchrow("select * from dead_letters where id = $1", letter_id)\n            assert letter\n',
@@ -174,14 +178,14 @@ CATALOGUE: tuple[Mutant, ...] = (
     ),
     one(
         "a frozen relay keeps its shards",
-        "shared/database.py",
+        "shared/storage/transaction.py",
         ' | {"idle_session_timeout": str(1000 * SILENCE_SECONDS)}',
         "",
         f"{BUS}::test_a_frozen_relay_loses_its_shards_to_another",
     ),
     one(
         "records carry the sender's clock",
-        "shared/bus/topics.py",
+        "shared/messaging/topics.py",
         '"LogAppendTime"',
         '"CreateTime"',
         f"{BUS}::test_a_sender_with_a_wrong_clock_is_heard_all_the_same",
@@ -195,7 +199,7 @@ CATALOGUE: tuple[Mutant, ...] = (
     ),
     one(
         "a relay that closes swallows the order to stop",
-        "shared/bus/topics.py",
+        "shared/messaging/topics.py",
         "        if task and task.cancelling():\n            raise\n",
         "        del task\n",
         f"{FAULTS}::test_a_relay_that_is_just_starting_afresh_can_be_stopped",
@@ -230,14 +234,14 @@ CATALOGUE: tuple[Mutant, ...] = (
     ),
     one(
         "what an exception leaves is committed all the same",
-        "shared/database.py",
+        "shared/storage/transaction.py",
         '                await connection.execute("rollback")\n',
         '                await connection.execute("commit")\n',
         f"{DATABASE}::test_an_exception_writes_nothing",
     ),
     one(
         "a commit does not wait for the disk",
-        "shared/database.py",
+        "shared/storage/transaction.py",
         '"synchronous_commit": "on",',
         '"synchronous_commit": "off",',
         "tests/faults/test_promises.py::test_a_commit_waits_for_the_disk",
@@ -265,14 +269,14 @@ CATALOGUE: tuple[Mutant, ...] = (
     ),
     one(
         "a use whose answer was lost is refused when it is asked again",
-        "shared/cache.py",
+        "shared/security/rate_limits.py",
         "  if not redis.call('ZSCORE', key, use) and redis.call('ZCARD', key) >= times then",
         "  if redis.call('ZCARD', key) >= times then",
         "tests/shared/test_cache.py::test_use_whose_answer_was_lost_is_asked_again_and_admitted_once",
     ),
     one(
         "a use that one limit refuses fills the others",
-        "shared/cache.py",
+        "shared/security/rate_limits.py",
         "if longest > 0 then return longest end",
         "if longest > 0 then for i, key in ipairs(KEYS) do redis.call('ZADD', key, now, use) end return longest end",
         "tests/shared/test_auth.py::test_third_party_does_not_lock_the_owner_out",
@@ -300,14 +304,14 @@ CATALOGUE: tuple[Mutant, ...] = (
     ),
     one(
         "a number is looked for only where eleven digits stand together",
-        "shared/vault.py",
+        "shared/security/pii.py",
         "_LONG: Final = _digits(*[_D] * 10)\n",
         "_LONG: Final = _digits(*[_D] * 11)\n",
         "tests/shared/test_vault.py::test_other_kinds_are_found_where_they_stand",
     ),
     one(
         "a replay does not wait for the batches at work",
-        "shared/bus/__init__.py",
+        "shared/messaging/__init__.py",
         "first=store.alone(database.schema)",
         'first=""',
         f"{FAULTS}::test_a_replay_waits_for_batches_at_work_so_that_no_successor_is_left_behind",
@@ -321,7 +325,7 @@ CATALOGUE: tuple[Mutant, ...] = (
     ),
     one(
         "a leaf is signed without its place",
-        "shared/audit.py",
+        "shared/security/audit.py",
         'f"\\x00{origin}\\nleaf {position}\\n',
         'f"\\x00{origin}\\nleaf\\n',
         "tests/shared/test_audit.py::test_each_leaf_of_a_batch_is_signed_for_its_own_place_and_content",
@@ -335,7 +339,7 @@ CATALOGUE: tuple[Mutant, ...] = (
     ),
     one(
         "a header name that is no text is left to the library",
-        "shared/bus/lenient.py",
+        "shared/messaging/header_compat.py",
         "    fetcher.MemoryRecords = Records\n",
         "    fetcher.MemoryRecords = MemoryRecords\n",
         f"{FAULTS}::test_a_header_name_that_is_no_text_stops_nobody",
@@ -349,7 +353,7 @@ CATALOGUE: tuple[Mutant, ...] = (
     ),
     one(
         "an error is logged with its text",
-        "shared/telemetry.py",
+        "shared/foundation/telemetry.py",
         '    return {"error": type(error).__name__, "place": place}\n',
         '    return {"error": f"{type(error).__name__}: {error}", "place": place}\n',
         "tests/faults/test_promises.py::test_an_error_is_logged_without_its_text",

@@ -1,0 +1,1 @@
+"""The language of appraisal that all services share: events, calendar, schemes, imports."""

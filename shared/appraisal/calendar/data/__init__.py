@@ -1,0 +1,1 @@
+"""Holiday notices as published, and the program that generates them."""

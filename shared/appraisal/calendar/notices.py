@@ -1,0 +1,206 @@
+"""Holiday notices of the State Council: reading and checking them."""
+
+import csv
+import io
+from collections.abc import Mapping
+from datetime import date, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from shared.appraisal.calendar.working_days import WEEKDAYS, CalendarError, WorkCalendar
+
+
+class _Facts(msgspec.Struct, forbid_unknown_fields=True):
+    days: dict[date, bool]
+    known_from: date
+    known_through: date
+    names: dict[date, str]
+    notices: dict[int, str]
+
+
+# ── notices and versions ──────────────────────────────────────────────────────────────────────────
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """One year's arrangement (年度放假安排): days off and make-up workdays, each with its holiday,
+    and the source.
+    """
+
+    year: int
+    source: str
+    rest: dict[date, str]
+    work: dict[date, str]
+
+
+@cache
+def china() -> WorkCalendar:
+    """The calendar shipped with the product: 2004 to the last notice known when it was built."""
+    return read_calendar(
+        Path(__file__).with_name("data").joinpath("china.yaml").read_text(encoding="utf-8")
+    )
+
+
+def read_calendar(text: str) -> WorkCalendar:
+    """A calendar from the text of a file like calendar_data/china.yaml. Raises CalendarError."""
+    content = _yaml_mapping(text)
+    days: dict[date, bool] = {}
+    names: dict[date, str] = {}
+    notices: dict[int, str] = {}
+    for year, entry in content["years"].items():
+        notice = _notice_of_mapping(year, entry)
+        days |= dict.fromkeys(notice.rest, False) | dict.fromkeys(notice.work, True)
+        names |= notice.rest | notice.work
+        notices[year] = notice.source
+    return WorkCalendar(days, content["known_from"], content["known_through"], names, notices)
+
+
+def read_notice(text: str) -> Notice:
+    """A yearly arrangement from YAML or CSV, told apart by the first line. Raises CalendarError:
+    rows, reasons.
+
+    YAML, as in calendar_data/china.yaml: `2027: {notice: …, rest: {元旦: [01-01/01-03]}, work:
+    [01-04]}` CSV: a comment line `# source`, then a header `日期,类型,节日`, then rows
+    `2027-01-01,休,元旦`, type 休 or 班.
+    """
+    first = next(
+        (line for line in text.splitlines() if line.strip() and not line.startswith("#")), ""
+    )
+    notice = _notice_of_csv(text) if first.startswith("日期,") else _notice_of_yaml(text)
+    _check_whole(notice)
+    return notice
+
+
+def _notice_of_yaml(text: str) -> Notice:
+    content = _yaml_mapping(text)
+    if len(content) != 1 or not isinstance(year := next(iter(content)), int):
+        raise CalendarError([(1, "文件应只含一个年度，以年份开头，例如 2027:")])
+    return _notice_of_mapping(year, content[year])
+
+
+def _yaml_mapping(text: str) -> dict[Any, Any]:
+    try:
+        content = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        row = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise CalendarError([(row, "不是有效的 YAML，请检查缩进和标点")]) from error
+    if not isinstance(content, dict):
+        raise CalendarError([(1, "文件应以年份或表头开头")])
+    return content
+
+
+def _notice_of_mapping(year: int, entry: Any) -> Notice:
+    if not isinstance(entry, dict) or not isinstance(entry.get("rest"), dict):
+        raise CalendarError([(0, f"{year} 年缺少 rest（放假日期）")])
+    rest = {
+        day: str(name)
+        for name, spans in entry["rest"].items()
+        for text in spans
+        for day in _days_of(year, text)
+    }
+    work = {
+        day: _nearest(day, rest) for text in entry.get("work") or [] for day in _days_of(year, text)
+    }
+    notice = Notice(year, str(entry.get("notice", "")), rest, work)
+    if wrong := [(0, reason) for day in sorted(rest | work) if (reason := _wrong(notice, day))]:
+        raise CalendarError(wrong)
+    return notice
+
+
+def _days_of(year: int, text: str) -> list[date]:
+    """The days of `MM-DD`, `MM-DD/MM-DD` or `YYYY-MM-DD`."""
+    try:
+        ends = [
+            date.fromisoformat(end if len(end) == 10 else f"{year}-{end}")
+            for end in str(text).split("/")
+        ]
+    except ValueError as error:
+        raise CalendarError(
+            [(0, f"{year} 年的日期“{text}”不存在或写法不对，应为 01-01 或 01-01/01-03")]
+        ) from error
+    return [ends[0] + timedelta(days=n) for n in range((ends[-1] - ends[0]).days + 1)]
+
+
+def _notice_of_csv(text: str) -> Notice:
+    source = next((line.lstrip("# ") for line in text.splitlines() if line.startswith("#")), "")
+    rows: list[tuple[int, date, str, str]] = []
+    wrong: list[tuple[int, str]] = []
+    for number, cells in enumerate(csv.reader(io.StringIO(text)), start=1):
+        if not cells or cells[0].startswith("#") or cells[0] == "日期":
+            continue
+        try:
+            day, kind, name = (cell.strip() for cell in (*cells, "", "")[:3])
+            rows.append((number, date.fromisoformat(day), kind, name))
+        except ValueError:
+            wrong.append((number, f"日期“{cells[0]}”不存在或写法不对，应为 2027-01-01"))
+    return _notice_of_rows(source, rows, wrong)
+
+
+def _notice_of_rows(
+    source: str, rows: list[tuple[int, date, str, str]], wrong: list[tuple[int, str]]
+) -> Notice:
+    if not rows:
+        raise CalendarError(wrong or [(0, "文件里没有日期")])
+    years = [day.year for _, day, _, _ in rows]
+    notice = Notice(max(years, key=years.count), source, {}, {})
+    for number, day, kind, name in rows:
+        if kind not in ("休", "班"):
+            wrong.append((number, f"类型“{kind}”不对，应为 休 或 班"))
+        elif day in notice.rest or day in notice.work:
+            wrong.append((number, f"{day} 重复出现"))
+        else:
+            (notice.rest if kind == "休" else notice.work)[day] = name
+            if reason := _wrong(notice, day):
+                wrong.append((number, reason))
+    if wrong:
+        raise CalendarError(sorted(wrong))
+    return notice
+
+
+def _wrong(notice: Notice, day: date) -> str:
+    """Why this day of the notice cannot be right; empty when it can."""
+    if not (day.year == notice.year or _turn(notice, day)):
+        return f"{day} 不属于 {notice.year} 年度的安排"
+    if day in notice.rest and day in notice.work:
+        return f"{day} 既列为休又列为班"
+    if day in notice.work and day.weekday() < 5:
+        return f"{day} 是星期{WEEKDAYS[day.weekday()]}，本来就是工作日，不能列为调休上班"
+    if not notice.rest.get(day, "调休"):
+        return f"{day} 没有写明节日"
+    return ""
+
+
+def _turn(notice: Notice, day: date) -> bool:
+    """The days at the turn of the year, which only the coming year's notice has ever ruled on."""
+    return date(notice.year - 1, 12, 29) <= day < date(notice.year, 1, 1)
+
+
+def _check_whole(notice: Notice) -> None:
+    """Refuse a notice that is cut short: the fixed holidays must be there, and the year must keep a
+    usual length.
+    """
+    wrong = [
+        (0, f"缺少法定节假日 {notice.year}-{fixed}")
+        for fixed in ("01-01", "05-01", "10-01", "10-02", "10-03")
+        if date.fromisoformat(f"{notice.year}-{fixed}") not in notice.rest
+    ]
+    if not notice.source:
+        wrong.append((0, "没有写明来源（国务院办公厅通知的标题和文号）"))
+    if not 240 <= (worked := _worked_days(notice)) <= 258:
+        wrong.append((0, f"全年工作日为 {worked} 天，不在 240 至 258 天之间，请检查是否漏行"))
+    if wrong:
+        raise CalendarError(wrong)
+
+
+def _worked_days(notice: Notice) -> int:
+    days = dict.fromkeys(notice.rest, False) | dict.fromkeys(notice.work, True)
+    alone = WorkCalendar(days, date(notice.year, 1, 1), date(notice.year, 12, 31))
+    return alone.working_days_between(date(notice.year - 1, 12, 31), date(notice.year, 12, 31))
+
+
+def _nearest(day: date, rest: Mapping[date, str]) -> str:
+    """The holiday that a make-up day pays for: the nearest one."""
+    return rest[min(rest, key=lambda other: abs(other - day))] if rest else ""

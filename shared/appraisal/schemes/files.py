@@ -1,0 +1,206 @@
+"""Schemes from YAML files: dates relative to the campaign's year, and errors with file, line and
+what to do.
+
+A date is `MM-DD` in the campaign's year or `+1 MM-DD` in the year after (under `begins`, `ends`,
+`due`); a limit is `5wd`, `15d`, `24h`, or a mapping with `closes` and `roll`. Everything else is
+the shape of `shared.schemes.model`, field by field.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from shared.appraisal.calendar.deadlines import Limit
+from shared.appraisal.schemes.checks import check
+from shared.appraisal.schemes.model import Scheme
+
+FOLDER = Path(__file__).parent
+DATE_KEYS = frozenset({"begins", "ends", "due"})
+LIMIT_KEYS = frozenset({"limit", "appeal", "appeal_decision"})
+
+
+class Mistake(msgspec.Struct, frozen=True):
+    """One thing wrong in a file: line (from 1), path in the scheme, and a sentence that says what
+    to do.
+    """
+
+    file: str
+    line: int
+    path: str
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.file} 第 {self.line} 行：{self.sentence}"
+
+
+class SchemeError(ValueError):
+    """A scheme file that cannot be used; `mistakes` are all that could be found in one reading."""
+
+    def __init__(self, mistakes: list[Mistake]) -> None:
+        self.mistakes = mistakes
+        super().__init__("\n".join(map(str, mistakes)))
+
+
+def scheme_ids() -> list[str]:
+    """Ids of the schemes shipped with the product: J, …"""
+    return sorted(path.stem.upper() for path in FOLDER.glob("*.yaml"))
+
+
+def load_scheme(source: str | Path, year: int) -> Scheme:
+    """The scheme of a shipped id ("J") or of a file, for the campaign of `year`.
+
+    Raises SchemeError with every mistake found, FileNotFoundError for an id or path that is not
+    there.
+    """
+    path = (
+        FOLDER / f"{source.lower()}.yaml"
+        if isinstance(source, str) and source.isalpha()
+        else Path(source)
+    )
+    return read_scheme(path.read_text(encoding="utf-8"), year, path.name)
+
+
+def read_scheme(text: str, year: int, name: str = "方案") -> Scheme:
+    """The scheme in the text of a file called `name`. Raises SchemeError."""
+    reading = _Reading(name, year)
+    content = reading.plain(_compose(text, name), "")
+    if reading.mistakes or not isinstance(content, dict):
+        raise SchemeError(
+            reading.mistakes or [Mistake(name, 1, "", "文件应以 id: 开头，逐项写明方案")]
+        )
+    scheme = _convert(content | {"year": str(year)}, reading)
+    mistakes = list(_unknown(content, msgspec.to_builtins(scheme), "", reading))
+    mistakes += [reading.mistake(path, sentence) for path, sentence in check(scheme)]
+    if mistakes:
+        raise SchemeError(mistakes)
+    return scheme
+
+
+@dataclass
+class _Reading:
+    """One pass over a file: turns nodes into plain values and remembers the line of every path."""
+
+    name: str
+    year: int
+    lines: dict[str, int] = field(default_factory=dict)
+    mistakes: list[Mistake] = field(default_factory=list)
+
+    def mistake(self, path: str, sentence: str) -> Mistake:
+        """A mistake at the nearest place above `path` that the file has."""
+        while path not in self.lines and path:
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
+        return Mistake(self.name, self.lines.get(path, 1), path, sentence)
+
+    def plain(self, node: yaml.Node, path: str) -> Any:
+        """The node as dicts, lists and texts; dates and limits resolved."""
+        self.lines.setdefault(path, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.plain(one, f"{path}[{index}]") for index, one in enumerate(node.value)]
+        return None if node.tag == "tag:yaml.org,2002:null" else str(node.value)
+
+    def _mapping(self, node: yaml.MappingNode, path: str) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = str(key_node.value)
+            at = f"{path}.{key}".lstrip(".")
+            self.lines[at] = key_node.start_mark.line + 1
+            if key in found:
+                self.mistakes.append(self.mistake(at, f"“{key}”写了两次，请删去一处"))
+            found[key] = self._value(key, at, self.plain(value_node, at))
+        return found
+
+    def _value(self, key: str, path: str, value: Any) -> Any:
+        try:
+            if key in DATE_KEYS and isinstance(value, str):
+                return _resolve_date(value, self.year)
+            if key in LIMIT_KEYS and isinstance(value, str):
+                return msgspec.to_builtins(Limit.parse(value))
+        except ValueError as error:
+            self.mistakes.append(self.mistake(path, str(error)))
+        return value
+
+
+def _compose(text: str, name: str) -> yaml.Node:
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise SchemeError(
+            [Mistake(name, line, "", "不是有效的 YAML，请检查这一行附近的缩进、冒号和引号")]
+        ) from error
+    except yaml.YAMLError as error:
+        raise SchemeError(
+            [Mistake(name, 1, "", "文件含有不允许的字符，请另存为 UTF-8 文本")]
+        ) from error
+    if node is None:
+        raise SchemeError([Mistake(name, 1, "", "文件是空的")])
+    return node
+
+
+def _resolve_date(text: str, year: int) -> str:
+    match = re.fullmatch(r"(?:\+([1-3]) )?(\d\d)-(\d\d)", text)
+    if match is None:
+        raise ValueError(f"日期“{text}”写法不对：应为 09-01（当年）或 +1 09-01（次年）")
+    try:
+        return date(year + int(match[1] or 0), int(match[2]), int(match[3])).isoformat()
+    except ValueError as error:
+        raise ValueError(
+            f"{year + int(match[1] or 0)} 年没有 {match[2]}-{match[3]} 这一天，请改日期"
+        ) from error
+
+
+def _convert(content: dict[str, Any], reading: _Reading) -> Scheme:
+    try:
+        return msgspec.convert(content, Scheme, strict=False)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$")
+        path = path.rstrip("`").lstrip(".")
+        raise SchemeError([reading.mistake(path, _in_words(message, path))]) from error
+
+
+SHAPES = (
+    (r"Object missing required field `(\w+)`", "缺少 {0}，请补上"),
+    (r"Object missing required field `(\w+)` - .*", "缺少 {0}，请补上"),
+    (r"Invalid enum value '?(.*?)'?", "“{0}”不是允许的取值，请改为文档列出的取值之一"),
+    (r"Invalid value '?(.*?)'?", "“{0}”不是允许的取值，请改为文档列出的取值之一"),
+    (r"Expected `(\w+)(?: \| null)?`, got `null`", "不能留空，应填 {0}"),
+    (r"Expected `array`, got .*", "应为列表，每项以 - 开头或写在 [ ] 中"),
+    (r"Expected `object`, got .*", "应为若干行“键: 值”"),
+    (r"Expected `int`, got .*", "应为整数"),
+    (r"Expected `bool`, got .*", "应为 true 或 false"),
+    (r"Expected `decimal(?: \| null)?`, got .*", "应为数字"),
+    (r"Invalid decimal string", "应为数字"),
+    (r"Expected `str`, got .*", "应为一段文字"),
+    (r"Expected .*, got .*", "写法不对，请对照方案说明检查这一项"),
+)
+"""What msgspec says about the shape of a value, and what a person should do about it."""
+
+
+def _in_words(message: str, path: str) -> str:
+    name = path.rsplit(".", 1)[-1] or "文件"
+    for pattern, sentence in SHAPES:
+        if match := re.fullmatch(pattern, message):
+            return f"{name}：{sentence.format(*match.groups())}"
+    return f"{name}：写法不对（{message}）"
+
+
+def _unknown(given: Any, known: Any, path: str, reading: _Reading) -> Iterator[Mistake]:
+    """Keys of the file that the scheme did not take up: misspelled, or in the wrong place."""
+    if isinstance(given, dict) and isinstance(known, dict):
+        for key, value in given.items():
+            at = f"{path}.{key}".lstrip(".")
+            if key not in known:
+                yield reading.mistake(at, f"不认识“{key}”，请检查拼写和缩进，或删去")
+            else:
+                yield from _unknown(value, known[key], at, reading)
+    elif isinstance(given, list) and isinstance(known, list | tuple):
+        for index, (one, other) in enumerate(zip(given, known, strict=True)):
+            yield from _unknown(one, other, f"{path}[{index}]", reading)

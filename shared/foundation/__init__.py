@@ -1,0 +1,1 @@
+"""Settings, telemetry, clock, failpoints and request coalescing: what everything else stands on."""

@@ -1,0 +1,1 @@
+"""A service process: application, scheduled jobs, one-port server."""

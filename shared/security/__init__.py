@@ -1,0 +1,1 @@
+"""Accounts and policies, sessions, passwords, key ring, PII detection, audit log."""

@@ -1,0 +1,1 @@
+"""PostgreSQL and Redis: transactions, connections, error classes, core schema, migrations."""

@@ -1,0 +1,204 @@
+"""Connections to PostgreSQL: the pool of a service, and the checks of a server before it is used."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, cast
+
+import asyncpg
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.util import greenlet_spawn
+
+from shared.foundation.failpoints import failpoint
+from shared.storage.transaction import ONLY_NOW, Opening, Transaction
+
+
+class Database:
+    """Connections of one service to its own schema.
+
+    `url`: `postgresql://user:password@host:port/name`. `on_events` is called after each commit that
+    left events in the outbox.
+
+    SQLAlchemy keeps the connections and maps rows to objects, on the same connection, in the same
+    transaction. It is told that every statement commits by itself, so that it neither begins nor
+    ends anything: `transaction` does, at a fraction of the cost.
+    """
+
+    def __init__(
+        self, url: str, schema: str, *, pool_size: int = 10, application: str | None = None
+    ) -> None:
+        self.url, self.schema = url, schema
+        self.on_events: Callable[[], None] = lambda: None
+        self._engine = engine_for(
+            url,
+            schema,
+            application or f"fengping-{schema}",
+            isolation_level="AUTOCOMMIT",
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_timeout=10,
+            pool_pre_ping=False,
+            pool_recycle=1800,
+        )
+
+    @asynccontextmanager
+    async def transaction(
+        self, context: Any = None, opening: Opening = ONLY_NOW, *, first: str = ""
+    ) -> AsyncIterator[Transaction]:
+        """Open a unit of work; commits on leaving the block, rolls back when an exception leaves
+        it.
+
+        `first`: a statement before the opening, one that takes a lock (the opening then sees what
+        its holder before did) or says how long locks are waited for.
+        """
+        async with self._connection() as (connection, mapped):
+            await connection.execute(f"begin; {first}")
+            opened = await connection.fetchrow(opening[0], *opening[1])
+            tx = Transaction(
+                connection, mapped, opened=opened, service=self.schema, context=context
+            )
+            try:
+                yield tx
+                sends = await tx.write()
+                failpoint("transaction.before_commit")
+            finally:
+                await tx.close()
+            await connection.execute("commit")
+        failpoint("transaction.after_commit")
+        if sends:
+            self.on_events()
+
+    @asynccontextmanager
+    async def _connection(
+        self,
+    ) -> AsyncIterator[tuple[asyncpg.Connection, Callable[[], AsyncConnection]]]:
+        """A connection of the pool: the driver's and, for those who ask, SQLAlchemy's view of it.
+        It goes back without a transaction.
+        """
+        lent = await self._engine.raw_connection()
+        connection = cast(asyncpg.Connection, lent.driver_connection)
+        try:
+            yield (
+                connection,
+                lambda: AsyncConnection(
+                    self._engine, sync_connection=Connection(self._engine.sync_engine, lent)
+                ),
+            )
+        except BaseException:
+            with suppress(Exception):
+                await connection.execute("rollback")
+            raise
+        finally:
+            if connection.is_closed() or connection.is_in_transaction():
+                await greenlet_spawn(lent.invalidate)
+            await greenlet_spawn(lent.close)
+
+    async def alive(self, seconds: float = 2.0) -> bool:
+        """Does the database answer in time?"""
+        try:
+            async with asyncio.timeout(seconds), self._connection() as (connection, _):
+                await connection.execute("select 1")
+            return True
+        except Exception:
+            return False
+
+    @property
+    def connections(self) -> tuple[int, int]:
+        """(in use, size) of the pool."""
+        pool = cast(Any, self._engine.pool)
+        return pool.checkedout(), 2 * pool.size()
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+def engine_for(url: str, schema: str, application: str, **options: Any) -> AsyncEngine:
+    """SQLAlchemy's engine on this driver, with our settings of a connection; `options` say how it
+    pools and commits.
+    """
+    return create_async_engine(
+        url.replace("postgresql://", "postgresql+asyncpg://", 1),
+        hide_parameters=True,
+        connect_args={
+            "timeout": 10,
+            "command_timeout": 60,
+            "statement_cache_size": 512,
+            "server_settings": connection_settings(schema, application),
+        },
+        **options,
+    )
+
+
+def connection_settings(schema: str, application: str) -> dict[str, str]:
+    """Server settings of every connection: own schema, UTC, bounded waits, dead peers noticed
+    within 35 s.
+    """
+    return {
+        "search_path": f"{schema},public",
+        "timezone": "UTC",
+        "application_name": application,
+        "statement_timeout": "60000",
+        "lock_timeout": "30000",
+        "idle_in_transaction_session_timeout": "60000",
+        "tcp_keepalives_idle": "10",
+        "tcp_keepalives_interval": "5",
+        "tcp_keepalives_count": "3",
+        "tcp_user_timeout": "30000",
+        "synchronous_commit": "on",
+        # No question here is so long that compiling it pays; a list of twelve thousand cases would
+        # be compiled each time it is opened.
+        "jit": "off",
+    }
+
+
+SILENCE_SECONDS = 30
+"""A direct connection that says nothing for so long is ended by the server, and its locks are free.
+Its owner speaks every second.
+"""
+
+
+async def direct_connection(url: str, schema: str, application: str) -> asyncpg.Connection:
+    """A connection of its own, outside the pool: for session locks and LISTEN.
+
+    A process that is frozen, not dead, keeps its connection alive without knowing it: only the
+    server can take its locks from it.
+    """
+    settings = connection_settings(schema, application) | {
+        "idle_session_timeout": str(1000 * SILENCE_SECONDS)
+    }
+    return await asyncpg.connect(url, timeout=10, command_timeout=60, server_settings=settings)
+
+
+def lock_number(*words: object) -> int:
+    """Signed 64-bit number of an advisory lock, stable across processes."""
+    digest = hashlib.sha256(":".join(map(str, words)).encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+class UnsafeDatabase(RuntimeError):
+    """The server's settings would lose accepted writes, or time is virtual in production. The
+    sentence says what to change.
+    """
+
+
+async def check_server(database: Database, *, virtual_time_allowed: bool) -> None:
+    """Refuse to start on a server that may lose acknowledged commits or that lies about time.
+
+    Raises UnsafeDatabase with the setting and its cure.
+    """
+    async with database.transaction() as tx:
+        rows = await tx.fetch(
+            "select name, setting from pg_settings where name in ('fsync', 'full_page_writes', 'data_checksums')"
+        )
+        wrong = sorted(row["name"] for row in rows if row["setting"] != "on")
+        virtual = await tx.fetchval("select to_regclass('public.virtual_clock') is not null")
+    if wrong:
+        raise UnsafeDatabase(
+            f"PostgreSQL must run with {', '.join(f'{name}=on' for name in wrong)}: change it and restart the server"
+        )
+    if virtual and not virtual_time_allowed:
+        raise UnsafeDatabase(
+            "this database has virtual time (public.virtual_clock); production needs a database that never had it"
+        )

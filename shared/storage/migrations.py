@@ -1,0 +1,132 @@
+"""One Alembic history per schema, run under an advisory lock, before the services start.
+
+`python -m shared.migrations revision casework "add ledger"` writes the next step from the
+difference between tables.py and a database.
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+from sqlalchemy.pool import NullPool
+
+from shared.foundation.clock import REAL_CLOCK_DDL
+from shared.storage.connections import engine_for, lock_number
+from shared.storage.schema import SERVICES
+
+T = TypeVar("T")
+ROOT = Path(__file__).parents[2]
+
+
+def config_for(service: str) -> Config:
+    """Alembic's configuration of one service's history."""
+    config = Config()
+    config.set_main_option("script_location", str(ROOT / "deploy" / "migrations"))
+    config.set_main_option("version_locations", str(ROOT / "services" / service / "migrations"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["service"] = service
+    return config
+
+
+async def migrate(url: str, services: tuple[str, ...] = SERVICES) -> dict[str, str]:
+    """Bring every schema to its newest version; gives the version of each. Safe to run twice, and
+    by two at once.
+
+    A step waits at most two seconds for a lock, so that a running service is never stopped by a
+    migration.
+    """
+    await _prepare(url, services)
+    return {service: await _upgrade(url, service) for service in services}
+
+
+async def _prepare(url: str, services: tuple[str, ...]) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        async with connection.transaction():
+            await connection.execute("select pg_advisory_xact_lock($1)", lock_number("migrate"))
+            await connection.execute("create extension if not exists pg_trgm with schema public")
+            if not await connection.fetchval(
+                "select to_regclass('public.virtual_clock') is not null"
+            ):
+                await connection.execute(REAL_CLOCK_DDL)
+            for service in services:
+                await connection.execute(f'create schema if not exists "{service}"')
+    finally:
+        await connection.close()
+
+
+async def _upgrade(url: str, service: str) -> str:
+    def run(connection: Connection) -> str:
+        config = config_for(service)
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        return ScriptDirectory.from_config(config).get_current_head() or ""
+
+    return await _with_connection(url, service, run)
+
+
+async def behind(url: str, service: str) -> bool:
+    """Is this schema older than the code?"""
+
+    def look(connection: Connection) -> bool:
+        context = MigrationContext.configure(connection, opts={"version_table_schema": service})
+        return (
+            context.get_current_revision()
+            != ScriptDirectory.from_config(config_for(service)).get_current_head()
+        )
+
+    return await _with_connection(url, service, look)
+
+
+async def drift(url: str, service: str) -> list[Any]:
+    """Differences between tables.py and the migrated schema; empty when they agree."""
+
+    def compare(connection: Connection) -> list[Any]:
+        config = config_for(service)
+        config.attributes |= {"connection": connection, "drift": []}
+        command.upgrade(config, "head")
+        return list(config.attributes["drift"])
+
+    return await _with_connection(url, service, compare)
+
+
+async def _with_connection(url: str, service: str, work: Callable[[Connection], T]) -> T:
+    async with engine_for(
+        url, service, "fengping-migrate", poolclass=NullPool
+    ).begin() as connection:
+        await connection.exec_driver_sql("set local lock_timeout = '2s'")
+        await connection.exec_driver_sql(f"select pg_advisory_xact_lock({lock_number('migrate')})")
+        return await connection.run_sync(work)
+
+
+async def _revision(url: str, service: str, message: str) -> None:
+    def write(connection: Connection) -> None:
+        config = config_for(service)
+        config.attributes["connection"] = connection
+        command.revision(
+            config,
+            message,
+            autogenerate=True,
+            version_path=str(ROOT / "services" / service / "migrations"),
+        )
+
+    await _prepare(url, (service,))
+    await _with_connection(url, service, write)
+
+
+if __name__ == "__main__":
+    from shared.foundation.settings import Settings
+
+    if len(sys.argv) != 4 or sys.argv[1] != "revision" or sys.argv[2] not in SERVICES:
+        sys.exit(
+            'usage: python -m shared.migrations revision SERVICE "message"   (FENGPING_DATABASE_URL names the database)'
+        )
+    asyncio.run(_revision(Settings().database_url, sys.argv[2], sys.argv[3]))

@@ -1,0 +1,118 @@
+"""Tables every service's schema has besides its own, and what names them."""
+
+from sqlalchemy import MetaData
+from sqlalchemy.orm import registry
+
+SERVICES = ("intake", "casework", "scoring", "notify")
+OUTBOX_SHARDS = 8
+"""Fixed: the shard of an aggregate is part of its outbox rows."""
+
+AUDIT_DDL = """
+create table audit (
+  id bigint generated always as identity primary key,
+  at timestamptz not null, actor text not null, action text not null, subject text not null, facts jsonb not null,
+  leaf_hash bytea, position bigint unique, signature bytea, sealed_at timestamptz,
+  check (num_nulls(leaf_hash, position, signature, sealed_at) in (0, 4))
+);
+create index audit_unsealed on audit (id) where position is null;
+create index audit_of_subject on audit (subject, at);
+create index audit_of_actor on audit (actor, at);
+create table checkpoints (
+  size bigint primary key check (size > 0), root bytea not null, peaks bytea not null, signature bytea not null,
+  at timestamptz not null default clock_timestamp()
+);
+create function audit_is_append_only() returns trigger language plpgsql as $$
+begin
+  if tg_op = 'DELETE' or old.position is not null or (old.id, old.at, old.actor, old.action, old.subject, old.facts)
+      is distinct from (new.id, new.at, new.actor, new.action, new.subject, new.facts) then
+    raise exception 'audit rows are never changed or removed' using errcode = 'insufficient_privilege';
+  end if;
+  return new;
+end $$;
+create trigger audit_is_append_only before update or delete on audit
+  for each row execute function audit_is_append_only();
+"""
+"""Tables of every schema's own log. `position` counts sealed leaves from 0; `peaks` are the tree's,
+32 bytes each.
+"""
+
+CORE_DDL = (
+    f"""
+create table outbox (
+  id bigint generated always as identity primary key,
+  event_id uuid not null, topic text not null, key text not null, version bigint not null check (version > 0),
+  type text not null, body bytea not null, trace text,
+  shard smallint not null check (shard between 0 and {OUTBOX_SHARDS - 1}),
+  occurred_at timestamptz not null, created_at timestamptz not null default clock_timestamp(),
+  published_at timestamptz, partition integer, log_offset bigint,
+  unique (topic, key, version)
+);
+create index outbox_pending on outbox (id) where published_at is null;
+create table aggregates (topic text, key text, version bigint not null, primary key (topic, key));
+
+create table inbox (event_id uuid primary key, at timestamptz not null default clock_timestamp());
+create table streams (topic text, key text, version bigint not null, primary key (topic, key));
+create table held (
+  topic text, key text, version bigint, event_id uuid not null, type text not null, headers jsonb not null, body bytea not null,
+  partition integer not null, log_offset bigint not null,
+  held_at timestamptz not null default clock_timestamp(), asked_at timestamptz, primary key (topic, key, version)
+);
+create table dead_letters (
+  id bigint generated always as identity primary key,
+  fingerprint bytea not null, topic text not null, partition integer not null, log_offset bigint not null,
+  key bytea, body bytea, headers jsonb not null,
+  event_id uuid, type text, aggregate text, version bigint,
+  reason text not null, detail text not null, attempts integer not null,
+  state text not null default 'parked' check (state in ('parked', 'replayed', 'discarded')),
+  parked_at timestamptz not null default clock_timestamp(), settled_at timestamptz, settled_by text,
+  unique (topic, fingerprint)
+);
+create index dead_letters_parked on dead_letters (topic, aggregate) where state = 'parked';
+create table marks (
+  kind text check (kind in ('published', 'consumed')), topic text, partition integer,
+  log_offset bigint not null, event_id uuid, at timestamptz not null default clock_timestamp(),
+  primary key (kind, topic, partition)
+);
+create table clock_holds (
+  id bigint generated always as identity primary key, drift_seconds double precision not null,
+  held_at timestamptz not null default clock_timestamp(), released_at timestamptz, released_by text
+);
+create table idempotency (
+  key text primary key, fingerprint text not null, status integer not null, response jsonb,
+  created_at timestamptz not null default clock_timestamp()
+);
+"""
+    + AUDIT_DDL
+)
+"""What every schema has besides its own tables; the first migration of each service runs it."""
+
+CORE_TABLES = frozenset(
+    (
+        "outbox",
+        "aggregates",
+        "inbox",
+        "streams",
+        "held",
+        "dead_letters",
+        "marks",
+        "idempotency",
+        "clock_holds",
+        "audit",
+        "checkpoints",
+    )
+)
+
+NAMING = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+def registry_for(schema: str) -> registry:
+    """Registry of one service's tables: `class Base(SQLModel, registry=registry_for("casework"))`
+    heads its tables.py.
+    """
+    return registry(metadata=MetaData(schema=schema, naming_convention=NAMING))

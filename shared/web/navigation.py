@@ -1,0 +1,204 @@
+"""Every page a person can go to by name: the top bar, the section's tabs, the `g` keys and the
+command palette, from one table.
+
+Services do not know each other, but every page shows the way to all of them: so the table stands
+here. Only entries that a role may use are rendered. `register` adds a page for this process only:
+what the menus of the other services shall show too belongs into the table.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any, Final
+
+from pypinyin import Style, lazy_pinyin
+
+from shared.security.policies import SIGNED_IN, Policy, allow
+from shared.security.sessions import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A word of the top bar. `prefix`: the paths that belong to it."""
+
+    key: str
+    name: str
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A page with a name. `key`: the letter after `g`. `tab`: shown in the section's row of tabs."""
+
+    name: str
+    url: str
+    section: str
+    policy: Policy
+    key: str = ""
+    action: bool = False
+    tab: bool = True
+
+    @property
+    def group(self) -> str:
+        return "操作" if self.action else "页面"
+
+
+SECTIONS: Final = (
+    Section("home", "首页", "/me"),
+    Section("intake", "受理", "/intake"),
+    Section("casework", "办理", "/casework"),
+    Section("scoring", "评分", "/scoring"),
+    Section("notify", "通知", "/notify"),
+)
+R = Role
+OFFICE, ADMIN = allow(R.OFFICE), allow(R.ADMIN)
+BOARD: Final = allow(R.OFFICE, R.LEADER)
+ENTRIES: Final = (
+    Entry("首页", "/", "home", SIGNED_IN, "h", tab=False),
+    Entry("个人设置", "/me", "home", SIGNED_IN, tab=False),
+    Entry("工单登记", "/intake/desk", "intake", allow(R.OPERATOR), "d"),
+    Entry("我的登记", "/intake/desk/mine", "intake", allow(R.OPERATOR)),
+    Entry("受理审核", "/intake/triage", "intake", allow(R.REVIEWER)),
+    Entry("外勤检查", "/intake/field/", "intake", allow(R.INSPECTOR)),
+    Entry("待上传", "/intake/field/queue", "intake", allow(R.INSPECTOR)),
+    Entry("检查计划", "/intake/field/plans", "intake", OFFICE),
+    Entry("我的办理", "/casework/", "casework", allow(R.HANDLER), "q"),
+    Entry("单位审批", "/casework/approvals", "casework", allow(R.UNIT_HEAD)),
+    Entry("督办台", "/casework/supervise", "casework", allow(R.SUPERVISOR), "s"),
+    Entry("整改台账", "/casework/ledger", "casework", allow(R.SUPERVISOR, R.HANDLER, R.UNIT_HEAD)),
+    Entry("分派", "/casework/triage", "casework", allow(R.REVIEWER)),
+    Entry(
+        "报送任务",
+        "/casework/duties",
+        "casework",
+        allow(R.SUPERVISOR, R.OFFICE, R.HANDLER, R.UNIT_HEAD),
+    ),
+    Entry("工作日历", "/casework/calendar", "casework", ADMIN),
+    Entry("评分首页", "/scoring/", "scoring", BOARD),
+    Entry("排名", "/scoring/rank", "scoring", BOARD, "r"),
+    Entry("参评单位", "/scoring/register", "scoring", OFFICE),
+    Entry("规则与权重", "/scoring/rules", "scoring", OFFICE),
+    Entry("本单位得分", "/scoring/mine", "scoring", allow(R.UNIT_HEAD)),
+    Entry("消息中心", "/notify/inbox", "notify", SIGNED_IN, "n"),
+    Entry("发送记录", "/notify/log", "notify", allow(R.ADMIN, R.SUPERVISOR)),
+    Entry("通知模板", "/notify/templates", "notify", ADMIN),
+    Entry("订阅与升级", "/notify/rules", "notify", ADMIN),
+    Entry("登记工单", "/intake/desk", "intake", allow(R.OPERATOR), action=True, tab=False),
+)
+PALETTES: Final = {
+    "/intake/palette": allow(R.OPERATOR, R.REVIEWER, R.SUPERVISOR),
+    "/casework/palette": allow(R.HANDLER, R.UNIT_HEAD, R.SUPERVISOR),
+    "/scoring/palette": BOARD,
+}
+"""Who is asked, besides the pages, when somebody types into the palette: each answers `?q=` with
+`hits(...)`.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Menu:
+    """What one person may go to, as the layout needs it."""
+
+    sections: Sequence[tuple[Section, str]]
+    tabs: Sequence[Entry]
+    entries: Sequence[Entry]
+    palettes: Sequence[str]
+    section: str
+    path: str
+
+    def is_here(self, entry: Entry) -> bool:
+        """Is the page shown now this entry's, or below it and no other's?"""
+        return entry == max(
+            (e for e in self.tabs if _covers(e.url, self.path)),
+            key=lambda e: len(e.url),
+            default=None,
+        )
+
+    def palette(self) -> list[dict[str, str]]:
+        """The pages and actions for the palette, with the pinyin by which they are found."""
+        return [_searchable(entry) for entry in self.entries]
+
+
+def menu_for(role: Role, path: str) -> Menu:
+    """The menu of a role on the page at `path`."""
+    section = next((s.key for s in SECTIONS if path.startswith(s.prefix)), "home")
+    sections, entries, palettes = _menus(role)
+    return Menu(
+        sections,
+        [e for e in entries if e.section == section and e.tab],
+        entries,
+        palettes,
+        section,
+        path,
+    )
+
+
+@cache
+def _menus(
+    role: Role,
+) -> tuple[tuple[tuple[Section, str], ...], tuple[Entry, ...], tuple[str, ...]]:
+    entries = tuple(entry for entry in ENTRIES if role in entry.policy.roles)
+    firsts = (
+        (section, next((e.url for e in entries if e.section == section.key), ""))
+        for section in SECTIONS
+    )
+    palettes = tuple(url for url, policy in PALETTES.items() if role in policy.roles)
+    return tuple((section, url) for section, url in firsts if url), entries, palettes
+
+
+def _covers(url: str, path: str) -> bool:
+    return path == url or path.startswith(url.rstrip("/") + "/")
+
+
+def _searchable(entry: Entry) -> dict[str, str]:
+    hint = f"g {entry.key}" if entry.key else ""
+    return {
+        "group": entry.group,
+        "text": entry.name,
+        "hint": hint,
+        "url": entry.url,
+        "find": spelt(entry.name),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One line of the palette: `group` 工单, 单位 …; `text` what it is; `hint` beside it; `url`
+    where it leads.
+    """
+
+    group: str
+    text: str
+    url: str
+    hint: str = ""
+
+
+def hits(found: Sequence[Hit]) -> list[dict[str, Any]]:
+    """What a service's `/palette?q=` answers."""
+    return [asdict(hit) for hit in found]
+
+
+@cache
+def spelt(text: str) -> str:
+    """A name as it may be typed: itself, its pinyin, its initials; lower case, separated by spaces.
+
+    `省中医药管理局` → `省中医药管理局 shengzhongyiyaoguanliju szyyglj`.
+    """
+    lower = text.lower()
+    return " ".join(
+        dict.fromkeys(
+            (
+                lower,
+                "".join(lazy_pinyin(lower)),
+                "".join(lazy_pinyin(lower, style=Style.FIRST_LETTER)),
+            )
+        )
+    )
+
+
+def matches(typed: str, spelling: str) -> bool:
+    """Is `typed` (汉字, 全拼, 首字母) found in what `spelt` gave? Apostrophes and spaces of an
+    input method are ignored.
+    """
+    wanted = typed.lower().replace("'", "").replace(" ", "")
+    return bool(wanted) and any(wanted in part for part in spelling.split())

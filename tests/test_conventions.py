@@ -1,0 +1,95 @@
+"""The shape of the house is a test: siblings look alike, and every rule that a machine can check is
+checked.
+"""
+
+import ast
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SERVICES = ("intake", "casework", "scoring", "notify")
+ROOMS = {
+    "__init__",
+    "app",
+    "settings",
+    "pages",
+    "api",
+    "handlers",
+    "jobs",
+    "actions",
+    "store",
+    "tables",
+    "domain",
+    "templates",
+    "migrations",
+}
+OWN_ROOM = {"notify": {"transports"}}
+TOP = {"services", "shared", "deploy", "tests", "docs"}
+
+
+def tracked(pattern: str) -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", pattern], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    return [ROOT / name for name in listed]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_service_has_the_same_rooms(service):
+    rooms = {
+        path.stem for path in (ROOT / "services" / service).iterdir() if path.name != "__pycache__"
+    }
+
+    assert rooms - OWN_ROOM.get(service, set()) == ROOMS
+
+
+def test_the_top_level_holds_what_the_map_says():
+    folders = {
+        path.relative_to(ROOT).parts[0]
+        for path in tracked("*")
+        if len(path.relative_to(ROOT).parts) > 1
+    }
+
+    assert {folder for folder in folders if not folder.startswith(".")} == TOP
+
+
+def test_no_room_is_called_by_a_word_that_means_nothing():
+    assert [
+        path
+        for path in tracked("*.py")
+        if path.stem in {"utils", "helpers", "common", "misc", "manager"}
+    ] == []
+
+
+def functions(path: Path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+@pytest.mark.parametrize(
+    "path",
+    tracked("services/*.py") + tracked("shared/*.py"),
+    ids=lambda p: str(p.relative_to(ROOT)),
+)
+def test_a_function_fits_on_a_screen(path):
+    long = [
+        (node.name, node.end_lineno - node.lineno + 1)
+        for node in functions(path)
+        if node.end_lineno - node.lineno >= 60
+    ]
+
+    assert long == []
+
+
+def test_nobody_commits_but_the_transaction():
+    found = [
+        str(path.relative_to(ROOT))
+        for path in tracked("services/*.py") + tracked("shared/*.py")
+        if ".commit()" in path.read_text(encoding="utf-8")
+        and path != ROOT / "shared/storage/connections.py"
+    ]
+
+    assert found == []
