@@ -21,7 +21,7 @@ from services.casework.tables import Case
 from shared.appraisal.calendar.working_days import closing
 from shared.appraisal.events import Kind, Urgency
 from shared.security.policies import Policy, allow
-from shared.security.sessions import Role
+from shared.security.roles import Role
 from shared.storage.transaction import Transaction
 from shared.web import Door, Once, Tx, Who
 from shared.web.forms import Input

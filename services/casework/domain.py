@@ -14,8 +14,8 @@ from typing import Final
 
 import msgspec
 
-from shared.appraisal.calendar.deadlines import Deadline, DueAt, Limit, due_at, warn_at
-from shared.appraisal.calendar.working_days import SHANGHAI, Pause, WorkCalendar, civil_day, closing
+from shared.appraisal.calendar.deadlines import Deadline, DueAt, Limit, Pause, due_at, warn_at
+from shared.appraisal.calendar.working_days import SHANGHAI, WorkCalendar, civil_day, closing
 from shared.appraisal.events import Kind, Refused, Urgency
 from shared.appraisal.schemes import CaseRules, Obligation
 

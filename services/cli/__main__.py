@@ -21,7 +21,7 @@ from shared.foundation.failpoints import failpoint
 from shared.foundation.settings import Settings
 from shared.foundation.telemetry import configure_logging
 from shared.messaging import TopicMismatch
-from shared.security.sessions import Role
+from shared.security.roles import Role
 from shared.storage.connections import UnsafeDatabase
 from shared.storage.schema import SERVICES
 

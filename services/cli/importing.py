@@ -22,7 +22,7 @@ from shared.appraisal.imports import (
 )
 from shared.foundation.settings import Settings
 from shared.security.policies import Account
-from shared.security.sessions import Role
+from shared.security.roles import Role
 
 IMPORTER = Account(id=UUID(int=0), name="import", display_name="导入", role=Role.OFFICE)
 """Who imports by command: whoever may use the machine."""

@@ -27,7 +27,8 @@ from shared.appraisal.imports import report_csv
 from shared.foundation import telemetry
 from shared.security.policies import PUBLIC, SIGNED_IN, Account, allow
 from shared.security.rate_limits import Limit
-from shared.security.sessions import Role, credential_of, csrf_token
+from shared.security.roles import Role
+from shared.security.sessions import credential_of, csrf_token
 from shared.security.sign_in import begin_login, login_succeeded
 from shared.storage.connections import Database
 from shared.storage.transaction import Transaction

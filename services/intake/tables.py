@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 from shared.appraisal.events import Channel, Kind, Urgency
-from shared.security.sessions import Role
+from shared.security.roles import Role
 from shared.storage.schema import registry_for
 
 

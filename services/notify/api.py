@@ -14,7 +14,7 @@ from services.notify import actions, store
 from services.notify.domain import KINDS, RULES, Audience, Channel, DeliveryState
 from services.notify.tables import Subscription
 from shared.security.policies import SIGNED_IN, Account, allow
-from shared.security.sessions import Role
+from shared.security.roles import Role
 from shared.storage.transaction import Transaction
 from shared.web import Door, NotFound, Once, Tx, Who
 from shared.web.forms import Input

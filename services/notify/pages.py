@@ -17,7 +17,7 @@ from services.notify.domain import KINDS, RULES, STAGES, Audience, Channel, Deli
 from services.notify.tables import Template
 from shared.appraisal.events import Refused
 from shared.security.policies import SIGNED_IN, Account, allow
-from shared.security.sessions import ROLE_LABELS, Role
+from shared.security.roles import ROLE_LABELS, Role
 from shared.storage.transaction import Transaction, new_id
 from shared.web import (
     Door,

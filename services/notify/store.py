@@ -18,7 +18,7 @@ from sqlmodel import col
 from services.notify.domain import Answer, Draft
 from services.notify.tables import Subscription, Template
 from shared.security.policies import Account
-from shared.security.sessions import Role
+from shared.security.roles import Role
 from shared.storage.transaction import Transaction, new_id
 
 Row: TypeAlias = asyncpg.Record

@@ -18,7 +18,7 @@ from services.scoring.domain.explain import for_the_unit
 from shared.appraisal.events import Refused
 from shared.appraisal.schemes import Scheme, SchemeError, load_scheme, read_scheme, scheme_ids
 from shared.security.policies import allow
-from shared.security.sessions import Role
+from shared.security.roles import Role
 from shared.storage.transaction import Transaction
 from shared.web import Door, Once, Tx, Who
 from shared.web.forms import Input

@@ -32,7 +32,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from shared.security.masking import _bare
+from shared.security.text_folding import _bare
 
 # ── sealing identities ────────────────────────────────────────────────────────────────────────────
 

@@ -1,21 +1,9 @@
 """Masking of telephone numbers, identity numbers and names for display."""
 
-from __future__ import annotations
-
 import re
 from typing import Final
 
-from shared.security.pii import _folded
-
-
-def _bare(text: str) -> str:
-    kept = "".join(filter(str.isalnum, _folded(text))).casefold()
-    country = _MAINLAND.fullmatch(kept)
-    return country[1] if country else kept
-
-
-_MAINLAND: Final = re.compile(r"(?:00)?86(1[3-9]\d{9})")
-
+from shared.security.text_folding import _bare, _folded
 
 # ── masking ───────────────────────────────────────────────────────────────────────────────────────
 

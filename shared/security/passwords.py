@@ -12,9 +12,6 @@ from pwdlib import PasswordHash
 from pwdlib.exceptions import UnknownHashError
 from pwdlib.hashers.argon2 import Argon2Hasher
 
-from shared.security.roles import ROLE_LABELS as ROLE_LABELS
-from shared.security.roles import Role as Role
-
 # ── passwords ─────────────────────────────────────────────────────────────────────────────────────
 
 PASSWORD_MAX: Final = 256

@@ -1,16 +1,13 @@
 """Detection of personal data in free text."""
 
-from __future__ import annotations
-
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from typing import Final
 
-from shared.security.masking import _bare
+from shared.security.text_folding import _NUMERALS, _OPAQUE, _bare, _folded
 
 # ── the guard on texts ────────────────────────────────────────────────────────────────────────────
 
@@ -156,45 +153,6 @@ _PATTERNS: Final = [
 """By the sign without which none of them is there: most texts show none, and one look for it is
 cheaper than ten.
 """
-
-# Random ids hold any digits and say nothing about anybody.
-_OPAQUE: Final = re.compile(
-    r"(?<![0-9a-z])(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=[0-9]*[a-f])[0-9a-f]{32,})(?![0-9a-z])",
-    re.IGNORECASE,
-)
-_NUMERALS: Final = str.maketrans(
-    "〇○零幺一二三四五六七八九壹贰叁肆伍陆柒捌玖", "0001" + "123456789" * 2
-)
-
-
-def _folded(text: str) -> str:
-    """The same text, letter for letter (positions stay), in half width and with the digits 0 to 9."""
-    return text.translate(_FOLDING)
-
-
-class _Folding(dict[int, str]):
-    """Letter → the same folded, found out once for each letter."""
-
-    def __missing__(self, code: int) -> str:
-        folded = _folded_letter(chr(code))
-        if (
-            code < 0x10000
-        ):  # the other planes are large and rare: a stranger must not fill our memory with them
-            self[code] = folded
-        return folded
-
-
-_FOLDING: Final = _Folding()
-
-
-def _folded_letter(letter: str) -> str:
-    if letter.isascii():
-        return letter
-    digit = unicodedata.digit(letter, None)
-    if digit is not None:
-        return str(digit)
-    folded = unicodedata.normalize("NFKC", letter)
-    return folded if len(folded) == 1 else letter
 
 
 def _patterned(view: str) -> Iterator[_Span]:

@@ -8,8 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from shared.security.roles import ROLE_LABELS as ROLE_LABELS
-from shared.security.roles import Role as Role
+from shared.security.roles import Role
 
 # ── roles, policies ───────────────────────────────────────────────────────────────────────────────
 

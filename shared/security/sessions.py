@@ -24,8 +24,6 @@ from starlette.requests import HTTPConnection
 
 from shared.foundation.coalescing import Together
 from shared.security.policies import Account
-from shared.security.roles import ROLE_LABELS as ROLE_LABELS
-from shared.security.roles import Role as Role
 from shared.storage.redis import CacheAway, reaching
 
 # ── sessions ──────────────────────────────────────────────────────────────────────────────────────

@@ -7,8 +7,6 @@ import unicodedata
 from typing import Final
 
 from shared.security.rate_limits import Limit, Limiter
-from shared.security.roles import ROLE_LABELS as ROLE_LABELS
-from shared.security.roles import Role as Role
 
 # ── attempts to sign in ───────────────────────────────────────────────────────────────────────────
 

@@ -21,7 +21,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from shared.appraisal.events import NotYet, Refused
 from shared.foundation.telemetry import describe, log
 from shared.security.policies import Policy
-from shared.security.sessions import ROLE_LABELS, Role, account_of
+from shared.security.roles import ROLE_LABELS, Role
+from shared.security.sessions import account_of
 from shared.storage.errors import CONTENDED
 from shared.storage.redis import CacheAway
 from shared.web.forms import problems_of

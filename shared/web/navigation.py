@@ -14,7 +14,7 @@ from typing import Any, Final
 from pypinyin import Style, lazy_pinyin
 
 from shared.security.policies import SIGNED_IN, Policy, allow
-from shared.security.sessions import Role
+from shared.security.roles import Role
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from services.scoring.app import build
 from shared.appraisal.schemes import load_scheme
 from shared.foundation.settings import Settings
 from shared.security.policies import Account
-from shared.security.sessions import COOKIE, Role
+from shared.security.roles import Role
+from shared.security.sessions import COOKIE
 from shared.storage.connections import Database
 from tests.browser.support import SIZES, axe, fits, serving
 from tests.scoring.story import CAMPAIGN, Case, Scoring, a_life, ballot, heard, visit

@@ -27,7 +27,7 @@ from shared.appraisal.events import (
 )
 from shared.appraisal.schemes import Scheme, load_scheme
 from shared.security.policies import Account
-from shared.security.sessions import Role
+from shared.security.roles import Role
 from shared.storage.connections import Database
 
 CAMPAIGN = "j-2026"

@@ -15,7 +15,7 @@ from services.casework.app import build
 from services.casework.domain import MAY, READERS, Verb
 from shared.appraisal.events import Kind
 from shared.security.policies import Account
-from shared.security.sessions import Role
+from shared.security.roles import Role
 from shared.storage.migrations import drift
 from shared.web.routing import DoorRoute, routes_of
 from tests.casework.conftest import ACCOUNT, CHEN, LI, REPLY, SUN, ZHANG, ZHAO, person

@@ -18,7 +18,7 @@ from shared.appraisal.events import CampaignPublished, UnitEntry
 from shared.appraisal.schemes import load_scheme
 from shared.runtime.service import Service
 from shared.security.policies import Account
-from shared.security.sessions import Role
+from shared.security.roles import Role
 from shared.storage.connections import Database
 
 CAMPAIGN = "j-2026"

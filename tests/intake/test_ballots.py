@@ -22,7 +22,7 @@ from services.intake.domain.ballots import (
 )
 from shared.appraisal.events import Refused
 from shared.appraisal.schemes import load_scheme
-from shared.security.sessions import Role
+from shared.security.roles import Role
 from tests.intake.conftest import CAMPAIGN
 
 SCHEME = load_scheme("J", 2026)

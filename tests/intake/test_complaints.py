@@ -26,7 +26,7 @@ from shared.appraisal.events import Channel, Kind, Refused
 from shared.runtime.jobs import ClockHeld
 from shared.security.keyring import Shredded
 from shared.security.policies import Account
-from shared.security.sessions import Role
+from shared.security.roles import Role
 from tests.intake.conftest import CAMPAIGN, WORDS, complaint
 from tests.intake.test_visits import picture
 

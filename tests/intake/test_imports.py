@@ -23,7 +23,7 @@ from shared.appraisal.imports import (
     read_table,
     report_csv,
 )
-from shared.security.sessions import Role
+from shared.security.roles import Role
 from tests.intake.conftest import CAMPAIGN, published
 
 ROOT = Path(__file__).parent.parent.parent

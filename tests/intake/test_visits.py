@@ -15,7 +15,7 @@ from services.intake.domain.visits import Checked, Found, check_items, findings_
 from services.intake.store.files import media_type_of, without_metadata
 from shared.appraisal.events import Refused
 from shared.appraisal.schemes import load_scheme
-from shared.security.sessions import Role
+from shared.security.roles import Role
 from tests.intake.conftest import CAMPAIGN
 
 CHECKLIST = load_scheme("J", 2026).checklists[0]

@@ -27,7 +27,7 @@ from shared.appraisal.events import (
 )
 from shared.foundation.failpoints import failpoint
 from shared.security.policies import Account
-from shared.security.sessions import Role
+from shared.security.roles import Role
 from shared.storage.connections import Database
 
 WEDNESDAY = datetime(2026, 11, 25, 2, tzinfo=UTC)

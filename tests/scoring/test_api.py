@@ -9,7 +9,7 @@ import pytest
 
 from services.scoring.app import build
 from shared.security.policies import Account
-from shared.security.sessions import Role
+from shared.security.roles import Role
 from tests.scoring.story import CAMPAIGN, UNITS, Scoring, ballot, j_scheme, visit
 
 pytestmark = pytest.mark.stack

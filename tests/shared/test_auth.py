@@ -15,15 +15,8 @@ from shared.embedded.valkey import Valkey
 from shared.security.passwords import hash_password, verify_password
 from shared.security.policies import PUBLIC, SIGNED_IN, Account, allow
 from shared.security.rate_limits import Limiter
-from shared.security.sessions import (
-    ROLE_LABELS,
-    Role,
-    Sessions,
-    account_of,
-    credential_of,
-    csrf_matches,
-    csrf_token,
-)
+from shared.security.roles import ROLE_LABELS, Role
+from shared.security.sessions import Sessions, account_of, credential_of, csrf_matches, csrf_token
 from shared.security.sign_in import (
     ACCOUNT_FAILURES_MAX,
     SOURCE_FAILURES_MAX,

@@ -7,25 +7,20 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from shared.appraisal.calendar.deadlines import (
+    Affected,
     DeadlineState,
     Limit,
+    Pause,
+    Span,
     Standing,
+    affected,
     deadline,
     deadline_state,
     due_at,
     due_label,
 )
 from shared.appraisal.calendar.notices import china, read_notice
-from shared.appraisal.calendar.working_days import (
-    SHANGHAI,
-    Affected,
-    CalendarError,
-    Pause,
-    Span,
-    WorkCalendar,
-    affected,
-    civil_day,
-)
+from shared.appraisal.calendar.working_days import SHANGHAI, CalendarError, WorkCalendar, civil_day
 
 RIGHT = china()
 NO_MAKE_UP = WorkCalendar(

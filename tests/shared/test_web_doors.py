@@ -11,7 +11,8 @@ from starlette.types import Message
 
 from shared.security.policies import PUBLIC, SIGNED_IN
 from shared.security.rate_limits import Limit
-from shared.security.sessions import COOKIE, Role, csrf_token
+from shared.security.roles import Role
+from shared.security.sessions import COOKIE, csrf_token
 from shared.web import Door, Unlabelled, Visitor, Who, check_policies, routes_of
 from shared.web.forms import Input
 from shared.web.routing import BODY_MAX_BYTES, DoorRoute

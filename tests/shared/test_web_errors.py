@@ -7,7 +7,8 @@ import json
 import pytest
 from starlette.testclient import TestClient
 
-from shared.security.sessions import COOKIE, Role, csrf_token
+from shared.security.roles import Role
+from shared.security.sessions import COOKIE, csrf_token
 from tests.browser.gallery import make_app
 
 CANARY = "13812345678"

@@ -11,7 +11,8 @@ from starlette.testclient import TestClient
 
 from shared.appraisal.events import Refused
 from shared.foundation.settings import Settings
-from shared.security.sessions import COOKIE, Role, csrf_token
+from shared.security.roles import Role
+from shared.security.sessions import COOKIE, csrf_token
 from shared.storage.connections import Database
 from shared.storage.transaction import Transaction
 from shared.web.idempotency import Claim, Kept, OnceTogether, OtherRequest, Repetition, forget_keys

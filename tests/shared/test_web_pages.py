@@ -10,7 +10,8 @@ from jinja2 import UndefinedError
 from starlette.responses import Response
 from starlette.testclient import TestClient
 
-from shared.security.sessions import COOKIE, Role
+from shared.security.roles import Role
+from shared.security.sessions import COOKIE
 from shared.web.navigation import ENTRIES, SECTIONS, matches, menu_for, spelt
 from shared.web.rendering import day, environment, full, iso, keep_preferences, query, when
 from shared.web.static_files import STATIC, static_url

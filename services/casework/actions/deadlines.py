@@ -13,7 +13,8 @@ from services.casework.store import cases, context_of, deadlines, reference
 from services.casework.store.reference import Campaign
 from services.casework.tables import Case, Deadline, Duty, Suspension
 from shared.appraisal.calendar import working_days as calendar
-from shared.appraisal.calendar.working_days import Pause, WorkCalendar
+from shared.appraisal.calendar.deadlines import Pause
+from shared.appraisal.calendar.working_days import WorkCalendar
 from shared.appraisal.events import (
     DeadlineLapsed,
     DeadlineSet,

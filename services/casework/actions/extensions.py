@@ -18,7 +18,7 @@ from services.casework.store import cases
 from services.casework.tables import Case, Extension, Suspension
 from shared.appraisal.events import CaseExtended, Refused
 from shared.security.policies import Account
-from shared.security.sessions import ROLE_LABELS, Role
+from shared.security.roles import ROLE_LABELS, Role
 from shared.storage.transaction import Transaction, new_id
 
 REASON_MIN = 10

@@ -29,7 +29,7 @@ from shared.appraisal.calendar.deadlines import DeadlineState, Standing, deadlin
 from shared.appraisal.calendar.working_days import SHANGHAI, WorkCalendar, civil_day
 from shared.appraisal.events import Channel, Kind, Refused, Urgency
 from shared.security.policies import Account
-from shared.security.sessions import Role
+from shared.security.roles import Role
 from shared.storage.transaction import Transaction
 
 KIND_LABELS = {

@@ -16,7 +16,7 @@ from shared.appraisal.calendar.deadlines import due_label
 from shared.appraisal.calendar.working_days import WorkCalendar, civil_day
 from shared.appraisal.events import Refused
 from shared.security.policies import allow
-from shared.security.sessions import Role
+from shared.security.roles import Role
 from shared.storage.transaction import Transaction
 from shared.web import Door, Form, Once, Tx, Who, read_form
 from shared.web.forms import Input

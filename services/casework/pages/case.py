@@ -25,7 +25,7 @@ from shared.appraisal.calendar.working_days import closing
 from shared.appraisal.events import Refused
 from shared.security.pii import personal_data_in
 from shared.security.policies import Account, Policy, allow
-from shared.security.sessions import Role
+from shared.security.roles import Role
 from shared.storage.transaction import Transaction
 from shared.web import Door, Form, Once, Tx, Who, read_form
 from shared.web.forms import Input

@@ -11,7 +11,7 @@ from services.casework.domain import MAY, READERS, State, Verb
 from services.casework.pages.words import WORDS, shown
 from services.casework.store.cases import Filter
 from shared.security.policies import Account, allow
-from shared.security.sessions import Role
+from shared.security.roles import Role
 from shared.storage.transaction import Transaction
 from shared.web import Door, Hit, Once, Tx, Who, fragment, hits, htmx
 from shared.web.routing import BACKGROUND_HEADER

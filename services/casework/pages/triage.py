@@ -14,7 +14,7 @@ from services.casework.pages.words import shown
 from services.casework.store import reference
 from services.casework.store.cases import Filter
 from shared.security.policies import allow
-from shared.security.sessions import Role
+from shared.security.roles import Role
 from shared.web import Door, Form, Tx, Who
 
 door = Door(prefix="/casework")

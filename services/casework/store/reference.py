@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from services.casework.store import context_of
-from shared.appraisal.calendar.notices import Notice, china
-from shared.appraisal.calendar.working_days import WorkCalendar
+from shared.appraisal.calendar.notices import china
+from shared.appraisal.calendar.working_days import Notice, WorkCalendar
 from shared.appraisal.events import CampaignPublished
 from shared.appraisal.schemes import Scheme
 from shared.storage.transaction import Transaction

@@ -19,7 +19,7 @@ from services.intake.store import accounts as store
 from shared.appraisal.events import Refused
 from shared.security.passwords import hash_password, verify_password
 from shared.security.policies import Account
-from shared.security.sessions import Role
+from shared.security.roles import Role
 from shared.storage.transaction import Transaction, new_id
 
 

@@ -25,7 +25,7 @@ from shared.security.keyring import KeyRing, Sealed, Shredded
 from shared.security.masking import mask_name, mask_phone
 from shared.security.pii import mask_personal_data, personal_data_in
 from shared.security.policies import Account
-from shared.security.sessions import Role
+from shared.security.roles import Role
 from shared.storage.transaction import Transaction, new_id
 
 MAY_BACKDATE: Final = frozenset({Role.OFFICE, Role.ADMIN})

@@ -10,7 +10,7 @@ from shared.appraisal.calendar.notices import china
 from shared.appraisal.calendar.working_days import WorkCalendar
 from shared.foundation.clock import CHINA
 from shared.security.policies import Account
-from shared.security.sessions import Role
+from shared.security.roles import Role
 from shared.storage.transaction import Transaction
 
 

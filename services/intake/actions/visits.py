@@ -30,7 +30,7 @@ from shared.foundation import telemetry
 from shared.foundation.clock import CHINA
 from shared.security.pii import mask_personal_data
 from shared.security.policies import Account
-from shared.security.sessions import Role
+from shared.security.roles import Role
 from shared.storage.transaction import Transaction, new_id
 
 

@@ -27,7 +27,7 @@ from services.intake.store.campaigns import KnownCampaign
 from shared.appraisal.events import Channel, Kind, Refused, Urgency
 from shared.foundation.clock import CHINA
 from shared.security.policies import Account, allow
-from shared.security.sessions import Role
+from shared.security.roles import Role
 from shared.storage.transaction import Transaction, new_id
 from shared.web import (
     Door,

@@ -16,7 +16,8 @@ from services.intake.pages.words import WORDS
 from services.intake.store import campaigns
 from services.intake.store import visits as store
 from shared.security.policies import PUBLIC, allow
-from shared.security.sessions import Role, credential_of, csrf_token
+from shared.security.roles import Role
+from shared.security.sessions import credential_of, csrf_token
 from shared.web import Door, NotFound, Tx, Visitor, Who, page, spelt, static_url
 
 door = Door(prefix="/intake/field", include_in_schema=False)

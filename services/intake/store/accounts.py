@@ -6,7 +6,7 @@ from uuid import UUID
 import asyncpg
 
 from shared.security.policies import Account
-from shared.security.sessions import Role
+from shared.security.roles import Role
 from shared.storage.transaction import Transaction
 
 LOGINS_SHOWN: Final = 5

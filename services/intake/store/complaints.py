@@ -13,7 +13,7 @@ from shared.appraisal.events import Kind
 from shared.foundation.clock import CHINA
 from shared.security.keyring import Sealed
 from shared.security.policies import Account
-from shared.security.sessions import Role
+from shared.security.roles import Role
 from shared.storage.transaction import Transaction
 
 SIMILAR_MAX: Final = 5

@@ -13,7 +13,7 @@ from services.scoring.pages import charts
 from services.scoring.store import Campaign
 from shared.appraisal.schemes import scheme_ids
 from shared.security.policies import allow
-from shared.security.sessions import Role
+from shared.security.roles import Role
 from shared.storage.transaction import Transaction
 from shared.web import (
     Door,

@@ -15,7 +15,7 @@ from shared.appraisal.events import Refused
 from shared.appraisal.imports import BadFile, read_table
 from shared.appraisal.schemes import SchemeError, load_scheme, scheme_ids
 from shared.security.policies import allow
-from shared.security.sessions import Role
+from shared.security.roles import Role
 from shared.storage.transaction import Transaction
 from shared.web import Door, Form, Once, Tx, Who, page, read_form, see_other
 from shared.web.forms import Input

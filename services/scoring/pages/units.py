@@ -19,7 +19,7 @@ from shared.appraisal.events import Refused
 from shared.appraisal.schemes import Adjustment, Scheme
 from shared.foundation.clock import CHINA
 from shared.security.policies import allow
-from shared.security.sessions import Role
+from shared.security.roles import Role
 from shared.storage.transaction import Transaction
 from shared.web import Door, Form, Once, Tx, Who, page, read_form
 from shared.web.forms import Input

@@ -1,7 +1,7 @@
 """Deadlines: time limits, due instants, and how a deadline stands at an instant."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Self
@@ -12,12 +12,10 @@ from shared.appraisal.calendar.working_days import (
     ONE_DAY,
     SHANGHAI,
     WEEKDAYS,
-    Pause,
+    Due,
     Unit,
     WorkCalendar,
     _close_offset,
-    _idle_days,
-    _last_day,
     civil_day,
     closing,
 )
@@ -76,6 +74,13 @@ class Deadline(DueAt, frozen=True):
 
     warn_at: datetime
     severe_at: datetime
+
+
+class Pause(msgspec.Struct, frozen=True):
+    """The clock stood still from `since` until `until` (aware instants)."""
+
+    since: datetime
+    until: datetime
 
 
 def due_at(
@@ -253,3 +258,66 @@ def due_label(due_at: datetime, provisional: bool = False) -> str:
 def _clock(due_at: datetime) -> str:
     local = due_at.astimezone(SHANGHAI)
     return "24:00" if (local.hour, local.minute) == (0, 0) else f"{local:%H:%M}"
+
+
+def _last_day(first: date, limit: Limit, calendar: WorkCalendar, idle: frozenset[date]) -> Due:
+    """The last day of a limit in days, days in `idle` not counted."""
+    if not idle:
+        if limit.unit == "wd":
+            return calendar.add_working_days(first, limit.amount)
+        return calendar.add_calendar_days(first, limit.amount, limit.roll)
+    day, left = first, limit.amount
+    while left:
+        day += ONE_DAY
+        left -= day not in idle and (limit.unit == "d" or calendar.is_workday(day))
+    if limit.unit == "d" and limit.roll:
+        day = calendar.workday_on_or_after(day)
+    return Due(day, not calendar.covers(first, day))
+
+
+def _idle_days(pauses: Sequence[Pause]) -> frozenset[date]:
+    return frozenset(
+        civil_day(pause.since) + timedelta(days=n)
+        for pause in pauses
+        for n in range(1, (civil_day(pause.until) - civil_day(pause.since)).days + 1)
+    )
+
+
+class Span(msgspec.Struct, frozen=True):
+    """An open deadline as `affected` needs it: who (`id`), from when, how long, and its pauses."""
+
+    id: str
+    start: datetime
+    limit: Limit
+    pauses: tuple[Pause, ...] = ()
+
+
+class Affected(msgspec.Struct, frozen=True):
+    """A deadline that two calendars put differently."""
+
+    id: str
+    before: Deadline
+    after: Deadline
+
+    @property
+    def moved(self) -> bool:
+        """The due instant itself changes, not only its warning or its 暂定 mark."""
+        return self.before.at != self.after.at
+
+    @property
+    def shortened(self) -> bool:
+        """Due earlier than announced: to be applied only by a person's decision."""
+        return self.after.at < self.before.at
+
+
+def affected(old: WorkCalendar, new: WorkCalendar, spans: Iterable[Span]) -> list[Affected]:
+    """The deadlines whose stored instants or 暂定 mark differ between two calendars, in the order
+    given.
+    """
+    found = []
+    for span in spans:
+        before = deadline(span.start, span.limit, old, span.pauses)
+        after = deadline(span.start, span.limit, new, span.pauses)
+        if msgspec.structs.replace(before, calendar_version=new.version) != after:
+            found.append(Affected(span.id, before, after))
+    return found

@@ -8,32 +8,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import yaml
 
-from shared.appraisal.calendar.working_days import WEEKDAYS, CalendarError, WorkCalendar
-
-
-class _Facts(msgspec.Struct, forbid_unknown_fields=True):
-    days: dict[date, bool]
-    known_from: date
-    known_through: date
-    names: dict[date, str]
-    notices: dict[int, str]
-
-
-# ── notices and versions ──────────────────────────────────────────────────────────────────────────
-
-
-class Notice(msgspec.Struct, frozen=True):
-    """One year's arrangement (年度放假安排): days off and make-up workdays, each with its holiday,
-    and the source.
-    """
-
-    year: int
-    source: str
-    rest: dict[date, str]
-    work: dict[date, str]
+from shared.appraisal.calendar.working_days import (
+    WEEKDAYS,
+    CalendarError,
+    Notice,
+    WorkCalendar,
+    _turn,
+)
 
 
 @cache
@@ -171,11 +154,6 @@ def _wrong(notice: Notice, day: date) -> str:
     if not notice.rest.get(day, "调休"):
         return f"{day} 没有写明节日"
     return ""
-
-
-def _turn(notice: Notice, day: date) -> bool:
-    """The days at the turn of the year, which only the coming year's notice has ever ruled on."""
-    return date(notice.year - 1, 12, 29) <= day < date(notice.year, 1, 1)
 
 
 def _check_whole(notice: Notice) -> None:

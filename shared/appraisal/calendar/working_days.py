@@ -13,16 +13,13 @@ instants are aware UTC. Sources: 民法典 arts. 201, 203; the State Council's y
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from types import MappingProxyType
 from typing import Literal
 
 import msgspec
-
-from shared.appraisal.calendar.deadlines import Deadline, Limit, deadline
-from shared.appraisal.calendar.notices import Notice, _Facts, _turn
 
 # China has kept one zone without summer time since 1991, before the first day any calendar here
 # knows.
@@ -52,13 +49,6 @@ class Due(msgspec.Struct, frozen=True):
 
     day: date
     provisional: bool
-
-
-class Pause(msgspec.Struct, frozen=True):
-    """The clock stood still from `since` until `until` (aware instants)."""
-
-    since: datetime
-    until: datetime
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,29 +217,6 @@ def closing(day: date, closes: str = "17:30") -> datetime:
     return (datetime.combine(day, time(0), SHANGHAI) + _close_offset(closes)).astimezone(UTC)
 
 
-def _last_day(first: date, limit: Limit, calendar: WorkCalendar, idle: frozenset[date]) -> Due:
-    """The last day of a limit in days, days in `idle` not counted."""
-    if not idle:
-        if limit.unit == "wd":
-            return calendar.add_working_days(first, limit.amount)
-        return calendar.add_calendar_days(first, limit.amount, limit.roll)
-    day, left = first, limit.amount
-    while left:
-        day += ONE_DAY
-        left -= day not in idle and (limit.unit == "d" or calendar.is_workday(day))
-    if limit.unit == "d" and limit.roll:
-        day = calendar.workday_on_or_after(day)
-    return Due(day, not calendar.covers(first, day))
-
-
-def _idle_days(pauses: Sequence[Pause]) -> frozenset[date]:
-    return frozenset(
-        civil_day(pause.since) + timedelta(days=n)
-        for pause in pauses
-        for n in range(1, (civil_day(pause.until) - civil_day(pause.since)).days + 1)
-    )
-
-
 def _close_offset(closes: str) -> timedelta:
     match = re.fullmatch(r"(\d{2}):(\d{2})", closes)
     if (
@@ -262,41 +229,28 @@ def _close_offset(closes: str) -> timedelta:
     return offset
 
 
-class Span(msgspec.Struct, frozen=True):
-    """An open deadline as `affected` needs it: who (`id`), from when, how long, and its pauses."""
-
-    id: str
-    start: datetime
-    limit: Limit
-    pauses: tuple[Pause, ...] = ()
-
-
-class Affected(msgspec.Struct, frozen=True):
-    """A deadline that two calendars put differently."""
-
-    id: str
-    before: Deadline
-    after: Deadline
-
-    @property
-    def moved(self) -> bool:
-        """The due instant itself changes, not only its warning or its 暂定 mark."""
-        return self.before.at != self.after.at
-
-    @property
-    def shortened(self) -> bool:
-        """Due earlier than announced: to be applied only by a person's decision."""
-        return self.after.at < self.before.at
+class _Facts(msgspec.Struct, forbid_unknown_fields=True):
+    days: dict[date, bool]
+    known_from: date
+    known_through: date
+    names: dict[date, str]
+    notices: dict[int, str]
 
 
-def affected(old: WorkCalendar, new: WorkCalendar, spans: Iterable[Span]) -> list[Affected]:
-    """The deadlines whose stored instants or 暂定 mark differ between two calendars, in the order
-    given.
+# ── notices and versions ──────────────────────────────────────────────────────────────────────────
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """One year's arrangement (年度放假安排): days off and make-up workdays, each with its holiday,
+    and the source.
     """
-    found = []
-    for span in spans:
-        before = deadline(span.start, span.limit, old, span.pauses)
-        after = deadline(span.start, span.limit, new, span.pauses)
-        if msgspec.structs.replace(before, calendar_version=new.version) != after:
-            found.append(Affected(span.id, before, after))
-    return found
+
+    year: int
+    source: str
+    rest: dict[date, str]
+    work: dict[date, str]
+
+
+def _turn(notice: Notice, day: date) -> bool:
+    """The days at the turn of the year, which only the coming year's notice has ever ruled on."""
+    return date(notice.year - 1, 12, 29) <= day < date(notice.year, 1, 1)

@@ -21,7 +21,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from shared.appraisal.events import Refused
 from shared.foundation.settings import Settings
 from shared.security.policies import PUBLIC, SIGNED_IN, Account, allow
-from shared.security.sessions import COOKIE, Role
+from shared.security.roles import Role
+from shared.security.sessions import COOKIE
 from shared.web import (
     Door,
     Form,
