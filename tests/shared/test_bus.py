@@ -207,9 +207,7 @@ async def test_a_frozen_relay_loses_its_shards_to_another(world, monkeypatch):
     """Its connection stays open as long as its machine answers for it: the server must end what
     says nothing.
     """
-    from shared.storage import transaction as database
-
-    monkeypatch.setattr(database, "SILENCE_SECONDS", 2)
+    monkeypatch.setattr("shared.storage.connections.SILENCE_SECONDS", 2)
     frozen = Relay(world.says, world.settings)
     running = asyncio.create_task(frozen.run())
     await until(lambda: frozen.owns_all)
