@@ -401,7 +401,7 @@ D2 = Board(
                     limits=no_more_than(1000, 100),
                     queries=[
                         (
-                            'sum by (group) (increase(events_consumed_total{result="repeated"}[1h]))',
+                            'sum by (group) (increase(events_consumed_total{result="duplicate"}[1h]))',
                             "{{group}}",
                         )
                     ],
@@ -468,7 +468,7 @@ D2 = Board(
                     asks="是否缺了前一个版本",
                     unit="short",
                     limits=no_more_than(100, 1),
-                    queries=[("max by (group) (events_held)", "{{group}}")],
+                    queries=[("max by (group) (events_buffered)", "{{group}}")],
                 ),
                 Panel(
                     title="总线日志丢失（每日）",
@@ -486,8 +486,8 @@ D2 = Board(
                     limits=no_more_than(20, 1),
                     queries=[
                         (
-                            "sum by (service, tick) (increase(tick_failures_total[1h])) > 0",
-                            "{{service}} {{tick}}",
+                            "sum by (service, job_name) (increase(scheduled_job_failures_total[1h])) > 0",
+                            "{{service}} {{job_name}}",
                         )
                     ],
                 ),
@@ -496,7 +496,9 @@ D2 = Board(
                     asks="哪个定时任务变慢",
                     unit="s",
                     limits=no_more_than(5, 1),
-                    queries=quantiles("tick_duration_seconds", "service, tick", of=(0.95,)),
+                    queries=quantiles(
+                        "scheduled_job_duration_seconds", "service, job_name", of=(0.95,)
+                    ),
                 ),
             ],
         ),
@@ -793,9 +795,7 @@ D5 = Board(
                     title="上传（每小时）",
                     asks="现场记录传回来了吗；无界线，由检查计划决定",
                     unit="short",
-                    queries=[
-                        ("sum by (result) (increase(inspection_upload_total[1h]))", "{{result}}")
-                    ],
+                    queries=[("sum by (result) (increase(visit_upload_total[1h]))", "{{result}}")],
                 ),
                 Panel(
                     title="拍摄到收到",
@@ -803,7 +803,7 @@ D5 = Board(
                     unit="s",
                     limits=no_more_than(86400, 3600),
                     queries=quantiles(
-                        "inspection_upload_delay_seconds", "mode", over="1h", of=(0.5, 0.9)
+                        "visit_upload_delay_seconds", "mode", over="1h", of=(0.5, 0.9)
                     ),
                 ),
                 Panel(
@@ -827,7 +827,7 @@ D5 = Board(
                     title="问卷提交（每小时）",
                     asks="成功多少，被拒多少；无界线，由活动决定",
                     unit="short",
-                    queries=[("sum by (result) (increase(survey_submit_total[1h]))", "{{result}}")],
+                    queries=[("sum by (result) (increase(ballot_submit_total[1h]))", "{{result}}")],
                 ),
                 Panel(
                     title="无效提交占比",
@@ -837,8 +837,8 @@ D5 = Board(
                     queries=[
                         (
                             ratio(
-                                'sum(increase(survey_submit_total{result=~"unknown|repeated"}[1h]))',
-                                "sum(increase(survey_submit_total[1h]))",
+                                'sum(increase(ballot_submit_total{result=~"unknown|repeated"}[1h]))',
+                                "sum(increase(ballot_submit_total[1h]))",
                             ),
                             "无效",
                         )
@@ -849,7 +849,7 @@ D5 = Board(
                     asks="各选项多少，不分单位；无界线，这是群众的意见",
                     unit="short",
                     kind="stacked",
-                    queries=[("sum by (answer) (increase(survey_answer_total[1d]))", "{{answer}}")],
+                    queries=[("sum by (answer) (increase(ballot_answer_total[1d]))", "{{answer}}")],
                 ),
                 Panel(
                     title="被限流（429）",
@@ -972,9 +972,9 @@ D6 = Board(
                     unit="s",
                     limits=no_more_than(1, 0.25),
                     queries=quantiles(
-                        "tick_duration_seconds",
-                        "tick",
-                        'service="scoring",tick=~"rescore|tell"',
+                        "scheduled_job_duration_seconds",
+                        "job_name",
+                        'service="scoring",job_name=~"rescore|tell"',
                         of=(0.95,),
                     ),
                 ),

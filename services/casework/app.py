@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from services.casework import api, handlers, pages
-from services.casework import jobs as ticks
+from services.casework import api, handlers, jobs, pages
 from services.casework.settings import CaseworkSettings
 from services.casework.store import Context
 from shared.foundation.settings import Settings
@@ -13,7 +12,7 @@ PREFIXES = ("/casework",)
 
 
 def build(
-    settings: Settings, *, own: CaseworkSettings | None = None, run_ticks: bool = True
+    settings: Settings, *, own: CaseworkSettings | None = None, run_jobs: bool = True
 ) -> Service:
     """The service, ready to be served. `own`: casework's settings, read from the environment when
     not given.
@@ -24,11 +23,11 @@ def build(
         name="casework",
         title="办理",
         settings=settings,
-        doors=[*pages.doors, api.door],
+        routers=[*pages.doors, api.door],
         handlers=handlers.on,
-        ticks=ticks.every,
+        jobs=jobs.jobs,
         context=context,
         templates=Path(__file__).parent / "templates",
         prefixes=PREFIXES,
-        run_ticks=run_ticks,
+        run_jobs=run_jobs,
     )

@@ -1,4 +1,4 @@
-"""The `fengping` command: up · serve · migrate · simulate · import · replay · letters · verify ·
+"""The `fengping` command: up · serve · migrate · simulate · import · replay · dead-letters · verify ·
 clock · contracts.
 """
 
@@ -182,13 +182,13 @@ def serve(name: Annotated[str, typer.Argument(help=f"One of {', '.join(SERVICES)
 @cli.command()
 def migrate(data: DataFolder = DATA) -> None:
     """Bring every schema and topic to its newest version. Safe to run twice."""
-    from shared.messaging import make_topics
+    from shared.messaging import create_topics
     from shared.storage.migrations import migrate as bring
 
     settings = here(data)
     for service, version in run(bring(settings.database_url)).items():
         out.print(f"{service}: {version}")
-    out.print("topics made:", ", ".join(run(make_topics(settings))) or "none missing")
+    out.print("topics made:", ", ".join(run(create_topics(settings))) or "none missing")
 
 
 def here(data: Path) -> Settings:
@@ -354,9 +354,9 @@ def import_(
 # ── keeping it right ──────────────────────────────────────────────────────────────────────────────
 
 
-@cli.command()
-def letters(data: DataFolder = DATA) -> None:
-    """List what is parked: dead letters and events that wait for a predecessor."""
+@cli.command("dead-letters")
+def dead_letters(data: DataFolder = DATA) -> None:
+    """List pending dead letters and events that wait for a predecessor."""
     from shared.messaging import store
 
     columns = (
@@ -368,14 +368,14 @@ def letters(data: DataFolder = DATA) -> None:
         "reason",
         "detail",
         "attempts",
-        "parked_at",
+        "dead_lettered_at",
     )
     table = Table("service", *columns)
 
     async def look(service: str, tx: Any, _: Any) -> None:
-        for row in await store.parked(tx):
+        for row in await store.pending_dead_letters(tx):
             table.add_row(service, *(str(row[column]) for column in columns))
-        out.print(f"{service}: {(await store.counts(tx))[1]} held")
+        out.print(f"{service}: {(await store.counts(tx))[1]} buffered")
 
     run(in_each(here(data), SERVICES, look))
     out.print(table)
@@ -395,10 +395,10 @@ def replay(
     from shared.messaging import replay as put_back
 
     made = build(service, here(data))
-    applied, parked = run(
+    applied, failed = run(
         put_back(made.database, made.handlers, made.context, by=by, only=ids or None)
     )
-    out.print(f"{applied} applied, {parked} still parked")
+    out.print(f"{applied} applied, {failed} still pending")
 
 
 clock = typer.Typer(no_args_is_help=True, help="The guard against jumps of the database's clock.")
@@ -412,10 +412,10 @@ def release(
     """Let due work go on after the database's clock was checked."""
     from shared.runtime.jobs import release_clock
 
-    async def let_go(service: str, tx: Any, _: Any) -> None:
+    async def release_in(service: str, tx: Any, _: Any) -> None:
         out.print(f"{service}: {await release_clock(tx, by=by)} released")
 
-    run(in_each(here(data), SERVICES, let_go))
+    run(in_each(here(data), SERVICES, release_in))
 
 
 @cli.command()

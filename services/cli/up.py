@@ -28,9 +28,9 @@ from shared.foundation import telemetry
 from shared.foundation.clock import SET_VIRTUAL_CLOCK, VIRTUAL_CLOCK_DDL, real_now
 from shared.foundation.settings import Settings
 from shared.foundation.telemetry import log
-from shared.messaging import make_topics
-from shared.runtime.one_port import OnePort
-from shared.runtime.service import Service, settle_memory
+from shared.messaging import create_topics
+from shared.runtime.one_port import SinglePortApp
+from shared.runtime.service import Service, tune_gc
 from shared.storage.connections import Database
 from shared.storage.migrations import migrate
 from shared.storage.schema import SERVICES
@@ -107,7 +107,7 @@ async def prepare(settings: Settings, *, demo: bool) -> None:
         finally:
             await connection.close()
     await migrate(settings.database_url)
-    await make_topics(settings)
+    await create_topics(settings)
 
 
 async def stage(settings: Settings, demo: Demo) -> Staged:
@@ -195,7 +195,7 @@ class DemoClock:
 async def running(settings: Settings) -> AsyncIterator[list[Service]]:
     """All four services, listening on the settings' host and port; left, they have stopped."""
     services = [build(name, settings) for name in SERVICES]
-    server = Server(OnePort(services), settings)
+    server = Server(SinglePortApp(services), settings)
     task = asyncio.create_task(server.serve())
     try:
         await _started(server, task)
@@ -235,7 +235,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        settle_memory()
+        tune_gc()
 
     def capture_signals(self) -> Any:
         """Signals belong to the program, which stops everything in order."""
@@ -274,7 +274,7 @@ async def up(
         shown = await stage(settings, Demo.of(data)) if demo else None
         told("schemas and topics", 1, 1)
         await exits.enter_async_context(running(settings))
-        keeping = [asyncio.create_task(stack.keep())]
+        keeping = [asyncio.create_task(stack.supervise())]
         ready(settings, shown)
         if shown and play:
             keeping.append(asyncio.create_task(_perform(play(settings, shown))))

@@ -26,7 +26,7 @@ from shared.appraisal.imports import FILE_MAX_BYTES as IMPORT_MAX_BYTES
 from shared.appraisal.imports import report_csv
 from shared.foundation import telemetry
 from shared.security.policies import PUBLIC, SIGNED_IN, Account, allow
-from shared.security.rate_limits import Limit
+from shared.security.rate_limits import RateLimit
 from shared.security.roles import Role
 from shared.security.sessions import credential_of, csrf_token
 from shared.security.sign_in import begin_login, login_succeeded
@@ -319,7 +319,7 @@ async def cast_ballot(request: Request, tx: Tx, given: NewBallot) -> Response:
     key = request.headers.get(KEY_HEADER, "")
     if not 1 <= len(key) <= KEY_MAX:
         raise NoKey
-    await hold_back(request, Limit(f"ballots/{source_of(request)}", *BALLOTS_A_MINUTE))
+    await hold_back(request, RateLimit(f"ballots/{source_of(request)}", *BALLOTS_A_MINUTE))
     if wait := await ballots.place_wait(tx, request.app.state.limiter, given.token):
         too_often = TooOften(
             wait

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from services.intake import api, handlers, pages
-from services.intake import jobs as ticks
+from services.intake import api, handlers, jobs, pages
 from services.intake.actions.complaints import register_complaints
 from services.intake.settings import Context
 from shared.foundation.settings import Settings
@@ -22,9 +21,9 @@ def build(settings: Settings) -> Service:
         name="intake",
         title="受理",
         settings=settings,
-        doors=[api.door, *pages.doors],
+        routers=[api.door, *pages.doors],
         handlers=handlers.on,
-        ticks=ticks.every,
+        jobs=jobs.jobs,
         context=context,
         templates=Path(__file__).parent / "templates",
         prefixes=PREFIXES,

@@ -18,7 +18,7 @@ from shared.appraisal.events import (
 from shared.messaging.handlers import Handlers
 from shared.storage.transaction import Transaction
 
-on = Handlers(rest_seconds=0.1)
+on = Handlers(linger_seconds=0.1)
 
 
 @on(CampaignPublished)

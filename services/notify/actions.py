@@ -141,7 +141,7 @@ async def _issue(tx: Transaction, drafts: Sequence[Draft]) -> None:
     ordered = sorted(drafts, key=lambda draft: draft.order)
     written = await store.write_notices(tx, [(draft, leaves[draft.urgent]) for draft in ordered])
     for id_, draft in written.items():
-        tx.emit(
+        tx.publish(
             NoticeIssued(
                 occurred_at=tx.now,
                 notice_id=id_,
@@ -184,9 +184,9 @@ async def _deliver(database: Database, context: Context, claimed: store.Row) -> 
     async with database.transaction(context) as tx:
         result = await _note(tx, claimed, trouble)
         delay = (tx.now - claimed["occurred_at"]).total_seconds()
-    telemetry.notices_sent.labels(claimed["channel"], result).inc()
+    telemetry.notifications_sent.labels(claimed["channel"], result).inc()
     if result == "ok":
-        telemetry.notice_delay_seconds.labels(claimed["channel"]).observe(delay)
+        telemetry.notification_delay_seconds.labels(claimed["channel"]).observe(delay)
 
 
 async def _attempt(context: Context, claimed: store.Row) -> TransportError | None:
@@ -240,7 +240,7 @@ async def _note(tx: Transaction, claimed: store.Row, trouble: TransportError | N
     said |= {"channel": claimed["channel"], "attempts": claimed["attempts"]}
     if trouble is None:
         if await store.record_delivered(tx, claimed["id"]):
-            tx.emit(NoticeDelivered(**said))
+            tx.publish(NoticeDelivered(**said))
         return "ok"
     pause = (
         None
@@ -249,7 +249,7 @@ async def _note(tx: Transaction, claimed: store.Row, trouble: TransportError | N
     )
     if pause is None:
         if await store.record_failed(tx, claimed["id"], trouble.sentence):
-            tx.emit(NoticeFailed(**said))
+            tx.publish(NoticeFailed(**said))
         return "error"
     await store.record_postponed(
         tx,
@@ -265,7 +265,7 @@ async def send_again(tx: Transaction, *, delivery_id: UUID, by: Account) -> UUID
     """重发 a delivery that was given up, with the key it had. Raises Refused when it is not one."""
     if not await store.send_again(tx, delivery_id):
         raise Refused("只有发送失败、且订阅仍在使用的记录可以重发")
-    tx.record("delivery.sent_again", delivery_id, str(by.id))
+    tx.audit("delivery.sent_again", delivery_id, str(by.id))
     return delivery_id
 
 
@@ -357,7 +357,7 @@ async def subscribe(
     if address is not None:
         _set_address(tx.context.ring, row, address)
     tx.add(row)
-    tx.record("subscription.set", row.id, str(by.id), role=role, unit=unit_id, channel=row.channel)
+    tx.audit("subscription.set", row.id, str(by.id), role=role, unit=unit_id, channel=row.channel)
     return row
 
 
@@ -393,7 +393,7 @@ async def stop_subscription(tx: Transaction, *, subscription_id: UUID, by: Accou
     if row.stopped_at is None:
         row.stopped_at, row.wrapped_key = tx.now, None
         await store.withdraw_all(tx, subscription_id)
-        tx.record("subscription.stopped", subscription_id, str(by.id))
+        tx.audit("subscription.stopped", subscription_id, str(by.id))
     return subscription_id
 
 
@@ -425,7 +425,7 @@ async def write_template(
         tx, kind, based_on + 1, text, by.id
     ):
         raise Refused("模板已被他人修改，请刷新后在新版本上修改")
-    tx.record("template.written", kind, str(by.id), version=based_on + 1)
+    tx.audit("template.written", kind, str(by.id), version=based_on + 1)
     return based_on + 1
 
 

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from services.notify import api, handlers, pages
-from services.notify import jobs as ticks
+from services.notify import api, handlers, jobs, pages
 from services.notify.actions import Context
 from services.notify.settings import NotifySettings
 from services.notify.transports import Transports
@@ -14,21 +13,21 @@ from shared.security.keyring import KeyRing
 
 
 def build(
-    settings: Settings, *, own: NotifySettings | None = None, run_ticks: bool = True
+    settings: Settings, *, own: NotifySettings | None = None, run_jobs: bool = True
 ) -> Service:
     """The service. `own` replaces the settings of notify that the environment gives."""
     return Service(
         name="notify",
         title="通知",
         settings=settings,
-        doors=[pages.door, api.door],
+        routers=[pages.door, api.door],
         handlers=handlers.on,
-        ticks=ticks.every,
+        jobs=jobs.jobs,
         context=context_of(settings, own or NotifySettings()),
         templates=Path(__file__).parent / "templates",
         prefixes=("/notify",),
-        run_ticks=run_ticks,
-        relay_rest_seconds=0.1,
+        run_jobs=run_jobs,
+        relay_linger_seconds=0.1,
     )
 
 

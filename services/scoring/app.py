@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from services.scoring import api, handlers, pages
-from services.scoring import jobs as ticks
+from services.scoring import api, handlers, jobs, pages
 from services.scoring.settings import BOARD_SECONDS, Context, ScoringSettings
 from shared.foundation.settings import Settings
 from shared.runtime.service import Service
@@ -11,7 +10,7 @@ from shared.storage.leaderboard import Leaderboard
 
 
 def build(
-    settings: Settings, *, own: ScoringSettings | None = None, run_ticks: bool = True
+    settings: Settings, *, own: ScoringSettings | None = None, run_jobs: bool = True
 ) -> Service:
     """The service, ready to be served. `own`: scoring's settings, read from the environment when
     not given.
@@ -21,14 +20,14 @@ def build(
         name="scoring",
         title="评分",
         settings=settings,
-        doors=[*pages.doors, api.door],
+        routers=[*pages.doors, api.door],
         handlers=handlers.on,
-        ticks=ticks.every,
+        jobs=jobs.jobs,
         context=context,
         templates=Path(__file__).parent / "templates",
         prefixes=("/scoring",),
-        run_ticks=run_ticks,
-        relay_rest_seconds=0.1,
+        run_jobs=run_jobs,
+        relay_linger_seconds=0.1,
     )
     context.boards = Leaderboard(service.app.state.redis, lifetime_seconds=BOARD_SECONDS)
     return service

@@ -6,7 +6,7 @@ from shared.appraisal.events import BallotSubmitted, Event, Meta
 from shared.messaging import Handlers
 from shared.storage.transaction import Transaction
 
-on = Handlers(rest_seconds=0.1)
+on = Handlers(linger_seconds=0.1)
 
 
 @on.batch(BallotSubmitted)

@@ -3,22 +3,22 @@ them are recounted.
 """
 
 from services.scoring import actions
-from shared.runtime.jobs import Ticks
+from shared.runtime.jobs import Jobs
 from shared.storage.transaction import Transaction
 
-every = Ticks()
+jobs = Jobs()
 
 
-@every(seconds=0.2)
+@jobs(seconds=0.2)
 async def rescore(tx: Transaction) -> bool:
     return await actions.rescore_changed(tx)
 
 
-@every(seconds=0.25)
+@jobs(seconds=0.25)
 async def tell(tx: Transaction) -> bool:
     return await actions.tell_scores(tx)
 
 
-@every(seconds=60)
+@jobs(seconds=60)
 async def recount(tx: Transaction) -> bool:
     return await actions.recount_nightly(tx)

@@ -9,7 +9,7 @@ other room.
 """
 
 from shared.embedded.jars import cache_folder
-from shared.embedded.process import Server, SetupError
+from shared.embedded.process import ServerProcess, SetupError
 from shared.embedded.stack import Stack, prepare
 
-__all__ = ["Server", "SetupError", "Stack", "cache_folder", "prepare"]
+__all__ = ["ServerProcess", "SetupError", "Stack", "cache_folder", "prepare"]

@@ -65,40 +65,40 @@ def cache_folder(data: Path) -> Path:
     return inside
 
 
-def wanted_jars() -> list[Jar]:
+def locked_jars() -> list[Jar]:
     """The lines of the lock, in class path order."""
     return [Jar(*line.split()) for line in LOCK.read_text().splitlines() if line.strip()]
 
 
 def jar_paths(cache: Path) -> list[Path]:
     """Where the jars lie, in class path order."""
-    return [cache / "jars" / jar.name for jar in wanted_jars()]
+    return [cache / "jars" / jar.name for jar in locked_jars()]
 
 
-def fetch_jars(cache: Path, progress: Progress, given_up: threading.Event) -> list[Path]:
+def fetch_jars(cache: Path, progress: Progress, cancelled: threading.Event) -> list[Path]:
     """Fetch the jars that are missing or damaged in `cache`; give all, in class path order.
 
-    Blocking; ends early when `given_up`. Raises SetupError: no network, disk full, a jar that
+    Blocking; ends early when `cancelled`. Raises SetupError: no network, disk full, a jar that
     differs from the lock.
     """
-    jars = wanted_jars()
+    jars = locked_jars()
     (cache / "jars").mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two first starts at once: the second finds all fetched
-        missing = [jar for jar in jars if not is_good(cache / "jars" / jar.name, jar)]
+        missing = [jar for jar in jars if not is_intact(cache / "jars" / jar.name, jar)]
         if missing:
             for remains in cache.glob("fetch-*"):  # of a process that was killed
                 shutil.rmtree(remains, ignore_errors=True)
             good = len(jars) - len(missing)
             for done in fetch_all(missing, cache):
                 progress("jars", good + done, len(jars))
-                if given_up.is_set():
+                if cancelled.is_set():
                     break
     return jar_paths(cache)
 
 
 @contextmanager
-def alone(name: Path) -> Iterator[bool]:
+def exclusive_lock(name: Path) -> Iterator[bool]:
     """Whether this process is the first of those inside; then remains of processes that died inside
     are removed.
     """
@@ -113,7 +113,7 @@ def alone(name: Path) -> Iterator[bool]:
         yield True
 
 
-def is_good(path: Path, jar: Jar) -> bool:
+def is_intact(path: Path, jar: Jar) -> bool:
     """Whether `path` holds exactly the bytes the lock names."""
     try:
         with path.open("rb") as file:
@@ -144,10 +144,10 @@ def fetch(jar: Jar, folder: Path, target: Path) -> None:
     try:
         path = download(jar, folder)
     except OSError as error:  # of the network too: the exceptions of requests are OSErrors
-        raise refusal(jar, error) from error
+        raise download_error(jar, error) from error
     except RuntimeError as error:
-        raise refusal(jar, OSError(str(error))) from error
-    if not is_good(path, jar):
+        raise download_error(jar, OSError(str(error))) from error
+    if not is_intact(path, jar):
         raise SetupError(
             f"{jar.name} does not have the sha256 that kafka-jars.lock names, so it was refused",
             "Try another network or mirror (FENGPING_MAVEN_REPOSITORY), for what came is not the published file",
@@ -171,7 +171,7 @@ def download(jar: Jar, folder: Path) -> Path:
     )
 
 
-def refusal(jar: Jar, error: OSError) -> SetupError:
+def download_error(jar: Jar, error: OSError) -> SetupError:
     """What a failed fetch means to a person."""
     if error.errno == errno.ENOSPC:
         return SetupError(

@@ -18,10 +18,10 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.embedded.jars import alone, jar_paths
+from shared.embedded.jars import exclusive_lock, jar_paths
 from shared.embedded.process import (
-    Identity,
-    Server,
+    ProcessUser,
+    ServerProcess,
     choose_port,
     environment,
     kill_tree,
@@ -97,11 +97,11 @@ class Cluster:
         }
 
 
-class Broker(Server):
+class Broker(ServerProcess):
     """One broker, `node` 1, 2, ..., of `cluster`; its jars lie in `cache`."""
 
     stop_seconds = 20.0
-    passing = ("Failed to acquire lock on file .lock",)
+    transient_log_lines = ("Failed to acquire lock on file .lock",)
 
     def __init__(self, data: Path, node: int, cluster: Cluster, cache: Path) -> None:
         super().__init__(f"kafka-{node}", data, cluster.client_ports[node - 1])
@@ -138,7 +138,7 @@ class Broker(Server):
             )
 
     def is_ready(self) -> bool:
-        return self.node in brokers_seen_by(self.port)
+        return self.node in visible_brokers(self.port)
 
     def erase(self) -> None:
         shutil.rmtree(self.home / "log", ignore_errors=True)
@@ -203,18 +203,18 @@ def class_cache(cache: Path) -> Path:
     return cache / f"classes-{digest}.aot"
 
 
-def train(cache: Path, given_up: threading.Event) -> None:
+def train(cache: Path, cancelled: threading.Event) -> None:
     """Make the class cache by starting and stopping a broker of its own, at low priority; nothing
     when it is there.
 
-    About 10 s of one processor and 70 MB of disk. Blocking; ends early when `given_up`. When it
+    About 10 s of one processor and 70 MB of disk. Blocking; ends early when `cancelled`. When it
     fails there is no cache, and starts take a second longer.
     """
     target = class_cache(cache)
     if target.exists():
         return
     with (
-        alone(cache / "training") as first,
+        exclusive_lock(cache / "training") as first,
         tempfile.TemporaryDirectory(dir=cache, prefix="train-") as folder,
     ):
         if not first:
@@ -223,7 +223,7 @@ def train(cache: Path, given_up: threading.Event) -> None:
         ports = choose_port(), choose_port()
         broker = Broker(Path(folder), 1, Cluster(new_cluster_id(), ports[:1], ports[1:]), cache)
         broker.prepare()
-        run_until_ready(broker, f"-XX:AOTCacheOutput={made}", given_up)
+        run_until_ready(broker, f"-XX:AOTCacheOutput={made}", cancelled)
         if made.exists():
             made.replace(target)
             for old in sorted(cache.glob("classes-*.aot"), key=lambda file: file.stat().st_mtime)[
@@ -232,13 +232,13 @@ def train(cache: Path, given_up: threading.Event) -> None:
                 old.unlink(missing_ok=True)
 
 
-def run_until_ready(broker: Broker, flag: str, given_up: threading.Event) -> None:
+def run_until_ready(broker: Broker, flag: str, cancelled: threading.Event) -> None:
     """Run `broker` with one more `flag` of Java until it is ready, then stop it in order, but
-    killed when `given_up`.
+    killed when `cancelled`.
     """
     program = [*plain_java(broker.cache), flag, "kafka.Kafka", broker.home / "server.properties"]
     child = subprocess.Popen(
-        launcher(program, broker.home, Identity(), signal.SIGKILL, TRAINING_NICE),
+        launcher(program, broker.home, ProcessUser(), signal.SIGKILL, TRAINING_NICE),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -247,7 +247,7 @@ def run_until_ready(broker: Broker, flag: str, given_up: threading.Event) -> Non
     )
     deadline = time.monotonic() + TRAINING_SECONDS
     stopping = False
-    while child.poll() is None and time.monotonic() < deadline and not given_up.wait(0.1):
+    while child.poll() is None and time.monotonic() < deadline and not cancelled.wait(0.1):
         if not stopping and broker.is_ready():
             child.send_signal(broker.stop_signal)
             stopping = True
@@ -259,7 +259,7 @@ METADATA_REQUEST = struct.pack(
 )  # Metadata v1, correlation 1, no client id, no topics
 
 
-def brokers_seen_by(port: int) -> set[int]:
+def visible_brokers(port: int) -> set[int]:
     """Node ids of the brokers that clients of the broker on 127.0.0.1:`port` may use now; none when
     it is down.
     """

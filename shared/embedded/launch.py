@@ -40,20 +40,20 @@ def enter_user_namespace(seen_as: int) -> None:
             file.write(text)
 
 
-def become_user(uid: int, reaching: bool = False) -> None:
-    """Drop from root to the user `uid` for good; `reaching`: still able to pass folders closed to
+def become_user(uid: int, keep_access: bool = False) -> None:
+    """Drop from root to the user `uid` for good; `keep_access`: still able to pass folders closed to
     others.
     """
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(PR_SET_KEEPCAPS, int(reaching))
+    libc.prctl(PR_SET_KEEPCAPS, int(keep_access))
     os.setgroups([])
     os.setgid(uid)
     os.setuid(uid)
-    if reaching:
-        keep_reach(libc)
+    if keep_access:
+        keep_folder_access(libc)
 
 
-def keep_reach(libc: ctypes.CDLL) -> None:
+def keep_folder_access(libc: ctypes.CDLL) -> None:
     """Of root's capabilities keep only the one to pass folders, across the coming exec (an ambient
     capability).
     """
@@ -81,7 +81,7 @@ def main(order: dict[str, Any], program: list[str]) -> None:
     if order.get("nice"):
         os.nice(order["nice"])
     if order["way"] in ("drop", "reach"):
-        become_user(order["uid"], reaching=order["way"] == "reach")
+        become_user(order["uid"], keep_access=order["way"] == "reach")
     elif order["way"] == "namespace":
         enter_user_namespace(order["uid"])
     os.chdir(order["folder"])

@@ -16,7 +16,14 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
-from shared.embedded.process import Identity, Server, SetupError, launcher, package_folder, run
+from shared.embedded.process import (
+    ProcessUser,
+    ServerProcess,
+    SetupError,
+    launcher,
+    package_folder,
+    run,
+)
 
 ROLE = DATABASE = "fengping"
 SETTINGS = {
@@ -62,7 +69,7 @@ INITDB = (
 NOBODY = "nobody"
 
 
-class Postgres(Server):
+class Postgres(ServerProcess):
     """One PostgreSQL with the role and database `fengping`. `passwords`: of the role and of the
     superuser `postgres`.
 
@@ -73,7 +80,7 @@ class Postgres(Server):
     """
 
     stop_signal = signal.SIGINT  # "fast": SIGTERM would wait for every client to leave
-    passing = (
+    transient_log_lines = (
         "pre-existing shared memory block",
         'lock file "postmaster.pid" already exists',
         "the database system is shutting down",
@@ -101,7 +108,7 @@ class Postgres(Server):
 
     def prepare(self) -> None:
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._choose_identity()
+        self._choose_user()
         if not self.cluster.exists():
             self._create_cluster()
         self._drop_stale_pid_file()
@@ -124,12 +131,12 @@ class Postgres(Server):
         secret = self.home / "superuser"
         secret.touch(mode=0o600)
         secret.write_text(self._superuser_password)
-        self._give_away()
+        self._chown_data()
         try:
             run(
                 [self.programs / "initdb", "-D", new, "--pwfile", secret, *INITDB],
                 self.home,
-                self.identity,
+                self.user,
             )
         finally:
             secret.unlink()
@@ -138,43 +145,47 @@ class Postgres(Server):
         run(
             single,
             self.home,
-            self.identity,
+            self.user,
             stdin=f"{role}CREATE DATABASE {DATABASE} OWNER {ROLE};\n",
         )
         new.rename(self.cluster)
 
-    def _choose_identity(self) -> None:
+    def _choose_user(self) -> None:
         if os.geteuid() == 0:
-            self.identity = self._identity_for_root()
+            self.user = self._user_for_root()
         elif not has_name(os.geteuid()):
-            self.identity = Identity("namespace", pwd.getpwnam(NOBODY).pw_uid)
-        self._give_away()
+            self.user = ProcessUser("namespace", pwd.getpwnam(NOBODY).pw_uid)
+        self._chown_data()
 
-    def _identity_for_root(self) -> Identity:
+    def _user_for_root(self) -> ProcessUser:
         """The least powerful of the ways that work here: whether programs and data are within reach
         decides.
         """
         uid = pwd.getpwnam(NOBODY).pw_uid
-        for identity in (Identity("drop", uid), Identity("reach", uid), Identity("namespace", uid)):
+        for user in (
+            ProcessUser("drop", uid),
+            ProcessUser("reach", uid),
+            ProcessUser("namespace", uid),
+        ):
             with suppress(OSError):
-                os.chown(self.home, identity.owner, identity.owner)
-                if self._works_as(identity):
-                    return identity
+                os.chown(self.home, user.owner, user.owner)
+                if self._can_run_as(user):
+                    return user
         raise SetupError(
             f"PostgreSQL does not run as root, and it cannot be given to the user {NOBODY} here",
             "Run as an ordinary user, or put the program and its data folder where every user may enter (such as /opt)",
         )
 
-    def _works_as(self, identity: Identity) -> bool:
+    def _can_run_as(self, user: ProcessUser) -> bool:
         program: list[str | Path] = [self.programs / "postgres", "--version"]
         return not subprocess.run(
-            launcher(program, self.home, identity), capture_output=True
+            launcher(program, self.home, user), capture_output=True
         ).returncode
 
-    def _give_away(self) -> None:
+    def _chown_data(self) -> None:
         if os.geteuid() != 0:
             return
-        uid = self.identity.owner
+        uid = self.user.owner
         for path in (self.home, *self.home.rglob("*")):
             if path.lstat().st_uid != uid:
                 os.chown(path, uid, uid, follow_symlinks=False)

@@ -40,17 +40,17 @@ COMPOSE = "Use docker compose, or give the addresses of servers that run elsewhe
 
 
 class SetupError(Exception):
-    """Something about this machine stops the servers: `message` says what, `what_to_do` how to go
+    """Something about this machine stops the servers: `message` says what, `hint` how to go
     on (one sentence).
     """
 
-    def __init__(self, message: str, what_to_do: str) -> None:
-        super().__init__(f"{message}. {what_to_do}.")
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(f"{message}. {hint}.")
         self.message = message
-        self.what_to_do = what_to_do
+        self.hint = hint
 
 
-class Passing(Exception):
+class TransientStartError(Exception):
     """The server stopped for a reason that goes away by itself: worth another attempt."""
 
 
@@ -128,7 +128,7 @@ def choose_port(taken: Iterable[int] = ()) -> int:
     raise SetupError("no free port was found on 127.0.0.1", "Name free ports in the settings")
 
 
-def started_at(pid: int) -> str | None:
+def process_start_time(pid: int) -> str | None:
     """The kernel's start time of process `pid` in clock ticks; None when it is gone or a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -147,7 +147,7 @@ def children_of(pid: int) -> list[int]:
 
 
 @dataclass(frozen=True)
-class Identity:
+class ProcessUser:
     """As whom a server runs.
 
     `way`: "same" as the supervisor; "drop" to user `uid`; "reach": dropped, but able to pass
@@ -166,16 +166,16 @@ class Identity:
 def launcher(
     program: Sequence[str | Path],
     folder: Path,
-    identity: Identity,
+    user: ProcessUser,
     death_signal: int = 0,
     nice: int = 0,
 ) -> list[str]:
-    """The command that becomes `program` in `folder` as `identity`; `death_signal` 0: outlives the
+    """The command that becomes `program` in `folder` as `user`; `death_signal` 0: outlives the
     supervisor.
     """
     order = {
-        "way": identity.way,
-        "uid": identity.uid,
+        "way": user.way,
+        "uid": user.uid,
         "folder": str(folder),
         "parent": os.getpid(),
         "signal": death_signal,
@@ -195,14 +195,14 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def run(
-    program: Sequence[str | Path], folder: Path, identity: Identity = Identity(), stdin: str = ""
+    program: Sequence[str | Path], folder: Path, user: ProcessUser = ProcessUser(), stdin: str = ""
 ) -> str:
     """Run a server's tool to its end and give what it printed. Raises SetupError with its last
     words when it fails.
     """
     try:
         done = subprocess.run(
-            launcher(program, folder, identity),
+            launcher(program, folder, user),
             input=stdin,
             text=True,
             errors="replace",
@@ -218,7 +218,7 @@ def run(
             f"{name} took more than {TOOL_SECONDS} s", "Start again when the machine is less busy"
         ) from None
     if done.returncode:
-        raise explained(Path(program[0]).name, done.stdout)
+        raise setup_error(Path(program[0]).name, done.stdout)
     return done.stdout
 
 
@@ -243,12 +243,12 @@ CAUSES = {
 }
 
 
-def explained(name: str, said: str, log: Path | None = None) -> SetupError:
+def setup_error(name: str, output: str, log: Path | None = None) -> SetupError:
     """What a server's last words mean to a person."""
-    for words, (cause, what_to_do) in CAUSES.items():
-        if words.lower() in said.lower():
-            return SetupError(f"{name} cannot start: {cause}", what_to_do)
-    last = (said.strip().splitlines() or ["it said nothing"])[-1][:300]
+    for words, (cause, hint) in CAUSES.items():
+        if words.lower() in output.lower():
+            return SetupError(f"{name} cannot start: {cause}", hint)
+    last = (output.strip().splitlines() or ["it said nothing"])[-1][:300]
     return SetupError(
         f"{name} cannot start: {last}", f"Read {log}" if log else "Read the message above"
     )
@@ -274,7 +274,7 @@ def kill_tree(child: subprocess.Popen[bytes]) -> None:
     child.wait(10)
 
 
-class Server(ABC):
+class ServerProcess(ABC):
     """A server of the stack. `name` is also the name of its log and pid file; `port` is on
     127.0.0.1.
     """
@@ -282,18 +282,20 @@ class Server(ABC):
     stop_signal = signal.SIGTERM
     stop_seconds = 15.0
     ready_seconds = 180.0  # a busy machine with two processors took forty
-    passing: tuple[str, ...] = ()  # words in the log after which another attempt is worth it
+    transient_log_lines: tuple[
+        str, ...
+    ] = ()  # words in the log after which another attempt is worth it
 
     def __init__(self, name: str, data: Path, port: int) -> None:
         self.name = name
         self.data = data
         self.port = port
         self.log = data / "logs" / f"{name}.log"
-        self.identity = Identity()
-        self.wanted = False
+        self.user = ProcessUser()
+        self.should_run = False
         self._pid_file = data / "run" / f"{name}.pid"
         self._child: subprocess.Popen[bytes] | None = None
-        self._turn = asyncio.Lock()
+        self._lifecycle_lock = asyncio.Lock()
         self._log_from = 0
 
     @abstractmethod
@@ -324,20 +326,20 @@ class Server(ABC):
 
     async def start(self) -> None:
         """Start it and wait until it is ready; nothing happens when it runs. Raises SetupError."""
-        async with self._turn:
-            self.wanted = True
+        async with self._lifecycle_lock:
+            self.should_run = True
             if self.alive:
                 return
             await asyncio.to_thread(self.end_predecessor)
             if not port_is_free(self.port):
-                raise explained(f"{self.name} on port {self.port}", "Address already in use")
+                raise setup_error(f"{self.name} on port {self.port}", "Address already in use")
             await asyncio.to_thread(self.prepare)
             await self._attempt_until_ready()
 
     async def stop(self) -> None:
         """Stop it in order and wait until it is gone; killed after `stop_seconds`."""
-        self.wanted = False
-        async with self._turn:
+        self.should_run = False
+        async with self._lifecycle_lock:
             if self._child is None or self._child.poll() is not None:
                 return
             await asyncio.to_thread(end, self._child, self.stop_signal, self.stop_seconds)
@@ -347,14 +349,14 @@ class Server(ABC):
         """SIGKILL to it and its children, as a crash would; gone when this returns. `start()`
         brings it back.
         """
-        self.wanted = False
+        self.should_run = False
         if self._child is not None:
             kill_tree(self._child)
 
     async def wipe(self) -> None:
         """Kill it if it runs and remove everything it stored; `start()` then begins anew."""
         self.kill()
-        async with self._turn:
+        async with self._lifecycle_lock:
             await asyncio.to_thread(self.erase)
 
     def end_predecessor(self) -> None:
@@ -362,11 +364,11 @@ class Server(ABC):
         Blocking.
         """
         try:
-            pid, ticks = self._pid_file.read_text().split()
+            pid, start_time = self._pid_file.read_text().split()
         except (OSError, ValueError):
             return
         deadline = time.monotonic() + self.stop_seconds
-        while started_at(int(pid)) == ticks:
+        while process_start_time(int(pid)) == start_time:
             if time.monotonic() > deadline:
                 with suppress(ProcessLookupError):
                     os.kill(int(pid), signal.SIGKILL)
@@ -378,9 +380,9 @@ class Server(ABC):
             self._spawn()
             try:
                 return await self._until_ready()
-            except Passing as reason:
+            except TransientStartError as reason:
                 if not left:
-                    raise explained(self.name, str(reason), self.log) from None
+                    raise setup_error(self.name, str(reason), self.log) from None
                 await asyncio.sleep(RETRY_SECONDS)
 
     def _spawn(self) -> None:
@@ -392,7 +394,7 @@ class Server(ABC):
         with self.log.open("ab") as log:
             self._log_from = log.tell()
             self._child = subprocess.Popen(
-                launcher(self.command(), self.folder, self.identity, self.stop_signal),
+                launcher(self.command(), self.folder, self.user, self.stop_signal),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -400,7 +402,7 @@ class Server(ABC):
                 env=environment(self.folder),
             )
         self._pid_file.parent.mkdir(parents=True, exist_ok=True)
-        self._pid_file.write_text(f"{self._child.pid} {started_at(self._child.pid)}")
+        self._pid_file.write_text(f"{self._child.pid} {process_start_time(self._child.pid)}")
 
     @property
     def folder(self) -> Path:
@@ -420,11 +422,11 @@ class Server(ABC):
             await asyncio.sleep(POLL_SECONDS)
 
     def _failure(self) -> Exception:
-        if not self.wanted:
+        if not self.should_run:
             return SetupError(f"{self.name} was stopped while it started", "Start it again")
         with self.log.open("rb") as log:
             log.seek(self._log_from)
-            said = log.read(64 << 10).decode(errors="replace")
-        if any(words in said for words in self.passing):
-            return Passing(said)
-        return explained(self.name, said, self.log)
+            output = log.read(64 << 10).decode(errors="replace")
+        if any(words in output for words in self.transient_log_lines):
+            return TransientStartError(output)
+        return setup_error(self.name, output, self.log)

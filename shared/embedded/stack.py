@@ -19,7 +19,7 @@ from shared.embedded.jars import Progress, cache_folder, fetch_jars
 from shared.embedded.kafka import Broker, Cluster, class_cache, new_cluster_id, train
 from shared.embedded.postgres import Postgres
 from shared.embedded.process import (
-    Server,
+    ServerProcess,
     SetupError,
     check_disk,
     check_machine,
@@ -31,11 +31,11 @@ from shared.embedded.valkey import Valkey
 T = TypeVar("T")
 ALL = frozenset({"postgres", "valkey", "kafka"})
 TRAIN_AFTER_SECONDS = 30.0
-KEEP_SECONDS = 1.0
-KEEP_FAILURES_MAX = 5
+SUPERVISE_INTERVAL_SECONDS = 1.0
+RESTART_FAILURES_MAX = 5
 
 
-def silent(step: str, done: int, total: int) -> None:
+def no_progress(step: str, done: int, total: int) -> None:
     """A progress that nobody watches."""
 
 
@@ -70,7 +70,7 @@ class Stack:
         self._wanted |= {f"controller-{node}": 0 for node in range(1, brokers + 1)}
         self._lock: IO[str] | None = None
         self._training: asyncio.Task[None] | None = None
-        self._given_up = threading.Event()
+        self._cancelled = threading.Event()
         self._postgres: Postgres | None = None
         self._valkey: Valkey | None = None
         self._brokers: tuple[Broker, ...] = ()
@@ -80,17 +80,17 @@ class Stack:
     @property
     def postgres(self) -> Postgres:
         """The PostgreSQL server."""
-        return known(self._postgres)
+        return require_started(self._postgres)
 
     @property
     def valkey(self) -> Valkey:
         """The Valkey server."""
-        return known(self._valkey)
+        return require_started(self._valkey)
 
     @property
     def brokers(self) -> tuple[Broker, ...]:
         """The Kafka brokers; number i has node id i + 1."""
-        return known(self._brokers or None)
+        return require_started(self._brokers or None)
 
     @property
     def postgres_url(self) -> str:
@@ -108,11 +108,11 @@ class Stack:
         return [broker.server for broker in self.brokers]
 
     @property
-    def servers(self) -> list[Server]:
+    def servers(self) -> list[ServerProcess]:
         """The servers that this stack starts."""
         if not self._brokers:
             return []
-        named: dict[str, list[Server]] = {
+        named: dict[str, list[ServerProcess]] = {
             "postgres": [self.postgres],
             "valkey": [self.valkey],
             "kafka": [*self.brokers],
@@ -120,7 +120,7 @@ class Stack:
         return [server for part in sorted(self.parts) for server in named[part]]
 
     @asynccontextmanager
-    async def running(self, progress: Progress = silent) -> AsyncIterator[Stack]:
+    async def running(self, progress: Progress = no_progress) -> AsyncIterator[Stack]:
         """Started inside the block, stopped after it, however it is left."""
         await self.start(progress)
         try:
@@ -128,21 +128,21 @@ class Stack:
         finally:
             await self.stop()
 
-    async def start(self, progress: Progress = silent) -> None:
+    async def start(self, progress: Progress = no_progress) -> None:
         """Start what is not running and wait until all answer. Raises SetupError; then nothing is
         left running.
         """
         check_machine()
-        self._given_up.clear()
+        self._cancelled.clear()
         try:
-            self._take_folder()
+            self._lock_folder()
             check_disk(self.data)
-            await asyncio.to_thread(self._settle)
+            await asyncio.to_thread(self._prepare_folder)
             await self._start_all(progress)
         except BaseException:
-            self._given_up.set()
+            self._cancelled.set()
             self._kill_all()
-            self._leave_folder()
+            self._unlock_folder()
             raise
         progress("ready", 1, 1)
 
@@ -150,42 +150,42 @@ class Stack:
         """Stop all, each with its own signal, and wait until they are gone."""
         try:
             await self._end_training()
-            await together(server.stop() for server in self.servers)
+            await gather_all(server.stop() for server in self.servers)
         finally:
             self._kill_all()
-            self._leave_folder()
+            self._unlock_folder()
 
-    async def keep(self, told: Callable[[str], None] = lambda name: None) -> None:
-        """Bring back servers that died unasked (not by stop, kill or wipe) until cancelled; `told`
+    async def supervise(self, on_restart: Callable[[str], None] = lambda name: None) -> None:
+        """Bring back servers that died unasked (not by stop, kill or wipe) until cancelled; `on_restart`
         hears which.
 
-        Raises SetupError when one cannot be started KEEP_FAILURES_MAX times in a row.
+        Raises SetupError when one cannot be started RESTART_FAILURES_MAX times in a row.
         """
         failures = 0
         while True:
-            await asyncio.sleep(KEEP_SECONDS)
+            await asyncio.sleep(SUPERVISE_INTERVAL_SECONDS)
             for server in self.servers:
-                if not server.wanted or server.alive:
+                if not server.should_run or server.alive:
                     continue
-                told(server.name)
+                on_restart(server.name)
                 try:
                     await server.start()
                     failures = 0
                 except SetupError:
                     failures += 1
-                    server.wanted = True
-                    if failures >= KEEP_FAILURES_MAX:
+                    server.should_run = True
+                    if failures >= RESTART_FAILURES_MAX:
                         raise
 
     async def _start_all(self, progress: Progress) -> None:
-        async def start(server: Server) -> None:
+        async def start(server: ServerProcess) -> None:
             progress(server.name, 0, 1)
             await server.start()
             progress(server.name, 1, 1)
 
         async def start_kafka() -> None:
-            await asyncio.to_thread(fetch_jars, cache_folder(self.data), progress, self._given_up)
-            await together(start(broker) for broker in self.brokers)
+            await asyncio.to_thread(fetch_jars, cache_folder(self.data), progress, self._cancelled)
+            await gather_all(start(broker) for broker in self.brokers)
             self._training = asyncio.create_task(self._train())
 
         starts = {
@@ -193,7 +193,7 @@ class Stack:
             "valkey": lambda: start(self.valkey),
             "kafka": start_kafka,
         }
-        await together(starts[part]() for part in sorted(self.parts))
+        await gather_all(starts[part]() for part in sorted(self.parts))
 
     async def _train(self) -> None:
         cache = cache_folder(self.data)
@@ -203,17 +203,17 @@ class Stack:
             # Later, when the first start has had the processors to itself; never for a stack of
             # seconds.
             if not class_cache(cache).exists() and not await asyncio.to_thread(
-                self._given_up.wait, TRAIN_AFTER_SECONDS
+                self._cancelled.wait, TRAIN_AFTER_SECONDS
             ):
-                await asyncio.to_thread(train, cache, self._given_up)
+                await asyncio.to_thread(train, cache, self._cancelled)
 
     async def _end_training(self) -> None:
-        self._given_up.set()
+        self._cancelled.set()
         if self._training is not None:
             await self._training
             self._training = None
 
-    def _take_folder(self) -> None:
+    def _lock_folder(self) -> None:
         """Hold the data folder for this process alone; the kernel lets go of it when the process
         dies.
         """
@@ -243,12 +243,12 @@ class Stack:
         lock.flush()
         self._lock = lock
 
-    def _leave_folder(self) -> None:
+    def _unlock_folder(self) -> None:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
-    def _settle(self) -> None:
+    def _prepare_folder(self) -> None:
         """Ports and passwords of this folder, made where they are missing; nothing while servers
         run.
         """
@@ -278,20 +278,20 @@ class Stack:
         return chosen
 
     def _build(self) -> None:
-        ports, words = read(self.data / "ports.json"), read(self.data / "secrets.json")
+        ports, passwords = read(self.data / "ports.json"), read(self.data / "secrets.json")
         nodes = sorted(int(name.partition("-")[2]) for name in ports if name.startswith("kafka-"))
         cluster = Cluster(
-            words["kafka_cluster_id"],
+            passwords["kafka_cluster_id"],
             tuple(ports[f"kafka-{node}"] for node in nodes),
             tuple(ports[f"controller-{node}"] for node in nodes),
         )
         self._postgres = Postgres(
             self.data,
             ports["postgres"],
-            password=words["postgres_password"],
-            superuser_password=words["postgres_superuser_password"],
+            password=passwords["postgres_password"],
+            superuser_password=passwords["postgres_superuser_password"],
         )
-        self._valkey = Valkey(self.data, ports["valkey"], password=words["valkey_password"])
+        self._valkey = Valkey(self.data, ports["valkey"], password=passwords["valkey_password"])
         self._brokers = tuple(
             Broker(self.data, node, cluster, cache_folder(self.data)) for node in nodes
         )
@@ -301,19 +301,19 @@ class Stack:
             server.kill()
 
 
-async def prepare(cache: Path, progress: Progress = silent) -> None:
+async def prepare(cache: Path, progress: Progress = no_progress) -> None:
     """Fetch Kafka's jars and make its class cache, so that a first start need not. Raises
     SetupError.
     """
     check_machine()
-    given_up = threading.Event()
-    await asyncio.to_thread(fetch_jars, cache, progress, given_up)
+    cancelled = threading.Event()
+    await asyncio.to_thread(fetch_jars, cache, progress, cancelled)
     progress("classes", 0, 1)
-    await asyncio.to_thread(train, cache, given_up)
+    await asyncio.to_thread(train, cache, cancelled)
     progress("classes", 1, 1)
 
 
-async def together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+async def gather_all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
     """Do all at once and wait for every one; then the first failure, if any, is raised."""
     outcomes = await asyncio.gather(*work, return_exceptions=True)
     for outcome in outcomes:
@@ -321,7 +321,7 @@ async def together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
             raise outcome
 
 
-def known(value: T | None) -> T:
+def require_started(value: T | None) -> T:
     """A server of this stack. Raises RuntimeError before the first start of its data folder."""
     if value is None:
         raise RuntimeError("the stack has not been started in this data folder yet")

@@ -6,7 +6,7 @@ import shutil
 import socket
 from pathlib import Path
 
-from shared.embedded.process import COMPOSE, Server, SetupError, package_folder
+from shared.embedded.process import COMPOSE, ServerProcess, SetupError, package_folder
 
 SETTINGS = {
     "bind": "127.0.0.1",
@@ -20,7 +20,7 @@ SETTINGS = {
 }
 
 
-class Valkey(Server):
+class Valkey(ServerProcess):
     """One Valkey with a password, appending to its file every second."""
 
     def __init__(self, data: Path, port: int, *, password: str) -> None:

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 # Linux's monotonic clock stands still while a laptop sleeps: the guard would take every lid that
 # was closed for a jump.
-_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+_MONOTONIC_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 CHINA = ZoneInfo("Asia/Shanghai")
 """Civil dates of every deadline and page."""
@@ -61,8 +61,8 @@ def real_now() -> datetime:
     return datetime.now(UTC)
 
 
-def steady_seconds() -> float:
+def monotonic_seconds() -> float:
     """Seconds that pass evenly, for durations, time-outs and the guard against clock jumps; a
     machine that slept has aged meanwhile.
     """
-    return time.clock_gettime(_STEADY)
+    return time.clock_gettime(_MONOTONIC_CLOCK)

@@ -16,72 +16,77 @@ from contextvars import Context
 from typing import Generic, TypeVar
 
 ItemT = TypeVar("ItemT")
-AnswerT = TypeVar("AnswerT")
+ResultT = TypeVar("ResultT")
 
 
-class Together(Generic[ItemT, AnswerT]):
+class Coalescer(Generic[ItemT, ResultT]):
     """Answers items of one kind, those of the same moment by one call of `work`.
 
     `work` gives an answer for each item, in their order; an answer that is an exception is raised
     for its asker alone. When `work` itself raises, its items are tried again one by one, so that an
-    item nobody foresaw is a trouble to its own asker only; unless `hopeless` says that the error
-    would meet each of them, then it is raised for all. At most `most` items share a call, `at_work`
+    item nobody foresaw is a trouble to its own asker only; unless `is_fatal` says that the error
+    would meet each of them, then it is raised for all. At most `max_batch` items share a call, `max_concurrency`
     calls run at once.
     """
 
     def __init__(
         self,
-        work: Callable[[Sequence[ItemT]], Awaitable[Sequence[AnswerT | Exception]]],
+        work: Callable[[Sequence[ItemT]], Awaitable[Sequence[ResultT | Exception]]],
         *,
-        most: int = 64,
-        at_work: int = 2,
-        hopeless: Callable[[BaseException], bool] = lambda error: False,
+        max_batch: int = 64,
+        max_concurrency: int = 2,
+        is_fatal: Callable[[BaseException], bool] = lambda error: False,
     ) -> None:
-        self._work, self._most, self._at_work_max, self._hopeless = work, most, at_work, hopeless
-        self._waiting: deque[tuple[ItemT, asyncio.Future[AnswerT]]] = deque()
-        self._at_work: set[asyncio.Task[None]] = set()
-        self._about_to_take = False
+        self._work, self._max_batch, self._max_concurrency, self._is_fatal = (
+            work,
+            max_batch,
+            max_concurrency,
+            is_fatal,
+        )
+        self._queue: deque[tuple[ItemT, asyncio.Future[ResultT]]] = deque()
+        self._running: set[asyncio.Task[None]] = set()
+        self._batch_starting = False
 
-    async def __call__(self, item: ItemT) -> AnswerT:
+    async def __call__(self, item: ItemT) -> ResultT:
         """The answer to `item`. Raises what `work` answered or raised for it."""
-        asked: asyncio.Future[AnswerT] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, asked))
-        self._begin()
-        return await asked
+        future: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
+        self._queue.append((item, future))
+        self._start_batch()
+        return await future
 
-    def _begin(self) -> None:
-        if not self._waiting or self._about_to_take or len(self._at_work) >= self._at_work_max:
+    def _start_batch(self) -> None:
+        if not self._queue or self._batch_starting or len(self._running) >= self._max_concurrency:
             return
-        self._about_to_take = True
+        self._batch_starting = True
         # In a context of its own: the work belongs to nobody's request.
-        task = asyncio.get_running_loop().create_task(self._take(), context=Context())
-        self._at_work.add(task)
-        task.add_done_callback(self._ended)
+        task = asyncio.get_running_loop().create_task(self._run_batch(), context=Context())
+        self._running.add(task)
+        task.add_done_callback(self._batch_done)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._at_work.discard(task)
-        self._begin()
+    def _batch_done(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._start_batch()
 
-    async def _take(self) -> None:
+    async def _run_batch(self) -> None:
         # Taken now and not when the task was made: who came in between goes along.
-        batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
-        self._about_to_take = False
-        self._begin()
-        await self._do(batch)
+        batch = [self._queue.popleft() for _ in range(min(self._max_batch, len(self._queue)))]
+        self._batch_starting = False
+        self._start_batch()
+        await self._resolve(batch)
 
-    async def _do(self, batch: list[tuple[ItemT, asyncio.Future[AnswerT]]]) -> None:
+    async def _resolve(self, batch: list[tuple[ItemT, asyncio.Future[ResultT]]]) -> None:
         try:
-            answers = await self._work([item for item, _ in batch])
+            results = await self._work([item for item, _ in batch])
         except Exception as error:
-            if len(batch) > 1 and not self._hopeless(error):
-                for one in batch:
-                    await self._do([one])
+            if len(batch) > 1 and not self._is_fatal(error):
+                for entry in batch:
+                    await self._resolve([entry])
                 return
-            answers = [error] * len(batch)
-        for (_, asked), answer in zip(batch, answers, strict=True):
-            if asked.done():
+            results = [error] * len(batch)
+        for (_, future), result in zip(batch, results, strict=True):
+            if future.done():
                 continue  # its asker has gone
-            if isinstance(answer, Exception):
-                asked.set_exception(answer)
+            if isinstance(result, Exception):
+                future.set_exception(result)
             else:
-                asked.set_result(answer)
+                future.set_result(result)

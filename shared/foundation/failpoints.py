@@ -1,7 +1,7 @@
 """Named places at which the fault tests stop a real process. Nothing is armed, and a call costs one
 look, outside of tests.
 
-`FENGPING_FAILPOINTS="relay.after_acknowledgement=kill@3,consumer.after_inbox=sleep:2@1"` arms
+`FENGPING_FAILPOINTS="relay.after_ack=kill@3,consumer.after_inbox=sleep:2@1"` arms
 places of a process whose environment is `test`: at the n-th hit it is killed (SIGKILL), stopped
 (SIGSTOP), sleeps that many seconds, raises as if a peer went away (`raise`), or fails as a bug of
 ours would (`bug`). `@3+` does it at the third hit and at every later one.
@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 Action = Callable[[], None]
 
 
-class Injected(ConnectionError):
+class FailpointError(ConnectionError):
     """Raised by an armed failpoint: looks like a peer that went away."""
 
 
 @dataclass(slots=True)
 class Failpoints:
-    """`failpoint("relay.after_mark")` in the code; `armed` maps a place to what happens there."""
+    """`failpoint("relay.after_mark_published")` in the code; `armed` maps a place to what happens there."""
 
     armed: dict[str, Action] = field(default_factory=dict)
 
@@ -37,13 +37,13 @@ class Failpoints:
         for entry in filter(None, plan.split(",")):
             place, _, what = entry.partition("=")
             action, _, nth = what.partition("@")
-            self.armed[place] = _Nth(
+            self.armed[place] = _OnNthHit(
                 _action(action), int(nth.rstrip("+") or 1), always=nth.endswith("+")
             )
 
 
 @dataclass(slots=True)
-class _Nth:
+class _OnNthHit:
     """Does its action at the n-th call, and at no other unless `always`."""
 
     action: Action
@@ -65,7 +65,7 @@ def _action(word: str) -> Action:
     if name == "sleep":
         return lambda: time.sleep(float(argument))
     if name in ("raise", "bug"):
-        return lambda: _raise(Injected if name == "raise" else RuntimeError)
+        return lambda: _raise(FailpointError if name == "raise" else RuntimeError)
     raise ValueError(f"a failpoint does kill, stop, raise, bug or sleep:SECONDS, not {word!r}")
 
 

@@ -51,11 +51,11 @@ class Settings(BaseSettings):
     """Behind TLS: cookies get the `__Host-` prefix and the Secure flag."""
     trusted_proxies: str = ""
     """Comma-separated addresses whose X-Forwarded-For is believed."""
-    duty_phone: str = "0431-12345"
+    contact_phone: str = "0431-12345"
     organisation: str = "作风建设领导小组办公室"
-    notice: str = ""
+    banner: str = ""
     """A sentence for the bar above every page, while something is down."""
-    informants_kept_days: int = Field(0, ge=0)
+    complainant_retention_days: int = Field(0, ge=0)
     """保存期限: so long after its matter was settled it can be read who told it and in what words;
     then the keys are destroyed. 0: for ever. Set what your rules on records say.
     """
@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     """Events taken from Kafka into one transaction."""
     fetch_wait_milliseconds: int = Field(500, ge=1)
     """How long one fetch waits for the first event; it ends when there is one."""
-    hearing_session_seconds: float = Field(10, ge=6)
+    consumer_session_seconds: float = Field(10, ge=6)
     """A hearer that is silent for so long is taken for dead by the brokers, and its partitions go
     to others.
     """

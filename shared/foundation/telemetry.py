@@ -62,7 +62,7 @@ log_losses = _counter(
 
 events_consumed = _counter(
     "events_consumed_total",
-    "Events taken: applied, repeated, held, parked",
+    "Events consumed: ok, duplicate, buffered, dead_lettered",
     "group",
     "topic",
     "result",
@@ -73,14 +73,14 @@ event_age_seconds = _histogram(
 batch_seconds = _histogram("consumer_batch_seconds", "One batch, fetch to commit", _AGE, "group")
 consumer_lag = _gauge(
     "kafka_consumergroup_lag",
-    "Events in the log not yet taken",
+    "Events in the log not yet consumed",
     "consumergroup",
     "topic",
     "partition",
 )
 consumer_offset = _gauge(
     "kafka_consumergroup_current_offset",
-    "Next offset to take",
+    "Next offset to consume",
     "consumergroup",
     "topic",
     "partition",
@@ -88,15 +88,24 @@ consumer_offset = _gauge(
 consumer_restarts = _counter(
     "consumer_restarts_total", "Consumers replaced by the watchdog", "group"
 )
-dead_letters_parked = _counter("events_dead_lettered_total", "Events parked", "group", "topic")
-dead_letters = _gauge("dlq_depth", "Events parked and not settled", "group")
-events_held = _gauge("events_held", "Events waiting for a predecessor", "group")
-
-tick_seconds = _histogram("tick_duration_seconds", "One pass of a tick", _AGE, "service", "tick")
-tick_success = _gauge(
-    "tick_last_success_timestamp_seconds", "When a tick last ended well", "service", "tick"
+events_dead_lettered = _counter(
+    "events_dead_lettered_total", "Events dead-lettered", "group", "topic"
 )
-tick_failures = _counter("tick_failures_total", "Passes of a tick that failed", "service", "tick")
+dead_letters = _gauge("dlq_depth", "Dead letters not resolved", "group")
+events_buffered = _gauge("events_buffered", "Events waiting for a predecessor", "group")
+
+job_seconds = _histogram(
+    "scheduled_job_duration_seconds", "One pass of a job", _AGE, "service", "job_name"
+)
+job_last_success = _gauge(
+    "scheduled_job_last_success_timestamp_seconds",
+    "When a job last ended well",
+    "service",
+    "job_name",
+)
+job_failures = _counter(
+    "scheduled_job_failures_total", "Passes of a job that failed", "service", "job_name"
+)
 clock_guard = _gauge(
     "clock_jump_guard", "1 while due work is stopped because the database's clock jumped", "service"
 )
@@ -107,11 +116,11 @@ pool_size = _gauge("db_pool_size", "Database connections allowed", "service")
 complaint_submits = _counter(
     "complaint_submit_total", "Complaints registered or refused", "channel", "result"
 )
-ballot_submits = _counter("survey_submit_total", "Ballots accepted, repeated, refused", "result")
-ballot_answers = _counter("survey_answer_total", "Answers on accepted ballots", "answer")
-visit_uploads = _counter("inspection_upload_total", "Visits and photos received", "result")
+ballot_submits = _counter("ballot_submit_total", "Ballots accepted, repeated, refused", "result")
+ballot_answers = _counter("ballot_answer_total", "Answers on accepted ballots", "answer")
+visit_uploads = _counter("visit_upload_total", "Visits and photos received", "result")
 visit_delay_seconds = _histogram(
-    "inspection_upload_delay_seconds", "From capture to receipt", _OFFLINE, "mode"
+    "visit_upload_delay_seconds", "From capture to receipt", _OFFLINE, "mode"
 )
 cases_open = _gauge("cases_open", "Cases not closed", "deadline_state", "stage")
 cases_closed = _counter("case_closed_total", "Cases closed", "on_time")
@@ -138,11 +147,11 @@ score_inputs = _counter("score_input_events_total", "Events counted into scores"
 score_mismatch = _gauge(
     "score_replay_mismatch_units", "Units whose recount differs from the running score", "campaign"
 )
-notices_sent = _counter("notify_sent_total", "Deliveries by result", "channel", "result")
-notice_delay_seconds = _histogram(
+notifications_sent = _counter("notify_sent_total", "Deliveries by result", "channel", "result")
+notification_delay_seconds = _histogram(
     "notify_delay_seconds", "From the fact to the delivered notice", _AGE, "channel"
 )
-identity_reveals = _counter("informant_reveal_total", "Identities opened", "role")
+identity_reveals = _counter("complainant_reveal_total", "Identities opened", "role")
 personal_data_blocked = _counter(
     "pii_guard_blocked_total", "Texts and responses stopped by the guard", "service", "route"
 )
@@ -170,7 +179,7 @@ LOG_FIELDS = frozenset(
         "lag",
         "seconds",
         "count",
-        "tick",
+        "job",
         "account",
         "role",
         "channel",
@@ -184,14 +193,16 @@ trace_parent: ContextVar[str | None] = ContextVar("trace_parent", default=None)
 """W3C `traceparent` of what is being done now; travels with every event."""
 
 
-def _of_this_trace(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _add_request_id(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """The number of the request that a line belongs to, in whichever service it is written."""
     if parent := trace_parent.get():
         line.setdefault("request_id", parent.split("-")[1])
     return line
 
 
-def _allowed_only(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _drop_unlisted_fields(
+    _: Any, __: str, line: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
     return {name: value for name, value in line.items() if name in LOG_FIELDS}
 
 
@@ -206,10 +217,10 @@ def configure_logging(level: str = "INFO", *, stream: Any = None) -> None:
     """JSON lines by allow-list on stderr, also for libraries (by logger name and level only)."""
     structlog.configure(
         processors=[
-            _of_this_trace,
+            _add_request_id,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _allowed_only,
+            _drop_unlisted_fields,
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),

@@ -12,22 +12,22 @@ from shared.foundation.settings import Settings
 from shared.foundation.telemetry import log
 from shared.messaging import header_compat as lenient
 from shared.messaging import store
-from shared.messaging.consumer import Consumer, apply_arrivals, reason_of
-from shared.messaging.envelope import Unreadable, plain, read
+from shared.messaging.consumer import Consumer, apply_events, reason_of
+from shared.messaging.envelope import RecordDecodeError, read, unprefixed_topic
 from shared.messaging.handlers import Handlers
 from shared.messaging.relay import Relay
-from shared.messaging.topics import TopicMismatch, make_topics
+from shared.messaging.topics import TopicMismatch, create_topics
 from shared.storage.connections import Database
-from shared.storage.errors import is_away
+from shared.storage.errors import is_unavailable
 from shared.storage.transaction import Transaction, new_id
 
-__all__ = ["Bus", "Handlers", "TopicMismatch", "make_topics", "replay"]
+__all__ = ["Bus", "Handlers", "TopicMismatch", "create_topics", "replay"]
 
 lenient.install()
 
-HOLD_SECONDS = 2.0
+RESEND_AFTER_SECONDS = 2.0
 """An event that came too early waits this long for its predecessor before it is asked for."""
-WAITING_SECONDS = 30.0
+DEPENDENCY_RETRY_SECONDS = 30.0
 """Parked events that waited for another topic are tried again this often."""
 
 
@@ -41,22 +41,27 @@ class Bus:
         settings: Settings,
         *,
         context: Any,
-        relay_rest_seconds: float = 0.0,
+        relay_linger_seconds: float = 0.0,
     ) -> None:
         self._database, self._handlers, self._context = database, handlers, context
-        self.relay = Relay(database, settings, rest_seconds=relay_rest_seconds)
+        self.relay = Relay(database, settings, linger_seconds=relay_linger_seconds)
         self.consumer = Consumer(
             database, handlers, settings, context=context, group=f"fengping-{database.schema}"
         )
-        self._waker = _Waker(database, self.relay)
-        database.on_events = self._waker.wake
+        self._relay_notifier = RelayNotifier(database, self.relay)
+        database.on_events = self._relay_notifier.wake
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Start relay, consumer and housekeeping; a broker that is away delays them, it does not
         stop the service.
         """
-        work = (self.relay.run(), self.consumer.run(), self._waker.run(), self._keep_house())
+        work = (
+            self.relay.run(),
+            self.consumer.run(),
+            self._relay_notifier.run(),
+            self._maintenance_loop(),
+        )
         self._tasks = [asyncio.create_task(coroutine) for coroutine in work]
 
     async def stop(self) -> None:
@@ -64,62 +69,68 @@ class Bus:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def trouble(self) -> str | None:
+    def health_problem(self) -> str | None:
         """Why this service is not ready as far as the bus is concerned, or None."""
         if any(task.done() for task in self._tasks):
             return "a bus task ended"
         return "consumer stalled" if self.consumer.stalled else None
 
-    async def _keep_house(self) -> None:
+    async def _maintenance_loop(self) -> None:
         """Once a second: gauges, missing predecessors; now and then: what waited for another topic."""
         rounds = 0
         while True:
             await asyncio.sleep(1)
             rounds += 1
             try:
-                await self._count_and_ask()
-                if rounds % WAITING_SECONDS == 0:
+                await self._update_gauges_and_request_missing()
+                if rounds % DEPENDENCY_RETRY_SECONDS == 0:
                     await replay(
-                        self._database, self._handlers, self._context, by="system", reason="not_yet"
+                        self._database,
+                        self._handlers,
+                        self._context,
+                        by="system",
+                        reason="dependency_missing",
                     )
                 if rounds % 5 == 0:
                     await self.relay.backlog()
             except Exception as error:
-                if not is_away(error):
+                if not is_unavailable(error):
                     log.error(
-                        "housekeeping failed",
+                        "bus maintenance failed",
                         service=self._database.schema,
                         **telemetry.describe(error),
                     )
 
-    async def _count_and_ask(self) -> None:
+    async def _update_gauges_and_request_missing(self) -> None:
         async with self._database.transaction(self._context) as tx:
-            letters, held = await store.counts(tx)
-            if held:
-                await ask_for_missing(tx)
-        telemetry.dead_letters.labels(self.consumer.group).set(letters)
-        telemetry.events_held.labels(self.consumer.group).set(held)
+            dead_letters, buffered = await store.counts(tx)
+            if buffered:
+                await request_missing(tx)
+        telemetry.dead_letters.labels(self.consumer.group).set(dead_letters)
+        telemetry.events_buffered.labels(self.consumer.group).set(buffered)
 
 
-async def ask_for_missing(tx: Transaction, *, older_than_seconds: float = HOLD_SECONDS) -> int:
-    """Ask the owners of held aggregates to send the missing versions again; gives how many were
+async def request_missing(
+    tx: Transaction, *, older_than_seconds: float = RESEND_AFTER_SECONDS
+) -> int:
+    """Ask the owners of buffered aggregates to send the missing versions again; gives how many were
     asked for.
     """
     gaps = await store.gaps(tx, older_than_seconds=older_than_seconds)
     for gap in gaps:
-        tx.emit(
+        tx.publish(
             ResendRequested(
                 occurred_at=tx.now,
                 request_id=new_id(),
-                wanted_topic=plain(gap["topic"]),
+                wanted_topic=unprefixed_topic(gap["topic"]),
                 wanted_key=gap["key"],
                 from_version=gap["from_version"],
                 to_version=gap["to_version"],
             )
         )
-        await store.note_asked(tx, gap["topic"], gap["key"])
+        await store.note_resend_request(tx, gap["topic"], gap["key"])
         log.warning(
-            "predecessor missing, asked for",
+            "predecessor missing, resend requested",
             topic=gap["topic"],
             aggregate=gap["key"],
             version=gap["from_version"],
@@ -136,50 +147,54 @@ async def replay(
     only: list[int] | None = None,
     reason: str | None = None,
 ) -> tuple[int, int]:
-    """Put dead letters back, oldest version of an aggregate first. Gives (applied, still parked).
+    """Put dead letters back, oldest version of an aggregate first. Gives (applied, still dead-lettered).
 
-    Replaying twice changes nothing: what was applied is in the inbox and no longer parked.
+    Replaying twice changes nothing: what was applied is in the inbox and no longer dead-lettered.
     """
     async with database.transaction(context) as tx:
-        letters = await store.parked_ids(tx, only=only, reason=reason)
+        dead_letter_ids = await store.pending_dead_letter_ids(tx, only=only, reason=reason)
     applied = 0
-    for letter_id in letters:
-        applied += await _replay_one(database, handlers, context, letter_id, by)
-    return applied, len(letters) - applied
+    for dead_letter_id in dead_letter_ids:
+        applied += await _replay_one(database, handlers, context, dead_letter_id, by)
+    return applied, len(dead_letter_ids) - applied
 
 
 async def _replay_one(
-    database: Database, handlers: Handlers, context: Any, letter_id: int, by: str
+    database: Database, handlers: Handlers, context: Any, dead_letter_id: int, by: str
 ) -> bool:
     try:
-        async with database.transaction(context, first=store.alone(database.schema)) as tx:
-            letter = await store.settle(tx, letter_id, state="replayed", by=by)
-            if letter is None:
+        async with database.transaction(
+            context, setup_sql=store.exclusive_replay_lock(database.schema)
+        ) as tx:
+            dead_letter = await store.resolve_dead_letter(
+                tx, dead_letter_id, state="replayed", by=by
+            )
+            if dead_letter is None:
                 return False
-            arrivals = [read(store.kept(letter, key=letter["key"]))]
-            await apply_arrivals(tx, arrivals, handlers, await store.take_in(tx, arrivals))
-            tx.record(
+            events = [read(store.stored_record(dead_letter, key=dead_letter["key"]))]
+            await apply_events(tx, events, handlers, await store.insert_inbox(tx, events))
+            tx.audit(
                 "dead_letter.replayed",
-                letter_id,
+                dead_letter_id,
                 by,
-                topic=letter["topic"],
-                event_type=letter["type"],
+                topic=dead_letter["topic"],
+                event_type=dead_letter["type"],
             )
         return True
     except Exception as error:
-        if is_away(error):
+        if is_unavailable(error):
             raise
-        level = log.info if isinstance(error, Unreadable) else log.warning
+        level = log.info if isinstance(error, RecordDecodeError) else log.warning
         level(
-            "dead letter stays parked",
+            "dead letter replay failed",
             service=database.schema,
-            number=letter_id,
+            number=dead_letter_id,
             reason=reason_of(error)[0],
         )
         return False
 
 
-class _Waker:
+class RelayNotifier:
     """Tells the relay that there is something to send: its own at once, another process's at most
     every few milliseconds.
 
@@ -189,16 +204,16 @@ class _Waker:
 
     def __init__(self, database: Database, relay: Relay) -> None:
         self._database, self._relay = database, relay
-        self._wanted = asyncio.Event()
+        self._requested = asyncio.Event()
 
     def wake(self) -> None:
         self._relay.wake()
-        self._wanted.set()
+        self._requested.set()
 
     async def run(self) -> None:
         while True:
-            await self._wanted.wait()
-            self._wanted.clear()
+            await self._requested.wait()
+            self._requested.clear()
             if not self._relay.owns_all:
                 with suppress(Exception):
                     async with self._database.transaction() as tx:

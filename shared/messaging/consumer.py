@@ -5,12 +5,12 @@ Context: none of FastStream's acknowledgement policies is safe alone (measured):
 before the handler ends, ACK commits past a failure, NACK loops thousands of times a second, MANUAL
 loses what cannot be decoded. `msg.ack()` commits positions, not messages.
 Decision: the subscriber is MANUAL with a parser that cannot raise and a decoder that returns the
-bytes. One batch is one transaction: dead letters, inbox, version gate, handlers, outbox; a moment
+bytes. One batch is one transaction: dead letters, inbox, version check, handlers, outbox; a moment
 after its commit the offsets are committed explicitly, those of all batches done meanwhile in one
 request, with a time-out. A batch that fails is taken one event at a time, with bounded retries;
-what still fails is parked with its bytes in the service's own dead-letter table. Its aggregate is
-thereby quarantined: later versions find their predecessor missing and are held, in order. While the
-database or the broker is away nothing is parked and no offset moves. A few batches may be at work,
+what still fails is dead-lettered with its bytes in the service's own dead-letter table. Its aggregate is
+thereby quarantined: later versions find their predecessor missing and are buffered, in order. While the
+database or the broker is away nothing is dead-lettered and no offset moves. A few batches may be at work,
 never two of one partition: while one waits for the database the others are decoded and counted.
 Consequences: an offset commit may fail or repeat without harm; a zombie's work is refused by the
 inbox; a poison message costs seconds.
@@ -24,6 +24,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -35,73 +36,81 @@ from faststream.kafka import KafkaBroker, KafkaMessage
 
 from shared.appraisal.events import EVENTS, OWNERS, NotYet, Refused, ResendRequested
 from shared.foundation import telemetry
-from shared.foundation.clock import real_now, steady_seconds
+from shared.foundation.clock import monotonic_seconds, real_now
 from shared.foundation.failpoints import failpoint
 from shared.foundation.settings import Settings
 from shared.foundation.telemetry import log, trace_parent
 from shared.messaging import store
-from shared.messaging.envelope import Arrival, Record, Unreadable, read
-from shared.messaging.handlers import Handlers, Heard
+from shared.messaging.envelope import IncomingEvent, Record, RecordDecodeError, read
+from shared.messaging.handlers import ConsumedEvent, Handlers
 from shared.messaging.relay import lost_partitions
 from shared.messaging.topics import client_options, close_quietly
 from shared.storage.connections import Database
-from shared.storage.errors import is_away
+from shared.storage.errors import is_unavailable
 from shared.storage.transaction import Transaction
 
 ATTEMPTS_MAX = 5
 BACKOFF_SECONDS = (0.1, 0.3, 0.9, 2.7)
-AWAY_SECONDS_MAX = 120.0
-COMMIT_SECONDS = 10.0
-COMMIT_PAUSE_SECONDS = 0.2
+UNAVAILABLE_SECONDS_MAX = 120.0
+COMMIT_TIMEOUT_SECONDS = 10.0
+COMMIT_INTERVAL_SECONDS = 0.2
 """Offsets of what is done are committed together so often. A crash before that brings repetitions,
 which the inbox knows.
 """
-LAG_EVERY_SECONDS = 5.0
-AT_WORK_MAX = 3
+LAG_INTERVAL_SECONDS = 5.0
+CONCURRENT_BATCHES_MAX = 3
 """Batches at work at once. One would leave the processor idle while the database works, more would
 only wait for each other.
 """
-WHOLE_BELOW = 200
+SPLIT_BATCH_FROM = 200
 """Events that share one transaction whatever their partition: for so few a commit costs more than
 the waiting.
 """
-STOP_SECONDS = 20.0
-LOOK_SECONDS = 30.0
+STOP_TIMEOUT_SECONDS = 20.0
+LOG_VERIFICATION_SECONDS = 30.0
 """Records wait so long for the look at their log; then they are put back."""
 
-NEVER = (Unreadable, Refused, ValueError, TypeError, KeyError, AttributeError, AssertionError)
-"""Errors that no repetition cures: the event is parked at once."""
+PERMANENT_ERRORS = (
+    RecordDecodeError,
+    Refused,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    AssertionError,
+)
+"""Errors that no repetition cures: the event is dead-lettered at once."""
 
 T = TypeVar("T")
 
 
-class _Tried(Exception):
+class _DryRunSucceeded(Exception):
     """It would work; undo it."""
 
 
-class _Changed(Exception):
+class _BufferChanged(Exception):
     """Things are not as they were a moment ago."""
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class MalformedRecord:
     """A record whose envelope nobody can read."""
 
     record: ConsumerRecord
-    error: Unreadable
+    error: RecordDecodeError
 
 
-Taken = Arrival | Broken
+Incoming = IncomingEvent | MalformedRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
-    """What came of a batch: the events that took effect, in order, with those that had been held
-    for them; how many are held now.
+class BatchResult:
+    """What came of a batch: the events that took effect, in order, with those that had been buffered
+    for them; how many are buffered now.
     """
 
-    applied: list[Arrival]
-    held: int
+    applied: list[IncomingEvent]
+    buffered: int
 
 
 class Consumer:
@@ -126,27 +135,27 @@ class Consumer:
         )
         self._handlers = handlers
         if ResendRequested.name not in handlers.names:
-            handlers(ResendRequested)(send_again)
+            handlers(ResendRequested)(resend)
         self.topics = sorted(
             {settings.topic_prefix + EVENTS[name].topic for name in handlers.names}
         )
         self._broker: KafkaBroker | None = None
         self._subscriber: Any = None
-        self._at_work: dict[asyncio.Task[None], Sequence[Taken]] = {}
+        self._in_progress: dict[asyncio.Task[None], Sequence[Incoming]] = {}
         """What is being brought to its effect."""
-        self._waiting: list[list[Taken]] = []
+        self._queued: list[list[Incoming]] = []
         """What was read ahead and waits for its partitions to be free."""
         self._done: dict[TopicPartition, int] = {}
         """Where to go on in each partition, not yet committed."""
         self._committing: asyncio.Task[None] | None = None
         self._stopping = False
-        self._progress_at = steady_seconds()
+        self._progress_at = monotonic_seconds()
         self._lag = 0
-        self._looked = asyncio.Event()
+        self._logs_verified = asyncio.Event()
         """The logs of what is assigned were looked at: they are the ones we know, or their start
-        was sought, unless `_unlooked`.
+        was rewound, unless `_verification_failed`.
         """
-        self._unlooked = False
+        self._verification_failed = False
         self.stalled = False
 
     # ── running ───────────────────────────────────────────────────────────────────────────────────
@@ -158,10 +167,10 @@ class Consumer:
                 await self._start()
                 await self._watch_progress()
             except (KafkaError, OSError, TimeoutError) as error:
-                log.warning("consumer starts afresh", group=self.group, **telemetry.describe(error))
+                log.warning("consumer restarting", group=self.group, **telemetry.describe(error))
             except Exception as error:
                 log.error(
-                    "consumer failed, starts afresh", group=self.group, **telemetry.describe(error)
+                    "consumer failed, restarting", group=self.group, **telemetry.describe(error)
                 )
             finally:
                 await self._stop()
@@ -188,24 +197,28 @@ class Consumer:
             no_reply=True,
             max_poll_interval_ms=300_000,
             heartbeat_interval_ms=1_000,
-            session_timeout_ms=round(1000 * self._settings.hearing_session_seconds),
+            session_timeout_ms=round(1000 * self._settings.consumer_session_seconds),
             max_partition_fetch_bytes=4_194_304,
-            listener=_Assigned(self),
+            listener=_RebalanceListener(self),
             parser=_parse,
             decoder=_decode,
         )
 
         @subscriber
-        async def come(message: KafkaMessage) -> None:
+        async def on_batch(message: KafkaMessage) -> None:
             raw = message.raw_message
-            await self._come(raw if isinstance(raw, tuple) else (raw,))
+            await self._process_fetched(raw if isinstance(raw, tuple) else (raw,))
 
         self._broker, self._subscriber = broker, subscriber
         # The framework's own way sleeps after an empty fetch as long as it has waited, deaf to what
         # comes.
         self._subscriber.get_msg = self._fetch
-        self._progress_at, self._unlooked, self._stopping = steady_seconds(), False, False
-        self._looked.clear()
+        self._progress_at, self._verification_failed, self._stopping = (
+            monotonic_seconds(),
+            False,
+            False,
+        )
+        self._logs_verified.clear()
         async with asyncio.timeout(30):
             await broker.start()
 
@@ -220,14 +233,14 @@ class Consumer:
         """
         self._stopping = True
         try:
-            if self._at_work:
-                await asyncio.wait(self._at_work, timeout=STOP_SECONDS)
+            if self._in_progress:
+                await asyncio.wait(self._in_progress, timeout=STOP_TIMEOUT_SECONDS)
             if self._broker:
                 await self._commit_offsets()
         finally:
-            for task in (*self._at_work, *filter(None, [self._committing])):
+            for task in (*self._in_progress, *filter(None, [self._committing])):
                 task.cancel()
-            self._waiting, self._done = [], {}
+            self._queued, self._done = [], {}
             broker, self._broker, self._subscriber = self._broker, None, None
             if broker:
                 await close_quietly(broker.stop(), seconds=25)
@@ -244,13 +257,13 @@ class Consumer:
         replaced.
         """
         while True:
-            await asyncio.sleep(min(LAG_EVERY_SECONDS, self._settings.stall_seconds / 3))
-            if self._unlooked:
-                raise KafkaError("logs could not be looked at")
-            self._lag = await self._measure_lag() + self.in_hand
+            await asyncio.sleep(min(LAG_INTERVAL_SECONDS, self._settings.stall_seconds / 3))
+            if self._verification_failed:
+                raise KafkaError("logs could not be verified")
+            self._lag = await self._measure_lag() + self.in_flight
             if not self._lag:
-                self._progress_at = steady_seconds()
-            still = steady_seconds() - self._progress_at
+                self._progress_at = monotonic_seconds()
+            still = monotonic_seconds() - self._progress_at
             self.stalled = still > self._settings.stall_seconds
             if still > 2 * self._settings.stall_seconds:
                 telemetry.consumer_restarts.labels(self.group).inc()
@@ -267,7 +280,7 @@ class Consumer:
         partitions = sorted(consumer.assignment())
         if not partitions:
             return 0
-        async with asyncio.timeout(COMMIT_SECONDS):
+        async with asyncio.timeout(COMMIT_TIMEOUT_SECONDS):
             ends = await consumer.end_offsets(partitions)
             positions = {tp: await consumer.position(tp) for tp in partitions}
         for tp, end in ends.items():
@@ -277,7 +290,7 @@ class Consumer:
             telemetry.consumer_offset.labels(self.group, tp.topic, tp.partition).set(positions[tp])
         return sum(max(0, end - positions[tp]) for tp, end in ends.items())
 
-    def let_go(self, revoked: Iterable[TopicPartition]) -> None:
+    def forget_partitions(self, revoked: Iterable[TopicPartition]) -> None:
         """Lag of a partition that another replica took over is its to tell, and so is how far it
         came.
         """
@@ -294,123 +307,128 @@ class Consumer:
 
     # ── taking ────────────────────────────────────────────────────────────────────────────────────
 
-    async def _come(self, records: Sequence[ConsumerRecord]) -> None:
-        """A batch was fetched: read it while others are at work, and set to work on its pieces as
+    async def _process_fetched(self, records: Sequence[ConsumerRecord]) -> None:
+        """A batch was fetched: read it while others are at work, and set to work on its chunks as
         soon as their partitions are free.
         """
-        self._waiting = _pieces(read_all(records, self._handlers.names))
-        while self._waiting and not self._stopping:
-            free = next((piece for piece in self._waiting if self._is_free(piece)), None)
+        self._queued = _split_by_partition(read_all(records, self._handlers.names))
+        while self._queued and not self._stopping:
+            free = next((chunk for chunk in self._queued if self._can_start(chunk)), None)
             if free is None:
-                await asyncio.wait(self._at_work, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(self._in_progress, return_when=asyncio.FIRST_COMPLETED)
                 continue
-            self._waiting.remove(free)
-            task = asyncio.create_task(self.take(free))
-            self._at_work[task] = free
-            task.add_done_callback(self._at_work.pop)
-        if len(records) < WHOLE_BELOW and self._handlers.rest_seconds:
-            await asyncio.sleep(self._handlers.rest_seconds)
+            self._queued.remove(free)
+            task = asyncio.create_task(self.process(free))
+            self._in_progress[task] = free
+            task.add_done_callback(self._in_progress.pop)
+        if len(records) < SPLIT_BATCH_FROM and self._handlers.linger_seconds:
+            await asyncio.sleep(self._handlers.linger_seconds)
 
-    def _is_free(self, piece: Sequence[Taken]) -> bool:
-        places = _lasts(piece).keys()
-        return len(self._at_work) < AT_WORK_MAX and all(
-            places.isdisjoint(_lasts(other)) for other in self._at_work.values()
+    def _can_start(self, chunk: Sequence[Incoming]) -> bool:
+        partitions = _last_offsets(chunk).keys()
+        return len(self._in_progress) < CONCURRENT_BATCHES_MAX and all(
+            partitions.isdisjoint(_last_offsets(other)) for other in self._in_progress.values()
         )
 
     @property
-    def in_hand(self) -> int:
+    def in_flight(self) -> int:
         """Records that were fetched and are not done: the log's position is past them already."""
-        return sum(len(piece) for piece in (*self._at_work.values(), *self._waiting))
+        return sum(len(chunk) for chunk in (*self._in_progress.values(), *self._queued))
 
-    async def take(self, batch: Sequence[Taken]) -> None:
+    async def process(self, batch: Sequence[Incoming]) -> None:
         """Bring one batch to its effect, then commit its offsets. Never raises for what an event
         is, never skips one.
         """
         try:
-            batch = await self._of_known_logs(batch)
+            batch = await self._after_log_verification(batch)
             if not batch:
                 return
             failpoint("consumer.after_fetch")
-            await self._outlast_absence(lambda: self._apply_or_split(batch))
+            await self._retry_while_unavailable(lambda: self._apply_or_split(batch))
         except Exception as error:
             log.error(
-                "batch put back", group=self.group, count=len(batch), **telemetry.describe(error)
+                "batch will be refetched",
+                group=self.group,
+                count=len(batch),
+                **telemetry.describe(error),
             )
-            await self._put_back(batch)
+            await self._seek_back(batch)
             return
-        self._progress_at, self.stalled = steady_seconds(), False
-        self._done |= {tp: last + 1 for tp, last in _lasts(batch).items()}
+        self._progress_at, self.stalled = monotonic_seconds(), False
+        self._done |= {tp: last + 1 for tp, last in _last_offsets(batch).items()}
         if self._committing is None or self._committing.done():
-            self._committing = asyncio.create_task(self._commit_now_and_then())
+            self._committing = asyncio.create_task(self._commit_loop())
 
-    async def _of_known_logs(self, batch: Sequence[Taken]) -> Sequence[Taken]:
+    async def _after_log_verification(self, batch: Sequence[Incoming]) -> Sequence[Incoming]:
         """Wait until their logs were looked at; leaves out what will come again, because an earlier
-        place of its log was sought.
+        place of its log was rewound.
         """
-        async with asyncio.timeout(LOOK_SECONDS):
-            await self._looked.wait()
-        if self._unlooked:
-            raise KafkaError("logs could not be looked at")
-        consumer, sought = self._kafka, {}
-        for tp, last in _lasts(batch).items():
+        async with asyncio.timeout(LOG_VERIFICATION_SECONDS):
+            await self._logs_verified.wait()
+        if self._verification_failed:
+            raise KafkaError("logs could not be verified")
+        consumer, rewound = self._kafka, {}
+        for tp, last in _last_offsets(batch).items():
             if tp in consumer.assignment() and (position := await consumer.position(tp)) <= last:
-                sought[tp] = position
-        if not sought:
+                rewound[tp] = position
+        if not rewound:
             return batch
         return [
-            taken
-            for taken in batch
-            if taken.record.offset < sought.get(_place(taken), taken.record.offset + 1)
+            item
+            for item in batch
+            if item.record.offset < rewound.get(_topic_partition(item), item.record.offset + 1)
         ]
 
-    async def _outlast_absence(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def _retry_while_unavailable(self, work: Callable[[], Awaitable[T]]) -> T:
         """Repeat while the database is away, for a bounded time."""
-        until = steady_seconds() + AWAY_SECONDS_MAX
+        until = monotonic_seconds() + UNAVAILABLE_SECONDS_MAX
         while True:
             try:
                 return await work()
             except Exception as error:
-                if not is_away(error) or steady_seconds() > until:
+                if not is_unavailable(error) or monotonic_seconds() > until:
                     raise
-                log.warning("database away, waiting", group=self.group, **telemetry.describe(error))
+                log.warning(
+                    "database unavailable, waiting", group=self.group, **telemetry.describe(error)
+                )
                 await asyncio.sleep(random.uniform(0.3, 1.0))
 
-    async def _apply_or_split(self, batch: Sequence[Taken]) -> None:
+    async def _apply_or_split(self, batch: Sequence[Incoming]) -> None:
         try:
             await self.apply(batch)
         except Exception as error:
-            if is_away(error):
+            if is_unavailable(error):
                 raise
-            for taken in batch:
-                await self._outlast_absence(lambda taken=taken: self._apply_or_park(taken))  # type: ignore[misc]
+            for item in batch:
+                await self._retry_while_unavailable(partial(self._apply_or_dead_letter, item))
 
-    async def _apply_or_park(self, taken: Taken) -> None:
+    async def _apply_or_dead_letter(self, item: Incoming) -> None:
         """Try one event a bounded number of times, then park it with its bytes."""
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
-                await self.apply([taken])
+                await self.apply([item])
                 return
             except Exception as error:
-                if is_away(error):
+                if is_unavailable(error):
                     raise
-                if attempt == ATTEMPTS_MAX or isinstance(error, NEVER):
-                    if not await self._blame_follower(taken, error, attempt):
-                        await self._park(taken.record, error, attempt)
+                if attempt == ATTEMPTS_MAX or isinstance(error, PERMANENT_ERRORS):
+                    if not await self._dead_letter_successor(item, error, attempt):
+                        await self._dead_letter(item.record, error, attempt)
                     return
                 await asyncio.sleep(BACKOFF_SECONDS[attempt - 1] * random.uniform(0.8, 1.2))
 
-    async def _park(self, record: Record, error: Exception, attempts: int) -> None:
+    async def _dead_letter(self, record: Record, error: Exception, attempts: int) -> None:
         async with self._database.transaction(self._context) as tx:
-            await store.park(tx, [(record, *reason_of(error), attempts)])
-            failpoint("consumer.during_park")
-        failpoint("consumer.after_park")
-        self._say_parked(record, error, attempts)
+            await store.add_dead_letters(tx, [(record, *reason_of(error), attempts)])
+            failpoint("consumer.during_dead_letter")
+        failpoint("consumer.after_dead_letter")
+        self._report_dead_letter(record, error, attempts)
 
-    def _say_parked(self, record: Record, error: Exception, attempts: int) -> None:
-        telemetry.dead_letters_parked.labels(self.group, record.topic).inc()
-        telemetry.events_consumed.labels(self.group, record.topic, "parked").inc()
+    def _report_dead_letter(self, record: Record, error: Exception, attempts: int) -> None:
+        telemetry.events_dead_lettered.labels(self.group, record.topic).inc()
+        telemetry.events_consumed.labels(self.group, record.topic, "dead_lettered").inc()
         log.error(
-            "event parked",
+            "event dead-lettered",
             group=self.group,
             topic=record.topic,
             partition=record.partition,
@@ -419,110 +437,117 @@ class Consumer:
             **telemetry.describe(error),
         )
 
-    async def _blame_follower(self, taken: Taken, error: Exception, attempts: int) -> bool:
-        """An event lets those through that were held for want of it. If one of them is to blame, it
-        is parked, and what is before it takes effect. False: nobody but the event itself is to
+    async def _dead_letter_successor(self, item: Incoming, error: Exception, attempts: int) -> bool:
+        """An event lets those through that were buffered for want of it. If one of them is to blame, it
+        is dead-lettered, and what is before it takes effect. False: nobody but the event itself is to
         blame.
         """
-        if not isinstance(taken, Arrival) or taken.once:
+        if not isinstance(item, IncomingEvent) or item.once:
             return False
-        followers = -1
+        successors = -1
         try:
             async with self._database.transaction(self._context) as tx:
-                if await store.follower_of(tx, taken, after=0) is None:
+                if await store.successor_of(tx, item, after=0) is None:
                     return False
-            while await self._works(taken, followers + 1):
-                followers += 1
-            if followers < 0:
+            while await self._dry_run(item, successors + 1):
+                successors += 1
+            if successors < 0:
                 return False
-            async with self._transaction_of(taken) as tx:
-                await apply_arrivals(tx, [taken], self._handlers, tx.opened, followers=followers)
-                blamed = await store.follower_of(tx, taken, after=followers)
-                if blamed is None:
-                    raise _Changed
-                await store.park(tx, [(blamed.record, *reason_of(error), attempts)])
-                await store.forget_held(tx, blamed)
+            async with self._transaction_of(item) as tx:
+                await apply_events(tx, [item], self._handlers, tx.first_row, successors=successors)
+                culprit = await store.successor_of(tx, item, after=successors)
+                if culprit is None:
+                    raise _BufferChanged
+                await store.add_dead_letters(tx, [(culprit.record, *reason_of(error), attempts)])
+                await store.delete_buffered(tx, culprit)
         except Exception as again:
-            if is_away(again):
+            if is_unavailable(again):
                 raise
             return False
-        self._say_parked(blamed.record, error, attempts)
+        self._report_dead_letter(culprit.record, error, attempts)
         return True
 
-    async def _works(self, taken: Arrival, followers: int) -> bool:
-        """Could it take effect with so many of its followers? Nothing is written. Raises _Changed
+    async def _dry_run(self, item: IncomingEvent, successors: int) -> bool:
+        """Could it take effect with so many of its successors? Nothing is written. Raises _BufferChanged
         when there are no so many.
         """
         try:
-            async with self._transaction_of(taken) as tx:
-                effect = await apply_arrivals(
-                    tx, [taken], self._handlers, tx.opened, followers=followers
+            async with self._transaction_of(item) as tx:
+                effect = await apply_events(
+                    tx, [item], self._handlers, tx.first_row, successors=successors
                 )
-                raise _Tried if len(effect.applied) == 1 + followers else _Changed
-        except _Tried:
+                raise _DryRunSucceeded if len(effect.applied) == 1 + successors else _BufferChanged
+        except _DryRunSucceeded:
             return True
         except Exception as error:
-            if is_away(error) or isinstance(error, _Changed):
+            if is_unavailable(error) or isinstance(error, _BufferChanged):
                 raise
             return False
 
-    def _transaction_of(self, *arrivals: Arrival) -> AbstractAsyncContextManager[Transaction]:
+    def _transaction_of(self, *events: IncomingEvent) -> AbstractAsyncContextManager[Transaction]:
         """The transaction of these events."""
-        beside = store.beside_replays(self._database.schema)
-        return self._database.transaction(self._context, store.opening(arrivals), first=beside)
+        replay_lock = store.shared_replay_lock(self._database.schema)
+        return self._database.transaction(
+            self._context, store.first_query(events), setup_sql=replay_lock
+        )
 
-    async def apply(self, batch: Sequence[Taken]) -> int:
+    async def apply(self, batch: Sequence[Incoming]) -> int:
         """One transaction for all of them; gives the number of events that took effect."""
-        started = steady_seconds()
-        arrivals = [taken for taken in batch if isinstance(taken, Arrival)]
-        broken = [taken for taken in batch if isinstance(taken, Broken)]
-        async with self._transaction_of(*arrivals) as tx:
-            if broken:
-                await store.park(
-                    tx, [(each.record, each.error.reason, each.error.detail, 1) for each in broken]
+        started = monotonic_seconds()
+        events = [item for item in batch if isinstance(item, IncomingEvent)]
+        malformed = [item for item in batch if isinstance(item, MalformedRecord)]
+        async with self._transaction_of(*events) as tx:
+            if malformed:
+                await store.add_dead_letters(
+                    tx,
+                    [(each.record, each.error.reason, each.error.detail, 1) for each in malformed],
                 )
-            effect = await apply_arrivals(tx, arrivals, self._handlers, tx.opened)
+            effect = await apply_events(tx, events, self._handlers, tx.first_row)
             failpoint("consumer.after_effect")
         failpoint("consumer.after_commit")
         try:
-            self._count(arrivals, effect, broken, started)
+            self._record_metrics(events, effect, malformed, started)
         except (
             Exception
         ) as error:  # it is committed: whatever goes wrong now is not the events' fault
-            log.error("batch not counted", group=self.group, **telemetry.describe(error))
+            log.error("batch metrics not recorded", group=self.group, **telemetry.describe(error))
         return len(effect.applied)
 
-    def _count(
-        self, arrivals: list[Arrival], effect: Effect, broken: Sequence[Broken], started: float
+    def _record_metrics(
+        self,
+        events: list[IncomingEvent],
+        effect: BatchResult,
+        malformed: Sequence[MalformedRecord],
+        started: float,
     ) -> None:
         now = real_now().timestamp()
         by_topic: dict[str, list[float]] = defaultdict(list)
-        for arrival in effect.applied:
-            by_topic[arrival.meta.topic].append(now - arrival.recorded_at)
+        for incoming in effect.applied:
+            by_topic[incoming.meta.topic].append(now - incoming.recorded_at)
         for topic, ages in by_topic.items():
             telemetry.events_consumed.labels(self.group, topic, "ok").inc(len(ages))
             observe = telemetry.event_age_seconds.labels(self.group, topic).observe
             for age in ages:
                 observe(age)
-        these = set(map(id, arrivals))  # those that were held before are in no batch
-        came = sum(id(arrival) in these for arrival in effect.applied)
+        batch_ids = set(map(id, events))  # those that were buffered before are in no batch
+        from_batch = sum(id(incoming) in batch_ids for incoming in effect.applied)
         for result, count in (
-            ("held", effect.held),
-            ("repeated", len(arrivals) - came - effect.held),
+            ("buffered", effect.buffered),
+            ("duplicate", len(events) - from_batch - effect.buffered),
         ):
             if count:
-                telemetry.events_consumed.labels(self.group, arrivals[0].meta.topic, result).inc(
+                telemetry.events_consumed.labels(self.group, events[0].meta.topic, result).inc(
                     count
                 )
-        for each in broken:
-            telemetry.dead_letters_parked.labels(self.group, each.record.topic).inc()
-        telemetry.batch_seconds.labels(self.group).observe(steady_seconds() - started)
+        for each in malformed:
+            telemetry.events_dead_lettered.labels(self.group, each.record.topic).inc()
+        telemetry.batch_seconds.labels(self.group).observe(monotonic_seconds() - started)
 
     # ── offsets ───────────────────────────────────────────────────────────────────────────────────
 
-    async def _commit_now_and_then(self) -> None:
+    async def _commit_loop(self) -> None:
         while self._done:
-            await asyncio.sleep(COMMIT_PAUSE_SECONDS)
+            await asyncio.sleep(COMMIT_INTERVAL_SECONDS)
             await self._commit_offsets()
 
     async def _commit_offsets(self) -> None:
@@ -531,41 +556,41 @@ class Consumer:
         """
         done, self._done = self._done, {}
         try:
-            mine = self._kafka.assignment()
-            if ends := {tp: offset for tp, offset in done.items() if tp in mine}:
-                async with asyncio.timeout(COMMIT_SECONDS):
+            assigned = self._kafka.assignment()
+            if ends := {tp: offset for tp, offset in done.items() if tp in assigned}:
+                async with asyncio.timeout(COMMIT_TIMEOUT_SECONDS):
                     await self._kafka.commit(ends)
                 failpoint("consumer.after_offset_commit")
         except (KafkaError, TimeoutError) as error:
             log.warning("offsets not committed", group=self.group, **telemetry.describe(error))
 
-    async def _put_back(self, batch: Sequence[Taken]) -> None:
+    async def _seek_back(self, batch: Sequence[Incoming]) -> None:
         """Read the same records again after a pause: their effect is not in the database."""
         await asyncio.sleep(random.uniform(1, 3))
-        firsts = _lasts(reversed(batch))
+        firsts = _last_offsets(reversed(batch))
         with suppress(KafkaError):
             for tp, offset in firsts.items():
                 if tp in self._kafka.assignment():
                     self._kafka.seek(tp, offset)
 
-    async def look_at_logs(self, assigned: Iterable[TopicPartition]) -> None:
+    async def verify_logs(self, assigned: Iterable[TopicPartition]) -> None:
         """Before the first record of newly assigned partitions: are these still the logs we know?
         If that cannot be told, start afresh.
         """
         if self._stopping:
             return  # given to a group member that is leaving
         try:
-            await self.check_logs(assigned)
+            await self.rewind_replaced_logs(assigned)
         except Exception as error:
-            log.warning("logs not checked", group=self.group, **telemetry.describe(error))
-            self._unlooked = True
-        self._looked.set()
+            log.warning("logs not verified", group=self.group, **telemetry.describe(error))
+            self._verification_failed = True
+        self._logs_verified.set()
 
-    def forget_look(self) -> None:
+    def invalidate_verification(self) -> None:
         """Other partitions are coming."""
-        self._looked.clear()
+        self._logs_verified.clear()
 
-    async def check_logs(self, assigned: Iterable[TopicPartition]) -> None:
+    async def rewind_replaced_logs(self, assigned: Iterable[TopicPartition]) -> None:
         """Read a partition from its start when its log is not the one we know: the broker was wiped
         and filled again.
 
@@ -578,24 +603,24 @@ class Consumer:
             raise KafkaError(f"{len(missing)} topics were missing when partitions were given out")
         partitions = set(assigned)
         known = {
-            tp: mark
-            for tp, mark in (await self._outlast_absence(self._marks)).items()
+            tp: checkpoint
+            for tp, checkpoint in (await self._retry_while_unavailable(self._checkpoints)).items()
             if tp in partitions
         }
         for tp in await lost_partitions(self._settings, known):
             log.error(
-                "log replaced, reading from its start",
+                "Kafka log replaced, reading from its start",
                 group=self.group,
                 topic=tp.topic,
                 partition=tp.partition,
             )
             await self._kafka.seek_to_beginning(tp)
             async with self._database.transaction() as tx:
-                await store.forget_mark(tx, tp.topic, tp.partition)
+                await store.delete_checkpoint(tx, tp.topic, tp.partition)
 
-    async def _marks(self) -> dict[TopicPartition, tuple[int, str]]:
+    async def _checkpoints(self) -> dict[TopicPartition, tuple[int, str]]:
         async with self._database.transaction() as tx:
-            rows = await store.consumed_marks(tx)
+            rows = await store.consumed_checkpoints(tx)
         return {
             TopicPartition(row["topic"], row["partition"]): (
                 row["log_offset"],
@@ -605,7 +630,7 @@ class Consumer:
         }
 
 
-class _Assigned(ConsumerRebalanceListener):  # type: ignore[misc]
+class _RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]
     """Tells the consumer that partitions go and come.
 
     Work in flight needs no protection: its transaction and the inbox settle who did it.
@@ -615,33 +640,33 @@ class _Assigned(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer = consumer
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        self._consumer.forget_look()
-        self._consumer.let_go(revoked)
+        self._consumer.invalidate_verification()
+        self._consumer.forget_partitions(revoked)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        await self._consumer.look_at_logs(assigned)
+        await self._consumer.verify_logs(assigned)
 
 
-def _place(taken: Taken) -> TopicPartition:
-    return TopicPartition(taken.record.topic, taken.record.partition)
+def _topic_partition(item: Incoming) -> TopicPartition:
+    return TopicPartition(item.record.topic, item.record.partition)
 
 
-def _pieces(batch: list[Taken]) -> list[list[Taken]]:
+def _split_by_partition(batch: list[Incoming]) -> list[list[Incoming]]:
     """A large batch by partitions, so that one can wait for the database while another is counted;
     a small one whole.
     """
-    if len(batch) < WHOLE_BELOW:
+    if len(batch) < SPLIT_BATCH_FROM:
         return [batch]
-    pieces: dict[tuple[str, int], list[Taken]] = defaultdict(list)
-    for taken in batch:
-        pieces[taken.record.topic, taken.record.partition].append(taken)
-    return list(pieces.values())
+    chunks: dict[tuple[str, int], list[Incoming]] = defaultdict(list)
+    for item in batch:
+        chunks[item.record.topic, item.record.partition].append(item)
+    return list(chunks.values())
 
 
-def _lasts(batch: Iterable[Taken]) -> dict[TopicPartition, int]:
+def _last_offsets(batch: Iterable[Incoming]) -> dict[TopicPartition, int]:
     """Offset of the last record of each partition."""
-    lasts = {(taken.record.topic, taken.record.partition): taken.record.offset for taken in batch}
-    return {TopicPartition(*place): offset for place, offset in lasts.items()}
+    offsets = {(item.record.topic, item.record.partition): item.record.offset for item in batch}
+    return {TopicPartition(*partition): offset for partition, offset in offsets.items()}
 
 
 def _broker_options(settings: Settings) -> dict[str, Any]:
@@ -680,71 +705,75 @@ async def _decode(message: KafkaMessage) -> bytes:
     return b""
 
 
-def read_all(records: Iterable[ConsumerRecord], heard: Collection[str]) -> list[Taken]:
+def read_all(records: Iterable[ConsumerRecord], consumed_types: Collection[str]) -> list[Incoming]:
     """The envelopes of these records, and the bodies of the types that are heard."""
-    batch: list[Taken] = []
+    batch: list[Incoming] = []
     for record in records:
         try:
-            arrival = read(record)
-        except Unreadable as error:
-            batch.append(Broken(record, error))
+            incoming = read(record)
+        except RecordDecodeError as error:
+            batch.append(MalformedRecord(record, error))
             continue
-        batch.append(arrival)
-        if arrival.meta.type in heard:
+        batch.append(incoming)
+        if incoming.meta.type in consumed_types:
             try:
-                arrival.event()
-            except Unreadable:
+                incoming.event()
+            except RecordDecodeError:
                 continue  # said again when its turn comes
     return batch
 
 
 def reason_of(error: BaseException) -> tuple[str, str]:
-    """(reason code, detail) of a parked event. Only our own sentences are kept; texts of libraries
+    """(reason code, detail) of a dead-lettered event. Only our own sentences are kept; texts of libraries
     quote their input.
     """
-    if isinstance(error, Unreadable):
+    if isinstance(error, RecordDecodeError):
         return error.reason, error.detail
     if isinstance(error, Refused):
-        return "refused", error.sentence
+        return "rejected", error.sentence
     if isinstance(error, NotYet):
-        return "not_yet", str(error)
+        return "dependency_missing", str(error)
     return "handler", " at ".join(telemetry.describe(error).values())
 
 
-async def apply_arrivals(
+async def apply_events(
     tx: Transaction,
-    arrivals: Sequence[Arrival],
+    events: Sequence[IncomingEvent],
     handlers: Handlers,
-    taken: asyncpg.Record,
+    first_row: asyncpg.Record,
     *,
-    followers: int = store.ANY,
-) -> Effect:
-    """Give each new event its effect in this transaction: inbox, version gate, handlers.
+    successors: int = store.UNLIMITED,
+) -> BatchResult:
+    """Give each new event its effect in this transaction: inbox, version check, handlers.
 
-    `taken`: what `store.opening` of these arrivals told. `followers`: with so many of the events
-    that were held for want of these.
+    `first_row`: what `store.first_query` of these events told. `successors`: with so many of the events
+    that were buffered for want of these.
     """
-    fresh, gate = await store.new_ones(tx, arrivals, taken)
+    fresh, version_check = await store.select_new(tx, events, first_row)
     failpoint("consumer.after_inbox")
-    ready, held, versions = await store.pass_gate(tx, fresh, gate, followers=followers)
-    heard: list[Heard] = [
-        (arrival.event(), arrival.meta) for arrival in ready if arrival.meta.type in handlers.names
+    ready, buffered, versions = await store.check_versions(
+        tx, fresh, version_check, successors=successors
+    )
+    consumed: list[ConsumedEvent] = [
+        (incoming.event(), incoming.meta)
+        for incoming in ready
+        if incoming.meta.type in handlers.names
     ]
     token = trace_parent.set(telemetry.child_of(ready[-1].trace) if ready else None)
     try:
-        await handlers.dispatch(tx, heard)
+        await handlers.dispatch(tx, consumed)
         await tx.flush()
     finally:
         trace_parent.reset(token)
-    store.note_consumed(tx, arrivals, versions)
-    return Effect(ready, held)
+    store.record_progress(tx, events, versions)
+    return BatchResult(ready, buffered)
 
 
-async def send_again(tx: Transaction, event: ResendRequested, meta: Any) -> None:
-    """Somebody misses versions of an aggregate of ours: unmark them, and the relay sends them
+async def resend(tx: Transaction, event: ResendRequested, meta: Any) -> None:
+    """Somebody misses versions of an aggregate of ours: mark_unpublished them, and the relay sends them
     again.
     """
     if OWNERS.get(event.wanted_topic) == tx.service:
-        await store.unmark(
+        await store.mark_unpublished(
             tx, event.wanted_topic, event.wanted_key, event.from_version, event.to_version
         )

@@ -31,12 +31,12 @@ class Record(Protocol):
 _VERSION, _JSON = ("ce_specversion", b"1.0"), ("content-type", b"application/json")
 
 
-def plain(topic: str) -> str:
+def unprefixed_topic(topic: str) -> str:
     """A topic's own name, without the installation's prefix."""
     return topic.rpartition(".")[2]
 
 
-class Unreadable(ValueError):
+class RecordDecodeError(ValueError):
     """These bytes are no event of ours. The reason is a code, the detail has no content."""
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -45,7 +45,7 @@ class Unreadable(ValueError):
 
 
 @dataclass(slots=True)
-class Arrival:
+class IncomingEvent:
     """One record with its envelope read; the body is decoded only for those who hear this type, and
     once.
     """
@@ -63,12 +63,12 @@ class Arrival:
         return EVENTS[self.meta.type].once
 
     def event(self) -> Event:
-        """Raises Unreadable when the body breaks the contract, and nothing else."""
+        """Raises RecordDecodeError when the body breaks the contract, and nothing else."""
         if self._event is None:
             try:
                 self._event = decode(self.meta.type, self.body)
             except Exception as error:
-                raise Unreadable("body", type(error).__name__) from error
+                raise RecordDecodeError("body", type(error).__name__) from error
         return self._event
 
 
@@ -102,7 +102,7 @@ def write_headers(
     return headers
 
 
-class _Said(msgspec.Struct):
+class _EnvelopeHeaders(msgspec.Struct):
     """What the headers say, by their names on the wire."""
 
     id: UUID = msgspec.field(name="ce_id")
@@ -114,38 +114,38 @@ class _Said(msgspec.Struct):
     trace: str | None = msgspec.field(name="ce_traceparent", default=None)
 
 
-def read(record: Record) -> Arrival:
+def read(record: Record) -> IncomingEvent:
     """Read a record's envelope.
 
-    Raises Unreadable with the reason (tombstone, headers, type, key) and nothing else: a record
+    Raises RecordDecodeError with the reason (tombstone, headers, type, key) and nothing else: a record
     takes none of its neighbours along.
     """
     if record.value is None:
-        raise Unreadable("tombstone", "no body")
+        raise RecordDecodeError("tombstone", "no body")
     try:
-        said = msgspec.convert(
+        envelope = msgspec.convert(
             {name: value.decode() for name, value in record.headers if value is not None},
-            _Said,
+            _EnvelopeHeaders,
             strict=False,
         )
         meta = Meta(
-            event_id=said.id,
-            type=said.type,
-            key=said.key,
-            version=said.version,
-            occurred_at=said.occurred_at.astimezone(UTC),
+            event_id=envelope.id,
+            type=envelope.type,
+            key=envelope.key,
+            version=envelope.version,
+            occurred_at=envelope.occurred_at.astimezone(UTC),
             topic=record.topic,
             partition=record.partition,
             offset=record.offset,
         )
     except Exception as error:  # whatever a stranger wrote
-        raise Unreadable("headers", type(error).__name__) from error
-    known = EVENTS.get(meta.type)
-    if known is None or known.topic != plain(record.topic):
-        raise Unreadable("type", meta.type[:80])
+        raise RecordDecodeError("headers", type(error).__name__) from error
+    event_class = EVENTS.get(meta.type)
+    if event_class is None or event_class.topic != unprefixed_topic(record.topic):
+        raise RecordDecodeError("type", meta.type[:80])
     if record.key != meta.key.encode():
-        raise Unreadable("key", "differs from ce_subject")
-    return Arrival(meta, said.recorded_at, said.trace, record.value, record)
+        raise RecordDecodeError("key", "differs from ce_subject")
+    return IncomingEvent(meta, envelope.recorded_at, envelope.trace, record.value, record)
 
 
 def headers_as_text(record: Record) -> dict[str, str]:

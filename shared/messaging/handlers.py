@@ -8,46 +8,46 @@ from shared.appraisal.events import Event, Meta
 from shared.storage.transaction import Transaction
 
 E = TypeVar("E", bound=Event)
-Heard = tuple[Event, Meta]
-One = Callable[[Transaction, E, Meta], Awaitable[None]]
-Many = Callable[[Transaction, list[tuple[E, Meta]]], Awaitable[None]]
+ConsumedEvent = tuple[Event, Meta]
+EventHandler = Callable[[Transaction, E, Meta], Awaitable[None]]
+BatchHandler = Callable[[Transaction, list[tuple[E, Meta]]], Awaitable[None]]
 
 
 class Handlers:
-    """Which function hears which fact.
+    """Which function consumes which event.
 
     `@on(CaseOpened)` is called for each event, `@on.batch(BallotSubmitted)` with all of a run at
     once. The facts of one topic that a service hears in batches belong in one `on.batch(...)`: that
     keeps their order.
 
-    `rest_seconds`: after a few events no more are fetched for so long. Then more come at once and
+    `linger_seconds`: after a few events no more are fetched for so long. Then more come at once and
     cost less together; the first is heard as soon as ever. For a service whose effects nobody waits
     for.
     """
 
-    def __init__(self, *, rest_seconds: float = 0.0) -> None:
-        self.rest_seconds = rest_seconds
-        self._table: dict[str, Many[Any]] = {}
+    def __init__(self, *, linger_seconds: float = 0.0) -> None:
+        self.linger_seconds = linger_seconds
+        self._table: dict[str, BatchHandler[Any]] = {}
 
-    def __call__(self, *events: type[E]) -> Callable[[One[E]], One[E]]:
-        def enter(function: One[E]) -> One[E]:
-            async def each(tx: Transaction, heard: list[tuple[E, Meta]]) -> None:
-                for event, meta in heard:
+    def __call__(self, *events: type[E]) -> Callable[[EventHandler[E]], EventHandler[E]]:
+        def register(function: EventHandler[E]) -> EventHandler[E]:
+            async def each(tx: Transaction, consumed: list[tuple[E, Meta]]) -> None:
+                for event, meta in consumed:
                     await function(tx, event, meta)
 
-            self._enter(events, each)
+            self._register(events, each)
             return function
 
-        return enter
+        return register
 
-    def batch(self, *events: type[E]) -> Callable[[Many[E]], Many[E]]:
-        def enter(function: Many[E]) -> Many[E]:
-            self._enter(events, function)
+    def batch(self, *events: type[E]) -> Callable[[BatchHandler[E]], BatchHandler[E]]:
+        def register(function: BatchHandler[E]) -> BatchHandler[E]:
+            self._register(events, function)
             return function
 
-        return enter
+        return register
 
-    def _enter(self, events: Sequence[type[Event]], function: Many[Any]) -> None:
+    def _register(self, events: Sequence[type[Event]], function: BatchHandler[Any]) -> None:
         for event in events:
             assert event.name not in self._table, f"{event.name} has two handlers in one service"
             self._table[event.name] = function
@@ -56,9 +56,9 @@ class Handlers:
     def names(self) -> frozenset[str]:
         return frozenset(self._table)
 
-    async def dispatch(self, tx: Transaction, heard: Sequence[Heard]) -> None:
+    async def dispatch(self, tx: Transaction, consumed: Sequence[ConsumedEvent]) -> None:
         """Call the handlers in the order of arrival; neighbours with the same handler go in
         together.
         """
-        for function, run in groupby(heard, key=lambda pair: self._table[pair[1].type]):
+        for function, run in groupby(consumed, key=lambda pair: self._table[pair[1].type]):
             await function(tx, list(run))

@@ -7,7 +7,7 @@ Decision: the library reads; where it gives up in a batch, its own slower reader
 names each byte that is no UTF-8 stands as `\\xff`. Whether the record is an event then decides the
 envelope.
 Alternatives: the slower reader for everything (ten times slower); stepping over the record (its
-bytes could not be parked).
+bytes could not be dead-lettered).
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ LENGTH_AT, MAGIC_AT, OVERHEAD = 8, 16, 12
 """Where a batch says how long it is after its first twelve bytes, and of which format it is."""
 
 
-class Records:
+class CompatMemoryRecords:
     """The batches of one fetch, as `aiokafka.record.memory_records.MemoryRecords`."""
 
     def __init__(self, raw: bytes) -> None:
@@ -62,22 +62,22 @@ class _Batch:
                 yield record
                 read += 1
         except (ValueError, CorruptRecordException):
-            yield from islice(_LenientBatch(self._raw), read, None)
+            yield from islice(_CompatBatch(self._raw), read, None)
 
 
-class _LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
+class _CompatBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
     def __iter__(self) -> Any:
         batch = super().__iter__()  # which unpacks it
-        self._buffer: bytearray = _LenientBytes(self._buffer)
+        self._buffer: bytearray = _CompatBytes(self._buffer)
         return batch
 
 
-class _LenientBytes(bytearray):
+class _CompatBytes(bytearray):
     """Bytes whose parts become text whatever they are."""
 
     def __getitem__(self, at: Any) -> Any:
         found = super().__getitem__(at)
-        return _LenientBytes(found) if isinstance(found, bytearray) else found
+        return _CompatBytes(found) if isinstance(found, bytearray) else found
 
     def decode(self, encoding: str = "utf-8", errors: str = "backslashreplace") -> str:
         return super().decode(encoding, "backslashreplace")
@@ -85,4 +85,4 @@ class _LenientBytes(bytearray):
 
 def install() -> None:
     """Have every consumer of this process read in this way."""
-    fetcher.MemoryRecords = Records
+    fetcher.MemoryRecords = CompatMemoryRecords

@@ -28,19 +28,19 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
 from shared.foundation import telemetry
-from shared.foundation.clock import steady_seconds
+from shared.foundation.clock import monotonic_seconds
 from shared.foundation.failpoints import failpoint
 from shared.foundation.settings import Settings
 from shared.foundation.telemetry import log
-from shared.messaging.envelope import Unreadable, plain, read, write_headers
-from shared.messaging.topics import client_options, close_quietly, make_topics
-from shared.storage.connections import Database, direct_connection, lock_number
+from shared.messaging.envelope import RecordDecodeError, read, unprefixed_topic, write_headers
+from shared.messaging.topics import client_options, close_quietly, create_topics
+from shared.storage.connections import Database, advisory_lock_key, direct_connection
 from shared.storage.schema import OUTBOX_SHARDS
 
 RELAY_BATCH_MAX = 2_000
 PRODUCE_BYTES_MAX = 524_288
-ACKNOWLEDGE_SECONDS = 15.0
-IDLE_SECONDS = 1.0
+ACK_TIMEOUT_SECONDS = 15.0
+POLL_INTERVAL_SECONDS = 1.0
 LOG_CHECK_SECONDS = 30.0
 BACKOFF_SECONDS = (0.1, 0.3, 1.0, 2.0, 5.0)
 
@@ -48,14 +48,14 @@ _PENDING = """
 select id, event_id, topic, key, version, type, body, trace, occurred_at, created_at
 from outbox where published_at is null and shard = any($1::smallint[]) order by id limit $2
 """
-_MARK = """
+_MARK_PUBLISHED = """
 with acked as (select * from unnest($1::bigint[], $2::int[], $3::bigint[]) as t (id, partition, log_offset)),
 done as (
   update outbox o set published_at = clock_timestamp(), partition = a.partition, log_offset = a.log_offset
   from acked a where o.id = a.id returning o.topic, o.partition, o.log_offset, o.event_id
 ), firsts as (select topic, partition, min(log_offset) as log_offset from done group by topic, partition
 ), raised as (
-  insert into marks as m (kind, topic, partition, log_offset, event_id)
+  insert into log_checkpoints as m (kind, topic, partition, log_offset, event_id)
   select distinct on (topic, partition) 'published', topic, partition, log_offset, event_id from done
   order by topic, partition, log_offset desc
   on conflict (kind, topic, partition) do update set log_offset = excluded.log_offset, event_id = excluded.event_id, at = clock_timestamp()
@@ -67,8 +67,8 @@ select exists (select topic, partition from firsts except select topic, partitio
 """True: a record came to lie at or before the last one that is known of its log; its mark stays as
 it was.
 """
-_SEND_AGAIN = """
-with lost as (delete from marks where kind = 'published' and topic = $1 and partition = $2)
+_REPUBLISH = """
+with lost as (delete from log_checkpoints where kind = 'published' and topic = $1 and partition = $2)
 update outbox set published_at = null where topic = $1 and partition = $2 and published_at is not null
 """
 _BACKLOG = """
@@ -80,38 +80,41 @@ class SendFailed(Exception):
     """Some events of a batch were not acknowledged; they stay unmarked."""
 
 
-class Parcel(NamedTuple):
+class SentBatch(NamedTuple):
     """Rows that went to one partition in one batch of the client, and its answer to come: the first
     one's offset.
     """
 
     rows: Sequence[asyncpg.Record]
     partition: int
-    answer: "asyncio.Future[RecordMetadata]"
+    ack: "asyncio.Future[RecordMetadata]"
 
 
 Acknowledged = tuple[int, int, int]
 """(id of the row, partition, offset)."""
 
 
-async def _acknowledged(parcels: Sequence[Parcel]) -> list[Acknowledged]:
+async def _acknowledged(sent_batches: Sequence[SentBatch]) -> list[Acknowledged]:
     """What the broker has of one partition, up to the first batch that failed: what follows it
     would leave out of order.
     """
     acked: list[Acknowledged] = []
-    answers = await asyncio.gather(*(parcel.answer for parcel in parcels), return_exceptions=True)
-    for parcel, answer in zip(parcels, answers, strict=True):
+    acks = await asyncio.gather(
+        *(sent_batch.ack for sent_batch in sent_batches), return_exceptions=True
+    )
+    for sent_batch, ack in zip(sent_batches, acks, strict=True):
         if (
-            isinstance(answer, BaseException) or answer.offset < 0
+            isinstance(ack, BaseException) or ack.offset < 0
         ):  # no offset: the broker had it already and forgot where
             break
         acked += [
-            (row["id"], parcel.partition, answer.offset + n) for n, row in enumerate(parcel.rows)
+            (row["id"], sent_batch.partition, ack.offset + n)
+            for n, row in enumerate(sent_batch.rows)
         ]
     return acked
 
 
-EXPECTED = (
+DISCONNECT_ERRORS = (
     KafkaError,
     SendFailed,
     OSError,
@@ -125,14 +128,14 @@ EXPECTED = (
 class Relay:
     """Sends one service's outbox. Run any number: each shard has one owner at a time.
 
-    `rest_seconds`: after a few events it looks for more only so much later, when more go at once
+    `linger_seconds`: after a few events it looks for more only so much later, when more go at once
     and cost less together. For a service whose news nobody waits for.
     """
 
     def __init__(
-        self, database: Database, settings: Settings, *, rest_seconds: float = 0.0
+        self, database: Database, settings: Settings, *, linger_seconds: float = 0.0
     ) -> None:
-        self._database, self._settings, self._rest_seconds = database, settings, rest_seconds
+        self._database, self._settings, self._linger_seconds = database, settings, linger_seconds
         self._wake = asyncio.Event()
         self._shards: list[int] = []
         self._connection: asyncpg.Connection | None = None
@@ -163,15 +166,15 @@ class Relay:
             while True:
                 try:
                     await self._session()
-                except EXPECTED as error:
+                except DISCONNECT_ERRORS as error:
                     log.warning(
-                        "relay starts afresh", service=self.service, **telemetry.describe(error)
+                        "relay restarting", service=self.service, **telemetry.describe(error)
                     )
                 except Exception as error:
                     # Whatever it is, a relay that ended would be worse: the process lives on for
                     # months.
                     log.error(
-                        "relay failed, starts afresh",
+                        "relay failed, restarting",
                         service=self.service,
                         **telemetry.describe(error),
                     )
@@ -182,20 +185,20 @@ class Relay:
             await self._close()
 
     async def _session(self) -> None:
-        await self._own_shards()
+        await self._acquire_shards()
         # A broker that lost its disk has lost its topics too.
-        await make_topics(self._settings)
+        await create_topics(self._settings)
         while True:
-            if steady_seconds() - self._checked_at > LOG_CHECK_SECONDS:
-                await self._own_more_shards()
+            if monotonic_seconds() - self._checked_at > LOG_CHECK_SECONDS:
+                await self._acquire_more_shards()
                 await self._check_logs()
             self._wake.clear()
             if await self._send_batch() < RELAY_BATCH_MAX:
-                await asyncio.sleep(self._rest_seconds)
+                await asyncio.sleep(self._linger_seconds)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), IDLE_SECONDS)
+                    await asyncio.wait_for(self._wake.wait(), POLL_INTERVAL_SECONDS)
 
-    async def _own_shards(self) -> None:
+    async def _acquire_shards(self) -> None:
         """Connect and wait until at least one shard is ours. The locks live as long as the
         connection.
         """
@@ -207,14 +210,14 @@ class Relay:
         await self._connection.execute("set synchronous_commit = off")
         await self._connection.add_listener(self.channel, lambda *_: self.wake())
         self._checked_at = float("-inf")
-        while not await self._own_more_shards():  # noqa: ASYNC110  # only the database knows when an owner is gone
+        while not await self._acquire_more_shards():  # noqa: ASYNC110  # only the database knows when an owner is gone
             await asyncio.sleep(0.5)
 
-    async def _own_more_shards(self) -> bool:
+    async def _acquire_more_shards(self) -> bool:
         assert self._connection
         for shard in set(range(OUTBOX_SHARDS)) - set(self._shards):
             if await self._connection.fetchval(
-                "select pg_try_advisory_lock($1)", lock_number("relay", self.service, shard)
+                "select pg_try_advisory_lock($1)", advisory_lock_key("relay", self.service, shard)
             ):
                 self._shards.append(shard)
         telemetry.relay_shards.labels(self.service).set(len(self._shards))
@@ -228,14 +231,16 @@ class Relay:
             return 0
         failpoint("relay.after_select")
         acked, failed = await self._send(rows)
-        failpoint("relay.after_acknowledgement")
+        failpoint("relay.after_ack")
         if acked:
-            if await self._connection.fetchval(_MARK, *map(list, zip(*acked, strict=True))):
+            if await self._connection.fetchval(
+                _MARK_PUBLISHED, *map(list, zip(*acked, strict=True))
+            ):
                 # Another log, most likely: looked at now, before it grows past the mark that tells
                 # them apart.
                 self._checked_at = float("-inf")
-            failpoint("relay.after_mark")
-            self._count(rows, acked)
+            failpoint("relay.after_mark_published")
+            self._record_metrics(rows, acked)
         if failed:
             raise SendFailed(f"{failed} of {len(rows)} events not acknowledged")
         self._failures = 0
@@ -244,35 +249,37 @@ class Relay:
     async def _send(self, rows: Sequence[asyncpg.Record]) -> tuple[list[Acknowledged], int]:
         """Send rows in order; gives what may be marked, and how many failed."""
         producer = await self._current_producer()
-        by_place: dict[TopicPartition, list[asyncpg.Record]] = defaultdict(list)
+        by_partition: dict[TopicPartition, list[asyncpg.Record]] = defaultdict(list)
         for row in rows:
-            by_place[self._place(row)].append(row)
-        async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
+            by_partition[self._topic_partition(row)].append(row)
+        async with asyncio.timeout(ACK_TIMEOUT_SECONDS):
             sent = await asyncio.gather(
-                *(self._hand_over(producer, place, group) for place, group in by_place.items())
+                *(self._send_partition(producer, tp, group) for tp, group in by_partition.items())
             )
             failpoint("relay.after_send")
-            acked = list(chain.from_iterable([await _acknowledged(parcels) for parcels in sent]))
+            acked = list(
+                chain.from_iterable([await _acknowledged(sent_batches) for sent_batches in sent])
+            )
         return acked, len(rows) - len(acked)
 
-    def _place(self, row: asyncpg.Record) -> TopicPartition:
+    def _topic_partition(self, row: asyncpg.Record) -> TopicPartition:
         partition = partition_of(row["key"].encode(), self._settings.topic_partitions)
         return TopicPartition(self._settings.topic_prefix + row["topic"], partition)
 
-    async def _hand_over(
-        self, producer: AIOKafkaProducer, place: TopicPartition, rows: Sequence[asyncpg.Record]
-    ) -> list[Parcel]:
+    async def _send_partition(
+        self, producer: AIOKafkaProducer, tp: TopicPartition, rows: Sequence[asyncpg.Record]
+    ) -> list[SentBatch]:
         """Give the client the rows of one partition in as few batches as they fit in."""
-        parcels: list[Parcel] = []
+        sent_batches: list[SentBatch] = []
         start = 0
         while start < len(rows):
             batch, end = producer.create_batch(), start
             while end < len(rows) and batch.append(**self._record(rows[end])) is not None:
                 end += 1
-            answer = await producer.send_batch(batch, place.topic, partition=place.partition)
-            parcels.append(Parcel(rows[start:end], place.partition, answer))
+            ack = await producer.send_batch(batch, tp.topic, partition=tp.partition)
+            sent_batches.append(SentBatch(rows[start:end], tp.partition, ack))
             start = end
-        return parcels
+        return sent_batches
 
     def _record(self, row: asyncpg.Record) -> dict[str, Any]:
         headers = write_headers(
@@ -303,12 +310,14 @@ class Relay:
                 request_timeout_ms=10_000,
                 client_id=f"fengping-relay-{self.service}",
             )
-            async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
+            async with asyncio.timeout(ACK_TIMEOUT_SECONDS):
                 await producer.start()
             self._producer = producer
         return self._producer
 
-    def _count(self, rows: Sequence[asyncpg.Record], acked: Sequence[Acknowledged]) -> None:
+    def _record_metrics(
+        self, rows: Sequence[asyncpg.Record], acked: Sequence[Acknowledged]
+    ) -> None:
         done = {row_id for row_id, _, _ in acked}
         for topic, count in Counter(row["topic"] for row in rows if row["id"] in done).items():
             telemetry.events_published.labels(self.service, topic).inc(count)
@@ -318,29 +327,29 @@ class Relay:
         be there.
         """
         assert self._connection
-        marks = await self._connection.fetch(
-            "select topic, partition, log_offset, event_id from marks where kind = 'published'"
+        checkpoints = await self._connection.fetch(
+            "select topic, partition, log_offset, event_id from log_checkpoints where kind = 'published'"
         )
         prefix = self._settings.topic_prefix
-        wanted = {
+        expected = {
             TopicPartition(prefix + m["topic"], m["partition"]): (
                 m["log_offset"],
                 str(m["event_id"]),
             )
-            for m in marks
+            for m in checkpoints
         }
-        for partition in await lost_partitions(self._settings, wanted):
-            again = await self._connection.execute(
-                _SEND_AGAIN, plain(partition.topic), partition.partition, timeout=300
+        for partition in await lost_partitions(self._settings, expected):
+            status = await self._connection.execute(
+                _REPUBLISH, unprefixed_topic(partition.topic), partition.partition, timeout=300
             )
-            telemetry.log_losses.labels(self.service, plain(partition.topic)).inc()
+            telemetry.log_losses.labels(self.service, unprefixed_topic(partition.topic)).inc()
             log.error(
-                "log lost, sending again",
+                "Kafka log truncated, republishing",
                 topic=partition.topic,
                 partition=partition.partition,
-                count=int(again.split()[-1]),
+                count=int(status.split()[-1]),
             )
-        self._checked_at = steady_seconds()
+        self._checked_at = monotonic_seconds()
 
     async def backlog(self) -> tuple[int, float]:
         """(events not acknowledged, age of the oldest in seconds); also sets the gauges."""
@@ -371,14 +380,14 @@ def partition_of(key: bytes, partitions: int) -> int:
 
 
 async def lost_partitions(
-    settings: Settings, wanted: dict[TopicPartition, tuple[int, str]]
+    settings: Settings, expected: dict[TopicPartition, tuple[int, str]]
 ) -> list[TopicPartition]:
     """Which partitions no longer hold the record they should, given the (offset, event id) known of
     each.
 
     A record that aged out by retention is not a loss: the log then begins after it.
     """
-    if not wanted:
+    if not expected:
         return []
     consumer = AIOKafkaConsumer(
         **client_options(settings),
@@ -387,13 +396,13 @@ async def lost_partitions(
         group_id=None,
     )
     try:
-        async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
+        async with asyncio.timeout(ACK_TIMEOUT_SECONDS):
             await consumer.start()
-            ends = await consumer.end_offsets(list(wanted))
-            begins = await consumer.beginning_offsets(list(wanted))
+            ends = await consumer.end_offsets(list(expected))
+            begins = await consumer.beginning_offsets(list(expected))
             return [
                 tp
-                for tp, (offset, event_id) in wanted.items()
+                for tp, (offset, event_id) in expected.items()
                 if await _is_lost(consumer, tp, offset, event_id, begins[tp], ends[tp])
             ]
     finally:
@@ -412,5 +421,5 @@ async def _is_lost(
     record = await asyncio.wait_for(consumer.getone(tp), 5)
     try:
         return record.offset != offset or str(read(record).meta.event_id) != event_id
-    except Unreadable:
+    except RecordDecodeError:
         return True

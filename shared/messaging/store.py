@@ -1,4 +1,4 @@
-"""What the consuming side keeps in its service's schema: inbox, versions, held events, dead
+"""What the consuming side keeps in its service's schema: inbox, versions, buffered events, dead
 letters, marks.
 """
 
@@ -11,52 +11,52 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from shared.messaging.envelope import Arrival, Record, headers_as_text, read
-from shared.storage.connections import lock_number
-from shared.storage.transaction import Opening, Transaction
+from shared.messaging.envelope import IncomingEvent, Record, headers_as_text, read
+from shared.storage.connections import advisory_lock_key
+from shared.storage.transaction import FirstQuery, Transaction
 
-_GATE = """
+_VERSION_CHECK = """
 select array_agg(coalesce(s.version, 0) order by n) as versions,
-  array_agg(exists (select from held h where (h.topic, h.key) = (w.topic, w.key)) order by n) as holds
-from unnest({topics}::text[], {keys}::text[]) with ordinality as w (topic, key, n) left join streams s using (topic, key)
+  array_agg(exists (select from buffered_events h where (h.topic, h.key) = (w.topic, w.key)) order by n) as has_buffered
+from unnest({topics}::text[], {keys}::text[]) with ordinality as w (topic, key, n) left join aggregate_versions s using (topic, key)
 """
-_TAKE_IN = f"""
-with taken as (
+_INSERT_INBOX = f"""
+with inserted as (
   insert into inbox (event_id) select * from unnest($1::uuid[]) on conflict do nothing returning event_id
-), gate as ({_GATE.format(topics="$2", keys="$3")})
-select public.app_now() as now, gate.*,
-  (select case when count(*) = cardinality($1::uuid[]) then null else coalesce(array_agg(event_id), '{{}}') end from taken) as fresh
-from gate
+), version_check as ({_VERSION_CHECK.format(topics="$2", keys="$3")})
+select public.app_now() as now, version_check.*,
+  (select case when count(*) = cardinality($1::uuid[]) then null else coalesce(array_agg(event_id), '{{}}') end from inserted) as fresh
+from version_check
 """
-"""`fresh` null: all are new. The gate was read when the statement began: it counts only if nobody
+"""`fresh` null: all are new. The version_check was read when the statement began: it counts only if nobody
 else had taken any of them.
 """
-_GATE_ALONE = _GATE.format(topics="$1", keys="$2")
-_HELD = """
-select h.* from held h join unnest($1::text[], $2::text[]) as w (topic, key) using (topic, key) order by h.topic, h.key, h.version
+_VERSIONS = _VERSION_CHECK.format(topics="$1", keys="$2")
+_BUFFERED = """
+select h.* from buffered_events h join unnest($1::text[], $2::text[]) as w (topic, key) using (topic, key) order by h.topic, h.key, h.version
 """
-_HOLD = """
-insert into held (topic, key, version, event_id, type, headers, body, partition, log_offset)
+_BUFFER = """
+insert into buffered_events (topic, key, version, event_id, type, headers, body, partition, log_offset)
 select * from unnest($1::text[], $2::text[], $3::bigint[], $4::uuid[], $5::text[], $6::jsonb[], $7::bytea[], $8::int[], $9::bigint[])
 on conflict do nothing
 """
-_PARK = """
+_ADD_DEAD_LETTER = """
 insert into dead_letters (fingerprint, topic, partition, log_offset, key, body, headers, event_id, type, aggregate, version,
                           reason, detail, attempts)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-on conflict (topic, fingerprint) do update set state = 'parked', reason = excluded.reason, detail = excluded.detail
+on conflict (topic, fingerprint) do update set state = 'pending', reason = excluded.reason, detail = excluded.detail
 where dead_letters.state <> 'discarded'
 """
 
-ANY = 1 << 62
-"""However many followers wait."""
-LETTERS_MAX = 1_000
+UNLIMITED = 1 << 62
+"""However many successors wait."""
+DEAD_LETTERS_MAX = 1_000
 """Dead letters listed at once."""
 Aggregate = tuple[str, str]
 
 
 @dataclass(slots=True)
-class KeptRecord:
+class StoredRecord:
     """A record that waits in one of our tables, in the shape the client library gives."""
 
     topic: str
@@ -67,9 +67,9 @@ class KeptRecord:
     headers: Sequence[tuple[str, bytes]] = field(default_factory=list)
 
 
-def kept(row: asyncpg.Record, *, key: bytes | None) -> KeptRecord:
-    """The record of a row of `held` or `dead_letters`."""
-    return KeptRecord(
+def stored_record(row: asyncpg.Record, *, key: bytes | None) -> StoredRecord:
+    """The record of a row of `buffered_events` or `dead_letters`."""
+    return StoredRecord(
         topic=row["topic"],
         partition=row["partition"],
         offset=row["log_offset"],
@@ -80,141 +80,150 @@ def kept(row: asyncpg.Record, *, key: bytes | None) -> KeptRecord:
 
 
 @dataclass(slots=True)
-class Gate:
+class VersionCheck:
     """How far the aggregates of some events were heard, and which of them have events that wait for
     a predecessor.
     """
 
     versions: dict[Aggregate, int]
-    holding: list[Aggregate]
+    with_buffered: list[Aggregate]
 
 
-def beside_replays(service: str) -> str:
-    """What a transaction of arrivals waits for: they would not see that a replay passes their
+def shared_replay_lock(service: str) -> str:
+    """What a transaction of events waits for: they would not see that a replay passes their
     aggregate's predecessor, nor it them.
     """
-    return f"select pg_advisory_xact_lock_shared({lock_number('replay', service)})"
+    return f"select pg_advisory_xact_lock_shared({advisory_lock_key('replay', service)})"
 
 
-def alone(service: str) -> str:
-    """What a replay waits for: the end of every transaction of arrivals; new ones wait for it."""
-    return f"select pg_advisory_xact_lock({lock_number('replay', service)})"
+def exclusive_replay_lock(service: str) -> str:
+    """What a replay waits for: the end of every transaction of events; new ones wait for it."""
+    return f"select pg_advisory_xact_lock({advisory_lock_key('replay', service)})"
 
 
-def opening(arrivals: Sequence[Arrival]) -> Opening:
+def first_query(events: Sequence[IncomingEvent]) -> FirstQuery:
     """The statement that opens the transaction of these events: it notes them in the inbox and
-    looks at their gate.
+    looks at their version_check.
     """
-    return _TAKE_IN, ([arrival.meta.event_id for arrival in arrivals], *_wanted(arrivals))
+    return _INSERT_INBOX, (
+        [incoming.meta.event_id for incoming in events],
+        *_aggregate_columns(events),
+    )
 
 
-async def take_in(tx: Transaction, arrivals: Sequence[Arrival]) -> asyncpg.Record:
+async def insert_inbox(tx: Transaction, events: Sequence[IncomingEvent]) -> asyncpg.Record:
     """The same in a transaction that is open already."""
-    sql, arguments = opening(arrivals)
-    taken = await tx.fetchrow(sql, *arguments)
-    assert taken is not None, "the gate always has a row"
-    return taken
+    sql, arguments = first_query(events)
+    first_row = await tx.fetchrow(sql, *arguments)
+    assert first_row is not None, "the version_check always has a row"
+    return first_row
 
 
-async def new_ones(
-    tx: Transaction, arrivals: Sequence[Arrival], taken: asyncpg.Record
-) -> tuple[list[Arrival], Gate]:
-    """Those never taken before, in order, and their gate. `taken`: what the opening told."""
-    if taken["fresh"] is None:
-        return list(arrivals), _gate(arrivals, taken)
-    ids = {str(event_id) for event_id in taken["fresh"]}
-    fresh = [arrival for arrival in arrivals if _take_out(ids, str(arrival.meta.event_id))]
-    told = await tx.fetchrow(_GATE_ALONE, *_wanted(fresh))
-    assert told is not None, "an aggregate always has a row"
-    return fresh, _gate(fresh, told)
+async def select_new(
+    tx: Transaction, events: Sequence[IncomingEvent], first_row: asyncpg.Record
+) -> tuple[list[IncomingEvent], VersionCheck]:
+    """Those never taken before, in order, and their version_check. `first_row`: what the opening told."""
+    if first_row["fresh"] is None:
+        return list(events), _version_check(events, first_row)
+    ids = {str(event_id) for event_id in first_row["fresh"]}
+    fresh = [incoming for incoming in events if _discard(ids, str(incoming.meta.event_id))]
+    row = await tx.fetchrow(_VERSIONS, *_aggregate_columns(fresh))
+    assert row is not None, "an aggregate always has a row"
+    return fresh, _version_check(fresh, row)
 
 
-def _wanted(arrivals: Sequence[Arrival]) -> tuple[list[str], list[str]]:
-    aggregates = _aggregates(arrivals)
+def _aggregate_columns(events: Sequence[IncomingEvent]) -> tuple[list[str], list[str]]:
+    aggregates = _aggregates(events)
     return [topic for topic, _ in aggregates], [key for _, key in aggregates]
 
 
-def _gate(arrivals: Sequence[Arrival], told: asyncpg.Record) -> Gate:
-    aggregates = _aggregates(arrivals)
-    holding = [
-        aggregate for aggregate, holds in zip(aggregates, told["holds"] or (), strict=True) if holds
+def _version_check(events: Sequence[IncomingEvent], row: asyncpg.Record) -> VersionCheck:
+    aggregates = _aggregates(events)
+    with_buffered = [
+        aggregate
+        for aggregate, has_buffered in zip(aggregates, row["has_buffered"] or (), strict=True)
+        if has_buffered
     ]
-    return Gate(dict(zip(aggregates, told["versions"] or (), strict=True)), holding)
+    return VersionCheck(dict(zip(aggregates, row["versions"] or (), strict=True)), with_buffered)
 
 
-def _aggregates(arrivals: Sequence[Arrival]) -> list[Aggregate]:
-    return sorted({_aggregate(arrival) for arrival in arrivals if not arrival.once})
+def _aggregates(events: Sequence[IncomingEvent]) -> list[Aggregate]:
+    return sorted({_aggregate(incoming) for incoming in events if not incoming.once})
 
 
-def _take_out(ids: set[str], event_id: str) -> bool:
+def _discard(ids: set[str], event_id: str) -> bool:
     present = event_id in ids
     ids.discard(event_id)
     return present
 
 
-async def pass_gate(
-    tx: Transaction, fresh: Sequence[Arrival], gate: Gate, *, followers: int = ANY
-) -> tuple[list[Arrival], int, dict[Aggregate, int]]:
+async def check_versions(
+    tx: Transaction,
+    fresh: Sequence[IncomingEvent],
+    version_check: VersionCheck,
+    *,
+    successors: int = UNLIMITED,
+) -> tuple[list[IncomingEvent], int, dict[Aggregate, int]]:
     """Let events through in the order of their aggregate's versions.
 
-    A version already passed is dropped; one that comes too early is held until its predecessor is
-    there. Gives what may take effect now, predecessors first, with as many `followers`, held ones
-    that became ready; how many are held; and the versions of the aggregates that got further.
+    A version already passed is dropped; one that comes too early is buffered until its predecessor is
+    there. Gives what may take effect now, predecessors first, with as many `successors`, buffered ones
+    that became ready; how many are buffered; and the versions of the aggregates that got further.
     """
-    if not gate.versions:
+    if not version_check.versions:
         return list(fresh), 0, {}
-    waiting = await _waiting(tx, gate.holding)
-    versions, before = dict(gate.versions), gate.versions
-    ready: list[Arrival] = []
-    early: list[Arrival] = []
-    released: list[Arrival] = []
-    for arrival in fresh:
-        if arrival.once:
-            ready.append(arrival)
+    pending = await _pending_events(tx, version_check.with_buffered)
+    versions, before = dict(version_check.versions), version_check.versions
+    ready: list[IncomingEvent] = []
+    early: list[IncomingEvent] = []
+    released: list[IncomingEvent] = []
+    for incoming in fresh:
+        if incoming.once:
+            ready.append(incoming)
             continue
-        key = _aggregate(arrival)
-        if arrival.meta.version > versions[key] + 1:
-            early.append(arrival)
-            waiting.setdefault(key, {}).setdefault(arrival.meta.version, arrival)
-        elif arrival.meta.version == versions[key] + 1:
-            ready.append(arrival)
+        key = _aggregate(incoming)
+        if incoming.meta.version > versions[key] + 1:
+            early.append(incoming)
+            pending.setdefault(key, {}).setdefault(incoming.meta.version, incoming)
+        elif incoming.meta.version == versions[key] + 1:
+            ready.append(incoming)
             versions[key] += 1
         while (
-            len(released) < followers
-            and (follower := waiting.get(key, {}).pop(versions[key] + 1, None)) is not None
+            len(released) < successors
+            and (successor := pending.get(key, {}).pop(versions[key] + 1, None)) is not None
         ):
-            ready.append(follower)
-            released.append(follower)
+            ready.append(successor)
+            released.append(successor)
             versions[key] += 1
-    freed = {arrival.meta.event_id for arrival in released}
-    held = [arrival for arrival in early if arrival.meta.event_id not in freed]
-    await _hold(tx, held)
-    await _release(tx, released)
+    freed = {incoming.meta.event_id for incoming in released}
+    buffered = [incoming for incoming in early if incoming.meta.event_id not in freed]
+    await _buffer(tx, buffered)
+    await _unbuffer(tx, released)
     return (
         ready,
-        len(held),
+        len(buffered),
         {key: version for key, version in versions.items() if version != before[key]},
     )
 
 
-def _aggregate(arrival: Arrival) -> Aggregate:
-    return arrival.meta.topic, arrival.meta.key
+def _aggregate(incoming: IncomingEvent) -> Aggregate:
+    return incoming.meta.topic, incoming.meta.key
 
 
-async def _waiting(
-    tx: Transaction, holding: Sequence[Aggregate]
-) -> dict[Aggregate, dict[int, Arrival]]:
-    waiting: dict[Aggregate, dict[int, Arrival]] = {}
-    if holding:
-        topics, keys = zip(*holding, strict=True)
-        for row in await tx.fetch(_HELD, topics, keys):
-            waiting.setdefault((row["topic"], row["key"]), {})[row["version"]] = read(
-                kept(row, key=row["key"].encode())
+async def _pending_events(
+    tx: Transaction, with_buffered: Sequence[Aggregate]
+) -> dict[Aggregate, dict[int, IncomingEvent]]:
+    pending: dict[Aggregate, dict[int, IncomingEvent]] = {}
+    if with_buffered:
+        topics, keys = zip(*with_buffered, strict=True)
+        for row in await tx.fetch(_BUFFERED, topics, keys):
+            pending.setdefault((row["topic"], row["key"]), {})[row["version"]] = read(
+                stored_record(row, key=row["key"].encode())
             )
-    return waiting
+    return pending
 
 
-async def _hold(tx: Transaction, early: Sequence[Arrival]) -> None:
+async def _buffer(tx: Transaction, early: Sequence[IncomingEvent]) -> None:
     if not early:
         return
     rows = [
@@ -231,41 +240,46 @@ async def _hold(tx: Transaction, early: Sequence[Arrival]) -> None:
         )
         for a in early
     ]
-    await tx.run(_HOLD, *map(list, zip(*rows, strict=True)))
+    await tx.run(_BUFFER, *map(list, zip(*rows, strict=True)))
 
 
-async def follower_of(tx: Transaction, arrival: Arrival, *, after: int) -> Arrival | None:
-    """The held event that is next after this one and so many others."""
-    topic, key = _aggregate(arrival)
-    version = arrival.meta.version + after + 1
+async def successor_of(
+    tx: Transaction, incoming: IncomingEvent, *, after: int
+) -> IncomingEvent | None:
+    """The buffered event that is next after this one and so many others."""
+    topic, key = _aggregate(incoming)
+    version = incoming.meta.version + after + 1
     row = await tx.fetchrow(
-        "select * from held where topic = $1 and key = $2 and version = $3", topic, key, version
+        "select * from buffered_events where topic = $1 and key = $2 and version = $3",
+        topic,
+        key,
+        version,
     )
-    return read(kept(row, key=key.encode())) if row else None
+    return read(stored_record(row, key=key.encode())) if row else None
 
 
-async def forget_held(tx: Transaction, follower: Arrival) -> None:
+async def delete_buffered(tx: Transaction, successor: IncomingEvent) -> None:
     """As if it had never come: it is kept elsewhere, and may come from there."""
-    await _release(tx, [follower])
-    await tx.run("delete from inbox where event_id = $1", follower.meta.event_id)
+    await _unbuffer(tx, [successor])
+    await tx.run("delete from inbox where event_id = $1", successor.meta.event_id)
 
 
-async def _release(tx: Transaction, released: Sequence[Arrival]) -> None:
+async def _unbuffer(tx: Transaction, released: Sequence[IncomingEvent]) -> None:
     if released:
         await tx.run(
-            "delete from held where event_id = any($1::uuid[])",
-            [arrival.meta.event_id for arrival in released],
+            "delete from buffered_events where event_id = any($1::uuid[])",
+            [incoming.meta.event_id for incoming in released],
         )
 
 
-def note_consumed(
-    tx: Transaction, arrivals: Sequence[Arrival], versions: Mapping[Aggregate, int]
+def record_progress(
+    tx: Transaction, events: Sequence[IncomingEvent], versions: Mapping[Aggregate, int]
 ) -> None:
     """Remember how far the aggregates came, and the last record taken of each partition: it proves
     later that the log is the same one.
     """
-    last = {(a.meta.topic, a.meta.partition): a for a in arrivals if a.record.offset >= 0}
-    tx.consumed(
+    last = {(a.meta.topic, a.meta.partition): a for a in events if a.record.offset >= 0}
+    tx.record_progress(
         [(*aggregate, version) for aggregate, version in versions.items()],
         [
             (topic, partition, a.meta.offset, a.meta.event_id)
@@ -274,21 +288,23 @@ def note_consumed(
     )
 
 
-async def consumed_marks(tx: Transaction) -> list[asyncpg.Record]:
+async def consumed_checkpoints(tx: Transaction) -> list[asyncpg.Record]:
     return await tx.fetch(
-        "select topic, partition, log_offset, event_id from marks where kind = 'consumed'"
+        "select topic, partition, log_offset, event_id from log_checkpoints where kind = 'consumed'"
     )
 
 
-async def forget_mark(tx: Transaction, topic: str, partition: int) -> None:
+async def delete_checkpoint(tx: Transaction, topic: str, partition: int) -> None:
     await tx.run(
-        "delete from marks where kind = 'consumed' and topic = $1 and partition = $2",
+        "delete from log_checkpoints where kind = 'consumed' and topic = $1 and partition = $2",
         topic,
         partition,
     )
 
 
-async def unmark(tx: Transaction, topic: str, key: str, from_version: int, to_version: int) -> int:
+async def mark_unpublished(
+    tx: Transaction, topic: str, key: str, from_version: int, to_version: int
+) -> int:
     """Have the relay send these versions again; gives how many."""
     return await tx.run(
         "update outbox set published_at = null where topic = $1 and key = $2 and version between $3 and $4 and published_at is not null",
@@ -302,14 +318,16 @@ async def unmark(tx: Transaction, topic: str, key: str, from_version: int, to_ve
 # ── dead letters ──────────────────────────────────────────────────────────────────────────────────
 
 
-async def park(tx: Transaction, letters: Sequence[tuple[Record, str, str, int]]) -> None:
+async def add_dead_letters(
+    tx: Transaction, failures: Sequence[tuple[Record, str, str, int]]
+) -> None:
     """Keep (record, reason, detail, attempts) with all its bytes. The same bytes of a topic are
-    parked once.
+    dead-lettered once.
     """
-    for record, reason, detail, attempts in letters:
-        said = dict(record.headers)
+    for record, reason, detail, attempts in failures:
+        raw_headers = dict(record.headers)
         await tx.run(
-            _PARK,
+            _ADD_DEAD_LETTER,
             _fingerprint(record),
             record.topic,
             record.partition,
@@ -317,10 +335,10 @@ async def park(tx: Transaction, letters: Sequence[tuple[Record, str, str, int]])
             record.key,
             record.value,
             _json(headers_as_text(record)),
-            _uuid(said.get("ce_id")),
-            _text(said.get("ce_type")),
-            _text(said.get("ce_subject")),
-            _number(said.get("ce_sequence")),
+            _uuid(raw_headers.get("ce_id")),
+            _text(raw_headers.get("ce_type")),
+            _text(raw_headers.get("ce_subject")),
+            _number(raw_headers.get("ce_sequence")),
             reason,
             detail[:500],
             attempts,
@@ -365,22 +383,22 @@ def _number(value: bytes | None) -> int | None:
     return int(text) if text.isdigit() and len(text) < 18 else None
 
 
-async def parked(tx: Transaction) -> list[asyncpg.Record]:
-    """Dead letters not settled, for people to look at: the first LETTERS_MAX, the versions of an
+async def pending_dead_letters(tx: Transaction) -> list[asyncpg.Record]:
+    """Dead letters not settled, for people to look at: the first DEAD_LETTERS_MAX, the versions of an
     aggregate in order.
     """
     return await tx.fetch(
-        "select * from dead_letters where state = 'parked' order by topic, aggregate, version, id limit $1",
-        LETTERS_MAX,
+        "select * from dead_letters where state = 'pending' order by topic, aggregate, version, id limit $1",
+        DEAD_LETTERS_MAX,
     )
 
 
-async def parked_ids(
+async def pending_dead_letter_ids(
     tx: Transaction, *, only: Sequence[int] | None = None, reason: str | None = None
 ) -> list[int]:
     """Ids of all dead letters not settled, the versions of an aggregate in order."""
     rows = await tx.fetch(
-        "select id from dead_letters where state = 'parked' and ($1::bigint[] is null or id = any($1)) "
+        "select id from dead_letters where state = 'pending' and ($1::bigint[] is null or id = any($1)) "
         "and ($2::text is null or reason = $2) order by topic, aggregate, version, id",
         only,
         reason,
@@ -388,21 +406,23 @@ async def parked_ids(
     return [row["id"] for row in rows]
 
 
-async def settle(tx: Transaction, letter_id: int, *, state: str, by: str) -> asyncpg.Record | None:
+async def resolve_dead_letter(
+    tx: Transaction, dead_letter_id: int, *, state: str, by: str
+) -> asyncpg.Record | None:
     """Mark a dead letter replayed or discarded and give it; None when somebody else did."""
     return await tx.fetchrow(
-        "update dead_letters set state = $2, settled_at = clock_timestamp(), settled_by = $3 "
-        "where id = $1 and state = 'parked' returning *",
-        letter_id,
+        "update dead_letters set state = $2, resolved_at = clock_timestamp(), resolved_by = $3 "
+        "where id = $1 and state = 'pending' returning *",
+        dead_letter_id,
         state,
         by,
     )
 
 
 async def counts(tx: Transaction) -> tuple[int, int]:
-    """(dead letters not settled, events held)."""
+    """(dead letters not settled, events buffered)."""
     row = await tx.fetchrow(
-        "select (select count(*) from dead_letters where state = 'parked') as p, (select count(*) from held) as h"
+        "select (select count(*) from dead_letters where state = 'pending') as p, (select count(*) from buffered_events) as h"
     )
     assert row
     return row["p"], row["h"]
@@ -420,18 +440,20 @@ async def gaps(
     return await tx.fetch(
         """
         select h.topic, h.key, coalesce(max(s.version), 0) + 1 as from_version, max(h.version) - 1 as to_version
-        from held h left join streams s using (topic, key)
-        where h.held_at not between clock_timestamp() - make_interval(secs => $1) and clock_timestamp()
-          and (h.asked_at is null or h.asked_at not between clock_timestamp() - interval '60 seconds' and clock_timestamp())
-          and not exists (select from dead_letters d where d.topic = h.topic and d.aggregate = h.key and d.state = 'parked')
-        group by h.topic, h.key order by min(h.held_at) limit $2
+        from buffered_events h left join aggregate_versions s using (topic, key)
+        where h.buffered_at not between clock_timestamp() - make_interval(secs => $1) and clock_timestamp()
+          and (h.resend_requested_at is null or h.resend_requested_at not between clock_timestamp() - interval '60 seconds' and clock_timestamp())
+          and not exists (select from dead_letters d where d.topic = h.topic and d.aggregate = h.key and d.state = 'pending')
+        group by h.topic, h.key order by min(h.buffered_at) limit $2
         """,
         older_than_seconds,
         limit,
     )
 
 
-async def note_asked(tx: Transaction, topic: str, key: str) -> None:
+async def note_resend_request(tx: Transaction, topic: str, key: str) -> None:
     await tx.run(
-        "update held set asked_at = clock_timestamp() where topic = $1 and key = $2", topic, key
+        "update buffered_events set resend_requested_at = clock_timestamp() where topic = $1 and key = $2",
+        topic,
+        key,
     )

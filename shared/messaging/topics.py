@@ -52,7 +52,7 @@ async def close_quietly(closing: Awaitable[Any], *, seconds: float) -> None:
         log.debug("client not closed in order", **telemetry.describe(error))
 
 
-async def make_topics(settings: Settings) -> list[str]:
+async def create_topics(settings: Settings) -> list[str]:
     """Make the topics that are missing; gives their names.
 
     Raises TopicMismatch when one exists with another partition count: changing it would break the

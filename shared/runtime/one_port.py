@@ -6,10 +6,10 @@ from typing import Any
 
 from fastapi.responses import JSONResponse, Response
 
-from shared.runtime.service import OPEN_PATHS, Scope, Service, metrics_answer, readiness_answer
+from shared.runtime.service import OPEN_PATHS, Scope, Service, metrics_response, readiness_response
 
 
-class OnePort:
+class SinglePortApp:
     """Several services behind one port, routed by path, with common health and metrics. The shape
     of the gateway, in one process.
     """
@@ -26,8 +26,8 @@ class OnePort:
             return await self._lifespan(receive, send)
         path = scope.get("path", "/")
         if scope["type"] == "http" and path in OPEN_PATHS:
-            answer = await self._own(path)
-            return await answer(scope, receive, send)
+            response = await self._own_endpoint(path)
+            return await response(scope, receive, send)
         await self._service_of(path).app(scope, receive, send)
 
     def _service_of(self, path: str) -> Service:
@@ -37,12 +37,12 @@ class OnePort:
             if path == prefix or path.startswith(f"{prefix}/")
         )
 
-    async def _own(self, path: str) -> Response:
+    async def _own_endpoint(self, path: str) -> Response:
         if path == "/metrics":
-            return metrics_answer()
+            return metrics_response()
         if path == "/livez":
             return JSONResponse({"alive": "yes"})
-        return readiness_answer(
+        return readiness_response(
             {service.name: await service.readiness() for service in self._services}
         )
 

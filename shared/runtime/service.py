@@ -1,4 +1,4 @@
-"""A service, whole: doors, handlers, ticks and what they stand on, as one ASGI application.
+"""A service, whole: doors, handlers, jobs and what they stand on, as one ASGI application.
 
 The same application object runs alone (`fengping serve casework`) and beside its three siblings in
 one process (`fengping up`).
@@ -19,24 +19,24 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 
 from shared.foundation import telemetry
-from shared.foundation.clock import steady_seconds
+from shared.foundation.clock import monotonic_seconds
 from shared.foundation.settings import Settings
 from shared.foundation.telemetry import log, trace_parent
 from shared.messaging import Bus, Handlers
-from shared.runtime.jobs import TickRunner, Ticks
+from shared.runtime.jobs import JobRunner, Jobs
 from shared.security import audit
 from shared.security.keyring import KeyRing
-from shared.security.rate_limits import Limiter
+from shared.security.rate_limits import RateLimiter
 from shared.security.sessions import Sessions
 from shared.storage.connections import Database, check_server
-from shared.storage.migrations import behind
+from shared.storage.migrations import is_outdated
 from shared.storage.redis import connect
 from shared.storage.transaction import Transaction
 from shared.web import check_policies, forget_keys, install
 
 VERSION = "0.1.0"
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
-START_SECONDS = 120.0
+STARTUP_TIMEOUT_SECONDS = 120.0
 """A service waits this long for its database at start, then gives up with the reason."""
 
 Scope = MutableMapping[str, Any]
@@ -53,22 +53,22 @@ class Service:
     title: str
     """For OpenAPI, in Chinese."""
     settings: Settings
-    doors: Sequence[APIRouter]
+    routers: Sequence[APIRouter]
     handlers: Handlers
-    ticks: Ticks
+    jobs: Jobs
     context: Any
     templates: Path
     prefixes: tuple[str, ...]
     """Paths this service answers; the gateway and the one-port mode route by them. `/` is
     everything nobody else has.
     """
-    run_ticks: bool = True
-    relay_rest_seconds: float = 0.0
-    """As `Relay.rest_seconds`."""
+    run_jobs: bool = True
+    relay_linger_seconds: float = 0.0
+    """As `Relay.linger_seconds`."""
     app: FastAPI = field(init=False)
     database: Database = field(init=False)
     bus: Bus = field(init=False)
-    runner: TickRunner = field(init=False)
+    runner: JobRunner = field(init=False)
 
     def __post_init__(self) -> None:
         self.database = Database(
@@ -79,28 +79,28 @@ class Service:
             self.handlers,
             self.settings,
             context=self.context,
-            relay_rest_seconds=self.relay_rest_seconds,
+            relay_linger_seconds=self.relay_linger_seconds,
         )
-        self._add_common_ticks()
-        self.runner = TickRunner(self.database, self.ticks, context=self.context)
+        self._add_common_jobs()
+        self.runner = JobRunner(self.database, self.jobs, context=self.context)
         self.app = self._build()
 
-    def _add_common_ticks(self) -> None:
+    def _add_common_jobs(self) -> None:
         """What time brings to every service: its audit log is sealed, old idempotency keys are
         forgotten.
         """
-        self.ticks = Ticks(
-            self.ticks.table
-        )  # `every` of ticks.py is shared by all Service objects of a process
+        self.jobs = Jobs(
+            self.jobs.table
+        )  # `jobs` of ticks.py is shared by all Service objects of a process
         signer = audit.signer_for(
             self.name, KeyRing.load_or_create(self.settings.keyring).signing_key("audit")
         )
 
-        @self.ticks(seconds=5, timeless=True)
+        @self.jobs(seconds=5, clock_independent=True)
         async def seal_audit(tx: Transaction) -> bool:
             return await audit.seal(tx, signer) is not None
 
-        @self.ticks(seconds=3600)
+        @self.jobs(seconds=3600)
         async def forget_idempotency_keys(tx: Transaction) -> bool:
             return await forget_keys(tx)
 
@@ -132,7 +132,7 @@ class Service:
             idle_seconds=self.settings.session_idle_minutes * 60,
             absolute_seconds=self.settings.session_absolute_hours * 3600,
         )
-        app.state.limiter = Limiter(redis, secret=ring.secret("limiter"))
+        app.state.limiter = RateLimiter(redis, secret=ring.secret("limiter"))
         install(
             app,
             service=self.name,
@@ -140,24 +140,24 @@ class Service:
             version=VERSION,
             templates=self.templates,
         )
-        for door in self.doors:
+        for router in self.routers:
             # Into the application itself: FastAPI's inclusion looks through a router twice for
             # every request.
-            app.router.routes.extend(door.routes)
+            app.router.routes.extend(router.routes)
         self._add_health(app)
-        app.add_middleware(Measured, service=self.name)
+        app.add_middleware(RequestMetrics, service=self.name)
         check_policies(app, open_paths=OPEN_PATHS | {app.openapi_url or ""})
         return app
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         await self._wait_for_database()
-        if await behind(self.settings.database_url, self.name):
+        if await is_outdated(self.settings.database_url, self.name):
             raise RuntimeError(
                 f"the schema of {self.name} is older than this program: run `fengping migrate` first"
             )
         self.bus.start()
-        if self.run_ticks:
+        if self.run_jobs:
             self.runner.start()
         log.info("service started", service=self.name)
         try:
@@ -169,9 +169,9 @@ class Service:
             await self.database.close()
 
     async def _wait_for_database(self) -> None:
-        until = steady_seconds() + START_SECONDS
-        while not await self.database.alive() and steady_seconds() < until:
-            log.warning("database away, waiting", service=self.name)
+        until = monotonic_seconds() + STARTUP_TIMEOUT_SECONDS
+        while not await self.database.is_reachable() and monotonic_seconds() < until:
+            log.warning("database unavailable, waiting", service=self.name)
             await asyncio.sleep(1)
         await check_server(
             self.database, virtual_time_allowed=self.settings.environment != "production"
@@ -182,32 +182,32 @@ class Service:
 
         A missing Redis is not in it: it signs people out, it stops nothing.
         """
-        troubles = {
-            "bus": self.bus.trouble(),
-            "ticks": self.runner.trouble() if self.run_ticks else None,
+        problems = {
+            "bus": self.bus.health_problem(),
+            "jobs": self.runner.health_problem() if self.run_jobs else None,
         }
-        if not await self.database.alive():
-            troubles["database"] = "no answer"
+        if not await self.database.is_reachable():
+            problems["database"] = "no answer"
         in_use, size = self.database.connections
         telemetry.pool_in_use.labels(self.name).set(in_use)
         telemetry.pool_size.labels(self.name).set(size)
-        return {part: reason for part, reason in troubles.items() if reason}
+        return {part: reason for part, reason in problems.items() if reason}
 
     def _add_health(self, app: FastAPI) -> None:
         async def livez() -> dict[str, str]:
             return {"service": self.name, "alive": "yes"}
 
         async def readyz() -> JSONResponse:
-            return readiness_answer({self.name: await self.readiness()})
+            return readiness_response({self.name: await self.readiness()})
 
         async def metrics() -> Response:
-            return metrics_answer()
+            return metrics_response()
 
         for path, endpoint in (("/livez", livez), ("/readyz", readyz), ("/metrics", metrics)):
             app.add_api_route(path, endpoint, include_in_schema=False)
 
 
-def settle_memory() -> None:
+def tune_gc() -> None:
     """Tell the garbage collector how a long-lived process uses memory; called once, when everything
     is built.
 
@@ -220,18 +220,18 @@ def settle_memory() -> None:
     gc.set_threshold(200_000, 20, 20)
 
 
-def readiness_answer(troubles: dict[str, dict[str, str]]) -> JSONResponse:
+def readiness_response(problems: dict[str, dict[str, str]]) -> JSONResponse:
     """200 when nothing is wrong anywhere, else 503 with service → part → reason."""
-    ready = not any(troubles.values())
-    return JSONResponse({"ready": ready, "troubles": troubles}, status_code=200 if ready else 503)
+    ready = not any(problems.values())
+    return JSONResponse({"ready": ready, "problems": problems}, status_code=200 if ready else 503)
 
 
-def metrics_answer() -> Response:
+def metrics_response() -> Response:
     """All metrics of this process in Prometheus' text format."""
     return Response(generate_latest(telemetry.REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
 
-class Measured:
+class RequestMetrics:
     """Counts and times each request by route template, and gives it a trace."""
 
     def __init__(self, app: Asgi, service: str) -> None:
@@ -247,24 +247,24 @@ class Measured:
         )
         token = trace_parent.set(telemetry.child_of(incoming))
 
-        async def noting(message: Any) -> None:
+        async def send_recording_status(message: Any) -> None:
             nonlocal code
             if message["type"] == "http.response.start":
                 code = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, receive, send_recording_status)
         finally:
             trace_parent.reset(token)
             route = getattr(scope.get("route"), "path", "none")
-            requests, seconds = _counted(self._service, route, scope["method"], code)
+            requests, seconds = _request_metrics(self._service, route, scope["method"], code)
             requests.inc()
             seconds.observe(time.perf_counter() - started)
 
 
 @lru_cache(maxsize=4096)
-def _counted(service: str, route: str, method: str, code: int) -> tuple[Counter, Histogram]:
+def _request_metrics(service: str, route: str, method: str, code: int) -> tuple[Counter, Histogram]:
     """The two measures of such requests, looked up once."""
     return telemetry.http_requests.labels(
         service, route, method, str(code)

@@ -12,8 +12,8 @@ from typing import Final
 
 from redis.asyncio import Redis
 
-from shared.foundation.clock import steady_seconds
-from shared.storage.redis import CacheAway, reaching
+from shared.foundation.clock import monotonic_seconds
+from shared.storage.redis import CacheUnavailable, translate_cache_errors
 
 # ── rate limits ───────────────────────────────────────────────────────────────────────────────────
 
@@ -42,7 +42,7 @@ return 0
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class RateLimit:
     """What `key` names may be used at most `times` within any `seconds`."""
 
     key: str
@@ -54,19 +54,21 @@ class Limit:
         assert self.seconds > 0, f"a window of some length, not {self.seconds} s"
 
 
-class LocalLimiter:
+class LocalRateLimiter:
     """The same sliding windows in this process alone, for as long as Redis is away.
 
     At most `keys_max` keys are remembered; the one hit longest ago is forgotten first.
     """
 
-    def __init__(self, clock: Callable[[], float] = steady_seconds, keys_max: int = 50_000) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = monotonic_seconds, keys_max: int = 50_000
+    ) -> None:
         self._clock = clock
         self._keys_max = keys_max
         self._hits: OrderedDict[str, deque[float]] = OrderedDict()
 
-    def hit(self, *limits: Limit) -> int | None:
-        """As `Limiter.hit`."""
+    def hit(self, *limits: RateLimit) -> int | None:
+        """As `RateLimiter.hit`."""
         now = self._clock()
         waits = [self._wait(limit, now) for limit in limits]
         if any(waits):
@@ -75,7 +77,7 @@ class LocalLimiter:
             self._hits.setdefault(limit.key, deque()).append(now)
         return None
 
-    def _wait(self, limit: Limit, now: float) -> float:
+    def _wait(self, limit: RateLimit, now: float) -> float:
         hits = self._hits.setdefault(limit.key, deque())
         self._hits.move_to_end(limit.key)
         while len(self._hits) > self._keys_max:
@@ -84,17 +86,17 @@ class LocalLimiter:
             hits.popleft()
         return hits[0] + limit.seconds - now if len(hits) >= limit.times else 0
 
-    def take_back(self, key: str) -> None:
-        """As `Limiter.take_back`."""
+    def undo_hit(self, key: str) -> None:
+        """As `RateLimiter.undo_hit`."""
         if hits := self._hits.get(key):
             hits.pop()
 
     def forget(self, key: str) -> None:
-        """As `Limiter.forget`."""
+        """As `RateLimiter.forget`."""
         self._hits.pop(key, None)
 
 
-class Limiter:
+class RateLimiter:
     """How often something may be done within a sliding window, counted for all processes together.
 
     `secret` keys the hash under which a key is stored (an address or a name must not stand in
@@ -102,40 +104,42 @@ class Limiter:
     is `times` per process, never none.
     """
 
-    def __init__(self, redis: Redis, *, secret: bytes, local: LocalLimiter | None = None) -> None:
+    def __init__(
+        self, redis: Redis, *, secret: bytes, local: LocalRateLimiter | None = None
+    ) -> None:
         self._secret = hashlib.sha256(secret).digest()
         self._redis = redis
         self._hit = redis.register_script(_HIT)
-        self._local = local or LocalLimiter()
+        self._local = local or LocalRateLimiter()
 
-    async def hit(self, *limits: Limit) -> int | None:
+    async def hit(self, *limits: RateLimit) -> int | None:
         """Count one use against every limit: None when it is within all of them, else whole seconds
         to wait (≥ 1).
 
         A use that one of them refuses is counted against none. So who keeps trying is let in as
         soon as the oldest counted use is past, and fills nobody else's measure meanwhile.
         """
-        named = [Limit(self._name(limit.key), limit.times, limit.seconds) for limit in limits]
+        named = [RateLimit(self._name(limit.key), limit.times, limit.seconds) for limit in limits]
         sizes = [size for limit in named for size in (limit.times, round(limit.seconds * 1000))]
         try:
-            async with reaching():
+            async with translate_cache_errors():
                 wait_ms = float(
                     await self._hit(
                         keys=[limit.key for limit in named], args=[secrets.token_hex(8), *sizes]
                     )
                 )
-        except CacheAway:
+        except CacheUnavailable:
             return self._local.hit(*named)
         return max(1, math.ceil(wait_ms / 1000)) if wait_ms > 0 else None
 
-    async def take_back(self, key: str) -> None:
+    async def undo_hit(self, key: str) -> None:
         """Do not count the last use of `key` after all."""
         name = self._name(key)
-        self._local.take_back(name)
+        self._local.undo_hit(name)
         try:
-            async with reaching():
+            async with translate_cache_errors():
                 await self._redis.zpopmax(name)
-        except CacheAway:
+        except CacheUnavailable:
             return  # One use too many is counted until the window has passed.
 
     async def forget(self, key: str) -> None:
@@ -143,9 +147,9 @@ class Limiter:
         name = self._name(key)
         self._local.forget(name)
         try:
-            async with reaching():
+            async with translate_cache_errors():
                 await self._redis.delete(name)
-        except CacheAway:
+        except CacheUnavailable:
             return  # The window empties by itself; waiting some minutes longer harms nobody.
 
     def _name(self, key: str) -> str:

@@ -22,9 +22,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from redis.asyncio import Redis
 from starlette.requests import HTTPConnection
 
-from shared.foundation.coalescing import Together
+from shared.foundation.coalescing import Coalescer
 from shared.security.policies import Account
-from shared.storage.redis import CacheAway, reaching
+from shared.storage.redis import CacheUnavailable, translate_cache_errors
 
 # ── sessions ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -85,8 +85,8 @@ class Sessions:
         )
         self._create = redis.register_script(_CREATE)
         self._find = redis.register_script(_FIND)
-        self._together: Together[tuple[str, bool], Account | None] = Together(
-            self._find_all, hopeless=lambda error: isinstance(error, CacheAway)
+        self._together: Coalescer[tuple[str, bool], Account | None] = Coalescer(
+            self._find_all, is_fatal=lambda error: isinstance(error, CacheUnavailable)
         )
         self.https = https
         self.cookie = COOKIE_HTTPS if https else COOKIE
@@ -95,12 +95,12 @@ class Sessions:
         """Sign `account` in and give the token, always a new one (a token set beforehand is never
         taken over).
 
-        Raises CacheAway, with a sentence for the person, when the session cannot be kept.
+        Raises CacheUnavailable, with a sentence for the person, when the session cannot be kept.
         """
         token = secrets.token_urlsafe(32)
         name = _stored_as(token)
         arguments: list[bytes | int] = [_seal(token, account), self._absolute_ms, self._idle_ms]
-        async with reaching("登录服务暂时不可用，请稍后再试"):
+        async with translate_cache_errors("登录服务暂时不可用，请稍后再试"):
             await self._create(keys=[name, _index(account.id)], args=arguments)
         return token
 
@@ -112,14 +112,14 @@ class Sessions:
         """
         try:
             return await self._together((token, touch))
-        except CacheAway:
+        except CacheUnavailable:
             return None
 
     async def _find_all(self, asked: Sequence[tuple[str, bool]]) -> list[Account | None]:
         touched: dict[str, bool] = {}
         for token, touch in asked:
             touched[token] = touched.get(token, False) or touch
-        async with reaching():
+        async with translate_cache_errors():
             found = await self._find(
                 keys=[_stored_as(token) for token in touched],
                 args=[self._idle_ms, *map(int, touched.values())],
@@ -133,18 +133,18 @@ class Sessions:
     async def end(self, token: str) -> None:
         """Sign out. With Redis away nothing is left to do: nobody is signed in then."""
         try:
-            async with reaching():
+            async with translate_cache_errors():
                 await self._redis.delete(_stored_as(token))
-        except CacheAway:
+        except CacheUnavailable:
             return
 
     async def end_all(self, account_id: UUID, *, keep: str | None = None) -> None:
         """End every session of an account: it was disabled, has another role, or a new password.
 
-        `keep` is a token that stays valid (`退出其他设备`). Raises CacheAway: whoever withdraws a
+        `keep` is a token that stays valid (`退出其他设备`). Raises CacheUnavailable: whoever withdraws a
         right must know that it is not withdrawn yet.
         """
-        async with reaching("暂时无法结束该账号的登录状态，请稍后再试"):
+        async with translate_cache_errors("暂时无法结束该账号的登录状态，请稍后再试"):
             names = cast("set[bytes]", await self._redis.smembers(_index(account_id)))
             ended = names - ({_stored_as(keep).encode()} if keep else set())
             if ended:

@@ -6,7 +6,7 @@ import ipaddress
 import unicodedata
 from typing import Final
 
-from shared.security.rate_limits import Limit, Limiter
+from shared.security.rate_limits import RateLimit, RateLimiter
 
 # ── attempts to sign in ───────────────────────────────────────────────────────────────────────────
 
@@ -23,7 +23,7 @@ and for ever.
 """
 
 
-async def begin_login(limiter: Limiter, name: str, source: str) -> int | None:
+async def begin_login(limiter: RateLimiter, name: str, source: str) -> int | None:
     """Count an attempt before the password is looked at: None to go on, else whole seconds to wait.
 
     `source` is the client's address. Counting first keeps a thousand attempts at once from all
@@ -33,7 +33,7 @@ async def begin_login(limiter: Limiter, name: str, source: str) -> int | None:
     return await limiter.hit(*_login_limits(name, source))
 
 
-async def login_succeeded(limiter: Limiter, name: str, source: str) -> None:
+async def login_succeeded(limiter: RateLimiter, name: str, source: str) -> None:
     """Forget the failures of this account, and of this account from this source; those of the
     source remain.
 
@@ -42,16 +42,18 @@ async def login_succeeded(limiter: Limiter, name: str, source: str) -> None:
     """
     pair, of_source, of_account = _login_limits(name, source)
     await limiter.forget(pair.key)
-    await limiter.take_back(of_source.key)
+    await limiter.undo_hit(of_source.key)
     await limiter.forget(of_account.key)
 
 
-def _login_limits(name: str, source: str) -> tuple[Limit, Limit, Limit]:
+def _login_limits(name: str, source: str) -> tuple[RateLimit, RateLimit, RateLimit]:
     who, whence = unicodedata.normalize("NFKC", name).strip().casefold(), network_of(source)
     return (
-        Limit(f"login/pair/{len(who)}/{who}/{whence}", LOGIN_FAILURES_MAX, LOGIN_WINDOW_SECONDS),
-        Limit(f"login/source/{whence}", SOURCE_FAILURES_MAX, LOGIN_WINDOW_SECONDS),
-        Limit(f"login/account/{who}", ACCOUNT_FAILURES_MAX, LOGIN_WINDOW_SECONDS),
+        RateLimit(
+            f"login/pair/{len(who)}/{who}/{whence}", LOGIN_FAILURES_MAX, LOGIN_WINDOW_SECONDS
+        ),
+        RateLimit(f"login/source/{whence}", SOURCE_FAILURES_MAX, LOGIN_WINDOW_SECONDS),
+        RateLimit(f"login/account/{who}", ACCOUNT_FAILURES_MAX, LOGIN_WINDOW_SECONDS),
     )
 
 

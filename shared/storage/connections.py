@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.util import greenlet_spawn
 
 from shared.foundation.failpoints import failpoint
-from shared.storage.transaction import ONLY_NOW, Opening, Transaction
+from shared.storage.transaction import NOW_QUERY, FirstQuery, Transaction
 
 
 class Database:
@@ -45,29 +45,33 @@ class Database:
 
     @asynccontextmanager
     async def transaction(
-        self, context: Any = None, opening: Opening = ONLY_NOW, *, first: str = ""
+        self, context: Any = None, first_query: FirstQuery = NOW_QUERY, *, setup_sql: str = ""
     ) -> AsyncIterator[Transaction]:
         """Open a unit of work; commits on leaving the block, rolls back when an exception leaves
         it.
 
-        `first`: a statement before the opening, one that takes a lock (the opening then sees what
+        `setup_sql`: a statement before the opening, one that takes a lock (the opening then sees what
         its holder before did) or says how long locks are waited for.
         """
-        async with self._connection() as (connection, mapped):
-            await connection.execute(f"begin; {first}")
-            opened = await connection.fetchrow(opening[0], *opening[1])
+        async with self._connection() as (connection, sqlalchemy_connection):
+            await connection.execute(f"begin; {setup_sql}")
+            first_row = await connection.fetchrow(first_query[0], *first_query[1])
             tx = Transaction(
-                connection, mapped, opened=opened, service=self.schema, context=context
+                connection,
+                sqlalchemy_connection,
+                first_row=first_row,
+                service=self.schema,
+                context=context,
             )
             try:
                 yield tx
-                sends = await tx.write()
+                has_events = await tx.write()
                 failpoint("transaction.before_commit")
             finally:
                 await tx.close()
             await connection.execute("commit")
         failpoint("transaction.after_commit")
-        if sends:
+        if has_events:
             self.on_events()
 
     @asynccontextmanager
@@ -77,13 +81,13 @@ class Database:
         """A connection of the pool: the driver's and, for those who ask, SQLAlchemy's view of it.
         It goes back without a transaction.
         """
-        lent = await self._engine.raw_connection()
-        connection = cast(asyncpg.Connection, lent.driver_connection)
+        pooled = await self._engine.raw_connection()
+        connection = cast(asyncpg.Connection, pooled.driver_connection)
         try:
             yield (
                 connection,
                 lambda: AsyncConnection(
-                    self._engine, sync_connection=Connection(self._engine.sync_engine, lent)
+                    self._engine, sync_connection=Connection(self._engine.sync_engine, pooled)
                 ),
             )
         except BaseException:
@@ -92,10 +96,10 @@ class Database:
             raise
         finally:
             if connection.is_closed() or connection.is_in_transaction():
-                await greenlet_spawn(lent.invalidate)
-            await greenlet_spawn(lent.close)
+                await greenlet_spawn(pooled.invalidate)
+            await greenlet_spawn(pooled.close)
 
-    async def alive(self, seconds: float = 2.0) -> bool:
+    async def is_reachable(self, seconds: float = 2.0) -> bool:
         """Does the database answer in time?"""
         try:
             async with asyncio.timeout(seconds), self._connection() as (connection, _):
@@ -148,12 +152,12 @@ def connection_settings(schema: str, application: str) -> dict[str, str]:
         "tcp_user_timeout": "30000",
         "synchronous_commit": "on",
         # No question here is so long that compiling it pays; a list of twelve thousand cases would
-        # be compiled each time it is opened.
+        # be compiled each time it is first_row.
         "jit": "off",
     }
 
 
-SILENCE_SECONDS = 30
+SESSION_IDLE_SECONDS = 30
 """A direct connection that says nothing for so long is ended by the server, and its locks are free.
 Its owner speaks every second.
 """
@@ -166,14 +170,14 @@ async def direct_connection(url: str, schema: str, application: str) -> asyncpg.
     server can take its locks from it.
     """
     settings = connection_settings(schema, application) | {
-        "idle_session_timeout": str(1000 * SILENCE_SECONDS)
+        "idle_session_timeout": str(1000 * SESSION_IDLE_SECONDS)
     }
     return await asyncpg.connect(url, timeout=10, command_timeout=60, server_settings=settings)
 
 
-def lock_number(*words: object) -> int:
+def advisory_lock_key(*parts: object) -> int:
     """Signed 64-bit number of an advisory lock, stable across processes."""
-    digest = hashlib.sha256(":".join(map(str, words)).encode()).digest()
+    digest = hashlib.sha256(":".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
 
 

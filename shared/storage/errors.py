@@ -4,7 +4,7 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-CONTENDED = (
+CONTENTION_ERRORS = (
     asyncpg.LockNotAvailableError,
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
@@ -13,8 +13,8 @@ CONTENDED = (
 """Somebody else held what was wanted: the one who waited for it fails, and nobody beside them need
 to.
 """
-MOMENTARY = (
-    *CONTENDED,
+TRANSIENT_ERRORS = (
+    *CONTENTION_ERRORS,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.OperatorInterventionError,
@@ -28,7 +28,7 @@ MOMENTARY = (
 )
 
 
-def is_away(error: BaseException) -> bool:
+def is_unavailable(error: BaseException) -> bool:
     """Is the database unreachable or momentarily unable, so that what was asked of it is not to
     blame?
     """
@@ -37,6 +37,6 @@ def is_away(error: BaseException) -> bool:
         return (
             isinstance(error, OperationalError | InterfaceError)
             or error.connection_invalidated
-            or is_away(cause)
+            or is_unavailable(cause)
         )
-    return isinstance(error, MOMENTARY)
+    return isinstance(error, TRANSIENT_ERRORS)

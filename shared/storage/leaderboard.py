@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from shared.storage.redis import CacheAway, reaching
+from shared.storage.redis import CacheUnavailable, translate_cache_errors
 
 # ── boards ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -23,7 +23,7 @@ _PUT_MAX: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LeaderboardEntry:
     """One line of a board. `rank` counts from 1; equal scores share it and the next rank is skipped
     (1, 2, 2, 4).
     """
@@ -54,36 +54,36 @@ class Leaderboard:
         pairs = [(score, unit_id) for unit_id, score in scores.items()]
         kept = True
         try:
-            async with reaching():
+            async with translate_cache_errors():
                 for start in range(0, len(pairs), _PUT_MAX):
                     args = [part for pair in pairs[start : start + _PUT_MAX] for part in pair]
                     kept = (
                         bool(await self._put(keys=[_board(campaign_id, category)], args=args))
                         and kept
                     )
-        except CacheAway:
+        except CacheUnavailable:
             return False
         return kept
 
     async def top(
         self, campaign_id: str, category: str, limit: int | None = None
-    ) -> list[Place] | None:
-        """The first `limit` places (all when None). None: no board; read the database and
+    ) -> list[LeaderboardEntry] | None:
+        """The first `limit` entries (all when None). None: no board; read the database and
         `rebuild`.
         """
         try:
-            async with reaching():
+            async with translate_cache_errors():
                 found: list[Any] = await self._redis.zrange(
                     _board(campaign_id, category), 0, (limit or 0) - 1, desc=True, withscores=True
                 )
-        except CacheAway:
+        except CacheUnavailable:
             return None
-        return _places([(unit.decode(), float(score)) for unit, score in found]) or None
+        return _ranked([(unit.decode(), float(score)) for unit, score in found]) or None
 
     async def rebuild(
         self, campaign_id: str, category: str, scores: Mapping[str, float]
-    ) -> list[Place]:
-        """Replace the board by `scores` (unit id → score) in one step; gives its places also with
+    ) -> list[LeaderboardEntry]:
+        """Replace the board by `scores` (unit id → score) in one step; gives its entries also with
         Redis away.
         """
         board, fresh = (
@@ -91,25 +91,25 @@ class Leaderboard:
             _board(campaign_id, category) + ":" + secrets.token_hex(8),
         )
         try:
-            async with reaching(), self._redis.pipeline(transaction=True) as pipe:
+            async with translate_cache_errors(), self._redis.pipeline(transaction=True) as pipe:
                 pipe.delete(board)
                 if scores:
                     pipe.zadd(fresh, dict(scores))
                     pipe.rename(fresh, board)
                     pipe.expire(board, self._lifetime_seconds)
                 await pipe.execute()
-        except CacheAway:
+        except CacheUnavailable:
             pass  # A board is a copy: the caller has the numbers anyway.
-        return _places(sorted(scores.items(), key=lambda pair: (pair[1], pair[0]), reverse=True))
+        return _ranked(sorted(scores.items(), key=lambda pair: (pair[1], pair[0]), reverse=True))
 
 
 def _board(campaign_id: str, category: str) -> str:
     return f"board:{campaign_id}:{category}"
 
 
-def _places(ordered: list[tuple[str, float]]) -> list[Place]:
-    places: list[Place] = []
+def _ranked(ordered: list[tuple[str, float]]) -> list[LeaderboardEntry]:
+    entries: list[LeaderboardEntry] = []
     for position, (unit_id, score) in enumerate(ordered, start=1):
-        tied = bool(places) and places[-1].score == score
-        places.append(Place(places[-1].rank if tied else position, unit_id, score))
-    return places
+        tied = bool(entries) and entries[-1].score == score
+        entries.append(LeaderboardEntry(entries[-1].rank if tied else position, unit_id, score))
+    return entries

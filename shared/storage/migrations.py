@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from sqlalchemy.pool import NullPool
 
 from shared.foundation.clock import REAL_CLOCK_DDL
-from shared.storage.connections import engine_for, lock_number
+from shared.storage.connections import advisory_lock_key, engine_for
 from shared.storage.schema import SERVICES
 
 T = TypeVar("T")
@@ -51,7 +51,9 @@ async def _prepare(url: str, services: tuple[str, ...]) -> None:
     connection = await asyncpg.connect(url)
     try:
         async with connection.transaction():
-            await connection.execute("select pg_advisory_xact_lock($1)", lock_number("migrate"))
+            await connection.execute(
+                "select pg_advisory_xact_lock($1)", advisory_lock_key("migrate")
+            )
             await connection.execute("create extension if not exists pg_trgm with schema public")
             if not await connection.fetchval(
                 "select to_regclass('public.virtual_clock') is not null"
@@ -73,17 +75,17 @@ async def _upgrade(url: str, service: str) -> str:
     return await _with_connection(url, service, run)
 
 
-async def behind(url: str, service: str) -> bool:
+async def is_outdated(url: str, service: str) -> bool:
     """Is this schema older than the code?"""
 
-    def look(connection: Connection) -> bool:
+    def check(connection: Connection) -> bool:
         context = MigrationContext.configure(connection, opts={"version_table_schema": service})
         return (
             context.get_current_revision()
             != ScriptDirectory.from_config(config_for(service)).get_current_head()
         )
 
-    return await _with_connection(url, service, look)
+    return await _with_connection(url, service, check)
 
 
 async def drift(url: str, service: str) -> list[Any]:
@@ -103,7 +105,9 @@ async def _with_connection(url: str, service: str, work: Callable[[Connection], 
         url, service, "fengping-migrate", poolclass=NullPool
     ).begin() as connection:
         await connection.exec_driver_sql("set local lock_timeout = '2s'")
-        await connection.exec_driver_sql(f"select pg_advisory_xact_lock({lock_number('migrate')})")
+        await connection.exec_driver_sql(
+            f"select pg_advisory_xact_lock({advisory_lock_key('migrate')})"
+        )
         return await connection.run_sync(work)
 
 

@@ -16,15 +16,15 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 from redis.exceptions import RedisError
 
-from shared.foundation.clock import steady_seconds
+from shared.foundation.clock import monotonic_seconds
 from shared.foundation.telemetry import describe, log
 
-CONNECT_SECONDS: Final = 0.5
-ANSWER_SECONDS: Final = 1.0
+CONNECT_TIMEOUT_SECONDS: Final = 0.5
+RESPONSE_TIMEOUT_SECONDS: Final = 1.0
 CONNECTIONS_MAX: Final = 64
 
 
-class CacheAway(Exception):
+class CacheUnavailable(Exception):
     """Redis cannot be reached; the message is a sentence for the person who asked (503, not 500)."""
 
     def __init__(self, sentence: str = "系统暂时繁忙，请稍后再试") -> None:
@@ -40,9 +40,9 @@ def connect(url: str) -> Redis:
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=CONNECTIONS_MAX,
-        timeout=ANSWER_SECONDS,
-        socket_connect_timeout=CONNECT_SECONDS,
-        socket_timeout=ANSWER_SECONDS,
+        timeout=RESPONSE_TIMEOUT_SECONDS,
+        socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        socket_timeout=RESPONSE_TIMEOUT_SECONDS,
         # A connection that died while idle shows only when it is used: one more try, at once, on a
         # new one.
         retry=Retry(ConstantBackoff(0.02), 1),
@@ -52,24 +52,24 @@ def connect(url: str) -> Redis:
 
 
 @asynccontextmanager
-async def reaching(sentence: str | None = None) -> AsyncIterator[None]:
+async def translate_cache_errors(sentence: str | None = None) -> AsyncIterator[None]:
     """Turn every way in which Redis can be away (down, too slow, loading, full, read-only) into
-    `CacheAway`.
+    `CacheUnavailable`.
     """
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:
-        _tell(error)
-        raise (CacheAway(sentence) if sentence else CacheAway()) from error
+        _log_outage(error)
+        raise (CacheUnavailable(sentence) if sentence else CacheUnavailable()) from error
 
 
-_SILENT_SECONDS: Final = 10.0
-_told: list[float] = []
+_OUTAGE_LOG_SECONDS: Final = 10.0
+_logged_at: list[float] = []
 
 
-def _tell(error: BaseException) -> None:
+def _log_outage(error: BaseException) -> None:
     """One line in the log for an outage, not one for each request that meets it."""
-    now = steady_seconds()
-    if not _told or now - _told[0] >= _SILENT_SECONDS:
-        _told[:] = [now]
-        log.warning("cache is away", **describe(error))
+    now = monotonic_seconds()
+    if not _logged_at or now - _logged_at[0] >= _OUTAGE_LOG_SECONDS:
+        _logged_at[:] = [now]
+        log.warning("cache unavailable", **describe(error))

@@ -51,11 +51,11 @@ create index outbox_pending on outbox (id) where published_at is null;
 create table aggregates (topic text, key text, version bigint not null, primary key (topic, key));
 
 create table inbox (event_id uuid primary key, at timestamptz not null default clock_timestamp());
-create table streams (topic text, key text, version bigint not null, primary key (topic, key));
-create table held (
+create table aggregate_versions (topic text, key text, version bigint not null, primary key (topic, key));
+create table buffered_events (
   topic text, key text, version bigint, event_id uuid not null, type text not null, headers jsonb not null, body bytea not null,
   partition integer not null, log_offset bigint not null,
-  held_at timestamptz not null default clock_timestamp(), asked_at timestamptz, primary key (topic, key, version)
+  buffered_at timestamptz not null default clock_timestamp(), resend_requested_at timestamptz, primary key (topic, key, version)
 );
 create table dead_letters (
   id bigint generated always as identity primary key,
@@ -63,12 +63,12 @@ create table dead_letters (
   key bytea, body bytea, headers jsonb not null,
   event_id uuid, type text, aggregate text, version bigint,
   reason text not null, detail text not null, attempts integer not null,
-  state text not null default 'parked' check (state in ('parked', 'replayed', 'discarded')),
-  parked_at timestamptz not null default clock_timestamp(), settled_at timestamptz, settled_by text,
+  state text not null default 'pending' check (state in ('pending', 'replayed', 'discarded')),
+  dead_lettered_at timestamptz not null default clock_timestamp(), resolved_at timestamptz, resolved_by text,
   unique (topic, fingerprint)
 );
-create index dead_letters_parked on dead_letters (topic, aggregate) where state = 'parked';
-create table marks (
+create index dead_letters_pending on dead_letters (topic, aggregate) where state = 'pending';
+create table log_checkpoints (
   kind text check (kind in ('published', 'consumed')), topic text, partition integer,
   log_offset bigint not null, event_id uuid, at timestamptz not null default clock_timestamp(),
   primary key (kind, topic, partition)
@@ -91,10 +91,10 @@ CORE_TABLES = frozenset(
         "outbox",
         "aggregates",
         "inbox",
-        "streams",
-        "held",
+        "aggregate_versions",
+        "buffered_events",
         "dead_letters",
-        "marks",
+        "log_checkpoints",
         "idempotency",
         "clock_holds",
         "audit",
@@ -102,7 +102,7 @@ CORE_TABLES = frozenset(
     )
 )
 
-NAMING = {
+NAMING_CONVENTION = {
     "ix": "ix_%(column_0_label)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
     "ck": "ck_%(table_name)s_%(constraint_name)s",
@@ -115,4 +115,4 @@ def registry_for(schema: str) -> registry:
     """Registry of one service's tables: `class Base(SQLModel, registry=registry_for("casework"))`
     heads its tables.py.
     """
-    return registry(metadata=MetaData(schema=schema, naming_convention=NAMING))
+    return registry(metadata=MetaData(schema=schema, naming_convention=NAMING_CONVENTION))

@@ -1,4 +1,4 @@
-"""One unit of work: rows, events and audit leaves are written together, or none of them is.
+"""One unit of work: rows, events and audit entries are written together, or none of them is.
 
 Context: an accepted complaint, ballot or visit must have its whole effect exactly once, whatever
 dies. A row without its event, or an event without its row, breaks that promise, and so does an
@@ -30,8 +30,8 @@ from shared.storage.schema import OUTBOX_SHARDS
 # The order matters: `locked` touches every aggregate before the outbox draws a single number (the
 # window functions sort, so they wait for it). A transaction that draws first and locks later was
 # measured to invert events of one aggregate.
-_WRITE = f"""
-with leaf as (
+_WRITE_OUTBOX = f"""
+with audit_entry as (
   insert into audit (at, actor, action, subject, facts)
   select $9, * from unnest($10::text[], $11::text[], $12::text[], $13::jsonb[])
 ), e as (
@@ -53,25 +53,25 @@ from numbered order by n
 """
 # A consumer's transaction ends with one statement more in the same round trip: how far it has come
 # in streams and logs.
-_WRITE_CONSUMED = _WRITE.replace(
-    "with leaf as (",
+_WRITE_OUTBOX_AND_PROGRESS = _WRITE_OUTBOX.replace(
+    "with audit_entry as (",
     """
-with advanced as (
-  insert into streams (topic, key, version) select * from unnest($14::text[], $15::text[], $16::bigint[])
+with advanced_versions as (
+  insert into aggregate_versions (topic, key, version) select * from unnest($14::text[], $15::text[], $16::bigint[])
   on conflict (topic, key) do update set version = excluded.version
-), marked as (
-  insert into marks (kind, topic, partition, log_offset, event_id)
+), advanced_checkpoints as (
+  insert into log_checkpoints (kind, topic, partition, log_offset, event_id)
   select 'consumed', * from unnest($17::text[], $18::int[], $19::bigint[], $20::uuid[])
   on conflict (kind, topic, partition) do update set log_offset = excluded.log_offset, event_id = excluded.event_id, at = clock_timestamp()
-), leaf as (""",
+), audit_entry as (""",
     1,
 )
 
-Opening = tuple[str, Sequence[Any]]
+FirstQuery = tuple[str, Sequence[Any]]
 """The first statement of a transaction and its arguments: it gives one row, with `now` and whatever
 else its opener wants to know.
 """
-ONLY_NOW: Opening = ("select public.app_now() as now", ())
+NOW_QUERY: FirstQuery = ("select public.app_now() as now", ())
 
 RowT = TypeVar("RowT")
 
@@ -91,31 +91,31 @@ class Transaction:
     def __init__(
         self,
         connection: asyncpg.Connection,
-        mapped: Callable[[], AsyncConnection],
+        sqlalchemy_connection: Callable[[], AsyncConnection],
         *,
-        opened: asyncpg.Record,
+        first_row: asyncpg.Record,
         service: str,
         context: Any,
     ):
-        self._connection, self._mapped = connection, mapped
-        self._session_opened: AsyncSession | None = None
-        self.now: datetime = opened["now"]
-        self.opened, self.service, self.context = opened, service, context
-        """`opened`: what the opening statement told."""
+        self._connection, self._sqlalchemy_connection = connection, sqlalchemy_connection
+        self._lazy_session: AsyncSession | None = None
+        self.now: datetime = first_row["now"]
+        self.first_row, self.service, self.context = first_row, service, context
+        """`first_row`: what the opening statement told."""
         self._events: list[Event] = []
         self._traces: list[str | None] = []
-        self._leaves: list[tuple[str, str, str, dict[str, Any]]] = []
-        self._advanced: list[tuple[str, str, int]] = []
-        self._consumed: list[tuple[str, int, int, UUID]] = []
+        self._audit_entries: list[tuple[str, str, str, dict[str, Any]]] = []
+        self._versions: list[tuple[str, str, int]] = []
+        self._checkpoints: list[tuple[str, int, int, UUID]] = []
 
     @property
     def _session(self) -> AsyncSession:
         """The session of those who work with rows as objects; set-based work never pays for it."""
-        if self._session_opened is None:
-            self._session_opened = AsyncSession(
-                self._mapped(), expire_on_commit=False, autoflush=True
+        if self._lazy_session is None:
+            self._lazy_session = AsyncSession(
+                self._sqlalchemy_connection(), expire_on_commit=False, autoflush=True
             )
-        return self._session_opened
+        return self._lazy_session
 
     def add(self, row: object) -> None:
         self._session.add(row)
@@ -125,8 +125,8 @@ class Transaction:
 
     async def flush(self) -> None:
         """Write rows that were added or changed."""
-        if self._session_opened is not None:
-            await self._session_opened.flush()
+        if self._lazy_session is not None:
+            await self._lazy_session.flush()
 
     async def scalar(self, statement: Select[RowT]) -> RowT | None:
         """First column of the first row, or None."""
@@ -170,63 +170,65 @@ class Transaction:
         await self.flush()
         await self._connection.copy_records_to_table(table, records=records, columns=list(columns))
 
-    def emit(self, event: Event, *, trace: str | None = None) -> None:
+    def publish(self, event: Event, *, trace: str | None = None) -> None:
         """Say a fact. It leaves if, and only if, this transaction commits. `trace`: of the request
         it belongs to, if not of this one.
         """
         self._events.append(event)
         self._traces.append(trace or trace_parent.get())
 
-    def record(self, action: str, subject: object, by: str, **facts: Any) -> None:
-        """Leave an audit leaf. `by` is an account or service id; facts are ids, codes and hashes,
+    def audit(self, action: str, subject: object, by: str, **facts: Any) -> None:
+        """Leave an audit entry. `by` is an account or service id; facts are ids, codes and hashes,
         never personal data.
         """
-        self._leaves.append((by, action, str(subject), facts))
+        self._audit_entries.append((by, action, str(subject), facts))
 
-    def consumed(
-        self, streams: Sequence[tuple[str, str, int]], last: Sequence[tuple[str, int, int, UUID]]
+    def record_progress(
+        self,
+        versions: Sequence[tuple[str, str, int]],
+        checkpoints: Sequence[tuple[str, int, int, UUID]],
     ) -> None:
         """How far events were heard: (topic, key, version) of aggregates, (topic, partition,
         offset, event id) of logs, each once.
         """
-        self._advanced, self._consumed = sorted(streams), sorted(last)
+        self._versions, self._checkpoints = sorted(versions), sorted(checkpoints)
 
     async def close(self) -> None:
         """Let go of the objects of this unit of work."""
-        if self._session_opened is not None:
-            await self._session_opened.close()
+        if self._lazy_session is not None:
+            await self._lazy_session.close()
 
     async def write(self) -> bool:
         """Write what was said and done (the database calls this before it commits); True when there
         are events to send.
         """
         await self.flush()
-        said, left = self._events, self._leaves
+        events, audit_entries = self._events, self._audit_entries
         arguments = (
-            [new_id() for _ in said],
-            [e.topic for e in said],
-            [e.key for e in said],
-            [e.name for e in said],
-            [encode(e) for e in said],
-            [e.occurred_at for e in said],
-            [e.once for e in said],
+            [new_id() for _ in events],
+            [e.topic for e in events],
+            [e.key for e in events],
+            [e.name for e in events],
+            [encode(e) for e in events],
+            [e.occurred_at for e in events],
+            [e.once for e in events],
             self._traces,
             self.now,
-            [actor for actor, *_ in left],
-            [action for _, action, *_ in left],
-            [subject for *_, subject, _ in left],
-            [msgspec.json.encode(facts).decode() for *_, facts in left],
+            [actor for actor, *_ in audit_entries],
+            [action for _, action, *_ in audit_entries],
+            [subject for *_, subject, _ in audit_entries],
+            [msgspec.json.encode(facts).decode() for *_, facts in audit_entries],
         )
-        if self._advanced or self._consumed:
+        if self._versions or self._checkpoints:
             await self._connection.execute(
-                _WRITE_CONSUMED,
+                _WRITE_OUTBOX_AND_PROGRESS,
                 *arguments,
-                *_columns(self._advanced, 3),
-                *_columns(self._consumed, 4),
+                *_columns(self._versions, 3),
+                *_columns(self._checkpoints, 4),
             )
-        elif said or left:
-            await self._connection.execute(_WRITE, *arguments)
-        return bool(said)
+        elif events or audit_entries:
+            await self._connection.execute(_WRITE_OUTBOX, *arguments)
+        return bool(events)
 
 
 def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:

@@ -104,12 +104,12 @@ def install(
     `templates`: the service's own folder. `app.state.sessions`, `.database` and `.context` are set
     by the service's core before the first request.
     """
-    app.state.duty_phone, app.state.organisation, app.state.version = (
-        settings.duty_phone,
+    app.state.contact_phone, app.state.organisation, app.state.version = (
+        settings.contact_phone,
         settings.organisation,
         version,
     )
-    app.state.idle_minutes, app.state.notice = settings.session_idle_minutes, settings.notice
+    app.state.idle_minutes, app.state.notice = settings.session_idle_minutes, settings.banner
     install_templates(app, service=service, folder=templates)
     install_static(app)
     install_errors(app)

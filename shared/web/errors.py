@@ -23,8 +23,8 @@ from shared.foundation.telemetry import describe, log
 from shared.security.policies import Policy
 from shared.security.roles import ROLE_LABELS, Role
 from shared.security.sessions import account_of
-from shared.storage.errors import CONTENDED
-from shared.storage.redis import CacheAway
+from shared.storage.errors import CONTENTION_ERRORS
+from shared.storage.redis import CacheUnavailable
 from shared.web.forms import problems_of
 from shared.web.rendering import htmx, page
 
@@ -66,7 +66,7 @@ UNREACHABLE: Final = (
     asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,
     asyncpg.InterfaceError,
-    *CONTENDED,
+    *CONTENTION_ERRORS,
     ConnectionError,
 )
 """The database does not answer: try later (503), not a mistake of ours (500)."""
@@ -159,7 +159,7 @@ def install_errors(app: FastAPI) -> None:
     app.add_exception_handler(Failure, _failed)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(NotYet, _not_yet)
-    app.add_exception_handler(CacheAway, _cache_away)
+    app.add_exception_handler(CacheUnavailable, _cache_unavailable)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(ValidationError, _invalid)
@@ -183,7 +183,7 @@ async def _not_yet(request: Request, error: Exception) -> Response:
     return answer(request, 409, "相关数据正在同步（通常 2 秒内），请稍后再试。")
 
 
-async def _cache_away(request: Request, error: Exception) -> Response:
+async def _cache_unavailable(request: Request, error: Exception) -> Response:
     return answer(request, 503, str(error), headers={"Retry-After": "5"})
 
 

@@ -26,11 +26,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shared.appraisal.events import Refused
-from shared.foundation.coalescing import Together
+from shared.foundation.coalescing import Coalescer
 from shared.security.policies import Account
 from shared.storage.connections import Database
-from shared.storage.errors import CONTENDED, is_away
-from shared.storage.transaction import Opening, Transaction
+from shared.storage.errors import CONTENTION_ERRORS, is_unavailable
+from shared.storage.transaction import FirstQuery, Transaction
 from shared.web.errors import Failure
 from shared.web.rendering import see_other
 from shared.web.routing import CSRF_FIELD, Tx, is_form
@@ -176,7 +176,7 @@ class OnceTogether(Generic[ItemT, ResultT]):
             action,
             status,
         )
-        self._together: Together[_Asked[ItemT], Kept] = Together(self._write, hopeless=_for_all)
+        self._together: Coalescer[_Asked[ItemT], Kept] = Coalescer(self._write, is_fatal=_for_all)
 
     async def __call__(self, request: Request, item: ItemT) -> Kept:
         """The answer to this request. Raises NoKey, OtherRequest, Refused."""
@@ -184,9 +184,9 @@ class OnceTogether(Generic[ItemT, ResultT]):
 
     async def _write(self, asked: Sequence[_Asked[ItemT]]) -> list[Kept | Exception]:
         async with self._database.transaction(
-            self._context, _claiming([each.claim for each in asked]), first=_PATIENCE
+            self._context, _claiming([each.claim for each in asked]), setup_sql=_PATIENCE
         ) as tx:
-            ours = set(tx.opened["claimed"] or ())
+            ours = set(tx.first_row["claimed"] or ())
             # Of two with one key the first does the work, the other gets its answer.
             firsts: dict[str, _Asked[ItemT]] = {}
             for each in asked:
@@ -220,7 +220,7 @@ def _for_all(error: BaseException) -> bool:
     """Would it meet each of those who share a transaction? A lock that one of them waits for in
     vain is that one's alone.
     """
-    return is_away(error) and not isinstance(error, CONTENDED)
+    return is_unavailable(error) and not isinstance(error, CONTENTION_ERRORS)
 
 
 def _kept(status: int, result: Any) -> Kept | Refused:
@@ -288,7 +288,7 @@ def _content(value: str | UploadFile) -> str | bytes:
 # ── the table every schema has for it ─────────────────────────────────────────────────────────────
 
 
-def _claiming(claims: Sequence[Claim]) -> Opening:
+def _claiming(claims: Sequence[Claim]) -> FirstQuery:
     """The statement that claims keys, also fit to open a transaction."""
     return _CLAIM, ([claim.key for claim in claims], [claim.fingerprint for claim in claims])
 

@@ -90,7 +90,7 @@ def _shell(request: Request, context: Mapping[str, Any]) -> dict[str, Any]:
         "request": request,
         "account": account,
         "service": state.service,
-        "duty_phone": state.duty_phone,
+        "contact_phone": state.contact_phone,
         "organisation": state.organisation,
         "version": state.version,
         "notice": state.notice,

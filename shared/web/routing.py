@@ -24,7 +24,7 @@ from starlette.routing import BaseRoute
 from starlette.types import Message, Receive, Scope, Send
 
 from shared.security.policies import Account, Policy
-from shared.security.rate_limits import Limit, Limiter
+from shared.security.rate_limits import RateLimit, RateLimiter
 from shared.security.sessions import Credential, account_with, credential_of, csrf_matches
 from shared.security.sign_in import network_of
 from shared.storage.transaction import Transaction
@@ -41,7 +41,7 @@ alive.
 """
 
 
-Measure = Callable[[Request], Sequence[Limit]]
+Measure = Callable[[Request], Sequence[RateLimit]]
 
 
 class Unlabelled(RuntimeError):
@@ -330,9 +330,9 @@ def source_of(request: Request) -> str:
     return network_of(request.client.host) if request.client else "unknown"
 
 
-async def hold_back(request: Request, *limits: Limit) -> None:
+async def hold_back(request: Request, *limits: RateLimit) -> None:
     """Count one use against every limit, or raise TooOften."""
-    limiter: Limiter = request.app.state.limiter
+    limiter: RateLimiter = request.app.state.limiter
     if wait := await limiter.hit(*limits):
         raise TooOften(wait)
 

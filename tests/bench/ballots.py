@@ -25,10 +25,10 @@ from shared.appraisal.events import BallotSubmitted, decode, encode
 from shared.appraisal.schemes import load_scheme
 from shared.foundation import telemetry
 from shared.foundation.settings import Settings
-from shared.messaging import Bus, Handlers, make_topics
+from shared.messaging import Bus, Handlers, create_topics
 from shared.messaging.envelope import write_headers
 from shared.messaging.topics import client_options
-from shared.runtime.service import settle_memory
+from shared.runtime.service import tune_gc
 from shared.storage.transaction import new_id
 from tests.bench.world import Figure, World
 
@@ -58,7 +58,7 @@ def ballot(rng: Random) -> BallotSubmitted:
 async def filled(world: World, count: int, *, template: str | None = None) -> Settings:
     """An installation whose topic already holds so many ballots, as the relay would have sent them."""
     settings = await world.installation(template=template)
-    await make_topics(settings)
+    await create_topics(settings)
     rng = Random(2026)
     async with producing(settings) as producer:
         for start in range(0, count, 2_000):
@@ -130,7 +130,7 @@ async def product(settings: Settings, total: int) -> float:
         )
     connection = await asyncpg.connect(settings.database_url)
     before = gc.get_threshold()
-    settle_memory()  # as its own process does at start; the bare loop runs as Python comes
+    tune_gc()  # as its own process does at start; the bare loop runs as Python comes
     service.bus.start()
     service.runner.start()
     try:

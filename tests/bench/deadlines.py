@@ -1,4 +1,4 @@
-"""Deadlines: a tick among a million that are not due, and ten thousand that lapse at once while
+"""Deadlines: a job among a million that are not due, and ten thousand that lapse at once while
 people go on working.
 """
 
@@ -34,7 +34,7 @@ async def copies(connection: asyncpg.Connection, table: str, source: str, **chan
     )
 
 
-async def ticks_among_many(world: World) -> list[Figure]:
+async def jobs_among_many(world: World) -> list[Figure]:
     """The sweep for lapsed deadlines with nothing due, when a thousand are armed and when a million
     are; medians.
     """
@@ -48,7 +48,7 @@ async def ticks_among_many(world: World) -> list[Figure]:
     )  # all of them are of one case
     await connection.execute(f"update casework.deadlines set due_at = {NEVER}, next_warn_at = null")
     service = build(settings)
-    sweep = next(tick for tick in service.ticks.table if tick.name == "lapse_deadlines").function
+    sweep = next(job for job in service.jobs.table if job.name == "lapse_deadlines").function
     times: dict[int, float] = {}
     for wanted in (few, many):
         armed = await connection.fetchval(
@@ -66,9 +66,9 @@ async def ticks_among_many(world: World) -> list[Figure]:
     await connection.close()
     one, other = (1e6 * times[wanted] for wanted in (few, many))
     return [
-        Figure(f"tick with nothing due, {few:,} deadlines armed", one, "µs"),
-        Figure(f"tick with nothing due, {many:,} deadlines armed", other, "µs"),
-        Figure(f"tick: {many:,} armed / {few:,} armed", other / one, "", goal=1.2, better="less"),
+        Figure(f"job with nothing due, {few:,} deadlines armed", one, "µs"),
+        Figure(f"job with nothing due, {many:,} deadlines armed", other, "µs"),
+        Figure(f"job: {many:,} armed / {few:,} armed", other / one, "", goal=1.2, better="less"),
     ]
 
 
@@ -193,4 +193,4 @@ def _p99(values: list[float]) -> float:
     return sorted(values)[int(len(values) * 0.99) - 1]
 
 
-BENCHES = [ticks_among_many, lapse_wave]
+BENCHES = [jobs_among_many, lapse_wave]

@@ -8,7 +8,7 @@ import time
 from uuid import uuid4
 
 from shared.appraisal.events import ComplaintRated
-from shared.messaging import Bus, Handlers, make_topics
+from shared.messaging import Bus, Handlers, create_topics
 from shared.messaging.relay import Relay
 from tests.bench.world import Figure, World
 
@@ -25,13 +25,13 @@ async def drain(world: World) -> list[Figure]:
     """
     settings = await world.installation()
     database = await world.core(settings, "intake")
-    await make_topics(settings)
+    await create_topics(settings)
     rows = ROWS_QUICK if world.quick else ROWS_FULL
     while rows > 0:
         async with database.transaction() as tx:
             for complaint in (uuid4() for _ in range(500)):
                 for _ in range(4):
-                    tx.emit(rated(complaint, tx.now))
+                    tx.publish(rated(complaint, tx.now))
         rows -= 2_000
     relay = Relay(database, settings)
     total, _ = await relay.backlog()
@@ -53,7 +53,7 @@ async def wake(world: World) -> list[Figure]:
     """
     settings = await world.installation()
     says, hears = await world.core(settings, "intake"), await world.core(settings, "casework")
-    await make_topics(settings)
+    await create_topics(settings)
     arrived: asyncio.Queue[float] = asyncio.Queue()
     on = Handlers()
 
@@ -67,7 +67,7 @@ async def wake(world: World) -> list[Figure]:
     took = []
     for n in range(25 if world.quick else 200):
         async with says.transaction() as tx:
-            tx.emit(rated(uuid4(), tx.now))
+            tx.publish(rated(uuid4(), tx.now))
         written = time.perf_counter()
         took.append(await asyncio.wait_for(arrived.get(), 30) - written)
         await asyncio.sleep(0.02 + (n % 7) / 100)

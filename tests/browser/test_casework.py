@@ -53,7 +53,7 @@ async def world(database: Callable[[str], Any], clock: Any) -> World:
 
 @pytest.fixture
 async def office(settings: Any, world: World, chromium: Browser) -> AsyncIterator[Office]:
-    service = build(settings, run_ticks=False)
+    service = build(settings, run_jobs=False)
     async with serving(service.app) as url:
         opened = Office(url, service, chromium, world)
         yield opened

@@ -27,7 +27,7 @@ async def desk(notify, settings, own, chromium: Browser) -> AsyncIterator[Simple
     complains about fails the test.
     """
     await tell_a_morning(notify)
-    service = build(settings, own=own, run_ticks=False)
+    service = build(settings, own=own, run_jobs=False)
     contexts, complaints = [], []
     async with serving(service.app) as url:
 

@@ -20,7 +20,7 @@ from services.notify.settings import NotifySettings
 from shared.embedded import postgres, valkey
 from shared.foundation.settings import Settings
 from shared.storage.schema import SERVICES
-from tests.deploy.doors import bodies
+from tests.deploy.routes import bodies
 from tests.deploy.tools import DEPLOY, ROOT, output_of, program
 
 EXAMPLE = DEPLOY / "compose/.env.example"

@@ -282,7 +282,7 @@ async def test_the_image_migrates_and_serves_with_composes_environment_and_stops
 
     assert (first, again) == (0, 0), said + said_again
     assert "none missing" in said_again
-    assert ready.json() == {"ready": True, "troubles": {"notify": {}}}
+    assert ready.json() == {"ready": True, "problems": {"notify": {}}}
     assert (
         'http_requests_total{code="200",method="GET",route="/readyz",service="notify"}' in metrics
     )

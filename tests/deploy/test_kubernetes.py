@@ -13,8 +13,8 @@ from services.intake.app import PREFIXES as INTAKE
 from services.notify.settings import NotifySettings
 from shared.foundation.settings import Settings
 from shared.storage.schema import SERVICES
-from tests.deploy.doors import bodies
 from tests.deploy.policy import Object, flaws, flows, workloads
+from tests.deploy.routes import bodies
 from tests.deploy.tools import DEPLOY, output_of
 
 KUBERNETES = DEPLOY / "k8s"

@@ -118,8 +118,8 @@ BROKEN = {
     ),
     "what was read yesterday counts": (
         "IdentityRevealSpike",
-        "increase(informant_reveal_total[1h])",
-        "informant_reveal_total",
+        "increase(complainant_reveal_total[1h])",
+        "complainant_reveal_total",
     ),
     "a closed campaign is stale": (
         "ScoreBoardStale",

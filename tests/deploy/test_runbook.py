@@ -18,7 +18,7 @@ async def test_every_question_to_the_database_can_be_asked(database):
     questions = re.findall(r"^```sql\n(.+?)^```", RUNBOOK, re.MULTILINE | re.DOTALL)
 
     async with database("intake").transaction() as tx:
-        tx.record("identity.revealed", "a-complaint", "an-account", reason="核对回访电话")
+        tx.audit("identity.revealed", "a-complaint", "an-account", reason="核对回访电话")
     async with database("notify").transaction() as tx:
         answers = [await tx.fetch(question) for question in questions]
 

@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.faults.lab import Laboratory
 from tests.faults.plans import SHORT, Plan, plan
+from tests.faults.rig import Laboratory
 from tests.faults.runs import Outcome, run
 
 FRESH_EVERY = 10

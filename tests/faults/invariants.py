@@ -27,9 +27,9 @@ from shared.appraisal.events import EVENTS, OWNERS
 from shared.security import audit
 from shared.security.keyring import KeyRing
 from shared.storage.schema import SERVICES
-from tests.faults.fleet import get
-from tests.faults.lab import PASSWORD, Laboratory, NotAtRest, heard_by
-from tests.faults.witness import Witness, count_votes, witness_of
+from tests.faults.expected_state import Witness, count_votes, witness_of
+from tests.faults.process_group import get
+from tests.faults.rig import PASSWORD, Laboratory, NotAtRest, topics_consumed_by
 
 SHOWN = 5
 PHONE = re.compile(rb"(?<!\d)1\d{10}(?!\d)")
@@ -155,12 +155,12 @@ async def every_event_takes_effect_once_at_every_hearer(scene: Scene) -> list[st
     for service in SERVICES:
         inbox = await column(scene, f"select event_id from {service}.inbox")
         parked = await column(
-            scene, f"select event_id from {service}.dead_letters where state = 'parked'"
+            scene, f"select event_id from {service}.dead_letters where state = 'pending'"
         )
         due = {
             event_id
             for event_id, record in scene.said.items()
-            if topic_of(record) in heard_by(service)
+            if topic_of(record) in topics_consumed_by(service)
         }
         if missing := due - inbox - parked:
             found.append(
@@ -243,7 +243,7 @@ async def _notices(scene: Scene) -> list[str]:
     unread = {
         row[0]
         for row in await scene.sql.fetch(
-            "select event_id from notify.dead_letters where state = 'parked'"
+            "select event_id from notify.dead_letters where state = 'pending'"
         )
     }
     if silent := lapsed - told - unread:
@@ -334,7 +334,7 @@ async def versions_are_without_gaps(scene: Scene) -> list[str]:
             f"{service} said versions {row['a']}…{row['z']} of {row['topic']} {row['key']} in {row['c']} events"
             for row in broken[:SHOWN]
         ]
-        behind = await scene.sql.fetch(_streams(service))
+        behind = await scene.sql.fetch(_aggregate_versions_behind(service))
         found += [
             f"{service} is at version {row['at']} of {row['topic']} {row['key']}, said were {row['said']}"
             for row in behind[:SHOWN]
@@ -342,17 +342,17 @@ async def versions_are_without_gaps(scene: Scene) -> list[str]:
     return found
 
 
-def _streams(service: str) -> str:
+def _aggregate_versions_behind(service: str) -> str:
     """Aggregates whose version at the hearer is not the owner's, and no parked letter says why."""
     own = [
         f"select '{topic}' as topic, key, version from {OWNERS[topic]}.aggregates where topic = '{topic}'"
-        for topic in sorted(heard_by(service) - {"resends"})
+        for topic in sorted(topics_consumed_by(service) - {"resends"})
     ]
     return f"""
     select a.topic, a.key, a.version as said, coalesce(s.version, 0) as at
-    from ({" union all ".join(own)}) a left join {service}.streams s on (split_part(s.topic, '.', -1), s.key) = (a.topic, a.key)
+    from ({" union all ".join(own)}) a left join {service}.aggregate_versions s on (split_part(s.topic, '.', -1), s.key) = (a.topic, a.key)
     where coalesce(s.version, 0) <> a.version and not exists (
-      select from {service}.dead_letters d where d.state = 'parked' and d.aggregate = a.key and split_part(d.topic, '.', -1) = a.topic)
+      select from {service}.dead_letters d where d.state = 'pending' and d.aggregate = a.key and split_part(d.topic, '.', -1) = a.topic)
     """
 
 
@@ -532,7 +532,7 @@ async def nothing_is_left_undone(scene: Scene) -> list[str]:
     found = [f"{what}: {n}" for what, n in undone.items()]
     for service in SERVICES:
         letters = await scene.sql.fetch(
-            f"select topic, key, body, type, reason, detail from {service}.dead_letters where state = 'parked'"
+            f"select topic, key, body, type, reason, detail from {service}.dead_letters where state = 'pending'"
         )
         strange = [
             f"{one['topic']} {one['type']} {one['reason']}: {one['detail']}"

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from tests.faults.strikes import STRIKES
+from tests.faults.fault_actions import STRIKES
 
 CardT = TypeVar("CardT")
 
@@ -13,8 +13,8 @@ WRITERS = ("transaction.before_commit", "transaction.after_commit")
 RELAY = (
     "relay.after_select",
     "relay.after_send",
-    "relay.after_acknowledgement",
-    "relay.after_mark",
+    "relay.after_ack",
+    "relay.after_mark_published",
 )
 CONSUMER = (
     "consumer.after_fetch",
@@ -23,9 +23,9 @@ CONSUMER = (
     "consumer.after_commit",
     "consumer.after_offset_commit",
 )
-PARKING = ("consumer.during_park", "consumer.after_park")
+DEAD_LETTERING = ("consumer.during_dead_letter", "consumer.after_dead_letter")
 COURIERS = ("delivery.claimed", "delivery.sent")
-TICKS = {
+JOBS = {
     "intake": ("seal_audit",),
     "casework": ("lapse_deadlines", "warn_deadlines", "seal_audit"),
     "scoring": ("rescore", "tell"),
@@ -76,16 +76,14 @@ class Plan:
 
 def places(service: str) -> list[str]:
     """Every failpoint that a service passes."""
-    ticks = [
-        f"tick.{name}.{when}"
-        for name in TICKS[service]
-        for when in ("before_commit", "after_commit")
+    jobs = [
+        f"job.{name}.{when}" for name in JOBS[service] for when in ("before_commit", "after_commit")
     ]
-    return [*WRITERS, *RELAY, *CONSUMER, *ticks, *(COURIERS if service == "notify" else ())]
+    return [*WRITERS, *RELAY, *CONSUMER, *jobs, *(COURIERS if service == "notify" else ())]
 
 
 _BLOWS: dict[str, tuple[Mapping[str, Any], ...]] = {
-    "killed": tuple({"service": s} for s in TICKS),
+    "killed": tuple({"service": s} for s in JOBS),
     "all_killed": ({}, {"times": 2}),
     "frozen": ({"service": "casework"}, {"service": "scoring"}),
     "relay_frozen": ({"service": "intake"}, {"service": "casework"}),
@@ -120,7 +118,7 @@ _BLOWS: dict[str, tuple[Mapping[str, Any], ...]] = {
     # Two of them on one installation end before its questionnaires close.
     "lapse_wave": ({"days": 7}, {"days": 10, "kills": 4}),
 }
-_PLACES = [(service, place) for service in TICKS for place in places(service)]
+_PLACES = [(service, place) for service in JOBS for place in places(service)]
 ARMED = 5
 """Failpoints of one plan."""
 
@@ -194,17 +192,17 @@ SHORT: tuple[Plan, ...] = (
                 ("consumer.after_inbox", 2),
                 ("consumer.after_effect", 2),
                 ("relay.after_send", 2),
-                ("relay.after_mark", 2),
+                ("relay.after_mark_published", 2),
             ),
             "scoring": _armed(
                 ("consumer.after_commit", 3),
-                ("relay.after_acknowledgement", 2),
-                ("tick.rescore.before_commit", 5),
-                ("tick.tell.after_commit", 5),
+                ("relay.after_ack", 2),
+                ("job.rescore.before_commit", 5),
+                ("job.tell.after_commit", 5),
             ),
             "notify": _armed(
                 ("consumer.after_offset_commit", 2),
-                ("tick.escalate.before_commit", 3),
+                ("job.escalate.before_commit", 3),
                 ("transaction.after_commit", 20),
             ),
         },
@@ -214,7 +212,7 @@ SHORT: tuple[Plan, ...] = (
         "poison, repetition, disorder and loss in the log",
         70,
         14.0,
-        lives={"casework": [f"{PARKING[0]}=kill@1", f"{PARKING[1]}=kill@1"]},
+        lives={"casework": [f"{DEAD_LETTERING[0]}=kill@1", f"{DEAD_LETTERING[1]}=kill@1"]},
         blows=(
             Blow(10, "poisoned", {"topic": "complaints"}),
             Blow(20, "repeated"),

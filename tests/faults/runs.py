@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from shared.storage.schema import SERVICES
-from tests.faults.fleet import get
+from tests.faults.fault_actions import STRIKES, reborn
 from tests.faults.invariants import examine
-from tests.faults.lab import Laboratory, NotAtRest
 from tests.faults.plans import Plan
-from tests.faults.strikes import STRIKES, reborn
+from tests.faults.process_group import get
+from tests.faults.rig import Laboratory, NotAtRest
 
 PATIENCE = float(os.environ.get("FENGPING_PATIENCE", "1"))
 """How many times longer than on a machine of its own things may take."""

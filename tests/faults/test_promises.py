@@ -11,10 +11,10 @@ from shared.foundation import telemetry
 from shared.foundation.telemetry import configure_logging, log
 from shared.storage.connections import direct_connection
 from shared.storage.schema import SERVICES
-from tests.faults.fleet import ROOT
+from tests.faults.fault_actions import STRIKES
 from tests.faults.mutants.catalogue import CATALOGUE
-from tests.faults.plans import SHORT, TICKS, places, plan
-from tests.faults.strikes import STRIKES
+from tests.faults.plans import JOBS, SHORT, places, plan
+from tests.faults.process_group import ROOT
 
 
 @pytest.mark.stack
@@ -37,7 +37,7 @@ def test_an_error_is_logged_without_its_text():
     try:
         raise ValueError("duplicate key: (phone)=(13912345678)")
     except ValueError as error:
-        log.error("tick failed", service="intake", **telemetry.describe(error))
+        log.error("job failed", service="intake", **telemetry.describe(error))
     finally:
         configure_logging()
 
@@ -79,16 +79,16 @@ def test_every_place_at_which_a_plan_kills_is_in_the_sources(service):
         for room in ("shared", "services")
         for path in (ROOT / room).rglob("*.py")
     )
-    ticks = {tick.name for tick in import_module(f"services.{service}.ticks").every.table} | {
+    jobs = {job.name for job in import_module(f"services.{service}.jobs").jobs.table} | {
         "seal_audit",
         "forget_idempotency_keys",
     }
 
-    assert set(TICKS[service]) <= ticks
+    assert set(JOBS[service]) <= jobs
     assert [
         place
         for place in places(service)
-        if not place.startswith("tick.") and f'failpoint("{place}")' not in sources
+        if not place.startswith("job.") and f'failpoint("{place}")' not in sources
     ] == []
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.lab import Laboratory
-from tests.faults.plans import CONSUMER, PARKING, RELAY, SHORT, WRITERS, Plan, reaching
+from tests.faults.plans import CONSUMER, DEAD_LETTERING, RELAY, SHORT, WRITERS, Plan, reaching
+from tests.faults.rig import Laboratory
 from tests.faults.runs import Outcome, run
 
 pytestmark = [pytest.mark.faults, pytest.mark.stack]
@@ -65,13 +65,13 @@ async def test_every_kind_of_failpoint_was_reached(bench):
     those missed get one more.
     """
     assert bench.deaths, "this test runs after the plans: run the whole file"
-    wanted = {*WRITERS, *RELAY, *CONSUMER, *PARKING}
+    wanted = {*WRITERS, *RELAY, *CONSUMER, *DEAD_LETTERING}
     if missed := wanted - reached(bench):
         outcome = await bench.carry_out(reaching(missed))
         assert not outcome.broken, outcome.line()
 
     assert wanted <= reached(bench), bench.deaths
-    assert any(place.startswith("tick.") for place in reached(bench))
+    assert any(place.startswith("job.") for place in reached(bench))
 
 
 def reached(bench: Bench) -> set[str]:

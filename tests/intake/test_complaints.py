@@ -23,7 +23,7 @@ from services.intake.domain.complaints import (
 )
 from services.intake.store import complaints as store
 from shared.appraisal.events import Channel, Kind, Refused
-from shared.runtime.jobs import ClockHeld
+from shared.runtime.jobs import ClockGuardActive
 from shared.security.keyring import Shredded
 from shared.security.policies import Account
 from shared.security.roles import Role
@@ -580,7 +580,7 @@ async def opened(office, number):
 
 
 async def destroy(office, *, days):
-    office.context.settings.informants_kept_days = days
+    office.context.settings.complainant_retention_days = days
     async with office.transaction() as tx:
         await destroy_informants(tx)
 
@@ -652,13 +652,13 @@ async def test_files_go_when_their_keys_are_gone_and_not_before(office, key, clo
         await attachments.hand_over(tx, uuid5(NAMESPACE_OID, "sitting"), UUID(told["id"]))
     await clock.advance(days=40)
     await settled(office, told["number"], days_ago=31)
-    office.context.settings.informants_kept_days = 30
+    office.context.settings.complainant_retention_days = 30
     stored = list(office.context.files.rglob("*"))
 
-    with suppress(ClockHeld):
+    with suppress(ClockGuardActive):
         async with office.transaction() as tx:
             await destroy_informants(tx)
-            raise ClockHeld
+            raise ClockGuardActive
     assert list(office.context.files.rglob("*")) == stored
     await destroy(office, days=30)
     await destroy(office, days=30)

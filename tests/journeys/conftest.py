@@ -17,7 +17,7 @@ from services.simulate.people import BODIES, OFFICE, Person
 from services.simulate.staff import People
 from shared.foundation.clock import CHINA
 from shared.foundation.settings import Settings
-from shared.messaging import make_topics
+from shared.messaging import create_topics
 from shared.runtime.service import Service
 from shared.storage.connections import Database
 
@@ -106,7 +106,7 @@ async def house(settings: Settings, clock):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     await clock.set(shanghai(3, 9))
-    await make_topics(settings)
+    await create_topics(settings)
     database = Database(settings.database_url, "intake", pool_size=2)
     async with database.transaction() as tx:
         await seed_accounts(

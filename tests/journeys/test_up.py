@@ -179,7 +179,7 @@ async def test_demo_clock_starts_four_weeks_back_runs_and_meets_the_real_time(se
     await asyncio.sleep(1.5)
     assert abs((clock.pace.at(real_now()) - real_now()).total_seconds()) < 1
     async with database("intake").transaction() as tx:
-        tx.emit(
+        tx.publish(
             ComplaintRated(
                 occurred_at=tx.now, complaint_id=id_of("clock"), campaign_id="J-2026", option=1
             )
@@ -203,7 +203,7 @@ async def test_demo_killed_on_the_way_goes_on_where_it_was(settings, database):
     await clock.run_at(86_400.0)
     await asyncio.sleep(1.0)
     async with database("intake").transaction() as tx:
-        tx.record("test.wrote", "something", "system")
+        tx.audit("test.wrote", "something", "system")
         written_at = tx.now
     await asyncio.sleep(0.5)
 

@@ -12,7 +12,7 @@ from services.notify import actions, store
 from services.notify.domain import Audience
 from shared.appraisal.events import Refused
 from shared.foundation.failpoints import failpoint
-from shared.foundation.telemetry import notices_sent
+from shared.foundation.telemetry import notifications_sent
 from shared.security.keyring import Shredded
 from tests.notify.conftest import LIU, WEDNESDAY, ZHENG, Case
 from tests.notify.listeners import HttpListener, MailListener, listening
@@ -47,7 +47,7 @@ async def said(notify):
 async def test_a_lapse_reaches_the_supervisors_webhook_once(notify):
     async with listening(hook := HttpListener()):
         await subscribe(notify, hook.url)
-        before = notices_sent.labels("webhook", "ok")._value.get()
+        before = notifications_sent.labels("webhook", "ok")._value.get()
         await notify.tell(Case().lapsed())
         await notify.send()
         await notify.send()
@@ -55,7 +55,7 @@ async def test_a_lapse_reaches_the_supervisors_webhook_once(notify):
     assert len(hook.heard) == 1
     assert await outcome(notify) == [("delivered", 1, None)]
     assert await said(notify) == ["notice.delivered.v1"]
-    assert notices_sent.labels("webhook", "ok")._value.get() == before + 1
+    assert notifications_sent.labels("webhook", "ok")._value.get() == before + 1
 
 
 async def test_after_a_500_it_is_tried_again_with_the_same_key(notify):

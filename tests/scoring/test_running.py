@@ -11,7 +11,7 @@ import pytest
 from services.scoring import actions
 from shared.appraisal.events import Refused
 from shared.foundation import telemetry
-from shared.foundation.clock import steady_seconds
+from shared.foundation.clock import monotonic_seconds
 from shared.storage.migrations import drift
 from tests.scoring.story import (
     CAMPAIGN,
@@ -89,7 +89,7 @@ async def test_a_unit_that_was_just_scored_waits_for_the_tick_and_misses_nothing
         for n, event in enumerate((case.opened(), case.accepted(), case.lapsed("handle")), start=1)
     )
     await scoring.take([first])
-    scoring.context.scored_at[CAMPAIGN, 7] = steady_seconds()
+    scoring.context.scored_at[CAMPAIGN, 7] = monotonic_seconds()
     async with scoring.transaction() as tx:
         await actions.enter_events(tx, others)
     waiting = await scoring.score("U07")

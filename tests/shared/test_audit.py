@@ -453,7 +453,7 @@ Core = tuple[Any, Callable[[str], Awaitable[Database]]]
 async def record(database: Database, *numbers: int) -> None:
     async with database.transaction() as tx:
         for number in numbers:
-            tx.record(
+            tx.audit(
                 "identity.revealed",
                 f"JF-2026-{number:06}",
                 "wangmou",

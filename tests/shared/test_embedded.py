@@ -24,7 +24,7 @@ from redis.exceptions import RedisError
 
 from shared.embedded import SetupError, Stack, cache_folder, jars, postgres, prepare, process
 from shared.embedded.kafka import broker_ids, escaped
-from shared.embedded.process import Identity
+from shared.embedded.process import ProcessUser
 
 ROOT = Path(__file__).parents[2]
 AS_ROOT = os.geteuid() == 0
@@ -195,7 +195,7 @@ async def test_a_second_start_on_the_same_folder_is_refused_with_the_holder_name
     with pytest.raises(SetupError, match=f"in use by process {os.getpid()}") as refusal:
         await Stack(stack.data).start()
 
-    assert refusal.value.what_to_do == "Stop that one first or choose another data folder"
+    assert refusal.value.hint == "Stop that one first or choose another data folder"
     assert all(server.alive for server in stack.servers)
 
 
@@ -273,7 +273,7 @@ async def test_a_pid_file_whose_number_belongs_to_somebody_else_does_not_stop_po
 @pytest.mark.stack
 async def test_a_server_that_dies_unasked_is_brought_back(stack: Stack) -> None:
     told: list[str] = []
-    keeper = asyncio.create_task(stack.keep(told.append))
+    keeper = asyncio.create_task(stack.supervise(told.append))
     old = stack.valkey.pid
     os.kill(old or 0, signal.SIGKILL)
 
@@ -334,9 +334,9 @@ def supervisor(
 
 def gone_within(pids: list[int], seconds: float) -> bool:
     deadline = time.monotonic() + seconds
-    while any(process.started_at(pid) for pid in pids) and time.monotonic() < deadline:
+    while any(process.process_start_time(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.05)
-    return not any(process.started_at(pid) for pid in pids)
+    return not any(process.process_start_time(pid) for pid in pids)
 
 
 @pytest.mark.stack
@@ -422,11 +422,11 @@ def closed_folder() -> Iterator[Path]:
     shutil.rmtree(path, ignore_errors=True)
 
 
-async def run_postgres(data: Path) -> Identity:
+async def run_postgres(data: Path) -> ProcessUser:
     async with Stack(data, start={"postgres"}).running() as stack:
         wire = await asyncpg.connect(stack.postgres_url)
         await wire.close()
-        return stack.postgres.identity
+        return stack.postgres.user
 
 
 @pytest.mark.stack
@@ -484,7 +484,7 @@ async def test_a_data_folder_follows_its_way_to_another(
 ) -> None:
     before = await run_postgres(folder / "moving")
     monkeypatch.setattr(
-        postgres.Postgres, "_identity_for_root", lambda self: Identity("reach", before.uid)
+        postgres.Postgres, "_user_for_root", lambda self: ProcessUser("reach", before.uid)
     )
 
     assert (await run_postgres(folder / "moving")).way == "reach"
@@ -554,7 +554,7 @@ async def test_a_port_that_somebody_has_is_named(folder: Path) -> None:
         ) as refusal:
             await Stack(folder / "taken", valkey_port=port, start={"valkey"}).start()
 
-    assert "name another port" in refusal.value.what_to_do
+    assert "name another port" in refusal.value.hint
 
 
 async def test_a_kept_port_that_somebody_took_meanwhile_is_replaced(folder: Path) -> None:
@@ -586,7 +586,7 @@ def test_a_disk_without_room_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_last_words_of_a_server_are_explained(said: str, cause: str) -> None:
-    assert cause in process.explained("kafka-1", said, Path("logs/kafka-1.log")).message
+    assert cause in process.setup_error("kafka-1", said, Path("logs/kafka-1.log")).message
 
 
 @pytest.mark.parametrize(
@@ -623,7 +623,7 @@ async def test_without_a_network_the_first_start_says_what_to_do(
     with pytest.raises(SetupError, match="could not be fetched") as refusal:
         await prepare(cache_folder(tmp_path))
 
-    assert "Connect to the internet" in refusal.value.what_to_do
+    assert "Connect to the internet" in refusal.value.hint
 
 
 @pytest.fixture
@@ -667,7 +667,7 @@ async def test_a_damaged_jar_is_fetched_again(
     jars.jar_paths(copy)[7].write_bytes(b"half")
     monkeypatch.setenv("FENGPING_MAVEN_REPOSITORY", liar)
 
-    with pytest.raises(SetupError, match=jars.wanted_jars()[7].name):
+    with pytest.raises(SetupError, match=jars.locked_jars()[7].name):
         jars.fetch_jars(copy, lambda *step: None, threading.Event())
 
 

@@ -145,7 +145,7 @@ async def take_in(
         )
     )
     _tell(tx, [(row, shift) for row, shift in applied if shift.concerns], seen.new.version)
-    tx.record(
+    tx.audit(
         "calendar.take_in",
         seen.new.version,
         str(by.id),
@@ -170,7 +170,7 @@ def _tell(tx: Transaction, moved: Sequence[tuple[Any, Shift]], version: str) -> 
             )
             for r, s in pairs
         )
-        tx.emit(
+        tx.publish(
             CaseRescheduled(
                 occurred_at=tx.now,
                 case_id=case_id,

@@ -59,7 +59,7 @@ def take_step(
             facts=facts,
         )
     )
-    tx.record(
+    tx.audit(
         f"case.{verb}",
         case.number,
         str(by.id) if by else "system",

@@ -176,7 +176,7 @@ def end(tx: Transaction, row: Deadline, state: Clock, subject: Case | Duty) -> N
             if isinstance(subject, Case)
             else ObligationLapsed(occurred_at=tx.now, due_at=row.due_at, **duty_keys(subject))
         )
-        tx.emit(lapsed)
+        tx.publish(lapsed)
         _count("lapsed", row.kind, (tx.now - row.due_at).total_seconds())
     row.state, row.ended_at, row.next_warn_at = state, tx.now, None
 
@@ -234,9 +234,11 @@ def _tell(
         "due_at": row["due_at"],
     }
     if row["case_id"]:
-        tx.emit(of_case(case_id=row["case_id"], number=row["number"], deadline=row["kind"], **said))
+        tx.publish(
+            of_case(case_id=row["case_id"], number=row["number"], deadline=row["kind"], **said)
+        )
     else:
-        tx.emit(of_duty(obligation_id=row["duty_id"], obligation=row["obligation"], **said))
+        tx.publish(of_duty(obligation_id=row["duty_id"], obligation=row["obligation"], **said))
 
 
 def _count(event: str, kind: str, late_seconds: float) -> None:

@@ -43,7 +43,7 @@ async def assign_case(
         clocks.arm("handle")
         case.assigned_at = tx.now
     take_step(tx, case, Verb.ASSIGN, by, opinion)
-    tx.emit(
+    tx.publish(
         CaseAssigned(occurred_at=tx.now, deadlines=clocks.told("accept", "handle"), **keys(case))
     )
     return case
@@ -70,7 +70,7 @@ async def refuse_case(
     refuse_personal_data(sentence, field="explanation", label="告知来件人的理由")
     clocks.meet("assign")
     take_step(tx, case, Verb.REFUSE, by, sentence, reason=chosen.code)
-    tx.emit(
+    tx.publish(
         CaseNotAccepted(occurred_at=tx.now, reason=chosen.code, explanation=sentence, **keys(case))
     )
     return case
@@ -113,7 +113,7 @@ async def return_case(
     )
     case.unit_id, case.handler_id, case.handler_name = None, None, None
     clocks.arm("assign")
-    tx.emit(
+    tx.publish(
         CaseReturned(
             occurred_at=tx.now,
             from_unit_id=from_unit,

@@ -122,8 +122,8 @@ async def fulfil_duty(tx: Transaction, *, duty_id: UUID, document: str, by: Acco
         raise Refused("请写明报送文件的标题和文号", status=422, field="document")
     end(tx, row, Clock.MET, duty)
     duty.met_at, duty.met_by_name, duty.document = tx.now, by.display_name, document.strip()
-    tx.record("duty.fulfil", duty.id, str(by.id), obligation=duty.obligation, unit=duty.unit_id)
-    tx.emit(
+    tx.audit("duty.fulfil", duty.id, str(by.id), obligation=duty.obligation, unit=duty.unit_id)
+    tx.publish(
         ObligationMet(
             occurred_at=tx.now, due_at=row.due_at, late=row.lapsed_at is not None, **duty_keys(duty)
         )

@@ -113,7 +113,7 @@ def _agree(
             lengthened(Term.from_json(row.term), request.amount, rules.extension.limit),
             pauses_of(suspensions),
         )
-        tx.emit(CaseExtended(occurred_at=tx.now, deadlines=clocks.told("handle"), **keys(case)))
+        tx.publish(CaseExtended(occurred_at=tx.now, deadlines=clocks.told("handle"), **keys(case)))
     take_step(
         tx,
         case,

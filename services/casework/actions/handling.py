@@ -43,7 +43,7 @@ async def accept_case(
     late = clocks.meet("accept")
     case.accepted_at, case.handler_id, case.handler_name = tx.now, by.id, by.display_name
     take_step(tx, case, Verb.ACCEPT, by)
-    tx.emit(
+    tx.publish(
         CaseAccepted(occurred_at=tx.now, late=late, deadlines=clocks.told("handle"), **keys(case))
     )
     return case
@@ -90,7 +90,7 @@ async def urge_unit(tx: Transaction, *, number: str, text: str, by: Account) -> 
     refuse_personal_data(text, field="text", label="催办意见")
     case.urges += 1
     take_step(tx, case, Verb.URGE, by, text.strip())
-    tx.emit(CaseUrged(occurred_at=tx.now, urges=case.urges, **keys(case)))
+    tx.publish(CaseUrged(occurred_at=tx.now, urges=case.urges, **keys(case)))
     return case
 
 
@@ -142,7 +142,7 @@ async def submit_result(
     )
     case.submitted_at = tx.now
     take_step(tx, case, Verb.SUBMIT, by, no=len(sent) + 1)
-    tx.emit(CaseSubmitted(occurred_at=tx.now, late=late, **keys(case)))
+    tx.publish(CaseSubmitted(occurred_at=tx.now, late=late, **keys(case)))
     return case
 
 
@@ -187,7 +187,7 @@ async def approve_result(
     days = working_days_taken(case.assigned_at, result.at, clocks.calendar)
     telemetry.cases_closed.labels("no" if case.late else "yes").inc()
     telemetry.case_working_days.observe(days)
-    tx.emit(
+    tx.publish(
         CaseClosed(
             occurred_at=tx.now,
             source=case.source,  # type: ignore[arg-type]
@@ -217,7 +217,7 @@ async def send_result_back(
     clocks.revive("handle")
     _decide(tx, await _to_review(tx, case), "sent_back", opinion, by)
     take_step(tx, case, Verb.SEND_BACK, by, opinion.strip())
-    tx.emit(CaseSentBack(occurred_at=tx.now, reason=opinion.strip(), **keys(case)))
+    tx.publish(CaseSentBack(occurred_at=tx.now, reason=opinion.strip(), **keys(case)))
     return case
 
 
@@ -246,7 +246,7 @@ async def strike_off(
         raise Refused(f"请写明核查情况，至少 {OPINION_MIN} 个字", status=422, field="opinion")
     refuse_personal_data(opinion, field="opinion", label="核查情况")
     take_step(tx, case, Verb.STRIKE_OFF, by, opinion.strip())
-    tx.emit(CaseStruckOff(occurred_at=tx.now, **keys(case)))
+    tx.publish(CaseStruckOff(occurred_at=tx.now, **keys(case)))
     return case
 
 
@@ -311,7 +311,7 @@ async def _resume(tx: Transaction, case: Case, suspension: Suspension, by: Accou
     )
     take_step(tx, case, Verb.RESUME, by, due_at=row.due_at.isoformat())
     told = clocks.told("handle")
-    tx.emit(
+    tx.publish(
         CaseRescheduled(
             occurred_at=tx.now, calendar_version=row.calendar_version, deadlines=told, **keys(case)
         )

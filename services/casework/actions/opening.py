@@ -292,8 +292,8 @@ async def _write(tx: Transaction, begun: Sequence[Beginning]) -> None:
     )
     for one in begun:
         for event in one.events:
-            tx.emit(event)
-        tx.record(
+            tx.publish(event)
+        tx.audit(
             "case.open",
             one.case["number"],
             "system",

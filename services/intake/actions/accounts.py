@@ -49,7 +49,7 @@ async def create_account(
     )
     if not await store.add(tx, account, await hash_password(password)):
         raise Refused("这个用户名已有人使用", field="name")
-    tx.record("account.created", account.id, by, role=role, unit=unit_id)
+    tx.audit("account.created", account.id, by, role=role, unit=unit_id)
     return account
 
 
@@ -68,7 +68,7 @@ async def sign_in(tx: Transaction, *, name: str, password: str, agent: str) -> A
     if row is None:
         return None
     await store.note_login(tx, row["id"], device_of(agent))
-    tx.record("account.signed_in", row["id"], str(row["id"]))
+    tx.audit("account.signed_in", row["id"], str(row["id"]))
     return store.account_of(row)
 
 
@@ -76,7 +76,7 @@ async def change_password(
     tx: Transaction, *, account: Account, old: str, new: str, again: str, keep: str | None
 ) -> None:
     """Set a new password and end every other session. `keep`: the token of this one. Raises Refused
-    (422), CacheAway.
+    (422), CacheUnavailable.
     """
     row = await store.by_id(tx, account.id)
     if row is None or not await verify_password(old, row["password_hash"]):
@@ -85,7 +85,7 @@ async def change_password(
         raise Refused("两次输入的新密码不一致", status=422, field="again")
     check_password(new, name=account.name)
     await store.set_password(tx, account.id, await hash_password(new))
-    tx.record("account.password_changed", account.id, str(account.id))
+    tx.audit("account.password_changed", account.id, str(account.id))
     await _end_sessions(tx, account.id, keep)
 
 
@@ -100,7 +100,7 @@ async def change_account(
     by: Account,
 ) -> Account:
     """Change what an account may do; its sessions end, so that the change holds at once. Raises
-    Refused (404, 409, 422), CacheAway.
+    Refused (404, 409, 422), CacheUnavailable.
     """
     row = await store.by_id(tx, account_id)
     if row is None:
@@ -111,7 +111,7 @@ async def change_account(
     await store.change(
         tx, account_id, role=role, unit_id=unit_id, display_name=display_name, disabled=disabled
     )
-    tx.record("account.changed", account_id, str(by.id), role=role, unit=unit_id, disabled=disabled)
+    tx.audit("account.changed", account_id, str(by.id), role=role, unit=unit_id, disabled=disabled)
     await _end_sessions(tx, account_id, None)
     return Account(
         id=account_id, name=row["name"], display_name=display_name, role=role, unit_id=unit_id
@@ -119,19 +119,19 @@ async def change_account(
 
 
 async def reset_password(tx: Transaction, account_id: UUID, *, password: str, by: Account) -> None:
-    """Give somebody who forgot theirs a new password. Raises Refused (404, 422), CacheAway."""
+    """Give somebody who forgot theirs a new password. Raises Refused (404, 422), CacheUnavailable."""
     row = await store.by_id(tx, account_id)
     if row is None:
         raise Refused("没有这个账号", status=404)
     check_password(password, name=row["name"])
     await store.set_password(tx, account_id, await hash_password(password))
-    tx.record("account.password_reset", account_id, str(by.id))
+    tx.audit("account.password_reset", account_id, str(by.id))
     await _end_sessions(tx, account_id, None)
 
 
 async def end_other_sessions(tx: Transaction, *, account: Account, keep: str) -> None:
     """退出其他设备."""
-    tx.record("account.sessions_ended", account.id, str(account.id))
+    tx.audit("account.sessions_ended", account.id, str(account.id))
     await _end_sessions(tx, account.id, keep)
 
 
@@ -196,5 +196,5 @@ async def seed_accounts(
         for role, prefix, word in UNIT_SEATS
     ]
     added = [account for account in wanted if await store.add(tx, account, hashed)]
-    tx.record("accounts.seeded", "demonstration", "system", count=len(added))
+    tx.audit("accounts.seeded", "demonstration", "system", count=len(added))
     return password, added

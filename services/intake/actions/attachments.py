@@ -72,7 +72,7 @@ async def read(tx: Transaction, number: str, file_id: UUID, *, by: Account) -> t
     version, media_type = (
         ("derived", "image/jpeg") if row["derived"] else ("original", "application/octet-stream")
     )
-    tx.record("attachment.read", file_id, str(by.id), number=number, version=version)
+    tx.audit("attachment.read", file_id, str(by.id), number=number, version=version)
     context = context_of(tx)
     return await read_file(
         context.files,
@@ -91,7 +91,7 @@ async def release(tx: Transaction, number: str, file_id: UUID, *, by: Account) -
     if not row["derived"]:
         raise Refused("只有去除元数据的图片可以发布，文件原件密封保存")
     if await store.release(tx, file_id, by.id):
-        tx.record("attachment.released", file_id, str(by.id), number=number)
+        tx.audit("attachment.released", file_id, str(by.id), number=number)
 
 
 async def _visible(tx: Transaction, number: str, file_id: UUID, by: Account) -> Any:

@@ -26,7 +26,7 @@ from shared.appraisal.schemes import Ballot
 from shared.foundation import telemetry
 from shared.foundation.clock import CHINA
 from shared.security.policies import Account
-from shared.security.rate_limits import Limit, Limiter
+from shared.security.rate_limits import RateLimit, RateLimiter
 from shared.storage.transaction import Transaction, new_id
 
 BATCH_MAX: Final = 20_000
@@ -84,7 +84,7 @@ async def issue_tokens(
         "count": count,
         "use": use,
     }
-    tx.record("tokens.issued", batch_id, str(by.id), **issued)
+    tx.audit("tokens.issued", batch_id, str(by.id), **issued)
     return batch_id, codes
 
 
@@ -150,7 +150,7 @@ async def cast_ballot(
     )
     if not stored:
         return await _second(tx, token, key, device)
-    tx.emit(fact(batch, _id(batch, token, device), answers, hour_of(tx.now)))
+    tx.publish(fact(batch, _id(batch, token, device), answers, hour_of(tx.now)))
     telemetry.ballot_submits.labels("accepted").inc()
     for _, _, option_no in answers:
         option = campaign.scheme.option(option_no)
@@ -190,7 +190,7 @@ def fact(batch: Any, id: UUID, answers: Sequence[Answer], hour: datetime) -> Bal
     )
 
 
-async def place_wait(tx: Transaction, limiter: Limiter, code: str) -> int | None:
+async def place_wait(tx: Transaction, limiter: RateLimiter, code: str) -> int | None:
     """Seconds until a place's code may bring another ballot; None: now, and of every code of one
     use.
 
@@ -199,11 +199,11 @@ async def place_wait(tx: Transaction, limiter: Limiter, code: str) -> int | None
     """
     token = read_token(code)
     if len(token) != PLACE_SIGNS or not (
-        wait := await limiter.hit(Limit(f"place/{token}", *PLACE_BALLOTS))
+        wait := await limiter.hit(RateLimit(f"place/{token}", *PLACE_BALLOTS))
     ):
         return None
     telemetry.ballot_submits.labels("flooded").inc()
     batch = await store.batch_of(tx, token_hash(token))
     if batch is not None and await store.note_flood(tx, batch["id"]):
-        tx.record("tokens.flooded", batch["id"], "system", campaign=batch["campaign_id"])
+        tx.audit("tokens.flooded", batch["id"], "system", campaign=batch["campaign_id"])
     return wait

@@ -141,14 +141,14 @@ async def _tell(
         "kind": report.kind,
         "identity": report.identity,
     }
-    tx.record("complaint.registered", row.id, entry.who, **facts)
+    tx.audit("complaint.registered", row.id, entry.who, **facts)
     telemetry.complaint_submits.labels(
         report.channel, "merged" if entry.merge_into else "registered"
     ).inc()
     if entry.merge_into:
         await _merge(tx, row.id, target, by=entry.who)
         return replace(registered, merged_into=entry.merge_into)
-    tx.emit(_fact(tx, registered, report), trace=entry.trace)
+    tx.publish(_fact(tx, registered, report), trace=entry.trace)
     return registered
 
 
@@ -255,8 +255,8 @@ def _check_target(target: Any, campaign_id: str, *, besides: UUID | None = None)
 
 async def _merge(tx: Transaction, complaint_id: UUID, target: Any, *, by: str) -> None:
     repeats = await store.merge(tx, complaint_id, into=target["id"])
-    tx.record("complaint.merged", complaint_id, by, into=str(target["id"]))
-    tx.emit(
+    tx.audit("complaint.merged", complaint_id, by, into=str(target["id"]))
+    tx.publish(
         ComplaintRepeated(
             occurred_at=tx.now,
             complaint_id=target["id"],
@@ -306,7 +306,7 @@ async def caller_history(tx: Transaction, *, phone: str, by: Account) -> list[di
         return []
     caller_print = context_of(tx).ring.fingerprint(phone)
     rows = await store.of_caller(tx, caller_print)
-    tx.record("caller.looked_up", caller_print.hex()[:16], str(by.id), found=len(rows))
+    tx.audit("caller.looked_up", caller_print.hex()[:16], str(by.id), found=len(rows))
     return [dict(row) for row in rows]
 
 
@@ -334,7 +334,7 @@ async def read_complaint(tx: Transaction, number: str, who: Account) -> Reading 
     if row is None:
         return None
     entitled = who.role in MAY_REVEAL or row["registered_at"] > tx.now - OWN_ORIGINAL
-    tx.record("complaint.read", row["id"], str(who.id), original=entitled)
+    tx.audit("complaint.read", row["id"], str(who.id), original=entitled)
     original = await _opened(tx, row["id"], "original") if entitled else None
     supplements = await _supplements(tx, row["id"]) if entitled else []
     return Reading(row, original, await _masked(tx, row["id"]), supplements, who.role in MAY_REVEAL)
@@ -387,7 +387,7 @@ async def add_supplement(tx: Transaction, *, number: str, text: str, by: Account
     supplement_id = new_id()
     sealed = context_of(tx).ring.seal(supplement_id, {"text": text.strip()})
     await store.add_supplement(tx, supplement_id, row["id"], by=by.id, sealed=sealed)
-    tx.record("complaint.supplemented", row["id"], str(by.id))
+    tx.audit("complaint.supplemented", row["id"], str(by.id))
 
 
 async def reveal_identity(
@@ -405,7 +405,7 @@ async def reveal_identity(
     row = await store.visible(tx, number, by)
     if row is None:
         raise Refused("没有这件诉求", status=404)
-    tx.record("identity.revealed", row["id"], str(by.id), reason=mask_personal_data(reason.strip()))
+    tx.audit("identity.revealed", row["id"], str(by.id), reason=mask_personal_data(reason.strip()))
     telemetry.identity_reveals.labels(by.role).inc()
     if await store.reveals_since(tx, by.id, tx.now - timedelta(hours=1)) >= REVEALS_AN_HOUR:
         log.warning(
@@ -414,7 +414,7 @@ async def reveal_identity(
             account=str(by.id),
             role=by.role,
         )
-        tx.record("identity.reveals_many", by.id, "system")
+        tx.audit("identity.reveals_many", by.id, "system")
     return await _opened(tx, row["id"], "identity")
 
 

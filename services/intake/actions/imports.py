@@ -123,7 +123,7 @@ async def begin_import(tx: Transaction, order: Order) -> UUID:
         "rows": len(order.table.rows),
         "dry_run": order.dry_run,
     }
-    tx.record("import.started", import_id, str(order.by.id), **facts)
+    tx.audit("import.started", import_id, str(order.by.id), **facts)
     return import_id
 
 
@@ -158,7 +158,7 @@ async def run_import(
 async def _end(database: Database, context: Context, import_id: UUID, state: str) -> None:
     async with database.transaction(context) as tx:
         await store.end(tx, import_id, state)
-        tx.record("import.ended", import_id, "system", state=state)
+        tx.audit("import.ended", import_id, "system", state=state)
 
 
 async def _take(
@@ -355,7 +355,7 @@ async def _store_ballots(
                 )
                 hour = hour_of(row.instant("cast_at") or tx.now)
                 stored.append((campaign.id, ballot_id, batch_id, pack(answers), b"", hour))
-                tx.emit(ballots.fact(batch, ballot_id, answers, hour))
+                tx.publish(ballots.fact(batch, ballot_id, answers, hour))
     await ballot_store.add_many(tx, stored)
     telemetry.ballot_submits.labels("accepted").inc(len(stored))
 

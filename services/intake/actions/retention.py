@@ -37,7 +37,7 @@ async def destroy_informants(tx: Transaction) -> bool:
     their key first and their bytes the next time: a pass that is undone in the end leaves
     everything as it was.
     """
-    days = context_of(tx).settings.informants_kept_days
+    days = context_of(tx).settings.complainant_retention_days
     if not days:
         return False
     caseless = {
@@ -50,7 +50,7 @@ async def destroy_informants(tx: Transaction) -> bool:
     )
     await complaints.destroy_informants(tx, ids)
     for complaint_id in ids:
-        tx.record("informant.destroyed", complaint_id, "system", kept_days=days)
+        tx.audit("informant.destroyed", complaint_id, "system", kept_days=days)
     return len(ids) == BATCH
 
 

@@ -96,8 +96,8 @@ async def rate(tx: Transaction, complaint_id: UUID, *, option: int, reason: str 
         raise Refused("这件诉求已经评价过，或还没有办结")
     # The reason is not sealed, so it must not hold personal data.
     if await store.rate(tx, complaint_id, option=option, reason=mask_personal_data(reason.strip())):
-        tx.record("complaint.rated", complaint_id, "public", option=option)
-        tx.emit(
+        tx.audit("complaint.rated", complaint_id, "public", option=option)
+        tx.publish(
             ComplaintRated(
                 occurred_at=tx.now,
                 complaint_id=complaint_id,

@@ -98,7 +98,7 @@ async def store_photo(
     )
     if new:
         telemetry.visit_uploads.labels("photo").inc()
-        tx.record("visit.photo_received", visit_id, str(by.id), sha256=sha256, size=kept.size)
+        tx.audit("visit.photo_received", visit_id, str(by.id), sha256=sha256, size=kept.size)
         await _count_if_whole(tx, visit_id)
     return new
 
@@ -120,7 +120,7 @@ async def submit_visit(tx: Transaction, visit_id: UUID, report: Report, *, by: A
         known = await store.locked(tx, visit_id)
         assert known is not None, "it was just written, here or by the transaction we waited for"
         if first:
-            tx.record(
+            tx.audit(
                 "visit.submitted",
                 visit_id,
                 str(by.id),
@@ -189,7 +189,7 @@ async def _count_if_whole(tx: Transaction, visit_id: UUID, known: Any = None) ->
         return []
     missing = await store.missing(tx, visit_id, visit["photos"])
     if not missing and await store.count(tx, visit_id):
-        tx.emit(_fact(tx, visit))
+        tx.publish(_fact(tx, visit))
         telemetry.visit_uploads.labels("counted").inc()
     return missing
 

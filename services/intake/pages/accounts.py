@@ -14,7 +14,7 @@ from shared.foundation import telemetry
 from shared.security.policies import PUBLIC, SIGNED_IN
 from shared.security.sessions import credential_of
 from shared.security.sign_in import begin_login, login_succeeded
-from shared.storage.redis import CacheAway
+from shared.storage.redis import CacheUnavailable
 from shared.web import (
     Door,
     Form,
@@ -90,7 +90,7 @@ async def login(request: Request, tx: Tx) -> Response:
     sessions = request.app.state.sessions
     try:
         token = await sessions.create(account)
-    except CacheAway as error:
+    except CacheUnavailable as error:
         form.refuse(str(error))
         return page(request, "login.html", 503, form=form, failed=True)
     response = see_other(request, own_path(given.next))

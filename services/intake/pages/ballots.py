@@ -17,7 +17,7 @@ from services.intake.store.campaigns import KnownCampaign
 from shared.appraisal.events import Refused, UnitEntry
 from shared.appraisal.schemes import Ballot, BallotItem
 from shared.security.policies import PUBLIC
-from shared.security.rate_limits import Limit
+from shared.security.rate_limits import RateLimit
 from shared.storage.transaction import Transaction
 from shared.web import Door, Form, Tx, hold_back, page, read_form, see_other, source_of
 from shared.web.forms import Input
@@ -83,7 +83,7 @@ class Sheet:
 
 async def _sheet(request: Request, tx: Transaction, code: str) -> Sheet:
     """The questionnaire of a code. Raises Refused as `open_questionnaire`, TooOften."""
-    await hold_back(request, Limit(f"codes/{source_of(request)}", *CODES_A_MINUTE))
+    await hold_back(request, RateLimit(f"codes/{source_of(request)}", *CODES_A_MINUTE))
     token = read_token(code)
     device = _device(request, tx)
     _, campaign, ballot = await ballots.open_questionnaire(tx, code, device=device)

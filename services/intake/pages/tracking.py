@@ -24,7 +24,7 @@ from services.intake.store.campaigns import KnownCampaign
 from services.intake.store.files import FILE_MAX_BYTES
 from shared.appraisal.events import Channel, Kind, Refused, Urgency
 from shared.security.policies import PUBLIC
-from shared.security.rate_limits import Limit
+from shared.security.rate_limits import RateLimit
 from shared.storage.transaction import Transaction
 from shared.web import Door, Form, Once, Tx, hold_back, page, read_form, see_other, source_of
 from shared.web.forms import Input
@@ -225,12 +225,12 @@ def _items(campaign: KnownCampaign, head: str) -> list[Any]:
     ]
 
 
-def _measure_step(request: Request) -> list[Limit]:
+def _measure_step(request: Request) -> list[RateLimit]:
     """What a stranger may send to the wizard, whatever becomes of it."""
     source = source_of(request)
-    limits = [Limit(f"report-step/{source}", *STEPS_AN_HOUR)]
+    limits = [RateLimit(f"report-step/{source}", *STEPS_AN_HOUR)]
     if request.headers.get("content-type", "").lower().startswith("multipart/"):
-        limits.append(Limit(f"report-files/{source}", *UPLOADS_AN_HOUR))
+        limits.append(RateLimit(f"report-files/{source}", *UPLOADS_AN_HOUR))
     return limits
 
 
@@ -251,7 +251,7 @@ async def take_step(request: Request, tx: Tx, step: Step) -> Response:
     if form.value is None or campaign is None:
         return await _step(request, tx, step, form, fresh, 422)
     if isinstance(form.value, Files) and form.value.files:
-        await hold_back(request, Limit("report-files/all", *UPLOADS_OF_ALL))
+        await hold_back(request, RateLimit("report-files/all", *UPLOADS_OF_ALL))
     try:
         typed, onward = await TAKERS[step](tx, campaign, form.value, fresh)
     except Refused as refused:
@@ -371,8 +371,8 @@ async def send(request: Request, tx: Tx, once: Once) -> Response:
         return RedirectResponse(f"/p/report/{gap}", 303)
     await hold_back(
         request,
-        Limit(f"report/{source_of(request)}", *REPORTS_AN_HOUR),
-        Limit("report/all", *REPORTS_OF_ALL),
+        RateLimit(f"report/{source_of(request)}", *REPORTS_AN_HOUR),
+        RateLimit("report/all", *REPORTS_OF_ALL),
     )
     token = sittings.new_sitting()
     try:
@@ -501,9 +501,9 @@ async def query(request: Request, tx: Tx) -> Response:
 
 async def _ask(request: Request, tx: Transaction, given: Question) -> tracking.Answer:
     number = read_number(given.number) or given.number
-    of_number = Limit(f"query/{number}", *TRIES_OF_NUMBER)
+    of_number = RateLimit(f"query/{number}", *TRIES_OF_NUMBER)
     await hold_back(
-        request, of_number, Limit(f"query-from/{source_of(request)}", *TRIES_OF_ADDRESS)
+        request, of_number, RateLimit(f"query-from/{source_of(request)}", *TRIES_OF_ADDRESS)
     )
     answer = await tracking.ask_progress(tx, number=given.number, code=given.code)
     await request.app.state.limiter.forget(of_number.key)

@@ -7,8 +7,8 @@ from typing import Final, cast
 
 from shared.appraisal.events import CampaignPublished, Refused, UnitEntry
 from shared.appraisal.schemes import Ballot, Checklist, Scheme
-from shared.foundation.clock import steady_seconds
-from shared.storage.connections import lock_number
+from shared.foundation.clock import monotonic_seconds
+from shared.storage.connections import advisory_lock_key
 from shared.storage.transaction import Transaction
 from shared.web.navigation import matches, spelt
 
@@ -127,7 +127,7 @@ async def _keep_units(tx: Transaction, event: CampaignPublished) -> None:
 
 async def _make_partition(tx: Transaction, campaign_id: str) -> None:
     """Give a campaign's ballots a table of their own, so that they can be archived together."""
-    name = f"ballots_part_{lock_number('ballots', campaign_id) & 0xFFFFFFFFFFFF:012x}"
+    name = f"ballots_part_{advisory_lock_key('ballots', campaign_id) & 0xFFFFFFFFFFFF:012x}"
     literal = await tx.fetchval("select quote_literal($1)", campaign_id)
     await tx.run(
         f"create table if not exists {name} partition of ballots for values in ({literal})"
@@ -137,7 +137,7 @@ async def _make_partition(tx: Transaction, campaign_id: str) -> None:
 async def find(tx: Transaction, campaign_id: str) -> KnownCampaign | None:
     """The campaign of that id, or None. From memory while it is fresh."""
     remembered = cast("KnownCampaign | None", tx.context.campaigns.get(campaign_id))
-    if remembered and steady_seconds() - remembered.checked_at < TRUSTED_SECONDS:
+    if remembered and monotonic_seconds() - remembered.checked_at < TRUSTED_SECONDS:
         return remembered
     revision = await tx.fetchval("select revision from campaigns where id = $1", campaign_id)
     if revision is None:
@@ -145,7 +145,7 @@ async def find(tx: Transaction, campaign_id: str) -> KnownCampaign | None:
     if remembered is None or remembered.revision != revision:
         remembered = await _load(tx, campaign_id)
         tx.context.campaigns[campaign_id] = remembered
-    remembered.checked_at = steady_seconds()
+    remembered.checked_at = monotonic_seconds()
     return remembered
 
 

@@ -166,7 +166,7 @@ async def record_outcomes(
     Gives how many.
     """
     await store.keep_outcomes(tx, [(scheme_id, year, *row) for row in rows])
-    tx.record("outcomes.recorded", f"{scheme_id}-{year}", by, units=len(rows))
+    tx.audit("outcomes.recorded", f"{scheme_id}-{year}", by, units=len(rows))
     return len(rows)
 
 
@@ -186,7 +186,7 @@ async def show_to_units(tx: Transaction, *, campaign_id: str, shown: bool, by: s
     """Let unit heads see the running score of their own unit, or no longer."""
     await campaign_of(tx, campaign_id)
     await registers.show_to_units(tx, campaign_id, shown=shown)
-    tx.record("campaign.shown_to_units" if shown else "campaign.hidden_from_units", campaign_id, by)
+    tx.audit("campaign.shown_to_units" if shown else "campaign.hidden_from_units", campaign_id, by)
 
 
 def _refuse_faulty(scheme: Scheme) -> None:
@@ -247,7 +247,7 @@ async def _publish(tx: Transaction, campaign_id: str, *, by: str, what: str) -> 
         )
         for one in campaign.units
     )
-    tx.emit(
+    tx.publish(
         CampaignPublished(
             occurred_at=tx.now,
             campaign_id=campaign_id,
@@ -258,7 +258,7 @@ async def _publish(tx: Transaction, campaign_id: str, *, by: str, what: str) -> 
             units=tuple(entries),
         )
     )
-    tx.record(
+    tx.audit(
         what,
         campaign_id,
         by,

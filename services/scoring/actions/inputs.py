@@ -230,7 +230,7 @@ async def decide(
         text=grounds,
     )
     await _enter(tx, campaign, [line], shard=0)
-    tx.record("score.decided", decision, by, campaign=campaign_id, unit=unit_id, rule=rule_id)
+    tx.audit("score.decided", decision, by, campaign=campaign_id, unit=unit_id, rule=rule_id)
     return decision
 
 
@@ -258,7 +258,7 @@ async def revoke(
         text=grounds,
     )
     await _enter(tx, campaign, [line], shard=0)
-    tx.record("score.decision_revoked", decision_id, by, campaign=campaign_id)
+    tx.audit("score.decision_revoked", decision_id, by, campaign=campaign_id)
 
 
 async def decisions_on(tx: Transaction, campaign: store.Campaign, unit_id: str) -> list[Entry]:

@@ -39,7 +39,7 @@ async def recount(tx: Transaction, campaign_id: str, *, by: str) -> dict[str, An
         by=by,
         **{k: v for k, v in found.items() if k != "waiting"},
     )
-    tx.record(
+    tx.audit(
         "score.recounted",
         campaign_id,
         by,

@@ -15,7 +15,7 @@ from services.scoring.domain.score import Material, Score, Votes, material_of, s
 from services.scoring.store import Campaign, Moved, Written
 from shared.appraisal.events import ScoreChanged
 from shared.foundation import telemetry
-from shared.foundation.clock import CHINA, steady_seconds
+from shared.foundation.clock import CHINA, monotonic_seconds
 from shared.storage.transaction import Transaction
 
 BALLOTS_EVERY_SECONDS = 1.0
@@ -47,9 +47,9 @@ def is_due(tx: Transaction, cause: Cause) -> bool:
     """
     if cause.source != "ballot":
         return True
-    due = bool(steady_seconds() >= tx.context.ballots_due_at)
+    due = bool(monotonic_seconds() >= tx.context.ballots_due_at)
     if due:
-        tx.context.ballots_due_at = steady_seconds() + BALLOTS_EVERY_SECONDS
+        tx.context.ballots_due_at = monotonic_seconds() + BALLOTS_EVERY_SECONDS
     return due
 
 
@@ -61,7 +61,7 @@ def rested(
     """
     if cause.source == "decision":
         return set(unit_nos)
-    scored_at, now = tx.context.scored_at, steady_seconds()
+    scored_at, now = tx.context.scored_at, monotonic_seconds()
     return {
         no
         for no in unit_nos
@@ -71,7 +71,7 @@ def rested(
 
 async def rescore_changed(tx: Transaction) -> bool:
     """Score the units that transactions left word of. True: there may be more."""
-    context, started = tx.context, steady_seconds()
+    context, started = tx.context, monotonic_seconds()
     if started < context.changes_due_at:
         return False
     changes = await store.take_changes(
@@ -92,8 +92,8 @@ async def rescore_changed(tx: Transaction) -> bool:
         )
         await rescore(tx, campaigns[campaign_id], unit_nos, cause)
     if any(row["source"] == "ballot" for row in changes):
-        context.ballots_due_at = steady_seconds() + BALLOTS_EVERY_SECONDS
-    context.changes_due_at = steady_seconds() + (steady_seconds() - started) / CHANGES_SHARE
+        context.ballots_due_at = monotonic_seconds() + BALLOTS_EVERY_SECONDS
+    context.changes_due_at = monotonic_seconds() + (monotonic_seconds() - started) / CHANGES_SHARE
     return bool(len(changes) == context.sizes.changes_taken)
 
 
@@ -112,7 +112,7 @@ async def rescore(
     if not before:
         return set()
     tx.context.scored_at |= dict.fromkeys(
-        ((campaign.id, unit_no) for unit_no in before), steady_seconds()
+        ((campaign.id, unit_no) for unit_no in before), monotonic_seconds()
     )
     materials = await materials_of(tx, campaign, before.keys())
     old = scores_of({unit_no: body for unit_no, body in before.items() if body})
@@ -293,7 +293,7 @@ async def tell_scores(
     for row in untold:
         owner = campaigns[row["campaign_id"]]
         if row["body"] and row["unit_no"] in owner.by_no:
-            tx.emit(_score_changed(tx, owner, _scores.decode(row["body"])))
+            tx.publish(_score_changed(tx, owner, _scores.decode(row["body"])))
     return len(untold) == store.TELL_MAX
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from shared.storage.connections import lock_number
+from shared.storage.connections import advisory_lock_key
 from shared.storage.transaction import Transaction
 
 ROWS_AT_ONCE = 5_000
@@ -75,7 +75,7 @@ async def overdue_recount(tx: Transaction, *, before: datetime) -> str | None:
     """The campaign that waits longest for a recount and had none since `before`; None when there is
     none, or another process is at it.
     """
-    if not await tx.fetchval("select pg_try_advisory_xact_lock($1)", lock_number("recount")):
+    if not await tx.fetchval("select pg_try_advisory_xact_lock($1)", advisory_lock_key("recount")):
         return None
     return await tx.fetchval(  # type: ignore[no-any-return]
         "select id from campaigns c, coalesce((select max(counted_at) from recounts where campaign_id = c.id), c.published_at) as at "

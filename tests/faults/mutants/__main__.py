@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.fleet import ROOT
 from tests.faults.mutants.catalogue import CATALOGUE, Mutant
+from tests.faults.process_group import ROOT
 
 COPIED = ("services", "shared", "tests", "deploy", "pyproject.toml")
 TEST_SECONDS = 240

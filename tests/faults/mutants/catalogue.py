@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 BUS, FAULTS, DATABASE, TICKS = (
-    "tests/shared/test_bus.py",
-    "tests/shared/test_bus_faults.py",
-    "tests/shared/test_database.py",
-    "tests/shared/test_ticks.py",
+    "tests/shared/test_messaging.py",
+    "tests/shared/test_messaging_faults.py",
+    "tests/shared/test_storage.py",
+    "tests/shared/test_jobs.py",
 )
 CONSUMER, RELAY, STORE = (
     "shared/messaging/consumer.py",
@@ -45,7 +45,7 @@ CATALOGUE: tuple[Mutant, ...] = (
         CONSUMER,
         '            failpoint("consumer.after_fetch")\n',
         '            failpoint("consumer.after_fetch")\n'
-        "            self._done |= {tp: last + 1 for tp, last in _lasts(batch).items()}\n            await self._commit_offsets()\n",
+        "            self._done |= {tp: last + 1 for tp, last in _last_offsets(batch).items()}\n            await self._commit_offsets()\n",
         f"{FAULTS}::test_no_offset_is_committed_while_the_handler_is_at_work",
     ),
     one(
@@ -60,8 +60,8 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "relays take shards without a lock",
         RELAY,
-        'await self._connection.fetchval("select pg_try_advisory_lock($1)", lock_number("relay", self.service, shard))',
-        'await self._connection.fetchval("select $1::bigint is not null", lock_number("relay", self.service, shard))',
+        'await self._connection.fetchval("select pg_try_advisory_lock($1)", advisory_lock_key("relay", self.service, shard))',
+        'await self._connection.fetchval("select $1::bigint is not null", advisory_lock_key("relay", self.service, shard))',
         f"{BUS}::test_three_relays_and_twelve_writers_lose_nothing_and_invert_nothing",
     ),
     Mutant(
@@ -84,60 +84,60 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "two batches of one partition are at work at once",
         CONSUMER,
-        " and all(places.isdisjoint(_lasts(other)) for other in self._at_work.values())",
+        " and all(partitions.isdisjoint(_last_offsets(other)) for other in self._in_progress.values())",
         "",
         f"{FAULTS}::test_what_follows_in_a_partition_waits_for_what_is_at_work",
     ),
     one(
         "what was read ahead of a batch that is put back is taken out of turn",
         CONSUMER,
-        "        if not sought:\n            return batch\n",
+        "        if not rewound:\n            return batch\n",
         "        return batch\n",
         f"{FAULTS}::test_what_was_read_ahead_of_a_batch_that_is_put_back_comes_again",
     ),
     one(
         "a hearer keeps no inbox",
         STORE,
-        '    if taken["fresh"] is None:\n        return list(arrivals), _gate(arrivals, taken)\n',
-        "    return list(arrivals), _gate(arrivals, taken)\n",
+        '    if first_row["fresh"] is None:\n        return list(events), _version_check(events, first_row)\n',
+        "    return list(events), _version_check(events, first_row)\n",
         f"{FAULTS}::test_a_ballot_delivered_three_times_counts_once",
     ),
     one(
         "a gate read before the wait for another replica counts",
         STORE,
-        '    if taken["fresh"] is None:\n        return list(arrivals), _gate(arrivals, taken)\n',
-        '    if taken["fresh"] is None:\n        return list(arrivals), _gate(arrivals, taken)\n'
-        '    if taken["fresh"]:\n        arrivals = [a for a in arrivals if a.meta.event_id in taken["fresh"]]\n'
-        "        return list(arrivals), Gate({_aggregate(a): 0 for a in arrivals}, [])\n",
-        f"{FAULTS}::test_what_another_replica_takes_meanwhile_opens_the_gate_for_what_follows",
+        '    if first_row["fresh"] is None:\n        return list(events), _version_check(events, first_row)\n',
+        '    if first_row["fresh"] is None:\n        return list(events), _version_check(events, first_row)\n'
+        '    if first_row["fresh"]:\n        events = [a for a in events if a.meta.event_id in first_row["fresh"]]\n'
+        "        return list(events), VersionCheck({_aggregate(a): 0 for a in events}, [])\n",
+        f"{FAULTS}::test_versions_are_read_again_after_waiting_for_another_replica",
     ),
     one(
         "a hearer takes versions as they come",
         STORE,
-        "    if not gate.versions:\n        return list(fresh), 0, {}\n",
+        "    if not version_check.versions:\n        return list(fresh), 0, {}\n",
         "    return list(fresh), 0, {}\n",
         f"{BUS}::test_versions_that_arrive_permuted_take_effect_in_order",
     ),
     one(
         "a missing predecessor is not asked for",
         "shared/messaging/__init__.py",
-        "            if held:\n",
-        "            if held < 0:\n",
+        "            if buffered:\n",
+        "            if buffered < 0:\n",
         f"{BUS}::test_a_missing_predecessor_is_asked_for_and_sent_again",
     ),
     one(
         "what cannot be read is skipped",
         CONSUMER,
-        "            batch.append(Broken(record, error))\n            continue\n",
+        "            batch.append(MalformedRecord(record, error))\n            continue\n",
         "            del error\n            continue\n",
-        f"{BUS}::test_poison_is_parked_once_with_its_bytes_and_the_partition_goes_on",
+        f"{BUS}::test_poison_is_dead_lettered_once_with_its_bytes_and_the_partition_goes_on",
     ),
     one(
         "a dead letter is kept without its bytes",
         STORE,
         "record.topic, record.partition, record.offset, record.key, record.value,\n",
         "record.topic, record.partition, record.offset, record.key, b'',\n",
-        f"{BUS}::test_poison_is_parked_once_with_its_bytes_and_the_partition_goes_on",
+        f"{BUS}::test_poison_is_dead_lettered_once_with_its_bytes_and_the_partition_goes_on",
     ),
     one(
         "a failing event is tried for ever",
@@ -149,17 +149,17 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "a dead letter is put back without asking whether it was",
         "shared/messaging/__init__.py",
-        '            letter = await store.settle(tx, letter_id, state="replayed", by=by)\n'
-        "            if letter is None:\n                return False\n",
-        '            letter = await tx.fetchrow("select * from dead_letters where id = $1", letter_id)\n            assert letter\n',
+        '            dead_letter = await store.resolve_dead_letter(tx, dead_letter_id, state="replayed", by=by)\n'
+        "            if dead_letter is None:\n                return False\n",
+        '            dead_letter = await tx.fetchrow("select * from dead_letters where id = $1", dead_letter_id)\n            assert dead_letter\n',
         f"{BUS}::test_a_failing_aggregate_is_quarantined_in_order_and_replayed_after_the_cure",
     ),
     one(
         "only the first page of dead letters is put back",
         STORE,
         'order by topic, aggregate, version, id",\n        only, reason,\n',
-        'order by topic, aggregate, version, id limit $3",\n        only, reason, LETTERS_MAX,\n',
-        f"{FAULTS}::test_more_dead_letters_than_one_page_are_all_put_back",
+        'order by topic, aggregate, version, id limit $3",\n        only, reason, DEAD_LETTERS_MAX,\n',
+        f"{FAULTS}::test_more_dead_letters_than_one_page_are_all_replayed",
     ),
     one(
         "events are marked before the broker has them",
@@ -172,14 +172,14 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "the relay trusts the broker's memory",
         RELAY,
-        "        for partition in await lost_partitions(self._settings, wanted):\n",
-        "        for partition in (await lost_partitions(self._settings, wanted))[:0]:\n",
+        "        for partition in await lost_partitions(self._settings, expected):\n",
+        "        for partition in (await lost_partitions(self._settings, expected))[:0]:\n",
         f"{BUS}::test_a_wiped_broker_is_refilled_and_nothing_takes_effect_twice",
     ),
     one(
         "a frozen relay keeps its shards",
         "shared/storage/transaction.py",
-        ' | {"idle_session_timeout": str(1000 * SILENCE_SECONDS)}',
+        ' | {"idle_session_timeout": str(1000 * SESSION_IDLE_SECONDS)}',
         "",
         f"{BUS}::test_a_frozen_relay_loses_its_shards_to_another",
     ),
@@ -188,7 +188,7 @@ CATALOGUE: tuple[Mutant, ...] = (
         "shared/messaging/topics.py",
         '"LogAppendTime"',
         '"CreateTime"',
-        f"{BUS}::test_a_sender_with_a_wrong_clock_is_heard_all_the_same",
+        f"{BUS}::test_events_of_a_sender_with_a_wrong_clock_are_consumed",
     ),
     one(
         "an error that nobody thought of ends the relay",
@@ -207,8 +207,8 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "a look at the logs that failed is passed over",
         CONSUMER,
-        "            self._unlooked = True\n        self._looked.set()\n",
-        "        self._looked.set()\n",
+        "            self._verification_failed = True\n        self._logs_verified.set()\n",
+        "        self._logs_verified.set()\n",
         f"{FAULTS}::test_a_log_that_was_replaced_is_read_from_its_start_even_when_the_first_look_fails",
     ),
     one(
@@ -226,11 +226,11 @@ CATALOGUE: tuple[Mutant, ...] = (
         "tests/casework/test_deadlines.py::test_two_workers_tell_each_lapse_exactly_once_oldest_first",
     ),
     one(
-        "a tick does not prove the clock",
+        "a job does not prove the clock",
         TICKS.replace("tests/shared/test_", "shared/"),
-        "            await self._read_clock(tx)\n            if self._stops(tick):\n",
-        "            if self._stops(tick):\n",
-        f"{TICKS}::test_not_even_the_tick_that_runs_before_the_guard_looks_acts_on_a_jumped_clock",
+        "            await self._read_clock(tx)\n            if self._is_paused(job):\n",
+        "            if self._is_paused(job):\n",
+        f"{TICKS}::test_a_job_that_runs_before_the_guard_checks_does_not_act_on_a_jumped_clock",
     ),
     one(
         "what an exception leaves is committed all the same",
@@ -272,28 +272,28 @@ CATALOGUE: tuple[Mutant, ...] = (
         "shared/security/rate_limits.py",
         "  if not redis.call('ZSCORE', key, use) and redis.call('ZCARD', key) >= times then",
         "  if redis.call('ZCARD', key) >= times then",
-        "tests/shared/test_cache.py::test_use_whose_answer_was_lost_is_asked_again_and_admitted_once",
+        "tests/shared/test_redis.py::test_use_whose_answer_was_lost_is_asked_again_and_admitted_once",
     ),
     one(
         "a use that one limit refuses fills the others",
         "shared/security/rate_limits.py",
         "if longest > 0 then return longest end",
         "if longest > 0 then for i, key in ipairs(KEYS) do redis.call('ZADD', key, now, use) end return longest end",
-        "tests/shared/test_auth.py::test_third_party_does_not_lock_the_owner_out",
+        "tests/shared/test_sign_in.py::test_third_party_does_not_lock_the_owner_out",
     ),
     one(
         "of writes that share a transaction a refused one keeps its key",
         "shared/web/once.py",
         "            await _give_back(tx, [claim.key for claim, kept in told.items() if isinstance(kept, Refused)])\n",
         "",
-        "tests/shared/test_web_once.py::test_a_refusal_among_many_is_alone_and_its_key_stays_free",
+        "tests/shared/test_idempotency.py::test_a_refusal_among_many_is_alone_and_its_key_stays_free",
     ),
     one(
         "a relay believes a log that grew past its mark to be the one it knows",
         RELAY,
         "  where m.log_offset < (select f.log_offset from firsts f where (f.topic, f.partition) = (m.topic, m.partition))\n",
         "",
-        "tests/shared/test_bus.py::test_a_log_that_was_wiped_and_grew_past_its_mark_is_refilled_all_the_same",
+        "tests/shared/test_messaging.py::test_a_log_that_was_wiped_and_grew_past_its_mark_is_refilled_all_the_same",
     ),
     one(
         "a hearer is content with the partitions of the topics that are there",
@@ -307,13 +307,13 @@ CATALOGUE: tuple[Mutant, ...] = (
         "shared/security/pii.py",
         "_LONG: Final = _digits(*[_D] * 10)\n",
         "_LONG: Final = _digits(*[_D] * 11)\n",
-        "tests/shared/test_vault.py::test_other_kinds_are_found_where_they_stand",
+        "tests/shared/test_keyring_and_pii.py::test_other_kinds_are_found_where_they_stand",
     ),
     one(
         "a replay does not wait for the batches at work",
         "shared/messaging/__init__.py",
-        "first=store.alone(database.schema)",
-        'first=""',
+        "setup_sql=store.exclusive_replay_lock(database.schema)",
+        'setup_sql=""',
         f"{FAULTS}::test_a_replay_waits_for_batches_at_work_so_that_no_successor_is_left_behind",
     ),
     one(
@@ -335,21 +335,21 @@ CATALOGUE: tuple[Mutant, ...] = (
         "shared/web/door.py",
         "        await _admit(request, self)\n        assert self._document is not None\n",
         "        assert self._document is not None\n",
-        "tests/shared/test_web_doors.py::test_a_document_passes_the_same_door",
+        "tests/shared/test_web_routing.py::test_a_document_passes_the_same_door",
     ),
     one(
         "a header name that is no text is left to the library",
         "shared/messaging/header_compat.py",
-        "    fetcher.MemoryRecords = Records\n",
+        "    fetcher.MemoryRecords = CompatMemoryRecords\n",
         "    fetcher.MemoryRecords = MemoryRecords\n",
         f"{FAULTS}::test_a_header_name_that_is_no_text_stops_nobody",
     ),
     one(
-        "an event is parked for what its follower did",
+        "an event is parked for what its successor did",
         CONSUMER,
-        "                    if not await self._blame_follower(taken, error, attempt):\n                        await",
+        "                    if not await self._dead_letter_successor(item, error, attempt):\n                        await",
         "                    if True:\n                        await",
-        f"{FAULTS}::test_a_held_event_that_nobody_can_take_is_parked_and_not_the_one_that_let_it_through",
+        f"{FAULTS}::test_a_failing_buffered_event_is_dead_lettered_and_not_its_predecessor",
     ),
     one(
         "an error is logged with its text",

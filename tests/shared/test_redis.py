@@ -9,9 +9,14 @@ import pytest
 from redis.asyncio import Redis
 
 from shared.embedded.valkey import Valkey
-from shared.security.rate_limits import Limit, Limiter, LocalLimiter
+from shared.security.rate_limits import LocalRateLimiter, RateLimit, RateLimiter
 from shared.storage.leaderboard import Leaderboard
-from shared.storage.redis import ANSWER_SECONDS, CacheAway, connect, reaching
+from shared.storage.redis import (
+    RESPONSE_TIMEOUT_SECONDS,
+    CacheUnavailable,
+    connect,
+    translate_cache_errors,
+)
 
 SECRET = b"one secret for all replicas"
 
@@ -19,44 +24,44 @@ SECRET = b"one secret for all replicas"
 async def test_limit_lets_the_allowed_number_pass_and_then_says_how_long_to_wait(
     redis: Redis,
 ) -> None:
-    limiter = Limiter(redis, secret=SECRET)
+    limiter = RateLimiter(redis, secret=SECRET)
 
-    answers = [await limiter.hit(Limit("form", 3, 60)) for _ in range(5)]
+    answers = [await limiter.hit(RateLimit("form", 3, 60)) for _ in range(5)]
 
     assert answers[:3] == [None] * 3
     assert all(answer is not None and 59 <= answer <= 60 for answer in answers[3:])
 
 
 async def test_limit_slides_and_refused_uses_are_not_counted(redis: Redis) -> None:
-    limiter = Limiter(redis, secret=SECRET)
-    assert await limiter.hit(Limit("form", 1, 1)) is None
+    limiter = RateLimiter(redis, secret=SECRET)
+    assert await limiter.hit(RateLimit("form", 1, 1)) is None
     for _ in range(4):
-        assert await limiter.hit(Limit("form", 1, 1)) == 1
+        assert await limiter.hit(RateLimit("form", 1, 1)) == 1
         await asyncio.sleep(0.1)
 
     await asyncio.sleep(0.7)
 
-    assert await limiter.hit(Limit("form", 1, 1)) is None
+    assert await limiter.hit(RateLimit("form", 1, 1)) is None
 
 
 async def test_oldest_use_makes_room_for_one_more(redis: Redis) -> None:
-    limiter = Limiter(redis, secret=SECRET)
-    assert await limiter.hit(Limit("form", 2, 1)) is None
+    limiter = RateLimiter(redis, secret=SECRET)
+    assert await limiter.hit(RateLimit("form", 2, 1)) is None
     await asyncio.sleep(0.6)
-    assert await limiter.hit(Limit("form", 2, 1)) is None
+    assert await limiter.hit(RateLimit("form", 2, 1)) is None
 
     await asyncio.sleep(0.5)
 
-    assert await limiter.hit(Limit("form", 2, 1)) is None
-    assert await limiter.hit(Limit("form", 2, 1)) == 1
+    assert await limiter.hit(RateLimit("form", 2, 1)) is None
+    assert await limiter.hit(RateLimit("form", 2, 1)) == 1
 
 
 async def test_many_processes_at_once_share_one_limit(redis: Redis, valkey: Valkey) -> None:
     clients = [connect(valkey.url) for _ in range(4)]
-    limiters = [Limiter(client, secret=SECRET) for client in clients]
+    limiters = [RateLimiter(client, secret=SECRET) for client in clients]
 
     answers = await asyncio.gather(
-        *(limiters[n % 4].hit(Limit("form", 20, 60)) for n in range(400))
+        *(limiters[n % 4].hit(RateLimit("form", 20, 60)) for n in range(400))
     )
 
     assert answers.count(None) == 20
@@ -65,18 +70,18 @@ async def test_many_processes_at_once_share_one_limit(redis: Redis, valkey: Valk
 
 
 async def test_forgotten_key_counts_from_zero_and_others_do_not(redis: Redis) -> None:
-    limiter = Limiter(redis, secret=SECRET)
+    limiter = RateLimiter(redis, secret=SECRET)
     for key in ("a", "b"):
-        assert await limiter.hit(Limit(key, 1, 60)) is None
+        assert await limiter.hit(RateLimit(key, 1, 60)) is None
 
     await limiter.forget("a")
 
-    assert await limiter.hit(Limit("a", 1, 60)) is None
-    assert await limiter.hit(Limit("b", 1, 60)) is not None
+    assert await limiter.hit(RateLimit("a", 1, 60)) is None
+    assert await limiter.hit(RateLimit("b", 1, 60)) is not None
 
 
 async def test_address_does_not_stand_in_redis(redis: Redis) -> None:
-    await Limiter(redis, secret=SECRET).hit(Limit("login/203.0.113.7", 5, 60))
+    await RateLimiter(redis, secret=SECRET).hit(RateLimit("login/203.0.113.7", 5, 60))
 
     keys = await redis.keys("*")
 
@@ -87,28 +92,28 @@ async def test_address_does_not_stand_in_redis(redis: Redis) -> None:
 async def test_limit_holds_in_this_process_when_redis_is_killed_and_when_it_is_back(
     redis: Redis, valkey: Valkey
 ) -> None:
-    limiter = Limiter(redis, secret=SECRET)
-    assert await limiter.hit(Limit("form", 3, 60)) is None
+    limiter = RateLimiter(redis, secret=SECRET)
+    assert await limiter.hit(RateLimit("form", 3, 60)) is None
 
     valkey.kill()
     began = time.monotonic()
-    away = [await limiter.hit(Limit("form", 3, 60)) for _ in range(5)]
+    away = [await limiter.hit(RateLimit("form", 3, 60)) for _ in range(5)]
 
     assert away[:3] == [None] * 3
     assert all(away[3:])
     assert time.monotonic() - began < 3
     await valkey.start()
     await redis.flushall()
-    assert [await limiter.hit(Limit("form", 3, 60)) for _ in range(4)][:3] == [None] * 3
+    assert [await limiter.hit(RateLimit("form", 3, 60)) for _ in range(4)][:3] == [None] * 3
 
 
 async def test_frozen_redis_costs_a_bounded_wait(redis: Redis, valkey: Valkey) -> None:
-    limiter = Limiter(redis, secret=SECRET)
+    limiter = RateLimiter(redis, secret=SECRET)
     assert valkey.pid is not None
     os.kill(valkey.pid, signal.SIGSTOP)
     try:
         began = time.monotonic()
-        answers = await asyncio.gather(*(limiter.hit(Limit("form", 5, 60)) for _ in range(50)))
+        answers = await asyncio.gather(*(limiter.hit(RateLimit("form", 5, 60)) for _ in range(50)))
     finally:
         os.kill(valkey.pid, signal.SIGCONT)
 
@@ -119,25 +124,25 @@ async def test_frozen_redis_costs_a_bounded_wait(redis: Redis, valkey: Valkey) -
 async def test_use_whose_answer_was_lost_is_asked_again_and_admitted_once(
     redis: Redis, valkey: Valkey
 ) -> None:
-    limiter = Limiter(redis, secret=SECRET)
-    assert await limiter.hit(Limit("form", 2, 60)) is None
+    limiter = RateLimiter(redis, secret=SECRET)
+    assert await limiter.hit(RateLimit("form", 2, 60)) is None
     assert valkey.pid is not None
     os.kill(valkey.pid, signal.SIGSTOP)
     try:
-        asking = asyncio.create_task(limiter.hit(Limit("form", 2, 60)))
+        asking = asyncio.create_task(limiter.hit(RateLimit("form", 2, 60)))
         await asyncio.sleep(
-            ANSWER_SECONDS + 0.3
+            RESPONSE_TIMEOUT_SECONDS + 0.3
         )  # Given up and sent once more; Redis, awake again, hears both.
     finally:
         os.kill(valkey.pid, signal.SIGCONT)
 
     assert await asking is None
-    assert await limiter.hit(Limit("form", 2, 60)) is not None
+    assert await limiter.hit(RateLimit("form", 2, 60)) is not None
 
 
 async def test_use_refused_by_one_limit_is_counted_against_none(redis: Redis) -> None:
-    limiter = Limiter(redis, secret=SECRET)
-    house, room = Limit("house", 3, 60), Limit("room", 1, 30)
+    limiter = RateLimiter(redis, secret=SECRET)
+    house, room = RateLimit("house", 3, 60), RateLimit("room", 1, 30)
 
     answers = [await limiter.hit(house, room) for _ in range(5)]
 
@@ -147,39 +152,41 @@ async def test_use_refused_by_one_limit_is_counted_against_none(redis: Redis) ->
 
 
 async def test_longest_wait_of_several_limits_is_told(redis: Redis) -> None:
-    limiter = Limiter(redis, secret=SECRET)
-    for limit in (Limit("a", 1, 10), Limit("b", 1, 40)):
+    limiter = RateLimiter(redis, secret=SECRET)
+    for limit in (RateLimit("a", 1, 10), RateLimit("b", 1, 40)):
         assert await limiter.hit(limit) is None
 
-    assert await limiter.hit(Limit("a", 1, 10), Limit("b", 1, 40), Limit("c", 1, 60)) in (39, 40)
+    assert await limiter.hit(
+        RateLimit("a", 1, 10), RateLimit("b", 1, 40), RateLimit("c", 1, 60)
+    ) in (39, 40)
 
 
 async def test_what_redis_refuses_is_told_as_one_sentence(redis: Redis) -> None:
     await redis.set("text", "not a set")
 
-    with pytest.raises(CacheAway, match="请稍后再试"):
-        async with reaching():
+    with pytest.raises(CacheUnavailable, match="请稍后再试"):
+        async with translate_cache_errors():
             await redis.zcard("text")
 
 
 def test_local_limit_forgets_the_key_hit_longest_ago() -> None:
     now = [0.0]
-    local = LocalLimiter(clock=lambda: now[0], keys_max=2)
+    local = LocalRateLimiter(clock=lambda: now[0], keys_max=2)
     assert [
-        local.hit(Limit("a", 1, 10)),
-        local.hit(Limit("b", 1, 10)),
-        local.hit(Limit("a", 1, 10)),
+        local.hit(RateLimit("a", 1, 10)),
+        local.hit(RateLimit("b", 1, 10)),
+        local.hit(RateLimit("a", 1, 10)),
     ] == [None, None, 10]
 
-    local.hit(Limit("c", 1, 10))  # "b" gives way
+    local.hit(RateLimit("c", 1, 10))  # "b" gives way
 
-    assert local.hit(Limit("a", 1, 10)) == 10
-    assert local.hit(Limit("b", 1, 10)) is None
+    assert local.hit(RateLimit("a", 1, 10)) == 10
+    assert local.hit(RateLimit("b", 1, 10)) is None
 
 
 def test_local_use_refused_by_one_limit_is_counted_against_none() -> None:
-    local = LocalLimiter(clock=lambda: 0.0)
-    house, room = Limit("house", 3, 60), Limit("room", 1, 30)
+    local = LocalRateLimiter(clock=lambda: 0.0)
+    house, room = RateLimit("house", 3, 60), RateLimit("room", 1, 30)
 
     assert [local.hit(house, room) for _ in range(5)] == [None, 30, 30, 30, 30]
     assert [local.hit(house) for _ in range(3)] == [None, None, 60]
@@ -187,16 +194,16 @@ def test_local_use_refused_by_one_limit_is_counted_against_none() -> None:
 
 def test_local_limit_slides() -> None:
     now = [0.0]
-    local = LocalLimiter(clock=lambda: now[0])
+    local = LocalRateLimiter(clock=lambda: now[0])
     for at in (0.0, 4.0):
         now[0] = at
-        assert local.hit(Limit("a", 2, 10)) is None
+        assert local.hit(RateLimit("a", 2, 10)) is None
 
     now[0] = 9.5
-    assert local.hit(Limit("a", 2, 10)) == 1
+    assert local.hit(RateLimit("a", 2, 10)) == 1
     now[0] = 10.0
-    assert local.hit(Limit("a", 2, 10)) is None
-    assert local.hit(Limit("a", 2, 10)) == 4
+    assert local.hit(RateLimit("a", 2, 10)) is None
+    assert local.hit(RateLimit("a", 2, 10)) == 4
 
 
 async def test_board_orders_units_and_equal_scores_share_a_rank(redis: Redis) -> None:

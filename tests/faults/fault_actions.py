@@ -31,10 +31,10 @@ from shared.foundation.clock import real_now
 from shared.messaging.envelope import write_headers
 from shared.storage.schema import SERVICES
 from shared.storage.transaction import new_id
-from tests.faults.fleet import ROOT, Process, get
+from tests.faults.expected_state import copy_ledger
 from tests.faults.invariants import event_id_of
-from tests.faults.lab import Forged, Laboratory
-from tests.faults.witness import copy_ledger
+from tests.faults.process_group import ROOT, Process, get
+from tests.faults.rig import Forged, Laboratory
 
 LIBRARIES = (Path("/usr/lib"), ROOT / ".venv" / "debian" / "usr" / "lib")
 """Where Debian's libfaketime lies, installed or unpacked by `tests/setup`."""
@@ -139,7 +139,7 @@ async def frozen(lab: Laboratory, rng: random.Random, *, service: str) -> Told:
     """SIGSTOP of one of several replicas for longer than its session, then SIGCONT: a zombie with
     work in its hands.
     """
-    zombie, seconds = one(lab, service), lab.settings.hearing_session_seconds + 3
+    zombie, seconds = one(lab, service), lab.settings.consumer_session_seconds + 3
     other = lab.fleet.add(service)
     await until(lambda: _answers(other), 120, f"{other} ready")
     async with traffic(lab, rng):
@@ -602,7 +602,7 @@ async def parked_and_replayed(
     async def parked() -> bool:
         return bool(
             await lab.sql(
-                f"select count(*) > 2 from {service}.dead_letters where state = 'parked' and reason = 'handler'"
+                f"select count(*) > 2 from {service}.dead_letters where state = 'pending' and reason = 'handler'"
             )
         )
 
@@ -766,8 +766,8 @@ async def lapse_wave(
         *[
             rng.choice(
                 (
-                    "tick.lapse_deadlines.before_commit=kill@3",
-                    "tick.lapse_deadlines.after_commit=kill@2",
+                    "job.lapse_deadlines.before_commit=kill@3",
+                    "job.lapse_deadlines.after_commit=kill@2",
                 )
             )
         ]

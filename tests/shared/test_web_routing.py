@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from starlette.types import Message
 
 from shared.security.policies import PUBLIC, SIGNED_IN
-from shared.security.rate_limits import Limit
+from shared.security.rate_limits import RateLimit
 from shared.security.roles import Role
 from shared.security.sessions import COOKIE, csrf_token
 from shared.web import Door, Unlabelled, Visitor, Who, check_policies, routes_of
@@ -242,8 +242,8 @@ async def take_from_anybody(who: Visitor, given: Note) -> Response:
     return JSONResponse({"by": who.name if who else None, "text": given.text})
 
 
-def measure(request: Request) -> list[Limit]:
-    return [Limit("notes", 1, 60)]
+def measure(request: Request) -> list[RateLimit]:
+    return [RateLimit("notes", 1, 60)]
 
 
 @documents.post("/measured", policy=PUBLIC, measure=measure)
@@ -399,7 +399,7 @@ def test_a_measure_holds_for_documents_as_for_all(notes: TestClient, path: str) 
 class Full:
     """A limiter by which nothing is left."""
 
-    async def hit(self, *limits: Limit) -> float:
+    async def hit(self, *limits: RateLimit) -> float:
         return 60.0
 
 

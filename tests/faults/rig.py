@@ -31,13 +31,13 @@ from shared.appraisal.events import EVENTS, TOPICS
 from shared.embedded import Stack
 from shared.foundation.clock import SET_VIRTUAL_CLOCK, VIRTUAL_CLOCK_DDL, real_now
 from shared.foundation.settings import Settings
-from shared.messaging import make_topics
+from shared.messaging import create_topics
 from shared.messaging.relay import lost_partitions
 from shared.messaging.topics import client_options
 from shared.storage.migrations import migrate
 from shared.storage.schema import SERVICES
-from tests.faults.fleet import ROOT, Fleet, get
-from tests.faults.nursery import Nursery
+from tests.faults.fork_server import Nursery
+from tests.faults.process_group import ROOT, Fleet, get
 from tests.notify.listeners import HttpListener
 
 PASSWORD = "lab-Fengping-2026"
@@ -70,7 +70,7 @@ class Forged:
 
     def stops(self, service: str) -> bool:
         """Must this service park it? Who does not hear a type does not look at its body."""
-        return self.topic in heard_by(service) and (
+        return self.topic in topics_consumed_by(service) and (
             self.type is None or self.type in handlers_of(service)
         )
 
@@ -138,7 +138,7 @@ class Laboratory:
         await self.sql(VIRTUAL_CLOCK_DDL, url=self.stack.postgres_url)
         await self._set_clock(WEDNESDAY)
         await migrate(self.stack.postgres_url)
-        await make_topics(self.settings)
+        await create_topics(self.settings)
         await self._open_accounts()
 
     async def _open_accounts(self) -> None:
@@ -175,7 +175,7 @@ class Laboratory:
             "FENGPING_DATA_FOLDER": str(self.folder / "data"),
             "FENGPING_POOL_SIZE": "5",
             "FENGPING_STALL_SECONDS": "15",
-            "FENGPING_HEARING_SESSION_SECONDS": "6",
+            "FENGPING_CONSUMER_SESSION_SECONDS": "6",
         }
 
     async def _publish_campaign(self) -> None:
@@ -289,15 +289,15 @@ class Laboratory:
         consumer = AIOKafkaConsumer(
             **client_options(self.settings), group_id=None, request_timeout_ms=5_000
         )
-        marks = await self.rows(
+        checkpoints = await self.rows(
             " union all ".join(
-                f"select '{s}' as service, kind, topic, partition, log_offset, event_id from {s}.marks"
+                f"select '{s}' as service, kind, topic, partition, log_offset, event_id from {s}.log_checkpoints"
                 for s in SERVICES
             )
         )
         sent = [
             (m["service"], self._place(m), m["log_offset"] + 1)
-            for m in marks
+            for m in checkpoints
             if m["kind"] == "published"
         ]
         try:
@@ -310,10 +310,12 @@ class Laboratory:
                     for p in range(self.settings.topic_partitions)
                 ]
                 ends = await consumer.end_offsets(every)
-                taken = [mark for mark in marks if mark["kind"] == "consumed"]
+                taken = [
+                    checkpoint for checkpoint in checkpoints if checkpoint["kind"] == "consumed"
+                ]
                 done = {
                     s: await self._taken_by(
-                        s, admin, [mark for mark in taken if mark["service"] == s]
+                        s, admin, [checkpoint for checkpoint in taken if checkpoint["service"] == s]
                     )
                     for s in SERVICES
                 }
@@ -323,16 +325,16 @@ class Laboratory:
         left: dict[str, int] = Counter()
         for service in SERVICES:
             for tp, end in ends.items():
-                if tp.topic.removeprefix(self.settings.topic_prefix) in heard_by(service):
+                if tp.topic.removeprefix(self.settings.topic_prefix) in topics_consumed_by(service):
                     left[service] += max(0, end - done[service].get(tp, 0))
         for service, tp, length in sent:
             left[f"log of {service}"] += max(0, length - ends[tp])
         return left
 
     async def _taken_by(
-        self, service: str, admin: AIOKafkaAdminClient, marks: list[asyncpg.Record]
+        self, service: str, admin: AIOKafkaAdminClient, checkpoints: list[asyncpg.Record]
     ) -> dict[TopicPartition, int]:
-        """How far a service has come: by the offsets it committed, or by its marks where they are
+        """How far a service has come: by the offsets it committed, or by its checkpoints where they are
         further and of this very log.
         """
         told = await admin.list_consumer_group_offsets(
@@ -341,7 +343,7 @@ class Laboratory:
         taken = {tp: max(0, at.offset) for tp, at in told.items()}
         further = {
             self._place(m): (m["log_offset"], str(m["event_id"]))
-            for m in marks
+            for m in checkpoints
             if m["log_offset"] >= taken.get(self._place(m), 0)
         }
         of_another_log = await lost_partitions(self.settings, further)
@@ -349,10 +351,11 @@ class Laboratory:
             tp: offset + 1 for tp, (offset, _) in further.items() if tp not in of_another_log
         }
 
-    def _place(self, mark: asyncpg.Record) -> TopicPartition:
+    def _place(self, checkpoint: asyncpg.Record) -> TopicPartition:
         return TopicPartition(
-            self.settings.topic_prefix + mark["topic"].removeprefix(self.settings.topic_prefix),
-            mark["partition"],
+            self.settings.topic_prefix
+            + checkpoint["topic"].removeprefix(self.settings.topic_prefix),
+            checkpoint["partition"],
         )
 
     # ── rest ──────────────────────────────────────────────────────────────────────────────────────
@@ -462,7 +465,7 @@ def handlers_of(service: str) -> frozenset[str]:
     return names
 
 
-def heard_by(service: str) -> frozenset[str]:
+def topics_consumed_by(service: str) -> frozenset[str]:
     """The topics that a service subscribes to."""
     return frozenset({EVENTS[name].topic for name in handlers_of(service)} | {"resends"})
 
@@ -471,9 +474,9 @@ UNREST = (
     " union all ".join(
         f"""
         select '{s} outbox' as what, count(*) as n from {s}.outbox where published_at is null
-        union all select '{s} held', count(*) from {s}.held h where not exists
-          (select from {s}.dead_letters d where d.state = 'parked' and d.topic = h.topic and d.aggregate = h.key)
-        union all select '{s} waits for another topic', count(*) from {s}.dead_letters where state = 'parked' and reason = 'not_yet'
+        union all select '{s} buffered', count(*) from {s}.buffered_events h where not exists
+          (select from {s}.dead_letters d where d.state = 'pending' and d.topic = h.topic and d.aggregate = h.key)
+        union all select '{s} waits for another topic', count(*) from {s}.dead_letters where state = 'pending' and reason = 'dependency_missing'
         union all select '{s} clock held', count(*) from {s}.clock_holds where released_at is null
         """
         for s in SERVICES
@@ -486,7 +489,7 @@ UNREST = (
     """
 )
 LETTERS = " union all ".join(
-    f"select '{s}' as service, topic, type, reason, detail, state, count(*) as n from {s}.dead_letters where state = 'parked' "
+    f"select '{s}' as service, topic, type, reason, detail, state, count(*) as n from {s}.dead_letters where state = 'pending' "
     "group by 2, 3, 4, 5, 6"
     for s in SERVICES
 )

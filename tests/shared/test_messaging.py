@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from shared.appraisal.events import BallotSubmitted, ComplaintRated, NotYet, encode
 from shared.foundation.failpoints import failpoint
-from shared.messaging import Bus, Handlers, make_topics, replay
+from shared.messaging import Bus, Handlers, create_topics, replay
 from shared.messaging.envelope import read, write_headers
 from shared.messaging.relay import Relay
 from shared.messaging.topics import client_options
@@ -42,15 +42,15 @@ async def until(condition, seconds=20.0):
             await asyncio.sleep(0.05)
 
 
-class Hearer:
+class RecordingConsumer:
     """A service that writes down what it hears, in its own schema, and may be told to fail."""
 
     def __init__(self):
         self.on = Handlers()
         self.fail = lambda event: None
-        self.on.batch(ComplaintRated, BallotSubmitted)(self.hear)
+        self.on.batch(ComplaintRated, BallotSubmitted)(self.consume)
 
-    async def hear(self, tx, events):
+    async def consume(self, tx, events):
         for event, meta in events:
             self.fail(event)
             await tx.run(
@@ -69,19 +69,21 @@ class Hearer:
 async def world(core):
     """Intake says, casework hears. `world.run()` runs both sides."""
     settings, open_schema = core
-    await make_topics(settings)
-    says, hears = await open_schema("intake"), await open_schema("casework")
-    async with hears.transaction() as tx:
+    await create_topics(settings)
+    publisher_db, consumer_db = await open_schema("intake"), await open_schema("casework")
+    async with consumer_db.transaction() as tx:
         await tx.run(
             "create table effects (n bigint generated always as identity, event_id uuid, key text, version bigint)"
         )
-    hearer = Hearer()
-    world = SimpleNamespace(settings=settings, says=says, hears=hears, hearer=hearer)
+    recorder = RecordingConsumer()
+    world = SimpleNamespace(
+        settings=settings, publisher_db=publisher_db, consumer_db=consumer_db, recorder=recorder
+    )
 
     @asynccontextmanager
-    async def run(*, saying=True, hearing=True):
-        buses = [Bus(says, Handlers(), settings, context=None)] if saying else []
-        buses += [Bus(hears, hearer.on, settings, context=None)] if hearing else []
+    async def run(*, publishing=True, consuming=True):
+        buses = [Bus(publisher_db, Handlers(), settings, context=None)] if publishing else []
+        buses += [Bus(consumer_db, recorder.on, settings, context=None)] if consuming else []
         for bus in buses:
             bus.start()
         try:
@@ -89,25 +91,25 @@ async def world(core):
         finally:
             await asyncio.gather(*(bus.stop() for bus in buses))
 
-    async def say(*events):
-        async with says.transaction() as tx:
+    async def publish(*events):
+        async with publisher_db.transaction() as tx:
             for event in events:
-                tx.emit(event)
+                tx.publish(event)
 
     async def settled(count):
-        await until(lambda: _count_is(hearer, hears, count))
-        return await hearer.effects(hears)
+        await until(lambda: _count_is(recorder, consumer_db, count))
+        return await recorder.effects(consumer_db)
 
-    world.run, world.say, world.settled = run, say, settled
+    world.run, world.publish, world.settled = run, publish, settled
     yield world
     failpoint.armed.clear()
 
 
-async def _count_is(hearer, database, count):
-    return len(await hearer.effects(database)) >= count
+async def _count_is(recorder, database, count):
+    return len(await recorder.effects(database)) >= count
 
 
-async def letters(database):
+async def dead_letters(database):
     async with database.transaction() as tx:
         return await tx.fetch("select * from dead_letters order by id")
 
@@ -156,9 +158,9 @@ async def test_three_relays_and_twelve_writers_lose_nothing_and_invert_nothing(w
 
     async def write(writer):
         for n in range(50):
-            await world.say(*(rated(complaints[(writer * 7 + n * k) % 10]) for k in (1, 2, 3)))
+            await world.publish(*(rated(complaints[(writer * 7 + n * k) % 10]) for k in (1, 2, 3)))
 
-    relays = [Relay(world.says, world.settings) for _ in range(3)]
+    relays = [Relay(world.publisher_db, world.settings) for _ in range(3)]
     running = [asyncio.create_task(relay.run()) for relay in relays]
     await asyncio.gather(*(write(n) for n in range(12)))
     await until(lambda: _all_sent(relays[0]))
@@ -186,16 +188,16 @@ async def test_a_relay_that_dies_between_acknowledgement_and_mark_repeats_and_lo
         if rng.random() < 0.4:
             raise ConnectionError("killed")
 
-    failpoint.armed["relay.after_acknowledgement"] = die_sometimes
-    relay = Relay(world.says, world.settings)
+    failpoint.armed["relay.after_ack"] = die_sometimes
+    relay = Relay(world.publisher_db, world.settings)
     running = asyncio.create_task(relay.run())
     for n in range(200):
-        await world.say(*(rated(complaints[(n * k) % 10]) for k in (1, 2, 3)))
+        await world.publish(*(rated(complaints[(n * k) % 10]) for k in (1, 2, 3)))
     await until(lambda: _all_sent(relay), 60)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
-    async with world.run(saying=False):
+    async with world.run(publishing=False):
         effects = await world.settled(600)
     assert len(effects) == 600
     assert all(
@@ -207,21 +209,21 @@ async def test_a_frozen_relay_loses_its_shards_to_another(world, monkeypatch):
     """Its connection stays open as long as its machine answers for it: the server must end what
     says nothing.
     """
-    monkeypatch.setattr("shared.storage.connections.SILENCE_SECONDS", 2)
-    frozen = Relay(world.says, world.settings)
+    monkeypatch.setattr("shared.storage.connections.SESSION_IDLE_SECONDS", 2)
+    frozen = Relay(world.publisher_db, world.settings)
     running = asyncio.create_task(frozen.run())
     await until(lambda: frozen.owns_all)
     monkeypatch.setattr(frozen, "_send_batch", asyncio.Event().wait)
 
-    async with world.run(saying=True) as (says, _):
-        await until(lambda: says.relay.owns_all)
-        await world.say(rated(uuid4()))
+    async with world.run(publishing=True) as (publisher, _):
+        await until(lambda: publisher.relay.owns_all)
+        await world.publish(rated(uuid4()))
         await world.settled(1)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_a_sender_with_a_wrong_clock_is_heard_all_the_same(world, monkeypatch):
+async def test_events_of_a_sender_with_a_wrong_clock_are_consumed(world, monkeypatch):
     """The broker refuses records more than an hour ahead of its clock, and soon deletes those older
     than it keeps.
     """
@@ -232,7 +234,7 @@ async def test_a_sender_with_a_wrong_clock_is_heard_all_the_same(world, monkeypa
             Relay, "_record", lambda self, row, stamp=stamp: real(self, row) | {"timestamp": stamp}
         )
         async with world.run():
-            await world.say(rated(uuid4()))
+            await world.publish(rated(uuid4()))
             await world.settled(1 if days > 0 else 2)
 
 
@@ -242,13 +244,13 @@ async def test_a_wiped_broker_is_refilled_and_nothing_takes_effect_twice(world):
     """
     complaints = [uuid4() for _ in range(30)]
     async with world.run():
-        await world.say(*map(rated, complaints))
+        await world.publish(*map(rated, complaints))
         await world.settled(30)
 
     await wipe_topic(world.settings, "complaints")
 
     async with world.run() as buses:
-        await world.say(rated(complaints[0]))
+        await world.publish(rated(complaints[0]))
         await until(lambda: _all_sent(buses[0].relay))
         effects = await world.settled(31)
     assert len(await read_topic(world.settings, "complaints")) == 31
@@ -259,12 +261,12 @@ async def test_a_log_that_was_wiped_and_grew_past_its_mark_is_refilled_all_the_s
     """The relay was idle meanwhile. What it sends next lies where older records lay, which tells;
     no version shows what is missing.
     """
-    async with world.run(hearing=False) as (says,):
-        await world.say(*(rated(uuid4()) for _ in range(12)))
-        await until(lambda: _all_sent(says.relay))
+    async with world.run(consuming=False) as (publisher,):
+        await world.publish(*(rated(uuid4()) for _ in range(12)))
+        await until(lambda: _all_sent(publisher.relay))
         await wipe_topic(world.settings, "complaints")
-        await world.say(*(rated(uuid4()) for _ in range(48)))
-        await until(lambda: _all_sent(says.relay))
+        await world.publish(*(rated(uuid4()) for _ in range(48)))
+        await until(lambda: _all_sent(publisher.relay))
     async with world.run():
         effects = await world.settled(60)
 
@@ -280,7 +282,7 @@ async def wipe_topic(settings, topic):
     await admin.delete_topics([settings.topic_prefix + topic])
     await asyncio.sleep(1)
     await admin.close()
-    await make_topics(settings)
+    await create_topics(settings)
 
 
 # ── the consumer ──────────────────────────────────────────────────────────────────────────────────
@@ -288,10 +290,10 @@ async def wipe_topic(settings, topic):
 
 async def test_every_event_delivered_three_times_takes_effect_once(world):
     complaints = [uuid4() for _ in range(20)]
-    async with world.run(hearing=False) as (says,):
+    async with world.run(consuming=False) as (publisher,):
         for _ in range(5):
-            await world.say(*map(rated, complaints))
-        await until(lambda: _all_sent(says.relay))
+            await world.publish(*map(rated, complaints))
+        await until(lambda: _all_sent(publisher.relay))
     records = await read_topic(world.settings, "complaints")
     async with producer_of(world.settings) as producer:
         for record in records * 2:
@@ -299,10 +301,10 @@ async def test_every_event_delivered_three_times_takes_effect_once(world):
                 record.topic, record.value, key=record.key, headers=list(record.headers)
             )
 
-    async with world.run(saying=False):
+    async with world.run(publishing=False):
         effects = await world.settled(100)
         await asyncio.sleep(1)
-        effects = await world.hearer.effects(world.hears)
+        effects = await world.recorder.effects(world.consumer_db)
 
     assert len(effects) == 100
     assert all(versions == [1, 2, 3, 4, 5] for versions in by_key(effects).values())
@@ -314,12 +316,12 @@ async def test_versions_that_arrive_permuted_take_effect_in_order(world):
         for version in (3, 1, 5, 2, 4):
             await _send(producer, world.settings, complaint, version)
 
-    async with world.run(saying=False):
+    async with world.run(publishing=False):
         effects = await world.settled(5)
 
     assert [row["version"] for row in effects] == [1, 2, 3, 4, 5]
-    async with world.hears.transaction() as tx:
-        assert await tx.fetchval("select count(*) from held") == 0
+    async with world.consumer_db.transaction() as tx:
+        assert await tx.fetchval("select count(*) from buffered_events") == 0
 
 
 def event_headers(complaint: UUID, version: int = 1) -> list[tuple[str, bytes]]:
@@ -350,9 +352,9 @@ async def _send(producer, settings, complaint: UUID, version: int, *, body=None,
 
 async def test_a_missing_predecessor_is_asked_for_and_sent_again(world, monkeypatch):
     complaint = uuid4()
-    async with world.run(hearing=False) as (says,):
-        await world.say(*(rated(complaint) for _ in range(5)))
-        await until(lambda: _all_sent(says.relay))
+    async with world.run(consuming=False) as (publisher,):
+        await world.publish(*(rated(complaint) for _ in range(5)))
+        await until(lambda: _all_sent(publisher.relay))
     second = [
         r for r in await read_topic(world.settings, "complaints") if read(r).meta.version == 2
     ]
@@ -372,8 +374,8 @@ def lose_once(monkeypatch, event_id):
 
     real, lost = consumer.read_all, []
 
-    def dropping(records, heard):
-        batch = real(records, heard)
+    def dropping(records, consumed_types):
+        batch = real(records, consumed_types)
         kept = [a for a in batch if a.meta.event_id != event_id or lost]
         if len(kept) < len(batch):
             lost.append(event_id)
@@ -394,7 +396,7 @@ POISON = {
 }
 
 
-async def test_poison_is_parked_once_with_its_bytes_and_the_partition_goes_on(world):
+async def test_poison_is_dead_lettered_once_with_its_bytes_and_the_partition_goes_on(world):
     async with producer_of(world.settings) as producer:
         for name, changes in POISON.items():
             complaint = uuid4()
@@ -405,20 +407,20 @@ async def test_poison_is_parked_once_with_its_bytes_and_the_partition_goes_on(wo
             await _send(producer, world.settings, uuid4(), 1)
             assert name
 
-    async with world.run(saying=False):
+    async with world.run(publishing=False):
         effects = await world.settled(len(POISON))
 
-    parked = await letters(world.hears)
+    found = await dead_letters(world.consumer_db)
     assert len(effects) == len(POISON)
-    assert len(parked) == len(POISON)
-    assert {letter["reason"] for letter in parked} == {
+    assert len(found) == len(POISON)
+    assert {dead_letter["reason"] for dead_letter in found} == {
         "tombstone",
         "body",
         "headers",
         "type",
         "key",
     }
-    assert b"\xff\xfe not json" in {letter["body"] for letter in parked}
+    assert b"\xff\xfe not json" in {dead_letter["body"] for dead_letter in found}
 
 
 async def test_a_failing_aggregate_is_quarantined_in_order_and_replayed_after_the_cure(world):
@@ -428,28 +430,35 @@ async def test_a_failing_aggregate_is_quarantined_in_order_and_replayed_after_th
         if event.complaint_id == sick and event.option == 2:
             raise ValueError("a bug in the handler")
 
-    world.hearer.fail = fail
+    world.recorder.fail = fail
     async with world.run():
-        await world.say(
+        await world.publish(
             *(rated(sick, option) for option in (1, 2, 3, 4)),
             *(rated(healthy, option) for option in (1, 2, 3)),
         )
         effects = await world.settled(4)
-        await until(lambda: _parked_is(world.hears, 1))
+        await until(lambda: _pending_dead_letters_are(world.consumer_db, 1))
     assert by_key(effects) == {str(sick): [1], str(healthy): [1, 2, 3]}
 
-    world.hearer.fail = lambda event: None
-    first = await replay(world.hears, world.hearer.on, None, by="tester")
-    again = await replay(world.hears, world.hearer.on, None, by="tester")
+    world.recorder.fail = lambda event: None
+    first = await replay(world.consumer_db, world.recorder.on, None, by="tester")
+    again = await replay(world.consumer_db, world.recorder.on, None, by="tester")
 
-    effects = await world.hearer.effects(world.hears)
+    effects = await world.recorder.effects(world.consumer_db)
     assert by_key(effects) == {str(sick): [1, 2, 3, 4], str(healthy): [1, 2, 3]}
     assert (first, again) == ((1, 0), (0, 0))
 
 
-async def _parked_is(database, count):
+async def _pending_dead_letters_are(database, count):
     return (
-        len([letter for letter in await letters(database) if letter["state"] == "parked"]) == count
+        len(
+            [
+                dead_letter
+                for dead_letter in await dead_letters(database)
+                if dead_letter["state"] == "pending"
+            ]
+        )
+        == count
     )
 
 
@@ -460,27 +469,29 @@ async def test_a_bug_that_is_no_value_error_is_tried_a_bounded_number_of_times(w
         calls.append(event)
         raise RuntimeError("again")
 
-    world.hearer.fail = fail
+    world.recorder.fail = fail
     async with world.run():
-        await world.say(rated(uuid4()))
-        await until(lambda: _parked_is(world.hears, 1))
+        await world.publish(rated(uuid4()))
+        await until(lambda: _pending_dead_letters_are(world.consumer_db, 1))
         await asyncio.sleep(1)
 
     assert len(calls) == 6  # once in the batch, five times alone: no hot loop
-    assert (await letters(world.hears))[0]["attempts"] == 5
+    assert (await dead_letters(world.consumer_db))[0]["attempts"] == 5
 
 
 async def test_what_waits_for_another_topic_is_tried_again_by_itself(world):
     def fail(event):
         raise NotYet("campaign")
 
-    world.hearer.fail = fail
+    world.recorder.fail = fail
     async with world.run():
-        await world.say(rated(uuid4()))
-        await until(lambda: _parked_is(world.hears, 1))
-        assert (await letters(world.hears))[0]["reason"] == "not_yet"
-        world.hearer.fail = lambda event: None
-        await replay(world.hears, world.hearer.on, None, by="system", reason="not_yet")
+        await world.publish(rated(uuid4()))
+        await until(lambda: _pending_dead_letters_are(world.consumer_db, 1))
+        assert (await dead_letters(world.consumer_db))[0]["reason"] == "dependency_missing"
+        world.recorder.fail = lambda event: None
+        await replay(
+            world.consumer_db, world.recorder.on, None, by="system", reason="dependency_missing"
+        )
         assert len(await world.settled(1)) == 1
 
 
@@ -504,7 +515,7 @@ async def test_a_consumer_that_breaks_at_any_step_applies_every_event_once(world
     async with world.run():
         await world.settled(0)
         failpoint.armed[place] = break_twice
-        await world.say(*(rated(uuid4()) for _ in range(25)))
+        await world.publish(*(rated(uuid4()) for _ in range(25)))
         effects = await world.settled(25)
         await asyncio.sleep(0.5)
 
@@ -512,20 +523,20 @@ async def test_a_consumer_that_breaks_at_any_step_applies_every_event_once(world
     assert (
         len(effects)
         == 25
-        == len({row["event_id"] for row in await world.hearer.effects(world.hears)})
+        == len({row["event_id"] for row in await world.recorder.effects(world.consumer_db)})
     )
-    assert await letters(world.hears) == []
+    assert await dead_letters(world.consumer_db) == []
 
 
-async def test_an_event_reaches_its_hearer_in_milliseconds(world):
+async def test_an_event_reaches_its_consumer_in_milliseconds(world):
     async with world.run():
-        await world.say(rated(uuid4()))
+        await world.publish(rated(uuid4()))
         await world.settled(1)
         loop, took = asyncio.get_running_loop(), []
         for n in range(2, 22):
             started = loop.time()
-            await world.say(rated(uuid4()))
-            while len(await world.hearer.effects(world.hears)) < n:
+            await world.publish(rated(uuid4()))
+            while len(await world.recorder.effects(world.consumer_db)) < n:
                 await asyncio.sleep(0.002)
             took.append(loop.time() - started)
     print("write to effect, ms:", [round(1000 * t) for t in sorted(took)])

@@ -10,20 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.foundation.coalescing import Together
+from shared.foundation.coalescing import Coalescer
 
 
 class Ferry:
     """Takes whoever is there; each crossing lasts as long as the test wants."""
 
-    def __init__(self, *, most: int = 64, at_work: int = 1) -> None:
+    def __init__(self, *, max_batch: int = 64, max_concurrency: int = 1) -> None:
         self.crossings: list[list[int]] = []
         self.landing = asyncio.Event()
-        self.board = Together(
+        self.board = Coalescer(
             self._cross,
-            most=most,
-            at_work=at_work,
-            hopeless=lambda error: isinstance(error, ConnectionError),
+            max_batch=max_batch,
+            max_concurrency=max_concurrency,
+            is_fatal=lambda error: isinstance(error, ConnectionError),
         )
 
     async def _cross(self, people: Sequence[int]) -> list[int | Exception]:
@@ -61,7 +61,7 @@ async def test_who_comes_during_a_crossing_shares_the_next() -> None:
 
 
 async def test_a_full_ferry_leaves_the_rest_for_the_next() -> None:
-    ferry = Ferry(most=2, at_work=2)
+    ferry = Ferry(max_batch=2, max_concurrency=2)
     tasks = [asyncio.create_task(ferry.board(n)) for n in range(5)]
     await asyncio.sleep(0.01)
     assert ferry.crossings == [[0, 1], [2, 3]]
@@ -83,20 +83,20 @@ async def test_a_refusal_is_for_its_asker_alone() -> None:
     assert len(ferry.crossings) == 1
 
 
-async def test_a_trouble_nobody_foresaw_is_for_its_cause_alone() -> None:
+async def test_an_unexpected_error_reaches_only_its_own_caller() -> None:
     ferry = Ferry()
     ferry.landing.set()
 
-    one, trouble, other = await asyncio.gather(
+    one, unexpected, other = await asyncio.gather(
         *map(ferry.board, (1, -1, 2)), return_exceptions=True
     )
 
     assert (one, other) == (10, 20)
-    assert isinstance(trouble, ZeroDivisionError)
+    assert isinstance(unexpected, ZeroDivisionError)
     assert ferry.crossings == [[1, -1, 2], [1], [-1], [2]]
 
 
-async def test_a_trouble_of_all_is_told_to_all_at_once() -> None:
+async def test_a_fatal_error_reaches_every_caller_at_once() -> None:
     ferry = Ferry()
     ferry.landing.set()
 
@@ -127,7 +127,7 @@ async def test_work_for_many_runs_in_nobodys_context() -> None:
         return list(people)
 
     request.set("somebody")
-    await Together(look)(1)
+    await Coalescer(look)(1)
 
     assert seen == ["nobody"]
 
@@ -138,27 +138,27 @@ async def test_work_for_many_runs_in_nobodys_context() -> None:
     st.integers(1, 3),
 )
 def test_everybody_gets_their_own_answer_whenever_they_come(
-    arrivals: list[tuple[int, int]], most: int, at_work: int
+    arrivals: list[tuple[int, int]], max_batch: int, max_concurrency: int
 ) -> None:
     running = 0
 
     async def work(items: Sequence[int]) -> list[int]:
         nonlocal running
         running += 1
-        assert running <= at_work
-        assert 1 <= len(items) <= most
+        assert running <= max_concurrency
+        assert 1 <= len(items) <= max_batch
         for _ in range(sum(items) % 4):
             await asyncio.sleep(0)
         running -= 1
         return [item * item for item in items]
 
-    async def ask(together: Together[int, int], item: int, pauses: int) -> int:
+    async def ask(coalescer: Coalescer[int, int], item: int, pauses: int) -> int:
         for _ in range(pauses):
             await asyncio.sleep(0)
-        return await together(item)
+        return await coalescer(item)
 
     async def all_of_them() -> list[int]:
-        together = Together(work, most=most, at_work=at_work)
-        return await asyncio.gather(*(ask(together, item, pauses) for item, pauses in arrivals))
+        coalescer = Coalescer(work, max_batch=max_batch, max_concurrency=max_concurrency)
+        return await asyncio.gather(*(ask(coalescer, item, pauses) for item, pauses in arrivals))
 
     assert asyncio.run(all_of_them()) == [item * item for item, _ in arrivals]

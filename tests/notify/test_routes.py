@@ -25,7 +25,7 @@ async def web(notify, settings, own):
     """The service's application without its bus and ticks; `web.as_(person)` is their browser or
     program.
     """
-    service = build(settings, own=own, run_ticks=False)
+    service = build(settings, own=own, run_jobs=False)
     clients = []
 
     async def as_(who: Account) -> httpx2.AsyncClient:

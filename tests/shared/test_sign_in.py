@@ -14,7 +14,7 @@ from starlette.requests import Request
 from shared.embedded.valkey import Valkey
 from shared.security.passwords import hash_password, verify_password
 from shared.security.policies import PUBLIC, SIGNED_IN, Account, allow
-from shared.security.rate_limits import Limiter
+from shared.security.rate_limits import RateLimiter
 from shared.security.roles import ROLE_LABELS, Role
 from shared.security.sessions import Sessions, account_of, credential_of, csrf_matches, csrf_token
 from shared.security.sign_in import (
@@ -23,7 +23,7 @@ from shared.security.sign_in import (
     begin_login,
     login_succeeded,
 )
-from shared.storage.redis import CacheAway
+from shared.storage.redis import CacheUnavailable
 
 WANG = Account(UUID(int=1), "wangmou", "王某", Role.SUPERVISOR)
 LI = Account(UUID(int=2), "limou", "李某", Role.HANDLER, "jl-rst")
@@ -121,7 +121,7 @@ async def _seconds(waiting: Any) -> float:
 class Door:
     """A login door: one real password, the limiter before it."""
 
-    limiter: Limiter
+    limiter: RateLimiter
     looked_at: int = 0
     refused: list[int] = field(default_factory=list)
 
@@ -137,7 +137,7 @@ class Door:
 
 @pytest.fixture
 def door(redis: Redis) -> Door:
-    return Door(Limiter(redis, secret=b"s"))
+    return Door(RateLimiter(redis, secret=b"s"))
 
 
 async def test_after_five_failures_this_source_waits_fifteen_minutes(door: Door) -> None:
@@ -158,7 +158,7 @@ async def test_thousand_guesses_at_once_are_five_guesses(valkey: Valkey, redis: 
             valkey.url, max_connections=64, timeout=60, socket_timeout=60, socket_connect_timeout=60
         )
     )
-    door = Door(Limiter(patient, secret=b"s"))
+    door = Door(RateLimiter(patient, secret=b"s"))
 
     await asyncio.gather(*(door.knock("wangmou", "203.0.113.7") for _ in range(1000)))
     await patient.aclose()
@@ -353,9 +353,9 @@ async def test_killed_redis_is_signed_out_and_only_login_says_why(
 
     assert await sessions.find(token) is None
     await sessions.end(token)
-    with pytest.raises(CacheAway, match="登录服务暂时不可用，请稍后再试"):
+    with pytest.raises(CacheUnavailable, match="登录服务暂时不可用，请稍后再试"):
         await sessions.create(WANG)
-    with pytest.raises(CacheAway):
+    with pytest.raises(CacheUnavailable):
         await sessions.end_all(WANG.id)
     await valkey.start()
     assert await sessions.find(await sessions.create(LI)) == LI

@@ -39,8 +39,8 @@ async def test_leaving_the_block_writes_the_event_and_the_leaf(core):
     complaint = uuid4()
 
     async with database.transaction() as tx:
-        tx.emit(rated(complaint))
-        tx.record("complaint.rated", complaint, "public", option=1)
+        tx.publish(rated(complaint))
+        tx.audit("complaint.rated", complaint, "public", option=1)
 
     async with database.transaction() as tx:
         row = await tx.fetchrow("select * from outbox")
@@ -60,8 +60,8 @@ async def test_an_exception_writes_nothing(core):
 
     async def break_off():
         async with database.transaction() as tx:
-            tx.emit(rated(uuid4()))
-            tx.record("complaint.rated", "x", "public")
+            tx.publish(rated(uuid4()))
+            tx.audit("complaint.rated", "x", "public")
             await tx.run("insert into inbox (event_id) values ($1)", uuid4())
             raise RuntimeError
 
@@ -85,7 +85,7 @@ async def test_versions_of_one_aggregate_count_up_within_and_across_transactions
     for _ in range(2):
         async with database.transaction() as tx:
             for complaint in (anna, bruno, anna):
-                tx.emit(rated(complaint))
+                tx.publish(rated(complaint))
 
     async with database.transaction() as tx:
         rows = await tx.fetch("select key, version from outbox order by id")
@@ -99,7 +99,7 @@ async def test_a_fact_that_happens_once_needs_no_aggregate_row(core):
 
     async with database.transaction() as tx:
         for _ in range(3):
-            tx.emit(ballot())
+            tx.publish(ballot())
 
     async with database.transaction() as tx:
         assert await tx.fetchval("select count(*) from aggregates") == 0
@@ -118,7 +118,7 @@ async def test_twelve_writers_leave_ids_in_the_order_of_versions(core):
         for n in range(25):
             async with database.transaction() as tx:
                 for complaint in {complaints[(writer + n) % 5], complaints[(writer * 3 + n) % 5]}:
-                    tx.emit(rated(complaint))
+                    tx.publish(rated(complaint))
                 await asyncio.sleep(0)
 
     await asyncio.gather(*(write(n) for n in range(12)))

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from shared.embedded.process import choose_port
-from tests.faults.nursery import Nursery
+from tests.faults.fork_server import Nursery
 
 ROOT = Path(__file__).parent.parent.parent
 KEEP_SECONDS = 0.1

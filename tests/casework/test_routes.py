@@ -48,7 +48,7 @@ class Desk:
 
 @pytest.fixture
 async def desk(settings, world) -> AsyncIterator[Desk]:
-    service = build(settings, run_ticks=False)
+    service = build(settings, run_jobs=False)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app=service.app), base_url="http://casework.test"
     ) as client:

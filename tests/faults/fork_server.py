@@ -1,7 +1,7 @@
 """A process that has imported everything and forks services from itself: a start costs milliseconds
 instead of seconds of a processor.
 
-Run as `python -m tests.faults.nursery`. It reads one JSON line per wanted process on standard input
+Run as `python -m tests.faults.fork_server`. It reads one JSON line per wanted process on standard input
 ({"tag", "service", "env", "log"}) and says on standard output who began ({"tag", "pid"}) and who
 ended ({"pid", "code"}; a signal is a negative code). It ends with its parent, and everything it
 forked ends with it. What a child then runs is the same `serve` that `fengping serve NAME` runs.
@@ -119,7 +119,7 @@ class Nursery:
 
     def __init__(self, root: Path) -> None:
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.nursery"],
+            [sys.executable, "-m", "tests.faults.fork_server"],
             cwd=root,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

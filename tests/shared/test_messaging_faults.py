@@ -14,17 +14,17 @@ from shared.appraisal.events import BallotSubmitted, encode
 from shared.foundation.failpoints import failpoint
 from shared.foundation.telemetry import events_consumed
 from shared.messaging import Bus, replay, store
-from shared.messaging.consumer import Consumer, apply_arrivals, read_all
+from shared.messaging.consumer import Consumer, apply_events, read_all
 from shared.messaging.envelope import read
 from shared.messaging.relay import Relay
 from shared.messaging.topics import client_options
-from tests.faults.strikes import NoText, any_header_name
-from tests.shared.test_bus import (
+from tests.faults.fault_actions import NoText, any_header_name
+from tests.shared.test_messaging import (
     NOON,
     _all_sent,
     _send,
+    dead_letters,
     event_headers,
-    letters,
     producer_of,
     rated,
     read_topic,
@@ -64,7 +64,7 @@ async def committed(settings, group):
         await admin.close()
 
 
-def hold_up(hearer):
+def hold_up(recorder):
     """Let the hearer wait with every batch in its hands: (sizes of the batches it was given, the
     event that lets it go on).
     """
@@ -73,16 +73,16 @@ def hold_up(hearer):
     async def slowly(tx, events):
         entered.append(len(events))
         await leave.wait()
-        await hearer.hear(tx, events)
+        await recorder.consume(tx, events)
 
-    hearer.on._table = dict.fromkeys(hearer.on.names, slowly)
+    recorder.on._table = dict.fromkeys(recorder.on.names, slowly)
     return entered, leave
 
 
 async def test_no_offset_is_committed_while_the_handler_is_at_work(world):
-    entered, leave = hold_up(world.hearer)
+    entered, leave = hold_up(world.recorder)
     async with world.run():
-        await world.say(rated(uuid4()))
+        await world.publish(rated(uuid4()))
         await until(lambda: entered)
         await asyncio.sleep(0.5)
         at_work = await committed(world.settings, "fengping-casework")
@@ -96,11 +96,11 @@ async def test_what_follows_in_a_partition_waits_for_what_is_at_work(world):
     """Its offset stands for all before it: taken first and committed first, a crash would lose the
     one that was slow.
     """
-    entered, leave = hold_up(world.hearer)
+    entered, leave = hold_up(world.recorder)
     complaint = uuid4()
     world.settings.batch_max = 1
     async with world.run():
-        await world.say(*(rated(complaint) for _ in range(4)))
+        await world.publish(*(rated(complaint) for _ in range(4)))
         await until(lambda: entered)
         await asyncio.sleep(0.7)
         at_work, done = len(entered), await committed(world.settings, "fengping-casework")
@@ -113,11 +113,11 @@ async def test_what_follows_in_a_partition_waits_for_what_is_at_work(world):
 
 async def test_a_large_batch_is_at_work_by_partitions(world, monkeypatch):
     """While one waits for its database the others are counted."""
-    entered, leave = hold_up(world.hearer)
-    monkeypatch.setattr("shared.messaging.consumer.WHOLE_BELOW", 2)
-    async with world.run(hearing=False) as (says,):
-        await world.say(*(rated(uuid4()) for _ in range(60)))
-        await until(lambda: _all_sent(says.relay))
+    entered, leave = hold_up(world.recorder)
+    monkeypatch.setattr("shared.messaging.consumer.SPLIT_BATCH_FROM", 2)
+    async with world.run(consuming=False) as (publisher,):
+        await world.publish(*(rated(uuid4()) for _ in range(60)))
+        await until(lambda: _all_sent(publisher.relay))
     async with world.run():
         await until(lambda: len(entered) > 1)
         leave.set()
@@ -145,9 +145,9 @@ async def test_what_was_read_ahead_of_a_batch_that_is_put_back_comes_again(
     complaint = uuid4()
     monkeypatch.setattr(Consumer, "_apply_or_split", fail_once)
     world.settings.batch_max = 2
-    async with world.run(hearing=False) as (says,):
-        await world.say(*(rated(complaint) for _ in range(6)))
-        await until(lambda: _all_sent(says.relay))
+    async with world.run(consuming=False) as (publisher,):
+        await world.publish(*(rated(complaint) for _ in range(6)))
+        await until(lambda: _all_sent(publisher.relay))
     async with world.run():
         effects = await world.settled(6)
 
@@ -158,9 +158,9 @@ async def test_what_was_read_ahead_of_a_batch_that_is_put_back_comes_again(
 
 async def test_a_ballot_delivered_three_times_counts_once(world):
     """No version tells its copies apart: only the inbox does."""
-    async with world.run(hearing=False) as (says,):
-        await world.say(*(ballot() for _ in range(20)))
-        await until(lambda: _all_sent(says.relay))
+    async with world.run(consuming=False) as (publisher,):
+        await world.publish(*(ballot() for _ in range(20)))
+        await until(lambda: _all_sent(publisher.relay))
     records = await read_topic(world.settings, "ballots")
     async with producer_of(world.settings) as producer:
         for record in records * 2:
@@ -168,10 +168,10 @@ async def test_a_ballot_delivered_three_times_counts_once(world):
                 record.topic, record.value, key=record.key, headers=list(record.headers)
             )
 
-    async with world.run(saying=False):
+    async with world.run(publishing=False):
         await world.settled(20)
         await asyncio.sleep(1)
-        effects = await world.hearer.effects(world.hears)
+        effects = await world.recorder.effects(world.consumer_db)
 
     assert len(effects) == 20
 
@@ -196,7 +196,7 @@ async def test_what_the_broker_did_not_take_is_sent_again(world, monkeypatch):
     monkeypatch.setattr(AIOKafkaProducer, "send_batch", send_batch)
     monkeypatch.setattr("shared.messaging.relay.PRODUCE_BYTES_MAX", 1_000)
     async with world.run():
-        await world.say(*(rated(complaint) for _ in range(12)))
+        await world.publish(*(rated(complaint) for _ in range(12)))
         effects = await world.settled(12)
 
     assert len(refused) > 4
@@ -204,7 +204,12 @@ async def test_what_the_broker_did_not_take_is_sent_again(world, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("part", "place"), [(Relay, "_send_batch"), (Consumer, "_measure_lag"), (Bus, "_count_and_ask")]
+    ("part", "place"),
+    [
+        (Relay, "_send_batch"),
+        (Consumer, "_measure_lag"),
+        (Bus, "_update_gauges_and_request_missing"),
+    ],
 )
 async def test_a_part_that_fails_in_a_way_nobody_thought_of_goes_on(
     world, monkeypatch, part, place
@@ -221,12 +226,12 @@ async def test_a_part_that_fails_in_a_way_nobody_thought_of_goes_on(
         return await real(self)
 
     monkeypatch.setattr(part, place, fail_once)
-    monkeypatch.setattr("shared.messaging.consumer.LAG_EVERY_SECONDS", 0.3)
+    monkeypatch.setattr("shared.messaging.consumer.LAG_INTERVAL_SECONDS", 0.3)
     async with world.run() as buses:
         await until(lambda: failed)
-        await world.say(rated(uuid4()))
+        await world.publish(rated(uuid4()))
         await world.settled(1)
-        assert [bus.trouble() for bus in buses] == [None, None]
+        assert [bus.health_problem() for bus in buses] == [None, None]
 
 
 async def test_an_event_that_commits_after_a_later_one_is_sent_too(world):
@@ -234,11 +239,11 @@ async def test_an_event_that_commits_after_a_later_one_is_sent_too(world):
     came would never look back.
     """
     async with world.run():
-        async with world.says.transaction() as tx:
-            tx.emit(rated(uuid4()))
+        async with world.publisher_db.transaction() as tx:
+            tx.publish(rated(uuid4()))
             await tx.write()
             tx._events.clear()
-            await world.say(rated(uuid4()))
+            await world.publish(rated(uuid4()))
             await world.settled(1)
         await world.settled(2)
 
@@ -250,13 +255,13 @@ async def test_two_gaps_of_one_aggregate_are_closed_together(world, monkeypatch)
     from shared.messaging import consumer
 
     complaint = uuid4()
-    async with world.run(hearing=False) as (says,):
-        await world.say(*(rated(complaint) for _ in range(6)))
-        await until(lambda: _all_sent(says.relay))
+    async with world.run(consuming=False) as (publisher,):
+        await world.publish(*(rated(complaint) for _ in range(6)))
+        await until(lambda: _all_sent(publisher.relay))
     real, lost = consumer.read_all, set()
 
-    def dropping(records, heard):
-        batch = real(records, heard)
+    def dropping(records, consumed_types):
+        batch = real(records, consumed_types)
         gone = {a.meta.version for a in batch if a.meta.version in (2, 4)} - lost
         lost.update(gone)
         return [a for a in batch if a.meta.version not in gone]
@@ -270,20 +275,20 @@ async def test_two_gaps_of_one_aggregate_are_closed_together(world, monkeypatch)
 
 async def test_a_gap_that_was_noted_by_a_clock_that_had_jumped_is_asked_for(world):
     """The event was held, and its predecessor asked for, forty days from now."""
-    async with world.hears.transaction() as tx:
+    async with world.consumer_db.transaction() as tx:
         await tx.run(
-            "insert into held (topic, key, version, event_id, type, headers, body, partition, log_offset, held_at, asked_at) "
+            "insert into buffered_events (topic, key, version, event_id, type, headers, body, partition, log_offset, buffered_at, resend_requested_at) "
             "select 'complaints', 'one', 2, gen_random_uuid(), 'complaint.rated.v1', '{}', '', 0, 1, at, at "
             "from (select clock_timestamp() + interval '40 days' as at) later"
         )
         assert [gap["from_version"] for gap in await store.gaps(tx, older_than_seconds=5)] == [1]
-        await store.note_asked(tx, "complaints", "one")
+        await store.note_resend_request(tx, "complaints", "one")
         assert await store.gaps(tx, older_than_seconds=5) == []
 
 
 @pytest.mark.parametrize(
     "place",
-    ["relay.after_select", "relay.after_send", "relay.after_acknowledgement", "relay.after_mark"],
+    ["relay.after_select", "relay.after_send", "relay.after_ack", "relay.after_mark_published"],
 )
 async def test_a_relay_that_breaks_at_any_step_loses_and_inverts_nothing(world, place):
     complaint, broken = uuid4(), []
@@ -294,14 +299,14 @@ async def test_a_relay_that_breaks_at_any_step_loses_and_inverts_nothing(world, 
             raise ConnectionError("killed")
 
     failpoint.armed[place] = break_twice
-    async with world.run() as (says, _):
+    async with world.run() as (publisher, _):
         said = 0
         while said < 20 or len(broken) < 2:  # one batch may have taken all there was
-            await world.say(rated(complaint))
+            await world.publish(rated(complaint))
             said += 1
             await asyncio.sleep(0.2 if said > 20 else 0)
         effects = await world.settled(said)
-        await until(lambda: _all_sent(says.relay))
+        await until(lambda: _all_sent(publisher.relay))
 
     assert [row["version"] for row in effects] == list(range(1, said + 1))
 
@@ -319,11 +324,11 @@ async def test_a_relay_that_is_just_starting_afresh_can_be_stopped(world, monkey
 
     monkeypatch.setattr(AIOKafkaProducer, "stop", slowly)
     failpoint.armed["relay.after_select"] = _break
-    relay = Relay(world.says, world.settings)
+    relay = Relay(world.publisher_db, world.settings)
     running = asyncio.create_task(relay.run())
     await until(lambda: relay.owns_all)
     await relay._current_producer()
-    await world.say(rated(uuid4()))
+    await world.publish(rated(uuid4()))
     await closing.wait()
     running.cancel()
 
@@ -342,7 +347,11 @@ async def test_a_consumer_that_is_just_starting_afresh_can_be_stopped(world, mon
     monkeypatch.setattr(KafkaBroker, "stop", slowly)
     monkeypatch.setattr(Consumer, "_watch_progress", lambda self: asyncio.sleep(0))
     consumer = Consumer(
-        world.hears, world.hearer.on, world.settings, context=None, group="fengping-casework"
+        world.consumer_db,
+        world.recorder.on,
+        world.settings,
+        context=None,
+        group="fengping-casework",
     )
     running = asyncio.create_task(consumer.run())
     await closing.wait()
@@ -364,33 +373,33 @@ async def test_a_log_that_was_replaced_is_read_from_its_start_even_when_the_firs
     """
     from shared.messaging import consumer
 
-    async with world.run() as (says, _):
-        await world.say(*(rated(uuid4()) for _ in range(20)))
+    async with world.run() as (publisher, _):
+        await world.publish(*(rated(uuid4()) for _ in range(20)))
         await world.settled(20)
-        await until(lambda: _all_sent(says.relay))
+        await until(lambda: _all_sent(publisher.relay))
         await until(lambda: _committed_is(world.settings, 20))
-    async with world.run(hearing=False) as (says,):
-        await world.say(*(rated(uuid4()) for _ in range(5)))
-        await until(lambda: _all_sent(says.relay))
-    heard = {row["event_id"] for row in await world.hearer.effects(world.hears)}
+    async with world.run(consuming=False) as (publisher,):
+        await world.publish(*(rated(uuid4()) for _ in range(5)))
+        await until(lambda: _all_sent(publisher.relay))
+    applied = {row["event_id"] for row in await world.recorder.effects(world.consumer_db)}
     records = await read_topic(world.settings, "complaints")
     await _replace_log(
-        world.settings, sorted(records, key=lambda record: read(record).meta.event_id in heard)
+        world.settings, sorted(records, key=lambda record: read(record).meta.event_id in applied)
     )
 
-    looks, real = [], consumer.lost_partitions
+    checks, real = [], consumer.lost_partitions
 
     async def slow_at_first(*arguments):
-        looks.append(arguments)
-        if len(looks) == 1:
+        checks.append(arguments)
+        if len(checks) == 1:
             raise TimeoutError
         return await real(*arguments)
 
     monkeypatch.setattr(consumer, "lost_partitions", slow_at_first)
-    async with world.run(saying=False):
+    async with world.run(publishing=False):
         effects = await world.settled(25)
 
-    assert len(looks) > 1
+    assert len(checks) > 1
     assert len(effects) == 25
 
 
@@ -426,29 +435,29 @@ async def _replace_log(settings, records):
     await member.stop()
 
 
-async def test_more_dead_letters_than_one_page_are_all_put_back(world, monkeypatch):
-    monkeypatch.setattr("shared.messaging.store.LETTERS_MAX", 10)
-    async with world.run(hearing=False) as (says,):
-        await world.say(*(rated(uuid4()) for _ in range(25)))
-        await until(lambda: _all_sent(says.relay))
+async def test_more_dead_letters_than_one_page_are_all_replayed(world, monkeypatch):
+    monkeypatch.setattr("shared.messaging.store.DEAD_LETTERS_MAX", 10)
+    async with world.run(consuming=False) as (publisher,):
+        await world.publish(*(rated(uuid4()) for _ in range(25)))
+        await until(lambda: _all_sent(publisher.relay))
     records = await read_topic(world.settings, "complaints")
-    async with world.hears.transaction() as tx:
-        await store.park(tx, [(record, "handler", "a bug", 5) for record in records])
+    async with world.consumer_db.transaction() as tx:
+        await store.add_dead_letters(tx, [(record, "handler", "a bug", 5) for record in records])
 
-    first = await replay(world.hears, world.hearer.on, None, by="tester")
-    again = await replay(world.hears, world.hearer.on, None, by="tester")
+    first = await replay(world.consumer_db, world.recorder.on, None, by="tester")
+    again = await replay(world.consumer_db, world.recorder.on, None, by="tester")
 
     assert (first, again) == ((25, 0), (0, 0))
-    assert len(await world.hearer.effects(world.hears)) == 25
+    assert len(await world.recorder.effects(world.consumer_db)) == 25
 
 
-async def test_letters_that_must_stay_do_not_keep_others_from_being_put_back(world, monkeypatch):
-    monkeypatch.setattr("shared.messaging.store.LETTERS_MAX", 10)
-    async with world.run(hearing=False) as (says,):
-        await world.say(*(rated(uuid4(), option) for option in (1, 2) * 15))
-        await until(lambda: _all_sent(says.relay))
-    async with world.hears.transaction() as tx:
-        await store.park(
+async def test_dead_letters_that_fail_again_do_not_block_others(world, monkeypatch):
+    monkeypatch.setattr("shared.messaging.store.DEAD_LETTERS_MAX", 10)
+    async with world.run(consuming=False) as (publisher,):
+        await world.publish(*(rated(uuid4(), option) for option in (1, 2) * 15))
+        await until(lambda: _all_sent(publisher.relay))
+    async with world.consumer_db.transaction() as tx:
+        await store.add_dead_letters(
             tx,
             [
                 (record, "handler", "a bug", 5)
@@ -460,29 +469,32 @@ async def test_letters_that_must_stay_do_not_keep_others_from_being_put_back(wor
         if event.option == 2:
             raise ValueError("still a bug")
 
-    world.hearer.fail = fail
-    assert await replay(world.hears, world.hearer.on, None, by="tester") == (15, 15)
+    world.recorder.fail = fail
+    assert await replay(world.consumer_db, world.recorder.on, None, by="tester") == (15, 15)
 
 
-async def test_what_another_replica_takes_meanwhile_opens_the_gate_for_what_follows(world):
+async def test_versions_are_read_again_after_waiting_for_another_replica(world):
     """The gate is read with the inbox, before the wait for whoever holds the same event: it must be
     read again then.
     """
     complaint = uuid4()
-    async with world.run(hearing=False) as (says,):
-        await world.say(rated(complaint), rated(complaint))
-        await until(lambda: _all_sent(says.relay))
+    async with world.run(consuming=False) as (publisher,):
+        await world.publish(rated(complaint), rated(complaint))
+        await until(lambda: _all_sent(publisher.relay))
     both = [read(record) for record in await read_topic(world.settings, "complaints")]
-    replica = Bus(world.hears, world.hearer.on, world.settings, context=None).consumer
+    replica = Bus(world.consumer_db, world.recorder.on, world.settings, context=None).consumer
 
-    async with world.hears.transaction(None, store.opening(both[:1])) as tx:
-        await apply_arrivals(tx, both[:1], world.hearer.on, tx.opened)
+    async with world.consumer_db.transaction(None, store.first_query(both[:1])) as tx:
+        await apply_events(tx, both[:1], world.recorder.on, tx.first_row)
         waiting = asyncio.create_task(replica.apply(both))
         await asyncio.sleep(0.5)
         assert not waiting.done()
 
     assert await waiting == 1
-    assert [effect["version"] for effect in await world.hearer.effects(world.hears)] == [1, 2]
+    assert [effect["version"] for effect in await world.recorder.effects(world.consumer_db)] == [
+        1,
+        2,
+    ]
 
 
 async def test_a_replay_waits_for_batches_at_work_so_that_no_successor_is_left_behind(world):
@@ -490,31 +502,41 @@ async def test_a_replay_waits_for_batches_at_work_so_that_no_successor_is_left_b
     of 2 finds nothing held.
     """
     complaint = uuid4()
-    async with world.run(hearing=False) as (says,):
-        await world.say(*(rated(complaint) for _ in range(3)))
-        await until(lambda: _all_sent(says.relay))
+    async with world.run(consuming=False) as (publisher,):
+        await world.publish(*(rated(complaint) for _ in range(3)))
+        await until(lambda: _all_sent(publisher.relay))
     records = await read_topic(world.settings, "complaints")
     first, _, third = (read(record) for record in records)
-    await Bus(world.hears, world.hearer.on, world.settings, context=None).consumer.apply([first])
-    async with world.hears.transaction() as tx:
-        await store.park(tx, [(records[1], "handler", "a bug", 5)])
+    await Bus(world.consumer_db, world.recorder.on, world.settings, context=None).consumer.apply(
+        [first]
+    )
+    async with world.consumer_db.transaction() as tx:
+        await store.add_dead_letters(tx, [(records[1], "handler", "a bug", 5)])
 
-    beside = store.beside_replays(world.hears.schema)
-    async with world.hears.transaction(None, store.opening([third]), first=beside) as tx:
-        await apply_arrivals(tx, [third], world.hearer.on, tx.opened)
-        replaying = asyncio.create_task(replay(world.hears, world.hearer.on, None, by="tester"))
+    replay_lock = store.shared_replay_lock(world.consumer_db.schema)
+    async with world.consumer_db.transaction(
+        None, store.first_query([third]), setup_sql=replay_lock
+    ) as tx:
+        await apply_events(tx, [third], world.recorder.on, tx.first_row)
+        replaying = asyncio.create_task(
+            replay(world.consumer_db, world.recorder.on, None, by="tester")
+        )
         await asyncio.sleep(0.5)
         assert not replaying.done()
 
     assert await replaying == (1, 0)
-    assert [effect["version"] for effect in await world.hearer.effects(world.hears)] == [1, 2, 3]
+    assert [effect["version"] for effect in await world.recorder.effects(world.consumer_db)] == [
+        1,
+        2,
+        3,
+    ]
 
 
 async def test_a_record_that_nobody_can_read_takes_no_other_along(world):
     """A time outside of all calendars, and a body nested deeper than any program follows."""
-    async with world.run(hearing=False) as (says,):
-        await world.say(rated(uuid4()))
-        await until(lambda: _all_sent(says.relay))
+    async with world.run(consuming=False) as (publisher,):
+        await world.publish(rated(uuid4()))
+        await until(lambda: _all_sent(publisher.relay))
     [good] = await read_topic(world.settings, "complaints")
     late = [
         (name, b"9999-12-31T23:59:59-12:00" if name == "ce_time" else value)
@@ -522,13 +544,17 @@ async def test_a_record_that_nobody_can_read_takes_no_other_along(world):
     ]
     deep = good.value[:-1] + b',"x":' + b"[" * 5_000 + b"]" * 5_000 + b"}"
     bad = [
-        store.KeptRecord(good.topic, 0, 7, good.key, good.value, late),
-        store.KeptRecord(good.topic, 0, 8, good.key, deep, good.headers),
+        store.StoredRecord(good.topic, 0, 7, good.key, good.value, late),
+        store.StoredRecord(good.topic, 0, 8, good.key, deep, good.headers),
     ]
 
-    batch = read_all([*bad, good], world.hearer.on.names)
+    batch = read_all([*bad, good], world.recorder.on.names)
 
-    assert [type(taken).__name__ for taken in batch] == ["Broken", "Arrival", "Arrival"]
+    assert [type(taken).__name__ for taken in batch] == [
+        "MalformedRecord",
+        "IncomingEvent",
+        "IncomingEvent",
+    ]
     assert batch[2].event().complaint_id
 
 
@@ -537,13 +563,17 @@ async def test_partitions_given_out_while_topics_were_missing_are_asked_for_agai
     nobody would give out the others.
     """
     early = Consumer(
-        world.hears, world.hearer.on, world.settings, context=None, group="fengping-casework"
+        world.consumer_db,
+        world.recorder.on,
+        world.settings,
+        context=None,
+        group="fengping-casework",
     )
     early._subscriber = SimpleNamespace(
         consumer=SimpleNamespace(partitions_for_topic=lambda topic: None)
     )
 
-    await early.look_at_logs([])
+    await early.verify_logs([])
 
     with pytest.raises(KafkaError):
         await early._watch_progress()
@@ -583,12 +613,12 @@ async def test_a_header_name_that_is_no_text_stops_nobody(world, strange_names, 
     await sent
     await producer.stop()
 
-    async with world.run(saying=False):
+    async with world.run(publishing=False):
         effects = await world.settled(4)
-        await until(lambda: _parked(world.hears, 2))
+        await until(lambda: _dead_letters_are(world.consumer_db, 2))
 
     assert {row["key"] for row in effects} == {str(complaints[n]) for n in (0, 2, 4, 5)}
-    strange = {row["key"].decode(): row for row in await letters(world.hears)}
+    strange = {row["key"].decode(): row for row in await dead_letters(world.consumer_db)}
     assert strange.keys() == {str(complaints[1]), str(complaints[3])}
     assert all(
         row["reason"] == "headers" and row["body"] == encode(rated(UUID(key)))
@@ -597,8 +627,8 @@ async def test_a_header_name_that_is_no_text_stops_nobody(world, strange_names, 
     assert "\\xff\\xfece_id" in strange[str(complaints[3])]["headers"]
 
 
-async def _parked(database, count):
-    return len(await letters(database)) == count
+async def _dead_letters_are(database, count):
+    return len(await dead_letters(database)) == count
 
 
 async def test_after_a_strange_name_the_log_can_still_be_looked_at(world, strange_names):
@@ -614,7 +644,7 @@ async def test_after_a_strange_name_the_log_can_still_be_looked_at(world, strang
                 partition=0,
             )
     for turn in (1, 2):
-        async with world.run(saying=False):
+        async with world.run(publishing=False):
             assert len(await world.settled(3)) == 3, f"in turn {turn}"
 
 
@@ -624,46 +654,51 @@ def break_at(world, version):
     """
     broken = {version}
 
-    async def hear(tx, events):
+    async def consume(tx, events):
         if any(meta.version in broken for _, meta in events):
             raise ValueError("a bug")
-        await world.hearer.hear(tx, events)
+        await world.recorder.consume(tx, events)
 
-    world.hearer.on._table = dict.fromkeys(world.hearer.on.names, hear)
+    world.recorder.on._table = dict.fromkeys(world.recorder.on.names, consume)
     return broken
 
 
-async def test_a_held_event_that_nobody_can_take_is_parked_and_not_the_one_that_let_it_through(
+async def test_a_failing_buffered_event_is_dead_lettered_and_not_its_predecessor(
     world,
 ):
     complaint, broken = uuid4(), break_at(world, 2)
     async with producer_of(world.settings) as producer:
         for version in (2, 3, 1, 4):
             await _send(producer, world.settings, complaint, version)
-    async with world.run(saying=False):
-        await until(lambda: _parked(world.hears, 1))
+    async with world.run(publishing=False):
+        await until(lambda: _dead_letters_are(world.consumer_db, 1))
         effects = await world.settled(1)
-        await until(lambda: _held_are(world.hears, [3, 4]))
+        await until(lambda: _buffered_are(world.consumer_db, [3, 4]))
 
-    [letter] = await letters(world.hears)
-    assert (letter["version"], letter["reason"], [row["version"] for row in effects]) == (
+    [dead_letter] = await dead_letters(world.consumer_db)
+    assert (dead_letter["version"], dead_letter["reason"], [row["version"] for row in effects]) == (
         2,
         "handler",
         [1],
     )
     broken.clear()
-    assert await replay(world.hears, world.hearer.on, None, by="tester") == (1, 0)
-    assert [row["version"] for row in await world.hearer.effects(world.hears)] == [1, 2, 3, 4]
+    assert await replay(world.consumer_db, world.recorder.on, None, by="tester") == (1, 0)
+    assert [row["version"] for row in await world.recorder.effects(world.consumer_db)] == [
+        1,
+        2,
+        3,
+        4,
+    ]
 
 
-async def test_of_several_that_were_held_only_the_one_to_blame_is_parked(world):
+async def test_of_several_buffered_events_only_the_failing_one_is_dead_lettered(world):
     complaint = uuid4()
     break_at(world, 3)
     async with producer_of(world.settings) as producer:
         for version in (4, 3, 2, 1):
             await _send(producer, world.settings, complaint, version)
-    async with world.run(saying=False):
-        await until(lambda: _parked(world.hears, 1))
+    async with world.run(publishing=False):
+        await until(lambda: _dead_letters_are(world.consumer_db, 1))
         effects = await world.settled(2)
         # The record itself comes again, as after a crash before its offset was committed: it is the
         # same letter.
@@ -682,11 +717,11 @@ async def test_of_several_that_were_held_only_the_one_to_blame_is_parked(world):
         await world.settled(3)
 
     assert [row["version"] for row in effects] == [1, 2]
-    assert [letter["version"] for letter in await letters(world.hears)] == [3]
-    assert await _held_are(world.hears, [4])
+    assert [dead_letter["version"] for dead_letter in await dead_letters(world.consumer_db)] == [3]
+    assert await _buffered_are(world.consumer_db, [4])
 
 
-async def test_a_header_name_with_a_nul_is_parked_like_any_other(world):
+async def test_a_header_name_with_a_nul_is_dead_lettered_like_any_other(world):
     key = str(uuid4()).encode()
     async with producer_of(world.settings) as producer:
         await producer.send_and_wait(
@@ -697,45 +732,46 @@ async def test_a_header_name_with_a_nul_is_parked_like_any_other(world):
             partition=0,
         )
         await _send(producer, world.settings, uuid4(), 1)
-    async with world.run(saying=False):
+    async with world.run(publishing=False):
         await world.settled(1)
-        await until(lambda: _parked(world.hears, 1))
+        await until(lambda: _dead_letters_are(world.consumer_db, 1))
 
-    [letter] = await letters(world.hears)
-    assert (letter["key"], letter["body"]) == (key, b"x")
-    assert letter["headers"] == {"a\\x00b": "1\\x00"}
+    [dead_letter] = await dead_letters(world.consumer_db)
+    assert (dead_letter["key"], dead_letter["body"]) == (key, b"x")
+    assert dead_letter["headers"] == {"a\\x00b": "1\\x00"}
 
 
-async def test_an_event_whose_follower_waits_is_parked_when_it_is_to_blame_itself(world):
+async def test_a_failing_event_with_a_buffered_successor_is_dead_lettered_itself(world):
     complaint = uuid4()
     break_at(world, 1)
     async with producer_of(world.settings) as producer:
         for version in (2, 1):
             await _send(producer, world.settings, complaint, version)
-    async with world.run(saying=False):
-        await until(lambda: _parked(world.hears, 1))
+    async with world.run(publishing=False):
+        await until(lambda: _dead_letters_are(world.consumer_db, 1))
 
-    [letter] = await letters(world.hears)
-    assert letter["version"] == 1
-    assert await _held_are(world.hears, [2])
+    [dead_letter] = await dead_letters(world.consumer_db)
+    assert dead_letter["version"] == 1
+    assert await _buffered_are(world.consumer_db, [2])
 
 
-async def _held_are(database, versions):
+async def _buffered_are(database, versions):
     async with database.transaction() as tx:
         return [
-            row["version"] for row in await tx.fetch("select version from held order by version")
+            row["version"]
+            for row in await tx.fetch("select version from buffered_events order by version")
         ] == versions
 
 
-async def test_who_comes_too_early_is_counted_as_held_and_not_as_repeated(world):
+async def test_an_early_event_is_counted_as_buffered_and_not_as_duplicate(world):
     """And its predecessor, which lets it through from an earlier batch, is one event that came,
     whatever it brings along.
     """
     complaint = uuid4()
-    hears = Bus(world.hears, world.hearer.on, world.settings, context=None).consumer
-    async with world.run(hearing=False) as (says,):
-        await world.say(*(rated(complaint) for _ in range(3)))
-        await until(lambda: _all_sent(says.relay))
+    consumer = Bus(world.consumer_db, world.recorder.on, world.settings, context=None).consumer
+    async with world.run(consuming=False) as (publisher,):
+        await world.publish(*(rated(complaint) for _ in range(3)))
+        await until(lambda: _all_sent(publisher.relay))
     first, second, third = [
         read(record) for record in await read_topic(world.settings, "complaints")
     ]
@@ -743,30 +779,32 @@ async def test_who_comes_too_early_is_counted_as_held_and_not_as_repeated(world)
     def counted():
         topic = f"{world.settings.topic_prefix}complaints"
         return [
-            events_consumed.labels(hears.group, topic, result)._value.get()
-            for result in ("ok", "held", "repeated")
+            events_consumed.labels(consumer.group, topic, result)._value.get()
+            for result in ("ok", "buffered", "duplicate")
         ]
 
     before = counted()
-    assert [await hears.apply(batch) for batch in ([third, second], [first], [first, third])] == [
+    assert [
+        await consumer.apply(batch) for batch in ([third, second], [first], [first, third])
+    ] == [
         0,
         3,
         0,
     ]
 
     assert [now - then for now, then in zip(counted(), before, strict=True)] == [3, 2, 2]
-    assert [row["version"] for row in await world.hearer.effects(world.hears)] == [1, 2, 3]
+    assert [row["version"] for row in await world.recorder.effects(world.consumer_db)] == [1, 2, 3]
 
 
-async def test_what_goes_wrong_after_the_commit_parks_nothing(world, monkeypatch):
+async def test_an_error_after_the_commit_dead_letters_nothing(world, monkeypatch):
     def fail(*_):
         raise ValueError("a bug in counting")
 
-    monkeypatch.setattr(Consumer, "_count", fail)
+    monkeypatch.setattr(Consumer, "_record_metrics", fail)
     async with world.run():
-        await world.say(*(rated(uuid4()) for _ in range(3)))
+        await world.publish(*(rated(uuid4()) for _ in range(3)))
         effects = await world.settled(3)
         await until(lambda: _committed_is(world.settings, 3))
 
     assert len(effects) == 3
-    assert await letters(world.hears) == []
+    assert await dead_letters(world.consumer_db) == []

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from shared.runtime.jobs import ClockGuard, TickRunner, Ticks, release_clock
-from tests.shared.test_bus import until
+from shared.runtime.jobs import ClockGuard, JobRunner, Jobs, release_clock
+from tests.shared.test_messaging import until
 
 
 def test_a_clock_that_runs_with_the_steady_one_has_no_drift():
@@ -36,9 +36,9 @@ async def _database_with_work(core, rows):
 
 
 def _claiming(name, batch=7):
-    every = Ticks()
+    jobs = Jobs()
 
-    @every(seconds=0.05)
+    @jobs(seconds=0.05)
     async def claim(tx):
         done = await tx.run(
             "update work set done_by = coalesce(done_by || '+', '') || $1 where n in "
@@ -48,7 +48,7 @@ def _claiming(name, batch=7):
         )
         return done == batch
 
-    return every
+    return jobs
 
 
 async def _undone(database):
@@ -59,7 +59,7 @@ async def _undone(database):
 @pytest.mark.stack
 async def test_two_workers_share_the_work_and_do_each_piece_once(core):
     database = await _database_with_work(core, 200)
-    workers = [TickRunner(database, _claiming(name), context=None) for name in ("anna", "bruno")]
+    workers = [JobRunner(database, _claiming(name), context=None) for name in ("anna", "bruno")]
     for worker in workers:
         worker.start()
     await until(lambda: _is_zero(database))
@@ -75,38 +75,38 @@ async def _is_zero(database):
 
 
 @pytest.mark.stack
-async def test_a_tick_that_fails_is_tried_again_and_stops_nobody_else(core):
+async def test_a_job_that_fails_is_retried_and_blocks_no_other_job(core):
     database = await _database_with_work(core, 10)
-    every = _claiming("anna")
+    jobs = _claiming("anna")
     failures = []
 
-    @every(seconds=0.05)
+    @jobs(seconds=0.05)
     async def broken(tx):
         failures.append(tx.now)
-        raise RuntimeError("a bug in a tick")
+        raise RuntimeError("a bug in a job")
 
-    runner = TickRunner(database, every, context=None)
+    runner = JobRunner(database, jobs, context=None)
     runner.start()
     await until(lambda: _is_zero(database))
     await until(lambda: len(failures) >= 2)
 
-    assert runner.trouble() is None
+    assert runner.health_problem() is None
     await runner.stop()
 
 
 @pytest.mark.stack
 async def test_a_jump_of_the_clock_stops_due_work_until_somebody_releases_it(core, monkeypatch):
-    from shared.runtime import jobs as ticks
+    from shared.runtime import jobs as job_module
 
     database = await _database_with_work(core, 0)
-    real, shift = ticks.steady_seconds, [0.0]
-    monkeypatch.setattr(ticks, "steady_seconds", lambda: real() - shift[0])
-    runner = TickRunner(database, _claiming("anna"), context=None)
+    real, shift = job_module.monotonic_seconds, [0.0]
+    monkeypatch.setattr(job_module, "monotonic_seconds", lambda: real() - shift[0])
+    runner = JobRunner(database, _claiming("anna"), context=None)
     runner.start()
     await asyncio.sleep(1)
 
     shift[0] = 7_200.0  # as seen from here, the database's clock is two hours ahead at once
-    await until(lambda: runner.trouble() is not None)
+    await until(lambda: runner.health_problem() is not None)
     async with database.transaction() as tx:
         await tx.run("insert into work values (1, null)")
     await asyncio.sleep(1)
@@ -124,18 +124,18 @@ async def test_a_jump_of_the_clock_stops_due_work_until_somebody_releases_it(cor
 
 
 @pytest.mark.stack
-async def test_not_even_the_tick_that_runs_before_the_guard_looks_acts_on_a_jumped_clock(
+async def test_a_job_that_runs_before_the_guard_checks_does_not_act_on_a_jumped_clock(
     core, monkeypatch
 ):
-    """The jump comes while a tick is at work, and the guard's own look is far away: the tick's
+    """The jump comes while a job is at work, and the guard's own look is far away: the job's
     transaction leaves nothing.
     """
-    from shared.runtime import jobs as ticks
+    from shared.runtime import jobs as job_module
 
     database = await _database_with_work(core, 0)
-    real, shift = ticks.steady_seconds, [0.0]
-    monkeypatch.setattr(ticks, "steady_seconds", lambda: real() - shift[0])
-    runner = TickRunner(database, _claiming("anna"), context=None)
+    real, shift = job_module.monotonic_seconds, [0.0]
+    monkeypatch.setattr(job_module, "monotonic_seconds", lambda: real() - shift[0])
+    runner = JobRunner(database, _claiming("anna"), context=None)
     monkeypatch.setattr(runner, "_watch_clock", asyncio.Event().wait)
     runner.start()
     await asyncio.sleep(0.5)
@@ -146,22 +146,22 @@ async def test_not_even_the_tick_that_runs_before_the_guard_looks_acts_on_a_jump
     await asyncio.sleep(1)
 
     assert await _undone(database) == 1
-    assert runner.trouble() is not None
+    assert runner.health_problem() is not None
     await runner.stop()
 
 
 @pytest.mark.stack
-async def test_what_is_not_due_at_any_instant_goes_on_while_due_work_is_held(core):
+async def test_a_clock_independent_job_runs_while_due_work_is_paused(core):
     database = await _database_with_work(core, 20)
     async with database.transaction() as tx:
         await tx.run("insert into clock_holds (drift_seconds) values (7200)")
-    every = Ticks()
+    jobs = Jobs()
 
-    @every(seconds=0.05)
+    @jobs(seconds=0.05)
     async def due(tx):
         return await tx.run("update work set done_by = 'due' where n <= 10") < 0
 
-    @every(seconds=0.05, timeless=True)
+    @jobs(seconds=0.05, clock_independent=True)
     async def seal(tx):
         return (
             await tx.run(
@@ -170,7 +170,7 @@ async def test_what_is_not_due_at_any_instant_goes_on_while_due_work_is_held(cor
             == 3
         )
 
-    runner = TickRunner(database, every, context=None)
+    runner = JobRunner(database, jobs, context=None)
     runner.start()
     await until(lambda: _is_half_done(database))
     await asyncio.sleep(0.3)
@@ -190,17 +190,17 @@ async def _is_half_done(database):
 
 
 @pytest.mark.stack
-async def test_a_worker_that_starts_while_due_work_is_held_does_none(core, monkeypatch):
+async def test_a_worker_that_starts_while_due_work_is_paused_does_none(core, monkeypatch):
     database = await _database_with_work(core, 1)
     async with database.transaction() as tx:
         await tx.run("insert into clock_holds (drift_seconds) values (7200)")
 
-    runner = TickRunner(database, _claiming("anna"), context=None)
+    runner = JobRunner(database, _claiming("anna"), context=None)
     monkeypatch.setattr(runner, "_watch_clock", asyncio.Event().wait)
-    assert runner.trouble() is not None, "nobody says that it is ready before it has looked"
+    assert runner.health_problem() is not None, "nobody says that it is ready before it has looked"
     runner.start()
     await asyncio.sleep(1)
 
     assert await _undone(database) == 1
-    assert runner.trouble() is not None
+    assert runner.health_problem() is not None
     await runner.stop()
