@@ -23,10 +23,10 @@ from shared.appraisal.events import Kind, Urgency
 from shared.security.policies import Policy, allow
 from shared.security.roles import Role
 from shared.storage.transaction import Transaction
-from shared.web import Door, Once, Tx, Who
+from shared.web import CurrentUser, Idempotency, Router, Tx
 from shared.web.forms import Input
 
-door = Door(prefix="/casework/api", tags=["办理"])
+router = Router(prefix="/casework/api", tags=["办理"])
 READ = allow(*map(Role, READERS))
 ADMIN = allow(Role.ADMIN)
 Number = Annotated[str, Path(pattern=r"^ZF\d{4}-\d{6,}$", description="办件编号，如 ZF2026-004512")]
@@ -126,7 +126,7 @@ class OriginOut(BaseModel):
 
 
 class CaseOut(BaseModel):
-    """A case as this person may see it. Give `version` back as `seen` with a write: 409 when
+    """A case as this person may see it. Give `version` back as `expected_version` with a write: 409 when
     somebody was faster.
     """
 
@@ -168,10 +168,10 @@ class Done(BaseModel):
     unit_id: str | None
 
 
-@door.get("/cases", policy=READ, response_model=CasePage)
+@router.get("/cases", policy=READ, response_model=CasePage)
 async def list_cases(
     tx: Tx,
-    who: Who,
+    user: CurrentUser,
     state: Annotated[list[State] | None, Query()] = None,
     unit: str | None = None,
     campaign: str | None = None,
@@ -192,7 +192,7 @@ async def list_cases(
         standing=standing,
         q=q.strip(),
     )
-    found = await reading.case_list(tx, who, wanted, page=page, rows=size)
+    found = await reading.case_list(tx, user, wanted, page=page, rows=size)
     return CasePage(
         cases=[_row(one) for one in found.rows], total=found.total, page=page, pages=found.last
     )
@@ -216,10 +216,10 @@ def _row(one: reading.Row) -> CaseRow:
     )
 
 
-@door.get("/cases/{number}", policy=READ, response_model=CaseOut)
-async def get_case(tx: Tx, who: Who, number: Number) -> CaseOut:
+@router.get("/cases/{number}", policy=READ, response_model=CaseOut)
+async def get_case(tx: Tx, user: CurrentUser, number: Number) -> CaseOut:
     """办件详情."""
-    view = await reading.case_view(tx, number, who)
+    view = await reading.case_view(tx, number, user)
     same = (
         "id",
         "number",
@@ -304,10 +304,10 @@ class OwedOut(BaseModel):
     ended_at: datetime | None
 
 
-@door.get("/deadlines", policy=READ, response_model=list[OwedOut])
+@router.get("/deadlines", policy=READ, response_model=list[OwedOut])
 async def list_deadlines(
     tx: Tx,
-    who: Who,
+    user: CurrentUser,
     state: Clock | None = None,
     kind: Annotated[str | None, Query(max_length=20)] = None,
     before: datetime | None = None,
@@ -319,7 +319,7 @@ async def list_deadlines(
     return [
         OwedOut(**dict(row))
         for row in await reading.deadline_list(
-            tx, who, state=state, kind=kind, before=before, limit=size
+            tx, user, state=state, kind=kind, before=before, limit=size
         )
     ]
 
@@ -327,25 +327,25 @@ async def list_deadlines(
 # ── what is done ──────────────────────────────────────────────────────────────────────────────────
 
 
-class Seen(Input):
-    """`seen`: the version of the case this was decided on; left out, the write goes through
+class VersionedInput(Input):
+    """`expected_version`: the version of the case this was decided on; left out, the write goes through
     whatever happened since.
     """
 
-    seen: int | None = Field(None, ge=1)
+    expected_version: int | None = Field(None, ge=1)
 
 
-class AssignmentIn(Seen):
+class AssignmentIn(VersionedInput):
     unit_id: str = Field(min_length=1, max_length=100)
     opinion: str = Field("", max_length=1000)
 
 
-class RefusalIn(Seen):
+class RefusalIn(VersionedInput):
     reason: str = Field(max_length=50)
     explanation: str = Field("", max_length=1000)
 
 
-class ReturnIn(Seen):
+class ReturnIn(VersionedInput):
     reason: str = Field(max_length=50)
     basis: str = Field(min_length=dispatch.TEXT_MIN, max_length=2000)
     suggested_unit_id: str | None = Field(None, max_length=100)
@@ -355,33 +355,33 @@ class NoteIn(Input):
     text: str = Field(min_length=1, max_length=5000)
 
 
-class ExtensionIn(Seen):
+class ExtensionIn(VersionedInput):
     amount: int = Field(ge=1, le=365)
     reason: str = Field(min_length=extensions.REASON_MIN, max_length=1000)
 
 
-class DecisionIn(Seen):
+class DecisionIn(VersionedInput):
     agree: bool
     opinion: str = Field("", max_length=1000)
 
 
-class ResultIn(Seen):
+class ResultIn(VersionedInput):
     account: str = Field(min_length=handling.ACCOUNT_MIN, max_length=20_000)
     upheld: handling.Upheld
     measures: str = Field("", max_length=5000)
     reply: str = Field(min_length=handling.REPLY_MIN, max_length=5000)
 
 
-class ReviewIn(Seen):
+class ReviewIn(VersionedInput):
     approve: bool
     opinion: str = Field("", max_length=2000)
 
 
-class OpinionIn(Seen):
+class OpinionIn(VersionedInput):
     opinion: str = Field(min_length=handling.OPINION_MIN, max_length=2000)
 
 
-class PauseIn(Seen):
+class PauseIn(VersionedInput):
     reason: str = Field(max_length=50)
     until: date
 
@@ -393,101 +393,135 @@ async def _done(act: Callable[..., Awaitable[Case]], tx: Transaction, **said: An
     )
 
 
-@door.post(
+@router.post(
     "/cases/{number}/assignment", policy=may(Verb.ASSIGN), status_code=201, response_model=Done
 )
-async def assign(tx: Tx, who: Who, once: Once, number: Number, body: AssignmentIn) -> Response:
+async def assign(
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, number: Number, body: AssignmentIn
+) -> Response:
     """分办（改派）. A 举报 never goes to the unit it accuses (422)."""
-    return await once(
-        201, _done(dispatch.assign_case, tx, number=number, by=who, **body.model_dump())
+    return await idempotency.respond(
+        201, _done(dispatch.assign_case, tx, number=number, by=user, **body.model_dump())
     )
 
 
-@door.post(
+@router.post(
     "/cases/{number}/non-acceptance", policy=may(Verb.REFUSE), status_code=201, response_model=Done
 )
-async def refuse(tx: Tx, who: Who, once: Once, number: Number, body: RefusalIn) -> Response:
+async def refuse(
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, number: Number, body: RefusalIn
+) -> Response:
     """不予受理."""
-    return await once(
-        201, _done(dispatch.refuse_case, tx, number=number, by=who, **body.model_dump())
+    return await idempotency.respond(
+        201, _done(dispatch.refuse_case, tx, number=number, by=user, **body.model_dump())
     )
 
 
-@door.post(
+@router.post(
     "/cases/{number}/acceptance", policy=may(Verb.ACCEPT), status_code=201, response_model=Done
 )
 async def accept(
-    tx: Tx, who: Who, once: Once, number: Number, body: Seen | None = None
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    number: Number,
+    body: VersionedInput | None = None,
 ) -> Response:
     """签收."""
-    return await once(
+    return await idempotency.respond(
         201,
-        _done(handling.accept_case, tx, number=number, by=who, seen=body.seen if body else None),
+        _done(
+            handling.accept_case,
+            tx,
+            number=number,
+            by=user,
+            expected_version=body.expected_version if body else None,
+        ),
     )
 
 
-@door.post(
+@router.post(
     "/cases/{number}/takeover", policy=may(Verb.TAKE_OVER), status_code=201, response_model=Done
 )
 async def take_over(
-    tx: Tx, who: Who, once: Once, number: Number, body: Seen | None = None
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    number: Number,
+    body: VersionedInput | None = None,
 ) -> Response:
     """接办."""
-    return await once(
+    return await idempotency.respond(
         201,
-        _done(handling.take_case_over, tx, number=number, by=who, seen=body.seen if body else None),
+        _done(
+            handling.take_case_over,
+            tx,
+            number=number,
+            by=user,
+            expected_version=body.expected_version if body else None,
+        ),
     )
 
 
-@door.post("/cases/{number}/return", policy=may(Verb.RETURN), status_code=201, response_model=Done)
-async def give_back(tx: Tx, who: Who, once: Once, number: Number, body: ReturnIn) -> Response:
+@router.post(
+    "/cases/{number}/return", policy=may(Verb.RETURN), status_code=201, response_model=Done
+)
+async def give_back(
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, number: Number, body: ReturnIn
+) -> Response:
     """退回."""
-    return await once(
-        201, _done(dispatch.return_case, tx, number=number, by=who, **body.model_dump())
+    return await idempotency.respond(
+        201, _done(dispatch.return_case, tx, number=number, by=user, **body.model_dump())
     )
 
 
-@door.post("/cases/{number}/notes", policy=may(Verb.NOTE), status_code=201, response_model=Done)
-async def note(tx: Tx, who: Who, once: Once, number: Number, body: NoteIn) -> Response:
+@router.post("/cases/{number}/notes", policy=may(Verb.NOTE), status_code=201, response_model=Done)
+async def note(
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, number: Number, body: NoteIn
+) -> Response:
     """办理记录."""
-    return await once(201, _done(handling.note_progress, tx, number=number, text=body.text, by=who))
+    return await idempotency.respond(
+        201, _done(handling.note_progress, tx, number=number, text=body.text, by=user)
+    )
 
 
-@door.post(
+@router.post(
     "/cases/{number}/extension",
     policy=may(Verb.ASK_EXTENSION),
     status_code=201,
     response_model=Done,
 )
 async def ask_extension(
-    tx: Tx, who: Who, once: Once, number: Number, body: ExtensionIn
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, number: Number, body: ExtensionIn
 ) -> Response:
     """申请延期."""
-    return await once(
-        201, _done(extensions.ask_extension, tx, number=number, by=who, **body.model_dump())
+    return await idempotency.respond(
+        201, _done(extensions.ask_extension, tx, number=number, by=user, **body.model_dump())
     )
 
 
-@door.post(
+@router.post(
     "/cases/{number}/extension/approval",
     policy=may(Verb.DECIDE_EXTENSION),
     status_code=201,
     response_model=Done,
 )
 async def decide_extension(
-    tx: Tx, who: Who, once: Once, number: Number, body: DecisionIn
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, number: Number, body: DecisionIn
 ) -> Response:
     """审批延期. Every role the scheme names has to agree; one refusal ends the request."""
-    return await once(
-        201, _done(extensions.decide_extension, tx, number=number, by=who, **body.model_dump())
+    return await idempotency.respond(
+        201, _done(extensions.decide_extension, tx, number=number, by=user, **body.model_dump())
     )
 
 
-@door.post("/cases/{number}/pause", policy=may(Verb.PAUSE), status_code=201, response_model=Done)
-async def pause(tx: Tx, who: Who, once: Once, number: Number, body: PauseIn) -> Response:
+@router.post("/cases/{number}/pause", policy=may(Verb.PAUSE), status_code=201, response_model=Done)
+async def pause(
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, number: Number, body: PauseIn
+) -> Response:
     """暂停计时 until the end of a day."""
     until = closing(body.until, "24:00")
-    return await once(
+    return await idempotency.respond(
         201,
         _done(
             handling.pause_case,
@@ -495,62 +529,99 @@ async def pause(tx: Tx, who: Who, once: Once, number: Number, body: PauseIn) -> 
             number=number,
             reason=body.reason,
             until=until,
-            by=who,
-            seen=body.seen,
+            by=user,
+            expected_version=body.expected_version,
         ),
     )
 
 
-@door.post(
+@router.post(
     "/cases/{number}/resumption", policy=may(Verb.RESUME), status_code=201, response_model=Done
 )
 async def resume(
-    tx: Tx, who: Who, once: Once, number: Number, body: Seen | None = None
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    number: Number,
+    body: VersionedInput | None = None,
 ) -> Response:
     """恢复计时."""
-    return await once(
+    return await idempotency.respond(
         201,
-        _done(handling.resume_case, tx, number=number, by=who, seen=body.seen if body else None),
+        _done(
+            handling.resume_case,
+            tx,
+            number=number,
+            by=user,
+            expected_version=body.expected_version if body else None,
+        ),
     )
 
 
-@door.post(
+@router.post(
     "/cases/{number}/submission", policy=may(Verb.SUBMIT), status_code=201, response_model=Done
 )
-async def submit(tx: Tx, who: Who, once: Once, number: Number, body: ResultIn) -> Response:
+async def submit(
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, number: Number, body: ResultIn
+) -> Response:
     """办结送审."""
-    return await once(
-        201, _done(handling.submit_result, tx, number=number, by=who, **body.model_dump())
+    return await idempotency.respond(
+        201, _done(handling.submit_result, tx, number=number, by=user, **body.model_dump())
     )
 
 
-@door.post("/cases/{number}/review", policy=may(Verb.APPROVE), status_code=201, response_model=Done)
-async def review(tx: Tx, who: Who, once: Once, number: Number, body: ReviewIn) -> Response:
+@router.post(
+    "/cases/{number}/review", policy=may(Verb.APPROVE), status_code=201, response_model=Done
+)
+async def review(
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, number: Number, body: ReviewIn
+) -> Response:
     """审核: approve (办结) or send back."""
     act = handling.approve_result if body.approve else handling.send_result_back
-    return await once(
-        201, _done(act, tx, number=number, opinion=body.opinion, by=who, seen=body.seen)
+    return await idempotency.respond(
+        201,
+        _done(
+            act,
+            tx,
+            number=number,
+            opinion=body.opinion,
+            by=user,
+            expected_version=body.expected_version,
+        ),
     )
 
 
-@door.post(
+@router.post(
     "/cases/{number}/striking-off",
     policy=may(Verb.STRIKE_OFF),
     status_code=201,
     response_model=Done,
 )
-async def strike_off(tx: Tx, who: Who, once: Once, number: Number, body: OpinionIn) -> Response:
+async def strike_off(
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, number: Number, body: OpinionIn
+) -> Response:
     """销号."""
-    return await once(
+    return await idempotency.respond(
         201,
-        _done(handling.strike_off, tx, number=number, opinion=body.opinion, by=who, seen=body.seen),
+        _done(
+            handling.strike_off,
+            tx,
+            number=number,
+            opinion=body.opinion,
+            by=user,
+            expected_version=body.expected_version,
+        ),
     )
 
 
-@door.post("/cases/{number}/urging", policy=may(Verb.URGE), status_code=201, response_model=Done)
-async def urge(tx: Tx, who: Who, once: Once, number: Number, body: NoteIn) -> Response:
+@router.post("/cases/{number}/urging", policy=may(Verb.URGE), status_code=201, response_model=Done)
+async def urge(
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, number: Number, body: NoteIn
+) -> Response:
     """催办."""
-    return await once(201, _done(handling.urge_unit, tx, number=number, text=body.text, by=who))
+    return await idempotency.respond(
+        201, _done(handling.urge_unit, tx, number=number, text=body.text, by=user)
+    )
 
 
 # ── duties and the calendar ───────────────────────────────────────────────────────────────────────
@@ -582,27 +653,29 @@ class Fulfilled(BaseModel):
     met_at: datetime
 
 
-@door.get("/duties", policy=READ, response_model=list[DutyOut])
-async def list_duties(tx: Tx, who: Who) -> list[DutyOut]:
+@router.get("/duties", policy=READ, response_model=list[DutyOut])
+async def list_duties(tx: Tx, user: CurrentUser) -> list[DutyOut]:
     """单位任务（方案、自评报告 …）."""
-    return [DutyOut.model_validate(dict(row)) for row in await duties.listed(tx, who)]
+    return [DutyOut.model_validate(dict(row)) for row in await duties.listed(tx, user)]
 
 
-@door.post(
+@router.post(
     "/duties/{id}/fulfilment",
     policy=allow(Role.HANDLER, Role.UNIT_HEAD),
     status_code=201,
     response_model=Fulfilled,
 )
-async def fulfil(tx: Tx, who: Who, once: Once, id: UUID, body: FulfilmentIn) -> Response:
+async def fulfil(
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, id: UUID, body: FulfilmentIn
+) -> Response:
     """报送."""
 
     async def act() -> Fulfilled:
-        duty = await duties.fulfil_duty(tx, duty_id=id, document=body.document, by=who)
+        duty = await duties.fulfil_duty(tx, duty_id=id, document=body.document, by=user)
         assert duty.met_at is not None, "a duty that was fulfilled has its time"
         return Fulfilled(id=duty.id, met_at=duty.met_at)
 
-    return await once(201, act())
+    return await idempotency.respond(201, act())
 
 
 class NoticeIn(Input):
@@ -624,29 +697,31 @@ class NoticeEffect(BaseModel):
     cases: list[str]
 
 
-def _effect(seen: calendar.Preview) -> NoticeEffect:
+def _effect(preview: calendar.Preview) -> NoticeEffect:
     return NoticeEffect(
-        calendar_version=seen.new.version,
-        concerned=len(seen.concerned),
-        moved=sum(shift.moved for _, shift in seen.shifts),
-        shortened=seen.shortened,
-        cases=sorted({row["number"] for row, _ in seen.concerned}),
+        calendar_version=preview.new.version,
+        concerned=len(preview.concerned),
+        moved=sum(shift.moved for _, shift in preview.shifts),
+        shortened=preview.shortened,
+        cases=sorted({row["number"] for row, _ in preview.concerned}),
     )
 
 
-@door.post("/calendar/preview", policy=ADMIN, response_model=NoticeEffect)
+@router.post("/calendar/preview", policy=ADMIN, response_model=NoticeEffect)
 async def preview_notice(tx: Tx, body: NoticeIn) -> NoticeEffect:
     """What a yearly notice would move. Nothing is written."""
     return _effect(await calendar.preview(tx, calendar.yearly(body.text)))
 
 
-@door.post("/calendar/notices", policy=ADMIN, status_code=201, response_model=NoticeEffect)
-async def import_notice(tx: Tx, who: Who, once: Once, body: NoticeIn) -> Response:
+@router.post("/calendar/notices", policy=ADMIN, status_code=201, response_model=NoticeEffect)
+async def import_notice(
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, body: NoticeIn
+) -> Response:
     """导入年度安排."""
 
     async def act() -> NoticeEffect:
         return _effect(
-            await calendar.take_in(tx, calendar.yearly(body.text), by=who, shorten=body.shorten)
+            await calendar.take_in(tx, calendar.yearly(body.text), by=user, shorten=body.shorten)
         )
 
-    return await once(201, act())
+    return await idempotency.respond(201, act())

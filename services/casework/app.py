@@ -23,7 +23,7 @@ def build(
         name="casework",
         title="办理",
         settings=settings,
-        routers=[*pages.doors, api.door],
+        routers=[*pages.routers, api.router],
         handlers=handlers.on,
         jobs=jobs.jobs,
         context=context,

@@ -188,11 +188,11 @@ def verbs(state: State, role: str) -> list[Verb]:
     return [verb for verb in NEXT[state] if role in MAY[verb]]
 
 
-def refuse_stale(seen: int | None, version: int) -> None:
+def refuse_stale(expected_version: int | None, version: int) -> None:
     """Raise Stale when the person decided on an older version. None: a program that did not say
     what it saw.
     """
-    if seen is not None and seen != version:
+    if expected_version is not None and expected_version != version:
         raise Stale(version)
 
 

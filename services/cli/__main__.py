@@ -432,9 +432,9 @@ def verify(data: DataFolder = DATA) -> None:
     wrong: list[str] = []
 
     async def look(service: str, tx: Any, context: Any) -> None:
-        flaw = await audit.check(tx, audit.signer_for(service, key).notary)
-        out.print(f"{service}: audit log {flaw.sentence if flaw else 'complete'}")
-        wrong.extend([flaw.sentence] if flaw else [])
+        violation = await audit.verify_log(tx, audit.signer_for(service, key).verifier)
+        out.print(f"{service}: audit log {violation.sentence if violation else 'complete'}")
+        wrong.extend([violation.sentence] if violation else [])
         if service == "scoring":
             differing = await verify_scores(tx)
             out.print(f"scoring: {len(differing)} scores differ from the recount")

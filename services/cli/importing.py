@@ -12,9 +12,9 @@ from uuid import UUID
 from services.cli.up import build
 from shared.appraisal.events import Refused
 from shared.appraisal.imports import (
-    BadFile,
-    BadMapping,
-    Mistake,
+    InvalidFile,
+    InvalidMapping,
+    RowError,
     map_rows,
     read_mapping,
     read_table,
@@ -36,7 +36,7 @@ class Outcome:
     total: int
     done: int
     repeated: int = 0
-    mistakes: list[Mistake] = field(default_factory=list)
+    mistakes: list[RowError] = field(default_factory=list)
 
     def report(self) -> bytes:
         """The refused rows as CSV."""
@@ -119,9 +119,9 @@ async def _take_units(
 
     try:
         rows = list(map_rows(read_table(file.name, file.content), read_mapping(file.mapping)))
-    except (BadFile, BadMapping) as error:
+    except (InvalidFile, InvalidMapping) as error:
         raise Refused(str(error), status=422) from error
-    mistakes = [row for row in rows if isinstance(row, Mistake)]
+    mistakes = [row for row in rows if isinstance(row, RowError)]
     units = [
         actions.UnitRow(
             name=row.text("name"),
@@ -130,7 +130,7 @@ async def _take_units(
             aliases=tuple(filter(None, row.text("aliases").replace("、", ",").split(","))),
         )
         for row in rows
-        if not isinstance(row, Mistake)
+        if not isinstance(row, RowError)
     ]
     if mistakes or dry_run:
         return Outcome(len(rows), 0 if mistakes else len(units), mistakes=mistakes)

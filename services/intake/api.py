@@ -28,16 +28,31 @@ from shared.foundation import telemetry
 from shared.security.policies import PUBLIC, SIGNED_IN, Account, allow
 from shared.security.rate_limits import RateLimit
 from shared.security.roles import Role
-from shared.security.sessions import credential_of, csrf_token
-from shared.security.sign_in import begin_login, login_succeeded
+from shared.security.sessions import csrf_token, read_credential
+from shared.security.sign_in import count_login_attempt, reset_login_failures
 from shared.storage.connections import Database
 from shared.storage.transaction import Transaction
-from shared.web import Door, NotFound, Once, TooOften, Tx, Who, hold_back, source_of
-from shared.web.errors import answer
+from shared.web import (
+    CurrentUser,
+    Idempotency,
+    NotFound,
+    Router,
+    TooManyRequests,
+    Tx,
+    client_network,
+    enforce_rate_limit,
+)
+from shared.web.errors import error_response
 from shared.web.forms import Input
-from shared.web.idempotency import KEY_HEADER, KEY_MAX, Kept, NoKey, OnceTogether
+from shared.web.idempotency import (
+    KEY_HEADER,
+    KEY_MAX,
+    IdempotentCoalescer,
+    MissingIdempotencyKey,
+    StoredResponse,
+)
 
-door = Door(prefix="/intake/api", tags=["受理"])
+router = Router(prefix="/intake/api", tags=["受理"])
 R = Role
 REGISTRARS: Final = allow(R.OPERATOR, R.REVIEWER, R.OFFICE, R.ADMIN)
 OFFICE: Final = allow(R.OFFICE, R.ADMIN)
@@ -80,7 +95,7 @@ class Session(Input):
     account: dict[str, str | None]
 
 
-@door.post(
+@router.post(
     "/sessions",
     policy=PUBLIC,
     status_code=201,
@@ -89,17 +104,17 @@ class Session(Input):
 )
 async def sign_in(request: Request, tx: Tx, given: SignIn) -> Response:
     """A session token for `Authorization: Bearer`."""
-    limiter, source = request.app.state.limiter, source_of(request)
-    if wait := await begin_login(limiter, given.name, source):
+    limiter, source = request.app.state.limiter, client_network(request)
+    if wait := await count_login_attempt(limiter, given.name, source):
         telemetry.login_failures.labels("too_often").inc()
-        raise TooOften(wait)
+        raise TooManyRequests(wait)
     account = await accounts.sign_in(
         tx, name=given.name, password=given.password, agent=request.headers.get("user-agent", "")
     )
     if account is None:
         telemetry.login_failures.labels("wrong").inc()
         raise Refused("用户名或密码不正确", status=401)
-    await login_succeeded(limiter, given.name, source)
+    await reset_login_failures(limiter, given.name, source)
     token = await request.app.state.sessions.create(account)
     shown = {
         "id": str(account.id),
@@ -108,13 +123,13 @@ async def sign_in(request: Request, tx: Tx, given: SignIn) -> Response:
     return JSONResponse({"token": token, "csrf": csrf_token(token), "account": shown}, 201)
 
 
-@door.delete("/sessions/current", policy=SIGNED_IN, status_code=204, responses=problems())
+@router.delete("/sessions/current", policy=SIGNED_IN, status_code=204, responses=problems())
 async def sign_out(request: Request) -> Response:
     """End the session of this token."""
     sessions = request.app.state.sessions
-    credential = credential_of(request, sessions.cookie)
+    credential = read_credential(request, sessions.cookie)
     if credential:
-        await sessions.end(credential.token)
+        await sessions.revoke(credential.token)
     return Response(status_code=204)
 
 
@@ -166,21 +181,23 @@ class ComplaintReceipt(Input):
     merged_into: str | None
 
 
-@door.post(
+@router.post(
     "/complaints",
     policy=REGISTRARS,
     status_code=201,
     response_model=ComplaintReceipt,
     responses=problems(409),
 )
-async def register_complaint(request: Request, who: Who, given: NewComplaint) -> Response:
+async def register_complaint(request: Request, user: CurrentUser, given: NewComplaint) -> Response:
     """Register a complaint. The query code is in the answer only: it is stored nowhere, not even
     for a repetition.
     """
-    desk: OnceTogether[Entry, Registered] = request.app.state.desk
-    kept = await desk(request, Entry(report=given.report(), by=who, merge_into=given.merge_into))
-    code = code_of(request.app.state.context.ring, UUID(kept.body["id"]))
-    return Kept(kept.status, kept.body | {"query_code": code}, kept.first).response()
+    desk: IdempotentCoalescer[Entry, Registered] = request.app.state.desk
+    stored = await desk(request, Entry(report=given.report(), by=user, merge_into=given.merge_into))
+    code = code_of(request.app.state.context.ring, UUID(stored.body["id"]))
+    return StoredResponse(
+        stored.status, stored.body | {"query_code": code}, stored.replayed
+    ).response()
 
 
 class Similar(Input):
@@ -194,19 +211,19 @@ class Similar(Input):
     closed: bool
 
 
-@door.get(
+@router.get(
     "/complaints/similar", policy=REGISTRARS, response_model=list[Similar], responses=problems()
 )
 async def similar_complaints(
     tx: Tx,
-    who: Who,
+    user: CurrentUser,
     campaign_id: Annotated[str, Query(max_length=100)],
     unit_id: Annotated[str, Query(max_length=100)],
     summary: Annotated[str, Query(max_length=SUMMARY_MAX)],
 ) -> Response:
     """疑似重复: about the same unit within seven days, alike in words."""
     found = await complaints.similar_complaints(
-        tx, campaign_id=campaign_id, unit_id=unit_id, summary=summary, who=who
+        tx, campaign_id=campaign_id, unit_id=unit_id, summary=summary, user=user
     )
     listed = [
         {
@@ -224,24 +241,32 @@ class Merger(Input):
     into: str = Field(max_length=20)
 
 
-@door.post(
+@router.post(
     "/complaints/{number}/merger", policy=REGISTRARS, status_code=201, responses=problems(404, 409)
 )
-async def merge_complaint(tx: Tx, who: Who, once: Once, number: str, given: Merger) -> Response:
+async def merge_complaint(
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, number: str, given: Merger
+) -> Response:
     """并入 another complaint."""
-    return await once(201, complaints.merge_complaint(tx, number=number, into=given.into, by=who))
+    return await idempotency.respond(
+        201, complaints.merge_complaint(tx, number=number, into=given.into, by=user)
+    )
 
 
 class Supplement(Input):
     text: str = Field(min_length=5, max_length=SUMMARY_MAX)
 
 
-@door.post(
+@router.post(
     "/complaints/{number}/supplements", policy=REGISTRARS, status_code=201, responses=problems(404)
 )
-async def add_supplement(tx: Tx, who: Who, once: Once, number: str, given: Supplement) -> Response:
+async def add_supplement(
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, number: str, given: Supplement
+) -> Response:
     """补充说明."""
-    return await once(201, complaints.add_supplement(tx, number=number, text=given.text, by=who))
+    return await idempotency.respond(
+        201, complaints.add_supplement(tx, number=number, text=given.text, by=user)
+    )
 
 
 # ── questionnaires ────────────────────────────────────────────────────────────────────────────────
@@ -262,18 +287,18 @@ class Batch(Input):
     codes: list[str]
 
 
-@door.post(
+@router.post(
     "/token-batches",
     policy=OFFICE,
     status_code=201,
     response_model=Batch,
     responses={**problems(), 201: {"content": {"text/csv": {}}, "description": "问卷码，仅此一次"}},
 )
-async def issue_tokens(request: Request, tx: Tx, who: Who, given: NewBatch) -> Response:
+async def issue_tokens(request: Request, tx: Tx, user: CurrentUser, given: NewBatch) -> Response:
     """Issue codes; they are shown this once, as JSON or (`Accept: text/csv`) as CSV. A repetition
     makes another batch: no key is taken.
     """
-    batch_id, codes = await ballots.issue_tokens(tx, **given.model_dump(), by=who)
+    batch_id, codes = await ballots.issue_tokens(tx, **given.model_dump(), by=user)
     if "text/csv" in request.headers.get("accept", ""):
         lines = [
             "code,url",
@@ -285,7 +310,7 @@ async def issue_tokens(request: Request, tx: Tx, who: Who, given: NewBatch) -> R
     return JSONResponse({"id": str(batch_id), "codes": codes}, 201)
 
 
-@door.get("/token-batches", policy=OFFICE, responses=problems())
+@router.get("/token-batches", policy=OFFICE, responses=problems())
 async def list_batches(
     tx: Tx, campaign_id: Annotated[str | None, Query(max_length=100)] = None
 ) -> Response:
@@ -311,20 +336,22 @@ class NewBallot(Input):
     )
 
 
-@door.post("/ballots", policy=PUBLIC, status_code=201, responses=problems(404, 409, 410, 429))
+@router.post("/ballots", policy=PUBLIC, status_code=201, responses=problems(404, 409, 410, 429))
 async def cast_ballot(request: Request, tx: Tx, given: NewBallot) -> Response:
     """Cast a ballot. The answer says that it was taken, and nothing by which it could be found
     again.
     """
     key = request.headers.get(KEY_HEADER, "")
     if not 1 <= len(key) <= KEY_MAX:
-        raise NoKey
-    await hold_back(request, RateLimit(f"ballots/{source_of(request)}", *BALLOTS_A_MINUTE))
+        raise MissingIdempotencyKey
+    await enforce_rate_limit(
+        request, RateLimit(f"ballots/{client_network(request)}", *BALLOTS_A_MINUTE)
+    )
     if wait := await ballots.place_wait(tx, request.app.state.limiter, given.token):
-        too_often = TooOften(
+        too_many = TooManyRequests(
             wait
         )  # Answered, not raised: that the place was marked is to be committed.
-        return answer(request, too_often.status, too_often.sentence, headers=too_often.headers)
+        return error_response(request, too_many.status, too_many.sentence, headers=too_many.headers)
     await ballots.cast_ballot(tx, code=given.token, answers=given.answers, key=key, device=key)
     return JSONResponse({"accepted": True}, 201)
 
@@ -393,7 +420,7 @@ class VisitReceipt(Input):
     missing: list[str]
 
 
-@door.put(
+@router.put(
     "/visits/{visit_id}/photos/{sha256}",
     policy=INSPECTORS,
     body_max=FILE_MAX_BYTES,
@@ -406,34 +433,36 @@ class VisitReceipt(Input):
         }
     },
 )
-async def put_photo(request: Request, tx: Tx, who: Who, visit_id: UUID, sha256: Digest) -> Response:
+async def put_photo(
+    request: Request, tx: Tx, user: CurrentUser, visit_id: UUID, sha256: Digest
+) -> Response:
     """A photo of a visit, named by the SHA-256 of its bytes; any order, any number of times."""
     new = await visits.store_photo(
-        tx, visit_id=visit_id, sha256=sha256, body=await request.body(), by=who
+        tx, visit_id=visit_id, sha256=sha256, body=await request.body(), by=user
     )
     return JSONResponse({"sha256": sha256}, 201 if new else 200)
 
 
-@door.post(
+@router.post(
     "/visits/{visit_id}/commit",
     policy=INSPECTORS,
     status_code=201,
     response_model=VisitReceipt,
     responses={**problems(404, 409), 200: {"model": VisitReceipt, "description": "此前已收到"}},
 )
-async def commit_visit(tx: Tx, who: Who, visit_id: UUID, given: VisitReport) -> Response:
+async def commit_visit(tx: Tx, user: CurrentUser, visit_id: UUID, given: VisitReport) -> Response:
     """Hand a visit in. Its id is the key: sent again it gets the same answer. It counts once
     `missing` is empty.
     """
-    accepted = await visits.submit_visit(tx, visit_id, given.report(), by=who)
+    accepted = await visits.submit_visit(tx, visit_id, given.report(), by=user)
     body = {"id": str(accepted.id), "number": accepted.number, "missing": accepted.missing}
     return JSONResponse(body, 201 if accepted.first else 200)
 
 
-@door.get("/photos/{file_id}", policy=INSPECTORS, responses=problems(404))
-async def photo(tx: Tx, who: Who, file_id: UUID) -> Response:
+@router.get("/photos/{file_id}", policy=INSPECTORS, responses=problems(404))
+async def photo(tx: Tx, user: CurrentUser, file_id: UUID) -> Response:
     """A photo without its metadata, for its inspector and the appraisal office."""
-    body = await visits.read_photo(tx, file_id, by=who)
+    body = await visits.read_photo(tx, file_id, by=user)
     if body is None:
         raise NotFound
     return Response(
@@ -447,7 +476,7 @@ _running: Final[set[asyncio.Task[Any]]] = set()
 """Imports at work: the loop itself keeps no hold of a task."""
 
 
-@door.post(
+@router.post(
     "/imports",
     policy=OFFICE,
     body_max=IMPORT_MAX_BYTES + 1024 * 1024,
@@ -457,7 +486,7 @@ _running: Final[set[asyncio.Task[Any]]] = set()
 async def start_import(
     request: Request,
     tx: Tx,
-    who: Who,
+    user: CurrentUser,
     file: UploadFile,
     mapping: UploadFile,
     campaign_id: Annotated[str, Form()],
@@ -473,7 +502,7 @@ async def start_import(
         mapping=(await mapping.read()).decode(errors="replace"),
         campaign_id=campaign_id,
         dry_run=dry_run,
-        by=who,
+        by=user,
     )
     import_id = await imports.begin_import(tx, order)
     body = {"id": str(import_id), "total": len(order.table.rows)}
@@ -482,7 +511,7 @@ async def start_import(
         _begin, request.app.state.database, request.app.state.context, import_id, order
     )
     return JSONResponse(
-        body, 202, headers={"Location": f"{door.prefix}/imports/{import_id}"}, background=begin
+        body, 202, headers={"Location": f"{router.prefix}/imports/{import_id}"}, background=begin
     )
 
 
@@ -494,13 +523,13 @@ async def _begin(
     task.add_done_callback(_running.discard)
 
 
-@door.get("/imports", policy=OFFICE, responses=problems())
+@router.get("/imports", policy=OFFICE, responses=problems())
 async def list_imports(tx: Tx) -> Response:
     """The last imports."""
     return JSONResponse(_plain(await import_store.listed(tx)))
 
 
-@door.get("/imports/{import_id}", policy=OFFICE, responses=problems(404))
+@router.get("/imports/{import_id}", policy=OFFICE, responses=problems(404))
 async def import_progress(tx: Tx, import_id: UUID) -> Response:
     """How an import stands, with the rows refused so far (at most a thousand)."""
     found = await import_store.find(tx, import_id)
@@ -510,7 +539,7 @@ async def import_progress(tx: Tx, import_id: UUID) -> Response:
     return JSONResponse(_plain([found])[0] | {"mistakes": mistakes})
 
 
-@door.get("/imports/{import_id}/report.csv", policy=OFFICE, responses=problems(404))
+@router.get("/imports/{import_id}/report.csv", policy=OFFICE, responses=problems(404))
 async def import_report(tx: Tx, import_id: UUID) -> Response:
     """The refused rows as CSV: line, column, reason."""
     if await import_store.find(tx, import_id) is None:
@@ -526,7 +555,7 @@ async def import_report(tx: Tx, import_id: UUID) -> Response:
 # ── campaigns and accounts ────────────────────────────────────────────────────────────────────────
 
 
-@door.get("/campaigns", policy=SIGNED_IN, responses=problems())
+@router.get("/campaigns", policy=SIGNED_IN, responses=problems())
 async def list_campaigns(tx: Tx) -> Response:
     """Campaigns as intake knows them: a newly published one is here a moment later."""
     return JSONResponse(
@@ -556,10 +585,12 @@ class PasswordReset(Input):
     password: str = Field(max_length=256)
 
 
-@door.post("/accounts", policy=allow(R.ADMIN), status_code=201, responses=problems(409))
-async def create_account(tx: Tx, who: Who, once: Once, given: NewAccount) -> Response:
+@router.post("/accounts", policy=allow(R.ADMIN), status_code=201, responses=problems(409))
+async def create_account(
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, given: NewAccount
+) -> Response:
     """A new account."""
-    return await once(201, _account(tx, given, str(who.id)))
+    return await idempotency.respond(201, _account(tx, given, str(user.id)))
 
 
 async def _account(tx: Transaction, given: NewAccount, by: str) -> dict[str, Any]:
@@ -572,35 +603,37 @@ async def _account(tx: Transaction, given: NewAccount, by: str) -> dict[str, Any
     }
 
 
-@door.get("/accounts", policy=allow(R.ADMIN), responses=problems())
+@router.get("/accounts", policy=allow(R.ADMIN), responses=problems())
 async def list_accounts(tx: Tx) -> Response:
     """All accounts."""
     return JSONResponse(_plain(await account_store.listed(tx)))
 
 
-@door.put("/accounts/{account_id}", policy=allow(R.ADMIN), responses=problems(404, 409))
+@router.put("/accounts/{account_id}", policy=allow(R.ADMIN), responses=problems(404, 409))
 async def change_account(
-    tx: Tx, who: Who, once: Once, account_id: UUID, given: AccountChange
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, account_id: UUID, given: AccountChange
 ) -> Response:
     """Change a role, a unit or a name, or disable an account; its sessions end at once."""
-    return await once(200, _changed(tx, account_id, given, who))
+    return await idempotency.respond(200, _changed(tx, account_id, given, user))
 
 
 async def _changed(
-    tx: Transaction, account_id: UUID, given: AccountChange, who: Account
+    tx: Transaction, account_id: UUID, given: AccountChange, user: Account
 ) -> dict[str, Any]:
-    account = await accounts.change_account(tx, account_id, **given.model_dump(), by=who)
+    account = await accounts.change_account(tx, account_id, **given.model_dump(), by=user)
     return {"id": str(account.id), "role": account.role, "unit_id": account.unit_id}
 
 
-@door.post(
+@router.post(
     "/accounts/{account_id}/password",
     policy=allow(R.ADMIN),
     status_code=201,
     responses=problems(404),
 )
 async def reset_password(
-    tx: Tx, who: Who, once: Once, account_id: UUID, given: PasswordReset
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, account_id: UUID, given: PasswordReset
 ) -> Response:
     """A new password for somebody who forgot theirs."""
-    return await once(201, accounts.reset_password(tx, account_id, password=given.password, by=who))
+    return await idempotency.respond(
+        201, accounts.reset_password(tx, account_id, password=given.password, by=user)
+    )

@@ -8,7 +8,7 @@ from services.intake.settings import Context
 from shared.foundation.settings import Settings
 from shared.runtime.service import Service
 from shared.security.keyring import KeyRing
-from shared.web.idempotency import OnceTogether
+from shared.web.idempotency import IdempotentCoalescer
 
 PREFIXES = ("/intake", "/p", "/s", "/login", "/logout", "/me", "/palette", "/static", "/")
 """`/` is the home page and whatever no other service answers."""
@@ -21,7 +21,7 @@ def build(settings: Settings) -> Service:
         name="intake",
         title="受理",
         settings=settings,
-        routers=[api.door, *pages.doors],
+        routers=[api.router, *pages.routers],
         handlers=handlers.on,
         jobs=jobs.jobs,
         context=context,
@@ -29,5 +29,5 @@ def build(settings: Settings) -> Service:
         prefixes=PREFIXES,
     )
     context.sessions = service.app.state.sessions
-    service.app.state.desk = OnceTogether(service.database, context, register_complaints)
+    service.app.state.desk = IdempotentCoalescer(service.database, context, register_complaints)
     return service

@@ -29,8 +29,8 @@ from shared.appraisal.schemes import Scheme
 from shared.foundation import telemetry
 from shared.foundation.failpoints import failpoint
 from shared.foundation.telemetry import log
-from shared.security.keyring import KeyRing, Sealed, VaultError
-from shared.security.pii import personal_data_in
+from shared.security.keyring import KeyRing, SealedRecord, VaultError
+from shared.security.pii import find_pii
 from shared.security.policies import Account
 from shared.storage.connections import Database
 from shared.storage.transaction import Transaction
@@ -193,10 +193,10 @@ async def _attempt(context: Context, claimed: store.Row) -> TransportError | Non
     """One attempt; gives what went wrong."""
     subscription_id, sealed = (
         claimed["subscription_id"],
-        Sealed(claimed["ciphertext"], claimed["wrapped_key"], claimed["key_version"]),
+        SealedRecord(claimed["ciphertext"], claimed["wrapped_key"], claimed["key_version"]),
     )
     try:
-        address = context.ring.open_sealed(subscription_id, sealed)["address"]
+        address = context.ring.unseal(subscription_id, sealed)["address"]
         await context.transports.send(
             address, _message(context, claimed), subscription_id=subscription_id
         )
@@ -265,7 +265,7 @@ async def send_again(tx: Transaction, *, delivery_id: UUID, by: Account) -> UUID
     """重发 a delivery that was given up, with the key it had. Raises Refused when it is not one."""
     if not await store.send_again(tx, delivery_id):
         raise Refused("只有发送失败、且订阅仍在使用的记录可以重发")
-    tx.audit("delivery.sent_again", delivery_id, str(by.id))
+    tx.audit("delivery.resent", delivery_id, str(by.id))
     return delivery_id
 
 
@@ -275,7 +275,7 @@ async def send_again(tx: Transaction, *, delivery_id: UUID, by: Account) -> UUID
 async def mark_read(
     tx: Transaction,
     *,
-    who: Account,
+    user: Account,
     done: bool,
     ids: Collection[UUID] | None = None,
     subjects: Collection[str] | None = None,
@@ -283,14 +283,14 @@ async def mark_read(
     """Note that this person saw, or dealt with, notices of theirs: these, those about these
     subjects, or all. Gives how many changed.
     """
-    return await store.mark_read(tx, who, done=done, ids=ids, subjects=subjects)
+    return await store.mark_read(tx, user, done=done, ids=ids, subjects=subjects)
 
 
-async def open_notice(tx: Transaction, *, who: Account, notice_id: UUID) -> str | None:
+async def open_notice(tx: Transaction, *, user: Account, notice_id: UUID) -> str | None:
     """Where a notice leads, noting that it was seen; None when it is not this person's."""
-    link = await store.notice_link(tx, who, notice_id)
+    link = await store.notice_link(tx, user, notice_id)
     if link is not None:
-        await store.mark_read(tx, who, done=False, ids=[notice_id], subjects=None)
+        await store.mark_read(tx, user, done=False, ids=[notice_id], subjects=None)
     return link
 
 
@@ -404,7 +404,7 @@ def template_problem(text: str) -> str:
     """Why a text cannot be used, as a sentence; "" when it can. Besides the fields, nobody may be
     named or reachable by it.
     """
-    found = personal_data_in(text)
+    found = find_pii(text)
     if found:
         telemetry.personal_data_blocked.labels("notify", "/notify/templates").inc()
     return domain.text_problem(text) or (

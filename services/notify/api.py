@@ -16,10 +16,10 @@ from services.notify.tables import Subscription
 from shared.security.policies import SIGNED_IN, Account, allow
 from shared.security.roles import Role
 from shared.storage.transaction import Transaction
-from shared.web import Door, NotFound, Once, Tx, Who
+from shared.web import CurrentUser, Idempotency, NotFound, Router, Tx
 from shared.web.forms import Input
 
-door = Door(prefix="/notify/api", tags=["通知"])
+router = Router(prefix="/notify/api", tags=["通知"])
 ADMIN = allow(Role.ADMIN)
 PAGE_MAX = 200
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
@@ -113,43 +113,49 @@ class TemplateInput(Input):
     based_on: int = Field(title="版本", ge=1)
 
 
-@door.get("/notices", policy=SIGNED_IN, response_model=NoticePage)
+@router.get("/notices", policy=SIGNED_IN, response_model=NoticePage)
 async def notices(
-    tx: Tx, who: Who, number: str | None = None, after: UUID | None = None, limit: Limit = 50
+    tx: Tx,
+    user: CurrentUser,
+    number: str | None = None,
+    after: UUID | None = None,
+    limit: Limit = 50,
 ) -> dict[str, Any]:
     """Notices for the person asking, oldest first."""
-    rows = await store.notices(tx, who, number=number, after=after, limit=limit)
+    rows = await store.notices(tx, user, number=number, after=after, limit=limit)
     return {
         "notices": [_notice(row) for row in rows],
         "next": rows[-1]["id"] if len(rows) == limit else None,
     }
 
 
-@door.get("/notices/unread", policy=SIGNED_IN)
-async def unread(tx: Tx, who: Who) -> dict[str, int]:
+@router.get("/notices/unread", policy=SIGNED_IN)
+async def unread(tx: Tx, user: CurrentUser) -> dict[str, int]:
     """How many cases (and other subjects) have open notices that this person has not seen; counting
     stops at 100.
     """
-    return {"unread": await store.count_unread(tx, who)}
+    return {"unread": await store.count_unread(tx, user)}
 
 
-@door.post("/notices/{notice_id}/reading", policy=SIGNED_IN)
-async def read(tx: Tx, who: Who, once: Once, notice_id: UUID, body: ReadingInput) -> Response:
+@router.post("/notices/{notice_id}/reading", policy=SIGNED_IN)
+async def read(
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, notice_id: UUID, body: ReadingInput
+) -> Response:
     """Note that this person saw a notice, or dealt with it."""
-    return await once(200, _read(tx, who, notice_id, done=body.state == "done"))
+    return await idempotency.respond(200, _read(tx, user, notice_id, done=body.state == "done"))
 
 
-async def _read(tx: Transaction, who: Account, notice_id: UUID, *, done: bool) -> dict[str, str]:
-    if await store.notice_link(tx, who, notice_id) is None:
+async def _read(tx: Transaction, user: Account, notice_id: UUID, *, done: bool) -> dict[str, str]:
+    if await store.notice_link(tx, user, notice_id) is None:
         raise NotFound
-    await actions.mark_read(tx, who=who, ids=[notice_id], done=done)
+    await actions.mark_read(tx, user=user, ids=[notice_id], done=done)
     return {"id": str(notice_id), "state": "done" if done else "seen"}
 
 
-@door.get("/deliveries", policy=allow(Role.ADMIN, Role.SUPERVISOR), response_model=DeliveryPage)
+@router.get("/deliveries", policy=allow(Role.ADMIN, Role.SUPERVISOR), response_model=DeliveryPage)
 async def deliveries(
     tx: Tx,
-    who: Who,
+    user: CurrentUser,
     state: DeliveryState | None = None,
     channel: Channel | None = None,
     number: str | None = None,
@@ -159,7 +165,7 @@ async def deliveries(
     """What left the house, newest first. A supervisor sees what went to supervisors."""
     rows = await store.delivery_log(
         tx,
-        role=log_audience(who),
+        role=log_audience(user),
         state=state,
         channel=channel,
         number=number,
@@ -172,18 +178,20 @@ async def deliveries(
     }
 
 
-def log_audience(who: Account) -> str | None:
+def log_audience(user: Account) -> str | None:
     """Administrators see every delivery, supervisors their own."""
-    return None if who.role is Role.ADMIN else who.role
+    return None if user.role is Role.ADMIN else user.role
 
 
-@door.post("/deliveries/{delivery_id}/resending", policy=ADMIN, status_code=202)
-async def resend(tx: Tx, who: Who, once: Once, delivery_id: UUID) -> Response:
+@router.post("/deliveries/{delivery_id}/resending", policy=ADMIN, status_code=202)
+async def resend(
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, delivery_id: UUID
+) -> Response:
     """Try a failed delivery again, with the same key."""
-    return await once(202, actions.send_again(tx, delivery_id=delivery_id, by=who))
+    return await idempotency.respond(202, actions.send_again(tx, delivery_id=delivery_id, by=user))
 
 
-@door.get("/subscriptions", policy=ADMIN, response_model=list[SubscriptionView])
+@router.get("/subscriptions", policy=ADMIN, response_model=list[SubscriptionView])
 async def subscriptions(tx: Tx) -> list[dict[str, Any]]:
     """Where notices go outside the house."""
     return [
@@ -192,33 +200,45 @@ async def subscriptions(tx: Tx) -> list[dict[str, Any]]:
     ]
 
 
-@door.put("/subscriptions/{subscription_id}", policy=ADMIN, response_model=SubscriptionView)
+@router.put("/subscriptions/{subscription_id}", policy=ADMIN, response_model=SubscriptionView)
 async def subscribe(
-    tx: Tx, who: Who, once: Once, subscription_id: UUID, body: SubscriptionInput
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    subscription_id: UUID,
+    body: SubscriptionInput,
 ) -> Response:
     """Set one of them. The id is made by whoever asks; the same id changes what was set."""
-    return await once(200, _subscribe(tx, who, subscription_id, body))
+    return await idempotency.respond(200, _subscribe(tx, user, subscription_id, body))
 
 
 async def _subscribe(
-    tx: Transaction, who: Account, subscription_id: UUID, body: SubscriptionInput
+    tx: Transaction, user: Account, subscription_id: UUID, body: SubscriptionInput
 ) -> dict[str, Any]:
     # Without the secret: what is answered here is kept with the idempotency key.
     return _subscription(
-        await actions.subscribe(tx, subscription_id=subscription_id, by=who, **body.model_dump())
+        await actions.subscribe(tx, subscription_id=subscription_id, by=user, **body.model_dump())
     )
 
 
-@door.delete("/subscriptions/{subscription_id}", policy=ADMIN)
-async def stop(tx: Tx, who: Who, once: Once, subscription_id: UUID) -> Response:
+@router.delete("/subscriptions/{subscription_id}", policy=ADMIN)
+async def stop(
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, subscription_id: UUID
+) -> Response:
     """Send nothing there any more; its address is destroyed."""
-    return await once(200, actions.stop_subscription(tx, subscription_id=subscription_id, by=who))
+    return await idempotency.respond(
+        200, actions.stop_subscription(tx, subscription_id=subscription_id, by=user)
+    )
 
 
-@door.put("/templates/{kind}", policy=ADMIN)
-async def write_template(tx: Tx, who: Who, once: Once, kind: Kind, body: TemplateInput) -> Response:
+@router.put("/templates/{kind}", policy=ADMIN)
+async def write_template(
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, kind: Kind, body: TemplateInput
+) -> Response:
     """Write the next version of a text; gives its number."""
-    return await once(200, actions.write_template(tx, kind=kind, by=who, **body.model_dump()))
+    return await idempotency.respond(
+        200, actions.write_template(tx, kind=kind, by=user, **body.model_dump())
+    )
 
 
 def _subscription(row: Subscription) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def build(
         name="notify",
         title="通知",
         settings=settings,
-        routers=[pages.door, api.door],
+        routers=[pages.router, api.router],
         handlers=handlers.on,
         jobs=jobs.jobs,
         context=context_of(settings, own or NotifySettings()),
@@ -39,7 +39,7 @@ def context_of(settings: Settings, own: NotifySettings) -> Context:
         ring=ring,
         calendar=china(),
         transports=Transports(
-            reach, lambda subscription_id: ring.secret(f"webhook/{subscription_id}")
+            reach, lambda subscription_id: ring.derive_key(f"webhook/{subscription_id}")
         ),
         public_url=own.public_url or f"http://{settings.host}:{settings.port}",
         pauses_seconds=own.pauses_seconds,

@@ -20,21 +20,21 @@ from shared.security.policies import SIGNED_IN, Account, allow
 from shared.security.roles import ROLE_LABELS, Role
 from shared.storage.transaction import Transaction, new_id
 from shared.web import (
-    Door,
+    CurrentUser,
     Form,
+    Idempotency,
     NotFound,
-    Once,
+    Router,
     Tx,
-    Who,
-    fragment,
-    htmx,
-    page,
+    is_htmx,
     read_form,
-    see_other,
+    redirect,
+    render_fragment,
+    render_page,
 )
 from shared.web.forms import Input
 
-door = Door(prefix="/notify", include_in_schema=False)
+router = Router(prefix="/notify", include_in_schema=False)
 ADMIN: Final = allow(Role.ADMIN)
 ROWS: Final = 50
 Kind = Annotated[str, Path(pattern=f"^({'|'.join(KINDS)})$")]
@@ -126,22 +126,22 @@ def _matters(rows: Sequence[store.Row]) -> list[Matter]:
     ]
 
 
-@door.get("/inbox", policy=SIGNED_IN)
+@router.get("/inbox", policy=SIGNED_IN)
 async def inbox(
     request: Request,
     tx: Tx,
-    who: Who,
+    user: CurrentUser,
     view: Annotated[str, Query(pattern="^(unread|all)$")] = "unread",
     before: UUID | None = None,
 ) -> Response:
     rows = await store.inbox(
-        tx, who, all_=view == "all", before=str(before) if before else None, limit=ROWS + 1
+        tx, user, all_=view == "all", before=str(before) if before else None, limit=ROWS + 1
     )
     matters = _matters(rows)
     shown: dict[str, Any] = {
         "matters": matters[:ROWS],
         "view": view,
-        "unread": await store.count_unread(tx, who),
+        "unread": await store.count_unread(tx, user),
         "before": before,
         "as_of": tx.now,
         "next": str(max(line.id for line in matters[ROWS - 1].lines))
@@ -149,28 +149,28 @@ async def inbox(
         else None,
     }
     return (
-        fragment(request, "inbox.html", "matters", **shown)
-        if htmx(request)
-        else page(request, "inbox.html", **shown)
+        render_fragment(request, "inbox.html", "matters", **shown)
+        if is_htmx(request)
+        else render_page(request, "inbox.html", **shown)
     )
 
 
-@door.get("/inbox/unread", policy=SIGNED_IN)
-async def unread(tx: Tx, who: Who) -> Response:
+@router.get("/inbox/unread", policy=SIGNED_IN)
+async def unread(tx: Tx, user: CurrentUser) -> Response:
     """The number in the top bar, nothing when it is zero. Every page asks now and then."""
-    count = await store.count_unread(tx, who)
+    count = await store.count_unread(tx, user)
     return HTMLResponse(
         "" if not count else "99+" if count >= store.UNREAD_SHOWN_MAX else str(count)
     )
 
 
-@door.get("/notices/{notice_id}", policy=SIGNED_IN)
-async def open_notice(request: Request, tx: Tx, who: Who, notice_id: UUID) -> Response:
+@router.get("/notices/{notice_id}", policy=SIGNED_IN)
+async def open_notice(request: Request, tx: Tx, user: CurrentUser, notice_id: UUID) -> Response:
     """On to the page where something can be done about it; it counts as read."""
-    link = await actions.open_notice(tx, who=who, notice_id=notice_id)
+    link = await actions.open_notice(tx, user=user, notice_id=notice_id)
     if link is None:
         raise NotFound
-    return see_other(request, link)
+    return redirect(request, link)
 
 
 class Reading(Input):
@@ -184,26 +184,36 @@ class Reading(Input):
     view: str = "unread"
 
 
-@door.post("/inbox/reading", policy=SIGNED_IN)
-async def mark_done(request: Request, tx: Tx, who: Who, once: Once) -> Response:
+@router.post("/inbox/reading", policy=SIGNED_IN)
+async def mark_done(
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency
+) -> Response:
     form = await read_form(request, Reading)
-    if form.value is None or not (form.value.only or form.value.subjects or form.value.every):
+    if form.cleaned is None or not (
+        form.cleaned.only or form.cleaned.subjects or form.cleaned.every
+    ):
         raise Refused("请先选中要标记的消息", status=422)
     chosen = (
-        None if form.value.every else [form.value.only] if form.value.only else form.value.subjects
+        None
+        if form.cleaned.every
+        else [form.cleaned.only]
+        if form.cleaned.only
+        else form.cleaned.subjects
     )
-    back = "/notify/inbox" if form.value.view == "unread" else "/notify/inbox?view=all"
-    return await once.redirect(actions.mark_read(tx, who=who, done=True, subjects=chosen), to=back)
+    back = "/notify/inbox" if form.cleaned.view == "unread" else "/notify/inbox?view=all"
+    return await idempotency.redirect(
+        actions.mark_read(tx, user=user, done=True, subjects=chosen), to=back
+    )
 
 
 # ── 发送记录 ──────────────────────────────────────────────────────────────────────────────────────
 
 
-@door.get("/log", policy=allow(Role.ADMIN, Role.SUPERVISOR))
+@router.get("/log", policy=allow(Role.ADMIN, Role.SUPERVISOR))
 async def log(
     request: Request,
     tx: Tx,
-    who: Who,
+    user: CurrentUser,
     state: str = "",
     channel: str = "",
     number: str = "",
@@ -211,14 +221,14 @@ async def log(
 ) -> Response:
     rows = await store.delivery_log(
         tx,
-        role=None if who.role is Role.ADMIN else who.role,
+        role=None if user.role is Role.ADMIN else user.role,
         state=state or None,
         channel=channel or None,
         number=number.strip() or None,
         before=before,
         limit=ROWS + 1,
     )
-    return page(
+    return render_page(
         request,
         "log.html",
         as_of=tx.now,
@@ -227,9 +237,9 @@ async def log(
         failing=[
             each
             for each in await store.subscriptions(tx)
-            if each.failing_since and who.role in (Role.ADMIN, each.role)
+            if each.failing_since and user.role in (Role.ADMIN, each.role)
         ],
-        form=Form.of({"state": state, "channel": channel, "number": number}),
+        form=Form.with_initial({"state": state, "channel": channel, "number": number}),
         query={"state": state, "channel": channel, "number": number},
         filtered=bool(state or channel or number.strip() or before),
         states=_labelled(DeliveryState),
@@ -239,7 +249,7 @@ async def log(
         channel=Channel,
         delivery=DeliveryState,
         looks=STATE_LOOKS,
-        may_resend=who.role is Role.ADMIN,
+        may_resend=user.role is Role.ADMIN,
     )
 
 
@@ -247,10 +257,12 @@ def _labelled(values: Any) -> list[tuple[str, str]]:
     return [(value.value, value.label) for value in values]
 
 
-@door.post("/log/{delivery_id}/resending", policy=ADMIN)
-async def resend(tx: Tx, who: Who, once: Once, delivery_id: UUID) -> Response:
-    return await once.redirect(
-        actions.send_again(tx, delivery_id=delivery_id, by=who), to="/notify/log"
+@router.post("/log/{delivery_id}/resending", policy=ADMIN)
+async def resend(
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, delivery_id: UUID
+) -> Response:
+    return await idempotency.redirect(
+        actions.send_again(tx, delivery_id=delivery_id, by=user), to="/notify/log"
     )
 
 
@@ -271,12 +283,14 @@ class TemplateForm(Input):
         return text
 
 
-@door.get("/templates", policy=ADMIN)
+@router.get("/templates", policy=ADMIN)
 async def templates(request: Request, tx: Tx) -> Response:
-    return page(request, "templates.html", rules=RULES, newest=await store.newest_templates(tx))
+    return render_page(
+        request, "templates.html", rules=RULES, newest=await store.newest_templates(tx)
+    )
 
 
-@door.get("/templates/{kind}", policy=ADMIN)
+@router.get("/templates/{kind}", policy=ADMIN)
 async def template(request: Request, tx: Tx, kind: Kind) -> Response:
     return await _template_page(request, tx, kind)
 
@@ -286,8 +300,8 @@ async def _template_page(
 ) -> Response:
     versions = await store.template_versions(tx, kind)
     current = (versions[0].version, versions[0].text) if versions else (1, RULES[kind].text)
-    shown = form or Form[TemplateForm].of({"text": current[1], "based_on": current[0]})
-    return page(
+    shown = form or Form[TemplateForm].with_initial({"text": current[1], "based_on": current[0]})
+    return render_page(
         request,
         "template.html",
         422 if form else 200,
@@ -298,7 +312,7 @@ async def _template_page(
         current=current[0],
         past=_history(kind, versions),
         fields=domain.FIELDS,
-        preview=_preview(kind, shown.typed("text"), tx.now),
+        preview=_preview(kind, shown.value("text"), tx.now),
         text_max=domain.TEXT_MAX,
     )
 
@@ -317,22 +331,24 @@ def _preview(kind: str, text: str, now: datetime) -> str:
     return "" if domain.text_problem(text) else domain.render(text, domain.sample(kind, now))
 
 
-@door.post("/templates/{kind}", policy=ADMIN)
-async def write_template(request: Request, tx: Tx, who: Who, once: Once, kind: Kind) -> Response:
+@router.post("/templates/{kind}", policy=ADMIN)
+async def write_template(
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, kind: Kind
+) -> Response:
     form = await read_form(request, TemplateForm)
-    if form.value is None:
+    if form.cleaned is None:
         return await _template_page(request, tx, kind, form)
     written = actions.write_template(
-        tx, kind=kind, text=form.value.text, based_on=form.value.based_on, by=who
+        tx, kind=kind, text=form.cleaned.text, based_on=form.cleaned.based_on, by=user
     )
-    return await once.redirect(written, to=f"/notify/templates/{kind}")
+    return await idempotency.redirect(written, to=f"/notify/templates/{kind}")
 
 
-@door.post("/templates/{kind}/preview", policy=ADMIN)
+@router.post("/templates/{kind}/preview", policy=ADMIN)
 async def preview(request: Request, tx: Tx, kind: Kind) -> Response:
     """The preview beside the field, as it is typed."""
     text = str((await request.form()).get("text", ""))
-    return fragment(
+    return render_fragment(
         request,
         "template.html",
         "preview",
@@ -360,7 +376,7 @@ class SubscriptionForm(Input):
         return kinds
 
 
-@door.get("/rules", policy=ADMIN)
+@router.get("/rules", policy=ADMIN)
 async def rules(request: Request, tx: Tx) -> Response:
     return await _rules_page(request, tx)
 
@@ -370,12 +386,12 @@ async def _rules_page(
 ) -> Response:
     units = await store.unit_names(tx)
     rows = await store.subscriptions(tx)
-    return page(
+    return render_page(
         request,
         "rules.html",
         422 if form else 200,
         failed=bool(form),
-        form=form or Form[SubscriptionForm].of(),
+        form=form or Form[SubscriptionForm].with_initial(),
         ladder=domain.ladder(),
         roles=ROLE_LABELS,
         audiences=[(role.value, ROLE_LABELS[Role(role)]) for role in Audience],
@@ -391,14 +407,16 @@ async def _rules_page(
     )
 
 
-@door.post("/rules", policy=ADMIN)
-async def subscribe(request: Request, tx: Tx, who: Who, once: Once) -> Response:
+@router.post("/rules", policy=ADMIN)
+async def subscribe(
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency
+) -> Response:
     form = await read_form(request, SubscriptionForm)
-    if form.value is not None:
-        await _check(tx, form, form.value)
-    if form.value is None:
+    if form.cleaned is not None:
+        await _check(tx, form, form.cleaned)
+    if form.cleaned is None:
         return await _rules_page(request, tx, form)
-    return await once.redirect(_subscribe(tx, form.value, who), to="/notify/rules")
+    return await idempotency.redirect(_subscribe(tx, form.cleaned, user), to="/notify/rules")
 
 
 async def _check(tx: Transaction, form: Form[SubscriptionForm], wanted: SubscriptionForm) -> None:
@@ -407,15 +425,17 @@ async def _check(tx: Transaction, form: Form[SubscriptionForm], wanted: Subscrip
             tx, role=wanted.role, unit_id=wanted.unit_id, address=wanted.address
         )
     except Refused as refusal:
-        form.refuse(refusal.sentence, refusal.field or "")
+        form.add_error(refusal.sentence, refusal.field or "")
 
 
-async def _subscribe(tx: Transaction, wanted: SubscriptionForm, who: Account) -> None:
-    await actions.subscribe(tx, subscription_id=new_id(), by=who, **wanted.model_dump())
+async def _subscribe(tx: Transaction, wanted: SubscriptionForm, user: Account) -> None:
+    await actions.subscribe(tx, subscription_id=new_id(), by=user, **wanted.model_dump())
 
 
-@door.post("/rules/{subscription_id}/end", policy=ADMIN)
-async def stop(tx: Tx, who: Who, once: Once, subscription_id: UUID) -> Response:
-    return await once.redirect(
-        actions.stop_subscription(tx, subscription_id=subscription_id, by=who), to="/notify/rules"
+@router.post("/rules/{subscription_id}/end", policy=ADMIN)
+async def stop(
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, subscription_id: UUID
+) -> Response:
+    return await idempotency.redirect(
+        actions.stop_subscription(tx, subscription_id=subscription_id, by=user), to="/notify/rules"
     )

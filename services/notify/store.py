@@ -208,25 +208,28 @@ async def claim_unanswered(tx: Transaction, limit: int) -> tuple[int, list[Draft
 _MINE: Final = "n.role = $1 and ($2::text is null or n.unit_id = $2)"
 
 
-def _audience(who: Account) -> tuple[str, str | None]:
+def _audience(user: Account) -> tuple[str, str | None]:
     """(role, unit) of the notices this account reads. A unit's role without a unit reads nothing:
     no unit is called "".
     """
-    return (who.role, (who.unit_id or "") if who.role in (Role.HANDLER, Role.UNIT_HEAD) else None)
+    return (
+        user.role,
+        (user.unit_id or "") if user.role in (Role.HANDLER, Role.UNIT_HEAD) else None,
+    )
 
 
 UNREAD_SHOWN_MAX: Final = 100
 
 
-async def count_unread(tx: Transaction, who: Account) -> int:
+async def count_unread(tx: Transaction, user: Account) -> int:
     """About how many subjects there are open notices that this account has not seen, at most
     UNREAD_SHOWN_MAX.
     """
     count: int = await tx.fetchval(
         f"select count(*) from (select distinct subject_id from notices n where {_MINE} and n.settled_at is null "
         "and not exists (select from readings r where r.notice_id = n.id and r.account_id = $3) limit $4) unread",
-        *_audience(who),
-        who.id,
+        *_audience(user),
+        user.id,
         UNREAD_SHOWN_MAX,
     )
     return count
@@ -245,7 +248,7 @@ where {_MINE} and {_WANTED} order by subjects.newest desc, n.id desc
 
 
 async def inbox(
-    tx: Transaction, who: Account, *, all_: bool, before: str | None, limit: int
+    tx: Transaction, user: Account, *, all_: bool, before: str | None, limit: int
 ) -> list[Row]:
     """Notices of this account's audience with `seen_at`, `done_at`; those of one subject together,
     the newest subject first.
@@ -253,7 +256,7 @@ async def inbox(
     `all_`: also what was seen or settled. `before`: the newest id of the last subject of the page
     before.
     """
-    return await tx.fetch(_INBOX, *_audience(who), who.id, all_, before, limit)
+    return await tx.fetch(_INBOX, *_audience(user), user.id, all_, before, limit)
 
 
 _NOTICES: Final = f"""
@@ -264,16 +267,16 @@ where {_MINE} and ($4::text is null or n.subject = $4) and ($5::uuid is null or 
 
 
 async def notices(
-    tx: Transaction, who: Account, *, number: str | None, after: UUID | None, limit: int
+    tx: Transaction, user: Account, *, number: str | None, after: UUID | None, limit: int
 ) -> list[Row]:
     """Notices of this account's audience, oldest first, about `number`, after the one with that id."""
-    return await tx.fetch(_NOTICES, *_audience(who), who.id, number, after, limit)
+    return await tx.fetch(_NOTICES, *_audience(user), user.id, number, after, limit)
 
 
-async def notice_link(tx: Transaction, who: Account, notice_id: UUID) -> str | None:
+async def notice_link(tx: Transaction, user: Account, notice_id: UUID) -> str | None:
     """Where a notice leads; None when it is not this account's to read."""
     link: str | None = await tx.fetchval(
-        f"select link from notices n where {_MINE} and n.id = $3", *_audience(who), notice_id
+        f"select link from notices n where {_MINE} and n.id = $3", *_audience(user), notice_id
     )
     return link
 
@@ -288,7 +291,7 @@ on conflict (notice_id, account_id) do update set done_at = excluded.done_at whe
 
 async def mark_read(
     tx: Transaction,
-    who: Account,
+    user: Account,
     *,
     done: bool,
     ids: Collection[UUID] | None,
@@ -298,7 +301,7 @@ async def mark_read(
     what is not theirs is left out.
     """
     listed = None if ids is None else list(ids), None if subjects is None else list(subjects)
-    return await tx.run(_MARK, *_audience(who), who.id, tx.now, done, *listed)
+    return await tx.run(_MARK, *_audience(user), user.id, tx.now, done, *listed)
 
 
 # ── deliveries ────────────────────────────────────────────────────────────────────────────────────

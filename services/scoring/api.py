@@ -20,10 +20,10 @@ from shared.appraisal.schemes import Scheme, SchemeError, load_scheme, read_sche
 from shared.security.policies import allow
 from shared.security.roles import Role
 from shared.storage.transaction import Transaction
-from shared.web import Door, Once, Tx, Who
+from shared.web import CurrentUser, Idempotency, Router, Tx
 from shared.web.forms import Input
 
-door = Door(prefix="/scoring/api")
+router = Router(prefix="/scoring/api")
 OFFICE, BOARD = allow(Role.OFFICE), allow(Role.OFFICE, Role.LEADER)
 UNITS_MAX = 2000
 
@@ -119,25 +119,27 @@ def scheme_from(*, id: str, text: str, year: int) -> Scheme:
 # ── campaigns ─────────────────────────────────────────────────────────────────────────────────────
 
 
-@door.get("/schemes", policy=allow(Role.OFFICE, Role.ADMIN))
+@router.get("/schemes", policy=allow(Role.OFFICE, Role.ADMIN))
 async def schemes() -> Response:
     """Shipped schemes that a campaign can be made from."""
     return JSONResponse({"schemes": scheme_ids()})
 
 
-@door.post("/campaigns", policy=OFFICE, status_code=201)
-async def create_campaign(tx: Tx, who: Who, once: Once, asked: CampaignInput) -> Response:
+@router.post("/campaigns", policy=OFFICE, status_code=201)
+async def create_campaign(
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, asked: CampaignInput
+) -> Response:
     """Make a campaign from a scheme and a year, publish it, and answer it as `GET …/campaigns/{id}`
     does.
     """
     scheme = scheme_from(id=asked.scheme, text=asked.rules, year=asked.year)
     rows = [unit.row for unit in asked.units]
-    return await once(
+    return await idempotency.respond(
         201,
         _created(
             tx,
             scheme=scheme,
-            by=str(who.id),
+            by=str(user.id),
             campaign_id=asked.campaign_id,
             title=asked.title,
             units=rows,
@@ -174,7 +176,7 @@ def campaign_json(campaign: Any) -> dict[str, Any]:
     }
 
 
-@door.get("/campaigns", policy=BOARD)
+@router.get("/campaigns", policy=BOARD)
 async def campaigns(tx: Tx) -> Response:
     rows = await actions.all_campaigns(tx)
     return _json(
@@ -190,12 +192,12 @@ async def campaigns(tx: Tx) -> Response:
     )
 
 
-@door.get("/campaigns/{campaign_id}", policy=BOARD)
+@router.get("/campaigns/{campaign_id}", policy=BOARD)
 async def campaign(tx: Tx, campaign_id: str) -> Response:
     return _json(campaign_json(await actions.campaign_of(tx, campaign_id)))
 
 
-@door.get("/campaigns/{campaign_id}/rules", policy=BOARD)
+@router.get("/campaigns/{campaign_id}/rules", policy=BOARD)
 async def rules(tx: Tx, campaign_id: str) -> Response:
     """The rules in force, whole, as JSON."""
     return Response(
@@ -203,9 +205,9 @@ async def rules(tx: Tx, campaign_id: str) -> Response:
     )
 
 
-@door.post("/campaigns/{campaign_id}/rules", policy=OFFICE, status_code=201)
+@router.post("/campaigns/{campaign_id}/rules", policy=OFFICE, status_code=201)
 async def replace_rules(
-    tx: Tx, who: Who, once: Once, campaign_id: str, asked: RulesInput
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, campaign_id: str, asked: RulesInput
 ) -> Response:
     """Publish another version of the rules. Scores are computed again; the old ones stay
     explainable.
@@ -216,20 +218,22 @@ async def replace_rules(
         if asked.scheme
         else scheme_from(id="", text=asked.rules, year=year)
     )
-    return await once(201, _replaced(tx, campaign_id=campaign_id, scheme=scheme, by=str(who.id)))
+    return await idempotency.respond(
+        201, _replaced(tx, campaign_id=campaign_id, scheme=scheme, by=str(user.id))
+    )
 
 
 async def _replaced(tx: Transaction, **asked: Any) -> dict[str, Any]:
     return campaign_json(await actions.replace_rules(tx, **asked))
 
 
-@door.post("/campaigns/{campaign_id}/units", policy=OFFICE, status_code=201)
+@router.post("/campaigns/{campaign_id}/units", policy=OFFICE, status_code=201)
 async def register_units(
-    tx: Tx, who: Who, once: Once, campaign_id: str, asked: UnitsInput
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, campaign_id: str, asked: UnitsInput
 ) -> Response:
     """Enter units into the register, or change those there; the campaign is published again."""
-    return await once(
-        201, _registered(tx, campaign_id, [unit.row for unit in asked.units], by=str(who.id))
+    return await idempotency.respond(
+        201, _registered(tx, campaign_id, [unit.row for unit in asked.units], by=str(user.id))
     )
 
 
@@ -239,27 +243,29 @@ async def _registered(
     return campaign_json(await actions.register_units(tx, campaign_id, rows, by=by))
 
 
-@door.post("/campaigns/{campaign_id}/shown", policy=OFFICE)
+@router.post("/campaigns/{campaign_id}/shown", policy=OFFICE)
 async def show_to_units(
-    tx: Tx, who: Who, once: Once, campaign_id: str, asked: ShownInput
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, campaign_id: str, asked: ShownInput
 ) -> Response:
     """Let unit heads see their own unit's running score, or no longer."""
-    return await once(
-        200, actions.show_to_units(tx, campaign_id=campaign_id, shown=asked.shown, by=str(who.id))
+    return await idempotency.respond(
+        200, actions.show_to_units(tx, campaign_id=campaign_id, shown=asked.shown, by=str(user.id))
     )
 
 
-@door.post("/outcomes", policy=OFFICE, status_code=201)
-async def record_outcomes(tx: Tx, who: Who, once: Once, asked: OutcomesInput) -> Response:
+@router.post("/outcomes", policy=OFFICE, status_code=201)
+async def record_outcomes(
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, asked: OutcomesInput
+) -> Response:
     """Enter the final places of an earlier year, which rules over two years in a row look back at."""
     rows = [
         (one.unit_id, one.category, one.total, one.rank, one.from_bottom, one.grade)
         for one in asked.outcomes
     ]
-    return await once(
+    return await idempotency.respond(
         201,
         actions.record_outcomes(
-            tx, scheme_id=asked.scheme, year=asked.year, rows=rows, by=str(who.id)
+            tx, scheme_id=asked.scheme, year=asked.year, rows=rows, by=str(user.id)
         ),
     )
 
@@ -267,7 +273,7 @@ async def record_outcomes(tx: Tx, who: Who, once: Once, asked: OutcomesInput) ->
 # ── scores ────────────────────────────────────────────────────────────────────────────────────────
 
 
-@door.get("/campaigns/{campaign_id}/board", policy=BOARD)
+@router.get("/campaigns/{campaign_id}/board", policy=BOARD)
 async def board(tx: Tx, campaign_id: str, category: str = "") -> Response:
     """Running scores and ranks by category. `rank` null: listed apart, for the reason in
     `unranked`.
@@ -292,7 +298,7 @@ async def board(tx: Tx, campaign_id: str, category: str = "") -> Response:
     )
 
 
-@door.get("/campaigns/{campaign_id}/live", policy=BOARD)
+@router.get("/campaigns/{campaign_id}/live", policy=BOARD)
 async def live(tx: Tx, campaign_id: str, category: str) -> Response:
     """Rank, unit and total of a category for screens that ask all the time: a copy shared by all
     who watch, at most two seconds old.
@@ -328,7 +334,7 @@ def _row_json(row: actions.Row) -> dict[str, Any]:
     }
 
 
-@door.get("/campaigns/{campaign_id}/units/{unit_id}", policy=BOARD)
+@router.get("/campaigns/{campaign_id}/units/{unit_id}", policy=BOARD)
 async def unit_score(tx: Tx, campaign_id: str, unit_id: str, version: str = "") -> Response:
     """Where a unit's score comes from, to the last answer, case and visit. `version`: superseded
     rules.
@@ -355,7 +361,7 @@ def _explained_json(found: actions.Explained) -> dict[str, Any]:
     }
 
 
-@door.get("/campaigns/{campaign_id}/units/{unit_id}/changes", policy=BOARD)
+@router.get("/campaigns/{campaign_id}/units/{unit_id}/changes", policy=BOARD)
 async def unit_changes(
     tx: Tx,
     campaign_id: str,
@@ -372,7 +378,7 @@ async def unit_changes(
     return _json({"total": total, "changes": rows})
 
 
-@door.get("/campaigns/{campaign_id}/tallies", policy=OFFICE)
+@router.get("/campaigns/{campaign_id}/tallies", policy=OFFICE)
 async def tallies(tx: Tx, campaign_id: str, unit_id: str = "", instrument: str = "") -> Response:
     """Answers counted, by unit, questionnaire, group and question. `votes` null: the group is too
     small to be shown.
@@ -386,10 +392,10 @@ async def tallies(tx: Tx, campaign_id: str, unit_id: str = "", instrument: str =
     )
 
 
-@door.get("/mine", policy=allow(Role.UNIT_HEAD))
-async def mine(tx: Tx, who: Who) -> Response:
+@router.get("/mine", policy=allow(Role.UNIT_HEAD))
+async def mine(tx: Tx, user: CurrentUser) -> Response:
     """The own unit's running score, once the office shows it: no rank, no other unit."""
-    found = await actions.own_score(tx, unit_id=who.unit_id)
+    found = await actions.own_score(tx, unit_id=user.unit_id)
     if found is None:
         return _json({"shown": False})
     return _json(
@@ -402,11 +408,13 @@ async def mine(tx: Tx, who: Who) -> Response:
     )
 
 
-@door.post("/campaigns/{campaign_id}/decisions", policy=OFFICE, status_code=201)
-async def decide(tx: Tx, who: Who, once: Once, campaign_id: str, asked: DecisionInput) -> Response:
+@router.post("/campaigns/{campaign_id}/decisions", policy=OFFICE, status_code=201)
+async def decide(
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, campaign_id: str, asked: DecisionInput
+) -> Response:
     """认定: apply a rule that only a person may apply."""
-    return await once(
-        201, _decided(tx, campaign_id=campaign_id, by=str(who.id), **asked.model_dump())
+    return await idempotency.respond(
+        201, _decided(tx, campaign_id=campaign_id, by=str(user.id), **asked.model_dump())
     )
 
 
@@ -414,29 +422,36 @@ async def _decided(tx: Transaction, **asked: Any) -> dict[str, Any]:
     return {"decision_id": await actions.decide(tx, **asked)}
 
 
-@door.post("/campaigns/{campaign_id}/decisions/{decision_id}/revocation", policy=OFFICE)
+@router.post("/campaigns/{campaign_id}/decisions/{decision_id}/revocation", policy=OFFICE)
 async def revoke(
-    tx: Tx, who: Who, once: Once, campaign_id: str, decision_id: UUID, asked: RevocationInput
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    campaign_id: str,
+    decision_id: UUID,
+    asked: RevocationInput,
 ) -> Response:
     """Take a decision back; both stay in the ledger."""
-    return await once(
+    return await idempotency.respond(
         200,
         actions.revoke(
             tx,
             campaign_id=campaign_id,
             decision_id=decision_id,
             grounds=asked.grounds,
-            by=str(who.id),
+            by=str(user.id),
         ),
     )
 
 
-@door.post("/campaigns/{campaign_id}/recounts", policy=OFFICE, status_code=201)
-async def recount(tx: Tx, who: Who, once: Once, campaign_id: str) -> Response:
+@router.post("/campaigns/{campaign_id}/recounts", policy=OFFICE, status_code=201)
+async def recount(
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, campaign_id: str
+) -> Response:
     """重放核对: count everything stored again by an independent program and compare with the
     running scores.
     """
-    return await once(201, actions.recount(tx, campaign_id, by=str(who.id)))
+    return await idempotency.respond(201, actions.recount(tx, campaign_id, by=str(user.id)))
 
 
 def _json(content: Any) -> Response:

@@ -20,7 +20,7 @@ def build(
         name="scoring",
         title="评分",
         settings=settings,
-        routers=[*pages.doors, api.door],
+        routers=[*pages.routers, api.router],
         handlers=handlers.on,
         jobs=jobs.jobs,
         context=context,

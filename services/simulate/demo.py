@@ -277,8 +277,8 @@ async def play(settings: Settings, password: str, clock: LegalClock, console: Co
         settings.data_folder / "demo-journal.json", clock.pace.anchor.astimezone(CHINA).date()
     )
     try:
-        async with Client(url) as door:
-            await Play(door, password, clock, journal, console).run()
+        async with Client(url) as client:
+            await Play(client, password, clock, journal, console).run()
     except* (Rejected, Unanswered) as troubles:
         console.print(
             "[red]the demo stopped:[/]", "; ".join(str(trouble) for trouble in leaves(troubles))
@@ -298,10 +298,10 @@ class Play:
     """One play: the people outside by the timeline, the staff by what they see."""
 
     def __init__(
-        self, door: Client, password: str, clock: LegalClock, journal: Journal, console: Console
+        self, client: Client, password: str, clock: LegalClock, journal: Journal, console: Console
     ) -> None:
-        self._door, self._clock, self._journal, self._console = door, clock, journal, console
-        self._people = People(door, password)
+        self._client, self._clock, self._journal, self._console = client, clock, journal, console
+        self._people = People(client, password)
         self._standing = standings(SEED)
         self._staff = Staff(people=self._people, seed=SEED, standing=self._standing)
         self._steps = timeline(journal.begins)
@@ -482,7 +482,7 @@ class Play:
         units = self._voted_on(step.rng, instrument, step.number)
         answers = ballot_answers(step.rng, self._campaign.scheme, form, units, self._standing)
         place = self._place_of(step)
-        await self._door.submit_ballot(
+        await self._client.submit_ballot(
             self._journal.codes[f"{instrument}/{group}"][place], answers, key=step.key
         )
 
@@ -560,7 +560,7 @@ class Play:
                 if code and rng.random() < RATING_SHARE:
                     option = rng.choices((1, 2, 3), (60, 25, 15))[0]
                     reason = rng.choice(texts.DISSATISFIED) if option == 3 else ""
-                    await self._door.rate_handling(
+                    await self._client.rate_handling(
                         origin["source_number"], code, option=option, reason=reason
                     )
                     self._rated += 1
@@ -616,7 +616,7 @@ class Play:
             await asyncio.sleep(1.5 if self._behind else 30)
 
     def _tell_what_to_look_at(self) -> None:
-        url = self._door.base_url
+        url = self._client.base_url
         table = Table(
             "look at",
             "as",
@@ -660,7 +660,7 @@ class Play:
         answers = ballot_answers(
             step.rng, self._campaign.scheme, form, step.rng.sample(BODIES, 3), self._standing
         )
-        await self._door.submit_ballot(code, answers, key=step.key)
+        await self._client.submit_ballot(code, answers, key=step.key)
         self._sent["ballot"] += 1
         return None
 

@@ -333,19 +333,19 @@ class Load:
 
     @asynccontextmanager
     async def _senders(self) -> AsyncIterator["Senders"]:
-        doors = [
+        clients = [
             Client(self.base_url, source=source, attempts_max=self.attempts_max)
             for source in self._places()
         ]
         try:
             operator, inspector, office = [
-                await doors[0].sign_in(person.name, self.password)
+                await clients[0].sign_in(person.name, self.password)
                 for person in (OPERATOR, INSPECTOR, OFFICE)
             ]
-            yield Senders(operator, inspector, office, tuple(doors))
+            yield Senders(operator, inspector, office, tuple(clients))
         finally:
-            for door in doors:
-                await door.close()
+            for client in clients:
+                await client.close()
 
     def _places(self) -> list[str | None]:
         share = self.mix.get("ballot", 0) / sum(self.mix.values())

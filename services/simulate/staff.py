@@ -62,13 +62,13 @@ def in_office_hours(at: datetime, calendar: WorkCalendar, rng: Random) -> dateti
 class People:
     """Signs people in when they are first needed."""
 
-    def __init__(self, door: Client, password: str) -> None:
-        self._door, self._password = door, password
+    def __init__(self, client: Client, password: str) -> None:
+        self._client, self._password = client, password
         self._known: dict[str, Client] = {}
 
     async def __call__(self, person: Person) -> Client:
         if person.name not in self._known:
-            self._known[person.name] = await self._door.sign_in(person.name, self._password)
+            self._known[person.name] = await self._client.sign_in(person.name, self._password)
         return self._known[person.name]
 
 

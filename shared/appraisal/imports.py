@@ -2,7 +2,7 @@
 
     mapping = read_mapping(Path("deploy/imports/messages.yaml").read_text())
     table = read_table("messages.csv", content)
-    for row in map_rows(table, mapping):          # Mapped or Mistake, in the order of the file
+    for row in map_rows(table, mapping):          # MappedRow or RowError, in the order of the file
 
 A mapping (YAML) says what the file is and where each field comes from:
 
@@ -53,14 +53,14 @@ DATE_FORMATS: Final = (
     "%Y年%m月%d日 %H:%M",
     "%Y.%m.%d",
 )
-_PLACE: Final = re.compile(r"\{([^{}]+)\}")
+_PLACEHOLDER: Final = re.compile(r"\{([^{}]+)\}")
 
 
-class BadFile(ValueError):
+class InvalidFile(ValueError):
     """The file cannot be read as a table; the message is a sentence for whoever sent it."""
 
 
-class BadMapping(ValueError):
+class InvalidMapping(ValueError):
     """The mapping cannot be used; the message says what to change."""
 
 
@@ -77,16 +77,16 @@ class Table:
 
 
 def read_table(name: str, content: bytes) -> Table:
-    """The table in a CSV (UTF-8 or GB 18030; comma, semicolon or tab) or XLSX file. Raises BadFile."""
+    """The table in a CSV (UTF-8 or GB 18030; comma, semicolon or tab) or XLSX file. Raises InvalidFile."""
     if len(content) > FILE_MAX_BYTES:
-        raise BadFile(f"文件超过 {FILE_MAX_BYTES // 1024 // 1024} MB，请分成几个文件")
-    lines = _sheet(content) if content[:4] == b"PK\x03\x04" else _csv(content)
+        raise InvalidFile(f"文件超过 {FILE_MAX_BYTES // 1024 // 1024} MB，请分成几个文件")
+    lines = _xlsx(content) if content[:4] == b"PK\x03\x04" else _csv(content)
     header = next(lines, (0, []))[1]
     columns = tuple(cell.strip() for cell in header)
     if not any(columns) or len(columns) > COLUMNS_MAX:
-        raise BadFile(f"第一行应是列名，最多 {COLUMNS_MAX} 列")
-    if doubled := sorted({column for column in columns if column and columns.count(column) > 1}):
-        raise BadFile(f"列名“{doubled[0]}”重复")
+        raise InvalidFile(f"第一行应是列名，最多 {COLUMNS_MAX} 列")
+    if duplicates := sorted({column for column in columns if column and columns.count(column) > 1}):
+        raise InvalidFile(f"列名“{duplicates[0]}”重复")
     return Table(
         name,
         columns,
@@ -95,7 +95,7 @@ def read_table(name: str, content: bytes) -> Table:
 
 
 def _csv(content: bytes) -> Iterator[tuple[int, list[str]]]:
-    text = _decoded(content)
+    text = _decode(content)
     head = text[: text.find("\n")] if "\n" in text else text
     delimiter = max(",;\t", key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
@@ -105,10 +105,10 @@ def _csv(content: bytes) -> Iterator[tuple[int, list[str]]]:
             yield line, cells
             line = reader.line_num + 1
     except csv.Error as error:
-        raise BadFile(f"第 {line} 行不是正确的 CSV") from error
+        raise InvalidFile(f"第 {line} 行不是正确的 CSV") from error
 
 
-def _decoded(content: bytes) -> str:
+def _decode(content: bytes) -> str:
     for encoding in ("utf-8-sig", "gb18030"):
         try:
             text = content.decode(encoding)
@@ -117,24 +117,24 @@ def _decoded(content: bytes) -> str:
         if "\0" in text:
             break
         return text
-    raise BadFile("文件不是 UTF-8 或 GB 18030 编码的文本，也不是 XLSX 工作簿")
+    raise InvalidFile("文件不是 UTF-8 或 GB 18030 编码的文本，也不是 XLSX 工作簿")
 
 
-def _sheet(content: bytes) -> Iterator[tuple[int, list[str]]]:
+def _xlsx(content: bytes) -> Iterator[tuple[int, list[str]]]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
         if unpacked > UNPACKED_MAX_BYTES:
-            raise BadFile("工作簿展开后过大，请分成几个文件")
+            raise InvalidFile("工作簿展开后过大，请分成几个文件")
         rows = (
             CalamineWorkbook.from_filelike(io.BytesIO(content))
             .get_sheet_by_index(0)
             .to_python(skip_empty_area=False)
         )
-    except BadFile:
+    except InvalidFile:
         raise
     except Exception as error:
-        raise BadFile("不是可以读取的 XLSX 工作簿") from error
+        raise InvalidFile("不是可以读取的 XLSX 工作簿") from error
     return ((line, [_cell(cell) for cell in cells]) for line, cells in enumerate(rows, start=1))
 
 
@@ -149,7 +149,7 @@ def _cell(cell: object) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class FieldSource:
     """Where a field comes from: a `template` of columns, or nothing but `constant`."""
 
     template: str = ""
@@ -162,15 +162,15 @@ class Source:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return tuple(_PLACE.findall(self.template))
+        return tuple(_PLACEHOLDER.findall(self.template))
 
     def value(self, cells: Mapping[str, str]) -> str | datetime:
         """The field's value in a row. Raises ValueError with a sentence."""
         if self.constant is not None:
             return self.constant
-        text = _PLACE.sub(lambda found: cells[found[1]], self.template).strip()
+        text = _PLACEHOLDER.sub(lambda found: cells[found[1]], self.template).strip()
         if self.formats:
-            return _instant(text, self.formats, self.year) if text else ""
+            return _parse_instant(text, self.formats, self.year) if text else ""
         if self.values is not None:
             if text in self.values:
                 return self.values[text]
@@ -195,8 +195,8 @@ class RowMapping:
 
     kind: Literal["complaints", "ballots", "visits", "units"]
     source: str
-    id: Source
-    fields: Mapping[str, Source]
+    id: FieldSource
+    fields: Mapping[str, FieldSource]
     answers: tuple[AnswerColumn, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
 
@@ -218,97 +218,99 @@ class RowMapping:
 
 
 def read_mapping(text: str) -> RowMapping:
-    """The mapping in a YAML text. Raises BadMapping with what to change."""
+    """The mapping in a YAML text. Raises InvalidMapping with what to change."""
     try:
         # Everything stays text: a column may be called `no` or `on`, and a value `007`.
-        given = yaml.load(text, Loader=yaml.BaseLoader)
+        document = yaml.load(text, Loader=yaml.BaseLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        raise BadMapping(f"映射文件第 {mark.line + 1 if mark else 1} 行不是正确的 YAML") from error
-    if not isinstance(given, dict):
-        raise BadMapping("映射文件应有 kind、source、id、fields 几项")
+        raise InvalidMapping(
+            f"映射文件第 {mark.line + 1 if mark else 1} 行不是正确的 YAML"
+        ) from error
+    if not isinstance(document, dict):
+        raise InvalidMapping("映射文件应有 kind、source、id、fields 几项")
     if unknown := sorted(
-        set(map(str, given)) - {"kind", "source", "id", "fields", "answers", "options", "note"}
+        set(map(str, document)) - {"kind", "source", "id", "fields", "answers", "options", "note"}
     ):
-        raise BadMapping(f"映射文件不认识“{unknown[0]}”这一项")
-    if given.get("kind") not in KINDS:
-        raise BadMapping(f"kind 应为 {'、'.join(KINDS)} 之一")
+        raise InvalidMapping(f"映射文件不认识“{unknown[0]}”这一项")
+    if document.get("kind") not in KINDS:
+        raise InvalidMapping(f"kind 应为 {'、'.join(KINDS)} 之一")
     for name in ("source", "id"):
-        if not isinstance(given.get(name), str) or not given[name].strip():
-            raise BadMapping(f"请写明 {name}")
-    fields = given.get("fields") or {}
+        if not isinstance(document.get(name), str) or not document[name].strip():
+            raise InvalidMapping(f"请写明 {name}")
+    fields = document.get("fields") or {}
     if not isinstance(fields, dict):
-        raise BadMapping("fields 应是 字段: 来源 的列表")
-    options = {str(value): str(option) for value, option in (given.get("options") or {}).items()}
+        raise InvalidMapping("fields 应是 字段: 来源 的列表")
+    options = {str(value): str(option) for value, option in (document.get("options") or {}).items()}
     read = {str(name): _source(str(name), spec) for name, spec in fields.items()}
     return RowMapping(
-        given["kind"],
-        given["source"],
-        _source("id", given["id"]),
+        document["kind"],
+        document["source"],
+        _source("id", document["id"]),
         read,
-        _answers(given.get("answers") or {}),
+        _answers(document.get("answers") or {}),
         options,
     )
 
 
-def _source(name: str, spec: Any) -> Source:
+def _source(name: str, spec: Any) -> FieldSource:
     if isinstance(spec, str):
-        return Source(template=spec if "{" in spec else f"{{{spec}}}")
+        return FieldSource(template=spec if "{" in spec else f"{{{spec}}}")
     if not isinstance(spec, dict) or len({"from", "constant"} & set(spec)) != 1:
-        raise BadMapping(f"字段 {name} 应写列名、模板，或含 from（或 constant）的对应关系")
+        raise InvalidMapping(f"字段 {name} 应写列名、模板，或含 from（或 constant）的对应关系")
     if unknown := sorted(
         set(map(str, spec))
         - {"from", "constant", "values", "otherwise", "formats", "year", "maximum"}
     ):
-        raise BadMapping(f"字段 {name} 不认识“{unknown[0]}”")
+        raise InvalidMapping(f"字段 {name} 不认识“{unknown[0]}”")
     if "constant" in spec:
-        return Source(constant=str(spec["constant"]))
-    return Source(
+        return FieldSource(constant=str(spec["constant"]))
+    return FieldSource(
         template=_source(name, str(spec["from"])).template,
         values={str(key): str(value) for key, value in spec["values"].items()}
         if "values" in spec
         else None,
         otherwise=str(spec["otherwise"]) if spec.get("otherwise") is not None else None,
         formats=tuple(spec.get("formats") or (DATE_FORMATS if "formats" in spec else ())),
-        year=_whole(name, spec, "year"),
-        maximum=_whole(name, spec, "maximum"),
+        year=_int_option(name, spec, "year"),
+        maximum=_int_option(name, spec, "maximum"),
     )
 
 
-def _whole(name: str, spec: Mapping[str, Any], key: str) -> int | None:
+def _int_option(name: str, spec: Mapping[str, Any], key: str) -> int | None:
     if key not in spec:
         return None
     if not str(spec[key]).isdecimal():
-        raise BadMapping(f"字段 {name} 的 {key} 应为整数")
+        raise InvalidMapping(f"字段 {name} 的 {key} 应为整数")
     return int(spec[key])
 
 
-def _answers(given: Mapping[str, Any]) -> tuple[AnswerColumn, ...]:
-    listed = []
-    for column, spec in given.items():
+def _answers(columns: Mapping[str, Any]) -> tuple[AnswerColumn, ...]:
+    answers = []
+    for column, spec in columns.items():
         unit = spec if isinstance(spec, str) else (spec or {}).get("unit")
         if not unit:
-            raise BadMapping(f"answers 的 {column} 应写明是哪个单位")
-        listed.append(
+            raise InvalidMapping(f"answers 的 {column} 应写明是哪个单位")
+        answers.append(
             AnswerColumn(
                 str(column),
                 str(unit),
-                1 if isinstance(spec, str) else _whole(str(column), spec, "item") or 1,
+                1 if isinstance(spec, str) else _int_option(str(column), spec, "item") or 1,
             )
         )
-    return tuple(listed)
+    return tuple(answers)
 
 
-def _instant(text: str, formats: Sequence[str], year: int | None) -> datetime:
+def _parse_instant(text: str, formats: Sequence[str], year: int | None) -> datetime:
     """The instant in a text; without a zone it is China's. A format without a year takes `year`.
     Raises ValueError.
     """
-    for shape in formats:
+    for pattern in formats:
         # A day without a year is read in a leap year, so that 29 February is one.
         dated = (
-            (f"{year or 2000} {text}", f"%Y {shape}")
-            if "%Y" not in shape and "%y" not in shape
-            else (text, shape)
+            (f"{year or 2000} {text}", f"%Y {pattern}")
+            if "%Y" not in pattern and "%y" not in pattern
+            else (text, pattern)
         )
         try:
             found = datetime.strptime(*dated)  # noqa: DTZ007 (the zone is added below)
@@ -322,7 +324,7 @@ def _instant(text: str, formats: Sequence[str], year: int | None) -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
-class Mistake:
+class RowError:
     """A row that cannot go in: line of the file, column (or ""), and what is wrong."""
 
     line: int
@@ -331,7 +333,7 @@ class Mistake:
 
 
 @dataclass(frozen=True, slots=True)
-class Mapped:
+class MappedRow:
     """A row through its mapping: `values` by field; `answers` as (unit, item, option) for ballots."""
 
     line: int
@@ -350,53 +352,53 @@ class Mapped:
         return value if isinstance(value, datetime) else None
 
 
-def map_rows(table: Table, mapping: RowMapping) -> Iterator[Mapped | Mistake]:
-    """Every row of the table through the mapping. Raises BadMapping when the file lacks a column."""
-    if lacking := sorted(mapping.columns - set(table.columns)):
-        raise BadMapping(
-            f"文件里没有“{lacking[0]}”这一列；文件的列有：{'、'.join(table.columns[:20])}"
+def map_rows(table: Table, mapping: RowMapping) -> Iterator[MappedRow | RowError]:
+    """Every row of the table through the mapping. Raises InvalidMapping when the file lacks a column."""
+    if missing := sorted(mapping.columns - set(table.columns)):
+        raise InvalidMapping(
+            f"文件里没有“{missing[0]}”这一列；文件的列有：{'、'.join(table.columns[:20])}"
         )
-    seen: set[str] = set()
+    ids: set[str] = set()
     for line, cells in table.rows:
-        row = _mapped(
+        row = _map_row(
             line,
             dict(zip(table.columns, [*cells, *[""] * len(table.columns)], strict=False)),
             mapping,
         )
-        if isinstance(row, Mapped):
-            if row.id in seen:
-                row = Mistake(line, mapping.column_of("id"), "同一文件中前面已有这个编号")
+        if isinstance(row, MappedRow):
+            if row.id in ids:
+                row = RowError(line, mapping.column_of("id"), "同一文件中前面已有这个编号")
             else:
-                seen.add(row.id)
+                ids.add(row.id)
         yield row
 
 
-def _mapped(line: int, cells: dict[str, str], mapping: RowMapping) -> Mapped | Mistake:
+def _map_row(line: int, cells: dict[str, str], mapping: RowMapping) -> MappedRow | RowError:
     if long := next((name for name, text in cells.items() if len(text) > CELL_MAX), None):
-        return Mistake(line, long, f"内容超过 {CELL_MAX} 个字")
+        return RowError(line, long, f"内容超过 {CELL_MAX} 个字")
     row_id = mapping.id.value(cells)
     if not isinstance(row_id, str) or not row_id:
-        return Mistake(line, "、".join(mapping.id.columns), "缺少编号")
+        return RowError(line, "、".join(mapping.id.columns), "缺少编号")
     values: dict[str, str | datetime] = {}
     for name, source in mapping.fields.items():
         try:
             values[name] = source.value(cells)
         except ValueError as error:
-            return Mistake(line, mapping.column_of(name), str(error))
+            return RowError(line, mapping.column_of(name), str(error))
     answers = []
     for answer in mapping.answers:
         text = cells[answer.column].strip()
         if not text:
             continue
         if text not in mapping.options:
-            return Mistake(
+            return RowError(
                 line, answer.column, "这个答案没有对应的选项，请在映射文件的 options 中补充"
             )
         answers.append((answer.unit, answer.item, mapping.options[text]))
-    return Mapped(line, row_id, values, tuple(answers))
+    return MappedRow(line, row_id, values, tuple(answers))
 
 
-def report_csv(mistakes: Sequence[tuple[int, str, str]]) -> bytes:
+def report_csv(errors: Sequence[tuple[int, str, str]]) -> bytes:
     """The refused rows as CSV that a spreadsheet opens: 行, 列, 原因. No cell can be taken for a
     formula.
     """
@@ -404,12 +406,12 @@ def report_csv(mistakes: Sequence[tuple[int, str, str]]) -> bytes:
     writer = csv.writer(written)
     writer.writerow(("行", "列", "原因"))
     writer.writerows(
-        (line, _harmless(column), _harmless(reason)) for line, column, reason in mistakes
+        (line, _escape_formula(column), _escape_formula(reason)) for line, column, reason in errors
     )
     return ("\ufeff" + written.getvalue()).encode()
 
 
-def _harmless(text: str) -> str:
+def _escape_formula(text: str) -> str:
     return (
         f"'{text}"
         if text[:1] in ("=", "+", "-", "@", "\t", "\r", "\0", "＝", "＋", "－", "＠")

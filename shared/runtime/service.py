@@ -32,7 +32,7 @@ from shared.storage.connections import Database, check_server
 from shared.storage.migrations import is_outdated
 from shared.storage.redis import connect
 from shared.storage.transaction import Transaction
-from shared.web import check_policies, forget_keys, install
+from shared.web import check_policies, delete_expired_keys, install
 
 VERSION = "0.1.0"
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
@@ -102,7 +102,7 @@ class Service:
 
         @self.jobs(seconds=3600)
         async def forget_idempotency_keys(tx: Transaction) -> bool:
-            return await forget_keys(tx)
+            return await delete_expired_keys(tx)
 
     def _build(self) -> FastAPI:
         app = FastAPI(
@@ -132,7 +132,7 @@ class Service:
             idle_seconds=self.settings.session_idle_minutes * 60,
             absolute_seconds=self.settings.session_absolute_hours * 3600,
         )
-        app.state.limiter = RateLimiter(redis, secret=ring.secret("limiter"))
+        app.state.limiter = RateLimiter(redis, secret=ring.derive_key("limiter"))
         install(
             app,
             service=self.name,

@@ -36,8 +36,8 @@ from shared.security.merkle import HASH_BYTES, Tree, _node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Leaf:
-    """One entry. The last three are set by the sealer. `facts` carries ids, codes and hashes, never
+class AuditEntry:
+    """One entry. The last three are set by the sealer. `details` carries ids, codes and hashes, never
     personal data.
     """
 
@@ -45,7 +45,7 @@ class Leaf:
     actor: str
     action: str
     subject: str
-    facts: Mapping[str, Any] | str
+    details: Mapping[str, Any] | str
     position: int | None = None
     leaf_hash: bytes | None = None
     signature: bytes | None = None
@@ -55,27 +55,27 @@ class Leaf:
         return hashlib.sha256(b"\x00" + canonical(self)).digest()
 
 
-def leaf_of(row: Mapping[str, Any]) -> Leaf:
-    """The leaf in a row of the table `audit` (or of its export, with `facts` as JSON text or as an
+def entry_from_row(row: Mapping[str, Any]) -> AuditEntry:
+    """The leaf in a row of the table `audit` (or of its export, with `details` as JSON text or as an
     object).
     """
-    return Leaf(**{name: row[name] for name in Leaf.__dataclass_fields__})
+    return AuditEntry(**{name: row[name] for name in AuditEntry.__dataclass_fields__})
 
 
-def canonical(leaf: Leaf) -> bytes:
+def canonical(entry: AuditEntry) -> bytes:
     """The one way to write a leaf: sorted keys, no spaces, UTC with microseconds, decimals digit by
     digit.
     """
-    facts = leaf.facts if isinstance(leaf.facts, str) else json.dumps(leaf.facts)
-    recorded = {
-        "at": leaf.at.astimezone(UTC).isoformat(timespec="microseconds"),
-        "actor": leaf.actor,
-        "action": leaf.action,
-        "subject": leaf.subject,
+    details = entry.details if isinstance(entry.details, str) else json.dumps(entry.details)
+    content = {
+        "at": entry.at.astimezone(UTC).isoformat(timespec="microseconds"),
+        "actor": entry.actor,
+        "action": entry.action,
+        "subject": entry.subject,
         # A binary float would make two different long numbers look alike.
-        "facts": _READER.decode(facts),
+        "details": _READER.decode(details),
     }
-    return _WRITER.encode(recorded).encode()
+    return _WRITER.encode(content).encode()
 
 
 def _decimal(number: Decimal) -> dict[str, str]:
@@ -153,7 +153,7 @@ def _path(levels: Sequence[Sequence[bytes]], leaf: int) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Notary:
+class Verifier:
     """Whose signatures are believed: the public half of a `Signer`. `origin` names the log, as
     `fengping/intake`.
     """
@@ -161,20 +161,20 @@ class Notary:
     origin: str
     key: Ed25519PublicKey
 
-    def signed_checkpoint(self, checkpoint: Checkpoint) -> bool:
+    def verify_checkpoint(self, checkpoint: Checkpoint) -> bool:
         """Is this a genuine checkpoint of this log?"""
         return checkpoint.origin == self.origin and self._signed(
             checkpoint.signature, checkpoint.text.encode()
         )
 
-    def signed_leaf(self, leaf: Leaf, position: int) -> bool:
+    def verify_entry(self, entry: AuditEntry, position: int) -> bool:
         """Was this content sealed at this position?"""
         signature, root = (
-            leaf.signature or b"",
-            _signed_leaf(self.origin, position, leaf.computed_hash()),
+            entry.signature or b"",
+            _signed_leaf(self.origin, position, entry.computed_hash()),
         )
-        for at in range(SIGNATURE_BYTES, len(signature), HASH_BYTES):
-            root = _signed_pair(root, signature[at : at + HASH_BYTES])
+        for start in range(SIGNATURE_BYTES, len(signature), HASH_BYTES):
+            root = _signed_pair(root, signature[start : start + HASH_BYTES])
         return self._signed(signature[:SIGNATURE_BYTES], _signed_root(self.origin, root))
 
     def _signed(self, signature: bytes, text: bytes) -> bool:
@@ -193,16 +193,16 @@ class Signer:
     key: Ed25519PrivateKey = field(repr=False)
 
     @property
-    def notary(self) -> Notary:
+    def verifier(self) -> Verifier:
         """What others need to check this hand."""
-        return Notary(self.origin, self.key.public_key())
+        return Verifier(self.origin, self.key.public_key())
 
     def checkpoint(self, tree: Tree) -> Checkpoint:
         """Sign the tree as it stands."""
         text = _checkpoint_text(self.origin, tree.size, tree.root)
         return Checkpoint(self.origin, tree.size, tree.root, self.key.sign(text.encode()))
 
-    def leaf_signatures(self, start: int, hashes: Sequence[bytes]) -> list[bytes]:
+    def sign_entries(self, start: int, hashes: Sequence[bytes]) -> list[bytes]:
         """Sign leaves at the positions from `start`: for each 64 bytes that all share, and 32 for
         each step to their root.
         """
@@ -219,7 +219,7 @@ class Signer:
 # ── verification ──────────────────────────────────────────────────────────────────────────────────
 
 
-class Fault(StrEnum):
+class ViolationKind(StrEnum):
     """What is wrong with a log, as a sentence about the leaf at a position."""
 
     CHANGED = "内容与封存时不一致"
@@ -231,66 +231,70 @@ class Fault(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Flaw:
+class AuditViolation:
     """The first bad leaf. `position` counts from 0."""
 
     position: int
-    fault: Fault
+    kind: ViolationKind
 
     @property
     def sentence(self) -> str:
         """For the person who ran the check."""
-        return f"第 {self.position + 1} 条审计记录{self.fault}"
+        return f"第 {self.position + 1} 条审计记录{self.kind}"
 
 
 def verify(
-    leaves: Iterable[Leaf], checkpoints: Iterable[Checkpoint], notary: Notary
-) -> Flaw | None:
+    entries: Iterable[AuditEntry], checkpoints: Iterable[Checkpoint], verifier: Verifier
+) -> AuditViolation | None:
     """The first bad leaf of a log, None when all of it is as it was sealed.
 
-    `leaves`: the sealed ones, by position. `checkpoints`: those of the log together with any that
+    `entries`: the sealed ones, by position. `checkpoints`: those of the log together with any that
     were kept elsewhere; a log that was rolled back or rebuilt contradicts the latter. Only the
     leaves of one checkpoint are held in memory.
     """
-    rest, tree = iter(leaves), Tree()
+    rest, tree = iter(entries), Tree()
     for size, same in groupby(sorted(checkpoints, key=_size), key=_size):
-        said = list(same)
-        if not all(notary.signed_checkpoint(one) for one in said):
-            return Flaw(tree.size, Fault.FORGED)
+        signed = list(same)
+        if not all(verifier.verify_checkpoint(one) for one in signed):
+            return AuditViolation(tree.size, ViolationKind.FORGED)
         batch = list(islice(rest, size - tree.size))
-        grown = tree.grow(leaf.computed_hash() for leaf in batch)
-        if not _in_order(batch, tree.size) or {grown.root} != {one.root for one in said}:
-            return _first_flaw(batch, tree.size, size, notary)
+        grown = tree.grow(entry.computed_hash() for entry in batch)
+        if not _in_order(batch, tree.size) or {grown.root} != {one.root for one in signed}:
+            return _first_violation(batch, tree.size, size, verifier)
         tree = grown
-    return Flaw(tree.size, Fault.UNPROVED) if next(rest, None) else None
+    return AuditViolation(tree.size, ViolationKind.UNPROVED) if next(rest, None) else None
 
 
 def _size(checkpoint: Checkpoint) -> int:
     return checkpoint.size
 
 
-def _in_order(batch: Sequence[Leaf], start: int) -> bool:
+def _in_order(batch: Sequence[AuditEntry], start: int) -> bool:
     return all(
-        leaf.position == at and leaf.leaf_hash == leaf.computed_hash()
-        for at, leaf in enumerate(batch, start)
+        entry.position == at and entry.leaf_hash == entry.computed_hash()
+        for at, entry in enumerate(batch, start)
     )
 
 
-def _first_flaw(batch: Sequence[Leaf], start: int, size: int, notary: Notary) -> Flaw:
-    for position, leaf in enumerate(batch, start):
-        if leaf.position != position:
-            later = leaf.position is not None and leaf.position > position
-            return Flaw(position, Fault.MISSING if later else Fault.FOREIGN)
-        if leaf.leaf_hash != leaf.computed_hash():
-            return Flaw(position, Fault.CHANGED)
-        if not notary.signed_leaf(leaf, position):
-            return Flaw(position, Fault.FOREIGN)
+def _first_violation(
+    batch: Sequence[AuditEntry], start: int, size: int, verifier: Verifier
+) -> AuditViolation:
+    for position, entry in enumerate(batch, start):
+        if entry.position != position:
+            later = entry.position is not None and entry.position > position
+            return AuditViolation(
+                position, ViolationKind.MISSING if later else ViolationKind.FOREIGN
+            )
+        if entry.leaf_hash != entry.computed_hash():
+            return AuditViolation(position, ViolationKind.CHANGED)
+        if not verifier.verify_entry(entry, position):
+            return AuditViolation(position, ViolationKind.FOREIGN)
     if start + len(batch) < size:
-        return Flaw(start + len(batch), Fault.MISSING)
-    return Flaw(start, Fault.REBUILT)
+        return AuditViolation(start + len(batch), ViolationKind.MISSING)
+    return AuditViolation(start, ViolationKind.REBUILT)
 
 
-class Inconsistent(Exception):
+class InconsistentLog(Exception):
     """A log contradicts what it said before; the message is a sentence for the person on duty."""
 
 
@@ -300,25 +304,25 @@ class Witness:
     cannot reach it.
     """
 
-    notary: Notary
+    verifier: Verifier
     tree: Tree = field(default_factory=Tree)
 
     def accept(self, checkpoint: Checkpoint, hashes: Sequence[bytes]) -> None:
         """Go on to a newer checkpoint. `hashes`: the leaf hashes from the size last accepted up to
         the new one.
 
-        Raises Inconsistent when the checkpoint is forged, shorter than before, or not a
+        Raises InconsistentLog when the checkpoint is forged, shorter than before, or not a
         continuation; nothing is kept of it then.
         """
-        if not self.notary.signed_checkpoint(checkpoint):
-            raise Inconsistent("检查点签名无效")
+        if not self.verifier.verify_checkpoint(checkpoint):
+            raise InconsistentLog("检查点签名无效")
         if checkpoint.size < self.tree.size:
-            raise Inconsistent(
+            raise InconsistentLog(
                 f"审计日志已回退：此前有 {self.tree.size} 条，现在只有 {checkpoint.size} 条"
             )
         grown = self.tree.grow(hashes)
         if grown.size != checkpoint.size or grown.root != checkpoint.root:
-            raise Inconsistent(f"审计日志与此前的检查点（{self.tree.size} 条）不连续")
+            raise InconsistentLog(f"审计日志与此前的检查点（{self.tree.size} 条）不连续")
         self.tree = grown
 
 
@@ -329,7 +333,7 @@ SEAL_MAX: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
+class SealedBatch:
     """A batch of sealed leaves: the tree with them, its checkpoint; for each leaf its position,
     hash, signature.
     """
@@ -341,17 +345,17 @@ class Sealed:
     signatures: list[bytes]
 
 
-def seal_leaves(tree: Tree, leaves: Sequence[Leaf], signer: Signer) -> Sealed:
-    """Seal `leaves`, in this order, after those already in `tree`."""
-    hashes = [leaf.computed_hash() for leaf in leaves]
-    positions = list(range(tree.size, tree.size + len(leaves)))
+def seal_entries(tree: Tree, entries: Sequence[AuditEntry], signer: Signer) -> SealedBatch:
+    """Seal `entries`, in this order, after those already in `tree`."""
+    hashes = [entry.computed_hash() for entry in entries]
+    positions = list(range(tree.size, tree.size + len(entries)))
     grown = tree.grow(hashes)
-    return Sealed(
+    return SealedBatch(
         grown,
         signer.checkpoint(grown),
         positions,
         hashes,
-        signer.leaf_signatures(tree.size, hashes),
+        signer.sign_entries(tree.size, hashes),
     )
 
 
@@ -372,7 +376,7 @@ async def seal(
     process is sealing.
 
     The schema of the connection decides which log; call it again at once while it gives a
-    checkpoint. Raises Inconsistent when the last checkpoint is not one that this signer made: then
+    checkpoint. Raises InconsistentLog when the last checkpoint is not one that this signer made: then
     nothing may be added before a person has looked.
     """
     if not (await tx.fetch(_LOCK))[0]["owner"]:
@@ -380,8 +384,8 @@ async def seal(
     rows = await tx.fetch(_UNSEALED, batch_max)
     if not rows:
         return None
-    tree = _tree_of((await tx.fetch(_LAST))[0], signer)
-    sealed = seal_leaves(tree, [leaf_of(row) for row in rows], signer)
+    tree = _tree_at_checkpoint((await tx.fetch(_LAST))[0], signer)
+    sealed = seal_entries(tree, [entry_from_row(row) for row in rows], signer)
     ids = [row["id"] for row in rows]
     await tx.run(_SEAL, ids, sealed.positions, sealed.hashes, sealed.signatures)
     checkpoint = sealed.checkpoint
@@ -400,18 +404,18 @@ def signer_for(service: str, key: Ed25519PrivateKey) -> Signer:
     return Signer(f"fengping/{service}", key)
 
 
-async def check(tx: SqlTransaction, notary: Notary) -> Flaw | None:
+async def verify_log(tx: SqlTransaction, verifier: Verifier) -> AuditViolation | None:
     """The first bad leaf of this schema's log, None when all of it is as it was sealed."""
-    leaves = [leaf_of(row) for row in await tx.fetch(_SEALED)]
-    kept = await tx.fetch("select size, root, signature from checkpoints order by size")
+    entries = [entry_from_row(row) for row in await tx.fetch(_SEALED)]
+    stored = await tx.fetch("select size, root, signature from checkpoints order by size")
     return verify(
-        leaves,
-        [Checkpoint(notary.origin, row["size"], row["root"], row["signature"]) for row in kept],
-        notary,
+        entries,
+        [Checkpoint(verifier.origin, row["size"], row["root"], row["signature"]) for row in stored],
+        verifier,
     )
 
 
-def _tree_of(last: Mapping[str, Any], signer: Signer) -> Tree:
+def _tree_at_checkpoint(last: Mapping[str, Any], signer: Signer) -> Tree:
     """The tree under the last checkpoint, refused unless its peaks lead to the root that was
     signed.
     """
@@ -419,11 +423,11 @@ def _tree_of(last: Mapping[str, Any], signer: Signer) -> Tree:
         return Tree()
     size, root, peaks = last["size"] or 0, last["root"] or b"", last["peaks"] or b""
     tree = Tree(size, tuple(peaks[at : at + HASH_BYTES] for at in range(0, len(peaks), HASH_BYTES)))
-    genuine = signer.notary.signed_checkpoint(
+    genuine = signer.verifier.verify_checkpoint(
         Checkpoint(signer.origin, size, root, last["signature"] or b"")
     )
     if not genuine or tree.root != root or last["sealed"] != size:
-        raise Inconsistent(
+        raise InconsistentLog(
             f"审计日志的最后一个检查点（{size} 条）与记录或签名不符，已停止封存，请立即核查"
         )
     return tree
@@ -433,11 +437,11 @@ _LOCK: Final = (
     "select pg_try_advisory_xact_lock(hashtextextended('audit:' || current_schema(), 0)) as owner"
 )
 _UNSEALED: Final = """
-select id, at, actor, action, subject, facts::text as facts, position, leaf_hash, signature
+select id, at, actor, action, subject, details::text as details, position, leaf_hash, signature
 from audit where position is null order by id limit $1
 """
 _SEALED: Final = """
-select id, at, actor, action, subject, facts::text as facts, position, leaf_hash, signature
+select id, at, actor, action, subject, details::text as details, position, leaf_hash, signature
 from audit where position is not null order by position
 """
 # Always one row. Leaves beyond or short of the last checkpoint mean that checkpoints or rows were

@@ -7,7 +7,7 @@ key that lives outside the database. Record id and purpose are bound in, so that
 moved to another record. Forgetting the wrapped key makes every copy of the record unreadable
 (crypto-shredding); its fingerprints go with it.
 Consequences: lose the key ring and all identities are lost: it is backed up apart from the
-database. Free text typed by people is the real leak, so `personal_data_in` looks at every text
+database. Free text typed by people is the real leak, so `find_pii` looks at every text
 before a unit sees it.
 """
 
@@ -32,7 +32,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from shared.security.text_folding import _bare
+from shared.security.text_folding import _normalize
 
 # ── sealing identities ────────────────────────────────────────────────────────────────────────────
 
@@ -48,20 +48,20 @@ class VaultError(Exception):
     """The vault says no; the message is a sentence for the person who asked."""
 
 
-class NotThisRecord(VaultError):
+class RecordMismatch(VaultError):
     """The bytes were changed, or belong to another record."""
 
 
-class Shredded(VaultError):
+class KeyDestroyed(VaultError):
     """The record's key was destroyed; nobody can open it any more."""
 
 
-class UnsafeKeyRing(VaultError):
+class InvalidKeyRing(VaultError):
     """The key ring's file is missing, malformed, or open to others."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
+class SealedRecord:
     """What is stored of an identity. Set `wrapped_key` to NULL and the record is gone for ever, in
     copies as well as soon as they have lost theirs.
 
@@ -80,64 +80,68 @@ class KeyRing:
     One ring serves all replicas of a service. The file is JSON and is readable by its owner only.
     """
 
-    masters: Mapping[int, bytes] = field(repr=False)
+    master_keys: Mapping[int, bytes] = field(repr=False)
     root: bytes = field(repr=False)
 
     def __post_init__(self) -> None:
-        if not self.masters or any(
-            len(key) != KEY_BYTES for key in (*self.masters.values(), self.root)
+        if not self.master_keys or any(
+            len(key) != KEY_BYTES for key in (*self.master_keys.values(), self.root)
         ):
-            raise UnsafeKeyRing("密钥环不完整：每个密钥必须为 32 字节")
+            raise InvalidKeyRing("密钥环不完整：每个密钥必须为 32 字节")
 
     @classmethod
     def load_or_create(cls, path: Path) -> KeyRing:
         """The ring in the file at `path`; a new one is made there, once, when there is no file.
 
-        Several processes may do so at the same moment: all get the same ring. Raises UnsafeKeyRing.
+        Several processes may do so at the same moment: all get the same ring. Raises InvalidKeyRing.
         """
         if not path.exists():
             cls(
-                masters={1: secrets.token_bytes(KEY_BYTES)}, root=secrets.token_bytes(KEY_BYTES)
-            ).save_new(path)
+                master_keys={1: secrets.token_bytes(KEY_BYTES)}, root=secrets.token_bytes(KEY_BYTES)
+            ).save_if_absent(path)
         return cls.load(path)
 
     @classmethod
     def load(cls, path: Path) -> KeyRing:
-        """The ring in a file that was put there. Raises UnsafeKeyRing when others may read or
+        """The ring in a file that was put there. Raises InvalidKeyRing when others may read or
         change it.
         """
         try:
             mode = stat.S_IMODE(path.stat().st_mode)
             text = path.read_text(encoding="ascii")
         except (OSError, UnicodeDecodeError) as error:
-            raise UnsafeKeyRing(f"无法读取密钥环 {path}") from error
+            raise InvalidKeyRing(f"无法读取密钥环 {path}") from error
         # Reading by the group is let pass: that is how Kubernetes mounts a secret for a process
         # that is not root.
         if mode & 0o037:
-            raise UnsafeKeyRing(f"密钥环 {path} 的权限为 {mode:04o}，必须仅限所有者访问（0600）")
+            raise InvalidKeyRing(f"密钥环 {path} 的权限为 {mode:04o}，必须仅限所有者访问（0600）")
         return cls.from_text(text)
 
     @classmethod
     def from_text(cls, text: str) -> KeyRing:
-        """The ring in the text of such a file. Raises UnsafeKeyRing."""
+        """The ring in the text of such a file. Raises InvalidKeyRing."""
         try:
             stored = json.loads(text)
-            masters = {
+            master_keys = {
                 int(version): b64decode(key, validate=True)
-                for version, key in stored["masters"].items()
+                for version, key in stored["master_keys"].items()
             }
-            return cls(masters, b64decode(stored["root"], validate=True))
+            return cls(master_keys, b64decode(stored["root"], validate=True))
         except (ValueError, KeyError, TypeError, AttributeError):
             # Without the cause: it would quote the keys.
-            raise UnsafeKeyRing("密钥环文件的格式不正确") from None
+            raise InvalidKeyRing("密钥环文件的格式不正确") from None
 
     def text(self) -> str:
         """What the file holds."""
-        masters = {
-            str(version): b64encode(key).decode() for version, key in sorted(self.masters.items())
+        master_keys = {
+            str(version): b64encode(key).decode()
+            for version, key in sorted(self.master_keys.items())
         }
         return (
-            json.dumps({"masters": masters, "root": b64encode(self.root).decode()}, indent=1) + "\n"
+            json.dumps(
+                {"master_keys": master_keys, "root": b64encode(self.root).decode()}, indent=1
+            )
+            + "\n"
         )
 
     def rotated(self) -> KeyRing:
@@ -145,17 +149,17 @@ class KeyRing:
         key one by one.
         """
         return KeyRing(
-            {**self.masters, self.current + 1: secrets.token_bytes(KEY_BYTES)}, self.root
+            {**self.master_keys, self.current + 1: secrets.token_bytes(KEY_BYTES)}, self.root
         )
 
     def save(self, path: Path) -> None:
         """Replace the file at `path` in one step, readable by its owner only."""
-        os.replace(self._write_beside(path), path)
+        os.replace(self._write_temporary(path), path)
 
-    def save_new(self, path: Path) -> None:
+    def save_if_absent(self, path: Path) -> None:
         """Make the file at `path`, unless there is one already: then that one counts."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        written = self._write_beside(path)
+        written = self._write_temporary(path)
         try:
             os.link(written, path)  # Unlike a rename this fails when another process was first.
         except FileExistsError:
@@ -166,50 +170,52 @@ class KeyRing:
     @property
     def current(self) -> int:
         """Version of the master key that wraps new data keys."""
-        return max(self.masters)
+        return max(self.master_keys)
 
-    def seal(self, record_id: UUID | str, fields: Mapping[str, str]) -> Sealed:
+    def seal(self, record_id: UUID | str, fields: Mapping[str, str]) -> SealedRecord:
         """Encrypt the fields of one identity under a data key of its own."""
         data_key, nonce, key_nonce = _random_parts(KEY_BYTES, NONCE_BYTES, NONCE_BYTES)
         plain = msgspec.json.encode(dict(fields))
         padded = plain + b" " * (-len(plain) % PAD_BYTES)
         version = self.current
-        return Sealed(
-            _encrypt(AESGCM(data_key), padded, _bound("fields", record_id), nonce),
+        return SealedRecord(
+            _encrypt(AESGCM(data_key), padded, _associated_data("fields", record_id), nonce),
             _encrypt(
-                _master(self.masters[version]),
+                _master_cipher(self.master_keys[version]),
                 data_key,
-                _bound(f"key {version}", record_id),
+                _associated_data(f"key {version}", record_id),
                 key_nonce,
             ),
             version,
         )
 
-    def open_sealed(self, record_id: UUID | str, sealed: Sealed) -> dict[str, str]:
+    def unseal(self, record_id: UUID | str, sealed: SealedRecord) -> dict[str, str]:
         """The fields of this record.
 
-        Raises Shredded when its key was destroyed, NotThisRecord when anything was changed or it is
+        Raises KeyDestroyed when its key was destroyed, RecordMismatch when anything was changed or it is
         another's, VaultError when the ring lacks the master key.
         """
         plain = _decrypt(
-            self._data_key(record_id, sealed), sealed.ciphertext, _bound("fields", record_id)
+            self._data_key(record_id, sealed),
+            sealed.ciphertext,
+            _associated_data("fields", record_id),
         )
-        opened: dict[str, str] = json.loads(plain)
-        return opened
+        fields: dict[str, str] = json.loads(plain)
+        return fields
 
-    def rewrap(self, record_id: UUID | str, sealed: Sealed) -> Sealed:
+    def rewrap(self, record_id: UUID | str, sealed: SealedRecord) -> SealedRecord:
         """The same record under the current master key. The fields are not decrypted. Raises as
-        `open_sealed`.
+        `unseal`.
         """
         version = self.current
         data_key = self._data_key(record_id, sealed)
         wrapped = _encrypt(
-            _master(self.masters[version]),
+            _master_cipher(self.master_keys[version]),
             data_key,
-            _bound(f"key {version}", record_id),
+            _associated_data(f"key {version}", record_id),
             secrets.token_bytes(NONCE_BYTES),
         )
-        return Sealed(sealed.ciphertext, wrapped, version)
+        return SealedRecord(sealed.ciphertext, wrapped, version)
 
     def fingerprint(self, text: str) -> bytes:
         """32 bytes by which the same phone, number or name is found again without being stored.
@@ -218,39 +224,43 @@ class KeyRing:
         fingerprint cannot be computed, so a table of all phone numbers is of no use. Destroy it
         together with its record.
         """
-        return hmac.digest(self.secret("fingerprint"), _bare(text).encode(), hashlib.sha256)
+        return hmac.digest(
+            self.derive_key("fingerprint"), _normalize(text).encode(), hashlib.sha256
+        )
 
     def signing_key(self, purpose: str) -> Ed25519PrivateKey:
         """The signature key for a purpose, always the same, as `audit/intake`."""
-        return Ed25519PrivateKey.from_private_bytes(self.secret(f"sign/{purpose}"))
+        return Ed25519PrivateKey.from_private_bytes(self.derive_key(f"sign/{purpose}"))
 
-    def secret(self, purpose: str) -> bytes:
+    def derive_key(self, purpose: str) -> bytes:
         """32 secret bytes for a purpose, always the same; those of one purpose say nothing about
         another's.
         """
-        return _secret(self.root, purpose)
+        return _derive_key(self.root, purpose)
 
-    def _write_beside(self, path: Path) -> Path:
-        beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    def _write_temporary(self, path: Path) -> Path:
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         with os.fdopen(
-            os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii"
+            os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii"
         ) as file:
             file.write(self.text())
             file.flush()
             os.fsync(file.fileno())
-        return beside
+        return temporary
 
-    def _data_key(self, record_id: UUID | str, sealed: Sealed) -> bytes:
+    def _data_key(self, record_id: UUID | str, sealed: SealedRecord) -> bytes:
         if sealed.wrapped_key is None:
-            raise Shredded("该身份信息的密钥已销毁，无法查阅")
-        master = self.masters.get(sealed.key_version)
-        if master is None:
+            raise KeyDestroyed("该身份信息的密钥已销毁，无法查阅")
+        master_key = self.master_keys.get(sealed.key_version)
+        if master_key is None:
             raise VaultError(f"密钥环中没有第 {sealed.key_version} 版主密钥")
-        return _decrypt(master, sealed.wrapped_key, _bound(f"key {sealed.key_version}", record_id))
+        return _decrypt(
+            master_key, sealed.wrapped_key, _associated_data(f"key {sealed.key_version}", record_id)
+        )
 
 
 @lru_cache(maxsize=64)
-def _secret(root: bytes, purpose: str) -> bytes:
+def _derive_key(root: bytes, purpose: str) -> bytes:
     return hmac.digest(root, f"fengping/{purpose}".encode(), hashlib.sha256)
 
 
@@ -263,24 +273,24 @@ def _random_parts(*sizes: int) -> Iterator[bytes]:
 
 
 @lru_cache(maxsize=8)
-def _master(key: bytes) -> AESGCM:
+def _master_cipher(key: bytes) -> AESGCM:
     """The cipher of a master key, set up once."""
     return AESGCM(key)
 
 
-def _encrypt(cipher: AESGCM, plain: bytes, bound: bytes, nonce: bytes) -> bytes:
-    return AES_256_GCM + nonce + cipher.encrypt(nonce, plain, bound)
+def _encrypt(cipher: AESGCM, plain: bytes, associated_data: bytes, nonce: bytes) -> bytes:
+    return AES_256_GCM + nonce + cipher.encrypt(nonce, plain, associated_data)
 
 
-def _decrypt(key: bytes, stored: bytes, bound: bytes) -> bytes:
-    made, nonce, body = stored[:1], stored[1 : 1 + NONCE_BYTES], stored[1 + NONCE_BYTES :]
+def _decrypt(key: bytes, stored: bytes, associated_data: bytes) -> bytes:
+    algorithm, nonce, body = stored[:1], stored[1 : 1 + NONCE_BYTES], stored[1 + NONCE_BYTES :]
     try:
-        if made != AES_256_GCM or len(nonce) != NONCE_BYTES:
+        if algorithm != AES_256_GCM or len(nonce) != NONCE_BYTES:
             raise InvalidTag
-        return AESGCM(key).decrypt(nonce, body, bound)
+        return AESGCM(key).decrypt(nonce, body, associated_data)
     except InvalidTag as error:
-        raise NotThisRecord("身份信息校验失败：数据被改动或不属于此记录") from error
+        raise RecordMismatch("身份信息校验失败：数据被改动或不属于此记录") from error
 
 
-def _bound(purpose: str, record_id: UUID | str) -> bytes:
+def _associated_data(purpose: str, record_id: UUID | str) -> bytes:
     return f"fengping/vault/{purpose}/{record_id}".encode()

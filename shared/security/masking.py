@@ -3,14 +3,14 @@
 import re
 from typing import Final
 
-from shared.security.text_folding import _bare, _folded
+from shared.security.text_folding import _fold_width, _normalize
 
 # ── masking ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def mask_phone(text: str) -> str:
     """`138****8000`; a landline `0431****1234`. Shorter numbers lose all but the last two digits."""
-    digits = "".join(letter for letter in _bare(text) if letter.isdigit())
+    digits = "".join(char for char in _normalize(text) if char.isdigit())
     if len(digits) < 10:
         return "*" * max(0, len(digits) - 2) + digits[-2:]
     head = 3 if len(digits) == 11 and digits.startswith("1") else len(digits) - 8
@@ -21,7 +21,7 @@ def mask_id_card(text: str) -> str:
     """`2201************43`: province and city, then nothing of birth, sex or person but the last
     two.
     """
-    bare = "".join(letter for letter in _folded(text) if letter.isalnum())
+    bare = "".join(char for char in _fold_width(text) if char.isalnum())
     return (
         f"{bare[:4]}{'*' * max(4, len(bare) - 6)}{bare[-2:]}"
         if len(bare) >= 15

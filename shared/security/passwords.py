@@ -34,7 +34,7 @@ async def verify_password(password: str, stored: str | None) -> bool:
 
 def _verify(password: str, stored: str | None) -> bool:
     try:
-        matches = _HASHER.verify(password, stored or _nobody())
+        matches = _HASHER.verify(password, stored or _dummy_hash())
     except UnknownHashError:
         return False
     return matches and stored is not None
@@ -47,5 +47,5 @@ def _password(text: str) -> str:
 
 
 @cache
-def _nobody() -> str:
+def _dummy_hash() -> str:
     return _HASHER.hash(secrets.token_urlsafe())

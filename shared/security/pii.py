@@ -7,12 +7,12 @@ from datetime import date
 from enum import StrEnum
 from typing import Final
 
-from shared.security.text_folding import _NUMERALS, _OPAQUE, _bare, _folded
+from shared.security.text_folding import _NUMERALS, _RANDOM_IDS, _fold_width, _normalize
 
 # ── the guard on texts ────────────────────────────────────────────────────────────────────────────
 
 
-class Personal(StrEnum):
+class PiiKind(StrEnum):
     """Kinds of personal data, those that weigh most first."""
 
     KNOWN = "known"
@@ -30,54 +30,56 @@ class Personal(StrEnum):
 
 
 _KIND_LABELS: Final = {
-    Personal.KNOWN: "来件人信息",
-    Personal.ID_CARD: "身份证号",
-    Personal.BANK_CARD: "银行卡号",
-    Personal.MOBILE: "手机号码",
-    Personal.LANDLINE: "固定电话",
-    Personal.EMAIL: "电子邮箱",
-    Personal.PLATE: "车牌号",
+    PiiKind.KNOWN: "来件人信息",
+    PiiKind.ID_CARD: "身份证号",
+    PiiKind.BANK_CARD: "银行卡号",
+    PiiKind.MOBILE: "手机号码",
+    PiiKind.LANDLINE: "固定电话",
+    PiiKind.EMAIL: "电子邮箱",
+    PiiKind.PLATE: "车牌号",
 }
-assert _KIND_LABELS.keys() == set(Personal), "every kind has a name on pages"
-_WEIGHT: Final = {kind: weight for weight, kind in enumerate(Personal)}
+assert _KIND_LABELS.keys() == set(PiiKind), "every kind has a name on pages"
+_PRECEDENCE: Final = {kind: weight for weight, kind in enumerate(PiiKind)}
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class PiiMatch:
     """Personal data at `text[start:end]` of the text that was looked at. Never log `text`."""
 
-    kind: Personal
+    kind: PiiKind
     start: int
     end: int
     text: str = field(repr=False)
 
 
-def personal_data_in(text: str, known: Iterable[str] = ()) -> list[Hit]:
+def find_pii(text: str, known_values: Iterable[str] = ()) -> list[PiiMatch]:
     """All personal data in a text, in order, without overlaps; [] means that it may go on.
 
-    `known`: what is known of the person behind this very case (name, numbers, address), found in
+    `known_values`: what is known of the person behind this very case (name, numbers, address), found in
     any spelling. Numbers are found in any width or script, in Chinese numerals, and with blanks,
     dashes, dots or brackets inside.
     """
-    arabic = _OPAQUE.sub(lambda found: "x" * len(found[0]), _folded(text))
+    arabic = _RANDOM_IDS.sub(lambda found: "x" * len(found[0]), _fold_width(text))
     views = {arabic, arabic.translate(_NUMERALS)}
-    bare = [_bare(text) for text in known]
-    spans = {span for view in views for span in (*_patterned(view), *_known(view, bare))}
-    return [Hit(kind, start, end, text[start:end]) for kind, start, end in _merged(spans)]
+    known = [_normalize(value) for value in known_values]
+    spans = {
+        span for view in views for span in (*_pattern_spans(view), *_known_value_spans(view, known))
+    }
+    return [PiiMatch(kind, start, end, text[start:end]) for kind, start, end in _merge_spans(spans)]
 
 
-def mask_personal_data(text: str, known: Iterable[str] = ()) -> str:
+def mask_pii(text: str, known_values: Iterable[str] = ()) -> str:
     """The text with every hit replaced by its kind, as `［手机号码］`; not one digit of it is left
     for who can guess.
     """
     parts, done = [], 0
-    for hit in personal_data_in(text, known):
-        parts += [text[done : hit.start], f"［{hit.kind.label}］"]
-        done = hit.end
+    for match in find_pii(text, known_values):
+        parts += [text[done : match.start], f"［{match.kind.label}］"]
+        done = match.end
     return "".join([*parts, text[done:]])
 
 
-_Span = tuple[Personal, int, int]
+_Span = tuple[PiiKind, int, int]
 
 # What may stand inside a number. Not what separates times, items of a list or sentences:
 # 17:30，2026 is no telephone.
@@ -102,28 +104,28 @@ def _number(shape: str) -> str:
     return rf"(?<!\d)(?=({shape})(?!\d))"
 
 
-_LONG: Final = _digits(*[_D] * 10)
+_TEN_DIGITS: Final = _digits(*[_D] * 10)
 """What every number below has: ten digits in a row."""
 _PATTERNS: Final = [
     (re.compile(sign), [(kind, re.compile(pattern, re.IGNORECASE)) for kind, pattern in patterns])
     for sign, patterns in [
         (
-            _LONG,
+            _TEN_DIGITS,
             [
-                (Personal.ID_CARD, _number(_digits(*[_D] * 17, "[0-9X]"))),
-                (Personal.ID_CARD, _number(_digits(*[_D] * 15))),
+                (PiiKind.ID_CARD, _number(_digits(*[_D] * 17, "[0-9X]"))),
+                (PiiKind.ID_CARD, _number(_digits(*[_D] * 15))),
                 *(
-                    (Personal.BANK_CARD, _number(_digits("[34569]", *[_D] * (length - 1))))
+                    (PiiKind.BANK_CARD, _number(_digits("[34569]", *[_D] * (length - 1))))
                     for length in range(16, 20)
                 ),
                 # Before it a country code, a trunk zero or a dialling prefix may stand; two numbers
                 # may stand without a blank.
                 (
-                    Personal.MOBILE,
+                    PiiKind.MOBILE,
                     _number(rf"(?:(?:(?:00)?86|0|17951|12593){_GAP})?(?:{_MOBILE})+"),
                 ),
                 (
-                    Personal.LANDLINE,
+                    PiiKind.LANDLINE,
                     _number(rf"(?:(?:00)?86{_GAP}0?|0){_GAP}{_AREA}{_GAP}{_SUBSCRIBER}"),
                 ),
             ],
@@ -132,7 +134,7 @@ _PATTERNS: Final = [
             "@",
             [
                 (
-                    Personal.EMAIL,
+                    PiiKind.EMAIL,
                     r"(?<![\w.+%-])(?=([\w.+%-]+ ?@ ?[\w-]+(?:\.[\w-]+)+))".replace(
                         r"\w", "a-z0-9_"
                     ),
@@ -143,7 +145,7 @@ _PATTERNS: Final = [
             f"[{_PROVINCES}]",
             [
                 (
-                    Personal.PLATE,
+                    PiiKind.PLATE,
                     rf"(?=([{_PROVINCES}]{_GAP}[A-Z]{_GAP}(?:[A-Z0-9]{_GAP}){{4,5}}[A-Z0-9挂学警港澳])(?![A-Z0-9]))",
                 ),
             ],
@@ -155,19 +157,19 @@ cheaper than ten.
 """
 
 
-def _patterned(view: str) -> Iterator[_Span]:
+def _pattern_spans(view: str) -> Iterator[_Span]:
     for sign, patterns in _PATTERNS:
         for kind, pattern in patterns if sign.search(view) else ():
             for found in pattern.finditer(view):
-                if _plausible(kind, found[1]):
+                if _is_plausible(kind, found[1]):
                     yield kind, found.start(1), found.end(1)
 
 
-def _plausible(kind: Personal, found: str) -> bool:
-    bare = "".join(letter for letter in found.upper() if letter.isalnum())
-    if kind is Personal.ID_CARD:
+def _is_plausible(kind: PiiKind, found: str) -> bool:
+    bare = "".join(char for char in found.upper() if char.isalnum())
+    if kind is PiiKind.ID_CARD:
         return _is_id_card(bare)
-    return kind is not Personal.BANK_CARD or _is_card_number(bare)
+    return kind is not PiiKind.BANK_CARD or _is_card_number(bare)
 
 
 def _is_id_card(bare: str) -> bool:
@@ -176,8 +178,10 @@ def _is_id_card(bare: str) -> bool:
     """
     if len(bare) == 15:
         return bare[0] in "12345678" and _is_day("19" + bare[6:12])
-    weighed = sum(int(digit) * weight for digit, weight in zip(bare, _ID_WEIGHTS, strict=False))
-    return bare[17] == "10X98765432"[weighed % 11]
+    weighted_sum = sum(
+        int(digit) * weight for digit, weight in zip(bare, _ID_WEIGHTS, strict=False)
+    )
+    return bare[17] == "10X98765432"[weighted_sum % 11]
 
 
 _ID_WEIGHTS: Final = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
@@ -197,25 +201,25 @@ def _is_card_number(bare: str) -> bool:
     return sum(number // 10 + number % 10 for number in doubled) % 10 == 0
 
 
-def _known(view: str, known: Iterable[str]) -> Iterator[_Span]:
-    """`known`: as `_bare` writes them."""
-    squeezed = ""
+def _known_value_spans(view: str, known: Iterable[str]) -> Iterator[_Span]:
+    """`known`: as `_normalize` writes them."""
+    alphanumeric = ""
     for bare in known:
-        squeezed = squeezed or "".join(filter(str.isalnum, view)).lower()
+        alphanumeric = alphanumeric or "".join(filter(str.isalnum, view)).lower()
         # A single letter would be found everywhere; and a pattern of its own for each caller is
         # dear when nothing is there.
-        if len(bare) >= 2 and bare.lower() in squeezed:
+        if len(bare) >= 2 and bare.lower() in alphanumeric:
             for found in re.finditer(_GAP.join(map(re.escape, bare)), view, re.IGNORECASE):
-                yield Personal.KNOWN, found.start(), found.end()
+                yield PiiKind.KNOWN, found.start(), found.end()
 
 
-def _merged(spans: Iterable[_Span]) -> list[_Span]:
+def _merge_spans(spans: Iterable[_Span]) -> list[_Span]:
     """Overlapping spans become one of the kind that weighs most, as long as all of them together."""
     merged: list[_Span] = []
     for kind, start, end in sorted(spans, key=lambda span: span[1:]):
         if merged and start < merged[-1][2]:
             last, from_, to = merged[-1]
-            merged[-1] = (min(last, kind, key=_WEIGHT.__getitem__), from_, max(to, end))
+            merged[-1] = (min(last, kind, key=_PRECEDENCE.__getitem__), from_, max(to, end))
         else:
             merged.append((kind, start, end))
     return merged

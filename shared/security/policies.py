@@ -34,7 +34,7 @@ class Policy:
     roles: frozenset[Role]
     public: bool = False
 
-    def admits(self, account: Account | None) -> bool:
+    def allows(self, account: Account | None) -> bool:
         """May this person (None: nobody is signed in) use the route?"""
         return self.public or (account is not None and account.role in self.roles)
 

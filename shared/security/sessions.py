@@ -85,7 +85,7 @@ class Sessions:
         )
         self._create = redis.register_script(_CREATE)
         self._find = redis.register_script(_FIND)
-        self._together: Coalescer[tuple[str, bool], Account | None] = Coalescer(
+        self._coalesced_find: Coalescer[tuple[str, bool], Account | None] = Coalescer(
             self._find_all, is_fatal=lambda error: isinstance(error, CacheUnavailable)
         )
         self.https = https
@@ -98,10 +98,10 @@ class Sessions:
         Raises CacheUnavailable, with a sentence for the person, when the session cannot be kept.
         """
         token = secrets.token_urlsafe(32)
-        name = _stored_as(token)
-        arguments: list[bytes | int] = [_seal(token, account), self._absolute_ms, self._idle_ms]
+        name = _session_key(token)
+        arguments: list[bytes | int] = [_encrypt(token, account), self._absolute_ms, self._idle_ms]
         async with translate_cache_errors("登录服务暂时不可用，请稍后再试"):
-            await self._create(keys=[name, _index(account.id)], args=arguments)
+            await self._create(keys=[name, _account_index_key(account.id)], args=arguments)
         return token
 
     async def find(self, token: str, *, touch: bool = True) -> Account | None:
@@ -111,71 +111,71 @@ class Sessions:
         session alive.
         """
         try:
-            return await self._together((token, touch))
+            return await self._coalesced_find((token, touch))
         except CacheUnavailable:
             return None
 
-    async def _find_all(self, asked: Sequence[tuple[str, bool]]) -> list[Account | None]:
+    async def _find_all(self, lookups: Sequence[tuple[str, bool]]) -> list[Account | None]:
         touched: dict[str, bool] = {}
-        for token, touch in asked:
+        for token, touch in lookups:
             touched[token] = touched.get(token, False) or touch
         async with translate_cache_errors():
             found = await self._find(
-                keys=[_stored_as(token) for token in touched],
+                keys=[_session_key(token) for token in touched],
                 args=[self._idle_ms, *map(int, touched.values())],
             )
-        whose = {
-            token: _unseal(token, sealed) if sealed else None
+        accounts = {
+            token: _decrypt(token, sealed) if sealed else None
             for token, sealed in zip(touched, found, strict=True)
         }
-        return [whose[token] for token, _ in asked]
+        return [accounts[token] for token, _ in lookups]
 
-    async def end(self, token: str) -> None:
+    async def revoke(self, token: str) -> None:
         """Sign out. With Redis away nothing is left to do: nobody is signed in then."""
         try:
             async with translate_cache_errors():
-                await self._redis.delete(_stored_as(token))
+                await self._redis.delete(_session_key(token))
         except CacheUnavailable:
             return
 
-    async def end_all(self, account_id: UUID, *, keep: str | None = None) -> None:
+    async def revoke_all(self, account_id: UUID, *, keep: str | None = None) -> None:
         """End every session of an account: it was disabled, has another role, or a new password.
 
         `keep` is a token that stays valid (`退出其他设备`). Raises CacheUnavailable: whoever withdraws a
         right must know that it is not withdrawn yet.
         """
         async with translate_cache_errors("暂时无法结束该账号的登录状态，请稍后再试"):
-            names = cast("set[bytes]", await self._redis.smembers(_index(account_id)))
-            ended = names - ({_stored_as(keep).encode()} if keep else set())
-            if ended:
-                await self._redis.delete(*ended)
-                await self._redis.srem(_index(account_id), *ended)
+            names = cast("set[bytes]", await self._redis.smembers(_account_index_key(account_id)))
+            revoked = names - ({_session_key(keep).encode()} if keep else set())
+            if revoked:
+                await self._redis.delete(*revoked)
+                await self._redis.srem(_account_index_key(account_id), *revoked)
 
 
-def _stored_as(token: str) -> str:
+def _session_key(token: str) -> str:
     return "session:" + hashlib.sha256(token.encode()).hexdigest()
 
 
-def _index(account_id: UUID) -> str:
+def _account_index_key(account_id: UUID) -> str:
     return f"sessions:{account_id}"
 
 
-def _seal(token: str, account: Account) -> bytes:
+def _encrypt(token: str, account: Account) -> bytes:
     nonce = secrets.token_bytes(12)
-    return nonce + AESGCM(_derived(token, b"session")).encrypt(
+    return nonce + AESGCM(_derive_key(token, b"session")).encrypt(
         nonce, msgspec.json.encode(account), None
     )
 
 
-def _unseal(token: str, sealed: bytes) -> Account | None:
+def _decrypt(token: str, sealed: bytes) -> Account | None:
     try:
-        plain = AESGCM(_derived(token, b"session")).decrypt(sealed[:12], sealed[12:], None)
+        plain = AESGCM(_derive_key(token, b"session")).decrypt(sealed[:12], sealed[12:], None)
         return msgspec.json.decode(plain, type=Account)
     except (InvalidTag, ValueError):
         return None  # Something else wrote into this key, or an older version of this program did: sign in again.
 
 
-def _derived(token: str, purpose: bytes) -> bytes:
+def _derive_key(token: str, purpose: bytes) -> bytes:
     return hmac.digest(token.encode(), b"fengping/" + purpose, hashlib.sha256)
 
 
@@ -186,12 +186,12 @@ def csrf_token(token: str) -> str:
     """What a form of this session must send back. It follows from the session token and does not
     lead back to it.
     """
-    return _derived(token, b"csrf").hex()
+    return _derive_key(token, b"csrf").hex()
 
 
-def csrf_matches(token: str, given: str) -> bool:
+def csrf_token_matches(token: str, submitted: str) -> bool:
     """Did the form come from this session?"""
-    return hmac.compare_digest(csrf_token(token).encode(), given.encode(errors="replace"))
+    return hmac.compare_digest(csrf_token(token).encode(), submitted.encode(errors="replace"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,27 +201,27 @@ class Credential:
     """
 
     token: str
-    by_cookie: bool
+    from_cookie: bool
 
 
-def credential_of(request: HTTPConnection, cookie: str) -> Credential | None:
+def read_credential(request: HTTPConnection, cookie: str) -> Credential | None:
     """The token in `Authorization: Bearer …`, else in the cookie of this name."""
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        return Credential(bearer.strip(), by_cookie=False)
+        return Credential(bearer.strip(), from_cookie=False)
     token = request.cookies.get(cookie)
-    return Credential(token, by_cookie=True) if token else None
+    return Credential(token, from_cookie=True) if token else None
 
 
-async def account_of(request: HTTPConnection, *, touch: bool = True) -> Account | None:
+async def authenticate(request: HTTPConnection, *, touch: bool = True) -> Account | None:
     """Who sent this request? Needs `request.app.state.sessions: Sessions`. `touch` as in
     `Sessions.find`.
     """
     sessions: Sessions = request.app.state.sessions
-    return await account_with(sessions, credential_of(request, sessions.cookie), touch=touch)
+    return await find_account(sessions, read_credential(request, sessions.cookie), touch=touch)
 
 
-async def account_with(
+async def find_account(
     sessions: Sessions, credential: Credential | None, *, touch: bool
 ) -> Account | None:
     """Whose credential is this?"""

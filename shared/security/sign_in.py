@@ -23,17 +23,17 @@ and for ever.
 """
 
 
-async def begin_login(limiter: RateLimiter, name: str, source: str) -> int | None:
+async def count_login_attempt(limiter: RateLimiter, name: str, source: str) -> int | None:
     """Count an attempt before the password is looked at: None to go on, else whole seconds to wait.
 
     `source` is the client's address. Counting first keeps a thousand attempts at once from all
-    being looked at. Call `login_succeeded` after a right password; what remains counted are the
+    being looked at. Call `reset_login_failures` after a right password; what remains counted are the
     failures.
     """
     return await limiter.hit(*_login_limits(name, source))
 
 
-async def login_succeeded(limiter: RateLimiter, name: str, source: str) -> None:
+async def reset_login_failures(limiter: RateLimiter, name: str, source: str) -> None:
     """Forget the failures of this account, and of this account from this source; those of the
     source remain.
 
@@ -47,17 +47,22 @@ async def login_succeeded(limiter: RateLimiter, name: str, source: str) -> None:
 
 
 def _login_limits(name: str, source: str) -> tuple[RateLimit, RateLimit, RateLimit]:
-    who, whence = unicodedata.normalize("NFKC", name).strip().casefold(), network_of(source)
+    account_name, network = (
+        unicodedata.normalize("NFKC", name).strip().casefold(),
+        normalize_network(source),
+    )
     return (
         RateLimit(
-            f"login/pair/{len(who)}/{who}/{whence}", LOGIN_FAILURES_MAX, LOGIN_WINDOW_SECONDS
+            f"login/pair/{len(account_name)}/{account_name}/{network}",
+            LOGIN_FAILURES_MAX,
+            LOGIN_WINDOW_SECONDS,
         ),
-        RateLimit(f"login/source/{whence}", SOURCE_FAILURES_MAX, LOGIN_WINDOW_SECONDS),
-        RateLimit(f"login/account/{who}", ACCOUNT_FAILURES_MAX, LOGIN_WINDOW_SECONDS),
+        RateLimit(f"login/source/{network}", SOURCE_FAILURES_MAX, LOGIN_WINDOW_SECONDS),
+        RateLimit(f"login/account/{account_name}", ACCOUNT_FAILURES_MAX, LOGIN_WINDOW_SECONDS),
     )
 
 
-def network_of(source: str) -> str:
+def normalize_network(source: str) -> str:
     """The address; of an IPv6 address its /64, because one household owns all the addresses in it."""
     try:
         address = ipaddress.ip_address(source)

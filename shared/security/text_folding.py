@@ -7,8 +7,8 @@ import unicodedata
 from typing import Final
 
 
-def _bare(text: str) -> str:
-    kept = "".join(filter(str.isalnum, _folded(text))).casefold()
+def _normalize(text: str) -> str:
+    kept = "".join(filter(str.isalnum, _fold_width(text))).casefold()
     country = _MAINLAND.fullmatch(kept)
     return country[1] if country else kept
 
@@ -17,7 +17,7 @@ _MAINLAND: Final = re.compile(r"(?:00)?86(1[3-9]\d{9})")
 
 
 # Random ids hold any digits and say nothing about anybody.
-_OPAQUE: Final = re.compile(
+_RANDOM_IDS: Final = re.compile(
     r"(?<![0-9a-z])(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=[0-9]*[a-f])[0-9a-f]{32,})(?![0-9a-z])",
     re.IGNORECASE,
 )
@@ -26,7 +26,7 @@ _NUMERALS: Final = str.maketrans(
 )
 
 
-def _folded(text: str) -> str:
+def _fold_width(text: str) -> str:
     """The same text, letter for letter (positions stay), in half width and with the digits 0 to 9."""
     return text.translate(_FOLDING)
 
@@ -35,7 +35,7 @@ class _Folding(dict[int, str]):
     """Letter → the same folded, found out once for each letter."""
 
     def __missing__(self, code: int) -> str:
-        folded = _folded_letter(chr(code))
+        folded = _fold_char(chr(code))
         if (
             code < 0x10000
         ):  # the other planes are large and rare: a stranger must not fill our memory with them
@@ -46,11 +46,11 @@ class _Folding(dict[int, str]):
 _FOLDING: Final = _Folding()
 
 
-def _folded_letter(letter: str) -> str:
-    if letter.isascii():
-        return letter
-    digit = unicodedata.digit(letter, None)
+def _fold_char(char: str) -> str:
+    if char.isascii():
+        return char
+    digit = unicodedata.digit(char, None)
     if digit is not None:
         return str(digit)
-    folded = unicodedata.normalize("NFKC", letter)
-    return folded if len(folded) == 1 else letter
+    folded = unicodedata.normalize("NFKC", char)
+    return folded if len(folded) == 1 else char

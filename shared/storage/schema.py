@@ -10,7 +10,7 @@ OUTBOX_SHARDS = 8
 AUDIT_DDL = """
 create table audit (
   id bigint generated always as identity primary key,
-  at timestamptz not null, actor text not null, action text not null, subject text not null, facts jsonb not null,
+  at timestamptz not null, actor text not null, action text not null, subject text not null, details jsonb not null,
   leaf_hash bytea, position bigint unique, signature bytea, sealed_at timestamptz,
   check (num_nulls(leaf_hash, position, signature, sealed_at) in (0, 4))
 );
@@ -23,8 +23,8 @@ create table checkpoints (
 );
 create function audit_is_append_only() returns trigger language plpgsql as $$
 begin
-  if tg_op = 'DELETE' or old.position is not null or (old.id, old.at, old.actor, old.action, old.subject, old.facts)
-      is distinct from (new.id, new.at, new.actor, new.action, new.subject, new.facts) then
+  if tg_op = 'DELETE' or old.position is not null or (old.id, old.at, old.actor, old.action, old.subject, old.details)
+      is distinct from (new.id, new.at, new.actor, new.action, new.subject, new.details) then
     raise exception 'audit rows are never changed or removed' using errcode = 'insufficient_privilege';
   end if;
   return new;

@@ -32,7 +32,7 @@ from shared.storage.schema import OUTBOX_SHARDS
 # measured to invert events of one aggregate.
 _WRITE_OUTBOX = f"""
 with audit_entry as (
-  insert into audit (at, actor, action, subject, facts)
+  insert into audit (at, actor, action, subject, details)
   select $9, * from unnest($10::text[], $11::text[], $12::text[], $13::jsonb[])
 ), e as (
   select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::timestamptz[], $7::boolean[], $8::text[])

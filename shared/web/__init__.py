@@ -2,19 +2,19 @@
 
 A service's `pages.py` and `api.py` need:
 
-    door = Door(prefix="/casework")
+    router = Router(prefix="/casework")
 
-    @door.get("/cases/{number}", policy=allow(Role.HANDLER, Role.SUPERVISOR))
-    async def case_page(request: Request, tx: Tx, who: Who, number: str) -> Response:
-        return page(request, "case.html", case=await store.case(tx, number, who))
+    @router.get("/cases/{number}", policy=allow(Role.HANDLER, Role.SUPERVISOR))
+    async def case_page(request: Request, tx: Tx, user: CurrentUser, number: str) -> Response:
+        return render_page(request, "case.html", case=await store.case(tx, number, user))
 
-    @door.post("/cases/{number}/acceptance", policy=allow(Role.HANDLER))
-    async def accept(request: Request, tx: Tx, who: Who, once: Once, number: str) -> Response:
-        return await once.redirect(actions.accept_case(tx, number=number, by=who), to=f"/casework/cases/{number}")
+    @router.post("/cases/{number}/acceptance", policy=allow(Role.HANDLER))
+    async def accept(request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, number: str) -> Response:
+        return await idempotency.redirect(actions.accept_case(tx, number=number, by=user), to=f"/casework/cases/{number}")
 
-    @door.post("/api/cases/{number}/acceptance", policy=allow(Role.HANDLER), status_code=201)
-    async def accept_by_api(tx: Tx, who: Who, once: Once, number: str) -> Response:
-        return await once(201, actions.accept_case(tx, number=number, by=who))
+    @router.post("/api/cases/{number}/acceptance", policy=allow(Role.HANDLER), status_code=201)
+    async def accept_by_api(tx: Tx, user: CurrentUser, idempotency: Idempotency, number: str) -> Response:
+        return await idempotency.respond(201, actions.accept_case(tx, number=number, by=user))
 
 The service's `app.py` calls `install(app, …)` once, and `check_policies(app)` before it serves.
 """
@@ -25,73 +25,79 @@ from fastapi import FastAPI
 
 from shared.foundation.settings import Settings
 from shared.web.errors import (
+    BodyTooLarge,
     Failure,
     Forbidden,
     NotFound,
-    TooLarge,
-    TooOften,
-    Unavailable,
+    ServiceUnavailable,
+    TooManyRequests,
     install_errors,
 )
-from shared.web.forms import Form, Problem, read_form
-from shared.web.headers import Envelope
-from shared.web.idempotency import Once, forget_keys
-from shared.web.navigation import Entry, Hit, hits, matches, spelt
+from shared.web.forms import FieldError, Form, read_form
+from shared.web.headers import RequestMiddleware
+from shared.web.idempotency import Idempotency, delete_expired_keys
+from shared.web.navigation import (
+    MenuEntry,
+    PaletteResult,
+    matches_search,
+    palette_results,
+    search_terms,
+)
 from shared.web.rendering import (
-    fragment,
-    htmx,
     install_templates,
-    keep_preferences,
-    page,
+    is_htmx,
     preferences,
-    see_other,
+    redirect,
+    render_fragment,
+    render_page,
+    save_preferences,
 )
 from shared.web.routing import (
-    Door,
+    CurrentUser,
+    MissingPolicy,
+    OptionalUser,
+    Router,
     Tx,
-    Unlabelled,
-    Visitor,
-    Who,
     check_policies,
-    hold_back,
-    routes_of,
-    source_of,
+    client_network,
+    enforce_rate_limit,
+    list_routes,
 )
 from shared.web.static_files import install_static, static_url
 
 __all__ = [
-    "Door",
-    "Entry",
+    "BodyTooLarge",
+    "CurrentUser",
     "Failure",
+    "FieldError",
     "Forbidden",
     "Form",
-    "Hit",
+    "Idempotency",
+    "MenuEntry",
+    "MissingPolicy",
     "NotFound",
-    "Once",
-    "Problem",
-    "TooLarge",
-    "TooOften",
+    "OptionalUser",
+    "PaletteResult",
+    "Router",
+    "ServiceUnavailable",
+    "TooManyRequests",
     "Tx",
-    "Unavailable",
-    "Unlabelled",
-    "Visitor",
-    "Who",
     "check_policies",
-    "forget_keys",
-    "fragment",
-    "hits",
-    "hold_back",
-    "htmx",
+    "client_network",
+    "delete_expired_keys",
+    "enforce_rate_limit",
     "install",
-    "keep_preferences",
-    "matches",
-    "page",
+    "is_htmx",
+    "list_routes",
+    "matches_search",
+    "palette_results",
     "preferences",
     "read_form",
-    "routes_of",
-    "see_other",
-    "source_of",
-    "spelt",
+    "redirect",
+    "render_fragment",
+    "render_page",
+    "save_preferences",
+    "search_terms",
     "static_url",
 ]
 
@@ -113,4 +119,4 @@ def install(
     install_templates(app, service=service, folder=templates)
     install_static(app)
     install_errors(app)
-    app.add_middleware(Envelope, https=settings.https)
+    app.add_middleware(RequestMiddleware, https=settings.https)

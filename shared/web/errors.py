@@ -22,11 +22,11 @@ from shared.appraisal.events import NotYet, Refused
 from shared.foundation.telemetry import describe, log
 from shared.security.policies import Policy
 from shared.security.roles import ROLE_LABELS, Role
-from shared.security.sessions import account_of
+from shared.security.sessions import authenticate
 from shared.storage.errors import CONTENTION_ERRORS
 from shared.storage.redis import CacheUnavailable
-from shared.web.forms import problems_of
-from shared.web.rendering import htmx, page
+from shared.web.forms import to_field_errors
+from shared.web.rendering import is_htmx, render_page
 
 TITLES: Final[Mapping[int, str]] = {
     400: "请求无法识别",
@@ -43,7 +43,7 @@ TITLES: Final[Mapping[int, str]] = {
     500: "系统出错了",
     503: "服务暂时不可用",
 }
-SENTENCES: Final[Mapping[int, str]] = {
+DEFAULT_SENTENCES: Final[Mapping[int, str]] = {
     400: "系统没有看懂这次请求，请返回上一页重试。",
     401: "登录已过期或尚未登录，请登录后继续。",
     403: "您的账号不能进行这项操作。如需权限，请联系系统管理员。",
@@ -80,11 +80,11 @@ class Failure(HTTPException):
     status: int = 400
 
     def __init__(self, sentence: str = "", *, headers: Mapping[str, str] | None = None) -> None:
-        self.sentence = sentence or SENTENCES.get(self.status, SENTENCES[400])
+        self.sentence = sentence or DEFAULT_SENTENCES.get(self.status, DEFAULT_SENTENCES[400])
         super().__init__(self.status, self.sentence, headers=dict(headers or {}))
 
 
-class SignInFirst(Failure):
+class NotAuthenticated(Failure):
     """Nobody is signed in, or the session is over."""
 
     status = 401
@@ -96,10 +96,10 @@ class Forbidden(Failure):
     status = 403
 
     def __init__(self, policy: Policy | None = None, sentence: str = "") -> None:
-        super().__init__(sentence or _who_may(policy))
+        super().__init__(sentence or _forbidden_sentence(policy))
 
 
-class Forged(Failure):
+class CsrfFailed(Failure):
     """The form came from another site, or from a session that is over."""
 
     status = 403
@@ -116,7 +116,7 @@ class NotFound(Failure):
     status = 404
 
 
-class TooLarge(Failure):
+class BodyTooLarge(Failure):
     """The body is larger than this door takes."""
 
     status = 413
@@ -126,7 +126,7 @@ class TooLarge(Failure):
         super().__init__(f"提交的内容超过了 {size} 的限制，请缩小或分次提交。")
 
 
-class TooOften(Failure):
+class TooManyRequests(Failure):
     """Too many tries. `seconds` until the next one counts."""
 
     status = 429
@@ -138,7 +138,7 @@ class TooOften(Failure):
         )
 
 
-class Unavailable(Failure):
+class ServiceUnavailable(Failure):
     """A part that this request needs is down."""
 
     status = 503
@@ -147,49 +147,49 @@ class Unavailable(Failure):
         super().__init__(sentence, headers={"Retry-After": "5"})
 
 
-def _who_may(policy: Policy | None) -> str:
+def _forbidden_sentence(policy: Policy | None) -> str:
     if policy is None or not policy.roles or policy.roles == frozenset(Role):
-        return SENTENCES[403]
+        return DEFAULT_SENTENCES[403]
     names = "、".join(label for role, label in ROLE_LABELS.items() if role in policy.roles)
     return f"这里需要“{names}”权限。如工作需要，请向本单位管理员申请。"
 
 
 def install_errors(app: FastAPI) -> None:
     """Let every failure of `app` be answered here."""
-    app.add_exception_handler(Failure, _failed)
-    app.add_exception_handler(Refused, _refused)
-    app.add_exception_handler(NotYet, _not_yet)
+    app.add_exception_handler(Failure, _handle_failure)
+    app.add_exception_handler(Refused, _handle_rejected)
+    app.add_exception_handler(NotYet, _handle_dependency_missing)
     app.add_exception_handler(CacheUnavailable, _cache_unavailable)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(ValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _handle_http_exception)
+    app.add_exception_handler(RequestValidationError, _handle_validation_error)
+    app.add_exception_handler(ValidationError, _handle_validation_error)
     for kind in UNREACHABLE:
-        app.add_exception_handler(kind, _unreachable)
+        app.add_exception_handler(kind, _handle_database_unreachable)
 
 
-async def _failed(request: Request, error: Exception) -> Response:
+async def _handle_failure(request: Request, error: Exception) -> Response:
     assert isinstance(error, Failure)
     if error.status == 401:
-        return _sign_in(request, error)
-    return answer(request, error.status, error.sentence, headers=error.headers)
+        return _require_sign_in(request, error)
+    return error_response(request, error.status, error.sentence, headers=error.headers)
 
 
-async def _refused(request: Request, error: Exception) -> Response:
+async def _handle_rejected(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
-    return answer(request, error.status, error.sentence, field=error.field)
+    return error_response(request, error.status, error.sentence, field=error.field)
 
 
-async def _not_yet(request: Request, error: Exception) -> Response:
-    return answer(request, 409, "相关数据正在同步（通常 2 秒内），请稍后再试。")
+async def _handle_dependency_missing(request: Request, error: Exception) -> Response:
+    return error_response(request, 409, "相关数据正在同步（通常 2 秒内），请稍后再试。")
 
 
 async def _cache_unavailable(request: Request, error: Exception) -> Response:
-    return answer(request, 503, str(error), headers={"Retry-After": "5"})
+    return error_response(request, 503, str(error), headers={"Retry-After": "5"})
 
 
-async def _unreachable(request: Request, error: Exception) -> Response:
-    log.error("database unreachable", **_asked(request), **describe(error))
-    return answer(
+async def _handle_database_unreachable(request: Request, error: Exception) -> Response:
+    log.error("database unreachable", **_log_fields(request), **describe(error))
+    return error_response(
         request,
         503,
         "数据库暂时连接不上，您刚才的操作没有生效，请稍后再试。",
@@ -197,124 +197,126 @@ async def _unreachable(request: Request, error: Exception) -> Response:
     )
 
 
-async def _http(request: Request, error: Exception) -> Response:
+async def _handle_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if not hasattr(request.state, "account"):
         # No door was found, so nobody has asked yet who this is: the page should still be theirs.
-        request.state.account = await account_of(request, touch=False)
+        request.state.account = await authenticate(request, touch=False)
     # The framework's own details are English and may quote the request: only the status is kept.
-    return answer(request, error.status_code, headers=dict(error.headers or {}))
+    return error_response(request, error.status_code, headers=dict(error.headers or {}))
 
 
-async def _invalid(request: Request, error: Exception) -> Response:
+async def _handle_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError | ValidationError)
-    problems = problems_of(error.errors())
-    return answer(
-        request, 422, problems[0].sentence if len(problems) == 1 else "", problems=problems
+    errors = to_field_errors(error.errors())
+    return error_response(
+        request, 422, errors[0].sentence if len(errors) == 1 else "", errors=errors
     )
 
 
-async def crashed(request: Request, error: Exception) -> Response:
+async def handle_crash(request: Request, error: Exception) -> Response:
     """Answer a mistake of ours; the log gets its type and place, never its text."""
-    log.error("request failed", **_asked(request), **describe(error))
+    log.error("request failed", **_log_fields(request), **describe(error))
     try:
-        return answer(request, 500)
+        return error_response(request, 500)
     except Exception as second:
         # The page itself is broken: plain words are left.
-        log.error("error page failed", **_asked(request), **describe(second))
-        return PlainTextResponse(SENTENCES[500], 500)
+        log.error("error page failed", **_log_fields(request), **describe(second))
+        return PlainTextResponse(DEFAULT_SENTENCES[500], 500)
 
 
-def _asked(request: Request) -> dict[str, str]:
+def _log_fields(request: Request) -> dict[str, str]:
     """What a log line may say of a request: its number and its door, never what stands in its
     address.
     """
     route = getattr(request.scope.get("route"), "path", "none")
     return {
-        "request_id": request_number(request),
+        "request_id": request_id(request),
         "service": request.app.state.service,
         "method": request.method,
         "route": route,
     }
 
 
-def _sign_in(request: Request, error: Failure) -> Response:
+def _require_sign_in(request: Request, error: Failure) -> Response:
     """People go to the sign-in page and come back; a fragment explains and offers the way; programs
     get 401.
     """
-    if wants_problem(request) or htmx(request) or request.method != "GET":
-        return answer(
+    if wants_problem_json(request) or is_htmx(request) or request.method != "GET":
+        return error_response(
             request,
             401,
             error.sentence,
             headers={"WWW-Authenticate": "Bearer"},
-            back=_here(request),
+            back=_return_path(request),
         )
-    return RedirectResponse(f"/login?next={_here(request)}", status_code=303)
+    return RedirectResponse(f"/login?next={_return_path(request)}", status_code=303)
 
 
-def _here(request: Request) -> str:
-    here = (
+def _return_path(request: Request) -> str:
+    url = (
         request.headers.get("referer", "")
-        if request.method != "GET" or htmx(request)
+        if request.method != "GET" or is_htmx(request)
         else str(request.url)
     )
-    path, _, query = here.partition("://")[2].partition("/")[2].partition("?")
+    path, _, query = url.partition("://")[2].partition("/")[2].partition("?")
     return quote("/" + path + ("?" + query if query else ""), safe="/")
 
 
-def wants_problem(request: Request) -> bool:
+def wants_problem_json(request: Request) -> bool:
     """Is a program asking? Its door is under `/api/`, or it accepts JSON and no HTML."""
     accepts = request.headers.get("accept", "")
     return "/api/" in request.url.path or ("json" in accepts and "html" not in accepts)
 
 
-def request_number(request: Request) -> str:
+def request_id(request: Request) -> str:
     """The number of this request in answers, log and events: 32 hexadecimal digits."""
-    number: str = request.scope.get("fengping.request", "")
-    return number
+    value: str = request.scope.get("fengping.request", "")
+    return value
 
 
-def answer(
+def error_response(
     request: Request,
     status: int,
     sentence: str = "",
     *,
     field: str | None = None,
-    problems: Sequence[Any] = (),
+    errors: Sequence[Any] = (),
     headers: Mapping[str, str] | None = None,
     **context: Any,
 ) -> Response:
     """The failure as whoever asked can read it: problem+json, an htmx fragment, or a page."""
-    sentence = sentence or SENTENCES.get(
-        status, SENTENCES[500] if status >= 500 else SENTENCES[400]
+    sentence = sentence or DEFAULT_SENTENCES.get(
+        status, DEFAULT_SENTENCES[500] if status >= 500 else DEFAULT_SENTENCES[400]
     )
     title = TITLES.get(status, "请求没有成功")
-    if wants_problem(request):
-        return _problem(
-            request, status, title, sentence, field=field, problems=problems, headers=headers
+    if wants_problem_json(request):
+        return _problem_response(
+            request, status, title, sentence, field=field, errors=errors, headers=headers
         )
-    shown = {
+    details = {
         "code": status,
         "heading": title,
         "sentence": sentence,
-        "problems": problems,
-        "number": request_number(request),
+        "errors": errors,
+        "number": request_id(request),
     }
-    template, extra = ("refusal.html", _beside(request)) if htmx(request) else ("error.html", {})
-    response = page(request, template, status, **{"back": "", **shown, **context})
+    template, extra = (
+        ("refusal.html", _htmx_headers(request)) if is_htmx(request) else ("error.html", {})
+    )
+    response = render_page(request, template, status, **{"back": "", **details, **context})
     response.headers.update({**(headers or {}), **extra})
     return response
 
 
-def _problem(
+def _problem_response(
     request: Request,
     status: int,
     title: str,
     sentence: str,
     *,
     field: str | None,
-    problems: Sequence[Any],
+    errors: Sequence[Any],
     headers: Mapping[str, str] | None,
 ) -> Response:
     body: dict[str, Any] = {
@@ -323,24 +325,24 @@ def _problem(
         "status": status,
         "detail": sentence,
     }
-    body["instance"] = f"urn:trace:{request_number(request)}"
-    errors = [{"field": p.field, "message": p.sentence} for p in problems] or (
+    body["instance"] = f"urn:trace:{request_id(request)}"
+    entries = [{"field": each.field, "message": each.sentence} for each in errors] or (
         [{"field": field, "message": sentence}] if field else []
     )
-    if errors:
-        body["errors"] = errors
+    if entries:
+        body["errors"] = entries
     return JSONResponse(
         body, status, headers=dict(headers or {}), media_type="application/problem+json"
     )
 
 
-def _beside(request: Request) -> dict[str, str]:
+def _htmx_headers(request: Request) -> dict[str, str]:
     """Where htmx puts a refusal: a refused form stays as typed and the words stand above it; a
     refused panel shows the words.
     """
-    where = {"HX-Reselect": "#refused", "HX-Push-Url": "false"}
+    headers = {"HX-Reselect": "#refused", "HX-Push-Url": "false"}
     return (
-        where
+        headers
         if request.method == "GET"
-        else {**where, "HX-Retarget": "#refusal", "HX-Reswap": "innerHTML"}
+        else {**headers, "HX-Retarget": "#refusal", "HX-Reswap": "innerHTML"}
     )

@@ -5,10 +5,10 @@ A form's model is a class of inputs (`Input`), never of a table: unknown fields 
 does
 
     form = await read_form(request, NewTicket)
-    if form.value is None:
-        return page(request, "desk.html", 422, form=form, failed=True)
+    if form.cleaned is None:
+        return render_page(request, "desk.html", 422, form=form, failed=True)
 
-and the template asks the form for `typed(name)` and `error(name)`. The same words stand at the
+and the template asks the form for `value(name)` and `error(name)`. The same words stand at the
 field and in the summary above.
 """
 
@@ -22,12 +22,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
-OURS: Final = frozenset({"csrf", "idempotency_key"})
+INTERNAL_FIELDS: Final = frozenset({"csrf", "idempotency_key"})
 """Fields that every form of ours carries and no model knows."""
-MODEL: Final = ""
+NON_FIELD: Final = ""
 """Field name of a problem that concerns the form as a whole."""
-_KEYED: Final = re.compile(r"([a-z_]\w*)\[([^\]]{1,80})\]", re.ASCII)
-_WORD: Final = re.compile(r"(?!.*\d{5})[a-z_][\w.]{0,59}", re.ASCII | re.IGNORECASE)
+_KEYED_FIELD: Final = re.compile(r"([a-z_]\w*)\[([^\]]{1,80})\]", re.ASCII)
+_SAFE_NAME: Final = re.compile(r"(?!.*\d{5})[a-z_][\w.]{0,59}", re.ASCII | re.IGNORECASE)
 """A name of a field that may be repeated in an error: a key that nobody declared is input too, and
 may be a telephone number.
 """
@@ -49,7 +49,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class FieldError:
     """What is wrong with one field, in a sentence. `field` is "" when it concerns the whole form."""
 
     field: str
@@ -58,16 +58,16 @@ class Problem:
 
 @dataclass(slots=True)
 class Form(Generic[ModelT]):
-    """What was typed into a form. `value` is the checked model, None while there are problems (or
+    """What was typed into a form. `cleaned` is the validated model, None while there are errors (or
     nothing was sent yet).
     """
 
     texts: dict[str, list[str]] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
-    value: ModelT | None = None
+    errors: list[FieldError] = field(default_factory=list)
+    cleaned: ModelT | None = None
 
     @classmethod
-    def of(cls, initial: Mapping[str, Any] | None = None) -> "Form[ModelT]":
+    def with_initial(cls, initial: Mapping[str, Any] | None = None) -> "Form[ModelT]":
         """A form not sent yet, with what it starts from: a draft, a default, the version being
         edited.
         """
@@ -76,24 +76,24 @@ class Form(Generic[ModelT]):
         }
         return cls(texts)
 
-    def typed(self, name: str, default: str = "") -> str:
+    def value(self, name: str, default: str = "") -> str:
         """The text in a field."""
         return (self.texts.get(name) or [default])[0]
 
-    def chosen(self, name: str) -> list[str]:
+    def values(self, name: str) -> list[str]:
         """The choices ticked."""
         return self.texts.get(name, [])
 
     def error(self, name: str) -> str:
         """The first problem of a field, or ""."""
-        return next((p.sentence for p in self.problems if p.field == name), "")
+        return next((each.sentence for each in self.errors if each.field == name), "")
 
-    def refuse(self, sentence: str, name: str = MODEL) -> None:
+    def add_error(self, sentence: str, name: str = NON_FIELD) -> None:
         """Add a problem that only the action could find (`Refused.sentence`, `Refused.field`); the
         form has no value any more.
         """
-        self.problems.append(Problem(name, sentence))
-        self.value = None
+        self.errors.append(FieldError(name, sentence))
+        self.cleaned = None
 
 
 async def read_form(request: Request, model: type[ModelT]) -> Form[ModelT]:
@@ -103,47 +103,47 @@ async def read_form(request: Request, model: type[ModelT]) -> Form[ModelT]:
     return check_form(await request.form(), model)
 
 
-def check_form(sent: FormData, model: type[ModelT]) -> Form[ModelT]:
+def check_form(submitted: FormData, model: type[ModelT]) -> Form[ModelT]:
     """As `read_form`, for data at hand."""
-    form = Form[ModelT](_typed(sent))
+    form = Form[ModelT](_submitted_texts(submitted))
     try:
-        form.value = model.model_validate(_values(sent, model))
+        form.cleaned = model.model_validate(_model_values(submitted, model))
     except ValidationError as error:
-        form.problems = problems_of(error.errors(include_url=False), model, form.texts)
+        form.errors = to_field_errors(error.errors(include_url=False), model, form.texts)
     return form
 
 
-def _typed(sent: FormData) -> dict[str, list[str]]:
+def _submitted_texts(submitted: FormData) -> dict[str, list[str]]:
     texts: dict[str, list[str]] = {}
-    for name, value in sent.multi_items():
-        if isinstance(value, str) and name not in OURS:
+    for name, value in submitted.multi_items():
+        if isinstance(value, str) and name not in INTERNAL_FIELDS:
             texts.setdefault(name, []).append(value.replace("\r\n", "\n"))
     return texts
 
 
-def _values(sent: FormData, model: type[BaseModel]) -> dict[str, Any]:
+def _model_values(submitted: FormData, model: type[BaseModel]) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for name, value in sent.multi_items():
-        if name in OURS or _empty(value):
+    for name, value in submitted.multi_items():
+        if name in INTERNAL_FIELDS or _is_empty(value):
             continue
-        given = value.replace("\r\n", "\n") if isinstance(value, str) else value
-        keyed = _KEYED.fullmatch(name)
+        item = value.replace("\r\n", "\n") if isinstance(value, str) else value
+        keyed = _KEYED_FIELD.fullmatch(name)
         if keyed:
-            values.setdefault(keyed[1], {})[keyed[2]] = given
-        elif _takes_many(model, name):
-            values.setdefault(name, []).append(given)
+            values.setdefault(keyed[1], {})[keyed[2]] = item
+        elif _is_multi_valued(model, name):
+            values.setdefault(name, []).append(item)
         else:
-            values[name] = given
+            values[name] = item
     return values
 
 
-def _empty(value: str | UploadFile) -> bool:
+def _is_empty(value: str | UploadFile) -> bool:
     return not value.strip() if isinstance(value, str) else not value.filename
 
 
-def _takes_many(model: type[BaseModel], name: str) -> bool:
-    known = model.model_fields.get(name)
-    return known is not None and _is_collection(known.annotation)
+def _is_multi_valued(model: type[BaseModel], name: str) -> bool:
+    model_field = model.model_fields.get(name)
+    return model_field is not None and _is_collection(model_field.annotation)
 
 
 def _is_collection(annotation: Any) -> bool:
@@ -163,7 +163,7 @@ def _texts(value: Any) -> list[str]:
 
 # ── mistakes in words ─────────────────────────────────────────────────────────────────────────────
 
-_WORDS: Final[Mapping[str, str]] = {
+_MESSAGES: Final[Mapping[str, str]] = {
     "missing": "请填写{label}",
     "string_type": "{label}应为文字",
     "string_too_short": "{label}至少 {min_length} 个字",
@@ -211,64 +211,64 @@ _WORDS: Final[Mapping[str, str]] = {
     "extra_forbidden": "不接受“{name}”这一项",
     "is_instance_of": "{label}的类型不正确",
 }
-_OTHERWISE: Final = "{label}填写有误"
+_DEFAULT_MESSAGE: Final = "{label}填写有误"
 
 
-def problems_of(
+def to_field_errors(
     errors: Sequence[Any],
     model: type[BaseModel] | None = None,
     texts: Mapping[str, list[str]] | None = None,
-) -> list[Problem]:
+) -> list[FieldError]:
     """Pydantic's errors as sentences. Nothing of the input is in them, except the name of an
     unknown field.
 
     `model` gives the labels (`Field(title="被反映单位")`); `texts` lets a sentence say by how much
     a text is too long.
     """
-    return [_problem(error, model, texts or {}) for error in errors]
+    return [_field_error(error, model, texts or {}) for error in errors]
 
 
-def _problem(
+def _field_error(
     error: Mapping[str, Any], model: type[BaseModel] | None, texts: Mapping[str, list[str]]
-) -> Problem:
-    place = [str(part) for part in error.get("loc", ())]
-    if model is None and place and place[0] in ("body", "query", "path", "header", "cookie"):
-        place = place[1:]
-    name = ".".join(place)
-    shown = name if _WORD.fullmatch(name) else "其他内容"
-    return Problem(
-        shown if name else MODEL,
-        _sentence(error, _label(place, model), shown, _length(place, texts)),
+) -> FieldError:
+    location = [str(part) for part in error.get("loc", ())]
+    if model is None and location and location[0] in ("body", "query", "path", "header", "cookie"):
+        location = location[1:]
+    name = ".".join(location)
+    safe_name = name if _SAFE_NAME.fullmatch(name) else "其他内容"
+    return FieldError(
+        safe_name if name else NON_FIELD,
+        _sentence(error, _label(location, model), safe_name, _length(location, texts)),
     )
 
 
 def _sentence(error: Mapping[str, Any], label: str, name: str, length: int) -> str:
     kind, context = str(error.get("type", "")), error.get("ctx") or {}
-    own = (
+    custom = (
         str(context.get("error", ""))
         if kind in ("value_error", "assertion_error")
         else str(error.get("msg", ""))
     )
-    if kind not in _WORDS and _HAN.search(own):
-        return own
+    if kind not in _MESSAGES and _HAN.search(custom):
+        return custom
     over = (
         f"，已超出 {length - context['max_length']} 字"
         if kind == "string_too_long" and length > context["max_length"]
         else ""
     )
-    return _WORDS.get(kind, _OTHERWISE).format(
+    return _MESSAGES.get(kind, _DEFAULT_MESSAGE).format(
         **{**context, "label": label, "name": name, "over": over}
     )
 
 
-def _label(place: Sequence[str], model: type[BaseModel] | None) -> str:
-    if not place:
+def _label(location: Sequence[str], model: type[BaseModel] | None) -> str:
+    if not location:
         return "内容"
-    known = model.model_fields.get(place[0]) if model else None
-    if known is not None and known.title:
-        return f"“{known.title}”"
-    return f"“{place[-1]}”" if _WORD.fullmatch(place[-1]) else "内容"
+    model_field = model.model_fields.get(location[0]) if model else None
+    if model_field is not None and model_field.title:
+        return f"“{model_field.title}”"
+    return f"“{location[-1]}”" if _SAFE_NAME.fullmatch(location[-1]) else "内容"
 
 
-def _length(place: Sequence[str], texts: Mapping[str, list[str]]) -> int:
-    return len((texts.get(place[0]) or [""])[0].strip()) if place else 0
+def _length(location: Sequence[str], texts: Mapping[str, list[str]]) -> int:
+    return len((texts.get(location[0]) or [""])[0].strip()) if location else 0

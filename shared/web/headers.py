@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.foundation.telemetry import child_of, trace_parent
-from shared.web.errors import crashed
+from shared.web.errors import handle_crash
 
-POLICY: Final = "; ".join(
+CONTENT_SECURITY_POLICY: Final = "; ".join(
     (
         "default-src 'self'",
         "script-src{script}",
@@ -46,7 +46,7 @@ RawHeader = tuple[bytes, bytes]
 RAW_HEADERS: Final[list[RawHeader]] = [
     (name.lower().encode(), value.encode()) for name, value in HEADERS.items()
 ]
-OURS: Final = {name for name, _ in RAW_HEADERS} | {
+OWN_HEADER_NAMES: Final = {name for name, _ in RAW_HEADERS} | {
     b"content-security-policy",
     b"x-request-id",
     b"strict-transport-security",
@@ -58,29 +58,29 @@ class Nonce:
     (`str`); other answers let none in.
     """
 
-    __slots__ = ("_shown",)
+    __slots__ = ("_value",)
 
     def __init__(self) -> None:
-        self._shown = ""
+        self._value = ""
 
     def __str__(self) -> str:
-        self._shown = self._shown or secrets.token_urlsafe(16)
-        return self._shown
+        self._value = self._value or secrets.token_urlsafe(16)
+        return self._value
 
     @property
     def policy(self) -> bytes:
         """The Content-Security-Policy of this answer."""
-        return _policy(f" 'nonce-{self._shown}'") if self._shown else _POLICY_WITHOUT_PAGE
+        return _csp(f" 'nonce-{self._value}'") if self._value else _CSP_WITHOUT_NONCE
 
 
-def _policy(shown: str) -> bytes:
-    return POLICY.format(script=shown or " 'none'", style=shown).encode()
+def _csp(source: str) -> bytes:
+    return CONTENT_SECURITY_POLICY.format(script=source or " 'none'", style=source).encode()
 
 
-_POLICY_WITHOUT_PAGE: Final = _policy("")
+_CSP_WITHOUT_NONCE: Final = _csp("")
 
 
-class Envelope:
+class RequestMiddleware:
     """ASGI middleware around a whole service."""
 
     def __init__(self, app: ASGIApp, *, https: bool = False) -> None:
@@ -96,37 +96,37 @@ class Envelope:
         number = scope["fengping.request"] = parent.split("-")[1]
         started = False
 
-        async def wrapped(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message["headers"] = self._with_ours(message["headers"], nonce, number)
+                message["headers"] = self._merge_headers(message["headers"], nonce, number)
             await send(message)
 
         try:
-            await self.app(scope, receive, wrapped)
+            await self.app(scope, receive, send_with_headers)
         except Exception as error:
             if started:
                 raise
-            response = await crashed(Request(scope, receive), error)
-            await response(scope, receive, wrapped)
+            response = await handle_crash(Request(scope, receive), error)
+            await response(scope, receive, send_with_headers)
         finally:
             trace_parent.reset(token)
 
-    def _with_ours(
-        self, theirs: Iterable[RawHeader], nonce: "Nonce", number: str
+    def _merge_headers(
+        self, response_headers: Iterable[RawHeader], nonce: "Nonce", number: str
     ) -> list[RawHeader]:
-        """Headers of an answer with ours, which replace what the answer said itself. How long it
+        """Headers of an answer with ours, which replace those of the same name. How long it
         may be kept the answer may say.
         """
-        said = [pair for pair in theirs if pair[0] not in OURS]
-        ours = [
+        kept = [pair for pair in response_headers if pair[0] not in OWN_HEADER_NAMES]
+        own = [
             (b"content-security-policy", nonce.policy),
             (b"x-request-id", number.encode()),
             *RAW_HEADERS,
         ]
         if self.https:
-            ours.append((b"strict-transport-security", b"max-age=31536000"))
-        if not any(name == b"cache-control" for name, _ in said):
-            ours.append((b"cache-control", b"no-store"))
-        return said + ours
+            own.append((b"strict-transport-security", b"max-age=31536000"))
+        if not any(name == b"cache-control" for name, _ in kept):
+            own.append((b"cache-control", b"no-store"))
+        return kept + own

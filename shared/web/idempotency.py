@@ -7,7 +7,7 @@ Whoever comes second waits for the first on the unique index: when the first com
 given again; when it fails, its claim is gone and the second does the work.
 Consequences: claim, effect, events and answer commit together or not at all; two statements per
 write; a key names one request only, so that the same key with other content is a mistake (422) and
-not a surprise. Where many write at once (`OnceTogether`) those two statements, and the transaction
+not a surprise. Where many write at once (`IdempotentCoalescer`) those two statements, and the transaction
 around them, serve all who came at the same moment.
 Alternatives: a look-up before (two at once both find nothing); an insert after the work (the
 loser's work is thrown away).
@@ -32,20 +32,20 @@ from shared.storage.connections import Database
 from shared.storage.errors import CONTENTION_ERRORS, is_unavailable
 from shared.storage.transaction import FirstQuery, Transaction
 from shared.web.errors import Failure
-from shared.web.rendering import see_other
+from shared.web.rendering import redirect
 from shared.web.routing import CSRF_FIELD, Tx, is_form
 
 KEY_HEADER: Final = "idempotency-key"
 KEY_FIELD: Final = "idempotency_key"
 KEY_MAX: Final = 200
-KEPT_HOURS: Final = 72
+RETENTION_HOURS: Final = 72
 """How long a repetition is recognised."""
 REPLAYED: Final = "Idempotency-Replayed"
 ResultT = TypeVar("ResultT")
 ItemT = TypeVar("ItemT")
 
 
-class NoKey(Failure):
+class MissingIdempotencyKey(Failure):
     """A write without a key."""
 
     status = 400
@@ -56,7 +56,7 @@ class NoKey(Failure):
         )
 
 
-class OtherRequest(Failure):
+class IdempotencyKeyReused(Failure):
     """The key was used for a different request."""
 
     status = 422
@@ -68,36 +68,36 @@ class OtherRequest(Failure):
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class IdempotencyKey:
     """The key of one request, and the SHA-256 of who asks what."""
 
-    key: str
+    value: str
     fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What a request was answered, now or at its `first` time."""
+class StoredResponse:
+    """The response to a request; `replayed` when an earlier request with the same key got it first."""
 
     status: int
     body: Any
-    first: bool = True
+    replayed: bool = False
 
     def response(self) -> Response:
         """The same answer each time; a header says of a repetition that it is one."""
-        headers = {} if self.first else {REPLAYED: "true"}
+        headers = {REPLAYED: "true"} if self.replayed else {}
         return Response(
             msgspec.json.encode(self.body), self.status, headers, media_type="application/json"
         )
 
 
-class Repetition:
+class IdempotentWrite:
     """The claim of one request's key. Ask it to do the work, once."""
 
-    def __init__(self, request: Request, tx: Transaction, claim: Claim) -> None:
-        self._request, self._tx, self._claim = request, tx, claim
+    def __init__(self, request: Request, tx: Transaction, key: IdempotencyKey) -> None:
+        self._request, self._tx, self._key = request, tx, key
 
-    async def __call__(self, status: int, action: Awaitable[Any]) -> Response:
+    async def respond(self, status: int, action: Awaitable[Any]) -> Response:
         """Do `action` and answer its result as JSON with `status`; a repetition gets the same
         answer and a header that says so.
         """
@@ -109,51 +109,51 @@ class Repetition:
         """Do `action`, then lead the person to `to` (a path, or what makes one of the result). A
         repetition leads there too.
         """
-        kept = await self._apply(
+        stored = await self._apply(
             303, action, lambda result: {"to": to if isinstance(to, str) else to(result)}
         )
-        response = see_other(self._request, kept.body["to"])
-        if not kept.first:
+        response = redirect(self._request, stored.body["to"])
+        if stored.replayed:
             response.headers[REPLAYED] = "true"
         return response
 
     async def _apply(
-        self, status: int, action: Awaitable[ResultT], stored: Callable[[ResultT], Any]
-    ) -> Kept:
-        if not await _claim(self._tx, [self._claim]):
+        self, status: int, action: Awaitable[ResultT], serialize: Callable[[ResultT], Any]
+    ) -> StoredResponse:
+        if not await _claim_keys(self._tx, [self._key]):
             close = getattr(action, "close", None)
             if close is not None:
                 close()
-            before = await _answered(self._tx, [self._claim])
-            if self._claim not in before:
-                raise OtherRequest
-            return before[self._claim]
+            before = await _stored_responses(self._tx, [self._key])
+            if self._key not in before:
+                raise IdempotencyKeyReused
+            return before[self._key]
         try:
-            kept = Kept(status, stored(await action))
+            stored = StoredResponse(status, serialize(await action))
         except Refused:
-            await _give_back(self._tx, [self._claim.key])
+            await _release_keys(self._tx, [self._key.value])
             raise
-        await _keep(self._tx, {self._claim.key: kept})
-        return kept
+        await _store_responses(self._tx, {self._key.value: stored})
+        return stored
 
 
-async def _once(request: Request, tx: Tx) -> Repetition:
-    return Repetition(request, tx, await _claim_of(request))
+async def _idempotent_write(request: Request, tx: Tx) -> IdempotentWrite:
+    return IdempotentWrite(request, tx, await _read_idempotency_key(request))
 
 
-Once = Annotated[Repetition, Depends(_once, scope="function")]
-"""One effect per key: `await once(201, action)` in the API, `await once.redirect(action, to)` on
-pages. Raises NoKey (400).
+Idempotency = Annotated[IdempotentWrite, Depends(_idempotent_write, scope="function")]
+"""One effect per key: `await idempotency.respond(201, action)` in the API, `await idempotency.redirect(action, to)` on
+pages. Raises MissingIdempotencyKey (400).
 """
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked(Generic[ItemT]):
-    claim: Claim
+class _PendingWrite(Generic[ItemT]):
+    key: IdempotencyKey
     item: ItemT
 
 
-class OnceTogether(Generic[ItemT, ResultT]):
+class IdempotentCoalescer(Generic[ItemT, ResultT]):
     """Writes of one kind, each with its key and its answer; those that come at the same moment
     share one transaction.
 
@@ -176,66 +176,86 @@ class OnceTogether(Generic[ItemT, ResultT]):
             action,
             status,
         )
-        self._together: Coalescer[_Asked[ItemT], Kept] = Coalescer(self._write, is_fatal=_for_all)
+        self._together: Coalescer[_PendingWrite[ItemT], StoredResponse] = Coalescer(
+            self._write, is_fatal=_fails_whole_batch
+        )
 
-    async def __call__(self, request: Request, item: ItemT) -> Kept:
-        """The answer to this request. Raises NoKey, OtherRequest, Refused."""
-        return await self._together(_Asked(await _claim_of(request), item))
+    async def __call__(self, request: Request, item: ItemT) -> StoredResponse:
+        """The answer to this request. Raises MissingIdempotencyKey, IdempotencyKeyReused, Refused."""
+        return await self._together(_PendingWrite(await _read_idempotency_key(request), item))
 
-    async def _write(self, asked: Sequence[_Asked[ItemT]]) -> list[Kept | Exception]:
+    async def _write(
+        self, writes: Sequence[_PendingWrite[ItemT]]
+    ) -> list[StoredResponse | Exception]:
         async with self._database.transaction(
-            self._context, _claiming([each.claim for each in asked]), setup_sql=_PATIENCE
+            self._context,
+            _claim_statement([each.key for each in writes]),
+            setup_sql=_SET_LOCK_TIMEOUT,
         ) as tx:
-            ours = set(tx.first_row["claimed"] or ())
+            claimed = set(tx.first_row["claimed"] or ())
             # Of two with one key the first does the work, the other gets its answer.
-            firsts: dict[str, _Asked[ItemT]] = {}
-            for each in asked:
-                if each.claim.key in ours:
-                    firsts.setdefault(each.claim.key, each)
-            results = await self._action(tx, [each.item for each in firsts.values()])
-            told = {
-                each.claim: _kept(self._status, result)
-                for each, result in zip(firsts.values(), results, strict=True)
+            leaders: dict[str, _PendingWrite[ItemT]] = {}
+            for each in writes:
+                if each.key.value in claimed:
+                    leaders.setdefault(each.key.value, each)
+            results = await self._action(tx, [each.item for each in leaders.values()])
+            results_by_key = {
+                each.key: _to_response(self._status, result)
+                for each, result in zip(leaders.values(), results, strict=True)
             }
-            await _keep(
-                tx, {claim.key: kept for claim, kept in told.items() if isinstance(kept, Kept)}
+            await _store_responses(
+                tx,
+                {
+                    key.value: stored
+                    for key, stored in results_by_key.items()
+                    if isinstance(stored, StoredResponse)
+                },
             )
-            await _give_back(
-                tx, [claim.key for claim, kept in told.items() if isinstance(kept, Refused)]
+            await _release_keys(
+                tx,
+                [
+                    key.value
+                    for key, stored in results_by_key.items()
+                    if isinstance(stored, Refused)
+                ],
             )
-            others = [each.claim for each in asked if firsts.get(each.claim.key) is not each]
-            again: dict[Claim, Kept | Refused] = {
-                claim: kept for claim, kept in told.items() if isinstance(kept, Refused)
+            others = [each.key for each in writes if leaders.get(each.key.value) is not each]
+            replies: dict[IdempotencyKey, StoredResponse | Refused] = {
+                key: stored for key, stored in results_by_key.items() if isinstance(stored, Refused)
             }
-            again |= await _answered(tx, others) if others else {}
+            replies |= await _stored_responses(tx, others) if others else {}
         return [
-            told[each.claim]
-            if firsts.get(each.claim.key) is each
-            else again.get(each.claim, OtherRequest())
-            for each in asked
+            results_by_key[each.key]
+            if leaders.get(each.key.value) is each
+            else replies.get(each.key, IdempotencyKeyReused())
+            for each in writes
         ]
 
 
-def _for_all(error: BaseException) -> bool:
+def _fails_whole_batch(error: BaseException) -> bool:
     """Would it meet each of those who share a transaction? A lock that one of them waits for in
     vain is that one's alone.
     """
     return is_unavailable(error) and not isinstance(error, CONTENTION_ERRORS)
 
 
-def _kept(status: int, result: Any) -> Kept | Refused:
-    return result if isinstance(result, Refused) else Kept(status, msgspec.to_builtins(result))
-
-
-async def _claim_of(request: Request) -> Claim:
-    """Raises NoKey."""
-    account: Account | None = getattr(request.state, "account", None)
-    return Claim(
-        await _key(request), await _fingerprint(request, str(account.id) if account else "")
+def _to_response(status: int, result: Any) -> StoredResponse | Refused:
+    return (
+        result
+        if isinstance(result, Refused)
+        else StoredResponse(status, msgspec.to_builtins(result))
     )
 
 
-async def _key(request: Request) -> str:
+async def _read_idempotency_key(request: Request) -> IdempotencyKey:
+    """Raises MissingIdempotencyKey."""
+    account: Account | None = getattr(request.state, "account", None)
+    return IdempotencyKey(
+        await _read_key(request), await _fingerprint(request, str(account.id) if account else "")
+    )
+
+
+async def _read_key(request: Request) -> str:
     key: object = request.headers.get(KEY_HEADER)
     if key is None and is_form(request):
         key = (await request.form()).get(KEY_FIELD)
@@ -245,11 +265,11 @@ async def _key(request: Request) -> str:
         or not key.isascii()
         or not key.isprintable()
     ):
-        raise NoKey
+        raise MissingIdempotencyKey
     return key
 
 
-async def _fingerprint(request: Request, who: str) -> str:
+async def _fingerprint(request: Request, account_id: str) -> str:
     """SHA-256 of who asks what. Of a form only the content counts: boundary, order of headers and
     the session's token may differ.
     """
@@ -262,7 +282,7 @@ async def _fingerprint(request: Request, who: str) -> str:
         request.method,
         request.scope["path"],
         request.scope["query_string"].decode("latin-1"),
-        who,
+        account_id,
     )
     return hashlib.sha256(msgspec.msgpack.encode(parts) + body).hexdigest()
 
@@ -288,14 +308,14 @@ def _content(value: str | UploadFile) -> str | bytes:
 # ── the table every schema has for it ─────────────────────────────────────────────────────────────
 
 
-def _claiming(claims: Sequence[Claim]) -> FirstQuery:
+def _claim_statement(keys: Sequence[IdempotencyKey]) -> FirstQuery:
     """The statement that claims keys, also fit to open a transaction."""
-    return _CLAIM, ([claim.key for claim in claims], [claim.fingerprint for claim in claims])
+    return _CLAIM_KEYS, ([key.value for key in keys], [key.fingerprint for key in keys])
 
 
-_PATIENCE: Final = "set local lock_timeout = '3s'"
+_SET_LOCK_TIMEOUT: Final = "set local lock_timeout = '3s'"
 """So long those who share a transaction wait for what one of them wants and somebody else holds."""
-_CLAIM: Final = """
+_CLAIM_KEYS: Final = """
 with claimed as (
   insert into idempotency (key, fingerprint, status)
   select key, fingerprint, 0 from unnest($1::text[], $2::text[]) with ordinality as c (key, fingerprint, n) order by key, n
@@ -305,54 +325,56 @@ select public.app_now() as now, (select array_agg(key) from claimed) as claimed
 """
 
 
-async def _claim(tx: Transaction, claims: Sequence[Claim]) -> set[str]:
+async def _claim_keys(tx: Transaction, keys: Sequence[IdempotencyKey]) -> set[str]:
     """The keys that are ours to do. Waits while another transaction holds one of them; all take
     them in one order.
     """
-    sql, arguments = _claiming(claims)
+    sql, arguments = _claim_statement(keys)
     claimed = await tx.fetchrow(sql, *arguments)
     return set(claimed["claimed"] or ()) if claimed else set()
 
 
-async def _keep(tx: Transaction, answers: Mapping[str, Kept]) -> None:
-    bodies = [msgspec.json.encode(kept.body).decode() for kept in answers.values()]
+async def _store_responses(tx: Transaction, answers: Mapping[str, StoredResponse]) -> None:
+    bodies = [msgspec.json.encode(stored.body).decode() for stored in answers.values()]
     await tx.run(
         "update idempotency i set status = k.status, response = k.body "
         "from unnest($1::text[], $2::int[], $3::jsonb[]) as k (key, status, body) where i.key = k.key",
         list(answers),
-        [kept.status for kept in answers.values()],
+        [stored.status for stored in answers.values()],
         bodies,
     )
 
 
-async def _give_back(tx: Transaction, keys: Sequence[str]) -> None:
+async def _release_keys(tx: Transaction, keys: Sequence[str]) -> None:
     """What was refused may be sent again under the same key."""
     if keys:
         await tx.run("delete from idempotency where key = any($1::text[])", keys)
 
 
-async def _answered(tx: Transaction, claims: Sequence[Claim]) -> dict[Claim, Kept]:
+async def _stored_responses(
+    tx: Transaction, keys: Sequence[IdempotencyKey]
+) -> dict[IdempotencyKey, StoredResponse]:
     """What was answered to these very requests; one whose key belongs to another request is not
     among them.
     """
     rows = await tx.fetch(
         "select key, fingerprint, status, response::text as response from idempotency where key = any($1::text[])",
-        [claim.key for claim in claims],
+        [key.value for key in keys],
     )
     return {
-        Claim(r["key"], r["fingerprint"]): Kept(
-            r["status"], msgspec.json.decode(r["response"]), first=False
+        IdempotencyKey(r["key"], r["fingerprint"]): StoredResponse(
+            r["status"], msgspec.json.decode(r["response"]), replayed=True
         )
         for r in rows
     }
 
 
-async def forget_keys(tx: Transaction, *, batch: int = 1000) -> bool:
-    """Forget keys older than KEPT_HOURS. True: there may be more. For a tick of each service."""
-    forgotten = await tx.run(
+async def delete_expired_keys(tx: Transaction, *, batch: int = 1000) -> bool:
+    """Forget keys older than RETENTION_HOURS. True: there may be more. For a tick of each service."""
+    deleted = await tx.run(
         "delete from idempotency where key in (select key from idempotency "
         "where created_at < clock_timestamp() - make_interval(hours => $1) limit $2)",
-        KEPT_HOURS,
+        RETENTION_HOURS,
         batch,
     )
-    return forgotten == batch
+    return deleted == batch

@@ -27,7 +27,7 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class MenuEntry:
     """A page with a name. `key`: the letter after `g`. `tab`: shown in the section's row of tabs."""
 
     name: str
@@ -53,37 +53,39 @@ SECTIONS: Final = (
 R = Role
 OFFICE, ADMIN = allow(R.OFFICE), allow(R.ADMIN)
 BOARD: Final = allow(R.OFFICE, R.LEADER)
-ENTRIES: Final = (
-    Entry("首页", "/", "home", SIGNED_IN, "h", tab=False),
-    Entry("个人设置", "/me", "home", SIGNED_IN, tab=False),
-    Entry("工单登记", "/intake/desk", "intake", allow(R.OPERATOR), "d"),
-    Entry("我的登记", "/intake/desk/mine", "intake", allow(R.OPERATOR)),
-    Entry("受理审核", "/intake/triage", "intake", allow(R.REVIEWER)),
-    Entry("外勤检查", "/intake/field/", "intake", allow(R.INSPECTOR)),
-    Entry("待上传", "/intake/field/queue", "intake", allow(R.INSPECTOR)),
-    Entry("检查计划", "/intake/field/plans", "intake", OFFICE),
-    Entry("我的办理", "/casework/", "casework", allow(R.HANDLER), "q"),
-    Entry("单位审批", "/casework/approvals", "casework", allow(R.UNIT_HEAD)),
-    Entry("督办台", "/casework/supervise", "casework", allow(R.SUPERVISOR), "s"),
-    Entry("整改台账", "/casework/ledger", "casework", allow(R.SUPERVISOR, R.HANDLER, R.UNIT_HEAD)),
-    Entry("分派", "/casework/triage", "casework", allow(R.REVIEWER)),
-    Entry(
+MENU_ENTRIES: Final = (
+    MenuEntry("首页", "/", "home", SIGNED_IN, "h", tab=False),
+    MenuEntry("个人设置", "/me", "home", SIGNED_IN, tab=False),
+    MenuEntry("工单登记", "/intake/desk", "intake", allow(R.OPERATOR), "d"),
+    MenuEntry("我的登记", "/intake/desk/mine", "intake", allow(R.OPERATOR)),
+    MenuEntry("受理审核", "/intake/triage", "intake", allow(R.REVIEWER)),
+    MenuEntry("外勤检查", "/intake/field/", "intake", allow(R.INSPECTOR)),
+    MenuEntry("待上传", "/intake/field/queue", "intake", allow(R.INSPECTOR)),
+    MenuEntry("检查计划", "/intake/field/plans", "intake", OFFICE),
+    MenuEntry("我的办理", "/casework/", "casework", allow(R.HANDLER), "q"),
+    MenuEntry("单位审批", "/casework/approvals", "casework", allow(R.UNIT_HEAD)),
+    MenuEntry("督办台", "/casework/supervise", "casework", allow(R.SUPERVISOR), "s"),
+    MenuEntry(
+        "整改台账", "/casework/ledger", "casework", allow(R.SUPERVISOR, R.HANDLER, R.UNIT_HEAD)
+    ),
+    MenuEntry("分派", "/casework/triage", "casework", allow(R.REVIEWER)),
+    MenuEntry(
         "报送任务",
         "/casework/duties",
         "casework",
         allow(R.SUPERVISOR, R.OFFICE, R.HANDLER, R.UNIT_HEAD),
     ),
-    Entry("工作日历", "/casework/calendar", "casework", ADMIN),
-    Entry("评分首页", "/scoring/", "scoring", BOARD),
-    Entry("排名", "/scoring/rank", "scoring", BOARD, "r"),
-    Entry("参评单位", "/scoring/register", "scoring", OFFICE),
-    Entry("规则与权重", "/scoring/rules", "scoring", OFFICE),
-    Entry("本单位得分", "/scoring/mine", "scoring", allow(R.UNIT_HEAD)),
-    Entry("消息中心", "/notify/inbox", "notify", SIGNED_IN, "n"),
-    Entry("发送记录", "/notify/log", "notify", allow(R.ADMIN, R.SUPERVISOR)),
-    Entry("通知模板", "/notify/templates", "notify", ADMIN),
-    Entry("订阅与升级", "/notify/rules", "notify", ADMIN),
-    Entry("登记工单", "/intake/desk", "intake", allow(R.OPERATOR), action=True, tab=False),
+    MenuEntry("工作日历", "/casework/calendar", "casework", ADMIN),
+    MenuEntry("评分首页", "/scoring/", "scoring", BOARD),
+    MenuEntry("排名", "/scoring/rank", "scoring", BOARD, "r"),
+    MenuEntry("参评单位", "/scoring/register", "scoring", OFFICE),
+    MenuEntry("规则与权重", "/scoring/rules", "scoring", OFFICE),
+    MenuEntry("本单位得分", "/scoring/mine", "scoring", allow(R.UNIT_HEAD)),
+    MenuEntry("消息中心", "/notify/inbox", "notify", SIGNED_IN, "n"),
+    MenuEntry("发送记录", "/notify/log", "notify", allow(R.ADMIN, R.SUPERVISOR)),
+    MenuEntry("通知模板", "/notify/templates", "notify", ADMIN),
+    MenuEntry("订阅与升级", "/notify/rules", "notify", ADMIN),
+    MenuEntry("登记工单", "/intake/desk", "intake", allow(R.OPERATOR), action=True, tab=False),
 )
 PALETTES: Final = {
     "/intake/palette": allow(R.OPERATOR, R.REVIEWER, R.SUPERVISOR),
@@ -91,7 +93,7 @@ PALETTES: Final = {
     "/scoring/palette": BOARD,
 }
 """Who is asked, besides the pages, when somebody types into the palette: each answers `?q=` with
-`hits(...)`.
+`palette_results(...)`.
 """
 
 
@@ -100,23 +102,23 @@ class Menu:
     """What one person may go to, as the layout needs it."""
 
     sections: Sequence[tuple[Section, str]]
-    tabs: Sequence[Entry]
-    entries: Sequence[Entry]
+    tabs: Sequence[MenuEntry]
+    entries: Sequence[MenuEntry]
     palettes: Sequence[str]
     section: str
     path: str
 
-    def is_here(self, entry: Entry) -> bool:
+    def is_current(self, entry: MenuEntry) -> bool:
         """Is the page shown now this entry's, or below it and no other's?"""
         return entry == max(
-            (e for e in self.tabs if _covers(e.url, self.path)),
+            (e for e in self.tabs if _is_under(e.url, self.path)),
             key=lambda e: len(e.url),
             default=None,
         )
 
     def palette(self) -> list[dict[str, str]]:
         """The pages and actions for the palette, with the pinyin by which they are found."""
-        return [_searchable(entry) for entry in self.entries]
+        return [_palette_item(entry) for entry in self.entries]
 
 
 def menu_for(role: Role, path: str) -> Menu:
@@ -136,33 +138,33 @@ def menu_for(role: Role, path: str) -> Menu:
 @cache
 def _menus(
     role: Role,
-) -> tuple[tuple[tuple[Section, str], ...], tuple[Entry, ...], tuple[str, ...]]:
-    entries = tuple(entry for entry in ENTRIES if role in entry.policy.roles)
-    firsts = (
+) -> tuple[tuple[tuple[Section, str], ...], tuple[MenuEntry, ...], tuple[str, ...]]:
+    entries = tuple(entry for entry in MENU_ENTRIES if role in entry.policy.roles)
+    first_urls = (
         (section, next((e.url for e in entries if e.section == section.key), ""))
         for section in SECTIONS
     )
     palettes = tuple(url for url, policy in PALETTES.items() if role in policy.roles)
-    return tuple((section, url) for section, url in firsts if url), entries, palettes
+    return tuple((section, url) for section, url in first_urls if url), entries, palettes
 
 
-def _covers(url: str, path: str) -> bool:
+def _is_under(url: str, path: str) -> bool:
     return path == url or path.startswith(url.rstrip("/") + "/")
 
 
-def _searchable(entry: Entry) -> dict[str, str]:
+def _palette_item(entry: MenuEntry) -> dict[str, str]:
     hint = f"g {entry.key}" if entry.key else ""
     return {
         "group": entry.group,
         "text": entry.name,
         "hint": hint,
         "url": entry.url,
-        "find": spelt(entry.name),
+        "find": search_terms(entry.name),
     }
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class PaletteResult:
     """One line of the palette: `group` 工单, 单位 …; `text` what it is; `hint` beside it; `url`
     where it leads.
     """
@@ -173,13 +175,13 @@ class Hit:
     hint: str = ""
 
 
-def hits(found: Sequence[Hit]) -> list[dict[str, Any]]:
+def palette_results(found: Sequence[PaletteResult]) -> list[dict[str, Any]]:
     """What a service's `/palette?q=` answers."""
-    return [asdict(hit) for hit in found]
+    return [asdict(result) for result in found]
 
 
 @cache
-def spelt(text: str) -> str:
+def search_terms(text: str) -> str:
     """A name as it may be typed: itself, its pinyin, its initials; lower case, separated by spaces.
 
     `省中医药管理局` → `省中医药管理局 shengzhongyiyaoguanliju szyyglj`.
@@ -196,9 +198,9 @@ def spelt(text: str) -> str:
     )
 
 
-def matches(typed: str, spelling: str) -> bool:
-    """Is `typed` (汉字, 全拼, 首字母) found in what `spelt` gave? Apostrophes and spaces of an
+def matches_search(query: str, terms: str) -> bool:
+    """Is `query` (汉字, 全拼, 首字母) found in what `search_terms` gave? Apostrophes and spaces of an
     input method are ignored.
     """
-    wanted = typed.lower().replace("'", "").replace(" ", "")
-    return bool(wanted) and any(wanted in part for part in spelling.split())
+    needle = query.lower().replace("'", "").replace(" ", "")
+    return bool(needle) and any(needle in part for part in terms.split())

@@ -21,7 +21,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from shared.foundation.clock import CHINA
 from shared.security.policies import Account
-from shared.security.sessions import credential_of, csrf_token
+from shared.security.sessions import csrf_token, read_credential
 from shared.web.navigation import Menu, menu_for
 from shared.web.spoken_dates import WEEKDAYS
 from shared.web.static_files import static_url
@@ -31,7 +31,7 @@ PREFERENCES_COOKIE: Final = "fengping_look"
 PREFERENCES: Final = frozenset({"big", "nokeys"})
 
 
-def environment(folder: Path | None) -> Environment:
+def create_environment(folder: Path | None) -> Environment:
     """Templates of one service. `folder`: its `templates/`."""
     folders = [*([folder] if folder else []), TEMPLATES]
     jinja = Environment(
@@ -42,19 +42,25 @@ def environment(folder: Path | None) -> Environment:
         lstrip_blocks=True,
     )
     jinja.filters.update(
-        when=when, full=full, day=day, clock=clock, iso=iso, thousands=thousands, query=query
+        format_datetime=format_datetime,
+        format_long_datetime=format_long_datetime,
+        format_date=format_date,
+        format_time=format_time,
+        format_iso=format_iso,
+        format_number=format_number,
+        query_string=query_string,
     )
     jinja.globals.update(static=static_url, new_key=lambda: str(uuid4()))
     return jinja
 
 
-def page(request: Request, template: str, status: int = 200, **context: Any) -> HTMLResponse:
+def render_page(request: Request, template: str, status: int = 200, **context: Any) -> HTMLResponse:
     """A whole page of this service, as HTML."""
     jinja: Environment = request.app.state.templates
-    return HTMLResponse(jinja.get_template(template).render(_shell(request, context)), status)
+    return HTMLResponse(jinja.get_template(template).render(base_context(request, context)), status)
 
 
-def fragment(
+def render_fragment(
     request: Request, template: str, block: str, status: int = 200, **context: Any
 ) -> HTMLResponse:
     """One `{% block %}` of a template: what htmx puts in place of the old one. Raises KeyError for
@@ -63,30 +69,30 @@ def fragment(
     jinja: Environment = request.app.state.templates
     found = jinja.get_template(template)
     return HTMLResponse(
-        "".join(found.blocks[block](found.new_context(_shell(request, context)))), status
+        "".join(found.blocks[block](found.new_context(base_context(request, context)))), status
     )
 
 
-def see_other(request: Request, url: str) -> Response:
+def redirect(request: Request, url: str) -> Response:
     """Go on to `url` after a write: 303 for a plain form, `HX-Redirect` for htmx, so that the
     address bar is right in both.
     """
-    if htmx(request):
+    if is_htmx(request):
         return Response(status_code=204, headers={"HX-Redirect": url})
     return RedirectResponse(url, status_code=303)
 
 
-def htmx(request: Request) -> bool:
+def is_htmx(request: Request) -> bool:
     """Did htmx ask, so that a fragment is wanted rather than a page?"""
     return request.headers.get("hx-request") == "true"
 
 
-def _shell(request: Request, context: Mapping[str, Any]) -> dict[str, Any]:
+def base_context(request: Request, context: Mapping[str, Any]) -> dict[str, Any]:
     """What the layout needs besides what the page gives."""
     state = request.app.state
     account: Account | None = getattr(request.state, "account", None)
     look = preferences(request)
-    shell: dict[str, Any] = {
+    values: dict[str, Any] = {
         "request": request,
         "account": account,
         "service": state.service,
@@ -95,7 +101,7 @@ def _shell(request: Request, context: Mapping[str, Any]) -> dict[str, Any]:
         "version": state.version,
         "notice": state.notice,
         "nonce": request.scope.get("fengping.nonce", ""),
-        "csrf": form_token(request),
+        "csrf": session_csrf_token(request),
         "menu": menu_of(request, account),
         "big": "big" in look,
         "single_keys": "nokeys" not in look,
@@ -103,12 +109,12 @@ def _shell(request: Request, context: Mapping[str, Any]) -> dict[str, Any]:
         "failed": False,
         "layout": "layout.html" if account else "public.html",
     }
-    shell.update(context)
+    values.update(context)
     # The macros see the page's own values (its tokens above all), inside blocks that are rendered
     # alone, too.
     jinja: Environment = state.templates
-    shell["ui"] = jinja.get_template("macros.html").make_module(shell)
-    return shell
+    values["ui"] = jinja.get_template("macros.html").make_module(values)
+    return values
 
 
 def menu_of(request: Request, account: Account | None) -> Menu | None:
@@ -116,12 +122,12 @@ def menu_of(request: Request, account: Account | None) -> Menu | None:
     return menu_for(account.role, request.url.path) if account else None
 
 
-def form_token(request: Request) -> str:
+def session_csrf_token(request: Request) -> str:
     """What a form of this session sends back; empty when no cookie session is there to be abused."""
     if not getattr(request.state, "account", None):
         return ""
-    credential = credential_of(request, request.app.state.sessions.cookie)
-    return csrf_token(credential.token) if credential and credential.by_cookie else ""
+    credential = read_credential(request, request.app.state.sessions.cookie)
+    return csrf_token(credential.token) if credential and credential.from_cookie else ""
 
 
 def preferences(request: Request) -> frozenset[str]:
@@ -131,9 +137,9 @@ def preferences(request: Request) -> frozenset[str]:
     return frozenset(request.cookies.get(PREFERENCES_COOKIE, "").split(".")) & PREFERENCES
 
 
-def keep_preferences(response: Response, chosen: frozenset[str], *, https: bool) -> None:
+def save_preferences(response: Response, preferences: frozenset[str], *, https: bool) -> None:
     """Remember `preferences` for a year."""
-    value = ".".join(sorted(chosen & PREFERENCES))
+    value = ".".join(sorted(preferences & PREFERENCES))
     response.set_cookie(
         PREFERENCES_COOKIE, value, max_age=365 * 86400, samesite="lax", secure=https, httponly=True
     )
@@ -142,48 +148,48 @@ def keep_preferences(response: Response, chosen: frozenset[str], *, https: bool)
 # ── how values are shown ──────────────────────────────────────────────────────────────────────────
 
 
-def _civil(instant: datetime) -> datetime:
+def _local_time(instant: datetime) -> datetime:
     assert instant.tzinfo is not None, "instants are aware; a naive one has lost its zone"
     return instant.astimezone(CHINA)
 
 
-def _time(instant: datetime, shown: str) -> Markup:
-    return Markup('<time datetime="{}">{}</time>').format(iso(instant), shown)
+def _time_element(instant: datetime, shown: str) -> Markup:
+    return Markup('<time datetime="{}">{}</time>').format(format_iso(instant), shown)
 
 
-def when(instant: datetime) -> Markup:
+def format_datetime(instant: datetime) -> Markup:
     """`11-25 17:30 周三`: beside every badge."""
-    civil = _civil(instant)
-    return _time(instant, f"{civil:%m-%d %H:%M} 周{WEEKDAYS[civil.weekday()]}")
+    local = _local_time(instant)
+    return _time_element(instant, f"{local:%m-%d %H:%M} 周{WEEKDAYS[local.weekday()]}")
 
 
-def full(instant: datetime) -> Markup:
+def format_long_datetime(instant: datetime) -> Markup:
     """`2026-11-22（周日）09:30`: where the year matters."""
-    civil = _civil(instant)
-    return _time(instant, f"{civil:%Y-%m-%d}（周{WEEKDAYS[civil.weekday()]}）{civil:%H:%M}")
+    local = _local_time(instant)
+    return _time_element(instant, f"{local:%Y-%m-%d}（周{WEEKDAYS[local.weekday()]}）{local:%H:%M}")
 
 
-def day(instant: datetime) -> Markup:
+def format_date(instant: datetime) -> Markup:
     """`2026-11-22`: the civil date in China."""
-    return _time(instant, f"{_civil(instant):%Y-%m-%d}")
+    return _time_element(instant, f"{_local_time(instant):%Y-%m-%d}")
 
 
-def clock(instant: datetime) -> Markup:
+def format_time(instant: datetime) -> Markup:
     """`14:05:07`: for 数据截至."""
-    return _time(instant, f"{_civil(instant):%H:%M:%S}")
+    return _time_element(instant, f"{_local_time(instant):%H:%M:%S}")
 
 
-def iso(instant: datetime) -> str:
+def format_iso(instant: datetime) -> str:
     """The instant for machines, UTC."""
     return instant.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def thousands(number: float, decimals: int = 0) -> str:
+def format_number(number: float, decimals: int = 0) -> str:
     """`12,345.60`."""
     return f"{number:,.{decimals}f}"
 
 
-def query(values: Mapping[str, Any], **changes: Any) -> str:
+def query_string(values: Mapping[str, Any], **changes: Any) -> str:
     """The query string with some values changed; None and empty ones are left out."""
     kept = {name: value for name, value in {**values, **changes}.items() if value not in (None, "")}
     return "?" + urlencode(kept, doseq=True) if kept else "?"
@@ -191,5 +197,5 @@ def query(values: Mapping[str, Any], **changes: Any) -> str:
 
 def install_templates(app: FastAPI, *, service: str, folder: Path | None) -> None:
     """Give `app` its templates and its name in the menu."""
-    app.state.templates = environment(folder)
+    app.state.templates = create_environment(folder)
     app.state.service = service

@@ -1,5 +1,5 @@
-"""Doors: routers whose every route says who may use it, and what a route may ask for (`Tx`, `Who`,
-`Visitor`).
+"""Doors: routers whose every route says who may use it, and what a route may ask for (`Tx`, `CurrentUser`,
+`OptionalUser`).
 
 Context: a route that somebody forgot to protect is found by the wrong person first.
 Decision: a route names its policy, or the program does not start. The check runs before the body is
@@ -25,10 +25,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from shared.security.policies import Account, Policy
 from shared.security.rate_limits import RateLimit, RateLimiter
-from shared.security.sessions import Credential, account_with, credential_of, csrf_matches
-from shared.security.sign_in import network_of
+from shared.security.sessions import Credential, csrf_token_matches, find_account, read_credential
+from shared.security.sign_in import normalize_network
 from shared.storage.transaction import Transaction
-from shared.web.errors import Forbidden, Forged, SignInFirst, TooLarge, TooOften
+from shared.web.errors import BodyTooLarge, CsrfFailed, Forbidden, NotAuthenticated, TooManyRequests
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 BODY_MAX_BYTES: Final = 1024 * 1024
@@ -41,62 +41,65 @@ alive.
 """
 
 
-Measure = Callable[[Request], Sequence[RateLimit]]
+RateLimits = Callable[[Request], Sequence[RateLimit]]
 
 
-class Unlabelled(RuntimeError):
+class MissingPolicy(RuntimeError):
     """A route does not say who may use it. A mistake of ours: the program must not start."""
 
 
-class DoorRoute(APIRoute):
+class PolicyRoute(APIRoute):
     """A route that lets in only whom its policy admits."""
 
     policy: Policy | None = None
     body_max: int = BODY_MAX_BYTES
-    measure: Measure | None = None
+    rate_limits: RateLimits | None = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._by_fastapi, self._document = self.app, _Document.asked_by(self.dependant)
-        if self._document:
-            self.app = self._answer
+        self._fastapi_app, self._json_endpoint = (
+            self.app,
+            _JsonEndpoint.from_dependant(self.dependant),
+        )
+        if self._json_endpoint:
+            self.app = self._serve_json
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
-        answer = super().get_route_handler()
+        handler = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
-            request = limited(request.scope, request.receive, self.body_max)
-            await _admit(request, self)
+            request = limit_body(request.scope, request.receive, self.body_max)
+            await _authorize(request, self)
             if not self.body_field and is_form(request):
                 await request.form()  # Before the endpoint's transaction is opened: who sends slowly holds no connection.
-            return await answer(request)
+            return await handler(request)
 
         return guarded
 
     @property
-    def takes_document(self) -> bool:
+    def has_json_fast_path(self) -> bool:
         """Is the endpoint given its document straight?"""
-        return self._document is not None
+        return self._json_endpoint is not None
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve_json(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one who sends a document. Whatever is wrong with it FastAPI finds out, and says."""
-        request = limited(scope, receive, self.body_max)
+        request = limit_body(scope, receive, self.body_max)
         if request.headers.get("content-type") != "application/json":
-            return await self._by_fastapi(scope, receive, send)
-        await _admit(request, self)
-        assert self._document is not None
+            return await self._fastapi_app(scope, receive, send)
+        await _authorize(request, self)
+        assert self._json_endpoint is not None
         try:
-            given = await self._document.read(request)
+            arguments = await self._json_endpoint.read(request)
         except ClientDisconnect:
             return  # nobody is left to be answered
-        if given is None:
-            return await self._by_fastapi(scope, _again(await request.body()), send)
-        response: Response = await self.endpoint(**given)
+        if arguments is None:
+            return await self._fastapi_app(scope, _replay_body(await request.body()), send)
+        response: Response = await self.endpoint(**arguments)
         await response(scope, receive, send)
 
 
 @dataclass(frozen=True, slots=True)
-class _Document:
+class _JsonEndpoint:
     """What an endpoint asks for that takes one JSON document, who sent it, and nothing else.
 
     FastAPI looks anew for every request which arguments an endpoint has and where they may come
@@ -107,24 +110,26 @@ class _Document:
     validate: Callable[[bytes], Any]
     name: str
     request: str | None
-    people: dict[str, Callable[[Request], Awaitable[Account | None]]]
+    account_parameters: dict[str, Callable[[Request], Awaitable[Account | None]]]
 
     @classmethod
-    def asked_by(cls, endpoint: Dependant) -> "_Document | None":
+    def from_dependant(cls, endpoint: Dependant) -> "_JsonEndpoint | None":
         """None when the endpoint asks for anything else: then FastAPI alone knows how to find it."""
-        people = {
+        account_parameters = {
             each.name: each.call
             for each in endpoint.dependencies
-            if each.name and each.call in (_who, _visitor)
+            if each.name and each.call in (_current_user, _optional_user)
         }
         bodies = [field for field in endpoint.body_params if type(field.field_info) is Body]
-        expected = {
+        allowed = {
             name: getattr(endpoint, name)
             for name in ("call", "path", "scope", "request_param_name")
         }
-        of_people = [each for each in endpoint.dependencies if each.name in people]
+        account_dependencies = [
+            each for each in endpoint.dependencies if each.name in account_parameters
+        ]
         if len(bodies) != 1 or endpoint != Dependant(
-            **expected, body_params=bodies, dependencies=of_people
+            **allowed, body_params=bodies, dependencies=account_dependencies
         ):
             return None
         [body] = bodies
@@ -139,31 +144,31 @@ class _Document:
             model.__pydantic_validator__.validate_json,
             body.name,
             endpoint.request_param_name,
-            people,
+            account_parameters,
         )
 
     async def read(self, request: Request) -> dict[str, Any] | None:
         """The endpoint's arguments, or None when the document is not one that its model takes."""
         try:
-            given = {self.name: self.validate(await request.body())}
+            arguments = {self.name: self.validate(await request.body())}
         except ValidationError:
             return None
-        for name, person in self.people.items():
-            given[name] = await person(request)
-        return given | {self.request: request} if self.request else given
+        for name, load_account in self.account_parameters.items():
+            arguments[name] = await load_account(request)
+        return arguments | {self.request: request} if self.request else arguments
 
 
-class Door(APIRouter):
+class Router(APIRouter):
     """A router whose every route requires `policy=`: `allow(Role.HANDLER, …)`, `SIGNED_IN` or
     `PUBLIC`.
 
-    `body_max`: bytes of a request's body, 1 MiB unless the route says otherwise. `measure`: the
-    limits that a request counts against before its body is read. Raises Unlabelled on a route
+    `body_max`: bytes of a request's body, 1 MiB unless the route says otherwise. `rate_limits`: the
+    limits that a request counts against before its body is read. Raises MissingPolicy on a route
     without policy.
     """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(route_class=DoorRoute, **options)
+        super().__init__(route_class=PolicyRoute, **options)
 
     def add_api_route(
         self,
@@ -172,15 +177,15 @@ class Door(APIRouter):
         *,
         policy: Policy | None = None,
         body_max: int = BODY_MAX_BYTES,
-        measure: Measure | None = None,
+        rate_limits: RateLimits | None = None,
         **options: Any,
     ) -> None:
         if policy is None:
-            raise Unlabelled(f"{self.prefix}{path} does not say who may use it: give it policy=")
+            raise MissingPolicy(f"{self.prefix}{path} does not say who may use it: give it policy=")
         super().add_api_route(path, endpoint, **options)
         route = self.routes[-1]
-        assert isinstance(route, DoorRoute), "a door makes door routes only"
-        route.policy, route.body_max, route.measure = policy, body_max, measure
+        assert isinstance(route, PolicyRoute), "a Router creates PolicyRoutes only"
+        route.policy, route.body_max, route.rate_limits = policy, body_max, rate_limits
 
     def api_route(  # type: ignore[override]
         self, path: str, **options: Any
@@ -209,65 +214,65 @@ class Door(APIRouter):
 
 
 def check_policies(app: FastAPI, *, open_paths: frozenset[str] = frozenset()) -> None:
-    """Raise Unlabelled when a route of `app` has no policy. `open_paths`: health and metrics of the
+    """Raise MissingPolicy when a route of `app` has no policy. `open_paths`: health and metrics of the
     service core.
     """
-    for path, route in routes_of(app):
+    for path, route in list_routes(app):
         if (
             path not in open_paths
             and isinstance(route, APIRoute)
             and getattr(route, "policy", None) is None
         ):
-            raise Unlabelled(
-                f"{path} does not say who may use it: register it on a Door with policy="
+            raise MissingPolicy(
+                f"{path} does not say who may use it: register it on a Router with policy="
             )
 
 
-def routes_of(app: FastAPI) -> list[tuple[str, BaseRoute]]:
+def list_routes(app: FastAPI) -> list[tuple[str, BaseRoute]]:
     """Every route of an application with its full path, included routers unfolded."""
     return [
         (context.path or "", context.original_route) for context in iter_route_contexts(app.routes)
     ]
 
 
-async def _admit(request: Request, route: DoorRoute) -> None:
-    """Let the request in, or raise SignInFirst, Forbidden, Forged or TooOften; nothing of a
+async def _authorize(request: Request, route: PolicyRoute) -> None:
+    """Let the request in, or raise NotAuthenticated, Forbidden, CsrfFailed or TooManyRequests; nothing of a
     stranger's body is read.
     """
     policy = route.policy
     if policy is None:
-        raise Unlabelled(f"{request.url.path} has no policy")
+        raise MissingPolicy(f"{request.url.path} has no policy")
     touch = BACKGROUND_HEADER not in request.headers
     sessions = request.app.state.sessions
-    credential = credential_of(request, sessions.cookie)
-    account = request.state.account = await account_with(sessions, credential, touch=touch)
-    if not policy.admits(account):
-        raise SignInFirst if account is None else Forbidden(policy)
+    credential = read_credential(request, sessions.cookie)
+    account = request.state.account = await find_account(sessions, credential, touch=touch)
+    if not policy.allows(account):
+        raise NotAuthenticated if account is None else Forbidden(policy)
     if request.method not in SAFE_METHODS:
-        await refuse_forged(request, credential)
-    if route.measure:
-        await hold_back(request, *route.measure(request))
+        await check_csrf(request, credential)
+    if route.rate_limits:
+        await enforce_rate_limit(request, *route.rate_limits(request))
 
 
-async def refuse_forged(request: Request, credential: Credential | None) -> None:
-    """Refuse a write that another site made this person's browser send. Raises Forged.
+async def check_csrf(request: Request, credential: Credential | None) -> None:
+    """Refuse a write that another site made this person's browser send. Raises CsrfFailed.
 
     A bearer token cannot be sent by another site; anything else must come from our own pages, and
     with a cookie session it must also carry the session's token, as header or as hidden field.
     """
-    if credential and not credential.by_cookie:
+    if credential and not credential.from_cookie:
         return
-    if not _from_our_pages(request):
-        raise Forged
+    if not _is_same_origin(request):
+        raise CsrfFailed
     if (
         credential
         and request.state.account
-        and not csrf_matches(credential.token, await _csrf_given(request))
+        and not csrf_token_matches(credential.token, await _submitted_csrf_token(request))
     ):
-        raise Forged
+        raise CsrfFailed
 
 
-def _from_our_pages(request: Request) -> bool:
+def _is_same_origin(request: Request) -> bool:
     site = request.headers.get("sec-fetch-site")
     if site is not None:
         return site in ("same-origin", "none")
@@ -277,12 +282,12 @@ def _from_our_pages(request: Request) -> bool:
     return origin is None or urlsplit(origin).netloc == request.headers.get("host")
 
 
-async def _csrf_given(request: Request) -> str:
+async def _submitted_csrf_token(request: Request) -> str:
     header = request.headers.get(CSRF_HEADER)
     if header is not None or not is_form(request):
         return header or ""
-    given = (await request.form()).get(CSRF_FIELD)
-    return given if isinstance(given, str) else ""
+    token = (await request.form()).get(CSRF_FIELD)
+    return token if isinstance(token, str) else ""
 
 
 def is_form(request: Request) -> bool:
@@ -291,16 +296,16 @@ def is_form(request: Request) -> bool:
     return kind in ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
-def limited(scope: Scope, receive: Receive, body_max: int) -> Request:
-    """A request whose body stops with TooLarge beyond `body_max` bytes, announced or not."""
-    request = Request(scope, _counting(receive, body_max))
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > body_max:
-        raise TooLarge(body_max)
+def limit_body(scope: Scope, receive: Receive, body_max: int) -> Request:
+    """A request whose body stops with BodyTooLarge beyond `body_max` bytes, announced or not."""
+    request = Request(scope, _count_bytes(receive, body_max))
+    content_length = request.headers.get("content-length", "")
+    if content_length.isdecimal() and int(content_length) > body_max:
+        raise BodyTooLarge(body_max)
     return request
 
 
-def _again(body: bytes) -> Receive:
+def _replay_body(body: bytes) -> Receive:
     """A body that was read already, for who comes next."""
 
     async def receive() -> Message:
@@ -309,32 +314,32 @@ def _again(body: bytes) -> Receive:
     return receive
 
 
-def _counting(receive: Receive, body_max: int) -> Receive:
+def _count_bytes(receive: Receive, body_max: int) -> Receive:
     total = 0
 
-    async def counted() -> Message:
+    async def count_bytes() -> Message:
         nonlocal total
         message = await receive()
         total += len(message.get("body", b""))
         if total > body_max:
-            raise TooLarge(body_max)
+            raise BodyTooLarge(body_max)
         return message
 
-    return counted
+    return count_bytes
 
 
-def source_of(request: Request) -> str:
+def client_network(request: Request) -> str:
     """Where a request comes from, as the server in front of us tells it: an address, or its
     network. Only ever hashed into a rate limit.
     """
-    return network_of(request.client.host) if request.client else "unknown"
+    return normalize_network(request.client.host) if request.client else "unknown"
 
 
-async def hold_back(request: Request, *limits: RateLimit) -> None:
-    """Count one use against every limit, or raise TooOften."""
+async def enforce_rate_limit(request: Request, *limits: RateLimit) -> None:
+    """Count one use against every limit, or raise TooManyRequests."""
     limiter: RateLimiter = request.app.state.limiter
     if wait := await limiter.hit(*limits):
-        raise TooOften(wait)
+        raise TooManyRequests(wait)
 
 
 async def _transaction(request: Request) -> AsyncIterator[Transaction]:
@@ -343,21 +348,21 @@ async def _transaction(request: Request) -> AsyncIterator[Transaction]:
         yield tx
 
 
-async def _who(request: Request) -> Account:  # FastAPI sends what is not async to a thread
+async def _current_user(request: Request) -> Account:  # FastAPI sends what is not async to a thread
     account: Account | None = request.state.account
     if account is None:
-        raise SignInFirst
+        raise NotAuthenticated
     return account
 
 
-async def _visitor(request: Request) -> Account | None:
+async def _optional_user(request: Request) -> Account | None:
     account: Account | None = request.state.account
     return account
 
 
 Tx = Annotated[Transaction, Depends(_transaction, scope="function")]
 """Transaction of one request; committed before the response is sent."""
-Who = Annotated[Account, Depends(_who)]
+CurrentUser = Annotated[Account, Depends(_current_user)]
 """The person signed in."""
-Visitor = Annotated[Account | None, Depends(_visitor)]
+OptionalUser = Annotated[Account | None, Depends(_optional_user)]
 """The person signed in, or None on a public page."""

@@ -19,7 +19,7 @@ WEEKDAYS: Final = "一二三四五六日"
 EXAMPLES: Final = "今天 9:30、昨天下午、11-20 15点"
 
 
-class NotUnderstood(ValueError):
+class UnparsableDate(ValueError):
     """The text names no moment; the message is a sentence for the person who typed it."""
 
     def __init__(self, sentence: str = f"没有看懂这个时间，可以这样写：{EXAMPLES}") -> None:
@@ -27,22 +27,22 @@ class NotUnderstood(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class ParsedTime:
     """A moment and how exactly it was told. `at` is aware (Asia/Shanghai), the beginning of what
     was said.
     """
 
     at: datetime
-    grain: Literal["minute", "part", "day"]
-    part: str = ""
+    precision: Literal["minute", "part", "day"]
+    day_part: str = ""
 
     def __str__(self) -> str:
         """`2026-11-22（周日）09:30`, `2026-11-21（周六）下午`, `2026-11-20（周五）`."""
-        said = f"{self.at:%H:%M}" if self.grain == "minute" else self.part
-        return f"{self.at:%Y-%m-%d}（周{WEEKDAYS[self.at.weekday()]}）{said}"
+        shown = f"{self.at:%H:%M}" if self.precision == "minute" else self.day_part
+        return f"{self.at:%Y-%m-%d}（周{WEEKDAYS[self.at.weekday()]}）{shown}"
 
 
-_PARTS: Final[dict[str, tuple[int, int]]] = {
+_DAY_PARTS: Final[dict[str, tuple[int, int]]] = {
     "凌晨": (0, 0),
     "清晨": (6, 0),
     "早晨": (6, 0),
@@ -63,43 +63,43 @@ _PARTS: Final[dict[str, tuple[int, int]]] = {
 """Word → (hour at which it begins, hours below which a clock time means the afternoon or evening:
 下午3点 is 15:00).
 """
-_SPOKEN: Final = {"早": "早上", "晨": "早上", "晚": "晚上"}
+_FULL_FORMS: Final = {"早": "早上", "晨": "早上", "晚": "晚上"}
 _DAYS: Final = {"大前": -3, "前": -2, "昨": -1, "今": 0, "当": 0, "明": 1, "后": 2}
 _N: Final = r"(\d{1,4}|[〇零一二两三四五六七八九十]{1,3})"
-_PART: Final = "|".join(sorted(_PARTS, key=len, reverse=True))
+_PART: Final = "|".join(sorted(_DAY_PARTS, key=len, reverse=True))
 _CLOCK: Final = re.compile(
     rf"(?:(\d{{1,2}}):(\d{{2}})(?::\d{{2}})?|{_N}[点时](?:钟|整|(半)|([一三])刻|{_N}分?)?)$"
 )
 _AGO: Final = re.compile(rf"(?:{_N}|(半))个?(分钟|小时|钟头|天|日|周|星期|礼拜)(?:之|以)?前")
 
 
-def read_moment(text: str, now: datetime, *, ahead: bool = False) -> Moment:
+def parse_spoken_date(text: str, now: datetime, *, future: bool = False) -> ParsedTime:
     """The moment that `text` names, seen from `now` (aware).
 
-    A date without a year is the last one that has been, or with `ahead` the next one to come. A
-    clock time without a date is today's. Raises NotUnderstood; that a moment lies in the future is
+    A date without a year is the last one that has been, or with `future` the next one to come. A
+    clock time without a date is today's. Raises UnparsableDate; that a moment lies in the future is
     for the caller to judge.
     """
-    today, said = now.astimezone(CHINA), _plain(text)
-    if said in ("现在", "刚才", "刚刚", "此刻"):
-        return Moment(today.replace(second=0, microsecond=0), "minute")
-    if ago := _AGO.fullmatch(said):
-        return _ago(ago, today)
-    day, rest = _read_day(said, today.date(), ahead)
-    return _read_clock(rest, day, today.date())
+    today, text = now.astimezone(CHINA), _normalize(text)
+    if text in ("现在", "刚才", "刚刚", "此刻"):
+        return ParsedTime(today.replace(second=0, microsecond=0), "minute")
+    if ago := _AGO.fullmatch(text):
+        return _parse_ago(ago, today)
+    day, rest = _parse_day(text, today.date(), future)
+    return _parse_clock(rest, day, today.date())
 
 
-def _plain(text: str) -> str:
+def _normalize(text: str) -> str:
     """One spelling: half-width, no spaces, usual signs."""
-    said = unicodedata.normalize("NFKC", text).strip().lower()
-    if not said or len(said) > 40:
-        raise NotUnderstood
-    said = re.sub(
-        r"(\d)[\s,]+(?=\d)", r"\1@", said
+    text = unicodedata.normalize("NFKC", text).strip().lower()
+    if not text or len(text) > 40:
+        raise UnparsableDate
+    text = re.sub(
+        r"(\d)[\s,]+(?=\d)", r"\1@", text
     )  # `11-20 15:00`: the space separates two numbers.
-    said = re.sub(r"(\d{4}-\d{1,2}-\d{1,2})t(?=\d)", r"\1@", said)
+    text = re.sub(r"(\d{4}-\d{1,2}-\d{1,2})t(?=\d)", r"\1@", text)
     return (
-        re.sub(r"[\s,，。的]", "", said)
+        re.sub(r"[\s,，。的]", "", text)
         .replace("礼拜", "星期")
         .replace("星期天", "周日")
         .replace("周天", "周日")
@@ -107,66 +107,66 @@ def _plain(text: str) -> str:
     )
 
 
-def _ago(found: re.Match[str], today: datetime) -> Moment:
+def _parse_ago(found: re.Match[str], today: datetime) -> ParsedTime:
     amount = 0.5 if found[2] else float(_number(found[1]))
     unit = {"分钟": "minutes", "小时": "hours", "钟头": "hours", "天": "days", "日": "days"}.get(
         found[3], "weeks"
     )
     at = (today - timedelta(**{unit: amount})).replace(second=0, microsecond=0)
     if unit in ("minutes", "hours"):
-        return Moment(at, "minute")
-    return Moment(at.replace(hour=0, minute=0), "day")
+        return ParsedTime(at, "minute")
+    return ParsedTime(at.replace(hour=0, minute=0), "day")
 
 
 # ── days ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _read_day(said: str, today: date, ahead: bool) -> tuple[date | None, str]:
+def _parse_day(text: str, today: date, future: bool) -> tuple[date | None, str]:
     """The day, and what is left to read. None when no day was named."""
     for pattern, make in _DAY_FORMS:
-        if found := pattern.match(said):
+        if found := pattern.match(text):
             try:
-                return make(found, today, ahead), said[found.end() :].removeprefix("@")
+                return make(found, today, future), text[found.end() :].removeprefix("@")
             except ValueError as error:
-                raise NotUnderstood("没有这一天，请核对日期") from error
-    return None, said
+                raise UnparsableDate("没有这一天，请核对日期") from error
+    return None, text
 
 
-def _relative(found: re.Match[str], today: date, ahead: bool) -> date:
+def _relative(found: re.Match[str], today: date, future: bool) -> date:
     return today + timedelta(days=_DAYS[found[1]])
 
 
-def _weekday(found: re.Match[str], today: date, ahead: bool) -> date:
+def _weekday(found: re.Match[str], today: date, future: bool) -> date:
     wanted, monday = WEEKDAYS.index(found[2]), today - timedelta(days=today.weekday())
     if found[1]:
         weeks = {"上上": -2, "上": -1, "本": 0, "这": 0, "下": 1}[found[1].rstrip("个")]
         return monday + timedelta(days=wanted + 7 * weeks)
     away = (wanted - today.weekday()) % 7
-    return today + timedelta(days=away if ahead or not away else away - 7)
+    return today + timedelta(days=away if future or not away else away - 7)
 
 
-def _full_date(found: re.Match[str], today: date, ahead: bool) -> date:
+def _full_date(found: re.Match[str], today: date, future: bool) -> date:
     return date(int(found[1]), _number(found[2]), _number(found[3]))
 
 
-def _month_day(found: re.Match[str], today: date, ahead: bool) -> date:
+def _month_day(found: re.Match[str], today: date, future: bool) -> date:
     month, number = _number(found[1]), _number(found[2])
     # 2月29日 may need to go back several years to a year that has it.
-    years = range(today.year, today.year + 9) if ahead else range(today.year, today.year - 9, -1)
+    years = range(today.year, today.year + 9) if future else range(today.year, today.year - 9, -1)
     for year in years:
         if 1 <= month <= 12 and 1 <= number <= monthrange(year, month)[1]:
             day = date(year, month, number)
-            if day == today or (day > today) == ahead:
+            if day == today or (day > today) == future:
                 return day
-    raise NotUnderstood("没有这一天，请核对日期")
+    raise UnparsableDate("没有这一天，请核对日期")
 
 
-def _day_of_month(found: re.Match[str], today: date, ahead: bool) -> date:
+def _day_of_month(found: re.Match[str], today: date, future: bool) -> date:
     number, back = _number(found[2]), bool(found[1])
-    step = 1 if ahead else -1
+    step = 1 if future else -1
     year, month = _months_away(today, -1 if back else 0)
     day = date(year, month, number)
-    if back or day == today or (day > today) == ahead:
+    if back or day == today or (day > today) == future:
         return day
     return date(*_months_away(today, step), number)
 
@@ -192,28 +192,28 @@ _DAY_FORMS: Final[
 # ── clocks ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _read_clock(said: str, day: date | None, today: date) -> Moment:
-    found = re.match(rf"({_PART})", said)
-    part, rest = (found[1], said[found.end() :]) if found else ("", said)
+def _parse_clock(text: str, day: date | None, today: date) -> ParsedTime:
+    found = re.match(rf"({_PART})", text)
+    part, rest = (found[1], text[found.end() :]) if found else ("", text)
     if not rest and (day or part):
-        return _without_clock(day, part)
+        return _without_clock_time(day, part)
     clock = _CLOCK.match(rest)
     if clock is None:
-        raise NotUnderstood
+        raise UnparsableDate
     hour, minute = _hour_minute(clock, part)
     # 24:00 is the first minute of the next day.
-    return Moment(
+    return ParsedTime(
         datetime.combine(day or today, time(), CHINA) + timedelta(hours=hour, minutes=minute),
         "minute",
     )
 
 
-def _without_clock(day: date | None, part: str) -> Moment:
+def _without_clock_time(day: date | None, part: str) -> ParsedTime:
     if day is None:
-        raise NotUnderstood("请写明是哪一天，例如“昨天下午”")
-    word = _SPOKEN.get(part, part)
-    at = datetime.combine(day, time(_PARTS[part][0] if part else 0), CHINA)
-    return Moment(at, "part" if part else "day", word)
+        raise UnparsableDate("请写明是哪一天，例如“昨天下午”")
+    word = _FULL_FORMS.get(part, part)
+    at = datetime.combine(day, time(_DAY_PARTS[part][0] if part else 0), CHINA)
+    return ParsedTime(at, "part" if part else "day", word)
 
 
 def _hour_minute(clock: re.Match[str], part: str) -> tuple[int, int]:
@@ -227,7 +227,7 @@ def _hour_minute(clock: re.Match[str], part: str) -> tuple[int, int]:
     )
     if clock[6]:
         minute = _number(clock[6])
-    below = _PARTS[part][1] if part else 0
+    below = _DAY_PARTS[part][1] if part else 0
     if hour == 12 and part in ("晚上", "晚", "夜里", "夜间", "深夜"):
         hour = 24
     elif hour == 12 and part == "凌晨":
@@ -235,7 +235,7 @@ def _hour_minute(clock: re.Match[str], part: str) -> tuple[int, int]:
     elif hour < below:
         hour += 12
     if not (0 <= hour <= 24 and 0 <= minute <= 59) or (hour == 24 and minute and not part):
-        raise NotUnderstood("没有这个时刻，请核对几点几分")
+        raise UnparsableDate("没有这个时刻，请核对几点几分")
     return hour, minute
 
 
@@ -247,6 +247,6 @@ def _number(text: str) -> int:
     tens, ten, ones = text.partition("十")
     if not ten:
         if len(text) != 1:
-            raise NotUnderstood
+            raise UnparsableDate
         return digits[text]
     return (digits[tens] if tens else 1) * 10 + (digits[ones] if ones else 0)

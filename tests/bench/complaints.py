@@ -134,8 +134,8 @@ async def form_to_notice(world: World) -> list[Figure]:
     rate, seconds = (20, 4) if world.quick else (50, 40)
     begun: dict[UUID, float] = {}
     seen: dict[str, float] = {}
-    async with world.product() as product, Client(product.url) as door:
-        operator = await door.sign_in("pingyiban", PASSWORD)
+    async with world.product() as product, Client(product.url) as client:
+        operator = await client.sign_in("pingyiban", PASSWORD)
         watcher = await asyncpg.connect(product.database_url)
         watching = asyncio.create_task(_watch(watcher, seen))
         rng = Random(5)

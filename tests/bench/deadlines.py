@@ -81,8 +81,8 @@ async def _seconds(database: Database, sweep, context) -> float:
 
 async def one_case(product: Product) -> None:
     """A complaint, and its case with a deadline."""
-    async with Client(product.url) as door:
-        operator = await door.sign_in("pingyiban", PASSWORD)
+    async with Client(product.url) as client:
+        operator = await client.sign_in("pingyiban", PASSWORD)
         await operator.register_complaint(body(Random(1), product.campaign_id), key=uuid4())
     connection = await asyncpg.connect(product.database_url)
     async with asyncio.timeout(30):
@@ -98,9 +98,9 @@ async def lapse_wave(world: World) -> list[Figure]:
     takes meanwhile.
     """
     wave, before_seconds = (300, 2) if world.quick else (10_000, 20)
-    async with world.product() as product, Client(product.url) as door:
+    async with world.product() as product, Client(product.url) as client:
         await one_case(product)
-        office = await door.sign_in("pingyiban", PASSWORD)
+        office = await client.sign_in("pingyiban", PASSWORD)
         connection = await asyncpg.connect(product.database_url)
         source = f"(select * from casework.cases limit 1) o, generate_series(1, {wave}) n"
         await copies(

@@ -145,9 +145,9 @@ class World:
         await intake.close()
         async with (
             self.serving("product", settings) as port,
-            Client(f"http://127.0.0.1:{port}") as door,
+            Client(f"http://127.0.0.1:{port}") as client,
         ):
-            office = await door.sign_in("pingyiban", PASSWORD)
+            office = await client.sign_in("pingyiban", PASSWORD)
             units = [
                 {
                     "unit_id": b.unit_id,

@@ -206,7 +206,7 @@ async def test_after_mistakes_the_focus_is_on_their_summary_and_the_text_is_kept
 
 
 async def test_a_refused_form_stays_as_typed_and_says_why(gallery: Gallery) -> None:
-    gallery.state.trouble = "refuse"
+    gallery.state.simulated_failure = "refuse"
     page = await gallery.open("/gallery/desk")
     await fill(page)
     await register(page)
@@ -216,7 +216,7 @@ async def test_a_refused_form_stays_as_typed_and_says_why(gallery: Gallery) -> N
 
 
 async def test_a_crash_leaves_the_page_alone_and_offers_to_try_again(gallery: Gallery) -> None:
-    gallery.state.trouble = "crash"
+    gallery.state.simulated_failure = "crash"
     page = await gallery.open("/gallery/desk")
     await fill(page)
     await register(page)
@@ -224,7 +224,7 @@ async def test_a_crash_leaves_the_page_alone_and_offers_to_try_again(gallery: Ga
     assert await page.input_value("#f-text") == TEXT
     await expect(page.locator("button[data-busy] kbd")).to_have_text("Ctrl+Enter")
     await axe(page)
-    gallery.state.trouble = ""
+    gallery.state.simulated_failure = ""
     await page.click(".toast >> text=重试")
     await page.wait_for_url("**/gallery/done")
     assert len(gallery.state.registered) == 1
@@ -299,7 +299,7 @@ async def test_drafts_are_kept_while_typing_and_a_failure_stays_visible(gallery:
     )
     assert gallery.state.drafts[-1]["text"] == TEXT
 
-    gallery.state.trouble = "draft"
+    gallery.state.simulated_failure = "draft"
     await page.fill("#f-text", TEXT + "。")
     await page.keyboard.press("Control+s")
     await expect(page.locator("[data-draft-status]")).to_have_text(

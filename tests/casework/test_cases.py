@@ -97,10 +97,10 @@ async def test_a_report_waits_for_a_reviewer_and_never_reaches_the_accused(world
     await world.do(dispatch.assign_case, number=number, unit_id="schools", by=SUN)
     for someone in (LI, ZHANG):
         with pytest.raises(Refused) as refused:
-            await world.do(reading.case_view, number=number, who=someone)
+            await world.do(reading.case_view, number=number, user=someone)
         assert refused.value.status == 404
-    assert (await world.do(reading.tally, who=LI))["assigned"] == 0
-    assert (await world.do(reading.tally, who=CHEN))["assigned"] == 1
+    assert (await world.do(reading.tally, user=LI))["assigned"] == 0
+    assert (await world.do(reading.tally, user=CHEN))["assigned"] == 1
 
 
 async def test_the_database_itself_refuses_a_barred_unit(world):
@@ -406,11 +406,11 @@ async def test_a_late_result_closes_a_late_case(world):
 
 async def test_an_act_on_an_old_version_changes_nothing(world):
     number = await world.open()
-    await world.do(handling.accept_case, number=number, by=LI, seen=1)
+    await world.do(handling.accept_case, number=number, by=LI, expected_version=1)
 
     with pytest.raises(Refused, match="已有变化"):
-        await world.do(handling.take_case_over, number=number, by=WANG, seen=1)
-    await world.do(handling.take_case_over, number=number, by=WANG, seen=2)
+        await world.do(handling.take_case_over, number=number, by=WANG, expected_version=1)
+    await world.do(handling.take_case_over, number=number, by=WANG, expected_version=2)
     assert (await world.case(number)).handler_name == "王芳"
 
 
@@ -546,7 +546,7 @@ async def test_a_unit_reads_the_summary_and_the_day_and_no_origin(world):
     number = await world.open()
 
     unit, reviewer, office = [
-        await world.do(reading.case_view, number=number, who=who) for who in (LI, SUN, ZHOU)
+        await world.do(reading.case_view, number=number, user=who) for who in (LI, SUN, ZHOU)
     ]
 
     assert unit.origin is None
@@ -565,7 +565,7 @@ async def test_a_second_unit_does_not_read_what_the_first_one_wrote(world):
     await world.clock.advance(hours=1)
     await world.do(dispatch.assign_case, number=number, unit_id="schools", by=SUN)
 
-    view = await world.do(reading.case_view, number=number, who=CHEN)
+    view = await world.do(reading.case_view, number=number, user=CHEN)
 
     assert [step.verb for step in view.steps] == ["assign"]
     assert BASIS not in str(view.steps)
@@ -573,9 +573,9 @@ async def test_a_second_unit_does_not_read_what_the_first_one_wrote(world):
 
 async def test_only_what_can_succeed_is_offered(world):
     number = await signed(world, urgency=Urgency.NORMAL)
-    soon = await world.do(reading.case_view, number=number, who=LI)
+    soon = await world.do(reading.case_view, number=number, user=LI)
     await world.clock.advance(days=10)
-    late = await world.do(reading.case_view, number=number, who=LI)
+    late = await world.do(reading.case_view, number=number, user=LI)
 
     assert {Verb.RETURN, Verb.ASK_EXTENSION} <= set(soon.verbs)
     assert not {Verb.RETURN, Verb.ASK_EXTENSION} & set(late.verbs)

@@ -17,7 +17,7 @@ from shared.appraisal.events import Kind
 from shared.security.policies import Account
 from shared.security.roles import Role
 from shared.storage.migrations import drift
-from shared.web.routing import DoorRoute, routes_of
+from shared.web.routing import PolicyRoute, list_routes
 from tests.casework.conftest import ACCOUNT, CHEN, LI, REPLY, SUN, ZHANG, ZHAO, person
 
 pytestmark = pytest.mark.stack
@@ -60,8 +60,8 @@ async def desk(settings, world) -> AsyncIterator[Desk]:
 def routes(app):
     return [
         (method, path, route)
-        for path, route in routes_of(app)
-        if isinstance(route, DoorRoute)
+        for path, route in list_routes(app)
+        if isinstance(route, PolicyRoute)
         for method in sorted(route.methods)
     ]
 
@@ -96,7 +96,7 @@ async def test_nobody_of_the_accused_unit_finds_a_report_by_any_door(desk, world
             body = (
                 {"json": {}}
                 if "/api/" in path and method == "POST"
-                else {"data": {"seen": "1"}}
+                else {"data": {"expected_version": "1"}}
                 if method == "POST"
                 else {}
             )
@@ -132,7 +132,7 @@ async def test_acts_go_through_the_api_and_only_once(desk, world):
         f"/casework/api/cases/{number}/submission",
         LI,
         json={
-            "seen": 1,
+            "expected_version": 1,
             "account": ACCOUNT,
             "upheld": "upheld",
             "measures": "实行 AB 岗",
@@ -145,7 +145,7 @@ async def test_acts_go_through_the_api_and_only_once(desk, world):
         f"/casework/api/cases/{number}/submission",
         LI,
         json={
-            "seen": 2,
+            "expected_version": 2,
             "account": ACCOUNT,
             "upheld": "upheld",
             "measures": "实行 AB 岗",
@@ -210,7 +210,7 @@ async def test_a_form_with_mistakes_comes_back_as_it_was_typed(desk, world):
         f"/casework/cases/{number}/submission",
         LI,
         data={
-            "seen": "2",
+            "expected_version": "2",
             "account": "已处理",
             "upheld": "upheld",
             "reply": "请联系 13800138000 办理后续事项",
@@ -231,7 +231,7 @@ async def test_personal_data_is_stopped_at_its_field(desk, world):
         f"/casework/cases/{number}/submission",
         LI,
         data={
-            "seen": "2",
+            "expected_version": "2",
             "account": ACCOUNT,
             "upheld": "not_upheld",
             "reply": "请联系 13800138000 办理后续事项",
@@ -251,7 +251,7 @@ async def test_who_was_slower_sees_what_changed_and_keeps_the_text(desk, world):
         f"/casework/cases/{number}/submission",
         LI,
         data={
-            "seen": "1",
+            "expected_version": "1",
             "account": ACCOUNT,
             "upheld": "upheld",
             "measures": "实行 AB 岗",
@@ -262,7 +262,7 @@ async def test_who_was_slower_sees_what_changed_and_keeps_the_text(desk, world):
     assert answer.status_code == 409
     assert ACCOUNT in answer.text
     assert "刚才的操作没有生效" in answer.text
-    assert 'name="seen" value="2"' in answer.text
+    assert 'name="expected_version" value="2"' in answer.text
 
 
 async def test_the_schema_is_what_the_tables_say(settings):

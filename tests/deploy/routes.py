@@ -7,7 +7,7 @@ from pathlib import Path
 
 from shared.foundation.settings import Settings
 from shared.storage.schema import SERVICES
-from shared.web.routing import DoorRoute, routes_of
+from shared.web.routing import PolicyRoute, list_routes
 
 
 def bodies() -> Iterator[tuple[str, int]]:
@@ -16,6 +16,6 @@ def bodies() -> Iterator[tuple[str, int]]:
         settings = Settings(data_folder=Path(folder))
         apps = [import_module(f"services.{name}.app").build(settings).app for name in SERVICES]
     for app in apps:
-        for path, route in routes_of(app):
-            if isinstance(route, DoorRoute) and route.methods - {"GET", "HEAD"}:
+        for path, route in list_routes(app):
+            if isinstance(route, PolicyRoute) and route.methods - {"GET", "HEAD"}:
                 yield path.replace("{", "").replace("}", ""), route.body_max

@@ -361,8 +361,8 @@ def _aggregate_versions_behind(service: str) -> str:
 
 @invariant("I6")
 async def running_scores_equal_the_recount(scene: Scene) -> list[str]:
-    async with Client(scene.lab.fleet.gateway.url) as door:
-        office = await door.sign_in(OFFICE.name, PASSWORD)
+    async with Client(scene.lab.fleet.gateway.url) as client:
+        office = await client.sign_in(OFFICE.name, PASSWORD)
         key = f"recount-{len(scene.lab.loads)}-{len(scene.records)}"
         answer = await office.write(
             f"/scoring/api/campaigns/{scene.lab.campaign_id}/recounts", {}, key=key
@@ -437,8 +437,10 @@ async def the_audit_log_is_whole(scene: Scene) -> list[str]:
     key = KeyRing.load_or_create(scene.lab.settings.keyring).signing_key("audit")
     found = []
     for service in SERVICES:
-        flaw = await audit.check(_In(scene.sql, service), audit.signer_for(service, key).notary)
-        found += [f"audit log of {service}: {flaw.sentence}"] if flaw else []
+        violation = await audit.verify_log(
+            _In(scene.sql, service), audit.signer_for(service, key).verifier
+        )
+        found += [f"audit log of {service}: {violation.sentence}"] if violation else []
     leaves = Counter(
         row["subject"]
         for row in await scene.sql.fetch(
@@ -604,8 +606,8 @@ async def examine(
 
 async def campaign_of(lab: Laboratory) -> Campaign:
     """The campaign as the public door tells it."""
-    async with Client(lab.fleet.gateway.url) as door:
-        office = await door.sign_in(OFFICE.name, PASSWORD)
+    async with Client(lab.fleet.gateway.url) as client:
+        office = await client.sign_in(OFFICE.name, PASSWORD)
         return Campaign.of(*await office.campaign(lab.campaign_id))
 
 

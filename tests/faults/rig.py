@@ -179,8 +179,8 @@ class Laboratory:
         }
 
     async def _publish_campaign(self) -> None:
-        async with Client(self.fleet.gateway.url) as door:
-            office = await door.sign_in(OFFICE.name, PASSWORD)
+        async with Client(self.fleet.gateway.url) as client:
+            office = await client.sign_in(OFFICE.name, PASSWORD)
             units = [
                 {
                     "unit_id": b.unit_id,
@@ -200,7 +200,7 @@ class Laboratory:
                     one for one in await office.campaigns() if one["id"] == self.campaign_id
                 ]:
                     await asyncio.sleep(0.2)
-            admin = await door.sign_in(ADMIN.name, PASSWORD)
+            admin = await client.sign_in(ADMIN.name, PASSWORD)
             address = {"role": "supervisor", "address": self.mailbox.url}
             await admin.write(
                 f"/notify/api/subscriptions/{id_of('lab', 'mailbox')}",

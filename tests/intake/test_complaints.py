@@ -24,7 +24,7 @@ from services.intake.domain.complaints import (
 from services.intake.store import complaints as store
 from shared.appraisal.events import Channel, Kind, Refused
 from shared.runtime.jobs import ClockGuardActive
-from shared.security.keyring import Shredded
+from shared.security.keyring import KeyDestroyed
 from shared.security.policies import Account
 from shared.security.roles import Role
 from tests.intake.conftest import CAMPAIGN, WORDS, complaint
@@ -279,11 +279,11 @@ async def test_the_informant_can_be_opened_with_a_reason_and_leaves_a_mark(offic
         "address": "长春市人民大街 1 号 2 单元",
     }
     async with office.transaction() as tx:
-        leaf = await tx.fetchrow(
-            "select actor, facts::text as facts from audit where action = 'identity.revealed'"
+        entry = await tx.fetchrow(
+            "select actor, details::text as details from audit where action = 'identity.revealed'"
         )
-    assert leaf["actor"] == str(reviewer.id)
-    assert "核实" in leaf["facts"]
+    assert entry["actor"] == str(reviewer.id)
+    assert "核实" in entry["details"]
     for by, reason in ((reviewer, "看看"), (operator, "需要电话核实办理地点")):
         with pytest.raises(Refused):
             async with office.transaction() as tx:
@@ -627,7 +627,7 @@ async def test_when_its_period_is_over_nobody_can_read_who_told_a_matter(office,
             await tx.fetchval("select count(*) from supplements where wrapped_key is not null") == 0
         )
         rows = await tx.fetch(
-            "select number from audit a join complaints c on c.id::text = a.subject where action = 'informant.destroyed'"
+            "select number from audit a join complaints c on c.id::text = a.subject where action = 'complainant.data_erased'"
         )
         reading = await complaints.read_complaint(tx, old, office.person(Role.REVIEWER))
         history = await complaints.caller_history(
@@ -698,9 +698,7 @@ async def readable(office):
         )
     found = set()
     for row in rows:
-        with suppress(Shredded):
-            office.context.ring.open_sealed(
-                f"{row['complaint_id']}/{row['part']}", store.sealed_of(row)
-            )
+        with suppress(KeyDestroyed):
+            office.context.ring.unseal(f"{row['complaint_id']}/{row['part']}", store.sealed_of(row))
             found.add(row["number"])
     return found

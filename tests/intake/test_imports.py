@@ -14,10 +14,10 @@ from services.intake.actions.imports import begin_import, read_order, run_import
 from services.intake.store import campaigns
 from shared.appraisal.events import Refused, UnitEntry
 from shared.appraisal.imports import (
-    BadFile,
-    BadMapping,
-    Mapped,
-    Mistake,
+    InvalidFile,
+    InvalidMapping,
+    MappedRow,
+    RowError,
     map_rows,
     read_mapping,
     read_table,
@@ -84,7 +84,7 @@ def test_workbooks_are_read_with_whole_numbers_and_dates():
     "content", [b"", b"\xff\xfe\x00\x01binary\x00", b"PK\x03\x04broken", b"a,a\n1,2"]
 )
 def test_what_is_no_table_is_refused_with_a_sentence(content):
-    with pytest.raises(BadFile):
+    with pytest.raises(InvalidFile):
         read_table("x", content)
 
 
@@ -102,7 +102,7 @@ def test_what_is_no_table_is_refused_with_a_sentence(content):
     ],
 )
 def test_a_bad_mapping_says_what_to_change(text):
-    with pytest.raises(BadMapping):
+    with pytest.raises(InvalidMapping):
         read_mapping(text)
 
 
@@ -110,24 +110,24 @@ def test_each_row_is_mapped_or_its_mistake_is_named_without_its_content():
     rows = list(map_rows(read_table("a.csv", FILE), read_mapping(MAPPING)))
 
     assert [type(row) for row in rows] == [
-        Mapped,
-        Mapped,
-        Mapped,
-        Mapped,
-        Mistake,
-        Mistake,
-        Mistake,
+        MappedRow,
+        MappedRow,
+        MappedRow,
+        MappedRow,
+        RowError,
+        RowError,
+        RowError,
     ]
-    assert [(row.line, row.column) for row in rows if isinstance(row, Mistake)] == [
+    assert [(row.line, row.column) for row in rows if isinstance(row, RowError)] == [
         (6, "type"),
         (7, "day"),
         (8, "no"),
     ]
-    assert not any("九月" in row.reason for row in rows if isinstance(row, Mistake))
+    assert not any("九月" in row.reason for row in rows if isinstance(row, RowError))
 
 
 def test_a_file_without_a_column_is_refused():
-    with pytest.raises(BadMapping, match="day"):
+    with pytest.raises(InvalidMapping, match="day"):
         next(map_rows(read_table("a.csv", b"no,text,unit,type\n1,a,b,c"), read_mapping(MAPPING)))
 
 

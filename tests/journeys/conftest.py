@@ -53,10 +53,10 @@ class House:
         self.services: dict[str, Service] = {}
 
     async def open(self) -> None:
-        self.door = await self._exits.enter_async_context(
+        self.client = await self._exits.enter_async_context(
             Client(f"http://127.0.0.1:{self.settings.port}", attempts_max=20)
         )
-        self.people = People(self.door, PASSWORD)
+        self.people = People(self.client, PASSWORD)
         self.services = {
             service.name: service
             for service in await self._exits.enter_async_context(running(self.settings))

@@ -28,7 +28,7 @@ async def test_every_acknowledged_write_is_there_once_and_a_killed_run_goes_on(
     await house.publish()
     ledger = tmp_path / "ledger.jsonl"
     load = Load(
-        base_url=house.door.base_url,
+        base_url=house.client.base_url,
         password=PASSWORD,
         ledger=ledger,
         rate=0,

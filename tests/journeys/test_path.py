@@ -131,7 +131,7 @@ async def test_complaint_is_warned_lapses_lowers_the_score_and_is_closed(house: 
     await eventually(closed)
 
     async def told_to_the_citizen():
-        status, page = await house.door.ask_progress(receipt["number"], receipt["query_code"])
+        status, page = await house.client.ask_progress(receipt["number"], receipt["query_code"])
         return page if status == 200 and result.reply in page else None
 
     # The public page answers a number five times in a quarter of an hour: ask once the news has had
@@ -141,9 +141,11 @@ async def test_complaint_is_warned_lapses_lowers_the_score_and_is_closed(house: 
     assert page, "the citizen reads the reply"
     assert all(word in page for word in ("已收到", "已受理", "已转办", "办理中", "办结"))
     assert receipt["summary"] not in page, "what was sent in is never shown"
-    assert (await house.door.ask_progress(receipt["number"], "00000000"))[0] == 404
+    assert (await house.client.ask_progress(receipt["number"], "00000000"))[0] == 404
 
-    assert await house.door.rate_handling(receipt["number"], receipt["query_code"], option=1) == 200
+    assert (
+        await house.client.rate_handling(receipt["number"], receipt["query_code"], option=1) == 200
+    )
 
     async def platform_mark_is_seventy():
         return (
@@ -173,8 +175,8 @@ async def test_ballots_move_exactly_the_scores_they_should(house: House):
     codes = await office.issue_tokens(campaign, "cities", "city_units", len(ballots))
 
     for n, (code, answers) in enumerate(zip(codes, ballots, strict=True)):
-        await house.door.submit_ballot(code, answers, key=id_of("ballot", n))
-        await house.door.submit_ballot(code, answers, key=id_of("ballot", n))
+        await house.client.submit_ballot(code, answers, key=id_of("ballot", n))
+        await house.client.submit_ballot(code, answers, key=id_of("ballot", n))
 
     def mean(unit_no: int) -> Fraction:
         """The scheme's rule, by hand: points of the counted answers by question, then the mean of
@@ -334,7 +336,7 @@ async def test_nobody_who_looks_anywhere_finds_who_complained_or_what_they_said(
         "database": await _whole_database(house.settings.database_url),
         "kafka": await _all_records(house),
         "redis": await _whole_cache(house.settings.redis_url),
-        "metrics": (await house.door.text("/metrics")).encode(),
+        "metrics": (await house.client.text("/metrics")).encode(),
         "case": json.dumps(
             await (await house.as_(handler_of("G02"))).case(case["number"]), ensure_ascii=False
         ).encode(),

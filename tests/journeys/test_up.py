@@ -103,8 +103,8 @@ def data(tmp_path: Path):
 
 async def publish(run: Up) -> None:
     """Accounts and a campaign, as an office would have them."""
-    async with Client(run.url) as door:
-        office = await door.sign_in(OFFICE.name, PASSWORD)
+    async with Client(run.url) as client:
+        office = await client.sign_in(OFFICE.name, PASSWORD)
         units = [
             {"unit_id": body.unit_id, "name": body.name, "category": body.category}
             for body in BODIES
@@ -115,8 +115,10 @@ async def publish(run: Up) -> None:
 
 
 async def campaigns(run: Up) -> list[str]:
-    async with Client(run.url) as door:
-        return [one["id"] for one in await (await door.sign_in(OFFICE.name, PASSWORD)).campaigns()]
+    async with Client(run.url) as client:
+        return [
+            one["id"] for one in await (await client.sign_in(OFFICE.name, PASSWORD)).campaigns()
+        ]
 
 
 async def seed(data: Path) -> None:

@@ -13,7 +13,7 @@ from services.notify.domain import Audience
 from shared.appraisal.events import Refused
 from shared.foundation.failpoints import failpoint
 from shared.foundation.telemetry import notifications_sent
-from shared.security.keyring import Shredded
+from shared.security.keyring import KeyDestroyed
 from tests.notify.conftest import LIU, WEDNESDAY, ZHENG, Case
 from tests.notify.listeners import HttpListener, MailListener, listening
 
@@ -291,9 +291,9 @@ async def test_an_address_lies_sealed_and_is_destroyed_when_it_is_stopped(notify
         await actions.stop_subscription(tx, subscription_id=id_, by=ZHENG)
 
     [row] = await notify.ask("select * from subscriptions")
-    with pytest.raises(Shredded):
-        notify.context.ring.open_sealed(
-            id_, actions.Sealed(row["ciphertext"], row["wrapped_key"], row["key_version"])
+    with pytest.raises(KeyDestroyed):
+        notify.context.ring.unseal(
+            id_, actions.SealedRecord(row["ciphertext"], row["wrapped_key"], row["key_version"])
         )
     assert [row["state"] for row in await deliveries(notify)] == ["withdrawn"]
 
@@ -350,7 +350,7 @@ async def test_notices_older_than_the_house_keeps_are_forgotten_with_all_that_ha
     await subscribe(notify, "https://93.184.216.34/")
     await notify.tell(Case().lapsed())
     async with notify.database.transaction(notify.context) as tx:
-        await actions.mark_read(tx, who=LIU, ids=None, done=True)
+        await actions.mark_read(tx, user=LIU, ids=None, done=True)
 
     await notify.clock.advance(days=731)
     async with notify.database.transaction(notify.context) as tx:

@@ -8,7 +8,7 @@ import pytest
 from services.notify import domain
 from services.notify.domain import Known
 from shared.appraisal.calendar.notices import china
-from shared.security.pii import personal_data_in
+from shared.security.pii import find_pii
 from tests.notify.conftest import WEDNESDAY, Case
 
 CHINA = china()
@@ -43,7 +43,7 @@ def test_every_text_can_be_used_and_names_nobody(kind):
     text = domain.RULES[kind].text
 
     assert domain.text_problem(text) == ""
-    assert personal_data_in(text) == []
+    assert find_pii(text) == []
 
 
 def test_notices_say_number_stage_time_and_link_and_nothing_else():

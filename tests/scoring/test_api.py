@@ -35,7 +35,7 @@ class Client:
 
 
 @pytest.fixture
-async def doors(settings) -> AsyncIterator[dict[Role, Client]]:
+async def clients(settings) -> AsyncIterator[dict[Role, Client]]:
     service = build(settings)
     sessions = service.app.state.sessions
     accounts = [
@@ -50,16 +50,16 @@ async def doors(settings) -> AsyncIterator[dict[Role, Client]]:
 
 
 @pytest.fixture
-async def office(doors) -> Client:
-    made = await doors[Role.OFFICE].post(
+async def office(clients) -> Client:
+    made = await clients[Role.OFFICE].post(
         "/campaigns", {"scheme": "J", "year": 2020, "units": UNIT_ROWS}
     )
     assert made.status_code == 201, made.text
-    return doors[Role.OFFICE]
+    return clients[Role.OFFICE]
 
 
-async def test_a_campaign_is_made_once_per_key_and_published_whole(doors, database):
-    office, key = doors[Role.OFFICE], str(uuid4())
+async def test_a_campaign_is_made_once_per_key_and_published_whole(clients, database):
+    office, key = clients[Role.OFFICE], str(uuid4())
 
     first = await office.post(
         "/campaigns", {"scheme": "J", "year": 2020, "units": UNIT_ROWS}, key=key
@@ -137,8 +137,8 @@ async def test_board_explanation_changes_and_tallies_tell_the_same_story(office,
     assert tallies[0]["votes"] == {"1": 30}
 
 
-async def test_decisions_recounts_rules_and_what_units_see(office, doors, database):
-    head = doors[Role.UNIT_HEAD]
+async def test_decisions_recounts_rules_and_what_units_see(office, clients, database):
+    head = clients[Role.UNIT_HEAD]
     assert (await head.get("/mine")).json() == {"shown": False}
     shown = await office.post(f"/campaigns/{CAMPAIGN}/shown", {"shown": True})
     decided = await office.post(
@@ -167,7 +167,7 @@ async def test_decisions_recounts_rules_and_what_units_see(office, doors, databa
     assert "rank" not in mine
 
 
-async def test_last_years_places_make_two_years_running(office, doors, database):
+async def test_last_years_places_make_two_years_running(office, clients, database):
     scoring = Scoring(database("scoring"))
     outcomes = [
         {"unit_id": f"U{no:02d}", "category": "government", "rank": no - 6, "from_bottom": 13 - no}
@@ -200,16 +200,16 @@ async def test_last_years_places_make_two_years_running(office, doors, database)
     assert found == {("U11", "J8"), ("U12", "J8"), ("U11", "J9"), ("U12", "J9")}
 
 
-async def test_nobody_else_gets_in_and_a_write_needs_a_key(doors):
+async def test_nobody_else_gets_in_and_a_write_needs_a_key(clients):
     for role in set(Role) - {Role.OFFICE, Role.LEADER}:
-        assert (await doors[role].get(f"/campaigns/{CAMPAIGN}/board")).status_code == 403
+        assert (await clients[role].get(f"/campaigns/{CAMPAIGN}/board")).status_code == 403
     for role in set(Role) - {Role.OFFICE}:
         assert (
-            await doors[role].post("/campaigns", {"scheme": "J", "year": 2020})
+            await clients[role].post("/campaigns", {"scheme": "J", "year": 2020})
         ).status_code == 403
-    assert (await doors[Role.OFFICE].get("/campaigns/NONE/board")).status_code == 404
+    assert (await clients[Role.OFFICE].get("/campaigns/NONE/board")).status_code == 404
     assert (
-        await doors[Role.OFFICE]._http.post(
+        await clients[Role.OFFICE]._http.post(
             "/scoring/api/campaigns", json={"scheme": "J", "year": 2020}
         )
     ).status_code == 400

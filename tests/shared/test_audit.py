@@ -18,17 +18,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.security.audit import (
+    AuditEntry,
+    AuditViolation,
     Checkpoint,
-    Fault,
-    Flaw,
-    Inconsistent,
-    Leaf,
+    InconsistentLog,
     Signer,
+    ViolationKind,
     Witness,
     canonical,
-    leaf_of,
+    entry_from_row,
     seal,
-    seal_leaves,
+    seal_entries,
     verify,
 )
 from shared.security.merkle import EMPTY_ROOT, Tree, inclusion_proof, proven_root
@@ -96,25 +96,25 @@ def test_every_leaf_can_be_proved_and_no_other_in_its_place(size: int, data: st.
 # ── leaves
 
 
-def leaf(number: int = 0, **changed: Any) -> Leaf:
+def make_entry(number: int = 0, **changed: Any) -> AuditEntry:
     recorded: dict[str, Any] = {
         "at": NOON + timedelta(seconds=number),
         "actor": "wangmou",
         "action": "identity.revealed",
         "subject": f"JF-2026-{number:06}",
-        "facts": {"reason": "回访核实", "seconds": 60},
+        "details": {"reason": "回访核实", "seconds": 60},
     }
-    return Leaf(**recorded | changed)
+    return AuditEntry(**recorded | changed)
 
 
 def test_same_record_is_written_in_one_way_only() -> None:
-    in_china = leaf(
+    in_china = make_entry(
         at=NOON.astimezone(timezone(timedelta(hours=8))),
-        facts='{"seconds": 60, "reason":"回访核实"}',
+        details='{"seconds": 60, "reason":"回访核实"}',
     )
 
-    assert canonical(in_china) == canonical(leaf())
-    assert canonical(leaf()).startswith(
+    assert canonical(in_china) == canonical(make_entry())
+    assert canonical(make_entry()).startswith(
         b'{"action":"identity.revealed","actor":"wangmou","at":"2026-11-20T04:00:00.000000+00:00"'
     )
 
@@ -126,27 +126,30 @@ def test_same_record_is_written_in_one_way_only() -> None:
         {"actor": "limou"},
         {"action": "identity.opened"},
         {"subject": "JF-2026-000001"},
-        {"facts": {"reason": "回访核实", "seconds": 61}},
-        {"facts": {"reason": "回访核实"}},
-        {"facts": {}},
-        {"facts": {"reason": "回访核实", "seconds": "60"}},
+        {"details": {"reason": "回访核实", "seconds": 61}},
+        {"details": {"reason": "回访核实"}},
+        {"details": {}},
+        {"details": {"reason": "回访核实", "seconds": "60"}},
         {"actor": "", "action": "wangmou"},
     ],
 )
 def test_every_part_of_a_record_counts(changed: dict[str, Any]) -> None:
-    assert leaf(**changed).computed_hash() != leaf().computed_hash()
+    assert make_entry(**changed).computed_hash() != make_entry().computed_hash()
 
 
 def test_leaf_cannot_be_passed_off_as_a_node_of_the_tree() -> None:
-    assert leaf().computed_hash() == hashlib.sha256(b"\x00" + canonical(leaf())).digest()
+    assert (
+        make_entry().computed_hash() == hashlib.sha256(b"\x00" + canonical(make_entry())).digest()
+    )
 
 
 def test_last_digit_of_a_long_number_counts() -> None:
     one, other = '{"score": 88.00000000000000000001}', '{"score": 88.00000000000000000002}'
 
-    assert leaf(facts=one).computed_hash() != leaf(facts=other).computed_hash()
+    assert make_entry(details=one).computed_hash() != make_entry(details=other).computed_hash()
     assert (
-        leaf(facts=one).computed_hash() != leaf(facts='{"score": {"decimal": 1}}').computed_hash()
+        make_entry(details=one).computed_hash()
+        != make_entry(details='{"score": {"decimal": 1}}').computed_hash()
     )
 
 
@@ -158,153 +161,153 @@ class Log:
     """A sealed log in memory: three checkpoints over ten leaves."""
 
     signer: Signer = SIGNER
-    leaves: list[Leaf] = field(default_factory=list)
+    entries: list[AuditEntry] = field(default_factory=list)
     checkpoints: list[Checkpoint] = field(default_factory=list)
     tree: Tree = field(default_factory=Tree)
 
-    def seal(self, *leaves: Leaf) -> None:
-        sealed = seal_leaves(self.tree, leaves, self.signer)
+    def seal(self, *entries: AuditEntry) -> None:
+        sealed = seal_entries(self.tree, entries, self.signer)
         for each, position, leaf_hash, signature in zip(
-            leaves, sealed.positions, sealed.hashes, sealed.signatures, strict=True
+            entries, sealed.positions, sealed.hashes, sealed.signatures, strict=True
         ):
-            self.leaves.append(
+            self.entries.append(
                 replace(each, position=position, leaf_hash=leaf_hash, signature=signature)
             )
         self.tree = sealed.tree
         self.checkpoints.append(sealed.checkpoint)
 
-    def verify(self, *kept_elsewhere: Checkpoint) -> Flaw | None:
-        return verify(self.leaves, [*self.checkpoints, *kept_elsewhere], SIGNER.notary)
+    def verify(self, *kept_elsewhere: Checkpoint) -> AuditViolation | None:
+        return verify(self.entries, [*self.checkpoints, *kept_elsewhere], SIGNER.verifier)
 
     def rewrite(self, position: int, **changed: Any) -> None:
         """Change an entry as an insider would who knows the algorithm: its hash is made to fit."""
-        touched = replace(self.leaves[position], **changed)
-        self.leaves[position] = replace(touched, leaf_hash=touched.computed_hash())
+        touched = replace(self.entries[position], **changed)
+        self.entries[position] = replace(touched, leaf_hash=touched.computed_hash())
 
     def renumber(self) -> None:
-        self.leaves = [
-            replace(each, position=position) for position, each in enumerate(self.leaves)
+        self.entries = [
+            replace(each, position=position) for position, each in enumerate(self.entries)
         ]
 
 
 @pytest.fixture
 def log() -> Log:
     made = Log()
-    made.seal(*map(leaf, range(4)))
-    made.seal(*map(leaf, range(4, 9)))
-    made.seal(leaf(9))
+    made.seal(*map(make_entry, range(4)))
+    made.seal(*map(make_entry, range(4, 9)))
+    made.seal(make_entry(9))
     return made
 
 
 def test_untouched_log_has_no_flaw(log: Log) -> None:
     assert log.verify() is None
-    assert verify([], [], SIGNER.notary) is None
+    assert verify([], [], SIGNER.verifier) is None
 
 
 @pytest.mark.parametrize("position", range(10))
 def test_changed_entry_is_named(log: Log, position: int) -> None:
-    log.leaves[position] = replace(log.leaves[position], actor="limou")
+    log.entries[position] = replace(log.entries[position], actor="limou")
 
-    assert log.verify() == Flaw(position, Fault.CHANGED)
+    assert log.verify() == AuditViolation(position, ViolationKind.CHANGED)
 
 
 @pytest.mark.parametrize("position", range(10))
 def test_changed_entry_is_named_also_when_its_hash_was_made_to_fit(log: Log, position: int) -> None:
     log.rewrite(position, actor="limou")
 
-    assert log.verify() == Flaw(position, Fault.FOREIGN)
+    assert log.verify() == AuditViolation(position, ViolationKind.FOREIGN)
 
 
 @pytest.mark.parametrize("position", range(10))
 def test_removed_entry_is_named(log: Log, position: int) -> None:
-    del log.leaves[position]
+    del log.entries[position]
 
-    assert log.verify() == Flaw(position, Fault.MISSING)
+    assert log.verify() == AuditViolation(position, ViolationKind.MISSING)
 
 
 @pytest.mark.parametrize("position", range(9))
 def test_removed_entry_is_named_also_when_the_rest_moved_up(log: Log, position: int) -> None:
-    del log.leaves[position]
+    del log.entries[position]
     log.renumber()
 
-    assert log.verify() == Flaw(position, Fault.FOREIGN)
+    assert log.verify() == AuditViolation(position, ViolationKind.FOREIGN)
 
 
 @pytest.mark.parametrize("position", range(10))
 def test_inserted_entry_is_named(log: Log, position: int) -> None:
-    invented = leaf(77)
-    log.leaves.insert(
+    invented = make_entry(77)
+    log.entries.insert(
         position, replace(invented, leaf_hash=invented.computed_hash(), signature=b"s" * 64)
     )
     log.renumber()
 
-    assert log.verify() == Flaw(position, Fault.FOREIGN)
+    assert log.verify() == AuditViolation(position, ViolationKind.FOREIGN)
 
 
 @pytest.mark.parametrize(("first", "second"), [(0, 1), (2, 6), (8, 9)])
 def test_swapped_entries_are_named_from_the_first(log: Log, first: int, second: int) -> None:
-    log.leaves[first], log.leaves[second] = log.leaves[second], log.leaves[first]
+    log.entries[first], log.entries[second] = log.entries[second], log.entries[first]
     log.renumber()
 
-    assert log.verify() == Flaw(first, Fault.FOREIGN)
+    assert log.verify() == AuditViolation(first, ViolationKind.FOREIGN)
 
 
 @pytest.mark.parametrize("left", range(10))
 def test_cut_off_tail_is_named(log: Log, left: int) -> None:
-    del log.leaves[left:]
+    del log.entries[left:]
 
-    assert log.verify() == Flaw(left, Fault.MISSING)
+    assert log.verify() == AuditViolation(left, ViolationKind.MISSING)
 
 
 def test_cut_off_tail_with_its_checkpoints_is_seen_by_who_kept_one(log: Log) -> None:
     kept = log.checkpoints[-1]
-    del log.leaves[4:], log.checkpoints[1:]
+    del log.entries[4:], log.checkpoints[1:]
 
     assert log.verify() is None
-    assert log.verify(kept) == Flaw(4, Fault.MISSING)
+    assert log.verify(kept) == AuditViolation(4, ViolationKind.MISSING)
 
 
 def test_older_backup_is_seen_by_who_kept_a_checkpoint_also_after_going_on(log: Log) -> None:
     kept = log.checkpoints[1]
     rolled_back = Log()
-    rolled_back.seal(*map(leaf, range(4)))
-    rolled_back.seal(*map(leaf, range(100, 110)))
+    rolled_back.seal(*map(make_entry, range(4)))
+    rolled_back.seal(*map(make_entry, range(100, 110)))
 
     assert rolled_back.verify() is None
-    assert rolled_back.verify(kept) == Flaw(4, Fault.REBUILT)
+    assert rolled_back.verify(kept) == AuditViolation(4, ViolationKind.REBUILT)
 
 
 def test_two_versions_of_one_log_are_seen_side_by_side(log: Log) -> None:
     other = Log()
-    other.seal(*map(leaf, range(100, 104)))
+    other.seal(*map(make_entry, range(100, 104)))
 
-    assert log.verify(other.checkpoints[0]) == Flaw(0, Fault.REBUILT)
+    assert log.verify(other.checkpoints[0]) == AuditViolation(0, ViolationKind.REBUILT)
 
 
 def test_removed_checkpoints_leave_entries_without_witness(log: Log) -> None:
     del log.checkpoints[2]
 
-    assert log.verify() == Flaw(9, Fault.UNPROVED)
+    assert log.verify() == AuditViolation(9, ViolationKind.UNPROVED)
 
 
 def test_checkpoint_of_another_hand_or_log_is_not_believed(log: Log) -> None:
     genuine = log.checkpoints[1]
     for forged in (
-        STRANGER.checkpoint(Tree().grow(each.computed_hash() for each in log.leaves[:9])),
+        STRANGER.checkpoint(Tree().grow(each.computed_hash() for each in log.entries[:9])),
         replace(genuine, size=8),
         replace(genuine, origin="fengping/scoring"),
         replace(genuine, root=b"r" * 32),
         replace(genuine, signature=b""),
     ):
         log.checkpoints[1] = forged
-        assert log.verify() == Flaw(4, Fault.FORGED)
+        assert log.verify() == AuditViolation(4, ViolationKind.FORGED)
 
 
 def test_log_of_another_service_is_not_this_log() -> None:
     other = Log(signer=Signer("fengping/scoring", SIGNER.key))
-    other.seal(leaf(1))
+    other.seal(make_entry(1))
 
-    assert other.verify() == Flaw(0, Fault.FORGED)
+    assert other.verify() == AuditViolation(0, ViolationKind.FORGED)
 
 
 def test_missing_checkpoint_in_the_middle_harms_nothing(log: Log) -> None:
@@ -320,60 +323,62 @@ def test_missing_checkpoint_in_the_middle_harms_nothing(log: Log) -> None:
 def test_each_leaf_of_a_batch_is_signed_for_its_own_place_and_content(
     start: int, count: int, data: st.DataObject
 ) -> None:
-    leaves = list(map(leaf, range(count)))
-    signatures = SIGNER.leaf_signatures(start, [each.computed_hash() for each in leaves])
+    entries = list(map(make_entry, range(count)))
+    signatures = SIGNER.sign_entries(start, [each.computed_hash() for each in entries])
     signed = [
         replace(each, signature=signature)
-        for each, signature in zip(leaves, signatures, strict=True)
+        for each, signature in zip(entries, signatures, strict=True)
     ]
 
     assert all(
-        SIGNER.notary.signed_leaf(each, position) for position, each in enumerate(signed, start)
+        SIGNER.verifier.verify_entry(each, position) for position, each in enumerate(signed, start)
     )
     one, other = data.draw(st.integers(0, count - 1)), data.draw(st.integers(0, count))
-    assert SIGNER.notary.signed_leaf(signed[one], start + other) == (one == other), "another place"
+    assert SIGNER.verifier.verify_entry(signed[one], start + other) == (one == other), (
+        "another place"
+    )
     if one != other < count:
-        assert not SIGNER.notary.signed_leaf(
+        assert not SIGNER.verifier.verify_entry(
             replace(signed[one], signature=signatures[other]), start + one
         ), "another's signature"
-    assert not SIGNER.notary.signed_leaf(replace(signed[one], actor="limou"), start + one), (
+    assert not SIGNER.verifier.verify_entry(replace(signed[one], actor="limou"), start + one), (
         "other content"
     )
-    assert not STRANGER.notary.signed_leaf(signed[one], start + one), "another hand"
+    assert not STRANGER.verifier.verify_entry(signed[one], start + one), "another hand"
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 8])
 def test_a_signature_of_which_any_bit_was_turned_is_none(count: int) -> None:
-    leaves = list(map(leaf, range(count)))
+    entries = list(map(make_entry, range(count)))
     for position, signature in enumerate(
-        SIGNER.leaf_signatures(0, [each.computed_hash() for each in leaves])
+        SIGNER.sign_entries(0, [each.computed_hash() for each in entries])
     ):
         for at in range(len(signature)):
             turned = signature[:at] + bytes([signature[at] ^ 1]) + signature[at + 1 :]
-            assert not SIGNER.notary.signed_leaf(
-                replace(leaves[position], signature=turned), position
+            assert not SIGNER.verifier.verify_entry(
+                replace(entries[position], signature=turned), position
             )
         for wrong in (b"", signature[:63], signature[:-1], signature + b"x" * 32):
-            assert not SIGNER.notary.signed_leaf(
-                replace(leaves[position], signature=wrong), position
+            assert not SIGNER.verifier.verify_entry(
+                replace(entries[position], signature=wrong), position
             )
 
 
 def test_a_node_of_the_small_tree_cannot_be_passed_off_as_a_leaf() -> None:
-    leaves = list(map(leaf, range(4)))
-    signatures = SIGNER.leaf_signatures(0, [each.computed_hash() for each in leaves])
+    entries = list(map(make_entry, range(4)))
+    signatures = SIGNER.sign_entries(0, [each.computed_hash() for each in entries])
 
-    shorter = replace(leaves[0], signature=signatures[0][:64] + signatures[0][96:])
+    shorter = replace(entries[0], signature=signatures[0][:64] + signatures[0][96:])
 
-    assert not SIGNER.notary.signed_leaf(shorter, 0)
+    assert not SIGNER.verifier.verify_entry(shorter, 0)
 
 
 def test_a_leaf_sealed_alone_carries_one_signature_and_five_hundred_carry_nine_steps_more() -> None:
-    assert {len(each) for each in SIGNER.leaf_signatures(7, [b"h" * 32])} == {64}
+    assert {len(each) for each in SIGNER.sign_entries(7, [b"h" * 32])} == {64}
     assert (
         max(
             len(each)
-            for each in SIGNER.leaf_signatures(7, [bytes([n % 256]) * 32 for n in range(500)])
+            for each in SIGNER.sign_entries(7, [bytes([n % 256]) * 32 for n in range(500)])
         )
         == 64 + 9 * 32
     )
@@ -384,43 +389,43 @@ def test_hundred_random_edits_are_all_found_and_named() -> None:
     for _ in range(100):
         log = Log()
         for start in range(0, 40, 8):
-            log.seal(*map(leaf, range(start, start + 8)))
+            log.seal(*map(make_entry, range(start, start + 8)))
         position, name = (
             rng.randrange(39),
             rng.choice(["change", "rewrite", "drop", "drop and move up", "insert", "swap"]),
         )
         _edit(log, position, name)
 
-        flaw = log.verify()
+        violation = log.verify()
 
-        assert flaw is not None, (position, name)
-        assert flaw.position == position, (position, name, flaw)
+        assert violation is not None, (position, name)
+        assert violation.position == position, (position, name, violation)
 
 
 def _edit(log: Log, position: int, name: str) -> None:
     if name == "change":
-        log.leaves[position] = replace(log.leaves[position], facts={})
+        log.entries[position] = replace(log.entries[position], details={})
     elif name == "rewrite":
-        log.rewrite(position, facts={})
+        log.rewrite(position, details={})
     elif name.startswith("drop"):
-        del log.leaves[position]
+        del log.entries[position]
     elif name == "insert":
-        log.leaves.insert(position, leaf(500))
+        log.entries.insert(position, make_entry(500))
     else:
-        log.leaves[position : position + 2] = reversed(log.leaves[position : position + 2])
+        log.entries[position : position + 2] = reversed(log.entries[position : position + 2])
     if name in {"drop and move up", "insert", "swap"}:
         log.renumber()
 
 
 def test_flaw_is_a_sentence_for_the_person_who_ran_the_check() -> None:
-    assert Flaw(4, Fault.MISSING).sentence == "第 5 条审计记录已被删除"
+    assert AuditViolation(4, ViolationKind.MISSING).sentence == "第 5 条审计记录已被删除"
 
 
 # ── the witness
 
 
 def test_witness_follows_a_log_that_only_grows(log: Log) -> None:
-    witness, hashes = Witness(SIGNER.notary), [each.computed_hash() for each in log.leaves]
+    witness, hashes = Witness(SIGNER.verifier), [each.computed_hash() for each in log.entries]
 
     for checkpoint in log.checkpoints:
         witness.accept(checkpoint, hashes[witness.tree.size : checkpoint.size])
@@ -430,17 +435,17 @@ def test_witness_follows_a_log_that_only_grows(log: Log) -> None:
 
 
 def test_witness_refuses_what_contradicts_what_it_saw(log: Log) -> None:
-    witness = Witness(SIGNER.notary)
-    witness.accept(log.checkpoints[1], [each.computed_hash() for each in log.leaves[:9]])
+    witness = Witness(SIGNER.verifier)
+    witness.accept(log.checkpoints[1], [each.computed_hash() for each in log.entries[:9]])
     rebuilt = Log()
-    rebuilt.seal(*map(leaf, range(100, 112)))
+    rebuilt.seal(*map(make_entry, range(100, 112)))
 
     for checkpoint, hashes, sentence in (
         (log.checkpoints[0], [], "已回退"),
-        (rebuilt.checkpoints[0], [each.computed_hash() for each in rebuilt.leaves[9:]], "不连续"),
-        (STRANGER.checkpoint(log.tree), [log.leaves[9].computed_hash()], "签名无效"),
+        (rebuilt.checkpoints[0], [each.computed_hash() for each in rebuilt.entries[9:]], "不连续"),
+        (STRANGER.checkpoint(log.tree), [log.entries[9].computed_hash()], "签名无效"),
     ):
-        with pytest.raises(Inconsistent, match=sentence):
+        with pytest.raises(InconsistentLog, match=sentence):
             witness.accept(checkpoint, hashes)
     assert witness.tree.size == 9
 
@@ -473,17 +478,17 @@ async def seal_all(database: Database, batch_max: int = 500) -> list[Checkpoint]
         made.append(checkpoint)
 
 
-async def flaw_of(database: Database, *kept_elsewhere: Checkpoint) -> Flaw | None:
+async def flaw_of(database: Database, *kept_elsewhere: Checkpoint) -> AuditViolation | None:
     async with database.transaction() as tx:
         leaves = [
-            leaf_of(row)
+            entry_from_row(row)
             for row in await tx.fetch(
                 "select * from audit where position is not null order by position"
             )
         ]
         rows = await tx.fetch("select size, root, signature from checkpoints")
     checkpoints = [Checkpoint(SIGNER.origin, **row) for row in rows]
-    return verify(leaves, [*checkpoints, *kept_elsewhere], SIGNER.notary)
+    return verify(leaves, [*checkpoints, *kept_elsewhere], SIGNER.verifier)
 
 
 async def tamper(database: Database, *statements: str) -> None:
@@ -529,7 +534,7 @@ async def test_late_commit_of_an_early_number_is_sealed_too(intake: Database) ->
     await record(intake, 0)
     async with intake.transaction() as slow:
         await slow.run(
-            "insert into audit (at, actor, action, subject, facts) values (now(), 'li', 'x', 'slow', '{}')"
+            "insert into audit (at, actor, action, subject, details) values (now(), 'li', 'x', 'slow', '{}')"
         )
         await record(intake, 1)
         await seal_all(intake)
@@ -597,7 +602,7 @@ async def test_logs_of_two_services_are_apart(core: Core) -> None:
     ("statement", "position"),
     [
         ("update audit set actor = 'limou' where position = 5", 5),
-        ("update audit set facts = facts || '{\"score\": 88.26}' where position = 0", 0),
+        ("update audit set details = details || '{\"score\": 88.26}' where position = 0", 0),
         ("update audit set at = at + interval '1 microsecond' where position = 9", 9),
         ("delete from audit where position = 4", 4),
         ("delete from audit where position >= 7", 7),
@@ -624,9 +629,9 @@ async def test_insider_with_all_rights_is_found_out(
 
     await tamper(intake, statement)
 
-    flaw = await flaw_of(intake, kept)
-    assert flaw is not None
-    assert flaw.position == position
+    violation = await flaw_of(intake, kept)
+    assert violation is not None
+    assert violation.position == position
 
 
 @pytest.mark.stack
@@ -638,7 +643,7 @@ async def test_removed_checkpoints_are_found_out_by_the_entries_they_leave(
 
     await tamper(intake, "delete from checkpoints where size = 10")
 
-    assert await flaw_of(intake) == Flaw(9, Fault.UNPROVED)
+    assert await flaw_of(intake) == AuditViolation(9, ViolationKind.UNPROVED)
 
 
 @pytest.mark.stack
@@ -650,7 +655,7 @@ async def test_without_taking_the_guard_away_nothing_can_be_changed(intake: Data
     for statement in (
         "update audit set actor = 'limou' where position = 0",
         "update audit set leaf_hash = '\\x00' where position = 0",
-        "update audit set facts = '{}' where position is null",
+        "update audit set details = '{}' where position is null",
         "delete from audit where position is null",
     ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
@@ -679,7 +684,7 @@ async def test_nothing_is_added_to_a_log_that_was_touched_at_its_end(
 
     await tamper(intake, statement)
 
-    with pytest.raises(Inconsistent, match="已停止封存"):
+    with pytest.raises(InconsistentLog, match="已停止封存"):
         await seal_all(intake)
 
 
@@ -689,14 +694,16 @@ async def test_export_as_json_lines_verifies_as_well(intake: Database) -> None:
     (checkpoint,) = await seal_all(intake)
     async with intake.transaction() as tx:
         rows = await tx.fetch(
-            "select at, actor, action, subject, facts::text, position, leaf_hash, signature from audit order by position"
+            "select at, actor, action, subject, details::text, position, leaf_hash, signature from audit order by position"
         )
 
     exported = [json.dumps({name: _plain(value) for name, value in row.items()}) for row in rows]
     leaves = [_read(line) for line in exported]
 
-    assert verify(leaves, [checkpoint], SIGNER.notary) is None
-    assert verify(leaves[:4], [checkpoint], SIGNER.notary) == Flaw(4, Fault.MISSING)
+    assert verify(leaves, [checkpoint], SIGNER.verifier) is None
+    assert verify(leaves[:4], [checkpoint], SIGNER.verifier) == AuditViolation(
+        4, ViolationKind.MISSING
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -709,7 +716,9 @@ def _plain(value: Any) -> Any:
     )
 
 
-def _read(line: str) -> Leaf:
+def _read(line: str) -> AuditEntry:
     row = json.loads(line)
-    row |= {"at": datetime.fromisoformat(row["at"]), "facts": json.loads(row["facts"])}
-    return leaf_of(row | {name: bytes.fromhex(row[name]) for name in ("leaf_hash", "signature")})
+    row |= {"at": datetime.fromisoformat(row["at"]), "details": json.loads(row["details"])}
+    return entry_from_row(
+        row | {name: bytes.fromhex(row[name]) for name in ("leaf_hash", "signature")}
+    )

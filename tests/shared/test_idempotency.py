@@ -15,7 +15,14 @@ from shared.security.roles import Role
 from shared.security.sessions import COOKIE, csrf_token
 from shared.storage.connections import Database
 from shared.storage.transaction import Transaction
-from shared.web.idempotency import Claim, Kept, OnceTogether, OtherRequest, Repetition, forget_keys
+from shared.web.idempotency import (
+    IdempotencyKey,
+    IdempotencyKeyReused,
+    IdempotentCoalescer,
+    IdempotentWrite,
+    StoredResponse,
+    delete_expired_keys,
+)
 from tests.browser.gallery import make_app
 
 OPERATOR, OFFICE = f"token-{Role.OPERATOR}", f"token-{Role.OFFICE}"
@@ -84,9 +91,9 @@ def test_without_a_usable_key_the_caller_is_told_what_to_send(
 
 
 def test_what_was_refused_may_be_tried_again_with_the_same_key(client: TestClient) -> None:
-    client.app.state.trouble = "refuse"  # type: ignore[attr-defined]
+    client.app.state.simulated_failure = "refuse"  # type: ignore[attr-defined]
     refused = client.post("/gallery/api/tickets", json=TICKET, headers=by(OPERATOR))
-    client.app.state.trouble = ""  # type: ignore[attr-defined]
+    client.app.state.simulated_failure = ""  # type: ignore[attr-defined]
 
     again = client.post("/gallery/api/tickets", json=TICKET, headers=by(OPERATOR))
 
@@ -163,7 +170,9 @@ async def test_ten_at_once_have_one_effect(core: Core) -> None:
 
     async def send(number: int) -> Any:
         async with database.transaction() as tx:
-            return await Repetition(request(), tx, Claim("key", "print"))(201, register(number))
+            return await IdempotentWrite(request(), tx, IdempotencyKey("key", "print")).respond(
+                201, register(number)
+            )
 
     answers = await asyncio.gather(*(send(number) for number in range(10)))
 
@@ -187,7 +196,9 @@ async def test_when_the_first_fails_the_one_that_waited_does_the_work(core: Core
 
     async def send(action: Awaitable[Any]) -> Any:
         async with database.transaction() as tx:
-            return await Repetition(request(), tx, Claim("key", "print"))(201, action)
+            return await IdempotentWrite(request(), tx, IdempotencyKey("key", "print")).respond(
+                201, action
+            )
 
     first = asyncio.create_task(send(fail()))
     await begun.wait()
@@ -208,18 +219,20 @@ async def test_another_request_with_the_key_is_refused_and_old_keys_are_forgotte
     async def nothing() -> None: ...
 
     async with database.transaction() as tx:
-        await Repetition(request(), tx, Claim("key", "print"))(201, nothing())
-    with pytest.raises(OtherRequest):
+        await IdempotentWrite(request(), tx, IdempotencyKey("key", "print")).respond(201, nothing())
+    with pytest.raises(IdempotencyKeyReused):
         async with database.transaction() as tx:
-            await Repetition(request(), tx, Claim("key", "another print"))(201, nothing())
+            await IdempotentWrite(request(), tx, IdempotencyKey("key", "another print")).respond(
+                201, nothing()
+            )
 
     async with database.transaction() as tx:
-        assert not await forget_keys(tx)
+        assert not await delete_expired_keys(tx)
         assert await tx.fetchval("select count(*) from idempotency") == 1
         await tx.run(
             "update idempotency set created_at = created_at - $1::interval", timedelta(hours=73)
         )
-        assert not await forget_keys(tx)
+        assert not await delete_expired_keys(tx)
         assert await tx.fetchval("select count(*) from idempotency") == 0
 
 
@@ -233,7 +246,7 @@ class Book:
 
     def __init__(self, database: Database) -> None:
         self.batches: list[int] = []
-        self.write = OnceTogether(database, None, self._write)
+        self.write = IdempotentCoalescer(database, None, self._write)
 
     async def _write(self, tx: Transaction, items: Sequence[str]) -> list[dict[str, str] | Refused]:
         self.batches.append(len(items))
@@ -243,7 +256,7 @@ class Book:
             for item in items
         ]
 
-    async def send(self, item: str, key: str) -> Kept:
+    async def send(self, item: str, key: str) -> StoredResponse:
         return await self.write(request(key, item), item)
 
 
@@ -261,8 +274,8 @@ async def test_writes_of_the_same_moment_share_one_transaction_and_keep_their_an
         == [answer.body for answer in again]
         == [{"written": f"line {n}"} for n in range(20)]
     )
-    assert all(answer.first for answer in answers)
-    assert not any(answer.first for answer in again)
+    assert not any(answer.replayed for answer in answers)
+    assert all(answer.replayed for answer in again)
     assert sum(book.batches) == 20
     assert len([size for size in book.batches if size]) <= 3
 
@@ -274,7 +287,7 @@ async def test_a_repetition_beside_its_first_gets_the_same_answer(core: Core) ->
     answers = await asyncio.gather(*(book.send("line", "key") for _ in range(5)))
 
     assert [answer.body for answer in answers] == [{"written": "line"}] * 5
-    assert sum(answer.first for answer in answers) == 1
+    assert sum(not answer.replayed for answer in answers) == 1
     assert sum(book.batches) == 1
 
 
@@ -291,11 +304,11 @@ async def test_a_refusal_among_many_is_alone_and_its_key_stays_free(core: Core) 
     )
     later = await book.send("right now", "b")
 
-    assert isinstance(one, Kept)
+    assert isinstance(one, StoredResponse)
     assert isinstance(refused, Refused)
     assert isinstance(twin, Refused)
-    assert isinstance(stranger, OtherRequest)
-    assert later.first
+    assert isinstance(stranger, IdempotencyKeyReused)
+    assert not later.replayed
 
 
 @pytest.mark.stack
@@ -309,6 +322,6 @@ async def test_a_refused_form_sent_twice_is_refused_twice(core: Core) -> None:
     for _ in range(2):
         async with database.transaction() as tx:
             with pytest.raises(Refused):
-                await Repetition(Request({"type": "http"}), tx, Claim("key", "print"))(
-                    201, refuse()
-                )
+                await IdempotentWrite(
+                    Request({"type": "http"}), tx, IdempotencyKey("key", "print")
+                ).respond(201, refuse())

@@ -17,9 +17,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.security.keyring import KeyRing, NotThisRecord, Shredded, UnsafeKeyRing, VaultError
+from shared.security.keyring import (
+    InvalidKeyRing,
+    KeyDestroyed,
+    KeyRing,
+    RecordMismatch,
+    VaultError,
+)
 from shared.security.masking import mask_id_card, mask_name, mask_phone
-from shared.security.pii import _PATTERNS, Hit, Personal, mask_personal_data, personal_data_in
+from shared.security.pii import _PATTERNS, PiiKind, PiiMatch, find_pii, mask_pii
 
 RING = KeyRing({1: b"m" * 32}, b"r" * 32)
 RECORD, OTHER = UUID(int=1), UUID(int=2)
@@ -59,7 +65,7 @@ def test_ring_open_to_others_is_refused(tmp_path: Path, mode: int, accepted: boo
     if accepted:
         KeyRing.load(path)
     else:
-        with pytest.raises(UnsafeKeyRing, match="0600"):
+        with pytest.raises(InvalidKeyRing, match="0600"):
             KeyRing.load(path)
 
 
@@ -69,8 +75,8 @@ def test_ring_open_to_others_is_refused(tmp_path: Path, mode: int, accepted: boo
         "",
         "{}",
         "[]",
-        '{"masters": {"1": "bTE="}, "root": "cg=="}',
-        '{"masters": {}, "root": ""}',
+        '{"master_keys": {"1": "bTE="}, "root": "cg=="}',
+        '{"master_keys": {}, "root": ""}',
         "王",
     ],
 )
@@ -79,7 +85,7 @@ def test_malformed_ring_is_refused_without_quoting_it(tmp_path: Path, text: str)
     path.touch(mode=0o600)
     path.write_text(text, encoding="utf-8")
 
-    with pytest.raises(UnsafeKeyRing) as refused:
+    with pytest.raises(InvalidKeyRing) as refused:
         KeyRing.load(path)
 
     assert "bTE=" not in str(refused.value)
@@ -94,7 +100,7 @@ def test_keys_are_in_no_representation() -> None:
 
 
 def test_secrets_follow_from_the_ring_and_differ_by_purpose() -> None:
-    assert RING.secret("limiter") == RING.secret("limiter") != RING.secret("other")
+    assert RING.derive_key("limiter") == RING.derive_key("limiter") != RING.derive_key("other")
     assert RING.signing_key("audit/intake").sign(b"x") == RING.signing_key("audit/intake").sign(
         b"x"
     )
@@ -113,7 +119,7 @@ def test_secrets_follow_from_the_ring_and_differ_by_purpose() -> None:
     )
 )
 def test_what_was_sealed_is_opened(fields: dict[str, str]) -> None:
-    assert RING.open_sealed(RECORD, RING.seal(RECORD, fields)) == fields
+    assert RING.unseal(RECORD, RING.seal(RECORD, fields)) == fields
 
 
 @given(st.data())
@@ -124,8 +130,8 @@ def test_every_changed_byte_is_refused(data: st.DataObject) -> None:
     stored[data.draw(st.integers(0, len(stored) - 1))] ^= data.draw(st.integers(1, 255))
     changed: dict[str, Any] = {part: bytes(stored)}
 
-    with pytest.raises(NotThisRecord):
-        RING.open_sealed(RECORD, replace(sealed, **changed))
+    with pytest.raises(RecordMismatch):
+        RING.unseal(RECORD, replace(sealed, **changed))
 
 
 @given(st.integers(0, 300))
@@ -133,10 +139,8 @@ def test_shortened_bytes_are_refused(length: int) -> None:
     sealed = RING.seal(RECORD, ZHANG)
     for part in ("ciphertext", "wrapped_key"):
         stored = getattr(sealed, part)
-        with pytest.raises(NotThisRecord):
-            RING.open_sealed(
-                RECORD, replace(sealed, **{part: stored[: min(length, len(stored) - 1)]})
-            )
+        with pytest.raises(RecordMismatch):
+            RING.unseal(RECORD, replace(sealed, **{part: stored[: min(length, len(stored) - 1)]}))
 
 
 def test_nothing_moves_to_another_record() -> None:
@@ -147,16 +151,16 @@ def test_nothing_moves_to_another_record() -> None:
         replace(li, ciphertext=zhang.ciphertext),
         replace(li, wrapped_key=zhang.wrapped_key),
     ):
-        with pytest.raises(NotThisRecord):
-            RING.open_sealed(OTHER, stolen)
+        with pytest.raises(RecordMismatch):
+            RING.unseal(OTHER, stolen)
 
 
 def test_wrapped_key_is_no_ciphertext() -> None:
     sealed = RING.seal(RECORD, ZHANG)
     assert sealed.wrapped_key is not None
 
-    with pytest.raises(NotThisRecord):
-        RING.open_sealed(RECORD, replace(sealed, ciphertext=sealed.wrapped_key))
+    with pytest.raises(RecordMismatch):
+        RING.unseal(RECORD, replace(sealed, ciphertext=sealed.wrapped_key))
 
 
 def test_same_identity_never_looks_the_same_and_its_length_tells_nothing() -> None:
@@ -173,10 +177,10 @@ def test_same_identity_never_looks_the_same_and_its_length_tells_nothing() -> No
 
 
 def test_destroyed_key_closes_the_record_for_ever() -> None:
-    shredded = replace(RING.seal(RECORD, ZHANG), wrapped_key=None)
+    destroyed = replace(RING.seal(RECORD, ZHANG), wrapped_key=None)
 
-    with pytest.raises(Shredded, match="已销毁"):
-        RING.open_sealed(RECORD, shredded)
+    with pytest.raises(KeyDestroyed, match="已销毁"):
+        RING.unseal(RECORD, destroyed)
 
 
 def test_rotation_keeps_old_records_readable_until_they_are_moved() -> None:
@@ -186,19 +190,19 @@ def test_rotation_keeps_old_records_readable_until_they_are_moved() -> None:
     moved = ring.rewrap(RECORD, old)
 
     assert (old.key_version, moved.key_version, moved.ciphertext) == (1, 2, old.ciphertext)
-    assert ring.open_sealed(RECORD, old) == ring.open_sealed(RECORD, moved) == ZHANG
-    without_old = KeyRing({2: ring.masters[2]}, ring.root)
-    assert without_old.open_sealed(RECORD, moved) == ZHANG
+    assert ring.unseal(RECORD, old) == ring.unseal(RECORD, moved) == ZHANG
+    without_old = KeyRing({2: ring.master_keys[2]}, ring.root)
+    assert without_old.unseal(RECORD, moved) == ZHANG
     with pytest.raises(VaultError, match="第 1 版"):
-        without_old.open_sealed(RECORD, old)
+        without_old.unseal(RECORD, old)
 
 
 def test_version_is_bound_too() -> None:
     ring = KeyRing({1: b"m" * 32, 2: b"m" * 32}, b"r" * 32)
     sealed = ring.seal(RECORD, ZHANG)
 
-    with pytest.raises(NotThisRecord):
-        ring.open_sealed(RECORD, replace(sealed, key_version=1))
+    with pytest.raises(RecordMismatch):
+        ring.unseal(RECORD, replace(sealed, key_version=1))
 
 
 def test_saved_ring_is_the_same_ring(tmp_path: Path) -> None:
@@ -209,7 +213,7 @@ def test_saved_ring_is_the_same_ring(tmp_path: Path) -> None:
 
     assert KeyRing.load(path) == ring
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert set(json.loads(path.read_text())["masters"]) == {"1", "2"}
+    assert set(json.loads(path.read_text())["master_keys"]) == {"1", "2"}
 
 
 @pytest.mark.parametrize(
@@ -344,7 +348,7 @@ def written_mobiles(draw: st.DrawFn) -> tuple[str, int, int]:
 def test_no_way_of_writing_a_mobile_number_gets_past(written: tuple[str, int, int]) -> None:
     text, start, end = written
 
-    hits = personal_data_in(text)
+    hits = find_pii(text)
 
     assert any(hit.start <= start and end <= hit.end for hit in hits), [
         (hit.kind, hit.start, hit.end) for hit in hits
@@ -364,12 +368,12 @@ def test_what_shows_no_sign_holds_no_pattern(text: str) -> None:
 
 @given(written_mobiles())
 def test_masked_text_holds_no_personal_data(written: tuple[str, int, int]) -> None:
-    assert personal_data_in(mask_personal_data(written[0])) == []
+    assert find_pii(mask_pii(written[0])) == []
 
 
 @given(st.text(), st.lists(st.text(max_size=12), max_size=3))
 def test_hits_are_in_order_apart_and_say_where_they_are(text: str, known: list[str]) -> None:
-    hits = personal_data_in(text, known)
+    hits = find_pii(text, known)
 
     assert all(hit.text == text[hit.start : hit.end] != "" for hit in hits)
     assert all(before.end <= after.start for before, after in pairwise(hits))
@@ -378,30 +382,30 @@ def test_hits_are_in_order_apart_and_say_where_they_are(text: str, known: list[s
 @pytest.mark.parametrize(
     ("text", "kind", "found"),
     [
-        ("附件二138 0013 8000", Personal.MOBILE, "138 0013 8000"),
-        ("第13条 138 0013 8000", Personal.MOBILE, "138 0013 8000"),
-        ("1380013800013900139000", Personal.MOBILE, "1380013800013900139000"),
-        ("1️⃣3️⃣8️⃣0️⃣0️⃣1️⃣3️⃣8️⃣0️⃣0️⃣0", Personal.MOBILE, "1️⃣3️⃣8️⃣0️⃣0️⃣1️⃣3️⃣8️⃣0️⃣0️⃣0"),
-        ("座机0431-88901234转2", Personal.LANDLINE, "0431-88901234"),
-        ("座机（0431）8890 1234", Personal.LANDLINE, "0431）8890 1234"),
-        ("010 8890 1234", Personal.LANDLINE, "010 8890 1234"),
-        ("010 889 0123", Personal.LANDLINE, "010 889 0123"),
-        ("+86 431 8890 1234", Personal.LANDLINE, "86 431 8890 1234"),
-        ("０４３１－８８９０１２３", Personal.LANDLINE, "０４３１－８８９０１２３"),
-        ("身份证11010519491231002X。", Personal.ID_CARD, "11010519491231002X"),
-        ("110105 19491231 002ｘ", Personal.ID_CARD, "110105 19491231 002ｘ"),
-        ("旧证110105491231002号", Personal.ID_CARD, "110105491231002"),
-        ("邮箱zhang.san+a@mail.example.cn，", Personal.EMAIL, "zhang.san+a@mail.example.cn"),
-        ("zhang＠qq.com", Personal.EMAIL, "zhang＠qq.com"),
-        ("卡号6222 0212 3456 7890 128", Personal.BANK_CARD, "6222 0212 3456 7890 128"),
-        ("卡4111-1111-1111-1111 4 张", Personal.BANK_CARD, "4111-1111-1111-1111"),
-        ("车牌吉A·12345停在门口", Personal.PLATE, "吉A·12345"),
-        ("吉AD12345", Personal.PLATE, "吉AD12345"),
-        ("吉a1234警", Personal.PLATE, "吉a1234警"),
+        ("附件二138 0013 8000", PiiKind.MOBILE, "138 0013 8000"),
+        ("第13条 138 0013 8000", PiiKind.MOBILE, "138 0013 8000"),
+        ("1380013800013900139000", PiiKind.MOBILE, "1380013800013900139000"),
+        ("1️⃣3️⃣8️⃣0️⃣0️⃣1️⃣3️⃣8️⃣0️⃣0️⃣0", PiiKind.MOBILE, "1️⃣3️⃣8️⃣0️⃣0️⃣1️⃣3️⃣8️⃣0️⃣0️⃣0"),
+        ("座机0431-88901234转2", PiiKind.LANDLINE, "0431-88901234"),
+        ("座机（0431）8890 1234", PiiKind.LANDLINE, "0431）8890 1234"),
+        ("010 8890 1234", PiiKind.LANDLINE, "010 8890 1234"),
+        ("010 889 0123", PiiKind.LANDLINE, "010 889 0123"),
+        ("+86 431 8890 1234", PiiKind.LANDLINE, "86 431 8890 1234"),
+        ("０４３１－８８９０１２３", PiiKind.LANDLINE, "０４３１－８８９０１２３"),
+        ("身份证11010519491231002X。", PiiKind.ID_CARD, "11010519491231002X"),
+        ("110105 19491231 002ｘ", PiiKind.ID_CARD, "110105 19491231 002ｘ"),
+        ("旧证110105491231002号", PiiKind.ID_CARD, "110105491231002"),
+        ("邮箱zhang.san+a@mail.example.cn，", PiiKind.EMAIL, "zhang.san+a@mail.example.cn"),
+        ("zhang＠qq.com", PiiKind.EMAIL, "zhang＠qq.com"),
+        ("卡号6222 0212 3456 7890 128", PiiKind.BANK_CARD, "6222 0212 3456 7890 128"),
+        ("卡4111-1111-1111-1111 4 张", PiiKind.BANK_CARD, "4111-1111-1111-1111"),
+        ("车牌吉A·12345停在门口", PiiKind.PLATE, "吉A·12345"),
+        ("吉AD12345", PiiKind.PLATE, "吉AD12345"),
+        ("吉a1234警", PiiKind.PLATE, "吉a1234警"),
     ],
 )
-def test_other_kinds_are_found_where_they_stand(text: str, kind: Personal, found: str) -> None:
-    assert [(hit.kind, hit.text) for hit in personal_data_in(text)] == [(kind, found)]
+def test_other_kinds_are_found_where_they_stand(text: str, kind: PiiKind, found: str) -> None:
+    assert [(hit.kind, hit.text) for hit in find_pii(text)] == [(kind, found)]
 
 
 @pytest.mark.parametrize(
@@ -423,38 +427,38 @@ def test_other_kinds_are_found_where_they_stand(text: str, kind: Personal, found
     ],
 )
 def test_everyday_texts_pass(text: str) -> None:
-    assert personal_data_in(text) == []
+    assert find_pii(text) == []
 
 
 @pytest.mark.parametrize("text", ["张三来电", "张 三", "张·三", "联系人：张\u200b三。"])
 def test_the_callers_own_name_is_found(text: str) -> None:
-    (hit,) = personal_data_in(text, ["张三"])
+    (hit,) = find_pii(text, ["张三"])
 
-    assert hit.kind is Personal.KNOWN
-    assert personal_data_in("李四来电", ["张三"]) == []
+    assert hit.kind is PiiKind.KNOWN
+    assert find_pii("李四来电", ["张三"]) == []
 
 
 def test_the_callers_own_number_is_found_even_when_it_looks_like_none() -> None:
     known = ["8890123"]
 
-    assert [hit.kind for hit in personal_data_in("小灵通889 0123", known)] == [Personal.KNOWN]
-    assert [hit.kind for hit in personal_data_in("八八九零一二三", known)] == [Personal.KNOWN]
-    assert [hit.kind for hit in personal_data_in("８８９-０１２３号", known)] == [Personal.KNOWN]
+    assert [hit.kind for hit in find_pii("小灵通889 0123", known)] == [PiiKind.KNOWN]
+    assert [hit.kind for hit in find_pii("八八九零一二三", known)] == [PiiKind.KNOWN]
+    assert [hit.kind for hit in find_pii("８８９-０１２３号", known)] == [PiiKind.KNOWN]
 
 
 def test_single_letters_and_blanks_are_not_known() -> None:
-    assert personal_data_in("王某反映办事大厅排队", ["王", "", " "]) == []
+    assert find_pii("王某反映办事大厅排队", ["王", "", " "]) == []
 
 
 def test_masked_text_says_what_was_there_and_keeps_the_rest() -> None:
-    masked = mask_personal_data("张三（138 0013 8000）反映吉A·12345违停", ["张三"])
+    masked = mask_pii("张三（138 0013 8000）反映吉A·12345违停", ["张三"])
 
     assert masked == "［来件人信息］（［手机号码］）反映［车牌号］违停"
-    assert mask_personal_data("没有问题") == "没有问题"
+    assert mask_pii("没有问题") == "没有问题"
 
 
 def test_hit_does_not_show_what_it_found() -> None:
-    assert "138" not in repr(Hit(Personal.MOBILE, 0, 11, "13800138000"))
+    assert "138" not in repr(PiiMatch(PiiKind.MOBILE, 0, 11, "13800138000"))
 
 
 def test_long_text_is_looked_through_quickly() -> None:
@@ -464,7 +468,7 @@ def test_long_text_is_looked_through_quickly() -> None:
     )
 
     began = time.perf_counter()
-    hits = personal_data_in(text + "电话13800138000", ["张三", "13900139000"])
+    hits = find_pii(text + "电话13800138000", ["张三", "13900139000"])
 
     assert hits[-1].text.endswith("13800138000")
     assert time.perf_counter() - began < 2

@@ -16,12 +16,18 @@ from shared.security.passwords import hash_password, verify_password
 from shared.security.policies import PUBLIC, SIGNED_IN, Account, allow
 from shared.security.rate_limits import RateLimiter
 from shared.security.roles import ROLE_LABELS, Role
-from shared.security.sessions import Sessions, account_of, credential_of, csrf_matches, csrf_token
+from shared.security.sessions import (
+    Sessions,
+    authenticate,
+    csrf_token,
+    csrf_token_matches,
+    read_credential,
+)
 from shared.security.sign_in import (
     ACCOUNT_FAILURES_MAX,
     SOURCE_FAILURES_MAX,
-    begin_login,
-    login_succeeded,
+    count_login_attempt,
+    reset_login_failures,
 )
 from shared.storage.redis import CacheUnavailable
 
@@ -49,15 +55,15 @@ def test_nine_roles_with_their_names_on_pages() -> None:
 def test_policy_admits_exactly_its_roles(role: Role) -> None:
     account = Account(UUID(int=3), "n", "某", role)
 
-    assert allow(Role.OFFICE, Role.LEADER).admits(account) == (role in {Role.OFFICE, Role.LEADER})
-    assert SIGNED_IN.admits(account)
-    assert PUBLIC.admits(account)
+    assert allow(Role.OFFICE, Role.LEADER).allows(account) == (role in {Role.OFFICE, Role.LEADER})
+    assert SIGNED_IN.allows(account)
+    assert PUBLIC.allows(account)
 
 
 def test_nobody_signed_in_gets_what_is_public_and_nothing_else() -> None:
-    assert PUBLIC.admits(None)
-    assert not SIGNED_IN.admits(None)
-    assert not allow(Role.ADMIN).admits(None)
+    assert PUBLIC.allows(None)
+    assert not SIGNED_IN.allows(None)
+    assert not allow(Role.ADMIN).allows(None)
     with pytest.raises(ValueError, match="at least one role"):
         allow()
 
@@ -118,35 +124,35 @@ async def _seconds(waiting: Any) -> float:
 
 
 @dataclass
-class Door:
+class LoginGuard:
     """A login door: one real password, the limiter before it."""
 
     limiter: RateLimiter
     looked_at: int = 0
     refused: list[int] = field(default_factory=list)
 
-    async def knock(self, name: str, source: str, *, right: bool = False) -> bool:
-        if wait := await begin_login(self.limiter, name, source):
+    async def attempt(self, name: str, source: str, *, right: bool = False) -> bool:
+        if wait := await count_login_attempt(self.limiter, name, source):
             self.refused.append(wait)
             return False
         self.looked_at += 1
         if right:
-            await login_succeeded(self.limiter, name, source)
+            await reset_login_failures(self.limiter, name, source)
         return right
 
 
 @pytest.fixture
-def door(redis: Redis) -> Door:
-    return Door(RateLimiter(redis, secret=b"s"))
+def guard(redis: Redis) -> LoginGuard:
+    return LoginGuard(RateLimiter(redis, secret=b"s"))
 
 
-async def test_after_five_failures_this_source_waits_fifteen_minutes(door: Door) -> None:
+async def test_after_five_failures_this_source_waits_fifteen_minutes(guard: LoginGuard) -> None:
     for _ in range(6):
-        await door.knock("wangmou", "203.0.113.7")
+        await guard.attempt("wangmou", "203.0.113.7")
 
-    assert door.looked_at == 5
-    assert 15 * 60 - 5 <= door.refused[0] <= 15 * 60
-    assert not await door.knock("wangmou", "203.0.113.7", right=True)
+    assert guard.looked_at == 5
+    assert 15 * 60 - 5 <= guard.refused[0] <= 15 * 60
+    assert not await guard.attempt("wangmou", "203.0.113.7", right=True)
 
 
 async def test_thousand_guesses_at_once_are_five_guesses(valkey: Valkey, redis: Redis) -> None:
@@ -158,65 +164,67 @@ async def test_thousand_guesses_at_once_are_five_guesses(valkey: Valkey, redis: 
             valkey.url, max_connections=64, timeout=60, socket_timeout=60, socket_connect_timeout=60
         )
     )
-    door = Door(RateLimiter(patient, secret=b"s"))
+    guard = LoginGuard(RateLimiter(patient, secret=b"s"))
 
-    await asyncio.gather(*(door.knock("wangmou", "203.0.113.7") for _ in range(1000)))
+    await asyncio.gather(*(guard.attempt("wangmou", "203.0.113.7") for _ in range(1000)))
     await patient.aclose()
 
-    assert door.looked_at == 5
-    assert len(door.refused) == 995
+    assert guard.looked_at == 5
+    assert len(guard.refused) == 995
 
 
-async def test_third_party_does_not_lock_the_owner_out(door: Door) -> None:
+async def test_third_party_does_not_lock_the_owner_out(guard: LoginGuard) -> None:
     """However long one address keeps knocking: what is refused fills neither the account's measure
     nor the address's.
     """
     for _ in range(2 * ACCOUNT_FAILURES_MAX):
-        await door.knock("wangmou", "198.51.100.1")
+        await guard.attempt("wangmou", "198.51.100.1")
 
-    assert await door.knock("wangmou", "203.0.113.7", right=True)
-    assert await door.knock("limou", "198.51.100.1", right=True), (
+    assert await guard.attempt("wangmou", "203.0.113.7", right=True)
+    assert await guard.attempt("limou", "198.51.100.1", right=True), (
         "the colleagues behind the same address"
     )
 
 
-async def test_right_password_forgets_the_failures_before_it(door: Door) -> None:
+async def test_right_password_forgets_the_failures_before_it(guard: LoginGuard) -> None:
     for _ in range(3):
         for _ in range(4):
-            await door.knock("wangmou", "203.0.113.7")
-        assert await door.knock("wangmou", "203.0.113.7", right=True)
+            await guard.attempt("wangmou", "203.0.113.7")
+        assert await guard.attempt("wangmou", "203.0.113.7", right=True)
 
 
-async def test_list_of_names_is_not_tried_from_one_place(door: Door) -> None:
+async def test_list_of_names_is_not_tried_from_one_place(guard: LoginGuard) -> None:
     for n in range(200):
-        await door.knock(f"name{n}", "203.0.113.7")
+        await guard.attempt(f"name{n}", "203.0.113.7")
 
-    assert door.looked_at == SOURCE_FAILURES_MAX
+    assert guard.looked_at == SOURCE_FAILURES_MAX
 
 
-async def test_whole_office_signs_in_from_one_address(door: Door) -> None:
+async def test_whole_office_signs_in_from_one_address(guard: LoginGuard) -> None:
     for n in range(2 * SOURCE_FAILURES_MAX):
-        assert await door.knock(f"name{n}", "203.0.113.7", right=True)
+        assert await guard.attempt(f"name{n}", "203.0.113.7", right=True)
 
     for n in range(SOURCE_FAILURES_MAX + 1):
-        await door.knock(f"guess{n}", "203.0.113.7")
-    assert len(door.refused) == 1, "right passwords make no room for wrong ones"
+        await guard.attempt(f"guess{n}", "203.0.113.7")
+    assert len(guard.refused) == 1, "right passwords make no room for wrong ones"
 
 
-async def test_many_places_together_have_a_bound_too(door: Door) -> None:
+async def test_many_places_together_have_a_bound_too(guard: LoginGuard) -> None:
     for n in range(300):
-        await door.knock("wangmou", f"198.51.100.{n % 250}")
+        await guard.attempt("wangmou", f"198.51.100.{n % 250}")
 
-    assert door.looked_at == ACCOUNT_FAILURES_MAX
+    assert guard.looked_at == ACCOUNT_FAILURES_MAX
 
 
-async def test_spelling_of_the_name_and_addresses_of_one_household_count_as_one(door: Door) -> None:
+async def test_spelling_of_the_name_and_addresses_of_one_household_count_as_one(
+    guard: LoginGuard,
+) -> None:
     for n, name in enumerate(
         ["wangmou", "WangMou ", "ｗａｎｇｍｏｕ", "wangmou", "WANGMOU", "wangmou"]
     ):
-        await door.knock(name, f"2001:db8:1:2::{n + 1}")
+        await guard.attempt(name, f"2001:db8:1:2::{n + 1}")
 
-    assert door.looked_at == 5
+    assert guard.looked_at == 5
 
 
 # ── sessions
@@ -304,7 +312,7 @@ async def test_signing_out_ends_this_session_only(redis: Redis) -> None:
     sessions = Sessions(redis)
     office, phone = await sessions.create(WANG), await sessions.create(WANG)
 
-    await sessions.end(office)
+    await sessions.revoke(office)
 
     assert await sessions.find(office) is None
     assert await sessions.find(phone) == WANG
@@ -315,7 +323,7 @@ async def test_disabled_account_is_out_everywhere_at_once_and_nobody_else_is(red
     wang = [await sessions.create(WANG) for _ in range(3)]
     li = await sessions.create(LI)
 
-    await sessions.end_all(WANG.id)
+    await sessions.revoke_all(WANG.id)
 
     assert [await sessions.find(token) for token in wang] == [None] * 3
     assert await sessions.find(li) == LI
@@ -325,11 +333,11 @@ async def test_other_devices_are_signed_out_and_this_one_stays(redis: Redis) -> 
     sessions = Sessions(redis)
     here, there = await sessions.create(WANG), await sessions.create(WANG)
 
-    await sessions.end_all(WANG.id, keep=here)
+    await sessions.revoke_all(WANG.id, keep=here)
 
     assert await sessions.find(here) == WANG
     assert await sessions.find(there) is None
-    await sessions.end_all(WANG.id)
+    await sessions.revoke_all(WANG.id)
     assert await sessions.find(here) is None
 
 
@@ -352,11 +360,11 @@ async def test_killed_redis_is_signed_out_and_only_login_says_why(
     valkey.kill()
 
     assert await sessions.find(token) is None
-    await sessions.end(token)
+    await sessions.revoke(token)
     with pytest.raises(CacheUnavailable, match="登录服务暂时不可用，请稍后再试"):
         await sessions.create(WANG)
     with pytest.raises(CacheUnavailable):
-        await sessions.end_all(WANG.id)
+        await sessions.revoke_all(WANG.id)
     await valkey.start()
     assert await sessions.find(await sessions.create(LI)) == LI
 
@@ -395,10 +403,10 @@ async def test_cookie_and_bearer_both_say_who_asks(redis: Redis) -> None:
     sessions = Sessions(redis)
     token = await sessions.create(WANG)
 
-    assert await account_of(request_with(sessions, cookie=f"fengping_session={token}")) == WANG
-    assert await account_of(request_with(sessions, authorization=f"Bearer {token}")) == WANG
-    assert await account_of(request_with(sessions)) is None
-    assert await account_of(request_with(sessions, authorization="Basic d2FuZzp4")) is None
+    assert await authenticate(request_with(sessions, cookie=f"fengping_session={token}")) == WANG
+    assert await authenticate(request_with(sessions, authorization=f"Bearer {token}")) == WANG
+    assert await authenticate(request_with(sessions)) is None
+    assert await authenticate(request_with(sessions, authorization="Basic d2FuZzp4")) is None
 
 
 async def test_behind_tls_only_the_host_cookie_counts(redis: Redis) -> None:
@@ -406,9 +414,10 @@ async def test_behind_tls_only_the_host_cookie_counts(redis: Redis) -> None:
     token = await sessions.create(WANG)
 
     assert (
-        await account_of(request_with(sessions, cookie=f"__Host-fengping_session={token}")) == WANG
+        await authenticate(request_with(sessions, cookie=f"__Host-fengping_session={token}"))
+        == WANG
     )
-    assert await account_of(request_with(sessions, cookie=f"fengping_session={token}")) is None
+    assert await authenticate(request_with(sessions, cookie=f"fengping_session={token}")) is None
 
 
 async def test_wrong_bearer_is_not_made_good_by_a_cookie(redis: Redis) -> None:
@@ -416,13 +425,13 @@ async def test_wrong_bearer_is_not_made_good_by_a_cookie(redis: Redis) -> None:
     token = await sessions.create(WANG)
 
     assert (
-        await account_of(
+        await authenticate(
             request_with(sessions, authorization="Bearer x", cookie=f"fengping_session={token}")
         )
         is None
     )
     assert (
-        await account_of(
+        await authenticate(
             request_with(sessions, authorization="Bearer ", cookie=f"fengping_session={token}")
         )
         is None
@@ -430,17 +439,17 @@ async def test_wrong_bearer_is_not_made_good_by_a_cookie(redis: Redis) -> None:
 
 
 def test_only_a_cookie_can_be_sent_against_its_owners_will() -> None:
-    by_cookie = credential_of(request_with(cookie="s=abc"), "s")
-    by_header = credential_of(request_with(authorization="bearer abc"), "s")
+    from_cookie = read_credential(request_with(cookie="s=abc"), "s")
+    by_header = read_credential(request_with(authorization="bearer abc"), "s")
 
-    assert by_cookie is not None
+    assert from_cookie is not None
     assert by_header is not None
-    assert (by_cookie.by_cookie, by_header.by_cookie) == (True, False)
+    assert (from_cookie.from_cookie, by_header.from_cookie) == (True, False)
 
 
 def test_form_belongs_to_one_session() -> None:
-    assert csrf_matches("token", csrf_token("token"))
-    assert not csrf_matches("token", csrf_token("another"))
-    assert not csrf_matches("token", "")
-    assert not csrf_matches("token", "王\udcff")
+    assert csrf_token_matches("token", csrf_token("token"))
+    assert not csrf_token_matches("token", csrf_token("another"))
+    assert not csrf_token_matches("token", "")
+    assert not csrf_token_matches("token", "王\udcff")
     assert "token" not in csrf_token("token")

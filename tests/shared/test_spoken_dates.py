@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from shared.foundation.clock import CHINA
-from shared.web.spoken_dates import NotUnderstood, read_moment
+from shared.web.spoken_dates import UnparsableDate, parse_spoken_date
 
 NOW = datetime(2026, 11, 23, 14, 5, tzinfo=CHINA)
 
@@ -64,7 +64,7 @@ SAID = {
 
 @pytest.mark.parametrize(("text", "understood"), SAID.items())
 def test_what_people_say_is_understood(text: str, understood: str) -> None:
-    assert str(read_moment(text, NOW)) == understood
+    assert str(parse_spoken_date(text, NOW)) == understood
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_what_people_say_is_understood(text: str, understood: str) -> None:
     }.items(),
 )
 def test_of_a_plan_the_next_such_day_is_meant(text: str, understood: str) -> None:
-    assert str(read_moment(text, NOW, ahead=True)) == understood
+    assert str(parse_spoken_date(text, NOW, future=True)) == understood
 
 
 @pytest.mark.parametrize(
@@ -102,8 +102,8 @@ def test_of_a_plan_the_next_such_day_is_meant(text: str, understood: str) -> Non
     ],
 )
 def test_what_names_no_moment_is_refused_without_repeating_it(text: str) -> None:
-    with pytest.raises(NotUnderstood) as refusal:
-        read_moment(text, NOW)
+    with pytest.raises(UnparsableDate) as refusal:
+        parse_spoken_date(text, NOW)
 
     assert text[:3] not in str(refusal.value) or len(text) < 3
 
@@ -111,10 +111,14 @@ def test_what_names_no_moment_is_refused_without_repeating_it(text: str) -> None
 def test_an_evening_in_london_is_the_next_morning_in_china() -> None:
     now = datetime(2026, 11, 22, 17, 0, tzinfo=UTC)
 
-    assert str(read_moment("今天", now)) == "2026-11-23（周一）"
+    assert str(parse_spoken_date("今天", now)) == "2026-11-23（周一）"
 
 
 def test_a_part_of_a_day_begins_at_its_first_hour() -> None:
-    moment = read_moment("昨天下午", NOW)
+    parsed = parse_spoken_date("昨天下午", NOW)
 
-    assert (moment.at.hour, moment.grain, moment.at.utcoffset()) == (13, "part", NOW.utcoffset())
+    assert (parsed.at.hour, parsed.precision, parsed.at.utcoffset()) == (
+        13,
+        "part",
+        NOW.utcoffset(),
+    )

@@ -44,14 +44,14 @@ async def test_leaving_the_block_writes_the_event_and_the_leaf(core):
 
     async with database.transaction() as tx:
         row = await tx.fetchrow("select * from outbox")
-        leaf = await tx.fetchrow("select * from audit")
+        entry = await tx.fetchrow("select * from audit")
     assert (row["key"], row["version"], row["type"], row["published_at"]) == (
         str(complaint),
         1,
         "complaint.rated.v1",
         None,
     )
-    assert (leaf["actor"], leaf["subject"]) == ("public", str(complaint))
+    assert (entry["actor"], entry["subject"]) == ("public", str(complaint))
 
 
 async def test_an_exception_writes_nothing(core):

@@ -52,7 +52,7 @@ def test_people_get_a_page_in_chinese(
 
 
 def test_htmx_gets_a_fragment_beside_the_form_which_stays(client: TestClient) -> None:
-    client.app.state.trouble = "refuse"  # type: ignore[attr-defined]
+    client.app.state.simulated_failure = "refuse"  # type: ignore[attr-defined]
 
     answer = client.post("/gallery/tickets", data=FORM, headers={"hx-request": "true"})
 
@@ -90,7 +90,7 @@ def test_programs_get_problem_json(client: TestClient) -> None:
 
 
 def test_a_refusal_names_its_field(client: TestClient) -> None:
-    client.app.state.trouble = "refuse"  # type: ignore[attr-defined]
+    client.app.state.simulated_failure = "refuse"  # type: ignore[attr-defined]
 
     problem = client.post("/gallery/api/tickets", json={"title": "窗口无人"}, headers=BEARER).json()
 
@@ -123,26 +123,26 @@ def test_nothing_typed_comes_back(client: TestClient, body: bytes) -> None:
 def test_a_crash_tells_its_number_and_nothing_else(
     client: TestClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    client.app.state.trouble = "crash"  # type: ignore[attr-defined]
+    client.app.state.simulated_failure = "crash"  # type: ignore[attr-defined]
 
     page = client.post("/gallery/tickets", data=FORM)
     program = client.post(
         "/gallery/api/tickets", json={"title": "窗口无人", "phone": CANARY}, headers=BEARER
     )
 
-    said = capsys.readouterr()
+    captured = capsys.readouterr()
     for answer in (page, program):
         assert answer.status_code == 500
         assert CANARY not in answer.text
         assert "RuntimeError" not in answer.text
         assert answer.headers["content-security-policy"]
-        assert answer.headers["x-request-id"] in said.out + said.err
-    assert "RuntimeError" in said.out + said.err
-    assert CANARY not in said.out + said.err
+        assert answer.headers["x-request-id"] in captured.out + captured.err
+    assert "RuntimeError" in captured.out + captured.err
+    assert CANARY not in captured.out + captured.err
 
 
 def test_a_database_that_is_away_is_503(client: TestClient) -> None:
-    client.app.state.trouble = "away"  # type: ignore[attr-defined]
+    client.app.state.simulated_failure = "away"  # type: ignore[attr-defined]
 
     answer = client.post("/gallery/tickets", data=FORM)
 

@@ -7,7 +7,7 @@ import pytest
 from pydantic import Field, ValidationError, field_validator
 from starlette.datastructures import FormData
 
-from shared.web.forms import Form, Input, check_form, problems_of
+from shared.web.forms import Form, Input, check_form, to_field_errors
 
 CANARY = "13812345678"
 
@@ -68,9 +68,9 @@ def test_each_mistake_is_named_at_its_field(
 ) -> None:
     form = check_form(sent(**fields), Visit)
 
-    assert form.value is None
+    assert form.cleaned is None
     assert form.error(name) == sentence
-    assert CANARY not in "".join(problem.sentence for problem in form.problems)
+    assert CANARY not in "".join(error.sentence for error in form.errors)
 
 
 def test_a_right_form_gives_the_model() -> None:
@@ -79,40 +79,42 @@ def test_a_right_form_gives_the_model() -> None:
         sent(unit=" 甲局 ", count="3", topics=["a", "b"], note="第一行\r\n第二行", **answers), Visit
     )
 
-    assert form.value is not None
-    assert (form.value.unit, form.value.count, form.value.topics, form.value.note) == (
+    assert form.cleaned is not None
+    assert (form.cleaned.unit, form.cleaned.count, form.cleaned.topics, form.cleaned.note) == (
         "甲局",
         3,
         ["a", "b"],
         "第一行\n第二行",
     )
-    assert form.value.answers == {"Q1": 4, "Q2": 1}
+    assert form.cleaned.answers == {"Q1": 4, "Q2": 1}
 
 
 def test_everything_typed_comes_back_after_a_mistake() -> None:
     form = check_form(sent(unit="", count="三", topics=["a", "b"]), Visit)
 
-    assert (form.typed("count"), form.chosen("topics"), form.typed("nothing")) == (
+    assert (form.value("count"), form.values("topics"), form.value("nothing")) == (
         "三",
         ["a", "b"],
         "",
     )
-    assert len(form.problems) == 2
+    assert len(form.errors) == 2
 
 
 def test_the_action_may_add_what_only_it_can_know() -> None:
     form = check_form(sent(unit="甲局"), Visit)
 
-    form.refuse("该单位已停用", "unit")
+    form.add_error("该单位已停用", "unit")
 
-    assert form.value is None
+    assert form.cleaned is None
     assert form.error("unit") == "该单位已停用"
 
 
 def test_a_fresh_form_starts_from_a_draft() -> None:
-    form: Form[Visit] = Form.of({"unit": "甲局", "count": 3, "plan": None, "topics": ["a"]})
+    form: Form[Visit] = Form.with_initial(
+        {"unit": "甲局", "count": 3, "plan": None, "topics": ["a"]}
+    )
 
-    assert (form.typed("unit"), form.typed("count"), form.typed("plan"), form.chosen("topics")) == (
+    assert (form.value("unit"), form.value("count"), form.value("plan"), form.values("topics")) == (
         "甲局",
         "3",
         "",
@@ -124,6 +126,6 @@ def test_the_name_of_an_unknown_field_is_repeated_only_when_it_is_a_word() -> No
     with pytest.raises(ValidationError) as error:
         Visit.model_validate({"unit": "甲局", f"<b>{CANARY}": "1"})
 
-    (problem,) = problems_of(error.value.errors())
+    (problem,) = to_field_errors(error.value.errors())
     assert CANARY not in problem.sentence + problem.field
     assert CANARY not in str(error.value.errors(include_input=False)[0]["msg"])

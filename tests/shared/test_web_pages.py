@@ -12,8 +12,16 @@ from starlette.testclient import TestClient
 
 from shared.security.roles import Role
 from shared.security.sessions import COOKIE
-from shared.web.navigation import ENTRIES, SECTIONS, matches, menu_for, spelt
-from shared.web.rendering import day, environment, full, iso, keep_preferences, query, when
+from shared.web.navigation import MENU_ENTRIES, SECTIONS, matches_search, menu_for, search_terms
+from shared.web.rendering import (
+    create_environment,
+    format_date,
+    format_datetime,
+    format_iso,
+    format_long_datetime,
+    query_string,
+    save_preferences,
+)
 from shared.web.static_files import STATIC, static_url
 from tests.browser.gallery import make_app
 
@@ -56,9 +64,9 @@ def test_a_static_file_is_named_by_its_content_and_kept_for_ever() -> None:
 def test_only_what_the_role_may_use_is_in_the_page(role: Role) -> None:
     text = browser(role).get("/").text
 
-    for entry in ENTRIES:
+    for entry in MENU_ENTRIES:
         assert (f'"url": "{entry.url}"' in text) == any(
-            role in e.policy.roles for e in ENTRIES if e.url == entry.url
+            role in e.policy.roles for e in MENU_ENTRIES if e.url == entry.url
         )
 
 
@@ -80,26 +88,26 @@ def test_the_top_bar_leads_each_role_to_its_own_first_page() -> None:
 def test_the_tab_of_the_page_shown_is_marked() -> None:
     menu = menu_for(Role.OPERATOR, "/intake/desk/mine")
 
-    assert [entry.name for entry in menu.tabs if menu.is_here(entry)] == ["我的登记"]
+    assert [entry.name for entry in menu.tabs if menu.is_current(entry)] == ["我的登记"]
 
 
 def test_no_two_pages_of_one_role_share_a_key() -> None:
     for role in Role:
-        keys = [entry.key for entry in ENTRIES if entry.key and role in entry.policy.roles]
+        keys = [entry.key for entry in MENU_ENTRIES if entry.key and role in entry.policy.roles]
         assert len(keys) == len(set(keys))
-    assert {entry.section for entry in ENTRIES} == {section.key for section in SECTIONS}
+    assert {entry.section for entry in MENU_ENTRIES} == {section.key for section in SECTIONS}
 
 
 @pytest.mark.parametrize(
     "typed", ["省中医", "szyyglj", "shengzhongyi", "SZYY", "sheng'zhong'yi", "zhong yi"]
 )
 def test_a_unit_is_found_as_it_is_typed(typed: str) -> None:
-    assert matches(typed, spelt("省中医药管理局"))
-    assert not matches(typed, spelt("市统计局"))
+    assert matches_search(typed, search_terms("省中医药管理局"))
+    assert not matches_search(typed, search_terms("市统计局"))
 
 
 def test_nothing_typed_finds_nothing() -> None:
-    assert not matches(" ' ", spelt("省中医药管理局"))
+    assert not matches_search(" ' ", search_terms("省中医药管理局"))
 
 
 def test_public_pages_carry_no_script_and_are_light() -> None:
@@ -118,26 +126,30 @@ def test_a_page_after_a_refused_form_says_so_in_its_title() -> None:
 
 def test_a_template_that_names_what_nobody_gave_fails() -> None:
     with pytest.raises(UndefinedError):
-        environment(None).from_string("{{ phone }}").render()
+        create_environment(None).from_string("{{ phone }}").render()
 
 
 def test_instants_are_shown_in_chinese_time() -> None:
     instant = datetime(2026, 11, 22, 17, 30, tzinfo=UTC)
 
-    assert when(instant) == '<time datetime="2026-11-22T17:30:00Z">11-23 01:30 周一</time>'
-    assert ">2026-11-23（周一）01:30<" in full(instant)
-    assert ">2026-11-23<" in day(instant)
-    assert iso(instant) == "2026-11-22T17:30:00Z"
+    assert (
+        format_datetime(instant) == '<time datetime="2026-11-22T17:30:00Z">11-23 01:30 周一</time>'
+    )
+    assert ">2026-11-23（周一）01:30<" in format_long_datetime(instant)
+    assert ">2026-11-23<" in format_date(instant)
+    assert format_iso(instant) == "2026-11-22T17:30:00Z"
 
 
 def test_a_query_string_keeps_what_was_asked() -> None:
-    assert query({"q": "窗口", "page": 3, "unit": ""}, page=4) == "?q=%E7%AA%97%E5%8F%A3&page=4"
-    assert query({}) == "?"
+    assert (
+        query_string({"q": "窗口", "page": 3, "unit": ""}, page=4) == "?q=%E7%AA%97%E5%8F%A3&page=4"
+    )
+    assert query_string({}) == "?"
 
 
 def test_preferences_are_kept_and_applied() -> None:
     answer = Response()
-    keep_preferences(answer, frozenset({"big", "nokeys", "<script>"}), https=False)
+    save_preferences(answer, frozenset({"big", "nokeys", "<script>"}), https=False)
     client = browser(Role.OPERATOR)
     client.cookies.set("fengping_look", answer.headers["set-cookie"].split("=")[1].split(";")[0])
 

@@ -13,9 +13,9 @@ from shared.security.policies import PUBLIC, SIGNED_IN
 from shared.security.rate_limits import RateLimit
 from shared.security.roles import Role
 from shared.security.sessions import COOKIE, csrf_token
-from shared.web import Door, Unlabelled, Visitor, Who, check_policies, routes_of
+from shared.web import CurrentUser, MissingPolicy, OptionalUser, Router, check_policies, list_routes
 from shared.web.forms import Input
-from shared.web.routing import BODY_MAX_BYTES, DoorRoute
+from shared.web.routing import BODY_MAX_BYTES, PolicyRoute
 from tests.browser.gallery import make_app
 
 OPERATOR = f"token-{Role.OPERATOR}"
@@ -46,27 +46,27 @@ def stranger() -> TestClient:
 
 
 def test_a_route_without_policy_cannot_be_registered() -> None:
-    door = Door(prefix="/casework")
+    router = Router(prefix="/casework")
 
-    with pytest.raises(Unlabelled, match="/casework/cases"):
+    with pytest.raises(MissingPolicy, match="/casework/cases"):
 
-        @door.get("/cases")
+        @router.get("/cases")
         async def cases() -> None: ...
 
 
 def test_a_program_with_an_unlabelled_route_does_not_start() -> None:
-    app, door = FastAPI(), Door()
-    door.get("/labelled", policy=SIGNED_IN)(lambda: None)
-    app.include_router(door)
+    app, router = FastAPI(), Router()
+    router.get("/labelled", policy=SIGNED_IN)(lambda: None)
+    app.include_router(router)
     app.add_api_route("/livez", lambda: None)
 
     check_policies(app, open_paths=frozenset({"/livez"}))
-    with pytest.raises(Unlabelled, match="/livez"):
+    with pytest.raises(MissingPolicy, match="/livez"):
         check_policies(app)
 
 
 def test_every_route_is_listed_with_its_policy() -> None:
-    labelled = {path: route for path, route in routes_of(make_app()) if hasattr(route, "policy")}
+    labelled = {path: route for path, route in list_routes(make_app()) if hasattr(route, "policy")}
 
     assert {"/", "/gallery/tickets", "/gallery/api/tickets"} <= labelled.keys()
 
@@ -198,7 +198,7 @@ def test_a_body_beyond_the_limit_is_refused_announced_or_not(client: TestClient)
     assert announced.json()["detail"] == "提交的内容超过了 1 MB 的限制，请缩小或分次提交。"
 
 
-def test_a_door_for_files_takes_more(stranger: TestClient) -> None:
+def test_a_route_for_files_accepts_larger_bodies(stranger: TestClient) -> None:
     headers = {"authorization": f"Bearer {OPERATOR}", "idempotency-key": "k"}
 
     answer = stranger.post(
@@ -226,32 +226,32 @@ class Note(Input):
 
 
 TAKEN: list[str] = []
-documents = Door(prefix="/notes/api")
+documents = Router(prefix="/notes/api")
 
 
 @documents.post("/known", policy=SIGNED_IN)
-async def take(request: Request, who: Who, given: Note) -> Response:
+async def take(request: Request, user: CurrentUser, given: Note) -> Response:
     TAKEN.append(given.text)
     return JSONResponse(
-        {"by": who.name, "text": given.text, "stars": given.stars, "path": request.url.path}
+        {"by": user.name, "text": given.text, "stars": given.stars, "path": request.url.path}
     )
 
 
 @documents.post("/open", policy=PUBLIC)
-async def take_from_anybody(who: Visitor, given: Note) -> Response:
-    return JSONResponse({"by": who.name if who else None, "text": given.text})
+async def take_from_anybody(user: OptionalUser, given: Note) -> Response:
+    return JSONResponse({"by": user.name if user else None, "text": given.text})
 
 
-def measure(request: Request) -> list[RateLimit]:
+def rate_limits(request: Request) -> list[RateLimit]:
     return [RateLimit("notes", 1, 60)]
 
 
-@documents.post("/measured", policy=PUBLIC, measure=measure)
+@documents.post("/measured", policy=PUBLIC, rate_limits=rate_limits)
 async def take_measured(given: Note) -> Response:
     return JSONResponse({})
 
 
-@documents.post("/measured/{shelf}", policy=PUBLIC, measure=measure)
+@documents.post("/measured/{shelf}", policy=PUBLIC, rate_limits=rate_limits)
 async def shelve_measured(shelf: str, given: Note) -> Response:
     return JSONResponse({})
 
@@ -275,7 +275,7 @@ def test_only_who_asks_for_nothing_but_a_document_is_given_it_straight() -> None
     assert [
         route.path
         for route in documents.routes
-        if isinstance(route, DoorRoute) and route.takes_document
+        if isinstance(route, PolicyRoute) and route.has_json_fast_path
     ] == [
         "/notes/api/known",
         "/notes/api/open",
@@ -331,12 +331,12 @@ def test_a_document_is_taken_or_refused_as_fastapi_takes_or_refuses_it(
         headers={"content-type": "application/json; charset=utf-8"},
     )
 
-    def told(answer: Any) -> tuple[int, dict[str, Any]]:
+    def outcome(answer: Any) -> tuple[int, dict[str, Any]]:
         return answer.status_code, {
             name: value for name, value in answer.json().items() if name != "instance"
         }
 
-    assert told(straight) == told(by_fastapi)
+    assert outcome(straight) == outcome(by_fastapi)
     assert straight.status_code in (200, 400, 422)
 
 
@@ -351,7 +351,7 @@ def test_a_document_of_another_kind_is_not_read_as_json(notes: TestClient) -> No
     assert TAKEN == []
 
 
-def test_a_document_passes_the_same_door(notes: TestClient) -> None:
+def test_a_json_document_passes_the_same_authorization(notes: TestClient) -> None:
     strange = {"authorization": "Bearer nobody"}
 
     assert notes.post("/notes/api/known", json={"text": "a"}, headers=strange).status_code == 401
@@ -406,16 +406,16 @@ class Full:
 @pytest.mark.parametrize(
     "kind", [b"application/json", b"application/json; charset=utf-8", b"text/plain"]
 )
-async def test_who_leaves_in_the_middle_of_a_document_is_no_trouble(
+async def test_a_client_that_disconnects_mid_document_is_ignored(
     notes: TestClient, kind: bytes
 ) -> None:
-    said: list[Message] = []
+    sent: list[Message] = []
 
     async def receive() -> Message:
         return {"type": "http.disconnect"}
 
     async def send(message: Message) -> None:
-        said.append(message)
+        sent.append(message)
 
     headers = [
         (b"authorization", f"Bearer {OPERATOR}".encode()),
@@ -432,5 +432,5 @@ async def test_who_leaves_in_the_middle_of_a_document_is_no_trouble(
     }
     await notes.app(scope, receive, send)
 
-    assert not [message for message in said if message.get("status") == 500]
+    assert not [message for message in sent if message.get("status") == 500]
     assert TAKEN == []

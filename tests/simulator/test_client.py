@@ -113,7 +113,7 @@ async def test_lost_session_is_opened_again_and_the_write_keeps_its_key():
 async def test_a_session_that_many_requests_find_lost_is_opened_again_once():
     signed_in = []
 
-    async def door(request):
+    async def handler(request):
         if request.url.path.endswith("/sessions"):
             await asyncio.sleep(0.01)
             signed_in.append(request)
@@ -125,7 +125,7 @@ async def test_a_session_that_many_requests_find_lost_is_opened_again_once():
             201 if request.headers.get("authorization") == current else 401, json={"id": "1"}
         )
 
-    client = Client("http://127.0.0.1:1", transport=httpx2.MockTransport(door))
+    client = Client("http://127.0.0.1:1", transport=httpx2.MockTransport(handler))
     person = await client.sign_in("zuoxi", "secret-word")
     answers = await asyncio.gather(*(person.write("/x", {}, key=n) for n in range(20)))
 

@@ -11,7 +11,7 @@ from services.simulate import scenes, texts
 from services.simulate.people import BODIES, BODY
 from shared.appraisal.events import Kind
 from shared.appraisal.schemes import load_scheme
-from shared.security.pii import Personal, personal_data_in
+from shared.security.pii import PiiKind, find_pii
 
 DAY = date(2026, 11, 2)
 J = load_scheme("J", 2026)
@@ -40,15 +40,14 @@ def test_what_callers_say_gives_the_redaction_work_and_what_units_read_is_clean(
 
     named = [story for story in stories if story.identity != "anonymous"]
     found = [
-        {hit.kind for hit in personal_data_in(story.original, [story.name, story.phone])}
-        for story in named
+        {hit.kind for hit in find_pii(story.original, [story.name, story.phone])} for story in named
     ]
     assert all(found), "whoever leaves a number says it in the middle of the story"
-    assert {Personal.KNOWN, Personal.ID_CARD, Personal.EMAIL} <= set().union(*found)
+    assert {PiiKind.KNOWN, PiiKind.ID_CARD, PiiKind.EMAIL} <= set().union(*found)
     assert not [
         story.summary
         for story in stories
-        if personal_data_in(story.summary, filter(None, (story.name, story.phone)))
+        if find_pii(story.summary, filter(None, (story.name, story.phone)))
     ]
 
 
@@ -56,7 +55,7 @@ def test_anonymous_callers_leave_nothing():
     for story in told(1000):
         if story.identity == "anonymous":
             assert (story.name, story.phone, story.address) == ("", "", "")
-            assert not personal_data_in(story.original)
+            assert not find_pii(story.original)
 
 
 def test_every_kind_of_matter_is_told():
@@ -95,7 +94,7 @@ def test_results_are_long_enough_and_name_nobody(seed: int):
     assert len(result.account) >= 50
     assert len(result.reply) >= 30
     assert len(result.measures) >= 20
-    assert not personal_data_in(result.account + result.measures + result.reply)
+    assert not find_pii(result.account + result.measures + result.reply)
 
 
 def test_every_line_of_the_checklist_can_be_found_wanting():
@@ -104,7 +103,7 @@ def test_every_line_of_the_checklist_can_be_found_wanting():
             seen = texts.finding(Random(seed), BODY["Z01"], item.id, DAY)
             assert len(seen) >= 10
             assert "{" not in seen
-            assert not personal_data_in(seen)
+            assert not find_pii(seen)
 
 
 def test_reasons_are_as_long_as_the_forms_ask():
@@ -113,5 +112,5 @@ def test_reasons_are_as_long_as_the_forms_ask():
     assert not [
         words
         for words in (*texts.SENT_BACK, *texts.RETURNED, *texts.EXTENDED, *texts.APPROVED)
-        if personal_data_in(words)
+        if find_pii(words)
     ]

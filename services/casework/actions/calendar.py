@@ -115,10 +115,10 @@ async def take_in(
     only when `shorten` says so.
     """
     await reference.lock_notices(tx)
-    seen = await preview(tx, proposal, lock=True)
-    if seen.old == seen.new:
+    effect = await preview(tx, proposal, lock=True)
+    if effect.old == effect.new:
         raise Refused("与现行日历相同，没有需要保存的变化")
-    applied = [(row, shift) for row, shift in seen.shifts if shorten or not shift.shortened]
+    applied = [(row, shift) for row, shift in effect.shifts if shorten or not shift.shortened]
     await deadlines.shift(
         tx,
         [
@@ -139,21 +139,21 @@ async def take_in(
             year=proposal.year,
             source=proposal.source,
             content=proposal.content,
-            calendar_version=seen.new.version,
+            calendar_version=effect.new.version,
             imported_at=tx.now,
             imported_by=by.display_name,
         )
     )
-    _tell(tx, [(row, shift) for row, shift in applied if shift.concerns], seen.new.version)
+    _tell(tx, [(row, shift) for row, shift in applied if shift.concerns], effect.new.version)
     tx.audit(
         "calendar.take_in",
-        seen.new.version,
+        effect.new.version,
         str(by.id),
         year=proposal.year,
         moved=sum(s.moved for _, s in applied),
         shorten=shorten,
     )
-    return seen
+    return effect
 
 
 def _tell(tx: Transaction, moved: Sequence[tuple[Any, Shift]], version: str) -> None:

@@ -9,7 +9,7 @@ from services.casework.store import cases
 from services.casework.tables import Case, Step
 from shared.appraisal.events import Refused
 from shared.foundation import telemetry
-from shared.security.pii import personal_data_in
+from shared.security.pii import find_pii
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction
 
@@ -18,9 +18,9 @@ QUIET = frozenset({Verb.NOTE, Verb.URGE})
 
 
 async def load(
-    tx: Transaction, number: str, verb: Verb, by: Account, *, seen: int | None = None
+    tx: Transaction, number: str, verb: Verb, by: Account, *, expected_version: int | None = None
 ) -> Case:
-    """The case of that number, locked, for `by` to do `verb`. `seen`: the version this person
+    """The case of that number, locked, for `by` to do `verb`. `expected_version`: the version this person
     decided on.
 
     Raises Refused: 404 when the person may not find it, 403 when the verb is not theirs, 409 when
@@ -32,7 +32,7 @@ async def load(
     if by.role not in MAY[verb]:
         raise Refused(f"“{verb.label}”不在您的权限之内", status=403)
     if verb not in QUIET:
-        refuse_stale(seen, case.version)
+        refuse_stale(expected_version, case.version)
     move(State(case.state), verb)
     return case
 
@@ -81,7 +81,7 @@ def keys(case: Case) -> dict[str, Any]:
 
 def refuse_personal_data(text: str, *, field: str, label: str) -> None:
     """Raise Refused when a text that leaves the house names or numbers a person."""
-    if found := personal_data_in(text):
+    if found := find_pii(text):
         telemetry.personal_data_blocked.labels("casework", field).inc()
         kinds = "、".join(dict.fromkeys(hit.kind.label for hit in found))
         raise Refused(f"{label}中有个人信息（{kinds}），请删去后再提交", status=422, field=field)

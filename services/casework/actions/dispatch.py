@@ -19,13 +19,13 @@ async def assign_case(
     number: str,
     unit_id: str,
     by: Account,
-    seen: int | None = None,
+    expected_version: int | None = None,
     opinion: str = "",
 ) -> Case:
     """分办 to the responsible unit, or 改派 to another. A unit whose objection is refused gets the
     case back with its old clocks.
     """
-    case = await load(tx, number, Verb.ASSIGN, by, seen=seen)
+    case = await load(tx, number, Verb.ASSIGN, by, expected_version=expected_version)
     refuse_barred(unit_id, case.barred_unit_id)
     refuse_personal_data(opinion, field="opinion", label="分办意见")
     if unit_id == case.unit_id:
@@ -56,12 +56,12 @@ async def refuse_case(
     reason: str,
     explanation: str,
     by: Account,
-    seen: int | None = None,
+    expected_version: int | None = None,
 ) -> Case:
     """不予受理, with a reason of the rules and the sentence the public reads (empty: the rule's
     own).
     """
-    case = await load(tx, number, Verb.REFUSE, by, seen=seen)
+    case = await load(tx, number, Verb.REFUSE, by, expected_version=expected_version)
     clocks = await Clocks.of(tx, case)
     chosen = reason_of(clocks.campaign.scheme.case_rules.not_accepted_reasons, reason)
     sentence = explanation.strip() or chosen.public
@@ -83,13 +83,13 @@ async def return_case(
     reason: str,
     basis: str,
     by: Account,
-    seen: int | None = None,
+    expected_version: int | None = None,
     suggested_unit_id: str | None = None,
 ) -> Case:
     """退回 by a unit that is not responsible: in time, with a reason and its basis. The reviewer's
     clock begins anew.
     """
-    case = await load(tx, number, Verb.RETURN, by, seen=seen)
+    case = await load(tx, number, Verb.RETURN, by, expected_version=expected_version)
     clocks = await Clocks.of(tx, case)
     rules = clocks.campaign.scheme.case_rules
     assert case.assigned_at is not None, "a case with a unit was assigned to it"

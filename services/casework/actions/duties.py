@@ -122,7 +122,9 @@ async def fulfil_duty(tx: Transaction, *, duty_id: UUID, document: str, by: Acco
         raise Refused("请写明报送文件的标题和文号", status=422, field="document")
     end(tx, row, Clock.MET, duty)
     duty.met_at, duty.met_by_name, duty.document = tx.now, by.display_name, document.strip()
-    tx.audit("duty.fulfil", duty.id, str(by.id), obligation=duty.obligation, unit=duty.unit_id)
+    tx.audit(
+        "obligation.fulfil", duty.id, str(by.id), obligation=duty.obligation, unit=duty.unit_id
+    )
     tx.publish(
         ObligationMet(
             occurred_at=tx.now, due_at=row.due_at, late=row.lapsed_at is not None, **duty_keys(duty)
@@ -131,7 +133,7 @@ async def fulfil_duty(tx: Transaction, *, duty_id: UUID, document: str, by: Acco
     return duty
 
 
-async def listed(tx: Transaction, who: Account) -> list[Any]:
+async def listed(tx: Transaction, user: Account) -> list[Any]:
     """Duties as this person may see them."""
-    scope = cases.Scope.of(who)
+    scope = cases.Scope.of(user)
     return await deadlines.duties(tx, everything=scope.everything, unit_id=scope.unit_id)

@@ -25,12 +25,18 @@ REASON_MIN = 10
 
 
 async def ask_extension(
-    tx: Transaction, *, number: str, amount: int, reason: str, by: Account, seen: int | None = None
+    tx: Transaction,
+    *,
+    number: str,
+    amount: int,
+    reason: str,
+    by: Account,
+    expected_version: int | None = None,
 ) -> Case:
     """申请延期 by `amount` (in the unit of the scheme's rule). Refused after lapse, beyond the cap,
     or once too often.
     """
-    case = await load(tx, number, Verb.ASK_EXTENSION, by, seen=seen)
+    case = await load(tx, number, Verb.ASK_EXTENSION, by, expected_version=expected_version)
     clocks = await Clocks.of(tx, case)
     row = clocks.running("handle")
     if row is None or row.state != Clock.ARMED:
@@ -63,10 +69,16 @@ async def ask_extension(
 
 
 async def decide_extension(
-    tx: Transaction, *, number: str, agree: bool, opinion: str, by: Account, seen: int | None = None
+    tx: Transaction,
+    *,
+    number: str,
+    agree: bool,
+    opinion: str,
+    by: Account,
+    expected_version: int | None = None,
 ) -> Case:
     """One approver's word. The last agreement moves the deadline; one refusal ends the request."""
-    case = await load(tx, number, Verb.DECIDE_EXTENSION, by, seen=seen)
+    case = await load(tx, number, Verb.DECIDE_EXTENSION, by, expected_version=expected_version)
     refuse_personal_data(opinion, field="opinion", label="说明")
     request = next(
         (one for one in await cases.extensions(tx, case.id) if one.state == "asked"), None

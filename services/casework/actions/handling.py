@@ -35,10 +35,10 @@ PAUSE_DAYS_MAX = 90
 
 
 async def accept_case(
-    tx: Transaction, *, number: str, by: Account, seen: int | None = None
+    tx: Transaction, *, number: str, by: Account, expected_version: int | None = None
 ) -> Case:
     """签收: the unit takes the case on; whoever signs handles it."""
-    case = await load(tx, number, Verb.ACCEPT, by, seen=seen)
+    case = await load(tx, number, Verb.ACCEPT, by, expected_version=expected_version)
     clocks = await Clocks.of(tx, case)
     late = clocks.meet("accept")
     case.accepted_at, case.handler_id, case.handler_name = tx.now, by.id, by.display_name
@@ -63,10 +63,10 @@ async def accept_cases(tx: Transaction, *, numbers: Sequence[str], by: Account) 
 
 
 async def take_case_over(
-    tx: Transaction, *, number: str, by: Account, seen: int | None = None
+    tx: Transaction, *, number: str, by: Account, expected_version: int | None = None
 ) -> Case:
     """接办 by another handler of the unit. No deadline moves."""
-    case = await load(tx, number, Verb.TAKE_OVER, by, seen=seen)
+    case = await load(tx, number, Verb.TAKE_OVER, by, expected_version=expected_version)
     if case.handler_id == by.id:
         raise Refused("本件已由您承办")
     before, case.handler_id, case.handler_name = case.handler_name or "", by.id, by.display_name
@@ -106,12 +106,12 @@ async def submit_result(
     measures: str,
     reply: str,
     by: Account,
-    seen: int | None = None,
+    expected_version: int | None = None,
 ) -> Case:
     """办结送审. The handling clock stops with it; should the result be sent back, it runs on as if
     it had never stopped.
     """
-    case = await load(tx, number, Verb.SUBMIT, by, seen=seen)
+    case = await load(tx, number, Verb.SUBMIT, by, expected_version=expected_version)
     _refuse_thin(account, reply)
     for field, text, label in (
         ("account", account, "办理情况"),
@@ -163,12 +163,12 @@ async def _withdraw_request(tx: Transaction, case: Case) -> None:
 
 
 async def approve_result(
-    tx: Transaction, *, number: str, opinion: str, by: Account, seen: int | None = None
+    tx: Transaction, *, number: str, opinion: str, by: Account, expected_version: int | None = None
 ) -> Case:
     """审核通过: the case is closed (办结) and the citizen gets the reply. Nobody approves what they
     wrote themselves.
     """
-    case = await load(tx, number, Verb.APPROVE, by, seen=seen)
+    case = await load(tx, number, Verb.APPROVE, by, expected_version=expected_version)
     refuse_personal_data(opinion, field="opinion", label="审核意见")
     result = await _to_review(tx, case)
     if result.by_id == by.id:
@@ -203,12 +203,12 @@ async def approve_result(
 
 
 async def send_result_back(
-    tx: Transaction, *, number: str, opinion: str, by: Account, seen: int | None = None
+    tx: Transaction, *, number: str, opinion: str, by: Account, expected_version: int | None = None
 ) -> Case:
     """审核退回修改: the case is being handled again, and its handling clock runs on with the end it
     had.
     """
-    case = await load(tx, number, Verb.SEND_BACK, by, seen=seen)
+    case = await load(tx, number, Verb.SEND_BACK, by, expected_version=expected_version)
     if len(opinion.strip()) < OPINION_MIN:
         raise Refused(f"请写明退回修改的意见，至少 {OPINION_MIN} 个字", status=422, field="opinion")
     refuse_personal_data(opinion, field="opinion", label="审核意见")
@@ -238,10 +238,10 @@ def _decide(tx: Transaction, result: Submission, decision: str, opinion: str, by
 
 
 async def strike_off(
-    tx: Transaction, *, number: str, opinion: str, by: Account, seen: int | None = None
+    tx: Transaction, *, number: str, opinion: str, by: Account, expected_version: int | None = None
 ) -> Case:
     """销号: somebody outside the unit verified the rectification."""
-    case = await load(tx, number, Verb.STRIKE_OFF, by, seen=seen)
+    case = await load(tx, number, Verb.STRIKE_OFF, by, expected_version=expected_version)
     if len(opinion.strip()) < OPINION_MIN:
         raise Refused(f"请写明核查情况，至少 {OPINION_MIN} 个字", status=422, field="opinion")
     refuse_personal_data(opinion, field="opinion", label="核查情况")
@@ -260,10 +260,10 @@ async def pause_case(
     reason: str,
     until: datetime,
     by: Account,
-    seen: int | None = None,
+    expected_version: int | None = None,
 ) -> Case:
     """暂停计时 for a reason of the rules, until an instant at which it goes on by itself."""
-    case = await load(tx, number, Verb.PAUSE, by, seen=seen)
+    case = await load(tx, number, Verb.PAUSE, by, expected_version=expected_version)
     clocks = await Clocks.of(tx, case)
     chosen = reason_of(clocks.campaign.scheme.case_rules.pause_reasons, reason)
     if not 0 < (until - tx.now).total_seconds() <= PAUSE_DAYS_MAX * 86_400:
@@ -278,10 +278,10 @@ async def pause_case(
 
 
 async def resume_case(
-    tx: Transaction, *, number: str, by: Account, seen: int | None = None
+    tx: Transaction, *, number: str, by: Account, expected_version: int | None = None
 ) -> Case:
     """恢复计时 before the agreed day."""
-    case = await load(tx, number, Verb.RESUME, by, seen=seen)
+    case = await load(tx, number, Verb.RESUME, by, expected_version=expected_version)
     await _resume(
         tx,
         case,

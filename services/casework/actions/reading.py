@@ -179,9 +179,9 @@ class CaseView:
         return next((one for one in self.extensions if one.state == "asked"), None)
 
 
-async def case_view(tx: Transaction, number: str, who: Account) -> CaseView:
+async def case_view(tx: Transaction, number: str, user: Account) -> CaseView:
     """The case of that number. Raises Refused (404) when this person may not find it."""
-    row = await cases.case(tx, number, who)
+    row = await cases.case(tx, number, user)
     if row is None:
         raise Refused("没有找到这个办件", status=404)
     campaign, days = await reference.campaign(tx, row["campaign_id"]), await reference.calendar(tx)
@@ -211,7 +211,7 @@ async def case_view(tx: Transaction, number: str, who: Account) -> CaseView:
         unit_name=row["unit_name"],
         handler_id=row["handler_id"],
         handler_name=row["handler_name"],
-        barred_unit_id=None if who.role in UNIT_ROLES else row["barred_unit_id"],
+        barred_unit_id=None if user.role in UNIT_ROLES else row["barred_unit_id"],
         received_on=row["received_on"],
         opened_at=row["opened_at"],
         assigned_at=row["assigned_at"],
@@ -223,19 +223,19 @@ async def case_view(tx: Transaction, number: str, who: Account) -> CaseView:
         repeats=row["repeats"],
         urges=row["urges"],
         rating=row["rating"],
-        origin=_origin(row, who),
+        origin=_origin(row, user),
         deadlines=[view_of(one, campaign, days, tx.now) for one in owed],
-        steps=_steps(await cases.steps(tx, row["id"]), row["unit_id"], who),
-        submissions=await _submissions(tx, row, who),
+        steps=_steps(await cases.steps(tx, row["id"]), row["unit_id"], user),
+        submissions=await _submissions(tx, row, user),
         extensions=asked,
         suspensions=await cases.suspensions(tx, row["id"]),
-        verbs=_open_verbs(row, state, who, campaign, asked, owed, until, tx.now),
+        verbs=_open_verbs(row, state, user, campaign, asked, owed, until, tx.now),
         returnable_until=until,
     )
 
 
-def _origin(row: Any, who: Account) -> Origin | None:
-    if who.role in UNIT_ROLES:
+def _origin(row: Any, user: Account) -> Origin | None:
+    if user.role in UNIT_ROLES:
         return None
     return Origin(
         source=row["source"],
@@ -244,15 +244,15 @@ def _origin(row: Any, who: Account) -> Origin | None:
         real_name=row["real_name"],
         named_unit_id=row["named_unit_id"],
         named_unit_name=row["named_unit_name"],
-        received_at=row["received_at"] if who.role in SAW_EXACT_TIME else None,
+        received_at=row["received_at"] if user.role in SAW_EXACT_TIME else None,
     )
 
 
-def _steps(rows: Sequence[Any], unit_id: str | None, who: Account) -> list[StepView]:
+def _steps(rows: Sequence[Any], unit_id: str | None, user: Account) -> list[StepView]:
     """The history; a unit reads what concerns itself and not what another unit did or wrote before
     it.
     """
-    own = [row for row in rows if who.role not in UNIT_ROLES or row["unit_id"] == unit_id]
+    own = [row for row in rows if user.role not in UNIT_ROLES or row["unit_id"] == unit_id]
     return [
         StepView(
             at=row["at"],
@@ -268,19 +268,21 @@ def _steps(rows: Sequence[Any], unit_id: str | None, who: Account) -> list[StepV
     ]
 
 
-async def _submissions(tx: Transaction, row: Any, who: Account) -> list[Submission]:
+async def _submissions(tx: Transaction, row: Any, user: Account) -> list[Submission]:
     """Results sent for review; of a unit that had the case before, the present one reads none."""
     since = row["assigned_at"]
     sent = await cases.submissions(tx, row["id"])
     return [
-        one for one in sent if who.role not in UNIT_ROLES or (since is not None and one.at >= since)
+        one
+        for one in sent
+        if user.role not in UNIT_ROLES or (since is not None and one.at >= since)
     ]
 
 
 def _open_verbs(
     row: Any,
     state: State,
-    who: Account,
+    user: Account,
     campaign: Campaign,
     asked: Sequence[Extension],
     owed: Sequence[Deadline],
@@ -289,7 +291,7 @@ def _open_verbs(
 ) -> list[Verb]:
     """What this person can do now; a button that could only be refused is not shown."""
     request = next((one for one in asked if one.state == "asked"), None)
-    decides = request is not None and who.role.value in missing_approvals(
+    decides = request is not None and user.role.value in missing_approvals(
         campaign.scheme.case_rules, request.approved_by
     )
     handling = next(
@@ -307,11 +309,11 @@ def _open_verbs(
         Verb.ASK_EXTENSION: over
         or request is not None
         or asks >= campaign.scheme.case_rules.extension.times,
-        Verb.TAKE_OVER: row["handler_id"] == who.id,
+        Verb.TAKE_OVER: row["handler_id"] == user.id,
         Verb.RETURN: until is None or until <= now,
         Verb.PAUSE: over,
     }
-    return [verb for verb in verbs(state, who.role.value) if not hidden.get(verb, False)]
+    return [verb for verb in verbs(state, user.role.value) if not hidden.get(verb, False)]
 
 
 def view_of(row: Deadline, campaign: Campaign, days: WorkCalendar, now: datetime) -> DeadlineView:
@@ -401,13 +403,13 @@ class Listing:
 
 
 async def case_list(
-    tx: Transaction, who: Account, wanted: Filter, *, page: int = 1, rows: int | None = None
+    tx: Transaction, user: Account, wanted: Filter, *, page: int = 1, rows: int | None = None
 ) -> Listing:
     """The cases this person may see and asked for, most urgent first."""
     days, per_page = await reference.calendar(tx), rows or context_of(tx).page_rows
     found, total = await cases.listed(
         tx,
-        who,
+        user,
         wanted,
         soon_before=soon_before(tx.now, days),
         dissatisfied=await dissatisfied_options(tx),
@@ -468,23 +470,23 @@ async def dissatisfied_options(tx: Transaction) -> list[int]:
     )
 
 
-async def tally(tx: Transaction, who: Account) -> dict[str, int]:
+async def tally(tx: Transaction, user: Account) -> dict[str, int]:
     """How many cases this person may see by state, and how many are late or due soon; a state with
     none is 0.
     """
     days = await reference.calendar(tx)
-    counted = await cases.tally(tx, who, soon_before=soon_before(tx.now, days))
+    counted = await cases.tally(tx, user, soon_before=soon_before(tx.now, days))
     return {state.value: 0 for state in State} | counted
 
 
-async def palette(tx: Transaction, who: Account, q: str) -> list[Any]:
+async def palette(tx: Transaction, user: Account, q: str) -> list[Any]:
     """Cases for the command palette: number, summary, state."""
-    return await cases.found(tx, who, q.strip()) if q.strip() else []
+    return await cases.found(tx, user, q.strip()) if q.strip() else []
 
 
 async def deadline_list(
     tx: Transaction,
-    who: Account,
+    user: Account,
     *,
     state: str | None,
     kind: str | None,
@@ -492,7 +494,7 @@ async def deadline_list(
     limit: int,
 ) -> list[Any]:
     """Deadlines of cases and duties as this person may see them, in order of time."""
-    scope = Scope.of(who)
+    scope = Scope.of(user)
     return await deadlines.listed(
         tx,
         everything=scope.everything,

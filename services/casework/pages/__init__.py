@@ -2,4 +2,4 @@
 
 from services.casework.pages import board, calendar, case, queue, triage
 
-doors = (queue.door, case.door, triage.door, board.door, calendar.door)
+routers = (queue.router, case.router, triage.router, board.router, calendar.router)

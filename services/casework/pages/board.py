@@ -11,15 +11,15 @@ from starlette.responses import Response
 
 from services.casework.actions import duties, reading
 from services.casework.domain import State, Verb
-from services.casework.pages.words import shown
+from services.casework.pages.words import render_casework_page
 from services.casework.store import cases, reference
 from services.casework.store.cases import Filter
 from shared.security.policies import allow
 from shared.security.roles import Role
-from shared.web import Door, Form, Once, Tx, Who, read_form
+from shared.web import CurrentUser, Form, Idempotency, Router, Tx, read_form
 from shared.web.forms import Input
 
-door = Door(prefix="/casework")
+router = Router(prefix="/casework")
 UNIT = allow(Role.HANDLER, Role.UNIT_HEAD)
 LEDGER = allow(Role.SUPERVISOR, Role.HANDLER, Role.UNIT_HEAD)
 DUTIES = allow(Role.SUPERVISOR, Role.OFFICE, Role.HANDLER, Role.UNIT_HEAD)
@@ -29,12 +29,12 @@ SMALL_BASE = 5
 Page = Annotated[int, Query(ge=1, le=100_000)]
 
 
-@door.get("/approvals", policy=allow(Role.UNIT_HEAD))
-async def approvals_page(request: Request, tx: Tx, who: Who, page: Page = 1) -> Response:
-    results = await reading.case_list(tx, who, Filter(states=(State.REVIEWING,)), page=page)
-    asked = await cases.with_request(tx, who)
-    requests = [await reading.case_view(tx, number, who) for number in asked]
-    return shown(
+@router.get("/approvals", policy=allow(Role.UNIT_HEAD))
+async def approvals_page(request: Request, tx: Tx, user: CurrentUser, page: Page = 1) -> Response:
+    results = await reading.case_list(tx, user, Filter(states=(State.REVIEWING,)), page=page)
+    asked = await cases.with_request(tx, user)
+    requests = [await reading.case_view(tx, number, user) for number in asked]
+    return render_casework_page(
         request,
         "approvals.html",
         listing=results,
@@ -43,11 +43,11 @@ async def approvals_page(request: Request, tx: Tx, who: Who, page: Page = 1) -> 
     )
 
 
-@door.get("/supervise", policy=allow(Role.SUPERVISOR))
+@router.get("/supervise", policy=allow(Role.SUPERVISOR))
 async def supervise_page(
     request: Request,
     tx: Tx,
-    who: Who,
+    user: CurrentUser,
     days: int = 30,
     view: str = "late",
     unit: str | None = None,
@@ -85,8 +85,8 @@ async def supervise_page(
         for key, (label, _) in views.items()
         if key in counted.keys()  # noqa: SIM118
     ]
-    listing = await reading.case_list(tx, who, views[view][1], page=page)
-    return shown(
+    listing = await reading.case_list(tx, user, views[view][1], page=page)
+    return render_casework_page(
         request,
         "supervise.html",
         units=[_rated(row) for row in units],
@@ -130,11 +130,11 @@ def _rated(row: Any) -> dict[str, Any]:
     }
 
 
-@door.get("/ledger", policy=LEDGER)
+@router.get("/ledger", policy=LEDGER)
 async def ledger_page(
     request: Request,
     tx: Tx,
-    who: Who,
+    user: CurrentUser,
     state: str = "",
     source: str = "",
     unit: str | None = None,
@@ -156,19 +156,19 @@ async def ledger_page(
     state = state if state in states else ""
     source = source if source in ("complaint", "visit") else ""
     wanted = Filter(states=states[state], source=source or None, unit_id=unit or None)
-    counted = await reading.tally(tx, who)
-    return shown(
+    counted = await reading.tally(tx, user)
+    return render_casework_page(
         request,
         "ledger.html",
-        listing=await reading.case_list(tx, who, wanted, page=page),
+        listing=await reading.case_list(tx, user, wanted, page=page),
         state=state,
         source=source,
         unit=unit or "",
         counted=counted,
         values={"state": state, "source": source, "unit": unit},
         as_of=tx.now,
-        units=await cases.units_with_cases(tx, who),
-        form=Form[Any].of({"state": state, "source": source, "unit": unit or ""}),
+        units=await cases.units_with_cases(tx, user),
+        form=Form[Any].with_initial({"state": state, "source": source, "unit": unit or ""}),
     )
 
 
@@ -176,13 +176,17 @@ class Fulfilment(Input):
     document: str = Field(title="文件标题和文号", min_length=duties.DOCUMENT_MIN, max_length=500)
 
 
-@door.get("/duties", policy=DUTIES)
-async def duties_page(request: Request, tx: Tx, who: Who) -> Response:
-    return await _duties(request, tx, who)
+@router.get("/duties", policy=DUTIES)
+async def duties_page(request: Request, tx: Tx, user: CurrentUser) -> Response:
+    return await _duties(request, tx, user)
 
 
 async def _duties(
-    request: Request, tx: Tx, who: Who, form: Form[Any] | None = None, wrong: UUID | None = None
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    form: Form[Any] | None = None,
+    wrong: UUID | None = None,
 ) -> Response:
     calendar = await reference.calendar(tx)
     rows = [
@@ -190,9 +194,9 @@ async def _duties(
             **dict(row),
             "standing": reading.standing({**dict(row), "clock": row["state"]}, calendar, tx.now),
         }
-        for row in await duties.listed(tx, who)
+        for row in await duties.listed(tx, user)
     ]
-    return shown(
+    return render_casework_page(
         request,
         "duties.html",
         422 if wrong else 200,
@@ -200,17 +204,19 @@ async def _duties(
         form=form or Form[Any](),
         wrong=wrong,
         failed=wrong is not None,
-        can_fulfil=who.role in (Role.HANDLER, Role.UNIT_HEAD),
+        can_fulfil=user.role in (Role.HANDLER, Role.UNIT_HEAD),
         as_of=tx.now,
     )
 
 
-@door.post("/duties/{id}/fulfilment", policy=UNIT)
-async def fulfil(request: Request, tx: Tx, who: Who, once: Once, id: UUID) -> Response:
+@router.post("/duties/{id}/fulfilment", policy=UNIT)
+async def fulfil(
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, id: UUID
+) -> Response:
     form = await read_form(request, Fulfilment)
-    if form.value is None:
-        return await _duties(request, tx, who, form, id)
-    return await once.redirect(
-        duties.fulfil_duty(tx, duty_id=id, document=form.value.document, by=who),
+    if form.cleaned is None:
+        return await _duties(request, tx, user, form, id)
+    return await idempotency.redirect(
+        duties.fulfil_duty(tx, duty_id=id, document=form.cleaned.document, by=user),
         to="/casework/duties",
     )

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from services.casework.actions import calendar
 from services.casework.actions.calendar import Proposal
-from services.casework.pages.words import shown
+from services.casework.pages.words import render_casework_page
 from services.casework.store import reference
 from shared.appraisal.calendar.deadlines import due_label
 from shared.appraisal.calendar.working_days import WorkCalendar, civil_day
@@ -18,10 +18,10 @@ from shared.appraisal.events import Refused
 from shared.security.policies import allow
 from shared.security.roles import Role
 from shared.storage.transaction import Transaction
-from shared.web import Door, Form, Once, Tx, Who, read_form
+from shared.web import CurrentUser, Form, Idempotency, Router, Tx, read_form
 from shared.web.forms import Input
 
-door = Door(prefix="/casework")
+router = Router(prefix="/casework")
 ADMIN = allow(Role.ADMIN)
 DAYS_AHEAD_MIN = 30
 SHOWN_MAX = 50
@@ -45,11 +45,13 @@ class Change(Input):
         return calendar.single_day(self.day, worked=self.worked == "work", name=self.name or "")
 
 
-@door.get("/calendar", policy=ADMIN)
+@router.get("/calendar", policy=ADMIN)
 async def calendar_page(
-    request: Request, tx: Tx, who: Who, month: str = "", day: str = ""
+    request: Request, tx: Tx, user: CurrentUser, month: str = "", day: str = ""
 ) -> Response:
-    return await _render(request, tx, month=month, form=Form[Any].of({"day": day} if day else {}))
+    return await _render(
+        request, tx, month=month, form=Form[Any].with_initial({"day": day} if day else {})
+    )
 
 
 async def _render(
@@ -62,9 +64,9 @@ async def _render(
     status: int = 200,
 ) -> Response:
     days = await reference.calendar(tx)
-    first = _month(month or form.typed("day")[:7], civil_day(tx.now))
+    first = _month(month or form.value("day")[:7], civil_day(tx.now))
     ahead = (days.known_through - civil_day(tx.now)).days
-    return shown(
+    return render_casework_page(
         request,
         "calendar.html",
         status,
@@ -142,25 +144,27 @@ def _moved(preview: calendar.Preview | None) -> list[dict[str, Any]]:
     ]
 
 
-@door.post("/calendar/preview", policy=ADMIN)
-async def preview_change(request: Request, tx: Tx, who: Who) -> Response:
+@router.post("/calendar/preview", policy=ADMIN)
+async def preview_change(request: Request, tx: Tx, user: CurrentUser) -> Response:
     """Show what a change would do; nothing is written."""
     form = await read_form(request, Change)
-    seen = None
-    if form.value is not None:
+    effect = None
+    if form.cleaned is not None:
         try:
-            seen = await calendar.preview(tx, form.value.proposal())
+            effect = await calendar.preview(tx, form.cleaned.proposal())
         except Refused as refused:
-            form.refuse(refused.sentence, refused.field or "text")
-    return await _render(request, tx, form=form, preview=seen, status=200 if seen else 422)
+            form.add_error(refused.sentence, refused.field or "text")
+    return await _render(request, tx, form=form, preview=effect, status=200 if effect else 422)
 
 
-@door.post("/calendar/notices", policy=ADMIN)
-async def take_in(request: Request, tx: Tx, who: Who, once: Once) -> Response:
+@router.post("/calendar/notices", policy=ADMIN)
+async def take_in(
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency
+) -> Response:
     form = await read_form(request, Change)
-    if form.value is None:
+    if form.cleaned is None:
         return await _render(request, tx, form=form, status=422)
-    return await once.redirect(
-        calendar.take_in(tx, form.value.proposal(), by=who, shorten=form.value.shorten),
+    return await idempotency.redirect(
+        calendar.take_in(tx, form.cleaned.proposal(), by=user, shorten=form.cleaned.shorten),
         to="/casework/calendar",
     )

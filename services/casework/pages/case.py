@@ -17,23 +17,23 @@ from starlette.responses import Response
 from services.casework.actions import dispatch, extensions, handling, reading
 from services.casework.actions.cases import load
 from services.casework.domain import MAY, READERS, State, Verb
-from services.casework.pages.words import shown
+from services.casework.pages.words import render_casework_page
 from services.casework.store import reference
 from services.casework.tables import Case
 from shared.appraisal.calendar.deadlines import due_label
 from shared.appraisal.calendar.working_days import closing
 from shared.appraisal.events import Refused
-from shared.security.pii import personal_data_in
+from shared.security.pii import find_pii
 from shared.security.policies import Account, Policy, allow
 from shared.security.roles import Role
 from shared.storage.transaction import Transaction
-from shared.web import Door, Form, Once, Tx, Who, read_form
+from shared.web import CurrentUser, Form, Idempotency, Router, Tx, read_form
 from shared.web.forms import Input
-from shared.web.spoken_dates import NotUnderstood, read_moment
+from shared.web.spoken_dates import UnparsableDate, parse_spoken_date
 
-door = Door(prefix="/casework")
+router = Router(prefix="/casework")
 Number = Annotated[str, Path(pattern=r"^ZF\d{4}-\d{6,}$")]
-ModelT = TypeVar("ModelT", bound="Seen")
+ModelT = TypeVar("ModelT", bound="VersionedForm")
 KEYS = {
     Verb.ACCEPT: "a",
     Verb.RETURN: "r",
@@ -49,69 +49,71 @@ def may(verb: Verb) -> Policy:
     return allow(*map(Role, MAY[verb]))
 
 
-class Seen(Input):
-    seen: int = Field(ge=1, title="版本")
+class VersionedForm(Input):
+    expected_version: int = Field(ge=1, title="版本")
 
 
-class Assignment(Seen):
+class Assignment(VersionedForm):
     unit_id: str = Field(title="承办单位", max_length=100)
     opinion: str = Field("", title="分办意见", max_length=1000)
 
 
-class Refusal(Seen):
+class Refusal(VersionedForm):
     reason: str = Field(title="理由", max_length=50)
     explanation: str = Field("", title="告知来件人的理由", max_length=1000)
 
 
-class Giving(Seen):
+class Giving(VersionedForm):
     reason: str = Field(title="退回理由", max_length=50)
     basis: str = Field(title="退回依据", min_length=dispatch.TEXT_MIN, max_length=2000)
     suggested_unit_id: str | None = Field(None, title="建议承办单位", max_length=100)
 
 
-class Extending(Seen):
+class Extending(VersionedForm):
     amount: int = Field(title="延长", ge=1, le=365)
     reason: str = Field(title="延期理由", min_length=extensions.REASON_MIN, max_length=1000)
 
 
-class Decision(Seen):
+class Decision(VersionedForm):
     agree: bool = Field(title="审批意见")
     opinion: str = Field("", title="说明", max_length=1000)
 
 
-class Result(Seen):
+class Result(VersionedForm):
     account: str = Field(title="办理情况", min_length=handling.ACCOUNT_MIN, max_length=20_000)
     upheld: handling.Upheld = Field(title="反映是否属实")
     measures: str = Field("", title="整改措施", max_length=5000)
     reply: str = Field(title="公开答复", min_length=handling.REPLY_MIN, max_length=5000)
 
 
-class Opinion(Seen):
+class Opinion(VersionedForm):
     opinion: str = Field(title="意见", min_length=handling.OPINION_MIN, max_length=2000)
 
 
-class Agreement(Seen):
+class Agreement(VersionedForm):
     opinion: str = Field("", title="意见", max_length=2000)
 
 
-class Pausing(Seen):
+class Pausing(VersionedForm):
     reason: str = Field(title="暂停理由", max_length=50)
     until: str = Field(title="恢复日期", max_length=40)
 
 
-class Note(Seen):
+class Note(VersionedForm):
     text: str = Field(title="办理记录", min_length=2, max_length=5000)
 
 
-@door.get("/cases/{number}", policy=allow(*map(Role, READERS)))
-async def case_page(request: Request, tx: Tx, who: Who, number: Number, act: str = "") -> Response:
-    return await render(request, tx, who, number, act=act)
+@router.get("/cases/{number}", policy=allow(*map(Role, READERS)))
+async def case_page(
+    request: Request, tx: Tx, user: CurrentUser, number: Number, act: str = ""
+) -> Response:
+    return await render(request, tx, user, number, act=act)
 
 
 async def render(
     request: Request,
     tx: Transaction,
-    who: Account,
+    user: Account,
     number: str,
     *,
     act: str = "",
@@ -120,20 +122,22 @@ async def render(
     changes: list[reading.StepView] | None = None,
 ) -> Response:
     """The page of a case with the panel of `act` open, when this person can do that now."""
-    view = await reading.case_view(tx, number, who)
+    view = await reading.case_view(tx, number, user)
     opened = next((verb for verb in view.verbs if verb == act), None)
     if opened is None and len(view.verbs) == 1 and view.verbs[0] is not Verb.NOTE:
         opened = view.verbs[0]
-    typed = form or Form[Any].of({"seen": view.version} | _defaults(view, opened))
+    typed = form or Form[Any].with_initial(
+        {"expected_version": view.version} | _defaults(view, opened)
+    )
     if changes is not None:
-        typed.texts["seen"] = [str(view.version)]
+        typed.texts["expected_version"] = [str(view.version)]
     taken = (view.unit_id, view.barred_unit_id)
     units = [
         (one["unit_id"], one["name"])
         for one in await reference.units(tx, view.campaign.id)
         if one["unit_id"] not in taken
     ]
-    return shown(
+    return render_casework_page(
         request,
         "case.html",
         status,
@@ -209,8 +213,8 @@ def _end_of_handling(view: reading.CaseView) -> str:
 async def perform(
     request: Request,
     tx: Transaction,
-    who: Account,
-    once: Once,
+    user: Account,
+    idempotency: Idempotency,
     number: str,
     verb: Verb,
     model: type[ModelT],
@@ -221,189 +225,223 @@ async def perform(
     back as it was typed.
     """
     form = await read_form(request, model)
-    if form.value is None:
-        return await render(request, tx, who, number, act=verb, form=form, status=422)
+    if form.cleaned is None:
+        return await render(request, tx, user, number, act=verb, form=form, status=422)
     _guard(form)
-    if form.value is None:
-        return await render(request, tx, who, number, act=verb, form=form, status=422)
-    case = await load(tx, number, verb, who)
-    if verb is not Verb.NOTE and case.version != form.value.seen:
-        changes = await _since(tx, who, number, form.value.seen)
+    if form.cleaned is None:
+        return await render(request, tx, user, number, act=verb, form=form, status=422)
+    case = await load(tx, number, verb, user)
+    if verb is not Verb.NOTE and case.version != form.cleaned.expected_version:
+        changes = await _since(tx, user, number, form.cleaned.expected_version)
         return await render(
-            request, tx, who, number, act=verb, form=form, status=409, changes=changes
+            request, tx, user, number, act=verb, form=form, status=409, changes=changes
         )
-    return await once.redirect(do(form.value), to=to or f"/casework/cases/{number}")
+    return await idempotency.redirect(do(form.cleaned), to=to or f"/casework/cases/{number}")
 
 
 def _guard(form: Form[Any]) -> None:
     """Stop personal data at the field where it was typed."""
     for name in LEAVES_THE_HOUSE:
-        if found := personal_data_in(form.typed(name)):
+        if found := find_pii(form.value(name)):
             kinds = "、".join(dict.fromkeys(hit.kind.label for hit in found))
-            form.refuse(f"这里有个人信息（{kinds}），请删去后再提交", name)
+            form.add_error(f"这里有个人信息（{kinds}），请删去后再提交", name)
 
 
-async def _since(tx: Transaction, who: Account, number: str, seen: int) -> list[reading.StepView]:
+async def _since(
+    tx: Transaction, user: Account, number: str, expected_version: int
+) -> list[reading.StepView]:
     """What was done since a version: every act but notes and urging counts one up."""
-    view = await reading.case_view(tx, number, who)
+    view = await reading.case_view(tx, number, user)
     counted = [step for step in view.steps if step.verb not in ("note", "urge")]
-    return counted[: max(view.version - seen, 0)]
+    return counted[: max(view.version - expected_version, 0)]
 
 
-@door.post("/cases/{number}/acceptance", policy=may(Verb.ACCEPT))
-async def accept(request: Request, tx: Tx, who: Who, once: Once, number: Number) -> Response:
+@router.post("/cases/{number}/acceptance", policy=may(Verb.ACCEPT))
+async def accept(
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, number: Number
+) -> Response:
     return await perform(
         request,
         tx,
-        who,
-        once,
+        user,
+        idempotency,
         number,
         Verb.ACCEPT,
-        Seen,
-        lambda _: handling.accept_case(tx, number=number, by=who),
+        VersionedForm,
+        lambda _: handling.accept_case(tx, number=number, by=user),
     )
 
 
-@door.post("/cases/{number}/takeover", policy=may(Verb.TAKE_OVER))
-async def take_over(request: Request, tx: Tx, who: Who, once: Once, number: Number) -> Response:
+@router.post("/cases/{number}/takeover", policy=may(Verb.TAKE_OVER))
+async def take_over(
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, number: Number
+) -> Response:
     return await perform(
         request,
         tx,
-        who,
-        once,
+        user,
+        idempotency,
         number,
         Verb.TAKE_OVER,
-        Seen,
-        lambda _: handling.take_case_over(tx, number=number, by=who),
+        VersionedForm,
+        lambda _: handling.take_case_over(tx, number=number, by=user),
     )
 
 
-@door.post("/cases/{number}/return", policy=may(Verb.RETURN))
-async def give_back(request: Request, tx: Tx, who: Who, once: Once, number: Number) -> Response:
+@router.post("/cases/{number}/return", policy=may(Verb.RETURN))
+async def give_back(
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, number: Number
+) -> Response:
     def do(said: Giving) -> Awaitable[Case]:
-        return dispatch.return_case(tx, number=number, by=who, **said.model_dump())
+        return dispatch.return_case(tx, number=number, by=user, **said.model_dump())
 
-    return await perform(request, tx, who, once, number, Verb.RETURN, Giving, do, to="/casework/")
+    return await perform(
+        request, tx, user, idempotency, number, Verb.RETURN, Giving, do, to="/casework/"
+    )
 
 
-@door.post("/cases/{number}/extension", policy=may(Verb.ASK_EXTENSION))
-async def ask_extension(request: Request, tx: Tx, who: Who, once: Once, number: Number) -> Response:
+@router.post("/cases/{number}/extension", policy=may(Verb.ASK_EXTENSION))
+async def ask_extension(
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, number: Number
+) -> Response:
     def do(said: Extending) -> Awaitable[Case]:
-        return extensions.ask_extension(tx, number=number, by=who, **said.model_dump())
+        return extensions.ask_extension(tx, number=number, by=user, **said.model_dump())
 
-    return await perform(request, tx, who, once, number, Verb.ASK_EXTENSION, Extending, do)
+    return await perform(request, tx, user, idempotency, number, Verb.ASK_EXTENSION, Extending, do)
 
 
-@door.post("/cases/{number}/extension/approval", policy=may(Verb.DECIDE_EXTENSION))
+@router.post("/cases/{number}/extension/approval", policy=may(Verb.DECIDE_EXTENSION))
 async def decide_extension(
-    request: Request, tx: Tx, who: Who, once: Once, number: Number
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, number: Number
 ) -> Response:
     def do(said: Decision) -> Awaitable[Case]:
-        return extensions.decide_extension(tx, number=number, by=who, **said.model_dump())
+        return extensions.decide_extension(tx, number=number, by=user, **said.model_dump())
 
-    return await perform(request, tx, who, once, number, Verb.DECIDE_EXTENSION, Decision, do)
+    return await perform(
+        request, tx, user, idempotency, number, Verb.DECIDE_EXTENSION, Decision, do
+    )
 
 
-@door.post("/cases/{number}/submission", policy=may(Verb.SUBMIT))
-async def submit(request: Request, tx: Tx, who: Who, once: Once, number: Number) -> Response:
+@router.post("/cases/{number}/submission", policy=may(Verb.SUBMIT))
+async def submit(
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, number: Number
+) -> Response:
     def do(said: Result) -> Awaitable[Case]:
-        return handling.submit_result(tx, number=number, by=who, **said.model_dump())
+        return handling.submit_result(tx, number=number, by=user, **said.model_dump())
 
-    return await perform(request, tx, who, once, number, Verb.SUBMIT, Result, do)
+    return await perform(request, tx, user, idempotency, number, Verb.SUBMIT, Result, do)
 
 
-@door.post("/cases/{number}/approval", policy=may(Verb.APPROVE))
-async def approve(request: Request, tx: Tx, who: Who, once: Once, number: Number) -> Response:
+@router.post("/cases/{number}/approval", policy=may(Verb.APPROVE))
+async def approve(
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, number: Number
+) -> Response:
     def do(said: Agreement) -> Awaitable[Case]:
-        return handling.approve_result(tx, number=number, by=who, **said.model_dump())
+        return handling.approve_result(tx, number=number, by=user, **said.model_dump())
 
-    return await perform(request, tx, who, once, number, Verb.APPROVE, Agreement, do)
+    return await perform(request, tx, user, idempotency, number, Verb.APPROVE, Agreement, do)
 
 
-@door.post("/cases/{number}/sending-back", policy=may(Verb.SEND_BACK))
-async def send_back(request: Request, tx: Tx, who: Who, once: Once, number: Number) -> Response:
+@router.post("/cases/{number}/sending-back", policy=may(Verb.SEND_BACK))
+async def send_back(
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, number: Number
+) -> Response:
     def do(said: Opinion) -> Awaitable[Case]:
-        return handling.send_result_back(tx, number=number, by=who, **said.model_dump())
+        return handling.send_result_back(tx, number=number, by=user, **said.model_dump())
 
-    return await perform(request, tx, who, once, number, Verb.SEND_BACK, Opinion, do)
+    return await perform(request, tx, user, idempotency, number, Verb.SEND_BACK, Opinion, do)
 
 
-@door.post("/cases/{number}/striking-off", policy=may(Verb.STRIKE_OFF))
-async def strike_off(request: Request, tx: Tx, who: Who, once: Once, number: Number) -> Response:
+@router.post("/cases/{number}/striking-off", policy=may(Verb.STRIKE_OFF))
+async def strike_off(
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, number: Number
+) -> Response:
     def do(said: Opinion) -> Awaitable[Case]:
-        return handling.strike_off(tx, number=number, by=who, **said.model_dump())
+        return handling.strike_off(tx, number=number, by=user, **said.model_dump())
 
-    return await perform(request, tx, who, once, number, Verb.STRIKE_OFF, Opinion, do)
+    return await perform(request, tx, user, idempotency, number, Verb.STRIKE_OFF, Opinion, do)
 
 
-@door.post("/cases/{number}/notes", policy=may(Verb.NOTE))
-async def note(request: Request, tx: Tx, who: Who, once: Once, number: Number) -> Response:
+@router.post("/cases/{number}/notes", policy=may(Verb.NOTE))
+async def note(
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, number: Number
+) -> Response:
     def do(said: Note) -> Awaitable[Case]:
-        return handling.note_progress(tx, number=number, text=said.text, by=who)
+        return handling.note_progress(tx, number=number, text=said.text, by=user)
 
-    return await perform(request, tx, who, once, number, Verb.NOTE, Note, do)
+    return await perform(request, tx, user, idempotency, number, Verb.NOTE, Note, do)
 
 
-@door.post("/cases/{number}/urging", policy=may(Verb.URGE))
-async def urge(request: Request, tx: Tx, who: Who, once: Once, number: Number) -> Response:
+@router.post("/cases/{number}/urging", policy=may(Verb.URGE))
+async def urge(
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, number: Number
+) -> Response:
     def do(said: Note) -> Awaitable[Case]:
-        return handling.urge_unit(tx, number=number, text=said.text, by=who)
+        return handling.urge_unit(tx, number=number, text=said.text, by=user)
 
-    return await perform(request, tx, who, once, number, Verb.URGE, Note, do)
+    return await perform(request, tx, user, idempotency, number, Verb.URGE, Note, do)
 
 
-@door.post("/cases/{number}/pause", policy=may(Verb.PAUSE))
-async def pause(request: Request, tx: Tx, who: Who, once: Once, number: Number) -> Response:
+@router.post("/cases/{number}/pause", policy=may(Verb.PAUSE))
+async def pause(
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, number: Number
+) -> Response:
     def do(said: Pausing) -> Awaitable[Case]:
         return handling.pause_case(
             tx,
             number=number,
             reason=said.reason,
             until=_end_of(said.until, tx.now),
-            by=who,
-            seen=said.seen,
+            by=user,
+            expected_version=said.expected_version,
         )
 
-    return await perform(request, tx, who, once, number, Verb.PAUSE, Pausing, do)
+    return await perform(request, tx, user, idempotency, number, Verb.PAUSE, Pausing, do)
 
 
 def _end_of(text: str, now: datetime) -> datetime:
     """The end of the day that the text names. Raises Refused with a sentence when it names none."""
     try:
-        return closing(read_moment(text, now, ahead=True).at.date(), "24:00")
-    except NotUnderstood as error:
+        return closing(parse_spoken_date(text, now, future=True).at.date(), "24:00")
+    except UnparsableDate as error:
         raise Refused(str(error), status=422, field="until") from error
 
 
-@door.post("/cases/{number}/resumption", policy=may(Verb.RESUME))
-async def resume(request: Request, tx: Tx, who: Who, once: Once, number: Number) -> Response:
+@router.post("/cases/{number}/resumption", policy=may(Verb.RESUME))
+async def resume(
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, number: Number
+) -> Response:
     return await perform(
         request,
         tx,
-        who,
-        once,
+        user,
+        idempotency,
         number,
         Verb.RESUME,
-        Seen,
-        lambda _: handling.resume_case(tx, number=number, by=who),
+        VersionedForm,
+        lambda _: handling.resume_case(tx, number=number, by=user),
     )
 
 
-@door.post("/cases/{number}/assignment", policy=may(Verb.ASSIGN))
-async def assign(request: Request, tx: Tx, who: Who, once: Once, number: Number) -> Response:
+@router.post("/cases/{number}/assignment", policy=may(Verb.ASSIGN))
+async def assign(
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, number: Number
+) -> Response:
     def do(said: Assignment) -> Awaitable[Case]:
-        return dispatch.assign_case(tx, number=number, by=who, **said.model_dump())
+        return dispatch.assign_case(tx, number=number, by=user, **said.model_dump())
 
     return await perform(
-        request, tx, who, once, number, Verb.ASSIGN, Assignment, do, to="/casework/triage"
+        request, tx, user, idempotency, number, Verb.ASSIGN, Assignment, do, to="/casework/triage"
     )
 
 
-@door.post("/cases/{number}/non-acceptance", policy=may(Verb.REFUSE))
-async def refuse(request: Request, tx: Tx, who: Who, once: Once, number: Number) -> Response:
+@router.post("/cases/{number}/non-acceptance", policy=may(Verb.REFUSE))
+async def refuse(
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, number: Number
+) -> Response:
     def do(said: Refusal) -> Awaitable[Case]:
-        return dispatch.refuse_case(tx, number=number, by=who, **said.model_dump())
+        return dispatch.refuse_case(tx, number=number, by=user, **said.model_dump())
 
     return await perform(
-        request, tx, who, once, number, Verb.REFUSE, Refusal, do, to="/casework/triage"
+        request, tx, user, idempotency, number, Verb.REFUSE, Refusal, do, to="/casework/triage"
     )

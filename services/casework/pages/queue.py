@@ -8,15 +8,24 @@ from starlette.responses import JSONResponse, Response
 
 from services.casework.actions import handling, reading
 from services.casework.domain import MAY, READERS, State, Verb
-from services.casework.pages.words import WORDS, shown
+from services.casework.pages.words import WORDS, render_casework_page
 from services.casework.store.cases import Filter
 from shared.security.policies import Account, allow
 from shared.security.roles import Role
 from shared.storage.transaction import Transaction
-from shared.web import Door, Hit, Once, Tx, Who, fragment, hits, htmx
+from shared.web import (
+    CurrentUser,
+    Idempotency,
+    PaletteResult,
+    Router,
+    Tx,
+    is_htmx,
+    palette_results,
+    render_fragment,
+)
 from shared.web.routing import BACKGROUND_HEADER
 
-door = Door(prefix="/casework")
+router = Router(prefix="/casework")
 READ = allow(*map(Role, READERS))
 TABS: dict[str, tuple[str, tuple[State, ...]]] = {
     "todo": ("待办", (State.ASSIGNED, State.HANDLING, State.PAUSED, State.REVIEWING)),
@@ -30,11 +39,11 @@ PICKED_MAX = 200
 Text = Annotated[str, Query(max_length=100)]
 
 
-@door.get("/", policy=READ)
+@router.get("/", policy=READ)
 async def queue_page(
     request: Request,
     tx: Tx,
-    who: Who,
+    user: CurrentUser,
     tab: str = "todo",
     standing: str | None = None,
     mine: bool = False,
@@ -44,17 +53,17 @@ async def queue_page(
     tab = tab if tab in TABS else "todo"
     standing = standing if standing in STANDINGS else None
     wanted = Filter(
-        states=TABS[tab][1], standing=standing, handler_id=who.id if mine else None, q=q.strip()
+        states=TABS[tab][1], standing=standing, handler_id=user.id if mine else None, q=q.strip()
     )
-    context = await _queue(tx, who, wanted, tab=tab, standing=standing, mine=mine, q=q, page=page)
-    if htmx(request) and BACKGROUND_HEADER in request.headers:
-        return fragment(request, "queue.html", "rows", **WORDS, **context)
-    return shown(request, "queue.html", **context)
+    context = await _queue(tx, user, wanted, tab=tab, standing=standing, mine=mine, q=q, page=page)
+    if is_htmx(request) and BACKGROUND_HEADER in request.headers:
+        return render_fragment(request, "queue.html", "rows", **WORDS, **context)
+    return render_casework_page(request, "queue.html", **context)
 
 
 async def _queue(
     tx: Transaction,
-    who: Account,
+    user: Account,
     wanted: Filter,
     *,
     tab: str,
@@ -63,14 +72,14 @@ async def _queue(
     q: str,
     page: int,
 ) -> dict[str, Any]:
-    counted = await reading.tally(tx, who)
+    counted = await reading.tally(tx, user)
     tabs = [
         (label, f"/casework/?tab={key}", sum(counted[state] for state in states))
         for key, (label, states) in TABS.items()
     ]
     values = {"tab": tab, "standing": standing, "mine": "1" if mine else "", "q": q.strip()}
     return {
-        "listing": await reading.case_list(tx, who, wanted, page=page),
+        "listing": await reading.case_list(tx, user, wanted, page=page),
         "tabs": tabs,
         "here": f"/casework/?tab={tab}",
         "tiles": _tiles(counted),
@@ -80,8 +89,8 @@ async def _queue(
         "mine": mine,
         "q": q,
         "values": values,
-        "can_accept": who.role.value in MAY[Verb.ACCEPT],
-        "can_be_mine": who.role is Role.HANDLER,
+        "can_accept": user.role.value in MAY[Verb.ACCEPT],
+        "can_be_mine": user.role is Role.HANDLER,
         "as_of": tx.now,
     }
 
@@ -110,23 +119,25 @@ def _tiles(counted: dict[str, int]) -> list[dict[str, object]]:
     ]
 
 
-@door.post("/acceptances", policy=allow(*map(Role, MAY[Verb.ACCEPT])))
-async def accept_picked(request: Request, tx: Tx, who: Who, once: Once) -> Response:
+@router.post("/acceptances", policy=allow(*map(Role, MAY[Verb.ACCEPT])))
+async def accept_picked(
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency
+) -> Response:
     """签收所选. What somebody else signed meanwhile stays theirs."""
     numbers = [str(number) for number in (await request.form()).getlist("number")][:PICKED_MAX]
-    return await once.redirect(
-        handling.accept_cases(tx, numbers=numbers, by=who), to="/casework/?tab=handle"
+    return await idempotency.redirect(
+        handling.accept_cases(tx, numbers=numbers, by=user), to="/casework/?tab=handle"
     )
 
 
-@door.get("/palette", policy=READ)
-async def palette(tx: Tx, who: Who, q: Text = "") -> Response:
-    found = await reading.palette(tx, who, q)
-    return JSONResponse(hits([_hit(row) for row in found]))
+@router.get("/palette", policy=READ)
+async def palette(tx: Tx, user: CurrentUser, q: Text = "") -> Response:
+    found = await reading.palette(tx, user, q)
+    return JSONResponse(palette_results([_palette_result(row) for row in found]))
 
 
-def _hit(row: Any) -> Hit:
-    return Hit(
+def _palette_result(row: Any) -> PaletteResult:
+    return PaletteResult(
         "办件",
         row["number"],
         f"/casework/cases/{row['number']}",

@@ -10,39 +10,39 @@ from starlette.responses import Response
 
 from services.casework.actions import reading
 from services.casework.domain import State, Verb
-from services.casework.pages.words import shown
+from services.casework.pages.words import render_casework_page
 from services.casework.store import reference
 from services.casework.store.cases import Filter
 from shared.security.policies import allow
 from shared.security.roles import Role
-from shared.web import Door, Form, Tx, Who
+from shared.web import CurrentUser, Form, Router, Tx
 
-door = Door(prefix="/casework")
+router = Router(prefix="/casework")
 REVIEWER = allow(Role.REVIEWER)
 
 
-@door.get("/triage", policy=REVIEWER)
+@router.get("/triage", policy=REVIEWER)
 async def triage_page(
     request: Request,
     tx: Tx,
-    who: Who,
+    user: CurrentUser,
     case: str = "",
     returned: bool = False,
     q: Annotated[str, Query(max_length=100)] = "",
     page: Annotated[int, Query(ge=1, le=100_000)] = 1,
 ) -> Response:
     wanted = Filter(states=(State.PENDING,), returned=returned, q=q.strip())
-    listing = await reading.case_list(tx, who, wanted, page=page)
+    listing = await reading.case_list(tx, user, wanted, page=page)
     number = case or (listing.rows[0].number if listing.rows else "")
-    view = await reading.case_view(tx, number, who) if number else None
-    counted = await reading.tally(tx, who)
+    view = await reading.case_view(tx, number, user) if number else None
+    counted = await reading.tally(tx, user)
     units = await reference.units(tx, view.campaign.id) if view else []
     allowed = [
         (unit["unit_id"], unit["name"])
         for unit in units
         if view and unit["unit_id"] != view.barred_unit_id
     ]
-    return shown(
+    return render_casework_page(
         request,
         "triage.html",
         listing=listing,
@@ -52,7 +52,7 @@ async def triage_page(
         returned=returned,
         q=q,
         Verb=Verb,
-        form=Form[Any].of(_start(view)),
+        form=Form[Any].with_initial(_start(view)),
         rules=view.campaign.scheme.case_rules if view else None,
         as_of=tx.now,
         values={"returned": "1" if returned else "", "q": q.strip()},
@@ -63,4 +63,7 @@ def _start(view: reading.CaseView | None) -> dict[str, object]:
     if view is None:
         return {}
     named = view.origin.named_unit_id if view.origin else None
-    return {"seen": view.version, "unit_id": named if named != view.barred_unit_id else None}
+    return {
+        "expected_version": view.version,
+        "unit_id": named if named != view.barred_unit_id else None,
+    }

@@ -8,7 +8,7 @@ from starlette.responses import HTMLResponse
 from services.casework.actions.handling import UPHELD_LABELS
 from services.casework.actions.reading import CHANNEL_LABELS, KIND_LABELS, URGENCY_LABELS
 from shared.appraisal.calendar.deadlines import Standing
-from shared.web import page
+from shared.web import render_page
 
 BADGES: Final = {
     Standing.NORMAL: "normal",
@@ -28,6 +28,8 @@ WORDS: Final[dict[str, Any]] = {
 }
 
 
-def shown(request: Request, template: str, status: int = 200, **context: Any) -> HTMLResponse:
+def render_casework_page(
+    request: Request, template: str, status: int = 200, **context: Any
+) -> HTMLResponse:
     """A page of casework."""
-    return page(request, template, status, **WORDS, **context)
+    return render_page(request, template, status, **WORDS, **context)

@@ -28,9 +28,9 @@ class Scope:
     everything: bool
 
     @classmethod
-    def of(cls, who: Account) -> "Scope":
+    def of(cls, user: Account) -> "Scope":
         """An account of a unit without a unit finds nothing."""
-        return cls(who.unit_id, who.role not in UNIT_ROLES)
+        return cls(user.unit_id, user.role not in UNIT_ROLES)
 
 
 # $1 everything, $2 unit. The bar is asked for although no barred unit can be responsible: two locks
@@ -173,11 +173,11 @@ async def note_rating(tx: Transaction, complaint_id: UUID, option: int) -> None:
 # ── one case ──────────────────────────────────────────────────────────────────────────────────────
 
 
-async def to_change(tx: Transaction, number: str, who: Account) -> Case | None:
+async def to_change(tx: Transaction, number: str, user: Account) -> Case | None:
     """The case of that number, locked until the transaction ends; None when this person may not
     find it.
     """
-    scope = Scope.of(who)
+    scope = Scope.of(user)
     wanted = select(Case).where(col(Case.number) == number)
     if not scope.everything:
         wanted = wanted.where(
@@ -190,11 +190,11 @@ async def to_change(tx: Transaction, number: str, who: Account) -> Case | None:
     )
 
 
-async def case(tx: Transaction, number: str, who: Account) -> Any | None:
+async def case(tx: Transaction, number: str, user: Account) -> Any | None:
     """A case to be shown, with the names of its units and campaign; None when this person may not
     find it.
     """
-    scope = Scope.of(who)
+    scope = Scope.of(user)
     return await tx.fetchrow(
         f"""
         select c.*, u.name as unit_name, n.name as named_unit_name, p.title as campaign_title
@@ -375,7 +375,7 @@ def _literal(text: str) -> str:
 
 async def listed(
     tx: Transaction,
-    who: Account,
+    user: Account,
     wanted: Filter,
     *,
     soon_before: datetime,
@@ -384,7 +384,7 @@ async def listed(
     page: int,
 ) -> tuple[list[Any], int]:
     """One page of the cases this person may see, most urgent first, and how many there are in all."""
-    arguments = _arguments(Scope.of(who), wanted, tx.now, soon_before, dissatisfied)
+    arguments = _arguments(Scope.of(user), wanted, tx.now, soon_before, dissatisfied)
     found = await tx.fetch(
         f"""
         select count(*) over () as total, c.id, c.number, c.kind, c.urgency, c.state, c.summary, c.unit_id, u.name as unit_name,
@@ -402,11 +402,11 @@ async def listed(
     return [], await tx.fetchval(f"select count(*) {_LISTED}", *arguments)
 
 
-async def tally(tx: Transaction, who: Account, *, soon_before: datetime) -> dict[str, int]:
+async def tally(tx: Transaction, user: Account, *, soon_before: datetime) -> dict[str, int]:
     """How many cases this person may see, by state, and of the open ones how many are late or due
     soon.
     """
-    scope = Scope.of(who)
+    scope = Scope.of(user)
     rows = await tx.fetch(
         f"""
         select c.state, count(*) as n,
@@ -428,11 +428,11 @@ async def tally(tx: Transaction, who: Account, *, soon_before: datetime) -> dict
     }
 
 
-async def with_request(tx: Transaction, who: Account, *, rows: int = 100) -> list[str]:
+async def with_request(tx: Transaction, user: Account, *, rows: int = 100) -> list[str]:
     """Numbers of the cases this person may see in which an extension waits for a decision, the one
     that runs out first on top.
     """
-    scope = Scope.of(who)
+    scope = Scope.of(user)
     found = await tx.fetch(
         f"""
         select c.number from extensions e join cases c on c.id = e.case_id
@@ -446,9 +446,9 @@ async def with_request(tx: Transaction, who: Account, *, rows: int = 100) -> lis
     return [row["number"] for row in found]
 
 
-async def units_with_cases(tx: Transaction, who: Account) -> list[tuple[str, str]]:
+async def units_with_cases(tx: Transaction, user: Account) -> list[tuple[str, str]]:
     """The units (id, name) that are responsible for a case this person may see."""
-    scope = Scope.of(who)
+    scope = Scope.of(user)
     found = await tx.fetch(
         f"""
         select u.unit_id, min(u.name) as name from units u
@@ -461,9 +461,9 @@ async def units_with_cases(tx: Transaction, who: Account) -> list[tuple[str, str
     return [(row["unit_id"], row["name"]) for row in found]
 
 
-async def found(tx: Transaction, who: Account, q: str, *, rows: int = 8) -> list[Any]:
+async def found(tx: Transaction, user: Account, q: str, *, rows: int = 8) -> list[Any]:
     """Cases whose number or hand-over text holds `q`, for the palette."""
-    scope = Scope.of(who)
+    scope = Scope.of(user)
     return await tx.fetch(
         f"""
         select c.number, c.summary, c.state from cases c

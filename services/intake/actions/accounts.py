@@ -138,7 +138,7 @@ async def end_other_sessions(tx: Transaction, *, account: Account, keep: str) ->
 async def _end_sessions(tx: Transaction, account_id: UUID, keep: str | None) -> None:
     sessions = context_of(tx).sessions
     if sessions is not None:
-        await sessions.end_all(account_id, keep=keep)
+        await sessions.revoke_all(account_id, keep=keep)
 
 
 # ── the people of a demonstration ─────────────────────────────────────────────────────────────────

@@ -21,9 +21,9 @@ from services.intake.store import complaints as store
 from shared.appraisal.events import ComplaintRegistered, ComplaintRepeated, Refused
 from shared.foundation import telemetry
 from shared.foundation.telemetry import log, trace_parent
-from shared.security.keyring import KeyRing, Sealed, Shredded
+from shared.security.keyring import KeyDestroyed, KeyRing, SealedRecord
 from shared.security.masking import mask_name, mask_phone
-from shared.security.pii import mask_personal_data, personal_data_in
+from shared.security.pii import find_pii, mask_pii
 from shared.security.policies import Account
 from shared.security.roles import Role
 from shared.storage.transaction import Transaction, new_id
@@ -171,7 +171,7 @@ def _hand_over_text(report: Report) -> str:
     """转办摘要: as given, refused while it shows anything personal; or drafted from the original by
     masking.
     """
-    summary = (report.summary or "").strip() or mask_personal_data(report.original, report.known)[
+    summary = (report.summary or "").strip() or mask_pii(report.original, report.known)[
         :SUMMARY_MAX
     ].strip()
     refuse_personal_data(summary, report.known, field="summary", name="转办摘要")
@@ -182,7 +182,7 @@ def refuse_personal_data(text: str, known: tuple[str, ...] = (), *, field: str, 
     """Raise Refused (422) that names the place and kind of the first personal data in a text, never
     the data itself.
     """
-    found = personal_data_in(text, known)
+    found = find_pii(text, known)
     if not found:
         return
     telemetry.personal_data_blocked.labels("intake", field).inc()
@@ -199,10 +199,10 @@ def refuse_personal_data(text: str, known: tuple[str, ...] = (), *, field: str, 
 
 def draft_summary(report_original: str, known: tuple[str, ...] = ()) -> str:
     """由原文生成草稿: the original with everything personal replaced by its kind."""
-    return mask_personal_data(report_original.strip(), known)[:SUMMARY_MAX]
+    return mask_pii(report_original.strip(), known)[:SUMMARY_MAX]
 
 
-def _sealed(ring: KeyRing, complaint_id: UUID, report: Report) -> dict[str, Sealed]:
+def _sealed(ring: KeyRing, complaint_id: UUID, report: Report) -> dict[str, SealedRecord]:
     record, parts = str(complaint_id), {"identity": report.who, "original": report.told}
     return {part: ring.seal(f"{record}/{part}", fields) for part, fields in parts.items() if fields}
 
@@ -267,12 +267,12 @@ async def _merge(tx: Transaction, complaint_id: UUID, target: Any, *, by: str) -
 
 
 async def similar_complaints(
-    tx: Transaction, *, campaign_id: str, unit_id: str, summary: str, who: Account
+    tx: Transaction, *, campaign_id: str, unit_id: str, summary: str, user: Account
 ) -> list[dict[str, Any]]:
     """疑似重复: complaints about the same unit within seven days whose texts are alike, the most
     alike first.
     """
-    if who.unit_id == unit_id or len(summary.strip()) < REASON_MIN:
+    if user.unit_id == unit_id or len(summary.strip()) < REASON_MIN:
         return []
     return [
         dict(row)
@@ -282,11 +282,11 @@ async def similar_complaints(
     ]
 
 
-async def alike(tx: Transaction, row: Any, who: Account) -> list[dict[str, Any]]:
+async def alike(tx: Transaction, row: Any, user: Account) -> list[dict[str, Any]]:
     """Complaints like this one, for whoever may merge it; [] when nobody is named or it is merged
     already.
     """
-    if who.role is not Role.REVIEWER or row["unit_id"] is None or row["merged_into"] is not None:
+    if user.role is not Role.REVIEWER or row["unit_id"] is None or row["merged_into"] is not None:
         return []
     found = await store.similar(
         tx,
@@ -306,7 +306,7 @@ async def caller_history(tx: Transaction, *, phone: str, by: Account) -> list[di
         return []
     caller_print = context_of(tx).ring.fingerprint(phone)
     rows = await store.of_caller(tx, caller_print)
-    tx.audit("caller.looked_up", caller_print.hex()[:16], str(by.id), found=len(rows))
+    tx.audit("complainant.looked_up", caller_print.hex()[:16], str(by.id), found=len(rows))
     return [dict(row) for row in rows]
 
 
@@ -326,18 +326,20 @@ class Reading:
     may_reveal: bool
 
 
-async def read_complaint(tx: Transaction, number: str, who: Account) -> Reading | None:
+async def read_complaint(tx: Transaction, number: str, user: Account) -> Reading | None:
     """The complaint of that number as this person may see it, or None. Reading somebody's words
     leaves a mark in the audit log.
     """
-    row = await store.visible(tx, number, who)
+    row = await store.visible(tx, number, user)
     if row is None:
         return None
-    entitled = who.role in MAY_REVEAL or row["registered_at"] > tx.now - OWN_ORIGINAL
-    tx.audit("complaint.read", row["id"], str(who.id), original=entitled)
+    entitled = user.role in MAY_REVEAL or row["registered_at"] > tx.now - OWN_ORIGINAL
+    tx.audit("complaint.read", row["id"], str(user.id), original=entitled)
     original = await _opened(tx, row["id"], "original") if entitled else None
     supplements = await _supplements(tx, row["id"]) if entitled else []
-    return Reading(row, original, await _masked(tx, row["id"]), supplements, who.role in MAY_REVEAL)
+    return Reading(
+        row, original, await _masked(tx, row["id"]), supplements, user.role in MAY_REVEAL
+    )
 
 
 async def _opened(tx: Transaction, complaint_id: UUID, part: str) -> dict[str, str]:
@@ -345,8 +347,8 @@ async def _opened(tx: Transaction, complaint_id: UUID, part: str) -> dict[str, s
     if sealed is None:
         return {}
     try:
-        return context_of(tx).ring.open_sealed(f"{complaint_id}/{part}", sealed)
-    except Shredded:
+        return context_of(tx).ring.unseal(f"{complaint_id}/{part}", sealed)
+    except KeyDestroyed:
         return {}
 
 
@@ -369,7 +371,7 @@ async def _supplements(tx: Transaction, complaint_id: UUID) -> list[tuple[dateti
         (
             row["at"],
             row["display_name"] or "",
-            ring.open_sealed(row["id"], store.sealed_of(row)).get("text", ""),
+            ring.unseal(row["id"], store.sealed_of(row)).get("text", ""),
         )
         for row in kept
     ]
@@ -405,7 +407,7 @@ async def reveal_identity(
     row = await store.visible(tx, number, by)
     if row is None:
         raise Refused("没有这件诉求", status=404)
-    tx.audit("identity.revealed", row["id"], str(by.id), reason=mask_personal_data(reason.strip()))
+    tx.audit("identity.revealed", row["id"], str(by.id), reason=mask_pii(reason.strip()))
     telemetry.identity_reveals.labels(by.role).inc()
     if await store.reveals_since(tx, by.id, tx.now - timedelta(hours=1)) >= REVEALS_AN_HOUR:
         log.warning(
@@ -414,13 +416,13 @@ async def reveal_identity(
             account=str(by.id),
             role=by.role,
         )
-        tx.audit("identity.reveals_many", by.id, "system")
+        tx.audit("identity.reveal_threshold_exceeded", by.id, "system")
     return await _opened(tx, row["id"], "identity")
 
 
 def code_of(ring: KeyRing, complaint_id: UUID) -> str:
     """查询码 of a complaint."""
-    return query_code(ring.secret("query-code"), complaint_id)
+    return query_code(ring.derive_key("query-code"), complaint_id)
 
 
 async def progress_of(tx: Transaction, complaint_id: UUID) -> Any:
@@ -447,7 +449,7 @@ async def drafts_of(tx: Transaction, by: Account) -> list[tuple[UUID, datetime, 
     """(id, when saved, fields) of each draft, the oldest first."""
     ring, rows = context_of(tx).ring, await store.drafts(tx, by.id)
     return [
-        (row["id"], row["saved_at"], ring.open_sealed(f"draft/{row['id']}", store.sealed_of(row)))
+        (row["id"], row["saved_at"], ring.unseal(f"draft/{row['id']}", store.sealed_of(row)))
         for row in rows
     ]
 

@@ -30,13 +30,13 @@ def today_in_words(now: datetime) -> str:
     return f"{day:%m-%d}（周{'一二三四五六日'[day.weekday()]}，{kind}{provisional}），本月还有 {left} 个工作日"
 
 
-async def tiles(tx: Transaction, who: Account) -> list[dict[str, Any]]:
+async def tiles(tx: Transaction, user: Account) -> list[dict[str, Any]]:
     """Tiles (label, value, url) for this person; [] for those whose work is in other services."""
     midnight = datetime.combine(tx.now.astimezone(CHINA).date(), time.min, CHINA)
-    if who.role is Role.OPERATOR:
+    if user.role is Role.OPERATOR:
         mine, drafts = (
-            await complaints.registered_by(tx, who.id, since=midnight),
-            await complaints.drafts(tx, who.id),
+            await complaints.registered_by(tx, user.id, since=midnight),
+            await complaints.drafts(tx, user.id),
         )
         return [
             {"label": "今天登记", "value": len(mine), "url": "/intake/desk/mine"},
@@ -47,8 +47,8 @@ async def tiles(tx: Transaction, who: Account) -> list[dict[str, Any]]:
                 "tone": "warn" if drafts else "",
             },
         ]
-    if who.role is Role.INSPECTOR:
-        handed_in = await visits.of_inspector(tx, who.id, since=midnight)
+    if user.role is Role.INSPECTOR:
+        handed_in = await visits.of_inspector(tx, user.id, since=midnight)
         waiting = [visit for visit in handed_in if visit["counted_at"] is None]
         return [
             {"label": "今天提交的检查", "value": len(handed_in), "url": "/intake/field/"},
@@ -59,17 +59,17 @@ async def tiles(tx: Transaction, who: Account) -> list[dict[str, Any]]:
                 "tone": "warn" if waiting else "",
             },
         ]
-    if who.role in (Role.REVIEWER, Role.SUPERVISOR, Role.OFFICE, Role.LEADER):
-        return await _overview(tx, who, midnight)
+    if user.role in (Role.REVIEWER, Role.SUPERVISOR, Role.OFFICE, Role.LEADER):
+        return await _overview(tx, user, midnight)
     return []
 
 
-async def _overview(tx: Transaction, who: Account, midnight: datetime) -> list[dict[str, Any]]:
+async def _overview(tx: Transaction, user: Account, midnight: datetime) -> list[dict[str, Any]]:
     counted, visited = (
         await complaints.counts_since(tx, midnight),
         await visits.counts_since(tx, midnight),
     )
-    reads = who.role in complaints.READERS
+    reads = user.role in complaints.READERS
     shown = [
         {
             "label": "今天收到的诉求",
@@ -83,7 +83,7 @@ async def _overview(tx: Transaction, who: Account, midnight: datetime) -> list[d
             "tone": "warn" if counted["waiting"] else "",
         },
     ]
-    if who.role is Role.OFFICE:
+    if user.role is Role.OFFICE:
         shown += [
             {"label": "问卷总数", "value": await ballots.total(tx), "url": "/notify/campaigns"},
             {"label": "今天收到的检查", "value": visited["received"], "url": "/intake/field/plans"},

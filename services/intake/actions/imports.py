@@ -23,10 +23,10 @@ from services.intake.store import imports as store
 from services.intake.store.campaigns import KnownCampaign
 from shared.appraisal.events import Channel, Kind, Refused, Urgency
 from shared.appraisal.imports import (
-    BadFile,
-    BadMapping,
-    Mapped,
-    Mistake,
+    InvalidFile,
+    InvalidMapping,
+    MappedRow,
+    RowError,
     RowMapping,
     Table,
     map_rows,
@@ -67,7 +67,7 @@ class Tally:
     done: int = 0
     repeated: int = 0
     refused: int = 0
-    mistakes: list[Mistake] = field(default_factory=list)
+    mistakes: list[RowError] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +91,9 @@ def read_order(
         read = read_mapping(mapping)
         table = read_table(file_name, content)
         next(map_rows(table, read), None)
-    except BadMapping as error:
+    except InvalidMapping as error:
         raise Refused(str(error), status=422, field="mapping") from error
-    except BadFile as error:
+    except InvalidFile as error:
         raise Refused(str(error), status=422, field="file") from error
     if read.kind not in TAKERS:
         raise Refused("参评单位名册请在“评分 → 参评单位”导入", status=422, field="mapping")
@@ -162,13 +162,13 @@ async def _end(database: Database, context: Context, import_id: UUID, state: str
 
 
 async def _take(
-    tx: Transaction, order: Order, batch: Sequence[Mapped | Mistake], tally: Tally
+    tx: Transaction, order: Order, batch: Sequence[MappedRow | RowError], tally: Tally
 ) -> None:
     """Take one batch: rows that are in already are passed over, rows that are wrong are noted, the
     rest goes in.
     """
-    mapping, mapped = order.mapping, [row for row in batch if isinstance(row, Mapped)]
-    mistakes = [row for row in batch if isinstance(row, Mistake)]
+    mapping, mapped = order.mapping, [row for row in batch if isinstance(row, MappedRow)]
+    mistakes = [row for row in batch if isinstance(row, RowError)]
     source = f"{order.campaign_id}/{mapping.kind}/{mapping.source}"
     if order.dry_run:
         old = await store.known(tx, source, [row.id for row in mapped])
@@ -180,7 +180,7 @@ async def _take(
     if refused and not order.dry_run:
         await store.give_back(tx, source, [row.id for row, _ in refused])
     mistakes += [
-        Mistake(row.line, mapping.column_of(error.field or ""), error.sentence)
+        RowError(row.line, mapping.column_of(error.field or ""), error.sentence)
         for row, error in refused
     ]
     done, repeated = len(fresh) - len(refused), len(mapped) - len(fresh)
@@ -200,16 +200,16 @@ async def _take(
         ).inc(count)
 
 
-Refusals = list[tuple[Mapped, Refused]]
+Refusals = list[tuple[MappedRow, Refused]]
 
 
 # ── complaints ────────────────────────────────────────────────────────────────────────────────────
 
 
-async def _complaints(tx: Transaction, order: Order, rows: Sequence[Mapped]) -> Refusals:
+async def _complaints(tx: Transaction, order: Order, rows: Sequence[MappedRow]) -> Refusals:
     campaign = await campaigns.get(tx, order.campaign_id)
     refused: Refusals = []
-    good: list[tuple[Mapped, complaints.Entry]] = []
+    good: list[tuple[MappedRow, complaints.Entry]] = []
     for row in rows:
         try:
             report = _report(row, campaign)
@@ -228,7 +228,7 @@ async def _complaints(tx: Transaction, order: Order, rows: Sequence[Mapped]) -> 
     return refused
 
 
-def _report(row: Mapped, campaign: KnownCampaign) -> Report:
+def _report(row: MappedRow, campaign: KnownCampaign) -> Report:
     return Report(
         campaign_id=campaign.id,
         channel=_word(Channel, row, "channel", Channel.IMPORT),
@@ -248,7 +248,7 @@ def _report(row: Mapped, campaign: KnownCampaign) -> Report:
     )
 
 
-def _word(words: type[Word], row: Mapped, name: str, otherwise: Word) -> Word:
+def _word(words: type[Word], row: MappedRow, name: str, otherwise: Word) -> Word:
     text = row.text(name)
     try:
         return words(text) if text else otherwise
@@ -258,7 +258,7 @@ def _word(words: type[Word], row: Mapped, name: str, otherwise: Word) -> Word:
         ) from error
 
 
-def _unit(row: Mapped, campaign: KnownCampaign) -> str | None:
+def _unit(row: MappedRow, campaign: KnownCampaign) -> str | None:
     """The unit of a row: by id (`unit_id`), or by name or alias (`unit`). None when the row names
     none.
     """
@@ -285,10 +285,10 @@ def _unit_named(name: str, campaign: KnownCampaign) -> str:
 # ── ballots ───────────────────────────────────────────────────────────────────────────────────────
 
 
-async def _ballots(tx: Transaction, order: Order, rows: Sequence[Mapped]) -> Refusals:
+async def _ballots(tx: Transaction, order: Order, rows: Sequence[MappedRow]) -> Refusals:
     campaign = await campaigns.get(tx, order.campaign_id)
     refused: Refusals = []
-    good: list[tuple[Mapped, tuple[str, str, str | None], list[Answer]]] = []
+    good: list[tuple[MappedRow, tuple[str, str, str | None], list[Answer]]] = []
     for row in rows:
         try:
             good.append((row, _sheet(row, campaign), _answers(row, campaign)))
@@ -299,7 +299,7 @@ async def _ballots(tx: Transaction, order: Order, rows: Sequence[Mapped]) -> Ref
     return refused
 
 
-def _sheet(row: Mapped, campaign: KnownCampaign) -> tuple[str, str, str | None]:
+def _sheet(row: MappedRow, campaign: KnownCampaign) -> tuple[str, str, str | None]:
     """(instrument, group, point) of a questionnaire; where the row says nothing, the scheme's
     first.
     """
@@ -310,7 +310,7 @@ def _sheet(row: Mapped, campaign: KnownCampaign) -> tuple[str, str, str | None]:
     return ballot.key, group, row.text("point") or None
 
 
-def _answers(row: Mapped, campaign: KnownCampaign) -> list[Answer]:
+def _answers(row: MappedRow, campaign: KnownCampaign) -> list[Answer]:
     codes = {option.code: option.no for option in campaign.scheme.options} | {
         str(option.no): option.no for option in campaign.scheme.options
     }
@@ -328,7 +328,7 @@ async def _store_ballots(
     tx: Transaction,
     order: Order,
     campaign: KnownCampaign,
-    good: Sequence[tuple[Mapped, tuple[str, str, str | None], list[Answer]]],
+    good: Sequence[tuple[MappedRow, tuple[str, str, str | None], list[Answer]]],
 ) -> None:
     """Store a batch's ballots in one COPY, each under the sheet's own entry in the register of
     issuance.
@@ -363,7 +363,7 @@ async def _store_ballots(
 # ── visits ────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def _visits(tx: Transaction, order: Order, rows: Sequence[Mapped]) -> Refusals:
+async def _visits(tx: Transaction, order: Order, rows: Sequence[MappedRow]) -> Refusals:
     campaign = await campaigns.get(tx, order.campaign_id)
     refused: Refusals = []
     for row in rows:
@@ -380,7 +380,7 @@ async def _visits(tx: Transaction, order: Order, rows: Sequence[Mapped]) -> Refu
     return refused
 
 
-def _visit(row: Mapped, campaign: KnownCampaign) -> visits.Report:
+def _visit(row: MappedRow, campaign: KnownCampaign) -> visits.Report:
     """A visit of which only one thing was written down: what the row does not speak of was not
     looked at.
     """
@@ -411,7 +411,7 @@ def _visit(row: Mapped, campaign: KnownCampaign) -> visits.Report:
     )
 
 
-def _among(words: dict[str, Choice], row: Mapped, name: str, otherwise: str) -> Choice:
+def _among(words: dict[str, Choice], row: MappedRow, name: str, otherwise: str) -> Choice:
     text = row.text(name) or otherwise
     if text not in words:
         raise Refused(
@@ -420,7 +420,9 @@ def _among(words: dict[str, Choice], row: Mapped, name: str, otherwise: str) -> 
     return words[text]
 
 
-TAKERS: Final[dict[str, Callable[[Transaction, Order, Sequence[Mapped]], Awaitable[Refusals]]]] = {
+TAKERS: Final[
+    dict[str, Callable[[Transaction, Order, Sequence[MappedRow]], Awaitable[Refusals]]]
+] = {
     "complaints": _complaints,
     "ballots": _ballots,
     "visits": _visits,

@@ -50,7 +50,7 @@ async def destroy_informants(tx: Transaction) -> bool:
     )
     await complaints.destroy_informants(tx, ids)
     for complaint_id in ids:
-        tx.audit("informant.destroyed", complaint_id, "system", kept_days=days)
+        tx.audit("complainant.data_erased", complaint_id, "system", kept_days=days)
     return len(ids) == BATCH
 
 

@@ -28,7 +28,7 @@ from shared.appraisal.events import (
     Refused,
 )
 from shared.appraisal.schemes import Option
-from shared.security.pii import mask_personal_data
+from shared.security.pii import mask_pii
 from shared.storage.transaction import Transaction
 
 NOBODY = UUID(int=0)
@@ -55,7 +55,7 @@ async def ask_progress(tx: Transaction, *, number: str, code: str) -> Answer:
     # The code is checked even when there is no such complaint, so that the time taken tells
     # nothing.
     matches = code_matches(
-        context_of(tx).ring.secret("query-code"), row["id"] if row else NOBODY, given
+        context_of(tx).ring.derive_key("query-code"), row["id"] if row else NOBODY, given
     )
     if row is None or not given or not matches:
         raise Refused(WRONG, status=404)
@@ -95,7 +95,7 @@ async def rate(tx: Transaction, complaint_id: UUID, *, option: int, reason: str 
     if not answer.may_rate:
         raise Refused("这件诉求已经评价过，或还没有办结")
     # The reason is not sealed, so it must not hold personal data.
-    if await store.rate(tx, complaint_id, option=option, reason=mask_personal_data(reason.strip())):
+    if await store.rate(tx, complaint_id, option=option, reason=mask_pii(reason.strip())):
         tx.audit("complaint.rated", complaint_id, "public", option=option)
         tx.publish(
             ComplaintRated(

@@ -28,7 +28,7 @@ from services.intake.store.files import keep_file, read_file
 from shared.appraisal.events import Finding, Refused, VisitSubmitted
 from shared.foundation import telemetry
 from shared.foundation.clock import CHINA
-from shared.security.pii import mask_personal_data
+from shared.security.pii import mask_pii
 from shared.security.policies import Account
 from shared.security.roles import Role
 from shared.storage.transaction import Transaction, new_id
@@ -217,7 +217,7 @@ def _fact(tx: Transaction, visit: Any) -> VisitSubmitted:
 
 def _finding(visit_id: UUID, place: int, found: Found) -> Finding:
     # Masked, not refused: who stands in a corridor without network cannot rewrite it now.
-    told = mask_personal_data(found.summary)
+    told = mask_pii(found.summary)
     return Finding(
         finding_id=finding_id(visit_id, place, found.item_id),
         item_id=found.item_id,

@@ -2,5 +2,5 @@
 
 from services.intake.pages import accounts, ballots, complaints, tracking, visits
 
-doors = [accounts.door, complaints.door, tracking.door, ballots.door, visits.door]
+routers = [accounts.router, complaints.router, tracking.router, ballots.router, visits.router]
 """In the order in which routes are looked for."""

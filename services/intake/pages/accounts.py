@@ -12,30 +12,30 @@ from services.intake.store import accounts as store
 from shared.appraisal.events import Refused
 from shared.foundation import telemetry
 from shared.security.policies import PUBLIC, SIGNED_IN
-from shared.security.sessions import credential_of
-from shared.security.sign_in import begin_login, login_succeeded
+from shared.security.sessions import read_credential
+from shared.security.sign_in import count_login_attempt, reset_login_failures
 from shared.storage.redis import CacheUnavailable
 from shared.web import (
-    Door,
+    CurrentUser,
     Form,
-    Hit,
+    OptionalUser,
+    PaletteResult,
+    Router,
     Tx,
-    Visitor,
-    Who,
-    hits,
-    keep_preferences,
-    matches,
-    page,
+    client_network,
+    matches_search,
+    palette_results,
     preferences,
     read_form,
-    see_other,
-    source_of,
-    spelt,
+    redirect,
+    render_page,
+    save_preferences,
+    search_terms,
 )
 from shared.web.forms import Input
 from shared.web.navigation import menu_for
 
-door = Door(include_in_schema=False)
+router = Router(include_in_schema=False)
 WRONG: Final = "用户名或密码不正确"
 
 
@@ -59,41 +59,43 @@ class Look(Input):
 # ── signing in and out ────────────────────────────────────────────────────────────────────────────
 
 
-@door.get("/login", policy=PUBLIC)
+@router.get("/login", policy=PUBLIC)
 async def login_page(
-    request: Request, visitor: Visitor, next: Annotated[str, Query(max_length=500)] = "/"
+    request: Request, user: OptionalUser, next: Annotated[str, Query(max_length=500)] = "/"
 ) -> Response:
-    if visitor:
+    if user:
         return RedirectResponse(own_path(next), 303)
-    return page(request, "login.html", form=Form[SignIn].of({"next": own_path(next)}))
+    return render_page(
+        request, "login.html", form=Form[SignIn].with_initial({"next": own_path(next)})
+    )
 
 
-@door.post("/login", policy=PUBLIC)
+@router.post("/login", policy=PUBLIC)
 async def login(request: Request, tx: Tx) -> Response:
     form = await read_form(request, SignIn)
-    if form.value is None:
-        return page(request, "login.html", 422, form=form, failed=True)
-    limiter, source = request.app.state.limiter, source_of(request)
-    if wait := await begin_login(limiter, form.value.name, source):
+    if form.cleaned is None:
+        return render_page(request, "login.html", 422, form=form, failed=True)
+    limiter, source = request.app.state.limiter, client_network(request)
+    if wait := await count_login_attempt(limiter, form.cleaned.name, source):
         telemetry.login_failures.labels("too_often").inc()
-        form.refuse(f"尝试次数过多，请 {-(-wait // 60)} 分钟后再试")
-        return page(request, "login.html", 429, form=form, failed=True)
-    given = form.value
+        form.add_error(f"尝试次数过多，请 {-(-wait // 60)} 分钟后再试")
+        return render_page(request, "login.html", 429, form=form, failed=True)
+    given = form.cleaned
     account = await accounts.sign_in(
         tx, name=given.name, password=given.password, agent=request.headers.get("user-agent", "")
     )
     if account is None:
         telemetry.login_failures.labels("wrong").inc()
-        form.refuse(WRONG)
-        return page(request, "login.html", 401, form=form, failed=True)
-    await login_succeeded(limiter, given.name, source)
+        form.add_error(WRONG)
+        return render_page(request, "login.html", 401, form=form, failed=True)
+    await reset_login_failures(limiter, given.name, source)
     sessions = request.app.state.sessions
     try:
         token = await sessions.create(account)
     except CacheUnavailable as error:
-        form.refuse(str(error))
-        return page(request, "login.html", 503, form=form, failed=True)
-    response = see_other(request, own_path(given.next))
+        form.add_error(str(error))
+        return render_page(request, "login.html", 503, form=form, failed=True)
+    response = redirect(request, own_path(given.next))
     response.set_cookie(
         sessions.cookie, token, httponly=True, samesite="lax", secure=sessions.https, path="/"
     )
@@ -112,13 +114,13 @@ def own_path(url: str) -> str:
     return url if inside else "/"
 
 
-@door.post("/logout", policy=PUBLIC)
+@router.post("/logout", policy=PUBLIC)
 async def logout(request: Request) -> Response:
     sessions = request.app.state.sessions
-    credential = credential_of(request, sessions.cookie)
+    credential = read_credential(request, sessions.cookie)
     if credential:
-        await sessions.end(credential.token)
-    response = see_other(request, "/login")
+        await sessions.revoke(credential.token)
+    response = redirect(request, "/login")
     response.delete_cookie(sessions.cookie, path="/")
     return response
 
@@ -126,66 +128,75 @@ async def logout(request: Request) -> Response:
 # ── home, palette, help ───────────────────────────────────────────────────────────────────────────
 
 
-@door.get("/", policy=SIGNED_IN)
-async def home_page(request: Request, tx: Tx, who: Who) -> Response:
-    menu = menu_for(who.role, "/")
+@router.get("/", policy=SIGNED_IN)
+async def home_page(request: Request, tx: Tx, user: CurrentUser) -> Response:
+    menu = menu_for(user.role, "/")
     links = [entry for entry in menu.entries if not entry.action and entry.url not in ("/", "/me")]
-    return page(
+    return render_page(
         request,
         "home.html",
         today=home.today_in_words(tx.now),
-        tiles=await home.tiles(tx, who),
+        tiles=await home.tiles(tx, user),
         links=links,
         as_of=tx.now,
     )
 
 
-@door.get("/palette", policy=SIGNED_IN)
-async def palette(who: Who, q: Annotated[str, Query(max_length=50)] = "") -> Response:
+@router.get("/palette", policy=SIGNED_IN)
+async def palette(user: CurrentUser, q: Annotated[str, Query(max_length=50)] = "") -> Response:
     """Pages and actions of this person, for whoever asks by name; works without the other services."""
     entries = [
-        entry for entry in menu_for(who.role, "/").entries if not q or matches(q, spelt(entry.name))
+        entry
+        for entry in menu_for(user.role, "/").entries
+        if not q or matches_search(q, search_terms(entry.name))
     ]
     return JSONResponse(
-        hits(
+        palette_results(
             [
-                Hit(entry.group, entry.name, entry.url, f"g {entry.key}" if entry.key else "")
+                PaletteResult(
+                    entry.group, entry.name, entry.url, f"g {entry.key}" if entry.key else ""
+                )
                 for entry in entries
             ]
         )
     )
 
 
-@door.get("/help", policy=SIGNED_IN)
+@router.get("/help", policy=SIGNED_IN)
 async def help_page(request: Request) -> Response:
-    return page(request, "help.html")
+    return render_page(request, "help.html")
 
 
 # ── one's own settings ────────────────────────────────────────────────────────────────────────────
 
 
-@door.get("/me", policy=SIGNED_IN)
-async def me(request: Request, tx: Tx, who: Who, done: str = "") -> Response:
-    return await _me(request, tx, who, Form[NewPassword].of(), done=done)
+@router.get("/me", policy=SIGNED_IN)
+async def me(request: Request, tx: Tx, user: CurrentUser, done: str = "") -> Response:
+    return await _me(request, tx, user, Form[NewPassword].with_initial(), done=done)
 
 
 async def _me(
-    request: Request, tx: Tx, who: Who, form: Form[NewPassword], status: int = 200, done: str = ""
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    form: Form[NewPassword],
+    status: int = 200,
+    done: str = "",
 ) -> Response:
     look = preferences(request)
-    chosen: Form[Look] = Form.of(
+    chosen: Form[Look] = Form.with_initial(
         {
             "size": "big" if "big" in look else "standard",
             "keys": "off" if "nokeys" in look else "on",
         }
     )
-    return page(
+    return render_page(
         request,
         "me.html",
         status,
         form=form,
         look=chosen,
-        logins=await store.logins(tx, who.id),
+        logins=await store.logins(tx, user.id),
         done=DONE.get(done, ""),
         failed=status >= 400,
     )
@@ -198,13 +209,13 @@ DONE: Final = {
 }
 
 
-@door.post("/me/look", policy=SIGNED_IN)
+@router.post("/me/look", policy=SIGNED_IN)
 async def set_look(request: Request) -> Response:
     form = await read_form(request, Look)
-    response = see_other(request, "/me?done=look")
-    if form.value:
-        chosen = {"big": form.value.size == "big", "nokeys": form.value.keys == "off"}
-        keep_preferences(
+    response = redirect(request, "/me?done=look")
+    if form.cleaned:
+        chosen = {"big": form.cleaned.size == "big", "nokeys": form.cleaned.keys == "off"}
+        save_preferences(
             response,
             frozenset(name for name, yes in chosen.items() if yes),
             https=request.app.state.settings.https,
@@ -212,29 +223,31 @@ async def set_look(request: Request) -> Response:
     return response
 
 
-@door.post("/me/password", policy=SIGNED_IN)
-async def set_password(request: Request, tx: Tx, who: Who) -> Response:
+@router.post("/me/password", policy=SIGNED_IN)
+async def set_password(request: Request, tx: Tx, user: CurrentUser) -> Response:
     form: Form[Any] = await read_form(request, NewPassword)
-    if form.value is None:
-        return await _me(request, tx, who, form, 422)
-    given = form.value
+    if form.cleaned is None:
+        return await _me(request, tx, user, form, 422)
+    given = form.cleaned
     try:
         await accounts.change_password(
-            tx, account=who, old=given.old, new=given.new, again=given.again, keep=_token(request)
+            tx, account=user, old=given.old, new=given.new, again=given.again, keep=_token(request)
         )
     except Refused as refused:
-        form.refuse(refused.sentence, "new" if refused.field == "password" else refused.field or "")
-        return await _me(request, tx, who, form, 422)
-    return see_other(request, "/me?done=password")
+        form.add_error(
+            refused.sentence, "new" if refused.field == "password" else refused.field or ""
+        )
+        return await _me(request, tx, user, form, 422)
+    return redirect(request, "/me?done=password")
 
 
-@door.post("/me/sessions", policy=SIGNED_IN)
-async def end_sessions(request: Request, tx: Tx, who: Who) -> Response:
+@router.post("/me/sessions", policy=SIGNED_IN)
+async def end_sessions(request: Request, tx: Tx, user: CurrentUser) -> Response:
     """退出其他设备."""
-    await accounts.end_other_sessions(tx, account=who, keep=_token(request) or "")
-    return see_other(request, "/me?done=sessions")
+    await accounts.end_other_sessions(tx, account=user, keep=_token(request) or "")
+    return redirect(request, "/me?done=sessions")
 
 
 def _token(request: Request) -> str | None:
-    credential = credential_of(request, request.app.state.sessions.cookie)
+    credential = read_credential(request, request.app.state.sessions.cookie)
     return credential.token if credential else None

@@ -19,10 +19,19 @@ from shared.appraisal.schemes import Ballot, BallotItem
 from shared.security.policies import PUBLIC
 from shared.security.rate_limits import RateLimit
 from shared.storage.transaction import Transaction
-from shared.web import Door, Form, Tx, hold_back, page, read_form, see_other, source_of
+from shared.web import (
+    Form,
+    Router,
+    Tx,
+    client_network,
+    enforce_rate_limit,
+    read_form,
+    redirect,
+    render_page,
+)
 from shared.web.forms import Input
 
-door = Door(prefix="/s", include_in_schema=False)
+router = Router(prefix="/s", include_in_schema=False)
 DEVICE_COOKIE: Final = "fengping_device"
 DEVICE_DAYS: Final = 180
 CODES_A_MINUTE: Final = (60, 60)
@@ -82,8 +91,10 @@ class Sheet:
 
 
 async def _sheet(request: Request, tx: Transaction, code: str) -> Sheet:
-    """The questionnaire of a code. Raises Refused as `open_questionnaire`, TooOften."""
-    await hold_back(request, RateLimit(f"codes/{source_of(request)}", *CODES_A_MINUTE))
+    """The questionnaire of a code. Raises Refused as `open_questionnaire`, TooManyRequests."""
+    await enforce_rate_limit(
+        request, RateLimit(f"codes/{client_network(request)}", *CODES_A_MINUTE)
+    )
     token = read_token(code)
     device = _device(request, tx)
     _, campaign, ballot = await ballots.open_questionnaire(tx, code, device=device)
@@ -100,10 +111,10 @@ def _device(request: Request, tx: Transaction) -> str:
 
 
 def _signed(tx: Transaction, device: str) -> str:
-    return hmac.digest(context_of(tx).ring.secret("device"), device.encode(), sha256).hex()[:32]
+    return hmac.digest(context_of(tx).ring.derive_key("device"), device.encode(), sha256).hex()[:32]
 
 
-@door.get("/{code}", policy=PUBLIC)
+@router.get("/{code}", policy=PUBLIC)
 async def open_sheet(request: Request, tx: Tx, code: str) -> Response:
     if len(read_token(code)) == PLACE_SIGNS and not _device(request, tx):
         return _give_device(request, tx, code)
@@ -112,7 +123,7 @@ async def open_sheet(request: Request, tx: Tx, code: str) -> Response:
     except Refused as refused:
         return _ended(request, refused)
     if sheet.choosing and "units" not in sheet.kept:
-        return page(request, "sheet-units.html", sheet=sheet, form=Form.of())
+        return render_page(request, "sheet-units.html", sheet=sheet, form=Form.with_initial())
     return RedirectResponse(
         f"/s/{sheet.code}/{min(len(sheet.answers), len(sheet.questions) - 1) + 1}", 303
     )
@@ -121,7 +132,7 @@ async def open_sheet(request: Request, tx: Tx, code: str) -> Response:
 def _give_device(request: Request, tx: Transaction, code: str) -> Response:
     """Number this browser, then come again; a browser that keeps no cookies is told so."""
     if "again" in request.query_params:
-        return page(
+        return render_page(
             request,
             "sheet-end.html",
             400,
@@ -151,12 +162,12 @@ def _ended(request: Request, refused: Refused) -> Response:
     heading = ENDS.get(refused.status)
     if heading is None:
         raise refused
-    return page(
+    return render_page(
         request, "sheet-end.html", refused.status, heading=heading, sentence=refused.sentence
     )
 
 
-@door.post("/{code}/units", policy=PUBLIC)
+@router.post("/{code}/units", policy=PUBLIC)
 async def choose_units(request: Request, tx: Tx, code: str) -> Response:
     try:
         sheet = await _sheet(request, tx, code)
@@ -164,18 +175,18 @@ async def choose_units(request: Request, tx: Tx, code: str) -> Response:
         return _ended(request, refused)
     form = await read_form(request, Units)
     chosen = (
-        [number for number in form.value.units if number in sheet.campaign.by_number]
-        if form.value
+        [number for number in form.cleaned.units if number in sheet.campaign.by_number]
+        if form.cleaned
         else []
     )
     if not chosen:
-        form.refuse("请至少选一个打过交道的单位", "units")
-        return page(request, "sheet-units.html", 422, sheet=sheet, form=form, failed=True)
+        form.add_error("请至少选一个打过交道的单位", "units")
+        return render_page(request, "sheet-units.html", 422, sheet=sheet, form=form, failed=True)
     await sittings.keep(tx, sheet.token, {**sheet.kept, "units": chosen})
-    return see_other(request, f"/s/{sheet.code}/1")
+    return redirect(request, f"/s/{sheet.code}/1")
 
 
-@door.get("/{code}/{place:int}", policy=PUBLIC)
+@router.get("/{code}/{place:int}", policy=PUBLIC)
 async def question(request: Request, tx: Tx, code: str, place: int) -> Response:
     try:
         sheet = await _sheet(request, tx, code)
@@ -183,7 +194,7 @@ async def question(request: Request, tx: Tx, code: str, place: int) -> Response:
         return _ended(request, refused)
     if not 1 <= place <= len(sheet.questions) or place > len(sheet.answers) + 1:
         return RedirectResponse(f"/s/{sheet.code}", 303)
-    return _question(request, sheet, place, Form.of())
+    return _question(request, sheet, place, Form.with_initial())
 
 
 def _question(
@@ -192,8 +203,8 @@ def _question(
     unit, item = sheet.questions[place - 1]
     if not form.texts:
         before = sheet.kept.get("answers", {}).get(f"{unit.unit_no}-{item.no}")
-        form = Form.of({"option": before}) if before is not None else form
-    return page(
+        form = Form.with_initial({"option": before}) if before is not None else form
+    return render_page(
         request,
         "sheet.html",
         status,
@@ -208,7 +219,7 @@ def _question(
     )
 
 
-@door.post("/{code}/{place:int}", policy=PUBLIC)
+@router.post("/{code}/{place:int}", policy=PUBLIC)
 async def answer(request: Request, tx: Tx, code: str, place: int) -> Response:
     """Keep an answer and go on; after the last one the ballot is cast."""
     try:
@@ -216,7 +227,7 @@ async def answer(request: Request, tx: Tx, code: str, place: int) -> Response:
     except Refused as refused:
         # The last page sent twice: what counts is that the ballot is in.
         return (
-            page(request, "sheet-thanks.html")
+            render_page(request, "sheet-thanks.html")
             if refused.status == 409 and request.query_params.get("last")
             else _ended(request, refused)
         )
@@ -224,16 +235,16 @@ async def answer(request: Request, tx: Tx, code: str, place: int) -> Response:
         return RedirectResponse(f"/s/{sheet.code}", 303)
     form = await read_form(request, Choice)
     options = {option.no for option in sheet.campaign.scheme.options}
-    if form.value is None or form.value.option not in options:
-        form.problems = []
-        form.refuse("请选一项；没有接触过可以选“不了解”", "option")
+    if form.cleaned is None or form.cleaned.option not in options:
+        form.errors = []
+        form.add_error("请选一项；没有接触过可以选“不了解”", "option")
         return _question(request, sheet, place, form, 422)
     unit, item = sheet.questions[place - 1]
-    answered = {**sheet.kept.get("answers", {}), f"{unit.unit_no}-{item.no}": form.value.option}
+    answered = {**sheet.kept.get("answers", {}), f"{unit.unit_no}-{item.no}": form.cleaned.option}
     kept = {**sheet.kept, "answers": answered}
     if place < len(sheet.questions):
         await sittings.keep(tx, sheet.token, kept)
-        return see_other(request, f"/s/{sheet.code}/{place + 1}")
+        return redirect(request, f"/s/{sheet.code}/{place + 1}")
     return await _cast(
         request,
         tx,
@@ -244,7 +255,7 @@ async def answer(request: Request, tx: Tx, code: str, place: int) -> Response:
 async def _cast(request: Request, tx: Transaction, sheet: Sheet) -> Response:
     if wait := await ballots.place_wait(tx, request.app.state.limiter, sheet.code):
         sentence = f"此处填写的人较多，请 {-(-wait // 60)} 分钟后再提交，已填的答案会保留。"
-        return page(request, "sheet-end.html", 429, heading="请稍后再试", sentence=sentence)
+        return render_page(request, "sheet-end.html", 429, heading="请稍后再试", sentence=sentence)
     try:
         await ballots.cast_ballot(
             tx, code=sheet.code, answers=sheet.answers, key=sheet.token, device=sheet.device
@@ -252,4 +263,4 @@ async def _cast(request: Request, tx: Transaction, sheet: Sheet) -> Response:
     except Refused as refused:
         return _ended(request, refused)
     await sittings.end(tx, sheet.token)
-    return page(request, "sheet-thanks.html")
+    return render_page(request, "sheet-thanks.html")

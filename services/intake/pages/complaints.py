@@ -30,25 +30,25 @@ from shared.security.policies import Account, allow
 from shared.security.roles import Role
 from shared.storage.transaction import Transaction, new_id
 from shared.web import (
-    Door,
+    CurrentUser,
     Form,
-    Hit,
+    Idempotency,
     NotFound,
-    Once,
+    PaletteResult,
+    Router,
     Tx,
-    Who,
-    hits,
-    matches,
-    page,
+    matches_search,
+    palette_results,
     read_form,
-    see_other,
-    spelt,
+    redirect,
+    render_page,
+    search_terms,
 )
 from shared.web.forms import Input
-from shared.web.rendering import clock
-from shared.web.spoken_dates import NotUnderstood, read_moment
+from shared.web.rendering import format_time
+from shared.web.spoken_dates import UnparsableDate, parse_spoken_date
 
-door = Door(prefix="/intake", include_in_schema=False)
+router = Router(prefix="/intake", include_in_schema=False)
 OPERATORS: Final = allow(Role.OPERATOR)
 READERS: Final = allow(Role.OPERATOR, Role.REVIEWER, Role.SUPERVISOR)
 REVIEWERS: Final = allow(Role.REVIEWER, Role.SUPERVISOR)
@@ -105,36 +105,36 @@ DRAFT_FIELDS: Final = tuple(name for name in Ticket.model_fields if name != "dra
 # ── I1 工单登记 ───────────────────────────────────────────────────────────────────────────────────
 
 
-@door.get("/desk", policy=OPERATORS)
+@router.get("/desk", policy=OPERATORS)
 async def desk(
-    request: Request, tx: Tx, who: Who, draft: UUID | None = None, done: Typed = ""
+    request: Request, tx: Tx, user: CurrentUser, draft: UUID | None = None, done: Typed = ""
 ) -> Response:
-    drafts = await complaints.drafts_of(tx, who)
+    drafts = await complaints.drafts_of(tx, user)
     fields = next((kept for draft_id, _, kept in drafts if draft_id == draft), None)
-    form: Form[Ticket] = Form.of(
+    form: Form[Ticket] = Form.with_initial(
         {**BLANK, **(fields or {}), "draft_id": draft if fields else new_id()}
     )
     return await _desk(
-        request, tx, who, form, drafts=drafts, done=await _just_registered(tx, who, done)
+        request, tx, user, form, drafts=drafts, done=await _just_registered(tx, user, done)
     )
 
 
 async def _desk(
-    request: Request, tx: Tx, who: Account, form: Form[Ticket], status: int = 200, **more: Any
+    request: Request, tx: Tx, user: Account, form: Form[Ticket], status: int = 200, **more: Any
 ) -> Response:
     campaign = await campaigns.current(tx)
     if campaign is None:
-        return page(request, "no-campaign.html", 200)
-    if not form.typed("campaign_id"):
+        return render_page(request, "no-campaign.html", 200)
+    if not form.value("campaign_id"):
         form.texts["campaign_id"] = [campaign.id]
     context = {
-        "drafts": await complaints.drafts_of(tx, who)
+        "drafts": await complaints.drafts_of(tx, user)
         if "drafts" not in more
         else more.pop("drafts"),
         "done": None,
         **more,
     }
-    return page(
+    return render_page(
         request,
         "desk.html",
         status,
@@ -146,10 +146,10 @@ async def _desk(
     )
 
 
-async def _just_registered(tx: Transaction, who: Account, number: str) -> dict[str, Any] | None:
+async def _just_registered(tx: Transaction, user: Account, number: str) -> dict[str, Any] | None:
     """Number and code of what this operator registered a moment ago, to be read to the caller."""
-    row = await store.visible(tx, number, who) if number else None
-    if row is None or row["registered_by"] != who.id or row["registered_at"] < tx.now - OWN_EDIT:
+    row = await store.visible(tx, number, user) if number else None
+    if row is None or row["registered_by"] != user.id or row["registered_at"] < tx.now - OWN_EDIT:
         return None
     return {
         "number": number,
@@ -158,35 +158,37 @@ async def _just_registered(tx: Transaction, who: Account, number: str) -> dict[s
     }
 
 
-@door.post("/desk", policy=OPERATORS)
-async def register(request: Request, tx: Tx, who: Who, once: Once) -> Response:
+@router.post("/desk", policy=OPERATORS)
+async def register(
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency
+) -> Response:
     form = await read_form(request, Ticket)
     campaign = await campaigns.current(tx)
-    if form.value is not None and campaign is not None:
-        _complete(form, form.value, campaign, tx.now)
-    if form.value is None:
-        return await _desk(request, tx, who, form, 422)
+    if form.cleaned is not None and campaign is not None:
+        _complete(form, form.cleaned, campaign, tx.now)
+    if form.cleaned is None:
+        return await _desk(request, tx, user, form, 422)
     try:
-        return await once.redirect(
-            _register(tx, form.value, who),
+        return await idempotency.redirect(
+            _register(tx, form.cleaned, user),
             lambda registered: f"/intake/desk?done={registered.number}",
         )
     except Refused as refused:
-        form.refuse(
+        form.add_error(
             refused.sentence,
             {"unit_id": "unit", "problem_item": "problem"}.get(
                 refused.field or "", refused.field or ""
             ),
         )
-        return await _desk(request, tx, who, form, refused.status)
+        return await _desk(request, tx, user, form, refused.status)
 
 
-async def _register(tx: Transaction, ticket: Ticket, who: Account) -> Registered:
+async def _register(tx: Transaction, ticket: Ticket, user: Account) -> Registered:
     entry = complaints.Entry(
-        report=ticket.report(), by=who, merge_into=ticket.merge_into, draft_id=ticket.draft_id
+        report=ticket.report(), by=user, merge_into=ticket.merge_into, draft_id=ticket.draft_id
     )
     registered = await complaints.register_complaint(tx, entry)
-    await complaints.drop_draft(tx, ticket.draft_id, by=who)
+    await complaints.drop_draft(tx, ticket.draft_id, by=user)
     return registered
 
 
@@ -228,19 +230,19 @@ def _complete(form: Form[Ticket], ticket: Ticket, campaign: KnownCampaign, now: 
             )
         )
     for name, sentence in problems:
-        form.refuse(sentence, name)
+        form.add_error(sentence, name)
 
 
 def _moment_trouble(text: str, now: datetime) -> str:
     try:
-        moment = read_moment(text, now)
-    except NotUnderstood as error:
+        parsed = parse_spoken_date(text, now)
+    except UnparsableDate as error:
         return str(error)
-    return "发生时间不能晚于现在" if moment.at > now else ""
+    return "发生时间不能晚于现在" if parsed.at > now else ""
 
 
-@door.post("/desk/drafts", policy=OPERATORS)
-async def save_draft(request: Request, tx: Tx, who: Who) -> Response:
+@router.post("/desk/drafts", policy=OPERATORS)
+async def save_draft(request: Request, tx: Tx, user: CurrentUser) -> Response:
     """Keep what is typed; the answer is the sentence to show."""
     sent = await request.form()
     draft_id = UUID(str(sent.get("draft_id", "")))
@@ -250,20 +252,20 @@ async def save_draft(request: Request, tx: Tx, who: Who) -> Response:
         for name in ("phone", "name", "unit", "problem", "place", "original", "summary")
     ):
         return PlainTextResponse("")
-    saved_at = await complaints.save_draft(tx, draft_id, fields, by=who)
-    return PlainTextResponse(f"草稿已保存 {clock(saved_at).striptags()}")
+    saved_at = await complaints.save_draft(tx, draft_id, fields, by=user)
+    return PlainTextResponse(f"草稿已保存 {format_time(saved_at).striptags()}")
 
 
-@door.post("/desk/drafts/{draft_id}/removal", policy=OPERATORS)
-async def remove_draft(request: Request, tx: Tx, who: Who, draft_id: UUID) -> Response:
-    await complaints.drop_draft(tx, draft_id, by=who)
-    return see_other(request, "/intake/desk/mine")
+@router.post("/desk/drafts/{draft_id}/removal", policy=OPERATORS)
+async def remove_draft(request: Request, tx: Tx, user: CurrentUser, draft_id: UUID) -> Response:
+    await complaints.drop_draft(tx, draft_id, by=user)
+    return redirect(request, "/intake/desk/mine")
 
 
 # ── what the desk asks while somebody types ───────────────────────────────────────────────────────
 
 
-@door.get("/desk/units", policy=allow(Role.OPERATOR, Role.REVIEWER, Role.OFFICE))
+@router.get("/desk/units", policy=allow(Role.OPERATOR, Role.REVIEWER, Role.OFFICE))
 async def unit_options(tx: Tx, q: Typed = "") -> Response:
     """Units for the combobox, by 汉字, 全拼, 首字母, 编码 or alias."""
     campaign = await campaigns.current(tx)
@@ -288,14 +290,14 @@ async def unit_options(tx: Tx, q: Typed = "") -> Response:
             *options,
             *(
                 [{"value": "", "text": UNSURE, "hint": "交受理审核确定"}]
-                if not q or matches(q, spelt(UNSURE))
+                if not q or matches_search(q, search_terms(UNSURE))
                 else []
             ),
         ]
     )
 
 
-@door.get("/desk/problems", policy=allow(Role.OPERATOR, Role.REVIEWER, Role.OFFICE))
+@router.get("/desk/problems", policy=allow(Role.OPERATOR, Role.REVIEWER, Role.OFFICE))
 async def problem_options(tx: Tx, q: Typed = "") -> Response:
     """Items of the catalogue for the combobox, by number, keyword, 全拼 or 首字母."""
     campaign = await campaigns.current(tx)
@@ -318,22 +320,24 @@ def problem_items(campaign: KnownCampaign, typed: str) -> list[dict[str, str]]:
             item.id == number
             if number
             else not wanted
-            or matches(wanted, spelt(item.label))
-            or matches(wanted, spelt(head.label))
+            or matches_search(wanted, search_terms(item.label))
+            or matches_search(wanted, search_terms(head.label))
         )
     ]
 
 
-@door.get("/desk/moment", policy=OPERATORS)
+@router.get("/desk/moment", policy=OPERATORS)
 async def moment_read(tx: Tx, occurred: Annotated[str, Query(max_length=100)] = "") -> Response:
     """What was understood of a time as told."""
     if not occurred.strip():
         return HTMLResponse("")
     trouble = _moment_trouble(occurred, tx.now)
-    return PlainTextResponse(trouble or str(read_moment(occurred, tx.now)), media_type="text/html")
+    return PlainTextResponse(
+        trouble or str(parse_spoken_date(occurred, tx.now)), media_type="text/html"
+    )
 
 
-@door.post("/desk/draft-summary", policy=OPERATORS)
+@router.post("/desk/draft-summary", policy=OPERATORS)
 async def draft_summary(request: Request) -> Response:
     """由原文生成草稿: the original with everything personal masked, as text for the field."""
     sent = await request.form()
@@ -343,24 +347,24 @@ async def draft_summary(request: Request) -> Response:
     )
 
 
-@door.post("/desk/history", policy=OPERATORS)
-async def history(request: Request, tx: Tx, who: Who) -> Response:
+@router.post("/desk/history", policy=OPERATORS)
+async def history(request: Request, tx: Tx, user: CurrentUser) -> Response:
     """该号码历史, for the number in the body: a number never stands in an address."""
     phone = str((await request.form()).get("phone") or "")
-    rows = await complaints.caller_history(tx, phone=phone, by=who)
-    return page(
+    rows = await complaints.caller_history(tx, phone=phone, by=user)
+    return render_page(
         request,
         "desk-history.html",
         rows=rows,
         phone=bool(phone),
-        mine=who.id,
+        mine=user.id,
         campaign=await campaigns.current(tx),
         **WORDS,
     )
 
 
-@door.post("/desk/similar", policy=OPERATORS)
-async def similar(request: Request, tx: Tx, who: Who) -> Response:
+@router.post("/desk/similar", policy=OPERATORS)
+async def similar(request: Request, tx: Tx, user: CurrentUser) -> Response:
     """疑似重复, for the unit and the texts in the body."""
     sent = {
         name: str(value) for name, value in (await request.form()).items() if isinstance(value, str)
@@ -376,12 +380,12 @@ async def similar(request: Request, tx: Tx, who: Who) -> Response:
             campaign_id=sent.get("campaign_id", ""),
             unit_id=unit_id,
             summary=summary[:SUMMARY_MAX],
-            who=who,
+            user=user,
         )
         if ready
         else []
     )
-    return page(
+    return render_page(
         request,
         "desk-similar.html",
         rows=rows,
@@ -394,15 +398,15 @@ async def similar(request: Request, tx: Tx, who: Who) -> Response:
 # ── I2 我的登记 ───────────────────────────────────────────────────────────────────────────────────
 
 
-@door.get("/desk/mine", policy=OPERATORS)
+@router.get("/desk/mine", policy=OPERATORS)
 async def mine(
-    request: Request, tx: Tx, who: Who, days: Annotated[int, Query(ge=1, le=7)] = 1
+    request: Request, tx: Tx, user: CurrentUser, days: Annotated[int, Query(ge=1, le=7)] = 1
 ) -> Response:
     midnight = datetime.combine(tx.now.astimezone(CHINA).date(), time.min, CHINA)
-    rows = await store.registered_by(tx, who.id, since=midnight - timedelta(days=days - 1))
-    drafts = await complaints.drafts_of(tx, who)
+    rows = await store.registered_by(tx, user.id, since=midnight - timedelta(days=days - 1))
+    drafts = await complaints.drafts_of(tx, user)
     tabs = [("今天", "/intake/desk/mine", None), ("近 7 天", "/intake/desk/mine?days=7", None)]
-    return page(
+    return render_page(
         request,
         "mine.html",
         rows=rows,
@@ -420,21 +424,21 @@ async def mine(
 LISTS: Final = {"waiting": "尚未分派", "unsure": "不确定单位", "all": "近 7 天"}
 
 
-@door.get("/triage", policy=REVIEWERS)
-async def triage(request: Request, tx: Tx, who: Who, show: Typed = "waiting") -> Response:
+@router.get("/triage", policy=REVIEWERS)
+async def triage(request: Request, tx: Tx, user: CurrentUser, show: Typed = "waiting") -> Response:
     """受理审核: what came in and nobody is responsible for yet. It is dispatched in casework; here
     stand the caller's own words.
     """
     show = show if show in LISTS else "waiting"
     rows = await store.received(
         tx,
-        who,
+        user,
         since=tx.now - timedelta(days=7),
         waiting=show == "waiting",
         unsure=show == "unsure",
     )
     tabs = [(label, f"/intake/triage?show={key}", None) for key, label in LISTS.items()]
-    return page(
+    return render_page(
         request,
         "triage.html",
         rows=rows,
@@ -449,22 +453,22 @@ async def triage(request: Request, tx: Tx, who: Who, show: Typed = "waiting") ->
 # ── I3 受理详情 ───────────────────────────────────────────────────────────────────────────────────
 
 
-@door.get("/tickets/{number}", policy=READERS)
-async def ticket(request: Request, tx: Tx, who: Who, number: str) -> Response:
-    return await _ticket(request, tx, who, number, Form.of())
+@router.get("/tickets/{number}", policy=READERS)
+async def ticket(request: Request, tx: Tx, user: CurrentUser, number: str) -> Response:
+    return await _ticket(request, tx, user, number, Form.with_initial())
 
 
 async def _ticket(
-    request: Request, tx: Tx, who: Account, number: str, form: Form[Any], status: int = 200
+    request: Request, tx: Tx, user: Account, number: str, form: Form[Any], status: int = 200
 ) -> Response:
-    reading = await complaints.read_complaint(tx, number, who)
+    reading = await complaints.read_complaint(tx, number, user)
     if reading is None:
         raise NotFound
     progress = await complaints.progress_of(tx, reading.row["id"])
     campaign = await campaigns.get(tx, reading.row["campaign_id"])
     files = await attachments.listed(tx, reading.row["id"])
-    alike = await complaints.alike(tx, reading.row, who)
-    return page(
+    alike = await complaints.alike(tx, reading.row, user)
+    return render_page(
         request,
         "ticket.html",
         status,
@@ -475,20 +479,20 @@ async def _ticket(
         files=files,
         alike=alike,
         form=form,
-        may_merge=who.role is Role.REVIEWER,
+        may_merge=user.role is Role.REVIEWER,
         failed=status >= 400,
         **WORDS,
     )
 
 
-@door.post("/tickets/{number}/identity", policy=REVIEWERS)
-async def identity(request: Request, tx: Tx, who: Who, number: str) -> Response:
+@router.post("/tickets/{number}/identity", policy=REVIEWERS)
+async def identity(request: Request, tx: Tx, user: CurrentUser, number: str) -> Response:
     """查看联系方式: shown for a minute, in this answer only. The audit leaf is committed before the
     answer leaves.
     """
     reason = str((await request.form()).get("reason") or "")
-    shown = await complaints.reveal_identity(tx, number=number, reason=reason, by=who)
-    return page(
+    shown = await complaints.reveal_identity(tx, number=number, reason=reason, by=user)
+    return render_page(
         request, "identity.html", shown=shown, number=number, seconds=REVEALED_SECONDS, at=tx.now
     )
 
@@ -497,13 +501,15 @@ class Supplement(Input):
     text: str = Field(title="补充说明", min_length=REASON_MIN, max_length=SUMMARY_MAX)
 
 
-@door.post("/tickets/{number}/supplements", policy=READERS)
-async def supplement(request: Request, tx: Tx, who: Who, once: Once, number: str) -> Response:
+@router.post("/tickets/{number}/supplements", policy=READERS)
+async def supplement(
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, number: str
+) -> Response:
     form = await read_form(request, Supplement)
-    if form.value is None:
-        return await _ticket(request, tx, who, number, form, 422)
-    return await once.redirect(
-        complaints.add_supplement(tx, number=number, text=form.value.text, by=who),
+    if form.cleaned is None:
+        return await _ticket(request, tx, user, number, form, 422)
+    return await idempotency.redirect(
+        complaints.add_supplement(tx, number=number, text=form.cleaned.text, by=user),
         f"/intake/tickets/{number}",
     )
 
@@ -512,50 +518,57 @@ class Merger(Input):
     into: str = Field(title="并入", max_length=20)
 
 
-@door.post("/tickets/{number}/merger", policy=allow(Role.REVIEWER))
-async def merge(request: Request, tx: Tx, who: Who, once: Once, number: str) -> Response:
+@router.post("/tickets/{number}/merger", policy=allow(Role.REVIEWER))
+async def merge(
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, number: str
+) -> Response:
     form = await read_form(request, Merger)
-    if form.value is None:
-        return await _ticket(request, tx, who, number, form, 422)
-    return await once.redirect(
-        complaints.merge_complaint(tx, number=number, into=form.value.into, by=who),
+    if form.cleaned is None:
+        return await _ticket(request, tx, user, number, form, 422)
+    return await idempotency.redirect(
+        complaints.merge_complaint(tx, number=number, into=form.cleaned.into, by=user),
         f"/intake/tickets/{number}",
     )
 
 
-@door.get("/tickets/{number}/files/{file_id}", policy=REVIEWERS)
-async def attachment(tx: Tx, who: Who, number: str, file_id: UUID) -> Response:
+@router.get("/tickets/{number}/files/{file_id}", policy=REVIEWERS)
+async def attachment(tx: Tx, user: CurrentUser, number: str, file_id: UUID) -> Response:
     """An attachment: the picture without its metadata, or the sealed document as a download."""
-    body, media_type = await attachments.read(tx, number, file_id, by=who)
+    body, media_type = await attachments.read(tx, number, file_id, by=user)
     kind = "inline" if media_type == "image/jpeg" else "attachment"
     return Response(
         body, media_type=media_type, headers={"Content-Disposition": f"{kind}; filename=attachment"}
     )
 
 
-@door.post("/tickets/{number}/files/{file_id}/release", policy=allow(Role.REVIEWER))
+@router.post("/tickets/{number}/files/{file_id}/release", policy=allow(Role.REVIEWER))
 async def release(
-    request: Request, tx: Tx, who: Who, once: Once, number: str, file_id: UUID
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    number: str,
+    file_id: UUID,
 ) -> Response:
     """发布给承办单位."""
-    return await once.redirect(
-        attachments.release(tx, number, file_id, by=who), f"/intake/tickets/{number}"
+    return await idempotency.redirect(
+        attachments.release(tx, number, file_id, by=user), f"/intake/tickets/{number}"
     )
 
 
-@door.get("/palette", policy=READERS)
-async def palette(tx: Tx, who: Who, q: Typed = "") -> Response:
+@router.get("/palette", policy=READERS)
+async def palette(tx: Tx, user: CurrentUser, q: Typed = "") -> Response:
     """Complaints by number and units by name, for the command palette. Nothing of a person can be
     found here.
     """
     typed, campaign = q.strip().upper(), await campaigns.current(tx)
     rows = (
-        await store.search(tx, typed.removeprefix("ZT"), who)
+        await store.search(tx, typed.removeprefix("ZT"), user)
         if len(typed.removeprefix("ZT")) >= 3 and typed[-1].isdigit()
         else []
     )
     found = [
-        Hit(
+        PaletteResult(
             "工单",
             f"{row['number']} {campaign.name_of(row['unit_id']) if campaign else ''}",
             f"/intake/tickets/{row['number']}",
@@ -563,4 +576,4 @@ async def palette(tx: Tx, who: Who, q: Typed = "") -> Response:
         )
         for row in rows
     ]
-    return JSONResponse(hits(found))
+    return JSONResponse(palette_results(found))

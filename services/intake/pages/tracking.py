@@ -26,11 +26,21 @@ from shared.appraisal.events import Channel, Kind, Refused, Urgency
 from shared.security.policies import PUBLIC
 from shared.security.rate_limits import RateLimit
 from shared.storage.transaction import Transaction
-from shared.web import Door, Form, Once, Tx, hold_back, page, read_form, see_other, source_of
+from shared.web import (
+    Form,
+    Idempotency,
+    Router,
+    Tx,
+    client_network,
+    enforce_rate_limit,
+    read_form,
+    redirect,
+    render_page,
+)
 from shared.web.forms import Input
-from shared.web.spoken_dates import NotUnderstood, read_moment
+from shared.web.spoken_dates import UnparsableDate, parse_spoken_date
 
-door = Door(prefix="/p", include_in_schema=False)
+router = Router(prefix="/p", include_in_schema=False)
 COOKIE: Final = "fengping_report"
 RECEIPT_COOKIE: Final = "fengping_receipt"
 SITTING_SECONDS: Final = 2 * 3600
@@ -123,12 +133,12 @@ async def _sitting(request: Request, tx: Transaction) -> Sitting:
 # ── I5 ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@door.get("/", policy=PUBLIC)
+@router.get("/", policy=PUBLIC)
 async def entrance(request: Request, tx: Tx) -> Response:
-    return page(request, "public-home.html", campaign=await campaigns.current(tx))
+    return render_page(request, "public-home.html", campaign=await campaigns.current(tx))
 
 
-@door.get("/units/{unit_id}", policy=PUBLIC)
+@router.get("/units/{unit_id}", policy=PUBLIC)
 async def unit_profile(request: Request, tx: Tx, unit_id: str) -> Response:
     """A unit that is appraised: its name, its category, and how to say something about it (J12)."""
     campaign = await campaigns.current(tx)
@@ -136,7 +146,7 @@ async def unit_profile(request: Request, tx: Tx, unit_id: str) -> Response:
     if campaign is None or unit is None:
         raise Refused("本次评议没有这个单位", status=404)
     category = campaign.scheme.category(unit.category)
-    return page(
+    return render_page(
         request,
         "public-unit.html",
         unit=unit,
@@ -145,7 +155,7 @@ async def unit_profile(request: Request, tx: Tx, unit_id: str) -> Response:
     )
 
 
-@door.get("/units", policy=PUBLIC)
+@router.get("/units", policy=PUBLIC)
 async def units(request: Request, tx: Tx, q: str = "") -> Response:
     campaign = await campaigns.current(tx)
     found = (
@@ -155,24 +165,24 @@ async def units(request: Request, tx: Tx, q: str = "") -> Response:
         if campaign
         else []
     )
-    return page(request, "public-units.html", units=found, q=q[:50], campaign=campaign)
+    return render_page(request, "public-units.html", units=found, q=q[:50], campaign=campaign)
 
 
 # ── I6 ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@door.get("/report", policy=PUBLIC)
+@router.get("/report", policy=PUBLIC)
 async def begin() -> Response:
     return RedirectResponse("/p/report/1", 303)
 
 
-@door.get("/report/{step}", policy=PUBLIC)
+@router.get("/report/{step}", policy=PUBLIC)
 async def step_page(request: Request, tx: Tx, step: Step, unit: str = "") -> Response:
     sitting = await _sitting(request, tx)
     typed = sitting.typed or ({"chosen": unit} if unit else {})
     if step > 1 and (gap := _first_gap(typed, step)):
         return RedirectResponse(f"/p/report/{gap}", 303)
-    return await _step(request, tx, step, Form.of(typed), sitting)
+    return await _step(request, tx, step, Form.with_initial(typed), sitting)
 
 
 def _first_gap(typed: Mapping[str, Any], step: int) -> int:
@@ -193,8 +203,8 @@ async def _step(
 ) -> Response:
     campaign = await campaigns.current(tx)
     if campaign is None:
-        return page(request, "public-closed.html", 200)
-    found = campaign.search(form.typed("unit")) if form.typed("unit") else []
+        return render_page(request, "public-closed.html", 200)
+    found = campaign.search(form.value("unit")) if form.value("unit") else []
     context: dict[str, Any] = {"choices": [(unit.unit_id, unit.name) for unit in found]}
     if step in (4, LAST):
         context["files"] = (
@@ -202,7 +212,7 @@ async def _step(
             if sitting.token
             else []
         )
-    return page(
+    return render_page(
         request,
         f"report-{step}.html",
         status,
@@ -211,7 +221,7 @@ async def _step(
         step=step,
         steps=STEPS,
         heads=campaign.scheme.catalogue.heads,
-        items=_items(campaign, form.typed("head")),
+        items=_items(campaign, form.value("head")),
         failed=status >= 400,
         typed=sitting.typed,
         **WORDS,
@@ -225,20 +235,20 @@ def _items(campaign: KnownCampaign, head: str) -> list[Any]:
     ]
 
 
-def _measure_step(request: Request) -> list[RateLimit]:
+def _step_rate_limits(request: Request) -> list[RateLimit]:
     """What a stranger may send to the wizard, whatever becomes of it."""
-    source = source_of(request)
+    source = client_network(request)
     limits = [RateLimit(f"report-step/{source}", *STEPS_AN_HOUR)]
     if request.headers.get("content-type", "").lower().startswith("multipart/"):
         limits.append(RateLimit(f"report-files/{source}", *UPLOADS_AN_HOUR))
     return limits
 
 
-@door.post(
+@router.post(
     "/report/{step}",
     policy=PUBLIC,
     body_max=(FILE_MAX_BYTES + 64 * 1024) * attachments.FILES_MAX,
-    measure=_measure_step,
+    rate_limits=_step_rate_limits,
 )
 async def take_step(request: Request, tx: Tx, step: Step) -> Response:
     """Keep what this step asked and go on to the next."""
@@ -248,17 +258,17 @@ async def take_step(request: Request, tx: Tx, step: Step) -> Response:
     fresh = sitting if sitting.token else Sitting(sittings.new_sitting(), {})
     form = await read_form(request, MODELS[step])
     campaign = await campaigns.current(tx)
-    if form.value is None or campaign is None:
+    if form.cleaned is None or campaign is None:
         return await _step(request, tx, step, form, fresh, 422)
-    if isinstance(form.value, Files) and form.value.files:
-        await hold_back(request, RateLimit("report-files/all", *UPLOADS_OF_ALL))
+    if isinstance(form.cleaned, Files) and form.cleaned.files:
+        await enforce_rate_limit(request, RateLimit("report-files/all", *UPLOADS_OF_ALL))
     try:
-        typed, onward = await TAKERS[step](tx, campaign, form.value, fresh)
+        typed, onward = await TAKERS[step](tx, campaign, form.cleaned, fresh)
     except Refused as refused:
-        form.refuse(refused.sentence, refused.field or "")
+        form.add_error(refused.sentence, refused.field or "")
         return await _step(request, tx, step, form, fresh, refused.status)
     await sittings.keep(tx, fresh.token, fresh.typed | typed)
-    response = see_other(request, f"/p/report/{step + 1 if onward else step}")
+    response = redirect(request, f"/p/report/{step + 1 if onward else step}")
     _set(request, response, COOKIE, fresh.token, SITTING_SECONDS, path="/p/report")
     return response
 
@@ -316,9 +326,9 @@ async def _take_story(
 ) -> Taken:
     if given.occurred:
         try:
-            if read_moment(given.occurred, tx.now).at > tx.now:
+            if parse_spoken_date(given.occurred, tx.now).at > tx.now:
                 raise Refused("时间不能晚于现在", status=422, field="occurred")
-        except NotUnderstood:
+        except UnparsableDate:
             pass  # A citizen may say it as they like: the words are kept as they are.
     return {"original": given.original, "occurred": given.occurred, "place": given.place}, True
 
@@ -355,12 +365,12 @@ async def _take_contact(
 TAKERS: Final = {1: _take_unit, 2: _take_problem, 3: _take_story, 4: _take_files, 5: _take_contact}
 
 
-@door.post("/report", policy=PUBLIC)
-async def send(request: Request, tx: Tx, once: Once) -> Response:
+@router.post("/report", policy=PUBLIC)
+async def send(request: Request, tx: Tx, idempotency: Idempotency) -> Response:
     """核对并提交: register the complaint, hand its files over, show the receipt once."""
     sitting = await _sitting(request, tx)
     form = await read_form(request, Send)
-    if form.value is None or form.value.website:
+    if form.cleaned is None or form.cleaned.website:
         return RedirectResponse("/p/", 303)
     if not sitting.typed:
         # Sent a second time, or two hours later: the receipt says which.
@@ -369,24 +379,24 @@ async def send(request: Request, tx: Tx, once: Once) -> Response:
         )
     if gap := _first_gap(sitting.typed, LAST):
         return RedirectResponse(f"/p/report/{gap}", 303)
-    await hold_back(
+    await enforce_rate_limit(
         request,
-        RateLimit(f"report/{source_of(request)}", *REPORTS_AN_HOUR),
+        RateLimit(f"report/{client_network(request)}", *REPORTS_AN_HOUR),
         RateLimit("report/all", *REPORTS_OF_ALL),
     )
     token = sittings.new_sitting()
     try:
-        response = await once.redirect(_register(tx, sitting, token), "/p/receipt")
+        response = await idempotency.redirect(_register(tx, sitting, token), "/p/receipt")
     except Refused as refused:
         step = {"original": 3, "name": 5, "phone": 5, "unit_id": 1, "problem_item": 2}.get(
             refused.field or "", LAST
         )
-        form.refuse(refused.sentence, refused.field or "")
+        form.add_error(refused.sentence, refused.field or "")
         return await _step(
             request,
             tx,
             step,
-            Form.of(sitting.typed) if step < LAST else form,
+            Form.with_initial(sitting.typed) if step < LAST else form,
             sitting,
             refused.status,
         )
@@ -435,14 +445,14 @@ async def _register(tx: Transaction, sitting: Sitting, receipt: str) -> Register
 # ── I7 ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@door.get("/receipt", policy=PUBLIC)
+@router.get("/receipt", policy=PUBLIC)
 async def receipt(request: Request, tx: Tx) -> Response:
     kept = await sittings.find(tx, request.cookies.get(RECEIPT_COOKIE, ""))
     if not kept or datetime.fromisoformat(kept["until"]) < tx.now:
-        return page(request, "receipt.html", 410, number="", code="", limits=None)
+        return render_page(request, "receipt.html", 410, number="", code="", limits=None)
     campaign = await campaigns.current(tx)
     code = spoken(code_of(context_of(tx).ring, UUID(kept["complaint"])))
-    return page(
+    return render_page(
         request,
         "receipt.html",
         number=kept["number"],
@@ -478,32 +488,32 @@ class RatingGiven(Question):
     reason: str = Field("", title="原因", max_length=2000)
 
 
-@door.get("/query", policy=PUBLIC)
+@router.get("/query", policy=PUBLIC)
 async def query_page(request: Request) -> Response:
-    return page(request, "query.html", form=Form[Question].of())
+    return render_page(request, "query.html", form=Form[Question].with_initial())
 
 
-@door.post("/query", policy=PUBLIC)
+@router.post("/query", policy=PUBLIC)
 async def query(request: Request, tx: Tx) -> Response:
     """The progress, for number and code. Neither stands in an address; nothing is kept in the
     browser.
     """
     form = await read_form(request, Question)
-    if form.value is None:
-        return page(request, "query.html", 422, form=form, failed=True)
+    if form.cleaned is None:
+        return render_page(request, "query.html", 422, form=form, failed=True)
     try:
-        answer = await _ask(request, tx, form.value)
+        answer = await _ask(request, tx, form.cleaned)
     except Refused as refused:
-        form.refuse(refused.sentence)
-        return page(request, "query.html", 404, form=form, failed=True)
+        form.add_error(refused.sentence)
+        return render_page(request, "query.html", 404, form=form, failed=True)
     return _progress(request, tx, answer, form)
 
 
 async def _ask(request: Request, tx: Transaction, given: Question) -> tracking.Answer:
     number = read_number(given.number) or given.number
     of_number = RateLimit(f"query/{number}", *TRIES_OF_NUMBER)
-    await hold_back(
-        request, of_number, RateLimit(f"query-from/{source_of(request)}", *TRIES_OF_ADDRESS)
+    await enforce_rate_limit(
+        request, of_number, RateLimit(f"query-from/{client_network(request)}", *TRIES_OF_ADDRESS)
     )
     answer = await tracking.ask_progress(tx, number=given.number, code=given.code)
     await request.app.state.limiter.forget(of_number.key)
@@ -513,7 +523,7 @@ async def _ask(request: Request, tx: Transaction, given: Question) -> tracking.A
 def _progress(
     request: Request, tx: Transaction, answer: tracking.Answer, form: Form[Any], status: int = 200
 ) -> Response:
-    return page(
+    return render_page(
         request,
         "progress.html",
         status,
@@ -526,7 +536,7 @@ def _progress(
     )
 
 
-@door.post("/rating", policy=PUBLIC)
+@router.post("/rating", policy=PUBLIC)
 async def rate(request: Request, tx: Tx) -> Response:
     """I9: how the handling was, once. Number and code come again with the form."""
     form = await read_form(request, RatingGiven)
@@ -534,18 +544,18 @@ async def rate(request: Request, tx: Tx) -> Response:
         answer = await _ask(
             request,
             tx,
-            Question.model_construct(number=form.typed("number"), code=form.typed("code")),
+            Question.model_construct(number=form.value("number"), code=form.value("code")),
         )
     except Refused as refused:
-        asked: Form[Question] = Form.of({"number": form.typed("number")})
-        asked.refuse(refused.sentence)
-        return page(request, "query.html", 404, form=asked, failed=True)
-    if form.value is not None:
+        asked: Form[Question] = Form.with_initial({"number": form.value("number")})
+        asked.add_error(refused.sentence)
+        return render_page(request, "query.html", 404, form=asked, failed=True)
+    if form.cleaned is not None:
         try:
             await tracking.rate(
-                tx, answer.row["id"], option=form.value.option, reason=form.value.reason
+                tx, answer.row["id"], option=form.cleaned.option, reason=form.cleaned.reason
             )
         except Refused as refused:
-            form.refuse(refused.sentence, refused.field or "")
-    status = 200 if form.value is not None else 422
+            form.add_error(refused.sentence, refused.field or "")
+    status = 200 if form.cleaned is not None else 422
     return _progress(request, tx, await tracking.progress_of(tx, answer.row["id"]), form, status)

@@ -17,30 +17,39 @@ from services.intake.store import campaigns
 from services.intake.store import visits as store
 from shared.security.policies import PUBLIC, allow
 from shared.security.roles import Role
-from shared.security.sessions import credential_of, csrf_token
-from shared.web import Door, NotFound, Tx, Visitor, Who, page, spelt, static_url
+from shared.security.sessions import csrf_token, read_credential
+from shared.web import (
+    CurrentUser,
+    NotFound,
+    OptionalUser,
+    Router,
+    Tx,
+    render_page,
+    search_terms,
+    static_url,
+)
 
-door = Door(prefix="/intake/field", include_in_schema=False)
+router = Router(prefix="/intake/field", include_in_schema=False)
 SHELL: Final = "/intake/field/"
 FILES: Final = ("fengping.css", "intake.css", "field.js", "icon.svg")
 PING_WORD: Final = "fengping-field"
 
 
-@door.get("/", policy=PUBLIC)
-@door.get("/queue", policy=PUBLIC)
-@door.get("/visit/{visit_id}", policy=PUBLIC)
+@router.get("/", policy=PUBLIC)
+@router.get("/queue", policy=PUBLIC)
+@router.get("/visit/{visit_id}", policy=PUBLIC)
 async def shell(request: Request) -> Response:
     """The same page for all: what it shows is on the phone. It says nothing about anybody, so no
     session is needed to open it.
     """
-    return page(request, "field.html")
+    return render_page(request, "field.html")
 
 
-@door.get("/ping", policy=PUBLIC)
-async def ping(request: Request, visitor: Visitor) -> Response:
+@router.get("/ping", policy=PUBLIC)
+async def ping(request: Request, user: OptionalUser) -> Response:
     """Is this our server, and who is signed in? A captive portal does not know the word."""
-    credential = credential_of(request, request.app.state.sessions.cookie)
-    known = visitor if visitor and visitor.role in (Role.INSPECTOR, Role.OFFICE) else None
+    credential = read_credential(request, request.app.state.sessions.cookie)
+    known = user if user and user.role in (Role.INSPECTOR, Role.OFFICE) else None
     account = {"id": str(known.id), "name": known.display_name} if known else None
     return JSONResponse(
         {
@@ -51,8 +60,8 @@ async def ping(request: Request, visitor: Visitor) -> Response:
     )
 
 
-@door.get("/data", policy=allow(Role.INSPECTOR, Role.OFFICE))
-async def data(tx: Tx, who: Who) -> Response:
+@router.get("/data", policy=allow(Role.INSPECTOR, Role.OFFICE))
+async def data(tx: Tx, user: CurrentUser) -> Response:
     """What a phone needs to fill in a visit without a network: units with their spellings, and the
     checklist. No complaint, no person.
     """
@@ -63,7 +72,7 @@ async def data(tx: Tx, who: Who) -> Response:
         {
             "id": u.unit_id,
             "name": u.name,
-            "find": " ".join(spelt(name) for name in (u.name, *u.aliases)),
+            "find": " ".join(search_terms(name) for name in (u.name, *u.aliases)),
         }
         for u in campaign.units.values()
     ]
@@ -74,12 +83,12 @@ async def data(tx: Tx, who: Who) -> Response:
             "title": campaign.title,
             "units": units,
             "items": items,
-            "account": str(who.id),
+            "account": str(user.id),
         }
     )
 
 
-@door.get("/sw.js", policy=PUBLIC)
+@router.get("/sw.js", policy=PUBLIC)
 async def service_worker(request: Request) -> Response:
     """The service worker, with the names of the files it keeps; new files make a new version."""
     files = [static_url(name) for name in FILES]
@@ -104,7 +113,7 @@ def _version(shell: str, files: tuple[str, ...]) -> str:
     ]
 
 
-@door.get("/manifest.webmanifest", policy=PUBLIC)
+@router.get("/manifest.webmanifest", policy=PUBLIC)
 async def manifest() -> Response:
     body = {
         "name": "外勤检查",
@@ -123,10 +132,10 @@ async def manifest() -> Response:
 # ── the appraisal office ──────────────────────────────────────────────────────────────────────────
 
 
-@door.get("/plans", policy=allow(Role.OFFICE))
+@router.get("/plans", policy=allow(Role.OFFICE))
 async def plans(request: Request, tx: Tx) -> Response:
     """Visits handed in, newest first."""
-    return page(
+    return render_page(
         request,
         "plans.html",
         rows=await store.recent(tx),
@@ -136,14 +145,14 @@ async def plans(request: Request, tx: Tx) -> Response:
     )
 
 
-@door.get("/plans/{visit_id}", policy=allow(Role.OFFICE))
+@router.get("/plans/{visit_id}", policy=allow(Role.OFFICE))
 async def visit(request: Request, tx: Tx, visit_id: UUID) -> Response:
     row: Any = await store.one(tx, visit_id)
     if row is None:
         raise NotFound
     campaign = await campaigns.get(tx, row["campaign_id"])
     labels = {item.id: item.label for item in campaign.checklist.items}
-    return page(
+    return render_page(
         request,
         "visit.html",
         row=row,

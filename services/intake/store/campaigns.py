@@ -10,7 +10,7 @@ from shared.appraisal.schemes import Ballot, Checklist, Scheme
 from shared.foundation.clock import monotonic_seconds
 from shared.storage.connections import advisory_lock_key
 from shared.storage.transaction import Transaction
-from shared.web.navigation import matches, spelt
+from shared.web.navigation import matches_search, search_terms
 
 TRUSTED_SECONDS: Final = 2.0
 """So long a remembered campaign is used without asking the database whether there is a newer one.
@@ -48,7 +48,9 @@ class KnownCampaign:
         """Units found by 汉字, 全拼, 首字母, 编码 or an alias, the best first."""
         wanted = typed.strip().lower().replace("'", "")
         found = [
-            unit for unit in self.units.values() if matches(wanted, self.spellings[unit.unit_id])
+            unit
+            for unit in self.units.values()
+            if matches_search(wanted, self.spellings[unit.unit_id])
         ]
         found.sort(
             key=lambda unit: (
@@ -208,4 +210,6 @@ async def _load(tx: Transaction, campaign_id: str) -> KnownCampaign:
 
 
 def _spelling(unit: UnitEntry) -> str:
-    return " ".join([unit.unit_id.lower(), *(spelt(name) for name in (unit.name, *unit.aliases))])
+    return " ".join(
+        [unit.unit_id.lower(), *(search_terms(name) for name in (unit.name, *unit.aliases))]
+    )

@@ -11,7 +11,7 @@ import asyncpg
 from services.intake.domain.complaints import SIMILAR_DAYS, SIMILAR_LEAST, Report
 from shared.appraisal.events import Kind
 from shared.foundation.clock import CHINA
-from shared.security.keyring import Sealed
+from shared.security.keyring import SealedRecord
 from shared.security.policies import Account
 from shared.security.roles import Role
 from shared.storage.transaction import Transaction
@@ -53,7 +53,7 @@ class Row:
     received_at: datetime
     by: UUID | None
     caller_print: bytes | None
-    sealed: Mapping[str, Sealed]
+    sealed: Mapping[str, SealedRecord]
 
 
 async def register(tx: Transaction, rows: Sequence[Row]) -> dict[UUID, str]:
@@ -137,7 +137,7 @@ async def by_number(tx: Transaction, number: str) -> asyncpg.Record | None:
     )
 
 
-async def visible(tx: Transaction, number: str, who: Account) -> asyncpg.Record | None:
+async def visible(tx: Transaction, number: str, user: Account) -> asyncpg.Record | None:
     """The complaint of that number, if this person may know of it: an operator their own, reviewers
     and supervisors all.
 
@@ -149,9 +149,9 @@ async def visible(tx: Transaction, number: str, who: Account) -> asyncpg.Record 
         where c.number = $1 and {_SEEN}
         """,
         number,
-        who.role in READERS,
-        who.id,
-        who.unit_id,
+        user.role in READERS,
+        user.id,
+        user.unit_id,
         Kind.REPORT,
     )
 
@@ -189,7 +189,7 @@ async def merge(tx: Transaction, complaint_id: UUID, *, into: UUID) -> int:
     return repeats
 
 
-async def sealed_part(tx: Transaction, complaint_id: UUID, part: str) -> Sealed | None:
+async def sealed_part(tx: Transaction, complaint_id: UUID, part: str) -> SealedRecord | None:
     """A sealed part of a complaint, or None when it has none."""
     row = await tx.fetchrow(
         "select ciphertext, wrapped_key, key_version from vault where complaint_id = $1 and part = $2",
@@ -199,9 +199,9 @@ async def sealed_part(tx: Transaction, complaint_id: UUID, part: str) -> Sealed 
     return sealed_of(row) if row else None
 
 
-def sealed_of(row: asyncpg.Record) -> Sealed:
+def sealed_of(row: asyncpg.Record) -> SealedRecord:
     """The sealed bytes in a row."""
-    return Sealed(row["ciphertext"], row["wrapped_key"], row["key_version"])
+    return SealedRecord(row["ciphertext"], row["wrapped_key"], row["key_version"])
 
 
 async def supplements(tx: Transaction, complaint_id: UUID) -> list[asyncpg.Record]:
@@ -213,7 +213,7 @@ async def supplements(tx: Transaction, complaint_id: UUID) -> list[asyncpg.Recor
 
 
 async def add_supplement(
-    tx: Transaction, supplement_id: UUID, complaint_id: UUID, *, by: UUID, sealed: Sealed
+    tx: Transaction, supplement_id: UUID, complaint_id: UUID, *, by: UUID, sealed: SealedRecord
 ) -> None:
     await tx.run(
         "insert into supplements (id, complaint_id, by, at, ciphertext, wrapped_key, key_version) values ($1, $2, $3, $4, $5, $6, $7)",
@@ -245,7 +245,7 @@ async def registered_by(
 
 
 async def received(
-    tx: Transaction, who: Account, *, since: datetime, waiting: bool, unsure: bool
+    tx: Transaction, user: Account, *, since: datetime, waiting: bool, unsure: bool
 ) -> list[asyncpg.Record]:
     """What came in since then, newest first: all, those nobody is responsible for yet, or those
     without a unit.
@@ -260,9 +260,9 @@ async def received(
         order by c.urgency = 'critical' desc, c.urgency = 'urgent' desc, c.received_at desc limit $8
         """,
         since,
-        who.role in READERS,
-        who.id,
-        who.unit_id,
+        user.role in READERS,
+        user.id,
+        user.unit_id,
         Kind.REPORT,
         waiting,
         unsure,
@@ -270,15 +270,15 @@ async def received(
     )
 
 
-async def search(tx: Transaction, typed: str, who: Account) -> list[asyncpg.Record]:
+async def search(tx: Transaction, typed: str, user: Account) -> list[asyncpg.Record]:
     """Complaints by part of their number, as far as this person may know of them."""
     return await tx.fetch(
         f"select c.number, c.kind, c.unit_id, c.campaign_id from complaints c where c.number like '%' || $1 || '%' and {_SEEN} "
         "order by c.received_at desc limit 8",
         typed,
-        who.role in READERS,
-        who.id,
-        who.unit_id,
+        user.role in READERS,
+        user.id,
+        user.unit_id,
         Kind.REPORT,
     )
 
@@ -299,7 +299,9 @@ async def counts_since(tx: Transaction, since: datetime) -> asyncpg.Record:
 # ── drafts ────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def save_draft(tx: Transaction, draft_id: UUID, account_id: UUID, sealed: Sealed) -> bool:
+async def save_draft(
+    tx: Transaction, draft_id: UUID, account_id: UUID, sealed: SealedRecord
+) -> bool:
     """Keep a draft; False when the id is somebody else's, or the draft was registered (its
     complaint has the same id).
     """

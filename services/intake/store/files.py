@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from shared.appraisal.events import Refused
-from shared.security.keyring import KeyRing, Sealed
+from shared.security.keyring import KeyRing, SealedRecord
 
 FILE_MAX_BYTES: Final = 10 * 1024 * 1024
 PIXELS_MAX: Final = 50_000_000
@@ -48,7 +48,7 @@ class Kept:
     too.
     """
 
-    sealed: Sealed
+    sealed: SealedRecord
     sha256: bytes
     media_type: str
     size: int
@@ -115,7 +115,7 @@ def without_metadata(body: bytes) -> bytes:
 
 
 async def read_file(
-    folder: Path, ring: KeyRing, file_id: UUID, sealed: Sealed, version: Version
+    folder: Path, ring: KeyRing, file_id: UUID, sealed: SealedRecord, version: Version
 ) -> bytes:
     """The bytes of a file. Raises VaultError when its key was destroyed, FileNotFoundError when it
     is gone.
@@ -123,8 +123,10 @@ async def read_file(
     return await asyncio.to_thread(_read, folder, ring, file_id, sealed, version)
 
 
-def _read(folder: Path, ring: KeyRing, file_id: UUID, sealed: Sealed, version: Version) -> bytes:
-    key = b64decode(ring.open_sealed(f"file/{file_id}", sealed)["key"])
+def _read(
+    folder: Path, ring: KeyRing, file_id: UUID, sealed: SealedRecord, version: Version
+) -> bytes:
+    key = b64decode(ring.unseal(f"file/{file_id}", sealed)["key"])
     stored = _path(folder, file_id, version).read_bytes()
     return AESGCM(key).decrypt(stored[:NONCE_BYTES], stored[NONCE_BYTES:], _bound(file_id, version))
 

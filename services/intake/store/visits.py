@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from shared.foundation.clock import CHINA
-from shared.security.keyring import Sealed
+from shared.security.keyring import SealedRecord
 from shared.storage.transaction import Transaction
 
 LIST_MAX: Final = 100
@@ -144,7 +144,7 @@ async def add_file(
     size: int,
     derived: bool,
     by: UUID | None,
-    sealed: Sealed,
+    sealed: SealedRecord,
 ) -> bool:
     """Note a file that is on disk; False when the subject has the same one already."""
     noted = await tx.fetchval(

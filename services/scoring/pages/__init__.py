@@ -4,4 +4,4 @@ campaign could be called.
 
 from services.scoring.pages import boards, campaigns, units
 
-doors = (campaigns.door, units.door, boards.door)
+routers = (campaigns.router, units.router, boards.router)

@@ -16,22 +16,22 @@ from shared.security.policies import allow
 from shared.security.roles import Role
 from shared.storage.transaction import Transaction
 from shared.web import (
-    Door,
+    CurrentUser,
     Form,
-    Hit,
-    Once,
+    Idempotency,
+    PaletteResult,
+    Router,
     Tx,
-    Who,
-    fragment,
-    hits,
-    htmx,
-    matches,
-    page,
-    see_other,
-    spelt,
+    is_htmx,
+    matches_search,
+    palette_results,
+    redirect,
+    render_fragment,
+    render_page,
+    search_terms,
 )
 
-door = Door(prefix="/scoring")
+router = Router(prefix="/scoring")
 BOARD, OFFICE = allow(Role.OFFICE, Role.LEADER), allow(Role.OFFICE)
 MOVES_SHOWN: Final = 10
 HITS_MAX: Final = 8
@@ -39,22 +39,27 @@ AT_EACH_END: Final = 3
 """Units of a category shown on the first page: so many from the top and from the bottom."""
 
 
-@door.get("/", policy=BOARD)
-async def home(request: Request, tx: Tx, who: Who) -> Response:
+@router.get("/", policy=BOARD)
+async def home(request: Request, tx: Tx, user: CurrentUser) -> Response:
     campaign = await actions.current_campaign(tx)
     if campaign is None:
-        return page(
-            request, "empty.html", schemes=scheme_ids(), form=Form[Any].of({"year": tx.now.year})
+        return render_page(
+            request,
+            "empty.html",
+            schemes=scheme_ids(),
+            form=Form[Any].with_initial({"year": tx.now.year}),
         )
-    if htmx(request):
-        return fragment(request, "home.html", "live", **await _live(tx, campaign), as_of=tx.now)
+    if is_htmx(request):
+        return render_fragment(
+            request, "home.html", "live", **await _live(tx, campaign), as_of=tx.now
+        )
     known: dict[str, Any] = {
         "campaigns": await actions.all_campaigns(tx),
         "last": await actions.last_recount(tx, campaign.id),
         "undecided": campaign.scheme.undecided(),
         "as_of": tx.now,
     }
-    return page(request, "home.html", **await _live(tx, campaign), **known)
+    return render_page(request, "home.html", **await _live(tx, campaign), **known)
 
 
 async def _live(tx: Transaction, campaign: Campaign) -> dict[str, Any]:
@@ -84,18 +89,18 @@ def _ends(rows: list[Any]) -> list[Any]:
     )
 
 
-@door.get("/rank", policy=BOARD)
+@router.get("/rank", policy=BOARD)
 async def newest_rank(request: Request, tx: Tx, category: str = "") -> Response:
     """The ranking of the newest campaign."""
     campaign = await actions.current_campaign(tx)
     return (
         await _ranking(request, tx, campaign, category)
         if campaign
-        else see_other(request, "/scoring/")
+        else redirect(request, "/scoring/")
     )
 
 
-@door.get("/palette", policy=BOARD)
+@router.get("/palette", policy=BOARD)
 async def palette(tx: Tx, q: str = "") -> Response:
     """Units by name, pinyin, initials or code."""
     campaign = await actions.current_campaign(tx)
@@ -103,12 +108,17 @@ async def palette(tx: Tx, q: str = "") -> Response:
     found = [
         unit
         for unit in units
-        if any(matches(q, spelt(name)) for name in (unit.name, unit.unit_id, *unit.aliases))
+        if any(
+            matches_search(q, search_terms(name))
+            for name in (unit.name, unit.unit_id, *unit.aliases)
+        )
     ]
     return JSONResponse(
-        hits(
+        palette_results(
             [
-                Hit("单位", unit.name, f"/scoring/{campaign.id}/units/{unit.unit_id}", "得分解释")
+                PaletteResult(
+                    "单位", unit.name, f"/scoring/{campaign.id}/units/{unit.unit_id}", "得分解释"
+                )
                 for unit in found[:HITS_MAX]
                 if campaign
             ]
@@ -116,7 +126,7 @@ async def palette(tx: Tx, q: str = "") -> Response:
     )
 
 
-@door.get("/{campaign_id}/rank", policy=BOARD)
+@router.get("/{campaign_id}/rank", policy=BOARD)
 async def ranking(request: Request, tx: Tx, campaign_id: str, category: str = "") -> Response:
     """G2: one category in its order; those without a rank apart, with the reason."""
     return await _ranking(request, tx, await actions.campaign_of(tx, campaign_id), category)
@@ -144,24 +154,26 @@ async def _ranking(
         "as_of": tx.now,
     }
     return (
-        fragment(request, "rank.html", "rows", **shown)
-        if htmx(request)
-        else page(request, "rank.html", **shown)
+        render_fragment(request, "rank.html", "rows", **shown)
+        if is_htmx(request)
+        else render_page(request, "rank.html", **shown)
     )
 
 
-@door.post("/{campaign_id}/recounts", policy=OFFICE)
-async def recount(request: Request, tx: Tx, who: Who, once: Once, campaign_id: str) -> Response:
+@router.post("/{campaign_id}/recounts", policy=OFFICE)
+async def recount(
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, campaign_id: str
+) -> Response:
     """重放核对."""
-    return await once.redirect(
-        actions.recount(tx, campaign_id, by=str(who.id)), to=f"/scoring/{campaign_id}/recounts"
+    return await idempotency.redirect(
+        actions.recount(tx, campaign_id, by=str(user.id)), to=f"/scoring/{campaign_id}/recounts"
     )
 
 
-@door.get("/{campaign_id}/recounts", policy=BOARD)
+@router.get("/{campaign_id}/recounts", policy=BOARD)
 async def last_recount(request: Request, tx: Tx, campaign_id: str) -> Response:
     campaign = await actions.campaign_of(tx, campaign_id)
-    return page(
+    return render_page(
         request,
         "recount.html",
         campaign=campaign,

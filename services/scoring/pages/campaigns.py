@@ -12,15 +12,15 @@ from starlette.responses import Response
 from services.scoring import actions
 from services.scoring.store import Campaign
 from shared.appraisal.events import Refused
-from shared.appraisal.imports import BadFile, read_table
+from shared.appraisal.imports import InvalidFile, read_table
 from shared.appraisal.schemes import SchemeError, load_scheme, scheme_ids
 from shared.security.policies import allow
 from shared.security.roles import Role
 from shared.storage.transaction import Transaction
-from shared.web import Door, Form, Once, Tx, Who, page, read_form, see_other
+from shared.web import CurrentUser, Form, Idempotency, Router, Tx, read_form, redirect, render_page
 from shared.web.forms import Input
 
-door = Door(prefix="/scoring")
+router = Router(prefix="/scoring")
 OFFICE = allow(Role.OFFICE)
 FILE_MAX_BYTES = 8 * 1024 * 1024
 
@@ -39,32 +39,34 @@ class RegisterFile(Input):
     file: UploadFile = Field(title="名册文件")
 
 
-@door.post("/campaigns", policy=OFFICE)
-async def create(request: Request, tx: Tx, who: Who, once: Once) -> Response:
+@router.post("/campaigns", policy=OFFICE)
+async def create(request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency) -> Response:
     form = await read_form(request, NewCampaign)
-    if form.value is None or form.value.scheme not in scheme_ids():
-        if form.value:
-            form.refuse("请选择评议方案", "scheme")
-        return page(request, "empty.html", 422, schemes=scheme_ids(), form=form, failed=True)
+    if form.cleaned is None or form.cleaned.scheme not in scheme_ids():
+        if form.cleaned:
+            form.add_error("请选择评议方案", "scheme")
+        return render_page(request, "empty.html", 422, schemes=scheme_ids(), form=form, failed=True)
     try:
-        scheme = load_scheme(form.value.scheme, form.value.year)
+        scheme = load_scheme(form.cleaned.scheme, form.cleaned.year)
     except SchemeError as error:
         raise Refused(str(error.mistakes[0]), status=422, field="scheme") from error
-    action = actions.create_campaign(tx, scheme=scheme, title=form.value.title, by=str(who.id))
-    return await once.redirect(action, to=lambda campaign: f"/scoring/{campaign.id}/register")
+    action = actions.create_campaign(tx, scheme=scheme, title=form.cleaned.title, by=str(user.id))
+    return await idempotency.redirect(
+        action, to=lambda campaign: f"/scoring/{campaign.id}/register"
+    )
 
 
-@door.get("/register", policy=OFFICE)
+@router.get("/register", policy=OFFICE)
 async def newest_register(request: Request, tx: Tx) -> Response:
     campaign = await actions.current_campaign(tx)
     return (
         _register_page(request, tx, campaign, Form[Any]())
         if campaign
-        else see_other(request, "/scoring/")
+        else redirect(request, "/scoring/")
     )
 
 
-@door.get("/{campaign_id}/register", policy=OFFICE)
+@router.get("/{campaign_id}/register", policy=OFFICE)
 async def register_page(request: Request, tx: Tx, campaign_id: str) -> Response:
     """The units that take part, by category."""
     return _register_page(request, tx, await actions.campaign_of(tx, campaign_id), Form[Any]())
@@ -73,7 +75,7 @@ async def register_page(request: Request, tx: Tx, campaign_id: str) -> Response:
 def _register_page(
     request: Request, tx: Transaction, campaign: Campaign, form: Form[Any], status: int = 200
 ) -> Response:
-    return page(
+    return render_page(
         request,
         "register.html",
         status,
@@ -84,36 +86,36 @@ def _register_page(
     )
 
 
-@door.post("/{campaign_id}/register", policy=OFFICE, body_max=FILE_MAX_BYTES)
+@router.post("/{campaign_id}/register", policy=OFFICE, body_max=FILE_MAX_BYTES)
 async def import_register(
-    request: Request, tx: Tx, who: Who, once: Once, campaign_id: str
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, campaign_id: str
 ) -> Response:
     """Read a register file (CSV or XLSX) and enter its units."""
     campaign = await actions.campaign_of(tx, campaign_id)
     form = await read_form(request, RegisterFile)
-    if form.value is None:
+    if form.cleaned is None:
         return _register_page(request, tx, campaign, form, 422)
-    await form.value.file.seek(0)
+    await form.cleaned.file.seek(0)
     try:
         rows = actions.unit_rows(
-            read_table(form.value.file.filename or "名册", await form.value.file.read())
+            read_table(form.cleaned.file.filename or "名册", await form.cleaned.file.read())
         )
-    except (BadFile, Refused) as error:
-        form.refuse(str(error), "file")
+    except (InvalidFile, Refused) as error:
+        form.add_error(str(error), "file")
         return _register_page(request, tx, campaign, form, 422)
-    return await once.redirect(
-        actions.register_units(tx, campaign_id, rows, by=str(who.id)),
+    return await idempotency.redirect(
+        actions.register_units(tx, campaign_id, rows, by=str(user.id)),
         to=f"/scoring/{campaign_id}/register",
     )
 
 
-@door.get("/rules", policy=OFFICE)
+@router.get("/rules", policy=OFFICE)
 async def newest_rules(request: Request, tx: Tx) -> Response:
     campaign = await actions.current_campaign(tx)
-    return await _rules_page(request, tx, campaign) if campaign else see_other(request, "/scoring/")
+    return await _rules_page(request, tx, campaign) if campaign else redirect(request, "/scoring/")
 
 
-@door.get("/{campaign_id}/rules", policy=allow(Role.OFFICE, Role.LEADER))
+@router.get("/{campaign_id}/rules", policy=allow(Role.OFFICE, Role.LEADER))
 async def rules_page(request: Request, tx: Tx, campaign_id: str) -> Response:
     """The rules in force: weights, formulas, points off, ranking, consequences, and what the office
     still has to decide.
@@ -122,7 +124,7 @@ async def rules_page(request: Request, tx: Tx, campaign_id: str) -> Response:
 
 
 async def _rules_page(request: Request, tx: Transaction, campaign: Campaign) -> Response:
-    return page(
+    return render_page(
         request,
         "rules.html",
         campaign=campaign,
@@ -133,19 +135,23 @@ async def _rules_page(request: Request, tx: Transaction, campaign: Campaign) -> 
     )
 
 
-@door.post("/{campaign_id}/shown", policy=OFFICE)
-async def show(request: Request, tx: Tx, who: Who, once: Once, campaign_id: str) -> Response:
+@router.post("/{campaign_id}/shown", policy=OFFICE)
+async def show(
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, campaign_id: str
+) -> Response:
     """Let unit heads see the running score of their own unit."""
-    return await once.redirect(
-        actions.show_to_units(tx, campaign_id=campaign_id, shown=True, by=str(who.id)),
+    return await idempotency.redirect(
+        actions.show_to_units(tx, campaign_id=campaign_id, shown=True, by=str(user.id)),
         to="/scoring/",
     )
 
 
-@door.post("/{campaign_id}/hidden", policy=OFFICE)
-async def hide(request: Request, tx: Tx, who: Who, once: Once, campaign_id: str) -> Response:
+@router.post("/{campaign_id}/hidden", policy=OFFICE)
+async def hide(
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, campaign_id: str
+) -> Response:
     """Keep the running scores to the office again."""
-    return await once.redirect(
-        actions.show_to_units(tx, campaign_id=campaign_id, shown=False, by=str(who.id)),
+    return await idempotency.redirect(
+        actions.show_to_units(tx, campaign_id=campaign_id, shown=False, by=str(user.id)),
         to="/scoring/",
     )

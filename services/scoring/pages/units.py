@@ -21,10 +21,10 @@ from shared.foundation.clock import CHINA
 from shared.security.policies import allow
 from shared.security.roles import Role
 from shared.storage.transaction import Transaction
-from shared.web import Door, Form, Once, Tx, Who, page, read_form
+from shared.web import CurrentUser, Form, Idempotency, Router, Tx, read_form, render_page
 from shared.web.forms import Input
 
-door = Door(prefix="/scoring")
+router = Router(prefix="/scoring")
 BOARD, OFFICE = allow(Role.OFFICE, Role.LEADER), allow(Role.OFFICE)
 PERIODS: Final = {"": "全部时间", "1": "今天", "7": "近 7 天", "30": "近 30 天"}
 RECENT: Final = 5
@@ -44,13 +44,13 @@ class Revocation(Input):
     grounds: str = Field(title="撤销理由", min_length=5, max_length=2000)
 
 
-@door.get("/mine", policy=allow(Role.UNIT_HEAD))
-async def mine(request: Request, tx: Tx, who: Who) -> Response:
+@router.get("/mine", policy=allow(Role.UNIT_HEAD))
+async def mine(request: Request, tx: Tx, user: CurrentUser) -> Response:
     """G9: the own unit only; no rank, no other unit, no single record."""
-    found = await actions.own_score(tx, unit_id=who.unit_id)
+    found = await actions.own_score(tx, unit_id=user.unit_id)
     if found is None:
-        return page(request, "mine.html", found=None)
-    return page(request, "mine.html", found=found, **_explained(found), as_of=tx.now)
+        return render_page(request, "mine.html", found=None)
+    return render_page(request, "mine.html", found=found, **_explained(found), as_of=tx.now)
 
 
 def _explained(found: actions.Explained) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def _explained(found: actions.Explained) -> dict[str, Any]:
     }
 
 
-@door.get("/{campaign_id}/units/{unit_id}", policy=BOARD)
+@router.get("/{campaign_id}/units/{unit_id}", policy=BOARD)
 async def unit_page(
     request: Request, tx: Tx, campaign_id: str, unit_id: str, version: str = ""
 ) -> Response:
@@ -90,7 +90,7 @@ async def _unit_page(
     found = await actions.explanation_of(tx, campaign, unit_id, version=version)
     moves, total = await actions.changes_of(tx, campaign, unit_id=unit_id, rows=RECENT)
     neighbours = await _neighbours(tx, found)
-    return page(
+    return render_page(
         request,
         "unit.html",
         status,
@@ -130,43 +130,48 @@ def _by_person(scheme: Scheme) -> list[tuple[str, str]]:
     ]
 
 
-@door.post("/{campaign_id}/units/{unit_id}/decisions", policy=OFFICE)
+@router.post("/{campaign_id}/units/{unit_id}/decisions", policy=OFFICE)
 async def decide(
-    request: Request, tx: Tx, who: Who, once: Once, campaign_id: str, unit_id: str
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    campaign_id: str,
+    unit_id: str,
 ) -> Response:
     form = await read_form(request, Decision)
-    if form.value is None:
+    if form.cleaned is None:
         return await _unit_page(request, tx, campaign_id, unit_id, form=form, status=422)
     action = actions.decide(
-        tx, campaign_id=campaign_id, unit_id=unit_id, by=str(who.id), **form.value.model_dump()
+        tx, campaign_id=campaign_id, unit_id=unit_id, by=str(user.id), **form.cleaned.model_dump()
     )
-    return await once.redirect(action, to=f"/scoring/{campaign_id}/units/{unit_id}")
+    return await idempotency.redirect(action, to=f"/scoring/{campaign_id}/units/{unit_id}")
 
 
-@door.post("/{campaign_id}/units/{unit_id}/decisions/{decision_id}/revocation", policy=OFFICE)
+@router.post("/{campaign_id}/units/{unit_id}/decisions/{decision_id}/revocation", policy=OFFICE)
 async def revoke(
     request: Request,
     tx: Tx,
-    who: Who,
-    once: Once,
+    user: CurrentUser,
+    idempotency: Idempotency,
     campaign_id: str,
     unit_id: str,
     decision_id: UUID,
 ) -> Response:
     form = await read_form(request, Revocation)
-    if form.value is None:
-        raise Refused(form.problems[0].sentence, status=422, field="grounds")
+    if form.cleaned is None:
+        raise Refused(form.errors[0].sentence, status=422, field="grounds")
     action = actions.revoke(
         tx,
         campaign_id=campaign_id,
         decision_id=decision_id,
-        grounds=form.value.grounds,
-        by=str(who.id),
+        grounds=form.cleaned.grounds,
+        by=str(user.id),
     )
-    return await once.redirect(action, to=f"/scoring/{campaign_id}/units/{unit_id}")
+    return await idempotency.redirect(action, to=f"/scoring/{campaign_id}/units/{unit_id}")
 
 
-@door.get("/{campaign_id}/units/{unit_id}/changes", policy=BOARD)
+@router.get("/{campaign_id}/units/{unit_id}/changes", policy=BOARD)
 async def changes(
     request: Request,
     tx: Tx,
@@ -186,7 +191,7 @@ async def changes(
         tx, campaign, unit_id=unit_id, source=source, since=since, page=number
     )
     last = max(1, -(-total // tx.context.sizes.page_rows))
-    return page(
+    return render_page(
         request,
         "changes.html",
         campaign=campaign,

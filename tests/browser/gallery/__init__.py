@@ -24,25 +24,25 @@ from shared.security.policies import PUBLIC, SIGNED_IN, Account, allow
 from shared.security.roles import Role
 from shared.security.sessions import COOKIE
 from shared.web import (
-    Door,
+    CurrentUser,
     Form,
-    Hit,
+    Idempotency,
     NotFound,
-    Once,
-    TooOften,
+    OptionalUser,
+    PaletteResult,
+    Router,
+    ServiceUnavailable,
+    TooManyRequests,
     Tx,
-    Unavailable,
-    Visitor,
-    Who,
     check_policies,
-    fragment,
-    hits,
     install,
-    matches,
-    page,
+    matches_search,
+    palette_results,
     read_form,
-    see_other,
-    spelt,
+    redirect,
+    render_fragment,
+    render_page,
+    search_terms,
 )
 from shared.web.forms import Input
 
@@ -167,15 +167,15 @@ def cases(count: int = 5) -> list[dict[str, Any]]:
     ]
 
 
-pages_door, api_door = Door(), Door(prefix="/gallery/api")
+pages_door, api_router = Router(), Router(prefix="/gallery/api")
 
 
 @pages_door.get("/", policy=SIGNED_IN)
-async def home(request: Request, who: Who) -> Response:
-    return page(
+async def home(request: Request, user: CurrentUser) -> Response:
+    return render_page(
         request,
         "gallery.html",
-        form=Form.of({"kind": "complaint"}),
+        form=Form.with_initial({"kind": "complaint"}),
         cases=cases(),
         as_of=NOW,
         now=NOW,
@@ -184,24 +184,28 @@ async def home(request: Request, who: Who) -> Response:
 
 @pages_door.get("/me", policy=SIGNED_IN)
 async def me(request: Request) -> Response:
-    return page(request, "gallery.html", form=Form.of(), cases=[], as_of=None, now=NOW)
+    return render_page(
+        request, "gallery.html", form=Form.with_initial(), cases=[], as_of=None, now=NOW
+    )
 
 
 @pages_door.get("/gallery/desk", policy=SIGNED_IN)
 async def desk(request: Request) -> Response:
-    return page(request, "desk.html", form=Form.of({"kind": "complaint"}))
+    return render_page(request, "desk.html", form=Form.with_initial({"kind": "complaint"}))
 
 
 @pages_door.post("/gallery/tickets", policy=allow(Role.OPERATOR))
-async def register(request: Request, tx: Tx, who: Who, once: Once) -> Response:
+async def register(
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency
+) -> Response:
     form = await read_form(request, Ticket)
-    if form.value is None:
-        return page(request, "desk.html", 422, form=form, failed=True)
-    return await once.redirect(_register(request, form.value), to="/gallery/done")
+    if form.cleaned is None:
+        return render_page(request, "desk.html", 422, form=form, failed=True)
+    return await idempotency.redirect(_register(request, form.cleaned), to="/gallery/done")
 
 
 async def _register(request: Request, ticket: Ticket) -> None:
-    trouble = request.app.state.trouble
+    trouble = request.app.state.simulated_failure
     if trouble == "refuse":
         raise Refused("这件工单已被他人受理，请刷新后查看")
     if trouble == "crash":
@@ -213,12 +217,12 @@ async def _register(request: Request, ticket: Ticket) -> None:
 
 @pages_door.get("/gallery/done", policy=SIGNED_IN)
 async def done(request: Request) -> Response:
-    return page(request, "done.html", count=len(request.app.state.registered))
+    return render_page(request, "done.html", count=len(request.app.state.registered))
 
 
 @pages_door.post("/gallery/freeze", policy=SIGNED_IN)
-async def freeze(request: Request, once: Once) -> Response:
-    return await once.redirect(_freeze(request), to="/gallery/done")
+async def freeze(request: Request, idempotency: Idempotency) -> Response:
+    return await idempotency.redirect(_freeze(request), to="/gallery/done")
 
 
 async def _freeze(request: Request) -> None:
@@ -227,8 +231,8 @@ async def _freeze(request: Request) -> None:
 
 @pages_door.post("/gallery/drafts", policy=SIGNED_IN)
 async def draft(request: Request) -> Response:
-    if request.app.state.trouble == "draft":
-        raise Unavailable()
+    if request.app.state.simulated_failure == "draft":
+        raise ServiceUnavailable()
     request.app.state.drafts.append(dict(await request.form()))
     return PlainTextResponse("草稿已保存 14:02:11")
 
@@ -237,8 +241,8 @@ async def draft(request: Request) -> Response:
 async def queue(request: Request) -> Response:
     shown = request.app.state.cases
     if request.headers.get("hx-request"):
-        return fragment(request, "queue.html", "rows", cases=shown)
-    return page(request, "queue.html", cases=shown)
+        return render_fragment(request, "queue.html", "rows", cases=shown)
+    return render_page(request, "queue.html", cases=shown)
 
 
 @pages_door.get("/gallery/cases/{number}", policy=SIGNED_IN)
@@ -246,7 +250,7 @@ async def case(request: Request, number: str) -> Response:
     found = next((each for each in cases(7) if each["number"] == number), None)
     if found is None:
         raise NotFound
-    return page(request, "done.html", count=0)
+    return render_page(request, "done.html", count=0)
 
 
 @pages_door.get("/gallery/search", policy=SIGNED_IN)
@@ -262,22 +266,24 @@ async def units(request: Request, q: str = "") -> Response:
         [
             {"value": key, "text": name, "hint": "类二"}
             for key, name in UNITS.items()
-            if matches(q, spelt(name))
+            if matches_search(q, search_terms(name))
         ]
     )
 
 
 @pages_door.get("/scoring/palette", policy=SIGNED_IN)
 async def palette(q: str = "") -> Response:
-    found = [(key, name) for key, name in UNITS.items() if matches(q, spelt(name))]
+    found = [(key, name) for key, name in UNITS.items() if matches_search(q, search_terms(name))]
     return JSONResponse(
-        hits([Hit("单位", name, f"/gallery/units/{key}", "类二") for key, name in found])
+        palette_results(
+            [PaletteResult("单位", name, f"/gallery/units/{key}", "类二") for key, name in found]
+        )
     )
 
 
 @pages_door.get("/gallery/units/{key}", policy=SIGNED_IN)
 async def unit(request: Request, key: str) -> Response:
-    return page(request, "done.html", count=0)
+    return render_page(request, "done.html", count=0)
 
 
 @pages_door.get("/notify/inbox/unread", policy=SIGNED_IN)
@@ -287,7 +293,7 @@ async def unread(request: Request) -> Response:
 
 @pages_door.get("/gallery/busy", policy=SIGNED_IN)
 async def busy() -> Response:
-    raise TooOften(900)
+    raise TooManyRequests(900)
 
 
 @pages_door.get("/gallery/office", policy=allow(Role.OFFICE))
@@ -301,33 +307,33 @@ async def number(number: int) -> Response:
 
 
 @pages_door.get("/p/", policy=PUBLIC)
-async def public(request: Request, visitor: Visitor) -> Response:
-    return page(request, "report.html", form=Form.of())
+async def public(request: Request, user: OptionalUser) -> Response:
+    return render_page(request, "report.html", form=Form.with_initial())
 
 
 @pages_door.post("/p/report", policy=PUBLIC)
 async def report(request: Request) -> Response:
     form = await read_form(request, Ticket)
     return (
-        page(request, "report.html", 422, form=form, failed=True)
-        if form.value is None
-        else see_other(request, "/p/")
+        render_page(request, "report.html", 422, form=form, failed=True)
+        if form.cleaned is None
+        else redirect(request, "/p/")
     )
 
 
 @pages_door.get("/login", policy=PUBLIC)
 async def login(request: Request) -> Response:
-    return page(request, "sign-in.html", form=Form.of())
+    return render_page(request, "sign-in.html", form=Form.with_initial())
 
 
 @pages_door.get("/help", policy=SIGNED_IN)
 async def help_page(request: Request) -> Response:
-    return page(request, "help.html")
+    return render_page(request, "help.html")
 
 
 @pages_door.get("/gallery/document", policy=SIGNED_IN)
 async def document(request: Request) -> Response:
-    return page(request, "sheet.html")
+    return render_page(request, "sheet.html")
 
 
 class NewTicket(Input):
@@ -335,25 +341,25 @@ class NewTicket(Input):
     phone: str = Field("", pattern=r"^1\d{10}$")
 
 
-@api_door.post("/tickets", policy=allow(Role.OPERATOR), status_code=201)
+@api_router.post("/tickets", policy=allow(Role.OPERATOR), status_code=201)
 async def register_by_api(
-    request: Request, tx: Tx, who: Who, once: Once, ticket: NewTicket
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, ticket: NewTicket
 ) -> Response:
-    return await once(201, _number(request, ticket))
+    return await idempotency.respond(201, _number(request, ticket))
 
 
 async def _number(request: Request, ticket: NewTicket) -> dict[str, Any]:
-    if request.app.state.trouble == "refuse":
+    if request.app.state.simulated_failure == "refuse":
         raise Refused("编号已用完", status=409, field="title")
-    if request.app.state.trouble == "crash":
+    if request.app.state.simulated_failure == "crash":
         raise RuntimeError(f"canary {ticket.phone}")
     request.app.state.registered.append(ticket.title)
     return {"number": len(request.app.state.registered), "id": uuid4()}
 
 
-@api_door.post("/files", policy=SIGNED_IN, body_max=2_000_000)
-async def upload(request: Request, once: Once) -> Response:
-    return await once(201, _size(request))
+@api_router.post("/files", policy=SIGNED_IN, body_max=2_000_000)
+async def upload(request: Request, idempotency: Idempotency) -> Response:
+    return await idempotency.respond(201, _size(request))
 
 
 async def _size(request: Request) -> dict[str, int]:
@@ -367,7 +373,7 @@ def make_app(folder: Path | None = None) -> FastAPI:
     app = FastAPI(openapi_url=None)
     state = app.state
     state.sessions, state.database, state.context = MemorySessions(), MemoryDatabase(), None
-    state.registered, state.drafts, state.asked, state.trouble, state.cases = (
+    state.registered, state.drafts, state.asked, state.simulated_failure, state.cases = (
         [],
         [],
         [],
@@ -384,6 +390,6 @@ def make_app(folder: Path | None = None) -> FastAPI:
         templates=folder or Path(__file__).parent,
     )
     app.include_router(pages_door)
-    app.include_router(api_door)
+    app.include_router(api_router)
     check_policies(app)
     return app

@@ -305,8 +305,8 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "a number is looked for only where eleven digits stand together",
         "shared/security/pii.py",
-        "_LONG: Final = _digits(*[_D] * 10)\n",
-        "_LONG: Final = _digits(*[_D] * 11)\n",
+        "_TEN_DIGITS: Final = _digits(*[_D] * 10)\n",
+        "_TEN_DIGITS: Final = _digits(*[_D] * 11)\n",
         "tests/shared/test_keyring_and_pii.py::test_other_kinds_are_found_where_they_stand",
     ),
     one(
@@ -333,9 +333,9 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "a document is handed over before the door is asked",
         "shared/web/door.py",
-        "        await _admit(request, self)\n        assert self._document is not None\n",
-        "        assert self._document is not None\n",
-        "tests/shared/test_web_routing.py::test_a_document_passes_the_same_door",
+        "        await _authorize(request, self)\n        assert self._json_endpoint is not None\n",
+        "        assert self._json_endpoint is not None\n",
+        "tests/shared/test_web_routing.py::test_a_json_document_passes_the_same_authorization",
     ),
     one(
         "a header name that is no text is left to the library",
