@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from services.casework.actions import calendar, dispatch, duties, extensions, handling, reading
-from services.casework.domain import MAY, READERS, Clock, State, Verb
+from services.casework.domain import MAY, READERS, DeadlineState, State, Verb
 from services.casework.store.cases import Filter
 from services.casework.tables import Case
 from shared.appraisal.calendar.working_days import closing
@@ -41,19 +41,19 @@ def may(verb: Verb) -> Policy:
 
 
 class DeadlineOut(BaseModel):
-    """A deadline. `standing`: normal, warning, late, severe, paused, closed; `badge` as pages show
+    """A deadline. `deadline_status`: normal, warning, late, severe, paused, closed; `badge` as pages show
     it.
     """
 
     kind: str
     label: str
-    clock: str
+    state: str
     starts_at: datetime
     due_at: datetime
     provisional: bool
-    standing: str
+    deadline_status: str
     badge: str
-    term: str
+    terms: str
     rule_id: str
     scheme_version: str
     calendar_version: str
@@ -62,19 +62,19 @@ class DeadlineOut(BaseModel):
 
 
 class CaseRow(BaseModel):
-    """A case in a list; `standing` and `due_at` are those of its foremost deadline."""
+    """A case in a list; `deadline_status` and `due_at` are those of its foremost deadline."""
 
     number: str
     kind: Kind
     urgency: Urgency
     state: State
-    summary: str
+    redacted_summary: str
     unit_id: str | None
     unit_name: str | None
     handler_name: str | None
     version: int
     received_on: date
-    standing: str | None
+    deadline_status: str | None
     badge: str | None
     due_at: datetime | None
 
@@ -106,7 +106,7 @@ class ResultOut(BaseModel):
     at: datetime
     by: str
     account: str
-    upheld: str
+    finding: str
     measures: str
     reply: str
     late: bool
@@ -137,7 +137,7 @@ class CaseOut(BaseModel):
     urgency: Urgency
     state: State
     version: int
-    summary: str
+    redacted_summary: str
     problem_item: str | None
     unit_id: str | None
     unit_name: str | None
@@ -147,7 +147,7 @@ class CaseOut(BaseModel):
     assigned_at: datetime | None
     accepted_at: datetime | None
     closed_at: datetime | None
-    upheld: str | None
+    finding: str | None
     late: bool
     returns: int
     repeats: int
@@ -177,7 +177,7 @@ async def list_cases(
     campaign: str | None = None,
     kind: Kind | None = None,
     source: Literal["complaint", "visit"] | None = None,
-    standing: Literal["late", "soon"] | None = None,
+    deadline_status: Literal["late", "soon"] | None = None,
     q: Annotated[str, Query(max_length=100)] = "",
     page: Annotated[int, Query(ge=1, le=100_000)] = 1,
     size: Annotated[int, Query(ge=1, le=200)] = 50,
@@ -189,7 +189,7 @@ async def list_cases(
         campaign_id=campaign,
         kind=kind,
         source=source,
-        standing=standing,
+        deadline_status=deadline_status,
         q=q.strip(),
     )
     found = await reading.case_list(tx, user, wanted, page=page, rows=size)
@@ -204,14 +204,14 @@ def _row(one: reading.Row) -> CaseRow:
         kind=one.kind,
         urgency=one.urgency,
         state=one.state,
-        summary=one.summary,
+        redacted_summary=one.redacted_summary,
         unit_id=one.unit_id,
         unit_name=one.unit_name,
         handler_name=one.handler_name,
         version=one.version,
         received_on=one.received_on,
-        standing=one.standing.standing.value if one.standing else None,
-        badge=one.standing.badge if one.standing else None,
+        deadline_status=one.progress.status.value if one.progress else None,
+        badge=one.progress.badge if one.progress else None,
         due_at=one.due_at,
     )
 
@@ -227,7 +227,7 @@ async def get_case(tx: Tx, user: CurrentUser, number: Number) -> CaseOut:
         "urgency",
         "state",
         "version",
-        "summary",
+        "redacted_summary",
         "unit_id",
         "unit_name",
         "handler_name",
@@ -236,7 +236,7 @@ async def get_case(tx: Tx, user: CurrentUser, number: Number) -> CaseOut:
         "assigned_at",
         "accepted_at",
         "closed_at",
-        "upheld",
+        "finding",
         "late",
         "returns",
         "repeats",
@@ -259,11 +259,11 @@ def _deadline(one: reading.DeadlineView) -> DeadlineOut:
     same = (
         "kind",
         "label",
-        "clock",
+        "state",
         "starts_at",
         "due_at",
         "provisional",
-        "term",
+        "terms",
         "rule_id",
         "scheme_version",
         "calendar_version",
@@ -272,26 +272,26 @@ def _deadline(one: reading.DeadlineView) -> DeadlineOut:
     )
     return DeadlineOut(
         **{name: getattr(one, name) for name in same},
-        standing=one.standing.standing.value,
-        badge=one.standing.badge,
+        deadline_status=one.progress.status.value,
+        badge=one.progress.badge,
     )
 
 
 def _result(one: Any) -> ResultOut:
-    same = ("no", "at", "account", "upheld", "measures", "reply", "late", "decision", "opinion")
+    same = ("no", "at", "account", "finding", "measures", "reply", "late", "decision", "opinion")
     return ResultOut(**{name: getattr(one, name) for name in same}, by=one.by_name)
 
 
 class OwedOut(BaseModel):
-    """A deadline of a case (`number`) or of a duty (`duty_id`, `label`)."""
+    """A deadline of a case (`number`) or of an obligation (`obligation_id`, `label`)."""
 
     id: UUID
     kind: str
     number: str | None
-    duty_id: UUID | None
+    obligation_id: UUID | None
     label: str | None
     unit_id: str | None
-    state: Clock
+    state: DeadlineState
     starts_at: datetime
     due_at: datetime
     warn_at: datetime
@@ -308,7 +308,7 @@ class OwedOut(BaseModel):
 async def list_deadlines(
     tx: Tx,
     user: CurrentUser,
-    state: Clock | None = None,
+    state: DeadlineState | None = None,
     kind: Annotated[str | None, Query(max_length=20)] = None,
     before: datetime | None = None,
     size: Annotated[int, Query(ge=1, le=1000)] = 200,
@@ -367,7 +367,7 @@ class DecisionIn(VersionedInput):
 
 class ResultIn(VersionedInput):
     account: str = Field(min_length=handling.ACCOUNT_MIN, max_length=20_000)
-    upheld: handling.Upheld
+    finding: handling.CaseFinding
     measures: str = Field("", max_length=5000)
     reply: str = Field(min_length=handling.REPLY_MIN, max_length=5000)
 
@@ -624,23 +624,23 @@ async def urge(
     )
 
 
-# ── duties and the calendar ───────────────────────────────────────────────────────────────────────
+# ── obligations and the calendar ───────────────────────────────────────────────────────────────────────
 
 
-class DutyOut(BaseModel):
+class ObligationOut(BaseModel):
     """An obligation of a unit."""
 
     id: UUID
     campaign_id: str
     unit_id: str
     unit_name: str | None
-    obligation: str
+    obligation_rule_id: str
     label: str
     deliverable: str
     due_at: datetime
-    state: Clock
+    state: DeadlineState
     lapsed_at: datetime | None
-    met_at: datetime | None
+    fulfilled_at: datetime | None
     document: str | None
 
 
@@ -650,17 +650,17 @@ class FulfilmentIn(Input):
 
 class Fulfilled(BaseModel):
     id: UUID
-    met_at: datetime
+    fulfilled_at: datetime
 
 
-@router.get("/duties", policy=READ, response_model=list[DutyOut])
-async def list_duties(tx: Tx, user: CurrentUser) -> list[DutyOut]:
+@router.get("/obligations", policy=READ, response_model=list[ObligationOut])
+async def list_obligations(tx: Tx, user: CurrentUser) -> list[ObligationOut]:
     """单位任务（方案、自评报告 …）."""
-    return [DutyOut.model_validate(dict(row)) for row in await duties.listed(tx, user)]
+    return [ObligationOut.model_validate(dict(row)) for row in await duties.listed(tx, user)]
 
 
 @router.post(
-    "/duties/{id}/fulfilment",
+    "/obligations/{id}/fulfilment",
     policy=allow(Role.HANDLER, Role.UNIT_HEAD),
     status_code=201,
     response_model=Fulfilled,
@@ -671,14 +671,16 @@ async def fulfil(
     """报送."""
 
     async def act() -> Fulfilled:
-        duty = await duties.fulfil_duty(tx, duty_id=id, document=body.document, by=user)
-        assert duty.met_at is not None, "a duty that was fulfilled has its time"
-        return Fulfilled(id=duty.id, met_at=duty.met_at)
+        obligation = await duties.fulfil_obligation(
+            tx, obligation_id=id, document=body.document, by=user
+        )
+        assert obligation.fulfilled_at is not None, "an obligation that was fulfilled has its time"
+        return Fulfilled(id=obligation.id, fulfilled_at=obligation.fulfilled_at)
 
     return await idempotency.respond(201, act())
 
 
-class NoticeIn(Input):
+class HolidayNoticeIn(Input):
     """`text`: a yearly notice as YAML or CSV. `shorten`: also apply what would end earlier than
     announced.
     """
@@ -687,7 +689,7 @@ class NoticeIn(Input):
     shorten: bool = False
 
 
-class NoticeEffect(BaseModel):
+class HolidayNoticeEffect(BaseModel):
     """What a notice moves: deadlines concerned, those of them that move, those that become shorter."""
 
     calendar_version: str
@@ -697,8 +699,8 @@ class NoticeEffect(BaseModel):
     cases: list[str]
 
 
-def _effect(preview: calendar.Preview) -> NoticeEffect:
-    return NoticeEffect(
+def _effect(preview: calendar.Preview) -> HolidayNoticeEffect:
+    return HolidayNoticeEffect(
         calendar_version=preview.new.version,
         concerned=len(preview.concerned),
         moved=sum(shift.moved for _, shift in preview.shifts),
@@ -707,19 +709,19 @@ def _effect(preview: calendar.Preview) -> NoticeEffect:
     )
 
 
-@router.post("/calendar/preview", policy=ADMIN, response_model=NoticeEffect)
-async def preview_notice(tx: Tx, body: NoticeIn) -> NoticeEffect:
+@router.post("/calendar/preview", policy=ADMIN, response_model=HolidayNoticeEffect)
+async def preview_notice(tx: Tx, body: HolidayNoticeIn) -> HolidayNoticeEffect:
     """What a yearly notice would move. Nothing is written."""
     return _effect(await calendar.preview(tx, calendar.yearly(body.text)))
 
 
-@router.post("/calendar/notices", policy=ADMIN, status_code=201, response_model=NoticeEffect)
+@router.post("/calendar/notices", policy=ADMIN, status_code=201, response_model=HolidayNoticeEffect)
 async def import_notice(
-    tx: Tx, user: CurrentUser, idempotency: Idempotency, body: NoticeIn
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, body: HolidayNoticeIn
 ) -> Response:
     """导入年度安排."""
 
-    async def act() -> NoticeEffect:
+    async def act() -> HolidayNoticeEffect:
         return _effect(
             await calendar.take_in(tx, calendar.yearly(body.text), by=user, shorten=body.shorten)
         )

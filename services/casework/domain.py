@@ -14,10 +14,17 @@ from typing import Final
 
 import msgspec
 
-from shared.appraisal.calendar.deadlines import Deadline, DueAt, Limit, Pause, due_at, warn_at
+from shared.appraisal.calendar.deadlines import (
+    DeadlineTimes,
+    DueAt,
+    Pause,
+    TimeLimit,
+    due_at,
+    warn_at,
+)
 from shared.appraisal.calendar.working_days import SHANGHAI, WorkCalendar, civil_day, closing
-from shared.appraisal.events import Kind, Refused, Urgency
-from shared.appraisal.schemes import CaseRules, Obligation
+from shared.appraisal.events import Kind, Rejected, Urgency
+from shared.appraisal.schemes import CaseRules, ObligationRule
 
 # ── states and verbs ──────────────────────────────────────────────────────────────────────────────
 
@@ -162,11 +169,11 @@ MAY: Final[Mapping[Verb, frozenset[str]]] = {
 assert MAY.keys() == set(Verb), "every verb says whose it is"
 
 
-class IllegalMove(Refused):
+class IllegalMove(Rejected):
     """The state of the case does not allow this."""
 
 
-class Stale(Refused):
+class Stale(Rejected):
     """Somebody else changed the case since this person looked at it. `version` is what it is now."""
 
     def __init__(self, version: int) -> None:
@@ -210,7 +217,7 @@ def case_number(year: int, sequence: int) -> str:
     return f"ZF{year}-{sequence:06d}"
 
 
-def barred_unit(kind: Kind, named: str | None, rules: CaseRules) -> str | None:
+def excluded_unit(kind: Kind, named: str | None, rules: CaseRules) -> str | None:
     """The unit that may neither handle nor see the case: the accused one of a 举报, and of what
     else the scheme names.
 
@@ -221,30 +228,30 @@ def barred_unit(kind: Kind, named: str | None, rules: CaseRules) -> str | None:
 
 def unit_at_once(kind: Kind, named: str | None, rules: CaseRules) -> str | None:
     """The unit to which a new case goes without a reviewer; None when a reviewer decides."""
-    if named is None or barred_unit(kind, named, rules) == named:
+    if named is None or excluded_unit(kind, named, rules) == named:
         return None
     return named if kind in rules.assigned_as_named else None
 
 
-def refuse_barred(unit: str, barred: str | None) -> None:
-    """Raise Refused when the case would go to the unit it accuses."""
-    if unit == barred:
-        raise Refused("举报件不得转被反映单位，请改选其他承办单位", field="unit_id", status=422)
+def reject_excluded(unit: str, excluded: str | None) -> None:
+    """Raise Rejected when the case would go to the unit it accuses."""
+    if unit == excluded:
+        raise Rejected("举报件不得转被反映单位，请改选其他承办单位", field="unit_id", status=422)
 
 
 # ── deadlines ─────────────────────────────────────────────────────────────────────────────────────
 
 
-class Clock(StrEnum):
-    """How a deadline stands in its table. `armed` runs; `lapsed` was told and is still owed; `void`
+class DeadlineState(StrEnum):
+    """How a deadline stands in its table. `running`: not yet due; `lapsed`: past due and still owed; `cancelled`
     is owed no more.
     """
 
-    ARMED = "armed"
+    RUNNING = "running"
     LAPSED = "lapsed"
     PAUSED = "paused"
-    MET = "met"
-    VOID = "void"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
 
 
 STAGE_LABELS: Final[Mapping[str, str]] = {
@@ -259,19 +266,19 @@ STAGE_LABELS: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
+class DeadlineTerms:
     """How long a deadline runs: the rule's limit and what an extension added. Kept with the
-    deadline, so that it can be reckoned again.
+    deadline, so that it can be computed again.
     """
 
-    limit: Limit
-    extra: Limit | None = None
+    limit: TimeLimit
+    extra: TimeLimit | None = None
 
     def to_json(self) -> str:
         return msgspec.json.encode(self).decode()
 
     @classmethod
-    def from_json(cls, text: str) -> "Term":
+    def from_json(cls, text: str) -> "DeadlineTerms":
         return msgspec.json.decode(text, type=cls)
 
     @property
@@ -280,20 +287,20 @@ class Term:
         return self.limit.text + (f"，另延长 {self.extra.text}" if self.extra else "")
 
 
-def reckon(
-    start: datetime, term: Term, calendar: WorkCalendar, pauses: Sequence[Pause] = ()
-) -> Deadline:
+def compute_deadline(
+    start: datetime, terms: DeadlineTerms, calendar: WorkCalendar, pauses: Sequence[Pause] = ()
+) -> DeadlineTimes:
     """Due, 临期 and 严重超期 instants of a deadline that began at `start`.
 
     An extension begins where the limit ended, so that 5 working days and 3 more end on the eighth.
     """
-    due = due_at(start, term.limit, calendar, pauses)
-    if term.extra:
-        more = due_at(_last_moment(due), term.extra, calendar)
+    due = due_at(start, terms.limit, calendar, pauses)
+    if terms.extra:
+        more = due_at(_last_moment(due), terms.extra, calendar)
         due = DueAt(more.at, more.day, due.provisional or more.provisional, more.calendar_version)
-    severe = due_at(_last_moment(due), term.limit, calendar)
-    warn = warn_at(start, due, term.limit, calendar)
-    return Deadline(due.at, due.day, due.provisional, due.calendar_version, warn, severe.at)
+    severe = due_at(_last_moment(due), terms.limit, calendar)
+    warn = warn_at(start, due, terms.limit, calendar)
+    return DeadlineTimes(due.at, due.day, due.provisional, due.calendar_version, warn, severe.at)
 
 
 def _last_moment(due: DueAt) -> datetime:
@@ -310,9 +317,9 @@ def returnable_until(assigned_at: datetime, rules: CaseRules, calendar: WorkCale
 def refuse_late_return(
     assigned_at: datetime, rules: CaseRules, calendar: WorkCalendar, now: datetime
 ) -> None:
-    """Raise Refused when the time to return a case is over."""
+    """Raise Rejected when the time to return a case is over."""
     if now >= returnable_until(assigned_at, rules, calendar):
-        raise Refused(
+        raise Rejected(
             f"转办已超过 {rules.returning.limit.text}，不能退回；确有异议请与受理审核联系"
         )
 
@@ -320,24 +327,24 @@ def refuse_late_return(
 def refuse_extension(
     amount: int, asked_before: int, *, due: datetime, now: datetime, rules: CaseRules
 ) -> None:
-    """Raise Refused unless `amount` more days may be asked for now (功能 4.3: before lapse, capped,
+    """Raise Rejected unless `amount` more days may be asked for now (功能 4.3: before lapse, capped,
     as often as the rule says).
     """
     rule = rules.extension
     if now >= due:
-        raise Refused("办理期限已过，不能再申请延期")
+        raise Rejected("办理期限已过，不能再申请延期")
     if asked_before >= rule.times:
-        raise Refused(f"延期最多 {rule.times} 次，本件已申请过")
+        raise Rejected(f"延期最多 {rule.times} 次，本件已申请过")
     if not 1 <= amount <= rule.limit.amount:
-        raise Refused(f"延期最多 {rule.limit.text}", status=422, field="amount")
+        raise Rejected(f"延期最多 {rule.limit.text}", status=422, field="amount")
 
 
-def lengthened(term: Term, amount: int, rule: Limit) -> Term:
-    """The term with `amount` more, in the unit of the extension's rule, added to what it was
+def lengthened(terms: DeadlineTerms, amount: int, rule: TimeLimit) -> DeadlineTerms:
+    """The terms with `amount` more, in the unit of the extension's rule, added to what it was
     lengthened by before.
     """
-    before = term.extra.amount if term.extra else 0
-    return Term(term.limit, Limit(before + amount, rule.unit, rule.closes, rule.roll))
+    before = terms.extra.amount if terms.extra else 0
+    return DeadlineTerms(terms.limit, TimeLimit(before + amount, rule.unit, rule.closes, rule.roll))
 
 
 def missing_approvals(rules: CaseRules, given: Sequence[str]) -> list[str]:
@@ -345,22 +352,26 @@ def missing_approvals(rules: CaseRules, given: Sequence[str]) -> list[str]:
     return [role for role in rules.extension.approvers if role not in given]
 
 
-def reminders(duty: Obligation, calendar: WorkCalendar) -> list[datetime]:
-    """When a unit is reminded of a duty (UTC, earliest first): at nine o'clock in Shanghai, so many
+def reminders(obligation: ObligationRule, calendar: WorkCalendar) -> list[datetime]:
+    """When a unit is reminded of an obligation (UTC, earliest first): at nine o'clock in Shanghai, so many
     working days before it is due.
     """
-    days = sorted({calendar.add_working_days(duty.due, -days).day for days in duty.remind})
+    days = sorted(
+        {calendar.add_working_days(obligation.due, -days).day for days in obligation.remind}
+    )
     return [datetime.combine(day, time(9), SHANGHAI).astimezone(UTC) for day in days]
 
 
-def duty_deadline(duty: Obligation, calendar: WorkCalendar) -> Deadline:
-    """The instants of a duty: over at the close of its due day, 临期 from the first reminder,
+def obligation_deadline(obligation: ObligationRule, calendar: WorkCalendar) -> DeadlineTimes:
+    """The instants of an obligation: over at the close of its due day, 临期 from the first reminder,
     严重超期 after five working days more.
     """
-    at = closing(duty.due, duty.closes)
-    told = [moment for moment in reminders(duty, calendar) if moment < at]
-    severe = closing(calendar.add_working_days(duty.due, 5).day, duty.closes)
-    return Deadline(at, duty.due, False, calendar.version, told[0] if told else at, severe)
+    at = closing(obligation.due, obligation.closes)
+    told = [moment for moment in reminders(obligation, calendar) if moment < at]
+    severe = closing(calendar.add_working_days(obligation.due, 5).day, obligation.closes)
+    return DeadlineTimes(
+        at, obligation.due, False, calendar.version, told[0] if told else at, severe
+    )
 
 
 def working_days_taken(start: datetime, end: datetime, calendar: WorkCalendar) -> int:
@@ -392,7 +403,7 @@ class Shift:
 
     before: datetime
     was_provisional: bool
-    after: Deadline
+    after: DeadlineTimes
 
     @property
     def moved(self) -> bool:

@@ -1,4 +1,4 @@
-"""What time brings: deadlines near and lapsed, clocks that go on, gauges."""
+"""What time brings: deadlines near and lapsed, deadlines that resume, gauges."""
 
 from services.casework.actions import deadlines, handling
 from shared.runtime.jobs import Jobs

@@ -1,7 +1,7 @@
 """The tables of casework. Nobody else reads them.
 
 A case has one row, its history one row for every act (never changed), its deadlines one row for
-each duty. No table holds who complained or what they said: the hand-over text (转办摘要) is all
+each obligation. No table holds who complained or what they said: the redacted summary (转办摘要) is all
 that ever comes here.
 """
 
@@ -25,8 +25,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
-from services.casework.domain import Clock, State
-from shared.appraisal.events import Channel, Kind, Urgency
+from services.casework.domain import DeadlineState, State
+from shared.appraisal.events import ComplaintChannel, Kind, Urgency
 from shared.storage.schema import registry_for
 from shared.storage.transaction import new_id
 
@@ -99,12 +99,12 @@ class Unit(Base, table=True):
     listed: bool
 
 
-class Notice(Base, table=True):
+class CalendarAmendment(Base, table=True):
     """A holiday arrangement imported after the product was made; the calendar is the shipped one
     with these applied in order.
     """
 
-    __tablename__ = "notices"
+    __tablename__ = "calendar_amendments"
     __table_args__ = (one_of("kind", ("year", "day")),)
     id: int | None = counted()
     kind: str = words()
@@ -130,7 +130,7 @@ class Series(Base, table=True):
 
 
 class Case(Base, table=True):
-    """办件. `named_unit_id` is whom it is about, `barred_unit_id` who may neither handle nor see
+    """办件. `named_unit_id` is whom it is about, `excluded_unit_id` who may neither handle nor see
     it, `unit_id` who is responsible.
 
     `version` goes up with every act; a form carries the one it was made from.
@@ -144,10 +144,11 @@ class Case(Base, table=True):
         one_of("kind", Kind),
         one_of("urgency", Urgency),
         one_of("state", State),
-        one_of("channel", Channel),
-        one_of("upheld", ("upheld", "partly", "not_upheld")),
+        one_of("channel", ComplaintChannel),
+        one_of("finding", ("substantiated", "partly_substantiated", "unsubstantiated")),
         CheckConstraint(
-            "unit_id is null or barred_unit_id is null or unit_id <> barred_unit_id", name="barred"
+            "unit_id is null or excluded_unit_id is null or unit_id <> excluded_unit_id",
+            name="excluded",
         ),
         CheckConstraint(
             "state in ('pending', 'not_accepted') or unit_id is not null", name="responsible"
@@ -163,10 +164,10 @@ class Case(Base, table=True):
         Index("ix_cases_rating", "rating", postgresql_where=text("rating is not null")),
         Index("ix_cases_closed", "closed_at", postgresql_where=text("closed_at is not null")),
         Index(
-            "ix_cases_summary",
-            "summary",
+            "ix_cases_redacted_summary",
+            "redacted_summary",
             postgresql_using="gin",
-            postgresql_ops={"summary": "public.gin_trgm_ops"},
+            postgresql_ops={"redacted_summary": "public.gin_trgm_ops"},
         ),
     )
     id: UUID = Field(default_factory=new_id, primary_key=True)
@@ -181,10 +182,10 @@ class Case(Base, table=True):
     kind: str = words()
     urgency: str = words()
     problem_item: str | None = words(nullable=True)
-    summary: str = words()
+    redacted_summary: str = words()
     real_name: bool
     named_unit_id: str | None = words(nullable=True)
-    barred_unit_id: str | None = words(nullable=True)
+    excluded_unit_id: str | None = words(nullable=True)
     unit_id: str | None = words(nullable=True)
     handler_id: UUID | None = None
     handler_name: str | None = words(nullable=True)
@@ -197,7 +198,7 @@ class Case(Base, table=True):
     accepted_at: datetime | None = instant(nullable=True)
     submitted_at: datetime | None = instant(nullable=True)
     closed_at: datetime | None = instant(nullable=True)
-    upheld: str | None = words(nullable=True)
+    finding: str | None = words(nullable=True)
     late: bool = False
     returns: int = 0
     repeats: int = 0
@@ -231,7 +232,7 @@ class Submission(Base, table=True):
     __tablename__ = "submissions"
     __table_args__ = (
         UniqueConstraint("case_id", "no"),
-        one_of("upheld", ("upheld", "partly", "not_upheld")),
+        one_of("finding", ("substantiated", "partly_substantiated", "unsubstantiated")),
         one_of("decision", ("approved", "sent_back")),
     )
     id: int | None = counted()
@@ -241,7 +242,7 @@ class Submission(Base, table=True):
     by_id: UUID
     by_name: str = words()
     account: str = words()
-    upheld: str = words()
+    finding: str = words()
     measures: str = words()
     reply: str = words()
     late: bool
@@ -294,77 +295,77 @@ class Suspension(Base, table=True):
     ended_at: datetime | None = instant(nullable=True)
 
 
-# ── duties and deadlines ──────────────────────────────────────────────────────────────────────────
+# ── obligations and deadlines ──────────────────────────────────────────────────────────────────────────
 
 
-class Duty(Base, table=True):
+class Obligation(Base, table=True):
     """An obligation of one unit in a campaign (报送方案、自评报告 …)."""
 
-    __tablename__ = "duties"
-    __table_args__ = (UniqueConstraint("campaign_id", "unit_id", "obligation"),)
+    __tablename__ = "obligations"
+    __table_args__ = (UniqueConstraint("campaign_id", "unit_id", "obligation_rule_id"),)
     id: UUID = Field(default_factory=new_id, primary_key=True)
     campaign_id: str = Field(
         sa_column=Column(Text, ForeignKey("casework.campaigns.id"), nullable=False)
     )
     unit_id: str = words()
-    obligation: str = words()
+    obligation_rule_id: str = words()
     label: str = words()
     deliverable: str = words()
-    met_at: datetime | None = instant(nullable=True)
-    met_by_name: str | None = words(nullable=True)
+    fulfilled_at: datetime | None = instant(nullable=True)
+    fulfilled_by_name: str | None = words(nullable=True)
     document: str | None = words(nullable=True)
 
 
 class Deadline(Base, table=True):
-    """One deadline of a case or of a duty. Instants are UTC; the database's clock alone decides
+    """One deadline of a case or of an obligation. Instants are UTC; the database's clock alone decides
     that they have passed.
 
     `next_warn_at`: when to warn next, NULL when there is nothing more to say; `later_warns` what
-    follows. `term`: JSON of domain.Term.
+    follows. `terms`: JSON of domain.DeadlineTerms.
     """
 
     __tablename__ = "deadlines"
     __table_args__ = (
-        one_of("state", Clock),
-        CheckConstraint("(case_id is null) <> (duty_id is null)", name="subject"),
+        one_of("state", DeadlineState),
+        CheckConstraint("(case_id is null) <> (obligation_id is null)", name="subject"),
         CheckConstraint("state <> 'lapsed' or lapsed_at is not null", name="lapsed"),
-        # Both sweeps read only what is armed, in order of time: a million deadlines far away cost
+        # Both sweeps read only what is running, in order of time: a million deadlines far away cost
         # nothing.
-        Index("ix_deadlines_due", "due_at", postgresql_where=text("state = 'armed'")),
+        Index("ix_deadlines_due", "due_at", postgresql_where=text("state = 'running'")),
         Index(
             "ix_deadlines_warn",
             "next_warn_at",
-            postgresql_where=text("state = 'armed' and next_warn_at is not null"),
+            postgresql_where=text("state = 'running' and next_warn_at is not null"),
         ),
         Index("ix_deadlines_case", "case_id"),
         Index(
-            "uq_deadlines_duty",
-            "duty_id",
+            "uq_deadlines_obligation",
+            "obligation_id",
             unique=True,
-            postgresql_where=text("duty_id is not null"),
+            postgresql_where=text("obligation_id is not null"),
         ),
         Index(
-            "uq_deadlines_running",
+            "uq_deadlines_active",
             "case_id",
             "kind",
             unique=True,
-            postgresql_where=text("state in ('armed', 'lapsed', 'paused')"),
+            postgresql_where=text("state in ('running', 'lapsed', 'paused')"),
         ),
         Index(
             "ix_deadlines_provisional",
             "due_at",
-            postgresql_where=text("provisional and state in ('armed', 'paused')"),
+            postgresql_where=text("provisional and state in ('running', 'paused')"),
         ),
     )
     id: UUID = Field(default_factory=new_id, primary_key=True)
     case_id: UUID | None = case_key(nullable=True)
-    duty_id: UUID | None = Field(
-        None, sa_column=Column(ForeignKey("casework.duties.id"), nullable=True)
+    obligation_id: UUID | None = Field(
+        None, sa_column=Column(ForeignKey("casework.obligations.id"), nullable=True)
     )
     unit_id: str | None = words(nullable=True)
     kind: str = words()
     starts_at: datetime = instant()
-    term: str = words()
+    terms: str = words()
     due_at: datetime = instant()
     warn_at: datetime = instant()
     severe_at: datetime = instant()

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
-from shared.appraisal.events import Refused
+from shared.appraisal.events import Rejected
 from shared.embedded import SetupError
 from shared.foundation.failpoints import failpoint
 from shared.foundation.settings import Settings
@@ -45,7 +45,7 @@ def main() -> None:
     except (SetupError, TopicMismatch, UnsafeDatabase) as error:
         err.print(f"[bold red]fengping:[/] {error}")
         sys.exit(1)
-    except Refused as error:
+    except Rejected as error:
         err.print(f"[bold red]fengping:[/] {error.sentence}")
         sys.exit(2)
 
@@ -235,7 +235,7 @@ def simulate(
     acknowledgement.
     """
     from services.cli.up import Demo
-    from services.simulate.client import Rejected, Unanswered
+    from services.simulate.client import RequestRejected, Unanswered
     from services.simulate.load import ForeignHost, Load
 
     if not password and not (data / "demo.json").exists():
@@ -254,7 +254,7 @@ def simulate(
     )
     try:
         tally = run(load.run())
-    except (ForeignHost, Rejected, Unanswered) as trouble:
+    except (ForeignHost, RequestRejected, Unanswered) as trouble:
         raise typer.BadParameter(str(trouble), param_hint="--url") from trouble
     table = Table(*(name.replace("_", " ") for name in tally.__dataclass_fields__))
     table.add_row(

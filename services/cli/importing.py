@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import UUID
 
 from services.cli.up import build
-from shared.appraisal.events import Refused
+from shared.appraisal.events import Rejected
 from shared.appraisal.imports import (
     InvalidFile,
     InvalidMapping,
@@ -73,7 +73,7 @@ async def take(
 ) -> Outcome:
     """Import a file. Twice changes nothing; killed, it goes on where it was when started again.
 
-    Raises Refused with what to change in the file or the mapping.
+    Raises Rejected with what to change in the file or the mapping.
     """
     if kind == "units":
         return await _take_units(file, campaign_id=campaign_id, dry_run=dry_run, settings=settings)
@@ -88,7 +88,7 @@ async def take(
         by=IMPORTER,
     )
     if order.mapping.kind != kind:
-        raise Refused(
+        raise Rejected(
             f"映射文件用于 {order.mapping.kind}，与命令中的 {kind} 不一致",
             status=422,
             field="mapping",
@@ -120,7 +120,7 @@ async def _take_units(
     try:
         rows = list(map_rows(read_table(file.name, file.content), read_mapping(file.mapping)))
     except (InvalidFile, InvalidMapping) as error:
-        raise Refused(str(error), status=422) from error
+        raise Rejected(str(error), status=422) from error
     mistakes = [row for row in rows if isinstance(row, RowError)]
     units = [
         actions.UnitRow(

@@ -13,7 +13,12 @@ from starlette.responses import JSONResponse, Response
 
 from services.intake.actions import accounts, ballots, complaints, imports, visits
 from services.intake.actions.complaints import Entry, Registered, code_of
-from services.intake.domain.complaints import CODE_DIGITS, ORIGINAL_MAX, SUMMARY_MAX, Report
+from services.intake.domain.complaints import (
+    CODE_DIGITS,
+    COMPLAINT_TEXT_MAX,
+    REDACTED_SUMMARY_MAX,
+    Report,
+)
 from services.intake.domain.visits import PHOTOS_MAX, Checked, Found
 from services.intake.settings import Context
 from services.intake.store import accounts as account_store
@@ -21,7 +26,7 @@ from services.intake.store import ballots as ballot_store
 from services.intake.store import campaigns
 from services.intake.store import imports as import_store
 from services.intake.store.files import FILE_MAX_BYTES
-from shared.appraisal.events import Channel, Kind, Refused, Urgency
+from shared.appraisal.events import ComplaintChannel, Kind, Rejected, Urgency
 from shared.appraisal.imports import FILE_MAX_BYTES as IMPORT_MAX_BYTES
 from shared.appraisal.imports import report_csv
 from shared.foundation import telemetry
@@ -113,7 +118,7 @@ async def sign_in(request: Request, tx: Tx, given: SignIn) -> Response:
     )
     if account is None:
         telemetry.login_failures.labels("wrong").inc()
-        raise Refused("用户名或密码不正确", status=401)
+        raise Rejected("用户名或密码不正确", status=401)
     await reset_login_failures(limiter, given.name, source)
     token = await request.app.state.sessions.create(account)
     shown = {
@@ -137,19 +142,19 @@ async def sign_out(request: Request) -> Response:
 
 
 class NewComplaint(Input):
-    """A complaint to register. `summary` left out: drafted from `original` by masking what is
+    """A complaint to register. `redacted_summary` left out: drafted from `complaint_text` by masking what is
     personal.
     """
 
     campaign_id: str = Field(max_length=100)
-    channel: Channel
+    channel: ComplaintChannel
     kind: Kind
     urgency: Urgency = Urgency.NORMAL
     urgency_reason: str = Field("", max_length=200)
     unit_id: str | None = Field(None, max_length=100)
     problem_item: str | None = Field(None, max_length=20)
-    original: str = Field(max_length=ORIGINAL_MAX)
-    summary: str | None = Field(None, max_length=SUMMARY_MAX)
+    complaint_text: str = Field(max_length=COMPLAINT_TEXT_MAX)
+    redacted_summary: str | None = Field(None, max_length=REDACTED_SUMMARY_MAX)
     identity: Literal["real_name", "confidential", "anonymous"] = "confidential"
     name: str = Field("", max_length=50)
     phone: str = Field("", max_length=30)
@@ -176,7 +181,7 @@ class ComplaintReceipt(Input):
     query_code: str = Field(pattern=rf"^\d{{{CODE_DIGITS}}}$")
     campaign_id: str
     unit_id: str | None
-    summary: str
+    redacted_summary: str
     received_at: datetime
     merged_into: str | None
 
@@ -205,7 +210,7 @@ class Similar(Input):
     number: str
     likeness: float
     kind: Kind
-    summary: str
+    redacted_summary: str
     received_at: datetime
     repeats: int
     closed: bool
@@ -219,11 +224,11 @@ async def similar_complaints(
     user: CurrentUser,
     campaign_id: Annotated[str, Query(max_length=100)],
     unit_id: Annotated[str, Query(max_length=100)],
-    summary: Annotated[str, Query(max_length=SUMMARY_MAX)],
+    redacted_summary: Annotated[str, Query(max_length=REDACTED_SUMMARY_MAX)],
 ) -> Response:
     """疑似重复: about the same unit within seven days, alike in words."""
     found = await complaints.similar_complaints(
-        tx, campaign_id=campaign_id, unit_id=unit_id, summary=summary, user=user
+        tx, campaign_id=campaign_id, unit_id=unit_id, redacted_summary=redacted_summary, user=user
     )
     listed = [
         {
@@ -231,7 +236,10 @@ async def similar_complaints(
             "received_at": row["received_at"].isoformat(),
             "closed": row["closed_at"] is not None,
         }
-        | {name: row[name] for name in ("number", "likeness", "kind", "summary", "repeats")}
+        | {
+            name: row[name]
+            for name in ("number", "likeness", "kind", "redacted_summary", "repeats")
+        }
         for row in found
     ]
     return JSONResponse(listed)
@@ -254,7 +262,7 @@ async def merge_complaint(
 
 
 class Supplement(Input):
-    text: str = Field(min_length=5, max_length=SUMMARY_MAX)
+    text: str = Field(min_length=5, max_length=REDACTED_SUMMARY_MAX)
 
 
 @router.post(

@@ -1,4 +1,4 @@
-"""What intake hears: campaigns, to know units and questionnaires; cases, to tell the citizen."""
+"""What intake hears: campaigns, to know units and questionnaires; cases, to tell the complainant."""
 
 from services.intake.actions import tracking
 from services.intake.store import campaigns

@@ -13,8 +13,8 @@ async def forget_abandoned(tx: Transaction) -> bool:
 
 
 @jobs(seconds=3600)
-async def destroy_informants(tx: Transaction) -> bool:
-    return await retention.destroy_informants(tx)
+async def erase_complainant_data(tx: Transaction) -> bool:
+    return await retention.erase_complainant_data(tx)
 
 
 @jobs(seconds=3600)

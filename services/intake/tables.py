@@ -1,7 +1,7 @@
 """The tables of intake. Nobody else reads them.
 
 What could name a person stands in three places only, each encrypted under a key of its own record:
-`vault` (identity and the caller's own words), `drafts` (a complaint being written at the desk),
+`vault` (identity and the complainant's own words), `drafts` (a complaint being written at the desk),
 `supplements`. `sittings` (a visitor half-way through a public form) are encrypted under a key that
 only the visitor's browser has.
 """
@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
-from shared.appraisal.events import Channel, Kind, Urgency
+from shared.appraisal.events import ComplaintChannel, Kind, Urgency
 from shared.security.roles import Role
 from shared.storage.schema import registry_for
 
@@ -60,7 +60,7 @@ def one_of(column: str, values: type[StrEnum] | tuple[str, ...]) -> CheckConstra
 
 
 class Identity(StrEnum):
-    """身份: how much of the informant may be known to whom. Only 实名 puts a name before the
+    """身份: how much of the complainant may be known to whom. Only 实名 puts a name before the
     reviewer's eyes at once.
     """
 
@@ -106,15 +106,15 @@ class Unit(Base, table=True):
 
 
 class Complaint(Base, table=True):
-    """A complaint without its words and without its informant: those are in `vault`.
+    """A complaint without its words and without its complainant: those are in `vault`.
 
-    `summary` is the hand-over text (转办摘要), free of personal data. `caller_print` finds earlier
+    `redacted_summary` is the redacted summary (转办摘要), free of personal data. `complainant_fingerprint` finds earlier
     reports from the same number.
     """
 
     __tablename__ = "complaints"
     __table_args__ = (
-        one_of("channel", Channel),
+        one_of("channel", ComplaintChannel),
         one_of("kind", Kind),
         one_of("urgency", Urgency),
         one_of("identity", Identity),
@@ -122,7 +122,9 @@ class Complaint(Base, table=True):
         # has to be kept up on every insert.
         Index("ix_complaints_of_unit", "campaign_id", "unit_id", "received_at"),
         Index(
-            "ix_complaints_of_caller", "caller_print", postgresql_where="caller_print is not null"
+            "ix_complaints_of_complainant",
+            "complainant_fingerprint",
+            postgresql_where="complainant_fingerprint is not null",
         ),
         Index("ix_complaints_of_operator", "registered_by", "registered_at"),
     )
@@ -138,22 +140,22 @@ class Complaint(Base, table=True):
     identity: str = Field(sa_column=Column(Text, nullable=False))
     unit_id: str | None = Field(default=None, sa_column=Column(Text))
     problem_item: str | None = Field(default=None, sa_column=Column(Text))
-    summary: str = words(default=None)
+    redacted_summary: str = words(default=None)
     received_at: datetime = instant()
     registered_at: datetime = instant()
     registered_by: UUID | None = None
-    caller_print: bytes | None = sealed_bytes(nullable=True)
+    complainant_fingerprint: bytes | None = sealed_bytes(nullable=True)
     repeats: int = 0
     merged_into: UUID | None = None
 
 
 class VaultPart(Base, table=True):
-    """One sealed part of a complaint: `identity` (who, and how to reach them) or `original`
+    """One sealed part of a complaint: `identity` (who, and how to reach them) or `statement`
     (诉求原文, place, time as told).
     """
 
     __tablename__ = "vault"
-    __table_args__ = (one_of("part", ("identity", "original")),)
+    __table_args__ = (one_of("part", ("identity", "statement")),)
     complaint_id: UUID = Field(primary_key=True, foreign_key="intake.complaints.id")
     part: str = Field(sa_column=Column(Text, primary_key=True))
     ciphertext: bytes = sealed_bytes()
@@ -162,7 +164,7 @@ class VaultPart(Base, table=True):
 
 
 class Supplement(Base, table=True):
-    """补充说明 to a complaint, added after its registration; sealed like the original words."""
+    """补充说明 to a complaint, added after its registration; sealed like the statement."""
 
     __tablename__ = "supplements"
     id: UUID = Field(primary_key=True)
@@ -187,7 +189,7 @@ class Draft(Base, table=True):
     key_version: int
 
 
-# ── what the citizen sees afterwards ──────────────────────────────────────────────────────────────
+# ── what the complainant sees afterwards ──────────────────────────────────────────────────────────────
 
 
 class Progress(Base, table=True):
@@ -206,7 +208,7 @@ class Progress(Base, table=True):
     explanation: str = words()
     due_at: datetime | None = instant(nullable=True)
     provisional: bool = False
-    upheld: str | None = Field(default=None, sa_column=Column(Text))
+    finding: str | None = Field(default=None, sa_column=Column(Text))
     reply: str = words()
     updated_at: datetime = instant()
 

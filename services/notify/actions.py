@@ -18,11 +18,11 @@ from shared.appraisal.events import (
     CaseOpened,
     Event,
     Meta,
-    NoticeDelivered,
-    NoticeFailed,
-    NoticeIssued,
+    NotificationDelivered,
+    NotificationFailed,
+    NotificationIssued,
     ObligationEvent,
-    Refused,
+    Rejected,
     ScoreChanged,
 )
 from shared.appraisal.schemes import Scheme
@@ -36,9 +36,9 @@ from shared.storage.connections import Database
 from shared.storage.transaction import Transaction
 
 CLAIM_MAX: Final = 20
-"""Deliveries one courier takes at a time."""
+"""Deliveries one sender worker takes at a time."""
 LEASE_SECONDS: Final = 120.0
-"""A courier that has not reported by then is taken for dead, and the same key is sent again. Longer
+"""A sender worker that has not reported by then is taken for dead, and the same key is sent again. Longer
 than any attempt may last.
 """
 ESCALATE_MAX: Final = 200
@@ -63,16 +63,18 @@ class Context:
 
 
 async def learn_campaign(tx: Transaction, event: CampaignPublished) -> None:
-    """Remember what units and duties are called."""
+    """Remember what units and obligations are called."""
     await store.keep_units(tx, {unit.unit_id: unit.name for unit in event.units})
     scheme = Scheme.from_json(event.scheme)
     await store.keep_obligations(
-        tx, event.campaign_id, {duty.id: duty.label for duty in scheme.obligations}
+        tx,
+        event.campaign_id,
+        {obligation.id: obligation.label for obligation in scheme.obligations},
     )
 
 
 async def tell(tx: Transaction, heard: Sequence[tuple[Event, Meta]]) -> None:
-    """Write the notices that these facts set off, queue them for the world outside, and settle what
+    """Write the notifications that these facts set off, queue them for the world outside, and settle what
     they answer.
     """
     known = await _known(tx, [event for event, _ in heard])
@@ -113,7 +115,7 @@ async def escalate(tx: Transaction) -> bool:
 
 
 async def _known(tx: Transaction, events: Sequence[Event]) -> Known:
-    """What the words of these events' notices need, by one question for the whole batch; new cases
+    """What the words of these events' notifications need, by one question for the whole batch; new cases
     are remembered.
     """
     units, critical, obligations, texts = await store.learn_and_recall(
@@ -139,12 +141,14 @@ async def _issue(tx: Transaction, drafts: Sequence[Draft]) -> None:
     calendar: WorkCalendar = tx.context.calendar
     leaves = {urgent: domain.leaves_at(tx.now, urgent, calendar) for urgent in (False, True)}
     ordered = sorted(drafts, key=lambda draft: draft.order)
-    written = await store.write_notices(tx, [(draft, leaves[draft.urgent]) for draft in ordered])
+    written = await store.write_notifications(
+        tx, [(draft, leaves[draft.urgent]) for draft in ordered]
+    )
     for id_, draft in written.items():
         tx.publish(
-            NoticeIssued(
+            NotificationIssued(
                 occurred_at=tx.now,
-                notice_id=id_,
+                notification_id=id_,
                 kind=draft.kind,
                 roles=(draft.role,),
                 unit_id=draft.audience_unit,
@@ -153,15 +157,18 @@ async def _issue(tx: Transaction, drafts: Sequence[Draft]) -> None:
         )
 
 
-async def forget_notices(tx: Transaction) -> bool:
+async def forget_notifications(tx: Transaction) -> bool:
     """Forget what is older than the installation keeps. True: there may be more."""
-    return await store.forget_notices(tx, days=tx.context.keep_days, limit=FORGET_MAX) == FORGET_MAX
+    return (
+        await store.forget_notifications(tx, days=tx.context.keep_days, limit=FORGET_MAX)
+        == FORGET_MAX
+    )
 
 
 # ── send ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def send_due(database: Database, context: Context) -> bool:
+async def send_pending(database: Database, context: Context) -> bool:
     """Send what may leave now: claim in one transaction, send with none open, note each result in
     its own. True: there may be more.
     """
@@ -234,13 +241,13 @@ async def _note(tx: Transaction, claimed: store.Row, trouble: TransportError | N
     """Write down how an attempt ended: ok, error (given up) or retry."""
     said: dict[str, Any] = {
         "occurred_at": tx.now,
-        "notice_id": claimed["notice_id"],
+        "notification_id": claimed["notification_id"],
         "kind": claimed["kind"],
     }
     said |= {"channel": claimed["channel"], "attempts": claimed["attempts"]}
     if trouble is None:
         if await store.record_delivered(tx, claimed["id"]):
-            tx.publish(NoticeDelivered(**said))
+            tx.publish(NotificationDelivered(**said))
         return "ok"
     pause = (
         None
@@ -249,7 +256,7 @@ async def _note(tx: Transaction, claimed: store.Row, trouble: TransportError | N
     )
     if pause is None:
         if await store.record_failed(tx, claimed["id"], trouble.sentence):
-            tx.publish(NoticeFailed(**said))
+            tx.publish(NotificationFailed(**said))
         return "error"
     await store.record_postponed(
         tx,
@@ -262,9 +269,9 @@ async def _note(tx: Transaction, claimed: store.Row, trouble: TransportError | N
 
 
 async def send_again(tx: Transaction, *, delivery_id: UUID, by: Account) -> UUID:
-    """重发 a delivery that was given up, with the key it had. Raises Refused when it is not one."""
+    """重发 a delivery that was given up, with the key it had. Raises Rejected when it is not one."""
     if not await store.send_again(tx, delivery_id):
-        raise Refused("只有发送失败、且订阅仍在使用的记录可以重发")
+        raise Rejected("只有发送失败、且订阅仍在使用的记录可以重发")
     tx.audit("delivery.resent", delivery_id, str(by.id))
     return delivery_id
 
@@ -280,17 +287,17 @@ async def mark_read(
     ids: Collection[UUID] | None = None,
     subjects: Collection[str] | None = None,
 ) -> int:
-    """Note that this person saw, or dealt with, notices of theirs: these, those about these
+    """Note that this person saw, or dealt with, notifications of theirs: these, those about these
     subjects, or all. Gives how many changed.
     """
     return await store.mark_read(tx, user, done=done, ids=ids, subjects=subjects)
 
 
-async def open_notice(tx: Transaction, *, user: Account, notice_id: UUID) -> str | None:
-    """Where a notice leads, noting that it was seen; None when it is not this person's."""
-    link = await store.notice_link(tx, user, notice_id)
+async def open_notification(tx: Transaction, *, user: Account, notification_id: UUID) -> str | None:
+    """Where a notification leads, noting that it was seen; None when it is not this person's."""
+    link = await store.notification_link(tx, user, notification_id)
     if link is not None:
-        await store.mark_read(tx, user, done=False, ids=[notice_id], subjects=None)
+        await store.mark_read(tx, user, done=False, ids=[notification_id], subjects=None)
     return link
 
 
@@ -300,13 +307,13 @@ async def open_notice(tx: Transaction, *, user: Account, notice_id: UUID) -> str
 async def check_subscription(
     tx: Transaction, *, role: Audience, unit_id: str | None, address: str | None
 ) -> None:
-    """Raise Refused, with the field that is wrong, when notices for this audience cannot go there."""
+    """Raise Rejected, with the field that is wrong, when notifications for this audience cannot go there."""
     if role in UNIT_ROLES and not unit_id:
-        raise Refused("承办人和单位负责人的订阅须指定单位", status=422, field="unit_id")
+        raise Rejected("承办人和单位负责人的订阅须指定单位", status=422, field="unit_id")
     if role not in UNIT_ROLES and unit_id:
-        raise Refused("这个角色接收全部单位的通知，不能指定单位", status=422, field="unit_id")
+        raise Rejected("这个角色接收全部单位的通知，不能指定单位", status=422, field="unit_id")
     if unit_id and unit_id not in await store.unit_names(tx, [unit_id]):
-        raise Refused("没有这个单位，请从列出的单位中选择", status=422, field="unit_id")
+        raise Rejected("没有这个单位，请从列出的单位中选择", status=422, field="unit_id")
     if address is not None:
         await _check_address(tx.context.transports, address)
 
@@ -316,9 +323,9 @@ async def _check_address(transports: Transports, address: str) -> None:
         async with asyncio.timeout(CHECK_SECONDS):
             await transports.check(address)
     except TransportError as error:
-        raise Refused(error.sentence, status=422, field="address") from error
+        raise Rejected(error.sentence, status=422, field="address") from error
     except TimeoutError as error:
-        raise Refused("域名解析超时，请稍后再试", status=422, field="address") from error
+        raise Rejected("域名解析超时，请稍后再试", status=422, field="address") from error
 
 
 async def subscribe(
@@ -331,17 +338,17 @@ async def subscribe(
     address: str | None,
     by: Account,
 ) -> Subscription:
-    """Set where an audience's notices go. The same id changes what was set; then `address` None
+    """Set where an audience's notifications go. The same id changes what was set; then `address` None
     keeps the one it has.
 
-    Raises Refused as `check_subscription`, and for an id that was stopped.
+    Raises Rejected as `check_subscription`, and for an id that was stopped.
     """
     row = await store.subscription(tx, subscription_id)
     if row and row.stopped_at:
-        raise Refused("这项订阅已停用，请新建")
+        raise Rejected("这项订阅已停用，请新建")
     if row is None:
         if address is None:
-            raise Refused("请填写接收地址", status=422, field="address")
+            raise Rejected("请填写接收地址", status=422, field="address")
         row = Subscription(
             id=subscription_id,
             role=role,
@@ -385,11 +392,11 @@ def webhook_secret(context: Context, row: Subscription) -> str | None:
 
 async def stop_subscription(tx: Transaction, *, subscription_id: UUID, by: Account) -> UUID:
     """Send nothing there any more, and destroy the key of the address. Stopping twice changes
-    nothing. Raises Refused when unknown.
+    nothing. Raises Rejected when unknown.
     """
     row = await store.subscription(tx, subscription_id)
     if row is None:
-        raise Refused("没有这项订阅", status=404)
+        raise Rejected("没有这项订阅", status=404)
     if row.stopped_at is None:
         row.stopped_at, row.wrapped_key = tx.now, None
         await store.withdraw_all(tx, subscription_id)
@@ -415,16 +422,16 @@ def template_problem(text: str) -> str:
 async def write_template(
     tx: Transaction, *, kind: str, text: str, based_on: int, by: Account
 ) -> int:
-    """Write the next version of a kind's text; gives its number. Raises Refused when the text
+    """Write the next version of a kind's text; gives its number. Raises Rejected when the text
     cannot be used, or somebody was faster.
     """
     if problem := template_problem(text):
-        raise Refused(problem, status=422, field="text")
+        raise Rejected(problem, status=422, field="text")
     newest = (await store.newest_templates(tx)).get(kind)
     if (newest.version if newest else 1) != based_on or not await store.add_template(
         tx, kind, based_on + 1, text, by.id
     ):
-        raise Refused("模板已被他人修改，请刷新后在新版本上修改")
+        raise Rejected("模板已被他人修改，请刷新后在新版本上修改")
     tx.audit("template.written", kind, str(by.id), version=based_on + 1)
     return based_on + 1
 

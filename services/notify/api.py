@@ -26,8 +26,8 @@ Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
 Kind = Annotated[str, Path(pattern=f"^({'|'.join(KINDS)})$")]
 
 
-class NoticeView(BaseModel):
-    """A notice as its audience reads it."""
+class NotificationView(BaseModel):
+    """A notification as its audience reads it."""
 
     id: UUID
     kind: str
@@ -43,15 +43,15 @@ class NoticeView(BaseModel):
     done_at: datetime | None
 
 
-class NoticePage(BaseModel):
+class NotificationPage(BaseModel):
     """`next`: give it as `after` to go on; None on the last page."""
 
-    notices: list[NoticeView]
+    notifications: list[NotificationView]
     next: UUID | None
 
 
 class DeliveryView(BaseModel):
-    """A notice on its way out. `id` is the idempotency key of every attempt; the address is only
+    """A notification on its way out. `id` is the idempotency key of every attempt; the address is only
     hinted at.
     """
 
@@ -78,7 +78,7 @@ class DeliveryPage(BaseModel):
 
 
 class SubscriptionView(BaseModel):
-    """Where notices go. `secret` (of a webhook, only when listed) verifies `webhook-signature`."""
+    """Where notifications go. `secret` (of a webhook, only when listed) verifies `webhook-signature`."""
 
     id: UUID
     role: str
@@ -113,43 +113,47 @@ class TemplateInput(Input):
     based_on: int = Field(title="版本", ge=1)
 
 
-@router.get("/notices", policy=SIGNED_IN, response_model=NoticePage)
-async def notices(
+@router.get("/notifications", policy=SIGNED_IN, response_model=NotificationPage)
+async def notifications(
     tx: Tx,
     user: CurrentUser,
     number: str | None = None,
     after: UUID | None = None,
     limit: Limit = 50,
 ) -> dict[str, Any]:
-    """Notices for the person asking, oldest first."""
-    rows = await store.notices(tx, user, number=number, after=after, limit=limit)
+    """Notifications for the person asking, oldest first."""
+    rows = await store.notifications(tx, user, number=number, after=after, limit=limit)
     return {
-        "notices": [_notice(row) for row in rows],
+        "notifications": [_notification(row) for row in rows],
         "next": rows[-1]["id"] if len(rows) == limit else None,
     }
 
 
-@router.get("/notices/unread", policy=SIGNED_IN)
+@router.get("/notifications/unread", policy=SIGNED_IN)
 async def unread(tx: Tx, user: CurrentUser) -> dict[str, int]:
-    """How many cases (and other subjects) have open notices that this person has not seen; counting
+    """How many cases (and other subjects) have open notifications that this person has not seen; counting
     stops at 100.
     """
     return {"unread": await store.count_unread(tx, user)}
 
 
-@router.post("/notices/{notice_id}/reading", policy=SIGNED_IN)
+@router.post("/notifications/{notification_id}/reading", policy=SIGNED_IN)
 async def read(
-    tx: Tx, user: CurrentUser, idempotency: Idempotency, notice_id: UUID, body: ReadingInput
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, notification_id: UUID, body: ReadingInput
 ) -> Response:
-    """Note that this person saw a notice, or dealt with it."""
-    return await idempotency.respond(200, _read(tx, user, notice_id, done=body.state == "done"))
+    """Note that this person saw a notification, or dealt with it."""
+    return await idempotency.respond(
+        200, _read(tx, user, notification_id, done=body.state == "done")
+    )
 
 
-async def _read(tx: Transaction, user: Account, notice_id: UUID, *, done: bool) -> dict[str, str]:
-    if await store.notice_link(tx, user, notice_id) is None:
+async def _read(
+    tx: Transaction, user: Account, notification_id: UUID, *, done: bool
+) -> dict[str, str]:
+    if await store.notification_link(tx, user, notification_id) is None:
         raise NotFound
-    await actions.mark_read(tx, user=user, ids=[notice_id], done=done)
-    return {"id": str(notice_id), "state": "done" if done else "seen"}
+    await actions.mark_read(tx, user=user, ids=[notification_id], done=done)
+    return {"id": str(notification_id), "state": "done" if done else "seen"}
 
 
 @router.get("/deliveries", policy=allow(Role.ADMIN, Role.SUPERVISOR), response_model=DeliveryPage)
@@ -193,7 +197,7 @@ async def resend(
 
 @router.get("/subscriptions", policy=ADMIN, response_model=list[SubscriptionView])
 async def subscriptions(tx: Tx) -> list[dict[str, Any]]:
-    """Where notices go outside the house."""
+    """Where notifications go outside the house."""
     return [
         {**_subscription(row), "secret": actions.webhook_secret(tx.context, row)}
         for row in await store.subscriptions(tx)
@@ -247,5 +251,5 @@ def _subscription(row: Subscription) -> dict[str, Any]:
     )
 
 
-def _notice(row: store.Row) -> dict[str, Any]:
+def _notification(row: store.Row) -> dict[str, Any]:
     return {**row, "number": row["subject"], "title": RULES[row["kind"]].title}

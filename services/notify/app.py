@@ -6,7 +6,7 @@ from services.notify import api, handlers, jobs, pages
 from services.notify.actions import Context
 from services.notify.settings import NotifySettings
 from services.notify.transports import Transports
-from shared.appraisal.calendar.notices import china
+from shared.appraisal.calendar.holiday_notices import china
 from shared.foundation.settings import Settings
 from shared.runtime.service import Service
 from shared.security.keyring import KeyRing

@@ -1,7 +1,7 @@
 """Who is told which fact, in which words, when it may leave the house, and when to give up. Pure
 rules.
 
-A notice is addressed to an audience, never to a person: a role, and for roles of a unit the
+A notification is addressed to an audience, never to a person: a role, and for roles of a unit the
 responsible unit. Of a case it says its number, its stage, its due time and where to look. The
 accused unit of a 举报 is never the responsible one, so it is never told.
 """
@@ -37,8 +37,8 @@ from shared.appraisal.events import (
     Event,
     Meta,
     ObligationEvent,
+    ObligationFulfilled,
     ObligationLapsed,
-    ObligationMet,
     ObligationWarned,
     ScoreChanged,
     VisitSubmitted,
@@ -83,7 +83,7 @@ STAGES: Final[Mapping[str, Stage]] = {
     "rectify": Stage("整改期限", (R.HANDLER,)),
     "obligation": Stage("报送期限", (R.HANDLER,)),
 }
-"""By the wire's `DeadlineSet.kind`; duties of a unit are one stage more."""
+"""By the wire's `DeadlineSet.kind`; obligations of a unit are one stage more."""
 ALL_STAGES: Final = tuple(STAGES)
 
 
@@ -92,8 +92,8 @@ class Rule:
     """What a fact sets off. `roles` are told, besides the owners of the stage where `owners` says
     so.
 
-    `stage`: what the notice asks for ("": nothing; a deadline brings its own). `answers`: earlier
-    notices about the same subject that asked for these stages are settled. `urgent`: leaves the
+    `stage`: what the notification asks for ("": nothing; a deadline brings its own). `answers`: earlier
+    notifications about the same subject that asked for these stages are settled. `urgent`: leaves the
     house at any hour.
     """
 
@@ -194,7 +194,7 @@ TOLD: Final[Mapping[type[Event], Rule]] = {
         stage="obligation",
         urgent=True,
     ),
-    ObligationMet: Rule(answers=("obligation",)),
+    ObligationFulfilled: Rule(answers=("obligation",)),
     VisitSubmitted: Rule(
         "visit_submitted", "检查记录已提交", "检查记录{编号}已提交，请查看。", (R.OFFICE,)
     ),
@@ -226,12 +226,12 @@ assert all(
     rule.stage in {"", *STAGES} and set(rule.answers) <= set(STAGES) for rule in TOLD.values()
 ), "rules name known stages"
 
-# ── notices ───────────────────────────────────────────────────────────────────────────────────────
+# ── notifications ───────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the words of notices need: names of units and duties, urgent cases, current texts, the
+    """What the words of notifications need: names of units and obligations, urgent cases, current texts, the
     working calendar.
     """
 
@@ -247,7 +247,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A notice to be written, one row of `notices` but for its id. `unit_id`: the responsible unit."""
+    """A notification to be written, one row of `notifications` but for its id. `unit_id`: the responsible unit."""
 
     event_id: UUID
     role: Audience
@@ -266,7 +266,7 @@ class Draft:
 
     @property
     def order(self) -> datetime:
-        """Notices of one batch are written and sent in the order in which their matters are due."""
+        """Notifications of one batch are written and sent in the order in which their matters are due."""
         return self.due_at or self.occurred_at
 
     @property
@@ -289,7 +289,7 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Earlier notices about this subject that asked for `stage` are settled."""
+    """Earlier notifications about this subject that asked for `stage` are settled."""
 
     subject_id: str
     stage: str
@@ -297,7 +297,7 @@ class Answer:
 
 
 def drafts(event: Event, meta: Meta, known: Known) -> list[Draft]:
-    """The notices that a fact sets off; none when nobody is to be told."""
+    """The notifications that a fact sets off; none when nobody is to be told."""
     rule = TOLD.get(type(event), Rule())
     if not rule.kind:
         return []
@@ -322,7 +322,7 @@ def drafts(event: Event, meta: Meta, known: Known) -> list[Draft]:
 
 
 def escalated(lapse: Draft, known: Known, *, now: datetime) -> list[Draft]:
-    """The notices that follow an unanswered lapse. Always of the same event id for the same lapse,
+    """The notifications that follow an unanswered lapse. Always of the same event id for the same lapse,
     so that they are written once.
     """
     about = About(lapse.subject, lapse.subject_id, lapse.unit_id, lapse.stage, lapse.due_at)
@@ -360,7 +360,7 @@ def ladder() -> list[Step]:
 
 
 def answers(event: Event, meta: Meta) -> list[Answer]:
-    """What a fact settles among earlier notices."""
+    """What a fact settles among earlier notifications."""
     rule = TOLD.get(type(event), Rule())
     return [Answer(meta.key, stage, meta.version) for stage in rule.answers]
 
@@ -377,7 +377,7 @@ def about_of(event: Event, rule: Rule, known: Known) -> About:
             due_at, provisional = (clock.due_at, clock.provisional) if clock else (None, False)
             return About(event.number, event.key, event.unit_id, rule.stage, due_at, provisional)
         case ObligationEvent():
-            label = known.obligations.get((event.campaign_id, event.obligation), "规定事项")
+            label = known.obligations.get((event.campaign_id, event.obligation_rule_id), "规定事项")
             return About(label, event.key, event.unit_id, rule.stage, event.due_at)
         case VisitSubmitted():
             # Not the unit: a covert visit must not be read off a preview (the office looks it up).
@@ -439,7 +439,7 @@ def _draft(
 def link_of(kind: str, about: About) -> str:
     """The page of the house where something can be done about it."""
     if kind.startswith("obligation"):
-        return "/casework/duties"
+        return "/casework/obligations"
     if kind == "visit_submitted":
         return "/intake/field/plans"
     if kind == "score_fell":
@@ -515,7 +515,7 @@ def sample(kind: str, now: datetime) -> dict[str, str]:
 
 
 class Channel(StrEnum):
-    """How a notice leaves the house."""
+    """How a notification leaves the house."""
 
     MAIL = "mail"
     WEBHOOK = "webhook"
@@ -559,7 +559,7 @@ CLOSES_HOUR: Final = 20
 
 
 def leaves_at(now: datetime, urgent: bool, calendar: WorkCalendar) -> datetime:
-    """When a notice may leave the house: at once, or (免打扰) at 8:00 of the next workday when it
+    """When a notification may leave the house: at once, or (免打扰) at 8:00 of the next workday when it
     is night or a rest day.
     """
     local = now.astimezone(SHANGHAI)

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, Response
 from services.notify import actions, domain, store
 from services.notify.domain import KINDS, RULES, STAGES, Audience, Channel, DeliveryState
 from services.notify.tables import Template
-from shared.appraisal.events import Refused
+from shared.appraisal.events import Rejected
 from shared.security.policies import SIGNED_IN, Account, allow
 from shared.security.roles import ROLE_LABELS, Role
 from shared.storage.transaction import Transaction, new_id
@@ -48,7 +48,7 @@ LOOKS: Final = {
     "case_closed": "done",
     "case_struck_off": "done",
 }
-"""Badges of what is late, nearly late or over; all other notices carry a plain tag."""
+"""Badges of what is late, nearly late or over; all other notifications carry a plain tag."""
 CALLS: Final = {
     "assign": "去分办",
     "accept": "去签收",
@@ -57,7 +57,7 @@ CALLS: Final = {
     "rectify": "去整改",
     "obligation": "去报送",
 }
-"""What a notice asks those who must act; everybody else may look."""
+"""What a notification asks those who must act; everybody else may look."""
 STATE_LOOKS: Final = {"waiting": "hold", "delivered": "ok", "failed": "over", "withdrawn": "hold"}
 
 # ── 消息中心 ──────────────────────────────────────────────────────────────────────────────────────
@@ -65,7 +65,7 @@ STATE_LOOKS: Final = {"waiting": "hold", "delivered": "ok", "failed": "over", "w
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One notice in the inbox."""
+    """One notification in the inbox."""
 
     id: UUID
     title: str
@@ -79,7 +79,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Matter:
-    """All notices about one subject, the newest first."""
+    """All notifications about one subject, the newest first."""
 
     id: str
     subject: str
@@ -164,10 +164,12 @@ async def unread(tx: Tx, user: CurrentUser) -> Response:
     )
 
 
-@router.get("/notices/{notice_id}", policy=SIGNED_IN)
-async def open_notice(request: Request, tx: Tx, user: CurrentUser, notice_id: UUID) -> Response:
+@router.get("/notifications/{notification_id}", policy=SIGNED_IN)
+async def open_notification(
+    request: Request, tx: Tx, user: CurrentUser, notification_id: UUID
+) -> Response:
     """On to the page where something can be done about it; it counts as read."""
-    link = await actions.open_notice(tx, user=user, notice_id=notice_id)
+    link = await actions.open_notification(tx, user=user, notification_id=notification_id)
     if link is None:
         raise NotFound
     return redirect(request, link)
@@ -192,7 +194,7 @@ async def mark_done(
     if form.cleaned is None or not (
         form.cleaned.only or form.cleaned.subjects or form.cleaned.every
     ):
-        raise Refused("请先选中要标记的消息", status=422)
+        raise Rejected("请先选中要标记的消息", status=422)
     chosen = (
         None
         if form.cleaned.every
@@ -361,7 +363,7 @@ async def preview(request: Request, tx: Tx, kind: Kind) -> Response:
 
 
 class SubscriptionForm(Input):
-    """Where an audience's notices go."""
+    """Where an audience's notifications go."""
 
     role: Audience = Field(title="角色")
     unit_id: str | None = Field(None, title="单位", max_length=100)
@@ -424,7 +426,7 @@ async def _check(tx: Transaction, form: Form[SubscriptionForm], wanted: Subscrip
         await actions.check_subscription(
             tx, role=wanted.role, unit_id=wanted.unit_id, address=wanted.address
         )
-    except Refused as refusal:
+    except Rejected as refusal:
         form.add_error(refusal.sentence, refusal.field or "")
 
 

@@ -1,4 +1,4 @@
-"""Settings of notify alone: how notices may leave the house. Each field is the environment variable
+"""Settings of notify alone: how notifications may leave the house. Each field is the environment variable
 `FENGPING_NOTIFY_<NAME>`.
 """
 
@@ -13,7 +13,7 @@ from services.notify.transports import Network, Reach, Smtp
 
 
 class NotifySettings(BaseSettings):
-    """What leaves the house, and whereto. Without any of these, notices stay in the inbox and go to
+    """What leaves the house, and whereto. Without any of these, notifications stay in the inbox and go to
     public addresses over https.
     """
 
@@ -47,7 +47,7 @@ class NotifySettings(BaseSettings):
     rest_seconds: float = Field(30, ge=0)
     """An address that failed is left alone for this long."""
     keep_days: int = Field(730, ge=30)
-    """Notices older than this are forgotten."""
+    """Notifications older than this are forgotten."""
 
     @field_validator("private_networks")
     @classmethod

@@ -70,16 +70,16 @@ async def learn_and_recall(
     cases: Collection[UUID],
     campaigns: Collection[str],
 ) -> tuple[dict[str, str], frozenset[UUID], dict[tuple[str, str], str], dict[str, str]]:
-    """Keep how urgent new cases are; gives unit names, critical cases, duties' labels by (campaign,
-    duty), current texts by kind.
+    """Keep how urgent new cases are; gives unit names, critical cases, obligations' labels by (campaign,
+    obligation), current texts by kind.
     """
     told = await tx.fetchrow(
         _LEARN, list(urgencies), list(urgencies.values()), list(units), list(cases), list(campaigns)
     )
     assert told is not None, "a list of subqueries always has a row"
     labels = {
-        (campaign, duty): label
-        for campaign, duty, label in msgspec.json.decode(told["labels"] or "[]")
+        (campaign, obligation): label
+        for campaign, obligation, label in msgspec.json.decode(told["labels"] or "[]")
     }
     # The statement does not see what it inserts itself.
     critical = frozenset(told["critical"] or ()) | {
@@ -116,7 +116,7 @@ async def keep_score_marks(tx: Transaction, marks: Mapping[tuple[str, str], Deci
     )
 
 
-# ── notices ───────────────────────────────────────────────────────────────────────────────────────
+# ── notifications ───────────────────────────────────────────────────────────────────────────────────────
 
 _columns = attrgetter(*(each.name for each in fields(Draft)))
 
@@ -128,13 +128,13 @@ with given as (
   with ordinality as g (id, event_id, role, unit_id, kind, subject, subject_id, version, stage, text, link, urgent, due_at, occurred_at,
                         escalate_at, leaves_at, place)
 ), written as (
-  insert into notices (id, event_id, role, unit_id, kind, subject, subject_id, version, stage, text, link, urgent, due_at, occurred_at,
+  insert into notifications (id, event_id, role, unit_id, kind, subject, subject_id, version, stage, text, link, urgent, due_at, occurred_at,
                        escalate_at, created_at)
   select id, event_id, role, unit_id, kind, subject, subject_id, version, stage, text, link, urgent, due_at, occurred_at, escalate_at, $17
   from given order by place
   on conflict (event_id, role) do nothing returning id
 ), queued as (
-  insert into deliveries (id, notice_id, subscription_id, state, attempts, created_at, due_at, free_at)
+  insert into deliveries (id, notification_id, subscription_id, state, attempts, created_at, due_at, free_at)
   select uuidv7(), g.id, s.id, 'waiting', 0, $17, g.leaves_at, clock_timestamp()
   from written join given g using (id)
   join subscriptions s on s.role = g.role and s.stopped_at is null and (s.kinds = '{}' or g.kind = any(s.kinds))
@@ -145,10 +145,10 @@ select id from written
 """
 
 
-async def write_notices(
+async def write_notifications(
     tx: Transaction, drafts: Sequence[tuple[Draft, datetime]]
 ) -> dict[UUID, Draft]:
-    """Write the notices that are new, in this order; gives them by id.
+    """Write the notifications that are new, in this order; gives them by id.
 
     They are queued for every address their audience has outside the house, each not before its
     instant.
@@ -164,13 +164,13 @@ async def write_notices(
 
 _SETTLE: Final = """
 with settled as (
-  update notices n set settled_at = $4
+  update notifications n set settled_at = $4
   from unnest($1::text[], $2::text[], $3::bigint[]) a (subject_id, stage, version)
   where n.subject_id = a.subject_id and n.stage = a.stage and n.version < a.version and n.settled_at is null
   returning n.id
 )
 update deliveries d set state = 'withdrawn', ended_at = $4
-from settled where d.notice_id = settled.id and d.state = 'waiting' and d.attempts = 0
+from settled where d.notification_id = settled.id and d.state = 'waiting' and d.attempts = 0
 """
 
 
@@ -185,8 +185,8 @@ async def settle(tx: Transaction, answers: Sequence[Answer]) -> None:
 
 
 _CLAIM_UNANSWERED: Final = """
-update notices set escalate_at = null where id in (
-  select id from notices where escalate_at <= public.app_now() order by escalate_at limit $1 for update skip locked
+update notifications set escalate_at = null where id in (
+  select id from notifications where escalate_at <= public.app_now() order by escalate_at limit $1 for update skip locked
 ) returning event_id, role, unit_id, kind, subject, subject_id, version, stage, text, link, urgent, due_at, occurred_at, settled_at
 """
 
@@ -209,7 +209,7 @@ _MINE: Final = "n.role = $1 and ($2::text is null or n.unit_id = $2)"
 
 
 def _audience(user: Account) -> tuple[str, str | None]:
-    """(role, unit) of the notices this account reads. A unit's role without a unit reads nothing:
+    """(role, unit) of the notifications this account reads. A unit's role without a unit reads nothing:
     no unit is called "".
     """
     return (
@@ -222,12 +222,12 @@ UNREAD_SHOWN_MAX: Final = 100
 
 
 async def count_unread(tx: Transaction, user: Account) -> int:
-    """About how many subjects there are open notices that this account has not seen, at most
+    """About how many subjects there are open notifications that this account has not seen, at most
     UNREAD_SHOWN_MAX.
     """
     count: int = await tx.fetchval(
-        f"select count(*) from (select distinct subject_id from notices n where {_MINE} and n.settled_at is null "
-        "and not exists (select from readings r where r.notice_id = n.id and r.account_id = $3) limit $4) unread",
+        f"select count(*) from (select distinct subject_id from notifications n where {_MINE} and n.settled_at is null "
+        "and not exists (select from readings r where r.notification_id = n.id and r.account_id = $3) limit $4) unread",
         *_audience(user),
         user.id,
         UNREAD_SHOWN_MAX,
@@ -235,14 +235,14 @@ async def count_unread(tx: Transaction, user: Account) -> int:
     return count
 
 
-_READ_BY_ME: Final = "left join readings r on r.notice_id = n.id and r.account_id = $3"
+_READ_BY_ME: Final = "left join readings r on r.notification_id = n.id and r.account_id = $3"
 _WANTED: Final = "($4 or (n.settled_at is null and r.seen_at is null))"
 _INBOX: Final = f"""
 with subjects as (
-  select n.subject_id, max(n.id::text) as newest from notices n {_READ_BY_ME} where {_MINE} and {_WANTED}
+  select n.subject_id, max(n.id::text) as newest from notifications n {_READ_BY_ME} where {_MINE} and {_WANTED}
   group by n.subject_id having $5::text is null or max(n.id::text) < $5 order by newest desc limit $6
 )
-select n.*, r.seen_at, r.done_at from subjects join notices n using (subject_id) {_READ_BY_ME}
+select n.*, r.seen_at, r.done_at from subjects join notifications n using (subject_id) {_READ_BY_ME}
 where {_MINE} and {_WANTED} order by subjects.newest desc, n.id desc
 """
 
@@ -250,7 +250,7 @@ where {_MINE} and {_WANTED} order by subjects.newest desc, n.id desc
 async def inbox(
     tx: Transaction, user: Account, *, all_: bool, before: str | None, limit: int
 ) -> list[Row]:
-    """Notices of this account's audience with `seen_at`, `done_at`; those of one subject together,
+    """Notifications of this account's audience with `seen_at`, `done_at`; those of one subject together,
     the newest subject first.
 
     `all_`: also what was seen or settled. `before`: the newest id of the last subject of the page
@@ -261,31 +261,33 @@ async def inbox(
 
 _NOTICES: Final = f"""
 select n.id, n.kind, n.subject, n.text, n.link, n.due_at, n.occurred_at, n.created_at, n.settled_at, r.seen_at, r.done_at
-from notices n left join readings r on r.notice_id = n.id and r.account_id = $3
+from notifications n left join readings r on r.notification_id = n.id and r.account_id = $3
 where {_MINE} and ($4::text is null or n.subject = $4) and ($5::uuid is null or n.id > $5) order by n.id limit $6
 """
 
 
-async def notices(
+async def notifications(
     tx: Transaction, user: Account, *, number: str | None, after: UUID | None, limit: int
 ) -> list[Row]:
-    """Notices of this account's audience, oldest first, about `number`, after the one with that id."""
+    """Notifications of this account's audience, oldest first, about `number`, after the one with that id."""
     return await tx.fetch(_NOTICES, *_audience(user), user.id, number, after, limit)
 
 
-async def notice_link(tx: Transaction, user: Account, notice_id: UUID) -> str | None:
-    """Where a notice leads; None when it is not this account's to read."""
+async def notification_link(tx: Transaction, user: Account, notification_id: UUID) -> str | None:
+    """Where a notification leads; None when it is not this account's to read."""
     link: str | None = await tx.fetchval(
-        f"select link from notices n where {_MINE} and n.id = $3", *_audience(user), notice_id
+        f"select link from notifications n where {_MINE} and n.id = $3",
+        *_audience(user),
+        notification_id,
     )
     return link
 
 
 _MARK: Final = f"""
-insert into readings (notice_id, account_id, seen_at, done_at)
-select n.id, $3::uuid, $4::timestamptz, case when $5::boolean then $4 end from notices n
+insert into readings (notification_id, account_id, seen_at, done_at)
+select n.id, $3::uuid, $4::timestamptz, case when $5::boolean then $4 end from notifications n
 where {_MINE} and ($6::uuid[] is null or n.id = any($6)) and ($7::text[] is null or n.subject_id = any($7))
-on conflict (notice_id, account_id) do update set done_at = excluded.done_at where readings.done_at is null and excluded.done_at is not null
+on conflict (notification_id, account_id) do update set done_at = excluded.done_at where readings.done_at is null and excluded.done_at is not null
 """
 
 
@@ -297,7 +299,7 @@ async def mark_read(
     ids: Collection[UUID] | None,
     subjects: Collection[str] | None,
 ) -> int:
-    """Note that this account saw (or dealt with) these notices, those about these subjects, or all;
+    """Note that this account saw (or dealt with) these notifications, those about these subjects, or all;
     what is not theirs is left out.
     """
     listed = None if ids is None else list(ids), None if subjects is None else list(subjects)
@@ -317,9 +319,9 @@ with due as (
   order by d.due_at, d.id limit $1 for update of d skip locked
 )
 update deliveries d set attempts = d.attempts + 1, free_at = clock_timestamp() + make_interval(secs => $2)
-from due, notices n, subscriptions s
-where d.id = due.id and n.id = d.notice_id and s.id = d.subscription_id
-returning d.id, d.notice_id, d.subscription_id, d.attempts, n.kind, n.subject, n.text, n.link, n.due_at, n.occurred_at,
+from due, notifications n, subscriptions s
+where d.id = due.id and n.id = d.notification_id and s.id = d.subscription_id
+returning d.id, d.notification_id, d.subscription_id, d.attempts, n.kind, n.subject, n.text, n.link, n.due_at, n.occurred_at,
           s.channel, s.ciphertext, s.wrapped_key, s.key_version
 """
 
@@ -387,7 +389,7 @@ async def send_again(tx: Transaction, delivery_id: UUID) -> bool:
 _LOG: Final = """
 select d.id, d.state, d.attempts, d.reason, d.created_at, d.due_at, d.ended_at, n.kind, n.subject, n.occurred_at, n.role, n.unit_id,
        s.channel, s.hint, u.name as unit, s.stopped_at
-from deliveries d join notices n on n.id = d.notice_id join subscriptions s on s.id = d.subscription_id
+from deliveries d join notifications n on n.id = d.notification_id join subscriptions s on s.id = d.subscription_id
      left join units u on u.id = s.unit_id
 where ($1::text is null or n.role = $1) and ($2::text is null or d.state = $2) and ($3::text is null or s.channel = $3)
   and ($4::text is null or n.subject = $4) and ($5::uuid is null or d.id < $5)
@@ -417,9 +419,9 @@ async def waiting_until(tx: Transaction, instant: datetime) -> int:
     return count
 
 
-async def forget_notices(tx: Transaction, *, days: int, limit: int) -> int:
-    """Forget notices older than so many days, with their readings and deliveries."""
-    sql = "delete from notices where id in (select id from notices where created_at < $1::timestamptz - make_interval(days => $2) limit $3)"
+async def forget_notifications(tx: Transaction, *, days: int, limit: int) -> int:
+    """Forget notifications older than so many days, with their readings and deliveries."""
+    sql = "delete from notifications where id in (select id from notifications where created_at < $1::timestamptz - make_interval(days => $2) limit $3)"
     return await tx.run(sql, tx.now, days, limit)
 
 

@@ -1,4 +1,4 @@
-"""What notify keeps: notices and who read them, where notices go outside the house, and the little
+"""What notify keeps: notifications and who read them, where notifications go outside the house, and the little
 it must know of other services.
 """
 
@@ -39,26 +39,28 @@ def _one_of(column: str, values: object) -> CheckConstraint:
     return CheckConstraint(f"{column} in ({quoted})", name=column)
 
 
-class Notice(Base, table=True):
+class Notification(Base, table=True):
     """One thing the people of one audience should know: those of `role`, for roles of a unit those
     in `unit_id`, the responsible unit.
 
     No person's name and no case text. `subject`: the number people know it by; `subject_id`,
-    `version`: the aggregate and where in its history the fact stands. `stage`: what the notice asks
+    `version`: the aggregate and where in its history the fact stands. `stage`: what the notification asks
     to be done; a later fact that answers it sets `settled_at`. Unanswered at `escalate_at`: told
     higher up.
     """
 
-    __tablename__ = "notices"
+    __tablename__ = "notifications"
     __table_args__ = (
         UniqueConstraint("event_id", "role"),
-        Index("notices_of_unit", "role", "unit_id", "id"),
-        Index("notices_of_role", "role", "id"),
-        Index("notices_open", "role", "id", postgresql_where=text("settled_at is null")),
-        Index("notices_of_subject", "subject_id", "stage"),
-        Index("notices_number", "subject"),
+        Index("notifications_of_unit", "role", "unit_id", "id"),
+        Index("notifications_of_role", "role", "id"),
+        Index("notifications_open", "role", "id", postgresql_where=text("settled_at is null")),
+        Index("notifications_of_subject", "subject_id", "stage"),
+        Index("notifications_number", "subject"),
         Index(
-            "notices_escalation", "escalate_at", postgresql_where=text("escalate_at is not null")
+            "notifications_escalation",
+            "escalate_at",
+            postgresql_where=text("escalate_at is not null"),
         ),
         _one_of("role", Audience),
     )
@@ -82,11 +84,13 @@ class Notice(Base, table=True):
 
 
 class Reading(Base, table=True):
-    """What one account did with a notice: saw it, said it is dealt with."""
+    """What one account did with a notification: saw it, said it is dealt with."""
 
     __tablename__ = "readings"
-    notice_id: UUID = Field(
-        sa_column=Column(ForeignKey("notify.notices.id", ondelete="CASCADE"), primary_key=True)
+    notification_id: UUID = Field(
+        sa_column=Column(
+            ForeignKey("notify.notifications.id", ondelete="CASCADE"), primary_key=True
+        )
     )
     account_id: UUID = Field(primary_key=True)
     seen_at: datetime = Field(sa_column=_instant())
@@ -94,7 +98,7 @@ class Reading(Base, table=True):
 
 
 class Subscription(Base, table=True):
-    """Where an audience's notices go outside the house. The address is sealed; `hint` is what pages
+    """Where an audience's notifications go outside the house. The address is sealed; `hint` is what pages
     may show of it.
 
     `kinds`: only these, none named: all. `resting_until` (real clock): the other side failed, leave
@@ -125,7 +129,7 @@ class Subscription(Base, table=True):
 
 
 class Delivery(Base, table=True):
-    """One notice on its way to one address. Its id is the idempotency key of every attempt.
+    """One notification on its way to one address. Its id is the idempotency key of every attempt.
 
     `due_at` (legal time): not before, because of 免打扰. `free_at` (real clock): until then a
     worker has it, or it waits after a failure.
@@ -133,13 +137,13 @@ class Delivery(Base, table=True):
 
     __tablename__ = "deliveries"
     __table_args__ = (
-        UniqueConstraint("notice_id", "subscription_id"),
+        UniqueConstraint("notification_id", "subscription_id"),
         Index("deliveries_waiting", "due_at", "id", postgresql_where=text("state = 'waiting'")),
         _one_of("state", DeliveryState),
     )
     id: UUID = Field(primary_key=True)
-    notice_id: UUID = Field(
-        sa_column=Column(ForeignKey("notify.notices.id", ondelete="CASCADE"), nullable=False)
+    notification_id: UUID = Field(
+        sa_column=Column(ForeignKey("notify.notifications.id", ondelete="CASCADE"), nullable=False)
     )
     subscription_id: UUID = Field(
         sa_column=Column(ForeignKey("notify.subscriptions.id"), nullable=False, index=True)
@@ -154,7 +158,7 @@ class Delivery(Base, table=True):
 
 
 class Template(Base, table=True):
-    """A version of the text of one kind of notice, from 2 on; version 1 is the one the program
+    """A version of the text of one kind of notification, from 2 on; version 1 is the one the program
     brings.
     """
 
@@ -182,8 +186,8 @@ class Unit(Base, table=True):
     name: str
 
 
-class Obligation(Base, table=True):
-    """Names of duties, from the campaigns' schemes."""
+class ObligationLabel(Base, table=True):
+    """Names of obligations, from the campaigns' schemes."""
 
     __tablename__ = "obligations"
     campaign_id: str = Field(primary_key=True)

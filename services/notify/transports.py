@@ -1,4 +1,4 @@
-"""How a notice leaves the house: mail, signed webhooks, and whatever Apprise speaks. No database
+"""How a notification leaves the house: mail, signed webhooks, and whatever Apprise speaks. No database
 here, and no transaction is open.
 
 Context: addresses are typed by an administrator, and a server that calls any address it is given
@@ -52,7 +52,7 @@ class TransportError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A notice for the world outside. `key` is the same in every attempt; `link` is absolute;
+    """A notification for the world outside. `key` is the same in every attempt; `link` is absolute;
     instants are aware.
     """
 
@@ -78,7 +78,7 @@ class Message:
         return json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode()
 
     def paragraphs(self) -> str:
-        """As people read it. The last line lets them recognise a notice that comes twice."""
+        """As people read it. The last line lets them recognise a notification that comes twice."""
         return f"{self.text}\n\n请登录查看：{self.link}\n\n通知号：{str(self.key)[-12:]}"
 
 

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from services.scoring import actions
 from services.scoring.actions import UnitRow
 from services.scoring.domain.explain import for_the_unit
-from shared.appraisal.events import Refused
+from shared.appraisal.events import Rejected
 from shared.appraisal.schemes import Scheme, SchemeError, load_scheme, read_scheme, scheme_ids
 from shared.security.policies import allow
 from shared.security.roles import Role
@@ -101,7 +101,7 @@ class OutcomesInput(Input):
 
 
 def scheme_from(*, id: str, text: str, year: int) -> Scheme:
-    """The scheme of a shipped id or of a YAML text. Raises Refused (422) with the first mistake and
+    """The scheme of a shipped id or of a YAML text. Raises Rejected (422) with the first mistake and
     its line.
     """
     try:
@@ -110,10 +110,12 @@ def scheme_from(*, id: str, text: str, year: int) -> Scheme:
         if id.upper() in scheme_ids():
             return load_scheme(id.upper(), year)
     except SchemeError as error:
-        raise Refused(
+        raise Rejected(
             f"{error.mistakes[0]}（共 {len(error.mistakes)} 处）", status=422, field="rules"
         ) from error
-    raise Refused(f"没有方案“{id}”，可用的有 {'、'.join(scheme_ids())}", status=422, field="scheme")
+    raise Rejected(
+        f"没有方案“{id}”，可用的有 {'、'.join(scheme_ids())}", status=422, field="scheme"
+    )
 
 
 # ── campaigns ─────────────────────────────────────────────────────────────────────────────────────
@@ -305,7 +307,7 @@ async def live(tx: Tx, campaign_id: str, category: str) -> Response:
     """
     found = await actions.campaign_of(tx, campaign_id)
     if found.scheme.category(category) is None:
-        raise Refused("没有这个类别", status=404)
+        raise Rejected("没有这个类别", status=404)
     rows = await actions.live_board(tx, found, category)
     return _json(
         {
@@ -380,7 +382,7 @@ async def unit_changes(
 
 @router.get("/campaigns/{campaign_id}/tallies", policy=OFFICE)
 async def tallies(tx: Tx, campaign_id: str, unit_id: str = "", instrument: str = "") -> Response:
-    """Answers counted, by unit, questionnaire, group and question. `votes` null: the group is too
+    """Answers counted, by unit, questionnaire, group and question. `answer_counts` null: the group is too
     small to be shown.
     """
     found = await actions.campaign_of(tx, campaign_id)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from services.scoring.store import Registers
+from services.scoring.store import CampaignCache
 from shared.storage.leaderboard import Leaderboard
 
 BOARD_SECONDS = 2
@@ -34,7 +34,7 @@ class Context:
     """
 
     sizes: ScoringSettings = field(default_factory=ScoringSettings)
-    registers: Registers = field(default_factory=Registers)
+    campaign_cache: CampaignCache = field(default_factory=CampaignCache)
     boards: Leaderboard | None = None
     ballots_due_at: float = float("-inf")
     """Steady seconds before which this process does not score what ballots moved."""

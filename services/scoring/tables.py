@@ -100,7 +100,7 @@ class Campaign(Base, table=True):
     shown_to_units_at: datetime | None = instant(nullable=True)
 
 
-class Scheme(Base, table=True):
+class SchemeVersion(Base, table=True):
     """A version of a campaign's rules, whole (`body`: JSON of shared.schemes.Scheme). Never changed
     once published.
     """
@@ -136,14 +136,14 @@ class Unit(Base, table=True):
     )
 
 
-class Stratum(Base, table=True):
+class ResponseGroup(Base, table=True):
     """A questionnaire and a group of respondents of one campaign; `id` stands for both in ballots
     and tallies.
     """
 
-    __tablename__ = "strata"
+    __tablename__ = "response_groups"
     __table_args__ = (
-        Index("uq_strata_place", "campaign_id", "instrument", "group_key", unique=True),
+        Index("uq_response_groups_key", "campaign_id", "instrument", "group_key", unique=True),
     )
     id: int | None = Field(None, sa_column=Column(Integer, Identity(always=True), primary_key=True))
     campaign_id: str = Field(
@@ -165,7 +165,7 @@ class Ballot(Base, table=True):
     __table_args__ = ({"postgresql_partition_by": "LIST (campaign_id)"},)
     campaign_id: str = words(None, key=True)
     ballot_id: UUID = Field(sa_column=Column(Uuid, primary_key=True))
-    stratum: int = whole(Integer)
+    response_group_id: int = whole(Integer)
     point: str | None = words(None, nullable=True)
     answers: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     cast_at: datetime = instant()
@@ -212,12 +212,12 @@ class Tally(Base, table=True):
     """Answers counted. `shard` keeps replicas apart; only the sum over shards means something."""
 
     __tablename__ = "tallies"
-    stratum: int = whole(Integer, key=True)
+    response_group_id: int = whole(Integer, key=True)
     unit_no: int = whole(Integer, key=True)
     item_no: int = whole(SmallInteger, key=True)
     option_no: int = whole(SmallInteger, key=True)
     shard: int = whole(SmallInteger, key=True)
-    votes: int = whole(BigInteger)
+    answer_count: int = whole(BigInteger)
 
 
 class Change(Base, table=True):

@@ -33,7 +33,7 @@ def id_of(*words: object) -> UUID:
     return uuid5(_ROOT, "/".join(map(str, words)))
 
 
-class Rejected(Exception):
+class RequestRejected(Exception):
     """The system understood and said no. `sentence` is what a person would read."""
 
     def __init__(self, status: int, sentence: str, field: str = "") -> None:
@@ -98,7 +98,7 @@ class Client:
     def session_token(self) -> str:
         """The bearer token of whoever is signed in, for programs that send requests of their own."""
         if self._token is None:
-            raise Rejected(401, "nobody is signed in")
+            raise RequestRejected(401, "nobody is signed in")
         return self._token
 
     async def close(self) -> None:
@@ -106,7 +106,7 @@ class Client:
 
     async def sign_in(self, name: str, password: str) -> "Client":
         """The same door, entered by this person. A session that was lost is opened again. Raises
-        Rejected (401).
+        RequestRejected (401).
         """
         person = object.__new__(Client)
         person.base_url, person.attempts_max, person._http = (
@@ -140,7 +140,7 @@ class Client:
     # ── sending ───────────────────────────────────────────────────────────────────────────────────
 
     async def read(self, path: str, **query: Any) -> Any:
-        """The JSON at `path`. Parameters that are None are left out. Raises Rejected, Unanswered."""
+        """The JSON at `path`. Parameters that are None are left out. Raises RequestRejected, Unanswered."""
         return (
             await self._as_person(
                 "GET",
@@ -151,7 +151,7 @@ class Client:
 
     async def write(self, path: str, body: Any, *, key: object, method: str = "POST") -> Answer:
         """Send `body` under the idempotency key `key`, again and again until there is an answer.
-        Raises Rejected, Unanswered.
+        Raises RequestRejected, Unanswered.
         """
         return await self._as_person(method, path, json=body, headers={"Idempotency-Key": str(key)})
 
@@ -178,7 +178,7 @@ class Client:
         token = self._token
         try:
             return await self._send(method, path, **options)
-        except Rejected as rejected:
+        except RequestRejected as rejected:
             if rejected.status != 401 or not self._credentials:
                 raise
         await self._open_session(token)
@@ -210,11 +210,11 @@ class Client:
     # ── intake ────────────────────────────────────────────────────────────────────────────────────
 
     async def register_complaint(self, complaint: Json, *, key: object) -> Answer:
-        """登记; the body has `id`, `number`, `query_code`, `summary`."""
+        """登记; the body has `id`, `number`, `query_code`, `redacted_summary`."""
         return await self.write("/intake/api/complaints", complaint, key=key)
 
     async def ask_progress(self, number: str, query_code: str) -> tuple[int, str]:
-        """办理进度, as a citizen asks for it; status and page."""
+        """办理进度, as a complainant asks for it; status and page."""
         return await self.form("/p/query", {"number": number, "code": query_code})
 
     async def rate_handling(
@@ -276,16 +276,16 @@ class Client:
         return await self.act(number, "acceptance", {}, key=key)
 
     async def submit_result(self, number: str, result: Json, *, key: object) -> Answer:
-        """办结送审: account, upheld, measures, reply."""
+        """办结送审: account, finding, measures, reply."""
         return await self.act(number, "submission", result, key=key)
 
     async def review_case(self, number: str, *, approve: bool, opinion: str, key: object) -> Answer:
         """审核."""
         return await self.act(number, "review", {"approve": approve, "opinion": opinion}, key=key)
 
-    async def duties(self) -> list[Json]:
-        """Duties of units (方案、自评报告 …)."""
-        found: list[Json] = await self.read("/casework/api/duties")
+    async def obligations(self) -> list[Json]:
+        """Obligations of units (方案、自评报告 …)."""
+        found: list[Json] = await self.read("/casework/api/obligations")
         return found
 
     # ── scoring ───────────────────────────────────────────────────────────────────────────────────
@@ -312,13 +312,17 @@ class Client:
     # ── notify ────────────────────────────────────────────────────────────────────────────────────
 
     async def unread(self) -> int:
-        """How many open notices this person has not seen; counting stops at 100."""
-        return int((await self.read("/notify/api/notices/unread"))["unread"])
+        """How many open notifications this person has not seen; counting stops at 100."""
+        return int((await self.read("/notify/api/notifications/unread"))["unread"])
 
-    async def notices(self, *, number: str | None = None, after: str | None = None) -> list[Json]:
-        """Notices for this person, oldest first."""
-        page = await self.read("/notify/api/notices", number=number, after=after, limit=PAGE_MAX)
-        found: list[Json] = page["notices"]
+    async def notifications(
+        self, *, number: str | None = None, after: str | None = None
+    ) -> list[Json]:
+        """Notifications for this person, oldest first."""
+        page = await self.read(
+            "/notify/api/notifications", number=number, after=after, limit=PAGE_MAX
+        )
+        found: list[Json] = page["notifications"]
         return found
 
 
@@ -328,7 +332,7 @@ def _answer(response: httpx2.Response, attempts: int) -> Answer:
     if response.status_code >= 400:
         told = body if isinstance(body, dict) else {}
         wrong: Json = next(iter(told.get("errors") or ()), {})
-        raise Rejected(
+        raise RequestRejected(
             response.status_code,
             str(told.get("detail") or response.reason_phrase),
             str(wrong.get("field") or ""),

@@ -24,7 +24,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
 from services.simulate import texts
-from services.simulate.client import Client, Rejected, Unanswered, id_of
+from services.simulate.client import Client, RequestRejected, Unanswered, id_of
 from services.simulate.load import Campaign, ballot_answers, complaint_body, visit_body
 from services.simulate.people import (
     BODIES,
@@ -37,8 +37,8 @@ from services.simulate.people import (
     Body,
 )
 from services.simulate.staff import People, Staff, standings
-from shared.appraisal.calendar.notices import china
-from shared.appraisal.schemes import Ballot as Questionnaire
+from shared.appraisal.calendar.holiday_notices import china
+from shared.appraisal.schemes import Questionnaire
 from shared.appraisal.schemes.files import FOLDER
 from shared.foundation.clock import CHINA, real_now
 from shared.foundation.settings import Settings
@@ -279,7 +279,7 @@ async def play(settings: Settings, password: str, clock: LegalClock, console: Co
     try:
         async with Client(url) as client:
             await Play(client, password, clock, journal, console).run()
-    except* (Rejected, Unanswered) as troubles:
+    except* (RequestRejected, Unanswered) as troubles:
         console.print(
             "[red]the demo stopped:[/]", "; ".join(str(trouble) for trouble in leaves(troubles))
         )
@@ -403,7 +403,7 @@ class Play:
         }
         # A key names one request, and is forgotten after some days: ask whether the campaign is
         # there already.
-        with suppress(Rejected):
+        with suppress(RequestRejected):
             await office.publish_campaign(asked, key=id_of("demo", SEED, campaign_id, begins))
         self._campaign = Campaign.of(*await office.campaign(campaign_id))
         await self._until_known(office, campaign_id)
@@ -453,12 +453,12 @@ class Play:
     async def _do(self, step: Step) -> None:
         doing: dict[str, Callable[[Step], Awaitable[None]]] = {
             "complaint": self._complain,
-            "ballot": self._vote,
+            "ballot": self._submit_ballot,
             "visit": self._inspect,
         }
         try:
             await doing[step.kind](step)
-        except Rejected as rejected:
+        except RequestRejected as rejected:
             # Asked again after the keys were forgotten: it was done before.
             if rejected.status not in (404, 409, 410, 422):
                 raise
@@ -475,18 +475,18 @@ class Play:
         receipt = (await operator.register_complaint(body, key=step.key)).body
         self._query_codes[receipt["number"]] = receipt["query_code"]
 
-    async def _vote(self, step: Step) -> None:
+    async def _submit_ballot(self, step: Step) -> None:
         instrument, _, group = step.about.partition("/")
         form = self._campaign.scheme.instrument(instrument)
-        assert isinstance(form, Questionnaire), "steps vote on questionnaires"
-        units = self._voted_on(step.rng, instrument, step.number)
+        assert isinstance(form, Questionnaire), "ballot steps name a questionnaire"
+        units = self._ballot_units(step.rng, instrument, step.number)
         answers = ballot_answers(step.rng, self._campaign.scheme, form, units, self._standing)
         place = self._place_of(step)
         await self._client.submit_ballot(
             self._journal.codes[f"{instrument}/{group}"][place], answers, key=step.key
         )
 
-    def _voted_on(self, rng: Random, instrument: str, number: int) -> list[Body]:
+    def _ballot_units(self, rng: Random, instrument: str, number: int) -> list[Body]:
         if instrument == "hall":
             return rng.sample(BODIES, rng.randint(3, 7))
         if instrument == "contacts":
@@ -592,7 +592,8 @@ class Play:
     def _line(self, day: int) -> str:
         sent, figures = self._sent, self._figures
         counted = "  ".join(
-            f"{name} {figures.get(name, 0)}" for name in ("open", "closed", "lapsed", "notices")
+            f"{name} {figures.get(name, 0)}"
+            for name in ("open", "closed", "lapsed", "notifications")
         )
         return (
             f"[bold]day {min(day, DAYS)}/{DAYS}[/] {self.now.astimezone(CHINA):%m-%d %H:%M}  complaints {sent['complaint']}  "
@@ -610,9 +611,9 @@ class Play:
                 "closed": closed,
                 "lapsed": len(lapsed),
             }
-            self._figures["notices"] = (lambda unread: f"{unread}+" if unread >= 100 else unread)(
-                await supervisor.unread()
-            )
+            self._figures["notifications"] = (
+                lambda unread: f"{unread}+" if unread >= 100 else unread
+            )(await supervisor.unread())
             await asyncio.sleep(1.5 if self._behind else 30)
 
     def _tell_what_to_look_at(self) -> None:
@@ -643,7 +644,7 @@ class Play:
             rng = Random(number)
             kind = rng.choices(("complaint", "ballot", "visit"), (4, 5, 1))[0]
             about = {"ballot": "hall/live", "visit": rng.choice(BODIES).unit_id}.get(kind, "")
-            with suppress(Rejected, Unanswered):
+            with suppress(RequestRejected, Unanswered):
                 await self._live(Step(moment, kind, number, about))
             await asyncio.sleep(LIVE_SECONDS)
 

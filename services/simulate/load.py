@@ -25,10 +25,17 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from services.simulate import texts
-from services.simulate.client import Answer, Ballot, Client, Json, Rejected, Unanswered, id_of
+from services.simulate.client import (
+    Answer,
+    Ballot,
+    Client,
+    Json,
+    RequestRejected,
+    Unanswered,
+    id_of,
+)
 from services.simulate.people import BODY, INSPECTOR, OFFICE, OPERATOR, Body
-from shared.appraisal.schemes import Ballot as Questionnaire
-from shared.appraisal.schemes import Checklist, Scheme
+from shared.appraisal.schemes import Checklist, Questionnaire, Scheme
 from shared.foundation.clock import CHINA, real_now
 
 MIX: Final[Mapping[str, float]] = {"complaint": 6, "ballot": 12, "visit": 2}
@@ -161,8 +168,8 @@ def _body(unit: Json) -> Body:
 def complaint_body(
     told: texts.Told, campaign_id: str, channel: str, *, drafted: bool = False
 ) -> Json:
-    """A complaint as the API takes it. `drafted`: without a hand-over text, so that the system
-    makes one from the original.
+    """A complaint as the API takes it. `drafted`: without a redacted summary, so that the system
+    makes one from the complaint text.
     """
     return {
         "campaign_id": campaign_id,
@@ -172,8 +179,8 @@ def complaint_body(
         "urgency_reason": told.urgency_reason,
         "unit_id": told.unit_id,
         "problem_item": told.problem_item,
-        "original": told.original,
-        "summary": None if drafted else told.summary,
+        "complaint_text": told.complaint_text,
+        "redacted_summary": None if drafted else told.redacted_summary,
         "identity": told.identity,
         "name": told.name,
         "phone": told.phone,
@@ -306,7 +313,7 @@ class Load:
     told: Callable[[Counter[str]], None] = lambda _: None
 
     async def run(self) -> Tally:
-        """Send everything that the ledger does not call acknowledged. Raises ForeignHost, Rejected,
+        """Send everything that the ledger does not call acknowledged. Raises ForeignHost, RequestRejected,
         Unanswered (before the start).
         """
         refuse_foreign(self.base_url, mine=self.mine)
@@ -365,7 +372,7 @@ class Load:
             (one["id"] for one in await senders.office.campaigns()), None
         )
         if known is None:
-            raise Rejected(
+            raise RequestRejected(
                 409, "no campaign has been published yet: publish one first, or start with --demo"
             )
         return Campaign.of(*await senders.office.campaign(known))
@@ -426,7 +433,9 @@ class _Run:
     async def _issue_codes(self, ballots: Sequence[Operation]) -> None:
         """A code for each ballot: those of the ledger when an earlier run issued them."""
         forms = [
-            (form.key, group.key) for form in self._campaign.scheme.ballots for group in form.groups
+            (form.key, group.key)
+            for form in self._campaign.scheme.questionnaires
+            for group in form.groups
         ]
         by_form: dict[tuple[str, str], list[int]] = {form: [] for form in forms}
         for place, operation in enumerate(ballots):
@@ -470,7 +479,7 @@ class _Run:
     async def _outcome(self, operation: Operation) -> Json:
         try:
             answer = await getattr(self, f"_send_{operation.kind}")(operation)
-        except Rejected as rejected:
+        except RequestRejected as rejected:
             return {"state": "refused", "status": rejected.status, "sentence": rejected.sentence}
         except Unanswered:
             return {"state": "unknown"}

@@ -12,7 +12,7 @@ from random import Random
 from typing import Final
 
 from services.simulate import texts
-from services.simulate.client import Client, Json, Rejected, id_of
+from services.simulate.client import Client, Json, RequestRejected, id_of
 from services.simulate.people import (
     BODIES,
     BODY,
@@ -23,7 +23,7 @@ from services.simulate.people import (
     handler_of,
     head_of,
 )
-from shared.appraisal.calendar.notices import china
+from shared.appraisal.calendar.holiday_notices import china
 from shared.appraisal.calendar.working_days import WorkCalendar
 from shared.foundation.clock import CHINA
 
@@ -153,7 +153,7 @@ class Staff:
         }
         try:
             await acts[row["state"]](row, rng)
-        except Rejected as rejected:
+        except RequestRejected as rejected:
             if rejected.status not in (403, 404, 409, 422):
                 raise
             self._seen[(row["number"], row["version"])] = Seen(
@@ -191,14 +191,14 @@ class Staff:
         )
         if (
             rng.random() < 0.10
-            and row["standing"] in ("normal", "warning")
+            and row["deadline_status"] in ("normal", "warning")
             and await self._extend(handler, row, rng)
         ):
             return
         result = texts.outcome(rng)
         body = {
             "account": result.account,
-            "upheld": result.upheld,
+            "finding": result.finding,
             "measures": result.measures,
             "reply": result.reply,
         }
@@ -212,7 +212,7 @@ class Staff:
         asked = {"amount": EXTENSION_DAYS, "reason": rng.choice(texts.EXTENDED)}
         try:
             await handler.act(number, "extension", asked, key=id_of(number, version, "extension"))
-        except Rejected:
+        except RequestRejected:
             return False
         agreed = {"agree": True, "opinion": "同意延期，请抓紧办理。"}
         for person in (head_of(row["unit_id"]), SUPERVISOR):
@@ -237,26 +237,28 @@ class Staff:
         if approve:
             self.closed.append(number)
 
-    # ── duties ────────────────────────────────────────────────────────────────────────────────────
+    # ── obligations ────────────────────────────────────────────────────────────────────────────────────
 
     async def hand_in(self, now: datetime) -> None:
         """Units hand in what they owe: most before it is due, a few late, one or two not at all."""
-        for duty in filter(is_ours, await (await self.people(SUPERVISOR)).duties()):
+        for obligation in filter(is_ours, await (await self.people(SUPERVISOR)).obligations()):
             rng, due = (
-                Random(f"{self.seed}/{duty['unit_id']}/{duty['obligation']}"),
-                _instant(duty["due_at"]),
+                Random(f"{self.seed}/{obligation['unit_id']}/{obligation['obligation_rule_id']}"),
+                _instant(obligation["due_at"]),
             )
-            assert due is not None, "a duty has its day"
+            assert due is not None, "an obligation has its day"
             lag = rng.choices((-rng.uniform(14, 150), rng.uniform(3, 70), None), (86, 10, 4))[0]
-            if duty["met_at"] is None and lag is not None and now >= due + timedelta(hours=lag):
-                handler = await self.people(handler_of(duty["unit_id"]))
-                document = (
-                    f"关于报送{duty['deliverable']}的函（办函〔{due.year}〕{rng.randint(3, 99)}号）"
-                )
+            if (
+                obligation["fulfilled_at"] is None
+                and lag is not None
+                and now >= due + timedelta(hours=lag)
+            ):
+                handler = await self.people(handler_of(obligation["unit_id"]))
+                document = f"关于报送{obligation['deliverable']}的函（办函〔{due.year}〕{rng.randint(3, 99)}号）"
                 await handler.write(
-                    f"/casework/api/duties/{duty['id']}/fulfilment",
+                    f"/casework/api/obligations/{obligation['id']}/fulfilment",
                     {"document": document},
-                    key=id_of(duty["id"]),
+                    key=id_of(obligation["id"]),
                 )
 
 

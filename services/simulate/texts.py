@@ -1,7 +1,7 @@
 """Texts of the simulator, in the Chinese of the trade, by `random.Random`: the same seed gives the
 same texts.
 
-What callers say holds invented names and numbers, so that the guard on personal data has work. The
+What complainants say holds invented names and numbers, so that the guard on personal data has work. The
 numbers are shaped like real ones and ring nowhere: mobiles begin with 141, a range given to
 machines; the area code of the identity cards was never given out.
 """
@@ -75,8 +75,8 @@ class Told:
     urgency: Urgency
     urgency_reason: str
     problem_item: str | None
-    original: str
-    summary: str
+    complaint_text: str
+    redacted_summary: str
     identity: str
     name: str
     phone: str
@@ -101,7 +101,7 @@ def complaint(rng: Random, body: Body, day: date, item: str | None = None) -> To
     slots = _slots(rng, body, day)
     wish = rng.choice(scenes.WISHES) if kind in (Kind.COMPLAINT, Kind.REPORT) else ("", "")
     identity = rng.choices(("confidential", "anonymous", "real_name"), (60, 20, 20))[0]
-    who = informant(rng)
+    who = complainant(rng)
     tail = rng.choice(scenes.QUIET_TAILS if identity == "anonymous" else scenes.TAILS).format_map(
         who
     )
@@ -117,8 +117,10 @@ def complaint(rng: Random, body: Body, day: date, item: str | None = None) -> To
         urgency=urgency,
         urgency_reason=reason,
         problem_item=problem,
-        original=_joined(rng.choice(scenes.OPENINGS), scene[0].format_map(slots), wish[0], tail),
-        summary=_joined(scene[1].format_map(slots), wish[1]),
+        complaint_text=_joined(
+            rng.choice(scenes.OPENINGS), scene[0].format_map(slots), wish[0], tail
+        ),
+        redacted_summary=_joined(scene[1].format_map(slots), wish[1]),
         identity=identity,
         name=who["name"] if known else "",
         phone=who["phone"] if known else "",
@@ -162,7 +164,7 @@ def _joined(*parts: str) -> str:
     return "".join(part for part in parts if part)
 
 
-def informant(rng: Random) -> dict[str, str]:
+def complainant(rng: Random) -> dict[str, str]:
     """An invented person: name, surname, phone, address, card, email."""
     surname = rng.choice(SURNAMES)
     name = surname + rng.choice(GIVEN)
@@ -275,11 +277,11 @@ def remark(rng: Random) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """办理结果 as a unit hands it in. `upheld`: upheld, partly or not_upheld; `account` what was
+    """办理结果 as a unit hands it in. `finding`: substantiated, partly_substantiated or unsubstantiated; `account` what was
     found, `reply` what the public reads.
     """
 
-    upheld: str
+    finding: str
     account: str
     measures: str
     reply: str
@@ -291,15 +293,15 @@ _CHECKED: Final = (
     "我单位成立由机关纪委、办公室组成的核查组，通过查看台账、现场走访、询问当事人员，",
 )
 _FOUND: Final = {
-    "upheld": (
+    "substantiated": (
         "反映的情况属实：当日确有{fault}，带班负责人未及时补位，也未向群众说明。",
         "反映的情况属实：经办人员{fault}，责任在我单位。",
     ),
-    "partly": (
+    "partly_substantiated": (
         "反映的情况部分属实：确有{fault}，但所述次数与记录不完全一致，已与来件渠道核对。",
         "反映的情况部分属实：{fault}确实存在，其余情节未发现证据。",
     ),
-    "not_upheld": (
+    "unsubstantiated": (
         "未发现反映的情况：记录显示当日窗口按规定办理，所需材料已一次性告知，有告知单存根为证。",
         "反映的情况不属实：该事项已在承诺时限内办结，流转日志完整，各环节签收时间均有记录。",
     ),
@@ -317,9 +319,9 @@ _MEASURES: Final = (
     "一是明确由一个处室牵头、限时答复；二是对超时事项每日提醒；三是本月内对同类事项全面自查，发现一件整改一件。",
 )
 _REPLIES: Final = {
-    "upheld": "您反映的问题经核查属实，我们向您表示歉意。{done}欢迎继续监督我们的工作。",
-    "partly": "您反映的问题经核查部分属实，对给您带来的不便表示歉意。{done}感谢您的监督。",
-    "not_upheld": "您反映的问题我们进行了认真核查，未发现所述情况。{done}如有新的情况和材料，欢迎再次向我们反映。",
+    "substantiated": "您反映的问题经核查属实，我们向您表示歉意。{done}欢迎继续监督我们的工作。",
+    "partly_substantiated": "您反映的问题经核查部分属实，对给您带来的不便表示歉意。{done}感谢您的监督。",
+    "unsubstantiated": "您反映的问题我们进行了认真核查，未发现所述情况。{done}如有新的情况和材料，欢迎再次向我们反映。",
 }
 _DONE: Final = (
     "相关窗口已调整人员安排，实行离岗登记，您可在工作日前往办理，将有专人引导。",
@@ -333,16 +335,18 @@ _EXPLAINED: Final = (
 
 
 def outcome(rng: Random) -> Outcome:
-    """The result of one case, upheld more often than not."""
-    upheld = rng.choices(("upheld", "partly", "not_upheld"), (50, 25, 25))[0]
-    account = rng.choice(_CHECKED) + rng.choice(_FOUND[upheld]).format(fault=rng.choice(_FAULTS))
+    """The result of one case, substantiated more often than not."""
+    finding = rng.choices(
+        ("substantiated", "partly_substantiated", "unsubstantiated"), (50, 25, 25)
+    )[0]
+    account = rng.choice(_CHECKED) + rng.choice(_FOUND[finding]).format(fault=rng.choice(_FAULTS))
     measures = (
         rng.choice(_MEASURES)
-        if upheld != "not_upheld"
+        if finding != "unsubstantiated"
         else "已向窗口人员重申服务规范，并保留监控和告知单存根备查；对同类咨询统一答复口径。"
     )
-    done = rng.choice(_DONE if upheld != "not_upheld" else _EXPLAINED)
-    return Outcome(upheld, account, measures, _REPLIES[upheld].format(done=done))
+    done = rng.choice(_DONE if finding != "unsubstantiated" else _EXPLAINED)
+    return Outcome(finding, account, measures, _REPLIES[finding].format(done=done))
 
 
 SENT_BACK: Final = (

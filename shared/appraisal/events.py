@@ -2,7 +2,7 @@
 
 A fact is past tense and immutable. Adding an optional field is fine; changing a meaning is a new
 class with the next version in its name. Nothing here may carry a person's name, contact or the
-caller's own words (诉求原文): only the redacted hand-over text (转办摘要) leaves intake. Bodies are
+complainant's own words (诉求原文): only the redacted summary (转办摘要) leaves intake. Bodies are
 JSON; the envelope is CloudEvents 1.0 in binary mode (`shared.bus`).
 """
 
@@ -16,7 +16,7 @@ from uuid import UUID
 import msgspec
 
 
-class Refused(Exception):
+class Rejected(Exception):
     """The domain says no, with a sentence (Chinese) that the person at the door can read.
 
     Pages and APIs answer `status`; a handler parks the event with the sentence as its reason.
@@ -27,11 +27,11 @@ class Refused(Exception):
         self.sentence, self.status, self.field = sentence, status, field
 
 
-class NotYet(Exception):
+class DependencyMissing(Exception):
     """What another topic brings is not here yet: try again shortly, park after the last attempt."""
 
 
-class Channel(StrEnum):
+class ComplaintChannel(StrEnum):
     """How a complaint reached us (受理渠道)."""
 
     HOTLINE = "hotline"
@@ -71,7 +71,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     topic: ClassVar[str] = ""
     name: ClassVar[str] = ""
-    once: ClassVar[bool] = False
+    single_event: ClassVar[bool] = False
     """An aggregate that ever has this one event only: its version is 1 and no order has to be kept.
     """
 
@@ -96,19 +96,19 @@ class _ComplaintEvent(Event, frozen=True, kw_only=True):
 
 
 class ComplaintRegistered(_ComplaintEvent, frozen=True, kw_only=True):
-    """受理登记. `summary` is the redacted hand-over text (转办摘要), checked for personal data
+    """受理登记. `redacted_summary` is the redacted summary (转办摘要), checked for personal data
     before it was emitted.
     """
 
     name: ClassVar[str] = "complaint.registered.v1"
     number: str
     campaign_id: str
-    channel: Channel
+    channel: ComplaintChannel
     kind: Kind
     urgency: Urgency
     unit_id: str | None
     problem_item: str | None
-    summary: str
+    redacted_summary: str
     real_name: bool
     received_at: Instant
 
@@ -146,7 +146,7 @@ class BallotSubmitted(Event, frozen=True, kw_only=True):
 
     topic: ClassVar[str] = "ballots"
     name: ClassVar[str] = "ballot.submitted.v1"
-    once: ClassVar[bool] = True
+    single_event: ClassVar[bool] = True
     ballot_id: UUID
     campaign_id: str
     instrument: str
@@ -162,15 +162,15 @@ class BallotSubmitted(Event, frozen=True, kw_only=True):
 # ── visits (intake) ───────────────────────────────────────────────────────────────────────────────
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """A negative finding (巡查发现的问题). `item_id` is the checklist item, `summary` free of
+class VisitFinding(msgspec.Struct, frozen=True, kw_only=True):
+    """A negative finding (巡查发现的问题). `item_id` is the checklist item, `redacted_summary` free of
     personal data.
     """
 
     finding_id: UUID
     item_id: str
     severity: Literal["minor", "ordinary", "serious"]
-    summary: str
+    redacted_summary: str
 
 
 class VisitSubmitted(Event, frozen=True, kw_only=True):
@@ -187,7 +187,7 @@ class VisitSubmitted(Event, frozen=True, kw_only=True):
     mode: Literal["announced", "covert"]
     visited_on: date
     passed: tuple[str, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[VisitFinding, ...]
     photos: int = 0
 
     @property
@@ -299,7 +299,7 @@ class CaseSentBack(CaseEvent, frozen=True, kw_only=True):
 
 
 class CaseClosed(CaseEvent, frozen=True, kw_only=True):
-    """办结. `upheld`: 属实 / 部分属实 / 不属实; `reply` is the public reply, checked for personal
+    """办结. `finding`: 属实 / 部分属实 / 不属实; `reply` is the public reply, checked for personal
     data.
     """
 
@@ -307,7 +307,7 @@ class CaseClosed(CaseEvent, frozen=True, kw_only=True):
     source: Literal["complaint", "visit"]
     source_id: UUID
     late: bool
-    upheld: Literal["upheld", "partly", "not_upheld"]
+    finding: Literal["substantiated", "partly_substantiated", "unsubstantiated"]
     working_days: int
     reply: str
 
@@ -342,7 +342,7 @@ class DeadlineLapsed(CaseEvent, frozen=True, kw_only=True):
 
 
 class ObligationEvent(Event, frozen=True, kw_only=True):
-    """A duty of a unit with a due date (方案、自评报告 …). `obligation` is the rule's id in the
+    """An obligation of a unit with a due date (方案、自评报告 …). `obligation_rule_id` is the rule's id in the
     scheme.
     """
 
@@ -350,7 +350,7 @@ class ObligationEvent(Event, frozen=True, kw_only=True):
     obligation_id: UUID
     campaign_id: str
     unit_id: str
-    obligation: str
+    obligation_rule_id: str
     due_at: Instant
 
     @property
@@ -359,7 +359,7 @@ class ObligationEvent(Event, frozen=True, kw_only=True):
 
 
 class ObligationWarned(ObligationEvent, frozen=True, kw_only=True):
-    """临期: the duty falls due soon."""
+    """临期: the obligation falls due soon."""
 
     name: ClassVar[str] = "obligation.warned.v1"
 
@@ -370,10 +370,10 @@ class ObligationLapsed(ObligationEvent, frozen=True, kw_only=True):
     name: ClassVar[str] = "obligation.lapsed.v1"
 
 
-class ObligationMet(ObligationEvent, frozen=True, kw_only=True):
+class ObligationFulfilled(ObligationEvent, frozen=True, kw_only=True):
     """已报送: the unit handed in what it owed, in time or late."""
 
-    name: ClassVar[str] = "obligation.met.v1"
+    name: ClassVar[str] = "obligation.fulfilled.v1"
     late: bool
 
 
@@ -433,39 +433,39 @@ class ScoreChanged(Event, frozen=True, kw_only=True):
 # ── notifications (notify) ────────────────────────────────────────────────────────────────────────
 
 
-class _NoticeEvent(Event, frozen=True, kw_only=True):
+class _NotificationEvent(Event, frozen=True, kw_only=True):
     topic: ClassVar[str] = "notifications"
-    notice_id: UUID
+    notification_id: UUID
     kind: str
 
     @property
     def key(self) -> str:
-        return str(self.notice_id)
+        return str(self.notification_id)
 
 
-class NoticeIssued(_NoticeEvent, frozen=True, kw_only=True):
+class NotificationIssued(_NotificationEvent, frozen=True, kw_only=True):
     """通知: for the people of these roles (in `unit_id`, when given), about a subject, without a
     word of content.
     """
 
-    name: ClassVar[str] = "notice.issued.v1"
+    name: ClassVar[str] = "notification.issued.v1"
     roles: tuple[str, ...]
     unit_id: str | None
     subject_id: str
 
 
-class NoticeDelivered(_NoticeEvent, frozen=True, kw_only=True):
-    """已送达: a channel outside the house took the notice."""
+class NotificationDelivered(_NotificationEvent, frozen=True, kw_only=True):
+    """已送达: a channel outside the house took the notification."""
 
-    name: ClassVar[str] = "notice.delivered.v1"
+    name: ClassVar[str] = "notification.delivered.v1"
     channel: str
     attempts: int
 
 
-class NoticeFailed(_NoticeEvent, frozen=True, kw_only=True):
+class NotificationFailed(_NotificationEvent, frozen=True, kw_only=True):
     """Given up after the last attempt."""
 
-    name: ClassVar[str] = "notice.failed.v1"
+    name: ClassVar[str] = "notification.failed.v1"
     channel: str
     attempts: int
 
@@ -480,7 +480,7 @@ class ResendRequested(Event, frozen=True, kw_only=True):
 
     topic: ClassVar[str] = "resends"
     name: ClassVar[str] = "resend.requested.v1"
-    once: ClassVar[bool] = True
+    single_event: ClassVar[bool] = True
     request_id: UUID
     wanted_topic: str
     wanted_key: str
@@ -492,15 +492,15 @@ class ResendRequested(Event, frozen=True, kw_only=True):
         return str(self.request_id)
 
 
-def _named(cls: type[Event]) -> list[type[Event]]:
+def _events_of(cls: type[Event]) -> list[type[Event]]:
     return [
         c
         for sub in cls.__subclasses__()
-        for c in ([sub] if "name" in sub.__dict__ else []) + _named(sub)
+        for c in ([sub] if "name" in sub.__dict__ else []) + _events_of(sub)
     ]
 
 
-EVENTS: dict[str, type[Event]] = {cls.name: cls for cls in _named(Event)}
+EVENTS: dict[str, type[Event]] = {cls.name: cls for cls in _events_of(Event)}
 """Every fact by its name on the wire."""
 
 TOPICS: tuple[str, ...] = tuple(sorted({cls.topic for cls in EVENTS.values()}))
@@ -516,7 +516,7 @@ OWNERS: dict[str, str] = {
 }
 """Which service says a topic; only its outbox may hold events of it. `resends` is said by all."""
 
-assert len(EVENTS) == len(_named(Event)), "two facts share a name on the wire"
+assert len(EVENTS) == len(_events_of(Event)), "two facts share a name on the wire"
 assert OWNERS.keys() | {"resends"} == set(TOPICS), "every topic has an owner"
 
 

@@ -10,8 +10,8 @@ A mapping (YAML) says what the file is and where each field comes from:
     source: messages                    # rows are remembered under it: the same row of the same source goes in once
     id: id                              # column, or template such as "{year}-{no}"
     fields:
-      original: content                 # a column
-      summary: "{street}：{event}"      # a template of columns
+      complaint_text: content                 # a column
+      redacted_summary: "{street}：{event}"      # a template of columns
       received_at: {from: message_time, formats: ["%Y-%m-%d %H:%M"]}
       kind: {from: type, values: {投诉: complaint}, otherwise: inquiry}
       channel: {constant: import}

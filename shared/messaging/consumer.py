@@ -34,7 +34,7 @@ from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
 
-from shared.appraisal.events import EVENTS, OWNERS, NotYet, Refused, ResendRequested
+from shared.appraisal.events import EVENTS, OWNERS, DependencyMissing, Rejected, ResendRequested
 from shared.foundation import telemetry
 from shared.foundation.clock import monotonic_seconds, real_now
 from shared.foundation.failpoints import failpoint
@@ -72,7 +72,7 @@ LOG_VERIFICATION_SECONDS = 30.0
 
 PERMANENT_ERRORS = (
     RecordDecodeError,
-    Refused,
+    Rejected,
     ValueError,
     TypeError,
     KeyError,
@@ -729,9 +729,9 @@ def reason_of(error: BaseException) -> tuple[str, str]:
     """
     if isinstance(error, RecordDecodeError):
         return error.reason, error.detail
-    if isinstance(error, Refused):
+    if isinstance(error, Rejected):
         return "rejected", error.sentence
-    if isinstance(error, NotYet):
+    if isinstance(error, DependencyMissing):
         return "dependency_missing", str(error)
     return "handler", " at ".join(telemetry.describe(error).values())
 

@@ -60,7 +60,7 @@ class IncomingEvent:
 
     @property
     def once(self) -> bool:
-        return EVENTS[self.meta.type].once
+        return EVENTS[self.meta.type].single_event
 
     def event(self) -> Event:
         """Raises RecordDecodeError when the body breaks the contract, and nothing else."""

@@ -211,7 +211,7 @@ class Transaction:
             [e.name for e in events],
             [encode(e) for e in events],
             [e.occurred_at for e in events],
-            [e.once for e in events],
+            [e.single_event for e in events],
             self._traces,
             self.now,
             [actor for actor, *_ in audit_entries],

@@ -115,7 +115,7 @@ def install(
         settings.organisation,
         version,
     )
-    app.state.idle_minutes, app.state.notice = settings.session_idle_minutes, settings.banner
+    app.state.idle_minutes, app.state.banner = settings.session_idle_minutes, settings.banner
     install_templates(app, service=service, folder=templates)
     install_static(app)
     install_errors(app)

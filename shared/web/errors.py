@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
-from shared.appraisal.events import NotYet, Refused
+from shared.appraisal.events import DependencyMissing, Rejected
 from shared.foundation.telemetry import describe, log
 from shared.security.policies import Policy
 from shared.security.roles import ROLE_LABELS, Role
@@ -157,8 +157,8 @@ def _forbidden_sentence(policy: Policy | None) -> str:
 def install_errors(app: FastAPI) -> None:
     """Let every failure of `app` be answered here."""
     app.add_exception_handler(Failure, _handle_failure)
-    app.add_exception_handler(Refused, _handle_rejected)
-    app.add_exception_handler(NotYet, _handle_dependency_missing)
+    app.add_exception_handler(Rejected, _handle_rejected)
+    app.add_exception_handler(DependencyMissing, _handle_dependency_missing)
     app.add_exception_handler(CacheUnavailable, _cache_unavailable)
     app.add_exception_handler(HTTPException, _handle_http_exception)
     app.add_exception_handler(RequestValidationError, _handle_validation_error)
@@ -175,7 +175,7 @@ async def _handle_failure(request: Request, error: Exception) -> Response:
 
 
 async def _handle_rejected(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)
+    assert isinstance(error, Rejected)
     return error_response(request, error.status, error.sentence, field=error.field)
 
 

@@ -89,7 +89,7 @@ class Form(Generic[ModelT]):
         return next((each.sentence for each in self.errors if each.field == name), "")
 
     def add_error(self, sentence: str, name: str = NON_FIELD) -> None:
-        """Add a problem that only the action could find (`Refused.sentence`, `Refused.field`); the
+        """Add a problem that only the action could find (`Rejected.sentence`, `Rejected.field`); the
         form has no value any more.
         """
         self.errors.append(FieldError(name, sentence))

@@ -25,7 +25,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared.appraisal.events import Refused
+from shared.appraisal.events import Rejected
 from shared.foundation.coalescing import Coalescer
 from shared.security.policies import Account
 from shared.storage.connections import Database
@@ -130,7 +130,7 @@ class IdempotentWrite:
             return before[self._key]
         try:
             stored = StoredResponse(status, serialize(await action))
-        except Refused:
+        except Rejected:
             await _release_keys(self._tx, [self._key.value])
             raise
         await _store_responses(self._tx, {self._key.value: stored})
@@ -158,7 +158,7 @@ class IdempotentCoalescer(Generic[ItemT, ResultT]):
     share one transaction.
 
     `action` does all of them in the transaction it is given and tells for each its result, or the
-    Refused by which nothing was written. Results are what msgspec can write as JSON. `status`
+    Rejected by which nothing was written. Results are what msgspec can write as JSON. `status`
     answers what was done.
     """
 
@@ -166,7 +166,7 @@ class IdempotentCoalescer(Generic[ItemT, ResultT]):
         self,
         database: Database,
         context: Any,
-        action: Callable[[Transaction, Sequence[ItemT]], Awaitable[Sequence[ResultT | Refused]]],
+        action: Callable[[Transaction, Sequence[ItemT]], Awaitable[Sequence[ResultT | Rejected]]],
         *,
         status: int = 201,
     ) -> None:
@@ -181,7 +181,7 @@ class IdempotentCoalescer(Generic[ItemT, ResultT]):
         )
 
     async def __call__(self, request: Request, item: ItemT) -> StoredResponse:
-        """The answer to this request. Raises MissingIdempotencyKey, IdempotencyKeyReused, Refused."""
+        """The answer to this request. Raises MissingIdempotencyKey, IdempotencyKeyReused, Rejected."""
         return await self._together(_PendingWrite(await _read_idempotency_key(request), item))
 
     async def _write(
@@ -216,12 +216,14 @@ class IdempotentCoalescer(Generic[ItemT, ResultT]):
                 [
                     key.value
                     for key, stored in results_by_key.items()
-                    if isinstance(stored, Refused)
+                    if isinstance(stored, Rejected)
                 ],
             )
             others = [each.key for each in writes if leaders.get(each.key.value) is not each]
-            replies: dict[IdempotencyKey, StoredResponse | Refused] = {
-                key: stored for key, stored in results_by_key.items() if isinstance(stored, Refused)
+            replies: dict[IdempotencyKey, StoredResponse | Rejected] = {
+                key: stored
+                for key, stored in results_by_key.items()
+                if isinstance(stored, Rejected)
             }
             replies |= await _stored_responses(tx, others) if others else {}
         return [
@@ -239,10 +241,10 @@ def _fails_whole_batch(error: BaseException) -> bool:
     return is_unavailable(error) and not isinstance(error, CONTENTION_ERRORS)
 
 
-def _to_response(status: int, result: Any) -> StoredResponse | Refused:
+def _to_response(status: int, result: Any) -> StoredResponse | Rejected:
     return (
         result
-        if isinstance(result, Refused)
+        if isinstance(result, Rejected)
         else StoredResponse(status, msgspec.to_builtins(result))
     )
 

@@ -71,7 +71,7 @@ MENU_ENTRIES: Final = (
     MenuEntry("分派", "/casework/triage", "casework", allow(R.REVIEWER)),
     MenuEntry(
         "报送任务",
-        "/casework/duties",
+        "/casework/obligations",
         "casework",
         allow(R.SUPERVISOR, R.OFFICE, R.HANDLER, R.UNIT_HEAD),
     ),

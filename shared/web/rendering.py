@@ -99,7 +99,7 @@ def base_context(request: Request, context: Mapping[str, Any]) -> dict[str, Any]
         "contact_phone": state.contact_phone,
         "organisation": state.organisation,
         "version": state.version,
-        "notice": state.notice,
+        "banner": state.banner,
         "nonce": request.scope.get("fengping.nonce", ""),
         "csrf": session_csrf_token(request),
         "menu": menu_of(request, account),

@@ -36,10 +36,10 @@ UNITS = 80
 CATEGORIES = ("party", "government", "enterprise", "central")
 NOON = datetime(2026, 11, 20, 4, tzinfo=UTC)
 UPSERT = """
-insert into bare_tallies as t (unit_no, item_no, option_no, votes) select * from unnest($1::int[], $2::int[], $3::int[], $4::bigint[])
-on conflict (unit_no, item_no, option_no) do update set votes = t.votes + excluded.votes
+insert into bare_tallies as t (unit_no, item_no, option_no, answer_count) select * from unnest($1::int[], $2::int[], $3::int[], $4::bigint[])
+on conflict (unit_no, item_no, option_no) do update set answer_count = t.answer_count + excluded.answer_count
 """
-BARE_TABLE = "create table bare_tallies (unit_no int, item_no int, option_no int, votes bigint, primary key (unit_no, item_no, option_no))"
+BARE_TABLE = "create table bare_tallies (unit_no int, item_no int, option_no int, answer_count bigint, primary key (unit_no, item_no, option_no))"
 
 
 def ballot(rng: Random) -> BallotSubmitted:
@@ -179,7 +179,7 @@ async def bare(settings: Settings, total: int, batch: int = 500) -> float:
                 *map(
                     list,
                     zip(
-                        *((*answer, votes) for answer, votes in sorted(counts.items())), strict=True
+                        *((*answer, count) for answer, count in sorted(counts.items())), strict=True
                     ),
                 ),
             )

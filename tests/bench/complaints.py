@@ -1,5 +1,5 @@
 """Complaints: how many a second the form takes, against a bare insert under the same server; and
-from the form to the notice.
+from the form to the notification.
 """
 
 import asyncio
@@ -35,9 +35,9 @@ def body(rng: Random, campaign: str) -> dict[str, str]:
         "urgency": "normal",
         "problem_item": "08",
         "unit_id": rng.choice(UNITS),
-        "original": f"来电人反映，本月{rng.randint(1, 28)}日到窗口办事，工作人员态度生硬，材料反复退回，仍未办结。"
+        "complaint_text": f"来电人反映，本月{rng.randint(1, 28)}日到窗口办事，工作人员态度生硬，材料反复退回，仍未办结。"
         * 4,
-        "summary": f"反映窗口工作人员态度生硬，材料反复退回，往返{rng.randint(2, 9)}次仍未办结，第{rng.randint(1, 10**6)}次",
+        "redacted_summary": f"反映窗口工作人员态度生硬，材料反复退回，往返{rng.randint(2, 9)}次仍未办结，第{rng.randint(1, 10**6)}次",
         "identity": "confidential",
         "phone": f"138{rng.randint(10**7, 10**8 - 1)}",
         "name": "来电人",
@@ -123,12 +123,12 @@ async def post_against_bare(world: World) -> list[Figure]:
     return figures
 
 
-VISIBLE = "select id, subject_id from notify.notices where id > $1 order by id limit 2000"
+VISIBLE = "select id, subject_id from notify.notifications where id > $1 order by id limit 2000"
 COMPLAINTS = "select id::text as case_id, source_id from casework.cases"
 
 
-async def form_to_notice(world: World) -> list[Figure]:
-    """POST of a complaint until the notice of its case can be read, all services in one process, at
+async def form_to_notification(world: World) -> list[Figure]:
+    """POST of a complaint until the notification of its case can be read, all services in one process, at
     a steady rate.
     """
     rate, seconds = (20, 4) if world.quick else (50, 40)
@@ -157,14 +157,14 @@ async def form_to_notice(world: World) -> list[Figure]:
     milliseconds = sorted(1000 * (visible[one] - at) for one, at in settled)
     return [
         Figure(
-            f"form to notice at {rate}/s, p50",
+            f"form to notification at {rate}/s, p50",
             statistics.median(milliseconds),
             "ms",
             goal=60,
             better="less",
         ),
         Figure(
-            f"form to notice at {rate}/s, p99",
+            f"form to notification at {rate}/s, p99",
             milliseconds[int(len(milliseconds) * 0.99) - 1],
             "ms",
             goal=400,
@@ -187,27 +187,27 @@ async def _post(operator: Client, complaint: dict[str, str], begun: dict[UUID, f
 
 
 async def _watch(connection: asyncpg.Connection, seen: dict[str, float]) -> None:
-    """Note when the first notice about each case could be read. Asks little, so that asking costs
+    """Note when the first notification about each case could be read. Asks little, so that asking costs
     little.
     """
     passed: deque[UUID] = deque([UUID(int=0)], maxlen=65)
     for turn in count():
-        # A notice with a smaller number may have been committed later: from where we were a moment
+        # A notification with a smaller number may have been committed later: from where we were a moment
         # ago, now and then a second ago.
         since = passed[0] if turn % 8 == 0 else passed[-min(4, len(passed))]
-        for notice_id, case_id in await connection.fetch(VISIBLE, since):
+        for notification_id, case_id in await connection.fetch(VISIBLE, since):
             seen.setdefault(case_id, time.perf_counter())
-            passed[-1] = max(passed[-1], notice_id)
+            passed[-1] = max(passed[-1], notification_id)
         passed.append(passed[-1])
         await asyncio.sleep(0.015)
 
 
 async def _visible(connection: asyncpg.Connection, seen: dict[str, float]) -> dict[UUID, float]:
-    """Complaint → when the notice of its case could be read."""
+    """Complaint → when the notification of its case could be read."""
     cases = await connection.fetch(COMPLAINTS)
     return {
         UUID(str(row["source_id"])): seen[row["case_id"]] for row in cases if row["case_id"] in seen
     }
 
 
-BENCHES = [post_against_bare, form_to_notice]
+BENCHES = [post_against_bare, form_to_notification]

@@ -35,7 +35,7 @@ async def copies(connection: asyncpg.Connection, table: str, source: str, **chan
 
 
 async def jobs_among_many(world: World) -> list[Figure]:
-    """The sweep for lapsed deadlines with nothing due, when a thousand are armed and when a million
+    """The sweep for lapsed deadlines with nothing due, when a thousand are running and when a million
     are; medians.
     """
     few, many = (1_000, 20_000) if world.quick else (1_000, 1_000_000)
@@ -44,19 +44,19 @@ async def jobs_among_many(world: World) -> list[Figure]:
         await one_case(product)
     connection = await asyncpg.connect(settings.database_url)
     await connection.execute(
-        "drop index casework.uq_deadlines_running"
+        "drop index casework.uq_deadlines_active"
     )  # all of them are of one case
     await connection.execute(f"update casework.deadlines set due_at = {NEVER}, next_warn_at = null")
     service = build(settings)
     sweep = next(job for job in service.jobs.table if job.name == "lapse_deadlines").function
     times: dict[int, float] = {}
     for wanted in (few, many):
-        armed = await connection.fetchval(
-            "select count(*) from casework.deadlines where state = 'armed'"
+        running = await connection.fetchval(
+            "select count(*) from casework.deadlines where state = 'running'"
         )
-        source = f"(select * from casework.deadlines where case_id is not null limit 1) o, generate_series(1, {wanted - armed})"
+        source = f"(select * from casework.deadlines where case_id is not null limit 1) o, generate_series(1, {wanted - running})"
         await copies(
-            connection, "casework.deadlines", source, id="gen_random_uuid()", state="'armed'"
+            connection, "casework.deadlines", source, id="gen_random_uuid()", state="'running'"
         )
         await connection.execute("vacuum analyze casework.deadlines")
         times[wanted] = statistics.median(
@@ -66,9 +66,11 @@ async def jobs_among_many(world: World) -> list[Figure]:
     await connection.close()
     one, other = (1e6 * times[wanted] for wanted in (few, many))
     return [
-        Figure(f"job with nothing due, {few:,} deadlines armed", one, "µs"),
-        Figure(f"job with nothing due, {many:,} deadlines armed", other, "µs"),
-        Figure(f"job: {many:,} armed / {few:,} armed", other / one, "", goal=1.2, better="less"),
+        Figure(f"job with nothing due, {few:,} deadlines running", one, "µs"),
+        Figure(f"job with nothing due, {many:,} deadlines running", other, "µs"),
+        Figure(
+            f"job: {many:,} running / {few:,} running", other / one, "", goal=1.2, better="less"
+        ),
     ]
 
 
@@ -115,7 +117,7 @@ async def lapse_wave(world: World) -> list[Figure]:
         changed = {
             "id": "gen_random_uuid()",
             "case_id": "c.id",
-            "state": "'armed'",
+            "state": "'running'",
             "next_warn_at": "null",
             "due_at": NEVER,
         }
@@ -153,7 +155,7 @@ select count(*) from (
 ) t where due < before
 """
 TOLD = """
-select count(distinct n.subject_id) from notify.notices n join casework.cases c on c.id::text = n.subject_id
+select count(distinct n.subject_id) from notify.notifications n join casework.cases c on c.id::text = n.subject_id
 where c.number like 'ZF2026-9%'
 """
 

@@ -38,15 +38,15 @@ class Complaint(BaseModel):
     urgency: str
     unit_id: str | None = None
     problem_item: str | None = None
-    original: str
-    summary: str
+    complaint_text: str
+    redacted_summary: str
     identity: str
     phone: str | None = None
     name: str | None = None
 
 
 INSERT = """
-insert into bare_complaints (id, campaign_id, channel, kind, urgency, unit_id, problem_item, original, summary, identity, phone, name, at)
+insert into bare_complaints (id, campaign_id, channel, kind, urgency, unit_id, problem_item, complaint_text, redacted_summary, identity, phone, name, at)
 values (gen_random_uuid(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, now()) returning id
 """
 
@@ -62,7 +62,7 @@ def bare_app(url: str) -> FastAPI:
         app.state.pool = await asyncpg.create_pool(url, min_size=10, max_size=20)
         await app.state.pool.execute(
             "create table if not exists bare_complaints (id uuid primary key, campaign_id text, channel text, kind text, urgency text, "
-            "unit_id text, problem_item text, original text, summary text, identity text, phone text, name text, at timestamptz)"
+            "unit_id text, problem_item text, complaint_text text, redacted_summary text, identity text, phone text, name text, at timestamptz)"
         )
 
     @app.post("/intake/api/complaints", status_code=201)

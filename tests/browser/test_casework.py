@@ -66,21 +66,26 @@ async def office(settings: Any, world: World, chromium: Browser) -> AsyncIterato
 
 async def some_cases(world: World) -> dict[str, str]:
     """Cases in every state that the pages show."""
-    late = await world.open(summary="窗口推诿，多次往返")
+    late = await world.open(redacted_summary="窗口推诿，多次往返")
     await world.do(handling.accept_case, number=late, by=LI)
     await world.clock.advance(days=12)
     await world.sweep()
-    new = await world.open(summary="投诉电话无人接听", urgency=Urgency.URGENT)
-    handled = await world.open(summary="工作时间脱岗")
+    new = await world.open(redacted_summary="投诉电话无人接听", urgency=Urgency.URGENT)
+    handled = await world.open(redacted_summary="工作时间脱岗")
     await world.do(handling.accept_case, number=handled, by=LI)
     await world.do(
         extensions.ask_extension, number=handled, amount=3, reason="需到外地调取证据材料", by=LI
     )
-    sent = await world.open(summary="材料反复退回，没有一次性告知")
+    sent = await world.open(redacted_summary="材料反复退回，没有一次性告知")
     await world.do(handling.accept_case, number=sent, by=LI)
-    said = {"account": ACCOUNT, "upheld": "upheld", "measures": "实行 AB 岗", "reply": REPLY}
+    said = {
+        "account": ACCOUNT,
+        "finding": "substantiated",
+        "measures": "实行 AB 岗",
+        "reply": REPLY,
+    }
     await world.do(handling.submit_result, number=sent, by=LI, **said)
-    report = await world.open(kind=Kind.REPORT, summary="反映分管领导不作为")
+    report = await world.open(kind=Kind.REPORT, redacted_summary="反映分管领导不作为")
     await world.do(handling.urge_unit, number=late, text="请今天说明未按期办结的原因", by=ZHAO)
     return {"late": late, "new": new, "handled": handled, "sent": sent, "report": report}
 
@@ -100,7 +105,7 @@ async def test_every_page_can_be_read_by_everybody_at_every_width(office, world,
         ("/casework/supervise", ZHAO),
         (f"/casework/cases/{numbers['late']}?act=urge", ZHAO),
         ("/casework/ledger", ZHAO),
-        ("/casework/duties", LI),
+        ("/casework/obligations", LI),
         ("/casework/calendar?month=2026-10", ADMIN),
     ):
         page = await office.open(path, who, size)
@@ -128,7 +133,7 @@ async def test_a_case_is_handled_with_the_keyboard_alone(office, world):
     await page.keyboard.press("f")
     await page.wait_for_selector("#f-account")
     await page.fill("#f-account", ACCOUNT)
-    await page.check("input[name=upheld][value=upheld]")
+    await page.check("input[name=finding][value=substantiated]")
     await page.fill("#f-measures", "实行 AB 岗")
     await page.fill("#f-reply", REPLY)
     assert not await composing_key(page), "a key of the input method is not ours"
@@ -171,7 +176,7 @@ async def test_somebody_else_was_faster_and_nothing_typed_is_lost(office, world)
     await world.do(handling.accept_case, number=number, by=LI)
     page = await office.open(f"/casework/cases/{number}?act=submit", LI)
     await page.fill("#f-account", ACCOUNT)
-    await page.check("input[name=upheld][value=upheld]")
+    await page.check("input[name=finding][value=substantiated]")
     await page.fill("#f-measures", "实行 AB 岗")
     await page.fill("#f-reply", REPLY)
     await world.do(

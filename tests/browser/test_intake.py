@@ -119,40 +119,46 @@ async def test_a_complaint_is_registered_with_the_keyboard_alone(house):
 
 async def test_keys_of_the_input_method_do_nothing_else(house):
     page = await house.open("/intake/desk", Role.OPERATOR)
-    for selector in ("#f-phone", "#f-unit", "#f-problem", "#f-original", "#f-summary"):
+    for selector in (
+        "#f-phone",
+        "#f-unit",
+        "#f-problem",
+        "#f-complaint_text",
+        "#f-redacted_summary",
+    ):
         assert not await composing_key(page, "Enter", selector)
     assert await house.office.events() == []
 
 
 async def test_personal_data_in_the_summary_keeps_everything_typed(house):
     page = await house.open("/intake/desk", Role.OPERATOR)
-    await fill_desk(page, summary="请回电 13812345678")
+    await fill_desk(page, redacted_summary="请回电 13812345678")
     await page.keyboard.press("Control+Enter")
 
     await expect(page.locator("#errsum")).to_contain_text("手机号码")
     await expect(page.locator("#errsum")).to_be_focused()
-    await expect(page.locator("#f-original")).to_have_value(re.compile("玩手机"))
-    await expect(page.locator("#f-summary")).to_have_value("请回电 13812345678")
+    await expect(page.locator("#f-complaint_text")).to_have_value(re.compile("玩手机"))
+    await expect(page.locator("#f-redacted_summary")).to_have_value("请回电 13812345678")
     assert await house.office.events() == []
 
 
-async def fill_desk(page: Page, summary: str = "窗口人员玩手机，不理睬办事群众") -> None:
+async def fill_desk(page: Page, redacted_summary: str = "窗口人员玩手机，不理睬办事群众") -> None:
     await page.locator("#f-unit").fill("省中医药管理局")
     await page.locator("#f-problem").fill("不确定")
-    await page.locator("#f-original").fill("窗口工作人员一直在玩手机，问了三次都不理")
-    await page.locator("#f-summary").fill(summary)
+    await page.locator("#f-complaint_text").fill("窗口工作人员一直在玩手机，问了三次都不理")
+    await page.locator("#f-redacted_summary").fill(redacted_summary)
 
 
 async def test_the_draft_is_on_the_server(house):
     page = await house.open("/intake/desk", Role.OPERATOR)
-    await page.locator("#f-original").fill("这件事还没有写完就断线了")
+    await page.locator("#f-complaint_text").fill("这件事还没有写完就断线了")
     await page.keyboard.press("Control+s")
     await expect(page.locator("[data-draft-status]")).to_contain_text("草稿已保存")
 
     again = await page.context.new_page()
     await again.goto(house.url + "/intake/desk/mine")
     await again.get_by_role("link", name="继续").click()
-    await expect(again.locator("#f-original")).to_have_value("这件事还没有写完就断线了")
+    await expect(again.locator("#f-complaint_text")).to_have_value("这件事还没有写完就断线了")
 
 
 async def test_a_near_duplicate_is_offered_and_merged(house):
@@ -215,16 +221,16 @@ async def test_an_identity_is_shown_for_a_reason_and_goes_again(house):
 async def registered(house) -> str:
     from services.intake.actions.complaints import Entry, register_complaint
     from services.intake.domain.complaints import Report
-    from shared.appraisal.events import Channel, Kind
+    from shared.appraisal.events import ComplaintChannel, Kind
     from tests.intake.conftest import WORDS
 
     report = Report(
         campaign_id=CAMPAIGN,
-        channel=Channel.HOTLINE,
+        channel=ComplaintChannel.HOTLINE,
         kind=Kind.COMPLAINT,
         unit_id="tcm",
-        original=WORDS,
-        summary=WORDS,
+        complaint_text=WORDS,
+        redacted_summary=WORDS,
         name="欧阳晓春",
         phone="13812345678",
     )
@@ -386,10 +392,12 @@ async def test_a_ticket_is_accessible_at_every_size(house):
 
 
 async def test_public_pages_are_light(house):
-    async with house.office.client() as citizen:
-        asked = await citizen.get("/p/report/1")
+    async with house.office.client() as complainant:
+        asked = await complainant.get("/p/report/1")
         files = set(re.findall(r'(?:href|src)="(/static/[^"]+)"', asked.text))
-        total = len(asked.content) + sum([len((await citizen.get(file)).content) for file in files])
+        total = len(asked.content) + sum(
+            [len((await complainant.get(file)).content) for file in files]
+        )
     assert total <= 60_000
 
 

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.stack]
 
 @pytest.fixture
 async def desk(notify, settings, own, chromium: Browser) -> AsyncIterator[SimpleNamespace]:  # noqa: F811
-    """Notify, served, with a morning's notices. `desk.open(path, person, size)`; what the console
+    """Notify, served, with a morning's notifications. `desk.open(path, person, size)`; what the console
     complains about fails the test.
     """
     await tell_a_morning(notify)
@@ -171,7 +171,7 @@ async def test_the_inbox_works_without_javascript(desk):
     await expect(page.locator("#inbox tbody tr")).to_have_count(4)
 
 
-async def test_a_new_notice_waits_while_somebody_reads(desk):
+async def test_a_new_notification_waits_while_somebody_reads(desk):
     page = await desk.open("/notify/inbox", LIU)
     await page.keyboard.press("j")
     before = await page.locator("#inbox [data-open]").all_inner_texts()

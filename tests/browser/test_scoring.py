@@ -84,8 +84,8 @@ async def lived(scoring: Scoring) -> Scoring:
     """
     await scoring.publish()
     scheme, told, no = load_scheme("J", 2020), [], 0
-    for sheet in scheme.ballots:
-        for group in sheet.groups:
+    for questionnaire in scheme.questionnaires:
+        for group in questionnaire.groups:
             for voter in range(12 if group.key != "cppcc" else 3):
                 no += 1
                 answers = [
@@ -97,9 +97,11 @@ async def lived(scoring: Scoring) -> Scoring:
                         else 9,
                     )
                     for unit in range(1, 14)
-                    for item in sheet.items
+                    for item in questionnaire.items
                 ]
-                told.append(heard(ballot(no, answers, instrument=sheet.key, group=group.key)))
+                told.append(
+                    heard(ballot(no, answers, instrument=questionnaire.key, group=group.key))
+                )
     for unit in range(1, 14):
         findings = [("V01", "ordinary"), ("V05", "serious")][: unit % 3]
         told.append(heard(visit(f"V-{unit:04d}", f"U{unit:02d}", *findings, passed=("V02", "V03"))))

@@ -15,13 +15,13 @@ from services.casework.tables import Case
 from shared.appraisal.events import (
     EVENTS,
     CampaignPublished,
-    Channel,
+    ComplaintChannel,
     ComplaintRegistered,
     Event,
-    Finding,
     Kind,
     UnitEntry,
     Urgency,
+    VisitFinding,
     VisitSubmitted,
     decode,
 )
@@ -90,12 +90,12 @@ class World:
             "complaint_id": uuid4(),
             "number": "TS2026-000001",
             "campaign_id": CAMPAIGN,
-            "channel": Channel.HOTLINE,
+            "channel": ComplaintChannel.HOTLINE,
             "kind": Kind.COMPLAINT,
             "urgency": Urgency.NORMAL,
             "unit_id": "health",
             "problem_item": "08",
-            "summary": "工作时间窗口无人在岗",
+            "redacted_summary": "工作时间窗口无人在岗",
             "real_name": True,
             "received_at": now,
         }
@@ -104,7 +104,9 @@ class World:
     async def visit(self, *severities: str) -> VisitSubmitted:
         item = self.scheme.checklists[0].items[0].id
         findings = tuple(
-            Finding(finding_id=uuid4(), item_id=item, severity=s, summary="三号窗口无人在岗")
+            VisitFinding(
+                finding_id=uuid4(), item_id=item, severity=s, redacted_summary="三号窗口无人在岗"
+            )
             for s in severities
         )  # type: ignore[arg-type]
         return VisitSubmitted(
@@ -146,7 +148,7 @@ class World:
             assert found is not None
             return found
 
-    async def clocks(self, number: str) -> dict[str, Any]:
+    async def case_deadlines(self, number: str) -> dict[str, Any]:
         """The newest deadline of each kind of a case."""
         sql = "select d.* from deadlines d join cases c on c.id = d.case_id where c.number = $1 order by d.starts_at, d.id"
         rows = await self.rows(sql, number)

@@ -25,10 +25,10 @@ from shared.appraisal.events import (
     ComplaintRated,
     ComplaintRepeated,
     DeadlineLapsed,
+    DependencyMissing,
     Kind,
     Meta,
-    NotYet,
-    Refused,
+    Rejected,
     Urgency,
 )
 from tests.casework.conftest import (
@@ -58,7 +58,7 @@ async def submitted(world, number=None, **changes):
     number = number or await signed(world)
     said = {
         "account": ACCOUNT,
-        "upheld": "upheld",
+        "finding": "substantiated",
         "measures": "实行 AB 岗",
         "reply": REPLY,
         "by": LI,
@@ -73,11 +73,11 @@ async def submitted(world, number=None, **changes):
 async def test_a_complaint_that_names_a_unit_goes_there_at_once(world):
     number = await world.open()
 
-    case, clocks = await world.case(number), await world.clocks(number)
+    case, case_deadlines = await world.case(number), await world.case_deadlines(number)
     assert (case.state, case.unit_id, number) == ("assigned", "health", "ZF2026-000001")
-    assert {kind: row["state"] for kind, row in clocks.items()} == {
-        "accept": "armed",
-        "handle": "armed",
+    assert {kind: row["state"] for kind, row in case_deadlines.items()} == {
+        "accept": "running",
+        "handle": "running",
     }
     opened, assigned = await world.said(CaseOpened, CaseAssigned)
     assert (opened.unit_id, assigned.unit_id, [d.kind for d in assigned.deadlines]) == (
@@ -91,19 +91,19 @@ async def test_a_report_waits_for_a_reviewer_and_never_reaches_the_accused(world
     number = await world.open(kind=Kind.REPORT)
 
     assert (await world.case(number)).state == "pending"
-    assert list(await world.clocks(number)) == ["assign"]
-    with pytest.raises(Refused, match="举报件不得转被反映单位"):
+    assert list(await world.case_deadlines(number)) == ["assign"]
+    with pytest.raises(Rejected, match="举报件不得转被反映单位"):
         await world.do(dispatch.assign_case, number=number, unit_id="health", by=SUN)
     await world.do(dispatch.assign_case, number=number, unit_id="schools", by=SUN)
     for someone in (LI, ZHANG):
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(Rejected) as refused:
             await world.do(reading.case_view, number=number, user=someone)
         assert refused.value.status == 404
     assert (await world.do(reading.tally, user=LI))["assigned"] == 0
     assert (await world.do(reading.tally, user=CHEN))["assigned"] == 1
 
 
-async def test_the_database_itself_refuses_a_barred_unit(world):
+async def test_the_database_itself_refuses_an_excluded_unit(world):
     from asyncpg import CheckViolationError
 
     number = await world.open(kind=Kind.REPORT)
@@ -162,7 +162,7 @@ async def test_an_import_of_a_thousand_opens_each_once_without_gaps(world):
 async def test_a_complaint_of_a_campaign_nobody_told_us_of_waits(world):
     event = await world.complaint(campaign_id="elsewhere")
 
-    with pytest.raises(NotYet):
+    with pytest.raises(DependencyMissing):
         await world.do(opening.hear_complaints, events=[event])
 
 
@@ -227,7 +227,7 @@ async def test_handlers_take_a_batch_in_order_and_an_event_once(world):
         for n, each in enumerate((event, repeated, rated), 1)
     ]
 
-    await world.do(on.dispatch, heard=told)
+    await world.do(on.dispatch, consumed=told)
 
     row = (await world.rows("select repeats, rating from cases"))[0]
     assert (row["repeats"], row["rating"]) == (2, 3)
@@ -246,7 +246,7 @@ async def test_a_reviewer_refuses_with_a_reason_that_the_public_reads(world):
         "unclear",
         world.scheme.case_rules.not_accepted_reasons[3].public,
     )
-    assert (await world.clocks(number))["assign"]["state"] == "met"
+    assert (await world.case_deadlines(number))["assign"]["state"] == "completed"
 
 
 async def test_a_unit_that_is_not_responsible_returns_the_case_for_another(world):
@@ -254,29 +254,32 @@ async def test_a_unit_that_is_not_responsible_returns_the_case_for_another(world
 
     await world.do(dispatch.return_case, number=number, reason="not_ours", basis=BASIS, by=LI)
 
-    case, clocks = await world.case(number), await world.clocks(number)
+    case, case_deadlines = await world.case(number), await world.case_deadlines(number)
     assert (case.state, case.unit_id, case.returns) == ("pending", None, 1)
-    assert (clocks["handle"]["state"], clocks["assign"]["state"]) == ("void", "armed")
+    assert (case_deadlines["handle"]["state"], case_deadlines["assign"]["state"]) == (
+        "cancelled",
+        "running",
+    )
     (said,) = await world.said(CaseReturned)
     assert (said.from_unit_id, said.reason, said.returns) == ("health", "not_ours", 1)
     await world.do(dispatch.assign_case, number=number, unit_id="schools", by=SUN)
-    assert (await world.clocks(number))["handle"]["unit_id"] == "schools"
+    assert (await world.case_deadlines(number))["handle"]["unit_id"] == "schools"
 
 
 async def test_a_unit_whose_objection_is_refused_gets_its_old_deadline_back(world):
     number = await world.open()
-    before = (await world.clocks(number))["handle"]
+    before = (await world.case_deadlines(number))["handle"]
     await world.clock.advance(hours=3)
     await world.do(dispatch.return_case, number=number, reason="not_ours", basis=BASIS, by=LI)
     await world.clock.advance(days=3)
 
     await world.do(dispatch.assign_case, number=number, unit_id="health", by=SUN)
 
-    after = (await world.clocks(number))["handle"]
+    after = (await world.case_deadlines(number))["handle"]
     assert (after["id"], after["due_at"], after["state"]) == (
         before["id"],
         before["due_at"],
-        "armed",
+        "running",
     )
 
 
@@ -284,14 +287,14 @@ async def test_a_return_after_its_time_is_refused(world):
     number = await signed(world)
     await world.clock.advance(days=4)
 
-    with pytest.raises(Refused, match="不能退回"):
+    with pytest.raises(Rejected, match="不能退回"):
         await world.do(dispatch.return_case, number=number, reason="not_ours", basis=BASIS, by=LI)
 
 
 async def test_a_unit_that_is_not_in_the_register_is_not_chosen(world):
     number = await world.open(unit_id=None)
 
-    with pytest.raises(Refused, match="没有这个单位"):
+    with pytest.raises(Rejected, match="没有这个单位"):
         await world.do(dispatch.assign_case, number=number, unit_id="nobody", by=SUN)
 
 
@@ -306,9 +309,9 @@ async def test_a_case_from_signing_to_striking_off(world):
     )
 
     case = await world.case(number)
-    assert (case.state, case.upheld, case.late, case.handler_name) == (
+    assert (case.state, case.finding, case.late, case.handler_name) == (
         "struck_off",
-        "upheld",
+        "substantiated",
         False,
         "李明",
     )
@@ -326,7 +329,7 @@ async def test_a_case_from_signing_to_striking_off(world):
         0,
         REPLY,
     )
-    assert {row["state"] for row in (await world.clocks(number)).values()} == {"met"}
+    assert {row["state"] for row in (await world.case_deadlines(number)).values()} == {"completed"}
     verbs = await world.value("select array_agg(verb || ':' || by_name order by id) from steps")
     assert verbs == [
         "open:系统",
@@ -341,7 +344,7 @@ async def test_a_case_from_signing_to_striking_off(world):
 
 async def test_a_result_sent_back_is_due_when_it_always_was(world):
     number = await signed(world)
-    due = (await world.clocks(number))["handle"]["due_at"]
+    due = (await world.case_deadlines(number))["handle"]["due_at"]
     await submitted(world, number)
     await world.clock.advance(days=2)
 
@@ -349,8 +352,8 @@ async def test_a_result_sent_back_is_due_when_it_always_was(world):
         handling.send_result_back, number=number, opinion="请补充整改完成的时间和佐证", by=ZHANG
     )
 
-    handle = (await world.clocks(number))["handle"]
-    assert (handle["state"], handle["due_at"]) == ("armed", due)
+    handle = (await world.case_deadlines(number))["handle"]
+    assert (handle["state"], handle["due_at"]) == ("running", due)
     assert [event.reason for event in await world.said(CaseSentBack)] == [
         "请补充整改完成的时间和佐证"
     ]
@@ -366,7 +369,7 @@ async def test_nobody_approves_what_they_wrote(world):
     await world.do(handling.accept_case, number=number, by=ZHANG)
     await submitted(world, number, by=ZHANG)
 
-    with pytest.raises(Refused, match="不能审核自己"):
+    with pytest.raises(Rejected, match="不能审核自己"):
         await world.do(handling.approve_result, number=number, opinion="", by=ZHANG)
     await world.do(handling.approve_result, number=number, opinion="", by=ZHAO)
 
@@ -376,7 +379,7 @@ async def test_personal_data_stops_a_result(world, field):
     number = await signed(world)
     text = "请来件人联系 13800138000 核实，" + ACCOUNT
 
-    with pytest.raises(Refused, match="个人信息") as refused:
+    with pytest.raises(Rejected, match="个人信息") as refused:
         await submitted(world, number, **{field: text})
     assert (refused.value.field, refused.value.status) == (field, 422)
     assert (await world.case(number)).state == "handling"
@@ -385,9 +388,9 @@ async def test_personal_data_stops_a_result(world, field):
 async def test_a_result_that_says_too_little_is_refused(world):
     number = await signed(world)
 
-    with pytest.raises(Refused, match="至少 50"):
+    with pytest.raises(Rejected, match="至少 50"):
         await submitted(world, number, account="已处理")
-    with pytest.raises(Refused, match="整改措施"):
+    with pytest.raises(Rejected, match="整改措施"):
         await submitted(world, number, measures="")
 
 
@@ -408,7 +411,7 @@ async def test_an_act_on_an_old_version_changes_nothing(world):
     number = await world.open()
     await world.do(handling.accept_case, number=number, by=LI, expected_version=1)
 
-    with pytest.raises(Refused, match="已有变化"):
+    with pytest.raises(Rejected, match="已有变化"):
         await world.do(handling.take_case_over, number=number, by=WANG, expected_version=1)
     await world.do(handling.take_case_over, number=number, by=WANG, expected_version=2)
     assert (await world.case(number)).handler_name == "王芳"
@@ -438,10 +441,10 @@ async def test_signing_several_leaves_out_what_is_signed_already(world):
 async def test_a_role_without_the_verb_is_refused(world):
     number = await world.open()
 
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Rejected) as refused:
         await world.do(handling.accept_case, number=number, by=SUN)
     assert refused.value.status == 403
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Rejected) as refused:
         await world.do(handling.accept_case, number=number, by=CHEN)
     assert refused.value.status == 404
 
@@ -451,25 +454,25 @@ async def test_a_role_without_the_verb_is_refused(world):
 
 async def test_an_extension_needs_both_approvers_and_moves_the_deadline_once(world):
     number = await signed(world)
-    before = (await world.clocks(number))["handle"]["due_at"]
+    before = (await world.case_deadlines(number))["handle"]["due_at"]
 
     await world.do(
         extensions.ask_extension, number=number, amount=3, reason="需到外地调取证据材料", by=LI
     )
     await world.do(extensions.decide_extension, number=number, agree=True, opinion="", by=ZHANG)
-    assert (await world.clocks(number))["handle"]["due_at"] == before
-    with pytest.raises(Refused, match="督办员"):
+    assert (await world.case_deadlines(number))["handle"]["due_at"] == before
+    with pytest.raises(Rejected, match="督办员"):
         await world.do(extensions.decide_extension, number=number, agree=True, opinion="", by=ZHANG)
     await world.do(extensions.decide_extension, number=number, agree=True, opinion="", by=ZHAO)
 
-    after = (await world.clocks(number))["handle"]
+    after = (await world.case_deadlines(number))["handle"]
     assert (before.date().isoformat(), after["due_at"].date().isoformat()) == (
         "2026-11-27",
         "2026-12-02",
     )
     (said,) = await world.said(CaseExtended)
     assert said.deadlines[0].due_at == after["due_at"]
-    with pytest.raises(Refused, match="最多 1 次"):
+    with pytest.raises(Rejected, match="最多 1 次"):
         await world.do(
             extensions.ask_extension, number=number, amount=1, reason="还需要再延长几天时间", by=LI
         )
@@ -477,7 +480,7 @@ async def test_an_extension_needs_both_approvers_and_moves_the_deadline_once(wor
 
 async def test_a_refused_extension_leaves_the_deadline(world):
     number = await signed(world)
-    before = (await world.clocks(number))["handle"]["due_at"]
+    before = (await world.case_deadlines(number))["handle"]["due_at"]
     await world.do(
         extensions.ask_extension, number=number, amount=5, reason="需到外地调取证据材料", by=LI
     )
@@ -486,8 +489,8 @@ async def test_a_refused_extension_leaves_the_deadline(world):
         extensions.decide_extension, number=number, agree=False, opinion="理由不足", by=ZHAO
     )
 
-    assert (await world.clocks(number))["handle"]["due_at"] == before
-    with pytest.raises(Refused, match="没有待审批"):
+    assert (await world.case_deadlines(number))["handle"]["due_at"] == before
+    with pytest.raises(Rejected, match="没有待审批"):
         await world.do(extensions.decide_extension, number=number, agree=True, opinion="", by=ZHANG)
 
 
@@ -498,34 +501,34 @@ async def test_an_extension_is_neither_asked_nor_approved_after_the_lapse(world)
     )
     await world.clock.advance(days=10)
 
-    with pytest.raises(Refused, match="期限已过"):
+    with pytest.raises(Rejected, match="期限已过"):
         await world.do(
             extensions.ask_extension, number=late, amount=3, reason="需到外地调取证据材料", by=LI
         )
-    with pytest.raises(Refused, match="期限已过"):
+    with pytest.raises(Rejected, match="期限已过"):
         await world.do(extensions.decide_extension, number=asked, agree=True, opinion="", by=ZHANG)
 
 
 async def test_a_paused_clock_does_not_lapse_and_goes_on_by_itself(world):
     number = await signed(world)
-    before = (await world.clocks(number))["handle"]["due_at"]
+    before = (await world.case_deadlines(number))["handle"]["due_at"]
     until = await world.clock.now() + timedelta(days=14)
     await world.do(handling.pause_case, number=number, reason="supplement", until=until, by=ZHAO)
     await world.clock.advance(days=13)
     await world.sweep()
-    assert (await world.clocks(number))["handle"]["lapsed_at"] is None
+    assert (await world.case_deadlines(number))["handle"]["lapsed_at"] is None
 
     await world.clock.advance(days=2)
     await world.do(handling.resume_due)
 
-    handle = (await world.clocks(number))["handle"]
-    assert ((await world.case(number)).state, handle["state"]) == ("handling", "armed")
+    handle = (await world.case_deadlines(number))["handle"]
+    assert ((await world.case(number)).state, handle["state"]) == ("handling", "running")
     assert handle["due_at"] - before >= timedelta(days=14)
 
 
 async def test_a_hundred_notes_and_takeovers_move_no_deadline(world):
     number = await signed(world)
-    before = await world.clocks(number)
+    before = await world.case_deadlines(number)
 
     for n in range(50):
         await world.do(handling.note_progress, number=number, text=f"第 {n} 次核实情况", by=LI)
@@ -533,7 +536,7 @@ async def test_a_hundred_notes_and_takeovers_move_no_deadline(world):
     await world.do(handling.urge_unit, number=number, text="请尽快办理", by=ZHAO)
     assert [event.urges for event in await world.said(CaseUrged)] == [1]
 
-    after = await world.clocks(number)
+    after = await world.case_deadlines(number)
     assert {kind: (row["id"], row["due_at"], row["state"]) for kind, row in before.items()} == {
         kind: (row["id"], row["due_at"], row["state"]) for kind, row in after.items()
     }
@@ -550,7 +553,7 @@ async def test_a_unit_reads_the_summary_and_the_day_and_no_origin(world):
     ]
 
     assert unit.origin is None
-    assert unit.barred_unit_id is None
+    assert unit.excluded_unit_id is None
     assert (reviewer.origin.source_number, reviewer.origin.received_at is not None) == (
         "TS2026-000001",
         True,

@@ -1,4 +1,4 @@
-"""Time: every deadline is told once, in order, never early; duties of units; the calendar."""
+"""Time: every deadline is told once, in order, never early; obligations of units; the calendar."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -9,17 +9,17 @@ from msgspec.structs import replace
 from services.casework.actions import calendar, deadlines, duties, handling
 from services.casework.store import Context
 from services.casework.store.cases import DEADLINE_COLUMNS
-from shared.appraisal.calendar.deadlines import Limit
+from shared.appraisal.calendar.deadlines import TimeLimit
 from shared.appraisal.calendar.working_days import SHANGHAI
 from shared.appraisal.events import (
     CaseRescheduled,
     DeadlineLapsed,
     DeadlineWarned,
     Event,
+    ObligationFulfilled,
     ObligationLapsed,
-    ObligationMet,
     ObligationWarned,
-    Refused,
+    Rejected,
 )
 from shared.storage.connections import Database
 from shared.storage.transaction import new_id
@@ -35,18 +35,18 @@ def at(text: str) -> datetime:
 
 async def test_nothing_is_told_before_its_time_and_everything_at_it(world):
     number = await world.open()
-    clocks = await world.clocks(number)
-    await world.clock.set(clocks["accept"]["due_at"] - timedelta(seconds=2), rate=0)
+    case_deadlines = await world.case_deadlines(number)
+    await world.clock.set(case_deadlines["accept"]["due_at"] - timedelta(seconds=2), rate=0)
     await world.sweep()
     assert await world.said(DeadlineLapsed) == []
 
-    await world.clock.set(clocks["accept"]["due_at"], rate=0)
+    await world.clock.set(case_deadlines["accept"]["due_at"], rate=0)
     await world.sweep()
 
     (lapsed,) = await world.said(DeadlineLapsed)
     assert (lapsed.deadline, lapsed.due_at, lapsed.number, lapsed.unit_id) == (
         "accept",
-        clocks["accept"]["due_at"],
+        case_deadlines["accept"]["due_at"],
         number,
         "health",
     )
@@ -65,7 +65,7 @@ async def test_a_deadline_met_before_its_lapse_is_never_told(world):
 
 async def test_a_warning_comes_once_before_and_not_after_the_lapse(world):
     number = await world.open()
-    accept = (await world.clocks(number))["accept"]
+    accept = (await world.case_deadlines(number))["accept"]
     await world.clock.set(accept["warn_at"] + timedelta(seconds=1))
     for _ in range(3):
         await world.sweep()
@@ -124,7 +124,7 @@ async def test_a_worker_that_dies_gives_its_claim_back(world):
 async def test_an_act_and_the_sweep_at_the_same_moment_tell_the_lapse_once(world):
     numbers = [await world.open() for _ in range(12)]
     await world.clock.set(
-        (await world.clocks(numbers[0]))["accept"]["due_at"] + timedelta(seconds=1)
+        (await world.case_deadlines(numbers[0]))["accept"]["due_at"] + timedelta(seconds=1)
     )
 
     await asyncio.gather(
@@ -139,9 +139,9 @@ async def test_an_act_and_the_sweep_at_the_same_moment_tell_the_lapse_once(world
 
 async def test_a_hundred_thousand_deadlines_far_away_cost_nothing(world):
     number = await world.open()
-    row = dict((await world.clocks(number))["handle"])
+    row = dict((await world.case_deadlines(number))["handle"])
     case_id, far = row["case_id"], row["due_at"] + timedelta(days=3000)
-    await world.value("drop index uq_deadlines_running")
+    await world.value("drop index uq_deadlines_active")
     async with world.database.transaction(world.context) as tx:
         base = row | {
             "due_at": far,
@@ -158,7 +158,7 @@ async def test_a_hundred_thousand_deadlines_far_away_cost_nothing(world):
     await world.value("analyze deadlines")
 
     plan = await world.value(
-        "explain (analyze, buffers, format json) select id from deadlines where state = 'armed' and due_at <= public.app_now() "
+        "explain (analyze, buffers, format json) select id from deadlines where state = 'running' and due_at <= public.app_now() "
         "order by due_at limit 500 for update skip locked"
     )
 
@@ -193,12 +193,12 @@ async def test_the_sixteen_vectors_hold_for_real_cases(world):
     for start, limit, due in VECTORS:
         await world.clock.set(at(f"{start} 10:00"))
         limits = tuple(
-            replace(one, limit=Limit.parse(limit)) if one.stage == "handle" else one
+            replace(one, limit=TimeLimit.parse(limit)) if one.stage == "handle" else one
             for one in rules.limits
         )
         await world.publish(replace(world.scheme, case_rules=replace(rules, limits=limits)))
 
-        handle = (await world.clocks(await world.open()))["handle"]
+        handle = (await world.case_deadlines(await world.open()))["handle"]
 
         if due is None:
             assert handle["provisional"]
@@ -214,7 +214,7 @@ async def test_a_notice_tells_each_case_it_concerns_once_and_no_other(world):
     await world.clock.set(at("2026-12-25 10:00"))
     await world.sweep()
     concerned = await world.open()
-    assert (await world.clocks(concerned))["handle"]["provisional"]
+    assert (await world.case_deadlines(concerned))["handle"]["provisional"]
 
     seen = await world.do(calendar.preview, proposal=calendar.yearly(NOTICE_2027))
     assert {row["number"] for row, _ in seen.concerned} == {concerned}
@@ -222,7 +222,7 @@ async def test_a_notice_tells_each_case_it_concerns_once_and_no_other(world):
     await world.do(calendar.take_in, proposal=calendar.yearly(NOTICE_2027), by=ADMIN)
 
     (said,) = await world.said(CaseRescheduled)
-    handle = (await world.clocks(concerned))["handle"]
+    handle = (await world.case_deadlines(concerned))["handle"]
     assert (said.number, said.calendar_version, handle["calendar_version"]) == (
         concerned,
         seen.new.version,
@@ -230,8 +230,8 @@ async def test_a_notice_tells_each_case_it_concerns_once_and_no_other(world):
     )
     assert not handle["provisional"]
     assert handle["due_at"] == at("2027-01-04 17:30")
-    assert (await world.clocks(before))["handle"]["state"] == "lapsed"
-    with pytest.raises(Refused, match="没有需要保存"):
+    assert (await world.case_deadlines(before))["handle"]["state"] == "lapsed"
+    with pytest.raises(Rejected, match="没有需要保存"):
         await world.do(calendar.take_in, proposal=calendar.yearly(NOTICE_2027), by=ADMIN)
 
 
@@ -242,38 +242,38 @@ async def test_a_deadline_becomes_shorter_only_when_somebody_says_so(world, shor
     free = calendar.single_day(at("2026-11-24 12:00").date(), worked=False, name="省政府通知放假")
     await world.do(calendar.take_in, proposal=free, by=ADMIN)
     number = await world.open()
-    assert (await world.clocks(number))["handle"]["due_at"] == at("2026-11-30 17:30")
+    assert (await world.case_deadlines(number))["handle"]["due_at"] == at("2026-11-30 17:30")
     back = calendar.single_day(at("2026-11-24 12:00").date(), worked=True, name="取消放假")
 
     await world.do(calendar.take_in, proposal=back, by=ADMIN, shorten=shorten)
 
-    assert (await world.clocks(number))["handle"]["due_at"] == at(due)
+    assert (await world.case_deadlines(number))["handle"]["due_at"] == at(due)
     assert len(await world.said(CaseRescheduled)) == shorten
 
 
 async def test_a_notice_with_mistakes_says_every_one(world):
-    with pytest.raises(Refused, match="缺少法定节假日"):
+    with pytest.raises(Rejected, match="缺少法定节假日"):
         calendar.yearly("# 通知\n日期,类型,节日\n2027-01-01,休,元旦\n")
 
 
-# ── duties of units ───────────────────────────────────────────────────────────────────────────────
+# ── obligations of units ───────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_campaign_lays_its_duties_on_every_unit_once(world):
+async def test_a_campaign_lays_its_obligations_on_every_unit_once(world):
     await world.publish()
 
     rows = await world.rows(
-        "select y.unit_id, y.obligation, d.due_at from duties y join deadlines d on d.duty_id = y.id order by 1, 2"
+        "select y.unit_id, y.obligation_rule_id, d.due_at from obligations y join deadlines d on d.obligation_id = y.id order by 1, 2"
     )
-    assert [(row["unit_id"], row["obligation"]) for row in rows] == [
+    assert [(row["unit_id"], row["obligation_rule_id"]) for row in rows] == [
         (unit, rule) for unit in ("health", "roads", "schools") for rule in ("J2.plan", "J2.report")
     ]
-    assert {row["due_at"] for row in rows if row["obligation"] == "J2.report"} == {
+    assert {row["due_at"] for row in rows if row["obligation_rule_id"] == "J2.report"} == {
         at("2026-11-30 17:30")
     }
 
 
-async def test_a_duty_is_reminded_of_twice_then_told_as_late(world):
+async def test_an_obligation_is_reminded_of_twice_then_told_as_late(world):
     await world.sweep()
     start = {ObligationWarned: 0, ObligationLapsed: len(await world.said(ObligationLapsed))}
     story = (
@@ -290,32 +290,47 @@ async def test_a_duty_is_reminded_of_twice_then_told_as_late(world):
         assert len(await world.said(ObligationLapsed)) - start[ObligationLapsed] == lapsed, moment
 
 
-async def test_a_duty_is_met_once_by_its_own_unit(world):
-    duty = await world.value(
-        "select id from duties where unit_id = 'health' and obligation = 'J2.report'"
+async def test_an_obligation_is_met_once_by_its_own_unit(world):
+    obligation = await world.value(
+        "select id from obligations where unit_id = 'health' and obligation_rule_id = 'J2.report'"
     )
 
-    with pytest.raises(Refused) as refused:
-        await world.do(duties.fulfil_duty, duty_id=duty, document="自评报告（卫字 12 号）", by=CHEN)
+    with pytest.raises(Rejected) as refused:
+        await world.do(
+            duties.fulfil_obligation,
+            obligation_id=obligation,
+            document="自评报告（卫字 12 号）",
+            by=CHEN,
+        )
     assert refused.value.status == 404
     for _ in range(2):
         await world.do(
-            duties.fulfil_duty, duty_id=duty, document="自评报告（卫字 12 号）", by=ZHANG
+            duties.fulfil_obligation,
+            obligation_id=obligation,
+            document="自评报告（卫字 12 号）",
+            by=ZHANG,
         )
     await world.clock.advance(days=60)
     await world.sweep()
 
-    (met,) = await world.said(ObligationMet)
-    assert (met.unit_id, met.obligation, met.late) == ("health", "J2.report", False)
-    assert duty not in {event.obligation_id for event in await world.said(ObligationLapsed)}
+    (fulfilled,) = await world.said(ObligationFulfilled)
+    assert (fulfilled.unit_id, fulfilled.obligation_rule_id, fulfilled.late) == (
+        "health",
+        "J2.report",
+        False,
+    )
+    assert obligation not in {event.obligation_id for event in await world.said(ObligationLapsed)}
 
 
-async def test_a_new_version_of_the_rules_moves_a_duty_that_is_still_to_come(world):
-    duty = world.scheme.obligations[1]
+async def test_a_new_version_of_the_rules_moves_an_obligation_that_is_still_to_come(world):
+    obligation = world.scheme.obligations[1]
     later = replace(
         world.scheme,
         version="R2",
-        obligations=(world.scheme.obligations[0], replace(duty, due=duty.due + timedelta(days=2))),
+        obligations=(
+            world.scheme.obligations[0],
+            replace(obligation, due=obligation.due + timedelta(days=2)),
+        ),
     )
 
     await world.publish(later)
@@ -328,7 +343,7 @@ async def test_a_new_version_of_the_rules_moves_a_duty_that_is_still_to_come(wor
     }
 
 
-async def test_a_duty_that_the_rules_dropped_is_owed_no_more(world):
+async def test_an_obligation_that_the_rules_dropped_is_owed_no_more(world):
     await world.publish(
         replace(world.scheme, version="R2", obligations=world.scheme.obligations[:1])
     )
@@ -337,4 +352,4 @@ async def test_a_duty_that_the_rules_dropped_is_owed_no_more(world):
     await world.sweep()
 
     late: list[Event] = await world.said(ObligationLapsed)
-    assert {event.obligation for event in late} == {"J2.plan"}
+    assert {event.obligation_rule_id for event in late} == {"J2.plan"}

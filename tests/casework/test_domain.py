@@ -11,34 +11,34 @@ from services.casework.domain import (
     NEXT,
     OPEN,
     UNIT_ROLES,
+    DeadlineTerms,
     IllegalMove,
     Shift,
     Stale,
     State,
-    Term,
     Verb,
-    barred_unit,
     case_number,
     changed_days,
-    duty_deadline,
+    compute_deadline,
+    excluded_unit,
     lengthened,
     missing_approvals,
     move,
-    reckon,
-    refuse_barred,
+    obligation_deadline,
     refuse_extension,
     refuse_late_return,
     refuse_stale,
+    reject_excluded,
     reminders,
     returnable_until,
     unit_at_once,
     verbs,
     working_days_taken,
 )
-from shared.appraisal.calendar.deadlines import Limit
-from shared.appraisal.calendar.notices import china, read_notice
+from shared.appraisal.calendar.deadlines import TimeLimit
+from shared.appraisal.calendar.holiday_notices import china, read_notice
 from shared.appraisal.calendar.working_days import SHANGHAI
-from shared.appraisal.events import Kind, Refused
+from shared.appraisal.events import Kind, Rejected
 from shared.appraisal.schemes import load_scheme
 
 RULES = load_scheme("J", 2026).case_rules
@@ -106,7 +106,7 @@ def test_numbers():
 
 
 @pytest.mark.parametrize(
-    ("kind", "named", "barred", "at_once"),
+    ("kind", "named", "excluded", "at_once"),
     [
         (Kind.COMPLAINT, "health", None, "health"),
         (Kind.REPORT, "health", "health", None),
@@ -115,8 +115,8 @@ def test_numbers():
         (Kind.FINDING, "roads", None, "roads"),
     ],
 )
-def test_who_gets_a_case_at_once_and_who_never(kind, named, barred, at_once):
-    assert barred_unit(kind, named, RULES) == barred
+def test_who_gets_a_case_at_once_and_who_never(kind, named, excluded, at_once):
+    assert excluded_unit(kind, named, RULES) == excluded
     assert unit_at_once(kind, named, RULES) == at_once
 
 
@@ -125,10 +125,10 @@ def test_a_scheme_cannot_lift_the_bar_on_the_accused():
 
     loose = replace(RULES, not_by_accused=(), assigned_as_named=tuple(Kind))
 
-    assert barred_unit(Kind.REPORT, "health", loose) == "health"
+    assert excluded_unit(Kind.REPORT, "health", loose) == "health"
     assert unit_at_once(Kind.REPORT, "health", loose) is None
-    with pytest.raises(Refused, match="举报件不得转被反映单位"):
-        refuse_barred("health", "health")
+    with pytest.raises(Rejected, match="举报件不得转被反映单位"):
+        reject_excluded("health", "health")
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_a_scheme_cannot_lift_the_bar_on_the_accused():
     ],
 )
 def test_the_vectors_of_the_calendar(start, limit, due):
-    made = reckon(at(start), Term(Limit.parse(limit)), china())
+    made = compute_deadline(at(start), DeadlineTerms(TimeLimit.parse(limit)), china())
 
     assert made.day == date.fromisoformat(due)
     assert made.at == at(f"{due} 17:30")
@@ -160,13 +160,17 @@ def test_the_vectors_of_the_calendar(start, limit, due):
 
 
 def test_a_span_into_an_unpublished_year_is_provisional():
-    assert reckon(at("2026-12-25 10:00"), Term(Limit.parse("10wd")), china()).provisional
+    assert compute_deadline(
+        at("2026-12-25 10:00"), DeadlineTerms(TimeLimit.parse("10wd")), china()
+    ).provisional
 
 
 def test_an_extension_begins_where_the_limit_ended():
-    plain = reckon(NOON, Term(Limit.parse("5wd")), china())
-    longer = reckon(NOON, lengthened(Term(Limit.parse("5wd")), 3, Limit.parse("5wd")), china())
-    eight = reckon(NOON, Term(Limit.parse("8wd")), china())
+    plain = compute_deadline(NOON, DeadlineTerms(TimeLimit.parse("5wd")), china())
+    longer = compute_deadline(
+        NOON, lengthened(DeadlineTerms(TimeLimit.parse("5wd")), 3, TimeLimit.parse("5wd")), china()
+    )
+    eight = compute_deadline(NOON, DeadlineTerms(TimeLimit.parse("8wd")), china())
 
     assert plain.at < longer.at == eight.at
     assert longer.warn_at < longer.at < longer.severe_at
@@ -174,10 +178,10 @@ def test_an_extension_begins_where_the_limit_ended():
 
 @given(st.integers(1, 30), st.integers(1, 30))
 def test_a_term_survives_being_kept(limit, more):
-    term = lengthened(Term(Limit(limit, "wd")), more, Limit.parse("5wd"))
+    terms = lengthened(DeadlineTerms(TimeLimit(limit, "wd")), more, TimeLimit.parse("5wd"))
 
-    assert Term.from_json(term.to_json()) == term
-    assert lengthened(term, 1, Limit.parse("5wd")).extra == Limit(more + 1, "wd")
+    assert DeadlineTerms.from_json(terms.to_json()) == terms
+    assert lengthened(terms, 1, TimeLimit.parse("5wd")).extra == TimeLimit(more + 1, "wd")
 
 
 def test_a_case_is_returned_in_time_or_not_at_all():
@@ -185,7 +189,7 @@ def test_a_case_is_returned_in_time_or_not_at_all():
 
     assert until == at("2026-11-23 17:30")
     refuse_late_return(NOON, RULES, china(), until - timedelta(seconds=1))
-    with pytest.raises(Refused, match="不能退回"):
+    with pytest.raises(Rejected, match="不能退回"):
         refuse_late_return(NOON, RULES, china(), until)
 
 
@@ -209,7 +213,7 @@ def test_when_an_extension_may_be_asked_for(amount, asked, late, words):
     if words is None:
         ask()
     else:
-        with pytest.raises(Refused, match=words):
+        with pytest.raises(Rejected, match=words):
             ask()
 
 
@@ -219,14 +223,14 @@ def test_every_named_role_has_to_agree():
     assert missing_approvals(RULES, ["supervisor", "unit_head"]) == []
 
 
-def test_a_duty_reminds_in_working_days_and_ends_with_the_office_day():
+def test_an_obligation_reminds_in_working_days_and_ends_with_the_office_day():
     plan, report = load_scheme("J", 2026).obligations
 
     assert [moment.astimezone(SHANGHAI).date() for moment in reminders(plan, china())] == [
         date(2026, 8, 25),
         date(2026, 8, 31),
     ]
-    assert duty_deadline(report, china()).at == at("2026-11-30 17:30")
+    assert obligation_deadline(report, china()).at == at("2026-11-30 17:30")
 
 
 def test_working_days_taken():
@@ -274,7 +278,7 @@ def test_a_new_year_changes_the_days_it_rules_on():
 
 
 def test_what_a_shift_means():
-    made = reckon(NOON, Term(Limit.parse("5wd")), china())
+    made = compute_deadline(NOON, DeadlineTerms(TimeLimit.parse("5wd")), china())
 
     assert not Shift(made.at, False, made).concerns
     assert Shift(made.at, True, made).concerns

@@ -13,7 +13,7 @@ import pytest
 
 from services.casework.actions import dispatch, extensions, handling
 from services.casework.domain import NEXT, OPEN, State, Verb
-from shared.appraisal.events import DeadlineLapsed, Kind, Refused
+from shared.appraisal.events import DeadlineLapsed, Kind, Rejected
 from tests.casework.conftest import ACCOUNT, BASIS, CHEN, LI, REPLY, SUN, WANG, ZHANG, ZHAO
 
 pytestmark = pytest.mark.stack
@@ -39,7 +39,12 @@ ACTS = {
     Verb.RESUME: lambda rng: (handling.resume_case, {}),
     Verb.SUBMIT: lambda rng: (
         handling.submit_result,
-        {"account": ACCOUNT, "upheld": "partly", "measures": "实行 AB 岗", "reply": REPLY},
+        {
+            "account": ACCOUNT,
+            "finding": "partly_substantiated",
+            "measures": "实行 AB 岗",
+            "reply": REPLY,
+        },
     ),
     Verb.APPROVE: lambda rng: (handling.approve_result, {"opinion": ""}),
     Verb.SEND_BACK: lambda rng: (handling.send_result_back, {"opinion": OPINION}),
@@ -71,7 +76,7 @@ async def check(world, number, model):
     owed = await world.rows(
         "select d.* from deadlines d join cases c on c.id = d.case_id where c.number = $1", number
     )
-    running = [row for row in owed if row["state"] in ("armed", "lapsed", "paused")]
+    running = [row for row in owed if row["state"] in ("running", "lapsed", "paused")]
     assert bool(running) == (model.state in OPEN), (model.state, running)
     assert max(Counter(row["kind"] for row in running).values(), default=1) == 1
     now = await world.clock.now()
@@ -80,7 +85,9 @@ async def check(world, number, model):
             seconds=1
         )
         assert not (
-            row["state"] == "met" and row["lapsed_at"] is None and row["ended_at"] > row["due_at"]
+            row["state"] == "completed"
+            and row["lapsed_at"] is None
+            and row["ended_at"] > row["due_at"]
         ), "met late and never told"
 
 
@@ -92,7 +99,7 @@ async def step(world, number, model, rng):
         said["until"] = await world.clock.now() + timedelta(days=rng.randint(1, 20))
     try:
         await world.do(act, number=number, by=who, **said)
-    except Refused:
+    except Rejected:
         return
     assert model.could(verb), f"{verb} went through in {model.state}"
     model.did(verb, said)

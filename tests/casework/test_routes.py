@@ -86,7 +86,7 @@ async def test_every_route_refuses_every_role_that_its_policy_does_not_name(desk
 
 async def test_nobody_of_the_accused_unit_finds_a_report_by_any_door(desk, world):
     canary = "举报内容金丝雀"
-    number = await world.open(kind=Kind.REPORT, summary=canary)
+    number = await world.open(kind=Kind.REPORT, redacted_summary=canary)
     await world.do(dispatch.assign_case, number=number, unit_id="schools", by=SUN)
     await world.do(handling.accept_case, number=number, by=CHEN)
     for method, path, route in routes(desk.service.app):
@@ -134,7 +134,7 @@ async def test_acts_go_through_the_api_and_only_once(desk, world):
         json={
             "expected_version": 1,
             "account": ACCOUNT,
-            "upheld": "upheld",
+            "finding": "substantiated",
             "measures": "实行 AB 岗",
             "reply": REPLY,
         },
@@ -147,7 +147,7 @@ async def test_acts_go_through_the_api_and_only_once(desk, world):
         json={
             "expected_version": 2,
             "account": ACCOUNT,
-            "upheld": "upheld",
+            "finding": "substantiated",
             "measures": "实行 AB 岗",
             "reply": REPLY,
         },
@@ -194,7 +194,7 @@ async def test_pages_answer_for_everybody_who_may_see_them(desk, world):
         ("/casework/approvals", ZHANG),
         ("/casework/supervise", ZHAO),
         ("/casework/ledger", ZHAO),
-        ("/casework/duties", LI),
+        ("/casework/obligations", LI),
         ("/casework/calendar", EVERYBODY[Role.ADMIN]),
     ):
         answer = await desk.ask("GET", path, who)
@@ -212,7 +212,7 @@ async def test_a_form_with_mistakes_comes_back_as_it_was_typed(desk, world):
         data={
             "expected_version": "2",
             "account": "已处理",
-            "upheld": "upheld",
+            "finding": "substantiated",
             "reply": "请联系 13800138000 办理后续事项",
         },
     )
@@ -233,7 +233,7 @@ async def test_personal_data_is_stopped_at_its_field(desk, world):
         data={
             "expected_version": "2",
             "account": ACCOUNT,
-            "upheld": "not_upheld",
+            "finding": "unsubstantiated",
             "reply": "请联系 13800138000 办理后续事项",
         },
     )
@@ -253,7 +253,7 @@ async def test_who_was_slower_sees_what_changed_and_keeps_the_text(desk, world):
         data={
             "expected_version": "1",
             "account": ACCOUNT,
-            "upheld": "upheld",
+            "finding": "substantiated",
             "measures": "实行 AB 岗",
             "reply": REPLY,
         },

@@ -15,7 +15,7 @@ from services.simulate.client import id_of
 from services.simulate.load import Campaign, Load, ballot_answers, read_ledger
 from shared.foundation.clock import CHINA
 
-Vote = tuple[str, str, int, int, int]
+Answer = tuple[str, str, int, int, int]
 """(instrument, group, unit_no, item_no, option_no)."""
 Matter = tuple[str | None, str, str | None, str]
 """(unit, kind, problem, identity) of a complaint."""
@@ -27,8 +27,8 @@ class Witness:
 
     complaints: dict[UUID, str] = field(default_factory=dict)
     """Acknowledged: id → number."""
-    ballots: dict[UUID, list[Vote]] = field(default_factory=dict)
-    """Sent: id → votes."""
+    ballots: dict[UUID, list[Answer]] = field(default_factory=dict)
+    """Sent: id → answers."""
     ballots_acknowledged: set[UUID] = field(default_factory=set)
     visits: set[UUID] = field(default_factory=set)
     visits_sent: set[UUID] = field(default_factory=set)
@@ -40,7 +40,7 @@ class Witness:
     """Kind → operations whose outcome is unknown."""
     refused: list[dict[str, Any]] = field(default_factory=list)
     canaries: set[bytes] = field(default_factory=set)
-    """Telephone numbers and identity cards that callers gave: they may stand nowhere in clear."""
+    """Telephone numbers and identity cards that complainants gave: they may stand nowhere in clear."""
 
     @property
     def acknowledged(self) -> int:
@@ -105,7 +105,9 @@ def _codes(
     load: Load, campaign: Campaign, lines: Sequence[dict[str, Any]]
 ) -> dict[int, tuple[str, str, str]]:
     """Operation → (instrument, group, code): dealt in turn to the forms, as the load does."""
-    forms = [(form.key, group.key) for form in campaign.scheme.ballots for group in form.groups]
+    forms = [
+        (form.key, group.key) for form in campaign.scheme.questionnaires for group in form.groups
+    ]
     issued = {
         (line["instrument"], line["group"]): list(line["codes"])
         for line in lines
@@ -129,9 +131,9 @@ def ballot_id(code: str) -> UUID:
     return UUID(int=number & ~(0xF << 76) & ~(0x3 << 62) | 0x8 << 76 | 0x2 << 62)
 
 
-def count_votes(ballots: Iterable[Sequence[Vote]]) -> Counter[Vote]:
+def count_answers(ballots: Iterable[Sequence[Answer]]) -> Counter[Answer]:
     """The direct recount."""
-    return Counter(vote for ballot in ballots for vote in ballot)
+    return Counter(answer for ballot in ballots for answer in ballot)
 
 
 def copy_ledger(path: Path, to: Path, *, forget: Iterable[int]) -> None:

@@ -755,7 +755,7 @@ async def lapse_wave(
 ) -> Told:
     """Everything that is owed falls due at once, and whoever tells of it is killed meanwhile."""
     due = await lab.sql(
-        "select count(*) from casework.deadlines where state = 'armed' and due_at <= public.app_now() + make_interval(days => $1)",
+        "select count(*) from casework.deadlines where state = 'running' and due_at <= public.app_now() + make_interval(days => $1)",
         days,
     )
     assert due, f"nothing is owed within {days} days"

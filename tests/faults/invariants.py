@@ -27,7 +27,7 @@ from shared.appraisal.events import EVENTS, OWNERS
 from shared.security import audit
 from shared.security.keyring import KeyRing
 from shared.storage.schema import SERVICES
-from tests.faults.expected_state import Witness, count_votes, witness_of
+from tests.faults.expected_state import Witness, count_answers, witness_of
 from tests.faults.process_group import get
 from tests.faults.rig import PASSWORD, Laboratory, NotAtRest, topics_consumed_by
 
@@ -172,7 +172,7 @@ async def every_event_takes_effect_once_at_every_hearer(scene: Scene) -> list[st
 
 
 async def _effects(scene: Scene) -> list[str]:
-    """The effects themselves: cases, ballots and tallies, progress, notices."""
+    """The effects themselves: cases, ballots and tallies, progress, notifications."""
     found = []
     no_case = [kind.value for kind in scene.campaign.scheme.case_rules.no_case]
     due = await column(
@@ -200,7 +200,7 @@ async def _effects(scene: Scene) -> list[str]:
         found.append(
             f"complaints whose progress intake does not know, {some(due - progress)}; of nobody {some(progress - due)}"
         )
-    return found + await _counted(scene) + await _notices(scene)
+    return found + await _counted(scene) + await _notifications(scene)
 
 
 async def _counted(scene: Scene) -> list[str]:
@@ -212,12 +212,12 @@ async def _counted(scene: Scene) -> list[str]:
             f"ballots cast but not counted {some(cast - counted)}; counted but not cast {some(counted - cast)}"
         )
     rows = await scene.sql.fetch(
-        "select s.instrument, s.group_key, t.unit_no, t.item_no, t.option_no, sum(t.votes)::int as votes "
-        "from scoring.tallies t join scoring.strata s on s.id = t.stratum group by 1, 2, 3, 4, 5 having sum(t.votes) <> 0"
+        "select s.instrument, s.group_key, t.unit_no, t.item_no, t.option_no, sum(t.answer_count)::int as answer_count "
+        "from scoring.tallies t join scoring.response_groups s on s.id = t.response_group_id group by 1, 2, 3, 4, 5 having sum(t.answer_count) <> 0"
     )
-    tallied = Counter({tuple(row)[:5]: row["votes"] for row in rows})
-    recount = count_votes(
-        votes for ballot, votes in scene.witness.ballots.items() if ballot in cast
+    tallied = Counter({tuple(row)[:5]: row["answer_count"] for row in rows})
+    recount = count_answers(
+        answers for ballot, answers in scene.witness.ballots.items() if ballot in cast
     )
     if tallied != recount:
         more, fewer = tallied - recount, recount - tallied
@@ -227,13 +227,13 @@ async def _counted(scene: Scene) -> list[str]:
     return found
 
 
-async def _notices(scene: Scene) -> list[str]:
+async def _notifications(scene: Scene) -> list[str]:
     twice = await scene.sql.fetch(
-        "select event_id, role, count(*) from notify.notices group by 1, 2 having count(*) > 1"
+        "select event_id, role, count(*) from notify.notifications group by 1, 2 having count(*) > 1"
     )
-    found = [f"notices told twice, {some(twice)}"] if twice else []
+    found = [f"notifications told twice, {some(twice)}"] if twice else []
     told = await column(
-        scene, "select event_id from notify.notices where kind not like '%escalat%'"
+        scene, "select event_id from notify.notifications where kind not like '%escalat%'"
     )
     lapsed = {
         event_id
@@ -253,7 +253,7 @@ async def _notices(scene: Scene) -> list[str]:
 
 @invariant("I3, outside the house")
 async def what_left_the_house_left_once(scene: Scene) -> list[str]:
-    """A notice reaches its address; twice only when a courier died with it in its hands, and then
+    """A notification reaches its address; twice only when a sender worker died with it in its hands, and then
     under the same key.
     """
     rows = await scene.sql.fetch("select id, state, attempts from notify.deliveries")
@@ -381,7 +381,7 @@ async def running_scores_equal_the_recount(scene: Scene) -> list[str]:
 @invariant("I7")
 async def each_deadline_fires_once_and_never_early(scene: Scene) -> list[str]:
     rows = await scene.sql.fetch(
-        "select coalesce(case_id, duty_id) as subject, kind, due_at, lapsed_at from casework.deadlines"
+        "select coalesce(case_id, obligation_id) as subject, kind, due_at, lapsed_at from casework.deadlines"
     )
     early = [
         (row["subject"], row["kind"], row["due_at"])
@@ -496,7 +496,7 @@ async def no_personal_data_leaves_the_vault(scene: Scene) -> list[str]:
     for name, content in places.items():
         if hits := set(PHONE.findall(content)) & scene.witness.canaries:
             found.append(
-                f"{name} holds telephone numbers of callers, {some(hit.decode() for hit in hits)}"
+                f"{name} holds telephone numbers of complainants, {some(hit.decode() for hit in hits)}"
             )
     return found + await _in_tables(scene)
 
@@ -514,7 +514,7 @@ async def _in_tables(scene: Scene) -> list[str]:
         )
         if hits := {hit["hit"].encode() for hit in texts} & scene.witness.canaries:
             found.append(
-                f"table {row['name']} holds telephone numbers of callers, {some(hit.decode() for hit in hits)}"
+                f"table {row['name']} holds telephone numbers of complainants, {some(hit.decode() for hit in hits)}"
             )
     return found
 

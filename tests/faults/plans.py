@@ -24,7 +24,7 @@ CONSUMER = (
     "consumer.after_offset_commit",
 )
 DEAD_LETTERING = ("consumer.during_dead_letter", "consumer.after_dead_letter")
-COURIERS = ("delivery.claimed", "delivery.sent")
+SENDER_WORKERS = ("delivery.claimed", "delivery.sent")
 JOBS = {
     "intake": ("seal_audit",),
     "casework": ("lapse_deadlines", "warn_deadlines", "seal_audit"),
@@ -79,7 +79,7 @@ def places(service: str) -> list[str]:
     jobs = [
         f"job.{name}.{when}" for name in JOBS[service] for when in ("before_commit", "after_commit")
     ]
-    return [*WRITERS, *RELAY, *CONSUMER, *jobs, *(COURIERS if service == "notify" else ())]
+    return [*WRITERS, *RELAY, *CONSUMER, *jobs, *(SENDER_WORKERS if service == "notify" else ())]
 
 
 _BLOWS: dict[str, tuple[Mapping[str, Any], ...]] = {

@@ -24,7 +24,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from services.simulate.client import Client, Rejected, id_of
+from services.simulate.client import Client, RequestRejected, id_of
 from services.simulate.load import Load, Tally
 from services.simulate.people import ADMIN, BODIES, OFFICE
 from shared.appraisal.events import EVENTS, TOPICS
@@ -76,7 +76,7 @@ class Forged:
 
 
 WEDNESDAY = datetime(2026, 11, 18, 2, tzinfo=UTC)
-"""When legal time begins: ten in the morning of a workday in China, so that notices may leave the
+"""When legal time begins: ten in the morning of a workday in China, so that notifications may leave the
 house.
 """
 
@@ -110,7 +110,7 @@ class Laboratory:
         since.
         """
         self.mailbox = HttpListener()
-        """Where the supervisors' notices go outside the house."""
+        """Where the supervisors' notifications go outside the house."""
         self._forward = timedelta(0)
 
     # ── life ──────────────────────────────────────────────────────────────────────────────────────
@@ -443,7 +443,7 @@ class Laboratory:
         while True:
             try:
                 return await load.run()
-            except Rejected as rejected:
+            except RequestRejected as rejected:
                 if (rejected.status < 500 and rejected.status != 429) or time.monotonic() > until:
                     raise
                 await asyncio.sleep(1)
@@ -482,8 +482,8 @@ UNREST = (
         for s in SERVICES
     )
     + """
-    union all select 'deadlines due', count(*) from casework.deadlines where state = 'armed' and due_at <= public.app_now()
-    union all select 'warnings due', count(*) from casework.deadlines where state = 'armed' and next_warn_at <= public.app_now()
+    union all select 'deadlines due', count(*) from casework.deadlines where state = 'running' and due_at <= public.app_now()
+    union all select 'warnings due', count(*) from casework.deadlines where state = 'running' and next_warn_at <= public.app_now()
     union all select 'units to score', count(*) from scoring.changes
     union all select 'scores to tell', count(*) from scoring.scores where untold
     """

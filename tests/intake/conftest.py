@@ -113,7 +113,7 @@ def complaint(**changes: Any) -> dict[str, Any]:
         "urgency": "normal",
         "unit_id": "tcm",
         "problem_item": "08",
-        "original": WORDS,
+        "complaint_text": WORDS,
         "identity": "confidential",
         "name": "欧阳晓春",
         "phone": "13812345678",

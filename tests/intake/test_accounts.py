@@ -4,7 +4,7 @@ import pytest
 
 from services.intake.actions import accounts
 from services.intake.domain.accounts import check_name, check_password, check_unit
-from shared.appraisal.events import Refused
+from shared.appraisal.events import Rejected
 from shared.security.roles import Role
 from shared.storage.migrations import drift
 from tests.intake.conftest import PASSWORD
@@ -15,13 +15,13 @@ from tests.intake.conftest import PASSWORD
     ["short", "1234567890", "aaaaaaaaaaaa", "zhangsan123", "Fengping2026", "abababababab"],
 )
 def test_bad_passwords(password):
-    with pytest.raises(Refused):
+    with pytest.raises(Rejected):
         check_password(password, name="zhangsan")
 
 
 @pytest.mark.parametrize("name", ["", "a", "王 敏", "a" * 41, "x'; drop", "-abc"])
 def test_bad_names(name):
-    with pytest.raises(Refused):
+    with pytest.raises(Rejected):
         check_name(name)
 
 
@@ -29,7 +29,7 @@ def test_bad_names(name):
     ("role", "unit"), [(Role.HANDLER, None), (Role.UNIT_HEAD, None), (Role.OPERATOR, "tcm")]
 )
 def test_who_acts_for_a_unit_has_one(role, unit):
-    with pytest.raises(Refused):
+    with pytest.raises(Rejected):
         check_unit(role, unit)
 
 

@@ -20,13 +20,13 @@ from services.intake.domain.ballots import (
     token_hash,
     unpack,
 )
-from shared.appraisal.events import Refused
+from shared.appraisal.events import Rejected
 from shared.appraisal.schemes import load_scheme
 from shared.security.roles import Role
 from tests.intake.conftest import CAMPAIGN
 
 SCHEME = load_scheme("J", 2026)
-QUESTIONNAIRE = SCHEME.ballots[0]
+QUESTIONNAIRE = SCHEME.questionnaires[0]
 GROUP = QUESTIONNAIRE.groups[0].key
 OPTION = SCHEME.options[0].no
 ANSWERS = [[1, 1, OPTION], [2, 1, OPTION]]
@@ -83,7 +83,7 @@ def test_of_time_only_the_hour_is_kept():
     ],
 )
 def test_answers_must_be_of_the_questionnaire(answers, words):
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Rejected) as refused:
         check_answers(SCHEME, QUESTIONNAIRE, {1, 2, 3, 4}, answers)
     assert words in refused.value.sentence
 
@@ -118,8 +118,8 @@ async def cast(client, code, answers=ANSWERS, key=None):
 @stack
 async def test_a_ballot_is_taken_and_told_without_person_or_minute(office):
     [code] = await codes(office)
-    async with office.client() as citizen:
-        answer = await cast(citizen, code)
+    async with office.client() as respondent:
+        answer = await cast(respondent, code)
 
     assert (answer.status_code, answer.json()) == (201, {"accepted": True})
     [(_, event)] = await office.events("ballot%")
@@ -144,9 +144,9 @@ async def test_two_hundred_posts_of_one_code_at_once_are_one_ballot(office):
 @stack
 async def test_a_lost_answer_may_be_asked_for_again_with_the_same_key(office):
     [code] = await codes(office)
-    async with office.client() as citizen:
-        first, again = [await cast(citizen, code, key="the-same") for _ in range(2)]
-        other = await cast(citizen, code, key="another")
+    async with office.client() as respondent:
+        first, again = [await cast(respondent, code, key="the-same") for _ in range(2)]
+        other = await cast(respondent, code, key="another")
 
     assert [first.status_code, again.status_code, other.status_code] == [201, 201, 409]
     assert len(await office.events("ballot%")) == 1
@@ -155,8 +155,8 @@ async def test_a_lost_answer_may_be_asked_for_again_with_the_same_key(office):
 @stack
 async def test_neither_code_nor_sender_nor_minute_is_stored(office):
     [code] = await codes(office)
-    async with office.client() as citizen:
-        await cast(citizen, code, key="k-4711")
+    async with office.client() as respondent:
+        await cast(respondent, code, key="k-4711")
 
     async with office.transaction() as tx:
         rows = [
@@ -176,9 +176,9 @@ async def test_neither_code_nor_sender_nor_minute_is_stored(office):
 @pytest.mark.parametrize("answers", [[[9, 1, OPTION]], [[1, 1, 98]], [], [[1, 1]], "x"])
 async def test_wrong_answers_do_not_spend_the_code(office, answers):
     [code] = await codes(office)
-    async with office.client() as citizen:
-        refused = await cast(citizen, code, answers)
-        taken = await cast(citizen, code)
+    async with office.client() as respondent:
+        refused = await cast(respondent, code, answers)
+        taken = await cast(respondent, code)
 
     assert (refused.status_code, taken.status_code) == (422, 201)
 
@@ -186,10 +186,10 @@ async def test_wrong_answers_do_not_spend_the_code(office, answers):
 @stack
 async def test_unknown_and_closed_codes(office, clock):
     [code] = await codes(office, closes_on="2026-12-01")
-    async with office.client() as citizen:
-        unknown = await cast(citizen, "0" * 26)
+    async with office.client() as respondent:
+        unknown = await cast(respondent, "0" * 26)
         await clock.set(datetime(2026, 12, 2, 1, tzinfo=UTC))
-        closed = await cast(citizen, code)
+        closed = await cast(respondent, code)
 
     assert (unknown.status_code, closed.status_code) == (404, 410)
     assert "2026-12-01" in closed.json()["detail"]

@@ -1,4 +1,4 @@
-"""A complaint is written down once, its informant sealed, and only what is free of personal data
+"""A complaint is written down once, its complainant sealed, and only what is free of personal data
 goes on.
 """
 
@@ -12,7 +12,7 @@ from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 import pytest
 
 from services.intake.actions import attachments, complaints
-from services.intake.actions.retention import destroy_informants
+from services.intake.actions.retention import erase_complainant_data
 from services.intake.domain.complaints import (
     Report,
     check_report,
@@ -22,7 +22,7 @@ from services.intake.domain.complaints import (
     read_number,
 )
 from services.intake.store import complaints as store
-from shared.appraisal.events import Channel, Kind, Refused
+from shared.appraisal.events import ComplaintChannel, Kind, Rejected
 from shared.runtime.jobs import ClockGuardActive
 from shared.security.keyring import KeyDestroyed
 from shared.security.policies import Account
@@ -81,7 +81,7 @@ def test_phones(text, yes):
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"original": "太短"}, "original"),
+        ({"complaint_text": "太短"}, "complaint_text"),
         ({"kind": Kind.FINDING}, "kind"),
         ({"identity": "real_name"}, "name"),
         ({"identity": "anonymous", "name": "张三"}, "name"),
@@ -92,14 +92,14 @@ def test_what_a_complaint_must_have(changes, field, noon):
     report = Report(
         **{
             "campaign_id": CAMPAIGN,
-            "channel": Channel.HOTLINE,
+            "channel": ComplaintChannel.HOTLINE,
             "kind": Kind.COMPLAINT,
-            "original": WORDS,
+            "complaint_text": WORDS,
         }
         | changes
     )
 
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Rejected) as refused:
         check_report(report, noon)
 
     assert (refused.value.field, refused.value.status) == (field, 422)
@@ -133,7 +133,7 @@ async def test_an_operator_registers_a_complaint_and_it_is_told_once(office, key
         "tcm",
         False,
     )
-    assert event["summary"] == body["summary"] == WORDS
+    assert event["redacted_summary"] == body["redacted_summary"] == WORDS
 
 
 @stack
@@ -188,7 +188,7 @@ async def test_who_wants_what_somebody_else_holds_fails_alone_and_soon(office, k
 
 @stack
 @pytest.mark.parametrize(
-    "summary",
+    "redacted_summary",
     [
         "请回电 138-1234-5678",
         "来电人欧阳晓春称窗口推诿",
@@ -198,51 +198,58 @@ async def test_who_wants_what_somebody_else_holds_fails_alone_and_soon(office, k
     ],
 )
 async def test_personal_data_in_the_hand_over_text_stops_it_without_repeating_it(
-    office, key, summary
+    office, key, redacted_summary
 ):
     async with await office.signed_in(Role.OPERATOR) as wang:
         answer = await wang.post(
-            "/intake/api/complaints", json=complaint(summary=summary), headers=key()
+            "/intake/api/complaints",
+            json=complaint(redacted_summary=redacted_summary),
+            headers=key(),
         )
 
     assert answer.status_code == 422
     problem = answer.json()
-    assert problem["errors"][0]["field"] == "summary"
+    assert problem["errors"][0]["field"] == "redacted_summary"
     assert "转办摘要第" in problem["detail"]
-    assert summary[-8:] not in answer.text
+    assert redacted_summary[-8:] not in answer.text
     assert await office.events() == []
 
 
 @stack
 async def test_a_missing_summary_is_drafted_from_the_original_without_who_said_it(office, key):
-    original = WORDS + "我叫欧阳晓春，电话13812345678，请尽快回复。"
+    complaint_text = WORDS + "我叫欧阳晓春，电话13812345678，请尽快回复。"
     async with await office.signed_in(Role.OPERATOR) as wang:
         answer = await wang.post(
-            "/intake/api/complaints", json=complaint(original=original), headers=key()
+            "/intake/api/complaints", json=complaint(complaint_text=complaint_text), headers=key()
         )
 
     assert (
-        answer.json()["summary"] == WORDS + "我叫［来件人信息］，电话［来件人信息］，请尽快回复。"
+        answer.json()["redacted_summary"]
+        == WORDS + "我叫［来件人信息］，电话［来件人信息］，请尽快回复。"
     )
 
 
 @stack
-async def test_nothing_of_the_informant_stands_anywhere_in_clear(office, key):
+async def test_nothing_of_the_complainant_stands_anywhere_in_clear(office, key):
     canaries = ["欧阳晓春", "13812345678", "人民大街 1 号", "一直在玩手机的那个人戴眼镜"]
     given = complaint(
-        original=WORDS + "一直在玩手机的那个人戴眼镜",
-        summary="窗口人员玩手机，让群众次日再来",
+        complaint_text=WORDS + "一直在玩手机的那个人戴眼镜",
+        redacted_summary="窗口人员玩手机，让群众次日再来",
         place="人民大街 1 号大厅",
     )
     async with await office.signed_in(Role.OPERATOR) as wang:
         answer = await wang.post("/intake/api/complaints", json=given, headers=key())
         await wang.post(
             "/intake/desk/drafts",
-            data={"draft_id": str(uuid4()), "phone": "13812345678", "original": given["original"]},
+            data={
+                "draft_id": str(uuid4()),
+                "phone": "13812345678",
+                "complaint_text": given["complaint_text"],
+            },
         )
         await wang.post(
             "/intake/api/complaints",
-            json=given | {"summary": "请找欧阳晓春 13812345678", "extra": "欧阳晓春"},
+            json=given | {"redacted_summary": "请找欧阳晓春 13812345678", "extra": "欧阳晓春"},
             headers=key(),
         )
     assert answer.status_code == 201
@@ -261,7 +268,7 @@ async def test_nothing_of_the_informant_stands_anywhere_in_clear(office, key):
 
 
 @stack
-async def test_the_informant_can_be_opened_with_a_reason_and_leaves_a_mark(office, key):
+async def test_the_complainant_can_be_opened_with_a_reason_and_leaves_a_mark(office, key):
     async with await office.signed_in(Role.OPERATOR) as wang:
         number = (
             await wang.post("/intake/api/complaints", json=complaint(), headers=key())
@@ -285,7 +292,7 @@ async def test_the_informant_can_be_opened_with_a_reason_and_leaves_a_mark(offic
     assert entry["actor"] == str(reviewer.id)
     assert "核实" in entry["details"]
     for by, reason in ((reviewer, "看看"), (operator, "需要电话核实办理地点")):
-        with pytest.raises(Refused):
+        with pytest.raises(Rejected):
             async with office.transaction() as tx:
                 await complaints.reveal_identity(tx, number=number, reason=reason, by=by)
 
@@ -325,7 +332,7 @@ async def test_anonymous_leaves_no_name_and_no_phone_but_is_found_again(office, 
 
     async with office.transaction() as tx:
         assert await tx.fetchval("select count(*) from vault where part = 'identity'") == 0
-        history = await complaints.caller_history(
+        history = await complaints.complainant_history(
             tx, phone="+86 138-1234-5678", by=office.person(Role.OPERATOR)
         )
     assert len(history) == 2
@@ -361,12 +368,12 @@ async def test_an_alike_complaint_about_the_same_unit_is_found_and_merged(office
             params={
                 "campaign_id": CAMPAIGN,
                 "unit_id": "tcm",
-                "summary": WORDS.replace("三次", "两次"),
+                "redacted_summary": WORDS.replace("三次", "两次"),
             },
         )
         other = await wang.get(
             "/intake/api/complaints/similar",
-            params={"campaign_id": CAMPAIGN, "unit_id": "edu", "summary": WORDS},
+            params={"campaign_id": CAMPAIGN, "unit_id": "edu", "redacted_summary": WORDS},
         )
         again = await wang.post(
             "/intake/api/complaints", json=complaint(merge_into=first["number"]), headers=key()
@@ -435,8 +442,8 @@ async def test_a_draft_is_registered_once_and_does_not_come_back(office):
         "urgency": "normal",
         "unit": "省教育厅",
         "problem": "不确定",
-        "original": WORDS,
-        "summary": "窗口人员玩手机",
+        "complaint_text": WORDS,
+        "redacted_summary": "窗口人员玩手机",
         "phone": "",
     }
     async with await office.signed_in(Role.OPERATOR) as wang:
@@ -467,7 +474,7 @@ async def test_everything_missing_is_said_at_once(office):
         }
         answer = await wang.post("/intake/desk", data=fields | _form())
     assert answer.status_code == 422
-    for name in ("urgency_reason", "unit", "problem", "original", "summary"):
+    for name in ("urgency_reason", "unit", "problem", "complaint_text", "redacted_summary"):
         assert f'href="#f-{name}"' in answer.text
 
 
@@ -493,7 +500,7 @@ async def test_a_report_against_a_unit_is_found_by_nobody_who_belongs_to_it(offi
             tx, insider, since=tx.now - timedelta(days=1), waiting=False, unsure=False
         )
         assert listed == []
-        with pytest.raises(Refused):
+        with pytest.raises(Rejected):
             await complaints.reveal_identity(
                 tx, number=number, reason="想知道是谁举报的", by=insider
             )
@@ -503,7 +510,7 @@ async def test_a_report_against_a_unit_is_found_by_nobody_who_belongs_to_it(offi
 @pytest.mark.parametrize(
     "role", [Role.HANDLER, Role.UNIT_HEAD, Role.OFFICE, Role.INSPECTOR, Role.LEADER, Role.ADMIN]
 )
-async def test_the_callers_words_have_no_door_for_other_roles(office, key, role):
+async def test_the_complainants_words_have_no_door_for_other_roles(office, key, role):
     async with await office.signed_in(Role.OPERATOR) as wang:
         number = (
             await wang.post("/intake/api/complaints", json=complaint(), headers=key())
@@ -537,7 +544,7 @@ async def test_an_operator_reads_their_own_words_for_a_day_and_nobody_elses(offi
     assert "13812345678" not in today.text
     assert (
         tomorrow.text.count(WORDS) == 1
-    )  # The hand-over text, which is the same here; the original is gone.
+    )  # The redacted summary, which is the same here; the complaint text is gone.
 
 
 @stack
@@ -553,7 +560,7 @@ async def test_what_intake_publishes_can_be_read_by_machines(office):
             assert operation["responses"]
 
 
-# ── the end of the period for which informants are kept ───────────────────────────────────────────
+# ── the end of the period for which complainants are kept ───────────────────────────────────────────
 
 
 async def settled(office, number, *, days_ago):
@@ -582,7 +589,7 @@ async def opened(office, number):
 async def destroy(office, *, days):
     office.context.settings.complainant_retention_days = days
     async with office.transaction() as tx:
-        await destroy_informants(tx)
+        await erase_complainant_data(tx)
 
 
 @stack
@@ -630,16 +637,16 @@ async def test_when_its_period_is_over_nobody_can_read_who_told_a_matter(office,
             "select number from audit a join complaints c on c.id::text = a.subject where action = 'complainant.data_erased'"
         )
         reading = await complaints.read_complaint(tx, old, office.person(Role.REVIEWER))
-        history = await complaints.caller_history(
+        history = await complaints.complainant_history(
             tx, phone="13812345678", by=office.person(Role.OPERATOR)
         )
     assert {row["number"] for row in rows} == {old, again}
-    assert (reading.original, reading.masked, reading.supplements) == ({}, {}, [])
+    assert (reading.statement, reading.masked, reading.supplements) == ({}, {}, [])
     assert {row["number"] for row in history} == {young, open_, today, handled}
     async with await office.signed_in(Role.REVIEWER) as zhao:
         page = await zhao.get(f"/intake/tickets/{old}")
     assert "原文已按保存期限销毁" in page.text
-    assert WORDS in page.text, "the hand-over text stays"
+    assert WORDS in page.text, "the redacted summary stays"
 
 
 @stack
@@ -657,7 +664,7 @@ async def test_files_go_when_their_keys_are_gone_and_not_before(office, key, clo
 
     with suppress(ClockGuardActive):
         async with office.transaction() as tx:
-            await destroy_informants(tx)
+            await erase_complainant_data(tx)
             raise ClockGuardActive
     assert list(office.context.files.rglob("*")) == stored
     await destroy(office, days=30)

@@ -12,7 +12,7 @@ import xlsxwriter
 
 from services.intake.actions.imports import begin_import, read_order, run_import
 from services.intake.store import campaigns
-from shared.appraisal.events import Refused, UnitEntry
+from shared.appraisal.events import Rejected, UnitEntry
 from shared.appraisal.imports import (
     InvalidFile,
     InvalidMapping,
@@ -33,7 +33,7 @@ kind: complaints
 source: letters
 id: no
 fields:
-  original: text
+  complaint_text: text
   unit: unit
   kind: {from: type, values: {投诉: complaint, 建议: suggestion}}
   received_at: {from: day, formats: ["%Y-%m-%d"]}
@@ -97,8 +97,8 @@ def test_what_is_no_table_is_refused_with_a_sentence(content):
         "kind: ballots\nsource: a\nid: b\nfoo: 1",
         ":\n- x: [",
         "- 1",
-        "kind: complaints\nsource: a\nid: b\nfields: {original: {column: x}}",
-        "kind: complaints\nsource: a\nid: b\nfields: {original: {from: x, to: y}}",
+        "kind: complaints\nsource: a\nid: b\nfields: {complaint_text: {column: x}}",
+        "kind: complaints\nsource: a\nid: b\nfields: {complaint_text: {from: x, to: y}}",
     ],
 )
 def test_a_bad_mapping_says_what_to_change(text):
@@ -280,7 +280,7 @@ async def test_an_office_sends_a_file_and_asks_how_it_stands(office):
 
 @stack
 async def test_a_wrong_mapping_is_refused_before_anything_begins(office):
-    with pytest.raises(Refused, match="kind"):
+    with pytest.raises(Rejected, match="kind"):
         read_order(
             file_name="a",
             content=FILE,

@@ -13,7 +13,7 @@ from PIL import Image
 
 from services.intake.domain.visits import Checked, Found, check_items, findings_of, passed
 from services.intake.store.files import media_type_of, without_metadata
-from shared.appraisal.events import Refused
+from shared.appraisal.events import Rejected
 from shared.appraisal.schemes import load_scheme
 from shared.security.roles import Role
 from tests.intake.conftest import CAMPAIGN
@@ -48,13 +48,13 @@ def all_passed(*but: Checked) -> list[Checked]:
 
 
 def test_every_item_has_to_be_answered():
-    with pytest.raises(Refused, match="还没有填写"):
+    with pytest.raises(Rejected, match="还没有填写"):
         check_items(CHECKLIST, all_passed()[1:], 0)
 
 
 def test_what_is_not_in_order_needs_a_note_or_a_photo():
     failed = all_passed(Checked(IDS[0], "fail", "空"))
-    with pytest.raises(Refused, match="写明情况"):
+    with pytest.raises(Rejected, match="写明情况"):
         check_items(CHECKLIST, failed, 0)
     check_items(CHECKLIST, failed, 1)
 
@@ -99,14 +99,14 @@ def test_the_copy_has_nothing_but_pixels():
     "body", [picture()[:400], b"\xff\xd8\xff" + b"\0" * 100, b"\x89PNG\r\n\x1a\n" + b"x" * 50]
 )
 def test_damaged_pictures_are_refused(body):
-    with pytest.raises(Refused):
+    with pytest.raises(Rejected):
         without_metadata(body)
 
 
 def test_a_flood_of_pixels_is_refused_before_it_is_drawn():
     written = io.BytesIO()
     Image.new("L", (8_000, 8_000)).save(written, "PNG", compress_level=1)
-    with pytest.raises(Refused, match="像素"):
+    with pytest.raises(Rejected, match="像素"):
         without_metadata(written.getvalue())
 
 

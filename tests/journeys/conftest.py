@@ -23,7 +23,7 @@ from shared.storage.connections import Database
 
 PASSWORD = "journey-4711-word"
 BEGINS = date(2026, 11, 2)
-"""A Monday; scheme J's dates are laid around it, so that no duty is owed before a week has passed.
+"""A Monday; scheme J's dates are laid around it, so that no obligation is due before a week has passed.
 """
 T = TypeVar("T")
 

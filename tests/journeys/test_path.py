@@ -40,13 +40,13 @@ def told(campaign_id: str, seed: int = 1, **changed):
     return body | {"urgency": "normal", "urgency_reason": ""} | changed
 
 
-async def case_of(house: House, summary: str) -> dict:
+async def case_of(house: House, redacted_summary: str) -> dict:
     """The case that came of a complaint, as the supervisor sees it."""
     supervisor = await house.as_(SUPERVISOR)
 
     async def look():
         found, _ = await supervisor.cases(unit="G02")
-        return next((row for row in found if row["summary"] == summary), None)
+        return next((row for row in found if row["redacted_summary"] == redacted_summary), None)
 
     return await supervisor.case((await eventually(look))["number"])
 
@@ -66,7 +66,7 @@ async def test_complaint_is_warned_lapses_lowers_the_score_and_is_closed(house: 
     operator, supervisor = await house.as_(OPERATOR), await house.as_(SUPERVISOR)
     zhou, wu = await house.as_(handler_of("G02")), await house.as_(head_of("G02"))
     receipt = (await operator.register_complaint(told(campaign), key=id_of("wang"))).body
-    case = await case_of(house, receipt["summary"])
+    case = await case_of(house, receipt["redacted_summary"])
     number = case["number"]
     assert (case["state"], case["unit_id"]) == ("assigned", "G02")
     accept = next(one for one in case["deadlines"] if one["kind"] == "accept")
@@ -78,29 +78,29 @@ async def test_complaint_is_warned_lapses_lowers_the_score_and_is_closed(house: 
 
     async def warned():
         return [
-            notice
-            for notice in await zhou.notices(number=number)
-            if notice["kind"] == "deadline_warned"
+            notification
+            for notification in await zhou.notifications(number=number)
+            if notification["kind"] == "deadline_warned"
         ]
 
     await eventually(warned)
     assert not [
-        notice
-        for notice in await zhou.notices(number=number)
-        if notice["kind"] == "deadline_lapsed"
+        notification
+        for notification in await zhou.notifications(number=number)
+        if notification["kind"] == "deadline_lapsed"
     ], "five minutes are left"
 
     await clock.set(shanghai(4, 17, 30, 1))
 
     async def lapsed():
         return [
-            notice
-            for notice in await supervisor.notices(number=number)
-            if notice["kind"] == "deadline_lapsed"
+            notification
+            for notification in await supervisor.notifications(number=number)
+            if notification["kind"] == "deadline_lapsed"
         ]
 
     await eventually(lapsed)
-    assert [notice["kind"] for notice in await wu.notices(number=number)].count(
+    assert [notification["kind"] for notification in await wu.notifications(number=number)].count(
         "deadline_lapsed"
     ) == 1
 
@@ -116,7 +116,7 @@ async def test_complaint_is_warned_lapses_lowers_the_score_and_is_closed(house: 
     await zhou.accept_case(number, key=id_of("accept"))
     sent = {
         "account": result.account,
-        "upheld": result.upheld,
+        "finding": result.finding,
         "measures": result.measures,
         "reply": result.reply,
     }
@@ -130,17 +130,17 @@ async def test_complaint_is_warned_lapses_lowers_the_score_and_is_closed(house: 
 
     await eventually(closed)
 
-    async def told_to_the_citizen():
+    async def shown_to_the_complainant():
         status, page = await house.client.ask_progress(receipt["number"], receipt["query_code"])
         return page if status == 200 and result.reply in page else None
 
     # The public page answers a number five times in a quarter of an hour: ask once the news has had
     # time to travel.
     await asyncio.sleep(2)
-    page = await told_to_the_citizen()
-    assert page, "the citizen reads the reply"
+    page = await shown_to_the_complainant()
+    assert page, "the complainant reads the reply"
     assert all(word in page for word in ("已收到", "已受理", "已转办", "办理中", "办结"))
-    assert receipt["summary"] not in page, "what was sent in is never shown"
+    assert receipt["redacted_summary"] not in page, "what was sent in is never shown"
     assert (await house.client.ask_progress(receipt["number"], "00000000"))[0] == 404
 
     assert (
@@ -233,7 +233,7 @@ async def test_visit_with_two_problems_opens_two_cases(house: House):
         return found if total >= 2 else None
 
     found = await eventually(opened)
-    assert sorted(row["summary"] for row in found) == sorted(
+    assert sorted(row["redacted_summary"] for row in found) == sorted(
         one["summary"] for one in visit["findings"]
     )
     assert {(row["unit_id"], row["kind"]) for row in found} == {("G02", "finding")}
@@ -256,7 +256,7 @@ async def test_accused_unit_finds_no_trace_of_a_report(house: House):
             (
                 row
                 for row in (await reviewer.cases(state=["pending"]))[0]
-                if row["summary"] == receipt["summary"]
+                if row["redacted_summary"] == receipt["redacted_summary"]
             ),
             None,
         )
@@ -264,7 +264,7 @@ async def test_accused_unit_finds_no_trace_of_a_report(house: House):
     number = (await eventually(waiting))["number"]
     accused = await house.as_(handler_of("G02"))
     assert await accused.cases() == ([], 0)
-    assert await accused.notices() == []
+    assert await accused.notifications() == []
 
     await reviewer.act(number, "assignment", {"unit_id": "D05"}, key=id_of("assign"))
     assert (await (await house.as_(handler_of("D05"))).case(number))["origin"] is None
@@ -308,27 +308,27 @@ async def test_nobody_who_looks_anywhere_finds_who_complained_or_what_they_said(
     campaign = await house.publish()
     name, phone, address, words = CANARIES
     said = f"{words}，窗口一直没有人，我叫{name}，住{address}，电话{phone}。"
-    summary = "反映省教育厅窗口工作时间无人在岗，希望核查并答复。"
+    redacted_summary = "反映省教育厅窗口工作时间无人在岗，希望核查并答复。"
     body = told(
         campaign,
         name=name,
         phone=phone,
         address=address,
-        original=said,
-        summary=summary,
+        complaint_text=said,
+        redacted_summary=redacted_summary,
         identity="real_name",
     )
     operator = await house.as_(OPERATOR)
 
     await operator.register_complaint(body, key=id_of("canary"))
-    case = await case_of(house, summary)
+    case = await case_of(house, redacted_summary)
     await (await house.as_(handler_of("G02"))).accept_case(
         case["number"], key=id_of("canary", "accept")
     )
 
     async def told_to_all():
         return await (await house.as_(SUPERVISOR)).unread() or (
-            await (await house.as_(handler_of("G02"))).notices()
+            await (await house.as_(handler_of("G02"))).notifications()
         )
 
     await eventually(told_to_all)
@@ -415,7 +415,7 @@ async def test_deadlines_are_counted_in_working_days_from_the_legal_day(house: H
     await clock.set(shanghai(7, 10))
     operator = await house.as_(OPERATOR)
     receipt = (await operator.register_complaint(told(campaign, 9), key=id_of("saturday"))).body
-    case = await case_of(house, receipt["summary"])
+    case = await case_of(house, receipt["redacted_summary"])
 
     assert case["received_on"] == "2026-11-07"
     due = {one["kind"]: one["due_at"] for one in case["deadlines"]}

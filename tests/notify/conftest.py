@@ -10,7 +10,7 @@ import pytest
 from services.notify import actions
 from services.notify.app import context_of
 from services.notify.settings import NotifySettings
-from shared.appraisal.calendar.notices import china
+from shared.appraisal.calendar.holiday_notices import china
 from shared.appraisal.events import (
     CaseAccepted,
     CaseAssigned,
@@ -117,7 +117,7 @@ class Case:
             source="complaint",
             source_id=uuid4(),
             late=True,
-            upheld="upheld",
+            finding="substantiated",
             working_days=5,
             reply="已整改",
         )
@@ -149,14 +149,14 @@ async def notify(
         from services.notify import store
 
         async with schema.transaction(context) as tx:
-            return await store.notices(tx, who, number=None, after=None, limit=1000)
+            return await store.notifications(tx, who, number=None, after=None, limit=1000)
 
     async def ask(sql: str, *arguments):
         async with schema.transaction(context) as tx:
             return await tx.fetch(sql, *arguments)
 
     async def send() -> None:
-        while await actions.send_due(schema, context):
+        while await actions.send_pending(schema, context):
             pass
 
     await ask("insert into units values ('tax', '市税务局'), ('health', '市卫生健康委员会')")

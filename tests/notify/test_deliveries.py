@@ -1,4 +1,4 @@
-"""Notices leave the house: at least once, with one key, by one courier at a time, never at night
+"""Notifications leave the house: at least once, with one key, by one sender worker at a time, never at night
 unless it is urgent.
 """
 
@@ -10,7 +10,7 @@ import pytest
 
 from services.notify import actions, store
 from services.notify.domain import Audience
-from shared.appraisal.events import Refused
+from shared.appraisal.events import Rejected
 from shared.foundation.failpoints import failpoint
 from shared.foundation.telemetry import notifications_sent
 from shared.security.keyring import KeyDestroyed
@@ -39,7 +39,7 @@ async def said(notify):
     return [
         row["type"]
         for row in await notify.ask(
-            "select type from outbox where type <> 'notice.issued.v1' order by id"
+            "select type from outbox where type <> 'notification.issued.v1' order by id"
         )
     ]
 
@@ -54,7 +54,7 @@ async def test_a_lapse_reaches_the_supervisors_webhook_once(notify):
 
     assert len(hook.heard) == 1
     assert await outcome(notify) == [("delivered", 1, None)]
-    assert await said(notify) == ["notice.delivered.v1"]
+    assert await said(notify) == ["notification.delivered.v1"]
     assert notifications_sent.labels("webhook", "ok")._value.get() == before + 1
 
 
@@ -68,7 +68,7 @@ async def test_after_a_500_it_is_tried_again_with_the_same_key(notify):
     assert len({request.headers["webhook-id"] for request in hook.heard}) == 1
     assert len(hook.heard) == 3
     assert await outcome(notify) == [("delivered", 3, None)]
-    assert await said(notify) == ["notice.delivered.v1"]
+    assert await said(notify) == ["notification.delivered.v1"]
 
 
 async def test_after_the_last_attempt_it_is_given_up_and_said_so(notify):
@@ -80,7 +80,7 @@ async def test_after_the_last_attempt_it_is_given_up_and_said_so(notify):
 
     assert len(hook.heard) == 3
     assert await outcome(notify) == [("failed", 3, "对方返回 500")]
-    assert await said(notify) == ["notice.failed.v1"]
+    assert await said(notify) == ["notification.failed.v1"]
 
 
 async def test_a_410_is_not_tried_again(notify):
@@ -106,7 +106,7 @@ async def test_a_failed_delivery_sent_again_keeps_its_key(notify):
 
     assert [request.headers["webhook-id"] for request in hook.heard] == [str(row["id"])] * 2
     assert await outcome(notify) == [("delivered", 1, None)]
-    with pytest.raises(Refused):
+    with pytest.raises(Rejected):
         async with notify.database.transaction(notify.context) as tx:
             await actions.send_again(tx, delivery_id=row["id"], by=ZHENG)
 
@@ -116,7 +116,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize(("place", "calls"), [("delivery.claimed", 1), ("delivery.sent", 2)])
-async def test_a_courier_that_dies_loses_nothing_and_repeats_with_the_same_key(
+async def test_a_sender_worker_that_dies_loses_nothing_and_repeats_with_the_same_key(
     notify, monkeypatch, place, calls
 ):
     """Dying after the call and before the note is the one place where the other side hears twice."""
@@ -130,10 +130,12 @@ async def test_a_courier_that_dies_loses_nothing_and_repeats_with_the_same_key(
         await notify.tell(Case().lapsed())
         failpoint.armed[place] = die
         with pytest.raises(Killed):
-            await actions.send_due(notify.database, notify.context)
+            await actions.send_pending(notify.database, notify.context)
         failpoint.armed.clear()
         await notify.send()
-        assert await outcome(notify) == [("waiting", 1, None)]  # the lease of the dead courier
+        assert await outcome(notify) == [
+            ("waiting", 1, None)
+        ]  # the lease of the dead sender worker
         await asyncio.sleep(0.25)
         await notify.send()
 
@@ -142,7 +144,7 @@ async def test_a_courier_that_dies_loses_nothing_and_repeats_with_the_same_key(
     assert await outcome(notify) == [("delivered", 2, None)]
 
 
-async def test_four_couriers_never_send_the_same_notice_twice(notify):
+async def test_four_sender_workers_never_send_the_same_notification_twice(notify):
     async with listening(hook := HttpListener(delay=0.01)):
         await subscribe(notify, hook.url)
         await notify.tell(*(Case(f"ZF2026-{n:06}").lapsed() for n in range(120)))
@@ -165,7 +167,7 @@ async def test_what_is_due_first_leaves_first(notify):
         )
 
     queued = await notify.ask(
-        "select n.due_at from deliveries d join notices n on n.id = d.notice_id order by d.id"
+        "select n.due_at from deliveries d join notifications n on n.id = d.notification_id order by d.id"
     )
     assert [row["due_at"] for row in queued] == sorted(row["due_at"] for row in queued)
 
@@ -225,8 +227,8 @@ async def test_an_address_that_fails_is_left_alone_for_a_while_and_says_since_wh
     async with listening(hook := HttpListener([500])):
         await subscribe(notify, hook.url)
         await notify.tell(*(Case(f"ZF2026-{n:06}").lapsed() for n in range(40)))
-        await actions.send_due(notify.database, context)
-        await actions.send_due(notify.database, context)
+        await actions.send_pending(notify.database, context)
+        await actions.send_pending(notify.database, context)
 
     assert len(hook.heard) == 20
     [row] = await notify.ask("select failing_since from subscriptions")
@@ -261,7 +263,7 @@ async def test_mail_goes_through_the_mail_server(notify, settings, own):
         notify.context = context_of(settings, own.model_copy(update=mail))
         await subscribe(notify, "mailto:zhou@zf.example.cn")
         await notify.tell(Case().lapsed())
-        await actions.send_due(notify.database, notify.context)
+        await actions.send_pending(notify.database, notify.context)
 
     [letter] = server.letters
     assert letter["to"] == "zhou@zf.example.cn"
@@ -299,14 +301,14 @@ async def test_an_address_lies_sealed_and_is_destroyed_when_it_is_stopped(notify
 
 
 @pytest.mark.parametrize("status", [204, 500])
-async def test_who_stops_an_address_and_a_courier_on_its_way_do_not_wait_for_each_other(
+async def test_who_stops_an_address_and_a_sender_worker_on_its_way_do_not_wait_for_each_other(
     notify, status
 ):
     id_ = await subscribe(notify, "https://93.184.216.34/secret-path")
     await notify.tell(Case().lapsed())
     [row] = await deliveries(notify)
 
-    async def courier_comes_back() -> None:
+    async def sender_worker_comes_back() -> None:
         async with notify.database.transaction(notify.context) as tx:
             if status == 204:
                 await store.record_delivered(tx, row["id"])
@@ -317,7 +319,7 @@ async def test_who_stops_an_address_and_a_courier_on_its_way_do_not_wait_for_eac
 
     async with notify.database.transaction(notify.context) as tx:
         assert await store.subscription(tx, id_), "whoever stops it holds it"
-        coming = asyncio.create_task(courier_comes_back())
+        coming = asyncio.create_task(sender_worker_comes_back())
         await asyncio.sleep(0.3)
         assert not coming.done()
         await store.withdraw_all(tx, id_)
@@ -340,13 +342,15 @@ async def test_who_stops_an_address_and_a_courier_on_its_way_do_not_wait_for_eac
 async def test_a_subscription_that_cannot_work_is_refused_at_its_field(
     notify, role, unit_id, address, field
 ):
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(Rejected) as refusal:
         await subscribe(notify, address, role=role, unit_id=unit_id)
 
     assert (refusal.value.status, refusal.value.field) == (422, field)
 
 
-async def test_notices_older_than_the_house_keeps_are_forgotten_with_all_that_hangs_on_them(notify):
+async def test_notifications_older_than_the_house_keeps_are_forgotten_with_all_that_hangs_on_them(
+    notify,
+):
     await subscribe(notify, "https://93.184.216.34/")
     await notify.tell(Case().lapsed())
     async with notify.database.transaction(notify.context) as tx:
@@ -354,7 +358,7 @@ async def test_notices_older_than_the_house_keeps_are_forgotten_with_all_that_ha
 
     await notify.clock.advance(days=731)
     async with notify.database.transaction(notify.context) as tx:
-        assert not await actions.forget_notices(tx)
+        assert not await actions.forget_notifications(tx)
 
     assert await notify.inbox(LIU) == []
     assert await deliveries(notify) == []

@@ -7,7 +7,7 @@ import pytest
 
 from services.notify import domain
 from services.notify.domain import Known
-from shared.appraisal.calendar.notices import china
+from shared.appraisal.calendar.holiday_notices import china
 from shared.security.pii import find_pii
 from tests.notify.conftest import WEDNESDAY, Case
 
@@ -46,7 +46,7 @@ def test_every_text_can_be_used_and_names_nobody(kind):
     assert find_pii(text) == []
 
 
-def test_notices_say_number_stage_time_and_link_and_nothing_else():
+def test_notifications_say_number_stage_time_and_link_and_nothing_else():
     case = Case()
     facts = [
         case.opened(),
@@ -100,7 +100,7 @@ def china_time(day, hour, minute=0):
         (china_time(28, 12), china_time(30, 8)),  # Saturday
     ],
 )
-def test_notices_rest_at_night_and_on_rest_days(now, leaves):
+def test_notifications_rest_at_night_and_on_rest_days(now, leaves):
     assert domain.leaves_at(now, False, CHINA) == leaves
     assert domain.leaves_at(now, True, CHINA) == now
 

@@ -1,4 +1,4 @@
-"""Facts become notices: to whom, in which words, once, and in which order."""
+"""Facts become notifications: to whom, in which words, once, and in which order."""
 
 from datetime import timedelta
 
@@ -40,14 +40,14 @@ async def test_a_lapse_goes_to_handler_head_supervisor_and_office(notify):
     assert await texts(notify, QIAN) == []
 
 
-async def test_the_same_event_twice_is_one_notice(notify):
+async def test_the_same_event_twice_is_one_notification(notify):
     fact = Case().lapsed()
 
     await notify.tell(fact)
     await notify.tell(fact)
 
     assert len(await notify.inbox(LIU)) == 1
-    assert len(await notify.ask("select from outbox where type = 'notice.issued.v1'")) == 4
+    assert len(await notify.ask("select from outbox where type = 'notification.issued.v1'")) == 4
 
 
 async def test_lapses_heard_together_are_written_in_the_order_of_their_due_times(notify):
@@ -124,10 +124,13 @@ async def escalate(notify):
         return await actions.escalate(tx)
 
 
-async def test_a_critical_case_is_urgent_in_all_its_notices(notify):
+async def test_a_critical_case_is_urgent_in_all_its_notifications(notify):
     case = Case(urgency=Urgency.CRITICAL)
     await notify.tell(case.opened())
 
     await notify.tell(case.warned())
 
-    assert [row["urgent"] for row in await notify.ask("select urgent from notices")] == [True, True]
+    assert [row["urgent"] for row in await notify.ask("select urgent from notifications")] == [
+        True,
+        True,
+    ]

@@ -53,20 +53,25 @@ def key():
 
 async def test_another_units_handler_sees_nothing_by_any_door(notify, web):
     await notify.tell(Case("ZF2026-004507").assigned(), Case("ZF2026-004507").lapsed())
-    [notice, *_] = await notify.inbox(LIU)
+    [notification, *_] = await notify.inbox(LIU)
     liu, qian = await web.as_(LIU), await web.as_(QIAN)
 
     assert (await liu.get("/notify/inbox/unread")).text == "2"
     assert (await qian.get("/notify/inbox/unread")).text == ""
-    assert (await qian.get("/notify/api/notices")).json() == {"notices": [], "next": None}
-    assert (await qian.get("/notify/api/notices", params={"number": "ZF2026-004507"})).json()[
-        "notices"
+    assert (await qian.get("/notify/api/notifications")).json() == {
+        "notifications": [],
+        "next": None,
+    }
+    assert (await qian.get("/notify/api/notifications", params={"number": "ZF2026-004507"})).json()[
+        "notifications"
     ] == []
-    assert (await qian.get("/notify/api/notices/unread")).json() == {"unread": 0}
+    assert (await qian.get("/notify/api/notifications/unread")).json() == {"unread": 0}
     assert "ZF2026-004507" not in (await qian.get("/notify/inbox?view=all")).text
-    assert (await qian.get(f"/notify/notices/{notice['id']}")).status_code == 404
+    assert (await qian.get(f"/notify/notifications/{notification['id']}")).status_code == 404
     refused = await qian.post(
-        f"/notify/api/notices/{notice['id']}/reading", json={"state": "done"}, headers=key()
+        f"/notify/api/notifications/{notification['id']}/reading",
+        json={"state": "done"},
+        headers=key(),
     )
     assert (refused.status_code, refused.headers["content-type"]) == (
         404,
@@ -81,39 +86,41 @@ async def test_another_units_handler_sees_nothing_by_any_door(notify, web):
 async def test_a_handler_without_a_unit_reads_nothing(notify, web):
     await notify.tell(Case(unit=None).lapsed(), Case().lapsed())
 
-    assert (await (await web.as_(NOBODY_S)).get("/notify/api/notices")).json()["notices"] == []
+    assert (await (await web.as_(NOBODY_S)).get("/notify/api/notifications")).json()[
+        "notifications"
+    ] == []
 
 
 async def test_a_program_reads_on_from_where_it_was(notify, web):
     await notify.tell(*(Case(f"ZF2026-{n:06}").lapsed() for n in range(5)))
     zhou = await web.as_(ZHOU)
 
-    first = (await zhou.get("/notify/api/notices", params={"limit": 3})).json()
+    first = (await zhou.get("/notify/api/notifications", params={"limit": 3})).json()
     rest = (
-        await zhou.get("/notify/api/notices", params={"limit": 3, "after": first["next"]})
+        await zhou.get("/notify/api/notifications", params={"limit": 3, "after": first["next"]})
     ).json()
 
-    assert [notice["number"] for notice in first["notices"] + rest["notices"]] == [
-        f"ZF2026-{n:06}" for n in range(5)
-    ]
+    assert [
+        notification["number"] for notification in first["notifications"] + rest["notifications"]
+    ] == [f"ZF2026-{n:06}" for n in range(5)]
     assert rest["next"] is None
-    one = first["notices"][0]
+    one = first["notifications"][0]
     assert (one["title"], one["kind"], one["link"]) == (
         "超期告警",
         "deadline_lapsed",
         "/casework/cases/ZF2026-000000",
     )
-    assert (await zhou.get("/notify/api/notices", params={"number": "ZF2026-000003"})).json()[
-        "notices"
+    assert (await zhou.get("/notify/api/notifications", params={"number": "ZF2026-000003"})).json()[
+        "notifications"
     ][0]["number"] == "ZF2026-000003"
 
 
 async def test_reading_is_each_persons_own(notify, web):
     await notify.tell(Case().lapsed())
-    [notice] = await notify.inbox(ZHOU)
+    [notification] = await notify.inbox(ZHOU)
     zhou, other = await web.as_(ZHOU), await web.as_(Account(uuid4(), "feng", "冯涛", ZHOU.role))
 
-    opened = await zhou.get(f"/notify/notices/{notice['id']}")
+    opened = await zhou.get(f"/notify/notifications/{notification['id']}")
     assert (opened.status_code, opened.headers["location"]) == (
         303,
         "/casework/cases/ZF2026-004507",
@@ -124,9 +131,11 @@ async def test_reading_is_each_persons_own(notify, web):
     once = key()
     for _ in range(2):
         done = await zhou.post(
-            f"/notify/api/notices/{notice['id']}/reading", json={"state": "done"}, headers=once
+            f"/notify/api/notifications/{notification['id']}/reading",
+            json={"state": "done"},
+            headers=once,
         )
-        assert done.json() == {"id": str(notice["id"]), "state": "done"}
+        assert done.json() == {"id": str(notification["id"]), "state": "done"}
     assert done.headers["idempotency-replayed"] == "true"
     assert "已处理" in (await zhou.get("/notify/inbox?view=all")).text
 
@@ -355,7 +364,7 @@ async def test_a_failed_delivery_is_sent_again_from_the_log(notify, web):
 async def test_the_api_says_what_it_is_in_openapi(notify, web):
     document = (await (await web.as_(ZHENG)).get("/notify/api/openapi.json")).json()
 
-    assert {"/notify/api/notices", "/notify/api/subscriptions/{subscription_id}"} <= set(
+    assert {"/notify/api/notifications", "/notify/api/subscriptions/{subscription_id}"} <= set(
         document["paths"]
     )
     assert document["openapi"].startswith("3.1")

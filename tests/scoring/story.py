@@ -24,11 +24,11 @@ from shared.appraisal.events import (
     ComplaintRated,
     DeadlineLapsed,
     Event,
-    Finding,
     Kind,
     Meta,
     ObligationLapsed,
     Urgency,
+    VisitFinding,
     VisitSubmitted,
 )
 from shared.appraisal.schemes import Scheme, load_scheme
@@ -136,7 +136,7 @@ class Case:
             source="complaint",
             source_id=self.complaint_id,
             late=late,
-            upheld="upheld",
+            finding="substantiated",
             working_days=3,
             reply="已办结",
             **self.common,
@@ -162,11 +162,11 @@ def visit(
         visited_on=date(2020, 9, 15),
         passed=tuple(passed),
         findings=tuple(
-            Finding(
+            VisitFinding(
                 finding_id=name_of("finding", number, at),
                 item_id=item,
                 severity=severity,
-                summary="窗口无人在岗",
+                redacted_summary="窗口无人在岗",
             )
             for at, (item, severity) in enumerate(findings)
         ),
@@ -179,7 +179,7 @@ def late_plan(unit_id: str) -> ObligationLapsed:
         obligation_id=name_of("plan", unit_id),
         campaign_id=CAMPAIGN,
         unit_id=unit_id,
-        obligation="J2.plan",
+        obligation_rule_id="J2.plan",
         due_at=NOON,
     )
 
@@ -298,7 +298,7 @@ class Scoring:
 
 def a_life(seed: int, *, events: int = 60) -> list[Event]:
     """A random but repeatable course of a campaign: ballots, cases with all that may befall them,
-    visits, ratings, late duties.
+    visits, ratings, late obligations.
     """
     rng, told = Random(seed), list[Event]()
     scheme = j_scheme()
@@ -307,17 +307,19 @@ def a_life(seed: int, *, events: int = 60) -> list[Event]:
         unit = rng.choice(UNITS).unit_id
         roll = rng.random()
         if roll < 0.5:
-            sheet = rng.choice(scheme.ballots)
+            questionnaire = rng.choice(scheme.questionnaires)
             units = sorted(rng.sample(range(1, len(UNITS) + 1), k=rng.randint(1, len(UNITS))))
             answers = [
-                (unit_no, item.no, rng.choice(options)) for unit_no in units for item in sheet.items
+                (unit_no, item.no, rng.choice(options))
+                for unit_no in units
+                for item in questionnaire.items
             ]
             told.append(
                 ballot(
                     seed * 1000 + no,
                     answers,
-                    instrument=sheet.key,
-                    group=rng.choice(sheet.groups).key,
+                    instrument=questionnaire.key,
+                    group=rng.choice(questionnaire.groups).key,
                 )
             )
         elif roll < 0.8:

@@ -21,8 +21,8 @@ from services.scoring.domain.explain import explain
 from services.scoring.domain.rank import Outcome, Standing, consequences, rank_units
 from services.scoring.domain.recount import Recount
 from services.scoring.domain.score import largest_remainder, material_of, rounded, score_unit
-from shared.appraisal.events import BallotSubmitted, Kind, Refused
-from shared.appraisal.schemes import Scoring, Sheet, Veto
+from shared.appraisal.events import BallotSubmitted, Kind, Rejected
+from shared.appraisal.schemes import ScoreSheet, ScoreSheetFormula, Veto
 from tests.scoring.story import UNITS, Case, a_life, heard, j_scheme, late_plan, visit
 
 J = j_scheme()
@@ -43,8 +43,8 @@ def _of_kind(line: Entry, kinds: dict[UUID, str]) -> Entry:
     return replace(line, kind=kinds.get(line.subject_id))
 
 
-def marked(votes=None, entries=(), scheme=J):
-    return score_unit(material_of(scheme, votes or {}, entries), 7)
+def marked(answer_counts=None, entries=(), scheme=J):
+    return score_unit(material_of(scheme, answer_counts or {}, entries), 7)
 
 
 def cities(satisfied=0, fair=0, not_satisfied=0, unknown=0, items=(1, 2, 3, 4, 5)) -> dict:
@@ -60,7 +60,7 @@ def cities(satisfied=0, fair=0, not_satisfied=0, unknown=0, items=(1, 2, 3, 4, 5
 
 
 @pytest.mark.parametrize(
-    ("votes", "mark", "sample"),
+    ("answer_counts", "mark", "sample"),
     [
         (
             cities(301, 78, 33, 47),
@@ -82,16 +82,16 @@ def cities(satisfied=0, fair=0, not_satisfied=0, unknown=0, items=(1, 2, 3, 4, 5
         ),
     ],
 )
-def test_satisfaction_is_the_mean_of_the_counted_answers(votes, mark, sample):
-    component = marked(votes).component("cities")
+def test_satisfaction_is_the_mean_of_the_counted_answers(answer_counts, mark, sample):
+    component = marked(answer_counts).component("cities")
 
     assert (component.mark, component.sample) == (mark and D(mark), sample)
 
 
 def test_groups_count_by_weight_however_many_answer():
-    votes = {("deputies", "npc", 1, 1): 90, ("deputies", "cppcc", 1, 3): 10}
+    answer_counts = {("deputies", "npc", 1, 1): 90, ("deputies", "cppcc", 1, 3): 10}
 
-    assert marked(votes).component("deputies").mark == D("50.00"), (
+    assert marked(answer_counts).component("deputies").mark == D("50.00"), (
         "one hundred and nought, weight one each"
     )
 
@@ -212,7 +212,7 @@ def test_a_deduction_for_some_kinds_leaves_the_others_alone():
 
 
 def test_a_whole_score_of_j_by_hand():
-    votes = (
+    answer_counts = (
         {
             ("deputies", "npc", 1, 1): 8,
             ("deputies", "npc", 1, 2): 2,
@@ -232,7 +232,7 @@ def test_a_whole_score_of_j_by_hand():
         late_plan("U07"),
     )
 
-    score = marked(votes, lines)
+    score = marked(answer_counts, lines)
 
     # 20×88 + 20×75 + 15×88.20 + 20×88 + 10×80 + 15×100 = 8643 → 86.43; −0.2 for the finding, −1 for
     # the late plan
@@ -286,7 +286,7 @@ def test_a_small_sample_has_a_mark_but_no_rank():
 
 
 def test_a_vetoed_unit_is_struck_from_the_ranking():
-    veto = Veto(id="J99", label="拉票", effect="struck_out", measure="取消成绩")
+    veto = Veto(id="J99", label="拉票", effect="disqualified", measure="取消成绩")
     scheme = msgspec.structs.replace(J, vetoes=(veto,))
     known = {
         "measure": "decision",
@@ -299,14 +299,16 @@ def test_a_vetoed_unit_is_struck_from_the_ranking():
 
     score = marked(cities(30), [*ledger(visit("V-1", "U07")), decision], scheme)
 
-    assert (score.struck_out, score.ranked) == (True, False)
+    assert (score.disqualified, score.ranked) == (True, False)
 
 
 def test_a_scoring_sheet_is_brought_to_a_hundred():
-    sheet = Sheet(
-        key="leads", label="评分表", by="督查室", items=J.ballots[0].items[:2], maximum=D(10)
+    sheet = ScoreSheet(
+        key="leads", label="评分表", by="督查室", items=J.questionnaires[0].items[:2], maximum=D(10)
     )
-    component = msgspec.structs.replace(J.components[0], formula=Scoring(instrument="leads"))
+    component = msgspec.structs.replace(
+        J.components[0], formula=ScoreSheetFormula(instrument="leads")
+    )
     scheme = msgspec.structs.replace(
         J, instruments=(*J.instruments, sheet), components=(component, *J.components[1:])
     )
@@ -358,14 +360,14 @@ def test_largest_remainder_adds_up_and_moves_nothing_by_a_whole_unit(values, dec
 
 
 def folded(pairs) -> tuple[dict, dict]:
-    """Votes and lines by unit, as the store would give them."""
-    votes = {no: {} for no in NUMBERS.values()}
+    """AnswerCounts and lines by unit, as the store would give them."""
+    answer_counts = {no: {} for no in NUMBERS.values()}
     lines = []
     for event, meta in pairs:
         if isinstance(event, BallotSubmitted):
             for unit, item, option in event.answers:
-                place = (event.instrument, event.group, item, option)
-                votes[unit][place] = votes[unit].get(place, 0) + 1
+                key = (event.instrument, event.group, item, option)
+                answer_counts[unit][key] = answer_counts[unit].get(key, 0) + 1
         else:
             lines += entries_of(event, meta, scheme=J, units=NUMBERS)
     closed = {line.source_id: line.unit_no for line in lines if line.measure == "case_closed"}
@@ -375,21 +377,21 @@ def folded(pairs) -> tuple[dict, dict]:
         owner = closed.get(line.subject_id) if line.measure == "rated" else line.unit_no
         if owner:
             owned[owner].append(_of_kind(line, kinds))
-    return votes, owned
+    return answer_counts, owned
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10_000), st.randoms(use_true_random=False))
 def test_the_same_events_in_any_order_give_the_same_bytes_and_shown_parts_add_up(seed, rng: Random):
     life = [heard(event) for event in a_life(seed, events=25)]
-    votes, lines = folded(life)
+    answer_counts, lines = folded(life)
     rng.shuffle(life)
-    votes_again, lines_again = folded(life)
+    answer_counts_again, lines_again = folded(life)
 
     for no in NUMBERS.values():
         material, again = (
-            material_of(J, votes[no], lines[no]),
-            material_of(J, votes_again[no], lines_again[no]),
+            material_of(J, answer_counts[no], lines[no]),
+            material_of(J, answer_counts_again[no], lines_again[no]),
         )
         score = score_unit(material, no)
         assert msgspec.json.encode(explain(material, score)) == msgspec.json.encode(
@@ -412,12 +414,12 @@ def test_the_other_program_gives_the_same_numbers(seed):
         else:
             for line in entries_of(event, meta, scheme=J, units=NUMBERS):
                 count.add_line(msgspec.json.decode(msgspec.json.encode(line)))
-    votes, lines = folded(life)
+    answer_counts, lines = folded(life)
 
     results = count.results()
 
     for no in NUMBERS.values():
-        score = score_unit(material_of(J, votes[no], lines[no]), no)
+        score = score_unit(material_of(J, answer_counts[no], lines[no]), no)
         assert results[no]["total"] == (None if score.total is None else str(score.total))
         assert results[no]["ranked"] == score.ranked
         assert results[no]["marks"] == {
@@ -473,12 +475,12 @@ def test_a_packed_answer_is_read_as_it_was_given(answers):
 
 @pytest.mark.parametrize("answer", [(65_536, 1, 1), (1, 256, 1), (1, 1, 256), (-1, 1, 1)])
 def test_an_answer_that_does_not_fit_is_refused(answer):
-    with pytest.raises(Refused):
+    with pytest.raises(Rejected):
         ballots.pack([answer])
 
 
 def test_an_item_that_is_on_no_checklist_is_refused():
-    with pytest.raises(Refused):
+    with pytest.raises(Rejected):
         ledger(visit("V-1", "U07", ("V77", "minor")))
 
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from services.scoring import actions
-from shared.appraisal.events import Refused
+from shared.appraisal.events import Rejected
 from shared.foundation import telemetry
 from shared.foundation.clock import monotonic_seconds
 from shared.storage.migrations import drift
@@ -56,15 +56,15 @@ async def test_the_same_ballots_again_change_nothing(scoring):
 
     async with scoring.transaction() as tx:
         assert await tx.fetchval("select count(*) from ballots") == 6
-        assert await tx.fetchval("select sum(votes) from tallies") == 6 * len(everyone(1))
+        assert await tx.fetchval("select sum(answer_count) from tallies") == 6 * len(everyone(1))
     assert before != await scoring.bytes()
 
 
 async def test_a_ballot_that_the_campaign_does_not_ask_for_is_refused(scoring):
     for answers in ([(99, 1, 1)], [(1, 6, 1)], [(1, 1, 4)]):
-        with pytest.raises(Refused):
+        with pytest.raises(Rejected):
             await scoring.hear(ballot(1, answers))
-    with pytest.raises(Refused):
+    with pytest.raises(Rejected):
         await scoring.hear(ballot(1, [(1, 1, 1)], group="nobody"))
     async with scoring.transaction() as tx:
         assert await tx.fetchval("select count(*) from ballots") == 0
@@ -199,7 +199,7 @@ async def test_a_decision_and_its_revocation_both_stay_in_the_ledger(scoring):
     assert not any(row.findings for row in await scoring.board("government"))
     async with scoring.transaction() as tx:
         assert await tx.fetchval("select count(*) from ledger where subject_id = $1", decision) == 2
-        with pytest.raises(Refused):
+        with pytest.raises(Rejected):
             await actions.decide(tx, unit_id="U07", rule_id="J6.returned", **decided)
 
 
@@ -262,8 +262,8 @@ async def test_a_recount_by_the_other_program_agrees_and_finds_what_was_changed(
 
     async with scoring.transaction() as tx:
         await tx.run(
-            "update tallies set votes = votes + 3 where (stratum, unit_no, item_no, option_no) in "
-            "(select stratum, unit_no, item_no, option_no from tallies where item_no = 1 and option_no = 3 limit 1)"
+            "update tallies set answer_count = answer_count + 3 where (response_group_id, unit_no, item_no, option_no) in "
+            "(select response_group_id, unit_no, item_no, option_no from tallies where item_no = 1 and option_no = 3 limit 1)"
         )
     await scoring.score_all()
     assert len((await scoring.recount())["differences"]) == 1
@@ -281,8 +281,8 @@ async def test_scores_nobody_recounts_are_recounted_in_the_small_hours(scoring, 
     async with scoring.transaction() as tx:
         await tx.run("update campaigns set published_at = $1", night - timedelta(days=1))
         await tx.run(
-            "update tallies set votes = votes + 3 where (stratum, unit_no, item_no, option_no) in "
-            "(select stratum, unit_no, item_no, option_no from tallies where item_no = 1 and option_no = 3 limit 1)"
+            "update tallies set answer_count = answer_count + 3 where (response_group_id, unit_no, item_no, option_no) in "
+            "(select response_group_id, unit_no, item_no, option_no from tallies where item_no = 1 and option_no = 3 limit 1)"
         )
     await scoring.score_all()
 
@@ -310,7 +310,7 @@ async def test_new_rules_score_everything_again_and_the_old_score_stays_explaine
     )
 
     async with scoring.transaction() as tx:
-        with pytest.raises(Refused):
+        with pytest.raises(Rejected):
             await actions.replace_rules(
                 tx,
                 campaign_id=CAMPAIGN,
@@ -331,7 +331,7 @@ async def test_new_rules_score_everything_again_and_the_old_score_stays_explaine
     assert len(await scoring.said("campaign.published.v1")) == 2
 
 
-async def test_a_late_duty_is_a_line_with_its_rule_and_event(scoring):
+async def test_a_late_obligation_is_a_line_with_its_rule_and_event(scoring):
     await scoring.hear(*(ballot(no, everyone(1)) for no in range(5)), late_plan("U07"))
 
     found = await scoring.explained("U07")

@@ -7,19 +7,19 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from shared.appraisal.calendar.deadlines import (
-    Affected,
-    DeadlineState,
-    Limit,
+    AffectedDeadline,
+    DeadlineProgress,
+    DeadlineStatus,
+    OpenDeadline,
     Pause,
-    Span,
-    Standing,
-    affected,
-    deadline,
-    deadline_state,
+    TimeLimit,
+    affected_deadlines,
+    deadline_progress,
+    deadline_times,
     due_at,
     due_label,
 )
-from shared.appraisal.calendar.notices import china, read_notice
+from shared.appraisal.calendar.holiday_notices import china, read_notice
 from shared.appraisal.calendar.working_days import SHANGHAI, CalendarError, WorkCalendar, civil_day
 
 RIGHT = china()
@@ -80,8 +80,8 @@ days = st.dates(date(2005, 1, 1), date(2026, 6, 30))
 unknown_or_known_days = st.dates(date(2003, 1, 1), date(2030, 1, 1))
 instants = st.datetimes(datetime(2005, 1, 1), datetime(2026, 6, 30), timezones=st.just(UTC))
 limits = st.one_of(
-    st.builds(Limit, st.integers(1, 60), st.sampled_from(("wd", "d"))),
-    st.builds(Limit, st.integers(1, 240), st.just("h")),
+    st.builds(TimeLimit, st.integers(1, 60), st.sampled_from(("wd", "d"))),
+    st.builds(TimeLimit, st.integers(1, 240), st.just("h")),
 )
 
 
@@ -94,10 +94,10 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=SHANGHAI).astimezone(UTC)
 
 
-def state(now: str, start: str, limit: str, **more: object) -> DeadlineState:
-    due = deadline(at(start), Limit.parse(limit), RIGHT)
-    unit = Limit.parse(limit).unit
-    return deadline_state(
+def state(now: str, start: str, limit: str, **more: object) -> DeadlineProgress:
+    due = deadline_times(at(start), TimeLimit.parse(limit), RIGHT)
+    unit = TimeLimit.parse(limit).unit
+    return deadline_progress(
         at(now),
         due_at=due.at,
         warn_at=due.warn_at,
@@ -215,43 +215,46 @@ def test_rolling_is_never_early_and_never_ends_on_a_rest_day(start: date, amount
 
 
 @pytest.mark.parametrize(
-    ("text", "limit"), [("5wd", Limit(5, "wd")), ("15d", Limit(15, "d")), (" 24h ", Limit(24, "h"))]
+    ("text", "limit"),
+    [("5wd", TimeLimit(5, "wd")), ("15d", TimeLimit(15, "d")), (" 24h ", TimeLimit(24, "h"))],
 )
-def test_limits_are_read_from_text_and_written_back(text: str, limit: Limit) -> None:
-    assert Limit.parse(text) == limit
+def test_limits_are_read_from_text_and_written_back(text: str, limit: TimeLimit) -> None:
+    assert TimeLimit.parse(text) == limit
     assert str(limit) == text.strip()
 
 
 @pytest.mark.parametrize("text", ["", "5", "wd", "5 days", "-1d", "0wd", "5.5h", "99999d"])
 def test_a_limit_that_is_no_limit_is_refused_with_a_sentence(text: str) -> None:
     with pytest.raises(ValueError, match="时限"):
-        Limit.parse(text)
+        TimeLimit.parse(text)
 
 
 @pytest.mark.parametrize("closes", ["5:30", "25:00", "24:01", "00:00", "noon"])
 def test_a_closing_time_that_is_none_is_refused(closes: str) -> None:
     with pytest.raises(ValueError, match="截止时刻"):
-        Limit(5, "wd", closes)
+        TimeLimit(5, "wd", closes)
 
 
 @pytest.mark.parametrize(
     ("start", "limit", "due"),
     [
-        ("2026-11-18 09:00", Limit(5, "wd"), "2026-11-25 17:30"),
-        ("2026-11-18 23:59", Limit(5, "wd"), "2026-11-25 17:30"),
-        ("2026-11-19 00:00", Limit(5, "wd"), "2026-11-26 17:30"),
-        ("2026-11-18 09:00", Limit(5, "wd", closes="24:00"), "2026-11-26 00:00"),
-        ("2026-09-18 09:00", Limit(15, "d"), "2026-10-08 17:30"),
-        ("2026-09-18 09:00", Limit(15, "d", roll=False), "2026-10-03 17:30"),
-        ("2026-10-01 10:00", Limit(24, "h"), "2026-10-02 10:00"),
+        ("2026-11-18 09:00", TimeLimit(5, "wd"), "2026-11-25 17:30"),
+        ("2026-11-18 23:59", TimeLimit(5, "wd"), "2026-11-25 17:30"),
+        ("2026-11-19 00:00", TimeLimit(5, "wd"), "2026-11-26 17:30"),
+        ("2026-11-18 09:00", TimeLimit(5, "wd", closes="24:00"), "2026-11-26 00:00"),
+        ("2026-09-18 09:00", TimeLimit(15, "d"), "2026-10-08 17:30"),
+        ("2026-09-18 09:00", TimeLimit(15, "d", roll=False), "2026-10-03 17:30"),
+        ("2026-10-01 10:00", TimeLimit(24, "h"), "2026-10-02 10:00"),
     ],
 )
-def test_a_limit_ends_at_its_closing_time_in_shanghai(start: str, limit: Limit, due: str) -> None:
+def test_a_limit_ends_at_its_closing_time_in_shanghai(
+    start: str, limit: TimeLimit, due: str
+) -> None:
     assert due_at(at(start), limit, RIGHT).at == at(due)
 
 
 def test_a_due_instant_names_its_calendar_and_its_last_day() -> None:
-    due = due_at(at("2026-11-18 09:00"), Limit(5, "wd", closes="24:00"), RIGHT)
+    due = due_at(at("2026-11-18 09:00"), TimeLimit(5, "wd", closes="24:00"), RIGHT)
 
     assert (due.day, due.provisional, due.calendar_version) == (
         date(2026, 11, 25),
@@ -271,13 +274,13 @@ def test_a_due_instant_names_its_calendar_and_its_last_day() -> None:
 def test_days_on_which_the_clock_stood_still_do_not_count(since: str, until: str, due: str) -> None:
     pause = Pause(at(since), at(until))
 
-    assert due_at(at("2026-11-18 09:00"), Limit(5, "wd"), RIGHT, [pause]).at == at(due)
+    assert due_at(at("2026-11-18 09:00"), TimeLimit(5, "wd"), RIGHT, [pause]).at == at(due)
 
 
 def test_a_pause_lengthens_a_limit_in_hours_by_its_own_length() -> None:
     pause = Pause(at("2026-11-18 10:00"), at("2026-11-18 12:30"))
 
-    assert due_at(at("2026-11-18 09:00"), Limit(24, "h"), RIGHT, [pause]).at == at(
+    assert due_at(at("2026-11-18 09:00"), TimeLimit(24, "h"), RIGHT, [pause]).at == at(
         "2026-11-19 11:30"
     )
 
@@ -285,10 +288,10 @@ def test_a_pause_lengthens_a_limit_in_hours_by_its_own_length() -> None:
 @settings(deadline=None)
 @given(instants, limits, st.sampled_from(("17:30", "24:00")))
 def test_a_deadline_is_never_early_and_its_instants_stand_in_order(
-    start: datetime, limit: Limit, closes: str
+    start: datetime, limit: TimeLimit, closes: str
 ) -> None:
-    limit = Limit(limit.amount, limit.unit, closes)
-    due = deadline(start, limit, RIGHT)
+    limit = TimeLimit(limit.amount, limit.unit, closes)
+    due = deadline_times(start, limit, RIGHT)
 
     assert start <= due.warn_at < due.at < due.severe_at
     if limit.unit == "h":
@@ -301,7 +304,7 @@ def test_a_deadline_is_never_early_and_its_instants_stand_in_order(
 @settings(deadline=None)
 @given(instants, limits, instants, st.timedeltas(timedelta(), timedelta(days=20)))
 def test_a_pause_never_shortens_a_deadline(
-    start: datetime, limit: Limit, since: datetime, length: timedelta
+    start: datetime, limit: TimeLimit, since: datetime, length: timedelta
 ) -> None:
     assert (
         due_at(start, limit, RIGHT, [Pause(since, since + length)]).at
@@ -374,12 +377,12 @@ def test_the_absolute_time_is_given_beside_the_badge() -> None:
 
 def test_standings_sort_by_urgency() -> None:
     shuffled = [
-        Standing.CLOSED,
-        Standing.NORMAL,
-        Standing.LATE,
-        Standing.SEVERE,
-        Standing.WARNING,
-        Standing.PAUSED,
+        DeadlineStatus.CLOSED,
+        DeadlineStatus.NORMAL,
+        DeadlineStatus.LATE,
+        DeadlineStatus.SEVERE,
+        DeadlineStatus.WARNING,
+        DeadlineStatus.PAUSED,
     ]
 
     assert [one.label for one in sorted(shuffled, key=lambda one: one.rank)] == (
@@ -390,10 +393,10 @@ def test_standings_sort_by_urgency() -> None:
 @settings(deadline=None)
 @given(instants, limits, st.timedeltas(timedelta(), timedelta(days=200)))
 def test_the_number_in_the_badge_agrees_with_the_state(
-    start: datetime, limit: Limit, later: timedelta
+    start: datetime, limit: TimeLimit, later: timedelta
 ) -> None:
-    due = deadline(start, limit, RIGHT)
-    seen = deadline_state(
+    due = deadline_times(start, limit, RIGHT)
+    seen = deadline_progress(
         start + later,
         due_at=due.at,
         warn_at=due.warn_at,
@@ -406,9 +409,9 @@ def test_the_number_in_the_badge_agrees_with_the_state(
     assert seen.left == 0 or seen.over == 0
     assert min(seen.left, seen.over) >= 0
     if limit.unit == "wd":
-        assert (seen.standing is Standing.SEVERE) == (seen.over >= limit.amount)
+        assert (seen.status is DeadlineStatus.SEVERE) == (seen.over >= limit.amount)
         total = RIGHT.working_days_between(civil_day(start), due.day)
-        assert (seen.standing is Standing.NORMAL) == (seen.left > 1 and seen.left * 5 > total)
+        assert (seen.status is DeadlineStatus.NORMAL) == (seen.left > 1 and seen.left * 5 > total)
 
 
 # ── versions ──────────────────────────────────────────────────────────────────────────────────────
@@ -497,22 +500,24 @@ def test_years_are_imported_in_order() -> None:
 
 def test_only_deadlines_whose_span_touches_changed_days_are_affected() -> None:
     newer = RIGHT.with_day(date(2026, 11, 20), False, "省庆")
-    touched = Span("touched", at("2026-11-18 09:00"), Limit(5, "wd"))
-    before = Span("before", at("2026-11-02 09:00"), Limit(5, "wd"))
-    hours = Span("hours", at("2026-11-19 09:00"), Limit(48, "h"))
+    touched = OpenDeadline("touched", at("2026-11-18 09:00"), TimeLimit(5, "wd"))
+    before = OpenDeadline("before", at("2026-11-02 09:00"), TimeLimit(5, "wd"))
+    hours = OpenDeadline("hours", at("2026-11-19 09:00"), TimeLimit(48, "h"))
 
     assert [
         (one.id, one.moved, one.shortened)
-        for one in affected(RIGHT, newer, [touched, before, hours])
+        for one in affected_deadlines(RIGHT, newer, [touched, before, hours])
     ] == [("touched", True, False)]
 
 
 def test_a_deadline_moved_forward_is_marked_so_that_a_person_decides() -> None:
     newer = RIGHT.with_day(date(2026, 11, 21), True, "调休")
 
-    (one,) = affected(RIGHT, newer, [Span("Z-1", at("2026-11-18 09:00"), Limit(5, "wd"))])
+    (one,) = affected_deadlines(
+        RIGHT, newer, [OpenDeadline("Z-1", at("2026-11-18 09:00"), TimeLimit(5, "wd"))]
+    )
 
-    assert isinstance(one, Affected)
+    assert isinstance(one, AffectedDeadline)
     assert (one.shortened, one.before.day, one.after.day) == (
         True,
         date(2026, 11, 25),
@@ -523,7 +528,9 @@ def test_a_deadline_moved_forward_is_marked_so_that_a_person_decides() -> None:
 def test_a_notice_makes_provisional_deadlines_certain() -> None:
     newer = RIGHT.with_notice(read_notice(NOTICE_2027))
 
-    (one,) = affected(RIGHT, newer, [Span("Z-1", at("2026-12-25 09:00"), Limit(4, "wd"))])
+    (one,) = affected_deadlines(
+        RIGHT, newer, [OpenDeadline("Z-1", at("2026-12-25 09:00"), TimeLimit(4, "wd"))]
+    )
 
     assert (one.before.provisional, one.after.provisional, one.moved) == (True, False, False)
 

@@ -9,7 +9,7 @@ import pytest
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
-from shared.appraisal.events import Refused
+from shared.appraisal.events import Rejected
 from shared.foundation.settings import Settings
 from shared.security.roles import Role
 from shared.security.sessions import COOKIE, csrf_token
@@ -248,11 +248,13 @@ class Book:
         self.batches: list[int] = []
         self.write = IdempotentCoalescer(database, None, self._write)
 
-    async def _write(self, tx: Transaction, items: Sequence[str]) -> list[dict[str, str] | Refused]:
+    async def _write(
+        self, tx: Transaction, items: Sequence[str]
+    ) -> list[dict[str, str] | Rejected]:
         self.batches.append(len(items))
         await asyncio.sleep(0.01)
         return [
-            Refused("不收", status=422) if item.startswith("×") else {"written": item}
+            Rejected("不收", status=422) if item.startswith("×") else {"written": item}
             for item in items
         ]
 
@@ -305,8 +307,8 @@ async def test_a_refusal_among_many_is_alone_and_its_key_stays_free(core: Core) 
     later = await book.send("right now", "b")
 
     assert isinstance(one, StoredResponse)
-    assert isinstance(refused, Refused)
-    assert isinstance(twin, Refused)
+    assert isinstance(refused, Rejected)
+    assert isinstance(twin, Rejected)
     assert isinstance(stranger, IdempotencyKeyReused)
     assert not later.replayed
 
@@ -317,11 +319,11 @@ async def test_a_refused_form_sent_twice_is_refused_twice(core: Core) -> None:
     database = await core[1]("intake")
 
     async def refuse() -> None:
-        raise Refused("还不行")
+        raise Rejected("还不行")
 
     for _ in range(2):
         async with database.transaction() as tx:
-            with pytest.raises(Refused):
+            with pytest.raises(Rejected):
                 await IdempotentWrite(
                     Request({"type": "http"}), tx, IdempotencyKey("key", "print")
                 ).respond(201, refuse())

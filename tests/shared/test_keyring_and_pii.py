@@ -431,14 +431,14 @@ def test_everyday_texts_pass(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["张三来电", "张 三", "张·三", "联系人：张\u200b三。"])
-def test_the_callers_own_name_is_found(text: str) -> None:
+def test_the_complainants_own_name_is_found(text: str) -> None:
     (hit,) = find_pii(text, ["张三"])
 
     assert hit.kind is PiiKind.KNOWN
     assert find_pii("李四来电", ["张三"]) == []
 
 
-def test_the_callers_own_number_is_found_even_when_it_looks_like_none() -> None:
+def test_the_complainants_own_number_is_found_even_when_it_looks_like_none() -> None:
     known = ["8890123"]
 
     assert [hit.kind for hit in find_pii("小灵通889 0123", known)] == [PiiKind.KNOWN]

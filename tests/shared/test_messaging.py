@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from shared.appraisal.events import BallotSubmitted, ComplaintRated, NotYet, encode
+from shared.appraisal.events import BallotSubmitted, ComplaintRated, DependencyMissing, encode
 from shared.foundation.failpoints import failpoint
 from shared.messaging import Bus, Handlers, create_topics, replay
 from shared.messaging.envelope import read, write_headers
@@ -481,7 +481,7 @@ async def test_a_bug_that_is_no_value_error_is_tried_a_bounded_number_of_times(w
 
 async def test_what_waits_for_another_topic_is_tried_again_by_itself(world):
     def fail(event):
-        raise NotYet("campaign")
+        raise DependencyMissing("campaign")
 
     world.recorder.fail = fail
     async with world.run():

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 import shared.appraisal.schemes
 from shared.appraisal.events import Kind, Urgency
 from shared.appraisal.schemes import (
-    Handling,
-    Inspection,
-    Satisfaction,
+    HandlingFormula,
+    InspectionFormula,
+    SatisfactionFormula,
     Scheme,
     SchemeError,
     check,
@@ -73,12 +73,12 @@ def test_j3_self_appraisal_collects_through_six_channels() -> None:
 @pytest.mark.parametrize(
     ("id", "key", "formula", "instruments"),
     [
-        ("J4.1", "deputies", Satisfaction, ("deputies",)),
-        ("J4.2", "hall", Satisfaction, ("hall",)),
-        ("J4.3", "cities", Satisfaction, ("cities",)),
-        ("J4.4", "visits", Inspection, ("visits",)),
-        ("J4.5", "contacts", Satisfaction, ("contacts",)),
-        ("J4.6", "platform", Handling, ()),
+        ("J4.1", "deputies", SatisfactionFormula, ("deputies",)),
+        ("J4.2", "hall", SatisfactionFormula, ("hall",)),
+        ("J4.3", "cities", SatisfactionFormula, ("cities",)),
+        ("J4.4", "visits", InspectionFormula, ("visits",)),
+        ("J4.5", "contacts", SatisfactionFormula, ("contacts",)),
+        ("J4.6", "platform", HandlingFormula, ()),
     ],
 )
 def test_j4_has_six_external_appraisals(
@@ -201,7 +201,9 @@ def test_t_is_a_campaign_inside_that_of_j() -> None:
     t = load_scheme("T", 2020)
 
     assert t.parent == "J"
-    assert [duty.due for duty in t.obligations] == [duty.due for duty in J.obligations]
+    assert [obligation.due for obligation in t.obligations] == [
+        obligation.due for obligation in J.obligations
+    ]
     assert len(t.components) == 5
     assert t.component("cities") is None
     assert [item.id for head in t.catalogue.heads for item in head.items] == [
@@ -228,7 +230,7 @@ def test_l_runs_over_two_years_with_80_units_in_two_categories() -> None:
 def test_l_has_its_vote_its_grades_and_what_follows() -> None:
     scheme = load_scheme("L", 2012)
 
-    assert {one.key: one.quota for one in scheme.ballots if one.quota} == {
+    assert {one.key: one.quota for one in scheme.questionnaires if one.quota} == {
         "opinions": 2500,
         "vote": 10000,
     }
@@ -239,7 +241,7 @@ def test_l_has_its_vote_its_grades_and_what_follows() -> None:
         ("poor", 1),
         ("poor", 2),
     ]
-    assert [one.effect for one in scheme.vetoes] == ["struck_out"]
+    assert [one.effect for one in scheme.vetoes] == ["disqualified"]
     assert scheme.representatives is not None
     assert scheme.representatives.one_new_in == 3
 
@@ -259,7 +261,7 @@ def test_s_has_five_appraisals_and_a_ladder_for_persons() -> None:
         (2, "通报批评"),
         (3, "交流换岗"),
     ]
-    assert [duty.due for duty in scheme.obligations[:3]] == [
+    assert [obligation.due for obligation in scheme.obligations[:3]] == [
         date(2010, 6, 30),
         date(2010, 9, 30),
         date(2010, 11, 15),
@@ -272,7 +274,7 @@ def test_c_has_five_phases_three_lists_and_the_ten_nots() -> None:
     scheme = load_scheme("C", 2017)
 
     assert len(scheme.stages) == 5
-    assert [duty.deliverable for duty in scheme.obligations[:3]] == [
+    assert [obligation.deliverable for obligation in scheme.obligations[:3]] == [
         "整改清单",
         "责任清单",
         "制度清单",
@@ -497,7 +499,7 @@ def test_a_scheme_keeps_the_digits_it_was_written_with(weights: list[Decimal]) -
 def test_dates_follow_the_year_of_the_campaign(year: int) -> None:
     scheme = load_scheme("J", year)
 
-    assert {duty.due.year for duty in scheme.obligations} == {year}
+    assert {obligation.due.year for obligation in scheme.obligations} == {year}
     assert (
         msgspec.structs.replace(load_scheme("J", 2020), year=year).case_rules == scheme.case_rules
     )

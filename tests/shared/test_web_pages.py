@@ -79,7 +79,7 @@ def test_the_top_bar_leads_each_role_to_its_own_first_page() -> None:
     assert lead(Role.OFFICE) == {
         "首页": "/",
         "受理": "/intake/field/plans",
-        "办理": "/casework/duties",
+        "办理": "/casework/obligations",
         "评分": "/scoring/",
         "通知": "/notify/inbox",
     }

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from services.simulate import client as module
-from services.simulate.client import Client, Rejected, Unanswered, id_of
+from services.simulate.client import Client, RequestRejected, Unanswered, id_of
 
 
 class Wire:
@@ -62,18 +62,21 @@ async def test_write_is_repeated_with_the_same_key_after_broken_lines_and_failur
 async def test_refusal_is_told_with_its_sentence_and_not_repeated():
     refused = (
         422,
-        {"detail": "诉求原文至少写 10 个字", "errors": [{"field": "original", "message": "…"}]},
+        {
+            "detail": "诉求原文至少写 10 个字",
+            "errors": [{"field": "complaint_text", "message": "…"}],
+        },
         {},
     )
     client, wire = talk(refused)
 
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RequestRejected) as caught:
         await client.write("/x", {}, key="k")
 
     assert (caught.value.status, caught.value.sentence, caught.value.field) == (
         422,
         "诉求原文至少写 10 个字",
-        "original",
+        "complaint_text",
     )
     assert len(wire.requests) == 1
 

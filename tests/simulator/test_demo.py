@@ -17,7 +17,7 @@ from services.simulate.demo import (
 )
 from services.simulate.people import BODIES
 from services.simulate.staff import in_office_hours, is_ours, standings
-from shared.appraisal.calendar.notices import china
+from shared.appraisal.calendar.holiday_notices import china
 from shared.appraisal.schemes import read_scheme
 from shared.foundation.clock import CHINA
 
@@ -76,7 +76,7 @@ def test_rules_of_the_demo_are_scheme_j_around_any_day(begins: date):
     )
 
     assert scheme.period.begins == begins
-    assert [duty.due > begins for duty in scheme.obligations] == [True, True]
+    assert [obligation.due > begins for obligation in scheme.obligations] == [True, True]
     assert scheme.components == shipped.components
 
 

@@ -1,5 +1,5 @@
 """The texts of the simulator: the same by seed, hardly ever alike, full of personal data where
-callers speak, free of it afterwards.
+complainants speak, free of it afterwards.
 """
 
 from datetime import date
@@ -31,31 +31,32 @@ def test_same_seed_tells_the_same_stories():
 def test_thousand_complaints_are_not_alike():
     stories = told(1000)
 
-    assert len({story.original for story in stories}) >= 995
-    assert len({story.summary for story in stories}) >= 900
+    assert len({story.complaint_text for story in stories}) >= 995
+    assert len({story.redacted_summary for story in stories}) >= 900
 
 
-def test_what_callers_say_gives_the_redaction_work_and_what_units_read_is_clean():
+def test_what_complainants_say_gives_the_redaction_work_and_what_units_read_is_clean():
     stories = told(1000)
 
     named = [story for story in stories if story.identity != "anonymous"]
     found = [
-        {hit.kind for hit in find_pii(story.original, [story.name, story.phone])} for story in named
+        {hit.kind for hit in find_pii(story.complaint_text, [story.name, story.phone])}
+        for story in named
     ]
     assert all(found), "whoever leaves a number says it in the middle of the story"
     assert {PiiKind.KNOWN, PiiKind.ID_CARD, PiiKind.EMAIL} <= set().union(*found)
     assert not [
-        story.summary
+        story.redacted_summary
         for story in stories
-        if find_pii(story.summary, filter(None, (story.name, story.phone)))
+        if find_pii(story.redacted_summary, filter(None, (story.name, story.phone)))
     ]
 
 
-def test_anonymous_callers_leave_nothing():
+def test_anonymous_complainants_leave_nothing():
     for story in told(1000):
         if story.identity == "anonymous":
             assert (story.name, story.phone, story.address) == ("", "", "")
-            assert not find_pii(story.original)
+            assert not find_pii(story.complaint_text)
 
 
 def test_every_kind_of_matter_is_told():
@@ -73,9 +74,9 @@ def test_every_item_of_the_catalogue_has_its_scenes(item: str):
     story = texts.complaint(Random(1), BODY["G02"], DAY, item)
 
     assert story.problem_item == item
-    assert len(story.original) >= 30
-    assert len(story.summary) >= 20
-    assert "{" not in story.original + story.summary
+    assert len(story.complaint_text) >= 30
+    assert len(story.redacted_summary) >= 20
+    assert "{" not in story.complaint_text + story.redacted_summary
 
 
 def test_nobody_can_be_reached_by_the_invented_numbers():
@@ -90,7 +91,7 @@ def test_nobody_can_be_reached_by_the_invented_numbers():
 def test_results_are_long_enough_and_name_nobody(seed: int):
     result = texts.outcome(Random(seed))
 
-    assert result.upheld in ("upheld", "partly", "not_upheld")
+    assert result.finding in ("substantiated", "partly_substantiated", "unsubstantiated")
     assert len(result.account) >= 50
     assert len(result.reply) >= 30
     assert len(result.measures) >= 20

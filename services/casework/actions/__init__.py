@@ -1,3 +1,3 @@
-"""The verbs of casework, by subject: opening, dispatch, handling, extensions, deadlines, duties,
+"""The verbs of casework, by subject: opening, dispatch, handling, extensions, deadlines, obligations,
 calendar.
 """

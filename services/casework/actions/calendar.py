@@ -11,13 +11,13 @@ from typing import Any
 import msgspec
 
 from services.casework.actions.deadlines import pauses_of
-from services.casework.domain import Shift, Term, changed_days, reckon
+from services.casework.domain import DeadlineTerms, Shift, changed_days, compute_deadline
 from services.casework.store import cases, deadlines, reference
 from services.casework.store.reference import DayRule
-from services.casework.tables import Notice as NoticeRow
-from shared.appraisal.calendar.notices import read_notice
+from services.casework.tables import CalendarAmendment
+from shared.appraisal.calendar.holiday_notices import read_notice
 from shared.appraisal.calendar.working_days import SHANGHAI, CalendarError, WorkCalendar
-from shared.appraisal.events import CaseRescheduled, DeadlineSet, Refused
+from shared.appraisal.events import CaseRescheduled, DeadlineSet, Rejected
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction
 
@@ -51,20 +51,20 @@ class Preview:
 
 
 def yearly(text: str) -> Proposal:
-    """The proposal in the text of a yearly notice (YAML or CSV). Raises Refused with every row that
+    """The proposal in the text of a yearly notice (YAML or CSV). Raises Rejected with every row that
     is wrong.
     """
     try:
         notice = read_notice(text)
     except CalendarError as error:
-        raise Refused(str(error), status=422, field="text") from error
+        raise Rejected(str(error), status=422, field="text") from error
     return Proposal("year", notice.year, notice.source, msgspec.json.encode(notice).decode())
 
 
 def single_day(day: date, *, worked: bool, name: str) -> Proposal:
-    """The proposal to decide one day by hand. Raises Refused without a reason."""
+    """The proposal to decide one day by hand. Raises Rejected without a reason."""
     if not name.strip():
-        raise Refused("请写明依据，例如“省政府关于……的通知”", status=422, field="name")
+        raise Rejected("请写明依据，例如“省政府关于……的通知”", status=422, field="name")
     content = msgspec.json.encode(DayRule(day, worked, name.strip())).decode()
     return Proposal("day", day.year, name.strip(), content)
 
@@ -75,7 +75,7 @@ async def preview(tx: Transaction, proposal: Proposal, *, lock: bool = False) ->
     try:
         new = reference.applied(old, proposal.kind, proposal.content)
     except CalendarError as error:
-        raise Refused(str(error), status=422, field="text") from error
+        raise Rejected(str(error), status=422, field="text") from error
     changed = changed_days(old, new)
     rows = (
         await deadlines.touched_by(
@@ -91,9 +91,9 @@ async def preview(tx: Transaction, proposal: Proposal, *, lock: bool = False) ->
             Shift(
                 row["due_at"],
                 row["provisional"],
-                reckon(
+                compute_deadline(
                     row["starts_at"],
-                    Term.from_json(row["term"]),
+                    DeadlineTerms.from_json(row["terms"]),
                     new,
                     pauses_of(pauses.get(row["case_id"], [])),
                 ),
@@ -114,10 +114,10 @@ async def take_in(
     """Take the proposal in and move what it moves. A deadline already announced becomes shorter
     only when `shorten` says so.
     """
-    await reference.lock_notices(tx)
+    await reference.lock_calendar_amendments(tx)
     effect = await preview(tx, proposal, lock=True)
     if effect.old == effect.new:
-        raise Refused("与现行日历相同，没有需要保存的变化")
+        raise Rejected("与现行日历相同，没有需要保存的变化")
     applied = [(row, shift) for row, shift in effect.shifts if shorten or not shift.shortened]
     await deadlines.shift(
         tx,
@@ -134,7 +134,7 @@ async def take_in(
         ],
     )
     tx.add(
-        NoticeRow(
+        CalendarAmendment(
             kind=proposal.kind,
             year=proposal.year,
             source=proposal.source,

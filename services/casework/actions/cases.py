@@ -7,7 +7,7 @@ from typing import Any
 from services.casework.domain import MAY, State, Verb, move, refuse_stale
 from services.casework.store import cases
 from services.casework.tables import Case, Step
-from shared.appraisal.events import Refused
+from shared.appraisal.events import Rejected
 from shared.foundation import telemetry
 from shared.security.pii import find_pii
 from shared.security.policies import Account
@@ -23,14 +23,14 @@ async def load(
     """The case of that number, locked, for `by` to do `verb`. `expected_version`: the version this person
     decided on.
 
-    Raises Refused: 404 when the person may not find it, 403 when the verb is not theirs, 409 when
+    Raises Rejected: 404 when the person may not find it, 403 when the verb is not theirs, 409 when
     the state does not allow it or the case changed since (`Stale`).
     """
     case = await cases.to_change(tx, number, by)
     if case is None:
-        raise Refused("没有找到这个办件", status=404)
+        raise Rejected("没有找到这个办件", status=404)
     if by.role not in MAY[verb]:
-        raise Refused(f"“{verb.label}”不在您的权限之内", status=403)
+        raise Rejected(f"“{verb.label}”不在您的权限之内", status=403)
     if verb not in QUIET:
         refuse_stale(expected_version, case.version)
     move(State(case.state), verb)
@@ -80,8 +80,8 @@ def keys(case: Case) -> dict[str, Any]:
 
 
 def refuse_personal_data(text: str, *, field: str, label: str) -> None:
-    """Raise Refused when a text that leaves the house names or numbers a person."""
+    """Raise Rejected when a text that leaves the house names or numbers a person."""
     if found := find_pii(text):
         telemetry.personal_data_blocked.labels("casework", field).inc()
         kinds = "、".join(dict.fromkeys(hit.kind.label for hit in found))
-        raise Refused(f"{label}中有个人信息（{kinds}），请删去后再提交", status=422, field=field)
+        raise Rejected(f"{label}中有个人信息（{kinds}），请删去后再提交", status=422, field=field)

@@ -1,4 +1,4 @@
-"""Deadlines: armed, met, voided with the acts of a case; warned and lapsed by time alone, each told
+"""Deadlines: started, completed, cancelled with the acts of a case; warned and lapsed by time alone, each told
 exactly once.
 """
 
@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from services.casework.actions.cases import keys
-from services.casework.domain import Clock, State, Term, reckon
+from services.casework.domain import DeadlineState, DeadlineTerms, State, compute_deadline
 from services.casework.store import cases, context_of, deadlines, reference
 from services.casework.store.reference import Campaign
-from services.casework.tables import Case, Deadline, Duty, Suspension
+from services.casework.tables import Case, Deadline, Obligation, Suspension
 from shared.appraisal.calendar import working_days as calendar
 from shared.appraisal.calendar.deadlines import Pause
 from shared.appraisal.calendar.working_days import WorkCalendar
@@ -29,12 +29,12 @@ from shared.foundation import telemetry
 from shared.foundation.clock import real_now
 from shared.storage.transaction import Transaction, new_id
 
-RUNNING = (Clock.ARMED, Clock.LAPSED, Clock.PAUSED)
+ACTIVE_STATES = (DeadlineState.RUNNING, DeadlineState.LAPSED, DeadlineState.PAUSED)
 
 
 @dataclass(slots=True)
-class Clocks:
-    """The deadlines of one locked case, and what they are reckoned with."""
+class CaseDeadlines:
+    """The deadlines of one locked case, and what they are computed with."""
 
     tx: Transaction
     case: Case
@@ -43,7 +43,7 @@ class Clocks:
     rows: list[Deadline]
 
     @classmethod
-    async def of(cls, tx: Transaction, case: Case) -> "Clocks":
+    async def of(cls, tx: Transaction, case: Case) -> "CaseDeadlines":
         """Read and lock them. The case itself is locked already: the order is always case,
         deadline, event.
         """
@@ -53,9 +53,11 @@ class Clocks:
         )
         return cls(tx, case, campaign, days, await deadlines.locked(tx, case.id))
 
-    def running(self, kind: str) -> Deadline | None:
+    def active(self, kind: str) -> Deadline | None:
         """The deadline of that kind that is owed now."""
-        return next((row for row in self.rows if row.kind == kind and row.state in RUNNING), None)
+        return next(
+            (row for row in self.rows if row.kind == kind and row.state in ACTIVE_STATES), None
+        )
 
     def last(self, kind: str) -> Deadline | None:
         """The deadline of that kind that began last, whatever became of it."""
@@ -65,58 +67,58 @@ class Clocks:
             default=None,
         )
 
-    def told(self, *kinds: str) -> tuple[DeadlineSet, ...]:
+    def deadline_sets(self, *kinds: str) -> tuple[DeadlineSet, ...]:
         """The running deadlines of these kinds as events carry them."""
-        return tuple(as_told(row) for kind in kinds if (row := self.running(kind)))
+        return tuple(deadline_set_of(row) for kind in kinds if (row := self.active(kind)))
 
-    def arm(self, kind: str) -> None:
+    def start(self, kind: str) -> None:
         """Let a deadline begin now; nothing where the scheme sets no limit for it."""
         rule = limit_of(self.campaign, kind, Kind(self.case.kind), Urgency(self.case.urgency))
         if rule:
             row = Deadline(
-                **armed(rule, self.tx.now, self.campaign, self.calendar),
+                **deadline_row(rule, self.tx.now, self.campaign, self.calendar),
                 case_id=self.case.id,
                 unit_id=self.case.unit_id,
             )
             self.tx.add(row)
             self.rows.append(row)
 
-    def meet(self, kind: str) -> bool:
-        """End a deadline because the duty is done; True when it was done late."""
-        row = self.running(kind)
+    def complete(self, kind: str) -> bool:
+        """End a deadline because the obligation is done; True when it was done late."""
+        row = self.active(kind)
         if row is None:
             return False
-        end(self.tx, row, Clock.MET, self.case)
+        end(self.tx, row, DeadlineState.COMPLETED, self.case)
         return row.lapsed_at is not None
 
-    def void(self, *kinds: str) -> None:
+    def cancel(self, *kinds: str) -> None:
         """End deadlines because nobody owes them any more. What had passed by now has lapsed all
         the same.
         """
-        for row in [row for kind in kinds if (row := self.running(kind))]:
-            end(self.tx, row, Clock.VOID, self.case)
+        for row in [row for kind in kinds if (row := self.active(kind))]:
+            end(self.tx, row, DeadlineState.CANCELLED, self.case)
 
-    def revive(self, kind: str) -> bool:
+    def resume(self, kind: str) -> bool:
         """Let the last deadline of that kind run on as if it had never ended; False when there is
         none. It keeps its instants: what was told of it is not told again.
         """
         row = self.last(kind)
-        if row is None or row.state in RUNNING:
+        if row is None or row.state in ACTIVE_STATES:
             return False
-        row.state = Clock.LAPSED if row.lapsed_at else Clock.ARMED
+        row.state = DeadlineState.LAPSED if row.lapsed_at else DeadlineState.RUNNING
         row.ended_at = None
         row.next_warn_at = (
-            row.warn_at if row.state == Clock.ARMED and row.warned_at is None else None
+            row.warn_at if row.state == DeadlineState.RUNNING and row.warned_at is None else None
         )
         return True
 
-    def reckon_again(self, row: Deadline, term: Term, pauses: Sequence[Pause]) -> None:
+    def recompute(self, row: Deadline, terms: DeadlineTerms, pauses: Sequence[Pause]) -> None:
         """Move a deadline that an extension or a pause has lengthened; it warns again before its
         new end.
         """
-        made = reckon(row.starts_at, term, self.calendar, pauses)
-        row.term, row.due_at, row.warn_at, row.severe_at = (
-            term.to_json(),
+        made = compute_deadline(row.starts_at, terms, self.calendar, pauses)
+        row.terms, row.due_at, row.warn_at, row.severe_at = (
+            terms.to_json(),
             made.at,
             made.warn_at,
             made.severe_at,
@@ -125,7 +127,7 @@ class Clocks:
         row.next_warn_at = max(made.warn_at, self.tx.now)
 
 
-def as_told(row: Deadline) -> DeadlineSet:
+def deadline_set_of(row: Deadline) -> DeadlineSet:
     return DeadlineSet(
         kind=row.kind, due_at=row.due_at, warn_at=row.warn_at, provisional=row.provisional
     )
@@ -139,17 +141,17 @@ def limit_of(campaign: Campaign, kind: str, case_kind: Kind, urgency: Urgency) -
     )
 
 
-def armed(
+def deadline_row(
     rule: CaseLimit, start: datetime, campaign: Campaign, calendar: WorkCalendar
 ) -> dict[str, Any]:
     """A new running deadline as the values of its row, without the case it belongs to."""
-    term = Term(rule.limit)
-    made = reckon(start, term, calendar)
+    terms = DeadlineTerms(rule.limit)
+    made = compute_deadline(start, terms, calendar)
     return {
         "id": new_id(),
         "kind": rule.stage,
         "starts_at": start,
-        "term": term.to_json(),
+        "terms": terms.to_json(),
         "due_at": made.at,
         "warn_at": made.warn_at,
         "severe_at": made.severe_at,
@@ -157,37 +159,37 @@ def armed(
         "rule_id": rule.id,
         "scheme_version": campaign.scheme_version,
         "calendar_version": made.calendar_version,
-        "state": Clock.ARMED.value,
+        "state": DeadlineState.RUNNING.value,
         "next_warn_at": made.warn_at,
         "later_warns": [],
     }
 
 
-def end(tx: Transaction, row: Deadline, state: Clock, subject: Case | Duty) -> None:
+def end(tx: Transaction, row: Deadline, state: DeadlineState, subject: Case | Obligation) -> None:
     """End a deadline. Had it passed and the sweep not come yet, this tells the lapse in its place:
     once, whoever is first.
     """
-    if row.state == Clock.ARMED and row.due_at <= tx.now:
+    if row.state == DeadlineState.RUNNING and row.due_at <= tx.now:
         row.lapsed_at = tx.now
         lapsed = (
             DeadlineLapsed(
                 occurred_at=tx.now, deadline=row.kind, due_at=row.due_at, **keys(subject)
             )
             if isinstance(subject, Case)
-            else ObligationLapsed(occurred_at=tx.now, due_at=row.due_at, **duty_keys(subject))
+            else ObligationLapsed(occurred_at=tx.now, due_at=row.due_at, **obligation_keys(subject))
         )
         tx.publish(lapsed)
         _count("lapsed", row.kind, (tx.now - row.due_at).total_seconds())
     row.state, row.ended_at, row.next_warn_at = state, tx.now, None
 
 
-def duty_keys(duty: Duty) -> dict[str, Any]:
-    """What every event of a duty says."""
+def obligation_keys(obligation: Obligation) -> dict[str, Any]:
+    """What every event of an obligation says."""
     return {
-        "obligation_id": duty.id,
-        "campaign_id": duty.campaign_id,
-        "unit_id": duty.unit_id,
-        "obligation": duty.obligation,
+        "obligation_id": obligation.id,
+        "campaign_id": obligation.campaign_id,
+        "unit_id": obligation.unit_id,
+        "obligation_rule_id": obligation.obligation_rule_id,
     }
 
 
@@ -222,7 +224,7 @@ def _tell(
     tx: Transaction,
     row: Any,
     of_case: type[DeadlineLapsed | DeadlineWarned],
-    of_duty: type[ObligationLapsed | ObligationWarned],
+    of_obligation: type[ObligationLapsed | ObligationWarned],
 ) -> None:
     # The statement's clock may be microseconds ahead of the transaction's: a lapse never happens
     # before it is due.
@@ -238,7 +240,13 @@ def _tell(
             of_case(case_id=row["case_id"], number=row["number"], deadline=row["kind"], **said)
         )
     else:
-        tx.publish(of_duty(obligation_id=row["duty_id"], obligation=row["obligation"], **said))
+        tx.publish(
+            of_obligation(
+                obligation_id=row["obligation_id"],
+                obligation_rule_id=row["obligation_rule_id"],
+                **said,
+            )
+        )
 
 
 def _count(event: str, kind: str, late_seconds: float) -> None:
@@ -250,7 +258,7 @@ async def count_open(tx: Transaction) -> bool:
     """Set the gauges of open cases and of how far ahead the calendar is certain."""
     telemetry.cases_open.clear()
     for row in await cases.open_counts(tx):
-        telemetry.cases_open.labels(row["standing"], State(row["state"]).value).set(row["n"])
+        telemetry.cases_open.labels(row["deadline_status"], State(row["state"]).value).set(row["n"])
     days = await reference.calendar(tx)
     telemetry.calendar_days_ahead.set((days.known_through - calendar.civil_day(tx.now)).days)
     return False

@@ -5,10 +5,10 @@ old deadline counts.
 from collections.abc import Sequence
 
 from services.casework.actions.cases import keys, load, refuse_personal_data, take_step
-from services.casework.actions.deadlines import Clocks, pauses_of
+from services.casework.actions.deadlines import CaseDeadlines, pauses_of
 from services.casework.domain import (
-    Clock,
-    Term,
+    DeadlineState,
+    DeadlineTerms,
     Verb,
     lengthened,
     missing_approvals,
@@ -16,7 +16,7 @@ from services.casework.domain import (
 )
 from services.casework.store import cases
 from services.casework.tables import Case, Extension, Suspension
-from shared.appraisal.events import CaseExtended, Refused
+from shared.appraisal.events import CaseExtended, Rejected
 from shared.security.policies import Account
 from shared.security.roles import ROLE_LABELS, Role
 from shared.storage.transaction import Transaction, new_id
@@ -33,24 +33,28 @@ async def ask_extension(
     by: Account,
     expected_version: int | None = None,
 ) -> Case:
-    """申请延期 by `amount` (in the unit of the scheme's rule). Refused after lapse, beyond the cap,
+    """申请延期 by `amount` (in the unit of the scheme's rule). Rejected after lapse, beyond the cap,
     or once too often.
     """
     case = await load(tx, number, Verb.ASK_EXTENSION, by, expected_version=expected_version)
-    clocks = await Clocks.of(tx, case)
-    row = clocks.running("handle")
-    if row is None or row.state != Clock.ARMED:
-        raise Refused("办理期限已过，不能再申请延期")
+    case_deadlines = await CaseDeadlines.of(tx, case)
+    row = case_deadlines.active("handle")
+    if row is None or row.state != DeadlineState.RUNNING:
+        raise Rejected("办理期限已过，不能再申请延期")
     asked = [
         one for one in await cases.extensions(tx, case.id) if one.state in ("asked", "approved")
     ]
     if any(one.state == "asked" for one in asked):
-        raise Refused("已有一份延期申请在审批中")
+        raise Rejected("已有一份延期申请在审批中")
     refuse_extension(
-        amount, len(asked), due=row.due_at, now=tx.now, rules=clocks.campaign.scheme.case_rules
+        amount,
+        len(asked),
+        due=row.due_at,
+        now=tx.now,
+        rules=case_deadlines.campaign.scheme.case_rules,
     )
     if len(reason.strip()) < REASON_MIN:
-        raise Refused(f"请写明延期理由，至少 {REASON_MIN} 个字", status=422, field="reason")
+        raise Rejected(f"请写明延期理由，至少 {REASON_MIN} 个字", status=422, field="reason")
     refuse_personal_data(reason, field="reason", label="延期理由")
     tx.add(
         Extension(
@@ -84,16 +88,16 @@ async def decide_extension(
         (one for one in await cases.extensions(tx, case.id) if one.state == "asked"), None
     )
     if request is None:
-        raise Refused("没有待审批的延期申请")
-    clocks = await Clocks.of(tx, case)
-    missing = missing_approvals(clocks.campaign.scheme.case_rules, request.approved_by)
+        raise Rejected("没有待审批的延期申请")
+    case_deadlines = await CaseDeadlines.of(tx, case)
+    missing = missing_approvals(case_deadlines.campaign.scheme.case_rules, request.approved_by)
     if by.role.value not in missing:
         names = "、".join(ROLE_LABELS[Role(role)] for role in missing)
-        raise Refused(f"本申请尚待{names}审批", status=403)
+        raise Rejected(f"本申请尚待{names}审批", status=403)
     if request.asked_by_id == by.id:
-        raise Refused("不能审批自己提出的延期申请")
+        raise Rejected("不能审批自己提出的延期申请")
     if agree:
-        _agree(tx, case, request, clocks, by, opinion, await cases.suspensions(tx, case.id))
+        _agree(tx, case, request, case_deadlines, by, opinion, await cases.suspensions(tx, case.id))
     else:
         request.state, request.decided_at = "refused", tx.now
         take_step(tx, case, Verb.DECIDE_EXTENSION, by, opinion.strip(), agreed=False)
@@ -104,7 +108,7 @@ def _agree(
     tx: Transaction,
     case: Case,
     request: Extension,
-    clocks: Clocks,
+    case_deadlines: CaseDeadlines,
     by: Account,
     opinion: str,
     suspensions: Sequence[Suspension],
@@ -112,20 +116,24 @@ def _agree(
     """Note the agreement; with the last one the deadline moves. Too late is too late: a lapse was
     told and is not taken back.
     """
-    row = clocks.running("handle")
-    if row is None or row.state != Clock.ARMED or row.due_at <= tx.now:
-        raise Refused("办理期限已过，不能再批准延期")
+    row = case_deadlines.active("handle")
+    if row is None or row.state != DeadlineState.RUNNING or row.due_at <= tx.now:
+        raise Rejected("办理期限已过，不能再批准延期")
     request.approved_by = [*request.approved_by, by.role.value]
-    rules = clocks.campaign.scheme.case_rules
+    rules = case_deadlines.campaign.scheme.case_rules
     whole = not missing_approvals(rules, request.approved_by)
     if whole:
         request.state, request.decided_at = "approved", tx.now
-        clocks.reckon_again(
+        case_deadlines.recompute(
             row,
-            lengthened(Term.from_json(row.term), request.amount, rules.extension.limit),
+            lengthened(DeadlineTerms.from_json(row.terms), request.amount, rules.extension.limit),
             pauses_of(suspensions),
         )
-        tx.publish(CaseExtended(occurred_at=tx.now, deadlines=clocks.told("handle"), **keys(case)))
+        tx.publish(
+            CaseExtended(
+                occurred_at=tx.now, deadlines=case_deadlines.deadline_sets("handle"), **keys(case)
+            )
+        )
     take_step(
         tx,
         case,

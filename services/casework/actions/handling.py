@@ -7,9 +7,16 @@ from datetime import datetime
 from typing import Literal
 
 from services.casework.actions.cases import keys, load, refuse_personal_data, take_step
-from services.casework.actions.deadlines import Clocks, pauses_of
+from services.casework.actions.deadlines import CaseDeadlines, pauses_of
 from services.casework.actions.dispatch import reason_of
-from services.casework.domain import NEXT, Clock, State, Term, Verb, working_days_taken
+from services.casework.domain import (
+    NEXT,
+    DeadlineState,
+    DeadlineTerms,
+    State,
+    Verb,
+    working_days_taken,
+)
 from services.casework.store import cases, context_of
 from services.casework.tables import Case, Submission, Suspension
 from shared.appraisal.events import (
@@ -20,14 +27,18 @@ from shared.appraisal.events import (
     CaseStruckOff,
     CaseSubmitted,
     CaseUrged,
-    Refused,
+    Rejected,
 )
 from shared.foundation import telemetry
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction
 
-Upheld = Literal["upheld", "partly", "not_upheld"]
-UPHELD_LABELS: dict[str, str] = {"upheld": "属实", "partly": "部分属实", "not_upheld": "不属实"}
+CaseFinding = Literal["substantiated", "partly_substantiated", "unsubstantiated"]
+FINDING_LABELS: dict[str, str] = {
+    "substantiated": "属实",
+    "partly_substantiated": "部分属实",
+    "unsubstantiated": "不属实",
+}
 ACCOUNT_MIN = 50
 REPLY_MIN = 10
 OPINION_MIN = 10
@@ -39,12 +50,17 @@ async def accept_case(
 ) -> Case:
     """签收: the unit takes the case on; whoever signs handles it."""
     case = await load(tx, number, Verb.ACCEPT, by, expected_version=expected_version)
-    clocks = await Clocks.of(tx, case)
-    late = clocks.meet("accept")
+    case_deadlines = await CaseDeadlines.of(tx, case)
+    late = case_deadlines.complete("accept")
     case.accepted_at, case.handler_id, case.handler_name = tx.now, by.id, by.display_name
     take_step(tx, case, Verb.ACCEPT, by)
     tx.publish(
-        CaseAccepted(occurred_at=tx.now, late=late, deadlines=clocks.told("handle"), **keys(case))
+        CaseAccepted(
+            occurred_at=tx.now,
+            late=late,
+            deadlines=case_deadlines.deadline_sets("handle"),
+            **keys(case),
+        )
     )
     return case
 
@@ -68,7 +84,7 @@ async def take_case_over(
     """接办 by another handler of the unit. No deadline moves."""
     case = await load(tx, number, Verb.TAKE_OVER, by, expected_version=expected_version)
     if case.handler_id == by.id:
-        raise Refused("本件已由您承办")
+        raise Rejected("本件已由您承办")
     before, case.handler_id, case.handler_name = case.handler_name or "", by.id, by.display_name
     take_step(tx, case, Verb.TAKE_OVER, by, f"原承办人 {before}" if before else "")
     return case
@@ -102,7 +118,7 @@ async def submit_result(
     *,
     number: str,
     account: str,
-    upheld: Upheld,
+    finding: CaseFinding,
     measures: str,
     reply: str,
     by: Account,
@@ -119,11 +135,11 @@ async def submit_result(
         ("reply", reply, "公开答复"),
     ):
         refuse_personal_data(text, field=field, label=label)
-    if upheld != "not_upheld" and not measures.strip():
-        raise Refused("反映属实或部分属实的，请写明整改措施", status=422, field="measures")
-    clocks = await Clocks.of(tx, case)
-    late = clocks.meet("handle")
-    clocks.arm("review")
+    if finding != "unsubstantiated" and not measures.strip():
+        raise Rejected("反映属实或部分属实的，请写明整改措施", status=422, field="measures")
+    case_deadlines = await CaseDeadlines.of(tx, case)
+    late = case_deadlines.complete("handle")
+    case_deadlines.start("review")
     await _withdraw_request(tx, case)
     sent = await cases.submissions(tx, case.id)
     tx.add(
@@ -134,7 +150,7 @@ async def submit_result(
             by_id=by.id,
             by_name=by.display_name,
             account=account.strip(),
-            upheld=upheld,
+            finding=finding,
             measures=measures.strip(),
             reply=reply.strip(),
             late=late,
@@ -148,11 +164,11 @@ async def submit_result(
 
 def _refuse_thin(account: str, reply: str) -> None:
     if len(account.strip()) < ACCOUNT_MIN:
-        raise Refused(
+        raise Rejected(
             f"办理情况至少 {ACCOUNT_MIN} 个字，请写清核查经过和结果", status=422, field="account"
         )
     if len(reply.strip()) < REPLY_MIN:
-        raise Refused(f"公开答复至少 {REPLY_MIN} 个字，来件人会看到", status=422, field="reply")
+        raise Rejected(f"公开答复至少 {REPLY_MIN} 个字，来件人会看到", status=422, field="reply")
 
 
 async def _withdraw_request(tx: Transaction, case: Case) -> None:
@@ -165,26 +181,26 @@ async def _withdraw_request(tx: Transaction, case: Case) -> None:
 async def approve_result(
     tx: Transaction, *, number: str, opinion: str, by: Account, expected_version: int | None = None
 ) -> Case:
-    """审核通过: the case is closed (办结) and the citizen gets the reply. Nobody approves what they
+    """审核通过: the case is closed (办结) and the complainant gets the reply. Nobody approves what they
     wrote themselves.
     """
     case = await load(tx, number, Verb.APPROVE, by, expected_version=expected_version)
     refuse_personal_data(opinion, field="opinion", label="审核意见")
     result = await _to_review(tx, case)
     if result.by_id == by.id:
-        raise Refused("不能审核自己提交的办理结果")
-    clocks = await Clocks.of(tx, case)
-    clocks.meet("review")
-    handling = clocks.last("handle")
+        raise Rejected("不能审核自己提交的办理结果")
+    case_deadlines = await CaseDeadlines.of(tx, case)
+    case_deadlines.complete("review")
+    handling = case_deadlines.last("handle")
     _decide(tx, result, "approved", opinion, by)
-    case.closed_at, case.upheld, case.late = (
+    case.closed_at, case.finding, case.late = (
         tx.now,
-        result.upheld,
+        result.finding,
         handling is not None and handling.lapsed_at is not None,
     )
     take_step(tx, case, Verb.APPROVE, by, opinion.strip())
     assert case.assigned_at, "a case that was handled was assigned"
-    days = working_days_taken(case.assigned_at, result.at, clocks.calendar)
+    days = working_days_taken(case.assigned_at, result.at, case_deadlines.calendar)
     telemetry.cases_closed.labels("no" if case.late else "yes").inc()
     telemetry.case_working_days.observe(days)
     tx.publish(
@@ -193,7 +209,7 @@ async def approve_result(
             source=case.source,  # type: ignore[arg-type]
             source_id=case.source_id,
             late=case.late,
-            upheld=result.upheld,  # type: ignore[arg-type]
+            finding=result.finding,  # type: ignore[arg-type]
             working_days=days,
             reply=result.reply,
             **keys(case),
@@ -210,11 +226,13 @@ async def send_result_back(
     """
     case = await load(tx, number, Verb.SEND_BACK, by, expected_version=expected_version)
     if len(opinion.strip()) < OPINION_MIN:
-        raise Refused(f"请写明退回修改的意见，至少 {OPINION_MIN} 个字", status=422, field="opinion")
+        raise Rejected(
+            f"请写明退回修改的意见，至少 {OPINION_MIN} 个字", status=422, field="opinion"
+        )
     refuse_personal_data(opinion, field="opinion", label="审核意见")
-    clocks = await Clocks.of(tx, case)
-    clocks.meet("review")
-    clocks.revive("handle")
+    case_deadlines = await CaseDeadlines.of(tx, case)
+    case_deadlines.complete("review")
+    case_deadlines.resume("handle")
     _decide(tx, await _to_review(tx, case), "sent_back", opinion, by)
     take_step(tx, case, Verb.SEND_BACK, by, opinion.strip())
     tx.publish(CaseSentBack(occurred_at=tx.now, reason=opinion.strip(), **keys(case)))
@@ -243,7 +261,7 @@ async def strike_off(
     """销号: somebody outside the unit verified the rectification."""
     case = await load(tx, number, Verb.STRIKE_OFF, by, expected_version=expected_version)
     if len(opinion.strip()) < OPINION_MIN:
-        raise Refused(f"请写明核查情况，至少 {OPINION_MIN} 个字", status=422, field="opinion")
+        raise Rejected(f"请写明核查情况，至少 {OPINION_MIN} 个字", status=422, field="opinion")
     refuse_personal_data(opinion, field="opinion", label="核查情况")
     take_step(tx, case, Verb.STRIKE_OFF, by, opinion.strip())
     tx.publish(CaseStruckOff(occurred_at=tx.now, **keys(case)))
@@ -264,14 +282,14 @@ async def pause_case(
 ) -> Case:
     """暂停计时 for a reason of the rules, until an instant at which it goes on by itself."""
     case = await load(tx, number, Verb.PAUSE, by, expected_version=expected_version)
-    clocks = await Clocks.of(tx, case)
-    chosen = reason_of(clocks.campaign.scheme.case_rules.pause_reasons, reason)
+    case_deadlines = await CaseDeadlines.of(tx, case)
+    chosen = reason_of(case_deadlines.campaign.scheme.case_rules.pause_reasons, reason)
     if not 0 < (until - tx.now).total_seconds() <= PAUSE_DAYS_MAX * 86_400:
-        raise Refused(f"恢复日期应在今天之后、{PAUSE_DAYS_MAX} 日之内", status=422, field="until")
-    row = clocks.running("handle")
-    if row is None or row.state != Clock.ARMED or row.due_at <= tx.now:
-        raise Refused("办理期限已过，不能暂停计时")
-    row.state, row.next_warn_at = Clock.PAUSED, None
+        raise Rejected(f"恢复日期应在今天之后、{PAUSE_DAYS_MAX} 日之内", status=422, field="until")
+    row = case_deadlines.active("handle")
+    if row is None or row.state != DeadlineState.RUNNING or row.due_at <= tx.now:
+        raise Rejected("办理期限已过，不能暂停计时")
+    row.state, row.next_warn_at = DeadlineState.PAUSED, None
     tx.add(Suspension(case_id=case.id, reason=chosen.code, since=tx.now, until=until))
     take_step(tx, case, Verb.PAUSE, by, chosen.label, reason=chosen.code, until=until.isoformat())
     return case
@@ -292,7 +310,7 @@ async def resume_case(
 
 
 async def resume_due(tx: Transaction) -> bool:
-    """Let the clocks go on whose agreed day has come. True: there may be more."""
+    """Resume the deadlines whose agreed day has come. True: there may be more."""
     batch = context_of(tx).sweep_batch
     due = await cases.due_resumptions(tx, batch)
     for case, suspension in due:
@@ -302,15 +320,15 @@ async def resume_due(tx: Transaction) -> bool:
 
 async def _resume(tx: Transaction, case: Case, suspension: Suspension, by: Account | None) -> None:
     suspension.ended_at = tx.now
-    clocks = await Clocks.of(tx, case)
-    row = clocks.running("handle")
+    case_deadlines = await CaseDeadlines.of(tx, case)
+    row = case_deadlines.active("handle")
     assert row is not None, "a paused case has a handling deadline"
-    row.state = Clock.ARMED
-    clocks.reckon_again(
-        row, Term.from_json(row.term), pauses_of(await cases.suspensions(tx, case.id))
+    row.state = DeadlineState.RUNNING
+    case_deadlines.recompute(
+        row, DeadlineTerms.from_json(row.terms), pauses_of(await cases.suspensions(tx, case.id))
     )
     take_step(tx, case, Verb.RESUME, by, due_at=row.due_at.isoformat())
-    told = clocks.told("handle")
+    told = case_deadlines.deadline_sets("handle")
     tx.publish(
         CaseRescheduled(
             occurred_at=tx.now, calendar_version=row.calendar_version, deadlines=told, **keys(case)

@@ -6,13 +6,13 @@ from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from services.casework.actions.deadlines import armed, limit_of
+from services.casework.actions.deadlines import deadline_row, limit_of
 from services.casework.domain import (
     URGENCY_OF_FINDING,
     State,
     Verb,
-    barred_unit,
     case_number,
+    excluded_unit,
     unit_at_once,
 )
 from services.casework.store import cases, reference
@@ -21,13 +21,13 @@ from shared.appraisal.calendar.working_days import WorkCalendar, civil_day
 from shared.appraisal.events import (
     CaseAssigned,
     CaseOpened,
-    Channel,
+    ComplaintChannel,
     ComplaintRegistered,
     DeadlineSet,
-    Finding,
+    DependencyMissing,
     Kind,
-    NotYet,
     Urgency,
+    VisitFinding,
     VisitSubmitted,
 )
 from shared.appraisal.schemes import Scheme
@@ -36,7 +36,7 @@ from shared.storage.transaction import Transaction, new_id
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matter:
-    """What a case is opened for. `registered_at`: when our duty began; `received_on`: the day
+    """What a case is opened for. `registered_at`: when our obligation began; `received_on`: the day
     people are shown.
     """
 
@@ -44,11 +44,11 @@ class Matter:
     source_id: UUID
     source_number: str
     campaign_id: str
-    channel: Channel | None
+    channel: ComplaintChannel | None
     kind: Kind
     urgency: Urgency
     problem_item: str | None
-    summary: str
+    redacted_summary: str
     real_name: bool
     unit_id: str | None
     received_at: datetime
@@ -66,7 +66,7 @@ def matter_of_complaint(event: ComplaintRegistered) -> Matter:
         kind=event.kind,
         urgency=event.urgency,
         problem_item=event.problem_item,
-        summary=event.summary,
+        redacted_summary=event.redacted_summary,
         real_name=event.real_name,
         unit_id=event.unit_id,
         received_at=event.received_at,
@@ -85,7 +85,7 @@ def matters_of_visit(
     ]
 
 
-def _matter_of_finding(event: VisitSubmitted, finding: Finding, problem: str | None) -> Matter:
+def _matter_of_finding(event: VisitSubmitted, finding: VisitFinding, problem: str | None) -> Matter:
     return Matter(
         source="visit",
         source_id=finding.finding_id,
@@ -95,7 +95,7 @@ def _matter_of_finding(event: VisitSubmitted, finding: Finding, problem: str | N
         kind=Kind.FINDING,
         urgency=URGENCY_OF_FINDING[finding.severity],
         problem_item=problem,
-        summary=finding.summary,
+        redacted_summary=finding.redacted_summary,
         real_name=False,
         unit_id=event.unit_id,
         received_at=event.occurred_at,
@@ -126,10 +126,10 @@ async def hear_visits(tx: Transaction, events: Sequence[VisitSubmitted]) -> int:
 
 
 async def _rules(tx: Transaction, ids: set[str]) -> tuple[dict[str, Campaign], WorkCalendar]:
-    """The campaigns and the calendar; raises NotYet when the news of a campaign has not come here."""
+    """The campaigns and the calendar; raises DependencyMissing when the news of a campaign has not come here."""
     known, days = await reference.rules_for_opening(tx, sorted(ids))
     if missing := ids - known.keys():
-        raise NotYet(f"campaign {min(missing)} is not known yet")
+        raise DependencyMissing(f"campaign {min(missing)} is not known yet")
     return known, days
 
 
@@ -198,10 +198,10 @@ def _begin(
         "kind": matter.kind.value,
         "urgency": matter.urgency.value,
         "problem_item": matter.problem_item,
-        "summary": matter.summary,
+        "redacted_summary": matter.redacted_summary,
         "real_name": matter.real_name,
         "named_unit_id": matter.unit_id,
-        "barred_unit_id": barred_unit(matter.kind, matter.unit_id, rules),
+        "excluded_unit_id": excluded_unit(matter.kind, matter.unit_id, rules),
         "unit_id": unit,
         "state": state.value,
         "version": 1,
@@ -214,7 +214,7 @@ def _begin(
         "repeats": 0,
         "urges": 0,
     }
-    # The unit's clocks start when it gets the case, the reviewer's when the matter was registered,
+    # The unit's deadlines start when it gets the case, the reviewer's when the matter was registered,
     # however late the news came.
     stages = (
         (("accept", tx.now), ("handle", tx.now)) if unit else (("assign", matter.registered_at),)
@@ -222,12 +222,12 @@ def _begin(
     limits = [
         (limit_of(campaign, stage, matter.kind, matter.urgency), start) for stage, start in stages
     ]
-    clocks = [
-        armed(rule, start, campaign, days) | {"case_id": case["id"], "unit_id": unit}
+    deadline_rows = [
+        deadline_row(rule, start, campaign, days) | {"case_id": case["id"], "unit_id": unit}
         for rule, start in limits
         if rule
     ]
-    return Beginning(case, _first_steps(tx, case), clocks, _facts(tx, case, clocks))
+    return Beginning(case, _first_steps(tx, case), deadline_rows, _facts(tx, case, deadline_rows))
 
 
 def _first_steps(tx: Transaction, case: dict[str, Any]) -> list[dict[str, Any]]:
@@ -249,7 +249,7 @@ def _first_steps(tx: Transaction, case: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _facts(
-    tx: Transaction, case: dict[str, Any], clocks: Sequence[dict[str, Any]]
+    tx: Transaction, case: dict[str, Any], deadline_rows: Sequence[dict[str, Any]]
 ) -> list[CaseOpened | CaseAssigned]:
     said = tuple(
         DeadlineSet(
@@ -258,7 +258,7 @@ def _facts(
             warn_at=one["warn_at"],
             provisional=one["provisional"],
         )
-        for one in clocks
+        for one in deadline_rows
     )
     common = {
         "occurred_at": tx.now,
@@ -308,5 +308,5 @@ async def hear_repeat(tx: Transaction, complaint_id: UUID, repeats: int) -> None
 
 
 async def hear_rating(tx: Transaction, complaint_id: UUID, option: int) -> None:
-    """The informant rated the handling: the supervisor sees who is not satisfied."""
+    """The complainant rated the handling: the supervisor sees who is not satisfied."""
     await cases.note_rating(tx, complaint_id, option)

@@ -13,9 +13,9 @@ import msgspec
 from services.casework.domain import (
     STAGE_LABELS,
     UNIT_ROLES,
-    Clock,
+    DeadlineState,
+    DeadlineTerms,
     State,
-    Term,
     Verb,
     missing_approvals,
     returnable_until,
@@ -25,9 +25,14 @@ from services.casework.store import cases, context_of, deadlines, reference
 from services.casework.store.cases import Filter, Scope
 from services.casework.store.reference import Campaign
 from services.casework.tables import Deadline, Extension, Submission, Suspension
-from shared.appraisal.calendar.deadlines import DeadlineState, Standing, deadline_state, due_label
+from shared.appraisal.calendar.deadlines import (
+    DeadlineProgress,
+    DeadlineStatus,
+    deadline_progress,
+    due_label,
+)
 from shared.appraisal.calendar.working_days import SHANGHAI, WorkCalendar, civil_day
-from shared.appraisal.events import Channel, Kind, Refused, Urgency
+from shared.appraisal.events import ComplaintChannel, Kind, Rejected, Urgency
 from shared.security.policies import Account
 from shared.security.roles import Role
 from shared.storage.transaction import Transaction
@@ -42,11 +47,11 @@ KIND_LABELS = {
 }
 URGENCY_LABELS = {Urgency.NORMAL: "一般", Urgency.URGENT: "紧急", Urgency.CRITICAL: "特急"}
 CHANNEL_LABELS = {
-    Channel.HOTLINE: "热线",
-    Channel.ONLINE: "网上",
-    Channel.LETTER: "来信",
-    Channel.COUNTER: "来访",
-    Channel.IMPORT: "导入",
+    ComplaintChannel.HOTLINE: "热线",
+    ComplaintChannel.ONLINE: "网上",
+    ComplaintChannel.LETTER: "来信",
+    ComplaintChannel.COUNTER: "来访",
+    ComplaintChannel.IMPORT: "导入",
 }
 STEP_LABELS = {"open": "立案"} | {verb.value: verb.label for verb in Verb}
 SAW_EXACT_TIME = frozenset({Role.REVIEWER, Role.SUPERVISOR})
@@ -55,18 +60,18 @@ SAW_EXACT_TIME = frozenset({Role.REVIEWER, Role.SUPERVISOR})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadlineView:
-    """A deadline as pages and programs show it. `standing` is decided here and nowhere else."""
+    """A deadline as pages and programs show it. `progress` is decided here and nowhere else."""
 
     id: UUID
     kind: str
     label: str
-    clock: str
+    state: str
     starts_at: datetime
     due_at: datetime
     provisional: bool
-    standing: DeadlineState
+    progress: DeadlineProgress
     due_text: str
-    term: str
+    terms: str
     rule_id: str
     rule_label: str
     rule_source: str
@@ -114,20 +119,20 @@ class CaseView:
     urgency: Urgency
     state: State
     version: int
-    summary: str
+    redacted_summary: str
     problem: str | None
     problem_label: str | None
     unit_id: str | None
     unit_name: str | None
     handler_id: UUID | None
     handler_name: str | None
-    barred_unit_id: str | None
+    excluded_unit_id: str | None
     received_on: date
     opened_at: datetime
     assigned_at: datetime | None
     accepted_at: datetime | None
     closed_at: datetime | None
-    upheld: str | None
+    finding: str | None
     late: bool
     returns: int
     repeats: int
@@ -142,13 +147,13 @@ class CaseView:
     verbs: list[Verb]
     returnable_until: datetime | None
 
-    def running(self, kind: str) -> DeadlineView | None:
+    def active(self, kind: str) -> DeadlineView | None:
         """The deadline of that kind that is owed now."""
         return next(
             (
                 one
                 for one in self.deadlines
-                if one.kind == kind and one.clock in ("armed", "lapsed", "paused")
+                if one.kind == kind and one.state in ("running", "lapsed", "paused")
             ),
             None,
         )
@@ -157,7 +162,7 @@ class CaseView:
     def foremost(self) -> DeadlineView | None:
         """The running deadline that comes first; of a closed case, how its handling ended."""
         owed = sorted(
-            (one for one in self.deadlines if one.clock in ("armed", "lapsed", "paused")),
+            (one for one in self.deadlines if one.state in ("running", "lapsed", "paused")),
             key=lambda one: one.due_at,
         )
         return (
@@ -167,7 +172,7 @@ class CaseView:
                 (
                     one
                     for one in reversed(self.deadlines)
-                    if one.kind == "handle" and one.clock == "met"
+                    if one.kind == "handle" and one.state == "completed"
                 ),
                 None,
             )
@@ -180,10 +185,10 @@ class CaseView:
 
 
 async def case_view(tx: Transaction, number: str, user: Account) -> CaseView:
-    """The case of that number. Raises Refused (404) when this person may not find it."""
+    """The case of that number. Raises Rejected (404) when this person may not find it."""
     row = await cases.case(tx, number, user)
     if row is None:
-        raise Refused("没有找到这个办件", status=404)
+        raise Rejected("没有找到这个办件", status=404)
     campaign, days = await reference.campaign(tx, row["campaign_id"]), await reference.calendar(tx)
     problem = campaign.scheme.problem(row["problem_item"]) if row["problem_item"] else None
     state, asked, owed = (
@@ -204,20 +209,20 @@ async def case_view(tx: Transaction, number: str, user: Account) -> CaseView:
         urgency=Urgency(row["urgency"]),
         state=state,
         version=row["version"],
-        summary=row["summary"],
+        redacted_summary=row["redacted_summary"],
         problem=row["problem_item"],
         problem_label=problem.label if problem else None,
         unit_id=row["unit_id"],
         unit_name=row["unit_name"],
         handler_id=row["handler_id"],
         handler_name=row["handler_name"],
-        barred_unit_id=None if user.role in UNIT_ROLES else row["barred_unit_id"],
+        excluded_unit_id=None if user.role in UNIT_ROLES else row["excluded_unit_id"],
         received_on=row["received_on"],
         opened_at=row["opened_at"],
         assigned_at=row["assigned_at"],
         accepted_at=row["accepted_at"],
         closed_at=row["closed_at"],
-        upheld=row["upheld"],
+        finding=row["finding"],
         late=row["late"],
         returns=row["returns"],
         repeats=row["repeats"],
@@ -298,7 +303,8 @@ def _open_verbs(
         (
             one
             for one in owed
-            if one.kind == "handle" and one.state in (Clock.ARMED, Clock.LAPSED, Clock.PAUSED)
+            if one.kind == "handle"
+            and one.state in (DeadlineState.RUNNING, DeadlineState.LAPSED, DeadlineState.PAUSED)
         ),
         None,
     )
@@ -319,18 +325,18 @@ def _open_verbs(
 def view_of(row: Deadline, campaign: Campaign, days: WorkCalendar, now: datetime) -> DeadlineView:
     """A deadline with its state at `now` and the rule it rests on."""
     rule = campaign.scheme.rule(row.rule_id)
-    term = Term.from_json(row.term)
+    terms = DeadlineTerms.from_json(row.terms)
     return DeadlineView(
         id=row.id,
         kind=row.kind,
         label=STAGE_LABELS[row.kind],
-        clock=row.state,
+        state=row.state,
         starts_at=row.starts_at,
         due_at=row.due_at,
         provisional=row.provisional,
-        standing=standing({**row.model_dump(), "clock": row.state}, days, now),
+        progress=progress_of({**row.model_dump(), "deadline_state": row.state}, days, now),
         due_text=due_label(row.due_at, row.provisional),
-        term=term.text,
+        terms=terms.text,
         rule_id=row.rule_id,
         rule_label=rule.label if rule else "",
         rule_source=rule.source if rule else "",
@@ -341,22 +347,24 @@ def view_of(row: Deadline, campaign: Campaign, days: WorkCalendar, now: datetime
     )
 
 
-def standing(row: Mapping[str, Any], days: WorkCalendar, now: datetime) -> DeadlineState:
-    """How a deadline stands at `now`. `row`: clock (its state), due_at, warn_at, severe_at, term,
+def progress_of(row: Mapping[str, Any], days: WorkCalendar, now: datetime) -> DeadlineProgress:
+    """How a deadline stands at `now`. `row`: deadline_state, due_at, warn_at, severe_at, terms,
     lapsed_at.
     """
-    if row["clock"] in (Clock.MET, Clock.VOID):
+    if row["deadline_state"] in (DeadlineState.COMPLETED, DeadlineState.CANCELLED):
         # What was told decides: an end in the same moment as the lapse is late everywhere or
         # nowhere.
-        return DeadlineState(Standing.CLOSED, 0, 0, "（超期办结）" if row["lapsed_at"] else "")
-    return deadline_state(
+        return DeadlineProgress(
+            DeadlineStatus.CLOSED, 0, 0, "（超期办结）" if row["lapsed_at"] else ""
+        )
+    return deadline_progress(
         now,
         due_at=row["due_at"],
         warn_at=row["warn_at"],
         severe_at=row["severe_at"],
         calendar=days,
-        unit=Term.from_json(row["term"]).limit.unit,
-        paused=row["clock"] == Clock.PAUSED,
+        unit=DeadlineTerms.from_json(row["terms"]).limit.unit,
+        paused=row["deadline_state"] == DeadlineState.PAUSED,
     )
 
 
@@ -371,7 +379,7 @@ class Row:
     kind: Kind
     urgency: Urgency
     state: State
-    summary: str
+    redacted_summary: str
     unit_id: str | None
     unit_name: str | None
     handler_name: str | None
@@ -385,7 +393,7 @@ class Row:
     urges: int
     rating: int | None
     stage: str | None
-    standing: DeadlineState | None
+    progress: DeadlineProgress | None
     due_at: datetime | None
     due_text: str
     source: str
@@ -428,7 +436,7 @@ def _row(row: Any, days: WorkCalendar, now: datetime) -> Row:
         kind=Kind(row["kind"]),
         urgency=Urgency(row["urgency"]),
         state=State(row["state"]),
-        summary=row["summary"],
+        redacted_summary=row["redacted_summary"],
         unit_id=row["unit_id"],
         unit_name=row["unit_name"],
         handler_name=row["handler_name"],
@@ -442,7 +450,7 @@ def _row(row: Any, days: WorkCalendar, now: datetime) -> Row:
         urges=row["urges"],
         rating=row["rating"],
         stage=STAGE_LABELS[row["stage"]] if has else None,
-        standing=standing(row, days, now) if has else None,
+        progress=progress_of(row, days, now) if has else None,
         due_at=row["due_at"],
         due_text=due_label(row["due_at"], row["provisional"]) if has else "",
         source=row["source"],
@@ -480,7 +488,7 @@ async def tally(tx: Transaction, user: Account) -> dict[str, int]:
 
 
 async def palette(tx: Transaction, user: Account, q: str) -> list[Any]:
-    """Cases for the command palette: number, summary, state."""
+    """Cases for the command palette: number, redacted_summary, state."""
     return await cases.found(tx, user, q.strip()) if q.strip() else []
 
 
@@ -493,7 +501,7 @@ async def deadline_list(
     before: datetime | None,
     limit: int,
 ) -> list[Any]:
-    """Deadlines of cases and duties as this person may see them, in order of time."""
+    """Deadlines of cases and obligations as this person may see them, in order of time."""
     scope = Scope.of(user)
     return await deadlines.listed(
         tx,

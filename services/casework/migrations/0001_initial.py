@@ -1,4 +1,4 @@
-"""The core's own tables, then cases, their history, duties and deadlines."""
+"""The core's own tables, then cases, their history, obligations and deadlines."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -34,9 +34,9 @@ def create_campaigns() -> None:
     )
 
 
-def create_notices() -> None:
+def create_calendar_amendments() -> None:
     op.create_table(
-        "notices",
+        "calendar_amendments",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("year", sa.Integer(), nullable=False),
@@ -46,7 +46,7 @@ def create_notices() -> None:
         sa.Column("imported_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("imported_by", sa.Text(), nullable=False),
         sa.CheckConstraint("kind in ('year', 'day')", name=op.f("ck_notices_kind")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_notices")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_calendar_amendments")),
         schema="casework",
     )
 
@@ -74,10 +74,10 @@ def create_cases() -> None:
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("urgency", sa.Text(), nullable=False),
         sa.Column("problem_item", sa.Text(), nullable=True),
-        sa.Column("summary", sa.Text(), nullable=False),
+        sa.Column("redacted_summary", sa.Text(), nullable=False),
         sa.Column("real_name", sa.Boolean(), nullable=False),
         sa.Column("named_unit_id", sa.Text(), nullable=True),
-        sa.Column("barred_unit_id", sa.Text(), nullable=True),
+        sa.Column("excluded_unit_id", sa.Text(), nullable=True),
         sa.Column("unit_id", sa.Text(), nullable=True),
         sa.Column("handler_id", sa.Uuid(), nullable=True),
         sa.Column("handler_name", sa.Text(), nullable=True),
@@ -90,7 +90,7 @@ def create_cases() -> None:
         sa.Column("accepted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("submitted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("upheld", sa.Text(), nullable=True),
+        sa.Column("finding", sa.Text(), nullable=True),
         sa.Column("late", sa.Boolean(), nullable=False),
         sa.Column("returns", sa.Integer(), nullable=False),
         sa.Column("repeats", sa.Integer(), nullable=False),
@@ -114,14 +114,15 @@ def create_cases() -> None:
             name=op.f("ck_cases_responsible"),
         ),
         sa.CheckConstraint(
-            "upheld in ('upheld', 'partly', 'not_upheld')", name=op.f("ck_cases_upheld")
+            "finding in ('substantiated', 'partly_substantiated', 'unsubstantiated')",
+            name=op.f("ck_cases_finding"),
         ),
         sa.CheckConstraint(
             "urgency in ('normal', 'urgent', 'critical')", name=op.f("ck_cases_urgency")
         ),
         sa.CheckConstraint(
-            "unit_id is null or barred_unit_id is null or unit_id <> barred_unit_id",
-            name=op.f("ck_cases_barred"),
+            "unit_id is null or excluded_unit_id is null or unit_id <> excluded_unit_id",
+            name=op.f("ck_cases_excluded"),
         ),
         sa.ForeignKeyConstraint(
             ["campaign_id"], ["casework.campaigns.id"], name=op.f("fk_cases_campaign_id_campaigns")
@@ -161,38 +162,40 @@ def create_cases_indexes() -> None:
         ),
     )
     op.create_index(
-        "ix_cases_summary",
+        "ix_cases_redacted_summary",
         "cases",
-        ["summary"],
+        ["redacted_summary"],
         unique=False,
         schema="casework",
         postgresql_using="gin",
-        postgresql_ops={"summary": "public.gin_trgm_ops"},
+        postgresql_ops={"redacted_summary": "public.gin_trgm_ops"},
     )
     op.create_index("ix_cases_unit", "cases", ["unit_id", "state"], unique=False, schema="casework")
 
 
-def create_duties() -> None:
+def create_obligations() -> None:
     op.create_table(
-        "duties",
+        "obligations",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("campaign_id", sa.Text(), nullable=False),
         sa.Column("unit_id", sa.Text(), nullable=False),
-        sa.Column("obligation", sa.Text(), nullable=False),
+        sa.Column("obligation_rule_id", sa.Text(), nullable=False),
         sa.Column("label", sa.Text(), nullable=False),
         sa.Column("deliverable", sa.Text(), nullable=False),
-        sa.Column("met_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("met_by_name", sa.Text(), nullable=True),
+        sa.Column("fulfilled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("fulfilled_by_name", sa.Text(), nullable=True),
         sa.Column("document", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(
-            ["campaign_id"], ["casework.campaigns.id"], name=op.f("fk_duties_campaign_id_campaigns")
+            ["campaign_id"],
+            ["casework.campaigns.id"],
+            name=op.f("fk_obligations_campaign_id_campaigns"),
         ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_duties")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_obligations")),
         sa.UniqueConstraint(
             "campaign_id",
             "unit_id",
-            "obligation",
-            name=op.f("uq_duties_campaign_id_unit_id_obligation"),
+            "obligation_rule_id",
+            name=op.f("uq_obligations_campaign_id_unit_id_obligation_rule_id"),
         ),
         schema="casework",
     )
@@ -220,11 +223,11 @@ def create_deadlines() -> None:
         "deadlines",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("case_id", sa.Uuid(), nullable=True),
-        sa.Column("duty_id", sa.Uuid(), nullable=True),
+        sa.Column("obligation_id", sa.Uuid(), nullable=True),
         sa.Column("unit_id", sa.Text(), nullable=True),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("starts_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("term", sa.Text(), nullable=False),
+        sa.Column("terms", sa.Text(), nullable=False),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("warn_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("severe_at", sa.DateTime(timezone=True), nullable=False),
@@ -242,16 +245,19 @@ def create_deadlines() -> None:
             "state <> 'lapsed' or lapsed_at is not null", name=op.f("ck_deadlines_lapsed")
         ),
         sa.CheckConstraint(
-            "state in ('armed', 'lapsed', 'paused', 'met', 'void')", name=op.f("ck_deadlines_state")
+            "state in ('running', 'lapsed', 'paused', 'completed', 'cancelled')",
+            name=op.f("ck_deadlines_state"),
         ),
         sa.CheckConstraint(
-            "(case_id is null) <> (duty_id is null)", name=op.f("ck_deadlines_subject")
+            "(case_id is null) <> (obligation_id is null)", name=op.f("ck_deadlines_subject")
         ),
         sa.ForeignKeyConstraint(
             ["case_id"], ["casework.cases.id"], name=op.f("fk_deadlines_case_id_cases")
         ),
         sa.ForeignKeyConstraint(
-            ["duty_id"], ["casework.duties.id"], name=op.f("fk_deadlines_duty_id_duties")
+            ["obligation_id"],
+            ["casework.obligations.id"],
+            name=op.f("fk_deadlines_obligation_id_obligations"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deadlines")),
         schema="casework",
@@ -266,7 +272,7 @@ def create_deadlines_indexes() -> None:
         ["due_at"],
         unique=False,
         schema="casework",
-        postgresql_where=sa.text("state = 'armed'"),
+        postgresql_where=sa.text("state = 'running'"),
     )
     op.create_index(
         "ix_deadlines_provisional",
@@ -274,7 +280,7 @@ def create_deadlines_indexes() -> None:
         ["due_at"],
         unique=False,
         schema="casework",
-        postgresql_where=sa.text("provisional and state in ('armed', 'paused')"),
+        postgresql_where=sa.text("provisional and state in ('running', 'paused')"),
     )
     op.create_index(
         "ix_deadlines_warn",
@@ -282,23 +288,23 @@ def create_deadlines_indexes() -> None:
         ["next_warn_at"],
         unique=False,
         schema="casework",
-        postgresql_where=sa.text("state = 'armed' and next_warn_at is not null"),
+        postgresql_where=sa.text("state = 'running' and next_warn_at is not null"),
     )
     op.create_index(
-        "uq_deadlines_duty",
+        "uq_deadlines_obligation",
         "deadlines",
-        ["duty_id"],
+        ["obligation_id"],
         unique=True,
         schema="casework",
-        postgresql_where=sa.text("duty_id is not null"),
+        postgresql_where=sa.text("obligation_id is not null"),
     )
     op.create_index(
-        "uq_deadlines_running",
+        "uq_deadlines_active",
         "deadlines",
         ["case_id", "kind"],
         unique=True,
         schema="casework",
-        postgresql_where=sa.text("state in ('armed', 'lapsed', 'paused')"),
+        postgresql_where=sa.text("state in ('running', 'lapsed', 'paused')"),
     )
 
 
@@ -367,7 +373,7 @@ def create_submissions() -> None:
         sa.Column("by_id", sa.Uuid(), nullable=False),
         sa.Column("by_name", sa.Text(), nullable=False),
         sa.Column("account", sa.Text(), nullable=False),
-        sa.Column("upheld", sa.Text(), nullable=False),
+        sa.Column("finding", sa.Text(), nullable=False),
         sa.Column("measures", sa.Text(), nullable=False),
         sa.Column("reply", sa.Text(), nullable=False),
         sa.Column("late", sa.Boolean(), nullable=False),
@@ -379,7 +385,8 @@ def create_submissions() -> None:
             "decision in ('approved', 'sent_back')", name=op.f("ck_submissions_decision")
         ),
         sa.CheckConstraint(
-            "upheld in ('upheld', 'partly', 'not_upheld')", name=op.f("ck_submissions_upheld")
+            "finding in ('substantiated', 'partly_substantiated', 'unsubstantiated')",
+            name=op.f("ck_submissions_finding"),
         ),
         sa.ForeignKeyConstraint(
             ["case_id"], ["casework.cases.id"], name=op.f("fk_submissions_case_id_cases")
@@ -418,11 +425,11 @@ def create_suspensions() -> None:
 def upgrade() -> None:
     create_core()
     create_campaigns()
-    create_notices()
+    create_calendar_amendments()
     create_series()
     create_cases()
     create_cases_indexes()
-    create_duties()
+    create_obligations()
     create_units()
     create_deadlines()
     create_deadlines_indexes()

@@ -1,4 +1,4 @@
-"""C4 单位审批, C5 督办台, C7 整改台账, and the duties of units (报送任务)."""
+"""C4 单位审批, C5 督办台, C7 整改台账, and the obligations of units (报送任务)."""
 
 from datetime import timedelta
 from typing import Annotated, Any
@@ -22,7 +22,7 @@ from shared.web.forms import Input
 router = Router(prefix="/casework")
 UNIT = allow(Role.HANDLER, Role.UNIT_HEAD)
 LEDGER = allow(Role.SUPERVISOR, Role.HANDLER, Role.UNIT_HEAD)
-DUTIES = allow(Role.SUPERVISOR, Role.OFFICE, Role.HANDLER, Role.UNIT_HEAD)
+OBLIGATIONS = allow(Role.SUPERVISOR, Role.OFFICE, Role.HANDLER, Role.UNIT_HEAD)
 PERIODS = {7: "近 7 天", 30: "近 30 天", 90: "近 90 天", 365: "近一年"}
 SMALL_BASE = 5
 """A rate over fewer is not shown: one case would make it."""
@@ -60,8 +60,8 @@ async def supervise_page(
         tx, since=tx.now - timedelta(days=days), soon_before=soon, dissatisfied=bad
     )
     views = {
-        "late": ("超期", Filter(standing="late", unit_id=unit)),
-        "soon": ("今明到期", Filter(standing="soon", unit_id=unit)),
+        "late": ("超期", Filter(deadline_status="late", unit_id=unit)),
+        "soon": ("今明到期", Filter(deadline_status="soon", unit_id=unit)),
         "dissatisfied": ("不满意", Filter(dissatisfied=True, unit_id=unit)),
         "returned": ("退回重派", Filter(returned=True)),
         "unsigned": (
@@ -176,12 +176,12 @@ class Fulfilment(Input):
     document: str = Field(title="文件标题和文号", min_length=duties.DOCUMENT_MIN, max_length=500)
 
 
-@router.get("/duties", policy=DUTIES)
-async def duties_page(request: Request, tx: Tx, user: CurrentUser) -> Response:
-    return await _duties(request, tx, user)
+@router.get("/obligations", policy=OBLIGATIONS)
+async def obligations_page(request: Request, tx: Tx, user: CurrentUser) -> Response:
+    return await _obligations(request, tx, user)
 
 
-async def _duties(
+async def _obligations(
     request: Request,
     tx: Tx,
     user: CurrentUser,
@@ -192,7 +192,9 @@ async def _duties(
     rows = [
         {
             **dict(row),
-            "standing": reading.standing({**dict(row), "clock": row["state"]}, calendar, tx.now),
+            "progress": reading.progress_of(
+                {**dict(row), "deadline_state": row["state"]}, calendar, tx.now
+            ),
         }
         for row in await duties.listed(tx, user)
     ]
@@ -209,14 +211,14 @@ async def _duties(
     )
 
 
-@router.post("/duties/{id}/fulfilment", policy=UNIT)
+@router.post("/obligations/{id}/fulfilment", policy=UNIT)
 async def fulfil(
     request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, id: UUID
 ) -> Response:
     form = await read_form(request, Fulfilment)
     if form.cleaned is None:
-        return await _duties(request, tx, user, form, id)
+        return await _obligations(request, tx, user, form, id)
     return await idempotency.redirect(
-        duties.fulfil_duty(tx, duty_id=id, document=form.cleaned.document, by=user),
-        to="/casework/duties",
+        duties.fulfil_obligation(tx, obligation_id=id, document=form.cleaned.document, by=user),
+        to="/casework/obligations",
     )

@@ -14,7 +14,7 @@ from services.casework.pages.words import render_casework_page
 from services.casework.store import reference
 from shared.appraisal.calendar.deadlines import due_label
 from shared.appraisal.calendar.working_days import WorkCalendar, civil_day
-from shared.appraisal.events import Refused
+from shared.appraisal.events import Rejected
 from shared.security.policies import allow
 from shared.security.roles import Role
 from shared.storage.transaction import Transaction
@@ -37,11 +37,11 @@ class Change(Input):
     shorten: bool = Field(False, title="缩短的期限也一并调整")
 
     def proposal(self) -> Proposal:
-        """What is proposed. Raises Refused with what is wrong."""
+        """What is proposed. Raises Rejected with what is wrong."""
         if self.text:
             return calendar.yearly(self.text)
         if self.day is None or self.worked is None:
-            raise Refused("请粘贴年度安排，或选定日期并说明是否工作", status=422, field="text")
+            raise Rejected("请粘贴年度安排，或选定日期并说明是否工作", status=422, field="text")
         return calendar.single_day(self.day, worked=self.worked == "work", name=self.name or "")
 
 
@@ -80,7 +80,7 @@ async def _render(
         form=form,
         preview=preview,
         failed=status >= 400,
-        notices=await reference.notices(tx),
+        amendments=await reference.calendar_amendments(tx),
         moved=_moved(preview),
         shown_max=SHOWN_MAX,
         today=civil_day(tx.now),
@@ -152,7 +152,7 @@ async def preview_change(request: Request, tx: Tx, user: CurrentUser) -> Respons
     if form.cleaned is not None:
         try:
             effect = await calendar.preview(tx, form.cleaned.proposal())
-        except Refused as refused:
+        except Rejected as refused:
             form.add_error(refused.sentence, refused.field or "text")
     return await _render(request, tx, form=form, preview=effect, status=200 if effect else 422)
 

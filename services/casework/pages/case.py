@@ -22,7 +22,7 @@ from services.casework.store import reference
 from services.casework.tables import Case
 from shared.appraisal.calendar.deadlines import due_label
 from shared.appraisal.calendar.working_days import closing
-from shared.appraisal.events import Refused
+from shared.appraisal.events import Rejected
 from shared.security.pii import find_pii
 from shared.security.policies import Account, Policy, allow
 from shared.security.roles import Role
@@ -81,7 +81,7 @@ class Decision(VersionedForm):
 
 class Result(VersionedForm):
     account: str = Field(title="办理情况", min_length=handling.ACCOUNT_MIN, max_length=20_000)
-    upheld: handling.Upheld = Field(title="反映是否属实")
+    finding: handling.CaseFinding = Field(title="反映是否属实")
     measures: str = Field("", title="整改措施", max_length=5000)
     reply: str = Field(title="公开答复", min_length=handling.REPLY_MIN, max_length=5000)
 
@@ -131,7 +131,7 @@ async def render(
     )
     if changes is not None:
         typed.texts["expected_version"] = [str(view.version)]
-    taken = (view.unit_id, view.barred_unit_id)
+    taken = (view.unit_id, view.excluded_unit_id)
     units = [
         (one["unit_id"], one["name"])
         for one in await reference.units(tx, view.campaign.id)
@@ -164,14 +164,14 @@ def _defaults(view: reading.CaseView, act: Verb | None) -> dict[str, Any]:
         last = view.submissions[0]
         return {
             "account": last.account,
-            "upheld": last.upheld,
+            "finding": last.finding,
             "measures": last.measures,
             "reply": last.reply,
         }
     if (
         act is Verb.ASSIGN
         and view.origin
-        and view.origin.named_unit_id not in (None, view.barred_unit_id)
+        and view.origin.named_unit_id not in (None, view.excluded_unit_id)
     ):
         return {"unit_id": view.origin.named_unit_id}
     return {}
@@ -179,13 +179,13 @@ def _defaults(view: reading.CaseView, act: Verb | None) -> dict[str, Any]:
 
 def _consequence(view: reading.CaseView, act: Verb | None, now: datetime) -> str:
     """What the button of a panel will do, in the words of whom it concerns."""
-    handle, rules = view.running("handle"), view.campaign.scheme.case_rules
+    handle, rules = view.active("handle"), view.campaign.scheme.case_rules
     end = handle.due_text if handle else ""
     approvers = "、".join(Role(role).label for role in rules.extension.approvers)
     until = due_label(view.returnable_until) if view.returnable_until else ""
     return (
         {
-            Verb.ACCEPT: f"签收后由您承办，最迟 {end} 办结（{handle.term if handle else ''}，自分办起算）",
+            Verb.ACCEPT: f"签收后由您承办，最迟 {end} 办结（{handle.terms if handle else ''}，自分办起算）",
             Verb.RETURN: f"退回后由受理审核重新分派；最迟 {until} 前可以退回。异议不成立的，原期限继续计算",
             Verb.ASK_EXTENSION: f"需{approvers}同意，批准前仍按 {end} 计算",
             Verb.DECIDE_EXTENSION: "各审批人全部同意后期限顺延，并告知来件人；任何一人不同意，申请即告终止",
@@ -400,11 +400,11 @@ async def pause(
 
 
 def _end_of(text: str, now: datetime) -> datetime:
-    """The end of the day that the text names. Raises Refused with a sentence when it names none."""
+    """The end of the day that the text names. Raises Rejected with a sentence when it names none."""
     try:
         return closing(parse_spoken_date(text, now, future=True).at.date(), "24:00")
     except UnparsableDate as error:
-        raise Refused(str(error), status=422, field="until") from error
+        raise Rejected(str(error), status=422, field="until") from error
 
 
 @router.post("/cases/{number}/resumption", policy=may(Verb.RESUME))

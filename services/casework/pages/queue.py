@@ -34,7 +34,7 @@ TABS: dict[str, tuple[str, tuple[State, ...]]] = {
     "review": ("待审核", (State.REVIEWING,)),
     "done": ("已办", (State.CLOSED, State.STRUCK_OFF)),
 }
-STANDINGS = {"late": "超期", "soon": "今明到期"}
+DEADLINE_FILTERS = {"late": "超期", "soon": "今明到期"}
 PICKED_MAX = 200
 Text = Annotated[str, Query(max_length=100)]
 
@@ -45,17 +45,22 @@ async def queue_page(
     tx: Tx,
     user: CurrentUser,
     tab: str = "todo",
-    standing: str | None = None,
+    deadline_status: str | None = None,
     mine: bool = False,
     q: Text = "",
     page: Annotated[int, Query(ge=1, le=100_000)] = 1,
 ) -> Response:
     tab = tab if tab in TABS else "todo"
-    standing = standing if standing in STANDINGS else None
+    deadline_status = deadline_status if deadline_status in DEADLINE_FILTERS else None
     wanted = Filter(
-        states=TABS[tab][1], standing=standing, handler_id=user.id if mine else None, q=q.strip()
+        states=TABS[tab][1],
+        deadline_status=deadline_status,
+        handler_id=user.id if mine else None,
+        q=q.strip(),
     )
-    context = await _queue(tx, user, wanted, tab=tab, standing=standing, mine=mine, q=q, page=page)
+    context = await _queue(
+        tx, user, wanted, tab=tab, deadline_status=deadline_status, mine=mine, q=q, page=page
+    )
     if is_htmx(request) and BACKGROUND_HEADER in request.headers:
         return render_fragment(request, "queue.html", "rows", **WORDS, **context)
     return render_casework_page(request, "queue.html", **context)
@@ -67,7 +72,7 @@ async def _queue(
     wanted: Filter,
     *,
     tab: str,
-    standing: str | None,
+    deadline_status: str | None,
     mine: bool,
     q: str,
     page: int,
@@ -77,15 +82,20 @@ async def _queue(
         (label, f"/casework/?tab={key}", sum(counted[state] for state in states))
         for key, (label, states) in TABS.items()
     ]
-    values = {"tab": tab, "standing": standing, "mine": "1" if mine else "", "q": q.strip()}
+    values = {
+        "tab": tab,
+        "deadline_status": deadline_status,
+        "mine": "1" if mine else "",
+        "q": q.strip(),
+    }
     return {
         "listing": await reading.case_list(tx, user, wanted, page=page),
         "tabs": tabs,
         "here": f"/casework/?tab={tab}",
         "tiles": _tiles(counted),
         "tab": tab,
-        "standing": standing,
-        "standing_word": STANDINGS.get(standing or "", ""),
+        "deadline_status": deadline_status,
+        "deadline_status_label": DEADLINE_FILTERS.get(deadline_status or "", ""),
         "mine": mine,
         "q": q,
         "values": values,
@@ -101,13 +111,13 @@ def _tiles(counted: dict[str, int]) -> list[dict[str, object]]:
         {
             "label": "超期",
             "value": late,
-            "url": "/casework/?tab=todo&standing=late",
+            "url": "/casework/?tab=todo&deadline_status=late",
             "tone": "over" if late else "",
         },
         {
             "label": "今明到期",
             "value": soon,
-            "url": "/casework/?tab=todo&standing=soon",
+            "url": "/casework/?tab=todo&deadline_status=soon",
             "tone": "warn" if soon else "",
         },
         {
@@ -141,5 +151,5 @@ def _palette_result(row: Any) -> PaletteResult:
         "办件",
         row["number"],
         f"/casework/cases/{row['number']}",
-        f"{State(row['state']).label} {row['summary'][:20]}",
+        f"{State(row['state']).label} {row['redacted_summary'][:20]}",
     )

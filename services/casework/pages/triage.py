@@ -40,7 +40,7 @@ async def triage_page(
     allowed = [
         (unit["unit_id"], unit["name"])
         for unit in units
-        if view and unit["unit_id"] != view.barred_unit_id
+        if view and unit["unit_id"] != view.excluded_unit_id
     ]
     return render_casework_page(
         request,
@@ -65,5 +65,5 @@ def _start(view: reading.CaseView | None) -> dict[str, object]:
     named = view.origin.named_unit_id if view.origin else None
     return {
         "expected_version": view.version,
-        "unit_id": named if named != view.barred_unit_id else None,
+        "unit_id": named if named != view.excluded_unit_id else None,
     }

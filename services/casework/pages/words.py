@@ -5,26 +5,26 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from services.casework.actions.handling import UPHELD_LABELS
+from services.casework.actions.handling import FINDING_LABELS
 from services.casework.actions.reading import CHANNEL_LABELS, KIND_LABELS, URGENCY_LABELS
-from shared.appraisal.calendar.deadlines import Standing
+from shared.appraisal.calendar.deadlines import DeadlineStatus
 from shared.web import render_page
 
 BADGES: Final = {
-    Standing.NORMAL: "normal",
-    Standing.WARNING: "near",
-    Standing.LATE: "over",
-    Standing.SEVERE: "grave",
-    Standing.PAUSED: "paused",
-    Standing.CLOSED: "closed",
+    DeadlineStatus.NORMAL: "normal",
+    DeadlineStatus.WARNING: "near",
+    DeadlineStatus.LATE: "over",
+    DeadlineStatus.SEVERE: "grave",
+    DeadlineStatus.PAUSED: "paused",
+    DeadlineStatus.CLOSED: "closed",
 }
-"""The name of a standing in the shared badge."""
+"""The name of a deadline_status in the shared badge."""
 WORDS: Final[dict[str, Any]] = {
     "badges": BADGES,
     "kinds": KIND_LABELS,
     "urgencies": URGENCY_LABELS,
     "channels": CHANNEL_LABELS,
-    "upheld_words": UPHELD_LABELS,
+    "finding_labels": FINDING_LABELS,
 }
 
 

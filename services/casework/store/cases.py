@@ -33,9 +33,9 @@ class Scope:
         return cls(user.unit_id, user.role not in UNIT_ROLES)
 
 
-# $1 everything, $2 unit. The bar is asked for although no barred unit can be responsible: two locks
+# $1 everything, $2 unit. The bar is asked for although no excluded unit can be responsible: two locks
 # on this door.
-_VISIBLE: Final = "($1 or (c.unit_id = $2 and c.barred_unit_id is distinct from $2))"
+_VISIBLE: Final = "($1 or (c.unit_id = $2 and c.excluded_unit_id is distinct from $2))"
 
 
 # ── opening ───────────────────────────────────────────────────────────────────────────────────────
@@ -83,10 +83,10 @@ CASE_COLUMNS: Final = (
     "kind",
     "urgency",
     "problem_item",
-    "summary",
+    "redacted_summary",
     "real_name",
     "named_unit_id",
-    "barred_unit_id",
+    "excluded_unit_id",
     "unit_id",
     "state",
     "version",
@@ -113,11 +113,11 @@ STEP_COLUMNS: Final = (
 DEADLINE_COLUMNS: Final = (
     "id",
     "case_id",
-    "duty_id",
+    "obligation_id",
     "unit_id",
     "kind",
     "starts_at",
-    "term",
+    "terms",
     "due_at",
     "warn_at",
     "severe_at",
@@ -182,7 +182,7 @@ async def to_change(tx: Transaction, number: str, user: Account) -> Case | None:
     if not scope.everything:
         wanted = wanted.where(
             col(Case.unit_id) == scope.unit_id,
-            col(Case.barred_unit_id).is_distinct_from(scope.unit_id),
+            col(Case.excluded_unit_id).is_distinct_from(scope.unit_id),
         )
     # NO KEY UPDATE: rows that only point at the case need not wait for it.
     return await tx.scalar(
@@ -292,7 +292,7 @@ async def due_resumptions(tx: Transaction, limit: int) -> list[tuple[Case, Suspe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """What a list is narrowed to. `standing`: `late` (超期), `soon` (今明到期: due before
+    """What a list is narrowed to. `deadline_status`: `late` (超期), `soon` (今明到期: due before
     `soon_before`).
     """
 
@@ -301,7 +301,7 @@ class Filter:
     campaign_id: str | None = None
     kind: str | None = None
     source: str | None = None
-    standing: str | None = None
+    deadline_status: str | None = None
     handler_id: UUID | None = None
     dissatisfied: bool = False
     returned: bool = False
@@ -315,9 +315,9 @@ _LISTED: Final = f"""
 from cases c
   left join units u on (u.campaign_id, u.unit_id) = (c.campaign_id, c.unit_id)
   left join lateral (
-    select kind, due_at, warn_at, severe_at, provisional, term, state, lapsed_at, ended_at from deadlines d
-    where d.case_id = c.id and (d.state in ('armed', 'lapsed', 'paused') or (d.kind = 'handle' and d.state = 'met'))
-    order by d.state = 'met', d.due_at limit 1
+    select kind, due_at, warn_at, severe_at, provisional, terms, state, lapsed_at, ended_at from deadlines d
+    where d.case_id = c.id and (d.state in ('running', 'lapsed', 'paused') or (d.kind = 'handle' and d.state = 'completed'))
+    order by d.state = 'completed', d.due_at limit 1
   ) d on true
 where {_VISIBLE}
   and (cardinality($3::text[]) = 0 or c.state = any($3))
@@ -325,19 +325,19 @@ where {_VISIBLE}
   and ($5::text is null or c.campaign_id = $5)
   and ($6::text is null or c.kind = $6)
   and ($7::text is null or c.source = $7)
-  and ($8::text is null or ($8 = 'late' and d.state in ('armed', 'lapsed') and d.due_at <= $9)
-    or ($8 = 'soon' and d.state = 'armed' and d.due_at > $9 and d.due_at < $10))
+  and ($8::text is null or ($8 = 'late' and d.state in ('running', 'lapsed') and d.due_at <= $9)
+    or ($8 = 'soon' and d.state = 'running' and d.due_at > $9 and d.due_at < $10))
   and ($11::uuid is null or c.handler_id = $11)
   and (not $12 or (c.rating is not null and c.rating = any($13::int[])))
   and (not $14 or (c.returns > 0 and c.state = 'pending'))
   and ($15::timestamptz is null or (c.state = 'assigned' and c.assigned_at <= $15))
-  and ($16 = '' or c.number ilike '%' || $16 || '%' or c.summary ilike '%' || $16 || '%' or u.name ilike '%' || $16 || '%'
+  and ($16 = '' or c.number ilike '%' || $16 || '%' or c.redacted_summary ilike '%' || $16 || '%' or u.name ilike '%' || $16 || '%'
     or c.handler_name ilike '%' || $16 || '%')
 """
 _ORDERED: Final = """
-order by case when d.state is null or d.state = 'met' then 4 when d.state = 'paused' then 3
+order by case when d.state is null or d.state = 'completed' then 4 when d.state = 'paused' then 3
               when d.severe_at <= $9 then 0 when d.due_at <= $9 then 1 else 2 end,
-         case when d.state = 'met' or d.state is null then null else d.due_at end, c.closed_at desc nulls last, c.number
+         case when d.state = 'completed' or d.state is null then null else d.due_at end, c.closed_at desc nulls last, c.number
 limit $17 offset $18
 """
 
@@ -347,7 +347,7 @@ def _arguments(
 ) -> list[Any]:
     # Only an open case can be late: without its states the question would look at every case ever
     # closed.
-    states = wanted.states or (tuple(OPEN) if wanted.standing else ())
+    states = wanted.states or (tuple(OPEN) if wanted.deadline_status else ())
     return [
         scope.everything,
         scope.unit_id,
@@ -356,7 +356,7 @@ def _arguments(
         wanted.campaign_id,
         wanted.kind,
         wanted.source,
-        wanted.standing,
+        wanted.deadline_status,
         now,
         soon_before,
         wanted.handler_id,
@@ -387,10 +387,10 @@ async def listed(
     arguments = _arguments(Scope.of(user), wanted, tx.now, soon_before, dissatisfied)
     found = await tx.fetch(
         f"""
-        select count(*) over () as total, c.id, c.number, c.kind, c.urgency, c.state, c.summary, c.unit_id, u.name as unit_name,
+        select count(*) over () as total, c.id, c.number, c.kind, c.urgency, c.state, c.redacted_summary, c.unit_id, u.name as unit_name,
           c.handler_name, c.problem_item, c.campaign_id, c.source, c.received_on, c.assigned_at, c.closed_at, c.late, c.returns, c.repeats,
-          c.rating, c.version, c.named_unit_id, c.barred_unit_id, c.urges,
-          d.kind as stage, d.due_at, d.warn_at, d.severe_at, d.provisional, d.term, d.state as clock, d.lapsed_at, d.ended_at
+          c.rating, c.version, c.named_unit_id, c.excluded_unit_id, c.urges,
+          d.kind as stage, d.due_at, d.warn_at, d.severe_at, d.provisional, d.terms, d.state as deadline_state, d.lapsed_at, d.ended_at
         {_LISTED} {_ORDERED}
         """,
         *arguments,
@@ -412,7 +412,7 @@ async def tally(tx: Transaction, user: Account, *, soon_before: datetime) -> dic
         select c.state, count(*) as n,
           count(*) filter (where d.due <= $3) as late, count(*) filter (where d.due > $3 and d.due < $4) as soon
         from cases c left join lateral (
-          select min(due_at) as due from deadlines d where d.case_id = c.id and d.state in ('armed', 'lapsed')
+          select min(due_at) as due from deadlines d where d.case_id = c.id and d.state in ('running', 'lapsed')
         ) d on c.state in ('pending', 'assigned', 'handling', 'reviewing')
         where {_VISIBLE} group by c.state
         """,
@@ -436,7 +436,7 @@ async def with_request(tx: Transaction, user: Account, *, rows: int = 100) -> li
     found = await tx.fetch(
         f"""
         select c.number from extensions e join cases c on c.id = e.case_id
-          join deadlines d on d.case_id = c.id and d.kind = 'handle' and d.state = 'armed'
+          join deadlines d on d.case_id = c.id and d.kind = 'handle' and d.state = 'running'
         where e.state = 'asked' and {_VISIBLE} order by d.due_at limit $3
         """,
         scope.everything,
@@ -462,12 +462,12 @@ async def units_with_cases(tx: Transaction, user: Account) -> list[tuple[str, st
 
 
 async def found(tx: Transaction, user: Account, q: str, *, rows: int = 8) -> list[Any]:
-    """Cases whose number or hand-over text holds `q`, for the palette."""
+    """Cases whose number or redacted summary holds `q`, for the palette."""
     scope = Scope.of(user)
     return await tx.fetch(
         f"""
-        select c.number, c.summary, c.state from cases c
-        where {_VISIBLE} and (c.number ilike '%' || $3 || '%' or c.summary ilike '%' || $3 || '%') order by c.number desc limit $4
+        select c.number, c.redacted_summary, c.state from cases c
+        where {_VISIBLE} and (c.number ilike '%' || $3 || '%' or c.redacted_summary ilike '%' || $3 || '%') order by c.number desc limit $4
         """,
         scope.everything,
         scope.unit_id,
@@ -487,7 +487,7 @@ async def by_unit(
         """
         with running as (
           select c.campaign_id, c.unit_id, c.state, c.assigned_at,
-            (select min(d.due_at) from deadlines d where d.case_id = c.id and d.state in ('armed', 'lapsed')) as due
+            (select min(d.due_at) from deadlines d where d.case_id = c.id and d.state in ('running', 'lapsed')) as due
           from cases c where c.state in ('assigned', 'handling', 'paused', 'reviewing')
         ), open as (
           select campaign_id, unit_id, count(*) as open, count(*) filter (where due <= $1) as late,
@@ -524,7 +524,7 @@ async def board_counts(
           count(*) filter (where c.state = 'assigned' and c.assigned_at <= $3) as unsigned,
           (select count(*) from cases where rating is not null and rating = any($4::int[])) as dissatisfied
         from cases c left join lateral (
-          select min(due_at) as due from deadlines d where d.case_id = c.id and d.state in ('armed', 'lapsed')
+          select min(due_at) as due from deadlines d where d.case_id = c.id and d.state in ('running', 'lapsed')
         ) d on true
         where c.state in ('pending', 'assigned', 'handling', 'paused', 'reviewing')
         """,
@@ -540,10 +540,10 @@ async def open_counts(tx: Transaction) -> list[Any]:
     return await tx.fetch(
         """
         select c.state, case when c.state = 'paused' then 'paused' when d.severe_at <= $1 then 'severe' when d.due_at <= $1 then 'late'
-                             when d.warn_at <= $1 then 'warning' else 'normal' end as standing, count(*) as n
+                             when d.warn_at <= $1 then 'warning' else 'normal' end as deadline_status, count(*) as n
         from cases c left join lateral (
           select due_at, warn_at, severe_at from deadlines d
-          where d.case_id = c.id and d.state in ('armed', 'lapsed') order by due_at limit 1
+          where d.case_id = c.id and d.state in ('running', 'lapsed') order by due_at limit 1
         ) d on true
         where c.state in ('pending', 'assigned', 'handling', 'paused', 'reviewing') group by 1, 2
         """,

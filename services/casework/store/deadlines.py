@@ -1,4 +1,4 @@
-"""Deadlines and duties: what is due is claimed in order of time, each row by one worker, in one
+"""Deadlines and obligations: what is due is claimed in order of time, each row by one worker, in one
 statement.
 """
 
@@ -10,8 +10,8 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlmodel import col
 
-from services.casework.domain import Clock
-from services.casework.tables import Deadline, Duty
+from services.casework.domain import DeadlineState
+from services.casework.tables import Deadline, Obligation
 from shared.storage.transaction import Transaction
 
 # ── what is due ───────────────────────────────────────────────────────────────────────────────────
@@ -20,7 +20,7 @@ from shared.storage.transaction import Transaction
 # them, a crash gives all of it back.
 _CLAIM_LAPSED: Final = """
 with due as (
-  select id from deadlines where state = 'armed' and due_at <= public.app_now() order by due_at limit $1 for update skip locked
+  select id from deadlines where state = 'running' and due_at <= public.app_now() order by due_at limit $1 for update skip locked
 ), fired as (
   update deadlines d set state = 'lapsed', lapsed_at = public.app_now(), next_warn_at = null
   from due where d.id = due.id returning d.*
@@ -28,7 +28,7 @@ with due as (
 """
 _CLAIM_WARNED: Final = """
 with due as (
-  select id from deadlines where state = 'armed' and next_warn_at <= public.app_now() and due_at > public.app_now()
+  select id from deadlines where state = 'running' and next_warn_at <= public.app_now() and due_at > public.app_now()
   order by next_warn_at limit $1 for update skip locked
 ), fired as (
   update deadlines d set warned_at = public.app_now(),
@@ -38,10 +38,10 @@ with due as (
 )
 """
 _TOLD: Final = """
-select f.id, f.kind, f.due_at, f.unit_id as bound_unit_id, f.warned_at, f.case_id, f.duty_id,
+select f.id, f.kind, f.due_at, f.unit_id as bound_unit_id, f.warned_at, f.case_id, f.obligation_id,
   extract(epoch from public.app_now() - {due})::float8 as late_seconds,
-  c.number, coalesce(c.campaign_id, y.campaign_id) as campaign_id, coalesce(c.unit_id, y.unit_id) as unit_id, y.obligation
-from fired f left join cases c on c.id = f.case_id left join duties y on y.id = f.duty_id
+  c.number, coalesce(c.campaign_id, y.campaign_id) as campaign_id, coalesce(c.unit_id, y.unit_id) as unit_id, y.obligation_rule_id
+from fired f left join cases c on c.id = f.case_id left join obligations y on y.id = f.obligation_id
 order by {due}, f.id
 """
 
@@ -99,10 +99,10 @@ async def listed(
     return await tx.fetch(
         """
         select d.id, d.kind, d.state, d.starts_at, d.due_at, d.warn_at, d.severe_at, d.provisional, d.rule_id, d.scheme_version,
-          d.calendar_version, d.warned_at, d.lapsed_at, d.ended_at, d.term, c.number, y.id as duty_id, y.label,
+          d.calendar_version, d.warned_at, d.lapsed_at, d.ended_at, d.terms, c.number, y.id as obligation_id, y.label,
           coalesce(c.unit_id, y.unit_id) as unit_id
-        from deadlines d left join cases c on c.id = d.case_id left join duties y on y.id = d.duty_id
-        where ($1 or (coalesce(c.unit_id, y.unit_id) = $2 and c.barred_unit_id is distinct from $2))
+        from deadlines d left join cases c on c.id = d.case_id left join obligations y on y.id = d.obligation_id
+        where ($1 or (coalesce(c.unit_id, y.unit_id) = $2 and c.excluded_unit_id is distinct from $2))
           and ($3::text is null or d.state = $3) and ($4::text is null or d.kind = $4) and ($5::timestamptz is null or d.due_at < $5)
         order by d.due_at, d.id limit $6
         """,
@@ -115,49 +115,50 @@ async def listed(
     )
 
 
-# ── duties of units ───────────────────────────────────────────────────────────────────────────────
+# ── obligations of units ───────────────────────────────────────────────────────────────────────────────
 
 
-async def duties_of(
+async def obligations_of(
     tx: Transaction, campaign_id: str
-) -> dict[tuple[str, str], tuple[Duty, Deadline]]:
-    """The duties of a campaign's units with their deadlines, locked, by (unit, obligation)."""
+) -> dict[tuple[str, str], tuple[Obligation, Deadline]]:
+    """The obligations of a campaign's units with their deadlines, locked, by (unit, obligation)."""
     rows = await tx.rows(
-        select(Duty, Deadline)
-        .join(Deadline, col(Deadline.duty_id) == col(Duty.id))
-        .where(col(Duty.campaign_id) == campaign_id)
+        select(Obligation, Deadline)
+        .join(Deadline, col(Deadline.obligation_id) == col(Obligation.id))
+        .where(col(Obligation.campaign_id) == campaign_id)
         .order_by(col(Deadline.id))
         .with_for_update()
         .execution_options(populate_existing=True)
     )
     return {
-        (duty.unit_id, duty.obligation): (duty, deadline) for duty, deadline in map(tuple, rows)
+        (obligation.unit_id, obligation.obligation_rule_id): (obligation, deadline)
+        for obligation, deadline in map(tuple, rows)
     }
 
 
-async def duty_to_change(
-    tx: Transaction, duty_id: UUID, unit_id: str | None
-) -> tuple[Duty, Deadline] | None:
-    """A duty of this unit (None: of any unit) with its deadline, locked."""
+async def obligation_to_change(
+    tx: Transaction, obligation_id: UUID, unit_id: str | None
+) -> tuple[Obligation, Deadline] | None:
+    """An obligation of this unit (None: of any unit) with its deadline, locked."""
     wanted = (
-        select(Duty, Deadline)
-        .join(Deadline, col(Deadline.duty_id) == col(Duty.id))
-        .where(col(Duty.id) == duty_id)
+        select(Obligation, Deadline)
+        .join(Deadline, col(Deadline.obligation_id) == col(Obligation.id))
+        .where(col(Obligation.id) == obligation_id)
     )
     if unit_id is not None:
-        wanted = wanted.where(col(Duty.unit_id) == unit_id)
+        wanted = wanted.where(col(Obligation.unit_id) == unit_id)
     rows = await tx.rows(wanted.with_for_update().execution_options(populate_existing=True))
-    return next(((duty, deadline) for duty, deadline in map(tuple, rows)), None)
+    return next(((obligation, deadline) for obligation, deadline in map(tuple, rows)), None)
 
 
-async def duties(tx: Transaction, *, everything: bool, unit_id: str | None) -> list[Any]:
-    """Duties as a person may see them: open ones first, by due time."""
+async def obligations(tx: Transaction, *, everything: bool, unit_id: str | None) -> list[Any]:
+    """Obligations as a person may see them: open ones first, by due time."""
     return await tx.fetch(
         """
-        select y.id, y.campaign_id, y.unit_id, u.name as unit_name, y.obligation, y.label, y.deliverable, y.met_at, y.met_by_name,
-          y.document, d.due_at, d.warn_at, d.severe_at, d.provisional, d.state, d.lapsed_at, d.ended_at, d.rule_id, d.term
-        from duties y join deadlines d on d.duty_id = y.id left join units u on (u.campaign_id, u.unit_id) = (y.campaign_id, y.unit_id)
-        where ($1 or y.unit_id = $2) and d.state <> 'void' order by y.met_at is not null, d.due_at, u.unit_no
+        select y.id, y.campaign_id, y.unit_id, u.name as unit_name, y.obligation_rule_id, y.label, y.deliverable, y.fulfilled_at, y.fulfilled_by_name,
+          y.document, d.due_at, d.warn_at, d.severe_at, d.provisional, d.state, d.lapsed_at, d.ended_at, d.rule_id, d.terms
+        from obligations y join deadlines d on d.obligation_id = y.id left join units u on (u.campaign_id, u.unit_id) = (y.campaign_id, y.unit_id)
+        where ($1 or y.unit_id = $2) and d.state <> 'cancelled' order by y.fulfilled_at is not null, d.due_at, u.unit_no
         """,
         everything,
         unit_id,
@@ -173,10 +174,10 @@ async def touched_by(tx: Transaction, first: datetime, last: datetime, *, lock: 
     """
     return await tx.fetch(
         f"""
-        select d.id, d.case_id, d.kind, d.unit_id, d.starts_at, d.term, d.due_at, d.provisional, d.state, c.number, c.campaign_id,
-          c.unit_id as case_unit_id, c.summary
+        select d.id, d.case_id, d.kind, d.unit_id, d.starts_at, d.terms, d.due_at, d.provisional, d.state, c.number, c.campaign_id,
+          c.unit_id as case_unit_id, c.redacted_summary
         from deadlines d join cases c on c.id = d.case_id
-        where d.state = '{Clock.ARMED}' and d.starts_at < $2 and (d.severe_at >= $1 or d.provisional)
+        where d.state = '{DeadlineState.RUNNING}' and d.starts_at < $2 and (d.severe_at >= $1 or d.provisional)
         order by c.id, d.id {"for update of d" if lock else ""}
         """,
         first,

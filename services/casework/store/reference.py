@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from services.casework.store import context_of
-from shared.appraisal.calendar.notices import china
-from shared.appraisal.calendar.working_days import Notice, WorkCalendar
+from shared.appraisal.calendar.holiday_notices import china
+from shared.appraisal.calendar.working_days import HolidayNotice, WorkCalendar
 from shared.appraisal.events import CampaignPublished
 from shared.appraisal.schemes import Scheme
 from shared.storage.transaction import Transaction
@@ -49,12 +49,12 @@ async def rules_for_opening(
           insert into series as s (year, last) select distinct year, 0 from known order by year
           on conflict (year) do update set last = s.last
         )
-        select n.notices, known.* from (select count(*) as notices from notices) n left join known on true
+        select n.amendments, known.* from (select count(*) as amendments from calendar_amendments) n left join known on true
         """,
         list(ids),
     )
     known = {row["id"]: await _campaign(tx, row) for row in rows if row["id"] is not None}
-    return known, await _calendar_after(tx, rows[0]["notices"])
+    return known, await _calendar_after(tx, rows[0]["amendments"])
 
 
 async def _campaign(tx: Transaction, row: Any) -> Campaign:
@@ -157,7 +157,7 @@ class DayRule(msgspec.Struct, frozen=True):
 
 async def calendar(tx: Transaction) -> WorkCalendar:
     """The calendar in force: the shipped one with every imported notice, in order."""
-    return await _calendar_after(tx, await tx.fetchval("select count(*) from notices"))
+    return await _calendar_after(tx, await tx.fetchval("select count(*) from calendar_amendments"))
 
 
 async def _calendar_after(tx: Transaction, count: int) -> WorkCalendar:
@@ -169,7 +169,7 @@ async def _calendar_after(tx: Transaction, count: int) -> WorkCalendar:
 
 async def _composed(tx: Transaction) -> WorkCalendar:
     made = china()
-    for row in await tx.fetch("select kind, content from notices order by id"):
+    for row in await tx.fetch("select kind, content from calendar_amendments order by id"):
         made = applied(made, row["kind"], row["content"])
     return made
 
@@ -177,18 +177,18 @@ async def _composed(tx: Transaction) -> WorkCalendar:
 def applied(calendar: WorkCalendar, kind: str, content: str) -> WorkCalendar:
     """The calendar with one notice or hand-made day applied."""
     if kind == "year":
-        return calendar.with_notice(msgspec.json.decode(content, type=Notice))
+        return calendar.with_notice(msgspec.json.decode(content, type=HolidayNotice))
     rule = msgspec.json.decode(content, type=DayRule)
     return calendar.with_day(rule.day, rule.worked, rule.name)
 
 
-async def lock_notices(tx: Transaction) -> None:
+async def lock_calendar_amendments(tx: Transaction) -> None:
     """One import at a time; readers go on."""
-    await tx.run("lock table notices in share row exclusive mode")
+    await tx.run("lock table calendar_amendments in share row exclusive mode")
 
 
-async def notices(tx: Transaction) -> list[Any]:
+async def calendar_amendments(tx: Transaction) -> list[Any]:
     """What was imported, newest first."""
     return await tx.fetch(
-        "select kind, year, source, calendar_version, imported_at, imported_by from notices order by id desc"
+        "select kind, year, source, calendar_version, imported_at, imported_by from calendar_amendments order by id desc"
     )

@@ -16,7 +16,7 @@ from services.intake.domain.accounts import (
 )
 from services.intake.settings import context_of
 from services.intake.store import accounts as store
-from shared.appraisal.events import Refused
+from shared.appraisal.events import Rejected
 from shared.security.passwords import hash_password, verify_password
 from shared.security.policies import Account
 from shared.security.roles import Role
@@ -33,7 +33,7 @@ async def create_account(
     unit_id: str | None = None,
     by: str,
 ) -> Account:
-    """A new account. `by`: id of who makes it, or `system`. Raises Refused for a bad name or
+    """A new account. `by`: id of who makes it, or `system`. Raises Rejected for a bad name or
     password (422), a taken name (409).
     """
     name = read_name(name)
@@ -48,7 +48,7 @@ async def create_account(
         unit_id=unit_id,
     )
     if not await store.add(tx, account, await hash_password(password)):
-        raise Refused("这个用户名已有人使用", field="name")
+        raise Rejected("这个用户名已有人使用", field="name")
     tx.audit("account.created", account.id, by, role=role, unit=unit_id)
     return account
 
@@ -75,14 +75,14 @@ async def sign_in(tx: Transaction, *, name: str, password: str, agent: str) -> A
 async def change_password(
     tx: Transaction, *, account: Account, old: str, new: str, again: str, keep: str | None
 ) -> None:
-    """Set a new password and end every other session. `keep`: the token of this one. Raises Refused
+    """Set a new password and end every other session. `keep`: the token of this one. Raises Rejected
     (422), CacheUnavailable.
     """
     row = await store.by_id(tx, account.id)
     if row is None or not await verify_password(old, row["password_hash"]):
-        raise Refused("旧密码不正确", status=422, field="old")
+        raise Rejected("旧密码不正确", status=422, field="old")
     if new != again:
-        raise Refused("两次输入的新密码不一致", status=422, field="again")
+        raise Rejected("两次输入的新密码不一致", status=422, field="again")
     check_password(new, name=account.name)
     await store.set_password(tx, account.id, await hash_password(new))
     tx.audit("account.password_changed", account.id, str(account.id))
@@ -100,13 +100,13 @@ async def change_account(
     by: Account,
 ) -> Account:
     """Change what an account may do; its sessions end, so that the change holds at once. Raises
-    Refused (404, 409, 422), CacheUnavailable.
+    Rejected (404, 409, 422), CacheUnavailable.
     """
     row = await store.by_id(tx, account_id)
     if row is None:
-        raise Refused("没有这个账号", status=404)
+        raise Rejected("没有这个账号", status=404)
     if account_id == by.id and (disabled or role is not by.role):
-        raise Refused("不能停用自己的账号或改变自己的角色")
+        raise Rejected("不能停用自己的账号或改变自己的角色")
     check_unit(role, unit_id)
     await store.change(
         tx, account_id, role=role, unit_id=unit_id, display_name=display_name, disabled=disabled
@@ -119,10 +119,10 @@ async def change_account(
 
 
 async def reset_password(tx: Transaction, account_id: UUID, *, password: str, by: Account) -> None:
-    """Give somebody who forgot theirs a new password. Raises Refused (404, 422), CacheUnavailable."""
+    """Give somebody who forgot theirs a new password. Raises Rejected (404, 422), CacheUnavailable."""
     row = await store.by_id(tx, account_id)
     if row is None:
-        raise Refused("没有这个账号", status=404)
+        raise Rejected("没有这个账号", status=404)
     check_password(password, name=row["name"])
     await store.set_password(tx, account_id, await hash_password(password))
     tx.audit("account.password_reset", account_id, str(by.id))

@@ -11,7 +11,7 @@ from services.intake.store import complaints as complaint_store
 from services.intake.store import visits as store
 from services.intake.store.complaints import sealed_of
 from services.intake.store.files import keep_file, read_file, remove_file
-from shared.appraisal.events import Refused
+from shared.appraisal.events import Rejected
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction, new_id
 
@@ -19,11 +19,11 @@ FILES_MAX = 9
 
 
 async def add(tx: Transaction, sitting: UUID, body: bytes) -> None:
-    """Keep a file of a wizard; the same file again changes nothing. Raises Refused (409, 413, 415,
+    """Keep a file of a wizard; the same file again changes nothing. Raises Rejected (409, 413, 415,
     422).
     """
     if len(await store.files_of(tx, sitting)) >= FILES_MAX:
-        raise Refused(f"最多 {FILES_MAX} 个文件", status=422, field="files")
+        raise Rejected(f"最多 {FILES_MAX} 个文件", status=422, field="files")
     context, file_id = context_of(tx), new_id()
     kept = await keep_file(context.files, context.ring, file_id, body, documents=True)
     new = await store.add_file(
@@ -65,7 +65,7 @@ async def listed(tx: Transaction, subject: UUID) -> list[dict[str, Any]]:
 
 
 async def read(tx: Transaction, number: str, file_id: UUID, *, by: Account) -> tuple[bytes, str]:
-    """(bytes, media type): the copy without metadata, or a document as it is. Raises Refused (404).
+    """(bytes, media type): the copy without metadata, or a document as it is. Raises Rejected (404).
     Leaves a mark in the audit log.
     """
     row = await _visible(tx, number, file_id, by)
@@ -84,12 +84,12 @@ async def read(tx: Transaction, number: str, file_id: UUID, *, by: Account) -> t
 
 
 async def release(tx: Transaction, number: str, file_id: UUID, *, by: Account) -> None:
-    """发布给承办单位. Raises Refused: 404, or 409 for a document, of which there is no copy without
+    """发布给承办单位. Raises Rejected: 404, or 409 for a document, of which there is no copy without
     metadata.
     """
     row = await _visible(tx, number, file_id, by)
     if not row["derived"]:
-        raise Refused("只有去除元数据的图片可以发布，文件原件密封保存")
+        raise Rejected("只有去除元数据的图片可以发布，文件原件密封保存")
     if await store.release(tx, file_id, by.id):
         tx.audit("attachment.released", file_id, str(by.id), number=number)
 
@@ -104,5 +104,5 @@ async def _visible(tx: Transaction, number: str, file_id: UUID, by: Account) -> 
         or row["subject_id"] != complaint["id"]
         or by.role not in MAY_REVEAL
     ):
-        raise Refused("没有这个附件", status=404)
+        raise Rejected("没有这个附件", status=404)
     return row

@@ -21,8 +21,8 @@ from services.intake.domain.ballots import (
 )
 from services.intake.store import ballots as store
 from services.intake.store import campaigns
-from shared.appraisal.events import BallotSubmitted, Refused
-from shared.appraisal.schemes import Ballot
+from shared.appraisal.events import BallotSubmitted, Rejected
+from shared.appraisal.schemes import Questionnaire
 from shared.foundation import telemetry
 from shared.foundation.clock import CHINA
 from shared.security.policies import Account
@@ -50,16 +50,16 @@ async def issue_tokens(
     by: Account,
 ) -> tuple[UUID, list[str]]:
     """Make a batch of codes; gives its id and the codes, which nobody can ask for again. Raises
-    Refused (422).
+    Rejected (422).
 
     Without `closes_on` the codes end with the campaign's period, unless that is over already.
     """
     campaign = await campaigns.get(tx, campaign_id)
-    ballot = campaign.ballot(instrument)
-    if ballot.group(group) is None:
-        raise Refused("问卷没有这个评议主体", status=422, field="group")
+    questionnaire = campaign.questionnaire(instrument)
+    if questionnaire.group(group) is None:
+        raise Rejected("问卷没有这个评议主体", status=422, field="group")
     if not 1 <= count <= (1 if use == "place" else BATCH_MAX):
-        raise Refused(
+        raise Rejected(
             f"数量应为 1 至 {BATCH_MAX}；张贴用的固定码每批一个", status=422, field="count"
         )
     codes = [new_code(PLACE_SIGNS if use == "place" else ONE_USE_SIGNS) for _ in range(count)]
@@ -99,25 +99,25 @@ def _today(tx: Transaction) -> date:
 
 async def open_questionnaire(
     tx: Transaction, code: str, *, device: str = ""
-) -> tuple[Any, campaigns.KnownCampaign, Ballot]:
+) -> tuple[Any, campaigns.KnownCampaign, Questionnaire]:
     """(batch, campaign, questionnaire) of a code that can be used now.
 
-    Raises Refused: 404 for a code that is none, 410 after its last day, 409 when it was used.
+    Raises Rejected: 404 for a code that is none, 410 after its last day, 409 when it was used.
     """
     token = read_token(code)
     batch = await store.batch_of(tx, token_hash(token)) if token else None
     if batch is None:
         telemetry.ballot_submits.labels("unknown").inc()
-        raise Refused("问卷码无效，请核对后再试", status=404, field="token")
+        raise Rejected("问卷码无效，请核对后再试", status=404, field="token")
     if batch["closes_on"] is not None and _today(tx) > batch["closes_on"]:
         telemetry.ballot_submits.labels("closed").inc()
-        raise Refused(
+        raise Rejected(
             f"问卷已于 {batch['closes_on']:%Y-%m-%d} 截止，谢谢您的关注", status=410, field="token"
         )
     campaign = await campaigns.get(tx, batch["campaign_id"])
     if await store.receipt(tx, campaign.id, _id(batch, token, device)) is not None:
-        raise Refused(ALREADY_USED, status=409, field="token")
-    return batch, campaign, campaign.ballot(batch["instrument"])
+        raise Rejected(ALREADY_USED, status=409, field="token")
+    return batch, campaign, campaign.questionnaire(batch["instrument"])
 
 
 async def cast_ballot(
@@ -126,19 +126,19 @@ async def cast_ballot(
     """Take a ballot, once for each code (for a code of a place: once for each device). True: taken
     now; False: the same sending again.
 
-    `key` is the sender's idempotency key. Raises Refused: 404 unknown code, 409 used code, 410
+    `key` is the sender's idempotency key. Raises Rejected: 404 unknown code, 409 used code, 410
     after its last day, 422 wrong answers. Nothing is kept of who sent it or when, but the hour.
     """
     token = read_token(code)
     try:
-        batch, campaign, ballot = await open_questionnaire(tx, code, device=device)
-    except Refused as refused:
+        batch, campaign, questionnaire = await open_questionnaire(tx, code, device=device)
+    except Rejected as refused:
         if refused.status == 409 and await _is_repetition(tx, token, key, device):
             return False
         if refused.status == 409:
             telemetry.ballot_submits.labels("repeated").inc()
         raise
-    check_answers(campaign.scheme, ballot, campaign.by_number, answers)
+    check_answers(campaign.scheme, questionnaire, campaign.by_number, answers)
     stored = await store.cast(
         tx,
         campaign_id=campaign.id,
@@ -162,7 +162,7 @@ async def _second(tx: Transaction, token: str, key: str, device: str) -> bool:
     if await _is_repetition(tx, token, key, device):
         return False
     telemetry.ballot_submits.labels("repeated").inc()
-    raise Refused(ALREADY_USED, status=409, field="token")
+    raise Rejected(ALREADY_USED, status=409, field="token")
 
 
 async def _is_repetition(tx: Transaction, token: str, key: str, device: str) -> bool:

@@ -7,9 +7,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from services.intake.domain.complaints import (
-    OWN_ORIGINAL,
+    OWN_STATEMENT_READABLE,
     REASON_MIN,
-    SUMMARY_MAX,
+    REDACTED_SUMMARY_MAX,
     Report,
     check_report,
     is_phone,
@@ -18,7 +18,7 @@ from services.intake.domain.complaints import (
 from services.intake.settings import context_of
 from services.intake.store import campaigns, tracking
 from services.intake.store import complaints as store
-from shared.appraisal.events import ComplaintRegistered, ComplaintRepeated, Refused
+from shared.appraisal.events import ComplaintRegistered, ComplaintRepeated, Rejected
 from shared.foundation import telemetry
 from shared.foundation.telemetry import log, trace_parent
 from shared.security.keyring import KeyDestroyed, KeyRing, SealedRecord
@@ -44,7 +44,7 @@ class Registered:
     number: str
     campaign_id: str
     unit_id: str | None
-    summary: str
+    redacted_summary: str
     received_at: datetime
     merged_into: str | None = None
 
@@ -53,7 +53,7 @@ class Registered:
 class Entry:
     """A complaint to be written down.
 
-    `by` None: the informant themself, on the public pages. With `merge_into` (a number) it repeats
+    `by` None: the complainant themself, on the public pages. With `merge_into` (a number) it repeats
     that one: both texts are kept, no second case is opened. `draft_id`: the desk's draft; it
     becomes the complaint's id, so that one draft is never registered twice.
     """
@@ -72,55 +72,55 @@ class Entry:
 
 
 async def register_complaint(tx: Transaction, entry: Entry) -> Registered:
-    """As `register_complaints`, of one. Raises Refused with the field that is wrong."""
+    """As `register_complaints`, of one. Raises Rejected with the field that is wrong."""
     [result] = await register_complaints(tx, [entry])
-    if isinstance(result, Refused):
+    if isinstance(result, Rejected):
         raise result
     return result
 
 
 async def register_complaints(
     tx: Transaction, entries: Sequence[Entry]
-) -> list[Registered | Refused]:
-    """Write complaints down: their words and informants sealed, their hand-over texts told to the
+) -> list[Registered | Rejected]:
+    """Write complaints down: their words and complainants sealed, their redacted summaries told to the
     others.
 
     Gives for each what was written, or why it was not: whatever is wrong with one is found before
     anything of it is written.
     """
     targets = await store.locked(tx, {entry.merge_into for entry in entries if entry.merge_into})
-    rows: list[store.Row | Refused] = []
+    rows: list[store.Row | Rejected] = []
     for entry in entries:
         try:
             rows.append(await _row(tx, entry, targets.get(entry.merge_into)))
-        except Refused as refused:
+        except Rejected as refused:
             telemetry.complaint_submits.labels(entry.report.channel, "refused").inc()
             rows.append(refused)
     numbers = await store.register(tx, [row for row in rows if isinstance(row, store.Row)])
     return [
         row
-        if isinstance(row, Refused)
+        if isinstance(row, Rejected)
         else await _tell(tx, entry, row, numbers[row.id], targets.get(entry.merge_into))
         for entry, row in zip(entries, rows, strict=True)
     ]
 
 
 async def _row(tx: Transaction, entry: Entry, target: Any) -> store.Row:
-    """What is to be written. Raises Refused."""
+    """What is to be written. Raises Rejected."""
     report, ring = entry.report, context_of(tx).ring
-    summary = await check_complaint(tx, report, by=entry.by)
+    redacted_summary = await check_complaint(tx, report, by=entry.by)
     if entry.merge_into:
         _check_target(target, report.campaign_id)
     if entry.draft_id is not None and await store.exists(tx, entry.draft_id):
-        raise Refused("这份草稿已经登记，请在“我的登记”中查看")
+        raise Rejected("这份草稿已经登记，请在“我的登记”中查看")
     complaint_id = entry.draft_id or new_id()
     return store.Row(
         id=complaint_id,
         report=report,
-        summary=summary,
+        redacted_summary=redacted_summary,
         received_at=(report.received_at or tx.now).astimezone(UTC),
         by=entry.by.id if entry.by else None,
-        caller_print=ring.fingerprint(report.phone) if report.phone else None,
+        complainant_fingerprint=ring.fingerprint(report.phone) if report.phone else None,
         sealed=_sealed(ring, complaint_id, report),
     )
 
@@ -132,7 +132,12 @@ async def _tell(
     report, registered = (
         row.report,
         Registered(
-            row.id, number, row.report.campaign_id, row.report.unit_id, row.summary, row.received_at
+            row.id,
+            number,
+            row.report.campaign_id,
+            row.report.unit_id,
+            row.redacted_summary,
+            row.received_at,
         ),
     )
     facts = {
@@ -153,33 +158,33 @@ async def _tell(
 
 
 async def check_complaint(tx: Transaction, report: Report, *, by: Account | None) -> str:
-    """Would this complaint be taken? Gives its hand-over text, writes nothing. Raises Refused with
+    """Would this complaint be taken? Gives its redacted summary, writes nothing. Raises Rejected with
     the field that is wrong.
     """
     campaign = await campaigns.get(tx, report.campaign_id)
     check_report(report, tx.now)
     if report.received_at is not None and (by is None or by.role not in MAY_BACKDATE):
-        raise Refused("只有评议办和管理员可以补录过去收到的诉求", status=403, field="received_at")
+        raise Rejected("只有评议办和管理员可以补录过去收到的诉求", status=403, field="received_at")
     if report.unit_id is not None:
         campaign.unit(report.unit_id)
     if report.problem_item is not None:
         campaign.problem(report.problem_item)
-    return _hand_over_text(report)
+    return _redacted_summary(report)
 
 
-def _hand_over_text(report: Report) -> str:
-    """转办摘要: as given, refused while it shows anything personal; or drafted from the original by
+def _redacted_summary(report: Report) -> str:
+    """转办摘要: as given, refused while it shows anything personal; or drafted from the complaint text by
     masking.
     """
-    summary = (report.summary or "").strip() or mask_pii(report.original, report.known)[
-        :SUMMARY_MAX
-    ].strip()
-    refuse_personal_data(summary, report.known, field="summary", name="转办摘要")
-    return summary
+    redacted_summary = (report.redacted_summary or "").strip() or mask_pii(
+        report.complaint_text, report.known
+    )[:REDACTED_SUMMARY_MAX].strip()
+    refuse_personal_data(redacted_summary, report.known, field="redacted_summary", name="转办摘要")
+    return redacted_summary
 
 
 def refuse_personal_data(text: str, known: tuple[str, ...] = (), *, field: str, name: str) -> None:
-    """Raise Refused (422) that names the place and kind of the first personal data in a text, never
+    """Raise Rejected (422) that names the place and kind of the first personal data in a text, never
     the data itself.
     """
     found = find_pii(text, known)
@@ -190,20 +195,20 @@ def refuse_personal_data(text: str, known: tuple[str, ...] = (), *, field: str, 
     line_start = text.rfind("\n", 0, hit.start) + 1
     line, place = text.count("\n", 0, hit.start) + 1, hit.start - line_start + 1
     also = f"（共 {len(found)} 处）" if len(found) > 1 else ""
-    raise Refused(
+    raise Rejected(
         f"{name}第 {line} 行第 {place} 个字起含{hit.kind.label}{also}，承办单位不应看到，请删去或遮盖",
         status=422,
         field=field,
     )
 
 
-def draft_summary(report_original: str, known: tuple[str, ...] = ()) -> str:
-    """由原文生成草稿: the original with everything personal replaced by its kind."""
-    return mask_pii(report_original.strip(), known)[:SUMMARY_MAX]
+def draft_redacted_summary(complaint_text: str, known: tuple[str, ...] = ()) -> str:
+    """由原文生成草稿: the complaint text with everything personal replaced by its kind."""
+    return mask_pii(complaint_text.strip(), known)[:REDACTED_SUMMARY_MAX]
 
 
 def _sealed(ring: KeyRing, complaint_id: UUID, report: Report) -> dict[str, SealedRecord]:
-    record, parts = str(complaint_id), {"identity": report.who, "original": report.told}
+    record, parts = str(complaint_id), {"identity": report.who, "statement": report.statement}
     return {part: ring.seal(f"{record}/{part}", fields) for part, fields in parts.items() if fields}
 
 
@@ -218,18 +223,18 @@ def _fact(tx: Transaction, registered: Registered, report: Report) -> ComplaintR
         urgency=report.urgency,
         unit_id=report.unit_id,
         problem_item=report.problem_item,
-        summary=registered.summary,
+        redacted_summary=registered.redacted_summary,
         real_name=report.identity == "real_name",
         received_at=registered.received_at,
     )
 
 
 async def merge_complaint(tx: Transaction, *, number: str, into: str, by: Account) -> Registered:
-    """并入: this complaint repeats another one. Doing it again changes nothing. Raises Refused."""
+    """并入: this complaint repeats another one. Doing it again changes nothing. Raises Rejected."""
     found = await store.locked(tx, {number, into})
     row, target = found.get(number), found.get(into)
     if row is None or await store.visible(tx, number, by) is None:
-        raise Refused("没有这件诉求", status=404)
+        raise Rejected("没有这件诉求", status=404)
     if row["merged_into"] is None:
         _check_target(target, row["campaign_id"], besides=row["id"])
         await _merge(tx, row["id"], target, by=str(by.id))
@@ -238,7 +243,7 @@ async def merge_complaint(tx: Transaction, *, number: str, into: str, by: Accoun
         number,
         row["campaign_id"],
         row["unit_id"],
-        row["summary"],
+        row["redacted_summary"],
         row["received_at"],
         into,
     )
@@ -246,9 +251,9 @@ async def merge_complaint(tx: Transaction, *, number: str, into: str, by: Accoun
 
 def _check_target(target: Any, campaign_id: str, *, besides: UUID | None = None) -> None:
     if target is None or target["campaign_id"] != campaign_id:
-        raise Refused("要并入的诉求不存在，或不属于本次评议", status=422, field="merge_into")
+        raise Rejected("要并入的诉求不存在，或不属于本次评议", status=422, field="merge_into")
     if target["id"] == besides or target["merged_into"] is not None:
-        raise Refused(
+        raise Rejected(
             "要并入的诉求本身已并入别的诉求，请选择最早的一件", status=422, field="merge_into"
         )
 
@@ -267,17 +272,17 @@ async def _merge(tx: Transaction, complaint_id: UUID, target: Any, *, by: str) -
 
 
 async def similar_complaints(
-    tx: Transaction, *, campaign_id: str, unit_id: str, summary: str, user: Account
+    tx: Transaction, *, campaign_id: str, unit_id: str, redacted_summary: str, user: Account
 ) -> list[dict[str, Any]]:
     """疑似重复: complaints about the same unit within seven days whose texts are alike, the most
     alike first.
     """
-    if user.unit_id == unit_id or len(summary.strip()) < REASON_MIN:
+    if user.unit_id == unit_id or len(redacted_summary.strip()) < REASON_MIN:
         return []
     return [
         dict(row)
         for row in await store.similar(
-            tx, campaign_id=campaign_id, unit_id=unit_id, summary=summary.strip()
+            tx, campaign_id=campaign_id, unit_id=unit_id, redacted_summary=redacted_summary.strip()
         )
     ]
 
@@ -292,21 +297,23 @@ async def alike(tx: Transaction, row: Any, user: Account) -> list[dict[str, Any]
         tx,
         campaign_id=row["campaign_id"],
         unit_id=row["unit_id"],
-        summary=row["summary"],
+        redacted_summary=row["redacted_summary"],
         besides=row["id"],
     )
     return [dict(each) for each in found]
 
 
-async def caller_history(tx: Transaction, *, phone: str, by: Account) -> list[dict[str, Any]]:
+async def complainant_history(tx: Transaction, *, phone: str, by: Account) -> list[dict[str, Any]]:
     """该号码历史: earlier complaints from exactly this number. Who asks is recorded, the number is
     not.
     """
     if not is_phone(phone):
         return []
-    caller_print = context_of(tx).ring.fingerprint(phone)
-    rows = await store.of_caller(tx, caller_print)
-    tx.audit("complainant.looked_up", caller_print.hex()[:16], str(by.id), found=len(rows))
+    complainant_fingerprint = context_of(tx).ring.fingerprint(phone)
+    rows = await store.of_complainant(tx, complainant_fingerprint)
+    tx.audit(
+        "complainant.looked_up", complainant_fingerprint.hex()[:16], str(by.id), found=len(rows)
+    )
     return [dict(row) for row in rows]
 
 
@@ -315,12 +322,12 @@ async def caller_history(tx: Transaction, *, phone: str, by: Account) -> list[di
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A complaint for the person who reads it. `original` is None when they may not see it (any
+    """A complaint for the person who reads it. `statement` is None when they may not see it (any
     more).
     """
 
     row: Any
-    original: dict[str, str] | None
+    statement: dict[str, str] | None
     masked: dict[str, str]
     supplements: list[tuple[datetime, str, str]]
     may_reveal: bool
@@ -333,12 +340,12 @@ async def read_complaint(tx: Transaction, number: str, user: Account) -> Reading
     row = await store.visible(tx, number, user)
     if row is None:
         return None
-    entitled = user.role in MAY_REVEAL or row["registered_at"] > tx.now - OWN_ORIGINAL
-    tx.audit("complaint.read", row["id"], str(user.id), original=entitled)
-    original = await _opened(tx, row["id"], "original") if entitled else None
+    entitled = user.role in MAY_REVEAL or row["registered_at"] > tx.now - OWN_STATEMENT_READABLE
+    tx.audit("complaint.read", row["id"], str(user.id), statement=entitled)
+    statement = await _opened(tx, row["id"], "statement") if entitled else None
     supplements = await _supplements(tx, row["id"]) if entitled else []
     return Reading(
-        row, original, await _masked(tx, row["id"]), supplements, user.role in MAY_REVEAL
+        row, statement, await _masked(tx, row["id"]), supplements, user.role in MAY_REVEAL
     )
 
 
@@ -378,14 +385,14 @@ async def _supplements(tx: Transaction, complaint_id: UUID) -> list[tuple[dateti
 
 
 async def add_supplement(tx: Transaction, *, number: str, text: str, by: Account) -> None:
-    """补充说明, sealed like the original. Raises Refused when the complaint is not this person's to
+    """补充说明, sealed like the statement. Raises Rejected when the complaint is not this person's to
     see.
     """
     row = await store.visible(tx, number, by)
     if row is None:
-        raise Refused("没有这件诉求", status=404)
+        raise Rejected("没有这件诉求", status=404)
     if len(text.strip()) < REASON_MIN:
-        raise Refused(f"补充说明至少 {REASON_MIN} 个字", status=422, field="text")
+        raise Rejected(f"补充说明至少 {REASON_MIN} 个字", status=422, field="text")
     supplement_id = new_id()
     sealed = context_of(tx).ring.seal(supplement_id, {"text": text.strip()})
     await store.add_supplement(tx, supplement_id, row["id"], by=by.id, sealed=sealed)
@@ -398,15 +405,15 @@ async def reveal_identity(
     """Open who a complaint is from. The audit leaf is committed before anything is shown; without
     it nothing is.
 
-    `reason` at least five characters. Raises Refused (403, 404, 422).
+    `reason` at least five characters. Raises Rejected (403, 404, 422).
     """
     if by.role not in MAY_REVEAL:
-        raise Refused("您没有查阅身份信息的权限", status=403)
+        raise Rejected("您没有查阅身份信息的权限", status=403)
     if len(reason.strip()) < REASON_MIN:
-        raise Refused(f"请写明查阅理由，至少 {REASON_MIN} 个字", status=422, field="reason")
+        raise Rejected(f"请写明查阅理由，至少 {REASON_MIN} 个字", status=422, field="reason")
     row = await store.visible(tx, number, by)
     if row is None:
-        raise Refused("没有这件诉求", status=404)
+        raise Rejected("没有这件诉求", status=404)
     tx.audit("identity.revealed", row["id"], str(by.id), reason=mask_pii(reason.strip()))
     telemetry.identity_reveals.labels(by.role).inc()
     if await store.reveals_since(tx, by.id, tx.now - timedelta(hours=1)) >= REVEALS_AN_HOUR:
@@ -426,7 +433,7 @@ def code_of(ring: KeyRing, complaint_id: UUID) -> str:
 
 
 async def progress_of(tx: Transaction, complaint_id: UUID) -> Any:
-    """What casework told about it, and how its informant rated it."""
+    """What casework told about it, and how its complainant rated it."""
     return await tracking.progress(tx, complaint_id)
 
 
@@ -436,12 +443,12 @@ async def progress_of(tx: Transaction, complaint_id: UUID) -> Any:
 async def save_draft(
     tx: Transaction, draft_id: UUID, fields: dict[str, str], *, by: Account
 ) -> datetime:
-    """Keep what is typed at the desk; gives when. Raises Refused (404) for somebody else's draft,
+    """Keep what is typed at the desk; gives when. Raises Rejected (404) for somebody else's draft,
     or one that was registered.
     """
     sealed = context_of(tx).ring.seal(f"draft/{draft_id}", fields)
     if not await store.save_draft(tx, draft_id, by.id, sealed):
-        raise Refused("没有这份草稿，或它已经登记", status=404)
+        raise Rejected("没有这份草稿，或它已经登记", status=404)
     return tx.now
 
 

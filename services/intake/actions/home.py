@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from services.intake.store import ballots, complaints, visits
-from shared.appraisal.calendar.notices import china
+from shared.appraisal.calendar.holiday_notices import china
 from shared.appraisal.calendar.working_days import WorkCalendar
 from shared.foundation.clock import CHINA
 from shared.security.policies import Account

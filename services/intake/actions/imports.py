@@ -21,7 +21,7 @@ from services.intake.store import ballots as ballot_store
 from services.intake.store import campaigns
 from services.intake.store import imports as store
 from services.intake.store.campaigns import KnownCampaign
-from shared.appraisal.events import Channel, Kind, Refused, Urgency
+from shared.appraisal.events import ComplaintChannel, Kind, Rejected, Urgency
 from shared.appraisal.imports import (
     InvalidFile,
     InvalidMapping,
@@ -84,7 +84,7 @@ class Order:
 def read_order(
     *, file_name: str, content: bytes, mapping: str, campaign_id: str, dry_run: bool, by: Account
 ) -> Order:
-    """What was sent, checked as far as it can be without a look at its rows. Raises Refused (422)
+    """What was sent, checked as far as it can be without a look at its rows. Raises Rejected (422)
     with what to change.
     """
     try:
@@ -92,16 +92,16 @@ def read_order(
         table = read_table(file_name, content)
         next(map_rows(table, read), None)
     except InvalidMapping as error:
-        raise Refused(str(error), status=422, field="mapping") from error
+        raise Rejected(str(error), status=422, field="mapping") from error
     except InvalidFile as error:
-        raise Refused(str(error), status=422, field="file") from error
+        raise Rejected(str(error), status=422, field="file") from error
     if read.kind not in TAKERS:
-        raise Refused("参评单位名册请在“评分 → 参评单位”导入", status=422, field="mapping")
+        raise Rejected("参评单位名册请在“评分 → 参评单位”导入", status=422, field="mapping")
     return Order(table=table, mapping=read, campaign_id=campaign_id, dry_run=dry_run, by=by)
 
 
 async def begin_import(tx: Transaction, order: Order) -> UUID:
-    """Note that an import begins; gives its id, by which its progress is asked for. Raises Refused
+    """Note that an import begins; gives its id, by which its progress is asked for. Raises Rejected
     (422) for an unknown campaign.
     """
     await campaigns.get(tx, order.campaign_id)
@@ -200,7 +200,7 @@ async def _take(
         ).inc(count)
 
 
-Refusals = list[tuple[MappedRow, Refused]]
+Refusals = list[tuple[MappedRow, Rejected]]
 
 
 # ── complaints ────────────────────────────────────────────────────────────────────────────────────
@@ -216,14 +216,14 @@ async def _complaints(tx: Transaction, order: Order, rows: Sequence[MappedRow]) 
             if order.dry_run:
                 await complaints.check_complaint(tx, report, by=order.by)
             good.append((row, complaints.Entry(report=report, by=order.by)))
-        except Refused as error:
+        except Rejected as error:
             refused.append((row, error))
     if not order.dry_run:
         results = await complaints.register_complaints(tx, [entry for _, entry in good])
         refused += [
             (row, result)
             for (row, _), result in zip(good, results, strict=True)
-            if isinstance(result, Refused)
+            if isinstance(result, Rejected)
         ]
     return refused
 
@@ -231,13 +231,13 @@ async def _complaints(tx: Transaction, order: Order, rows: Sequence[MappedRow]) 
 def _report(row: MappedRow, campaign: KnownCampaign) -> Report:
     return Report(
         campaign_id=campaign.id,
-        channel=_word(Channel, row, "channel", Channel.IMPORT),
+        channel=_word(ComplaintChannel, row, "channel", ComplaintChannel.IMPORT),
         kind=_word(Kind, row, "kind", Kind.COMPLAINT),
         urgency=_word(Urgency, row, "urgency", Urgency.NORMAL),
         unit_id=_unit(row, campaign),
         problem_item=row.text("problem_item") or None,
-        original=row.text("original"),
-        summary=row.text("summary") or None,
+        complaint_text=row.text("complaint_text"),
+        redacted_summary=row.text("redacted_summary") or None,
         identity=row.text("identity") or "anonymous",
         name=row.text("name"),
         phone=row.text("phone"),
@@ -253,7 +253,7 @@ def _word(words: type[Word], row: MappedRow, name: str, otherwise: Word) -> Word
     try:
         return words(text) if text else otherwise
     except ValueError as error:
-        raise Refused(
+        raise Rejected(
             f"只能是 {'、'.join(words)} 之一，请在映射文件中写明对应关系", status=422, field=name
         ) from error
 
@@ -274,7 +274,7 @@ def _unit_named(name: str, campaign: KnownCampaign) -> str:
         if name in (unit.name, unit.unit_id, *unit.aliases)
     ]
     if len(found) != 1:
-        raise Refused(
+        raise Rejected(
             "本次评议没有这个单位" if not found else "有几个单位用这个名称",
             status=422,
             field="unit",
@@ -292,7 +292,7 @@ async def _ballots(tx: Transaction, order: Order, rows: Sequence[MappedRow]) -> 
     for row in rows:
         try:
             good.append((row, _sheet(row, campaign), _answers(row, campaign)))
-        except Refused as error:
+        except Rejected as error:
             refused.append((row, error))
     if not order.dry_run:
         await _store_ballots(tx, order, campaign, good)
@@ -303,11 +303,13 @@ def _sheet(row: MappedRow, campaign: KnownCampaign) -> tuple[str, str, str | Non
     """(instrument, group, point) of a questionnaire; where the row says nothing, the scheme's
     first.
     """
-    ballot = campaign.ballot(row.text("instrument") or campaign.scheme.ballots[0].key)
-    group = row.text("group") or ballot.groups[0].key
-    if ballot.group(group) is None:
-        raise Refused("问卷没有这个评议主体", status=422, field="group")
-    return ballot.key, group, row.text("point") or None
+    questionnaire = campaign.questionnaire(
+        row.text("instrument") or campaign.scheme.questionnaires[0].key
+    )
+    group = row.text("group") or questionnaire.groups[0].key
+    if questionnaire.group(group) is None:
+        raise Rejected("问卷没有这个评议主体", status=422, field="group")
+    return questionnaire.key, group, row.text("point") or None
 
 
 def _answers(row: MappedRow, campaign: KnownCampaign) -> list[Answer]:
@@ -317,10 +319,12 @@ def _answers(row: MappedRow, campaign: KnownCampaign) -> list[Answer]:
     answers: list[Answer] = []
     for unit, item, code in row.answers:
         if code not in codes:
-            raise Refused(f"方案没有“{code}”这个选项", status=422, field="options")
+            raise Rejected(f"方案没有“{code}”这个选项", status=422, field="options")
         answers.append((campaign.units[_unit_named(unit, campaign)].unit_no, item, codes[code]))
-    ballot = campaign.ballot(row.text("instrument") or campaign.scheme.ballots[0].key)
-    check_answers(campaign.scheme, ballot, campaign.by_number, answers)
+    questionnaire = campaign.questionnaire(
+        row.text("instrument") or campaign.scheme.questionnaires[0].key
+    )
+    check_answers(campaign.scheme, questionnaire, campaign.by_number, answers)
     return answers
 
 
@@ -375,7 +379,7 @@ async def _visits(tx: Transaction, order: Order, rows: Sequence[MappedRow]) -> R
                     f"fengping/import/{campaign.id}/{order.mapping.source}/{row.id}"
                 )
                 await visits.submit_visit(tx, visit_id, report, by=order.by)
-        except Refused as error:
+        except Rejected as error:
             refused.append((row, error))
     return refused
 
@@ -386,12 +390,14 @@ def _visit(row: MappedRow, campaign: KnownCampaign) -> visits.Report:
     """
     unit_id, visited_at = _unit(row, campaign), row.instant("visited_at")
     if unit_id is None:
-        raise Refused("缺少单位", status=422, field="unit")
+        raise Rejected("缺少单位", status=422, field="unit")
     if visited_at is None:
-        raise Refused("缺少到访日期", status=422, field="visited_at")
+        raise Rejected("缺少到访日期", status=422, field="visited_at")
     item_id, said = row.text("item_id"), row.text("finding")
     if campaign.checklist.item(item_id) is None:
-        raise Refused("检查表没有这个项目，请在映射文件中写明对应关系", status=422, field="item_id")
+        raise Rejected(
+            "检查表没有这个项目，请在映射文件中写明对应关系", status=422, field="item_id"
+        )
     result = _among(RESULTS, row, "result", "fail")
     severity = _among(SEVERITIES, row, "severity", "ordinary")
     items = tuple(
@@ -414,7 +420,7 @@ def _visit(row: MappedRow, campaign: KnownCampaign) -> visits.Report:
 def _among(words: dict[str, Choice], row: MappedRow, name: str, otherwise: str) -> Choice:
     text = row.text(name) or otherwise
     if text not in words:
-        raise Refused(
+        raise Rejected(
             f"只能是 {'、'.join(words)} 之一，请在映射文件中写明对应关系", status=422, field=name
         )
     return words[text]

@@ -1,5 +1,5 @@
 """Forgetting what has had its time: forms nobody finished, drafts, old positions and logins, and in
-the end the informants.
+the end the complainants.
 """
 
 from datetime import timedelta
@@ -28,11 +28,11 @@ async def forget_abandoned(tx: Transaction) -> bool:
     return max(len(files), sittings, drafts) == BATCH
 
 
-async def destroy_informants(tx: Transaction) -> bool:
+async def erase_complainant_data(tx: Transaction) -> bool:
     """按保存期限销毁: who told a matter that was settled long ago, in what words, from which
     number, with which files.
 
-    The hand-over text, the case and the scores stay: nothing personal is in them. Each leaves a
+    The redacted summary, the case and the scores stay: nothing personal is in them. Each leaves a
     mark in the audit log. True: there may be more. Does nothing while no period is set. Files lose
     their key first and their bytes the next time: a pass that is undone in the end leaves
     everything as it was.
@@ -48,9 +48,9 @@ async def destroy_informants(tx: Transaction) -> bool:
     ids = await complaints.long_settled(
         tx, before=tx.now - timedelta(days=days), caseless=caseless, batch=BATCH
     )
-    await complaints.destroy_informants(tx, ids)
+    await complaints.erase_complainant_data(tx, ids)
     for complaint_id in ids:
-        tx.audit("complainant.data_erased", complaint_id, "system", kept_days=days)
+        tx.audit("complainant.data_erased", complaint_id, "system", retention_days=days)
     return len(ids) == BATCH
 
 

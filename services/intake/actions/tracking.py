@@ -1,4 +1,4 @@
-"""What the citizen may know: the progress of a complaint, asked for with number and code, and the
+"""What the complainant may know: the progress of a complaint, asked for with number and code, and the
 rating in the end.
 """
 
@@ -25,7 +25,7 @@ from shared.appraisal.events import (
     CaseReturned,
     ComplaintRated,
     DeadlineSet,
-    Refused,
+    Rejected,
 )
 from shared.appraisal.schemes import Option
 from shared.security.pii import mask_pii
@@ -47,7 +47,7 @@ class Answer:
 
 
 async def ask_progress(tx: Transaction, *, number: str, code: str) -> Answer:
-    """The progress of a complaint, for whoever has its number and its code. Raises Refused (404),
+    """The progress of a complaint, for whoever has its number and its code. Raises Rejected (404),
     the same for every mistake.
     """
     row = await complaint_store.by_number(tx, read_number(number))
@@ -58,12 +58,12 @@ async def ask_progress(tx: Transaction, *, number: str, code: str) -> Answer:
         context_of(tx).ring.derive_key("query-code"), row["id"] if row else NOBODY, given
     )
     if row is None or not given or not matches:
-        raise Refused(WRONG, status=404)
+        raise Rejected(WRONG, status=404)
     return await progress_of(tx, row["id"])
 
 
 async def progress_of(tx: Transaction, complaint_id: UUID) -> Answer:
-    """The progress of a complaint, for its own informant."""
+    """The progress of a complaint, for its own complainant."""
     found = await store.progress(tx, complaint_id)
     assert found is not None, "asked for with the id of a complaint"
     passage = Passage(**{name: found[name] for name in Passage.__dataclass_fields__})
@@ -77,23 +77,23 @@ async def progress_of(tx: Transaction, complaint_id: UUID) -> Answer:
 
 
 async def rate(tx: Transaction, complaint_id: UUID, *, option: int, reason: str = "") -> None:
-    """Keep the informant's rating of how it was handled, once. Raises Refused: 409 before closing
+    """Keep the complainant's rating of how it was handled, once. Raises Rejected: 409 before closing
     or a second time, 422.
     """
     answer = await progress_of(tx, complaint_id)
     chosen = next((each for each in answer.options if each.no == option), None)
     if chosen is None:
-        raise Refused("请选择一项评价", status=422, field="option")
+        raise Rejected("请选择一项评价", status=422, field="option")
     if chosen.asks_reason and not reason.strip():
-        raise Refused("请说明不满意的原因，便于改进", status=422, field="reason")
+        raise Rejected("请说明不满意的原因，便于改进", status=422, field="reason")
     if len(reason) > RATING_REASON_MAX:
-        raise Refused(
+        raise Rejected(
             f"原因最多 {RATING_REASON_MAX} 个字，已超出 {len(reason) - RATING_REASON_MAX} 字",
             status=422,
             field="reason",
         )
     if not answer.may_rate:
-        raise Refused("这件诉求已经评价过，或还没有办结")
+        raise Rejected("这件诉求已经评价过，或还没有办结")
     # The reason is not sealed, so it must not hold personal data.
     if await store.rate(tx, complaint_id, option=option, reason=mask_pii(reason.strip())):
         tx.audit("complaint.rated", complaint_id, "public", option=option)
@@ -134,15 +134,15 @@ def _changes(event: CaseEvent) -> dict[str, Any]:
             return {"assigned_at": event.occurred_at, **_handling(event.deadlines)}
         case CaseAccepted():
             return {"accepted_at": event.occurred_at, **_handling(event.deadlines)}
-        case CaseReturned():  # The citizen sees that nobody is responsible, until it is assigned again.
+        case CaseReturned():  # The complainant sees that nobody is responsible, until it is assigned again.
             return {"assigned_at": None, "accepted_at": None}
         case CaseNotAccepted():
             return {"refused_at": event.occurred_at, "explanation": event.explanation}
         case CaseClosed():
-            return {"closed_at": event.occurred_at, "upheld": event.upheld, "reply": event.reply}
+            return {"closed_at": event.occurred_at, "finding": event.finding, "reply": event.reply}
         case CaseOpened() | CaseExtended() | CaseRescheduled():
             return _handling(event.deadlines)
-    raise TypeError(f"no citizen hears of {event.name}")
+    raise TypeError(f"no complainant hears of {event.name}")
 
 
 def _handling(deadlines: Sequence[DeadlineSet]) -> dict[str, Any]:

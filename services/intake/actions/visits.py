@@ -25,7 +25,7 @@ from services.intake.store import campaigns
 from services.intake.store import visits as store
 from services.intake.store.complaints import sealed_of
 from services.intake.store.files import keep_file, read_file
-from shared.appraisal.events import Finding, Refused, VisitSubmitted
+from shared.appraisal.events import Rejected, VisitFinding, VisitSubmitted
 from shared.foundation import telemetry
 from shared.foundation.clock import CHINA
 from shared.security.pii import mask_pii
@@ -71,17 +71,17 @@ async def store_photo(
     """Keep a photo of a visit, whose report may come before or after it. True: new; False: it is
     here already.
 
-    Raises Refused: 422 when the bytes are not those of `sha256`, 413, 415 or 422 for what is no
+    Raises Rejected: 422 when the bytes are not those of `sha256`, 413, 415 or 422 for what is no
     usable picture, 404 for the visit of another inspector, 409 when the visit has its nine photos.
     """
     if hashlib.sha256(body).hexdigest() != sha256:
-        raise Refused("照片在传输中损坏，请重新上传", status=422, field="sha256")
+        raise Rejected("照片在传输中损坏，请重新上传", status=422, field="sha256")
     if await store.owner_differs(tx, visit_id, by.id):
-        raise Refused("没有这份检查记录", status=404)
+        raise Rejected("没有这份检查记录", status=404)
     if await store.has_file(tx, visit_id, bytes.fromhex(sha256)):
         return False
     if len(await store.files_of(tx, visit_id)) >= PHOTOS_MAX:
-        raise Refused(f"每份检查最多 {PHOTOS_MAX} 张照片")
+        raise Rejected(f"每份检查最多 {PHOTOS_MAX} 张照片")
     context, file_id = context_of(tx), new_id()
     kept = await keep_file(context.files, context.ring, file_id, body)
     new = await store.add_file(
@@ -107,11 +107,11 @@ async def submit_visit(tx: Transaction, visit_id: UUID, report: Report, *, by: A
     """Take a visit's report. It counts as soon as all its photos are here; until then the answer
     names those missing.
 
-    The same report again gives the same answer. Raises Refused: 409 when another report came under
+    The same report again gives the same answer. Raises Rejected: 409 when another report came under
     this id, 404 for another inspector's visit, 422 for what cannot be.
     """
     if await store.owner_differs(tx, visit_id, by.id):
-        raise Refused("没有这份检查记录", status=404)
+        raise Rejected("没有这份检查记录", status=404)
     content = digest(asdict(report))
     known = await store.locked(tx, visit_id)
     if known is None:
@@ -131,13 +131,13 @@ async def submit_visit(tx: Transaction, visit_id: UUID, report: Report, *, by: A
     else:
         first = False
     if known["digest"] != content:
-        raise Refused("这份检查已经提交，提交后不能修改，如有补充请新建补充记录")
+        raise Rejected("这份检查已经提交，提交后不能修改，如有补充请新建补充记录")
     missing = await _count_if_whole(tx, visit_id, known)
     return Accepted(visit_id, known["number"], missing, first)
 
 
 async def check_visit(tx: Transaction, report: Report, *, by: Account) -> None:
-    """Would this visit be taken? Writes nothing. Raises Refused (422)."""
+    """Would this visit be taken? Writes nothing. Raises Rejected (422)."""
     await _checked(tx, report, by)
 
 
@@ -146,11 +146,11 @@ async def _checked(tx: Transaction, report: Report, by: Account) -> dict[str, An
     campaign = await campaigns.get(tx, report.campaign_id)
     campaign.unit(report.unit_id)
     if len(report.photos) > PHOTOS_MAX or len(set(report.photos)) < len(report.photos):
-        raise Refused(f"每份检查最多 {PHOTOS_MAX} 张照片，不能重复", status=422, field="photos")
+        raise Rejected(f"每份检查最多 {PHOTOS_MAX} 张照片，不能重复", status=422, field="photos")
     if report.visited_at > tx.now + SKEW_MAX:
-        raise Refused("到访时间晚于现在，请核对手机时间", status=422, field="visited_at")
+        raise Rejected("到访时间晚于现在，请核对手机时间", status=422, field="visited_at")
     if report.visited_at < tx.now - BACKDATE_MAX and by.role not in (Role.OFFICE, Role.ADMIN):
-        raise Refused(
+        raise Rejected(
             f"到访已超过 {BACKDATE_MAX.days} 天，请交评议办补录", status=422, field="visited_at"
         )
     check_items(campaign.checklist, report.items, len(report.photos))
@@ -215,14 +215,14 @@ def _fact(tx: Transaction, visit: Any) -> VisitSubmitted:
     )
 
 
-def _finding(visit_id: UUID, place: int, found: Found) -> Finding:
+def _finding(visit_id: UUID, place: int, found: Found) -> VisitFinding:
     # Masked, not refused: who stands in a corridor without network cannot rewrite it now.
     told = mask_pii(found.summary)
-    return Finding(
+    return VisitFinding(
         finding_id=finding_id(visit_id, place, found.item_id),
         item_id=found.item_id,
         severity=found.severity,
-        summary=told,
+        redacted_summary=told,
     )
 
 

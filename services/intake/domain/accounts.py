@@ -4,7 +4,7 @@ import re
 import unicodedata
 from typing import Final
 
-from shared.appraisal.events import Refused
+from shared.appraisal.events import Rejected
 from shared.security.roles import Role
 
 PASSWORD_MIN: Final = 10
@@ -48,25 +48,25 @@ def read_name(text: str) -> str:
 
 
 def check_name(name: str) -> None:
-    """Raise Refused unless 2 to 40 letters, digits, dots or dashes."""
+    """Raise Rejected unless 2 to 40 letters, digits, dots or dashes."""
     if not re.fullmatch(r"[a-z0-9\u4e00-\u9fff][a-z0-9._\u4e00-\u9fff-]{1,39}", name):
-        raise Refused("用户名应为 2 至 40 个字母、数字、汉字、点或短横", status=422, field="name")
+        raise Rejected("用户名应为 2 至 40 个字母、数字、汉字、点或短横", status=422, field="name")
 
 
 def check_password(password: str, *, name: str) -> None:
-    """Raise Refused for a password that is short, common, or made of the name."""
+    """Raise Rejected for a password that is short, common, or made of the name."""
     if len(password) < PASSWORD_MIN:
-        raise Refused(f"密码至少 {PASSWORD_MIN} 位", status=422, field="password")
+        raise Rejected(f"密码至少 {PASSWORD_MIN} 位", status=422, field="password")
     lower = password.casefold()
     if lower in _COMMON or len(set(lower)) < 4 or lower.strip("0123456789") == name.casefold():
-        raise Refused("这个密码太常见，容易被猜到，请换一个", status=422, field="password")
+        raise Rejected("这个密码太常见，容易被猜到，请换一个", status=422, field="password")
 
 
 def check_unit(role: Role, unit_id: str | None) -> None:
-    """Raise Refused unless exactly those who act for a unit have one."""
+    """Raise Rejected unless exactly those who act for a unit have one."""
     if (role in UNIT_ROLES) != (unit_id is not None):
         wanted = "需要指定所属单位" if role in UNIT_ROLES else "不属于某个被评议单位"
-        raise Refused(f"“{role.label}”账号{wanted}", status=422, field="unit_id")
+        raise Rejected(f"“{role.label}”账号{wanted}", status=422, field="unit_id")
 
 
 def device_of(agent: str) -> str:

@@ -13,8 +13,8 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from shared.appraisal.events import Refused
-from shared.appraisal.schemes import Ballot, Scheme
+from shared.appraisal.events import Rejected
+from shared.appraisal.schemes import Questionnaire, Scheme
 
 ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's 32 signs: none can be taken for another."""
@@ -65,28 +65,28 @@ def receipt_of(token: str, key: str) -> bytes:
 
 
 def check_answers(
-    scheme: Scheme, instrument: Ballot, unit_nos: Collection[int], answers: Sequence[Answer]
+    scheme: Scheme, instrument: Questionnaire, unit_nos: Collection[int], answers: Sequence[Answer]
 ) -> None:
-    """Raise Refused (422) unless every answer is of this questionnaire, about a unit of the
+    """Raise Rejected (422) unless every answer is of this questionnaire, about a unit of the
     campaign, and given once.
     """
     if not answers:
-        raise Refused("还没有作答，请至少回答一题", status=422, field="answers")
+        raise Rejected("还没有作答，请至少回答一题", status=422, field="answers")
     if len(answers) > min(ANSWERS_MAX, len(unit_nos) * len(instrument.items)):
-        raise Refused("答案比题目多，请重新填写", status=422, field="answers")
+        raise Rejected("答案比题目多，请重新填写", status=422, field="answers")
     items, options = (
         {item.no for item in instrument.items},
         {option.no for option in scheme.options},
     )
     for unit_no, item_no, option_no in answers:
         if unit_no not in unit_nos:
-            raise Refused(f"本次评议没有编号为 {unit_no} 的单位", status=422, field="answers")
+            raise Rejected(f"本次评议没有编号为 {unit_no} 的单位", status=422, field="answers")
         if item_no not in items:
-            raise Refused(f"问卷没有第 {item_no} 题", status=422, field="answers")
+            raise Rejected(f"问卷没有第 {item_no} 题", status=422, field="answers")
         if option_no not in options:
-            raise Refused(f"没有编号为 {option_no} 的选项", status=422, field="answers")
+            raise Rejected(f"没有编号为 {option_no} 的选项", status=422, field="answers")
     if len({answer[:2] for answer in answers}) < len(answers):
-        raise Refused("同一单位的同一题只能有一个答案", status=422, field="answers")
+        raise Rejected("同一单位的同一题只能有一个答案", status=422, field="answers")
 
 
 def pack(answers: Sequence[Answer]) -> bytes:

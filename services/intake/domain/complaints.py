@@ -1,4 +1,4 @@
-"""What a complaint must have, how its number is read, and the code by which its informant asks
+"""What a complaint must have, how its number is read, and the code by which its complainant asks
 about it.
 """
 
@@ -12,44 +12,44 @@ from uuid import UUID
 
 import msgspec
 
-from shared.appraisal.events import Channel, Kind, Refused, Urgency
+from shared.appraisal.events import ComplaintChannel, Kind, Rejected, Urgency
 
-ORIGINAL_MIN: Final = 10
-ORIGINAL_MAX: Final = 20_000
-SUMMARY_MAX: Final = 5_000
+COMPLAINT_TEXT_MIN: Final = 10
+COMPLAINT_TEXT_MAX: Final = 20_000
+REDACTED_SUMMARY_MAX: Final = 5_000
 REASON_MIN: Final = 5
 """Characters of the reason for opening an identity or marking a complaint urgent."""
 CODE_DIGITS: Final = 8
 SIMILAR_DAYS: Final = 7
 SIMILAR_LEAST: Final = 0.3
-"""Share of common three-letter sequences from which two hand-over texts may be about the same
+"""Share of common three-letter sequences from which two redacted summaries may be about the same
 matter.
 """
-OWN_ORIGINAL: Final = timedelta(hours=24)
+OWN_STATEMENT_READABLE: Final = timedelta(hours=24)
 """An operator may read again for so long what they wrote down themselves."""
 OWN_EDIT: Final = timedelta(minutes=10)
-"""So long the desk shows number and code of what was just registered, to be read to the caller."""
+"""So long the desk shows number and code of what was just registered, to be read to the complainant."""
 RECEIVED_SLACK: Final = timedelta(minutes=5)
-"""A caller's clock may be this much ahead of ours."""
+"""A complainant's clock may be this much ahead of ours."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """A complaint as it comes in, whoever brings it. `summary` None: one is drafted from
-    `original`.
+    """A complaint as it comes in, whoever brings it. `redacted_summary` None: one is drafted from
+    `complaint_text`.
 
     `identity` is real_name, confidential or anonymous. `received_at` None: now; only an office or
     an import may say otherwise.
     """
 
     campaign_id: str
-    channel: Channel
+    channel: ComplaintChannel
     kind: Kind
     urgency: Urgency = Urgency.NORMAL
     urgency_reason: str = ""
     unit_id: str | None = None
     problem_item: str | None = None
-    original: str
-    summary: str | None = None
+    complaint_text: str
+    redacted_summary: str | None = None
     identity: str = "confidential"
     name: str = ""
     phone: str = ""
@@ -60,42 +60,48 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def known(self) -> tuple[str, ...]:
-        """What must not stand in the hand-over text, in any spelling."""
+        """What must not stand in the redacted summary, in any spelling."""
         return tuple(text for text in (self.name, self.phone, self.address) if text)
 
     @property
     def who(self) -> dict[str, str]:
-        """What the vault keeps of the informant: nothing of one who wants to stay unknown."""
+        """What the vault keeps of the complainant: nothing of one who wants to stay unknown."""
         if self.identity == "anonymous":
             return {}
         given = {"name": self.name, "phone": self.phone, "address": self.address}
         return {field: text for field, text in given.items() if text}
 
     @property
-    def told(self) -> dict[str, str]:
-        """What the vault keeps of the caller's own words."""
-        given = {"original": self.original, "place": self.place, "occurred": self.occurred}
+    def statement(self) -> dict[str, str]:
+        """What the vault keeps of the complainant's own words."""
+        given = {
+            "complaint_text": self.complaint_text,
+            "place": self.place,
+            "occurred": self.occurred,
+        }
         return {field: text for field, text in given.items() if text}
 
 
 def check_report(report: Report, now: datetime) -> None:
-    """Raise Refused (422, with the field) when something is missing or cannot be."""
-    if len(report.original.strip()) < ORIGINAL_MIN:
-        raise Refused(
-            f"诉求原文至少写 {ORIGINAL_MIN} 个字，请写清楚发生了什么", status=422, field="original"
+    """Raise Rejected (422, with the field) when something is missing or cannot be."""
+    if len(report.complaint_text.strip()) < COMPLAINT_TEXT_MIN:
+        raise Rejected(
+            f"诉求原文至少写 {COMPLAINT_TEXT_MIN} 个字，请写清楚发生了什么",
+            status=422,
+            field="complaint_text",
         )
     if report.kind is Kind.FINDING:
-        raise Refused("巡查发现由检查填报产生，不能作为诉求登记", status=422, field="kind")
+        raise Rejected("巡查发现由检查填报产生，不能作为诉求登记", status=422, field="kind")
     if report.identity == "real_name" and not report.name.strip():
-        raise Refused("选择实名时，请填写来件人姓名", status=422, field="name")
+        raise Rejected("选择实名时，请填写来件人姓名", status=422, field="name")
     if report.identity == "anonymous" and report.name.strip():
-        raise Refused("选择匿名时，请不要填写姓名", status=422, field="name")
+        raise Rejected("选择匿名时，请不要填写姓名", status=422, field="name")
     if report.phone and not is_phone(report.phone):
-        raise Refused(
+        raise Rejected(
             "电话号码不正确，请填写 11 位手机号或带区号的固定电话", status=422, field="phone"
         )
     if report.received_at is not None and report.received_at > now + RECEIVED_SLACK:
-        raise Refused("收到时间不能晚于现在", status=422, field="received_at")
+        raise Rejected("收到时间不能晚于现在", status=422, field="received_at")
 
 
 def is_phone(text: str) -> bool:
@@ -139,5 +145,5 @@ def code_matches(secret: bytes, complaint_id: UUID, given: str) -> bool:
 
 
 def spoken(code: str) -> str:
-    """`48210937` → `4821 0937`, as it is read to the caller."""
+    """`48210937` → `4821 0937`, as it is read to the complainant."""
     return f"{code[:4]} {code[4:]}"

@@ -1,4 +1,4 @@
-"""办理进度 as a citizen sees it: five steps with days, and when each may be expected."""
+"""办理进度 as a complainant sees it: five steps with days, and when each may be expected."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from shared.appraisal.events import Refused
+from shared.appraisal.events import Rejected
 from shared.appraisal.schemes import Checklist
 
 NOTE_MIN: Final = 5
@@ -39,18 +39,18 @@ class Found:
 
 
 def check_items(checklist: Checklist, items: Sequence[Checked], photos: int) -> None:
-    """Raise Refused (422) unless every item is answered once and each 不符合 has a note or a photo."""
+    """Raise Rejected (422) unless every item is answered once and each 不符合 has a note or a photo."""
     known = {item.id: item.label for item in checklist.items}
     given = [item.item_id for item in items]
     for unknown in sorted(set(given) - known.keys()):
-        raise Refused(f"检查表没有编号为 {unknown} 的项目", status=422, field="items")
+        raise Rejected(f"检查表没有编号为 {unknown} 的项目", status=422, field="items")
     if len(set(given)) < len(given):
-        raise Refused("同一检查项目填了两次", status=422, field="items")
+        raise Rejected("同一检查项目填了两次", status=422, field="items")
     for missing in known.keys() - set(given):
-        raise Refused(f"“{known[missing]}”还没有填写", status=422, field="items")
+        raise Rejected(f"“{known[missing]}”还没有填写", status=422, field="items")
     for item in items:
         if item.result == "fail" and len(item.note.strip()) < NOTE_MIN and not photos:
-            raise Refused(
+            raise Rejected(
                 f"“{known[item.item_id]}”不符合，请写明情况（至少 {NOTE_MIN} 个字）或附照片",
                 status=422,
                 field="items",
@@ -66,7 +66,7 @@ def findings_of(
     failed = [item for item in items if item.result == "fail"]
     for found in described:
         if found.item_id not in {item.item_id for item in failed}:
-            raise Refused(
+            raise Rejected(
                 f"发现的问题对应的项目 {found.item_id} 没有选“不符合”", status=422, field="findings"
             )
     told = {found.item_id for found in described}

@@ -145,7 +145,7 @@ def create_progress() -> None:
         sa.Column("explanation", sa.Text(), nullable=False),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("provisional", sa.Boolean(), nullable=False),
-        sa.Column("upheld", sa.Text(), nullable=True),
+        sa.Column("finding", sa.Text(), nullable=True),
         sa.Column("reply", sa.Text(), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("complaint_id", name=op.f("pk_progress")),
@@ -185,11 +185,11 @@ def create_complaints() -> None:
         sa.Column("identity", sa.Text(), nullable=False),
         sa.Column("unit_id", sa.Text(), nullable=True),
         sa.Column("problem_item", sa.Text(), nullable=True),
-        sa.Column("summary", sa.Text(), nullable=False),
+        sa.Column("redacted_summary", sa.Text(), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("registered_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("registered_by", sa.Uuid(), nullable=True),
-        sa.Column("caller_print", sa.LargeBinary(), nullable=True),
+        sa.Column("complainant_fingerprint", sa.LargeBinary(), nullable=True),
         sa.Column("repeats", sa.Integer(), nullable=False),
         sa.Column("merged_into", sa.Uuid(), nullable=True),
         sa.CheckConstraint(
@@ -217,12 +217,12 @@ def create_complaints() -> None:
         schema="intake",
     )
     op.create_index(
-        "ix_complaints_of_caller",
+        "ix_complaints_of_complainant",
         "complaints",
-        ["caller_print"],
+        ["complainant_fingerprint"],
         unique=False,
         schema="intake",
-        postgresql_where="caller_print is not null",
+        postgresql_where="complainant_fingerprint is not null",
     )
     op.create_index(
         "ix_complaints_of_operator",
@@ -476,7 +476,7 @@ def create_vault() -> None:
         sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
         sa.Column("wrapped_key", sa.LargeBinary(), nullable=True),
         sa.Column("key_version", sa.Integer(), nullable=False),
-        sa.CheckConstraint("part in ('identity', 'original')", name=op.f("ck_vault_part")),
+        sa.CheckConstraint("part in ('identity', 'statement')", name=op.f("ck_vault_part")),
         sa.ForeignKeyConstraint(
             ["complaint_id"],
             ["intake.complaints.id"],

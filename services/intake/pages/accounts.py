@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from services.intake.actions import accounts, home
 from services.intake.store import accounts as store
-from shared.appraisal.events import Refused
+from shared.appraisal.events import Rejected
 from shared.foundation import telemetry
 from shared.security.policies import PUBLIC, SIGNED_IN
 from shared.security.sessions import read_credential
@@ -233,7 +233,7 @@ async def set_password(request: Request, tx: Tx, user: CurrentUser) -> Response:
         await accounts.change_password(
             tx, account=user, old=given.old, new=given.new, again=given.again, keep=_token(request)
         )
-    except Refused as refused:
+    except Rejected as refused:
         form.add_error(
             refused.sentence, "new" if refused.field == "password" else refused.field or ""
         )

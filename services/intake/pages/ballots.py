@@ -14,8 +14,8 @@ from services.intake.actions import ballots, sittings
 from services.intake.domain.ballots import PLACE_SIGNS, Answer, read_token
 from services.intake.settings import context_of
 from services.intake.store.campaigns import KnownCampaign
-from shared.appraisal.events import Refused, UnitEntry
-from shared.appraisal.schemes import Ballot, BallotItem
+from shared.appraisal.events import Rejected, UnitEntry
+from shared.appraisal.schemes import Questionnaire, QuestionnaireItem
 from shared.security.policies import PUBLIC
 from shared.security.rate_limits import RateLimit
 from shared.storage.transaction import Transaction
@@ -58,7 +58,7 @@ class Sheet:
 
     code: str
     campaign: KnownCampaign
-    ballot: Ballot
+    questionnaire: Questionnaire
     token: str
     kept: dict[str, Any]
     device: str
@@ -66,7 +66,7 @@ class Sheet:
     @property
     def choosing(self) -> bool:
         """Does the visitor first say which units they have dealt with?"""
-        return self.ballot.units == "chosen" or len(self.campaign.units) > ALL_UNITS_MAX
+        return self.questionnaire.units == "chosen" or len(self.campaign.units) > ALL_UNITS_MAX
 
     @property
     def units(self) -> list[UnitEntry]:
@@ -75,9 +75,9 @@ class Sheet:
         return [unit for number, unit in self.campaign.by_number.items() if number in chosen]
 
     @property
-    def questions(self) -> list[tuple[UnitEntry, BallotItem]]:
+    def questions(self) -> list[tuple[UnitEntry, QuestionnaireItem]]:
         """One after the other: all items of the first unit, then of the next."""
-        return [(unit, item) for unit in self.units for item in self.ballot.items]
+        return [(unit, item) for unit in self.units for item in self.questionnaire.items]
 
     @property
     def answers(self) -> list[Answer]:
@@ -91,17 +91,17 @@ class Sheet:
 
 
 async def _sheet(request: Request, tx: Transaction, code: str) -> Sheet:
-    """The questionnaire of a code. Raises Refused as `open_questionnaire`, TooManyRequests."""
+    """The questionnaire of a code. Raises Rejected as `open_questionnaire`, TooManyRequests."""
     await enforce_rate_limit(
         request, RateLimit(f"codes/{client_network(request)}", *CODES_A_MINUTE)
     )
     token = read_token(code)
     device = _device(request, tx)
-    _, campaign, ballot = await ballots.open_questionnaire(tx, code, device=device)
+    _, campaign, questionnaire = await ballots.open_questionnaire(tx, code, device=device)
     # Of a code of one use the code itself opens what was typed; a place's code is known to
     # everybody there.
     sitting = token if len(token) > PLACE_SIGNS else f"{token}/{device}"
-    return Sheet(token, campaign, ballot, sitting, await sittings.find(tx, sitting), device)
+    return Sheet(token, campaign, questionnaire, sitting, await sittings.find(tx, sitting), device)
 
 
 def _device(request: Request, tx: Transaction) -> str:
@@ -120,7 +120,7 @@ async def open_sheet(request: Request, tx: Tx, code: str) -> Response:
         return _give_device(request, tx, code)
     try:
         sheet = await _sheet(request, tx, code)
-    except Refused as refused:
+    except Rejected as refused:
         return _ended(request, refused)
     if sheet.choosing and "units" not in sheet.kept:
         return render_page(request, "sheet-units.html", sheet=sheet, form=Form.with_initial())
@@ -158,7 +158,7 @@ def _give_device(request: Request, tx: Transaction, code: str) -> Response:
 ENDS: Final = {404: "链接无效", 409: "已经填过", 410: "已截止"}
 
 
-def _ended(request: Request, refused: Refused) -> Response:
+def _ended(request: Request, refused: Rejected) -> Response:
     heading = ENDS.get(refused.status)
     if heading is None:
         raise refused
@@ -171,7 +171,7 @@ def _ended(request: Request, refused: Refused) -> Response:
 async def choose_units(request: Request, tx: Tx, code: str) -> Response:
     try:
         sheet = await _sheet(request, tx, code)
-    except Refused as refused:
+    except Rejected as refused:
         return _ended(request, refused)
     form = await read_form(request, Units)
     chosen = (
@@ -190,7 +190,7 @@ async def choose_units(request: Request, tx: Tx, code: str) -> Response:
 async def question(request: Request, tx: Tx, code: str, place: int) -> Response:
     try:
         sheet = await _sheet(request, tx, code)
-    except Refused as refused:
+    except Rejected as refused:
         return _ended(request, refused)
     if not 1 <= place <= len(sheet.questions) or place > len(sheet.answers) + 1:
         return RedirectResponse(f"/s/{sheet.code}", 303)
@@ -224,7 +224,7 @@ async def answer(request: Request, tx: Tx, code: str, place: int) -> Response:
     """Keep an answer and go on; after the last one the ballot is cast."""
     try:
         sheet = await _sheet(request, tx, code)
-    except Refused as refused:
+    except Rejected as refused:
         # The last page sent twice: what counts is that the ballot is in.
         return (
             render_page(request, "sheet-thanks.html")
@@ -248,7 +248,7 @@ async def answer(request: Request, tx: Tx, code: str, place: int) -> Response:
     return await _cast(
         request,
         tx,
-        Sheet(sheet.code, sheet.campaign, sheet.ballot, sheet.token, kept, sheet.device),
+        Sheet(sheet.code, sheet.campaign, sheet.questionnaire, sheet.token, kept, sheet.device),
     )
 
 
@@ -260,7 +260,7 @@ async def _cast(request: Request, tx: Transaction, sheet: Sheet) -> Response:
         await ballots.cast_ballot(
             tx, code=sheet.code, answers=sheet.answers, key=sheet.token, device=sheet.device
         )
-    except Refused as refused:
+    except Rejected as refused:
         return _ended(request, refused)
     await sittings.end(tx, sheet.token)
     return render_page(request, "sheet-thanks.html")

@@ -12,10 +12,10 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from services.intake.actions import attachments, complaints
 from services.intake.actions.complaints import Registered, code_of
 from services.intake.domain.complaints import (
-    ORIGINAL_MIN,
+    COMPLAINT_TEXT_MIN,
     OWN_EDIT,
     REASON_MIN,
-    SUMMARY_MAX,
+    REDACTED_SUMMARY_MAX,
     Report,
     spoken,
 )
@@ -24,7 +24,7 @@ from services.intake.settings import context_of
 from services.intake.store import campaigns
 from services.intake.store import complaints as store
 from services.intake.store.campaigns import KnownCampaign
-from shared.appraisal.events import Channel, Kind, Refused, Urgency
+from shared.appraisal.events import ComplaintChannel, Kind, Rejected, Urgency
 from shared.foundation.clock import CHINA
 from shared.security.policies import Account, allow
 from shared.security.roles import Role
@@ -74,22 +74,22 @@ class Ticket(Input):
     problem_id: str = Field("", max_length=20)
     occurred: str = Field("", title="发生时间", max_length=100)
     place: str = Field("", title="发生地点", max_length=200)
-    original: str = Field("", title="诉求原文")
-    summary: str = Field("", title="转办摘要")
+    complaint_text: str = Field("", title="诉求原文")
+    redacted_summary: str = Field("", title="转办摘要")
     merge_into: str = Field("", max_length=20)
 
     def report(self) -> Report:
         """As the actions take it."""
         return Report(
             campaign_id=self.campaign_id,
-            channel=Channel.HOTLINE,
+            channel=ComplaintChannel.HOTLINE,
             kind=self.kind,
             urgency=self.urgency,
             urgency_reason=self.urgency_reason,
             unit_id=self.unit_id or None,
             problem_item=self.problem_id or None,
-            original=self.original,
-            summary=self.summary,
+            complaint_text=self.complaint_text,
+            redacted_summary=self.redacted_summary,
             identity=self.identity,
             name=self.name,
             phone=self.phone,
@@ -147,7 +147,7 @@ async def _desk(
 
 
 async def _just_registered(tx: Transaction, user: Account, number: str) -> dict[str, Any] | None:
-    """Number and code of what this operator registered a moment ago, to be read to the caller."""
+    """Number and code of what this operator registered a moment ago, to be read to the complainant."""
     row = await store.visible(tx, number, user) if number else None
     if row is None or row["registered_by"] != user.id or row["registered_at"] < tx.now - OWN_EDIT:
         return None
@@ -173,7 +173,7 @@ async def register(
             _register(tx, form.cleaned, user),
             lambda registered: f"/intake/desk?done={registered.number}",
         )
-    except Refused as refused:
+    except Rejected as refused:
         form.add_error(
             refused.sentence,
             {"unit_id": "unit", "problem_item": "problem"}.get(
@@ -218,15 +218,15 @@ def _complete(form: Form[Ticket], ticket: Ticket, campaign: KnownCampaign, now: 
             problems.append(("problem", "请从列表中选择问题分类，或填“不确定”"))
     if ticket.occurred and (wrong := _moment_trouble(ticket.occurred, now)):
         problems.append(("occurred", wrong))
-    if len(ticket.original) < ORIGINAL_MIN:
-        problems.append(("original", f"请填写“诉求原文”，至少 {ORIGINAL_MIN} 个字"))
-    if not ticket.summary:
-        problems.append(("summary", "请填写“转办摘要”，或由原文生成草稿"))
-    if len(ticket.summary) > SUMMARY_MAX:
+    if len(ticket.complaint_text) < COMPLAINT_TEXT_MIN:
+        problems.append(("complaint_text", f"请填写“诉求原文”，至少 {COMPLAINT_TEXT_MIN} 个字"))
+    if not ticket.redacted_summary:
+        problems.append(("redacted_summary", "请填写“转办摘要”，或由原文生成草稿"))
+    if len(ticket.redacted_summary) > REDACTED_SUMMARY_MAX:
         problems.append(
             (
-                "summary",
-                f"“转办摘要”最多 {SUMMARY_MAX} 个字，已超出 {len(ticket.summary) - SUMMARY_MAX} 字",
+                "redacted_summary",
+                f"“转办摘要”最多 {REDACTED_SUMMARY_MAX} 个字，已超出 {len(ticket.redacted_summary) - REDACTED_SUMMARY_MAX} 字",
             )
         )
     for name, sentence in problems:
@@ -246,10 +246,18 @@ async def save_draft(request: Request, tx: Tx, user: CurrentUser) -> Response:
     """Keep what is typed; the answer is the sentence to show."""
     sent = await request.form()
     draft_id = UUID(str(sent.get("draft_id", "")))
-    fields = {name: str(sent.get(name) or "")[: 4 * SUMMARY_MAX] for name in DRAFT_FIELDS}
+    fields = {name: str(sent.get(name) or "")[: 4 * REDACTED_SUMMARY_MAX] for name in DRAFT_FIELDS}
     if not any(
         fields[name]
-        for name in ("phone", "name", "unit", "problem", "place", "original", "summary")
+        for name in (
+            "phone",
+            "name",
+            "unit",
+            "problem",
+            "place",
+            "complaint_text",
+            "redacted_summary",
+        )
     ):
         return PlainTextResponse("")
     saved_at = await complaints.save_draft(tx, draft_id, fields, by=user)
@@ -338,12 +346,14 @@ async def moment_read(tx: Tx, occurred: Annotated[str, Query(max_length=100)] = 
 
 
 @router.post("/desk/draft-summary", policy=OPERATORS)
-async def draft_summary(request: Request) -> Response:
-    """由原文生成草稿: the original with everything personal masked, as text for the field."""
+async def draft_redacted_summary(request: Request) -> Response:
+    """由原文生成草稿: the complaint text with everything personal masked, as text for the field."""
     sent = await request.form()
     known = tuple(text for name in ("name", "phone") if (text := str(sent.get(name) or "").strip()))
     return PlainTextResponse(
-        complaints.draft_summary(str(sent.get("original") or "")[:SUMMARY_MAX], known)
+        complaints.draft_redacted_summary(
+            str(sent.get("complaint_text") or "")[:REDACTED_SUMMARY_MAX], known
+        )
     )
 
 
@@ -351,7 +361,7 @@ async def draft_summary(request: Request) -> Response:
 async def history(request: Request, tx: Tx, user: CurrentUser) -> Response:
     """该号码历史, for the number in the body: a number never stands in an address."""
     phone = str((await request.form()).get("phone") or "")
-    rows = await complaints.caller_history(tx, phone=phone, by=user)
+    rows = await complaints.complainant_history(tx, phone=phone, by=user)
     return render_page(
         request,
         "desk-history.html",
@@ -369,17 +379,18 @@ async def similar(request: Request, tx: Tx, user: CurrentUser) -> Response:
     sent = {
         name: str(value) for name, value in (await request.form()).items() if isinstance(value, str)
     }
-    summary, unit_id = (
-        sent.get("summary", "").strip() or complaints.draft_summary(sent.get("original", "")),
+    redacted_summary, unit_id = (
+        sent.get("redacted_summary", "").strip()
+        or complaints.draft_redacted_summary(sent.get("complaint_text", "")),
         sent.get("unit_id", ""),
     )
-    ready = bool(unit_id) and len(summary) >= 2 * REASON_MIN
+    ready = bool(unit_id) and len(redacted_summary) >= 2 * REASON_MIN
     rows = (
         await complaints.similar_complaints(
             tx,
             campaign_id=sent.get("campaign_id", ""),
             unit_id=unit_id,
-            summary=summary[:SUMMARY_MAX],
+            redacted_summary=redacted_summary[:REDACTED_SUMMARY_MAX],
             user=user,
         )
         if ready
@@ -427,7 +438,7 @@ LISTS: Final = {"waiting": "尚未分派", "unsure": "不确定单位", "all": "
 @router.get("/triage", policy=REVIEWERS)
 async def triage(request: Request, tx: Tx, user: CurrentUser, show: Typed = "waiting") -> Response:
     """受理审核: what came in and nobody is responsible for yet. It is dispatched in casework; here
-    stand the caller's own words.
+    stand the complainant's own words.
     """
     show = show if show in LISTS else "waiting"
     rows = await store.received(
@@ -498,7 +509,7 @@ async def identity(request: Request, tx: Tx, user: CurrentUser, number: str) -> 
 
 
 class Supplement(Input):
-    text: str = Field(title="补充说明", min_length=REASON_MIN, max_length=SUMMARY_MAX)
+    text: str = Field(title="补充说明", min_length=REASON_MIN, max_length=REDACTED_SUMMARY_MAX)
 
 
 @router.post("/tickets/{number}/supplements", policy=READERS)

@@ -16,13 +16,19 @@ from starlette.responses import RedirectResponse, Response
 
 from services.intake.actions import attachments, complaints, sittings, tracking
 from services.intake.actions.complaints import Registered, code_of
-from services.intake.domain.complaints import ORIGINAL_MIN, Report, is_phone, read_number, spoken
-from services.intake.pages.words import UPHELD, WORDS
+from services.intake.domain.complaints import (
+    COMPLAINT_TEXT_MIN,
+    Report,
+    is_phone,
+    read_number,
+    spoken,
+)
+from services.intake.pages.words import FINDING_LABELS, WORDS
 from services.intake.settings import context_of
 from services.intake.store import campaigns
 from services.intake.store.campaigns import KnownCampaign
 from services.intake.store.files import FILE_MAX_BYTES
-from shared.appraisal.events import Channel, Kind, Refused, Urgency
+from shared.appraisal.events import ComplaintChannel, Kind, Rejected, Urgency
 from shared.security.policies import PUBLIC
 from shared.security.rate_limits import RateLimit
 from shared.storage.transaction import Transaction
@@ -86,7 +92,9 @@ class WhichProblem(Input):
 
 
 class WhatHappened(Input):
-    original: str = Field(title="发生了什么", min_length=ORIGINAL_MIN, max_length=20_000)
+    complaint_text: str = Field(
+        title="发生了什么", min_length=COMPLAINT_TEXT_MIN, max_length=20_000
+    )
     occurred: str = Field("", title="什么时候", max_length=100)
     place: str = Field("", title="在哪里", max_length=200)
 
@@ -144,7 +152,7 @@ async def unit_profile(request: Request, tx: Tx, unit_id: str) -> Response:
     campaign = await campaigns.current(tx)
     unit = campaign.units.get(unit_id) if campaign else None
     if campaign is None or unit is None:
-        raise Refused("本次评议没有这个单位", status=404)
+        raise Rejected("本次评议没有这个单位", status=404)
     category = campaign.scheme.category(unit.category)
     return render_page(
         request,
@@ -187,7 +195,7 @@ async def step_page(request: Request, tx: Tx, step: Step, unit: str = "") -> Res
 
 def _first_gap(typed: Mapping[str, Any], step: int) -> int:
     """The first step before this one that is not done; 0 when all are."""
-    needed = {1: "named", 2: "kind", 3: "original", 5: "identity"}
+    needed = {1: "named", 2: "kind", 3: "complaint_text", 5: "identity"}
     return next(
         (before for before in range(1, step) if before in needed and needed[before] not in typed), 0
     )
@@ -264,7 +272,7 @@ async def take_step(request: Request, tx: Tx, step: Step) -> Response:
         await enforce_rate_limit(request, RateLimit("report-files/all", *UPLOADS_OF_ALL))
     try:
         typed, onward = await TAKERS[step](tx, campaign, form.cleaned, fresh)
-    except Refused as refused:
+    except Rejected as refused:
         form.add_error(refused.sentence, refused.field or "")
         return await _step(request, tx, step, form, fresh, refused.status)
     await sittings.keep(tx, fresh.token, fresh.typed | typed)
@@ -295,25 +303,25 @@ async def _take_unit(
     if given.chosen == "unsure":
         return {"named": True, "chosen": "unsure", "unit": ""}, True
     if not given.unit:
-        raise Refused("请写单位名称，或选“说不清是哪个单位”", status=422, field="unit")
+        raise Rejected("请写单位名称，或选“说不清是哪个单位”", status=422, field="unit")
     found = campaign.search(given.unit)
     exact = [unit for unit in found if given.unit in (unit.name, *unit.aliases)] or found
     if len(exact) == 1:
         return {"named": True, "chosen": exact[0].unit_id, "unit": exact[0].name}, True
     if not found:
-        raise Refused(
+        raise Rejected(
             f"没有找到“{given.unit[:30]}”。试试单位简称，或选“说不清是哪个单位”",
             status=422,
             field="unit",
         )
-    raise Refused("找到几个单位，请选一个", status=422, field="chosen")
+    raise Rejected("找到几个单位，请选一个", status=422, field="chosen")
 
 
 async def _take_problem(
     tx: Transaction, campaign: KnownCampaign, given: Any, sitting: Sitting
 ) -> Taken:
     if given.kind is Kind.FINDING:
-        raise Refused("请从列出的选项中选择", status=422, field="kind")
+        raise Rejected("请从列出的选项中选择", status=422, field="kind")
     kept = {"kind": given.kind.value, "head": given.head, "item": given.item}
     items = {item.id for item in _items(campaign, given.head)}
     if given.head in ("", "unsure") or given.item == "unsure":
@@ -327,10 +335,14 @@ async def _take_story(
     if given.occurred:
         try:
             if parse_spoken_date(given.occurred, tx.now).at > tx.now:
-                raise Refused("时间不能晚于现在", status=422, field="occurred")
+                raise Rejected("时间不能晚于现在", status=422, field="occurred")
         except UnparsableDate:
-            pass  # A citizen may say it as they like: the words are kept as they are.
-    return {"original": given.original, "occurred": given.occurred, "place": given.place}, True
+            pass  # A complainant may say it as they like: the words are kept as they are.
+    return {
+        "complaint_text": given.complaint_text,
+        "occurred": given.occurred,
+        "place": given.place,
+    }, True
 
 
 async def _take_files(
@@ -349,9 +361,9 @@ async def _take_contact(
     tx: Transaction, campaign: KnownCampaign, given: Any, sitting: Sitting
 ) -> Taken:
     if given.identity == "real_name" and not given.name:
-        raise Refused("选择实名时，请填写姓名", status=422, field="name")
+        raise Rejected("选择实名时，请填写姓名", status=422, field="name")
     if given.phone and not is_phone(given.phone):
-        raise Refused(
+        raise Rejected(
             "电话号码不正确，请填写 11 位手机号或带区号的固定电话", status=422, field="phone"
         )
     nobody = given.identity == "anonymous"
@@ -387,8 +399,8 @@ async def send(request: Request, tx: Tx, idempotency: Idempotency) -> Response:
     token = sittings.new_sitting()
     try:
         response = await idempotency.redirect(_register(tx, sitting, token), "/p/receipt")
-    except Refused as refused:
-        step = {"original": 3, "name": 5, "phone": 5, "unit_id": 1, "problem_item": 2}.get(
+    except Rejected as refused:
+        step = {"complaint_text": 3, "name": 5, "phone": 5, "unit_id": 1, "problem_item": 2}.get(
             refused.field or "", LAST
         )
         form.add_error(refused.sentence, refused.field or "")
@@ -418,12 +430,12 @@ async def _register(tx: Transaction, sitting: Sitting, receipt: str) -> Register
     assert campaign is not None, "the steps before needed it"
     report = Report(
         campaign_id=campaign.id,
-        channel=Channel.ONLINE,
+        channel=ComplaintChannel.ONLINE,
         kind=Kind(typed["kind"]),
         urgency=Urgency.NORMAL,
         unit_id=typed["chosen"] if typed["chosen"] in campaign.units else None,
         problem_item=typed.get("item") or None,
-        original=typed["original"],
+        complaint_text=typed["complaint_text"],
         identity=typed["identity"],
         name=typed.get("name", ""),
         phone=typed.get("phone", ""),
@@ -503,7 +515,7 @@ async def query(request: Request, tx: Tx) -> Response:
         return render_page(request, "query.html", 422, form=form, failed=True)
     try:
         answer = await _ask(request, tx, form.cleaned)
-    except Refused as refused:
+    except Rejected as refused:
         form.add_error(refused.sentence)
         return render_page(request, "query.html", 404, form=form, failed=True)
     return _progress(request, tx, answer, form)
@@ -530,7 +542,7 @@ def _progress(
         answer=answer,
         row=answer.row,
         form=form,
-        upheld=UPHELD,
+        finding_labels=FINDING_LABELS,
         as_of=answer.row["updated_at"] or tx.now,
         failed=status >= 400,
     )
@@ -546,7 +558,7 @@ async def rate(request: Request, tx: Tx) -> Response:
             tx,
             Question.model_construct(number=form.value("number"), code=form.value("code")),
         )
-    except Refused as refused:
+    except Rejected as refused:
         asked: Form[Question] = Form.with_initial({"number": form.value("number")})
         asked.add_error(refused.sentence)
         return render_page(request, "query.html", 404, form=asked, failed=True)
@@ -555,7 +567,7 @@ async def rate(request: Request, tx: Tx) -> Response:
             await tracking.rate(
                 tx, answer.row["id"], option=form.cleaned.option, reason=form.cleaned.reason
             )
-        except Refused as refused:
+        except Rejected as refused:
             form.add_error(refused.sentence, refused.field or "")
     status = 200 if form.cleaned is not None else 422
     return _progress(request, tx, await tracking.progress_of(tx, answer.row["id"]), form, status)

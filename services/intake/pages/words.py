@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from services.intake.tables import Identity
-from shared.appraisal.events import Channel, Kind, Urgency
+from shared.appraisal.events import ComplaintChannel, Kind, Urgency
 
 KINDS: Final = {
     Kind.COMPLAINT: "投诉",
@@ -15,11 +15,11 @@ KINDS: Final = {
 }
 URGENCIES: Final = {Urgency.NORMAL: "一般", Urgency.URGENT: "紧急", Urgency.CRITICAL: "特急"}
 CHANNELS: Final = {
-    Channel.HOTLINE: "热线",
-    Channel.ONLINE: "网上",
-    Channel.LETTER: "来信",
-    Channel.COUNTER: "来访",
-    Channel.IMPORT: "导入",
+    ComplaintChannel.HOTLINE: "热线",
+    ComplaintChannel.ONLINE: "网上",
+    ComplaintChannel.LETTER: "来信",
+    ComplaintChannel.COUNTER: "来访",
+    ComplaintChannel.IMPORT: "导入",
 }
 IDENTITIES: Final = {
     Identity.REAL_NAME: "实名",
@@ -27,16 +27,20 @@ IDENTITIES: Final = {
     Identity.ANONYMOUS: "匿名",
 }
 MODES: Final = {"announced": "明察", "covert": "暗访"}
-UPHELD: Final = {"upheld": "属实", "partly": "部分属实", "not_upheld": "不属实"}
+FINDING_LABELS: Final = {
+    "substantiated": "属实",
+    "partly_substantiated": "部分属实",
+    "unsubstantiated": "不属实",
+}
 WORDS: Final[dict[str, Any]] = {
     "kinds": KINDS,
     "urgencies": URGENCIES,
     "channels": CHANNELS,
     "identities": IDENTITIES,
     "modes": MODES,
-    "upheld": UPHELD,
+    "finding_labels": FINDING_LABELS,
 }
 assert KINDS.keys() == set(Kind)
 assert URGENCIES.keys() == set(Urgency)
-assert CHANNELS.keys() == set(Channel)
+assert CHANNELS.keys() == set(ComplaintChannel)
 assert IDENTITIES.keys() == set(Identity)

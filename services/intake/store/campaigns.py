@@ -5,8 +5,8 @@ the process.
 from dataclasses import dataclass, field
 from typing import Final, cast
 
-from shared.appraisal.events import CampaignPublished, Refused, UnitEntry
-from shared.appraisal.schemes import Ballot, Checklist, Scheme
+from shared.appraisal.events import CampaignPublished, Rejected, UnitEntry
+from shared.appraisal.schemes import Checklist, Questionnaire, Scheme
 from shared.foundation.clock import monotonic_seconds
 from shared.storage.connections import advisory_lock_key
 from shared.storage.transaction import Transaction
@@ -33,10 +33,10 @@ class KnownCampaign:
     checked_at: float = 0.0
 
     def unit(self, unit_id: str) -> UnitEntry:
-        """The unit of that id. Raises Refused (422)."""
+        """The unit of that id. Raises Rejected (422)."""
         found = self.units.get(unit_id)
         if found is None:
-            raise Refused("本次评议没有这个单位，请从列表中选择", status=422, field="unit_id")
+            raise Rejected("本次评议没有这个单位，请从列表中选择", status=422, field="unit_id")
         return found
 
     def name_of(self, unit_id: str | None) -> str:
@@ -61,10 +61,10 @@ class KnownCampaign:
         return found[:SUGGESTIONS_MAX]
 
     def problem(self, item: str) -> str:
-        """Label of a problem item. Raises Refused (422) when the catalogue has none such."""
+        """Label of a problem item. Raises Rejected (422) when the catalogue has none such."""
         found = self.scheme.problem(item)
         if found is None:
-            raise Refused("问题目录里没有这一项，请从列表中选择", status=422, field="problem_item")
+            raise Rejected("问题目录里没有这一项，请从列表中选择", status=422, field="problem_item")
         return found.label
 
     def problem_label(self, item: str | None) -> str:
@@ -72,18 +72,18 @@ class KnownCampaign:
         found = self.scheme.problem(item) if item else None
         return found.label if found else "未分类"
 
-    def ballot(self, key: str) -> Ballot:
-        """The questionnaire of that key. Raises Refused (422)."""
+    def questionnaire(self, key: str) -> Questionnaire:
+        """The questionnaire of that key. Raises Rejected (422)."""
         found = self.scheme.instrument(key)
-        if not isinstance(found, Ballot):
-            raise Refused("本次评议没有这份问卷", status=422, field="instrument")
+        if not isinstance(found, Questionnaire):
+            raise Rejected("本次评议没有这份问卷", status=422, field="instrument")
         return found
 
     @property
     def checklist(self) -> Checklist:
-        """The checklist of inspection visits. Raises Refused (409) when the scheme has none."""
+        """The checklist of inspection visits. Raises Rejected (409) when the scheme has none."""
         if not self.scheme.checklists:
-            raise Refused("本次评议的方案没有检查表")
+            raise Rejected("本次评议的方案没有检查表")
         return self.scheme.checklists[0]
 
 
@@ -152,10 +152,10 @@ async def find(tx: Transaction, campaign_id: str) -> KnownCampaign | None:
 
 
 async def get(tx: Transaction, campaign_id: str) -> KnownCampaign:
-    """The campaign of that id. Raises Refused (422)."""
+    """The campaign of that id. Raises Rejected (422)."""
     found = await find(tx, campaign_id)
     if found is None:
-        raise Refused("没有这个评议活动，或它还没有发布", status=422, field="campaign_id")
+        raise Rejected("没有这个评议活动，或它还没有发布", status=422, field="campaign_id")
     return found
 
 

@@ -25,15 +25,15 @@ _REGISTER: Final = """
 with given as (
   select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
                        $10::text[], $11::text[], $12::timestamptz[], $13::uuid[], $14::bytea[])
-    with ordinality as g (id, year, campaign_id, channel, kind, urgency, urgency_reason, identity, unit_id, problem_item, summary,
-                          received_at, registered_by, caller_print, n)
+    with ordinality as g (id, year, campaign_id, channel, kind, urgency, urgency_reason, identity, unit_id, problem_item, redacted_summary,
+                          received_at, registered_by, complainant_fingerprint, n)
 ), counted as (
   select given.*, nextval('complaint_numbers')::text as serial from given order by n
 ), complaint as (
-  insert into complaints (id, number, campaign_id, channel, kind, urgency, urgency_reason, identity, unit_id, problem_item, summary,
-                          received_at, registered_at, registered_by, caller_print, repeats)
+  insert into complaints (id, number, campaign_id, channel, kind, urgency, urgency_reason, identity, unit_id, problem_item, redacted_summary,
+                          received_at, registered_at, registered_by, complainant_fingerprint, repeats)
   select id, 'ZT' || year || '-' || lpad(serial, greatest(6, length(serial)), '0'), campaign_id, channel, kind, urgency, urgency_reason,
-         identity, unit_id, problem_item, summary, received_at, $15, registered_by, caller_print, 0 from counted
+         identity, unit_id, problem_item, redacted_summary, received_at, $15, registered_by, complainant_fingerprint, 0 from counted
   returning id, number
 ), sealed as (
   insert into vault (complaint_id, part, ciphertext, wrapped_key, key_version)
@@ -45,14 +45,14 @@ select id, number from complaint
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A complaint as it is written: checked, its words and its informant sealed (part → bytes)."""
+    """A complaint as it is written: checked, its words and its complainant sealed (part → bytes)."""
 
     id: UUID
     report: Report
-    summary: str
+    redacted_summary: str
     received_at: datetime
     by: UUID | None
-    caller_print: bytes | None
+    complainant_fingerprint: bytes | None
     sealed: Mapping[str, SealedRecord]
 
 
@@ -76,10 +76,10 @@ async def register(tx: Transaction, rows: Sequence[Row]) -> dict[UUID, str]:
         [r.identity for r in reports],
         [r.unit_id for r in reports],
         [r.problem_item for r in reports],
-        [row.summary for row in rows],
+        [row.redacted_summary for row in rows],
         [row.received_at for row in rows],
         [row.by for row in rows],
-        [row.caller_print for row in rows],
+        [row.complainant_fingerprint for row in rows],
         tx.now,
         [id for id, _, _ in parts],
         [part for _, part, _ in parts],
@@ -91,23 +91,28 @@ async def register(tx: Transaction, rows: Sequence[Row]) -> dict[UUID, str]:
 
 
 async def similar(
-    tx: Transaction, *, campaign_id: str, unit_id: str, summary: str, besides: UUID | None = None
+    tx: Transaction,
+    *,
+    campaign_id: str,
+    unit_id: str,
+    redacted_summary: str,
+    besides: UUID | None = None,
 ) -> list[asyncpg.Record]:
-    """Complaints about the same unit in the last days whose hand-over text is alike: number,
+    """Complaints about the same unit in the last days whose redacted summary is alike: number,
     likeness, what came of it.
     """
     return await tx.fetch(
         """
-        select c.id, c.number, c.summary, c.kind, c.received_at, c.repeats, round(likeness::numeric, 2)::float as likeness,
+        select c.id, c.number, c.redacted_summary, c.kind, c.received_at, c.repeats, round(likeness::numeric, 2)::float as likeness,
                p.closed_at, p.assigned_at, p.due_at
-        from (select *, similarity(summary, $3) as likeness from complaints
+        from (select *, similarity(redacted_summary, $3) as likeness from complaints
               where campaign_id = $1 and unit_id = $2 and received_at > $4 and merged_into is null and id is distinct from $5) c
         left join progress p on p.complaint_id = c.id
         where likeness >= $6 order by likeness desc, c.received_at desc limit $7
         """,
         campaign_id,
         unit_id,
-        summary,
+        redacted_summary,
         tx.now - timedelta(days=SIMILAR_DAYS),
         besides,
         SIMILAR_LEAST,
@@ -115,16 +120,16 @@ async def similar(
     )
 
 
-async def of_caller(tx: Transaction, caller_print: bytes) -> list[asyncpg.Record]:
+async def of_complainant(tx: Transaction, complainant_fingerprint: bytes) -> list[asyncpg.Record]:
     """Earlier complaints from the same number, newest first."""
     return await tx.fetch(
         """
-        select c.number, c.summary, c.kind, c.received_at, c.unit_id, c.campaign_id, c.registered_by, p.closed_at, p.assigned_at, p.due_at,
+        select c.number, c.redacted_summary, c.kind, c.received_at, c.unit_id, c.campaign_id, c.registered_by, p.closed_at, p.assigned_at, p.due_at,
                r.option
         from complaints c left join progress p on p.complaint_id = c.id left join ratings r on r.complaint_id = c.id
-        where c.caller_print = $1 order by c.received_at desc limit $2
+        where c.complainant_fingerprint = $1 order by c.received_at desc limit $2
         """,
-        caller_print,
+        complainant_fingerprint,
         LIST_MAX,
     )
 
@@ -233,7 +238,7 @@ async def registered_by(
     """What somebody registered since then, newest first."""
     return await tx.fetch(
         """
-        select c.id, c.number, c.kind, c.urgency, c.unit_id, c.campaign_id, c.summary, c.received_at, c.registered_at, c.repeats,
+        select c.id, c.number, c.kind, c.urgency, c.unit_id, c.campaign_id, c.redacted_summary, c.received_at, c.registered_at, c.repeats,
                p.assigned_at, p.accepted_at, p.closed_at, p.refused_at, p.due_at
         from complaints c left join progress p on p.complaint_id = c.id
         where c.registered_by = $1 and c.registered_at >= $2 order by c.registered_at desc limit $3
@@ -252,7 +257,7 @@ async def received(
     """
     return await tx.fetch(
         f"""
-        select c.number, c.kind, c.urgency, c.channel, c.unit_id, c.campaign_id, c.problem_item, c.summary, c.received_at, c.repeats,
+        select c.number, c.kind, c.urgency, c.channel, c.unit_id, c.campaign_id, c.problem_item, c.redacted_summary, c.received_at, c.repeats,
                p.assigned_at, p.closed_at, p.refused_at, p.case_number
         from complaints c left join progress p on p.complaint_id = c.id
         where c.received_at >= $1 and c.merged_into is null and {_SEEN}
@@ -350,7 +355,7 @@ async def forget_drafts(tx: Transaction, *, before: datetime, batch: int) -> int
 async def long_settled(
     tx: Transaction, *, before: datetime, caseless: Mapping[str, Sequence[str]], batch: int
 ) -> list[UUID]:
-    """Complaints settled before then whose informants can still be read; held until the transaction
+    """Complaints settled before then whose complainants can still be read; held until the transaction
     ends.
 
     Settled is a case that was closed or refused; what opens no case (`caseless`: campaign → kinds)
@@ -371,7 +376,7 @@ async def long_settled(
           and case when first.id is null then true
                    when of_first.complaint_id is not null then coalesce(of_first.closed_at, of_first.refused_at) < $1
                    else first.registered_at < $1 and (first.campaign_id, first.kind) in (select * from caseless) end
-          and (c.caller_print is not null
+          and (c.complainant_fingerprint is not null
                or exists (select from vault v where v.complaint_id = c.id and v.wrapped_key is not null)
                or exists (select from supplements s where s.complaint_id = c.id and s.wrapped_key is not null)
                or exists (select from files f where f.subject = 'complaint' and f.subject_id = c.id and f.wrapped_key is not null))
@@ -385,13 +390,15 @@ async def long_settled(
     return [row["id"] for row in rows]
 
 
-async def destroy_informants(tx: Transaction, ids: Sequence[UUID]) -> None:
-    """Destroy the keys of all that was sealed of these complaints, and the prints of their callers."""
+async def erase_complainant_data(tx: Transaction, ids: Sequence[UUID]) -> None:
+    """Destroy the keys of all that was sealed of these complaints, and the fingerprints of their complainants."""
     await tx.run("update vault set wrapped_key = null where complaint_id = any($1::uuid[])", ids)
     await tx.run(
         "update supplements set wrapped_key = null where complaint_id = any($1::uuid[])", ids
     )
-    await tx.run("update complaints set caller_print = null where id = any($1::uuid[])", ids)
+    await tx.run(
+        "update complaints set complainant_fingerprint = null where id = any($1::uuid[])", ids
+    )
     await tx.run(
         "update files set wrapped_key = null where subject = 'complaint' and subject_id = any($1::uuid[])",
         ids,

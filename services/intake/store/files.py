@@ -24,7 +24,7 @@ from uuid import UUID
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from shared.appraisal.events import Refused
+from shared.appraisal.events import Rejected
 from shared.security.keyring import KeyRing, SealedRecord
 
 FILE_MAX_BYTES: Final = 10 * 1024 * 1024
@@ -60,7 +60,7 @@ async def keep_file(
 ) -> Kept:
     """Check, copy, encrypt and write a file. `documents`: PDF is taken as well as pictures.
 
-    Raises Refused (413, 415, 422) for what is too large, unknown or damaged; nothing is written
+    Raises Rejected (413, 415, 422) for what is too large, unknown or damaged; nothing is written
     then.
     """
     return await asyncio.to_thread(_keep, folder, ring, file_id, body, documents)
@@ -68,10 +68,10 @@ async def keep_file(
 
 def _keep(folder: Path, ring: KeyRing, file_id: UUID, body: bytes, documents: bool) -> Kept:
     if len(body) > FILE_MAX_BYTES:
-        raise Refused(f"文件超过 {FILE_MAX_BYTES // 1024 // 1024} MB，请缩小后再传", status=413)
+        raise Rejected(f"文件超过 {FILE_MAX_BYTES // 1024 // 1024} MB，请缩小后再传", status=413)
     media_type = media_type_of(body)
     if not media_type or (media_type == "application/pdf" and not documents):
-        raise Refused(
+        raise Rejected(
             "只能上传 JPG、PNG、WebP 图片" + ("或 PDF 文件" if documents else ""), status=415
         )
     copy = without_metadata(body) if media_type.startswith("image/") else None
@@ -91,23 +91,23 @@ def media_type_of(body: bytes) -> str:
 
 def without_metadata(body: bytes) -> bytes:
     """The picture drawn anew as JPEG: upright, at most SIDE_MAX wide or high, nothing but pixels.
-    Raises Refused (422).
+    Raises Rejected (422).
     """
     try:
         with Image.open(BytesIO(body), formats=FORMATS) as picture:
             if picture.width * picture.height > PIXELS_MAX:
-                raise Refused(f"图片像素超过 {PIXELS_MAX // 10_000} 万，请缩小后再传", status=422)
+                raise Rejected(f"图片像素超过 {PIXELS_MAX // 10_000} 万，请缩小后再传", status=422)
             picture.draft("RGB", (2 * SIDE_MAX, 2 * SIDE_MAX))
             upright = ImageOps.exif_transpose(picture)
             drawn = Image.new("RGB", upright.size, "white")
             rgba = upright.convert("RGBA")
             drawn.paste(rgba, mask=rgba.getchannel("A"))
     except Image.DecompressionBombError as error:
-        raise Refused(
+        raise Rejected(
             f"图片像素超过 {PIXELS_MAX // 10_000} 万，请缩小后再传", status=422
         ) from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise Refused("图片已损坏，无法读取，请重新拍摄或选择", status=422) from error
+        raise Rejected("图片已损坏，无法读取，请重新拍摄或选择", status=422) from error
     drawn.thumbnail((SIDE_MAX, SIDE_MAX))
     written = BytesIO()
     drawn.save(written, "JPEG", quality=QUALITY, optimize=True)

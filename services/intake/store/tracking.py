@@ -1,4 +1,4 @@
-"""What casework told about complaints, and what their informants said in the end."""
+"""What casework told about complaints, and what their complainants said in the end."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -19,7 +19,7 @@ COLUMNS: Final = (
     "explanation",
     "due_at",
     "provisional",
-    "upheld",
+    "finding",
     "reply",
     "updated_at",
 )
@@ -64,7 +64,7 @@ async def progress(tx: Transaction, complaint_id: UUID) -> asyncpg.Record | None
     return await tx.fetchrow(
         """
         select c.id, c.number, c.campaign_id, c.received_at, c.kind, c.registered_at, p.case_id, p.case_number, p.unit_id, p.opened_at,
-               p.assigned_at, p.accepted_at, p.closed_at, p.refused_at, p.explanation, p.due_at, p.provisional, p.upheld, p.reply,
+               p.assigned_at, p.accepted_at, p.closed_at, p.refused_at, p.explanation, p.due_at, p.provisional, p.finding, p.reply,
                p.updated_at, r.option as rated, m.number as merged_number
         from complaints c left join complaints m on m.id = c.merged_into
         left join progress p on p.complaint_id = coalesce(c.merged_into, c.id) left join ratings r on r.complaint_id = c.id
@@ -75,7 +75,7 @@ async def progress(tx: Transaction, complaint_id: UUID) -> asyncpg.Record | None
 
 
 async def rate(tx: Transaction, complaint_id: UUID, *, option: int, reason: str) -> bool:
-    """Keep the informant's rating; False when there is one."""
+    """Keep the complainant's rating; False when there is one."""
     kept = await tx.fetchval(
         "insert into ratings (complaint_id, option, reason, at) values ($1, $2, $3, $4) on conflict do nothing returning 1",
         complaint_id,

@@ -1,4 +1,4 @@
-"""The core's own tables, then notices, who read them, and their ways out of the house."""
+"""The core's own tables, then notifications, who read them, and their ways out of the house."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -23,7 +23,7 @@ def create_core() -> None:
 def upgrade() -> None:
     create_core()
     create_known()
-    create_notices()
+    create_notifications()
     create_readings()
     create_ways_out()
 
@@ -62,10 +62,10 @@ def create_known() -> None:
     )
 
 
-def create_notices() -> None:
-    """Notices and their texts."""
+def create_notifications() -> None:
+    """Notifications and their texts."""
     op.create_table(
-        "notices",
+        "notifications",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("event_id", sa.Uuid(), nullable=False),
         sa.Column("role", sa.String(), nullable=False),
@@ -85,35 +85,47 @@ def create_notices() -> None:
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
             "role in ('reviewer', 'handler', 'unit_head', 'supervisor', 'office', 'leader')",
-            name=op.f("ck_notices_role"),
+            name=op.f("ck_notifications_role"),
         ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_notices")),
-        sa.UniqueConstraint("event_id", "role", name=op.f("uq_notices_event_id_role")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_notifications")),
+        sa.UniqueConstraint("event_id", "role", name=op.f("uq_notifications_event_id_role")),
         schema="notify",
     )
     op.create_index(
-        "notices_escalation",
-        "notices",
+        "notifications_escalation",
+        "notifications",
         ["escalate_at"],
         unique=False,
         schema="notify",
         postgresql_where=sa.text("escalate_at is not null"),
     )
-    op.create_index("notices_number", "notices", ["subject"], unique=False, schema="notify")
-    op.create_index("notices_of_role", "notices", ["role", "id"], unique=False, schema="notify")
     op.create_index(
-        "notices_of_unit", "notices", ["role", "unit_id", "id"], unique=False, schema="notify"
+        "notifications_number", "notifications", ["subject"], unique=False, schema="notify"
     )
     op.create_index(
-        "notices_open",
-        "notices",
+        "notifications_of_role", "notifications", ["role", "id"], unique=False, schema="notify"
+    )
+    op.create_index(
+        "notifications_of_unit",
+        "notifications",
+        ["role", "unit_id", "id"],
+        unique=False,
+        schema="notify",
+    )
+    op.create_index(
+        "notifications_open",
+        "notifications",
         ["role", "id"],
         unique=False,
         schema="notify",
         postgresql_where=sa.text("settled_at is null"),
     )
     op.create_index(
-        "notices_of_subject", "notices", ["subject_id", "stage"], unique=False, schema="notify"
+        "notifications_of_subject",
+        "notifications",
+        ["subject_id", "stage"],
+        unique=False,
+        schema="notify",
     )
     op.create_table(
         "templates",
@@ -131,23 +143,23 @@ def create_readings() -> None:
     """Who read what."""
     op.create_table(
         "readings",
-        sa.Column("notice_id", sa.Uuid(), nullable=False),
+        sa.Column("notification_id", sa.Uuid(), nullable=False),
         sa.Column("account_id", sa.Uuid(), nullable=False),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("done_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
-            ["notice_id"],
-            ["notify.notices.id"],
-            name=op.f("fk_readings_notice_id_notices"),
+            ["notification_id"],
+            ["notify.notifications.id"],
+            name=op.f("fk_readings_notification_id_notifications"),
             ondelete="CASCADE",
         ),
-        sa.PrimaryKeyConstraint("notice_id", "account_id", name=op.f("pk_readings")),
+        sa.PrimaryKeyConstraint("notification_id", "account_id", name=op.f("pk_readings")),
         schema="notify",
     )
 
 
 def create_ways_out() -> None:
-    """Where notices go outside the house, and each on its way."""
+    """Where notifications go outside the house, and each on its way."""
     op.create_table(
         "subscriptions",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -184,7 +196,7 @@ def create_ways_out() -> None:
     op.create_table(
         "deliveries",
         sa.Column("id", sa.Uuid(), nullable=False),
-        sa.Column("notice_id", sa.Uuid(), nullable=False),
+        sa.Column("notification_id", sa.Uuid(), nullable=False),
         sa.Column("subscription_id", sa.Uuid(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
@@ -198,9 +210,9 @@ def create_ways_out() -> None:
             name=op.f("ck_deliveries_state"),
         ),
         sa.ForeignKeyConstraint(
-            ["notice_id"],
-            ["notify.notices.id"],
-            name=op.f("fk_deliveries_notice_id_notices"),
+            ["notification_id"],
+            ["notify.notifications.id"],
+            name=op.f("fk_deliveries_notification_id_notifications"),
             ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(
@@ -210,7 +222,9 @@ def create_ways_out() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deliveries")),
         sa.UniqueConstraint(
-            "notice_id", "subscription_id", name=op.f("uq_deliveries_notice_id_subscription_id")
+            "notification_id",
+            "subscription_id",
+            name=op.f("uq_deliveries_notification_id_subscription_id"),
         ),
         schema="notify",
     )

@@ -24,7 +24,7 @@ from services.scoring.domain.rank import (
 )
 from services.scoring.domain.score import Material, Score, rounded, score_unit
 from services.scoring.store import Campaign, Unit
-from shared.appraisal.events import Refused
+from shared.appraisal.events import Rejected
 from shared.appraisal.schemes import Category
 from shared.foundation.clock import CHINA
 from shared.storage.transaction import Transaction
@@ -94,11 +94,11 @@ class Explained:
 
 
 async def boards_of(tx: Transaction, campaign: Campaign, category: str = "") -> list[Board]:
-    """Board of one category, or of all, as committed now. Raises Refused (404) for a category that
+    """Board of one category, or of all, as committed now. Raises Rejected (404) for a category that
     the scheme does not have.
     """
     if category and campaign.scheme.category(category) is None:
-        raise Refused("没有这个类别", status=404)
+        raise Rejected("没有这个类别", status=404)
     wanted = [one for one in campaign.scheme.categories if category in ("", one.key)]
     scores = scores_of(await store.bodies(tx, campaign.id, campaign.scheme.version))
     before = await store.state_on(tx, campaign.id, campaign.scheme.version, yesterday(tx.now))
@@ -175,13 +175,13 @@ async def explanation_of(
     """Where a unit's score comes from: under the rules in force from what is known now, under
     superseded ones as it was kept.
 
-    Raises Refused (404) for an unknown unit or version.
+    Raises Rejected (404) for an unknown unit or version.
     """
     unit = unit_of(campaign, unit_id)
     if version and version != campaign.scheme.version:
         kept = await store.kept_explanation(tx, campaign.id, version, unit.unit_no)
         if kept is None:
-            raise Refused("没有这个版本的得分记录", status=404)
+            raise Rejected("没有这个版本的得分记录", status=404)
         return Explained(
             campaign=campaign,
             unit=unit,
@@ -208,9 +208,9 @@ def explained(material: Material, unit_no: int) -> Explanation:
 
 
 def unit_of(campaign: Campaign, unit_id: str) -> Unit:
-    """Raises Refused (404) for a unit that is not in the register."""
+    """Raises Rejected (404) for a unit that is not in the register."""
     if unit_id not in campaign.by_id:
-        raise Refused("没有找到这个单位", status=404)
+        raise Rejected("没有找到这个单位", status=404)
     return campaign.by_id[unit_id]
 
 
@@ -272,7 +272,7 @@ class Tallied:
     instrument: str
     group: str
     item: int
-    votes: dict[int, int] | None
+    answer_counts: dict[int, int] | None
 
 
 async def tallies_of(
@@ -282,22 +282,28 @@ async def tallies_of(
     without their numbers.
     """
     unit_nos = [unit_of(campaign, unit_id).unit_no] if unit_id else None
-    strata = [number for (key, _), number in campaign.strata.items() if instrument in ("", key)]
+    response_group_ids = [
+        number
+        for (key, _), number in campaign.response_group_ids.items()
+        if instrument in ("", key)
+    ]
     cells: dict[tuple[int, int, int], dict[int, int]] = {}
-    for row in await store.votes_of(tx, strata, unit_nos):
-        cells.setdefault((row["unit_no"], row["stratum"], row["item_no"]), {})[row["option_no"]] = (
-            row["votes"]
-        )
+    for row in await store.answer_counts_of(tx, response_group_ids, unit_nos):
+        cells.setdefault((row["unit_no"], row["response_group_id"], row["item_no"]), {})[
+            row["option_no"]
+        ] = row["answer_count"]
     small = campaign.scheme.publication.small_group
     return [
         Tallied(
             unit_id=campaign.by_no[unit_no].unit_id,
-            instrument=campaign.places[stratum][0],
-            group=campaign.places[stratum][1],
+            instrument=campaign.response_groups[response_group_id][0],
+            group=campaign.response_groups[response_group_id][1],
             item=item,
-            votes=dict(sorted(votes.items())) if sum(votes.values()) >= small else None,
+            answer_counts=dict(sorted(answer_counts.items()))
+            if sum(answer_counts.values()) >= small
+            else None,
         )
-        for (unit_no, stratum, item), votes in sorted(cells.items())
+        for (unit_no, response_group_id, item), answer_counts in sorted(cells.items())
     ]
 
 

@@ -14,7 +14,7 @@ from services.scoring.actions.running import materials_of
 from services.scoring.domain.explain import explain
 from services.scoring.domain.score import score_unit
 from services.scoring.store import registers
-from shared.appraisal.events import CampaignPublished, Refused, UnitEntry
+from shared.appraisal.events import CampaignPublished, Rejected, UnitEntry
 from shared.appraisal.imports import Table
 from shared.appraisal.schemes import Scheme, check
 from shared.storage.transaction import Transaction
@@ -42,10 +42,10 @@ class UnitRow:
 
 
 async def campaign_of(tx: Transaction, campaign_id: str) -> store.Campaign:
-    """The campaign under its present rules. Raises Refused (404) when there is none."""
-    campaign: store.Campaign | None = await tx.context.registers.campaign(tx, campaign_id)
+    """The campaign under its present rules. Raises Rejected (404) when there is none."""
+    campaign: store.Campaign | None = await tx.context.campaign_cache.campaign(tx, campaign_id)
     if campaign is None:
-        raise Refused("没有这个评议活动", status=404)
+        raise Rejected("没有这个评议活动", status=404)
     return campaign
 
 
@@ -53,14 +53,14 @@ def unit_rows(table: Table) -> list[UnitRow]:
     """The rows of a register file. Columns by their names: 单位名称, 类别, and if there 单位编码,
     其他名称 (separated by 、 or ；).
 
-    Raises Refused (422) when the file has no column for the name or for the category.
+    Raises Rejected (422) when the file has no column for the name or for the category.
     """
     at = {
         field: next((i for i, name in enumerate(table.columns) if name in names), None)
         for field, names in UNIT_COLUMNS.items()
     }
     if at["name"] is None or at["category"] is None:
-        raise Refused(
+        raise Rejected(
             "文件须有“单位名称”和“类别”两列，可另有“单位编码”“其他名称”", status=422, field="file"
         )
 
@@ -91,18 +91,18 @@ async def create_campaign(
     """Make and publish a campaign of this scheme's year; its id is `<scheme>-<year>` unless another
     is given.
 
-    Raises Refused when the id is taken or malformed, or when the scheme or a unit cannot be used.
+    Raises Rejected when the id is taken or malformed, or when the scheme or a unit cannot be used.
     """
     id = campaign_id or f"{scheme.id}-{scheme.year}"
     if not fullmatch(CAMPAIGN_ID, id):
-        raise Refused(
+        raise Rejected(
             "活动编号只能用字母、数字和短横线，最多 40 个字符", status=422, field="campaign_id"
         )
     _refuse_faulty(scheme)
     if not await registers.insert_campaign(
         tx, id=id, title=title or f"{scheme.year} 年{scheme.name}", scheme=scheme
     ):
-        raise Refused(f"评议活动 {id} 已经存在", field="campaign_id")
+        raise Rejected(f"评议活动 {id} 已经存在", field="campaign_id")
     await registers.make_partitions(tx, id)
     await registers.insert_scheme(tx, campaign_id=id, scheme=scheme, by=by)
     await _enter_units(tx, await registers.read_campaign(tx, id), units)
@@ -115,7 +115,7 @@ async def replace_rules(
     """Publish another version of the rules; every score is computed again under it, the old ones
     keep their explanation.
 
-    Raises Refused when the scheme is faulty, of another year, or reuses a version number for other
+    Raises Rejected when the scheme is faulty, of another year, or reuses a version number for other
     rules.
     """
     await campaign_of(tx, campaign_id)
@@ -123,14 +123,14 @@ async def replace_rules(
     before = await registers.read_campaign(tx, campaign_id)
     _refuse_faulty(scheme)
     if scheme.year != before.year:
-        raise Refused("规则的年度与评议活动不一致", status=422)
+        raise Rejected("规则的年度与评议活动不一致", status=422)
     if {unit.category for unit in before.units} - {category.key for category in scheme.categories}:
-        raise Refused("新规则缺少已有参评单位所属的类别", status=422)
+        raise Rejected("新规则缺少已有参评单位所属的类别", status=422)
     if scheme.fingerprint == before.scheme.fingerprint:
         return before
     await keep_explanations(tx, before)
     if not await registers.insert_scheme(tx, campaign_id=campaign_id, scheme=scheme, by=by):
-        raise Refused(
+        raise Rejected(
             f"版本号 {scheme.version} 已经用过，修改规则须使用新的版本号", field="version"
         )
     return await _publish(tx, campaign_id, by=by, what="campaign.rules_replaced")
@@ -143,7 +143,7 @@ async def register_units(
     campaign.
 
     A row is the same unit when its code is the same, or, without a code, when its name is. Raises
-    Refused when a row cannot be used.
+    Rejected when a row cannot be used.
     """
     await campaign_of(tx, campaign_id)
     await registers.lock_campaign(tx, campaign_id)
@@ -171,11 +171,11 @@ async def record_outcomes(
 
 
 def scheme_from_json(content: dict[str, Any]) -> Scheme:
-    """The scheme that a JSON document says. Raises Refused (422) when it is not one."""
+    """The scheme that a JSON document says. Raises Rejected (422) when it is not one."""
     try:
         return msgspec.convert(content, Scheme)
     except msgspec.ValidationError as error:
-        raise Refused(
+        raise Rejected(
             f"方案内容不完整或格式不对：{str(error).rpartition('$')[2].strip('`.') or '整体结构'}",
             status=422,
             field="scheme",
@@ -191,7 +191,7 @@ async def show_to_units(tx: Transaction, *, campaign_id: str, shown: bool, by: s
 
 def _refuse_faulty(scheme: Scheme) -> None:
     if findings := check(scheme):
-        raise Refused(
+        raise Rejected(
             f"规则有 {len(findings)} 处需要更正：{findings[0][1]}", status=422, field=findings[0][0]
         )
 
@@ -204,7 +204,7 @@ async def _enter_units(tx: Transaction, campaign: store.Campaign, rows: Sequence
         name, category = row.name.strip(), _category(campaign.scheme, row.category, at)
         unit_id = row.unit_id.strip() or by_name.get(name) or f"{category}-{next_no:03d}"
         if not name or by_name.setdefault(name, unit_id) != unit_id:
-            raise Refused(
+            raise Rejected(
                 f"第 {at} 行：单位名称{'为空' if not name else f'“{name}”与其他单位重复'}",
                 status=422,
             )
@@ -224,7 +224,7 @@ def _category(scheme: Scheme, text: str, at: int) -> str:
     wanted = text.strip()
     found = next((one.key for one in scheme.categories if wanted in (one.key, one.label)), None)
     if found is None:
-        raise Refused(
+        raise Rejected(
             f"第 {at} 行：没有“{wanted}”这个类别，应为 {'、'.join(one.label for one in scheme.categories)} 之一",
             status=422,
         )

@@ -18,7 +18,7 @@ from services.scoring.domain.ballots import (
     packed_numbers,
 )
 from services.scoring.domain.entries import SOURCES, Entry, entries_of
-from shared.appraisal.events import BallotSubmitted, Event, Meta, Refused
+from shared.appraisal.events import BallotSubmitted, Event, Meta, Rejected
 from shared.appraisal.schemes import Adjustment, Consequence, Veto
 from shared.foundation import telemetry
 from shared.storage.transaction import Transaction, new_id
@@ -34,16 +34,18 @@ async def count_ballots(tx: Transaction, heard: Ballots) -> None:
     """Keep ballots and add their answers to the tallies. A ballot that was kept before changes
     nothing.
 
-    Raises Refused for a ballot that its campaign does not ask for; the bus then takes the batch one
+    Raises Rejected for a ballot that its campaign does not ask for; the bus then takes the batch one
     by one.
     """
     # Partitions belong to one replica at a time, so the smallest of the batch is a shard that no
     # other replica writes to.
     shard = min(meta.partition for _, meta in heard)
-    campaigns = await tx.context.registers.campaigns(tx, {event.campaign_id for event, _ in heard})
+    campaigns = await tx.context.campaign_cache.campaigns(
+        tx, {event.campaign_id for event, _ in heard}
+    )
     for campaign_id, events in _by_campaign([event for event, _ in heard]).items():
         if campaign_id not in campaigns:
-            raise Refused("答卷所属的评议活动不存在")
+            raise Rejected("答卷所属的评议活动不存在")
         await _count(tx, campaigns[campaign_id], events, shard)
 
 
@@ -58,15 +60,15 @@ async def _count(
     tx: Transaction, campaign: store.Campaign, events: list[BallotSubmitted], shard: int
 ) -> None:
     papers = {event.ballot_id: pack(event.answers) for event in events}
-    _refuse_wrong(campaign, events, papers, votes := _votes(events, papers))
-    strata = campaign.strata
+    _refuse_wrong(campaign, events, papers, answer_counts := _answer_counts(events, papers))
+    response_group_ids = campaign.response_group_ids
     new = await store.keep_ballots(
         tx,
         campaign.id,
         [
             (
                 e.ballot_id,
-                strata[e.instrument, e.group],
+                response_group_ids[e.instrument, e.group],
                 e.point,
                 papers[e.ballot_id],
                 e.occurred_at,
@@ -78,22 +80,22 @@ async def _count(
         events = list(
             {event.ballot_id: event for event in events if event.ballot_id in new}.values()
         )
-        votes = _votes(events, papers)
+        answer_counts = _answer_counts(events, papers)
     if not events:
         return
     counted = {
-        (strata[place], answer): number
-        for place, answers in votes.items()
+        (response_group_ids[response_group], answer): number
+        for response_group, answers in answer_counts.items()
         for answer, number in answers.items()
     }
-    await store.count_votes(tx, counted, shard=shard)
+    await store.add_answer_counts(tx, counted, shard=shard)
     telemetry.score_inputs.labels("ballot").inc(len(events))
     await moved(
         tx, campaign, {answer[0] for _, answer in counted}, running.Cause("ballot"), shard=shard
     )
 
 
-def _votes(
+def _answer_counts(
     events: Sequence[BallotSubmitted], papers: Mapping[UUID, bytes]
 ) -> dict[tuple[str, str], dict[Answer, int]]:
     """(instrument, group) → how often each (unit, item, option) was given. The inner loop is the
@@ -102,10 +104,13 @@ def _votes(
     piles: dict[tuple[str, str], list[bytes]] = {}
     for event in events:
         piles.setdefault((event.instrument, event.group), []).append(papers[event.ballot_id])
-    counts = {place: Counter(packed_numbers(b"".join(pile))) for place, pile in piles.items()}
+    counts = {
+        response_group: Counter(packed_numbers(b"".join(pile)))
+        for response_group, pile in piles.items()
+    }
     return {
-        place: {answer_of(number): votes for number, votes in numbers.items()}
-        for place, numbers in counts.items()
+        response_group: {answer_of(number): count for number, count in numbers.items()}
+        for response_group, numbers in counts.items()
     }
 
 
@@ -113,11 +118,11 @@ def _refuse_wrong(
     campaign: store.Campaign,
     events: Sequence[BallotSubmitted],
     papers: Mapping[UUID, bytes],
-    votes: Mapping[tuple[str, str], Mapping[Answer, int]],
+    answer_counts: Mapping[tuple[str, str], Mapping[Answer, int]],
 ) -> None:
     if any(answers_twice(packed_numbers(paper)) for paper in papers.values()):
-        raise Refused("答卷对同一单位的同一题目答了不止一次")
-    for (instrument, group), answers in votes.items():
+        raise Rejected("答卷对同一单位的同一题目答了不止一次")
+    for (instrument, group), answers in answer_counts.items():
         check_answers(
             answers,
             scheme=campaign.scheme,
@@ -128,16 +133,16 @@ def _refuse_wrong(
 
 
 async def enter_events(tx: Transaction, heard: Sequence[tuple[Event, Meta]]) -> None:
-    """Enter cases, visits, ratings and lapsed duties in the ledger, and score the units they
+    """Enter cases, visits, ratings and lapsed obligations in the ledger, and score the units they
     concern.
 
-    Raises Refused for an event whose campaign, unit or checklist item is unknown.
+    Raises Rejected for an event whose campaign, unit or checklist item is unknown.
     """
     ids = {_campaign_id(event) for event, _ in heard}
-    campaigns = await tx.context.registers.campaigns(tx, ids)
+    campaigns = await tx.context.campaign_cache.campaigns(tx, ids)
     for campaign_id in sorted(ids):
         if campaign_id not in campaigns:
-            raise Refused("事件所属的评议活动不存在")
+            raise Rejected("事件所属的评议活动不存在")
         campaign = campaigns[campaign_id]
         mine = [(event, meta) for event, meta in heard if _campaign_id(event) == campaign_id]
         lines = [
@@ -206,7 +211,7 @@ async def decide(
     """认定: apply a rule that only a person may apply, with its grounds and the document that
     proves it. Gives the decision's id.
 
-    Raises Refused when the rule is not one of those, or the unit is unknown.
+    Raises Rejected when the rule is not one of those, or the unit is unknown.
     """
     campaign = await campaign_of(tx, campaign_id)
     rule = campaign.scheme.rule(rule_id)
@@ -214,9 +219,9 @@ async def decide(
         isinstance(rule, Adjustment) and rule.event == "decision"
     )
     if rule is None or not by_person:
-        raise Refused("这条规则不由人工认定", status=422, field="rule_id")
+        raise Rejected("这条规则不由人工认定", status=422, field="rule_id")
     if unit_id not in campaign.numbers:
-        raise Refused("单位不在本次评议的参评名册中", status=404, field="unit_id")
+        raise Rejected("单位不在本次评议的参评名册中", status=404, field="unit_id")
     decision = new_id()
     line = Entry(
         event_id=new_id(),
@@ -243,7 +248,7 @@ async def revoke(
     campaign = await campaign_of(tx, campaign_id)
     lines = await store.lines_about(tx, campaign_id, decision_id)
     if not lines or lines[0].measure not in ("decision", "revoked"):
-        raise Refused("没有这项认定", status=404)
+        raise Rejected("没有这项认定", status=404)
     if lines[-1].measure == "revoked":
         return
     line = Entry(

@@ -110,7 +110,7 @@ def _take(
     waiting: set[int],
 ) -> None:
     if row["what"] == "ballot":
-        count.add_ballot(*campaign.places[row["number"]], row["bytes"])
+        count.add_ballot(*campaign.response_groups[row["number"]], row["bytes"])
     elif row["what"] == "line":
         count.add_line(msgspec.json.decode(row["text"]))
     elif row["what"] == "score":

@@ -11,7 +11,7 @@ import msgspec
 from services.scoring import store
 from services.scoring.domain.entries import SOURCES, Entry
 from services.scoring.domain.rank import Standing, rank_units
-from services.scoring.domain.score import Material, Score, Votes, material_of, score_unit
+from services.scoring.domain.score import AnswerCounts, Material, Score, material_of, score_unit
 from services.scoring.store import Campaign, Moved, Written
 from shared.appraisal.events import ScoreChanged
 from shared.foundation import telemetry
@@ -19,7 +19,7 @@ from shared.foundation.clock import CHINA, monotonic_seconds
 from shared.storage.transaction import Transaction
 
 BALLOTS_EVERY_SECONDS = 1.0
-"""What ballots moved is scored at most so often by one process: a vote moves all units at once, and
+"""What ballots moved is scored at most so often by one process: a ballot moves all units at once, and
 nobody reads faster.
 """
 CHANGES_SHARE = 1 / 5
@@ -78,7 +78,7 @@ async def rescore_changed(tx: Transaction) -> bool:
         tx, limit=context.sizes.changes_taken, ballots=started >= context.ballots_due_at
     )
     campaigns = (
-        await context.registers.campaigns(tx, {row["campaign_id"] for row in changes})
+        await context.campaign_cache.campaigns(tx, {row["campaign_id"] for row in changes})
         if changes
         else {}
     )
@@ -140,23 +140,25 @@ async def materials_of(
 ) -> dict[int, Material]:
     """Unit → all that is known about it now."""
     lines = await store.lines_of(tx, campaign.id, unit_nos)
-    votes = await votes_by_unit(tx, campaign, unit_nos)
+    answer_counts = await answer_counts_by_unit(tx, campaign, unit_nos)
     return {
-        unit_no: material_of(campaign.scheme, votes[unit_no], lines[unit_no])
+        unit_no: material_of(campaign.scheme, answer_counts[unit_no], lines[unit_no])
         for unit_no in unit_nos
     }
 
 
-async def votes_by_unit(
+async def answer_counts_by_unit(
     tx: Transaction, campaign: Campaign, unit_nos: Collection[int]
-) -> dict[int, Votes]:
-    """Unit → votes over all shards; of units without answers, too."""
-    votes: dict[int, dict[tuple[str, str, int, int], int]] = {unit_no: {} for unit_no in unit_nos}
-    for row in await store.votes_of(tx, campaign.places, unit_nos):
-        votes[row["unit_no"]][
-            *campaign.places[row["stratum"]], row["item_no"], row["option_no"]
-        ] = row["votes"]
-    return dict(votes)
+) -> dict[int, AnswerCounts]:
+    """Unit → counts of answers over all shards; of units without answers, too."""
+    answer_counts: dict[int, dict[tuple[str, str, int, int], int]] = {
+        unit_no: {} for unit_no in unit_nos
+    }
+    for row in await store.answer_counts_of(tx, campaign.response_groups, unit_nos):
+        answer_counts[row["unit_no"]][
+            *campaign.response_groups[row["response_group_id"]], row["item_no"], row["option_no"]
+        ] = row["answer_count"]
+    return dict(answer_counts)
 
 
 async def _write(
@@ -288,7 +290,7 @@ async def tell_scores(
     campaigns = (
         {campaign.id: campaign}
         if campaign
-        else await tx.context.registers.campaigns(tx, {row["campaign_id"] for row in untold})
+        else await tx.context.campaign_cache.campaigns(tx, {row["campaign_id"] for row in untold})
     )
     for row in untold:
         owner = campaigns[row["campaign_id"]]

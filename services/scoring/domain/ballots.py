@@ -8,7 +8,7 @@ from itertools import chain
 from struct import Struct
 from struct import error as StructError
 
-from shared.appraisal.events import Refused
+from shared.appraisal.events import Rejected
 from shared.appraisal.schemes import Scheme
 
 Answer = tuple[int, int, int]
@@ -25,12 +25,12 @@ def _layout(answers: int) -> Struct:
 def pack(answers: Collection[Answer]) -> bytes:
     """The answers as bytes: for each `unit_no` (2, little endian), `item_no` (1), `option_no` (1).
 
-    Raises Refused for a number that does not fit: no campaign has such a unit, question or option.
+    Raises Rejected for a number that does not fit: no campaign has such a unit, question or option.
     """
     try:
         return _layout(len(answers)).pack(*chain.from_iterable(answers))
     except StructError as error:
-        raise Refused(NOT_OURS) from error
+        raise Rejected(NOT_OURS) from error
 
 
 def packed_numbers(packed: bytes) -> tuple[int, ...]:
@@ -68,13 +68,16 @@ def check_answers(
     """Refuse answers that this campaign does not ask for. `triples`: the distinct ones of any
     number of ballots.
 
-    Raises Refused when the questionnaire, the group, a unit, a question or an option is not the
+    Raises Rejected when the questionnaire, the group, a unit, a question or an option is not the
     campaign's.
     """
-    ballot = next((one for one in scheme.ballots if one.key == instrument), None)
-    if ballot is None or ballot.group(group) is None:
-        raise Refused("答卷的问卷或评议主体不属于本次评议")
-    items, options = {item.no for item in ballot.items}, {option.no for option in scheme.options}
+    questionnaire = next((one for one in scheme.questionnaires if one.key == instrument), None)
+    if questionnaire is None or questionnaire.group(group) is None:
+        raise Rejected("答卷的问卷或评议主体不属于本次评议")
+    items, options = (
+        {item.no for item in questionnaire.items},
+        {option.no for option in scheme.options},
+    )
     for unit_no, item_no, option_no in triples:
         if unit_no not in units or item_no not in items or option_no not in options:
-            raise Refused(NOT_OURS)
+            raise Rejected(NOT_OURS)

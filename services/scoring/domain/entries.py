@@ -25,7 +25,7 @@ from shared.appraisal.events import (
     Event,
     Meta,
     ObligationLapsed,
-    Refused,
+    Rejected,
     VisitSubmitted,
 )
 from shared.appraisal.schemes import Scheme
@@ -116,7 +116,7 @@ Units = Mapping[str, int]
 
 
 def entries_of(event: Event, meta: Meta, *, scheme: Scheme, units: Units) -> list[Entry]:
-    """The ledger lines of an event, or none. Raises Refused for a unit or checklist item that the
+    """The ledger lines of an event, or none. Raises Rejected for a unit or checklist item that the
     campaign does not have.
     """
     return _LINES[type(event)](event, meta, scheme, units)
@@ -127,7 +127,7 @@ def unit_no(units: Units, unit_id: str | None) -> int | None:
     if unit_id is None:
         return None
     if unit_id not in units:
-        raise Refused("单位不在本次评议的参评名册中")
+        raise Rejected("单位不在本次评议的参评名册中")
     return units[unit_id]
 
 
@@ -174,7 +174,7 @@ def _closed(event: CaseClosed, meta: Meta, scheme: Scheme, units: Units) -> list
         "case_closed",
         late=event.late,
         source_id=event.source_id,
-        detail=event.upheld,
+        detail=event.finding,
     )
 
 
@@ -183,7 +183,7 @@ def _lapsed(event: DeadlineLapsed, meta: Meta, scheme: Scheme, units: Units) -> 
 
 
 def _obligation(event: ObligationLapsed, meta: Meta, scheme: Scheme, units: Units) -> list[Entry]:
-    rule = scheme.obligation(event.obligation)
+    rule = scheme.obligation(event.obligation_rule_id)
     return [
         Entry(
             event_id=meta.event_id,
@@ -192,15 +192,15 @@ def _obligation(event: ObligationLapsed, meta: Meta, scheme: Scheme, units: Unit
             version=meta.version,
             occurred_at=event.occurred_at,
             unit_no=unit_no(units, event.unit_id),
-            detail=event.obligation,
-            text=rule.label if rule else event.obligation,
+            detail=event.obligation_rule_id,
+            text=rule.label if rule else event.obligation_rule_id,
         )
     ]
 
 
 def _rated(event: ComplaintRated, meta: Meta, scheme: Scheme, units: Units) -> list[Entry]:
     if scheme.option(event.option) is None:
-        raise Refused("评价的选项不属于本次评议")
+        raise Rejected("评价的选项不属于本次评议")
     return [
         Entry(
             event_id=meta.event_id,
@@ -222,7 +222,7 @@ def _visited(event: VisitSubmitted, meta: Meta, scheme: Scheme, units: Units) ->
         (one for one in scheme.checklists if seen <= {item.id for item in one.items}), None
     )
     if checklist is None:
-        raise Refused("检查记录含有本次评议检查表没有的项目")
+        raise Rejected("检查记录含有本次评议检查表没有的项目")
     common: dict[str, Any] = {
         "event_id": meta.event_id,
         "version": meta.version,
@@ -239,7 +239,7 @@ def _visited(event: VisitSubmitted, meta: Meta, scheme: Scheme, units: Units) ->
                 measure="finding",
                 detail=finding.severity,
                 item=finding.item_id,
-                text=finding.summary,
+                text=finding.redacted_summary,
                 **common,
             )
         )

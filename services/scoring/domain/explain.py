@@ -32,14 +32,14 @@ from services.scoring.domain.score import (
 )
 from shared.appraisal.calendar.working_days import SHANGHAI
 from shared.appraisal.schemes import (
-    Ballot,
     Component,
-    Group,
-    Handling,
-    Inspection,
-    Satisfaction,
+    HandlingFormula,
+    InspectionFormula,
+    Questionnaire,
+    RespondentGroup,
+    SatisfactionFormula,
     Scheme,
-    Scoring,
+    ScoreSheetFormula,
 )
 
 SMALL: Final = "样本不足"
@@ -139,14 +139,14 @@ def _without_lines(scheme: Scheme, score: Score) -> Decimal | None:
 
 def _part(material: Material, component: Component, mark: Mark) -> Part:
     formula = component.formula
-    if isinstance(formula, Satisfaction):
+    if isinstance(formula, SatisfactionFormula):
         rule, shares = (
             "各题按题目权重、各主体按主体权重加权平均，不了解不计入",
             _answers(material, formula),
         )
-    elif isinstance(formula, Inspection):
+    elif isinstance(formula, InspectionFormula):
         rule, shares = _inspection_rule(formula), _visits(material, formula)
-    elif isinstance(formula, Handling):
+    elif isinstance(formula, HandlingFormula):
         rule, shares = (
             "按期签收、按期办结、来件人评价三项按占比加权平均，没有基数的一项让出占比",
             _measures(material, formula),
@@ -169,39 +169,47 @@ def _part(material: Material, component: Component, mark: Mark) -> Part:
 # ── questionnaires ────────────────────────────────────────────────────────────────────────────────
 
 
-def _answers(material: Material, formula: Satisfaction) -> list[Share]:
-    ballots = [one for one in material.scheme.ballots if one.key in formula.instruments]
-    return [share for ballot in ballots for share in _ballot_shares(material, ballot)]
+def _answers(material: Material, formula: SatisfactionFormula) -> list[Share]:
+    questionnaires = [
+        one for one in material.scheme.questionnaires if one.key in formula.instruments
+    ]
+    return [
+        share
+        for questionnaire in questionnaires
+        for share in _questionnaire_shares(material, questionnaire)
+    ]
 
 
-def _ballot_shares(material: Material, ballot: Ballot) -> list[Share]:
+def _questionnaire_shares(material: Material, questionnaire: Questionnaire) -> list[Share]:
     """A share for each question to each group that is large enough, and merged ones for the small
     groups together.
     """
-    small = _too_small(material, ballot)
+    small = _too_small(material, questionnaire)
     shares = [
-        _question(material, ballot, [group], at)
-        for group in ballot.groups
+        _question(material, questionnaire, [group], at)
+        for group in questionnaire.groups
         if group.key not in small
-        for at in range(len(ballot.items))
+        for at in range(len(questionnaire.items))
     ]
     if small:
-        merged = [group for group in ballot.groups if group.key in small]
-        shares += [_question(material, ballot, merged, at) for at in range(len(ballot.items))]
+        merged = [group for group in questionnaire.groups if group.key in small]
+        shares += [
+            _question(material, questionnaire, merged, at) for at in range(len(questionnaire.items))
+        ]
     return [
         share for share in shares if share.base != 0 or any(count.number for count in share.counts)
     ]
 
 
-def _too_small(material: Material, ballot: Ballot) -> set[str]:
+def _too_small(material: Material, questionnaire: Questionnaire) -> set[str]:
     """Groups that answered, but too few of them; with the next smallest ones until there are enough
     together.
     """
     limit = material.scheme.publication.small_group
     sizes = sorted(
         (size, group.key)
-        for group in ballot.groups
-        if (size := group_size(material, ballot, group))
+        for group in questionnaire.groups
+        if (size := group_size(material, questionnaire, group))
     )
     merged: set[str] = set()
     together = 0
@@ -213,21 +221,24 @@ def _too_small(material: Material, ballot: Ballot) -> set[str]:
     return merged
 
 
-def group_size(material: Material, ballot: Ballot, group: Group) -> int:
+def group_size(material: Material, questionnaire: Questionnaire, group: RespondentGroup) -> int:
     """How many of a group answered about this unit: the question that most of them answered."""
     return max(
-        (sum(material.cast(ballot, group, item).values()) for item in ballot.items), default=0
+        (sum(material.cast(questionnaire, group, item).values()) for item in questionnaire.items),
+        default=0,
     )
 
 
-def _question(material: Material, ballot: Ballot, groups: Sequence[Group], at: int) -> Share:
-    item, scheme = ballot.items[at], material.scheme
+def _question(
+    material: Material, questionnaire: Questionnaire, groups: Sequence[RespondentGroup], at: int
+) -> Share:
+    item, scheme = questionnaire.items[at], material.scheme
     cast = {
-        option.no: sum(material.cast(ballot, group, item)[option.no] for group in groups)
+        option.no: sum(material.cast(questionnaire, group, item)[option.no] for group in groups)
         for option in scheme.options
     }
     means = [
-        (group.weight, *mean_points(material, material.cast(ballot, group, item)))
+        (group.weight, *mean_points(material, material.cast(questionnaire, group, item)))
         for group in groups
     ]
     value = weighted_mean([(weight, mean) for weight, mean, _ in means if mean is not None])
@@ -236,7 +247,7 @@ def _question(material: Material, ballot: Ballot, groups: Sequence[Group], at: i
     alone = len(groups) == 1
     mark = None if value is None else rounded(value, scheme.ranking.decimals)
     share = Share(
-        key=f"{ballot.key}.{'+'.join(group.key for group in groups)}.{item.no}",
+        key=f"{questionnaire.key}.{'+'.join(group.key for group in groups)}.{item.no}",
         label=item.label,
         weight=item.weight,
         base=base,
@@ -286,7 +297,7 @@ def plain(number: Decimal) -> str:
 # ── inspections, handling, sheets ─────────────────────────────────────────────────────────────────
 
 
-def _inspection_rule(formula: Inspection) -> str:
+def _inspection_rule(formula: InspectionFormula) -> str:
     return (
         "100 减去各次检查扣分之和，不低于 0"
         if formula.spread == "sum"
@@ -294,7 +305,7 @@ def _inspection_rule(formula: Inspection) -> str:
     )
 
 
-def _visits(material: Material, formula: Inspection) -> list[Share]:
+def _visits(material: Material, formula: InspectionFormula) -> list[Share]:
     return [
         _visit(
             material,
@@ -310,7 +321,12 @@ def _visits(material: Material, formula: Inspection) -> list[Share]:
 
 
 def _visit(
-    material: Material, formula: Inspection, visit_id: object, number: str, mode: str, day: str
+    material: Material,
+    formula: InspectionFormula,
+    visit_id: object,
+    number: str,
+    mode: str,
+    day: str,
 ) -> Share:
     scheme, counts = material.scheme, list[Count]()
     for finding in material.of("finding"):
@@ -346,7 +362,7 @@ def _item_label(scheme: Scheme, item_id: str) -> str:
     )
 
 
-def _measures(material: Material, formula: Handling) -> list[Share]:
+def _measures(material: Material, formula: HandlingFormula) -> list[Share]:
     scheme, said = material.scheme, ratings(material)
     value, base = mean_points(material, said)
     rated = None if value is None else rounded(value, scheme.ranking.decimals)
@@ -397,7 +413,7 @@ def _kept(
     )
 
 
-def _sheet_items(material: Material, formula: Scoring) -> list[Share]:
+def _sheet_items(material: Material, formula: ScoreSheetFormula) -> list[Share]:
     sheet, given = sheet_of(material.scheme, formula), sheet_points(material, formula)
     shares = []
     for item in sheet.items:

@@ -51,14 +51,16 @@ class Recount:
 
     def results(self) -> dict[int, Result]:
         """Unit → its result, recomputed."""
-        votes: dict[int, dict[tuple[str, str, int], Counter[int]]] = {
+        answer_counts: dict[int, dict[tuple[str, str, int], Counter[int]]] = {
             no: defaultdict(Counter) for no in self.unit_nos
         }
         for (instrument, group), answers in self._papers.items():
             for (unit_no, item, option), number in answers.items():
-                votes[unit_no][instrument, group, item][option] += number
+                answer_counts[unit_no][instrument, group, item][option] += number
         facts = self._facts()
-        return {no: _Unit(self.rules, votes[no], facts[no]).result() for no in self.unit_nos}
+        return {
+            no: _Unit(self.rules, answer_counts[no], facts[no]).result() for no in self.unit_nos
+        }
 
     def _facts(self) -> dict[int, list[Json]]:
         """Unit → what the ledger says about it now: superseded versions gone, ratings brought to
@@ -97,12 +99,15 @@ class Recount:
 
 
 class _Unit:
-    """One unit's votes and facts, and the rules applied to them."""
+    """One unit's answer counts and facts, and the rules applied to them."""
 
     def __init__(
-        self, rules: Json, votes: Mapping[tuple[str, str, int], Counter[int]], facts: list[Json]
+        self,
+        rules: Json,
+        answer_counts: Mapping[tuple[str, str, int], Counter[int]],
+        facts: list[Json],
     ) -> None:
-        self.rules, self.votes = rules, votes
+        self.rules, self.answer_counts = rules, answer_counts
         self.facts = sorted(
             facts, key=lambda row: (row["occurred_at"], str(row["event_id"]), row["part"])
         )
@@ -134,7 +139,7 @@ class _Unit:
         enough = sample >= self.rules["ranking"]["minimum_sample"]
         return {
             "total": total,
-            "ranked": total is not None and enough and not kept_out and not self._struck(),
+            "ranked": total is not None and enough and not kept_out and not self._disqualified(),
             "sample": sample,
             "marks": marks,
         }
@@ -143,13 +148,15 @@ class _Unit:
 
     def _satisfaction(self, formula: Json) -> tuple[Fraction | None, int]:
         above, below, sample = Fraction(0), Fraction(0), 0
-        for ballot in (
+        for questionnaire in (
             one for one in self.rules["instruments"] if one["key"] in formula["instruments"]
         ):
-            for group in ballot["groups"]:
+            for group in questionnaire["groups"]:
                 up, down = Fraction(0), Fraction(0)
-                for item in ballot["items"]:
-                    cast = self.votes.get((ballot["key"], group["key"], item["no"]), Counter())
+                for item in questionnaire["items"]:
+                    cast = self.answer_counts.get(
+                        (questionnaire["key"], group["key"], item["no"]), Counter()
+                    )
                     mean, base = self._mean(cast)
                     sample += base if item["no"] == 1 else 0
                     if mean is not None:
@@ -276,14 +283,14 @@ class _Unit:
     def _sample(self) -> int:
         return sum(
             cast[option]
-            for (_, _, item), cast in self.votes.items()
+            for (_, _, item), cast in self.answer_counts.items()
             if item == 1
             for option in self.points
         )
 
-    def _struck(self) -> bool:
+    def _disqualified(self) -> bool:
         vetoes = {
-            one["id"] for one in self.rules.get("vetoes", ()) if one["effect"] == "struck_out"
+            one["id"] for one in self.rules.get("vetoes", ()) if one["effect"] == "disqualified"
         }
         return any(row["measure"] == "decision" and row["detail"] in vetoes for row in self.facts)
 

@@ -14,24 +14,24 @@ from uuid import UUID
 from services.scoring.domain.entries import SOURCES, Entry
 from shared.appraisal.schemes import (
     Adjustment,
-    Ballot,
-    BallotItem,
     Component,
-    Group,
-    Handling,
-    Inspection,
-    Satisfaction,
+    HandlingFormula,
+    InspectionFormula,
+    Questionnaire,
+    QuestionnaireItem,
+    RespondentGroup,
+    SatisfactionFormula,
     Scheme,
-    Scoring,
-    Sheet,
+    ScoreSheet,
+    ScoreSheetFormula,
 )
 
 DISSATISFIED: Final = "dissatisfied"
 _WIDE: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
 _NOTHING: Final = Fraction(0)
 
-Votes = Mapping[tuple[str, str, int, int], int]
-"""Votes on one unit: (instrument, group, item_no, option_no) → number of answers."""
+AnswerCounts = Mapping[tuple[str, str, int, int], int]
+"""Answers on one unit: (instrument, group, item_no, option_no) → number of answers."""
 State = Literal["counted", "below", "absent", "full", "unranked"]
 """Whether a component counts: it does · sample too small · nothing there · counts 100 · keeps the
 unit out of the ranking.
@@ -90,7 +90,7 @@ class Score:
     `total`: 0–100, None when no component counts. `adjusted`: points off and on aimed at the total;
     `bounded`: what keeping the total within 0–100 added or took. Contributions, `adjusted` and
     `bounded` add up to `total`. `unranked`: why it has no rank ("" = it has). `sample`: counted
-    answers to item 1 over all ballots. `ties`: value of each tie rule, smaller is better.
+    answers to item 1 over all questionnaires. `ties`: value of each tie rule, smaller is better.
     `decided`: rules that a person decided to apply to this unit.
     """
 
@@ -98,7 +98,7 @@ class Score:
     scheme_version: str
     total: Decimal | None
     unranked: str
-    struck_out: bool
+    disqualified: bool
     sample: int
     components: tuple[Mark, ...]
     adjusted: Decimal
@@ -118,12 +118,12 @@ class Score:
 
 @dataclass(frozen=True)
 class Material:
-    """All that is known about one unit: votes summed over the shards, standing ledger lines in the
+    """All that is known about one unit: answers counted, summed over the shards, standing ledger lines in the
     order of their legal time.
     """
 
     scheme: Scheme
-    votes: Votes
+    answer_counts: AnswerCounts
     entries: Sequence[Entry]
 
     @cached_property
@@ -135,10 +135,12 @@ class Material:
             if option.points is not None
         )
 
-    def cast(self, ballot: Ballot, group: Group, item: BallotItem) -> dict[int, int]:
+    def cast(
+        self, questionnaire: Questionnaire, group: RespondentGroup, item: QuestionnaireItem
+    ) -> dict[int, int]:
         """Option number → answers of this group to this question."""
         return {
-            option.no: self.votes.get((ballot.key, group.key, item.no, option.no), 0)
+            option.no: self.answer_counts.get((questionnaire.key, group.key, item.no, option.no), 0)
             for option in self.scheme.options
         }
 
@@ -200,16 +202,18 @@ Raw = tuple[Fraction | None, int]
 """What a formula gives: exact value 0–100 (None: nothing to go by) and how large the sample is."""
 
 
-def satisfaction(material: Material, formula: Satisfaction) -> Raw:
+def satisfaction(material: Material, formula: SatisfactionFormula) -> Raw:
     """Mean points of the counted answers: items by weight, then groups by weight. The sample is
     counted on item 1.
     """
     groups, sample = [], 0
-    for ballot in (one for one in material.scheme.ballots if one.key in formula.instruments):
-        for group in ballot.groups:
+    for questionnaire in (
+        one for one in material.scheme.questionnaires if one.key in formula.instruments
+    ):
+        for group in questionnaire.groups:
             means = [
-                (item, *mean_points(material, material.cast(ballot, group, item)))
-                for item in ballot.items
+                (item, *mean_points(material, material.cast(questionnaire, group, item)))
+                for item in questionnaire.items
             ]
             sample += sum(base for item, _, base in means if item.no == 1)
             value = weighted_mean(
@@ -228,7 +232,7 @@ def mean_points(material: Material, cast: Mapping[int, int]) -> tuple[Fraction |
     ) / base if base else None, base
 
 
-def inspection(material: Material, formula: Inspection) -> Raw:
+def inspection(material: Material, formula: InspectionFormula) -> Raw:
     """100 less the points of the findings, over all visits together or as the mean of the visits'
     marks.
     """
@@ -247,7 +251,7 @@ def inspection(material: Material, formula: Inspection) -> Raw:
     return sum((bounded(100 - one) for one in off.values()), _NOTHING) / len(off), len(off)
 
 
-def points_off(scheme: Scheme, formula: Inspection, finding: Entry) -> Fraction:
+def points_off(scheme: Scheme, formula: InspectionFormula, finding: Entry) -> Fraction:
     """Amount of the checklist item times the factor of the severity; 0 for an item that this
     version no longer has.
     """
@@ -268,8 +272,8 @@ def points_off(scheme: Scheme, formula: Inspection, finding: Entry) -> Fraction:
     )
 
 
-def handling(material: Material, formula: Handling) -> Raw:
-    """Shares of: accepted on time, handled on time, what the informants say. The sample is the
+def handling(material: Material, formula: HandlingFormula) -> Raw:
+    """Shares of: accepted on time, handled on time, what the complainants say. The sample is the
     number of cases.
     """
     accepted, handled = accepted_on_time(material.entries), handled_on_time(material.entries)
@@ -311,7 +315,7 @@ def rate(kept: Mapping[UUID, bool]) -> Fraction | None:
 
 
 def ratings(material: Material) -> dict[int, int]:
-    """Option number → informants who chose it after their case was closed."""
+    """Option number → complainants who chose it after their case was closed."""
     said = {option.no: 0 for option in material.scheme.options}
     for entry in material.of("rated"):
         if entry.option_no in said:
@@ -319,7 +323,7 @@ def ratings(material: Material) -> dict[int, int]:
     return said
 
 
-def scoring_sheet(material: Material, formula: Scoring) -> Raw:
+def scoring_sheet(material: Material, formula: ScoreSheetFormula) -> Raw:
     """Mean of the points given for each item, items by weight, brought to 0–100. The sample is the
     number of sheets.
     """
@@ -334,16 +338,16 @@ def scoring_sheet(material: Material, formula: Scoring) -> Raw:
     return None if mean is None else mean * 100 / exact(sheet.maximum), len(sheets)
 
 
-def sheet_of(scheme: Scheme, formula: Scoring) -> Sheet:
+def sheet_of(scheme: Scheme, formula: ScoreSheetFormula) -> ScoreSheet:
     """The sheet a formula is about; a checked scheme has it."""
     return next(
         one
         for one in scheme.instruments
-        if isinstance(one, Sheet) and one.key == formula.instrument
+        if isinstance(one, ScoreSheet) and one.key == formula.instrument
     )
 
 
-def sheet_points(material: Material, formula: Scoring) -> dict[str, list[Fraction]]:
+def sheet_points(material: Material, formula: ScoreSheetFormula) -> dict[str, list[Fraction]]:
     """Item number → points given for it."""
     given: dict[str, list[Fraction]] = {}
     for entry in material.of("sheet"):
@@ -355,11 +359,11 @@ def sheet_points(material: Material, formula: Scoring) -> dict[str, list[Fractio
 def raw_mark(material: Material, component: Component) -> Raw:
     """The component's formula applied."""
     formula = component.formula
-    if isinstance(formula, Satisfaction):
+    if isinstance(formula, SatisfactionFormula):
         return satisfaction(material, formula)
-    if isinstance(formula, Inspection):
+    if isinstance(formula, InspectionFormula):
         return inspection(material, formula)
-    if isinstance(formula, Handling):
+    if isinstance(formula, HandlingFormula):
         return handling(material, formula)
     return scoring_sheet(material, formula)
 
@@ -423,9 +427,9 @@ def _line(rule: Adjustment, entry: Entry, amount: Decimal, note: str) -> Line:
 # ── the whole ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def material_of(scheme: Scheme, votes: Votes, entries: Iterable[Entry]) -> Material:
+def material_of(scheme: Scheme, answer_counts: AnswerCounts, entries: Iterable[Entry]) -> Material:
     """What a unit is judged on. `entries`: its standing ledger lines, in any order."""
-    return Material(scheme, votes, sorted(entries, key=lambda one: one.order))
+    return Material(scheme, answer_counts, sorted(entries, key=lambda one: one.order))
 
 
 def score_unit(material: Material, unit_no: int) -> Score:
@@ -437,16 +441,18 @@ def score_unit(material: Material, unit_no: int) -> Score:
     marks = _shared_out([_mark(material, one, lines) for one in scheme.components])
     total, marks, adjusted, rest = _sum_up(scheme, marks, lines)
     decided = tuple(sorted({one.detail for one in material.of("decision")}))
-    struck = any(veto.effect == "struck_out" and veto.id in decided for veto in scheme.vetoes)
+    disqualified = any(
+        veto.effect == "disqualified" and veto.id in decided for veto in scheme.vetoes
+    )
     sample = sample_of(material)
     return Score(
         unit_no=unit_no,
         scheme_version=scheme.version,
         total=total,
-        struck_out=struck,
+        disqualified=disqualified,
         sample=sample,
         components=tuple(marks),
-        unranked=_unranked(scheme, marks, total, sample, struck),
+        unranked=_unranked(scheme, marks, total, sample, disqualified),
         adjusted=adjusted,
         bounded=rest,
         ties=tuple(rounded(_TIES[rule](material), 6) for rule in scheme.ranking.ties),
@@ -532,19 +538,19 @@ def _sum_up(
 
 
 def sample_of(material: Material) -> int:
-    """Counted answers to item 1 over all ballots."""
+    """Counted answers to item 1 over all questionnaires."""
     counted = {no for no, _ in material.points}
     return sum(
         number
-        for (_, _, item_no, option_no), number in material.votes.items()
+        for (_, _, item_no, option_no), number in material.answer_counts.items()
         if item_no == 1 and option_no in counted
     )
 
 
 def _unranked(
-    scheme: Scheme, marks: Sequence[Mark], total: Decimal | None, sample: int, struck: bool
+    scheme: Scheme, marks: Sequence[Mark], total: Decimal | None, sample: int, disqualified: bool
 ) -> str:
-    if struck:
+    if disqualified:
         return "一票否决，取消成绩"
     if total is None:
         return "尚无计分数据"
@@ -557,11 +563,11 @@ def _unranked(
 
 
 def dissatisfaction_rate(material: Material) -> Fraction:
-    """Percent of 不满意 among the counted answers to item 1 over all ballots; 0 without answers."""
+    """Percent of 不满意 among the counted answers to item 1 over all questionnaires; 0 without answers."""
     bad = {option.no for option in material.scheme.options if option.code == DISSATISFIED}
     against = sum(
         number
-        for (_, _, item_no, option_no), number in material.votes.items()
+        for (_, _, item_no, option_no), number in material.answer_counts.items()
         if item_no == 1 and option_no in bad
     )
     base = sample_of(material)

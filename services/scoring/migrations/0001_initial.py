@@ -41,7 +41,7 @@ def upgrade() -> None:
 
 
 def create_campaigns() -> None:
-    """Campaigns, their rules, units and strata."""
+    """Campaigns, their rules, units and response groups."""
     op.create_table(
         "campaigns",
         sa.Column("id", sa.Text(), nullable=False),
@@ -89,20 +89,22 @@ def create_campaigns() -> None:
         "uq_units_unit_no", "units", ["campaign_id", "unit_no"], unique=True, schema="scoring"
     )
     op.create_table(
-        "strata",
+        "response_groups",
         sa.Column("id", sa.Integer(), sa.Identity(always=True), nullable=False),
         sa.Column("campaign_id", sa.Text(), nullable=False),
         sa.Column("instrument", sa.Text(), nullable=False),
         sa.Column("group_key", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["campaign_id"], ["scoring.campaigns.id"], name=op.f("fk_strata_campaign_id_campaigns")
+            ["campaign_id"],
+            ["scoring.campaigns.id"],
+            name=op.f("fk_response_groups_campaign_id_campaigns"),
         ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_strata")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_response_groups")),
         schema="scoring",
     )
     op.create_index(
-        "uq_strata_place",
-        "strata",
+        "uq_response_groups_key",
+        "response_groups",
         ["campaign_id", "instrument", "group_key"],
         unique=True,
         schema="scoring",
@@ -115,7 +117,7 @@ def create_ballots() -> None:
         "ballots",
         sa.Column("campaign_id", sa.Text(), nullable=False),
         sa.Column("ballot_id", sa.Uuid(), nullable=False),
-        sa.Column("stratum", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("response_group_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("point", sa.Text(), nullable=True),
         sa.Column("answers", sa.LargeBinary(), nullable=False),
         sa.Column("cast_at", sa.DateTime(timezone=True), nullable=False),
@@ -125,14 +127,14 @@ def create_ballots() -> None:
     )
     op.create_table(
         "tallies",
-        sa.Column("stratum", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("response_group_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("unit_no", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("item_no", sa.SmallInteger(), autoincrement=False, nullable=False),
         sa.Column("option_no", sa.SmallInteger(), autoincrement=False, nullable=False),
         sa.Column("shard", sa.SmallInteger(), autoincrement=False, nullable=False),
-        sa.Column("votes", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("answer_count", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.PrimaryKeyConstraint(
-            "stratum", "unit_no", "item_no", "option_no", "shard", name=op.f("pk_tallies")
+            "response_group_id", "unit_no", "item_no", "option_no", "shard", name=op.f("pk_tallies")
         ),
         schema="scoring",
     )

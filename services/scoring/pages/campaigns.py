@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from services.scoring import actions
 from services.scoring.store import Campaign
-from shared.appraisal.events import Refused
+from shared.appraisal.events import Rejected
 from shared.appraisal.imports import InvalidFile, read_table
 from shared.appraisal.schemes import SchemeError, load_scheme, scheme_ids
 from shared.security.policies import allow
@@ -49,7 +49,7 @@ async def create(request: Request, tx: Tx, user: CurrentUser, idempotency: Idemp
     try:
         scheme = load_scheme(form.cleaned.scheme, form.cleaned.year)
     except SchemeError as error:
-        raise Refused(str(error.mistakes[0]), status=422, field="scheme") from error
+        raise Rejected(str(error.mistakes[0]), status=422, field="scheme") from error
     action = actions.create_campaign(tx, scheme=scheme, title=form.cleaned.title, by=str(user.id))
     return await idempotency.redirect(
         action, to=lambda campaign: f"/scoring/{campaign.id}/register"
@@ -100,7 +100,7 @@ async def import_register(
         rows = actions.unit_rows(
             read_table(form.cleaned.file.filename or "名册", await form.cleaned.file.read())
         )
-    except (InvalidFile, Refused) as error:
+    except (InvalidFile, Rejected) as error:
         form.add_error(str(error), "file")
         return _register_page(request, tx, campaign, form, 422)
     return await idempotency.redirect(

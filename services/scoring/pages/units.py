@@ -15,7 +15,7 @@ from services.scoring import actions
 from services.scoring.domain.entries import SOURCE_LABELS
 from services.scoring.domain.explain import plain
 from services.scoring.pages import charts
-from shared.appraisal.events import Refused
+from shared.appraisal.events import Rejected
 from shared.appraisal.schemes import Adjustment, Scheme
 from shared.foundation.clock import CHINA
 from shared.security.policies import allow
@@ -160,7 +160,7 @@ async def revoke(
 ) -> Response:
     form = await read_form(request, Revocation)
     if form.cleaned is None:
-        raise Refused(form.errors[0].sentence, status=422, field="grounds")
+        raise Rejected(form.errors[0].sentence, status=422, field="grounds")
     action = actions.revoke(
         tx,
         campaign_id=campaign_id,

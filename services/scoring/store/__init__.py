@@ -1,7 +1,8 @@
 """Questions to scoring's schema, and the set-based statements behind its verbs. One file a subject."""
 
 from services.scoring.store.events import (
-    count_votes,
+    add_answer_counts,
+    answer_counts_of,
     enter,
     entry_of,
     keep_ballots,
@@ -10,7 +11,6 @@ from services.scoring.store.events import (
     note_change,
     take_changes,
     touched_units,
-    votes_of,
 )
 from services.scoring.store.recounts import (
     differing,
@@ -21,7 +21,7 @@ from services.scoring.store.recounts import (
 )
 from services.scoring.store.registers import (
     Campaign,
-    Registers,
+    CampaignCache,
     Unit,
     all_campaigns,
     newest_campaign,
@@ -51,15 +51,16 @@ from services.scoring.store.scores import (
 __all__ = [
     "TELL_MAX",
     "Campaign",
+    "CampaignCache",
     "Moved",
     "OutcomeRow",
-    "Registers",
     "Unit",
     "Written",
+    "add_answer_counts",
     "all_campaigns",
+    "answer_counts_of",
     "bodies",
     "count_movements",
-    "count_votes",
     "differing",
     "enter",
     "entry_of",
@@ -86,6 +87,5 @@ __all__ = [
     "take_untold",
     "touched_units",
     "versions",
-    "votes_of",
     "write_scores",
 ]

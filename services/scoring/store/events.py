@@ -14,22 +14,22 @@ from shared.storage.transaction import Transaction
 
 _KEEP_BALLOTS = """
 with kept as (
-  insert into ballots (campaign_id, ballot_id, stratum, point, answers, cast_at)
+  insert into ballots (campaign_id, ballot_id, response_group_id, point, answers, cast_at)
   select $1, b.* from unnest($2::uuid[], $3::int[], $4::text[], $5::bytea[], $6::timestamptz[]) as b
   on conflict do nothing returning ballot_id
 )
 select case when count(*) = cardinality($2::uuid[]) then null else coalesce(array_agg(ballot_id), '{}') end from kept
 """
 _COUNT = """
-insert into tallies as t (stratum, unit_no, item_no, option_no, shard, votes)
-select n.stratum, n.unit_no, n.item_no, n.option_no, $6, n.votes
-from unnest($1::int[], $2::int[], $3::smallint[], $4::smallint[], $5::bigint[]) as n (stratum, unit_no, item_no, option_no, votes)
+insert into tallies as t (response_group_id, unit_no, item_no, option_no, shard, answer_count)
+select n.response_group_id, n.unit_no, n.item_no, n.option_no, $6, n.answer_count
+from unnest($1::int[], $2::int[], $3::smallint[], $4::smallint[], $5::bigint[]) as n (response_group_id, unit_no, item_no, option_no, answer_count)
 order by 1, 2, 3, 4
-on conflict (stratum, unit_no, item_no, option_no, shard) do update set votes = t.votes + excluded.votes
+on conflict (response_group_id, unit_no, item_no, option_no, shard) do update set answer_count = t.answer_count + excluded.answer_count
 """
-_VOTES = """
-select stratum, unit_no, item_no, option_no, sum(votes)::bigint as votes from tallies
-where stratum = any($1) and ($2::int[] is null or unit_no = any($2)) group by 1, 2, 3, 4
+_ANSWER_COUNTS = """
+select response_group_id, unit_no, item_no, option_no, sum(answer_count)::bigint as answer_count from tallies
+where response_group_id = any($1) and ($2::int[] is null or unit_no = any($2)) group by 1, 2, 3, 4
 """
 _COLUMNS = tuple(field.name for field in fields(Entry))
 _TYPES = {
@@ -84,30 +84,34 @@ where campaign_id = $1 and unit_no is not null and (subject_id = any($2) or (mea
 async def keep_ballots(
     tx: Transaction, campaign_id: str, rows: Sequence[tuple[UUID, int, str | None, bytes, datetime]]
 ) -> Collection[UUID] | None:
-    """Keep ballots (id, stratum, point, packed answers, cast_at) once. None: all are new; otherwise
+    """Keep ballots (id, response_group_id, point, packed answers, cast_at) once. None: all are new; otherwise
     the ids of those that are.
     """
     new = await tx.fetchval(_KEEP_BALLOTS, campaign_id, *map(list, zip(*rows, strict=True)))
     return None if new is None else {UUID(str(one)) for one in new}
 
 
-async def count_votes(
-    tx: Transaction, votes: Mapping[tuple[int, Answer], int], *, shard: int
+async def add_answer_counts(
+    tx: Transaction, answer_counts: Mapping[tuple[int, Answer], int], *, shard: int
 ) -> None:
-    """Add votes by (stratum, (unit_no, item_no, option_no)), in one statement and in one order, so
+    """Add answers by (response_group_id, (unit_no, item_no, option_no)), in one statement and in one order, so
     that nobody deadlocks.
     """
-    if votes:
-        strata = [stratum for stratum, _ in votes]
-        units, items, options = zip(*(answer for _, answer in votes), strict=True)
-        await tx.run(_COUNT, strata, units, items, options, list(votes.values()), shard)
+    if answer_counts:
+        response_group_ids = [response_group_id for response_group_id, _ in answer_counts]
+        units, items, options = zip(*(answer for _, answer in answer_counts), strict=True)
+        await tx.run(
+            _COUNT, response_group_ids, units, items, options, list(answer_counts.values()), shard
+        )
 
 
-async def votes_of(
-    tx: Transaction, strata: Collection[int], unit_nos: Collection[int] | None = None
+async def answer_counts_of(
+    tx: Transaction, response_group_ids: Collection[int], unit_nos: Collection[int] | None = None
 ) -> list[asyncpg.Record]:
-    """stratum, unit_no, item_no, option_no, votes: sums over all shards, of these units or of all."""
-    return await tx.fetch(_VOTES, list(strata), None if unit_nos is None else list(unit_nos))
+    """response_group_id, unit_no, item_no, option_no, answer_count: sums over all shards, of these units or of all."""
+    return await tx.fetch(
+        _ANSWER_COUNTS, list(response_group_ids), None if unit_nos is None else list(unit_nos)
+    )
 
 
 async def enter(tx: Transaction, campaign_id: str, entries: Sequence[Entry]) -> int:
@@ -129,7 +133,7 @@ async def touched_units(tx: Transaction, campaign_id: str, subjects: Collection[
 async def lines_of(
     tx: Transaction, campaign_id: str, unit_nos: Collection[int]
 ) -> dict[int, list[Entry]]:
-    """Unit → its standing ledger lines, with what informants said about its closed cases."""
+    """Unit → its standing ledger lines, with what complainants said about its closed cases."""
     rows = await tx.fetch(_LINES, campaign_id, list(unit_nos), list(REPLACEABLE))
     lines: dict[int, list[Entry]] = {unit_no: [] for unit_no in unit_nos}
     for row in rows:

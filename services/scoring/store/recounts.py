@@ -20,7 +20,7 @@ select 'score' as what, unit_no as number, body as text, null::bytea as bytes fr
 where campaign_id = {id} and scheme_version = {version} and body is not null
 union all select 'waiting', null, to_json(unit_nos)::text, null from changes where campaign_id = {id}
 union all select 'line', null, to_json(l)::text, null from ledger l where campaign_id = {id}
-union all select 'ballot', stratum, null, answers from ballots where campaign_id = {id}
+union all select 'ballot', response_group_id, null, answers from ballots where campaign_id = {id}
 """
 
 
@@ -28,7 +28,7 @@ async def everything(
     tx: Transaction, campaign_id: str, version: str
 ) -> AsyncIterator[asyncpg.Record]:
     """Rows (what, number, text, bytes): scores (unit, JSON), waiting (units as JSON), lines (JSON),
-    ballots (stratum, packed answers).
+    ballots (response_group_id, packed answers).
     """
     id, rules = (
         await tx.fetchval("select quote_literal($1)", campaign_id),

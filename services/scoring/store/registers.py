@@ -1,4 +1,4 @@
-"""Campaigns with their rules and units, as one object read once per revision; strata; partitions."""
+"""Campaigns with their rules and units, as one object read once per revision; response groups; partitions."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Campaign:
-    """A campaign under its present rules, with its units and the small numbers of its strata."""
+    """A campaign under its present rules, with its units and the small ids of its response groups."""
 
     id: str
     title: str
@@ -35,7 +35,7 @@ class Campaign:
     published_at: datetime
     shown_to_units_at: datetime | None
     units: tuple[Unit, ...]
-    strata: Mapping[tuple[str, str], int]
+    response_group_ids: Mapping[tuple[str, str], int]
 
     @cached_property
     def by_id(self) -> dict[str, Unit]:
@@ -51,15 +51,15 @@ class Campaign:
         return {unit.unit_id: unit.unit_no for unit in self.units}
 
     @cached_property
-    def places(self) -> dict[int, tuple[str, str]]:
-        """Stratum → (instrument, group)."""
-        return {number: place for place, number in self.strata.items()}
+    def response_groups(self) -> dict[int, tuple[str, str]]:
+        """Response group id → (instrument, group)."""
+        return {number: key for key, number in self.response_group_ids.items()}
 
     def in_category(self, key: str) -> list[Unit]:
         return [unit for unit in self.units if unit.category == key]
 
 
-class Registers:
+class CampaignCache:
     """Campaigns read before, by id, each as long as its revision is the newest."""
 
     def __init__(self) -> None:
@@ -101,8 +101,8 @@ async def read_campaign(tx: Transaction, id: str) -> Campaign:
         "select unit_no, unit_id, name, category, aliases from units where campaign_id = $1 order by unit_no",
         id,
     )
-    strata = await tx.fetch(
-        "select id, instrument, group_key from strata where campaign_id = $1", id
+    response_groups = await tx.fetch(
+        "select id, instrument, group_key from response_groups where campaign_id = $1", id
     )
     return Campaign(
         id=id,
@@ -116,7 +116,7 @@ async def read_campaign(tx: Transaction, id: str) -> Campaign:
             Unit(u["unit_no"], u["unit_id"], u["name"], u["category"], tuple(u["aliases"]))
             for u in units
         ),
-        strata={(s["instrument"], s["group_key"]): s["id"] for s in strata},
+        response_group_ids={(s["instrument"], s["group_key"]): s["id"] for s in response_groups},
     )
 
 
@@ -197,12 +197,16 @@ async def insert_scheme(tx: Transaction, *, campaign_id: str, scheme: Scheme, by
         scheme.version,
         scheme.id,
     )
-    places = [(ballot.key, group.key) for ballot in scheme.ballots for group in ballot.groups]
+    response_groups = [
+        (questionnaire.key, group.key)
+        for questionnaire in scheme.questionnaires
+        for group in questionnaire.groups
+    ]
     await tx.run(
-        "insert into strata (campaign_id, instrument, group_key) select $1, * from unnest($2::text[], $3::text[]) on conflict do nothing",
+        "insert into response_groups (campaign_id, instrument, group_key) select $1, * from unnest($2::text[], $3::text[]) on conflict do nothing",
         campaign_id,
-        [one for one, _ in places],
-        [group for _, group in places],
+        [one for one, _ in response_groups],
+        [group for _, group in response_groups],
     )
     return True
 

@@ -168,8 +168,8 @@ async def note_moved(
     tx: Transaction, campaign_id: str, version: str, day: date, moved: Sequence[Moved]
 ) -> None:
     """Keep what moved which total. Ballots of one day are one line; everything else is a line each."""
-    votes = [one for one in moved if one.source == "ballot"]
-    if votes:
+    from_ballots = [one for one in moved if one.source == "ballot"]
+    if from_ballots:
         columns = ("unit_no", "ballots", "before", "after", "rank_before", "rank_after")
         await tx.run(
             _BALLOTS_OF_THE_DAY,
@@ -177,7 +177,7 @@ async def note_moved(
             version,
             day,
             tx.now,
-            *([getattr(m, c) for m in votes] for c in columns),
+            *([getattr(m, c) for m in from_ballots] for c in columns),
         )
     for one in (one for one in moved if one.source != "ballot"):
         await tx.run(

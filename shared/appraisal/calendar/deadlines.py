@@ -12,8 +12,8 @@ from shared.appraisal.calendar.working_days import (
     ONE_DAY,
     SHANGHAI,
     WEEKDAYS,
-    Due,
-    Unit,
+    DueDay,
+    TimeUnit,
     WorkCalendar,
     _close_offset,
     civil_day,
@@ -21,7 +21,7 @@ from shared.appraisal.calendar.working_days import (
 )
 
 
-class Limit(msgspec.Struct, frozen=True):
+class TimeLimit(msgspec.Struct, frozen=True):
     """A time limit: `amount` of working days (wd), calendar days (d) or hours (h).
 
     `closes`: the clock time at which a limit in days ends on its last day: office hours "17:30", or
@@ -30,7 +30,7 @@ class Limit(msgspec.Struct, frozen=True):
     """
 
     amount: int
-    unit: Unit
+    unit: TimeUnit
     closes: str = "17:30"
     roll: bool = True
 
@@ -67,7 +67,7 @@ class DueAt(msgspec.Struct, frozen=True):
     calendar_version: str
 
 
-class Deadline(DueAt, frozen=True):
+class DeadlineTimes(DueAt, frozen=True):
     """A due instant and the two that change its state (UTC): 临期 from `warn_at`, 严重超期 from
     `severe_at`.
     """
@@ -84,7 +84,7 @@ class Pause(msgspec.Struct, frozen=True):
 
 
 def due_at(
-    start: datetime, limit: Limit, calendar: WorkCalendar, pauses: Sequence[Pause] = ()
+    start: datetime, limit: TimeLimit, calendar: WorkCalendar, pauses: Sequence[Pause] = ()
 ) -> DueAt:
     """When `limit` ends that began at `start` (aware). The day of `start` does not count (民法典
     art. 201).
@@ -100,22 +100,22 @@ def due_at(
         )
         return DueAt(end.astimezone(UTC), civil_day(end), False, calendar.version)
     first = civil_day(start)
-    idle = _idle_days(pauses)
-    due = _last_day(first, limit, calendar, idle)
+    paused_days = _paused_days(pauses)
+    due = _last_day(first, limit, calendar, paused_days)
     return DueAt(closing(due.day, limit.closes), due.day, due.provisional, calendar.version)
 
 
-def deadline(
-    start: datetime, limit: Limit, calendar: WorkCalendar, pauses: Sequence[Pause] = ()
-) -> Deadline:
+def deadline_times(
+    start: datetime, limit: TimeLimit, calendar: WorkCalendar, pauses: Sequence[Pause] = ()
+) -> DeadlineTimes:
     """All three instants of a deadline, to be stored with it: due, 临期 and 严重超期."""
     due = due_at(start, limit, calendar, pauses)
     warn = warn_at(start, due, limit, calendar)
     severe = due_at(due.at - timedelta(microseconds=1), limit, calendar)
-    return Deadline(due.at, due.day, due.provisional, due.calendar_version, warn, severe.at)
+    return DeadlineTimes(due.at, due.day, due.provisional, due.calendar_version, warn, severe.at)
 
 
-def warn_at(start: datetime, due: DueAt, limit: Limit, calendar: WorkCalendar) -> datetime:
+def warn_at(start: datetime, due: DueAt, limit: TimeLimit, calendar: WorkCalendar) -> datetime:
     """The instant (UTC) from which the deadline is 临期: at most 1 working day or at most 20 % of
     its span is left.
 
@@ -124,9 +124,9 @@ def warn_at(start: datetime, due: DueAt, limit: Limit, calendar: WorkCalendar) -
     """
     if limit.unit == "h":
         return due.at - (due.at - start.astimezone(UTC)) / 5
-    few = max(1, calendar.working_days_between(civil_day(start), due.day) // 5)
+    threshold = max(1, calendar.working_days_between(civil_day(start), due.day) // 5)
     day, left = due.day, int(calendar.is_workday(due.day))
-    while left <= few and day > civil_day(start):
+    while left <= threshold and day > civil_day(start):
         day -= ONE_DAY
         left += calendar.is_workday(day)
     return max(datetime.combine(day, time(0), SHANGHAI).astimezone(UTC), start.astimezone(UTC))
@@ -135,7 +135,7 @@ def warn_at(start: datetime, due: DueAt, limit: Limit, calendar: WorkCalendar) -
 # ── the state of a deadline, one answer for every page ────────────────────────────────────────────
 
 
-class Standing(StrEnum):
+class DeadlineStatus(StrEnum):
     """How a deadline stands. The value is its name on the wire and its CSS class; in order of
     urgency.
     """
@@ -160,20 +160,20 @@ class Standing(StrEnum):
     @property
     def rank(self) -> int:
         """Sort key: 0 is the most urgent."""
-        return list(Standing).index(self)
+        return list(DeadlineStatus).index(self)
 
 
 _BADGES = {
-    Standing.SEVERE: ("■", "严重超期"),
-    Standing.LATE: ("■", "超期"),
-    Standing.WARNING: ("▲", "临期"),
-    Standing.NORMAL: ("●", "正常"),
-    Standing.PAUSED: ("❚❚", "暂停计时"),
-    Standing.CLOSED: ("✓", "已办结"),
+    DeadlineStatus.SEVERE: ("■", "严重超期"),
+    DeadlineStatus.LATE: ("■", "超期"),
+    DeadlineStatus.WARNING: ("▲", "临期"),
+    DeadlineStatus.NORMAL: ("●", "正常"),
+    DeadlineStatus.PAUSED: ("❚❚", "暂停计时"),
+    DeadlineStatus.CLOSED: ("✓", "已办结"),
 }
 
 
-class DeadlineState(msgspec.Struct, frozen=True):
+class DeadlineProgress(msgspec.Struct, frozen=True):
     """A deadline as pages show it: badge `symbol label text`, e.g. `▲ 临期 剩1工作日`.
 
     `left`: working days (hours for a limit in hours) still to come, `over`: full ones gone since it
@@ -181,7 +181,7 @@ class DeadlineState(msgspec.Struct, frozen=True):
     （超期办结）.
     """
 
-    standing: Standing
+    status: DeadlineStatus
     left: int
     over: int
     text: str
@@ -189,53 +189,55 @@ class DeadlineState(msgspec.Struct, frozen=True):
     @property
     def badge(self) -> str:
         """The whole badge in one line of text."""
-        gap = "" if self.standing is Standing.CLOSED or not self.text else " "
-        return f"{self.standing.symbol} {self.standing.label}{gap}{self.text}"
+        gap = "" if self.status is DeadlineStatus.CLOSED or not self.text else " "
+        return f"{self.status.symbol} {self.status.label}{gap}{self.text}"
 
     @property
     def is_late(self) -> bool:
         """Past due and still open."""
-        return self.standing in (Standing.LATE, Standing.SEVERE)
+        return self.status in (DeadlineStatus.LATE, DeadlineStatus.SEVERE)
 
 
-def deadline_state(
+def deadline_progress(
     now: datetime,
     *,
     due_at: datetime,
     warn_at: datetime,
     severe_at: datetime,
     calendar: WorkCalendar,
-    unit: Unit = "wd",
+    unit: TimeUnit = "wd",
     paused: bool = False,
     closed_at: datetime | None = None,
-) -> DeadlineState:
-    """The state at `now` of a deadline with the three stored instants of `deadline()`; the only
+) -> DeadlineProgress:
+    """The state at `now` of a deadline with the three stored instants of `deadline_times()`; the only
     place that decides it.
 
     Past due is `due_at <= now`, as in the database. `over` counts full days, so that 严重超期 and
     the number agree.
     """
     if closed_at is not None:
-        return DeadlineState(Standing.CLOSED, 0, 0, "（超期办结）" if closed_at >= due_at else "")
+        return DeadlineProgress(
+            DeadlineStatus.CLOSED, 0, 0, "（超期办结）" if closed_at >= due_at else ""
+        )
     if paused:
-        return DeadlineState(Standing.PAUSED, 0, 0, "")
+        return DeadlineProgress(DeadlineStatus.PAUSED, 0, 0, "")
     if now >= due_at:
         return _late(now, due_at, severe_at, calendar, unit)
-    standing = Standing.WARNING if now >= warn_at else Standing.NORMAL
+    status = DeadlineStatus.WARNING if now >= warn_at else DeadlineStatus.NORMAL
     if unit == "h":
         hours = int((due_at - now) / timedelta(hours=1))
-        return DeadlineState(standing, hours, 0, f"剩{hours}小时" if hours else "不足1小时")
+        return DeadlineProgress(status, hours, 0, f"剩{hours}小时" if hours else "不足1小时")
     due_day, today = civil_day(due_at - timedelta(microseconds=1)), civil_day(now)
     left = calendar.remaining(today, due_day)
-    return DeadlineState(
-        standing, left, 0, f"今天{_clock(due_at)}" if today == due_day else f"剩{left}工作日"
+    return DeadlineProgress(
+        status, left, 0, f"今天{_clock(due_at)}" if today == due_day else f"剩{left}工作日"
     )
 
 
 def _late(
-    now: datetime, due_at: datetime, severe_at: datetime, calendar: WorkCalendar, unit: Unit
-) -> DeadlineState:
-    standing = Standing.SEVERE if now >= severe_at else Standing.LATE
+    now: datetime, due_at: datetime, severe_at: datetime, calendar: WorkCalendar, unit: TimeUnit
+) -> DeadlineProgress:
+    status = DeadlineStatus.SEVERE if now >= severe_at else DeadlineStatus.LATE
     if unit == "h":
         over, word = int((now - due_at) / timedelta(hours=1)), "小时"
     else:
@@ -244,7 +246,7 @@ def _late(
         # the clock first.
         last_full = civil_day(now - (due_at - datetime.combine(due_day, time(0), SHANGHAI)))
         over, word = calendar.working_days_between(due_day, last_full), "工作日"
-    return DeadlineState(standing, 0, over, f"{over}{word}" if over else f"不足1{word}")
+    return DeadlineProgress(status, 0, over, f"{over}{word}" if over else f"不足1{word}")
 
 
 def due_label(due_at: datetime, provisional: bool = False) -> str:
@@ -260,22 +262,24 @@ def _clock(due_at: datetime) -> str:
     return "24:00" if (local.hour, local.minute) == (0, 0) else f"{local:%H:%M}"
 
 
-def _last_day(first: date, limit: Limit, calendar: WorkCalendar, idle: frozenset[date]) -> Due:
-    """The last day of a limit in days, days in `idle` not counted."""
-    if not idle:
+def _last_day(
+    first: date, limit: TimeLimit, calendar: WorkCalendar, paused_days: frozenset[date]
+) -> DueDay:
+    """The last day of a limit in days, days in `paused_days` not counted."""
+    if not paused_days:
         if limit.unit == "wd":
             return calendar.add_working_days(first, limit.amount)
         return calendar.add_calendar_days(first, limit.amount, limit.roll)
     day, left = first, limit.amount
     while left:
         day += ONE_DAY
-        left -= day not in idle and (limit.unit == "d" or calendar.is_workday(day))
+        left -= day not in paused_days and (limit.unit == "d" or calendar.is_workday(day))
     if limit.unit == "d" and limit.roll:
         day = calendar.workday_on_or_after(day)
-    return Due(day, not calendar.covers(first, day))
+    return DueDay(day, not calendar.covers(first, day))
 
 
-def _idle_days(pauses: Sequence[Pause]) -> frozenset[date]:
+def _paused_days(pauses: Sequence[Pause]) -> frozenset[date]:
     return frozenset(
         civil_day(pause.since) + timedelta(days=n)
         for pause in pauses
@@ -283,21 +287,21 @@ def _idle_days(pauses: Sequence[Pause]) -> frozenset[date]:
     )
 
 
-class Span(msgspec.Struct, frozen=True):
-    """An open deadline as `affected` needs it: who (`id`), from when, how long, and its pauses."""
+class OpenDeadline(msgspec.Struct, frozen=True):
+    """An open deadline as `affected_deadlines` needs it: who (`id`), from when, how long, and its pauses."""
 
     id: str
     start: datetime
-    limit: Limit
+    limit: TimeLimit
     pauses: tuple[Pause, ...] = ()
 
 
-class Affected(msgspec.Struct, frozen=True):
+class AffectedDeadline(msgspec.Struct, frozen=True):
     """A deadline that two calendars put differently."""
 
     id: str
-    before: Deadline
-    after: Deadline
+    before: DeadlineTimes
+    after: DeadlineTimes
 
     @property
     def moved(self) -> bool:
@@ -310,14 +314,16 @@ class Affected(msgspec.Struct, frozen=True):
         return self.after.at < self.before.at
 
 
-def affected(old: WorkCalendar, new: WorkCalendar, spans: Iterable[Span]) -> list[Affected]:
+def affected_deadlines(
+    old: WorkCalendar, new: WorkCalendar, spans: Iterable[OpenDeadline]
+) -> list[AffectedDeadline]:
     """The deadlines whose stored instants or 暂定 mark differ between two calendars, in the order
     given.
     """
     found = []
     for span in spans:
-        before = deadline(span.start, span.limit, old, span.pauses)
-        after = deadline(span.start, span.limit, new, span.pauses)
+        before = deadline_times(span.start, span.limit, old, span.pauses)
+        after = deadline_times(span.start, span.limit, new, span.pauses)
         if msgspec.structs.replace(before, calendar_version=new.version) != after:
-            found.append(Affected(span.id, before, after))
+            found.append(AffectedDeadline(span.id, before, after))
     return found

@@ -6,9 +6,9 @@ instants are aware UTC. Sources: 民法典 arts. 201, 203; the State Council's y
 (calendar_data/china.yaml).
 
     calendar = china()
-    deadline(start, Limit.parse("5wd"), calendar)   -> when it is due, when it warns, when it is severely late
-    deadline_state(now, ...)                        -> 正常 临期 超期 严重超期 暂停 已办结, as every page shows it
-    calendar.with_notice(read_notice(text))         -> the next version; `affected` says whose deadlines it moves
+    deadline_times(start, TimeLimit.parse("5wd"), calendar)   -> when it is due, when it warns, when it is severely late
+    deadline_progress(now, ...)                        -> 正常 临期 超期 严重超期 暂停 已办结, as every page shows it
+    calendar.with_notice(read_notice(text))         -> the next version; `affected_deadlines` says whose deadlines it moves
 """
 
 import hashlib
@@ -29,7 +29,7 @@ WEEKDAYS = "一二三四五六日"
 SPAN_DAYS_MAX = 3660
 """Bound of every walk over days: ten years. A longer walk is a mistake of the caller."""
 
-Unit = Literal["wd", "d", "h"]
+TimeUnit = Literal["wd", "d", "h"]
 
 
 class CalendarError(ValueError):
@@ -44,7 +44,7 @@ class CalendarError(ValueError):
         )
 
 
-class Due(msgspec.Struct, frozen=True):
+class DueDay(msgspec.Struct, frozen=True):
     """A last day. `provisional` (暂定): the span touches days that no published notice covers yet."""
 
     day: date
@@ -72,7 +72,7 @@ class WorkCalendar:
             object.__setattr__(
                 self, name, MappingProxyType(dict(sorted(getattr(self, name).items())))
             )
-        content = msgspec.json.encode(self._facts())
+        content = msgspec.json.encode(self._content())
         object.__setattr__(
             self,
             "_version",
@@ -105,7 +105,7 @@ class WorkCalendar:
         """Whether notices cover every day of the span."""
         return self.is_known(first) and self.is_known(last)
 
-    def add_working_days(self, start: date, amount: int) -> Due:
+    def add_working_days(self, start: date, amount: int) -> DueDay:
         """The `amount`-th working day after `start`, itself not counted; before it when `amount` is
         negative.
         """
@@ -117,14 +117,14 @@ class WorkCalendar:
             assert abs((day - start).days) <= SPAN_DAYS_MAX * 2, (
                 "a count of working days that never ends"
             )
-        return Due(day, not self.covers(min(start, day), max(start, day)))
+        return DueDay(day, not self.covers(min(start, day), max(start, day)))
 
-    def add_calendar_days(self, start: date, amount: int, roll: bool = True) -> Due:
+    def add_calendar_days(self, start: date, amount: int, roll: bool = True) -> DueDay:
         """The `amount`-th day after `start`; with `roll`, the first workday on or after it."""
         day = start + timedelta(days=amount)
         if roll:
             day = self.workday_on_or_after(day)
-        return Due(day, not self.covers(min(start, day), max(start, day)))
+        return DueDay(day, not self.covers(min(start, day), max(start, day)))
 
     def workday_on_or_after(self, day: date) -> date:
         """The day itself when it is worked, otherwise the next worked day."""
@@ -148,14 +148,14 @@ class WorkCalendar:
         """
         return self.working_days_between(today, due_day)
 
-    def with_notice(self, notice: "Notice") -> "WorkCalendar":
+    def with_notice(self, notice: "HolidayNotice") -> "WorkCalendar":
         """The next version, with the notice's year (and the last three days before it) replaced
         whole.
         """
         kept = {
             day: worked
             for day, worked in self.days.items()
-            if day.year != notice.year and not _turn(notice, day)
+            if day.year != notice.year and not _at_turn_of_year(notice, day)
         }
         names = {day: name for day, name in self.names.items() if day in kept}
         days = kept | dict.fromkeys(notice.rest, False) | dict.fromkeys(notice.work, True)
@@ -185,15 +185,15 @@ class WorkCalendar:
 
     def to_json(self) -> str:
         """The whole calendar as text for a table or an event; `from_json` gives an equal calendar."""
-        return msgspec.json.encode(self._facts()).decode()
+        return msgspec.json.encode(self._content()).decode()
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "WorkCalendar":
         """The calendar that `to_json` wrote. Raises msgspec.ValidationError on anything else."""
-        return cls(**msgspec.structs.asdict(msgspec.json.decode(text, type=_Facts)))
+        return cls(**msgspec.structs.asdict(msgspec.json.decode(text, type=_CalendarContent)))
 
-    def _facts(self) -> "_Facts":
-        return _Facts(
+    def _content(self) -> "_CalendarContent":
+        return _CalendarContent(
             dict(self.days),
             self.known_from,
             self.known_through,
@@ -229,7 +229,7 @@ def _close_offset(closes: str) -> timedelta:
     return offset
 
 
-class _Facts(msgspec.Struct, forbid_unknown_fields=True):
+class _CalendarContent(msgspec.Struct, forbid_unknown_fields=True):
     days: dict[date, bool]
     known_from: date
     known_through: date
@@ -240,7 +240,7 @@ class _Facts(msgspec.Struct, forbid_unknown_fields=True):
 # ── notices and versions ──────────────────────────────────────────────────────────────────────────
 
 
-class Notice(msgspec.Struct, frozen=True):
+class HolidayNotice(msgspec.Struct, frozen=True):
     """One year's arrangement (年度放假安排): days off and make-up workdays, each with its holiday,
     and the source.
     """
@@ -251,6 +251,6 @@ class Notice(msgspec.Struct, frozen=True):
     work: dict[date, str]
 
 
-def _turn(notice: Notice, day: date) -> bool:
+def _at_turn_of_year(notice: HolidayNotice, day: date) -> bool:
     """The days at the turn of the year, which only the coming year's notice has ever ruled on."""
     return date(notice.year - 1, 12, 29) <= day < date(notice.year, 1, 1)

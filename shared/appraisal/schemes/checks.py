@@ -10,21 +10,21 @@ from decimal import Decimal
 from shared.appraisal.events import Kind, Urgency
 from shared.appraisal.schemes.model import (
     Adjustment,
-    Ballot,
     Checklist,
-    Handling,
-    Inspection,
+    HandlingFormula,
+    InspectionFormula,
     Instrument,
-    Part,
-    Rule,
-    Satisfaction,
+    Questionnaire,
+    SatisfactionFormula,
     Scheme,
-    Scoring,
-    Sheet,
+    SchemePart,
+    SchemeRule,
+    ScoreSheet,
+    ScoreSheetFormula,
     parts,
 )
 
-Fault = tuple[str, str]
+SchemeViolation = tuple[str, str]
 """(path in the scheme, e.g. `components[2].weight`; sentence in Chinese)."""
 
 ROLES = (
@@ -40,19 +40,19 @@ ROLES = (
 )
 DISSATISFIED = "dissatisfied"
 HUNDRED = Decimal(100)
-CLOCKS = ("assign", "accept", "handle", "review")
+REQUIRED_STAGES = ("assign", "accept", "handle", "review")
 """Stages that every case goes through; each needs a limit for every kind and urgency."""
 
 
-def check(scheme: Scheme) -> list[Fault]:
+def check(scheme: Scheme) -> list[SchemeViolation]:
     """Everything wrong with the scheme, in its own order; empty when it can be used."""
     return [finding for one in CHECKS for finding in one(scheme)]
 
 
-def _ids(scheme: Scheme) -> Iterator[Fault]:
+def _ids(scheme: Scheme) -> Iterator[SchemeViolation]:
     seen: set[str] = set()
     for path, part in parts(scheme):
-        if not isinstance(part, Rule):
+        if not isinstance(part, SchemeRule):
             continue
         if not re.fullmatch(rf"{re.escape(scheme.id)}\d+(\.[a-z0-9_]+)*", part.id):
             yield (
@@ -64,13 +64,13 @@ def _ids(scheme: Scheme) -> Iterator[Fault]:
         seen.add(part.id)
 
 
-def _labels(scheme: Scheme) -> Iterator[Fault]:
+def _labels(scheme: Scheme) -> Iterator[SchemeViolation]:
     for path, part in parts(scheme):
         if hasattr(part, "label") and not part.label.strip():
             yield f"{path}.label", "名称不能为空，请填写 label"
 
 
-def _uniques(scheme: Scheme) -> Iterator[Fault]:
+def _uniques(scheme: Scheme) -> Iterator[SchemeViolation]:
     yield from _repeated("categories", "key", scheme.categories)
     yield from _repeated("instruments", "key", scheme.instruments)
     yield from _repeated("components", "key", scheme.components)
@@ -82,7 +82,7 @@ def _uniques(scheme: Scheme) -> Iterator[Fault]:
     yield from _repeated("options", "code", scheme.options)
     for index, one in enumerate(scheme.instruments):
         yield from _repeated(f"instruments[{index}].items", "no", one.items)
-        if isinstance(one, Ballot):
+        if isinstance(one, Questionnaire):
             yield from _repeated(f"instruments[{index}].groups", "key", one.groups)
         if isinstance(one, Checklist):
             yield from _repeated(f"instruments[{index}].items", "id", one.items)
@@ -90,7 +90,7 @@ def _uniques(scheme: Scheme) -> Iterator[Fault]:
         yield from _repeated(f"case_rules.{name}", "code", getattr(scheme.case_rules, name))
 
 
-def _repeated(path: str, field: str, listed: Iterable[Part]) -> Iterator[Fault]:
+def _repeated(path: str, field: str, listed: Iterable[SchemePart]) -> Iterator[SchemeViolation]:
     seen: set[object] = set()
     for index, one in enumerate(listed):
         value = getattr(one, field)
@@ -99,7 +99,7 @@ def _repeated(path: str, field: str, listed: Iterable[Part]) -> Iterator[Fault]:
         seen.add(value)
 
 
-def _filled(scheme: Scheme) -> Iterator[Fault]:
+def _filled(scheme: Scheme) -> Iterator[SchemeViolation]:
     for name in ("categories", "options", "instruments", "components"):
         if not getattr(scheme, name):
             yield name, f"{name} 不能为空，至少要有一项"
@@ -111,11 +111,11 @@ def _filled(scheme: Scheme) -> Iterator[Fault]:
                 f"instruments[{index}].items[0].no",
                 "第一题的编号应为 1：样本量按总体评价这一题计算",
             )
-        if isinstance(one, Ballot) and not one.groups:
+        if isinstance(one, Questionnaire) and not one.groups:
             yield f"instruments[{index}].groups", "至少要有一个评议主体"
 
 
-def _dates(scheme: Scheme) -> Iterator[Fault]:
+def _dates(scheme: Scheme) -> Iterator[SchemeViolation]:
     if scheme.period.ends <= scheme.period.begins:
         yield "period.ends", f"结束日期 {scheme.period.ends} 应晚于开始日期 {scheme.period.begins}"
     for index, stage in enumerate(scheme.stages):
@@ -126,14 +126,14 @@ def _dates(scheme: Scheme) -> Iterator[Fault]:
                 f"stages[{index}].begins",
                 f"阶段“{stage.label}”超出评议期 {_period(scheme)}，请改阶段或评议期",
             )
-    for index, duty in enumerate(scheme.obligations):
-        if not scheme.period.begins <= duty.due <= scheme.period.ends:
+    for index, obligation in enumerate(scheme.obligations):
+        if not scheme.period.begins <= obligation.due <= scheme.period.ends:
             yield (
                 f"obligations[{index}].due",
-                f"“{duty.label}”的截止日期 {duty.due} 不在评议期 {_period(scheme)} 内",
+                f"“{obligation.label}”的截止日期 {obligation.due} 不在评议期 {_period(scheme)} 内",
             )
-        if list(duty.remind) != sorted(set(duty.remind), reverse=True) or any(
-            day < 0 for day in duty.remind
+        if list(obligation.remind) != sorted(set(obligation.remind), reverse=True) or any(
+            day < 0 for day in obligation.remind
         ):
             yield f"obligations[{index}].remind", "提醒日应为从大到小的工作日数，例如 [5, 1]"
 
@@ -142,7 +142,7 @@ def _period(scheme: Scheme) -> str:
     return f"{scheme.period.begins} 至 {scheme.period.ends}"
 
 
-def _stage_names(scheme: Scheme) -> Iterator[Fault]:
+def _stage_names(scheme: Scheme) -> Iterator[SchemeViolation]:
     known = {stage.id for stage in scheme.stages}
     for index, one in enumerate(scheme.instruments):
         for at, stage in enumerate(one.stages):
@@ -153,7 +153,7 @@ def _stage_names(scheme: Scheme) -> Iterator[Fault]:
                 )
 
 
-def _options(scheme: Scheme) -> Iterator[Fault]:
+def _options(scheme: Scheme) -> Iterator[SchemeViolation]:
     for index, option in enumerate(scheme.options):
         if not 1 <= option.no <= 99:
             yield f"options[{index}].no", f"选项编号应在 1 至 99 之间，现为 {option.no}"
@@ -170,7 +170,7 @@ def _options(scheme: Scheme) -> Iterator[Fault]:
         yield "options", f"同分按不满意率排名，需要一个 code 为 {DISSATISFIED} 的选项"
 
 
-def _amounts(scheme: Scheme) -> Iterator[Fault]:
+def _amounts(scheme: Scheme) -> Iterator[SchemeViolation]:
     for index, one in enumerate(scheme.instruments):
         for at, item in enumerate(one.items):
             path = f"instruments[{index}].items[{at}]"
@@ -184,7 +184,7 @@ def _amounts(scheme: Scheme) -> Iterator[Fault]:
                 yield f"instruments[{index}].groups[{at}].weight", "权重应大于 0"
 
 
-def _catalogue(scheme: Scheme) -> Iterator[Fault]:
+def _catalogue(scheme: Scheme) -> Iterator[SchemeViolation]:
     listed = [
         (h, i, item)
         for h, head in enumerate(scheme.catalogue.heads)
@@ -206,7 +206,7 @@ def _catalogue(scheme: Scheme) -> Iterator[Fault]:
                 yield path, f"问题目录中没有“{check_item.problem}”，请填目录里的编号"
 
 
-def _weights(scheme: Scheme) -> Iterator[Fault]:
+def _weights(scheme: Scheme) -> Iterator[SchemeViolation]:
     for index, one in enumerate(scheme.components):
         if not 0 < one.weight <= HUNDRED:
             yield f"components[{index}].weight", f"权重应大于 0、不超过 100，现为 {one.weight}"
@@ -217,15 +217,17 @@ def _weights(scheme: Scheme) -> Iterator[Fault]:
         yield "components", f"各项权重合计应为 100，现为 {total}，请调整"
 
 
-def _formulas(scheme: Scheme) -> Iterator[Fault]:
+def _formulas(scheme: Scheme) -> Iterator[SchemeViolation]:
     used: set[str] = set()
     for index, one in enumerate(scheme.components):
         path, formula = f"components[{index}].formula", one.formula
-        if isinstance(formula, Satisfaction):
+        if isinstance(formula, SatisfactionFormula):
             used |= set(formula.instruments)
             for at, key in enumerate(formula.instruments):
-                yield from _is_a(Ballot, scheme, f"{path}.instruments[{at}]", key, "问卷（ballot）")
-        elif isinstance(formula, Inspection):
+                yield from _is_a(
+                    Questionnaire, scheme, f"{path}.instruments[{at}]", key, "问卷（questionnaire）"
+                )
+        elif isinstance(formula, InspectionFormula):
             used.add(formula.instrument)
             yield from _is_a(
                 Checklist, scheme, f"{path}.instrument", formula.instrument, "检查表（checklist）"
@@ -237,12 +239,16 @@ def _formulas(scheme: Scheme) -> Iterator[Fault]:
                 <= formula.severities.serious
             ):
                 yield f"{path}.severities", "系数应大于 0，且轻微不高于一般、一般不高于严重"
-        elif isinstance(formula, Scoring):
+        elif isinstance(formula, ScoreSheetFormula):
             used.add(formula.instrument)
             yield from _is_a(
-                Sheet, scheme, f"{path}.instrument", formula.instrument, "评分表（sheet）"
+                ScoreSheet,
+                scheme,
+                f"{path}.instrument",
+                formula.instrument,
+                "评分表（score_sheet）",
             )
-        elif isinstance(formula, Handling):
+        elif isinstance(formula, HandlingFormula):
             yield from _shares(path, formula)
         if formula.minimum < 1:
             yield f"{path}.minimum", f"最小样本应不小于 1，现为 {formula.minimum}"
@@ -256,18 +262,18 @@ def _formulas(scheme: Scheme) -> Iterator[Fault]:
 
 def _is_a(
     kind: type[Instrument], scheme: Scheme, path: str, key: str, name: str
-) -> Iterator[Fault]:
+) -> Iterator[SchemeViolation]:
     if not isinstance(scheme.instrument(key), kind):
         yield path, f"没有名为“{key}”的{name}，请改为 instruments 中的 key"
 
 
-def _shares(path: str, formula: Handling) -> Iterator[Fault]:
+def _shares(path: str, formula: HandlingFormula) -> Iterator[SchemeViolation]:
     shares = (formula.accepted_on_time, formula.handled_on_time, formula.rated)
     if min(shares) < 0 or sum(shares) != HUNDRED:
         yield path, f"按期签收、按期办结、群众评价三项占比合计应为 100，现为 {sum(shares)}"
 
 
-def _adjustments(scheme: Scheme) -> Iterator[Fault]:
+def _adjustments(scheme: Scheme) -> Iterator[SchemeViolation]:
     targets = {"total"} | {one.key for one in scheme.components}
     for name in ("deductions", "bonuses"):
         for index, one in enumerate(getattr(scheme, name)):
@@ -281,10 +287,10 @@ def _adjustments(scheme: Scheme) -> Iterator[Fault]:
             yield from _narrowed(path, one)
 
 
-def _narrowed(path: str, one: Adjustment) -> Iterator[Fault]:
+def _narrowed(path: str, one: Adjustment) -> Iterator[SchemeViolation]:
     if (one.event == "deadline_lapsed") != (one.deadline is not None):
         yield f"{path}.event", "超期扣分要写明 deadline（哪个环节），其他扣分不写"
-    if one.deadline is not None and one.deadline not in (*CLOCKS, "supervise", "rectify"):
+    if one.deadline is not None and one.deadline not in (*REQUIRED_STAGES, "supervise", "rectify"):
         yield (
             f"{path}.deadline",
             f"没有“{one.deadline}”这个环节，应为 assign、accept、handle、review、supervise 或 rectify",
@@ -298,9 +304,9 @@ def _narrowed(path: str, one: Adjustment) -> Iterator[Fault]:
         yield f"{path}.after", "after 不能为负数"
 
 
-def _cases(scheme: Scheme) -> Iterator[Fault]:
+def _cases(scheme: Scheme) -> Iterator[SchemeViolation]:
     rules = scheme.case_rules
-    for stage in CLOCKS:
+    for stage in REQUIRED_STAGES:
         missing = [
             (k, u)
             for k in Kind
@@ -329,7 +335,7 @@ def _cases(scheme: Scheme) -> Iterator[Fault]:
             yield f"case_rules.{name}", "至少要有一个理由"
 
 
-def _roles(scheme: Scheme) -> Iterator[Fault]:
+def _roles(scheme: Scheme) -> Iterator[SchemeViolation]:
     named = [
         (f"case_rules.extension.approvers[{i}]", role)
         for i, role in enumerate(scheme.case_rules.extension.approvers)
@@ -341,7 +347,7 @@ def _roles(scheme: Scheme) -> Iterator[Fault]:
             yield path, f"没有“{role}”这个角色，应为 {'、'.join(ROLES)} 之一"
 
 
-def _results(scheme: Scheme) -> Iterator[Fault]:
+def _results(scheme: Scheme) -> Iterator[SchemeViolation]:
     if scheme.ranking.minimum_sample < 0:
         yield "ranking.minimum_sample", "最小样本不能为负数"
     if not 0 <= scheme.ranking.decimals <= 6:
@@ -373,7 +379,7 @@ def _results(scheme: Scheme) -> Iterator[Fault]:
             yield f"consequences[{index}].grade", f"没有“{one.grade}”这个等次"
 
 
-CHECKS: tuple[Callable[[Scheme], Iterator[Fault]], ...] = (
+CHECKS: tuple[Callable[[Scheme], Iterator[SchemeViolation]], ...] = (
     _ids,
     _labels,
     _uniques,

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from shared.appraisal.calendar.deadlines import Limit
+from shared.appraisal.calendar.deadlines import TimeLimit
 from shared.appraisal.schemes.checks import check
 from shared.appraisal.schemes.model import Scheme
 
@@ -25,7 +25,7 @@ DATE_KEYS = frozenset({"begins", "ends", "due"})
 LIMIT_KEYS = frozenset({"limit", "appeal", "appeal_decision"})
 
 
-class Mistake(msgspec.Struct, frozen=True):
+class SchemeMistake(msgspec.Struct, frozen=True):
     """One thing wrong in a file: line (from 1), path in the scheme, and a sentence that says what
     to do.
     """
@@ -42,7 +42,7 @@ class Mistake(msgspec.Struct, frozen=True):
 class SchemeError(ValueError):
     """A scheme file that cannot be used; `mistakes` are all that could be found in one reading."""
 
-    def __init__(self, mistakes: list[Mistake]) -> None:
+    def __init__(self, mistakes: list[SchemeMistake]) -> None:
         self.mistakes = mistakes
         super().__init__("\n".join(map(str, mistakes)))
 
@@ -72,7 +72,7 @@ def read_scheme(text: str, year: int, name: str = "方案") -> Scheme:
     content = reading.plain(_compose(text, name), "")
     if reading.mistakes or not isinstance(content, dict):
         raise SchemeError(
-            reading.mistakes or [Mistake(name, 1, "", "文件应以 id: 开头，逐项写明方案")]
+            reading.mistakes or [SchemeMistake(name, 1, "", "文件应以 id: 开头，逐项写明方案")]
         )
     scheme = _convert(content | {"year": str(year)}, reading)
     mistakes = list(_unknown(content, msgspec.to_builtins(scheme), "", reading))
@@ -89,13 +89,13 @@ class _Reading:
     name: str
     year: int
     lines: dict[str, int] = field(default_factory=dict)
-    mistakes: list[Mistake] = field(default_factory=list)
+    mistakes: list[SchemeMistake] = field(default_factory=list)
 
-    def mistake(self, path: str, sentence: str) -> Mistake:
+    def mistake(self, path: str, sentence: str) -> SchemeMistake:
         """A mistake at the nearest place above `path` that the file has."""
         while path not in self.lines and path:
             path = path[: max(path.rfind("."), path.rfind("["), 0)]
-        return Mistake(self.name, self.lines.get(path, 1), path, sentence)
+        return SchemeMistake(self.name, self.lines.get(path, 1), path, sentence)
 
     def plain(self, node: yaml.Node, path: str) -> Any:
         """The node as dicts, lists and texts; dates and limits resolved."""
@@ -122,7 +122,7 @@ class _Reading:
             if key in DATE_KEYS and isinstance(value, str):
                 return _resolve_date(value, self.year)
             if key in LIMIT_KEYS and isinstance(value, str):
-                return msgspec.to_builtins(Limit.parse(value))
+                return msgspec.to_builtins(TimeLimit.parse(value))
         except ValueError as error:
             self.mistakes.append(self.mistake(path, str(error)))
         return value
@@ -134,14 +134,14 @@ def _compose(text: str, name: str) -> yaml.Node:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise SchemeError(
-            [Mistake(name, line, "", "不是有效的 YAML，请检查这一行附近的缩进、冒号和引号")]
+            [SchemeMistake(name, line, "", "不是有效的 YAML，请检查这一行附近的缩进、冒号和引号")]
         ) from error
     except yaml.YAMLError as error:
         raise SchemeError(
-            [Mistake(name, 1, "", "文件含有不允许的字符，请另存为 UTF-8 文本")]
+            [SchemeMistake(name, 1, "", "文件含有不允许的字符，请另存为 UTF-8 文本")]
         ) from error
     if node is None:
-        raise SchemeError([Mistake(name, 1, "", "文件是空的")])
+        raise SchemeError([SchemeMistake(name, 1, "", "文件是空的")])
     return node
 
 
@@ -192,7 +192,7 @@ def _in_words(message: str, path: str) -> str:
     return f"{name}：写法不对（{message}）"
 
 
-def _unknown(given: Any, known: Any, path: str, reading: _Reading) -> Iterator[Mistake]:
+def _unknown(given: Any, known: Any, path: str, reading: _Reading) -> Iterator[SchemeMistake]:
     """Keys of the file that the scheme did not take up: misspelled, or in the wrong place."""
     if isinstance(given, dict) and isinstance(known, dict):
         for key, value in given.items():

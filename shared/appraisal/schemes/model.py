@@ -17,15 +17,15 @@ from typing import Literal, Self
 
 import msgspec
 
-from shared.appraisal.calendar.deadlines import Limit
+from shared.appraisal.calendar.deadlines import TimeLimit
 from shared.appraisal.events import Kind, Urgency
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True):
+class SchemePart(msgspec.Struct, frozen=True, kw_only=True):
     """Base of everything in a scheme."""
 
 
-class Rule(Part, frozen=True, kw_only=True):
+class SchemeRule(SchemePart, frozen=True, kw_only=True):
     """Something that can be pointed at: `id` never changes its meaning, `label` is what people
     read.
     """
@@ -39,7 +39,7 @@ class Rule(Part, frozen=True, kw_only=True):
 # ── when and for whom ─────────────────────────────────────────────────────────────────────────────
 
 
-class Period(Part, frozen=True, kw_only=True):
+class Period(SchemePart, frozen=True, kw_only=True):
     """First and last civil day (Asia/Shanghai), both included."""
 
     begins: date
@@ -47,15 +47,15 @@ class Period(Part, frozen=True, kw_only=True):
     ours: bool = False
 
 
-class Stage(Rule, frozen=True, kw_only=True):
+class AppraisalStage(SchemeRule, frozen=True, kw_only=True):
     """阶段, with its window."""
 
     begins: date
     ends: date
 
 
-class Obligation(Rule, frozen=True, kw_only=True):
-    """A duty of every unit with a due date (方案、自评报告 …), over at `closes` of the day `due`.
+class ObligationRule(SchemeRule, frozen=True, kw_only=True):
+    """An obligation of every unit with a due date (方案、自评报告 …), over at `closes` of the day `due`.
 
     `deliverable`: what has to be handed in. `remind`: working days before the due day on which the
     unit is reminded.
@@ -67,7 +67,7 @@ class Obligation(Rule, frozen=True, kw_only=True):
     remind: tuple[int, ...] = (5, 1)
 
 
-class Category(Part, frozen=True, kw_only=True):
+class Category(SchemePart, frozen=True, kw_only=True):
     """类别: units are ranked only inside one. `includes` says in words who belongs there."""
 
     key: str
@@ -75,7 +75,7 @@ class Category(Part, frozen=True, kw_only=True):
     includes: str = ""
 
 
-class ObjectKind(Part, frozen=True, kw_only=True):
+class ObjectKind(SchemePart, frozen=True, kw_only=True):
     """What can be appraised besides a unit: a group of people, a section, a window. `rolls_up`:
     counts for its unit.
     """
@@ -85,7 +85,7 @@ class ObjectKind(Part, frozen=True, kw_only=True):
     rolls_up: bool = True
 
 
-class ListedUnit(Part, frozen=True, kw_only=True):
+class ListedUnit(SchemePart, frozen=True, kw_only=True):
     """A unit that the founding document names: the seed of a campaign's register, in its order."""
 
     no: int
@@ -93,7 +93,7 @@ class ListedUnit(Part, frozen=True, kw_only=True):
     category: str
 
 
-class RepresentativeRule(Rule, frozen=True, kw_only=True):
+class RepresentativeRule(SchemeRule, frozen=True, kw_only=True):
     """评议代表: at least one in `one_new_in` is newly engaged each round; nobody serves two levels,
     except `shared`.
     """
@@ -106,7 +106,7 @@ class RepresentativeRule(Rule, frozen=True, kw_only=True):
 # ── problems ──────────────────────────────────────────────────────────────────────────────────────
 
 
-class Problem(Part, frozen=True, kw_only=True):
+class ProblemItem(SchemePart, frozen=True, kw_only=True):
     """One entry of the catalogue. `id` ("08") is what complaints, findings and cases carry as
     `problem_item`.
     """
@@ -115,28 +115,28 @@ class Problem(Part, frozen=True, kw_only=True):
     label: str
 
 
-class ProblemHead(Part, frozen=True, kw_only=True):
+class ProblemHeading(SchemePart, frozen=True, kw_only=True):
     """A heading of the catalogue with its entries."""
 
     key: str
     label: str
-    items: tuple[Problem, ...]
+    items: tuple[ProblemItem, ...]
 
 
-class Catalogue(Rule, frozen=True, kw_only=True):
+class Catalogue(SchemeRule, frozen=True, kw_only=True):
     """问题目录: every complaint, finding and opinion is filed under one entry."""
 
-    heads: tuple[ProblemHead, ...]
+    heads: tuple[ProblemHeading, ...]
 
 
-class Content(Rule, frozen=True, kw_only=True):
+class Content(SchemeRule, frozen=True, kw_only=True):
     """评议内容: what the appraisal is about."""
 
 
 # ── instruments ───────────────────────────────────────────────────────────────────────────────────
 
 
-class Option(Part, frozen=True, kw_only=True):
+class Option(SchemePart, frozen=True, kw_only=True):
     """An answer. `no` travels on ballots; `points` 0–100, None means not counted in the base
     (不了解).
 
@@ -156,7 +156,7 @@ class Option(Part, frozen=True, kw_only=True):
         return self.points is not None
 
 
-class Group(Part, frozen=True, kw_only=True):
+class RespondentGroup(SchemePart, frozen=True, kw_only=True):
     """评议主体: who answers. `weight`: share among the groups of the instrument. `quota`: ballots
     planned, if any.
     """
@@ -168,7 +168,7 @@ class Group(Part, frozen=True, kw_only=True):
     ours: bool = False
 
 
-class BallotItem(Part, frozen=True, kw_only=True):
+class QuestionnaireItem(SchemePart, frozen=True, kw_only=True):
     """A question asked about each unit. Item 1 is always the overall one: samples are counted on
     it.
     """
@@ -179,7 +179,7 @@ class BallotItem(Part, frozen=True, kw_only=True):
     ours: bool = False
 
 
-class Ballot(Part, frozen=True, kw_only=True, tag_field="kind", tag="ballot"):
+class Questionnaire(SchemePart, frozen=True, kw_only=True, tag_field="kind", tag="questionnaire"):
     """测评问卷. Options are the scheme's. `units`: every unit, or only those the respondent has
     dealt with or chosen.
 
@@ -189,8 +189,8 @@ class Ballot(Part, frozen=True, kw_only=True, tag_field="kind", tag="ballot"):
 
     key: str
     label: str
-    groups: tuple[Group, ...]
-    items: tuple[BallotItem, ...]
+    groups: tuple[RespondentGroup, ...]
+    items: tuple[QuestionnaireItem, ...]
     units: Literal["all", "chosen"] = "all"
     units_note: str = ""
     scored: bool = True
@@ -198,16 +198,16 @@ class Ballot(Part, frozen=True, kw_only=True, tag_field="kind", tag="ballot"):
     stages: tuple[str, ...] = ()
     ours: bool = False
 
-    def group(self, key: str) -> Group | None:
+    def group(self, key: str) -> RespondentGroup | None:
         """The respondent group of that key."""
         return next((group for group in self.groups if group.key == key), None)
 
-    def item(self, no: int) -> BallotItem | None:
+    def item(self, no: int) -> QuestionnaireItem | None:
         """The question of that number."""
         return next((item for item in self.items if item.no == no), None)
 
 
-class CheckItem(Part, frozen=True, kw_only=True):
+class CheckItem(SchemePart, frozen=True, kw_only=True):
     """检查项目. `amount`: points off for an ordinary finding; `problem`: catalogue entry that a
     finding is filed under.
     """
@@ -220,7 +220,7 @@ class CheckItem(Part, frozen=True, kw_only=True):
     ours: bool = False
 
 
-class Checklist(Part, frozen=True, kw_only=True, tag_field="kind", tag="checklist"):
+class Checklist(SchemePart, frozen=True, kw_only=True, tag_field="kind", tag="checklist"):
     """明察暗访检查表."""
 
     key: str
@@ -234,7 +234,7 @@ class Checklist(Part, frozen=True, kw_only=True, tag_field="kind", tag="checklis
         return next((item for item in self.items if item.id == id), None)
 
 
-class Sheet(Part, frozen=True, kw_only=True, tag_field="kind", tag="sheet"):
+class ScoreSheet(SchemePart, frozen=True, kw_only=True, tag_field="kind", tag="score_sheet"):
     """评分表: a named group gives each unit 0–`maximum` points per item, written down by an officer
     of that group.
     """
@@ -242,13 +242,13 @@ class Sheet(Part, frozen=True, kw_only=True, tag_field="kind", tag="sheet"):
     key: str
     label: str
     by: str
-    items: tuple[BallotItem, ...]
+    items: tuple[QuestionnaireItem, ...]
     maximum: Decimal = Decimal(100)
     stages: tuple[str, ...] = ()
     ours: bool = False
 
 
-Instrument = Ballot | Checklist | Sheet
+Instrument = Questionnaire | Checklist | ScoreSheet
 
 Absence = Literal["leave_out", "unranked", "full"]
 """A component without a value: its weight is shared by the others, the unit is not ranked, or it
@@ -259,7 +259,9 @@ counts 100.
 # ── components of the score ───────────────────────────────────────────────────────────────────────
 
 
-class Satisfaction(Part, frozen=True, kw_only=True, tag_field="kind", tag="satisfaction"):
+class SatisfactionFormula(
+    SchemePart, frozen=True, kw_only=True, tag_field="kind", tag="satisfaction"
+):
     """Mean points of the counted answers: items by weight, then groups by weight; a group without
     answers drops out.
 
@@ -273,7 +275,7 @@ class Satisfaction(Part, frozen=True, kw_only=True, tag_field="kind", tag="satis
     absent: Absence = "leave_out"
 
 
-class Severities(Part, frozen=True, kw_only=True):
+class Severities(SchemePart, frozen=True, kw_only=True):
     """Factor on a checklist item's amount by the severity of the finding."""
 
     minor: Decimal
@@ -281,7 +283,7 @@ class Severities(Part, frozen=True, kw_only=True):
     serious: Decimal
 
 
-class Inspection(Part, frozen=True, kw_only=True, tag_field="kind", tag="inspection"):
+class InspectionFormula(SchemePart, frozen=True, kw_only=True, tag_field="kind", tag="inspection"):
     """100 less the amounts of the findings times their severity, not below 0.
 
     `spread`: over all visits of the campaign together ("sum"), or as the mean of the visits' marks
@@ -296,12 +298,12 @@ class Inspection(Part, frozen=True, kw_only=True, tag_field="kind", tag="inspect
     absent: Absence = "leave_out"
 
 
-class Handling(Part, frozen=True, kw_only=True, tag_field="kind", tag="handling"):
+class HandlingFormula(SchemePart, frozen=True, kw_only=True, tag_field="kind", tag="handling"):
     """How the unit handled what people brought: shares of three measures, each 0–100, adding to
     100.
 
     `accepted_on_time`, `handled_on_time`: rate of the cases due or done by now that kept the
-    deadline. `rated`: mean points of the informants' answers (counted options). A measure without a
+    deadline. `rated`: mean points of the complainants' answers (counted options). A measure without a
     base gives its share to the others. `minimum`: cases below which `below` holds; without any case
     `absent` holds.
     """
@@ -314,7 +316,7 @@ class Handling(Part, frozen=True, kw_only=True, tag_field="kind", tag="handling"
     absent: Absence = "leave_out"
 
 
-class Scoring(Part, frozen=True, kw_only=True, tag_field="kind", tag="scoring"):
+class ScoreSheetFormula(SchemePart, frozen=True, kw_only=True, tag_field="kind", tag="scoring"):
     """Mean of a scoring sheet's points, brought to 0–100."""
 
     instrument: str
@@ -323,10 +325,10 @@ class Scoring(Part, frozen=True, kw_only=True, tag_field="kind", tag="scoring"):
     absent: Absence = "leave_out"
 
 
-Formula = Satisfaction | Inspection | Handling | Scoring
+Formula = SatisfactionFormula | InspectionFormula | HandlingFormula | ScoreSheetFormula
 
 
-class Component(Rule, frozen=True, kw_only=True):
+class Component(SchemeRule, frozen=True, kw_only=True):
     """A part of the score: `weight` percent of it, by `formula`. The weights of a scheme add to
     100.
     """
@@ -336,7 +338,7 @@ class Component(Rule, frozen=True, kw_only=True):
     formula: Formula
 
 
-class Adjustment(Rule, frozen=True, kw_only=True):
+class Adjustment(SchemeRule, frozen=True, kw_only=True):
     """Points off (or on, among the bonuses) for an event, each time, at most `cap` in a campaign.
 
     `event`, with what narrows it: `deadline_lapsed` (`deadline`: a stage of the case rules),
@@ -367,21 +369,21 @@ class Adjustment(Rule, frozen=True, kw_only=True):
 # ── cases ─────────────────────────────────────────────────────────────────────────────────────────
 
 CaseStage = Literal["assign", "accept", "handle", "review", "supervise", "rectify"]
-"""Clocks of a case: 受理分办, 签收, 办理, 审核, 督办, 整改. The wire's `DeadlineSet.kind`."""
+"""Deadlines of a case: 受理分办, 签收, 办理, 审核, 督办, 整改. The wire's `DeadlineSet.kind`."""
 
 
-class CaseLimit(Rule, frozen=True, kw_only=True):
-    """A clock: which stage, for which kinds and urgencies (none named: all), how long, on what
+class CaseLimit(SchemeRule, frozen=True, kw_only=True):
+    """A time limit: which stage, for which kinds and urgencies (none named: all), how long, on what
     legal basis (`source`).
     """
 
     stage: CaseStage
-    limit: Limit
+    limit: TimeLimit
     kinds: tuple[Kind, ...] = ()
     urgencies: tuple[Urgency, ...] = ()
 
     def fits(self, stage: str, kind: Kind, urgency: Urgency) -> bool:
-        """Whether this is a clock for such a case in that stage."""
+        """Whether this limit applies to such a case in that stage."""
         return (
             self.stage == stage
             and (not self.kinds or kind in self.kinds)
@@ -389,26 +391,26 @@ class CaseLimit(Rule, frozen=True, kw_only=True):
         )
 
 
-class Extension(Rule, frozen=True, kw_only=True):
+class ExtensionRule(SchemeRule, frozen=True, kw_only=True):
     """延期: asked before lapse, at most `limit` in all and `times` times, approved by every role
     named.
     """
 
-    limit: Limit
+    limit: TimeLimit
     times: int
     approvers: tuple[str, ...]
 
 
-class Return(Rule, frozen=True, kw_only=True):
+class ReturnRule(SchemeRule, frozen=True, kw_only=True):
     """退回: how long after being assigned a unit may say that it is not responsible, and who
     decides.
     """
 
-    limit: Limit
+    limit: TimeLimit
     decider: str
 
 
-class Reason(Part, frozen=True, kw_only=True):
+class Reason(SchemePart, frozen=True, kw_only=True):
     """A reason to choose from; `public` is the sentence that the person who reported reads."""
 
     code: str
@@ -416,7 +418,7 @@ class Reason(Part, frozen=True, kw_only=True):
     public: str = ""
 
 
-class CaseRules(Part, frozen=True, kw_only=True):
+class CaseRules(SchemePart, frozen=True, kw_only=True):
     """办理规则. `not_by_accused`: kinds that never go to the accused unit or anything under it.
 
     `assigned_as_named`: kinds that go to the unit they name at once, without a reviewer. `no_case`:
@@ -424,8 +426,8 @@ class CaseRules(Part, frozen=True, kw_only=True):
     """
 
     limits: tuple[CaseLimit, ...]
-    extension: Extension
-    returning: Return
+    extension: ExtensionRule
+    returning: ReturnRule
     not_by_accused: tuple[Kind, ...]
     not_accepted_reasons: tuple[Reason, ...]
     return_reasons: tuple[Reason, ...]
@@ -440,29 +442,29 @@ class CaseRules(Part, frozen=True, kw_only=True):
     no_case: tuple[Kind, ...] = ()
 
     def limit(self, stage: CaseStage, kind: Kind, urgency: Urgency) -> CaseLimit | None:
-        """The clock of a stage for such a case: the first that fits; None where the scheme sets
+        """The limit of a stage for such a case: the first that fits; None where the scheme sets
         none.
         """
         return next((one for one in self.limits if one.fits(stage, kind, urgency)), None)
 
 
-class SelfAppraisal(Rule, frozen=True, kw_only=True):
+class SelfAppraisal(SchemeRule, frozen=True, kw_only=True):
     """单位自评: opinions collected by these channels, each becoming an entry with a measure, due
     after `limit`.
     """
 
     channels: tuple[Reason, ...]
-    limit: Limit
+    limit: TimeLimit
 
 
 # ── results ───────────────────────────────────────────────────────────────────────────────────────
 
 
-class Ranking(Rule, frozen=True, kw_only=True):
+class Ranking(SchemeRule, frozen=True, kw_only=True):
     """排名: inside a category, by total, highest first; then by `ties` in order; still equal units
     share a rank.
 
-    `minimum_sample`: counted answers to item 1 over all scored ballots below which a unit has a
+    `minimum_sample`: counted answers to item 1 over all scored questionnaires below which a unit has a
     mark but no rank. `decimals`: digits a total is rounded to (half even) before units are
     compared.
     """
@@ -472,7 +474,7 @@ class Ranking(Rule, frozen=True, kw_only=True):
     decimals: int = 2
 
 
-class Grade(Rule, frozen=True, kw_only=True):
+class Grade(SchemeRule, frozen=True, kw_only=True):
     """等次 by mark: `at_least` points. The grades of a scheme go from best to worst, the last from
     0.
     """
@@ -481,14 +483,14 @@ class Grade(Rule, frozen=True, kw_only=True):
     at_least: Decimal
 
 
-class Award(Rule, frozen=True, kw_only=True):
+class Award(SchemeRule, frozen=True, kw_only=True):
     """Commended (先进单位): the `first` so many of a category."""
 
     category: str
     first: int
 
 
-class Consequence(Rule, frozen=True, kw_only=True):
+class Consequence(SchemeRule, frozen=True, kw_only=True):
     """后果: what befalls the `last` units of each category, or those of a `grade`, `years`
     campaigns in a row.
 
@@ -502,23 +504,23 @@ class Consequence(Rule, frozen=True, kw_only=True):
     by_decision: bool = False
 
 
-class Veto(Rule, frozen=True, kw_only=True):
+class Veto(SchemeRule, frozen=True, kw_only=True):
     """一票否决: a decided fact that takes the unit out of the results, or out of awards and the
     best grade.
     """
 
-    effect: Literal["struck_out", "no_award", "not_best_grade"]
+    effect: Literal["disqualified", "no_award", "not_best_grade"]
     measure: str
 
 
-class Step(Rule, frozen=True, kw_only=True):
+class PenaltyStep(SchemeRule, frozen=True, kw_only=True):
     """What befalls a person at the `times`-th verified complaint in a year."""
 
     times: int
     measure: str
 
 
-class Publication(Rule, frozen=True, kw_only=True):
+class Publication(SchemeRule, frozen=True, kw_only=True):
     """审定与公布. `approver` is a role; `uses` where results go; groups under `small_group` answers
     are never shown.
     """
@@ -527,12 +529,12 @@ class Publication(Rule, frozen=True, kw_only=True):
     approver: str
     scopes: tuple[Reason, ...]
     uses: tuple[str, ...]
-    appeal: Limit
-    appeal_decision: Limit
+    appeal: TimeLimit
+    appeal_decision: TimeLimit
     small_group: int = 5
 
 
-class Scheme(Part, frozen=True, kw_only=True):
+class Scheme(SchemePart, frozen=True, kw_only=True):
     """A scheme for one campaign year, whole. `version` is the office's number of the rules, as R1;
     see `fingerprint`.
     """
@@ -557,8 +559,8 @@ class Scheme(Part, frozen=True, kw_only=True):
     objects: tuple[ObjectKind, ...] = ()
     listed_units: tuple[ListedUnit, ...] = ()
     representatives: RepresentativeRule | None = None
-    stages: tuple[Stage, ...] = ()
-    obligations: tuple[Obligation, ...] = ()
+    stages: tuple[AppraisalStage, ...] = ()
+    obligations: tuple[ObligationRule, ...] = ()
     self_appraisal: SelfAppraisal | None = None
     deductions: tuple[Adjustment, ...] = ()
     bonuses: tuple[Adjustment, ...] = ()
@@ -566,7 +568,7 @@ class Scheme(Part, frozen=True, kw_only=True):
     awards: tuple[Award, ...] = ()
     consequences: tuple[Consequence, ...] = ()
     vetoes: tuple[Veto, ...] = ()
-    person_ladder: tuple[Step, ...] = ()
+    person_ladder: tuple[PenaltyStep, ...] = ()
 
     def to_json(self) -> str:
         """The scheme as text; the same scheme gives the same bytes everywhere."""
@@ -591,13 +593,13 @@ class Scheme(Part, frozen=True, kw_only=True):
         return next((option for option in self.options if option.no == no), None)
 
     def instrument(self, key: str) -> Instrument | None:
-        """The questionnaire, checklist or sheet of that key."""
+        """The questionnaire, checklist or score sheet of that key."""
         return next((one for one in self.instruments if one.key == key), None)
 
     @property
-    def ballots(self) -> tuple[Ballot, ...]:
+    def questionnaires(self) -> tuple[Questionnaire, ...]:
         """All questionnaires."""
-        return tuple(one for one in self.instruments if isinstance(one, Ballot))
+        return tuple(one for one in self.instruments if isinstance(one, Questionnaire))
 
     @property
     def checklists(self) -> tuple[Checklist, ...]:
@@ -612,23 +614,23 @@ class Scheme(Part, frozen=True, kw_only=True):
         """The category of that key."""
         return next((one for one in self.categories if one.key == key), None)
 
-    def obligation(self, id: str) -> Obligation | None:
+    def obligation(self, id: str) -> ObligationRule | None:
         """The obligation of that rule id."""
         return next((one for one in self.obligations if one.id == id), None)
 
-    def problem(self, id: str) -> Problem | None:
+    def problem(self, id: str) -> ProblemItem | None:
         """The catalogue entry of that id ("08")."""
         return next(
             (item for head in self.catalogue.heads for item in head.items if item.id == id), None
         )
 
-    def rules(self) -> Iterator[Rule]:
+    def rules(self) -> Iterator[SchemeRule]:
         """Every rule with an id, in the order of the scheme."""
         for _, part in parts(self):
-            if isinstance(part, Rule):
+            if isinstance(part, SchemeRule):
                 yield part
 
-    def rule(self, id: str) -> Rule | None:
+    def rule(self, id: str) -> SchemeRule | None:
         """The rule of that id, for the page that explains a ledger line."""
         return next((rule for rule in self.rules() if rule.id == id), None)
 
@@ -638,13 +640,13 @@ class Scheme(Part, frozen=True, kw_only=True):
         return [(getattr(part, "id", path), getattr(part, "label", path)) for path, part in found]
 
 
-def parts(scheme: Scheme) -> Iterator[tuple[str, Part]]:
+def parts(scheme: Scheme) -> Iterator[tuple[str, SchemePart]]:
     """Every part of the scheme with its path (`components[2].formula`), depth first, in order."""
     yield from _parts("", scheme)
 
 
-def _parts(path: str, value: object) -> Iterator[tuple[str, Part]]:
-    if isinstance(value, Part):
+def _parts(path: str, value: object) -> Iterator[tuple[str, SchemePart]]:
+    if isinstance(value, SchemePart):
         if path:
             yield path, value
         for name in value.__struct_fields__:

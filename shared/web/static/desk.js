@@ -1,5 +1,5 @@
 /* The registration desk: panels beside the form that look things up while somebody types. A panel that cannot answer says so and never
-   holds up the registration. Nothing of the caller goes into an address: what is typed is posted. */
+   holds up the registration. Nothing of the complainant goes into an address: what is typed is posted. */
 "use strict";
 
 (() => {
@@ -53,13 +53,13 @@
   }
 
   async function draft() {
-    const summary = form.elements.summary;
-    if (summary.value.trim() && !window.confirm("用原文重新生成，替换现有摘要？")) return;
+    const field = form.elements.redacted_summary;
+    if (field.value.trim() && !window.confirm("用原文重新生成，替换现有摘要？")) return;
     const answer = await ask("/intake/desk/draft-summary").catch(() => null);
     if (!answer?.ok) return fengping.toast("摘要草稿没有生成，请手工填写", { failure: true });
-    summary.value = await answer.text();
-    summary.dispatchEvent(new Event("input", { bubbles: true }));
-    summary.focus();
+    field.value = await answer.text();
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+    field.focus();
   }
 
   function anonymous() {

@@ -18,7 +18,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from shared.appraisal.events import Refused
+from shared.appraisal.events import Rejected
 from shared.foundation.settings import Settings
 from shared.security.policies import PUBLIC, SIGNED_IN, Account, allow
 from shared.security.roles import Role
@@ -207,7 +207,7 @@ async def register(
 async def _register(request: Request, ticket: Ticket) -> None:
     trouble = request.app.state.simulated_failure
     if trouble == "refuse":
-        raise Refused("这件工单已被他人受理，请刷新后查看")
+        raise Rejected("这件工单已被他人受理，请刷新后查看")
     if trouble == "crash":
         raise RuntimeError("canary 13812345678")
     if trouble == "away":
@@ -350,7 +350,7 @@ async def register_by_api(
 
 async def _number(request: Request, ticket: NewTicket) -> dict[str, Any]:
     if request.app.state.simulated_failure == "refuse":
-        raise Refused("编号已用完", status=409, field="title")
+        raise Rejected("编号已用完", status=409, field="title")
     if request.app.state.simulated_failure == "crash":
         raise RuntimeError(f"canary {ticket.phone}")
     request.app.state.registered.append(ticket.title)

@@ -214,8 +214,8 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "what is due is decided by the application's clock",
         "services/casework/store/deadlines.py",
-        "where state = 'armed' and due_at <= public.app_now() order by due_at",
-        "where state = 'armed' and due_at <= statement_timestamp() order by due_at",
+        "where state = 'running' and due_at <= public.app_now() order by due_at",
+        "where state = 'running' and due_at <= statement_timestamp() order by due_at",
         "tests/casework/test_deadlines.py::test_nothing_is_told_before_its_time_and_everything_at_it",
     ),
     one(
@@ -247,7 +247,7 @@ CATALOGUE: tuple[Mutant, ...] = (
         "tests/faults/test_promises.py::test_a_commit_waits_for_the_disk",
     ),
     one(
-        "votes are counted whether or not the ballot is new",
+        "answers are counted whether or not the ballot is new",
         "services/scoring/actions/inputs.py",
         "    if new is not None:\n",
         "    if new is False:\n",
@@ -261,11 +261,11 @@ CATALOGUE: tuple[Mutant, ...] = (
         "tests/intake/test_ballots.py::test_two_hundred_posts_of_one_code_at_once_are_one_ballot",
     ),
     one(
-        "two couriers take the same notice",
+        "two sender workers take the same notification",
         "services/notify/store.py",
         "order by d.due_at, d.id limit $1 for update of d skip locked",
         "order by d.due_at, d.id limit $1",
-        "tests/notify/test_deliveries.py::test_four_couriers_never_send_the_same_notice_twice",
+        "tests/notify/test_deliveries.py::test_four_sender_workers_never_send_the_same_notification_twice",
     ),
     one(
         "a use whose answer was lost is refused when it is asked again",
@@ -284,7 +284,7 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "of writes that share a transaction a refused one keeps its key",
         "shared/web/once.py",
-        "            await _give_back(tx, [claim.key for claim, kept in told.items() if isinstance(kept, Refused)])\n",
+        "            await _give_back(tx, [claim.key for claim, kept in told.items() if isinstance(kept, Rejected)])\n",
         "",
         "tests/shared/test_idempotency.py::test_a_refusal_among_many_is_alone_and_its_key_stays_free",
     ),

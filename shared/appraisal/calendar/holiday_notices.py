@@ -13,9 +13,9 @@ import yaml
 from shared.appraisal.calendar.working_days import (
     WEEKDAYS,
     CalendarError,
-    Notice,
+    HolidayNotice,
     WorkCalendar,
-    _turn,
+    _at_turn_of_year,
 )
 
 
@@ -41,7 +41,7 @@ def read_calendar(text: str) -> WorkCalendar:
     return WorkCalendar(days, content["known_from"], content["known_through"], names, notices)
 
 
-def read_notice(text: str) -> Notice:
+def read_notice(text: str) -> HolidayNotice:
     """A yearly arrangement from YAML or CSV, told apart by the first line. Raises CalendarError:
     rows, reasons.
 
@@ -53,11 +53,11 @@ def read_notice(text: str) -> Notice:
         (line for line in text.splitlines() if line.strip() and not line.startswith("#")), ""
     )
     notice = _notice_of_csv(text) if first.startswith("日期,") else _notice_of_yaml(text)
-    _check_whole(notice)
+    _check_complete(notice)
     return notice
 
 
-def _notice_of_yaml(text: str) -> Notice:
+def _notice_of_yaml(text: str) -> HolidayNotice:
     content = _yaml_mapping(text)
     if len(content) != 1 or not isinstance(year := next(iter(content)), int):
         raise CalendarError([(1, "文件应只含一个年度，以年份开头，例如 2027:")])
@@ -75,7 +75,7 @@ def _yaml_mapping(text: str) -> dict[Any, Any]:
     return content
 
 
-def _notice_of_mapping(year: int, entry: Any) -> Notice:
+def _notice_of_mapping(year: int, entry: Any) -> HolidayNotice:
     if not isinstance(entry, dict) or not isinstance(entry.get("rest"), dict):
         raise CalendarError([(0, f"{year} 年缺少 rest（放假日期）")])
     rest = {
@@ -87,8 +87,8 @@ def _notice_of_mapping(year: int, entry: Any) -> Notice:
     work = {
         day: _nearest(day, rest) for text in entry.get("work") or [] for day in _days_of(year, text)
     }
-    notice = Notice(year, str(entry.get("notice", "")), rest, work)
-    if wrong := [(0, reason) for day in sorted(rest | work) if (reason := _wrong(notice, day))]:
+    notice = HolidayNotice(year, str(entry.get("notice", "")), rest, work)
+    if wrong := [(0, reason) for day in sorted(rest | work) if (reason := _day_error(notice, day))]:
         raise CalendarError(wrong)
     return notice
 
@@ -107,7 +107,7 @@ def _days_of(year: int, text: str) -> list[date]:
     return [ends[0] + timedelta(days=n) for n in range((ends[-1] - ends[0]).days + 1)]
 
 
-def _notice_of_csv(text: str) -> Notice:
+def _notice_of_csv(text: str) -> HolidayNotice:
     source = next((line.lstrip("# ") for line in text.splitlines() if line.startswith("#")), "")
     rows: list[tuple[int, date, str, str]] = []
     wrong: list[tuple[int, str]] = []
@@ -124,11 +124,11 @@ def _notice_of_csv(text: str) -> Notice:
 
 def _notice_of_rows(
     source: str, rows: list[tuple[int, date, str, str]], wrong: list[tuple[int, str]]
-) -> Notice:
+) -> HolidayNotice:
     if not rows:
         raise CalendarError(wrong or [(0, "文件里没有日期")])
     years = [day.year for _, day, _, _ in rows]
-    notice = Notice(max(years, key=years.count), source, {}, {})
+    notice = HolidayNotice(max(years, key=years.count), source, {}, {})
     for number, day, kind, name in rows:
         if kind not in ("休", "班"):
             wrong.append((number, f"类型“{kind}”不对，应为 休 或 班"))
@@ -136,16 +136,16 @@ def _notice_of_rows(
             wrong.append((number, f"{day} 重复出现"))
         else:
             (notice.rest if kind == "休" else notice.work)[day] = name
-            if reason := _wrong(notice, day):
+            if reason := _day_error(notice, day):
                 wrong.append((number, reason))
     if wrong:
         raise CalendarError(sorted(wrong))
     return notice
 
 
-def _wrong(notice: Notice, day: date) -> str:
+def _day_error(notice: HolidayNotice, day: date) -> str:
     """Why this day of the notice cannot be right; empty when it can."""
-    if not (day.year == notice.year or _turn(notice, day)):
+    if not (day.year == notice.year or _at_turn_of_year(notice, day)):
         return f"{day} 不属于 {notice.year} 年度的安排"
     if day in notice.rest and day in notice.work:
         return f"{day} 既列为休又列为班"
@@ -156,7 +156,7 @@ def _wrong(notice: Notice, day: date) -> str:
     return ""
 
 
-def _check_whole(notice: Notice) -> None:
+def _check_complete(notice: HolidayNotice) -> None:
     """Refuse a notice that is cut short: the fixed holidays must be there, and the year must keep a
     usual length.
     """
@@ -173,7 +173,7 @@ def _check_whole(notice: Notice) -> None:
         raise CalendarError(wrong)
 
 
-def _worked_days(notice: Notice) -> int:
+def _worked_days(notice: HolidayNotice) -> int:
     days = dict.fromkeys(notice.rest, False) | dict.fromkeys(notice.work, True)
     alone = WorkCalendar(days, date(notice.year, 1, 1), date(notice.year, 12, 31))
     return alone.working_days_between(date(notice.year - 1, 12, 31), date(notice.year, 12, 31))
