@@ -23,6 +23,8 @@ lint: $(ENVIRONMENT)/.test-ready ## style, types, and who may import whom
 	@$(ENVIRONMENT)/bin/ruff check .
 	@$(ENVIRONMENT)/bin/mypy
 	@$(ENVIRONMENT)/bin/lint-imports
+	@$(ENVIRONMENT)/bin/biome format .
+	@$(ENVIRONMENT)/bin/djlint --quiet --check --lint services shared
 
 bench: $(ENVIRONMENT)/.test-ready ## measure on this machine; BENCH="relay" measures some
 	@exec $(PYTHON_OF_ENVIRONMENT) -m tests.bench $(BENCH)

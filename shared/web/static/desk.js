@@ -13,14 +13,20 @@
     typed.delete("idempotency_key");
     return new URLSearchParams(typed);
   };
-  const ask = (url) => fetch(url, { method: "POST", body: body(), headers: { "X-CSRF-Token": form.elements.csrf.value, "X-Background": "true" } });
+  const ask = (url) =>
+    fetch(url, {
+      method: "POST",
+      body: body(),
+      headers: { "X-CSRF-Token": form.elements.csrf.value, "X-Background": "true" },
+    });
 
   // ------------------------------------------------------------------------------------------- panels
 
   const asked = new WeakMap();
 
   async function refresh(panel) {
-    const place = $("[data-body]", panel), number = (asked.get(panel) ?? 0) + 1;
+    const place = $("[data-body]", panel),
+      number = (asked.get(panel) ?? 0) + 1;
     asked.set(panel, number);
     const answer = await ask(panel.dataset.panel).catch(() => null);
     if (asked.get(panel) !== number) return;
@@ -35,7 +41,10 @@
     for (const panel of $$("[data-panel]")) {
       if (!panel.dataset.needs.split(" ").includes(target.name)) continue;
       clearTimeout(timers.get(panel));
-      timers.set(panel, setTimeout(() => refresh(panel), WAIT_MS));
+      timers.set(
+        panel,
+        setTimeout(() => refresh(panel), WAIT_MS),
+      );
     }
     if (target.name === "occurred") echo(target);
   }
@@ -47,7 +56,9 @@
   function echo(input) {
     clearTimeout(spoken);
     spoken = setTimeout(async () => {
-      const answer = await fetch(`/intake/desk/moment?occurred=${encodeURIComponent(input.value)}`).catch(() => null);
+      const answer = await fetch(
+        `/intake/desk/moment?occurred=${encodeURIComponent(input.value)}`,
+      ).catch(() => null);
       $("#f-occurred-r").textContent = answer?.ok ? await answer.text() : "";
     }, WAIT_MS);
   }
@@ -63,24 +74,33 @@
   }
 
   function anonymous() {
-    const name = form.elements.name, unknown = form.elements.identity.value === "anonymous";
+    const name = form.elements.name,
+      unknown = form.elements.identity.value === "anonymous";
     name.disabled = unknown;
     if (unknown) name.value = "";
   }
 
   form.addEventListener("input", changed);
-  form.addEventListener("change", (event) => { changed(event); if (event.target.name === "identity") anonymous(); });
+  form.addEventListener("change", (event) => {
+    changed(event);
+    if (event.target.name === "identity") anonymous();
+  });
   form.addEventListener("compositionend", changed);
   document.addEventListener("click", ({ target }) => {
     if (target.closest?.("[data-save]")) document.dispatchEvent(new CustomEvent("fengping:save"));
     if (target.closest?.("[data-draft-summary]")) draft();
   });
-  $("#history").addEventListener("click", (event) => { if (event.target === event.currentTarget) event.currentTarget.focus(); });
+  $("#history").addEventListener("click", (event) => {
+    if (event.target === event.currentTarget) event.currentTarget.focus();
+  });
 
   function ready() {
     $$("[data-save], [data-draft-summary]").forEach((button) => (button.hidden = false));
     anonymous();
-    $$("[data-panel]").forEach((panel) => panel.dataset.needs.split(" ").some((name) => form.elements[name]?.value) && refresh(panel));
+    $$("[data-panel]").forEach(
+      (panel) =>
+        panel.dataset.needs.split(" ").some((name) => form.elements[name]?.value) && refresh(panel),
+    );
   }
 
   document.addEventListener("htmx:after:swap", () => form.isConnected && ready());

@@ -16,7 +16,10 @@
     if (!form?.dataset?.draft || event.isComposing) return;
     changed.add(form);
     clearTimeout(timers.get(form));
-    timers.set(form, setTimeout(() => keep(form), DRAFT_MS));
+    timers.set(
+      form,
+      setTimeout(() => keep(form), DRAFT_MS),
+    );
   }
 
   /** Send the draft. The server answers with the words to show (`草稿已保存 14:02:11`). */
@@ -28,7 +31,12 @@
     body.delete("idempotency_key");
     for (const [name, value] of [...body]) if (value instanceof File) body.delete(name);
     try {
-      const answer = await fetch(form.dataset.draft, { method: "POST", body: new URLSearchParams(body), keepalive: true, headers: { "X-CSRF-Token": body.get("csrf") ?? "", Accept: "text/plain" } });
+      const answer = await fetch(form.dataset.draft, {
+        method: "POST",
+        body: new URLSearchParams(body),
+        keepalive: true,
+        headers: { "X-CSRF-Token": body.get("csrf") ?? "", Accept: "text/plain" },
+      });
       if (!answer.ok) throw new Error(String(answer.status));
       say(form, await answer.text());
     } catch {
@@ -46,8 +54,14 @@
   document.addEventListener("input", noteChange);
   document.addEventListener("change", noteChange);
   document.addEventListener("compositionend", noteChange);
-  document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && keepAll());
-  document.addEventListener("fengping:save", () => { $$("form[data-draft]").forEach((form) => changed.add(form)); keepAll(); });
+  document.addEventListener(
+    "visibilitychange",
+    () => document.visibilityState === "hidden" && keepAll(),
+  );
+  document.addEventListener("fengping:save", () => {
+    $$("form[data-draft]").forEach((form) => changed.add(form));
+    keepAll();
+  });
 
   // --------------------------------------------------------------------------------------------- counters
 
@@ -69,25 +83,42 @@
 
   /** WAI-ARIA combobox with listbox. While an input method composes, its keys are its own and nothing is asked. */
   function combobox(box) {
-    const input = $("[role=combobox]", box), hidden = $("input[type=hidden]", box), options = $("[role=listbox]", box), status = $("[role=status]", box);
-    let timer = 0, asked = 0;
+    const input = $("[role=combobox]", box),
+      hidden = $("input[type=hidden]", box),
+      options = $("[role=listbox]", box),
+      status = $("[role=status]", box);
+    let timer = 0,
+      asked = 0;
 
     async function ask() {
       const number = ++asked;
-      const answer = await fetch(`${box.dataset.combo}?q=${encodeURIComponent(input.value.trim())}`, { headers: { Accept: "application/json" } }).catch(() => null);
+      const answer = await fetch(
+        `${box.dataset.combo}?q=${encodeURIComponent(input.value.trim())}`,
+        { headers: { Accept: "application/json" } },
+      ).catch(() => null);
       if (number !== asked) return;
       show(answer?.ok ? await answer.json() : null);
     }
 
     function show(found) {
       options.replaceChildren(...(found ?? []).map((each, i) => optionOf(each, i)));
-      status.textContent = found === null ? "暂时查不到，可直接输入" : found.length ? `${found.length} 个结果` : `没有找到“${input.value}”。试试单位简称或首字母`;
+      status.textContent =
+        found === null
+          ? "暂时查不到，可直接输入"
+          : found.length
+            ? `${found.length} 个结果`
+            : `没有找到“${input.value}”。试试单位简称或首字母`;
       expand(Boolean(found?.length));
       if (found?.length) select(0);
     }
 
     function optionOf({ value, text, hint = "" }, i) {
-      const option = make("div", { id: `${options.id}-${i}` }, make("span", {}, text), make("small", {}, hint));
+      const option = make(
+        "div",
+        { id: `${options.id}-${i}` },
+        make("span", {}, text),
+        make("small", {}, hint),
+      );
       option.setAttribute("role", "option");
       Object.assign(option.dataset, { value, text });
       return option;
@@ -99,7 +130,10 @@
       if (!yes) input.removeAttribute("aria-activedescendant");
     }
 
-    const at = () => $$("[role=option]", options).findIndex((option) => option.getAttribute("aria-selected") === "true");
+    const at = () =>
+      $$("[role=option]", options).findIndex(
+        (option) => option.getAttribute("aria-selected") === "true",
+      );
 
     function select(i) {
       const all = $$("[role=option]", options);
@@ -128,10 +162,12 @@
     input.addEventListener("compositionend", later);
     input.addEventListener("keydown", (event) => {
       if (event.isComposing || event.keyCode === 229) return;
-      const count = options.children.length, open = !options.hidden;
+      const count = options.children.length,
+        open = !options.hidden;
       if (event.key === "ArrowDown" && !open) return void (event.preventDefault(), ask());
       if (!open) return;
-      if (event.key === "ArrowDown" || event.key === "ArrowUp") select((at() + (event.key === "ArrowDown" ? 1 : -1) + count) % count);
+      if (event.key === "ArrowDown" || event.key === "ArrowUp")
+        select((at() + (event.key === "ArrowDown" ? 1 : -1) + count) % count);
       else if (event.key === "Enter" && !event.ctrlKey) take(options.children[at()]);
       else if (event.key === "Escape") expand(false);
       else if (event.key === "Tab") return void take(options.children[at()]);
@@ -139,12 +175,25 @@
       event.preventDefault();
     });
     // The pointer chooses on press, before the field loses its focus.
-    options.addEventListener("mousedown", (event) => { event.preventDefault(); const option = event.target.closest("[role=option]"); if (option) take(option); });
+    options.addEventListener("mousedown", (event) => {
+      event.preventDefault();
+      const option = event.target.closest("[role=option]");
+      if (option) take(option);
+    });
     input.addEventListener("blur", () => expand(false));
   }
 
-  const start = () => $$("[data-combo]").forEach((box) => { if (!box.started) { box.started = true; combobox(box); } });
-  const starting = () => { start(); $$("textarea[data-limit]").forEach(count); };
+  const start = () =>
+    $$("[data-combo]").forEach((box) => {
+      if (!box.started) {
+        box.started = true;
+        combobox(box);
+      }
+    });
+  const starting = () => {
+    start();
+    $$("textarea[data-limit]").forEach(count);
+  };
   document.addEventListener("DOMContentLoaded", starting);
   document.addEventListener("htmx:after:swap", starting);
 })();

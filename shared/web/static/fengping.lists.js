@@ -10,17 +10,28 @@
   const list = () => $$("[data-list]").find(visible);
   const rowsOf = (element) => $$(":scope > tbody > tr, :scope > li", element);
   const linkOf = (row) => row && ($("a[data-open]", row) ?? $("a[href]", row));
-  const current = () => document.activeElement?.closest?.("[data-list] > tbody > tr, [data-list] > li") ?? $("[data-list] [aria-current=true]");
+  const current = () =>
+    document.activeElement?.closest?.("[data-list] > tbody > tr, [data-list] > li") ??
+    $("[data-list] [aria-current=true]");
 
   function mark(row) {
-    $$("[data-list] [aria-current=true]").forEach((other) => other !== row && other.removeAttribute("aria-current"));
+    $$("[data-list] [aria-current=true]").forEach(
+      (other) => other !== row && other.removeAttribute("aria-current"),
+    );
     row?.setAttribute("aria-current", "true");
   }
 
   function move(step) {
     const rows = rowsOf(list());
     const at = rows.indexOf(current());
-    const row = rows[at < 0 ? (step > 0 ? 0 : rows.length - 1) : Math.min(rows.length - 1, Math.max(0, at + step))];
+    const row =
+      rows[
+        at < 0
+          ? step > 0
+            ? 0
+            : rows.length - 1
+          : Math.min(rows.length - 1, Math.max(0, at + step))
+      ];
     if (!row) return false;
     mark(row);
     (linkOf(row) ?? row).focus();
@@ -31,8 +42,22 @@
   keys.push(
     { keys: "j", where: WHERE, what: "下一条", when: here, run: () => move(1) },
     { keys: "k", where: WHERE, what: "上一条", when: here, run: () => move(-1) },
-    { keys: "o", where: WHERE, what: "打开", when: here, run: () => (linkOf(current()) ? linkOf(current()).click() : false) },
-    { keys: "x", where: WHERE, what: "选中", when: here, run: () => ($("input[type=checkbox]", current() ?? document.createElement("i"))?.click(), undefined) },
+    {
+      keys: "o",
+      where: WHERE,
+      what: "打开",
+      when: here,
+      run: () => (linkOf(current()) ? linkOf(current()).click() : false),
+    },
+    {
+      keys: "x",
+      where: WHERE,
+      what: "选中",
+      when: here,
+      run: () => (
+        $("input[type=checkbox]", current() ?? document.createElement("i"))?.click(), undefined
+      ),
+    },
     { keys: "u", where: WHERE, what: "应用更新", when: () => Boolean(pending), run: () => apply() },
   );
 
@@ -42,7 +67,9 @@
   });
   document.addEventListener("change", (event) => {
     const row = event.target.closest?.("[data-list] > tbody > tr, [data-list] > li");
-    if (row && event.target.type === "checkbox") row.toggleAttribute("aria-selected", false), event.target.checked && row.setAttribute("aria-selected", "true");
+    if (row && event.target.type === "checkbox")
+      row.toggleAttribute("aria-selected", false),
+        event.target.checked && row.setAttribute("aria-selected", "true");
   });
 
   // --------------------------------------------------------------------------------- refreshing without a jump
@@ -50,23 +77,32 @@
   let pending = null; // {target, text}: the newest answer whose order has not been applied yet.
   let moved = 0;
   // A list that changes under a pointer at rest makes the browser say that it moved, by nothing.
-  document.addEventListener("pointermove", ({ movementX, movementY }) => (movementX || movementY) && (moved = Date.now()), { passive: true });
+  document.addEventListener(
+    "pointermove",
+    ({ movementX, movementY }) => (movementX || movementY) && (moved = Date.now()),
+    { passive: true },
+  );
 
   const busy = (target) => target.contains(document.activeElement) || Date.now() - moved < CALM_MS;
-  const ids = (root) => $$("[data-list] > tbody > tr[id], [data-list] > li[id]", root).map((row) => row.id);
+  const ids = (root) =>
+    $$("[data-list] > tbody > tr[id], [data-list] > li[id]", root).map((row) => row.id);
 
   /** How many rows came, went or changed places. */
   function difference(before, after) {
     const came = after.filter((id) => !before.includes(id)).length;
     const went = before.filter((id) => !after.includes(id)).length;
-    const stayed = before.filter((id) => after.includes(id)), now = after.filter((id) => before.includes(id));
+    const stayed = before.filter((id) => after.includes(id)),
+      now = after.filter((id) => before.includes(id));
     return came + went + stayed.filter((id, i) => now[i] !== id).length;
   }
 
   /** The answer, with its rows in the order that is shown now: new ones wait, gone ones stay. */
   function inPlace(target, answer) {
-    const fresh = new Map($$("[data-list] > tbody > tr[id], [data-list] > li[id]", answer).map((row) => [row.id, row]));
-    const shown = $("[data-list]", target), coming = $("[data-list]", answer);
+    const fresh = new Map(
+      $$("[data-list] > tbody > tr[id], [data-list] > li[id]", answer).map((row) => [row.id, row]),
+    );
+    const shown = $("[data-list]", target),
+      coming = $("[data-list]", answer);
     const home = $(":scope > tbody", coming) ?? coming;
     home.replaceChildren(...rowsOf(shown).map((row) => fresh.get(row.id) ?? row.cloneNode(true)));
     return answer.innerHTML;
@@ -74,9 +110,16 @@
 
   document.addEventListener("htmx:after:request", ({ detail: { ctx } }) => {
     const target = ctx.target;
-    if (ctx.sourceEvent?.type !== "every" || ctx.response.status !== 200 || !target?.matches?.("[data-calm]")) return;
+    if (
+      ctx.sourceEvent?.type !== "every" ||
+      ctx.response.status !== 200 ||
+      !target?.matches?.("[data-calm]")
+    )
+      return;
     const answer = make("div", {});
-    answer.append(new DOMParser().parseFromString(ctx.text, "text/html").getElementById(target.id) ?? "");
+    answer.append(
+      new DOMParser().parseFromString(ctx.text, "text/html").getElementById(target.id) ?? "",
+    );
     if (!$("[data-list]", answer) || !$("[data-list]", target)) return;
     const changes = difference(ids(target), ids(answer));
     if (!changes || !busy(target)) return void forget();
@@ -87,7 +130,15 @@
 
   function tell(changes) {
     const bar = $("[data-pending]");
-    bar?.replaceChildren(`有 ${changes} 条更新 `, make("button", { type: "button", className: "btn s", onclick: apply }, "应用 ", make("kbd", {}, "u")));
+    bar?.replaceChildren(
+      `有 ${changes} 条更新 `,
+      make(
+        "button",
+        { type: "button", className: "btn s", onclick: apply },
+        "应用 ",
+        make("kbd", {}, "u"),
+      ),
+    );
     if (bar) bar.hidden = false;
   }
 
@@ -99,11 +150,22 @@
 
   async function apply() {
     if (!pending) return false;
-    const { target, text } = pending, row = current()?.id;
+    const { target, text } = pending,
+      row = current()?.id;
     forget();
-    await htmx.swap({ sourceElement: document.body, target: `#${target}`, text, swap: "outerMorph", response: { headers: new Headers() }, hx: {} });
+    await htmx.swap({
+      sourceElement: document.body,
+      target: `#${target}`,
+      text,
+      swap: "outerMorph",
+      response: { headers: new Headers() },
+      hx: {},
+    });
     const again = row && document.getElementById(row);
-    if (again) { mark(again); (linkOf(again) ?? again).focus(); }
+    if (again) {
+      mark(again);
+      (linkOf(again) ?? again).focus();
+    }
   }
 
   document.addEventListener("htmx:after:swap", () => {
