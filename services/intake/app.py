@@ -21,7 +21,7 @@ def build(settings: Settings) -> Service:
         name="intake",
         title="受理",
         settings=settings,
-        routers=[api.router, *pages.routers],
+        routers=[*api.routers, *pages.routers],
         handlers=handlers.on,
         jobs=jobs.jobs,
         context=context,

@@ -1,0 +1,14 @@
+"""JSON API of intake, by subject."""
+
+from services.intake.api import accounts, ballots, campaigns, complaints, imports, sessions, visits
+
+routers = [
+    sessions.router,
+    complaints.router,
+    ballots.router,
+    visits.router,
+    imports.router,
+    campaigns.router,
+    accounts.router,
+]
+"""In the order in which routes are matched."""
