@@ -157,7 +157,7 @@ class ResponseGroup(Base, table=True):
 
 
 class Ballot(Base, table=True):
-    """测评票, once, packed (`domain.ballots.pack`): its own ledger line. `cast_at` is cut to the
+    """测评票, once, packed (`shared.appraisal.ballots.pack`): its own ledger line. `cast_at` is cut to the
     hour before it comes here.
     """
 

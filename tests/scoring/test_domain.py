@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.scoring.domain import ballots
 from services.scoring.domain import recount as program
 from services.scoring.domain.entries import Entry, entries_of
 from services.scoring.domain.explain import explain
 from services.scoring.domain.rank import Outcome, Standing, consequences, rank_units
 from services.scoring.domain.recount import Recount
 from services.scoring.domain.score import largest_remainder, material_of, rounded, score_unit
+from shared.appraisal import ballots
 from shared.appraisal.events import BallotSubmitted, Kind, Rejected
 from shared.appraisal.schemes import ScoreSheet, ScoreSheetFormula, Veto
 from tests.scoring.story import UNITS, Case, a_life, heard, j_scheme, late_plan, visit
@@ -456,7 +456,7 @@ def test_a_packed_ballot_is_four_bytes_an_answer_and_reads_back(answers):
 
 def test_a_question_answered_twice_is_seen():
     def twice(*answers):
-        return ballots.answers_twice(ballots.packed_numbers(ballots.pack(answers)))
+        return ballots.has_duplicate_answers(ballots.packed_numbers(ballots.pack(answers)))
 
     assert not twice((1, 1, 1), (1, 2, 1), (2, 1, 1))
     assert twice((1, 1, 1), (2, 1, 1), (1, 1, 3))

@@ -10,17 +10,16 @@ from services.intake.domain.ballots import (
     ALPHABET,
     ONE_USE_SIGNS,
     PLACE_SIGNS,
-    Answer,
     ballot_id,
     check_answers,
     hour_of,
-    pack,
     read_token,
     receipt_of,
     token_hash,
 )
 from services.intake.store import ballots as store
 from services.intake.store import campaigns
+from shared.appraisal.ballots import Answer, pack
 from shared.appraisal.events import BallotSubmitted, Rejected
 from shared.appraisal.schemes import Questionnaire
 from shared.foundation import telemetry
@@ -144,7 +143,7 @@ async def cast_ballot(
         campaign_id=campaign.id,
         ballot_id=_id(batch, token, device),
         batch_id=batch["id"],
-        answers=pack(answers),
+        answers=pack(sorted(answers)),
         receipt=receipt_of(token, key),
         hour=hour_of(tx.now),
     )

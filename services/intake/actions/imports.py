@@ -13,7 +13,7 @@ from typing import Final, Literal, TypeVar
 from uuid import UUID
 
 from services.intake.actions import ballots, complaints, visits
-from services.intake.domain.ballots import Answer, check_answers, hashed_id, hour_of, pack
+from services.intake.domain.ballots import check_answers, hashed_id, hour_of
 from services.intake.domain.complaints import Report
 from services.intake.domain.visits import Checked, Found, Severity
 from services.intake.settings import Context
@@ -21,6 +21,7 @@ from services.intake.store import ballots as ballot_store
 from services.intake.store import campaigns
 from services.intake.store import imports as store
 from services.intake.store.campaigns import KnownCampaign
+from shared.appraisal.ballots import Answer, pack
 from shared.appraisal.events import ComplaintChannel, Kind, Rejected, Urgency
 from shared.appraisal.imports import (
     InvalidFile,
@@ -358,7 +359,7 @@ async def _store_ballots(
                     f"fengping/import/{campaign.id}/{order.mapping.source}/{row.id}"
                 )
                 hour = hour_of(row.instant("cast_at") or tx.now)
-                stored.append((campaign.id, ballot_id, batch_id, pack(answers), b"", hour))
+                stored.append((campaign.id, ballot_id, batch_id, pack(sorted(answers)), b"", hour))
                 tx.publish(ballots.fact(batch, ballot_id, answers, hour))
     await ballot_store.add_many(tx, stored)
     telemetry.ballot_submits.labels("accepted").inc(len(stored))

@@ -6,13 +6,13 @@ its ballot: for that the code itself is needed, and only its hash is kept.
 """
 
 import hashlib
-import struct
 import unicodedata
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from shared.appraisal.ballots import Answer
 from shared.appraisal.events import Rejected
 from shared.appraisal.schemes import Questionnaire, Scheme
 
@@ -25,8 +25,6 @@ PLACE_SIGNS: Final = 8
 nothing.
 """
 ANSWERS_MAX: Final = 20_000
-Answer = tuple[int, int, int]
-_PACKED: Final = struct.Struct("<HBB")
 _ALIKE: Final = str.maketrans({"o": "0", "i": "1", "l": "1"})
 
 
@@ -87,16 +85,6 @@ def check_answers(
             raise Rejected(f"没有编号为 {option_no} 的选项", status=422, field="answers")
     if len({answer[:2] for answer in answers}) < len(answers):
         raise Rejected("同一单位的同一题只能有一个答案", status=422, field="answers")
-
-
-def pack(answers: Sequence[Answer]) -> bytes:
-    """Four bytes an answer, in order of unit and item."""
-    return b"".join(_PACKED.pack(*answer) for answer in sorted(answers))
-
-
-def unpack(packed: bytes) -> list[Answer]:
-    """What `pack` packed."""
-    return list(_PACKED.iter_unpack(packed))
 
 
 def hour_of(instant: datetime) -> datetime:

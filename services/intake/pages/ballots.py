@@ -11,9 +11,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from services.intake.actions import ballots, sittings
-from services.intake.domain.ballots import PLACE_SIGNS, Answer, read_token
+from services.intake.domain.ballots import PLACE_SIGNS, read_token
 from services.intake.settings import context_of
 from services.intake.store.campaigns import KnownCampaign
+from shared.appraisal.ballots import Answer
 from shared.appraisal.events import Rejected, UnitEntry
 from shared.appraisal.schemes import Questionnaire, QuestionnaireItem
 from shared.security.policies import PUBLIC

@@ -9,15 +9,15 @@ from uuid import UUID
 from services.scoring import store
 from services.scoring.actions import running
 from services.scoring.actions.campaigns import campaign_of
-from services.scoring.domain.ballots import (
+from services.scoring.domain.ballots import check_answers
+from services.scoring.domain.entries import SOURCES, Entry, entries_of
+from shared.appraisal.ballots import (
     Answer,
     answer_of,
-    answers_twice,
-    check_answers,
+    has_duplicate_answers,
     pack,
     packed_numbers,
 )
-from services.scoring.domain.entries import SOURCES, Entry, entries_of
 from shared.appraisal.events import BallotSubmitted, Event, Meta, Rejected
 from shared.appraisal.schemes import Adjustment, Consequence, Veto
 from shared.foundation import telemetry
@@ -120,7 +120,7 @@ def _refuse_wrong(
     papers: Mapping[UUID, bytes],
     answer_counts: Mapping[tuple[str, str], Mapping[Answer, int]],
 ) -> None:
-    if any(answers_twice(packed_numbers(paper)) for paper in papers.values()):
+    if any(has_duplicate_answers(packed_numbers(paper)) for paper in papers.values()):
         raise Rejected("答卷对同一单位的同一题目答了不止一次")
     for (instrument, group), answers in answer_counts.items():
         check_answers(

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import asyncpg
 
-from services.scoring.domain.ballots import Answer
 from services.scoring.domain.entries import REPLACEABLE, Entry
+from shared.appraisal.ballots import Answer
 from shared.storage.transaction import Transaction
 
 _KEEP_BALLOTS = """
