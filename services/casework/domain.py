@@ -16,11 +16,10 @@ import msgspec
 
 from shared.appraisal.calendar.deadlines import (
     DeadlineTimes,
-    DueAt,
     Pause,
     TimeLimit,
+    compute_deadline,
     due_at,
-    warn_at,
 )
 from shared.appraisal.calendar.working_days import SHANGHAI, WorkCalendar, civil_day, closing
 from shared.appraisal.events import Kind, Rejected, Urgency
@@ -274,6 +273,12 @@ class DeadlineTerms:
     limit: TimeLimit
     extra: TimeLimit | None = None
 
+    def compute(
+        self, start: datetime, calendar: WorkCalendar, pauses: Sequence[Pause] = ()
+    ) -> DeadlineTimes:
+        """The instants of a deadline that starts at `start`."""
+        return compute_deadline(start, self.limit, calendar, pauses, extension=self.extra)
+
     def to_json(self) -> str:
         return msgspec.json.encode(self).decode()
 
@@ -285,28 +290,6 @@ class DeadlineTerms:
     def text(self) -> str:
         """`5 个工作日`, or `5 个工作日，另延长 3 个工作日`."""
         return self.limit.text + (f"，另延长 {self.extra.text}" if self.extra else "")
-
-
-def compute_deadline(
-    start: datetime, terms: DeadlineTerms, calendar: WorkCalendar, pauses: Sequence[Pause] = ()
-) -> DeadlineTimes:
-    """Due, 临期 and 严重超期 instants of a deadline that began at `start`.
-
-    An extension begins where the limit ended, so that 5 working days and 3 more end on the eighth.
-    """
-    due = due_at(start, terms.limit, calendar, pauses)
-    if terms.extra:
-        more = due_at(_last_moment(due), terms.extra, calendar)
-        due = DueAt(more.at, more.day, due.provisional or more.provisional, more.calendar_version)
-    severe = due_at(_last_moment(due), terms.limit, calendar)
-    warn = warn_at(start, due, terms.limit, calendar)
-    return DeadlineTimes(due.at, due.day, due.provisional, due.calendar_version, warn, severe.at)
-
-
-def _last_moment(due: DueAt) -> datetime:
-    # A limit that closes at 24:00 ends on the next civil date: one microsecond earlier it is still
-    # the due day.
-    return due.at - timedelta(microseconds=1)
 
 
 def returnable_until(assigned_at: datetime, rules: CaseRules, calendar: WorkCalendar) -> datetime:

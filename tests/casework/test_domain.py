@@ -19,7 +19,6 @@ from services.casework.domain import (
     Verb,
     case_number,
     changed_days,
-    compute_deadline,
     excluded_unit,
     lengthened,
     missing_approvals,
@@ -152,7 +151,7 @@ def test_a_scheme_cannot_lift_the_bar_on_the_accused():
     ],
 )
 def test_the_vectors_of_the_calendar(start, limit, due):
-    made = compute_deadline(at(start), DeadlineTerms(TimeLimit.parse(limit)), china())
+    made = DeadlineTerms(TimeLimit.parse(limit)).compute(at(start), china())
 
     assert made.day == date.fromisoformat(due)
     assert made.at == at(f"{due} 17:30")
@@ -160,17 +159,16 @@ def test_the_vectors_of_the_calendar(start, limit, due):
 
 
 def test_a_span_into_an_unpublished_year_is_provisional():
-    assert compute_deadline(
-        at("2026-12-25 10:00"), DeadlineTerms(TimeLimit.parse("10wd")), china()
-    ).provisional
+    terms = DeadlineTerms(TimeLimit.parse("10wd"))
+
+    assert terms.compute(at("2026-12-25 10:00"), china()).provisional
 
 
 def test_an_extension_begins_where_the_limit_ended():
-    plain = compute_deadline(NOON, DeadlineTerms(TimeLimit.parse("5wd")), china())
-    longer = compute_deadline(
-        NOON, lengthened(DeadlineTerms(TimeLimit.parse("5wd")), 3, TimeLimit.parse("5wd")), china()
-    )
-    eight = compute_deadline(NOON, DeadlineTerms(TimeLimit.parse("8wd")), china())
+    plain = DeadlineTerms(TimeLimit.parse("5wd")).compute(NOON, china())
+    terms = lengthened(DeadlineTerms(TimeLimit.parse("5wd")), 3, TimeLimit.parse("5wd"))
+    longer = terms.compute(NOON, china())
+    eight = DeadlineTerms(TimeLimit.parse("8wd")).compute(NOON, china())
 
     assert plain.at < longer.at == eight.at
     assert longer.warn_at < longer.at < longer.severe_at
@@ -278,7 +276,7 @@ def test_a_new_year_changes_the_days_it_rules_on():
 
 
 def test_what_a_shift_means():
-    made = compute_deadline(NOON, DeadlineTerms(TimeLimit.parse("5wd")), china())
+    made = DeadlineTerms(TimeLimit.parse("5wd")).compute(NOON, china())
 
     assert not Shift(made.at, False, made).concerns
     assert Shift(made.at, True, made).concerns

@@ -14,8 +14,8 @@ from shared.appraisal.calendar.deadlines import (
     Pause,
     TimeLimit,
     affected_deadlines,
+    compute_deadline,
     deadline_progress,
-    deadline_times,
     due_at,
     due_label,
 )
@@ -95,7 +95,7 @@ def at(text: str) -> datetime:
 
 
 def state(now: str, start: str, limit: str, **more: object) -> DeadlineProgress:
-    due = deadline_times(at(start), TimeLimit.parse(limit), RIGHT)
+    due = compute_deadline(at(start), TimeLimit.parse(limit), RIGHT)
     unit = TimeLimit.parse(limit).unit
     return deadline_progress(
         at(now),
@@ -291,7 +291,7 @@ def test_a_deadline_is_never_early_and_its_instants_stand_in_order(
     start: datetime, limit: TimeLimit, closes: str
 ) -> None:
     limit = TimeLimit(limit.amount, limit.unit, closes)
-    due = deadline_times(start, limit, RIGHT)
+    due = compute_deadline(start, limit, RIGHT)
 
     assert start <= due.warn_at < due.at < due.severe_at
     if limit.unit == "h":
@@ -395,7 +395,7 @@ def test_standings_sort_by_urgency() -> None:
 def test_the_number_in_the_badge_agrees_with_the_state(
     start: datetime, limit: TimeLimit, later: timedelta
 ) -> None:
-    due = deadline_times(start, limit, RIGHT)
+    due = compute_deadline(start, limit, RIGHT)
     seen = deadline_progress(
         start + later,
         due_at=due.at,

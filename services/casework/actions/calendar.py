@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from services.casework.actions.deadlines import pauses_of
-from services.casework.domain import DeadlineTerms, Shift, changed_days, compute_deadline
+from services.casework.domain import DeadlineTerms, Shift, changed_days
 from services.casework.store import cases, deadlines, reference
 from services.casework.store.reference import DayRule
 from services.casework.tables import CalendarAmendment
@@ -91,9 +91,8 @@ async def preview(tx: Transaction, proposal: Proposal, *, lock: bool = False) ->
             Shift(
                 row["due_at"],
                 row["provisional"],
-                compute_deadline(
+                DeadlineTerms.from_json(row["terms"]).compute(
                     row["starts_at"],
-                    DeadlineTerms.from_json(row["terms"]),
                     new,
                     pauses_of(pauses.get(row["case_id"], [])),
                 ),

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from services.casework.actions.cases import keys
-from services.casework.domain import DeadlineState, DeadlineTerms, State, compute_deadline
+from services.casework.domain import DeadlineState, DeadlineTerms, State
 from services.casework.store import cases, context_of, deadlines, reference
 from services.casework.store.reference import Campaign
 from services.casework.tables import Case, Deadline, Obligation, Suspension
@@ -73,7 +73,9 @@ class CaseDeadlines:
 
     def start(self, kind: str) -> None:
         """Let a deadline begin now; nothing where the scheme sets no limit for it."""
-        rule = limit_of(self.campaign, kind, Kind(self.case.kind), Urgency(self.case.urgency))
+        rule = self.campaign.scheme.case_rules.limit(
+            kind, Kind(self.case.kind), Urgency(self.case.urgency)
+        )
         if rule:
             row = Deadline(
                 **deadline_row(rule, self.tx.now, self.campaign, self.calendar),
@@ -116,7 +118,7 @@ class CaseDeadlines:
         """Move a deadline that an extension or a pause has lengthened; it warns again before its
         new end.
         """
-        made = compute_deadline(row.starts_at, terms, self.calendar, pauses)
+        made = terms.compute(row.starts_at, self.calendar, pauses)
         row.terms, row.due_at, row.warn_at, row.severe_at = (
             terms.to_json(),
             made.at,
@@ -133,20 +135,12 @@ def deadline_set_of(row: Deadline) -> DeadlineSet:
     )
 
 
-def limit_of(campaign: Campaign, kind: str, case_kind: Kind, urgency: Urgency) -> CaseLimit | None:
-    """The rule of the campaign's scheme for a stage of such a case."""
-    return next(
-        (one for one in campaign.scheme.case_rules.limits if one.fits(kind, case_kind, urgency)),
-        None,
-    )
-
-
 def deadline_row(
     rule: CaseLimit, start: datetime, campaign: Campaign, calendar: WorkCalendar
 ) -> dict[str, Any]:
     """A new running deadline as the values of its row, without the case it belongs to."""
     terms = DeadlineTerms(rule.limit)
-    made = compute_deadline(start, terms, calendar)
+    made = terms.compute(start, calendar)
     return {
         "id": new_id(),
         "kind": rule.stage,

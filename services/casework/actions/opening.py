@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from services.casework.actions.deadlines import deadline_row, limit_of
+from services.casework.actions.deadlines import deadline_row
 from services.casework.domain import (
     URGENCY_OF_FINDING,
     State,
@@ -219,9 +219,7 @@ def _begin(
     stages = (
         (("accept", tx.now), ("handle", tx.now)) if unit else (("assign", matter.registered_at),)
     )
-    limits = [
-        (limit_of(campaign, stage, matter.kind, matter.urgency), start) for stage, start in stages
-    ]
+    limits = [(rules.limit(stage, matter.kind, matter.urgency), start) for stage, start in stages]
     deadline_rows = [
         deadline_row(rule, start, campaign, days) | {"case_id": case["id"], "unit_id": unit}
         for rule, start in limits

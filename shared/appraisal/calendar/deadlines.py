@@ -105,14 +105,38 @@ def due_at(
     return DueAt(closing(due.day, limit.closes), due.day, due.provisional, calendar.version)
 
 
-def deadline_times(
-    start: datetime, limit: TimeLimit, calendar: WorkCalendar, pauses: Sequence[Pause] = ()
+def compute_deadline(
+    start: datetime,
+    limit: TimeLimit,
+    calendar: WorkCalendar,
+    pauses: Sequence[Pause] = (),
+    *,
+    extension: TimeLimit | None = None,
 ) -> DeadlineTimes:
-    """All three instants of a deadline, to be stored with it: due, 临期 and 严重超期."""
+    """Return the due, 临期 and 严重超期 instants (UTC) of a deadline that starts at `start` (aware).
+
+    `pauses` are excluded as in `due_at`. An `extension` starts where `limit` ends, so 5 working
+    days extended by 3 end on the eighth. 严重超期 begins one more `limit` after the due instant.
+    Every deadline of a case is computed here and stored with all three instants.
+    """
     due = due_at(start, limit, calendar, pauses)
+    if extension is not None:
+        due = _extended(due, extension, calendar)
+    severe = due_at(_last_moment(due), limit, calendar)
     warn = warn_at(start, due, limit, calendar)
-    severe = due_at(due.at - timedelta(microseconds=1), limit, calendar)
     return DeadlineTimes(due.at, due.day, due.provisional, due.calendar_version, warn, severe.at)
+
+
+def _extended(due: DueAt, extension: TimeLimit, calendar: WorkCalendar) -> DueAt:
+    later = due_at(_last_moment(due), extension, calendar)
+    provisional = due.provisional or later.provisional
+    return DueAt(later.at, later.day, provisional, later.calendar_version)
+
+
+def _last_moment(due: DueAt) -> datetime:
+    # A limit that closes at 24:00 ends on the next civil date; one microsecond earlier is still
+    # the due day.
+    return due.at - timedelta(microseconds=1)
 
 
 def warn_at(start: datetime, due: DueAt, limit: TimeLimit, calendar: WorkCalendar) -> datetime:
@@ -209,7 +233,7 @@ def deadline_progress(
     paused: bool = False,
     closed_at: datetime | None = None,
 ) -> DeadlineProgress:
-    """The state at `now` of a deadline with the three stored instants of `deadline_times()`; the only
+    """The state at `now` of a deadline with the three stored instants of `compute_deadline`; the only
     place that decides it.
 
     Past due is `due_at <= now`, as in the database. `over` counts full days, so that 严重超期 and
@@ -322,8 +346,8 @@ def affected_deadlines(
     """
     found = []
     for span in spans:
-        before = deadline_times(span.start, span.limit, old, span.pauses)
-        after = deadline_times(span.start, span.limit, new, span.pauses)
+        before = compute_deadline(span.start, span.limit, old, span.pauses)
+        after = compute_deadline(span.start, span.limit, new, span.pauses)
         if msgspec.structs.replace(before, calendar_version=new.version) != after:
             found.append(AffectedDeadline(span.id, before, after))
     return found

@@ -6,7 +6,7 @@ instants are aware UTC. Sources: 民法典 arts. 201, 203; the State Council's y
 (calendar_data/china.yaml).
 
     calendar = china()
-    deadline_times(start, TimeLimit.parse("5wd"), calendar)   -> when it is due, when it warns, when it is severely late
+    compute_deadline(start, TimeLimit.parse("5wd"), calendar)   -> when it is due, when it warns, when it is severely late
     deadline_progress(now, ...)                        -> 正常 临期 超期 严重超期 暂停 已办结, as every page shows it
     calendar.with_notice(read_notice(text))         -> the next version; `affected_deadlines` says whose deadlines it moves
 """

@@ -441,7 +441,7 @@ class CaseRules(SchemePart, frozen=True, kw_only=True):
     )
     no_case: tuple[Kind, ...] = ()
 
-    def limit(self, stage: CaseStage, kind: Kind, urgency: Urgency) -> CaseLimit | None:
+    def limit(self, stage: str, kind: Kind, urgency: Urgency) -> CaseLimit | None:
         """The limit of a stage for such a case: the first that fits; None where the scheme sets
         none.
         """
