@@ -478,7 +478,7 @@ def _limits(campaign: KnownCampaign) -> dict[str, str]:
     stages = {"assign": "告知是否受理", "handle": "办理"}
     found = {
         word: campaign.scheme.case_rules.limit(
-            stage,  # type: ignore[arg-type]
+            stage,
             Kind.COMPLAINT,
             Urgency.NORMAL,
         )
