@@ -19,7 +19,7 @@ from services.casework.domain import MAY, READERS, DeadlineState, State, Verb
 from services.casework.store.cases import Filter
 from services.casework.tables import Case
 from shared.appraisal.calendar.working_days import closing
-from shared.appraisal.events import Kind, Urgency
+from shared.appraisal.labels import ComplaintKind, Urgency
 from shared.security.policies import Policy, allow
 from shared.security.roles import Role
 from shared.storage.transaction import Transaction
@@ -65,7 +65,7 @@ class CaseRow(BaseModel):
     """A case in a list; `deadline_status` and `due_at` are those of its foremost deadline."""
 
     number: str
-    kind: Kind
+    kind: ComplaintKind
     urgency: Urgency
     state: State
     redacted_summary: str
@@ -133,7 +133,7 @@ class CaseOut(BaseModel):
     id: UUID
     number: str
     campaign_id: str
-    kind: Kind
+    kind: ComplaintKind
     urgency: Urgency
     state: State
     version: int
@@ -175,7 +175,7 @@ async def list_cases(
     state: Annotated[list[State] | None, Query()] = None,
     unit: str | None = None,
     campaign: str | None = None,
-    kind: Kind | None = None,
+    kind: ComplaintKind | None = None,
     source: Literal["complaint", "visit"] | None = None,
     deadline_status: Literal["late", "soon"] | None = None,
     q: Annotated[str, Query(max_length=100)] = "",

@@ -22,7 +22,8 @@ from shared.appraisal.calendar.deadlines import (
     due_at,
 )
 from shared.appraisal.calendar.working_days import SHANGHAI, WorkCalendar, civil_day, closing
-from shared.appraisal.events import Kind, Rejected, Urgency
+from shared.appraisal.events import Rejected
+from shared.appraisal.labels import ComplaintKind, Urgency
 from shared.appraisal.schemes import CaseRules, ObligationRule
 
 # ── states and verbs ──────────────────────────────────────────────────────────────────────────────
@@ -216,16 +217,16 @@ def case_number(year: int, sequence: int) -> str:
     return f"ZF{year}-{sequence:06d}"
 
 
-def excluded_unit(kind: Kind, named: str | None, rules: CaseRules) -> str | None:
+def excluded_unit(kind: ComplaintKind, named: str | None, rules: CaseRules) -> str | None:
     """The unit that may neither handle nor see the case: the accused one of a 举报, and of what
     else the scheme names.
 
     Source: 纪检监察机关处理检举控告工作规则 第四十七条; a scheme can widen the rule, never lift it.
     """
-    return named if kind is Kind.REPORT or kind in rules.not_by_accused else None
+    return named if kind is ComplaintKind.REPORT or kind in rules.not_by_accused else None
 
 
-def unit_at_once(kind: Kind, named: str | None, rules: CaseRules) -> str | None:
+def unit_at_once(kind: ComplaintKind, named: str | None, rules: CaseRules) -> str | None:
     """The unit to which a new case goes without a reviewer; None when a reviewer decides."""
     if named is None or excluded_unit(kind, named, rules) == named:
         return None

@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 from services.casework.domain import DeadlineState, State
-from shared.appraisal.events import ComplaintChannel, Kind, Urgency
+from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Urgency
 from shared.storage.schema import registry_for
 from shared.storage.transaction import new_id
 
@@ -141,7 +141,7 @@ class Case(Base, table=True):
         UniqueConstraint("source", "source_id"),
         UniqueConstraint("number"),
         one_of("source", ("complaint", "visit")),
-        one_of("kind", Kind),
+        one_of("kind", ComplaintKind),
         one_of("urgency", Urgency),
         one_of("state", State),
         one_of("channel", ComplaintChannel),

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
-from shared.appraisal.events import ComplaintChannel, Kind, Urgency
+from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Urgency
 from shared.security.roles import Role
 from shared.storage.schema import registry_for
 
@@ -115,7 +115,7 @@ class Complaint(Base, table=True):
     __tablename__ = "complaints"
     __table_args__ = (
         one_of("channel", ComplaintChannel),
-        one_of("kind", Kind),
+        one_of("kind", ComplaintKind),
         one_of("urgency", Urgency),
         one_of("identity", Identity),
         # Near duplicates are looked for among the same unit's last days, so that no trigram index

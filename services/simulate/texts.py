@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from services.simulate import scenes
 from services.simulate.people import Body
-from shared.appraisal.events import Kind, Urgency
+from shared.appraisal.labels import ComplaintKind, Urgency
 
 T = TypeVar("T")
 
@@ -56,11 +56,11 @@ URGENT: Final[tuple[tuple[Urgency, str], ...]] = (
     (Urgency.CRITICAL, "可能危及人身安全，需立即处置"),
 )
 KINDS: Final = (
-    (Kind.COMPLAINT, 70),
-    (Kind.REPORT, 9),
-    (Kind.INQUIRY, 9),
-    (Kind.SUGGESTION, 8),
-    (Kind.PRAISE, 4),
+    (ComplaintKind.COMPLAINT, 70),
+    (ComplaintKind.REPORT, 9),
+    (ComplaintKind.INQUIRY, 9),
+    (ComplaintKind.SUGGESTION, 8),
+    (ComplaintKind.PRAISE, 4),
 )
 
 
@@ -71,7 +71,7 @@ class Told:
     """
 
     unit_id: str
-    kind: Kind
+    kind: ComplaintKind
     urgency: Urgency
     urgency_reason: str
     problem_item: str | None
@@ -96,10 +96,14 @@ def complaint(rng: Random, body: Body, day: date, item: str | None = None) -> To
     """What somebody has to say about `body` on `day`; about that item of the catalogue when one is
     named.
     """
-    kind = pick(rng, KINDS) if item is None else Kind.COMPLAINT
+    kind = pick(rng, KINDS) if item is None else ComplaintKind.COMPLAINT
     problem, scene = _scene(rng, kind, item)
     slots = _slots(rng, body, day)
-    wish = rng.choice(scenes.WISHES) if kind in (Kind.COMPLAINT, Kind.REPORT) else ("", "")
+    wish = (
+        rng.choice(scenes.WISHES)
+        if kind in (ComplaintKind.COMPLAINT, ComplaintKind.REPORT)
+        else ("", "")
+    )
     identity = rng.choices(("confidential", "anonymous", "real_name"), (60, 20, 20))[0]
     who = complainant(rng)
     tail = rng.choice(scenes.QUIET_TAILS if identity == "anonymous" else scenes.TAILS).format_map(
@@ -107,7 +111,7 @@ def complaint(rng: Random, body: Body, day: date, item: str | None = None) -> To
     )
     urgency, reason = (
         rng.choice(URGENT)
-        if kind is Kind.COMPLAINT and rng.random() < 0.06
+        if kind is ComplaintKind.COMPLAINT and rng.random() < 0.06
         else (Urgency.NORMAL, "")
     )
     known = identity != "anonymous"
@@ -130,16 +134,16 @@ def complaint(rng: Random, body: Body, day: date, item: str | None = None) -> To
     )
 
 
-def _scene(rng: Random, kind: Kind, item: str | None) -> tuple[str | None, scenes.Scene]:
+def _scene(rng: Random, kind: ComplaintKind, item: str | None) -> tuple[str | None, scenes.Scene]:
     telling = {
-        Kind.INQUIRY: scenes.INQUIRIES,
-        Kind.SUGGESTION: scenes.SUGGESTIONS,
-        Kind.PRAISE: scenes.PRAISES,
+        ComplaintKind.INQUIRY: scenes.INQUIRIES,
+        ComplaintKind.SUGGESTION: scenes.SUGGESTIONS,
+        ComplaintKind.PRAISE: scenes.PRAISES,
     }
     if kind in telling:
         return None, rng.choice(telling[kind])
     if item is None:
-        items = scenes.REPORTED if kind is Kind.REPORT else tuple(scenes.SCENES)
+        items = scenes.REPORTED if kind is ComplaintKind.REPORT else tuple(scenes.SCENES)
         item = pick(rng, tuple((one, scenes.OFTEN.get(one, 1)) for one in items))
     return item, rng.choice(scenes.SCENES[item])
 

@@ -9,11 +9,20 @@ JSON; the envelope is CloudEvents 1.0 in binary mode (`shared.bus`).
 from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from enum import StrEnum
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 from uuid import UUID
 
 import msgspec
+
+from shared.appraisal.labels import (
+    CaseFinding,
+    CaseSource,
+    ComplaintChannel,
+    ComplaintKind,
+    Severity,
+    Urgency,
+    VisitMode,
+)
 
 
 class Rejected(Exception):
@@ -29,37 +38,6 @@ class Rejected(Exception):
 
 class DependencyMissing(Exception):
     """What another topic brings is not here yet: try again shortly, park after the last attempt."""
-
-
-class ComplaintChannel(StrEnum):
-    """How a complaint reached us (受理渠道)."""
-
-    HOTLINE = "hotline"
-    ONLINE = "online"
-    LETTER = "letter"
-    COUNTER = "counter"
-    IMPORT = "import"
-
-
-class Kind(StrEnum):
-    """What a person wants (诉求类型): 投诉 举报 建议 咨询 表扬; a finding of an inspection visit is
-    巡查发现.
-    """
-
-    COMPLAINT = "complaint"
-    REPORT = "report"
-    SUGGESTION = "suggestion"
-    INQUIRY = "inquiry"
-    PRAISE = "praise"
-    FINDING = "finding"
-
-
-class Urgency(StrEnum):
-    """紧急程度: 一般 紧急 特急."""
-
-    NORMAL = "normal"
-    URGENT = "urgent"
-    CRITICAL = "critical"
 
 
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -104,7 +82,7 @@ class ComplaintRegistered(_ComplaintEvent, frozen=True, kw_only=True):
     number: str
     campaign_id: str
     channel: ComplaintChannel
-    kind: Kind
+    kind: ComplaintKind
     urgency: Urgency
     unit_id: str | None
     problem_item: str | None
@@ -169,7 +147,7 @@ class VisitFinding(msgspec.Struct, frozen=True, kw_only=True):
 
     finding_id: UUID
     item_id: str
-    severity: Literal["minor", "ordinary", "serious"]
+    severity: Severity
     redacted_summary: str
 
 
@@ -184,7 +162,7 @@ class VisitSubmitted(Event, frozen=True, kw_only=True):
     number: str
     campaign_id: str
     unit_id: str
-    mode: Literal["announced", "covert"]
+    mode: VisitMode
     visited_on: date
     passed: tuple[str, ...]
     findings: tuple[VisitFinding, ...]
@@ -229,9 +207,9 @@ class CaseOpened(CaseEvent, frozen=True, kw_only=True):
     """立案 (待受理). `source_id` is the complaint or the finding it came from."""
 
     name: ClassVar[str] = "case.opened.v1"
-    source: Literal["complaint", "visit"]
+    source: CaseSource
     source_id: UUID
-    kind: Kind
+    kind: ComplaintKind
     urgency: Urgency
     problem_item: str | None
     deadlines: tuple[DeadlineSet, ...]
@@ -304,10 +282,10 @@ class CaseClosed(CaseEvent, frozen=True, kw_only=True):
     """
 
     name: ClassVar[str] = "case.closed.v1"
-    source: Literal["complaint", "visit"]
+    source: CaseSource
     source_id: UUID
     late: bool
-    finding: Literal["substantiated", "partly_substantiated", "unsubstantiated"]
+    finding: CaseFinding
     working_days: int
     reply: str
 

@@ -10,7 +10,7 @@ from playwright.async_api import Browser, BrowserContext, Page
 
 from services.casework.actions import extensions, handling
 from services.casework.app import build
-from shared.appraisal.events import Kind, Urgency
+from shared.appraisal.labels import ComplaintKind, Urgency
 from shared.security.policies import Account
 from shared.security.sessions import COOKIE
 from tests.browser.support import axe, composing_key, fits, serving
@@ -85,7 +85,7 @@ async def some_cases(world: World) -> dict[str, str]:
         "reply": REPLY,
     }
     await world.do(handling.submit_result, number=sent, by=LI, **said)
-    report = await world.open(kind=Kind.REPORT, redacted_summary="反映分管领导不作为")
+    report = await world.open(kind=ComplaintKind.REPORT, redacted_summary="反映分管领导不作为")
     await world.do(handling.urge_unit, number=late, text="请今天说明未按期办结的原因", by=ZHAO)
     return {"late": late, "new": new, "handled": handled, "sent": sent, "report": report}
 

@@ -221,13 +221,13 @@ async def test_an_identity_is_shown_for_a_reason_and_goes_again(house):
 async def registered(house) -> str:
     from services.intake.actions.complaints import Entry, register_complaint
     from services.intake.domain.complaints import Report
-    from shared.appraisal.events import ComplaintChannel, Kind
+    from shared.appraisal.labels import ComplaintChannel, ComplaintKind
     from tests.intake.conftest import WORDS
 
     report = Report(
         campaign_id=CAMPAIGN,
         channel=ComplaintChannel.HOTLINE,
-        kind=Kind.COMPLAINT,
+        kind=ComplaintKind.COMPLAINT,
         unit_id="tcm",
         complaint_text=WORDS,
         redacted_summary=WORDS,

@@ -11,7 +11,8 @@ from playwright.async_api import Browser, Page, expect
 from services.notify import actions
 from services.notify.app import build
 from services.notify.domain import Audience
-from shared.appraisal.events import CaseSentBack, CaseSubmitted, Urgency
+from shared.appraisal.events import CaseSentBack, CaseSubmitted
+from shared.appraisal.labels import Urgency
 from shared.security.policies import Account
 from shared.security.sessions import COOKIE
 from tests.browser.support import SIZES, axe, fits, serving

@@ -15,16 +15,14 @@ from services.casework.tables import Case
 from shared.appraisal.events import (
     EVENTS,
     CampaignPublished,
-    ComplaintChannel,
     ComplaintRegistered,
     Event,
-    Kind,
     UnitEntry,
-    Urgency,
     VisitFinding,
     VisitSubmitted,
     decode,
 )
+from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Urgency
 from shared.appraisal.schemes import Scheme, load_scheme
 from shared.security.policies import Account
 from shared.security.roles import Role
@@ -91,7 +89,7 @@ class World:
             "number": "TS2026-000001",
             "campaign_id": CAMPAIGN,
             "channel": ComplaintChannel.HOTLINE,
-            "kind": Kind.COMPLAINT,
+            "kind": ComplaintKind.COMPLAINT,
             "urgency": Urgency.NORMAL,
             "unit_id": "health",
             "problem_item": "08",

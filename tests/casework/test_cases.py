@@ -26,11 +26,10 @@ from shared.appraisal.events import (
     ComplaintRepeated,
     DeadlineLapsed,
     DependencyMissing,
-    Kind,
     Meta,
     Rejected,
-    Urgency,
 )
+from shared.appraisal.labels import ComplaintKind, Urgency
 from tests.casework.conftest import (
     ACCOUNT,
     BASIS,
@@ -88,7 +87,7 @@ async def test_a_complaint_that_names_a_unit_goes_there_at_once(world):
 
 
 async def test_a_report_waits_for_a_reviewer_and_never_reaches_the_accused(world):
-    number = await world.open(kind=Kind.REPORT)
+    number = await world.open(kind=ComplaintKind.REPORT)
 
     assert (await world.case(number)).state == "pending"
     assert list(await world.case_deadlines(number)) == ["assign"]
@@ -106,7 +105,7 @@ async def test_a_report_waits_for_a_reviewer_and_never_reaches_the_accused(world
 async def test_the_database_itself_refuses_an_excluded_unit(world):
     from asyncpg import CheckViolationError
 
-    number = await world.open(kind=Kind.REPORT)
+    number = await world.open(kind=ComplaintKind.REPORT)
 
     with pytest.raises(CheckViolationError):
         await world.value(
@@ -167,12 +166,12 @@ async def test_a_complaint_of_a_campaign_nobody_told_us_of_waits(world):
 
 
 async def test_a_kind_the_scheme_gives_no_case_opens_none(world):
-    rules = replace(world.scheme.case_rules, no_case=(Kind.PRAISE,))
+    rules = replace(world.scheme.case_rules, no_case=(ComplaintKind.PRAISE,))
     await world.publish(replace(world.scheme, case_rules=rules))
 
     await world.do(
         opening.hear_complaints,
-        events=[await world.complaint(kind=Kind.PRAISE), await world.complaint()],
+        events=[await world.complaint(kind=ComplaintKind.PRAISE), await world.complaint()],
     )
 
     assert await world.value("select array_agg(kind) from cases") == ["complaint"]

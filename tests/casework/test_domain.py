@@ -37,7 +37,8 @@ from services.casework.domain import (
 from shared.appraisal.calendar.deadlines import TimeLimit
 from shared.appraisal.calendar.holiday_notices import china, read_notice
 from shared.appraisal.calendar.working_days import SHANGHAI
-from shared.appraisal.events import Kind, Rejected
+from shared.appraisal.events import Rejected
+from shared.appraisal.labels import ComplaintKind
 from shared.appraisal.schemes import load_scheme
 
 RULES = load_scheme("J", 2026).case_rules
@@ -107,11 +108,11 @@ def test_numbers():
 @pytest.mark.parametrize(
     ("kind", "named", "excluded", "at_once"),
     [
-        (Kind.COMPLAINT, "health", None, "health"),
-        (Kind.REPORT, "health", "health", None),
-        (Kind.REPORT, None, None, None),
-        (Kind.COMPLAINT, None, None, None),
-        (Kind.FINDING, "roads", None, "roads"),
+        (ComplaintKind.COMPLAINT, "health", None, "health"),
+        (ComplaintKind.REPORT, "health", "health", None),
+        (ComplaintKind.REPORT, None, None, None),
+        (ComplaintKind.COMPLAINT, None, None, None),
+        (ComplaintKind.FINDING, "roads", None, "roads"),
     ],
 )
 def test_who_gets_a_case_at_once_and_who_never(kind, named, excluded, at_once):
@@ -122,10 +123,10 @@ def test_who_gets_a_case_at_once_and_who_never(kind, named, excluded, at_once):
 def test_a_scheme_cannot_lift_the_bar_on_the_accused():
     from msgspec.structs import replace
 
-    loose = replace(RULES, not_by_accused=(), assigned_as_named=tuple(Kind))
+    loose = replace(RULES, not_by_accused=(), assigned_as_named=tuple(ComplaintKind))
 
-    assert excluded_unit(Kind.REPORT, "health", loose) == "health"
-    assert unit_at_once(Kind.REPORT, "health", loose) is None
+    assert excluded_unit(ComplaintKind.REPORT, "health", loose) == "health"
+    assert unit_at_once(ComplaintKind.REPORT, "health", loose) is None
     with pytest.raises(Rejected, match="举报件不得转被反映单位"):
         reject_excluded("health", "health")
 

@@ -13,7 +13,8 @@ import pytest
 
 from services.casework.actions import dispatch, extensions, handling
 from services.casework.domain import NEXT, OPEN, State, Verb
-from shared.appraisal.events import DeadlineLapsed, Kind, Rejected
+from shared.appraisal.events import DeadlineLapsed, Rejected
+from shared.appraisal.labels import ComplaintKind
 from tests.casework.conftest import ACCOUNT, BASIS, CHEN, LI, REPLY, SUN, WANG, ZHANG, ZHAO
 
 pytestmark = pytest.mark.stack
@@ -108,7 +109,7 @@ async def step(world, number, model, rng):
 @pytest.mark.parametrize("seed", range(6))
 async def test_no_order_of_acts_breaks_a_case(world, seed):
     rng, model = random.Random(seed), Model()
-    number = await world.open(kind=Kind.REPORT, unit_id="roads")
+    number = await world.open(kind=ComplaintKind.REPORT, unit_id="roads")
 
     for _ in range(STEPS):
         await step(world, number, model, rng)

@@ -13,7 +13,7 @@ import pytest
 from services.casework.actions import dispatch, handling
 from services.casework.app import build
 from services.casework.domain import MAY, READERS, Verb
-from shared.appraisal.events import Kind
+from shared.appraisal.labels import ComplaintKind
 from shared.security.policies import Account
 from shared.security.roles import Role
 from shared.storage.migrations import drift
@@ -86,7 +86,7 @@ async def test_every_route_refuses_every_role_that_its_policy_does_not_name(desk
 
 async def test_nobody_of_the_accused_unit_finds_a_report_by_any_door(desk, world):
     canary = "举报内容金丝雀"
-    number = await world.open(kind=Kind.REPORT, redacted_summary=canary)
+    number = await world.open(kind=ComplaintKind.REPORT, redacted_summary=canary)
     await world.do(dispatch.assign_case, number=number, unit_id="schools", by=SUN)
     await world.do(handling.accept_case, number=number, by=CHEN)
     for method, path, route in routes(desk.service.app):
@@ -184,7 +184,7 @@ async def test_the_api_lists_filters_and_pages(desk, world):
 
 async def test_pages_answer_for_everybody_who_may_see_them(desk, world):
     number = await world.open()
-    await world.open(kind=Kind.REPORT)
+    await world.open(kind=ComplaintKind.REPORT)
     for path, who in (
         ("/casework/", LI),
         ("/casework/?tab=done", LI),

@@ -22,7 +22,8 @@ from services.intake.domain.complaints import (
     read_number,
 )
 from services.intake.store import complaints as store
-from shared.appraisal.events import ComplaintChannel, Kind, Rejected
+from shared.appraisal.events import Rejected
+from shared.appraisal.labels import ComplaintChannel, ComplaintKind
 from shared.runtime.jobs import ClockGuardActive
 from shared.security.keyring import KeyDestroyed
 from shared.security.policies import Account
@@ -82,7 +83,7 @@ def test_phones(text, yes):
     ("changes", "field"),
     [
         ({"complaint_text": "太短"}, "complaint_text"),
-        ({"kind": Kind.FINDING}, "kind"),
+        ({"kind": ComplaintKind.FINDING}, "kind"),
         ({"identity": "real_name"}, "name"),
         ({"identity": "anonymous", "name": "张三"}, "name"),
         ({"phone": "123"}, "phone"),
@@ -93,7 +94,7 @@ def test_what_a_complaint_must_have(changes, field, noon):
         **{
             "campaign_id": CAMPAIGN,
             "channel": ComplaintChannel.HOTLINE,
-            "kind": Kind.COMPLAINT,
+            "kind": ComplaintKind.COMPLAINT,
             "complaint_text": WORDS,
         }
         | changes

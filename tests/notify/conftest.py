@@ -21,10 +21,9 @@ from shared.appraisal.events import (
     DeadlineSet,
     DeadlineWarned,
     Event,
-    Kind,
     Meta,
-    Urgency,
 )
+from shared.appraisal.labels import ComplaintKind, Urgency
 from shared.foundation.failpoints import failpoint
 from shared.security.policies import Account
 from shared.security.roles import Role
@@ -48,7 +47,7 @@ class Case:
         self,
         number: str = "ZF2026-004507",
         unit: str = "tax",
-        kind: Kind = Kind.COMPLAINT,
+        kind: ComplaintKind = ComplaintKind.COMPLAINT,
         urgency: Urgency = Urgency.NORMAL,
     ):
         self.id, self.number, self.unit, self.kind, self.urgency, self.version = (

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from services.notify import actions
-from shared.appraisal.events import Kind, Urgency
+from shared.appraisal.labels import ComplaintKind, Urgency
 from shared.storage.migrations import drift
 from tests.notify.conftest import LIU, QIAN, SUN, WANG, WEDNESDAY, WU, ZHOU, Case
 
@@ -79,7 +79,7 @@ async def test_what_was_asked_for_is_settled_by_the_fact_that_answers_it(notify)
 
 
 async def test_a_report_about_a_unit_reaches_only_the_unit_that_handles_it(notify):
-    case = Case(unit="health", kind=Kind.REPORT)
+    case = Case(unit="health", kind=ComplaintKind.REPORT)
 
     await notify.tell(case.opened(), case.assigned(), case.lapsed("accept"))
 

@@ -24,13 +24,12 @@ from shared.appraisal.events import (
     ComplaintRated,
     DeadlineLapsed,
     Event,
-    Kind,
     Meta,
     ObligationLapsed,
-    Urgency,
     VisitFinding,
     VisitSubmitted,
 )
+from shared.appraisal.labels import ComplaintKind, Urgency
 from shared.appraisal.schemes import Scheme, load_scheme
 from shared.storage.connections import Database
 
@@ -91,7 +90,9 @@ def ballot(
 class Case:
     """One case of one unit, told step by step."""
 
-    def __init__(self, number: str, unit_id: str, *, kind: Kind = Kind.COMPLAINT) -> None:
+    def __init__(
+        self, number: str, unit_id: str, *, kind: ComplaintKind = ComplaintKind.COMPLAINT
+    ) -> None:
         self.number, self.kind, self.complaint_id = number, kind, name_of("complaint", number)
         self.common = {
             "case_id": name_of("case", number),
@@ -323,7 +324,9 @@ def a_life(seed: int, *, events: int = 60) -> list[Event]:
                 )
             )
         elif roll < 0.8:
-            told += _course(rng, Case(f"ZF-{seed}-{no}", unit, kind=rng.choice(list(Kind))))
+            told += _course(
+                rng, Case(f"ZF-{seed}-{no}", unit, kind=rng.choice(list(ComplaintKind)))
+            )
         elif roll < 0.95:
             items = rng.sample(
                 [item.id for item in scheme.checklists[0].items], k=rng.randint(0, 3)

@@ -21,7 +21,8 @@ from services.scoring.domain.rank import Outcome, Standing, consequences, rank_u
 from services.scoring.domain.recount import Recount
 from services.scoring.domain.score import largest_remainder, material_of, rounded, score_unit
 from shared.appraisal import ballots
-from shared.appraisal.events import BallotSubmitted, Kind, Rejected
+from shared.appraisal.events import BallotSubmitted, Rejected
+from shared.appraisal.labels import ComplaintKind
 from shared.appraisal.schemes import ScoreSheet, ScoreSheetFormula, Veto
 from tests.scoring.story import UNITS, Case, a_life, heard, j_scheme, late_plan, visit
 
@@ -197,11 +198,13 @@ def test_every_line_names_its_event_and_rule_and_the_free_ones_say_why():
 
 def test_a_deduction_for_some_kinds_leaves_the_others_alone():
     rules = tuple(
-        msgspec.structs.replace(one, kinds=(Kind.REPORT,)) if one.id == "J6.lapse_handle" else one
+        msgspec.structs.replace(one, kinds=(ComplaintKind.REPORT,))
+        if one.id == "J6.lapse_handle"
+        else one
         for one in J.deductions
     )
     scheme = msgspec.structs.replace(J, deductions=rules)
-    report, complaint = Case("1", "U07", kind=Kind.REPORT), Case("2", "U07")
+    report, complaint = Case("1", "U07", kind=ComplaintKind.REPORT), Case("2", "U07")
 
     entries = ledger(report.opened(), report.lapsed(), complaint.opened(), complaint.lapsed())
 

@@ -73,8 +73,12 @@ BREAKING = {
     "type changed": edit([*CASE, "properties", "number"], lambda p: p.update(type="integer")),
     "format changed": edit([*CASE, "properties", "case_id"], lambda p: p.update(format="date")),
     "format dropped": edit([*CASE, "properties", "occurred_at"], lambda p: p.pop("format")),
-    "enum value added": edit(["$defs", "Kind", "enum"], lambda values: values.append("rumour")),
-    "enum value removed": edit(["$defs", "Kind", "enum"], lambda values: values.remove("report")),
+    "enum value added": edit(
+        ["$defs", "ComplaintKind", "enum"], lambda values: values.append("rumour")
+    ),
+    "enum value removed": edit(
+        ["$defs", "ComplaintKind", "enum"], lambda values: values.remove("report")
+    ),
     "nullable became not": edit(
         [*CASE, "properties"], lambda p: p.update(unit_id={"type": "string"})
     ),

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import shared.appraisal.schemes
-from shared.appraisal.events import Kind, Urgency
+from shared.appraisal.labels import ComplaintKind, Urgency
 from shared.appraisal.schemes import (
     HandlingFormula,
     InspectionFormula,
@@ -101,7 +101,7 @@ def test_j4_weights_add_to_a_hundred() -> None:
 
 def test_j5_every_case_has_a_clock_at_every_stage() -> None:
     for stage in ("assign", "accept", "handle", "review"):
-        for kind in Kind:
+        for kind in ComplaintKind:
             for urgency in Urgency:
                 assert J.case_rules.limit(stage, kind, urgency) is not None
 
@@ -109,15 +109,15 @@ def test_j5_every_case_has_a_clock_at_every_stage() -> None:
 @pytest.mark.parametrize(
     ("kind", "urgency", "limit", "source"),
     [
-        (Kind.COMPLAINT, Urgency.NORMAL, "5wd", "HP-JN"),
-        (Kind.COMPLAINT, Urgency.URGENT, "3wd", "ZF-A"),
-        (Kind.COMPLAINT, Urgency.CRITICAL, "1wd", "ZF-A"),
-        (Kind.REPORT, Urgency.NORMAL, "30wd", "XN-30"),
-        (Kind.INQUIRY, Urgency.NORMAL, "5wd", "ZF-D"),
+        (ComplaintKind.COMPLAINT, Urgency.NORMAL, "5wd", "HP-JN"),
+        (ComplaintKind.COMPLAINT, Urgency.URGENT, "3wd", "ZF-A"),
+        (ComplaintKind.COMPLAINT, Urgency.CRITICAL, "1wd", "ZF-A"),
+        (ComplaintKind.REPORT, Urgency.NORMAL, "30wd", "XN-30"),
+        (ComplaintKind.INQUIRY, Urgency.NORMAL, "5wd", "ZF-D"),
     ],
 )
 def test_j5_handling_limits_name_their_basis(
-    kind: Kind, urgency: Urgency, limit: str, source: str
+    kind: ComplaintKind, urgency: Urgency, limit: str, source: str
 ) -> None:
     rule = J.case_rules.limit("handle", kind, urgency)
 
@@ -126,7 +126,7 @@ def test_j5_handling_limits_name_their_basis(
 
 
 def test_j5_a_report_never_goes_to_the_accused_unit() -> None:
-    assert J.case_rules.not_by_accused == (Kind.REPORT,)
+    assert J.case_rules.not_by_accused == (ComplaintKind.REPORT,)
 
 
 def test_j6_deducts_for_lapses_and_findings_with_evidence() -> None:

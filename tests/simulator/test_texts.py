@@ -9,7 +9,7 @@ import pytest
 
 from services.simulate import scenes, texts
 from services.simulate.people import BODIES, BODY
-from shared.appraisal.events import Kind
+from shared.appraisal.labels import ComplaintKind
 from shared.appraisal.schemes import load_scheme
 from shared.security.pii import PiiKind, find_pii
 
@@ -62,8 +62,8 @@ def test_anonymous_complainants_leave_nothing():
 def test_every_kind_of_matter_is_told():
     stories = told(1000)
 
-    assert {story.kind for story in stories} == set(Kind) - {Kind.FINDING}
-    assert {story.problem_item for story in stories if story.kind is Kind.REPORT} == set(
+    assert {story.kind for story in stories} == set(ComplaintKind) - {ComplaintKind.FINDING}
+    assert {story.problem_item for story in stories if story.kind is ComplaintKind.REPORT} == set(
         scenes.REPORTED
     )
     assert all(story.urgency_reason for story in stories if story.urgency != "normal")

@@ -19,11 +19,10 @@ from shared.appraisal.events import (
     DeadlineLapsed,
     DeadlineSet,
     DeadlineWarned,
-    Kind,
     ObligationLapsed,
     ObligationWarned,
-    Urgency,
 )
+from shared.appraisal.labels import ComplaintKind, Urgency
 from shared.appraisal.schemes import CaseLimit
 from shared.foundation import telemetry
 from shared.foundation.clock import real_now
@@ -74,7 +73,7 @@ class CaseDeadlines:
     def start(self, kind: str) -> None:
         """Let a deadline begin now; nothing where the scheme sets no limit for it."""
         rule = self.campaign.scheme.case_rules.limit(
-            kind, Kind(self.case.kind), Urgency(self.case.urgency)
+            kind, ComplaintKind(self.case.kind), Urgency(self.case.urgency)
         )
         if rule:
             row = Deadline(

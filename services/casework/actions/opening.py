@@ -21,15 +21,13 @@ from shared.appraisal.calendar.working_days import WorkCalendar, civil_day
 from shared.appraisal.events import (
     CaseAssigned,
     CaseOpened,
-    ComplaintChannel,
     ComplaintRegistered,
     DeadlineSet,
     DependencyMissing,
-    Kind,
-    Urgency,
     VisitFinding,
     VisitSubmitted,
 )
+from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Urgency
 from shared.appraisal.schemes import Scheme
 from shared.storage.transaction import Transaction, new_id
 
@@ -45,7 +43,7 @@ class Matter:
     source_number: str
     campaign_id: str
     channel: ComplaintChannel | None
-    kind: Kind
+    kind: ComplaintKind
     urgency: Urgency
     problem_item: str | None
     redacted_summary: str
@@ -92,7 +90,7 @@ def _matter_of_finding(event: VisitSubmitted, finding: VisitFinding, problem: st
         source_number=event.number,
         campaign_id=event.campaign_id,
         channel=None,
-        kind=Kind.FINDING,
+        kind=ComplaintKind.FINDING,
         urgency=URGENCY_OF_FINDING[finding.severity],
         problem_item=problem,
         redacted_summary=finding.redacted_summary,
@@ -269,7 +267,7 @@ def _facts(
         unit_id=None,
         source=case["source"],
         source_id=case["source_id"],
-        kind=Kind(case["kind"]),
+        kind=ComplaintKind(case["kind"]),
         urgency=Urgency(case["urgency"]),
         problem_item=case["problem_item"],
         deadlines=() if case["unit_id"] else said,

@@ -32,18 +32,19 @@ from shared.appraisal.calendar.deadlines import (
     due_label,
 )
 from shared.appraisal.calendar.working_days import SHANGHAI, WorkCalendar, civil_day
-from shared.appraisal.events import ComplaintChannel, Kind, Rejected, Urgency
+from shared.appraisal.events import Rejected
+from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Urgency
 from shared.security.policies import Account
 from shared.security.roles import Role
 from shared.storage.transaction import Transaction
 
 KIND_LABELS = {
-    Kind.COMPLAINT: "投诉",
-    Kind.REPORT: "举报",
-    Kind.SUGGESTION: "建议",
-    Kind.INQUIRY: "咨询",
-    Kind.PRAISE: "表扬",
-    Kind.FINDING: "巡查发现",
+    ComplaintKind.COMPLAINT: "投诉",
+    ComplaintKind.REPORT: "举报",
+    ComplaintKind.SUGGESTION: "建议",
+    ComplaintKind.INQUIRY: "咨询",
+    ComplaintKind.PRAISE: "表扬",
+    ComplaintKind.FINDING: "巡查发现",
 }
 URGENCY_LABELS = {Urgency.NORMAL: "一般", Urgency.URGENT: "紧急", Urgency.CRITICAL: "特急"}
 CHANNEL_LABELS = {
@@ -115,7 +116,7 @@ class CaseView:
     id: UUID
     number: str
     campaign: Campaign
-    kind: Kind
+    kind: ComplaintKind
     urgency: Urgency
     state: State
     version: int
@@ -205,7 +206,7 @@ async def case_view(tx: Transaction, number: str, user: Account) -> CaseView:
         id=UUID(str(row["id"])),
         number=row["number"],
         campaign=campaign,
-        kind=Kind(row["kind"]),
+        kind=ComplaintKind(row["kind"]),
         urgency=Urgency(row["urgency"]),
         state=state,
         version=row["version"],
@@ -376,7 +377,7 @@ class Row:
     """A case in a list."""
 
     number: str
-    kind: Kind
+    kind: ComplaintKind
     urgency: Urgency
     state: State
     redacted_summary: str
@@ -433,7 +434,7 @@ def _row(row: Any, days: WorkCalendar, now: datetime) -> Row:
     has = row["due_at"] is not None
     return Row(
         number=row["number"],
-        kind=Kind(row["kind"]),
+        kind=ComplaintKind(row["kind"]),
         urgency=Urgency(row["urgency"]),
         state=State(row["state"]),
         redacted_summary=row["redacted_summary"],

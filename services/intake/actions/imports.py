@@ -15,14 +15,14 @@ from uuid import UUID
 from services.intake.actions import ballots, complaints, visits
 from services.intake.domain.ballots import check_answers, hashed_id, hour_of
 from services.intake.domain.complaints import Report
-from services.intake.domain.visits import Checked, Found, Severity
+from services.intake.domain.visits import Checked, Found
 from services.intake.settings import Context
 from services.intake.store import ballots as ballot_store
 from services.intake.store import campaigns
 from services.intake.store import imports as store
 from services.intake.store.campaigns import KnownCampaign
 from shared.appraisal.ballots import Answer, pack
-from shared.appraisal.events import ComplaintChannel, Kind, Rejected, Urgency
+from shared.appraisal.events import Rejected
 from shared.appraisal.imports import (
     InvalidFile,
     InvalidMapping,
@@ -34,6 +34,7 @@ from shared.appraisal.imports import (
     read_mapping,
     read_table,
 )
+from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Severity, Urgency
 from shared.foundation import telemetry
 from shared.security.policies import Account
 from shared.storage.connections import Database
@@ -47,11 +48,7 @@ RESULTS: Final[dict[str, Literal["pass", "fail", "na"]]] = {
     "fail": "fail",
     "na": "na",
 }
-SEVERITIES: Final[dict[str, Severity]] = {
-    "minor": "minor",
-    "ordinary": "ordinary",
-    "serious": "serious",
-}
+SEVERITIES: Final = {severity.value: severity for severity in Severity}
 MODES: Final[dict[str, Literal["announced", "covert"]]] = {
     "announced": "announced",
     "covert": "covert",
@@ -233,7 +230,7 @@ def _report(row: MappedRow, campaign: KnownCampaign) -> Report:
     return Report(
         campaign_id=campaign.id,
         channel=_word(ComplaintChannel, row, "channel", ComplaintChannel.IMPORT),
-        kind=_word(Kind, row, "kind", Kind.COMPLAINT),
+        kind=_word(ComplaintKind, row, "kind", ComplaintKind.COMPLAINT),
         urgency=_word(Urgency, row, "urgency", Urgency.NORMAL),
         unit_id=_unit(row, campaign),
         problem_item=row.text("problem_item") or None,

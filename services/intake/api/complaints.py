@@ -17,7 +17,7 @@ from services.intake.domain.complaints import (
     REDACTED_SUMMARY_MAX,
     Report,
 )
-from shared.appraisal.events import ComplaintChannel, Kind, Urgency
+from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Urgency
 from shared.security.policies import allow
 from shared.security.roles import Role
 from shared.web import (
@@ -43,7 +43,7 @@ class NewComplaint(Input):
 
     campaign_id: str = Field(max_length=100)
     channel: ComplaintChannel
-    kind: Kind
+    kind: ComplaintKind
     urgency: Urgency = Urgency.NORMAL
     urgency_reason: str = Field("", max_length=200)
     unit_id: str | None = Field(None, max_length=100)
@@ -104,7 +104,7 @@ class Similar(Input):
     id: UUID
     number: str
     likeness: float
-    kind: Kind
+    kind: ComplaintKind
     redacted_summary: str
     received_at: datetime
     repeats: int

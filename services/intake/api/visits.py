@@ -11,6 +11,7 @@ from services.intake.actions import visits
 from services.intake.api.problems import problems
 from services.intake.domain.visits import PHOTOS_MAX, Checked, Found
 from services.intake.store.files import FILE_MAX_BYTES
+from shared.appraisal.labels import Severity
 from shared.security.policies import allow
 from shared.security.roles import Role
 from shared.web import (
@@ -35,7 +36,7 @@ class Item(Input):
 
 class DescribedFinding(Input):
     item_id: str = Field(max_length=50)
-    severity: Literal["minor", "ordinary", "serious"] = "ordinary"
+    severity: Severity = Severity.ORDINARY
     summary: str = Field(min_length=1, max_length=2000)
 
 

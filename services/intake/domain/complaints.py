@@ -12,7 +12,8 @@ from uuid import UUID
 
 import msgspec
 
-from shared.appraisal.events import ComplaintChannel, Kind, Rejected, Urgency
+from shared.appraisal.events import Rejected
+from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Urgency
 
 COMPLAINT_TEXT_MIN: Final = 10
 COMPLAINT_TEXT_MAX: Final = 20_000
@@ -43,7 +44,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     campaign_id: str
     channel: ComplaintChannel
-    kind: Kind
+    kind: ComplaintKind
     urgency: Urgency = Urgency.NORMAL
     urgency_reason: str = ""
     unit_id: str | None = None
@@ -90,7 +91,7 @@ def check_report(report: Report, now: datetime) -> None:
             status=422,
             field="complaint_text",
         )
-    if report.kind is Kind.FINDING:
+    if report.kind is ComplaintKind.FINDING:
         raise Rejected("巡查发现由检查填报产生，不能作为诉求登记", status=422, field="kind")
     if report.identity == "real_name" and not report.name.strip():
         raise Rejected("选择实名时，请填写来件人姓名", status=422, field="name")

@@ -10,6 +10,7 @@ from uuid import UUID, uuid5
 import msgspec
 
 from shared.appraisal.events import Rejected
+from shared.appraisal.labels import Severity
 from shared.appraisal.schemes import Checklist
 
 NOTE_MIN: Final = 5
@@ -17,7 +18,6 @@ PHOTOS_MAX: Final = 9
 SKEW_MAX: Final = timedelta(minutes=10)
 """A phone's clock that is further off is shown to the reviewer; the visit is taken all the same."""
 BACKDATE_MAX: Final = timedelta(days=30)
-Severity = Literal["minor", "ordinary", "serious"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def findings_of(
     silent = [
         Found(
             item.item_id,
-            "ordinary",
+            Severity.ORDINARY,
             item.note.strip() or f"{labels[item.item_id]}：不符合（见照片）",
         )
         for item in failed

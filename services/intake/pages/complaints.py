@@ -24,7 +24,8 @@ from services.intake.settings import context_of
 from services.intake.store import campaigns
 from services.intake.store import complaints as store
 from services.intake.store.campaigns import KnownCampaign
-from shared.appraisal.events import ComplaintChannel, Kind, Rejected, Urgency
+from shared.appraisal.events import Rejected
+from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Urgency
 from shared.foundation.clock import CHINA
 from shared.security.policies import Account, allow
 from shared.security.roles import Role
@@ -65,7 +66,7 @@ class Ticket(Input):
     phone: str = Field("", title="来电号码", max_length=30)
     name: str = Field("", title="来电人", max_length=50)
     identity: str = Field(title="身份", pattern="^(real_name|confidential|anonymous)$")
-    kind: Kind = Field(title="诉求类型")
+    kind: ComplaintKind = Field(title="诉求类型")
     urgency: Urgency = Field(title="紧急程度")
     urgency_reason: str = Field("", title="紧急理由", max_length=200)
     unit: str = Field("", title="被反映单位", max_length=100)
@@ -208,7 +209,7 @@ def _complete(form: Form[Ticket], ticket: Ticket, campaign: KnownCampaign, now: 
             ticket.unit_id = exact[0].unit_id
         else:
             problems.append(("unit", "请从列表中选择被反映单位，或填“不确定”"))
-    elif not ticket.unit_id and not ticket.unit and ticket.kind is not Kind.INQUIRY:
+    elif not ticket.unit_id and not ticket.unit and ticket.kind is not ComplaintKind.INQUIRY:
         problems.append(("unit", "请选择被反映单位，或填“不确定”"))
     if not ticket.problem_id and ticket.problem != UNSURE:
         items = problem_items(campaign, ticket.problem) if ticket.problem else []

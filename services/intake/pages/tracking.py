@@ -28,7 +28,8 @@ from services.intake.settings import context_of
 from services.intake.store import campaigns
 from services.intake.store.campaigns import KnownCampaign
 from services.intake.store.files import FILE_MAX_BYTES
-from shared.appraisal.events import ComplaintChannel, Kind, Rejected, Urgency
+from shared.appraisal.events import Rejected
+from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Urgency
 from shared.security.policies import PUBLIC
 from shared.security.rate_limits import RateLimit
 from shared.storage.transaction import Transaction
@@ -86,7 +87,7 @@ class WhichUnit(Input):
 
 
 class WhichProblem(Input):
-    kind: Kind = Field(title="您要")
+    kind: ComplaintKind = Field(title="您要")
     head: str = Field("", title="哪一类", max_length=50)
     item: str = Field("", title="哪一项", max_length=20)
 
@@ -320,7 +321,7 @@ async def _take_unit(
 async def _take_problem(
     tx: Transaction, campaign: KnownCampaign, given: Any, sitting: Sitting
 ) -> Taken:
-    if given.kind is Kind.FINDING:
+    if given.kind is ComplaintKind.FINDING:
         raise Rejected("请从列出的选项中选择", status=422, field="kind")
     kept = {"kind": given.kind.value, "head": given.head, "item": given.item}
     items = {item.id for item in _items(campaign, given.head)}
@@ -431,7 +432,7 @@ async def _register(tx: Transaction, sitting: Sitting, receipt: str) -> Register
     report = Report(
         campaign_id=campaign.id,
         channel=ComplaintChannel.ONLINE,
-        kind=Kind(typed["kind"]),
+        kind=ComplaintKind(typed["kind"]),
         urgency=Urgency.NORMAL,
         unit_id=typed["chosen"] if typed["chosen"] in campaign.units else None,
         problem_item=typed.get("item") or None,
@@ -479,7 +480,7 @@ def _limits(campaign: KnownCampaign) -> dict[str, str]:
     found = {
         word: campaign.scheme.case_rules.limit(
             stage,
-            Kind.COMPLAINT,
+            ComplaintKind.COMPLAINT,
             Urgency.NORMAL,
         )
         for stage, word in stages.items()

@@ -3,15 +3,15 @@
 from typing import Any, Final
 
 from services.intake.tables import Identity
-from shared.appraisal.events import ComplaintChannel, Kind, Urgency
+from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Urgency
 
 KINDS: Final = {
-    Kind.COMPLAINT: "投诉",
-    Kind.REPORT: "举报",
-    Kind.SUGGESTION: "建议",
-    Kind.INQUIRY: "咨询",
-    Kind.PRAISE: "表扬",
-    Kind.FINDING: "巡查发现",
+    ComplaintKind.COMPLAINT: "投诉",
+    ComplaintKind.REPORT: "举报",
+    ComplaintKind.SUGGESTION: "建议",
+    ComplaintKind.INQUIRY: "咨询",
+    ComplaintKind.PRAISE: "表扬",
+    ComplaintKind.FINDING: "巡查发现",
 }
 URGENCIES: Final = {Urgency.NORMAL: "一般", Urgency.URGENT: "紧急", Urgency.CRITICAL: "特急"}
 CHANNELS: Final = {
@@ -40,7 +40,7 @@ WORDS: Final[dict[str, Any]] = {
     "modes": MODES,
     "finding_labels": FINDING_LABELS,
 }
-assert KINDS.keys() == set(Kind)
+assert KINDS.keys() == set(ComplaintKind)
 assert URGENCIES.keys() == set(Urgency)
 assert CHANNELS.keys() == set(ComplaintChannel)
 assert IDENTITIES.keys() == set(Identity)

@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from services.intake.domain.complaints import SIMILAR_DAYS, SIMILAR_LEAST, Report
-from shared.appraisal.events import Kind
+from shared.appraisal.labels import ComplaintKind
 from shared.foundation.clock import CHINA
 from shared.security.keyring import SealedRecord
 from shared.security.policies import Account
@@ -157,7 +157,7 @@ async def visible(tx: Transaction, number: str, user: Account) -> asyncpg.Record
         user.role in READERS,
         user.id,
         user.unit_id,
-        Kind.REPORT,
+        ComplaintKind.REPORT,
     )
 
 
@@ -268,7 +268,7 @@ async def received(
         user.role in READERS,
         user.id,
         user.unit_id,
-        Kind.REPORT,
+        ComplaintKind.REPORT,
         waiting,
         unsure,
         LIST_MAX,
@@ -284,7 +284,7 @@ async def search(tx: Transaction, typed: str, user: Account) -> list[asyncpg.Rec
         user.role in READERS,
         user.id,
         user.unit_id,
-        Kind.REPORT,
+        ComplaintKind.REPORT,
     )
 
 

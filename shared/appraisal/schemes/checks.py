@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 
-from shared.appraisal.events import Kind, Urgency
+from shared.appraisal.labels import ComplaintKind, Urgency
 from shared.appraisal.schemes.model import (
     Adjustment,
     Checklist,
@@ -309,7 +309,7 @@ def _cases(scheme: Scheme) -> Iterator[SchemeViolation]:
     for stage in REQUIRED_STAGES:
         missing = [
             (k, u)
-            for k in Kind
+            for k in ComplaintKind
             for u in Urgency
             if not any(one.fits(stage, k, u) for one in rules.limits)
         ]
@@ -321,7 +321,7 @@ def _cases(scheme: Scheme) -> Iterator[SchemeViolation]:
             )
     for index, one in enumerate(rules.limits):
         earlier = rules.limits[:index]
-        reached = [(k, u) for k in Kind for u in Urgency if one.fits(one.stage, k, u)]
+        reached = [(k, u) for k in ComplaintKind for u in Urgency if one.fits(one.stage, k, u)]
         if all(any(other.fits(one.stage, k, u) for other in earlier) for k, u in reached):
             yield (
                 f"case_rules.limits[{index}].id",

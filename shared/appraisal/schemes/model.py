@@ -18,7 +18,7 @@ from typing import Literal, Self
 import msgspec
 
 from shared.appraisal.calendar.deadlines import TimeLimit
-from shared.appraisal.events import Kind, Urgency
+from shared.appraisal.labels import CaseStage, ComplaintKind, Severity, Urgency
 
 
 class SchemePart(msgspec.Struct, frozen=True, kw_only=True):
@@ -360,16 +360,13 @@ class Adjustment(SchemeRule, frozen=True, kw_only=True):
     evidence: Literal["case", "visit", "obligation", "document"]
     cap: Decimal | None = None
     deadline: str | None = None
-    severity: Literal["minor", "ordinary", "serious"] | None = None
-    kinds: tuple[Kind, ...] = ()
+    severity: Severity | None = None
+    kinds: tuple[ComplaintKind, ...] = ()
     after: int = 0
     of: str = "total"
 
 
 # ── cases ─────────────────────────────────────────────────────────────────────────────────────────
-
-CaseStage = Literal["assign", "accept", "handle", "review", "supervise", "rectify"]
-"""Deadlines of a case: 受理分办, 签收, 办理, 审核, 督办, 整改. The wire's `DeadlineSet.kind`."""
 
 
 class CaseLimit(SchemeRule, frozen=True, kw_only=True):
@@ -379,10 +376,10 @@ class CaseLimit(SchemeRule, frozen=True, kw_only=True):
 
     stage: CaseStage
     limit: TimeLimit
-    kinds: tuple[Kind, ...] = ()
+    kinds: tuple[ComplaintKind, ...] = ()
     urgencies: tuple[Urgency, ...] = ()
 
-    def fits(self, stage: str, kind: Kind, urgency: Urgency) -> bool:
+    def fits(self, stage: str, kind: ComplaintKind, urgency: Urgency) -> bool:
         """Whether this limit applies to such a case in that stage."""
         return (
             self.stage == stage
@@ -428,20 +425,20 @@ class CaseRules(SchemePart, frozen=True, kw_only=True):
     limits: tuple[CaseLimit, ...]
     extension: ExtensionRule
     returning: ReturnRule
-    not_by_accused: tuple[Kind, ...]
+    not_by_accused: tuple[ComplaintKind, ...]
     not_accepted_reasons: tuple[Reason, ...]
     return_reasons: tuple[Reason, ...]
     pause_reasons: tuple[Reason, ...]
-    assigned_as_named: tuple[Kind, ...] = (
-        Kind.COMPLAINT,
-        Kind.SUGGESTION,
-        Kind.INQUIRY,
-        Kind.PRAISE,
-        Kind.FINDING,
+    assigned_as_named: tuple[ComplaintKind, ...] = (
+        ComplaintKind.COMPLAINT,
+        ComplaintKind.SUGGESTION,
+        ComplaintKind.INQUIRY,
+        ComplaintKind.PRAISE,
+        ComplaintKind.FINDING,
     )
-    no_case: tuple[Kind, ...] = ()
+    no_case: tuple[ComplaintKind, ...] = ()
 
-    def limit(self, stage: str, kind: Kind, urgency: Urgency) -> CaseLimit | None:
+    def limit(self, stage: str, kind: ComplaintKind, urgency: Urgency) -> CaseLimit | None:
         """The limit of a stage for such a case: the first that fits; None where the scheme sets
         none.
         """

@@ -1,0 +1,91 @@
+"""The codes that several services share, each with the label that pages show."""
+
+from enum import StrEnum
+from typing import Self
+
+
+class LabelledEnum(StrEnum):
+    """A string enum whose members carry a Chinese `label`. The value is stored and published."""
+
+    label: str
+
+    def __new__(cls, value: str, label: str = "") -> Self:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.label = label
+        return member
+
+    @classmethod
+    def choices(cls) -> list[tuple[str, str]]:
+        """Return (value, label) of every member, in order, as form fields take them."""
+        return [(member.value, member.label) for member in cls]
+
+
+class ComplaintChannel(LabelledEnum):
+    """受理渠道: how a complaint was received."""
+
+    HOTLINE = "hotline", "热线"
+    ONLINE = "online", "网上"
+    LETTER = "letter", "来信"
+    COUNTER = "counter", "来访"
+    IMPORT = "import", "导入"
+
+
+class ComplaintKind(LabelledEnum):
+    """诉求类型: what a complainant asks for. A case opened from an inspection finding is `FINDING`."""
+
+    COMPLAINT = "complaint", "投诉"
+    REPORT = "report", "举报"
+    SUGGESTION = "suggestion", "建议"
+    INQUIRY = "inquiry", "咨询"
+    PRAISE = "praise", "表扬"
+    FINDING = "finding", "巡查发现"
+
+
+class Urgency(LabelledEnum):
+    """紧急程度."""
+
+    NORMAL = "normal", "一般"
+    URGENT = "urgent", "紧急"
+    CRITICAL = "critical", "特急"
+
+
+class CaseSource(LabelledEnum):
+    """What a case was opened from."""
+
+    COMPLAINT = "complaint", "群众反映"
+    VISIT = "visit", "明察暗访"
+
+
+class CaseStage(LabelledEnum):
+    """The stages of a case that have a deadline; `DeadlineSet.kind` carries the value."""
+
+    ASSIGN = "assign", "分办"
+    ACCEPT = "accept", "签收"
+    HANDLE = "handle", "办理"
+    REVIEW = "review", "审核"
+    SUPERVISE = "supervise", "督办"
+    RECTIFY = "rectify", "整改"
+
+
+class CaseFinding(LabelledEnum):
+    """反映是否属实: what the handling unit established about a complaint."""
+
+    SUBSTANTIATED = "substantiated", "属实"
+    PARTLY_SUBSTANTIATED = "partly_substantiated", "部分属实"
+    UNSUBSTANTIATED = "unsubstantiated", "不属实"
+
+
+class VisitMode(LabelledEnum):
+    """明察 or 暗访: whether the inspected unit knew of the visit."""
+
+    ANNOUNCED = "announced", "明察"
+    COVERT = "covert", "暗访"
+
+
+class Severity(LabelledEnum):
+    """问题程度: how serious the finding of an inspection is."""
+
+    MINOR = "minor", "轻微"
+    ORDINARY = "ordinary", "一般"
+    SERIOUS = "serious", "严重"
