@@ -22,7 +22,7 @@ from shared.appraisal.calendar.deadlines import (
     due_at,
 )
 from shared.appraisal.calendar.working_days import SHANGHAI, WorkCalendar, civil_day, closing
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import ComplaintKind, Urgency
 from shared.appraisal.schemes import CaseRules, ObligationRule
 

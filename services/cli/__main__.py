@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.embedded import SetupError
 from shared.foundation.failpoints import failpoint
 from shared.foundation.settings import Settings

@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import UUID
 
 from services.cli.up import build
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.appraisal.imports import (
     InvalidFile,
     InvalidMapping,

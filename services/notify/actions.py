@@ -13,6 +13,7 @@ from services.notify.domain import RULES, UNIT_ROLES, Audience, Channel, Draft, 
 from services.notify.tables import Subscription
 from services.notify.transports import Message, TransportError, Transports, hint_of
 from shared.appraisal.calendar.working_days import WorkCalendar
+from shared.appraisal.errors import Rejected
 from shared.appraisal.events import (
     CampaignPublished,
     CaseOpened,
@@ -22,7 +23,6 @@ from shared.appraisal.events import (
     NotificationFailed,
     NotificationIssued,
     ObligationEvent,
-    Rejected,
     ScoreChanged,
 )
 from shared.appraisal.schemes import Scheme

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, Response
 from services.notify import actions, domain, store
 from services.notify.domain import KINDS, RULES, STAGES, Audience, Channel, DeliveryState
 from services.notify.tables import Template
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.security.policies import SIGNED_IN, Account, allow
 from shared.security.roles import ROLE_LABELS, Role
 from shared.storage.transaction import Transaction, new_id

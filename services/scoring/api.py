@@ -15,7 +15,7 @@ from starlette.responses import Response
 from services.scoring import actions
 from services.scoring.actions import UnitRow
 from services.scoring.domain.explain import for_the_unit
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.appraisal.schemes import Scheme, SchemeError, load_scheme, read_scheme, scheme_ids
 from shared.security.policies import allow
 from shared.security.roles import Role

@@ -10,7 +10,7 @@ from struct import Struct
 from struct import error as StructError
 from typing import Final
 
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 
 Answer = tuple[int, int, int]
 """(unit_no, item_no, option_no)."""

@@ -34,7 +34,8 @@ from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
 
-from shared.appraisal.events import EVENTS, OWNERS, DependencyMissing, Rejected, ResendRequested
+from shared.appraisal.errors import DependencyMissing, Rejected
+from shared.appraisal.events import EVENTS, OWNERS, ResendRequested
 from shared.foundation import telemetry
 from shared.foundation.clock import monotonic_seconds, real_now
 from shared.foundation.failpoints import failpoint

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
-from shared.appraisal.events import DependencyMissing, Rejected
+from shared.appraisal.errors import DependencyMissing, Rejected
 from shared.foundation.telemetry import describe, log
 from shared.security.policies import Policy
 from shared.security.roles import ROLE_LABELS, Role

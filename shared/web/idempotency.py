@@ -25,7 +25,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.foundation.coalescing import Coalescer
 from shared.security.policies import Account
 from shared.storage.connections import Database

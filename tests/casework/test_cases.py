@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from services.casework.actions import dispatch, extensions, handling, opening, reading
 from services.casework.domain import State, Verb
 from services.casework.handlers import on
+from shared.appraisal.errors import DependencyMissing, Rejected
 from shared.appraisal.events import (
     CaseAccepted,
     CaseAssigned,
@@ -25,9 +26,7 @@ from shared.appraisal.events import (
     ComplaintRated,
     ComplaintRepeated,
     DeadlineLapsed,
-    DependencyMissing,
     Meta,
-    Rejected,
 )
 from shared.appraisal.labels import ComplaintKind, Urgency
 from tests.casework.conftest import (

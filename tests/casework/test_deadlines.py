@@ -11,6 +11,7 @@ from services.casework.store import Context
 from services.casework.store.cases import DEADLINE_COLUMNS
 from shared.appraisal.calendar.deadlines import TimeLimit
 from shared.appraisal.calendar.working_days import SHANGHAI
+from shared.appraisal.errors import Rejected
 from shared.appraisal.events import (
     CaseRescheduled,
     DeadlineLapsed,
@@ -19,7 +20,6 @@ from shared.appraisal.events import (
     ObligationFulfilled,
     ObligationLapsed,
     ObligationWarned,
-    Rejected,
 )
 from shared.storage.connections import Database
 from shared.storage.transaction import new_id

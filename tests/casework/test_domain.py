@@ -37,7 +37,7 @@ from services.casework.domain import (
 from shared.appraisal.calendar.deadlines import TimeLimit
 from shared.appraisal.calendar.holiday_notices import china, read_notice
 from shared.appraisal.calendar.working_days import SHANGHAI
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import ComplaintKind
 from shared.appraisal.schemes import load_scheme
 

@@ -13,7 +13,8 @@ import pytest
 
 from services.casework.actions import dispatch, extensions, handling
 from services.casework.domain import NEXT, OPEN, State, Verb
-from shared.appraisal.events import DeadlineLapsed, Rejected
+from shared.appraisal.errors import Rejected
+from shared.appraisal.events import DeadlineLapsed
 from shared.appraisal.labels import ComplaintKind
 from tests.casework.conftest import ACCOUNT, BASIS, CHEN, LI, REPLY, SUN, WANG, ZHANG, ZHAO
 

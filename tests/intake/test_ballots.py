@@ -19,7 +19,7 @@ from services.intake.domain.ballots import (
     token_hash,
 )
 from shared.appraisal.ballots import pack, unpack
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.appraisal.schemes import load_scheme
 from shared.security.roles import Role
 from tests.intake.conftest import CAMPAIGN

@@ -22,7 +22,7 @@ from services.intake.domain.complaints import (
     read_number,
 )
 from services.intake.store import complaints as store
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import ComplaintChannel, ComplaintKind
 from shared.runtime.jobs import ClockGuardActive
 from shared.security.keyring import KeyDestroyed

@@ -12,7 +12,8 @@ import xlsxwriter
 
 from services.intake.actions.imports import begin_import, read_order, run_import
 from services.intake.store import campaigns
-from shared.appraisal.events import Rejected, UnitEntry
+from shared.appraisal.errors import Rejected
+from shared.appraisal.events import UnitEntry
 from shared.appraisal.imports import (
     InvalidFile,
     InvalidMapping,

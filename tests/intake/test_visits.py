@@ -13,7 +13,7 @@ from PIL import Image
 
 from services.intake.domain.visits import Checked, Found, check_items, findings_of, passed
 from services.intake.store.files import media_type_of, without_metadata
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.appraisal.schemes import load_scheme
 from shared.security.roles import Role
 from tests.intake.conftest import CAMPAIGN

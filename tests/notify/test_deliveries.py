@@ -10,7 +10,7 @@ import pytest
 
 from services.notify import actions, store
 from services.notify.domain import Audience
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.foundation.failpoints import failpoint
 from shared.foundation.telemetry import notifications_sent
 from shared.security.keyring import KeyDestroyed

@@ -21,7 +21,8 @@ from services.scoring.domain.rank import Outcome, Standing, consequences, rank_u
 from services.scoring.domain.recount import Recount
 from services.scoring.domain.score import largest_remainder, material_of, rounded, score_unit
 from shared.appraisal import ballots
-from shared.appraisal.events import BallotSubmitted, Rejected
+from shared.appraisal.errors import Rejected
+from shared.appraisal.events import BallotSubmitted
 from shared.appraisal.labels import ComplaintKind
 from shared.appraisal.schemes import ScoreSheet, ScoreSheetFormula, Veto
 from tests.scoring.story import UNITS, Case, a_life, heard, j_scheme, late_plan, visit

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from services.scoring import actions
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.foundation import telemetry
 from shared.foundation.clock import monotonic_seconds
 from shared.storage.migrations import drift

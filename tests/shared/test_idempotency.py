@@ -9,7 +9,7 @@ import pytest
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.foundation.settings import Settings
 from shared.security.roles import Role
 from shared.security.sessions import COOKIE, csrf_token

@@ -13,7 +13,8 @@ from uuid import UUID, uuid4
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from shared.appraisal.events import BallotSubmitted, ComplaintRated, DependencyMissing, encode
+from shared.appraisal.errors import DependencyMissing
+from shared.appraisal.events import BallotSubmitted, ComplaintRated, encode
 from shared.foundation.failpoints import failpoint
 from shared.messaging import Bus, Handlers, create_topics, replay
 from shared.messaging.envelope import read, write_headers

@@ -17,7 +17,8 @@ from services.casework.store.reference import DayRule
 from services.casework.tables import CalendarAmendment
 from shared.appraisal.calendar.holiday_notices import read_notice
 from shared.appraisal.calendar.working_days import SHANGHAI, CalendarError, WorkCalendar
-from shared.appraisal.events import CaseRescheduled, DeadlineSet, Rejected
+from shared.appraisal.errors import Rejected
+from shared.appraisal.events import CaseRescheduled, DeadlineSet
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction
 

@@ -7,7 +7,7 @@ from typing import Any
 from services.casework.domain import MAY, State, Verb, move, refuse_stale
 from services.casework.store import cases
 from services.casework.tables import Case, Step
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.foundation import telemetry
 from shared.security.pii import find_pii
 from shared.security.policies import Account

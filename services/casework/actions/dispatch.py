@@ -5,7 +5,8 @@ from services.casework.actions.deadlines import CaseDeadlines
 from services.casework.domain import Verb, refuse_late_return, reject_excluded
 from services.casework.store import cases, reference
 from services.casework.tables import Case
-from shared.appraisal.events import CaseAssigned, CaseNotAccepted, CaseReturned, Rejected
+from shared.appraisal.errors import Rejected
+from shared.appraisal.events import CaseAssigned, CaseNotAccepted, CaseReturned
 from shared.appraisal.schemes import Reason
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction

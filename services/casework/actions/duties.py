@@ -18,7 +18,8 @@ from services.casework.store import cases, deadlines, reference
 from services.casework.tables import Deadline, Obligation
 from shared.appraisal.calendar.deadlines import TimeLimit
 from shared.appraisal.calendar.working_days import WorkCalendar
-from shared.appraisal.events import CampaignPublished, ObligationFulfilled, Rejected
+from shared.appraisal.errors import Rejected
+from shared.appraisal.events import CampaignPublished, ObligationFulfilled
 from shared.appraisal.schemes import ObligationRule, Scheme
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction, new_id

@@ -16,7 +16,8 @@ from services.casework.domain import (
 )
 from services.casework.store import cases
 from services.casework.tables import Case, Extension, Suspension
-from shared.appraisal.events import CaseExtended, Rejected
+from shared.appraisal.errors import Rejected
+from shared.appraisal.events import CaseExtended
 from shared.security.policies import Account
 from shared.security.roles import ROLE_LABELS, Role
 from shared.storage.transaction import Transaction, new_id

@@ -19,6 +19,7 @@ from services.casework.domain import (
 )
 from services.casework.store import cases, context_of
 from services.casework.tables import Case, Submission, Suspension
+from shared.appraisal.errors import Rejected
 from shared.appraisal.events import (
     CaseAccepted,
     CaseClosed,
@@ -27,7 +28,6 @@ from shared.appraisal.events import (
     CaseStruckOff,
     CaseSubmitted,
     CaseUrged,
-    Rejected,
 )
 from shared.foundation import telemetry
 from shared.security.policies import Account

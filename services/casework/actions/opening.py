@@ -18,12 +18,12 @@ from services.casework.domain import (
 from services.casework.store import cases, reference
 from services.casework.store.reference import Campaign
 from shared.appraisal.calendar.working_days import WorkCalendar, civil_day
+from shared.appraisal.errors import DependencyMissing
 from shared.appraisal.events import (
     CaseAssigned,
     CaseOpened,
     ComplaintRegistered,
     DeadlineSet,
-    DependencyMissing,
     VisitFinding,
     VisitSubmitted,
 )

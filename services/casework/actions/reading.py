@@ -32,7 +32,7 @@ from shared.appraisal.calendar.deadlines import (
     due_label,
 )
 from shared.appraisal.calendar.working_days import SHANGHAI, WorkCalendar, civil_day
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Urgency
 from shared.security.policies import Account
 from shared.security.roles import Role

@@ -14,7 +14,7 @@ from services.casework.pages.words import render_casework_page
 from services.casework.store import reference
 from shared.appraisal.calendar.deadlines import due_label
 from shared.appraisal.calendar.working_days import WorkCalendar, civil_day
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.security.policies import allow
 from shared.security.roles import Role
 from shared.storage.transaction import Transaction

@@ -22,7 +22,7 @@ from services.casework.store import reference
 from services.casework.tables import Case
 from shared.appraisal.calendar.deadlines import due_label
 from shared.appraisal.calendar.working_days import closing
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.security.pii import find_pii
 from shared.security.policies import Account, Policy, allow
 from shared.security.roles import Role

@@ -16,7 +16,7 @@ from services.intake.domain.accounts import (
 )
 from services.intake.settings import context_of
 from services.intake.store import accounts as store
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.security.passwords import hash_password, verify_password
 from shared.security.policies import Account
 from shared.security.roles import Role

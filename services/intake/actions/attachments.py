@@ -11,7 +11,7 @@ from services.intake.store import complaints as complaint_store
 from services.intake.store import visits as store
 from services.intake.store.complaints import sealed_of
 from services.intake.store.files import keep_file, read_file, remove_file
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction, new_id
 

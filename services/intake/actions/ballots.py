@@ -20,7 +20,8 @@ from services.intake.domain.ballots import (
 from services.intake.store import ballots as store
 from services.intake.store import campaigns
 from shared.appraisal.ballots import Answer, pack
-from shared.appraisal.events import BallotSubmitted, Rejected
+from shared.appraisal.errors import Rejected
+from shared.appraisal.events import BallotSubmitted
 from shared.appraisal.schemes import Questionnaire
 from shared.foundation import telemetry
 from shared.foundation.clock import CHINA

@@ -18,7 +18,8 @@ from services.intake.domain.complaints import (
 from services.intake.settings import context_of
 from services.intake.store import campaigns, tracking
 from services.intake.store import complaints as store
-from shared.appraisal.events import ComplaintRegistered, ComplaintRepeated, Rejected
+from shared.appraisal.errors import Rejected
+from shared.appraisal.events import ComplaintRegistered, ComplaintRepeated
 from shared.foundation import telemetry
 from shared.foundation.telemetry import log, trace_parent
 from shared.security.keyring import KeyDestroyed, KeyRing, SealedRecord

@@ -22,7 +22,7 @@ from services.intake.store import campaigns
 from services.intake.store import imports as store
 from services.intake.store.campaigns import KnownCampaign
 from shared.appraisal.ballots import Answer, pack
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.appraisal.imports import (
     InvalidFile,
     InvalidMapping,

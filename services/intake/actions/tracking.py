@@ -13,6 +13,7 @@ from services.intake.settings import context_of
 from services.intake.store import campaigns
 from services.intake.store import complaints as complaint_store
 from services.intake.store import tracking as store
+from shared.appraisal.errors import Rejected
 from shared.appraisal.events import (
     CaseAccepted,
     CaseAssigned,
@@ -25,7 +26,6 @@ from shared.appraisal.events import (
     CaseReturned,
     ComplaintRated,
     DeadlineSet,
-    Rejected,
 )
 from shared.appraisal.schemes import Option
 from shared.security.pii import mask_pii

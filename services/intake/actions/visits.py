@@ -25,7 +25,8 @@ from services.intake.store import campaigns
 from services.intake.store import visits as store
 from services.intake.store.complaints import sealed_of
 from services.intake.store.files import keep_file, read_file
-from shared.appraisal.events import Rejected, VisitFinding, VisitSubmitted
+from shared.appraisal.errors import Rejected
+from shared.appraisal.events import VisitFinding, VisitSubmitted
 from shared.foundation import telemetry
 from shared.foundation.clock import CHINA
 from shared.security.pii import mask_pii

@@ -6,7 +6,7 @@ from starlette.responses import JSONResponse, Response
 
 from services.intake.actions import accounts
 from services.intake.api.problems import ProblemDetail, problems
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.foundation import telemetry
 from shared.security.policies import PUBLIC, SIGNED_IN
 from shared.security.sessions import csrf_token, read_credential

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from typing import Final
 
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.security.roles import Role
 
 PASSWORD_MIN: Final = 10

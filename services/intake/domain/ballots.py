@@ -13,7 +13,7 @@ from typing import Final
 from uuid import UUID
 
 from shared.appraisal.ballots import Answer
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.appraisal.schemes import Questionnaire, Scheme
 
 ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Urgency
 
 COMPLAINT_TEXT_MIN: Final = 10

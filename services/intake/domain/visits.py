@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import Severity
 from shared.appraisal.schemes import Checklist
 

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from services.intake.actions import accounts, home
 from services.intake.store import accounts as store
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.foundation import telemetry
 from shared.security.policies import PUBLIC, SIGNED_IN
 from shared.security.sessions import read_credential

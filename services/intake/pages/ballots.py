@@ -15,7 +15,8 @@ from services.intake.domain.ballots import PLACE_SIGNS, read_token
 from services.intake.settings import context_of
 from services.intake.store.campaigns import KnownCampaign
 from shared.appraisal.ballots import Answer
-from shared.appraisal.events import Rejected, UnitEntry
+from shared.appraisal.errors import Rejected
+from shared.appraisal.events import UnitEntry
 from shared.appraisal.schemes import Questionnaire, QuestionnaireItem
 from shared.security.policies import PUBLIC
 from shared.security.rate_limits import RateLimit

@@ -24,7 +24,7 @@ from services.intake.settings import context_of
 from services.intake.store import campaigns
 from services.intake.store import complaints as store
 from services.intake.store.campaigns import KnownCampaign
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Urgency
 from shared.foundation.clock import CHINA
 from shared.security.policies import Account, allow

@@ -28,7 +28,7 @@ from services.intake.settings import context_of
 from services.intake.store import campaigns
 from services.intake.store.campaigns import KnownCampaign
 from services.intake.store.files import FILE_MAX_BYTES
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Urgency
 from shared.security.policies import PUBLIC
 from shared.security.rate_limits import RateLimit

@@ -5,7 +5,8 @@ the process.
 from dataclasses import dataclass, field
 from typing import Final, cast
 
-from shared.appraisal.events import CampaignPublished, Rejected, UnitEntry
+from shared.appraisal.errors import Rejected
+from shared.appraisal.events import CampaignPublished, UnitEntry
 from shared.appraisal.schemes import Checklist, Questionnaire, Scheme
 from shared.foundation.clock import monotonic_seconds
 from shared.storage.connections import advisory_lock_key

@@ -24,7 +24,7 @@ from uuid import UUID
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.security.keyring import KeyRing, SealedRecord
 
 FILE_MAX_BYTES: Final = 10 * 1024 * 1024

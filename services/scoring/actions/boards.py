@@ -24,7 +24,7 @@ from services.scoring.domain.rank import (
 )
 from services.scoring.domain.score import Material, Score, rounded, score_unit
 from services.scoring.store import Campaign, Unit
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.appraisal.schemes import Category
 from shared.foundation.clock import CHINA
 from shared.storage.transaction import Transaction

@@ -14,7 +14,8 @@ from services.scoring.actions.running import materials_of
 from services.scoring.domain.explain import explain
 from services.scoring.domain.score import score_unit
 from services.scoring.store import registers
-from shared.appraisal.events import CampaignPublished, Rejected, UnitEntry
+from shared.appraisal.errors import Rejected
+from shared.appraisal.events import CampaignPublished, UnitEntry
 from shared.appraisal.imports import Table
 from shared.appraisal.schemes import Scheme, check
 from shared.storage.transaction import Transaction

@@ -18,7 +18,8 @@ from shared.appraisal.ballots import (
     pack,
     packed_numbers,
 )
-from shared.appraisal.events import BallotSubmitted, Event, Meta, Rejected
+from shared.appraisal.errors import Rejected
+from shared.appraisal.events import BallotSubmitted, Event, Meta
 from shared.appraisal.schemes import Adjustment, Consequence, Veto
 from shared.foundation import telemetry
 from shared.storage.transaction import Transaction, new_id

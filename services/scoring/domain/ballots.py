@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 
 from shared.appraisal.ballots import FOREIGN_ANSWER, Answer
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.appraisal.schemes import Scheme
 
 

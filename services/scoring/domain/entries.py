@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
+from shared.appraisal.errors import Rejected
 from shared.appraisal.events import (
     CaseAccepted,
     CaseAssigned,
@@ -25,7 +26,6 @@ from shared.appraisal.events import (
     Event,
     Meta,
     ObligationLapsed,
-    Rejected,
     VisitSubmitted,
 )
 from shared.appraisal.schemes import Scheme

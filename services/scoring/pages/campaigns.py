@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from services.scoring import actions
 from services.scoring.store import Campaign
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.appraisal.imports import InvalidFile, read_table
 from shared.appraisal.schemes import SchemeError, load_scheme, scheme_ids
 from shared.security.policies import allow

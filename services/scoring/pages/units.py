@@ -15,7 +15,7 @@ from services.scoring import actions
 from services.scoring.domain.entries import SOURCE_LABELS
 from services.scoring.domain.explain import plain
 from services.scoring.pages import charts
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.appraisal.schemes import Adjustment, Scheme
 from shared.foundation.clock import CHINA
 from shared.security.policies import allow

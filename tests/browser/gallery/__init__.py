@@ -18,7 +18,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.foundation.settings import Settings
 from shared.security.policies import PUBLIC, SIGNED_IN, Account, allow
 from shared.security.roles import Role

@@ -1,0 +1,99 @@
+"""The events that services exchange: one class each, with its topic, wire name and key.
+
+An event is an immutable, past-tense fact. To add one, define its class in the module of its topic
+and export it here. Adding an optional field is compatible; a changed meaning is a new class with
+the next version in its name. No event carries a person's name, contact data or the complaint text
+(诉求原文): only the redacted summary (转办摘要) leaves intake. Bodies are JSON; the envelope is
+CloudEvents 1.0 in binary mode (`shared.messaging.envelope`).
+"""
+
+from shared.appraisal.events.ballots import BallotSubmitted
+from shared.appraisal.events.base import Event, Instant, Meta
+from shared.appraisal.events.campaigns import CampaignPublished, UnitEntry
+from shared.appraisal.events.cases import (
+    CaseAccepted,
+    CaseAssigned,
+    CaseClosed,
+    CaseEvent,
+    CaseExtended,
+    CaseNotAccepted,
+    CaseOpened,
+    CaseRescheduled,
+    CaseReturned,
+    CaseSentBack,
+    CaseStruckOff,
+    CaseSubmitted,
+    CaseUrged,
+    DeadlineLapsed,
+    DeadlineSet,
+    DeadlineWarned,
+)
+from shared.appraisal.events.complaints import (
+    ComplaintEvent,
+    ComplaintRated,
+    ComplaintRegistered,
+    ComplaintRepeated,
+)
+from shared.appraisal.events.notifications import (
+    NotificationDelivered,
+    NotificationEvent,
+    NotificationFailed,
+    NotificationIssued,
+)
+from shared.appraisal.events.obligations import (
+    ObligationEvent,
+    ObligationFulfilled,
+    ObligationLapsed,
+    ObligationWarned,
+)
+from shared.appraisal.events.registry import EVENTS, OWNERS, TOPICS, decode, encode, schemas
+from shared.appraisal.events.resends import ResendRequested
+from shared.appraisal.events.scores import ScoreChanged
+from shared.appraisal.events.visits import VisitFinding, VisitSubmitted
+
+__all__ = [
+    "EVENTS",
+    "OWNERS",
+    "TOPICS",
+    "BallotSubmitted",
+    "CampaignPublished",
+    "CaseAccepted",
+    "CaseAssigned",
+    "CaseClosed",
+    "CaseEvent",
+    "CaseExtended",
+    "CaseNotAccepted",
+    "CaseOpened",
+    "CaseRescheduled",
+    "CaseReturned",
+    "CaseSentBack",
+    "CaseStruckOff",
+    "CaseSubmitted",
+    "CaseUrged",
+    "ComplaintEvent",
+    "ComplaintRated",
+    "ComplaintRegistered",
+    "ComplaintRepeated",
+    "DeadlineLapsed",
+    "DeadlineSet",
+    "DeadlineWarned",
+    "Event",
+    "Instant",
+    "Meta",
+    "NotificationDelivered",
+    "NotificationEvent",
+    "NotificationFailed",
+    "NotificationIssued",
+    "ObligationEvent",
+    "ObligationFulfilled",
+    "ObligationLapsed",
+    "ObligationWarned",
+    "ResendRequested",
+    "ScoreChanged",
+    "UnitEntry",
+    "VisitFinding",
+    "VisitSubmitted",
+    "decode",
+    "encode",
+    "schemas",
+]

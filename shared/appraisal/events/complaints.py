@@ -1,0 +1,50 @@
+"""Events of topic `complaints`, published by intake."""
+
+from typing import ClassVar
+from uuid import UUID
+
+from shared.appraisal.events.base import Event, Instant
+from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Urgency
+
+
+class ComplaintEvent(Event, frozen=True, kw_only=True):
+    """Base of the events of a complaint."""
+
+    topic: ClassVar[str] = "complaints"
+    complaint_id: UUID
+
+    @property
+    def key(self) -> str:
+        return str(self.complaint_id)
+
+
+class ComplaintRegistered(ComplaintEvent, frozen=True, kw_only=True):
+    """受理登记. `redacted_summary` (转办摘要) was checked for personal data before publication."""
+
+    name: ClassVar[str] = "complaint.registered.v1"
+    number: str
+    campaign_id: str
+    channel: ComplaintChannel
+    kind: ComplaintKind
+    urgency: Urgency
+    unit_id: str | None
+    problem_item: str | None
+    redacted_summary: str
+    real_name: bool
+    received_at: Instant
+
+
+class ComplaintRepeated(ComplaintEvent, frozen=True, kw_only=True):
+    """重复来电: the same matter was reported again. `repeats` does not count the first report."""
+
+    name: ClassVar[str] = "complaint.repeated.v1"
+    campaign_id: str
+    repeats: int
+
+
+class ComplaintRated(ComplaintEvent, frozen=True, kw_only=True):
+    """来件人评价 after closing. `option` is the `no` of one of the scheme's options (1 满意 … 9 不了解)."""
+
+    name: ClassVar[str] = "complaint.rated.v1"
+    campaign_id: str
+    option: int

@@ -1,0 +1,82 @@
+"""Every event by its wire name, and the JSON encoding of event bodies."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from shared.appraisal.events import (
+    ballots,
+    campaigns,
+    cases,
+    complaints,
+    notifications,
+    obligations,
+    resends,
+    scores,
+    visits,
+)
+from shared.appraisal.events.base import Event
+
+MODULES: Final = (
+    complaints,
+    ballots,
+    visits,
+    cases,
+    obligations,
+    campaigns,
+    scores,
+    notifications,
+    resends,
+)
+
+OWNERS: Final[dict[str, str]] = {
+    "complaints": "intake",
+    "ballots": "intake",
+    "visits": "intake",
+    "cases": "casework",
+    "campaigns": "scoring",
+    "scores": "scoring",
+    "notifications": "notify",
+}
+"""The service that publishes a topic; only its outbox may hold events of it. All services publish
+`resends`.
+"""
+
+
+def _defined_events() -> Iterator[type[Event]]:
+    for module in MODULES:
+        for member in vars(module).values():
+            if isinstance(member, type) and issubclass(member, Event) and member.name:
+                yield member
+
+
+_DEFINED: Final = tuple(_defined_events())
+EVENTS: Final[dict[str, type[Event]]] = {event.name: event for event in _DEFINED}
+"""Every event class by its wire name."""
+TOPICS: Final = tuple(sorted({event.topic for event in _DEFINED}))
+
+assert len(EVENTS) == len(_DEFINED), "two events share a wire name"
+assert OWNERS.keys() | {"resends"} == set(TOPICS), "every topic has an owner"
+
+_encoder = msgspec.json.Encoder()
+_decoders = {name: msgspec.json.Decoder(event) for name, event in EVENTS.items()}
+
+
+def encode(event: Event) -> bytes:
+    """Return the JSON body of an event."""
+    return _encoder.encode(event)
+
+
+def decode(name: str, body: bytes) -> Event:
+    """Return the event with that wire name. Unknown fields are ignored.
+
+    Raises KeyError for an unknown name and msgspec.DecodeError (a ValueError) for a body that does
+    not match the contract.
+    """
+    return _decoders[name].decode(body)
+
+
+def schemas(names: Sequence[str] | None = None) -> dict[str, object]:
+    """Return the JSON Schema 2020-12 of event bodies by wire name, self-contained with `$defs`."""
+    return {name: msgspec.json.schema(EVENTS[name]) for name in names or sorted(EVENTS)}
