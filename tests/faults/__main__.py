@@ -13,39 +13,39 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.faults.plans import SHORT, Plan, plan
-from tests.faults.rig import Laboratory
+from tests.faults.rig import FaultRig
 from tests.faults.runs import Outcome, run
 
 FRESH_EVERY = 10
 """Runs on one installation before the next one is made from nothing."""
 
 
-async def laboratory(plans: Sequence[Plan], *, keep: Path | None) -> list[Outcome]:
+async def run_on_one_installation(plans: Sequence[Plan], *, keep: Path | None) -> list[Outcome]:
     """These plans one after the other on one installation; it ends early at the first that fails."""
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory(prefix="fengping-faults-") as folder:
-        async with Laboratory(Path(folder)).running() as lab:
+        async with FaultRig(Path(folder)).running() as rig:
             for each in plans:
-                outcome = await run(lab, each)
+                outcome = await run(rig, each)
                 print(outcome.line(), flush=True)
                 _progress(outcome)
                 outcomes.append(outcome)
                 if outcome.broken:
-                    _keep_logs(lab, keep, each.seed)
+                    _keep_logs(rig, keep, each.seed)
                     break
     return outcomes
 
 
-def _keep_logs(lab: Laboratory, keep: Path | None, seed: int) -> None:
+def _keep_logs(rig: FaultRig, keep: Path | None, seed: int) -> None:
     if keep:
-        for log in lab.fleet.logs:
+        for log in rig.processes.logs:
             (keep / f"{seed}-{log.name}").write_bytes(log.read_bytes())
 
 
 def _progress(outcome: Outcome) -> None:
     verdict = f"BROKEN {outcome.broken[:400]}" if outcome.broken else "holds"
     print(
-        f"seed {outcome.seed}: {outcome.seconds:.0f} s, rest {outcome.rest_seconds:.0f} s, {outcome.faults}: {verdict}",
+        f"seed {outcome.seed}: {outcome.seconds:.0f} s, rest {outcome.settle_seconds:.0f} s, {outcome.faults}: {verdict}",
         file=sys.stderr,
         flush=True,
     )
@@ -55,7 +55,7 @@ async def all_of(plans: Sequence[Plan], *, keep: Path | None) -> list[Outcome]:
     """All plans; after a failure the rest go on in a fresh installation."""
     left, outcomes = list(plans), []
     while left:
-        done = await laboratory(left[:FRESH_EVERY], keep=keep)
+        done = await run_on_one_installation(left[:FRESH_EVERY], keep=keep)
         outcomes += done
         left = left[len(done) :]
     return outcomes
@@ -89,7 +89,7 @@ def main() -> None:
     print(
         f"{len(outcomes)} runs in {time.monotonic() - started:.0f} s, {len(broken)} broken; "
         f"{deaths.total()} deaths at {len({place.partition('=')[0] for place in deaths})} failpoints; "
-        f"longest to rest {max((o.rest_seconds for o in outcomes), default=0):.0f} s",
+        f"longest to rest {max((o.settle_seconds for o in outcomes), default=0):.0f} s",
         file=sys.stderr,
     )
     sys.exit(bool(broken))

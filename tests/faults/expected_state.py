@@ -17,12 +17,12 @@ from shared.foundation.clock import CHINA
 
 Answer = tuple[str, str, int, int, int]
 """(instrument, group, unit_no, item_no, option_no)."""
-Matter = tuple[str | None, str, str | None, str]
+ComplaintSubject = tuple[str | None, str, str | None, str]
 """(unit, kind, problem, identity) of a complaint."""
 
 
 @dataclass(slots=True)
-class Witness:
+class ExpectedState:
     """Writes that the system acknowledged, and those of which nobody knows."""
 
     complaints: dict[UUID, str] = field(default_factory=dict)
@@ -32,7 +32,7 @@ class Witness:
     ballots_acknowledged: set[UUID] = field(default_factory=set)
     visits: set[UUID] = field(default_factory=set)
     visits_sent: set[UUID] = field(default_factory=set)
-    complaints_unknown: Counter[Matter] = field(default_factory=Counter)
+    complaints_unknown: Counter[ComplaintSubject] = field(default_factory=Counter)
     """Complaints whose outcome is unknown, by what they are about: their ids would be the system's
     own.
     """
@@ -47,15 +47,17 @@ class Witness:
         return len(self.complaints) + len(self.ballots_acknowledged) + len(self.visits)
 
 
-def witness_of(loads: Iterable[Load], campaign: Campaign) -> Witness:
-    """Everything that these loads were told."""
-    witness = Witness()
+def expected_state_of(loads: Iterable[Load], campaign: Campaign) -> ExpectedState:
+    """Return what the answers to these loads imply."""
+    expected = ExpectedState()
     for load in loads:
-        _add(witness, load, campaign, read_ledger(load.ledger))
-    return witness
+        _add(expected, load, campaign, read_ledger(load.ledger))
+    return expected
 
 
-def _add(witness: Witness, load: Load, campaign: Campaign, lines: Sequence[dict[str, Any]]) -> None:
+def _add(
+    expected: ExpectedState, load: Load, campaign: Campaign, lines: Sequence[dict[str, Any]]
+) -> None:
     answered = {
         line["id"]: line for line in lines if line.get("id") is not None and line["state"] != "sent"
     }
@@ -74,18 +76,18 @@ def _add(witness: Witness, load: Load, campaign: Campaign, lines: Sequence[dict[
             continue
         line = answered.get(operation.number, {"state": "unknown"})
         if line["state"] == "refused":
-            witness.refused.append(line)
+            expected.refused.append(line)
         if line["state"] == "unknown":
-            witness.unknown[operation.kind] += 1
+            expected.unknown[operation.kind] += 1
         ok = line["state"] == "acknowledged"
         if operation.kind == "complaint":
-            told = texts.complaint(operation.rng, operation.rng.choice(campaign.units), day)
-            witness.canaries |= {told.phone.encode()} if told.phone else set()
+            made = texts.complaint(operation.rng, operation.rng.choice(campaign.units), day)
+            expected.canaries |= {made.phone.encode()} if made.phone else set()
             if ok:
-                witness.complaints[UUID(line["answer"]["id"])] = line["answer"]["number"]
+                expected.complaints[UUID(line["answer"]["id"])] = line["answer"]["number"]
             elif line["state"] == "unknown":
-                witness.complaints_unknown[
-                    told.unit_id, told.kind.value, told.problem_item, told.identity
+                expected.complaints_unknown[
+                    made.unit_id, made.kind.value, made.problem_item, made.identity
                 ] += 1
         elif operation.kind == "ballot":
             instrument, group, code = codes[operation.number]
@@ -93,12 +95,12 @@ def _add(witness: Witness, load: Load, campaign: Campaign, lines: Sequence[dict[
             form = campaign.scheme.instrument(instrument)
             units = operation.rng.sample(campaign.units, min(5, len(campaign.units)))
             answers = ballot_answers(operation.rng, campaign.scheme, form, units, {})
-            witness.ballots[ballot] = [(instrument, group, *answer) for answer in answers]
-            witness.ballots_acknowledged |= {ballot} if ok else set()
+            expected.ballots[ballot] = [(instrument, group, *answer) for answer in answers]
+            expected.ballots_acknowledged |= {ballot} if ok else set()
         else:
             visit = id_of(operation.key)
-            witness.visits_sent.add(visit)
-            witness.visits |= {visit} if ok else set()
+            expected.visits_sent.add(visit)
+            expected.visits |= {visit} if ok else set()
 
 
 def _codes(

@@ -1,8 +1,8 @@
 """The faults: each breaks something real for a while and says what it saw. What must hold
 afterwards is not its concern.
 
-A strike that asks for something beyond the invariants (a guard that must close, a replay that must
-change nothing) asserts it. One that finds nothing to break fails: a fault that struck nothing
+A fault that asks for something beyond the invariants (a guard that must close, a replay that must
+change nothing) asserts it. One that finds nothing to break fails: a fault that hit nothing
 proves nothing.
 """
 
@@ -34,22 +34,22 @@ from shared.storage.transaction import new_id
 from tests.faults.expected_state import copy_ledger
 from tests.faults.invariants import event_id_of
 from tests.faults.process_group import ROOT, Process, get
-from tests.faults.rig import Forged, Laboratory
+from tests.faults.rig import FaultRig, ForgedRecord
 
 LIBRARIES = (Path("/usr/lib"), ROOT / ".venv" / "debian" / "usr" / "lib")
 """Where Debian's libfaketime lies, installed or unpacked by `tests/setup`."""
 
-Told = dict[str, Any]
-Strike = Callable[..., Awaitable[Told]]
-STRIKES: dict[str, Strike] = {}
+Observation = dict[str, Any]
+FaultFunction = Callable[..., Awaitable[Observation]]
+FAULTS: dict[str, FaultFunction] = {}
 
 
-def strike(number: str) -> Callable[[Strike], Strike]:
+def fault(number: str) -> Callable[[FaultFunction], FaultFunction]:
     """Enter a fault into the table under its name; `number` is its row in the list of faults."""
 
-    def enter(function: Strike) -> Strike:
+    def enter(function: FaultFunction) -> FaultFunction:
         function.number = number  # type: ignore[attr-defined]
-        STRIKES[function.__name__] = function
+        FAULTS[function.__name__] = function
         return function
 
     return enter
@@ -64,13 +64,13 @@ async def until(condition: Callable[[], Awaitable[Any]], seconds: float, what: s
     return time.monotonic() - started
 
 
-def one(lab: Laboratory, service: str) -> Process:
+def one(rig: FaultRig, service: str) -> Process:
     """The first replica of a service."""
-    return lab.fleet.of(service)[0]
+    return rig.processes.of(service)[0]
 
 
 async def reborn(
-    lab: Laboratory, process: Process, *lives: str, extra: dict[str, str] | None = None
+    rig: FaultRig, process: Process, *lives: str, extra: dict[str, str] | None = None
 ) -> None:
     """Kill a process so that it comes back armed like this; waits until it serves again."""
     process.lives = list(lives)
@@ -85,25 +85,25 @@ async def reborn(
 
 
 @asynccontextmanager
-async def alone(lab: Laboratory, service: str) -> AsyncIterator[Process]:
+async def alone(rig: FaultRig, service: str) -> AsyncIterator[Process]:
     """The first replica has all the work of its service; the others stop for a while."""
-    first, *others = lab.fleet.of(service)
+    first, *others = rig.processes.of(service)
     await asyncio.gather(*(other.stop() for other in others))
     try:
         yield first
     finally:
         for other in others:
             other.start()
-        await lab.fleet.ready()
+        await rig.processes.ready()
 
 
 @asynccontextmanager
 async def traffic(
-    lab: Laboratory, rng: random.Random, *, operations: int = 24, rate: float = 4.0
+    rig: FaultRig, rng: random.Random, *, operations: int = 24, rate: float = 4.0
 ) -> AsyncIterator[None]:
     """Work for the system to do while something is broken, whatever the plan's own load has left."""
-    load = lab.load(seed=rng.randrange(10**6, 10**9), operations=operations, rate=rate)
-    going = asyncio.create_task(lab.run_load(load))
+    load = rig.load(seed=rng.randrange(10**6, 10**9), operations=operations, rate=rate)
+    going = asyncio.create_task(rig.run_load(load))
     try:
         yield
     finally:
@@ -113,20 +113,20 @@ async def traffic(
 # ── processes ─────────────────────────────────────────────────────────────────────────────────────
 
 
-@strike("F1")
-async def killed(lab: Laboratory, rng: random.Random, *, service: str) -> Told:
+@fault("F1")
+async def killed(rig: FaultRig, rng: random.Random, *, service: str) -> Observation:
     """kill -9 of a service, wherever it is."""
-    rng.choice(lab.fleet.of(service)).kill()
+    rng.choice(rig.processes.of(service)).kill()
     return {}
 
 
-@strike("F2")
+@fault("F2")
 async def all_killed(
-    lab: Laboratory, rng: random.Random, *, times: int = 1, pause: float = 6.0
-) -> Told:
+    rig: FaultRig, rng: random.Random, *, times: int = 1, pause: float = 6.0
+) -> Observation:
     """kill -9 of every service at once; nobody needs another to start."""
     for turn in range(times):
-        for process in lab.fleet.processes:
+        for process in rig.processes.all:
             if process.wanted:
                 process.kill()
         if turn < times - 1:
@@ -134,15 +134,15 @@ async def all_killed(
     return {}
 
 
-@strike("F3")
-async def frozen(lab: Laboratory, rng: random.Random, *, service: str) -> Told:
+@fault("F3")
+async def frozen(rig: FaultRig, rng: random.Random, *, service: str) -> Observation:
     """SIGSTOP of one of several replicas for longer than its session, then SIGCONT: a zombie with
     work in its hands.
     """
-    zombie, seconds = one(lab, service), lab.settings.consumer_session_seconds + 3
-    other = lab.fleet.add(service)
+    zombie, seconds = one(rig, service), rig.settings.consumer_session_seconds + 3
+    other = rig.processes.add(service)
     await until(lambda: _answers(other), 120, f"{other} ready")
-    async with traffic(lab, rng):
+    async with traffic(rig, rng):
         await asyncio.sleep(rng.uniform(0.2, 2.0))
         zombie.send(signal.SIGSTOP)
         await asyncio.sleep(seconds)
@@ -152,17 +152,17 @@ async def frozen(lab: Laboratory, rng: random.Random, *, service: str) -> Told:
     return {"frozen_seconds": seconds}
 
 
-@strike("F4")
+@fault("F4")
 async def relay_frozen(
-    lab: Laboratory, rng: random.Random, *, service: str = "intake", bound: float = 35.0
-) -> Told:
+    rig: FaultRig, rng: random.Random, *, service: str = "intake", bound: float = 35.0
+) -> Observation:
     """SIGSTOP of the owner of the relay's shards: another takes them in time, although the owner's
     connection never breaks.
     """
-    other = lab.fleet.add(service)
+    other = rig.processes.add(service)
     await until(lambda: _answers(other), 120, f"{other} ready")
-    [zombie, *_] = [process for process in lab.fleet.of(service) if await _owns(process)]
-    others = [process for process in lab.fleet.of(service) if process is not zombie]
+    [zombie, *_] = [process for process in rig.processes.of(service) if await _owns(process)]
+    others = [process for process in rig.processes.of(service) if process is not zombie]
 
     async def taken() -> bool:
         return any([await _owns(process) for process in others])
@@ -191,11 +191,11 @@ async def _owns(process: Process) -> bool:
     )
 
 
-@strike("F36")
-async def terminated(lab: Laboratory, rng: random.Random) -> Told:
+@fault("F36")
+async def terminated(rig: FaultRig, rng: random.Random) -> Observation:
     """SIGTERM of every service in turn: work in hand is finished or comes again."""
     took = {}
-    for process in [p for p in lab.fleet.processes if p.wanted]:
+    for process in [p for p in rig.processes.all if p.wanted]:
         took[str(process)] = round(await process.stop(), 1)
         process.start()
         await until(lambda process=process: _answers(process), 120, f"{process} back")  # type: ignore[misc]
@@ -203,27 +203,27 @@ async def terminated(lab: Laboratory, rng: random.Random) -> Told:
     return {"stop_seconds": took}
 
 
-@strike("F22")
+@fault("F22")
 async def slowed(
-    lab: Laboratory, rng: random.Random, *, service: str, seconds: float = 10.0, each: float = 0.4
-) -> Told:
-    """A hearer that blocks for a while at every batch."""
-    process = one(lab, service)
-    await reborn(lab, process, f"consumer.after_effect=sleep:{each}@1+")
-    async with traffic(lab, rng):
+    rig: FaultRig, rng: random.Random, *, service: str, seconds: float = 10.0, each: float = 0.4
+) -> Observation:
+    """A consumer that blocks for a while at every batch."""
+    process = one(rig, service)
+    await reborn(rig, process, f"consumer.after_effect=sleep:{each}@1+")
+    async with traffic(rig, rng):
         await asyncio.sleep(seconds)
-    await reborn(lab, process)
+    await reborn(rig, process)
     return {}
 
 
-@strike("F23")
+@fault("F23")
 async def rebalanced(
-    lab: Laboratory, rng: random.Random, *, service: str, turns: int = 4, pause: float = 2.0
-) -> Told:
+    rig: FaultRig, rng: random.Random, *, service: str, turns: int = 4, pause: float = 2.0
+) -> Observation:
     """Replicas come and go: every change stops the whole group and deals the partitions anew."""
-    async with traffic(lab, rng):
+    async with traffic(rig, rng):
         for turn in range(turns):
-            other = lab.fleet.add(service)
+            other = rig.processes.add(service)
             await until(lambda other=other: _answers(other), 120, f"{other} ready")  # type: ignore[misc]
             await asyncio.sleep(pause)
             other.wanted = False
@@ -237,91 +237,91 @@ async def rebalanced(
 # ── servers ───────────────────────────────────────────────────────────────────────────────────────
 
 
-@strike("F5")
+@fault("F5")
 async def broker_killed(
-    lab: Laboratory, rng: random.Random, *, seconds: float = 5.0, times: int = 1
-) -> Told:
+    rig: FaultRig, rng: random.Random, *, seconds: float = 5.0, times: int = 1
+) -> Observation:
     """kill -9 of one broker of three: leaders and coordinators move, then it comes back."""
     for _ in range(times):
-        broker = rng.choice(lab.stack.brokers)
+        broker = rng.choice(rig.stack.brokers)
         broker.kill()
         await asyncio.sleep(seconds)
         await broker.start()
     return {}
 
 
-@strike("F6")
-async def brokers_away(lab: Laboratory, rng: random.Random, *, seconds: float = 8.0) -> Told:
+@fault("F6")
+async def brokers_away(rig: FaultRig, rng: random.Random, *, seconds: float = 8.0) -> Observation:
     """All brokers die and come back with their logs. Writes are taken meanwhile."""
-    for broker in lab.stack.brokers:
+    for broker in rig.stack.brokers:
         broker.kill()
     await asyncio.sleep(seconds)
-    await asyncio.gather(*(broker.start() for broker in lab.stack.brokers))
+    await asyncio.gather(*(broker.start() for broker in rig.stack.brokers))
     return {}
 
 
-@strike("F7")
-async def brokers_wiped(lab: Laboratory, rng: random.Random, *, seconds: float = 1.0) -> Told:
+@fault("F7")
+async def brokers_wiped(rig: FaultRig, rng: random.Random, *, seconds: float = 1.0) -> Observation:
     """Every broker loses its disk: topics, records and offsets are gone. Nobody helps."""
-    await asyncio.gather(*(broker.wipe() for broker in lab.stack.brokers))
+    await asyncio.gather(*(broker.wipe() for broker in rig.stack.brokers))
     await asyncio.sleep(seconds)
-    await asyncio.gather(*(broker.start() for broker in lab.stack.brokers))
-    # The log is new: what the laboratory had forged is gone from it, and stays parked where it was
+    await asyncio.gather(*(broker.start() for broker in rig.stack.brokers))
+    # The log is new: what the fault rig had forged is gone from it, and stays dead-lettered where it was
     # parked.
     return {}
 
 
-@strike("F10")
+@fault("F10")
 async def postgres_killed(
-    lab: Laboratory, rng: random.Random, *, seconds: float = 1.0, times: int = 1
-) -> Told:
+    rig: FaultRig, rng: random.Random, *, seconds: float = 1.0, times: int = 1
+) -> Observation:
     """kill -9 of the whole database server."""
     for turn in range(times):
-        lab.stack.postgres.kill()
+        rig.stack.postgres.kill()
         await asyncio.sleep(seconds)
-        await lab.stack.postgres.start()
+        await rig.stack.postgres.start()
         if turn < times - 1:
             await asyncio.sleep(2)
     return {}
 
 
-@strike("F12")
-async def redis_flushed(lab: Laboratory, rng: random.Random) -> Told:
+@fault("F12")
+async def redis_flushed(rig: FaultRig, rng: random.Random) -> Observation:
     """Everything Redis knows is gone: people are signed out, nothing else."""
-    client = redis.asyncio.Redis.from_url(lab.stack.redis_url)
+    client = redis.asyncio.Redis.from_url(rig.stack.redis_url)
     with suppress(redis.exceptions.RedisError):
         await client.flushall()
     await client.aclose()
     return {}
 
 
-@strike("F12")
-async def redis_killed(lab: Laboratory, rng: random.Random, *, seconds: float = 3.0) -> Told:
+@fault("F12")
+async def redis_killed(rig: FaultRig, rng: random.Random, *, seconds: float = 3.0) -> Observation:
     """Redis dies and comes back empty."""
-    await lab.stack.valkey.wipe()
+    await rig.stack.valkey.wipe()
     await asyncio.sleep(seconds)
-    await lab.stack.valkey.start()
+    await rig.stack.valkey.start()
     return {}
 
 
-@strike("F13")
+@fault("F13")
 async def server_frozen(
-    lab: Laboratory, rng: random.Random, *, server: str, seconds: float = 8.0
-) -> Told:
+    rig: FaultRig, rng: random.Random, *, server: str, seconds: float = 8.0
+) -> Observation:
     """A server that holds its connections and says nothing, as behind a cut that nobody noticed;
     then it goes on as if nothing was.
     """
     chosen = {
-        "postgres": lab.stack.postgres,
-        "valkey": lab.stack.valkey,
-        "broker": rng.choice(lab.stack.brokers),
+        "postgres": rig.stack.postgres,
+        "valkey": rig.stack.valkey,
+        "broker": rng.choice(rig.stack.brokers),
     }[server]
     assert chosen.pid is not None
     frozen = [chosen.pid, *children_of(chosen.pid)]
     for pid in frozen:
         _signal(pid, signal.SIGSTOP)
     try:
-        async with traffic(lab, rng, operations=8):
+        async with traffic(rig, rng, operations=8):
             await asyncio.sleep(seconds)
             for pid in frozen:
                 _signal(pid, signal.SIGCONT)
@@ -339,27 +339,27 @@ def _signal(pid: int, number: int) -> None:
 # ── messages ──────────────────────────────────────────────────────────────────────────────────────
 
 
-@strike("F17")
-async def repeated(lab: Laboratory, rng: random.Random, *, events: int = 60) -> Told:
-    """Events that were told come again, two to five times each, in any order."""
-    told = [
+@fault("F17")
+async def repeated(rig: FaultRig, rng: random.Random, *, events: int = 60) -> Observation:
+    """Published events are repeated, two to five times each, in any order."""
+    published = [
         record
-        for record in await lab.records()
-        if (record.key, record.value) not in lab.forged and event_id_of(record)
+        for record in await rig.records()
+        if (record.key, record.value) not in rig.forged and event_id_of(record)
     ]
-    assert told, "nothing was told yet that could come again"
+    assert published, "no event was published yet that could be repeated"
     copies = [
         record
-        for record in rng.sample(told, min(events, len(told)))
+        for record in rng.sample(published, min(events, len(published)))
         for _ in range(rng.randint(1, 4))
     ]
     rng.shuffle(copies)
-    await _produce(lab, copies)
+    await _produce(rig, copies)
     return {"copies": len(copies)}
 
 
-async def _produce(lab: Laboratory, records: list[ConsumerRecord]) -> None:
-    async with lab.producer() as producer:
+async def _produce(rig: FaultRig, records: list[ConsumerRecord]) -> None:
+    async with rig.producer() as producer:
         for record in records:
             await producer.send(
                 record.topic,
@@ -371,22 +371,26 @@ async def _produce(lab: Laboratory, records: list[ConsumerRecord]) -> None:
         await producer.flush()
 
 
-@strike("F19")
-async def lost_in_the_log(lab: Laboratory, rng: random.Random, *, service: str = "scoring") -> Told:
+@fault("F19")
+async def lost_in_the_log(
+    rig: FaultRig, rng: random.Random, *, service: str = "scoring"
+) -> Observation:
     """Records that the broker acknowledged and does not have: marked as sent, never sent, with
     their followers in the log.
     """
-    return {"lost": len(await _withhold(lab, rng, service))}
+    return {"lost": len(await _withhold(rig, rng, service))}
 
 
-@strike("F18")
-async def out_of_order(lab: Laboratory, rng: random.Random, *, service: str = "scoring") -> Told:
+@fault("F18")
+async def out_of_order(
+    rig: FaultRig, rng: random.Random, *, service: str = "scoring"
+) -> Observation:
     """Versions arrive after later ones of their aggregate: they were held back while the others
     went.
     """
-    kept = await _withhold(lab, rng, service)
+    kept = await _withhold(rig, rng, service)
     await asyncio.sleep(rng.uniform(0.5, 4.0))
-    await lab.sql(
+    await rig.sql(
         f"with again as (update {service}.outbox set published_at = null where id = any($1::bigint[]) returning id) select 1",
         kept,
     )
@@ -407,7 +411,7 @@ aggregate will follow.
 """
 
 
-async def _withhold(lab: Laboratory, rng: random.Random, service: str) -> list[int]:
+async def _withhold(rig: FaultRig, rng: random.Random, service: str) -> list[int]:
     """Have a relay pass over events; gives the outbox ids of those whose followers went, one at
     least.
 
@@ -416,18 +420,18 @@ async def _withhold(lab: Laboratory, rng: random.Random, service: str) -> list[i
     the last word.
     """
     for _ in range(WITHHOLD_TURNS):
-        async with alone(lab, service) as process:
-            await reborn(lab, process, "relay.after_select=kill@3")
-            async with traffic(lab, rng, operations=48, rate=6.0):
-                rows = await _marked_unsent(lab, process)
-                if followed := await _followed(lab, service, [row["id"] for row in rows]):
+        async with alone(rig, service) as process:
+            await reborn(rig, process, "relay.after_select=kill@3")
+            async with traffic(rig, rng, operations=48, rate=6.0):
+                rows = await _marked_unsent(rig, process)
+                if followed := await _followed(rig, service, [row["id"] for row in rows]):
                     return followed
     raise AssertionError(
         f"in {WITHHOLD_TURNS} turns no event of {service} was withheld whose followers went"
     )
 
 
-async def _marked_unsent(lab: Laboratory, process: Process) -> list[Any]:
+async def _marked_unsent(rig: FaultRig, process: Process) -> list[Any]:
     service = process.service
     process.paused = True
     try:
@@ -435,10 +439,10 @@ async def _marked_unsent(lab: Laboratory, process: Process) -> list[Any]:
             await until(_is_dead(process), 20, f"the relay of {service} with something to send")
         process.kill()
         await until(_is_dead(process), 5, f"{service} killed")
-        rows = (await lab.rows(_UNSENT.format(service=service)))[:20]
+        rows = (await rig.rows(_UNSENT.format(service=service)))[:20]
         for row in rows:
-            partition = crc32(row["key"].encode()) % lab.settings.topic_partitions
-            await lab.sql(
+            partition = crc32(row["key"].encode()) % rig.settings.topic_partitions
+            await rig.sql(
                 f"update {service}.outbox set published_at = now(), partition = $2, log_offset = 0 where id = $1 returning id",
                 row["id"],
                 partition,
@@ -449,7 +453,7 @@ async def _marked_unsent(lab: Laboratory, process: Process) -> list[Any]:
     return rows
 
 
-async def _followed(lab: Laboratory, service: str, ids: list[int]) -> list[int]:
+async def _followed(rig: FaultRig, service: str, ids: list[int]) -> list[int]:
     """Those of the withheld that have followers in the log within ten seconds; the others are given
     back to the relay.
     """
@@ -457,14 +461,14 @@ async def _followed(lab: Laboratory, service: str, ids: list[int]) -> list[int]:
 
     async def all_followed() -> bool:
         followed[:] = [
-            row["id"] for row in await lab.rows(_WITH_FOLLOWERS.format(service=service), ids)
+            row["id"] for row in await rig.rows(_WITH_FOLLOWERS.format(service=service), ids)
         ]
         return len(followed) == len(ids)
 
     with suppress(AssertionError):
         await until(all_followed, 10, "followers")
     back = [id for id in ids if id not in followed]
-    await lab.sql(
+    await rig.sql(
         f"with back as (update {service}.outbox set published_at = null where id = any($1::bigint[]) returning id) select 1",
         back,
     )
@@ -480,7 +484,7 @@ def _is_dead(process: Process) -> Callable[[], Awaitable[bool]]:
 
 def _headers(topic: str, type: str, key: str, **changed: bytes | None) -> list[tuple[str, bytes]]:
     now = real_now()
-    said = dict(
+    headers = dict(
         write_headers(
             event_id=new_id(),
             service="lab",
@@ -492,8 +496,8 @@ def _headers(topic: str, type: str, key: str, **changed: bytes | None) -> list[t
             trace=None,
         )
     )
-    said.update({name: value for name, value in changed.items() if value is not None})
-    return [(name, value) for name, value in said.items() if changed.get(name, b"") is not None]
+    headers.update({name: value for name, value in changed.items() if value is not None})
+    return [(name, value) for name, value in headers.items() if changed.get(name, b"") is not None]
 
 
 class NoText(str):
@@ -567,61 +571,61 @@ POISONED = {
 }
 
 
-@strike("F20")
-async def poisoned(lab: Laboratory, rng: random.Random, *, topic: str = "complaints") -> Told:
-    """One record of every kind that cannot be read; each must be parked once with its bytes while
+@fault("F20")
+async def poisoned(rig: FaultRig, rng: random.Random, *, topic: str = "complaints") -> Observation:
+    """One record of every kind that cannot be read; each must be dead-lettered once with its bytes while
     the partition goes on.
     """
-    async with lab.producer() as producer:
+    async with rig.producer() as producer:
         with any_header_name():
-            await _poison(lab, producer, topic)
+            await _poison(rig, producer, topic)
     return {"poison": len(POISON)}
 
 
-async def _poison(lab: Laboratory, producer: AIOKafkaProducer, topic: str) -> None:
+async def _poison(rig: FaultRig, producer: AIOKafkaProducer, topic: str) -> None:
     for kind, make in POISON.items():
         key = str(uuid4())
         value, headers = make(key, POISONED[topic])
-        lab.forged_ids |= {UUID(id.decode()) for name, id in headers if name == "ce_id"}
-        lab.forged[key.encode(), value] = Forged(
+        rig.forged_ids |= {UUID(id.decode()) for name, id in headers if name == "ce_id"}
+        rig.forged[key.encode(), value] = ForgedRecord(
             topic, POISONED[topic] if kind in READABLE else None
         )
         await producer.send_and_wait(
-            lab.settings.topic_prefix + topic, value, key=key.encode(), headers=headers
+            rig.settings.topic_prefix + topic, value, key=key.encode(), headers=headers
         )
 
 
-@strike("F21")
-async def parked_and_replayed(
-    lab: Laboratory, rng: random.Random, *, service: str = "notify", seconds: float = 60.0
-) -> Told:
-    """A bug in a hearer parks what it hears; after the cure it is put back, twice. The second time
+@fault("F21")
+async def dead_lettered_and_replayed(
+    rig: FaultRig, rng: random.Random, *, service: str = "notify", seconds: float = 60.0
+) -> Observation:
+    """A bug in a handler dead-letters its events; once fixed they are replayed, twice. The second time
     changes nothing.
     """
 
-    async def parked() -> bool:
+    async def dead_lettered() -> bool:
         return bool(
-            await lab.sql(
+            await rig.sql(
                 f"select count(*) > 2 from {service}.dead_letters where state = 'pending' and reason = 'handler'"
             )
         )
 
-    async with alone(lab, service) as process:
-        await reborn(lab, process, "consumer.after_effect=bug@1+")
-        async with traffic(lab, rng, operations=12):
-            await until(parked, seconds, f"something parked by {service}")
-        await reborn(lab, process)
+    async with alone(rig, service) as process:
+        await reborn(rig, process, "consumer.after_effect=bug@1+")
+        async with traffic(rig, rng, operations=12):
+            await until(dead_lettered, seconds, f"a dead letter of {service}")
+        await reborn(rig, process)
     await asyncio.sleep(1)
-    first, second = await _command(lab, "replay", service), await _command(lab, "replay", service)
-    assert not first.startswith("0 applied"), f"the first replay said: {first}"
-    assert second.startswith("0 applied"), f"the second replay said: {second}"
+    first, second = await _command(rig, "replay", service), await _command(rig, "replay", service)
+    assert not first.startswith("0 applied"), f"the first replay printed: {first}"
+    assert second.startswith("0 applied"), f"the second replay printed: {second}"
     return {"first": first, "second": second}
 
 
-async def _command(lab: Laboratory, *words: str) -> str:
+async def _command(rig: FaultRig, *words: str) -> str:
     """A `fengping` command against this installation, as an operator would give it."""
     program = [sys.executable, "-m", "services", *words]
-    env = {**os.environ, **lab.environment}
+    env = {**os.environ, **rig.environment}
     done = await asyncio.to_thread(
         subprocess.run, program, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120
     )
@@ -629,15 +633,15 @@ async def _command(lab: Laboratory, *words: str) -> str:
     return done.stdout.strip()
 
 
-@strike("F38")
-async def answers_lost(lab: Laboratory, rng: random.Random, *, share: float = 0.5) -> Told:
+@fault("F38")
+async def answers_lost(rig: FaultRig, rng: random.Random, *, share: float = 0.5) -> Observation:
     """Answers that never arrived: the same writes come again under their keys and get the same
     answers.
     """
     done = next(
         (
             load
-            for load in reversed(lab.loads)
+            for load in reversed(rig.loads)
             if load.ledger.exists() and load.ledger.stat().st_size > 0
         ),
         None,
@@ -651,7 +655,7 @@ async def answers_lost(lab: Laboratory, rng: random.Random, *, share: float = 0.
     copy = done.ledger.with_suffix(".again")
     copy_ledger(done.ledger, copy, forget=forgotten)
     again = replace(done, ledger=copy, operations=max(before, default=-1) + 1, rate=0)
-    await lab.run_load(_same_plan(again, done))
+    await rig.run_load(_same_plan(again, done))
     after = acknowledged(read_ledger(copy))
     differing = [
         n for n in forgotten if n in after and after[n].get("answer") != before[n].get("answer")
@@ -669,15 +673,15 @@ def _same_plan(again: Any, done: Any) -> Any:
 # ── time ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-@strike("F31")
+@fault("F31")
 async def service_clock_wrong(
-    lab: Laboratory,
+    rig: FaultRig,
     rng: random.Random,
     *,
     service: str = "casework",
     by: str = "+40d",
     seconds: float = 8.0,
-) -> Told:
+) -> Observation:
     """The clock of a service's machine is wrong: nothing may be due because of it, and its events
     still leave.
     """
@@ -686,9 +690,9 @@ async def service_clock_wrong(
     )
     if library is None:
         return {"skipped": "no libfaketime on this machine"}
-    process = one(lab, service)
+    process = one(rig, service)
     await reborn(
-        lab,
+        rig,
         process,
         extra={
             "LD_PRELOAD": str(library),
@@ -698,70 +702,70 @@ async def service_clock_wrong(
         },
     )
     await asyncio.sleep(seconds)
-    stuck = await lab.sql(
+    stuck = await rig.sql(
         f"select coalesce(extract(epoch from now() - min(created_at)), 0)::float from {service}.outbox where published_at is null"
     )
-    await reborn(lab, process)
+    await reborn(rig, process)
     assert stuck < seconds, (
         f"events of {service} waited {stuck:.0f} s while its clock was wrong by {by}"
     )
     return {"by": by}
 
 
-@strike("F32")
-async def database_clock_jumps(lab: Laboratory, rng: random.Random, *, by: str = "40 days") -> Told:
+@fault("F32")
+async def database_clock_jumps(
+    rig: FaultRig, rng: random.Random, *, by: str = "40 days"
+) -> Observation:
     """The clock of the database's host jumps: due work stops before anything lapses, until a person
     lets it go on.
     """
     fired = "select count(*) from casework.deadlines where lapsed_at is not null"
-    before = await lab.sql(fired)
+    before = await rig.sql(fired)
     # A process that has not looked at the clock yet knows no jump.
-    await until(lambda: _watch_the_clock(lab), 30, "every service looks at the clock")
-    await lab.sql("update public.clock_jump set by = $1::text::interval returning 1", by)
-    closed = await until(lambda: _held(lab), 10, "every service holds its due work")
+    await until(lambda: _watch_the_clock(rig), 30, "every service looks at the clock")
+    await rig.sql("update public.clock_jump set by = $1::text::interval returning 1", by)
+    closed = await until(lambda: _held(rig), 10, "every service holds its due work")
     await asyncio.sleep(2)
-    assert await lab.sql(fired) == before, "deadlines lapsed by a jump of the clock"
+    assert await rig.sql(fired) == before, "deadlines lapsed by a jump of the clock"
     ready = [
-        str(p) for p in lab.fleet.processes if p.wanted and (await get(p.port, "/readyz"))[0] == 200
+        str(p) for p in rig.processes.all if p.wanted and (await get(p.port, "/readyz"))[0] == 200
     ]
     assert not ready, f"{ready} say they are ready while due work is stopped"
-    await lab.sql("update public.clock_jump set by = '0' returning 1")
+    await rig.sql("update public.clock_jump set by = '0' returning 1")
     await asyncio.sleep(2)
-    assert await lab.sql(fired) == before, "deadlines lapsed while the clock came back"
-    told = await _command(lab, "clock", "release", "--by", "lab")
-    return {"held_after_seconds": round(closed, 1), "released": told.replace("\n", " ")}
+    assert await rig.sql(fired) == before, "deadlines lapsed while the clock came back"
+    output = await _command(rig, "clock", "release", "--by", "lab")
+    return {"held_after_seconds": round(closed, 1), "released": output.replace("\n", " ")}
 
 
-async def _watch_the_clock(lab: Laboratory) -> bool:
+async def _watch_the_clock(rig: FaultRig) -> bool:
     metrics = [
-        (await get(process.port, "/metrics"))[1]
-        for process in lab.fleet.processes
-        if process.wanted
+        (await get(process.port, "/metrics"))[1] for process in rig.processes.all if process.wanted
     ]
     return all("\nclock_jump_guard{" in text for text in metrics)
 
 
-async def _held(lab: Laboratory) -> bool:
+async def _held(rig: FaultRig) -> bool:
     counts = [
-        await lab.sql(f"select count(*) from {service}.clock_holds where released_at is null")
+        await rig.sql(f"select count(*) from {service}.clock_holds where released_at is null")
         for service in SERVICES
     ]
     return all(counts)
 
 
-@strike("F33")
+@fault("F33")
 async def lapse_wave(
-    lab: Laboratory, rng: random.Random, *, days: int = 12, kills: int = 2
-) -> Told:
+    rig: FaultRig, rng: random.Random, *, days: int = 12, kills: int = 2
+) -> Observation:
     """Everything that is owed falls due at once, and whoever tells of it is killed meanwhile."""
-    due = await lab.sql(
+    due = await rig.sql(
         "select count(*) from casework.deadlines where state = 'running' and due_at <= public.app_now() + make_interval(days => $1)",
         days,
     )
     assert due, f"nothing is owed within {days} days"
-    process = one(lab, "casework")
+    process = one(rig, "casework")
     await reborn(
-        lab,
+        rig,
         process,
         *[
             rng.choice(
@@ -773,5 +777,5 @@ async def lapse_wave(
         ]
         * kills,
     )
-    await lab.advance(days=days)
+    await rig.advance(days=days)
     return {"due": due}

@@ -28,7 +28,7 @@ LOOK_SECONDS = 0.02
 START_SECONDS = 120.0
 
 
-# ── the nursery itself ────────────────────────────────────────────────────────────────────────────
+# ── the fork_server itself ────────────────────────────────────────────────────────────────────────────
 
 
 def main() -> None:
@@ -83,7 +83,7 @@ def bear(order: dict[str, Any], serve: Any) -> None:
 
 
 def settle(order: dict[str, Any]) -> None:
-    """Own session, own log, own environment, own chance; dies with the nursery."""
+    """Own session, own log, own environment, own chance; dies with the fork_server."""
     os.setsid()
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     nothing, log = (
@@ -109,11 +109,11 @@ def reap() -> None:
         say(pid=pid, code=os.waitstatus_to_exitcode(status))
 
 
-# ── the laboratory's side ─────────────────────────────────────────────────────────────────────────
+# ── the rig's side ─────────────────────────────────────────────────────────────────────────
 
 
-class Nursery:
-    """A handle on a nursery: `start` gives a process id, `code` says how it ended (None: it has
+class ForkServer:
+    """A handle on a fork_server: `start` gives a process id, `code` says how it ended (None: it has
     not).
     """
 
@@ -134,15 +134,17 @@ class Nursery:
     def _listen(self) -> None:
         assert self._child.stdout
         for line in self._child.stdout:
-            said = json.loads(line)
-            if "ready" in said:
+            message = json.loads(line)
+            if "ready" in message:
                 self.ready.set_result(True)
-            elif "tag" in said:
-                self._begun.pop(said["tag"]).set_result(said["pid"])
+            elif "tag" in message:
+                self._begun.pop(message["tag"]).set_result(message["pid"])
             else:
-                self._codes[said["pid"]] = said["code"]
+                self._codes[message["pid"]] = message["code"]
 
-    def start(self, service: str, env: dict[str, str], log: Path, *, anew: bool = False) -> int:
+    def start(
+        self, service: str, env: dict[str, str], log: Path, *, fresh_interpreter: bool = False
+    ) -> int:
         """Fork a service; gives its process id. `anew`: it loads its program again, as an
         environment that changes libraries needs.
         """
@@ -151,7 +153,13 @@ class Nursery:
         self._begun[tag] = begun
         self._child.stdin.write(
             json.dumps(
-                {"tag": tag, "service": service, "env": env, "log": str(log), "exec": anew}
+                {
+                    "tag": tag,
+                    "service": service,
+                    "env": env,
+                    "log": str(log),
+                    "exec": fresh_interpreter,
+                }
             ).encode()
             + b"\n"
         )
@@ -164,7 +172,7 @@ class Nursery:
         return self._codes.get(pid)
 
     def close(self) -> None:
-        """End the nursery and with it whatever it forked."""
+        """End the fork_server and with it whatever it forked."""
         assert self._child.stdin
         self._child.stdin.close()
         try:

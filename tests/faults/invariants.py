@@ -1,5 +1,5 @@
 """What must hold at rest, whatever was broken before: I1 to I12 as questions to the databases, the
-logs and the witness.
+logs and the expected.
 
 Each gives the sentences of what it found wrong, nothing when all is well. None of them shares code
 with what it checks, but for reading the envelope of a record and the public format of the audit
@@ -27,9 +27,9 @@ from shared.appraisal.events import EVENTS, OWNERS
 from shared.security import audit
 from shared.security.keyring import KeyRing
 from shared.storage.schema import SERVICES
-from tests.faults.expected_state import Witness, count_answers, witness_of
+from tests.faults.expected_state import ExpectedState, count_answers, expected_state_of
 from tests.faults.process_group import get
-from tests.faults.rig import PASSWORD, Laboratory, NotAtRest, topics_consumed_by
+from tests.faults.rig import PASSWORD, FaultRig, NotSettled, topics_consumed_by
 
 SHOWN = 5
 PHONE = re.compile(rb"(?<!\d)1\d{10}(?!\d)")
@@ -39,8 +39,8 @@ PHONE = re.compile(rb"(?<!\d)1\d{10}(?!\d)")
 class Scene:
     """Everything there is to look at, read once."""
 
-    lab: Laboratory
-    witness: Witness
+    rig: FaultRig
+    expected: ExpectedState
     campaign: Campaign
     sql: asyncpg.Connection
     records: list[ConsumerRecord]
@@ -48,7 +48,7 @@ class Scene:
     """What the watch saw of I12 while the faults went on."""
 
     @cached_property
-    def said(self) -> dict[UUID, ConsumerRecord]:
+    def published(self) -> dict[UUID, ConsumerRecord]:
         """Event id → one of its records in the log, of those that are events."""
         found: dict[UUID, ConsumerRecord] = {}
         for record in self.records:
@@ -58,8 +58,8 @@ class Scene:
         return found
 
     def forged(self, record: ConsumerRecord) -> bool:
-        """Did the laboratory put this into the log as something else than a copy?"""
-        return (record.key, record.value) in self.lab.forged
+        """Did the fault rig put this into the log as something else than a copy?"""
+        return (record.key, record.value) in self.rig.forged
 
 
 def event_id_of(record: ConsumerRecord) -> UUID | None:
@@ -106,67 +106,67 @@ async def no_acknowledged_write_is_lost(scene: Scene) -> list[str]:
     kept = {
         "complaints": (
             await column(scene, "select id from intake.complaints"),
-            set(scene.witness.complaints),
+            set(scene.expected.complaints),
         ),
         "ballots": (
             await column(scene, "select id from intake.ballots"),
-            scene.witness.ballots_acknowledged,
+            scene.expected.ballots_acknowledged,
         ),
         "visits": (
             await column(scene, "select id from intake.visits where counted_at is not null"),
-            scene.witness.visits,
+            scene.expected.visits,
         ),
     }
     return [
-        f"acknowledged {kind} that intake does not have, {some(said - held)}"
-        for kind, (held, said) in kept.items()
-        if said - held
+        f"acknowledged {kind} that intake does not have, {some(acknowledged - held)}"
+        for kind, (held, acknowledged) in kept.items()
+        if acknowledged - held
     ]
 
 
 @invariant("I2")
 async def nothing_is_there_that_nobody_sent(scene: Scene) -> list[str]:
-    witness, found = scene.witness, []
+    expected, found = scene.expected, []
     rows = await scene.sql.fetch(
         "select id, unit_id, kind, problem_item, identity from intake.complaints"
     )
-    extra = Counter(tuple(row)[1:] for row in rows if row["id"] not in witness.complaints)
-    if phantoms := extra - witness.complaints_unknown:
+    extra = Counter(tuple(row)[1:] for row in rows if row["id"] not in expected.complaints)
+    if phantoms := extra - expected.complaints_unknown:
         found.append(
-            f"complaints that nobody sent, {some(phantoms.items())}; {witness.complaints_unknown.total()} outcomes are unknown"
+            f"complaints that nobody sent, {some(phantoms.items())}; {expected.complaints_unknown.total()} outcomes are unknown"
         )
-    if extra := await column(scene, "select id from intake.ballots") - set(witness.ballots):
+    if extra := await column(scene, "select id from intake.ballots") - set(expected.ballots):
         found.append(f"ballots that nobody sent, {some(extra)}")
-    if extra := await column(scene, "select id from intake.visits") - witness.visits_sent:
+    if extra := await column(scene, "select id from intake.visits") - expected.visits_sent:
         found.append(f"visits that nobody sent, {some(extra)}")
-    if witness.refused:
+    if expected.refused:
         found.append(
-            f"well-formed writes were refused, {some((line['status'], line['sentence']) for line in witness.refused)}"
+            f"well-formed writes were refused, {some((line['status'], line['sentence']) for line in expected.refused)}"
         )
     return found
 
 
-# ── I3: one effect per event and hearer ───────────────────────────────────────────────────────────
+# ── I3: one effect per event and consumer ───────────────────────────────────────────────────────────
 
 
 @invariant("I3")
-async def every_event_takes_effect_once_at_every_hearer(scene: Scene) -> list[str]:
+async def every_consumer_applies_every_event_once(scene: Scene) -> list[str]:
     found = []
     for service in SERVICES:
         inbox = await column(scene, f"select event_id from {service}.inbox")
-        parked = await column(
+        dead_lettered = await column(
             scene, f"select event_id from {service}.dead_letters where state = 'pending'"
         )
         due = {
             event_id
-            for event_id, record in scene.said.items()
+            for event_id, record in scene.published.items()
             if topic_of(record) in topics_consumed_by(service)
         }
-        if missing := due - inbox - parked:
+        if missing := due - inbox - dead_lettered:
             found.append(
                 f"{service} has not taken events of the log, {some(missing)}; {around(scene, missing)}"
             )
-        if invented := inbox - set(scene.said) - scene.lab.forged_ids:
+        if invented := inbox - set(scene.published) - scene.rig.forged_ids:
             found.append(f"{service} took events that are in no log, {some(invented)}")
     return found + await _effects(scene)
 
@@ -182,7 +182,7 @@ async def _effects(scene: Scene) -> list[str]:
     )
     findings = {
         UUID(f["finding_id"])
-        for record in scene.said.values()
+        for record in scene.published.values()
         if topic_of(record) == "visits"
         for f in body(record)["findings"]
     }
@@ -217,7 +217,7 @@ async def _counted(scene: Scene) -> list[str]:
     )
     tallied = Counter({tuple(row)[:5]: row["answer_count"] for row in rows})
     recount = count_answers(
-        answers for ballot, answers in scene.witness.ballots.items() if ballot in cast
+        answers for ballot, answers in scene.expected.ballots.items() if ballot in cast
     )
     if tallied != recount:
         more, fewer = tallied - recount, recount - tallied
@@ -231,13 +231,13 @@ async def _notifications(scene: Scene) -> list[str]:
     twice = await scene.sql.fetch(
         "select event_id, role, count(*) from notify.notifications group by 1, 2 having count(*) > 1"
     )
-    found = [f"notifications told twice, {some(twice)}"] if twice else []
-    told = await column(
+    found = [f"notifications sent twice, {some(twice)}"] if twice else []
+    notified = await column(
         scene, "select event_id from notify.notifications where kind not like '%escalat%'"
     )
     lapsed = {
         event_id
-        for event_id, record in scene.said.items()
+        for event_id, record in scene.published.items()
         if type_of(record) == "case.deadline_lapsed.v1"
     }
     unread = {
@@ -246,23 +246,23 @@ async def _notifications(scene: Scene) -> list[str]:
             "select event_id from notify.dead_letters where state = 'pending'"
         )
     }
-    if silent := lapsed - told - unread:
-        found.append(f"lapses that nobody was told of, {some(silent)}")
+    if silent := lapsed - notified - unread:
+        found.append(f"lapses without a notification, {some(silent)}")
     return found
 
 
 @invariant("I3, outside the house")
-async def what_left_the_house_left_once(scene: Scene) -> list[str]:
+async def outbound_messages_are_sent_once(scene: Scene) -> list[str]:
     """A notification reaches its address; twice only when a sender worker died with it in its hands, and then
     under the same key.
     """
     rows = await scene.sql.fetch("select id, state, attempts from notify.deliveries")
-    taken = Counter(UUID(request.headers["idempotency-key"]) for request in scene.lab.mailbox.heard)
+    taken = Counter(UUID(request.headers["idempotency-key"]) for request in scene.rig.mailbox.heard)
     found = []
     if unknown := set(taken) - {row["id"] for row in rows}:
         found.append(f"messages that no delivery accounts for, {some(unknown)}")
     if silent := {row["id"] for row in rows if row["state"] == "delivered"} - set(taken):
-        found.append(f"said to be delivered and never sent, {some(silent)}")
+        found.append(f"recorded as delivered and never sent, {some(silent)}")
     if lost := [
         row["id"] for row in rows if row["state"] not in ("delivered", "waiting", "withdrawn")
     ]:
@@ -284,22 +284,22 @@ def type_of(record: ConsumerRecord) -> str:
 def around(scene: Scene, event_ids: Iterable[UUID]) -> str:
     """The records beside the first of these, as they stand in the log."""
     first = min(event_ids, key=str)
-    place = scene.said[first]
+    place = scene.published[first]
     beside = [
         r
         for r in scene.records
         if (r.topic, r.partition) == (place.topic, place.partition)
         and abs(r.offset - place.offset) <= 3
     ]
-    told = []
+    lines = []
     for record in sorted(beside, key=lambda record: record.offset):
-        said = dict(record.headers)
+        headers = dict(record.headers)
         key, version = (
-            said.get("ce_subject", b"")[:8].decode(errors="replace"),
-            said.get("ce_sequence", b"").decode(errors="replace"),
+            headers.get("ce_subject", b"")[:8].decode(errors="replace"),
+            headers.get("ce_sequence", b"").decode(errors="replace"),
         )
-        told.append(f"{record.offset} {type_of(record)} {key} v{version}")
-    return f"around {place.topic}-{place.partition}@{place.offset}: {' | '.join(told)}"
+        lines.append(f"{record.offset} {type_of(record)} {key} v{version}")
+    return f"around {place.topic}-{place.partition}@{place.offset}: {' | '.join(lines)}"
 
 
 # ── I4, I5: complete and in order ─────────────────────────────────────────────────────────────────
@@ -311,11 +311,11 @@ async def the_outbox_is_the_log(scene: Scene) -> list[str]:
     for service in SERVICES:
         outbox |= await column(scene, f"select event_id from {service}.outbox")
     found = (
-        [f"events of an outbox that are in no log, {some(outbox - set(scene.said))}"]
-        if outbox - set(scene.said)
+        [f"events of an outbox that are in no log, {some(outbox - set(scene.published))}"]
+        if outbox - set(scene.published)
         else []
     )
-    if strange := set(scene.said) - outbox:
+    if strange := set(scene.published) - outbox:
         found.append(
             f"events in the log that no outbox holds, {some(strange)}; {around(scene, strange)}"
         )
@@ -331,25 +331,25 @@ async def versions_are_without_gaps(scene: Scene) -> list[str]:
             "having count(*) <> max(version) or min(version) <> 1"
         )
         found += [
-            f"{service} said versions {row['a']}…{row['z']} of {row['topic']} {row['key']} in {row['c']} events"
+            f"{service} published versions {row['a']}…{row['z']} of {row['topic']} {row['key']} in {row['c']} events"
             for row in broken[:SHOWN]
         ]
         behind = await scene.sql.fetch(_aggregate_versions_behind(service))
         found += [
-            f"{service} is at version {row['at']} of {row['topic']} {row['key']}, said were {row['said']}"
+            f"{service} is at version {row['at']} of {row['topic']} {row['key']}, published were {row['published']}"
             for row in behind[:SHOWN]
         ]
     return found
 
 
 def _aggregate_versions_behind(service: str) -> str:
-    """Aggregates whose version at the hearer is not the owner's, and no parked letter says why."""
+    """Aggregates whose version at the consumer is not the owner's, and no dead letter explains it."""
     own = [
         f"select '{topic}' as topic, key, version from {OWNERS[topic]}.aggregates where topic = '{topic}'"
         for topic in sorted(topics_consumed_by(service) - {"resends"})
     ]
     return f"""
-    select a.topic, a.key, a.version as said, coalesce(s.version, 0) as at
+    select a.topic, a.key, a.version as published, coalesce(s.version, 0) as at
     from ({" union all ".join(own)}) a left join {service}.aggregate_versions s on (split_part(s.topic, '.', -1), s.key) = (a.topic, a.key)
     where coalesce(s.version, 0) <> a.version and not exists (
       select from {service}.dead_letters d where d.state = 'pending' and d.aggregate = a.key and split_part(d.topic, '.', -1) = a.topic)
@@ -361,11 +361,11 @@ def _aggregate_versions_behind(service: str) -> str:
 
 @invariant("I6")
 async def running_scores_equal_the_recount(scene: Scene) -> list[str]:
-    async with Client(scene.lab.fleet.gateway.url) as client:
+    async with Client(scene.rig.processes.gateway.url) as client:
         office = await client.sign_in(OFFICE.name, PASSWORD)
-        key = f"recount-{len(scene.lab.loads)}-{len(scene.records)}"
+        key = f"recount-{len(scene.rig.loads)}-{len(scene.records)}"
         answer = await office.write(
-            f"/scoring/api/campaigns/{scene.lab.campaign_id}/recounts", {}, key=key
+            f"/scoring/api/campaigns/{scene.rig.campaign_id}/recounts", {}, key=key
         )
     differences = answer.body["differences"]
     return (
@@ -390,23 +390,26 @@ async def each_deadline_fires_once_and_never_early(scene: Scene) -> list[str]:
     ]
     found = [f"lapsed before they were due, {some(early)}"] if early else []
     lapsed = Counter((row["subject"], row["due_at"]) for row in rows if row["lapsed_at"])
-    told = Counter(
-        (UUID(said.get("case_id") or said["obligation_id"]), datetime.fromisoformat(said["due_at"]))
-        for record in scene.said.values()
-        if type_of(record) in ("case.deadline_lapsed.v1", "obligation.lapsed.v1")
-        and (said := body(record))
-    )
-    if lapsed != told:
-        found.append(
-            f"told more often than they lapsed {some((told - lapsed).items())}; lapsed and not told {some((lapsed - told).items())}"
+    published = Counter(
+        (
+            UUID(event.get("case_id") or event["obligation_id"]),
+            datetime.fromisoformat(event["due_at"]),
         )
-    early_told = [
+        for record in scene.published.values()
+        if type_of(record) in ("case.deadline_lapsed.v1", "obligation.lapsed.v1")
+        and (event := body(record))
+    )
+    if lapsed != published:
+        found.append(
+            f"published more often than they lapsed {some((published - lapsed).items())}; lapsed and not published {some((lapsed - published).items())}"
+        )
+    early = [
         (event_id, body(record)["due_at"])
-        for event_id, record in scene.said.items()
+        for event_id, record in scene.published.items()
         if type_of(record) in ("case.deadline_lapsed.v1", "obligation.lapsed.v1")
         and body(record)["occurred_at"] < body(record)["due_at"]
     ]
-    return found + ([f"told before they were due, {some(early_told)}"] if early_told else [])
+    return found + ([f"published before they were due, {some(early)}"] if early else [])
 
 
 # ── I8: ballots ───────────────────────────────────────────────────────────────────────────────────
@@ -415,15 +418,15 @@ async def each_deadline_fires_once_and_never_early(scene: Scene) -> list[str]:
 @invariant("I8")
 async def a_code_counts_once(scene: Scene) -> list[str]:
     cast = await scene.sql.fetchval("select count(*) from intake.ballots")
-    told = sum(type_of(record) == "ballot.submitted.v1" for record in scene.said.values())
+    published = sum(type_of(record) == "ballot.submitted.v1" for record in scene.published.values())
     keys = Counter(
         body(record)["ballot_id"]
-        for record in scene.said.values()
+        for record in scene.published.values()
         if type_of(record) == "ballot.submitted.v1"
     )
-    found = [f"{cast} codes spent, {told} ballots told"] if cast != told else []
+    found = [f"{cast} codes spent, {published} ballots published"] if cast != published else []
     return found + (
-        [f"ballots told as two facts, {some(k for k, n in keys.items() if n > 1)}"]
+        [f"ballots published as two events, {some(k for k, n in keys.items() if n > 1)}"]
         if keys and max(keys.values()) > 1
         else []
     )
@@ -434,7 +437,7 @@ async def a_code_counts_once(scene: Scene) -> list[str]:
 
 @invariant("I9")
 async def the_audit_log_is_whole(scene: Scene) -> list[str]:
-    key = KeyRing.load_or_create(scene.lab.settings.keyring).signing_key("audit")
+    key = KeyRing.load_or_create(scene.rig.settings.keyring).signing_key("audit")
     found = []
     for service in SERVICES:
         violation = await audit.verify_log(
@@ -488,13 +491,13 @@ async def no_personal_data_leaves_the_vault(scene: Scene) -> list[str]:
         places[f"kafka {topic_of(record)}"] += (
             (record.value or b"") + b"\n" + b"\n".join(value or b"" for _, value in record.headers)
         )
-    places |= scene.lab.scan_files()
-    for process in scene.lab.fleet.processes:
+    places |= scene.rig.scan_files()
+    for process in scene.rig.processes.all:
         if process.wanted:
             places[f"metrics of {process}"] = (await get(process.port, "/metrics"))[1].encode()
     found = []
     for name, content in places.items():
-        if hits := set(PHONE.findall(content)) & scene.witness.canaries:
+        if hits := set(PHONE.findall(content)) & scene.expected.canaries:
             found.append(
                 f"{name} holds telephone numbers of complainants, {some(hit.decode() for hit in hits)}"
             )
@@ -512,7 +515,7 @@ async def _in_tables(scene: Scene) -> list[str]:
         texts = await scene.sql.fetch(
             f"select distinct (regexp_matches(t::text, '1\\d{{10}}', 'g'))[1] as hit from {row['name']} t"
         )
-        if hits := {hit["hit"].encode() for hit in texts} & scene.witness.canaries:
+        if hits := {hit["hit"].encode() for hit in texts} & scene.expected.canaries:
             found.append(
                 f"table {row['name']} holds telephone numbers of complainants, {some(hit.decode() for hit in hits)}"
             )
@@ -524,36 +527,36 @@ async def _in_tables(scene: Scene) -> list[str]:
 
 @invariant("I11")
 async def nothing_is_left_undone(scene: Scene) -> list[str]:
-    undone = await scene.lab.unrest()
+    undone = await scene.rig.unrest()
     if undone:
         # A process that came to its armed place only after all was at rest is given the time to
         # come back.
-        with suppress(NotAtRest):
-            await scene.lab.rest(20)
-        undone = await scene.lab.unrest()
+        with suppress(NotSettled):
+            await scene.rig.settle(20)
+        undone = await scene.rig.unrest()
     found = [f"{what}: {n}" for what, n in undone.items()]
     for service in SERVICES:
-        letters = await scene.sql.fetch(
+        pending = await scene.sql.fetch(
             f"select topic, key, body, type, reason, detail from {service}.dead_letters where state = 'pending'"
         )
         strange = [
             f"{one['topic']} {one['type']} {one['reason']}: {one['detail']}"
-            for one in letters
-            if (one["key"], one["body"]) not in scene.lab.forged
+            for one in pending
+            if (one["key"], one["body"]) not in scene.rig.forged
         ]
         if strange:
-            found.append(f"{service} parked what nobody forged, {some(strange)}")
+            found.append(f"{service} dead-lettered a record that was not forged, {some(strange)}")
         kept = Counter(
-            (one["topic"].rpartition(".")[2], one["key"], one["body"]) for one in letters
+            (one["topic"].rpartition(".")[2], one["key"], one["body"]) for one in pending
         )
         due = {
             (made.topic, key, value): 1
-            for (key, value), made in scene.lab.forged.items()
+            for (key, value), made in scene.rig.forged.items()
             if made.stops(service)
         }
         if kept != Counter(due) and not strange:
             found.append(
-                f"{service} has not parked each forged record once: {some((Counter(due) - kept) + (kept - Counter(due)))}"
+                f"{service} has not dead-lettered each forged record once: {some((Counter(due) - kept) + (kept - Counter(due)))}"
             )
     return found
 
@@ -561,7 +564,7 @@ async def nothing_is_left_undone(scene: Scene) -> list[str]:
 @invariant("I12")
 async def no_stall_is_silent(scene: Scene) -> list[str]:
     return scene.stalls + [
-        f"a process ended by itself: {word}" for word in scene.lab.fleet.surprises
+        f"a process ended by itself: {word}" for word in scene.rig.processes.unexpected_exits
     ]
 
 
@@ -580,14 +583,14 @@ class Finding:
 
 
 async def examine(
-    lab: Laboratory, *, stalls: Sequence[str] = ()
+    rig: FaultRig, *, stalls: Sequence[str] = ()
 ) -> tuple[list[Finding], Counter[str]]:
     """All invariants, in order. Gives those broken, and how much was looked at."""
-    campaign = await campaign_of(lab)
-    witness = witness_of(lab.loads, campaign)
-    sql = await asyncpg.connect(lab.stack.postgres.superuser_url)
+    campaign = await campaign_of(rig)
+    expected = expected_state_of(rig.loads, campaign)
+    sql = await asyncpg.connect(rig.stack.postgres.superuser_url)
     try:
-        scene = Scene(lab, witness, campaign, sql, await lab.records(), list(stalls))
+        scene = Scene(rig, expected, campaign, sql, await rig.records(), list(stalls))
         findings = [
             Finding(name, sentences)
             for name, check in CHECKS.items()
@@ -596,19 +599,19 @@ async def examine(
     finally:
         await sql.close()
     seen = Counter(
-        acknowledged=witness.acknowledged,
-        unknown=witness.unknown.total(),
+        acknowledged=expected.acknowledged,
+        unknown=expected.unknown.total(),
         records=len(scene.records),
-        events=len(scene.said),
+        events=len(scene.published),
     )
     return findings, seen
 
 
-async def campaign_of(lab: Laboratory) -> Campaign:
+async def campaign_of(rig: FaultRig) -> Campaign:
     """The campaign as the public door tells it."""
-    async with Client(lab.fleet.gateway.url) as client:
+    async with Client(rig.processes.gateway.url) as client:
         office = await client.sign_in(OFFICE.name, PASSWORD)
-        return Campaign.of(*await office.campaign(lab.campaign_id))
+        return Campaign.of(*await office.campaign(rig.campaign_id))
 
 
 assert all(event.topic for event in EVENTS.values())

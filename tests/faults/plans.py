@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from tests.faults.fault_actions import STRIKES
+from tests.faults.fault_actions import FAULTS
 
 CardT = TypeVar("CardT")
 
@@ -34,21 +34,21 @@ JOBS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Blow:
-    """A strike after so many operations of the load were answered."""
+class ScheduledFault:
+    """A fault after so many operations of the load were answered."""
 
     after: int
     name: str
     how: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        assert self.name in STRIKES, f"there is no strike {self.name}"
+        assert self.name in FAULTS, f"there is no fault {self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """One run: so many operations at such a rate; `lives`: failpoints of each service's next
-    incarnations; blows by operation.
+    incarnations; scheduled by operation.
     """
 
     seed: int
@@ -58,7 +58,7 @@ class Plan:
     replicas: int = 1
     """Of every service."""
     lives: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    blows: Sequence[Blow] = ()
+    scheduled: Sequence[ScheduledFault] = ()
 
     @property
     def faults(self) -> str:
@@ -69,7 +69,10 @@ class Plan:
             [
                 *several,
                 *armed,
-                *(f"{blow.name}{dict(blow.how) or ''} after {blow.after}" for blow in self.blows),
+                *(
+                    f"{scheduled_fault.name}{dict(scheduled_fault.how) or ''} after {scheduled_fault.after}"
+                    for scheduled_fault in self.scheduled
+                ),
             ]
         )
 
@@ -82,7 +85,7 @@ def places(service: str) -> list[str]:
     return [*WRITERS, *RELAY, *CONSUMER, *jobs, *(SENDER_WORKERS if service == "notify" else ())]
 
 
-_BLOWS: dict[str, tuple[Mapping[str, Any], ...]] = {
+_FAULT_ARGUMENTS: dict[str, tuple[Mapping[str, Any], ...]] = {
     "killed": tuple({"service": s} for s in JOBS),
     "all_killed": ({}, {"times": 2}),
     "frozen": ({"service": "casework"}, {"service": "scoring"}),
@@ -106,7 +109,11 @@ _BLOWS: dict[str, tuple[Mapping[str, Any], ...]] = {
     "lost_in_the_log": ({},),
     "out_of_order": ({},),
     "poisoned": ({"topic": "complaints"}, {"topic": "ballots"}, {"topic": "cases"}),
-    "parked_and_replayed": ({"service": "notify"}, {"service": "casework"}, {"service": "scoring"}),
+    "dead_lettered_and_replayed": (
+        {"service": "notify"},
+        {"service": "casework"},
+        {"service": "scoring"},
+    ),
     "answers_lost": ({},),
     "service_clock_wrong": (
         {"by": "+40d"},
@@ -124,11 +131,11 @@ ARMED = 5
 
 
 def plan(seed: int) -> Plan:
-    """The plan of this seed: the next five failpoints, the next blow or two, and one or three
+    """The plan of this seed: the next five failpoints, the next scheduled_fault or two, and one or three
     replicas of each service.
 
-    Failpoints and blows are dealt like cards, shuffled anew when all were played: fifty seeds in a
-    row have each failpoint of each service three times, each blow twice.
+    Failpoints and scheduled are dealt like cards, shuffled anew when all were played: fifty seeds in a
+    row have each failpoint of each service three times, each scheduled_fault twice.
     """
     rng = random.Random(f"plan/{seed}")
     lives: dict[str, list[str]] = {}
@@ -136,13 +143,22 @@ def plan(seed: int) -> Plan:
         service, place = _dealt(_PLACES, turn)
         lives.setdefault(service, []).append(f"{place}=kill@{rng.randint(1, 6)}")
     operations = rng.choice((60, 90, 120))
-    names = [_dealt(sorted(_BLOWS), turn) for turn in range(3 * seed // 2, 3 * (seed + 1) // 2)]
-    blows = [
-        Blow(rng.randint(5, operations - 10), name, rng.choice(_BLOWS[name])) for name in names
+    names = [
+        _dealt(sorted(_FAULT_ARGUMENTS), turn) for turn in range(3 * seed // 2, 3 * (seed + 1) // 2)
     ]
-    blows.sort(key=lambda blow: blow.after)
+    scheduled = [
+        ScheduledFault(rng.randint(5, operations - 10), name, rng.choice(_FAULT_ARGUMENTS[name]))
+        for name in names
+    ]
+    scheduled.sort(key=lambda scheduled_fault: scheduled_fault.after)
     return Plan(
-        seed, "random", operations, rng.choice((15.0, 25.0)), rng.choice((1, 3, 3)), lives, blows
+        seed,
+        "random",
+        operations,
+        rng.choice((15.0, 25.0)),
+        rng.choice((1, 3, 3)),
+        lives,
+        scheduled,
     )
 
 
@@ -170,16 +186,16 @@ def reaching(missed: Collection[str]) -> Plan:
         "the places that were missed",
         90,
         5.0,
-        {service: armed for service, armed in lives.items() if armed},
+        lives={service: armed for service, armed in lives.items() if armed},
     )
 
 
 SHORT: tuple[Plan, ...] = (
-    # A hearer that was killed is missed for six seconds (its session): each service dies twice at
+    # A consumer that was killed is missed for six seconds (its session): each service dies twice at
     # most while it hears.
     Plan(
         1,
-        "every step of a write, a relay and a hearer dies once",
+        "every step of a write, a relay and a consumer dies once",
         90,
         5.0,
         lives={
@@ -213,12 +229,12 @@ SHORT: tuple[Plan, ...] = (
         70,
         14.0,
         lives={"casework": [f"{DEAD_LETTERING[0]}=kill@1", f"{DEAD_LETTERING[1]}=kill@1"]},
-        blows=(
-            Blow(10, "poisoned", {"topic": "complaints"}),
-            Blow(20, "repeated"),
-            Blow(30, "lost_in_the_log"),
-            Blow(45, "out_of_order"),
-            Blow(60, "answers_lost"),
+        scheduled=(
+            ScheduledFault(10, "poisoned", {"topic": "complaints"}),
+            ScheduledFault(20, "repeated"),
+            ScheduledFault(30, "lost_in_the_log"),
+            ScheduledFault(45, "out_of_order"),
+            ScheduledFault(60, "answers_lost"),
         ),
     ),
     Plan(
@@ -226,12 +242,12 @@ SHORT: tuple[Plan, ...] = (
         "servers die",
         90,
         12.0,
-        blows=(
-            Blow(10, "broker_killed"),
-            Blow(25, "postgres_killed"),
-            Blow(40, "redis_killed"),
-            Blow(55, "all_killed"),
-            Blow(75, "brokers_wiped"),
+        scheduled=(
+            ScheduledFault(10, "broker_killed"),
+            ScheduledFault(25, "postgres_killed"),
+            ScheduledFault(40, "redis_killed"),
+            ScheduledFault(55, "all_killed"),
+            ScheduledFault(75, "brokers_wiped"),
         ),
     ),
     Plan(
@@ -239,10 +255,10 @@ SHORT: tuple[Plan, ...] = (
         "a zombie, a rebalance, a bug and its cure",
         30,
         10.0,
-        blows=(
-            Blow(5, "parked_and_replayed", {"service": "notify"}),
-            Blow(10, "frozen", {"service": "casework"}),
-            Blow(20, "rebalanced", {"service": "scoring", "turns": 2}),
+        scheduled=(
+            ScheduledFault(5, "dead_lettered_and_replayed", {"service": "notify"}),
+            ScheduledFault(10, "frozen", {"service": "casework"}),
+            ScheduledFault(20, "rebalanced", {"service": "scoring", "turns": 2}),
         ),
     ),
     Plan(
@@ -251,10 +267,10 @@ SHORT: tuple[Plan, ...] = (
         40,
         12.0,
         lives={"notify": _armed(("delivery.sent", 1), ("delivery.claimed", 4))},
-        blows=(
-            Blow(10, "service_clock_wrong", {"seconds": 5.0}),
-            Blow(25, "database_clock_jumps"),
-            Blow(38, "lapse_wave", {"days": 9}),
+        scheduled=(
+            ScheduledFault(10, "service_clock_wrong", {"seconds": 5.0}),
+            ScheduledFault(25, "database_clock_jumps"),
+            ScheduledFault(38, "lapse_wave", {"days": 9}),
         ),
     ),
 )

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from shared.embedded.process import choose_port
-from tests.faults.fork_server import Nursery
+from tests.faults.fork_server import ForkServer
 
 ROOT = Path(__file__).parent.parent.parent
 KEEP_SECONDS = 0.1
@@ -29,9 +29,14 @@ class Process:
     """
 
     def __init__(
-        self, service: str, number: int, env: Mapping[str, str], folder: Path, nursery: Nursery
+        self,
+        service: str,
+        number: int,
+        env: Mapping[str, str],
+        folder: Path,
+        fork_server: ForkServer,
     ) -> None:
-        self._nursery = nursery
+        self._fork_server = fork_server
         self.service, self.number, self.port = service, number, choose_port()
         self.log = folder / f"{service}-{number}.log"
         self.lives: list[str] = []
@@ -43,7 +48,7 @@ class Process:
         self.deaths: Counter[str] = Counter()
         """How often it died, by the failpoints that were armed ("" when somebody else killed it).
         """
-        self.surprises: list[str] = []
+        self.unexpected_exits: list[str] = []
         """Ends that nobody injected."""
         self.extra: dict[str, str] = {}
         """Environment of this replica alone."""
@@ -56,7 +61,7 @@ class Process:
 
     @property
     def pid(self) -> int | None:
-        return self._pid if self._pid and self._nursery.code(self._pid) is None else None
+        return self._pid if self._pid and self._fork_server.code(self._pid) is None else None
 
     @property
     def alive(self) -> bool:
@@ -74,7 +79,9 @@ class Process:
             "FENGPING_PORT": str(self.port),
             "FENGPING_FAILPOINTS": self.armed,
         }
-        self._pid = self._nursery.start(self.service, env, self.log, anew="LD_PRELOAD" in env)
+        self._pid = self._fork_server.start(
+            self.service, env, self.log, fresh_interpreter="LD_PRELOAD" in env
+        )
 
     def send(self, number: int) -> None:
         """A signal to it, if it lives."""
@@ -84,7 +91,7 @@ class Process:
                 os.kill(self._pid, number)
 
     def kill(self) -> None:
-        """SIGKILL, as a crash; the fleet brings it back while it is wanted."""
+        """SIGKILL, as a crash; the process group brings it back while it is wanted."""
         self.send(signal.SIGKILL)
 
     async def stop(self) -> float:
@@ -96,17 +103,17 @@ class Process:
         while self.alive and time.monotonic() - started < STOP_SECONDS:
             await asyncio.sleep(0.05)
         if self.alive:
-            self.surprises.append(f"{self} did not end {STOP_SECONDS:.0f} s after SIGTERM")
+            self.unexpected_exits.append(f"{self} did not end {STOP_SECONDS:.0f} s after SIGTERM")
             self.send(signal.SIGKILL)
         return time.monotonic() - started
 
     def note_end(self) -> None:
         """Write down how this incarnation ended."""
-        code = self._nursery.code(self._pid)
+        code = self._fork_server.code(self._pid)
         if code == -signal.SIGKILL and (self.armed or self.expected_end):
             self.deaths[self.armed if not self.expected_end else ""] += 1
         elif not self.expected_end:
-            self.surprises.append(f"{self} ended with {code}: {self._last_words()}")
+            self.unexpected_exits.append(f"{self} ended with {code}: {self._last_words()}")
 
     def _last_words(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines()
@@ -114,7 +121,7 @@ class Process:
 
     @property
     def ended(self) -> bool:
-        return self._pid != 0 and self._nursery.code(self._pid) is not None
+        return self._pid != 0 and self._fork_server.code(self._pid) is not None
 
 
 async def get(port: int, path: str, seconds: float = 5.0) -> tuple[int, str]:
@@ -136,25 +143,23 @@ async def get(port: int, path: str, seconds: float = 5.0) -> tuple[int, str]:
     return (int(words[1]), body) if len(words) > 1 and words[1].isdigit() else (0, "")
 
 
-class Fleet:
+class ProcessGroup:
     """All processes of an installation, kept running."""
 
-    def __init__(self, env: Mapping[str, str], folder: Path, nursery: Nursery) -> None:
-        self._env, self._folder, self._nursery = env, folder, nursery
+    def __init__(self, env: Mapping[str, str], folder: Path, fork_server: ForkServer) -> None:
+        self._env, self._folder, self._fork_server = env, folder, fork_server
         folder.mkdir(parents=True, exist_ok=True)
-        self.processes: list[Process] = []
+        self.all: list[Process] = []
         self.gateway = Gateway(self)
         self._keeping: asyncio.Task[None] | None = None
 
     def of(self, service: str) -> list[Process]:
         """The wanted replicas of a service."""
-        return [
-            process for process in self.processes if process.service == service and process.wanted
-        ]
+        return [process for process in self.all if process.service == service and process.wanted]
 
     async def start(self, services: Sequence[str]) -> None:
         """One replica of each, ready to serve; and the gateway."""
-        await asyncio.to_thread(self._nursery.ready.result, READY_SECONDS)
+        await asyncio.to_thread(self._fork_server.ready.result, READY_SECONDS)
         for service in services:
             self.add(service)
         await self.gateway.start()
@@ -165,20 +170,20 @@ class Fleet:
         self, service: str, *, extra: Mapping[str, str] | None = None, lives: Sequence[str] = ()
     ) -> Process:
         """One more replica of a service, started."""
-        number = 1 + max((p.number for p in self.processes if p.service == service), default=0)
-        process = Process(service, number, self._env, self._folder, self._nursery)
+        number = 1 + max((p.number for p in self.all if p.service == service), default=0)
+        process = Process(service, number, self._env, self._folder, self._fork_server)
         process.extra, process.lives = dict(extra or {}), list(lives)
-        self.processes.append(process)
+        self.all.append(process)
         process.start()
         return process
 
     async def scale(self, replicas: int) -> None:
         """So many replicas of every service, ready to serve; those too many end in order."""
-        for service in sorted({process.service for process in self.processes}):
+        for service in sorted({process.service for process in self.all}):
             here = self.of(service)
             resting = [
                 process
-                for process in self.processes
+                for process in self.all
                 if process.service == service and not process.wanted and not process.alive
             ]
             for _ in range(replicas - len(here)):
@@ -195,23 +200,23 @@ class Fleet:
         """
         started = time.monotonic()
         async with asyncio.timeout(seconds):
-            for process in [p for p in self.processes if p.wanted]:
+            for process in [p for p in self.all if p.wanted]:
                 while process.wanted and (await get(process.port, "/livez"))[0] != 200:
                     await asyncio.sleep(0.1)
         return time.monotonic() - started
 
     async def stop(self) -> None:
-        """End everything this fleet started."""
+        """End everything this group started."""
         if self._keeping:
             self._keeping.cancel()
             await asyncio.gather(self._keeping, return_exceptions=True)
-        await asyncio.gather(*(process.stop() for process in self.processes if process.alive))
+        await asyncio.gather(*(process.stop() for process in self.all if process.alive))
         await self.gateway.stop()
 
     async def _keep(self) -> None:
         while True:
             await asyncio.sleep(KEEP_SECONDS)
-            for process in self.processes:
+            for process in self.all:
                 if process.wanted and process.ended and not process.paused:
                     process.note_end()
                     await asyncio.sleep(RESTART_SECONDS)
@@ -219,20 +224,20 @@ class Fleet:
                         process.start()
 
     @property
-    def surprises(self) -> list[str]:
-        return [word for process in self.processes for word in process.surprises]
+    def unexpected_exits(self) -> list[str]:
+        return [word for process in self.all for word in process.unexpected_exits]
 
     @property
     def deaths(self) -> Counter[str]:
         """Deaths by armed failpoints, over all processes."""
         total: Counter[str] = Counter()
-        for process in self.processes:
+        for process in self.all:
             total += process.deaths
         return total
 
     @property
     def logs(self) -> list[Path]:
-        return [process.log for process in self.processes]
+        return [process.log for process in self.all]
 
 
 class Gateway:
@@ -240,8 +245,8 @@ class Gateway:
     next when one does not answer.
     """
 
-    def __init__(self, fleet: Fleet) -> None:
-        self._fleet = fleet
+    def __init__(self, group: ProcessGroup) -> None:
+        self._group = group
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self.port = 0
@@ -289,7 +294,7 @@ class Gateway:
         service = next(
             (name for prefix, name in PREFIXES.items() if path.startswith(prefix)), "intake"
         )
-        replicas = self._fleet.of(service)
+        replicas = self._group.of(service)
         random.shuffle(replicas)
         for replica in replicas:
             with suppress(OSError, TimeoutError):

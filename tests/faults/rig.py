@@ -1,4 +1,4 @@
-"""The laboratory: one installation on real servers, its processes, its clock, what is in its logs,
+"""The fault rig: one installation on real servers, its processes, its clock, what is in its logs,
 and whether it is at rest.
 
 Everything runs on 127.0.0.1 under one temporary folder and ends with it.
@@ -36,12 +36,12 @@ from shared.messaging.relay import lost_partitions
 from shared.messaging.topics import client_options
 from shared.storage.migrations import migrate
 from shared.storage.schema import SERVICES
-from tests.faults.fork_server import Nursery
-from tests.faults.process_group import ROOT, Fleet, get
+from tests.faults.fork_server import ForkServer
+from tests.faults.process_group import ROOT, ProcessGroup, get
 from tests.notify.listeners import HttpListener
 
 PASSWORD = "lab-Fengping-2026"
-REST_EVERY_SECONDS = 0.4
+SETTLE_POLL_SECONDS = 0.4
 
 # The database's clock as its host would show it after a jump: every reading moves by `by`. The
 # functions are given new numbers in the catalogue (the server calls its own by number), so this is
@@ -60,7 +60,7 @@ grant select on public.clock_jump to public;
 
 
 @dataclass(frozen=True, slots=True)
-class Forged:
+class ForgedRecord:
     """A record that nobody can read. `type`: the type in its envelope when that can be read, so
     that only its body is wrong.
     """
@@ -69,7 +69,7 @@ class Forged:
     type: str | None
 
     def stops(self, service: str) -> bool:
-        """Must this service park it? Who does not hear a type does not look at its body."""
+        """Must this service dead-letter it? Who does not hear a type does not look at its body."""
         return self.topic in topics_consumed_by(service) and (
             self.type is None or self.type in handlers_of(service)
         )
@@ -92,19 +92,19 @@ async def listening(mailbox: HttpListener) -> AsyncIterator[None]:
         server.close()
 
 
-class NotAtRest(AssertionError):
+class NotSettled(AssertionError):
     """The system did not come to rest in time; the message says what was still going on."""
 
 
-class Laboratory:
-    """One installation. `async with Laboratory(folder).running() as lab: …`"""
+class FaultRig:
+    """One installation. `async with FaultRig(folder).running() as rig: …`"""
 
     def __init__(self, folder: Path, *, brokers: int = 3) -> None:
         self.folder, self.brokers = folder, brokers
         self.stack = Stack(folder / "servers", brokers=brokers)
         self.loads: list[Load] = []
-        self.forged: dict[tuple[bytes | None, bytes | None], Forged] = {}
-        """What the laboratory itself put into the log, by key and value."""
+        self.forged: dict[tuple[bytes | None, bytes | None], ForgedRecord] = {}
+        """What the fault rig itself put into the log, by key and value."""
         self.forged_ids: set[UUID] = set()
         """Event ids in the envelopes of those that have one, also when the log with them was lost
         since.
@@ -116,22 +116,24 @@ class Laboratory:
     # ── life ──────────────────────────────────────────────────────────────────────────────────────
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator["Laboratory"]:
+    async def running(self) -> AsyncIterator["FaultRig"]:
         """Servers, schema, accounts, processes, a published campaign; all gone afterwards."""
         self.folder.chmod(0o755)
         logging.getLogger("aiokafka").setLevel(
             logging.CRITICAL
         )  # what it says of servers that are away is the fault itself
-        with closing(Nursery(ROOT)) as nursery:
+        with closing(ForkServer(ROOT)) as fork_server:
             async with self.stack.running(), listening(self.mailbox):
                 await self._install()
-                self.fleet = Fleet(self.environment, self.folder / "processes", nursery)
+                self.processes = ProcessGroup(
+                    self.environment, self.folder / "processes", fork_server
+                )
                 try:
-                    await self.fleet.start(SERVICES)
+                    await self.processes.start(SERVICES)
                     await self._publish_campaign()
                     yield self
                 finally:
-                    await self.fleet.stop()
+                    await self.processes.stop()
 
     async def _install(self) -> None:
         await self.sql(JUMPING_CLOCK_DDL)
@@ -179,7 +181,7 @@ class Laboratory:
         }
 
     async def _publish_campaign(self) -> None:
-        async with Client(self.fleet.gateway.url) as client:
+        async with Client(self.processes.gateway.url) as client:
             office = await client.sign_in(OFFICE.name, PASSWORD)
             units = [
                 {
@@ -203,12 +205,12 @@ class Laboratory:
             admin = await client.sign_in(ADMIN.name, PASSWORD)
             address = {"role": "supervisor", "address": self.mailbox.url}
             await admin.write(
-                f"/notify/api/subscriptions/{id_of('lab', 'mailbox')}",
+                f"/notify/api/subscriptions/{id_of('rig', 'mailbox')}",
                 address,
                 key="mailbox",
                 method="PUT",
             )
-        await self.rest(60)
+        await self.settle(60)
 
     # ── the clock ─────────────────────────────────────────────────────────────────────────────────
 
@@ -271,7 +273,7 @@ class Laboratory:
 
     @asynccontextmanager
     async def producer(self) -> AsyncIterator[AIOKafkaProducer]:
-        """For records of the laboratory's own."""
+        """For records of the rig's own."""
         producer = AIOKafkaProducer(
             **client_options(self.settings), acks="all", max_request_size=1_000_000
         )
@@ -337,10 +339,10 @@ class Laboratory:
         """How far a service has come: by the offsets it committed, or by its checkpoints where they are
         further and of this very log.
         """
-        told = await admin.list_consumer_group_offsets(
+        committed = await admin.list_consumer_group_offsets(
             f"{self.settings.topic_prefix}fengping-{service}"
         )
-        taken = {tp: max(0, at.offset) for tp, at in told.items()}
+        taken = {tp: max(0, at.offset) for tp, at in committed.items()}
         further = {
             self._place(m): (m["log_offset"], str(m["event_id"]))
             for m in checkpoints
@@ -363,7 +365,7 @@ class Laboratory:
     async def unrest(self) -> dict[str, Any]:
         """What is still going on; empty at rest."""
         found: dict[str, Any] = {}
-        for process in self.fleet.processes:
+        for process in self.processes.all:
             if process.wanted and (
                 not process.alive or (await get(process.port, "/livez"))[0] != 200
             ):
@@ -381,31 +383,29 @@ class Laboratory:
             found["servers"] = type(error).__name__
         return found
 
-    async def rest(self, seconds: float) -> float:
+    async def settle(self, seconds: float) -> float:
         """Wait until nothing moves, seen twice in a row; gives the seconds it took. Raises
-        NotAtRest.
+        NotSettled.
         """
         started, calm, last = time.monotonic(), 0, {}
         while calm < 2:
             last = await self.unrest() or {}
             calm = 0 if last else calm + 1
             if time.monotonic() - started > seconds:
-                raise NotAtRest(
+                raise NotSettled(
                     f"not at rest after {seconds:.0f} s: {last}; {await self._blocked()}"
                 )
-            await asyncio.sleep(REST_EVERY_SECONDS)
+            await asyncio.sleep(SETTLE_POLL_SECONDS)
         return time.monotonic() - started
 
     async def _blocked(self) -> str:
         """What the services themselves say is wrong, for the report."""
-        said = {
-            str(p): (await get(p.port, "/readyz"))[1][:300]
-            for p in self.fleet.processes
-            if p.wanted
+        readiness = {
+            str(p): (await get(p.port, "/readyz"))[1][:300] for p in self.processes.all if p.wanted
         }
-        letters = await self.rows(LETTERS)
+        pending = await self.rows(DEAD_LETTERS)
         return json.dumps(
-            {"readyz": said, "letters": [dict(row) for row in letters]},
+            {"readyz": readiness, "dead_letters": [dict(row) for row in pending]},
             ensure_ascii=False,
             default=str,
         )[:2000]
@@ -418,13 +418,13 @@ class Laboratory:
         seed: int,
         operations: int,
         rate: float,
-        told: Callable[[Counter[str]], None] = lambda _: None,
+        on_progress: Callable[[Counter[str]], None] = lambda _: None,
     ) -> Load:
-        """A load through the gateway with a ledger of its own; what it was told counts in the
+        """A load through the gateway with a ledger of its own; its answers count in the
         invariants.
         """
         load = Load(
-            base_url=self.fleet.gateway.url,
+            base_url=self.processes.gateway.url,
             password=PASSWORD,
             ledger=self.folder / f"ledger-{len(self.loads)}-{seed}.jsonl",
             seed=seed,
@@ -432,7 +432,7 @@ class Laboratory:
             rate=rate,
             campaign_id=self.campaign_id,
             now=self.now,
-            told=told,
+            told=on_progress,
         )
         self.loads.append(load)
         return load
@@ -450,7 +450,7 @@ class Laboratory:
 
     def scan_files(self) -> dict[str, bytes]:
         """Every log and every file in which no personal data may stand: name → bytes."""
-        found = {path.name: path.read_bytes() for path in self.fleet.logs if path.exists()}
+        found = {path.name: path.read_bytes() for path in self.processes.logs if path.exists()}
         servers = self.folder / "servers"
         for pattern in ("logs/*.log*", "valkey/appendonlydir/*"):
             for path in servers.glob(pattern):
@@ -488,7 +488,7 @@ UNREST = (
     union all select 'scores to tell', count(*) from scoring.scores where untold
     """
 )
-LETTERS = " union all ".join(
+DEAD_LETTERS = " union all ".join(
     f"select '{s}' as service, topic, type, reason, detail, state, count(*) as n from {s}.dead_letters where state = 'pending' "
     "group by 2, 3, 4, 5, 6"
     for s in SERVICES

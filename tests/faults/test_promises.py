@@ -1,4 +1,4 @@
-"""Small promises of the core on which the laboratory's findings rest."""
+"""Small promises of the core on which the rig's findings rest."""
 
 import io
 import json
@@ -11,7 +11,7 @@ from shared.foundation import telemetry
 from shared.foundation.telemetry import configure_logging, log
 from shared.storage.connections import direct_connection
 from shared.storage.schema import SERVICES
-from tests.faults.fault_actions import STRIKES
+from tests.faults.fault_actions import FAULTS
 from tests.faults.mutants.catalogue import CATALOGUE
 from tests.faults.plans import JOBS, SHORT, places, plan
 from tests.faults.process_group import ROOT
@@ -32,8 +32,8 @@ async def test_a_commit_waits_for_the_disk(core):
 
 
 def test_an_error_is_logged_without_its_text():
-    said = io.StringIO()
-    configure_logging(stream=said)
+    logged = io.StringIO()
+    configure_logging(stream=logged)
     try:
         raise ValueError("duplicate key: (phone)=(13912345678)")
     except ValueError as error:
@@ -41,8 +41,8 @@ def test_an_error_is_logged_without_its_text():
     finally:
         configure_logging()
 
-    assert json.loads(said.getvalue())["error"] == "ValueError"
-    assert "13912345678" not in said.getvalue()
+    assert json.loads(logged.getvalue())["error"] == "ValueError"
+    assert "13912345678" not in logged.getvalue()
 
 
 def test_the_same_seed_is_the_same_plan():
@@ -59,15 +59,17 @@ def test_fifty_seeds_in_a_row_reach_everything_that_can_break():
             for service, lives in each.lives.items()
             for life in lives
         )
-        struck = Counter(blow.name for each in plans for blow in each.blows)
+        struck = Counter(
+            scheduled_fault.name for each in plans for scheduled_fault in each.scheduled
+        )
 
         assert {each.replicas for each in plans} == {1, 3}
         assert min(armed[service, place] for service in SERVICES for place in places(service)) >= 3
-        assert min(struck[name] for name in STRIKES) >= 2
+        assert min(struck[name] for name in FAULTS) >= 2
 
 
 def test_every_short_plan_says_what_it_breaks():
-    assert all(each.lives or each.blows for each in SHORT)
+    assert all(each.lives or each.scheduled for each in SHORT)
     assert len({each.seed for each in SHORT}) == len(SHORT)
 
 

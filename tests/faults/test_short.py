@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.plans import CONSUMER, DEAD_LETTERING, RELAY, SHORT, WRITERS, Plan, reaching
-from tests.faults.rig import Laboratory
+from tests.faults.rig import FaultRig
 from tests.faults.runs import Outcome, run
 
 pytestmark = [pytest.mark.faults, pytest.mark.stack]
@@ -24,14 +24,14 @@ class Bench:
 
     def __init__(self) -> None:
         self._exits = AsyncExitStack()
-        self._lab: Laboratory | None = None
+        self._lab: FaultRig | None = None
         self.deaths: Counter[str] = Counter()
 
     async def carry_out(self, plan: Plan) -> Outcome:
         if self._lab is None:
             folder = Path(tempfile.mkdtemp(prefix="fengping-faults-"))
             self._exits.callback(shutil.rmtree, folder, ignore_errors=True)
-            self._lab = await self._exits.enter_async_context(Laboratory(folder).running())
+            self._lab = await self._exits.enter_async_context(FaultRig(folder).running())
         outcome = await run(self._lab, plan)
         self.deaths += Counter(outcome.deaths)
         if outcome.broken:
@@ -56,7 +56,7 @@ async def test_nothing_is_lost_doubled_or_out_of_order_when(bench, plan):
 
     print(outcome.line())
     assert not outcome.broken, (
-        f"{outcome.broken}\nalso: {outcome.also}\nfaults: {outcome.faults}\ntold: {outcome.told}"
+        f"{outcome.broken}\nalso: {outcome.also}\nfaults: {outcome.faults}\nobservations: {outcome.observations}"
     )
 
 
