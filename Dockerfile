@@ -25,5 +25,5 @@ VOLUME /data
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=40s --retries=3 \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/livez', timeout=4)"]
-ENTRYPOINT ["python", "-m", "services"]
+ENTRYPOINT ["python", "-m", "services.cli"]
 CMD ["serve", "intake"]

@@ -49,7 +49,7 @@ async def up(data: Path) -> AsyncIterator[tuple[psutil.Process, float]]:
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "services",
+        "services.cli",
         "up",
         "--no-demo",
         "--port",

@@ -103,7 +103,7 @@ async def tell_a_morning(notify) -> None:  # noqa: F811
             fresh.assigned(),
             Case("ZF2026-004501", unit="health", urgency=Urgency.URGENT).lapsed(),
         )
-        await actions.send_due(notify.database, notify.context)
+        await actions.send_pending(notify.database, notify.context)
 
 
 PLACES = [

@@ -42,7 +42,7 @@ def test_the_image_runs_as_an_ordinary_user_and_has_a_fixed_base():
     assert len(set(bases)) == 1
     assert re.fullmatch(r"python:3\.\d+-slim-\w+(@sha256:\w{64})?", bases[0])
     assert re.findall(r"^USER (\S+)", DOCKERFILE, re.MULTILINE) == ["10001:10001"]
-    assert 'ENTRYPOINT ["python", "-m", "services"]' in DOCKERFILE
+    assert 'ENTRYPOINT ["python", "-m", "services.cli"]' in DOCKERFILE
 
 
 def test_the_command_is_there_for_those_who_come_into_a_container(tmp_path):
@@ -214,7 +214,7 @@ async def finished(arguments: list[str], environment: dict[str, str]) -> tuple[i
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "services",
+        "services.cli",
         *arguments,
         env=environment,
         cwd=environment["FENGPING_DATA_FOLDER"],
@@ -237,7 +237,7 @@ async def serving(
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "services",
+        "services.cli",
         "serve",
         name,
         env=environment | {"FENGPING_PORT": str(port)},
@@ -308,13 +308,13 @@ async def test_a_plain_link_to_the_database_is_refused_where_kubernetes_asks_for
     certificate.
     """
     plain = Database(named(servers.postgres_url, "fengping"), "notify", pool_size=2)
-    assert await plain.alive()
+    assert await plain.is_reachable()
     await plain.close()
 
     monkeypatch.setenv("PGSSLMODE", "require")
 
     guarded = Database(named(servers.postgres_url, "fengping"), "notify", pool_size=2)
-    assert not await guarded.alive()
+    assert not await guarded.is_reachable()
     await guarded.close()
     with pytest.raises(ConnectionError):
         await asyncpg.connect(servers.postgres_url)

@@ -624,7 +624,7 @@ async def dead_lettered_and_replayed(
 
 async def _command(rig: FaultRig, *words: str) -> str:
     """A `fengping` command against this installation, as an operator would give it."""
-    program = [sys.executable, "-m", "services", *words]
+    program = [sys.executable, "-m", "services.cli", *words]
     env = {**os.environ, **rig.environment}
     done = await asyncio.to_thread(
         subprocess.run, program, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120

@@ -37,7 +37,7 @@ def main() -> None:
 
     for service in SERVICES:
         import_module(f"services.{service}.app")
-    import_module("services.up")
+    import_module("services.cli.up")
     gc.collect()
     gc.freeze()
     say(ready=True)
@@ -69,7 +69,7 @@ def bear(order: dict[str, Any], serve: Any) -> None:
         if order["exec"]:
             os.execve(
                 sys.executable,
-                [sys.executable, "-m", "services", "serve", order["service"]],
+                [sys.executable, "-m", "services.cli", "serve", order["service"]],
                 order["env"],
             )
         serve(order["service"])

@@ -44,7 +44,7 @@ class Up:
             [
                 sys.executable,
                 "-m",
-                "services",
+                "services.cli",
                 "up",
                 "--no-demo",
                 "--port",

@@ -441,11 +441,11 @@ async def test_as_root_postgres_runs_as_nobody_where_it_can(folder: Path) -> Non
 async def test_as_root_postgres_runs_in_a_closed_data_folder(
     closed_folder: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    works_as = postgres.Postgres._works_as
+    can_run_as = postgres.Postgres._can_run_as
     monkeypatch.setattr(
         postgres.Postgres,
-        "_works_as",
-        lambda self, who: who.way in ("drop", way) and works_as(self, who),
+        "_can_run_as",
+        lambda self, user: user.way in ("drop", way) and can_run_as(self, user),
     )
     if (
         way == "namespace"
