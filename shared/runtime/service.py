@@ -33,6 +33,7 @@ from shared.storage.migrations import is_outdated
 from shared.storage.redis import connect
 from shared.storage.transaction import Transaction
 from shared.web import check_policies, delete_expired_keys, install
+from shared.web.idempotency import WriteCoalescer
 
 VERSION = "0.1.0"
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
@@ -133,6 +134,7 @@ class Service:
             absolute_seconds=self.settings.session_absolute_hours * 3600,
         )
         app.state.limiter = RateLimiter(redis, secret=ring.derive_key("limiter"))
+        app.state.write_coalescer = WriteCoalescer(self.database, self.context)
         install(
             app,
             service=self.name,

@@ -24,6 +24,15 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from shared.foundation.settings import Settings
+from shared.web.dependencies import (
+    CurrentUser,
+    Limiter,
+    OptionalUser,
+    Transactions,
+    Tx,
+    client_network,
+    enforce_rate_limit,
+)
 from shared.web.errors import (
     BodyTooLarge,
     Failure,
@@ -35,7 +44,7 @@ from shared.web.errors import (
 )
 from shared.web.forms import FieldError, Form, read_form
 from shared.web.headers import RequestMiddleware
-from shared.web.idempotency import Idempotency, delete_expired_keys
+from shared.web.idempotency import CoalescedIdempotency, Idempotency, delete_expired_keys
 from shared.web.navigation import (
     MenuEntry,
     PaletteResult,
@@ -52,27 +61,19 @@ from shared.web.rendering import (
     render_page,
     save_preferences,
 )
-from shared.web.routing import (
-    CurrentUser,
-    MissingPolicy,
-    OptionalUser,
-    Router,
-    Tx,
-    check_policies,
-    client_network,
-    enforce_rate_limit,
-    list_routes,
-)
+from shared.web.routing import MissingPolicy, Router, check_policies, list_routes
 from shared.web.static_files import install_static, static_url
 
 __all__ = [
     "BodyTooLarge",
+    "CoalescedIdempotency",
     "CurrentUser",
     "Failure",
     "FieldError",
     "Forbidden",
     "Form",
     "Idempotency",
+    "Limiter",
     "MenuEntry",
     "MissingPolicy",
     "NotFound",
@@ -81,6 +82,7 @@ __all__ = [
     "Router",
     "ServiceUnavailable",
     "TooManyRequests",
+    "Transactions",
     "Tx",
     "check_policies",
     "client_network",

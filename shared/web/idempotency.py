@@ -1,382 +1,403 @@
-"""One effect per intention: a write carries a key, and its repetition gets the first answer instead
-of a second effect.
+"""Idempotency keys: a repeated request gets the first response and has no second effect.
 
-Context: people press twice, browsers resend, phones retry after a lost answer.
-Decision: the key is claimed by an insert at the start of the transaction that does the work.
-Whoever comes second waits for the first on the unique index: when the first commits, its answer is
-given again; when it fails, its claim is gone and the second does the work.
-Consequences: claim, effect, events and answer commit together or not at all; two statements per
-write; a key names one request only, so that the same key with other content is a mistake (422) and
-not a surprise. Where many write at once (`IdempotentCoalescer`) those two statements, and the transaction
-around them, serve all who came at the same moment.
-Alternatives: a look-up before (two at once both find nothing); an insert after the work (the
-loser's work is thrown away).
+The key is claimed by an insert at the start of the transaction that does the work. A concurrent
+request with the same key waits on the unique index. When the first transaction commits, its response
+is replayed; when it rolls back, its claim is gone and the second request does the work. Claim,
+effect, events and response commit together, at the cost of two statements per write. A key
+identifies one request: reusing it for different content is an error (422).
+
+`Idempotency` runs an action in the request's own transaction. `CoalescedIdempotency` runs the
+concurrent requests for one action in a shared transaction, for routes with many simultaneous writes.
+Both use the same claim, the same encoding and the same table, `idempotency`.
 """
 
-import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
 from fastapi import Depends
-from fastapi.encoders import jsonable_encoder
-from starlette.datastructures import FormData, UploadFile
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
 from shared.appraisal.errors import Rejected
 from shared.foundation.coalescing import Coalescer
-from shared.security.policies import Account
 from shared.storage.connections import Database
 from shared.storage.errors import CONTENTION_ERRORS, is_unavailable
 from shared.storage.transaction import FirstQuery, Transaction
+from shared.web.dependencies import Tx
 from shared.web.errors import Failure
+from shared.web.idempotency_keys import IdempotencyKey, read_idempotency_key
 from shared.web.rendering import redirect
-from shared.web.routing import CSRF_FIELD, Tx, is_form
 
-KEY_HEADER: Final = "idempotency-key"
-KEY_FIELD: Final = "idempotency_key"
-KEY_MAX: Final = 200
 RETENTION_HOURS: Final = 72
 """How long a repetition is recognised."""
 REPLAYED: Final = "Idempotency-Replayed"
-ResultT = TypeVar("ResultT")
 ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
+BatchAction = Callable[[Transaction, Sequence[ItemT]], Awaitable[Sequence[ResultT | Rejected]]]
+"""An action that handles several items in one transaction.
 
-
-class MissingIdempotencyKey(Failure):
-    """A write without a key."""
-
-    status = 400
-
-    def __init__(self) -> None:
-        super().__init__(
-            "请求缺少幂等键：接口请发送 Idempotency-Key 请求头（每次新操作用新的 UUID，重试时用同一个），页面请刷新后再提交。"
-        )
+It returns, for each item in order, the result or the Rejected that explains why nothing was written.
+"""
 
 
 class IdempotencyKeyReused(Failure):
-    """The key was used for a different request."""
+    """The key belongs to a different request."""
 
     status = 422
 
     def __init__(self) -> None:
         super().__init__(
-            "这个幂等键已用于另一个请求。新操作请换用新的 Idempotency-Key；在页面上请刷新后再提交。"
+            "这个幂等键已用于另一个请求。"
+            "新操作请换用新的 Idempotency-Key；在页面上请刷新后再提交。"
         )
 
 
 @dataclass(frozen=True, slots=True)
-class IdempotencyKey:
-    """The key of one request, and the SHA-256 of who asks what."""
-
-    value: str
-    fingerprint: str
-
-
-@dataclass(frozen=True, slots=True)
 class StoredResponse:
-    """The response to a request; `replayed` when an earlier request with the same key got it first."""
+    """The response to a request. `replayed`: an earlier request with the same key produced it."""
 
     status: int
     body: Any
     replayed: bool = False
 
     def response(self) -> Response:
-        """The same answer each time; a header says of a repetition that it is one."""
-        headers = {REPLAYED: "true"} if self.replayed else {}
-        return Response(
-            msgspec.json.encode(self.body), self.status, headers, media_type="application/json"
-        )
+        """Return the response as JSON, with a header if it is replayed."""
+        content = msgspec.json.encode(self.body)
+        return Response(content, self.status, self.headers, media_type="application/json")
+
+    def redirect(self, request: Request) -> Response:
+        """Return the response as a redirect to `body["to"]`."""
+        response = redirect(request, self.body["to"])
+        response.headers.update(self.headers)
+        return response
+
+    def with_fields(self, **fields: str) -> "StoredResponse":
+        """Return the response with further fields in its body, which are not stored."""
+        return replace(self, body=self.body | fields)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {REPLAYED: "true"} if self.replayed else {}
+
+
+def _encode_model(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    raise NotImplementedError(f"a response cannot contain {type(value).__name__}")
+
+
+def _json_response(status: int, result: object) -> StoredResponse:
+    body = msgspec.to_builtins(result, str_keys=True, enc_hook=_encode_model)
+    return StoredResponse(status, body)
+
+
+def _redirect_response(to: str | Callable[[ResultT], str], result: ResultT) -> StoredResponse:
+    return StoredResponse(303, {"to": to if isinstance(to, str) else to(result)})
+
+
+# ── the engine ────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Write(Generic[ItemT, ResultT]):
+    """One request: its key, the input of the action, and how the result becomes a response."""
+
+    key: IdempotencyKey
+    item: ItemT
+    to_response: Callable[[ResultT], StoredResponse]
+
+    def outcome(self, result: ResultT | Rejected) -> StoredResponse | Rejected:
+        return result if isinstance(result, Rejected) else self.to_response(result)
+
+
+async def _apply(
+    tx: Transaction,
+    claimed: Container[str],
+    writes: Sequence[_Write[ItemT, ResultT]],
+    action: BatchAction[ItemT, ResultT],
+) -> list[StoredResponse | Exception]:
+    """Run `action` for the writes whose keys are `claimed`; return the outcome of every write.
+
+    Of several writes with one key the first runs and the others get its outcome. The key of a
+    rejected write is released, so that the client can correct the request and send it again.
+    """
+    leaders: dict[str, _Write[ItemT, ResultT]] = {}
+    for write in writes:
+        if write.key.value in claimed:
+            leaders.setdefault(write.key.value, write)
+    results = await action(tx, [write.item for write in leaders.values()])
+    outcomes: dict[IdempotencyKey, StoredResponse | Rejected] = {}
+    for write, result in zip(leaders.values(), results, strict=True):
+        outcomes[write.key] = write.outcome(result)
+    await _store_outcomes(tx, outcomes)
+    repeated = [write.key for write in writes if leaders.get(write.key.value) is not write]
+    replays = outcomes | await _stored_responses(tx, repeated)
+    return [
+        outcomes[write.key]
+        if leaders.get(write.key.value) is write
+        else replays.get(write.key, IdempotencyKeyReused())
+        for write in writes
+    ]
+
+
+async def _store_outcomes(
+    tx: Transaction, outcomes: Mapping[IdempotencyKey, StoredResponse | Rejected]
+) -> None:
+    responses: dict[str, StoredResponse] = {}
+    rejected: list[str] = []
+    for key, outcome in outcomes.items():
+        if isinstance(outcome, Rejected):
+            rejected.append(key.value)
+        else:
+            responses[key.value] = outcome
+    await _store_responses(tx, responses)
+    await _release_keys(tx, rejected)
+
+
+# ── in the request's own transaction ──────────────────────────────────────────────────────────────
 
 
 class IdempotentWrite:
-    """The claim of one request's key. Ask it to do the work, once."""
+    """Runs the action of one request at most once per key, in the request's transaction."""
 
     def __init__(self, request: Request, tx: Transaction, key: IdempotencyKey) -> None:
-        self._request, self._tx, self._key = request, tx, key
+        self._request = request
+        self._tx = tx
+        self._key = key
 
     async def respond(self, status: int, action: Awaitable[Any]) -> Response:
-        """Do `action` and answer its result as JSON with `status`; a repetition gets the same
-        answer and a header that says so.
+        """Run `action` and return its result as JSON with `status`.
+
+        Raises Rejected as the action does, and IdempotencyKeyReused.
         """
-        return (await self._apply(status, action, jsonable_encoder)).response()
+        stored = await self._run(action, partial(_json_response, status))
+        return stored.response()
 
     async def redirect(
         self, action: Awaitable[ResultT], to: str | Callable[[ResultT], str]
     ) -> Response:
-        """Do `action`, then lead the person to `to` (a path, or what makes one of the result). A
-        repetition leads there too.
-        """
-        stored = await self._apply(
-            303, action, lambda result: {"to": to if isinstance(to, str) else to(result)}
-        )
-        response = redirect(self._request, stored.body["to"])
-        if stored.replayed:
-            response.headers[REPLAYED] = "true"
-        return response
+        """Run `action` and redirect to `to`, a path or a function from the result to a path."""
+        stored = await self._run(action, partial(_redirect_response, to))
+        return stored.redirect(self._request)
 
-    async def _apply(
-        self, status: int, action: Awaitable[ResultT], serialize: Callable[[ResultT], Any]
+    async def _run(
+        self, action: Awaitable[ResultT], to_response: Callable[[ResultT], StoredResponse]
     ) -> StoredResponse:
-        if not await _claim_keys(self._tx, [self._key]):
-            close = getattr(action, "close", None)
-            if close is not None:
-                close()
-            before = await _stored_responses(self._tx, [self._key])
-            if self._key not in before:
-                raise IdempotencyKeyReused
-            return before[self._key]
+        claimed = await _claim_keys(self._tx, [self._key])
+        if not claimed:
+            _discard(action)
+        write = _Write(self._key, action, to_response)
+        [outcome] = await _apply(self._tx, claimed, [write], _await_each)
+        return _value_or_raise(outcome)
+
+
+async def _await_each(
+    tx: Transaction, actions: Sequence[Awaitable[ResultT]]
+) -> list[ResultT | Rejected]:
+    """Run awaitables as a BatchAction."""
+    results: list[ResultT | Rejected] = []
+    for action in actions:
         try:
-            stored = StoredResponse(status, serialize(await action))
-        except Rejected:
-            await _release_keys(self._tx, [self._key.value])
-            raise
-        await _store_responses(self._tx, {self._key.value: stored})
-        return stored
+            results.append(await action)
+        except Rejected as rejection:
+            results.append(rejection)
+    return results
+
+
+def _discard(action: Awaitable[Any]) -> None:
+    """Close a coroutine that will not run, so that Python does not warn about it."""
+    close = getattr(action, "close", None)
+    if close is not None:
+        close()
+
+
+def _value_or_raise(outcome: StoredResponse | Exception) -> StoredResponse:
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
 
 async def _idempotent_write(request: Request, tx: Tx) -> IdempotentWrite:
-    return IdempotentWrite(request, tx, await _read_idempotency_key(request))
+    return IdempotentWrite(request, tx, await read_idempotency_key(request))
 
 
 Idempotency = Annotated[IdempotentWrite, Depends(_idempotent_write, scope="function")]
-"""One effect per key: `await idempotency.respond(201, action)` in the API, `await idempotency.redirect(action, to)` on
-pages. Raises MissingIdempotencyKey (400).
+"""One effect per key: `await idempotency.respond(201, action)` in the API,
+`await idempotency.redirect(action, to)` on pages. Raises MissingIdempotencyKey.
 """
 
 
+# ── in a transaction that concurrent requests share ───────────────────────────────────────────────
+
+
+class WriteCoalescer:
+    """Runs concurrent writes for the same action in one shared transaction. One per process."""
+
+    def __init__(self, database: Database, context: Any) -> None:
+        self._database = database
+        self._context = context
+        self._coalescers: dict[Any, Coalescer[_Write[Any, Any], StoredResponse]] = {}
+
+    async def run(
+        self,
+        action: BatchAction[ItemT, ResultT],
+        key: IdempotencyKey,
+        item: ItemT,
+        to_response: Callable[[ResultT], StoredResponse],
+    ) -> StoredResponse:
+        """Run `action` for `item` at most once per key.
+
+        Raises Rejected as the action does, and IdempotencyKeyReused.
+        """
+        coalescer = self._coalescers.get(action)
+        if coalescer is None:
+            work = partial(self._write_batch, action)
+            coalescer = Coalescer(work, is_fatal=_fails_whole_batch)
+            self._coalescers[action] = coalescer
+        return await coalescer(_Write(key, item, to_response))
+
+    async def _write_batch(
+        self, action: BatchAction[Any, Any], writes: Sequence[_Write[Any, Any]]
+    ) -> list[StoredResponse | Exception]:
+        claim = _claim_statement([write.key for write in writes])
+        async with self._database.transaction(
+            self._context, claim, setup_sql=_SET_LOCK_TIMEOUT
+        ) as tx:
+            return await _apply(tx, _claimed_keys(tx.first_row), writes, action)
+
+
 @dataclass(frozen=True, slots=True)
-class _PendingWrite(Generic[ItemT]):
-    key: IdempotencyKey
-    item: ItemT
+class CoalescedWrite:
+    """Runs the action of one request at most once per key, in a transaction shared with others.
 
-
-class IdempotentCoalescer(Generic[ItemT, ResultT]):
-    """Writes of one kind, each with its key and its answer; those that come at the same moment
-    share one transaction.
-
-    `action` does all of them in the transaction it is given and tells for each its result, or the
-    Rejected by which nothing was written. Results are what msgspec can write as JSON. `status`
-    answers what was done.
+    The route must hold no transaction meanwhile: waiting requests would occupy the connections that
+    the shared transaction needs.
     """
 
-    def __init__(
+    request: Request
+    key: IdempotencyKey
+    coalescer: WriteCoalescer
+
+    async def run(
+        self, action: BatchAction[ItemT, ResultT], item: ItemT, *, status: int = 201
+    ) -> StoredResponse:
+        """Run `action` for `item`; return the response with the result as its body.
+
+        Raises Rejected as the action does, and IdempotencyKeyReused.
+        """
+        to_response = partial(_json_response, status)
+        return await self.coalescer.run(action, self.key, item, to_response)
+
+    async def redirect(
         self,
-        database: Database,
-        context: Any,
-        action: Callable[[Transaction, Sequence[ItemT]], Awaitable[Sequence[ResultT | Rejected]]],
-        *,
-        status: int = 201,
-    ) -> None:
-        self._database, self._context, self._action, self._status = (
-            database,
-            context,
-            action,
-            status,
-        )
-        self._together: Coalescer[_PendingWrite[ItemT], StoredResponse] = Coalescer(
-            self._write, is_fatal=_fails_whole_batch
-        )
+        action: BatchAction[ItemT, ResultT],
+        item: ItemT,
+        to: str | Callable[[ResultT], str],
+    ) -> Response:
+        """Run `action` for `item` and redirect to `to`, a path or a function of the result."""
+        to_response = partial(_redirect_response, to)
+        stored = await self.coalescer.run(action, self.key, item, to_response)
+        return stored.redirect(self.request)
 
-    async def __call__(self, request: Request, item: ItemT) -> StoredResponse:
-        """The answer to this request. Raises MissingIdempotencyKey, IdempotencyKeyReused, Rejected."""
-        return await self._together(_PendingWrite(await _read_idempotency_key(request), item))
 
-    async def _write(
-        self, writes: Sequence[_PendingWrite[ItemT]]
-    ) -> list[StoredResponse | Exception]:
-        async with self._database.transaction(
-            self._context,
-            _claim_statement([each.key for each in writes]),
-            setup_sql=_SET_LOCK_TIMEOUT,
-        ) as tx:
-            claimed = set(tx.first_row["claimed"] or ())
-            # Of two with one key the first does the work, the other gets its answer.
-            leaders: dict[str, _PendingWrite[ItemT]] = {}
-            for each in writes:
-                if each.key.value in claimed:
-                    leaders.setdefault(each.key.value, each)
-            results = await self._action(tx, [each.item for each in leaders.values()])
-            results_by_key = {
-                each.key: _to_response(self._status, result)
-                for each, result in zip(leaders.values(), results, strict=True)
-            }
-            await _store_responses(
-                tx,
-                {
-                    key.value: stored
-                    for key, stored in results_by_key.items()
-                    if isinstance(stored, StoredResponse)
-                },
-            )
-            await _release_keys(
-                tx,
-                [
-                    key.value
-                    for key, stored in results_by_key.items()
-                    if isinstance(stored, Rejected)
-                ],
-            )
-            others = [each.key for each in writes if leaders.get(each.key.value) is not each]
-            replies: dict[IdempotencyKey, StoredResponse | Rejected] = {
-                key: stored
-                for key, stored in results_by_key.items()
-                if isinstance(stored, Rejected)
-            }
-            replies |= await _stored_responses(tx, others) if others else {}
-        return [
-            results_by_key[each.key]
-            if leaders.get(each.key.value) is each
-            else replies.get(each.key, IdempotencyKeyReused())
-            for each in writes
-        ]
+async def _coalesced_write(request: Request) -> CoalescedWrite:
+    key = await read_idempotency_key(request)
+    return CoalescedWrite(request, key, request.app.state.write_coalescer)
+
+
+CoalescedIdempotency = Annotated[CoalescedWrite, Depends(_coalesced_write)]
+"""One effect per key, for actions that many requests run at the same moment:
+`await idempotency.run(register_complaints, entry)`. Raises MissingIdempotencyKey.
+"""
 
 
 def _fails_whole_batch(error: BaseException) -> bool:
-    """Would it meet each of those who share a transaction? A lock that one of them waits for in
-    vain is that one's alone.
-    """
+    """Return whether `error` would fail every write alike: not if one write waits for a lock."""
     return is_unavailable(error) and not isinstance(error, CONTENTION_ERRORS)
 
 
-def _to_response(status: int, result: Any) -> StoredResponse | Rejected:
-    return (
-        result
-        if isinstance(result, Rejected)
-        else StoredResponse(status, msgspec.to_builtins(result))
-    )
-
-
-async def _read_idempotency_key(request: Request) -> IdempotencyKey:
-    """Raises MissingIdempotencyKey."""
-    account: Account | None = getattr(request.state, "account", None)
-    return IdempotencyKey(
-        await _read_key(request), await _fingerprint(request, str(account.id) if account else "")
-    )
-
-
-async def _read_key(request: Request) -> str:
-    key: object = request.headers.get(KEY_HEADER)
-    if key is None and is_form(request):
-        key = (await request.form()).get(KEY_FIELD)
-    if (
-        not isinstance(key, str)
-        or not 1 <= len(key) <= KEY_MAX
-        or not key.isascii()
-        or not key.isprintable()
-    ):
-        raise MissingIdempotencyKey
-    return key
-
-
-async def _fingerprint(request: Request, account_id: str) -> str:
-    """SHA-256 of who asks what. Of a form only the content counts: boundary, order of headers and
-    the session's token may differ.
-    """
-    body = (
-        _form_digest(await request.form())
-        if is_form(request)
-        else hashlib.sha256(await request.body()).digest()
-    )
-    parts = (
-        request.method,
-        request.scope["path"],
-        request.scope["query_string"].decode("latin-1"),
-        account_id,
-    )
-    return hashlib.sha256(msgspec.msgpack.encode(parts) + body).hexdigest()
-
-
-def _form_digest(form: FormData) -> bytes:
-    fields = [
-        (name, _content(value))
-        for name, value in form.multi_items()
-        if name not in (CSRF_FIELD, KEY_FIELD)
-    ]
-    return hashlib.sha256(msgspec.msgpack.encode(fields)).digest()
-
-
-def _content(value: str | UploadFile) -> str | bytes:
-    if isinstance(value, str):
-        return value
-    value.file.seek(0)
-    digest = hashlib.file_digest(value.file, "sha256").digest()  # type: ignore[arg-type]
-    value.file.seek(0)
-    return digest
-
-
-# ── the table every schema has for it ─────────────────────────────────────────────────────────────
-
-
-def _claim_statement(keys: Sequence[IdempotencyKey]) -> FirstQuery:
-    """The statement that claims keys, also fit to open a transaction."""
-    return _CLAIM_KEYS, ([key.value for key in keys], [key.fingerprint for key in keys])
-
+# ── the table `idempotency` of every schema ───────────────────────────────────────────────────────
 
 _SET_LOCK_TIMEOUT: Final = "set local lock_timeout = '3s'"
-"""So long those who share a transaction wait for what one of them wants and somebody else holds."""
+"""Bounds how long a shared transaction waits for a lock that one of its writes needs."""
+# Keys are inserted in one order, so that two transactions never wait for each other.
 _CLAIM_KEYS: Final = """
 with claimed as (
   insert into idempotency (key, fingerprint, status)
-  select key, fingerprint, 0 from unnest($1::text[], $2::text[]) with ordinality as c (key, fingerprint, n) order by key, n
+  select key, fingerprint, 0
+  from unnest($1::text[], $2::text[]) with ordinality as c (key, fingerprint, n)
+  order by key, n
   on conflict (key) do nothing returning key
 )
 select public.app_now() as now, (select array_agg(key) from claimed) as claimed
 """
+_STORE_RESPONSES: Final = """
+update idempotency i set status = k.status, response = k.body
+from unnest($1::text[], $2::int[], $3::jsonb[]) as k (key, status, body)
+where i.key = k.key
+"""
+_STORED_RESPONSES: Final = """
+select key, fingerprint, status, response::text as response
+from idempotency where key = any($1::text[])
+"""
+_DELETE_EXPIRED: Final = """
+delete from idempotency where key in (
+  select key from idempotency
+  where created_at < clock_timestamp() - make_interval(hours => $1) limit $2
+)
+"""
 
 
-async def _claim_keys(tx: Transaction, keys: Sequence[IdempotencyKey]) -> set[str]:
-    """The keys that are ours to do. Waits while another transaction holds one of them; all take
-    them in one order.
-    """
+def _claim_statement(keys: Sequence[IdempotencyKey]) -> FirstQuery:
+    """Return the statement that claims `keys`, which can also open a transaction."""
+    values = [key.value for key in keys]
+    fingerprints = [key.fingerprint for key in keys]
+    return _CLAIM_KEYS, (values, fingerprints)
+
+
+def _claimed_keys(row: Mapping[str, Any] | None) -> frozenset[str]:
+    return frozenset((row["claimed"] if row else None) or ())
+
+
+async def _claim_keys(tx: Transaction, keys: Sequence[IdempotencyKey]) -> frozenset[str]:
+    """Claim `keys` and return those claimed. Waits while another transaction holds one of them."""
     sql, arguments = _claim_statement(keys)
-    claimed = await tx.fetchrow(sql, *arguments)
-    return set(claimed["claimed"] or ()) if claimed else set()
+    return _claimed_keys(await tx.fetchrow(sql, *arguments))
 
 
-async def _store_responses(tx: Transaction, answers: Mapping[str, StoredResponse]) -> None:
-    bodies = [msgspec.json.encode(stored.body).decode() for stored in answers.values()]
-    await tx.run(
-        "update idempotency i set status = k.status, response = k.body "
-        "from unnest($1::text[], $2::int[], $3::jsonb[]) as k (key, status, body) where i.key = k.key",
-        list(answers),
-        [stored.status for stored in answers.values()],
-        bodies,
-    )
+async def _store_responses(tx: Transaction, responses: Mapping[str, StoredResponse]) -> None:
+    if not responses:
+        return
+    statuses = [stored.status for stored in responses.values()]
+    bodies = [msgspec.json.encode(stored.body).decode() for stored in responses.values()]
+    await tx.run(_STORE_RESPONSES, list(responses), statuses, bodies)
 
 
 async def _release_keys(tx: Transaction, keys: Sequence[str]) -> None:
-    """What was refused may be sent again under the same key."""
     if keys:
         await tx.run("delete from idempotency where key = any($1::text[])", keys)
 
 
 async def _stored_responses(
     tx: Transaction, keys: Sequence[IdempotencyKey]
-) -> dict[IdempotencyKey, StoredResponse]:
-    """What was answered to these very requests; one whose key belongs to another request is not
-    among them.
-    """
-    rows = await tx.fetch(
-        "select key, fingerprint, status, response::text as response from idempotency where key = any($1::text[])",
-        [key.value for key in keys],
-    )
+) -> dict[IdempotencyKey, StoredResponse | Rejected]:
+    """Return the stored responses by key, without those whose key belongs to another request."""
+    if not keys:
+        return {}
+    rows = await tx.fetch(_STORED_RESPONSES, [key.value for key in keys])
     return {
-        IdempotencyKey(r["key"], r["fingerprint"]): StoredResponse(
-            r["status"], msgspec.json.decode(r["response"]), replayed=True
+        IdempotencyKey(row["key"], row["fingerprint"]): StoredResponse(
+            row["status"], msgspec.json.decode(row["response"]), replayed=True
         )
-        for r in rows
+        for row in rows
     }
 
 
 async def delete_expired_keys(tx: Transaction, *, batch: int = 1000) -> bool:
-    """Forget keys older than RETENTION_HOURS. True: there may be more. For a tick of each service."""
-    deleted = await tx.run(
-        "delete from idempotency where key in (select key from idempotency "
-        "where created_at < clock_timestamp() - make_interval(hours => $1) limit $2)",
-        RETENTION_HOURS,
-        batch,
-    )
+    """Delete up to `batch` keys older than RETENTION_HOURS; return whether there may be more."""
+    deleted = await tx.run(_DELETE_EXPIRED, RETENTION_HOURS, batch)
     return deleted == batch
