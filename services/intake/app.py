@@ -3,12 +3,10 @@
 from pathlib import Path
 
 from services.intake import api, handlers, jobs, pages
-from services.intake.actions.complaints import register_complaints
 from services.intake.settings import Context
 from shared.foundation.settings import Settings
 from shared.runtime.service import Service
 from shared.security.keyring import KeyRing
-from shared.web.idempotency import IdempotentCoalescer
 
 PREFIXES = ("/intake", "/p", "/s", "/login", "/logout", "/me", "/palette", "/static", "/")
 """`/` is the home page and whatever no other service answers."""
@@ -29,5 +27,4 @@ def build(settings: Settings) -> Service:
         prefixes=PREFIXES,
     )
     context.sessions = service.app.state.sessions
-    service.app.state.desk = IdempotentCoalescer(service.database, context, register_complaints)
     return service

@@ -51,8 +51,7 @@ class IdempotencyKeyReused(Failure):
 
     def __init__(self) -> None:
         super().__init__(
-            "这个幂等键已用于另一个请求。"
-            "新操作请换用新的 Idempotency-Key；在页面上请刷新后再提交。"
+            "这个幂等键已用于另一个请求。新操作请换用新的 Idempotency-Key；在页面上请刷新后再提交。"
         )
 
 

@@ -219,7 +219,7 @@ async def test_an_identity_is_shown_for_a_reason_and_goes_again(house):
 
 
 async def registered(house) -> str:
-    from services.intake.actions.complaints import Entry, register_complaint
+    from services.intake.actions.complaints import Entry, register_complaints
     from services.intake.domain.complaints import Report
     from shared.appraisal.labels import ComplaintChannel, ComplaintKind
     from tests.intake.conftest import WORDS
@@ -234,12 +234,10 @@ async def registered(house) -> str:
         name="欧阳晓春",
         phone="13812345678",
     )
+    entry = Entry(report=report, by=house.office.person(Role.OPERATOR))
     async with house.office.transaction() as tx:
-        return (
-            await register_complaint(
-                tx, Entry(report=report, by=house.office.person(Role.OPERATOR))
-            )
-        ).number
+        [complaint] = await register_complaints(tx, [entry])
+    return complaint.number
 
 
 # ── the public ────────────────────────────────────────────────────────────────────────────────────

@@ -16,13 +16,14 @@ from shared.security.sessions import COOKIE, csrf_token
 from shared.storage.connections import Database
 from shared.storage.transaction import Transaction
 from shared.web.idempotency import (
-    IdempotencyKey,
+    CoalescedWrite,
     IdempotencyKeyReused,
-    IdempotentCoalescer,
     IdempotentWrite,
     StoredResponse,
+    WriteCoalescer,
     delete_expired_keys,
 )
+from shared.web.idempotency_keys import IdempotencyKey, read_idempotency_key
 from tests.browser.gallery import make_app
 
 OPERATOR, OFFICE = f"token-{Role.OPERATOR}", f"token-{Role.OFFICE}"
@@ -246,7 +247,7 @@ class Book:
 
     def __init__(self, database: Database) -> None:
         self.batches: list[int] = []
-        self.write = IdempotentCoalescer(database, None, self._write)
+        self.coalescer = WriteCoalescer(database, None)
 
     async def _write(
         self, tx: Transaction, items: Sequence[str]
@@ -259,7 +260,9 @@ class Book:
         ]
 
     async def send(self, item: str, key: str) -> StoredResponse:
-        return await self.write(request(key, item), item)
+        sent = request(key, item)
+        write = CoalescedWrite(sent, await read_idempotency_key(sent), self.coalescer)
+        return await write.run(self._write, item)
 
 
 @pytest.mark.stack

@@ -15,7 +15,7 @@ from shared.security.roles import Role
 from shared.security.sessions import COOKIE, csrf_token
 from shared.web import CurrentUser, MissingPolicy, OptionalUser, Router, check_policies, list_routes
 from shared.web.forms import Input
-from shared.web.routing import BODY_MAX_BYTES, PolicyRoute
+from shared.web.routing import BODY_MAX_BYTES
 from tests.browser.gallery import make_app
 
 OPERATOR = f"token-{Role.OPERATOR}"
@@ -269,18 +269,6 @@ def notes() -> TestClient:
     TAKEN.clear()
     headers = {"authorization": f"Bearer {OPERATOR}"}
     return TestClient(app, raise_server_exceptions=False, follow_redirects=False, headers=headers)
-
-
-def test_only_who_asks_for_nothing_but_a_document_is_given_it_straight() -> None:
-    assert [
-        route.path
-        for route in documents.routes
-        if isinstance(route, PolicyRoute) and route.has_json_fast_path
-    ] == [
-        "/notes/api/known",
-        "/notes/api/open",
-        "/notes/api/measured",
-    ]
 
 
 def test_a_document_reaches_its_endpoint_with_who_sent_it(notes: TestClient) -> None:

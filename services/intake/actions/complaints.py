@@ -72,14 +72,6 @@ class Entry:
         return str(self.by.id) if self.by else "public"
 
 
-async def register_complaint(tx: Transaction, entry: Entry) -> Registered:
-    """As `register_complaints`, of one. Raises Rejected with the field that is wrong."""
-    [result] = await register_complaints(tx, [entry])
-    if isinstance(result, Rejected):
-        raise result
-    return result
-
-
 async def register_complaints(
     tx: Transaction, entries: Sequence[Entry]
 ) -> list[Registered | Rejected]:
@@ -148,6 +140,8 @@ async def _tell(
         "identity": report.identity,
     }
     tx.audit("complaint.registered", row.id, entry.who, **facts)
+    if entry.draft_id is not None and entry.by is not None:
+        await drop_draft(tx, entry.draft_id, by=entry.by)
     telemetry.complaint_submits.labels(
         report.channel, "merged" if entry.merge_into else "registered"
     ).inc()

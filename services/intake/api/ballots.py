@@ -24,11 +24,7 @@ from shared.web import (
 )
 from shared.web.errors import error_response
 from shared.web.forms import Input
-from shared.web.idempotency import (
-    KEY_HEADER,
-    KEY_MAX,
-    MissingIdempotencyKey,
-)
+from shared.web.idempotency_keys import KEY_HEADER, KEY_MAX, MissingIdempotencyKey
 
 router = Router(prefix="/intake/api", tags=["受理"])
 OFFICE: Final = allow(Role.OFFICE, Role.ADMIN)

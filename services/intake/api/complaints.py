@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, Field
 from starlette.responses import JSONResponse, Response
 
 from services.intake.actions import complaints
-from services.intake.actions.complaints import Entry, Registered, code_of
+from services.intake.actions.complaints import Entry, code_of
 from services.intake.api.problems import problems
 from services.intake.domain.complaints import (
     CODE_DIGITS,
@@ -20,17 +20,8 @@ from services.intake.domain.complaints import (
 from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Urgency
 from shared.security.policies import allow
 from shared.security.roles import Role
-from shared.web import (
-    CurrentUser,
-    Idempotency,
-    Router,
-    Tx,
-)
+from shared.web import CoalescedIdempotency, CurrentUser, Idempotency, Router, Tx
 from shared.web.forms import Input
-from shared.web.idempotency import (
-    IdempotentCoalescer,
-    StoredResponse,
-)
 
 router = Router(prefix="/intake/api", tags=["受理"])
 REGISTRARS: Final = allow(Role.OPERATOR, Role.REVIEWER, Role.OFFICE, Role.ADMIN)
@@ -88,16 +79,17 @@ class ComplaintReceipt(Input):
     response_model=ComplaintReceipt,
     responses=problems(409),
 )
-async def register_complaint(request: Request, user: CurrentUser, given: NewComplaint) -> Response:
-    """Register a complaint. The query code is in the answer only: it is stored nowhere, not even
-    for a repetition.
+async def register_complaint(
+    request: Request, user: CurrentUser, idempotency: CoalescedIdempotency, given: NewComplaint
+) -> Response:
+    """Register a complaint.
+
+    The query code is derived for each response: it is not stored, not even for repetitions.
     """
-    desk: IdempotentCoalescer[Entry, Registered] = request.app.state.desk
-    stored = await desk(request, Entry(report=given.report(), by=user, merge_into=given.merge_into))
-    code = code_of(request.app.state.context.ring, UUID(stored.body["id"]))
-    return StoredResponse(
-        stored.status, stored.body | {"query_code": code}, stored.replayed
-    ).response()
+    entry = Entry(report=given.report(), by=user, merge_into=given.merge_into)
+    registered = await idempotency.run(complaints.register_complaints, entry)
+    code = code_of(request.app.state.context.ring, UUID(registered.body["id"]))
+    return registered.with_fields(query_code=code).response()
 
 
 class Similar(Input):

@@ -31,12 +31,14 @@ from shared.security.policies import Account, allow
 from shared.security.roles import Role
 from shared.storage.transaction import Transaction, new_id
 from shared.web import (
+    CoalescedIdempotency,
     CurrentUser,
     Form,
     Idempotency,
     NotFound,
     PaletteResult,
     Router,
+    Transactions,
     Tx,
     matches_search,
     palette_results,
@@ -96,6 +98,12 @@ class Ticket(Input):
             phone=self.phone,
             place=self.place,
             occurred=self.occurred,
+        )
+
+    def entry(self, *, by: Account) -> complaints.Entry:
+        """Return the complaint to register; it takes the place of the draft."""
+        return complaints.Entry(
+            report=self.report(), by=by, merge_into=self.merge_into, draft_id=self.draft_id
         )
 
 
@@ -161,36 +169,34 @@ async def _just_registered(tx: Transaction, user: Account, number: str) -> dict[
 
 @router.post("/desk", policy=OPERATORS)
 async def register(
-    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency
+    request: Request,
+    user: CurrentUser,
+    transactions: Transactions,
+    idempotency: CoalescedIdempotency,
 ) -> Response:
     form = await read_form(request, Ticket)
-    campaign = await campaigns.current(tx)
-    if form.cleaned is not None and campaign is not None:
-        _complete(form, form.cleaned, campaign, tx.now)
-    if form.cleaned is None:
-        return await _desk(request, tx, user, form, 422)
+    async with transactions() as tx:
+        campaign = await campaigns.current(tx)
+        if form.cleaned is not None and campaign is not None:
+            _complete(form, form.cleaned, campaign, tx.now)
+        if form.cleaned is None:
+            return await _desk(request, tx, user, form, 422)
+    entry = form.cleaned.entry(by=user)
     try:
-        return await idempotency.redirect(
-            _register(tx, form.cleaned, user),
-            lambda registered: f"/intake/desk?done={registered.number}",
-        )
-    except Rejected as refused:
-        form.add_error(
-            refused.sentence,
-            {"unit_id": "unit", "problem_item": "problem"}.get(
-                refused.field or "", refused.field or ""
-            ),
-        )
-        return await _desk(request, tx, user, form, refused.status)
+        return await idempotency.redirect(complaints.register_complaints, entry, _desk_url)
+    except Rejected as rejection:
+        field = rejection.field or ""
+        form.add_error(rejection.sentence, DESK_FIELDS.get(field, field))
+        async with transactions() as tx:
+            return await _desk(request, tx, user, form, rejection.status)
 
 
-async def _register(tx: Transaction, ticket: Ticket, user: Account) -> Registered:
-    entry = complaints.Entry(
-        report=ticket.report(), by=user, merge_into=ticket.merge_into, draft_id=ticket.draft_id
-    )
-    registered = await complaints.register_complaint(tx, entry)
-    await complaints.drop_draft(tx, ticket.draft_id, by=user)
-    return registered
+DESK_FIELDS: Final = {"unit_id": "unit", "problem_item": "problem"}
+"""Field of a report → the field of the desk's form that shows its errors."""
+
+
+def _desk_url(registered: Registered) -> str:
+    return f"/intake/desk?done={registered.number}"
 
 
 def _complete(form: Form[Ticket], ticket: Ticket, campaign: KnownCampaign, now: datetime) -> None:

@@ -4,7 +4,7 @@ without an account.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -14,8 +14,13 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from services.intake.actions import attachments, complaints, sittings, tracking
-from services.intake.actions.complaints import Registered, code_of
+from services.intake.actions import attachments, sittings, tracking
+from services.intake.actions.complaints import code_of
+from services.intake.actions.public_reports import (
+    RECEIPT_SHOWN,
+    PublicReport,
+    register_public_reports,
+)
 from services.intake.domain.complaints import (
     COMPLAINT_TEXT_MIN,
     Report,
@@ -34,9 +39,10 @@ from shared.security.policies import PUBLIC
 from shared.security.rate_limits import RateLimit
 from shared.storage.transaction import Transaction
 from shared.web import (
+    CoalescedIdempotency,
     Form,
-    Idempotency,
     Router,
+    Transactions,
     Tx,
     client_network,
     enforce_rate_limit,
@@ -51,7 +57,6 @@ router = Router(prefix="/p", include_in_schema=False)
 COOKIE: Final = "fengping_report"
 RECEIPT_COOKIE: Final = "fengping_receipt"
 SITTING_SECONDS: Final = 2 * 3600
-RECEIPT_SHOWN: Final = timedelta(minutes=10)
 REPORTS_AN_HOUR: Final = (10, 3600)
 """From one address."""
 REPORTS_OF_ALL: Final = (600, 3600)
@@ -379,9 +384,13 @@ TAKERS: Final = {1: _take_unit, 2: _take_problem, 3: _take_story, 4: _take_files
 
 
 @router.post("/report", policy=PUBLIC)
-async def send(request: Request, tx: Tx, idempotency: Idempotency) -> Response:
-    """核对并提交: register the complaint, hand its files over, show the receipt once."""
-    sitting = await _sitting(request, tx)
+async def send(
+    request: Request, transactions: Transactions, idempotency: CoalescedIdempotency
+) -> Response:
+    """核对并提交: register the complaint with its files and show the receipt once."""
+    async with transactions() as tx:
+        sitting = await _sitting(request, tx)
+        campaign = await campaigns.current(tx)
     form = await read_form(request, Send)
     if form.cleaned is None or form.cleaned.website:
         return RedirectResponse("/p/", 303)
@@ -397,22 +406,18 @@ async def send(request: Request, tx: Tx, idempotency: Idempotency) -> Response:
         RateLimit(f"report/{client_network(request)}", *REPORTS_AN_HOUR),
         RateLimit("report/all", *REPORTS_OF_ALL),
     )
+    if campaign is None:
+        return render_page(request, "public-closed.html", 200)
     token = sittings.new_sitting()
+    submission = PublicReport(_report(sitting.typed, campaign), draft=sitting.token, receipt=token)
     try:
-        response = await idempotency.redirect(_register(tx, sitting, token), "/p/receipt")
-    except Rejected as refused:
-        step = {"complaint_text": 3, "name": 5, "phone": 5, "unit_id": 1, "problem_item": 2}.get(
-            refused.field or "", LAST
-        )
-        form.add_error(refused.sentence, refused.field or "")
-        return await _step(
-            request,
-            tx,
-            step,
-            Form.with_initial(sitting.typed) if step < LAST else form,
-            sitting,
-            refused.status,
-        )
+        response = await idempotency.redirect(register_public_reports, submission, "/p/receipt")
+    except Rejected as rejection:
+        step = STEP_OF_FIELD.get(rejection.field or "", LAST)
+        form.add_error(rejection.sentence, rejection.field or "")
+        shown = Form.with_initial(sitting.typed) if step < LAST else form
+        async with transactions() as tx:
+            return await _step(request, tx, step, shown, sitting, rejection.status)
     _set(
         request,
         response,
@@ -425,11 +430,18 @@ async def send(request: Request, tx: Tx, idempotency: Idempotency) -> Response:
     return response
 
 
-async def _register(tx: Transaction, sitting: Sitting, receipt: str) -> Registered:
-    typed = sitting.typed
-    campaign = await campaigns.current(tx)
-    assert campaign is not None, "the steps before needed it"
-    report = Report(
+STEP_OF_FIELD: Final = {
+    "complaint_text": 3,
+    "name": 5,
+    "phone": 5,
+    "unit_id": 1,
+    "problem_item": 2,
+}
+"""Field of a report → the step that asks for it."""
+
+
+def _report(typed: Mapping[str, Any], campaign: KnownCampaign) -> Report:
+    return Report(
         campaign_id=campaign.id,
         channel=ComplaintChannel.ONLINE,
         kind=ComplaintKind(typed["kind"]),
@@ -443,16 +455,6 @@ async def _register(tx: Transaction, sitting: Sitting, receipt: str) -> Register
         place=typed.get("place", ""),
         occurred=typed.get("occurred", ""),
     )
-    registered = await complaints.register_complaint(tx, complaints.Entry(report=report, by=None))
-    await attachments.hand_over(tx, sittings.subject_of(sitting.token), registered.id)
-    await sittings.end(tx, sitting.token)
-    shown_until = (tx.now + RECEIPT_SHOWN).isoformat()
-    await sittings.keep(
-        tx,
-        receipt,
-        {"complaint": str(registered.id), "number": registered.number, "until": shown_until},
-    )
-    return registered
 
 
 # ── I7 ────────────────────────────────────────────────────────────────────────────────────────────
