@@ -8,7 +8,7 @@ from typing import Final
 from services.intake.actions import attachments, sittings
 from services.intake.actions.complaints import Entry, Registered, register_complaints
 from services.intake.domain.complaints import Report
-from shared.appraisal.events import Rejected
+from shared.appraisal.errors import Rejected
 from shared.storage.transaction import Transaction
 
 RECEIPT_SHOWN: Final = timedelta(minutes=10)
