@@ -13,6 +13,7 @@ from shared.storage.connections import direct_connection
 from shared.storage.schema import SERVICES
 from tests.faults.fault_actions import FAULTS
 from tests.faults.mutants.catalogue import CATALOGUE
+from tests.faults.mutants.source_edit import Edit, MisfitEdit
 from tests.faults.plans import JOBS, SHORT, places, plan
 from tests.faults.process_group import ROOT
 
@@ -94,11 +95,34 @@ def test_every_place_at_which_a_plan_kills_is_in_the_sources(service):
     ] == []
 
 
+def misfit(edit: Edit) -> str | None:
+    try:
+        edit.locate(ROOT)
+    except MisfitEdit as error:
+        return str(error)
+    return None
+
+
 def test_every_mutant_fits_the_sources():
-    misfits = [
-        (m.name, e.file)
-        for m in CATALOGUE
-        for e in m.edits
-        if (ROOT / e.file).read_text(encoding="utf-8").count(e.old) != 1
-    ]
+    edits = [(mutant, edit) for mutant in CATALOGUE for edit in mutant.edits]
+    misfits = [(mutant.name, misfit(edit)) for mutant, edit in edits if misfit(edit)]
+
     assert misfits == []
+
+
+def test_a_snippet_is_found_whatever_its_line_breaks(tmp_path):
+    source = tmp_path / "rules.py"
+    source.write_text(
+        "def rule():\n    call(\n        first,\n        second,\n    )\n    return 1\n"
+    )
+
+    Edit("rules.py", "call(first, second)", "if True:\n    call(second)\n").apply(tmp_path)
+
+    assert source.read_text() == "def rule():\n    if True:\n        call(second)\n    return 1\n"
+
+
+def test_a_snippet_that_occurs_twice_does_not_fit(tmp_path):
+    (tmp_path / "rules.py").write_text("a = 1\nb = 1\n")
+
+    with pytest.raises(MisfitEdit, match="2 times"):
+        Edit("rules.py", "= 1", "= 2").locate(tmp_path)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.mutants.catalogue import CATALOGUE, Mutant
+from tests.faults.mutants.source_edit import MisfitEdit
 from tests.faults.process_group import ROOT
 
 COPIED = ("services", "shared", "tests", "deploy", "pyproject.toml")
@@ -56,12 +57,11 @@ def copy_of_sources() -> Iterator[Path]:
 
 def apply(mutant: Mutant, folder: Path) -> str:
     """Edit the copy; gives what is wrong with the mutant itself, "" when it fits the sources."""
-    for edit in mutant.edits:
-        file = folder / edit.file
-        text = file.read_text(encoding="utf-8")
-        if text.count(edit.old) != 1:
-            return f"does not fit: {edit.file} holds its text {text.count(edit.old)} times"
-        file.write_text(text.replace(edit.old, edit.new), encoding="utf-8")
+    try:
+        for edit in mutant.edits:
+            edit.apply(folder)
+    except MisfitEdit as misfit:
+        return f"does not fit: {misfit}"
     return ""
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tests.faults.mutants.source_edit import Edit
+
 BUS, FAULTS, DATABASE, TICKS = (
     "tests/shared/test_messaging.py",
     "tests/shared/test_messaging_faults.py",
@@ -10,19 +12,10 @@ BUS, FAULTS, DATABASE, TICKS = (
     "tests/shared/test_jobs.py",
 )
 CONSUMER, RELAY, STORE = (
-    "shared/messaging/consumer.py",
-    "shared/messaging/relay.py",
-    "shared/messaging/store.py",
+    "shared/messaging",
+    "shared/messaging",
+    "shared/messaging",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """`old`, which stands exactly once in `file`, becomes `new`."""
-
-    file: str
-    old: str
-    new: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +27,9 @@ class Mutant:
     test: str
 
 
-def one(name: str, file: str, old: str, new: str, test: str) -> Mutant:
+def one(name: str, where: str, old: str, new: str, test: str) -> Mutant:
     """A mutant of a single edit."""
-    return Mutant(name, (Edit(file, old, new),), test)
+    return Mutant(name, (Edit(where, old, new),), test)
 
 
 CATALOGUE: tuple[Mutant, ...] = (
@@ -68,12 +61,12 @@ CATALOGUE: tuple[Mutant, ...] = (
         "the outbox number is drawn before the aggregate is locked",
         (
             Edit(
-                "shared/storage/transaction.py",
+                "shared/storage",
                 "), e as (\n  select * from unnest(",
                 "), e as (\n  select t.*, nextval(pg_get_serial_sequence('outbox', 'id')) as id from unnest(",
             ),
             Edit(
-                "shared/storage/transaction.py",
+                "shared/storage",
                 "insert into outbox (event_id, topic, key, version, type, body, occurred_at, shard, trace)\nselect event_id,",
                 "insert into outbox (id, event_id, topic, key, version, type, body, occurred_at, shard, trace)\n"
                 "overriding system value select id, event_id,",
@@ -120,7 +113,7 @@ CATALOGUE: tuple[Mutant, ...] = (
     ),
     one(
         "a missing predecessor is not asked for",
-        "shared/messaging/__init__.py",
+        "shared/messaging",
         "            if buffered:\n",
         "            if buffered < 0:\n",
         f"{BUS}::test_a_missing_predecessor_is_asked_for_and_sent_again",
@@ -148,7 +141,7 @@ CATALOGUE: tuple[Mutant, ...] = (
     ),
     one(
         "a dead letter is put back without asking whether it was",
-        "shared/messaging/__init__.py",
+        "shared/messaging",
         '            dead_letter = await store.resolve_dead_letter(tx, dead_letter_id, state="replayed", by=by)\n'
         "            if dead_letter is None:\n                return False\n",
         '            dead_letter = await tx.fetchrow("select * from dead_letters where id = $1", dead_letter_id)\n            assert dead_letter\n',
@@ -178,14 +171,14 @@ CATALOGUE: tuple[Mutant, ...] = (
     ),
     one(
         "a frozen relay keeps its shards",
-        "shared/storage/transaction.py",
+        "shared/storage",
         ' | {"idle_session_timeout": str(1000 * SESSION_IDLE_SECONDS)}',
         "",
         f"{BUS}::test_a_frozen_relay_loses_its_shards_to_another",
     ),
     one(
         "records carry the sender's clock",
-        "shared/messaging/topics.py",
+        "shared/messaging",
         '"LogAppendTime"',
         '"CreateTime"',
         f"{BUS}::test_events_of_a_sender_with_a_wrong_clock_are_consumed",
@@ -199,7 +192,7 @@ CATALOGUE: tuple[Mutant, ...] = (
     ),
     one(
         "a relay that closes swallows the order to stop",
-        "shared/messaging/topics.py",
+        "shared/messaging",
         "        if task and task.cancelling():\n            raise\n",
         "        del task\n",
         f"{FAULTS}::test_a_relay_that_is_just_starting_afresh_can_be_stopped",
@@ -213,77 +206,77 @@ CATALOGUE: tuple[Mutant, ...] = (
     ),
     one(
         "what is due is decided by the application's clock",
-        "services/casework/store/deadlines.py",
+        "services/casework",
         "where state = 'running' and due_at <= public.app_now() order by due_at",
         "where state = 'running' and due_at <= statement_timestamp() order by due_at",
         "tests/casework/test_deadlines.py::test_nothing_is_told_before_its_time_and_everything_at_it",
     ),
     one(
         "two workers claim the same deadline",
-        "services/casework/store/deadlines.py",
+        "services/casework",
         "due_at <= public.app_now() order by due_at limit $1 for update skip locked",
         "due_at <= public.app_now() order by due_at limit $1",
         "tests/casework/test_deadlines.py::test_two_workers_tell_each_lapse_exactly_once_oldest_first",
     ),
     one(
         "a job does not prove the clock",
-        TICKS.replace("tests/shared/test_", "shared/"),
+        "shared/runtime",
         "            await self._read_clock(tx)\n            if self._is_paused(job):\n",
         "            if self._is_paused(job):\n",
         f"{TICKS}::test_a_job_that_runs_before_the_guard_checks_does_not_act_on_a_jumped_clock",
     ),
     one(
         "what an exception leaves is committed all the same",
-        "shared/storage/transaction.py",
+        "shared/storage",
         '                await connection.execute("rollback")\n',
         '                await connection.execute("commit")\n',
         f"{DATABASE}::test_an_exception_writes_nothing",
     ),
     one(
         "a commit does not wait for the disk",
-        "shared/storage/transaction.py",
+        "shared/storage",
         '"synchronous_commit": "on",',
         '"synchronous_commit": "off",',
         "tests/faults/test_promises.py::test_a_commit_waits_for_the_disk",
     ),
     one(
         "answers are counted whether or not the ballot is new",
-        "services/scoring/actions/inputs.py",
+        "services/scoring",
         "    if new is not None:\n",
         "    if new is False:\n",
         "tests/scoring/test_running.py::test_the_same_ballots_again_change_nothing",
     ),
     one(
         "a code is looked at and spent in two statements",
-        "services/intake/store/ballots.py",
+        "services/intake",
         "        on conflict (campaign_id, id) do nothing returning 1\n",
         "        on conflict (campaign_id, id) do update set receipt = excluded.receipt returning 1\n",
         "tests/intake/test_ballots.py::test_two_hundred_posts_of_one_code_at_once_are_one_ballot",
     ),
     one(
         "two sender workers take the same notification",
-        "services/notify/store.py",
+        "services/notify",
         "order by d.due_at, d.id limit $1 for update of d skip locked",
         "order by d.due_at, d.id limit $1",
         "tests/notify/test_deliveries.py::test_four_sender_workers_never_send_the_same_notification_twice",
     ),
     one(
         "a use whose answer was lost is refused when it is asked again",
-        "shared/security/rate_limits.py",
+        "shared/security",
         "  if not redis.call('ZSCORE', key, use) and redis.call('ZCARD', key) >= times then",
         "  if redis.call('ZCARD', key) >= times then",
         "tests/shared/test_redis.py::test_use_whose_answer_was_lost_is_asked_again_and_admitted_once",
     ),
     one(
         "a use that one limit refuses fills the others",
-        "shared/security/rate_limits.py",
+        "shared/security",
         "if longest > 0 then return longest end",
         "if longest > 0 then for i, key in ipairs(KEYS) do redis.call('ZADD', key, now, use) end return longest end",
         "tests/shared/test_sign_in.py::test_third_party_does_not_lock_the_owner_out",
     ),
     one(
         "of writes that share a transaction a refused one keeps its key",
-        "shared/web/once.py",
+        "shared/web",
         "            await _give_back(tx, [claim.key for claim, kept in told.items() if isinstance(kept, Rejected)])\n",
         "",
         "tests/shared/test_idempotency.py::test_a_refusal_among_many_is_alone_and_its_key_stays_free",
@@ -304,42 +297,42 @@ CATALOGUE: tuple[Mutant, ...] = (
     ),
     one(
         "a number is looked for only where eleven digits stand together",
-        "shared/security/pii.py",
+        "shared/security",
         "_TEN_DIGITS: Final = _digits(*[_D] * 10)\n",
         "_TEN_DIGITS: Final = _digits(*[_D] * 11)\n",
         "tests/shared/test_keyring_and_pii.py::test_other_kinds_are_found_where_they_stand",
     ),
     one(
         "a replay does not wait for the batches at work",
-        "shared/messaging/__init__.py",
+        "shared/messaging",
         "setup_sql=store.exclusive_replay_lock(database.schema)",
         'setup_sql=""',
         f"{FAULTS}::test_a_replay_waits_for_batches_at_work_so_that_no_successor_is_left_behind",
     ),
     one(
         "a sign-in believes what it read before it looked at the password",
-        "services/intake/actions/accounts.py",
+        "services/intake",
         "await store.unchanged(tx, row) if row is not None and matches else None",
         "row if matches else None",
         "tests/intake/test_accounts.py::test_a_sign_in_under_way_when_the_right_is_withdrawn_is_refused",
     ),
     one(
         "a leaf is signed without its place",
-        "shared/security/audit.py",
+        "shared/security",
         'f"\\x00{origin}\\nleaf {position}\\n',
         'f"\\x00{origin}\\nleaf\\n',
         "tests/shared/test_audit.py::test_each_leaf_of_a_batch_is_signed_for_its_own_place_and_content",
     ),
     one(
         "a document is handed over before the door is asked",
-        "shared/web/door.py",
+        "shared/web",
         "        await _authorize(request, self)\n        assert self._json_endpoint is not None\n",
         "        assert self._json_endpoint is not None\n",
         "tests/shared/test_web_routing.py::test_a_json_document_passes_the_same_authorization",
     ),
     one(
         "a header name that is no text is left to the library",
-        "shared/messaging/header_compat.py",
+        "shared/messaging",
         "    fetcher.MemoryRecords = CompatMemoryRecords\n",
         "    fetcher.MemoryRecords = MemoryRecords\n",
         f"{FAULTS}::test_a_header_name_that_is_no_text_stops_nobody",
@@ -353,7 +346,7 @@ CATALOGUE: tuple[Mutant, ...] = (
     ),
     one(
         "an error is logged with its text",
-        "shared/foundation/telemetry.py",
+        "shared/foundation",
         '    return {"error": type(error).__name__, "place": place}\n',
         '    return {"error": f"{type(error).__name__}: {error}", "place": place}\n',
         "tests/faults/test_promises.py::test_an_error_is_logged_without_its_text",
