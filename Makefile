@@ -25,6 +25,7 @@ lint: $(ENVIRONMENT)/.test-ready ## style, types, and who may import whom
 	@$(ENVIRONMENT)/bin/lint-imports
 	@$(ENVIRONMENT)/bin/biome format .
 	@$(ENVIRONMENT)/bin/djlint --quiet --check --lint services shared
+	@$(PYTHON_OF_ENVIRONMENT) -m tests.commit_subjects
 
 bench: $(ENVIRONMENT)/.test-ready ## measure on this machine; BENCH="relay" measures some
 	@exec $(PYTHON_OF_ENVIRONMENT) -m tests.bench $(BENCH)

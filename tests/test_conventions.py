@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.commit_subjects import problem_of
+
 ROOT = Path(__file__).parent.parent
 SERVICES = ("intake", "casework", "scoring", "notify")
 ROOMS = {
@@ -96,3 +98,17 @@ def test_nobody_commits_but_the_transaction():
     ]
 
     assert found == []
+
+
+@pytest.mark.parametrize(
+    ("subject", "problem"),
+    [
+        ("casework: count deadline from filing", None),
+        ("web(forms): keep what was typed", None),
+        ("Count deadline from filing", "not `area: imperative`"),
+        ("casework: count deadline; notify: tell the unit", "two thoughts in one commit"),
+        ("casework: " + "x" * 60, "70 characters, at most 60"),
+    ],
+)
+def test_commit_subject_names_area_and_one_thought(subject, problem):
+    assert problem_of(subject) == problem
