@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from services.intake import api, handlers, jobs, pages
-from services.intake.settings import Context
+from services.intake.settings import IntakeContext
 from shared.foundation.settings import Settings
 from shared.runtime.service import Service
 from shared.security.keyring import KeyRing
@@ -14,7 +14,7 @@ PREFIXES = ("/intake", "/p", "/s", "/login", "/logout", "/me", "/palette", "/sta
 
 def build(settings: Settings) -> Service:
     """Intake with these settings; its key ring is made on first use."""
-    context = Context(settings, KeyRing.load_or_create(settings.keyring))
+    context = IntakeContext(settings, KeyRing.load_or_create(settings.keyring))
     service = Service(
         name="intake",
         title="受理",

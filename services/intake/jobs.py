@@ -1,4 +1,4 @@
-"""What time brings in intake: forgetting what has had its time."""
+"""Scheduled jobs of intake: retention."""
 
 from services.intake.actions import retention
 from shared.runtime.jobs import Jobs
@@ -8,8 +8,8 @@ jobs = Jobs()
 
 
 @jobs(seconds=300)
-async def forget_abandoned(tx: Transaction) -> bool:
-    return await retention.forget_abandoned(tx)
+async def delete_abandoned(tx: Transaction) -> bool:
+    return await retention.delete_abandoned(tx)
 
 
 @jobs(seconds=3600)
@@ -18,5 +18,5 @@ async def erase_complainant_data(tx: Transaction) -> bool:
 
 
 @jobs(seconds=3600)
-async def forget_tracks(tx: Transaction) -> bool:
-    return await retention.forget_tracks(tx)
+async def delete_tracks(tx: Transaction) -> bool:
+    return await retention.delete_tracks(tx)

@@ -1,8 +1,8 @@
-"""What intake's actions find at `tx.context`."""
+"""The context that intake's actions and views find at `tx.context`."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from services.intake.store.encrypted_files import EncryptedFolder
 from shared.foundation.settings import Settings
 from shared.security.keyring import KeyRing
 from shared.security.sessions import Sessions
@@ -10,23 +10,22 @@ from shared.storage.transaction import Transaction
 
 
 @dataclass(slots=True)
-class Context:
-    """Settings, keys and what is remembered between requests. One for each process of the service."""
+class IntakeContext:
+    """Settings, keys and caches of one process of the service."""
 
     settings: Settings
     ring: KeyRing = field(repr=False)
     sessions: Sessions | None = None
-    """Where people are signed in; None in a process that only imports or migrates."""
+    """Sessions of signed-in accounts; None in a process that only imports or migrates."""
     campaigns: dict[str, object] = field(default_factory=dict, repr=False)
-    """Parsed campaigns by id; kept by `store.campaigns`."""
+    """Parsed campaigns by id, maintained by `store.campaigns`."""
 
     @property
-    def files(self) -> Path:
-        """Folder of the encrypted files."""
-        return self.settings.data_folder / "intake" / "files"
+    def files(self) -> EncryptedFolder:
+        return EncryptedFolder(self.settings.data_folder / "intake" / "files", self.ring)
 
 
-def context_of(tx: Transaction) -> Context:
-    """The context of the service whose transaction this is."""
-    assert isinstance(tx.context, Context), "intake's actions run in intake's transactions"
+def context_of(tx: Transaction) -> IntakeContext:
+    """Return the context of the service that opened this transaction."""
+    assert isinstance(tx.context, IntakeContext), "intake's actions run in intake's transactions"
     return tx.context

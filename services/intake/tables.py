@@ -1,9 +1,8 @@
 """The tables of intake. Nobody else reads them.
 
-What could name a person stands in three places only, each encrypted under a key of its own record:
-`vault` (identity and the complainant's own words), `drafts` (a complaint being written at the desk),
-`supplements`. `sittings` (a visitor half-way through a public form) are encrypted under a key that
-only the visitor's browser has.
+Personal data is stored in three tables only, each record encrypted under its own key: `vault`
+(identity and complaint text), `hotline_drafts` and `supplements`. `form_drafts` (unfinished public
+forms) are encrypted under a key that only the browser holds.
 """
 
 from datetime import date, datetime
@@ -176,10 +175,10 @@ class Supplement(Base, table=True):
     key_version: int
 
 
-class Draft(Base, table=True):
-    """A complaint being written at the desk, sealed."""
+class HotlineDraft(Base, table=True):
+    """A hotline ticket that is not registered yet, sealed."""
 
-    __tablename__ = "drafts"
+    __tablename__ = "hotline_drafts"
     id: UUID = Field(primary_key=True)
     account_id: UUID = Field(foreign_key="intake.accounts.id", index=True)
     started_at: datetime = instant()
@@ -223,12 +222,12 @@ class Rating(Base, table=True):
     at: datetime = instant()
 
 
-class Sitting(Base, table=True):
-    """A visitor half-way through a public form, for two hours. `id` is the hash of the token that
-    also decrypts `body`.
+class FormDraft(Base, table=True):
+    """An unfinished public form, kept for two hours. `id` is the hash of the token in the browser's
+    cookie; the token also decrypts `body`.
     """
 
-    __tablename__ = "sittings"
+    __tablename__ = "form_drafts"
     id: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
     body: bytes = sealed_bytes()
     expires_at: datetime = Field(
@@ -330,13 +329,13 @@ class Visit(Base, table=True):
 class StoredFile(Base, table=True):
     """A picture or document on disk, encrypted under a key of its own that is sealed here.
 
-    `subject_id`: the visit, the complaint, or the sitting it belongs to. `derived`: a copy without
+    `subject_id`: the visit, the complaint, or the form draft it belongs to. `derived`: a copy without
     metadata is there too.
     """
 
     __tablename__ = "files"
     __table_args__ = (
-        one_of("subject", ("visit", "complaint", "sitting")),
+        one_of("subject", ("visit", "complaint", "form_draft")),
         Index("uq_files_subject", "subject_id", "sha256", unique=True),
     )
     id: UUID = Field(primary_key=True)

@@ -12,7 +12,7 @@ import pytest
 
 from services.intake.actions.accounts import seed_accounts
 from services.intake.app import build
-from services.intake.settings import Context
+from services.intake.settings import IntakeContext
 from services.intake.store import campaigns
 from shared.appraisal.events import CampaignPublished, UnitEntry
 from shared.appraisal.schemes import load_scheme
@@ -57,7 +57,7 @@ class Office:
         return self.service.database
 
     @property
-    def context(self) -> Context:
+    def context(self) -> IntakeContext:
         return self.service.context  # type: ignore[no-any-return]
 
     def transaction(self) -> Any:

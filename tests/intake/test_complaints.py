@@ -460,7 +460,7 @@ async def test_a_draft_is_registered_once_and_does_not_come_back(office):
     )
     assert len(await office.events()) == 1
     async with office.transaction() as tx:
-        assert await tx.fetchval("select count(*) from drafts") == 0
+        assert await tx.fetchval("select count(*) from hotline_drafts") == 0
 
 
 @stack
@@ -656,22 +656,22 @@ async def test_files_go_when_their_keys_are_gone_and_not_before(office, key, clo
     async with await office.signed_in(Role.OPERATOR) as wang:
         told = (await wang.post("/intake/api/complaints", json=complaint(), headers=key())).json()
     async with office.transaction() as tx:
-        await attachments.add(tx, uuid5(NAMESPACE_OID, "sitting"), picture())
-        await attachments.hand_over(tx, uuid5(NAMESPACE_OID, "sitting"), UUID(told["id"]))
+        await attachments.upload(tx, uuid5(NAMESPACE_OID, "form draft"), picture())
+        await attachments.attach(tx, uuid5(NAMESPACE_OID, "form draft"), UUID(told["id"]))
     await clock.advance(days=40)
     await settled(office, told["number"], days_ago=31)
     office.context.settings.complainant_retention_days = 30
-    stored = list(office.context.files.rglob("*"))
+    stored = list(office.context.files.path.rglob("*"))
 
     with suppress(ClockGuardActive):
         async with office.transaction() as tx:
             await erase_complainant_data(tx)
             raise ClockGuardActive
-    assert list(office.context.files.rglob("*")) == stored
+    assert list(office.context.files.path.rglob("*")) == stored
     await destroy(office, days=30)
     await destroy(office, days=30)
 
-    assert [path for path in office.context.files.rglob("*") if path.is_file()] == []
+    assert [path for path in office.context.files.path.rglob("*") if path.is_file()] == []
     async with office.transaction() as tx:
         assert await tx.fetchval("select count(*) from files") == 0
 

@@ -11,8 +11,8 @@ from uuid import uuid4
 import pytest
 from PIL import Image
 
+from services.intake.domain.images import media_type_of, without_metadata
 from services.intake.domain.visits import Checked, Found, check_items, findings_of, passed
-from services.intake.store.files import media_type_of, without_metadata
 from shared.appraisal.errors import Rejected
 from shared.appraisal.schemes import load_scheme
 from shared.security.roles import Role
@@ -245,7 +245,7 @@ async def test_another_inspectors_visit_is_not_there(office):
 
 @stack
 async def test_old_positions_become_coarse(office, clock):
-    from services.intake.actions.retention import forget_tracks
+    from services.intake.actions.retention import delete_tracks
 
     async with await office.signed_in(Role.INSPECTOR) as phone:
         given = await report(
@@ -255,6 +255,6 @@ async def test_old_positions_become_coarse(office, clock):
     await clock.advance(days=31)
 
     async with office.transaction() as tx:
-        await forget_tracks(tx)
+        await delete_tracks(tx)
         row = await tx.fetchrow("select latitude, longitude from visits")
     assert (row["latitude"], row["longitude"]) == (43.88, 125.32)

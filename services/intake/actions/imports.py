@@ -16,7 +16,7 @@ from services.intake.actions import ballots, complaints, visits
 from services.intake.domain.ballots import check_answers, hashed_id, hour_of
 from services.intake.domain.complaints import Report
 from services.intake.domain.visits import Checked, Found
-from services.intake.settings import Context
+from services.intake.settings import IntakeContext
 from services.intake.store import ballots as ballot_store
 from services.intake.store import campaigns
 from services.intake.store import imports as store
@@ -127,7 +127,7 @@ async def begin_import(tx: Transaction, order: Order) -> UUID:
 
 async def run_import(
     database: Database,
-    context: Context,
+    context: IntakeContext,
     import_id: UUID,
     order: Order,
     *,
@@ -153,7 +153,7 @@ async def run_import(
     return tally
 
 
-async def _end(database: Database, context: Context, import_id: UUID, state: str) -> None:
+async def _end(database: Database, context: IntakeContext, import_id: UUID, state: str) -> None:
     async with database.transaction(context) as tx:
         await store.end(tx, import_id, state)
         tx.audit("import.ended", import_id, "system", state=state)

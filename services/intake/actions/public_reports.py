@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from services.intake.actions import attachments, sittings
+from services.intake.actions import attachments, form_drafts
 from services.intake.actions.complaints import Entry, Registered, register_complaints
 from services.intake.domain.complaints import Report
 from shared.appraisal.errors import Rejected
@@ -37,11 +37,11 @@ async def register_public_reports(
 
 async def _finish_draft(tx: Transaction, report: PublicReport, registered: Registered) -> None:
     """Move the files to the complaint, end the draft, keep the receipt for a short time."""
-    await attachments.hand_over(tx, sittings.subject_of(report.draft), registered.id)
-    await sittings.end(tx, report.draft)
+    await attachments.attach(tx, form_drafts.file_subject(report.draft), registered.id)
+    await form_drafts.delete(tx, report.draft)
     receipt = {
         "complaint": str(registered.id),
         "number": registered.number,
         "until": (tx.now + RECEIPT_SHOWN).isoformat(),
     }
-    await sittings.keep(tx, report.receipt, receipt)
+    await form_drafts.save(tx, report.receipt, receipt)

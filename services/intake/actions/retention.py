@@ -1,52 +1,51 @@
-"""Forgetting what has had its time: forms nobody finished, drafts, old positions and logins, and in
-the end the complainants.
-"""
+"""Retention: delete unfinished forms, old positions and logins, and erase complainant data."""
 
 from datetime import timedelta
 from typing import Final
 
+from services.intake.actions import form_drafts
 from services.intake.actions.complaints import DRAFTS_KEPT
-from services.intake.actions.sittings import KEPT
 from services.intake.settings import context_of
-from services.intake.store import accounts, ballots, campaigns, complaints, visits
-from services.intake.store.files import remove_file
+from services.intake.store import accounts, campaigns, complaints, files, visits
+from services.intake.store import form_drafts as form_draft_store
 from shared.storage.transaction import Transaction
 
 BATCH: Final = 500
 POSITIONS_KEPT: Final = timedelta(days=30)
-"""An exact position is for checking a visit; afterwards it would only tell where an inspector goes.
-"""
+"""An exact position serves to verify a visit; afterwards it would only track the inspector."""
 
 
-async def forget_abandoned(tx: Transaction) -> bool:
-    """Forms, drafts and files that nobody went on with. True: there may be more."""
-    files = await visits.abandoned_files(tx, before=tx.now - KEPT, batch=BATCH)
-    for file_id in files:
-        remove_file(context_of(tx).files, file_id)
-    sittings = await ballots.forget_sittings(tx, batch=BATCH)
-    drafts = await complaints.forget_drafts(tx, before=tx.now - DRAFTS_KEPT, batch=BATCH)
-    return max(len(files), sittings, drafts) == BATCH
+async def delete_abandoned(tx: Transaction) -> bool:
+    """Delete abandoned form drafts, hotline drafts and their files. True: there may be more."""
+    file_ids = await files.delete_abandoned(tx, before=tx.now - form_drafts.KEPT, batch=BATCH)
+    folder = context_of(tx).files
+    for file_id in file_ids:
+        folder.remove(file_id)
+    expired = await form_draft_store.delete_expired(tx, batch=BATCH)
+    hotline = await complaints.forget_drafts(tx, before=tx.now - DRAFTS_KEPT, batch=BATCH)
+    return max(len(file_ids), expired, hotline) == BATCH
 
 
 async def erase_complainant_data(tx: Transaction) -> bool:
-    """按保存期限销毁: who told a matter that was settled long ago, in what words, from which
-    number, with which files.
+    """Erase the personal data of complaints settled before the retention period (按保存期限销毁).
 
-    The redacted summary, the case and the scores stay: nothing personal is in them. Each leaves a
-    mark in the audit log. True: there may be more. Does nothing while no period is set. Files lose
-    their key first and their bytes the next time: a pass that is undone in the end leaves
-    everything as it was.
+    Destroys the keys of identity, complaint text, supplements and files, and the phone
+    fingerprint. The redacted summary, the case and the scores stay: they contain no personal data.
+    Writes one audit entry per complaint. Returns True if there may be more. Does nothing while no
+    period is set.
+
+    Files lose their key in this run and their bytes in the next one, so that a run that is rolled
+    back leaves every file readable.
     """
     days = context_of(tx).settings.complainant_retention_days
     if not days:
         return False
-    caseless = {
-        campaign.id: campaign.scheme.case_rules.no_case for campaign in await campaigns.running(tx)
-    }
-    for file_id in await complaints.forget_keyless_files(tx):
-        remove_file(context_of(tx).files, file_id)
+    await _remove_unreadable_files(tx)
     ids = await complaints.long_settled(
-        tx, before=tx.now - timedelta(days=days), caseless=caseless, batch=BATCH
+        tx,
+        before=tx.now - timedelta(days=days),
+        caseless=await _kinds_without_case(tx),
+        batch=BATCH,
     )
     await complaints.erase_complainant_data(tx, ids)
     for complaint_id in ids:
@@ -54,7 +53,22 @@ async def erase_complainant_data(tx: Transaction) -> bool:
     return len(ids) == BATCH
 
 
-async def forget_tracks(tx: Transaction) -> bool:
-    """Positions and logins. True: there may be more."""
-    coarse = await visits.coarsen(tx, before=tx.now - POSITIONS_KEPT, batch=BATCH)
-    return max(coarse, await accounts.forget_logins(tx, batch=BATCH)) == BATCH
+async def _remove_unreadable_files(tx: Transaction) -> None:
+    folder = context_of(tx).files
+    for file_id in await files.delete_unreadable(tx):
+        folder.remove(file_id)
+
+
+async def _kinds_without_case(tx: Transaction) -> dict[str, tuple[str, ...]]:
+    """Return, by campaign, the kinds of complaint for which casework opens no case."""
+    return {
+        campaign.id: tuple(campaign.scheme.case_rules.no_case)
+        for campaign in await campaigns.running(tx)
+    }
+
+
+async def delete_tracks(tx: Transaction) -> bool:
+    """Coarsen old positions and delete old logins. True: there may be more."""
+    coarsened = await visits.coarsen(tx, before=tx.now - POSITIONS_KEPT, batch=BATCH)
+    forgotten = await accounts.forget_logins(tx, batch=BATCH)
+    return max(coarsened, forgotten) == BATCH

@@ -21,10 +21,8 @@ from services.intake.domain.visits import (
     skew_seconds,
 )
 from services.intake.settings import context_of
-from services.intake.store import campaigns
+from services.intake.store import campaigns, files
 from services.intake.store import visits as store
-from services.intake.store.complaints import sealed_of
-from services.intake.store.files import keep_file, read_file
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import VisitFinding, VisitSubmitted
 from shared.foundation import telemetry
@@ -79,27 +77,15 @@ async def store_photo(
         raise Rejected("照片在传输中损坏，请重新上传", status=422, field="sha256")
     if await store.owner_differs(tx, visit_id, by.id):
         raise Rejected("没有这份检查记录", status=404)
-    if await store.has_file(tx, visit_id, bytes.fromhex(sha256)):
+    if await files.exists(tx, visit_id, bytes.fromhex(sha256)):
         return False
-    if len(await store.files_of(tx, visit_id)) >= PHOTOS_MAX:
+    if len(await files.list_for(tx, visit_id)) >= PHOTOS_MAX:
         raise Rejected(f"每份检查最多 {PHOTOS_MAX} 张照片")
-    context, file_id = context_of(tx), new_id()
-    kept = await keep_file(context.files, context.ring, file_id, body)
-    new = await store.add_file(
-        tx,
-        file_id,
-        subject="visit",
-        subject_id=visit_id,
-        sha256=kept.sha256,
-        media_type=kept.media_type,
-        size=kept.size,
-        derived=kept.derived,
-        by=by.id,
-        sealed=kept.sealed,
-    )
+    photo = await context_of(tx).files.write(new_id(), body)
+    new = await files.add(tx, photo, subject="visit", subject_id=visit_id, by=by.id)
     if new:
         telemetry.visit_uploads.labels("photo").inc()
-        tx.audit("visit.photo_received", visit_id, str(by.id), sha256=sha256, size=kept.size)
+        tx.audit("visit.photo_received", visit_id, str(by.id), sha256=sha256, size=photo.size)
         await _count_if_whole(tx, visit_id)
     return new
 
@@ -231,10 +217,9 @@ async def read_photo(tx: Transaction, file_id: UUID, *, by: Account) -> bytes | 
     """The copy without metadata of a visit's photo, for its inspector and the appraisal office;
     None for anybody else.
     """
-    row = await store.file(tx, file_id)
-    if row is None or row["subject"] != "visit" or not row["derived"]:
+    photo = await files.find(tx, file_id)
+    if photo is None or photo.subject != "visit" or not photo.derived:
         return None
-    if by.role is not Role.OFFICE and row["stored_by"] != by.id:
+    if by.role is not Role.OFFICE and photo.stored_by != by.id:
         return None
-    context = context_of(tx)
-    return await read_file(context.files, context.ring, file_id, sealed_of(row), "derived")
+    return await context_of(tx).files.read(file_id, photo.sealed, "derived")

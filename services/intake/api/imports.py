@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from services.intake.actions import imports
 from services.intake.api.problems import json_rows, problems
-from services.intake.settings import Context
+from services.intake.settings import IntakeContext
 from services.intake.store import imports as import_store
 from shared.appraisal.imports import FILE_MAX_BYTES as IMPORT_MAX_BYTES
 from shared.appraisal.imports import report_csv
@@ -71,7 +71,7 @@ async def start_import(
 
 
 async def _begin(
-    database: Database, context: Context, import_id: UUID, order: imports.Order
+    database: Database, context: IntakeContext, import_id: UUID, order: imports.Order
 ) -> None:
     task = asyncio.create_task(imports.run_import(database, context, import_id, order))
     _running.add(task)

@@ -92,7 +92,7 @@ def create_files() -> None:
         sa.Column("wrapped_key", sa.LargeBinary(), nullable=True),
         sa.Column("key_version", sa.Integer(), nullable=False),
         sa.CheckConstraint(
-            "subject in ('visit', 'complaint', 'sitting')", name=op.f("ck_files_subject")
+            "subject in ('visit', 'complaint', 'form_draft')", name=op.f("ck_files_subject")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_files")),
         schema="intake",
@@ -154,18 +154,18 @@ def create_progress() -> None:
     )
 
 
-def create_sittings() -> None:
+def create_form_drafts() -> None:
     op.create_table(
-        "sittings",
+        "form_drafts",
         sa.Column("id", sa.LargeBinary(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_sittings")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_form_drafts")),
         schema="intake",
     )
     op.create_index(
-        op.f("ix_intake_sittings_expires_at"),
-        "sittings",
+        op.f("ix_intake_form_drafts_expires_at"),
+        "form_drafts",
         ["expires_at"],
         unique=False,
         schema="intake",
@@ -240,9 +240,9 @@ def create_complaints() -> None:
     )
 
 
-def create_drafts() -> None:
+def create_hotline_drafts() -> None:
     op.create_table(
-        "drafts",
+        "hotline_drafts",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("account_id", sa.Uuid(), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
@@ -251,13 +251,19 @@ def create_drafts() -> None:
         sa.Column("wrapped_key", sa.LargeBinary(), nullable=True),
         sa.Column("key_version", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["account_id"], ["intake.accounts.id"], name=op.f("fk_drafts_account_id_accounts")
+            ["account_id"],
+            ["intake.accounts.id"],
+            name=op.f("fk_hotline_drafts_account_id_accounts"),
         ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_drafts")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_hotline_drafts")),
         schema="intake",
     )
     op.create_index(
-        op.f("ix_intake_drafts_account_id"), "drafts", ["account_id"], unique=False, schema="intake"
+        op.f("ix_intake_hotline_drafts_account_id"),
+        "hotline_drafts",
+        ["account_id"],
+        unique=False,
+        schema="intake",
     )
 
 
@@ -496,9 +502,9 @@ def upgrade() -> None:
     create_files()
     create_imports()
     create_progress()
-    create_sittings()
+    create_form_drafts()
     create_complaints()
-    create_drafts()
+    create_hotline_drafts()
     create_import_errors()
     create_import_rows()
     create_logins()

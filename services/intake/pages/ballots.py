@@ -10,7 +10,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from services.intake.actions import ballots, sittings
+from services.intake.actions import ballots, form_drafts
 from services.intake.domain.ballots import PLACE_SIGNS, read_token
 from services.intake.settings import context_of
 from services.intake.store.campaigns import KnownCampaign
@@ -103,7 +103,9 @@ async def _sheet(request: Request, tx: Transaction, code: str) -> Sheet:
     # Of a code of one use the code itself opens what was typed; a place's code is known to
     # everybody there.
     sitting = token if len(token) > PLACE_SIGNS else f"{token}/{device}"
-    return Sheet(token, campaign, questionnaire, sitting, await sittings.find(tx, sitting), device)
+    return Sheet(
+        token, campaign, questionnaire, sitting, await form_drafts.load(tx, sitting), device
+    )
 
 
 def _device(request: Request, tx: Transaction) -> str:
@@ -184,7 +186,7 @@ async def choose_units(request: Request, tx: Tx, code: str) -> Response:
     if not chosen:
         form.add_error("请至少选一个打过交道的单位", "units")
         return render_page(request, "sheet-units.html", 422, sheet=sheet, form=form, failed=True)
-    await sittings.keep(tx, sheet.token, {**sheet.kept, "units": chosen})
+    await form_drafts.save(tx, sheet.token, {**sheet.kept, "units": chosen})
     return redirect(request, f"/s/{sheet.code}/1")
 
 
@@ -245,7 +247,7 @@ async def answer(request: Request, tx: Tx, code: str, place: int) -> Response:
     answered = {**sheet.kept.get("answers", {}), f"{unit.unit_no}-{item.no}": form.cleaned.option}
     kept = {**sheet.kept, "answers": answered}
     if place < len(sheet.questions):
-        await sittings.keep(tx, sheet.token, kept)
+        await form_drafts.save(tx, sheet.token, kept)
         return redirect(request, f"/s/{sheet.code}/{place + 1}")
     return await _cast(
         request,
@@ -264,5 +266,5 @@ async def _cast(request: Request, tx: Transaction, sheet: Sheet) -> Response:
         )
     except Rejected as refused:
         return _ended(request, refused)
-    await sittings.end(tx, sheet.token)
+    await form_drafts.delete(tx, sheet.token)
     return render_page(request, "sheet-thanks.html")

@@ -21,7 +21,7 @@ from services.intake.domain.complaints import (
 )
 from services.intake.pages.words import KINDS, WORDS
 from services.intake.settings import context_of
-from services.intake.store import campaigns
+from services.intake.store import campaigns, files
 from services.intake.store import complaints as store
 from services.intake.store.campaigns import KnownCampaign
 from shared.appraisal.errors import Rejected
@@ -484,7 +484,7 @@ async def _ticket(
         raise NotFound
     progress = await complaints.progress_of(tx, reading.row["id"])
     campaign = await campaigns.get(tx, reading.row["campaign_id"])
-    files = await attachments.listed(tx, reading.row["id"])
+    attached = await files.list_for(tx, reading.row["id"])
     alike = await complaints.alike(tx, reading.row, user)
     return render_page(
         request,
@@ -494,7 +494,7 @@ async def _ticket(
         row=reading.row,
         progress=progress,
         campaign=campaign,
-        files=files,
+        files=attached,
         alike=alike,
         form=form,
         may_merge=user.role is Role.REVIEWER,

@@ -14,7 +14,7 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from services.intake.actions import attachments, sittings, tracking
+from services.intake.actions import attachments, form_drafts, tracking
 from services.intake.actions.complaints import code_of
 from services.intake.actions.public_reports import (
     RECEIPT_SHOWN,
@@ -30,9 +30,9 @@ from services.intake.domain.complaints import (
 )
 from services.intake.pages.words import FINDING_LABELS, WORDS
 from services.intake.settings import context_of
-from services.intake.store import campaigns
+from services.intake.store import campaigns, files
 from services.intake.store.campaigns import KnownCampaign
-from services.intake.store.files import FILE_MAX_BYTES
+from services.intake.store.encrypted_files import FILE_MAX_BYTES
 from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Urgency
 from shared.security.policies import PUBLIC
@@ -141,7 +141,7 @@ class Sitting:
 
 async def _sitting(request: Request, tx: Transaction) -> Sitting:
     token = request.cookies.get(COOKIE, "")
-    return Sitting(token, await sittings.find(tx, token))
+    return Sitting(token, await form_drafts.load(tx, token))
 
 
 # ── I5 ────────────────────────────────────────────────────────────────────────────────────────────
@@ -222,7 +222,7 @@ async def _step(
     context: dict[str, Any] = {"choices": [(unit.unit_id, unit.name) for unit in found]}
     if step in (4, LAST):
         context["files"] = (
-            await attachments.listed(tx, sittings.subject_of(sitting.token))
+            await files.list_for(tx, form_drafts.file_subject(sitting.token))
             if sitting.token
             else []
         )
@@ -269,7 +269,7 @@ async def take_step(request: Request, tx: Tx, step: Step) -> Response:
     if step == LAST:
         return RedirectResponse("/p/report/6", 303)
     sitting = await _sitting(request, tx)
-    fresh = sitting if sitting.token else Sitting(sittings.new_sitting(), {})
+    fresh = sitting if sitting.token else Sitting(form_drafts.new_token(), {})
     form = await read_form(request, MODELS[step])
     campaign = await campaigns.current(tx)
     if form.cleaned is None or campaign is None:
@@ -281,7 +281,7 @@ async def take_step(request: Request, tx: Tx, step: Step) -> Response:
     except Rejected as refused:
         form.add_error(refused.sentence, refused.field or "")
         return await _step(request, tx, step, form, fresh, refused.status)
-    await sittings.keep(tx, fresh.token, fresh.typed | typed)
+    await form_drafts.save(tx, fresh.token, fresh.typed | typed)
     response = redirect(request, f"/p/report/{step + 1 if onward else step}")
     _set(request, response, COOKIE, fresh.token, SITTING_SECONDS, path="/p/report")
     return response
@@ -354,12 +354,12 @@ async def _take_story(
 async def _take_files(
     tx: Transaction, campaign: KnownCampaign, given: Any, sitting: Sitting
 ) -> Taken:
-    subject = sittings.subject_of(sitting.token)
+    subject = form_drafts.file_subject(sitting.token)
     if given.drop:
-        await attachments.drop(tx, subject, UUID(given.drop))
+        await attachments.delete(tx, subject, UUID(given.drop))
         return {}, False
     for file in given.files[: attachments.FILES_MAX + 1]:
-        await attachments.add(tx, subject, await file.read())
+        await attachments.upload(tx, subject, await file.read())
     return {}, not given.files
 
 
@@ -408,7 +408,7 @@ async def send(
     )
     if campaign is None:
         return render_page(request, "public-closed.html", 200)
-    token = sittings.new_sitting()
+    token = form_drafts.new_token()
     submission = PublicReport(_report(sitting.typed, campaign), draft=sitting.token, receipt=token)
     try:
         response = await idempotency.redirect(register_public_reports, submission, "/p/receipt")
@@ -462,7 +462,7 @@ def _report(typed: Mapping[str, Any], campaign: KnownCampaign) -> Report:
 
 @router.get("/receipt", policy=PUBLIC)
 async def receipt(request: Request, tx: Tx) -> Response:
-    kept = await sittings.find(tx, request.cookies.get(RECEIPT_COOKIE, ""))
+    kept = await form_drafts.load(tx, request.cookies.get(RECEIPT_COOKIE, ""))
     if not kept or datetime.fromisoformat(kept["until"]) < tx.now:
         return render_page(request, "receipt.html", 410, number="", code="", limits=None)
     campaign = await campaigns.current(tx)

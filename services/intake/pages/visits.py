@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from services.intake.pages.words import WORDS
-from services.intake.store import campaigns
+from services.intake.store import campaigns, files
 from services.intake.store import visits as store
 from shared.security.policies import PUBLIC, allow
 from shared.security.roles import Role
@@ -91,14 +91,12 @@ async def data(tx: Tx, user: CurrentUser) -> Response:
 @router.get("/sw.js", policy=PUBLIC)
 async def service_worker(request: Request) -> Response:
     """The service worker, with the names of the files it keeps; new files make a new version."""
-    files = [static_url(name) for name in FILES]
-    version = _version(
-        request.app.state.templates.get_template("field.html").filename, tuple(files)
-    )
+    urls = [static_url(name) for name in FILES]
+    version = _version(request.app.state.templates.get_template("field.html").filename, tuple(urls))
     values = {
         "version_hash": f"field-{version}",
         "shell": SHELL,
-        "files": files,
+        "files": urls,
         "data": f"{SHELL}data",
     }
     body = request.app.state.templates.get_template("sw.js").render(**values)
@@ -159,7 +157,7 @@ async def visit(request: Request, tx: Tx, visit_id: UUID) -> Response:
         items=json.loads(row["items_text"]),
         campaign=campaign,
         labels=labels,
-        files=await store.files_of(tx, visit_id),
+        files=await files.list_for(tx, visit_id),
         missing=await store.missing(tx, visit_id, row["photos"]),
         **WORDS,
     )

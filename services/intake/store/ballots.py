@@ -149,41 +149,6 @@ async def add_many(
     )
 
 
-# ── sittings ──────────────────────────────────────────────────────────────────────────────────────
-
-
-async def keep_sitting(
-    tx: Transaction, sitting_id: bytes, body: bytes, expires_at: datetime
-) -> None:
-    await tx.run(
-        "insert into sittings (id, body, expires_at) values ($1, $2, $3) "
-        "on conflict (id) do update set body = excluded.body, expires_at = excluded.expires_at",
-        sitting_id,
-        body,
-        expires_at,
-    )
-
-
-async def sitting(tx: Transaction, sitting_id: bytes) -> bytes | None:
-    """The sealed body of a sitting that is not over."""
-    body: bytes | None = await tx.fetchval(
-        "select body from sittings where id = $1 and expires_at > $2", sitting_id, tx.now
-    )
-    return body
-
-
-async def end_sitting(tx: Transaction, sitting_id: bytes) -> None:
-    await tx.run("delete from sittings where id = $1", sitting_id)
-
-
-async def forget_sittings(tx: Transaction, *, batch: int) -> int:
-    return await tx.run(
-        "delete from sittings where id in (select id from sittings where expires_at <= $1 limit $2)",
-        tx.now,
-        batch,
-    )
-
-
 async def total(tx: Transaction) -> int:
     """Ballots of the newest campaign."""
     counted: int = await tx.fetchval(

@@ -312,7 +312,7 @@ async def save_draft(
     """
     kept = await tx.fetchval(
         """
-        insert into drafts as d (id, account_id, started_at, saved_at, ciphertext, wrapped_key, key_version)
+        insert into hotline_drafts as d (id, account_id, started_at, saved_at, ciphertext, wrapped_key, key_version)
         select $1, $2, $3::timestamptz, $3, $4, $5, $6 where not exists (select from complaints where id = $1)
         on conflict (id) do update set saved_at = excluded.saved_at, ciphertext = excluded.ciphertext,
           wrapped_key = excluded.wrapped_key, key_version = excluded.key_version
@@ -331,7 +331,7 @@ async def save_draft(
 async def drafts(tx: Transaction, account_id: UUID) -> list[asyncpg.Record]:
     """The drafts of an account, oldest first, sealed."""
     return await tx.fetch(
-        "select * from drafts where account_id = $1 order by started_at, id limit $2",
+        "select * from hotline_drafts where account_id = $1 order by started_at, id limit $2",
         account_id,
         LIST_MAX,
     )
@@ -339,14 +339,14 @@ async def drafts(tx: Transaction, account_id: UUID) -> list[asyncpg.Record]:
 
 async def drop_draft(tx: Transaction, draft_id: UUID, account_id: UUID) -> int:
     return await tx.run(
-        "delete from drafts where id = $1 and account_id = $2", draft_id, account_id
+        "delete from hotline_drafts where id = $1 and account_id = $2", draft_id, account_id
     )
 
 
 async def forget_drafts(tx: Transaction, *, before: datetime, batch: int) -> int:
     """Remove drafts nobody went on with."""
     return await tx.run(
-        "delete from drafts where id in (select id from drafts where saved_at < $1 limit $2)",
+        "delete from hotline_drafts where id in (select id from hotline_drafts where saved_at < $1 limit $2)",
         before,
         batch,
     )
@@ -403,14 +403,6 @@ async def erase_complainant_data(tx: Transaction, ids: Sequence[UUID]) -> None:
         "update files set wrapped_key = null where subject = 'complaint' and subject_id = any($1::uuid[])",
         ids,
     )
-
-
-async def forget_keyless_files(tx: Transaction) -> list[UUID]:
-    """Remove the rows of files that nobody can read any more; their bytes the caller removes."""
-    rows = await tx.fetch(
-        "delete from files where subject = 'complaint' and wrapped_key is null returning id"
-    )
-    return [row["id"] for row in rows]
 
 
 async def reveals_since(tx: Transaction, account_id: UUID, since: datetime) -> int:

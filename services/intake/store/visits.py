@@ -1,4 +1,4 @@
-"""Inspection visits and the files on disk."""
+"""Inspection visits."""
 
 import json
 from collections.abc import Sequence
@@ -9,11 +9,9 @@ from uuid import UUID
 import asyncpg
 
 from shared.foundation.clock import CHINA
-from shared.security.keyring import SealedRecord
 from shared.storage.transaction import Transaction
 
 LIST_MAX: Final = 100
-FILE_COLUMNS: Final = "id, subject, subject_id, sha256, media_type, size, derived, stored_by, stored_at, released_at, ciphertext, wrapped_key, key_version"
 
 
 async def add(tx: Transaction, visit_id: UUID, values: dict[str, Any]) -> str | None:
@@ -130,66 +128,6 @@ async def coarsen(tx: Transaction, *, before: datetime, batch: int) -> int:
     )
 
 
-# ── files ─────────────────────────────────────────────────────────────────────────────────────────
-
-
-async def add_file(
-    tx: Transaction,
-    file_id: UUID,
-    *,
-    subject: str,
-    subject_id: UUID,
-    sha256: bytes,
-    media_type: str,
-    size: int,
-    derived: bool,
-    by: UUID | None,
-    sealed: SealedRecord,
-) -> bool:
-    """Note a file that is on disk; False when the subject has the same one already."""
-    noted = await tx.fetchval(
-        """
-        insert into files (id, subject, subject_id, sha256, media_type, size, derived, stored_by, stored_at,
-                           ciphertext, wrapped_key, key_version)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) on conflict (subject_id, sha256) do nothing returning 1
-        """,
-        file_id,
-        subject,
-        subject_id,
-        sha256,
-        media_type,
-        size,
-        derived,
-        by,
-        tx.now,
-        sealed.ciphertext,
-        sealed.wrapped_key,
-        sealed.key_version,
-    )
-    return noted is not None
-
-
-async def files_of(tx: Transaction, subject_id: UUID) -> list[asyncpg.Record]:
-    """Files of a visit, complaint or sitting, in the order in which they came."""
-    return await tx.fetch(
-        f"select {FILE_COLUMNS} from files where subject_id = $1 order by stored_at, id", subject_id
-    )
-
-
-async def file(tx: Transaction, file_id: UUID) -> asyncpg.Record | None:
-    return await tx.fetchrow(f"select {FILE_COLUMNS} from files where id = $1", file_id)
-
-
-async def has_file(tx: Transaction, subject_id: UUID, sha256: bytes) -> bool:
-    return bool(
-        await tx.fetchval(
-            "select exists (select from files where subject_id = $1 and sha256 = $2)",
-            subject_id,
-            sha256,
-        )
-    )
-
-
 async def owner_differs(tx: Transaction, visit_id: UUID, account_id: UUID) -> bool:
     """Does this visit, or a photo of it, belong to another inspector?"""
     others = await tx.fetchval(
@@ -199,39 +137,3 @@ async def owner_differs(tx: Transaction, visit_id: UUID, account_id: UUID) -> bo
         account_id,
     )
     return bool(others)
-
-
-async def hand_over_files(tx: Transaction, sitting: UUID, complaint: UUID) -> int:
-    """The files of a finished wizard belong to its complaint now."""
-    return await tx.run(
-        "update files set subject = 'complaint', subject_id = $2 where subject = 'sitting' and subject_id = $1",
-        sitting,
-        complaint,
-    )
-
-
-async def drop_file(tx: Transaction, file_id: UUID, subject_id: UUID) -> int:
-    return await tx.run("delete from files where id = $1 and subject_id = $2", file_id, subject_id)
-
-
-async def release(tx: Transaction, file_id: UUID, by: UUID) -> bool:
-    """发布给承办单位: only a copy without metadata can be."""
-    released = await tx.run(
-        "update files set released_at = $2, released_by = $3 where id = $1 and derived and released_at is null",
-        file_id,
-        tx.now,
-        by,
-    )
-    return released > 0
-
-
-async def abandoned_files(tx: Transaction, *, before: datetime, batch: int) -> list[UUID]:
-    """Files of wizards that nobody finished: their rows are removed here, their bytes by the
-    caller.
-    """
-    rows = await tx.fetch(
-        "delete from files where id in (select id from files where subject = 'sitting' and stored_at < $1 limit $2) returning id",
-        before,
-        batch,
-    )
-    return [row["id"] for row in rows]

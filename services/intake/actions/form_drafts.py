@@ -1,0 +1,68 @@
+"""Drafts of public forms: kept for two hours, encrypted under a key that only the browser holds."""
+
+import hashlib
+import hmac
+import secrets
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from services.intake.domain.ballots import hashed_id
+from services.intake.store import form_drafts as store
+from shared.storage.transaction import Transaction
+
+KEPT: Final = timedelta(hours=2)
+NONCE_BYTES: Final = 12
+
+
+def new_token() -> str:
+    """Return a token for the browser's cookie; it identifies the draft and decrypts it."""
+    return secrets.token_urlsafe(32)
+
+
+async def save(tx: Transaction, token: str, fields: dict[str, Any]) -> None:
+    """Save the fields of a form and extend the draft by KEPT."""
+    await store.save(tx, _draft_id(token), _encrypt(token, fields), tx.now + KEPT)
+
+
+async def load(tx: Transaction, token: str) -> dict[str, Any]:
+    """Return the fields saved under this token, or {} if there are none or they have expired."""
+    stored = await store.find(tx, _draft_id(token)) if token else None
+    return _decrypt(token, stored) if stored else {}
+
+
+async def delete(tx: Transaction, token: str) -> None:
+    await store.delete(tx, _draft_id(token))
+
+
+def file_subject(token: str) -> UUID:
+    """Return the id under which the files of this draft are stored."""
+    return hashed_id(f"fengping/form-draft-files/{token}")
+
+
+def _encrypt(token: str, fields: dict[str, Any]) -> bytes:
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    return nonce + AESGCM(_key(token)).encrypt(nonce, msgspec.json.encode(fields), None)
+
+
+def _decrypt(token: str, stored: bytes) -> dict[str, Any]:
+    nonce = stored[:NONCE_BYTES]
+    ciphertext = stored[NONCE_BYTES:]
+    try:
+        plain = AESGCM(_key(token)).decrypt(nonce, ciphertext, None)
+    except InvalidTag:
+        return {}
+    fields: dict[str, Any] = msgspec.json.decode(plain)
+    return fields
+
+
+def _draft_id(token: str) -> bytes:
+    return hashlib.sha256(f"fengping/form-draft/{token}".encode()).digest()
+
+
+def _key(token: str) -> bytes:
+    return hmac.digest(token.encode(), b"fengping/form-draft", hashlib.sha256)

@@ -1,0 +1,130 @@
+"""Photos and documents on disk, each encrypted under its own key.
+
+Context: a photo reveals when, where and with which phone it was taken. The original is evidence
+and must stay unchanged.
+Decision: the original is encrypted as received; people see a redrawn copy without metadata. The
+key of each file is sealed in the database, so neither the folder nor the database alone reveals
+anything.
+Consequences: a file is written before its row is committed. A crash may leave bytes without a
+row, never a row without bytes.
+"""
+
+import asyncio
+import hashlib
+import os
+import secrets
+from base64 import b64decode, b64encode
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+from uuid import UUID
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from services.intake.domain.images import PDF, media_type_of, without_metadata
+from shared.appraisal.errors import Rejected
+from shared.security.keyring import KeyRing, SealedRecord
+
+FILE_MAX_BYTES: Final = 10 * 1024 * 1024
+KEY_BYTES: Final = 32
+NONCE_BYTES: Final = 12
+Version = Literal["original", "derived"]
+VERSIONS: Final[tuple[Version, ...]] = ("original", "derived")
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptedFile:
+    """A file that was written to disk. `derived`: a copy without metadata was written too."""
+
+    id: UUID
+    sealed: SealedRecord
+    sha256: bytes
+    media_type: str
+    size: int
+    derived: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptedFolder:
+    """The folder of encrypted files, and the key ring that seals their keys."""
+
+    path: Path
+    ring: KeyRing = field(repr=False)
+
+    async def write(self, file_id: UUID, body: bytes, *, documents: bool = False) -> EncryptedFile:
+        """Check, copy, encrypt and write a file. `documents`: accept PDF as well as pictures.
+
+        Raises Rejected (413, 415, 422) if the file is too large, of another type or damaged; then
+        nothing is written.
+        """
+        return await asyncio.to_thread(self._write, file_id, body, documents)
+
+    async def read(self, file_id: UUID, sealed: SealedRecord, version: Version) -> bytes:
+        """Return the bytes of a file.
+
+        Raises VaultError if its key was destroyed, FileNotFoundError if it was removed.
+        """
+        return await asyncio.to_thread(self._read, file_id, sealed, version)
+
+    def remove(self, file_id: UUID) -> None:
+        """Remove both versions of a file."""
+        for version in VERSIONS:
+            self._location(file_id, version).unlink(missing_ok=True)
+
+    def _write(self, file_id: UUID, body: bytes, documents: bool) -> EncryptedFile:
+        media_type = _check_upload(body, documents=documents)
+        copy = None if media_type == PDF else without_metadata(body)
+        key = secrets.token_bytes(KEY_BYTES)
+        self._write_version(file_id, "original", key, body)
+        if copy is not None:
+            self._write_version(file_id, "derived", key, copy)
+        return EncryptedFile(
+            id=file_id,
+            sealed=self.ring.seal(f"file/{file_id}", {"key": b64encode(key).decode()}),
+            sha256=hashlib.sha256(body).digest(),
+            media_type=media_type,
+            size=len(body),
+            derived=copy is not None,
+        )
+
+    def _write_version(self, file_id: UUID, version: Version, key: bytes, plain: bytes) -> None:
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        ciphertext = AESGCM(key).encrypt(nonce, plain, _associated_data(file_id, version))
+        _write_atomically(self._location(file_id, version), nonce + ciphertext)
+
+    def _read(self, file_id: UUID, sealed: SealedRecord, version: Version) -> bytes:
+        key = b64decode(self.ring.unseal(f"file/{file_id}", sealed)["key"])
+        stored = self._location(file_id, version).read_bytes()
+        nonce = stored[:NONCE_BYTES]
+        ciphertext = stored[NONCE_BYTES:]
+        return AESGCM(key).decrypt(nonce, ciphertext, _associated_data(file_id, version))
+
+    def _location(self, file_id: UUID, version: Version) -> Path:
+        # The last digits of a time-ordered id are random: files spread evenly over 256 folders.
+        return self.path / file_id.hex[-2:] / f"{file_id}.{version}"
+
+
+def _check_upload(body: bytes, *, documents: bool) -> str:
+    """Return the media type of an upload. Raises Rejected (413, 415)."""
+    if len(body) > FILE_MAX_BYTES:
+        raise Rejected(f"文件超过 {FILE_MAX_BYTES // 1024 // 1024} MB，请缩小后再传", status=413)
+    media_type = media_type_of(body)
+    if not media_type or (media_type == PDF and not documents):
+        or_pdf = "或 PDF 文件" if documents else ""
+        raise Rejected(f"只能上传 JPG、PNG、WebP 图片{or_pdf}", status=415)
+    return media_type
+
+
+def _associated_data(file_id: UUID, version: Version) -> bytes:
+    return f"fengping/file/{file_id}/{version}".encode()
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_suffix(f"{path.suffix}.{secrets.token_hex(4)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
