@@ -19,9 +19,8 @@ from services.casework.domain import MAY, READERS, DeadlineState, State, Verb
 from services.casework.store.cases import Filter
 from services.casework.tables import Case
 from shared.appraisal.calendar.working_days import closing
-from shared.appraisal.labels import ComplaintKind, Urgency
+from shared.appraisal.labels import ComplaintKind, Role, Urgency
 from shared.security.policies import Policy, allow
-from shared.security.roles import Role
 from shared.storage.transaction import Transaction
 from shared.web import CurrentUser, Idempotency, Router, Tx
 from shared.web.forms import Input

@@ -16,12 +16,12 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from shared.appraisal.errors import Rejected
+from shared.appraisal.labels import Role
 from shared.embedded import SetupError
 from shared.foundation.failpoints import failpoint
 from shared.foundation.settings import Settings
 from shared.foundation.telemetry import configure_logging
 from shared.messaging import TopicMismatch
-from shared.security.roles import Role
 from shared.storage.connections import UnsafeDatabase
 from shared.storage.schema import SERVICES
 

@@ -20,9 +20,9 @@ from shared.appraisal.imports import (
     read_table,
     report_csv,
 )
+from shared.appraisal.labels import Role
 from shared.foundation.settings import Settings
 from shared.security.policies import Account
-from shared.security.roles import Role
 
 IMPORTER = Account(id=UUID(int=0), name="import", display_name="导入", role=Role.OFFICE)
 """Who imports by command: whoever may use the machine."""

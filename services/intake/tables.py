@@ -24,8 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
-from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Urgency
-from shared.security.roles import Role
+from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Role, Urgency
 from shared.storage.schema import registry_for
 
 

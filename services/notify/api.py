@@ -13,8 +13,8 @@ from starlette.responses import Response
 from services.notify import actions, store
 from services.notify.domain import KINDS, RULES, Audience, Channel, DeliveryState
 from services.notify.tables import Subscription
+from shared.appraisal.labels import Role
 from shared.security.policies import SIGNED_IN, Account, allow
-from shared.security.roles import Role
 from shared.storage.transaction import Transaction
 from shared.web import CurrentUser, Idempotency, NotFound, Router, Tx
 from shared.web.forms import Input

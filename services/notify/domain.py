@@ -43,7 +43,7 @@ from shared.appraisal.events import (
     ScoreChanged,
     VisitSubmitted,
 )
-from shared.security.roles import Role
+from shared.appraisal.labels import Role
 
 
 class Audience(StrEnum):

@@ -16,8 +16,8 @@ from services.notify import actions, domain, store
 from services.notify.domain import KINDS, RULES, STAGES, Audience, Channel, DeliveryState
 from services.notify.tables import Template
 from shared.appraisal.errors import Rejected
+from shared.appraisal.labels import Role
 from shared.security.policies import SIGNED_IN, Account, allow
-from shared.security.roles import ROLE_LABELS, Role
 from shared.storage.transaction import Transaction, new_id
 from shared.web import (
     CurrentUser,
@@ -247,7 +247,7 @@ async def log(
         states=_labelled(DeliveryState),
         channels=_labelled(Channel),
         rules=RULES,
-        roles=ROLE_LABELS,
+        roles={role: role.label for role in Role},
         channel=Channel,
         delivery=DeliveryState,
         looks=STATE_LOOKS,
@@ -395,8 +395,8 @@ async def _rules_page(
         failed=bool(form),
         form=form or Form[SubscriptionForm].with_initial(),
         ladder=domain.ladder(),
-        roles=ROLE_LABELS,
-        audiences=[(role.value, ROLE_LABELS[Role(role)]) for role in Audience],
+        roles={role: role.label for role in Role},
+        audiences=[(role.value, Role(role).label) for role in Audience],
         units=units,
         rules=RULES,
         kinds=[(kind, RULES[kind].title) for kind in KINDS],

@@ -17,8 +17,8 @@ from sqlmodel import col
 
 from services.notify.domain import Answer, Draft
 from services.notify.tables import Subscription, Template
+from shared.appraisal.labels import Role
 from shared.security.policies import Account
-from shared.security.roles import Role
 from shared.storage.transaction import Transaction, new_id
 
 Row: TypeAlias = asyncpg.Record

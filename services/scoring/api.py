@@ -16,9 +16,9 @@ from services.scoring import actions
 from services.scoring.actions import UnitRow
 from services.scoring.domain.explain import for_the_unit
 from shared.appraisal.errors import Rejected
+from shared.appraisal.labels import Role
 from shared.appraisal.schemes import Scheme, SchemeError, load_scheme, read_scheme, scheme_ids
 from shared.security.policies import allow
-from shared.security.roles import Role
 from shared.storage.transaction import Transaction
 from shared.web import CurrentUser, Idempotency, Router, Tx
 from shared.web.forms import Input

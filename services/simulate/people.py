@@ -6,7 +6,7 @@ Units are the kinds of bodies every province has, without the province's name; p
 from dataclasses import dataclass
 from typing import Final
 
-from shared.security.roles import Role
+from shared.appraisal.labels import Role
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ class ComplaintChannel(LabelledEnum):
 
 
 class ComplaintKind(LabelledEnum):
-    """诉求类型: what a complainant asks for. A case opened from an inspection finding is `FINDING`."""
+    """诉求类型: what a complainant asks for; `FINDING` is an inspection finding."""
 
     COMPLAINT = "complaint", "投诉"
     REPORT = "report", "举报"
@@ -89,3 +89,17 @@ class Severity(LabelledEnum):
     MINOR = "minor", "轻微"
     ORDINARY = "ordinary", "一般"
     SERIOUS = "serious", "严重"
+
+
+class Role(LabelledEnum):
+    """What an account may do. Every account has one role."""
+
+    OPERATOR = "operator", "坐席"
+    REVIEWER = "reviewer", "受理审核"
+    HANDLER = "handler", "承办人"
+    UNIT_HEAD = "unit_head", "单位负责人"
+    SUPERVISOR = "supervisor", "督办员"
+    OFFICE = "office", "评议办"
+    INSPECTOR = "inspector", "巡查员"
+    LEADER = "leader", "审定领导"
+    ADMIN = "admin", "管理员"

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from shared.security.roles import Role
+from shared.appraisal.labels import Role
 
 # ── roles, policies ───────────────────────────────────────────────────────────────────────────────
 

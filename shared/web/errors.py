@@ -19,9 +19,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from shared.appraisal.errors import DependencyMissing, Rejected
+from shared.appraisal.labels import Role
 from shared.foundation.telemetry import describe, log
 from shared.security.policies import Policy
-from shared.security.roles import ROLE_LABELS, Role
 from shared.security.sessions import authenticate
 from shared.storage.errors import CONTENTION_ERRORS
 from shared.storage.redis import CacheUnavailable
@@ -150,7 +150,7 @@ class ServiceUnavailable(Failure):
 def _forbidden_sentence(policy: Policy | None) -> str:
     if policy is None or not policy.roles or policy.roles == frozenset(Role):
         return DEFAULT_SENTENCES[403]
-    names = "、".join(label for role, label in ROLE_LABELS.items() if role in policy.roles)
+    names = "、".join(role.label for role in Role if role in policy.roles)
     return f"这里需要“{names}”权限。如工作需要，请向本单位管理员申请。"
 
 

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from pypinyin import Style, lazy_pinyin
 
+from shared.appraisal.labels import Role
 from shared.security.policies import SIGNED_IN, Policy, allow
-from shared.security.roles import Role
 
 
 @dataclass(frozen=True, slots=True)

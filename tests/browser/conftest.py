@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
-from shared.security.roles import Role
+from shared.appraisal.labels import Role
 from shared.security.sessions import COOKIE
 from tests.browser.gallery import make_app
 from tests.browser.support import ARGUMENTS, serving

@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from services.intake.actions.ballots import issue_tokens
-from shared.security.roles import Role
+from shared.appraisal.labels import Role
 from shared.security.sessions import COOKIE
 from tests.browser.support import SIZES, axe, composing_key, fits, ime, serving
 from tests.intake.conftest import CAMPAIGN, PASSWORD, Office, office  # noqa: F401

@@ -10,10 +10,10 @@ from playwright.async_api import Browser, Page
 
 from services.scoring import actions
 from services.scoring.app import build
+from shared.appraisal.labels import Role
 from shared.appraisal.schemes import load_scheme
 from shared.foundation.settings import Settings
 from shared.security.policies import Account
-from shared.security.roles import Role
 from shared.security.sessions import COOKIE
 from shared.storage.connections import Database
 from tests.browser.support import SIZES, axe, fits, serving

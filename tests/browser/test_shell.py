@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.async_api import Page, Route, expect
 
-from shared.security.roles import Role
+from shared.appraisal.labels import Role
 from tests.browser.conftest import Gallery
 from tests.browser.gallery import cases
 from tests.browser.support import SIZES, axe, composing_key, fits, ime

@@ -22,10 +22,9 @@ from shared.appraisal.events import (
     VisitSubmitted,
     decode,
 )
-from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Urgency
+from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Role, Urgency
 from shared.appraisal.schemes import Scheme, load_scheme
 from shared.security.policies import Account
-from shared.security.roles import Role
 from shared.storage.connections import Database
 
 CAMPAIGN = "j-2026"

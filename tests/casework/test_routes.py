@@ -13,9 +13,8 @@ import pytest
 from services.casework.actions import dispatch, handling
 from services.casework.app import build
 from services.casework.domain import MAY, READERS, Verb
-from shared.appraisal.labels import ComplaintKind
+from shared.appraisal.labels import ComplaintKind, Role
 from shared.security.policies import Account
-from shared.security.roles import Role
 from shared.storage.migrations import drift
 from shared.web.routing import PolicyRoute, list_routes
 from tests.casework.conftest import ACCOUNT, CHEN, LI, REPLY, SUN, ZHANG, ZHAO, person

@@ -15,10 +15,10 @@ from services.intake.app import build
 from services.intake.settings import IntakeContext
 from services.intake.store import campaigns
 from shared.appraisal.events import CampaignPublished, UnitEntry
+from shared.appraisal.labels import Role
 from shared.appraisal.schemes import load_scheme
 from shared.runtime.service import Service
 from shared.security.policies import Account
-from shared.security.roles import Role
 from shared.storage.connections import Database
 
 CAMPAIGN = "j-2026"

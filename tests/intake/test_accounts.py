@@ -5,7 +5,7 @@ import pytest
 from services.intake.actions import accounts
 from services.intake.domain.accounts import check_name, check_password, check_unit
 from shared.appraisal.errors import Rejected
-from shared.security.roles import Role
+from shared.appraisal.labels import Role
 from shared.storage.migrations import drift
 from tests.intake.conftest import PASSWORD
 

@@ -20,8 +20,8 @@ from services.intake.domain.ballots import (
 )
 from shared.appraisal.ballots import pack, unpack
 from shared.appraisal.errors import Rejected
+from shared.appraisal.labels import Role
 from shared.appraisal.schemes import load_scheme
-from shared.security.roles import Role
 from tests.intake.conftest import CAMPAIGN
 
 SCHEME = load_scheme("J", 2026)

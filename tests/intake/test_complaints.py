@@ -23,11 +23,10 @@ from services.intake.domain.complaints import (
 )
 from services.intake.store import complaints as store
 from shared.appraisal.errors import Rejected
-from shared.appraisal.labels import ComplaintChannel, ComplaintKind
+from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Role
 from shared.runtime.jobs import ClockGuardActive
 from shared.security.keyring import KeyDestroyed
 from shared.security.policies import Account
-from shared.security.roles import Role
 from tests.intake.conftest import CAMPAIGN, WORDS, complaint
 from tests.intake.test_visits import picture
 

@@ -24,7 +24,7 @@ from shared.appraisal.imports import (
     read_table,
     report_csv,
 )
-from shared.security.roles import Role
+from shared.appraisal.labels import Role
 from tests.intake.conftest import CAMPAIGN, published
 
 ROOT = Path(__file__).parent.parent.parent

@@ -14,8 +14,8 @@ from PIL import Image
 from services.intake.domain.images import media_type_of, without_metadata
 from services.intake.domain.visits import Checked, Found, check_items, findings_of, passed
 from shared.appraisal.errors import Rejected
+from shared.appraisal.labels import Role
 from shared.appraisal.schemes import load_scheme
-from shared.security.roles import Role
 from tests.intake.conftest import CAMPAIGN
 
 CHECKLIST = load_scheme("J", 2026).checklists[0]

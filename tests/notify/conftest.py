@@ -23,10 +23,9 @@ from shared.appraisal.events import (
     Event,
     Meta,
 )
-from shared.appraisal.labels import ComplaintKind, Urgency
+from shared.appraisal.labels import ComplaintKind, Role, Urgency
 from shared.foundation.failpoints import failpoint
 from shared.security.policies import Account
-from shared.security.roles import Role
 from shared.storage.connections import Database
 
 WEDNESDAY = datetime(2026, 11, 25, 2, tzinfo=UTC)

@@ -8,8 +8,8 @@ import httpx2
 import pytest
 
 from services.scoring.app import build
+from shared.appraisal.labels import Role
 from shared.security.policies import Account
-from shared.security.roles import Role
 from tests.scoring.story import CAMPAIGN, UNITS, Scoring, ballot, j_scheme, visit
 
 pytestmark = pytest.mark.stack

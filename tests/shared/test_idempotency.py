@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from shared.appraisal.errors import Rejected
+from shared.appraisal.labels import Role
 from shared.foundation.settings import Settings
-from shared.security.roles import Role
 from shared.security.sessions import COOKIE, csrf_token
 from shared.storage.connections import Database
 from shared.storage.transaction import Transaction

@@ -7,7 +7,7 @@ import json
 import pytest
 from starlette.testclient import TestClient
 
-from shared.security.roles import Role
+from shared.appraisal.labels import Role
 from shared.security.sessions import COOKIE, csrf_token
 from tests.browser.gallery import make_app
 

@@ -10,7 +10,7 @@ from jinja2 import UndefinedError
 from starlette.responses import Response
 from starlette.testclient import TestClient
 
-from shared.security.roles import Role
+from shared.appraisal.labels import Role
 from shared.security.sessions import COOKIE
 from shared.web.navigation import MENU_ENTRIES, SECTIONS, matches_search, menu_for, search_terms
 from shared.web.rendering import (

@@ -9,9 +9,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.testclient import TestClient
 from starlette.types import Message
 
+from shared.appraisal.labels import Role
 from shared.security.policies import PUBLIC, SIGNED_IN
 from shared.security.rate_limits import RateLimit
-from shared.security.roles import Role
 from shared.security.sessions import COOKIE, csrf_token
 from shared.web import CurrentUser, MissingPolicy, OptionalUser, Router, check_policies, list_routes
 from shared.web.forms import Input

@@ -3,8 +3,8 @@
 from collections import Counter
 
 from services.simulate.people import BODIES, CATEGORIES, DEMO_ACCOUNTS
+from shared.appraisal.labels import Role
 from shared.appraisal.schemes import load_scheme
-from shared.security.roles import Role
 
 
 def test_units_fill_the_four_categories_of_the_scheme():

@@ -18,8 +18,8 @@ from services.casework.store import cases
 from services.casework.tables import Case, Extension, Suspension
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import CaseExtended
+from shared.appraisal.labels import Role
 from shared.security.policies import Account
-from shared.security.roles import ROLE_LABELS, Role
 from shared.storage.transaction import Transaction, new_id
 
 REASON_MIN = 10
@@ -93,7 +93,7 @@ async def decide_extension(
     case_deadlines = await CaseDeadlines.of(tx, case)
     missing = missing_approvals(case_deadlines.campaign.scheme.case_rules, request.approved_by)
     if by.role.value not in missing:
-        names = "、".join(ROLE_LABELS[Role(role)] for role in missing)
+        names = "、".join(Role(role).label for role in missing)
         raise Rejected(f"本申请尚待{names}审批", status=403)
     if request.asked_by_id == by.id:
         raise Rejected("不能审批自己提出的延期申请")

@@ -33,9 +33,8 @@ from shared.appraisal.calendar.deadlines import (
 )
 from shared.appraisal.calendar.working_days import SHANGHAI, WorkCalendar, civil_day
 from shared.appraisal.errors import Rejected
-from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Urgency
+from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Role, Urgency
 from shared.security.policies import Account
-from shared.security.roles import Role
 from shared.storage.transaction import Transaction
 
 KIND_LABELS = {

@@ -14,8 +14,8 @@ from services.casework.domain import State, Verb
 from services.casework.pages.words import render_casework_page
 from services.casework.store import cases, reference
 from services.casework.store.cases import Filter
+from shared.appraisal.labels import Role
 from shared.security.policies import allow
-from shared.security.roles import Role
 from shared.web import CurrentUser, Form, Idempotency, Router, Tx, read_form
 from shared.web.forms import Input
 

@@ -15,8 +15,8 @@ from services.casework.store import reference
 from shared.appraisal.calendar.deadlines import due_label
 from shared.appraisal.calendar.working_days import WorkCalendar, civil_day
 from shared.appraisal.errors import Rejected
+from shared.appraisal.labels import Role
 from shared.security.policies import allow
-from shared.security.roles import Role
 from shared.storage.transaction import Transaction
 from shared.web import CurrentUser, Form, Idempotency, Router, Tx, read_form
 from shared.web.forms import Input

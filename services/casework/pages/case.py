@@ -23,9 +23,9 @@ from services.casework.tables import Case
 from shared.appraisal.calendar.deadlines import due_label
 from shared.appraisal.calendar.working_days import closing
 from shared.appraisal.errors import Rejected
+from shared.appraisal.labels import Role
 from shared.security.pii import find_pii
 from shared.security.policies import Account, Policy, allow
-from shared.security.roles import Role
 from shared.storage.transaction import Transaction
 from shared.web import CurrentUser, Form, Idempotency, Router, Tx, read_form
 from shared.web.forms import Input

@@ -10,8 +10,8 @@ from services.casework.actions import handling, reading
 from services.casework.domain import MAY, READERS, State, Verb
 from services.casework.pages.words import WORDS, render_casework_page
 from services.casework.store.cases import Filter
+from shared.appraisal.labels import Role
 from shared.security.policies import Account, allow
-from shared.security.roles import Role
 from shared.storage.transaction import Transaction
 from shared.web import (
     CurrentUser,

@@ -17,9 +17,9 @@ from services.intake.domain.accounts import (
 from services.intake.settings import context_of
 from services.intake.store import accounts as store
 from shared.appraisal.errors import Rejected
+from shared.appraisal.labels import Role
 from shared.security.passwords import hash_password, verify_password
 from shared.security.policies import Account
-from shared.security.roles import Role
 from shared.storage.transaction import Transaction, new_id
 
 

@@ -20,13 +20,13 @@ from services.intake.store import campaigns, tracking
 from services.intake.store import complaints as store
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import ComplaintRegistered, ComplaintRepeated
+from shared.appraisal.labels import Role
 from shared.foundation import telemetry
 from shared.foundation.telemetry import log, trace_parent
 from shared.security.keyring import KeyDestroyed, KeyRing, SealedRecord
 from shared.security.masking import mask_name, mask_phone
 from shared.security.pii import find_pii, mask_pii
 from shared.security.policies import Account
-from shared.security.roles import Role
 from shared.storage.transaction import Transaction, new_id
 
 MAY_BACKDATE: Final = frozenset({Role.OFFICE, Role.ADMIN})

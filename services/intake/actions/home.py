@@ -8,9 +8,9 @@ from typing import Any
 from services.intake.store import ballots, complaints, visits
 from shared.appraisal.calendar.holiday_notices import china
 from shared.appraisal.calendar.working_days import WorkCalendar
+from shared.appraisal.labels import Role
 from shared.foundation.clock import CHINA
 from shared.security.policies import Account
-from shared.security.roles import Role
 from shared.storage.transaction import Transaction
 
 

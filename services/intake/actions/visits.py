@@ -25,11 +25,11 @@ from services.intake.store import campaigns, files
 from services.intake.store import visits as store
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import VisitFinding, VisitSubmitted
+from shared.appraisal.labels import Role
 from shared.foundation import telemetry
 from shared.foundation.clock import CHINA
 from shared.security.pii import mask_pii
 from shared.security.policies import Account
-from shared.security.roles import Role
 from shared.storage.transaction import Transaction, new_id
 
 

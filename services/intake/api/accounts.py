@@ -9,8 +9,8 @@ from starlette.responses import JSONResponse, Response
 from services.intake.actions import accounts
 from services.intake.api.problems import json_rows, problems
 from services.intake.store import accounts as account_store
+from shared.appraisal.labels import Role
 from shared.security.policies import Account, allow
-from shared.security.roles import Role
 from shared.storage.transaction import Transaction
 from shared.web import (
     CurrentUser,

@@ -11,9 +11,9 @@ from starlette.responses import JSONResponse, Response
 from services.intake.actions import ballots
 from services.intake.api.problems import json_rows, problems
 from services.intake.store import ballots as ballot_store
+from shared.appraisal.labels import Role
 from shared.security.policies import PUBLIC, allow
 from shared.security.rate_limits import RateLimit
-from shared.security.roles import Role
 from shared.web import (
     CurrentUser,
     Router,

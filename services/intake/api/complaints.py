@@ -17,9 +17,8 @@ from services.intake.domain.complaints import (
     REDACTED_SUMMARY_MAX,
     Report,
 )
-from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Urgency
+from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Role, Urgency
 from shared.security.policies import allow
-from shared.security.roles import Role
 from shared.web import CoalescedIdempotency, CurrentUser, Idempotency, Router, Tx
 from shared.web.forms import Input
 

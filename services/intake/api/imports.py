@@ -14,8 +14,8 @@ from services.intake.settings import IntakeContext
 from services.intake.store import imports as import_store
 from shared.appraisal.imports import FILE_MAX_BYTES as IMPORT_MAX_BYTES
 from shared.appraisal.imports import report_csv
+from shared.appraisal.labels import Role
 from shared.security.policies import allow
-from shared.security.roles import Role
 from shared.storage.connections import Database
 from shared.web import (
     CurrentUser,

@@ -11,9 +11,8 @@ from services.intake.actions import visits
 from services.intake.api.problems import problems
 from services.intake.domain.visits import PHOTOS_MAX, Checked, Found
 from services.intake.store.encrypted_files import FILE_MAX_BYTES
-from shared.appraisal.labels import Severity
+from shared.appraisal.labels import Role, Severity
 from shared.security.policies import allow
-from shared.security.roles import Role
 from shared.web import (
     CurrentUser,
     NotFound,

@@ -5,7 +5,7 @@ import unicodedata
 from typing import Final
 
 from shared.appraisal.errors import Rejected
-from shared.security.roles import Role
+from shared.appraisal.labels import Role
 
 PASSWORD_MIN: Final = 10
 UNIT_ROLES: Final = frozenset({Role.HANDLER, Role.UNIT_HEAD})

@@ -25,10 +25,9 @@ from services.intake.store import campaigns, files
 from services.intake.store import complaints as store
 from services.intake.store.campaigns import KnownCampaign
 from shared.appraisal.errors import Rejected
-from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Urgency
+from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Role, Urgency
 from shared.foundation.clock import CHINA
 from shared.security.policies import Account, allow
-from shared.security.roles import Role
 from shared.storage.transaction import Transaction, new_id
 from shared.web import (
     CoalescedIdempotency,

@@ -15,8 +15,8 @@ from starlette.responses import JSONResponse, Response
 from services.intake.pages.words import WORDS
 from services.intake.store import campaigns, files
 from services.intake.store import visits as store
+from shared.appraisal.labels import Role
 from shared.security.policies import PUBLIC, allow
-from shared.security.roles import Role
 from shared.security.sessions import csrf_token, read_credential
 from shared.web import (
     CurrentUser,

@@ -5,8 +5,8 @@ from uuid import UUID
 
 import asyncpg
 
+from shared.appraisal.labels import Role
 from shared.security.policies import Account
-from shared.security.roles import Role
 from shared.storage.transaction import Transaction
 
 LOGINS_SHOWN: Final = 5

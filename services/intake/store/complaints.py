@@ -9,11 +9,10 @@ from uuid import UUID
 import asyncpg
 
 from services.intake.domain.complaints import SIMILAR_DAYS, SIMILAR_LEAST, Report
-from shared.appraisal.labels import ComplaintKind
+from shared.appraisal.labels import ComplaintKind, Role
 from shared.foundation.clock import CHINA
 from shared.security.keyring import SealedRecord
 from shared.security.policies import Account
-from shared.security.roles import Role
 from shared.storage.transaction import Transaction
 
 SIMILAR_MAX: Final = 5

@@ -11,9 +11,9 @@ from services.scoring.domain.entries import SOURCE_LABELS
 from services.scoring.domain.rank import SMALL_CATEGORY
 from services.scoring.pages import charts
 from services.scoring.store import Campaign
+from shared.appraisal.labels import Role
 from shared.appraisal.schemes import scheme_ids
 from shared.security.policies import allow
-from shared.security.roles import Role
 from shared.storage.transaction import Transaction
 from shared.web import (
     CurrentUser,

@@ -13,9 +13,9 @@ from services.scoring import actions
 from services.scoring.store import Campaign
 from shared.appraisal.errors import Rejected
 from shared.appraisal.imports import InvalidFile, read_table
+from shared.appraisal.labels import Role
 from shared.appraisal.schemes import SchemeError, load_scheme, scheme_ids
 from shared.security.policies import allow
-from shared.security.roles import Role
 from shared.storage.transaction import Transaction
 from shared.web import CurrentUser, Form, Idempotency, Router, Tx, read_form, redirect, render_page
 from shared.web.forms import Input

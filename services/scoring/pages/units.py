@@ -16,10 +16,10 @@ from services.scoring.domain.entries import SOURCE_LABELS
 from services.scoring.domain.explain import plain
 from services.scoring.pages import charts
 from shared.appraisal.errors import Rejected
+from shared.appraisal.labels import Role
 from shared.appraisal.schemes import Adjustment, Scheme
 from shared.foundation.clock import CHINA
 from shared.security.policies import allow
-from shared.security.roles import Role
 from shared.storage.transaction import Transaction
 from shared.web import CurrentUser, Form, Idempotency, Router, Tx, read_form, render_page
 from shared.web.forms import Input

@@ -22,7 +22,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> str:
-        """Return the aggregate id. It is also the Kafka key: an aggregate stays in one partition."""
+        """The aggregate id. It is also the Kafka key: an aggregate stays in one partition."""
         raise NotImplementedError
 
 

@@ -19,7 +19,7 @@ class DeadlineSet(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CaseEvent(Event, frozen=True, kw_only=True):
-    """Base of the events of a case. `unit_id` is the responsible unit (承办单位), None before assignment."""
+    """Base of the events of a case. `unit_id`: the responsible unit (承办单位), None until assigned."""
 
     topic: ClassVar[str] = "cases"
     case_id: UUID
@@ -124,7 +124,7 @@ class CaseStruckOff(CaseEvent, frozen=True, kw_only=True):
 
 
 class CaseUrged(CaseEvent, frozen=True, kw_only=True):
-    """催办: the supervisor urged the responsible unit for the `urges`-th time. No deadline moves."""
+    """催办: the supervisor urged the unit for the `urges`-th time. No deadline moves."""
 
     name: ClassVar[str] = "case.urged.v1"
     urges: int

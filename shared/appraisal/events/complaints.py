@@ -43,7 +43,7 @@ class ComplaintRepeated(ComplaintEvent, frozen=True, kw_only=True):
 
 
 class ComplaintRated(ComplaintEvent, frozen=True, kw_only=True):
-    """来件人评价 after closing. `option` is the `no` of one of the scheme's options (1 满意 … 9 不了解)."""
+    """来件人评价 after closing. `option` is the number of a scheme option (1 满意 … 9 不了解)."""
 
     name: ClassVar[str] = "complaint.rated.v1"
     campaign_id: str

@@ -7,7 +7,7 @@ from shared.appraisal.events.base import Event
 
 
 class ResendRequested(Event, frozen=True, kw_only=True):
-    """A consumer misses versions of an aggregate; the topic's owner republishes them from its outbox."""
+    """A consumer misses versions of an aggregate; the topic's owner republishes them."""
 
     topic: ClassVar[str] = "resends"
     name: ClassVar[str] = "resend.requested.v1"

@@ -7,7 +7,10 @@ from shared.appraisal.events.base import Event
 
 
 class ScoreChanged(Event, frozen=True, kw_only=True):
-    """试算得分 of a unit, at most once a second. Points 0–100; None if the sample is too small to rank."""
+    """试算得分 of a unit, at most once a second.
+
+    Points are 0–100, None if the sample is too small to rank.
+    """
 
     topic: ClassVar[str] = "scores"
     name: ClassVar[str] = "score.changed.v1"

@@ -1,15 +1,33 @@
-"""Appraisal schemes (评议方案) as data: types, shipped presets, and a loader whose errors name the
-line.
+"""Appraisal schemes (评议方案) as data: types, shipped presets and a loader.
 
-    scheme = load_scheme("J", 2020)              -> Scheme, dates of that year
-    scheme.to_json() / Scheme.from_json(text)    -> the same bytes; travels in CampaignPublished
-    check(scheme)                                -> what is wrong with a scheme edited on a page
+    scheme = load_scheme("J", 2020)              # the preset with the dates of that year
+    scheme.to_json() / Scheme.from_json(text)    # byte-stable; travels in CampaignPublished
+    check(scheme)                                # violations in a scheme edited on a page
 
-Rows of the founding documents: see the ids in each file (J4.1 …). Values marked `ours` are for the
-office to decide.
+The ids in each file (J4.1 …) refer to the rows of the founding documents.
 """
 
+from shared.appraisal.schemes.base import SchemePart, SchemeRule
+from shared.appraisal.schemes.case_rules import (
+    CaseLimit,
+    CaseRules,
+    ExtensionRule,
+    Reason,
+    ReturnRule,
+    SelfAppraisal,
+)
+from shared.appraisal.schemes.catalogue import Catalogue, Content, ProblemHeading, ProblemItem
 from shared.appraisal.schemes.checks import check
+from shared.appraisal.schemes.components import (
+    Adjustment,
+    Component,
+    Formula,
+    HandlingFormula,
+    InspectionFormula,
+    SatisfactionFormula,
+    ScoreSheetFormula,
+    Severities,
+)
 from shared.appraisal.schemes.files import (
     SchemeError,
     SchemeMistake,
@@ -17,51 +35,34 @@ from shared.appraisal.schemes.files import (
     read_scheme,
     scheme_ids,
 )
-from shared.appraisal.schemes.model import (
-    Adjustment,
-    AppraisalStage,
-    Award,
-    CaseLimit,
-    CaseRules,
-    Catalogue,
-    Category,
+from shared.appraisal.schemes.instruments import (
     CheckItem,
     Checklist,
-    Component,
-    Consequence,
-    Content,
-    ExtensionRule,
-    Formula,
-    Grade,
-    HandlingFormula,
-    InspectionFormula,
     Instrument,
+    Option,
+    Questionnaire,
+    QuestionnaireItem,
+    RespondentGroup,
+    ScoreSheet,
+)
+from shared.appraisal.schemes.results import (
+    Award,
+    Consequence,
+    Grade,
+    PenaltyStep,
+    Publication,
+    Ranking,
+    Veto,
+)
+from shared.appraisal.schemes.scheme import Scheme, parts
+from shared.appraisal.schemes.scope import (
+    AppraisalStage,
+    Category,
     ListedUnit,
     ObjectKind,
     ObligationRule,
-    Option,
-    PenaltyStep,
     Period,
-    ProblemHeading,
-    ProblemItem,
-    Publication,
-    Questionnaire,
-    QuestionnaireItem,
-    Ranking,
-    Reason,
     RepresentativeRule,
-    RespondentGroup,
-    ReturnRule,
-    SatisfactionFormula,
-    Scheme,
-    SchemePart,
-    SchemeRule,
-    ScoreSheet,
-    ScoreSheetFormula,
-    SelfAppraisal,
-    Severities,
-    Veto,
-    parts,
 )
 
 __all__ = [

@@ -1,9 +1,8 @@
-"""Schemes from YAML files: dates relative to the campaign's year, and errors with file, line and
-what to do.
+"""Load schemes from YAML files; errors name the file, the line and the correction.
 
-A date is `MM-DD` in the campaign's year or `+1 MM-DD` in the year after (under `begins`, `ends`,
-`due`); a limit is `5wd`, `15d`, `24h`, or a mapping with `closes` and `roll`. Everything else is
-the shape of `shared.schemes.model`, field by field.
+A date (`begins`, `ends`, `due`) is `MM-DD` in the campaign's year or `+1 MM-DD` in the year after.
+A limit is `5wd`, `15d`, `24h`, or a mapping with `closes` and `roll`. Everything else has the shape
+of `Scheme`, field by field.
 """
 
 import re
@@ -18,7 +17,7 @@ import yaml
 
 from shared.appraisal.calendar.deadlines import TimeLimit
 from shared.appraisal.schemes.checks import check
-from shared.appraisal.schemes.model import Scheme
+from shared.appraisal.schemes.scheme import Scheme
 
 FOLDER = Path(__file__).parent
 DATE_KEYS = frozenset({"begins", "ends", "due"})
@@ -26,9 +25,7 @@ LIMIT_KEYS = frozenset({"limit", "appeal", "appeal_decision"})
 
 
 class SchemeMistake(msgspec.Struct, frozen=True):
-    """One thing wrong in a file: line (from 1), path in the scheme, and a sentence that says what
-    to do.
-    """
+    """A mistake in a file: line (from 1), path in the scheme, and the correction as a sentence."""
 
     file: str
     line: int
@@ -40,7 +37,7 @@ class SchemeMistake(msgspec.Struct, frozen=True):
 
 
 class SchemeError(ValueError):
-    """A scheme file that cannot be used; `mistakes` are all that could be found in one reading."""
+    """A scheme file is invalid. `mistakes` lists everything found in one pass."""
 
     def __init__(self, mistakes: list[SchemeMistake]) -> None:
         self.mistakes = mistakes
@@ -48,43 +45,44 @@ class SchemeError(ValueError):
 
 
 def scheme_ids() -> list[str]:
-    """Ids of the schemes shipped with the product: J, …"""
+    """Return the ids of the shipped schemes: C, J, …"""
     return sorted(path.stem.upper() for path in FOLDER.glob("*.yaml"))
 
 
 def load_scheme(source: str | Path, year: int) -> Scheme:
-    """The scheme of a shipped id ("J") or of a file, for the campaign of `year`.
+    """Return the scheme with a shipped id ("J"), or of a file, for the campaign of `year`.
 
-    Raises SchemeError with every mistake found, FileNotFoundError for an id or path that is not
-    there.
+    Raises SchemeError with every mistake, or FileNotFoundError.
     """
-    path = (
-        FOLDER / f"{source.lower()}.yaml"
-        if isinstance(source, str) and source.isalpha()
-        else Path(source)
-    )
+    path = _path_of(source)
     return read_scheme(path.read_text(encoding="utf-8"), year, path.name)
 
 
+def _path_of(source: str | Path) -> Path:
+    if isinstance(source, str) and source.isalpha():
+        return FOLDER / f"{source.lower()}.yaml"
+    return Path(source)
+
+
 def read_scheme(text: str, year: int, name: str = "方案") -> Scheme:
-    """The scheme in the text of a file called `name`. Raises SchemeError."""
-    reading = _Reading(name, year)
-    content = reading.plain(_compose(text, name), "")
-    if reading.mistakes or not isinstance(content, dict):
-        raise SchemeError(
-            reading.mistakes or [SchemeMistake(name, 1, "", "文件应以 id: 开头，逐项写明方案")]
-        )
-    scheme = _convert(content | {"year": str(year)}, reading)
-    mistakes = list(_unknown(content, msgspec.to_builtins(scheme), "", reading))
-    mistakes += [reading.mistake(path, sentence) for path, sentence in check(scheme)]
+    """Return the scheme in the text of a file called `name`. Raises SchemeError."""
+    document = _Document(name, year)
+    content = document.plain(_compose(text, name), "")
+    if document.mistakes:
+        raise SchemeError(document.mistakes)
+    if not isinstance(content, dict):
+        raise SchemeError([SchemeMistake(name, 1, "", "文件应以 id: 开头，逐项写明方案")])
+    scheme = _convert(content | {"year": str(year)}, document)
+    mistakes = list(_unknown_keys(content, msgspec.to_builtins(scheme), "", document))
+    mistakes += [document.mistake(path, sentence) for path, sentence in check(scheme)]
     if mistakes:
         raise SchemeError(mistakes)
     return scheme
 
 
 @dataclass
-class _Reading:
-    """One pass over a file: turns nodes into plain values and remembers the line of every path."""
+class _Document:
+    """Converts YAML nodes to plain values and records the line of every path."""
 
     name: str
     year: int
@@ -92,18 +90,18 @@ class _Reading:
     mistakes: list[SchemeMistake] = field(default_factory=list)
 
     def mistake(self, path: str, sentence: str) -> SchemeMistake:
-        """A mistake at the nearest place above `path` that the file has."""
+        """Return a mistake at `path`, or at its nearest ancestor that the file contains."""
         while path not in self.lines and path:
             path = path[: max(path.rfind("."), path.rfind("["), 0)]
         return SchemeMistake(self.name, self.lines.get(path, 1), path, sentence)
 
     def plain(self, node: yaml.Node, path: str) -> Any:
-        """The node as dicts, lists and texts; dates and limits resolved."""
+        """Return the node as dicts, lists and strings, with dates and limits resolved."""
         self.lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
-            return [self.plain(one, f"{path}[{index}]") for index, one in enumerate(node.value)]
+            return [self.plain(item, f"{path}[{index}]") for index, item in enumerate(node.value)]
         return None if node.tag == "tag:yaml.org,2002:null" else str(node.value)
 
     def _mapping(self, node: yaml.MappingNode, path: str) -> dict[str, Any]:
@@ -149,21 +147,21 @@ def _resolve_date(text: str, year: int) -> str:
     match = re.fullmatch(r"(?:\+([1-3]) )?(\d\d)-(\d\d)", text)
     if match is None:
         raise ValueError(f"日期“{text}”写法不对：应为 09-01（当年）或 +1 09-01（次年）")
+    years_after, month, day = match.groups()
+    due_year = year + int(years_after or 0)
     try:
-        return date(year + int(match[1] or 0), int(match[2]), int(match[3])).isoformat()
+        return date(due_year, int(month), int(day)).isoformat()
     except ValueError as error:
-        raise ValueError(
-            f"{year + int(match[1] or 0)} 年没有 {match[2]}-{match[3]} 这一天，请改日期"
-        ) from error
+        raise ValueError(f"{due_year} 年没有 {month}-{day} 这一天，请改日期") from error
 
 
-def _convert(content: dict[str, Any], reading: _Reading) -> Scheme:
+def _convert(content: dict[str, Any], document: _Document) -> Scheme:
     try:
         return msgspec.convert(content, Scheme, strict=False)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$")
         path = path.rstrip("`").lstrip(".")
-        raise SchemeError([reading.mistake(path, _in_words(message, path))]) from error
+        raise SchemeError([document.mistake(path, _explain(message, path))]) from error
 
 
 SHAPES = (
@@ -181,10 +179,10 @@ SHAPES = (
     (r"Expected `str`, got .*", "应为一段文字"),
     (r"Expected .*, got .*", "写法不对，请对照方案说明检查这一项"),
 )
-"""What msgspec says about the shape of a value, and what a person should do about it."""
+"""Patterns of msgspec's error messages and the corrections to show instead."""
 
 
-def _in_words(message: str, path: str) -> str:
+def _explain(message: str, path: str) -> str:
     name = path.rsplit(".", 1)[-1] or "文件"
     for pattern, sentence in SHAPES:
         if match := re.fullmatch(pattern, message):
@@ -192,15 +190,17 @@ def _in_words(message: str, path: str) -> str:
     return f"{name}：写法不对（{message}）"
 
 
-def _unknown(given: Any, known: Any, path: str, reading: _Reading) -> Iterator[SchemeMistake]:
-    """Keys of the file that the scheme did not take up: misspelled, or in the wrong place."""
+def _unknown_keys(
+    given: Any, known: Any, path: str, document: _Document
+) -> Iterator[SchemeMistake]:
+    """Yield the keys of the file that `Scheme` does not have: misspelled or misplaced."""
     if isinstance(given, dict) and isinstance(known, dict):
         for key, value in given.items():
             at = f"{path}.{key}".lstrip(".")
             if key not in known:
-                yield reading.mistake(at, f"不认识“{key}”，请检查拼写和缩进，或删去")
+                yield document.mistake(at, f"不认识“{key}”，请检查拼写和缩进，或删去")
             else:
-                yield from _unknown(value, known[key], at, reading)
+                yield from _unknown_keys(value, known[key], at, document)
     elif isinstance(given, list) and isinstance(known, list | tuple):
-        for index, (one, other) in enumerate(zip(given, known, strict=True)):
-            yield from _unknown(one, other, f"{path}[{index}]", reading)
+        for index, (item, known_item) in enumerate(zip(given, known, strict=True)):
+            yield from _unknown_keys(item, known_item, f"{path}[{index}]", document)

@@ -19,9 +19,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from shared.appraisal.errors import Rejected
+from shared.appraisal.labels import Role
 from shared.foundation.settings import Settings
 from shared.security.policies import PUBLIC, SIGNED_IN, Account, allow
-from shared.security.roles import Role
 from shared.security.sessions import COOKIE
 from shared.web import (
     CurrentUser,

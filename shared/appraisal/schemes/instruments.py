@@ -1,0 +1,115 @@
+"""Questionnaires, checklists and score sheets."""
+
+from decimal import Decimal
+from typing import Literal
+
+from shared.appraisal.schemes.base import SchemePart
+
+
+class Option(SchemePart, frozen=True, kw_only=True):
+    """An answer to a question. Ballots carry its `no`.
+
+    `points` are 0–100; None (不了解) is excluded from rates and averages. With `asks_reason`, the
+    questionnaire offers reasons from the problem catalogue.
+    """
+
+    no: int
+    code: str
+    label: str
+    points: Decimal | None
+    asks_reason: bool = False
+    ours: bool = False
+
+    @property
+    def counts(self) -> bool:
+        """Whether the answer is part of the base of rates and averages."""
+        return self.points is not None
+
+
+class RespondentGroup(SchemePart, frozen=True, kw_only=True):
+    """评议主体: a group of respondents.
+
+    `weight` is its share among the groups of the instrument, `quota` the number of ballots planned.
+    """
+
+    key: str
+    label: str
+    weight: Decimal = Decimal(1)
+    quota: int | None = None
+    ours: bool = False
+
+
+class QuestionnaireItem(SchemePart, frozen=True, kw_only=True):
+    """A question about each unit. Item 1 is the overall question; samples are counted on it."""
+
+    no: int
+    label: str
+    weight: Decimal = Decimal(1)
+    ours: bool = False
+
+
+class Questionnaire(SchemePart, frozen=True, kw_only=True, tag_field="kind", tag="questionnaire"):
+    """测评问卷; its options are those of the scheme.
+
+    `units`: respondents answer about all units, or about those they choose. A questionnaire that
+    is not `scored` collects opinions and enters no component. `quota`: ballots planned in total.
+    """
+
+    key: str
+    label: str
+    groups: tuple[RespondentGroup, ...]
+    items: tuple[QuestionnaireItem, ...]
+    units: Literal["all", "chosen"] = "all"
+    units_note: str = ""
+    scored: bool = True
+    quota: int | None = None
+    stages: tuple[str, ...] = ()
+    ours: bool = False
+
+    def group(self, key: str) -> RespondentGroup | None:
+        """Return the respondent group with that key."""
+        return next((group for group in self.groups if group.key == key), None)
+
+    def item(self, no: int) -> QuestionnaireItem | None:
+        """Return the question with that number."""
+        return next((item for item in self.items if item.no == no), None)
+
+
+class CheckItem(SchemePart, frozen=True, kw_only=True):
+    """检查项目. `amount` is deducted for an ordinary finding, filed under `problem`."""
+
+    no: int
+    id: str
+    label: str
+    amount: Decimal
+    problem: str
+    ours: bool = False
+
+
+class Checklist(SchemePart, frozen=True, kw_only=True, tag_field="kind", tag="checklist"):
+    """明察暗访检查表."""
+
+    key: str
+    label: str
+    items: tuple[CheckItem, ...]
+    stages: tuple[str, ...] = ()
+    ours: bool = False
+
+    def item(self, id: str) -> CheckItem | None:
+        """Return the checklist item with that id."""
+        return next((item for item in self.items if item.id == id), None)
+
+
+class ScoreSheet(SchemePart, frozen=True, kw_only=True, tag_field="kind", tag="score_sheet"):
+    """评分表: the group named in `by` gives each unit 0 to `maximum` points per item."""
+
+    key: str
+    label: str
+    by: str
+    items: tuple[QuestionnaireItem, ...]
+    maximum: Decimal = Decimal(100)
+    stages: tuple[str, ...] = ()
+    ours: bool = False
+
+
+Instrument = Questionnaire | Checklist | ScoreSheet
