@@ -44,11 +44,11 @@ def test_the_connections_that_production_may_open_are_those_of_its_manifests():
         of_a_process * processes
         for processes in (sum(most.values()), sum(most.values()) + len(most))
     )
-    told = re.sub(r"\s+", " ", RUNBOOK)
+    runbook = re.sub(r"\s+", " ", RUNBOOK)
 
-    assert f"{of_a_process} with the usual {Settings.model_fields['pool_size'].default}" in told
+    assert f"{of_a_process} with the usual {Settings.model_fields['pool_size'].default}" in runbook
     assert (
         ", ".join(f"{name} {most[name]}" for name in ("intake", "scoring", "casework", "notify"))
-        in told
+        in runbook
     )
-    assert f"{at_rest} connections, and {rolling_out} while a rollout" in told
+    assert f"{at_rest} connections, and {rolling_out} while a rollout" in runbook
