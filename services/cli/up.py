@@ -52,7 +52,7 @@ class Demo:
             data.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT, 0o600)
             with os.fdopen(descriptor, "w") as handle:
-                json.dump({"password": "fp-" + secrets.token_hex(4)}, handle)
+                json.dump({"password": "fp-" + secrets.token_hex(6)}, handle)
         return Demo(json.loads(file.read_text())["password"])
 
 

@@ -32,7 +32,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from shared.security.text_folding import _normalize
+from shared.security.text_folding import normalize_text
 
 # ── sealing identities ────────────────────────────────────────────────────────────────────────────
 
@@ -225,7 +225,7 @@ class KeyRing:
         together with its record.
         """
         return hmac.digest(
-            self.derive_key("fingerprint"), _normalize(text).encode(), hashlib.sha256
+            self.derive_key("fingerprint"), normalize_text(text).encode(), hashlib.sha256
         )
 
     def signing_key(self, purpose: str) -> Ed25519PrivateKey:

@@ -1,19 +1,20 @@
-"""Detection of personal data in free text."""
+"""Detection of personal data in free text. See docs/decisions/personal-data-detection.md."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from typing import Final
 
-from shared.security.text_folding import _NUMERALS, _RANDOM_IDS, _fold_width, _normalize
+from stdnum import luhn
+from stdnum.cn import ric
 
-# ── the guard on texts ────────────────────────────────────────────────────────────────────────────
+from shared.security.text_folding import CHINESE_NUMERALS, RANDOM_IDS, fold_width, normalize_text
 
 
 class PiiKind(StrEnum):
-    """Kinds of personal data, those that weigh most first."""
+    """Kinds of personal data, the most sensitive first."""
 
     KNOWN = "known"
     ID_CARD = "id_card"
@@ -25,7 +26,7 @@ class PiiKind(StrEnum):
 
     @property
     def label(self) -> str:
-        """The kind's name on pages."""
+        """The name of the kind on pages."""
         return _KIND_LABELS[self]
 
 
@@ -39,12 +40,12 @@ _KIND_LABELS: Final = {
     PiiKind.PLATE: "车牌号",
 }
 assert _KIND_LABELS.keys() == set(PiiKind), "every kind has a name on pages"
-_PRECEDENCE: Final = {kind: weight for weight, kind in enumerate(PiiKind)}
+_PRECEDENCE: Final = {kind: rank for rank, kind in enumerate(PiiKind)}
 
 
 @dataclass(frozen=True, slots=True)
 class PiiMatch:
-    """Personal data at `text[start:end]` of the text that was looked at. Never log `text`."""
+    """Personal data at `text[start:end]` of the searched text. Never log `text`."""
 
     kind: PiiKind
     start: int
@@ -53,26 +54,40 @@ class PiiMatch:
 
 
 def find_pii(text: str, known_values: Iterable[str] = ()) -> list[PiiMatch]:
-    """All personal data in a text, in order, without overlaps; [] means that it may go on.
+    """Return all personal data in `text`, in order and without overlaps.
 
-    `known_values`: what is known of the person behind this very case (name, numbers, address), found in
-    any spelling. Numbers are found in any width or script, in Chinese numerals, and with blanks,
-    dashes, dots or brackets inside.
+    `known_values` are the complainant's own name, numbers and address; they are found in any
+    spelling. Numbers are found in any width or script, in Chinese numerals, and with spaces, dashes,
+    dots or brackets inside. The time is linear in the length of the text.
     """
-    arabic = _RANDOM_IDS.sub(lambda found: "x" * len(found[0]), _fold_width(text))
-    views = {arabic, arabic.translate(_NUMERALS)}
-    known = [_normalize(value) for value in known_values]
-    spans = {
-        span for view in views for span in (*_pattern_spans(view), *_known_value_spans(view, known))
-    }
+    known = [normalize_text(value) for value in known_values]
+    spans: set[_Span] = set()
+    for view in _views(text):
+        spans.update(_pattern_spans(view))
+        spans.update(_known_value_spans(view, known))
     return [PiiMatch(kind, start, end, text[start:end]) for kind, start, end in _merge_spans(spans)]
 
 
-def mask_pii(text: str, known_values: Iterable[str] = ()) -> str:
-    """The text with every hit replaced by its kind, as `［手机号码］`; not one digit of it is left
-    for who can guess.
+def _views(text: str) -> set[str]:
+    """Return the text in half width without random ids, as it is and with Chinese numerals as digits.
+
+    Positions are those of `text`.
     """
-    parts, done = [], 0
+    arabic = RANDOM_IDS.sub(_blank_out, fold_width(text))
+    return {arabic, arabic.translate(CHINESE_NUMERALS)}
+
+
+def _blank_out(found: re.Match[str]) -> str:
+    return "x" * len(found[0])
+
+
+def mask_pii(text: str, known_values: Iterable[str] = ()) -> str:
+    """Return the text with all personal data replaced by its kind, as `［手机号码］`.
+
+    No digit remains from which the rest could be guessed.
+    """
+    parts: list[str] = []
+    done = 0
     for match in find_pii(text, known_values):
         parts += [text[done : match.start], f"［{match.kind.label}］"]
         done = match.end
@@ -81,8 +96,8 @@ def mask_pii(text: str, known_values: Iterable[str] = ()) -> str:
 
 _Span = tuple[PiiKind, int, int]
 
-# What may stand inside a number. Not what separates times, items of a list or sentences:
-# 17:30，2026 is no telephone.
+# What may stand inside a number. Separators of times, list items and sentences may not: `17:30，2026`
+# is not a telephone number.
 _GAP: Final = r"(?:[^\w:;、。!?%=]|_){0,4}"
 
 
@@ -90,101 +105,71 @@ def _digits(*classes: str) -> str:
     return _GAP.join(classes)
 
 
+def _number(shape: str) -> re.Pattern[str]:
+    """Return the pattern of a number of this shape that no digit touches.
+
+    It is a lookahead, so that every position is tried: a number must not hide the next one.
+    """
+    return re.compile(rf"(?<!\d)(?=({shape})(?!\d))", re.IGNORECASE)
+
+
 _D: Final = r"\d"
 _MOBILE: Final = _digits("1", "[3-9]", *[_D] * 9)
 _AREA: Final = rf"(?:1{_GAP}0|2{_GAP}\d|[3-9]{_GAP}\d{_GAP}\d)"
 _SUBSCRIBER: Final = _digits("[2-8]", *[_D] * 6) + rf"(?:{_GAP}\d)?"
 _PROVINCES: Final = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
+_PLATE: Final = (
+    rf"(?=([{_PROVINCES}]{_GAP}[A-Z]{_GAP}(?:[A-Z0-9]{_GAP}){{4,5}}[A-Z0-9挂学警港澳])(?![A-Z0-9]))"
+)
+_EMAIL: Final = r"(?<![a-z0-9_.+%-])(?=([a-z0-9_.+%-]+ ?@ ?[a-z0-9_-]+(?:\.[a-z0-9_-]+)+))"
 
-
-def _number(shape: str) -> str:
-    """A number of this shape that no digit touches, looked for at every place: one must not hide
-    the next.
-    """
-    return rf"(?<!\d)(?=({shape})(?!\d))"
-
-
-_TEN_DIGITS: Final = _digits(*[_D] * 10)
-"""What every number below has: ten digits in a row."""
-_PATTERNS: Final = [
-    (re.compile(sign), [(kind, re.compile(pattern, re.IGNORECASE)) for kind, pattern in patterns])
-    for sign, patterns in [
-        (
-            _TEN_DIGITS,
-            [
-                (PiiKind.ID_CARD, _number(_digits(*[_D] * 17, "[0-9X]"))),
-                (PiiKind.ID_CARD, _number(_digits(*[_D] * 15))),
-                *(
-                    (PiiKind.BANK_CARD, _number(_digits("[34569]", *[_D] * (length - 1))))
-                    for length in range(16, 20)
-                ),
-                # Before it a country code, a trunk zero or a dialling prefix may stand; two numbers
-                # may stand without a blank.
-                (
-                    PiiKind.MOBILE,
-                    _number(rf"(?:(?:(?:00)?86|0|17951|12593){_GAP})?(?:{_MOBILE})+"),
-                ),
-                (
-                    PiiKind.LANDLINE,
-                    _number(rf"(?:(?:00)?86{_GAP}0?|0){_GAP}{_AREA}{_GAP}{_SUBSCRIBER}"),
-                ),
-            ],
-        ),
-        (
-            "@",
-            [
-                (
-                    PiiKind.EMAIL,
-                    r"(?<![\w.+%-])(?=([\w.+%-]+ ?@ ?[\w-]+(?:\.[\w-]+)+))".replace(
-                        r"\w", "a-z0-9_"
-                    ),
-                )
-            ],
-        ),
-        (
-            f"[{_PROVINCES}]",
-            [
-                (
-                    PiiKind.PLATE,
-                    rf"(?=([{_PROVINCES}]{_GAP}[A-Z]{_GAP}(?:[A-Z0-9]{_GAP}){{4,5}}[A-Z0-9挂学警港澳])(?![A-Z0-9]))",
-                ),
-            ],
-        ),
-    ]
-]
-"""By the sign without which none of them is there: most texts show none, and one look for it is
-cheaper than ten.
+_NUMBER_PATTERNS: Final = (
+    (PiiKind.ID_CARD, _number(_digits(*[_D] * 17, "[0-9X]"))),
+    (PiiKind.ID_CARD, _number(_digits(*[_D] * 15))),
+    (PiiKind.BANK_CARD, _number(_digits("[34569]", *[_D] * 15))),
+    (PiiKind.BANK_CARD, _number(_digits("[34569]", *[_D] * 16))),
+    (PiiKind.BANK_CARD, _number(_digits("[34569]", *[_D] * 17))),
+    (PiiKind.BANK_CARD, _number(_digits("[34569]", *[_D] * 18))),
+    # A country code, a trunk zero or a dialling prefix may precede it; two numbers may touch.
+    (PiiKind.MOBILE, _number(rf"(?:(?:(?:00)?86|0|17951|12593){_GAP})?(?:{_MOBILE})+")),
+    (PiiKind.LANDLINE, _number(rf"(?:(?:00)?86{_GAP}0?|0){_GAP}{_AREA}{_GAP}{_SUBSCRIBER}")),
+)
+_EMAIL_PATTERNS: Final = ((PiiKind.EMAIL, re.compile(_EMAIL, re.IGNORECASE)),)
+_PLATE_PATTERNS: Final = ((PiiKind.PLATE, re.compile(_PLATE, re.IGNORECASE)),)
+_PATTERNS: Final = (
+    (re.compile(_digits(*[_D] * 10)), _NUMBER_PATTERNS),
+    (re.compile("@"), _EMAIL_PATTERNS),
+    (re.compile(f"[{_PROVINCES}]"), _PLATE_PATTERNS),
+)
+"""Patterns by the sign that all of them need. Most texts have none, and one search for the sign is
+cheaper than a search for each pattern.
 """
 
 
 def _pattern_spans(view: str) -> Iterator[_Span]:
     for sign, patterns in _PATTERNS:
-        for kind, pattern in patterns if sign.search(view) else ():
+        if not sign.search(view):
+            continue
+        for kind, pattern in patterns:
             for found in pattern.finditer(view):
                 if _is_plausible(kind, found[1]):
                     yield kind, found.start(1), found.end(1)
 
 
 def _is_plausible(kind: PiiKind, found: str) -> bool:
-    bare = "".join(char for char in found.upper() if char.isalnum())
-    if kind is PiiKind.ID_CARD:
-        return _is_id_card(bare)
-    return kind is not PiiKind.BANK_CARD or _is_card_number(bare)
+    check = _CHECKS.get(kind)
+    return check is None or check("".join(filter(str.isalnum, found.upper())))
 
 
-def _is_id_card(bare: str) -> bool:
-    """GB 11643: 18 places with a check digit; the old form of 15 places has none, so its birthday
-    must be a day.
+def _is_id_card(number: str) -> bool:
+    """Return whether this is an identity number (GB 11643).
+
+    The old form of 15 digits has no check digit: its birthday must exist. Birthday and place of the
+    18 digits are not checked, so that an unusual number is not missed.
     """
-    if len(bare) == 15:
-        return bare[0] in "12345678" and _is_day("19" + bare[6:12])
-    weighted_sum = sum(
-        int(digit) * weight for digit, weight in zip(bare, _ID_WEIGHTS, strict=False)
-    )
-    return bare[17] == "10X98765432"[weighted_sum % 11]
-
-
-_ID_WEIGHTS: Final = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
+    if len(number) == 15:
+        return number[0] in "12345678" and _is_day("19" + number[6:12])
+    return ric.calc_check_digit(number) == number[17]
 
 
 def _is_day(digits: str) -> bool:
@@ -195,31 +180,38 @@ def _is_day(digits: str) -> bool:
     return True
 
 
-def _is_card_number(bare: str) -> bool:
-    """Luhn's check (ISO/IEC 7812)."""
-    doubled = (int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(bare)))
-    return sum(number // 10 + number % 10 for number in doubled) % 10 == 0
+_CHECKS: Final[dict[PiiKind, Callable[[str], bool]]] = {
+    PiiKind.ID_CARD: _is_id_card,
+    PiiKind.BANK_CARD: luhn.is_valid,
+}
 
 
-def _known_value_spans(view: str, known: Iterable[str]) -> Iterator[_Span]:
-    """`known`: as `_normalize` writes them."""
-    alphanumeric = ""
-    for bare in known:
-        alphanumeric = alphanumeric or "".join(filter(str.isalnum, view)).lower()
-        # A single letter would be found everywhere; and a pattern of its own for each caller is
-        # dear when nothing is there.
-        if len(bare) >= 2 and bare.lower() in alphanumeric:
-            for found in re.finditer(_GAP.join(map(re.escape, bare)), view, re.IGNORECASE):
-                yield PiiKind.KNOWN, found.start(), found.end()
+def _known_value_spans(view: str, known: Sequence[str]) -> Iterator[_Span]:
+    """Yield where a known value stands. `known` is normalized."""
+    if not known:
+        return
+    alphanumeric = "".join(filter(str.isalnum, view)).lower()
+    for value in known:
+        # A single character would be found everywhere. Compiling a pattern is expensive, so look
+        # first whether there is anything to find.
+        if len(value) < 2 or value.lower() not in alphanumeric:
+            continue
+        pattern = _GAP.join(map(re.escape, value))
+        for found in re.finditer(pattern, view, re.IGNORECASE):
+            yield PiiKind.KNOWN, found.start(), found.end()
 
 
 def _merge_spans(spans: Iterable[_Span]) -> list[_Span]:
-    """Overlapping spans become one of the kind that weighs most, as long as all of them together."""
+    """Merge overlapping spans into one that covers them all and has the most sensitive kind."""
     merged: list[_Span] = []
-    for kind, start, end in sorted(spans, key=lambda span: span[1:]):
-        if merged and start < merged[-1][2]:
-            last, from_, to = merged[-1]
-            merged[-1] = (min(last, kind, key=_PRECEDENCE.__getitem__), from_, max(to, end))
+    for span in sorted(spans, key=lambda span: span[1:]):
+        if merged and span[1] < merged[-1][2]:
+            merged[-1] = _union(merged[-1], span)
         else:
-            merged.append((kind, start, end))
+            merged.append(span)
     return merged
+
+
+def _union(one: _Span, other: _Span) -> _Span:
+    kind = min(one[0], other[0], key=_PRECEDENCE.__getitem__)
+    return kind, one[1], max(one[2], other[2])

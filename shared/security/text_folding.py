@@ -1,4 +1,4 @@
-"""Text folding."""
+"""Folding of text: width, digits of any script, Chinese numerals."""
 
 from __future__ import annotations
 
@@ -6,39 +6,38 @@ import re
 import unicodedata
 from typing import Final
 
-
-def _normalize(text: str) -> str:
-    kept = "".join(filter(str.isalnum, _fold_width(text))).casefold()
-    country = _MAINLAND.fullmatch(kept)
-    return country[1] if country else kept
-
-
-_MAINLAND: Final = re.compile(r"(?:00)?86(1[3-9]\d{9})")
-
-
-# Random ids hold any digits and say nothing about anybody.
-_RANDOM_IDS: Final = re.compile(
-    r"(?<![0-9a-z])(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=[0-9]*[a-f])[0-9a-f]{32,})(?![0-9a-z])",
+RANDOM_IDS: Final = re.compile(
+    r"(?<![0-9a-z])"
+    r"(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=[0-9]*[a-f])[0-9a-f]{32,})"
+    r"(?![0-9a-z])",
     re.IGNORECASE,
 )
-_NUMERALS: Final = str.maketrans(
+"""UUIDs and hashes: they contain any digits and identify nobody."""
+CHINESE_NUMERALS: Final = str.maketrans(
     "〇○零幺一二三四五六七八九壹贰叁肆伍陆柒捌玖", "0001" + "123456789" * 2
 )
+_MAINLAND_MOBILE: Final = re.compile(r"(?:00)?86(1[3-9]\d{9})")
 
 
-def _fold_width(text: str) -> str:
-    """The same text, letter for letter (positions stay), in half width and with the digits 0 to 9."""
+def normalize_text(text: str) -> str:
+    """Return letters and digits only, folded, in lower case; a mobile number without +86."""
+    kept = "".join(filter(str.isalnum, fold_width(text))).casefold()
+    mobile = _MAINLAND_MOBILE.fullmatch(kept)
+    return mobile[1] if mobile else kept
+
+
+def fold_width(text: str) -> str:
+    """Return the text in half width with ASCII digits. Every character keeps its position."""
     return text.translate(_FOLDING)
 
 
 class _Folding(dict[int, str]):
-    """Letter → the same folded, found out once for each letter."""
+    """Maps a code point to its folded character, computed once."""
 
     def __missing__(self, code: int) -> str:
         folded = _fold_char(chr(code))
-        if (
-            code < 0x10000
-        ):  # the other planes are large and rare: a stranger must not fill our memory with them
+        # The other planes are large and rare: input from outside must not fill the memory.
+        if code < 0x10000:
             self[code] = folded
         return folded
 

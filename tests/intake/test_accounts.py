@@ -12,7 +12,19 @@ from tests.intake.conftest import PASSWORD
 
 @pytest.mark.parametrize(
     "password",
-    ["short", "1234567890", "aaaaaaaaaaaa", "zhangsan123", "Fengping2026", "abababababab"],
+    [
+        "short",
+        "1234567890",
+        "aaaaaaaaaaaa",
+        "zhangsan123",
+        "Fengping2026",
+        "abababababab",
+        "passw0rd123",
+        "1qaz2wsx3edc",
+        "woaini5201314",
+        "iloveyou1994",
+        "P@ssword2026",
+    ],
 )
 def test_bad_passwords(password):
     with pytest.raises(Rejected):

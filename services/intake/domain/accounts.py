@@ -6,40 +6,11 @@ from typing import Final
 
 from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import Role
+from shared.security.password_strength import is_guessable
 
 PASSWORD_MIN: Final = 10
 UNIT_ROLES: Final = frozenset({Role.HANDLER, Role.UNIT_HEAD})
 """Roles that act for one unit."""
-_COMMON: Final = frozenset(
-    {
-        "1234567890",
-        "0123456789",
-        "0987654321",
-        "1qaz2wsx3edc",
-        "qwertyuiop",
-        "password12",
-        "password123",
-        "passw0rd123",
-        "admin12345",
-        "admin123456",
-        "administrator",
-        "abc1234567",
-        "abcd123456",
-        "a123456789",
-        "aa12345678",
-        "woaini1314",
-        "woaini5201314",
-        "iloveyou123",
-        "qwerty12345",
-        "zxcvbnm123",
-        "1q2w3e4r5t",
-        "q1w2e3r4t5",
-        "123456789a",
-        "qazwsxedc123",
-        "fengping123",
-        "fengping2026",
-    }
-)
 
 
 def read_name(text: str) -> str:
@@ -54,11 +25,10 @@ def check_name(name: str) -> None:
 
 
 def check_password(password: str, *, name: str) -> None:
-    """Raise Rejected for a password that is short, common, or made of the name."""
+    """Raise Rejected for a password that is short, common, or derived from the name."""
     if len(password) < PASSWORD_MIN:
         raise Rejected(f"密码至少 {PASSWORD_MIN} 位", status=422, field="password")
-    lower = password.casefold()
-    if lower in _COMMON or len(set(lower)) < 4 or lower.strip("0123456789") == name.casefold():
+    if len(set(password.casefold())) < 4 or is_guessable(password, related_words=[name]):
         raise Rejected("这个密码太常见，容易被猜到，请换一个", status=422, field="password")
 
 
