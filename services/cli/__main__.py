@@ -357,7 +357,8 @@ def import_(
 @cli.command("dead-letters")
 def dead_letters(data: DataFolder = DATA) -> None:
     """List pending dead letters and events that wait for a predecessor."""
-    from shared.messaging import store
+    from shared.messaging.store import buffered_events
+    from shared.messaging.store import dead_letters as rows
 
     columns = (
         "id",
@@ -373,9 +374,9 @@ def dead_letters(data: DataFolder = DATA) -> None:
     table = Table("service", *columns)
 
     async def look(service: str, tx: Any, _: Any) -> None:
-        for row in await store.pending_dead_letters(tx):
-            table.add_row(service, *(str(row[column]) for column in columns))
-        out.print(f"{service}: {(await store.counts(tx))[1]} buffered")
+        for dead_letter in await rows.pending(tx):
+            table.add_row(service, *(str(getattr(dead_letter, name)) for name in columns))
+        out.print(f"{service}: {await buffered_events.count(tx)} buffered")
 
     run(in_each(here(data), SERVICES, look))
     out.print(table)
@@ -392,11 +393,11 @@ def replay(
 ) -> None:
     """Put dead letters back after their cause was removed. Twice changes nothing."""
     from services.cli.up import build
-    from shared.messaging import replay as put_back
+    from shared.messaging import dead_letters
 
     made = build(service, here(data))
     applied, failed = run(
-        put_back(made.database, made.handlers, made.context, by=by, only=ids or None)
+        dead_letters.replay(made.database, made.handlers, made.context, by=by, only=ids or None)
     )
     out.print(f"{applied} applied, {failed} still pending")
 

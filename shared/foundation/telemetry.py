@@ -6,16 +6,15 @@ by its text, because texts of libraries quote their input.
 """
 
 import logging
-import random
-import re
 import sys
 import traceback
 from collections.abc import MutableMapping
-from contextvars import ContextVar
 from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+
+from shared.foundation.tracing import current_trace_id
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 REGISTRY = CollectorRegistry()
@@ -189,14 +188,10 @@ LOG_FIELDS = frozenset(
 """Nothing else is ever written to a log line."""
 
 
-trace_parent: ContextVar[str | None] = ContextVar("trace_parent", default=None)
-"""W3C `traceparent` of what is being done now; travels with every event."""
-
-
 def _add_request_id(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """The number of the request that a line belongs to, in whichever service it is written."""
-    if parent := trace_parent.get():
-        line.setdefault("request_id", parent.split("-")[1])
+    """Add the trace id: the id of the request that caused this line, in whichever service."""
+    if trace_id := current_trace_id():
+        line.setdefault("request_id", trace_id)
     return line
 
 
@@ -248,18 +243,3 @@ class _LibraryHandler(logging.Handler):
 
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
-
-
-def new_trace() -> str:
-    """A fresh W3C traceparent. Its numbers are to be unlike all others, not to be secret."""
-    return f"00-{random.getrandbits(128):032x}-{random.getrandbits(64):016x}-01"
-
-
-_TRACE_PARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-
-
-def child_of(parent: str | None) -> str:
-    """A traceparent of the same trace with its own span, or a fresh one."""
-    if parent and _TRACE_PARENT.fullmatch(parent):
-        return f"{parent[:36]}{random.getrandbits(64):016x}{parent[52:]}"
-    return new_trace()

@@ -10,9 +10,17 @@ import msgspec
 
 from shared.appraisal.events import EVENTS, Event, Meta, decode
 
+Aggregate = tuple[str, str]
+"""Topic and key."""
+
+_SPEC_VERSION = ("ce_specversion", b"1.0")
+_CONTENT_TYPE = ("content-type", b"application/json")
+_HEADER_NAME_MAX = 200
+_HEADER_VALUE_MAX = 2_000
+
 
 class Record(Protocol):
-    """A record as the client library gives it, or as one of our tables keeps it."""
+    """A Kafka record, as the client library returns it or as a table stores it."""
 
     @property
     def topic(self) -> str: ...
@@ -28,42 +36,47 @@ class Record(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
-_VERSION, _JSON = ("ce_specversion", b"1.0"), ("content-type", b"application/json")
-
-
 def unprefixed_topic(topic: str) -> str:
-    """A topic's own name, without the installation's prefix."""
+    """Return the topic's name without the installation's prefix."""
     return topic.rpartition(".")[2]
 
 
 class RecordDecodeError(ValueError):
-    """These bytes are no event of ours. The reason is a code, the detail has no content."""
+    """Raised for a record that is not one of our events.
+
+    `reason` is a code; `detail` never quotes the record's content.
+    """
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
-        self.reason, self.detail = reason, detail
+        self.reason = reason
+        self.detail = detail
 
 
 @dataclass(slots=True)
 class IncomingEvent:
-    """One record with its envelope read; the body is decoded only for those who hear this type, and
-    once.
-    """
+    """A record whose envelope was read. The body is decoded on demand, once."""
 
     meta: Meta
     recorded_at: float
-    """Unix seconds (real clock) at which the sender's row was written."""
+    """Unix seconds (real clock) at which the outbox row was inserted."""
     trace: str | None
+    """W3C `traceparent` of the publisher."""
     body: bytes
     record: Record
     _event: Event | None = None
 
     @property
-    def once(self) -> bool:
+    def aggregate(self) -> Aggregate:
+        return self.meta.topic, self.meta.key
+
+    @property
+    def single_event(self) -> bool:
+        """Whether the aggregate never has a second event, so that versions are not checked."""
         return EVENTS[self.meta.type].single_event
 
     def event(self) -> Event:
-        """Raises RecordDecodeError when the body breaks the contract, and nothing else."""
+        """Return the decoded body. Raises RecordDecodeError if it breaks the contract."""
         if self._event is None:
             try:
                 self._event = decode(self.meta.type, self.body)
@@ -83,12 +96,13 @@ def write_headers(
     created_at: datetime,
     trace: str | None,
 ) -> list[tuple[str, bytes]]:
-    """Headers of the CloudEvents Kafka binding, with the aggregate's version and W3C trace context
-    as extensions.
+    """Return the headers of the CloudEvents Kafka binding.
+
+    Aggregate version and W3C trace context are CloudEvents extensions.
     """
     headers = [
-        _VERSION,
-        _JSON,
+        _SPEC_VERSION,
+        _CONTENT_TYPE,
         ("ce_id", str(event_id).encode()),
         ("ce_source", f"/fengping/{service}".encode()),
         ("ce_type", type.encode()),
@@ -103,7 +117,7 @@ def write_headers(
 
 
 class _EnvelopeHeaders(msgspec.Struct):
-    """What the headers say, by their names on the wire."""
+    """The headers by their names on the wire."""
 
     id: UUID = msgspec.field(name="ce_id")
     type: str = msgspec.field(name="ce_type")
@@ -117,28 +131,15 @@ class _EnvelopeHeaders(msgspec.Struct):
 def read(record: Record) -> IncomingEvent:
     """Read a record's envelope.
 
-    Raises RecordDecodeError with the reason (tombstone, headers, type, key) and nothing else: a record
-    takes none of its neighbours along.
+    Raises RecordDecodeError with the reason (tombstone, headers, type, key) and nothing else, so
+    that one bad record never affects its neighbours.
     """
     if record.value is None:
         raise RecordDecodeError("tombstone", "no body")
     try:
-        envelope = msgspec.convert(
-            {name: value.decode() for name, value in record.headers if value is not None},
-            _EnvelopeHeaders,
-            strict=False,
-        )
-        meta = Meta(
-            event_id=envelope.id,
-            type=envelope.type,
-            key=envelope.key,
-            version=envelope.version,
-            occurred_at=envelope.occurred_at.astimezone(UTC),
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-        )
-    except Exception as error:  # whatever a stranger wrote
+        envelope = _read_headers(record)
+        meta = _meta(envelope, record)
+    except Exception as error:  # a foreign producer may write anything
         raise RecordDecodeError("headers", type(error).__name__) from error
     event_class = EVENTS.get(meta.type)
     if event_class is None or event_class.topic != unprefixed_topic(record.topic):
@@ -148,13 +149,35 @@ def read(record: Record) -> IncomingEvent:
     return IncomingEvent(meta, envelope.recorded_at, envelope.trace, record.value, record)
 
 
+def _read_headers(record: Record) -> _EnvelopeHeaders:
+    headers = {name: value.decode() for name, value in record.headers if value is not None}
+    return msgspec.convert(headers, _EnvelopeHeaders, strict=False)
+
+
+def _meta(envelope: _EnvelopeHeaders, record: Record) -> Meta:
+    return Meta(
+        event_id=envelope.id,
+        type=envelope.type,
+        key=envelope.key,
+        version=envelope.version,
+        occurred_at=envelope.occurred_at.astimezone(UTC),
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+    )
+
+
 def headers_as_text(record: Record) -> dict[str, str]:
-    """Headers of any record, also a broken one, for the dead-letter table."""
-    text = {
-        str(name)[:200]: (value or b"").decode("utf-8", "backslashreplace")[:2000]
+    """Return the headers of any record, however malformed, as text that fits into jsonb."""
+    return {
+        _printable(str(name)[:_HEADER_NAME_MAX]): _printable(_header_text(value))
         for name, value in record.headers
     }
-    return {
-        name.replace("\x00", "\\x00"): value.replace("\x00", "\\x00")
-        for name, value in text.items()
-    }
+
+
+def _header_text(value: bytes | None) -> str:
+    return (value or b"").decode("utf-8", "backslashreplace")[:_HEADER_VALUE_MAX]
+
+
+def _printable(text: str) -> str:
+    return text.replace("\x00", "\\x00")

@@ -1,64 +1,74 @@
-"""The table of who hears what: `on = Handlers()` in every service's handlers.py."""
+"""The table of event handlers: `on = Handlers()` in every service's handlers.py."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import groupby
 from typing import Any, TypeVar
 
 from shared.appraisal.events import Event, Meta
+from shared.foundation import tracing
+from shared.messaging.envelope import IncomingEvent
 from shared.storage.transaction import Transaction
 
 E = TypeVar("E", bound=Event)
-ConsumedEvent = tuple[Event, Meta]
 EventHandler = Callable[[Transaction, E, Meta], Awaitable[None]]
 BatchHandler = Callable[[Transaction, list[tuple[E, Meta]]], Awaitable[None]]
+_Dispatch = Callable[[Transaction, Sequence[IncomingEvent]], Awaitable[None]]
 
 
 class Handlers:
-    """Which function consumes which event.
+    """Maps event types to handler functions.
 
-    `@on(CaseOpened)` is called for each event, `@on.batch(BallotSubmitted)` with all of a run at
-    once. The facts of one topic that a service hears in batches belong in one `on.batch(...)`: that
-    keeps their order.
+    `@on(CaseOpened)` is called for each event, `@on.batch(BallotSubmitted)` with all consecutive
+    events at once. Event types of one topic that are consumed in batches belong in one
+    `on.batch(...)`, which keeps their order.
 
-    `linger_seconds`: after a few events no more are fetched for so long. Then more come at once and
-    cost less together; the first is heard as soon as ever. For a service whose effects nobody waits
-    for.
+    `linger_seconds`: pause after a small batch, so that the next batch is larger and costs less
+    per event. For services whose effects are not urgent.
     """
 
     def __init__(self, *, linger_seconds: float = 0.0) -> None:
         self.linger_seconds = linger_seconds
-        self._table: dict[str, BatchHandler[Any]] = {}
+        self._table: dict[str, _Dispatch] = {}
 
     def __call__(self, *events: type[E]) -> Callable[[EventHandler[E]], EventHandler[E]]:
-        def register(function: EventHandler[E]) -> EventHandler[E]:
-            async def each(tx: Transaction, consumed: list[tuple[E, Meta]]) -> None:
-                for event, meta in consumed:
-                    await function(tx, event, meta)
+        def register(handler: EventHandler[E]) -> EventHandler[E]:
+            async def dispatch(tx: Transaction, consumed: Sequence[IncomingEvent]) -> None:
+                for incoming in consumed:
+                    await _handle(handler, tx, incoming)
 
-            self._register(events, each)
-            return function
+            self._register(events, dispatch)
+            return handler
 
         return register
 
     def batch(self, *events: type[E]) -> Callable[[BatchHandler[E]], BatchHandler[E]]:
-        def register(function: BatchHandler[E]) -> BatchHandler[E]:
-            self._register(events, function)
-            return function
+        def register(handler: BatchHandler[E]) -> BatchHandler[E]:
+            async def dispatch(tx: Transaction, consumed: Sequence[IncomingEvent]) -> None:
+                pairs: list[Any] = [(incoming.event(), incoming.meta) for incoming in consumed]
+                await handler(tx, pairs)
+
+            self._register(events, dispatch)
+            return handler
 
         return register
 
-    def _register(self, events: Sequence[type[Event]], function: BatchHandler[Any]) -> None:
+    def _register(self, events: Sequence[type[Event]], dispatch: _Dispatch) -> None:
         for event in events:
             assert event.name not in self._table, f"{event.name} has two handlers in one service"
-            self._table[event.name] = function
+            self._table[event.name] = dispatch
 
     @property
     def names(self) -> frozenset[str]:
+        """Wire names of the consumed event types."""
         return frozenset(self._table)
 
-    async def dispatch(self, tx: Transaction, consumed: Sequence[ConsumedEvent]) -> None:
-        """Call the handlers in the order of arrival; neighbours with the same handler go in
-        together.
-        """
-        for function, run in groupby(consumed, key=lambda pair: self._table[pair[1].type]):
-            await function(tx, list(run))
+    async def dispatch(self, tx: Transaction, events: Sequence[IncomingEvent]) -> None:
+        """Call the handlers in order; consecutive events of one handler are passed together."""
+        consumed = [incoming for incoming in events if incoming.meta.type in self._table]
+        for dispatch, run in groupby(consumed, key=lambda each: self._table[each.meta.type]):
+            await dispatch(tx, list(run))
+
+
+async def _handle(handler: EventHandler[Any], tx: Transaction, incoming: IncomingEvent) -> None:
+    with tracing.span(f"handle {incoming.meta.type}", parent=incoming.trace):
+        await handler(tx, incoming.event(), incoming.meta)

@@ -6,7 +6,8 @@ from typing import Any
 
 from fastapi.responses import JSONResponse, Response
 
-from shared.runtime.service import OPEN_PATHS, Scope, Service, metrics_response, readiness_response
+from shared.runtime.request_telemetry import Scope
+from shared.runtime.service import OPEN_PATHS, Service, metrics_response, readiness_response
 
 
 class SinglePortApp:

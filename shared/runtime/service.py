@@ -6,24 +6,23 @@ one process (`fengping up`).
 
 import asyncio
 import gc
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from shared.foundation import telemetry
 from shared.foundation.clock import monotonic_seconds
 from shared.foundation.settings import Settings
-from shared.foundation.telemetry import log, trace_parent
+from shared.foundation.telemetry import log
 from shared.messaging import Bus, Handlers
 from shared.runtime.jobs import JobRunner, Jobs
+from shared.runtime.request_telemetry import RequestTelemetry
 from shared.security import audit
 from shared.security.keyring import KeyRing
 from shared.security.rate_limits import RateLimiter
@@ -39,11 +38,6 @@ VERSION = "0.1.0"
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
 STARTUP_TIMEOUT_SECONDS = 120.0
 """A service waits this long for its database at start, then gives up with the reason."""
-
-Scope = MutableMapping[str, Any]
-Asgi = Callable[
-    [Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]
-]
 
 
 @dataclass(kw_only=True)
@@ -147,7 +141,7 @@ class Service:
             # every request.
             app.router.routes.extend(router.routes)
         self._add_health(app)
-        app.add_middleware(RequestMetrics, service=self.name)
+        app.add_middleware(RequestTelemetry, service=self.name)
         check_policies(app, open_paths=OPEN_PATHS | {app.openapi_url or ""})
         return app
 
@@ -231,43 +225,3 @@ def readiness_response(problems: dict[str, dict[str, str]]) -> JSONResponse:
 def metrics_response() -> Response:
     """All metrics of this process in Prometheus' text format."""
     return Response(generate_latest(telemetry.REGISTRY), media_type=CONTENT_TYPE_LATEST)
-
-
-class RequestMetrics:
-    """Counts and times each request by route template, and gives it a trace."""
-
-    def __init__(self, app: Asgi, service: str) -> None:
-        self._app, self._service = app, service
-
-    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            return await self._app(scope, receive, send)
-        started, code = time.perf_counter(), 500
-        incoming = next(
-            (value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"),
-            None,
-        )
-        token = trace_parent.set(telemetry.child_of(incoming))
-
-        async def send_recording_status(message: Any) -> None:
-            nonlocal code
-            if message["type"] == "http.response.start":
-                code = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, send_recording_status)
-        finally:
-            trace_parent.reset(token)
-            route = getattr(scope.get("route"), "path", "none")
-            requests, seconds = _request_metrics(self._service, route, scope["method"], code)
-            requests.inc()
-            seconds.observe(time.perf_counter() - started)
-
-
-@lru_cache(maxsize=4096)
-def _request_metrics(service: str, route: str, method: str, code: int) -> tuple[Counter, Histogram]:
-    """The two measures of such requests, looked up once."""
-    return telemetry.http_requests.labels(
-        service, route, method, str(code)
-    ), telemetry.http_seconds.labels(service, route, method)

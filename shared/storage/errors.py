@@ -1,8 +1,20 @@
-"""What database errors mean: unavailable, contended, or a fault of the statement."""
+"""Classes of database errors: unavailable, contended, or a fault of the statement."""
+
+from collections.abc import Awaitable, Callable
+from typing import ParamSpec, TypeVar
 
 import asyncpg
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+import stamina
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+UNAVAILABLE_SECONDS_MAX = 120.0
+RETRY_SECONDS = 0.3
+RETRY_SECONDS_MAX = 1.0
+RETRY_JITTER_SECONDS = 0.5
 
 CONTENTION_ERRORS = (
     asyncpg.LockNotAvailableError,
@@ -10,33 +22,54 @@ CONTENTION_ERRORS = (
     asyncpg.SerializationError,
     asyncpg.QueryCanceledError,
 )
-"""Somebody else held what was wanted: the one who waited for it fails, and nobody beside them need
-to.
-"""
-TRANSIENT_ERRORS = (
+"""Another transaction held what this one needed. Only this one fails, and it may be repeated."""
+
+UNAVAILABLE_ERRORS = (
     *CONTENTION_ERRORS,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresConnectionError,  # 08: connection lost or refused
+    asyncpg.InsufficientResourcesError,  # 53: disk full, too many connections
+    asyncpg.OperatorInterventionError,  # 57: shutdown, crash recovery, starting up
+    asyncpg.PostgresSystemError,  # 58: I/O error
     asyncpg.InvalidTransactionStateError,
+    asyncpg.InterfaceError,
     asyncpg.InternalClientError,
     PoolTimeout,
     OSError,
     TimeoutError,
 )
+"""The database is unreachable or momentarily unable, whatever was asked of it."""
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Is the database unreachable or momentarily unable, so that what was asked of it is not to
-    blame?
+    """Return whether the database, not the request, is to blame, so that a retry may succeed.
+
+    Consumers wait and retry, jobs run again, routes answer 503.
     """
-    if isinstance(error, DBAPIError) and error.orig is not None:
-        cause = error.orig.__cause__ or error.orig
-        return (
-            isinstance(error, OperationalError | InterfaceError)
-            or error.connection_invalidated
-            or is_unavailable(cause)
-        )
-    return isinstance(error, TRANSIENT_ERRORS)
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or _is_unavailable_cause(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        return False  # about a file, not about a connection
+    if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
+        return False  # an argument that the driver cannot encode
+    return isinstance(error, UNAVAILABLE_ERRORS)
+
+
+def _is_unavailable_cause(error: DBAPIError) -> bool:
+    """SQLAlchemy wraps the driver's error: the class of the cause decides."""
+    if error.orig is None:
+        return False
+    return is_unavailable(error.orig.__cause__ or error.orig)
+
+
+async def retry_while_unavailable(
+    work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Call `work`, and repeat it while the database is unavailable, for a bounded time."""
+    retry = stamina.AsyncRetryingCaller(
+        attempts=None,
+        timeout=UNAVAILABLE_SECONDS_MAX,
+        wait_initial=RETRY_SECONDS,
+        wait_max=RETRY_SECONDS_MAX,
+        wait_jitter=RETRY_JITTER_SECONDS,
+    )
+    return await retry(is_unavailable, work, *args, **kwargs)

@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from uuid_utils.compat import uuid7
 
 from shared.appraisal.events import Event, encode
-from shared.foundation.telemetry import trace_parent
+from shared.foundation.tracing import current_traceparent
 from shared.storage.schema import OUTBOX_SHARDS
 
 # The order matters: `locked` touches every aggregate before the outbox draws a single number (the
@@ -175,7 +175,7 @@ class Transaction:
         it belongs to, if not of this one.
         """
         self._events.append(event)
-        self._traces.append(trace or trace_parent.get())
+        self._traces.append(trace or current_traceparent())
 
     def audit(self, action: str, subject: object, by: str, **facts: Any) -> None:
         """Leave an audit entry. `by` is an account or service id; facts are ids, codes and hashes,

@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-import asyncpg
-import sqlalchemy.exc
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
@@ -23,7 +22,7 @@ from shared.appraisal.labels import Role
 from shared.foundation.telemetry import describe, log
 from shared.security.policies import Policy
 from shared.security.sessions import authenticate
-from shared.storage.errors import CONTENTION_ERRORS
+from shared.storage.errors import UNAVAILABLE_ERRORS, is_unavailable
 from shared.storage.redis import CacheUnavailable
 from shared.web.forms import to_field_errors
 from shared.web.rendering import is_htmx, render_page
@@ -58,18 +57,6 @@ DEFAULT_SENTENCES: Final[Mapping[int, str]] = {
     500: "系统出错了，工程师会收到记录。您刚才的操作没有生效，请稍后再试。",
     503: "服务暂时不可用，已提交的内容不受影响，请稍后再试。",
 }
-UNREACHABLE: Final = (
-    sqlalchemy.exc.OperationalError,
-    sqlalchemy.exc.InterfaceError,
-    sqlalchemy.exc.TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.InterfaceError,
-    *CONTENTION_ERRORS,
-    ConnectionError,
-)
-"""The database does not answer: try later (503), not a mistake of ours (500)."""
 
 
 class Failure(HTTPException):
@@ -163,8 +150,8 @@ def install_errors(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _handle_http_exception)
     app.add_exception_handler(RequestValidationError, _handle_validation_error)
     app.add_exception_handler(ValidationError, _handle_validation_error)
-    for kind in UNREACHABLE:
-        app.add_exception_handler(kind, _handle_database_unreachable)
+    for kind in (*UNAVAILABLE_ERRORS, DBAPIError):
+        app.add_exception_handler(kind, _handle_database_error)
 
 
 async def _handle_failure(request: Request, error: Exception) -> Response:
@@ -187,8 +174,10 @@ async def _cache_unavailable(request: Request, error: Exception) -> Response:
     return error_response(request, 503, str(error), headers={"Retry-After": "5"})
 
 
-async def _handle_database_unreachable(request: Request, error: Exception) -> Response:
-    log.error("database unreachable", **_log_fields(request), **describe(error))
+async def _handle_database_error(request: Request, error: Exception) -> Response:
+    if not is_unavailable(error):
+        raise error
+    log.error("database unavailable", **_log_fields(request), **describe(error))
     return error_response(
         request,
         503,

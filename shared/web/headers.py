@@ -13,7 +13,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.foundation.telemetry import child_of, trace_parent
+from shared.foundation.tracing import ensure_trace
 from shared.web.errors import handle_crash
 
 CONTENT_SECURITY_POLICY: Final = "; ".join(
@@ -90,10 +90,13 @@ class RequestMiddleware:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         nonce = scope["fengping.nonce"] = Nonce()
-        # The outermost middleware has begun a trace already; alone, this one begins it.
-        parent = trace_parent.get() or child_of(Request(scope).headers.get("traceparent"))
-        token = trace_parent.set(parent)
-        number = scope["fengping.request"] = parent.split("-")[1]
+        with ensure_trace(Request(scope).headers.get("traceparent")) as trace_id:
+            scope["fengping.request"] = trace_id
+            await self._respond(scope, receive, send, nonce, trace_id)
+
+    async def _respond(
+        self, scope: Scope, receive: Receive, send: Send, nonce: "Nonce", number: str
+    ) -> None:
         started = False
 
         async def send_with_headers(message: Message) -> None:
@@ -110,8 +113,6 @@ class RequestMiddleware:
                 raise
             response = await handle_crash(Request(scope, receive), error)
             await response(scope, receive, send_with_headers)
-        finally:
-            trace_parent.reset(token)
 
     def _merge_headers(
         self, response_headers: Iterable[RawHeader], nonce: "Nonce", number: str

@@ -16,8 +16,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from shared.appraisal.errors import DependencyMissing
 from shared.appraisal.events import BallotSubmitted, ComplaintRated, encode
 from shared.foundation.failpoints import failpoint
-from shared.messaging import Bus, Handlers, create_topics, replay
+from shared.messaging import Bus, Handlers, create_topics
+from shared.messaging.dead_letters import replay
 from shared.messaging.envelope import read, write_headers
+from shared.messaging.publisher import OutboxPublisher
 from shared.messaging.relay import Relay
 from shared.messaging.topics import client_options
 from shared.storage.transaction import new_id
@@ -49,9 +51,10 @@ class RecordingConsumer:
     def __init__(self):
         self.on = Handlers()
         self.fail = lambda event: None
-        self.on.batch(ComplaintRated, BallotSubmitted)(self.consume)
+        self.consume = self.record
+        self.on.batch(ComplaintRated, BallotSubmitted)(lambda tx, events: self.consume(tx, events))
 
-    async def consume(self, tx, events):
+    async def record(self, tx, events):
         for event, meta in events:
             self.fail(event)
             await tx.run(
@@ -213,11 +216,11 @@ async def test_a_frozen_relay_loses_its_shards_to_another(world, monkeypatch):
     monkeypatch.setattr("shared.storage.connections.SESSION_IDLE_SECONDS", 2)
     frozen = Relay(world.publisher_db, world.settings)
     running = asyncio.create_task(frozen.run())
-    await until(lambda: frozen.owns_all)
+    await until(lambda: frozen.owns_all_shards)
     monkeypatch.setattr(frozen, "_send_batch", asyncio.Event().wait)
 
     async with world.run(publishing=True) as (publisher, _):
-        await until(lambda: publisher.relay.owns_all)
+        await until(lambda: publisher.relay.owns_all_shards)
         await world.publish(rated(uuid4()))
         await world.settled(1)
     running.cancel()
@@ -228,11 +231,13 @@ async def test_events_of_a_sender_with_a_wrong_clock_are_consumed(world, monkeyp
     """The broker refuses records more than an hour ahead of its clock, and soon deletes those older
     than it keeps.
     """
-    real = Relay._record
+    real = OutboxPublisher._record
     for days in (40, -40):
         stamp = int((datetime.now(UTC).timestamp() + days * 86_400) * 1000)
         monkeypatch.setattr(
-            Relay, "_record", lambda self, row, stamp=stamp: real(self, row) | {"timestamp": stamp}
+            OutboxPublisher,
+            "_record",
+            lambda self, row, stamp=stamp: real(self, row) | {"timestamp": stamp},
         )
         async with world.run():
             await world.publish(rated(uuid4()))

@@ -13,10 +13,18 @@ from faststream.kafka import KafkaBroker
 from shared.appraisal.events import BallotSubmitted, encode
 from shared.foundation.failpoints import failpoint
 from shared.foundation.telemetry import events_consumed
-from shared.messaging import Bus, replay, store
-from shared.messaging.consumer import Consumer, apply_events, read_all
+from shared.messaging import Bus
+from shared.messaging.batches import read_all
+from shared.messaging.consumer import Consumer
+from shared.messaging.dead_letters import replay
 from shared.messaging.envelope import read
+from shared.messaging.processor import BatchProcessor
+from shared.messaging.progress import ProgressWatch
 from shared.messaging.relay import Relay
+from shared.messaging.store import buffered_events
+from shared.messaging.store import dead_letters as dead_letter_rows
+from shared.messaging.store.dead_letters import FailedRecord
+from shared.messaging.store.records import StoredRecord
 from shared.messaging.topics import client_options
 from tests.faults.fault_actions import NoText, any_header_name
 from tests.shared.test_messaging import (
@@ -73,9 +81,9 @@ def hold_up(recorder):
     async def slowly(tx, events):
         entered.append(len(events))
         await leave.wait()
-        await recorder.consume(tx, events)
+        await recorder.record(tx, events)
 
-    recorder.on._table = dict.fromkeys(recorder.on.names, slowly)
+    recorder.consume = slowly
     return entered, leave
 
 
@@ -114,7 +122,7 @@ async def test_what_follows_in_a_partition_waits_for_what_is_at_work(world):
 async def test_a_large_batch_is_at_work_by_partitions(world, monkeypatch):
     """While one waits for its database the others are counted."""
     entered, leave = hold_up(world.recorder)
-    monkeypatch.setattr("shared.messaging.consumer.SPLIT_BATCH_FROM", 2)
+    monkeypatch.setattr("shared.messaging.batches.SPLIT_BATCH_FROM", 2)
     async with world.run(consuming=False) as (publisher,):
         await world.publish(*(rated(uuid4()) for _ in range(60)))
         await until(lambda: _all_sent(publisher.relay))
@@ -194,7 +202,7 @@ async def test_what_the_broker_did_not_take_is_sent_again(world, monkeypatch):
 
     complaint = uuid4()
     monkeypatch.setattr(AIOKafkaProducer, "send_batch", send_batch)
-    monkeypatch.setattr("shared.messaging.relay.PRODUCE_BYTES_MAX", 1_000)
+    monkeypatch.setattr("shared.messaging.publisher.PRODUCE_BYTES_MAX", 1_000)
     async with world.run():
         await world.publish(*(rated(complaint) for _ in range(12)))
         effects = await world.settled(12)
@@ -207,7 +215,7 @@ async def test_what_the_broker_did_not_take_is_sent_again(world, monkeypatch):
     ("part", "place"),
     [
         (Relay, "_send_batch"),
-        (Consumer, "_measure_lag"),
+        (ProgressWatch, "_measure_lag"),
         (Bus, "_update_gauges_and_request_missing"),
     ],
 )
@@ -226,7 +234,7 @@ async def test_a_part_that_fails_in_a_way_nobody_thought_of_goes_on(
         return await real(self)
 
     monkeypatch.setattr(part, place, fail_once)
-    monkeypatch.setattr("shared.messaging.consumer.LAG_INTERVAL_SECONDS", 0.3)
+    monkeypatch.setattr("shared.messaging.progress.LAG_INTERVAL_SECONDS", 0.3)
     async with world.run() as buses:
         await until(lambda: failed)
         await world.publish(rated(uuid4()))
@@ -281,9 +289,11 @@ async def test_a_gap_that_was_noted_by_a_clock_that_had_jumped_is_asked_for(worl
             "select 'complaints', 'one', 2, gen_random_uuid(), 'complaint.rated.v1', '{}', '', 0, 1, at, at "
             "from (select clock_timestamp() + interval '40 days' as at) later"
         )
-        assert [gap["from_version"] for gap in await store.gaps(tx, older_than_seconds=5)] == [1]
-        await store.note_resend_request(tx, "complaints", "one")
-        assert await store.gaps(tx, older_than_seconds=5) == []
+        assert [
+            gap.from_version for gap in await buffered_events.gaps(tx, older_than_seconds=5)
+        ] == [1]
+        await buffered_events.note_resend_request(tx, "complaints", "one")
+        assert await buffered_events.gaps(tx, older_than_seconds=5) == []
 
 
 @pytest.mark.parametrize(
@@ -326,8 +336,8 @@ async def test_a_relay_that_is_just_starting_afresh_can_be_stopped(world, monkey
     failpoint.armed["relay.after_select"] = _break
     relay = Relay(world.publisher_db, world.settings)
     running = asyncio.create_task(relay.run())
-    await until(lambda: relay.owns_all)
-    await relay._current_producer()
+    await until(lambda: relay.owns_all_shards)
+    await relay._publisher._current_producer()
     await world.publish(rated(uuid4()))
     await closing.wait()
     running.cancel()
@@ -345,7 +355,7 @@ async def test_a_consumer_that_is_just_starting_afresh_can_be_stopped(world, mon
         await real(self, *arguments)
 
     monkeypatch.setattr(KafkaBroker, "stop", slowly)
-    monkeypatch.setattr(Consumer, "_watch_progress", lambda self: asyncio.sleep(0))
+    monkeypatch.setattr(ProgressWatch, "watch", lambda self, check: asyncio.sleep(0))
     consumer = Consumer(
         world.consumer_db,
         world.recorder.on,
@@ -361,6 +371,13 @@ async def test_a_consumer_that_is_just_starting_afresh_can_be_stopped(world, mon
     assert done
 
 
+def processor_of(world):
+    """The batch processor of the consuming service."""
+    return Bus(
+        world.consumer_db, world.recorder.on, world.settings, context=None
+    ).consumer.processor
+
+
 def _break():
     raise ConnectionError("killed")
 
@@ -371,7 +388,7 @@ async def test_a_log_that_was_replaced_is_read_from_its_start_even_when_the_firs
     """The topic was lost and made again while the group's offsets stayed; right then the brokers
     are slow to answer.
     """
-    from shared.messaging import consumer
+    from shared.messaging import log_verifier
 
     async with world.run() as (publisher, _):
         await world.publish(*(rated(uuid4()) for _ in range(20)))
@@ -387,7 +404,7 @@ async def test_a_log_that_was_replaced_is_read_from_its_start_even_when_the_firs
         world.settings, sorted(records, key=lambda record: read(record).meta.event_id in applied)
     )
 
-    checks, real = [], consumer.lost_partitions
+    checks, real = [], log_verifier.lost_partitions
 
     async def slow_at_first(*arguments):
         checks.append(arguments)
@@ -395,7 +412,7 @@ async def test_a_log_that_was_replaced_is_read_from_its_start_even_when_the_firs
             raise TimeoutError
         return await real(*arguments)
 
-    monkeypatch.setattr(consumer, "lost_partitions", slow_at_first)
+    monkeypatch.setattr(log_verifier, "lost_partitions", slow_at_first)
     async with world.run(publishing=False):
         effects = await world.settled(25)
 
@@ -436,13 +453,15 @@ async def _replace_log(settings, records):
 
 
 async def test_more_dead_letters_than_one_page_are_all_replayed(world, monkeypatch):
-    monkeypatch.setattr("shared.messaging.store.DEAD_LETTERS_MAX", 10)
+    monkeypatch.setattr("shared.messaging.store.dead_letters.DEAD_LETTERS_MAX", 10)
     async with world.run(consuming=False) as (publisher,):
         await world.publish(*(rated(uuid4()) for _ in range(25)))
         await until(lambda: _all_sent(publisher.relay))
     records = await read_topic(world.settings, "complaints")
     async with world.consumer_db.transaction() as tx:
-        await store.add_dead_letters(tx, [(record, "handler", "a bug", 5) for record in records])
+        await dead_letter_rows.insert(
+            tx, [FailedRecord(record, "handler", "a bug", 5) for record in records]
+        )
 
     first = await replay(world.consumer_db, world.recorder.on, None, by="tester")
     again = await replay(world.consumer_db, world.recorder.on, None, by="tester")
@@ -452,15 +471,15 @@ async def test_more_dead_letters_than_one_page_are_all_replayed(world, monkeypat
 
 
 async def test_dead_letters_that_fail_again_do_not_block_others(world, monkeypatch):
-    monkeypatch.setattr("shared.messaging.store.DEAD_LETTERS_MAX", 10)
+    monkeypatch.setattr("shared.messaging.store.dead_letters.DEAD_LETTERS_MAX", 10)
     async with world.run(consuming=False) as (publisher,):
         await world.publish(*(rated(uuid4(), option) for option in (1, 2) * 15))
         await until(lambda: _all_sent(publisher.relay))
     async with world.consumer_db.transaction() as tx:
-        await store.add_dead_letters(
+        await dead_letter_rows.insert(
             tx,
             [
-                (record, "handler", "a bug", 5)
+                FailedRecord(record, "handler", "a bug", 5)
                 for record in await read_topic(world.settings, "complaints")
             ],
         )
@@ -482,10 +501,10 @@ async def test_versions_are_read_again_after_waiting_for_another_replica(world):
         await world.publish(rated(complaint), rated(complaint))
         await until(lambda: _all_sent(publisher.relay))
     both = [read(record) for record in await read_topic(world.settings, "complaints")]
-    replica = Bus(world.consumer_db, world.recorder.on, world.settings, context=None).consumer
+    replica = processor_of(world)
 
-    async with world.consumer_db.transaction(None, store.first_query(both[:1])) as tx:
-        await apply_events(tx, both[:1], world.recorder.on, tx.first_row)
+    async with replica.transaction_of(both[:1]) as tx:
+        await replica.apply_in(tx, both[:1])
         waiting = asyncio.create_task(replica.apply(both))
         await asyncio.sleep(0.5)
         assert not waiting.done()
@@ -507,17 +526,13 @@ async def test_a_replay_waits_for_batches_at_work_so_that_no_successor_is_left_b
         await until(lambda: _all_sent(publisher.relay))
     records = await read_topic(world.settings, "complaints")
     first, _, third = (read(record) for record in records)
-    await Bus(world.consumer_db, world.recorder.on, world.settings, context=None).consumer.apply(
-        [first]
-    )
+    processor = processor_of(world)
+    await processor.apply([first])
     async with world.consumer_db.transaction() as tx:
-        await store.add_dead_letters(tx, [(records[1], "handler", "a bug", 5)])
+        await dead_letter_rows.insert(tx, [FailedRecord(records[1], "handler", "a bug", 5)])
 
-    replay_lock = store.shared_replay_lock(world.consumer_db.schema)
-    async with world.consumer_db.transaction(
-        None, store.first_query([third]), setup_sql=replay_lock
-    ) as tx:
-        await apply_events(tx, [third], world.recorder.on, tx.first_row)
+    async with processor.transaction_of([third]) as tx:
+        await processor.apply_in(tx, [third])
         replaying = asyncio.create_task(
             replay(world.consumer_db, world.recorder.on, None, by="tester")
         )
@@ -544,8 +559,8 @@ async def test_a_record_that_nobody_can_read_takes_no_other_along(world):
     ]
     deep = good.value[:-1] + b',"x":' + b"[" * 5_000 + b"]" * 5_000 + b"}"
     bad = [
-        store.StoredRecord(good.topic, 0, 7, good.key, good.value, late),
-        store.StoredRecord(good.topic, 0, 8, good.key, deep, good.headers),
+        StoredRecord(good.topic, 0, 7, good.key, good.value, late),
+        StoredRecord(good.topic, 0, 8, good.key, deep, good.headers),
     ]
 
     batch = read_all([*bad, good], world.recorder.on.names)
@@ -576,7 +591,7 @@ async def test_partitions_given_out_while_topics_were_missing_are_asked_for_agai
     await early.verify_logs([])
 
     with pytest.raises(KafkaError):
-        await early._watch_progress()
+        await early.progress.watch(early.verifier.raise_if_failed)
 
 
 @pytest.fixture
@@ -657,9 +672,9 @@ def break_at(world, version):
     async def consume(tx, events):
         if any(meta.version in broken for _, meta in events):
             raise ValueError("a bug")
-        await world.recorder.consume(tx, events)
+        await world.recorder.record(tx, events)
 
-    world.recorder.on._table = dict.fromkeys(world.recorder.on.names, consume)
+    world.recorder.consume = consume
     return broken
 
 
@@ -768,7 +783,7 @@ async def test_an_early_event_is_counted_as_buffered_and_not_as_duplicate(world)
     whatever it brings along.
     """
     complaint = uuid4()
-    consumer = Bus(world.consumer_db, world.recorder.on, world.settings, context=None).consumer
+    consumer = processor_of(world)
     async with world.run(consuming=False) as (publisher,):
         await world.publish(*(rated(complaint) for _ in range(3)))
         await until(lambda: _all_sent(publisher.relay))
@@ -800,7 +815,7 @@ async def test_an_error_after_the_commit_dead_letters_nothing(world, monkeypatch
     def fail(*_):
         raise ValueError("a bug in counting")
 
-    monkeypatch.setattr(Consumer, "_record_metrics", fail)
+    monkeypatch.setattr(BatchProcessor, "_record_metrics", fail)
     async with world.run():
         await world.publish(*(rated(uuid4()) for _ in range(3)))
         effects = await world.settled(3)

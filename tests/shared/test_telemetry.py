@@ -1,4 +1,4 @@
-"""A log line says which request it belongs to, and nothing that a stranger wrote."""
+"""Log lines carry their request id and only allowed fields; traces continue across processes."""
 
 import io
 import json
@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from shared.foundation.telemetry import child_of, configure_logging, log, trace_parent
+from shared.foundation import tracing
+from shared.foundation.telemetry import configure_logging, log
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -22,10 +23,9 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     structlog.reset_defaults()
 
 
-def test_every_line_carries_the_number_of_its_request(lines: io.StringIO) -> None:
-    token = trace_parent.set(PARENT)
-    log.info("within", service="intake")
-    trace_parent.reset(token)
+def test_log_line_carries_its_request_id(lines: io.StringIO) -> None:
+    with tracing.span("request", parent=PARENT):
+        log.info("within", service="intake")
     log.info("without", service="intake")
 
     within, without = map(json.loads, lines.getvalue().splitlines())
@@ -33,13 +33,20 @@ def test_every_line_carries_the_number_of_its_request(lines: io.StringIO) -> Non
     assert "request_id" not in without
 
 
-def test_fields_nobody_allowed_are_left_out(lines: io.StringIO) -> None:
+def test_unlisted_fields_are_dropped(lines: io.StringIO) -> None:
     log.info("registered", service="intake", phone="13800138000")
 
     assert "13800138000" not in lines.getvalue()
 
 
-def test_a_trace_goes_on_under_its_own_number() -> None:
+def child_of(parent: str | None) -> str:
+    with tracing.span("child", parent=parent):
+        traceparent = tracing.current_traceparent()
+    assert traceparent
+    return traceparent
+
+
+def test_child_span_keeps_the_trace_id() -> None:
     child = child_of(PARENT)
 
     assert child != PARENT
@@ -58,7 +65,7 @@ def test_a_trace_goes_on_under_its_own_number() -> None:
         "00-电-话-13800138000",
     ],
 )
-def test_what_is_no_trace_begins_a_new_one(foreign: str | None) -> None:
+def test_malformed_traceparent_begins_a_new_trace(foreign: str | None) -> None:
     begun = child_of(foreign)
 
     assert child_of(begun).split("-")[1] == begun.split("-")[1]

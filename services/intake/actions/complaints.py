@@ -22,7 +22,8 @@ from shared.appraisal.errors import Rejected
 from shared.appraisal.events import ComplaintRegistered, ComplaintRepeated
 from shared.appraisal.labels import Role
 from shared.foundation import telemetry
-from shared.foundation.telemetry import log, trace_parent
+from shared.foundation.telemetry import log
+from shared.foundation.tracing import current_traceparent
 from shared.security.keyring import KeyDestroyed, KeyRing, SealedRecord
 from shared.security.masking import mask_name, mask_phone
 from shared.security.pii import find_pii, mask_pii
@@ -63,7 +64,7 @@ class Entry:
     by: Account | None
     merge_into: str = ""
     draft_id: UUID | None = None
-    trace: str | None = field(default_factory=trace_parent.get)
+    trace: str | None = field(default_factory=current_traceparent)
     """Of the request that brought it."""
 
     @property

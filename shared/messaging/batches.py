@@ -1,0 +1,68 @@
+"""Batches of consumed records: decoding, splitting by partition, offsets."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from aiokafka import ConsumerRecord, TopicPartition
+
+from shared.messaging.envelope import IncomingEvent, Record, RecordDecodeError, read
+
+SPLIT_BATCH_FROM = 200
+"""Smaller batches share one transaction whatever their partition: a commit costs more than waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class MalformedRecord:
+    """A record whose envelope cannot be read."""
+
+    record: Record
+    error: RecordDecodeError
+
+
+Incoming = IncomingEvent | MalformedRecord
+Batch = Sequence[Incoming]
+
+
+def read_all(records: Iterable[ConsumerRecord], consumed_types: Collection[str]) -> list[Incoming]:
+    """Read the envelopes of `records`, and decode the bodies of the consumed types."""
+    batch = [_read(record) for record in records]
+    for item in batch:
+        if isinstance(item, IncomingEvent) and item.meta.type in consumed_types:
+            # A body that cannot be decoded raises again when the event is applied.
+            with suppress(RecordDecodeError):
+                item.event()
+    return batch
+
+
+def _read(record: ConsumerRecord) -> Incoming:
+    try:
+        return read(record)
+    except RecordDecodeError as error:
+        return MalformedRecord(record, error)
+
+
+def partition_of(item: Incoming) -> TopicPartition:
+    return TopicPartition(item.record.topic, item.record.partition)
+
+
+def last_offsets(batch: Iterable[Incoming]) -> dict[TopicPartition, int]:
+    """Return the offset of the last record of each partition."""
+    offsets = {(item.record.topic, item.record.partition): item.record.offset for item in batch}
+    return {TopicPartition(*partition): offset for partition, offset in offsets.items()}
+
+
+def first_offsets(batch: Batch) -> dict[TopicPartition, int]:
+    """Return the offset of the first record of each partition."""
+    return last_offsets(reversed(batch))
+
+
+def split_by_partition(batch: list[Incoming]) -> list[list[Incoming]]:
+    """Split a large batch by partition, so that partitions wait for the database independently."""
+    if len(batch) < SPLIT_BATCH_FROM:
+        return [batch]
+    chunks: dict[tuple[str, int], list[Incoming]] = defaultdict(list)
+    for item in batch:
+        chunks[item.record.topic, item.record.partition].append(item)
+    return list(chunks.values())

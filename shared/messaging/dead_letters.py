@@ -1,0 +1,123 @@
+"""Dead letters: store what cannot be processed; replay or discard it after the cause was removed."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from shared.appraisal.errors import DependencyMissing, Rejected
+from shared.foundation import telemetry
+from shared.foundation.failpoints import failpoint
+from shared.foundation.telemetry import log
+from shared.messaging.envelope import Record, RecordDecodeError, read
+from shared.messaging.handlers import Handlers
+from shared.messaging.processor import apply_events
+from shared.messaging.store import dead_letters, inbox
+from shared.messaging.store.dead_letters import FailedRecord
+from shared.storage.connections import Database
+from shared.storage.errors import is_unavailable
+from shared.storage.transaction import Transaction
+
+
+class Replayed(NamedTuple):
+    """Number of dead letters that took effect, and of those that are still pending."""
+
+    applied: int
+    pending: int
+
+
+def reason_of(error: BaseException) -> tuple[str, str]:
+    """Return the reason code and the detail of a failure.
+
+    The detail quotes our own sentences only, because texts of libraries quote their input.
+    """
+    if isinstance(error, RecordDecodeError):
+        return error.reason, error.detail
+    if isinstance(error, Rejected):
+        return "rejected", error.sentence
+    if isinstance(error, DependencyMissing):
+        return "dependency_missing", str(error)
+    return "handler", " at ".join(telemetry.describe(error).values())
+
+
+def failure_of(record: Record, error: BaseException, attempts: int) -> FailedRecord:
+    reason, detail = reason_of(error)
+    return FailedRecord(record, reason, detail, attempts)
+
+
+async def store(database: Database, record: Record, error: Exception, attempts: int) -> None:
+    """Dead-letter one record in its own transaction."""
+    async with database.transaction() as tx:
+        await dead_letters.insert(tx, [failure_of(record, error, attempts)])
+        failpoint("consumer.during_dead_letter")
+    failpoint("consumer.after_dead_letter")
+
+
+async def replay(
+    database: Database,
+    handlers: Handlers,
+    context: Any,
+    *,
+    by: str,
+    only: Sequence[int] | None = None,
+    reason: str | None = None,
+) -> Replayed:
+    """Apply pending dead letters, oldest version of an aggregate first.
+
+    Replaying twice changes nothing: an applied event is in the inbox and no longer pending.
+    """
+    async with database.transaction(context) as tx:
+        dead_letter_ids = await dead_letters.pending_ids(tx, only=only, reason=reason)
+    applied = 0
+    for dead_letter_id in dead_letter_ids:
+        applied += await _replay_one(database, handlers, context, dead_letter_id, by)
+    return Replayed(applied, len(dead_letter_ids) - applied)
+
+
+async def _replay_one(
+    database: Database, handlers: Handlers, context: Any, dead_letter_id: int, by: str
+) -> bool:
+    replay_lock = inbox.exclusive_replay_lock(database.schema)
+    try:
+        async with database.transaction(context, setup_sql=replay_lock) as tx:
+            return await _apply_dead_letter(tx, handlers, dead_letter_id, by)
+    except Exception as error:
+        if is_unavailable(error):
+            raise
+        level = log.info if isinstance(error, RecordDecodeError) else log.warning
+        level("dead letter replay failed", service=database.schema, **telemetry.describe(error))
+        return False
+
+
+async def _apply_dead_letter(
+    tx: Transaction, handlers: Handlers, dead_letter_id: int, by: str
+) -> bool:
+    dead_letter = await dead_letters.resolve(tx, dead_letter_id, state="replayed", by=by)
+    if dead_letter is None:
+        return False
+    events = [read(dead_letter.record)]
+    await apply_events(tx, events, handlers, await inbox.insert(tx, events))
+    tx.audit(
+        "dead_letter.replayed",
+        dead_letter_id,
+        by,
+        topic=dead_letter.topic,
+        event_type=dead_letter.type,
+    )
+    return True
+
+
+async def discard(tx: Transaction, dead_letter_id: int, *, by: str) -> bool:
+    """Give up a dead letter for good; return False if it is not pending.
+
+    Later versions of its aggregate stay buffered: discard only what the owner publishes again.
+    """
+    dead_letter = await dead_letters.resolve(tx, dead_letter_id, state="discarded", by=by)
+    if dead_letter is None:
+        return False
+    tx.audit(
+        "dead_letter.discarded",
+        dead_letter_id,
+        by,
+        topic=dead_letter.topic,
+        event_type=dead_letter.type,
+    )
+    return True

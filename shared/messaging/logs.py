@@ -1,0 +1,66 @@
+"""Comparing Kafka logs with the checkpoints that identify them."""
+
+import asyncio
+from collections.abc import Mapping
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from shared.foundation.settings import Settings
+from shared.messaging.envelope import RecordDecodeError, read
+from shared.messaging.store.checkpoints import Checkpoint
+from shared.messaging.topics import client_options
+
+LOG_TIMEOUT_SECONDS = 15.0
+RECORD_TIMEOUT_SECONDS = 5.0
+FETCH_BYTES_MAX = 65_536
+
+
+async def lost_partitions(
+    settings: Settings, expected: Mapping[TopicPartition, Checkpoint]
+) -> list[TopicPartition]:
+    """Return the partitions whose log does not hold the record of their checkpoint.
+
+    A record that expired by retention is not a loss: the log then begins after it.
+    """
+    if not expected:
+        return []
+    consumer = AIOKafkaConsumer(
+        **client_options(settings),
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=FETCH_BYTES_MAX,
+        group_id=None,
+    )
+    try:
+        async with asyncio.timeout(LOG_TIMEOUT_SECONDS):
+            await consumer.start()
+            ends = await consumer.end_offsets(list(expected))
+            begins = await consumer.beginning_offsets(list(expected))
+            return [
+                tp
+                for tp, checkpoint in expected.items()
+                if await _is_lost(consumer, tp, checkpoint, begin=begins[tp], end=ends[tp])
+            ]
+    finally:
+        await consumer.stop()
+
+
+async def _is_lost(
+    consumer: AIOKafkaConsumer,
+    tp: TopicPartition,
+    checkpoint: Checkpoint,
+    *,
+    begin: int,
+    end: int,
+) -> bool:
+    offset, event_id = checkpoint
+    if end <= offset:
+        return True
+    if begin > offset:
+        return False
+    consumer.assign([tp])
+    consumer.seek(tp, offset)
+    record = await asyncio.wait_for(consumer.getone(tp), RECORD_TIMEOUT_SECONDS)
+    try:
+        return record.offset != offset or str(read(record).meta.event_id) != event_id
+    except RecordDecodeError:
+        return True
