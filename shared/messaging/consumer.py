@@ -144,7 +144,7 @@ class Consumer:
         try:
             await self._scheduler.drain(STOP_TIMEOUT_SECONDS)
             if self._broker:
-                await self._offsets.commit()
+                await self._offsets.commit_now()
         finally:
             self._scheduler.cancel()
             self._offsets.cancel()

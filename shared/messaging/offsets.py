@@ -39,9 +39,9 @@ class OffsetCommitter:
     async def _commit_loop(self) -> None:
         while self._next_offsets:
             await asyncio.sleep(COMMIT_INTERVAL_SECONDS)
-            await self.commit()
+            await self.commit_now()
 
-    async def commit(self) -> None:
+    async def commit_now(self) -> None:
         """Commit now. `AIOKafkaConsumer.commit` has no time-out of its own."""
         offsets = self._next_offsets
         self._next_offsets = {}
