@@ -1,3 +1,1 @@
-"""Notify: who is told what, when and how. It hears facts, writes notifications to an inbox, and carries
-them out of the house.
-"""
+"""Notify (通知): inbox, messages to the outside, subscriptions, templates and escalation."""

@@ -1,10 +1,10 @@
-"""Notify, put together."""
+"""Builds the service notify."""
 
 from pathlib import Path
+from uuid import UUID
 
 from services.notify import api, handlers, jobs, pages
-from services.notify.actions import Context
-from services.notify.settings import NotifySettings
+from services.notify.settings import NotifyContext, NotifySettings
 from services.notify.transports import Transports
 from shared.appraisal.calendar.holiday_notices import china
 from shared.foundation.settings import Settings
@@ -15,15 +15,15 @@ from shared.security.keyring import KeyRing
 def build(
     settings: Settings, *, own: NotifySettings | None = None, run_jobs: bool = True
 ) -> Service:
-    """The service. `own` replaces the settings of notify that the environment gives."""
+    """Return the service. `own` replaces the settings of notify from the environment."""
     return Service(
         name="notify",
         title="通知",
         settings=settings,
-        routers=[pages.router, api.router],
+        routers=[*pages.routers, *api.routers],
         handlers=handlers.on,
         jobs=jobs.jobs,
-        context=context_of(settings, own or NotifySettings()),
+        context=build_context(settings, own or NotifySettings()),
         templates=Path(__file__).parent / "templates",
         prefixes=("/notify",),
         run_jobs=run_jobs,
@@ -31,18 +31,20 @@ def build(
     )
 
 
-def context_of(settings: Settings, own: NotifySettings) -> Context:
-    """What the actions find at `tx.context`."""
+def build_context(settings: Settings, own: NotifySettings) -> NotifyContext:
+    """Return what actions and views find at `tx.context`."""
     ring = KeyRing.load_or_create(settings.keyring)
-    reach = own.reach(trusting=settings.environment != "production")
-    return Context(
+
+    def signing_key(subscription_id: UUID) -> bytes:
+        return ring.derive_key(f"webhook/{subscription_id}")
+
+    policy = own.outbound_policy(allow_private=settings.environment != "production")
+    return NotifyContext(
         ring=ring,
         calendar=china(),
-        transports=Transports(
-            reach, lambda subscription_id: ring.derive_key(f"webhook/{subscription_id}")
-        ),
+        transports=Transports(policy, signing_key),
         public_url=own.public_url or f"http://{settings.host}:{settings.port}",
-        pauses_seconds=own.pauses_seconds,
-        rest_seconds=own.rest_seconds,
-        keep_days=own.keep_days,
+        retry_delays_seconds=own.retry_delays_seconds,
+        failure_cooldown_seconds=own.failure_cooldown_seconds,
+        retention_days=own.retention_days,
     )

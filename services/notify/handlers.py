@@ -1,8 +1,11 @@
-"""What notify hears. Facts come in batches: ten thousand lapses at once are a few statements,
-written in the order of their due times.
+"""Events that notify consumes.
+
+Handlers receive batches, so that thousands of lapsed deadlines take a few statements and are sent
+in the order of their due times.
 """
 
-from services.notify import actions, domain
+from services.notify.actions import publishing, reference
+from services.notify.domain.rules import CONSUMED_EVENTS
 from shared.appraisal.events import CampaignPublished, Event, Meta, ScoreChanged
 from shared.messaging import Handlers
 from shared.storage.transaction import Transaction
@@ -11,15 +14,15 @@ on = Handlers()
 
 
 @on(CampaignPublished)
-async def _(tx: Transaction, event: CampaignPublished, meta: Meta) -> None:
-    await actions.learn_campaign(tx, event)
+async def store_campaign_labels(tx: Transaction, event: CampaignPublished, meta: Meta) -> None:
+    await reference.store_labels(tx, event)
 
 
-@on.batch(*(event for event in domain.TOLD if event is not ScoreChanged))
-async def _(tx: Transaction, heard: list[tuple[Event, Meta]]) -> None:
-    await actions.tell(tx, heard)
+@on.batch(*(event for event in CONSUMED_EVENTS if event is not ScoreChanged))
+async def notify_of_events(tx: Transaction, consumed: list[tuple[Event, Meta]]) -> None:
+    await publishing.notify_of_events(tx, consumed)
 
 
 @on.batch(ScoreChanged)
-async def _(tx: Transaction, heard: list[tuple[ScoreChanged, Meta]]) -> None:
-    await actions.tell_scores(tx, heard)
+async def notify_of_scores(tx: Transaction, consumed: list[tuple[ScoreChanged, Meta]]) -> None:
+    await publishing.notify_of_scores(tx, consumed)

@@ -1,23 +1,24 @@
-"""What notify does as time passes."""
+"""Scheduled jobs of notify."""
 
-from services.notify import actions
+from services.notify.actions import delivery, escalation, retention
+from services.notify.settings import NotifyContext
 from shared.runtime.jobs import Jobs
 from shared.storage.connections import Database
 from shared.storage.transaction import Transaction
 
 SENDER_WORKERS = 4
-"""Sender workers of one process: one that waits for a slow host does not hold up the others."""
+"""Sender workers per process: while one waits for a slow host, the others continue."""
 
 jobs = Jobs()
 
 
 @jobs(seconds=1.0)
 async def escalate(tx: Transaction) -> bool:
-    return await actions.escalate(tx)
+    return await escalation.escalate(tx)
 
 
-async def send_pending(database: Database, context: actions.Context) -> bool:
-    return await actions.send_pending(database, context)
+async def send_pending(database: Database, context: NotifyContext) -> bool:
+    return await delivery.send_pending(database, context)
 
 
 for _ in range(SENDER_WORKERS):
@@ -25,5 +26,5 @@ for _ in range(SENDER_WORKERS):
 
 
 @jobs(seconds=3600.0)
-async def forget_notifications(tx: Transaction) -> bool:
-    return await actions.forget_notifications(tx)
+async def delete_expired_notifications(tx: Transaction) -> bool:
+    return await retention.delete_expired(tx)

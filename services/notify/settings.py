@@ -1,20 +1,27 @@
-"""Settings of notify alone: how notifications may leave the house. Each field is the environment variable
-`FENGPING_NOTIFY_<NAME>`.
+"""Settings of notify, and the context that its actions and views find in the transaction.
+
+Each setting is the environment variable `FENGPING_NOTIFY_<NAME>`.
 """
 
 import ipaddress
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from services.notify.domain import PAUSES_SECONDS
-from services.notify.transports import Network, Reach, Smtp
+from services.notify.domain.delivery import RETRY_DELAYS_SECONDS
+from services.notify.transports import OutboundPolicy, SmtpServer, Transports
+from services.notify.transports.policy import IpNetwork
+from shared.appraisal.calendar.working_days import WorkCalendar
+from shared.security.keyring import KeyRing
+from shared.storage.transaction import Transaction
 
 
 class NotifySettings(BaseSettings):
-    """What leaves the house, and whereto. Without any of these, notifications stay in the inbox and go to
-    public addresses over https.
+    """How notifications leave the installation.
+
+    By default there is no mail, and webhooks may call public hosts over https.
     """
 
     model_config = SettingsConfigDict(
@@ -22,8 +29,7 @@ class NotifySettings(BaseSettings):
     )
 
     public_url: str = Field("", pattern=r"^(https?://[^/]+)?$")
-    """Where people reach the pages: links in mails and messages begin with it. Empty: this machine.
-    """
+    """Base URL of the links in messages. Empty: this machine."""
     smtp_host: str = ""
     """Empty: no mail."""
     smtp_port: int = Field(587, ge=1, le=65535)
@@ -32,37 +38,47 @@ class NotifySettings(BaseSettings):
     smtp_username: str = ""
     smtp_password: str = Field("", repr=False)
     hosts: str = ""
-    """Comma-separated host names that webhooks may call, `*` as a wildcard; empty: any public host.
+    """Comma-separated host names that webhooks may call, with `*` as a wildcard. Empty: any public
+    host.
     """
     private_networks: str = ""
-    """Comma-separated networks such as `10.8.0.0/16` that may be called although they are not
-    public.
+    """Comma-separated networks such as `10.8.0.0/16` that may be called although they are private.
     """
     apprise_schemes: str = ""
-    """Comma-separated Apprise schemes allowed besides those with a fixed host, e.g. `jsons,barks`.
+    """Comma-separated Apprise schemes allowed besides those with a fixed vendor host, such as
+    `jsons,barks`.
     """
     timeout_seconds: float = Field(10, gt=0, le=30)
-    pauses_seconds: tuple[float, ...] = PAUSES_SECONDS
-    """Between one attempt and the next (JSON list); their number bounds the attempts."""
-    rest_seconds: float = Field(30, ge=0)
-    """An address that failed is left alone for this long."""
-    keep_days: int = Field(730, ge=30)
-    """Notifications older than this are forgotten."""
+    retry_delays_seconds: tuple[float, ...] = RETRY_DELAYS_SECONDS
+    """Delay after each failed attempt (JSON list). Its length bounds the attempts."""
+    failure_cooldown_seconds: float = Field(30, ge=0)
+    """A subscription is paused for this long after a failed attempt."""
+    retention_days: int = Field(730, ge=30)
+    """Older notifications are deleted."""
 
     @field_validator("private_networks")
     @classmethod
-    def _networks(cls, text: str) -> str:
-        list(map(ipaddress.ip_network, _listed(text)))
+    def _check_networks(cls, text: str) -> str:
+        _parse_networks(text)
         return text
 
-    def reach(self, *, trusting: bool) -> Reach:
-        """What may be called. `trusting`: a test or demonstration, where everything runs on one
-        machine.
+    def outbound_policy(self, *, allow_private: bool) -> OutboundPolicy:
+        """Return what may be called.
+
+        `allow_private` is for tests and demonstrations that run on one machine.
         """
-        networks: tuple[Network, ...] = tuple(
-            map(ipaddress.ip_network, _listed(self.private_networks))
+        test_schemes = {"json"} if allow_private else set()
+        return OutboundPolicy(
+            allowed_hosts=tuple(host.lower() for host in _split(self.hosts)),
+            allowed_networks=_parse_networks(self.private_networks),
+            allow_private=allow_private,
+            apprise_schemes=frozenset({*_split(self.apprise_schemes), *test_schemes}),
+            smtp=self._smtp_server() if self.smtp_host else None,
+            timeout_seconds=self.timeout_seconds,
         )
-        smtp = Smtp(
+
+    def _smtp_server(self) -> SmtpServer:
+        return SmtpServer(
             self.smtp_host,
             self.smtp_port,
             self.smtp_sender,
@@ -70,16 +86,31 @@ class NotifySettings(BaseSettings):
             self.smtp_username,
             self.smtp_password,
         )
-        return Reach(
-            hosts=tuple(host.lower() for host in _listed(self.hosts)),
-            networks=networks,
-            private=trusting,
-            schemes=frozenset(_listed(self.apprise_schemes))
-            | (frozenset({"json"}) if trusting else frozenset()),
-            smtp=smtp if self.smtp_host else None,
-            seconds=self.timeout_seconds,
-        )
 
 
-def _listed(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+def _split(text: str) -> list[str]:
+    parts = (part.strip() for part in text.split(","))
+    return [part for part in parts if part]
+
+
+def _parse_networks(text: str) -> tuple[IpNetwork, ...]:
+    return tuple(ipaddress.ip_network(network) for network in _split(text))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotifyContext:
+    """What actions and views of notify find at `tx.context`."""
+
+    ring: KeyRing
+    calendar: WorkCalendar
+    transports: Transports
+    public_url: str
+    retry_delays_seconds: tuple[float, ...]
+    failure_cooldown_seconds: float
+    retention_days: int
+
+
+def context_of(tx: Transaction) -> NotifyContext:
+    """Return the context of a transaction of notify."""
+    assert isinstance(tx.context, NotifyContext), "actions of notify run in its own transactions"
+    return tx.context

@@ -1,7 +1,8 @@
-"""What notify keeps: notifications and who read them, where notifications go outside the house, and the little
-it must know of other services.
+"""Tables of notify: notifications and who read them, subscriptions and deliveries, templates, and
+the reference data that notify keeps of other services.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -22,31 +23,36 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
-from services.notify.domain import Audience, Channel, DeliveryState
+from services.notify.domain.audience import Audience
+from services.notify.domain.channels import Channel
+from services.notify.domain.delivery import DeliveryState
 from shared.storage.schema import registry_for
 
 
 class Base(SQLModel, registry=registry_for("notify")):
-    """All tables of this schema."""
+    """Base of all tables in this schema."""
 
 
-def _instant(*, nullable: bool = False) -> Column[datetime]:
+def timestamp_column(*, nullable: bool = False) -> Column[datetime]:
     return Column(DateTime(timezone=True), nullable=nullable)
 
 
-def _one_of(column: str, values: object) -> CheckConstraint:
-    quoted = ", ".join(f"'{value}'" for value in values)  # type: ignore[attr-defined]
+def bytes_column(*, nullable: bool = False) -> Column[bytes]:
+    return Column(LargeBinary, nullable=nullable)
+
+
+def one_of(column: str, values: Iterable[str]) -> CheckConstraint:
+    quoted = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} in ({quoted})", name=column)
 
 
 class Notification(Base, table=True):
-    """One thing the people of one audience should know: those of `role`, for roles of a unit those
-    in `unit_id`, the responsible unit.
+    """One notification for the people of `role`; for roles of a unit, those of `unit_id`.
 
-    No person's name and no case text. `subject`: the number people know it by; `subject_id`,
-    `version`: the aggregate and where in its history the fact stands. `stage`: what the notification asks
-    to be done; a later fact that answers it sets `settled_at`. Unanswered at `escalate_at`: told
-    higher up.
+    `unit_id` is the responsible unit. `number` is the name people know the subject by; `subject_id`
+    and `version` are its aggregate and the aggregate's version. `stage` is the work that the
+    notification asks for; a later event that completes it sets `resolved_at`. A notification that
+    is not resolved at `escalate_at` is escalated. Holds no personal data and no complaint text.
     """
 
     __tablename__ = "notifications"
@@ -54,55 +60,55 @@ class Notification(Base, table=True):
         UniqueConstraint("event_id", "role"),
         Index("notifications_of_unit", "role", "unit_id", "id"),
         Index("notifications_of_role", "role", "id"),
-        Index("notifications_open", "role", "id", postgresql_where=text("settled_at is null")),
+        Index("notifications_open", "role", "id", postgresql_where=text("resolved_at is null")),
         Index("notifications_of_subject", "subject_id", "stage"),
-        Index("notifications_number", "subject"),
+        Index("notifications_number", "number"),
         Index(
             "notifications_escalation",
             "escalate_at",
             postgresql_where=text("escalate_at is not null"),
         ),
-        _one_of("role", Audience),
+        one_of("role", Audience),
     )
     id: UUID = Field(primary_key=True)
     event_id: UUID
     role: str
     unit_id: str | None = None
     kind: str
-    subject: str
+    number: str
     subject_id: str
     version: int = Field(sa_column=Column(BigInteger, nullable=False))
     stage: str
     text: str
     link: str
     urgent: bool
-    due_at: datetime | None = Field(default=None, sa_column=_instant(nullable=True))
-    occurred_at: datetime = Field(sa_column=_instant())
-    created_at: datetime = Field(sa_column=_instant())
-    escalate_at: datetime | None = Field(default=None, sa_column=_instant(nullable=True))
-    settled_at: datetime | None = Field(default=None, sa_column=_instant(nullable=True))
+    due_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    occurred_at: datetime = Field(sa_column=timestamp_column())
+    created_at: datetime = Field(sa_column=timestamp_column())
+    escalate_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    resolved_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
 
 
-class Reading(Base, table=True):
-    """What one account did with a notification: saw it, said it is dealt with."""
+class ReadReceipt(Base, table=True):
+    """One account saw a notification, or marked it as done."""
 
-    __tablename__ = "readings"
+    __tablename__ = "read_receipts"
     notification_id: UUID = Field(
         sa_column=Column(
             ForeignKey("notify.notifications.id", ondelete="CASCADE"), primary_key=True
         )
     )
     account_id: UUID = Field(primary_key=True)
-    seen_at: datetime = Field(sa_column=_instant())
-    done_at: datetime | None = Field(default=None, sa_column=_instant(nullable=True))
+    seen_at: datetime = Field(sa_column=timestamp_column())
+    done_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
 
 
 class Subscription(Base, table=True):
-    """Where an audience's notifications go outside the house. The address is sealed; `hint` is what pages
-    may show of it.
+    """An address that receives the notifications of one audience.
 
-    `kinds`: only these, none named: all. `resting_until` (real clock): the other side failed, leave
-    it alone until then. `stopped_at`: no longer in use, and the address cannot be opened any more.
+    The address is sealed; pages show `redacted_address`. `kinds` limits the subscription to some
+    kinds; empty means all. After a failure no delivery is attempted before `paused_until` (real
+    clock). A stopped subscription has lost its key, so its address cannot be read any more.
     """
 
     __tablename__ = "subscriptions"
@@ -110,36 +116,36 @@ class Subscription(Base, table=True):
         Index(
             "subscriptions_audience", "role", "unit_id", postgresql_where=text("stopped_at is null")
         ),
-        _one_of("role", Audience),
-        _one_of("channel", Channel),
+        one_of("role", Audience),
+        one_of("channel", Channel),
     )
     id: UUID = Field(primary_key=True)
     role: str
     unit_id: str | None = None
     channel: str
-    hint: str
+    redacted_address: str
     kinds: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
-    ciphertext: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    wrapped_key: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+    ciphertext: bytes = Field(sa_column=bytes_column())
+    wrapped_key: bytes | None = Field(default=None, sa_column=bytes_column(nullable=True))
     key_version: int
-    created_at: datetime = Field(sa_column=_instant())
-    failing_since: datetime | None = Field(default=None, sa_column=_instant(nullable=True))
-    resting_until: datetime | None = Field(default=None, sa_column=_instant(nullable=True))
-    stopped_at: datetime | None = Field(default=None, sa_column=_instant(nullable=True))
+    created_at: datetime = Field(sa_column=timestamp_column())
+    failing_since: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    paused_until: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    stopped_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
 
 
 class Delivery(Base, table=True):
-    """One notification on its way to one address. Its id is the idempotency key of every attempt.
+    """One notification for one subscription. Its id is the idempotency key of every attempt.
 
-    `due_at` (legal time): not before, because of 免打扰. `free_at` (real clock): until then a
-    worker has it, or it waits after a failure.
+    `due_at` (legal time) respects the quiet hours. `next_attempt_at` (real clock) is the end of
+    the lease of a sender worker, or of the delay after a failed attempt.
     """
 
     __tablename__ = "deliveries"
     __table_args__ = (
         UniqueConstraint("notification_id", "subscription_id"),
         Index("deliveries_waiting", "due_at", "id", postgresql_where=text("state = 'waiting'")),
-        _one_of("state", DeliveryState),
+        one_of("state", DeliveryState),
     )
     id: UUID = Field(primary_key=True)
     notification_id: UUID = Field(
@@ -151,35 +157,33 @@ class Delivery(Base, table=True):
     state: str
     attempts: int
     reason: str | None = None
-    created_at: datetime = Field(sa_column=_instant())
-    due_at: datetime = Field(sa_column=_instant())
-    free_at: datetime = Field(sa_column=_instant())
-    ended_at: datetime | None = Field(default=None, sa_column=_instant(nullable=True))
+    created_at: datetime = Field(sa_column=timestamp_column())
+    due_at: datetime = Field(sa_column=timestamp_column())
+    next_attempt_at: datetime = Field(sa_column=timestamp_column())
+    ended_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
 
 
-class Template(Base, table=True):
-    """A version of the text of one kind of notification, from 2 on; version 1 is the one the program
-    brings.
-    """
+class NotificationTemplate(Base, table=True):
+    """An edited version of the text of one kind, from 2 on; version 1 is the preset text."""
 
     __tablename__ = "templates"
     kind: str = Field(primary_key=True)
     version: int = Field(primary_key=True)
     text: str
     written_by: UUID
-    created_at: datetime = Field(sa_column=_instant())
+    created_at: datetime = Field(sa_column=timestamp_column())
 
 
-class KnownCase(Base, table=True):
-    """What must be known of a case when its later facts come: is it 特急?"""
+class CaseUrgency(Base, table=True):
+    """The urgency of a case, which only its first event carries."""
 
     __tablename__ = "cases"
     id: UUID = Field(primary_key=True)
     urgency: str
 
 
-class Unit(Base, table=True):
-    """Names of units, from the campaigns."""
+class UnitName(Base, table=True):
+    """The name of a unit, from the campaigns."""
 
     __tablename__ = "units"
     id: str = Field(primary_key=True)
@@ -187,7 +191,7 @@ class Unit(Base, table=True):
 
 
 class ObligationLabel(Base, table=True):
-    """Names of obligations, from the campaigns' schemes."""
+    """The label of an obligation, from the schemes of the campaigns."""
 
     __tablename__ = "obligations"
     campaign_id: str = Field(primary_key=True)
@@ -195,10 +199,10 @@ class ObligationLabel(Base, table=True):
     label: str
 
 
-class ScoreMark(Base, table=True):
+class ScoreBaseline(Base, table=True):
     """The running score from which a fall of a unit is measured."""
 
-    __tablename__ = "score_marks"
+    __tablename__ = "score_baselines"
     campaign_id: str = Field(primary_key=True)
     unit_id: str = Field(primary_key=True)
     total: Decimal = Field(sa_column=Column(Numeric, nullable=False))

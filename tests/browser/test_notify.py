@@ -1,14 +1,12 @@
-"""The pages of notify in a real Chromium, on its real schema."""
+"""The pages of notify in Chromium, on PostgreSQL."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from types import SimpleNamespace
-from uuid import uuid4
 
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from services.notify import actions
 from services.notify.app import build
 from services.notify.domain import Audience
 from shared.appraisal.events import CaseSentBack, CaseSubmitted
@@ -16,7 +14,7 @@ from shared.appraisal.labels import Urgency
 from shared.security.policies import Account
 from shared.security.sessions import COOKIE
 from tests.browser.support import SIZES, axe, fits, serving
-from tests.notify.conftest import LIU, WEDNESDAY, ZHENG, ZHOU, Case, notify, own  # noqa: F401
+from tests.notify.conftest import LIU, WEDNESDAY, ZHENG, ZHOU, CaseEvents, notify, own  # noqa: F401
 from tests.notify.listeners import HttpListener, listening
 
 pytestmark = [pytest.mark.browser, pytest.mark.stack]
@@ -24,29 +22,31 @@ pytestmark = [pytest.mark.browser, pytest.mark.stack]
 
 @pytest.fixture
 async def desk(notify, settings, own, chromium: Browser) -> AsyncIterator[SimpleNamespace]:  # noqa: F811
-    """Notify, served, with a morning's notifications. `desk.open(path, person, size)`; what the console
-    complains about fails the test.
+    """Notify with notifications, over HTTP: `desk.open(path, account, size)`.
+
+    Content Security Policy violations and JavaScript errors fail the test.
     """
-    await tell_a_morning(notify)
+    await create_notifications(notify)
     service = build(settings, own=own, run_jobs=False)
-    contexts, complaints = [], []
+    contexts = []
+    violations = []
     async with serving(service.app) as url:
 
-        async def open_(path: str, who: Account, size=(1366, 768), script=True) -> Page:
+        async def open_(path: str, account: Account, size=(1366, 768), script=True) -> Page:
             context = await chromium.new_context(
                 viewport={"width": size[0], "height": size[1]},
                 locale="zh-CN",
                 java_script_enabled=script,
             )
             contexts.append(context)
-            token = await service.app.state.sessions.create(who)
+            token = await service.app.state.sessions.create(account)
             await context.add_cookies([{"name": COOKIE, "value": token, "url": url}])
             page = await context.new_page()
-            page.on("pageerror", lambda error: complaints.append(str(error)))
+            page.on("pageerror", lambda error: violations.append(str(error)))
             page.on(
                 "console",
                 lambda line: (
-                    complaints.append(line.text) if "Content Security Policy" in line.text else None
+                    violations.append(line.text) if "Content Security Policy" in line.text else None
                 ),
             )
             await page.goto(url + path)
@@ -57,62 +57,56 @@ async def desk(notify, settings, own, chromium: Browser) -> AsyncIterator[Simple
             await context.close()
     await service.app.state.redis.aclose()
     await service.database.close()
-    assert not complaints, complaints
+    assert not violations, violations
 
 
-async def tell_a_morning(notify) -> None:  # noqa: F811
-    """Four cases in different states, an address that works and one that does not."""
-    late, near, back, fresh = (Case(f"ZF2026-0045{n:02}") for n in (7, 8, 12, 15))
-    await notify.tell(
-        late.opened(),
-        late.assigned(),
+async def create_notifications(notify) -> None:  # noqa: F811
+    """Create notifications of five cases, and webhooks that accept, reject and fail."""
+    overdue, near, sent_back, fresh = (CaseEvents(f"ZF2026-0045{n:02}") for n in (7, 8, 12, 15))
+    await notify.consume(
+        overdue.opened(),
+        overdue.assigned(),
         near.opened(),
         near.assigned(),
-        back.opened(),
-        back.assigned(),
+        sent_back.opened(),
+        sent_back.assigned(),
     )
-    await notify.tell(
-        near.accepted(), near.warned(), back.accepted(), back.says(CaseSubmitted, late=False)
+    await notify.consume(
+        near.accepted(),
+        near.warned(),
+        sent_back.accepted(),
+        sent_back.event(CaseSubmitted, late=False),
     )
-    await notify.tell(
-        back.says(CaseSentBack, reason="incomplete"),
-        late.lapsed("accept", WEDNESDAY - timedelta(minutes=30)),
+    await notify.consume(
+        sent_back.event(CaseSentBack, reason="incomplete"),
+        overdue.lapsed("accept", WEDNESDAY - timedelta(minutes=30)),
     )
     async with (
-        listening(works := HttpListener()),
+        listening(reachable := HttpListener()),
         listening(gone := HttpListener([410])),
         listening(busy := HttpListener([503])),
     ):
         for role, unit, url in (
-            (Audience.SUPERVISOR, None, works.url),
+            (Audience.SUPERVISOR, None, reachable.url),
             (Audience.HANDLER, "tax", gone.url),
             (Audience.OFFICE, None, busy.url),
         ):
-            async with notify.database.transaction(notify.context) as tx:
-                await actions.subscribe(
-                    tx,
-                    subscription_id=uuid4(),
-                    role=role,
-                    unit_id=unit,
-                    kinds=(),
-                    address=url,
-                    by=ZHENG,
-                )
-        await notify.tell(
+            await notify.subscribe(url, role=role, unit_id=unit)
+        await notify.consume(
             fresh.opened(),
             fresh.assigned(),
-            Case("ZF2026-004501", unit="health", urgency=Urgency.URGENT).lapsed(),
+            CaseEvents("ZF2026-004501", unit="health", urgency=Urgency.URGENT).lapsed(),
         )
-        await actions.send_pending(notify.database, notify.context)
+        await delivery.send_pending(notify.database, notify.context)
 
 
-PLACES = [
+PAGES = [
     ("/notify/inbox", LIU),
     ("/notify/inbox?view=all", ZHOU),
     ("/notify/log", ZHENG),
     ("/notify/log?number=none", ZHENG),
 ]
-PLACES += [
+PAGES += [
     ("/notify/templates", ZHENG),
     ("/notify/templates/deadline_warned", ZHENG),
     ("/notify/rules", ZHENG),
@@ -122,13 +116,13 @@ PLACES += [
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}")
 async def test_every_page_passes_axe_and_fits(desk, size):
-    for path, who in PLACES:
-        page = await desk.open(path, who, size)
+    for path, account in PAGES:
+        page = await desk.open(path, account, size)
         await axe(page)
         await fits(page)
 
 
-async def test_the_inbox_is_worked_through_by_keyboard(desk):
+async def test_inbox_is_operated_by_keyboard(desk):
     page = await desk.open("/notify/inbox", LIU)
     rows = page.locator("#inbox tbody tr")
     await expect(rows).to_have_count(4)
@@ -139,11 +133,11 @@ async def test_the_inbox_is_worked_through_by_keyboard(desk):
     await page.keyboard.press("d")
 
     await expect(rows).to_have_count(3)
-    await expect(page.locator("#matters")).not_to_contain_text(first)
+    await expect(page.locator("#threads")).not_to_contain_text(first)
     await expect(page.locator("#unread")).to_have_text("3")
 
 
-async def test_ticked_messages_are_marked_together(desk):
+async def test_selected_messages_are_marked_together(desk):
     page = await desk.open("/notify/inbox", LIU)
 
     for key in ("j", "x", "j", "x"):
@@ -153,7 +147,7 @@ async def test_ticked_messages_are_marked_together(desk):
     await expect(page.locator("#inbox tbody tr")).to_have_count(2)
 
 
-async def test_nothing_ticked_is_said_and_nothing_changes(desk):
+async def test_marking_without_a_selection_shows_an_error(desk):
     page = await desk.open("/notify/inbox", LIU)
 
     await page.click("text=选中的标为已处理")
@@ -162,7 +156,7 @@ async def test_nothing_ticked_is_said_and_nothing_changes(desk):
     await expect(page.locator("#inbox tbody tr")).to_have_count(4)
 
 
-async def test_the_inbox_works_without_javascript(desk):
+async def test_inbox_works_without_javascript(desk):
     page = await desk.open("/notify/inbox", LIU, script=False)
 
     await page.click("text=全部标为已处理")
@@ -172,19 +166,19 @@ async def test_the_inbox_works_without_javascript(desk):
     await expect(page.locator("#inbox tbody tr")).to_have_count(4)
 
 
-async def test_a_new_notification_waits_while_somebody_reads(desk):
+async def test_new_notification_does_not_move_the_list_while_in_use(desk):
     page = await desk.open("/notify/inbox", LIU)
     await page.keyboard.press("j")
     before = await page.locator("#inbox [data-open]").all_inner_texts()
 
-    await desk.notify.tell(Case("ZF2026-004599").assigned())
-    await page.evaluate("htmx.trigger('#matters', 'every')")
+    await desk.notify.consume(CaseEvents("ZF2026-004599").assigned())
+    await page.evaluate("htmx.trigger('#threads', 'every')")
     await page.wait_for_timeout(300)
 
     assert await page.locator("#inbox [data-open]").all_inner_texts() == before
 
 
-async def test_a_template_shows_its_preview_as_it_is_typed_and_keeps_a_refused_text(desk):
+async def test_template_preview_follows_typing_and_rejected_text_is_kept(desk):
     page = await desk.open("/notify/templates/deadline_warned", ZHENG)
 
     await page.fill("#f-text", "{编号}请于{期限}前办结")
@@ -200,7 +194,7 @@ async def test_a_template_shows_its_preview_as_it_is_typed_and_keeps_a_refused_t
     await axe(page)
 
 
-async def test_a_template_is_saved_as_the_next_version(desk):
+async def test_template_is_saved_as_the_next_version(desk):
     page = await desk.open("/notify/templates/deadline_warned", ZHENG)
 
     await page.fill("#f-text", "{编号}请于{期限}前办结")
@@ -209,7 +203,7 @@ async def test_a_template_is_saved_as_the_next_version(desk):
     await expect(page.locator("main .head")).to_contain_text("第 2 版")
 
 
-async def test_a_subscription_is_added_refused_at_its_field_and_stopped(desk):
+async def test_subscription_is_rejected_at_its_field_then_added_and_stopped(desk):
     page = await desk.open("/notify/rules", ZHENG)
     await page.select_option("#f-role", "handler")
     await page.fill("#f-address", "https://93.184.216.34/hook")
@@ -228,7 +222,7 @@ async def test_a_subscription_is_added_refused_at_its_field_and_stopped(desk):
     await expect(row).to_have_count(0)
 
 
-async def test_a_failed_delivery_is_sent_again(desk):
+async def test_failed_delivery_is_resent(desk):
     page = await desk.open("/notify/log?state=failed", ZHENG)
     failed = page.locator("#log tbody tr")
     await expect(failed.first).to_contain_text("对方返回 410")

@@ -1,16 +1,19 @@
-"""People, facts and listeners for the stories of notify."""
+"""Accounts, events and the fixture `notify`."""
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
-from services.notify import actions
-from services.notify.app import context_of
-from services.notify.settings import NotifySettings
-from shared.appraisal.calendar.holiday_notices import china
+from services.notify.actions import delivery, publishing, subscriptions
+from services.notify.app import build_context
+from services.notify.domain.audience import Audience
+from services.notify.settings import NotifyContext, NotifySettings
+from services.notify.store import inbox
+from services.notify.store.inbox import InboxItem
 from shared.appraisal.events import (
     CaseAccepted,
     CaseAssigned,
@@ -29,7 +32,7 @@ from shared.security.policies import Account
 from shared.storage.connections import Database
 
 WEDNESDAY = datetime(2026, 11, 25, 2, tzinfo=UTC)
-"""10:00 in China, a workday."""
+"""10:00 in China, a working day."""
 LIU = Account(UUID(int=1), "liu", "刘敏", Role.HANDLER, "tax")
 QIAN = Account(UUID(int=2), "qian", "钱伟", Role.HANDLER, "health")
 SUN = Account(UUID(int=3), "sun", "孙丽", Role.UNIT_HEAD, "tax")
@@ -38,37 +41,36 @@ WU = Account(UUID(int=5), "wu", "吴静", Role.OFFICE)
 ZHENG = Account(UUID(int=6), "zheng", "郑洁", Role.ADMIN)
 WANG = Account(UUID(int=7), "wang", "王芳", Role.REVIEWER)
 
+ConsumedEvent = tuple[Event, Meta]
 
-class Case:
-    """A case that says its facts, one version after the other."""
+
+class CaseEvents:
+    """Builds the events of one case, each with the next version."""
 
     def __init__(
         self,
         number: str = "ZF2026-004507",
-        unit: str = "tax",
+        unit: str | None = "tax",
         kind: ComplaintKind = ComplaintKind.COMPLAINT,
         urgency: Urgency = Urgency.NORMAL,
     ):
-        self.id, self.number, self.unit, self.kind, self.urgency, self.version = (
-            uuid4(),
-            number,
-            unit,
-            kind,
-            urgency,
-            0,
-        )
+        self.id = uuid4()
+        self.number = number
+        self.unit = unit
+        self.kind = kind
+        self.urgency = urgency
+        self.version = 0
 
-    def says(self, cls: type[Event], **facts) -> tuple[Event, Meta]:
+    def event(self, cls: type[Event], **fields) -> ConsumedEvent:
         self.version += 1
-        told = {
+        common = {
             "occurred_at": WEDNESDAY,
             "case_id": self.id,
             "number": self.number,
             "campaign_id": "j-2026",
             "unit_id": self.unit,
-            **facts,
         }
-        event = cls(**told)
+        event = cls(**common | fields)
         meta = Meta(
             uuid4(),
             cls.name,
@@ -83,34 +85,37 @@ class Case:
 
     def opened(self):
         due = DeadlineSet(kind="assign", due_at=WEDNESDAY + timedelta(hours=4), warn_at=WEDNESDAY)
-        facts = {
-            "kind": self.kind,
-            "urgency": self.urgency,
-            "problem_item": None,
-            "deadlines": (due,),
-        }
-        return self.says(CaseOpened, unit_id=None, source="complaint", source_id=uuid4(), **facts)
+        return self.event(
+            CaseOpened,
+            unit_id=None,
+            source="complaint",
+            source_id=uuid4(),
+            kind=self.kind,
+            urgency=self.urgency,
+            problem_item=None,
+            deadlines=(due,),
+        )
 
     def assigned(self):
         due = DeadlineSet(kind="accept", due_at=WEDNESDAY + timedelta(hours=7.5), warn_at=WEDNESDAY)
-        return self.says(CaseAssigned, deadlines=(due,))
+        return self.event(CaseAssigned, deadlines=(due,))
 
     def accepted(self):
-        return self.says(CaseAccepted, late=False, deadlines=())
+        return self.event(CaseAccepted, late=False, deadlines=())
 
     def returned(self):
-        return self.says(
+        return self.event(
             CaseReturned, unit_id=None, from_unit_id=self.unit, reason="not_ours", returns=1
         )
 
     def warned(self, deadline="handle", due_at=WEDNESDAY + timedelta(hours=7.5)):
-        return self.says(DeadlineWarned, deadline=deadline, due_at=due_at)
+        return self.event(DeadlineWarned, deadline=deadline, due_at=due_at)
 
     def lapsed(self, deadline="handle", due_at=WEDNESDAY):
-        return self.says(DeadlineLapsed, deadline=deadline, due_at=due_at)
+        return self.event(DeadlineLapsed, deadline=deadline, due_at=due_at)
 
     def closed(self):
-        return self.says(
+        return self.event(
             CaseClosed,
             source="complaint",
             source_id=uuid4(),
@@ -123,49 +128,68 @@ class Case:
 
 @pytest.fixture
 def own() -> NotifySettings:
-    """No mail server, no waiting between attempts."""
-    return NotifySettings(pauses_seconds=(0.0, 0.0), rest_seconds=0, timeout_seconds=5)
+    """No mail server, no delay between attempts."""
+    return NotifySettings(
+        retry_delays_seconds=(0.0, 0.0), failure_cooldown_seconds=0, timeout_seconds=5
+    )
+
+
+@dataclass
+class NotifyFixture:
+    """The migrated schema of notify, with two units, on a Wednesday at ten."""
+
+    database: Database
+    context: NotifyContext
+    clock: Any
+
+    def transaction(self):
+        return self.database.transaction(self.context)
+
+    async def consume(self, *events: ConsumedEvent) -> None:
+        async with self.transaction() as tx:
+            await publishing.notify_of_events(tx, list(events))
+
+    async def inbox(self, user: Account) -> list[InboxItem]:
+        """The user's notifications, oldest first."""
+        async with self.transaction() as tx:
+            return await inbox.list_by_age(tx, user, number=None, after=None, limit=1000)
+
+    async def texts(self, user: Account) -> list[str]:
+        return [item.text for item in await self.inbox(user)]
+
+    async def fetch(self, sql: str, *arguments):
+        async with self.transaction() as tx:
+            return await tx.fetch(sql, *arguments)
+
+    async def subscribe(
+        self, address, *, role=Audience.SUPERVISOR, unit_id=None, kinds=(), id_=None
+    ) -> UUID:
+        async with self.transaction() as tx:
+            row = await subscriptions.subscribe(
+                tx,
+                subscription_id=id_ or uuid4(),
+                role=role,
+                unit_id=unit_id,
+                kinds=kinds,
+                address=address,
+                by=ZHENG,
+            )
+        return row.id
+
+    async def send(self) -> None:
+        """Send every delivery that is due."""
+        while await delivery.send_pending(self.database, self.context):
+            pass
 
 
 @pytest.fixture
 async def notify(
     settings, database: Callable[[str], Database], clock, own
-) -> AsyncIterator[SimpleNamespace]:
-    """The service's schema on a Wednesday at ten, with two units known.
-
-    `await notify.tell(fact, …)`, `.inbox(person)`, `.ask(sql)`, `.send()`: what may leave now
-    leaves.
-    """
+) -> AsyncIterator[NotifyFixture]:
     await clock.set(WEDNESDAY, rate=0)
-    schema, context = database("notify"), context_of(settings, own)
-
-    async def tell(*facts: tuple[Event, Meta]) -> None:
-        async with schema.transaction(context) as tx:
-            await actions.tell(tx, list(facts))
-
-    async def inbox(who: Account):
-        from services.notify import store
-
-        async with schema.transaction(context) as tx:
-            return await store.notifications(tx, who, number=None, after=None, limit=1000)
-
-    async def ask(sql: str, *arguments):
-        async with schema.transaction(context) as tx:
-            return await tx.fetch(sql, *arguments)
-
-    async def send() -> None:
-        while await actions.send_pending(schema, context):
-            pass
-
-    await ask("insert into units values ('tax', '市税务局'), ('health', '市卫生健康委员会')")
-    yield SimpleNamespace(
-        database=schema,
-        context=context,
-        tell=tell,
-        inbox=inbox,
-        ask=ask,
-        send=send,
-        clock=clock,
-        calendar=china(),
+    fixture = NotifyFixture(database("notify"), build_context(settings, own), clock)
+    await fixture.fetch(
+        "insert into units values ('tax', '市税务局'), ('health', '市卫生健康委员会')"
     )
+    yield fixture
     failpoint.armed.clear()

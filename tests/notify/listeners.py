@@ -1,6 +1,4 @@
-"""The other side, on this machine: an HTTP server and a mail server that write down what reaches
-them.
-"""
+"""HTTP and SMTP servers on this machine that record what they receive."""
 
 import asyncio
 import ssl
@@ -29,12 +27,12 @@ class Request:
 
 @dataclass
 class HttpListener:
-    """Answers with the next of `answers`, the last one for ever. `location`: where a 3xx points."""
+    """Replies with each of `answers`, the last one repeatedly. `location` is the target of a 3xx."""
 
     answers: list[int] = field(default_factory=lambda: [200])
     location: str = ""
     port: int = 0
-    heard: list[Request] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
     delay: float = 0
 
     @property
@@ -52,7 +50,7 @@ class HttpListener:
             for name, _, value in (line.partition(":") for line in head[1:] if line)
         }
         body = await reader.readexactly(int(headers.get("content-length", 0)))
-        self.heard.append(Request(head[0].split()[1], headers, body))
+        self.requests.append(Request(head[0].split()[1], headers, body))
         status = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         await asyncio.sleep(self.delay)
         extra = f"location: {self.location}\r\n" if self.location else ""
@@ -65,35 +63,35 @@ class HttpListener:
 
 @dataclass
 class MailListener:
-    """Takes letters. `answers`: reply to each RCPT, the last one for ever."""
+    """Accepts mail. `answers` are the replies to RCPT; the last one repeats."""
 
     answers: list[str] = field(default_factory=lambda: ["250 ok"])
     port: int = 0
-    letters: list[Message] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        def say(line: str) -> None:
+        def reply(line: str) -> None:
             writer.write(f"{line}\r\n".encode())
 
-        say("220 here")
+        reply("220 ready")
         while line := (await reader.readline()).decode().strip():
-            word = line.split()[0].upper()
-            if word == "RCPT":
-                say(self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])
-            elif word == "DATA":
-                say("354 go on")
+            command = line.split()[0].upper()
+            if command == "RCPT":
+                reply(self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])
+            elif command == "DATA":
+                reply("354 end with .")
                 text = await reader.readuntil(b"\r\n.\r\n")
-                self.letters.append(message_from_bytes(text[:-3], policy=default))
-                say("250 taken")
+                self.messages.append(message_from_bytes(text[:-3], policy=default))
+                reply("250 accepted")
             else:
-                say("221 bye" if word == "QUIT" else "250 ok")
-            if word == "QUIT":
+                reply("221 bye" if command == "QUIT" else "250 ok")
+            if command == "QUIT":
                 break
         writer.close()
 
 
 def certificate_for(host: str, folder: Path) -> Path:
-    """A certificate that names this host and signs itself, with its key, in one file."""
+    """Write a self-signed certificate for this host, with its key, to one file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     now = datetime.now(UTC)

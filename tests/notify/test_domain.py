@@ -1,22 +1,30 @@
-"""The rules of notify, without any server."""
+"""The pure rules of notify."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
-from services.notify import domain
-from services.notify.domain import Known
+from services.notify.domain.channels import channel_of
+from services.notify.domain.composition import ReferenceData, notifications_for
+from services.notify.domain.delivery import ATTEMPTS_MAX, retry_delay
+from services.notify.domain.escalation import escalations_of
+from services.notify.domain.links import link_to
+from services.notify.domain.quiet_hours import earliest_send_time, end_of_day
+from services.notify.domain.rules import RULES, NotificationKind
+from services.notify.domain.scores import next_baseline
+from services.notify.domain.subjects import NotificationSubject
+from services.notify.domain.templates import text_problem
 from shared.appraisal.calendar.holiday_notices import china
 from shared.security.pii import find_pii
-from tests.notify.conftest import WEDNESDAY, Case
+from tests.notify.conftest import WEDNESDAY, CaseEvents
 
 CHINA = china()
-KNOWN = Known(CHINA, units={"tax": "市税务局"})
+REFERENCE = ReferenceData(CHINA, units={"tax": "市税务局"})
 
 
-def told(fact, known=KNOWN):
-    return {draft.role for draft in domain.drafts(*fact, known)}
+def notified_roles(event):
+    return {new.role for new in notifications_for(*event, REFERENCE)}
 
 
 @pytest.mark.parametrize(
@@ -29,26 +37,26 @@ def told(fact, known=KNOWN):
         ("rectify", {"handler"}, {"handler", "unit_head", "supervisor", "office"}),
     ],
 )
-def test_a_deadline_warns_who_must_act_and_its_lapse_those_above(deadline, warned, lapsed):
-    assert told(Case().warned(deadline)) == warned
-    assert told(Case().lapsed(deadline)) == lapsed
+def test_deadline_warns_its_owners_and_its_lapse_notifies_upper_roles(deadline, warned, lapsed):
+    assert notified_roles(CaseEvents().warned(deadline)) == warned
+    assert notified_roles(CaseEvents().lapsed(deadline)) == lapsed
 
 
-def test_nobody_in_a_unit_is_told_of_a_case_that_no_unit_has():
-    assert told(Case(unit=None).lapsed("handle")) == {"supervisor", "office"}
+def test_case_without_a_unit_notifies_no_unit_role():
+    assert notified_roles(CaseEvents(unit=None).lapsed("handle")) == {"supervisor", "office"}
 
 
-@pytest.mark.parametrize("kind", domain.KINDS)
-def test_every_text_can_be_used_and_names_nobody(kind):
-    text = domain.RULES[kind].text
+@pytest.mark.parametrize("kind", NotificationKind)
+def test_preset_texts_are_valid_and_contain_no_personal_data(kind):
+    text = RULES[kind].text
 
-    assert domain.text_problem(text) == ""
+    assert text_problem(text) == ""
     assert find_pii(text) == []
 
 
-def test_notifications_say_number_stage_time_and_link_and_nothing_else():
-    case = Case()
-    facts = [
+def test_notifications_contain_no_content_of_the_case():
+    case = CaseEvents()
+    events = [
         case.opened(),
         case.assigned(),
         case.warned(),
@@ -57,13 +65,18 @@ def test_notifications_say_number_stage_time_and_link_and_nothing_else():
         case.closed(),
     ]
 
-    written = [draft for fact in facts for draft in domain.drafts(*fact, KNOWN)]
+    written = [
+        notification for event in events for notification in notifications_for(*event, REFERENCE)
+    ]
 
     assert all(
-        draft.subject == "ZF2026-004507" and "ZF2026-004507" in draft.text for draft in written
+        notification.number == "ZF2026-004507" and "ZF2026-004507" in notification.text
+        for notification in written
     )
     assert not any(
-        word in draft.text for draft in written for word in ("not_ours", "已整改", str(case.id))
+        word in notification.text
+        for notification in written
+        for word in ("not_ours", "已整改", str(case.id))
     )
 
 
@@ -78,8 +91,8 @@ def test_notifications_say_number_stage_time_and_link_and_nothing_else():
         ("催" * 203, "模板内容最多 200 个字，已超出 3 字"),
     ],
 )
-def test_a_template_with_an_unknown_field_is_refused_in_words(text, problem):
-    assert domain.text_problem(text) == problem
+def test_invalid_template_is_explained(text, problem):
+    assert text_problem(text) == problem
 
 
 def china_time(day, hour, minute=0):
@@ -89,7 +102,7 @@ def china_time(day, hour, minute=0):
 
 
 @pytest.mark.parametrize(
-    ("now", "leaves"),
+    ("now", "send_at"),
     [
         (china_time(25, 10), china_time(25, 10)),
         (china_time(25, 8), china_time(25, 8)),
@@ -100,43 +113,60 @@ def china_time(day, hour, minute=0):
         (china_time(28, 12), china_time(30, 8)),  # Saturday
     ],
 )
-def test_notifications_rest_at_night_and_on_rest_days(now, leaves):
-    assert domain.leaves_at(now, False, CHINA) == leaves
-    assert domain.leaves_at(now, True, CHINA) == now
+def test_quiet_hours_cover_nights_and_rest_days(now, send_at):
+    assert earliest_send_time(now, urgent=False, calendar=CHINA) == send_at
+    assert earliest_send_time(now, urgent=True, calendar=CHINA) == now
 
 
-def test_a_make_up_saturday_is_a_day_like_any_other_and_a_holiday_is_not():
+def test_quiet_hours_follow_adjusted_working_days_and_holidays():
     saturday = datetime(2026, 2, 14, 2, tzinfo=UTC)  # 调休上班 before the spring festival
-    assert domain.leaves_at(saturday, False, CHINA) == saturday
+    assert earliest_send_time(saturday, urgent=False, calendar=CHINA) == saturday
 
     national_day = datetime(2026, 10, 1, 2, tzinfo=UTC)
-    assert domain.leaves_at(national_day, False, CHINA) == datetime(2026, 10, 8, tzinfo=UTC)
+    assert earliest_send_time(national_day, urgent=False, calendar=CHINA) == datetime(
+        2026, 10, 8, tzinfo=UTC
+    )
 
 
-def test_an_unanswered_lapse_rises_after_three_working_days():
+def test_lapse_escalates_after_three_working_days():
     friday = datetime(2026, 11, 27, 9, 30, tzinfo=UTC)
 
-    drafts = domain.drafts(*Case().lapsed(due_at=friday), KNOWN)
+    notifications = notifications_for(*CaseEvents().lapsed(due_at=friday), REFERENCE)
 
-    assert {draft.role: draft.escalate_at for draft in drafts}["supervisor"] == datetime(
-        2026, 11, 30, 9, 30, tzinfo=UTC
+    assert {notification.role: notification.escalate_at for notification in notifications}[
+        "supervisor"
+    ] == datetime(2026, 11, 30, 9, 30, tzinfo=UTC)
+    assert [
+        notification.escalate_at
+        for notification in notifications
+        if notification.role != "supervisor"
+    ] == [None] * 3
+
+
+def test_escalations_of_one_lapse_share_an_event_id():
+    lapse = next(
+        new
+        for new in notifications_for(*CaseEvents().lapsed(), REFERENCE)
+        if new.role == "supervisor"
     )
-    assert [draft.escalate_at for draft in drafts if draft.role != "supervisor"] == [None] * 3
-
-
-def test_the_same_lapse_rises_under_the_same_event_id():
-    lapse = next(d for d in domain.drafts(*Case().lapsed(), KNOWN) if d.role == "supervisor")
 
     first, second = (
-        domain.escalated(lapse, KNOWN, now=WEDNESDAY + timedelta(days=n)) for n in (5, 6)
+        escalations_of(lapse, REFERENCE, now=WEDNESDAY + timedelta(days=n)) for n in (5, 6)
     )
 
-    assert {draft.event_id for draft in first} == {draft.event_id for draft in second}
-    assert {draft.role for draft in first} == {"unit_head", "supervisor", "office", "leader"}
+    assert {notification.event_id for notification in first} == {
+        notification.event_id for notification in second
+    }
+    assert {notification.role for notification in first} == {
+        "unit_head",
+        "supervisor",
+        "office",
+        "leader",
+    }
 
 
 @pytest.mark.parametrize(
-    ("mark", "total", "kept", "tells"),
+    ("baseline", "total", "stored", "notifies"),
     [
         (None, 80, 80, False),
         (80, 90, 90, False),
@@ -145,15 +175,17 @@ def test_the_same_lapse_rises_under_the_same_event_id():
         (85, 84, 85, False),
     ],
 )
-def test_the_office_hears_of_a_score_that_falls_five_points(mark, total, kept, tells):
-    assert domain.score_mark(mark and Decimal(mark), Decimal(total)) == (Decimal(kept), tells)
+def test_office_is_notified_of_a_score_that_falls_five_points(baseline, total, stored, notifies):
+    old = baseline and Decimal(baseline)
+
+    assert next_baseline(old, Decimal(total)) == (Decimal(stored), notifies)
 
 
-def test_attempts_pause_longer_and_longer_and_end():
-    pauses = [domain.pause_after(n) for n in range(1, domain.ATTEMPTS_MAX + 1)]
+def test_retry_delays_grow_and_end():
+    delays = [retry_delay(n) for n in range(1, ATTEMPTS_MAX + 1)]
 
-    assert pauses[:-1] == sorted(pauses[:-1])
-    assert pauses[-1] is None
+    assert delays[:-1] == sorted(delays[:-1])
+    assert delays[-1] is None
 
 
 @pytest.mark.parametrize(
@@ -165,25 +197,28 @@ def test_attempts_pause_longer_and_longer_and_end():
         ("wecombot://k", "apprise"),
     ],
 )
-def test_an_address_says_its_channel(address, channel):
-    assert domain.channel_of(address) == channel
+def test_scheme_of_an_address_decides_its_channel(address, channel):
+    assert channel_of(address) == channel
 
 
-def test_links_lead_to_the_page_where_something_can_be_done():
-    assert {draft.link for draft in domain.drafts(*Case().lapsed("assign"), KNOWN)} == {
-        "/casework/cases/ZF2026-004507"
-    }
+def test_link_leads_to_the_page_where_the_recipient_can_act():
+    assert {
+        notification.link
+        for notification in notifications_for(*CaseEvents().lapsed("assign"), REFERENCE)
+    } == {"/casework/cases/ZF2026-004507"}
     assert (
-        domain.link_of("score_fell", domain.About("市税务局", "j-2026:tax"))
+        link_to("score_fell", NotificationSubject("市税务局", "j-2026:tax"))
         == "/scoring/j-2026/units/tax/changes"
     )
 
 
-def test_unknown_units_have_a_word():
-    assert Known(CHINA).unit("x") == Known(CHINA).unit(None) == "承办单位"
+def test_unknown_unit_has_a_general_name():
+    reference = ReferenceData(CHINA)
+
+    assert reference.unit_name("x") == reference.unit_name(None) == "承办单位"
 
 
-def test_the_day_ends_at_midnight_in_china():
-    assert domain.end_of_day(datetime(2026, 11, 25, 15, 59, tzinfo=UTC)) == datetime(
+def test_day_ends_at_midnight_in_china():
+    assert end_of_day(datetime(2026, 11, 25, 15, 59, tzinfo=UTC)) == datetime(
         2026, 11, 25, 16, tzinfo=UTC
     )

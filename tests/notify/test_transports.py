@@ -1,6 +1,4 @@
-"""Each way out of the house, against a real listener on this machine; and the addresses that nobody
-may call.
-"""
+"""Every transport against a real server on this machine, and the addresses that may not be called."""
 
 import asyncio
 import hmac
@@ -16,56 +14,56 @@ import pytest
 
 from services.notify.settings import NotifySettings
 from services.notify.transports import (
-    Message,
-    Reach,
-    Smtp,
+    OutboundMessage,
+    OutboundPolicy,
+    SmtpServer,
     TransportError,
     Transports,
-    hint_of,
-    is_public,
-    judge,
+    redact_address,
 )
+from services.notify.transports.policy import is_public
+from services.notify.transports.webhook import raise_for_status
 from tests.notify.conftest import WEDNESDAY
 from tests.notify.listeners import HttpListener, MailListener, certificate_for, listening
 
 KEY = UUID("01939c1e-0000-7000-8000-0123456789ab")
-SUBSCRIPTION = UUID(int=9)
 SECRET = b"s" * 32
-MESSAGE = Message(
-    KEY,
-    "deadline_lapsed",
-    "超期告警",
-    "ZF2026-004507",
-    "工单ZF2026-004507办理期限已过。",
-    "https://zf.example.cn/casework/cases/ZF2026-004507",
-    WEDNESDAY,
-    WEDNESDAY,
+MESSAGE = OutboundMessage(
+    key=KEY,
+    subscription_id=UUID(int=9),
+    kind="deadline_lapsed",
+    title="超期告警",
+    number="ZF2026-004507",
+    text="工单ZF2026-004507办理期限已过。",
+    link="https://zf.example.cn/casework/cases/ZF2026-004507",
+    due_at=WEDNESDAY,
+    occurred_at=WEDNESDAY,
 )
-TRUSTING = Reach(private=True, schemes=frozenset({"json"}), seconds=5)
+LOCAL = OutboundPolicy(allow_private=True, apprise_schemes=frozenset({"json"}), timeout_seconds=5)
 
 
-def transports(**reach):
-    return Transports(replace(TRUSTING, **reach), lambda _: SECRET)
+def transports(**changes):
+    return Transports(replace(LOCAL, **changes), lambda _: SECRET)
 
 
-async def send(address, **reach):
-    await transports(**reach).send(address, MESSAGE, subscription_id=SUBSCRIPTION)
+async def send(address, **changes):
+    await transports(**changes).send(address, MESSAGE)
 
 
-async def refused(address, **reach):
-    with pytest.raises(TransportError) as refusal:
-        await send(address, **reach)
-    return refusal.value.sentence, refusal.value.permanent
+async def rejection(address, **changes):
+    with pytest.raises(TransportError) as rejected:
+        await send(address, **changes)
+    return rejected.value.sentence, rejected.value.permanent
 
 
 # ── webhooks ──────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_webhook_carries_key_time_and_a_signature_that_the_receiver_can_check():
+async def test_webhook_carries_key_timestamp_and_a_verifiable_signature():
     async with listening(hook := HttpListener()):
         await send(hook.url)
 
-    [request] = hook.heard
+    [request] = hook.requests
     signed = f"{KEY}.{request.headers['webhook-timestamp']}.".encode() + request.body
     assert request.headers["webhook-id"] == request.headers["idempotency-key"] == str(KEY)
     assert (
@@ -86,12 +84,12 @@ async def test_a_webhook_carries_key_time_and_a_signature_that_the_receiver_can_
     }
 
 
-async def test_a_redirect_is_not_followed_and_nothing_reaches_where_it_points():
+async def test_redirect_is_not_followed():
     async with listening(inside := HttpListener()), listening(hook := HttpListener([302])):
         hook.location = inside.url
-        assert await refused(hook.url) == ("对方要求跳转，为安全起见不予跟随", True)
+        assert await rejection(hook.url) == ("对方要求跳转，为安全起见不予跟随", True)
 
-    assert inside.heard == []
+    assert inside.requests == []
 
 
 @pytest.mark.parametrize(
@@ -107,82 +105,83 @@ async def test_a_redirect_is_not_followed_and_nothing_reaches_where_it_points():
         (503, False),
     ],
 )
-def test_an_answer_says_whether_repeating_helps(status, permanent):
-    with pytest.raises(TransportError) as refusal:
-        judge(status)
+def test_status_decides_whether_the_error_is_permanent(status, permanent):
+    with pytest.raises(TransportError) as rejected:
+        raise_for_status(status)
 
-    assert (refusal.value.sentence, refusal.value.permanent) == (f"对方返回 {status}", permanent)
+    assert (rejected.value.sentence, rejected.value.permanent) == (f"对方返回 {status}", permanent)
 
 
-async def test_a_host_that_never_answers_is_left_after_the_time_out():
+async def test_silent_host_times_out():
     async with listening(hook := HttpListener(delay=10)):
-        assert await refused(hook.url, seconds=0.3) == ("对方超时未响应", False)
+        assert await rejection(hook.url, timeout_seconds=0.3) == ("对方超时未响应", False)
 
 
-async def test_a_closed_port_may_open_later():
+async def test_closed_port_is_a_transient_error():
     async with listening(hook := HttpListener()):
         pass
 
-    assert await refused(hook.url) == ("无法连接对方服务器", False)
+    assert await rejection(hook.url) == ("无法连接对方服务器", False)
 
 
-async def test_a_name_is_resolved_once_and_the_connection_goes_to_the_address_that_was_judged(
+async def test_host_is_resolved_once_and_the_checked_address_is_called(
     monkeypatch,
 ):
-    """A name that answers with a public address first and with the house's own next finds one look
-    only.
-    """
-    looks = []
+    """DNS rebinding: the second look-up would return a local address."""
+    lookups = []
 
     async def rebinding(self, host, port, **_):
-        looks.append(host)
-        address = "93.184.216.34" if len(looks) == 1 else "127.0.0.1"
+        lookups.append(host)
+        address = "93.184.216.34" if len(lookups) == 1 else "127.0.0.1"
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
 
     async with listening(inside := HttpListener()):
         monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", rebinding)
-        sentence, _ = await refused(
-            f"https://rebinding.example:{inside.port}/", private=False, seconds=1
+        sentence, _ = await rejection(
+            f"https://rebinding.example:{inside.port}/", allow_private=False, timeout_seconds=1
         )
 
-    assert looks[0] == "rebinding.example"
-    assert "rebinding.example" not in looks[1:]
+    assert lookups[0] == "rebinding.example"
+    assert "rebinding.example" not in lookups[1:]
     assert sentence in ("对方超时未响应", "无法连接对方服务器")
-    assert inside.heard == []
+    assert inside.requests == []
 
 
-@pytest.mark.parametrize(("named", "arrives"), [("hooks.example", True), ("other.example", False)])
-async def test_the_certificate_must_name_the_host_although_the_address_is_pinned(
-    monkeypatch, tmp_path, named, arrives
+@pytest.mark.parametrize(
+    ("certificate_host", "delivered"), [("hooks.example", True), ("other.example", False)]
+)
+async def test_certificate_must_name_the_host_although_the_address_is_pinned(
+    monkeypatch, tmp_path, certificate_host, delivered
 ):
-    file = certificate_for(named, tmp_path)
-    own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    own.load_cert_chain(file)
+    file = certificate_for(certificate_host, tmp_path)
+    server_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_tls.load_cert_chain(file)
 
-    async def here(self, host, port, **_):
+    async def resolve_to_localhost(self, host, port, **_):
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
     monkeypatch.setattr(
-        "services.notify.transports._tls", lambda: ssl.create_default_context(cafile=file)
+        "services.notify.transports.webhook.default_tls_context",
+        lambda: ssl.create_default_context(cafile=file),
     )
-    async with listening(hook := HttpListener(), own):
-        monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", here)
-        if arrives:
+    async with listening(hook := HttpListener(), server_tls):
+        monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", resolve_to_localhost)
+        if delivered:
             await send(f"https://hooks.example:{hook.port}/")
         else:
-            assert await refused(f"https://hooks.example:{hook.port}/") == (
+            assert await rejection(f"https://hooks.example:{hook.port}/") == (
                 "无法连接对方服务器",
                 False,
             )
 
-    assert [request.headers["host"] for request in hook.heard] == [
+    assert [request.headers["host"] for request in hook.requests] == [
         f"hooks.example:{hook.port}"
-    ] * arrives
+    ] * delivered
 
 
-# ── whom nobody may call ──────────────────────────────────────────────────────────────────────────
+# ── addresses that may not be called ──────────────────────────────────────────────────────────────
 
-INSIDE = [
+PRIVATE_HOSTS = [
     "127.0.0.1",
     "127.1",
     "2130706433",
@@ -216,13 +215,15 @@ INSIDE = [
 ]
 
 
-@pytest.mark.parametrize("host", INSIDE)
-async def test_no_form_of_an_inner_address_is_called(host):
+@pytest.mark.parametrize("host", PRIVATE_HOSTS)
+async def test_no_notation_of_a_private_address_is_called(host):
     async with listening(inside := HttpListener()):
-        sentence, _ = await refused(f"https://{host}:{inside.port}/", private=False, seconds=2)
+        sentence, _ = await rejection(
+            f"https://{host}:{inside.port}/", allow_private=False, timeout_seconds=2
+        )
 
     assert sentence in ("地址属于内部网络，未被允许", "域名无法解析", "网址的格式不正确")
-    assert inside.heard == []
+    assert inside.requests == []
 
 
 @pytest.mark.parametrize(
@@ -232,15 +233,15 @@ def test_public_addresses_are_public(address):
     assert is_public(ipaddress.ip_address(address))
 
 
-def test_an_inner_network_may_be_called_when_the_installation_says_so():
-    reach = NotifySettings(private_networks="10.8.0.0/16").reach(trusting=False)
+def test_allowed_private_network_may_be_called():
+    policy = NotifySettings(private_networks="10.8.0.0/16").outbound_policy(allow_private=False)
 
-    assert reach.allows(ipaddress.ip_address("10.8.1.1"))
-    assert reach.allows(ipaddress.ip_address("::ffff:10.8.1.1"))
-    assert not reach.allows(ipaddress.ip_address("10.9.1.1"))
+    assert policy.allows(ipaddress.ip_address("10.8.1.1"))
+    assert policy.allows(ipaddress.ip_address("::ffff:10.8.1.1"))
+    assert not policy.allows(ipaddress.ip_address("10.9.1.1"))
 
 
-async def test_one_inner_address_among_public_ones_refuses_the_name(monkeypatch):
+async def test_host_with_one_private_address_is_rejected(monkeypatch):
     async def mixed(self, host, port, **_):
         return [
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
@@ -249,7 +250,7 @@ async def test_one_inner_address_among_public_ones_refuses_the_name(monkeypatch)
 
     monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", mixed)
 
-    assert await refused("https://mixed.example/", private=False) == (
+    assert await rejection("https://mixed.example/", allow_private=False) == (
         "地址属于内部网络，未被允许",
         True,
     )
@@ -267,28 +268,30 @@ async def test_one_inner_address_among_public_ones_refuses_the_name(monkeypatch)
         ("mailto:a@b.cn", "尚未配置邮件服务器"),
     ],
 )
-async def test_addresses_outside_the_list_are_refused_in_words(address, sentence):
-    reach = NotifySettings(hosts="hooks.example.cn, *.gov.example.cn").reach(trusting=False)
+async def test_address_that_the_policy_forbids_is_rejected_with_a_reason(address, sentence):
+    policy = NotifySettings(hosts="hooks.example.cn, *.gov.example.cn").outbound_policy(
+        allow_private=False
+    )
 
-    with pytest.raises(TransportError, match=sentence) as refusal:
-        await Transports(reach, lambda _: SECRET).check(address)
+    with pytest.raises(TransportError, match=sentence) as rejected:
+        await Transports(policy, lambda _: SECRET).check(address)
 
-    assert refusal.value.permanent
+    assert rejected.value.permanent
 
 
 # ── mail ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 def mail_server(port):
-    return Smtp("127.0.0.1", port, "fengping@zf.example.cn", security="none")
+    return SmtpServer("127.0.0.1", port, "fengping@zf.example.cn", security="none")
 
 
-async def test_a_letter_has_one_message_id_however_often_it_is_sent():
+async def test_email_has_the_same_message_id_in_every_attempt():
     async with listening(server := MailListener()):
         for _ in range(2):
             await send("mailto:liu@tax.example.cn", smtp=mail_server(server.port))
 
-    first, second = server.letters
+    first, second = server.messages
     assert first["message-id"] == second["message-id"] == f"<{KEY}@zf.example.cn>"
     assert first["subject"] == "【作风评议】超期告警 ZF2026-004507"
     assert first["auto-submitted"] == "auto-generated"
@@ -302,17 +305,17 @@ async def test_a_letter_has_one_message_id_however_often_it_is_sent():
 @pytest.mark.parametrize(
     ("reply", "permanent"), [("550 no such user", True), ("450 try later", False)]
 )
-async def test_a_refused_recipient_is_for_good_only_when_the_server_says_so(reply, permanent):
+async def test_refused_recipient_is_permanent_only_for_5xx(reply, permanent):
     async with listening(server := MailListener([reply])):
-        sentence = await refused("mailto:gone@tax.example.cn", smtp=mail_server(server.port))
+        sentence = await rejection("mailto:gone@tax.example.cn", smtp=mail_server(server.port))
 
     assert sentence == (f"收件地址被拒绝（{reply[:3]}）", permanent)
-    assert server.letters == []
+    assert server.messages == []
 
 
 @pytest.mark.parametrize("recipient", ["a", "a@b\nBcc: c@d", "a@b,c@d", "a b@c", "局长@x.cn"])
-async def test_an_address_cannot_smuggle_recipients(recipient):
-    assert await refused(f"mailto:{recipient}", smtp=mail_server(1)) == (
+async def test_address_cannot_inject_recipients(recipient):
+    assert await rejection(f"mailto:{recipient}", smtp=mail_server(1)) == (
         "邮箱地址的格式不正确",
         True,
     )
@@ -325,33 +328,33 @@ async def test_apprise_delivers_once_with_the_key():
     async with listening(hook := HttpListener()):
         await send(f"json://127.0.0.1:{hook.port}/hook")
 
-    [request] = hook.heard
-    told = json.loads(request.body)
+    [request] = hook.requests
+    content = json.loads(request.body)
     assert request.headers["idempotency-key"] == str(KEY)
-    assert told["title"] == "【作风评议】超期告警"
-    assert told["message"].startswith("工单ZF2026-004507办理期限已过。")
+    assert content["title"] == "【作风评议】超期告警"
+    assert content["message"].startswith("工单ZF2026-004507办理期限已过。")
 
 
-async def test_apprise_follows_no_redirect_even_when_the_address_asks_for_it():
+async def test_apprise_follows_no_redirect_even_if_the_address_asks_for_it():
     async with listening(inside := HttpListener()), listening(hook := HttpListener([307])):
         hook.location = inside.url
-        assert await refused(f"json://127.0.0.1:{hook.port}/?redirect=yes&retry=5") == (
+        assert await rejection(f"json://127.0.0.1:{hook.port}/?redirect=yes&retry=5") == (
             "对方没有接收",
             False,
         )
 
-    assert len(hook.heard) == 1
-    assert inside.heard == []
+    assert len(hook.requests) == 1
+    assert inside.requests == []
 
 
-async def test_apprise_calls_no_inner_address_unless_allowed():
+async def test_apprise_calls_no_private_address_unless_allowed():
     async with listening(inside := HttpListener()):
-        assert await refused(f"json://127.0.0.1:{inside.port}/", private=False) == (
+        assert await rejection(f"json://127.0.0.1:{inside.port}/", allow_private=False) == (
             "地址属于内部网络，未被允许",
             True,
         )
 
-    assert inside.heard == []
+    assert inside.requests == []
 
 
 async def test_vendors_with_a_fixed_host_are_allowed_by_default():
@@ -360,16 +363,16 @@ async def test_vendors_with_a_fixed_host_are_allowed_by_default():
         "dingtalk://0123456789abcdef",
         "feishu://0123456789abcdef",
     ):
-        await Transports(Reach(), lambda _: SECRET).check(address)
+        await Transports(OutboundPolicy(), lambda _: SECRET).check(address)
 
 
 @pytest.mark.parametrize(
-    ("address", "hint"),
+    ("address", "redacted"),
     [
         ("mailto:liumin@tax.example.cn", "l***@tax.example.cn"),
         ("https://hooks.example.cn/secret/path?token=1", "hooks.example.cn"),
         ("wecombot://0123456789abcdef", "企业微信群机器人"),
     ],
 )
-def test_a_hint_does_not_let_anybody_use_the_address(address, hint):
-    assert hint_of(address) == hint
+def test_redacted_address_cannot_be_used(address, redacted):
+    assert redact_address(address) == redacted

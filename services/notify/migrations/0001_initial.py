@@ -1,4 +1,4 @@
-"""The core's own tables, then notifications, who read them, and their ways out of the house."""
+"""The core tables, then reference data, notifications, read receipts and deliveries."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,7 +14,7 @@ depends_on = None
 
 
 def create_core() -> None:
-    # Several statements at once: only the driver itself takes them.
+    # Only the driver accepts several statements in one call.
     driver = op.get_bind().connection.driver_connection
     assert driver is not None, "a migration runs on a connection"
     await_only(driver.execute(CORE_DDL))
@@ -22,14 +22,14 @@ def create_core() -> None:
 
 def upgrade() -> None:
     create_core()
-    create_known()
+    create_reference_data()
     create_notifications()
-    create_readings()
-    create_ways_out()
+    create_read_receipts()
+    create_deliveries()
 
 
-def create_known() -> None:
-    """What is known of other services."""
+def create_reference_data() -> None:
+    """Create the reference data of other services."""
     op.create_table(
         "cases",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -46,11 +46,11 @@ def create_known() -> None:
         schema="notify",
     )
     op.create_table(
-        "score_marks",
+        "score_baselines",
         sa.Column("campaign_id", sa.String(), nullable=False),
         sa.Column("unit_id", sa.String(), nullable=False),
         sa.Column("total", sa.Numeric(), nullable=False),
-        sa.PrimaryKeyConstraint("campaign_id", "unit_id", name=op.f("pk_score_marks")),
+        sa.PrimaryKeyConstraint("campaign_id", "unit_id", name=op.f("pk_score_baselines")),
         schema="notify",
     )
     op.create_table(
@@ -63,7 +63,7 @@ def create_known() -> None:
 
 
 def create_notifications() -> None:
-    """Notifications and their texts."""
+    """Create notifications and their templates."""
     op.create_table(
         "notifications",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -71,7 +71,7 @@ def create_notifications() -> None:
         sa.Column("role", sa.String(), nullable=False),
         sa.Column("unit_id", sa.String(), nullable=True),
         sa.Column("kind", sa.String(), nullable=False),
-        sa.Column("subject", sa.String(), nullable=False),
+        sa.Column("number", sa.String(), nullable=False),
         sa.Column("subject_id", sa.String(), nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("stage", sa.String(), nullable=False),
@@ -82,7 +82,7 @@ def create_notifications() -> None:
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("escalate_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("resolved_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
             "role in ('reviewer', 'handler', 'unit_head', 'supervisor', 'office', 'leader')",
             name=op.f("ck_notifications_role"),
@@ -100,7 +100,7 @@ def create_notifications() -> None:
         postgresql_where=sa.text("escalate_at is not null"),
     )
     op.create_index(
-        "notifications_number", "notifications", ["subject"], unique=False, schema="notify"
+        "notifications_number", "notifications", ["number"], unique=False, schema="notify"
     )
     op.create_index(
         "notifications_of_role", "notifications", ["role", "id"], unique=False, schema="notify"
@@ -118,7 +118,7 @@ def create_notifications() -> None:
         ["role", "id"],
         unique=False,
         schema="notify",
-        postgresql_where=sa.text("settled_at is null"),
+        postgresql_where=sa.text("resolved_at is null"),
     )
     op.create_index(
         "notifications_of_subject",
@@ -139,10 +139,10 @@ def create_notifications() -> None:
     )
 
 
-def create_readings() -> None:
-    """Who read what."""
+def create_read_receipts() -> None:
+    """Create the read receipts."""
     op.create_table(
-        "readings",
+        "read_receipts",
         sa.Column("notification_id", sa.Uuid(), nullable=False),
         sa.Column("account_id", sa.Uuid(), nullable=False),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
@@ -150,30 +150,30 @@ def create_readings() -> None:
         sa.ForeignKeyConstraint(
             ["notification_id"],
             ["notify.notifications.id"],
-            name=op.f("fk_readings_notification_id_notifications"),
+            name=op.f("fk_read_receipts_notification_id_notifications"),
             ondelete="CASCADE",
         ),
-        sa.PrimaryKeyConstraint("notification_id", "account_id", name=op.f("pk_readings")),
+        sa.PrimaryKeyConstraint("notification_id", "account_id", name=op.f("pk_read_receipts")),
         schema="notify",
     )
 
 
-def create_ways_out() -> None:
-    """Where notifications go outside the house, and each on its way."""
+def create_deliveries() -> None:
+    """Create subscriptions and deliveries."""
     op.create_table(
         "subscriptions",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("role", sa.String(), nullable=False),
         sa.Column("unit_id", sa.String(), nullable=True),
         sa.Column("channel", sa.String(), nullable=False),
-        sa.Column("hint", sa.String(), nullable=False),
+        sa.Column("redacted_address", sa.String(), nullable=False),
         sa.Column("kinds", postgresql.ARRAY(sa.Text()), nullable=False),
         sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
         sa.Column("wrapped_key", sa.LargeBinary(), nullable=True),
         sa.Column("key_version", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("failing_since", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("resting_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("paused_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("stopped_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
             "channel in ('mail', 'webhook', 'apprise')", name=op.f("ck_subscriptions_channel")
@@ -203,7 +203,7 @@ def create_ways_out() -> None:
         sa.Column("reason", sa.String(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("free_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("next_attempt_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
             "state in ('waiting', 'delivered', 'failed', 'withdrawn')",

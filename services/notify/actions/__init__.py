@@ -1,0 +1,1 @@
+"""Commands of notify: publish, escalate and send notifications; inbox, subscriptions, templates."""

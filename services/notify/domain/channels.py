@@ -1,0 +1,40 @@
+"""The channels by which notifications leave the installation."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+
+class Channel(StrEnum):
+    """How a notification is delivered outside the inbox."""
+
+    MAIL = "mail"
+    WEBHOOK = "webhook"
+    APPRISE = "apprise"
+
+    @property
+    def label(self) -> str:
+        """The channel's name on pages."""
+        return _LABELS[self]
+
+
+_LABELS: Final[Mapping[Channel, str]] = {
+    Channel.MAIL: "电子邮件",
+    Channel.WEBHOOK: "接口推送",
+    Channel.APPRISE: "即时通信",
+}
+_SCHEMES: Final[Mapping[str, Channel]] = {
+    "mailto": Channel.MAIL,
+    "http": Channel.WEBHOOK,
+    "https": Channel.WEBHOOK,
+}
+
+
+def scheme_of(address: str) -> str:
+    """Return the URL scheme of an address: `wecombot` for `wecombot://…`."""
+    return address.partition(":")[0].lower()
+
+
+def channel_of(address: str) -> Channel:
+    """Return the channel of `mailto:…` or `https://…`; anything else is an Apprise URL."""
+    return _SCHEMES.get(scheme_of(address), Channel.APPRISE)

@@ -1,0 +1,58 @@
+"""发送记录: the delivery log."""
+
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.notify.actions import delivery
+from services.notify.domain.channels import Channel
+from services.notify.domain.delivery import DeliveryState
+from services.notify.views.deliveries import delivery_log_page
+from shared.appraisal.labels import Role
+from shared.security.policies import allow
+from shared.web import CurrentUser, Form, Idempotency, Router, Tx, render_page
+
+router = Router(prefix="/notify", include_in_schema=False)
+
+
+@router.get("/log", policy=allow(Role.ADMIN, Role.SUPERVISOR))
+async def log(
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    state: str = "",
+    channel: str = "",
+    number: str = "",
+    before: UUID | None = None,
+) -> Response:
+    number = number.strip()
+    page = await delivery_log_page(
+        tx,
+        user=user,
+        state=state or None,
+        channel=channel or None,
+        number=number or None,
+        before=before,
+    )
+    query = {"state": state, "channel": channel, "number": number}
+    return render_page(
+        request,
+        "log.html",
+        as_of=tx.now,
+        page=page,
+        form=Form.with_initial(query),
+        query=query,
+        filtered=bool(state or channel or number or before),
+        states=[(each.value, each.label) for each in DeliveryState],
+        channels=[(each.value, each.label) for each in Channel],
+        may_resend=user.role is Role.ADMIN,
+    )
+
+
+@router.post("/log/{delivery_id}/resending", policy=allow(Role.ADMIN))
+async def resend(
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, delivery_id: UUID
+) -> Response:
+    resent = delivery.resend(tx, delivery_id=delivery_id, by=user)
+    return await idempotency.redirect(resent, to="/notify/log")

@@ -1,0 +1,131 @@
+"""Notifications: inserting, resolving, escalating and deleting them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from operator import attrgetter
+from typing import Final
+from uuid import UUID
+
+from services.notify.domain.composition import NewNotification, ResolvedStage
+from shared.storage.transaction import Transaction, new_id
+
+_column_values = attrgetter(*(field.name for field in fields(NewNotification)))
+
+_INSERT: Final = """
+with given as (
+  select * from unnest(
+    $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+    $8::bigint[], $9::text[], $10::text[], $11::text[], $12::boolean[], $13::timestamptz[],
+    $14::timestamptz[], $15::timestamptz[], $16::timestamptz[])
+  with ordinality as g (
+    id, event_id, role, unit_id, kind, number, subject_id,
+    version, stage, text, link, urgent, due_at,
+    occurred_at, escalate_at, send_at, place)
+), inserted as (
+  insert into notifications (
+    id, event_id, role, unit_id, kind, number, subject_id, version, stage, text, link, urgent,
+    due_at, occurred_at, escalate_at, created_at)
+  select
+    id, event_id, role, unit_id, kind, number, subject_id, version, stage, text, link, urgent,
+    due_at, occurred_at, escalate_at, $17
+  from given order by place
+  on conflict (event_id, role) do nothing returning id
+), queued as (
+  insert into deliveries (
+    id, notification_id, subscription_id, state, attempts, created_at, due_at, next_attempt_at)
+  select uuidv7(), g.id, s.id, 'waiting', 0, $17, g.send_at, clock_timestamp()
+  from inserted join given g using (id)
+  join subscriptions s on s.role = g.role and s.stopped_at is null
+    and (s.kinds = '{}' or g.kind = any(s.kinds))
+    and (s.unit_id is null or s.unit_id = g.unit_id)
+  order by g.place
+)
+select id from inserted
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledNotification:
+    """A new notification and the earliest time of its deliveries."""
+
+    notification: NewNotification
+    send_at: datetime
+
+
+async def insert(
+    tx: Transaction, scheduled: Sequence[ScheduledNotification]
+) -> dict[UUID, NewNotification]:
+    """Insert the notifications that do not exist yet, in this order; return those by id.
+
+    Queues a delivery for every subscription that matches.
+    """
+    by_id = {new_id(): each for each in scheduled}
+    rows = [(id_, *_column_values(each.notification), each.send_at) for id_, each in by_id.items()]
+    inserted = await tx.fetch(_INSERT, *zip(*rows, strict=True), tx.now)
+    return {row["id"]: by_id[row["id"]].notification for row in inserted}
+
+
+_RESOLVE: Final = """
+with resolved as (
+  update notifications n set resolved_at = $4
+  from unnest($1::text[], $2::text[], $3::bigint[]) r (subject_id, stage, version)
+  where n.subject_id = r.subject_id and n.stage = r.stage and n.version < r.version
+    and n.resolved_at is null
+  returning n.id
+)
+update deliveries d set state = 'withdrawn', ended_at = $4
+from resolved where d.notification_id = resolved.id and d.state = 'waiting' and d.attempts = 0
+"""
+
+
+async def resolve(tx: Transaction, resolved: Sequence[ResolvedStage]) -> None:
+    """Mark earlier notifications as resolved and withdraw their untried deliveries."""
+    await tx.run(
+        _RESOLVE,
+        [each.subject_id for each in resolved],
+        [each.stage for each in resolved],
+        [each.version for each in resolved],
+        tx.now,
+    )
+
+
+_CLAIM_ESCALATIONS: Final = """
+update notifications set escalate_at = null where id in (
+  select id from notifications where escalate_at <= public.app_now()
+  order by escalate_at limit $1 for update skip locked
+) returning
+  event_id, role, unit_id, kind, number, subject_id, version, stage, text, link, urgent,
+  due_at, occurred_at, resolved_at is not null as resolved
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class EscalationCandidate:
+    """A notification whose time to escalate has come."""
+
+    notification: NewNotification
+    resolved: bool
+
+
+async def claim_escalations(tx: Transaction, limit: int) -> list[EscalationCandidate]:
+    """Return notifications that are due to escalate. Each is returned once."""
+    rows = await tx.fetch(_CLAIM_ESCALATIONS, limit)
+    return [_escalation_candidate(**row) for row in rows]
+
+
+def _escalation_candidate(*, resolved: bool, **columns: object) -> EscalationCandidate:
+    notification = NewNotification(**columns)  # type: ignore[arg-type]
+    return EscalationCandidate(notification, resolved)
+
+
+_DELETE_EXPIRED: Final = """
+delete from notifications where id in (
+  select id from notifications
+  where created_at < $1::timestamptz - make_interval(days => $2) limit $3)
+"""
+
+
+async def delete_expired(tx: Transaction, *, retention_days: int, limit: int) -> int:
+    """Delete old notifications with their receipts and deliveries; return how many."""
+    return await tx.run(_DELETE_EXPIRED, tx.now, retention_days, limit)

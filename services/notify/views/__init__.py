@@ -1,0 +1,1 @@
+"""Queries for pages and API, as typed read models."""
