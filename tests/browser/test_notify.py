@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import pytest
 from playwright.async_api import Browser, Page, expect
 
+from services.notify.actions import delivery
 from services.notify.app import build
-from services.notify.domain import Audience
+from services.notify.domain.audience import Audience
 from shared.appraisal.events import CaseSentBack, CaseSubmitted
 from shared.appraisal.labels import Urgency
 from shared.security.policies import Account

@@ -257,7 +257,9 @@ async def outbound_messages_are_sent_once(scene: Scene) -> list[str]:
     under the same key.
     """
     rows = await scene.sql.fetch("select id, state, attempts from notify.deliveries")
-    taken = Counter(UUID(request.headers["idempotency-key"]) for request in scene.rig.mailbox.requests)
+    taken = Counter(
+        UUID(request.headers["idempotency-key"]) for request in scene.rig.mailbox.requests
+    )
     found = []
     if unknown := set(taken) - {row["id"] for row in rows}:
         found.append(f"messages that no delivery accounts for, {some(unknown)}")

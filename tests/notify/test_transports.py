@@ -11,6 +11,7 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
+from standardwebhooks import Webhook
 
 from services.notify.settings import NotifySettings
 from services.notify.transports import (
@@ -70,6 +71,7 @@ async def test_webhook_carries_key_timestamp_and_a_verifiable_signature():
         request.headers["webhook-signature"]
         == "v1," + b64encode(hmac.digest(SECRET, signed, "sha256")).decode()
     )
+    Webhook(SECRET).verify(request.body, request.headers)
     assert request.headers["host"] == f"127.0.0.1:{hook.port}"
     assert json.loads(request.body) == {
         "type": "deadline_lapsed",

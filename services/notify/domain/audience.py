@@ -1,25 +1,19 @@
 """The roles that receive notifications."""
 
-from enum import StrEnum
 from typing import Final
 
-from shared.appraisal.labels import Role
+from shared.appraisal.labels import LabelledEnum, Role
 
 
-class Audience(StrEnum):
+class Audience(LabelledEnum):
     """A role that receives notifications."""
 
-    REVIEWER = Role.REVIEWER
-    HANDLER = Role.HANDLER
-    UNIT_HEAD = Role.UNIT_HEAD
-    SUPERVISOR = Role.SUPERVISOR
-    OFFICE = Role.OFFICE
-    LEADER = Role.LEADER
-
-    @property
-    def label(self) -> str:
-        """The role's name on pages."""
-        return Role(self.value).label
+    REVIEWER = Role.REVIEWER.value, Role.REVIEWER.label
+    HANDLER = Role.HANDLER.value, Role.HANDLER.label
+    UNIT_HEAD = Role.UNIT_HEAD.value, Role.UNIT_HEAD.label
+    SUPERVISOR = Role.SUPERVISOR.value, Role.SUPERVISOR.label
+    OFFICE = Role.OFFICE.value, Role.OFFICE.label
+    LEADER = Role.LEADER.value, Role.LEADER.label
 
 
 UNIT_ROLES: Final = frozenset({Audience.HANDLER, Audience.UNIT_HEAD})

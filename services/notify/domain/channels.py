@@ -1,28 +1,19 @@
 """The channels by which notifications leave the installation."""
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Final
 
+from shared.appraisal.labels import LabelledEnum
 
-class Channel(StrEnum):
+
+class Channel(LabelledEnum):
     """How a notification is delivered outside the inbox."""
 
-    MAIL = "mail"
-    WEBHOOK = "webhook"
-    APPRISE = "apprise"
-
-    @property
-    def label(self) -> str:
-        """The channel's name on pages."""
-        return _LABELS[self]
+    MAIL = "mail", "电子邮件"
+    WEBHOOK = "webhook", "接口推送"
+    APPRISE = "apprise", "即时通信"
 
 
-_LABELS: Final[Mapping[Channel, str]] = {
-    Channel.MAIL: "电子邮件",
-    Channel.WEBHOOK: "接口推送",
-    Channel.APPRISE: "即时通信",
-}
 _SCHEMES: Final[Mapping[str, Channel]] = {
     "mailto": Channel.MAIL,
     "http": Channel.WEBHOOK,

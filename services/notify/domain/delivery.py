@@ -1,26 +1,22 @@
 """The states of a delivery, and the schedule of its attempts."""
 
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from typing import Final
 
+from shared.appraisal.labels import LabelledEnum
 
-class DeliveryState(StrEnum):
+
+class DeliveryState(LabelledEnum):
     """State of a delivery.
 
-    It is withdrawn (已撤回) if its notification is resolved or its subscription stopped before the
-    first attempt.
+    It is withdrawn if its notification is resolved before the first attempt, or its subscription is
+    stopped.
     """
 
-    WAITING = "waiting"
-    DELIVERED = "delivered"
-    FAILED = "failed"
-    WITHDRAWN = "withdrawn"
-
-    @property
-    def label(self) -> str:
-        """The state's name on pages."""
-        return _LABELS[self]
+    WAITING = "waiting", "待发送"
+    DELIVERED = "delivered", "已送达"
+    FAILED = "failed", "失败"
+    WITHDRAWN = "withdrawn", "已撤回"
 
     @property
     def badge(self) -> str:
@@ -28,12 +24,6 @@ class DeliveryState(StrEnum):
         return _BADGES[self]
 
 
-_LABELS: Final[Mapping[DeliveryState, str]] = {
-    DeliveryState.WAITING: "待发送",
-    DeliveryState.DELIVERED: "已送达",
-    DeliveryState.FAILED: "失败",
-    DeliveryState.WITHDRAWN: "已撤回",
-}
 _BADGES: Final[Mapping[DeliveryState, str]] = {
     DeliveryState.WAITING: "hold",
     DeliveryState.DELIVERED: "ok",

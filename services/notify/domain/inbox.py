@@ -1,36 +1,22 @@
 """The state of a notification in one person's inbox."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from enum import StrEnum
-from typing import Final
+
+from shared.appraisal.labels import LabelledEnum
 
 
-class ReadState(StrEnum):
-    """What one person did with a notification."""
+class ReadState(LabelledEnum):
+    """What one person did with a notification. Unread ones have no label."""
 
     UNREAD = "unread"
-    SEEN = "seen"
-    RESOLVED = "resolved"
-    DONE = "done"
-
-    @property
-    def label(self) -> str:
-        """The state's name on pages; "" while unread."""
-        return _LABELS[self]
+    SEEN = "seen", "已读"
+    RESOLVED = "resolved", "已了结"
+    DONE = "done", "已处理"
 
     @property
     def needs_no_action(self) -> bool:
         """True if the person marked it as done or a later event resolved it."""
         return self in (ReadState.DONE, ReadState.RESOLVED)
-
-
-_LABELS: Final[Mapping[ReadState, str]] = {
-    ReadState.UNREAD: "",
-    ReadState.SEEN: "已读",
-    ReadState.RESOLVED: "已了结",
-    ReadState.DONE: "已处理",
-}
 
 
 def read_state(

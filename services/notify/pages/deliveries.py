@@ -44,8 +44,8 @@ async def log(
         form=Form.with_initial(query),
         query=query,
         filtered=bool(state or channel or number or before),
-        states=[(each.value, each.label) for each in DeliveryState],
-        channels=[(each.value, each.label) for each in Channel],
+        states=DeliveryState.choices(),
+        channels=Channel.choices(),
         may_resend=user.role is Role.ADMIN,
     )
 

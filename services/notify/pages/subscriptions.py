@@ -89,6 +89,7 @@ async def _rules_page(
         failed=bool(rejected),
         form=rejected or Form[SubscriptionForm].with_initial(),
         page=await rules_page(tx),
+        audiences=Audience.choices(),
         quiet_until=QUIET_UNTIL_HOUR,
         quiet_from=QUIET_FROM_HOUR,
     )

@@ -53,10 +53,6 @@ class RulesPage:
     rules: Sequence[NotificationRule]
 
     @property
-    def audience_options(self) -> list[tuple[str, str]]:
-        return [(role.value, role.label) for role in Audience]
-
-    @property
     def kind_options(self) -> list[tuple[str, str]]:
         return [(rule.kind.value, rule.title) for rule in self.rules]
 
