@@ -1,10 +1,9 @@
-"""Deadlines: time limits, due instants, and how a deadline stands at an instant."""
+"""Time limits, due instants, and the status of a deadline at an instant."""
 
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from enum import StrEnum
-from typing import Self
+from typing import Final, Self
 
 import msgspec
 
@@ -15,18 +14,21 @@ from shared.appraisal.calendar.working_days import (
     DueDay,
     TimeUnit,
     WorkCalendar,
-    _close_offset,
     civil_day,
+    close_offset,
     closing,
 )
+from shared.appraisal.labels import LabelledEnum
+
+UNIT_LABELS: Final[dict[TimeUnit, str]] = {"wd": "个工作日", "d": "日", "h": "小时"}
 
 
 class TimeLimit(msgspec.Struct, frozen=True):
     """A time limit: `amount` of working days (wd), calendar days (d) or hours (h).
 
-    `closes`: the clock time at which a limit in days ends on its last day: office hours "17:30", or
-    "24:00". `roll`: a limit in calendar days that ends on a rest day ends on the next workday
-    instead (民法典 art. 203).
+    `closes` is the time at which a limit in days ends on its last day: "17:30" (office hours) or
+    "24:00". With `roll`, a limit in calendar days that ends on a rest day is extended to the next
+    workday (民法典 art. 203).
     """
 
     amount: int
@@ -37,11 +39,11 @@ class TimeLimit(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if not 1 <= self.amount <= 3650:
             raise ValueError(f"时限应在 1 至 3650 之间，现为 {self.amount}")
-        _close_offset(self.closes)
+        close_offset(self.closes)
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """`5wd`, `15d`, `24h`; anything else raises ValueError with a sentence."""
+        """Parse `5wd`, `15d` or `24h`. Raises ValueError with a sentence."""
         match = re.fullmatch(r"\s*(\d{1,4})\s*(wd|d|h)\s*", text)
         if match is None:
             raise ValueError(
@@ -54,12 +56,12 @@ class TimeLimit(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """In official Chinese: 5 个工作日, 15 日, 24 小时."""
-        return f"{self.amount} {({'wd': '个工作日', 'd': '日', 'h': '小时'})[self.unit]}"
+        """The limit in official Chinese: 5 个工作日, 15 日, 24 小时."""
+        return f"{self.amount} {UNIT_LABELS[self.unit]}"
 
 
 class DueAt(msgspec.Struct, frozen=True):
-    """When a limit ends: at instant `at` (UTC), on civil day `day`, by calendar `calendar_version`."""
+    """When a limit ends: instant `at` (UTC) on civil day `day`, by calendar `calendar_version`."""
 
     at: datetime
     day: date
@@ -68,16 +70,14 @@ class DueAt(msgspec.Struct, frozen=True):
 
 
 class DeadlineTimes(DueAt, frozen=True):
-    """A due instant and the two that change its state (UTC): 临期 from `warn_at`, 严重超期 from
-    `severe_at`.
-    """
+    """A due instant, and the instants (UTC) from which it is 临期 and 严重超期."""
 
     warn_at: datetime
     severe_at: datetime
 
 
 class Pause(msgspec.Struct, frozen=True):
-    """The clock stood still from `since` until `until` (aware instants)."""
+    """A span (aware instants) during which the deadline does not run."""
 
     since: datetime
     until: datetime
@@ -86,22 +86,17 @@ class Pause(msgspec.Struct, frozen=True):
 def due_at(
     start: datetime, limit: TimeLimit, calendar: WorkCalendar, pauses: Sequence[Pause] = ()
 ) -> DueAt:
-    """When `limit` ends that began at `start` (aware). The day of `start` does not count (民法典
-    art. 201).
+    """Return when a `limit` that begins at `start` (aware) ends.
 
-    Hours run at once and around the clock (same article). Days on which the clock was paused do not
-    count: the day of stopping still does, the day of resuming does not.
+    Limits in days do not count the day of `start`; limits in hours run at once and around the clock
+    (民法典 art. 201). Paused days do not count: of a pause, the first day counts and the last does
+    not.
     """
     if limit.unit == "h":
-        end = (
-            start
-            + timedelta(hours=limit.amount)
-            + sum((pause.until - pause.since for pause in pauses), timedelta())
-        )
+        paused = sum((pause.until - pause.since for pause in pauses), timedelta())
+        end = start + timedelta(hours=limit.amount) + paused
         return DueAt(end.astimezone(UTC), civil_day(end), False, calendar.version)
-    first = civil_day(start)
-    paused_days = _paused_days(pauses)
-    due = _last_day(first, limit, calendar, paused_days)
+    due = _last_day(civil_day(start), limit, calendar, _paused_days(pauses))
     return DueAt(closing(due.day, limit.closes), due.day, due.provisional, calendar.version)
 
 
@@ -113,7 +108,7 @@ def compute_deadline(
     *,
     extension: TimeLimit | None = None,
 ) -> DeadlineTimes:
-    """Return the due, 临期 and 严重超期 instants (UTC) of a deadline that starts at `start` (aware).
+    """Return the due, 临期 and 严重超期 instants (UTC) of a deadline starting at `start`.
 
     `pauses` are excluded as in `due_at`. An `extension` starts where `limit` ends, so 5 working
     days extended by 3 end on the eighth. 严重超期 begins one more `limit` after the due instant.
@@ -140,11 +135,10 @@ def _last_moment(due: DueAt) -> datetime:
 
 
 def warn_at(start: datetime, due: DueAt, limit: TimeLimit, calendar: WorkCalendar) -> datetime:
-    """The instant (UTC) from which the deadline is 临期: at most 1 working day or at most 20 % of
-    its span is left.
+    """Return the instant (UTC) from which a deadline is 临期, never before `start`.
 
-    Limits in days: from the first midnight (Shanghai) of a day that leaves so few working days.
-    Limits in hours have no working days, so only the 20 % hold for them. Never before `start`.
+    A deadline in days is 临期 from midnight (Shanghai) of the first day that leaves at most one
+    working day, or at most 20 % of its span; a deadline in hours when 20 % of its span is left.
     """
     if limit.unit == "h":
         return due.at - (due.at - start.astimezone(UTC)) / 5
@@ -156,30 +150,23 @@ def warn_at(start: datetime, due: DueAt, limit: TimeLimit, calendar: WorkCalenda
     return max(datetime.combine(day, time(0), SHANGHAI).astimezone(UTC), start.astimezone(UTC))
 
 
-# ── the state of a deadline, one answer for every page ────────────────────────────────────────────
+# ── status ────────────────────────────────────────────────────────────────────────────────────────
 
 
-class DeadlineStatus(StrEnum):
-    """How a deadline stands. The value is its name on the wire and its CSS class; in order of
-    urgency.
-    """
+class DeadlineStatus(LabelledEnum):
+    """The status of a deadline, most urgent first. The value is also the CSS class."""
 
-    SEVERE = "severe"
-    LATE = "late"
-    WARNING = "warning"
-    NORMAL = "normal"
-    PAUSED = "paused"
-    CLOSED = "closed"
-
-    @property
-    def label(self) -> str:
-        """正常, 临期, 超期, 严重超期, 暂停计时, 已办结."""
-        return _BADGES[self][1]
+    SEVERE = "severe", "严重超期"
+    LATE = "late", "超期"
+    WARNING = "warning", "临期"
+    NORMAL = "normal", "正常"
+    PAUSED = "paused", "暂停计时"
+    CLOSED = "closed", "已办结"
 
     @property
     def symbol(self) -> str:
-        """The shape before the word, so that nobody needs to see colour."""
-        return _BADGES[self][0]
+        """A shape that distinguishes the status without colour."""
+        return _SYMBOLS[self]
 
     @property
     def rank(self) -> int:
@@ -187,22 +174,21 @@ class DeadlineStatus(StrEnum):
         return list(DeadlineStatus).index(self)
 
 
-_BADGES = {
-    DeadlineStatus.SEVERE: ("■", "严重超期"),
-    DeadlineStatus.LATE: ("■", "超期"),
-    DeadlineStatus.WARNING: ("▲", "临期"),
-    DeadlineStatus.NORMAL: ("●", "正常"),
-    DeadlineStatus.PAUSED: ("❚❚", "暂停计时"),
-    DeadlineStatus.CLOSED: ("✓", "已办结"),
+_SYMBOLS: Final = {
+    DeadlineStatus.SEVERE: "■",
+    DeadlineStatus.LATE: "■",
+    DeadlineStatus.WARNING: "▲",
+    DeadlineStatus.NORMAL: "●",
+    DeadlineStatus.PAUSED: "❚❚",
+    DeadlineStatus.CLOSED: "✓",
 }
 
 
 class DeadlineProgress(msgspec.Struct, frozen=True):
-    """A deadline as pages show it: badge `symbol label text`, e.g. `▲ 临期 剩1工作日`.
+    """A deadline as pages show it, e.g. `▲ 临期 剩1工作日`.
 
-    `left`: working days (hours for a limit in hours) still to come, `over`: full ones gone since it
-    was due; the one that does not apply is 0. `text`: 剩4工作日, 今天17:30, 2工作日, 不足1工作日,
-    （超期办结）.
+    `left` counts the working days (or hours) that remain, `over` the full ones since it was due;
+    the other one is 0. `text`: 剩4工作日, 今天17:30, 2工作日, 不足1工作日, （超期办结）.
     """
 
     status: DeadlineStatus
@@ -212,7 +198,7 @@ class DeadlineProgress(msgspec.Struct, frozen=True):
 
     @property
     def badge(self) -> str:
-        """The whole badge in one line of text."""
+        """Symbol, label and text in one line."""
         gap = "" if self.status is DeadlineStatus.CLOSED or not self.text else " "
         return f"{self.status.symbol} {self.status.label}{gap}{self.text}"
 
@@ -233,16 +219,13 @@ def deadline_progress(
     paused: bool = False,
     closed_at: datetime | None = None,
 ) -> DeadlineProgress:
-    """The state at `now` of a deadline with the three stored instants of `compute_deadline`; the only
-    place that decides it.
+    """Return the state at `now` of a deadline with the stored instants of `compute_deadline`.
 
-    Past due is `due_at <= now`, as in the database. `over` counts full days, so that 严重超期 and
-    the number agree.
+    A deadline is past due when `due_at <= now`, as in the database.
     """
     if closed_at is not None:
-        return DeadlineProgress(
-            DeadlineStatus.CLOSED, 0, 0, "（超期办结）" if closed_at >= due_at else ""
-        )
+        text = "（超期办结）" if closed_at >= due_at else ""
+        return DeadlineProgress(DeadlineStatus.CLOSED, 0, 0, text)
     if paused:
         return DeadlineProgress(DeadlineStatus.PAUSED, 0, 0, "")
     if now >= due_at:
@@ -251,11 +234,11 @@ def deadline_progress(
     if unit == "h":
         hours = int((due_at - now) / timedelta(hours=1))
         return DeadlineProgress(status, hours, 0, f"剩{hours}小时" if hours else "不足1小时")
-    due_day, today = civil_day(due_at - timedelta(microseconds=1)), civil_day(now)
+    due_day = _due_day(due_at)
+    today = civil_day(now)
     left = calendar.remaining(today, due_day)
-    return DeadlineProgress(
-        status, left, 0, f"今天{_clock(due_at)}" if today == due_day else f"剩{left}工作日"
-    )
+    text = f"今天{_clock(due_at)}" if today == due_day else f"剩{left}工作日"
+    return DeadlineProgress(status, left, 0, text)
 
 
 def _late(
@@ -263,22 +246,31 @@ def _late(
 ) -> DeadlineProgress:
     status = DeadlineStatus.SEVERE if now >= severe_at else DeadlineStatus.LATE
     if unit == "h":
-        over, word = int((now - due_at) / timedelta(hours=1)), "小时"
+        over = int((now - due_at) / timedelta(hours=1))
+        label = "小时"
     else:
-        due_day = civil_day(due_at - timedelta(microseconds=1))
-        # A working day is over when its own closing time has come, so the closing time is taken off
-        # the clock first.
-        last_full = civil_day(now - (due_at - datetime.combine(due_day, time(0), SHANGHAI)))
-        over, word = calendar.working_days_between(due_day, last_full), "工作日"
-    return DeadlineProgress(status, 0, over, f"{over}{word}" if over else f"不足1{word}")
+        over = _full_days_over(now, due_at, calendar)
+        label = "工作日"
+    return DeadlineProgress(status, 0, over, f"{over}{label}" if over else f"不足1{label}")
+
+
+def _full_days_over(now: datetime, due_at: datetime, calendar: WorkCalendar) -> int:
+    due_day = _due_day(due_at)
+    # A working day is over at its closing time, not at midnight.
+    closing_time = due_at - datetime.combine(due_day, time(0), SHANGHAI)
+    return calendar.working_days_between(due_day, civil_day(now - closing_time))
 
 
 def due_label(due_at: datetime, provisional: bool = False) -> str:
-    """The absolute time that stands beside every badge: `11-25 17:30 周三`, with （暂定） while
-    provisional.
-    """
-    day = civil_day(due_at - timedelta(microseconds=1))
-    return f"{day:%m-%d} {_clock(due_at)} 周{WEEKDAYS[day.weekday()]}{'（暂定）' if provisional else ''}"
+    """Return the due time as pages show it: `11-25 17:30 周三`, with （暂定） while provisional."""
+    day = _due_day(due_at)
+    mark = "（暂定）" if provisional else ""
+    return f"{day:%m-%d} {_clock(due_at)} 周{WEEKDAYS[day.weekday()]}{mark}"
+
+
+def _due_day(due_at: datetime) -> date:
+    # A deadline at 24:00 ends on the next civil date; one microsecond earlier is the due day.
+    return civil_day(due_at - timedelta(microseconds=1))
 
 
 def _clock(due_at: datetime) -> str:
@@ -289,7 +281,7 @@ def _clock(due_at: datetime) -> str:
 def _last_day(
     first: date, limit: TimeLimit, calendar: WorkCalendar, paused_days: frozenset[date]
 ) -> DueDay:
-    """The last day of a limit in days, days in `paused_days` not counted."""
+    """Return the last day of a limit in days; `paused_days` do not count."""
     if not paused_days:
         if limit.unit == "wd":
             return calendar.add_working_days(first, limit.amount)
@@ -312,7 +304,7 @@ def _paused_days(pauses: Sequence[Pause]) -> frozenset[date]:
 
 
 class OpenDeadline(msgspec.Struct, frozen=True):
-    """An open deadline as `affected_deadlines` needs it: who (`id`), from when, how long, and its pauses."""
+    """What `affected_deadlines` needs to know of an open deadline."""
 
     id: str
     start: datetime
@@ -321,7 +313,7 @@ class OpenDeadline(msgspec.Struct, frozen=True):
 
 
 class AffectedDeadline(msgspec.Struct, frozen=True):
-    """A deadline that two calendars put differently."""
+    """A deadline whose times differ between two calendars."""
 
     id: str
     before: DeadlineTimes
@@ -329,21 +321,19 @@ class AffectedDeadline(msgspec.Struct, frozen=True):
 
     @property
     def moved(self) -> bool:
-        """The due instant itself changes, not only its warning or its 暂定 mark."""
+        """Whether the due instant changes, not only the warning or the 暂定 mark."""
         return self.before.at != self.after.at
 
     @property
     def shortened(self) -> bool:
-        """Due earlier than announced: to be applied only by a person's decision."""
+        """Whether it is due earlier than announced; applying that takes a person's decision."""
         return self.after.at < self.before.at
 
 
 def affected_deadlines(
     old: WorkCalendar, new: WorkCalendar, spans: Iterable[OpenDeadline]
 ) -> list[AffectedDeadline]:
-    """The deadlines whose stored instants or 暂定 mark differ between two calendars, in the order
-    given.
-    """
+    """Return the deadlines whose times differ between two calendars, in the order given."""
     found = []
     for span in spans:
         before = compute_deadline(span.start, span.limit, old, span.pauses)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -15,20 +15,25 @@ from shared.appraisal.calendar.working_days import (
     CalendarError,
     HolidayNotice,
     WorkCalendar,
-    _at_turn_of_year,
+    is_before_new_year,
 )
+
+CSV_HEADER: Final = "日期,"
+FIXED_HOLIDAYS: Final = ("01-01", "05-01", "10-01", "10-02", "10-03")
+WORKED_DAYS: Final = range(240, 259)
+"""The number of working days that a year may have."""
 
 
 @cache
 def china() -> WorkCalendar:
-    """The calendar shipped with the product: 2004 to the last notice known when it was built."""
+    """Return the shipped calendar: from 2004 through the last notice known at build time."""
     return read_calendar(
         Path(__file__).with_name("data").joinpath("china.yaml").read_text(encoding="utf-8")
     )
 
 
 def read_calendar(text: str) -> WorkCalendar:
-    """A calendar from the text of a file like calendar_data/china.yaml. Raises CalendarError."""
+    """Return the calendar in the text of a file like data/china.yaml. Raises CalendarError."""
     content = _yaml_mapping(text)
     days: dict[date, bool] = {}
     names: dict[date, str] = {}
@@ -42,17 +47,15 @@ def read_calendar(text: str) -> WorkCalendar:
 
 
 def read_notice(text: str) -> HolidayNotice:
-    """A yearly arrangement from YAML or CSV, told apart by the first line. Raises CalendarError:
-    rows, reasons.
+    """Return the yearly notice in a YAML or CSV text. Raises CalendarError.
 
-    YAML, as in calendar_data/china.yaml: `2027: {notice: …, rest: {元旦: [01-01/01-03]}, work:
-    [01-04]}` CSV: a comment line `# source`, then a header `日期,类型,节日`, then rows
-    `2027-01-01,休,元旦`, type 休 or 班.
+    YAML, as in data/china.yaml: `2027: {notice: …, rest: {元旦: [01-01/01-03]}, work: [01-04]}`.
+    CSV: a comment line `# source`, a header `日期,类型,节日`, then rows `2027-01-01,休,元旦` of
+    type 休 or 班.
     """
-    first = next(
-        (line for line in text.splitlines() if line.strip() and not line.startswith("#")), ""
-    )
-    notice = _notice_of_csv(text) if first.startswith("日期,") else _notice_of_yaml(text)
+    lines = (line for line in text.splitlines() if line.strip() and not line.startswith("#"))
+    is_csv = next(lines, "").startswith(CSV_HEADER)
+    notice = _notice_of_csv(text) if is_csv else _notice_of_yaml(text)
     _check_complete(notice)
     return notice
 
@@ -88,23 +91,25 @@ def _notice_of_mapping(year: int, entry: Any) -> HolidayNotice:
         day: _nearest(day, rest) for text in entry.get("work") or [] for day in _days_of(year, text)
     }
     notice = HolidayNotice(year, str(entry.get("notice", "")), rest, work)
-    if wrong := [(0, reason) for day in sorted(rest | work) if (reason := _day_error(notice, day))]:
+    reasons = (_day_error(notice, day) for day in sorted(rest | work))
+    if wrong := [(0, reason) for reason in reasons if reason]:
         raise CalendarError(wrong)
     return notice
 
 
 def _days_of(year: int, text: str) -> list[date]:
-    """The days of `MM-DD`, `MM-DD/MM-DD` or `YYYY-MM-DD`."""
+    """Return the days of `MM-DD`, `MM-DD/MM-DD` or `YYYY-MM-DD`."""
     try:
-        ends = [
-            date.fromisoformat(end if len(end) == 10 else f"{year}-{end}")
-            for end in str(text).split("/")
-        ]
+        ends = [_date_in(year, end) for end in str(text).split("/")]
     except ValueError as error:
-        raise CalendarError(
-            [(0, f"{year} 年的日期“{text}”不存在或写法不对，应为 01-01 或 01-01/01-03")]
-        ) from error
+        sentence = f"{year} 年的日期“{text}”不存在或写法不对，应为 01-01 或 01-01/01-03"
+        raise CalendarError([(0, sentence)]) from error
     return [ends[0] + timedelta(days=n) for n in range((ends[-1] - ends[0]).days + 1)]
+
+
+def _date_in(year: int, text: str) -> date:
+    has_year = len(text) == len("YYYY-MM-DD")
+    return date.fromisoformat(text if has_year else f"{year}-{text}")
 
 
 def _notice_of_csv(text: str) -> HolidayNotice:
@@ -144,8 +149,8 @@ def _notice_of_rows(
 
 
 def _day_error(notice: HolidayNotice, day: date) -> str:
-    """Why this day of the notice cannot be right; empty when it can."""
-    if not (day.year == notice.year or _at_turn_of_year(notice, day)):
+    """Return why this day of the notice is wrong; "" if it is right."""
+    if not (day.year == notice.year or is_before_new_year(notice, day)):
         return f"{day} 不属于 {notice.year} 年度的安排"
     if day in notice.rest and day in notice.work:
         return f"{day} 既列为休又列为班"
@@ -157,17 +162,18 @@ def _day_error(notice: HolidayNotice, day: date) -> str:
 
 
 def _check_complete(notice: HolidayNotice) -> None:
-    """Refuse a notice that is cut short: the fixed holidays must be there, and the year must keep a
-    usual length.
+    """Raise CalendarError for a truncated notice: fixed holidays or the source are missing, or the
+    number of working days is unusual.
     """
     wrong = [
-        (0, f"缺少法定节假日 {notice.year}-{fixed}")
-        for fixed in ("01-01", "05-01", "10-01", "10-02", "10-03")
-        if date.fromisoformat(f"{notice.year}-{fixed}") not in notice.rest
+        (0, f"缺少法定节假日 {notice.year}-{holiday}")
+        for holiday in FIXED_HOLIDAYS
+        if _date_in(notice.year, holiday) not in notice.rest
     ]
     if not notice.source:
         wrong.append((0, "没有写明来源（国务院办公厅通知的标题和文号）"))
-    if not 240 <= (worked := _worked_days(notice)) <= 258:
+    worked = _worked_days(notice)
+    if worked not in WORKED_DAYS:
         wrong.append((0, f"全年工作日为 {worked} 天，不在 240 至 258 天之间，请检查是否漏行"))
     if wrong:
         raise CalendarError(wrong)
@@ -180,5 +186,5 @@ def _worked_days(notice: HolidayNotice) -> int:
 
 
 def _nearest(day: date, rest: Mapping[date, str]) -> str:
-    """The holiday that a make-up day pays for: the nearest one."""
+    """Return the holiday that a make-up day belongs to: the nearest one."""
     return rest[min(rest, key=lambda other: abs(other - day))] if rest else ""

@@ -19,7 +19,7 @@ class DeadlineSet(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CaseEvent(Event, frozen=True, kw_only=True):
-    """Base of the events of a case. `unit_id`: the responsible unit (承办单位), None until assigned."""
+    """Base of the events of a case. `unit_id`: the responsible unit, None until assigned."""
 
     topic: ClassVar[str] = "cases"
     case_id: UUID
