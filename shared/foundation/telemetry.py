@@ -11,6 +11,7 @@ import traceback
 from collections.abc import MutableMapping
 from typing import Any
 
+import stamina.instrumentation
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
@@ -223,12 +224,22 @@ def configure_logging(level: str = "INFO", *, stream: Any = None) -> None:
         logger_factory=lambda *_: structlog.PrintLogger(stream or sys.stderr),
         cache_logger_on_first_use=False,
     )
+    stamina.instrumentation.set_on_retry_hooks([_log_retry])
     root = logging.getLogger()
     root.handlers[:] = [_LibraryHandler()]
     root.setLevel(logging.WARNING)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "faststream", "alembic"):
         logging.getLogger(name).handlers[:] = []
         logging.getLogger(name).propagate = True
+
+
+def _log_retry(details: stamina.instrumentation.RetryDetails) -> None:
+    log.warning(
+        "retry scheduled",
+        attempts=details.retry_num,
+        seconds=round(details.wait_for, 1),
+        **describe(details.caused_by),
+    )
 
 
 class _LibraryHandler(logging.Handler):

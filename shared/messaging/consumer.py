@@ -104,15 +104,16 @@ class Consumer:
             try:
                 await self._start()
                 await self.progress.watch(self.verifier.raise_if_failed)
-            except (KafkaError, OSError, TimeoutError) as error:
-                log.warning("consumer restarting", group=self.group, **telemetry.describe(error))
             except Exception as error:
-                log.error(
-                    "consumer failed, restarting", group=self.group, **telemetry.describe(error)
-                )
+                self._report(error)
             finally:
                 await self._stop()
             await asyncio.sleep(RESTART_PAUSE_SECONDS)
+
+    def _report(self, error: Exception) -> None:
+        expected = isinstance(error, KafkaError) or is_unavailable(error)
+        level = log.warning if expected else log.error
+        level("consumer restarting", group=self.group, **telemetry.describe(error))
 
     async def _start(self) -> None:
         self._broker = create_broker(self._settings, self.group)

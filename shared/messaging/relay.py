@@ -18,7 +18,6 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 
-import asyncpg
 from aiokafka.errors import KafkaError
 
 from shared.foundation import telemetry, tracing
@@ -34,6 +33,7 @@ from shared.messaging.store import outbox
 from shared.messaging.store.outbox import Acknowledged, Backlog, OutboxRow
 from shared.messaging.topics import create_topics
 from shared.storage.connections import Database
+from shared.storage.errors import is_unavailable
 
 RELAY_BATCH_MAX = 2_000
 POLL_INTERVAL_SECONDS = 1.0
@@ -43,17 +43,6 @@ BACKOFF_SECONDS = (0.1, 0.3, 1.0, 2.0, 5.0)
 
 class SendFailed(Exception):
     """Some events of a batch were not acknowledged; they stay unpublished."""
-
-
-DISCONNECT_ERRORS = (
-    KafkaError,
-    SendFailed,
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-)
-"""Errors that a relay meets when the broker or the database becomes unavailable."""
 
 
 class Relay:
@@ -96,22 +85,19 @@ class Relay:
             while True:
                 try:
                     await self._session()
-                except DISCONNECT_ERRORS as error:
-                    log.warning(
-                        "relay restarting", service=self.service, **telemetry.describe(error)
-                    )
                 except Exception as error:
-                    # Events would stay unpublished for as long as the process lives.
-                    log.error(
-                        "relay failed, restarting",
-                        service=self.service,
-                        **telemetry.describe(error),
-                    )
+                    # Whatever it is: without a relay, events would stay unpublished.
+                    self._report(error)
                 await self._close()
                 await asyncio.sleep(BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)])
                 self._failures += 1
         finally:
             await self._close()
+
+    def _report(self, error: Exception) -> None:
+        expected = isinstance(error, KafkaError | SendFailed) or is_unavailable(error)
+        level = log.warning if expected else log.error
+        level("relay restarting", service=self.service, **telemetry.describe(error))
 
     async def _session(self) -> None:
         self._checked_at = float("-inf")

@@ -5,6 +5,7 @@ from typing import ParamSpec, TypeVar
 
 import asyncpg
 import stamina
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -40,25 +41,24 @@ UNAVAILABLE_ERRORS = (
 """The database is unreachable or momentarily unable, whatever was asked of it."""
 
 
-def is_unavailable(error: BaseException) -> bool:
+DATABASE_ERRORS = (*UNAVAILABLE_ERRORS, DBAPIError, AsyncAdapt_asyncpg_dbapi.Error)
+"""Every class of which `is_unavailable` may be true, for registries of handlers by class."""
+
+
+def is_unavailable(error: BaseException | None) -> bool:
     """Return whether the database, not the request, is to blame, so that a retry may succeed.
 
     Consumers wait and retry, jobs run again, routes answer 503.
     """
     if isinstance(error, DBAPIError):
-        return error.connection_invalidated or _is_unavailable_cause(error)
+        return error.connection_invalidated or is_unavailable(error.orig)
+    if isinstance(error, AsyncAdapt_asyncpg_dbapi.Error):
+        return is_unavailable(error.__cause__)  # SQLAlchemy's translation: the cause decides
     if isinstance(error, OSError) and error.filename is not None:
         return False  # about a file, not about a connection
     if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
         return False  # an argument that the driver cannot encode
     return isinstance(error, UNAVAILABLE_ERRORS)
-
-
-def _is_unavailable_cause(error: DBAPIError) -> bool:
-    """SQLAlchemy wraps the driver's error: the class of the cause decides."""
-    if error.orig is None:
-        return False
-    return is_unavailable(error.orig.__cause__ or error.orig)
 
 
 async def retry_while_unavailable(

@@ -12,7 +12,6 @@ from urllib.parse import quote
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
-from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
@@ -22,7 +21,7 @@ from shared.appraisal.labels import Role
 from shared.foundation.telemetry import describe, log
 from shared.security.policies import Policy
 from shared.security.sessions import authenticate
-from shared.storage.errors import UNAVAILABLE_ERRORS, is_unavailable
+from shared.storage.errors import DATABASE_ERRORS, is_unavailable
 from shared.storage.redis import CacheUnavailable
 from shared.web.forms import to_field_errors
 from shared.web.rendering import is_htmx, render_page
@@ -150,7 +149,7 @@ def install_errors(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _handle_http_exception)
     app.add_exception_handler(RequestValidationError, _handle_validation_error)
     app.add_exception_handler(ValidationError, _handle_validation_error)
-    for kind in (*UNAVAILABLE_ERRORS, DBAPIError):
+    for kind in DATABASE_ERRORS:
         app.add_exception_handler(kind, _handle_database_error)
 
 
