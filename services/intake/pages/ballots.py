@@ -17,7 +17,8 @@ from services.intake.store.campaigns import KnownCampaign
 from shared.appraisal.ballots import Answer
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import UnitEntry
-from shared.appraisal.schemes import Questionnaire, QuestionnaireItem
+from shared.appraisal.schemes import Questionnaire
+from shared.appraisal.schemes.questions import AnyQuestion
 from shared.security.policies import PUBLIC
 from shared.security.rate_limits import RateLimit
 from shared.storage.transaction import Transaction
@@ -77,7 +78,7 @@ class Sheet:
         return [unit for number, unit in self.campaign.by_number.items() if number in chosen]
 
     @property
-    def questions(self) -> list[tuple[UnitEntry, QuestionnaireItem]]:
+    def questions(self) -> list[tuple[UnitEntry, AnyQuestion]]:
         """One after the other: all items of the first unit, then of the next."""
         return [(unit, item) for unit in self.units for item in self.questionnaire.items]
 
