@@ -1,17 +1,15 @@
-"""A log that shows when somebody changed it: leaves, their Merkle tree, signed checkpoints.
+"""A tamper-evident audit log: entries, their Merkle tree, signed checkpoints.
 
-Context: an insider with every right on the database must not be able to change, remove, insert or
-reorder what was recorded without it being seen, and the first bad leaf has to be named.
-Decision: leaves are written unsealed in the business transaction. One sealer per schema numbers
-them, signs each with its position, hangs them into an RFC 6962 tree and signs a checkpoint (origin,
-size, root). The tree shows that something is wrong, however the rows were rewritten; the signature
-of a leaf shows which one. Those that are sealed together are signed together: the key signs the
-root of a small tree of them, and each leaf carries that and its own path to it.
-Consequences: until it is sealed (at most 5 s) a row could be removed unseen. Who has the signing
-key as well can rebuild the whole log: only checkpoints kept elsewhere (`Witness`, Kafka, paper)
-show that, so hand them to `verify` too.
-Alternatives: a plain hash chain also detects, but can neither prove one entry without all the
-others nor say, once its hashes were recomputed, which entry was touched.
+An insider with every right on the database must not be able to change, remove, insert or reorder
+entries unnoticed, and verification names the first bad entry.
+
+Entries are inserted unsealed in the business transaction. One sealer per schema numbers them,
+appends them to an RFC 6962 tree and signs a checkpoint of the tree (C2SP tlog-checkpoint). Each entry
+keeps its inclusion proof for that checkpoint (C2SP tlog-proof). The tree shows that the log was
+changed, however the rows were rewritten; the proofs show which entry. Until an entry is sealed (at
+most 5 s) its row can be removed unnoticed. Whoever also has the signing key can rebuild the whole
+log: only checkpoints kept elsewhere (`Witness`, Kafka, paper) reveal that; pass them to `verify`.
+See docs/decisions/audit-log.md.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -30,15 +28,16 @@ from typing import Any, Final, Protocol
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from shared.security.merkle import HASH_BYTES, Tree, _node
+from shared.security.merkle import HASH_BYTES, Tree, grow_with_proofs, leaf_hash, proven_root
 
-# ── leaves ────────────────────────────────────────────────────────────────────────────────────────
+# ── entries ───────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """One entry. The last three are set by the sealer. `details` carries ids, codes and hashes, never
-    personal data.
+    """One entry. The sealer sets the last three fields.
+
+    `details` contains ids, codes and hashes, never personal data.
     """
 
     at: datetime
@@ -48,23 +47,26 @@ class AuditEntry:
     details: Mapping[str, Any] | str
     position: int | None = None
     leaf_hash: bytes | None = None
-    signature: bytes | None = None
+    proof: bytes | None = None
 
     def computed_hash(self) -> bytes:
-        """RFC 6962 leaf hash of the canonical JSON of what was recorded."""
-        return hashlib.sha256(b"\x00" + canonical(self)).digest()
+        """Return the RFC 6962 leaf hash of the canonical JSON of the entry."""
+        return leaf_hash(canonical(self))
 
 
 def entry_from_row(row: Mapping[str, Any]) -> AuditEntry:
-    """The leaf in a row of the table `audit` (or of its export, with `details` as JSON text or as an
-    object).
+    """Return the entry in a row of the table `audit` or of its export.
+
+    `details` is JSON text or an object.
     """
     return AuditEntry(**{name: row[name] for name in AuditEntry.__dataclass_fields__})
 
 
 def canonical(entry: AuditEntry) -> bytes:
-    """The one way to write a leaf: sorted keys, no spaces, UTC with microseconds, decimals digit by
-    digit.
+    """Return the canonical JSON of an entry.
+
+    Keys are sorted, without whitespace; instants are UTC with microseconds; decimals keep their
+    digits.
     """
     details = entry.details if isinstance(entry.details, str) else json.dumps(entry.details)
     content = {
@@ -72,18 +74,18 @@ def canonical(entry: AuditEntry) -> bytes:
         "actor": entry.actor,
         "action": entry.action,
         "subject": entry.subject,
-        # A binary float would make two different long numbers look alike.
-        "details": _READER.decode(details),
+        # As a binary float two different long numbers would be equal.
+        "details": _DECODER.decode(details),
     }
-    return _WRITER.encode(content).encode()
+    return _ENCODER.encode(content).encode()
 
 
 def _decimal(number: Decimal) -> dict[str, str]:
     return {"decimal": str(number)}
 
 
-_READER: Final = json.JSONDecoder(parse_float=Decimal)
-_WRITER: Final = json.JSONEncoder(
+_DECODER: Final = json.JSONDecoder(parse_float=Decimal)
+_ENCODER: Final = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_decimal
 )
 
@@ -93,9 +95,7 @@ _WRITER: Final = json.JSONEncoder(
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Signed word that the log `origin` had `size` leaves with this root. Its text is a C2SP
-    tlog-checkpoint body.
-    """
+    """A signed statement that the log `origin` had this root at `size` entries."""
 
     origin: str
     size: int
@@ -104,123 +104,115 @@ class Checkpoint:
 
     @property
     def text(self) -> str:
-        """What is signed, in three lines; short enough for paper."""
-        return _checkpoint_text(self.origin, self.size, self.root)
+        """The signed text, a C2SP tlog-checkpoint body of three lines."""
+        return checkpoint_text(self.origin, self.size, self.root)
 
 
-def _checkpoint_text(origin: str, size: int, root: bytes) -> str:
+def checkpoint_text(origin: str, size: int, root: bytes) -> str:
     return f"{origin}\n{size}\n{b64encode(root).decode()}\n"
 
 
-# Leaves that are signed together: one signature over the root of their own small tree. Each of them
-# is as hard to forge as if it were signed alone, and alone it can be checked; but the key signs
-# once for all. Which side a node stands on need not be told, because a leaf's place is part of it.
+@dataclass(frozen=True, slots=True)
+class EntryProof:
+    """Proof that an entry is in the log: the checkpoint's size and signature and the audit path.
 
+    The root need not be stored: the path leads to it.
+    """
+
+    size: int
+    signature: bytes
+    path: Sequence[bytes]
+
+    def encode(self) -> bytes:
+        return self.size.to_bytes(SIZE_BYTES) + self.signature + b"".join(self.path)
+
+    @classmethod
+    def decode(cls, encoded: bytes) -> EntryProof:
+        """Return the proof; a malformed one leads to no signed root."""
+        signature_end = SIZE_BYTES + SIGNATURE_BYTES
+        size = int.from_bytes(encoded[:SIZE_BYTES])
+        path = _hashes(encoded[signature_end:])
+        return cls(size, encoded[SIZE_BYTES:signature_end], list(path))
+
+
+SIZE_BYTES: Final = 8
 SIGNATURE_BYTES: Final = 64
 
 
-def _signed_leaf(origin: str, position: int, leaf_hash: bytes) -> bytes:
-    return hashlib.sha256(
-        f"\x00{origin}\nleaf {position}\n{b64encode(leaf_hash).decode()}\n".encode()
-    ).digest()
-
-
-def _signed_pair(one: bytes, other: bytes) -> bytes:
-    return _node(one, other) if one < other else _node(other, one)
-
-
-def _signed_root(origin: str, root: bytes) -> bytes:
-    return f"{origin}\nleaves\n{b64encode(root).decode()}\n".encode()
-
-
-def _levels(leaves: list[bytes]) -> list[list[bytes]]:
-    """Their tree, from the leaves up to the root; who has no neighbour goes up as it is."""
-    levels = [leaves]
-    while len(below := levels[-1]) > 1:
-        paired = [_signed_pair(*pair) for pair in zip(below[::2], below[1::2], strict=False)]
-        levels.append(paired + below[2 * len(paired) :])
-    return levels
-
-
-def _path(levels: Sequence[Sequence[bytes]], leaf: int) -> bytes:
-    """The neighbours on the way from a leaf to the root, nearest first."""
-    neighbours = ((leaf >> up) ^ 1 for up in range(len(levels)))
-    return b"".join(
-        level[neighbour]
-        for level, neighbour in zip(levels, neighbours, strict=True)
-        if neighbour < len(level)
-    )
+def _hashes(joined: bytes) -> Iterator[bytes]:
+    for at in range(0, len(joined), HASH_BYTES):
+        yield joined[at : at + HASH_BYTES]
 
 
 @dataclass(frozen=True, slots=True)
 class Verifier:
-    """Whose signatures are believed: the public half of a `Signer`. `origin` names the log, as
-    `fengping/intake`.
-    """
+    """The public half of a `Signer`. `origin` names the log, as `fengping/intake`."""
 
     origin: str
     key: Ed25519PublicKey
 
+    def note(self, checkpoint: Checkpoint) -> str:
+        """Return the checkpoint as a C2SP signed note, for witnesses and for paper."""
+        public_key = self.key.public_bytes_raw()
+        name = self.origin.encode()
+        key_id = hashlib.sha256(name + b"\n" + ED25519_NOTE + public_key).digest()[:4]
+        signature = b64encode(key_id + checkpoint.signature).decode()
+        return f"{checkpoint.text}\n— {self.origin} {signature}\n"
+
     def verify_checkpoint(self, checkpoint: Checkpoint) -> bool:
-        """Is this a genuine checkpoint of this log?"""
-        return checkpoint.origin == self.origin and self._signed(
-            checkpoint.signature, checkpoint.text.encode()
-        )
+        """Return whether this is a genuine checkpoint of this log."""
+        is_ours = checkpoint.origin == self.origin
+        return is_ours and self._is_signed(checkpoint.signature, checkpoint.text)
 
     def verify_entry(self, entry: AuditEntry, position: int) -> bool:
-        """Was this content sealed at this position?"""
-        signature, root = (
-            entry.signature or b"",
-            _signed_leaf(self.origin, position, entry.computed_hash()),
-        )
-        for start in range(SIGNATURE_BYTES, len(signature), HASH_BYTES):
-            root = _signed_pair(root, signature[start : start + HASH_BYTES])
-        return self._signed(signature[:SIGNATURE_BYTES], _signed_root(self.origin, root))
+        """Return whether this content was sealed at this position."""
+        proof = EntryProof.decode(entry.proof or b"")
+        if not 0 <= position < proof.size:
+            return False
+        root = proven_root(entry.computed_hash(), position, proof.size, proof.path)
+        if root is None:
+            return False
+        return self._is_signed(proof.signature, checkpoint_text(self.origin, proof.size, root))
 
-    def _signed(self, signature: bytes, text: bytes) -> bool:
+    def _is_signed(self, signature: bytes, text: str) -> bool:
         try:
-            self.key.verify(signature, text)
+            self.key.verify(signature, text.encode())
         except InvalidSignature:
             return False
         return True
 
 
+ED25519_NOTE: Final = b"\x01"
+"""Signature type of a C2SP signed note."""
+
+
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """The hand that seals one log."""
+    """The private key that seals one log."""
 
     origin: str
     key: Ed25519PrivateKey = field(repr=False)
 
     @property
     def verifier(self) -> Verifier:
-        """What others need to check this hand."""
         return Verifier(self.origin, self.key.public_key())
 
     def checkpoint(self, tree: Tree) -> Checkpoint:
-        """Sign the tree as it stands."""
-        text = _checkpoint_text(self.origin, tree.size, tree.root)
+        """Return a signed checkpoint of `tree`."""
+        text = checkpoint_text(self.origin, tree.size, tree.root)
         return Checkpoint(self.origin, tree.size, tree.root, self.key.sign(text.encode()))
 
-    def sign_entries(self, start: int, hashes: Sequence[bytes]) -> list[bytes]:
-        """Sign leaves at the positions from `start`: for each 64 bytes that all share, and 32 for
-        each step to their root.
-        """
-        levels = _levels(
-            [
-                _signed_leaf(self.origin, position, leaf_hash)
-                for position, leaf_hash in enumerate(hashes, start)
-            ]
-        )
-        signed = self.key.sign(_signed_root(self.origin, levels[-1][0]))
-        return [signed + _path(levels, leaf) for leaf in range(len(hashes))]
+
+def signer_for(service: str, key: Ed25519PrivateKey) -> Signer:
+    """Return the signer of a service's log."""
+    return Signer(f"fengping/{service}", key)
 
 
 # ── verification ──────────────────────────────────────────────────────────────────────────────────
 
 
 class ViolationKind(StrEnum):
-    """What is wrong with a log, as a sentence about the leaf at a position."""
+    """What is wrong with a log, as a sentence about the entry at a position."""
 
     CHANGED = "内容与封存时不一致"
     MISSING = "已被删除"
@@ -232,37 +224,39 @@ class ViolationKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AuditViolation:
-    """The first bad leaf. `position` counts from 0."""
+    """The first bad entry of a log. `position` counts from 0."""
 
     position: int
     kind: ViolationKind
 
     @property
     def sentence(self) -> str:
-        """For the person who ran the check."""
+        """The violation as a sentence for the person who runs the check."""
         return f"第 {self.position + 1} 条审计记录{self.kind}"
 
 
 def verify(
     entries: Iterable[AuditEntry], checkpoints: Iterable[Checkpoint], verifier: Verifier
 ) -> AuditViolation | None:
-    """The first bad leaf of a log, None when all of it is as it was sealed.
+    """Return the first bad entry of a log, or None if the log is as it was sealed.
 
-    `entries`: the sealed ones, by position. `checkpoints`: those of the log together with any that
-    were kept elsewhere; a log that was rolled back or rebuilt contradicts the latter. Only the
-    leaves of one checkpoint are held in memory.
+    `entries` are the sealed ones by position. `checkpoints` are those of the log and any that were
+    kept elsewhere: a log that was rolled back or rebuilt contradicts the latter. Only the entries
+    of one checkpoint are held in memory.
     """
-    rest, tree = iter(entries), Tree()
-    for size, same in groupby(sorted(checkpoints, key=_size), key=_size):
-        signed = list(same)
-        if not all(verifier.verify_checkpoint(one) for one in signed):
+    remaining = iter(entries)
+    tree = Tree()
+    for size, same_size in groupby(sorted(checkpoints, key=_size), key=_size):
+        signed = list(same_size)
+        if not all(map(verifier.verify_checkpoint, signed)):
             return AuditViolation(tree.size, ViolationKind.FORGED)
-        batch = list(islice(rest, size - tree.size))
+        batch = list(islice(remaining, size - tree.size))
         grown = tree.grow(entry.computed_hash() for entry in batch)
-        if not _in_order(batch, tree.size) or {grown.root} != {one.root for one in signed}:
+        signed_roots = {checkpoint.root for checkpoint in signed}
+        if not _in_order(batch, tree.size) or signed_roots != {grown.root}:
             return _first_violation(batch, tree.size, size, verifier)
         tree = grown
-    return AuditViolation(tree.size, ViolationKind.UNPROVED) if next(rest, None) else None
+    return AuditViolation(tree.size, ViolationKind.UNPROVED) if next(remaining, None) else None
 
 
 def _size(checkpoint: Checkpoint) -> int:
@@ -271,8 +265,8 @@ def _size(checkpoint: Checkpoint) -> int:
 
 def _in_order(batch: Sequence[AuditEntry], start: int) -> bool:
     return all(
-        entry.position == at and entry.leaf_hash == entry.computed_hash()
-        for at, entry in enumerate(batch, start)
+        entry.position == position and entry.leaf_hash == entry.computed_hash()
+        for position, entry in enumerate(batch, start)
     )
 
 
@@ -280,39 +274,41 @@ def _first_violation(
     batch: Sequence[AuditEntry], start: int, size: int, verifier: Verifier
 ) -> AuditViolation:
     for position, entry in enumerate(batch, start):
-        if entry.position != position:
-            later = entry.position is not None and entry.position > position
-            return AuditViolation(
-                position, ViolationKind.MISSING if later else ViolationKind.FOREIGN
-            )
-        if entry.leaf_hash != entry.computed_hash():
-            return AuditViolation(position, ViolationKind.CHANGED)
-        if not verifier.verify_entry(entry, position):
-            return AuditViolation(position, ViolationKind.FOREIGN)
+        kind = _violation(entry, position, verifier)
+        if kind is not None:
+            return AuditViolation(position, kind)
     if start + len(batch) < size:
         return AuditViolation(start + len(batch), ViolationKind.MISSING)
     return AuditViolation(start, ViolationKind.REBUILT)
 
 
+def _violation(entry: AuditEntry, position: int, verifier: Verifier) -> ViolationKind | None:
+    """Return what is wrong with the entry found at `position`."""
+    if entry.position != position:
+        follows = entry.position is not None and entry.position > position
+        return ViolationKind.MISSING if follows else ViolationKind.FOREIGN
+    if entry.leaf_hash != entry.computed_hash():
+        return ViolationKind.CHANGED
+    return None if verifier.verify_entry(entry, position) else ViolationKind.FOREIGN
+
+
 class InconsistentLog(Exception):
-    """A log contradicts what it said before; the message is a sentence for the person on duty."""
+    """A log contradicts its earlier checkpoints; the message is a sentence for the operator."""
 
 
 @dataclass(slots=True)
 class Witness:
-    """Somebody outside who remembers what the log said last. Keep `tree` where the log's owner
-    cannot reach it.
-    """
+    """Remembers the last checkpoint of a log. Keep `tree` out of reach of the log's owner."""
 
     verifier: Verifier
     tree: Tree = field(default_factory=Tree)
 
     def accept(self, checkpoint: Checkpoint, hashes: Sequence[bytes]) -> None:
-        """Go on to a newer checkpoint. `hashes`: the leaf hashes from the size last accepted up to
-        the new one.
+        """Advance to a newer checkpoint.
 
-        Raises InconsistentLog when the checkpoint is forged, shorter than before, or not a
-        continuation; nothing is kept of it then.
+        `hashes` are the leaf hashes from the size last accepted up to the new one. Raises
+        InconsistentLog, and keeps the old state, if the checkpoint is forged, shorter than before
+        or not a continuation.
         """
         if not self.verifier.verify_checkpoint(checkpoint):
             raise InconsistentLog("检查点签名无效")
@@ -329,55 +325,48 @@ class Witness:
 # ── sealing ───────────────────────────────────────────────────────────────────────────────────────
 
 SEAL_MAX: Final = 500
-"""Leaves sealed at once; that many take about 6 ms."""
+"""Entries sealed in one transaction; sealing that many takes about 10 ms."""
 
 
 @dataclass(frozen=True, slots=True)
 class SealedBatch:
-    """A batch of sealed leaves: the tree with them, its checkpoint; for each leaf its position,
-    hash, signature.
-    """
+    """A batch of sealed entries: the tree with them, its checkpoint, and what each entry stores."""
 
     tree: Tree
     checkpoint: Checkpoint
     positions: list[int]
     hashes: list[bytes]
-    signatures: list[bytes]
+    proofs: list[bytes]
 
 
 def seal_entries(tree: Tree, entries: Sequence[AuditEntry], signer: Signer) -> SealedBatch:
     """Seal `entries`, in this order, after those already in `tree`."""
     hashes = [entry.computed_hash() for entry in entries]
     positions = list(range(tree.size, tree.size + len(entries)))
-    grown = tree.grow(hashes)
-    return SealedBatch(
-        grown,
-        signer.checkpoint(grown),
-        positions,
-        hashes,
-        signer.sign_entries(tree.size, hashes),
-    )
+    grown, paths = grow_with_proofs(tree, hashes)
+    checkpoint = signer.checkpoint(grown)
+    proofs = [EntryProof(grown.size, checkpoint.signature, path).encode() for path in paths]
+    return SealedBatch(grown, checkpoint, positions, hashes, proofs)
 
 
 class SqlTransaction(Protocol):
-    """What sealing needs of a transaction of `shared.database`."""
+    """The methods of `shared.storage.transaction.Transaction` that sealing needs."""
 
     async def fetch(self, sql: str, /, *arguments: Any) -> Sequence[Any]:
-        """Rows of a query; a column by its name."""
+        """Return the rows of a query."""
 
     async def run(self, sql: str, /, *arguments: Any) -> int:
-        """Rows touched by a statement."""
+        """Return the number of rows that a statement affected."""
 
 
 async def seal(
     tx: SqlTransaction, signer: Signer, *, batch_max: int = SEAL_MAX
 ) -> Checkpoint | None:
-    """Seal what was recorded since, in one transaction; None when there is nothing, or another
-    process is sealing.
+    """Seal up to `batch_max` entries of this schema's log and return the checkpoint.
 
-    The schema of the connection decides which log; call it again at once while it gives a
-    checkpoint. Raises InconsistentLog when the last checkpoint is not one that this signer made: then
-    nothing may be added before a person has looked.
+    Returns None if there is nothing to seal or another process is sealing. While it returns a
+    checkpoint there may be more. Raises InconsistentLog if the last checkpoint was not made by this
+    signer: then nothing may be added until a person has investigated.
     """
     if not (await tx.fetch(_LOCK))[0]["owner"]:
         return None
@@ -387,75 +376,67 @@ async def seal(
     tree = _tree_at_checkpoint((await tx.fetch(_LAST))[0], signer)
     sealed = seal_entries(tree, [entry_from_row(row) for row in rows], signer)
     ids = [row["id"] for row in rows]
-    await tx.run(_SEAL, ids, sealed.positions, sealed.hashes, sealed.signatures)
+    await tx.run(_SEAL, ids, sealed.positions, sealed.hashes, sealed.proofs)
+    await _insert_checkpoint(tx, sealed)
+    return sealed.checkpoint
+
+
+async def _insert_checkpoint(tx: SqlTransaction, sealed: SealedBatch) -> None:
     checkpoint = sealed.checkpoint
-    await tx.run(
-        _CHECKPOINT,
-        checkpoint.size,
-        checkpoint.root,
-        b"".join(sealed.tree.peaks),
-        checkpoint.signature,
-    )
-    return checkpoint
-
-
-def signer_for(service: str, key: Ed25519PrivateKey) -> Signer:
-    """The hand that seals this service's log: one origin for each schema."""
-    return Signer(f"fengping/{service}", key)
+    peaks = b"".join(sealed.tree.peaks)
+    await tx.run(_CHECKPOINT, checkpoint.size, checkpoint.root, peaks, checkpoint.signature)
 
 
 async def verify_log(tx: SqlTransaction, verifier: Verifier) -> AuditViolation | None:
-    """The first bad leaf of this schema's log, None when all of it is as it was sealed."""
+    """Return the first bad entry of this schema's log, or None."""
     entries = [entry_from_row(row) for row in await tx.fetch(_SEALED)]
-    stored = await tx.fetch("select size, root, signature from checkpoints order by size")
-    return verify(
-        entries,
-        [Checkpoint(verifier.origin, row["size"], row["root"], row["signature"]) for row in stored],
-        verifier,
-    )
+    rows = await tx.fetch(_CHECKPOINTS)
+    return verify(entries, [Checkpoint(verifier.origin, **row) for row in rows], verifier)
 
 
 def _tree_at_checkpoint(last: Mapping[str, Any], signer: Signer) -> Tree:
-    """The tree under the last checkpoint, refused unless its peaks lead to the root that was
-    signed.
-    """
+    """Return the tree of the last checkpoint, after checking that its peaks yield the signed root."""
     if last["sealed"] == 0 and last["size"] is None:
         return Tree()
-    size, root, peaks = last["size"] or 0, last["root"] or b"", last["peaks"] or b""
-    tree = Tree(size, tuple(peaks[at : at + HASH_BYTES] for at in range(0, len(peaks), HASH_BYTES)))
-    genuine = signer.verifier.verify_checkpoint(
-        Checkpoint(signer.origin, size, root, last["signature"] or b"")
+    checkpoint = Checkpoint(
+        signer.origin, last["size"] or 0, last["root"] or b"", last["signature"] or b""
     )
-    if not genuine or tree.root != root or last["sealed"] != size:
+    tree = Tree(checkpoint.size, tuple(_hashes(last["peaks"] or b"")))
+    is_genuine = signer.verifier.verify_checkpoint(checkpoint)
+    if not is_genuine or tree.root != checkpoint.root or last["sealed"] != checkpoint.size:
         raise InconsistentLog(
-            f"审计日志的最后一个检查点（{size} 条）与记录或签名不符，已停止封存，请立即核查"
+            f"审计日志的最后一个检查点（{checkpoint.size} 条）与记录或签名不符，"
+            "已停止封存，请立即核查"
         )
     return tree
 
 
-_LOCK: Final = (
-    "select pg_try_advisory_xact_lock(hashtextextended('audit:' || current_schema(), 0)) as owner"
-)
+_LOCK: Final = """
+select pg_try_advisory_xact_lock(hashtextextended('audit:' || current_schema(), 0)) as owner
+"""
 _UNSEALED: Final = """
-select id, at, actor, action, subject, details::text as details, position, leaf_hash, signature
+select id, at, actor, action, subject, details::text as details, position, leaf_hash, proof
 from audit where position is null order by id limit $1
 """
 _SEALED: Final = """
-select id, at, actor, action, subject, details::text as details, position, leaf_hash, signature
+select id, at, actor, action, subject, details::text as details, position, leaf_hash, proof
 from audit where position is not null order by position
 """
-# Always one row. Leaves beyond or short of the last checkpoint mean that checkpoints or rows were
-# removed.
+_CHECKPOINTS: Final = "select size, root, signature from checkpoints order by size"
+# Always one row. More or fewer entries than the last checkpoint counts mean that checkpoints or rows
+# were removed.
 _LAST: Final = """
 select sealed, size, root, peaks, signature
 from (select coalesce(max(position) + 1, 0) as sealed from audit) as log
 left join (select * from checkpoints order by size desc limit 1) as last on true
 """
 _SEAL: Final = """
-update audit set position = s.position, leaf_hash = s.leaf_hash, signature = s.signature, sealed_at = clock_timestamp()
-from unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::bytea[]) as s (id, position, leaf_hash, signature)
+update audit
+set position = s.position, leaf_hash = s.leaf_hash, proof = s.proof, sealed_at = clock_timestamp()
+from unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::bytea[])
+  as s (id, position, leaf_hash, proof)
 where audit.id = s.id
 """
-_CHECKPOINT: Final = (
-    "insert into checkpoints (size, root, peaks, signature) values ($1, $2, $3, $4)"
-)
+_CHECKPOINT: Final = """
+insert into checkpoints (size, root, peaks, signature) values ($1, $2, $3, $4)
+"""

@@ -11,8 +11,8 @@ AUDIT_DDL = """
 create table audit (
   id bigint generated always as identity primary key,
   at timestamptz not null, actor text not null, action text not null, subject text not null, details jsonb not null,
-  leaf_hash bytea, position bigint unique, signature bytea, sealed_at timestamptz,
-  check (num_nulls(leaf_hash, position, signature, sealed_at) in (0, 4))
+  leaf_hash bytea, position bigint unique, proof bytea, sealed_at timestamptz,
+  check (num_nulls(leaf_hash, position, proof, sealed_at) in (0, 4))
 );
 create index audit_unsealed on audit (id) where position is null;
 create index audit_of_subject on audit (subject, at);

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import random
+from base64 import b64decode, b64encode
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -31,7 +32,13 @@ from shared.security.audit import (
     seal_entries,
     verify,
 )
-from shared.security.merkle import EMPTY_ROOT, Tree, inclusion_proof, proven_root
+from shared.security.merkle import (
+    EMPTY_ROOT,
+    Tree,
+    grow_with_proofs,
+    inclusion_proof,
+    proven_root,
+)
 from shared.storage.connections import Database
 
 NOON = datetime(2026, 11, 20, 4, tzinfo=UTC)
@@ -167,12 +174,10 @@ class Log:
 
     def seal(self, *entries: AuditEntry) -> None:
         sealed = seal_entries(self.tree, entries, self.signer)
-        for each, position, leaf_hash, signature in zip(
-            entries, sealed.positions, sealed.hashes, sealed.signatures, strict=True
+        for each, position, leaf_hash, proof in zip(
+            entries, sealed.positions, sealed.hashes, sealed.proofs, strict=True
         ):
-            self.entries.append(
-                replace(each, position=position, leaf_hash=leaf_hash, signature=signature)
-            )
+            self.entries.append(replace(each, position=position, leaf_hash=leaf_hash, proof=proof))
         self.tree = sealed.tree
         self.checkpoints.append(sealed.checkpoint)
 
@@ -237,7 +242,7 @@ def test_removed_entry_is_named_also_when_the_rest_moved_up(log: Log, position: 
 def test_inserted_entry_is_named(log: Log, position: int) -> None:
     invented = make_entry(77)
     log.entries.insert(
-        position, replace(invented, leaf_hash=invented.computed_hash(), signature=b"s" * 64)
+        position, replace(invented, leaf_hash=invented.computed_hash(), proof=b"s" * 64)
     )
     log.renumber()
 
@@ -316,19 +321,32 @@ def test_missing_checkpoint_in_the_middle_harms_nothing(log: Log) -> None:
     assert log.verify() is None
 
 
-# ── signatures of leaves that are sealed together
+# ── proofs of entries that are sealed together
+
+
+def proved_entries(start: int, count: int) -> list[AuditEntry]:
+    """Entries with their proofs, sealed together after `start` others."""
+    peaks = [hashlib.sha256(bytes([bit])).digest() for bit in range(start.bit_count())]
+    entries = list(map(make_entry, range(count)))
+    sealed = seal_entries(Tree(start, tuple(peaks)), entries, SIGNER)
+    return [replace(each, proof=proof) for each, proof in zip(entries, sealed.proofs, strict=True)]
+
+
+@given(st.integers(0, 40), st.integers(1, 40))
+def test_proofs_of_appended_leaves_are_those_of_the_whole_tree(first: int, added: int) -> None:
+    hashes = [hashlib.sha256(bytes([n])).digest() for n in range(first + added)]
+
+    grown, proofs = grow_with_proofs(Tree().grow(hashes[:first]), hashes[first:])
+
+    assert grown == Tree().grow(hashes)
+    assert proofs == [inclusion_proof(hashes, n) for n in range(first, first + added)]
 
 
 @given(start=st.integers(0, 10**6), count=st.integers(1, 70), data=st.data())
-def test_each_leaf_of_a_batch_is_signed_for_its_own_place_and_content(
+def test_each_entry_of_a_batch_is_proved_at_its_own_position_and_content_only(
     start: int, count: int, data: st.DataObject
 ) -> None:
-    entries = list(map(make_entry, range(count)))
-    signatures = SIGNER.sign_entries(start, [each.computed_hash() for each in entries])
-    signed = [
-        replace(each, signature=signature)
-        for each, signature in zip(entries, signatures, strict=True)
-    ]
+    signed = proved_entries(start, count)
 
     assert all(
         SIGNER.verifier.verify_entry(each, position) for position, each in enumerate(signed, start)
@@ -339,8 +357,8 @@ def test_each_leaf_of_a_batch_is_signed_for_its_own_place_and_content(
     )
     if one != other < count:
         assert not SIGNER.verifier.verify_entry(
-            replace(signed[one], signature=signatures[other]), start + one
-        ), "another's signature"
+            replace(signed[one], proof=signed[other].proof), start + one
+        ), "the proof of another entry"
     assert not SIGNER.verifier.verify_entry(replace(signed[one], actor="limou"), start + one), (
         "other content"
     )
@@ -348,40 +366,49 @@ def test_each_leaf_of_a_batch_is_signed_for_its_own_place_and_content(
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 8])
-def test_a_signature_of_which_any_bit_was_turned_is_none(count: int) -> None:
-    entries = list(map(make_entry, range(count)))
-    for position, signature in enumerate(
-        SIGNER.sign_entries(0, [each.computed_hash() for each in entries])
-    ):
-        for at in range(len(signature)):
-            turned = signature[:at] + bytes([signature[at] ^ 1]) + signature[at + 1 :]
-            assert not SIGNER.verifier.verify_entry(
-                replace(entries[position], signature=turned), position
-            )
-        for wrong in (b"", signature[:63], signature[:-1], signature + b"x" * 32):
-            assert not SIGNER.verifier.verify_entry(
-                replace(entries[position], signature=wrong), position
-            )
+def test_a_proof_with_any_bit_flipped_is_invalid(count: int) -> None:
+    for position, entry in enumerate(proved_entries(0, count)):
+        proof = entry.proof or b""
+        for at in range(len(proof)):
+            flipped = proof[:at] + bytes([proof[at] ^ 1]) + proof[at + 1 :]
+            assert not SIGNER.verifier.verify_entry(replace(entry, proof=flipped), position)
+        for wrong in (b"", proof[:63], proof[:71], proof[:-1], proof + b"x" * 32):
+            assert not SIGNER.verifier.verify_entry(replace(entry, proof=wrong), position)
 
 
-def test_a_node_of_the_small_tree_cannot_be_passed_off_as_a_leaf() -> None:
-    entries = list(map(make_entry, range(4)))
-    signatures = SIGNER.sign_entries(0, [each.computed_hash() for each in entries])
+def test_a_node_of_the_tree_cannot_be_passed_off_as_a_leaf() -> None:
+    entry, *_ = proved_entries(0, 4)
+    proof = entry.proof or b""
 
-    shorter = replace(entries[0], signature=signatures[0][:64] + signatures[0][96:])
+    shorter = replace(entry, proof=proof[:72] + proof[104:])
 
     assert not SIGNER.verifier.verify_entry(shorter, 0)
 
 
-def test_a_leaf_sealed_alone_carries_one_signature_and_five_hundred_carry_nine_steps_more() -> None:
-    assert {len(each) for each in SIGNER.sign_entries(7, [b"h" * 32])} == {64}
-    assert (
-        max(
-            len(each)
-            for each in SIGNER.sign_entries(7, [bytes([n % 256]) * 32 for n in range(500)])
-        )
-        == 64 + 9 * 32
-    )
+@pytest.mark.parametrize(
+    ("start", "count", "steps"), [(0, 1, 0), (0, 500, 9), (2**20 - 1, 1, 20), (10**6, 500, 16)]
+)
+def test_a_proof_has_one_hash_for_each_level_of_the_tree(
+    start: int, count: int, steps: int
+) -> None:
+    longest = max(len(each.proof or b"") for each in proved_entries(start, count))
+
+    assert longest == 8 + 64 + steps * 32
+
+
+def test_a_checkpoint_is_a_signed_note() -> None:
+    # Source: C2SP signed-note and tlog-checkpoint.
+    checkpoint = SIGNER.checkpoint(Tree().grow(HASHES))
+
+    body, _, signature_line = SIGNER.verifier.note(checkpoint).partition("\n\n")
+
+    dash, name, encoded = signature_line.rstrip("\n").split(" ")
+    signature = b64decode(encoded)
+    public_key = SIGNER.key.public_key()
+    key_id = hashlib.sha256(b"fengping/intake\n\x01" + public_key.public_bytes_raw()).digest()[:4]
+    assert body.split("\n") == ["fengping/intake", "8", b64encode(checkpoint.root).decode()]
+    assert (dash, name, signature[:4]) == ("—", "fengping/intake", key_id)
+    public_key.verify(signature[4:], f"{body}\n".encode())
 
 
 def test_hundred_random_edits_are_all_found_and_named() -> None:
@@ -694,7 +721,7 @@ async def test_export_as_json_lines_verifies_as_well(intake: Database) -> None:
     (checkpoint,) = await seal_all(intake)
     async with intake.transaction() as tx:
         rows = await tx.fetch(
-            "select at, actor, action, subject, details::text, position, leaf_hash, signature from audit order by position"
+            "select at, actor, action, subject, details::text, position, leaf_hash, proof from audit order by position"
         )
 
     exported = [json.dumps({name: _plain(value) for name, value in row.items()}) for row in rows]
@@ -719,6 +746,4 @@ def _plain(value: Any) -> Any:
 def _read(line: str) -> AuditEntry:
     row = json.loads(line)
     row |= {"at": datetime.fromisoformat(row["at"]), "details": json.loads(row["details"])}
-    return entry_from_row(
-        row | {name: bytes.fromhex(row[name]) for name in ("leaf_hash", "signature")}
-    )
+    return entry_from_row(row | {name: bytes.fromhex(row[name]) for name in ("leaf_hash", "proof")})
