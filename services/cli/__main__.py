@@ -411,7 +411,7 @@ def release(
     by: Annotated[str, typer.Option(help="Who checked the clock.")], data: DataFolder = DATA
 ) -> None:
     """Let due work go on after the database's clock was checked."""
-    from shared.runtime.jobs import release_clock
+    from shared.runtime.clock_guard import release_clock
 
     async def release_in(service: str, tx: Any, _: Any) -> None:
         out.print(f"{service}: {await release_clock(tx, by=by)} released")

@@ -26,5 +26,5 @@ def build(settings: Settings) -> Service:
         templates=Path(__file__).parent / "templates",
         prefixes=PREFIXES,
     )
-    context.sessions = service.app.state.sessions
+    context.sessions = service.sessions
     return service

@@ -29,5 +29,5 @@ def build(
         run_jobs=run_jobs,
         relay_linger_seconds=0.1,
     )
-    context.boards = Leaderboard(service.app.state.redis, lifetime_seconds=BOARD_SECONDS)
+    context.boards = Leaderboard(service.redis, lifetime_seconds=BOARD_SECONDS)
     return service

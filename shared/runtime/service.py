@@ -1,7 +1,7 @@
-"""A service, whole: doors, handlers, jobs and what they stand on, as one ASGI application.
+"""A service: routes, handlers, jobs and their infrastructure, as one ASGI application.
 
-The same application object runs alone (`fengping serve casework`) and beside its three siblings in
-one process (`fengping up`).
+The same application runs alone (`fengping serve casework`) and beside the other services in one
+process (`fengping up`).
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from redis.asyncio import Redis
 
 from shared.foundation import telemetry
 from shared.foundation.clock import monotonic_seconds
@@ -32,17 +33,23 @@ from shared.storage.migrations import is_outdated
 from shared.storage.redis import connect
 from shared.storage.transaction import Transaction
 from shared.web import check_policies, delete_expired_keys, install
+from shared.web.app_state import app_state
 from shared.web.idempotency import WriteCoalescer
 
 VERSION = "0.1.0"
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
 STARTUP_TIMEOUT_SECONDS = 120.0
-"""A service waits this long for its database at start, then gives up with the reason."""
+"""A service waits this long for its database at start, then fails with the reason."""
+STARTUP_RETRY_SECONDS = 1.0
+SEAL_AUDIT_SECONDS = 5
+DELETE_KEYS_SECONDS = 3_600
+
+GC_YOUNG_OBJECTS = 200_000
 
 
 @dataclass(kw_only=True)
 class Service:
-    """What makes a service. `context` is what its actions find at `tx.context`."""
+    """A service and everything that runs in it. Actions find `context` at `tx.context`."""
 
     name: str
     title: str
@@ -54,20 +61,29 @@ class Service:
     context: Any
     templates: Path
     prefixes: tuple[str, ...]
-    """Paths this service answers; the gateway and the one-port mode route by them. `/` is
-    everything nobody else has.
-    """
+    """Paths of this service, by which the gateway and the one-port server route; `/` is the rest."""
     run_jobs: bool = True
     relay_linger_seconds: float = 0.0
-    """As `Relay.linger_seconds`."""
-    app: FastAPI = field(init=False)
+    """See `Relay.linger_seconds`."""
+    keyring: KeyRing = field(init=False)
     database: Database = field(init=False)
+    redis: Redis = field(init=False)
+    sessions: Sessions = field(init=False)
     bus: Bus = field(init=False)
     runner: JobRunner = field(init=False)
+    app: FastAPI = field(init=False)
 
     def __post_init__(self) -> None:
+        self.keyring = KeyRing.load_or_create(self.settings.keyring)
         self.database = Database(
             self.settings.database_url, self.name, pool_size=self.settings.pool_size
+        )
+        self.redis = connect(self.settings.redis_url)
+        self.sessions = Sessions(
+            self.redis,
+            https=self.settings.https,
+            idle_seconds=self.settings.session_idle_minutes * 60,
+            absolute_seconds=self.settings.session_absolute_hours * 3600,
         )
         self.bus = Bus(
             self.database,
@@ -76,30 +92,27 @@ class Service:
             context=self.context,
             relay_linger_seconds=self.relay_linger_seconds,
         )
+        # A copy: the table in jobs.py is shared by all Service objects of a process.
+        self.jobs = Jobs(self.jobs.table)
         self._add_common_jobs()
         self.runner = JobRunner(self.database, self.jobs, context=self.context)
-        self.app = self._build()
+        self.app = self._build_app()
 
     def _add_common_jobs(self) -> None:
-        """What time brings to every service: its audit log is sealed, old idempotency keys are
-        forgotten.
-        """
-        self.jobs = Jobs(
-            self.jobs.table
-        )  # `jobs` of ticks.py is shared by all Service objects of a process
-        signer = audit.signer_for(
-            self.name, KeyRing.load_or_create(self.settings.keyring).signing_key("audit")
-        )
+        """Add the jobs that every service has."""
+        signer = audit.signer_for(self.name, self.keyring.signing_key("audit"))
 
-        @self.jobs(seconds=5, clock_independent=True)
+        @self.jobs(seconds=SEAL_AUDIT_SECONDS, clock_independent=True)
         async def seal_audit(tx: Transaction) -> bool:
             return await audit.seal(tx, signer) is not None
 
-        @self.jobs(seconds=3600)
+        @self.jobs(seconds=DELETE_KEYS_SECONDS)
         async def forget_idempotency_keys(tx: Transaction) -> bool:
             return await delete_expired_keys(tx)
 
-    def _build(self) -> FastAPI:
+    # ── application ───────────────────────────────────────────────────────────────────────────────
+
+    def _build_app(self) -> FastAPI:
         app = FastAPI(
             title=f"风评 · {self.title}",
             version=VERSION,
@@ -107,28 +120,10 @@ class Service:
             docs_url=None,
             redoc_url=None,
             openapi_url=f"{self.prefixes[0].rstrip('/')}/api/openapi.json",
-            telemetry={
-                "tracing": False,
-                "metrics": False,
-                "logs": False,
-            },  # we have our own, and its labels are chosen with care
+            # RequestTelemetry replaces FastAPI's own, which labels metrics with paths.
+            telemetry={"tracing": False, "metrics": False, "logs": False},
         )
-        redis = connect(self.settings.redis_url)
-        ring = KeyRing.load_or_create(self.settings.keyring)
-        app.state.service, app.state.settings, app.state.context = (
-            self.name,
-            self.settings,
-            self.context,
-        )
-        app.state.database, app.state.redis = self.database, redis
-        app.state.sessions = Sessions(
-            redis,
-            https=self.settings.https,
-            idle_seconds=self.settings.session_idle_minutes * 60,
-            absolute_seconds=self.settings.session_absolute_hours * 3600,
-        )
-        app.state.limiter = RateLimiter(redis, secret=ring.derive_key("limiter"))
-        app.state.write_coalescer = WriteCoalescer(self.database, self.context)
+        self._set_state(app)
         install(
             app,
             service=self.name,
@@ -137,13 +132,38 @@ class Service:
             templates=self.templates,
         )
         for router in self.routers:
-            # Into the application itself: FastAPI's inclusion looks through a router twice for
-            # every request.
+            # FastAPI's `include_router` would search an included router twice for every request.
             app.router.routes.extend(router.routes)
-        self._add_health(app)
+        self._add_health_routes(app)
         app.add_middleware(RequestTelemetry, service=self.name)
         check_policies(app, open_paths=OPEN_PATHS | {app.openapi_url or ""})
         return app
+
+    def _set_state(self, app: FastAPI) -> None:
+        state = app_state(app)
+        state.service = self.name
+        state.settings = self.settings
+        state.context = self.context
+        state.database = self.database
+        state.redis = self.redis
+        state.sessions = self.sessions
+        state.limiter = RateLimiter(self.redis, secret=self.keyring.derive_key("limiter"))
+        state.write_coalescer = WriteCoalescer(self.database, self.context)
+
+    def _add_health_routes(self, app: FastAPI) -> None:
+        async def livez() -> dict[str, str]:
+            return {"service": self.name, "alive": "yes"}
+
+        async def readyz() -> JSONResponse:
+            return readiness_response({self.name: await self.readiness()})
+
+        async def metrics() -> Response:
+            return metrics_response()
+
+        for path, endpoint in (("/livez", livez), ("/readyz", readyz), ("/metrics", metrics)):
+            app.add_api_route(path, endpoint, include_in_schema=False)
+
+    # ── lifecycle ─────────────────────────────────────────────────────────────────────────────────
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
@@ -161,22 +181,26 @@ class Service:
         finally:
             await self.runner.stop()
             await self.bus.stop()
-            await self.app.state.redis.aclose()
-            await self.database.close()
+            await self.close()
+
+    async def close(self) -> None:
+        """Close the connections to Redis and PostgreSQL."""
+        await self.redis.aclose()
+        await self.database.close()
 
     async def _wait_for_database(self) -> None:
-        until = monotonic_seconds() + STARTUP_TIMEOUT_SECONDS
-        while not await self.database.is_reachable() and monotonic_seconds() < until:
+        """Wait until the database answers, then check its settings. Raises the last error."""
+        deadline = monotonic_seconds() + STARTUP_TIMEOUT_SECONDS
+        while not await self.database.is_reachable() and monotonic_seconds() < deadline:
             log.warning("database unavailable, waiting", service=self.name)
-            await asyncio.sleep(1)
-        await check_server(
-            self.database, virtual_time_allowed=self.settings.environment != "production"
-        )
+            await asyncio.sleep(STARTUP_RETRY_SECONDS)
+        production = self.settings.environment == "production"
+        await check_server(self.database, virtual_time_allowed=not production)
 
     async def readiness(self) -> dict[str, str]:
-        """What keeps this service from doing its work: part → reason. Empty when ready.
+        """Return what keeps this service from working, part → reason; empty when ready.
 
-        A missing Redis is not in it: it signs people out, it stops nothing.
+        Redis is not included: without it users must sign in again, and nothing else stops.
         """
         problems = {
             "bus": self.bus.health_problem(),
@@ -184,44 +208,33 @@ class Service:
         }
         if not await self.database.is_reachable():
             problems["database"] = "no answer"
+        self._set_pool_gauges()
+        return {part: reason for part, reason in problems.items() if reason}
+
+    def _set_pool_gauges(self) -> None:
         in_use, size = self.database.connections
         telemetry.pool_in_use.labels(self.name).set(in_use)
         telemetry.pool_size.labels(self.name).set(size)
-        return {part: reason for part, reason in problems.items() if reason}
-
-    def _add_health(self, app: FastAPI) -> None:
-        async def livez() -> dict[str, str]:
-            return {"service": self.name, "alive": "yes"}
-
-        async def readyz() -> JSONResponse:
-            return readiness_response({self.name: await self.readiness()})
-
-        async def metrics() -> Response:
-            return metrics_response()
-
-        for path, endpoint in (("/livez", livez), ("/readyz", readyz), ("/metrics", metrics)):
-            app.add_api_route(path, endpoint, include_in_schema=False)
 
 
 def tune_gc() -> None:
-    """Tell the garbage collector how a long-lived process uses memory; called once, when everything
-    is built.
+    """Tune the garbage collector for a long-lived process; called once, after start-up.
 
-    What was built at start stays as long as the process, so it need not be looked through again.
-    What comes later comes in large batches that die young: looking after every 700 new objects was
-    measured to cost a quarter of the time of a consumer.
+    Objects of start-up live as long as the process and need not be scanned. Later objects come in
+    large batches that die young: scanning after every 700 allocations was measured to cost a
+    quarter of a consumer's time.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(200_000, 20, 20)
+    gc.set_threshold(GC_YOUNG_OBJECTS, 20, 20)
 
 
 def readiness_response(problems: dict[str, dict[str, str]]) -> JSONResponse:
-    """200 when nothing is wrong anywhere, else 503 with service → part → reason."""
+    """Return 200 if there is no problem, else 503 with service → part → reason."""
     ready = not any(problems.values())
     return JSONResponse({"ready": ready, "problems": problems}, status_code=200 if ready else 503)
 
 
 def metrics_response() -> Response:
-    """All metrics of this process in Prometheus' text format."""
+    """Return all metrics of this process in Prometheus' text format."""
     return Response(generate_latest(telemetry.REGISTRY), media_type=CONTENT_TYPE_LATEST)

@@ -12,6 +12,7 @@ from shared.security.policies import Account
 from shared.security.rate_limits import RateLimit, RateLimiter
 from shared.security.sign_in import normalize_network
 from shared.storage.transaction import Transaction
+from shared.web.app_state import app_state
 from shared.web.errors import NotAuthenticated, TooManyRequests
 
 TransactionFactory = Callable[[], AbstractAsyncContextManager[Transaction]]
@@ -20,7 +21,7 @@ TransactionFactory = Callable[[], AbstractAsyncContextManager[Transaction]]
 
 
 def _open_transactions(request: Request) -> TransactionFactory:
-    state = request.app.state
+    state = app_state(request)
     return partial(state.database.transaction, state.context)
 
 
@@ -46,8 +47,7 @@ async def _optional_user(request: Request) -> Account | None:
 
 
 async def _rate_limiter(request: Request) -> RateLimiter:
-    limiter: RateLimiter = request.app.state.limiter
-    return limiter
+    return app_state(request).limiter
 
 
 Tx = Annotated[Transaction, Depends(_transaction, scope="function")]
@@ -76,7 +76,6 @@ def client_network(request: Request) -> str:
 
 async def enforce_rate_limit(request: Request, *limits: RateLimit) -> None:
     """Count one use against every limit. Raises TooManyRequests."""
-    limiter: RateLimiter = request.app.state.limiter
-    wait_seconds = await limiter.hit(*limits)
+    wait_seconds = await app_state(request).limiter.hit(*limits)
     if wait_seconds:
         raise TooManyRequests(wait_seconds)

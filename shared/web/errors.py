@@ -23,6 +23,7 @@ from shared.security.policies import Policy
 from shared.security.sessions import authenticate
 from shared.storage.errors import DATABASE_ERRORS, is_unavailable
 from shared.storage.redis import CacheUnavailable
+from shared.web.app_state import app_state
 from shared.web.forms import to_field_errors
 from shared.web.rendering import is_htmx, render_page
 
@@ -220,7 +221,7 @@ def _log_fields(request: Request) -> dict[str, str]:
     route = getattr(request.scope.get("route"), "path", "none")
     return {
         "request_id": request_id(request),
-        "service": request.app.state.service,
+        "service": app_state(request).service,
         "method": request.method,
         "route": route,
     }

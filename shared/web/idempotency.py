@@ -27,6 +27,7 @@ from shared.foundation.coalescing import Coalescer
 from shared.storage.connections import Database
 from shared.storage.errors import CONTENTION_ERRORS, is_unavailable
 from shared.storage.transaction import FirstQuery, Transaction
+from shared.web.app_state import app_state
 from shared.web.dependencies import Tx
 from shared.web.errors import Failure
 from shared.web.idempotency_keys import IdempotencyKey, read_idempotency_key
@@ -305,7 +306,7 @@ class CoalescedWrite:
 
 async def _coalesced_write(request: Request) -> CoalescedWrite:
     key = await read_idempotency_key(request)
-    return CoalescedWrite(request, key, request.app.state.write_coalescer)
+    return CoalescedWrite(request, key, app_state(request).write_coalescer)
 
 
 CoalescedIdempotency = Annotated[CoalescedWrite, Depends(_coalesced_write)]

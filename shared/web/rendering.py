@@ -22,6 +22,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from shared.foundation.clock import CHINA
 from shared.security.policies import Account
 from shared.security.sessions import csrf_token, read_credential
+from shared.web.app_state import app_state
 from shared.web.navigation import Menu, menu_for
 from shared.web.spoken_dates import WEEKDAYS
 from shared.web.static_files import static_url
@@ -56,7 +57,7 @@ def create_environment(folder: Path | None) -> Environment:
 
 def render_page(request: Request, template: str, status: int = 200, **context: Any) -> HTMLResponse:
     """A whole page of this service, as HTML."""
-    jinja: Environment = request.app.state.templates
+    jinja = app_state(request).templates
     return HTMLResponse(jinja.get_template(template).render(base_context(request, context)), status)
 
 
@@ -66,7 +67,7 @@ def render_fragment(
     """One `{% block %}` of a template: what htmx puts in place of the old one. Raises KeyError for
     a block that is not there.
     """
-    jinja: Environment = request.app.state.templates
+    jinja = app_state(request).templates
     found = jinja.get_template(template)
     return HTMLResponse(
         "".join(found.blocks[block](found.new_context(base_context(request, context)))), status
@@ -89,7 +90,7 @@ def is_htmx(request: Request) -> bool:
 
 def base_context(request: Request, context: Mapping[str, Any]) -> dict[str, Any]:
     """What the layout needs besides what the page gives."""
-    state = request.app.state
+    state = app_state(request)
     account: Account | None = getattr(request.state, "account", None)
     look = preferences(request)
     values: dict[str, Any] = {
@@ -112,7 +113,7 @@ def base_context(request: Request, context: Mapping[str, Any]) -> dict[str, Any]
     values.update(context)
     # The macros see the page's own values (its tokens above all), inside blocks that are rendered
     # alone, too.
-    jinja: Environment = state.templates
+    jinja = state.templates
     values["ui"] = jinja.get_template("macros.html").make_module(values)
     return values
 
@@ -126,7 +127,7 @@ def session_csrf_token(request: Request) -> str:
     """What a form of this session sends back; empty when no cookie session is there to be abused."""
     if not getattr(request.state, "account", None):
         return ""
-    credential = read_credential(request, request.app.state.sessions.cookie)
+    credential = read_credential(request, app_state(request).sessions.cookie)
     return csrf_token(credential.token) if credential and credential.from_cookie else ""
 
 

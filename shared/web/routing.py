@@ -17,6 +17,7 @@ from starlette.types import Message, Receive
 from shared.security.policies import Policy
 from shared.security.rate_limits import RateLimit
 from shared.security.sessions import find_account, read_credential
+from shared.web.app_state import app_state
 from shared.web.csrf import SAFE_METHODS, check_csrf, is_form
 from shared.web.dependencies import enforce_rate_limit
 from shared.web.errors import BodyTooLarge, Forbidden, NotAuthenticated
@@ -129,7 +130,7 @@ async def _authorize(request: Request, route: PolicyRoute) -> None:
     policy = route.policy
     if policy is None:
         raise MissingPolicy(f"{request.url.path} has no policy")
-    sessions = request.app.state.sessions
+    sessions = app_state(request).sessions
     credential = read_credential(request, sessions.cookie)
     touch = BACKGROUND_HEADER not in request.headers
     account = await find_account(sessions, credential, touch=touch)

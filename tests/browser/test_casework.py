@@ -38,7 +38,7 @@ class Office:
             java_script_enabled=script,
         )
         self.contexts.append(context)
-        token = await self.service.app.state.sessions.create(who)
+        token = await self.service.sessions.create(who)
         await context.add_cookies([{"name": COOKIE, "value": token, "url": self.url}])
         page = await context.new_page()
         page.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -59,7 +59,7 @@ async def office(settings: Any, world: World, chromium: Browser) -> AsyncIterato
         yield opened
         for context in opened.contexts:
             await context.close()
-    await service.app.state.redis.aclose()
+    await service.redis.aclose()
     await service.database.close()
     assert not opened.errors, opened.errors
 

@@ -40,7 +40,7 @@ async def house(office: Office, chromium: Browser) -> AsyncIterator[SimpleNamesp
             )
             contexts.append(context)
             if role:
-                token = await office.service.app.state.sessions.create(office.person(role))
+                token = await office.service.sessions.create(office.person(role))
                 await context.add_cookies([{"name": COOKIE, "value": token, "url": url}])
             page = await context.new_page()
             page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -40,7 +40,7 @@ async def desk(notify, settings, own, chromium: Browser) -> AsyncIterator[Simple
                 java_script_enabled=script,
             )
             contexts.append(context)
-            token = await service.app.state.sessions.create(account)
+            token = await service.sessions.create(account)
             await context.add_cookies([{"name": COOKIE, "value": token, "url": url}])
             page = await context.new_page()
             page.on("pageerror", lambda error: violations.append(str(error)))
@@ -56,7 +56,7 @@ async def desk(notify, settings, own, chromium: Browser) -> AsyncIterator[Simple
         yield SimpleNamespace(open=open_, url=url, notify=notify)
         for context in contexts:
             await context.close()
-    await service.app.state.redis.aclose()
+    await service.redis.aclose()
     await service.database.close()
     assert not violations, violations
 

@@ -58,7 +58,7 @@ async def scoring(database: Callable[[str], Database]) -> Scoring:
 async def site(settings: Settings, chromium: Browser, scoring: Scoring) -> AsyncIterator[Site]:
     service = build(settings)
     tokens = {
-        role: await service.app.state.sessions.create(
+        role: await service.sessions.create(
             Account(
                 UUID(int=at),
                 role.value,
@@ -72,7 +72,7 @@ async def site(settings: Settings, chromium: Browser, scoring: Scoring) -> Async
     async with serving(service.app) as url:
         opened = Site(url, chromium, tokens)
         yield opened
-    await service.app.state.redis.aclose()
+    await service.redis.aclose()
     await service.database.close()
     assert not opened.errors, opened.errors
 

@@ -37,7 +37,7 @@ class Desk:
 
     async def ask(self, method: str, path: str, who: Account, **options: Any) -> httpx.Response:
         if who not in self.tokens:
-            self.tokens[who] = await self.service.app.state.sessions.create(who)
+            self.tokens[who] = await self.service.sessions.create(who)
         headers = {
             "authorization": f"Bearer {self.tokens[who]}",
             "idempotency-key": str(uuid4()),
@@ -52,7 +52,7 @@ async def desk(settings, world) -> AsyncIterator[Desk]:
         transport=httpx.ASGITransport(app=service.app), base_url="http://casework.test"
     ) as client:
         yield Desk(service, client)
-    await service.app.state.redis.aclose()
+    await service.redis.aclose()
     await service.database.close()
 
 

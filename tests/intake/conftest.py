@@ -83,7 +83,7 @@ class Office:
         )
 
     async def signed_in(self, role: Role) -> httpx2.AsyncClient:
-        token = await self.service.app.state.sessions.create(self.person(role))
+        token = await self.service.sessions.create(self.person(role))
         return self.client(authorization=f"Bearer {token}")
 
 
@@ -94,7 +94,7 @@ async def office(settings: Any) -> AsyncIterator[Office]:
         await campaigns.keep(tx, published(tx.now), 1)
         _, people = await seed_accounts(tx, password=PASSWORD, units=[("tcm", "省中医药管理局")])
     yield Office(service, {account.name: account for account in people})
-    await service.app.state.redis.aclose()
+    await service.redis.aclose()
     await service.database.close()
 
 

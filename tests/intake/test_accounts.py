@@ -126,7 +126,7 @@ async def test_a_disabled_account_is_out_at_once_and_stays_out(office):
 @stack
 async def test_a_new_password_ends_the_other_sessions(office):
     operator = office.person(Role.OPERATOR)
-    sessions = office.service.app.state.sessions
+    sessions = office.service.sessions
     here, elsewhere = await sessions.create(operator), await sessions.create(operator)
 
     async with office.transaction() as tx:

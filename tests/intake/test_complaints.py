@@ -24,7 +24,7 @@ from services.intake.domain.complaints import (
 from services.intake.store import complaints as store
 from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Role
-from shared.runtime.jobs import ClockGuardActive
+from shared.runtime.clock_guard import ClockGuardActive
 from shared.security.keyring import KeyDestroyed
 from shared.security.policies import Account
 from tests.intake.conftest import CAMPAIGN, WORDS, complaint

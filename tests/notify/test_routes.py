@@ -27,7 +27,7 @@ async def web(notify, settings, own):
     clients = []
 
     async def client_of(account: Account) -> httpx2.AsyncClient:
-        token = await service.app.state.sessions.create(account)
+        token = await service.sessions.create(account)
         transport = httpx2.ASGITransport(service.app)
         client = httpx2.AsyncClient(
             transport=transport,
@@ -41,7 +41,7 @@ async def web(notify, settings, own):
     yield SimpleNamespace(client=client_of, service=service)
     for client in clients:
         await client.aclose()
-    await service.app.state.redis.aclose()
+    await service.redis.aclose()
     await service.database.close()
 
 

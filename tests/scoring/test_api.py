@@ -37,7 +37,7 @@ class Client:
 @pytest.fixture
 async def clients(settings) -> AsyncIterator[dict[Role, Client]]:
     service = build(settings)
-    sessions = service.app.state.sessions
+    sessions = service.sessions
     accounts = [
         Account(UUID(int=at), role.value, role.label, role, "U07")
         for at, role in enumerate(Role, start=1)
@@ -45,7 +45,7 @@ async def clients(settings) -> AsyncIterator[dict[Role, Client]]:
     yield {
         account.role: Client(service.app, await sessions.create(account)) for account in accounts
     }
-    await service.app.state.redis.aclose()
+    await service.redis.aclose()
     await service.database.close()
 
 

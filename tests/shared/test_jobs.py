@@ -1,29 +1,29 @@
-"""Due work is done once, by whoever comes first, and not at all while the database's clock cannot
-be trusted.
-"""
+"""Due work is done once, by whichever replica is first, and never by a clock that jumped."""
 
 import asyncio
 
 import pytest
 
-from shared.runtime.jobs import ClockGuard, JobRunner, Jobs, release_clock
+from shared.runtime import clock_guard
+from shared.runtime.clock_guard import ClockDrift, release_clock
+from shared.runtime.jobs import JobRunner, Jobs
 from tests.shared.test_messaging import until
 
 
-def test_a_clock_that_runs_with_the_steady_one_has_no_drift():
-    guard = ClockGuard()
-    looks = [guard.drift(1_000 + seconds, 50 + seconds) for seconds in (0, 0.5, 1.0, 60)]
+def test_clock_that_keeps_pace_has_no_drift():
+    drift = ClockDrift()
+    drifts = [drift.measure(1_000 + seconds, 50 + seconds) for seconds in (0, 0.5, 1.0, 60)]
 
-    assert looks == [0.0, 0.0, 0.0, 0.0]
+    assert drifts == [0.0, 0.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("jump", [7_200.0, -7_200.0, 40 * 86_400.0])
-def test_a_jump_shows_once_with_its_size(jump):
-    guard = ClockGuard()
-    guard.drift(1_000, 50)
+def test_jump_is_measured_once(jump):
+    drift = ClockDrift()
+    drift.measure(1_000, 50)
 
-    assert guard.drift(1_000.5 + jump, 50.5) == pytest.approx(jump)
-    assert guard.drift(1_001.0 + jump, 51.0) == pytest.approx(0)
+    assert drift.measure(1_000.5 + jump, 50.5) == pytest.approx(jump)
+    assert drift.measure(1_001.0 + jump, 51.0) == pytest.approx(0)
 
 
 async def _database_with_work(core, rows):
@@ -57,7 +57,7 @@ async def _undone(database):
 
 
 @pytest.mark.stack
-async def test_two_workers_share_the_work_and_do_each_piece_once(core):
+async def test_two_workers_share_due_work_and_do_each_item_once(core):
     database = await _database_with_work(core, 200)
     workers = [JobRunner(database, _claiming(name), context=None) for name in ("anna", "bruno")]
     for worker in workers:
@@ -75,7 +75,7 @@ async def _is_zero(database):
 
 
 @pytest.mark.stack
-async def test_a_job_that_fails_is_retried_and_blocks_no_other_job(core):
+async def test_failing_job_is_retried_and_blocks_no_other_job(core):
     database = await _database_with_work(core, 10)
     jobs = _claiming("anna")
     failures = []
@@ -95,17 +95,15 @@ async def test_a_job_that_fails_is_retried_and_blocks_no_other_job(core):
 
 
 @pytest.mark.stack
-async def test_a_jump_of_the_clock_stops_due_work_until_somebody_releases_it(core, monkeypatch):
-    from shared.runtime import jobs as job_module
-
+async def test_clock_jump_pauses_due_work_until_it_is_released(core, monkeypatch):
     database = await _database_with_work(core, 0)
-    real, shift = job_module.monotonic_seconds, [0.0]
-    monkeypatch.setattr(job_module, "monotonic_seconds", lambda: real() - shift[0])
+    real, shift = clock_guard.monotonic_seconds, [0.0]
+    monkeypatch.setattr(clock_guard, "monotonic_seconds", lambda: real() - shift[0])
     runner = JobRunner(database, _claiming("anna"), context=None)
     runner.start()
     await asyncio.sleep(1)
 
-    shift[0] = 7_200.0  # as seen from here, the database's clock is two hours ahead at once
+    shift[0] = 7_200.0  # the database's clock now seems two hours ahead
     await until(lambda: runner.health_problem() is not None)
     async with database.transaction() as tx:
         await tx.run("insert into work values (1, null)")
@@ -124,19 +122,15 @@ async def test_a_jump_of_the_clock_stops_due_work_until_somebody_releases_it(cor
 
 
 @pytest.mark.stack
-async def test_a_job_that_runs_before_the_guard_checks_does_not_act_on_a_jumped_clock(
+async def test_job_that_runs_before_the_guard_checks_does_not_act_on_a_jumped_clock(
     core, monkeypatch
 ):
-    """The jump comes while a job is at work, and the guard's own look is far away: the job's
-    transaction leaves nothing.
-    """
-    from shared.runtime import jobs as job_module
-
+    """The guard's own check is far away: the job must notice the jump and roll back."""
     database = await _database_with_work(core, 0)
-    real, shift = job_module.monotonic_seconds, [0.0]
-    monkeypatch.setattr(job_module, "monotonic_seconds", lambda: real() - shift[0])
+    real, shift = clock_guard.monotonic_seconds, [0.0]
+    monkeypatch.setattr(clock_guard, "monotonic_seconds", lambda: real() - shift[0])
     runner = JobRunner(database, _claiming("anna"), context=None)
-    monkeypatch.setattr(runner, "_watch_clock", asyncio.Event().wait)
+    monkeypatch.setattr(runner.clock_guard, "watch", asyncio.Event().wait)
     runner.start()
     await asyncio.sleep(0.5)
 
@@ -151,7 +145,7 @@ async def test_a_job_that_runs_before_the_guard_checks_does_not_act_on_a_jumped_
 
 
 @pytest.mark.stack
-async def test_a_clock_independent_job_runs_while_due_work_is_paused(core):
+async def test_clock_independent_job_runs_while_due_work_is_paused(core):
     database = await _database_with_work(core, 20)
     async with database.transaction() as tx:
         await tx.run("insert into clock_holds (drift_seconds) values (7200)")
@@ -190,14 +184,14 @@ async def _is_half_done(database):
 
 
 @pytest.mark.stack
-async def test_a_worker_that_starts_while_due_work_is_paused_does_none(core, monkeypatch):
+async def test_worker_that_starts_while_due_work_is_paused_does_none(core, monkeypatch):
     database = await _database_with_work(core, 1)
     async with database.transaction() as tx:
         await tx.run("insert into clock_holds (drift_seconds) values (7200)")
 
     runner = JobRunner(database, _claiming("anna"), context=None)
-    monkeypatch.setattr(runner, "_watch_clock", asyncio.Event().wait)
-    assert runner.health_problem() is not None, "nobody says that it is ready before it has looked"
+    monkeypatch.setattr(runner.clock_guard, "watch", asyncio.Event().wait)
+    assert runner.health_problem() is not None, "ready only after the clock was read"
     runner.start()
     await asyncio.sleep(1)
 

@@ -49,8 +49,7 @@ async def test_one_trace_from_request_through_kafka_to_handler(core, tmp_path, e
         answer = await client.post(f"/ratings/api/{uuid4()}", headers={"traceparent": TRACEPARENT})
     trace_id = await asyncio.wait_for(handled.get(), 30)
     await asyncio.gather(publishing.bus.stop(), consuming.stop())
-    await publishing.app.state.redis.aclose()
-    await publishing.database.close()
+    await publishing.close()
 
     assert answer.status_code == 200
     assert trace_id == TRACE_ID

@@ -101,8 +101,7 @@ async def installation(servers, postgres, tmp_path):
         bus.start()
     yield SimpleNamespace(app=publishing.app, consumer_db=consumer_db)
     await asyncio.gather(publishing.bus.stop(), consuming.stop())
-    await publishing.app.state.redis.aclose()
-    await publishing.database.close()
+    await publishing.close()
     await consumer_db.close()
 
 
