@@ -27,7 +27,7 @@ class Request:
 
 @dataclass
 class HttpListener:
-    """Replies with each of `answers`, the last one repeatedly. `location` is the target of a 3xx."""
+    """Replies with each of `answers`; the last one repeats. `location` is the target of a 3xx."""
 
     answers: list[int] = field(default_factory=lambda: [200])
     location: str = ""

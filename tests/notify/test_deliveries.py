@@ -1,6 +1,4 @@
-"""Deliveries: at least once, with one key, by one sender worker at a time, not in quiet hours unless
-urgent.
-"""
+"""Deliveries: at least once, with one key, by one sender worker at a time; quiet hours."""
 
 import asyncio
 from datetime import timedelta
@@ -164,7 +162,8 @@ async def test_deliveries_are_queued_in_due_order(notify):
         )
 
     queued = await notify.fetch(
-        "select n.due_at from deliveries d join notifications n on n.id = d.notification_id order by d.id"
+        "select n.due_at from deliveries d "
+        "join notifications n on n.id = d.notification_id order by d.id"
     )
     assert [row["due_at"] for row in queued] == sorted(row["due_at"] for row in queued)
 
@@ -234,10 +233,12 @@ async def test_wait_set_by_a_jumped_clock_is_ignored(notify):
         await notify.subscribe(hook.url)
         await notify.consume(CaseEvents().lapsed())
         await notify.fetch(
-            "update deliveries set next_attempt_at = clock_timestamp() + interval '40 days' returning 1"
+            "update deliveries "
+            "set next_attempt_at = clock_timestamp() + interval '40 days' returning 1"
         )
         await notify.fetch(
-            "update subscriptions set paused_until = clock_timestamp() + interval '40 days' returning 1"
+            "update subscriptions "
+            "set paused_until = clock_timestamp() + interval '40 days' returning 1"
         )
         await notify.send()
 

@@ -1,4 +1,4 @@
-"""Every transport against a real server on this machine, and the addresses that may not be called."""
+"""Every transport against a real server, and the addresses that may not be called."""
 
 import asyncio
 import hmac

@@ -1,6 +1,7 @@
 """Publishes the notifications that events cause."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from itertools import chain
 
 from services.notify.domain.composition import (
@@ -39,43 +40,52 @@ async def notify_of_events(tx: Transaction, consumed: Sequence[tuple[Event, Meta
 
 async def notify_of_scores(tx: Transaction, consumed: Sequence[tuple[ScoreChanged, Meta]]) -> None:
     """Notify the office of units whose running score fell far below its baseline."""
-    keys = {UnitInCampaign(event.campaign_id, event.unit_id) for event, _ in consumed}
+    keys = {_unit_in_campaign(event) for event, _ in consumed}
     baselines = await reference.lock_score_baselines(tx, keys)
     fallen: list[tuple[Event, Meta]] = []
     for event, meta in consumed:
-        if event.total is None:
-            continue
-        key = UnitInCampaign(event.campaign_id, event.unit_id)
-        baselines[key], fell = next_baseline(baselines.get(key), event.total)
-        if fell:
+        if _fell(event, baselines):
             fallen.append((event, meta))
     await reference.upsert_score_baselines(tx, baselines)
     await notify_of_events(tx, fallen)
+
+
+def _fell(event: ScoreChanged, baselines: dict[UnitInCampaign, Decimal]) -> bool:
+    """Update the unit's baseline; return whether its score fell far below the old one."""
+    if event.total is None:
+        return False
+    key = _unit_in_campaign(event)
+    baselines[key], fell = next_baseline(baselines.get(key), event.total)
+    return fell
+
+
+def _unit_in_campaign(event: ScoreChanged) -> UnitInCampaign:
+    return UnitInCampaign(event.campaign_id, event.unit_id)
 
 
 async def publish(tx: Transaction, new: Sequence[NewNotification]) -> None:
     """Insert notifications in the order of their due times and publish the events about them."""
     if not new:
         return
-    calendar = context_of(tx).calendar
-    send_at = {
-        urgent: earliest_send_time(tx.now, urgent=urgent, calendar=calendar)
-        for urgent in (False, True)
-    }
-    ordered = sorted(new, key=lambda notification: notification.sort_key)
-    scheduled = [ScheduledNotification(each, send_at[each.urgent]) for each in ordered]
-    inserted = await notifications.insert(tx, scheduled)
-    for id_, notification in inserted.items():
+    inserted = await notifications.insert(tx, _schedule(tx, new))
+    for notification_id, notification in inserted.items():
         tx.publish(
             NotificationIssued(
                 occurred_at=tx.now,
-                notification_id=id_,
+                notification_id=notification_id,
                 kind=notification.kind,
                 roles=(notification.role,),
                 unit_id=notification.audience_unit,
                 subject_id=notification.subject_id,
             )
         )
+
+
+def _schedule(tx: Transaction, new: Sequence[NewNotification]) -> list[ScheduledNotification]:
+    calendar = context_of(tx).calendar
+    send_at = earliest_send_time(tx.now, urgent=False, calendar=calendar)
+    ordered = sorted(new, key=lambda notification: notification.sort_key)
+    return [ScheduledNotification(each, tx.now if each.urgent else send_at) for each in ordered]
 
 
 async def _load_reference(tx: Transaction, events: Sequence[Event]) -> ReferenceData:

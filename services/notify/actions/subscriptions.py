@@ -61,13 +61,13 @@ async def subscribe(
 
     Raises Rejected as `check_subscription` does, and if the subscription is stopped.
     """
-    row = await subscriptions.lock(tx, subscription_id)
-    if row and row.stopped_at:
+    existing = await subscriptions.lock(tx, subscription_id)
+    if existing and existing.stopped_at:
         raise Rejected("这项订阅已停用，请新建")
-    if row is None and address is None:
+    if existing is None and address is None:
         raise _invalid("address", "请填写接收地址")
     await check_subscription(tx, role=role, unit_id=unit_id, address=address)
-    row = row or _new_subscription(tx, subscription_id)
+    row = existing or _new_subscription(tx, subscription_id)
     row.role = role
     row.unit_id = unit_id
     row.kinds = list(kinds)

@@ -1,6 +1,6 @@
 """Editing templates."""
 
-from services.notify.domain.templates import text_problem
+from services.notify.domain.templates import PRESET_VERSION, text_problem
 from services.notify.store import templates
 from shared.appraisal.errors import Rejected
 from shared.foundation import telemetry
@@ -30,12 +30,16 @@ async def edit_template(
     """
     if problem := template_problem(text):
         raise Rejected(problem, status=422, field="text")
-    newest = (await templates.newest_by_kind(tx)).get(kind)
-    newest_version = newest.version if newest else 1
     version = based_on + 1
-    if newest_version != based_on or not await templates.insert(
+    is_newest = based_on == await _newest_version(tx, kind)
+    if not is_newest or not await templates.insert(
         tx, kind, version=version, text=text, account_id=by.id
     ):
         raise Rejected("模板已被他人修改，请刷新后在新版本上修改")
     tx.audit("template.written", kind, str(by.id), version=version)
     return version
+
+
+async def _newest_version(tx: Transaction, kind: str) -> int:
+    edited = (await templates.newest_by_kind(tx)).get(kind)
+    return edited.version if edited else PRESET_VERSION

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from services.notify.actions import delivery
 from services.notify.api.base import ADMIN, PageSize, ResponseModel, api_router
 from services.notify.domain.channels import Channel
-from services.notify.domain.delivery import DeliveryState
+from services.notify.domain.delivery import DeliveryFilter, DeliveryState
 from services.notify.views.deliveries import list_deliveries
 from shared.appraisal.labels import Role
 from shared.security.policies import allow
@@ -57,9 +57,8 @@ async def log(
     limit: PageSize = 50,
 ) -> DeliveryListResponse:
     """Deliveries, newest first. A supervisor sees those to supervisors."""
-    entries = await list_deliveries(
-        tx, user=user, state=state, channel=channel, number=number, before=before, limit=limit
-    )
+    wanted = DeliveryFilter(state=state, channel=channel, number=number)
+    entries = await list_deliveries(tx, wanted, user=user, before=before, limit=limit)
     return DeliveryListResponse(
         deliveries=[DeliveryResponse.model_validate(entry) for entry in entries],
         next=entries[-1].id if len(entries) == limit else None,

@@ -115,15 +115,12 @@ def compose(
     reference: ReferenceData,
 ) -> list[NewNotification]:
     """Return one notification for each role that `rule` addresses."""
-    link = link_to(rule.kind, subject)
-    text = render(
-        reference.texts.get(rule.kind, rule.text), _template_values(subject, link, reference)
-    )
-    escalate_at = (
-        _escalation_time(occurrence.occurred_at, reference.calendar) if rule.escalates else None
-    )
-    return [
-        NewNotification(
+    text = _compose_text(rule, subject, reference)
+
+    def addressed_to(role: Audience) -> NewNotification:
+        escalates = rule.escalates and role is Audience.SUPERVISOR
+        lapsed_at = occurrence.occurred_at
+        return NewNotification(
             event_id=occurrence.event_id,
             role=role,
             unit_id=subject.unit_id,
@@ -133,14 +130,14 @@ def compose(
             version=occurrence.version,
             stage=subject.stage,
             text=text,
-            link=link,
+            link=link_to(rule.kind, subject),
             urgent=occurrence.urgent,
             due_at=subject.due_at,
             occurred_at=occurrence.occurred_at,
-            escalate_at=escalate_at if role is Audience.SUPERVISOR else None,
+            escalate_at=_escalation_time(lapsed_at, reference.calendar) if escalates else None,
         )
-        for role in _recipients(rule, subject)
-    ]
+
+    return [addressed_to(role) for role in _recipients(rule, subject)]
 
 
 def resolved_stages(event: Event, meta: Meta) -> list[ResolvedStage]:
@@ -162,15 +159,22 @@ def _stage_owners(stage: str) -> tuple[Audience, ...]:
     return STAGES[stage].owners if stage in STAGES else ()
 
 
+def _compose_text(
+    rule: NotificationRule, subject: NotificationSubject, reference: ReferenceData
+) -> str:
+    template = reference.texts.get(rule.kind, rule.text)
+    return render(template, _template_values(rule, subject, reference))
+
+
 def _template_values(
-    subject: NotificationSubject, link: str, reference: ReferenceData
+    rule: NotificationRule, subject: NotificationSubject, reference: ReferenceData
 ) -> dict[str, str]:
     due = due_label(subject.due_at, subject.provisional) if subject.due_at else "规定期限"
     stage = STAGES[subject.stage].label if subject.stage in STAGES else "期限"
     return {
         "编号": subject.number,
         "单位": reference.unit_name(subject.unit_id),
-        "链接": link,
+        "链接": link_to(rule.kind, subject),
         "期限": due,
         "环节": stage,
     }

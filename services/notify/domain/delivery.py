@@ -1,6 +1,7 @@
 """The states of a delivery, and the schedule of its attempts."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from shared.appraisal.labels import LabelledEnum
@@ -30,6 +31,17 @@ _BADGES: Final[Mapping[DeliveryState, str]] = {
     DeliveryState.FAILED: "over",
     DeliveryState.WITHDRAWN: "hold",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryFilter:
+    """Which deliveries the log shows. None means all."""
+
+    role: str | None = None
+    state: str | None = None
+    channel: str | None = None
+    number: str | None = None
+
 
 RETRY_DELAYS_SECONDS: Final = (30.0, 120.0, 600.0, 1800.0, 7200.0, 21600.0)
 """Delay after each failed attempt; a delivery fails when no delay is left."""

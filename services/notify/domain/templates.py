@@ -15,6 +15,8 @@ from shared.appraisal.calendar.working_days import civil_day, closing
 TEMPLATE_FIELDS: Final = ("编号", "单位", "期限", "环节", "链接")
 """Every field a template may name. None of them holds complainant data or complaint text."""
 TEXT_MAX: Final = 200
+PRESET_VERSION: Final = 1
+"""The version of the preset text of every rule; edited versions follow."""
 _FIELD: Final = re.compile(r"\{([^{}]*)\}")
 _SAMPLE_NUMBER: Final = "ZF2026-004512"
 

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from services.notify.actions import delivery
 from services.notify.domain.channels import Channel
-from services.notify.domain.delivery import DeliveryState
+from services.notify.domain.delivery import DeliveryFilter, DeliveryState
 from services.notify.views.deliveries import delivery_log_page
 from shared.appraisal.labels import Role
 from shared.security.policies import allow
@@ -26,16 +26,9 @@ async def log(
     number: str = "",
     before: UUID | None = None,
 ) -> Response:
-    number = number.strip()
-    page = await delivery_log_page(
-        tx,
-        user=user,
-        state=state or None,
-        channel=channel or None,
-        number=number or None,
-        before=before,
-    )
-    query = {"state": state, "channel": channel, "number": number}
+    query = {"state": state, "channel": channel, "number": number.strip()}
+    wanted = DeliveryFilter(**{name: value for name, value in query.items() if value})
+    page = await delivery_log_page(tx, wanted, user=user, before=before)
     return render_page(
         request,
         "log.html",
@@ -43,7 +36,7 @@ async def log(
         page=page,
         form=Form.with_initial(query),
         query=query,
-        filtered=bool(state or channel or number or before),
+        filtered=wanted != DeliveryFilter() or before is not None,
         states=DeliveryState.choices(),
         channels=Channel.choices(),
         may_resend=user.role is Role.ADMIN,

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from services.notify.domain.delivery import DeliveryFilter
 from shared.security.keyring import SealedRecord
 from shared.storage.transaction import Transaction
 
@@ -152,16 +153,6 @@ async def count_waiting(tx: Transaction, *, due_until: datetime) -> int:
 
 
 # ── log ───────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryFilter:
-    """Which deliveries the log shows. None means all."""
-
-    role: str | None = None
-    state: str | None = None
-    channel: str | None = None
-    number: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

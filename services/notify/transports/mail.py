@@ -82,13 +82,17 @@ async def _submit(
             start_tls=server.security == "starttls",
             tls_context=default_tls_context(),
         )
-    except aiosmtplib.SMTPRecipientsRefused as error:
-        code = error.recipients[0].code
-        raise TransportError(f"收件地址被拒绝（{code}）", permanent=code >= 500) from error
-    except aiosmtplib.SMTPResponseException as error:
-        # The administrator can correct a refused login, so the delivery is attempted again.
-        is_login = isinstance(error, aiosmtplib.SMTPAuthenticationError)
-        permanent = error.code >= 500 and not is_login
-        raise TransportError(f"邮件服务器返回 {error.code}", permanent=permanent) from error
     except (aiosmtplib.SMTPException, OSError) as error:
-        raise TransportError("无法连接邮件服务器") from error
+        raise _transport_error(error) from error
+
+
+def _transport_error(error: Exception) -> TransportError:
+    if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
+        code = error.recipients[0].code
+        return TransportError(f"收件地址被拒绝（{code}）", permanent=code >= 500)
+    if isinstance(error, aiosmtplib.SMTPResponseException):
+        # The administrator can correct a refused login, so the delivery is attempted again.
+        refused_login = isinstance(error, aiosmtplib.SMTPAuthenticationError)
+        permanent = error.code >= 500 and not refused_login
+        return TransportError(f"邮件服务器返回 {error.code}", permanent=permanent)
+    return TransportError("无法连接邮件服务器")

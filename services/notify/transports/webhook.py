@@ -32,15 +32,18 @@ class WebhookTransport:
         url = self._parse(address)
         resolved = await self.policy.resolve(url.host, _port(url))
         body = message.as_json()
+        headers = self._headers(url, message, body)
+        raise_for_status(await self._post(url, resolved, headers=headers, body=body))
+
+    def _headers(self, url: httpx2.URL, message: OutboundMessage, body: bytes) -> dict[str, str]:
         key = self.signing_key(message.subscription_id)
-        headers = {
+        return {
             **signature_headers(key, message.key, real_now(), body),
             "host": url.netloc.decode("ascii"),
             "content-type": "application/json",
             "user-agent": "fengping",
             "idempotency-key": str(message.key),
         }
-        raise_for_status(await self._post(url, resolved, headers=headers, body=body))
 
     async def _post(
         self, url: httpx2.URL, resolved: IpAddress, *, headers: dict[str, str], body: bytes

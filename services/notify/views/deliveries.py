@@ -1,17 +1,16 @@
 """The delivery log."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 from services.notify.domain.audience import Audience
 from services.notify.domain.channels import Channel
-from services.notify.domain.delivery import DeliveryState
+from services.notify.domain.delivery import DeliveryFilter, DeliveryState
 from services.notify.domain.rules import RULES
 from services.notify.store import deliveries, subscriptions
-from services.notify.store.deliveries import DeliveryFilter, DeliveryLogEntry
-from services.notify.tables import Subscription
+from services.notify.store.deliveries import DeliveryLogEntry
 from shared.appraisal.labels import Role
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction
@@ -62,33 +61,33 @@ def visible_role(user: Account) -> str | None:
     return None if user.role is Role.ADMIN else user.role
 
 
+async def list_deliveries(
+    tx: Transaction, wanted: DeliveryFilter, *, user: Account, before: UUID | None, limit: int
+) -> list[DeliveryLogEntry]:
+    """Return the deliveries that this account may see, newest first."""
+    visible = replace(wanted, role=visible_role(user))
+    return await deliveries.list_log(tx, visible, before=before, limit=limit)
+
+
 async def delivery_log_page(
-    tx: Transaction,
-    *,
-    user: Account,
-    state: str | None,
-    channel: str | None,
-    number: str | None,
-    before: UUID | None,
+    tx: Transaction, wanted: DeliveryFilter, *, user: Account, before: UUID | None
 ) -> DeliveryLogPage:
     """Return one page of the deliveries that this account may see."""
-    role = visible_role(user)
-    wanted = DeliveryFilter(role=role, state=state, channel=channel, number=number)
-    entries = await deliveries.list_log(tx, wanted, before=before, limit=ROWS_PER_PAGE + 1)
+    entries = await list_deliveries(tx, wanted, user=user, before=before, limit=ROWS_PER_PAGE + 1)
     shown = entries[:ROWS_PER_PAGE]
-    active = await subscriptions.list_active(tx)
-    visible = [row for row in active if role is None or row.role == role]
     return DeliveryLogPage(
         rows=[_delivery_row(entry, now=tx.now) for entry in shown],
-        failing=_failing(visible),
+        failing=await _failing_subscriptions(tx, visible_role(user)),
         next_cursor=shown[-1].id if len(entries) > ROWS_PER_PAGE else None,
     )
 
 
-def _failing(rows: Sequence[Subscription]) -> list[FailingSubscription]:
+async def _failing_subscriptions(tx: Transaction, role: str | None) -> list[FailingSubscription]:
+    active = await subscriptions.list_active(tx)
+    visible = [row for row in active if role is None or row.role == role]
     return [
         FailingSubscription(Channel(row.channel).label, row.redacted_address, row.failing_since)
-        for row in rows
+        for row in visible
         if row.failing_since
     ]
 
@@ -128,18 +127,3 @@ def _duration_label(seconds: float) -> str:
     if seconds < 7200:
         return f"{int(seconds / 60)} 分钟"
     return f"{int(seconds / 3600)} 小时"
-
-
-async def list_deliveries(
-    tx: Transaction,
-    *,
-    user: Account,
-    state: str | None,
-    channel: str | None,
-    number: str | None,
-    before: UUID | None,
-    limit: int,
-) -> list[DeliveryLogEntry]:
-    """Return the deliveries that this account may see, newest first."""
-    wanted = DeliveryFilter(role=visible_role(user), state=state, channel=channel, number=number)
-    return await deliveries.list_log(tx, wanted, before=before, limit=limit)

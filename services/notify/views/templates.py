@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.notify.domain.rules import RULES
+from services.notify.domain.templates import PRESET_VERSION
 from services.notify.store import templates
 from services.notify.tables import NotificationTemplate
 from shared.storage.transaction import Transaction
-
-PRESET_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
