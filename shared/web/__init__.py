@@ -1,22 +1,19 @@
-"""What the pages of all four services stand on: doors, pages, forms, one look.
+"""The web layer of all services: routing, forms, idempotency, errors, rendering, navigation.
 
-A service's `pages.py` and `api.py` need:
+Routes in a service's `pages/` and `api/`:
 
     router = Router(prefix="/casework")
 
     @router.get("/cases/{number}", policy=allow(Role.HANDLER, Role.SUPERVISOR))
     async def case_page(request: Request, tx: Tx, user: CurrentUser, number: str) -> Response:
-        return render_page(request, "case.html", case=await store.case(tx, number, user))
+        return render_page(request, "case.html", case=await views.case(tx, number, by=user))
 
     @router.post("/cases/{number}/acceptance", policy=allow(Role.HANDLER))
-    async def accept(request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, number: str) -> Response:
-        return await idempotency.redirect(actions.accept_case(tx, number=number, by=user), to=f"/casework/cases/{number}")
+    async def accept(tx: Tx, user: CurrentUser, idempotency: Idempotency, number: str) -> Response:
+        action = actions.accept_case(tx, number=number, by=user)
+        return await idempotency.redirect(action, to=f"/casework/cases/{number}")
 
-    @router.post("/api/cases/{number}/acceptance", policy=allow(Role.HANDLER), status_code=201)
-    async def accept_by_api(tx: Tx, user: CurrentUser, idempotency: Idempotency, number: str) -> Response:
-        return await idempotency.respond(201, actions.accept_case(tx, number=number, by=user))
-
-The service's `app.py` calls `install(app, …)` once, and `check_policies(app)` before it serves.
+`shared.runtime.service` calls `install` and, before it serves, `check_policies`.
 """
 
 from pathlib import Path
@@ -33,6 +30,7 @@ from shared.web.dependencies import (
     client_network,
     enforce_rate_limit,
 )
+from shared.web.error_responses import install_errors
 from shared.web.errors import (
     BodyTooLarge,
     Failure,
@@ -40,7 +38,6 @@ from shared.web.errors import (
     NotFound,
     ServiceUnavailable,
     TooManyRequests,
-    install_errors,
 )
 from shared.web.forms import FieldError, Form, read_form
 from shared.web.headers import RequestMiddleware
@@ -107,17 +104,16 @@ __all__ = [
 def install(
     app: FastAPI, *, service: str, settings: Settings, version: str, templates: Path | None = None
 ) -> None:
-    """Give a service its look and its manners: templates, static files, errors, security headers.
+    """Install templates, static files, error handlers and security headers.
 
-    `templates`: the service's own folder. `app.state.sessions`, `.database` and `.context` are set
-    by the service's core before the first request.
+    `templates` is the service's own folder. `shared.runtime.service` sets the other values of
+    `app.state`.
     """
-    app.state.contact_phone, app.state.organisation, app.state.version = (
-        settings.contact_phone,
-        settings.organisation,
-        version,
-    )
-    app.state.idle_minutes, app.state.banner = settings.session_idle_minutes, settings.banner
+    app.state.contact_phone = settings.contact_phone
+    app.state.organisation = settings.organisation
+    app.state.version = version
+    app.state.idle_minutes = settings.session_idle_minutes
+    app.state.banner = settings.banner
     install_templates(app, service=service, folder=templates)
     install_static(app)
     install_errors(app)

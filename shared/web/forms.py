@@ -1,15 +1,13 @@
-"""Forms: what was typed, checked by a model, with every mistake named in official Chinese and
-nothing typed ever lost.
+"""Forms: submitted texts, validated by a model, with errors in official Chinese.
 
-A form's model is a class of inputs (`Input`), never of a table: unknown fields are refused. A door
-does
+The model of a form is an `Input`, never a table, and rejects unknown fields. A route does
 
     form = await read_form(request, NewTicket)
     if form.cleaned is None:
         return render_page(request, "desk.html", 422, form=form, failed=True)
 
-and the template asks the form for `value(name)` and `error(name)`. The same words stand at the
-field and in the summary above.
+and the template reads `form.value(name)` and `form.error(name)`. The form keeps what was submitted,
+so nothing has to be entered twice. The field and the summary above the form show the same sentence.
 """
 
 import re
@@ -23,19 +21,17 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
 INTERNAL_FIELDS: Final = frozenset({"csrf", "idempotency_key"})
-"""Fields that every form of ours carries and no model knows."""
+"""Fields that every form carries and no model declares."""
 NON_FIELD: Final = ""
-"""Field name of a problem that concerns the form as a whole."""
+"""Field name of an error that concerns the form as a whole."""
 _KEYED_FIELD: Final = re.compile(r"([a-z_]\w*)\[([^\]]{1,80})\]", re.ASCII)
 _SAFE_NAME: Final = re.compile(r"(?!.*\d{5})[a-z_][\w.]{0,59}", re.ASCII | re.IGNORECASE)
-"""A name of a field that may be repeated in an error: a key that nobody declared is input too, and
-may be a telephone number.
-"""
+"""A field name that an error may repeat: an undeclared key is input too, possibly a phone number."""
 _HAN: Final = re.compile(r"[\u4e00-\u9fff]")
 
 
 class Input(BaseModel):
-    """Base of every model that reads what people or programs send."""
+    """Base of every model that validates input from people or programs."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -50,7 +46,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong with one field, in a sentence. `field` is "" when it concerns the whole form."""
+    """An error of one field as a sentence. `field` is NON_FIELD if it concerns the whole form."""
 
     field: str
     sentence: str
@@ -58,8 +54,9 @@ class FieldError:
 
 @dataclass(slots=True)
 class Form(Generic[ModelT]):
-    """What was typed into a form. `cleaned` is the validated model, None while there are errors (or
-    nothing was sent yet).
+    """The submitted texts of a form and their errors.
+
+    `cleaned` is the validated model, or None if there are errors or nothing was submitted yet.
     """
 
     texts: dict[str, list[str]] = field(default_factory=dict)
@@ -68,43 +65,39 @@ class Form(Generic[ModelT]):
 
     @classmethod
     def with_initial(cls, initial: Mapping[str, Any] | None = None) -> "Form[ModelT]":
-        """A form not sent yet, with what it starts from: a draft, a default, the version being
-        edited.
-        """
-        texts = {
-            name: _texts(value) for name, value in (initial or {}).items() if value is not None
-        }
-        return cls(texts)
+        """Return a form that is not submitted yet, with initial values such as those of a draft."""
+        given = {name: value for name, value in (initial or {}).items() if value is not None}
+        return cls({name: _texts(value) for name, value in given.items()})
 
     def value(self, name: str, default: str = "") -> str:
-        """The text in a field."""
-        return (self.texts.get(name) or [default])[0]
+        """Return the text of a field."""
+        texts = self.texts.get(name)
+        return texts[0] if texts else default
 
     def values(self, name: str) -> list[str]:
-        """The choices ticked."""
+        """Return the selected choices of a field."""
         return self.texts.get(name, [])
 
     def error(self, name: str) -> str:
-        """The first problem of a field, or ""."""
+        """Return the first error of a field, or ""."""
         return next((each.sentence for each in self.errors if each.field == name), "")
 
     def add_error(self, sentence: str, name: str = NON_FIELD) -> None:
-        """Add a problem that only the action could find (`Rejected.sentence`, `Rejected.field`); the
-        form has no value any more.
-        """
+        """Add an error that only the action can find (`Rejected.sentence`, `Rejected.field`)."""
         self.errors.append(FieldError(name, sentence))
         self.cleaned = None
 
 
 async def read_form(request: Request, model: type[ModelT]) -> Form[ModelT]:
-    """Read and check a form. Empty fields count as not filled in; `name[key]` fields make a
-    dictionary.
+    """Read and validate a form.
+
+    An empty field counts as missing; fields named `name[key]` become a dictionary.
     """
     return check_form(await request.form(), model)
 
 
 def check_form(submitted: FormData, model: type[ModelT]) -> Form[ModelT]:
-    """As `read_form`, for data at hand."""
+    """Validate a form that is already read; as `read_form`."""
     form = Form[ModelT](_submitted_texts(submitted))
     try:
         form.cleaned = model.model_validate(_model_values(submitted, model))
@@ -154,14 +147,12 @@ def _is_collection(annotation: Any) -> bool:
 
 
 def _texts(value: Any) -> list[str]:
-    return (
-        [str(each) for each in value]
-        if isinstance(value, list | tuple | set | frozenset)
-        else [str(value)]
-    )
+    if isinstance(value, list | tuple | set | frozenset):
+        return [str(each) for each in value]
+    return [str(value)]
 
 
-# ── mistakes in words ─────────────────────────────────────────────────────────────────────────────
+# ── errors as sentences ───────────────────────────────────────────────────────────────────────────
 
 _MESSAGES: Final[Mapping[str, str]] = {
     "missing": "请填写{label}",
@@ -219,11 +210,10 @@ def to_field_errors(
     model: type[BaseModel] | None = None,
     texts: Mapping[str, list[str]] | None = None,
 ) -> list[FieldError]:
-    """Pydantic's errors as sentences. Nothing of the input is in them, except the name of an
-    unknown field.
+    """Return Pydantic's errors as sentences, which repeat nothing of the input but safe field names.
 
-    `model` gives the labels (`Field(title="被反映单位")`); `texts` lets a sentence say by how much
-    a text is too long.
+    `model` provides the labels (`Field(title="被反映单位")`); with `texts` a sentence says by how
+    much a text is too long.
     """
     return [_field_error(error, model, texts or {}) for error in errors]
 
@@ -231,44 +221,60 @@ def to_field_errors(
 def _field_error(
     error: Mapping[str, Any], model: type[BaseModel] | None, texts: Mapping[str, list[str]]
 ) -> FieldError:
-    location = [str(part) for part in error.get("loc", ())]
-    if model is None and location and location[0] in ("body", "query", "path", "header", "cookie"):
-        location = location[1:]
+    location = _location(error, has_model=model is not None)
     name = ".".join(location)
-    safe_name = name if _SAFE_NAME.fullmatch(name) else "其他内容"
-    return FieldError(
-        safe_name if name else NON_FIELD,
-        _sentence(error, _label(location, model), safe_name, _length(location, texts)),
-    )
+    if not name:
+        return FieldError(NON_FIELD, _sentence(error, _WHOLE, _OTHER, length=0))
+    safe_name = name if _SAFE_NAME.fullmatch(name) else _OTHER
+    label = _label(location, model)
+    length = _length(texts.get(location[0]))
+    return FieldError(safe_name, _sentence(error, label, safe_name, length=length))
 
 
-def _sentence(error: Mapping[str, Any], label: str, name: str, length: int) -> str:
-    kind, context = str(error.get("type", "")), error.get("ctx") or {}
-    custom = (
-        str(context.get("error", ""))
-        if kind in ("value_error", "assertion_error")
-        else str(error.get("msg", ""))
-    )
-    if kind not in _MESSAGES and _HAN.search(custom):
-        return custom
-    over = (
-        f"，已超出 {length - context['max_length']} 字"
-        if kind == "string_too_long" and length > context["max_length"]
-        else ""
-    )
-    return _MESSAGES.get(kind, _DEFAULT_MESSAGE).format(
-        **{**context, "label": label, "name": name, "over": over}
-    )
+_WHOLE: Final = "内容"
+_OTHER: Final = "其他内容"
+
+
+def _location(error: Mapping[str, Any], *, has_model: bool) -> list[str]:
+    """Return the path to the field, without FastAPI's prefix for the part of the request."""
+    location = [str(part) for part in error.get("loc", ())]
+    if not has_model and location and location[0] in _REQUEST_PARTS:
+        return location[1:]
+    return location
+
+
+_REQUEST_PARTS: Final = frozenset({"body", "query", "path", "header", "cookie"})
+
+
+def _sentence(error: Mapping[str, Any], label: str, name: str, *, length: int) -> str:
+    kind = str(error.get("type", ""))
+    context = error.get("ctx") or {}
+    own_sentence = _own_sentence(error, kind, context)
+    if kind not in _MESSAGES and _HAN.search(own_sentence):
+        return own_sentence
+    over = _over(length, context) if kind == "string_too_long" else ""
+    words = {**context, "label": label, "name": name, "over": over}
+    return _MESSAGES.get(kind, _DEFAULT_MESSAGE).format(**words)
+
+
+def _own_sentence(error: Mapping[str, Any], kind: str, context: Mapping[str, Any]) -> str:
+    """Return the sentence of a validator of ours, if that is what failed."""
+    if kind in ("value_error", "assertion_error"):
+        return str(context.get("error", ""))
+    return str(error.get("msg", ""))
+
+
+def _over(length: int, context: Mapping[str, Any]) -> str:
+    excess = length - int(context["max_length"])
+    return f"，已超出 {excess} 字" if excess > 0 else ""
 
 
 def _label(location: Sequence[str], model: type[BaseModel] | None) -> str:
-    if not location:
-        return "内容"
     model_field = model.model_fields.get(location[0]) if model else None
     if model_field is not None and model_field.title:
         return f"“{model_field.title}”"
-    return f"“{location[-1]}”" if _SAFE_NAME.fullmatch(location[-1]) else "内容"
+    return f"“{location[-1]}”" if _SAFE_NAME.fullmatch(location[-1]) else _WHOLE
 
 
-def _length(location: Sequence[str], texts: Mapping[str, list[str]]) -> int:
-    return len((texts.get(location[0]) or [""])[0].strip()) if location else 0
+def _length(texts: Sequence[str] | None) -> int:
+    return len(texts[0].strip()) if texts else 0

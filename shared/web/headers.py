@@ -1,9 +1,8 @@
-"""The outer wrapping of every request: its number, its trace, the security headers of its answer,
-and the answer to a crash.
+"""Middleware around every request: trace id, security headers, the response to a crash.
 
-Scripts run only when the page says so with its nonce: what somebody typed can never become a
-program, even if a template forgot to escape it. Pages are not kept by browsers or proxies
-(`no-store`) unless they say otherwise; static files do.
+Scripts run only with the nonce of their page, so input cannot become a script even if a template
+forgets to escape it. Responses are not cached (`no-store`) unless they declare otherwise, as static
+files do.
 """
 
 import secrets
@@ -14,7 +13,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.foundation.tracing import ensure_trace
-from shared.web.errors import handle_crash
+from shared.web.error_responses import handle_crash
 
 CONTENT_SECURITY_POLICY: Final = "; ".join(
     (
@@ -35,8 +34,7 @@ CONTENT_SECURITY_POLICY: Final = "; ".join(
 HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    # Not `no-referrer`: browsers would then send `Origin: null` with our own forms, and they could
-    # not be told from forged ones.
+    # Not `no-referrer`: browsers would send `Origin: null` with our own forms, as with forged ones.
     "Referrer-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), geolocation=(self), microphone=(), payment=(), usb=()",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -54,8 +52,9 @@ OWN_HEADER_NAMES: Final = {name for name, _ in RAW_HEADERS} | {
 
 
 class Nonce:
-    """What the scripts and styles of one answer show to be let in. Made when a page asks for it
-    (`str`); other answers let none in.
+    """The nonce of the scripts and styles of one response, generated when a page uses it (`str`).
+
+    The policy of a response that does not use it allows no scripts.
     """
 
     __slots__ = ("_value",)
@@ -69,7 +68,7 @@ class Nonce:
 
     @property
     def policy(self) -> bytes:
-        """The Content-Security-Policy of this answer."""
+        """The Content-Security-Policy of this response."""
         return _csp(f" 'nonce-{self._value}'") if self._value else _CSP_WITHOUT_NONCE
 
 
@@ -84,7 +83,8 @@ class RequestMiddleware:
     """ASGI middleware around a whole service."""
 
     def __init__(self, app: ASGIApp, *, https: bool = False) -> None:
-        self.app, self.https = app, https
+        self.app = app
+        self.https = https
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -95,7 +95,7 @@ class RequestMiddleware:
             await self._respond(scope, receive, send, nonce, trace_id)
 
     async def _respond(
-        self, scope: Scope, receive: Receive, send: Send, nonce: "Nonce", number: str
+        self, scope: Scope, receive: Receive, send: Send, nonce: Nonce, number: str
     ) -> None:
         started = False
 
@@ -115,10 +115,11 @@ class RequestMiddleware:
             await response(scope, receive, send_with_headers)
 
     def _merge_headers(
-        self, response_headers: Iterable[RawHeader], nonce: "Nonce", number: str
+        self, response_headers: Iterable[RawHeader], nonce: Nonce, number: str
     ) -> list[RawHeader]:
-        """Headers of an answer with ours, which replace those of the same name. How long it
-        may be kept the answer may say.
+        """Return the response's headers with ours, which replace those of the same name.
+
+        `Cache-Control` is added only if the response has none.
         """
         kept = [pair for pair in response_headers if pair[0] not in OWN_HEADER_NAMES]
         own = [

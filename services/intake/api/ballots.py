@@ -22,7 +22,7 @@ from shared.web import (
     client_network,
     enforce_rate_limit,
 )
-from shared.web.errors import error_response
+from shared.web.error_responses import error_response
 from shared.web.forms import Input
 from shared.web.idempotency_keys import KEY_HEADER, KEY_MAX, MissingIdempotencyKey
 
