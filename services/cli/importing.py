@@ -79,7 +79,7 @@ async def take(
         return await _take_units(file, campaign_id=campaign_id, dry_run=dry_run, settings=settings)
     from services.intake.actions import imports
 
-    order = imports.read_order(
+    job = imports.read_job(
         file_name=file.name,
         content=file.content,
         mapping=file.mapping,
@@ -87,26 +87,26 @@ async def take(
         dry_run=dry_run,
         by=IMPORTER,
     )
-    if order.mapping.kind != kind:
+    if job.mapping.kind != kind:
         raise Rejected(
-            f"映射文件用于 {order.mapping.kind}，与命令中的 {kind} 不一致",
+            f"映射文件用于 {job.mapping.kind}，与命令中的 {kind} 不一致",
             status=422,
             field="mapping",
         )
     service = build("intake", settings)
     try:
         async with service.database.transaction(service.context) as tx:
-            import_id = await imports.begin_import(tx, order)
+            import_id = await imports.start_import(tx, job)
 
-        def heard(tally: imports.Tally) -> None:
-            told(tally.done + tally.repeated + tally.refused, tally.total)
+        def report(progress: imports.ImportProgress) -> None:
+            told(progress.processed, progress.total)
 
-        tally = await imports.run_import(
-            service.database, service.context, import_id, order, told=heard
+        progress = await imports.run_import(
+            service.database, service.context, import_id, job, on_progress=report
         )
     finally:
         await service.database.close()
-    return Outcome(tally.total, tally.done, tally.repeated, tally.mistakes)
+    return Outcome(progress.total, progress.done, progress.repeated, progress.errors)
 
 
 async def _take_units(

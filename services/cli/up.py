@@ -117,7 +117,7 @@ async def stage(settings: Settings, demo: Demo) -> Staged:
     clock = await DemoClock.started(
         settings.database_url
     )  # First of all: what is written before it would lie in its future.
-    seed_accounts = import_module("services.intake.actions.accounts").seed_accounts
+    seed_accounts = import_module("services.cli.demo_accounts").seed_accounts
     database = Database(settings.database_url, "intake", pool_size=2)
     try:
         async with database.transaction() as tx:

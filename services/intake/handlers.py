@@ -23,7 +23,7 @@ on = Handlers(linger_seconds=0.1)
 
 @on(CampaignPublished)
 async def _(tx: Transaction, event: CampaignPublished, meta: Meta) -> None:
-    await campaigns.keep(tx, event, meta.version)
+    await campaigns.save(tx, event, meta.version)
 
 
 @on.batch(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from services.intake.store.campaigns import CampaignCache
 from services.intake.store.encrypted_files import EncryptedFolder
 from shared.foundation.settings import Settings
 from shared.security.keyring import KeyRing
@@ -17,8 +18,7 @@ class IntakeContext:
     ring: KeyRing = field(repr=False)
     sessions: Sessions | None = None
     """Sessions of signed-in accounts; None in a process that only imports or migrates."""
-    campaigns: dict[str, object] = field(default_factory=dict, repr=False)
-    """Parsed campaigns by id, maintained by `store.campaigns`."""
+    campaigns: CampaignCache = field(default_factory=CampaignCache, repr=False)
 
     @property
     def files(self) -> EncryptedFolder:

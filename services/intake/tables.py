@@ -1,113 +1,89 @@
-"""The tables of intake. Nobody else reads them.
+"""The tables of intake. No other service reads them.
 
-Personal data is stored in three tables only, each record encrypted under its own key: `vault`
-(identity and complaint text), `hotline_drafts` and `supplements`. `form_drafts` (unfinished public
-forms) are encrypted under a key that only the browser holds.
+Only three tables hold what could identify a person, each row encrypted under its own key: `vault`
+(identity and the complainant's own words), `hotline_drafts` (a complaint being written at the hotline
+desk) and `supplements`. A row of `form_drafts` (an unfinished public form) is encrypted under a key
+that only the complainant's browser has.
 """
 
 from datetime import date, datetime
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    Column,
-    DateTime,
-    ForeignKey,
-    Index,
-    LargeBinary,
-    String,
-    Text,
-)
+from sqlalchemy import Column, ForeignKey, Index, String, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
+from services.intake.domain.identities import Identity
 from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Role, Urgency
+from shared.storage.columns import (
+    bigint_column,
+    identity_column,
+    one_of,
+    optional_text_column,
+    text_column,
+    timestamp_column,
+)
 from shared.storage.schema import registry_for
 
 
 class Base(SQLModel, registry=registry_for("intake")):
-    """Head of intake's tables."""
+    """Base class of intake's tables."""
 
 
-def instant(*, nullable: bool = False) -> Any:
-    """A column for an aware instant."""
-    return Field(sa_column=Column(DateTime(timezone=True), nullable=nullable))
-
-
-def sealed_bytes(*, nullable: bool = False) -> Any:
-    """A column for cipher text, a key or a digest."""
-    return Field(sa_column=Column(LargeBinary, nullable=nullable))
-
-
-def words(*, default: str | None = "") -> Any:
-    """A text column; `default=None` makes it required."""
-    return (
-        Field(sa_column=Column(Text, nullable=False))
-        if default is None
-        else Field(default, sa_column=Column(Text, nullable=False))
+def campaign_column(*, primary_key: bool = False, index: bool = False) -> Any:
+    """The campaign that a row belongs to."""
+    key = ForeignKey("intake.campaigns.id")
+    return Field(
+        sa_column=Column(Text, key, primary_key=primary_key, nullable=False, index=index or None)
     )
 
 
-def one_of(column: str, values: type[StrEnum] | tuple[str, ...]) -> CheckConstraint:
-    """The column holds one of these words."""
-    listed = ", ".join(f"'{value}'" for value in values)
-    return CheckConstraint(f"{column} in ({listed})", name=column)
+class SealedColumns(SQLModel):
+    """Columns of a record that is encrypted under its own key. Without `wrapped_key` it is lost."""
+
+    ciphertext: bytes
+    wrapped_key: bytes | None = None
+    key_version: int
 
 
-class Identity(StrEnum):
-    """身份: how much of the complainant may be known to whom. Only 实名 puts a name before the
-    reviewer's eyes at once.
-    """
-
-    REAL_NAME = "real_name"
-    CONFIDENTIAL = "confidential"
-    ANONYMOUS = "anonymous"
+# ── reference data, from the topic `campaigns` ──────────────────────────────────────────────────────────────
 
 
-# ── reference data, from `campaigns` ──────────────────────────────────────────────────────────────
-
-
-class Campaign(Base, table=True):
-    """评议活动 as scoring last published it. `revision`: version of the event, so that a copy in
-    memory knows when it is old.
-    """
+class CampaignRow(Base, table=True):
+    """评议活动 as scoring last published it. `revision` is the version of that event."""
 
     __tablename__ = "campaigns"
-    id: str = Field(sa_column=Column(Text, primary_key=True))
-    title: str = words(default=None)
+    id: str = text_column(primary_key=True)
+    title: str = text_column()
     year: int
-    scheme: str = words(default=None)
-    scheme_version: str = words(default=None)
-    revision: int = Field(sa_column=Column(BigInteger, nullable=False))
-    published_at: datetime = instant()
+    scheme: str = text_column()
+    scheme_version: str = text_column()
+    revision: int = bigint_column()
+    published_at: datetime = timestamp_column()
 
 
-class Unit(Base, table=True):
-    """A unit of a campaign's register."""
+class CampaignUnitRow(Base, table=True):
+    """A unit enrolled in a campaign."""
 
     __tablename__ = "units"
     __table_args__ = (Index("uq_units_unit_no", "campaign_id", "unit_no", unique=True),)
-    campaign_id: str = Field(
-        sa_column=Column(Text, ForeignKey("intake.campaigns.id"), primary_key=True)
-    )
-    unit_id: str = Field(sa_column=Column(Text, primary_key=True))
+    campaign_id: str = campaign_column(primary_key=True)
+    unit_id: str = text_column(primary_key=True)
     unit_no: int
-    name: str = words(default=None)
-    category: str = words(default=None)
+    name: str = text_column()
+    category: str = text_column()
     aliases: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
 
 
 # ── complaints ────────────────────────────────────────────────────────────────────────────────────
 
 
-class Complaint(Base, table=True):
-    """A complaint without its words and without its complainant: those are in `vault`.
+class ComplaintRow(Base, table=True):
+    """A complaint without its text and without its complainant: both are in `vault`.
 
-    `redacted_summary` is the redacted summary (转办摘要), free of personal data. `complainant_fingerprint` finds earlier
-    reports from the same number.
+    `redacted_summary` (转办摘要) holds no personal data. `complainant_fingerprint` finds earlier
+    complaints from the same telephone number.
     """
 
     __tablename__ = "complaints"
@@ -116,8 +92,8 @@ class Complaint(Base, table=True):
         one_of("kind", ComplaintKind),
         one_of("urgency", Urgency),
         one_of("identity", Identity),
-        # Near duplicates are looked for among the same unit's last days, so that no trigram index
-        # has to be kept up on every insert.
+        # Similar complaints are searched among the same unit's last days, so that no trigram index
+        # has to be maintained on every insert.
         Index("ix_complaints_of_unit", "campaign_id", "unit_id", "received_at"),
         Index(
             "ix_complaints_of_complainant",
@@ -127,154 +103,137 @@ class Complaint(Base, table=True):
         Index("ix_complaints_of_operator", "registered_by", "registered_at"),
     )
     id: UUID = Field(primary_key=True)
-    number: str = Field(sa_column=Column(Text, unique=True, nullable=False))
-    campaign_id: str = Field(
-        sa_column=Column(Text, ForeignKey("intake.campaigns.id"), nullable=False)
-    )
-    channel: str = Field(sa_column=Column(Text, nullable=False))
-    kind: str = Field(sa_column=Column(Text, nullable=False))
-    urgency: str = Field(sa_column=Column(Text, nullable=False))
-    urgency_reason: str = words()
-    identity: str = Field(sa_column=Column(Text, nullable=False))
-    unit_id: str | None = Field(default=None, sa_column=Column(Text))
-    problem_item: str | None = Field(default=None, sa_column=Column(Text))
-    redacted_summary: str = words(default=None)
-    received_at: datetime = instant()
-    registered_at: datetime = instant()
+    number: str = text_column(unique=True)
+    campaign_id: str = campaign_column()
+    channel: str = text_column()
+    kind: str = text_column()
+    urgency: str = text_column()
+    urgency_reason: str = text_column(default="")
+    identity: str = text_column()
+    unit_id: str | None = optional_text_column()
+    problem_item: str | None = optional_text_column()
+    redacted_summary: str = text_column()
+    received_at: datetime = timestamp_column()
+    registered_at: datetime = timestamp_column()
     registered_by: UUID | None = None
-    complainant_fingerprint: bytes | None = sealed_bytes(nullable=True)
+    complainant_fingerprint: bytes | None = None
     repeats: int = 0
     merged_into: UUID | None = None
 
 
-class VaultPart(Base, table=True):
+class VaultPart(Base, SealedColumns, table=True):
     """One sealed part of a complaint: `identity` (who, and how to reach them) or `statement`
-    (诉求原文, place, time as told).
+    (诉求原文, place, time as stated).
     """
 
     __tablename__ = "vault"
     __table_args__ = (one_of("part", ("identity", "statement")),)
     complaint_id: UUID = Field(primary_key=True, foreign_key="intake.complaints.id")
-    part: str = Field(sa_column=Column(Text, primary_key=True))
-    ciphertext: bytes = sealed_bytes()
-    wrapped_key: bytes | None = sealed_bytes(nullable=True)
-    key_version: int
+    part: str = text_column(primary_key=True)
 
 
-class Supplement(Base, table=True):
+class ComplaintSupplement(Base, SealedColumns, table=True):
     """补充说明 to a complaint, added after its registration; sealed like the statement."""
 
     __tablename__ = "supplements"
     id: UUID = Field(primary_key=True)
     complaint_id: UUID = Field(foreign_key="intake.complaints.id", index=True)
     by: UUID
-    at: datetime = instant()
-    ciphertext: bytes = sealed_bytes()
-    wrapped_key: bytes | None = sealed_bytes(nullable=True)
-    key_version: int
+    at: datetime = timestamp_column()
 
 
-class HotlineDraft(Base, table=True):
-    """A hotline ticket that is not registered yet, sealed."""
+class HotlineDraft(Base, SealedColumns, table=True):
+    """A complaint being written at the hotline desk, sealed."""
 
     __tablename__ = "hotline_drafts"
     id: UUID = Field(primary_key=True)
     account_id: UUID = Field(foreign_key="intake.accounts.id", index=True)
-    started_at: datetime = instant()
-    saved_at: datetime = instant()
-    ciphertext: bytes = sealed_bytes()
-    wrapped_key: bytes | None = sealed_bytes(nullable=True)
-    key_version: int
+    started_at: datetime = timestamp_column()
+    saved_at: datetime = timestamp_column()
 
 
-# ── what the complainant sees afterwards ──────────────────────────────────────────────────────────────
+# ── what the complainant can follow ───────────────────────────────────────────────────────────────
 
 
-class Progress(Base, table=True):
-    """办理进度 of a complaint, as casework tells it. Days, the public reply, nothing of people."""
+class ComplaintProgress(Base, table=True):
+    """办理进度 of a complaint, from casework's events: dates and the public reply, no person."""
 
     __tablename__ = "progress"
     complaint_id: UUID = Field(primary_key=True)
     case_id: UUID = Field(unique=True)
-    case_number: str = words(default=None)
-    unit_id: str | None = Field(default=None, sa_column=Column(Text))
-    opened_at: datetime = instant()
-    assigned_at: datetime | None = instant(nullable=True)
-    accepted_at: datetime | None = instant(nullable=True)
-    closed_at: datetime | None = instant(nullable=True)
-    refused_at: datetime | None = instant(nullable=True)
-    explanation: str = words()
-    due_at: datetime | None = instant(nullable=True)
+    case_number: str = text_column()
+    unit_id: str | None = optional_text_column()
+    opened_at: datetime = timestamp_column()
+    assigned_at: datetime | None = timestamp_column(nullable=True)
+    accepted_at: datetime | None = timestamp_column(nullable=True)
+    closed_at: datetime | None = timestamp_column(nullable=True)
+    refused_at: datetime | None = timestamp_column(nullable=True)
+    explanation: str = text_column(default="")
+    due_at: datetime | None = timestamp_column(nullable=True)
     provisional: bool = False
-    finding: str | None = Field(default=None, sa_column=Column(Text))
-    reply: str = words()
-    updated_at: datetime = instant()
+    finding: str | None = optional_text_column()
+    reply: str = text_column(default="")
+    updated_at: datetime = timestamp_column()
 
 
-class Rating(Base, table=True):
+class ComplaintRating(Base, table=True):
     """来件人评价, once for each complaint."""
 
     __tablename__ = "ratings"
     complaint_id: UUID = Field(primary_key=True, foreign_key="intake.complaints.id")
     option: int
-    reason: str = words()
-    at: datetime = instant()
+    reason: str = text_column(default="")
+    at: datetime = timestamp_column()
 
 
 class FormDraft(Base, table=True):
-    """An unfinished public form, kept for two hours. `id` is the hash of the token in the browser's
-    cookie; the token also decrypts `body`.
+    """An unfinished public form, kept for two hours.
+
+    `id` is the hash of the token that also decrypts `body`.
     """
 
     __tablename__ = "form_drafts"
-    id: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
-    body: bytes = sealed_bytes()
-    expires_at: datetime = Field(
-        sa_column=Column(DateTime(timezone=True), nullable=False, index=True)
-    )
+    id: bytes = Field(primary_key=True)
+    body: bytes
+    expires_at: datetime = timestamp_column(index=True)
 
 
 # ── ballots ───────────────────────────────────────────────────────────────────────────────────────
 
 
 class TokenBatch(Base, table=True):
-    """A batch of questionnaire codes for one campaign, instrument, group and point. No person
-    belongs to it.
+    """A batch of questionnaire codes for one campaign, instrument, group and point.
 
-    `one_use`: codes printed or sent once each; `place`: one short code displayed at a window, used
-    once by each device.
+    `one_use`: codes that are printed or sent, each good for one ballot; `place`: one short code
+    displayed at a window, good for one ballot from each device. No code belongs to a person.
     """
 
     __tablename__ = "token_batches"
     __table_args__ = (one_of("use", ("one_use", "place")),)
     id: UUID = Field(primary_key=True)
-    campaign_id: str = Field(
-        sa_column=Column(Text, ForeignKey("intake.campaigns.id"), nullable=False, index=True)
-    )
-    instrument: str = words(default=None)
-    group: str = words(default=None)
-    point: str | None = Field(default=None, sa_column=Column(Text))
-    use: str = words(default=None)
+    campaign_id: str = campaign_column(index=True)
+    instrument: str = text_column()
+    group: str = text_column()
+    point: str | None = optional_text_column()
+    use: str = text_column()
     issued: int
-    issued_at: datetime = instant()
+    issued_at: datetime = timestamp_column()
     issued_by: UUID
     closes_on: date | None = None
-    flooded_at: datetime | None = instant(nullable=True)
+    flooded_at: datetime | None = timestamp_column(nullable=True)
 
 
 class Token(Base, table=True):
-    """A code, as SHA-256 only. It never changes: that it was used shows in nothing but the ballot
-    whose id follows from it.
-    """
+    """The SHA-256 of a code. The row never changes: only the ballot shows that a code was used."""
 
     __tablename__ = "tokens"
-    hash: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    hash: bytes = Field(primary_key=True)
     batch_id: UUID = Field(foreign_key="intake.token_batches.id", index=True)
 
 
 class BallotRow(Base, table=True):
-    """A ballot, packed. `id` follows from its token and does not lead back to it; `receipt`
-    recognises the same sending again.
+    """A packed ballot. `id` is derived from its code and does not lead back to it; `receipt`
+    recognises a retry of the same submission.
     """
 
     __tablename__ = "ballots"
@@ -282,19 +241,19 @@ class BallotRow(Base, table=True):
         Index("ix_ballots_of_batch", "batch_id"),
         {"postgresql_partition_by": "LIST (campaign_id)"},
     )
-    campaign_id: str = Field(sa_column=Column(Text, primary_key=True))
+    campaign_id: str = text_column(primary_key=True)
     id: UUID = Field(primary_key=True)
     batch_id: UUID
-    answers: bytes = sealed_bytes()
-    receipt: bytes = sealed_bytes()
-    cast_hour: datetime = instant()
+    answers: bytes
+    receipt: bytes
+    cast_hour: datetime = timestamp_column()
 
 
-# ── visits and files ──────────────────────────────────────────────────────────────────────────────
+# ── inspections and files ─────────────────────────────────────────────────────────────────────────
 
 
-class Visit(Base, table=True):
-    """An inspection visit. It counts (`counted_at`) when every photo it names is here."""
+class VisitRow(Base, table=True):
+    """One recorded inspection. It counts (`counted_at`) when all its photos are stored."""
 
     __tablename__ = "visits"
     __table_args__ = (
@@ -302,34 +261,32 @@ class Visit(Base, table=True):
         Index("ix_visits_of_inspector", "inspector_id", "received_at"),
     )
     id: UUID = Field(primary_key=True)
-    number: str = Field(sa_column=Column(Text, unique=True, nullable=False))
-    campaign_id: str = Field(
-        sa_column=Column(Text, ForeignKey("intake.campaigns.id"), nullable=False)
-    )
-    unit_id: str = words(default=None)
-    mode: str = words(default=None)
+    number: str = text_column(unique=True)
+    campaign_id: str = campaign_column()
+    unit_id: str = text_column()
+    mode: str = text_column()
     inspector_id: UUID
-    visited_at: datetime = instant()
-    device_at: datetime | None = instant(nullable=True)
-    received_at: datetime = instant()
+    visited_at: datetime = timestamp_column()
+    device_at: datetime | None = timestamp_column(nullable=True)
+    received_at: datetime = timestamp_column()
     skew_seconds: int | None = None
     latitude: float | None = None
     longitude: float | None = None
     accuracy_metres: float | None = None
-    place: str = words()
+    place: str = text_column(default="")
     items: list[dict[str, Any]] = Field(sa_column=Column(JSONB, nullable=False))
     findings: list[dict[str, Any]] = Field(sa_column=Column(JSONB, nullable=False))
-    remarks: str = words()
+    remarks: str = text_column(default="")
     photos: list[str] = Field(sa_column=Column(ARRAY(String(64)), nullable=False))
-    digest: bytes = sealed_bytes()
-    counted_at: datetime | None = instant(nullable=True)
+    digest: bytes
+    counted_at: datetime | None = timestamp_column(nullable=True)
 
 
-class StoredFile(Base, table=True):
-    """A picture or document on disk, encrypted under a key of its own that is sealed here.
+class StoredFile(Base, SealedColumns, table=True):
+    """A picture or document on disk, encrypted under its own key, which is sealed here.
 
-    `subject_id`: the visit, the complaint, or the form draft it belongs to. `derived`: a copy without
-    metadata is there too.
+    `subject_id` is the visit, complaint or form draft that the file belongs to. `derived`: a copy
+    without metadata is on disk as well.
     """
 
     __tablename__ = "files"
@@ -338,26 +295,23 @@ class StoredFile(Base, table=True):
         Index("uq_files_subject", "subject_id", "sha256", unique=True),
     )
     id: UUID = Field(primary_key=True)
-    subject: str = words(default=None)
+    subject: str = text_column()
     subject_id: UUID
-    sha256: bytes = sealed_bytes()
-    media_type: str = words(default=None)
-    size: int = Field(sa_column=Column(BigInteger, nullable=False))
+    sha256: bytes
+    media_type: str = text_column()
+    size: int = bigint_column()
     derived: bool = False
     stored_by: UUID | None = None
-    stored_at: datetime = instant()
-    released_at: datetime | None = instant(nullable=True)
+    stored_at: datetime = timestamp_column()
+    released_at: datetime | None = timestamp_column(nullable=True)
     released_by: UUID | None = None
-    ciphertext: bytes = sealed_bytes()
-    wrapped_key: bytes | None = sealed_bytes(nullable=True)
-    key_version: int
 
 
 # ── imports ───────────────────────────────────────────────────────────────────────────────────────
 
 
-class Import(Base, table=True):
-    """One import: a file read through a mapping. `done` and `refused` count its rows as they go in."""
+class ImportRun(Base, table=True):
+    """One import of a file through a mapping, with the counts of its rows so far."""
 
     __tablename__ = "imports"
     __table_args__ = (
@@ -365,46 +319,42 @@ class Import(Base, table=True):
         one_of("state", ("running", "finished", "stopped")),
     )
     id: UUID = Field(primary_key=True)
-    kind: str = words(default=None)
-    source: str = words(default=None)
-    file_name: str = words(default=None)
-    campaign_id: str = words(default=None)
+    kind: str = text_column()
+    source: str = text_column()
+    file_name: str = text_column()
+    campaign_id: str = text_column()
     dry_run: bool = False
-    state: str = words(default=None)
+    state: str = text_column()
     total: int = 0
     done: int = 0
     repeated: int = 0
-    refused: int = 0
+    rejected: int = 0
     by: UUID
-    started_at: datetime = instant()
-    ended_at: datetime | None = instant(nullable=True)
+    started_at: datetime = timestamp_column()
+    ended_at: datetime | None = timestamp_column(nullable=True)
 
 
-class ImportRow(Base, table=True):
-    """A row that is in: whoever imports it again finds it here."""
+class ImportedRow(Base, table=True):
+    """A row of a source that was imported: importing it again changes nothing."""
 
     __tablename__ = "import_rows"
-    source: str = Field(sa_column=Column(Text, primary_key=True))
-    row_id: str = Field(sa_column=Column(Text, primary_key=True))
+    source: str = text_column(primary_key=True)
+    row_id: str = text_column(primary_key=True)
     import_id: UUID = Field(foreign_key="intake.imports.id")
 
 
-class ImportMistake(Base, table=True):
-    """A row that was refused: its line in the file, the column and the reason. Nothing of its
-    content.
-    """
+class RejectedRow(Base, table=True):
+    """A row that was rejected: its line in the file, the column and the reason, no content."""
 
     __tablename__ = "import_errors"
-    id: int | None = Field(
-        default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True)
-    )
+    id: int | None = identity_column()
     import_id: UUID = Field(foreign_key="intake.imports.id", index=True)
     line: int
-    column: str = words()
-    reason: str = words()
+    column: str = text_column(default="")
+    reason: str = text_column(default="")
 
 
-# ── people ────────────────────────────────────────────────────────────────────────────────────────
+# ── accounts ──────────────────────────────────────────────────────────────────────────────────────
 
 
 class AccountRow(Base, table=True):
@@ -413,14 +363,14 @@ class AccountRow(Base, table=True):
     __tablename__ = "accounts"
     __table_args__ = (one_of("role", Role),)
     id: UUID = Field(primary_key=True)
-    name: str = Field(sa_column=Column(Text, unique=True, nullable=False))
-    display_name: str = words(default=None)
-    role: str = Field(sa_column=Column(Text, nullable=False))
-    unit_id: str | None = Field(default=None, sa_column=Column(Text))
-    password_hash: str = words(default=None)
+    name: str = text_column(unique=True)
+    display_name: str = text_column()
+    role: str = text_column()
+    unit_id: str | None = optional_text_column()
+    password_hash: str = text_column()
     disabled: bool = False
-    created_at: datetime = instant()
-    password_changed_at: datetime = instant()
+    created_at: datetime = timestamp_column()
+    password_changed_at: datetime = timestamp_column()
 
 
 class Login(Base, table=True):
@@ -428,9 +378,7 @@ class Login(Base, table=True):
 
     __tablename__ = "logins"
     __table_args__ = (Index("ix_logins_of_account", "account_id", "at"),)
-    id: int | None = Field(
-        default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True)
-    )
+    id: int | None = identity_column()
     account_id: UUID = Field(foreign_key="intake.accounts.id")
-    at: datetime = instant()
-    device: str = words(default=None)
+    at: datetime = timestamp_column()
+    device: str = text_column()

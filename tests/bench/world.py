@@ -12,8 +12,8 @@ from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
+from services.cli.demo_accounts import seed_accounts
 from services.cli.up import build
-from services.intake.actions.accounts import seed_accounts
 from services.simulate.client import Client
 from services.simulate.people import BODIES
 from shared.embedded import Stack

@@ -145,7 +145,7 @@ class FaultRig:
         await self._open_accounts()
 
     async def _open_accounts(self) -> None:
-        from services.intake.actions.accounts import seed_accounts
+        from services.cli.demo_accounts import seed_accounts
 
         intake = import_module("services.intake.app").build(self.settings)
         async with intake.database.transaction(intake.context) as tx:

@@ -1,6 +1,4 @@
-"""A small office: a published campaign with four units, people of every role, and a client for
-each.
-"""
+"""A small office: a campaign with four units, an account of every role, and a client for each."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -10,7 +8,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from services.intake.actions.accounts import seed_accounts
+from services.cli.demo_accounts import seed_accounts
 from services.intake.app import build
 from services.intake.settings import IntakeContext
 from services.intake.store import campaigns
@@ -47,7 +45,7 @@ def published(now: Any, units: tuple[UnitEntry, ...] = UNITS) -> CampaignPublish
 
 @dataclass
 class Office:
-    """The running service without its bus: what it would send stands in its outbox."""
+    """The service without Kafka: its events stay in the outbox."""
 
     service: Service
     people: dict[str, Account]
@@ -64,7 +62,7 @@ class Office:
         return self.database.transaction(self.context)
 
     async def events(self, name: str = "%") -> list[tuple[str, dict[str, Any]]]:
-        """(wire name, body) of everything said so far."""
+        """Return (wire name, body) of the events in the outbox."""
         import json
 
         async with self.transaction() as tx:
@@ -91,7 +89,7 @@ class Office:
 async def office(settings: Any) -> AsyncIterator[Office]:
     service = build(settings)
     async with service.database.transaction(service.context) as tx:
-        await campaigns.keep(tx, published(tx.now), 1)
+        await campaigns.save(tx, published(tx.now), 1)
         _, people = await seed_accounts(tx, password=PASSWORD, units=[("tcm", "省中医药管理局")])
     yield Office(service, {account.name: account for account in people})
     await service.redis.aclose()
@@ -100,12 +98,12 @@ async def office(settings: Any) -> AsyncIterator[Office]:
 
 @pytest.fixture
 def key() -> Callable[[], dict[str, str]]:
-    """Headers of a new write."""
+    """Return the headers of a new write."""
     return lambda: {"idempotency-key": str(uuid4())}
 
 
 def complaint(**changes: Any) -> dict[str, Any]:
-    """A complaint as the desk sends it."""
+    """Return a complaint as the hotline desk sends it."""
     given = {
         "campaign_id": CAMPAIGN,
         "channel": "hotline",

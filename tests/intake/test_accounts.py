@@ -1,7 +1,8 @@
-"""Who may sign in, what ends a session, and that nothing tells which names exist."""
+"""Accounts, sign-in and sessions. Nothing discloses which account names exist."""
 
 import pytest
 
+from services.cli.demo_accounts import seed_accounts
 from services.intake.actions import accounts
 from services.intake.domain.accounts import check_name, check_password, check_unit
 from shared.appraisal.errors import Rejected
@@ -26,13 +27,13 @@ from tests.intake.conftest import PASSWORD
         "P@ssword2026",
     ],
 )
-def test_bad_passwords(password):
+def test_weak_password_is_rejected(password):
     with pytest.raises(Rejected):
         check_password(password, name="zhangsan")
 
 
 @pytest.mark.parametrize("name", ["", "a", "王 敏", "a" * 41, "x'; drop", "-abc"])
-def test_bad_names(name):
+def test_invalid_name_is_rejected(name):
     with pytest.raises(Rejected):
         check_name(name)
 
@@ -40,7 +41,7 @@ def test_bad_names(name):
 @pytest.mark.parametrize(
     ("role", "unit"), [(Role.HANDLER, None), (Role.UNIT_HEAD, None), (Role.OPERATOR, "tcm")]
 )
-def test_who_acts_for_a_unit_has_one(role, unit):
+def test_exactly_unit_roles_need_a_unit(role, unit):
     with pytest.raises(Rejected):
         check_unit(role, unit)
 
@@ -49,12 +50,12 @@ stack = pytest.mark.stack
 
 
 @stack
-async def test_the_schema_is_what_the_tables_say(settings):
+async def test_migrations_match_the_tables(settings):
     assert await drift(settings.database_url, "intake") == []
 
 
 @stack
-async def test_signing_in_gives_a_token_that_opens_doors(office):
+async def test_session_token_is_valid_until_sign_out(office):
     async with office.client() as anybody:
         answer = await anybody.post(
             "/intake/api/sessions", json={"name": " ZuoXi ", "password": PASSWORD}
@@ -75,7 +76,7 @@ async def test_signing_in_gives_a_token_that_opens_doors(office):
 
 
 @stack
-async def test_a_wrong_name_and_a_wrong_password_are_told_the_same_words(office):
+async def test_unknown_name_and_wrong_password_get_the_same_answer(office):
     async with office.client() as anybody:
         wrong = [
             await anybody.post("/intake/api/sessions", json={"name": n, "password": "x" * 12})
@@ -86,7 +87,7 @@ async def test_a_wrong_name_and_a_wrong_password_are_told_the_same_words(office)
 
 
 @stack
-async def test_the_sixth_try_waits(office):
+async def test_sixth_failed_attempt_is_rate_limited(office):
     async with office.client() as guesser:
         codes = [
             (
@@ -101,7 +102,7 @@ async def test_the_sixth_try_waits(office):
 
 
 @stack
-async def test_a_disabled_account_is_out_at_once_and_stays_out(office):
+async def test_disabled_account_loses_its_session_and_cannot_sign_in(office):
     operator, admin = office.person(Role.OPERATOR), office.person(Role.ADMIN)
     async with await office.signed_in(Role.OPERATOR) as wang:
         assert (await wang.get("/intake/api/campaigns")).status_code == 200
@@ -124,7 +125,7 @@ async def test_a_disabled_account_is_out_at_once_and_stays_out(office):
 
 
 @stack
-async def test_a_new_password_ends_the_other_sessions(office):
+async def test_new_password_ends_the_other_sessions(office):
     operator = office.person(Role.OPERATOR)
     sessions = office.service.sessions
     here, elsewhere = await sessions.create(operator), await sessions.create(operator)
@@ -144,16 +145,14 @@ async def test_a_new_password_ends_the_other_sessions(office):
 
 
 @stack
-async def test_seeding_twice_adds_nobody(office):
+async def test_seeding_demo_accounts_twice_adds_none(office):
     async with office.transaction() as tx:
-        _, added = await accounts.seed_accounts(
-            tx, password=PASSWORD, units=[("tcm", "省中医药管理局")]
-        )
+        _, added = await seed_accounts(tx, password=PASSWORD, units=[("tcm", "省中医药管理局")])
     assert added == []
 
 
 @stack
-async def test_only_an_administrator_makes_accounts(office, key):
+async def test_only_an_administrator_creates_accounts(office, key):
     given = {
         "name": "lisi",
         "display_name": "李四",
@@ -164,26 +163,24 @@ async def test_only_an_administrator_makes_accounts(office, key):
         await office.signed_in(Role.ADMIN) as admin,
         await office.signed_in(Role.OFFICE) as chen,
     ):
-        made = await admin.post("/intake/api/accounts", json=given, headers=key())
+        created = await admin.post("/intake/api/accounts", json=given, headers=key())
         taken = await admin.post("/intake/api/accounts", json=given, headers=key())
-        refused = await chen.post(
+        forbidden = await chen.post(
             "/intake/api/accounts", json=given | {"name": "wangwu"}, headers=key()
         )
-    assert (made.status_code, taken.status_code, refused.status_code) == (201, 409, 403)
+    assert (created.status_code, taken.status_code, forbidden.status_code) == (201, 409, 403)
 
 
-async def test_a_sign_in_under_way_when_the_right_is_withdrawn_is_refused(office, monkeypatch):
-    """The password is looked at for a tenth of a second; meanwhile the account is disabled and its
-    sessions are ended.
-    """
+async def test_sign_in_fails_if_the_account_is_disabled_meanwhile(office, monkeypatch):
+    """Verifying the password takes a tenth of a second; meanwhile the account is disabled."""
     real = accounts.verify_password
 
-    async def slowly(password, kept):
-        matches = await real(password, kept)
+    async def verify_slowly(password, password_hash):
+        matches = await real(password, password_hash)
         async with office.transaction() as tx:
             await tx.run("update accounts set disabled = true where name = 'zuoxi'")
         return matches
 
-    monkeypatch.setattr(accounts, "verify_password", slowly)
+    monkeypatch.setattr(accounts, "verify_password", verify_slowly)
     async with office.transaction() as tx:
         assert await accounts.sign_in(tx, name="zuoxi", password=PASSWORD, agent="") is None

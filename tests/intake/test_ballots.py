@@ -1,6 +1,4 @@
-"""A code is good for one ballot, whoever presses how often; nothing leads from a ballot to a
-person, or to a minute.
-"""
+"""A code is good for one ballot, and no ballot leads to a person or to a minute."""
 
 import asyncio
 import json
@@ -46,17 +44,17 @@ ANSWERS = [[1, 1, OPTION], [2, 1, OPTION]]
         ("x" * 27, ""),
     ],
 )
-def test_codes_are_read_as_people_type_them(typed, code):
+def test_codes_are_normalised(typed, code):
     assert read_token(typed) == code
 
 
-def test_packing_keeps_every_answer():
+def test_packed_answers_are_read_back():
     answers = [(65535, 255, 99), (1, 1, 1), (1, 2, 9)]
     assert unpack(pack(sorted(answers))) == sorted(answers)
     assert len(pack(answers)) == 4 * len(answers)
 
 
-def test_ids_follow_from_the_code_alone_and_do_not_lead_back():
+def test_ballot_id_is_derived_from_the_code():
     one, other = "0" * 26, "1" * 26
     assert ballot_id(one) == ballot_id(one) != ballot_id(other)
     assert ballot_id(one, "telephone") != ballot_id(one)
@@ -64,14 +62,14 @@ def test_ids_follow_from_the_code_alone_and_do_not_lead_back():
     assert receipt_of(one, "k") != receipt_of(one, "l")
 
 
-def test_of_time_only_the_hour_is_kept():
+def test_only_the_hour_is_stored():
     assert hour_of(datetime(2026, 11, 20, 4, 59, 59, 999, tzinfo=UTC)) == datetime(
         2026, 11, 20, 4, tzinfo=UTC
     )
 
 
 @pytest.mark.parametrize(
-    ("answers", "words"),
+    ("answers", "expected"),
     [
         ([], "还没有作答"),
         ([(9, 1, OPTION)], "单位"),
@@ -81,13 +79,13 @@ def test_of_time_only_the_hour_is_kept():
         ([(1, 1, OPTION)] * 99, "答案比题目多"),
     ],
 )
-def test_answers_must_be_of_the_questionnaire(answers, words):
-    with pytest.raises(Rejected) as refused:
+def test_answers_outside_the_questionnaire_are_rejected(answers, expected):
+    with pytest.raises(Rejected) as rejected:
         check_answers(SCHEME, QUESTIONNAIRE, {1, 2, 3, 4}, answers)
-    assert words in refused.value.sentence
+    assert expected in rejected.value.sentence
 
 
-# ── actions and doors ─────────────────────────────────────────────────────────────────────────────
+# ── actions and API ─────────────────────────────────────────────────────────────────────────────
 
 stack = pytest.mark.stack
 
@@ -115,7 +113,7 @@ async def cast(client, code, answers=ANSWERS, key=None):
 
 
 @stack
-async def test_a_ballot_is_taken_and_told_without_person_or_minute(office):
+async def test_ballot_is_published_without_person_or_minute(office):
     [code] = await codes(office)
     async with office.client() as respondent:
         answer = await cast(respondent, code)
@@ -129,7 +127,7 @@ async def test_a_ballot_is_taken_and_told_without_person_or_minute(office):
 
 
 @stack
-async def test_two_hundred_posts_of_one_code_at_once_are_one_ballot(office):
+async def test_two_hundred_concurrent_ballots_of_one_code_count_once(office):
     [code] = await codes(office)
     async with office.client() as crowd:
         answers = await asyncio.gather(*(cast(crowd, code) for _ in range(200)))
@@ -141,7 +139,7 @@ async def test_two_hundred_posts_of_one_code_at_once_are_one_ballot(office):
 
 
 @stack
-async def test_a_lost_answer_may_be_asked_for_again_with_the_same_key(office):
+async def test_retry_with_the_same_key_is_accepted(office):
     [code] = await codes(office)
     async with office.client() as respondent:
         first, again = [await cast(respondent, code, key="the-same") for _ in range(2)]
@@ -173,17 +171,17 @@ async def test_neither_code_nor_sender_nor_minute_is_stored(office):
 
 @stack
 @pytest.mark.parametrize("answers", [[[9, 1, OPTION]], [[1, 1, 98]], [], [[1, 1]], "x"])
-async def test_wrong_answers_do_not_spend_the_code(office, answers):
+async def test_invalid_answers_do_not_spend_the_code(office, answers):
     [code] = await codes(office)
     async with office.client() as respondent:
-        refused = await cast(respondent, code, answers)
-        taken = await cast(respondent, code)
+        rejected = await cast(respondent, code, answers)
+        accepted = await cast(respondent, code)
 
-    assert (refused.status_code, taken.status_code) == (422, 201)
+    assert (rejected.status_code, accepted.status_code) == (422, 201)
 
 
 @stack
-async def test_unknown_and_closed_codes(office, clock):
+async def test_unknown_and_closed_codes_are_rejected(office, clock):
     [code] = await codes(office, closes_on="2026-12-01")
     async with office.client() as respondent:
         unknown = await cast(respondent, "0" * 26)
@@ -195,7 +193,7 @@ async def test_unknown_and_closed_codes(office, clock):
 
 
 @stack
-async def test_a_thousand_codes_are_all_different_and_long(office):
+async def test_issued_codes_are_unique_and_long(office):
     issued = await codes(office, 1000)
     assert len(set(issued)) == 1000
     assert {len(code) for code in issued} == {26}
@@ -207,7 +205,7 @@ async def test_a_thousand_codes_are_all_different_and_long(office):
 
 
 @stack
-async def test_codes_come_as_csv_when_asked_for(office):
+async def test_codes_are_returned_as_csv_on_request(office):
     async with await office.signed_in(Role.OFFICE) as chen:
         given = {
             "campaign_id": CAMPAIGN,
@@ -225,7 +223,7 @@ async def test_codes_come_as_csv_when_asked_for(office):
 
 
 @stack
-async def test_a_place_code_serves_each_device_once(office):
+async def test_place_code_is_good_for_one_ballot_per_device(office):
     [code] = await codes(office, use="place")
     assert len(code) == 8
     async with office.client() as hall:
@@ -237,7 +235,7 @@ async def test_a_place_code_serves_each_device_once(office):
 
 
 @stack
-async def test_a_place_that_brings_ballots_faster_than_people_write_is_held_back_and_marked(office):
+async def test_place_code_used_too_fast_is_rate_limited_and_marked(office):
     [code] = await codes(office, use="place")
     times, _ = PLACE_BALLOTS
     async with office.client() as script:

@@ -1,6 +1,4 @@
-"""Files of other systems go in row by row, each once, whatever is wrong with the others and however
-often it is tried.
-"""
+"""A file is imported row by row, each row once, whatever is wrong with the other rows."""
 
 import asyncio
 import csv
@@ -10,8 +8,9 @@ from pathlib import Path
 import pytest
 import xlsxwriter
 
-from services.intake.actions.imports import begin_import, read_order, run_import
+from services.intake.actions.imports import read_job, run_import, start_import
 from services.intake.store import campaigns
+from services.intake.store.campaigns import CampaignCache
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import UnitEntry
 from shared.appraisal.imports import (
@@ -58,7 +57,7 @@ FILE = "\n".join([HEAD, *ROWS]).encode()
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-def test_text_files_are_read_whatever_their_encoding_and_delimiter(encoding, delimiter):
+def test_text_files_are_read_in_any_encoding_and_delimiter(encoding, delimiter):
     table = read_table("a.csv", FILE.decode().replace(",", delimiter).encode(encoding))
     assert table.columns == ("no", "text", "unit", "type", "day")
     assert [line for line, _ in table.rows] == list(range(2, 9))
@@ -84,7 +83,7 @@ def test_workbooks_are_read_with_whole_numbers_and_dates():
 @pytest.mark.parametrize(
     "content", [b"", b"\xff\xfe\x00\x01binary\x00", b"PK\x03\x04broken", b"a,a\n1,2"]
 )
-def test_what_is_no_table_is_refused_with_a_sentence(content):
+def test_file_that_is_no_table_is_rejected(content):
     with pytest.raises(InvalidFile):
         read_table("x", content)
 
@@ -102,12 +101,12 @@ def test_what_is_no_table_is_refused_with_a_sentence(content):
         "kind: complaints\nsource: a\nid: b\nfields: {complaint_text: {from: x, to: y}}",
     ],
 )
-def test_a_bad_mapping_says_what_to_change(text):
+def test_invalid_mapping_is_rejected(text):
     with pytest.raises(InvalidMapping):
         read_mapping(text)
 
 
-def test_each_row_is_mapped_or_its_mistake_is_named_without_its_content():
+def test_row_is_mapped_or_reported_without_its_content():
     rows = list(map_rows(read_table("a.csv", FILE), read_mapping(MAPPING)))
 
     assert [type(row) for row in rows] == [
@@ -127,12 +126,12 @@ def test_each_row_is_mapped_or_its_mistake_is_named_without_its_content():
     assert not any("九月" in row.reason for row in rows if isinstance(row, RowError))
 
 
-def test_a_file_without_a_column_is_refused():
+def test_file_without_a_mapped_column_is_rejected():
     with pytest.raises(InvalidMapping, match="day"):
         next(map_rows(read_table("a.csv", b"no,text,unit,type\n1,a,b,c"), read_mapping(MAPPING)))
 
 
-def test_reports_hold_no_formulas():
+def test_report_contains_no_formulas():
     report = list(
         csv.reader(
             io.StringIO(report_csv([(2, "=cmd", "+1"), (3, "列", "原因")]).decode("utf-8-sig"))
@@ -144,7 +143,7 @@ def test_reports_hold_no_formulas():
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "deploy" / "imports").glob("*.yaml")), ids=lambda path: path.stem
 )
-def test_the_mappings_we_ship_can_be_read(path):
+def test_shipped_mappings_are_valid(path):
     assert read_mapping(path.read_text(encoding="utf-8")).columns
 
 
@@ -153,10 +152,10 @@ def test_the_mappings_we_ship_can_be_read(path):
 stack = pytest.mark.stack
 
 
-async def importing(
-    office, content=FILE, mapping=MAPPING, *, dry_run=False, told=lambda tally: None
+async def import_file(
+    office, content=FILE, mapping=MAPPING, *, dry_run=False, on_progress=lambda progress: None
 ):
-    order = read_order(
+    job = read_job(
         file_name="a.csv",
         content=content,
         mapping=mapping,
@@ -165,16 +164,21 @@ async def importing(
         by=office.person(Role.OFFICE),
     )
     async with office.transaction() as tx:
-        import_id = await begin_import(tx, order)
-    return await run_import(office.database, office.context, import_id, order, told=told)
+        import_id = await start_import(tx, job)
+    return await run_import(
+        office.database, office.context, import_id, job, on_progress=on_progress
+    )
 
 
 @stack
-async def test_good_rows_go_in_and_bad_ones_are_named(office):
-    tally = await importing(office)
+async def test_valid_rows_are_imported_and_invalid_ones_reported(office):
+    progress = await import_file(office)
 
-    assert (tally.total, tally.done, tally.repeated, tally.refused) == (7, 2, 0, 5)
-    assert [(m.line, m.column) for m in sorted(tally.mistakes, key=lambda m: m.line)] == [
+    assert (progress.total, progress.done, progress.repeated, progress.rejected) == (7, 2, 0, 5)
+    assert [
+        (error.line, error.column)
+        for error in sorted(progress.errors, key=lambda error: error.line)
+    ] == [
         (3, "text"),
         (5, "unit"),
         (6, "type"),
@@ -189,30 +193,30 @@ async def test_good_rows_go_in_and_bad_ones_are_named(office):
 
 
 @stack
-async def test_a_dry_run_finds_the_same_mistakes_and_writes_nothing(office):
-    tally = await importing(office, dry_run=True)
-    assert (tally.done, tally.refused) == (2, 5)
+async def test_dry_run_reports_the_same_errors_and_writes_nothing(office):
+    progress = await import_file(office, dry_run=True)
+    assert (progress.done, progress.rejected) == (2, 5)
     assert await office.events() == []
-    assert (await importing(office)).done == 2
+    assert (await import_file(office)).done == 2
 
 
 @stack
-async def test_the_same_file_again_brings_nothing_new(office):
-    await importing(office)
-    again = await importing(office)
-    assert (again.done, again.repeated, again.refused) == (0, 2, 5)
+async def test_importing_the_same_file_again_changes_nothing(office):
+    await import_file(office)
+    again = await import_file(office)
+    assert (again.done, again.repeated, again.rejected) == (0, 2, 5)
     assert len(await office.events()) == 2
 
 
 @stack
-async def test_a_corrected_row_goes_in_later(office):
-    await importing(office)
+async def test_corrected_row_is_imported_later(office):
+    await import_file(office)
     corrected = FILE.decode().replace("2,太短", "2,这一次写得足够长可以登记了").encode()
-    assert (await importing(office, corrected)).done == 1
+    assert (await import_file(office, corrected)).done == 1
 
 
 @stack
-async def test_an_import_that_was_stopped_goes_on_where_it_stood(office):
+async def test_stopped_import_continues_where_it_stopped(office):
     many = "\n".join(
         [
             HEAD,
@@ -226,20 +230,20 @@ async def test_an_import_that_was_stopped_goes_on_where_it_stood(office):
     class Killed(BaseException):
         pass
 
-    def kill(tally):
-        if tally.done >= 200:
+    def kill(progress):
+        if progress.done >= 200:
             raise Killed
 
     with pytest.raises(Killed):
-        await importing(office, many, told=kill)
-    rest = await importing(office, many)
+        await import_file(office, many, on_progress=kill)
+    rest = await import_file(office, many)
 
     assert (rest.repeated, rest.done) == (200, 300)
     assert len({e["number"] for _, e in await office.events()}) == 500
 
 
 @stack
-async def test_two_imports_of_one_file_at_once_take_each_row_once(office):
+async def test_concurrent_imports_of_one_file_import_each_row_once(office):
     many = "\n".join(
         [
             HEAD,
@@ -249,40 +253,40 @@ async def test_two_imports_of_one_file_at_once_take_each_row_once(office):
             ),
         ]
     ).encode()
-    one, two = await asyncio.gather(importing(office, many), importing(office, many))
+    one, two = await asyncio.gather(import_file(office, many), import_file(office, many))
     assert one.done + two.done == 300
     assert one.repeated + two.repeated == 300
     assert len(await office.events()) == 300
 
 
 @stack
-async def test_an_office_sends_a_file_and_asks_how_it_stands(office):
+async def test_import_by_api_reports_progress_and_errors(office):
     async with (
         await office.signed_in(Role.OFFICE) as chen,
         await office.signed_in(Role.OPERATOR) as wang,
     ):
-        sent = {
+        upload = {
             "files": {"file": ("信件.csv", FILE), "mapping": ("m.yaml", MAPPING.encode())},
             "data": {"campaign_id": CAMPAIGN},
         }
-        begun = await chen.post("/intake/api/imports", **sent)
-        refused = await wang.post("/intake/api/imports", **sent)
+        started = await chen.post("/intake/api/imports", **upload)
+        rejected = await wang.post("/intake/api/imports", **upload)
         for _ in range(100):
-            progress = (await chen.get(begun.headers["location"])).json()
+            progress = (await chen.get(started.headers["location"])).json()
             if progress["state"] == "finished":
                 break
             await asyncio.sleep(0.05)
-        report = await chen.get(begun.headers["location"] + "/report.csv")
+        report = await chen.get(started.headers["location"] + "/report.csv")
 
-    assert (begun.status_code, refused.status_code) == (202, 403)
-    assert (progress["done"], progress["refused"]) == (2, 5)
+    assert (started.status_code, rejected.status_code) == (202, 403)
+    assert (progress["done"], progress["rejected"]) == (2, 5)
     assert len(report.text.splitlines()) == 6
 
 
 @stack
-async def test_a_wrong_mapping_is_refused_before_anything_begins(office):
+async def test_invalid_mapping_is_rejected_before_the_import_starts(office):
     with pytest.raises(Rejected, match="kind"):
-        read_order(
+        read_job(
             file_name="a",
             content=FILE,
             mapping="kind: x",
@@ -293,7 +297,7 @@ async def test_a_wrong_mapping_is_refused_before_anything_begins(office):
 
 
 @stack
-@pytest.mark.skipif(not INPUTS.exists(), reason="the real files are not here")
+@pytest.mark.skipif(not INPUTS.exists(), reason="the real files are not available")
 @pytest.mark.parametrize(
     ("mapping", "name", "units", "done", "event"),
     [
@@ -303,25 +307,25 @@ async def test_a_wrong_mapping_is_refused_before_anything_begins(office):
         ("covert-visits", "covert-visits-open.csv", ("unit", "unit"), 100, "visit%"),
     ],
 )
-async def test_real_files(office, mapping, name, units, done, event):
+async def test_real_files_are_imported(office, mapping, name, units, done, event):
     content, text = (
         (INPUTS / name).read_bytes(),
         (ROOT / "deploy" / "imports" / f"{mapping}.yaml").read_text(encoding="utf-8"),
     )
     await publish_units_of(office, content, units, text)
 
-    tally = await importing(office, content, text)
+    progress = await import_file(office, content, text)
 
     print(
-        f"\n{name}: {tally.total} rows, {tally.done} in, {tally.refused} refused",
-        {m.reason for m in tally.mistakes},
+        f"\n{name}: {progress.total} rows, {progress.done} imported, {progress.rejected} rejected",
+        {error.reason for error in progress.errors},
     )
-    assert tally.done >= 0.8 * tally.total
-    assert len(await office.events(event)) == tally.done
+    assert progress.done >= 0.8 * progress.total
+    assert len(await office.events(event)) == progress.done
 
 
 async def publish_units_of(office, content, units, mapping):
-    """Publish a campaign whose units are those that the file speaks of."""
+    """Publish a campaign with the units that the file names."""
     if units is None:
         return
     rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig")))
@@ -335,5 +339,5 @@ async def publish_units_of(office, content, units, mapping):
         for number, (unit_id, name) in enumerate(((i, n) for i, n in names.items() if i), start=1)
     )
     async with office.transaction() as tx:
-        await campaigns.keep(tx, published(tx.now, listed), 2)
-    office.context.campaigns.clear()
+        await campaigns.save(tx, published(tx.now, listed), 2)
+    office.context.campaigns = CampaignCache()

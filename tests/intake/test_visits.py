@@ -1,6 +1,4 @@
-"""A visit counts once, when all its photos are here, in whatever order and how often they come;
-photos lose their metadata.
-"""
+"""A visit counts once, when all its photos are stored; photos are shown without metadata."""
 
 import hashlib
 import io
@@ -12,7 +10,13 @@ import pytest
 from PIL import Image
 
 from services.intake.domain.images import media_type_of, without_metadata
-from services.intake.domain.visits import Checked, Found, check_items, findings_of, passed
+from services.intake.domain.visits import (
+    CheckedItem,
+    ReportedFinding,
+    check_items,
+    findings_of,
+    passed_items,
+)
 from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import Role
 from shared.appraisal.schemes import load_scheme
@@ -23,7 +27,7 @@ IDS = [item.id for item in CHECKLIST.items]
 
 
 def picture(seed: int = 0, *, size: tuple[int, int] = (640, 480), gps: bool = True) -> bytes:
-    """A photo of noise with where and by whom it was taken in its metadata."""
+    """Return a photo of noise whose metadata names place and person."""
     drawn = Image.frombytes("RGB", size, random.Random(seed).randbytes(size[0] * size[1] * 3))
     exif = Image.Exif()
     if gps:
@@ -42,30 +46,30 @@ def sha(body: bytes) -> str:
 # ── rules ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def all_passed(*but: Checked) -> list[Checked]:
+def all_passed(*but: CheckedItem) -> list[CheckedItem]:
     changed = {item.item_id: item for item in but}
-    return [changed.get(id, Checked(id, "pass")) for id in IDS]
+    return [changed.get(id, CheckedItem(id, "pass")) for id in IDS]
 
 
-def test_every_item_has_to_be_answered():
+def test_every_item_must_be_answered():
     with pytest.raises(Rejected, match="还没有填写"):
         check_items(CHECKLIST, all_passed()[1:], 0)
 
 
-def test_what_is_not_in_order_needs_a_note_or_a_photo():
-    failed = all_passed(Checked(IDS[0], "fail", "空"))
+def test_failed_item_needs_a_note_or_a_photo():
+    failed = all_passed(CheckedItem(IDS[0], "fail", "空"))
     with pytest.raises(Rejected, match="写明情况"):
         check_items(CHECKLIST, failed, 0)
     check_items(CHECKLIST, failed, 1)
 
 
-def test_every_failed_item_is_a_finding_once():
+def test_every_failed_item_becomes_one_finding():
     items = all_passed(
-        Checked(IDS[0], "fail", "窗口无人在岗"), Checked(IDS[1], "fail", "无告知单公示")
+        CheckedItem(IDS[0], "fail", "窗口无人在岗"), CheckedItem(IDS[1], "fail", "无告知单公示")
     )
-    found = findings_of(CHECKLIST, items, [Found(IDS[0], "serious", "三个窗口无人")])
+    found = findings_of(CHECKLIST, items, [ReportedFinding(IDS[0], "serious", "三个窗口无人")])
     assert [(f.item_id, f.severity) for f in found] == [(IDS[0], "serious"), (IDS[1], "ordinary")]
-    assert set(passed(items)) == set(IDS[2:])
+    assert set(passed_items(items)) == set(IDS[2:])
 
 
 @pytest.mark.parametrize(
@@ -82,11 +86,11 @@ def test_every_failed_item_is_a_finding_once():
         (b"", ""),
     ],
 )
-def test_files_are_known_by_their_first_bytes(body, kind):
+def test_media_type_is_read_from_the_first_bytes(body, kind):
     assert media_type_of(body) == kind
 
 
-def test_the_copy_has_nothing_but_pixels():
+def test_copy_contains_no_metadata():
     copy = without_metadata(picture(size=(2400, 1800)))
     assert b"CANARY" not in copy
     with Image.open(io.BytesIO(copy)) as opened:
@@ -98,19 +102,19 @@ def test_the_copy_has_nothing_but_pixels():
 @pytest.mark.parametrize(
     "body", [picture()[:400], b"\xff\xd8\xff" + b"\0" * 100, b"\x89PNG\r\n\x1a\n" + b"x" * 50]
 )
-def test_damaged_pictures_are_refused(body):
+def test_damaged_pictures_are_rejected(body):
     with pytest.raises(Rejected):
         without_metadata(body)
 
 
-def test_a_flood_of_pixels_is_refused_before_it_is_drawn():
+def test_oversized_picture_is_rejected_before_decoding():
     written = io.BytesIO()
     Image.new("L", (8_000, 8_000)).save(written, "PNG", compress_level=1)
     with pytest.raises(Rejected, match="像素"):
         without_metadata(written.getvalue())
 
 
-# ── actions and doors ─────────────────────────────────────────────────────────────────────────────
+# ── actions and API ─────────────────────────────────────────────────────────────────────────────
 
 stack = pytest.mark.stack
 FAILED = {"item_id": IDS[0], "result": "fail", "note": "窗口无人，电话 13812345678 无人接"}
@@ -133,7 +137,7 @@ async def report(office, photos=(), **changes):
 
 
 @stack
-async def test_a_visit_counts_when_its_last_photo_is_here(office):
+async def test_visit_counts_when_its_last_photo_is_stored(office):
     visit, photos = uuid4(), [picture(1), picture(2)]
     given = await report(office, photos)
     async with await office.signed_in(Role.INSPECTOR) as phone:
@@ -154,7 +158,7 @@ async def test_a_visit_counts_when_its_last_photo_is_here(office):
 
 
 @stack
-async def test_everything_five_times_is_one_visit(office):
+async def test_repeated_uploads_are_one_visit(office):
     visit, photo = uuid4(), picture(3)
     given = await report(office, [photo])
     async with await office.signed_in(Role.INSPECTOR) as phone:
@@ -169,7 +173,7 @@ async def test_everything_five_times_is_one_visit(office):
 
 
 @stack
-async def test_what_was_handed_in_is_not_changed(office):
+async def test_submitted_visit_cannot_be_changed(office):
     visit = uuid4()
     async with await office.signed_in(Role.INSPECTOR) as phone:
         await phone.post(f"/intake/api/visits/{visit}/commit", json=await report(office))
@@ -181,7 +185,7 @@ async def test_what_was_handed_in_is_not_changed(office):
 
 
 @stack
-async def test_photos_on_disk_are_sealed_and_the_shown_copy_has_no_metadata(office, settings):
+async def test_photos_are_encrypted_and_the_copy_has_no_metadata(office, settings):
     visit, photo = uuid4(), picture(4)
     async with await office.signed_in(Role.INSPECTOR) as phone:
         await phone.put(f"/intake/api/visits/{visit}/photos/{sha(photo)}", content=photo)
@@ -212,7 +216,7 @@ async def test_photos_on_disk_are_sealed_and_the_shown_copy_has_no_metadata(offi
         (b"\xff\xd8\xff" + bytes(11 * 1024 * 1024), 413),
     ],
 )
-async def test_hostile_files_are_refused(office, body, status):
+async def test_hostile_files_are_rejected(office, body, status):
     async with await office.signed_in(Role.INSPECTOR) as phone:
         answer = await phone.put(f"/intake/api/visits/{uuid4()}/photos/{sha(body)}", content=body)
     assert answer.status_code == status
@@ -221,7 +225,7 @@ async def test_hostile_files_are_refused(office, body, status):
 
 
 @stack
-async def test_bytes_that_changed_on_the_way_are_refused(office):
+async def test_photo_that_does_not_match_its_digest_is_rejected(office):
     async with await office.signed_in(Role.INSPECTOR) as phone:
         answer = await phone.put(
             f"/intake/api/visits/{uuid4()}/photos/{sha(picture(5))}", content=picture(6)
@@ -230,7 +234,7 @@ async def test_bytes_that_changed_on_the_way_are_refused(office):
 
 
 @stack
-async def test_another_inspectors_visit_is_not_there(office):
+async def test_visit_of_another_inspector_is_not_found(office):
     visit, photo = uuid4(), picture(7)
     async with (
         await office.signed_in(Role.INSPECTOR) as phone,
@@ -244,7 +248,7 @@ async def test_another_inspectors_visit_is_not_there(office):
 
 
 @stack
-async def test_old_positions_become_coarse(office, clock):
+async def test_old_positions_are_coarsened(office, clock):
     from services.intake.actions.retention import delete_tracks
 
     async with await office.signed_in(Role.INSPECTOR) as phone:

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import pytest
 
+from services.cli.demo_accounts import seed_accounts
 from services.cli.up import running
-from services.intake.actions.accounts import seed_accounts
 from services.simulate.client import Client, id_of
 from services.simulate.demo import rules_around
 from services.simulate.people import BODIES, OFFICE, Person

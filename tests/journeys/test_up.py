@@ -14,8 +14,8 @@ import httpx2
 import pytest
 
 from services.cli.__main__ import here
+from services.cli.demo_accounts import seed_accounts
 from services.cli.up import Demo, DemoClock, stage
-from services.intake.actions.accounts import seed_accounts
 from services.simulate.client import Client, id_of
 from services.simulate.demo import rules_around
 from services.simulate.people import BODIES, OFFICE

@@ -1,28 +1,31 @@
-"""Issuing questionnaire codes and taking ballots."""
+"""Issue questionnaire codes and accept ballots."""
 
-import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from services.intake.domain.ballots import (
-    ALPHABET,
-    ONE_USE_SIGNS,
-    PLACE_SIGNS,
+    ONE_USE_LENGTH,
+    PLACE_LENGTH,
     ballot_id,
     check_answers,
     hour_of,
+    is_place_code,
+    new_code,
     read_token,
     receipt_of,
     token_hash,
 )
 from services.intake.store import ballots as store
 from services.intake.store import campaigns
+from services.intake.store.ballots import PackedBallot, TokenBatch
+from services.intake.store.campaigns import KnownCampaign
 from shared.appraisal.ballots import Answer, pack
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import BallotSubmitted
-from shared.appraisal.schemes import Questionnaire
+from shared.appraisal.schemes import Questionnaire, Scheme
 from shared.foundation import telemetry
 from shared.foundation.clock import CHINA
 from shared.security.policies import Account
@@ -31,8 +34,8 @@ from shared.storage.transaction import Transaction, new_id
 
 BATCH_MAX: Final = 20_000
 PLACE_BALLOTS: Final = (60, 600)
-"""Ballots that one place's code may bring, and within how many seconds; more is marked for the
-office to look at.
+"""Ballots that a place's code may bring, and within how many seconds. More are rejected, and the
+batch is marked for the office.
 """
 ALREADY_USED: Final = "这个问卷码已经用过，每个码只能填写一次"
 
@@ -49,161 +52,177 @@ async def issue_tokens(
     closes_on: date | None = None,
     by: Account,
 ) -> tuple[UUID, list[str]]:
-    """Make a batch of codes; gives its id and the codes, which nobody can ask for again. Raises
-    Rejected (422).
+    """Issue a batch of codes; return its id and the codes, which cannot be retrieved later.
 
-    Without `closes_on` the codes end with the campaign's period, unless that is over already.
+    Without `closes_on` the codes expire at the end of the campaign's period, unless it is over.
+    Raises Rejected (422).
     """
     campaign = await campaigns.get(tx, campaign_id)
-    questionnaire = campaign.questionnaire(instrument)
-    if questionnaire.group(group) is None:
-        raise Rejected("问卷没有这个评议主体", status=422, field="group")
-    if not 1 <= count <= (1 if use == "place" else BATCH_MAX):
-        raise Rejected(
-            f"数量应为 1 至 {BATCH_MAX}；张贴用的固定码每批一个", status=422, field="count"
-        )
-    codes = [new_code(PLACE_SIGNS if use == "place" else ONE_USE_SIGNS) for _ in range(count)]
-    ends, batch_id = campaign.scheme.period.ends, new_id()
-    await store.add_batch(
-        tx,
-        batch_id,
+    _check_batch(campaign.questionnaire(instrument), group=group, count=count, use=use)
+    length = PLACE_LENGTH if use == "place" else ONE_USE_LENGTH
+    codes = [new_code(length) for _ in range(count)]
+    batch = TokenBatch(
+        id=new_id(),
         campaign_id=campaign_id,
         instrument=instrument,
         group=group,
         point=point,
         use=use,
-        by=by.id,
-        hashes=[token_hash(code) for code in codes],
-        closes_on=closes_on or (ends if ends >= _today(tx) else None),
+        closes_on=closes_on or _default_closing_day(tx, campaign),
     )
-    issued = {
-        "campaign": campaign_id,
-        "instrument": instrument,
-        "group": group,
-        "point": point,
-        "count": count,
-        "use": use,
-    }
-    tx.audit("tokens.issued", batch_id, str(by.id), **issued)
-    return batch_id, codes
+    await store.add_batch(tx, batch, [token_hash(code) for code in codes], by=by.id)
+    tx.audit(
+        "tokens.issued",
+        batch.id,
+        str(by.id),
+        campaign=campaign_id,
+        instrument=instrument,
+        group=group,
+        point=point,
+        count=count,
+        use=use,
+    )
+    return batch.id, codes
 
 
-def new_code(signs: int) -> str:
-    """A code of so many random signs."""
-    return "".join(secrets.choice(ALPHABET) for _ in range(signs))
+def _check_batch(questionnaire: Questionnaire, *, group: str, count: int, use: str) -> None:
+    if questionnaire.group(group) is None:
+        raise Rejected("问卷没有这个评议主体", status=422, field="group")
+    count_max = 1 if use == "place" else BATCH_MAX
+    if not 1 <= count <= count_max:
+        sentence = f"数量应为 1 至 {BATCH_MAX}；张贴用的固定码每批一个"
+        raise Rejected(sentence, status=422, field="count")
+
+
+def _default_closing_day(tx: Transaction, campaign: KnownCampaign) -> date | None:
+    ends = campaign.scheme.period.ends
+    return ends if ends >= _today(tx) else None
 
 
 def _today(tx: Transaction) -> date:
     return tx.now.astimezone(CHINA).date()
 
 
-async def open_questionnaire(
-    tx: Transaction, code: str, *, device: str = ""
-) -> tuple[Any, campaigns.KnownCampaign, Questionnaire]:
-    """(batch, campaign, questionnaire) of a code that can be used now.
+@dataclass(frozen=True, slots=True)
+class OpenQuestionnaire:
+    """The questionnaire of a code that can still be used."""
 
-    Raises Rejected: 404 for a code that is none, 410 after its last day, 409 when it was used.
+    batch: TokenBatch
+    campaign: KnownCampaign
+    questionnaire: Questionnaire
+
+
+async def open_questionnaire(tx: Transaction, code: str, *, device: str = "") -> OpenQuestionnaire:
+    """Return the questionnaire of a code that can be used now.
+
+    Raises Rejected: 404 for an unknown code, 410 after its last day, 409 if it was used.
     """
     token = read_token(code)
+    batch = await _open_batch(tx, token)
+    campaign = await campaigns.get(tx, batch.campaign_id)
+    spent = await store.receipt(tx, campaign.id, _ballot_id(batch, token, device))
+    if spent is not None:
+        raise Rejected(ALREADY_USED, status=409, field="token")
+    return OpenQuestionnaire(batch, campaign, campaign.questionnaire(batch.instrument))
+
+
+async def _open_batch(tx: Transaction, token: str) -> TokenBatch:
+    """Return the batch of a code. Raises Rejected: 404 unknown, 410 after its last day."""
     batch = await store.batch_of(tx, token_hash(token)) if token else None
     if batch is None:
         telemetry.ballot_submits.labels("unknown").inc()
         raise Rejected("问卷码无效，请核对后再试", status=404, field="token")
-    if batch["closes_on"] is not None and _today(tx) > batch["closes_on"]:
+    if batch.closes_on is not None and _today(tx) > batch.closes_on:
         telemetry.ballot_submits.labels("closed").inc()
-        raise Rejected(
-            f"问卷已于 {batch['closes_on']:%Y-%m-%d} 截止，谢谢您的关注", status=410, field="token"
-        )
-    campaign = await campaigns.get(tx, batch["campaign_id"])
-    if await store.receipt(tx, campaign.id, _id(batch, token, device)) is not None:
-        raise Rejected(ALREADY_USED, status=409, field="token")
-    return batch, campaign, campaign.questionnaire(batch["instrument"])
+        sentence = f"问卷已于 {batch.closes_on:%Y-%m-%d} 截止，谢谢您的关注"
+        raise Rejected(sentence, status=410, field="token")
+    return batch
+
+
+def _ballot_id(batch: TokenBatch, token: str, device: str) -> UUID:
+    # A one-use code is spent by any device.
+    return ballot_id(token, device if batch.use == "place" else "")
 
 
 async def cast_ballot(
     tx: Transaction, *, code: str, answers: Sequence[Answer], key: str, device: str = ""
 ) -> bool:
-    """Take a ballot, once for each code (for a code of a place: once for each device). True: taken
-    now; False: the same sending again.
+    """Accept a ballot, once per code (for a place's code: once per device).
 
-    `key` is the sender's idempotency key. Raises Rejected: 404 unknown code, 409 used code, 410
-    after its last day, 422 wrong answers. Nothing is kept of who sent it or when, but the hour.
+    Returns True if it was stored now, False for a retry with the same idempotency key `key`.
+    Raises Rejected: 404 unknown code, 409 used code, 410 after its last day, 422 invalid answers.
+    Nothing is stored about the sender, and no time but the hour.
     """
     token = read_token(code)
-    try:
-        batch, campaign, questionnaire = await open_questionnaire(tx, code, device=device)
-    except Rejected as refused:
-        if refused.status == 409 and await _is_repetition(tx, token, key, device):
-            return False
-        if refused.status == 409:
-            telemetry.ballot_submits.labels("repeated").inc()
-        raise
+    receipt = receipt_of(token, key)
+    batch = await _open_batch(tx, token)
+    id = _ballot_id(batch, token, device)
+    spent = await store.receipt(tx, batch.campaign_id, id)
+    if spent is not None:
+        return _accept_retry(spent, receipt)
+    campaign = await campaigns.get(tx, batch.campaign_id)
+    questionnaire = campaign.questionnaire(batch.instrument)
     check_answers(campaign.scheme, questionnaire, campaign.by_number, answers)
-    stored = await store.cast(
-        tx,
-        campaign_id=campaign.id,
-        ballot_id=_id(batch, token, device),
-        batch_id=batch["id"],
-        answers=pack(sorted(answers)),
-        receipt=receipt_of(token, key),
-        hour=hour_of(tx.now),
-    )
-    if not stored:
-        return await _second(tx, token, key, device)
-    tx.publish(fact(batch, _id(batch, token, device), answers, hour_of(tx.now)))
-    telemetry.ballot_submits.labels("accepted").inc()
-    for _, _, option_no in answers:
-        option = campaign.scheme.option(option_no)
-        telemetry.ballot_answers.labels(option.code if option else "unknown").inc()
+    ballot = packed_ballot(batch, id, answers, receipt=receipt, hour=hour_of(tx.now))
+    if not await store.cast(tx, ballot):
+        spent = await store.receipt(tx, batch.campaign_id, id)
+        return _accept_retry(spent, receipt)
+    tx.publish(ballot_submitted(batch, id, answers, hour=ballot.cast_hour))
+    _count_accepted(campaign.scheme, answers)
     return True
 
 
-async def _second(tx: Transaction, token: str, key: str, device: str) -> bool:
-    if await _is_repetition(tx, token, key, device):
+def _accept_retry(stored_receipt: bytes | None, receipt: bytes) -> bool:
+    """Return False for a retry of the stored ballot. Raises Rejected (409) for another ballot."""
+    if stored_receipt == receipt:
         return False
     telemetry.ballot_submits.labels("repeated").inc()
     raise Rejected(ALREADY_USED, status=409, field="token")
 
 
-async def _is_repetition(tx: Transaction, token: str, key: str, device: str) -> bool:
-    batch = await store.batch_of(tx, token_hash(token))
-    return batch is not None and await store.receipt(
-        tx, batch["campaign_id"], _id(batch, token, device)
-    ) == receipt_of(token, key)
+def _count_accepted(scheme: Scheme, answers: Sequence[Answer]) -> None:
+    telemetry.ballot_submits.labels("accepted").inc()
+    for _, _, option_no in answers:
+        option = scheme.option(option_no)
+        telemetry.ballot_answers.labels(option.code if option else "unknown").inc()
 
 
-def _id(batch: Any, token: str, device: str) -> UUID:
-    # A one-use code is spent whatever device it is used on.
-    return ballot_id(token, device if batch["use"] == "place" else "")
+def packed_ballot(
+    batch: TokenBatch, id: UUID, answers: Sequence[Answer], *, receipt: bytes, hour: datetime
+) -> PackedBallot:
+    """Return the ballot as it is stored."""
+    return PackedBallot(batch.campaign_id, id, batch.id, pack(sorted(answers)), receipt, hour)
 
 
-def fact(batch: Any, id: UUID, answers: Sequence[Answer], hour: datetime) -> BallotSubmitted:
-    """The ballot as it travels."""
+def ballot_submitted(
+    batch: TokenBatch, id: UUID, answers: Sequence[Answer], *, hour: datetime
+) -> BallotSubmitted:
+    """Return the event that publishes a ballot."""
     return BallotSubmitted(
         occurred_at=hour,
         ballot_id=id,
-        campaign_id=batch["campaign_id"],
-        instrument=batch["instrument"],
-        group=batch["group"],
-        point=batch["point"],
+        campaign_id=batch.campaign_id,
+        instrument=batch.instrument,
+        group=batch.group,
+        point=batch.point,
         answers=tuple(sorted(answers)),
     )
 
 
-async def place_wait(tx: Transaction, limiter: RateLimiter, code: str) -> int | None:
-    """Seconds until a place's code may bring another ballot; None: now, and of every code of one
-    use.
+async def place_wait_seconds(tx: Transaction, limiter: RateLimiter, code: str) -> int | None:
+    """Return the seconds until a place's code may bring another ballot, or None if it may now.
 
-    Ballots that come faster than people can write mark the place for the office to look at: commit
-    `tx` also when there is a wait.
+    A code that is used faster than people can write marks its batch for the office, so the caller
+    must commit even if there is a wait. One-use codes are not limited.
     """
     token = read_token(code)
-    if len(token) != PLACE_SIGNS or not (
-        wait := await limiter.hit(RateLimit(f"place/{token}", *PLACE_BALLOTS))
-    ):
+    if not is_place_code(token):
+        return None
+    wait = await limiter.hit(RateLimit(f"place/{token}", *PLACE_BALLOTS))
+    if not wait:
         return None
     telemetry.ballot_submits.labels("flooded").inc()
     batch = await store.batch_of(tx, token_hash(token))
-    if batch is not None and await store.note_flood(tx, batch["id"]):
-        tx.audit("tokens.flooded", batch["id"], "system", campaign=batch["campaign_id"])
+    if batch is not None and await store.mark_flooded(tx, batch.id):
+        tx.audit("tokens.flooded", batch.id, "system", campaign=batch.campaign_id)
     return wait

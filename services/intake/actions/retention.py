@@ -63,12 +63,12 @@ async def _kinds_without_case(tx: Transaction) -> dict[str, tuple[str, ...]]:
     """Return, by campaign, the kinds of complaint for which casework opens no case."""
     return {
         campaign.id: tuple(campaign.scheme.case_rules.no_case)
-        for campaign in await campaigns.running(tx)
+        for campaign in await campaigns.list_all(tx)
     }
 
 
 async def delete_tracks(tx: Transaction) -> bool:
     """Coarsen old positions and delete old logins. True: there may be more."""
-    coarsened = await visits.coarsen(tx, before=tx.now - POSITIONS_KEPT, batch=BATCH)
-    forgotten = await accounts.forget_logins(tx, batch=BATCH)
+    coarsened = await visits.coarsen_positions(tx, before=tx.now - POSITIONS_KEPT, batch=BATCH)
+    forgotten = await accounts.delete_old_logins(tx, batch=BATCH)
     return max(coarsened, forgotten) == BATCH

@@ -1,28 +1,25 @@
-"""Taking photos and reports of inspection visits, in any order, any number of times."""
+"""Accept the photos and the report of a visit, in any order and any number of times."""
 
 import hashlib
-import json
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
-from typing import Any, Literal
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from services.intake.domain.visits import (
-    BACKDATE_MAX,
     PHOTOS_MAX,
-    SKEW_MAX,
-    Checked,
-    Found,
+    ReportedFinding,
+    VisitReport,
     check_items,
-    digest,
+    check_photos,
+    check_visited_at,
     finding_id,
     findings_of,
-    passed,
+    passed_items,
     skew_seconds,
 )
 from services.intake.settings import context_of
 from services.intake.store import campaigns, files
 from services.intake.store import visits as store
+from services.intake.store.visits import NewVisit, Visit
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import VisitFinding, VisitSubmitted
 from shared.appraisal.labels import Role
@@ -33,193 +30,146 @@ from shared.security.policies import Account
 from shared.storage.transaction import Transaction, new_id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """A visit as the inspector hands it in. `photos` are SHA-256 digests in hexadecimal."""
-
-    campaign_id: str
-    unit_id: str
-    mode: Literal["announced", "covert"]
-    visited_at: datetime
-    device_at: datetime | None = None
-    latitude: float | None = None
-    longitude: float | None = None
-    accuracy_metres: float | None = None
-    place: str = ""
-    items: tuple[Checked, ...]
-    findings: tuple[Found, ...] = ()
-    remarks: str = ""
-    photos: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True, slots=True)
-class Accepted:
-    """What the phone is told: delete the local copy only when the id is yours and nothing is
-    missing.
-    """
+class VisitReceipt:
+    """What the phone may rely on: it deletes its copy only when nothing is missing."""
 
     id: UUID
     number: str
     missing: list[str] = field(default_factory=list)
-    first: bool = False
+    is_new: bool = False
 
 
 async def store_photo(
     tx: Transaction, *, visit_id: UUID, sha256: str, body: bytes, by: Account
 ) -> bool:
-    """Keep a photo of a visit, whose report may come before or after it. True: new; False: it is
-    here already.
+    """Store a photo of a visit, before or after its report; return False if it is stored already.
 
-    Raises Rejected: 422 when the bytes are not those of `sha256`, 413, 415 or 422 for what is no
-    usable picture, 404 for the visit of another inspector, 409 when the visit has its nine photos.
+    Raises Rejected: 422 if the bytes do not match `sha256`, 413, 415 or 422 for an unusable
+    picture, 404 for another inspector's visit, 409 if the visit has nine photos.
     """
     if hashlib.sha256(body).hexdigest() != sha256:
         raise Rejected("照片在传输中损坏，请重新上传", status=422, field="sha256")
-    if await store.owner_differs(tx, visit_id, by.id):
-        raise Rejected("没有这份检查记录", status=404)
+    await _check_owner(tx, visit_id, by)
     if await files.exists(tx, visit_id, bytes.fromhex(sha256)):
         return False
     if len(await files.list_for(tx, visit_id)) >= PHOTOS_MAX:
         raise Rejected(f"每份检查最多 {PHOTOS_MAX} 张照片")
     photo = await context_of(tx).files.write(new_id(), body)
-    new = await files.add(tx, photo, subject="visit", subject_id=visit_id, by=by.id)
-    if new:
-        telemetry.visit_uploads.labels("photo").inc()
-        tx.audit("visit.photo_received", visit_id, str(by.id), sha256=sha256, size=photo.size)
-        await _count_if_whole(tx, visit_id)
-    return new
+    if not await files.add(tx, photo, subject="visit", subject_id=visit_id, by=by.id):
+        return False
+    telemetry.visit_uploads.labels("photo").inc()
+    tx.audit("visit.photo_received", visit_id, str(by.id), sha256=sha256, size=photo.size)
+    visit = await store.lock(tx, visit_id)
+    if visit is not None:
+        await _count_if_complete(tx, visit)
+    return True
 
 
-async def submit_visit(tx: Transaction, visit_id: UUID, report: Report, *, by: Account) -> Accepted:
-    """Take a visit's report. It counts as soon as all its photos are here; until then the answer
-    names those missing.
+async def submit_visit(
+    tx: Transaction, visit_id: UUID, report: VisitReport, *, by: Account
+) -> VisitReceipt:
+    """Store the report of a visit. The visit counts once all its photos are stored; until then the
+    receipt names those missing.
 
-    The same report again gives the same answer. Raises Rejected: 409 when another report came under
-    this id, 404 for another inspector's visit, 422 for what cannot be.
+    The same report sent again returns the same receipt. Raises Rejected: 409 for another report
+    under this id, 404 for another inspector's visit, 422 for an invalid report.
     """
-    if await store.owner_differs(tx, visit_id, by.id):
-        raise Rejected("没有这份检查记录", status=404)
-    content = digest(asdict(report))
-    known = await store.locked(tx, visit_id)
-    if known is None:
-        values = await _checked(tx, report, by) | {"digest": content}
-        first = await store.add(tx, visit_id, values) is not None
-        known = await store.locked(tx, visit_id)
-        assert known is not None, "it was just written, here or by the transaction we waited for"
-        if first:
-            tx.audit(
-                "visit.submitted",
-                visit_id,
-                str(by.id),
-                number=known["number"],
-                photos=len(report.photos),
-            )
-            _measure(tx, report)
-    else:
-        first = False
-    if known["digest"] != content:
+    await _check_owner(tx, visit_id, by)
+    visit = await store.lock(tx, visit_id)
+    is_new = visit is None and await _add(tx, visit_id, report, by)
+    if visit is None:
+        visit = await store.lock(tx, visit_id)
+    assert visit is not None, "inserted here, or by the transaction that this one waited for"
+    if visit.digest != report.digest:
         raise Rejected("这份检查已经提交，提交后不能修改，如有补充请新建补充记录")
-    missing = await _count_if_whole(tx, visit_id, known)
-    return Accepted(visit_id, known["number"], missing, first)
+    if is_new:
+        _record_submission(tx, visit, by)
+    missing = await _count_if_complete(tx, visit)
+    return VisitReceipt(visit_id, visit.number, missing, is_new)
 
 
-async def check_visit(tx: Transaction, report: Report, *, by: Account) -> None:
-    """Would this visit be taken? Writes nothing. Raises Rejected (422)."""
-    await _checked(tx, report, by)
+async def _check_owner(tx: Transaction, visit_id: UUID, by: Account) -> None:
+    """Raise Rejected (404) for another inspector's visit."""
+    if await store.belongs_to_another(tx, visit_id, by.id):
+        raise Rejected("没有这份检查记录", status=404)
 
 
-async def _checked(tx: Transaction, report: Report, by: Account) -> dict[str, Any]:
-    """The columns of a visit, once its report is found to be right."""
+async def _add(tx: Transaction, visit_id: UUID, report: VisitReport, by: Account) -> bool:
+    return await store.add(tx, visit_id, await checked_visit(tx, report, by=by))
+
+
+def _record_submission(tx: Transaction, visit: Visit, by: Account) -> None:
+    tx.audit("visit.submitted", visit.id, str(by.id), number=visit.number, photos=len(visit.photos))
+    delay_seconds = (tx.now - visit.visited_at).total_seconds()
+    telemetry.visit_uploads.labels("visit").inc()
+    telemetry.visit_delay_seconds.labels(visit.mode).observe(max(0.0, delay_seconds))
+
+
+async def checked_visit(tx: Transaction, report: VisitReport, *, by: Account) -> NewVisit:
+    """Return the visit that this report describes; write nothing. Raises Rejected (422)."""
     campaign = await campaigns.get(tx, report.campaign_id)
     campaign.unit(report.unit_id)
-    if len(report.photos) > PHOTOS_MAX or len(set(report.photos)) < len(report.photos):
-        raise Rejected(f"每份检查最多 {PHOTOS_MAX} 张照片，不能重复", status=422, field="photos")
-    if report.visited_at > tx.now + SKEW_MAX:
-        raise Rejected("到访时间晚于现在，请核对手机时间", status=422, field="visited_at")
-    if report.visited_at < tx.now - BACKDATE_MAX and by.role not in (Role.OFFICE, Role.ADMIN):
-        raise Rejected(
-            f"到访已超过 {BACKDATE_MAX.days} 天，请交评议办补录", status=422, field="visited_at"
-        )
+    check_photos(report.photos)
+    may_backdate = by.role in (Role.OFFICE, Role.ADMIN)
+    check_visited_at(report.visited_at, tx.now, may_backdate=may_backdate)
     check_items(campaign.checklist, report.items, len(report.photos))
     findings = findings_of(campaign.checklist, report.items, report.findings)
-    return {
-        "campaign_id": report.campaign_id,
-        "unit_id": report.unit_id,
-        "mode": report.mode,
-        "inspector_id": by.id,
-        "visited_at": report.visited_at,
-        "device_at": report.device_at,
-        "received_at": tx.now,
-        "skew_seconds": skew_seconds(report.device_at, tx.now),
-        "latitude": report.latitude,
-        "longitude": report.longitude,
-        "accuracy_metres": report.accuracy_metres,
-        "place": report.place,
-        "items": [asdict(item) for item in report.items],
-        "findings": [asdict(found) for found in findings],
-        "remarks": report.remarks,
-        "photos": list(report.photos),
-    }
-
-
-def _measure(tx: Transaction, report: Report) -> None:
-    telemetry.visit_uploads.labels("visit").inc()
-    telemetry.visit_delay_seconds.labels(report.mode).observe(
-        max(0.0, (tx.now - report.visited_at).total_seconds())
+    return NewVisit(
+        campaign_id=report.campaign_id,
+        unit_id=report.unit_id,
+        mode=report.mode,
+        inspector_id=by.id,
+        visited_at=report.visited_at,
+        device_at=report.device_at,
+        received_at=tx.now,
+        skew_seconds=skew_seconds(report.device_at, tx.now),
+        latitude=report.latitude,
+        longitude=report.longitude,
+        accuracy_metres=report.accuracy_metres,
+        place=report.place,
+        items=report.items,
+        findings=tuple(findings),
+        remarks=report.remarks,
+        photos=report.photos,
+        digest=report.digest,
     )
 
 
-async def _count_if_whole(tx: Transaction, visit_id: UUID, known: Any = None) -> list[str]:
-    """Let the visit count once nothing is missing; gives what is missing."""
-    visit = known or await store.locked(tx, visit_id)
-    if visit is None:
-        return []
-    missing = await store.missing(tx, visit_id, visit["photos"])
-    if not missing and await store.count(tx, visit_id):
-        tx.publish(_fact(tx, visit))
+async def _count_if_complete(tx: Transaction, visit: Visit) -> list[str]:
+    """Let the visit count once no photo is missing; return the missing ones."""
+    missing = await store.missing_photos(tx, visit.id, visit.photos)
+    if not missing and await store.mark_counted(tx, visit.id):
+        tx.publish(_visit_submitted(tx, visit))
         telemetry.visit_uploads.labels("counted").inc()
     return missing
 
 
-def _fact(tx: Transaction, visit: Any) -> VisitSubmitted:
-    """The visit as it travels: the day, not the hour; nothing of the inspector; texts without
-    personal data.
-    """
-    items = [Checked(**item) for item in json.loads(visit["items_text"])]
-    described = [Found(**found) for found in json.loads(visit["findings_text"])]
-    findings = tuple(_finding(visit["id"], place, found) for place, found in enumerate(described))
+def _visit_submitted(tx: Transaction, visit: Visit) -> VisitSubmitted:
+    """Return the event of a visit: its day without the hour, no inspector, no personal data."""
+    findings = [
+        _visit_finding(visit.id, position, finding)
+        for position, finding in enumerate(visit.findings)
+    ]
     return VisitSubmitted(
         occurred_at=tx.now,
-        visit_id=visit["id"],
-        number=visit["number"],
-        campaign_id=visit["campaign_id"],
-        unit_id=visit["unit_id"],
-        mode=visit["mode"],
-        visited_on=visit["visited_at"].astimezone(CHINA).date(),
-        passed=passed(items),
-        findings=findings,
-        photos=len(visit["photos"]),
+        visit_id=visit.id,
+        number=visit.number,
+        campaign_id=visit.campaign_id,
+        unit_id=visit.unit_id,
+        mode=visit.mode,
+        visited_on=visit.visited_at.astimezone(CHINA).date(),
+        passed=passed_items(visit.items),
+        findings=tuple(findings),
+        photos=len(visit.photos),
     )
 
 
-def _finding(visit_id: UUID, place: int, found: Found) -> VisitFinding:
-    # Masked, not refused: who stands in a corridor without network cannot rewrite it now.
-    told = mask_pii(found.summary)
+def _visit_finding(visit_id: UUID, position: int, finding: ReportedFinding) -> VisitFinding:
+    # Personal data is masked rather than rejected: the inspector may be offline and cannot rewrite.
     return VisitFinding(
-        finding_id=finding_id(visit_id, place, found.item_id),
-        item_id=found.item_id,
-        severity=found.severity,
-        redacted_summary=told,
+        finding_id=finding_id(visit_id, position, finding.item_id),
+        item_id=finding.item_id,
+        severity=finding.severity,
+        redacted_summary=mask_pii(finding.summary),
     )
-
-
-async def read_photo(tx: Transaction, file_id: UUID, *, by: Account) -> bytes | None:
-    """The copy without metadata of a visit's photo, for its inspector and the appraisal office;
-    None for anybody else.
-    """
-    photo = await files.find(tx, file_id)
-    if photo is None or photo.subject != "visit" or not photo.derived:
-        return None
-    if by.role is not Role.OFFICE and photo.stored_by != by.id:
-        return None
-    return await context_of(tx).files.read(file_id, photo.sealed, "derived")

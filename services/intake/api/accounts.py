@@ -1,29 +1,25 @@
 """Accounts in the JSON API."""
 
-from typing import Any
 from uuid import UUID
 
 from pydantic import Field
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from services.intake.actions import accounts
-from services.intake.api.problems import json_rows, problems
-from services.intake.store import accounts as account_store
+from services.intake.api.problems import problems
+from services.intake.api.responses import json_response
+from services.intake.store import accounts as store
 from shared.appraisal.labels import Role
 from shared.security.policies import Account, allow
 from shared.storage.transaction import Transaction
-from shared.web import (
-    CurrentUser,
-    Idempotency,
-    Router,
-    Tx,
-)
+from shared.web import CurrentUser, Idempotency, Router, Tx
 from shared.web.forms import Input
 
 router = Router(prefix="/intake/api", tags=["受理"])
+ADMIN = allow(Role.ADMIN)
 
 
-class NewAccount(Input):
+class AccountRequest(Input):
     name: str = Field(max_length=40)
     display_name: str = Field("", max_length=40)
     role: Role
@@ -31,66 +27,69 @@ class NewAccount(Input):
     password: str = Field(max_length=256)
 
 
-class AccountChange(Input):
+class AccountChangeRequest(Input):
     display_name: str = Field(max_length=40)
     role: Role
     unit_id: str | None = Field(None, max_length=100)
     disabled: bool = False
 
 
-class PasswordReset(Input):
+class PasswordResetRequest(Input):
     password: str = Field(max_length=256)
 
 
-@router.post("/accounts", policy=allow(Role.ADMIN), status_code=201, responses=problems(409))
+@router.post("/accounts", policy=ADMIN, status_code=201, responses=problems(409))
 async def create_account(
-    tx: Tx, user: CurrentUser, idempotency: Idempotency, given: NewAccount
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, given: AccountRequest
 ) -> Response:
-    """A new account."""
-    return await idempotency.respond(201, _account(tx, given, str(user.id)))
+    """Create an account."""
+    return await idempotency.respond(201, _create(tx, given, user))
 
 
-async def _account(tx: Transaction, given: NewAccount, by: str) -> dict[str, Any]:
-    account = await accounts.create_account(tx, **given.model_dump(), by=by)
-    return {
-        "id": str(account.id),
-        "name": account.name,
-        "role": account.role,
-        "unit_id": account.unit_id,
-    }
+async def _create(tx: Transaction, given: AccountRequest, by: Account) -> dict[str, str | None]:
+    account = await accounts.create_account(tx, **given.model_dump(), by=str(by.id))
+    return _account_response(account) | {"name": account.name}
 
 
-@router.get("/accounts", policy=allow(Role.ADMIN), responses=problems())
+@router.get("/accounts", policy=ADMIN, responses=problems())
 async def list_accounts(tx: Tx) -> Response:
-    """All accounts."""
-    return JSONResponse(json_rows(await account_store.listed(tx)))
+    """List all accounts."""
+    return json_response(await store.list_all(tx))
 
 
-@router.put("/accounts/{account_id}", policy=allow(Role.ADMIN), responses=problems(404, 409))
+@router.put("/accounts/{account_id}", policy=ADMIN, responses=problems(404, 409))
 async def change_account(
-    tx: Tx, user: CurrentUser, idempotency: Idempotency, account_id: UUID, given: AccountChange
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    account_id: UUID,
+    given: AccountChangeRequest,
 ) -> Response:
-    """Change a role, a unit or a name, or disable an account; its sessions end at once."""
-    return await idempotency.respond(200, _changed(tx, account_id, given, user))
+    """Change role, unit or name of an account, or disable it; its sessions end at once."""
+    return await idempotency.respond(200, _change(tx, account_id, given, user))
 
 
-async def _changed(
-    tx: Transaction, account_id: UUID, given: AccountChange, user: Account
-) -> dict[str, Any]:
-    account = await accounts.change_account(tx, account_id, **given.model_dump(), by=user)
+async def _change(
+    tx: Transaction, account_id: UUID, given: AccountChangeRequest, by: Account
+) -> dict[str, str | None]:
+    account = await accounts.change_account(tx, account_id, **given.model_dump(), by=by)
+    return _account_response(account)
+
+
+def _account_response(account: Account) -> dict[str, str | None]:
     return {"id": str(account.id), "role": account.role, "unit_id": account.unit_id}
 
 
 @router.post(
-    "/accounts/{account_id}/password",
-    policy=allow(Role.ADMIN),
-    status_code=201,
-    responses=problems(404),
+    "/accounts/{account_id}/password", policy=ADMIN, status_code=201, responses=problems(404)
 )
 async def reset_password(
-    tx: Tx, user: CurrentUser, idempotency: Idempotency, account_id: UUID, given: PasswordReset
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    account_id: UUID,
+    given: PasswordResetRequest,
 ) -> Response:
-    """A new password for somebody who forgot theirs."""
-    return await idempotency.respond(
-        201, accounts.reset_password(tx, account_id, password=given.password, by=user)
-    )
+    """Set a new password for an account whose owner forgot theirs."""
+    reset = accounts.reset_password(tx, account_id, password=given.password, by=user)
+    return await idempotency.respond(201, reset)

@@ -1,9 +1,6 @@
-"""Problem details (RFC 9457) of the JSON API, and rows as JSON."""
+"""Problem details (RFC 9457) of the JSON API."""
 
-from collections.abc import Mapping, Sequence
-from datetime import date, datetime
 from typing import Any
-from uuid import UUID
 
 from pydantic import Field
 
@@ -29,14 +26,3 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         status: {"description": "失败", "content": {"application/problem+json": reference}}
         for status in sorted(set(listed))
     }
-
-
-def json_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows as JSON takes them."""
-    return [
-        {
-            name: str(value) if isinstance(value, UUID | datetime | date) else value
-            for name, value in row.items()
-        }
-        for row in rows
-    ]

@@ -1,104 +1,151 @@
-"""What an inspection visit must say, and what of it becomes a finding."""
+"""Rules for the report of a visit, and the findings that follow from it."""
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final
 from uuid import UUID, uuid5
 
 import msgspec
 
 from shared.appraisal.errors import Rejected
-from shared.appraisal.labels import Severity
+from shared.appraisal.labels import LabelledEnum, Severity, VisitMode
 from shared.appraisal.schemes import Checklist
 
 NOTE_MIN: Final = 5
 PHOTOS_MAX: Final = 9
 SKEW_MAX: Final = timedelta(minutes=10)
-"""A phone's clock that is further off is shown to the reviewer; the visit is taken all the same."""
+"""A larger difference of the phone's clock is shown to the reviewer; the visit is accepted."""
 BACKDATE_MAX: Final = timedelta(days=30)
 
 
+class ItemResult(LabelledEnum):
+    """The result of one item of the checklist."""
+
+    PASS = "pass", "符合"
+    FAIL = "fail", "不符合"
+    NOT_APPLICABLE = "na", "不适用"
+
+
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """One line of the checklist as filled in."""
+class CheckedItem:
+    """An item of the checklist as filled in."""
 
     item_id: str
-    result: Literal["pass", "fail", "na"]
+    result: ItemResult
     note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A problem that the inspector describes; without a checklist item it stands for none of them."""
+class ReportedFinding:
+    """A problem with an item of the checklist, as the inspector described it."""
 
     item_id: str
     severity: Severity
     summary: str
 
 
-def check_items(checklist: Checklist, items: Sequence[Checked], photos: int) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisitReport:
+    """A visit as the inspector submits it. `photos` are SHA-256 digests in hexadecimal."""
+
+    campaign_id: str
+    unit_id: str
+    mode: VisitMode
+    visited_at: datetime
+    device_at: datetime | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    accuracy_metres: float | None = None
+    place: str = ""
+    items: tuple[CheckedItem, ...]
+    findings: tuple[ReportedFinding, ...] = ()
+    remarks: str = ""
+    photos: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the content: a report that is sent again must not differ."""
+        content = msgspec.json.encode(self, order="deterministic")
+        return hashlib.sha256(content).digest()
+
+
+def check_photos(photos: Sequence[str]) -> None:
+    """Raise Rejected (422) for too many photos or the same one twice."""
+    if len(photos) > PHOTOS_MAX or len(set(photos)) < len(photos):
+        raise Rejected(f"每份检查最多 {PHOTOS_MAX} 张照片，不能重复", status=422, field="photos")
+
+
+def check_visited_at(visited_at: datetime, now: datetime, *, may_backdate: bool) -> None:
+    """Raise Rejected (422) for a visit in the future or, without `may_backdate`, long ago."""
+    if visited_at > now + SKEW_MAX:
+        raise Rejected("到访时间晚于现在，请核对手机时间", status=422, field="visited_at")
+    if visited_at < now - BACKDATE_MAX and not may_backdate:
+        sentence = f"到访已超过 {BACKDATE_MAX.days} 天，请交评议办补录"
+        raise Rejected(sentence, status=422, field="visited_at")
+
+
+def check_items(checklist: Checklist, items: Sequence[CheckedItem], photos: int) -> None:
     """Raise Rejected (422) unless every item is answered once and each 不符合 has a note or a photo."""
-    known = {item.id: item.label for item in checklist.items}
+    labels = _labels(checklist)
     given = [item.item_id for item in items]
-    for unknown in sorted(set(given) - known.keys()):
-        raise Rejected(f"检查表没有编号为 {unknown} 的项目", status=422, field="items")
+    for unknown in sorted(set(given) - labels.keys()):
+        raise _invalid_items(f"检查表没有编号为 {unknown} 的项目")
     if len(set(given)) < len(given):
-        raise Rejected("同一检查项目填了两次", status=422, field="items")
-    for missing in known.keys() - set(given):
-        raise Rejected(f"“{known[missing]}”还没有填写", status=422, field="items")
+        raise _invalid_items("同一检查项目填了两次")
+    for missing in labels.keys() - set(given):
+        raise _invalid_items(f"“{labels[missing]}”还没有填写")
     for item in items:
-        if item.result == "fail" and len(item.note.strip()) < NOTE_MIN and not photos:
-            raise Rejected(
-                f"“{known[item.item_id]}”不符合，请写明情况（至少 {NOTE_MIN} 个字）或附照片",
-                status=422,
-                field="items",
-            )
+        if item.result == ItemResult.FAIL and len(item.note.strip()) < NOTE_MIN and not photos:
+            label = labels[item.item_id]
+            raise _invalid_items(f"“{label}”不符合，请写明情况（至少 {NOTE_MIN} 个字）或附照片")
+
+
+def _labels(checklist: Checklist) -> dict[str, str]:
+    return {item.id: item.label for item in checklist.items}
+
+
+def _invalid_items(sentence: str) -> Rejected:
+    return Rejected(sentence, status=422, field="items")
 
 
 def findings_of(
-    checklist: Checklist, items: Sequence[Checked], described: Sequence[Found]
-) -> list[Found]:
-    """Every 不符合 is a finding: as the inspector described it, or as an ordinary one with the
-    note.
+    checklist: Checklist, items: Sequence[CheckedItem], described: Sequence[ReportedFinding]
+) -> list[ReportedFinding]:
+    """Return a finding for every 不符合: as the inspector described it, or an ordinary one with the
+    note. Raises Rejected (422) for a description of an item that did not fail.
     """
-    failed = [item for item in items if item.result == "fail"]
-    for found in described:
-        if found.item_id not in {item.item_id for item in failed}:
-            raise Rejected(
-                f"发现的问题对应的项目 {found.item_id} 没有选“不符合”", status=422, field="findings"
-            )
-    told = {found.item_id for found in described}
-    labels = {item.id: item.label for item in checklist.items}
-    silent = [
-        Found(
-            item.item_id,
-            Severity.ORDINARY,
-            item.note.strip() or f"{labels[item.item_id]}：不符合（见照片）",
-        )
-        for item in failed
+    failed = {item.item_id: item for item in items if item.result == ItemResult.FAIL}
+    for finding in described:
+        if finding.item_id not in failed:
+            sentence = f"发现的问题对应的项目 {finding.item_id} 没有选“不符合”"
+            raise Rejected(sentence, status=422, field="findings")
+    described_ids = {finding.item_id for finding in described}
+    labels = _labels(checklist)
+    undescribed = [
+        _finding_from_note(item, labels[item_id])
+        for item_id, item in failed.items()
+        if item_id not in described_ids
     ]
-    return [*described, *(found for found in silent if found.item_id not in told)]
+    return [*described, *undescribed]
 
 
-def passed(items: Sequence[Checked]) -> tuple[str, ...]:
-    """Ids of the items found in order."""
-    return tuple(sorted(item.item_id for item in items if item.result == "pass"))
+def _finding_from_note(item: CheckedItem, label: str) -> ReportedFinding:
+    summary = item.note.strip() or f"{label}：不符合（见照片）"
+    return ReportedFinding(item.item_id, Severity.ORDINARY, summary)
 
 
-def finding_id(visit_id: UUID, place: int, item_id: str) -> UUID:
-    """The same finding of the same visit has the same id, however often it is sent."""
-    return uuid5(visit_id, f"{place}/{item_id}")
+def passed_items(items: Sequence[CheckedItem]) -> tuple[str, ...]:
+    """Return the ids of the items found in order."""
+    return tuple(sorted(item.item_id for item in items if item.result == ItemResult.PASS))
 
 
-def digest(content: object) -> bytes:
-    """SHA-256 of what a visit says: sent again it must be the same, since what was handed in is not
-    changed any more.
-    """
-    return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).digest()
+def finding_id(visit_id: UUID, position: int, item_id: str) -> UUID:
+    """Return the id of a finding: the same visit always yields the same ids."""
+    return uuid5(visit_id, f"{position}/{item_id}")
 
 
 def skew_seconds(device_at: datetime | None, now: datetime) -> int | None:
-    """By how much the phone's clock is ahead (+) or behind (-)."""
+    """Return by how much the phone's clock is ahead (+) or behind (-)."""
     return round((device_at - now).total_seconds()) if device_at else None

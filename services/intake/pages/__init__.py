@@ -1,6 +1,22 @@
 """Intake's pages, by subject."""
 
-from services.intake.pages import accounts, ballots, complaints, tracking, visits
+from services.intake.pages import (
+    accounts,
+    ballots,
+    complaints,
+    home,
+    sessions,
+    tracking,
+    visits,
+)
 
-routers = [accounts.router, complaints.router, tracking.router, ballots.router, visits.router]
-"""In the order in which routes are looked for."""
+routers = [
+    home.router,
+    sessions.router,
+    accounts.router,
+    complaints.router,
+    tracking.router,
+    ballots.router,
+    visits.router,
+]
+"""In the order in which routes are matched."""

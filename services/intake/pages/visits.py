@@ -1,20 +1,17 @@
-"""I11–I13: the field pages, which work without a network, and what the appraisal office sees of the
-visits handed in.
-"""
+"""I11–I13: the field app, which works without a network, and the list of visits for the office."""
 
 import hashlib
 import json
 from functools import cache
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from services.intake.pages.words import WORDS
-from services.intake.store import campaigns, files
-from services.intake.store import visits as store
+from services.intake.views import visits
 from shared.appraisal.labels import Role
 from shared.security.policies import PUBLIC, allow
 from shared.security.sessions import csrf_token, read_credential
@@ -25,90 +22,63 @@ from shared.web import (
     Router,
     Tx,
     render_page,
-    search_terms,
     static_url,
 )
 
 router = Router(prefix="/intake/field", include_in_schema=False)
 SHELL: Final = "/intake/field/"
-FILES: Final = ("fengping.css", "intake.css", "field.js", "icon.svg")
+SCRIPTS: Final = ("field.js",)
+FILES: Final = ("fengping.css", "intake.css", *SCRIPTS, "icon.svg")
 PING_WORD: Final = "fengping-field"
+OFFICE: Final = allow(Role.OFFICE)
+FIELD_ROLES: Final = (Role.INSPECTOR, Role.OFFICE)
 
 
 @router.get("/", policy=PUBLIC)
 @router.get("/queue", policy=PUBLIC)
 @router.get("/visit/{visit_id}", policy=PUBLIC)
 async def shell(request: Request) -> Response:
-    """The same page for all: what it shows is on the phone. It says nothing about anybody, so no
-    session is needed to open it.
-    """
-    return render_page(request, "field.html")
+    """The page of the field app. Its content is on the phone, so opening it takes no session."""
+    return render_page(request, "field.html", scripts=SCRIPTS)
 
 
 @router.get("/ping", policy=PUBLIC)
 async def ping(request: Request, user: OptionalUser) -> Response:
-    """Is this our server, and who is signed in? A captive portal does not know the word."""
+    """Tell the phone that it reached this server, not a captive portal, and who is signed in."""
+    body: dict[str, Any] = {"word": PING_WORD, "account": None, "csrf": ""}
     credential = read_credential(request, request.app.state.sessions.cookie)
-    known = user if user and user.role in (Role.INSPECTOR, Role.OFFICE) else None
-    account = {"id": str(known.id), "name": known.display_name} if known else None
-    return JSONResponse(
-        {
-            "word": PING_WORD,
-            "account": account,
-            "csrf": csrf_token(credential.token) if credential and known else "",
-        }
-    )
+    if user and user.role in FIELD_ROLES:
+        body["account"] = {"id": str(user.id), "name": user.display_name}
+        body["csrf"] = csrf_token(credential.token) if credential else ""
+    return JSONResponse(body)
 
 
-@router.get("/data", policy=allow(Role.INSPECTOR, Role.OFFICE))
-async def data(tx: Tx, user: CurrentUser) -> Response:
-    """What a phone needs to fill in a visit without a network: units with their spellings, and the
-    checklist. No complaint, no person.
-    """
-    campaign = await campaigns.current(tx)
-    if campaign is None:
+@router.get("/data", policy=allow(*FIELD_ROLES))
+async def reference_data(tx: Tx, user: CurrentUser) -> Response:
+    """Units and checklist: what a phone needs to record a visit without a network."""
+    reference = await visits.field_reference(tx, user)
+    if reference is None:
         raise NotFound
-    units = [
-        {
-            "id": u.unit_id,
-            "name": u.name,
-            "find": " ".join(search_terms(name) for name in (u.name, *u.aliases)),
-        }
-        for u in campaign.units.values()
-    ]
-    items = [{"id": item.id, "label": item.label} for item in campaign.checklist.items]
-    return JSONResponse(
-        {
-            "campaign_id": campaign.id,
-            "title": campaign.title,
-            "units": units,
-            "items": items,
-            "account": str(user.id),
-        }
-    )
+    return Response(msgspec.json.encode(reference), media_type="application/json")
 
 
 @router.get("/sw.js", policy=PUBLIC)
 async def service_worker(request: Request) -> Response:
-    """The service worker, with the names of the files it keeps; new files make a new version."""
+    """The service worker with the URLs that it caches; changed files make a new version."""
+    templates = request.app.state.templates
     urls = [static_url(name) for name in FILES]
-    version = _version(request.app.state.templates.get_template("field.html").filename, tuple(urls))
-    values = {
-        "version_hash": f"field-{version}",
-        "shell": SHELL,
-        "files": urls,
-        "data": f"{SHELL}data",
-    }
-    body = request.app.state.templates.get_template("sw.js").render(**values)
+    version = _version(templates.get_template("field.html").filename, tuple(urls))
+    body = templates.get_template("sw.js").render(
+        version=f"field-{version}", shell=SHELL, files=urls, data=f"{SHELL}data"
+    )
     return Response(body, media_type="text/javascript", headers={"Cache-Control": "no-cache"})
 
 
 @cache
 def _version(shell: str, files: tuple[str, ...]) -> str:
-    """Twelve digits that change with the shell or any of its files."""
-    return hashlib.sha256(FilePath(shell).read_bytes() + json.dumps(files).encode()).hexdigest()[
-        :12
-    ]
+    """Return twelve digits that change with the page or any of its files."""
+    content = Path(shell).read_bytes() + json.dumps(files).encode()
+    return hashlib.sha256(content).hexdigest()[:12]
 
 
 @router.get("/manifest.webmanifest", policy=PUBLIC)
@@ -130,34 +100,15 @@ async def manifest() -> Response:
 # ── the appraisal office ──────────────────────────────────────────────────────────────────────────
 
 
-@router.get("/plans", policy=allow(Role.OFFICE))
-async def plans(request: Request, tx: Tx) -> Response:
-    """Visits handed in, newest first."""
-    return render_page(
-        request,
-        "plans.html",
-        rows=await store.recent(tx),
-        campaign=await campaigns.current(tx),
-        as_of=tx.now,
-        **WORDS,
-    )
+@router.get("/plans", policy=OFFICE)
+async def list_visits(request: Request, tx: Tx) -> Response:
+    lines = await visits.list_recent(tx)
+    return render_page(request, "visits.html", lines=lines, as_of=tx.now)
 
 
-@router.get("/plans/{visit_id}", policy=allow(Role.OFFICE))
-async def visit(request: Request, tx: Tx, visit_id: UUID) -> Response:
-    row: Any = await store.one(tx, visit_id)
-    if row is None:
+@router.get("/plans/{visit_id}", policy=OFFICE)
+async def visit_page(request: Request, tx: Tx, visit_id: UUID) -> Response:
+    detail = await visits.find(tx, visit_id)
+    if detail is None:
         raise NotFound
-    campaign = await campaigns.get(tx, row["campaign_id"])
-    labels = {item.id: item.label for item in campaign.checklist.items}
-    return render_page(
-        request,
-        "visit.html",
-        row=row,
-        items=json.loads(row["items_text"]),
-        campaign=campaign,
-        labels=labels,
-        files=await files.list_for(tx, visit_id),
-        missing=await store.missing(tx, visit_id, row["photos"]),
-        **WORDS,
-    )
+    return render_page(request, "visit.html", detail=detail, visit=detail.visit)

@@ -1,5 +1,7 @@
-"""Accounts and their last logins."""
+"""Accounts and their recent logins."""
 
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -10,25 +12,56 @@ from shared.security.policies import Account
 from shared.storage.transaction import Transaction
 
 LOGINS_SHOWN: Final = 5
+_COLUMNS: Final = "id, name, display_name, role, unit_id, password_hash, disabled"
 
 
-def account_of(row: asyncpg.Record) -> Account:
-    """The person behind an account's row, as every service sees them."""
-    return Account(
-        id=row["id"],
-        name=row["name"],
-        display_name=row["display_name"],
-        role=Role(row["role"]),
-        unit_id=row["unit_id"],
+@dataclass(frozen=True, slots=True)
+class StoredAccount:
+    """An account and what its owner needs to sign in."""
+
+    account: Account
+    password_hash: str = field(repr=False)
+    disabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AccountEntry:
+    """An account in the administrator's list."""
+
+    id: UUID
+    name: str
+    display_name: str
+    role: str
+    unit_id: str | None
+    disabled: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    at: datetime
+    device: str
+
+
+def _stored_account(record: asyncpg.Record) -> StoredAccount:
+    account = Account(
+        id=record["id"],
+        name=record["name"],
+        display_name=record["display_name"],
+        role=Role(record["role"]),
+        unit_id=record["unit_id"],
     )
+    return StoredAccount(account, record["password_hash"], record["disabled"])
 
 
 async def add(tx: Transaction, account: Account, password_hash: str) -> bool:
-    """Write an account; False when the name is taken."""
-    added = await tx.fetchval(
+    """Insert an account; return False if the name is taken."""
+    inserted = await tx.fetchval(
         """
-        insert into accounts (id, name, display_name, role, unit_id, password_hash, disabled, created_at, password_changed_at)
-        values ($1, $2, $3, $4, $5, $6, false, $7, $7) on conflict (name) do nothing returning 1
+        insert into accounts (id, name, display_name, role, unit_id, password_hash, disabled,
+                              created_at, password_changed_at)
+        values ($1, $2, $3, $4, $5, $6, false, $7, $7)
+        on conflict (name) do nothing returning 1
         """,
         account.id,
         account.name,
@@ -38,33 +71,36 @@ async def add(tx: Transaction, account: Account, password_hash: str) -> bool:
         password_hash,
         tx.now,
     )
-    return added is not None
+    return inserted is not None
 
 
-async def by_name(tx: Transaction, name: str) -> asyncpg.Record | None:
-    return await tx.fetchrow("select * from accounts where name = $1", name)
+async def find(tx: Transaction, account_id: UUID) -> StoredAccount | None:
+    record = await tx.fetchrow(f"select {_COLUMNS} from accounts where id = $1", account_id)
+    return _stored_account(record) if record else None
 
 
-async def unchanged(tx: Transaction, row: asyncpg.Record) -> asyncpg.Record | None:
-    """The same account, if it may still sign in with the same password; nobody changes it before
-    this transaction ends.
-    """
-    return await tx.fetchrow(
-        "select * from accounts where id = $1 and not disabled and password_hash = $2 for share",
-        row["id"],
-        row["password_hash"],
+async def find_by_name(tx: Transaction, name: str) -> StoredAccount | None:
+    record = await tx.fetchrow(f"select {_COLUMNS} from accounts where name = $1", name)
+    return _stored_account(record) if record else None
+
+
+async def lock_unchanged(tx: Transaction, known: StoredAccount) -> StoredAccount | None:
+    """Return the account if it is enabled and has the same password, and lock it until commit."""
+    record = await tx.fetchrow(
+        f"select {_COLUMNS} from accounts "
+        "where id = $1 and not disabled and password_hash = $2 for share",
+        known.account.id,
+        known.password_hash,
     )
+    return _stored_account(record) if record else None
 
 
-async def by_id(tx: Transaction, account_id: UUID) -> asyncpg.Record | None:
-    return await tx.fetchrow("select * from accounts where id = $1", account_id)
-
-
-async def listed(tx: Transaction) -> list[asyncpg.Record]:
-    """All accounts without their passwords."""
-    return await tx.fetch(
-        "select id, name, display_name, role, unit_id, disabled, created_at from accounts order by role, name"
+async def list_all(tx: Transaction) -> list[AccountEntry]:
+    records = await tx.fetch(
+        "select id, name, display_name, role, unit_id, disabled, created_at "
+        "from accounts order by role, name"
     )
+    return [AccountEntry(**record) for record in records]
 
 
 async def set_password(tx: Transaction, account_id: UUID, password_hash: str) -> None:
@@ -76,26 +112,20 @@ async def set_password(tx: Transaction, account_id: UUID, password_hash: str) ->
     )
 
 
-async def change(
-    tx: Transaction,
-    account_id: UUID,
-    *,
-    role: Role,
-    unit_id: str | None,
-    display_name: str,
-    disabled: bool,
-) -> None:
+async def update(tx: Transaction, account: Account, *, disabled: bool) -> None:
+    """Update role, unit and display name of an account, and whether it may sign in."""
     await tx.run(
-        "update accounts set role = $2, unit_id = $3, display_name = $4, disabled = $5 where id = $1",
-        account_id,
-        role,
-        unit_id,
-        display_name,
+        "update accounts set role = $2, unit_id = $3, display_name = $4, disabled = $5 "
+        "where id = $1",
+        account.id,
+        account.role,
+        account.unit_id,
+        account.display_name,
         disabled,
     )
 
 
-async def note_login(tx: Transaction, account_id: UUID, device: str) -> None:
+async def record_login(tx: Transaction, account_id: UUID, device: str) -> None:
     await tx.run(
         "insert into logins (account_id, at, device) values ($1, $2, $3)",
         account_id,
@@ -104,16 +134,24 @@ async def note_login(tx: Transaction, account_id: UUID, device: str) -> None:
     )
 
 
-async def logins(tx: Transaction, account_id: UUID) -> list[asyncpg.Record]:
-    """The last logins, newest first."""
-    return await tx.fetch(
+async def recent_logins(tx: Transaction, account_id: UUID) -> list[Login]:
+    """Return the last logins, newest first."""
+    records = await tx.fetch(
         "select at, device from logins where account_id = $1 order by at desc limit $2",
         account_id,
         LOGINS_SHOWN,
     )
+    return [Login(**record) for record in records]
 
 
-async def forget_logins(tx: Transaction, *, batch: int) -> int:
-    """Keep the logins of half a year."""
-    old = "select id from logins where at < $1::timestamptz - interval '180 days' limit $2"
-    return await tx.run(f"delete from logins where id in ({old})", tx.now, batch)
+async def delete_old_logins(tx: Transaction, *, batch: int) -> int:
+    """Delete logins older than half a year; return how many were deleted."""
+    return await tx.run(
+        """
+        delete from logins where id in (
+          select id from logins where at < $1::timestamptz - interval '180 days' limit $2
+        )
+        """,
+        tx.now,
+        batch,
+    )

@@ -18,13 +18,13 @@ from shared.appraisal.schemes import (
     HandlingFormula,
     InspectionFormula,
     Questionnaire,
+    QuestionnaireItem,
     RespondentGroup,
     SatisfactionFormula,
     Scheme,
     ScoreSheet,
     ScoreSheetFormula,
 )
-from shared.appraisal.schemes.questions import Question
 
 DISSATISFIED: Final = "dissatisfied"
 _WIDE: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
@@ -136,7 +136,7 @@ class Material:
         )
 
     def cast(
-        self, questionnaire: Questionnaire, group: RespondentGroup, item: Question
+        self, questionnaire: Questionnaire, group: RespondentGroup, item: QuestionnaireItem
     ) -> dict[int, int]:
         """Option number → answers of this group to this question."""
         return {

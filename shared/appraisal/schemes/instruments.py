@@ -4,7 +4,6 @@ from decimal import Decimal
 from typing import Literal
 
 from shared.appraisal.schemes.base import SchemePart
-from shared.appraisal.schemes.questions import AnyQuestion
 
 
 class Option(SchemePart, frozen=True, kw_only=True):
@@ -40,8 +39,8 @@ class RespondentGroup(SchemePart, frozen=True, kw_only=True):
     ours: bool = False
 
 
-class ScoreSheetItem(SchemePart, frozen=True, kw_only=True):
-    """A line of a score sheet."""
+class QuestionnaireItem(SchemePart, frozen=True, kw_only=True):
+    """A question about each unit. Item 1 is the overall question; samples are counted on it."""
 
     no: int
     label: str
@@ -50,7 +49,7 @@ class ScoreSheetItem(SchemePart, frozen=True, kw_only=True):
 
 
 class Questionnaire(SchemePart, frozen=True, kw_only=True, tag_field="kind", tag="questionnaire"):
-    """测评问卷. Each question has a kind with its own options.
+    """测评问卷; its options are those of the scheme.
 
     `units`: respondents answer about all units, or about those they choose. A questionnaire that
     is not `scored` collects opinions and enters no component. `quota`: ballots planned in total.
@@ -59,7 +58,7 @@ class Questionnaire(SchemePart, frozen=True, kw_only=True, tag_field="kind", tag
     key: str
     label: str
     groups: tuple[RespondentGroup, ...]
-    items: tuple[AnyQuestion, ...]
+    items: tuple[QuestionnaireItem, ...]
     units: Literal["all", "chosen"] = "all"
     units_note: str = ""
     scored: bool = True
@@ -71,14 +70,9 @@ class Questionnaire(SchemePart, frozen=True, kw_only=True, tag_field="kind", tag
         """Return the respondent group with that key."""
         return next((group for group in self.groups if group.key == key), None)
 
-    def item(self, no: int) -> AnyQuestion | None:
+    def item(self, no: int) -> QuestionnaireItem | None:
         """Return the question with that number."""
         return next((item for item in self.items if item.no == no), None)
-
-    @property
-    def scored_items(self) -> tuple[AnyQuestion, ...]:
-        """The questions whose answers enter the score."""
-        return tuple(item for item in self.items if item.scored)
 
 
 class CheckItem(SchemePart, frozen=True, kw_only=True):
@@ -112,7 +106,7 @@ class ScoreSheet(SchemePart, frozen=True, kw_only=True, tag_field="kind", tag="s
     key: str
     label: str
     by: str
-    items: tuple[ScoreSheetItem, ...]
+    items: tuple[QuestionnaireItem, ...]
     maximum: Decimal = Decimal(100)
     stages: tuple[str, ...] = ()
     ours: bool = False

@@ -681,7 +681,7 @@
     const find = () => {
       const typed = input.value.trim().toLowerCase().replace(/['\s]/g, "");
       const found = reference.units
-        .filter(({ find }) => !typed || find.split(" ").some((part) => part.includes(typed)))
+        .filter(({ search }) => !typed || search.split(" ").some((part) => part.includes(typed)))
         .slice(0, 8);
       options.replaceChildren(
         ...found.map((unit, i) =>

@@ -249,9 +249,9 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "a code is looked at and spent in two statements",
         "services/intake",
-        "        on conflict (campaign_id, id) do nothing returning 1\n",
-        "        on conflict (campaign_id, id) do update set receipt = excluded.receipt returning 1\n",
-        "tests/intake/test_ballots.py::test_two_hundred_posts_of_one_code_at_once_are_one_ballot",
+        " on conflict (campaign_id, id) do nothing returning 1\n",
+        " on conflict (campaign_id, id) do update set receipt = excluded.receipt returning 1\n",
+        "tests/intake/test_ballots.py::test_two_hundred_concurrent_ballots_of_one_code_count_once",
     ),
     one(
         "two sender workers take the same notification",
@@ -312,9 +312,9 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "a sign-in believes what it read before it looked at the password",
         "services/intake",
-        "await store.unchanged(tx, row) if row is not None and matches else None",
-        "row if matches else None",
-        "tests/intake/test_accounts.py::test_a_sign_in_under_way_when_the_right_is_withdrawn_is_refused",
+        "unchanged = await store.lock_unchanged(tx, usable)",
+        "unchanged = usable",
+        "tests/intake/test_accounts.py::test_sign_in_fails_if_the_account_is_disabled_meanwhile",
     ),
     one(
         "a proof is verified without the content of its entry",

@@ -1,0 +1,63 @@
+"""Import complaints."""
+
+from collections.abc import Sequence
+
+from services.intake.actions import complaints
+from services.intake.actions.imports.rows import ImportJob, RejectedRow, choice_of, unit_of
+from services.intake.domain.complaints import Report
+from services.intake.store import campaigns
+from services.intake.store.campaigns import KnownCampaign
+from shared.appraisal.errors import Rejected
+from shared.appraisal.imports import MappedRow
+from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Urgency
+from shared.storage.transaction import Transaction
+
+
+async def import_complaints(
+    tx: Transaction, job: ImportJob, rows: Sequence[MappedRow]
+) -> list[RejectedRow]:
+    campaign = await campaigns.get(tx, job.campaign_id)
+    rejected: list[RejectedRow] = []
+    valid: list[tuple[MappedRow, complaints.Entry]] = []
+    for row in rows:
+        try:
+            report = _report(row, campaign)
+            if job.dry_run:
+                await complaints.check_complaint(tx, report, by=job.by)
+            valid.append((row, complaints.Entry(report=report, by=job.by)))
+        except Rejected as error:
+            rejected.append((row, error))
+    if not job.dry_run:
+        rejected += await _register(tx, valid)
+    return rejected
+
+
+async def _register(
+    tx: Transaction, valid: Sequence[tuple[MappedRow, complaints.Entry]]
+) -> list[RejectedRow]:
+    results = await complaints.register_complaints(tx, [entry for _, entry in valid])
+    return [
+        (row, result)
+        for (row, _), result in zip(valid, results, strict=True)
+        if isinstance(result, Rejected)
+    ]
+
+
+def _report(row: MappedRow, campaign: KnownCampaign) -> Report:
+    return Report(
+        campaign_id=campaign.id,
+        channel=choice_of(ComplaintChannel, row, "channel", ComplaintChannel.IMPORT),
+        kind=choice_of(ComplaintKind, row, "kind", ComplaintKind.COMPLAINT),
+        urgency=choice_of(Urgency, row, "urgency", Urgency.NORMAL),
+        unit_id=unit_of(row, campaign),
+        problem_item=row.text("problem_item") or None,
+        complaint_text=row.text("complaint_text"),
+        redacted_summary=row.text("redacted_summary") or None,
+        identity=row.text("identity") or "anonymous",
+        name=row.text("name"),
+        phone=row.text("phone"),
+        address=row.text("address"),
+        place=row.text("place"),
+        occurred=row.text("occurred_at"),
+        received_at=row.instant("received_at"),
+    )

@@ -1,0 +1,1 @@
+"""Queries of intake: typed read models for pages and the API."""

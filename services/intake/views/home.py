@@ -1,0 +1,94 @@
+"""The home page: the day, and figures for the role of the account."""
+
+from calendar import monthrange
+from dataclasses import dataclass
+from datetime import datetime, time
+from functools import cache
+
+from services.intake.store import ballots, complaints, visits
+from shared.appraisal.calendar.holiday_notices import china
+from shared.appraisal.calendar.working_days import WorkCalendar
+from shared.appraisal.labels import Role
+from shared.foundation.clock import CHINA
+from shared.security.policies import Account
+from shared.storage.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A figure on the home page, a link if `url` is set."""
+
+    label: str
+    value: int
+    url: str = ""
+    tone: str = ""
+
+
+@cache
+def _calendar() -> WorkCalendar:
+    return china()
+
+
+def today_in_words(now: datetime) -> str:
+    """Return `11-23（周一，工作日），本月还有 6 个工作日`. The rest of the month starts tomorrow."""
+    day = now.astimezone(CHINA).date()
+    calendar = _calendar()
+    last_of_month = day.replace(day=monthrange(day.year, day.month)[1])
+    weekday = "一二三四五六日"[day.weekday()]
+    kind = "工作日" if calendar.is_workday(day) else "休息日"
+    provisional = "" if calendar.is_known(day) else "（暂定）"
+    left = calendar.working_days_between(day, last_of_month)
+    return f"{day:%m-%d}（周{weekday}，{kind}{provisional}），本月还有 {left} 个工作日"
+
+
+async def tiles(tx: Transaction, user: Account) -> list[Tile]:
+    """Return the figures for this account; [] if its work is in other services."""
+    midnight = datetime.combine(tx.now.astimezone(CHINA).date(), time.min, CHINA)
+    match user.role:
+        case Role.OPERATOR:
+            return await _operator_tiles(tx, user, midnight)
+        case Role.INSPECTOR:
+            return await _inspector_tiles(tx, user, midnight)
+        case Role.OFFICE:
+            return await _overview_tiles(tx, user, midnight) + await _office_tiles(tx, midnight)
+        case Role.REVIEWER | Role.SUPERVISOR | Role.LEADER:
+            return await _overview_tiles(tx, user, midnight)
+        case _:
+            return []
+
+
+async def _operator_tiles(tx: Transaction, user: Account, midnight: datetime) -> list[Tile]:
+    registered = await complaints.registered_by(tx, user.id, since=midnight)
+    drafts = await complaints.drafts(tx, user.id)
+    return [
+        Tile("今天登记", len(registered), "/intake/desk/mine"),
+        Tile("草稿", len(drafts), "/intake/desk", tone="warn" if drafts else ""),
+    ]
+
+
+async def _inspector_tiles(tx: Transaction, user: Account, midnight: datetime) -> list[Tile]:
+    counts = await visits.counts_since(tx, midnight, inspector_id=user.id)
+    tone = "warn" if counts.waiting else ""
+    return [
+        Tile("今天提交的检查", counts.received, "/intake/field/"),
+        Tile("等照片", counts.waiting, "/intake/field/queue", tone=tone),
+    ]
+
+
+async def _overview_tiles(tx: Transaction, user: Account, midnight: datetime) -> list[Tile]:
+    counts = await complaints.counts_since(tx, midnight)
+    url = "/intake/triage" if user.role in complaints.READERS else ""
+    tone = "warn" if counts["waiting"] else ""
+    return [
+        Tile("今天收到的诉求", counts["received"], url),
+        Tile("其中尚未分派", counts["waiting"], url, tone=tone),
+    ]
+
+
+async def _office_tiles(tx: Transaction, midnight: datetime) -> list[Tile]:
+    ballot_count = await ballots.count_in_newest_campaign(tx)
+    visit_counts = await visits.counts_since(tx, midnight)
+    return [
+        Tile("问卷总数", ballot_count, "/notify/campaigns"),
+        Tile("今天收到的检查", visit_counts.received, "/intake/field/plans"),
+    ]
