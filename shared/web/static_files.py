@@ -1,8 +1,7 @@
-"""Static files: named by the hash of their content, so that a browser may keep them for ever and
-never has a stale one.
-"""
+"""Static files under URLs with the hash of their content, cached by browsers without expiry."""
 
 import hashlib
+import re
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -13,35 +12,28 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 STATIC: Final = Path(__file__).parent / "static"
-FOR_EVER: Final = "public, max-age=31536000, immutable"
+IMMUTABLE: Final = "public, max-age=31536000, immutable"
+_HASHED_PATH: Final = re.compile(r"(?P<digest>[0-9a-f]{12})/(?P<name>.+)")
 
 
 @cache
 def static_url(name: str) -> str:
-    """`/static/<first 12 digits of its SHA-256>/<name>`. Raises FileNotFoundError for a file that
-    is not there.
-    """
+    """Return `/static/<first 12 digits of the SHA-256>/<name>`. Raises FileNotFoundError."""
     digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
     return f"/static/{digest}/{name}"
 
 
 class HashedFiles(StaticFiles):
-    """Serves `/static/<hash>/<name>` and, for what cannot know the hash (a service worker's list),
-    `/static/<name>`.
-    """
+    """Serves `/static/<hash>/<name>` and `/static/<name>`, for clients that do not know the hash."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        digest, _, name = path.partition("/")
-        hashed = len(digest) == 12 and bool(name) and all(c in "0123456789abcdef" for c in digest)
-        response = await super().get_response(name if hashed else path, scope)
-        current = (
-            hashed
-            and response.status_code in (200, 304)
-            and static_url(name).split("/")[2] == digest
-        )
-        # An old hash may still be asked for while a new version rolls out: it is answered, but not
-        # kept.
-        response.headers["Cache-Control"] = FOR_EVER if current else "no-cache"
+        hashed = _HASHED_PATH.fullmatch(path)
+        name = hashed["name"] if hashed else path
+        response = await super().get_response(name, scope)
+        is_served = response.status_code in (200, 304)
+        # An old hash is still requested while a new version rolls out: served, but not cached.
+        is_current = is_served and hashed and static_url(name) == f"/static/{path}"
+        response.headers["Cache-Control"] = IMMUTABLE if is_current else "no-cache"
         return response
 
 
