@@ -59,7 +59,7 @@ from shared.web.rendering import (
     save_preferences,
 )
 from shared.web.routing import MissingPolicy, Router, check_policies, list_routes
-from shared.web.static_files import install_static, static_url
+from shared.web.static_files import install_static, static_folder, static_url
 
 __all__ = [
     "BodyTooLarge",
@@ -97,6 +97,7 @@ __all__ = [
     "render_page",
     "save_preferences",
     "search_terms",
+    "static_folder",
     "static_url",
 ]
 
@@ -115,6 +116,6 @@ def install(
     app.state.idle_minutes = settings.session_idle_minutes
     app.state.banner = settings.banner
     install_templates(app, service=service, folder=templates)
-    install_static(app)
+    install_static(app, templates and static_folder(templates))
     install_errors(app)
     app.add_middleware(RequestMiddleware, https=settings.https)

@@ -25,7 +25,7 @@ from shared.security.sessions import csrf_token, read_credential
 from shared.web.app_state import app_state
 from shared.web.navigation import Menu, menu_for
 from shared.web.spoken_dates import WEEKDAYS
-from shared.web.static_files import static_url
+from shared.web.static_files import STATIC, static_folder, static_url
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 PREFERENCES_COOKIE: Final = "fengping_look"
@@ -51,7 +51,10 @@ def create_environment(folder: Path | None) -> Environment:
         format_number=format_number,
         query_string=query_string,
     )
-    jinja.globals.update(static=static_url, new_key=lambda: str(uuid4()))
+    own_static = static_folder(folder) if folder else STATIC
+    jinja.globals.update(
+        static=lambda name: static_url(name, own_static), new_key=lambda: str(uuid4())
+    )
     return jinja
 
 

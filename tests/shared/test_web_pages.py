@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 from jinja2 import UndefinedError
 from starlette.responses import Response
 from starlette.testclient import TestClient
@@ -22,7 +23,7 @@ from shared.web.rendering import (
     query_string,
     save_preferences,
 )
-from shared.web.static_files import STATIC, static_url
+from shared.web.static_files import STATIC, install_static, static_url
 from tests.browser.gallery import make_app
 
 VENDORED = [STATIC, Path(__file__).parents[1] / "browser" / "vendor"]
@@ -57,7 +58,21 @@ def test_a_static_file_is_named_by_its_content_and_kept_for_ever() -> None:
     assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
     assert (stale.status_code, stale.headers["cache-control"]) == (200, "no-cache")
     assert client.get("/static/fengping.css").headers["cache-control"] == "no-cache"
-    assert client.get("/static/000000000000/../../render.py").status_code == 404
+    assert client.get("/static/000000000000/../../rendering.py").status_code == 404
+
+
+def test_a_service_serves_its_own_static_files_beside_the_shared_ones(tmp_path: Path) -> None:
+    (tmp_path / "desk.js").write_text("'use strict'")
+    app = FastAPI()
+    install_static(app, tmp_path)
+    client = TestClient(app)
+
+    own = client.get(static_url("desk.js", tmp_path))
+    shared = client.get(static_url("fengping.css", tmp_path))
+
+    assert (own.status_code, own.text) == (200, "'use strict'")
+    assert shared.status_code == 200
+    assert shared.headers["cache-control"] == own.headers["cache-control"]
 
 
 @pytest.mark.parametrize("role", Role)

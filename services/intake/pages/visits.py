@@ -28,6 +28,7 @@ from shared.web import (
 router = Router(prefix="/intake/field", include_in_schema=False)
 SHELL: Final = "/intake/field/"
 SCRIPTS: Final = ("field.js",)
+STATIC: Final = Path(__file__).parents[1] / "static"
 FILES: Final = ("fengping.css", "intake.css", *SCRIPTS, "icon.svg")
 PING_WORD: Final = "fengping-field"
 OFFICE: Final = allow(Role.OFFICE)
@@ -66,7 +67,7 @@ async def reference_data(tx: Tx, user: CurrentUser) -> Response:
 async def service_worker(request: Request) -> Response:
     """The service worker with the URLs that it caches; changed files make a new version."""
     templates = request.app.state.templates
-    urls = [static_url(name) for name in FILES]
+    urls = [static_url(name, STATIC) for name in FILES]
     version = _version(templates.get_template("field.html").filename, tuple(urls))
     body = templates.get_template("sw.js").render(
         version=f"field-{version}", shell=SHELL, files=urls, data=f"{SHELL}data"
