@@ -424,7 +424,7 @@ def verify(data: DataFolder = DATA) -> None:
     """Check the audit logs against their signed checkpoints, and every running score against a
     recount from the events.
     """
-    from services.scoring.actions import verify_scores
+    from services.scoring.actions.recounts import verify_scores
     from shared.security import audit
     from shared.security.keyring import KeyRing
 

@@ -115,7 +115,8 @@ async def _take_units(
     """Enter a register of units, whole or not at all: a campaign with half its units is worse than
     none.
     """
-    from services.scoring import actions
+    from services.scoring.actions.campaigns import register_units
+    from services.scoring.domain.register import UNIT_COLUMNS, unit_row
 
     try:
         rows = list(map_rows(read_table(file.name, file.content), read_mapping(file.mapping)))
@@ -123,12 +124,7 @@ async def _take_units(
         raise Rejected(str(error), status=422) from error
     mistakes = [row for row in rows if isinstance(row, RowError)]
     units = [
-        actions.UnitRow(
-            name=row.text("name"),
-            category=row.text("category"),
-            unit_id=row.text("unit_id"),
-            aliases=tuple(filter(None, row.text("aliases").replace("、", ",").split(","))),
-        )
+        unit_row({field: row.text(field) for field in UNIT_COLUMNS})
         for row in rows
         if not isinstance(row, RowError)
     ]
@@ -137,7 +133,7 @@ async def _take_units(
     service = build("scoring", settings)
     try:
         async with service.database.transaction(service.context) as tx:
-            await actions.register_units(tx, campaign_id, units, by=IMPORTER.name)
+            await register_units(tx, campaign_id, units, by=IMPORTER)
     finally:
         await service.database.close()
     return Outcome(len(rows), len(units))

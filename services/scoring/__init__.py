@@ -1,3 +1,3 @@
-"""评分: campaigns, schemes and units; running scores as a fold of ballots, visits and cases;
-rankings and what follows from them.
+"""评分: campaigns, schemes and units; running scores folded from ballots, visits and cases;
+rankings and their consequences.
 """

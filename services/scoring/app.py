@@ -1,9 +1,9 @@
-"""Scoring, put together."""
+"""Wires the scoring service."""
 
 from pathlib import Path
 
 from services.scoring import api, handlers, jobs, pages
-from services.scoring.settings import BOARD_SECONDS, Context, ScoringSettings
+from services.scoring.settings import LEADERBOARD_SECONDS, ScoringContext, ScoringSettings
 from shared.foundation.settings import Settings
 from shared.runtime.service import Service
 from shared.storage.leaderboard import Leaderboard
@@ -12,15 +12,13 @@ from shared.storage.leaderboard import Leaderboard
 def build(
     settings: Settings, *, own: ScoringSettings | None = None, run_jobs: bool = True
 ) -> Service:
-    """The service, ready to be served. `own`: scoring's settings, read from the environment when
-    not given.
-    """
-    context = Context(sizes=own or ScoringSettings())
+    """Build the service. `own`: scoring's settings, by default read from the environment."""
+    context = ScoringContext(settings=own or ScoringSettings())
     service = Service(
         name="scoring",
         title="评分",
         settings=settings,
-        routers=[*pages.routers, api.router],
+        routers=[*pages.routers, *api.routers],
         handlers=handlers.on,
         jobs=jobs.jobs,
         context=context,
@@ -29,5 +27,5 @@ def build(
         run_jobs=run_jobs,
         relay_linger_seconds=0.1,
     )
-    context.boards = Leaderboard(service.redis, lifetime_seconds=BOARD_SECONDS)
+    context.leaderboard = Leaderboard(service.redis, lifetime_seconds=LEADERBOARD_SECONDS)
     return service

@@ -1,7 +1,8 @@
-"""Who hears what: ballots into tallies, everything else that can move a score into the ledger."""
+"""Consumed events: ballots are counted, everything else that affects a score enters the ledger."""
 
-from services.scoring import actions
-from services.scoring.domain.entries import HEARD
+from services.scoring.actions.ballots import count_ballots
+from services.scoring.actions.ledger import record_events
+from services.scoring.domain.ledger import LEDGER_EVENTS
 from shared.appraisal.events import BallotSubmitted, Event, Meta
 from shared.messaging import Handlers
 from shared.storage.transaction import Transaction
@@ -10,10 +11,12 @@ on = Handlers(linger_seconds=0.1)
 
 
 @on.batch(BallotSubmitted)
-async def ballots_came(tx: Transaction, heard: list[tuple[BallotSubmitted, Meta]]) -> None:
-    await actions.count_ballots(tx, heard)
+async def count_submitted_ballots(
+    tx: Transaction, consumed: list[tuple[BallotSubmitted, Meta]]
+) -> None:
+    await count_ballots(tx, consumed)
 
 
-@on.batch(*HEARD)
-async def something_happened(tx: Transaction, heard: list[tuple[Event, Meta]]) -> None:
-    await actions.enter_events(tx, heard)
+@on.batch(*LEDGER_EVENTS)
+async def record_ledger_events(tx: Transaction, consumed: list[tuple[Event, Meta]]) -> None:
+    await record_events(tx, consumed)

@@ -1,8 +1,8 @@
-"""What time brings to scoring: units that moved are scored, scores that changed are told, all of
-them are recounted.
-"""
+"""Scheduled jobs: rescore units, publish changed scores, recount every campaign nightly."""
 
-from services.scoring import actions
+from services.scoring.actions.publishing import publish_scores
+from services.scoring.actions.recounts import recount_overdue
+from services.scoring.actions.rescoring import rescore_pending
 from shared.runtime.jobs import Jobs
 from shared.storage.transaction import Transaction
 
@@ -11,14 +11,14 @@ jobs = Jobs()
 
 @jobs(seconds=0.2)
 async def rescore(tx: Transaction) -> bool:
-    return await actions.rescore_changed(tx)
+    return await rescore_pending(tx)
 
 
 @jobs(seconds=0.25)
-async def tell(tx: Transaction) -> bool:
-    return await actions.tell_scores(tx)
+async def publish(tx: Transaction) -> bool:
+    return await publish_scores(tx)
 
 
 @jobs(seconds=60)
 async def recount(tx: Transaction) -> bool:
-    return await actions.recount_nightly(tx)
+    return await recount_overdue(tx)

@@ -1,5 +1,5 @@
-"""What an office may set about scoring, each an environment variable `FENGPING_SCORING_<NAME>`; and
-what its actions find at hand.
+"""Settings of scoring, environment variables `FENGPING_SCORING_<NAME>`, and the context of its
+actions.
 """
 
 from dataclasses import dataclass, field
@@ -7,38 +7,49 @@ from dataclasses import dataclass, field
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from services.scoring.store import CampaignCache
+from services.scoring.store.campaigns import CampaignCache
 from shared.storage.leaderboard import Leaderboard
+from shared.storage.transaction import Transaction
 
-BOARD_SECONDS = 2
-"""A live board in Redis is at most so old."""
+LEADERBOARD_SECONDS = 2
+"""Maximum age of a live board in Redis."""
+NEVER = float("-inf")
 
 
 class ScoringSettings(BaseSettings):
-    """Sizes and rhythms; weights, limits and samples are the scheme's."""
+    """Sizes. Weights, limits and samples belong to the scheme."""
 
     model_config = SettingsConfigDict(
         env_prefix="FENGPING_SCORING_", extra="ignore", hide_input_in_errors=True
     )
 
-    changes_taken: int = Field(200, ge=1, le=5000)
-    """Notes of moved units taken into one transaction."""
+    rescore_batch_max: int = Field(200, ge=1, le=5000)
+    """Pending rescores handled in one transaction."""
     page_rows: int = Field(50, ge=10, le=200)
     """Rows of a list page."""
 
 
 @dataclass(kw_only=True)
-class Context:
-    """What actions find at `tx.context`: sizes, campaigns read before, the live boards (None: every
-    board is read from the database).
+class ScoringContext:
+    """What actions and views share beyond one transaction.
+
+    `leaderboard` None: live boards are read from the database. Times are seconds of the monotonic
+    clock.
     """
 
-    sizes: ScoringSettings = field(default_factory=ScoringSettings)
-    campaign_cache: CampaignCache = field(default_factory=CampaignCache)
-    boards: Leaderboard | None = None
-    ballots_due_at: float = float("-inf")
-    """Steady seconds before which this process does not score what ballots moved."""
-    changes_due_at: float = float("-inf")
-    """Steady seconds before which the tick does not score what transactions left word of."""
+    settings: ScoringSettings = field(default_factory=ScoringSettings)
+    campaigns: CampaignCache = field(default_factory=CampaignCache)
+    leaderboard: Leaderboard | None = None
+    next_ballot_rescore_at: float = NEVER
+    """Before this time, this process does not rescore because of ballots."""
+    next_pending_rescore_at: float = NEVER
+    """Before this time, the job does not handle pending rescores."""
     scored_at: dict[tuple[str, int], float] = field(default_factory=dict)
-    """Steady seconds at which this process last scored a unit, by (campaign_id, unit_no)."""
+    """When this process last scored a unit, by (campaign_id, unit_no)."""
+
+
+def context_of(tx: Transaction) -> ScoringContext:
+    """Return the context of a transaction."""
+    context = tx.context
+    assert isinstance(context, ScoringContext), "transactions of scoring carry its context"
+    return context

@@ -1,14 +1,15 @@
-"""The tables of scoring. Nobody else reads them.
+"""The tables of scoring. No other service reads them.
 
-Context: scores must be the same whatever order events come in, replicas must not wait for each
-other, and a score is explained years later. Decision: what happened is kept once and never changed
-(`ballots`, `ledger`, partitioned by campaign); `tallies` are sums of the ballots, kept per shard;
-`scores` are computed from both and can be thrown away. A score row is one unit under one version of
-the rules: a new version gets rows of its own, the old ones stay as they were.
+Context: scores must not depend on the order of events, replicas must not wait for each other, and a
+score must be explainable years later.
+Decision: events are stored once and never changed (`ballots`, `ledger`, partitioned by campaign).
+`tallies` are sums of the ballots, one row per shard. `scores` are computed from both and can be
+rebuilt. A score row is one unit under one version of the rules; a new version inserts its own rows.
 Alternatives: one counter per unit (replicas wait for its lock), marks added up event by event
 (order and repetition change them).
 """
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -35,22 +36,22 @@ from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
-from services.scoring.domain.entries import MEASURES, SOURCE_LABELS
+from services.scoring.domain.ledger import MEASURES, ScoreSource
 from shared.storage.schema import registry_for
 
 
 class Base(SQLModel, registry=registry_for("scoring")):
-    """Head of scoring's tables."""
+    """Base class of scoring's tables."""
 
 
-def instant(*, nullable: bool = False) -> Any:
-    """A column for an aware instant."""
+def timestamp_column(*, nullable: bool = False) -> Any:
+    """A timestamp with time zone."""
     return Field(
         None if nullable else ..., sa_column=Column(DateTime(timezone=True), nullable=nullable)
     )
 
 
-def words(default: str | None = "", *, key: bool = False, nullable: bool = False) -> Any:
+def text_column(default: str | None = "", *, key: bool = False, nullable: bool = False) -> Any:
     """A text column."""
     return Field(
         default if default is not None or nullable else ...,
@@ -58,66 +59,61 @@ def words(default: str | None = "", *, key: bool = False, nullable: bool = False
     )
 
 
-def whole(kind: Any, default: Any = ..., *, key: bool = False, nullable: bool = False) -> Any:
-    """A column for an integer of this SQL type; a key is given, never drawn."""
+def int_column(kind: Any, default: Any = ..., *, key: bool = False, nullable: bool = False) -> Any:
+    """An integer column of this SQL type, without a sequence."""
     return Field(
         default, sa_column=Column(kind, primary_key=key, nullable=nullable, autoincrement=False)
     )
 
 
-def exact(*, nullable: bool = True) -> Any:
-    """A column for exact points."""
+def numeric_column(*, nullable: bool = True) -> Any:
+    """A numeric column."""
     return Field(None if nullable else ..., sa_column=Column(Numeric, nullable=nullable))
 
 
-def one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
-    """The column holds one of these words."""
-    return CheckConstraint(
-        f"{column} in ({', '.join(repr(value) for value in values)})", name=column
-    )
+def check_in(column: str, values: Sequence[str]) -> CheckConstraint:
+    """The column holds one of these values."""
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} in ({listed})", name=column)
 
 
 # ── campaigns, rules, units ───────────────────────────────────────────────────────────────────────
 
 
-class Campaign(Base, table=True):
-    """评议活动. `revision` grows with every publication, so that a copy in memory knows when it is
-    old.
+class CampaignRecord(Base, table=True):
+    """评议活动. `revision` grows with every publication; cached copies of a lower one are stale.
 
-    `shown_to_units_at`: since when each unit head sees the running score of the own unit; None
-    while the office keeps it.
+    `shown_to_units_at`: since when unit heads see the running score of their own unit.
     """
 
     __tablename__ = "campaigns"
     __table_args__ = (CheckConstraint("id ~ '^[A-Za-z0-9][A-Za-z0-9-]{0,39}$'", name="id"),)
-    id: str = words(None, key=True)
-    title: str = words(None)
-    year: int = whole(SmallInteger)
-    scheme_id: str = words(None)
-    scheme_version: str = words(None)
-    revision: int = whole(BigInteger, 1)
-    published_at: datetime = instant()
-    shown_to_units_at: datetime | None = instant(nullable=True)
+    id: str = text_column(None, key=True)
+    title: str = text_column(None)
+    year: int = int_column(SmallInteger)
+    scheme_id: str = text_column(None)
+    scheme_version: str = text_column(None)
+    revision: int = int_column(BigInteger, 1)
+    published_at: datetime = timestamp_column()
+    shown_to_units_at: datetime | None = timestamp_column(nullable=True)
 
 
 class SchemeVersion(Base, table=True):
-    """A version of a campaign's rules, whole (`body`: JSON of shared.schemes.Scheme). Never changed
-    once published.
-    """
+    """A published version of a campaign's rules. `body`: JSON of its `Scheme`. Never changed."""
 
     __tablename__ = "schemes"
     campaign_id: str = Field(
         sa_column=Column(Text, ForeignKey("scoring.campaigns.id"), primary_key=True)
     )
-    version: str = words(None, key=True)
-    fingerprint: str = words(None)
-    body: str = words(None)
-    published_at: datetime = instant()
-    published_by: str = words(None)
+    version: str = text_column(None, key=True)
+    fingerprint: str = text_column(None)
+    body: str = text_column(None)
+    published_at: datetime = timestamp_column()
+    published_by: str = text_column(None)
 
 
-class Unit(Base, table=True):
-    """参评单位. `unit_no` is its small number on ballots and never changes."""
+class EnrolledUnit(Base, table=True):
+    """参评单位. `unit_no`: its number on ballots, never changed."""
 
     __tablename__ = "units"
     __table_args__ = (
@@ -127,19 +123,17 @@ class Unit(Base, table=True):
     campaign_id: str = Field(
         sa_column=Column(Text, ForeignKey("scoring.campaigns.id"), primary_key=True)
     )
-    unit_id: str = words(None, key=True)
-    unit_no: int = whole(Integer)
-    name: str = words(None)
-    category: str = words(None)
+    unit_id: str = text_column(None, key=True)
+    unit_no: int = int_column(Integer)
+    name: str = text_column(None)
+    category: str = text_column(None)
     aliases: list[str] = Field(
         default_factory=list, sa_column=Column(ARRAY(Text), nullable=False, server_default="{}")
     )
 
 
 class ResponseGroup(Base, table=True):
-    """A questionnaire and a group of respondents of one campaign; `id` stands for both in ballots
-    and tallies.
-    """
+    """A questionnaire with a group of respondents; `id` stands for both in ballots and tallies."""
 
     __tablename__ = "response_groups"
     __table_args__ = (
@@ -149,36 +143,32 @@ class ResponseGroup(Base, table=True):
     campaign_id: str = Field(
         sa_column=Column(Text, ForeignKey("scoring.campaigns.id"), nullable=False)
     )
-    instrument: str = words(None)
-    group_key: str = words(None)
+    instrument: str = text_column(None)
+    group_key: str = text_column(None)
 
 
-# ── what happened ─────────────────────────────────────────────────────────────────────────────────
+# ── events ─────────────────────────────────────────────────────────────────────────────────
 
 
-class Ballot(Base, table=True):
-    """测评票, once, packed (`shared.appraisal.ballots.pack`): its own ledger line. `cast_at` is cut to the
-    hour before it comes here.
-    """
+class CountedBallot(Base, table=True):
+    """测评票. `answers`: packed by `shared.appraisal.ballots`. `cast_at`: the hour only."""
 
     __tablename__ = "ballots"
     __table_args__ = ({"postgresql_partition_by": "LIST (campaign_id)"},)
-    campaign_id: str = words(None, key=True)
+    campaign_id: str = text_column(None, key=True)
     ballot_id: UUID = Field(sa_column=Column(Uuid, primary_key=True))
-    response_group_id: int = whole(Integer)
-    point: str | None = words(None, nullable=True)
+    response_group_id: int = int_column(Integer)
+    point: str | None = text_column(None, nullable=True)
     answers: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    cast_at: datetime = instant()
+    cast_at: datetime = timestamp_column()
 
 
-class LedgerLine(Base, table=True):
-    """计分台账: what happened to a unit, by event. See `domain.entries.Entry`, whose fields these
-    are.
-    """
+class LedgerRecord(Base, table=True):
+    """计分台账: a `domain.ledger.LedgerEntry`, column by column."""
 
     __tablename__ = "ledger"
     __table_args__ = (
-        one_of("measure", MEASURES),
+        check_in("measure", MEASURES),
         Index("ix_ledger_unit", "campaign_id", "unit_no"),
         Index("ix_ledger_subject", "campaign_id", "subject_id"),
         Index(
@@ -189,65 +179,64 @@ class LedgerLine(Base, table=True):
         ),
         {"postgresql_partition_by": "LIST (campaign_id)"},
     )
-    campaign_id: str = words(None, key=True)
+    campaign_id: str = text_column(None, key=True)
     event_id: UUID = Field(sa_column=Column(Uuid, primary_key=True))
-    part: int = whole(SmallInteger, 0, key=True)
-    measure: str = words(None)
+    part: int = int_column(SmallInteger, 0, key=True)
+    measure: str = text_column(None)
     subject_id: UUID = Field(sa_column=Column(Uuid, nullable=False))
-    version: int = whole(BigInteger)
-    occurred_at: datetime = instant()
-    unit_no: int | None = whole(Integer, None, nullable=True)
-    detail: str = words()
-    item: str = words()
+    version: int = int_column(BigInteger)
+    occurred_at: datetime = timestamp_column()
+    unit_no: int | None = int_column(Integer, None, nullable=True)
+    detail: str = text_column()
+    item: str = text_column()
     late: bool | None = Field(None, sa_column=Column(Boolean, nullable=True))
-    option_no: int | None = whole(SmallInteger, None, nullable=True)
-    points: Decimal | None = exact()
-    kind: str | None = words(None, nullable=True)
+    option_no: int | None = int_column(SmallInteger, None, nullable=True)
+    points: Decimal | None = numeric_column()
+    kind: str | None = text_column(None, nullable=True)
     source_id: UUID | None = Field(None, sa_column=Column(Uuid, nullable=True))
-    number: str = words()
-    text: str = words()
+    number: str = text_column()
+    text: str = text_column()
 
 
-class Tally(Base, table=True):
-    """Answers counted. `shard` keeps replicas apart; only the sum over shards means something."""
+class AnswerTally(Base, table=True):
+    """Answers counted by one shard; only the sum over the shards is meaningful."""
 
     __tablename__ = "tallies"
-    response_group_id: int = whole(Integer, key=True)
-    unit_no: int = whole(Integer, key=True)
-    item_no: int = whole(SmallInteger, key=True)
-    option_no: int = whole(SmallInteger, key=True)
-    shard: int = whole(SmallInteger, key=True)
-    answer_count: int = whole(BigInteger)
+    response_group_id: int = int_column(Integer, key=True)
+    unit_no: int = int_column(Integer, key=True)
+    item_no: int = int_column(SmallInteger, key=True)
+    option_no: int = int_column(SmallInteger, key=True)
+    shard: int = int_column(SmallInteger, key=True)
+    answer_count: int = int_column(BigInteger)
 
 
-class Change(Base, table=True):
-    """Units whose score is to be computed again, noted by the transaction that moved them, with the
-    ledger's events that did it.
+class PendingRescore(Base, table=True):
+    """Units to score again, and the ledger events that changed them.
 
-    Only ever inserted and taken away, so that nobody waits for anybody.
+    Rows are only inserted and deleted, so that no transaction waits for another.
     """
 
-    __tablename__ = "changes"
-    __table_args__ = (one_of("source", tuple(SOURCE_LABELS)),)
+    __tablename__ = "pending_rescores"
+    __table_args__ = (check_in("source", tuple(ScoreSource)),)
     id: int | None = Field(
         None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True)
     )
-    campaign_id: str = words(None)
-    shard: int = whole(SmallInteger)
-    source: str = words(None)
+    campaign_id: str = text_column(None)
+    shard: int = int_column(SmallInteger)
+    source: str = text_column(None)
     unit_nos: list[int] = Field(sa_column=Column(ARRAY(Integer), nullable=False))
     events: list[UUID] = Field(default_factory=list, sa_column=Column(ARRAY(Uuid), nullable=False))
 
 
-# ── what follows from it ──────────────────────────────────────────────────────────────────────────
+# ── results ──────────────────────────────────────────────────────────────────────────
 
 
-class Score(Base, table=True):
-    """试算得分 of a unit under one version of the rules. `body`: `domain.score.Score` as JSON, from
-    which the other columns are taken.
+class RunningScore(Base, table=True):
+    """试算得分 of a unit under one version of the rules.
 
-    `untold`: changed since `told_at`, when it was last said on `scores`. `explanation`: the whole
-    explanation as JSON, kept when this version of the rules was superseded.
+    `body`: JSON of `domain.score.UnitScore`, from which the other columns are taken.
+    `unpublished`: changed since `published_at`, when it was last published on `scores`.
+    `explanation`: JSON of the `Explanation`, stored when these rules were superseded.
     """
 
     __tablename__ = "scores"
@@ -255,32 +244,33 @@ class Score(Base, table=True):
         ForeignKeyConstraint(
             ["campaign_id", "unit_no"], ["scoring.units.campaign_id", "scoring.units.unit_no"]
         ),
-        Index("ix_scores_untold", "told_at", postgresql_where=sql("untold")),
+        Index("ix_scores_unpublished", "published_at", postgresql_where=sql("unpublished")),
     )
-    campaign_id: str = words(None, key=True)
-    unit_no: int = whole(Integer, key=True)
-    scheme_version: str = words(None, key=True)
-    total: Decimal | None = exact()
+    campaign_id: str = text_column(None, key=True)
+    unit_no: int = int_column(Integer, key=True)
+    scheme_version: str = text_column(None, key=True)
+    total: Decimal | None = numeric_column()
     ranked: bool = Field(False, sa_column=Column(Boolean, nullable=False))
-    sample: int = whole(Integer, 0)
-    body: str | None = words(None, nullable=True)
-    scored_at: datetime | None = instant(nullable=True)
-    told_at: datetime | None = instant(nullable=True)
-    untold: bool = Field(False, sa_column=Column(Boolean, nullable=False))
-    explanation: str | None = words(None, nullable=True)
+    sample: int = int_column(Integer, 0)
+    body: str | None = text_column(None, nullable=True)
+    scored_at: datetime | None = timestamp_column(nullable=True)
+    published_at: datetime | None = timestamp_column(nullable=True)
+    unpublished: bool = Field(False, sa_column=Column(Boolean, nullable=False))
+    explanation: str | None = text_column(None, nullable=True)
 
 
-class Movement(Base, table=True):
-    """变动记录: a unit's total moved, by what. Ballots of one day are one line. `events`: the
-    ledger's events behind it.
+class ScoreChangeRecord(Base, table=True):
+    """变动记录: a change of a unit's total. Ballots of one day are one row.
+
+    `events`: the ledger events behind it.
     """
 
-    __tablename__ = "movements"
+    __tablename__ = "score_changes"
     __table_args__ = (
-        one_of("source", tuple(SOURCE_LABELS)),
-        Index("ix_movements_unit", "campaign_id", "unit_no", "id"),
+        check_in("source", tuple(ScoreSource)),
+        Index("ix_score_changes_unit", "campaign_id", "unit_no", "id"),
         Index(
-            "uq_movements_ballots",
+            "uq_score_changes_ballots",
             "campaign_id",
             "unit_no",
             "scheme_version",
@@ -292,40 +282,41 @@ class Movement(Base, table=True):
     id: int | None = Field(
         None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True)
     )
-    campaign_id: str = words(None)
-    unit_no: int = whole(Integer)
-    scheme_version: str = words(None)
+    campaign_id: str = text_column(None)
+    unit_no: int = int_column(Integer)
+    scheme_version: str = text_column(None)
     day: date
-    moved_at: datetime = instant()
-    source: str = words(None)
-    ballots: int = whole(Integer, 0)
+    changed_at: datetime = timestamp_column()
+    source: str = text_column(None)
+    ballots: int = int_column(Integer, 0)
     events: list[UUID] = Field(
         default_factory=list, sa_column=Column(ARRAY(Uuid), nullable=False, server_default="{}")
     )
-    before: Decimal | None = exact()
-    after: Decimal | None = exact()
-    rank_before: int | None = whole(Integer, None, nullable=True)
-    rank_after: int | None = whole(Integer, None, nullable=True)
+    before: Decimal | None = numeric_column()
+    after: Decimal | None = numeric_column()
+    rank_before: int | None = int_column(Integer, None, nullable=True)
+    rank_after: int | None = int_column(Integer, None, nullable=True)
 
 
-class Outcome(Base, table=True):
-    """A unit's final place in a year of a scheme: what a rule that looks back needs (连续两年)."""
+class CampaignOutcome(Base, table=True):
+    """A unit's final result in one year of a scheme, for rules that look back (连续两年)."""
 
     __tablename__ = "outcomes"
-    scheme_id: str = words(None, key=True)
-    year: int = whole(SmallInteger, key=True)
-    unit_id: str = words(None, key=True)
-    category: str = words(None)
-    total: Decimal | None = exact()
-    rank: int | None = whole(Integer, None, nullable=True)
-    from_bottom: int | None = whole(Integer, None, nullable=True)
-    grade: str | None = words(None, nullable=True)
-    recorded_at: datetime = instant()
+    scheme_id: str = text_column(None, key=True)
+    year: int = int_column(SmallInteger, key=True)
+    unit_id: str = text_column(None, key=True)
+    category: str = text_column(None)
+    total: Decimal | None = numeric_column()
+    rank: int | None = int_column(Integer, None, nullable=True)
+    from_bottom: int | None = int_column(Integer, None, nullable=True)
+    grade: str | None = text_column(None, nullable=True)
+    recorded_at: datetime = timestamp_column()
 
 
 class Recount(Base, table=True):
-    """重放核对: what an independent count of everything stored gave. `differences`: units whose
-    running score says something else.
+    """重放核对: the result of an independent recount.
+
+    `differences`: units whose running score contradicts it.
     """
 
     __tablename__ = "recounts"
@@ -333,11 +324,11 @@ class Recount(Base, table=True):
     campaign_id: str = Field(
         sa_column=Column(Text, ForeignKey("scoring.campaigns.id"), nullable=False, index=True)
     )
-    scheme_version: str = words(None)
-    counted_at: datetime = instant()
-    counted_by: str = words(None)
-    ballots: int = whole(BigInteger)
-    lines: int = whole(BigInteger)
-    units: int = whole(Integer)
-    digest: str = words(None)
+    scheme_version: str = text_column(None)
+    counted_at: datetime = timestamp_column()
+    counted_by: str = text_column(None)
+    ballots: int = int_column(BigInteger)
+    lines: int = int_column(BigInteger)
+    units: int = int_column(Integer)
+    digest: str = text_column(None)
     differences: list[dict[str, Any]] = Field(sa_column=Column(JSONB, nullable=False))

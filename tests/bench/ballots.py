@@ -12,16 +12,17 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from itertools import chain
 from random import Random
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from services.scoring import actions
-from services.scoring.actions import UnitRow
+from services.scoring.actions.campaigns import create_campaign
 from services.scoring.app import build
+from services.scoring.domain.register import UnitRow
 from shared.appraisal.events import BallotSubmitted, decode, encode
+from shared.appraisal.labels import Role
 from shared.appraisal.schemes import load_scheme
 from shared.foundation import telemetry
 from shared.foundation.settings import Settings
@@ -29,10 +30,12 @@ from shared.messaging import Bus, Handlers, create_topics
 from shared.messaging.envelope import write_headers
 from shared.messaging.topics import client_options
 from shared.runtime.service import tune_gc
+from shared.security.policies import Account
 from shared.storage.transaction import new_id
 from tests.bench.world import Figure, World
 
 UNITS = 80
+BENCH = Account(UUID(int=0), "bench", "bench", Role.OFFICE)
 CATEGORIES = ("party", "government", "enterprise", "central")
 NOON = datetime(2026, 11, 20, 4, tzinfo=UTC)
 UPSERT = """
@@ -125,8 +128,8 @@ async def product(settings: Settings, total: int) -> float:
     service = build(settings)
     async with service.database.transaction(service.context) as tx:
         rows = [UnitRow(name=f"单位{n}", category=CATEGORIES[n % 4]) for n in range(1, UNITS + 1)]
-        await actions.create_campaign(
-            tx, scheme=load_scheme("J", 2026), by="bench", campaign_id="j-2026", units=rows
+        await create_campaign(
+            tx, scheme=load_scheme("J", 2026), by=BENCH, campaign_id="j-2026", units=rows
         )
     connection = await asyncpg.connect(settings.database_url)
     before = gc.get_threshold()
@@ -136,7 +139,7 @@ async def product(settings: Settings, total: int) -> float:
     try:
         rate = await speed(service.bus, total)
         started = time.perf_counter()
-        while await connection.fetchval("select count(*) from scoring.changes"):
+        while await connection.fetchval("select count(*) from scoring.pending_rescores"):
             await asyncio.sleep(0.01)
         settled = time.perf_counter() - started
     finally:

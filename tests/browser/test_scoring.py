@@ -1,4 +1,4 @@
-"""The pages of scoring in a real browser, on a campaign that has lived a little."""
+"""The pages of scoring in a real browser, on a campaign with ballots, visits and cases."""
 
 import re
 from collections.abc import AsyncIterator, Callable
@@ -8,8 +8,9 @@ from uuid import UUID
 import pytest
 from playwright.async_api import Browser, Page
 
-from services.scoring import actions
+from services.scoring.actions.campaigns import show_to_units
 from services.scoring.app import build
+from services.scoring.views.campaigns import get_campaign
 from shared.appraisal.labels import Role
 from shared.appraisal.schemes import load_scheme
 from shared.foundation.settings import Settings
@@ -17,7 +18,16 @@ from shared.security.policies import Account
 from shared.security.sessions import COOKIE
 from shared.storage.connections import Database
 from tests.browser.support import SIZES, axe, fits, serving
-from tests.scoring.story import CAMPAIGN, Case, Scoring, a_life, ballot, heard, visit
+from tests.scoring.factories import (
+    CAMPAIGN,
+    OFFICE,
+    Case,
+    Scoring,
+    ballot,
+    consumed,
+    random_events,
+    visit,
+)
 
 pytestmark = [pytest.mark.stack, pytest.mark.browser]
 
@@ -78,12 +88,14 @@ async def site(settings: Settings, chromium: Browser, scoring: Scoring) -> Async
 
 
 @pytest.fixture
-async def lived(scoring: Scoring) -> Scoring:
+async def busy_campaign(scoring: Scoring) -> Scoring:
     """Ballots of every kind, visits, cases with lapses: most units are ranked, one has too small a
     sample.
     """
     await scoring.publish()
-    scheme, told, no = load_scheme("J", 2020), [], 0
+    scheme = load_scheme("J", 2020)
+    events = []
+    no = 0
     for questionnaire in scheme.questionnaires:
         for group in questionnaire.groups:
             for voter in range(12 if group.key != "cppcc" else 3):
@@ -99,21 +111,23 @@ async def lived(scoring: Scoring) -> Scoring:
                     for unit in range(1, 14)
                     for item in questionnaire.items
                 ]
-                told.append(
-                    heard(ballot(no, answers, instrument=questionnaire.key, group=group.key))
+                events.append(
+                    consumed(ballot(no, answers, instrument=questionnaire.key, group=group.key))
                 )
     for unit in range(1, 14):
         findings = [("V01", "ordinary"), ("V05", "serious")][: unit % 3]
-        told.append(heard(visit(f"V-{unit:04d}", f"U{unit:02d}", *findings, passed=("V02", "V03"))))
-    told += [
-        heard(event)
-        for event in a_life(5, events=60)
+        events.append(
+            consumed(visit(f"V-{unit:04d}", f"U{unit:02d}", *findings, passed=("V02", "V03")))
+        )
+    events += [
+        consumed(event)
+        for event in random_events(5, events=60)
         if type(event).__name__ not in ("BallotSubmitted", "VisitSubmitted")
     ]
-    await scoring.take(told)
-    await scoring.settle()
+    await scoring.consume_batch(events)
+    await scoring.rescore_pending()
     late = Case("ZF2020-000107", "U07")
-    await scoring.hear(late.opened(), late.accepted(), late.lapsed("handle"))
+    await scoring.consume(late.opened(), late.accepted(), late.lapsed("handle"))
     return scoring
 
 
@@ -128,9 +142,9 @@ PAGES = {
 }
 
 
-async def test_every_page_is_clean_and_fits_at_every_size(site, lived):
-    async with lived.transaction() as tx:
-        await actions.show_to_units(tx, campaign_id=CAMPAIGN, shown=True, by="office")
+async def test_every_page_is_accessible_and_fits_at_every_size(site, busy_campaign):
+    async with busy_campaign.transaction() as tx:
+        await show_to_units(tx, campaign_id=CAMPAIGN, shown=True, by=OFFICE)
     for size in SIZES:
         for name, path in {**PAGES, "mine": "/scoring/mine"}.items():
             page = await site.open(path, Role.UNIT_HEAD if name == "mine" else Role.OFFICE, size)
@@ -139,7 +153,7 @@ async def test_every_page_is_clean_and_fits_at_every_size(site, lived):
             await page.context.close()
 
 
-async def test_an_empty_installation_leads_to_a_campaign_and_its_register(site, tmp_path):
+async def test_empty_installation_leads_to_a_campaign_and_its_register(site, tmp_path):
     page = await site.open("/scoring/")
     await axe(page)
     await page.select_option("#f-scheme", "J")
@@ -160,9 +174,9 @@ async def test_an_empty_installation_leads_to_a_campaign_and_its_register(site, 
     await page.wait_for_selector("text=尚无计分数据")
 
 
-async def test_shown_contributions_add_up_to_the_shown_total_for_all_units(site, lived):
-    async with lived.transaction() as tx:
-        campaign = await actions.campaign_of(tx, CAMPAIGN)
+async def test_displayed_contributions_add_up_to_the_total_of_every_unit(site, busy_campaign):
+    async with busy_campaign.transaction() as tx:
+        campaign = await get_campaign(tx, CAMPAIGN)
     page = await site.open("/scoring/")
     for unit in campaign.units:
         await page.goto(f"{site.url}/scoring/{CAMPAIGN}/units/{unit.unit_id}")
@@ -173,7 +187,7 @@ async def test_shown_contributions_add_up_to_the_shown_total_for_all_units(site,
         assert sum(parts) == total, unit.name
 
 
-async def test_formulas_on_the_page_recompute_by_hand(site, lived):
+async def test_formulas_on_the_page_recompute_by_hand(site, busy_campaign):
     page = await site.open(f"/scoring/{CAMPAIGN}/units/U07")
     formulas = [text for text in await page.locator(".formula").all_text_contents() if "÷" in text]
     assert len(formulas) > 10
@@ -183,7 +197,7 @@ async def test_formulas_on_the_page_recompute_by_hand(site, lived):
         assert (points / Decimal(base)).quantize(Decimal("0.01")) == Decimal(mark), text
 
 
-async def test_small_groups_are_never_shown_alone(site, lived):
+async def test_small_groups_are_never_shown_alone(site, busy_campaign):
     """政协委员 cast three ballots: they are merged with the deputies."""
     page = await site.open(f"/scoring/{CAMPAIGN}/units/U07")
     headings = await page.locator("#part-deputies h3").all_inner_texts()
@@ -192,7 +206,7 @@ async def test_small_groups_are_never_shown_alone(site, lived):
     assert "合并列示" in headings[0]
 
 
-async def test_units_and_handlers_get_no_rank_by_any_door(site, lived):
+async def test_units_and_handlers_get_no_rank_by_any_route(site, busy_campaign):
     for role in (
         Role.UNIT_HEAD,
         Role.HANDLER,
@@ -216,7 +230,9 @@ async def test_units_and_handlers_get_no_rank_by_any_door(site, lived):
         await page.context.close()
 
 
-async def test_the_own_score_is_shown_only_when_released_and_without_rank_or_numbers(site, lived):
+async def test_own_score_is_shown_only_when_released_and_without_rank_or_numbers(
+    site, busy_campaign
+):
     page = await site.open("/scoring/mine", Role.UNIT_HEAD)
     assert "尚未发布" in await page.inner_text("main")
 
@@ -231,13 +247,13 @@ async def test_the_own_score_is_shown_only_when_released_and_without_rank_or_num
         assert hidden not in text, hidden
 
 
-async def test_the_recount_is_one_button_and_says_so(site, lived):
+async def test_recount_is_one_button_and_shows_its_result(site, busy_campaign):
     page = await site.open("/scoring/")
     await page.click("button:has-text('重放核对')")
     await page.wait_for_selector("text=重放结果一致")
 
 
-async def test_a_decision_is_made_and_taken_back_on_the_units_page(site, lived):
+async def test_decision_is_made_and_revoked_on_the_unit_page(site, busy_campaign):
     page = await site.open(f"/scoring/{CAMPAIGN}/units/U07")
     await page.click("text=新的认定")
     await page.select_option("#f-rule_id", "J10")
@@ -251,14 +267,14 @@ async def test_a_decision_is_made_and_taken_back_on_the_units_page(site, lived):
     await page.wait_for_selector("#decisions .note", state="detached")
 
 
-async def test_the_board_follows_events_without_a_reload(site, lived):
+async def test_home_page_follows_events_without_a_reload(site, busy_campaign):
     page = await site.open("/scoring/")
     case = Case("ZF2020-000999", "U08")
-    await lived.hear(case.opened(), case.accepted(), case.lapsed("handle"))
+    await busy_campaign.consume(case.opened(), case.accepted(), case.lapsed("handle"))
     await page.wait_for_selector("text=ZF2020-000999 办理超期", timeout=8000)
 
 
-async def test_the_palette_finds_a_unit_by_its_initials(site, lived):
+async def test_palette_finds_a_unit_by_its_initials(site, busy_campaign):
     page = await site.open("/scoring/")
     answer = await page.request.get(site.url + "/scoring/palette?q=sjtyst")
     assert [hit["text"] for hit in await answer.json()] == ["省交通运输厅"]

@@ -485,8 +485,8 @@ UNREST = (
     + """
     union all select 'deadlines due', count(*) from casework.deadlines where state = 'running' and due_at <= public.app_now()
     union all select 'warnings due', count(*) from casework.deadlines where state = 'running' and next_warn_at <= public.app_now()
-    union all select 'units to score', count(*) from scoring.changes
-    union all select 'scores to tell', count(*) from scoring.scores where untold
+    union all select 'units to score', count(*) from scoring.pending_rescores
+    union all select 'scores to publish', count(*) from scoring.scores where unpublished
     """
 )
 DEAD_LETTERS = " union all ".join(

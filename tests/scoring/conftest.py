@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from shared.storage.connections import Database
-from tests.scoring.story import Scoring
+from tests.scoring.factories import Scoring
 
 
 @pytest.fixture

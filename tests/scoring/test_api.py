@@ -1,4 +1,4 @@
-"""The door for programs, as an office's own scripts would use it."""
+"""The API as an office's own scripts use it."""
 
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -10,7 +10,7 @@ import pytest
 from services.scoring.app import build
 from shared.appraisal.labels import Role
 from shared.security.policies import Account
-from tests.scoring.story import CAMPAIGN, UNITS, Scoring, ballot, j_scheme, visit
+from tests.scoring.factories import CAMPAIGN, UNITS, Scoring, ballot, j_scheme, visit
 
 pytestmark = pytest.mark.stack
 UNIT_ROWS = [{"unit_id": one.unit_id, "name": one.name, "category": one.category} for one in UNITS]
@@ -58,7 +58,7 @@ async def office(clients) -> Client:
     return clients[Role.OFFICE]
 
 
-async def test_a_campaign_is_made_once_per_key_and_published_whole(clients, database):
+async def test_campaign_is_created_once_per_key_and_published_whole(clients, database):
     office, key = clients[Role.OFFICE], str(uuid4())
 
     first = await office.post(
@@ -78,7 +78,7 @@ async def test_a_campaign_is_made_once_per_key_and_published_whole(clients, data
         "category": "government",
         "aliases": [],
     }
-    [published] = await Scoring(database("scoring")).said("campaign.published.v1")
+    [published] = await Scoring(database("scoring")).published("campaign.published.v1")
     assert (published["campaign_id"], len(published["units"]), published["scheme"]) == (
         CAMPAIGN,
         len(UNITS),
@@ -111,19 +111,19 @@ async def test_units_are_added_and_renamed_but_keep_their_numbers(office):
     assert wrong.json()["detail"].startswith("第 1 行：没有“别的”这个类别")
 
 
-async def test_board_explanation_changes_and_tallies_tell_the_same_story(office, database):
+async def test_board_explanation_changes_and_tallies_agree(office, database):
     scoring = Scoring(database("scoring"))
     everyone = [(unit_no, item, 1) for unit_no in range(1, 15) for item in range(1, 6)]
-    await scoring.hear(
+    await scoring.consume(
         *(ballot(no, everyone) for no in range(30)),
         *(visit(f"V-{no}", f"U{no:02d}") for no in range(1, 15)),
     )
-    await scoring.hear(visit("V-99", "U07", ("V01", "ordinary")))
-    await scoring.settle()
+    await scoring.consume(visit("V-99", "U07", ("V01", "ordinary")))
+    await scoring.rescore_pending()
 
     board = (await office.get(f"/campaigns/{CAMPAIGN}/board?category=government")).json()
     row = next(one for one in board["categories"][0]["units"] if one["unit_id"] == "U07")
-    story = (await office.get(f"/campaigns/{CAMPAIGN}/units/U07")).json()
+    explained = (await office.get(f"/campaigns/{CAMPAIGN}/units/U07")).json()
     changes = (await office.get(f"/campaigns/{CAMPAIGN}/units/U07/changes")).json()
     tallies = (
         await office.get(f"/campaigns/{CAMPAIGN}/tallies?unit_id=U07&instrument=cities")
@@ -131,7 +131,9 @@ async def test_board_explanation_changes_and_tallies_tell_the_same_story(office,
 
     # cities 100, visits 88: (15×100 + 20×88) ÷ 35 = 93.14; −0.2 for the finding
     assert (row["total"], row["rank"], row["sample"]) == ("92.94", 6, 30)
-    assert story["explanation"]["score"]["total"] == row["total"] == changes["changes"][0]["after"]
+    assert (
+        explained["explanation"]["score"]["total"] == row["total"] == changes["changes"][0]["after"]
+    )
     assert changes["changes"][0]["what"] == "V-99 检查发现一般问题：窗口无人在岗"
     assert Decimal(changes["changes"][0]["delta"]) < 0
     assert tallies[0]["answer_counts"] == {"1": 30}
@@ -167,7 +169,7 @@ async def test_decisions_recounts_rules_and_what_units_see(office, clients, data
     assert "rank" not in mine
 
 
-async def test_last_years_places_make_two_years_running(office, clients, database):
+async def test_results_of_last_year_decide_on_two_years_in_a_row(office, clients, database):
     scoring = Scoring(database("scoring"))
     outcomes = [
         {"unit_id": f"U{no:02d}", "category": "government", "rank": no - 6, "from_bottom": 13 - no}
@@ -181,11 +183,11 @@ async def test_last_years_places_make_two_years_running(office, clients, databas
         for unit_no in range(1, 15)
         for item in range(1, 6)
     ]
-    await scoring.hear(
+    await scoring.consume(
         *(ballot(no, everyone) for no in range(30)),
         *(visit(f"V-{no}", f"U{no:02d}") for no in range(1, 15)),
     )
-    await scoring.settle()
+    await scoring.rescore_pending()
 
     board = (await office.get(f"/campaigns/{CAMPAIGN}/board?category=government")).json()[
         "categories"
@@ -200,7 +202,7 @@ async def test_last_years_places_make_two_years_running(office, clients, databas
     assert found == {("U11", "J8"), ("U12", "J8"), ("U11", "J9"), ("U12", "J9")}
 
 
-async def test_nobody_else_gets_in_and_a_write_needs_a_key(clients):
+async def test_other_roles_are_refused_and_a_write_needs_a_key(clients):
     for role in set(Role) - {Role.OFFICE, Role.LEADER}:
         assert (await clients[role].get(f"/campaigns/{CAMPAIGN}/board")).status_code == 403
     for role in set(Role) - {Role.OFFICE}:

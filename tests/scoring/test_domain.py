@@ -15,38 +15,42 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.scoring.domain import recount as program
-from services.scoring.domain.entries import Entry, entries_of
-from services.scoring.domain.explain import explain
-from services.scoring.domain.rank import Outcome, Standing, consequences, rank_units
-from services.scoring.domain.recount import Recount
-from services.scoring.domain.score import largest_remainder, material_of, rounded, score_unit
+from services.scoring.domain.arithmetic import largest_remainder, rounded
+from services.scoring.domain.explanation import explain
+from services.scoring.domain.inputs import score_inputs
+from services.scoring.domain.ledger import LedgerEntry, ledger_entries
+from services.scoring.domain.rank import EarlierResult, RankingEntry, consequences, rank_units
+from services.scoring.domain.recount import Recounter
+from services.scoring.domain.score import score_unit
 from shared.appraisal import ballots
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import BallotSubmitted
 from shared.appraisal.labels import ComplaintKind
 from shared.appraisal.schemes import ScoreSheet, ScoreSheetFormula, Veto
-from tests.scoring.story import UNITS, Case, a_life, heard, j_scheme, late_plan, visit
+from tests.scoring.factories import UNITS, Case, consumed, j_scheme, late_plan, random_events, visit
 
 J = j_scheme()
 NUMBERS = {unit.unit_id: at for at, unit in enumerate(UNITS, start=1)}
 
 
-def ledger(*events) -> list[Entry]:
+def ledger(*events) -> list[LedgerEntry]:
     """Lines of events that come one after the other, each with the next version of its aggregate."""
     versions, lines = {}, []
     for event in events:
         versions[event.key] = versions.get(event.key, 0) + 1
-        lines += entries_of(*heard(event, version=versions[event.key]), scheme=J, units=NUMBERS)
+        lines += ledger_entries(
+            *consumed(event, version=versions[event.key]), scheme=J, units=NUMBERS
+        )
     kinds = {line.subject_id: line.kind for line in lines if line.kind}
     return [_of_kind(line, kinds) for line in lines]
 
 
-def _of_kind(line: Entry, kinds: dict[UUID, str]) -> Entry:
+def _of_kind(line: LedgerEntry, kinds: dict[UUID, str]) -> LedgerEntry:
     return replace(line, kind=kinds.get(line.subject_id))
 
 
 def marked(answer_counts=None, entries=(), scheme=J):
-    return score_unit(material_of(scheme, answer_counts or {}, entries), 7)
+    return score_unit(score_inputs(scheme, answer_counts or {}, entries), 7)
 
 
 def cities(satisfied=0, fair=0, not_satisfied=0, unknown=0, items=(1, 2, 3, 4, 5)) -> dict:
@@ -186,9 +190,9 @@ def test_points_off_follow_the_rules_of_j6(events, off):
 
 
 def test_every_line_names_its_event_and_rule_and_the_free_ones_say_why():
-    material = material_of(J, {}, ledger(*(Case(str(no), "U07").returned() for no in range(4))))
+    inputs = score_inputs(J, {}, ledger(*(Case(str(no), "U07").returned() for no in range(4))))
 
-    lines = explain(material, score_unit(material, 7)).lines
+    lines = explain(inputs, score_unit(inputs, 7)).adjustments
 
     assert {line.rule_id for line in lines} == {"J6.returned"}
     assert [(line.amount, line.note) for line in lines] == [(D(0), "前 2 次不计")] * 2 + [
@@ -265,7 +269,7 @@ def test_what_is_absent_leaves_its_weight_to_the_others():
 
     # 15 and 10 of 25: 60 % of 100 and 40 % of 0
     assert (score.total, score.unranked) == (D("60.00"), "明察暗访尚无结果")
-    assert [one.share for one in score.components if one.mark is not None] == [
+    assert [one.effective_weight for one in score.components if one.mark is not None] == [
         D("60.00"),
         D("40.00"),
     ]
@@ -274,7 +278,7 @@ def test_what_is_absent_leaves_its_weight_to_the_others():
 def test_a_total_stays_between_nought_and_a_hundred_and_says_what_that_changed():
     score = marked(cities(0, 0, 9), ledger(late_plan("U07")))
 
-    assert (score.total, score.adjusted, score.bounded) == (D("0.00"), D("-1.00"), D("1.00"))
+    assert (score.total, score.adjusted, score.clamped) == (D("0.00"), D("-1.00"), D("1.00"))
 
 
 def test_a_small_sample_has_a_mark_but_no_rank():
@@ -299,7 +303,7 @@ def test_a_vetoed_unit_is_struck_from_the_ranking():
         "detail": "J99",
         "unit_no": 7,
     }
-    decision = Entry(event_id=UUID(int=1), subject_id=UUID(int=2), **known)
+    decision = LedgerEntry(event_id=UUID(int=1), subject_id=UUID(int=2), **known)
 
     score = marked(cities(30), [*ledger(visit("V-1", "U07")), decision], scheme)
 
@@ -324,7 +328,7 @@ def test_a_scoring_sheet_is_brought_to_a_hundred():
         "detail": "leads",
     }
     given = [
-        Entry(event_id=UUID(int=no), item=str(no), points=D(points), **common)
+        LedgerEntry(event_id=UUID(int=no), item=str(no), points=D(points), **common)
         for no, points in ((1, "8"), (2, "9.5"))
     ]
 
@@ -373,7 +377,7 @@ def folded(pairs) -> tuple[dict, dict]:
                 key = (event.instrument, event.group, item, option)
                 answer_counts[unit][key] = answer_counts[unit].get(key, 0) + 1
         else:
-            lines += entries_of(event, meta, scheme=J, units=NUMBERS)
+            lines += ledger_entries(event, meta, scheme=J, units=NUMBERS)
     closed = {line.source_id: line.unit_no for line in lines if line.measure == "case_closed"}
     kinds = {line.subject_id: line.kind for line in lines if line.kind}
     owned = {no: [] for no in NUMBERS.values()}
@@ -387,43 +391,43 @@ def folded(pairs) -> tuple[dict, dict]:
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10_000), st.randoms(use_true_random=False))
 def test_the_same_events_in_any_order_give_the_same_bytes_and_shown_parts_add_up(seed, rng: Random):
-    life = [heard(event) for event in a_life(seed, events=25)]
+    life = [consumed(event) for event in random_events(seed, events=25)]
     answer_counts, lines = folded(life)
     rng.shuffle(life)
     answer_counts_again, lines_again = folded(life)
 
     for no in NUMBERS.values():
-        material, again = (
-            material_of(J, answer_counts[no], lines[no]),
-            material_of(J, answer_counts_again[no], lines_again[no]),
+        inputs, again = (
+            score_inputs(J, answer_counts[no], lines[no]),
+            score_inputs(J, answer_counts_again[no], lines_again[no]),
         )
-        score = score_unit(material, no)
-        assert msgspec.json.encode(explain(material, score)) == msgspec.json.encode(
+        score = score_unit(inputs, no)
+        assert msgspec.json.encode(explain(inputs, score)) == msgspec.json.encode(
             explain(again, score_unit(again, no))
         )
         if score.total is not None:
             parts = [one.contribution for one in score.components if one.contribution is not None]
-            assert sum(parts) + score.adjusted + score.bounded == score.total
+            assert sum(parts) + score.adjusted + score.clamped == score.total
             assert 0 <= score.total <= 100
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10_000))
 def test_the_other_program_gives_the_same_numbers(seed):
-    life = [heard(event) for event in a_life(seed, events=30)]
-    count = Recount(J.to_json(), NUMBERS.values())
+    life = [consumed(event) for event in random_events(seed, events=30)]
+    count = Recounter(J.to_json(), NUMBERS.values())
     for event, meta in life:
         if isinstance(event, BallotSubmitted):
             count.add_ballot(event.instrument, event.group, ballots.pack(event.answers))
         else:
-            for line in entries_of(event, meta, scheme=J, units=NUMBERS):
-                count.add_line(msgspec.json.decode(msgspec.json.encode(line)))
+            for line in ledger_entries(event, meta, scheme=J, units=NUMBERS):
+                count.add_row(msgspec.json.decode(msgspec.json.encode(line)))
     answer_counts, lines = folded(life)
 
     results = count.results()
 
     for no in NUMBERS.values():
-        score = score_unit(material_of(J, answer_counts[no], lines[no]), no)
+        score = score_unit(score_inputs(J, answer_counts[no], lines[no]), no)
         assert results[no]["total"] == (None if score.total is None else str(score.total))
         assert results[no]["ranked"] == score.ranked
         assert results[no]["marks"] == {
@@ -488,12 +492,12 @@ def test_an_item_that_is_on_no_checklist_is_refused():
         ledger(visit("V-1", "U07", ("V77", "minor")))
 
 
-# ── places and what follows ───────────────────────────────────────────────────────────────────────
+# ── ranked and what follows ───────────────────────────────────────────────────────────────────────
 
 
-def standings(*totals, ties=None) -> list[Standing]:
+def standings(*totals, ties=None) -> list[RankingEntry]:
     return [
-        Standing(
+        RankingEntry(
             unit_no=no,
             unit_id=f"U{no}",
             category="party",
@@ -514,15 +518,13 @@ def standings(*totals, ties=None) -> list[Standing]:
     ],
 )
 def test_ranks_go_by_total_then_by_tie_and_equals_share(totals, ties, ranks):
-    places = {
-        place.standing.unit_no: place.rank for place in rank_units(standings(*totals, ties=ties))
-    }
+    ranked = {unit.entry.unit_no: unit.rank for unit in rank_units(standings(*totals, ties=ties))}
 
-    assert [places[no] for no in sorted(places)] == ranks
+    assert [ranked[no] for no in sorted(ranked)] == ranks
 
 
 def test_units_without_a_rank_come_last_and_keep_their_reason():
-    weak = Standing(
+    weak = RankingEntry(
         unit_no=9,
         unit_id="U9",
         category="party",
@@ -530,22 +532,22 @@ def test_units_without_a_rank_come_last_and_keep_their_reason():
         unranked="样本不足（3 份，至少 30 份）",
     )
 
-    places = rank_units([weak, *standings("50")])
+    ranked = rank_units([weak, *standings("50")])
 
-    assert [(place.standing.unit_no, place.rank) for place in places] == [(1, 1), (9, None)]
+    assert [(unit.entry.unit_no, unit.rank) for unit in ranked] == [(1, 1), (9, None)]
 
 
-def found(places, earlier=None, year=2020):
+def found(ranked, earlier=None, year=2020):
     return {
         (one.unit_id, one.rule_id, one.open)
-        for one in consequences(J, places, year=year, earlier=earlier or {})
+        for one in consequences(J, ranked, year=year, earlier=earlier or {})
     }
 
 
 def test_the_last_two_are_tracked_and_without_last_year_a_person_looks():
-    places = rank_units(standings("90", "80", "70", "60", "50"))
+    ranked = rank_units(standings("90", "80", "70", "60", "50"))
 
-    assert found(places) == {
+    assert found(ranked) == {
         ("U4", "J8", False),
         ("U5", "J8", False),
         ("U4", "J9", True),
@@ -554,16 +556,16 @@ def test_the_last_two_are_tracked_and_without_last_year_a_person_looks():
 
 
 def test_two_years_running_is_a_circular_once_is_not():
-    places = rank_units(standings("90", "80", "70", "60", "50"))
-    earlier = {2019: {"U5": Outcome(2, None), "U4": Outcome(3, None)}}
+    ranked = rank_units(standings("90", "80", "70", "60", "50"))
+    earlier = {2019: {"U5": EarlierResult(2, None), "U4": EarlierResult(3, None)}}
 
-    assert found(places, earlier) == {("U4", "J8", False), ("U5", "J8", False), ("U5", "J9", False)}
+    assert found(ranked, earlier) == {("U4", "J8", False), ("U5", "J8", False), ("U5", "J9", False)}
 
 
 def test_equals_at_the_border_are_all_among_the_last():
-    places = rank_units(standings("90", "80", "60", "60", "50"))
+    ranked = rank_units(standings("90", "80", "60", "60", "50"))
 
-    assert {unit for unit, rule, _ in found(places) if rule == "J8"} == {"U3", "U4", "U5"}
+    assert {unit for unit, rule, _ in found(ranked) if rule == "J8"} == {"U3", "U4", "U5"}
 
 
 def test_in_a_category_of_fewer_than_five_a_person_decides():
@@ -575,8 +577,8 @@ def test_in_a_category_of_fewer_than_five_a_person_decides():
 
 def test_a_decided_measure_stands_whatever_the_place():
     first = standings("90", "80", "70", "60", "50")[0]
-    places = rank_units(
+    ranked = rank_units(
         [replace(first, decided=("J10",)), *standings("90", "80", "70", "60", "50")[1:]]
     )
 
-    assert ("U1", "J10", False) in found(places)
+    assert ("U1", "J10", False) in found(ranked)

@@ -1,270 +1,214 @@
-"""Campaigns: made from a scheme, filled with units, published whole, again whenever rules or units
-change.
-"""
+"""Campaigns: created from a scheme, published again whenever rules or units change."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from re import fullmatch, split
-from typing import Any
+from collections.abc import Sequence
+from re import fullmatch
+from typing import Any, Final
 
 import msgspec
 
-from services.scoring import store
-from services.scoring.actions.running import materials_of
-from services.scoring.domain.explain import explain
-from services.scoring.domain.score import score_unit
-from services.scoring.store import registers
+from services.scoring.domain.campaign import Campaign
+from services.scoring.domain.explanation import explain_unit
+from services.scoring.domain.ledger import ScoreSource
+from services.scoring.domain.register import UnitRow, registered_units
+from services.scoring.settings import context_of
+from services.scoring.store import campaigns, outcomes, rescores, scores
+from services.scoring.store.inputs import load_inputs
+from services.scoring.store.outcomes import OutcomeRow
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import CampaignPublished, UnitEntry
-from shared.appraisal.imports import Table
-from shared.appraisal.schemes import Scheme, check
+from shared.appraisal.schemes import (
+    Scheme,
+    SchemeError,
+    check,
+    load_scheme,
+    read_scheme,
+    scheme_ids,
+)
+from shared.security.policies import Account
 from shared.storage.transaction import Transaction
 
-CAMPAIGN_ID = r"[A-Za-z0-9][A-Za-z0-9-]{0,39}"
-UNIT_COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "name": ("单位名称", "单位", "名称", "name"),
-    "category": ("类别", "分类", "单位类别", "category"),
-    "unit_id": ("单位编码", "编码", "代码", "unit_id"),
-    "aliases": ("其他名称", "别名", "简称", "aliases"),
-}
-"""What the columns of a register file may be called."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnitRow:
-    """A unit as it is entered. `unit_id` "" lets the register give a code; `category`: key or label
-    of the scheme's category.
-    """
-
-    name: str
-    category: str
-    unit_id: str = ""
-    aliases: tuple[str, ...] = ()
-
-
-async def campaign_of(tx: Transaction, campaign_id: str) -> store.Campaign:
-    """The campaign under its present rules. Raises Rejected (404) when there is none."""
-    campaign: store.Campaign | None = await tx.context.campaign_cache.campaign(tx, campaign_id)
-    if campaign is None:
-        raise Rejected("没有这个评议活动", status=404)
-    return campaign
-
-
-def unit_rows(table: Table) -> list[UnitRow]:
-    """The rows of a register file. Columns by their names: 单位名称, 类别, and if there 单位编码,
-    其他名称 (separated by 、 or ；).
-
-    Raises Rejected (422) when the file has no column for the name or for the category.
-    """
-    at = {
-        field: next((i for i, name in enumerate(table.columns) if name in names), None)
-        for field, names in UNIT_COLUMNS.items()
-    }
-    if at["name"] is None or at["category"] is None:
-        raise Rejected(
-            "文件须有“单位名称”和“类别”两列，可另有“单位编码”“其他名称”", status=422, field="file"
-        )
-
-    def cell(cells: Sequence[str], field: str) -> str:
-        place = at[field]
-        return cells[place].strip() if place is not None and place < len(cells) else ""
-
-    return [
-        UnitRow(
-            name=cell(cells, "name"),
-            category=cell(cells, "category"),
-            unit_id=cell(cells, "unit_id"),
-            aliases=tuple(split(r"[、；;,，|]", cell(cells, "aliases"))),
-        )
-        for _, cells in table.rows
-    ]
+CAMPAIGN_ID: Final = r"[A-Za-z0-9][A-Za-z0-9-]{0,39}"
 
 
 async def create_campaign(
     tx: Transaction,
     *,
     scheme: Scheme,
-    by: str,
+    by: Account,
     campaign_id: str = "",
     title: str = "",
     units: Sequence[UnitRow] = (),
-) -> store.Campaign:
-    """Make and publish a campaign of this scheme's year; its id is `<scheme>-<year>` unless another
-    is given.
+) -> Campaign:
+    """Create and publish a campaign of the scheme's year; default id is `<scheme>-<year>`.
 
-    Raises Rejected when the id is taken or malformed, or when the scheme or a unit cannot be used.
+    Raises Rejected when the id is taken or malformed, or the scheme or a unit is invalid.
     """
     id = campaign_id or f"{scheme.id}-{scheme.year}"
     if not fullmatch(CAMPAIGN_ID, id):
         raise Rejected(
             "活动编号只能用字母、数字和短横线，最多 40 个字符", status=422, field="campaign_id"
         )
-    _refuse_faulty(scheme)
-    if not await registers.insert_campaign(
-        tx, id=id, title=title or f"{scheme.year} 年{scheme.name}", scheme=scheme
-    ):
+    _check_scheme(scheme)
+    default_title = f"{scheme.year} 年{scheme.name}"
+    if not await campaigns.insert_campaign(tx, id=id, title=title or default_title, scheme=scheme):
         raise Rejected(f"评议活动 {id} 已经存在", field="campaign_id")
-    await registers.make_partitions(tx, id)
-    await registers.insert_scheme(tx, campaign_id=id, scheme=scheme, by=by)
-    await _enter_units(tx, await registers.read_campaign(tx, id), units)
-    return await _publish(tx, id, by=by, what="campaign.created")
+    await campaigns.create_partitions(tx, id)
+    await campaigns.insert_scheme(tx, campaign_id=id, scheme=scheme, by=str(by.id))
+    campaign = await campaigns.read_campaign(tx, id)
+    await campaigns.upsert_units(tx, id, registered_units(campaign, units))
+    return await _publish(tx, id, by=by, action="campaign.created")
 
 
 async def replace_rules(
-    tx: Transaction, *, campaign_id: str, scheme: Scheme, by: str
-) -> store.Campaign:
-    """Publish another version of the rules; every score is computed again under it, the old ones
-    keep their explanation.
+    tx: Transaction, *, campaign_id: str, scheme: Scheme, by: Account
+) -> Campaign:
+    """Publish another version of the rules and rescore every unit; old scores stay explained.
 
-    Raises Rejected when the scheme is faulty, of another year, or reuses a version number for other
-    rules.
+    Raises Rejected when the scheme is invalid, of another year, or reuses a version number.
     """
-    await campaign_of(tx, campaign_id)
-    await registers.lock_campaign(tx, campaign_id)
-    before = await registers.read_campaign(tx, campaign_id)
-    _refuse_faulty(scheme)
-    if scheme.year != before.year:
-        raise Rejected("规则的年度与评议活动不一致", status=422)
-    if {unit.category for unit in before.units} - {category.key for category in scheme.categories}:
-        raise Rejected("新规则缺少已有参评单位所属的类别", status=422)
+    before = await _lock_campaign(tx, campaign_id)
+    _check_scheme(scheme)
+    _check_replacement(before, scheme)
     if scheme.fingerprint == before.scheme.fingerprint:
         return before
-    await keep_explanations(tx, before)
-    if not await registers.insert_scheme(tx, campaign_id=campaign_id, scheme=scheme, by=by):
+    await store_explanations(tx, before)
+    if not await campaigns.insert_scheme(tx, campaign_id=campaign_id, scheme=scheme, by=str(by.id)):
         raise Rejected(
             f"版本号 {scheme.version} 已经用过，修改规则须使用新的版本号", field="version"
         )
-    return await _publish(tx, campaign_id, by=by, what="campaign.rules_replaced")
+    return await _publish(tx, campaign_id, by=by, action="campaign.rules_replaced")
+
+
+def _check_replacement(before: Campaign, scheme: Scheme) -> None:
+    if scheme.year != before.year:
+        raise Rejected("规则的年度与评议活动不一致", status=422)
+    used = {unit.category for unit in before.units}
+    if used - {category.key for category in scheme.categories}:
+        raise Rejected("新规则缺少已有参评单位所属的类别", status=422)
 
 
 async def register_units(
-    tx: Transaction, campaign_id: str, rows: Sequence[UnitRow], *, by: str
-) -> store.Campaign:
-    """Enter units, or change the names, categories and aliases of those there; publishes the
-    campaign.
+    tx: Transaction, campaign_id: str, rows: Sequence[UnitRow], *, by: Account
+) -> Campaign:
+    """Add units, or change names, categories and aliases of registered ones, and publish.
 
-    A row is the same unit when its code is the same, or, without a code, when its name is. Raises
-    Rejected when a row cannot be used.
+    Raises Rejected when a row is invalid.
     """
-    await campaign_of(tx, campaign_id)
-    await registers.lock_campaign(tx, campaign_id)
-    await _enter_units(tx, await registers.read_campaign(tx, campaign_id), rows)
-    return await _publish(tx, campaign_id, by=by, what="campaign.units_registered")
+    campaign = await _lock_campaign(tx, campaign_id)
+    await campaigns.upsert_units(tx, campaign_id, registered_units(campaign, rows))
+    return await _publish(tx, campaign_id, by=by, action="campaign.units_registered")
 
 
-async def keep_explanations(tx: Transaction, campaign: store.Campaign) -> None:
-    """Keep, for ever, what explains every score under the rules that are about to be superseded."""
-    await store.lock_scores(tx, campaign.id, campaign.scheme.version, campaign.by_no)
-    for unit_no, material in (await materials_of(tx, campaign, campaign.by_no)).items():
-        kept = msgspec.json.encode(explain(material, score_unit(material, unit_no))).decode()
-        await store.keep_explanation(tx, campaign.id, campaign.scheme.version, unit_no, kept)
+async def show_to_units(tx: Transaction, *, campaign_id: str, shown: bool, by: Account) -> None:
+    """Show or hide the running score of their own unit to unit heads."""
+    await context_of(tx).campaigns.get(tx, campaign_id)
+    await campaigns.set_shown_to_units(tx, campaign_id, shown=shown)
+    action = "campaign.shown_to_units" if shown else "campaign.hidden_from_units"
+    tx.audit(action, campaign_id, str(by.id))
 
 
 async def record_outcomes(
-    tx: Transaction, *, scheme_id: str, year: int, rows: Sequence[store.OutcomeRow], by: str
+    tx: Transaction, *, scheme_id: str, year: int, rows: Sequence[OutcomeRow], by: Account
 ) -> int:
-    """Enter final places of an earlier year: (unit_id, category, total, rank, from_bottom, grade).
-    Gives how many.
-    """
-    await store.keep_outcomes(tx, [(scheme_id, year, *row) for row in rows])
-    tx.audit("outcomes.recorded", f"{scheme_id}-{year}", by, units=len(rows))
+    """Record final results of an earlier year. Returns how many."""
+    await outcomes.upsert_outcomes(tx, scheme_id, year, rows)
+    tx.audit("outcomes.recorded", f"{scheme_id}-{year}", str(by.id), units=len(rows))
     return len(rows)
 
 
-def scheme_from_json(content: dict[str, Any]) -> Scheme:
-    """The scheme that a JSON document says. Raises Rejected (422) when it is not one."""
-    try:
-        return msgspec.convert(content, Scheme)
-    except msgspec.ValidationError as error:
-        raise Rejected(
-            f"方案内容不完整或格式不对：{str(error).rpartition('$')[2].strip('`.') or '整体结构'}",
-            status=422,
-            field="scheme",
-        ) from error
+async def store_explanations(tx: Transaction, campaign: Campaign) -> None:
+    """Store what explains every score under the rules that are about to be superseded."""
+    version = campaign.scheme.version
+    await scores.lock_scores(tx, campaign.id, version, campaign.by_no)
+    for unit_no, inputs in (await load_inputs(tx, campaign, campaign.by_no)).items():
+        await scores.store_explanation(tx, campaign.id, version, explain_unit(inputs, unit_no))
 
 
-async def show_to_units(tx: Transaction, *, campaign_id: str, shown: bool, by: str) -> None:
-    """Let unit heads see the running score of their own unit, or no longer."""
-    await campaign_of(tx, campaign_id)
-    await registers.show_to_units(tx, campaign_id, shown=shown)
-    tx.audit("campaign.shown_to_units" if shown else "campaign.hidden_from_units", campaign_id, by)
+async def _lock_campaign(tx: Transaction, campaign_id: str) -> Campaign:
+    """Lock a campaign and read it. Raises Rejected (404) when there is none."""
+    await context_of(tx).campaigns.get(tx, campaign_id)
+    await campaigns.lock_campaign(tx, campaign_id)
+    return await campaigns.read_campaign(tx, campaign_id)
 
 
-def _refuse_faulty(scheme: Scheme) -> None:
-    if findings := check(scheme):
-        raise Rejected(
-            f"规则有 {len(findings)} 处需要更正：{findings[0][1]}", status=422, field=findings[0][0]
-        )
-
-
-async def _enter_units(tx: Transaction, campaign: store.Campaign, rows: Sequence[UnitRow]) -> None:
-    by_name = {unit.name: unit.unit_id for unit in campaign.units}
-    numbers, next_no = dict(campaign.numbers), max(campaign.by_no, default=0) + 1
-    entered: dict[str, tuple[str, int, str, str, list[str]]] = {}
-    for at, row in enumerate(rows, start=1):
-        name, category = row.name.strip(), _category(campaign.scheme, row.category, at)
-        unit_id = row.unit_id.strip() or by_name.get(name) or f"{category}-{next_no:03d}"
-        if not name or by_name.setdefault(name, unit_id) != unit_id:
-            raise Rejected(
-                f"第 {at} 行：单位名称{'为空' if not name else f'“{name}”与其他单位重复'}",
-                status=422,
-            )
-        if unit_id not in numbers:
-            numbers[unit_id], next_no = next_no, next_no + 1
-        entered[unit_id] = (
-            unit_id,
-            numbers[unit_id],
-            name,
-            category,
-            [alias.strip() for alias in row.aliases if alias.strip()],
-        )
-    await registers.upsert_units(tx, campaign.id, list(entered.values()))
-
-
-def _category(scheme: Scheme, text: str, at: int) -> str:
-    wanted = text.strip()
-    found = next((one.key for one in scheme.categories if wanted in (one.key, one.label)), None)
-    if found is None:
-        raise Rejected(
-            f"第 {at} 行：没有“{wanted}”这个类别，应为 {'、'.join(one.label for one in scheme.categories)} 之一",
-            status=422,
-        )
-    return found
-
-
-async def _publish(tx: Transaction, campaign_id: str, *, by: str, what: str) -> store.Campaign:
-    """Say the campaign as it now is, whole, and have every unit scored under its rules."""
-    await registers.next_revision(tx, campaign_id)
-    campaign = await registers.read_campaign(tx, campaign_id)
-    await registers.open_scores(tx, campaign_id, campaign.scheme.version)
-    await store.note_change(tx, campaign_id, shard=0, source="rules", unit_nos=list(campaign.by_no))
-    entries = (
-        UnitEntry(
-            unit_id=one.unit_id,
-            unit_no=one.unit_no,
-            name=one.name,
-            category=one.category,
-            aliases=one.aliases,
-        )
-        for one in campaign.units
+async def _publish(tx: Transaction, campaign_id: str, *, by: Account, action: str) -> Campaign:
+    """Publish the whole campaign and mark every unit to be scored under its rules."""
+    await campaigns.increment_revision(tx, campaign_id)
+    campaign = await campaigns.read_campaign(tx, campaign_id)
+    await scores.insert_scores(tx, campaign_id, campaign.scheme.version)
+    await rescores.mark_dirty(
+        tx, campaign_id, shard=0, source=ScoreSource.RULES, unit_nos=campaign.by_no
     )
-    tx.publish(
-        CampaignPublished(
-            occurred_at=tx.now,
-            campaign_id=campaign_id,
-            title=campaign.title,
-            year=campaign.year,
-            scheme=campaign.scheme.to_json(),
-            scheme_version=campaign.scheme.version,
-            units=tuple(entries),
-        )
-    )
+    tx.publish(_campaign_published(tx, campaign))
     tx.audit(
-        what,
+        action,
         campaign_id,
-        by,
+        str(by.id),
         revision=campaign.revision,
         rules=campaign.scheme.fingerprint,
         units=len(campaign.units),
     )
     return campaign
+
+
+def _campaign_published(tx: Transaction, campaign: Campaign) -> CampaignPublished:
+    units = (
+        UnitEntry(
+            unit_id=unit.unit_id,
+            unit_no=unit.unit_no,
+            name=unit.name,
+            category=unit.category,
+            aliases=unit.aliases,
+        )
+        for unit in campaign.units
+    )
+    return CampaignPublished(
+        occurred_at=tx.now,
+        campaign_id=campaign.id,
+        title=campaign.title,
+        year=campaign.year,
+        scheme=campaign.scheme.to_json(),
+        scheme_version=campaign.scheme.version,
+        units=tuple(units),
+    )
+
+
+# ── schemes ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def parse_scheme(text: str, year: int) -> Scheme:
+    """Return the scheme of a YAML text. Raises Rejected (422) with the first mistake."""
+    try:
+        return read_scheme(text, year)
+    except SchemeError as error:
+        raise _invalid_scheme(error, "rules") from error
+
+
+def shipped_scheme(id: str, year: int) -> Scheme:
+    """Return a shipped scheme. Raises Rejected (422) for an unknown id."""
+    if id.upper() not in scheme_ids():
+        known = "、".join(scheme_ids())
+        raise Rejected(f"没有方案“{id}”，可用的有 {known}", status=422, field="scheme")
+    try:
+        return load_scheme(id.upper(), year)
+    except SchemeError as error:
+        raise _invalid_scheme(error, "rules") from error
+
+
+def scheme_from_json(content: dict[str, Any]) -> Scheme:
+    """Return the scheme of a JSON document. Raises Rejected (422) when it is not one."""
+    try:
+        return msgspec.convert(content, Scheme)
+    except msgspec.ValidationError as error:
+        place = str(error).rpartition("$")[2].strip("`.") or "整体结构"
+        raise Rejected(f"方案内容不完整或格式不对：{place}", status=422, field="scheme") from error
+
+
+def _invalid_scheme(error: SchemeError, field: str) -> Rejected:
+    return Rejected(f"{error.mistakes[0]}（共 {len(error.mistakes)} 处）", status=422, field=field)
+
+
+def _check_scheme(scheme: Scheme) -> None:
+    if violations := check(scheme):
+        field, sentence = violations[0]
+        raise Rejected(f"规则有 {len(violations)} 处需要更正：{sentence}", status=422, field=field)

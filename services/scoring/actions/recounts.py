@@ -1,143 +1,172 @@
-"""重放核对: everything stored is counted again by the independent program and compared with the
-running scores.
-"""
+"""重放核对: the independent program recounts everything stored, and the results are compared."""
 
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
+from uuid import UUID
 
 import msgspec
 
-from services.scoring import store
-from services.scoring.actions.campaigns import campaign_of
-from services.scoring.actions.running import scores_of
-from services.scoring.domain.recount import Recount, Result, digest
-from services.scoring.domain.score import Score
-from services.scoring.store import Campaign
+from services.scoring.domain.campaign import Campaign
+from services.scoring.domain.recount import Recounter, UnitResult, digest
+from services.scoring.domain.score import UnitScore
+from services.scoring.settings import context_of
+from services.scoring.store import campaigns, recounts
+from services.scoring.store.recounts import (
+    StoredBallot,
+    StoredItem,
+    StoredLedgerRow,
+    StoredScore,
+)
 from shared.foundation import telemetry
 from shared.foundation.clock import CHINA
 from shared.storage.transaction import Transaction, new_id
 
-NIGHT: Final = range(2, 5)
-"""Hours in China in which a recount disturbs nobody."""
+NIGHT_HOURS: Final = range(2, 5)
+"""Hours in China in which a recount slows nobody down."""
 NIGHTLY: Final = timedelta(hours=20)
-AT_LAST: Final = timedelta(hours=48)
+AT_THE_LATEST: Final = timedelta(hours=48)
 
 
-async def recount(tx: Transaction, campaign_id: str, *, by: str) -> dict[str, Any]:
-    """Count a campaign again from its ballots and ledger, as of one instant; keeps and gives the
-    outcome.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreDifference:
+    """A unit whose running score contradicts its recount."""
 
-    `differences`: unit, what runs, what was recounted. `waiting`: units that had just moved and
-    were not scored yet; not compared.
-    """
-    found = await compare(tx, await campaign_of(tx, campaign_id))
-    found["id"] = await store.keep_recount(
+    unit_id: str
+    name: str
+    running: UnitResult | None
+    recounted: UnitResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecountResult:
+    """The result of a recount. `waiting`: units not compared, because they are not yet rescored."""
+
+    id: UUID
+    scheme_version: str
+    ballots: int
+    lines: int
+    units: int
+    digest: str
+    differences: list[ScoreDifference]
+    waiting: int
+
+
+@dataclass(slots=True)
+class _Snapshot:
+    """What a recount read: everything for the independent program, and the running scores."""
+
+    campaign: Campaign
+    recounter: Recounter
+    scores: dict[int, UnitScore] = field(default_factory=dict)
+    waiting: set[int] = field(default_factory=set)
+
+    def add(self, item: StoredItem) -> None:
+        if isinstance(item, StoredBallot):
+            instrument, group = self.campaign.response_groups[item.response_group_id]
+            self.recounter.add_ballot(instrument, group, item.answers)
+        elif isinstance(item, StoredLedgerRow):
+            self.recounter.add_row(item.columns)
+        elif isinstance(item, StoredScore):
+            self.scores[item.unit_no] = item.score
+        else:
+            self.waiting.update(item.unit_nos)
+
+
+async def recount(tx: Transaction, campaign_id: str, *, by: str) -> RecountResult:
+    """Recount a campaign from its ballots and ledger, as of one instant, and store the result."""
+    campaign = await context_of(tx).campaigns.get(tx, campaign_id)
+    result = await _compare(tx, campaign)
+    recounts.insert_recount(
         tx,
-        id=new_id(),
+        id=result.id,
         campaign_id=campaign_id,
         by=by,
-        **{k: v for k, v in found.items() if k != "waiting"},
+        scheme_version=result.scheme_version,
+        ballots=result.ballots,
+        lines=result.lines,
+        units=result.units,
+        digest=result.digest,
+        differences=msgspec.to_builtins(result.differences),
     )
-    tx.audit(
-        "score.recounted",
-        campaign_id,
-        by,
-        digest=found["digest"],
-        differences=len(found["differences"]),
-    )
-    return found
+    differences = len(result.differences)
+    tx.audit("score.recounted", campaign_id, by, digest=result.digest, differences=differences)
+    return result
 
 
-async def recount_nightly(tx: Transaction) -> bool:
-    """Recount a campaign that nobody recounted today, in the small hours; one left out for two days
-    at any hour. True: perhaps another.
+async def recount_overdue(tx: Transaction) -> bool:
+    """Recount a campaign that was not recounted today. Returns whether there may be another.
 
-    Every process shows what the newest recount of each campaign found, whoever counted.
+    By day only a campaign that was not recounted for two days. Every process exports what the
+    newest recount of each campaign found.
     """
-    night = tx.now.astimezone(CHINA).hour in NIGHT
-    due = await store.overdue_recount(tx, before=tx.now - (NIGHTLY if night else AT_LAST))
-    if due is not None:
-        await recount(tx, due, by="system")
-    for campaign_id, units in (await store.differing(tx)).items():
+    night = tx.now.astimezone(CHINA).hour in NIGHT_HOURS
+    before = tx.now - (NIGHTLY if night else AT_THE_LATEST)
+    overdue = await recounts.overdue_recount(tx, before=before)
+    if overdue is not None:
+        await recount(tx, overdue, by="system")
+    for campaign_id, units in (await recounts.differences_by_campaign(tx)).items():
         telemetry.score_mismatch.labels(campaign_id).set(units)
-    return due is not None
+    return overdue is not None
 
 
 async def verify_scores(tx: Transaction) -> list[str]:
-    """Recount every campaign; gives a sentence for each running score that its recount contradicts."""
-    wrong: list[str] = []
-    for row in await store.all_campaigns(tx):
-        found = await recount(tx, row["id"], by="verify")
-        wrong += [
-            f"{row['id']} {one['unit_id']}: {one['running']} instead of {one['recounted']}"
-            for one in found["differences"]
+    """Recount every campaign and return a sentence for each score that its recount contradicts."""
+    sentences: list[str] = []
+    for campaign in await campaigns.list_campaigns(tx):
+        result = await recount(tx, campaign.id, by="verify")
+        sentences += [
+            f"{campaign.id} {one.unit_id}: {one.running} instead of {one.recounted}"
+            for one in result.differences
         ]
-    return wrong
+    return sentences
 
 
-async def compare(tx: Transaction, campaign: Campaign) -> dict[str, Any]:
-    """The recount's outcome: version, ballots, lines, units, digest, differences, waiting."""
-    count = Recount(campaign.scheme.to_json(), campaign.by_no)
-    bodies: dict[int, str] = {}
-    waiting: set[int] = set()
-    async for row in store.everything(tx, campaign.id, campaign.scheme.version):
-        _take(campaign, row, count, bodies, waiting)
-    results = count.results()
-    scores = scores_of(bodies)
-    differences = [
-        one
-        for no, result in results.items()
-        if no not in waiting
-        and (one := _difference(campaign, scores.get(no), no, result)) is not None
-    ]
-    return {
-        "scheme_version": campaign.scheme.version,
-        "ballots": count.ballots,
-        "lines": count.lines,
-        "units": len(results),
-        "digest": digest(results),
-        "differences": differences,
-        "waiting": len(waiting),
-    }
+async def _compare(tx: Transaction, campaign: Campaign) -> RecountResult:
+    version = campaign.scheme.version
+    snapshot = _Snapshot(campaign, Recounter(campaign.scheme.to_json(), campaign.by_no))
+    async for item in recounts.read_snapshot(tx, campaign.id, version):
+        snapshot.add(item)
+    results = snapshot.recounter.results()
+    return RecountResult(
+        id=new_id(),
+        scheme_version=version,
+        ballots=snapshot.recounter.ballots,
+        lines=snapshot.recounter.rows,
+        units=len(results),
+        digest=digest(results),
+        differences=_differences(snapshot, results),
+        waiting=len(snapshot.waiting),
+    )
 
 
-def _take(
-    campaign: Campaign,
-    row: Mapping[str, Any],
-    count: Recount,
-    bodies: dict[int, str],
-    waiting: set[int],
-) -> None:
-    if row["what"] == "ballot":
-        count.add_ballot(*campaign.response_groups[row["number"]], row["bytes"])
-    elif row["what"] == "line":
-        count.add_line(msgspec.json.decode(row["text"]))
-    elif row["what"] == "score":
-        bodies[row["number"]] = row["text"]
-    else:
-        waiting.update(msgspec.json.decode(row["text"]))
+def _differences(snapshot: _Snapshot, results: dict[int, UnitResult]) -> list[ScoreDifference]:
+    differences: list[ScoreDifference] = []
+    for unit_no, recounted in results.items():
+        score = snapshot.scores.get(unit_no)
+        running = _as_result(score) if score else None
+        if unit_no not in snapshot.waiting and not _agree(running, recounted):
+            unit = snapshot.campaign.by_no[unit_no]
+            differences.append(
+                ScoreDifference(
+                    unit_id=unit.unit_id, name=unit.name, running=running, recounted=recounted
+                )
+            )
+    return differences
 
 
-def _difference(
-    campaign: Campaign, score: Score | None, unit_no: int, result: Result
-) -> dict[str, Any] | None:
-    running = _as_result(score) if score else None
-    if running == result or (running is None and result["total"] is None):
-        return None
-    return {
-        "unit_id": campaign.by_no[unit_no].unit_id,
-        "name": campaign.by_no[unit_no].name,
-        "running": running,
-        "recounted": result,
-    }
+def _agree(running: UnitResult | None, recounted: UnitResult) -> bool:
+    if running is None:
+        return recounted["total"] is None
+    return running == recounted
 
 
-def _as_result(score: Score) -> Result:
-    """A running score in the form of the recount."""
+def _as_result(score: UnitScore) -> UnitResult:
+    """Return a running score in the form of a recount."""
+    marks = {key: None if mark is None else str(mark) for key, mark in score.marks.items()}
     return {
         "total": None if score.total is None else str(score.total),
         "ranked": score.ranked,
         "sample": score.sample,
-        "marks": {one.key: None if one.mark is None else str(one.mark) for one in score.components},
+        "marks": marks,
     }

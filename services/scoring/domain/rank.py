@@ -1,23 +1,22 @@
-"""Order of the units inside a category, and what follows from a place."""
+"""Order of the units inside a category, and the consequences of a rank."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
+from services.scoring.domain.campaign import CampaignUnit
+from services.scoring.domain.score import UnitScore
 from shared.appraisal.schemes import Consequence, Scheme
 
 SMALL_CATEGORY: Final = 5
-"""Below so many ranked units "the last two" would be half of them: such a measure is not found by
-machine but decided by a person.
-"""
+"""With fewer ranked units, "the last two" would be half of the category: a person decides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """What a unit goes into the ranking with. `unranked`: why it is listed apart ("" = it is
-    ranked).
-    """
+class RankingEntry:
+    """What a unit is ranked by. `unranked`: why it has no rank, "" when it is ranked."""
 
     unit_no: int
     unit_id: str
@@ -32,30 +31,39 @@ class Standing:
     def ranked(self) -> bool:
         return self.total is not None and not self.unranked
 
+    @property
+    def sort_key(self) -> tuple[Decimal, ...]:
+        """Highest total first, then smallest tie values."""
+        assert self.total is not None, "only ranked units are compared"
+        return (-self.total, *self.ties)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """A unit's place. `rank`: from 1, shared by equals (1, 2, 2, 4), None for those listed apart.
-    `from_bottom`: 1 = nobody is worse.
+class RankedUnit:
+    """A unit with its rank.
+
+    `rank`: from 1, shared by equal units (1, 2, 2, 4), None for unranked units. `from_bottom`: 1
+    when no unit is worse.
     """
 
-    standing: Standing
+    entry: RankingEntry
     rank: int | None
     from_bottom: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """A unit's place in an earlier campaign of the same scheme."""
+class EarlierResult:
+    """A unit's result in an earlier campaign of the same scheme."""
 
     from_bottom: int | None
     grade: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """A consequence that befalls a unit. `open`: the machine does not decide it; `why` says what a
-    person has to look at.
+class UnitConsequence:
+    """A consequence that applies to a unit.
+
+    `open`: the rules do not decide it; `why` says what a person has to examine.
     """
 
     unit_id: str
@@ -65,89 +73,113 @@ class Finding:
     open: bool = False
     why: str = ""
 
+    @property
+    def mark(self) -> str:
+        return f"{self.label}（待认定）" if self.open else self.label
 
-Earlier = Mapping[int, Mapping[str, Outcome]]
-"""Year → unit id → outcome; years of which nothing is known are missing."""
+
+EarlierResults = Mapping[int, Mapping[str, EarlierResult]]
+"""Year → unit id → result. Years without any recorded result are missing."""
 
 
-def rank_units(standings: Sequence[Standing]) -> list[Place]:
-    """Places of the units of one category: ranked ones by total, highest first, then by tie values,
-    smallest first; the others after them, by number. Units equal in all of it share a rank, and the
-    next rank is skipped.
+def ranking_entry(unit: CampaignUnit, score: UnitScore | None) -> RankingEntry:
+    """Return what a unit is ranked by. `score` None: it was never scored."""
+    if score is None:
+        return RankingEntry(
+            unit_no=unit.unit_no,
+            unit_id=unit.unit_id,
+            category=unit.category,
+            total=None,
+            unranked="尚无计分数据",
+        )
+    return RankingEntry(
+        unit_no=unit.unit_no,
+        unit_id=unit.unit_id,
+        category=unit.category,
+        total=score.total,
+        ties=score.ties,
+        unranked=score.unranked,
+        grade=score.grade,
+        decided=score.decided,
+    )
+
+
+def rank_units(entries: Sequence[RankingEntry]) -> list[RankedUnit]:
+    """Rank the units of one category, by total, then by ties; unranked units follow by number.
+
+    Units equal in all of it share a rank, and the next rank is skipped.
     """
     ranked = sorted(
-        (one for one in standings if one.ranked), key=lambda one: (_order(one), one.unit_no)
+        (entry for entry in entries if entry.ranked),
+        key=lambda entry: (entry.sort_key, entry.unit_no),
     )
-    better = {one.unit_no: sum(_order(other) < _order(one) for other in ranked) for one in ranked}
-    worse = {one.unit_no: sum(_order(other) > _order(one) for other in ranked) for one in ranked}
-    apart = sorted((one for one in standings if not one.ranked), key=lambda one: one.unit_no)
-    places = [
-        Place(standing=one, rank=better[one.unit_no] + 1, from_bottom=worse[one.unit_no] + 1)
-        for one in ranked
+    unranked = sorted(
+        (entry for entry in entries if not entry.ranked), key=lambda entry: entry.unit_no
+    )
+    keys = [entry.sort_key for entry in ranked]
+    return [
+        *(_ranked_unit(entry, keys) for entry in ranked),
+        *(RankedUnit(entry=entry, rank=None, from_bottom=None) for entry in unranked),
     ]
-    return places + [Place(standing=one, rank=None, from_bottom=None) for one in apart]
 
 
-def _order(standing: Standing) -> tuple[Decimal, ...]:
-    assert standing.total is not None, "only ranked units are compared"
-    return (-standing.total, *standing.ties)
+def _ranked_unit(entry: RankingEntry, keys: Sequence[tuple[Decimal, ...]]) -> RankedUnit:
+    better = bisect_left(keys, entry.sort_key)
+    not_worse = bisect_right(keys, entry.sort_key)
+    return RankedUnit(entry=entry, rank=better + 1, from_bottom=len(keys) - not_worse + 1)
+
+
+# ── consequences ──────────────────────────────────────────────────────────────────────────────────
 
 
 def consequences(
-    scheme: Scheme, places: Sequence[Place], *, year: int, earlier: Earlier
-) -> list[Finding]:
-    """What befalls the units of one category, by the scheme's rules; units equal at the border all
-    count as last.
+    scheme: Scheme, units: Sequence[RankedUnit], *, year: int, earlier: EarlierResults
+) -> list[UnitConsequence]:
+    """Return the consequences for the units of one category.
 
-    `places`: of one category, from `rank_units`. `earlier`: outcomes of the years before, as far as
-    they are known.
+    All units equal at the border count as last. `units`: from `rank_units`. `earlier`: recorded
+    results of the years before.
     """
+    ranked = sum(unit.rank is not None for unit in units)
     return [
-        finding
-        for place in places
-        for rule in scheme.consequences
-        if (
-            finding := _consequence(
-                rule, place, sum(one.rank is not None for one in places), year, earlier
-            )
-        )
+        consequence
+        for unit in units
+        for consequence in _consequences(scheme, unit, ranked=ranked, year=year, earlier=earlier)
     ]
 
 
-def _consequence(
-    rule: Consequence, place: Place, ranked: int, year: int, earlier: Earlier
-) -> Finding | None:
-    unit = place.standing
-    finding = Finding(unit_id=unit.unit_id, rule_id=rule.id, label=rule.label, measure=rule.measure)
-    if rule.id in unit.decided:
-        return finding
-    if rule.by_decision or not _hit(
-        rule, Outcome(place.from_bottom, unit.grade if place.rank else None)
-    ):
-        return None
-    before = [earlier.get(year - back) for back in range(1, rule.years)]
-    known = [outcomes.get(unit.unit_id) for outcomes in before if outcomes is not None]
-    if any(one is None or not _hit(rule, one) for one in known):
-        return None
-    if len(known) < len(before):
-        return _left_open(finding, "缺少上一年度结果，须核对后认定")
-    if rule.last is not None and ranked < SMALL_CATEGORY:
-        return _left_open(finding, f"该类参加排名的单位不足 {SMALL_CATEGORY} 家，须由评议办认定")
-    return finding
+def _consequences(
+    scheme: Scheme, unit: RankedUnit, *, ranked: int, year: int, earlier: EarlierResults
+) -> Iterator[UnitConsequence]:
+    for rule in scheme.consequences:
+        consequence = UnitConsequence(
+            unit_id=unit.entry.unit_id, rule_id=rule.id, label=rule.label, measure=rule.measure
+        )
+        if rule.id in unit.entry.decided:
+            yield consequence
+        elif _applies_now(rule, unit):
+            before = [earlier.get(year - back) for back in range(1, rule.years)]
+            known = [results.get(unit.entry.unit_id) for results in before if results is not None]
+            if all(result is not None and _applies(rule, result) for result in known):
+                why = _reason_open(rule, ranked=ranked, complete=len(known) == len(before))
+                yield replace(consequence, open=bool(why), why=why)
 
 
-def _hit(rule: Consequence, outcome: Outcome) -> bool:
+def _applies_now(rule: Consequence, unit: RankedUnit) -> bool:
+    grade = unit.entry.grade if unit.rank else None
+    return not rule.by_decision and _applies(rule, EarlierResult(unit.from_bottom, grade))
+
+
+def _applies(rule: Consequence, result: EarlierResult) -> bool:
     if rule.last is not None:
-        return outcome.from_bottom is not None and outcome.from_bottom <= rule.last
-    return rule.grade is not None and outcome.grade == rule.grade
+        return result.from_bottom is not None and result.from_bottom <= rule.last
+    return rule.grade is not None and result.grade == rule.grade
 
 
-def _left_open(finding: Finding, why: str) -> Finding:
-    return Finding(
-        unit_id=finding.unit_id,
-        rule_id=finding.rule_id,
-        label=finding.label,
-        measure=finding.measure,
-        open=True,
-        why=why,
-    )
+def _reason_open(rule: Consequence, *, ranked: int, complete: bool) -> str:
+    """Return why a person has to decide, "" when the rules decide."""
+    if not complete:
+        return "缺少上一年度结果，须核对后认定"
+    if rule.last is not None and ranked < SMALL_CATEGORY:
+        return f"该类参加排名的单位不足 {SMALL_CATEGORY} 家，须由评议办认定"
+    return ""

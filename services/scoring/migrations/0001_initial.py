@@ -1,6 +1,4 @@
-"""The core's own tables, then campaigns with their rules and units, what happened to them, and the
-scores.
-"""
+"""Create the shared tables, campaigns with rules and units, ballots, ledger and scores."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,7 +14,7 @@ depends_on = None
 
 
 def create_core() -> None:
-    # Several statements at once: only the driver itself takes them.
+    # Only the driver itself runs several statements at once.
     driver = op.get_bind().connection.driver_connection
     assert driver is not None, "a migration runs on a connection"
     await_only(driver.execute(CORE_DDL))
@@ -28,10 +26,9 @@ def upgrade() -> None:
     create_ballots()
     create_ledger()
     create_scores()
-    create_movements()
+    create_score_changes()
     create_recounts()
-    # These rows are rewritten in place all day long: room in their pages keeps the indexes out of
-    # it.
+    # These rows are updated constantly; free space in their pages avoids index updates.
     op.execute(
         "alter table scoring.tallies set (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.05)"
     )
@@ -112,7 +109,7 @@ def create_campaigns() -> None:
 
 
 def create_ballots() -> None:
-    """Ballots, what they add up to, and the notes of who moved."""
+    """Ballots, their tallies, and pending rescores."""
     op.create_table(
         "ballots",
         sa.Column("campaign_id", sa.Text(), nullable=False),
@@ -139,7 +136,7 @@ def create_ballots() -> None:
         schema="scoring",
     )
     op.create_table(
-        "changes",
+        "pending_rescores",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("campaign_id", sa.Text(), nullable=False),
         sa.Column("shard", sa.SmallInteger(), autoincrement=False, nullable=False),
@@ -147,16 +144,17 @@ def create_ballots() -> None:
         sa.Column("unit_nos", postgresql.ARRAY(sa.Integer()), nullable=False),
         sa.Column("events", postgresql.ARRAY(sa.Uuid()), nullable=False),
         sa.CheckConstraint(
-            "source in ('ballot', 'visit', 'case', 'rating', 'obligation', 'sheet', 'decision', 'rules')",
-            name=op.f("ck_changes_source"),
+            "source in ('ballot', 'visit', 'case', 'rating', 'obligation', 'sheet', "
+            "'decision', 'rules')",
+            name=op.f("ck_pending_rescores_source"),
         ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_changes")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_pending_rescores")),
         schema="scoring",
     )
 
 
 def create_ledger() -> None:
-    """Everything else that can move a score."""
+    """Everything else that can change a score."""
     op.create_table(
         "ledger",
         sa.Column("campaign_id", sa.Text(), nullable=False),
@@ -177,8 +175,9 @@ def create_ledger() -> None:
         sa.Column("number", sa.Text(), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
         sa.CheckConstraint(
-            "measure in ('case_opened', 'case_assigned', 'case_accepted', 'case_returned', 'case_sent_back', 'case_closed', "
-            "'deadline_lapsed', 'rated', 'visit', 'finding', 'obligation_lapsed', 'sheet', 'decision', 'revoked')",
+            "measure in ('case_opened', 'case_assigned', 'case_accepted', 'case_returned', "
+            "'case_sent_back', 'case_closed', 'deadline_lapsed', 'rated', 'visit', 'finding', "
+            "'obligation_lapsed', 'sheet', 'decision', 'revoked')",
             name=op.f("ck_ledger_measure"),
         ),
         sa.PrimaryKeyConstraint("campaign_id", "event_id", "part", name=op.f("pk_ledger")),
@@ -202,7 +201,7 @@ def create_ledger() -> None:
 
 
 def create_scores() -> None:
-    """Running scores and the places of earlier years."""
+    """Running scores and the results of earlier years."""
     op.create_table(
         "scores",
         sa.Column("campaign_id", sa.Text(), nullable=False),
@@ -213,8 +212,8 @@ def create_scores() -> None:
         sa.Column("sample", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("body", sa.Text(), nullable=True),
         sa.Column("scored_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("told_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("untold", sa.Boolean(), nullable=False),
+        sa.Column("published_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("unpublished", sa.Boolean(), nullable=False),
         sa.Column("explanation", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(
             ["campaign_id", "unit_no"],
@@ -225,12 +224,12 @@ def create_scores() -> None:
         schema="scoring",
     )
     op.create_index(
-        "ix_scores_untold",
+        "ix_scores_unpublished",
         "scores",
-        ["told_at"],
+        ["published_at"],
         unique=False,
         schema="scoring",
-        postgresql_where=sa.text("untold"),
+        postgresql_where=sa.text("unpublished"),
     )
     op.create_table(
         "outcomes",
@@ -248,16 +247,16 @@ def create_scores() -> None:
     )
 
 
-def create_movements() -> None:
-    """What moved a total."""
+def create_score_changes() -> None:
+    """Changes of totals."""
     op.create_table(
-        "movements",
+        "score_changes",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("campaign_id", sa.Text(), nullable=False),
         sa.Column("unit_no", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("scheme_version", sa.Text(), nullable=False),
         sa.Column("day", sa.Date(), nullable=False),
-        sa.Column("moved_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("ballots", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("events", postgresql.ARRAY(sa.Uuid()), server_default="{}", nullable=False),
@@ -266,22 +265,23 @@ def create_movements() -> None:
         sa.Column("rank_before", sa.Integer(), autoincrement=False, nullable=True),
         sa.Column("rank_after", sa.Integer(), autoincrement=False, nullable=True),
         sa.CheckConstraint(
-            "source in ('ballot', 'visit', 'case', 'rating', 'obligation', 'sheet', 'decision', 'rules')",
-            name=op.f("ck_movements_source"),
+            "source in ('ballot', 'visit', 'case', 'rating', 'obligation', 'sheet', "
+            "'decision', 'rules')",
+            name=op.f("ck_score_changes_source"),
         ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_movements")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_score_changes")),
         schema="scoring",
     )
     op.create_index(
-        "ix_movements_unit",
-        "movements",
+        "ix_score_changes_unit",
+        "score_changes",
         ["campaign_id", "unit_no", "id"],
         unique=False,
         schema="scoring",
     )
     op.create_index(
-        "uq_movements_ballots",
-        "movements",
+        "uq_score_changes_ballots",
+        "score_changes",
         ["campaign_id", "unit_no", "scheme_version", "day"],
         unique=True,
         schema="scoring",
@@ -290,7 +290,7 @@ def create_movements() -> None:
 
 
 def create_recounts() -> None:
-    """What independent counts gave."""
+    """Results of recounts."""
     op.create_table(
         "recounts",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -321,4 +321,4 @@ def create_recounts() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError("what happened is not unlearned: restore a backup instead")
+    raise NotImplementedError("migrations are not reversible: restore a backup instead")

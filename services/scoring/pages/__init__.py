@@ -1,7 +1,14 @@
-"""Scoring's pages, by subject; each file hangs its own door. Fixed words come before those that any
-campaign could be called.
+"""The pages of scoring, one module per subject.
+
+Routes with fixed words come before those with a campaign id.
 """
 
-from services.scoring.pages import boards, campaigns, units
+from services.scoring.pages import boards, campaigns, decisions, recounts, units
 
-routers = (campaigns.router, units.router, boards.router)
+routers = (
+    campaigns.router,
+    units.router,
+    decisions.router,
+    boards.router,
+    recounts.router,
+)

@@ -1,31 +1,32 @@
-"""Making a campaign, its register of units, its rules as they are in force, and what unit heads may
-see.
-"""
+"""New campaigns, the unit register, the rules in force, and what unit heads see."""
 
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.scoring import actions
-from services.scoring.store import Campaign
+from services.scoring.actions import campaigns as actions
+from services.scoring.domain.campaign import Campaign
+from services.scoring.domain.register import UnitRow, unit_rows
+from services.scoring.views.campaigns import current_campaign, get_campaign, rules_of
 from shared.appraisal.errors import Rejected
 from shared.appraisal.imports import InvalidFile, read_table
 from shared.appraisal.labels import Role
-from shared.appraisal.schemes import SchemeError, load_scheme, scheme_ids
+from shared.appraisal.schemes import scheme_ids
 from shared.security.policies import allow
 from shared.storage.transaction import Transaction
 from shared.web import CurrentUser, Form, Idempotency, Router, Tx, read_form, redirect, render_page
 from shared.web.forms import Input
 
 router = Router(prefix="/scoring")
-OFFICE = allow(Role.OFFICE)
-FILE_MAX_BYTES = 8 * 1024 * 1024
+OFFICE: Final = allow(Role.OFFICE)
+BOARD: Final = allow(Role.OFFICE, Role.LEADER)
+REGISTER_MAX_BYTES: Final = 8 * 1024 * 1024
 
 
-class NewCampaign(Input):
+class CampaignForm(Input):
     """A campaign from a shipped scheme."""
 
     scheme: str = Field(title="评议方案", max_length=10)
@@ -33,43 +34,45 @@ class NewCampaign(Input):
     title: str = Field("", title="活动名称", max_length=80)
 
 
-class RegisterFile(Input):
+class RegisterForm(Input):
     """名册文件."""
 
     file: UploadFile = Field(title="名册文件")
 
 
 @router.post("/campaigns", policy=OFFICE)
-async def create(request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency) -> Response:
-    form = await read_form(request, NewCampaign)
-    if form.cleaned is None or form.cleaned.scheme not in scheme_ids():
-        if form.cleaned:
-            form.add_error("请选择评议方案", "scheme")
+async def create_campaign(
+    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency
+) -> Response:
+    form = await read_form(request, CampaignForm)
+    if form.cleaned and form.cleaned.scheme not in scheme_ids():
+        form.add_error("请选择评议方案", "scheme")
+    if form.cleaned is None or form.errors:
         return render_page(request, "empty.html", 422, schemes=scheme_ids(), form=form, failed=True)
-    try:
-        scheme = load_scheme(form.cleaned.scheme, form.cleaned.year)
-    except SchemeError as error:
-        raise Rejected(str(error.mistakes[0]), status=422, field="scheme") from error
-    action = actions.create_campaign(tx, scheme=scheme, title=form.cleaned.title, by=str(user.id))
-    return await idempotency.redirect(
-        action, to=lambda campaign: f"/scoring/{campaign.id}/register"
-    )
+    scheme = actions.shipped_scheme(form.cleaned.scheme, form.cleaned.year)
+    action = actions.create_campaign(tx, scheme=scheme, title=form.cleaned.title, by=user)
+    return await idempotency.redirect(action, to=_register_url)
+
+
+def _register_url(campaign: Campaign) -> str:
+    return f"/scoring/{campaign.id}/register"
+
+
+# ── register ──────────────────────────────────────────────────────────────────────────────────────
 
 
 @router.get("/register", policy=OFFICE)
-async def newest_register(request: Request, tx: Tx) -> Response:
-    campaign = await actions.current_campaign(tx)
-    return (
-        _register_page(request, tx, campaign, Form[Any]())
-        if campaign
-        else redirect(request, "/scoring/")
-    )
+async def current_register(request: Request, tx: Tx) -> Response:
+    campaign = await current_campaign(tx)
+    if campaign is None:
+        return redirect(request, "/scoring/")
+    return _register_page(request, tx, campaign, Form[Any]())
 
 
 @router.get("/{campaign_id}/register", policy=OFFICE)
 async def register_page(request: Request, tx: Tx, campaign_id: str) -> Response:
     """The units that take part, by category."""
-    return _register_page(request, tx, await actions.campaign_of(tx, campaign_id), Form[Any]())
+    return _register_page(request, tx, await get_campaign(tx, campaign_id), Form[Any]())
 
 
 def _register_page(
@@ -86,41 +89,44 @@ def _register_page(
     )
 
 
-@router.post("/{campaign_id}/register", policy=OFFICE, body_max=FILE_MAX_BYTES)
+@router.post("/{campaign_id}/register", policy=OFFICE, body_max=REGISTER_MAX_BYTES)
 async def import_register(
     request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, campaign_id: str
 ) -> Response:
-    """Read a register file (CSV or XLSX) and enter its units."""
-    campaign = await actions.campaign_of(tx, campaign_id)
-    form = await read_form(request, RegisterFile)
+    """Register the units of a file (CSV or XLSX)."""
+    campaign = await get_campaign(tx, campaign_id)
+    form = await read_form(request, RegisterForm)
     if form.cleaned is None:
         return _register_page(request, tx, campaign, form, 422)
-    await form.cleaned.file.seek(0)
     try:
-        rows = actions.unit_rows(
-            read_table(form.cleaned.file.filename or "名册", await form.cleaned.file.read())
-        )
+        rows = await _read_register(form.cleaned.file)
     except (InvalidFile, Rejected) as error:
         form.add_error(str(error), "file")
         return _register_page(request, tx, campaign, form, 422)
-    return await idempotency.redirect(
-        actions.register_units(tx, campaign_id, rows, by=str(user.id)),
-        to=f"/scoring/{campaign_id}/register",
-    )
+    action = actions.register_units(tx, campaign_id, rows, by=user)
+    return await idempotency.redirect(action, to=_register_url)
+
+
+async def _read_register(file: UploadFile) -> list[UnitRow]:
+    await file.seek(0)
+    return unit_rows(read_table(file.filename or "名册", await file.read()))
+
+
+# ── rules ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 @router.get("/rules", policy=OFFICE)
-async def newest_rules(request: Request, tx: Tx) -> Response:
-    campaign = await actions.current_campaign(tx)
-    return await _rules_page(request, tx, campaign) if campaign else redirect(request, "/scoring/")
+async def current_rules(request: Request, tx: Tx) -> Response:
+    campaign = await current_campaign(tx)
+    if campaign is None:
+        return redirect(request, "/scoring/")
+    return await _rules_page(request, tx, campaign)
 
 
-@router.get("/{campaign_id}/rules", policy=allow(Role.OFFICE, Role.LEADER))
+@router.get("/{campaign_id}/rules", policy=BOARD)
 async def rules_page(request: Request, tx: Tx, campaign_id: str) -> Response:
-    """The rules in force: weights, formulas, points off, ranking, consequences, and what the office
-    still has to decide.
-    """
-    return await _rules_page(request, tx, await actions.campaign_of(tx, campaign_id))
+    """The rules in force: weights, formulas, adjustments, ranking, consequences, versions."""
+    return await _rules_page(request, tx, await get_campaign(tx, campaign_id))
 
 
 async def _rules_page(request: Request, tx: Transaction, campaign: Campaign) -> Response:
@@ -129,29 +135,27 @@ async def _rules_page(request: Request, tx: Transaction, campaign: Campaign) -> 
         "rules.html",
         campaign=campaign,
         scheme=campaign.scheme,
-        versions=await actions.versions(tx, campaign.id),
-        undecided={place for place, _ in campaign.scheme.undecided()},
+        rules=await rules_of(tx, campaign),
         as_of=tx.now,
     )
 
 
+# ── what units see ────────────────────────────────────────────────────────────────────────────────
+
+
 @router.post("/{campaign_id}/shown", policy=OFFICE)
-async def show(
+async def show_to_units(
     request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, campaign_id: str
 ) -> Response:
-    """Let unit heads see the running score of their own unit."""
-    return await idempotency.redirect(
-        actions.show_to_units(tx, campaign_id=campaign_id, shown=True, by=str(user.id)),
-        to="/scoring/",
-    )
+    """Show unit heads the running score of their own unit."""
+    action = actions.show_to_units(tx, campaign_id=campaign_id, shown=True, by=user)
+    return await idempotency.redirect(action, to="/scoring/")
 
 
 @router.post("/{campaign_id}/hidden", policy=OFFICE)
-async def hide(
+async def hide_from_units(
     request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, campaign_id: str
 ) -> Response:
-    """Keep the running scores to the office again."""
-    return await idempotency.redirect(
-        actions.show_to_units(tx, campaign_id=campaign_id, shown=False, by=str(user.id)),
-        to="/scoring/",
-    )
+    """Hide the running scores from unit heads."""
+    action = actions.show_to_units(tx, campaign_id=campaign_id, shown=False, by=user)
+    return await idempotency.redirect(action, to="/scoring/")

@@ -244,7 +244,7 @@ CATALOGUE: tuple[Mutant, ...] = (
         "services/scoring",
         "    if new is not None:\n",
         "    if new is False:\n",
-        "tests/scoring/test_running.py::test_the_same_ballots_again_change_nothing",
+        "tests/scoring/test_rescoring.py::test_repeated_ballots_change_nothing",
     ),
     one(
         "a code is looked at and spent in two statements",

@@ -1,6 +1,4 @@
-"""What the stories of scoring are told with: a campaign of the J rules, its units, and the events
-that reach them.
-"""
+"""A campaign of the J rules, its units, and the events that scoring consumes."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -10,10 +8,20 @@ from itertools import count
 from random import Random
 from uuid import UUID, uuid5
 
-from services.scoring import actions, store
-from services.scoring.actions import UnitRow
-from services.scoring.actions.running import scores_of
-from services.scoring.settings import Context
+from services.scoring.actions.ballots import count_ballots
+from services.scoring.actions.campaigns import create_campaign
+from services.scoring.actions.ledger import record_events
+from services.scoring.actions.recounts import RecountResult, recount
+from services.scoring.actions.rescoring import rescore_pending
+from services.scoring.domain.ledger import ScoreSource
+from services.scoring.domain.register import UnitRow
+from services.scoring.domain.score import UnitScore
+from services.scoring.settings import NEVER, ScoringContext
+from services.scoring.store import rescores
+from services.scoring.store.scores import running_scores
+from services.scoring.views.boards import BoardRow, load_board
+from services.scoring.views.campaigns import get_campaign
+from services.scoring.views.units import UnitExplanation, explain_score
 from shared.appraisal.events import (
     BallotSubmitted,
     CaseAccepted,
@@ -29,12 +37,14 @@ from shared.appraisal.events import (
     VisitFinding,
     VisitSubmitted,
 )
-from shared.appraisal.labels import ComplaintKind, Urgency
+from shared.appraisal.labels import ComplaintKind, Role, Urgency
 from shared.appraisal.schemes import Scheme, load_scheme
+from shared.security.policies import Account
 from shared.storage.connections import Database
 
 NOON = datetime(2020, 9, 15, 4, tzinfo=UTC)
 CAMPAIGN = "J-2020"
+OFFICE = Account(UUID(int=1), "office", "评议办", Role.OFFICE)
 SPACE = UUID("6f0c1c7e-0000-4000-8000-000000000000")
 NAMES = (
     ("省委组织部", "party"),
@@ -64,7 +74,7 @@ def j_scheme() -> Scheme:
     return load_scheme("J", 2020)
 
 
-def name_of(*words: object) -> UUID:
+def uuid_of(*words: object) -> UUID:
     """The same id for the same words."""
     return uuid5(SPACE, ":".join(map(str, words)))
 
@@ -78,7 +88,7 @@ def ballot(
 ) -> BallotSubmitted:
     return BallotSubmitted(
         occurred_at=NOON,
-        ballot_id=name_of("ballot", no),
+        ballot_id=uuid_of("ballot", no),
         campaign_id=CAMPAIGN,
         instrument=instrument,
         group=group,
@@ -88,14 +98,14 @@ def ballot(
 
 
 class Case:
-    """One case of one unit, told step by step."""
+    """One case of one unit, event by event."""
 
     def __init__(
         self, number: str, unit_id: str, *, kind: ComplaintKind = ComplaintKind.COMPLAINT
     ) -> None:
-        self.number, self.kind, self.complaint_id = number, kind, name_of("complaint", number)
+        self.number, self.kind, self.complaint_id = number, kind, uuid_of("complaint", number)
         self.common = {
-            "case_id": name_of("case", number),
+            "case_id": uuid_of("case", number),
             "number": number,
             "campaign_id": CAMPAIGN,
             "unit_id": unit_id,
@@ -155,7 +165,7 @@ def visit(
     """`findings`: (checklist item, severity)."""
     return VisitSubmitted(
         occurred_at=NOON,
-        visit_id=name_of("visit", number),
+        visit_id=uuid_of("visit", number),
         number=number,
         campaign_id=CAMPAIGN,
         unit_id=unit_id,
@@ -164,7 +174,7 @@ def visit(
         passed=tuple(passed),
         findings=tuple(
             VisitFinding(
-                finding_id=name_of("finding", number, at),
+                finding_id=uuid_of("finding", number, at),
                 item_id=item,
                 severity=severity,
                 redacted_summary="窗口无人在岗",
@@ -177,7 +187,7 @@ def visit(
 def late_plan(unit_id: str) -> ObligationLapsed:
     return ObligationLapsed(
         occurred_at=NOON,
-        obligation_id=name_of("plan", unit_id),
+        obligation_id=uuid_of("plan", unit_id),
         campaign_id=CAMPAIGN,
         unit_id=unit_id,
         obligation_rule_id="J2.plan",
@@ -188,10 +198,10 @@ def late_plan(unit_id: str) -> ObligationLapsed:
 _offsets = count()
 
 
-def heard(event: Event, *, version: int = 1, partition: int = 0) -> tuple[Event, Meta]:
-    """The event as the bus brings it; the same event and version always have the same event id."""
+def consumed(event: Event, *, version: int = 1, partition: int = 0) -> tuple[Event, Meta]:
+    """The event as the consumer passes it on; the event id depends on event and version only."""
     meta = Meta(
-        event_id=name_of("event", event.name, event.key, version),
+        event_id=uuid_of("event", event.name, event.key, version),
         type=event.name,
         key=event.key,
         version=version,
@@ -204,80 +214,77 @@ def heard(event: Event, *, version: int = 1, partition: int = 0) -> tuple[Event,
 
 
 class Scoring:
-    """The service's actions on a real database, as the bus and the ticks call them."""
+    """The service's actions on a real database, called as the consumer and the jobs call them."""
 
     def __init__(self, database: Database) -> None:
-        self.database, self.context = database, Context()
+        self.database = database
+        self.context = ScoringContext()
 
     def transaction(self):
         return self.database.transaction(self.context)
 
     async def publish(self, units: Sequence[UnitRow] = UNITS, scheme: Scheme | None = None) -> None:
+        """Create the campaign and score its units."""
         async with self.transaction() as tx:
-            await actions.create_campaign(tx, scheme=scheme or j_scheme(), by="office", units=units)
-        await self.settle()
+            await create_campaign(tx, scheme=scheme or j_scheme(), by=OFFICE, units=units)
+        await self.rescore_pending()
 
-    async def hear(self, *events: Event, partition: int = 0) -> None:
-        """Ballots in one batch, everything else in another; versions count up per aggregate."""
+    async def consume(self, *events: Event, partition: int = 0) -> None:
+        """Consume events; versions count up per aggregate."""
         versions: dict[str, int] = {}
         pairs = []
         for event in events:
             versions[event.key] = versions.get(event.key, 0) + 1
-            pairs.append(heard(event, version=versions[event.key], partition=partition))
-        await self.take(pairs)
+            pairs.append(consumed(event, version=versions[event.key], partition=partition))
+        await self.consume_batch(pairs)
 
-    async def take(self, pairs: Sequence[tuple[Event, Meta]]) -> None:
+    async def consume_batch(self, pairs: Sequence[tuple[Event, Meta]]) -> None:
+        """Consume ballots in one batch and everything else in another, in one transaction."""
         ballots = [pair for pair in pairs if isinstance(pair[0], BallotSubmitted)]
         others = [pair for pair in pairs if not isinstance(pair[0], BallotSubmitted)]
-        self.context.scored_at.clear()  # in these stories time passes between one thing and the next
+        self.context.scored_at.clear()  # as if time had passed since the batch before
         async with self.transaction() as tx:
             if ballots:
-                await actions.count_ballots(tx, ballots)
+                await count_ballots(tx, ballots)
             if others:
-                await actions.enter_events(tx, others)
+                await record_events(tx, others)
 
-    async def settle(self) -> None:
-        """What the tick does until nothing is left to score."""
+    async def rescore_pending(self) -> None:
+        """Run the job until nothing is left to score."""
         more = True
         while more:
-            self.context.ballots_due_at = self.context.changes_due_at = float("-inf")
+            self.context.next_ballot_rescore_at = NEVER
+            self.context.next_pending_rescore_at = NEVER
             async with self.transaction() as tx:
-                more = await actions.rescore_changed(tx)
+                more = await rescore_pending(tx)
 
-    async def score_all(self) -> None:
+    async def rescore_all(self) -> None:
         """Score every unit again from what is stored."""
         async with self.transaction() as tx:
-            await store.note_change(
-                tx,
-                CAMPAIGN,
-                shard=0,
-                source="rules",
-                unit_nos=(await actions.campaign_of(tx, CAMPAIGN)).by_no,
+            campaign = await get_campaign(tx, CAMPAIGN)
+            await rescores.mark_dirty(
+                tx, CAMPAIGN, shard=0, source=ScoreSource.RULES, unit_nos=campaign.by_no
             )
-        await self.settle()
+        await self.rescore_pending()
 
-    async def board(self, category: str) -> list[actions.Row]:
+    async def board(self, category: str) -> list[BoardRow]:
         async with self.transaction() as tx:
-            [board] = await actions.boards_of(tx, await actions.campaign_of(tx, CAMPAIGN), category)
+            campaign = await get_campaign(tx, CAMPAIGN)
+            board = await load_board(tx, campaign, category)
         return list(board.rows)
 
-    async def explained(self, unit_id: str, version: str = "") -> actions.Explained:
+    async def explained(self, unit_id: str, version: str = "") -> UnitExplanation:
         async with self.transaction() as tx:
-            return await actions.explanation_of(
-                tx, await actions.campaign_of(tx, CAMPAIGN), unit_id, version=version
-            )
+            campaign = await get_campaign(tx, CAMPAIGN)
+            return await explain_score(tx, campaign, unit_id, version=version)
 
-    async def score(self, unit_id: str):
+    async def score(self, unit_id: str) -> UnitScore | None:
         """The stored running score, or None."""
         async with self.transaction() as tx:
-            campaign = await actions.campaign_of(tx, CAMPAIGN)
-            rows = await tx.fetch(
-                "select body from scores where campaign_id = $1 and scheme_version = $2 and unit_no = $3",
-                CAMPAIGN,
-                campaign.scheme.version,
-                campaign.numbers[unit_id],
-            )
-        return scores_of({0: rows[0]["body"]}).get(0) if rows and rows[0]["body"] else None
+            campaign = await get_campaign(tx, CAMPAIGN)
+            unit_no = campaign.numbers[unit_id]
+            scores = await running_scores(tx, CAMPAIGN, campaign.scheme.version, [unit_no])
+        return scores.get(unit_no)
 
     async def bytes(self) -> list[tuple[int, str | None]]:
         """Every score, as it is stored."""
@@ -287,21 +294,23 @@ class Scoring:
             )
         return [(row["unit_no"], row["body"]) for row in rows]
 
-    async def recount(self) -> dict:
+    async def recount(self) -> RecountResult:
         async with self.transaction() as tx:
-            return await actions.recount(tx, CAMPAIGN, by="office")
+            return await recount(tx, CAMPAIGN, by="office")
 
-    async def said(self, name: str = "score.changed.v1") -> list[dict]:
+    async def published(self, name: str = "score.changed.v1") -> list[dict]:
+        """The bodies of the published events of that name."""
         async with self.transaction() as tx:
             rows = await tx.fetch("select body from outbox where type = $1 order by id", name)
         return [json.loads(row["body"]) for row in rows]
 
 
-def a_life(seed: int, *, events: int = 60) -> list[Event]:
-    """A random but repeatable course of a campaign: ballots, cases with all that may befall them,
-    visits, ratings, late obligations.
+def random_events(seed: int, *, events: int = 60) -> list[Event]:
+    """Return a random but repeatable course of a campaign: ballots, cases, visits, ratings, late
+    obligations.
     """
-    rng, told = Random(seed), list[Event]()
+    rng = Random(seed)
+    course: list[Event] = []
     scheme = j_scheme()
     options = [option.no for option in scheme.options]
     for no in range(events):
@@ -315,7 +324,7 @@ def a_life(seed: int, *, events: int = 60) -> list[Event]:
                 for unit_no in units
                 for item in questionnaire.items
             ]
-            told.append(
+            course.append(
                 ballot(
                     seed * 1000 + no,
                     answers,
@@ -324,14 +333,14 @@ def a_life(seed: int, *, events: int = 60) -> list[Event]:
                 )
             )
         elif roll < 0.8:
-            told += _course(
+            course += _course(
                 rng, Case(f"ZF-{seed}-{no}", unit, kind=rng.choice(list(ComplaintKind)))
             )
         elif roll < 0.95:
             items = rng.sample(
                 [item.id for item in scheme.checklists[0].items], k=rng.randint(0, 3)
             )
-            told.append(
+            course.append(
                 visit(
                     f"V-{seed}-{no}",
                     unit,
@@ -339,8 +348,8 @@ def a_life(seed: int, *, events: int = 60) -> list[Event]:
                 )
             )
         else:
-            told.append(late_plan(unit))
-    return list({(event.name, event.key): event for event in told}.values())
+            course.append(late_plan(unit))
+    return list({(event.name, event.key): event for event in course}.values())
 
 
 def _course(rng: Random, case: Case) -> list[Event]:

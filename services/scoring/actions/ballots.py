@@ -1,0 +1,124 @@
+"""Ballots: stored once, counted into the tallies, their units scored again."""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from uuid import UUID
+
+from services.scoring.actions.rescoring import Trigger, schedule_rescore
+from services.scoring.domain.ballots import check_answers
+from services.scoring.domain.campaign import Campaign
+from services.scoring.domain.ledger import ScoreSource
+from services.scoring.settings import context_of
+from services.scoring.store import ballots
+from services.scoring.store.ballots import BallotRow
+from shared.appraisal.ballots import (
+    Answer,
+    answer_of,
+    has_duplicate_answers,
+    pack,
+    packed_numbers,
+)
+from shared.appraisal.errors import Rejected
+from shared.appraisal.events import BallotSubmitted, Meta
+from shared.foundation import telemetry
+from shared.storage.transaction import Transaction
+
+PackedBallots = Mapping[UUID, bytes]
+"""Ballot id → packed answers."""
+GroupCounts = Mapping[tuple[str, str], Mapping[Answer, int]]
+"""(instrument, group) → how often each answer was given."""
+
+
+async def count_ballots(tx: Transaction, consumed: Sequence[tuple[BallotSubmitted, Meta]]) -> None:
+    """Store ballots and add their answers to the tallies; a stored ballot changes nothing.
+
+    Raises Rejected for a ballot that its campaign does not ask for. The consumer then retries the
+    batch event by event.
+    """
+    # A partition belongs to one replica at a time, so no other replica writes to this shard.
+    shard = min(meta.partition for _, meta in consumed)
+    by_campaign: dict[str, list[BallotSubmitted]] = defaultdict(list)
+    for event, _ in consumed:
+        by_campaign[event.campaign_id].append(event)
+    campaigns = await context_of(tx).campaigns.get_many(tx, by_campaign.keys())
+    for campaign_id, events in by_campaign.items():
+        if campaign_id not in campaigns:
+            raise Rejected("答卷所属的评议活动不存在")
+        await _count(tx, campaigns[campaign_id], events, shard)
+
+
+async def _count(
+    tx: Transaction, campaign: Campaign, events: Sequence[BallotSubmitted], shard: int
+) -> None:
+    packed = {event.ballot_id: pack(event.answers) for event in events}
+    counts = _count_answers(events, packed)
+    _check_ballots(campaign, packed, counts)
+    new = await ballots.insert_ballots(tx, campaign.id, _rows(campaign, events, packed))
+    if new is not None:
+        events = _first_of_each(events, new)
+        counts = _count_answers(events, packed)
+    if not events:
+        return
+    added = _by_response_group(campaign, counts)
+    await ballots.add_answer_counts(tx, added, shard=shard)
+    telemetry.score_inputs.labels(ScoreSource.BALLOT.value).inc(len(events))
+    units = {answer[0] for _, answer in added}
+    await schedule_rescore(tx, campaign, units, Trigger(ScoreSource.BALLOT), shard=shard)
+
+
+def _rows(
+    campaign: Campaign, events: Sequence[BallotSubmitted], packed: PackedBallots
+) -> list[BallotRow]:
+    ids = campaign.response_group_ids
+    return [
+        BallotRow(
+            event.ballot_id,
+            ids[event.instrument, event.group],
+            event.point,
+            packed[event.ballot_id],
+            event.occurred_at,
+        )
+        for event in events
+    ]
+
+
+def _first_of_each(
+    events: Sequence[BallotSubmitted], new: Collection[UUID]
+) -> list[BallotSubmitted]:
+    """Return one event for each new ballot."""
+    return list({event.ballot_id: event for event in events if event.ballot_id in new}.values())
+
+
+def _count_answers(events: Sequence[BallotSubmitted], packed: PackedBallots) -> GroupCounts:
+    """Count the answers of each group. The inner loop runs in the interpreter's own C code."""
+    by_group: dict[tuple[str, str], list[bytes]] = defaultdict(list)
+    for event in events:
+        by_group[event.instrument, event.group].append(packed[event.ballot_id])
+    return {group: _count_packed(ballots) for group, ballots in by_group.items()}
+
+
+def _count_packed(packed: Sequence[bytes]) -> dict[Answer, int]:
+    numbers = Counter(packed_numbers(b"".join(packed)))
+    return {answer_of(number): count for number, count in numbers.items()}
+
+
+def _check_ballots(campaign: Campaign, packed: PackedBallots, counts: GroupCounts) -> None:
+    if any(has_duplicate_answers(packed_numbers(ballot)) for ballot in packed.values()):
+        raise Rejected("答卷对同一单位的同一题目答了不止一次")
+    for (instrument, group), answers in counts.items():
+        check_answers(
+            answers,
+            scheme=campaign.scheme,
+            instrument=instrument,
+            group=group,
+            units=campaign.by_no,
+        )
+
+
+def _by_response_group(campaign: Campaign, counts: GroupCounts) -> dict[tuple[int, Answer], int]:
+    ids = campaign.response_group_ids
+    return {
+        (ids[group], answer): count
+        for group, answers in counts.items()
+        for answer, count in answers.items()
+    }

@@ -1,0 +1,77 @@
+"""Decisions (认定): rules that only a person applies."""
+
+from uuid import UUID
+
+from services.scoring.actions.ledger import insert_entries
+from services.scoring.domain.decisions import is_decidable
+from services.scoring.domain.ledger import LedgerEntry
+from services.scoring.settings import context_of
+from services.scoring.store import ledger
+from shared.appraisal.errors import Rejected
+from shared.security.policies import Account
+from shared.storage.transaction import Transaction, new_id
+
+
+async def decide(
+    tx: Transaction,
+    *,
+    campaign_id: str,
+    unit_id: str,
+    rule_id: str,
+    grounds: str,
+    document: str,
+    by: Account,
+) -> UUID:
+    """Apply a rule to a unit, with grounds and the document that proves them.
+
+    Returns the id of the decision. Raises Rejected when a person may not decide on the rule, or the
+    unit is unknown.
+    """
+    campaign = await context_of(tx).campaigns.get(tx, campaign_id)
+    if not is_decidable(campaign.scheme, rule_id):
+        raise Rejected("这条规则不由人工认定", status=422, field="rule_id")
+    if unit_id not in campaign.numbers:
+        raise Rejected("单位不在本次评议的参评名册中", status=404, field="unit_id")
+    decision_id = new_id()
+    entry = LedgerEntry(
+        event_id=new_id(),
+        measure="decision",
+        subject_id=decision_id,
+        version=1,
+        occurred_at=tx.now,
+        number=document,
+        detail=rule_id,
+        unit_no=campaign.numbers[unit_id],
+        text=grounds,
+    )
+    await insert_entries(tx, campaign, [entry])
+    tx.audit(
+        "score.decided", decision_id, str(by.id), campaign=campaign_id, unit=unit_id, rule=rule_id
+    )
+    return decision_id
+
+
+async def revoke(
+    tx: Transaction, *, campaign_id: str, decision_id: UUID, grounds: str, by: Account
+) -> None:
+    """Revoke a decision; both stay in the ledger. Revoking it again changes nothing."""
+    campaign = await context_of(tx).campaigns.get(tx, campaign_id)
+    entries = await ledger.entries_about(tx, campaign_id, decision_id)
+    if not entries or entries[0].measure not in ("decision", "revoked"):
+        raise Rejected("没有这项认定", status=404)
+    newest = entries[-1]
+    if newest.measure == "revoked":
+        return
+    revocation = LedgerEntry(
+        event_id=new_id(),
+        measure="revoked",
+        subject_id=decision_id,
+        version=newest.version + 1,
+        occurred_at=tx.now,
+        unit_no=newest.unit_no,
+        detail=newest.detail,
+        number=newest.number,
+        text=grounds,
+    )
+    await insert_entries(tx, campaign, [revocation])
+    tx.audit("score.decision_revoked", decision_id, str(by.id), campaign=campaign_id)

@@ -1,0 +1,11 @@
+"""The JSON API of scoring, one module per subject. Errors are problem+json."""
+
+from services.scoring.api import boards, campaigns, decisions, recounts, units
+
+routers = (
+    campaigns.router,
+    boards.router,
+    units.router,
+    decisions.router,
+    recounts.router,
+)

@@ -1,0 +1,371 @@
+"""The breakdown of a component's mark, with formulas that a person can recompute.
+
+Response groups under the scheme's `publication.small_group` are never shown alone. They are merged
+with each other and with the next smallest group until the sum is large enough, so that no
+difference of two shown numbers reveals them.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from fractions import Fraction
+from typing import Final
+from uuid import UUID
+
+from services.scoring.domain.arithmetic import exact, rounded, weighted_mean
+from services.scoring.domain.formulas import (
+    accepted_on_time,
+    find_sheet,
+    finding_points,
+    handled_on_time,
+    mean_of,
+    percent_on_time,
+    points_by_item,
+    questionnaires_of,
+    rating_counts,
+)
+from services.scoring.domain.inputs import ScoreInputs
+from services.scoring.domain.ledger import LedgerEntry
+from services.scoring.domain.wording import plain
+from shared.appraisal.calendar.working_days import SHANGHAI
+from shared.appraisal.labels import Severity, VisitMode
+from shared.appraisal.schemes import (
+    Formula,
+    HandlingFormula,
+    InspectionFormula,
+    Questionnaire,
+    QuestionnaireItem,
+    RespondentGroup,
+    SatisfactionFormula,
+    Scheme,
+    ScoreSheet,
+    ScoreSheetFormula,
+)
+
+SMALL_SAMPLE: Final = "样本不足"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakdownCount:
+    """A count, and the points for each (None: not counted). `number` None: too few to be shown."""
+
+    label: str
+    code: str
+    number: int | None
+    points: Decimal | None
+
+    @property
+    def finding_text(self) -> str:
+        """A finding in words: its item, its severity, the points it costs."""
+        points = plain(-self.points) if self.points is not None else ""
+        return f"{self.label}（{Severity(self.code).label}）−{points}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComponentBreakdown:
+    """One row of a breakdown: a question to a group, a visit, a rate, an item of a sheet.
+
+    `weight`: against the other rows of the same `group`. `group_weight`: of the group against the
+    others. `base`: what the mark is the mean over, None when too small to be shown. `mark`: rounded
+    for display; the component's mark comes from the exact values. `formula`: with its numbers in
+    it, "" when there is nothing to compute.
+    """
+
+    key: str
+    label: str
+    weight: Decimal
+    base: int | None
+    mark: Decimal | None
+    counts: tuple[BreakdownCount, ...]
+    formula: str
+    group: str = ""
+    group_weight: Decimal = Decimal(1)
+    note: str = ""
+
+    @property
+    def weight_text(self) -> str:
+        return plain(self.weight)
+
+    @property
+    def group_weight_text(self) -> str:
+        return plain(self.group_weight)
+
+    @property
+    def has_data(self) -> bool:
+        return self.base != 0 or any(count.number for count in self.counts)
+
+
+def break_down(inputs: ScoreInputs, formula: Formula) -> list[ComponentBreakdown]:
+    """Return the breakdown of a component with this formula."""
+    if isinstance(formula, SatisfactionFormula):
+        return _break_down_answers(inputs, formula)
+    if isinstance(formula, InspectionFormula):
+        return _break_down_visits(inputs, formula)
+    if isinstance(formula, HandlingFormula):
+        return _break_down_handling(inputs, formula)
+    return _break_down_sheet(inputs, formula)
+
+
+# ── questionnaires ────────────────────────────────────────────────────────────────────────────────
+
+
+def _break_down_answers(
+    inputs: ScoreInputs, formula: SatisfactionFormula
+) -> list[ComponentBreakdown]:
+    questionnaires = questionnaires_of(inputs.scheme, formula)
+    rows = (row for one in questionnaires for row in _questionnaire_rows(inputs, one))
+    return [row for row in rows if row.has_data]
+
+
+def _questionnaire_rows(
+    inputs: ScoreInputs, questionnaire: Questionnaire
+) -> Iterator[ComponentBreakdown]:
+    """Yield a row for each question to each group that is large enough; small groups are merged."""
+    small = _small_groups(inputs, questionnaire)
+    merged = [group for group in questionnaire.groups if group.key in small]
+    shown = [[group] for group in questionnaire.groups if group.key not in small]
+    for groups in (*shown, merged):
+        if groups:
+            for item in questionnaire.items:
+                yield _question_row(inputs, questionnaire, groups, item)
+
+
+def _small_groups(inputs: ScoreInputs, questionnaire: Questionnaire) -> set[str]:
+    """Return the groups to merge: those with too few answers, and the next smallest ones.
+
+    Groups are added until they are large enough together.
+    """
+    limit = inputs.scheme.publication.small_group
+    sizes = [(group_size(inputs, questionnaire, one), one.key) for one in questionnaire.groups]
+    merged: set[str] = set()
+    together = 0
+    for size, key in sorted(sizes):
+        if size >= limit and (not merged or together >= limit):
+            break
+        if size:
+            merged.add(key)
+            together += size
+    return merged
+
+
+def group_size(inputs: ScoreInputs, questionnaire: Questionnaire, group: RespondentGroup) -> int:
+    """Return how many of a group answered about this unit: the most answers to any question."""
+    sizes = (
+        sum(inputs.answers(questionnaire, group, item).values()) for item in questionnaire.items
+    )
+    return max(sizes, default=0)
+
+
+def _question_row(
+    inputs: ScoreInputs,
+    questionnaire: Questionnaire,
+    groups: Sequence[RespondentGroup],
+    item: QuestionnaireItem,
+) -> ComponentBreakdown:
+    scheme = inputs.scheme
+    answers = [inputs.answers(questionnaire, group, item) for group in groups]
+    counts = {option.no: sum(one[option.no] for one in answers) for option in scheme.options}
+    value, base = _merged_mean(inputs, groups, answers)
+    mark = None if value is None else rounded(value, scheme.ranking.decimals)
+    # Merged groups keep their own weights, so the sum of their answers does not give the mark.
+    single = len(groups) == 1
+    row = ComponentBreakdown(
+        key=f"{questionnaire.key}.{'+'.join(group.key for group in groups)}.{item.no}",
+        label=item.label,
+        weight=item.weight,
+        base=base,
+        mark=mark,
+        group="、".join(group.label for group in groups),
+        group_weight=sum((group.weight for group in groups), Decimal(0)),
+        counts=_option_counts(scheme, counts),
+        formula=_mean_formula(scheme, counts, base, mark) if single and base else "",
+        note="" if single else "各主体样本不足，合并列示",
+    )
+    return _hide_if_small(scheme, row, counts)
+
+
+def _merged_mean(
+    inputs: ScoreInputs,
+    groups: Sequence[RespondentGroup],
+    answers: Sequence[Mapping[int, int]],
+) -> tuple[Fraction | None, int]:
+    """(mean of the groups' means by weight, number of answers that count)."""
+    means = [inputs.mean_points(one) for one in answers]
+    weighted = [
+        (group.weight, mean)
+        for group, (mean, _) in zip(groups, means, strict=True)
+        if mean is not None
+    ]
+    return weighted_mean(weighted), sum(base for _, base in means)
+
+
+def _option_counts(scheme: Scheme, counts: Mapping[int, int]) -> tuple[BreakdownCount, ...]:
+    return tuple(
+        BreakdownCount(
+            label=option.label, code=option.code, number=counts[option.no], points=option.points
+        )
+        for option in scheme.options
+    )
+
+
+def _hide_if_small(
+    scheme: Scheme, row: ComponentBreakdown, counts: Mapping[int, int]
+) -> ComponentBreakdown:
+    """Remove every number from a row of too few answers."""
+    if not 0 < sum(counts.values()) < scheme.publication.small_group:
+        return row
+    hidden = tuple(replace(count, number=None) for count in row.counts)
+    return replace(row, base=None, mark=None, formula="", note=SMALL_SAMPLE, counts=hidden)
+
+
+def _mean_formula(
+    scheme: Scheme, counts: Mapping[int, int], base: int, mark: Decimal | None
+) -> str:
+    """`(满意 301×100 + 基本满意 78×80 + 不满意 33×0) ÷ 412 = 88.20（不了解 47 份不计入）`."""
+    terms = " + ".join(
+        f"{option.label} {counts[option.no]}×{plain(option.points)}"
+        for option in scheme.options
+        if option.points is not None
+    )
+    ignored = "、".join(
+        f"{option.label} {counts[option.no]} 份"
+        for option in scheme.options
+        if option.points is None and counts[option.no]
+    )
+    return f"({terms}) ÷ {base} = {mark}" + (f"（{ignored}不计入）" if ignored else "")
+
+
+# ── inspections ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _break_down_visits(inputs: ScoreInputs, formula: InspectionFormula) -> list[ComponentBreakdown]:
+    visits = [one for one in inputs.of("visit") if one.detail == formula.instrument]
+    return [_visit_row(inputs, formula, visit) for visit in visits]
+
+
+def _visit_row(
+    inputs: ScoreInputs, formula: InspectionFormula, visit: LedgerEntry
+) -> ComponentBreakdown:
+    findings = [one for one in inputs.of("finding") if one.subject_id == visit.subject_id]
+    points = [_shown_points(inputs.scheme, formula, finding) for finding in findings]
+    full = rounded(Fraction(100), inputs.scheme.ranking.decimals)
+    mark = max(Decimal(0), full - sum(points, Decimal(0)))
+    terms = "".join(f" − {plain(lost)}" for lost in points)
+    return ComponentBreakdown(
+        key=str(visit.subject_id),
+        label=f"{visit.number}（{VisitMode(visit.text).label}）",
+        weight=Decimal(1),
+        base=1,
+        mark=mark,
+        counts=tuple(
+            _finding_count(inputs.scheme, finding, lost)
+            for finding, lost in zip(findings, points, strict=True)
+        ),
+        formula=f"100{terms} = {mark}" if findings else "未发现问题",
+        note=visit.occurred_at.astimezone(SHANGHAI).date().isoformat(),
+    )
+
+
+def _shown_points(scheme: Scheme, formula: InspectionFormula, finding: LedgerEntry) -> Decimal:
+    return rounded(finding_points(scheme, formula, finding), scheme.ranking.decimals)
+
+
+def _finding_count(scheme: Scheme, finding: LedgerEntry, lost: Decimal) -> BreakdownCount:
+    return BreakdownCount(
+        label=_item_label(scheme, finding.item), code=finding.detail, number=1, points=-lost
+    )
+
+
+def _item_label(scheme: Scheme, item_id: str) -> str:
+    items = (checklist.item(item_id) for checklist in scheme.checklists)
+    labels = (item.label for item in items if item)
+    return next(labels, f"{item_id}（现行检查表已无此项）")
+
+
+# ── handling ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _break_down_handling(inputs: ScoreInputs, formula: HandlingFormula) -> list[ComponentBreakdown]:
+    decimals = inputs.scheme.ranking.decimals
+    accepted = _rate_row(
+        accepted_on_time(inputs.entries),
+        key="accepted_on_time",
+        label="按期签收",
+        weight=formula.accepted_on_time,
+        decimals=decimals,
+    )
+    handled = _rate_row(
+        handled_on_time(inputs.entries),
+        key="handled_on_time",
+        label="按期办结",
+        weight=formula.handled_on_time,
+        decimals=decimals,
+    )
+    return [accepted, handled, _rating_row(inputs, formula)]
+
+
+def _rate_row(
+    on_time: Mapping[UUID, bool], *, key: str, label: str, weight: Decimal, decimals: int
+) -> ComponentBreakdown:
+    rate = percent_on_time(on_time)
+    met = sum(on_time.values())
+    cases = len(on_time)
+    mark = None if rate is None else rounded(rate, decimals)
+    return ComponentBreakdown(
+        key=key,
+        label=label,
+        weight=weight,
+        base=cases,
+        mark=mark,
+        counts=(
+            BreakdownCount(label="按期", code="on_time", number=met, points=Decimal(100)),
+            BreakdownCount(label="超期", code="late", number=cases - met, points=Decimal(0)),
+        ),
+        formula=f"按期 {met} ÷ {cases} 件 = {mark}%" if on_time else "",
+    )
+
+
+def _rating_row(inputs: ScoreInputs, formula: HandlingFormula) -> ComponentBreakdown:
+    scheme = inputs.scheme
+    counts = rating_counts(inputs)
+    value, base = inputs.mean_points(counts)
+    mark = None if value is None else rounded(value, scheme.ranking.decimals)
+    row = ComponentBreakdown(
+        key="rated",
+        label="来件人评价",
+        weight=formula.rated,
+        base=base,
+        mark=mark,
+        counts=_option_counts(scheme, counts),
+        formula=_mean_formula(scheme, counts, base, mark) if base else "",
+    )
+    return _hide_if_small(scheme, row, counts)
+
+
+# ── score sheets ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _break_down_sheet(inputs: ScoreInputs, formula: ScoreSheetFormula) -> list[ComponentBreakdown]:
+    sheet = find_sheet(inputs.scheme, formula)
+    given = points_by_item(inputs, formula)
+    decimals = inputs.scheme.ranking.decimals
+    return [_sheet_row(sheet, item, given.get(str(item.no), []), decimals) for item in sheet.items]
+
+
+def _sheet_row(
+    sheet: ScoreSheet, item: QuestionnaireItem, points: list[Fraction], decimals: int
+) -> ComponentBreakdown:
+    mark, formula = None, ""
+    if points:
+        mark = rounded(mean_of(points) * 100 / exact(sheet.maximum), decimals)
+        maximum = plain(sheet.maximum)
+        formula = f"{len(points)} 份评分平均，满分 {maximum}，折成百分 = {mark}"
+    return ComponentBreakdown(
+        key=f"{sheet.key}.{item.no}",
+        label=item.label,
+        weight=item.weight,
+        base=len(points),
+        mark=mark,
+        counts=(),
+        formula=formula,
+    )

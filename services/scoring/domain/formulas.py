@@ -1,0 +1,209 @@
+"""The formulas of a scheme's components: satisfaction, inspection, handling, score sheet."""
+
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from uuid import UUID
+
+from services.scoring.domain.arithmetic import ZERO, clamped, exact, weighted_mean
+from services.scoring.domain.inputs import ScoreInputs
+from services.scoring.domain.ledger import LedgerEntry
+from shared.appraisal.schemes import (
+    CheckItem,
+    Component,
+    HandlingFormula,
+    InspectionFormula,
+    Questionnaire,
+    RespondentGroup,
+    SatisfactionFormula,
+    Scheme,
+    ScoreSheet,
+    ScoreSheetFormula,
+)
+
+FormulaValue = tuple[Fraction | None, int]
+"""Exact value 0–100 (None: no data) and size of the sample."""
+
+
+def evaluate(inputs: ScoreInputs, component: Component) -> FormulaValue:
+    """Return the value of the component's formula."""
+    formula = component.formula
+    if isinstance(formula, SatisfactionFormula):
+        return satisfaction(inputs, formula)
+    if isinstance(formula, InspectionFormula):
+        return inspection(inputs, formula)
+    if isinstance(formula, HandlingFormula):
+        return handling(inputs, formula)
+    return score_sheet(inputs, formula)
+
+
+# ── questionnaires ────────────────────────────────────────────────────────────────────────────────
+
+
+def satisfaction(inputs: ScoreInputs, formula: SatisfactionFormula) -> FormulaValue:
+    """Return the mean points of the answers: items by weight, then groups by weight.
+
+    The sample is counted on item 1.
+    """
+    values, sample = [], 0
+    for questionnaire in questionnaires_of(inputs.scheme, formula):
+        for group in questionnaire.groups:
+            value, size = _group_satisfaction(inputs, questionnaire, group)
+            sample += size
+            if value is not None:
+                values.append((group.weight, value))
+    return weighted_mean(values), sample
+
+
+def questionnaires_of(scheme: Scheme, formula: SatisfactionFormula) -> list[Questionnaire]:
+    return [one for one in scheme.questionnaires if one.key in formula.instruments]
+
+
+def _group_satisfaction(
+    inputs: ScoreInputs, questionnaire: Questionnaire, group: RespondentGroup
+) -> FormulaValue:
+    values, sample = [], 0
+    for item in questionnaire.items:
+        mean, base = inputs.mean_points(inputs.answers(questionnaire, group, item))
+        if item.no == 1:
+            sample += base
+        if mean is not None:
+            values.append((item.weight, mean))
+    return weighted_mean(values), sample
+
+
+# ── inspections ───────────────────────────────────────────────────────────────────────────────────
+
+
+def inspection(inputs: ScoreInputs, formula: InspectionFormula) -> FormulaValue:
+    """Return 100 less the points of the findings.
+
+    `formula.spread` decides: over all visits together, or as the mean of the visits' values.
+    """
+    points = _points_by_visit(inputs, formula)
+    if not points:
+        return None, 0
+    if formula.spread == "sum":
+        return clamped(100 - sum(points.values(), ZERO)), len(points)
+    values = [clamped(100 - lost) for lost in points.values()]
+    return sum(values, ZERO) / len(points), len(points)
+
+
+def _points_by_visit(inputs: ScoreInputs, formula: InspectionFormula) -> dict[UUID, Fraction]:
+    visits = [one for one in inputs.of("visit") if one.detail == formula.instrument]
+    points = {visit.subject_id: ZERO for visit in visits}
+    for finding in inputs.of("finding"):
+        if finding.subject_id in points:
+            points[finding.subject_id] += finding_points(inputs.scheme, formula, finding)
+    return points
+
+
+def finding_points(scheme: Scheme, formula: InspectionFormula, finding: LedgerEntry) -> Fraction:
+    """Return the item's amount times the factor of the severity.
+
+    0 for an item that this version of the scheme no longer has.
+    """
+    item = _check_item(scheme, formula.instrument, finding.item)
+    if item is None:
+        return ZERO
+    return exact(item.amount) * exact(getattr(formula.severities, finding.detail))
+
+
+def _check_item(scheme: Scheme, instrument: str, item_id: str) -> CheckItem | None:
+    for checklist in scheme.checklists:
+        if checklist.key == instrument:
+            return checklist.item(item_id)
+    return None
+
+
+# ── handling ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def handling(inputs: ScoreInputs, formula: HandlingFormula) -> FormulaValue:
+    """Return the weighted mean of three rates: accepted on time, handled on time, ratings.
+
+    The sample is the number of cases.
+    """
+    accepted = accepted_on_time(inputs.entries)
+    handled = handled_on_time(inputs.entries)
+    rated, _ = inputs.mean_points(rating_counts(inputs))
+    rates = (
+        (formula.accepted_on_time, percent_on_time(accepted)),
+        (formula.handled_on_time, percent_on_time(handled)),
+        (formula.rated, rated),
+    )
+    present = [(weight, rate) for weight, rate in rates if rate is not None and weight > 0]
+    return weighted_mean(present), len(accepted.keys() | handled.keys())
+
+
+def accepted_on_time(entries: Iterable[LedgerEntry]) -> dict[UUID, bool]:
+    """Case → accepted (签收) on time, for cases that were accepted or are overdue."""
+    return _on_time(entries, "case_accepted", "accept")
+
+
+def handled_on_time(entries: Iterable[LedgerEntry]) -> dict[UUID, bool]:
+    """Case → closed (办结) on time, for cases that were closed or are overdue."""
+    return _on_time(entries, "case_closed", "handle")
+
+
+def _on_time(entries: Iterable[LedgerEntry], measure: str, deadline: str) -> dict[UUID, bool]:
+    on_time: dict[UUID, bool] = {}
+    for entry in entries:
+        case_id = entry.subject_id
+        if entry.measure == measure:
+            on_time[case_id] = on_time.get(case_id, True) and not entry.late
+        elif entry.measure == "deadline_lapsed" and entry.detail == deadline:
+            on_time[case_id] = False
+    return on_time
+
+
+def percent_on_time(on_time: Mapping[UUID, bool]) -> Fraction | None:
+    """Return the percentage of cases that met the deadline, None without cases."""
+    return Fraction(100 * sum(on_time.values()), len(on_time)) if on_time else None
+
+
+def rating_counts(inputs: ScoreInputs) -> dict[int, int]:
+    """Option number → complainants who chose it after their case was closed."""
+    counts = {option.no: 0 for option in inputs.scheme.options}
+    for entry in inputs.of("rated"):
+        if entry.option_no in counts:
+            counts[entry.option_no] += 1
+    return counts
+
+
+# ── score sheets ──────────────────────────────────────────────────────────────────────────────────
+
+
+def score_sheet(inputs: ScoreInputs, formula: ScoreSheetFormula) -> FormulaValue:
+    """Return the mean of the points given, items by weight, scaled to 0–100.
+
+    The sample is the number of sheets.
+    """
+    sheet = find_sheet(inputs.scheme, formula)
+    given = points_by_item(inputs, formula)
+    means = [
+        (item.weight, mean_of(given[str(item.no)])) for item in sheet.items if str(item.no) in given
+    ]
+    sheets = {one.subject_id for one in inputs.of("sheet") if one.detail == formula.instrument}
+    mean = weighted_mean(means)
+    value = None if mean is None else mean * 100 / exact(sheet.maximum)
+    return value, len(sheets)
+
+
+def find_sheet(scheme: Scheme, formula: ScoreSheetFormula) -> ScoreSheet:
+    """Return the formula's sheet; a checked scheme has it."""
+    instrument = scheme.instrument(formula.instrument)
+    assert isinstance(instrument, ScoreSheet), "a checked scheme has the sheet of its formula"
+    return instrument
+
+
+def points_by_item(inputs: ScoreInputs, formula: ScoreSheetFormula) -> dict[str, list[Fraction]]:
+    """Item number → points given for it."""
+    given: dict[str, list[Fraction]] = {}
+    for entry in inputs.of("sheet"):
+        if entry.detail == formula.instrument and entry.points is not None:
+            given.setdefault(entry.item, []).append(exact(entry.points))
+    return given
+
+
+def mean_of(points: list[Fraction]) -> Fraction:
+    return sum(points, ZERO) / len(points)

@@ -1,0 +1,1 @@
+"""Queries of scoring, one module per subject: typed read models for pages and API."""

@@ -1,0 +1,54 @@
+"""Tallies: answers counted by unit, questionnaire, group and item."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from services.scoring.domain.campaign import Campaign
+from services.scoring.store import ballots
+from shared.storage.transaction import Transaction
+
+TallyKey = tuple[int, int, int]
+"""(unit_no, response_group_id, item_no)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TallyView:
+    """Answers of one group to one item about one unit.
+
+    `answer_counts`: option number → answers, None where the group is too small to be shown.
+    """
+
+    unit_id: str
+    instrument: str
+    group: str
+    item: int
+    answer_counts: dict[int, int] | None
+
+
+async def list_tallies(
+    tx: Transaction, campaign: Campaign, *, unit_id: str = "", instrument: str = ""
+) -> list[TallyView]:
+    """Return the tallies of a campaign, optionally of one unit or questionnaire."""
+    unit_nos = [campaign.unit(unit_id).unit_no] if unit_id else None
+    response_group_ids = [
+        id for (key, _), id in campaign.response_group_ids.items() if instrument in ("", key)
+    ]
+    by_key: dict[TallyKey, dict[int, int]] = defaultdict(dict)
+    for row in await ballots.answer_counts(tx, response_group_ids, unit_nos):
+        key = (row.unit_no, row.response_group_id, row.item_no)
+        by_key[key][row.option_no] = row.answer_count
+    return [_view(campaign, key, counts) for key, counts in sorted(by_key.items())]
+
+
+def _view(campaign: Campaign, key: TallyKey, counts: Mapping[int, int]) -> TallyView:
+    unit_no, response_group_id, item = key
+    instrument, group = campaign.response_groups[response_group_id]
+    small = sum(counts.values()) < campaign.scheme.publication.small_group
+    return TallyView(
+        unit_id=campaign.by_no[unit_no].unit_id,
+        instrument=instrument,
+        group=group,
+        item=item,
+        answer_counts=None if small else dict(sorted(counts.items())),
+    )
