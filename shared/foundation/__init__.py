@@ -1,1 +1,1 @@
-"""Settings, telemetry, clock, failpoints and request coalescing: what everything else stands on."""
+"""Settings, telemetry, tracing, clock, failpoints and request coalescing."""

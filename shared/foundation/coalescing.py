@@ -1,12 +1,11 @@
-"""What is asked at the same moment is answered by one piece of work.
+"""Coalesces concurrent calls into one batch call.
 
-Context: a round trip to Redis or PostgreSQL costs the same for one question as for twenty, and
-under load twenty come within its time.
-Decision: while a piece of work is under way, those who come meanwhile wait for the next one and
-share it. Nobody waits for company: who comes alone goes alone, at once. No question is answered by
-work that began before it was asked, so nothing is remembered and nothing is ever out of date.
-Consequences: the dearer the work is at a moment, the more share it; the load finds its own size of
-batch.
+Context: a round trip to Redis or PostgreSQL costs the same for one item as for twenty, and under
+load twenty arrive during one round trip.
+Decision: while a batch runs, arriving items are queued and form the next batch. A single item is
+never delayed. No item is answered by a batch that started before it arrived, so nothing is cached
+and no result is stale.
+Consequences: batches grow with the cost of the call and the load.
 """
 
 import asyncio
@@ -20,13 +19,12 @@ ResultT = TypeVar("ResultT")
 
 
 class Coalescer(Generic[ItemT, ResultT]):
-    """Answers items of one kind, those of the same moment by one call of `work`.
+    """Passes concurrently submitted items to one call of `work`.
 
-    `work` gives an answer for each item, in their order; an answer that is an exception is raised
-    for its asker alone. When `work` itself raises, its items are tried again one by one, so that an
-    item nobody foresaw is a trouble to its own asker only; unless `is_fatal` says that the error
-    would meet each of them, then it is raised for all. At most `max_batch` items share a call, `max_concurrency`
-    calls run at once.
+    `work` returns one result per item, in order; a result that is an exception is raised for that
+    item only. If `work` raises, its items are retried one by one, so that a bad item fails alone;
+    but if `is_fatal` says that the error would meet every item, it is raised for all of them. At
+    most `max_batch` items share a call, and `max_concurrency` calls run at once.
     """
 
     def __init__(
@@ -37,18 +35,16 @@ class Coalescer(Generic[ItemT, ResultT]):
         max_concurrency: int = 2,
         is_fatal: Callable[[BaseException], bool] = lambda error: False,
     ) -> None:
-        self._work, self._max_batch, self._max_concurrency, self._is_fatal = (
-            work,
-            max_batch,
-            max_concurrency,
-            is_fatal,
-        )
+        self._work = work
+        self._max_batch = max_batch
+        self._max_concurrency = max_concurrency
+        self._is_fatal = is_fatal
         self._queue: deque[tuple[ItemT, asyncio.Future[ResultT]]] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._batch_starting = False
 
     async def __call__(self, item: ItemT) -> ResultT:
-        """The answer to `item`. Raises what `work` answered or raised for it."""
+        """Return the result for `item`, or raise the exception that `work` returned or raised."""
         future: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
         self._queue.append((item, future))
         self._start_batch()
@@ -58,7 +54,7 @@ class Coalescer(Generic[ItemT, ResultT]):
         if not self._queue or self._batch_starting or len(self._running) >= self._max_concurrency:
             return
         self._batch_starting = True
-        # In a context of its own: the work belongs to nobody's request.
+        # An empty context: the batch belongs to no single request.
         task = asyncio.get_running_loop().create_task(self._run_batch(), context=Context())
         self._running.add(task)
         task.add_done_callback(self._batch_done)
@@ -68,7 +64,7 @@ class Coalescer(Generic[ItemT, ResultT]):
         self._start_batch()
 
     async def _run_batch(self) -> None:
-        # Taken now and not when the task was made: who came in between goes along.
+        # Dequeued now, not when the task was created: later items join the batch.
         batch = [self._queue.popleft() for _ in range(min(self._max_batch, len(self._queue)))]
         self._batch_starting = False
         self._start_batch()
@@ -85,7 +81,7 @@ class Coalescer(Generic[ItemT, ResultT]):
             results = [error] * len(batch)
         for (_, future), result in zip(batch, results, strict=True):
             if future.done():
-                continue  # its asker has gone
+                continue  # the caller was cancelled
             if isinstance(result, Exception):
                 future.set_exception(result)
             else:

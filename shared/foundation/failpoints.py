@@ -1,10 +1,9 @@
-"""Named places at which the fault tests stop a real process. Nothing is armed, and a call costs one
-look, outside of tests.
+"""Named places at which fault tests stop a real process. Outside of tests nothing is armed.
 
-`FENGPING_FAILPOINTS="relay.after_ack=kill@3,consumer.after_inbox=sleep:2@1"` arms
-places of a process whose environment is `test`: at the n-th hit it is killed (SIGKILL), stopped
-(SIGSTOP), sleeps that many seconds, raises as if a peer went away (`raise`), or fails as a bug of
-ours would (`bug`). `@3+` does it at the third hit and at every later one.
+`FENGPING_FAILPOINTS="relay.after_ack=kill@3,consumer.after_inbox=sleep:2@1"` arms failpoints of a
+process whose environment is `test`. At the n-th hit the process is killed (SIGKILL), stopped
+(SIGSTOP), sleeps that many seconds, raises as if a peer disconnected (`raise`), or fails as by a
+bug (`bug`). `@3+` means the third and every later hit.
 """
 
 import os
@@ -17,12 +16,12 @@ Action = Callable[[], None]
 
 
 class FailpointError(ConnectionError):
-    """Raised by an armed failpoint: looks like a peer that went away."""
+    """Raised by an armed failpoint: looks like a peer that disconnected."""
 
 
 @dataclass(slots=True)
 class Failpoints:
-    """`failpoint("relay.after_mark_published")` in the code; `armed` maps a place to what happens there."""
+    """`failpoint("relay.after_ack")` marks a place in the code; `armed` maps places to actions."""
 
     armed: dict[str, Action] = field(default_factory=dict)
 
@@ -31,9 +30,7 @@ class Failpoints:
             action()
 
     def arm(self, plan: str) -> None:
-        """Arm the places of a plan: `place=action@n`, comma-separated. Raises ValueError on a word
-        it does not know.
-        """
+        """Arm the places of a plan: `place=action@n`, comma-separated. Raises ValueError."""
         for entry in filter(None, plan.split(",")):
             place, _, what = entry.partition("=")
             action, _, nth = what.partition("@")
@@ -44,7 +41,7 @@ class Failpoints:
 
 @dataclass(slots=True)
 class _OnNthHit:
-    """Does its action at the n-th call, and at no other unless `always`."""
+    """Performs its action at the n-th call; also at every later call if `always`."""
 
     action: Action
     nth: int
@@ -66,7 +63,9 @@ def _action(word: str) -> Action:
         return lambda: time.sleep(float(argument))
     if name in ("raise", "bug"):
         return lambda: _raise(FailpointError if name == "raise" else RuntimeError)
-    raise ValueError(f"a failpoint does kill, stop, raise, bug or sleep:SECONDS, not {word!r}")
+    raise ValueError(
+        f"unknown failpoint action {word!r}: use kill, stop, raise, bug or sleep:SECONDS"
+    )
 
 
 def _raise(kind: type[Exception]) -> None:

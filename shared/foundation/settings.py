@@ -1,6 +1,4 @@
-"""Settings of a process, read once from the environment (`FENGPING_…`) by its `app.py` and handed
-down.
-"""
+"""Settings of a process, read once from the environment (`FENGPING_…`)."""
 
 from pathlib import Path
 from typing import Literal
@@ -12,10 +10,10 @@ Environment = Literal["production", "demo", "test"]
 
 
 class Settings(BaseSettings):
-    """What every service needs to know. Each field is the environment variable `FENGPING_<NAME>`.
+    """Settings of every service. Each field is the environment variable `FENGPING_<NAME>`.
 
-    The embedded stack, compose and Kubernetes differ only in these values. A missing or malformed
-    value stops the process at start with the variable's name.
+    The embedded stack, compose and Kubernetes differ only in these values. A malformed value stops
+    the process at start with the variable's name.
     """
 
     model_config = SettingsConfigDict(
@@ -34,47 +32,42 @@ class Settings(BaseSettings):
     kafka_password: str | None = Field(None, repr=False)
     kafka_ca_file: Path | None = None
     topic_prefix: str = Field("", pattern=r"^([a-z0-9-]+\.)?$")
-    """Keeps several installations apart on one cluster: `name.` before every topic and group."""
+    """Prefix (`name.`) of every topic and group, for several installations on one cluster."""
     topic_partitions: int = Field(6, ge=1)
-    """Fixed when the topics are first made; never changed afterwards, or the order of an
-    aggregate's events is lost.
-    """
+    """Fixed when the topics are created. Changing it later would break the order of events."""
     topic_replication: int = Field(1, ge=1)
     topic_min_insync: int = Field(1, ge=1)
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
     data_folder: Path = Path(".fengping")
-    """Files that belong to no table: originals of photos and attachments, the key ring."""
+    """Files that are not in the database: original photos, attachments, the key ring."""
     keyring_file: Path | None = None
-    """Master keys of the vault and the audit signature; default `<data_folder>/keyring.json`."""
+    """Master keys of vault and audit log; default `<data_folder>/keyring.json`."""
     https: bool = False
-    """Behind TLS: cookies get the `__Host-` prefix and the Secure flag."""
+    """Served over TLS: cookies get the `__Host-` prefix and the Secure flag."""
     trusted_proxies: str = ""
-    """Comma-separated addresses whose X-Forwarded-For is believed."""
+    """Comma-separated addresses whose X-Forwarded-For header is trusted."""
     contact_phone: str = "0431-12345"
     organisation: str = "作风建设领导小组办公室"
     banner: str = ""
-    """A sentence for the bar above every page, while something is down."""
+    """Announcement shown above every page, for example during an outage."""
     complainant_retention_days: int = Field(0, ge=0)
-    """保存期限: so long after its matter was settled it can be read who told it and in what words;
-    then the keys are destroyed. 0: for ever. Set what your rules on records say.
+    """保存期限: complainant data retention. This long after a case is closed, the keys of the
+    complaint text and of the complainant's identity are destroyed. 0 keeps them. Set it to what
+    your records regulations require.
     """
     session_idle_minutes: int = Field(30, ge=1)
     session_absolute_hours: int = Field(12, ge=1)
     pool_size: int = Field(10, ge=2)
-    """Connections to the database that each process keeps; under load twice as many, and one more
-    for its relay.
-    """
+    """Database connections that each process keeps; twice as many under load, plus the relay's."""
     batch_max: int = Field(2_000, ge=1)
-    """Events taken from Kafka into one transaction."""
+    """Maximum number of events that are fetched at once and applied in one transaction."""
     fetch_wait_milliseconds: int = Field(500, ge=1)
-    """How long one fetch waits for the first event; it ends when there is one."""
+    """How long one fetch waits for the first event."""
     consumer_session_seconds: float = Field(10, ge=6)
-    """A hearer that is silent for so long is taken for dead by the brokers, and its partitions go
-    to others.
-    """
+    """Session time-out: a silent consumer loses its partitions after this time."""
     stall_seconds: float = Field(30, gt=0)
-    """Lag without progress for this long makes `/readyz` fail."""
+    """After this time with lag and without progress, `/readyz` fails."""
     log_level: str = "INFO"
 
     @property

@@ -1,8 +1,8 @@
-"""Every metric, declared once with its unit and labels, and the one shape of a log line.
+"""Metrics and logs. Every metric is declared here, once, with its unit and labels.
 
-Labels never carry a unit's name, a case number or a person: privacy and cardinality. Log lines are
-JSON and keep only the fields in `LOG_FIELDS`; an exception is logged by its type and place, never
-by its text, because texts of libraries quote their input.
+Labels never carry a unit's name, a case number or a person, for privacy and cardinality. Log lines
+are JSON and keep only the fields in `LOG_FIELDS`. An exception is logged by its type and place,
+never by its text, because texts of libraries quote their input.
 """
 
 import logging
@@ -39,10 +39,15 @@ def _histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -
 
 
 http_requests = _counter(
-    "http_requests_total", "Requests answered", "service", "route", "method", "code"
+    "http_requests_total", "HTTP requests", "service", "route", "method", "code"
 )
 http_seconds = _histogram(
-    "http_request_duration_seconds", "Time to answer", _WEB, "service", "route", "method"
+    "http_request_duration_seconds",
+    "Time to respond to an HTTP request",
+    _WEB,
+    "service",
+    "route",
+    "method",
 )
 
 events_published = _counter(
@@ -52,10 +57,10 @@ outbox_pending = _gauge("outbox_pending", "Events not yet acknowledged by the br
 outbox_oldest_seconds = _gauge(
     "outbox_oldest_age_seconds", "Age of the oldest event not yet acknowledged", "service"
 )
-relay_shards = _gauge("relay_shards_owned", "Outbox shards this process sends", "service")
+relay_shards = _gauge("relay_shards_owned", "Outbox shards that this process owns", "service")
 log_losses = _counter(
     "broker_log_losses_total",
-    "Times a log was found shorter than what it had acknowledged",
+    "Times a Kafka log had lost acknowledged events",
     "service",
     "topic",
 )
@@ -68,9 +73,9 @@ events_consumed = _counter(
     "result",
 )
 event_age_seconds = _histogram(
-    "event_age_seconds", "From outbox to committed effect", _AGE, "group", "topic"
+    "event_age_seconds", "Time from outbox insert to committed effect", _AGE, "group", "topic"
 )
-batch_seconds = _histogram("consumer_batch_seconds", "One batch, fetch to commit", _AGE, "group")
+batch_seconds = _histogram("consumer_batch_seconds", "Time to process one batch", _AGE, "group")
 consumer_lag = _gauge(
     "kafka_consumergroup_lag",
     "Events in the log not yet consumed",
@@ -86,37 +91,39 @@ consumer_offset = _gauge(
     "partition",
 )
 consumer_restarts = _counter(
-    "consumer_restarts_total", "Consumers replaced by the watchdog", "group"
+    "consumer_restarts_total", "Stalled consumers that were replaced", "group"
 )
 events_dead_lettered = _counter(
     "events_dead_lettered_total", "Events dead-lettered", "group", "topic"
 )
 dead_letters = _gauge("dlq_depth", "Dead letters not resolved", "group")
-events_buffered = _gauge("events_buffered", "Events waiting for a predecessor", "group")
+events_buffered = _gauge(
+    "events_buffered", "Events buffered until their predecessor arrives", "group"
+)
 
 job_seconds = _histogram(
-    "scheduled_job_duration_seconds", "One pass of a job", _AGE, "service", "job_name"
+    "scheduled_job_duration_seconds", "Duration of one run of a job", _AGE, "service", "job_name"
 )
 job_last_success = _gauge(
     "scheduled_job_last_success_timestamp_seconds",
-    "When a job last ended well",
+    "Time of the last successful run of a job",
     "service",
     "job_name",
 )
 job_failures = _counter(
-    "scheduled_job_failures_total", "Passes of a job that failed", "service", "job_name"
+    "scheduled_job_failures_total", "Failed runs of a job", "service", "job_name"
 )
 clock_guard = _gauge(
-    "clock_jump_guard", "1 while due work is stopped because the database's clock jumped", "service"
+    "clock_jump_guard", "1 while due work is paused because the database's clock jumped", "service"
 )
 
 pool_in_use = _gauge("db_pool_in_use", "Database connections in use", "service")
 pool_size = _gauge("db_pool_size", "Database connections allowed", "service")
 
 complaint_submits = _counter(
-    "complaint_submit_total", "Complaints registered or refused", "channel", "result"
+    "complaint_submit_total", "Complaints registered or rejected", "channel", "result"
 )
-ballot_submits = _counter("ballot_submit_total", "Ballots accepted, repeated, refused", "result")
+ballot_submits = _counter("ballot_submit_total", "Ballots accepted, repeated, rejected", "result")
 ballot_answers = _counter("ballot_answer_total", "Answers on accepted ballots", "answer")
 visit_uploads = _counter("visit_upload_total", "Visits and photos received", "result")
 visit_delay_seconds = _histogram(
@@ -129,33 +136,42 @@ case_working_days = _histogram(
     "Working days from assignment to closing",
     (1, 2, 3, 5, 10, 15, 30, 60),
 )
-deadlines_fired = _counter("deadlines_fired_total", "Deadlines warned and lapsed", "event", "kind")
+deadlines_fired = _counter(
+    "deadlines_fired_total", "Deadline reminders and lapses", "event", "kind"
+)
 deadline_late_seconds = _histogram(
-    "deadline_fire_delay_seconds", "From due to fired, database clock", _AGE, "event"
+    "deadline_fire_delay_seconds", "Delay of deadline events, by the database clock", _AGE, "event"
 )
 deadline_sweep_success = _gauge(
-    "deadline_sweep_last_success_timestamp_seconds", "Last pass of the deadline sweep"
+    "deadline_sweep_last_success_timestamp_seconds", "Time of the last deadline sweep"
 )
 calendar_days_ahead = _gauge(
-    "workday_calendar_days_ahead", "Days ahead covered by a published holiday notice"
+    "workday_calendar_days_ahead", "Days ahead that a published holiday notice covers"
 )
 score_updates = _counter("score_updates_total", "Units scored", "campaign")
 score_board_updated = _gauge(
-    "score_board_updated_timestamp_seconds", "Last change of a running score", "campaign"
+    "score_board_updated_timestamp_seconds",
+    "Time of the last change of a running score",
+    "campaign",
 )
 score_inputs = _counter("score_input_events_total", "Events counted into scores", "source")
 score_mismatch = _gauge(
     "score_replay_mismatch_units", "Units whose recount differs from the running score", "campaign"
 )
-notifications_sent = _counter("notify_sent_total", "Deliveries by result", "channel", "result")
+notifications_sent = _counter(
+    "notify_sent_total", "Notification deliveries by result", "channel", "result"
+)
 notification_delay_seconds = _histogram(
-    "notify_delay_seconds", "From the fact to the delivered notice", _AGE, "channel"
+    "notify_delay_seconds", "Time from event to delivered notification", _AGE, "channel"
 )
-identity_reveals = _counter("complainant_reveal_total", "Identities opened", "role")
+identity_reveals = _counter("complainant_reveal_total", "Complainant identities revealed", "role")
 personal_data_blocked = _counter(
-    "pii_guard_blocked_total", "Texts and responses stopped by the guard", "service", "route"
+    "pii_guard_blocked_total",
+    "Texts and responses blocked because of personal data",
+    "service",
+    "route",
 )
-login_failures = _counter("login_failures_total", "Refused logins", "reason")
+login_failures = _counter("login_failures_total", "Failed sign-ins", "reason")
 imported_rows = _counter("import_rows_total", "Rows imported", "kind", "result")
 
 LOG_FIELDS = frozenset(
@@ -186,7 +202,7 @@ LOG_FIELDS = frozenset(
         "kind",
     }
 )
-"""Nothing else is ever written to a log line."""
+"""The only fields of a log line; other fields are dropped."""
 
 
 def _add_request_id(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -203,14 +219,14 @@ def _drop_unlisted_fields(
 
 
 def describe(error: BaseException) -> dict[str, str]:
-    """Type and place of an error, without its text."""
+    """Return type and place of an error, without its text."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{frames[-1].filename.rsplit('/', 2)[-1]}:{frames[-1].lineno}" if frames else ""
     return {"error": type(error).__name__, "place": place}
 
 
 def configure_logging(level: str = "INFO", *, stream: Any = None) -> None:
-    """JSON lines by allow-list on stderr, also for libraries (by logger name and level only)."""
+    """Log JSON lines to stderr, for libraries too (logger name and level only)."""
     structlog.configure(
         processors=[
             _add_request_id,
@@ -220,7 +236,7 @@ def configure_logging(level: str = "INFO", *, stream: Any = None) -> None:
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
-        # Asked at every line: whoever replaces stderr (a test, a supervisor) is heard.
+        # Looked up for every line, because tests and supervisors replace stderr.
         logger_factory=lambda *_: structlog.PrintLogger(stream or sys.stderr),
         cache_logger_on_first_use=False,
     )
@@ -243,9 +259,7 @@ def _log_retry(details: stamina.instrumentation.RetryDetails) -> None:
 
 
 class _LibraryHandler(logging.Handler):
-    """Libraries' own words may quote what they were given: keep where it came from and which error,
-    not what it says.
-    """
+    """Logs place and error of a library's message, not its text, which may quote user input."""
 
     def emit(self, record: logging.LogRecord) -> None:
         error = describe(record.exc_info[1]) if record.exc_info and record.exc_info[1] else {}

@@ -11,7 +11,7 @@ aggregate is then quarantined, because later versions are buffered for want of t
 While the database or the broker is unavailable nothing is dead-lettered and no offset moves.
 Consequences: an offset commit may fail or repeat without harm; the inbox refuses the work of a
 zombie; a poison message costs seconds.
-Alternatives: docs/decisions/0001-own-batch-consumer.md.
+Alternatives: docs/decisions/batch-consumer.md.
 """
 
 import asyncio

@@ -1,12 +1,11 @@
-"""The event contracts as documents: JSON Schema of each event, one AsyncAPI 3 document, and the
-rule of what may change.
+"""Event contracts: JSON Schema of each event, one AsyncAPI 3 document, and a compatibility check.
 
-Compatible is: a new event, a new optional field, a new description. Everything else is a new event
-version (`….v2`): hearers of an older release keep running while a newer one speaks.
+Compatible changes are a new event, a new optional field, a new description. Everything else needs a
+new event version (`….v2`), because consumers of an older release run while a newer one publishes.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +21,18 @@ def asyncapi() -> dict[str, Any]:
         "info": {
             "title": "Fengping 风评 events",
             "version": "1",
-            "description": "CloudEvents 1.0 in Kafka binary mode; the record's key is the aggregate id, ce_sequence its version.",
+            "description": (
+                "CloudEvents 1.0 in Kafka binary mode; the record's key is the aggregate id, "
+                "ce_sequence its version."
+            ),
         },
         "defaultContentType": "application/json",
         "channels": {topic: _channel(topic) for topic in TOPICS},
         "operations": {
-            f"say-{topic}": {
+            f"publish-{topic}": {
                 "action": "send",
                 "channel": {"$ref": f"#/channels/{topic}"},
-                "title": f"said by {OWNERS.get(topic, 'all services')}",
+                "title": f"published by {OWNERS.get(topic, 'all services')}",
             }
             for topic in TOPICS
         },
@@ -50,20 +52,19 @@ def _channel(topic: str) -> dict[str, Any]:
 
 def _message(name: str, schema: Any) -> dict[str, Any]:
     event = EVENTS[name]
-    # Two events may define a struct of the same name: definitions stay inside their own message.
-    inside = json.loads(
-        json.dumps(schema).replace("#/$defs/", f"#/components/messages/{name}/payload/$defs/")
-    )
+    # Two events may define a struct of the same name: definitions stay in their own message.
+    definitions = f"#/components/messages/{name}/payload/$defs/"
+    payload = json.loads(json.dumps(schema).replace("#/$defs/", definitions))
     return {
         "name": name,
         "title": event.__name__,
         "summary": str(event.__doc__).strip().splitlines()[0],
-        "payload": inside,
+        "payload": payload,
     }
 
 
 def write(folder: Path) -> list[Path]:
-    """Write every schema and the AsyncAPI document; gives the files."""
+    """Write every schema and the AsyncAPI document; return the files."""
     folder.mkdir(parents=True, exist_ok=True)
     documents = {f"{name}.json": schema for name, schema in schemas().items()} | {
         "asyncapi.json": asyncapi()
@@ -77,16 +78,12 @@ def write(folder: Path) -> list[Path]:
 
 
 def breaks(old: Schema, new: Schema) -> list[str]:
-    """Why `new` would break a hearer or a speaker of `old`: one sentence each, none when it is
-    compatible.
-    """
+    """Return why `new` would break a consumer or publisher of `old`; empty if compatible."""
+    old_defs = old.get("$defs", {})
+    new_defs = new.get("$defs", {})
     return list(
-        _breaks(_whole(old), _whole(new), old.get("$defs", {}), new.get("$defs", {}), "body")
+        _breaks(_resolve(old, old_defs), _resolve(new, new_defs), old_defs, new_defs, "body")
     )
-
-
-def _whole(schema: Schema) -> Schema:
-    return _resolve(schema, schema.get("$defs", {}))
 
 
 def _resolve(schema: Schema, definitions: Schema) -> Schema:
@@ -94,19 +91,21 @@ def _resolve(schema: Schema, definitions: Schema) -> Schema:
     return definitions[reference.rsplit("/", 1)[-1]] if reference else schema
 
 
-def _breaks(old: Schema, new: Schema, old_defs: Schema, new_defs: Schema, place: str) -> Any:
-    old, new = _resolve(old, old_defs), _resolve(new, new_defs)
-    for keyword in ("type", "format", "contentEncoding", "anyOf", "minItems", "maxItems"):
-        if keyword in ("anyOf",):
-            if len(old.get(keyword, [])) != len(new.get(keyword, [])):
-                yield f"{place}: the alternatives changed"
-        elif old.get(keyword) != new.get(keyword):
+def _breaks(
+    old: Schema, new: Schema, old_defs: Schema, new_defs: Schema, place: str
+) -> Iterator[str]:
+    old = _resolve(old, old_defs)
+    new = _resolve(new, new_defs)
+    if len(old.get("anyOf", ())) != len(new.get("anyOf", ())):
+        yield f"{place}: the alternatives changed"
+    for keyword in ("type", "format", "contentEncoding", "minItems", "maxItems"):
+        if old.get(keyword) != new.get(keyword):
             yield f"{place}: {keyword} was {old.get(keyword)!r}, is {new.get(keyword)!r}"
     if set(old.get("enum", ())) != set(new.get("enum", ())):
         yield f"{place}: the allowed values changed"
     yield from _broken_fields(old, new, old_defs, new_defs, place)
-    for mine, theirs in zip(_inner(old), _inner(new), strict=False):
-        yield from _breaks(mine, theirs, old_defs, new_defs, f"{place}[]")
+    for old_inner, new_inner in zip(_inner(old), _inner(new), strict=False):
+        yield from _breaks(old_inner, new_inner, old_defs, new_defs, f"{place}[]")
 
 
 def _inner(schema: Schema) -> list[Schema]:
@@ -118,13 +117,18 @@ def _inner(schema: Schema) -> list[Schema]:
     ]
 
 
-def _broken_fields(old: Schema, new: Schema, old_defs: Schema, new_defs: Schema, place: str) -> Any:
-    before, after = old.get("properties", {}), new.get("properties", {})
+def _broken_fields(
+    old: Schema, new: Schema, old_defs: Schema, new_defs: Schema, place: str
+) -> Iterator[str]:
+    before = old.get("properties", {})
+    after = new.get("properties", {})
+    was_required = set(old.get("required", ()))
+    is_required = set(new.get("required", ()))
     for name in before.keys() - after.keys():
-        yield f"{place}.{name} is gone"
-    for name in set(new.get("required", ())) - set(old.get("required", ())):
+        yield f"{place}.{name} was removed"
+    for name in is_required - was_required:
         yield f"{place}.{name} is now required"
-    for name in set(old.get("required", ())) - set(new.get("required", ())):
-        yield f"{place}.{name} is no longer always there"
+    for name in was_required - is_required:
+        yield f"{place}.{name} is no longer required"
     for name in before.keys() & after.keys():
         yield from _breaks(before[name], after[name], old_defs, new_defs, f"{place}.{name}")

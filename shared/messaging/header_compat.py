@@ -1,13 +1,12 @@
-"""A record whose header names are not UTF-8 is read like any other, and its neighbours with it.
+"""Compatibility: reads records whose header names are not UTF-8.
 
-Context: Kafka takes any bytes as the name of a header. The client library insists on UTF-8 and
-gives up a whole fetch for one such name: its partition never gets further, and what was fetched of
-other partitions is dropped although their positions have moved on.
-Decision: the library reads; where it gives up in a batch, its own slower reader goes on, in whose
-names each byte that is no UTF-8 stands as `\\xff`. Whether the record is an event then decides the
-envelope.
-Alternatives: the slower reader for everything (ten times slower); stepping over the record (its
-bytes could not be dead-lettered).
+Context: Kafka accepts any bytes as a header name. aiokafka requires UTF-8 and raises for the whole
+fetch: the partition never advances, and records that were fetched from other partitions are lost
+although their positions have moved.
+Decision: aiokafka reads; where it raises within a batch, its slower pure-Python reader continues,
+with each invalid byte of a name as `\\xff`. The envelope then decides whether the record is an event.
+Alternatives: the slower reader for everything (ten times slower); skipping the record (its bytes
+could not be dead-lettered).
 """
 
 from collections.abc import Iterator
@@ -19,38 +18,41 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
 
-LENGTH_AT, MAGIC_AT, OVERHEAD = 8, 16, 12
-"""Where a batch says how long it is after its first twelve bytes, and of which format it is."""
+LENGTH_AT = 8
+"""Position of a batch's length, which does not count the first OVERHEAD bytes."""
+MAGIC_AT = 16
+"""Position of a batch's format version."""
+OVERHEAD = 12
 
 
 class CompatMemoryRecords:
     """The batches of one fetch, as `aiokafka.record.memory_records.MemoryRecords`."""
 
     def __init__(self, raw: bytes) -> None:
-        self._raw, self._at, self._records = raw, 0, MemoryRecords(raw)
-        self.size_in_bytes, self.has_next = self._records.size_in_bytes, self._records.has_next
+        self._raw = raw
+        self._at = 0
+        self._records = MemoryRecords(raw)
+        self.size_in_bytes = self._records.size_in_bytes
+        self.has_next = self._records.has_next
 
     def next_batch(self) -> Any:
-        batch, start = self._records.next_batch(), self._at
+        batch = self._records.next_batch()
         if batch is None:
             return None
-        self._at = (
-            start
-            + OVERHEAD
-            + int.from_bytes(self._raw[start + LENGTH_AT : start + OVERHEAD], "big")
-        )
-        return (
-            _Batch(batch, memoryview(self._raw)[start : self._at])
-            if self._raw[start + MAGIC_AT] >= 2
-            else batch
-        )
+        start = self._at
+        length = int.from_bytes(self._raw[start + LENGTH_AT : start + OVERHEAD], "big")
+        self._at = start + OVERHEAD + length
+        if self._raw[start + MAGIC_AT] < 2:
+            return batch  # an old format without headers
+        return _Batch(batch, memoryview(self._raw)[start : self._at])
 
 
 class _Batch:
-    """A batch that goes on where the library gives up."""
+    """A batch that continues with the compatible reader where aiokafka's raises."""
 
     def __init__(self, batch: Any, raw: memoryview) -> None:
-        self._batch, self._raw = batch, raw
+        self._batch = batch
+        self._raw = raw
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
@@ -73,7 +75,7 @@ class _CompatBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
 
 
 class _CompatBytes(bytearray):
-    """Bytes whose parts become text whatever they are."""
+    """Bytes that always decode, with escapes for invalid UTF-8."""
 
     def __getitem__(self, at: Any) -> Any:
         found = super().__getitem__(at)
@@ -84,5 +86,5 @@ class _CompatBytes(bytearray):
 
 
 def install() -> None:
-    """Have every consumer of this process read in this way."""
+    """Make every consumer of this process use the compatible reader."""
     fetcher.MemoryRecords = CompatMemoryRecords

@@ -1,4 +1,4 @@
-"""Topics are made by the `migrate` step, with their final partition count, never by clients."""
+"""Topics, created by `fengping migrate` with their final partition count, never by clients."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -16,11 +16,11 @@ RETENTION_DAYS = 30
 
 
 class TopicMismatch(RuntimeError):
-    """A topic exists with another number of partitions; the sentence says what to do."""
+    """A topic exists with another number of partitions; the message says what to do."""
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
-    """Connection options shared by every Kafka client of this process."""
+    """Return the connection options of every Kafka client."""
     options: dict[str, Any] = {
         "bootstrap_servers": settings.kafka_bootstrap,
         "security_protocol": settings.kafka_security_protocol,
@@ -39,8 +39,9 @@ def client_options(settings: Settings) -> dict[str, Any]:
 
 
 async def close_quietly(closing: Awaitable[Any], *, seconds: float) -> None:
-    """Close a client that may be in any state. Its own cancellations and errors end here; an order
-    to the caller to stop does not.
+    """Close a client in any state, suppressing its errors and its own cancellations.
+
+    A cancellation of the caller is raised.
     """
     try:
         await asyncio.wait_for(closing, seconds)
@@ -49,45 +50,40 @@ async def close_quietly(closing: Awaitable[Any], *, seconds: float) -> None:
         if task and task.cancelling():
             raise
     except Exception as error:
-        log.debug("client not closed in order", **telemetry.describe(error))
+        log.debug("client not closed cleanly", **telemetry.describe(error))
 
 
 async def create_topics(settings: Settings) -> list[str]:
-    """Make the topics that are missing; gives their names.
+    """Create the missing topics and return their names.
 
-    Raises TopicMismatch when one exists with another partition count: changing it would break the
-    order of aggregates.
+    Raises TopicMismatch if one exists with another partition count: changing it would break the
+    order of events.
     """
     admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=20_000)
     await admin.start()
     try:
-        missing = sorted(
-            {settings.topic_prefix + name for name in TOPICS} - set(await admin.list_topics())
-        )
+        wanted = {settings.topic_prefix + name for name in TOPICS}
+        missing = sorted(wanted - set(await admin.list_topics()))
         if missing:
-            configs = {
-                "retention.ms": str(RETENTION_DAYS * 86_400_000),
-                "min.insync.replicas": str(settings.topic_min_insync),
-                "cleanup.policy": "delete",
-                # The brokers' clock: they refuse records from a sender's future, and would delete
-                # those from its past.
-                "message.timestamp.type": "LogAppendTime",
-            }
-            await admin.create_topics(
-                [
-                    NewTopic(
-                        name,
-                        settings.topic_partitions,
-                        settings.topic_replication,
-                        topic_configs=configs,
-                    )
-                    for name in missing
-                ]
-            )
+            await admin.create_topics([_new_topic(name, settings) for name in missing])
         await _check_partitions(admin, settings)
         return missing
     finally:
         await admin.close()
+
+
+def _new_topic(name: str, settings: Settings) -> NewTopic:
+    configs = {
+        "retention.ms": str(RETENTION_DAYS * 86_400_000),
+        "min.insync.replicas": str(settings.topic_min_insync),
+        "cleanup.policy": "delete",
+        # The broker's clock: it would reject records of a publisher whose clock is ahead, and soon
+        # delete those of one whose clock is behind.
+        "message.timestamp.type": "LogAppendTime",
+    }
+    return NewTopic(
+        name, settings.topic_partitions, settings.topic_replication, topic_configs=configs
+    )
 
 
 async def _check_partitions(admin: AIOKafkaAdminClient, settings: Settings) -> None:
@@ -95,6 +91,6 @@ async def _check_partitions(admin: AIOKafkaAdminClient, settings: Settings) -> N
         found = len(topic["partitions"])
         if found and found != settings.topic_partitions:
             raise TopicMismatch(
-                f"topic {topic['topic']} has {found} partitions, FENGPING_TOPIC_PARTITIONS says {settings.topic_partitions}: "
-                f"set it to {found}; the number cannot change while events are kept"
+                f"topic {topic['topic']} has {found} partitions, but FENGPING_TOPIC_PARTITIONS is "
+                f"{settings.topic_partitions}: set it to {found}; it cannot change later"
             )

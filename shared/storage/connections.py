@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: the pool of a service, and the checks of a server before it is used."""
+"""Connections to PostgreSQL: the pool of a service, and the checks of a server before its use."""
 
 import asyncio
 import hashlib
@@ -18,18 +18,19 @@ from shared.storage.transaction import NOW_QUERY, FirstQuery, Transaction
 class Database:
     """Connections of one service to its own schema.
 
-    `url`: `postgresql://user:password@host:port/name`. `on_events` is called after each commit that
-    left events in the outbox.
+    `url` is `postgresql://user:password@host:port/name`. `on_events` is called after each commit
+    that inserted outbox rows.
 
-    SQLAlchemy keeps the connections and maps rows to objects, on the same connection, in the same
-    transaction. It is told that every statement commits by itself, so that it neither begins nor
-    ends anything: `transaction` does, at a fraction of the cost.
+    SQLAlchemy pools the connections and maps rows to objects in the same transaction. It runs in
+    autocommit mode, so that it neither begins nor ends transactions: `transaction` does, at a
+    fraction of the cost.
     """
 
     def __init__(
         self, url: str, schema: str, *, pool_size: int = 10, application: str | None = None
     ) -> None:
-        self.url, self.schema = url, schema
+        self.url = url
+        self.schema = schema
         self.on_events: Callable[[], None] = lambda: None
         self._engine = engine_for(
             url,
@@ -47,15 +48,15 @@ class Database:
     async def transaction(
         self, context: Any = None, first_query: FirstQuery = NOW_QUERY, *, setup_sql: str = ""
     ) -> AsyncIterator[Transaction]:
-        """Open a unit of work; commits on leaving the block, rolls back when an exception leaves
-        it.
+        """Open a unit of work: commit on leaving the block, roll back on an exception.
 
-        `setup_sql`: a statement before the opening, one that takes a lock (the opening then sees what
-        its holder before did) or says how long locks are waited for.
+        `setup_sql` runs before `first_query`. It takes a lock, so that `first_query` sees what the
+        previous holder wrote, or sets a lock time-out.
         """
         async with self._connection() as (connection, sqlalchemy_connection):
+            sql, arguments = first_query
             await connection.execute(f"begin; {setup_sql}")
-            first_row = await connection.fetchrow(first_query[0], *first_query[1])
+            first_row = await connection.fetchrow(sql, *arguments)
             tx = Transaction(
                 connection,
                 sqlalchemy_connection,
@@ -78,8 +79,9 @@ class Database:
     async def _connection(
         self,
     ) -> AsyncIterator[tuple[asyncpg.Connection, Callable[[], AsyncConnection]]]:
-        """A connection of the pool: the driver's and, for those who ask, SQLAlchemy's view of it.
-        It goes back without a transaction.
+        """Check out a connection: the driver's, and a factory of SQLAlchemy's view of it.
+
+        It is returned to the pool without an open transaction.
         """
         pooled = await self._engine.raw_connection()
         connection = cast(asyncpg.Connection, pooled.driver_connection)
@@ -100,7 +102,7 @@ class Database:
             await greenlet_spawn(pooled.close)
 
     async def is_reachable(self, seconds: float = 2.0) -> bool:
-        """Does the database answer in time?"""
+        """Return whether the database answers in time."""
         try:
             async with asyncio.timeout(seconds), self._connection() as (connection, _):
                 await connection.execute("select 1")
@@ -110,7 +112,7 @@ class Database:
 
     @property
     def connections(self) -> tuple[int, int]:
-        """(in use, size) of the pool."""
+        """Return (in use, maximum) of the pool."""
         pool = cast(Any, self._engine.pool)
         return pool.checkedout(), 2 * pool.size()
 
@@ -119,9 +121,7 @@ class Database:
 
 
 def engine_for(url: str, schema: str, application: str, **options: Any) -> AsyncEngine:
-    """SQLAlchemy's engine on this driver, with our settings of a connection; `options` say how it
-    pools and commits.
-    """
+    """Return an SQLAlchemy engine with our connection settings; `options` are SQLAlchemy's."""
     return create_async_engine(
         url.replace("postgresql://", "postgresql+asyncpg://", 1),
         hide_parameters=True,
@@ -136,8 +136,9 @@ def engine_for(url: str, schema: str, application: str, **options: Any) -> Async
 
 
 def connection_settings(schema: str, application: str) -> dict[str, str]:
-    """Server settings of every connection: own schema, UTC, bounded waits, dead peers noticed
-    within 35 s.
+    """Return the server settings of every connection.
+
+    Own schema, UTC, bounded waits; a dead peer is noticed within 35 s.
     """
     return {
         "search_path": f"{schema},public",
@@ -151,23 +152,23 @@ def connection_settings(schema: str, application: str) -> dict[str, str]:
         "tcp_keepalives_count": "3",
         "tcp_user_timeout": "30000",
         "synchronous_commit": "on",
-        # No question here is so long that compiling it pays; a list of twelve thousand cases would
-        # be compiled each time it is first_row.
+        # No query runs long enough for compilation to pay off.
         "jit": "off",
     }
 
 
 SESSION_IDLE_SECONDS = 30
-"""A direct connection that says nothing for so long is ended by the server, and its locks are free.
-Its owner speaks every second.
+"""The server ends a direct connection that is idle for this long, which releases its locks.
+
+Its owner sends a query every second.
 """
 
 
 async def direct_connection(url: str, schema: str, application: str) -> asyncpg.Connection:
-    """A connection of its own, outside the pool: for session locks and LISTEN.
+    """Open a connection outside of the pool, for session locks and LISTEN.
 
-    A process that is frozen, not dead, keeps its connection alive without knowing it: only the
-    server can take its locks from it.
+    The kernel keeps the connection of a frozen process alive: only the server can release its
+    locks.
     """
     settings = connection_settings(schema, application) | {
         "idle_session_timeout": str(1000 * SESSION_IDLE_SECONDS)
@@ -176,33 +177,37 @@ async def direct_connection(url: str, schema: str, application: str) -> asyncpg.
 
 
 def advisory_lock_key(*parts: object) -> int:
-    """Signed 64-bit number of an advisory lock, stable across processes."""
+    """Return the signed 64-bit key of an advisory lock, stable across processes."""
     digest = hashlib.sha256(":".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
 class UnsafeDatabase(RuntimeError):
-    """The server's settings would lose accepted writes, or time is virtual in production. The
-    sentence says what to change.
+    """The server's settings would lose accepted writes, or time is virtual in production.
+
+    The message says what to change.
     """
+
+
+_UNSAFE_SETTINGS = """
+select name from pg_settings
+where name in ('fsync', 'full_page_writes', 'data_checksums') and setting <> 'on' order by name
+"""
 
 
 async def check_server(database: Database, *, virtual_time_allowed: bool) -> None:
-    """Refuse to start on a server that may lose acknowledged commits or that lies about time.
-
-    Raises UnsafeDatabase with the setting and its cure.
-    """
+    """Raise UnsafeDatabase if the server may lose acknowledged commits or has virtual time."""
     async with database.transaction() as tx:
-        rows = await tx.fetch(
-            "select name, setting from pg_settings where name in ('fsync', 'full_page_writes', 'data_checksums')"
-        )
-        wrong = sorted(row["name"] for row in rows if row["setting"] != "on")
+        rows = await tx.fetch(_UNSAFE_SETTINGS)
+        wrong = [row["name"] for row in rows]
         virtual = await tx.fetchval("select to_regclass('public.virtual_clock') is not null")
     if wrong:
+        settings = ", ".join(f"{name}=on" for name in wrong)
         raise UnsafeDatabase(
-            f"PostgreSQL must run with {', '.join(f'{name}=on' for name in wrong)}: change it and restart the server"
+            f"PostgreSQL must run with {settings}: change it and restart the server"
         )
     if virtual and not virtual_time_allowed:
         raise UnsafeDatabase(
-            "this database has virtual time (public.virtual_clock); production needs a database that never had it"
+            "this database has virtual time (public.virtual_clock); "
+            "production needs a database that never had it"
         )

@@ -1,19 +1,18 @@
-"""Live rankings in Redis sorted sets."""
+"""Live leaderboards in Redis sorted sets."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 from redis.asyncio import Redis
 
 from shared.storage.redis import CacheUnavailable, translate_cache_errors
 
-# ── boards ────────────────────────────────────────────────────────────────────────────────────────
-
-# A board that is not there must not come back with one unit on it: only `rebuild` makes one.
+# Only `rebuild` creates a board: an expired one must not reappear with a single unit.
 _PUT: Final = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 redis.call('ZADD', KEYS[1], unpack(ARGV))
@@ -24,9 +23,7 @@ _PUT_MAX: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class LeaderboardEntry:
-    """One line of a board. `rank` counts from 1; equal scores share it and the next rank is skipped
-    (1, 2, 2, 4).
-    """
+    """One line of a board. `rank` starts at 1; equal scores share a rank (1, 2, 2, 4)."""
 
     rank: int
     unit_id: str
@@ -34,12 +31,10 @@ class LeaderboardEntry:
 
 
 class Leaderboard:
-    """Live order of the units of one campaign and category, highest score first: a copy, never the
-    result.
+    """Ranking of the units of a campaign and category, highest score first. A cache, not a result.
 
-    A board lives at most `lifetime_seconds`, then it is rebuilt by whoever reads it next. So a
-    change that was told while somebody rebuilt from an older reading is wrong for no longer than
-    that.
+    A board expires after `lifetime_seconds` and is rebuilt by the next reader. This bounds how long
+    it may be wrong after an update that arrived during a rebuild.
     """
 
     def __init__(self, redis: Redis, *, lifetime_seconds: int = 60) -> None:
@@ -48,19 +43,15 @@ class Leaderboard:
         self._put = redis.register_script(_PUT)
 
     async def put(self, campaign_id: str, category: str, scores: Mapping[str, float]) -> bool:
-        """Set the new scores of some units. False: there is no such board now (nothing was
-        changed).
-        """
-        pairs = [(score, unit_id) for unit_id, score in scores.items()]
+        """Set new scores of some units; return False if there is no such board."""
+        pairs: list[tuple[float | str, ...]] = [(score, unit) for unit, score in scores.items()]
         kept = True
         try:
             async with translate_cache_errors():
                 for start in range(0, len(pairs), _PUT_MAX):
-                    args = [part for pair in pairs[start : start + _PUT_MAX] for part in pair]
-                    kept = (
-                        bool(await self._put(keys=[_board(campaign_id, category)], args=args))
-                        and kept
-                    )
+                    args = list(chain.from_iterable(pairs[start : start + _PUT_MAX]))
+                    found = await self._put(keys=[_board(campaign_id, category)], args=args)
+                    kept = kept and bool(found)
         except CacheUnavailable:
             return False
         return kept
@@ -68,9 +59,7 @@ class Leaderboard:
     async def top(
         self, campaign_id: str, category: str, limit: int | None = None
     ) -> list[LeaderboardEntry] | None:
-        """The first `limit` entries (all when None). None: no board; read the database and
-        `rebuild`.
-        """
+        """Return the first `limit` entries, or all; None if the board must be rebuilt."""
         try:
             async with translate_cache_errors():
                 found: list[Any] = await self._redis.zrange(
@@ -83,13 +72,12 @@ class Leaderboard:
     async def rebuild(
         self, campaign_id: str, category: str, scores: Mapping[str, float]
     ) -> list[LeaderboardEntry]:
-        """Replace the board by `scores` (unit id → score) in one step; gives its entries also with
-        Redis away.
+        """Replace the board by `scores` (unit id → score) and return its entries.
+
+        Works without Redis too: then only the return value.
         """
-        board, fresh = (
-            _board(campaign_id, category),
-            _board(campaign_id, category) + ":" + secrets.token_hex(8),
-        )
+        board = _board(campaign_id, category)
+        fresh = f"{board}:{secrets.token_hex(8)}"
         try:
             async with translate_cache_errors(), self._redis.pipeline(transaction=True) as pipe:
                 pipe.delete(board)
@@ -99,7 +87,7 @@ class Leaderboard:
                     pipe.expire(board, self._lifetime_seconds)
                 await pipe.execute()
         except CacheUnavailable:
-            pass  # A board is a copy: the caller has the numbers anyway.
+            pass  # the caller has the scores anyway
         return _ranked(sorted(scores.items(), key=lambda pair: (pair[1], pair[0]), reverse=True))
 
 

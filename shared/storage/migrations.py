@@ -1,7 +1,7 @@
 """One Alembic history per schema, run under an advisory lock, before the services start.
 
-`python -m shared.migrations revision casework "add ledger"` writes the next step from the
-difference between tables.py and a database.
+`python -m shared.storage.migrations revision casework "add ledger"` writes the next migration from
+the difference between tables.py and a database.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def config_for(service: str) -> Config:
-    """Alembic's configuration of one service's history."""
+    """Return Alembic's configuration of one service's history."""
     config = Config()
     config.set_main_option("script_location", str(ROOT / "deploy" / "migrations"))
     config.set_main_option("version_locations", str(ROOT / "services" / service / "migrations"))
@@ -37,11 +37,9 @@ def config_for(service: str) -> Config:
 
 
 async def migrate(url: str, services: tuple[str, ...] = SERVICES) -> dict[str, str]:
-    """Bring every schema to its newest version; gives the version of each. Safe to run twice, and
-    by two at once.
+    """Upgrade every schema and return its version. Safe to run twice, also concurrently.
 
-    A step waits at most two seconds for a lock, so that a running service is never stopped by a
-    migration.
+    A migration waits at most two seconds for a lock, so that it never blocks a running service.
     """
     await _prepare(url, services)
     return {service: await _upgrade(url, service) for service in services}
@@ -76,7 +74,7 @@ async def _upgrade(url: str, service: str) -> str:
 
 
 async def is_outdated(url: str, service: str) -> bool:
-    """Is this schema older than the code?"""
+    """Return whether the schema is older than the code."""
 
     def check(connection: Connection) -> bool:
         context = MigrationContext.configure(connection, opts={"version_table_schema": service})
@@ -89,7 +87,7 @@ async def is_outdated(url: str, service: str) -> bool:
 
 
 async def drift(url: str, service: str) -> list[Any]:
-    """Differences between tables.py and the migrated schema; empty when they agree."""
+    """Return the differences between tables.py and the migrated schema."""
 
     def compare(connection: Connection) -> list[Any]:
         config = config_for(service)
@@ -131,6 +129,7 @@ if __name__ == "__main__":
 
     if len(sys.argv) != 4 or sys.argv[1] != "revision" or sys.argv[2] not in SERVICES:
         sys.exit(
-            'usage: python -m shared.migrations revision SERVICE "message"   (FENGPING_DATABASE_URL names the database)'
+            'usage: python -m shared.storage.migrations revision SERVICE "message"\n'
+            "FENGPING_DATABASE_URL names the database"
         )
     asyncio.run(_revision(Settings().database_url, sys.argv[2], sys.argv[3]))

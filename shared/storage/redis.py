@@ -1,8 +1,8 @@
-"""Redis, for what may be lost: sessions, rate limits, live boards.
+"""Redis, for data that may be lost: sessions, rate limits, leaderboards.
 
-Everything here works on when Redis is away or was emptied: the limiter counts in this process, a
-board is rebuilt from the database, a session is not found and its owner signs in again. No key and
-no value shows personal data.
+If Redis is unavailable or was emptied, the limiter counts in this process, a leaderboard is rebuilt
+from the database, and users must sign in again; no other state is affected. Keys and values contain
+no personal data.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ CONNECTIONS_MAX: Final = 64
 
 
 class CacheUnavailable(Exception):
-    """Redis cannot be reached; the message is a sentence for the person who asked (503, not 500)."""
+    """Redis is unavailable; the message is shown to the user, with status 503."""
 
     def __init__(self, sentence: str = "系统暂时繁忙，请稍后再试") -> None:
         super().__init__(sentence)
 
 
 def connect(url: str) -> Redis:
-    """A client of the Redis at `url` (redis://…, rediss://…, unix://…) that never waits long.
+    """Return a client of the Redis at `url` (redis://…, rediss://…, unix://…).
 
-    Nothing is opened yet. A call costs at most about 3 s with Redis away (1 s for a free
-    connection, two tries), then raises one of redis-py's errors. Values are bytes.
+    It connects on first use. While Redis is unavailable a call takes at most about 3 s (1 s for a
+    free connection, two attempts), then raises one of redis-py's errors. Values are bytes.
     """
     pool = BlockingConnectionPool.from_url(
         url,
@@ -43,8 +43,7 @@ def connect(url: str) -> Redis:
         timeout=RESPONSE_TIMEOUT_SECONDS,
         socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
         socket_timeout=RESPONSE_TIMEOUT_SECONDS,
-        # A connection that died while idle shows only when it is used: one more try, at once, on a
-        # new one.
+        # A connection that broke while idle is noticed when it is used: retry once, at once.
         retry=Retry(ConstantBackoff(0.02), 1),
         health_check_interval=30,
     )
@@ -53,9 +52,7 @@ def connect(url: str) -> Redis:
 
 @asynccontextmanager
 async def translate_cache_errors(sentence: str | None = None) -> AsyncIterator[None]:
-    """Turn every way in which Redis can be away (down, too slow, loading, full, read-only) into
-    `CacheUnavailable`.
-    """
+    """Raise `CacheUnavailable` if Redis is down, too slow, loading, full or read-only."""
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:
@@ -68,7 +65,7 @@ _logged_at: list[float] = []
 
 
 def _log_outage(error: BaseException) -> None:
-    """One line in the log for an outage, not one for each request that meets it."""
+    """Log an outage at most every 10 seconds, not once per request."""
     now = monotonic_seconds()
     if not _logged_at or now - _logged_at[0] >= _OUTAGE_LOG_SECONDS:
         _logged_at[:] = [now]

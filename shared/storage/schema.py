@@ -1,11 +1,11 @@
-"""Tables every service's schema has besides its own, and what names them."""
+"""Tables that every service's schema has besides its own."""
 
 from sqlalchemy import MetaData
 from sqlalchemy.orm import registry
 
 SERVICES = ("intake", "casework", "scoring", "notify")
 OUTBOX_SHARDS = 8
-"""Fixed: the shard of an aggregate is part of its outbox rows."""
+"""Fixed: outbox rows store the shard of their aggregate."""
 
 AUDIT_DDL = """
 create table audit (
@@ -40,31 +40,39 @@ CORE_DDL = (
     f"""
 create table outbox (
   id bigint generated always as identity primary key,
-  event_id uuid not null, topic text not null, key text not null, version bigint not null check (version > 0),
-  type text not null, body bytea not null, trace text,
+  event_id uuid not null, topic text not null, key text not null,
+  version bigint not null check (version > 0), type text not null, body bytea not null, trace text,
   shard smallint not null check (shard between 0 and {OUTBOX_SHARDS - 1}),
   occurred_at timestamptz not null, created_at timestamptz not null default clock_timestamp(),
   published_at timestamptz, partition integer, log_offset bigint,
   unique (topic, key, version)
 );
 create index outbox_pending on outbox (id) where published_at is null;
-create table aggregates (topic text, key text, version bigint not null, primary key (topic, key));
+create table aggregates (
+  topic text, key text, version bigint not null, primary key (topic, key)
+);
 
 create table inbox (event_id uuid primary key, at timestamptz not null default clock_timestamp());
-create table aggregate_versions (topic text, key text, version bigint not null, primary key (topic, key));
+create table aggregate_versions (
+  topic text, key text, version bigint not null, primary key (topic, key)
+);
 create table buffered_events (
-  topic text, key text, version bigint, event_id uuid not null, type text not null, headers jsonb not null, body bytea not null,
+  topic text, key text, version bigint, event_id uuid not null, type text not null,
+  headers jsonb not null, body bytea not null,
   partition integer not null, log_offset bigint not null,
-  buffered_at timestamptz not null default clock_timestamp(), resend_requested_at timestamptz, primary key (topic, key, version)
+  buffered_at timestamptz not null default clock_timestamp(), resend_requested_at timestamptz,
+  primary key (topic, key, version)
 );
 create table dead_letters (
   id bigint generated always as identity primary key,
-  fingerprint bytea not null, topic text not null, partition integer not null, log_offset bigint not null,
+  fingerprint bytea not null, topic text not null,
+  partition integer not null, log_offset bigint not null,
   key bytea, body bytea, headers jsonb not null,
   event_id uuid, type text, aggregate text, version bigint,
   reason text not null, detail text not null, attempts integer not null,
   state text not null default 'pending' check (state in ('pending', 'replayed', 'discarded')),
-  dead_lettered_at timestamptz not null default clock_timestamp(), resolved_at timestamptz, resolved_by text,
+  dead_lettered_at timestamptz not null default clock_timestamp(),
+  resolved_at timestamptz, resolved_by text,
   unique (topic, fingerprint)
 );
 create index dead_letters_pending on dead_letters (topic, aggregate) where state = 'pending';
@@ -84,7 +92,7 @@ create table idempotency (
 """
     + AUDIT_DDL
 )
-"""What every schema has besides its own tables; the first migration of each service runs it."""
+"""Executed by the first migration of each service."""
 
 CORE_TABLES = frozenset(
     (
@@ -112,7 +120,5 @@ NAMING_CONVENTION = {
 
 
 def registry_for(schema: str) -> registry:
-    """Registry of one service's tables: `class Base(SQLModel, registry=registry_for("casework"))`
-    heads its tables.py.
-    """
+    """Return the registry of a service's tables, for `class Base(SQLModel, registry=…)`."""
     return registry(metadata=MetaData(schema=schema, naming_convention=NAMING_CONVENTION))
