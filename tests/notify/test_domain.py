@@ -2,13 +2,14 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from uuid import uuid4
 
 import pytest
 
 from services.notify.domain.channels import channel_of
 from services.notify.domain.composition import ReferenceData, notifications_for
 from services.notify.domain.delivery import ATTEMPTS_MAX, retry_delay
-from services.notify.domain.escalation import escalations_of
+from services.notify.domain.escalation import EscalationCandidate, escalations_of
 from services.notify.domain.links import link_to
 from services.notify.domain.quiet_hours import earliest_send_time, end_of_day
 from services.notify.domain.rules import RULES, NotificationKind
@@ -144,10 +145,14 @@ def test_lapse_escalates_after_three_working_days():
 
 
 def test_escalations_of_one_lapse_share_an_event_id():
-    lapse = next(
-        new
-        for new in notifications_for(*CaseEvents().lapsed(), REFERENCE)
-        if new.role == "supervisor"
+    lapse = EscalationCandidate(
+        event_id=uuid4(),
+        version=3,
+        number="ZF2026-004507",
+        subject_id=str(uuid4()),
+        unit_id="tax",
+        stage="handle",
+        due_at=WEDNESDAY,
     )
 
     first, second = (

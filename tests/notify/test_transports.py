@@ -315,6 +315,34 @@ async def test_refused_recipient_is_permanent_only_for_5xx(reply, permanent):
     assert server.messages == []
 
 
+async def test_mail_server_without_starttls_receives_nothing():
+    async with listening(server := MailListener()):
+        smtp = replace(mail_server(server.port), security="starttls")
+        assert await rejection("mailto:liu@tax.example.cn", smtp=smtp) == (
+            "无法连接邮件服务器",
+            False,
+        )
+
+    assert server.messages == []
+
+
+async def test_silent_mail_server_is_a_transient_error():
+    async def wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(wait, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        error = await rejection(
+            "mailto:liu@tax.example.cn", smtp=mail_server(port), timeout_seconds=0.6
+        )
+    finally:
+        server.close()
+
+    assert error == ("无法连接邮件服务器", False)
+
+
 @pytest.mark.parametrize("recipient", ["a", "a@b\nBcc: c@d", "a@b,c@d", "a b@c", "局长@x.cn"])
 async def test_address_cannot_inject_recipients(recipient):
     assert await rejection(f"mailto:{recipient}", smtp=mail_server(1)) == (

@@ -15,7 +15,7 @@ ESCALATE_MAX: Final = 200
 async def escalate(tx: Transaction) -> bool:
     """Notify the next level of lapses that are still unresolved. Return True if more may wait."""
     candidates = await notifications.claim_escalations(tx, ESCALATE_MAX)
-    lapses = [candidate.notification for candidate in candidates if not candidate.resolved]
+    lapses = [candidate for candidate in candidates if not candidate.resolved]
     if lapses:
         units = {lapse.unit_id for lapse in lapses if lapse.unit_id}
         known = await reference.load_reference(tx, context_of(tx).calendar, units=units)

@@ -1,7 +1,8 @@
 """Escalates lapsed deadlines that nobody resolves in time."""
 
+from dataclasses import dataclass
 from datetime import datetime
-from uuid import uuid5
+from uuid import UUID, uuid5
 
 from services.notify.domain.composition import (
     NewNotification,
@@ -13,8 +14,22 @@ from services.notify.domain.rules import ESCALATION_RULE
 from services.notify.domain.subjects import NotificationSubject
 
 
+@dataclass(frozen=True, slots=True)
+class EscalationCandidate:
+    """A notified lapse whose time to escalate has come."""
+
+    event_id: UUID
+    version: int
+    number: str
+    subject_id: str
+    unit_id: str | None
+    stage: str
+    due_at: datetime | None
+    resolved: bool = False
+
+
 def escalations_of(
-    lapse: NewNotification, reference: ReferenceData, *, now: datetime
+    lapse: EscalationCandidate, reference: ReferenceData, *, now: datetime
 ) -> list[NewNotification]:
     """Return the notifications that follow an unresolved lapse.
 

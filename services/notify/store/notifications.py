@@ -8,6 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from services.notify.domain.composition import NewNotification, ResolvedStage
+from services.notify.domain.escalation import EscalationCandidate
 from shared.storage.transaction import Transaction, new_id
 
 _column_values = attrgetter(*(field.name for field in fields(NewNotification)))
@@ -95,28 +96,15 @@ update notifications set escalate_at = null where id in (
   select id from notifications where escalate_at <= public.app_now()
   order by escalate_at limit $1 for update skip locked
 ) returning
-  event_id, role, unit_id, kind, number, subject_id, version, stage, text, link, urgent,
-  due_at, occurred_at, resolved_at is not null as resolved
+  event_id, version, number, subject_id, unit_id, stage, due_at,
+  resolved_at is not null as resolved
 """
 
 
-@dataclass(frozen=True, slots=True)
-class EscalationCandidate:
-    """A notification whose time to escalate has come."""
-
-    notification: NewNotification
-    resolved: bool
-
-
 async def claim_escalations(tx: Transaction, limit: int) -> list[EscalationCandidate]:
-    """Return notifications that are due to escalate. Each is returned once."""
+    """Return lapses that are due to escalate. Each is returned once."""
     rows = await tx.fetch(_CLAIM_ESCALATIONS, limit)
-    return [_escalation_candidate(**row) for row in rows]
-
-
-def _escalation_candidate(*, resolved: bool, **columns: object) -> EscalationCandidate:
-    notification = NewNotification(**columns)  # type: ignore[arg-type]
-    return EscalationCandidate(notification, resolved)
+    return [EscalationCandidate(**row) for row in rows]
 
 
 _DELETE_EXPIRED: Final = """
