@@ -96,7 +96,7 @@ consumer_restarts = _counter(
 events_dead_lettered = _counter(
     "events_dead_lettered_total", "Events dead-lettered", "group", "topic"
 )
-dead_letters = _gauge("dlq_depth", "Dead letters not resolved", "group")
+dlq_depth = _gauge("dlq_depth", "Dead letters not resolved", "group")
 events_buffered = _gauge(
     "events_buffered", "Events buffered until their predecessor arrives", "group"
 )

@@ -98,7 +98,7 @@ class Bus:
             buffered = await buffered_events.count(tx)
             if buffered:
                 await request_missing(tx)
-        telemetry.dead_letters.labels(self.consumer.group).set(pending)
+        telemetry.dlq_depth.labels(self.consumer.group).set(pending)
         telemetry.events_buffered.labels(self.consumer.group).set(buffered)
 
     async def _replay_dependents(self) -> None:

@@ -65,20 +65,20 @@ async def replay(
     Replaying twice changes nothing: an applied event is in the inbox and no longer pending.
     """
     async with database.transaction(context) as tx:
-        dead_letter_ids = await dead_letters.pending_ids(tx, only=only, reason=reason)
+        pending_ids = await dead_letters.pending_ids(tx, only=only, reason=reason)
     applied = 0
-    for dead_letter_id in dead_letter_ids:
-        applied += await _replay_one(database, handlers, context, dead_letter_id, by)
-    return Replayed(applied, len(dead_letter_ids) - applied)
+    for entry_id in pending_ids:
+        applied += await _replay_one(database, handlers, context, entry_id, by)
+    return Replayed(applied, len(pending_ids) - applied)
 
 
 async def _replay_one(
-    database: Database, handlers: Handlers, context: Any, dead_letter_id: int, by: str
+    database: Database, handlers: Handlers, context: Any, entry_id: int, by: str
 ) -> bool:
     replay_lock = inbox.exclusive_replay_lock(database.schema)
     try:
         async with database.transaction(context, setup_sql=replay_lock) as tx:
-            return await _apply_dead_letter(tx, handlers, dead_letter_id, by)
+            return await _apply_one(tx, handlers, entry_id, by)
     except Exception as error:
         if is_unavailable(error):
             raise
@@ -87,37 +87,35 @@ async def _replay_one(
         return False
 
 
-async def _apply_dead_letter(
-    tx: Transaction, handlers: Handlers, dead_letter_id: int, by: str
-) -> bool:
-    dead_letter = await dead_letters.resolve(tx, dead_letter_id, state="replayed", by=by)
-    if dead_letter is None:
+async def _apply_one(tx: Transaction, handlers: Handlers, entry_id: int, by: str) -> bool:
+    entry = await dead_letters.resolve(tx, entry_id, state="replayed", by=by)
+    if entry is None:
         return False
-    events = [read(dead_letter.record)]
+    events = [read(entry.record)]
     await apply_events(tx, events, handlers, await inbox.insert(tx, events))
     tx.audit(
         "dead_letter.replayed",
-        dead_letter_id,
+        entry_id,
         by,
-        topic=dead_letter.topic,
-        event_type=dead_letter.type,
+        topic=entry.topic,
+        event_type=entry.type,
     )
     return True
 
 
-async def discard(tx: Transaction, dead_letter_id: int, *, by: str) -> bool:
+async def discard(tx: Transaction, entry_id: int, *, by: str) -> bool:
     """Give up a dead letter for good; return False if it is not pending.
 
     Later versions of its aggregate stay buffered: discard only what the owner publishes again.
     """
-    dead_letter = await dead_letters.resolve(tx, dead_letter_id, state="discarded", by=by)
-    if dead_letter is None:
+    entry = await dead_letters.resolve(tx, entry_id, state="discarded", by=by)
+    if entry is None:
         return False
     tx.audit(
         "dead_letter.discarded",
-        dead_letter_id,
+        entry_id,
         by,
-        topic=dead_letter.topic,
-        event_type=dead_letter.type,
+        topic=entry.topic,
+        event_type=entry.type,
     )
     return True

@@ -53,9 +53,9 @@ class EventRetry:
     async def apply_each(self, batch: Batch) -> None:
         """Apply each event of `batch`. Raises only while the database is unavailable."""
         for item in batch:
-            await retry_while_unavailable(self._apply_or_dead_letter, item)
+            await retry_while_unavailable(self._apply_or_give_up, item)
 
-    async def _apply_or_dead_letter(self, item: Incoming) -> None:
+    async def _apply_or_give_up(self, item: Incoming) -> None:
         attempts = 0
         try:
             async for attempt in stamina.retry_context(
@@ -73,15 +73,15 @@ class EventRetry:
         except Exception as error:
             if is_unavailable(error):
                 raise
-            await self._dead_letter(item, error, attempts)
+            await self._give_up(item, error, attempts)
 
-    async def _dead_letter(self, item: Incoming, error: Exception, attempts: int) -> None:
-        culprit = await self._dead_letter_successor(item, error, attempts)
+    async def _give_up(self, item: Incoming, error: Exception, attempts: int) -> None:
+        culprit = await self._give_up_successor(item, error, attempts)
         if culprit is None:
             await dead_letters.store(self._database, item.record, error, attempts)
         self._report(culprit or item.record, error, attempts)
 
-    async def _dead_letter_successor(
+    async def _give_up_successor(
         self, item: Incoming, error: Exception, attempts: int
     ) -> Record | None:
         """Dead-letter the buffered successor of `item` that fails, and apply what precedes it.

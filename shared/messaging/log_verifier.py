@@ -12,7 +12,7 @@ from shared.foundation.telemetry import log
 from shared.messaging.batches import Batch, Incoming, last_offsets, partition_of
 from shared.messaging.logs import lost_partitions
 from shared.messaging.store import checkpoints
-from shared.messaging.store.checkpoints import Checkpoint
+from shared.messaging.store.checkpoints import LogCheckpoint
 from shared.storage.connections import Database
 from shared.storage.errors import retry_while_unavailable
 
@@ -88,7 +88,7 @@ class LogVerifier:
         if missing:
             raise KafkaError(f"{len(missing)} topics were missing when partitions were assigned")
 
-    async def _consumed_checkpoints(self) -> dict[TopicPartition, Checkpoint]:
+    async def _consumed_checkpoints(self) -> dict[TopicPartition, LogCheckpoint]:
         async with self._database.transaction() as tx:
             return await checkpoints.consumed(tx)
 

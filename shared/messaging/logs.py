@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from shared.foundation.settings import Settings
 from shared.messaging.envelope import RecordDecodeError, read
-from shared.messaging.store.checkpoints import Checkpoint
+from shared.messaging.store.checkpoints import LogCheckpoint
 from shared.messaging.topics import client_options
 
 LOG_TIMEOUT_SECONDS = 15.0
@@ -16,7 +16,7 @@ FETCH_BYTES_MAX = 65_536
 
 
 async def lost_partitions(
-    settings: Settings, expected: Mapping[TopicPartition, Checkpoint]
+    settings: Settings, expected: Mapping[TopicPartition, LogCheckpoint]
 ) -> list[TopicPartition]:
     """Return the partitions whose log does not hold the record of their checkpoint.
 
@@ -47,7 +47,7 @@ async def lost_partitions(
 async def _is_lost(
     consumer: AIOKafkaConsumer,
     tp: TopicPartition,
-    checkpoint: Checkpoint,
+    checkpoint: LogCheckpoint,
     *,
     begin: int,
     end: int,

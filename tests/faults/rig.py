@@ -33,7 +33,7 @@ from shared.foundation.clock import SET_VIRTUAL_CLOCK, VIRTUAL_CLOCK_DDL, real_n
 from shared.foundation.settings import Settings
 from shared.messaging import create_topics
 from shared.messaging.logs import lost_partitions
-from shared.messaging.store.checkpoints import Checkpoint
+from shared.messaging.store.checkpoints import LogCheckpoint
 from shared.messaging.topics import client_options
 from shared.storage.migrations import migrate
 from shared.storage.schema import SERVICES
@@ -345,7 +345,7 @@ class FaultRig:
         )
         taken = {tp: max(0, at.offset) for tp, at in committed.items()}
         further = {
-            self._place(m): Checkpoint(m["log_offset"], str(m["event_id"]))
+            self._place(m): LogCheckpoint(m["log_offset"], str(m["event_id"]))
             for m in checkpoints
             if m["log_offset"] >= taken.get(self._place(m), 0)
         }

@@ -1,6 +1,4 @@
-"""Who comes at the same moment goes together; nobody waits for company, nobody gets another's
-answer or another's trouble.
-"""
+"""Concurrent items share a batch; no item waits for others or gets another's result or error."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,123 +11,121 @@ from hypothesis import strategies as st
 from shared.foundation.coalescing import Coalescer
 
 
-class Ferry:
-    """Takes whoever is there; each crossing lasts as long as the test wants."""
+class RecordedWork:
+    """Records its batches; each runs until `release` is set."""
 
     def __init__(self, *, max_batch: int = 64, max_concurrency: int = 1) -> None:
-        self.crossings: list[list[int]] = []
-        self.landing = asyncio.Event()
-        self.board = Coalescer(
-            self._cross,
+        self.batches: list[list[int]] = []
+        self.release = asyncio.Event()
+        self.submit = Coalescer(
+            self._process,
             max_batch=max_batch,
             max_concurrency=max_concurrency,
             is_fatal=lambda error: isinstance(error, ConnectionError),
         )
 
-    async def _cross(self, people: Sequence[int]) -> list[int | Exception]:
-        self.crossings.append(list(people))
-        await self.landing.wait()
-        if -1 in people:
+    async def _process(self, items: Sequence[int]) -> list[int | Exception]:
+        self.batches.append(list(items))
+        await self.release.wait()
+        if -1 in items:
             raise ZeroDivisionError
-        if -2 in people:
+        if -2 in items:
             raise ConnectionError
-        return [ValueError(str(person)) if person == 13 else 10 * person for person in people]
+        return [ValueError(str(item)) if item == 13 else 10 * item for item in items]
 
 
-async def test_who_comes_alone_goes_alone_and_at_once() -> None:
-    ferry = Ferry()
-    ferry.landing.set()
+async def test_single_item_is_processed_at_once() -> None:
+    work = RecordedWork()
+    work.release.set()
 
-    assert await asyncio.wait_for(ferry.board(4), 1) == 40
-    assert ferry.crossings == [[4]]
+    assert await asyncio.wait_for(work.submit(4), 1) == 40
+    assert work.batches == [[4]]
 
 
-async def test_who_comes_during_a_crossing_shares_the_next() -> None:
-    ferry = Ferry()
-    first = asyncio.create_task(ferry.board(1))
+async def test_items_that_arrive_during_a_batch_share_the_next() -> None:
+    work = RecordedWork()
+    first = asyncio.create_task(work.submit(1))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    others = [asyncio.create_task(ferry.board(n)) for n in (2, 3, 4)]
+    others = [asyncio.create_task(work.submit(n)) for n in (2, 3, 4)]
     await asyncio.sleep(0.01)
-    assert ferry.crossings == [[1]], (
-        "an answer is never taken from work that began before the question"
-    )
-    ferry.landing.set()
+    assert work.batches == [[1]], "no item is answered by a batch that began before it arrived"
+    work.release.set()
 
     assert await asyncio.gather(first, *others) == [10, 20, 30, 40]
-    assert ferry.crossings == [[1], [2, 3, 4]]
+    assert work.batches == [[1], [2, 3, 4]]
 
 
-async def test_a_full_ferry_leaves_the_rest_for_the_next() -> None:
-    ferry = Ferry(max_batch=2, max_concurrency=2)
-    tasks = [asyncio.create_task(ferry.board(n)) for n in range(5)]
+async def test_full_batch_leaves_the_rest_for_the_next() -> None:
+    work = RecordedWork(max_batch=2, max_concurrency=2)
+    tasks = [asyncio.create_task(work.submit(n)) for n in range(5)]
     await asyncio.sleep(0.01)
-    assert ferry.crossings == [[0, 1], [2, 3]]
-    ferry.landing.set()
+    assert work.batches == [[0, 1], [2, 3]]
+    work.release.set()
 
     assert await asyncio.gather(*tasks) == [0, 10, 20, 30, 40]
 
 
-async def test_a_refusal_is_for_its_asker_alone() -> None:
-    ferry = Ferry()
-    ferry.landing.set()
+async def test_exception_result_is_raised_for_its_item_only() -> None:
+    work = RecordedWork()
+    work.release.set()
 
-    one, refused, other = await asyncio.gather(
-        *map(ferry.board, (1, 13, 2)), return_exceptions=True
+    one, rejected, other = await asyncio.gather(
+        *map(work.submit, (1, 13, 2)), return_exceptions=True
     )
 
     assert (one, other) == (10, 20)
-    assert isinstance(refused, ValueError)
-    assert len(ferry.crossings) == 1
+    assert isinstance(rejected, ValueError)
+    assert len(work.batches) == 1
 
 
-async def test_an_unexpected_error_reaches_only_its_own_caller() -> None:
-    ferry = Ferry()
-    ferry.landing.set()
+async def test_unexpected_error_reaches_only_its_own_caller() -> None:
+    work = RecordedWork()
+    work.release.set()
 
     one, unexpected, other = await asyncio.gather(
-        *map(ferry.board, (1, -1, 2)), return_exceptions=True
+        *map(work.submit, (1, -1, 2)), return_exceptions=True
     )
 
     assert (one, other) == (10, 20)
     assert isinstance(unexpected, ZeroDivisionError)
-    assert ferry.crossings == [[1, -1, 2], [1], [-1], [2]]
+    assert work.batches == [[1, -1, 2], [1], [-1], [2]]
 
 
-async def test_a_fatal_error_reaches_every_caller_at_once() -> None:
-    ferry = Ferry()
-    ferry.landing.set()
+async def test_fatal_error_reaches_every_caller_at_once() -> None:
+    work = RecordedWork()
+    work.release.set()
 
-    answers = await asyncio.gather(*map(ferry.board, (1, -2, 2)), return_exceptions=True)
+    answers = await asyncio.gather(*map(work.submit, (1, -2, 2)), return_exceptions=True)
 
     assert all(isinstance(answer, ConnectionError) for answer in answers)
-    assert len(ferry.crossings) == 1
+    assert len(work.batches) == 1
 
 
-async def test_one_who_goes_away_leaves_the_others_their_answers() -> None:
-    ferry = Ferry()
-    tasks = [asyncio.create_task(ferry.board(n)) for n in (1, 2)]
+async def test_cancelled_caller_does_not_affect_the_others() -> None:
+    work = RecordedWork()
+    tasks = [asyncio.create_task(work.submit(n)) for n in (1, 2)]
     await asyncio.sleep(0.01)
     tasks[0].cancel()
-    ferry.landing.set()
+    work.release.set()
 
     assert await tasks[1] == 20
     with pytest.raises(asyncio.CancelledError):
         await tasks[0]
 
 
-async def test_work_for_many_runs_in_nobodys_context() -> None:
-    request: ContextVar[str] = ContextVar("request", default="nobody")
+async def test_batch_runs_in_an_empty_context() -> None:
+    request: ContextVar[str] = ContextVar("request", default="none")
     seen: list[str] = []
 
-    async def look(people: Sequence[int]) -> list[int]:
+    async def record(items: Sequence[int]) -> list[int]:
         seen.append(request.get())
-        return list(people)
+        return list(items)
 
-    request.set("somebody")
-    await Coalescer(look)(1)
+    request.set("a request")
+    await Coalescer(record)(1)
 
-    assert seen == ["nobody"]
+    assert seen == ["none"]
 
 
 @given(
@@ -137,7 +133,7 @@ async def test_work_for_many_runs_in_nobodys_context() -> None:
     st.integers(1, 7),
     st.integers(1, 3),
 )
-def test_everybody_gets_their_own_answer_whenever_they_come(
+def test_every_item_gets_its_own_result_whenever_it_arrives(
     arrivals: list[tuple[int, int]], max_batch: int, max_concurrency: int
 ) -> None:
     running = 0

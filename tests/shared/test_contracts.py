@@ -16,14 +16,14 @@ GOLDEN = sorted((KEPT / "golden").glob("*.json"))
 
 
 @pytest.mark.parametrize("name", sorted(EVENTS))
-def test_an_event_still_keeps_its_contract(name):
+def test_event_is_compatible_with_its_contract(name):
     kept = json.loads((KEPT / f"{name}.json").read_text())
 
     assert breaks(kept, schemas()[name]) == []
 
 
 @pytest.mark.parametrize("name", sorted(EVENTS))
-def test_the_contract_on_file_is_complete(name):
+def test_contract_on_file_is_complete(name):
     """A new optional field belongs on file too: `fengping contracts tests/shared/contracts` writes
     it.
     """
@@ -33,7 +33,7 @@ def test_the_contract_on_file_is_complete(name):
 
 
 @pytest.mark.parametrize("file", GOLDEN, ids=lambda file: file.stem)
-def test_a_golden_body_of_every_version_is_still_read_and_written_the_same(file):
+def test_golden_body_of_every_version_is_decoded_and_encoded_unchanged(file):
     body = file.read_bytes().strip()
 
     event = decode(file.stem, body)
@@ -46,7 +46,7 @@ def test_every_event_has_a_golden_body():
     assert {file.stem for file in GOLDEN} == set(EVENTS)
 
 
-def test_a_field_nobody_knows_is_ignored():
+def test_unknown_field_is_ignored():
     body = json.loads((KEPT / "golden" / "case.opened.v1.json").read_text()) | {"colour": "blue"}
 
     assert decode("case.opened.v1", json.dumps(body).encode())
@@ -93,7 +93,7 @@ BREAKING = {
 
 
 @pytest.mark.parametrize("name", BREAKING)
-def test_a_breaking_edit_is_refused(name):
+def test_breaking_change_is_rejected(name):
     old = schemas()["case.opened.v1"]
     new = copy.deepcopy(old)
 
@@ -102,7 +102,7 @@ def test_a_breaking_edit_is_refused(name):
     assert breaks(old, new)
 
 
-def test_a_new_optional_field_is_allowed():
+def test_new_optional_field_is_allowed():
     old = schemas()["case.opened.v1"]
     new = copy.deepcopy(old)
     edit([*CASE, "properties"], lambda p: p.update(colour={"type": "string", "default": None}))(new)
@@ -110,7 +110,7 @@ def test_a_new_optional_field_is_allowed():
     assert breaks(old, new) == []
 
 
-def test_the_asyncapi_document_names_every_event_once():
+def test_asyncapi_document_names_every_event_once():
     document = asyncapi()
 
     assert set(document["components"]["messages"]) == set(EVENTS)

@@ -91,7 +91,7 @@ async def received(stack: Stack, topic: str, at_least: int) -> list[bytes]:
 
 
 @pytest.mark.stack
-async def test_postgres_keeps_what_it_acknowledged_and_says_nothing_personal(stack: Stack) -> None:
+async def test_postgres_is_durable_and_logs_no_personal_data(stack: Stack) -> None:
     wanted = {
         "fsync": "on",
         "synchronous_commit": "on",
@@ -123,7 +123,7 @@ async def test_postgres_keeps_what_it_acknowledged_and_says_nothing_personal(sta
 
 
 @pytest.mark.stack
-async def test_chinese_phrases_are_alike_by_their_trigrams(stack: Stack) -> None:
+async def test_trigrams_match_similar_chinese_phrases(stack: Stack) -> None:
     wire = await asyncpg.connect(stack.postgres_url)
 
     await wire.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
@@ -134,7 +134,7 @@ async def test_chinese_phrases_are_alike_by_their_trigrams(stack: Stack) -> None
 
 
 @pytest.mark.stack
-async def test_nobody_comes_in_without_the_password(stack: Stack) -> None:
+async def test_every_server_requires_its_password(stack: Stack) -> None:
     password = stack.postgres_url.split(":")[2].split("@")[0]
 
     with pytest.raises(asyncpg.InvalidPasswordError):
@@ -170,7 +170,7 @@ def sockets_of(pid: int | None) -> list[str]:
 
 
 @pytest.mark.stack
-async def test_topics_are_made_on_purpose_only(stack: Stack) -> None:
+async def test_topics_are_not_created_automatically(stack: Stack) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=stack.kafka_servers, request_timeout_ms=1500)
     await producer.start()
 
@@ -181,7 +181,7 @@ async def test_topics_are_made_on_purpose_only(stack: Stack) -> None:
 
 
 @pytest.mark.stack
-def test_servers_live_in_their_own_sessions_so_that_ctrl_c_passes_them_by(stack: Stack) -> None:
+def test_servers_run_in_their_own_sessions_and_ignore_ctrl_c(stack: Stack) -> None:
     sessions = {os.getsid(server.pid) for server in stack.servers if server.pid}
 
     assert len(sessions) == 3
@@ -189,7 +189,7 @@ def test_servers_live_in_their_own_sessions_so_that_ctrl_c_passes_them_by(stack:
 
 
 @pytest.mark.stack
-async def test_a_second_start_on_the_same_folder_is_refused_with_the_holder_named(
+async def test_second_start_in_the_same_folder_fails_and_names_the_process(
     stack: Stack,
 ) -> None:
     with pytest.raises(SetupError, match=f"in use by process {os.getpid()}") as refusal:
@@ -240,7 +240,7 @@ async def test_everything_acknowledged_survives_kill_nine_of_each_server(stack: 
 
 
 @pytest.mark.stack
-async def test_postgres_comes_back_beside_backends_that_outlived_it(stack: Stack) -> None:
+async def test_postgres_restarts_beside_orphaned_backends(stack: Stack) -> None:
     wires = [await asyncpg.connect(stack.postgres_url) for _ in range(5)]
     sleeping = [asyncio.ensure_future(wire.execute("SELECT pg_sleep(20)")) for wire in wires]
     await asyncio.sleep(0.2)
@@ -255,7 +255,7 @@ async def test_postgres_comes_back_beside_backends_that_outlived_it(stack: Stack
 
 
 @pytest.mark.stack
-async def test_a_pid_file_whose_number_belongs_to_somebody_else_does_not_stop_postgres(
+async def test_stale_pid_file_with_a_reused_pid_does_not_stop_postgres(
     stack: Stack,
 ) -> None:
     stack.postgres.kill()
@@ -271,7 +271,7 @@ async def test_a_pid_file_whose_number_belongs_to_somebody_else_does_not_stop_po
 
 
 @pytest.mark.stack
-async def test_a_server_that_dies_unasked_is_brought_back(stack: Stack) -> None:
+async def test_crashed_server_is_restarted(stack: Stack) -> None:
     told: list[str] = []
     keeper = asyncio.create_task(stack.supervise(told.append))
     old = stack.valkey.pid
@@ -286,7 +286,7 @@ async def test_a_server_that_dies_unasked_is_brought_back(stack: Stack) -> None:
 
 
 @pytest.mark.stack
-async def test_wiped_servers_begin_anew(stack: Stack) -> None:
+async def test_wiped_servers_start_empty(stack: Stack) -> None:
     broker = stack.brokers[0]
 
     for server in (broker, stack.valkey):
@@ -340,7 +340,7 @@ def gone_within(pids: list[int], seconds: float) -> bool:
 
 
 @pytest.mark.stack
-async def test_servers_die_with_a_killed_supervisor_and_the_next_one_resumes(folder: Path) -> None:
+async def test_servers_stop_with_a_killed_supervisor_and_the_next_one_resumes(folder: Path) -> None:
     child, pids = supervisor(folder / "killed")
     ports = (folder / "killed" / "ports.json").read_text()
 
@@ -357,7 +357,7 @@ async def test_servers_die_with_a_killed_supervisor_and_the_next_one_resumes(fol
 
 
 @pytest.mark.stack
-def test_servers_are_gone_soon_after_their_supervisor_was_killed(folder: Path) -> None:
+def test_servers_stop_soon_after_their_supervisor_was_killed(folder: Path) -> None:
     child, pids = supervisor(folder / "orphans")
 
     child.kill()
@@ -381,7 +381,7 @@ def test_ctrl_c_stops_the_servers_in_order(folder: Path) -> None:
 
 
 @pytest.mark.stack
-def test_servers_not_asked_for_are_not_started(folder: Path) -> None:
+def test_unwanted_servers_are_not_started(folder: Path) -> None:
     child, pids = supervisor(folder / "part", "valkey")
 
     child.send_signal(signal.SIGINT)
@@ -479,9 +479,7 @@ async def test_as_root_postgres_runs_from_a_closed_environment(
 
 @pytest.mark.stack
 @pytest.mark.skipif(not AS_ROOT, reason="only root may give a folder away")
-async def test_a_data_folder_follows_its_way_to_another(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_data_folder_can_be_moved(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = await run_postgres(folder / "moving")
     monkeypatch.setattr(
         postgres.Postgres, "_user_for_root", lambda self: ProcessUser("reach", before.uid)
@@ -493,7 +491,7 @@ async def test_a_data_folder_follows_its_way_to_another(
 @pytest.mark.stack
 @pytest.mark.skipif(not AS_ROOT, reason="the whole suite runs as an ordinary user then")
 @pytest.mark.parametrize("uid", [1, 23456], ids=["named", "a bare number"])
-def test_an_ordinary_user_runs_all_three(folder: Path, uid: int) -> None:
+def test_ordinary_user_runs_all_servers(folder: Path, uid: int) -> None:
     data = folder / f"ordinary-{uid}"
     as_user = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
     python = next(
@@ -546,7 +544,7 @@ def runs_everything(as_user: list[str], python: str) -> bool:
 # ── what stops a start, and what to do ────────────────────────────────────────────────────────────
 
 
-async def test_a_port_that_somebody_has_is_named(folder: Path) -> None:
+async def test_occupied_port_is_named(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as somebody:
         port = somebody.getsockname()[1]
         with pytest.raises(
@@ -557,7 +555,7 @@ async def test_a_port_that_somebody_has_is_named(folder: Path) -> None:
     assert "name another port" in refusal.value.hint
 
 
-async def test_a_kept_port_that_somebody_took_meanwhile_is_replaced(folder: Path) -> None:
+async def test_stored_port_that_is_occupied_is_replaced(folder: Path) -> None:
     async with Stack(folder / "moved", start={"valkey"}).running() as stack:
         kept = stack.valkey.port
     with socket.create_server(("127.0.0.1", kept)):
@@ -565,7 +563,7 @@ async def test_a_kept_port_that_somebody_took_meanwhile_is_replaced(folder: Path
             assert stack.valkey.port != kept
 
 
-def test_a_disk_without_room_is_refused(tmp_path: Path) -> None:
+def test_full_disk_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"only \d+ MB are free"):
         process.check_disk(tmp_path, free_bytes_min=1 << 60)
 
@@ -585,7 +583,7 @@ def test_a_disk_without_room_is_refused(tmp_path: Path) -> None:
         ("", "it said nothing"),
     ],
 )
-def test_last_words_of_a_server_are_explained(said: str, cause: str) -> None:
+def test_last_log_lines_of_a_server_are_explained(said: str, cause: str) -> None:
     assert cause in process.setup_error("kafka-1", said, Path("logs/kafka-1.log")).message
 
 
@@ -597,7 +595,7 @@ def test_last_words_of_a_server_are_explained(said: str, cause: str) -> None:
         ("Darwin", "arm64", (3, 12, 0), "no server packages for Darwin on arm64"),
     ],
 )
-def test_a_machine_without_packages_is_refused(
+def test_missing_packages_are_reported(
     system: str, machine: str, python: tuple[int, ...], words: str
 ) -> None:
     with pytest.raises(SetupError, match=words):
@@ -605,7 +603,7 @@ def test_a_machine_without_packages_is_refused(
     process.check_machine("Linux", "aarch64", (3, 11, 0))
 
 
-async def test_a_program_for_another_processor_is_refused(folder: Path) -> None:
+async def test_program_for_another_processor_is_reported(folder: Path) -> None:
     foreign = folder / "foreign"
     foreign.write_bytes(b"\x7fELF\x02\x01\x01" + b"\x00" * 57)
     foreign.chmod(0o755)
@@ -614,7 +612,7 @@ async def test_a_program_for_another_processor_is_refused(folder: Path) -> None:
         process.run([foreign], folder)
 
 
-async def test_without_a_network_the_first_start_says_what_to_do(
+async def test_first_start_without_a_network_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FENGPING_CACHE", str(tmp_path))
@@ -645,7 +643,7 @@ def liar() -> Iterator[str]:
     server.shutdown()
 
 
-async def test_a_jar_with_other_bytes_is_refused_and_not_kept(
+async def test_jar_with_a_wrong_checksum_is_rejected_and_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, liar: str
 ) -> None:
     monkeypatch.setenv("FENGPING_CACHE", str(tmp_path))
@@ -657,7 +655,7 @@ async def test_a_jar_with_other_bytes_is_refused_and_not_kept(
     assert not list(tmp_path.rglob("*.jar"))
 
 
-async def test_a_damaged_jar_is_fetched_again(
+async def test_damaged_jar_is_downloaded_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, liar: str
 ) -> None:
     real = cache_folder(tmp_path)
@@ -671,7 +669,7 @@ async def test_a_damaged_jar_is_fetched_again(
         jars.fetch_jars(copy, lambda *step: None, threading.Event())
 
 
-def test_a_cache_that_cannot_be_written_is_replaced_by_one_in_the_data_folder(
+def test_read_only_cache_is_replaced_by_one_in_the_data_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
@@ -683,7 +681,7 @@ def test_a_cache_that_cannot_be_written_is_replaced_by_one_in_the_data_folder(
 # ── small pure parts ──────────────────────────────────────────────────────────────────────────────
 
 
-def test_ports_are_chosen_where_clients_never_come_from() -> None:
+def test_ports_are_chosen_outside_of_the_ephemeral_range() -> None:
     lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
 
     assert all(1024 <= process.choose_port() < lowest for _ in range(20))
@@ -693,7 +691,7 @@ def test_java_reads_every_path() -> None:
     assert escaped("/家/𠮷 a") == "/\\u5bb6/\\ud842\\udfb7 a"
 
 
-def test_brokers_are_read_from_an_answer_with_and_without_racks() -> None:
+def test_brokers_are_read_from_a_response_with_and_without_racks() -> None:
     host = b"\x00\x09127.0.0.1\x00\x00\x23\x84"
     brokers = (
         b"\x00\x00\x00\x02"
@@ -708,7 +706,7 @@ def test_brokers_are_read_from_an_answer_with_and_without_racks() -> None:
     assert broker_ids(b"\x00\x00\x00\x01" + brokers) == {1, 7}
 
 
-async def test_a_cluster_id_may_begin_with_a_dash(
+async def test_cluster_id_may_begin_with_a_dash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One id in 64 does; a program that reads it as an option would fail one new installation in

@@ -1,6 +1,4 @@
-"""The measurements the bus was designed from, as tests on real Kafka: nothing lost, nothing twice,
-nothing out of order, nothing stuck.
-"""
+"""The guarantees of the bus on real Kafka: nothing lost, duplicated, reordered or blocked."""
 
 import asyncio
 import random
@@ -36,7 +34,7 @@ def rated(complaint_id, option=1):
 
 
 async def until(condition, seconds=20.0):
-    """Wait for a condition (sync or async) and fail when it does not come true."""
+    """Wait for a condition (sync or async); raise TimeoutError if it stays false."""
     async with asyncio.timeout(seconds):
         while True:
             result = condition()
@@ -46,7 +44,7 @@ async def until(condition, seconds=20.0):
 
 
 class RecordingConsumer:
-    """A service that writes down what it hears, in its own schema, and may be told to fail."""
+    """A service that records the events it consumes, and can be made to fail."""
 
     def __init__(self):
         self.on = Handlers()
@@ -71,13 +69,14 @@ class RecordingConsumer:
 
 @pytest.fixture
 async def world(core):
-    """Intake says, casework hears. `world.run()` runs both sides."""
+    """Intake publishes, casework consumes. `world.run()` runs both."""
     settings, open_schema = core
     await create_topics(settings)
     publisher_db, consumer_db = await open_schema("intake"), await open_schema("casework")
     async with consumer_db.transaction() as tx:
         await tx.run(
-            "create table effects (n bigint generated always as identity, event_id uuid, key text, version bigint)"
+            "create table effects "
+            "(n bigint generated always as identity, event_id uuid, key text, version bigint)"
         )
     recorder = RecordingConsumer()
     world = SimpleNamespace(
@@ -113,13 +112,13 @@ async def _count_is(recorder, database, count):
     return len(await recorder.effects(database)) >= count
 
 
-async def dead_letters(database):
+async def dlq(database):
     async with database.transaction() as tx:
         return await tx.fetch("select * from dead_letters order by id")
 
 
 async def read_topic(settings, topic):
-    """Everything in a topic, in the order of each partition."""
+    """Return all records of a topic, in the order of each partition."""
     options = client_options(settings) | {
         "auto_offset_reset": "earliest",
         "enable_auto_commit": False,
@@ -157,7 +156,7 @@ def by_key(rows):
 # ── the relay ─────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_three_relays_and_twelve_writers_lose_nothing_and_invert_nothing(world):
+async def test_three_relays_and_twelve_writers_keep_every_event_in_order(world):
     complaints = [uuid4() for _ in range(10)]
 
     async def write(writer):
@@ -184,7 +183,7 @@ async def _all_sent(relay):
     return (await relay.backlog())[0] == 0
 
 
-async def test_a_relay_that_dies_between_acknowledgement_and_mark_repeats_and_loses_nothing(world):
+async def test_relay_that_fails_between_acknowledgement_and_mark_loses_nothing(world):
     complaints = [uuid4() for _ in range(10)]
     rng = random.Random(7)
 
@@ -209,10 +208,8 @@ async def test_a_relay_that_dies_between_acknowledgement_and_mark_repeats_and_lo
     )
 
 
-async def test_a_frozen_relay_loses_its_shards_to_another(world, monkeypatch):
-    """Its connection stays open as long as its machine answers for it: the server must end what
-    says nothing.
-    """
+async def test_frozen_relay_loses_its_shards_to_another_process(world, monkeypatch):
+    """The kernel keeps its connection open: the server must end an idle session."""
     monkeypatch.setattr("shared.storage.connections.SESSION_IDLE_SECONDS", 2)
     frozen = Relay(world.publisher_db, world.settings)
     running = asyncio.create_task(frozen.run())
@@ -227,10 +224,8 @@ async def test_a_frozen_relay_loses_its_shards_to_another(world, monkeypatch):
     await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_events_of_a_sender_with_a_wrong_clock_are_consumed(world, monkeypatch):
-    """The broker refuses records more than an hour ahead of its clock, and soon deletes those older
-    than it keeps.
-    """
+async def test_events_of_a_publisher_with_a_wrong_clock_are_consumed(world, monkeypatch):
+    """The broker rejects records from its future, and soon deletes those from its past."""
     real = OutboxPublisher._record
     for days in (40, -40):
         stamp = int((datetime.now(UTC).timestamp() + days * 86_400) * 1000)
@@ -244,10 +239,8 @@ async def test_events_of_a_sender_with_a_wrong_clock_are_consumed(world, monkeyp
             await world.settled(1 if days > 0 else 2)
 
 
-async def test_a_wiped_broker_is_refilled_and_nothing_takes_effect_twice(world):
-    """The log is lost while everything is at rest: whoever hears from the beginning hears it all,
-    who heard it hears nothing new.
-    """
+async def test_wiped_broker_is_refilled_and_nothing_takes_effect_twice(world):
+    """The log is lost while nothing is published: the relay must notice and republish it."""
     complaints = [uuid4() for _ in range(30)]
     async with world.run():
         await world.publish(*map(rated, complaints))
@@ -263,10 +256,8 @@ async def test_a_wiped_broker_is_refilled_and_nothing_takes_effect_twice(world):
     assert len(effects) == 31
 
 
-async def test_a_log_that_was_wiped_and_grew_past_its_mark_is_refilled_all_the_same(world):
-    """The relay was idle meanwhile. What it sends next lies where older records lay, which tells;
-    no version shows what is missing.
-    """
+async def test_wiped_log_that_grew_past_its_checkpoint_is_refilled(world):
+    """The next record is stored at an offset below the checkpoint, which reveals the loss."""
     async with world.run(consuming=False) as (publisher,):
         await world.publish(*(rated(uuid4()) for _ in range(12)))
         await until(lambda: _all_sent(publisher.relay))
@@ -280,7 +271,7 @@ async def test_a_log_that_was_wiped_and_grew_past_its_mark_is_refilled_all_the_s
 
 
 async def wipe_topic(settings, topic):
-    """The topic loses all its records."""
+    """Delete and recreate the topic."""
     from aiokafka.admin import AIOKafkaAdminClient
 
     admin = AIOKafkaAdminClient(**client_options(settings))
@@ -316,7 +307,7 @@ async def test_every_event_delivered_three_times_takes_effect_once(world):
     assert all(versions == [1, 2, 3, 4, 5] for versions in by_key(effects).values())
 
 
-async def test_versions_that_arrive_permuted_take_effect_in_order(world):
+async def test_permuted_versions_take_effect_in_order(world):
     complaint = uuid4()
     async with producer_of(world.settings) as producer:
         for version in (3, 1, 5, 2, 4):
@@ -356,7 +347,7 @@ async def _send(producer, settings, complaint: UUID, version: int, *, body=None,
     )
 
 
-async def test_a_missing_predecessor_is_asked_for_and_sent_again(world, monkeypatch):
+async def test_missing_predecessor_is_requested_and_resent(world, monkeypatch):
     complaint = uuid4()
     async with world.run(consuming=False) as (publisher,):
         await world.publish(*(rated(complaint) for _ in range(5)))
@@ -373,9 +364,7 @@ async def test_a_missing_predecessor_is_asked_for_and_sent_again(world, monkeypa
 
 
 def lose_once(monkeypatch, event_id):
-    """Drop one record on its first arrival, before the wrapper sees it: as if the broker had lost
-    it.
-    """
+    """Drop one record when it is first fetched, as if the broker had lost it."""
     from shared.messaging import consumer
 
     real, lost = consumer.read_all, []
@@ -397,12 +386,12 @@ POISON = {
     "headers": {"ce_time": b"\xff\xfe"},
     "no id": {"ce_id": None},
     "type": {"ce_type": b"complaint.exploded.v9"},
-    "key": {"ce_subject": b"somebody else"},
+    "key": {"ce_subject": b"another key"},
     "version": {"ce_sequence": b"-1"},
 }
 
 
-async def test_poison_is_dead_lettered_once_with_its_bytes_and_the_partition_goes_on(world):
+async def test_poison_is_dead_lettered_with_its_bytes_and_blocks_nothing(world):
     async with producer_of(world.settings) as producer:
         for name, changes in POISON.items():
             complaint = uuid4()
@@ -416,7 +405,7 @@ async def test_poison_is_dead_lettered_once_with_its_bytes_and_the_partition_goe
     async with world.run(publishing=False):
         effects = await world.settled(len(POISON))
 
-    found = await dead_letters(world.consumer_db)
+    found = await dlq(world.consumer_db)
     assert len(effects) == len(POISON)
     assert len(found) == len(POISON)
     assert {dead_letter["reason"] for dead_letter in found} == {
@@ -429,7 +418,7 @@ async def test_poison_is_dead_lettered_once_with_its_bytes_and_the_partition_goe
     assert b"\xff\xfe not json" in {dead_letter["body"] for dead_letter in found}
 
 
-async def test_a_failing_aggregate_is_quarantined_in_order_and_replayed_after_the_cure(world):
+async def test_failing_aggregate_is_quarantined_and_replayed_in_order(world):
     sick, healthy = uuid4(), uuid4()
 
     def fail(event):
@@ -443,7 +432,7 @@ async def test_a_failing_aggregate_is_quarantined_in_order_and_replayed_after_th
             *(rated(healthy, option) for option in (1, 2, 3)),
         )
         effects = await world.settled(4)
-        await until(lambda: _pending_dead_letters_are(world.consumer_db, 1))
+        await until(lambda: _pending_are(world.consumer_db, 1))
     assert by_key(effects) == {str(sick): [1], str(healthy): [1, 2, 3]}
 
     world.recorder.fail = lambda event: None
@@ -455,12 +444,12 @@ async def test_a_failing_aggregate_is_quarantined_in_order_and_replayed_after_th
     assert (first, again) == ((1, 0), (0, 0))
 
 
-async def _pending_dead_letters_are(database, count):
+async def _pending_are(database, count):
     return (
         len(
             [
                 dead_letter
-                for dead_letter in await dead_letters(database)
+                for dead_letter in await dlq(database)
                 if dead_letter["state"] == "pending"
             ]
         )
@@ -468,7 +457,7 @@ async def _pending_dead_letters_are(database, count):
     )
 
 
-async def test_a_bug_that_is_no_value_error_is_tried_a_bounded_number_of_times(world):
+async def test_retriable_bug_is_retried_a_bounded_number_of_times(world):
     calls = []
 
     def fail(event):
@@ -478,22 +467,22 @@ async def test_a_bug_that_is_no_value_error_is_tried_a_bounded_number_of_times(w
     world.recorder.fail = fail
     async with world.run():
         await world.publish(rated(uuid4()))
-        await until(lambda: _pending_dead_letters_are(world.consumer_db, 1))
+        await until(lambda: _pending_are(world.consumer_db, 1))
         await asyncio.sleep(1)
 
     assert len(calls) == 6  # once in the batch, five times alone: no hot loop
-    assert (await dead_letters(world.consumer_db))[0]["attempts"] == 5
+    assert (await dlq(world.consumer_db))[0]["attempts"] == 5
 
 
-async def test_what_waits_for_another_topic_is_tried_again_by_itself(world):
+async def test_event_with_a_missing_dependency_is_replayed(world):
     def fail(event):
         raise DependencyMissing("campaign")
 
     world.recorder.fail = fail
     async with world.run():
         await world.publish(rated(uuid4()))
-        await until(lambda: _pending_dead_letters_are(world.consumer_db, 1))
-        assert (await dead_letters(world.consumer_db))[0]["reason"] == "dependency_missing"
+        await until(lambda: _pending_are(world.consumer_db, 1))
+        assert (await dlq(world.consumer_db))[0]["reason"] == "dependency_missing"
         world.recorder.fail = lambda event: None
         await replay(
             world.consumer_db, world.recorder.on, None, by="system", reason="dependency_missing"
@@ -510,7 +499,7 @@ async def test_what_waits_for_another_topic_is_tried_again_by_itself(world):
         "consumer.after_commit",
     ],
 )
-async def test_a_consumer_that_breaks_at_any_step_applies_every_event_once(world, place):
+async def test_consumer_that_fails_at_any_step_applies_every_event_once(world, place):
     broken = []
 
     def break_twice():
@@ -531,10 +520,10 @@ async def test_a_consumer_that_breaks_at_any_step_applies_every_event_once(world
         == 25
         == len({row["event_id"] for row in await world.recorder.effects(world.consumer_db)})
     )
-    assert await dead_letters(world.consumer_db) == []
+    assert await dlq(world.consumer_db) == []
 
 
-async def test_an_event_reaches_its_consumer_in_milliseconds(world):
+async def test_event_reaches_its_consumer_in_milliseconds(world):
     async with world.run():
         await world.publish(rated(uuid4()))
         await world.settled(1)

@@ -1,4 +1,4 @@
-"""Faults of one moment, told apart: what each rule of the bus is there for."""
+"""One fault per test: what each rule of the bus is for."""
 
 import asyncio
 from types import SimpleNamespace
@@ -31,7 +31,7 @@ from tests.shared.test_messaging import (
     NOON,
     _all_sent,
     _send,
-    dead_letters,
+    dlq,
     event_headers,
     producer_of,
     rated,
@@ -58,7 +58,7 @@ def ballot():
 
 
 async def committed(settings, group):
-    """Sum of the offsets that a group has committed."""
+    """Return the sum of the offsets that a group has committed."""
     admin = AIOKafkaAdminClient(**client_options(settings))
     await admin.start()
     try:
@@ -73,9 +73,7 @@ async def committed(settings, group):
 
 
 def hold_up(recorder):
-    """Let the hearer wait with every batch in its hands: (sizes of the batches it was given, the
-    event that lets it go on).
-    """
+    """Block the handler in every batch; return the batch sizes and the event that releases it."""
     entered, leave = [], asyncio.Event()
 
     async def slowly(tx, events):
@@ -87,7 +85,7 @@ def hold_up(recorder):
     return entered, leave
 
 
-async def test_no_offset_is_committed_while_the_handler_is_at_work(world):
+async def test_no_offset_is_committed_while_the_handler_runs(world):
     entered, leave = hold_up(world.recorder)
     async with world.run():
         await world.publish(rated(uuid4()))
@@ -100,10 +98,8 @@ async def test_no_offset_is_committed_while_the_handler_is_at_work(world):
     assert at_work == 0
 
 
-async def test_what_follows_in_a_partition_waits_for_what_is_at_work(world):
-    """Its offset stands for all before it: taken first and committed first, a crash would lose the
-    one that was slow.
-    """
+async def test_next_batch_of_a_partition_waits_for_the_running_one(world):
+    """Its offset commit would cover the slow batch, which a crash would then lose."""
     entered, leave = hold_up(world.recorder)
     complaint = uuid4()
     world.settings.batch_max = 1
@@ -119,8 +115,8 @@ async def test_what_follows_in_a_partition_waits_for_what_is_at_work(world):
     assert [effect["version"] for effect in effects] == [1, 2, 3, 4]
 
 
-async def test_a_large_batch_is_at_work_by_partitions(world, monkeypatch):
-    """While one waits for its database the others are counted."""
+async def test_large_batch_is_processed_by_partition(world, monkeypatch):
+    """Partitions wait for the database independently."""
     entered, leave = hold_up(world.recorder)
     monkeypatch.setattr("shared.messaging.batches.SPLIT_BATCH_FROM", 2)
     async with world.run(consuming=False) as (publisher,):
@@ -134,12 +130,10 @@ async def test_a_large_batch_is_at_work_by_partitions(world, monkeypatch):
     assert len(effects) == 60
 
 
-async def test_what_was_read_ahead_of_a_batch_that_is_put_back_comes_again(
+async def test_records_fetched_ahead_of_a_refetched_batch_are_fetched_again(
     world, monkeypatch, caplog
 ):
-    """Its records lie behind a place that is sought again: taken now, they would be taken out of
-    turn.
-    """
+    """Processed now, they would be processed out of order."""
     real, failed, taken = Consumer._apply_or_split, [], []
 
     async def fail_once(self, batch):
@@ -164,8 +158,8 @@ async def test_what_was_read_ahead_of_a_batch_that_is_put_back_comes_again(
     assert "never retrieved" not in caplog.text
 
 
-async def test_a_ballot_delivered_three_times_counts_once(world):
-    """No version tells its copies apart: only the inbox does."""
+async def test_ballot_delivered_three_times_counts_once(world):
+    """A single event has no version to check: only the inbox recognises its copies."""
     async with world.run(consuming=False) as (publisher,):
         await world.publish(*(ballot() for _ in range(20)))
         await until(lambda: _all_sent(publisher.relay))
@@ -184,10 +178,8 @@ async def test_a_ballot_delivered_three_times_counts_once(world):
     assert len(effects) == 20
 
 
-async def test_what_the_broker_did_not_take_is_sent_again(world, monkeypatch):
-    """Refused at once, or after it was handed over: the second batch of a partition fails, and so
-    does what follows it.
-    """
+async def test_events_that_the_broker_rejected_are_sent_again(world, monkeypatch):
+    """The broker rejects the first batch at once, and the third after it was sent."""
     real, refused = AIOKafkaProducer.send_batch, []
 
     async def send_batch(self, batch, topic, *, partition):
@@ -219,12 +211,8 @@ async def test_what_the_broker_did_not_take_is_sent_again(world, monkeypatch):
         (Bus, "_update_gauges_and_request_missing"),
     ],
 )
-async def test_a_part_that_fails_in_a_way_nobody_thought_of_goes_on(
-    world, monkeypatch, part, place
-):
-    """A bug in a library of ours must not end the relay or the consumer of a process that lives on
-    for months.
-    """
+async def test_bus_task_survives_an_unexpected_error(world, monkeypatch, part, place):
+    """A bug in a library must not end a task of a process that runs for months."""
     real, failed = getattr(part, place), []
 
     async def fail_once(self):
@@ -242,10 +230,8 @@ async def test_a_part_that_fails_in_a_way_nobody_thought_of_goes_on(
         assert [bus.health_problem() for bus in buses] == [None, None]
 
 
-async def test_an_event_that_commits_after_a_later_one_is_sent_too(world):
-    """Numbers are drawn in one order and committed in another: a relay that remembers how far it
-    came would never look back.
-    """
+async def test_event_that_commits_after_a_later_one_is_published(world):
+    """Ids are drawn in one order and committed in another: a cursor over ids would miss it."""
     async with world.run():
         async with world.publisher_db.transaction() as tx:
             tx.publish(rated(uuid4()))
@@ -256,10 +242,8 @@ async def test_an_event_that_commits_after_a_later_one_is_sent_too(world):
         await world.settled(2)
 
 
-async def test_two_gaps_of_one_aggregate_are_closed_together(world, monkeypatch):
-    """Versions 2 and 4 of six are lost: asking for the first gap alone would leave the second
-    waiting for a minute.
-    """
+async def test_two_gaps_of_one_aggregate_are_requested_together(world, monkeypatch):
+    """Versions 2 and 4 are lost: requesting only the first gap would delay the second."""
     from shared.messaging import consumer
 
     complaint = uuid4()
@@ -281,12 +265,14 @@ async def test_two_gaps_of_one_aggregate_are_closed_together(world, monkeypatch)
     assert [row["version"] for row in effects] == [1, 2, 3, 4, 5, 6]
 
 
-async def test_a_gap_that_was_noted_by_a_clock_that_had_jumped_is_asked_for(world):
-    """The event was held, and its predecessor asked for, forty days from now."""
+async def test_gap_buffered_by_a_clock_that_had_jumped_is_requested(world):
+    """`buffered_at` and `resend_requested_at` are forty days ahead."""
     async with world.consumer_db.transaction() as tx:
         await tx.run(
-            "insert into buffered_events (topic, key, version, event_id, type, headers, body, partition, log_offset, buffered_at, resend_requested_at) "
-            "select 'complaints', 'one', 2, gen_random_uuid(), 'complaint.rated.v1', '{}', '', 0, 1, at, at "
+            "insert into buffered_events (topic, key, version, event_id, type, headers, body, "
+            "partition, log_offset, buffered_at, resend_requested_at) "
+            "select 'complaints', 'one', 2, gen_random_uuid(), 'complaint.rated.v1', '{}', '', "
+            "0, 1, at, at "
             "from (select clock_timestamp() + interval '40 days' as at) later"
         )
         assert [
@@ -300,7 +286,7 @@ async def test_a_gap_that_was_noted_by_a_clock_that_had_jumped_is_asked_for(worl
     "place",
     ["relay.after_select", "relay.after_send", "relay.after_ack", "relay.after_mark_published"],
 )
-async def test_a_relay_that_breaks_at_any_step_loses_and_inverts_nothing(world, place):
+async def test_relay_that_fails_at_any_step_keeps_every_event_in_order(world, place):
     complaint, broken = uuid4(), []
 
     def break_twice():
@@ -310,21 +296,19 @@ async def test_a_relay_that_breaks_at_any_step_loses_and_inverts_nothing(world, 
 
     failpoint.armed[place] = break_twice
     async with world.run() as (publisher, _):
-        said = 0
-        while said < 20 or len(broken) < 2:  # one batch may have taken all there was
+        published = 0
+        while published < 20 or len(broken) < 2:  # one batch may have sent all rows
             await world.publish(rated(complaint))
-            said += 1
-            await asyncio.sleep(0.2 if said > 20 else 0)
-        effects = await world.settled(said)
+            published += 1
+            await asyncio.sleep(0.2 if published > 20 else 0)
+        effects = await world.settled(published)
         await until(lambda: _all_sent(publisher.relay))
 
-    assert [row["version"] for row in effects] == list(range(1, said + 1))
+    assert [row["version"] for row in effects] == list(range(1, published + 1))
 
 
-async def test_a_relay_that_is_just_starting_afresh_can_be_stopped(world, monkeypatch):
-    """It is closing its old producer when the order to stop comes: the order must not be swallowed
-    with that producer's end.
-    """
+async def test_restarting_relay_can_be_stopped(world, monkeypatch):
+    """Closing the old producer must not swallow the cancellation."""
     closing, real = asyncio.Event(), AIOKafkaProducer.stop
 
     async def slowly(self):
@@ -346,7 +330,7 @@ async def test_a_relay_that_is_just_starting_afresh_can_be_stopped(world, monkey
     assert done
 
 
-async def test_a_consumer_that_is_just_starting_afresh_can_be_stopped(world, monkeypatch):
+async def test_restarting_consumer_can_be_stopped(world, monkeypatch):
     closing, real = asyncio.Event(), KafkaBroker.stop
 
     async def slowly(self, *arguments):
@@ -382,12 +366,8 @@ def _break():
     raise ConnectionError("killed")
 
 
-async def test_a_log_that_was_replaced_is_read_from_its_start_even_when_the_first_look_fails(
-    world, monkeypatch
-):
-    """The topic was lost and made again while the group's offsets stayed; right then the brokers
-    are slow to answer.
-    """
+async def test_replaced_log_is_read_from_its_start_after_a_failed_verification(world, monkeypatch):
+    """The topic was recreated, the group kept its offsets, and the first verification timed out."""
     from shared.messaging import log_verifier
 
     async with world.run() as (publisher, _):
@@ -425,7 +405,7 @@ async def _committed_is(settings, count):
 
 
 async def _replace_log(settings, records):
-    """Make the topic anew with these records; the group keeps the offsets it had."""
+    """Recreate the topic with these records; the group keeps its offsets."""
     topic, group = records[0].topic, settings.topic_prefix + "fengping-casework"
     admin = AIOKafkaAdminClient(**client_options(settings))
     await admin.start()
@@ -452,7 +432,7 @@ async def _replace_log(settings, records):
     await member.stop()
 
 
-async def test_more_dead_letters_than_one_page_are_all_replayed(world, monkeypatch):
+async def test_replay_is_not_limited_to_one_page(world, monkeypatch):
     monkeypatch.setattr("shared.messaging.store.dead_letters.DEAD_LETTERS_MAX", 10)
     async with world.run(consuming=False) as (publisher,):
         await world.publish(*(rated(uuid4()) for _ in range(25)))
@@ -470,7 +450,7 @@ async def test_more_dead_letters_than_one_page_are_all_replayed(world, monkeypat
     assert len(await world.recorder.effects(world.consumer_db)) == 25
 
 
-async def test_dead_letters_that_fail_again_do_not_block_others(world, monkeypatch):
+async def test_failed_replay_does_not_block_others(world, monkeypatch):
     monkeypatch.setattr("shared.messaging.store.dead_letters.DEAD_LETTERS_MAX", 10)
     async with world.run(consuming=False) as (publisher,):
         await world.publish(*(rated(uuid4(), option) for option in (1, 2) * 15))
@@ -493,9 +473,7 @@ async def test_dead_letters_that_fail_again_do_not_block_others(world, monkeypat
 
 
 async def test_versions_are_read_again_after_waiting_for_another_replica(world):
-    """The gate is read with the inbox, before the wait for whoever holds the same event: it must be
-    read again then.
-    """
+    """Versions read before the wait for another replica's transaction are stale."""
     complaint = uuid4()
     async with world.run(consuming=False) as (publisher,):
         await world.publish(rated(complaint), rated(complaint))
@@ -516,10 +494,8 @@ async def test_versions_are_read_again_after_waiting_for_another_replica(world):
     ]
 
 
-async def test_a_replay_waits_for_batches_at_work_so_that_no_successor_is_left_behind(world):
-    """Neither would see what the other writes: the batch holds version 3 for want of 2, the replay
-    of 2 finds nothing held.
-    """
+async def test_replay_waits_for_running_batches_and_releases_their_buffered_events(world):
+    """Otherwise the batch would buffer version 3 while the replay of 2 sees nothing buffered."""
     complaint = uuid4()
     async with world.run(consuming=False) as (publisher,):
         await world.publish(*(rated(complaint) for _ in range(3)))
@@ -547,8 +523,8 @@ async def test_a_replay_waits_for_batches_at_work_so_that_no_successor_is_left_b
     ]
 
 
-async def test_a_record_that_nobody_can_read_takes_no_other_along(world):
-    """A time outside of all calendars, and a body nested deeper than any program follows."""
+async def test_malformed_record_does_not_affect_its_neighbours(world):
+    """A time that overflows when it is converted, and a body nested too deeply."""
     async with world.run(consuming=False) as (publisher,):
         await world.publish(rated(uuid4()))
         await until(lambda: _all_sent(publisher.relay))
@@ -573,10 +549,8 @@ async def test_a_record_that_nobody_can_read_takes_no_other_along(world):
     assert batch[2].event().complaint_id
 
 
-async def test_partitions_given_out_while_topics_were_missing_are_asked_for_again(world):
-    """The broker was wiped: whoever gave out the partitions knew only some of the topics, and
-    nobody would give out the others.
-    """
+async def test_assignment_made_while_topics_were_missing_is_repeated(world):
+    """A group leader that did not know all topics leaves partitions unassigned for ever."""
     early = Consumer(
         world.consumer_db,
         world.recorder.on,
@@ -595,17 +569,15 @@ async def test_partitions_given_out_while_topics_were_missing_are_asked_for_agai
 
 
 @pytest.fixture
-def strange_names():
-    """Let producers write names that are no text."""
+def any_header_names():
+    """Let producers write header names that are not UTF-8."""
     with any_header_name():
         yield
 
 
 @pytest.mark.parametrize("compression", [None, "gzip"])
-async def test_a_header_name_that_is_no_text_stops_nobody(world, strange_names, compression):
-    """The library gives up the whole fetch. What is an event all the same takes effect, what is
-    none is parked with its bytes.
-    """
+async def test_non_utf8_header_name_blocks_nothing(world, any_header_names, compression):
+    """aiokafka raises for the whole fetch; events take effect, other records are dead-lettered."""
     complaints, topic = [uuid4() for _ in range(6)], f"{world.settings.topic_prefix}complaints"
     producer = AIOKafkaProducer(
         **client_options(world.settings), acks="all", compression_type=compression
@@ -630,23 +602,23 @@ async def test_a_header_name_that_is_no_text_stops_nobody(world, strange_names, 
 
     async with world.run(publishing=False):
         effects = await world.settled(4)
-        await until(lambda: _dead_letters_are(world.consumer_db, 2))
+        await until(lambda: _dlq_size_is(world.consumer_db, 2))
 
     assert {row["key"] for row in effects} == {str(complaints[n]) for n in (0, 2, 4, 5)}
-    strange = {row["key"].decode(): row for row in await dead_letters(world.consumer_db)}
-    assert strange.keys() == {str(complaints[1]), str(complaints[3])}
+    by_key = {row["key"].decode(): row for row in await dlq(world.consumer_db)}
+    assert by_key.keys() == {str(complaints[1]), str(complaints[3])}
     assert all(
         row["reason"] == "headers" and row["body"] == encode(rated(UUID(key)))
-        for key, row in strange.items()
+        for key, row in by_key.items()
     )
-    assert "\\xff\\xfece_id" in strange[str(complaints[3])]["headers"]
+    assert "\\xff\\xfece_id" in by_key[str(complaints[3])]["headers"]
 
 
-async def _dead_letters_are(database, count):
-    return len(await dead_letters(database)) == count
+async def _dlq_size_is(database, count):
+    return len(await dlq(database)) == count
 
 
-async def test_after_a_strange_name_the_log_can_still_be_looked_at(world, strange_names):
+async def test_log_with_a_non_utf8_header_name_can_be_verified(world, any_header_names):
     async with producer_of(world.settings) as producer:
         for _ in range(3):
             complaint = uuid4()
@@ -664,9 +636,7 @@ async def test_after_a_strange_name_the_log_can_still_be_looked_at(world, strang
 
 
 def break_at(world, version):
-    """Let the hearer have a bug that meets this version of anything; gives the set to clear when it
-    is cured.
-    """
+    """Let the handler fail for this version; return the set to clear when the bug is fixed."""
     broken = {version}
 
     async def consume(tx, events):
@@ -678,7 +648,7 @@ def break_at(world, version):
     return broken
 
 
-async def test_a_failing_buffered_event_is_dead_lettered_and_not_its_predecessor(
+async def test_failing_buffered_event_is_dead_lettered_instead_of_its_predecessor(
     world,
 ):
     complaint, broken = uuid4(), break_at(world, 2)
@@ -686,11 +656,11 @@ async def test_a_failing_buffered_event_is_dead_lettered_and_not_its_predecessor
         for version in (2, 3, 1, 4):
             await _send(producer, world.settings, complaint, version)
     async with world.run(publishing=False):
-        await until(lambda: _dead_letters_are(world.consumer_db, 1))
+        await until(lambda: _dlq_size_is(world.consumer_db, 1))
         effects = await world.settled(1)
         await until(lambda: _buffered_are(world.consumer_db, [3, 4]))
 
-    [dead_letter] = await dead_letters(world.consumer_db)
+    [dead_letter] = await dlq(world.consumer_db)
     assert (dead_letter["version"], dead_letter["reason"], [row["version"] for row in effects]) == (
         2,
         "handler",
@@ -706,17 +676,16 @@ async def test_a_failing_buffered_event_is_dead_lettered_and_not_its_predecessor
     ]
 
 
-async def test_of_several_buffered_events_only_the_failing_one_is_dead_lettered(world):
+async def test_only_the_failing_one_of_several_buffered_events_is_dead_lettered(world):
     complaint = uuid4()
     break_at(world, 3)
     async with producer_of(world.settings) as producer:
         for version in (4, 3, 2, 1):
             await _send(producer, world.settings, complaint, version)
     async with world.run(publishing=False):
-        await until(lambda: _dead_letters_are(world.consumer_db, 1))
+        await until(lambda: _dlq_size_is(world.consumer_db, 1))
         effects = await world.settled(2)
-        # The record itself comes again, as after a crash before its offset was committed: it is the
-        # same letter.
+        # The record is delivered again, as after a crash: it is not dead-lettered twice.
         [third] = [
             r for r in await read_topic(world.settings, "complaints") if read(r).meta.version == 3
         ]
@@ -732,11 +701,11 @@ async def test_of_several_buffered_events_only_the_failing_one_is_dead_lettered(
         await world.settled(3)
 
     assert [row["version"] for row in effects] == [1, 2]
-    assert [dead_letter["version"] for dead_letter in await dead_letters(world.consumer_db)] == [3]
+    assert [dead_letter["version"] for dead_letter in await dlq(world.consumer_db)] == [3]
     assert await _buffered_are(world.consumer_db, [4])
 
 
-async def test_a_header_name_with_a_nul_is_dead_lettered_like_any_other(world):
+async def test_header_name_with_a_nul_is_dead_lettered(world):
     key = str(uuid4()).encode()
     async with producer_of(world.settings) as producer:
         await producer.send_and_wait(
@@ -749,23 +718,23 @@ async def test_a_header_name_with_a_nul_is_dead_lettered_like_any_other(world):
         await _send(producer, world.settings, uuid4(), 1)
     async with world.run(publishing=False):
         await world.settled(1)
-        await until(lambda: _dead_letters_are(world.consumer_db, 1))
+        await until(lambda: _dlq_size_is(world.consumer_db, 1))
 
-    [dead_letter] = await dead_letters(world.consumer_db)
+    [dead_letter] = await dlq(world.consumer_db)
     assert (dead_letter["key"], dead_letter["body"]) == (key, b"x")
     assert dead_letter["headers"] == {"a\\x00b": "1\\x00"}
 
 
-async def test_a_failing_event_with_a_buffered_successor_is_dead_lettered_itself(world):
+async def test_failing_event_with_a_buffered_successor_is_dead_lettered(world):
     complaint = uuid4()
     break_at(world, 1)
     async with producer_of(world.settings) as producer:
         for version in (2, 1):
             await _send(producer, world.settings, complaint, version)
     async with world.run(publishing=False):
-        await until(lambda: _dead_letters_are(world.consumer_db, 1))
+        await until(lambda: _dlq_size_is(world.consumer_db, 1))
 
-    [dead_letter] = await dead_letters(world.consumer_db)
+    [dead_letter] = await dlq(world.consumer_db)
     assert dead_letter["version"] == 1
     assert await _buffered_are(world.consumer_db, [2])
 
@@ -778,10 +747,8 @@ async def _buffered_are(database, versions):
         ] == versions
 
 
-async def test_an_early_event_is_counted_as_buffered_and_not_as_duplicate(world):
-    """And its predecessor, which lets it through from an earlier batch, is one event that came,
-    whatever it brings along.
-    """
+async def test_early_event_is_counted_as_buffered_and_not_as_duplicate(world):
+    """And its predecessor, which releases it in a later batch, counts as one event."""
     complaint = uuid4()
     consumer = processor_of(world)
     async with world.run(consuming=False) as (publisher,):
@@ -811,7 +778,7 @@ async def test_an_early_event_is_counted_as_buffered_and_not_as_duplicate(world)
     assert [row["version"] for row in await world.recorder.effects(world.consumer_db)] == [1, 2, 3]
 
 
-async def test_an_error_after_the_commit_dead_letters_nothing(world, monkeypatch):
+async def test_error_after_the_commit_fails_no_event(world, monkeypatch):
     def fail(*_):
         raise ValueError("a bug in counting")
 
@@ -822,4 +789,4 @@ async def test_an_error_after_the_commit_dead_letters_nothing(world, monkeypatch
         await until(lambda: _committed_is(world.settings, 3))
 
     assert len(effects) == 3
-    assert await dead_letters(world.consumer_db) == []
+    assert await dlq(world.consumer_db) == []

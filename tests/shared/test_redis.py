@@ -21,7 +21,7 @@ from shared.storage.redis import (
 SECRET = b"one secret for all replicas"
 
 
-async def test_limit_lets_the_allowed_number_pass_and_then_says_how_long_to_wait(
+async def test_limit_admits_the_allowed_number_then_returns_the_wait(
     redis: Redis,
 ) -> None:
     limiter = RateLimiter(redis, secret=SECRET)
@@ -44,7 +44,7 @@ async def test_limit_slides_and_refused_uses_are_not_counted(redis: Redis) -> No
     assert await limiter.hit(RateLimit("form", 1, 1)) is None
 
 
-async def test_oldest_use_makes_room_for_one_more(redis: Redis) -> None:
+async def test_expired_use_admits_one_more(redis: Redis) -> None:
     limiter = RateLimiter(redis, secret=SECRET)
     assert await limiter.hit(RateLimit("form", 2, 1)) is None
     await asyncio.sleep(0.6)
@@ -80,7 +80,7 @@ async def test_forgotten_key_counts_from_zero_and_others_do_not(redis: Redis) ->
     assert await limiter.hit(RateLimit("b", 1, 60)) is not None
 
 
-async def test_address_does_not_stand_in_redis(redis: Redis) -> None:
+async def test_address_is_not_stored_in_redis(redis: Redis) -> None:
     await RateLimiter(redis, secret=SECRET).hit(RateLimit("login/203.0.113.7", 5, 60))
 
     keys = await redis.keys("*")
@@ -121,7 +121,7 @@ async def test_frozen_redis_costs_a_bounded_wait(redis: Redis, valkey: Valkey) -
     assert time.monotonic() - began < 4
 
 
-async def test_use_whose_answer_was_lost_is_asked_again_and_admitted_once(
+async def test_use_repeated_after_a_lost_answer_is_counted_once(
     redis: Redis, valkey: Valkey
 ) -> None:
     limiter = RateLimiter(redis, secret=SECRET)
@@ -151,7 +151,7 @@ async def test_use_refused_by_one_limit_is_counted_against_none(redis: Redis) ->
     assert [await limiter.hit(house) for _ in range(3)][:2] == [None, None]
 
 
-async def test_longest_wait_of_several_limits_is_told(redis: Redis) -> None:
+async def test_longest_wait_of_several_limits_is_returned(redis: Redis) -> None:
     limiter = RateLimiter(redis, secret=SECRET)
     for limit in (RateLimit("a", 1, 10), RateLimit("b", 1, 40)):
         assert await limiter.hit(limit) is None
@@ -161,7 +161,7 @@ async def test_longest_wait_of_several_limits_is_told(redis: Redis) -> None:
     ) in (39, 40)
 
 
-async def test_what_redis_refuses_is_told_as_one_sentence(redis: Redis) -> None:
+async def test_every_redis_error_becomes_one_sentence(redis: Redis) -> None:
     await redis.set("text", "not a set")
 
     with pytest.raises(CacheUnavailable, match="请稍后再试"):
@@ -248,13 +248,13 @@ async def test_lost_board_is_not_shown_with_one_unit_but_rebuilt(redis: Redis) -
     assert len(places) == 2
 
 
-async def test_board_ends_by_itself_so_that_no_mistake_stays(redis: Redis) -> None:
+async def test_board_expires(redis: Redis) -> None:
     await Leaderboard(redis, lifetime_seconds=60).rebuild("2026", "政府", {"发改委": 94.31})
 
     assert 0 < await redis.ttl("board:2026:政府") <= 60
 
 
-async def test_board_with_redis_away_gives_nothing_and_breaks_nothing(
+async def test_board_without_redis_returns_nothing_and_raises_nothing(
     redis: Redis, valkey: Valkey
 ) -> None:
     board = Leaderboard(redis)

@@ -1,6 +1,4 @@
-"""A transaction writes rows, events and audit leaves together, or nothing; versions follow the
-aggregate's lock.
-"""
+"""A transaction writes rows, events and audit entries together, or nothing."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -33,7 +31,7 @@ def ballot():
     )
 
 
-async def test_leaving_the_block_writes_the_event_and_the_leaf(core):
+async def test_leaving_the_block_writes_event_and_audit_entry(core):
     _, open_schema = core
     database = await open_schema("intake")
     complaint = uuid4()
@@ -54,11 +52,11 @@ async def test_leaving_the_block_writes_the_event_and_the_leaf(core):
     assert (entry["actor"], entry["subject"]) == ("public", str(complaint))
 
 
-async def test_an_exception_writes_nothing(core):
+async def test_exception_writes_nothing(core):
     _, open_schema = core
     database = await open_schema("intake")
 
-    async def break_off():
+    async def fail():
         async with database.transaction() as tx:
             tx.publish(rated(uuid4()))
             tx.audit("complaint.rated", "x", "public")
@@ -66,12 +64,13 @@ async def test_an_exception_writes_nothing(core):
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        await break_off()
+        await fail()
 
     async with database.transaction() as tx:
         assert (
             await tx.fetchval(
-                "select (select count(*) from outbox) + (select count(*) from audit) + (select count(*) from inbox)"
+                "select (select count(*) from outbox) + (select count(*) from audit) "
+                "+ (select count(*) from inbox)"
             )
             == 0
         )
@@ -93,7 +92,7 @@ async def test_versions_of_one_aggregate_count_up_within_and_across_transactions
     assert [row["version"] for row in rows if row["key"] == str(bruno)] == [1, 2]
 
 
-async def test_a_fact_that_happens_once_needs_no_aggregate_row(core):
+async def test_single_event_needs_no_aggregate_row(core):
     _, open_schema = core
     database = await open_schema("intake")
 
@@ -106,10 +105,8 @@ async def test_a_fact_that_happens_once_needs_no_aggregate_row(core):
         assert await tx.fetchval("select count(*) from outbox where version = 1") == 3
 
 
-async def test_twelve_writers_leave_ids_in_the_order_of_versions(core):
-    """A number drawn before the aggregate's lock was measured to invert: here 12 writers share 5
-    aggregates.
-    """
+async def test_twelve_writers_draw_ids_in_the_order_of_versions(core):
+    """An id drawn before the aggregate was locked was measured to invert events."""
     _, open_schema = core
     database = await open_schema("intake")
     complaints = [uuid4() for _ in range(5)]
@@ -125,9 +122,11 @@ async def test_twelve_writers_leave_ids_in_the_order_of_versions(core):
 
     async with database.transaction() as tx:
         inverted = await tx.fetchval(
-            "select count(*) from outbox a join outbox b using (topic, key) where a.version < b.version and a.id > b.id"
+            "select count(*) from outbox a join outbox b using (topic, key) "
+            "where a.version < b.version and a.id > b.id"
         )
         gaps = await tx.fetchval(
-            "select count(*) from (select key, max(version) m, count(*) c from outbox group by key) x where m <> c"
+            "select count(*) from "
+            "(select key, max(version) m, count(*) c from outbox group by key) x where m <> c"
         )
     assert (inverted, gaps) == (0, 0)

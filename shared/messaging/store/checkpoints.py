@@ -16,17 +16,17 @@ delete from log_checkpoints where kind = 'consumed' and topic = $1 and partition
 """
 
 
-class Checkpoint(NamedTuple):
+class LogCheckpoint(NamedTuple):
     """The record that a log is known to hold at `offset`."""
 
     offset: int
     event_id: str
 
 
-async def consumed(tx: Transaction) -> dict[TopicPartition, Checkpoint]:
+async def consumed(tx: Transaction) -> dict[TopicPartition, LogCheckpoint]:
     """Return the last consumed record of each partition."""
     return {
-        TopicPartition(topic, partition): Checkpoint(offset, str(event_id))
+        TopicPartition(topic, partition): LogCheckpoint(offset, str(event_id))
         for topic, partition, offset, event_id in await tx.fetch(_SELECT)
     }
 

@@ -9,7 +9,7 @@ import asyncpg
 import msgspec
 from aiokafka import TopicPartition
 
-from shared.messaging.store.checkpoints import Checkpoint
+from shared.messaging.store.checkpoints import LogCheckpoint
 from shared.storage.transaction import Transaction
 
 REPUBLISH_TIMEOUT_SECONDS = 300.0
@@ -109,10 +109,10 @@ async def mark_published(connection: asyncpg.Connection, acked: Sequence[Acknowl
 
 async def published_checkpoints(
     connection: asyncpg.Connection, topic_prefix: str
-) -> dict[TopicPartition, Checkpoint]:
+) -> dict[TopicPartition, LogCheckpoint]:
     """Return the last acknowledged record of each partition."""
     return {
-        TopicPartition(topic_prefix + topic, partition): Checkpoint(offset, str(event_id))
+        TopicPartition(topic_prefix + topic, partition): LogCheckpoint(offset, str(event_id))
         for topic, partition, offset, event_id in await connection.fetch(_CHECKPOINTS)
     }
 
