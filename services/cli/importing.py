@@ -1,19 +1,21 @@
-"""`fengping import`: files of other systems, taken by the same actions that the API calls, on the
-database of an installation.
+"""Import files with the actions that the API uses, on the database of an installation.
 
-The events leave with the installation's relays, now or when it is next started.
+The installation's relays publish the events, now or when it is next started.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 from uuid import UUID
 
-from services.cli.up import build
+from services.cli.installation import build
 from shared.appraisal.errors import Rejected
 from shared.appraisal.imports import (
     InvalidFile,
     InvalidMapping,
+    MappedRow,
     RowError,
     map_rows,
     read_mapping,
@@ -22,61 +24,60 @@ from shared.appraisal.imports import (
 )
 from shared.appraisal.labels import Role
 from shared.foundation.settings import Settings
+from shared.runtime.service import Service
 from shared.security.policies import Account
 
-IMPORTER = Account(id=UUID(int=0), name="import", display_name="导入", role=Role.OFFICE)
-"""Who imports by command: whoever may use the machine."""
-KINDS = ("complaints", "ballots", "visits", "units")
+IMPORTER: Final = Account(id=UUID(int=0), name="import", display_name="导入", role=Role.OFFICE)
+"""The acting account of imports by command."""
 
 
 @dataclass(slots=True)
-class Outcome:
-    """How an import ended: rows taken now, in already, refused with line, column and reason."""
+class ImportResult:
+    """How an import ended: rows taken now, rows taken before, and rejected rows."""
 
     total: int
     done: int
     repeated: int = 0
-    mistakes: list[RowError] = field(default_factory=list)
+    errors: list[RowError] = field(default_factory=list)
 
     def report(self) -> bytes:
-        """The refused rows as CSV."""
-        return report_csv(
-            [(mistake.line, mistake.column, mistake.reason) for mistake in self.mistakes]
-        )
+        """Return the rejected rows as CSV."""
+        return report_csv([(error.line, error.column, error.reason) for error in self.errors])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class File:
-    """A file to import, read: its name decides whether it is CSV or a workbook; `mapping` is the
-    mapping's text.
-    """
+class ImportFile:
+    """A CSV file or workbook, told apart by its content, and the text of its mapping."""
 
     name: str
     content: bytes
     mapping: str
 
     @staticmethod
-    def of(file: Path, mapping: Path) -> "File":
-        return File(
+    def read(file: Path, mapping: Path) -> "ImportFile":
+        """Read a file and its mapping."""
+        return ImportFile(
             name=file.name, content=file.read_bytes(), mapping=mapping.read_text(encoding="utf-8")
         )
 
 
-async def take(
+async def import_rows(
     kind: str,
-    file: File,
+    file: ImportFile,
     *,
     campaign_id: str,
     dry_run: bool,
     settings: Settings,
-    told: Callable[[int, int], None],
-) -> Outcome:
-    """Import a file. Twice changes nothing; killed, it goes on where it was when started again.
+    on_progress: Callable[[int, int], None],
+) -> ImportResult:
+    """Import a file. Importing twice changes nothing; a killed import continues when repeated.
 
     Raises Rejected with what to change in the file or the mapping.
     """
     if kind == "units":
-        return await _take_units(file, campaign_id=campaign_id, dry_run=dry_run, settings=settings)
+        return await _import_units(
+            file, campaign_id=campaign_id, dry_run=dry_run, settings=settings
+        )
     from services.intake.actions import imports
 
     job = imports.read_job(
@@ -93,47 +94,57 @@ async def take(
             status=422,
             field="mapping",
         )
-    service = build("intake", settings)
-    try:
+
+    def report(progress: imports.ImportProgress) -> None:
+        on_progress(progress.processed, progress.total)
+
+    async with _opened("intake", settings) as service:
         async with service.database.transaction(service.context) as tx:
             import_id = await imports.start_import(tx, job)
-
-        def report(progress: imports.ImportProgress) -> None:
-            told(progress.processed, progress.total)
-
         progress = await imports.run_import(
             service.database, service.context, import_id, job, on_progress=report
         )
-    finally:
-        await service.database.close()
-    return Outcome(progress.total, progress.done, progress.repeated, progress.errors)
+    return ImportResult(progress.total, progress.done, progress.repeated, progress.errors)
 
 
-async def _take_units(
-    file: File, *, campaign_id: str, dry_run: bool, settings: Settings
-) -> Outcome:
-    """Enter a register of units, whole or not at all: a campaign with half its units is worse than
-    none.
-    """
+async def _import_units(
+    file: ImportFile, *, campaign_id: str, dry_run: bool, settings: Settings
+) -> ImportResult:
+    """Register units, all or none."""
     from services.scoring.actions.campaigns import register_units
     from services.scoring.domain.register import UNIT_COLUMNS, unit_row
 
+    rows = _mapped_rows(file)
+    errors = [row for row in rows if isinstance(row, RowError)]
+    valid = [row for row in rows if isinstance(row, MappedRow)]
+    if errors:
+        return ImportResult(len(rows), 0, errors=errors)
+    if not dry_run:
+        units = [unit_row(_texts(row, UNIT_COLUMNS)) for row in valid]
+        async with (
+            _opened("scoring", settings) as service,
+            service.database.transaction(service.context) as tx,
+        ):
+            await register_units(tx, campaign_id, units, by=IMPORTER)
+    return ImportResult(len(rows), len(valid))
+
+
+def _mapped_rows(file: ImportFile) -> list[MappedRow | RowError]:
     try:
-        rows = list(map_rows(read_table(file.name, file.content), read_mapping(file.mapping)))
+        table = read_table(file.name, file.content)
+        return list(map_rows(table, read_mapping(file.mapping)))
     except (InvalidFile, InvalidMapping) as error:
         raise Rejected(str(error), status=422) from error
-    mistakes = [row for row in rows if isinstance(row, RowError)]
-    units = [
-        unit_row({field: row.text(field) for field in UNIT_COLUMNS})
-        for row in rows
-        if not isinstance(row, RowError)
-    ]
-    if mistakes or dry_run:
-        return Outcome(len(rows), 0 if mistakes else len(units), mistakes=mistakes)
-    service = build("scoring", settings)
+
+
+def _texts(row: MappedRow, fields: Iterable[str]) -> dict[str, str]:
+    return {field: row.text(field) for field in fields}
+
+
+@asynccontextmanager
+async def _opened(name: str, settings: Settings) -> AsyncIterator[Service]:
+    service = build(name, settings)
     try:
-        async with service.database.transaction(service.context) as tx:
-            await register_units(tx, campaign_id, units, by=IMPORTER)
+        yield service
     finally:
         await service.database.close()
-    return Outcome(len(rows), len(units))

@@ -1,3 +1,1 @@
-"""The simulator: people, texts and a load that meet the system where everybody does, at its public
-HTTP doors.
-"""
+"""The demo and the load generator: they use the system through its public HTTP interface only."""

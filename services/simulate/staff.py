@@ -1,199 +1,197 @@
-"""The people who work on cases in the demo: each looks at the list as it is now and does what is
-theirs, when they are ready.
+"""The staff of the demo: handle open cases and obligations as the real roles would.
 
-Nobody remembers anything: what somebody does with a case, and when, follows from the seed and the
-case's number. So a demo that was killed goes on where the system stands.
+What happens to a case, and when, follows from the seed and the case's number. Nothing is stored: a
+killed demo continues from the state of the system.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
+from itertools import count
 from random import Random
 from typing import Final
 
 from services.simulate import texts
+from services.simulate.accounts import REVIEWER, SUPERVISOR, DemoAccount, handler_of, head_of
 from services.simulate.client import Client, Json, RequestRejected, id_of
-from services.simulate.people import (
-    BODIES,
-    BODY,
-    REVIEWER,
-    SUPERVISOR,
-    Body,
-    Person,
-    handler_of,
-    head_of,
-)
+from services.simulate.units import UNITS, UNITS_BY_ID
 from shared.appraisal.calendar.holiday_notices import china
 from shared.appraisal.calendar.working_days import WorkCalendar
 from shared.foundation.clock import CHINA
 
-OPEN: Final = ("pending", "assigned", "handling", "reviewing")
+OPEN_STATES: Final = ("pending", "assigned", "handling", "reviewing")
 OFFICE_HOURS: Final = (time(8, 40), time(17, 10))
 EXTENSION_DAYS: Final = 3
 ONE_DAY: Final = timedelta(days=1)
-LOOKING_INTO_REPORTS: Final = ("D05", "D02")
-Act = Callable[[Json, Random], Awaitable[None]]
+REPORT_UNIT_IDS: Final = ("D05", "D02")
+"""The units that investigate reports (举报)."""
+NOT_ACCEPTED_SHARE: Final = 0.08
+RETURNED_SHARE: Final = 0.03
+EXTENDED_SHARE: Final = 0.10
+SENT_BACK_SHARE: Final = 0.12
+NEVER_SHARE: Final = 0.12
+LATE_SHARE: Final = 0.55
+"""Shares of cases that a unit of quality 0 never handles, or handles late."""
+QUALITY_DEFAULT: Final = 0.8
+TOLERATED_STATUSES: Final = frozenset({403, 404, 409, 422})
+"""Another account has acted already, or the action is no longer possible."""
 
 
-def standings(seed: int) -> dict[str, float]:
-    """How well each unit works, 0 to 1: most well, a few badly."""
-    return {
-        body.unit_id: min(
-            0.97, max(0.3, Random(f"{seed}/standing/{body.unit_id}").gauss(0.78, 0.15))
-        )
-        for body in BODIES
-    }
+def unit_qualities(seed: int) -> dict[str, float]:
+    """Return how well each unit works, from 0 to 1: most well, a few badly."""
+    return {unit.unit_id: _quality(Random(f"{seed}/standing/{unit.unit_id}")) for unit in UNITS}
+
+
+def _quality(rng: Random) -> float:
+    return min(0.97, max(0.3, rng.gauss(0.78, 0.15)))
 
 
 def in_office_hours(at: datetime, calendar: WorkCalendar, rng: Random) -> datetime:
-    """`at`, or the next moment at which somebody sits in the office."""
+    """Return `at`, or the next instant within office hours."""
+    opens, closes = OFFICE_HOURS
     local = at.astimezone(CHINA)
-    if local.time() > OFFICE_HOURS[1]:
-        local = datetime.combine(local.date() + ONE_DAY, time(0), CHINA)
+    if local.time() > closes:
+        local = _next_midnight(local)
     while not calendar.is_workday(local.date()):
-        local = datetime.combine(local.date() + ONE_DAY, time(0), CHINA)
-    if local.time() < OFFICE_HOURS[0]:
-        local = datetime.combine(local.date(), OFFICE_HOURS[0], CHINA) + timedelta(
-            minutes=rng.randint(0, 90)
-        )
+        local = _next_midnight(local)
+    if local.time() < opens:
+        opening = datetime.combine(local.date(), opens, CHINA)
+        local = opening + timedelta(minutes=rng.randint(0, 90))
     return local
 
 
-class People:
-    """Signs people in when they are first needed."""
+def _next_midnight(local: datetime) -> datetime:
+    return datetime.combine(local.date() + ONE_DAY, time(0), CHINA)
+
+
+class ClientPool:
+    """Returns a signed-in client for an account; signs in on first use."""
 
     def __init__(self, client: Client, password: str) -> None:
-        self._client, self._password = client, password
-        self._known: dict[str, Client] = {}
+        self._client = client
+        self._password = password
+        self._signed_in: dict[str, Client] = {}
 
-    async def __call__(self, person: Person) -> Client:
-        if person.name not in self._known:
-            self._known[person.name] = await self._client.sign_in(person.name, self._password)
-        return self._known[person.name]
+    async def __call__(self, account: DemoAccount) -> Client:
+        if account.name not in self._signed_in:
+            client = await self._client.sign_in(account.name, self._password)
+            self._signed_in[account.name] = client
+        return self._signed_in[account.name]
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A case in a state: since when (legal time) it stands there for all the staff know, and when
-    its person will act (None: never).
-    """
-
-    since: datetime
-    act_at: datetime | None
+CaseAction = Callable[[Json, Random], Awaitable[None]]
+CaseVersion = tuple[str, int]
 
 
 @dataclass(kw_only=True)
-class Staff:
-    """Reviewer, handlers, unit heads and supervisor. `round` is one look at everything that is
-    open.
-    """
+class DemoStaff:
+    """Reviewer, handlers, unit heads and supervisor."""
 
-    people: People
+    clients: ClientPool
     seed: int
-    standing: Mapping[str, float]
-    units: tuple[Body, ...] = BODIES
+    quality: Mapping[str, float]
     calendar: WorkCalendar = field(default_factory=china)
-    counts: dict[str, int] = field(default_factory=dict)
-    """Cases by state, as last seen."""
+    counts: Counter[str] = field(default_factory=Counter)
+    """Open cases by state, as last read."""
     closed: list[str] = field(default_factory=list)
-    """Numbers of the cases closed since somebody emptied this list."""
-    _seen: dict[tuple[str, int], Seen] = field(default_factory=dict)
+    """Numbers of the cases closed since this list was last emptied."""
+    _act_at: dict[CaseVersion, datetime | None] = field(default_factory=dict)
+    """When each version of a case is acted on (legal time); None: never."""
 
     async def ready(self, now: datetime) -> list[tuple[Json, Random]]:
-        """The open cases whose person acts now."""
-        supervisor = await self.people(SUPERVISOR)
-        rows, page = [], 1
-        while True:
-            found, total = await supervisor.cases(state=list(OPEN), page=page)
-            rows += found
-            if not found or len(rows) >= total:
+        """Return the open cases to act on now."""
+        cases = await self._open_cases()
+        self.counts = Counter(case["state"] for case in cases)
+        return [(case, rng) for case, rng in self._own(cases) if self._is_ready(case, rng, now)]
+
+    async def _open_cases(self) -> list[Json]:
+        supervisor = await self.clients(SUPERVISOR)
+        cases: list[Json] = []
+        for page in count(1):
+            found, total = await supervisor.cases(state=list(OPEN_STATES), page=page)
+            cases += found
+            if not found or len(cases) >= total:
                 break
-            page += 1
-        self.counts = {state: sum(row["state"] == state for row in rows) for state in OPEN}
-        chosen = [
-            (row, Random(f"{self.seed}/{row['number']}/{row['version']}"))
-            for row in rows
-            if is_ours(row)
-        ]
-        return [(row, rng) for row, rng in chosen if self._is_ready(row, rng, now)]
+        return cases
 
-    def _is_ready(self, row: Json, rng: Random, now: datetime) -> bool:
-        key = (row["number"], row["version"])
-        if key not in self._seen:
-            self._seen[key] = Seen(now, self._when(row, rng, now))
-        at = self._seen[key].act_at
-        return at is not None and now >= at
+    def _own(self, cases: list[Json]) -> Iterator[tuple[Json, Random]]:
+        for case in cases:
+            if belongs_to_demo(case):
+                yield case, Random(f"{self.seed}/{case['number']}/{case['version']}")
 
-    def _when(self, row: Json, rng: Random, now: datetime) -> datetime | None:
-        """When somebody deals with the case: most in time, some late, a few never; the worse the
-        unit stands, the more.
+    def _is_ready(self, case: Json, rng: Random, now: datetime) -> bool:
+        version = _version(case)
+        if version not in self._act_at:
+            self._act_at[version] = self._planned_at(case, rng, now)
+        act_at = self._act_at[version]
+        return act_at is not None and now >= act_at
+
+    def _planned_at(self, case: Json, rng: Random, now: datetime) -> datetime | None:
+        """Return when a case is acted on: mostly in time; the worse the unit, the more often late
+        or never.
         """
-        if row["state"] in ("pending", "reviewing"):
-            return in_office_hours(now + timedelta(hours=rng.uniform(1, 8)), self.calendar, rng)
-        weakness = 1 - self.standing.get(row["unit_id"], 0.8)
-        due, luck = _instant(row["due_at"]), rng.random()
-        if luck < 0.12 * weakness:
+        if case["state"] in ("pending", "reviewing"):
+            return self._in_office_hours(now + timedelta(hours=rng.uniform(1, 8)), rng)
+        weakness = 1 - self.quality.get(case["unit_id"], QUALITY_DEFAULT)
+        due = _instant(case["due_at"])
+        luck = rng.random()
+        if luck < NEVER_SHARE * weakness:
             return None
-        if due is None or due <= now or luck < 0.55 * weakness:
-            return in_office_hours(
-                (due or now) + timedelta(hours=rng.uniform(3, 60)), self.calendar, rng
-            )
-        planned = in_office_hours(now + (due - now) * rng.uniform(0.1, 0.75), self.calendar, rng)
+        if due is None or due <= now or luck < LATE_SHARE * weakness:
+            late_by = timedelta(hours=rng.uniform(3, 60))
+            return self._in_office_hours((due or now) + late_by, rng)
+        planned = self._in_office_hours(now + (due - now) * rng.uniform(0.1, 0.75), rng)
         return min(planned, max(now, due - timedelta(hours=2)))
 
-    async def do(self, row: Json, rng: Random) -> None:
-        """What the case's person does with it now. What the system refuses has been done by
-        somebody else, or cannot be done any more.
-        """
-        acts: dict[str, Act] = {
-            "pending": self._dispatch,
-            "assigned": self._take_on,
+    def _in_office_hours(self, at: datetime, rng: Random) -> datetime:
+        return in_office_hours(at, self.calendar, rng)
+
+    async def act(self, case: Json, rng: Random) -> None:
+        """Act on a case as its state requires."""
+        actions: dict[str, CaseAction] = {
+            "pending": self._triage,
+            "assigned": self._accept,
             "handling": self._handle,
             "reviewing": self._review,
         }
         try:
-            await acts[row["state"]](row, rng)
+            await actions[case["state"]](case, rng)
         except RequestRejected as rejected:
-            if rejected.status not in (403, 404, 409, 422):
+            if rejected.status not in TOLERATED_STATUSES:
                 raise
-            self._seen[(row["number"], row["version"])] = Seen(
-                self._seen[(row["number"], row["version"])].since, None
-            )
+            self._act_at[_version(case)] = None
 
-    async def _dispatch(self, row: Json, rng: Random) -> None:
-        reviewer, number, version = await self.people(REVIEWER), row["number"], row["version"]
-        if rng.random() < 0.08:
+    async def _triage(self, case: Json, rng: Random) -> None:
+        reviewer = await self.clients(REVIEWER)
+        number, version = _version(case)
+        if rng.random() < NOT_ACCEPTED_SHARE:
             refusal = {"reason": "in_procedure", "explanation": ""}
-            await reviewer.act(
-                number, "non-acceptance", refusal, key=id_of(number, version, "refuse")
-            )
+            key = id_of(number, version, "refuse")
+            await reviewer.act(number, "non-acceptance", refusal, key=key)
             return
-        accused = (await reviewer.case(number))["origin"]["named_unit_id"]
-        # A report never goes to the unit it accuses: one commission looks into it, or else the
-        # other.
-        unit = next(one for one in LOOKING_INTO_REPORTS if one != accused)
-        assignment = {"unit_id": unit, "opinion": "请核查后按期反馈。"}
+        details = await reviewer.case(number)
+        accused = details["origin"]["named_unit_id"]
+        # A report is never assigned to the unit that it accuses.
+        unit_id = next(unit_id for unit_id in REPORT_UNIT_IDS if unit_id != accused)
+        assignment = {"unit_id": unit_id, "opinion": "请核查后按期反馈。"}
         await reviewer.act(number, "assignment", assignment, key=id_of(number, version, "assign"))
 
-    async def _take_on(self, row: Json, rng: Random) -> None:
-        handler, number = await self.people(handler_of(row["unit_id"])), row["number"]
-        if rng.random() < 0.03 and row["kind"] == "complaint":
+    async def _accept(self, case: Json, rng: Random) -> None:
+        handler = await self.clients(handler_of(case["unit_id"]))
+        number, version = _version(case)
+        if rng.random() < RETURNED_SHARE and case["kind"] == "complaint":
             reason = {"reason": "not_ours", "basis": rng.choice(texts.RETURNED)}
-            await handler.act(number, "return", reason, key=id_of(number, row["version"], "return"))
+            await handler.act(number, "return", reason, key=id_of(number, version, "return"))
             return
-        await handler.accept_case(number, key=id_of(number, row["version"], "accept"))
+        await handler.accept_case(number, key=id_of(number, version, "accept"))
 
-    async def _handle(self, row: Json, rng: Random) -> None:
-        handler, number, version = (
-            await self.people(handler_of(row["unit_id"])),
-            row["number"],
-            row["version"],
-        )
-        if (
-            rng.random() < 0.10
-            and row["deadline_status"] in ("normal", "warning")
-            and await self._extend(handler, row, rng)
-        ):
+    async def _handle(self, case: Json, rng: Random) -> None:
+        handler = await self.clients(handler_of(case["unit_id"]))
+        number, version = _version(case)
+        wants_extension = rng.random() < EXTENDED_SHARE
+        may_extend = wants_extension and case["deadline_status"] in ("normal", "warning")
+        if may_extend and await self._extend(handler, case, rng):
             return
         result = texts.outcome(rng)
         body = {
@@ -204,69 +202,68 @@ class Staff:
         }
         await handler.submit_result(number, body, key=id_of(number, version, "submit"))
 
-    async def _extend(self, handler: Client, row: Json, rng: Random) -> bool:
-        """Ask for more time; the head of the unit and the supervisor agree. False when it was had
-        before, or is too late.
-        """
-        number, version = row["number"], row["version"]
-        asked = {"amount": EXTENSION_DAYS, "reason": rng.choice(texts.EXTENDED)}
+    async def _extend(self, handler: Client, case: Json, rng: Random) -> bool:
+        """Request an extension and approve it. Return False if the system rejects it."""
+        number, version = _version(case)
+        request = {"amount": EXTENSION_DAYS, "reason": rng.choice(texts.EXTENDED)}
         try:
-            await handler.act(number, "extension", asked, key=id_of(number, version, "extension"))
+            await handler.act(number, "extension", request, key=id_of(number, version, "extension"))
         except RequestRejected:
             return False
-        agreed = {"agree": True, "opinion": "同意延期，请抓紧办理。"}
-        for person in (head_of(row["unit_id"]), SUPERVISOR):
-            await (await self.people(person)).act(
-                number,
-                "extension/approval",
-                agreed,
-                key=id_of(number, version, "agree", person.name),
-            )
+        approval = {"agree": True, "opinion": "同意延期，请抓紧办理。"}
+        for account in (head_of(case["unit_id"]), SUPERVISOR):
+            approver = await self.clients(account)
+            key = id_of(number, version, "agree", account.name)
+            await approver.act(number, "extension/approval", approval, key=key)
         return True
 
-    async def _review(self, row: Json, rng: Random) -> None:
-        supervisor, number, approve = (
-            await self.people(SUPERVISOR),
-            row["number"],
-            rng.random() > 0.12,
-        )
+    async def _review(self, case: Json, rng: Random) -> None:
+        supervisor = await self.clients(SUPERVISOR)
+        number, version = _version(case)
+        approve = rng.random() > SENT_BACK_SHARE
         opinion = rng.choice(texts.APPROVED if approve else texts.SENT_BACK)
-        await supervisor.review_case(
-            number, approve=approve, opinion=opinion, key=id_of(number, row["version"], "review")
-        )
+        key = id_of(number, version, "review")
+        await supervisor.review_case(number, approve=approve, opinion=opinion, key=key)
         if approve:
             self.closed.append(number)
 
-    # ── obligations ────────────────────────────────────────────────────────────────────────────────────
+    # ── obligations ───────────────────────────────────────────────────────────────────────────────
 
-    async def hand_in(self, now: datetime) -> None:
-        """Units hand in what they owe: most before it is due, a few late, one or two not at all."""
-        for obligation in filter(is_ours, await (await self.people(SUPERVISOR)).obligations()):
-            rng, due = (
-                Random(f"{self.seed}/{obligation['unit_id']}/{obligation['obligation_rule_id']}"),
-                _instant(obligation["due_at"]),
-            )
-            assert due is not None, "an obligation has its day"
-            lag = rng.choices((-rng.uniform(14, 150), rng.uniform(3, 70), None), (86, 10, 4))[0]
-            if (
-                obligation["fulfilled_at"] is None
-                and lag is not None
-                and now >= due + timedelta(hours=lag)
-            ):
-                handler = await self.people(handler_of(obligation["unit_id"]))
-                document = f"关于报送{obligation['deliverable']}的函（办函〔{due.year}〕{rng.randint(3, 99)}号）"
-                await handler.write(
-                    f"/casework/api/obligations/{obligation['id']}/fulfilment",
-                    {"document": document},
-                    key=id_of(obligation["id"]),
-                )
+    async def fulfil_obligations(self, now: datetime) -> None:
+        """Submit what units owe: most before it is due, a few late, one or two never."""
+        supervisor = await self.clients(SUPERVISOR)
+        for obligation in await supervisor.obligations():
+            if belongs_to_demo(obligation) and obligation["fulfilled_at"] is None:
+                await self._fulfil(obligation, now)
+
+    async def _fulfil(self, obligation: Json, now: datetime) -> None:
+        unit_id = obligation["unit_id"]
+        rng = Random(f"{self.seed}/{unit_id}/{obligation['obligation_rule_id']}")
+        due = datetime.fromisoformat(obligation["due_at"])
+        lags = (-rng.uniform(14, 150), rng.uniform(3, 70), None)
+        lag_hours = rng.choices(lags, (86, 10, 4))[0]
+        if lag_hours is None or now < due + timedelta(hours=lag_hours):
+            return
+        handler = await self.clients(handler_of(unit_id))
+        reference = f"办函〔{due.year}〕{rng.randint(3, 99)}号"
+        document = f"关于报送{obligation['deliverable']}的函（{reference}）"
+        await handler.write(
+            f"/casework/api/obligations/{obligation['id']}/fulfilment",
+            {"document": document},
+            key=id_of(obligation["id"]),
+        )
 
 
-def is_ours(row: Json) -> bool:
-    """Is nobody at it yet, or a unit of the demo? Units that somebody registered beside them have
-    people of their own.
+def belongs_to_demo(record: Json) -> bool:
+    """Return whether a case or obligation has no unit yet or a unit of the demo.
+
+    Other units may be registered beside them.
     """
-    return row["unit_id"] is None or row["unit_id"] in BODY
+    return record["unit_id"] is None or record["unit_id"] in UNITS_BY_ID
+
+
+def _version(case: Json) -> CaseVersion:
+    return case["number"], case["version"]
 
 
 def _instant(text: str | None) -> datetime | None:

@@ -1,9 +1,8 @@
-"""Texts of the simulator, in the Chinese of the trade, by `random.Random`: the same seed gives the
-same texts.
+"""Invented texts in official Chinese, generated from a `random.Random`.
 
-What complainants say holds invented names and numbers, so that the guard on personal data has work. The
-numbers are shaped like real ones and ring nowhere: mobiles begin with 141, a range given to
-machines; the area code of the identity cards was never given out.
+Complaints contain invented names and numbers, so that the detection of personal data is exercised.
+The numbers have the shape of real ones but belong to no one: mobile numbers begin with 141, a range
+for machines, and the area code of the identity cards was never issued.
 """
 
 from dataclasses import dataclass
@@ -12,8 +11,8 @@ from random import Random
 from typing import Final, TypeVar
 
 from services.simulate import scenes
-from services.simulate.people import Body
-from shared.appraisal.labels import ComplaintKind, Urgency
+from services.simulate.units import DemoUnit
+from shared.appraisal.labels import CaseFinding, ComplaintKind, Urgency
 
 T = TypeVar("T")
 
@@ -48,6 +47,8 @@ CLERKS: Final = (
     "一位姓{staff}的科长",
     "接电话的人",
 )
+CARD_WEIGHTS: Final = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
+CARD_CHECK_DIGITS: Final = "10X98765432"
 HALVES: Final = ("上午", "下午", "上午九点多", "下午三点左右", "快下班的时候", "中午")
 URGENT: Final[tuple[tuple[Urgency, str], ...]] = (
     (Urgency.URGENT, "涉及老人就医，拖延有风险"),
@@ -65,10 +66,8 @@ KINDS: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """A complaint as its teller tells it and as it is handed over. `identity`: real_name,
-    confidential or anonymous.
-    """
+class InventedComplaint:
+    """A complaint in both texts. `identity` is real_name, confidential or anonymous."""
 
     unit_id: str
     kind: ComplaintKind
@@ -86,19 +85,17 @@ class Told:
 
 
 def pick(rng: Random, weighted: tuple[tuple[T, int], ...]) -> T:
-    """One of the values, by weight."""
+    """Return one of the values by weight."""
     values, weights = zip(*weighted, strict=True)
     chosen: T = rng.choices(values, weights)[0]
     return chosen
 
 
-def complaint(rng: Random, body: Body, day: date, item: str | None = None) -> Told:
-    """What somebody has to say about `body` on `day`; about that item of the catalogue when one is
-    named.
-    """
+def complaint(rng: Random, unit: DemoUnit, day: date, item: str | None = None) -> InventedComplaint:
+    """Return a complaint about `unit` on `day`, filed under a catalogue `item` if one is given."""
     kind = pick(rng, KINDS) if item is None else ComplaintKind.COMPLAINT
     problem, scene = _scene(rng, kind, item)
-    slots = _slots(rng, body, day)
+    slots = _slots(rng, unit, day)
     wish = (
         rng.choice(scenes.WISHES)
         if kind in (ComplaintKind.COMPLAINT, ComplaintKind.REPORT)
@@ -115,8 +112,8 @@ def complaint(rng: Random, body: Body, day: date, item: str | None = None) -> To
         else (Urgency.NORMAL, "")
     )
     known = identity != "anonymous"
-    return Told(
-        unit_id=body.unit_id,
+    return InventedComplaint(
+        unit_id=unit.unit_id,
         kind=kind,
         urgency=urgency,
         urgency_reason=reason,
@@ -148,13 +145,13 @@ def _scene(rng: Random, kind: ComplaintKind, item: str | None) -> tuple[str | No
     return item, rng.choice(scenes.SCENES[item])
 
 
-def _slots(rng: Random, body: Body, day: date) -> dict[str, str]:
+def _slots(rng: Random, unit: DemoUnit, day: date) -> dict[str, str]:
     return {
-        "unit": body.name,
-        "matter": rng.choice(body.matters),
+        "unit": unit.name,
+        "matter": rng.choice(unit.matters),
         "town": rng.choice(TOWNS),
         "when": f"{day.month}月{day.day}日{rng.choice(HALVES)}",
-        "place": rng.choice(PLACES).format(unit=body.name),
+        "place": rng.choice(PLACES).format(unit=unit.name),
         "window": f"{rng.randint(1, 28)}号窗口",
         "clerk": rng.choice(CLERKS).format(staff=rng.choice(SURNAMES)),
         "wait": rng.choice(WAITS),
@@ -169,7 +166,7 @@ def _joined(*parts: str) -> str:
 
 
 def complainant(rng: Random) -> dict[str, str]:
-    """An invented person: name, surname, phone, address, card, email."""
+    """Return an invented person: name, surname, phone, address, card, email."""
     surname = rng.choice(SURNAMES)
     name = surname + rng.choice(GIVEN)
     return {
@@ -183,21 +180,17 @@ def complainant(rng: Random) -> dict[str, str]:
 
 
 def mobile(rng: Random) -> str:
-    """A mobile number of the right shape that nobody has."""
+    """Return a mobile number of the right shape that is never assigned."""
     return f"141{rng.randrange(10**8):08d}"
 
 
 def identity_card(rng: Random) -> str:
-    """An identity card number with a right check digit, of an area that does not exist."""
+    """Return an identity card number with a valid check digit and an unused area code."""
     born = f"{rng.randint(1950, 2001)}{rng.randint(1, 12):02d}{rng.randint(1, 28):02d}"
     bare = f"229999{born}{rng.randint(1, 999):03d}"
-    weights = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
-    return (
-        bare
-        + "10X98765432"[
-            sum(int(digit) * weight for digit, weight in zip(bare, weights, strict=True)) % 11
-        ]
-    )
+    weighted = zip(bare, CARD_WEIGHTS, strict=True)
+    checksum = sum(int(digit) * weight for digit, weight in weighted)
+    return bare + CARD_CHECK_DIGITS[checksum % 11]
 
 
 # ── inspection visits ─────────────────────────────────────────────────────────────────────────────
@@ -266,13 +259,13 @@ REMARKS: Final = (
 )
 
 
-def finding(rng: Random, body: Body, item_id: str, day: date) -> str:
-    """What an inspector saw at `body` on `day` under that line of the checklist."""
-    return rng.choice(_SEEN[item_id]).format(**_slots(rng, body, day), clock=rng.choice(CLOCKS))
+def finding(rng: Random, unit: DemoUnit, item_id: str, day: date) -> str:
+    """Return what an inspector found at `unit` on `day` under a checklist item."""
+    return rng.choice(_SEEN[item_id]).format(**_slots(rng, unit, day), clock=rng.choice(CLOCKS))
 
 
 def remark(rng: Random) -> str:
-    """A general remark on a visit, or nothing."""
+    """Return a general remark on a visit, or ""."""
     return rng.choice(REMARKS)
 
 
@@ -280,12 +273,10 @@ def remark(rng: Random) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """办理结果 as a unit hands it in. `finding`: substantiated, partly_substantiated or unsubstantiated; `account` what was
-    found, `reply` what the public reads.
-    """
+class HandlingResult:
+    """办理结果 of a unit. `account` is what was established, `reply` what the public reads."""
 
-    finding: str
+    finding: CaseFinding
     account: str
     measures: str
     reply: str
@@ -297,15 +288,15 @@ _CHECKED: Final = (
     "我单位成立由机关纪委、办公室组成的核查组，通过查看台账、现场走访、询问当事人员，",
 )
 _FOUND: Final = {
-    "substantiated": (
+    CaseFinding.SUBSTANTIATED: (
         "反映的情况属实：当日确有{fault}，带班负责人未及时补位，也未向群众说明。",
         "反映的情况属实：经办人员{fault}，责任在我单位。",
     ),
-    "partly_substantiated": (
+    CaseFinding.PARTLY_SUBSTANTIATED: (
         "反映的情况部分属实：确有{fault}，但所述次数与记录不完全一致，已与来件渠道核对。",
         "反映的情况部分属实：{fault}确实存在，其余情节未发现证据。",
     ),
-    "unsubstantiated": (
+    CaseFinding.UNSUBSTANTIATED: (
         "未发现反映的情况：记录显示当日窗口按规定办理，所需材料已一次性告知，有告知单存根为证。",
         "反映的情况不属实：该事项已在承诺时限内办结，流转日志完整，各环节签收时间均有记录。",
     ),
@@ -322,10 +313,13 @@ _MEASURES: Final = (
     "一是重新印制一次性告知单并在网站同步更新；二是组织窗口人员业务培训和测试；三是由机关纪委按月回访。",
     "一是明确由一个处室牵头、限时答复；二是对超时事项每日提醒；三是本月内对同类事项全面自查，发现一件整改一件。",
 )
+_NO_MEASURES: Final = (
+    "已向窗口人员重申服务规范，并保留监控和告知单存根备查；对同类咨询统一答复口径。"
+)
 _REPLIES: Final = {
-    "substantiated": "您反映的问题经核查属实，我们向您表示歉意。{done}欢迎继续监督我们的工作。",
-    "partly_substantiated": "您反映的问题经核查部分属实，对给您带来的不便表示歉意。{done}感谢您的监督。",
-    "unsubstantiated": "您反映的问题我们进行了认真核查，未发现所述情况。{done}如有新的情况和材料，欢迎再次向我们反映。",
+    CaseFinding.SUBSTANTIATED: "您反映的问题经核查属实，我们向您表示歉意。{done}欢迎继续监督我们的工作。",
+    CaseFinding.PARTLY_SUBSTANTIATED: "您反映的问题经核查部分属实，对给您带来的不便表示歉意。{done}感谢您的监督。",
+    CaseFinding.UNSUBSTANTIATED: "您反映的问题我们进行了认真核查，未发现所述情况。{done}如有新的情况和材料，欢迎再次向我们反映。",
 }
 _DONE: Final = (
     "相关窗口已调整人员安排，实行离岗登记，您可在工作日前往办理，将有专人引导。",
@@ -338,19 +332,17 @@ _EXPLAINED: Final = (
 )
 
 
-def outcome(rng: Random) -> Outcome:
-    """The result of one case, substantiated more often than not."""
-    finding = rng.choices(
-        ("substantiated", "partly_substantiated", "unsubstantiated"), (50, 25, 25)
-    )[0]
+def outcome(rng: Random) -> HandlingResult:
+    """Return the result of one case; most are substantiated."""
+    finding = rng.choices(tuple(CaseFinding), (50, 25, 25))[0]
     account = rng.choice(_CHECKED) + rng.choice(_FOUND[finding]).format(fault=rng.choice(_FAULTS))
-    measures = (
-        rng.choice(_MEASURES)
-        if finding != "unsubstantiated"
-        else "已向窗口人员重申服务规范，并保留监控和告知单存根备查；对同类咨询统一答复口径。"
-    )
-    done = rng.choice(_DONE if finding != "unsubstantiated" else _EXPLAINED)
-    return Outcome(finding, account, measures, _REPLIES[finding].format(done=done))
+    if finding is CaseFinding.UNSUBSTANTIATED:
+        measures = _NO_MEASURES
+        done = rng.choice(_EXPLAINED)
+    else:
+        measures = rng.choice(_MEASURES)
+        done = rng.choice(_DONE)
+    return HandlingResult(finding, account, measures, _REPLIES[finding].format(done=done))
 
 
 SENT_BACK: Final = (
@@ -373,4 +365,4 @@ APPROVED: Final = (
     "情况属实，处理适当，同意。",
 )
 DISSATISFIED: Final = ("答复太笼统", "问题还没有真正解决", "没有人联系过我", "办得太慢")
-"""Why somebody is not satisfied with how their complaint was handled."""
+"""Reasons for dissatisfaction with the handling of a complaint."""

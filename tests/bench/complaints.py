@@ -17,14 +17,14 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from services.simulate.client import Client
-from services.simulate.people import BODIES
+from services.simulate.units import UNITS
 from tests.bench.world import PASSWORD, Figure, Product, World
 
 CONNECTIONS = (16, 64)
 """At once, each waiting for its answer: what share a moment share a transaction, so more of them
 cost less each.
 """
-UNITS = [body.unit_id for body in BODIES]
+UNITS = [body.unit_id for body in UNITS]
 
 
 def body(rng: Random, campaign: str) -> dict[str, str]:

@@ -10,7 +10,8 @@ import uvloop
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 
-from services.cli.up import Server, build, prepare, running, stop_event
+from services.cli.installation import build, prepare
+from services.cli.server import Server, running, stop_event
 from shared.foundation.settings import Settings
 from shared.foundation.telemetry import configure_logging
 

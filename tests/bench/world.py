@@ -13,9 +13,9 @@ from pathlib import Path
 from uuid import uuid4
 
 from services.cli.demo_accounts import seed_accounts
-from services.cli.up import build
+from services.cli.installation import build
 from services.simulate.client import Client
-from services.simulate.people import BODIES
+from services.simulate.units import UNITS
 from shared.embedded import Stack
 from shared.foundation.clock import REAL_CLOCK_DDL
 from shared.foundation.settings import Settings
@@ -140,7 +140,7 @@ class World:
             build("intake", settings.model_copy(update={"data_folder": self.folder})).context
         ) as tx:
             await seed_accounts(
-                tx, password=PASSWORD, units=[(body.unit_id, body.name) for body in BODIES]
+                tx, password=PASSWORD, units=[(body.unit_id, body.name) for body in UNITS]
             )
         await intake.close()
         async with (
@@ -155,7 +155,7 @@ class World:
                     "category": b.category,
                     "aliases": list(b.aliases),
                 }
-                for b in BODIES
+                for b in UNITS
             ]
             campaign = await office.publish_campaign(
                 {"scheme": "J", "year": 2026, "units": units}, key=uuid4()

@@ -12,7 +12,9 @@ from uuid import UUID
 
 from services.simulate import texts
 from services.simulate.client import id_of
-from services.simulate.load import Campaign, Load, ballot_answers, read_ledger
+from services.simulate.ledger import read_ledger
+from services.simulate.load import Load
+from services.simulate.requests import TargetCampaign, ballot_answers
 from shared.foundation.clock import CHINA
 
 Answer = tuple[str, str, int, int, int]
@@ -47,7 +49,7 @@ class ExpectedState:
         return len(self.complaints) + len(self.ballots_acknowledged) + len(self.visits)
 
 
-def expected_state_of(loads: Iterable[Load], campaign: Campaign) -> ExpectedState:
+def expected_state_of(loads: Iterable[Load], campaign: TargetCampaign) -> ExpectedState:
     """Return what the answers to these loads imply."""
     expected = ExpectedState()
     for load in loads:
@@ -56,7 +58,7 @@ def expected_state_of(loads: Iterable[Load], campaign: Campaign) -> ExpectedStat
 
 
 def _add(
-    expected: ExpectedState, load: Load, campaign: Campaign, lines: Sequence[dict[str, Any]]
+    expected: ExpectedState, load: Load, campaign: TargetCampaign, lines: Sequence[dict[str, Any]]
 ) -> None:
     answered = {
         line["id"]: line for line in lines if line.get("id") is not None and line["state"] != "sent"
@@ -104,7 +106,7 @@ def _add(
 
 
 def _codes(
-    load: Load, campaign: Campaign, lines: Sequence[dict[str, Any]]
+    load: Load, campaign: TargetCampaign, lines: Sequence[dict[str, Any]]
 ) -> dict[int, tuple[str, str, str]]:
     """Operation → (instrument, group, code): dealt in turn to the forms, as the load does."""
     forms = [

@@ -647,7 +647,7 @@ async def answers_lost(rig: FaultRig, rng: random.Random, *, share: float = 0.5)
         None,
     )
     assert done, "nothing was written yet whose answer could be lost"
-    from services.simulate.load import acknowledged, read_ledger
+    from services.simulate.ledger import acknowledged, read_ledger
 
     before = acknowledged(read_ledger(done.ledger))
     forgotten = [number for number in before if rng.random() < share] or list(before)[:1]

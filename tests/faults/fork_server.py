@@ -32,7 +32,7 @@ START_SECONDS = 120.0
 
 
 def main() -> None:
-    from services.cli.__main__ import serve
+    from services.cli.commands.serve import serve
     from shared.storage.schema import SERVICES
 
     for service in SERVICES:

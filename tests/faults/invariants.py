@@ -20,9 +20,9 @@ from uuid import UUID
 import asyncpg
 from aiokafka import ConsumerRecord
 
+from services.simulate.accounts import OFFICE
 from services.simulate.client import Client
-from services.simulate.load import Campaign
-from services.simulate.people import OFFICE
+from services.simulate.requests import TargetCampaign
 from shared.appraisal.events import EVENTS, OWNERS
 from shared.security import audit
 from shared.security.keyring import KeyRing
@@ -41,7 +41,7 @@ class Scene:
 
     rig: FaultRig
     expected: ExpectedState
-    campaign: Campaign
+    campaign: TargetCampaign
     sql: asyncpg.Connection
     records: list[ConsumerRecord]
     stalls: list[str] = field(default_factory=list)
@@ -609,11 +609,11 @@ async def examine(
     return findings, seen
 
 
-async def campaign_of(rig: FaultRig) -> Campaign:
+async def campaign_of(rig: FaultRig) -> TargetCampaign:
     """The campaign as the public door tells it."""
     async with Client(rig.processes.gateway.url) as client:
         office = await client.sign_in(OFFICE.name, PASSWORD)
-        return Campaign.of(*await office.campaign(rig.campaign_id))
+        return TargetCampaign.of(*await office.campaign(rig.campaign_id))
 
 
 assert all(event.topic for event in EVENTS.values())

@@ -24,9 +24,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from services.simulate.accounts import ADMIN, OFFICE
 from services.simulate.client import Client, RequestRejected, id_of
-from services.simulate.load import Load, Tally
-from services.simulate.people import ADMIN, BODIES, OFFICE
+from services.simulate.load import Load, LoadSummary
+from services.simulate.units import UNITS
 from shared.appraisal.events import EVENTS, TOPICS
 from shared.embedded import Stack
 from shared.foundation.clock import SET_VIRTUAL_CLOCK, VIRTUAL_CLOCK_DDL, real_now
@@ -191,7 +192,7 @@ class FaultRig:
                     "category": b.category,
                     "aliases": list(b.aliases),
                 }
-                for b in BODIES[:12]
+                for b in UNITS[:12]
             ]
             body = {"scheme": "J", "year": 2026, "units": units}
             answer = await office.write(
@@ -433,12 +434,12 @@ class FaultRig:
             rate=rate,
             campaign_id=self.campaign_id,
             now=self.now,
-            told=on_progress,
+            on_progress=on_progress,
         )
         self.loads.append(load)
         return load
 
-    async def run_load(self, load: Load) -> Tally:
+    async def run_load(self, load: Load) -> LoadSummary:
         """Send it all; a system that cannot be entered yet is tried again for two minutes."""
         until = time.monotonic() + 120
         while True:

@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 import pytest
 
 from services.cli.demo_accounts import seed_accounts
-from services.cli.up import running
+from services.cli.server import running
+from services.simulate.accounts import OFFICE, DemoAccount
 from services.simulate.client import Client, id_of
-from services.simulate.demo import rules_around
-from services.simulate.people import BODIES, OFFICE, Person
-from services.simulate.staff import People
+from services.simulate.staff import ClientPool
+from services.simulate.timeline import demo_rules
+from services.simulate.units import UNITS
 from shared.foundation.clock import CHINA
 from shared.foundation.settings import Settings
 from shared.messaging import create_topics
@@ -56,7 +57,7 @@ class House:
         self.client = await self._exits.enter_async_context(
             Client(f"http://127.0.0.1:{self.settings.port}", attempts_max=20)
         )
-        self.people = People(self.client, PASSWORD)
+        self.people = ClientPool(self.client, PASSWORD)
         self.services = {
             service.name: service
             for service in await self._exits.enter_async_context(running(self.settings))
@@ -73,7 +74,7 @@ class House:
         self._exits = AsyncExitStack()
         await self.open()
 
-    async def as_(self, person: Person) -> Client:
+    async def as_(self, person: DemoAccount) -> Client:
         return await self.people(person)
 
     async def publish(self) -> str:
@@ -86,10 +87,10 @@ class House:
                 "category": body.category,
                 "aliases": list(body.aliases),
             }
-            for body in BODIES
+            for body in UNITS
         ]
         asked = {
-            "rules": rules_around(BEGINS),
+            "rules": demo_rules(BEGINS),
             "year": 2026,
             "units": units,
             "campaign_id": "J-2026",
@@ -110,7 +111,7 @@ async def house(settings: Settings, clock):
     database = Database(settings.database_url, "intake", pool_size=2)
     async with database.transaction() as tx:
         await seed_accounts(
-            tx, password=PASSWORD, units=[(body.unit_id, body.name) for body in BODIES]
+            tx, password=PASSWORD, units=[(body.unit_id, body.name) for body in UNITS]
         )
     await database.close()
     made = House(settings.model_copy(update={"port": port, "host": "127.0.0.1"}))

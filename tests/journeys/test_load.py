@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from services.simulate.load import Load, acknowledged, read_ledger
+from services.simulate.ledger import acknowledged, read_ledger
+from services.simulate.load import Load
 from tests.journeys.conftest import PASSWORD, House, shanghai
 
 pytestmark = pytest.mark.stack

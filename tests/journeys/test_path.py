@@ -13,10 +13,7 @@ import redis.asyncio
 from aiokafka import AIOKafkaConsumer
 
 from services.simulate import texts
-from services.simulate.client import id_of
-from services.simulate.load import complaint_body, visit_body
-from services.simulate.people import (
-    BODY,
+from services.simulate.accounts import (
     INSPECTOR,
     OFFICE,
     OPERATOR,
@@ -25,13 +22,16 @@ from services.simulate.people import (
     handler_of,
     head_of,
 )
+from services.simulate.client import id_of
+from services.simulate.requests import complaint_body, visit_body
+from services.simulate.units import UNITS_BY_ID
 from shared.appraisal.schemes import Scheme
 from shared.storage.connections import Database
 from shared.storage.schema import SERVICES
 from tests.journeys.conftest import BEGINS, House, eventually, shanghai
 
 pytestmark = pytest.mark.stack
-G02 = BODY["G02"]
+G02 = UNITS_BY_ID["G02"]
 
 
 def told(campaign_id: str, seed: int = 1, **changed):
@@ -163,7 +163,7 @@ async def test_ballots_move_exactly_the_scores_they_should(house: House):
     scheme = Scheme.from_json((await office.campaign(campaign))[1])
     form, rng = scheme.instrument("cities"), Random(11)
     points = {option.no: option.points for option in scheme.options}
-    chosen = {BODY["G01"].unit_no: "G01", BODY["Z03"].unit_no: "Z03"}
+    chosen = {UNITS_BY_ID["G01"].unit_no: "G01", UNITS_BY_ID["Z03"].unit_no: "Z03"}
     ballots = [
         [
             (unit_no, item.no, rng.choice([1, 1, 2, 3, 9]))

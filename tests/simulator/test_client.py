@@ -1,6 +1,4 @@
-"""The client repeats a write with the same key until it is answered, and never invents a second
-one.
-"""
+"""The client retries a write under the same idempotency key until it is answered."""
 
 import asyncio
 import json
@@ -8,15 +6,16 @@ import json
 import httpx2
 import pytest
 
-from services.simulate import client as module
+from services.simulate import client as client_module
 from services.simulate.client import Client, RequestRejected, Unanswered, id_of
 
 
-class Wire:
-    """Answers in turn; an exception in the list is a line that breaks."""
+class FakeServer:
+    """Gives the answers in turn; an exception among them is a broken connection."""
 
     def __init__(self, *answers):
-        self.answers, self.requests = list(answers), []
+        self.answers = list(answers)
+        self.requests = []
 
     async def __call__(self, request):
         self.requests.append(request)
@@ -32,35 +31,35 @@ class Wire:
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch):
-    monkeypatch.setattr(module, "PAUSE_SECONDS", 0.0)
+def _no_pauses(monkeypatch):
+    monkeypatch.setattr(client_module, "PAUSE_SECONDS", 0.0)
 
 
-def talk(*answers, attempts_max=5):
-    wire = Wire(*answers)
-    return Client(
-        "http://127.0.0.1:1", transport=httpx2.MockTransport(wire), attempts_max=attempts_max
-    ), wire
+def connected(*answers, attempts_max=5):
+    server = FakeServer(*answers)
+    transport = httpx2.MockTransport(server)
+    client = Client("http://127.0.0.1:1", transport=transport, attempts_max=attempts_max)
+    return client, server
 
 
 OK = (201, {"id": "1"}, {})
 BUSY = (503, {"detail": "服务暂时不可用"}, {})
 
 
-async def test_write_is_repeated_with_the_same_key_after_broken_lines_and_failures():
-    client, wire = talk(httpx2.ConnectError("away"), BUSY, httpx2.ReadTimeout("lost"), OK)
+async def test_write_is_retried_with_the_same_key():
+    client, server = connected(httpx2.ConnectError("away"), BUSY, httpx2.ReadTimeout("lost"), OK)
 
     answer = await client.write("/intake/api/complaints", {"a": 1}, key=id_of("c", 1))
 
     assert (answer.status, answer.attempts) == (201, 4)
-    assert set(wire.keys) == {str(id_of("c", 1))}
-    assert {request.content for request in wire.requests} == {
+    assert set(server.keys) == {str(id_of("c", 1))}
+    assert {request.content for request in server.requests} == {
         json.dumps({"a": 1}, separators=(",", ":")).encode()
     }
 
 
-async def test_refusal_is_told_with_its_sentence_and_not_repeated():
-    refused = (
+async def test_rejection_is_raised_and_not_retried():
+    rejection = (
         422,
         {
             "detail": "诉求原文至少写 10 个字",
@@ -68,7 +67,7 @@ async def test_refusal_is_told_with_its_sentence_and_not_repeated():
         },
         {},
     )
-    client, wire = talk(refused)
+    client, server = connected(rejection)
 
     with pytest.raises(RequestRejected) as caught:
         await client.write("/x", {}, key="k")
@@ -78,42 +77,42 @@ async def test_refusal_is_told_with_its_sentence_and_not_repeated():
         "诉求原文至少写 10 个字",
         "complaint_text",
     )
-    assert len(wire.requests) == 1
+    assert len(server.requests) == 1
 
 
-async def test_giving_up_leaves_the_outcome_unknown():
-    client, wire = talk(BUSY, attempts_max=3)
+async def test_giving_up_raises_unanswered():
+    client, server = connected(BUSY, attempts_max=3)
 
     with pytest.raises(Unanswered):
         await client.write("/x", {}, key="k")
 
-    assert len(wire.requests) == 3
+    assert len(server.requests) == 3
 
 
-async def test_too_often_waits_as_long_as_it_is_told():
-    client, _ = talk((429, {"detail": "操作过于频繁"}, {"retry-after": "0"}), OK)
+async def test_rate_limited_write_waits_for_retry_after():
+    client, _ = connected((429, {"detail": "操作过于频繁"}, {"retry-after": "0"}), OK)
 
     assert (await client.write("/x", {}, key="k")).attempts == 2
 
 
-async def test_lost_session_is_opened_again_and_the_write_keeps_its_key():
+async def test_lost_session_is_reopened_and_the_write_keeps_its_key():
     session = (201, {"token": "t1", "account": {"name": "zuoxi"}}, {})
     again = (201, {"token": "t2", "account": {"name": "zuoxi"}}, {})
-    client, wire = talk(session, (401, {"detail": "请先登录"}, {}), again, OK)
+    client, server = connected(session, (401, {"detail": "请先登录"}, {}), again, OK)
 
-    person = await client.sign_in("zuoxi", "secret-word")
-    await person.write("/x", {}, key="k")
+    account = await client.sign_in("zuoxi", "secret-word")
+    await account.write("/x", {}, key="k")
 
-    assert [request.headers.get("authorization") for request in wire.requests] == [
+    assert [request.headers.get("authorization") for request in server.requests] == [
         None,
         "Bearer t1",
         None,
         "Bearer t2",
     ]
-    assert wire.keys == [None, "k", None, "k"]
+    assert server.keys == [None, "k", None, "k"]
 
 
-async def test_a_session_that_many_requests_find_lost_is_opened_again_once():
+async def test_concurrent_requests_reopen_a_lost_session_once():
     signed_in = []
 
     async def handler(request):
@@ -129,18 +128,18 @@ async def test_a_session_that_many_requests_find_lost_is_opened_again_once():
         )
 
     client = Client("http://127.0.0.1:1", transport=httpx2.MockTransport(handler))
-    person = await client.sign_in("zuoxi", "secret-word")
-    answers = await asyncio.gather(*(person.write("/x", {}, key=n) for n in range(20)))
+    account = await client.sign_in("zuoxi", "secret-word")
+    answers = await asyncio.gather(*(account.write("/x", {}, key=n) for n in range(20)))
 
     assert [answer.status for answer in answers] == [201] * 20
     assert len(signed_in) == 2
 
 
-async def test_repetition_that_was_recognised_says_so():
-    client, _ = talk((201, {}, {"idempotency-replayed": "true"}))
+async def test_recognized_repetition_is_marked_replayed():
+    client, _ = connected((201, {}, {"idempotency-replayed": "true"}))
 
     assert (await client.write("/x", {}, key="k")).replayed
 
 
-def test_the_same_words_are_the_same_key():
+def test_same_words_give_the_same_key():
     assert id_of("demo", 1, "ballot") == id_of("demo", 1, "ballot") != id_of("demo", 1, "visit")

@@ -1,19 +1,12 @@
-"""The load: planned by its seed, kept to this machine, every acknowledgement on paper."""
+"""The load: deterministic, limited to this machine, and accounted for in its ledger."""
 
 import asyncio
 from collections import Counter
 
 import pytest
 
-from services.simulate.load import (
-    ForeignHost,
-    Ledger,
-    Load,
-    acknowledged,
-    is_loopback,
-    read_ledger,
-    refuse_foreign,
-)
+from services.simulate.ledger import Ledger, acknowledged, read_ledger
+from services.simulate.load import ForeignHost, Load, is_loopback, refuse_foreign
 
 
 def load(tmp_path, **changed):
@@ -28,7 +21,7 @@ def load(tmp_path, **changed):
     )
 
 
-def test_plan_follows_from_the_seed(tmp_path):
+def test_plan_is_determined_by_the_seed(tmp_path):
     plan = load(tmp_path).plan()
 
     assert [(one.number, one.kind, one.key) for one in plan] == [
@@ -39,7 +32,7 @@ def test_plan_follows_from_the_seed(tmp_path):
     assert kinds["ballot"] > kinds["complaint"] > kinds["visit"] > 0
 
 
-def test_content_of_an_operation_does_not_depend_on_what_was_sent_before(tmp_path):
+def test_operation_content_is_independent_of_other_operations(tmp_path):
     first, second = load(tmp_path).plan()[7], load(tmp_path).plan()[7]
     assert [first.rng.random() for _ in range(5)] == [second.rng.random() for _ in range(5)]
 
@@ -47,24 +40,24 @@ def test_content_of_an_operation_does_not_depend_on_what_was_sent_before(tmp_pat
 @pytest.mark.parametrize(
     "url", ["http://example.com", "http://10.0.0.8:8080", "http://[2001:db8::1]/", "nonsense"]
 )
-def test_other_machines_are_refused_unless_they_are_ones_own(url):
+def test_foreign_host_needs_confirmation(url):
     with pytest.raises(ForeignHost, match="i-own-this-host"):
         refuse_foreign(url)
     refuse_foreign(url, mine=True)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
-def test_this_machine_is_known_by_its_names(host):
+def test_loopback_hosts_are_recognized(host):
     assert is_loopback(host)
 
 
-def test_fast_ballots_come_from_more_places(tmp_path):
-    assert load(tmp_path, rate=5)._places() == [None]
-    assert 5 < len(load(tmp_path, rate=100)._places()) < 20
-    assert load(tmp_path, rate=100, base_url="http://localhost:1")._places() == [None]
+def test_fast_ballots_use_several_addresses(tmp_path):
+    assert load(tmp_path, rate=5)._addresses() == [None]
+    assert 5 < len(load(tmp_path, rate=100)._addresses()) < 20
+    assert load(tmp_path, rate=100, base_url="http://localhost:1")._addresses() == [None]
 
 
-async def test_ledger_keeps_whole_lines_and_goes_on(tmp_path):
+async def test_ledger_ignores_a_line_that_was_cut_off(tmp_path):
     path = tmp_path / "ledger.jsonl"
     ledger = Ledger(path)
     await asyncio.gather(*(ledger.note(state="sent", id=n) for n in range(50)))
@@ -75,5 +68,5 @@ async def test_ledger_keeps_whole_lines_and_goes_on(tmp_path):
 
     lines = read_ledger(path)
     assert sorted(line["id"] for line in lines if line["state"] == "sent") == list(range(50))
-    assert set(acknowledged(lines)) == {3}, "a line that was cut off says nothing"
+    assert set(acknowledged(lines)) == {3}, "a line that was cut off is ignored"
     assert path.stat().st_mode & 0o077 == 0

@@ -1,6 +1,4 @@
-"""The texts of the simulator: the same by seed, hardly ever alike, full of personal data where
-complainants speak, free of it afterwards.
-"""
+"""Invented texts: determined by the seed, varied, with personal data in complaint texts only."""
 
 from datetime import date
 from random import Random
@@ -8,7 +6,7 @@ from random import Random
 import pytest
 
 from services.simulate import scenes, texts
-from services.simulate.people import BODIES, BODY
+from services.simulate.units import UNITS, UNITS_BY_ID
 from shared.appraisal.labels import ComplaintKind
 from shared.appraisal.schemes import load_scheme
 from shared.security.pii import PiiKind, find_pii
@@ -18,68 +16,70 @@ J = load_scheme("J", 2026)
 ITEMS = [problem.id for head in J.catalogue.heads for problem in head.items]
 
 
-def told(count: int, seed: int = 7) -> list[texts.Told]:
+def complaints(count: int, seed: int = 7) -> list[texts.InventedComplaint]:
     rng = Random(seed)
-    return [texts.complaint(rng, rng.choice(BODIES), DAY) for _ in range(count)]
+    return [texts.complaint(rng, rng.choice(UNITS), DAY) for _ in range(count)]
 
 
-def test_same_seed_tells_the_same_stories():
-    assert told(50) == told(50)
-    assert told(50) != told(50, seed=8)
+def test_same_seed_gives_the_same_complaints():
+    assert complaints(50) == complaints(50)
+    assert complaints(50) != complaints(50, seed=8)
 
 
-def test_thousand_complaints_are_not_alike():
-    stories = told(1000)
+def test_a_thousand_complaints_differ():
+    invented = complaints(1000)
 
-    assert len({story.complaint_text for story in stories}) >= 995
-    assert len({story.redacted_summary for story in stories}) >= 900
+    assert len({complaint.complaint_text for complaint in invented}) >= 995
+    assert len({complaint.redacted_summary for complaint in invented}) >= 900
 
 
-def test_what_complainants_say_gives_the_redaction_work_and_what_units_read_is_clean():
-    stories = told(1000)
+def test_complaint_texts_have_personal_data_and_summaries_have_none():
+    invented = complaints(1000)
 
-    named = [story for story in stories if story.identity != "anonymous"]
+    named = [complaint for complaint in invented if complaint.identity != "anonymous"]
     found = [
-        {hit.kind for hit in find_pii(story.complaint_text, [story.name, story.phone])}
-        for story in named
+        {hit.kind for hit in find_pii(complaint.complaint_text, [complaint.name, complaint.phone])}
+        for complaint in named
     ]
-    assert all(found), "whoever leaves a number says it in the middle of the story"
+    assert all(found), "a complaint text contains the contact data of its complainant"
     assert {PiiKind.KNOWN, PiiKind.ID_CARD, PiiKind.EMAIL} <= set().union(*found)
     assert not [
-        story.redacted_summary
-        for story in stories
-        if find_pii(story.redacted_summary, filter(None, (story.name, story.phone)))
+        complaint.redacted_summary
+        for complaint in invented
+        if find_pii(complaint.redacted_summary, filter(None, (complaint.name, complaint.phone)))
     ]
 
 
-def test_anonymous_complainants_leave_nothing():
-    for story in told(1000):
-        if story.identity == "anonymous":
-            assert (story.name, story.phone, story.address) == ("", "", "")
-            assert not find_pii(story.complaint_text)
+def test_anonymous_complaints_have_no_personal_data():
+    for complaint in complaints(1000):
+        if complaint.identity == "anonymous":
+            assert (complaint.name, complaint.phone, complaint.address) == ("", "", "")
+            assert not find_pii(complaint.complaint_text)
 
 
-def test_every_kind_of_matter_is_told():
-    stories = told(1000)
+def test_every_kind_of_complaint_occurs():
+    invented = complaints(1000)
 
-    assert {story.kind for story in stories} == set(ComplaintKind) - {ComplaintKind.FINDING}
-    assert {story.problem_item for story in stories if story.kind is ComplaintKind.REPORT} == set(
-        scenes.REPORTED
-    )
-    assert all(story.urgency_reason for story in stories if story.urgency != "normal")
+    assert {complaint.kind for complaint in invented} == set(ComplaintKind) - {
+        ComplaintKind.FINDING
+    }
+    assert {
+        complaint.problem_item for complaint in invented if complaint.kind is ComplaintKind.REPORT
+    } == set(scenes.REPORTED)
+    assert all(complaint.urgency_reason for complaint in invented if complaint.urgency != "normal")
 
 
 @pytest.mark.parametrize("item", ITEMS)
-def test_every_item_of_the_catalogue_has_its_scenes(item: str):
-    story = texts.complaint(Random(1), BODY["G02"], DAY, item)
+def test_every_catalogue_item_has_texts(item: str):
+    complaint = texts.complaint(Random(1), UNITS_BY_ID["G02"], DAY, item)
 
-    assert story.problem_item == item
-    assert len(story.complaint_text) >= 30
-    assert len(story.redacted_summary) >= 20
-    assert "{" not in story.complaint_text + story.redacted_summary
+    assert complaint.problem_item == item
+    assert len(complaint.complaint_text) >= 30
+    assert len(complaint.redacted_summary) >= 20
+    assert "{" not in complaint.complaint_text + complaint.redacted_summary
 
 
-def test_nobody_can_be_reached_by_the_invented_numbers():
+def test_invented_numbers_are_never_assigned():
     rng = Random(3)
     assert all(
         texts.mobile(rng).startswith("141") and len(texts.mobile(rng)) == 11 for _ in range(100)
@@ -88,7 +88,7 @@ def test_nobody_can_be_reached_by_the_invented_numbers():
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_results_are_long_enough_and_name_nobody(seed: int):
+def test_results_are_long_enough_without_personal_data(seed: int):
     result = texts.outcome(Random(seed))
 
     assert result.finding in ("substantiated", "partly_substantiated", "unsubstantiated")
@@ -98,16 +98,16 @@ def test_results_are_long_enough_and_name_nobody(seed: int):
     assert not find_pii(result.account + result.measures + result.reply)
 
 
-def test_every_line_of_the_checklist_can_be_found_wanting():
+def test_every_checklist_item_has_findings():
     for item in J.checklists[0].items:
         for seed in range(20):
-            seen = texts.finding(Random(seed), BODY["Z01"], item.id, DAY)
-            assert len(seen) >= 10
-            assert "{" not in seen
-            assert not find_pii(seen)
+            finding = texts.finding(Random(seed), UNITS_BY_ID["Z01"], item.id, DAY)
+            assert len(finding) >= 10
+            assert "{" not in finding
+            assert not find_pii(finding)
 
 
-def test_reasons_are_as_long_as_the_forms_ask():
+def test_reasons_are_as_long_as_the_forms_require():
     assert all(len(words) >= 10 for words in (*texts.SENT_BACK, *texts.EXTENDED, *texts.APPROVED))
     assert all(len(words) >= 20 for words in texts.RETURNED)
     assert not [

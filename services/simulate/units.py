@@ -1,28 +1,17 @@
-"""The people and units of the demo: who signs in, and the bodies that are appraised under scheme J.
+"""The units that the demo appraises under scheme J.
 
-Units are the kinds of bodies every province has, without the province's name; people are invented.
+They are the kinds of bodies that every province has, without the name of a province.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import Final
 
-from shared.appraisal.labels import Role
-
 
 @dataclass(frozen=True, slots=True)
-class Person:
-    """A member of staff. `name` signs in, `start` is the page where their day begins."""
-
-    name: str
-    display_name: str
-    role: Role
-    unit_id: str | None = None
-    start: str = "/"
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A unit that is appraised. `matters`: what people come to it for; complaints speak of them."""
+class DemoUnit:
+    """An appraised unit. `matters` are the services it provides; complaints mention them."""
 
     unit_id: str
     unit_no: int
@@ -32,7 +21,7 @@ class Body:
     matters: tuple[str, ...]
 
 
-_REGISTER: Final = {
+REGISTER: Final = {
     "party": (
         "D",
         """
@@ -96,75 +85,25 @@ _REGISTER: Final = {
         """,
     ),
 }
-CATEGORIES: Final = tuple(_REGISTER)
+"""Category → (letter of the unit ids, one line per unit: name | aliases | matters)."""
+CATEGORIES: Final = tuple(REGISTER)
 
 
-def _bodies() -> tuple[Body, ...]:
-    found: list[Body] = []
-    for category, (letter, lines) in _REGISTER.items():
-        for place, line in enumerate(lines.strip().splitlines(), 1):
+def _registered_units() -> Iterator[DemoUnit]:
+    numbers = count(1)
+    for category, (letter, lines) in REGISTER.items():
+        for position, line in enumerate(lines.strip().splitlines(), 1):
             name, aliases, matters = (part.strip() for part in line.split("|"))
-            found.append(
-                Body(
-                    f"{letter}{place:02d}",
-                    len(found) + 1,
-                    name,
-                    category,
-                    tuple(aliases.split(",")),
-                    tuple(matters.split()),
-                )
+            yield DemoUnit(
+                unit_id=f"{letter}{position:02d}",
+                unit_no=next(numbers),
+                name=name,
+                category=category,
+                aliases=tuple(aliases.split(",")),
+                matters=tuple(matters.split()),
             )
-    return tuple(found)
 
 
-BODIES: Final = _bodies()
-"""All units of the demo's register, in the order of their numbers on ballots."""
-BODY: Final = {body.unit_id: body for body in BODIES}
-
-_SHOWN_UNITS: Final = ("G02", "G13", "Z01")
-"""Units whose people are introduced on the demo's first page; every other unit has a handler and a
-head too.
-"""
-
-
-def handler_of(unit_id: str) -> Person:
-    """The handler of a unit."""
-    return Person(
-        f"chengban-{unit_id.lower()}",
-        f"{BODY[unit_id].name}承办人",
-        Role.HANDLER,
-        unit_id,
-        "/casework/",
-    )
-
-
-def head_of(unit_id: str) -> Person:
-    """The head of a unit."""
-    return Person(
-        f"fuzeren-{unit_id.lower()}",
-        f"{BODY[unit_id].name}负责人",
-        Role.UNIT_HEAD,
-        unit_id,
-        "/casework/approvals",
-    )
-
-
-OPERATOR: Final = Person("zuoxi", "王敏", Role.OPERATOR, start="/intake/desk")
-REVIEWER: Final = Person("shenhe", "张立", Role.REVIEWER, start="/intake/triage")
-SUPERVISOR: Final = Person("duban", "李涛", Role.SUPERVISOR, start="/casework/supervise")
-OFFICE: Final = Person("pingyiban", "陈静", Role.OFFICE, start="/scoring/")
-INSPECTOR: Final = Person("xuncha", "巡查员07", Role.INSPECTOR, start="/intake/field/")
-LEADER: Final = Person("lingdao", "赵刚", Role.LEADER, start="/scoring/")
-ADMIN: Final = Person("guanli", "系统管理员", Role.ADMIN, start="/me")
-
-DEMO_ACCOUNTS: Final[tuple[Person, ...]] = (
-    OPERATOR,
-    REVIEWER,
-    *(person for unit in _SHOWN_UNITS for person in (handler_of(unit), head_of(unit))),
-    SUPERVISOR,
-    OFFICE,
-    INSPECTOR,
-    LEADER,
-    ADMIN,
-)
-"""Who is introduced on the demo's first page."""
+UNITS: Final = tuple(_registered_units())
+"""All units of the demo, in the order of their numbers on ballots."""
+UNITS_BY_ID: Final = {unit.unit_id: unit for unit in UNITS}

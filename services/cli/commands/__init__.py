@@ -1,0 +1,1 @@
+"""The commands of `fengping`, one module each."""

@@ -1,0 +1,43 @@
+"""`fengping serve`: run one service."""
+
+import asyncio
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from services.cli.console import run
+from services.cli.installation import build
+from shared.foundation.failpoints import failpoint
+from shared.foundation.settings import Settings
+from shared.foundation.telemetry import configure_logging
+from shared.storage.schema import SERVICES
+
+NOT_STARTED = 3
+"""Exit status of a server that could not start."""
+
+
+def serve(name: Annotated[str, typer.Argument(help=f"One of {', '.join(SERVICES)}.")]) -> None:
+    """Run one service against the servers named in the environment (FENGPING_DATABASE_URL …)."""
+    if name not in SERVICES:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(SERVICES)}")
+    settings = Settings()
+    configure_logging(settings.log_level)
+    if settings.environment == "test":
+        failpoint.arm(os.environ.get("FENGPING_FAILPOINTS", ""))
+    run(_serve(name, settings))
+
+
+async def _serve(name: str, settings: Settings) -> None:
+    from services.cli.server import Server, stop_event
+
+    server = Server(build(name, settings).app, settings)
+    stopping = stop_event()
+    serving = asyncio.create_task(server.serve())
+    stopped = asyncio.create_task(stopping.wait())
+    await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    server.should_exit = True
+    await serving
+    if not server.started:
+        sys.exit(NOT_STARTED)

@@ -1,0 +1,33 @@
+"""`fengping verify`: check audit logs and scores."""
+
+import typer
+
+from services.cli.console import DATA, DataFolder, in_each_service, out, run
+from services.cli.installation import installed_settings
+from shared.security import audit
+from shared.security.keyring import KeyRing
+from shared.storage.schema import SERVICES
+from shared.storage.transaction import Transaction
+
+
+def verify(data: DataFolder = DATA) -> None:
+    """Check audit logs against their signed checkpoints, and scores against a recount."""
+    from services.scoring.actions.recounts import verify_scores
+
+    settings = installed_settings(data)
+    key = KeyRing.load_or_create(settings.keyring).signing_key("audit")
+    failures: list[str] = []
+
+    async def check(service: str, tx: Transaction) -> None:
+        violation = await audit.verify_log(tx, audit.signer_for(service, key).verifier)
+        out.print(f"{service}: audit log {violation.sentence if violation else 'complete'}")
+        if violation:
+            failures.append(violation.sentence)
+        if service == "scoring":
+            differing = await verify_scores(tx)
+            out.print(f"scoring: {len(differing)} scores differ from the recount")
+            failures.extend(map(str, differing))
+
+    run(in_each_service(settings, SERVICES, check))
+    if failures:
+        raise typer.Exit(1)

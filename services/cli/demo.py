@@ -1,0 +1,47 @@
+"""A demo installation: its password, accounts and clock."""
+
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.cli.demo_accounts import seed_accounts
+from services.cli.virtual_clock import VirtualClock
+from services.simulate.units import UNITS
+from shared.foundation.settings import Settings
+from shared.storage.connections import Database
+
+
+@dataclass(frozen=True, slots=True)
+class DemoInstallation:
+    """A demo that is ready to run: its accounts exist and its clock runs."""
+
+    password: str
+    clock: VirtualClock
+
+
+def demo_password(data: Path) -> str:
+    """Return the password of the demo accounts; the first call generates and stores it."""
+    file = data / "demo.json"
+    if not file.exists():
+        data.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "w") as handle:
+            json.dump({"password": "fp-" + secrets.token_hex(4)}, handle)
+    password: str = json.loads(file.read_text())["password"]
+    return password
+
+
+async def prepare_demo(settings: Settings, password: str) -> DemoInstallation:
+    """Create the demo accounts and start the clock; a second call adds what is missing."""
+    # The clock comes first: whatever is written before it would lie in its future.
+    clock = await VirtualClock.started(settings.database_url)
+    database = Database(settings.database_url, "intake", pool_size=2)
+    units = [(unit.unit_id, unit.name) for unit in UNITS]
+    try:
+        async with database.transaction() as tx:
+            await seed_accounts(tx, password=password, units=units)
+    finally:
+        await database.close()
+    return DemoInstallation(password, clock)

@@ -1,0 +1,57 @@
+"""An installation: its settings, services, schemas and topics."""
+
+import os
+from importlib import import_module
+from pathlib import Path
+
+import asyncpg
+
+from shared.embedded import Stack
+from shared.foundation.clock import VIRTUAL_CLOCK_DDL
+from shared.foundation.settings import Settings
+from shared.messaging import create_topics
+from shared.runtime.service import Service
+from shared.storage.migrations import migrate
+
+
+def embedded_settings(stack: Stack, *, host: str, port: int, demo: bool) -> Settings:
+    """Return the settings of an embedded installation; the environment overrides the rest."""
+    environment = "demo" if demo else os.environ.get("FENGPING_ENVIRONMENT", "production")
+    return Settings(
+        environment=environment,  # type: ignore[arg-type]
+        database_url=stack.postgres_url,
+        redis_url=stack.redis_url,
+        kafka_servers=",".join(stack.kafka_servers),
+        data_folder=stack.data,
+        host=host,
+        port=port,
+    )
+
+
+def installed_settings(data: Path) -> Settings:
+    """Return the settings of the running installation.
+
+    They come from the environment if it names a database, else from the data folder.
+    """
+    if "FENGPING_DATABASE_URL" in os.environ or not (data / "ports.json").exists():
+        return Settings()
+    demo = (data / "demo.json").exists()
+    return embedded_settings(Stack(data.absolute()), host="127.0.0.1", port=8080, demo=demo)
+
+
+def build(name: str, settings: Settings) -> Service:
+    """Return a service that is ready to be served."""
+    service: Service = import_module(f"services.{name}.app").build(settings)
+    return service
+
+
+async def prepare(settings: Settings, *, demo: bool) -> None:
+    """Migrate schemas and create topics; a demo also gets the virtual clock."""
+    if demo:
+        connection = await asyncpg.connect(settings.database_url)
+        try:
+            await connection.execute(VIRTUAL_CLOCK_DDL)
+        finally:
+            await connection.close()
+    await migrate(settings.database_url)
+    await create_topics(settings)

@@ -1,0 +1,38 @@
+"""The progress of a demo that must survive a kill."""
+
+import json
+import os
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+
+@dataclass
+class Checkpoint:
+    """The first day, the questionnaire codes by "questionnaire/group", and the number of timeline
+    events done. The file is readable by its owner only.
+    """
+
+    path: Path
+    begins: date
+    codes: dict[str, list[str]] = field(default_factory=dict)
+    done: int = 0
+
+    @staticmethod
+    def open(path: Path, begins: date) -> "Checkpoint":
+        """Return the checkpoint at `path`, or a new one for a demo that begins on this day."""
+        if not path.exists():
+            return Checkpoint(path, begins)
+        saved = json.loads(path.read_text())
+        return Checkpoint(path, date.fromisoformat(saved["begins"]), saved["codes"], saved["done"])
+
+    def save(self) -> None:
+        """Replace the file atomically."""
+        content = {"begins": self.begins.isoformat(), "codes": self.codes, "done": self.done}
+        new = self.path.with_suffix(".new")
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, self.path)
