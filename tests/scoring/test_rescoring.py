@@ -33,6 +33,12 @@ from tests.scoring.factories import (
 )
 
 pytestmark = pytest.mark.stack
+MANIPULATE_TALLY = """
+update tallies set answer_count = answer_count + 3
+where (response_group_id, unit_no, item_no, option_no) in (
+  select response_group_id, unit_no, item_no, option_no from tallies
+  where item_no = 1 and option_no = 3 limit 1)
+"""
 
 
 def everyone(option: int) -> list[tuple[int, int, int]]:
@@ -142,7 +148,8 @@ async def test_score_published_in_the_future_is_published_again_when_it_changes(
     await scoring.rescore_pending()
     async with scoring.transaction() as tx:
         await tx.run(
-            "update scores set published_at = clock_timestamp() + interval '40 days', unpublished = true where unit_no = 7"
+            "update scores set published_at = clock_timestamp() + interval '40 days', "
+            "unpublished = true where unit_no = 7"
         )
     before = len(await scoring.published())
 
@@ -266,10 +273,7 @@ async def test_recount_agrees_and_finds_manipulated_tallies(scoring, seed):
     assert found.digest == (await scoring.recount()).digest
 
     async with scoring.transaction() as tx:
-        await tx.run(
-            "update tallies set answer_count = answer_count + 3 where (response_group_id, unit_no, item_no, option_no) in "
-            "(select response_group_id, unit_no, item_no, option_no from tallies where item_no = 1 and option_no = 3 limit 1)"
-        )
+        await tx.run(MANIPULATE_TALLY)
     await scoring.rescore_all()
     assert len((await scoring.recount()).differences) == 1
     async with scoring.transaction() as tx:
@@ -285,10 +289,7 @@ async def test_overdue_recount_runs_at_night(scoring, clock):
     )  # three in the morning, and midday
     async with scoring.transaction() as tx:
         await tx.run("update campaigns set published_at = $1", night - timedelta(days=1))
-        await tx.run(
-            "update tallies set answer_count = answer_count + 3 where (response_group_id, unit_no, item_no, option_no) in "
-            "(select response_group_id, unit_no, item_no, option_no from tallies where item_no = 1 and option_no = 3 limit 1)"
-        )
+        await tx.run(MANIPULATE_TALLY)
     await scoring.rescore_all()
 
     async def run_at_night() -> tuple[bool, int]:

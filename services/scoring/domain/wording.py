@@ -39,7 +39,7 @@ def plain(number: Decimal) -> str:
 
 
 def describe_entry(scheme: Scheme, measure: str, number: str, detail: str, text: str) -> str:
-    """Return a ledger entry in words: `T-0012 办理超期`, `V-0193 检查发现一般问题：窗口无人在岗`."""
+    """Return a ledger entry in words, such as `V-0193 检查发现一般问题：窗口无人在岗`."""
     return f"{number} {_describe(scheme, measure, detail, text)}".strip()
 
 
