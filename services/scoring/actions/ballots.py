@@ -4,7 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
-from services.scoring.actions.rescoring import Trigger, schedule_rescore
+from services.scoring.actions.changes import Trigger
+from services.scoring.actions.rescoring import schedule_rescore
 from services.scoring.domain.ballots import check_answers
 from services.scoring.domain.campaign import Campaign
 from services.scoring.domain.ledger import ScoreSource

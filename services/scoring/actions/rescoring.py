@@ -1,26 +1,22 @@
 """Rescoring: changed units are scored again from everything known about them."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
 from itertools import groupby
 from typing import Final
-from uuid import UUID
 
+from services.scoring.actions.changes import RescoreResult, Trigger, record_changes
 from services.scoring.actions.publishing import publish_unit_scores
 from services.scoring.domain.campaign import Campaign
 from services.scoring.domain.inputs import ScoreInputs
-from services.scoring.domain.ledger import LedgerEntry, ScoreSource
-from services.scoring.domain.rank import RankingEntry, rank_units, ranking_entry
+from services.scoring.domain.ledger import ScoreSource
 from services.scoring.domain.score import UnitScore, score_unit
 from services.scoring.settings import context_of
-from services.scoring.store import changes, rescores, scores
-from services.scoring.store.changes import NewScoreChange
+from services.scoring.store import rescores, scores
 from services.scoring.store.inputs import load_inputs
 from services.scoring.store.rescores import PendingRescoreRow
 from services.scoring.store.scores import ScoreUpdate
 from shared.foundation import telemetry
-from shared.foundation.clock import CHINA, monotonic_seconds
+from shared.foundation.clock import monotonic_seconds
 from shared.storage.transaction import Transaction
 
 IMMEDIATE_UNITS_MAX: Final = 24
@@ -33,16 +29,6 @@ UNIT_INTERVAL_SECONDS: Final = 1.0
 """A unit scored within this time waits for the job: in a stream of events about one unit, each
 would otherwise score the unit again.
 """
-Scores = Mapping[int, UnitScore]
-"""Unit → score."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trigger:
-    """What caused a rescore: its source, and the ledger events behind it."""
-
-    source: ScoreSource
-    events: frozenset[UUID] = frozenset()
 
 
 async def schedule_rescore(
@@ -159,14 +145,11 @@ async def rescore(
         return set()
     _remember_scored(tx, campaign, locked)
     inputs = await load_inputs(tx, campaign, locked)
-    old = {unit_no: score for unit_no, score in locked.items() if score is not None}
-    new = {unit_no: score_unit(known, unit_no) for unit_no, known in inputs.items()}
-    changed = {unit_no: score for unit_no, score in new.items() if score != old.get(unit_no)}
-    if changed:
-        await _write(tx, campaign, changed, old)
-        entries = {unit_no: _triggering(inputs[unit_no], trigger) for unit_no in changed}
-        await _record_changes(tx, campaign, changed, old, entries, trigger)
-        await publish_unit_scores(tx, campaign, changed)
+    result = RescoreResult(campaign, trigger, inputs, old=_scored(locked), new=_score(inputs))
+    if result.changed:
+        await _write(tx, result)
+        await record_changes(tx, result)
+        await publish_unit_scores(tx, campaign, result.changed)
     return set(locked)
 
 
@@ -175,17 +158,22 @@ def _remember_scored(tx: Transaction, campaign: Campaign, unit_nos: Iterable[int
     context_of(tx).scored_at |= {(campaign.id, unit_no): now for unit_no in unit_nos}
 
 
-def _triggering(inputs: ScoreInputs, trigger: Trigger) -> list[LedgerEntry]:
-    return [entry for entry in inputs.entries if entry.event_id in trigger.events]
+def _scored(locked: Mapping[int, UnitScore | None]) -> dict[int, UnitScore]:
+    return {unit_no: score for unit_no, score in locked.items() if score is not None}
 
 
-async def _write(tx: Transaction, campaign: Campaign, changed: Scores, old: Scores) -> None:
+def _score(inputs: Mapping[int, ScoreInputs]) -> dict[int, UnitScore]:
+    return {unit_no: score_unit(known, unit_no) for unit_no, known in inputs.items()}
+
+
+async def _write(tx: Transaction, result: RescoreResult) -> None:
+    campaign = result.campaign
     updates = [
-        ScoreUpdate(score=score, publish=_published(score) != _published(old.get(unit_no)))
-        for unit_no, score in sorted(changed.items())
+        ScoreUpdate(score=score, publish=_published(score) != _published(result.old.get(unit_no)))
+        for unit_no, score in sorted(result.changed.items())
     ]
     await scores.write_scores(tx, campaign.id, campaign.scheme.version, updates)
-    telemetry.score_updates.labels(campaign.id).inc(len(changed))
+    telemetry.score_updates.labels(campaign.id).inc(len(updates))
     telemetry.score_board_updated.labels(campaign.id).set_to_current_time()
 
 
@@ -194,92 +182,3 @@ def _published(score: UnitScore | None) -> object:
     if score is None or all(mark is None for mark in score.marks.values()):
         return None
     return score.total, score.ranked, score.marks
-
-
-# ── changes ───────────────────────────────────────────────────────────────────────────────────────
-
-
-async def _record_changes(
-    tx: Transaction,
-    campaign: Campaign,
-    changed: Scores,
-    old: Scores,
-    entries: Mapping[int, Sequence[LedgerEntry]],
-    trigger: Trigger,
-) -> None:
-    """Record every changed total, with the unit's rank before and after."""
-    totals = {no: score for no, score in changed.items() if score.total != _total(old.get(no))}
-    if not totals:
-        return
-    now = await _category_scores(tx, campaign, totals)
-    before = now | {no: old[no] for no in totals if no in old}
-    ranks_before = _ranks(campaign, before)
-    ranks_after = _ranks(campaign, now)
-    recorded = [
-        _change(
-            old.get(no),
-            score,
-            entries[no],
-            trigger,
-            rank_before=ranks_before.get(no),
-            rank_after=ranks_after.get(no),
-        )
-        for no, score in sorted(totals.items())
-    ]
-    version = campaign.scheme.version
-    await changes.insert_changes(tx, campaign.id, version, _today(tx), recorded)
-
-
-def _total(score: UnitScore | None) -> object:
-    return score.total if score else None
-
-
-def _today(tx: Transaction) -> date:
-    return tx.now.astimezone(CHINA).date()
-
-
-async def _category_scores(
-    tx: Transaction, campaign: Campaign, unit_nos: Iterable[int]
-) -> dict[int, UnitScore]:
-    """Return the scores of all units in the categories of these units."""
-    categories = {campaign.by_no[unit_no].category for unit_no in unit_nos}
-    members = [unit.unit_no for unit in campaign.units if unit.category in categories]
-    return await scores.running_scores(tx, campaign.id, campaign.scheme.version, members)
-
-
-def _change(
-    old: UnitScore | None,
-    score: UnitScore,
-    entries: Sequence[LedgerEntry],
-    trigger: Trigger,
-    *,
-    rank_before: int | None,
-    rank_after: int | None,
-) -> NewScoreChange:
-    ballots = score.sample - (old.sample if old else 0)
-    return NewScoreChange(
-        unit_no=score.unit_no,
-        source=_source(entries, ballots, trigger),
-        ballots=ballots,
-        events=list(dict.fromkeys(entry.event_id for entry in entries)),
-        before=old.total if old else None,
-        after=score.total,
-        rank_before=rank_before if old else None,
-        rank_after=rank_after,
-    )
-
-
-def _source(entries: Sequence[LedgerEntry], ballots: int, trigger: Trigger) -> ScoreSource:
-    """Return the source of the latest ledger entry; without one, ballots or the trigger's."""
-    if entries:
-        return entries[-1].source
-    return ScoreSource.BALLOT if ballots else trigger.source
-
-
-def _ranks(campaign: Campaign, scored: Scores) -> dict[int, int | None]:
-    by_category: dict[str, list[RankingEntry]] = {}
-    for unit_no, score in scored.items():
-        entry = ranking_entry(campaign.by_no[unit_no], score)
-        by_category.setdefault(entry.category, []).append(entry)
-    ranked = (unit for entries in by_category.values() for unit in rank_units(entries))
-    return {unit.entry.unit_no: unit.rank for unit in ranked}

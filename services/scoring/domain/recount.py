@@ -122,22 +122,20 @@ class _Unit:
 
     def result(self) -> UnitResult:
         adjusted = self._adjusted()
-        weighted: list[tuple[Fraction, Fraction]] = []
-        marks: dict[str, str | None] = {}
-        excluded = False
-        for component in self.rules["components"]:
-            value, unranked = self._component(component["formula"])
-            excluded |= unranked
-            mark = self._mark(value, adjusted[component["key"]])
-            if mark is not None:
-                weighted.append((Fraction(component["weight"]), mark))
-            marks[component["key"]] = self._text(mark)
-        mean = _mean_of(weighted)
-        total = self._text(self._mark(mean, adjusted["total"]))
+        values = {one["key"]: self._component(one["formula"]) for one in self.rules["components"]}
+        marks = {key: self._mark(value, adjusted[key]) for key, (value, _) in values.items()}
+        total = self._text(self._mark(self._weighted_mean(marks), adjusted["total"]))
         sample = self._sample()
+        excluded = any(unranked for _, unranked in values.values())
         enough = sample >= self.rules["ranking"]["minimum_sample"]
         ranked = total is not None and enough and not excluded and not self._disqualified()
-        return {"total": total, "ranked": ranked, "sample": sample, "marks": marks}
+        texts = {key: self._text(mark) for key, mark in marks.items()}
+        return {"total": total, "ranked": ranked, "sample": sample, "marks": texts}
+
+    def _weighted_mean(self, marks: Mapping[str, Fraction | None]) -> Fraction | None:
+        weights = {one["key"]: Fraction(one["weight"]) for one in self.rules["components"]}
+        weighted = [(weights[key], mark) for key, mark in marks.items() if mark is not None]
+        return _mean_of(weighted)
 
     def _component(self, formula: Json) -> tuple[Fraction | None, bool]:
         """(rounded value or None, whether it excludes the unit from the ranking)."""
