@@ -1,10 +1,10 @@
-"""Casework as a service: settings read, context made, doors hung."""
+"""The casework service, put together."""
 
 from pathlib import Path
 
 from services.casework import api, handlers, jobs, pages
 from services.casework.settings import CaseworkSettings
-from services.casework.store import Context
+from services.casework.store import CaseworkContext
 from shared.foundation.settings import Settings
 from shared.runtime.service import Service
 
@@ -14,19 +14,16 @@ PREFIXES = ("/casework",)
 def build(
     settings: Settings, *, own: CaseworkSettings | None = None, run_jobs: bool = True
 ) -> Service:
-    """The service, ready to be served. `own`: casework's settings, read from the environment when
-    not given.
-    """
+    """Return the service. `own` are casework's settings, read from the environment by default."""
     own = own or CaseworkSettings()
-    context = Context(sweep_batch=own.sweep_batch, page_rows=own.page_rows)
     return Service(
         name="casework",
         title="办理",
         settings=settings,
-        routers=[*pages.routers, api.router],
+        routers=[*pages.routers, *api.routers],
         handlers=handlers.on,
         jobs=jobs.jobs,
-        context=context,
+        context=CaseworkContext(sweep_batch=own.sweep_batch, page_rows=own.page_rows),
         templates=Path(__file__).parent / "templates",
         prefixes=PREFIXES,
         run_jobs=run_jobs,

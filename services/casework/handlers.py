@@ -1,8 +1,8 @@
-"""What casework hears: complaints and visits that become cases, campaigns with their rules."""
+"""Events that casework consumes: complaints and visits open cases, campaigns bring rules."""
 
 from collections.abc import Sequence
 
-from services.casework.actions import duties, opening
+from services.casework.actions import campaigns, opening, ratings
 from shared.appraisal.events import (
     CampaignPublished,
     ComplaintRated,
@@ -19,24 +19,25 @@ on = Handlers()
 
 
 @on(CampaignPublished)
-async def _(tx: Transaction, event: CampaignPublished, meta: Meta) -> None:
-    await duties.keep_campaign(tx, event)
+async def store_campaign(tx: Transaction, event: CampaignPublished, meta: Meta) -> None:
+    await campaigns.store_campaign(tx, event)
 
 
-# One handler for the whole topic: a batch stays whole, however repeats and ratings are strewn among
-# new complaints.
+# One handler for the whole topic, so that a batch stays whole however its events are mixed.
 @on.batch(ComplaintRegistered, ComplaintRepeated, ComplaintRated)
-async def _(tx: Transaction, heard: Sequence[tuple[Event, Meta]]) -> None:
-    await opening.hear_complaints(
-        tx, [event for event, _ in heard if isinstance(event, ComplaintRegistered)]
-    )
-    for event, _ in heard:
+async def process_complaints(tx: Transaction, batch: Sequence[tuple[Event, Meta]]) -> None:
+    events = [event for event, _ in batch]
+    registered = [event for event in events if isinstance(event, ComplaintRegistered)]
+    await opening.open_for_complaints(tx, registered)
+    for event in events:
         if isinstance(event, ComplaintRepeated):
-            await opening.hear_repeat(tx, event.complaint_id, event.repeats)
+            await ratings.record_repeats(tx, event.complaint_id, event.repeats)
         elif isinstance(event, ComplaintRated):
-            await opening.hear_rating(tx, event.complaint_id, event.option)
+            await ratings.record_rating(tx, event.complaint_id, event.option)
 
 
 @on.batch(VisitSubmitted)
-async def _(tx: Transaction, heard: list[tuple[VisitSubmitted, Meta]]) -> None:
-    await opening.hear_visits(tx, [event for event, _ in heard])
+async def open_cases_for_visits(
+    tx: Transaction, batch: Sequence[tuple[VisitSubmitted, Meta]]
+) -> None:
+    await opening.open_for_visits(tx, [event for event, _ in batch])

@@ -1,12 +1,12 @@
-"""The tables of casework. Nobody else reads them.
+"""The tables of casework. No other service reads them.
 
-A case has one row, its history one row for every act (never changed), its deadlines one row for
-each obligation. No table holds who complained or what they said: the redacted summary (转办摘要) is all
-that ever comes here.
+A case has one row, and one row of history for every action (never changed). Every deadline of a
+case or of an obligation has one row. No table holds complainants or complaint texts: casework only
+ever receives the redacted summary (转办摘要).
 """
 
+from collections.abc import Iterable
 from datetime import date, datetime
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -25,45 +25,59 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
-from services.casework.domain import DeadlineState, State
-from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Urgency
+from services.casework.domain.calendar import AmendmentKind
+from services.casework.domain.deadlines import DeadlineState
+from services.casework.domain.extensions import ExtensionState
+from services.casework.domain.review import ReviewDecision
+from services.casework.domain.states import CaseState
+from shared.appraisal.labels import (
+    CaseFinding,
+    CaseSource,
+    ComplaintChannel,
+    ComplaintKind,
+    Urgency,
+)
 from shared.storage.schema import registry_for
 from shared.storage.transaction import new_id
 
 
 class Base(SQLModel, registry=registry_for("casework")):
-    """Head of casework's tables."""
+    """Base class of casework's tables."""
 
 
-def instant(*, nullable: bool = False) -> Any:
-    """A column for an aware instant."""
-    return Field(
-        None if nullable else ..., sa_column=Column(DateTime(timezone=True), nullable=nullable)
-    )
+def timestamp_column(*, nullable: bool = False) -> Any:
+    """A timestamptz column."""
+    default = None if nullable else ...
+    return Field(default, sa_column=Column(DateTime(timezone=True), nullable=nullable))
 
 
-def words(*, nullable: bool = False, primary: bool = False) -> Any:
+def text_column(*, nullable: bool = False, primary_key: bool = False) -> Any:
     """A text column."""
-    return Field(
-        None if nullable else ..., sa_column=Column(Text, nullable=nullable, primary_key=primary)
+    default = None if nullable else ...
+    return Field(default, sa_column=Column(Text, nullable=nullable, primary_key=primary_key))
+
+
+def case_column(*, nullable: bool = False) -> Any:
+    """A foreign key to the case that a row belongs to."""
+    default = None if nullable else ...
+    return Field(default, sa_column=Column(ForeignKey("casework.cases.id"), nullable=nullable))
+
+
+def campaign_column(*, primary_key: bool = False) -> Any:
+    """A foreign key to the campaign that a row belongs to."""
+    column = Column(
+        Text, ForeignKey("casework.campaigns.id"), nullable=False, primary_key=primary_key
     )
+    return Field(sa_column=column)
 
 
-def case_key(*, nullable: bool = False) -> Any:
-    """The case a row belongs to."""
-    return Field(
-        None if nullable else ...,
-        sa_column=Column(ForeignKey("casework.cases.id"), nullable=nullable),
-    )
-
-
-def counted() -> Any:
-    """An id that the database counts up."""
+def identity_column() -> Any:
+    """A primary key that the database generates."""
     return Field(None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
 
 
-def one_of(column: str, values: type[StrEnum] | tuple[str, ...]) -> CheckConstraint:
-    """The column holds one of these words."""
+def one_of(column: str, values: Iterable[str]) -> CheckConstraint:
+    """A constraint that the column holds one of these values."""
     listed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} in ({listed})", name=column)
 
@@ -75,51 +89,47 @@ class Campaign(Base, table=True):
     """评议活动 as scoring last published it, with its scheme."""
 
     __tablename__ = "campaigns"
-    id: str = words(primary=True)
-    title: str = words()
+    id: str = text_column(primary_key=True)
+    title: str = text_column()
     year: int
-    scheme: str = words()
-    scheme_version: str = words()
-    published_at: datetime = instant()
+    scheme: str = text_column()
+    scheme_version: str = text_column()
+    published_at: datetime = timestamp_column()
 
 
-class Unit(Base, table=True):
-    """A unit of a campaign's register. `listed` is false when a later register no longer has it:
-    its cases remain.
+class RegisteredUnit(Base, table=True):
+    """A unit of a campaign's register. `listed` is false once a later register drops the unit; its
+    cases remain.
     """
 
     __tablename__ = "units"
-    campaign_id: str = Field(
-        sa_column=Column(Text, ForeignKey("casework.campaigns.id"), primary_key=True)
-    )
-    unit_id: str = words(primary=True)
+    campaign_id: str = campaign_column(primary_key=True)
+    unit_id: str = text_column(primary_key=True)
     unit_no: int
-    name: str = words()
-    category: str = words()
+    name: str = text_column()
+    category: str = text_column()
     listed: bool
 
 
 class CalendarAmendment(Base, table=True):
-    """A holiday arrangement imported after the product was made; the calendar is the shipped one
-    with these applied in order.
+    """An imported holiday arrangement. The calendar in force is the shipped one with these applied
+    in order.
     """
 
     __tablename__ = "calendar_amendments"
-    __table_args__ = (one_of("kind", ("year", "day")),)
-    id: int | None = counted()
-    kind: str = words()
+    __table_args__ = (one_of("kind", AmendmentKind),)
+    id: int | None = identity_column()
+    kind: str = text_column()
     year: int
-    source: str = words()
-    content: str = words()
-    calendar_version: str = words()
-    imported_at: datetime = instant()
-    imported_by: str = words()
+    source: str = text_column()
+    content: str = text_column()
+    calendar_version: str = text_column()
+    imported_at: datetime = timestamp_column()
+    imported_by: str = text_column()
 
 
-class Series(Base, table=True):
-    """The running number of the cases of a year. Its row is locked by whoever opens cases: numbers
-    have no gaps.
-    """
+class CaseNumberSeries(Base, table=True):
+    """The last case number of a year. Opening cases locks the row, so numbers have no gaps."""
 
     __tablename__ = "series"
     year: int = Field(primary_key=True)
@@ -130,22 +140,22 @@ class Series(Base, table=True):
 
 
 class Case(Base, table=True):
-    """办件. `named_unit_id` is whom it is about, `excluded_unit_id` who may neither handle nor see
-    it, `unit_id` who is responsible.
+    """办件. `unit_id` is the responsible unit, `named_unit_id` the unit it is about and
+    `excluded_unit_id` the unit that may neither handle nor see it.
 
-    `version` goes up with every act; a form carries the one it was made from.
+    `version` grows with every action but notes and urging; a form carries the version it shows.
     """
 
     __tablename__ = "cases"
     __table_args__ = (
         UniqueConstraint("source", "source_id"),
         UniqueConstraint("number"),
-        one_of("source", ("complaint", "visit")),
+        one_of("source", CaseSource),
         one_of("kind", ComplaintKind),
         one_of("urgency", Urgency),
-        one_of("state", State),
+        one_of("state", CaseState),
         one_of("channel", ComplaintChannel),
-        one_of("finding", ("substantiated", "partly_substantiated", "unsubstantiated")),
+        one_of("finding", CaseFinding),
         CheckConstraint(
             "unit_id is null or excluded_unit_id is null or unit_id <> excluded_unit_id",
             name="excluded",
@@ -171,34 +181,32 @@ class Case(Base, table=True):
         ),
     )
     id: UUID = Field(default_factory=new_id, primary_key=True)
-    number: str = words()
-    campaign_id: str = Field(
-        sa_column=Column(Text, ForeignKey("casework.campaigns.id"), nullable=False)
-    )
-    source: str = words()
+    number: str = text_column()
+    campaign_id: str = campaign_column()
+    source: str = text_column()
     source_id: UUID
-    source_number: str = words()
-    channel: str | None = words(nullable=True)
-    kind: str = words()
-    urgency: str = words()
-    problem_item: str | None = words(nullable=True)
-    redacted_summary: str = words()
+    source_number: str = text_column()
+    channel: str | None = text_column(nullable=True)
+    kind: str = text_column()
+    urgency: str = text_column()
+    problem_item: str | None = text_column(nullable=True)
+    redacted_summary: str = text_column()
     real_name: bool
-    named_unit_id: str | None = words(nullable=True)
-    excluded_unit_id: str | None = words(nullable=True)
-    unit_id: str | None = words(nullable=True)
+    named_unit_id: str | None = text_column(nullable=True)
+    excluded_unit_id: str | None = text_column(nullable=True)
+    unit_id: str | None = text_column(nullable=True)
     handler_id: UUID | None = None
-    handler_name: str | None = words(nullable=True)
-    state: str = words()
+    handler_name: str | None = text_column(nullable=True)
+    state: str = text_column()
     version: int = 1
-    received_at: datetime = instant()
+    received_at: datetime = timestamp_column()
     received_on: date
-    opened_at: datetime = instant()
-    assigned_at: datetime | None = instant(nullable=True)
-    accepted_at: datetime | None = instant(nullable=True)
-    submitted_at: datetime | None = instant(nullable=True)
-    closed_at: datetime | None = instant(nullable=True)
-    finding: str | None = words(nullable=True)
+    opened_at: datetime = timestamp_column()
+    assigned_at: datetime | None = timestamp_column(nullable=True)
+    accepted_at: datetime | None = timestamp_column(nullable=True)
+    submitted_at: datetime | None = timestamp_column(nullable=True)
+    closed_at: datetime | None = timestamp_column(nullable=True)
+    finding: str | None = text_column(nullable=True)
     late: bool = False
     returns: int = 0
     repeats: int = 0
@@ -206,79 +214,83 @@ class Case(Base, table=True):
     rating: int | None = None
 
 
-class Step(Base, table=True):
-    """What somebody did with a case, and when. `unit_id`: the responsible unit at that time. Rows
-    are only ever added.
+class CaseHistoryEntry(Base, table=True):
+    """An action on a case: who, when and why. `unit_id` is the unit responsible at that time.
+
+    Rows are only ever inserted.
     """
 
-    __tablename__ = "steps"
-    __table_args__ = (Index("ix_steps_case", "case_id", "id"),)
-    id: int | None = counted()
-    case_id: UUID = case_key()
-    at: datetime = instant()
-    verb: str = words()
-    state: str = words()
-    unit_id: str | None = words(nullable=True)
+    __tablename__ = "case_history"
+    __table_args__ = (Index("ix_case_history_case", "case_id", "id"),)
+    id: int | None = identity_column()
+    case_id: UUID = case_column()
+    at: datetime = timestamp_column()
+    action: str = text_column()
+    state: str = text_column()
+    unit_id: str | None = text_column(nullable=True)
     by_id: UUID | None = None
-    by_name: str = words()
-    by_role: str = words()
-    text: str = words()
-    facts: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
+    by_name: str = text_column()
+    by_role: str = text_column()
+    text: str = text_column()
+    details: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
 
 
 class Submission(Base, table=True):
-    """办理结果 as the unit sent it for review, and what was decided."""
+    """办理结果 as the unit submitted it for review, and the decision."""
 
     __tablename__ = "submissions"
     __table_args__ = (
         UniqueConstraint("case_id", "no"),
-        one_of("finding", ("substantiated", "partly_substantiated", "unsubstantiated")),
-        one_of("decision", ("approved", "sent_back")),
+        one_of("finding", CaseFinding),
+        one_of("decision", ReviewDecision),
     )
-    id: int | None = counted()
-    case_id: UUID = case_key()
+    id: int | None = identity_column()
+    case_id: UUID = case_column()
     no: int
-    at: datetime = instant()
+    at: datetime = timestamp_column()
     by_id: UUID
-    by_name: str = words()
-    account: str = words()
-    finding: str = words()
-    measures: str = words()
-    reply: str = words()
+    by_name: str = text_column()
+    account: str = text_column()
+    finding: str = text_column()
+    measures: str = text_column()
+    reply: str = text_column()
     late: bool
-    decision: str | None = words(nullable=True)
-    decided_at: datetime | None = instant(nullable=True)
-    decided_by_name: str | None = words(nullable=True)
-    opinion: str | None = words(nullable=True)
+    decision: str | None = text_column(nullable=True)
+    decided_at: datetime | None = timestamp_column(nullable=True)
+    decided_by_name: str | None = text_column(nullable=True)
+    opinion: str | None = text_column(nullable=True)
 
 
 class Extension(Base, table=True):
-    """延期 asked for. `approved_by`: the roles that have agreed so far."""
+    """A requested extension (延期). `approved_by` holds the roles that have approved so far."""
 
     __tablename__ = "extensions"
     __table_args__ = (
-        one_of("state", ("asked", "approved", "refused", "lapsed")),
+        one_of("state", ExtensionState),
         Index(
-            "uq_extensions_asked", "case_id", unique=True, postgresql_where=text("state = 'asked'")
+            "uq_extensions_requested",
+            "case_id",
+            unique=True,
+            postgresql_where=text("state = 'requested'"),
         ),
     )
     id: UUID = Field(default_factory=new_id, primary_key=True)
-    case_id: UUID = case_key()
+    case_id: UUID = case_column()
     amount: int
-    reason: str = words()
-    asked_at: datetime = instant()
-    asked_by_id: UUID
-    asked_by_name: str = words()
+    reason: str = text_column()
+    requested_at: datetime = timestamp_column()
+    requested_by_id: UUID
+    requested_by_name: str = text_column()
     approved_by: list[str] = Field(
         default_factory=list, sa_column=Column(ARRAY(Text), nullable=False)
     )
-    state: str = words()
-    decided_at: datetime | None = instant(nullable=True)
+    state: str = text_column()
+    decided_at: datetime | None = timestamp_column(nullable=True)
 
 
 class Suspension(Base, table=True):
-    """暂停计时: the clock of a case stood still from `since`; `until` when it goes on at the
-    latest, `ended_at` when it did.
+    """暂停计时: the handling deadline was suspended from `since`. It resumes at `until` at the
+    latest; `ended_at` is when it did.
     """
 
     __tablename__ = "suspensions"
@@ -287,15 +299,15 @@ class Suspension(Base, table=True):
             "uq_suspensions_open", "case_id", unique=True, postgresql_where=text("ended_at is null")
         ),
     )
-    id: int | None = counted()
-    case_id: UUID = case_key()
-    reason: str = words()
-    since: datetime = instant()
-    until: datetime = instant()
-    ended_at: datetime | None = instant(nullable=True)
+    id: int | None = identity_column()
+    case_id: UUID = case_column()
+    reason: str = text_column()
+    since: datetime = timestamp_column()
+    until: datetime = timestamp_column()
+    ended_at: datetime | None = timestamp_column(nullable=True)
 
 
-# ── obligations and deadlines ──────────────────────────────────────────────────────────────────────────
+# ── obligations and deadlines ─────────────────────────────────────────────────────────────────────
 
 
 class Obligation(Base, table=True):
@@ -304,24 +316,22 @@ class Obligation(Base, table=True):
     __tablename__ = "obligations"
     __table_args__ = (UniqueConstraint("campaign_id", "unit_id", "obligation_rule_id"),)
     id: UUID = Field(default_factory=new_id, primary_key=True)
-    campaign_id: str = Field(
-        sa_column=Column(Text, ForeignKey("casework.campaigns.id"), nullable=False)
-    )
-    unit_id: str = words()
-    obligation_rule_id: str = words()
-    label: str = words()
-    deliverable: str = words()
-    fulfilled_at: datetime | None = instant(nullable=True)
-    fulfilled_by_name: str | None = words(nullable=True)
-    document: str | None = words(nullable=True)
+    campaign_id: str = campaign_column()
+    unit_id: str = text_column()
+    obligation_rule_id: str = text_column()
+    label: str = text_column()
+    deliverable: str = text_column()
+    fulfilled_at: datetime | None = timestamp_column(nullable=True)
+    fulfilled_by_name: str | None = text_column(nullable=True)
+    document: str | None = text_column(nullable=True)
 
 
 class Deadline(Base, table=True):
-    """One deadline of a case or of an obligation. Instants are UTC; the database's clock alone decides
-    that they have passed.
+    """One deadline of a case or of an obligation. Instants are UTC; only the database's clock
+    decides that they have passed.
 
-    `next_warn_at`: when to warn next, NULL when there is nothing more to say; `later_warns` what
-    follows. `terms`: JSON of domain.DeadlineTerms.
+    `next_warn_at` is the next warning, NULL if none is left; `later_warns` are those after it.
+    `terms` is the JSON of `DeadlineTerms`.
     """
 
     __tablename__ = "deadlines"
@@ -329,8 +339,8 @@ class Deadline(Base, table=True):
         one_of("state", DeadlineState),
         CheckConstraint("(case_id is null) <> (obligation_id is null)", name="subject"),
         CheckConstraint("state <> 'lapsed' or lapsed_at is not null", name="lapsed"),
-        # Both sweeps read only what is running, in order of time: a million deadlines far away cost
-        # nothing.
+        # Both sweeps read running deadlines only, in order of time: a million deadlines that are
+        # far away cost nothing.
         Index("ix_deadlines_due", "due_at", postgresql_where=text("state = 'running'")),
         Index(
             "ix_deadlines_warn",
@@ -358,26 +368,26 @@ class Deadline(Base, table=True):
         ),
     )
     id: UUID = Field(default_factory=new_id, primary_key=True)
-    case_id: UUID | None = case_key(nullable=True)
+    case_id: UUID | None = case_column(nullable=True)
     obligation_id: UUID | None = Field(
         None, sa_column=Column(ForeignKey("casework.obligations.id"), nullable=True)
     )
-    unit_id: str | None = words(nullable=True)
-    kind: str = words()
-    starts_at: datetime = instant()
-    terms: str = words()
-    due_at: datetime = instant()
-    warn_at: datetime = instant()
-    severe_at: datetime = instant()
+    unit_id: str | None = text_column(nullable=True)
+    kind: str = text_column()
+    starts_at: datetime = timestamp_column()
+    terms: str = text_column()
+    due_at: datetime = timestamp_column()
+    warn_at: datetime = timestamp_column()
+    severe_at: datetime = timestamp_column()
     provisional: bool
-    rule_id: str = words()
-    scheme_version: str = words()
-    calendar_version: str = words()
-    state: str = words()
-    next_warn_at: datetime | None = instant(nullable=True)
+    rule_id: str = text_column()
+    scheme_version: str = text_column()
+    calendar_version: str = text_column()
+    state: str = text_column()
+    next_warn_at: datetime | None = timestamp_column(nullable=True)
     later_warns: list[datetime] = Field(
         default_factory=list, sa_column=Column(ARRAY(DateTime(timezone=True)), nullable=False)
     )
-    warned_at: datetime | None = instant(nullable=True)
-    lapsed_at: datetime | None = instant(nullable=True)
-    ended_at: datetime | None = instant(nullable=True)
+    warned_at: datetime | None = timestamp_column(nullable=True)
+    lapsed_at: datetime | None = timestamp_column(nullable=True)
+    ended_at: datetime | None = timestamp_column(nullable=True)

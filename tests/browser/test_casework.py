@@ -1,6 +1,4 @@
-"""我的办理 and 办理详情 in a real Chromium, with the real service behind them: looked at, read
-aloud, worked by keyboard alone.
-"""
+"""我的办理 and 办理详情 in a real Chromium, with the real service: layout, accessibility, keyboard."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -14,7 +12,7 @@ from shared.appraisal.labels import ComplaintKind, Urgency
 from shared.security.policies import Account
 from shared.security.sessions import COOKIE
 from tests.browser.support import axe, composing_key, fits, serving
-from tests.casework.conftest import ACCOUNT, ADMIN, LI, REPLY, SUN, ZHANG, ZHAO, World, founded
+from tests.casework.conftest import ACCOUNT, ADMIN, LI, REPLY, SUN, ZHANG, ZHAO, World, build_world
 
 pytestmark = [pytest.mark.browser, pytest.mark.stack]
 
@@ -48,7 +46,7 @@ class Office:
 
 @pytest.fixture
 async def world(database: Callable[[str], Any], clock: Any) -> World:
-    return await founded(database("casework"), clock)
+    return await build_world(database("casework"), clock)
 
 
 @pytest.fixture
@@ -74,24 +72,24 @@ async def some_cases(world: World) -> dict[str, str]:
     handled = await world.open(redacted_summary="工作时间脱岗")
     await world.do(handling.accept_case, number=handled, by=LI)
     await world.do(
-        extensions.ask_extension, number=handled, amount=3, reason="需到外地调取证据材料", by=LI
+        extensions.request_extension, number=handled, amount=3, reason="需到外地调取证据材料", by=LI
     )
     sent = await world.open(redacted_summary="材料反复退回，没有一次性告知")
     await world.do(handling.accept_case, number=sent, by=LI)
-    said = {
+    fields = {
         "account": ACCOUNT,
         "finding": "substantiated",
         "measures": "实行 AB 岗",
         "reply": REPLY,
     }
-    await world.do(handling.submit_result, number=sent, by=LI, **said)
+    await world.do(handling.submit_result, number=sent, by=LI, **fields)
     report = await world.open(kind=ComplaintKind.REPORT, redacted_summary="反映分管领导不作为")
     await world.do(handling.urge_unit, number=late, text="请今天说明未按期办结的原因", by=ZHAO)
     return {"late": late, "new": new, "handled": handled, "sent": sent, "report": report}
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_every_page_can_be_read_by_everybody_at_every_width(office, world, size):
+async def test_every_page_is_accessible_at_every_width(office, world, size):
     numbers = await some_cases(world)
     for path, who in (
         ("/casework/", LI),
@@ -143,7 +141,7 @@ async def test_a_case_is_handled_with_the_keyboard_alone(office, world):
     assert (await world.case(number)).state == "reviewing"
 
 
-async def test_two_cases_are_picked_and_signed_from_the_list(office, world):
+async def test_two_cases_are_selected_and_accepted_from_the_list(office, world):
     numbers = [await world.open() for _ in range(3)]
     page = await office.open("/casework/", LI)
 
@@ -156,7 +154,7 @@ async def test_two_cases_are_picked_and_signed_from_the_list(office, world):
     assert sorted(states) == ["assigned", "handling", "handling"]
 
 
-async def test_without_javascript_a_case_is_signed_and_a_mistake_is_named(office, world):
+async def test_without_javascript_a_case_is_accepted_and_a_mistake_is_shown(office, world):
     number = await world.open()
     page = await office.open(f"/casework/cases/{number}?act=accept", LI, script=False)
     await page.click("form[action$=acceptance] button")
@@ -171,7 +169,7 @@ async def test_without_javascript_a_case_is_signed_and_a_mistake_is_named(office
     assert (await page.title()).startswith("错误：")
 
 
-async def test_somebody_else_was_faster_and_nothing_typed_is_lost(office, world):
+async def test_a_stale_form_loses_nothing_that_was_typed(office, world):
     number = await world.open()
     await world.do(handling.accept_case, number=number, by=LI)
     page = await office.open(f"/casework/cases/{number}?act=submit", LI)
@@ -180,7 +178,11 @@ async def test_somebody_else_was_faster_and_nothing_typed_is_lost(office, world)
     await page.fill("#f-measures", "实行 AB 岗")
     await page.fill("#f-reply", REPLY)
     await world.do(
-        extensions.ask_extension, number=number, amount=2, reason="需到外地调取证据材料", by=ZHANG
+        extensions.request_extension,
+        number=number,
+        amount=2,
+        reason="需到外地调取证据材料",
+        by=ZHANG,
     )
 
     await page.click("form[action$=submission] button.p")

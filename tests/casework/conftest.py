@@ -1,4 +1,4 @@
-"""A casework of one campaign with three bureaus, and the people who work there."""
+"""The casework of one campaign with three units, and the people who work there."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime
@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import col
 
-from services.casework.actions import deadlines, duties, opening
-from services.casework.store import Context
+from services.casework.actions import campaigns, opening, sweeps
+from services.casework.store import CaseworkContext
 from services.casework.tables import Case
 from shared.appraisal.events import (
     EVENTS,
@@ -55,13 +55,15 @@ class World:
     """Casework on a real database, with virtual time."""
 
     def __init__(self, database: Database, clock: Any) -> None:
-        self.database, self.clock, self.context = database, clock, Context()
+        self.database = database
+        self.clock = clock
+        self.context = CaseworkContext()
         self.scheme: Scheme = load_scheme("J", 2026)
 
-    async def do(self, verb: Callable[..., Awaitable[Any]], **said: Any) -> Any:
-        """One act in a transaction of its own."""
+    async def do(self, action: Callable[..., Awaitable[Any]], **fields: Any) -> Any:
+        """Run one action or view in its own transaction."""
         async with self.database.transaction(self.context) as tx:
-            return await verb(tx, **said)
+            return await action(tx, **fields)
 
     async def publish(self, scheme: Scheme | None = None, **changes: Any) -> None:
         scheme = scheme or self.scheme
@@ -69,7 +71,7 @@ class World:
             UnitEntry(unit_id=id, unit_no=n, name=name, category="gov")
             for n, (id, name) in enumerate(UNITS.items(), 1)
         )
-        said = {
+        fields = {
             "campaign_id": CAMPAIGN,
             "title": "2026 年评议",
             "year": 2026,
@@ -77,13 +79,13 @@ class World:
             "units": units,
         }
         event = CampaignPublished(
-            occurred_at=await self.clock.now(), scheme_version=scheme.version, **(said | changes)
+            occurred_at=await self.clock.now(), scheme_version=scheme.version, **(fields | changes)
         )
-        await self.do(duties.keep_campaign, event=event)
+        await self.do(campaigns.store_campaign, event=event)
 
     async def complaint(self, **changes: Any) -> ComplaintRegistered:
         now = await self.clock.now()
-        said = {
+        fields = {
             "complaint_id": uuid4(),
             "number": "TS2026-000001",
             "campaign_id": CAMPAIGN,
@@ -96,7 +98,7 @@ class World:
             "real_name": True,
             "received_at": now,
         }
-        return ComplaintRegistered(occurred_at=now, **(said | changes))
+        return ComplaintRegistered(occurred_at=now, **(fields | changes))
 
     async def visit(self, *severities: str) -> VisitSubmitted:
         item = self.scheme.checklists[0].items[0].id
@@ -119,16 +121,16 @@ class World:
         )
 
     async def open(self, **changes: Any) -> str:
-        """A new case; gives its number."""
+        """Open a case and return its number."""
         event = await self.complaint(**changes)
-        await self.do(opening.hear_complaints, events=[event])
+        await self.do(opening.open_for_complaints, events=[event])
         return str(
             await self.value("select number from cases where source_id = $1", event.complaint_id)
         )
 
     async def sweep(self) -> None:
-        """What the ticks would do now."""
-        while await self.do(deadlines.tell_lapsed) or await self.do(deadlines.tell_near):
+        """Run the sweeps until nothing is due."""
+        while await self.do(sweeps.publish_lapses) or await self.do(sweeps.publish_warnings):
             pass
 
     async def value(self, sql: str, *arguments: Any) -> Any:
@@ -151,8 +153,8 @@ class World:
         rows = await self.rows(sql, number)
         return {row["kind"]: row for row in rows}
 
-    async def said(self, *kinds: type[Event]) -> list[Event]:
-        """The facts of these kinds in the outbox, in order."""
+    async def events(self, *kinds: type[Event]) -> list[Event]:
+        """The events of these kinds in the outbox, in order."""
         names = [kind.name for kind in kinds] or list(EVENTS)
         rows = await self.rows(
             "select type, body from outbox where type = any($1) order by id", names
@@ -160,14 +162,14 @@ class World:
         return [decode(row["type"], row["body"]) for row in rows]
 
 
-async def founded(database: Database, clock: Any) -> World:
-    """A world on a Friday morning, its campaign published."""
+async def build_world(database: Database, clock: Any) -> World:
+    """A world on a Friday morning, with its campaign published."""
     await clock.set(FRIDAY)
-    made = World(database, clock)
-    await made.publish()
-    return made
+    world = World(database, clock)
+    await world.publish()
+    return world
 
 
 @pytest.fixture
 async def world(database: Callable[[str], Database], clock: Any) -> World:
-    return await founded(database("casework"), clock)
+    return await build_world(database("casework"), clock)

@@ -1,4 +1,4 @@
-"""The life of a case, told with people, on a real database."""
+"""The life of a case, with people, on a real database."""
 
 import asyncio
 from datetime import timedelta
@@ -7,9 +7,11 @@ from uuid import uuid4
 import pytest
 from msgspec.structs import replace
 
-from services.casework.actions import dispatch, extensions, handling, opening, reading
-from services.casework.domain import State, Verb
+from services.casework.actions import assignment, extensions, handling, opening, pauses, review
+from services.casework.domain.states import CaseAction, CaseState
 from services.casework.handlers import on
+from services.casework.views.case_lists import count_cases
+from services.casework.views.cases import case_details
 from shared.appraisal.errors import DependencyMissing, Rejected
 from shared.appraisal.events import (
     CaseAccepted,
@@ -26,9 +28,12 @@ from shared.appraisal.events import (
     ComplaintRated,
     ComplaintRepeated,
     DeadlineLapsed,
+    Event,
     Meta,
+    encode,
 )
 from shared.appraisal.labels import ComplaintKind, Urgency
+from shared.messaging.envelope import IncomingEvent
 from tests.casework.conftest import (
     ACCOUNT,
     BASIS,
@@ -46,22 +51,27 @@ from tests.casework.conftest import (
 pytestmark = pytest.mark.stack
 
 
-async def signed(world, **changes):
+def incoming(event: Event, n: int) -> IncomingEvent:
+    meta = Meta(uuid4(), event.name, event.key, n, event.occurred_at, event.topic, 0, n)
+    return IncomingEvent(meta, 0.0, None, encode(event), record=None)
+
+
+async def accepted(world, **changes):
     number = await world.open(**changes)
     await world.do(handling.accept_case, number=number, by=LI)
     return number
 
 
 async def submitted(world, number=None, **changes):
-    number = number or await signed(world)
-    said = {
+    number = number or await accepted(world)
+    fields = {
         "account": ACCOUNT,
         "finding": "substantiated",
         "measures": "实行 AB 岗",
         "reply": REPLY,
         "by": LI,
     } | changes
-    await world.do(handling.submit_result, number=number, **said)
+    await world.do(handling.submit_result, number=number, **fields)
     return number
 
 
@@ -77,7 +87,7 @@ async def test_a_complaint_that_names_a_unit_goes_there_at_once(world):
         "accept": "running",
         "handle": "running",
     }
-    opened, assigned = await world.said(CaseOpened, CaseAssigned)
+    opened, assigned = await world.events(CaseOpened, CaseAssigned)
     assert (opened.unit_id, assigned.unit_id, [d.kind for d in assigned.deadlines]) == (
         None,
         "health",
@@ -91,14 +101,15 @@ async def test_a_report_waits_for_a_reviewer_and_never_reaches_the_accused(world
     assert (await world.case(number)).state == "pending"
     assert list(await world.case_deadlines(number)) == ["assign"]
     with pytest.raises(Rejected, match="举报件不得转被反映单位"):
-        await world.do(dispatch.assign_case, number=number, unit_id="health", by=SUN)
-    await world.do(dispatch.assign_case, number=number, unit_id="schools", by=SUN)
+        await world.do(assignment.assign_case, number=number, unit_id="health", by=SUN)
+    await world.do(assignment.assign_case, number=number, unit_id="schools", by=SUN)
     for someone in (LI, ZHANG):
         with pytest.raises(Rejected) as refused:
-            await world.do(reading.case_view, number=number, user=someone)
+            await world.do(case_details, number=number, user=someone)
         assert refused.value.status == 404
-    assert (await world.do(reading.tally, user=LI))["assigned"] == 0
-    assert (await world.do(reading.tally, user=CHEN))["assigned"] == 1
+    accused, responsible = [await world.do(count_cases, user=user) for user in (LI, CHEN)]
+    assert accused.in_states(CaseState.ASSIGNED) == 0
+    assert responsible.in_states(CaseState.ASSIGNED) == 1
 
 
 async def test_the_database_itself_refuses_an_excluded_unit(world):
@@ -113,14 +124,14 @@ async def test_the_database_itself_refuses_an_excluded_unit(world):
         )
 
 
-async def test_the_same_complaint_opens_one_case_however_often_it_is_told(world):
+async def test_the_same_complaint_opens_one_case_however_often_it_is_consumed(world):
     event = await world.complaint()
 
     for _ in range(3):
-        await world.do(opening.hear_complaints, events=[event, event])
+        await world.do(opening.open_for_complaints, events=[event, event])
 
     assert await world.value("select count(*) from cases") == 1
-    assert len(await world.said(CaseOpened)) == 1
+    assert len(await world.events(CaseOpened)) == 1
     assert await world.value("select last from series where year = 2026") == 1
 
 
@@ -128,15 +139,15 @@ async def test_a_crash_before_the_commit_leaves_nothing_and_loses_no_number(worl
     event = await world.complaint()
 
     async def dying(tx):
-        await opening.hear_complaints(tx, [event])
+        await opening.open_for_complaints(tx, [event])
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
         await world.do(dying)
     assert await world.value("select count(*) from cases") == 0
-    assert await world.said(CaseOpened) == []
+    assert await world.events(CaseOpened) == []
 
-    await world.do(opening.hear_complaints, events=[event])
+    await world.do(opening.open_for_complaints, events=[event])
     assert await world.value("select number from cases") == "ZF2026-000001"
 
 
@@ -149,38 +160,41 @@ async def test_an_import_of_a_thousand_opens_each_once_without_gaps(world):
     ]
 
     await asyncio.gather(
-        *(world.do(opening.hear_complaints, events=part) for part in (many[::2], many[1::2], many))
+        *(
+            world.do(opening.open_for_complaints, events=part)
+            for part in (many[::2], many[1::2], many)
+        )
     )
 
     assert await world.value("select count(*) from cases") == 1000
     assert await world.value("select max(number) from cases") == "ZF2026-001000"
-    assert len(await world.said(CaseOpened)) == 1000
+    assert len(await world.events(CaseOpened)) == 1000
 
 
-async def test_a_complaint_of_a_campaign_nobody_told_us_of_waits(world):
+async def test_a_complaint_of_an_unknown_campaign_waits(world):
     event = await world.complaint(campaign_id="elsewhere")
 
     with pytest.raises(DependencyMissing):
-        await world.do(opening.hear_complaints, events=[event])
+        await world.do(opening.open_for_complaints, events=[event])
 
 
-async def test_a_kind_the_scheme_gives_no_case_opens_none(world):
+async def test_a_kind_without_cases_in_the_scheme_opens_none(world):
     rules = replace(world.scheme.case_rules, no_case=(ComplaintKind.PRAISE,))
     await world.publish(replace(world.scheme, case_rules=rules))
 
     await world.do(
-        opening.hear_complaints,
+        opening.open_for_complaints,
         events=[await world.complaint(kind=ComplaintKind.PRAISE), await world.complaint()],
     )
 
     assert await world.value("select array_agg(kind) from cases") == ["complaint"]
 
 
-async def test_every_finding_of_a_visit_is_a_case_of_its_own(world):
+async def test_every_finding_of_a_visit_opens_a_case(world):
     visit = await world.visit("minor", "serious")
 
     for _ in range(2):
-        await world.do(opening.hear_visits, events=[visit])
+        await world.do(opening.open_for_visits, events=[visit])
 
     columns = "source, kind, urgency, unit_id, state, problem_item, received_on::text"
     rows = await world.rows(f"select {columns} from cases order by number")
@@ -206,7 +220,7 @@ async def test_every_finding_of_a_visit_is_a_case_of_its_own(world):
     ]
 
 
-async def test_handlers_take_a_batch_in_order_and_an_event_once(world):
+async def test_handlers_process_a_batch_in_order(world):
     event = await world.complaint()
     repeated = ComplaintRepeated(
         occurred_at=event.occurred_at,
@@ -220,12 +234,9 @@ async def test_handlers_take_a_batch_in_order_and_an_event_once(world):
         campaign_id=CAMPAIGN,
         option=3,
     )
-    told = [
-        (each, Meta(uuid4(), each.name, each.key, n, each.occurred_at, "complaints", 0, n))
-        for n, each in enumerate((event, repeated, rated), 1)
-    ]
+    batch = [incoming(each, n) for n, each in enumerate((event, repeated, rated), 1)]
 
-    await world.do(on.dispatch, consumed=told)
+    await world.do(on.dispatch, events=batch)
 
     row = (await world.rows("select repeats, rating from cases"))[0]
     assert (row["repeats"], row["rating"]) == (2, 3)
@@ -234,13 +245,13 @@ async def test_handlers_take_a_batch_in_order_and_an_event_once(world):
 # ── dispatch ──────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_reviewer_refuses_with_a_reason_that_the_public_reads(world):
+async def test_a_reviewer_refuses_with_a_public_reason(world):
     number = await world.open(unit_id=None)
 
-    await world.do(dispatch.refuse_case, number=number, reason="unclear", explanation="", by=SUN)
+    await world.do(assignment.refuse_case, number=number, reason="unclear", explanation="", by=SUN)
 
-    (said,) = await world.said(CaseNotAccepted)
-    assert (said.reason, said.explanation) == (
+    (event,) = await world.events(CaseNotAccepted)
+    assert (event.reason, event.explanation) == (
         "unclear",
         world.scheme.case_rules.not_accepted_reasons[3].public,
     )
@@ -248,9 +259,9 @@ async def test_a_reviewer_refuses_with_a_reason_that_the_public_reads(world):
 
 
 async def test_a_unit_that_is_not_responsible_returns_the_case_for_another(world):
-    number = await signed(world)
+    number = await accepted(world)
 
-    await world.do(dispatch.return_case, number=number, reason="not_ours", basis=BASIS, by=LI)
+    await world.do(assignment.return_case, number=number, reason="not_ours", basis=BASIS, by=LI)
 
     case, case_deadlines = await world.case(number), await world.case_deadlines(number)
     assert (case.state, case.unit_id, case.returns) == ("pending", None, 1)
@@ -258,9 +269,9 @@ async def test_a_unit_that_is_not_responsible_returns_the_case_for_another(world
         "cancelled",
         "running",
     )
-    (said,) = await world.said(CaseReturned)
-    assert (said.from_unit_id, said.reason, said.returns) == ("health", "not_ours", 1)
-    await world.do(dispatch.assign_case, number=number, unit_id="schools", by=SUN)
+    (event,) = await world.events(CaseReturned)
+    assert (event.from_unit_id, event.reason, event.returns) == ("health", "not_ours", 1)
+    await world.do(assignment.assign_case, number=number, unit_id="schools", by=SUN)
     assert (await world.case_deadlines(number))["handle"]["unit_id"] == "schools"
 
 
@@ -268,10 +279,10 @@ async def test_a_unit_whose_objection_is_refused_gets_its_old_deadline_back(worl
     number = await world.open()
     before = (await world.case_deadlines(number))["handle"]
     await world.clock.advance(hours=3)
-    await world.do(dispatch.return_case, number=number, reason="not_ours", basis=BASIS, by=LI)
+    await world.do(assignment.return_case, number=number, reason="not_ours", basis=BASIS, by=LI)
     await world.clock.advance(days=3)
 
-    await world.do(dispatch.assign_case, number=number, unit_id="health", by=SUN)
+    await world.do(assignment.assign_case, number=number, unit_id="health", by=SUN)
 
     after = (await world.case_deadlines(number))["handle"]
     assert (after["id"], after["due_at"], after["state"]) == (
@@ -282,28 +293,28 @@ async def test_a_unit_whose_objection_is_refused_gets_its_old_deadline_back(worl
 
 
 async def test_a_return_after_its_time_is_refused(world):
-    number = await signed(world)
+    number = await accepted(world)
     await world.clock.advance(days=4)
 
     with pytest.raises(Rejected, match="不能退回"):
-        await world.do(dispatch.return_case, number=number, reason="not_ours", basis=BASIS, by=LI)
+        await world.do(assignment.return_case, number=number, reason="not_ours", basis=BASIS, by=LI)
 
 
-async def test_a_unit_that_is_not_in_the_register_is_not_chosen(world):
+async def test_a_unit_outside_the_register_cannot_be_assigned(world):
     number = await world.open(unit_id=None)
 
     with pytest.raises(Rejected, match="没有这个单位"):
-        await world.do(dispatch.assign_case, number=number, unit_id="nobody", by=SUN)
+        await world.do(assignment.assign_case, number=number, unit_id="nobody", by=SUN)
 
 
 # ── handling and review ───────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_case_from_signing_to_striking_off(world):
+async def test_a_case_from_acceptance_to_striking_off(world):
     number = await submitted(world)
-    await world.do(handling.approve_result, number=number, opinion="同意", by=ZHANG)
+    await world.do(review.approve_result, number=number, opinion="同意", by=ZHANG)
     await world.do(
-        handling.strike_off, number=number, opinion="已到现场核查，替岗制度已经落实", by=ZHAO
+        review.strike_off_case, number=number, opinion="已到现场核查，替岗制度已经落实", by=ZHAO
     )
 
     case = await world.case(number)
@@ -313,14 +324,20 @@ async def test_a_case_from_signing_to_striking_off(world):
         False,
         "李明",
     )
-    said = await world.said(CaseAccepted, CaseSubmitted, CaseClosed, CaseStruckOff)
-    assert [type(event) for event in said] == [
+    events = await world.events(CaseAccepted, CaseSubmitted, CaseClosed, CaseStruckOff)
+    assert [type(event) for event in events] == [
         CaseAccepted,
         CaseSubmitted,
         CaseClosed,
         CaseStruckOff,
     ]
-    assert (said[0].late, said[1].late, said[2].late, said[2].working_days, said[2].reply) == (
+    assert (
+        events[0].late,
+        events[1].late,
+        events[2].late,
+        events[2].working_days,
+        events[2].reply,
+    ) == (
         False,
         False,
         False,
@@ -328,8 +345,10 @@ async def test_a_case_from_signing_to_striking_off(world):
         REPLY,
     )
     assert {row["state"] for row in (await world.case_deadlines(number)).values()} == {"completed"}
-    verbs = await world.value("select array_agg(verb || ':' || by_name order by id) from steps")
-    assert verbs == [
+    actions = await world.value(
+        "select array_agg(action || ':' || by_name order by id) from case_history"
+    )
+    assert actions == [
         "open:系统",
         "assign:系统",
         "accept:李明",
@@ -341,18 +360,18 @@ async def test_a_case_from_signing_to_striking_off(world):
 
 
 async def test_a_result_sent_back_is_due_when_it_always_was(world):
-    number = await signed(world)
+    number = await accepted(world)
     due = (await world.case_deadlines(number))["handle"]["due_at"]
     await submitted(world, number)
     await world.clock.advance(days=2)
 
     await world.do(
-        handling.send_result_back, number=number, opinion="请补充整改完成的时间和佐证", by=ZHANG
+        review.send_back_result, number=number, opinion="请补充整改完成的时间和佐证", by=ZHANG
     )
 
     handle = (await world.case_deadlines(number))["handle"]
     assert (handle["state"], handle["due_at"]) == ("running", due)
-    assert [event.reason for event in await world.said(CaseSentBack)] == [
+    assert [event.reason for event in await world.events(CaseSentBack)] == [
         "请补充整改完成的时间和佐证"
     ]
     await submitted(world, number)
@@ -362,19 +381,19 @@ async def test_a_result_sent_back_is_due_when_it_always_was(world):
     ]
 
 
-async def test_nobody_approves_what_they_wrote(world):
+async def test_nobody_approves_their_own_result(world):
     number = await world.open()
     await world.do(handling.accept_case, number=number, by=ZHANG)
     await submitted(world, number, by=ZHANG)
 
     with pytest.raises(Rejected, match="不能审核自己"):
-        await world.do(handling.approve_result, number=number, opinion="", by=ZHANG)
-    await world.do(handling.approve_result, number=number, opinion="", by=ZHAO)
+        await world.do(review.approve_result, number=number, opinion="", by=ZHANG)
+    await world.do(review.approve_result, number=number, opinion="", by=ZHAO)
 
 
 @pytest.mark.parametrize("field", ["account", "measures", "reply"])
 async def test_personal_data_stops_a_result(world, field):
-    number = await signed(world)
+    number = await accepted(world)
     text = "请来件人联系 13800138000 核实，" + ACCOUNT
 
     with pytest.raises(Rejected, match="个人信息") as refused:
@@ -383,8 +402,8 @@ async def test_personal_data_stops_a_result(world, field):
     assert (await world.case(number)).state == "handling"
 
 
-async def test_a_result_that_says_too_little_is_refused(world):
-    number = await signed(world)
+async def test_a_result_without_enough_detail_is_rejected(world):
+    number = await accepted(world)
 
     with pytest.raises(Rejected, match="至少 50"):
         await submitted(world, number, account="已处理")
@@ -393,29 +412,29 @@ async def test_a_result_that_says_too_little_is_refused(world):
 
 
 async def test_a_late_result_closes_a_late_case(world):
-    number = await signed(world)
+    number = await accepted(world)
     await world.clock.advance(days=20)
     await submitted(world, number)
-    await world.do(handling.approve_result, number=number, opinion="", by=ZHANG)
+    await world.do(review.approve_result, number=number, opinion="", by=ZHANG)
 
     assert (await world.case(number)).late
-    assert [event.deadline for event in await world.said(DeadlineLapsed)] == ["handle"]
-    assert [(event.late) for event in await world.said(CaseSubmitted, CaseClosed)] == [True, True]
+    assert [event.deadline for event in await world.events(DeadlineLapsed)] == ["handle"]
+    assert [(event.late) for event in await world.events(CaseSubmitted, CaseClosed)] == [True, True]
     await world.sweep()
-    assert len(await world.said(DeadlineLapsed)) == 1
+    assert len(await world.events(DeadlineLapsed)) == 1
 
 
-async def test_an_act_on_an_old_version_changes_nothing(world):
+async def test_an_action_on_an_old_version_changes_nothing(world):
     number = await world.open()
     await world.do(handling.accept_case, number=number, by=LI, expected_version=1)
 
     with pytest.raises(Rejected, match="已有变化"):
-        await world.do(handling.take_case_over, number=number, by=WANG, expected_version=1)
-    await world.do(handling.take_case_over, number=number, by=WANG, expected_version=2)
+        await world.do(handling.take_over_case, number=number, by=WANG, expected_version=1)
+    await world.do(handling.take_over_case, number=number, by=WANG, expected_version=2)
     assert (await world.case(number)).handler_name == "王芳"
 
 
-async def test_two_people_sign_at_the_same_moment_and_one_is_told(world):
+async def test_of_two_people_who_accept_at_once_one_is_rejected(world):
     number = await world.open()
 
     results = await asyncio.gather(
@@ -424,11 +443,11 @@ async def test_two_people_sign_at_the_same_moment_and_one_is_told(world):
         return_exceptions=True,
     )
 
-    assert sorted(type(result).__name__ for result in results) == ["Case", "IllegalMove"]
-    assert len(await world.said(CaseAccepted)) == 1
+    assert sorted(type(result).__name__ for result in results) == ["Case", "IllegalTransition"]
+    assert len(await world.events(CaseAccepted)) == 1
 
 
-async def test_signing_several_leaves_out_what_is_signed_already(world):
+async def test_accepting_several_skips_accepted_cases(world):
     numbers = [await world.open() for _ in range(3)]
     await world.do(handling.accept_case, number=numbers[0], by=WANG)
 
@@ -436,7 +455,7 @@ async def test_signing_several_leaves_out_what_is_signed_already(world):
     assert (await world.case(numbers[0])).handler_name == "王芳"
 
 
-async def test_a_role_without_the_verb_is_refused(world):
+async def test_a_role_without_the_action_is_rejected(world):
     number = await world.open()
 
     with pytest.raises(Rejected) as refused:
@@ -451,11 +470,11 @@ async def test_a_role_without_the_verb_is_refused(world):
 
 
 async def test_an_extension_needs_both_approvers_and_moves_the_deadline_once(world):
-    number = await signed(world)
+    number = await accepted(world)
     before = (await world.case_deadlines(number))["handle"]["due_at"]
 
     await world.do(
-        extensions.ask_extension, number=number, amount=3, reason="需到外地调取证据材料", by=LI
+        extensions.request_extension, number=number, amount=3, reason="需到外地调取证据材料", by=LI
     )
     await world.do(extensions.decide_extension, number=number, agree=True, opinion="", by=ZHANG)
     assert (await world.case_deadlines(number))["handle"]["due_at"] == before
@@ -468,19 +487,23 @@ async def test_an_extension_needs_both_approvers_and_moves_the_deadline_once(wor
         "2026-11-27",
         "2026-12-02",
     )
-    (said,) = await world.said(CaseExtended)
-    assert said.deadlines[0].due_at == after["due_at"]
+    (event,) = await world.events(CaseExtended)
+    assert event.deadlines[0].due_at == after["due_at"]
     with pytest.raises(Rejected, match="最多 1 次"):
         await world.do(
-            extensions.ask_extension, number=number, amount=1, reason="还需要再延长几天时间", by=LI
+            extensions.request_extension,
+            number=number,
+            amount=1,
+            reason="还需要再延长几天时间",
+            by=LI,
         )
 
 
 async def test_a_refused_extension_leaves_the_deadline(world):
-    number = await signed(world)
+    number = await accepted(world)
     before = (await world.case_deadlines(number))["handle"]["due_at"]
     await world.do(
-        extensions.ask_extension, number=number, amount=5, reason="需到外地调取证据材料", by=LI
+        extensions.request_extension, number=number, amount=5, reason="需到外地调取证据材料", by=LI
     )
 
     await world.do(
@@ -493,31 +516,35 @@ async def test_a_refused_extension_leaves_the_deadline(world):
 
 
 async def test_an_extension_is_neither_asked_nor_approved_after_the_lapse(world):
-    asked, late = await signed(world), await signed(world)
+    asked, late = await accepted(world), await accepted(world)
     await world.do(
-        extensions.ask_extension, number=asked, amount=5, reason="需到外地调取证据材料", by=LI
+        extensions.request_extension, number=asked, amount=5, reason="需到外地调取证据材料", by=LI
     )
     await world.clock.advance(days=10)
 
     with pytest.raises(Rejected, match="期限已过"):
         await world.do(
-            extensions.ask_extension, number=late, amount=3, reason="需到外地调取证据材料", by=LI
+            extensions.request_extension,
+            number=late,
+            amount=3,
+            reason="需到外地调取证据材料",
+            by=LI,
         )
     with pytest.raises(Rejected, match="期限已过"):
         await world.do(extensions.decide_extension, number=asked, agree=True, opinion="", by=ZHANG)
 
 
-async def test_a_paused_clock_does_not_lapse_and_goes_on_by_itself(world):
-    number = await signed(world)
+async def test_a_paused_deadline_does_not_lapse_and_resumes_by_itself(world):
+    number = await accepted(world)
     before = (await world.case_deadlines(number))["handle"]["due_at"]
     until = await world.clock.now() + timedelta(days=14)
-    await world.do(handling.pause_case, number=number, reason="supplement", until=until, by=ZHAO)
+    await world.do(pauses.pause_case, number=number, reason="supplement", until=until, by=ZHAO)
     await world.clock.advance(days=13)
     await world.sweep()
     assert (await world.case_deadlines(number))["handle"]["lapsed_at"] is None
 
     await world.clock.advance(days=2)
-    await world.do(handling.resume_due)
+    await world.do(pauses.resume_due_cases)
 
     handle = (await world.case_deadlines(number))["handle"]
     assert ((await world.case(number)).state, handle["state"]) == ("handling", "running")
@@ -525,14 +552,14 @@ async def test_a_paused_clock_does_not_lapse_and_goes_on_by_itself(world):
 
 
 async def test_a_hundred_notes_and_takeovers_move_no_deadline(world):
-    number = await signed(world)
+    number = await accepted(world)
     before = await world.case_deadlines(number)
 
     for n in range(50):
         await world.do(handling.note_progress, number=number, text=f"第 {n} 次核实情况", by=LI)
-        await world.do(handling.take_case_over, number=number, by=(WANG, LI)[n % 2])
+        await world.do(handling.take_over_case, number=number, by=(WANG, LI)[n % 2])
     await world.do(handling.urge_unit, number=number, text="请尽快办理", by=ZHAO)
-    assert [event.urges for event in await world.said(CaseUrged)] == [1]
+    assert [event.urges for event in await world.events(CaseUrged)] == [1]
 
     after = await world.case_deadlines(number)
     assert {kind: (row["id"], row["due_at"], row["state"]) for kind, row in before.items()} == {
@@ -543,11 +570,11 @@ async def test_a_hundred_notes_and_takeovers_move_no_deadline(world):
 # ── what each reader gets ─────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_unit_reads_the_summary_and_the_day_and_no_origin(world):
+async def test_a_unit_sees_the_summary_and_the_day_but_no_origin(world):
     number = await world.open()
 
     unit, reviewer, office = [
-        await world.do(reading.case_view, number=number, user=who) for who in (LI, SUN, ZHOU)
+        await world.do(case_details, number=number, user=user) for user in (LI, SUN, ZHOU)
     ]
 
     assert unit.origin is None
@@ -559,25 +586,25 @@ async def test_a_unit_reads_the_summary_and_the_day_and_no_origin(world):
     assert office.origin.received_at is None
 
 
-async def test_a_second_unit_does_not_read_what_the_first_one_wrote(world):
-    number = await signed(world)
+async def test_a_second_unit_does_not_see_what_the_first_one_wrote(world):
+    number = await accepted(world)
     await world.do(handling.note_progress, number=number, text="已向当事人当面核实情况", by=LI)
-    await world.do(dispatch.return_case, number=number, reason="not_ours", basis=BASIS, by=LI)
+    await world.do(assignment.return_case, number=number, reason="not_ours", basis=BASIS, by=LI)
     await world.clock.advance(hours=1)
-    await world.do(dispatch.assign_case, number=number, unit_id="schools", by=SUN)
+    await world.do(assignment.assign_case, number=number, unit_id="schools", by=SUN)
 
-    view = await world.do(reading.case_view, number=number, user=CHEN)
+    details = await world.do(case_details, number=number, user=CHEN)
 
-    assert [step.verb for step in view.steps] == ["assign"]
-    assert BASIS not in str(view.steps)
+    assert [entry.action for entry in details.history] == ["assign"]
+    assert BASIS not in str(details.history)
 
 
-async def test_only_what_can_succeed_is_offered(world):
-    number = await signed(world, urgency=Urgency.NORMAL)
-    soon = await world.do(reading.case_view, number=number, user=LI)
+async def test_only_actions_that_can_succeed_are_offered(world):
+    number = await accepted(world, urgency=Urgency.NORMAL)
+    soon = await world.do(case_details, number=number, user=LI)
     await world.clock.advance(days=10)
-    late = await world.do(reading.case_view, number=number, user=LI)
+    late = await world.do(case_details, number=number, user=LI)
 
-    assert {Verb.RETURN, Verb.ASK_EXTENSION} <= set(soon.verbs)
-    assert not {Verb.RETURN, Verb.ASK_EXTENSION} & set(late.verbs)
-    assert late.state is State.HANDLING
+    assert {CaseAction.RETURN, CaseAction.REQUEST_EXTENSION} <= set(soon.actions)
+    assert not {CaseAction.RETURN, CaseAction.REQUEST_EXTENSION} & set(late.actions)
+    assert late.state is CaseState.HANDLING

@@ -1,4 +1,4 @@
-"""Time: every deadline is told once, in order, never early; obligations of units; the calendar."""
+"""Time: every lapse is published once, in order, never early; obligations of units; the calendar."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
-from services.casework.actions import calendar, deadlines, duties, handling
-from services.casework.store import Context
-from services.casework.store.cases import DEADLINE_COLUMNS
+from services.casework.actions import calendar, handling, sweeps
+from services.casework.actions.obligations import fulfil_obligation
+from services.casework.domain.calendar import Amendment
+from services.casework.domain.deadlines import DeadlineFields
+from services.casework.store import CaseworkContext
 from shared.appraisal.calendar.deadlines import TimeLimit
 from shared.appraisal.calendar.working_days import SHANGHAI
 from shared.appraisal.errors import Rejected
@@ -33,17 +35,17 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=SHANGHAI).astimezone(UTC)
 
 
-async def test_nothing_is_told_before_its_time_and_everything_at_it(world):
+async def test_a_lapse_is_published_at_its_time_and_not_before(world):
     number = await world.open()
     case_deadlines = await world.case_deadlines(number)
     await world.clock.set(case_deadlines["accept"]["due_at"] - timedelta(seconds=2), rate=0)
     await world.sweep()
-    assert await world.said(DeadlineLapsed) == []
+    assert await world.events(DeadlineLapsed) == []
 
     await world.clock.set(case_deadlines["accept"]["due_at"], rate=0)
     await world.sweep()
 
-    (lapsed,) = await world.said(DeadlineLapsed)
+    (lapsed,) = await world.events(DeadlineLapsed)
     assert (lapsed.deadline, lapsed.due_at, lapsed.number, lapsed.unit_id) == (
         "accept",
         case_deadlines["accept"]["due_at"],
@@ -53,50 +55,50 @@ async def test_nothing_is_told_before_its_time_and_everything_at_it(world):
     assert lapsed.occurred_at >= lapsed.due_at
 
 
-async def test_a_deadline_met_before_its_lapse_is_never_told(world):
+async def test_a_deadline_completed_in_time_never_lapses(world):
     number = await world.open()
     await world.do(handling.accept_case, number=number, by=LI)
     await world.clock.advance(days=30)
 
     await world.sweep()
 
-    assert [event.deadline for event in await world.said(DeadlineLapsed)] == ["handle"]
+    assert [event.deadline for event in await world.events(DeadlineLapsed)] == ["handle"]
 
 
-async def test_a_warning_comes_once_before_and_not_after_the_lapse(world):
+async def test_a_warning_is_published_once_and_not_after_the_lapse(world):
     number = await world.open()
     accept = (await world.case_deadlines(number))["accept"]
     await world.clock.set(accept["warn_at"] + timedelta(seconds=1))
     for _ in range(3):
         await world.sweep()
-    assert [event.deadline for event in await world.said(DeadlineWarned)] == ["accept"]
+    assert [event.deadline for event in await world.events(DeadlineWarned)] == ["accept"]
 
     await world.clock.advance(days=30)
     await world.sweep()
 
-    assert len(await world.said(DeadlineWarned)) == 1
-    assert len(await world.said(DeadlineLapsed)) == 2
+    assert len(await world.events(DeadlineWarned)) == 1
+    assert len(await world.events(DeadlineLapsed)) == 2
 
 
-async def test_two_workers_tell_each_lapse_exactly_once_oldest_first(world, settings):
+async def test_two_workers_publish_each_lapse_exactly_once(world, settings):
     for _ in range(40):
         await world.open()
     await world.clock.advance(days=40)
     other = Database(settings.database_url, "casework", pool_size=3)
-    contexts = [Context(sweep_batch=7), Context(sweep_batch=7)]
+    contexts = [CaseworkContext(sweep_batch=7), CaseworkContext(sweep_batch=7)]
 
-    async def work(database: Database, context: Context) -> None:
+    async def work(database: Database, context: CaseworkContext) -> None:
         while True:
             async with database.transaction(context) as tx:
-                if not await deadlines.tell_lapsed(tx):
+                if not await sweeps.publish_lapses(tx):
                     return
 
     await asyncio.gather(work(world.database, contexts[0]), work(other, contexts[1]))
     await other.close()
     await world.sweep()
 
-    told = [(event.case_id, event.deadline) for event in await world.said(DeadlineLapsed)]
-    assert len(told) == len(set(told)) == 80
+    lapses = [(event.case_id, event.deadline) for event in await world.events(DeadlineLapsed)]
+    assert len(lapses) == len(set(lapses)) == 80
     assert (
         await world.value(
             "select count(*) from deadlines where case_id is not null and state = 'lapsed'"
@@ -105,23 +107,23 @@ async def test_two_workers_tell_each_lapse_exactly_once_oldest_first(world, sett
     )
 
 
-async def test_a_worker_that_dies_gives_its_claim_back(world):
+async def test_a_worker_that_dies_releases_its_claim(world):
     await world.open()
     await world.clock.advance(days=40)
 
     async def dying(tx):
-        await deadlines.tell_lapsed(tx)
+        await sweeps.publish_lapses(tx)
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
         await world.do(dying)
-    assert await world.said(DeadlineLapsed) == []
+    assert await world.events(DeadlineLapsed) == []
 
     await world.sweep()
-    assert len(await world.said(DeadlineLapsed)) == 2
+    assert len(await world.events(DeadlineLapsed)) == 2
 
 
-async def test_an_act_and_the_sweep_at_the_same_moment_tell_the_lapse_once(world):
+async def test_an_action_and_a_sweep_at_once_publish_the_lapse_once(world):
     numbers = [await world.open() for _ in range(12)]
     await world.clock.set(
         (await world.case_deadlines(numbers[0]))["accept"]["due_at"] + timedelta(seconds=1)
@@ -133,11 +135,11 @@ async def test_an_act_and_the_sweep_at_the_same_moment_tell_the_lapse_once(world
     )
     await world.sweep()
 
-    told = [event.number for event in await world.said(DeadlineLapsed)]
-    assert sorted(told) == sorted(numbers)
+    lapses = [event.number for event in await world.events(DeadlineLapsed)]
+    assert sorted(lapses) == sorted(numbers)
 
 
-async def test_a_hundred_thousand_deadlines_far_away_cost_nothing(world):
+async def test_a_sweep_does_not_read_deadlines_that_are_far_away(world):
     number = await world.open()
     row = dict((await world.case_deadlines(number))["handle"])
     case_id, far = row["case_id"], row["due_at"] + timedelta(days=3000)
@@ -151,10 +153,10 @@ async def test_a_hundred_thousand_deadlines_far_away_cost_nothing(world):
             "case_id": case_id,
         }
         rows = [
-            tuple((base | {"id": new_id()})[name] for name in DEADLINE_COLUMNS)
+            tuple((base | {"id": new_id()})[name] for name in DeadlineFields.__struct_fields__)
             for _ in range(100_000)
         ]
-        await tx.copy("deadlines", DEADLINE_COLUMNS, rows)
+        await tx.copy("deadlines", DeadlineFields.__struct_fields__, rows)
     await world.value("analyze deadlines")
 
     plan = await world.value(
@@ -188,7 +190,7 @@ VECTORS = [
 ]
 
 
-async def test_the_sixteen_vectors_hold_for_real_cases(world):
+async def test_calendar_vectors_hold_for_real_cases(world):
     rules = world.scheme.case_rules
     for start, limit, due in VECTORS:
         await world.clock.set(at(f"{start} 10:00"))
@@ -209,57 +211,61 @@ async def test_the_sixteen_vectors_hold_for_real_cases(world):
 # ── a new notice ──────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_notice_tells_each_case_it_concerns_once_and_no_other(world):
+async def test_a_notice_reschedules_each_affected_case_once_and_no_other(world):
     before = await world.open()
     await world.clock.set(at("2026-12-25 10:00"))
     await world.sweep()
     concerned = await world.open()
     assert (await world.case_deadlines(concerned))["handle"]["provisional"]
 
-    seen = await world.do(calendar.preview, proposal=calendar.yearly(NOTICE_2027))
-    assert {row["number"] for row, _ in seen.concerned} == {concerned}
-    assert await world.said(CaseRescheduled) == []
-    await world.do(calendar.take_in, proposal=calendar.yearly(NOTICE_2027), by=ADMIN)
+    preview = await world.do(
+        calendar.preview_amendment, amendment=Amendment.from_notice(NOTICE_2027)
+    )
+    assert {each.row.number for each in preview.affected} == {concerned}
+    assert await world.events(CaseRescheduled) == []
+    await world.do(calendar.amend_calendar, amendment=Amendment.from_notice(NOTICE_2027), by=ADMIN)
 
-    (said,) = await world.said(CaseRescheduled)
+    (event,) = await world.events(CaseRescheduled)
     handle = (await world.case_deadlines(concerned))["handle"]
-    assert (said.number, said.calendar_version, handle["calendar_version"]) == (
+    assert (event.number, event.calendar_version, handle["calendar_version"]) == (
         concerned,
-        seen.new.version,
-        seen.new.version,
+        preview.new.version,
+        preview.new.version,
     )
     assert not handle["provisional"]
     assert handle["due_at"] == at("2027-01-04 17:30")
     assert (await world.case_deadlines(before))["handle"]["state"] == "lapsed"
     with pytest.raises(Rejected, match="没有需要保存"):
-        await world.do(calendar.take_in, proposal=calendar.yearly(NOTICE_2027), by=ADMIN)
+        await world.do(
+            calendar.amend_calendar, amendment=Amendment.from_notice(NOTICE_2027), by=ADMIN
+        )
 
 
 @pytest.mark.parametrize(
     ("shorten", "due"), [(False, "2026-11-30 17:30"), (True, "2026-11-27 17:30")]
 )
-async def test_a_deadline_becomes_shorter_only_when_somebody_says_so(world, shorten, due):
-    free = calendar.single_day(at("2026-11-24 12:00").date(), worked=False, name="省政府通知放假")
-    await world.do(calendar.take_in, proposal=free, by=ADMIN)
+async def test_a_deadline_becomes_shorter_only_on_request(world, shorten, due):
+    free = Amendment.for_day(at("2026-11-24 12:00").date(), worked=False, name="省政府通知放假")
+    await world.do(calendar.amend_calendar, amendment=free, by=ADMIN)
     number = await world.open()
     assert (await world.case_deadlines(number))["handle"]["due_at"] == at("2026-11-30 17:30")
-    back = calendar.single_day(at("2026-11-24 12:00").date(), worked=True, name="取消放假")
+    back = Amendment.for_day(at("2026-11-24 12:00").date(), worked=True, name="取消放假")
 
-    await world.do(calendar.take_in, proposal=back, by=ADMIN, shorten=shorten)
+    await world.do(calendar.amend_calendar, amendment=back, by=ADMIN, shorten=shorten)
 
     assert (await world.case_deadlines(number))["handle"]["due_at"] == at(due)
-    assert len(await world.said(CaseRescheduled)) == shorten
+    assert len(await world.events(CaseRescheduled)) == shorten
 
 
-async def test_a_notice_with_mistakes_says_every_one(world):
+async def test_a_notice_with_mistakes_is_rejected(world):
     with pytest.raises(Rejected, match="缺少法定节假日"):
-        calendar.yearly("# 通知\n日期,类型,节日\n2027-01-01,休,元旦\n")
+        Amendment.from_notice("# 通知\n日期,类型,节日\n2027-01-01,休,元旦\n")
 
 
 # ── obligations of units ───────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_campaign_lays_its_obligations_on_every_unit_once(world):
+async def test_a_campaign_imposes_its_obligations_on_every_unit_once(world):
     await world.publish()
 
     rows = await world.rows(
@@ -273,9 +279,9 @@ async def test_a_campaign_lays_its_obligations_on_every_unit_once(world):
     }
 
 
-async def test_an_obligation_is_reminded_of_twice_then_told_as_late(world):
+async def test_an_obligation_is_reminded_twice_then_lapses(world):
     await world.sweep()
-    start = {ObligationWarned: 0, ObligationLapsed: len(await world.said(ObligationLapsed))}
+    start = {ObligationWarned: 0, ObligationLapsed: len(await world.events(ObligationLapsed))}
     story = (
         ("2026-11-23 09:01", 3, 0),
         ("2026-11-27 09:01", 6, 0),
@@ -286,18 +292,18 @@ async def test_an_obligation_is_reminded_of_twice_then_told_as_late(world):
         await world.clock.set(at(moment))
         await world.sweep()
         await world.sweep()
-        assert len(await world.said(ObligationWarned)) - start[ObligationWarned] == warned, moment
-        assert len(await world.said(ObligationLapsed)) - start[ObligationLapsed] == lapsed, moment
+        assert len(await world.events(ObligationWarned)) - start[ObligationWarned] == warned, moment
+        assert len(await world.events(ObligationLapsed)) - start[ObligationLapsed] == lapsed, moment
 
 
-async def test_an_obligation_is_met_once_by_its_own_unit(world):
+async def test_an_obligation_is_fulfilled_once_by_its_own_unit(world):
     obligation = await world.value(
         "select id from obligations where unit_id = 'health' and obligation_rule_id = 'J2.report'"
     )
 
     with pytest.raises(Rejected) as refused:
         await world.do(
-            duties.fulfil_obligation,
+            fulfil_obligation,
             obligation_id=obligation,
             document="自评报告（卫字 12 号）",
             by=CHEN,
@@ -305,7 +311,7 @@ async def test_an_obligation_is_met_once_by_its_own_unit(world):
     assert refused.value.status == 404
     for _ in range(2):
         await world.do(
-            duties.fulfil_obligation,
+            fulfil_obligation,
             obligation_id=obligation,
             document="自评报告（卫字 12 号）",
             by=ZHANG,
@@ -313,16 +319,16 @@ async def test_an_obligation_is_met_once_by_its_own_unit(world):
     await world.clock.advance(days=60)
     await world.sweep()
 
-    (fulfilled,) = await world.said(ObligationFulfilled)
+    (fulfilled,) = await world.events(ObligationFulfilled)
     assert (fulfilled.unit_id, fulfilled.obligation_rule_id, fulfilled.late) == (
         "health",
         "J2.report",
         False,
     )
-    assert obligation not in {event.obligation_id for event in await world.said(ObligationLapsed)}
+    assert obligation not in {event.obligation_id for event in await world.events(ObligationLapsed)}
 
 
-async def test_a_new_version_of_the_rules_moves_an_obligation_that_is_still_to_come(world):
+async def test_a_new_version_of_the_rules_moves_an_open_obligation(world):
     obligation = world.scheme.obligations[1]
     later = replace(
         world.scheme,
@@ -343,7 +349,7 @@ async def test_a_new_version_of_the_rules_moves_an_obligation_that_is_still_to_c
     }
 
 
-async def test_an_obligation_that_the_rules_dropped_is_owed_no_more(world):
+async def test_an_obligation_that_the_rules_drop_is_cancelled(world):
     await world.publish(
         replace(world.scheme, version="R2", obligations=world.scheme.obligations[:1])
     )
@@ -351,5 +357,5 @@ async def test_an_obligation_that_the_rules_dropped_is_owed_no_more(world):
 
     await world.sweep()
 
-    late: list[Event] = await world.said(ObligationLapsed)
+    late: list[Event] = await world.events(ObligationLapsed)
     assert {event.obligation_rule_id for event in late} == {"J2.plan"}

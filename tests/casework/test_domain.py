@@ -6,33 +6,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.casework.domain import (
-    MAY,
-    NEXT,
-    OPEN,
-    UNIT_ROLES,
-    DeadlineTerms,
-    IllegalMove,
-    Shift,
-    Stale,
-    State,
-    Verb,
+from services.casework.domain.assignment import (
     case_number,
-    changed_days,
+    check_returnable,
+    directly_assigned_unit,
     excluded_unit,
-    lengthened,
-    missing_approvals,
-    move,
-    obligation_deadline,
-    refuse_extension,
-    refuse_late_return,
-    refuse_stale,
     reject_excluded,
-    reminders,
     returnable_until,
-    unit_at_once,
-    verbs,
+)
+from services.casework.domain.deadlines import (
+    DeadlineShift,
+    DeadlineTerms,
+    changed_days,
     working_days_taken,
+)
+from services.casework.domain.extensions import check_extension, extend_terms, missing_approvals
+from services.casework.domain.obligations import obligation_deadline, reminders
+from services.casework.domain.states import (
+    ALLOWED_ROLES,
+    OPEN_STATES,
+    TRANSITIONS,
+    UNIT_ROLES,
+    CaseAction,
+    CaseState,
+    IllegalTransition,
+    StaleVersion,
+    check_version,
+    next_state,
+    permitted_actions,
 )
 from shared.appraisal.calendar.deadlines import TimeLimit
 from shared.appraisal.calendar.holiday_notices import china, read_notice
@@ -50,57 +51,63 @@ def at(text: str) -> datetime:
 
 
 @pytest.mark.parametrize(
-    ("state", "verb", "after"),
+    ("state", "action", "after"),
     [
-        (State.PENDING, Verb.ASSIGN, State.ASSIGNED),
-        (State.PENDING, Verb.REFUSE, State.NOT_ACCEPTED),
-        (State.ASSIGNED, Verb.ACCEPT, State.HANDLING),
-        (State.ASSIGNED, Verb.RETURN, State.PENDING),
-        (State.HANDLING, Verb.RETURN, State.PENDING),
-        (State.HANDLING, Verb.SUBMIT, State.REVIEWING),
-        (State.HANDLING, Verb.PAUSE, State.PAUSED),
-        (State.PAUSED, Verb.RESUME, State.HANDLING),
-        (State.REVIEWING, Verb.SEND_BACK, State.HANDLING),
-        (State.REVIEWING, Verb.APPROVE, State.CLOSED),
-        (State.CLOSED, Verb.STRIKE_OFF, State.STRUCK_OFF),
+        (CaseState.PENDING, CaseAction.ASSIGN, CaseState.ASSIGNED),
+        (CaseState.PENDING, CaseAction.REFUSE, CaseState.NOT_ACCEPTED),
+        (CaseState.ASSIGNED, CaseAction.ACCEPT, CaseState.HANDLING),
+        (CaseState.ASSIGNED, CaseAction.RETURN, CaseState.PENDING),
+        (CaseState.HANDLING, CaseAction.RETURN, CaseState.PENDING),
+        (CaseState.HANDLING, CaseAction.SUBMIT, CaseState.REVIEWING),
+        (CaseState.HANDLING, CaseAction.PAUSE, CaseState.PAUSED),
+        (CaseState.PAUSED, CaseAction.RESUME, CaseState.HANDLING),
+        (CaseState.REVIEWING, CaseAction.SEND_BACK, CaseState.HANDLING),
+        (CaseState.REVIEWING, CaseAction.APPROVE, CaseState.CLOSED),
+        (CaseState.CLOSED, CaseAction.STRIKE_OFF, CaseState.STRUCK_OFF),
     ],
 )
-def test_the_table_of_moves(state, verb, after):
-    assert move(state, verb) is after
+def test_the_table_of_transitions(state, action, after):
+    assert next_state(state, action) is after
 
 
-@given(st.sampled_from(State), st.sampled_from(Verb))
-def test_a_verb_the_state_does_not_list_is_refused_in_words(state, verb):
-    if verb in NEXT[state]:
-        assert move(state, verb) is NEXT[state][verb]
+@given(st.sampled_from(CaseState), st.sampled_from(CaseAction))
+def test_an_action_that_the_state_does_not_list_is_rejected_with_a_sentence(state, action):
+    if action in TRANSITIONS[state]:
+        assert next_state(state, action) is TRANSITIONS[state][action]
     else:
-        with pytest.raises(IllegalMove, match=f"“{state.label}”，不能{verb.label}"):
-            move(state, verb)
+        with pytest.raises(IllegalTransition, match=f"“{state.label}”，不能{action.label}"):
+            next_state(state, action)
 
 
-def test_nothing_moves_a_case_that_is_over():
-    assert NEXT[State.STRUCK_OFF] == {}
-    assert NEXT[State.NOT_ACCEPTED] == {}
-    assert not any(after in OPEN for after in NEXT[State.CLOSED].values())
+def test_no_transition_leaves_a_final_state():
+    assert TRANSITIONS[CaseState.STRUCK_OFF] == {}
+    assert TRANSITIONS[CaseState.NOT_ACCEPTED] == {}
+    assert not any(after in OPEN_STATES for after in TRANSITIONS[CaseState.CLOSED].values())
 
 
-def test_whose_verb_it_is():
-    assert verbs(State.ASSIGNED, "handler") == [Verb.ACCEPT, Verb.RETURN, Verb.NOTE]
-    assert verbs(State.ASSIGNED, "office") == []
-    assert not MAY[Verb.STRIKE_OFF] & UNIT_ROLES, "a unit never strikes its own case off"
-    assert not MAY[Verb.ASSIGN] & UNIT_ROLES
+def test_permitted_actions_of_roles():
+    assert permitted_actions(CaseState.ASSIGNED, "handler") == [
+        CaseAction.ACCEPT,
+        CaseAction.RETURN,
+        CaseAction.NOTE,
+    ]
+    assert permitted_actions(CaseState.ASSIGNED, "office") == []
+    assert not ALLOWED_ROLES[CaseAction.STRIKE_OFF] & UNIT_ROLES, (
+        "a unit never strikes its own case off"
+    )
+    assert not ALLOWED_ROLES[CaseAction.ASSIGN] & UNIT_ROLES
 
 
 def test_a_decision_on_an_old_version_is_stale():
-    refuse_stale(None, 3)
-    refuse_stale(3, 3)
+    check_version(None, 3)
+    check_version(3, 3)
 
-    with pytest.raises(Stale) as refused:
-        refuse_stale(2, 3)
+    with pytest.raises(StaleVersion) as refused:
+        check_version(2, 3)
     assert (refused.value.version, refused.value.status) == (3, 409)
 
 
-def test_numbers():
+def test_case_numbers():
     assert case_number(2026, 4512) == "ZF2026-004512"
     assert case_number(2026, 1_234_567) == "ZF2026-1234567"
 
@@ -115,18 +122,18 @@ def test_numbers():
         (ComplaintKind.FINDING, "roads", None, "roads"),
     ],
 )
-def test_who_gets_a_case_at_once_and_who_never(kind, named, excluded, at_once):
+def test_direct_assignment_and_excluded_units(kind, named, excluded, at_once):
     assert excluded_unit(kind, named, RULES) == excluded
-    assert unit_at_once(kind, named, RULES) == at_once
+    assert directly_assigned_unit(kind, named, RULES) == at_once
 
 
-def test_a_scheme_cannot_lift_the_bar_on_the_accused():
+def test_a_scheme_cannot_lift_the_exclusion_of_the_accused_unit():
     from msgspec.structs import replace
 
     loose = replace(RULES, not_by_accused=(), assigned_as_named=tuple(ComplaintKind))
 
     assert excluded_unit(ComplaintKind.REPORT, "health", loose) == "health"
-    assert unit_at_once(ComplaintKind.REPORT, "health", loose) is None
+    assert directly_assigned_unit(ComplaintKind.REPORT, "health", loose) is None
     with pytest.raises(Rejected, match="举报件不得转被反映单位"):
         reject_excluded("health", "health")
 
@@ -151,7 +158,7 @@ def test_a_scheme_cannot_lift_the_bar_on_the_accused():
         ("2026-08-04 10:00", "60d", "2026-10-08"),
     ],
 )
-def test_the_vectors_of_the_calendar(start, limit, due):
+def test_calendar_vectors(start, limit, due):
     made = DeadlineTerms(TimeLimit.parse(limit)).compute(at(start), china())
 
     assert made.day == date.fromisoformat(due)
@@ -159,15 +166,15 @@ def test_the_vectors_of_the_calendar(start, limit, due):
     assert not made.provisional
 
 
-def test_a_span_into_an_unpublished_year_is_provisional():
+def test_a_deadline_in_an_unpublished_year_is_provisional():
     terms = DeadlineTerms(TimeLimit.parse("10wd"))
 
     assert terms.compute(at("2026-12-25 10:00"), china()).provisional
 
 
-def test_an_extension_begins_where_the_limit_ended():
+def test_an_extension_starts_where_the_limit_ends():
     plain = DeadlineTerms(TimeLimit.parse("5wd")).compute(NOON, china())
-    terms = lengthened(DeadlineTerms(TimeLimit.parse("5wd")), 3, TimeLimit.parse("5wd"))
+    terms = extend_terms(DeadlineTerms(TimeLimit.parse("5wd")), 3, TimeLimit.parse("5wd"))
     longer = terms.compute(NOON, china())
     eight = DeadlineTerms(TimeLimit.parse("8wd")).compute(NOON, china())
 
@@ -176,20 +183,20 @@ def test_an_extension_begins_where_the_limit_ended():
 
 
 @given(st.integers(1, 30), st.integers(1, 30))
-def test_a_term_survives_being_kept(limit, more):
-    terms = lengthened(DeadlineTerms(TimeLimit(limit, "wd")), more, TimeLimit.parse("5wd"))
+def test_terms_survive_storage(limit, more):
+    terms = extend_terms(DeadlineTerms(TimeLimit(limit, "wd")), more, TimeLimit.parse("5wd"))
 
     assert DeadlineTerms.from_json(terms.to_json()) == terms
-    assert lengthened(terms, 1, TimeLimit.parse("5wd")).extra == TimeLimit(more + 1, "wd")
+    assert extend_terms(terms, 1, TimeLimit.parse("5wd")).extension == TimeLimit(more + 1, "wd")
 
 
-def test_a_case_is_returned_in_time_or_not_at_all():
+def test_a_case_can_be_returned_in_time_only():
     until = returnable_until(NOON, RULES, china())
 
     assert until == at("2026-11-23 17:30")
-    refuse_late_return(NOON, RULES, china(), until - timedelta(seconds=1))
+    check_returnable(NOON, RULES, china(), until - timedelta(seconds=1))
     with pytest.raises(Rejected, match="不能退回"):
-        refuse_late_return(NOON, RULES, china(), until)
+        check_returnable(NOON, RULES, china(), until)
 
 
 @pytest.mark.parametrize(
@@ -203,9 +210,9 @@ def test_a_case_is_returned_in_time_or_not_at_all():
         (3, 0, True, "期限已过"),
     ],
 )
-def test_when_an_extension_may_be_asked_for(amount, asked, late, words):
+def test_when_an_extension_may_be_requested(amount, asked, late, words):
     def ask():
-        refuse_extension(
+        check_extension(
             amount, asked, due=NOON, now=NOON if late else NOON - timedelta(seconds=1), rules=RULES
         )
 
@@ -216,13 +223,13 @@ def test_when_an_extension_may_be_asked_for(amount, asked, late, words):
             ask()
 
 
-def test_every_named_role_has_to_agree():
+def test_every_named_role_has_to_approve():
     assert missing_approvals(RULES, []) == ["unit_head", "supervisor"]
     assert missing_approvals(RULES, ["supervisor"]) == ["unit_head"]
     assert missing_approvals(RULES, ["supervisor", "unit_head"]) == []
 
 
-def test_an_obligation_reminds_in_working_days_and_ends_with_the_office_day():
+def test_obligations_remind_in_working_days_and_are_due_at_closing_time():
     plan, report = load_scheme("J", 2026).obligations
 
     assert [moment.astimezone(SHANGHAI).date() for moment in reminders(plan, china())] == [
@@ -266,7 +273,7 @@ NOTICE_2027 = """# 国务院办公厅关于2027年部分节假日安排的通知
 """
 
 
-def test_a_new_year_changes_the_days_it_rules_on():
+def test_a_notice_changes_the_days_that_it_decides():
     old = china()
     new = old.with_notice(read_notice(NOTICE_2027))
     first, last = changed_days(old, new)
@@ -276,10 +283,10 @@ def test_a_new_year_changes_the_days_it_rules_on():
     assert changed_days(new, new) is None
 
 
-def test_what_a_shift_means():
+def test_deadline_shifts():
     made = DeadlineTerms(TimeLimit.parse("5wd")).compute(NOON, china())
 
-    assert not Shift(made.at, False, made).concerns
-    assert Shift(made.at, True, made).concerns
-    assert Shift(made.at + timedelta(days=1), False, made).shortened
-    assert Shift(made.at - timedelta(days=1), False, made).moved
+    assert not DeadlineShift(made.at, False, made).must_be_announced
+    assert DeadlineShift(made.at, True, made).must_be_announced
+    assert DeadlineShift(made.at + timedelta(days=1), False, made).shortened
+    assert DeadlineShift(made.at - timedelta(days=1), False, made).moved

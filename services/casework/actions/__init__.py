@@ -1,3 +1,1 @@
-"""The verbs of casework, by subject: opening, dispatch, handling, extensions, deadlines, obligations,
-calendar.
-"""
+"""The commands of casework, by subject: each loads, decides, writes and publishes."""

@@ -1,22 +1,19 @@
-"""The working calendar: what a new notice would move, and taking it in (一例一事: one event for
-each case it concerns).
+"""The working calendar: what an amendment would move, and applying it (一例一事: one event for each
+case that it affects).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from itertools import groupby
-from typing import Any
 
-import msgspec
-
-from services.casework.actions.deadlines import pauses_of
-from services.casework.domain import DeadlineTerms, Shift, changed_days
-from services.casework.store import cases, deadlines, reference
-from services.casework.store.reference import DayRule
+from services.casework.actions.deadlines import ended_pauses
+from services.casework.domain.calendar import Amendment
+from services.casework.domain.deadlines import DeadlineShift, DeadlineTerms, changed_days
+from services.casework.store import calendar, cases, deadlines
+from services.casework.store.deadlines import CaseDeadlineRow
 from services.casework.tables import CalendarAmendment
-from shared.appraisal.calendar.holiday_notices import read_notice
-from shared.appraisal.calendar.working_days import SHANGHAI, CalendarError, WorkCalendar
+from shared.appraisal.calendar.working_days import SHANGHAI, WorkCalendar
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import CaseRescheduled, DeadlineSet
 from shared.security.policies import Account
@@ -24,160 +21,135 @@ from shared.storage.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
-    """A change of the calendar, as it will be kept."""
+class ShiftedDeadline:
+    """A running deadline of a case, and what the amended calendar makes of it."""
 
-    kind: str
-    year: int
-    source: str
-    content: str
+    row: CaseDeadlineRow
+    shift: DeadlineShift
+
+    @property
+    def as_set(self) -> DeadlineSet:
+        """The new times as an event carries them."""
+        times = self.shift.after
+        return DeadlineSet(
+            kind=self.row.kind,
+            due_at=times.at,
+            warn_at=times.warn_at,
+            provisional=times.provisional,
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Preview:
-    """What a proposal would do. `shifts`: (row of the deadline, where it would go)."""
+class AmendmentPreview:
+    """What an amendment would do."""
 
     old: WorkCalendar
     new: WorkCalendar
-    shifts: list[tuple[Any, Shift]]
+    deadlines: list[ShiftedDeadline]
 
     @property
-    def concerned(self) -> list[tuple[Any, Shift]]:
-        """Deadlines of which somebody has to be told."""
-        return [(row, shift) for row, shift in self.shifts if shift.concerns]
+    def affected(self) -> list[ShiftedDeadline]:
+        """The deadlines whose change has to be announced."""
+        return [each for each in self.deadlines if each.shift.must_be_announced]
+
+    @property
+    def moved(self) -> int:
+        """How many due instants change."""
+        return sum(each.shift.moved for each in self.deadlines)
 
     @property
     def shortened(self) -> int:
-        return sum(shift.shortened for _, shift in self.shifts)
+        """How many deadlines become due earlier than announced."""
+        return sum(each.shift.shortened for each in self.deadlines)
 
 
-def yearly(text: str) -> Proposal:
-    """The proposal in the text of a yearly notice (YAML or CSV). Raises Rejected with every row that
-    is wrong.
-    """
-    try:
-        notice = read_notice(text)
-    except CalendarError as error:
-        raise Rejected(str(error), status=422, field="text") from error
-    return Proposal("year", notice.year, notice.source, msgspec.json.encode(notice).decode())
-
-
-def single_day(day: date, *, worked: bool, name: str) -> Proposal:
-    """The proposal to decide one day by hand. Raises Rejected without a reason."""
-    if not name.strip():
-        raise Rejected("请写明依据，例如“省政府关于……的通知”", status=422, field="name")
-    content = msgspec.json.encode(DayRule(day, worked, name.strip())).decode()
-    return Proposal("day", day.year, name.strip(), content)
-
-
-async def preview(tx: Transaction, proposal: Proposal, *, lock: bool = False) -> Preview:
-    """What the proposal would move. Nothing is written."""
-    old = await reference.calendar(tx)
-    try:
-        new = reference.applied(old, proposal.kind, proposal.content)
-    except CalendarError as error:
-        raise Rejected(str(error), status=422, field="text") from error
+async def preview_amendment(
+    tx: Transaction, amendment: Amendment, *, lock: bool = False
+) -> AmendmentPreview:
+    """Compute what an amendment would move. Nothing is written."""
+    old = await calendar.current(tx)
+    new = amendment.apply(old)
     changed = changed_days(old, new)
-    rows = (
-        await deadlines.touched_by(
-            tx, _begin(changed[0]), _begin(changed[1] + timedelta(days=1)), lock=lock
-        )
-        if changed
-        else []
-    )
-    pauses = await cases.suspensions_of(tx, list({row["case_id"] for row in rows}))
-    shifts = [
-        (
-            row,
-            Shift(
-                row["due_at"],
-                row["provisional"],
-                DeadlineTerms.from_json(row["terms"]).compute(
-                    row["starts_at"],
-                    new,
-                    pauses_of(pauses.get(row["case_id"], [])),
-                ),
-            ),
-        )
-        for row in rows
-    ]
-    return Preview(old, new, shifts)
+    if changed is None:
+        return AmendmentPreview(old, new, [])
+    first, last = changed
+    after_last = _midnight(last + timedelta(days=1))
+    rows = await deadlines.running_between(tx, _midnight(first), after_last, lock=lock)
+    return AmendmentPreview(old, new, await _shift(tx, rows, new))
 
 
-def _begin(day: date) -> datetime:
+def _midnight(day: date) -> datetime:
     return datetime.combine(day, time(0), SHANGHAI)
 
 
-async def take_in(
-    tx: Transaction, proposal: Proposal, *, by: Account, shorten: bool = False
-) -> Preview:
-    """Take the proposal in and move what it moves. A deadline already announced becomes shorter
-    only when `shorten` says so.
+async def _shift(
+    tx: Transaction, rows: Sequence[CaseDeadlineRow], new: WorkCalendar
+) -> list[ShiftedDeadline]:
+    suspensions = await cases.suspensions_by_case(tx, list({row.case_id for row in rows}))
+    shifted = []
+    for row in rows:
+        pauses = ended_pauses(suspensions.get(row.case_id, []))
+        times = DeadlineTerms.from_json(row.terms).compute(row.starts_at, new, pauses)
+        shift = DeadlineShift(row.due_at, row.provisional, times)
+        shifted.append(ShiftedDeadline(row, shift))
+    return shifted
+
+
+async def amend_calendar(
+    tx: Transaction, amendment: Amendment, *, by: Account, shorten: bool = False
+) -> AmendmentPreview:
+    """Apply an amendment and move the deadlines it affects.
+
+    A deadline becomes due earlier than announced only if `shorten` is set. Raises Rejected if the
+    amendment changes nothing.
     """
-    await reference.lock_calendar_amendments(tx)
-    effect = await preview(tx, proposal, lock=True)
-    if effect.old == effect.new:
+    await calendar.lock_amendments(tx)
+    preview = await preview_amendment(tx, amendment, lock=True)
+    if preview.old == preview.new:
         raise Rejected("与现行日历相同，没有需要保存的变化")
-    applied = [(row, shift) for row, shift in effect.shifts if shorten or not shift.shortened]
-    await deadlines.shift(
-        tx,
-        [
-            (
-                row["id"],
-                s.after.at,
-                s.after.warn_at,
-                s.after.severe_at,
-                s.after.provisional,
-                s.after.calendar_version,
-            )
-            for row, s in applied
-        ],
+    applied = [each for each in preview.deadlines if shorten or not each.shift.shortened]
+    await deadlines.move(
+        tx, [each.row.id for each in applied], [each.shift.after for each in applied]
     )
-    tx.add(
-        CalendarAmendment(
-            kind=proposal.kind,
-            year=proposal.year,
-            source=proposal.source,
-            content=proposal.content,
-            calendar_version=effect.new.version,
-            imported_at=tx.now,
-            imported_by=by.display_name,
-        )
-    )
-    _tell(tx, [(row, shift) for row, shift in applied if shift.concerns], effect.new.version)
+    version = preview.new.version
+    tx.add(_row(tx, amendment, version, by))
+    _publish(tx, [each for each in applied if each.shift.must_be_announced], version)
     tx.audit(
-        "calendar.take_in",
-        effect.new.version,
+        "calendar.amend",
+        version,
         str(by.id),
-        year=proposal.year,
-        moved=sum(s.moved for _, s in applied),
+        year=amendment.year,
+        moved=sum(each.shift.moved for each in applied),
         shorten=shorten,
     )
-    return effect
+    return preview
 
 
-def _tell(tx: Transaction, moved: Sequence[tuple[Any, Shift]], version: str) -> None:
-    """One event for each case, with all its deadlines that moved or became certain."""
-    for case_id, group in groupby(moved, key=lambda pair: pair[0]["case_id"]):
-        pairs = list(group)
-        row = pairs[0][0]
-        sets = tuple(
-            DeadlineSet(
-                kind=r["kind"],
-                due_at=s.after.at,
-                warn_at=s.after.warn_at,
-                provisional=s.after.provisional,
-            )
-            for r, s in pairs
-        )
+def _row(tx: Transaction, amendment: Amendment, version: str, by: Account) -> CalendarAmendment:
+    return CalendarAmendment(
+        kind=amendment.kind,
+        year=amendment.year,
+        source=amendment.source,
+        content=amendment.content,
+        calendar_version=version,
+        imported_at=tx.now,
+        imported_by=by.display_name,
+    )
+
+
+def _publish(tx: Transaction, affected: Sequence[ShiftedDeadline], version: str) -> None:
+    """Publish one event for each case, with all its deadlines that moved or became certain."""
+    for _, group in groupby(affected, key=lambda each: each.row.case_id):
+        of_case = list(group)
+        row = of_case[0].row
         tx.publish(
             CaseRescheduled(
                 occurred_at=tx.now,
-                case_id=case_id,
-                number=row["number"],
-                campaign_id=row["campaign_id"],
-                unit_id=row["case_unit_id"],
+                case_id=row.case_id,
+                number=row.number,
+                campaign_id=row.campaign_id,
+                unit_id=row.unit_id,
                 calendar_version=version,
-                deadlines=sets,
+                deadlines=tuple(each.as_set for each in of_case),
             )
         )

@@ -1,76 +1,99 @@
-"""What every act on one case has in common: find it, check that this person may do it now, leave a
-step.
-"""
+"""What every action on a case does: load and check it, record the transition, reject PII."""
 
 from typing import Any
 
-from services.casework.domain import MAY, State, Verb, move, refuse_stale
+from services.casework.domain.opening import SYSTEM_NAME, SYSTEM_ROLE
+from services.casework.domain.states import (
+    ALLOWED_ROLES,
+    UNVERSIONED_ACTIONS,
+    CaseAction,
+    CaseState,
+    check_version,
+    next_state,
+)
 from services.casework.store import cases
-from services.casework.tables import Case, Step
+from services.casework.tables import Case, CaseHistoryEntry
 from shared.appraisal.errors import Rejected
 from shared.foundation import telemetry
 from shared.security.pii import find_pii
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction
 
-QUIET = frozenset({Verb.NOTE, Verb.URGE})
-"""Acts that change nothing anybody decides on: a form opened before them is not stale."""
 
-
-async def load(
-    tx: Transaction, number: str, verb: Verb, by: Account, *, expected_version: int | None = None
+async def load_case(
+    tx: Transaction,
+    number: str,
+    action: CaseAction,
+    by: Account,
+    *,
+    expected_version: int | None = None,
 ) -> Case:
-    """The case of that number, locked, for `by` to do `verb`. `expected_version`: the version this person
-    decided on.
+    """Return the case, locked, for `by` to take `action`.
 
-    Raises Rejected: 404 when the person may not find it, 403 when the verb is not theirs, 409 when
-    the state does not allow it or the case changed since (`Stale`).
+    `expected_version` is the version on which the person decided; unversioned actions ignore it.
+    Raises Rejected: 404 if the person may not find the case, 403 if the action is not theirs, 409
+    if the state does not allow it or the case changed since (StaleVersion).
     """
-    case = await cases.to_change(tx, number, by)
+    case = await cases.lock(tx, number, by)
     if case is None:
         raise Rejected("没有找到这个办件", status=404)
-    if by.role not in MAY[verb]:
-        raise Rejected(f"“{verb.label}”不在您的权限之内", status=403)
-    if verb not in QUIET:
-        refuse_stale(expected_version, case.version)
-    move(State(case.state), verb)
+    if by.role not in ALLOWED_ROLES[action]:
+        raise Rejected(f"“{action.label}”不在您的权限之内", status=403)
+    if action not in UNVERSIONED_ACTIONS:
+        check_version(expected_version, case.version)
+    next_state(CaseState(case.state), action)
     return case
 
 
-def take_step(
-    tx: Transaction, case: Case, verb: Verb, by: Account | None, text: str = "", **facts: Any
+def record_transition(
+    tx: Transaction,
+    case: Case,
+    action: CaseAction,
+    by: Account | None,
+    text: str = "",
+    **details: Any,
 ) -> None:
-    """Move the case on and leave who did it, when and why. `by` None: the rules themselves.
-    `facts`: ids, codes, dates as text.
+    """Move the case to its next state and record who did what, when and why.
+
+    `by` is None for the system. `details` are ids, codes and dates as text.
     """
-    case.state = move(State(case.state), verb)
-    case.version += verb not in QUIET
-    tx.add(
-        Step(
-            case_id=case.id,
-            at=tx.now,
-            verb=verb,
-            state=case.state,
-            unit_id=case.unit_id,
-            by_id=by.id if by else None,
-            by_name=by.display_name if by else "系统",
-            by_role=by.role.value if by else "system",
-            text=text,
-            facts=facts,
-        )
-    )
+    case.state = next_state(CaseState(case.state), action)
+    case.version += action not in UNVERSIONED_ACTIONS
+    tx.add(_history_entry(tx, case, action, by, text, details))
     tx.audit(
-        f"case.{verb}",
+        f"case.{action}",
         case.number,
-        str(by.id) if by else "system",
+        str(by.id) if by else SYSTEM_ROLE,
         state=case.state,
         unit=case.unit_id or "",
-        **facts,
+        **details,
     )
 
 
-def keys(case: Case) -> dict[str, Any]:
-    """What every event of a case says."""
+def _history_entry(
+    tx: Transaction,
+    case: Case,
+    action: CaseAction,
+    by: Account | None,
+    text: str,
+    details: dict[str, Any],
+) -> CaseHistoryEntry:
+    return CaseHistoryEntry(
+        case_id=case.id,
+        at=tx.now,
+        action=action,
+        state=case.state,
+        unit_id=case.unit_id,
+        by_id=by.id if by else None,
+        by_name=by.display_name if by else SYSTEM_NAME,
+        by_role=by.role.value if by else SYSTEM_ROLE,
+        text=text,
+        details=details,
+    )
+
+
+def event_fields(case: Case) -> dict[str, Any]:
+    """Return the fields that every event of a case carries."""
     return {
         "case_id": case.id,
         "number": case.number,
@@ -79,9 +102,11 @@ def keys(case: Case) -> dict[str, Any]:
     }
 
 
-def refuse_personal_data(text: str, *, field: str, label: str) -> None:
-    """Raise Rejected when a text that leaves the house names or numbers a person."""
-    if found := find_pii(text):
-        telemetry.personal_data_blocked.labels("casework", field).inc()
-        kinds = "、".join(dict.fromkeys(hit.kind.label for hit in found))
-        raise Rejected(f"{label}中有个人信息（{kinds}），请删去后再提交", status=422, field=field)
+def reject_pii(text: str, *, field: str, label: str) -> None:
+    """Raise Rejected (422) if a text that others will read contains personal data."""
+    matches = find_pii(text)
+    if not matches:
+        return
+    telemetry.personal_data_blocked.labels("casework", field).inc()
+    kinds = "、".join(dict.fromkeys(match.kind.label for match in matches))
+    raise Rejected(f"{label}中有个人信息（{kinds}），请删去后再提交", status=422, field=field)

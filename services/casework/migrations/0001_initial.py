@@ -1,4 +1,4 @@
-"""The core's own tables, then cases, their history, obligations and deadlines."""
+"""The tables that every service has, then cases, their history, obligations and deadlines."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,7 +14,7 @@ depends_on = None
 
 
 def create_core() -> None:
-    # Several statements at once: only the driver itself takes them.
+    # Only the driver itself runs several statements at once.
     driver = op.get_bind().connection.driver_connection
     assert driver is not None, "a migration runs on a connection"
     await_only(driver.execute(CORE_DDL))
@@ -45,7 +45,7 @@ def create_calendar_amendments() -> None:
         sa.Column("calendar_version", sa.Text(), nullable=False),
         sa.Column("imported_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("imported_by", sa.Text(), nullable=False),
-        sa.CheckConstraint("kind in ('year', 'day')", name=op.f("ck_notices_kind")),
+        sa.CheckConstraint("kind in ('year', 'day')", name=op.f("ck_calendar_amendments_kind")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_calendar_amendments")),
         schema="casework",
     )
@@ -315,14 +315,15 @@ def create_extensions() -> None:
         sa.Column("case_id", sa.Uuid(), nullable=False),
         sa.Column("amount", sa.Integer(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
-        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("asked_by_id", sa.Uuid(), nullable=False),
-        sa.Column("asked_by_name", sa.Text(), nullable=False),
+        sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("requested_by_id", sa.Uuid(), nullable=False),
+        sa.Column("requested_by_name", sa.Text(), nullable=False),
         sa.Column("approved_by", postgresql.ARRAY(sa.Text()), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
-            "state in ('asked', 'approved', 'refused', 'lapsed')", name=op.f("ck_extensions_state")
+            "state in ('requested', 'approved', 'refused', 'lapsed')",
+            name=op.f("ck_extensions_state"),
         ),
         sa.ForeignKeyConstraint(
             ["case_id"], ["casework.cases.id"], name=op.f("fk_extensions_case_id_cases")
@@ -331,36 +332,38 @@ def create_extensions() -> None:
         schema="casework",
     )
     op.create_index(
-        "uq_extensions_asked",
+        "uq_extensions_requested",
         "extensions",
         ["case_id"],
         unique=True,
         schema="casework",
-        postgresql_where=sa.text("state = 'asked'"),
+        postgresql_where=sa.text("state = 'requested'"),
     )
 
 
-def create_steps() -> None:
+def create_case_history() -> None:
     op.create_table(
-        "steps",
+        "case_history",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("case_id", sa.Uuid(), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("verb", sa.Text(), nullable=False),
+        sa.Column("action", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("unit_id", sa.Text(), nullable=True),
         sa.Column("by_id", sa.Uuid(), nullable=True),
         sa.Column("by_name", sa.Text(), nullable=False),
         sa.Column("by_role", sa.Text(), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
-        sa.Column("facts", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("details", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.ForeignKeyConstraint(
-            ["case_id"], ["casework.cases.id"], name=op.f("fk_steps_case_id_cases")
+            ["case_id"], ["casework.cases.id"], name=op.f("fk_case_history_case_id_cases")
         ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_steps")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_case_history")),
         schema="casework",
     )
-    op.create_index("ix_steps_case", "steps", ["case_id", "id"], unique=False, schema="casework")
+    op.create_index(
+        "ix_case_history_case", "case_history", ["case_id", "id"], unique=False, schema="casework"
+    )
 
 
 def create_submissions() -> None:
@@ -434,10 +437,10 @@ def upgrade() -> None:
     create_deadlines()
     create_deadlines_indexes()
     create_extensions()
-    create_steps()
+    create_case_history()
     create_submissions()
     create_suspensions()
 
 
 def downgrade() -> None:
-    raise NotImplementedError("a schema only ever goes forward; restore a backup instead")
+    raise NotImplementedError("migrations only go forward; restore a backup instead")

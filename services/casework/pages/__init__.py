@@ -1,5 +1,25 @@
-"""Casework's pages, by subject; each file hangs its own door."""
+"""The pages of casework, by subject."""
 
-from services.casework.pages import board, calendar, case, queue, triage
+from services.casework.pages import (
+    approvals,
+    calendar,
+    case,
+    case_actions,
+    ledger,
+    obligations,
+    queue,
+    supervision,
+    triage,
+)
 
-routers = (queue.router, case.router, triage.router, board.router, calendar.router)
+routers = (
+    queue.router,
+    case.router,
+    case_actions.router,
+    triage.router,
+    approvals.router,
+    supervision.router,
+    ledger.router,
+    obligations.router,
+    calendar.router,
+)

@@ -1,23 +1,28 @@
-"""I4 分派: what waits for a reviewer, one beside the other, so that the next one is there when this
-one is done.
-"""
+"""I4 分派: the cases that await a reviewer, next to the one being assigned."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.casework.actions import reading
-from services.casework.domain import State, Verb
-from services.casework.pages.words import render_casework_page
-from services.casework.store import reference
-from services.casework.store.cases import Filter
+from services.casework.domain.states import CaseAction, CaseState
+from services.casework.pages.case import named_unit
+from services.casework.pages.rendering import (
+    PageNumber,
+    SearchText,
+    page_router,
+    render_casework_page,
+)
+from services.casework.store import campaigns
+from services.casework.store.case_lists import CaseFilter
+from services.casework.views.case_lists import count_cases, list_cases
+from services.casework.views.cases import CaseDetails, case_details
 from shared.appraisal.labels import Role
 from shared.security.policies import allow
-from shared.web import CurrentUser, Form, Router, Tx
+from shared.storage.transaction import Transaction
+from shared.web import CurrentUser, Form, Tx
 
-router = Router(prefix="/casework")
+router = page_router()
 REVIEWER = allow(Role.REVIEWER)
 
 
@@ -28,42 +33,46 @@ async def triage_page(
     user: CurrentUser,
     case: str = "",
     returned: bool = False,
-    q: Annotated[str, Query(max_length=100)] = "",
-    page: Annotated[int, Query(ge=1, le=100_000)] = 1,
+    q: SearchText = "",
+    page: PageNumber = 1,
 ) -> Response:
-    wanted = Filter(states=(State.PENDING,), returned=returned, q=q.strip())
-    listing = await reading.case_list(tx, user, wanted, page=page)
-    number = case or (listing.rows[0].number if listing.rows else "")
-    view = await reading.case_view(tx, number, user) if number else None
-    counted = await reading.tally(tx, user)
-    units = await reference.units(tx, view.campaign.id) if view else []
-    allowed = [
-        (unit["unit_id"], unit["name"])
-        for unit in units
-        if view and unit["unit_id"] != view.excluded_unit_id
-    ]
+    wanted = CaseFilter(states=(CaseState.PENDING,), returned=returned, q=q.strip())
+    listing = await list_cases(tx, user, wanted, page=page)
+    number = case or (listing.items[0].number if listing.items else "")
+    details = await case_details(tx, number, user) if number else None
+    counts = await count_cases(tx, user)
     return render_casework_page(
         request,
         "triage.html",
         listing=listing,
-        case=view,
-        units=allowed,
-        counted=counted,
+        pending=counts.in_states(CaseState.PENDING),
         returned=returned,
         q=q,
-        Verb=Verb,
-        form=Form[Any].with_initial(_start(view)),
-        rules=view.campaign.scheme.case_rules if view else None,
-        as_of=tx.now,
         values={"returned": "1" if returned else "", "q": q.strip()},
+        as_of=tx.now,
+        **await _assignment_panel(tx, details),
     )
 
 
-def _start(view: reading.CaseView | None) -> dict[str, object]:
-    if view is None:
-        return {}
-    named = view.origin.named_unit_id if view.origin else None
+async def _assignment_panel(tx: Transaction, case: CaseDetails | None) -> dict[str, Any]:
+    """What the panel of the chosen case needs."""
+    if case is None:
+        return {"case": None, "form": Form[Any]()}
+    initial = {"expected_version": case.version, "unit_id": named_unit(case)}
+    reasons = case.campaign.case_rules.not_accepted_reasons
     return {
-        "expected_version": view.version,
-        "unit_id": named if named != view.excluded_unit_id else None,
+        "case": case,
+        "form": Form[Any].with_initial(initial),
+        "units": await _assignable_units(tx, case),
+        "reasons": [(reason.code, reason.label) for reason in reasons],
+        "can_assign": CaseAction.ASSIGN in case.actions,
+        "last_return": case.latest(CaseAction.RETURN),
     }
+
+
+async def _assignable_units(tx: Transaction, case: CaseDetails) -> list[tuple[str, str]]:
+    return [
+        (unit.unit_id, unit.name)
+        for unit in await campaigns.units(tx, case.campaign.id)
+        if unit.unit_id != case.excluded_unit_id
+    ]

@@ -1,30 +1,26 @@
-"""Questions to casework's schema: `reference` (campaigns, units, calendar), `cases`, `deadlines`.
-All SQL of the service is here.
-"""
+"""The SQL of casework, by subject. Every function returns typed rows."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
 
+from services.casework.domain.campaigns import CampaignRules
 from shared.appraisal.calendar.working_days import WorkCalendar
-from shared.appraisal.schemes import Scheme
+from shared.appraisal.campaigns import CampaignCache
 from shared.storage.transaction import Transaction
 
 
 @dataclass(slots=True)
-class Context:
-    """What one process of casework remembers between transactions. Nothing in it can be wrong, only
-    missing.
-    """
+class CaseworkContext:
+    """Settings and caches of one process. A cache may lack an entry; it never holds a wrong one."""
 
     sweep_batch: int = 500
     page_rows: int = 50
     calendars: dict[int, WorkCalendar] = field(default_factory=dict, repr=False)
-    """The calendar after so many notices."""
-    schemes: dict[tuple[str, datetime], Scheme] = field(default_factory=dict, repr=False)
-    """Parsed schemes by campaign and time of publication."""
+    """The calendar in force, by the number of amendments applied."""
+    campaigns: CampaignCache[CampaignRules] = field(default_factory=CampaignCache, repr=False)
 
 
-def context_of(tx: Transaction) -> Context:
-    """The context of the service whose transaction this is."""
-    assert isinstance(tx.context, Context), "casework's actions run in casework's transactions"
-    return tx.context
+def context_of(tx: Transaction) -> CaseworkContext:
+    """Return the context of the service that opened the transaction."""
+    context = tx.context
+    assert isinstance(context, CaseworkContext), "casework's code runs in its own transactions"
+    return context

@@ -57,7 +57,12 @@ class TimeLimit(msgspec.Struct, frozen=True):
     @property
     def text(self) -> str:
         """The limit in official Chinese: 5 个工作日, 15 日, 24 小时."""
-        return f"{self.amount} {UNIT_LABELS[self.unit]}"
+        return f"{self.amount} {self.unit_label}"
+
+    @property
+    def unit_label(self) -> str:
+        """个工作日, 日 or 小时."""
+        return UNIT_LABELS[self.unit]
 
 
 class DueAt(msgspec.Struct, frozen=True):

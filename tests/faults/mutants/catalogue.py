@@ -202,14 +202,14 @@ CATALOGUE: tuple[Mutant, ...] = (
         "services/casework",
         "where state = 'running' and due_at <= public.app_now() order by due_at",
         "where state = 'running' and due_at <= statement_timestamp() order by due_at",
-        "tests/casework/test_deadlines.py::test_nothing_is_told_before_its_time_and_everything_at_it",
+        "tests/casework/test_deadlines.py::test_a_lapse_is_published_at_its_time_and_not_before",
     ),
     one(
         "two workers claim the same deadline",
         "services/casework",
-        "due_at <= public.app_now() order by due_at limit $1 for update skip locked",
+        "due_at <= public.app_now() order by due_at limit $1\n  for update skip locked",
         "due_at <= public.app_now() order by due_at limit $1",
-        "tests/casework/test_deadlines.py::test_two_workers_tell_each_lapse_exactly_once_oldest_first",
+        "tests/casework/test_deadlines.py::test_two_workers_publish_each_lapse_exactly_once",
     ),
     one(
         "a job does not prove the clock",

@@ -1,0 +1,163 @@
+"""The states of a case, the actions that lead from one to the next, and who may take them.
+
+`TRANSITIONS` is the whole life of a case: an action that a state does not list is rejected.
+`ALLOWED_ROLES` is the only list of who may do what; the policies of pages and API, the buttons and
+the actions all read it.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from shared.appraisal.errors import Rejected
+from shared.appraisal.labels import LabelledEnum, Role
+
+
+class CaseState(LabelledEnum):
+    """Where a case stands."""
+
+    PENDING = "pending", "待受理"
+    ASSIGNED = "assigned", "已分办"
+    HANDLING = "handling", "办理中"
+    PAUSED = "paused", "暂停办理"
+    REVIEWING = "reviewing", "待审核"
+    CLOSED = "closed", "已办结"
+    STRUCK_OFF = "struck_off", "已销号"
+    NOT_ACCEPTED = "not_accepted", "不予受理"
+
+
+WITH_UNIT: Final = (
+    CaseState.ASSIGNED,
+    CaseState.HANDLING,
+    CaseState.PAUSED,
+    CaseState.REVIEWING,
+)
+"""States in which a unit is working on the case."""
+OPEN_STATES: Final = (CaseState.PENDING, *WITH_UNIT)
+
+
+class CaseAction(LabelledEnum):
+    """What a person does with a case."""
+
+    ASSIGN = "assign", "分办"
+    REFUSE = "refuse", "不予受理"
+    ACCEPT = "accept", "签收"
+    TAKE_OVER = "take_over", "接办"
+    RETURN = "return", "退回"
+    NOTE = "note", "记录办理情况"
+    REQUEST_EXTENSION = "request_extension", "申请延期"
+    DECIDE_EXTENSION = "decide_extension", "审批延期"
+    PAUSE = "pause", "暂停计时"
+    RESUME = "resume", "恢复计时"
+    SUBMIT = "submit", "办结送审"
+    APPROVE = "approve", "审核通过"
+    SEND_BACK = "send_back", "退回修改"
+    STRIKE_OFF = "strike_off", "销号"
+    URGE = "urge", "催办"
+
+
+OPENED: Final = "open"
+"""The first entry in the history of a case; no person takes this action."""
+ACTION_LABELS: Final = {OPENED: "立案"} | dict(CaseAction.choices())
+
+TRANSITIONS: Final[Mapping[CaseState, Mapping[CaseAction, CaseState]]] = {
+    CaseState.PENDING: {
+        CaseAction.ASSIGN: CaseState.ASSIGNED,
+        CaseAction.REFUSE: CaseState.NOT_ACCEPTED,
+        CaseAction.NOTE: CaseState.PENDING,
+    },
+    CaseState.ASSIGNED: {
+        CaseAction.ACCEPT: CaseState.HANDLING,
+        CaseAction.RETURN: CaseState.PENDING,
+        CaseAction.ASSIGN: CaseState.ASSIGNED,
+        CaseAction.NOTE: CaseState.ASSIGNED,
+        CaseAction.URGE: CaseState.ASSIGNED,
+    },
+    CaseState.HANDLING: {
+        CaseAction.SUBMIT: CaseState.REVIEWING,
+        CaseAction.RETURN: CaseState.PENDING,
+        CaseAction.PAUSE: CaseState.PAUSED,
+        CaseAction.TAKE_OVER: CaseState.HANDLING,
+        CaseAction.REQUEST_EXTENSION: CaseState.HANDLING,
+        CaseAction.DECIDE_EXTENSION: CaseState.HANDLING,
+        CaseAction.NOTE: CaseState.HANDLING,
+        CaseAction.URGE: CaseState.HANDLING,
+    },
+    CaseState.PAUSED: {
+        CaseAction.RESUME: CaseState.HANDLING,
+        CaseAction.NOTE: CaseState.PAUSED,
+    },
+    CaseState.REVIEWING: {
+        CaseAction.APPROVE: CaseState.CLOSED,
+        CaseAction.SEND_BACK: CaseState.HANDLING,
+        CaseAction.NOTE: CaseState.REVIEWING,
+        CaseAction.URGE: CaseState.REVIEWING,
+    },
+    CaseState.CLOSED: {CaseAction.STRIKE_OFF: CaseState.STRUCK_OFF},
+    CaseState.STRUCK_OFF: {},
+    CaseState.NOT_ACCEPTED: {},
+}
+assert TRANSITIONS.keys() == set(CaseState), "every state lists what may follow it"
+_USED_ACTIONS: Final = {action for following in TRANSITIONS.values() for action in following}
+assert set(CaseAction) == _USED_ACTIONS, "every action belongs to a state"
+
+UNIT_ROLES: Final = frozenset({Role.HANDLER, Role.UNIT_HEAD})
+"""Roles that act for one unit and see only its cases."""
+READER_ROLES: Final = UNIT_ROLES | {Role.REVIEWER, Role.SUPERVISOR, Role.OFFICE, Role.LEADER}
+"""Roles that may open a case at all."""
+ALLOWED_ROLES: Final[Mapping[CaseAction, frozenset[Role]]] = {
+    CaseAction.ASSIGN: frozenset({Role.REVIEWER}),
+    CaseAction.REFUSE: frozenset({Role.REVIEWER}),
+    CaseAction.ACCEPT: UNIT_ROLES,
+    CaseAction.TAKE_OVER: frozenset({Role.HANDLER}),
+    CaseAction.RETURN: UNIT_ROLES,
+    CaseAction.NOTE: UNIT_ROLES | {Role.REVIEWER, Role.SUPERVISOR},
+    CaseAction.REQUEST_EXTENSION: UNIT_ROLES,
+    # The scheme names the approvers; these are the roles it can name that also see the case.
+    CaseAction.DECIDE_EXTENSION: READER_ROLES - {Role.HANDLER},
+    CaseAction.PAUSE: frozenset({Role.SUPERVISOR}),
+    CaseAction.RESUME: frozenset({Role.SUPERVISOR}),
+    CaseAction.SUBMIT: UNIT_ROLES,
+    CaseAction.APPROVE: frozenset({Role.UNIT_HEAD, Role.SUPERVISOR}),
+    CaseAction.SEND_BACK: frozenset({Role.UNIT_HEAD, Role.SUPERVISOR}),
+    CaseAction.STRIKE_OFF: frozenset({Role.SUPERVISOR}),
+    CaseAction.URGE: frozenset({Role.SUPERVISOR}),
+}
+assert ALLOWED_ROLES.keys() == set(CaseAction), "every action names its roles"
+
+UNVERSIONED_ACTIONS: Final = frozenset({CaseAction.NOTE, CaseAction.URGE})
+"""Actions that change nothing another action depends on: the version of the case stays."""
+
+
+class IllegalTransition(Rejected):
+    """The state of the case does not allow the action."""
+
+
+class StaleVersion(Rejected):
+    """The case changed after the person opened it. `version` is the current one."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(
+            "办件在您打开之后已有变化，本次操作没有生效。请核对最新情况后再提交。", field="version"
+        )
+        self.version = version
+
+
+def next_state(state: CaseState, action: CaseAction) -> CaseState:
+    """Return the state after `action`. Raises IllegalTransition."""
+    if action not in TRANSITIONS[state]:
+        raise IllegalTransition(f"办件现为“{state.label}”，不能{action.label}")
+    return TRANSITIONS[state][action]
+
+
+def permitted_actions(state: CaseState, role: Role) -> list[CaseAction]:
+    """Return what a role may do with a case in this state, in the order of the table."""
+    return [action for action in TRANSITIONS[state] if role in ALLOWED_ROLES[action]]
+
+
+def check_version(expected_version: int | None, version: int) -> None:
+    """Raise StaleVersion if the decision was made on an older version.
+
+    None means that the caller did not state a version; the check is skipped.
+    """
+    if expected_version is not None and expected_version != version:
+        raise StaleVersion(version)

@@ -1,0 +1,30 @@
+"""Which cases a person may find."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from services.casework.domain.states import UNIT_ROLES
+from shared.security.policies import Account
+
+
+@dataclass(frozen=True, slots=True)
+class CaseScope:
+    """All cases, or the cases of one unit that are not about the unit itself."""
+
+    unit_id: str | None
+    everything: bool
+
+    @classmethod
+    def of(cls, user: Account) -> "CaseScope":
+        """Return what this person may find. An account of a unit that names none finds nothing."""
+        return cls(user.unit_id, user.role not in UNIT_ROLES)
+
+    @property
+    def arguments(self) -> tuple[bool, str | None]:
+        """The first two arguments of a statement that contains `VISIBLE`."""
+        return self.everything, self.unit_id
+
+
+# The excluded unit is checked although it can never be the responsible one: defence in depth.
+VISIBLE: Final = "($1 or (c.unit_id = $2 and c.excluded_unit_id is distinct from $2))"
+"""Restricts cases `c` to a scope: $1 everything, $2 unit."""

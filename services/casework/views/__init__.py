@@ -1,0 +1,1 @@
+"""The queries of casework, by subject: typed read models for pages and API."""
