@@ -3,7 +3,7 @@
 Intake stores ballots in this form and scoring counts them in it, without decoding them.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Container
 from functools import lru_cache
 from itertools import chain
 from struct import Struct
@@ -54,6 +54,15 @@ def answer_of(number: int) -> Answer:
     return number & 0xFFFF, number >> 16 & 0xFF, number >> 24
 
 
-def has_duplicate_answers(numbers: Collection[int]) -> bool:
-    """Return whether a ballot (its packed numbers) answers an item about a unit more than once."""
-    return len({number & 0xFFFFFF for number in numbers}) != len(numbers)
+def has_duplicate_answers(
+    numbers: Collection[int], several_answers: Container[int] = frozenset()
+) -> bool:
+    """Return whether a ballot (its packed numbers) answers an item about a unit more than once.
+
+    Items in `several_answers` may have several answers, each of them once.
+    """
+    if len({number & 0xFFFFFF for number in numbers}) == len(numbers):
+        return False
+    answers = [answer_of(number) for number in numbers]
+    single = [answer[:2] for answer in answers if answer[1] not in several_answers]
+    return len(set(answers)) < len(answers) or len(set(single)) < len(single)

@@ -8,7 +8,7 @@ that takes the code itself, and only its hash is stored.
 import hashlib
 import secrets
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -71,24 +71,46 @@ def receipt_of(token: str, key: str) -> bytes:
 def check_answers(
     scheme: Scheme, instrument: Questionnaire, unit_nos: Collection[int], answers: Sequence[Answer]
 ) -> None:
-    """Raise Rejected (422) unless every answer belongs to this questionnaire and campaign, and no
-    item about a unit is answered twice.
+    """Raise Rejected (422) unless every answer belongs to this questionnaire and campaign, and
+    every question about a unit is answered as its kind asks.
     """
     if not answers:
         raise _invalid("还没有作答，请至少回答一题")
-    if len(answers) > min(ANSWERS_MAX, len(unit_nos) * len(instrument.items)):
+    answers_max = len(unit_nos) * sum(item.answers_max for item in instrument.items)
+    if len(answers) > min(ANSWERS_MAX, answers_max):
         raise _invalid("答案比题目多，请重新填写")
-    item_nos = {item.no for item in instrument.items}
-    option_nos = {option.no for option in scheme.options}
+    offered = {
+        item.no: frozenset(choice.no for choice in item.choices(scheme))
+        for item in instrument.items
+    }
     for unit_no, item_no, option_no in answers:
         if unit_no not in unit_nos:
             raise _invalid(f"本次评议没有编号为 {unit_no} 的单位")
-        if item_no not in item_nos:
+        if item_no not in offered:
             raise _invalid(f"问卷没有第 {item_no} 题")
-        if option_no not in option_nos:
+        if option_no not in offered[item_no]:
             raise _invalid(f"没有编号为 {option_no} 的选项")
-    if len({answer[:2] for answer in answers}) < len(answers):
+    _check_repeated(scheme, instrument, answers)
+
+
+def _check_repeated(scheme: Scheme, instrument: Questionnaire, answers: Sequence[Answer]) -> None:
+    several = instrument.items_with_several_answers
+    single = [answer[:2] for answer in answers if answer[1] not in several]
+    if len(set(single)) < len(single):
         raise _invalid("同一单位的同一题只能有一个答案")
+    if len(single) == len(answers):
+        return
+    for item in (item for item in instrument.items if item.several):
+        for numbers in _numbers_by_unit(answers, item.no):
+            item.check(numbers, scheme)
+
+
+def _numbers_by_unit(answers: Sequence[Answer], asked_no: int) -> Iterable[list[int]]:
+    by_unit: dict[int, list[int]] = {}
+    for unit_no, item_no, option_no in answers:
+        if item_no == asked_no:
+            by_unit.setdefault(unit_no, []).append(option_no)
+    return by_unit.values()
 
 
 def _invalid(sentence: str) -> Rejected:

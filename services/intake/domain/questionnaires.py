@@ -6,7 +6,8 @@ from typing import Any, Final, Self
 
 from shared.appraisal.ballots import Answer
 from shared.appraisal.events import UnitEntry
-from shared.appraisal.schemes import Questionnaire, QuestionnaireItem
+from shared.appraisal.schemes import Questionnaire
+from shared.appraisal.schemes.questions import AnyQuestion
 
 ALL_UNITS_MAX: Final = 12
 """A questionnaire about more units asks first which of them the respondent has dealt with."""
@@ -17,7 +18,7 @@ class Question:
     """One page: an item about a unit."""
 
     unit: UnitEntry
-    item: QuestionnaireItem
+    item: AnyQuestion
 
     @property
     def key(self) -> str:

@@ -53,7 +53,7 @@ async def _count(
 ) -> None:
     packed = {event.ballot_id: pack(event.answers) for event in events}
     counts = _count_answers(events, packed)
-    _check_ballots(campaign, packed, counts)
+    _check_ballots(campaign, events, packed, counts)
     new = await ballots.insert_ballots(tx, campaign.id, _rows(campaign, events, packed))
     if new is not None:
         events = _first_of_each(events, new)
@@ -103,9 +103,17 @@ def _count_packed(packed: Sequence[bytes]) -> dict[Answer, int]:
     return {answer_of(number): count for number, count in numbers.items()}
 
 
-def _check_ballots(campaign: Campaign, packed: PackedBallots, counts: GroupCounts) -> None:
-    if any(has_duplicate_answers(packed_numbers(ballot)) for ballot in packed.values()):
-        raise Rejected("答卷对同一单位的同一题目答了不止一次")
+def _check_ballots(
+    campaign: Campaign,
+    events: Sequence[BallotSubmitted],
+    packed: PackedBallots,
+    counts: GroupCounts,
+) -> None:
+    several = {one.key: one.items_with_several_answers for one in campaign.scheme.questionnaires}
+    for event in events:
+        numbers = packed_numbers(packed[event.ballot_id])
+        if has_duplicate_answers(numbers, several.get(event.instrument, frozenset())):
+            raise Rejected("答卷对同一单位的同一题目答了不止一次")
     for (instrument, group), answers in counts.items():
         check_answers(
             answers,

@@ -23,8 +23,11 @@ def check_answers(
     questionnaire = next((one for one in scheme.questionnaires if one.key == instrument), None)
     if questionnaire is None or questionnaire.group(group) is None:
         raise Rejected("答卷的问卷或评议主体不属于本次评议")
-    items = {item.no for item in questionnaire.items}
-    options = {option.no for option in scheme.options}
+    offered = {
+        item.no: frozenset(choice.no for choice in item.choices(scheme))
+        for item in questionnaire.items
+    }
+    nothing: frozenset[int] = frozenset()
     for unit_no, item_no, option_no in answers:
-        if unit_no not in units or item_no not in items or option_no not in options:
+        if unit_no not in units or option_no not in offered.get(item_no, nothing):
             raise Rejected(FOREIGN_ANSWER)

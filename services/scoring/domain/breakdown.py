@@ -5,7 +5,7 @@ with each other and with the next smallest group until the sum is large enough, 
 difference of two shown numbers reveals them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -24,7 +24,7 @@ from services.scoring.domain.formulas import (
     questionnaires_of,
     rating_counts,
 )
-from services.scoring.domain.inputs import ScoreInputs
+from services.scoring.domain.inputs import ScoreInputs, mean_points
 from services.scoring.domain.ledger import LedgerEntry
 from services.scoring.domain.wording import plain
 from shared.appraisal.calendar.working_days import SHANGHAI
@@ -33,16 +33,20 @@ from shared.appraisal.schemes import (
     Formula,
     HandlingFormula,
     InspectionFormula,
+    Option,
     Questionnaire,
-    QuestionnaireItem,
     RespondentGroup,
     SatisfactionFormula,
     Scheme,
     ScoreSheet,
     ScoreSheetFormula,
+    ScoreSheetItem,
 )
+from shared.appraisal.schemes.questions import AnyQuestion, Choice
 
 SMALL_SAMPLE: Final = "样本不足"
+LONG_SCALE: Final = 6
+"""The formula of a question with this many choices leaves out those that nobody chose."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,9 +154,8 @@ def _small_groups(inputs: ScoreInputs, questionnaire: Questionnaire) -> set[str]
 
 def group_size(inputs: ScoreInputs, questionnaire: Questionnaire, group: RespondentGroup) -> int:
     """Return how many of a group answered about this unit: the most answers to any question."""
-    sizes = (
-        sum(inputs.answers(questionnaire, group, item).values()) for item in questionnaire.items
-    )
+    questions = (item for item in questionnaire.items if not item.several)
+    sizes = (sum(inputs.answers(questionnaire, group, item).values()) for item in questions)
     return max(sizes, default=0)
 
 
@@ -160,37 +163,46 @@ def _question_row(
     inputs: ScoreInputs,
     questionnaire: Questionnaire,
     groups: Sequence[RespondentGroup],
-    item: QuestionnaireItem,
+    item: AnyQuestion,
 ) -> ComponentBreakdown:
     scheme = inputs.scheme
+    choices = item.choices(scheme)
     answers = [inputs.answers(questionnaire, group, item) for group in groups]
-    counts = {option.no: sum(one[option.no] for one in answers) for option in scheme.options}
-    value, base = _merged_mean(inputs, groups, answers)
+    counts = {choice.no: sum(one[choice.no] for one in answers) for choice in choices}
+    value, base = _merged_mean(inputs, item, groups, answers)
     mark = None if value is None else rounded(value, scheme.ranking.decimals)
     # Merged groups keep their own weights, so the sum of their answers does not give the mark.
     single = len(groups) == 1
     row = ComponentBreakdown(
         key=f"{questionnaire.key}.{'+'.join(group.key for group in groups)}.{item.no}",
         label=item.label,
-        weight=item.weight,
+        weight=item.weight if item.scored else Decimal(0),
         base=base,
         mark=mark,
         group="、".join(group.label for group in groups),
         group_weight=sum((group.weight for group in groups), Decimal(0)),
-        counts=_option_counts(scheme, counts),
-        formula=_mean_formula(scheme, counts, base, mark) if single and base else "",
-        note="" if single else "各主体样本不足，合并列示",
+        counts=_option_counts(choices, counts),
+        formula=_mean_formula(choices, counts, base, mark) if single and base else "",
+        note=_question_note(item, single=single),
     )
     return _hide_if_small(scheme, row, counts)
 
 
+def _question_note(item: AnyQuestion, *, single: bool) -> str:
+    notes = [] if single else ["各主体样本不足，合并列示"]
+    if not item.scored:
+        notes.append(f"{item.kind_label}题，不计分")
+    return "；".join(notes)
+
+
 def _merged_mean(
     inputs: ScoreInputs,
+    item: AnyQuestion,
     groups: Sequence[RespondentGroup],
     answers: Sequence[Mapping[int, int]],
 ) -> tuple[Fraction | None, int]:
     """(mean of the groups' means by weight, number of answers that count)."""
-    means = [inputs.mean_points(one) for one in answers]
+    means = [inputs.question_mean(item, one) for one in answers]
     weighted = [
         (group.weight, mean)
         for group, (mean, _) in zip(groups, means, strict=True)
@@ -199,12 +211,14 @@ def _merged_mean(
     return weighted_mean(weighted), sum(base for _, base in means)
 
 
-def _option_counts(scheme: Scheme, counts: Mapping[int, int]) -> tuple[BreakdownCount, ...]:
+def _option_counts(
+    choices: Iterable[Choice | Option], counts: Mapping[int, int]
+) -> tuple[BreakdownCount, ...]:
     return tuple(
         BreakdownCount(
             label=option.label, code=option.code, number=counts[option.no], points=option.points
         )
-        for option in scheme.options
+        for option in choices
     )
 
 
@@ -219,17 +233,20 @@ def _hide_if_small(
 
 
 def _mean_formula(
-    scheme: Scheme, counts: Mapping[int, int], base: int, mark: Decimal | None
+    choices: Sequence[Choice | Option],
+    counts: Mapping[int, int],
+    base: int,
+    mark: Decimal | None,
 ) -> str:
     """`(满意 301×100 + 基本满意 78×80 + 不满意 33×0) ÷ 412 = 88.20（不了解 47 份不计入）`."""
     terms = " + ".join(
         f"{option.label} {counts[option.no]}×{plain(option.points)}"
-        for option in scheme.options
-        if option.points is not None
+        for option in choices
+        if option.points is not None and (len(choices) < LONG_SCALE or counts[option.no])
     )
     ignored = "、".join(
         f"{option.label} {counts[option.no]} 份"
-        for option in scheme.options
+        for option in choices
         if option.points is None and counts[option.no]
     )
     return f"({terms}) ÷ {base} = {mark}" + (f"（{ignored}不计入）" if ignored else "")
@@ -328,7 +345,7 @@ def _rate_row(
 def _rating_row(inputs: ScoreInputs, formula: HandlingFormula) -> ComponentBreakdown:
     scheme = inputs.scheme
     counts = rating_counts(inputs)
-    value, base = inputs.mean_points(counts)
+    value, base = mean_points(inputs.points, counts)
     mark = None if value is None else rounded(value, scheme.ranking.decimals)
     row = ComponentBreakdown(
         key="rated",
@@ -336,8 +353,8 @@ def _rating_row(inputs: ScoreInputs, formula: HandlingFormula) -> ComponentBreak
         weight=formula.rated,
         base=base,
         mark=mark,
-        counts=_option_counts(scheme, counts),
-        formula=_mean_formula(scheme, counts, base, mark) if base else "",
+        counts=_option_counts(scheme.options, counts),
+        formula=_mean_formula(scheme.options, counts, base, mark) if base else "",
     )
     return _hide_if_small(scheme, row, counts)
 
@@ -353,7 +370,7 @@ def _break_down_sheet(inputs: ScoreInputs, formula: ScoreSheetFormula) -> list[C
 
 
 def _sheet_row(
-    sheet: ScoreSheet, item: QuestionnaireItem, points: list[Fraction], decimals: int
+    sheet: ScoreSheet, item: ScoreSheetItem, points: list[Fraction], decimals: int
 ) -> ComponentBreakdown:
     mark, formula = None, ""
     if points:

@@ -5,7 +5,7 @@ from fractions import Fraction
 from uuid import UUID
 
 from services.scoring.domain.arithmetic import ZERO, clamped, exact, weighted_mean
-from services.scoring.domain.inputs import ScoreInputs
+from services.scoring.domain.inputs import ScoreInputs, mean_points
 from services.scoring.domain.ledger import LedgerEntry
 from shared.appraisal.schemes import (
     CheckItem,
@@ -62,8 +62,8 @@ def _group_satisfaction(
     inputs: ScoreInputs, questionnaire: Questionnaire, group: RespondentGroup
 ) -> FormulaValue:
     values, sample = [], 0
-    for item in questionnaire.items:
-        mean, base = inputs.mean_points(inputs.answers(questionnaire, group, item))
+    for item in questionnaire.scored_items:
+        mean, base = inputs.question_mean(item, inputs.answers(questionnaire, group, item))
         if item.no == 1:
             sample += base
         if mean is not None:
@@ -125,7 +125,7 @@ def handling(inputs: ScoreInputs, formula: HandlingFormula) -> FormulaValue:
     """
     accepted = accepted_on_time(inputs.entries)
     handled = handled_on_time(inputs.entries)
-    rated, _ = inputs.mean_points(rating_counts(inputs))
+    rated, _ = mean_points(inputs.points, rating_counts(inputs))
     rates = (
         (formula.accepted_on_time, percent_on_time(accepted)),
         (formula.handled_on_time, percent_on_time(handled)),

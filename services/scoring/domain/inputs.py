@@ -7,10 +7,13 @@ from functools import cached_property
 
 from services.scoring.domain.arithmetic import exact, sum_of_products
 from services.scoring.domain.ledger import LedgerEntry
-from shared.appraisal.schemes import Questionnaire, QuestionnaireItem, RespondentGroup, Scheme
+from shared.appraisal.schemes import Option, Questionnaire, RespondentGroup, Scheme
+from shared.appraisal.schemes.questions import AnyQuestion, Choice
 
 AnswerCounts = Mapping[tuple[str, str, int, int], int]
 """Answers about one unit: (instrument, group, item_no, option_no) → number of answers."""
+OptionPoints = tuple[tuple[int, Fraction], ...]
+"""(option number, points) of the options that count."""
 
 
 @dataclass(frozen=True)
@@ -22,34 +25,33 @@ class ScoreInputs:
     entries: Sequence[LedgerEntry]
 
     @cached_property
-    def points(self) -> tuple[tuple[int, Fraction], ...]:
-        """(option number, points) of the options that count."""
-        return tuple(
-            (option.no, exact(option.points))
-            for option in self.scheme.options
-            if option.points is not None
-        )
+    def points(self) -> OptionPoints:
+        """Points of the scheme's own options, which single-choice questions and ratings use."""
+        return _points(self.scheme.options)
+
+    @cached_property
+    def _points_by_question(self) -> dict[AnyQuestion, OptionPoints]:
+        questions = (item for one in self.scheme.questionnaires for item in one.scored_items)
+        return {item: _points(item.choices(self.scheme)) for item in questions}
 
     def answers(
-        self, questionnaire: Questionnaire, group: RespondentGroup, item: QuestionnaireItem
+        self, questionnaire: Questionnaire, group: RespondentGroup, item: AnyQuestion
     ) -> dict[int, int]:
         """Option number → answers of this group to this question."""
         return {
-            option.no: self.answer_counts.get((questionnaire.key, group.key, item.no, option.no), 0)
-            for option in self.scheme.options
+            choice.no: self.answer_counts.get((questionnaire.key, group.key, item.no, choice.no), 0)
+            for choice in item.choices(self.scheme)
         }
 
     def of(self, *measures: str) -> list[LedgerEntry]:
         """Ledger entries of these measures."""
         return [entry for entry in self.entries if entry.measure in measures]
 
-    def mean_points(self, answers: Mapping[int, int]) -> tuple[Fraction | None, int]:
-        """(mean points of the answers that count, number of those answers)."""
-        base = sum(answers[option_no] for option_no, _ in self.points)
-        if not base:
-            return None, 0
-        total = sum_of_products((points, answers[option_no]) for option_no, points in self.points)
-        return total / base, base
+    def question_mean(
+        self, item: AnyQuestion, answers: Mapping[int, int]
+    ) -> tuple[Fraction | None, int]:
+        """(mean points of the answers to a question, number of answers that count)."""
+        return mean_points(self._points_by_question.get(item, ()), answers)
 
     @cached_property
     def sample(self) -> int:
@@ -68,6 +70,23 @@ class ScoreInputs:
             for (_, _, item_no, option_no), count in self.answer_counts.items()
             if item_no == 1 and option_no in option_nos
         )
+
+
+def mean_points(
+    option_points: OptionPoints, answers: Mapping[int, int]
+) -> tuple[Fraction | None, int]:
+    """(mean points of the answers that count, number of those answers)."""
+    base = sum(answers[option_no] for option_no, _ in option_points)
+    if not base:
+        return None, 0
+    total = sum_of_products((points, answers[option_no]) for option_no, points in option_points)
+    return total / base, base
+
+
+def _points(options: Iterable[Option | Choice]) -> OptionPoints:
+    return tuple(
+        (option.no, exact(option.points)) for option in options if option.points is not None
+    )
 
 
 def score_inputs(

@@ -167,7 +167,7 @@ class _Unit:
         sample = 0
         for item in questionnaire["items"]:
             counts = self.answers.get((questionnaire["key"], group, item["no"]), Counter())
-            mean, base = self._mean(counts)
+            mean, base = self._item_mean(item, counts)
             sample += base if item["no"] == 1 else 0
             if mean is not None:
                 items.append((Fraction(item.get("weight", "1")), mean))
@@ -231,12 +231,17 @@ class _Unit:
         return next(one for one in instruments if one["key"] == formula["instrument"])
 
     def _mean(self, counts: Mapping[int, int]) -> Value:
-        counted = {option: count for option, count in counts.items() if option in self.points}
-        base = sum(counted.values())
-        if not base:
-            return None, 0
-        points = (self.points[option] * count for option, count in counted.items())
-        return sum(points, ZERO) / base, base
+        return _mean_points(counts, self.points)
+
+    def _item_mean(self, item: Json, counts: Mapping[int, int]) -> Value:
+        """Only single choice and scale have points; a scale's are the answer in percent."""
+        if item["kind"] == "single_choice":
+            return self._mean(counts)
+        if item["kind"] == "scale":
+            highest = int(item.get("highest", 10))
+            points = {number: Fraction(100 * number, highest) for number in range(1, highest + 1)}
+            return _mean_points(counts, points)
+        return None, 0
 
     def _on_time(self, measure: str, deadline: str) -> dict[str, bool]:
         """Case → finished on time."""
@@ -322,6 +327,15 @@ def _owners(row: Row, closed_by: Mapping[str, set[int]]) -> set[int]:
 
 def _within(value: Fraction) -> Fraction:
     return max(ZERO, min(Fraction(100), value))
+
+
+def _mean_points(counts: Mapping[int, int], points: Mapping[int, Fraction]) -> Value:
+    counted = {option: count for option, count in counts.items() if option in points}
+    base = sum(counted.values())
+    if not base:
+        return None, 0
+    total = sum((points[option] * count for option, count in counted.items()), ZERO)
+    return total / base, base
 
 
 def _mean_of(weighted: list[tuple[Fraction, Fraction]]) -> Fraction | None:

@@ -41,9 +41,9 @@ from shared.appraisal.schemes.instruments import (
     Instrument,
     Option,
     Questionnaire,
-    QuestionnaireItem,
     RespondentGroup,
     ScoreSheet,
+    ScoreSheetItem,
 )
 from shared.appraisal.schemes.results import (
     Award,
@@ -94,7 +94,6 @@ __all__ = [
     "ProblemItem",
     "Publication",
     "Questionnaire",
-    "QuestionnaireItem",
     "Ranking",
     "Reason",
     "RepresentativeRule",
@@ -108,6 +107,7 @@ __all__ = [
     "SchemeRule",
     "ScoreSheet",
     "ScoreSheetFormula",
+    "ScoreSheetItem",
     "SelfAppraisal",
     "Severities",
     "Veto",

@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Literal
 
 from shared.appraisal.schemes.base import SchemePart
+from shared.appraisal.schemes.questions import AnyQuestion
 
 
 class Option(SchemePart, frozen=True, kw_only=True):
@@ -39,8 +40,8 @@ class RespondentGroup(SchemePart, frozen=True, kw_only=True):
     ours: bool = False
 
 
-class QuestionnaireItem(SchemePart, frozen=True, kw_only=True):
-    """A question about each unit. Item 1 is the overall question; samples are counted on it."""
+class ScoreSheetItem(SchemePart, frozen=True, kw_only=True):
+    """A line of a score sheet."""
 
     no: int
     label: str
@@ -49,7 +50,7 @@ class QuestionnaireItem(SchemePart, frozen=True, kw_only=True):
 
 
 class Questionnaire(SchemePart, frozen=True, kw_only=True, tag_field="kind", tag="questionnaire"):
-    """测评问卷; its options are those of the scheme.
+    """测评问卷. Each question has a kind with its own options.
 
     `units`: respondents answer about all units, or about those they choose. A questionnaire that
     is not `scored` collects opinions and enters no component. `quota`: ballots planned in total.
@@ -58,7 +59,7 @@ class Questionnaire(SchemePart, frozen=True, kw_only=True, tag_field="kind", tag
     key: str
     label: str
     groups: tuple[RespondentGroup, ...]
-    items: tuple[QuestionnaireItem, ...]
+    items: tuple[AnyQuestion, ...]
     units: Literal["all", "chosen"] = "all"
     units_note: str = ""
     scored: bool = True
@@ -70,9 +71,19 @@ class Questionnaire(SchemePart, frozen=True, kw_only=True, tag_field="kind", tag
         """Return the respondent group with that key."""
         return next((group for group in self.groups if group.key == key), None)
 
-    def item(self, no: int) -> QuestionnaireItem | None:
+    def item(self, no: int) -> AnyQuestion | None:
         """Return the question with that number."""
         return next((item for item in self.items if item.no == no), None)
+
+    @property
+    def items_with_several_answers(self) -> frozenset[int]:
+        """The numbers of the questions that a respondent may answer more than once."""
+        return frozenset(item.no for item in self.items if item.several)
+
+    @property
+    def scored_items(self) -> tuple[AnyQuestion, ...]:
+        """The questions whose answers enter the score."""
+        return tuple(item for item in self.items if item.scored)
 
 
 class CheckItem(SchemePart, frozen=True, kw_only=True):
@@ -106,7 +117,7 @@ class ScoreSheet(SchemePart, frozen=True, kw_only=True, tag_field="kind", tag="s
     key: str
     label: str
     by: str
-    items: tuple[QuestionnaireItem, ...]
+    items: tuple[ScoreSheetItem, ...]
     maximum: Decimal = Decimal(100)
     stages: tuple[str, ...] = ()
     ours: bool = False

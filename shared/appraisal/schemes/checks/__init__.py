@@ -20,6 +20,7 @@ CHECKS: tuple[Callable[[Scheme], Iterator[SchemeViolation]], ...] = (
     period.check_stage_ids,
     instruments.check_options,
     instruments.check_amounts,
+    instruments.check_questions,
     instruments.check_catalogue,
     scoring.check_weights,
     scoring.check_formulas,

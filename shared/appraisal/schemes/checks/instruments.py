@@ -7,7 +7,14 @@ from typing import Final
 
 from shared.appraisal.schemes.base import SchemePart
 from shared.appraisal.schemes.checks.violation import SchemeViolation
-from shared.appraisal.schemes.instruments import CheckItem, Checklist, Option, QuestionnaireItem
+from shared.appraisal.schemes.instruments import (
+    CheckItem,
+    Checklist,
+    Option,
+    Questionnaire,
+    ScoreSheetItem,
+)
+from shared.appraisal.schemes.questions import Question
 from shared.appraisal.schemes.scheme import Scheme
 
 HUNDRED: Final = Decimal(100)
@@ -48,8 +55,26 @@ def _item_violations(path: str, item: SchemePart) -> Iterator[SchemeViolation]:
     if isinstance(item, CheckItem):
         if not 0 < item.amount <= HUNDRED:
             yield f"{path}.amount", f"扣分应大于 0、不超过 100，现为 {item.amount}"
-    elif isinstance(item, QuestionnaireItem) and item.weight <= 0:
+    elif isinstance(item, Question | ScoreSheetItem) and item.weight <= 0:
         yield f"{path}.weight", "权重应大于 0"
+
+
+def check_questions(scheme: Scheme) -> Iterator[SchemeViolation]:
+    """Every question fits its kind, and the overall question offers the scheme's options."""
+    for index, instrument in enumerate(scheme.instruments):
+        if isinstance(instrument, Questionnaire):
+            yield from _question_violations(f"instruments[{index}].items", instrument, scheme)
+
+
+def _question_violations(
+    path: str, questionnaire: Questionnaire, scheme: Scheme
+) -> Iterator[SchemeViolation]:
+    for position, question in enumerate(questionnaire.items):
+        for field, sentence in question.violations(scheme):
+            yield f"{path}[{position}].{field}", sentence
+    first = questionnaire.items[0] if questionnaire.items else None
+    if questionnaire.scored and first is not None and first.kind_label != "单选":
+        yield f"{path}[0].kind", "第一题是总体评价，应为单选题：样本量和不满意率按它计算"
 
 
 def check_catalogue(scheme: Scheme) -> Iterator[SchemeViolation]:
