@@ -27,7 +27,7 @@ ROOMS = {
     "templates",
     "migrations",
 }
-OWN_ROOM = {"notify": {"transports"}}
+OWN_ROOM = {"notify": {"transports"}, "intake": {"static"}}
 TOP = {"services", "shared", "deploy", "tests", "docs"}
 
 
