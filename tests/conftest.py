@@ -1,6 +1,4 @@
-"""The world in which tests run: real servers once per session, a fresh database, topics and cache
-for each test that asks.
-"""
+"""Fixtures: real servers once per session; a fresh database, topics and cache per test."""
 
 import os
 import shutil
@@ -14,14 +12,19 @@ from typing import Any
 
 import asyncpg
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from shared.embedded import Stack
+from shared.foundation import tracing
 from shared.foundation.clock import SET_VIRTUAL_CLOCK, VIRTUAL_CLOCK_DDL
 from shared.foundation.settings import Settings
 from shared.storage.connections import Database
 from shared.storage.schema import CORE_DDL, SERVICES
 
-_numbers, _databases = count(1), count(1)
+_numbers = count(1)
+_databases = count(1)
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +37,7 @@ def data_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 async def servers(data_folder: Path) -> AsyncIterator[Stack]:
-    """Real PostgreSQL, Valkey and Apache Kafka."""
+    """Run PostgreSQL, Valkey and Apache Kafka."""
     stack = Stack(data_folder / "servers")
     async with stack.running():
         yield stack
@@ -54,7 +57,7 @@ def named(url: str, database: str) -> str:
 
 @pytest.fixture(scope="session")
 async def template(servers: Stack) -> str:
-    """A database with every service migrated and virtual time installed, to be cloned."""
+    """Return a database to clone: every service migrated, virtual time installed."""
     from shared.storage.migrations import migrate
 
     await on_server(
@@ -68,7 +71,7 @@ async def template(servers: Stack) -> str:
 
 
 def settings_for(servers: Stack, database_url: str, folder: Path) -> Settings:
-    """Settings that lead to this database and to topics nobody else of this run has."""
+    """Return settings for this database, with topics of their own."""
     number = next(_numbers)
     return Settings(
         environment="test",
@@ -84,9 +87,7 @@ def settings_for(servers: Stack, database_url: str, folder: Path) -> Settings:
 
 @pytest.fixture
 async def settings(servers: Stack, template: str, tmp_path: Path) -> AsyncIterator[Settings]:
-    """Settings of a fresh installation: migrated database, empty cache, own topics (made when the
-    bus first needs them).
-    """
+    """Settings of a fresh installation: migrated database, empty cache, own topics."""
     import redis.asyncio
 
     name = f"fengping_{next(_databases)}"
@@ -103,7 +104,7 @@ async def settings(servers: Stack, template: str, tmp_path: Path) -> AsyncIterat
 
 @pytest.fixture
 async def database(settings: Settings) -> AsyncIterator[Callable[[str], Database]]:
-    """`database("casework")`: connections to that service's schema."""
+    """`database("casework")` connects to that service's schema."""
     opened: dict[str, Database] = {}
 
     def connect(service: str) -> Database:
@@ -120,7 +121,7 @@ async def database(settings: Settings) -> AsyncIterator[Callable[[str], Database
 async def core(
     servers: Stack, tmp_path: Path
 ) -> AsyncIterator[tuple[Settings, Callable[[str], Awaitable[Database]]]]:
-    """An installation with nothing but the core's own tables: (settings, `await open("casework")`)."""
+    """An installation with the core tables only: (settings, `await open("casework")`)."""
     name = f"fengping_core_{next(_databases)}"
     await on_server(servers.postgres.superuser_url, f"create database {name} owner fengping")
     made = settings_for(servers, named(servers.postgres_url, name), tmp_path)
@@ -159,7 +160,7 @@ class VirtualClock:
         return await self._run("select public.app_now()")  # type: ignore[no-any-return]
 
     async def set(self, instant: datetime, *, rate: float = 1.0) -> None:
-        """From now on legal time runs from `instant`, `rate` seconds a second (0 stands still)."""
+        """Set legal time, which then runs at `rate` seconds per second (0 stops it)."""
         await self._run(SET_VIRTUAL_CLOCK, instant, rate, False)
 
     async def advance(self, **by: float) -> datetime:
@@ -172,3 +173,13 @@ class VirtualClock:
 @pytest.fixture
 def clock(settings: Settings) -> VirtualClock:
     return VirtualClock(settings.database_url)
+
+
+@pytest.fixture
+def exporter(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
+    """Records the spans of a test."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(tracing, "_tracer", provider.get_tracer("tests"))
+    return exporter

@@ -52,7 +52,8 @@ class Notification(Base, table=True):
     `unit_id` is the responsible unit. `number` is the name people know the subject by; `subject_id`
     and `version` are its aggregate and the aggregate's version. `stage` is the work that the
     notification asks for; a later event that completes it sets `resolved_at`. A notification that
-    is not resolved at `escalate_at` is escalated. Holds no personal data and no complaint text.
+    is not resolved at `escalate_at` is escalated. `trace` is the W3C `traceparent` that its
+    deliveries continue. Holds no personal data and no complaint text.
     """
 
     __tablename__ = "notifications"
@@ -87,6 +88,7 @@ class Notification(Base, table=True):
     created_at: datetime = Field(sa_column=timestamp_column())
     escalate_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
     resolved_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    trace: str | None = None
 
 
 class ReadReceipt(Base, table=True):

@@ -11,6 +11,7 @@ from services.notify.domain.audience import Audience
 from services.notify.store import deliveries as delivery_store
 from services.notify.store import subscriptions as subscription_store
 from shared.appraisal.errors import Rejected
+from shared.foundation import tracing
 from shared.foundation.failpoints import failpoint
 from shared.foundation.telemetry import notifications_sent
 from shared.security.keyring import KeyDestroyed, SealedRecord
@@ -49,6 +50,19 @@ async def test_lapse_is_delivered_to_the_webhook_once(notify):
     assert await outcome(notify) == [("delivered", 1, None)]
     assert await published(notify) == ["notification.delivered.v1"]
     assert notifications_sent.labels("webhook", "ok")._value.get() == before + 1
+
+
+async def test_delivery_continues_the_trace_of_its_event(notify, exporter):
+    traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    async with listening(hook := HttpListener()):
+        await notify.subscribe(hook.url)
+        with tracing.span("consume", parent=traceparent):
+            await notify.consume(CaseEvents().lapsed())
+        await notify.send()
+
+    spans = {span.name: span for span in exporter.get_finished_spans()}
+    delivered = spans["deliver notification"].context
+    assert f"{delivered.trace_id:032x}" == "0af7651916cd43dd8448eb211c80319c"
 
 
 async def test_attempt_after_a_500_uses_the_same_key(notify):

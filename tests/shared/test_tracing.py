@@ -5,9 +5,6 @@ from uuid import uuid4
 
 import httpx2 as httpx
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from shared.appraisal.events import ComplaintRated
 from shared.foundation import tracing
@@ -17,15 +14,6 @@ from tests.shared.test_unavailable import rating_service
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 TRACEPARENT = f"00-{TRACE_ID}-b7ad6b7169203331-01"
 OTHER_TRACEPARENT = "00-11111111111111111111111111111111-2222222222222222-01"
-
-
-@pytest.fixture
-def exporter(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(tracing, "_tracer", provider.get_tracer("tests"))
-    return exporter
 
 
 @pytest.mark.stack

@@ -12,7 +12,7 @@ from services.notify.store.deliveries import ClaimedDelivery
 from services.notify.transports import OutboundMessage, TransportError
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import NotificationDelivered, NotificationFailed
-from shared.foundation import telemetry
+from shared.foundation import telemetry, tracing
 from shared.foundation.failpoints import failpoint
 from shared.foundation.telemetry import log
 from shared.security.keyring import VaultError
@@ -47,6 +47,18 @@ async def send_pending(database: Database, context: NotifyContext) -> bool:
 
 
 async def _deliver(database: Database, context: NotifyContext, delivery: ClaimedDelivery) -> None:
+    with tracing.span(
+        "deliver notification",
+        parent=delivery.trace,
+        kind=tracing.SpanKind.CLIENT,
+        attributes={"fengping.channel": delivery.channel},
+    ):
+        await _send_and_record(database, context, delivery)
+
+
+async def _send_and_record(
+    database: Database, context: NotifyContext, delivery: ClaimedDelivery
+) -> None:
     error = await _attempt(context, delivery)
     # If the process dies here, the same key is sent again after the lease: at least once.
     failpoint("delivery.sent")

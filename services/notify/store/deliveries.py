@@ -24,6 +24,7 @@ class ClaimedDelivery:
     link: str
     due_at: datetime | None
     occurred_at: datetime
+    trace: str | None
     channel: str
     ciphertext: bytes = field(repr=False)
     wrapped_key: bytes | None = field(repr=False)
@@ -52,7 +53,7 @@ from due, notifications n, subscriptions s
 where d.id = due.id and n.id = d.notification_id and s.id = d.subscription_id
 returning
   d.id, d.notification_id, d.subscription_id, d.attempts, n.kind, n.number, n.text, n.link,
-  n.due_at, n.occurred_at, s.channel, s.ciphertext, s.wrapped_key, s.key_version
+  n.due_at, n.occurred_at, n.trace, s.channel, s.ciphertext, s.wrapped_key, s.key_version
 """
 
 

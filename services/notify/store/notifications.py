@@ -9,6 +9,7 @@ from uuid import UUID
 
 from services.notify.domain.composition import NewNotification, ResolvedStage
 from services.notify.domain.escalation import EscalationCandidate
+from shared.foundation.tracing import current_traceparent
 from shared.storage.transaction import Transaction, new_id
 
 _column_values = attrgetter(*(field.name for field in fields(NewNotification)))
@@ -26,10 +27,10 @@ with given as (
 ), inserted as (
   insert into notifications (
     id, event_id, role, unit_id, kind, number, subject_id, version, stage, text, link, urgent,
-    due_at, occurred_at, escalate_at, created_at)
+    due_at, occurred_at, escalate_at, created_at, trace)
   select
     id, event_id, role, unit_id, kind, number, subject_id, version, stage, text, link, urgent,
-    due_at, occurred_at, escalate_at, $17
+    due_at, occurred_at, escalate_at, $17, $18
   from given order by place
   on conflict (event_id, role) do nothing returning id
 ), queued as (
@@ -63,7 +64,8 @@ async def insert(
     """
     by_id = {new_id(): each for each in scheduled}
     rows = [(id_, *_column_values(each.notification), each.send_at) for id_, each in by_id.items()]
-    inserted = await tx.fetch(_INSERT, *zip(*rows, strict=True), tx.now)
+    columns = zip(*rows, strict=True)
+    inserted = await tx.fetch(_INSERT, *columns, tx.now, current_traceparent())
     return {row["id"]: by_id[row["id"]].notification for row in inserted}
 
 

@@ -137,8 +137,8 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "a dead letter is put back without asking whether it was",
         "shared/messaging",
-        "update dead_letters set state = $2, resolved_at = clock_timestamp(), resolved_by = $3 \"\n        f\"where id = $1 and state = 'pending' returning",
-        'update dead_letters set state = $2, resolved_at = clock_timestamp(), resolved_by = $3 "\n        f"where id = $1 returning',
+        '"update dead_letters set state = $2, resolved_at',
+        '"update dead_letters set reason = coalesce(reason, $2), resolved_at',
         f"{BUS}::test_failing_aggregate_is_quarantined_and_replayed_in_order",
     ),
     one(
