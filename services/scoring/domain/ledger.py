@@ -5,7 +5,7 @@ the scheme can be applied to the same entries. Entries of a visit, rating, decis
 are superseded by those of a higher version of the same subject.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -26,7 +26,6 @@ from shared.appraisal.events import (
     Event,
     Meta,
     ObligationLapsed,
-    VisitFinding,
     VisitSubmitted,
 )
 from shared.appraisal.labels import LabelledEnum
@@ -110,6 +109,47 @@ UnitNumbers = Mapping[str, int]
 """Unit id → unit_no in the campaign's register."""
 
 
+@dataclass(frozen=True, slots=True)
+class EntryContext:
+    """What entries are built from besides their event."""
+
+    meta: Meta
+    scheme: Scheme
+    units: UnitNumbers
+
+    def entry(self, event: Event, **values: Any) -> LedgerEntry:
+        """Return an entry with the fields that every event has."""
+        return LedgerEntry(
+            event_id=self.meta.event_id,
+            version=self.meta.version,
+            occurred_at=event.occurred_at,
+            **values,
+        )
+
+    def case_entry(self, event: CaseEvent, measure: str, **values: Any) -> LedgerEntry:
+        """Return an entry of a case, by default of the unit that handles it."""
+        unit_id = values.pop("unit_id", event.unit_id)
+        return self.entry(
+            event,
+            measure=measure,
+            subject_id=event.case_id,
+            unit_no=self.unit_no(unit_id),
+            number=event.number,
+            **values,
+        )
+
+    def unit_no(self, unit_id: str | None) -> int | None:
+        """Return the number of a unit, None for no unit. Raises Rejected for an unknown one."""
+        if unit_id is None:
+            return None
+        if unit_id not in self.units:
+            raise Rejected("单位不在本次评议的参评名册中")
+        return self.units[unit_id]
+
+
+Entries = Iterator[LedgerEntry]
+
+
 def ledger_entries(
     event: Event, meta: Meta, *, scheme: Scheme, units: UnitNumbers
 ) -> list[LedgerEntry]:
@@ -117,129 +157,87 @@ def ledger_entries(
 
     Raises Rejected for a unit, option or checklist item that the campaign does not have.
     """
-    return _BUILDERS[type(event)](event, meta, scheme, units)
+    build = _BUILDERS[type(event)]
+    return list(build(event, EntryContext(meta, scheme, units)))
 
 
-def unit_number(units: UnitNumbers, unit_id: str | None) -> int | None:
-    """Return the number of a unit, None for no unit. Raises Rejected for an unknown one."""
-    if unit_id is None:
-        return None
-    if unit_id not in units:
-        raise Rejected("单位不在本次评议的参评名册中")
-    return units[unit_id]
+def _case_opened(event: CaseOpened, context: EntryContext) -> Entries:
+    yield context.case_entry(event, "case_opened", kind=event.kind.value, source_id=event.source_id)
 
 
-def _case(event: CaseEvent, meta: Meta, units: UnitNumbers, **values: Any) -> list[LedgerEntry]:
-    unit_id = values.pop("unit_id", event.unit_id)
-    entry = LedgerEntry(
-        event_id=meta.event_id,
-        subject_id=event.case_id,
-        version=meta.version,
-        occurred_at=event.occurred_at,
-        unit_no=unit_number(units, unit_id),
-        number=event.number,
-        **values,
-    )
-    return [entry]
+def _case_assigned(event: CaseAssigned, context: EntryContext) -> Entries:
+    yield context.case_entry(event, "case_assigned")
 
 
-def _opened(event: CaseOpened, meta: Meta, _: Scheme, units: UnitNumbers) -> list[LedgerEntry]:
-    kind = event.kind.value
-    return _case(event, meta, units, measure="case_opened", kind=kind, source_id=event.source_id)
+def _case_accepted(event: CaseAccepted, context: EntryContext) -> Entries:
+    yield context.case_entry(event, "case_accepted", late=event.late)
 
 
-def _assigned(event: CaseAssigned, meta: Meta, _: Scheme, units: UnitNumbers) -> list[LedgerEntry]:
-    return _case(event, meta, units, measure="case_assigned")
-
-
-def _accepted(event: CaseAccepted, meta: Meta, _: Scheme, units: UnitNumbers) -> list[LedgerEntry]:
-    return _case(event, meta, units, measure="case_accepted", late=event.late)
-
-
-def _returned(event: CaseReturned, meta: Meta, _: Scheme, units: UnitNumbers) -> list[LedgerEntry]:
-    return _case(
-        event,
-        meta,
-        units,
-        measure="case_returned",
-        unit_id=event.from_unit_id,
-        detail=event.reason,
+def _case_returned(event: CaseReturned, context: EntryContext) -> Entries:
+    yield context.case_entry(
+        event, "case_returned", unit_id=event.from_unit_id, detail=event.reason
     )
 
 
-def _sent_back(event: CaseSentBack, meta: Meta, _: Scheme, units: UnitNumbers) -> list[LedgerEntry]:
-    return _case(event, meta, units, measure="case_sent_back")
+def _case_sent_back(event: CaseSentBack, context: EntryContext) -> Entries:
+    yield context.case_entry(event, "case_sent_back")
 
 
-def _closed(event: CaseClosed, meta: Meta, _: Scheme, units: UnitNumbers) -> list[LedgerEntry]:
-    return _case(
+def _case_closed(event: CaseClosed, context: EntryContext) -> Entries:
+    yield context.case_entry(
         event,
-        meta,
-        units,
-        measure="case_closed",
+        "case_closed",
         late=event.late,
         source_id=event.source_id,
         detail=event.finding,
     )
 
 
-def _lapsed(event: DeadlineLapsed, meta: Meta, _: Scheme, units: UnitNumbers) -> list[LedgerEntry]:
-    return _case(event, meta, units, measure="deadline_lapsed", detail=event.deadline)
+def _deadline_lapsed(event: DeadlineLapsed, context: EntryContext) -> Entries:
+    yield context.case_entry(event, "deadline_lapsed", detail=event.deadline)
 
 
-def _obligation_lapsed(
-    event: ObligationLapsed, meta: Meta, scheme: Scheme, units: UnitNumbers
-) -> list[LedgerEntry]:
+def _obligation_lapsed(event: ObligationLapsed, context: EntryContext) -> Entries:
     rule_id = event.obligation_rule_id
-    rule = scheme.obligation(rule_id)
-    entry = LedgerEntry(
-        event_id=meta.event_id,
+    rule = context.scheme.obligation(rule_id)
+    yield context.entry(
+        event,
         measure="obligation_lapsed",
         subject_id=event.obligation_id,
-        version=meta.version,
-        occurred_at=event.occurred_at,
-        unit_no=unit_number(units, event.unit_id),
+        unit_no=context.unit_no(event.unit_id),
         detail=rule_id,
         text=rule.label if rule else rule_id,
     )
-    return [entry]
 
 
-def _rated(event: ComplaintRated, meta: Meta, scheme: Scheme, _: UnitNumbers) -> list[LedgerEntry]:
-    if scheme.option(event.option) is None:
+def _complaint_rated(event: ComplaintRated, context: EntryContext) -> Entries:
+    if context.scheme.option(event.option) is None:
         raise Rejected("评价的选项不属于本次评议")
-    entry = LedgerEntry(
-        event_id=meta.event_id,
-        measure="rated",
-        subject_id=event.complaint_id,
-        version=meta.version,
-        occurred_at=event.occurred_at,
-        option_no=event.option,
+    yield context.entry(
+        event, measure="rated", subject_id=event.complaint_id, option_no=event.option
     )
-    return [entry]
 
 
-def _visited(
-    event: VisitSubmitted, meta: Meta, scheme: Scheme, units: UnitNumbers
-) -> list[LedgerEntry]:
-    """Return an entry for the visit and one for each finding."""
-    checklist = _checklist(event, scheme)
-    unit_no = unit_number(units, event.unit_id)
-
-    def entry(**values: Any) -> LedgerEntry:
-        return LedgerEntry(
-            event_id=meta.event_id,
-            version=meta.version,
-            occurred_at=event.occurred_at,
-            number=event.number,
-            subject_id=event.visit_id,
-            unit_no=unit_no,
-            **values,
-        )
-
-    visit = entry(measure="visit", detail=checklist.key, text=event.mode)
+def _visit_submitted(event: VisitSubmitted, context: EntryContext) -> Entries:
+    """Yield an entry for the visit and one for each finding."""
+    checklist = _checklist(event, context.scheme)
+    common: dict[str, Any] = {
+        "subject_id": event.visit_id,
+        "number": event.number,
+        "unit_no": context.unit_no(event.unit_id),
+    }
+    yield context.entry(event, measure="visit", detail=checklist.key, text=event.mode, **common)
     findings = sorted(event.findings, key=lambda finding: finding.finding_id)
-    return [visit, *(entry(part=part, **_finding(one)) for part, one in enumerate(findings, 1))]
+    for part, finding in enumerate(findings, start=1):
+        yield context.entry(
+            event,
+            part=part,
+            measure="finding",
+            detail=finding.severity,
+            item=finding.item_id,
+            text=finding.redacted_summary,
+            **common,
+        )
 
 
 def _checklist(event: VisitSubmitted, scheme: Scheme) -> Checklist:
@@ -251,27 +249,18 @@ def _checklist(event: VisitSubmitted, scheme: Scheme) -> Checklist:
     raise Rejected("检查记录含有本次评议检查表没有的项目")
 
 
-def _finding(finding: VisitFinding) -> dict[str, Any]:
-    return {
-        "measure": "finding",
-        "detail": finding.severity,
-        "item": finding.item_id,
-        "text": finding.redacted_summary,
-    }
-
-
-EntryBuilder = Callable[[Any, Meta, Scheme, UnitNumbers], list[LedgerEntry]]
+EntryBuilder = Callable[[Any, EntryContext], Entries]
 _BUILDERS: Final[Mapping[type[Event], EntryBuilder]] = {
-    CaseOpened: _opened,
-    CaseAssigned: _assigned,
-    CaseAccepted: _accepted,
-    CaseReturned: _returned,
-    CaseSentBack: _sent_back,
-    CaseClosed: _closed,
-    DeadlineLapsed: _lapsed,
+    CaseOpened: _case_opened,
+    CaseAssigned: _case_assigned,
+    CaseAccepted: _case_accepted,
+    CaseReturned: _case_returned,
+    CaseSentBack: _case_sent_back,
+    CaseClosed: _case_closed,
+    DeadlineLapsed: _deadline_lapsed,
     ObligationLapsed: _obligation_lapsed,
-    ComplaintRated: _rated,
-    VisitSubmitted: _visited,
+    ComplaintRated: _complaint_rated,
+    VisitSubmitted: _visit_submitted,
 }
 LEDGER_EVENTS: Final = tuple(_BUILDERS)
 """The events that the ledger records."""
