@@ -1,6 +1,7 @@
-"""The intake service, put together."""
+"""The intake service: wires routes, handlers, jobs and context."""
 
 from pathlib import Path
+from typing import Final
 
 from services.intake import api, handlers, jobs, pages
 from services.intake.settings import IntakeContext
@@ -8,12 +9,12 @@ from shared.foundation.settings import Settings
 from shared.runtime.service import Service
 from shared.security.keyring import KeyRing
 
-PREFIXES = ("/intake", "/p", "/s", "/login", "/logout", "/me", "/palette", "/static", "/")
-"""`/` is the home page and whatever no other service answers."""
+PREFIXES: Final = ("/intake", "/p", "/s", "/login", "/logout", "/me", "/palette", "/static", "/")
+"""`/` is the home page and every path that no other service serves."""
 
 
 def build(settings: Settings) -> Service:
-    """Intake with these settings; its key ring is made on first use."""
+    """Return the intake service. Its key ring is created if it does not exist."""
     context = IntakeContext(settings, KeyRing.load_or_create(settings.keyring))
     service = Service(
         name="intake",

@@ -1,6 +1,6 @@
-"""What intake hears: campaigns, to know units and questionnaires; cases, to tell the complainant."""
+"""Events that intake consumes: campaigns for their units, cases for the progress of complaints."""
 
-from services.intake.actions import tracking
+from services.intake.actions import progress
 from services.intake.store import campaigns
 from shared.appraisal.events import (
     CampaignPublished,
@@ -22,7 +22,7 @@ on = Handlers(linger_seconds=0.1)
 
 
 @on(CampaignPublished)
-async def _(tx: Transaction, event: CampaignPublished, meta: Meta) -> None:
+async def save_campaign(tx: Transaction, event: CampaignPublished, meta: Meta) -> None:
     await campaigns.save(tx, event, meta.version)
 
 
@@ -36,5 +36,5 @@ async def _(tx: Transaction, event: CampaignPublished, meta: Meta) -> None:
     CaseNotAccepted,
     CaseClosed,
 )
-async def _(tx: Transaction, heard: list[tuple[CaseEvent, Meta]]) -> None:
-    await tracking.note_cases(tx, [event for event, _ in heard])
+async def update_progress(tx: Transaction, batch: list[tuple[CaseEvent, Meta]]) -> None:
+    await progress.record_case_events(tx, [event for event, _ in batch])

@@ -219,12 +219,12 @@ async def test_an_identity_is_shown_for_a_reason_and_goes_again(house):
 
 
 async def registered(house) -> str:
-    from services.intake.actions.complaints import Entry, register_complaints
-    from services.intake.domain.complaints import Report
+    from services.intake.actions.complaints import Registration, register_complaints
+    from services.intake.domain.complaints import NewComplaint
     from shared.appraisal.labels import ComplaintChannel, ComplaintKind
     from tests.intake.conftest import WORDS
 
-    report = Report(
+    complaint = NewComplaint(
         campaign_id=CAMPAIGN,
         channel=ComplaintChannel.HOTLINE,
         kind=ComplaintKind.COMPLAINT,
@@ -234,10 +234,10 @@ async def registered(house) -> str:
         name="欧阳晓春",
         phone="13812345678",
     )
-    entry = Entry(report=report, by=house.office.person(Role.OPERATOR))
+    registration = Registration(complaint=complaint, by=house.office.person(Role.OPERATOR))
     async with house.office.transaction() as tx:
-        [complaint] = await register_complaints(tx, [entry])
-    return complaint.number
+        [registered] = await register_complaints(tx, [registration])
+    return registered.number
 
 
 # ── the public ────────────────────────────────────────────────────────────────────────────────────

@@ -11,21 +11,23 @@ from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
 import pytest
 
-from services.intake.actions import attachments, complaints
+from services.intake.actions import attachments
+from services.intake.actions.complaints import merge_complaint
+from services.intake.actions.identities import reveal_identity
 from services.intake.actions.retention import erase_complainant_data
 from services.intake.domain.complaints import (
-    Report,
-    check_report,
+    NewComplaint,
+    check_new_complaint,
     is_phone,
-    query_code,
-    read_code,
-    read_number,
 )
-from services.intake.store import complaints as store
+from services.intake.domain.identities import Identity
+from services.intake.domain.query_codes import parse_number, parse_query_code, query_code
+from services.intake.store import complaint_lists, complaints, files, vault
+from services.intake.views.complaints import complainant_history, complaint_detail
 from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Role
 from shared.runtime.clock_guard import ClockGuardActive
-from shared.security.keyring import KeyDestroyed
+from shared.security.keyring import KeyDestroyed, SealedRecord
 from shared.security.policies import Account
 from tests.intake.conftest import CAMPAIGN, WORDS, complaint
 from tests.intake.test_visits import picture
@@ -47,7 +49,7 @@ from tests.intake.test_visits import picture
     ],
 )
 def test_numbers_are_read_as_people_type_them(typed, number):
-    assert read_number(typed) == number
+    assert parse_number(typed) == number
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,7 @@ def test_numbers_are_read_as_people_type_them(typed, number):
     ],
 )
 def test_codes_are_read_as_people_type_them(typed, code):
-    assert read_code(typed) == code
+    assert parse_query_code(typed) == code
 
 
 @pytest.mark.parametrize(
@@ -83,13 +85,13 @@ def test_phones(text, yes):
     [
         ({"complaint_text": "太短"}, "complaint_text"),
         ({"kind": ComplaintKind.FINDING}, "kind"),
-        ({"identity": "real_name"}, "name"),
-        ({"identity": "anonymous", "name": "张三"}, "name"),
+        ({"identity": Identity.REAL_NAME}, "name"),
+        ({"identity": Identity.ANONYMOUS, "name": "张三"}, "name"),
         ({"phone": "123"}, "phone"),
     ],
 )
 def test_what_a_complaint_must_have(changes, field, noon):
-    report = Report(
+    given = NewComplaint(
         **{
             "campaign_id": CAMPAIGN,
             "channel": ComplaintChannel.HOTLINE,
@@ -100,7 +102,7 @@ def test_what_a_complaint_must_have(changes, field, noon):
     )
 
     with pytest.raises(Rejected) as refused:
-        check_report(report, noon)
+        check_new_complaint(given, noon)
 
     assert (refused.value.field, refused.value.status) == (field, 422)
 
@@ -174,7 +176,7 @@ async def test_who_wants_what_somebody_else_holds_fails_alone_and_soon(office, k
             "number"
         ]
         async with office.transaction() as tx:
-            await store.locked(tx, [held])
+            await complaints.lock(tx, [held])
             started = asyncio.get_running_loop().time()
             bodies = [complaint(merge_into=held if n == 3 else "") for n in range(10)]
             answers = await asyncio.gather(
@@ -276,9 +278,7 @@ async def test_the_complainant_can_be_opened_with_a_reason_and_leaves_a_mark(off
     reviewer, operator = office.person(Role.REVIEWER), office.person(Role.OPERATOR)
 
     async with office.transaction() as tx:
-        shown = await complaints.reveal_identity(
-            tx, number=number, reason="需要电话核实办理地点", by=reviewer
-        )
+        shown = await reveal_identity(tx, number=number, reason="需要电话核实办理地点", by=reviewer)
 
     assert shown == {
         "name": "欧阳晓春",
@@ -294,7 +294,7 @@ async def test_the_complainant_can_be_opened_with_a_reason_and_leaves_a_mark(off
     for by, reason in ((reviewer, "看看"), (operator, "需要电话核实办理地点")):
         with pytest.raises(Rejected):
             async with office.transaction() as tx:
-                await complaints.reveal_identity(tx, number=number, reason=reason, by=by)
+                await reveal_identity(tx, number=number, reason=reason, by=by)
 
 
 @stack
@@ -332,8 +332,8 @@ async def test_anonymous_leaves_no_name_and_no_phone_but_is_found_again(office, 
 
     async with office.transaction() as tx:
         assert await tx.fetchval("select count(*) from vault where part = 'identity'") == 0
-        history = await complaints.complainant_history(
-            tx, phone="+86 138-1234-5678", by=office.person(Role.OPERATOR)
+        history = await complainant_history(
+            tx, phone="+86 138-1234-5678", account=office.person(Role.OPERATOR)
         )
     assert len(history) == 2
 
@@ -493,17 +493,13 @@ async def test_a_report_against_a_unit_is_found_by_nobody_who_belongs_to_it(offi
     reviewer = office.person(Role.REVIEWER)
 
     async with office.transaction() as tx:
-        assert await complaints.read_complaint(tx, number, insider) is None
-        assert await complaints.read_complaint(tx, number, reviewer) is not None
-        assert await store.search(tx, number[-6:], insider) == []
-        listed = await store.received(
-            tx, insider, since=tx.now - timedelta(days=1), waiting=False, unsure=False
-        )
+        assert await complaint_detail(tx, number, insider) is None
+        assert await complaint_detail(tx, number, reviewer) is not None
+        assert await complaint_lists.search(tx, number[-6:], insider) == []
+        listed = await complaint_lists.received(tx, insider, since=tx.now - timedelta(days=1))
         assert listed == []
         with pytest.raises(Rejected):
-            await complaints.reveal_identity(
-                tx, number=number, reason="想知道是谁举报的", by=insider
-            )
+            await reveal_identity(tx, number=number, reason="想知道是谁举报的", by=insider)
 
 
 @stack
@@ -539,7 +535,7 @@ async def test_an_operator_reads_their_own_words_for_a_day_and_nobody_elses(offi
         tomorrow = await wang.get(f"/intake/tickets/{number}")
     other = Account(id=uuid4(), name="other", display_name="他人", role=Role.OPERATOR)
     async with office.transaction() as tx:
-        assert await complaints.read_complaint(tx, number, other) is None
+        assert await complaint_detail(tx, number, other) is None
     assert WORDS in today.text
     assert "13812345678" not in today.text
     assert (
@@ -609,9 +605,7 @@ async def test_when_its_period_is_over_nobody_can_read_who_told_a_matter(office,
             await settled(office, number, days_ago=days_ago)
         await opened(office, handled)
         async with office.transaction() as tx:
-            await complaints.merge_complaint(
-                tx, number=handled, into=old, by=office.person(Role.REVIEWER)
-            )
+            await merge_complaint(tx, number=handled, into=old, by=office.person(Role.REVIEWER))
 
         await destroy(office, days=0)
         assert await readable(office) == {old, young, open_, again, today, handled}, (
@@ -636,13 +630,13 @@ async def test_when_its_period_is_over_nobody_can_read_who_told_a_matter(office,
         rows = await tx.fetch(
             "select number from audit a join complaints c on c.id::text = a.subject where action = 'complainant.data_erased'"
         )
-        reading = await complaints.read_complaint(tx, old, office.person(Role.REVIEWER))
-        history = await complaints.complainant_history(
-            tx, phone="13812345678", by=office.person(Role.OPERATOR)
+        detail = await complaint_detail(tx, old, office.person(Role.REVIEWER))
+        history = await complainant_history(
+            tx, phone="13812345678", account=office.person(Role.OPERATOR)
         )
     assert {row["number"] for row in rows} == {old, again}
-    assert (reading.statement, reading.masked, reading.supplements) == ({}, {}, [])
-    assert {row["number"] for row in history} == {young, open_, today, handled}
+    assert (detail.statement, detail.contact, detail.supplements) == ({}, [], [])
+    assert {row.number for row in history} == {young, open_, today, handled}
     async with await office.signed_in(Role.REVIEWER) as zhao:
         page = await zhao.get(f"/intake/tickets/{old}")
     assert "原文已按保存期限销毁" in page.text
@@ -656,7 +650,7 @@ async def test_files_go_when_their_keys_are_gone_and_not_before(office, key, clo
         told = (await wang.post("/intake/api/complaints", json=complaint(), headers=key())).json()
     async with office.transaction() as tx:
         await attachments.upload(tx, uuid5(NAMESPACE_OID, "form draft"), picture())
-        await attachments.attach(tx, uuid5(NAMESPACE_OID, "form draft"), UUID(told["id"]))
+        await files.attach_to_complaint(tx, uuid5(NAMESPACE_OID, "form draft"), UUID(told["id"]))
     await clock.advance(days=40)
     await settled(office, told["number"], days_ago=31)
     office.context.settings.complainant_retention_days = 30
@@ -686,11 +680,11 @@ async def test_what_opens_no_case_is_kept_from_its_registration(office, key, clo
 
     async with office.transaction() as tx:
         before, caseless = tx.now - timedelta(days=30), {CAMPAIGN: ["praise", "suggestion"]}
-        found = await store.long_settled(tx, before=before, caseless=caseless, batch=9)
-        earlier = await store.long_settled(
+        found = await vault.long_settled(tx, before=before, caseless=caseless, batch=9)
+        earlier = await vault.long_settled(
             tx, before=before - timedelta(days=2), caseless=caseless, batch=9
         )
-        without = await store.long_settled(tx, before=before, caseless={}, batch=9)
+        without = await vault.long_settled(tx, before=before, caseless={}, batch=9)
     assert found == [UUID(praise)], "what nobody settled is kept, however old"
     assert earlier == without == []
 
@@ -706,6 +700,9 @@ async def readable(office):
     found = set()
     for row in rows:
         with suppress(KeyDestroyed):
-            office.context.ring.unseal(f"{row['complaint_id']}/{row['part']}", store.sealed_of(row))
+            office.context.ring.unseal(
+                f"{row['complaint_id']}/{row['part']}",
+                SealedRecord(row["ciphertext"], row["wrapped_key"], row["key_version"]),
+            )
             found.add(row["number"])
     return found

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from services.intake.pages import tracking
+from services.intake.pages import report_wizard
 
 pytestmark = pytest.mark.stack
 BOUNDARY = "----fengping"
@@ -50,7 +50,7 @@ async def whole():
 
 
 async def test_beyond_the_measure_a_body_is_not_even_read(office, monkeypatch):
-    monkeypatch.setattr(tracking, "UPLOADS_AN_HOUR", (3, 3600))
+    monkeypatch.setattr(report_wizard, "UPLOADS_PER_HOUR", (3, 3600))
     app = office.service.app
 
     async def unwanted():
@@ -68,7 +68,7 @@ async def test_beyond_the_measure_a_body_is_not_even_read(office, monkeypatch):
 
 
 async def test_one_address_takes_so_many_steps_an_hour(office, monkeypatch):
-    monkeypatch.setattr(tracking, "STEPS_AN_HOUR", (5, 3600))
+    monkeypatch.setattr(report_wizard, "STEPS_PER_HOUR", (5, 3600))
 
     async def typed():
         return {"type": "http.request", "body": b"unit=", "more_body": False}

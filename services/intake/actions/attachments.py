@@ -3,7 +3,7 @@
 from typing import Final
 from uuid import UUID
 
-from services.intake.actions.complaints import MAY_REVEAL
+from services.intake.domain.complaints import MAY_REVEAL
 from services.intake.settings import context_of
 from services.intake.store import complaints, files
 from services.intake.store.encrypted_files import Version
@@ -39,11 +39,6 @@ async def delete(tx: Transaction, form_draft: UUID, file_id: UUID) -> None:
         context_of(tx).files.remove(file_id)
 
 
-async def attach(tx: Transaction, form_draft: UUID, complaint_id: UUID) -> None:
-    """Attach the files of a form draft to the complaint registered from it."""
-    await files.attach_to_complaint(tx, form_draft, complaint_id)
-
-
 async def read(tx: Transaction, number: str, file_id: UUID, *, by: Account) -> tuple[bytes, str]:
     """Return (bytes, media type) of an attachment and write an audit entry.
 
@@ -69,10 +64,10 @@ async def release(tx: Transaction, number: str, file_id: UUID, *, by: Account) -
 
 
 async def _find(tx: Transaction, number: str, file_id: UUID, by: Account) -> FileRow:
-    complaint = await complaints.visible(tx, number, by)
+    complaint = await complaints.find_visible(tx, number, by)
     file = await files.find(tx, file_id)
     if complaint is None or file is None or by.role not in MAY_REVEAL:
         raise Rejected("没有这个附件", status=404)
-    if file.subject_id != complaint["id"] or not file.is_readable:
+    if file.subject_id != complaint.id or not file.is_readable:
         raise Rejected("没有这个附件", status=404)
     return file

@@ -3,7 +3,8 @@
 import hashlib
 import hmac
 import secrets
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,7 +17,24 @@ from services.intake.store import form_drafts as store
 from shared.storage.transaction import Transaction
 
 KEPT: Final = timedelta(hours=2)
+RECEIPT_SHOWN: Final = timedelta(minutes=10)
 NONCE_BYTES: Final = 12
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """What the receipt page shows after a report was submitted, until `shown_until`."""
+
+    complaint_id: UUID
+    number: str
+    shown_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WizardTokens:
+    """The token of the draft that a report ends, and that of the receipt it leaves."""
+
+    draft: str
+    receipt: str
 
 
 def new_token() -> str:
@@ -37,6 +55,20 @@ async def load(tx: Transaction, token: str) -> dict[str, Any]:
 
 async def delete(tx: Transaction, token: str) -> None:
     await store.delete(tx, _draft_id(token))
+
+
+async def finish(tx: Transaction, tokens: WizardTokens, receipt: Receipt) -> None:
+    """Delete a submitted draft and save its receipt."""
+    await delete(tx, tokens.draft)
+    fields: dict[str, Any] = msgspec.to_builtins(receipt)
+    await save(tx, tokens.receipt, fields)
+
+
+async def load_receipt(tx: Transaction, token: str) -> Receipt | None:
+    """Return the receipt saved under this token while it may be shown."""
+    fields = await load(tx, token)
+    receipt = msgspec.convert(fields, Receipt) if fields else None
+    return receipt if receipt and receipt.shown_until >= tx.now else None
 
 
 def file_subject(token: str) -> UUID:

@@ -3,11 +3,11 @@
 from datetime import timedelta
 from typing import Final
 
-from services.intake.actions import form_drafts
-from services.intake.actions.complaints import DRAFTS_KEPT
+from services.intake.actions import form_drafts, hotline_drafts
 from services.intake.settings import context_of
-from services.intake.store import accounts, campaigns, complaints, files, visits
+from services.intake.store import accounts, campaigns, files, vault, visits
 from services.intake.store import form_drafts as form_draft_store
+from services.intake.store import hotline_drafts as hotline_draft_store
 from shared.storage.transaction import Transaction
 
 BATCH: Final = 500
@@ -22,7 +22,8 @@ async def delete_abandoned(tx: Transaction) -> bool:
     for file_id in file_ids:
         folder.remove(file_id)
     expired = await form_draft_store.delete_expired(tx, batch=BATCH)
-    hotline = await complaints.forget_drafts(tx, before=tx.now - DRAFTS_KEPT, batch=BATCH)
+    abandoned_before = tx.now - hotline_drafts.KEPT
+    hotline = await hotline_draft_store.delete_abandoned(tx, before=abandoned_before, batch=BATCH)
     return max(len(file_ids), expired, hotline) == BATCH
 
 
@@ -41,13 +42,13 @@ async def erase_complainant_data(tx: Transaction) -> bool:
     if not days:
         return False
     await _remove_unreadable_files(tx)
-    ids = await complaints.long_settled(
+    ids = await vault.long_settled(
         tx,
         before=tx.now - timedelta(days=days),
         caseless=await _kinds_without_case(tx),
         batch=BATCH,
     )
-    await complaints.erase_complainant_data(tx, ids)
+    await vault.erase_complainant_data(tx, ids)
     for complaint_id in ids:
         tx.audit("complainant.data_erased", complaint_id, "system", retention_days=days)
     return len(ids) == BATCH

@@ -1,24 +1,28 @@
 """Complaints in the JSON API."""
 
 from datetime import datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import Query, Request
 from pydantic import AwareDatetime, Field
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from services.intake.actions import complaints
-from services.intake.actions.complaints import Entry, code_of
+from services.intake.actions.complaints import Registration, register_complaints
 from services.intake.api.problems import problems
 from services.intake.domain.complaints import (
-    CODE_DIGITS,
     COMPLAINT_TEXT_MAX,
+    REASON_MIN,
     REDACTED_SUMMARY_MAX,
-    Report,
+    NewComplaint,
 )
+from services.intake.domain.identities import Identity
+from services.intake.domain.query_codes import CODE_DIGITS
+from services.intake.views import complaints as views
+from services.intake.views.progress import query_code_of
 from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Role, Urgency
-from shared.security.policies import allow
+from shared.security.policies import Account, allow
 from shared.web import CoalescedIdempotency, CurrentUser, Idempotency, Router, Tx
 from shared.web.forms import Input
 
@@ -26,10 +30,8 @@ router = Router(prefix="/intake/api", tags=["受理"])
 REGISTRARS: Final = allow(Role.OPERATOR, Role.REVIEWER, Role.OFFICE, Role.ADMIN)
 
 
-class NewComplaint(Input):
-    """A complaint to register. `redacted_summary` left out: drafted from `complaint_text` by masking what is
-    personal.
-    """
+class ComplaintRequest(Input):
+    """A complaint to register. Without `redacted_summary`, one is drafted by masking personal data."""
 
     campaign_id: str = Field(max_length=100)
     channel: ComplaintChannel
@@ -40,7 +42,7 @@ class NewComplaint(Input):
     problem_item: str | None = Field(None, max_length=20)
     complaint_text: str = Field(max_length=COMPLAINT_TEXT_MAX)
     redacted_summary: str | None = Field(None, max_length=REDACTED_SUMMARY_MAX)
-    identity: Literal["real_name", "confidential", "anonymous"] = "confidential"
+    identity: Identity = Identity.CONFIDENTIAL
     name: str = Field("", max_length=50)
     phone: str = Field("", max_length=30)
     address: str = Field("", max_length=200)
@@ -51,16 +53,14 @@ class NewComplaint(Input):
     )
     merge_into: str = Field("", max_length=20, description="并入的诉求编号")
 
-    def report(self) -> Report:
-        """As the actions take it."""
-        given = vars(self)
-        return Report(
-            occurred=self.occurred_at,
-            **{name: given[name] for name in Report.__struct_fields__ if name != "occurred"},
-        )
+    def registration(self, *, by: Account) -> Registration:
+        fields = dict(self)
+        merge_into = fields.pop("merge_into")
+        complaint = NewComplaint(occurred=fields.pop("occurred_at"), **fields)
+        return Registration(complaint=complaint, by=by, merge_into=merge_into)
 
 
-class ComplaintReceipt(Input):
+class ComplaintResponse(Input):
     id: UUID
     number: str
     query_code: str = Field(pattern=rf"^\d{{{CODE_DIGITS}}}$")
@@ -75,23 +75,22 @@ class ComplaintReceipt(Input):
     "/complaints",
     policy=REGISTRARS,
     status_code=201,
-    response_model=ComplaintReceipt,
+    response_model=ComplaintResponse,
     responses=problems(409),
 )
 async def register_complaint(
-    request: Request, user: CurrentUser, idempotency: CoalescedIdempotency, given: NewComplaint
+    request: Request, user: CurrentUser, idempotency: CoalescedIdempotency, given: ComplaintRequest
 ) -> Response:
     """Register a complaint.
 
     The query code is derived for each response: it is not stored, not even for repetitions.
     """
-    entry = Entry(report=given.report(), by=user, merge_into=given.merge_into)
-    registered = await idempotency.run(complaints.register_complaints, entry)
-    code = code_of(request.app.state.context.ring, UUID(registered.body["id"]))
+    registered = await idempotency.run(register_complaints, given.registration(by=user))
+    code = query_code_of(request.app.state.context.ring, UUID(registered.body["id"]))
     return registered.with_fields(query_code=code).response()
 
 
-class Similar(Input):
+class SimilarComplaintResponse(Input):
     id: UUID
     number: str
     likeness: float
@@ -102,36 +101,38 @@ class Similar(Input):
     closed: bool
 
 
-@router.get(
-    "/complaints/similar", policy=REGISTRARS, response_model=list[Similar], responses=problems()
-)
+@router.get("/complaints/similar", policy=REGISTRARS, responses=problems())
 async def similar_complaints(
     tx: Tx,
     user: CurrentUser,
     campaign_id: Annotated[str, Query(max_length=100)],
     unit_id: Annotated[str, Query(max_length=100)],
     redacted_summary: Annotated[str, Query(max_length=REDACTED_SUMMARY_MAX)],
-) -> Response:
-    """疑似重复: about the same unit within seven days, alike in words."""
-    found = await complaints.similar_complaints(
-        tx, campaign_id=campaign_id, unit_id=unit_id, redacted_summary=redacted_summary, user=user
+) -> list[SimilarComplaintResponse]:
+    """疑似重复: similar complaints about the same unit within seven days."""
+    found = await views.similar_complaints(
+        tx,
+        campaign_id=campaign_id,
+        unit_id=unit_id,
+        redacted_summary=redacted_summary,
+        account=user,
     )
-    listed = [
-        {
-            "id": str(row["id"]),
-            "received_at": row["received_at"].isoformat(),
-            "closed": row["closed_at"] is not None,
-        }
-        | {
-            name: row[name]
-            for name in ("number", "likeness", "kind", "redacted_summary", "repeats")
-        }
-        for row in found
+    return [
+        SimilarComplaintResponse(
+            id=complaint.id,
+            number=complaint.number,
+            likeness=complaint.likeness,
+            kind=complaint.kind,
+            redacted_summary=complaint.redacted_summary,
+            received_at=complaint.received_at,
+            repeats=complaint.repeats,
+            closed=complaint.closed_at is not None,
+        )
+        for complaint in found
     ]
-    return JSONResponse(listed)
 
 
-class Merger(Input):
+class MergeRequest(Input):
     into: str = Field(max_length=20)
 
 
@@ -139,23 +140,23 @@ class Merger(Input):
     "/complaints/{number}/merger", policy=REGISTRARS, status_code=201, responses=problems(404, 409)
 )
 async def merge_complaint(
-    tx: Tx, user: CurrentUser, idempotency: Idempotency, number: str, given: Merger
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, number: str, given: MergeRequest
 ) -> Response:
-    """并入 another complaint."""
+    """并入: record that this complaint repeats another."""
     return await idempotency.respond(
         201, complaints.merge_complaint(tx, number=number, into=given.into, by=user)
     )
 
 
-class Supplement(Input):
-    text: str = Field(min_length=5, max_length=REDACTED_SUMMARY_MAX)
+class SupplementRequest(Input):
+    text: str = Field(min_length=REASON_MIN, max_length=REDACTED_SUMMARY_MAX)
 
 
 @router.post(
     "/complaints/{number}/supplements", policy=REGISTRARS, status_code=201, responses=problems(404)
 )
 async def add_supplement(
-    tx: Tx, user: CurrentUser, idempotency: Idempotency, number: str, given: Supplement
+    tx: Tx, user: CurrentUser, idempotency: Idempotency, number: str, given: SupplementRequest
 ) -> Response:
     """补充说明."""
     return await idempotency.respond(

@@ -1,12 +1,16 @@
-"""Intake's pages, by subject."""
+"""Pages of intake, by subject."""
 
 from services.intake.pages import (
     accounts,
     ballots,
     complaints,
     home,
+    hotline,
+    hotline_lookups,
+    progress,
+    public,
+    report_wizard,
     sessions,
-    tracking,
     visits,
 )
 
@@ -14,8 +18,12 @@ routers = [
     home.router,
     sessions.router,
     accounts.router,
+    hotline.router,
+    hotline_lookups.router,
     complaints.router,
-    tracking.router,
+    public.router,
+    report_wizard.router,
+    progress.router,
     ballots.router,
     visits.router,
 ]

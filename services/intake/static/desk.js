@@ -57,7 +57,7 @@
     clearTimeout(spoken);
     spoken = setTimeout(async () => {
       const answer = await fetch(
-        `/intake/desk/moment?occurred=${encodeURIComponent(input.value)}`,
+        `/intake/desk/occurred?occurred=${encodeURIComponent(input.value)}`,
       ).catch(() => null);
       $("#f-occurred-r").textContent = answer?.ok ? await answer.text() : "";
     }, WAIT_MS);

@@ -1,38 +1,40 @@
-"""Complaints: one statement to write one, and the questions that desk and reviewers ask."""
+"""Complaints: registration in one statement, lookups and merging."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-import asyncpg
+import msgspec
 
-from services.intake.domain.complaints import SIMILAR_DAYS, SIMILAR_LEAST, Report
-from shared.appraisal.labels import ComplaintKind, Role
+from services.intake.domain.complaints import READS_ALL, NewComplaint
+from services.intake.domain.identities import Identity
+from services.intake.store.rows import read_optional, read_rows
+from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Urgency
 from shared.foundation.clock import CHINA
 from shared.security.keyring import SealedRecord
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction
 
-SIMILAR_MAX: Final = 5
-LIST_MAX: Final = 200
-READERS: Final = frozenset({Role.REVIEWER, Role.SUPERVISOR})
-"""Who may read every complaint; an operator reads their own."""
-
 _REGISTER: Final = """
 with given as (
-  select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-                       $10::text[], $11::text[], $12::timestamptz[], $13::uuid[], $14::bytea[])
-    with ordinality as g (id, year, campaign_id, channel, kind, urgency, urgency_reason, identity, unit_id, problem_item, redacted_summary,
-                          received_at, registered_by, complainant_fingerprint, n)
+  select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+                       $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
+                       $12::timestamptz[], $13::uuid[], $14::bytea[])
+    with ordinality as g (id, year, campaign_id, channel, kind, urgency, urgency_reason, identity,
+                          unit_id, problem_item, redacted_summary, received_at, registered_by,
+                          complainant_fingerprint, n)
 ), counted as (
   select given.*, nextval('complaint_numbers')::text as serial from given order by n
 ), complaint as (
-  insert into complaints (id, number, campaign_id, channel, kind, urgency, urgency_reason, identity, unit_id, problem_item, redacted_summary,
-                          received_at, registered_at, registered_by, complainant_fingerprint, repeats)
-  select id, 'ZT' || year || '-' || lpad(serial, greatest(6, length(serial)), '0'), campaign_id, channel, kind, urgency, urgency_reason,
-         identity, unit_id, problem_item, redacted_summary, received_at, $15, registered_by, complainant_fingerprint, 0 from counted
+  insert into complaints (id, number, campaign_id, channel, kind, urgency, urgency_reason, identity,
+                          unit_id, problem_item, redacted_summary, received_at, registered_at,
+                          registered_by, complainant_fingerprint, repeats)
+  select id, 'ZT' || year || '-' || lpad(serial, greatest(6, length(serial)), '0'), campaign_id,
+         channel, kind, urgency, urgency_reason, identity, unit_id, problem_item, redacted_summary,
+         received_at, $15, registered_by, complainant_fingerprint, 0
+  from counted
   returning id, number
 ), sealed as (
   insert into vault (complaint_id, part, ciphertext, wrapped_key, key_version)
@@ -43,372 +45,158 @@ select id, number from complaint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """A complaint as it is written: checked, its words and its complainant sealed (part → bytes)."""
+class SealedComplaint:
+    """A checked complaint, ready for insertion. `sealed`: the encrypted parts for the vault."""
 
     id: UUID
-    report: Report
+    complaint: NewComplaint
     redacted_summary: str
     received_at: datetime
-    by: UUID | None
+    registered_by: UUID | None
     complainant_fingerprint: bytes | None
     sealed: Mapping[str, SealedRecord]
 
+    @property
+    def year(self) -> str:
+        """The year in the complaint's number."""
+        return str(self.received_at.astimezone(CHINA).year)
 
-async def register(tx: Transaction, rows: Sequence[Row]) -> dict[UUID, str]:
-    """Write complaints and their sealed parts in one statement; gives their numbers, which rise in
-    the order given.
+
+class ComplaintRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A complaint without its text and its complainant, which are in the vault."""
+
+    id: UUID
+    number: str
+    campaign_id: str
+    channel: ComplaintChannel
+    kind: ComplaintKind
+    urgency: Urgency
+    urgency_reason: str
+    identity: Identity
+    unit_id: str | None
+    problem_item: str | None
+    redacted_summary: str
+    received_at: datetime
+    registered_at: datetime
+    registered_by: UUID | None
+    repeats: int
+    merged_into: UUID | None
+
+
+class VisibleComplaint(ComplaintRow, frozen=True, kw_only=True):
+    """A complaint with the number of the complaint that it was merged into."""
+
+    merged_number: str | None
+
+
+async def register(tx: Transaction, complaints: Sequence[SealedComplaint]) -> dict[UUID, str]:
+    """Insert complaints and their vault parts in one statement; return their numbers by id.
+
+    Numbers ascend in the given order.
     """
-    if not rows:
+    if not complaints:
         return {}
-    reports = [row.report for row in rows]
-    parts = [(row.id, part, sealed) for row in rows for part, sealed in row.sealed.items()]
-    numbered = await tx.fetch(
-        _REGISTER,
-        [row.id for row in rows],
-        [str(row.received_at.astimezone(CHINA).year) for row in rows],
-        [r.campaign_id for r in reports],
-        [r.channel for r in reports],
-        [r.kind for r in reports],
-        [r.urgency for r in reports],
-        [r.urgency_reason for r in reports],
-        [r.identity for r in reports],
-        [r.unit_id for r in reports],
-        [r.problem_item for r in reports],
-        [row.redacted_summary for row in rows],
-        [row.received_at for row in rows],
-        [row.by for row in rows],
-        [row.complainant_fingerprint for row in rows],
-        tx.now,
-        [id for id, _, _ in parts],
+    records = await tx.fetch(
+        _REGISTER, *_complaint_columns(complaints), tx.now, *_vault_columns(complaints)
+    )
+    return {record["id"]: record["number"] for record in records}
+
+
+def _complaint_columns(complaints: Sequence[SealedComplaint]) -> list[list[object]]:
+    given = [sealed.complaint for sealed in complaints]
+    return [
+        [sealed.id for sealed in complaints],
+        [sealed.year for sealed in complaints],
+        [complaint.campaign_id for complaint in given],
+        [complaint.channel for complaint in given],
+        [complaint.kind for complaint in given],
+        [complaint.urgency for complaint in given],
+        [complaint.urgency_reason for complaint in given],
+        [complaint.identity for complaint in given],
+        [complaint.unit_id for complaint in given],
+        [complaint.problem_item for complaint in given],
+        [sealed.redacted_summary for sealed in complaints],
+        [sealed.received_at for sealed in complaints],
+        [sealed.registered_by for sealed in complaints],
+        [sealed.complainant_fingerprint for sealed in complaints],
+    ]
+
+
+def _vault_columns(complaints: Sequence[SealedComplaint]) -> list[list[object]]:
+    parts = [
+        (complaint.id, part, record)
+        for complaint in complaints
+        for part, record in complaint.sealed.items()
+    ]
+    return [
+        [complaint_id for complaint_id, _, _ in parts],
         [part for _, part, _ in parts],
-        [s.ciphertext for *_, s in parts],
-        [s.wrapped_key for *_, s in parts],
-        [s.key_version for *_, s in parts],
-    )
-    return {row["id"]: row["number"] for row in numbered}
+        [record.ciphertext for _, _, record in parts],
+        [record.wrapped_key for _, _, record in parts],
+        [record.key_version for _, _, record in parts],
+    ]
 
 
-async def similar(
-    tx: Transaction,
-    *,
-    campaign_id: str,
-    unit_id: str,
-    redacted_summary: str,
-    besides: UUID | None = None,
-) -> list[asyncpg.Record]:
-    """Complaints about the same unit in the last days whose redacted summary is alike: number,
-    likeness, what came of it.
-    """
-    return await tx.fetch(
-        """
-        select c.id, c.number, c.redacted_summary, c.kind, c.received_at, c.repeats, round(likeness::numeric, 2)::float as likeness,
-               p.closed_at, p.assigned_at, p.due_at
-        from (select *, similarity(redacted_summary, $3) as likeness from complaints
-              where campaign_id = $1 and unit_id = $2 and received_at > $4 and merged_into is null and id is distinct from $5) c
-        left join progress p on p.complaint_id = c.id
-        where likeness >= $6 order by likeness desc, c.received_at desc limit $7
-        """,
-        campaign_id,
-        unit_id,
-        redacted_summary,
-        tx.now - timedelta(days=SIMILAR_DAYS),
-        besides,
-        SIMILAR_LEAST,
-        SIMILAR_MAX,
-    )
-
-
-async def of_complainant(tx: Transaction, complainant_fingerprint: bytes) -> list[asyncpg.Record]:
-    """Earlier complaints from the same number, newest first."""
-    return await tx.fetch(
-        """
-        select c.number, c.redacted_summary, c.kind, c.received_at, c.unit_id, c.campaign_id, c.registered_by, p.closed_at, p.assigned_at, p.due_at,
-               r.option
-        from complaints c left join progress p on p.complaint_id = c.id left join ratings r on r.complaint_id = c.id
-        where c.complainant_fingerprint = $1 order by c.received_at desc limit $2
-        """,
-        complainant_fingerprint,
-        LIST_MAX,
-    )
-
-
-async def by_number(tx: Transaction, number: str) -> asyncpg.Record | None:
-    """What is needed to ask about a complaint: its id and when it came."""
-    return await tx.fetchrow(
-        "select id, number, campaign_id, kind, unit_id, received_at from complaints where number = $1",
-        number,
-    )
-
-
-async def visible(tx: Transaction, number: str, user: Account) -> asyncpg.Record | None:
-    """The complaint of that number, if this person may know of it: an operator their own, reviewers
-    and supervisors all.
-
-    Nobody who belongs to the accused unit finds a 举报 against it.
-    """
-    return await tx.fetchrow(
-        f"""
-        select c.*, m.number as merged_number from complaints c left join complaints m on m.id = c.merged_into
-        where c.number = $1 and {_SEEN}
-        """,
-        number,
-        user.role in READERS,
-        user.id,
-        user.unit_id,
-        ComplaintKind.REPORT,
-    )
-
-
-_SEEN: Final = (
-    "($2 or c.registered_by = $3) and not (c.kind = $5 and $4::text is not null and c.unit_id = $4)"
-)
+async def find_id(tx: Transaction, number: str) -> UUID | None:
+    found: UUID | None = await tx.fetchval("select id from complaints where number = $1", number)
+    return found
 
 
 async def exists(tx: Transaction, complaint_id: UUID) -> bool:
-    return bool(
-        await tx.fetchval("select exists (select from complaints where id = $1)", complaint_id)
+    found: bool = await tx.fetchval(
+        "select exists (select from complaints where id = $1)", complaint_id
     )
+    return found
 
 
-async def locked(tx: Transaction, numbers: Collection[str]) -> dict[str, asyncpg.Record]:
-    """The complaints of these numbers that there are, held until the transaction ends; taken in one
-    order, so that nobody deadlocks.
+VISIBLE: Final = (
+    "($2 or c.registered_by = $3) and not (c.kind = $5 and $4::text is not null and c.unit_id = $4)"
+)
+"""SQL: which complaints an account may see, with the arguments `visibility_arguments`.
+
+Reviewers and supervisors see all, an operator their own. A member of the accused unit never sees a
+举报 against it.
+"""
+
+
+def visibility_arguments(account: Account) -> tuple[bool, UUID, str | None, str]:
+    """Return the arguments $2 to $5 of VISIBLE."""
+    reads_all = account.role in READS_ALL
+    return reads_all, account.id, account.unit_id, ComplaintKind.REPORT
+
+
+async def find_visible(tx: Transaction, number: str, account: Account) -> VisibleComplaint | None:
+    """Return the complaint of that number if this account may see it."""
+    record = await tx.fetchrow(
+        f"""
+        select c.*, m.number as merged_number
+        from complaints c left join complaints m on m.id = c.merged_into
+        where c.number = $1 and {VISIBLE}
+        """,
+        number,
+        *visibility_arguments(account),
+    )
+    return read_optional(VisibleComplaint, record)
+
+
+async def lock(tx: Transaction, numbers: Collection[str]) -> dict[str, ComplaintRow]:
+    """Lock the complaints of these numbers until the transaction ends; return those found.
+
+    Locks are taken in the order of the numbers, so that two transactions cannot deadlock.
     """
     if not numbers:
         return {}
-    rows = await tx.fetch(
+    records = await tx.fetch(
         "select * from complaints where number = any($1::text[]) order by number for update",
         list(numbers),
     )
-    return {row["number"]: row for row in rows}
+    return {row.number: row for row in read_rows(ComplaintRow, records)}
 
 
 async def merge(tx: Transaction, complaint_id: UUID, *, into: UUID) -> int:
-    """Note that one complaint repeats another; gives how often that one was repeated now."""
+    """Record that one complaint repeats another; return how often the other was repeated."""
     await tx.run("update complaints set merged_into = $2 where id = $1", complaint_id, into)
     repeats: int = await tx.fetchval(
         "update complaints set repeats = repeats + 1 where id = $1 returning repeats", into
     )
     return repeats
-
-
-async def sealed_part(tx: Transaction, complaint_id: UUID, part: str) -> SealedRecord | None:
-    """A sealed part of a complaint, or None when it has none."""
-    row = await tx.fetchrow(
-        "select ciphertext, wrapped_key, key_version from vault where complaint_id = $1 and part = $2",
-        complaint_id,
-        part,
-    )
-    return sealed_of(row) if row else None
-
-
-def sealed_of(row: asyncpg.Record) -> SealedRecord:
-    """The sealed bytes in a row."""
-    return SealedRecord(row["ciphertext"], row["wrapped_key"], row["key_version"])
-
-
-async def supplements(tx: Transaction, complaint_id: UUID) -> list[asyncpg.Record]:
-    """Supplements of a complaint, oldest first, sealed."""
-    return await tx.fetch(
-        "select s.*, a.display_name from supplements s left join accounts a on a.id = s.by where complaint_id = $1 order by at, s.id",
-        complaint_id,
-    )
-
-
-async def add_supplement(
-    tx: Transaction, supplement_id: UUID, complaint_id: UUID, *, by: UUID, sealed: SealedRecord
-) -> None:
-    await tx.run(
-        "insert into supplements (id, complaint_id, by, at, ciphertext, wrapped_key, key_version) values ($1, $2, $3, $4, $5, $6, $7)",
-        supplement_id,
-        complaint_id,
-        by,
-        tx.now,
-        sealed.ciphertext,
-        sealed.wrapped_key,
-        sealed.key_version,
-    )
-
-
-async def registered_by(
-    tx: Transaction, account_id: UUID, *, since: datetime
-) -> list[asyncpg.Record]:
-    """What somebody registered since then, newest first."""
-    return await tx.fetch(
-        """
-        select c.id, c.number, c.kind, c.urgency, c.unit_id, c.campaign_id, c.redacted_summary, c.received_at, c.registered_at, c.repeats,
-               p.assigned_at, p.accepted_at, p.closed_at, p.refused_at, p.due_at
-        from complaints c left join progress p on p.complaint_id = c.id
-        where c.registered_by = $1 and c.registered_at >= $2 order by c.registered_at desc limit $3
-        """,
-        account_id,
-        since,
-        LIST_MAX,
-    )
-
-
-async def received(
-    tx: Transaction, user: Account, *, since: datetime, waiting: bool, unsure: bool
-) -> list[asyncpg.Record]:
-    """What came in since then, newest first: all, those nobody is responsible for yet, or those
-    without a unit.
-    """
-    return await tx.fetch(
-        f"""
-        select c.number, c.kind, c.urgency, c.channel, c.unit_id, c.campaign_id, c.problem_item, c.redacted_summary, c.received_at, c.repeats,
-               p.assigned_at, p.closed_at, p.refused_at, p.case_number
-        from complaints c left join progress p on p.complaint_id = c.id
-        where c.received_at >= $1 and c.merged_into is null and {_SEEN}
-          and (not $6 or (p.assigned_at is null and p.refused_at is null and p.closed_at is null)) and (not $7 or c.unit_id is null)
-        order by c.urgency = 'critical' desc, c.urgency = 'urgent' desc, c.received_at desc limit $8
-        """,
-        since,
-        user.role in READERS,
-        user.id,
-        user.unit_id,
-        ComplaintKind.REPORT,
-        waiting,
-        unsure,
-        LIST_MAX,
-    )
-
-
-async def search(tx: Transaction, typed: str, user: Account) -> list[asyncpg.Record]:
-    """Complaints by part of their number, as far as this person may know of them."""
-    return await tx.fetch(
-        f"select c.number, c.kind, c.unit_id, c.campaign_id from complaints c where c.number like '%' || $1 || '%' and {_SEEN} "
-        "order by c.received_at desc limit 8",
-        typed,
-        user.role in READERS,
-        user.id,
-        user.unit_id,
-        ComplaintKind.REPORT,
-    )
-
-
-async def counts_since(tx: Transaction, since: datetime) -> asyncpg.Record:
-    """How many complaints came since then, and how many of those still wait to be assigned."""
-    row = await tx.fetchrow(
-        """
-        select count(*) as received, count(*) filter (where p.assigned_at is null and p.refused_at is null) as waiting
-        from complaints c left join progress p on p.complaint_id = c.id where c.received_at >= $1 and c.merged_into is null
-        """,
-        since,
-    )
-    assert row is not None, "an aggregate always has a row"
-    return row
-
-
-# ── drafts ────────────────────────────────────────────────────────────────────────────────────────
-
-
-async def save_draft(
-    tx: Transaction, draft_id: UUID, account_id: UUID, sealed: SealedRecord
-) -> bool:
-    """Keep a draft; False when the id is somebody else's, or the draft was registered (its
-    complaint has the same id).
-    """
-    kept = await tx.fetchval(
-        """
-        insert into hotline_drafts as d (id, account_id, started_at, saved_at, ciphertext, wrapped_key, key_version)
-        select $1, $2, $3::timestamptz, $3, $4, $5, $6 where not exists (select from complaints where id = $1)
-        on conflict (id) do update set saved_at = excluded.saved_at, ciphertext = excluded.ciphertext,
-          wrapped_key = excluded.wrapped_key, key_version = excluded.key_version
-        where d.account_id = excluded.account_id returning 1
-        """,
-        draft_id,
-        account_id,
-        tx.now,
-        sealed.ciphertext,
-        sealed.wrapped_key,
-        sealed.key_version,
-    )
-    return kept is not None
-
-
-async def drafts(tx: Transaction, account_id: UUID) -> list[asyncpg.Record]:
-    """The drafts of an account, oldest first, sealed."""
-    return await tx.fetch(
-        "select * from hotline_drafts where account_id = $1 order by started_at, id limit $2",
-        account_id,
-        LIST_MAX,
-    )
-
-
-async def drop_draft(tx: Transaction, draft_id: UUID, account_id: UUID) -> int:
-    return await tx.run(
-        "delete from hotline_drafts where id = $1 and account_id = $2", draft_id, account_id
-    )
-
-
-async def forget_drafts(tx: Transaction, *, before: datetime, batch: int) -> int:
-    """Remove drafts nobody went on with."""
-    return await tx.run(
-        "delete from hotline_drafts where id in (select id from hotline_drafts where saved_at < $1 limit $2)",
-        before,
-        batch,
-    )
-
-
-async def long_settled(
-    tx: Transaction, *, before: datetime, caseless: Mapping[str, Sequence[str]], batch: int
-) -> list[UUID]:
-    """Complaints settled before then whose complainants can still be read; held until the transaction
-    ends.
-
-    Settled is a case that was closed or refused; what opens no case (`caseless`: campaign → kinds)
-    by its registration; a repetition when the complaint that it repeats is settled too. Nothing
-    that was registered later is.
-    """
-    pairs = [(campaign, kind) for campaign, kinds in caseless.items() for kind in kinds]
-    rows = await tx.fetch(
-        """
-        with caseless as (select * from unnest($2::text[], $3::text[]) as k (campaign_id, kind))
-        select c.id from complaints c
-        left join progress p on p.complaint_id = c.id
-        left join complaints first on first.id = c.merged_into left join progress of_first on of_first.complaint_id = first.id
-        where c.registered_at < $1
-          and case when p.complaint_id is not null then coalesce(p.closed_at, p.refused_at) < $1
-                   when first.id is not null then true
-                   else (c.campaign_id, c.kind) in (select * from caseless) end
-          and case when first.id is null then true
-                   when of_first.complaint_id is not null then coalesce(of_first.closed_at, of_first.refused_at) < $1
-                   else first.registered_at < $1 and (first.campaign_id, first.kind) in (select * from caseless) end
-          and (c.complainant_fingerprint is not null
-               or exists (select from vault v where v.complaint_id = c.id and v.wrapped_key is not null)
-               or exists (select from supplements s where s.complaint_id = c.id and s.wrapped_key is not null)
-               or exists (select from files f where f.subject = 'complaint' and f.subject_id = c.id and f.wrapped_key is not null))
-        order by c.id limit $4 for update of c skip locked
-        """,
-        before,
-        [campaign for campaign, _ in pairs],
-        [kind for _, kind in pairs],
-        batch,
-    )
-    return [row["id"] for row in rows]
-
-
-async def erase_complainant_data(tx: Transaction, ids: Sequence[UUID]) -> None:
-    """Destroy the keys of all that was sealed of these complaints, and the fingerprints of their complainants."""
-    await tx.run("update vault set wrapped_key = null where complaint_id = any($1::uuid[])", ids)
-    await tx.run(
-        "update supplements set wrapped_key = null where complaint_id = any($1::uuid[])", ids
-    )
-    await tx.run(
-        "update complaints set complainant_fingerprint = null where id = any($1::uuid[])", ids
-    )
-    await tx.run(
-        "update files set wrapped_key = null where subject = 'complaint' and subject_id = any($1::uuid[])",
-        ids,
-    )
-
-
-async def reveals_since(tx: Transaction, account_id: UUID, since: datetime) -> int:
-    """How many identities somebody opened since then."""
-    opened: int = await tx.fetchval(
-        "select count(*) from audit where actor = $1 and action = 'identity.revealed' and at > $2",
-        str(account_id),
-        since,
-    )
-    return opened

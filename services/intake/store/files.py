@@ -1,13 +1,11 @@
 """Rows of stored files: photos of visits, attachments of complaints and of form drafts."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Final, Literal
 from uuid import UUID
 
 from services.intake.store.encrypted_files import EncryptedFile
-from shared.security.keyring import SealedRecord
+from services.intake.store.rows import SealedColumns, read_optional, read_rows
 from shared.storage.transaction import Transaction
 
 Subject = Literal["visit", "complaint", "form_draft"]
@@ -17,8 +15,7 @@ _COLUMNS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class FileRow:
+class FileRow(SealedColumns, frozen=True, kw_only=True):
     """A stored file. `sealed` holds its key; a file whose key was destroyed cannot be read."""
 
     id: UUID
@@ -29,28 +26,14 @@ class FileRow:
     derived: bool
     stored_by: UUID | None
     released_at: datetime | None
-    sealed: SealedRecord
 
     @property
     def is_readable(self) -> bool:
-        return self.sealed.wrapped_key is not None
+        return self.wrapped_key is not None
 
     @property
     def kilobytes(self) -> int:
         return round(self.size / 1024)
-
-
-def sealed_record(record: Mapping[str, Any]) -> SealedRecord:
-    """Return the sealed record in the columns of a row."""
-    return SealedRecord(record["ciphertext"], record["wrapped_key"], record["key_version"])
-
-
-def _file_row(record: Mapping[str, Any]) -> FileRow:
-    columns = dict(record)
-    sealed = SealedRecord(
-        *(columns.pop(name) for name in ("ciphertext", "wrapped_key", "key_version"))
-    )
-    return FileRow(**columns, sealed=sealed)
 
 
 async def add(
@@ -85,12 +68,12 @@ async def list_for(tx: Transaction, subject_id: UUID) -> list[FileRow]:
     records = await tx.fetch(
         f"select {_COLUMNS} from files where subject_id = $1 order by stored_at, id", subject_id
     )
-    return [_file_row(record) for record in records]
+    return read_rows(FileRow, records)
 
 
 async def find(tx: Transaction, file_id: UUID) -> FileRow | None:
     record = await tx.fetchrow(f"select {_COLUMNS} from files where id = $1", file_id)
-    return _file_row(record) if record else None
+    return read_optional(FileRow, record)
 
 
 async def exists(tx: Transaction, subject_id: UUID, sha256: bytes) -> bool:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, time
 from functools import cache
 
-from services.intake.store import ballots, complaints, visits
+from services.intake.domain.complaints import READS_ALL
+from services.intake.store import ballots, complaint_lists, hotline_drafts, visits
 from shared.appraisal.calendar.holiday_notices import china
 from shared.appraisal.calendar.working_days import WorkCalendar
 from shared.appraisal.labels import Role
@@ -58,11 +59,11 @@ async def tiles(tx: Transaction, user: Account) -> list[Tile]:
 
 
 async def _operator_tiles(tx: Transaction, user: Account, midnight: datetime) -> list[Tile]:
-    registered = await complaints.registered_by(tx, user.id, since=midnight)
-    drafts = await complaints.drafts(tx, user.id)
+    registered = await complaint_lists.registered_by(tx, user.id, since=midnight)
+    drafts = await hotline_drafts.count_for(tx, user.id)
     return [
         Tile("今天登记", len(registered), "/intake/desk/mine"),
-        Tile("草稿", len(drafts), "/intake/desk", tone="warn" if drafts else ""),
+        Tile("草稿", drafts, "/intake/desk", tone="warn" if drafts else ""),
     ]
 
 
@@ -76,12 +77,12 @@ async def _inspector_tiles(tx: Transaction, user: Account, midnight: datetime) -
 
 
 async def _overview_tiles(tx: Transaction, user: Account, midnight: datetime) -> list[Tile]:
-    counts = await complaints.counts_since(tx, midnight)
-    url = "/intake/triage" if user.role in complaints.READERS else ""
-    tone = "warn" if counts["waiting"] else ""
+    counts = await complaint_lists.counts_since(tx, midnight)
+    url = "/intake/triage" if user.role in READS_ALL else ""
+    tone = "warn" if counts.waiting else ""
     return [
-        Tile("今天收到的诉求", counts["received"], url),
-        Tile("其中尚未分派", counts["waiting"], url, tone=tone),
+        Tile("今天收到的诉求", counts.received, url),
+        Tile("其中尚未分派", counts.waiting, url, tone=tone),
     ]
 
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from services.intake.actions import complaints
 from services.intake.actions.imports.rows import ImportJob, RejectedRow, choice_of, unit_of
-from services.intake.domain.complaints import Report
+from services.intake.domain.complaints import NewComplaint
+from services.intake.domain.identities import Identity
 from services.intake.store import campaigns
 from services.intake.store.campaigns import KnownCampaign
 from shared.appraisal.errors import Rejected
@@ -18,13 +19,13 @@ async def import_complaints(
 ) -> list[RejectedRow]:
     campaign = await campaigns.get(tx, job.campaign_id)
     rejected: list[RejectedRow] = []
-    valid: list[tuple[MappedRow, complaints.Entry]] = []
+    valid: list[tuple[MappedRow, complaints.Registration]] = []
     for row in rows:
         try:
-            report = _report(row, campaign)
+            complaint = _new_complaint(row, campaign)
             if job.dry_run:
-                await complaints.check_complaint(tx, report, by=job.by)
-            valid.append((row, complaints.Entry(report=report, by=job.by)))
+                await complaints.check_complaint(tx, complaint, by=job.by)
+            valid.append((row, complaints.Registration(complaint=complaint, by=job.by)))
         except Rejected as error:
             rejected.append((row, error))
     if not job.dry_run:
@@ -33,9 +34,9 @@ async def import_complaints(
 
 
 async def _register(
-    tx: Transaction, valid: Sequence[tuple[MappedRow, complaints.Entry]]
+    tx: Transaction, valid: Sequence[tuple[MappedRow, complaints.Registration]]
 ) -> list[RejectedRow]:
-    results = await complaints.register_complaints(tx, [entry for _, entry in valid])
+    results = await complaints.register_complaints(tx, [registration for _, registration in valid])
     return [
         (row, result)
         for (row, _), result in zip(valid, results, strict=True)
@@ -43,8 +44,8 @@ async def _register(
     ]
 
 
-def _report(row: MappedRow, campaign: KnownCampaign) -> Report:
-    return Report(
+def _new_complaint(row: MappedRow, campaign: KnownCampaign) -> NewComplaint:
+    return NewComplaint(
         campaign_id=campaign.id,
         channel=choice_of(ComplaintChannel, row, "channel", ComplaintChannel.IMPORT),
         kind=choice_of(ComplaintKind, row, "kind", ComplaintKind.COMPLAINT),
@@ -53,7 +54,7 @@ def _report(row: MappedRow, campaign: KnownCampaign) -> Report:
         problem_item=row.text("problem_item") or None,
         complaint_text=row.text("complaint_text"),
         redacted_summary=row.text("redacted_summary") or None,
-        identity=row.text("identity") or "anonymous",
+        identity=choice_of(Identity, row, "identity", Identity.ANONYMOUS),
         name=row.text("name"),
         phone=row.text("phone"),
         address=row.text("address"),

@@ -1,0 +1,149 @@
+"""Progress of complaints as casework publishes it, and the ratings of complainants."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from services.intake.domain.progress import Milestones
+from services.intake.store.rows import read_row
+from shared.appraisal.events import CaseOpened
+from shared.appraisal.labels import CaseFinding
+from shared.storage.transaction import Transaction
+
+_UPDATED: Final = ", ".join(
+    (
+        "unit_id",
+        "assigned_at",
+        "accepted_at",
+        "closed_at",
+        "refused_at",
+        "explanation",
+        "due_at",
+        "provisional",
+        "finding",
+        "reply",
+        "updated_at",
+    )
+)
+
+
+class ProgressRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A complaint and its case. The case columns are None until casework opens a case.
+
+    Of a merged complaint the case is that of the complaint it was merged into.
+    """
+
+    id: UUID
+    number: str
+    campaign_id: str
+    received_at: datetime
+    registered_at: datetime
+    case_number: str | None
+    opened_at: datetime | None
+    assigned_at: datetime | None
+    accepted_at: datetime | None
+    closed_at: datetime | None
+    refused_at: datetime | None
+    explanation: str | None
+    due_at: datetime | None
+    provisional: bool | None
+    finding: CaseFinding | None
+    reply: str | None
+    updated_at: datetime | None
+    rated: int | None
+    merged_number: str | None
+
+    @property
+    def milestones(self) -> Milestones:
+        return Milestones(
+            received_at=self.received_at,
+            opened_at=self.opened_at,
+            assigned_at=self.assigned_at,
+            accepted_at=self.accepted_at,
+            closed_at=self.closed_at,
+            refused_at=self.refused_at,
+        )
+
+    @property
+    def may_rate(self) -> bool:
+        """Whether the complainant may rate the handling: once, after closing."""
+        return self.closed_at is not None and self.rated is None and self.merged_number is None
+
+    @property
+    def open_due_at(self) -> datetime | None:
+        """The handling deadline while the case is open."""
+        return None if self.closed_at else self.due_at
+
+
+async def start(tx: Transaction, events: Sequence[CaseOpened]) -> set[UUID]:
+    """Insert the progress of complaints whose cases were opened.
+
+    Returns the cases inserted now: not those of complaints unknown to intake.
+    """
+    records = await tx.fetch(
+        """
+        insert into progress (complaint_id, case_id, case_number, opened_at, explanation,
+                              provisional, reply, updated_at)
+        select c.id, e.case_id, e.number, e.at, '', false, '', e.at
+        from unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[])
+          as e (complaint_id, case_id, number, at)
+        join complaints c on c.id = e.complaint_id
+        on conflict (complaint_id) do nothing returning case_id
+        """,
+        [event.source_id for event in events],
+        [event.case_id for event in events],
+        [event.number for event in events],
+        [event.occurred_at for event in events],
+    )
+    return {record["case_id"] for record in records}
+
+
+async def update(tx: Transaction, changes: Mapping[UUID, Mapping[str, object]]) -> int:
+    """Update the progress of cases (case id → changed columns); return how many are known."""
+    return await tx.run(
+        f"""
+        update progress p
+        set ({_UPDATED}) = (select {_UPDATED} from jsonb_populate_record(p, n.columns))
+        from unnest($1::uuid[], $2::text[]) as t (case_id, columns)
+        cross join lateral (select t.columns::jsonb as columns) n
+        where p.case_id = t.case_id
+        """,
+        list(changes),
+        [msgspec.json.encode(columns).decode() for columns in changes.values()],
+    )
+
+
+async def get(tx: Transaction, complaint_id: UUID) -> ProgressRow:
+    """Return the progress of a complaint that exists."""
+    record = await tx.fetchrow(
+        """
+        select c.id, c.number, c.campaign_id, c.received_at, c.registered_at, p.case_number,
+               p.opened_at, p.assigned_at, p.accepted_at, p.closed_at, p.refused_at,
+               p.explanation, p.due_at, p.provisional, p.finding, p.reply, p.updated_at,
+               r.option as rated, m.number as merged_number
+        from complaints c
+        left join complaints m on m.id = c.merged_into
+        left join progress p on p.complaint_id = coalesce(c.merged_into, c.id)
+        left join ratings r on r.complaint_id = c.id
+        where c.id = $1
+        """,
+        complaint_id,
+    )
+    assert record is not None, "callers pass the id of an existing complaint"
+    return read_row(ProgressRow, record)
+
+
+async def rate(tx: Transaction, complaint_id: UUID, *, option: int, reason: str) -> bool:
+    """Insert the complainant's rating; return False if the complaint was rated before."""
+    inserted = await tx.fetchval(
+        "insert into ratings (complaint_id, option, reason, at) values ($1, $2, $3, $4) "
+        "on conflict do nothing returning 1",
+        complaint_id,
+        option,
+        reason,
+        tx.now,
+    )
+    return inserted is not None

@@ -1,0 +1,177 @@
+"""受理详情 and the lists from which reviewers and operators reach it."""
+
+from datetime import timedelta
+
+import msgspec
+
+from services.intake.domain.complaints import (
+    MAY_REVEAL,
+    OWN_TEXT_READABLE,
+    REASON_MIN,
+    is_phone,
+)
+from services.intake.settings import context_of
+from services.intake.store import campaigns, complaint_lists, files, vault
+from services.intake.store import complaints as store
+from services.intake.store import progress as progress_store
+from services.intake.store.campaigns import KnownCampaign
+from services.intake.store.complaint_lists import (
+    ComplaintMatch,
+    EarlierComplaint,
+    ReceivedComplaint,
+    SimilarComplaint,
+)
+from services.intake.store.complaints import VisibleComplaint
+from services.intake.store.files import FileRow
+from services.intake.store.progress import ProgressRow
+from services.intake.views.timeline import TimelineEntry
+from services.intake.views.vault import (
+    ContactField,
+    SupplementView,
+    masked_contact,
+    supplements_of,
+)
+from shared.appraisal.labels import LabelledEnum, Role
+from shared.security.policies import Account
+from shared.storage.transaction import Transaction
+
+TRIAGE_PERIOD = timedelta(days=7)
+SEARCH_DIGITS_MIN = 3
+
+
+class ComplaintDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """A complaint as one account may see it.
+
+    `statement` is None if the account may not read the complaint text (any more), and {} if the
+    text was erased.
+    """
+
+    complaint: VisibleComplaint
+    campaign: KnownCampaign
+    statement: dict[str, str] | None
+    supplements: list[SupplementView]
+    contact: list[ContactField]
+    progress: ProgressRow
+    files: list[FileRow]
+    similar: list[SimilarComplaint]
+    may_reveal: bool
+    may_merge: bool
+
+    @property
+    def timeline(self) -> list[TimelineEntry]:
+        progress = self.progress
+        stages = (
+            (self.complaint.registered_at, "登记"),
+            (progress.opened_at, "立案"),
+            (progress.assigned_at, "转办"),
+            (progress.accepted_at, "签收"),
+            (progress.refused_at, "不予受理"),
+            (progress.closed_at, "办结"),
+        )
+        entries = [TimelineEntry(at, title) for at, title in stages if at]
+        if progress.open_due_at:
+            entries.append(TimelineEntry(progress.open_due_at, "办理期限", "to"))
+        return entries
+
+
+async def complaint_detail(
+    tx: Transaction, number: str, account: Account
+) -> ComplaintDetail | None:
+    """Return the complaint of that number if the account may see it.
+
+    Reading is recorded in the audit log.
+    """
+    complaint = await store.find_visible(tx, number, account)
+    if complaint is None:
+        return None
+    readable = account.role in MAY_REVEAL or complaint.registered_at > tx.now - OWN_TEXT_READABLE
+    tx.audit("complaint.read", complaint.id, str(account.id), statement=readable)
+    return ComplaintDetail(
+        complaint=complaint,
+        campaign=await campaigns.get(tx, complaint.campaign_id),
+        statement=await _statement(tx, complaint) if readable else None,
+        supplements=await supplements_of(tx, complaint.id) if readable else [],
+        contact=await masked_contact(tx, complaint.id),
+        progress=await progress_store.get(tx, complaint.id),
+        files=await files.list_for(tx, complaint.id),
+        similar=await _merge_candidates(tx, complaint, account),
+        may_reveal=account.role in MAY_REVEAL,
+        may_merge=account.role is Role.REVIEWER,
+    )
+
+
+async def _statement(tx: Transaction, complaint: VisibleComplaint) -> dict[str, str]:
+    return await vault.read_part(tx, context_of(tx).ring, complaint.id, "statement")
+
+
+async def _merge_candidates(
+    tx: Transaction, complaint: VisibleComplaint, account: Account
+) -> list[SimilarComplaint]:
+    """Return similar complaints for a reviewer, who may merge this one into them."""
+    is_merged = complaint.merged_into is not None
+    if account.role is not Role.REVIEWER or complaint.unit_id is None or is_merged:
+        return []
+    return await complaint_lists.similar(
+        tx,
+        campaign_id=complaint.campaign_id,
+        unit_id=complaint.unit_id,
+        redacted_summary=complaint.redacted_summary,
+        exclude=complaint.id,
+    )
+
+
+async def similar_complaints(
+    tx: Transaction, *, campaign_id: str, unit_id: str, redacted_summary: str, account: Account
+) -> list[SimilarComplaint]:
+    """疑似重复: return recent similar complaints about the same unit, most similar first."""
+    summary = redacted_summary.strip()
+    if account.unit_id == unit_id or len(summary) < REASON_MIN:
+        return []
+    return await complaint_lists.similar(
+        tx, campaign_id=campaign_id, unit_id=unit_id, redacted_summary=summary
+    )
+
+
+async def complainant_history(
+    tx: Transaction, *, phone: str, account: Account
+) -> list[EarlierComplaint]:
+    """该号码历史: return the earlier complaints from exactly this phone number.
+
+    The lookup is recorded in the audit log, without the number.
+    """
+    if not is_phone(phone):
+        return []
+    fingerprint = context_of(tx).ring.fingerprint(phone)
+    found = await complaint_lists.of_complainant(tx, fingerprint)
+    subject = fingerprint.hex()[:16]
+    tx.audit("complainant.looked_up", subject, str(account.id), found=len(found))
+    return found
+
+
+class TriageList(LabelledEnum):
+    """The tabs of 受理审核."""
+
+    WAITING = "waiting", "尚未分派"
+    UNSURE = "unsure", "不确定单位"
+    ALL = "all", "近 7 天"
+
+
+async def triage(
+    tx: Transaction, selected: TriageList, account: Account
+) -> list[ReceivedComplaint]:
+    """Return what was received recently, as far as it belongs to the selected list."""
+    return await complaint_lists.received(
+        tx,
+        account,
+        since=tx.now - TRIAGE_PERIOD,
+        only_waiting=selected is TriageList.WAITING,
+        only_without_unit=selected is TriageList.UNSURE,
+    )
+
+
+async def search_by_number(tx: Transaction, text: str, account: Account) -> list[ComplaintMatch]:
+    """Return complaints by part of their number; [] if the text is no part of a number."""
+    digits = text.strip().upper().removeprefix("ZT")
+    if len(digits) < SEARCH_DIGITS_MIN or not digits[-1].isdigit():
+        return []
+    return await complaint_lists.search(tx, digits, account)
