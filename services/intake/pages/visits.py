@@ -27,8 +27,19 @@ from shared.web import (
 
 router = Router(prefix="/intake/field", include_in_schema=False)
 SHELL: Final = "/intake/field/"
-SCRIPTS: Final = ("field.js",)
 STATIC: Final = Path(__file__).parents[1] / "static"
+SCRIPTS: Final = (
+    "idb.min.js",
+    "field-dom.js",
+    "field-storage.js",
+    "field-images.js",
+    "field-sync.js",
+    "field-status.js",
+    "field-form.js",
+    "field-pages.js",
+    "field.js",
+)
+"""The scripts of the field app, in the order in which they are loaded."""
 FILES: Final = ("fengping.css", "intake.css", *SCRIPTS, "icon.svg")
 PING_WORD: Final = "fengping-field"
 OFFICE: Final = allow(Role.OFFICE)
