@@ -1,9 +1,9 @@
 """The tables of intake. No other service reads them.
 
 Only three tables hold what could identify a person, each row encrypted under its own key: `vault`
-(identity and the complainant's own words), `hotline_drafts` (a complaint being written at the hotline
-desk) and `supplements`. A row of `form_drafts` (an unfinished public form) is encrypted under a key
-that only the complainant's browser has.
+(identity and complaint text), `hotline_drafts` (unregistered hotline tickets) and `supplements`. A
+row of `form_drafts` (an unfinished public form) is encrypted under a key that only the
+complainant's browser has.
 """
 
 from datetime import date, datetime
@@ -47,7 +47,7 @@ class SealedColumns(SQLModel):
     key_version: int
 
 
-# ── reference data, from the topic `campaigns` ──────────────────────────────────────────────────────────────
+# ── reference data, from the topic `campaigns` ────────────────────────────────────────────────────
 
 
 class CampaignRow(Base, table=True):
@@ -201,7 +201,7 @@ class FormDraft(Base, table=True):
 # ── ballots ───────────────────────────────────────────────────────────────────────────────────────
 
 
-class TokenBatch(Base, table=True):
+class TokenBatchRow(Base, table=True):
     """A batch of questionnaire codes for one campaign, instrument, group and point.
 
     `one_use`: codes that are printed or sent, each good for one ballot; `place`: one short code
@@ -231,7 +231,7 @@ class Token(Base, table=True):
     batch_id: UUID = Field(foreign_key="intake.token_batches.id", index=True)
 
 
-class BallotRow(Base, table=True):
+class StoredBallot(Base, table=True):
     """A packed ballot. `id` is derived from its code and does not lead back to it; `receipt`
     recognises a retry of the same submission.
     """
@@ -373,7 +373,7 @@ class AccountRow(Base, table=True):
     password_changed_at: datetime = timestamp_column()
 
 
-class Login(Base, table=True):
+class LoginRow(Base, table=True):
     """最近登录: when and on what kind of device, never from where."""
 
     __tablename__ = "logins"

@@ -71,18 +71,22 @@ async def issue_tokens(
         closes_on=closes_on or _default_closing_day(tx, campaign),
     )
     await store.add_batch(tx, batch, [token_hash(code) for code in codes], by=by.id)
+    _audit_issue(tx, batch, count, by)
+    return batch.id, codes
+
+
+def _audit_issue(tx: Transaction, batch: TokenBatch, count: int, by: Account) -> None:
     tx.audit(
         "tokens.issued",
         batch.id,
         str(by.id),
-        campaign=campaign_id,
-        instrument=instrument,
-        group=group,
-        point=point,
+        campaign=batch.campaign_id,
+        instrument=batch.instrument,
+        group=batch.group,
+        point=batch.point,
         count=count,
-        use=use,
+        use=batch.use,
     )
-    return batch.id, codes
 
 
 def _check_batch(questionnaire: Questionnaire, *, group: str, count: int, use: str) -> None:

@@ -48,13 +48,11 @@ async def store_photo(
     Raises Rejected: 422 if the bytes do not match `sha256`, 413, 415 or 422 for an unusable
     picture, 404 for another inspector's visit, 409 if the visit has nine photos.
     """
-    if hashlib.sha256(body).hexdigest() != sha256:
-        raise Rejected("照片在传输中损坏，请重新上传", status=422, field="sha256")
+    _check_digest(body, sha256)
     await _check_owner(tx, visit_id, by)
     if await files.exists(tx, visit_id, bytes.fromhex(sha256)):
         return False
-    if len(await files.list_for(tx, visit_id)) >= PHOTOS_MAX:
-        raise Rejected(f"每份检查最多 {PHOTOS_MAX} 张照片")
+    await _check_photo_count(tx, visit_id)
     photo = await context_of(tx).files.write(new_id(), body)
     if not await files.add(tx, photo, subject="visit", subject_id=visit_id, by=by.id):
         return False
@@ -64,6 +62,16 @@ async def store_photo(
     if visit is not None:
         await _count_if_complete(tx, visit)
     return True
+
+
+def _check_digest(body: bytes, sha256: str) -> None:
+    if hashlib.sha256(body).hexdigest() != sha256:
+        raise Rejected("照片在传输中损坏，请重新上传", status=422, field="sha256")
+
+
+async def _check_photo_count(tx: Transaction, visit_id: UUID) -> None:
+    if len(await files.list_for(tx, visit_id)) >= PHOTOS_MAX:
+        raise Rejected(f"每份检查最多 {PHOTOS_MAX} 张照片")
 
 
 async def submit_visit(

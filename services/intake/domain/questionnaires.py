@@ -14,7 +14,7 @@ ALL_UNITS_MAX: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class UnitQuestion:
     """One page: an item about a unit."""
 
     unit: UnitEntry
@@ -63,10 +63,10 @@ class QuestionnaireForm:
         return [unit for unit in self.units if unit.unit_no in self.selected_nos]
 
     @property
-    def questions(self) -> list[Question]:
+    def questions(self) -> list[UnitQuestion]:
         """All items about the first unit, then about the next."""
         items = self.questionnaire.items
-        return [Question(unit, item) for unit in self.selected_units for item in items]
+        return [UnitQuestion(unit, item) for unit in self.selected_units for item in items]
 
     @property
     def answers(self) -> list[Answer]:
@@ -85,5 +85,5 @@ class QuestionnaireForm:
     def select_units(self, unit_nos: Collection[int]) -> Self:
         return replace(self, selected_nos=unit_nos)
 
-    def answer(self, question: Question, option_no: int) -> Self:
+    def answer(self, question: UnitQuestion, option_no: int) -> Self:
         return replace(self, options={**self.options, question.key: option_no})

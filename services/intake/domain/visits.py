@@ -87,7 +87,7 @@ def check_visited_at(visited_at: datetime, now: datetime, *, may_backdate: bool)
 
 
 def check_items(checklist: Checklist, items: Sequence[CheckedItem], photos: int) -> None:
-    """Raise Rejected (422) unless every item is answered once and each 不符合 has a note or a photo."""
+    """Raise Rejected (422) unless each item is answered once and each 不符合 has a note or photo."""
     labels = _labels(checklist)
     given = [item.item_id for item in items]
     for unknown in sorted(set(given) - labels.keys()):

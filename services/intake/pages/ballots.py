@@ -4,7 +4,7 @@ import hmac
 import secrets
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Final
+from typing import Final, Self
 
 from pydantic import Field
 from starlette.requests import Request
@@ -68,6 +68,10 @@ class QuestionnaireSession:
 
     def url(self, place: int) -> str:
         return f"/s/{self.code}/{place}"
+
+    def with_answer(self, place: int, option_no: int) -> Self:
+        question = self.form.questions[place - 1]
+        return replace(self, form=self.form.answer(question, option_no))
 
 
 async def _open(request: Request, tx: Transaction, code: str) -> QuestionnaireSession:
@@ -245,13 +249,11 @@ async def answer_question(
         form.errors = []
         form.add_error("请选一项；没有接触过可以选“不了解”", "option")
         return _question_page(request, session, place, form, 422)
-    question = session.form.questions[place - 1]
-    answered = session.form.answer(question, form.cleaned.option)
-    session = replace(session, form=answered)
-    if place < len(answered.questions):
-        await _save(tx, session)
-        return redirect(request, session.url(place + 1))
-    return await _cast(request, tx, limiter, session)
+    session = session.with_answer(place, form.cleaned.option)
+    if place == len(session.form.questions):
+        return await _cast(request, tx, limiter, session)
+    await _save(tx, session)
+    return redirect(request, session.url(place + 1))
 
 
 async def _cast(

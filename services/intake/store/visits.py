@@ -215,7 +215,7 @@ async def belongs_to_another(tx: Transaction, visit_id: UUID, account_id: UUID) 
 
 
 async def coarsen_positions(tx: Transaction, *, before: datetime, batch: int) -> int:
-    """Round old positions to about a kilometre, so that no inspector can be tracked by them (S20)."""
+    """Round old positions to about a kilometre, so that they track no inspector (S20)."""
     return await tx.run(
         """
         update visits set latitude = round(latitude::numeric, 2),

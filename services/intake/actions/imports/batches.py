@@ -7,7 +7,7 @@ from uuid import UUID
 
 from services.intake.actions.imports.ballots import import_ballots
 from services.intake.actions.imports.complaints import import_complaints
-from services.intake.actions.imports.rows import Importer, ImportJob, RejectedRow
+from services.intake.actions.imports.rows import Importer, ImportJob
 from services.intake.actions.imports.visits import import_visits
 from services.intake.store import imports as store
 from shared.appraisal.imports import MappedRow, RowError
@@ -21,6 +21,15 @@ IMPORTERS: Final[dict[str, Importer]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """The rows of one batch: imported, imported before, and the errors of those rejected."""
+
+    done: int
+    repeated: int
+    errors: list[RowError]
+
+
 @dataclass(slots=True)
 class ImportProgress:
     """The counts of an import: rows of the file, imported, imported before, rejected."""
@@ -29,37 +38,38 @@ class ImportProgress:
     total: int
     done: int = 0
     repeated: int = 0
-    rejected: int = 0
     errors: list[RowError] = field(default_factory=list)
+
+    @property
+    def rejected(self) -> int:
+        return len(self.errors)
 
     @property
     def processed(self) -> int:
         return self.done + self.repeated + self.rejected
 
+    def add(self, result: BatchResult) -> None:
+        self.done += result.done
+        self.repeated += result.repeated
+        self.errors += result.errors
+
 
 async def import_batch(
-    tx: Transaction,
-    job: ImportJob,
-    batch: Sequence[MappedRow | RowError],
-    progress: ImportProgress,
-) -> None:
+    tx: Transaction, job: ImportJob, batch: Sequence[MappedRow | RowError], import_id: UUID
+) -> BatchResult:
     """Import one batch: skip rows that were imported before, record errors, import the rest."""
     mapped = [row for row in batch if isinstance(row, MappedRow)]
     unmapped = [row for row in batch if isinstance(row, RowError)]
-    new_rows = await _new_rows(tx, job, mapped, progress.id)
-    rejected = await IMPORTERS[job.mapping.kind](tx, job, new_rows)
-    if rejected and not job.dry_run:
-        await store.release_rows(tx, job.source, [row.id for row, _ in rejected])
-    errors = sorted([*unmapped, *_row_errors(job, rejected)], key=lambda error: error.line)
-    done = len(new_rows) - len(rejected)
-    repeated = len(mapped) - len(new_rows)
-    await store.add_errors(tx, progress.id, errors)
-    await store.advance(tx, progress.id, done=done, repeated=repeated, rejected=len(errors))
-    progress.done += done
-    progress.repeated += repeated
-    progress.rejected += len(errors)
-    progress.errors += errors
-    _count(job, done=done, repeated=repeated, rejected=len(errors))
+    new_rows = await _new_rows(tx, job, mapped, import_id)
+    rejected = await _import_rows(tx, job, new_rows)
+    result = BatchResult(
+        done=len(new_rows) - len(rejected),
+        repeated=len(mapped) - len(new_rows),
+        errors=sorted([*unmapped, *rejected], key=lambda error: error.line),
+    )
+    await _record(tx, import_id, result)
+    _count(job, result)
+    return result
 
 
 async def _new_rows(
@@ -74,18 +84,35 @@ async def _new_rows(
     return [row for row in rows if row.id in claimed]
 
 
-def _row_errors(job: ImportJob, rejected: Sequence[RejectedRow]) -> list[RowError]:
+async def _import_rows(
+    tx: Transaction, job: ImportJob, rows: Sequence[MappedRow]
+) -> list[RowError]:
+    """Import new rows; return the errors of those rejected, which can be imported again."""
+    rejected = await IMPORTERS[job.mapping.kind](tx, job, rows)
+    if rejected and not job.dry_run:
+        await store.release_rows(tx, job.source, [row.id for row, _ in rejected])
     return [
         RowError(row.line, job.mapping.column_of(error.field or ""), error.sentence)
         for row, error in rejected
     ]
 
 
-def _count(job: ImportJob, *, done: int, repeated: int, rejected: int) -> None:
-    results = {
-        "checked" if job.dry_run else "done": done,
-        "repeated": repeated,
-        "refused": rejected,
+async def _record(tx: Transaction, import_id: UUID, result: BatchResult) -> None:
+    await store.add_errors(tx, import_id, result.errors)
+    await store.advance(
+        tx,
+        import_id,
+        done=result.done,
+        repeated=result.repeated,
+        rejected=len(result.errors),
+    )
+
+
+def _count(job: ImportJob, result: BatchResult) -> None:
+    counts = {
+        "checked" if job.dry_run else "done": result.done,
+        "repeated": result.repeated,
+        "refused": len(result.errors),
     }
-    for result, count in results.items():
-        telemetry.imported_rows.labels(job.mapping.kind, result).inc(count)
+    for label, count in counts.items():
+        telemetry.imported_rows.labels(job.mapping.kind, label).inc(count)

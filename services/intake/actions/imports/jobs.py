@@ -48,7 +48,7 @@ def read_job(
 
 
 async def start_import(tx: Transaction, job: ImportJob) -> UUID:
-    """Record that an import starts; return its id. Raises Rejected (422) for an unknown campaign."""
+    """Record that an import starts; return its id. Raises Rejected (422) for no such campaign."""
     await campaigns.get(tx, job.campaign_id)
     import_id = new_id()
     await store.add(
@@ -96,7 +96,8 @@ async def run_import(
     try:
         while batch := list(islice(rows, BATCH)):
             async with database.transaction(context) as tx:
-                await import_batch(tx, job, batch, progress)
+                result = await import_batch(tx, job, batch, import_id)
+            progress.add(result)
             on_progress(progress)
     except BaseException:
         await _end(database, context, import_id, "stopped")
