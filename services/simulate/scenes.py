@@ -1,10 +1,9 @@
-"""What people tell: scenes by item of the catalogue of twenty-eight problems, each as it is told
-and as it is handed over.
+"""Templates of complaints for the 28 items of the problem catalogue, each with both texts.
 
-Slots: {unit} the body, {matter} what one goes there for, {when} day and half of the day, {place}
-where in the house, {window} which window, {clerk} a member of staff as the teller calls them,
-{wait} {span} lengths of time, {times} how often, {many} how many, {town} a county. The second text
-of a pair is the hand-over: third person, without anybody's name.
+Slots: {unit} the unit, {matter} its service, {when} day and part of the day, {place} the place,
+{window} the counter, {clerk} a member of staff in the complainant's words, {wait} and {span} lengths
+of time, {times} how often, {many} how many, {town} a county. The second text of a pair is the
+redacted summary: third person, without names.
 """
 
 from typing import Final

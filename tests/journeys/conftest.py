@@ -1,4 +1,4 @@
-"""The whole house on one port, entered only at its public doors."""
+"""All four services on one port, used through their public interface only."""
 
 import asyncio
 import socket
@@ -24,8 +24,7 @@ from shared.storage.connections import Database
 
 PASSWORD = "journey-4711-word"
 BEGINS = date(2026, 11, 2)
-"""A Monday; scheme J's dates are laid around it, so that no obligation is due before a week has passed.
-"""
+"""A Monday. Scheme J's dates are moved around it: no obligation is due within the first week."""
 T = TypeVar("T")
 
 
@@ -35,7 +34,7 @@ def shanghai(day: int, hour: int, minute: int = 0, second: int = 0) -> datetime:
 
 
 async def eventually(look: Callable[[], Awaitable[T]], *, seconds: float = 40.0) -> T:
-    """What `look` gives, as soon as it gives something; the last thing it gave is in the failure."""
+    """Return the first truthy result of `look`; fail with its last result after `seconds`."""
     found: Any = None
     for _ in range(int(seconds / 0.1)):
         found = await look()
@@ -45,8 +44,8 @@ async def eventually(look: Callable[[], Awaitable[T]], *, seconds: float = 40.0)
     raise AssertionError(f"still {found!r} after {seconds} s")
 
 
-class House:
-    """All four services, running; people sign in by their role's account."""
+class System:
+    """All four services, running, and a pool of signed-in clients."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -57,7 +56,7 @@ class House:
         self.client = await self._exits.enter_async_context(
             Client(f"http://127.0.0.1:{self.settings.port}", attempts_max=20)
         )
-        self.people = ClientPool(self.client, PASSWORD)
+        self.clients = ClientPool(self.client, PASSWORD)
         self.services = {
             service.name: service
             for service in await self._exits.enter_async_context(running(self.settings))
@@ -67,18 +66,16 @@ class House:
         await self._exits.aclose()
 
     async def restart(self) -> None:
-        """Stop all services, with whatever they were doing, and start them again. Sessions live on
-        in Redis, people sign in anew.
-        """
+        """Stop all services and start them again. Clients sign in again."""
         await self.close()
         self._exits = AsyncExitStack()
         await self.open()
 
     async def as_(self, person: DemoAccount) -> Client:
-        return await self.people(person)
+        return await self.clients(person)
 
     async def publish(self) -> str:
-        """Scheme J with the demo's units; back when every service has heard of it."""
+        """Publish scheme J with the demo's units and wait until intake knows it."""
         office = await self.as_(OFFICE)
         units = [
             {
@@ -89,20 +86,20 @@ class House:
             }
             for body in UNITS
         ]
-        asked = {
+        request = {
             "rules": demo_rules(BEGINS),
             "year": 2026,
             "units": units,
             "campaign_id": "J-2026",
         }
-        await office.publish_campaign(asked, key=id_of("journey", self.settings.topic_prefix))
+        await office.publish_campaign(request, key=id_of("journey", self.settings.topic_prefix))
         await eventually(office.campaigns)
         return "J-2026"
 
 
 @pytest.fixture
-async def house(settings: Settings, clock):
-    """The house on the morning of Tuesday 3 November 2026, accounts made, nothing published yet."""
+async def system(settings: Settings, clock):
+    """The system on Tuesday 3 November 2026 at 9:00, with accounts and without a campaign."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -114,7 +111,7 @@ async def house(settings: Settings, clock):
             tx, password=PASSWORD, units=[(body.unit_id, body.name) for body in UNITS]
         )
     await database.close()
-    made = House(settings.model_copy(update={"port": port, "host": "127.0.0.1"}))
+    made = System(settings.model_copy(update={"port": port, "host": "127.0.0.1"}))
     await made.open()
     yield made
     await made.close()

@@ -1,6 +1,4 @@
-"""A load against the whole house: every acknowledgement is one row, also when the witness itself
-was killed in between.
-"""
+"""A load against all services: an acknowledged write is one row, also after a killed run."""
 
 import json
 
@@ -8,14 +6,14 @@ import pytest
 
 from services.simulate.ledger import acknowledged, read_ledger
 from services.simulate.load import Load
-from tests.journeys.conftest import PASSWORD, House, shanghai
+from tests.journeys.conftest import PASSWORD, System, shanghai
 
 pytestmark = pytest.mark.stack
 OPERATIONS = 60
 
 
-async def stored(house: House) -> dict[str, int]:
-    intake = house.services["intake"]
+async def stored(system: System) -> dict[str, int]:
+    intake = system.services["intake"]
     async with intake.database.transaction(intake.context) as tx:
         return {
             name: await tx.fetchval(f"select count(*) from {name}")
@@ -23,13 +21,13 @@ async def stored(house: House) -> dict[str, int]:
         }
 
 
-async def test_every_acknowledged_write_is_there_once_and_a_killed_run_goes_on(
-    house: House, tmp_path
+async def test_acknowledged_writes_are_stored_once_and_a_killed_run_continues(
+    system: System, tmp_path
 ):
-    await house.publish()
+    await system.publish()
     ledger = tmp_path / "ledger.jsonl"
     load = Load(
-        base_url=house.client.base_url,
+        base_url=system.client.base_url,
         password=PASSWORD,
         ledger=ledger,
         rate=0,
@@ -37,26 +35,27 @@ async def test_every_acknowledged_write_is_there_once_and_a_killed_run_goes_on(
         now=lambda: shanghai(3, 9),
     )
 
-    tally = await load.run()
+    summary = await load.run()
 
-    assert (tally.acknowledged, tally.refused, tally.unknown, tally.skipped) == (
+    assert (summary.acknowledged, summary.refused, summary.unknown, summary.skipped) == (
         OPERATIONS,
         0,
         0,
         0,
     )
-    taken = acknowledged(read_ledger(ledger))
-    assert len(taken) == OPERATIONS
+    acknowledged_lines = acknowledged(read_ledger(ledger))
+    assert len(acknowledged_lines) == OPERATIONS
     plural = {"complaint": "complaints", "ballot": "ballots", "visit": "visits"}
     expected = {
-        plural[kind]: sum(line["kind"] == kind for line in taken.values()) for kind in plural
+        plural[kind]: sum(line["kind"] == kind for line in acknowledged_lines.values())
+        for kind in plural
     }
-    assert await stored(house) == expected
+    assert await stored(system) == expected
     assert "query_code" not in ledger.read_text()
 
-    # The witness is killed before it could note its last twenty answers, and started again.
+    # The load is killed before it notes its last twenty answers, and started again.
     lines = ledger.read_text().splitlines(keepends=True)
-    forgotten = set(sorted(taken)[-20:])
+    forgotten = set(sorted(acknowledged_lines)[-20:])
     ledger.write_text(
         "".join(
             line
@@ -64,12 +63,12 @@ async def test_every_acknowledged_write_is_there_once_and_a_killed_run_goes_on(
             if not (json.loads(line).get("id") in forgotten and '"acknowledged"' in line)
         )
     )
-    tally = await load.run()
+    summary = await load.run()
 
-    assert (tally.skipped, tally.acknowledged, tally.refused, tally.unknown) == (
+    assert (summary.skipped, summary.acknowledged, summary.refused, summary.unknown) == (
         OPERATIONS - 20,
         20,
         0,
         0,
     )
-    assert await stored(house) == expected, "sent again, nothing doubled"
+    assert await stored(system) == expected, "repeated writes are stored once"

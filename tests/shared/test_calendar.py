@@ -1,4 +1,4 @@
-"""The working calendar against the State Council's notices, and every rule counted with it."""
+"""The working calendar, the State Council's notices, and deadlines."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -114,7 +114,7 @@ def state(now: str, start: str, limit: str, **more: object) -> DeadlineProgress:
 @pytest.mark.parametrize(
     ("start", "amount", "right", "no_make_up", "weekdays_only"), rows(WORKING_DAY_VECTORS)
 )
-def test_working_days_follow_the_notices_and_not_the_two_wrong_calendars(
+def test_working_days_follow_the_notices(
     start: str, amount: str, right: str, no_make_up: str, weekdays_only: str
 ) -> None:
     answers = [
@@ -127,7 +127,7 @@ def test_working_days_follow_the_notices_and_not_the_two_wrong_calendars(
 
 
 @pytest.mark.parametrize(("start", "amount", "raw", "rolled"), rows(CALENDAR_DAY_VECTORS))
-def test_calendar_days_that_end_on_a_rest_day_roll_to_the_next_workday(
+def test_calendar_days_roll_to_the_next_workday(
     start: str, amount: str, raw: str, rolled: str
 ) -> None:
     first = date.fromisoformat(start)
@@ -136,12 +136,12 @@ def test_calendar_days_that_end_on_a_rest_day_roll_to_the_next_workday(
     assert RIGHT.add_calendar_days(first, int(amount)).day.isoformat() == rolled
 
 
-def test_a_deadline_in_a_year_without_notice_is_provisional() -> None:
+def test_deadline_in_a_year_without_notice_is_provisional() -> None:
     assert RIGHT.add_working_days(date(2026, 12, 25), 10).provisional
     assert not RIGHT.add_working_days(date(2026, 12, 21), 5).provisional
 
 
-def test_the_last_days_of_the_last_known_year_are_provisional_too() -> None:
+def test_last_days_of_the_last_known_year_are_provisional() -> None:
     # The notices for 2008, 2012, 2019 and 2023 moved the last days of the December before them.
     assert not RIGHT.is_known(date(2026, 12, 29))
     assert [RIGHT.is_workday(date(2018, 12, day)) for day in (29, 30, 31)] == [True, False, False]
@@ -149,11 +149,11 @@ def test_the_last_days_of_the_last_known_year_are_provisional_too() -> None:
 
 
 @pytest.mark.parametrize(("year", "count"), [(2024, 251), (2025, 248), (2026, 248)])
-def test_a_year_has_its_number_of_working_days(year: int, count: int) -> None:
+def test_number_of_working_days_in_a_year(year: int, count: int) -> None:
     assert RIGHT.working_days_between(date(year - 1, 12, 31), date(year, 12, 31)) == count
 
 
-def test_make_up_days_of_2025_and_2026_are_those_of_the_notices() -> None:
+def test_make_up_days_of_2025_and_2026_match_the_notices() -> None:
     worked = [
         f"{day:%y-%m-%d}" for day, is_worked in RIGHT.days.items() if is_worked and day.year >= 2025
     ]
@@ -163,7 +163,7 @@ def test_make_up_days_of_2025_and_2026_are_those_of_the_notices() -> None:
     assert "国办发明电〔2025〕7号" in RIGHT.notices[2026]
 
 
-def test_the_shipped_file_says_the_same_as_the_public_package() -> None:
+def test_shipped_file_matches_the_public_package() -> None:
     package = pytest.importorskip("chinese_calendar")
     every_day = (
         date(2004, 1, 1) + timedelta(days=n)
@@ -185,7 +185,7 @@ def test_between_is_the_inverse_of_add(start: date, amount: int) -> None:
 
 @settings(deadline=None)
 @given(unknown_or_known_days, st.integers(0, 60), st.integers(0, 60))
-def test_adding_is_monotone_and_adds_up(start: date, one: int, other: int) -> None:
+def test_adding_working_days_is_monotone_and_additive(start: date, one: int, other: int) -> None:
     first = RIGHT.add_working_days(start, one).day
 
     assert (
@@ -196,7 +196,7 @@ def test_adding_is_monotone_and_adds_up(start: date, one: int, other: int) -> No
 
 @settings(deadline=None)
 @given(days, st.integers(1, 60))
-def test_going_back_is_the_mirror_of_going_forward(start: date, amount: int) -> None:
+def test_subtracting_working_days_mirrors_adding_them(start: date, amount: int) -> None:
     assume(RIGHT.is_workday(start))
 
     assert RIGHT.add_working_days(RIGHT.add_working_days(start, amount).day, -amount).day == start
@@ -204,7 +204,7 @@ def test_going_back_is_the_mirror_of_going_forward(start: date, amount: int) -> 
 
 @settings(deadline=None)
 @given(unknown_or_known_days, st.integers(1, 90))
-def test_rolling_is_never_early_and_never_ends_on_a_rest_day(start: date, amount: int) -> None:
+def test_rolling_never_ends_early_or_on_a_rest_day(start: date, amount: int) -> None:
     rolled = RIGHT.add_calendar_days(start, amount).day
 
     assert rolled >= RIGHT.add_calendar_days(start, amount, roll=False).day
@@ -218,19 +218,19 @@ def test_rolling_is_never_early_and_never_ends_on_a_rest_day(start: date, amount
     ("text", "limit"),
     [("5wd", TimeLimit(5, "wd")), ("15d", TimeLimit(15, "d")), (" 24h ", TimeLimit(24, "h"))],
 )
-def test_limits_are_read_from_text_and_written_back(text: str, limit: TimeLimit) -> None:
+def test_limits_are_parsed_and_formatted(text: str, limit: TimeLimit) -> None:
     assert TimeLimit.parse(text) == limit
     assert str(limit) == text.strip()
 
 
 @pytest.mark.parametrize("text", ["", "5", "wd", "5 days", "-1d", "0wd", "5.5h", "99999d"])
-def test_a_limit_that_is_no_limit_is_refused_with_a_sentence(text: str) -> None:
+def test_invalid_limit_is_rejected_with_a_sentence(text: str) -> None:
     with pytest.raises(ValueError, match="时限"):
         TimeLimit.parse(text)
 
 
 @pytest.mark.parametrize("closes", ["5:30", "25:00", "24:01", "00:00", "noon"])
-def test_a_closing_time_that_is_none_is_refused(closes: str) -> None:
+def test_invalid_closing_time_is_rejected(closes: str) -> None:
     with pytest.raises(ValueError, match="截止时刻"):
         TimeLimit(5, "wd", closes)
 
@@ -247,13 +247,11 @@ def test_a_closing_time_that_is_none_is_refused(closes: str) -> None:
         ("2026-10-01 10:00", TimeLimit(24, "h"), "2026-10-02 10:00"),
     ],
 )
-def test_a_limit_ends_at_its_closing_time_in_shanghai(
-    start: str, limit: TimeLimit, due: str
-) -> None:
+def test_limit_ends_at_its_closing_time_in_shanghai(start: str, limit: TimeLimit, due: str) -> None:
     assert due_at(at(start), limit, RIGHT).at == at(due)
 
 
-def test_a_due_instant_names_its_calendar_and_its_last_day() -> None:
+def test_due_instant_has_calendar_version_and_last_day() -> None:
     due = due_at(at("2026-11-18 09:00"), TimeLimit(5, "wd", closes="24:00"), RIGHT)
 
     assert (due.day, due.provisional, due.calendar_version) == (
@@ -271,13 +269,13 @@ def test_a_due_instant_names_its_calendar_and_its_last_day() -> None:
         ("2026-11-20 10:00", "2026-11-22 15:00", "2026-11-25 17:30"),
     ],
 )
-def test_days_on_which_the_clock_stood_still_do_not_count(since: str, until: str, due: str) -> None:
+def test_paused_days_do_not_count(since: str, until: str, due: str) -> None:
     pause = Pause(at(since), at(until))
 
     assert due_at(at("2026-11-18 09:00"), TimeLimit(5, "wd"), RIGHT, [pause]).at == at(due)
 
 
-def test_a_pause_lengthens_a_limit_in_hours_by_its_own_length() -> None:
+def test_pause_extends_a_limit_in_hours_by_its_length() -> None:
     pause = Pause(at("2026-11-18 10:00"), at("2026-11-18 12:30"))
 
     assert due_at(at("2026-11-18 09:00"), TimeLimit(24, "h"), RIGHT, [pause]).at == at(
@@ -287,7 +285,7 @@ def test_a_pause_lengthens_a_limit_in_hours_by_its_own_length() -> None:
 
 @settings(deadline=None)
 @given(instants, limits, st.sampled_from(("17:30", "24:00")))
-def test_a_deadline_is_never_early_and_its_instants_stand_in_order(
+def test_deadline_instants_are_ordered_and_never_early(
     start: datetime, limit: TimeLimit, closes: str
 ) -> None:
     limit = TimeLimit(limit.amount, limit.unit, closes)
@@ -303,7 +301,7 @@ def test_a_deadline_is_never_early_and_its_instants_stand_in_order(
 
 @settings(deadline=None)
 @given(instants, limits, instants, st.timedeltas(timedelta(), timedelta(days=20)))
-def test_a_pause_never_shortens_a_deadline(
+def test_pause_never_shortens_a_deadline(
     start: datetime, limit: TimeLimit, since: datetime, length: timedelta
 ) -> None:
     assert (
@@ -333,11 +331,11 @@ def test_a_pause_never_shortens_a_deadline(
         ("2026-12-08 18:00", "■ 严重超期 9工作日"),
     ],
 )
-def test_a_deadline_of_five_working_days_goes_through_its_states(now: str, badge: str) -> None:
+def test_states_of_a_deadline_of_five_working_days(now: str, badge: str) -> None:
     assert state(now, "2026-11-18 08:00", "5wd").badge == badge
 
 
-def test_a_long_limit_warns_when_a_fifth_of_it_is_left() -> None:
+def test_long_limit_warns_when_a_fifth_remains() -> None:
     assert state("2026-11-18 12:00", "2026-11-02 09:00", "15wd").badge == "▲ 临期 剩3工作日"
     assert state("2026-11-17 12:00", "2026-11-02 09:00", "15wd").badge == "● 正常 剩4工作日"
 
@@ -353,11 +351,11 @@ def test_a_long_limit_warns_when_a_fifth_of_it_is_left() -> None:
         ("2026-11-20 09:00", "■ 严重超期 24小时"),
     ],
 )
-def test_a_limit_in_hours_is_shown_in_hours(now: str, badge: str) -> None:
+def test_limit_in_hours_is_shown_in_hours(now: str, badge: str) -> None:
     assert state(now, "2026-11-18 09:00", "24h").badge == badge
 
 
-def test_a_stopped_clock_and_a_closed_case_have_their_own_badges() -> None:
+def test_paused_and_closed_deadlines_have_their_own_badges() -> None:
     closed_late = state(
         "2026-12-30 09:00", "2026-11-18 09:00", "5wd", closed_at=at("2026-11-26 09:00")
     )
@@ -370,12 +368,12 @@ def test_a_stopped_clock_and_a_closed_case_have_their_own_badges() -> None:
     assert closed_in_time.badge == "✓ 已办结"
 
 
-def test_the_absolute_time_is_given_beside_the_badge() -> None:
+def test_due_label_shows_the_absolute_time() -> None:
     assert due_label(at("2026-11-25 17:30")) == "11-25 17:30 周三"
     assert due_label(at("2026-11-26 00:00"), provisional=True) == "11-25 24:00 周三（暂定）"
 
 
-def test_standings_sort_by_urgency() -> None:
+def test_statuses_sort_by_urgency() -> None:
     shuffled = [
         DeadlineStatus.CLOSED,
         DeadlineStatus.NORMAL,
@@ -392,7 +390,7 @@ def test_standings_sort_by_urgency() -> None:
 
 @settings(deadline=None)
 @given(instants, limits, st.timedeltas(timedelta(), timedelta(days=200)))
-def test_the_number_in_the_badge_agrees_with_the_state(
+def test_number_in_the_badge_agrees_with_the_status(
     start: datetime, limit: TimeLimit, later: timedelta
 ) -> None:
     due = compute_deadline(start, limit, RIGHT)
@@ -417,7 +415,7 @@ def test_the_number_in_the_badge_agrees_with_the_state(
 # ── versions ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_new_notice_gives_a_new_version_that_knows_the_year() -> None:
+def test_new_notice_makes_a_version_that_covers_its_year() -> None:
     newer = RIGHT.with_notice(read_notice(NOTICE_2027))
 
     assert newer.version.startswith("CN2027-")
@@ -428,7 +426,7 @@ def test_a_new_notice_gives_a_new_version_that_knows_the_year() -> None:
     assert newer.names[date(2027, 10, 9)] == "国庆节"
 
 
-def test_the_same_notice_twice_changes_nothing_and_yaml_says_the_same_as_csv() -> None:
+def test_notice_is_idempotent_and_yaml_equals_csv() -> None:
     notice = read_notice(NOTICE_2027)
     as_yaml = """
 2027:
@@ -448,7 +446,7 @@ def test_the_same_notice_twice_changes_nothing_and_yaml_says_the_same_as_csv() -
     assert read_notice(as_yaml) == notice
 
 
-def test_a_notice_that_moves_the_turn_of_the_year_is_followed_and_can_be_corrected() -> None:
+def test_notice_may_move_days_before_new_year() -> None:
     moving = read_notice(NOTICE_2027.replace("2027-01-03,休,元旦", "2026-12-31,休,元旦"))
 
     assert not RIGHT.with_notice(moving).is_workday(date(2026, 12, 31))
@@ -472,7 +470,7 @@ def test_a_notice_that_moves_the_turn_of_the_year_is_followed_and_can_be_correct
         ("# 国务院办公厅关于2027年部分节假日安排的通知\n", "", 0, "没有写明来源"),
     ],
 )
-def test_a_wrong_row_of_a_notice_is_refused_with_its_number_and_reason(
+def test_invalid_row_is_rejected_with_number_and_reason(
     old: str, new: str, row: int, reason: str
 ) -> None:
     with pytest.raises(CalendarError, match=reason) as refused:
@@ -482,7 +480,7 @@ def test_a_wrong_row_of_a_notice_is_refused_with_its_number_and_reason(
 
 
 @pytest.mark.parametrize("text", ["", "2027: [", "2027:\n  rest: 3", "hello", "日期,类型,节日\n"])
-def test_a_file_that_is_no_notice_is_refused(text: str) -> None:
+def test_file_that_is_no_notice_is_rejected(text: str) -> None:
     with pytest.raises(CalendarError):
         read_notice(text)
 
@@ -498,7 +496,7 @@ def test_years_are_imported_in_order() -> None:
         )
 
 
-def test_only_deadlines_whose_span_touches_changed_days_are_affected() -> None:
+def test_only_deadlines_with_changed_days_are_affected() -> None:
     newer = RIGHT.with_day(date(2026, 11, 20), False, "省庆")
     touched = OpenDeadline("touched", at("2026-11-18 09:00"), TimeLimit(5, "wd"))
     before = OpenDeadline("before", at("2026-11-02 09:00"), TimeLimit(5, "wd"))
@@ -510,7 +508,7 @@ def test_only_deadlines_whose_span_touches_changed_days_are_affected() -> None:
     ] == [("touched", True, False)]
 
 
-def test_a_deadline_moved_forward_is_marked_so_that_a_person_decides() -> None:
+def test_shortened_deadline_is_marked_for_a_decision() -> None:
     newer = RIGHT.with_day(date(2026, 11, 21), True, "调休")
 
     (one,) = affected_deadlines(
@@ -525,7 +523,7 @@ def test_a_deadline_moved_forward_is_marked_so_that_a_person_decides() -> None:
     )
 
 
-def test_a_notice_makes_provisional_deadlines_certain() -> None:
+def test_notice_makes_provisional_deadlines_certain() -> None:
     newer = RIGHT.with_notice(read_notice(NOTICE_2027))
 
     (one,) = affected_deadlines(
@@ -535,7 +533,7 @@ def test_a_notice_makes_provisional_deadlines_certain() -> None:
     assert (one.before.provisional, one.after.provisional, one.moved) == (True, False, False)
 
 
-def test_a_calendar_survives_its_journey_as_text() -> None:
+def test_calendar_round_trips_as_json() -> None:
     copy = WorkCalendar.from_json(RIGHT.to_json())
 
     assert copy == RIGHT

@@ -1,4 +1,4 @@
-"""Schemes as data: what the shipped files say, and that no wrong edit of one passes unseen."""
+"""The shipped schemes, and the rejection of invalid edits."""
 
 from datetime import date
 from decimal import Decimal
@@ -38,7 +38,7 @@ def line_of(text: str, marker: str) -> int:
 # ── J, row by row ─────────────────────────────────────────────────────────────────────────────────
 
 
-def test_j1_has_four_categories_ranked_apart() -> None:
+def test_j1_has_four_separately_ranked_categories() -> None:
     assert [one.label for one in J.categories] == [
         "党群工作部门",
         "省政府工作部门",
@@ -49,7 +49,7 @@ def test_j1_has_four_categories_ranked_apart() -> None:
     assert J.ranking.label == "分类排名"
 
 
-def test_j2_has_its_window_and_two_obligations() -> None:
+def test_j2_has_a_period_and_two_obligations() -> None:
     assert (J.period.begins.month, J.period.ends.month) == (8, 12)
     assert [(one.label, one.due) for one in J.obligations] == [
         ("报送实施方案", date(2020, 9, 1)),
@@ -58,7 +58,7 @@ def test_j2_has_its_window_and_two_obligations() -> None:
     assert [one.id for one in J.deductions if one.event == "obligation_lapsed"] == ["J2.late"]
 
 
-def test_j3_self_appraisal_collects_through_six_channels() -> None:
+def test_j3_self_appraisal_has_six_channels() -> None:
     assert J.self_appraisal is not None
     assert [one.label for one in J.self_appraisal.channels] == [
         "门户网站",
@@ -95,11 +95,11 @@ def test_j4_has_six_external_appraisals(
     assert component.ours, "the document gives no weight"
 
 
-def test_j4_weights_add_to_a_hundred() -> None:
+def test_j4_weights_add_up_to_100() -> None:
     assert sum(one.weight for one in J.components) == 100
 
 
-def test_j5_every_case_has_a_clock_at_every_stage() -> None:
+def test_j5_every_stage_of_a_case_has_a_limit() -> None:
     for stage in ("assign", "accept", "handle", "review"):
         for kind in ComplaintKind:
             for urgency in Urgency:
@@ -116,7 +116,7 @@ def test_j5_every_case_has_a_clock_at_every_stage() -> None:
         (ComplaintKind.INQUIRY, Urgency.NORMAL, "5wd", "ZF-D"),
     ],
 )
-def test_j5_handling_limits_name_their_basis(
+def test_j5_handling_limits_name_their_legal_basis(
     kind: ComplaintKind, urgency: Urgency, limit: str, source: str
 ) -> None:
     rule = J.case_rules.limit("handle", kind, urgency)
@@ -125,7 +125,7 @@ def test_j5_handling_limits_name_their_basis(
     assert (str(rule.limit), rule.source) == (limit, source)
 
 
-def test_j5_a_report_never_goes_to_the_accused_unit() -> None:
+def test_j5_reports_are_not_assigned_to_the_accused_unit() -> None:
     assert J.case_rules.not_by_accused == (ComplaintKind.REPORT,)
 
 
@@ -138,7 +138,7 @@ def test_j6_deducts_for_lapses_and_findings_with_evidence() -> None:
     }
 
 
-def test_j7_to_j10_say_how_results_are_used() -> None:
+def test_j7_to_j10_define_the_use_of_results() -> None:
     assert J.publication.approver == "leader"
     assert J.publication.uses == ("年度绩效考核", "机关党建考核")
     assert [
@@ -162,7 +162,7 @@ def test_j11_has_contents_and_the_catalogue_of_28_items_under_six_heads() -> Non
     assert problem.label == "窗口态度差效率低、热线网站僵尸化"
 
 
-def test_unknown_is_an_answer_that_does_not_count() -> None:
+def test_answer_unknown_is_not_counted() -> None:
     assert [(one.no, one.label, one.points) for one in J.options] == [
         (1, "满意", Decimal(100)),
         (2, "基本满意", Decimal(80)),
@@ -172,7 +172,7 @@ def test_unknown_is_an_answer_that_does_not_count() -> None:
     assert [one.counts for one in J.options] == [True, True, True, False]
 
 
-def test_what_the_document_leaves_open_is_marked() -> None:
+def test_values_left_open_by_the_document_are_marked() -> None:
     open_values = {place for place, _ in J.undecided()}
 
     assert {
@@ -186,7 +186,7 @@ def test_what_the_document_leaves_open_is_marked() -> None:
     assert not {"J2.plan", "J2.report", "J8", "J9", "J10"} & open_values
 
 
-def test_a_rule_is_found_by_its_id() -> None:
+def test_rule_is_found_by_id() -> None:
     rule = J.rule("J6.lapse_handle")
 
     assert rule is not None
@@ -197,7 +197,7 @@ def test_a_rule_is_found_by_its_id() -> None:
 # ── the other four founding documents ─────────────────────────────────────────────────────────────
 
 
-def test_t_is_a_campaign_inside_that_of_j() -> None:
+def test_t_is_a_campaign_within_that_of_j() -> None:
     t = load_scheme("T", 2020)
 
     assert t.parent == "J"
@@ -227,7 +227,7 @@ def test_l_runs_over_two_years_with_80_units_in_two_categories() -> None:
     assert materials.due == date(2013, 10, 20)
 
 
-def test_l_has_its_vote_its_grades_and_what_follows() -> None:
+def test_l_has_a_vote_grades_and_consequences() -> None:
     scheme = load_scheme("L", 2012)
 
     assert {one.key: one.quota for one in scheme.questionnaires if one.quota} == {
@@ -292,9 +292,7 @@ def test_c_has_five_phases_three_lists_and_the_ten_nots() -> None:
 
 @pytest.mark.parametrize("id", scheme_ids())
 @pytest.mark.parametrize("year", [2010, 2020, 2026, 2028])
-def test_every_shipped_scheme_loads_for_any_year_and_survives_its_journey(
-    id: str, year: int
-) -> None:
+def test_shipped_schemes_load_for_any_year_and_round_trip(id: str, year: int) -> None:
     scheme = load_scheme(id, year)
     copy = Scheme.from_json(scheme.to_json())
 
@@ -305,18 +303,18 @@ def test_every_shipped_scheme_loads_for_any_year_and_survives_its_journey(
     assert check(scheme) == []
 
 
-def test_a_scheme_has_the_same_bytes_on_every_machine() -> None:
+def test_scheme_json_is_byte_stable() -> None:
     assert J.to_json() == load_scheme(FOLDER / "j.yaml", 2020).to_json()
     assert J.fingerprint != load_scheme("J", 2021).fingerprint
 
 
-def test_a_field_of_a_newer_product_is_ignored() -> None:
+def test_unknown_field_in_json_is_ignored() -> None:
     newer = msgspec.json.decode(J.to_json()) | {"invented_later": 1}
 
     assert Scheme.from_json(msgspec.json.encode(newer)) == J
 
 
-def test_an_id_that_is_not_shipped_is_not_found() -> None:
+def test_unknown_scheme_id_is_not_found() -> None:
     with pytest.raises(FileNotFoundError):
         load_scheme("Q", 2020)
 
@@ -410,7 +408,7 @@ WRONG_EDITS = [
 @pytest.mark.parametrize(
     ("old", "new", "seen", "said"), WRONG_EDITS, ids=[f"{n:02}" for n in range(len(WRONG_EDITS))]
 )
-def test_a_wrong_edit_is_refused_with_its_line_and_what_to_do(
+def test_invalid_edit_is_rejected_with_line_and_correction(
     old: str, new: str, seen: str, said: str
 ) -> None:
     assert J_TEXT.count(old) >= 1, "the file no longer says this"
@@ -429,12 +427,12 @@ def test_a_wrong_edit_is_refused_with_its_line_and_what_to_do(
 @pytest.mark.parametrize(
     "text", ["", "# nothing\n", "- a\n- b\n", "hello", "\x00", "id: J\n\tname: x\n"]
 )
-def test_a_file_that_is_no_scheme_is_refused(text: str) -> None:
+def test_file_that_is_no_scheme_is_rejected(text: str) -> None:
     with pytest.raises(SchemeError):
         read_scheme(text, 2020)
 
 
-def test_all_mistakes_of_meaning_are_told_at_once() -> None:
+def test_all_violations_are_reported_at_once() -> None:
     edited = J_TEXT.replace("weight: 10\n", "weight: 11\n").replace(
         "minimum_sample: 30", "minimum_sample: -1"
     )
@@ -447,7 +445,7 @@ def test_all_mistakes_of_meaning_are_told_at_once() -> None:
 
 @settings(deadline=None, max_examples=20)
 @given(st.integers(1, 200))
-def test_lines_are_counted_in_the_file_as_the_person_sees_it(blank: int) -> None:
+def test_reported_lines_are_those_of_the_file(blank: int) -> None:
     edited = "\n" * blank + J_TEXT.replace("minimum_sample: 30", "minimum_sample: -1")
 
     with pytest.raises(SchemeError) as refused:
@@ -469,7 +467,7 @@ def with_weights(weights: list[Decimal]) -> Scheme:
 
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 9999), min_size=5, max_size=5, unique=True))
-def test_weights_with_two_decimals_that_add_to_a_hundred_are_accepted(cuts: list[int]) -> None:
+def test_weights_with_two_decimals_that_add_up_to_100_are_accepted(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), 10000]
     weights = [Decimal(b - a) / 100 for a, b in pairwise(edges)]
 
@@ -482,13 +480,13 @@ def test_weights_with_two_decimals_that_add_to_a_hundred_are_accepted(cuts: list
         lambda weights: sum(weights) != 100
     )
 )
-def test_weights_that_do_not_add_to_a_hundred_are_refused(weights: list[Decimal]) -> None:
+def test_weights_that_do_not_add_up_to_100_are_rejected(weights: list[Decimal]) -> None:
     assert any("合计应为 100" in sentence for _, sentence in check(with_weights(weights)))
 
 
 @settings(deadline=None)
 @given(st.lists(st.decimals(0, 100, places=2), min_size=6, max_size=6))
-def test_a_scheme_keeps_the_digits_it_was_written_with(weights: list[Decimal]) -> None:
+def test_scheme_keeps_the_digits_of_decimals(weights: list[Decimal]) -> None:
     scheme = with_weights(weights)
 
     assert Scheme.from_json(scheme.to_json()).to_json() == scheme.to_json()

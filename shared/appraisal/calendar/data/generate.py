@@ -1,11 +1,10 @@
-"""Write `china.yaml` beside this file from the public `chinesecalendar` package, once per release
-of that package.
+"""Generate `china.yaml` from the public `chinesecalendar` package, once per release of it.
 
-    python shared/calendar_data/generate.py
+    python shared/appraisal/calendar/data/generate.py
 
-The package is a source of data for this script only: at run time it answers nothing after the last
-notice it knows, while `shared.calendar` answers provisionally. Notice numbers and dates are the
-State Council's, listed below; for 2004-2007 no number could be verified, so the title stands alone.
+Only this script uses the package: it has no answer after its last notice, while the working
+calendar answers provisionally. Numbers and dates of notices are the State Council's; those of 2004
+to 2007 could not be verified, so their titles have no number.
 """
 
 from collections.abc import Iterable
@@ -57,7 +56,7 @@ years:
 
 
 def spans(days: Iterable[date]) -> list[str]:
-    """Consecutive days as `MM-DD` or `MM-DD/MM-DD`, in order."""
+    """Return runs of days as `MM-DD` or `MM-DD/MM-DD`, in order."""
     runs: list[list[date]] = []
     for day in sorted(days):
         if runs and day - runs[-1][-1] == timedelta(days=1):

@@ -1,6 +1,4 @@
-"""Through all four services, from the first word to the last: everything here goes over the public
-API on real servers.
-"""
+"""Complaints, ballots and visits through all four services, over the public API on real servers."""
 
 import asyncio
 import json
@@ -28,21 +26,21 @@ from services.simulate.units import UNITS_BY_ID
 from shared.appraisal.schemes import Scheme
 from shared.storage.connections import Database
 from shared.storage.schema import SERVICES
-from tests.journeys.conftest import BEGINS, House, eventually, shanghai
+from tests.journeys.conftest import BEGINS, System, eventually, shanghai
 
 pytestmark = pytest.mark.stack
 G02 = UNITS_BY_ID["G02"]
 
 
-def told(campaign_id: str, seed: int = 1, **changed):
-    """A complaint about the department of education, as the desk sends it."""
+def new_complaint(campaign_id: str, seed: int = 1, **changed):
+    """Return a complaint about the department of education, as the hotline desk sends it."""
     body = complaint_body(texts.complaint(Random(seed), G02, BEGINS, "08"), campaign_id, "hotline")
     return body | {"urgency": "normal", "urgency_reason": ""} | changed
 
 
-async def case_of(house: House, redacted_summary: str) -> dict:
-    """The case that came of a complaint, as the supervisor sees it."""
-    supervisor = await house.as_(SUPERVISOR)
+async def case_of(system: System, redacted_summary: str) -> dict:
+    """Return the case opened from a complaint, as the supervisor sees it."""
+    supervisor = await system.as_(SUPERVISOR)
 
     async def look():
         found, _ = await supervisor.cases(unit="G02")
@@ -51,8 +49,8 @@ async def case_of(house: House, redacted_summary: str) -> dict:
     return await supervisor.case((await eventually(look))["number"])
 
 
-async def standing_of(house: House, campaign_id: str, unit_id: str) -> dict:
-    office = await house.as_(OFFICE)
+async def ranked_unit(system: System, campaign_id: str, unit_id: str) -> dict:
+    office = await system.as_(OFFICE)
     return next(
         unit
         for category in await office.board(campaign_id)
@@ -61,17 +59,20 @@ async def standing_of(house: House, campaign_id: str, unit_id: str) -> dict:
     )
 
 
-async def test_complaint_is_warned_lapses_lowers_the_score_and_is_closed(house: House, clock):
-    campaign = await house.publish()
-    operator, supervisor = await house.as_(OPERATOR), await house.as_(SUPERVISOR)
-    zhou, wu = await house.as_(handler_of("G02")), await house.as_(head_of("G02"))
-    receipt = (await operator.register_complaint(told(campaign), key=id_of("wang"))).body
-    case = await case_of(house, receipt["redacted_summary"])
+async def test_late_complaint_lowers_the_score_and_is_closed(system: System, clock):
+    campaign = await system.publish()
+    operator, supervisor = await system.as_(OPERATOR), await system.as_(SUPERVISOR)
+    handler = await system.as_(handler_of("G02"))
+    head = await system.as_(head_of("G02"))
+    receipt = (
+        await operator.register_complaint(new_complaint(campaign), key=id_of("complaint"))
+    ).body
+    case = await case_of(system, receipt["redacted_summary"])
     number = case["number"]
     assert (case["state"], case["unit_id"]) == ("assigned", "G02")
     accept = next(one for one in case["deadlines"] if one["kind"] == "accept")
     assert accept["due_at"].startswith("2026-11-04T09:30:00"), (
-        "one working day, closing at half past five in Shanghai"
+        "one working day, until 17:30 in Shanghai"
     )
 
     await clock.set(shanghai(4, 17, 25))
@@ -79,16 +80,16 @@ async def test_complaint_is_warned_lapses_lowers_the_score_and_is_closed(house: 
     async def warned():
         return [
             notification
-            for notification in await zhou.notifications(number=number)
+            for notification in await handler.notifications(number=number)
             if notification["kind"] == "deadline_warned"
         ]
 
     await eventually(warned)
     assert not [
         notification
-        for notification in await zhou.notifications(number=number)
+        for notification in await handler.notifications(number=number)
         if notification["kind"] == "deadline_lapsed"
-    ], "five minutes are left"
+    ], "five minutes remain"
 
     await clock.set(shanghai(4, 17, 30, 1))
 
@@ -100,27 +101,27 @@ async def test_complaint_is_warned_lapses_lowers_the_score_and_is_closed(house: 
         ]
 
     await eventually(lapsed)
-    assert [notification["kind"] for notification in await wu.notifications(number=number)].count(
+    assert [notification["kind"] for notification in await head.notifications(number=number)].count(
         "deadline_lapsed"
     ) == 1
 
     async def lowered():
-        return Decimal((await standing_of(house, campaign, "G02"))["adjusted"] or 0) == Decimal(
+        return Decimal((await ranked_unit(system, campaign, "G02"))["adjusted"] or 0) == Decimal(
             "-0.5"
         )
 
     await eventually(lowered)
-    assert Decimal((await standing_of(house, campaign, "G01"))["adjusted"] or 0) == 0
+    assert Decimal((await ranked_unit(system, campaign, "G01"))["adjusted"] or 0) == 0
 
     result = texts.outcome(Random(2))
-    await zhou.accept_case(number, key=id_of("accept"))
+    await handler.accept_case(number, key=id_of("accept"))
     sent = {
         "account": result.account,
         "finding": result.finding,
         "measures": result.measures,
         "reply": result.reply,
     }
-    await zhou.submit_result(number, sent, key=id_of("submit"))
+    await handler.submit_result(number, sent, key=id_of("submit"))
     await supervisor.review_case(
         number, approve=True, opinion=texts.APPROVED[0], key=id_of("approve")
     )
@@ -130,36 +131,35 @@ async def test_complaint_is_warned_lapses_lowers_the_score_and_is_closed(house: 
 
     await eventually(closed)
 
-    async def shown_to_the_complainant():
-        status, page = await house.client.ask_progress(receipt["number"], receipt["query_code"])
+    async def progress_page():
+        status, page = await system.client.ask_progress(receipt["number"], receipt["query_code"])
         return page if status == 200 and result.reply in page else None
 
-    # The public page answers a number five times in a quarter of an hour: ask once the news has had
-    # time to travel.
+    # The public page answers a number five times in 15 minutes: wait for the events first.
     await asyncio.sleep(2)
-    page = await shown_to_the_complainant()
-    assert page, "the complainant reads the reply"
+    page = await progress_page()
+    assert page, "the progress page shows the reply"
     assert all(word in page for word in ("已收到", "已受理", "已转办", "办理中", "办结"))
-    assert receipt["redacted_summary"] not in page, "what was sent in is never shown"
-    assert (await house.client.ask_progress(receipt["number"], "00000000"))[0] == 404
+    assert receipt["redacted_summary"] not in page, "the progress page never shows the complaint"
+    assert (await system.client.ask_progress(receipt["number"], "00000000"))[0] == 404
 
     assert (
-        await house.client.rate_handling(receipt["number"], receipt["query_code"], option=1) == 200
+        await system.client.rate_handling(receipt["number"], receipt["query_code"], option=1) == 200
     )
 
-    async def platform_mark_is_seventy():
+    async def platform_points_are_70():
         return (
-            Decimal((await standing_of(house, campaign, "G02"))["components"].get("platform") or 0)
+            Decimal((await ranked_unit(system, campaign, "G02"))["components"].get("platform") or 0)
             == 70
         )
 
-    # Taken on late (0 of 30), handled in time (40 of 40), rated satisfied (30 of 30).
-    await eventually(platform_mark_is_seventy)
+    # Accepted late (0 of 30), handled in time (40 of 40), rated satisfied (30 of 30).
+    await eventually(platform_points_are_70)
 
 
-async def test_ballots_move_exactly_the_scores_they_should(house: House):
-    campaign = await house.publish()
-    office = await house.as_(OFFICE)
+async def test_ballots_change_only_the_scores_of_their_units(system: System):
+    campaign = await system.publish()
+    office = await system.as_(OFFICE)
     scheme = Scheme.from_json((await office.campaign(campaign))[1])
     form, rng = scheme.instrument("cities"), Random(11)
     points = {option.no: option.points for option in scheme.options}
@@ -175,13 +175,11 @@ async def test_ballots_move_exactly_the_scores_they_should(house: House):
     codes = await office.issue_tokens(campaign, "cities", "city_units", len(ballots))
 
     for n, (code, answers) in enumerate(zip(codes, ballots, strict=True)):
-        await house.client.submit_ballot(code, answers, key=id_of("ballot", n))
-        await house.client.submit_ballot(code, answers, key=id_of("ballot", n))
+        await system.client.submit_ballot(code, answers, key=id_of("ballot", n))
+        await system.client.submit_ballot(code, answers, key=id_of("ballot", n))
 
     def mean(unit_no: int) -> Fraction:
-        """The scheme's rule, by hand: points of the counted answers by question, then the mean of
-        the questions by weight.
-        """
+        """Compute the scheme's rule by hand: mean points by question, then by question weight."""
         by_item = {}
         for item in form.items:
             counted = [
@@ -199,7 +197,7 @@ async def test_ballots_move_exactly_the_scores_they_should(house: House):
 
     async def counted():
         marks = {
-            unit_id: (await standing_of(house, campaign, unit_id))["components"].get("cities")
+            unit_id: (await ranked_unit(system, campaign, unit_id))["components"].get("cities")
             for unit_id in chosen.values()
         }
         return all(
@@ -211,14 +209,14 @@ async def test_ballots_move_exactly_the_scores_they_should(house: House):
     for category in await office.board(campaign):
         for unit in category["units"]:
             assert unit["unit_id"] in expected or not any(unit["components"].values()), (
-                "nobody else moved"
+                "no other unit has a score"
             )
             assert unit["sample"] <= len(ballots)
 
 
-async def test_visit_with_two_problems_opens_two_cases(house: House):
-    campaign = await house.publish()
-    inspector, office = await house.as_(INSPECTOR), await house.as_(OFFICE)
+async def test_visit_with_two_problems_opens_two_cases(system: System):
+    campaign = await system.publish()
+    inspector, office = await system.as_(INSPECTOR), await system.as_(OFFICE)
     checklist = Scheme.from_json((await office.campaign(campaign))[1]).checklists[0]
     visit = visit_body(Random(5), campaign, checklist, G02, visited_at=shanghai(3, 8, 30), faults=2)
 
@@ -226,7 +224,7 @@ async def test_visit_with_two_problems_opens_two_cases(house: House):
     again = await inspector.submit_visit(id_of("visit"), visit)
 
     assert (first.status, again.status, again.body["number"]) == (201, 200, first.body["number"])
-    supervisor = await house.as_(SUPERVISOR)
+    supervisor = await system.as_(SUPERVISOR)
 
     async def opened():
         found, total = await supervisor.cases(source="visit")
@@ -239,16 +237,18 @@ async def test_visit_with_two_problems_opens_two_cases(house: House):
     assert {(row["unit_id"], row["kind"]) for row in found} == {("G02", "finding")}
 
     async def marked():
-        return (await standing_of(house, campaign, "G02"))["components"].get("visits")
+        return (await ranked_unit(system, campaign, "G02"))["components"].get("visits")
 
     assert Decimal(await eventually(marked)) < 100
 
 
-async def test_accused_unit_finds_no_trace_of_a_report(house: House):
-    campaign = await house.publish()
-    operator, reviewer = await house.as_(OPERATOR), await house.as_(REVIEWER)
+async def test_accused_unit_cannot_find_a_report(system: System):
+    campaign = await system.publish()
+    operator, reviewer = await system.as_(OPERATOR), await system.as_(REVIEWER)
     receipt = (
-        await operator.register_complaint(told(campaign, kind="report"), key=id_of("report"))
+        await operator.register_complaint(
+            new_complaint(campaign, kind="report"), key=id_of("report")
+        )
     ).body
 
     async def waiting():
@@ -262,19 +262,19 @@ async def test_accused_unit_finds_no_trace_of_a_report(house: House):
         )
 
     number = (await eventually(waiting))["number"]
-    accused = await house.as_(handler_of("G02"))
+    accused = await system.as_(handler_of("G02"))
     assert await accused.cases() == ([], 0)
     assert await accused.notifications() == []
 
     await reviewer.act(number, "assignment", {"unit_id": "D05"}, key=id_of("assign"))
-    assert (await (await house.as_(handler_of("D05"))).case(number))["origin"] is None
+    assert (await (await system.as_(handler_of("D05"))).case(number))["origin"] is None
     assert await accused.cases() == ([], 0)
 
 
-async def test_services_that_stop_in_mid_flow_lose_and_double_nothing(house: House):
-    campaign = await house.publish()
-    operator = await house.as_(OPERATOR)
-    bodies = [told(campaign, seed) for seed in range(30)]
+async def test_restarted_services_lose_and_duplicate_nothing(system: System):
+    campaign = await system.publish()
+    operator = await system.as_(OPERATOR)
+    bodies = [new_complaint(campaign, seed) for seed in range(30)]
 
     async def register(n: int):
         return (await operator.register_complaint(bodies[n], key=id_of("flow", n))).body["number"]
@@ -282,12 +282,12 @@ async def test_services_that_stop_in_mid_flow_lose_and_double_nothing(house: Hou
     sending = [asyncio.create_task(register(n)) for n in range(len(bodies))]
     await asyncio.sleep(0.3)
     await asyncio.gather(*sending, return_exceptions=True)
-    await house.restart()
-    operator = await house.as_(OPERATOR)
+    await system.restart()
+    operator = await system.as_(OPERATOR)
     numbers = [await register(n) for n in range(len(bodies))]
 
     assert len(set(numbers)) == len(bodies)
-    supervisor = await house.as_(SUPERVISOR)
+    supervisor = await system.as_(SUPERVISOR)
 
     async def all_there():
         return (await supervisor.cases())[1] >= len(bodies)
@@ -297,55 +297,53 @@ async def test_services_that_stop_in_mid_flow_lose_and_double_nothing(house: Hou
     assert (await supervisor.cases())[1] == len(bodies)
 
 
-# ── what must never be seen ───────────────────────────────────────────────────────────────────────
+# ── personal data ─────────────────────────────────────────────────────────────────────────────────
 
 CANARIES = ("欧阳金丝雀", "14199887766", "黄羽毛小区七栋", "我亲眼看见金丝雀飞走了")
 
 
-async def test_nobody_who_looks_anywhere_finds_who_complained_or_what_they_said(
-    house: House, capfd
-):
-    campaign = await house.publish()
+async def test_personal_data_appears_in_no_store_log_or_metric(system: System, capfd):
+    campaign = await system.publish()
     name, phone, address, words = CANARIES
-    said = f"{words}，窗口一直没有人，我叫{name}，住{address}，电话{phone}。"
+    complaint_text = f"{words}，窗口一直没有人，我叫{name}，住{address}，电话{phone}。"
     redacted_summary = "反映省教育厅窗口工作时间无人在岗，希望核查并答复。"
-    body = told(
+    body = new_complaint(
         campaign,
         name=name,
         phone=phone,
         address=address,
-        complaint_text=said,
+        complaint_text=complaint_text,
         redacted_summary=redacted_summary,
         identity="real_name",
     )
-    operator = await house.as_(OPERATOR)
+    operator = await system.as_(OPERATOR)
 
     await operator.register_complaint(body, key=id_of("canary"))
-    case = await case_of(house, redacted_summary)
-    await (await house.as_(handler_of("G02"))).accept_case(
+    case = await case_of(system, redacted_summary)
+    await (await system.as_(handler_of("G02"))).accept_case(
         case["number"], key=id_of("canary", "accept")
     )
 
-    async def told_to_all():
-        return await (await house.as_(SUPERVISOR)).unread() or (
-            await (await house.as_(handler_of("G02"))).notifications()
+    async def notified():
+        return await (await system.as_(SUPERVISOR)).unread() or (
+            await (await system.as_(handler_of("G02"))).notifications()
         )
 
-    await eventually(told_to_all)
-    seen = {
-        "database": await _whole_database(house.settings.database_url),
-        "kafka": await _all_records(house),
-        "redis": await _whole_cache(house.settings.redis_url),
-        "metrics": (await house.client.text("/metrics")).encode(),
+    await eventually(notified)
+    contents = {
+        "database": await _whole_database(system.settings.database_url),
+        "kafka": await _all_records(system),
+        "redis": await _whole_cache(system.settings.redis_url),
+        "metrics": (await system.client.text("/metrics")).encode(),
         "case": json.dumps(
-            await (await house.as_(handler_of("G02"))).case(case["number"]), ensure_ascii=False
+            await (await system.as_(handler_of("G02"))).case(case["number"]), ensure_ascii=False
         ).encode(),
         "logs": "".join(capfd.readouterr()).encode(),
     }
-    assert all(seen[place] for place in ("database", "kafka", "redis", "metrics")), (
-        "there is something to look through"
+    assert all(contents[place] for place in ("database", "kafka", "redis", "metrics")), (
+        "every place has content to search"
     )
-    for place, content in seen.items():
+    for place, content in contents.items():
         for canary in CANARIES:
             raw = canary.encode()
             forms = (raw, raw.hex().encode(), json.dumps(canary).strip('"').encode())
@@ -353,7 +351,7 @@ async def test_nobody_who_looks_anywhere_finds_who_complained_or_what_they_said(
 
 
 async def _whole_database(url: str) -> bytes:
-    """Every row of every table of all schemas, as text (bytes as hexadecimal)."""
+    """Return every row of every table as text (bytes as hexadecimal)."""
     parts = []
     for schema in SERVICES:
         database = Database(url, schema, pool_size=1)
@@ -370,9 +368,9 @@ async def _whole_database(url: str) -> bytes:
     return "\n".join(parts).encode()
 
 
-async def _all_records(house: House) -> bytes:
-    """Every record of every topic of this installation, with its headers."""
-    settings = house.settings
+async def _all_records(system: System) -> bytes:
+    """Return every record of every topic of this installation, with its headers."""
+    settings = system.settings
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap,
         auto_offset_reset="earliest",
@@ -400,7 +398,7 @@ async def _all_records(house: House) -> bytes:
 
 
 async def _whole_cache(url: str) -> bytes:
-    """Every key of the cache with its value, as dumped."""
+    """Return every key of the cache with its dumped value."""
     cache = redis.asyncio.Redis.from_url(url)
     parts = []
     async for key in cache.scan_iter():
@@ -409,17 +407,19 @@ async def _whole_cache(url: str) -> bytes:
     return b"\n".join(parts)
 
 
-async def test_deadlines_are_counted_in_working_days_from_the_legal_day(house: House, clock):
-    """A complaint taken on a Saturday is due by working days, whatever the machine's own date."""
-    campaign = await house.publish()
+async def test_deadlines_count_working_days_from_the_legal_day(system: System, clock):
+    """A complaint registered on a Saturday; the date of the machine does not matter."""
+    campaign = await system.publish()
     await clock.set(shanghai(7, 10))
-    operator = await house.as_(OPERATOR)
-    receipt = (await operator.register_complaint(told(campaign, 9), key=id_of("saturday"))).body
-    case = await case_of(house, receipt["redacted_summary"])
+    operator = await system.as_(OPERATOR)
+    receipt = (
+        await operator.register_complaint(new_complaint(campaign, 9), key=id_of("saturday"))
+    ).body
+    case = await case_of(system, receipt["redacted_summary"])
 
     assert case["received_on"] == "2026-11-07"
     due = {one["kind"]: one["due_at"] for one in case["deadlines"]}
     assert due["accept"].startswith("2026-11-09T09:30:00"), (
-        "the first working day after is Monday the ninth"
+        "the first working day after it is Monday the ninth"
     )
     assert due["handle"].startswith("2026-11-13T09:30:00"), "five working days"
