@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 @dataclass
-class Checkpoint:
+class DemoCheckpoint:
     """The first day, the questionnaire codes by "questionnaire/group", and the number of timeline
     events done. The file is readable by its owner only.
     """
@@ -19,12 +19,14 @@ class Checkpoint:
     done: int = 0
 
     @staticmethod
-    def open(path: Path, begins: date) -> "Checkpoint":
+    def open(path: Path, begins: date) -> "DemoCheckpoint":
         """Return the checkpoint at `path`, or a new one for a demo that begins on this day."""
         if not path.exists():
-            return Checkpoint(path, begins)
+            return DemoCheckpoint(path, begins)
         saved = json.loads(path.read_text())
-        return Checkpoint(path, date.fromisoformat(saved["begins"]), saved["codes"], saved["done"])
+        return DemoCheckpoint(
+            path, date.fromisoformat(saved["begins"]), saved["codes"], saved["done"]
+        )
 
     def save(self) -> None:
         """Replace the file atomically."""

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from services.simulate import texts
 from services.simulate.accounts import OFFICE, SUPERVISOR
-from services.simulate.checkpoint import Checkpoint
+from services.simulate.checkpoint import DemoCheckpoint
 from services.simulate.client import Client, RequestRejected, Unanswered, id_of
 from services.simulate.demo_clock import DAYS, AdjustableClock, adjusted_rate
 from services.simulate.demo_console import DemoConsole, progress_line
@@ -59,7 +59,7 @@ async def run_demo(
 ) -> None:
     """Run the demo until cancelled. A failure is printed and ends the demo, not the installation."""
     begins = clock.clock.anchor.astimezone(CHINA).date()
-    checkpoint = Checkpoint.open(settings.data_folder / "demo-checkpoint.json", begins)
+    checkpoint = DemoCheckpoint.open(settings.data_folder / "demo-checkpoint.json", begins)
     url = f"http://{settings.host}:{settings.port}"
     try:
         async with Client(url) as client:
@@ -85,7 +85,7 @@ class DemoRunner:
         client: Client,
         password: str,
         clock: AdjustableClock,
-        checkpoint: Checkpoint,
+        checkpoint: DemoCheckpoint,
         console: Console,
     ) -> None:
         self._client = client

@@ -8,7 +8,7 @@ from typing import Final
 
 from services.simulate import texts
 from services.simulate.accounts import INSPECTOR, OPERATOR
-from services.simulate.checkpoint import Checkpoint
+from services.simulate.checkpoint import DemoCheckpoint
 from services.simulate.client import Ballot, Client, RequestRejected, id_of
 from services.simulate.requests import TargetCampaign, ballot_answers, complaint_body, visit_body
 from services.simulate.staff import ClientPool
@@ -32,7 +32,7 @@ class DemoPublic:
         client: Client,
         clients: ClientPool,
         campaign: TargetCampaign,
-        checkpoint: Checkpoint,
+        checkpoint: DemoCheckpoint,
         quality: Mapping[str, float],
     ) -> None:
         self._client = client

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from services.cli.up import contain
-from services.simulate.checkpoint import Checkpoint
+from services.simulate.checkpoint import DemoCheckpoint
 from services.simulate.demo_clock import DAYS, DemoClock
 from services.simulate.staff import belongs_to_demo, in_office_hours, unit_qualities
 from services.simulate.timeline import BALLOTS, HALL_BALLOTS, demo_rules, timeline
@@ -78,12 +78,12 @@ def test_demo_rules_are_scheme_j_for_any_first_day(begins: date):
 
 
 def test_checkpoint_is_saved_and_restored(tmp_path):
-    checkpoint = Checkpoint.open(tmp_path / "checkpoint.json", date(2026, 10, 26))
+    checkpoint = DemoCheckpoint.open(tmp_path / "checkpoint.json", date(2026, 10, 26))
     checkpoint.codes = {"hall/applicants": ["x"]}
     checkpoint.done = 17
     checkpoint.save()
 
-    again = Checkpoint.open(tmp_path / "checkpoint.json", date(2026, 11, 1))
+    again = DemoCheckpoint.open(tmp_path / "checkpoint.json", date(2026, 11, 1))
 
     assert (again.begins, again.codes, again.done) == (
         date(2026, 10, 26),

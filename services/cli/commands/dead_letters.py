@@ -26,16 +26,16 @@ COLUMNS = (
 )
 
 
-def dead_letters(data: DataFolder = DATA) -> None:
+def list_pending(data: DataFolder = DATA) -> None:
     """List pending dead letters and the number of buffered events."""
     table = Table("service", *COLUMNS)
 
-    async def list_pending(service: str, tx: Transaction) -> None:
+    async def add_rows(service: str, tx: Transaction) -> None:
         for dead_letter in await store.pending(tx):
             table.add_row(service, *(str(getattr(dead_letter, name)) for name in COLUMNS))
         out.print(f"{service}: {await buffered_events.count(tx)} buffered")
 
-    run(in_each_service(installed_settings(data), SERVICES, list_pending))
+    run(in_each_service(installed_settings(data), SERVICES, add_rows))
     out.print(table)
 
 
