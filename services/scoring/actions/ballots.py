@@ -11,7 +11,7 @@ from services.scoring.domain.campaign import Campaign
 from services.scoring.domain.ledger import ScoreSource
 from services.scoring.settings import context_of
 from services.scoring.store import ballots
-from services.scoring.store.ballots import BallotRow
+from services.scoring.store.ballots import NewBallot
 from shared.appraisal.ballots import (
     Answer,
     answer_of,
@@ -69,10 +69,10 @@ async def _count(
 
 def _rows(
     campaign: Campaign, events: Sequence[BallotSubmitted], packed: PackedBallots
-) -> list[BallotRow]:
+) -> list[NewBallot]:
     ids = campaign.response_group_ids
     return [
-        BallotRow(
+        NewBallot(
             event.ballot_id,
             ids[event.instrument, event.group],
             event.point,

@@ -37,7 +37,7 @@ group by 1, 2, 3, 4
 """
 
 
-class BallotRow(NamedTuple):
+class NewBallot(NamedTuple):
     """A ballot to store. `answers`: packed (`shared.appraisal.ballots.pack`)."""
 
     ballot_id: UUID
@@ -59,7 +59,7 @@ class AnswerCount:
 
 
 async def insert_ballots(
-    tx: Transaction, campaign_id: str, rows: Sequence[BallotRow]
+    tx: Transaction, campaign_id: str, rows: Sequence[NewBallot]
 ) -> Collection[UUID] | None:
     """Insert ballots that are not stored yet.
 
