@@ -21,8 +21,8 @@ ELSEWHERE = "/notify/"
 
 
 @pytest.fixture
-async def house(office: Office, chromium: Browser) -> AsyncIterator[SimpleNamespace]:  # noqa: F811
-    """Intake, served. `house.open(path, role, …)` gives a page; what its console complains about
+async def site(office: Office, chromium: Browser) -> AsyncIterator[SimpleNamespace]:  # noqa: F811
+    """Intake, served. `site.open(path, role, …)` gives a page; what its console complains about
     fails the test.
     """
     contexts, complaints = [], []
@@ -62,8 +62,8 @@ async def house(office: Office, chromium: Browser) -> AsyncIterator[SimpleNamesp
 # ── signing in ────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_an_operator_signs_in_and_comes_where_they_wanted(house):
-    page = await house.open("/intake/desk")
+async def test_an_operator_signs_in_and_comes_where_they_wanted(site):
+    page = await site.open("/intake/desk")
     await expect(page).to_have_url(re.compile("/login"))
     await page.get_by_label("用户名").fill("zuoxi")
     await page.get_by_label("密码").fill("wrong-password")
@@ -80,8 +80,8 @@ async def test_an_operator_signs_in_and_comes_where_they_wanted(house):
 # ── the desk ──────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_complaint_is_registered_with_the_keyboard_alone(house):
-    page = await house.open("/intake/desk", Role.OPERATOR)
+async def test_a_complaint_is_registered_with_the_keyboard_alone(site):
+    page = await site.open("/intake/desk", Role.OPERATOR)
     keyboard, tabs = page.keyboard, 0
 
     async def tab(times=1):
@@ -114,11 +114,11 @@ async def test_a_complaint_is_registered_with_the_keyboard_alone(house):
     await expect(page.locator(".note.g")).to_contain_text("登记成功：ZT2026-")
     await expect(page.locator(".note.g .code")).to_have_text(re.compile(r"^\d{4} \d{4}$"))
     assert tabs <= 12
-    assert len(await house.office.events("complaint%")) == 1
+    assert len(await site.office.events("complaint%")) == 1
 
 
-async def test_keys_of_the_input_method_do_nothing_else(house):
-    page = await house.open("/intake/desk", Role.OPERATOR)
+async def test_keys_of_the_input_method_do_nothing_else(site):
+    page = await site.open("/intake/desk", Role.OPERATOR)
     for selector in (
         "#f-phone",
         "#f-unit",
@@ -127,11 +127,11 @@ async def test_keys_of_the_input_method_do_nothing_else(house):
         "#f-redacted_summary",
     ):
         assert not await composing_key(page, "Enter", selector)
-    assert await house.office.events() == []
+    assert await site.office.events() == []
 
 
-async def test_personal_data_in_the_summary_keeps_everything_typed(house):
-    page = await house.open("/intake/desk", Role.OPERATOR)
+async def test_personal_data_in_the_summary_keeps_everything_typed(site):
+    page = await site.open("/intake/desk", Role.OPERATOR)
     await fill_desk(page, redacted_summary="请回电 13812345678")
     await page.keyboard.press("Control+Enter")
 
@@ -139,7 +139,7 @@ async def test_personal_data_in_the_summary_keeps_everything_typed(house):
     await expect(page.locator("#errsum")).to_be_focused()
     await expect(page.locator("#f-complaint_text")).to_have_value(re.compile("玩手机"))
     await expect(page.locator("#f-redacted_summary")).to_have_value("请回电 13812345678")
-    assert await house.office.events() == []
+    assert await site.office.events() == []
 
 
 async def fill_desk(page: Page, redacted_summary: str = "窗口人员玩手机，不理睬办事群众") -> None:
@@ -149,22 +149,22 @@ async def fill_desk(page: Page, redacted_summary: str = "窗口人员玩手机�
     await page.locator("#f-redacted_summary").fill(redacted_summary)
 
 
-async def test_the_draft_is_on_the_server(house):
-    page = await house.open("/intake/desk", Role.OPERATOR)
+async def test_the_draft_is_on_the_server(site):
+    page = await site.open("/intake/desk", Role.OPERATOR)
     await page.locator("#f-complaint_text").fill("这件事还没有写完就断线了")
     await page.keyboard.press("Control+s")
     await expect(page.locator("[data-draft-status]")).to_contain_text("草稿已保存")
 
     again = await page.context.new_page()
-    await again.goto(house.url + "/intake/desk/mine")
+    await again.goto(site.url + "/intake/desk/mine")
     await again.get_by_role("link", name="继续").click()
     await expect(again.locator("#f-complaint_text")).to_have_value("这件事还没有写完就断线了")
 
 
-async def test_a_near_duplicate_is_offered_and_merged(house):
-    page = await house.open("/intake/desk", Role.OPERATOR)
+async def test_a_near_duplicate_is_offered_and_merged(site):
+    page = await site.open("/intake/desk", Role.OPERATOR)
     for merged in (False, True):
-        await page.goto(house.url + "/intake/desk")
+        await page.goto(site.url + "/intake/desk")
         await fill_desk(page)
         if merged:
             await page.keyboard.press("Alt+u")
@@ -176,14 +176,14 @@ async def test_a_near_duplicate_is_offered_and_merged(house):
         await page.keyboard.press("Control+Enter")
         await expect(page.locator(".note.g")).to_contain_text("登记成功")
     await expect(page.locator(".note.g")).to_contain_text("已并入")
-    assert [name for name, _ in await house.office.events()] == [
+    assert [name for name, _ in await site.office.events()] == [
         "complaint.registered.v1",
         "complaint.repeated.v1",
     ]
 
 
-async def test_registration_goes_on_when_the_search_for_duplicates_fails(house):
-    page = await house.open("/intake/desk", Role.OPERATOR)
+async def test_registration_goes_on_when_the_search_for_duplicates_fails(site):
+    page = await site.open("/intake/desk", Role.OPERATOR)
     await page.route("**/intake/desk/similar", lambda route: route.abort())
     await fill_desk(page)
     await expect(page.locator("#similar")).to_contain_text("查重暂不可用")
@@ -191,21 +191,21 @@ async def test_registration_goes_on_when_the_search_for_duplicates_fails(house):
     await expect(page.locator(".note.g")).to_contain_text("登记成功")
 
 
-async def test_the_desk_fits_without_scrolling(house):
-    page = await house.open("/intake/desk", Role.OPERATOR, size=(1366, 640))
+async def test_the_desk_fits_without_scrolling(site):
+    page = await site.open("/intake/desk", Role.OPERATOR, size=(1366, 640))
     assert await page.evaluate("document.documentElement.scrollHeight") <= 640
 
 
-async def test_the_desk_works_without_script(house):
-    page = await house.open("/intake/desk", Role.OPERATOR, script=False)
+async def test_the_desk_works_without_script(site):
+    page = await site.open("/intake/desk", Role.OPERATOR, script=False)
     await fill_desk(page)
     await page.get_by_role("button", name="登记并转办").click()
     await expect(page.locator(".note.g")).to_contain_text("登记成功：ZT2026-")
 
 
-async def test_an_identity_is_shown_for_a_reason_and_goes_again(house):
-    number = await registered(house)
-    page = await house.open(f"/intake/tickets/{number}", Role.REVIEWER)
+async def test_an_identity_is_shown_for_a_reason_and_goes_again(site):
+    number = await registered(site)
+    page = await site.open(f"/intake/tickets/{number}", Role.REVIEWER)
     await expect(page.get_by_text("138****5678")).to_be_visible()
     await page.clock.install()
     await page.get_by_label("查阅理由").fill("需要电话核实")
@@ -218,7 +218,7 @@ async def test_an_identity_is_shown_for_a_reason_and_goes_again(house):
     assert "13812345678" not in storage
 
 
-async def registered(house) -> str:
+async def registered(site) -> str:
     from services.intake.actions.complaints import Registration, register_complaints
     from services.intake.domain.complaints import NewComplaint
     from shared.appraisal.labels import ComplaintChannel, ComplaintKind
@@ -234,8 +234,8 @@ async def registered(house) -> str:
         name="欧阳晓春",
         phone="13812345678",
     )
-    registration = Registration(complaint=complaint, by=house.office.person(Role.OPERATOR))
-    async with house.office.transaction() as tx:
+    registration = Registration(complaint=complaint, by=site.office.person(Role.OPERATOR))
+    async with site.office.transaction() as tx:
         [registered] = await register_complaints(tx, [registration])
     return registered.number
 
@@ -265,10 +265,10 @@ async def report_something(page: Page, identity: str = "匿名") -> tuple[str, s
     return number, code
 
 
-async def test_anybody_reports_and_asks_without_script(house):
-    page = await house.open("/p/", script=False, size=(390, 844))
+async def test_anybody_reports_and_asks_without_script(site):
+    page = await site.open("/p/", script=False, size=(390, 844))
     number, code = await report_something(page)
-    await page.goto(house.url + "/p/query")
+    await page.goto(site.url + "/p/query")
     await page.get_by_label("回执编号").fill(number.replace("-", " "))
     await page.get_by_label("查询码").fill(code)
     await page.get_by_role("button", name="查询").click()
@@ -276,16 +276,16 @@ async def test_anybody_reports_and_asks_without_script(house):
     await expect(page.locator("h1")).to_have_text(number)
     await expect(page.locator("ol.tl li").first).to_contain_text("已收到")
     assert "四十分钟" not in await page.content()
-    [(_, event)] = await house.office.events("complaint%")
+    [(_, event)] = await site.office.events("complaint%")
     assert (event["channel"], event["unit_id"]) == ("online", "tcm")
 
 
-async def test_unknown_numbers_and_wrong_codes_are_answered_alike(house):
-    number = await registered(house)
-    page = await house.open("/p/query", script=False)
+async def test_unknown_numbers_and_wrong_codes_are_answered_alike(site):
+    number = await registered(site)
+    page = await site.open("/p/query", script=False)
     words = []
     for asked in (number, "ZT2026-999999"):
-        await page.goto(house.url + "/p/query")
+        await page.goto(site.url + "/p/query")
         await page.get_by_label("回执编号").fill(asked)
         await page.get_by_label("查询码").fill("12345678")
         await page.get_by_role("button", name="查询").click()
@@ -297,8 +297,8 @@ async def test_unknown_numbers_and_wrong_codes_are_answered_alike(house):
     await expect(page.locator("body")).to_contain_text("过于频繁")
 
 
-async def test_a_questionnaire_is_filled_in_once_without_script(house):
-    async with house.office.transaction() as tx:
+async def test_a_questionnaire_is_filled_in_once_without_script(site):
+    async with site.office.transaction() as tx:
         _, [code] = await issue_tokens(
             tx,
             campaign_id=CAMPAIGN,
@@ -306,9 +306,9 @@ async def test_a_questionnaire_is_filled_in_once_without_script(house):
             group="npc",
             point=None,
             count=1,
-            by=house.office.person(Role.OFFICE),
+            by=site.office.person(Role.OFFICE),
         )
-    page = await house.open(f"/s/{code}", script=False, size=(390, 844))
+    page = await site.open(f"/s/{code}", script=False, size=(390, 844))
     await expect(page.locator("input:checked")).to_have_count(0)
     assert (
         min(
@@ -325,17 +325,17 @@ async def test_a_questionnaire_is_filled_in_once_without_script(house):
         await page.locator("input[name=option]").nth(place % 3).check()
         await page.locator("button.p").click()
     await expect(page.locator("h1")).to_have_text("谢谢")
-    await page.goto(house.url + f"/s/{code}")
+    await page.goto(site.url + f"/s/{code}")
     await expect(page.locator("h1")).to_have_text("已经填过")
-    [(_, event)] = await house.office.events("ballot%")
+    [(_, event)] = await site.office.events("ballot%")
     assert len(event["answers"]) == 20
 
 
-async def test_a_photo_of_the_public_keeps_no_metadata(house, tmp_path):
+async def test_a_photo_of_the_public_keeps_no_metadata(site, tmp_path):
     from tests.intake.test_visits import picture
 
     (tmp_path / "张三.jpg").write_bytes(picture(9))
-    page = await house.open("/p/report/1", script=False)
+    page = await site.open("/p/report/1", script=False)
     await page.get_by_role("button", name="说不清是哪个单位").click()
     await page.get_by_label("投诉").check()
     await page.get_by_label("说不清").check()
@@ -371,17 +371,17 @@ PAGES = [
 
 
 @pytest.mark.parametrize(("path", "role"), PAGES)
-async def test_every_page_is_accessible_at_every_size(house, path, role):
-    page = await house.open(path, role)
+async def test_every_page_is_accessible_at_every_size(site, path, role):
+    page = await site.open(path, role)
     for width, height in SIZES:
         await page.set_viewport_size({"width": width, "height": height})
         await fits(page)
         await axe(page)
 
 
-async def test_a_ticket_is_accessible_at_every_size(house):
-    number = await registered(house)
-    page = await house.open(f"/intake/tickets/{number}", Role.REVIEWER)
+async def test_a_ticket_is_accessible_at_every_size(site):
+    number = await registered(site)
+    page = await site.open(f"/intake/tickets/{number}", Role.REVIEWER)
     await expect(page.locator("h1")).to_contain_text(number)
     for width, height in SIZES:
         await page.set_viewport_size({"width": width, "height": height})
@@ -389,8 +389,8 @@ async def test_a_ticket_is_accessible_at_every_size(house):
         await axe(page)
 
 
-async def test_public_pages_are_light(house):
-    async with house.office.client() as complainant:
+async def test_public_pages_are_light(site):
+    async with site.office.client() as complainant:
         asked = await complainant.get("/p/report/1")
         files = set(re.findall(r'(?:href|src)="(/static/[^"]+)"', asked.text))
         total = len(asked.content) + sum(
@@ -402,11 +402,11 @@ async def test_public_pages_are_light(house):
 # ── the field ─────────────────────────────────────────────────────────────────────────────────────
 
 
-async def in_the_field(house, size=(390, 844)) -> Page:
+async def in_the_field(site, size=(390, 844)) -> Page:
     """An inspector's phone that has opened the pages once with a network: shell and lists are on
     it.
     """
-    page = await house.open("/intake/field/", Role.INSPECTOR, size=size)
+    page = await site.open("/intake/field/", Role.INSPECTOR, size=size)
     await page.evaluate("navigator.serviceWorker.ready")
     await expect(page.locator("#app")).to_contain_text("2026")
     await page.reload()
@@ -437,19 +437,19 @@ async def submit_visit(page: Page) -> None:
     await expect(page.locator("h1")).to_have_text("外勤检查")
 
 
-async def test_a_visit_is_filled_in_and_sent(house, tmp_path):
-    page = await in_the_field(house)
+async def test_a_visit_is_filled_in_and_sent(site, tmp_path):
+    page = await in_the_field(site)
     await fill_visit(page, photos=2, folder=tmp_path)
     await submit_visit(page)
 
     await expect(page.locator("#state")).to_contain_text("全部已上传")
     await expect(page.locator("#app")).to_contain_text("XC2026-")
-    [(_, event)] = await house.office.events("visit%")
+    [(_, event)] = await site.office.events("visit%")
     assert (event["unit_id"], event["photos"]) == ("tcm", 2)
 
 
-async def test_visits_made_without_a_network_arrive_once(house, tmp_path):
-    page = await in_the_field(house)
+async def test_visits_made_without_a_network_arrive_once(site, tmp_path):
+    page = await in_the_field(site)
     await page.context.set_offline(True)
     await page.reload()
     await expect(page.locator("h1")).to_have_text("外勤检查")
@@ -457,20 +457,20 @@ async def test_visits_made_without_a_network_arrive_once(house, tmp_path):
         await fill_visit(page, photos=1, folder=tmp_path)
         await submit_visit(page)
     await expect(page.locator("#state")).to_contain_text("待上传 2 份（离线，照片 2 张")
-    assert await house.office.events() == []
+    assert await site.office.events() == []
 
     await page.close()
     again = await page.context.new_page()
-    await again.goto(house.url + "/intake/field/queue")
+    await again.goto(site.url + "/intake/field/queue")
     await expect(again.locator(".records li")).to_have_count(2)
     await page.context.set_offline(False)
 
     await expect(again.locator("#state")).to_contain_text("全部已上传", timeout=20_000)
-    assert len(await house.office.events("visit%")) == 2
+    assert len(await site.office.events("visit%")) == 2
 
 
-async def test_an_answer_that_was_lost_makes_no_second_visit(house, tmp_path):
-    page = await in_the_field(house)
+async def test_an_answer_that_was_lost_makes_no_second_visit(site, tmp_path):
+    page = await in_the_field(site)
     lost = 0
 
     async def lose(route):
@@ -487,17 +487,17 @@ async def test_an_answer_that_was_lost_makes_no_second_visit(house, tmp_path):
     await submit_visit(page)
     await expect(page.locator("#state")).to_contain_text("全部已上传", timeout=30_000)
     assert lost == 3
-    assert len(await house.office.events("visit%")) == 1
+    assert len(await site.office.events("visit%")) == 1
 
 
-async def test_two_pages_send_each_photo_once(house, tmp_path):
-    page = await in_the_field(house)
+async def test_two_pages_send_each_photo_once(site, tmp_path):
+    page = await in_the_field(site)
     await page.context.set_offline(True)
     await page.reload()
     await fill_visit(page, photos=3, folder=tmp_path)
     await submit_visit(page)
     other = await page.context.new_page()
-    await other.goto(house.url + "/intake/field/")
+    await other.goto(site.url + "/intake/field/")
     sent = []
     page.context.on(
         "request", lambda request: sent.append(request.url) if request.method == "PUT" else None
@@ -507,11 +507,11 @@ async def test_two_pages_send_each_photo_once(house, tmp_path):
     await expect(page.locator("#state")).to_contain_text("全部已上传", timeout=20_000)
     await expect(other.locator("#state")).not_to_contain_text("待上传", timeout=20_000)
     assert len(sent) == len(set(sent)) == 3
-    assert len(await house.office.events("visit%")) == 1
+    assert len(await site.office.events("visit%")) == 1
 
 
-async def test_a_captive_portal_and_a_lost_session_lose_nothing(house, tmp_path):
-    page = await in_the_field(house)
+async def test_a_captive_portal_and_a_lost_session_lose_nothing(site, tmp_path):
+    page = await in_the_field(site)
     await page.context.route(
         "**/intake/field/ping",
         lambda route: route.fulfill(status=200, body="<html>Sign in to WiFi</html>"),
@@ -527,11 +527,11 @@ async def test_a_captive_portal_and_a_lost_session_lose_nothing(house, tmp_path)
     await page.context.add_cookies(cookies)
     await page.get_by_role("button", name="立即上传").click()
     await expect(page.locator("#state")).to_contain_text("全部已上传")
-    assert len(await house.office.events("visit%")) == 1
+    assert len(await site.office.events("visit%")) == 1
 
 
-async def test_nothing_on_the_phone_can_be_read_from_its_store(house, tmp_path):
-    page = await in_the_field(house)
+async def test_nothing_on_the_phone_can_be_read_from_its_store(site, tmp_path):
+    page = await in_the_field(site)
     await page.context.set_offline(True)
     await page.reload()
     await fill_visit(page, photos=1, folder=tmp_path)
@@ -552,23 +552,23 @@ async def test_nothing_on_the_phone_can_be_read_from_its_store(house, tmp_path):
     assert "JFIF" not in stored
 
 
-async def test_what_is_missing_is_named_before_anything_is_sent(house):
-    page = await in_the_field(house)
+async def test_what_is_missing_is_named_before_anything_is_sent(site):
+    page = await in_the_field(site)
     await page.get_by_role("button", name="＋ 新的检查").click()
     await page.get_by_role("button", name="完成并提交").click()
     await expect(page.locator("#errsum")).to_contain_text("请选择被检查单位")
     await expect(page.locator("#errsum")).to_be_focused()
-    assert await house.office.events() == []
+    assert await site.office.events() == []
 
 
-async def test_field_pages_are_accessible_at_every_size(house):
-    page = await in_the_field(house)
+async def test_field_pages_are_accessible_at_every_size(site):
+    page = await in_the_field(site)
     for address in (
         "/intake/field/",
         "/intake/field/queue",
         "/intake/field/visit/00000000-0000-4000-8000-000000000001",
     ):
-        await page.goto(house.url + address)
+        await page.goto(site.url + address)
         await expect(page.locator("h1")).to_be_visible()
         for width, height in SIZES:
             await page.set_viewport_size({"width": width, "height": height})
@@ -576,12 +576,12 @@ async def test_field_pages_are_accessible_at_every_size(house):
             await axe(page)
 
 
-async def test_the_office_sees_a_visit_and_its_photos(house, tmp_path):
-    phone = await in_the_field(house)
+async def test_the_office_sees_a_visit_and_its_photos(site, tmp_path):
+    phone = await in_the_field(site)
     await fill_visit(phone, photos=1, folder=tmp_path)
     await submit_visit(phone)
     await expect(phone.locator("#state")).to_contain_text("全部已上传")
-    page = await house.open("/intake/field/plans", Role.OFFICE)
+    page = await site.open("/intake/field/plans", Role.OFFICE)
     await page.get_by_role("link", name=re.compile("XC2026")).click()
     image = page.get_by_alt_text("照片 1")
     await image.scroll_into_view_if_needed()

@@ -18,10 +18,10 @@ PHOTO_STEP = (
 
 async def send(app, path, receive, *, kind=f"multipart/form-data; boundary={BOUNDARY}"):
     """One POST of a stranger whose body comes from `receive`; gives the status."""
-    said = []
+    sent = []
 
     async def answer(message):
-        said.append(message)
+        sent.append(message)
 
     headers = [
         (b"host", b"intake.test"),
@@ -42,7 +42,7 @@ async def send(app, path, receive, *, kind=f"multipart/form-data; boundary={BOUN
         "server": ("intake.test", 80),
     }
     await app(scope, receive, answer)
-    return said[0]["status"]
+    return sent[0]["status"]
 
 
 async def whole():

@@ -17,7 +17,7 @@ from services.intake.domain.identities import Identity
 from services.intake.settings import context_of
 from services.intake.store import campaigns, files, hotline_drafts, vault
 from services.intake.store import complaints as store
-from services.intake.store.complaints import ComplaintRow, SealedComplaint
+from services.intake.store.complaints import SealedComplaint, StoredComplaint
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import ComplaintRegistered, ComplaintRepeated
 from shared.foundation import telemetry
@@ -92,7 +92,7 @@ async def register_complaints(
 
 
 async def _prepare_or_reject(
-    tx: Transaction, registration: Registration, target: ComplaintRow | None
+    tx: Transaction, registration: Registration, target: StoredComplaint | None
 ) -> SealedComplaint | Rejected:
     try:
         return await _prepare(tx, registration, target)
@@ -102,7 +102,7 @@ async def _prepare_or_reject(
 
 
 async def _prepare(
-    tx: Transaction, registration: Registration, target: ComplaintRow | None
+    tx: Transaction, registration: Registration, target: StoredComplaint | None
 ) -> SealedComplaint:
     """Return the complaint, checked and encrypted. Raises Rejected."""
     complaint = registration.complaint
@@ -159,7 +159,7 @@ async def _complete(
     registration: Registration,
     sealed: SealedComplaint,
     number: str,
-    target: ComplaintRow | None,
+    target: StoredComplaint | None,
 ) -> RegisteredComplaint:
     """Publish and audit a registration, and end the draft it was made from."""
     registered = RegisteredComplaint(
@@ -262,8 +262,8 @@ async def merge_complaint(
 
 
 def _check_merge_target(
-    target: ComplaintRow | None, campaign_id: str, *, merging: UUID | None = None
-) -> ComplaintRow:
+    target: StoredComplaint | None, campaign_id: str, *, merging: UUID | None = None
+) -> StoredComplaint:
     if target is None or target.campaign_id != campaign_id:
         sentence = "要并入的诉求不存在，或不属于本次评议"
         raise Rejected(sentence, status=422, field="merge_into")
@@ -273,7 +273,9 @@ def _check_merge_target(
     return target
 
 
-async def _merge(tx: Transaction, complaint_id: UUID, target: ComplaintRow, *, actor: str) -> None:
+async def _merge(
+    tx: Transaction, complaint_id: UUID, target: StoredComplaint, *, actor: str
+) -> None:
     repeats = await store.merge(tx, complaint_id, into=target.id)
     tx.audit("complaint.merged", complaint_id, actor, into=str(target.id))
     tx.publish(

@@ -62,7 +62,7 @@ class SealedComplaint:
         return str(self.received_at.astimezone(CHINA).year)
 
 
-class ComplaintRow(msgspec.Struct, frozen=True, kw_only=True):
+class StoredComplaint(msgspec.Struct, frozen=True, kw_only=True):
     """A complaint without its text and its complainant, which are in the vault."""
 
     id: UUID
@@ -83,7 +83,7 @@ class ComplaintRow(msgspec.Struct, frozen=True, kw_only=True):
     merged_into: UUID | None
 
 
-class VisibleComplaint(ComplaintRow, frozen=True, kw_only=True):
+class VisibleComplaint(StoredComplaint, frozen=True, kw_only=True):
     """A complaint with the number of the complaint that it was merged into."""
 
     merged_number: str | None
@@ -179,7 +179,7 @@ async def find_visible(tx: Transaction, number: str, account: Account) -> Visibl
     return read_optional(VisibleComplaint, record)
 
 
-async def lock(tx: Transaction, numbers: Collection[str]) -> dict[str, ComplaintRow]:
+async def lock(tx: Transaction, numbers: Collection[str]) -> dict[str, StoredComplaint]:
     """Lock the complaints of these numbers until the transaction ends; return those found.
 
     Locks are taken in the order of the numbers, so that two transactions cannot deadlock.
@@ -190,7 +190,7 @@ async def lock(tx: Transaction, numbers: Collection[str]) -> dict[str, Complaint
         "select * from complaints where number = any($1::text[]) order by number for update",
         list(numbers),
     )
-    return {row.number: row for row in read_rows(ComplaintRow, records)}
+    return {row.number: row for row in read_rows(StoredComplaint, records)}
 
 
 async def merge(tx: Transaction, complaint_id: UUID, *, into: UUID) -> int:

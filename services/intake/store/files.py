@@ -5,7 +5,7 @@ from typing import Final, Literal
 from uuid import UUID
 
 from services.intake.store.encrypted_files import EncryptedFile
-from services.intake.store.rows import SealedColumns, read_optional, read_rows
+from services.intake.store.rows import SealedRow, read_optional, read_rows
 from shared.storage.transaction import Transaction
 
 Subject = Literal["visit", "complaint", "form_draft"]
@@ -15,7 +15,7 @@ _COLUMNS: Final = (
 )
 
 
-class FileRow(SealedColumns, frozen=True, kw_only=True):
+class FileRow(SealedRow, frozen=True, kw_only=True):
     """A stored file. `sealed` holds its key; a file whose key was destroyed cannot be read."""
 
     id: UUID

@@ -4,14 +4,14 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from services.intake.store.rows import SealedColumns, read_rows
+from services.intake.store.rows import SealedRow, read_rows
 from shared.security.keyring import SealedRecord
 from shared.storage.transaction import Transaction
 
 LIST_MAX: Final = 200
 
 
-class SealedDraft(SealedColumns, frozen=True, kw_only=True):
+class SealedDraft(SealedRow, frozen=True, kw_only=True):
     """A draft of a hotline ticket, encrypted."""
 
     id: UUID

@@ -11,7 +11,7 @@ from shared.security.keyring import SealedRecord
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
 
-class SealedColumns(msgspec.Struct, frozen=True, kw_only=True):
+class SealedRow(msgspec.Struct, frozen=True, kw_only=True):
     """The columns of an encrypted record."""
 
     ciphertext: bytes

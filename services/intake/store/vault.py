@@ -5,14 +5,14 @@ from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
-from services.intake.store.rows import SealedColumns, read_optional, read_rows
+from services.intake.store.rows import SealedRow, read_optional, read_rows
 from shared.security.keyring import KeyDestroyed, KeyRing, SealedRecord
 from shared.storage.transaction import Transaction
 
 Part = Literal["identity", "statement"]
 
 
-class SealedSupplement(SealedColumns, frozen=True, kw_only=True):
+class SealedSupplement(SealedRow, frozen=True, kw_only=True):
     """A supplement, encrypted. `display_name`: of the account that added it."""
 
     id: UUID
@@ -30,7 +30,7 @@ async def read_part(
         complaint_id,
         part,
     )
-    row = read_optional(SealedColumns, record)
+    row = read_optional(SealedRow, record)
     if row is None:
         return {}
     try:
