@@ -1,9 +1,7 @@
-"""Every page a person can go to by name: the top bar, the section's tabs, the `g` keys and the
-command palette, from one table.
+"""Navigation: the top bar, the tabs of a section, the `g` shortcuts and the command palette.
 
-Services do not know each other, but every page shows the way to all of them: so the table stands
-here. Only entries that a role may use are rendered. `register` adds a page for this process only:
-what the menus of the other services shall show too belongs into the table.
+Services do not know each other, but every page links to all of them, so the table of pages is here.
+A page contains only the entries that the account's role may use.
 """
 
 from collections.abc import Sequence
@@ -19,7 +17,7 @@ from shared.security.policies import SIGNED_IN, Policy, allow
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A word of the top bar. `prefix`: the paths that belong to it."""
+    """An entry of the top bar. `prefix`: the paths that belong to it."""
 
     key: str
     name: str
@@ -28,7 +26,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class MenuEntry:
-    """A page with a name. `key`: the letter after `g`. `tab`: shown in the section's row of tabs."""
+    """A named page. `key`: its letter after `g`. `tab`: it is a tab of its section."""
 
     name: str
     url: str
@@ -50,56 +48,57 @@ SECTIONS: Final = (
     Section("scoring", "评分", "/scoring"),
     Section("notify", "通知", "/notify"),
 )
-R = Role
-OFFICE, ADMIN = allow(R.OFFICE), allow(R.ADMIN)
-BOARD: Final = allow(R.OFFICE, R.LEADER)
+OFFICE: Final = allow(Role.OFFICE)
+ADMIN: Final = allow(Role.ADMIN)
+BOARD: Final = allow(Role.OFFICE, Role.LEADER)
 MENU_ENTRIES: Final = (
     MenuEntry("首页", "/", "home", SIGNED_IN, "h", tab=False),
     MenuEntry("个人设置", "/me", "home", SIGNED_IN, tab=False),
-    MenuEntry("工单登记", "/intake/desk", "intake", allow(R.OPERATOR), "d"),
-    MenuEntry("我的登记", "/intake/desk/mine", "intake", allow(R.OPERATOR)),
-    MenuEntry("受理审核", "/intake/triage", "intake", allow(R.REVIEWER)),
-    MenuEntry("外勤检查", "/intake/field/", "intake", allow(R.INSPECTOR)),
-    MenuEntry("待上传", "/intake/field/queue", "intake", allow(R.INSPECTOR)),
+    MenuEntry("工单登记", "/intake/desk", "intake", allow(Role.OPERATOR), "d"),
+    MenuEntry("我的登记", "/intake/desk/mine", "intake", allow(Role.OPERATOR)),
+    MenuEntry("受理审核", "/intake/triage", "intake", allow(Role.REVIEWER)),
+    MenuEntry("外勤检查", "/intake/field/", "intake", allow(Role.INSPECTOR)),
+    MenuEntry("待上传", "/intake/field/queue", "intake", allow(Role.INSPECTOR)),
     MenuEntry("检查计划", "/intake/field/plans", "intake", OFFICE),
-    MenuEntry("我的办理", "/casework/", "casework", allow(R.HANDLER), "q"),
-    MenuEntry("单位审批", "/casework/approvals", "casework", allow(R.UNIT_HEAD)),
-    MenuEntry("督办台", "/casework/supervise", "casework", allow(R.SUPERVISOR), "s"),
+    MenuEntry("我的办理", "/casework/", "casework", allow(Role.HANDLER), "q"),
+    MenuEntry("单位审批", "/casework/approvals", "casework", allow(Role.UNIT_HEAD)),
+    MenuEntry("督办台", "/casework/supervise", "casework", allow(Role.SUPERVISOR), "s"),
     MenuEntry(
-        "整改台账", "/casework/ledger", "casework", allow(R.SUPERVISOR, R.HANDLER, R.UNIT_HEAD)
+        "整改台账",
+        "/casework/ledger",
+        "casework",
+        allow(Role.SUPERVISOR, Role.HANDLER, Role.UNIT_HEAD),
     ),
-    MenuEntry("分派", "/casework/triage", "casework", allow(R.REVIEWER)),
+    MenuEntry("分派", "/casework/triage", "casework", allow(Role.REVIEWER)),
     MenuEntry(
         "报送任务",
         "/casework/obligations",
         "casework",
-        allow(R.SUPERVISOR, R.OFFICE, R.HANDLER, R.UNIT_HEAD),
+        allow(Role.SUPERVISOR, Role.OFFICE, Role.HANDLER, Role.UNIT_HEAD),
     ),
     MenuEntry("工作日历", "/casework/calendar", "casework", ADMIN),
     MenuEntry("评分首页", "/scoring/", "scoring", BOARD),
     MenuEntry("排名", "/scoring/rank", "scoring", BOARD, "r"),
     MenuEntry("参评单位", "/scoring/register", "scoring", OFFICE),
     MenuEntry("规则与权重", "/scoring/rules", "scoring", OFFICE),
-    MenuEntry("本单位得分", "/scoring/mine", "scoring", allow(R.UNIT_HEAD)),
+    MenuEntry("本单位得分", "/scoring/mine", "scoring", allow(Role.UNIT_HEAD)),
     MenuEntry("消息中心", "/notify/inbox", "notify", SIGNED_IN, "n"),
-    MenuEntry("发送记录", "/notify/log", "notify", allow(R.ADMIN, R.SUPERVISOR)),
+    MenuEntry("发送记录", "/notify/log", "notify", allow(Role.ADMIN, Role.SUPERVISOR)),
     MenuEntry("通知模板", "/notify/templates", "notify", ADMIN),
     MenuEntry("订阅与升级", "/notify/rules", "notify", ADMIN),
-    MenuEntry("登记工单", "/intake/desk", "intake", allow(R.OPERATOR), action=True, tab=False),
+    MenuEntry("登记工单", "/intake/desk", "intake", allow(Role.OPERATOR), action=True, tab=False),
 )
 PALETTES: Final = {
-    "/intake/palette": allow(R.OPERATOR, R.REVIEWER, R.SUPERVISOR),
-    "/casework/palette": allow(R.HANDLER, R.UNIT_HEAD, R.SUPERVISOR),
+    "/intake/palette": allow(Role.OPERATOR, Role.REVIEWER, Role.SUPERVISOR),
+    "/casework/palette": allow(Role.HANDLER, Role.UNIT_HEAD, Role.SUPERVISOR),
     "/scoring/palette": BOARD,
 }
-"""Who is asked, besides the pages, when somebody types into the palette: each answers `?q=` with
-`palette_results(...)`.
-"""
+"""URLs that search records for the palette: each answers `?q=` with `palette_results(...)`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Menu:
-    """What one person may go to, as the layout needs it."""
+    """The navigation of one role on one page."""
 
     sections: Sequence[tuple[Section, str]]
     tabs: Sequence[MenuEntry]
@@ -109,43 +108,41 @@ class Menu:
     path: str
 
     def is_current(self, entry: MenuEntry) -> bool:
-        """Is the page shown now this entry's, or below it and no other's?"""
-        return entry == max(
-            (e for e in self.tabs if _is_under(e.url, self.path)),
-            key=lambda e: len(e.url),
-            default=None,
-        )
+        """Return whether this tab is the one with the longest URL above the current page."""
+        above = [tab for tab in self.tabs if _is_under(tab.url, self.path)]
+        return entry == max(above, key=lambda tab: len(tab.url), default=None)
 
     def palette(self) -> list[dict[str, str]]:
-        """The pages and actions for the palette, with the pinyin by which they are found."""
+        """Return pages and actions for the palette, with the pinyin to find them by."""
         return [_palette_item(entry) for entry in self.entries]
 
 
 def menu_for(role: Role, path: str) -> Menu:
-    """The menu of a role on the page at `path`."""
-    section = next((s.key for s in SECTIONS if path.startswith(s.prefix)), "home")
-    sections, entries, palettes = _menus(role)
-    return Menu(
-        sections,
-        [e for e in entries if e.section == section and e.tab],
-        entries,
-        palettes,
-        section,
-        path,
-    )
+    """Return the menu of a role on the page at `path`."""
+    current = next((each.key for each in SECTIONS if path.startswith(each.prefix)), "home")
+    entries = _entries_of(role)
+    tabs = [entry for entry in entries if entry.tab and entry.section == current]
+    return Menu(_sections_of(role), tabs, entries, _palettes_of(role), current, path)
 
 
 @cache
-def _menus(
-    role: Role,
-) -> tuple[tuple[tuple[Section, str], ...], tuple[MenuEntry, ...], tuple[str, ...]]:
-    entries = tuple(entry for entry in MENU_ENTRIES if role in entry.policy.roles)
-    first_urls = (
-        (section, next((e.url for e in entries if e.section == section.key), ""))
-        for section in SECTIONS
-    )
-    palettes = tuple(url for url, policy in PALETTES.items() if role in policy.roles)
-    return tuple((section, url) for section, url in first_urls if url), entries, palettes
+def _entries_of(role: Role) -> tuple[MenuEntry, ...]:
+    return tuple(entry for entry in MENU_ENTRIES if role in entry.policy.roles)
+
+
+@cache
+def _sections_of(role: Role) -> tuple[tuple[Section, str], ...]:
+    """Return the sections with pages for this role, each with the URL of its first page."""
+    first_urls: dict[str, str] = {}
+    for entry in _entries_of(role):
+        first_urls.setdefault(entry.section, entry.url)
+    present = [section for section in SECTIONS if section.key in first_urls]
+    return tuple((section, first_urls[section.key]) for section in present)
+
+
+@cache
+def _palettes_of(role: Role) -> tuple[str, ...]:
+    return tuple(url for url, policy in PALETTES.items() if role in policy.roles)
 
 
 def _is_under(url: str, path: str) -> bool:
@@ -153,11 +150,10 @@ def _is_under(url: str, path: str) -> bool:
 
 
 def _palette_item(entry: MenuEntry) -> dict[str, str]:
-    hint = f"g {entry.key}" if entry.key else ""
     return {
         "group": entry.group,
         "text": entry.name,
-        "hint": hint,
+        "hint": f"g {entry.key}" if entry.key else "",
         "url": entry.url,
         "find": search_terms(entry.name),
     }
@@ -165,9 +161,7 @@ def _palette_item(entry: MenuEntry) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class PaletteResult:
-    """One line of the palette: `group` 工单, 单位 …; `text` what it is; `hint` beside it; `url`
-    where it leads.
-    """
+    """A record found by the palette. `group` is its kind, such as 工单 or 单位."""
 
     group: str
     text: str
@@ -176,31 +170,26 @@ class PaletteResult:
 
 
 def palette_results(found: Sequence[PaletteResult]) -> list[dict[str, Any]]:
-    """What a service's `/palette?q=` answers."""
+    """Return the response of a service's `/palette?q=`."""
     return [asdict(result) for result in found]
 
 
 @cache
 def search_terms(text: str) -> str:
-    """A name as it may be typed: itself, its pinyin, its initials; lower case, separated by spaces.
+    """Return the ways to type a name: itself, its pinyin and its initials, separated by spaces.
 
     `省中医药管理局` → `省中医药管理局 shengzhongyiyaoguanliju szyyglj`.
     """
     lower = text.lower()
-    return " ".join(
-        dict.fromkeys(
-            (
-                lower,
-                "".join(lazy_pinyin(lower)),
-                "".join(lazy_pinyin(lower, style=Style.FIRST_LETTER)),
-            )
-        )
-    )
+    pinyin = "".join(lazy_pinyin(lower))
+    initials = "".join(lazy_pinyin(lower, style=Style.FIRST_LETTER))
+    return " ".join(dict.fromkeys((lower, pinyin, initials)))
 
 
 def matches_search(query: str, terms: str) -> bool:
-    """Is `query` (汉字, 全拼, 首字母) found in what `search_terms` gave? Apostrophes and spaces of an
-    input method are ignored.
+    """Return whether `query` (汉字, 全拼, 首字母) matches one of the `search_terms`.
+
+    Apostrophes and spaces of an input method are ignored.
     """
     needle = query.lower().replace("'", "").replace(" ", "")
     return bool(needle) and any(needle in part for part in terms.split())

@@ -1,9 +1,8 @@
-"""Pages and fragments: one Jinja2 environment per service, its own templates first, then the shared
-ones.
+"""Rendering of pages and fragments: one Jinja2 environment per service.
 
-A template that names something nobody gave it fails (StrictUndefined); text is escaped always. What
-every page shows (who is signed in, the menu, the tokens of its forms) is added here and nowhere
-else.
+A service's own templates come before the shared ones. Undefined names raise (StrictUndefined) and
+text is always escaped. What every page needs, such as the account, the menu and the tokens of its
+forms, is added by `base_context`.
 """
 
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from urllib.parse import urlencode
 from uuid import uuid4
 
 from fastapi import FastAPI
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -33,10 +32,10 @@ PREFERENCES: Final = frozenset({"big", "nokeys"})
 
 
 def create_environment(folder: Path | None) -> Environment:
-    """Templates of one service. `folder`: its `templates/`."""
-    folders = [*([folder] if folder else []), TEMPLATES]
+    """Return the templates of one service. `folder` is its `templates/`."""
+    folders = [folder, TEMPLATES] if folder else [TEMPLATES]
     jinja = Environment(
-        loader=ChoiceLoader([FileSystemLoader(each) for each in folders]),
+        loader=FileSystemLoader(folders),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -59,7 +58,7 @@ def create_environment(folder: Path | None) -> Environment:
 
 
 def render_page(request: Request, template: str, status: int = 200, **context: Any) -> HTMLResponse:
-    """A whole page of this service, as HTML."""
+    """Return a whole page as HTML."""
     jinja = app_state(request).templates
     return HTMLResponse(jinja.get_template(template).render(base_context(request, context)), status)
 
@@ -67,8 +66,9 @@ def render_page(request: Request, template: str, status: int = 200, **context: A
 def render_fragment(
     request: Request, template: str, block: str, status: int = 200, **context: Any
 ) -> HTMLResponse:
-    """One `{% block %}` of a template: what htmx puts in place of the old one. Raises KeyError for
-    a block that is not there.
+    """Return one `{% block %}` of a template, with which htmx replaces the old one.
+
+    Raises KeyError if the template has no such block.
     """
     jinja = app_state(request).templates
     found = jinja.get_template(template)
@@ -78,8 +78,9 @@ def render_fragment(
 
 
 def redirect(request: Request, url: str) -> Response:
-    """Go on to `url` after a write: 303 for a plain form, `HX-Redirect` for htmx, so that the
-    address bar is right in both.
+    """Redirect to `url` after a write: 303 for a plain form, `HX-Redirect` for htmx.
+
+    The address bar is right in both cases.
     """
     if is_htmx(request):
         return Response(status_code=204, headers={"HX-Redirect": url})
@@ -87,12 +88,12 @@ def redirect(request: Request, url: str) -> Response:
 
 
 def is_htmx(request: Request) -> bool:
-    """Did htmx ask, so that a fragment is wanted rather than a page?"""
+    """Return whether htmx sent the request and expects a fragment."""
     return request.headers.get("hx-request") == "true"
 
 
 def base_context(request: Request, context: Mapping[str, Any]) -> dict[str, Any]:
-    """What the layout needs besides what the page gives."""
+    """Return `context` with what the layout needs."""
     state = app_state(request)
     account: Account | None = getattr(request.state, "account", None)
     look = preferences(request)
@@ -114,20 +115,19 @@ def base_context(request: Request, context: Mapping[str, Any]) -> dict[str, Any]
         "layout": "layout.html" if account else "public.html",
     }
     values.update(context)
-    # The macros see the page's own values (its tokens above all), inside blocks that are rendered
-    # alone, too.
+    # Macros see the values of the page, also inside a block that is rendered alone.
     jinja = state.templates
     values["ui"] = jinja.get_template("macros.html").make_module(values)
     return values
 
 
 def menu_of(request: Request, account: Account | None) -> Menu | None:
-    """The entries this person may use; None when nobody is signed in."""
+    """Return the menu of the account's role, or None without an account."""
     return menu_for(account.role, request.url.path) if account else None
 
 
 def session_csrf_token(request: Request) -> str:
-    """What a form of this session sends back; empty when no cookie session is there to be abused."""
+    """Return the CSRF token of a cookie session, or "" without one."""
     if not getattr(request.state, "account", None):
         return ""
     credential = read_credential(request, app_state(request).sessions.cookie)
@@ -135,71 +135,72 @@ def session_csrf_token(request: Request) -> str:
 
 
 def preferences(request: Request) -> frozenset[str]:
-    """How this person wants pages: `big` (大字), `nokeys` (单键快捷键关). Kept in a cookie, so
-    every service sees them.
+    """Return the display preferences: `big` (大字), `nokeys` (单键快捷键关).
+
+    A cookie stores them, so that every service sees them.
     """
     return frozenset(request.cookies.get(PREFERENCES_COOKIE, "").split(".")) & PREFERENCES
 
 
 def save_preferences(response: Response, preferences: frozenset[str], *, https: bool) -> None:
-    """Remember `preferences` for a year."""
+    """Store `preferences` in a cookie for a year."""
     value = ".".join(sorted(preferences & PREFERENCES))
     response.set_cookie(
         PREFERENCES_COOKIE, value, max_age=365 * 86400, samesite="lax", secure=https, httponly=True
     )
 
 
-# ── how values are shown ──────────────────────────────────────────────────────────────────────────
+# ── filters ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def _local_time(instant: datetime) -> datetime:
-    assert instant.tzinfo is not None, "instants are aware; a naive one has lost its zone"
+    assert instant.tzinfo is not None, "instants are aware"
     return instant.astimezone(CHINA)
 
 
-def _time_element(instant: datetime, shown: str) -> Markup:
-    return Markup('<time datetime="{}">{}</time>').format(format_iso(instant), shown)
+def _time_element(instant: datetime, text: str) -> Markup:
+    return Markup('<time datetime="{}">{}</time>').format(format_iso(instant), text)
 
 
 def format_datetime(instant: datetime) -> Markup:
-    """`11-25 17:30 周三`: beside every badge."""
+    """Return `11-25 17:30 周三`."""
     local = _local_time(instant)
     return _time_element(instant, f"{local:%m-%d %H:%M} 周{WEEKDAYS[local.weekday()]}")
 
 
 def format_long_datetime(instant: datetime) -> Markup:
-    """`2026-11-22（周日）09:30`: where the year matters."""
+    """Return `2026-11-22（周日）09:30`."""
     local = _local_time(instant)
     return _time_element(instant, f"{local:%Y-%m-%d}（周{WEEKDAYS[local.weekday()]}）{local:%H:%M}")
 
 
 def format_date(instant: datetime) -> Markup:
-    """`2026-11-22`: the civil date in China."""
+    """Return `2026-11-22`, the civil date in China."""
     return _time_element(instant, f"{_local_time(instant):%Y-%m-%d}")
 
 
 def format_time(instant: datetime) -> Markup:
-    """`14:05:07`: for 数据截至."""
+    """Return `14:05:07`."""
     return _time_element(instant, f"{_local_time(instant):%H:%M:%S}")
 
 
 def format_iso(instant: datetime) -> str:
-    """The instant for machines, UTC."""
+    """Return `2026-11-22T01:30:00Z`."""
     return instant.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def format_number(number: float, decimals: int = 0) -> str:
-    """`12,345.60`."""
+    """Return `12,345.60`."""
     return f"{number:,.{decimals}f}"
 
 
 def query_string(values: Mapping[str, Any], **changes: Any) -> str:
-    """The query string with some values changed; None and empty ones are left out."""
+    """Return the query string of `values` with `changes`, without None and empty values."""
     kept = {name: value for name, value in {**values, **changes}.items() if value not in (None, "")}
     return "?" + urlencode(kept, doseq=True) if kept else "?"
 
 
 def install_templates(app: FastAPI, *, service: str, folder: Path | None) -> None:
-    """Give `app` its templates and its name in the menu."""
+    """Set the templates and the name of a service."""
     app.state.templates = create_environment(folder)
     app.state.service = service
