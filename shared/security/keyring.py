@@ -1,14 +1,11 @@
-"""Identities under lock and key, and the guard that finds personal data in free text.
+"""Encryption of complainant data, and the keys that everything secret is derived from.
 
-Context: whoever complains must not become known, not even to who copies the database. And they want
-their data gone when its time is over, from backups too.
-Decision: each record has its own data key (AES-256-GCM), which is stored only wrapped by a master
-key that lives outside the database. Record id and purpose are bound in, so that nothing can be
-moved to another record. Forgetting the wrapped key makes every copy of the record unreadable
-(crypto-shredding); its fingerprints go with it.
-Consequences: lose the key ring and all identities are lost: it is backed up apart from the
-database. Free text typed by people is the real leak, so `find_pii` looks at every text
-before a unit sees it.
+A copy of the database must not reveal who complained, and erased data must be gone from backups too.
+Each record has its own data key (AES-256-GCM), which is stored only wrapped by a master key outside
+the database. Record id and purpose are bound in, so that nothing can be moved to another record.
+Deleting the wrapped key makes every copy of the record unreadable (crypto-shredding).
+
+If the key ring is lost, all complainant data is lost: back it up apart from the database.
 """
 
 from __future__ import annotations
@@ -34,38 +31,35 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from shared.security.text_folding import normalize_text
 
-# ── sealing identities ────────────────────────────────────────────────────────────────────────────
-
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
 PAD_BYTES: Final = 128
-"""Plain text is filled up to a multiple of this, so that its length does not tell the name's."""
+"""Plain text is padded to a multiple of this, so that its length does not reveal the name's."""
 AES_256_GCM: Final = b"\x01"
-"""First byte of every cipher text: how it was made, so that another cipher can come later."""
+"""First byte of every ciphertext: the algorithm, so that another one can be introduced."""
 
 
 class VaultError(Exception):
-    """The vault says no; the message is a sentence for the person who asked."""
+    """A record cannot be decrypted; the message is a sentence for the person who asked."""
 
 
 class RecordMismatch(VaultError):
-    """The bytes were changed, or belong to another record."""
+    """The bytes were changed or belong to another record."""
 
 
 class KeyDestroyed(VaultError):
-    """The record's key was destroyed; nobody can open it any more."""
+    """The key of the record was destroyed."""
 
 
 class InvalidKeyRing(VaultError):
-    """The key ring's file is missing, malformed, or open to others."""
+    """The file of the key ring is missing, malformed or readable by others."""
 
 
 @dataclass(frozen=True, slots=True)
 class SealedRecord:
-    """What is stored of an identity. Set `wrapped_key` to NULL and the record is gone for ever, in
-    copies as well as soon as they have lost theirs.
+    """An encrypted record. Setting `wrapped_key` to NULL destroys it.
 
-    `key_version` says which master key wraps the data key.
+    `key_version` is the version of the master key that wraps the data key.
     """
 
     ciphertext: bytes = field(repr=False)
@@ -75,51 +69,50 @@ class SealedRecord:
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """Master keys by version, and a root from which the other secrets of the house follow.
+    """Master keys by version, and the root from which all other secrets are derived.
 
-    One ring serves all replicas of a service. The file is JSON and is readable by its owner only.
+    All replicas share one ring. Its file is JSON, readable by the owner only.
     """
 
     master_keys: Mapping[int, bytes] = field(repr=False)
     root: bytes = field(repr=False)
 
     def __post_init__(self) -> None:
-        if not self.master_keys or any(
-            len(key) != KEY_BYTES for key in (*self.master_keys.values(), self.root)
-        ):
+        lengths = {len(key) for key in (*self.master_keys.values(), self.root)}
+        if not self.master_keys or lengths != {KEY_BYTES}:
             raise InvalidKeyRing("密钥环不完整：每个密钥必须为 32 字节")
 
     @classmethod
     def load_or_create(cls, path: Path) -> KeyRing:
-        """The ring in the file at `path`; a new one is made there, once, when there is no file.
+        """Return the ring in the file at `path`, after creating it if there is none.
 
-        Several processes may do so at the same moment: all get the same ring. Raises InvalidKeyRing.
+        Concurrent processes get the same ring. Raises InvalidKeyRing.
         """
         if not path.exists():
-            cls(
-                master_keys={1: secrets.token_bytes(KEY_BYTES)}, root=secrets.token_bytes(KEY_BYTES)
-            ).save_if_absent(path)
+            cls.generate().save_if_absent(path)
         return cls.load(path)
 
     @classmethod
+    def generate(cls) -> KeyRing:
+        """Return a new ring with one master key."""
+        return cls({1: secrets.token_bytes(KEY_BYTES)}, secrets.token_bytes(KEY_BYTES))
+
+    @classmethod
     def load(cls, path: Path) -> KeyRing:
-        """The ring in a file that was put there. Raises InvalidKeyRing when others may read or
-        change it.
-        """
+        """Return the ring in an existing file. Raises InvalidKeyRing, also if others can read it."""
         try:
             mode = stat.S_IMODE(path.stat().st_mode)
             text = path.read_text(encoding="ascii")
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidKeyRing(f"无法读取密钥环 {path}") from error
-        # Reading by the group is let pass: that is how Kubernetes mounts a secret for a process
-        # that is not root.
+        # The group may read: Kubernetes mounts secrets like that for processes that are not root.
         if mode & 0o037:
             raise InvalidKeyRing(f"密钥环 {path} 的权限为 {mode:04o}，必须仅限所有者访问（0600）")
         return cls.from_text(text)
 
     @classmethod
     def from_text(cls, text: str) -> KeyRing:
-        """The ring in the text of such a file. Raises InvalidKeyRing."""
+        """Return the ring in the text of a file. Raises InvalidKeyRing."""
         try:
             stored = json.loads(text)
             master_keys = {
@@ -128,40 +121,36 @@ class KeyRing:
             }
             return cls(master_keys, b64decode(stored["root"], validate=True))
         except (ValueError, KeyError, TypeError, AttributeError):
-            # Without the cause: it would quote the keys.
+            # Without the cause, which would quote the keys.
             raise InvalidKeyRing("密钥环文件的格式不正确") from None
 
     def text(self) -> str:
-        """What the file holds."""
+        """Return the text of the file."""
         master_keys = {
             str(version): b64encode(key).decode()
             for version, key in sorted(self.master_keys.items())
         }
-        return (
-            json.dumps(
-                {"master_keys": master_keys, "root": b64encode(self.root).decode()}, indent=1
-            )
-            + "\n"
-        )
+        stored = {"master_keys": master_keys, "root": b64encode(self.root).decode()}
+        return json.dumps(stored, indent=1) + "\n"
 
     def rotated(self) -> KeyRing:
-        """The ring with a new master key. Old records stay readable; `rewrap` moves them to the new
-        key one by one.
+        """Return the ring with a new master key.
+
+        Old records stay readable; `rewrap` moves them to the new key one by one.
         """
-        return KeyRing(
-            {**self.master_keys, self.current + 1: secrets.token_bytes(KEY_BYTES)}, self.root
-        )
+        new_key = {self.current + 1: secrets.token_bytes(KEY_BYTES)}
+        return KeyRing({**self.master_keys, **new_key}, self.root)
 
     def save(self, path: Path) -> None:
-        """Replace the file at `path` in one step, readable by its owner only."""
+        """Replace the file at `path` atomically, readable by its owner only."""
         os.replace(self._write_temporary(path), path)
 
     def save_if_absent(self, path: Path) -> None:
-        """Make the file at `path`, unless there is one already: then that one counts."""
+        """Create the file at `path` unless it exists."""
         path.parent.mkdir(parents=True, exist_ok=True)
         written = self._write_temporary(path)
         try:
-            os.link(written, path)  # Unlike a rename this fails when another process was first.
+            os.link(written, path)  # Unlike a rename it fails if another process was first.
         except FileExistsError:
             pass
         finally:
@@ -169,80 +158,68 @@ class KeyRing:
 
     @property
     def current(self) -> int:
-        """Version of the master key that wraps new data keys."""
+        """The version of the master key that wraps new data keys."""
         return max(self.master_keys)
 
     def seal(self, record_id: UUID | str, fields: Mapping[str, str]) -> SealedRecord:
-        """Encrypt the fields of one identity under a data key of its own."""
+        """Encrypt the fields of one record under a new data key."""
         data_key, nonce, key_nonce = _random_parts(KEY_BYTES, NONCE_BYTES, NONCE_BYTES)
         plain = msgspec.json.encode(dict(fields))
         padded = plain + b" " * (-len(plain) % PAD_BYTES)
-        version = self.current
+        fields_data = _associated_data("fields", record_id)
         return SealedRecord(
-            _encrypt(AESGCM(data_key), padded, _associated_data("fields", record_id), nonce),
-            _encrypt(
-                _master_cipher(self.master_keys[version]),
-                data_key,
-                _associated_data(f"key {version}", record_id),
-                key_nonce,
-            ),
-            version,
+            ciphertext=_encrypt(AESGCM(data_key), padded, fields_data, nonce),
+            wrapped_key=self._wrap(record_id, data_key, key_nonce),
+            key_version=self.current,
         )
 
     def unseal(self, record_id: UUID | str, sealed: SealedRecord) -> dict[str, str]:
-        """The fields of this record.
+        """Return the fields of a record.
 
-        Raises KeyDestroyed when its key was destroyed, RecordMismatch when anything was changed or it is
-        another's, VaultError when the ring lacks the master key.
+        Raises KeyDestroyed if its key was destroyed, RecordMismatch if it was changed or belongs to
+        another id, VaultError if the ring lacks the master key.
         """
-        plain = _decrypt(
-            self._data_key(record_id, sealed),
-            sealed.ciphertext,
-            _associated_data("fields", record_id),
-        )
+        data_key = self._data_key(record_id, sealed)
+        plain = _decrypt(data_key, sealed.ciphertext, _associated_data("fields", record_id))
         fields: dict[str, str] = json.loads(plain)
         return fields
 
     def rewrap(self, record_id: UUID | str, sealed: SealedRecord) -> SealedRecord:
-        """The same record under the current master key. The fields are not decrypted. Raises as
-        `unseal`.
+        """Return the record under the current master key, without decrypting its fields.
+
+        Raises as `unseal`.
         """
-        version = self.current
         data_key = self._data_key(record_id, sealed)
-        wrapped = _encrypt(
-            _master_cipher(self.master_keys[version]),
-            data_key,
-            _associated_data(f"key {version}", record_id),
-            secrets.token_bytes(NONCE_BYTES),
-        )
-        return SealedRecord(sealed.ciphertext, wrapped, version)
+        wrapped_key = self._wrap(record_id, data_key, secrets.token_bytes(NONCE_BYTES))
+        return SealedRecord(sealed.ciphertext, wrapped_key, self.current)
+
+    def _wrap(self, record_id: UUID | str, data_key: bytes, nonce: bytes) -> bytes:
+        """Encrypt a data key under the current master key."""
+        master_cipher = _master_cipher(self.master_keys[self.current])
+        key_data = _associated_data(f"key {self.current}", record_id)
+        return _encrypt(master_cipher, data_key, key_data, nonce)
 
     def fingerprint(self, text: str) -> bytes:
-        """32 bytes by which the same phone, number or name is found again without being stored.
+        """Return 32 bytes that identify a phone number, id number or name in any spelling.
 
-        Spelling does not matter: width, spaces, dashes, capitals, +86. Without the ring a
-        fingerprint cannot be computed, so a table of all phone numbers is of no use. Destroy it
-        together with its record.
+        Equal values are found by it without storing them. It cannot be computed without the ring,
+        so a table of all phone numbers does not reveal them. Delete it together with its record.
         """
-        return hmac.digest(
-            self.derive_key("fingerprint"), normalize_text(text).encode(), hashlib.sha256
-        )
+        key = self.derive_key("fingerprint")
+        return hmac.digest(key, normalize_text(text).encode(), hashlib.sha256)
 
     def signing_key(self, purpose: str) -> Ed25519PrivateKey:
-        """The signature key for a purpose, always the same, as `audit/intake`."""
+        """Return the signing key for a purpose, such as `audit/intake`."""
         return Ed25519PrivateKey.from_private_bytes(self.derive_key(f"sign/{purpose}"))
 
     def derive_key(self, purpose: str) -> bytes:
-        """32 secret bytes for a purpose, always the same; those of one purpose say nothing about
-        another's.
-        """
+        """Return the 32 secret bytes for a purpose; those of one purpose reveal no others."""
         return _derive_key(self.root, purpose)
 
     def _write_temporary(self, path: Path) -> Path:
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        with os.fdopen(
-            os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii"
-        ) as file:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(self.text())
             file.flush()
             os.fsync(file.fileno())
@@ -254,9 +231,8 @@ class KeyRing:
         master_key = self.master_keys.get(sealed.key_version)
         if master_key is None:
             raise VaultError(f"密钥环中没有第 {sealed.key_version} 版主密钥")
-        return _decrypt(
-            master_key, sealed.wrapped_key, _associated_data(f"key {sealed.key_version}", record_id)
-        )
+        key_data = _associated_data(f"key {sealed.key_version}", record_id)
+        return _decrypt(master_key, sealed.wrapped_key, key_data)
 
 
 @lru_cache(maxsize=64)
@@ -265,8 +241,9 @@ def _derive_key(root: bytes, purpose: str) -> bytes:
 
 
 def _random_parts(*sizes: int) -> Iterator[bytes]:
-    """Random bytes of these sizes; the operating system is asked once for all of them."""
-    drawn, start = secrets.token_bytes(sum(sizes)), 0
+    """Yield random bytes of these sizes, from one system call."""
+    drawn = secrets.token_bytes(sum(sizes))
+    start = 0
     for size in sizes:
         yield drawn[start : start + size]
         start += size
@@ -274,7 +251,7 @@ def _random_parts(*sizes: int) -> Iterator[bytes]:
 
 @lru_cache(maxsize=8)
 def _master_cipher(key: bytes) -> AESGCM:
-    """The cipher of a master key, set up once."""
+    """Return the cipher of a master key, set up once."""
     return AESGCM(key)
 
 
@@ -283,7 +260,9 @@ def _encrypt(cipher: AESGCM, plain: bytes, associated_data: bytes, nonce: bytes)
 
 
 def _decrypt(key: bytes, stored: bytes, associated_data: bytes) -> bytes:
-    algorithm, nonce, body = stored[:1], stored[1 : 1 + NONCE_BYTES], stored[1 + NONCE_BYTES :]
+    algorithm = stored[:1]
+    nonce = stored[1 : 1 + NONCE_BYTES]
+    body = stored[1 + NONCE_BYTES :]
     try:
         if algorithm != AES_256_GCM or len(nonce) != NONCE_BYTES:
             raise InvalidTag

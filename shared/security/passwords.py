@@ -12,22 +12,20 @@ from pwdlib import PasswordHash
 from pwdlib.exceptions import UnknownHashError
 from pwdlib.hashers.argon2 import Argon2Hasher
 
-# ── passwords ─────────────────────────────────────────────────────────────────────────────────────
-
 PASSWORD_MAX: Final = 256
 _HASHER: Final = PasswordHash((Argon2Hasher(),))
 
 
 async def hash_password(password: str) -> str:
-    """The argon2id hash to store. About 0.1 s of a core, in a thread, so the event loop stays free."""
+    """Return the argon2id hash to store. Takes about 0.1 s in a thread."""
     return await asyncio.to_thread(_HASHER.hash, _password(password))
 
 
 async def verify_password(password: str, stored: str | None) -> bool:
-    """Is this the password behind the hash `stored`?
+    """Return whether `stored` is the hash of `password`.
 
-    `stored` is None for an unknown or disabled account: then the same work is done and the answer
-    is no, so that nobody learns from the time it takes which names exist.
+    For an unknown or disabled account `stored` is None: the same work is done, so that the time
+    does not reveal which names exist.
     """
     return await asyncio.to_thread(_verify, _password(password), stored)
 
@@ -41,8 +39,7 @@ def _verify(password: str, stored: str | None) -> bool:
 
 
 def _password(text: str) -> str:
-    # An input method may deliver full-width letters and digits: the same keys must be the same
-    # password everywhere.
+    # An input method may produce full-width characters: the same keys must be the same password.
     return unicodedata.normalize("NFKC", text[:PASSWORD_MAX])
 
 

@@ -1,4 +1,4 @@
-"""Who may use a route: accounts, policies."""
+"""Accounts and the policies of routes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ import msgspec
 
 from shared.appraisal.labels import Role
 
-# ── roles, policies ───────────────────────────────────────────────────────────────────────────────
-
 
 class Account(msgspec.Struct, frozen=True):
-    """A signed-in member of staff as every service sees them.
+    """A member of staff who is signed in, as every service sees them.
 
-    `name` is what they sign in with, `display_name` what pages show. `unit_id` is the unit they act
-    for (handlers and unit heads), None for those who act for the whole system.
+    `name` is for signing in, pages show `display_name`. Handlers and unit heads act for the unit
+    `unit_id`; it is None for everybody else.
     """
 
     id: UUID
@@ -29,24 +27,24 @@ class Account(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Who may use a route. Every route has one; a route without does not start."""
+    """The roles that may use a route."""
 
     roles: frozenset[Role]
     public: bool = False
 
     def allows(self, account: Account | None) -> bool:
-        """May this person (None: nobody is signed in) use the route?"""
+        """Return whether the account, None if nobody is signed in, may use the route."""
         return self.public or (account is not None and account.role in self.roles)
 
 
 def allow(*roles: Role) -> Policy:
-    """Only people of these roles. Raises ValueError when none is named."""
+    """Return the policy that admits these roles. Raises ValueError if none is named."""
     if not roles:
         raise ValueError("a policy names at least one role; use PUBLIC or SIGNED_IN")
     return Policy(frozenset(roles))
 
 
 PUBLIC: Final = Policy(frozenset(), public=True)
-"""Anybody, signed in or not."""
+"""Admits everybody, signed in or not."""
 SIGNED_IN: Final = Policy(frozenset(Role))
-"""Every member of staff, whatever the role."""
+"""Admits every account."""

@@ -1,4 +1,7 @@
-"""Rate limits, counted in Redis, or in this process while Redis is away."""
+"""Rate limits in sliding windows, counted in Redis, or per process while Redis is unavailable.
+
+See docs/decisions/rate-limits.md.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,8 @@ import hashlib
 import math
 import secrets
 from collections import OrderedDict, deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from redis.asyncio import Redis
@@ -15,11 +18,9 @@ from redis.asyncio import Redis
 from shared.foundation.clock import monotonic_seconds
 from shared.storage.redis import CacheUnavailable, translate_cache_errors
 
-# ── rate limits ───────────────────────────────────────────────────────────────────────────────────
-
-# One sorted set per key holds the instants of the uses inside the window, by Redis' own clock. A
-# use is counted under all its keys or under none, and a question repeated because its answer was
-# lost finds itself counted already.
+# A sorted set per key contains the times of the uses in the window, by the clock of Redis. A use is
+# counted under all its keys or none. A call that is repeated after a lost answer has the same use id
+# and is not counted twice.
 _HIT: Final = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -43,21 +44,21 @@ return 0
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """What `key` names may be used at most `times` within any `seconds`."""
+    """At most `times` uses of `key` within any `seconds`."""
 
     key: str
     times: int
     seconds: float
 
     def __post_init__(self) -> None:
-        assert self.times >= 1, f"a limit of at least one use, not {self.times}"
-        assert self.seconds > 0, f"a window of some length, not {self.seconds} s"
+        assert self.times >= 1, f"a rate limit allows at least one use, not {self.times}"
+        assert self.seconds > 0, f"a rate limit has a window, not {self.seconds} s"
 
 
 class LocalRateLimiter:
-    """The same sliding windows in this process alone, for as long as Redis is away.
+    """Sliding windows in this process, for the time that Redis is unavailable.
 
-    At most `keys_max` keys are remembered; the one hit longest ago is forgotten first.
+    Keeps at most `keys_max` keys and evicts the least recently used.
     """
 
     def __init__(
@@ -97,11 +98,10 @@ class LocalRateLimiter:
 
 
 class RateLimiter:
-    """How often something may be done within a sliding window, counted for all processes together.
+    """Rate limits in sliding windows, shared by all processes.
 
-    `secret` keys the hash under which a key is stored (an address or a name must not stand in
-    Redis): give all replicas the same one. With Redis away each process counts alone, so the bound
-    is `times` per process, never none.
+    Keys are stored as keyed hashes, because they contain addresses and names; all replicas need the
+    same `secret`. While Redis is unavailable the limit is `times` per process.
     """
 
     def __init__(
@@ -113,27 +113,28 @@ class RateLimiter:
         self._local = local or LocalRateLimiter()
 
     async def hit(self, *limits: RateLimit) -> int | None:
-        """Count one use against every limit: None when it is within all of them, else whole seconds
-        to wait (≥ 1).
+        """Count one use against every limit; return None, or the seconds to wait (≥ 1).
 
-        A use that one of them refuses is counted against none. So who keeps trying is let in as
-        soon as the oldest counted use is past, and fills nobody else's measure meanwhile.
+        A use that exceeds one limit is counted against none: repeated attempts do not prolong the
+        wait, nor do they use up the limits of others.
         """
-        named = [RateLimit(self._name(limit.key), limit.times, limit.seconds) for limit in limits]
-        sizes = [size for limit in named for size in (limit.times, round(limit.seconds * 1000))]
+        hashed = [replace(limit, key=self._name(limit.key)) for limit in limits]
         try:
             async with translate_cache_errors():
-                wait_ms = float(
-                    await self._hit(
-                        keys=[limit.key for limit in named], args=[secrets.token_hex(8), *sizes]
-                    )
-                )
+                wait_ms = await self._hit_in_redis(hashed)
         except CacheUnavailable:
-            return self._local.hit(*named)
+            return self._local.hit(*hashed)
         return max(1, math.ceil(wait_ms / 1000)) if wait_ms > 0 else None
 
+    async def _hit_in_redis(self, limits: Sequence[RateLimit]) -> float:
+        use_id = secrets.token_hex(8)
+        arguments: list[str | int] = [use_id]
+        for limit in limits:
+            arguments += [limit.times, round(limit.seconds * 1000)]
+        return float(await self._hit(keys=[limit.key for limit in limits], args=arguments))
+
     async def undo_hit(self, key: str) -> None:
-        """Do not count the last use of `key` after all."""
+        """Remove the last use of `key`."""
         name = self._name(key)
         self._local.undo_hit(name)
         try:
@@ -143,16 +144,15 @@ class RateLimiter:
             return  # One use too many is counted until the window has passed.
 
     async def forget(self, key: str) -> None:
-        """Count `key` from zero again, for instance after a right password."""
+        """Remove all uses of `key`, for instance after a successful sign-in."""
         name = self._name(key)
         self._local.forget(name)
         try:
             async with translate_cache_errors():
                 await self._redis.delete(name)
         except CacheUnavailable:
-            return  # The window empties by itself; waiting some minutes longer harms nobody.
+            return  # The window empties by itself within minutes.
 
     def _name(self, key: str) -> str:
-        return (
-            "limit:" + hashlib.blake2b(key.encode(), key=self._secret, digest_size=16).hexdigest()
-        )
+        digest = hashlib.blake2b(key.encode(), key=self._secret, digest_size=16)
+        return f"limit:{digest.hexdigest()}"

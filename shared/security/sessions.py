@@ -1,9 +1,9 @@
-"""Who is asking, and what may they do: roles, policies, passwords, sessions.
+"""Sessions of staff, kept in Redis.
 
-Accounts are kept by intake; every other service knows a person only from the session. A session
-lives in Redis under the hash of its token and is encrypted with a key that only the token gives, so
-that a copy of Redis lets nobody in and names nobody. Redis lost means signed out (401), never an
-error.
+Accounts belong to intake; the other services know a person only from the session. A session is
+stored under the hash of its token and encrypted with a key derived from the token, so that a copy of
+Redis admits nobody and names nobody. If Redis is lost, users must sign in again; no other state is
+affected.
 """
 
 from __future__ import annotations
@@ -26,14 +26,13 @@ from shared.foundation.coalescing import Coalescer
 from shared.security.policies import Account
 from shared.storage.redis import CacheUnavailable, translate_cache_errors
 
-# ── sessions ──────────────────────────────────────────────────────────────────────────────────────
-
 IDLE_SECONDS: Final = 30 * 60
 ABSOLUTE_SECONDS: Final = 12 * 60 * 60
+NONCE_BYTES: Final = 12
 COOKIE: Final = "fengping_session"
 COOKIE_HTTPS: Final = "__Host-fengping_session"
 
-# Redis' own clock decides, so that all processes agree on when a session is over.
+# The clock of Redis decides, so that all processes agree when a session ends.
 _CREATE: Final = """
 local t = redis.call('TIME')
 local ends_at = t[1] * 1000 + math.floor(t[2] / 1000) + tonumber(ARGV[2])
@@ -42,7 +41,7 @@ redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('SADD', KEYS[2], KEYS[1])
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
 """
-# For each key what is sealed there, and '' where nothing is (any more).
+# Returns the encrypted account of each key, or '' if there is no session.
 _FIND: Final = """
 local t, sealed = redis.call('TIME'), {}
 for i, key in ipairs(KEYS) do
@@ -63,11 +62,11 @@ return sealed
 
 
 class Sessions:
-    """Who is signed in. A token is 256 random bits; Redis knows only its hash.
+    """The sessions of an installation. A token is 256 random bits; Redis knows only its hash.
 
-    A session ends after `idle_seconds` without a request, and `absolute_seconds` after signing in
-    whatever happens. `https` chooses the cookie's name: `__Host-` binds it to this host and to
-    encrypted connections.
+    A session ends after `idle_seconds` without a request, and at the latest `absolute_seconds`
+    after signing in. With `https` the cookie has the prefix `__Host-`, which binds it to this host
+    and to encrypted connections.
     """
 
     def __init__(
@@ -79,10 +78,8 @@ class Sessions:
         https: bool = False,
     ) -> None:
         self._redis = redis
-        self._idle_ms, self._absolute_ms = (
-            round(idle_seconds * 1000),
-            round(absolute_seconds * 1000),
-        )
+        self._idle_ms = round(idle_seconds * 1000)
+        self._absolute_ms = round(absolute_seconds * 1000)
         self._create = redis.register_script(_CREATE)
         self._find = redis.register_script(_FIND)
         self._coalesced_find: Coalescer[tuple[str, bool], Account | None] = Coalescer(
@@ -92,23 +89,22 @@ class Sessions:
         self.cookie = COOKIE_HTTPS if https else COOKIE
 
     async def create(self, account: Account) -> str:
-        """Sign `account` in and give the token, always a new one (a token set beforehand is never
-        taken over).
+        """Create a session and return its token, always a new one (no session fixation).
 
-        Raises CacheUnavailable, with a sentence for the person, when the session cannot be kept.
+        Raises CacheUnavailable, with a sentence for the person, if the session cannot be stored.
         """
         token = secrets.token_urlsafe(32)
-        name = _session_key(token)
+        keys = [_session_key(token), _account_index_key(account.id)]
         arguments: list[bytes | int] = [_encrypt(token, account), self._absolute_ms, self._idle_ms]
         async with translate_cache_errors("登录服务暂时不可用，请稍后再试"):
-            await self._create(keys=[name, _account_index_key(account.id)], args=arguments)
+            await self._create(keys=keys, args=arguments)
         return token
 
     async def find(self, token: str, *, touch: bool = True) -> Account | None:
-        """Whose token is this? None when it is unknown, over, or Redis is away.
+        """Return the account of a session; None if it is unknown, over, or Redis is unavailable.
 
-        `touch=False` for requests that a page makes by itself: they must not keep an abandoned
-        session alive.
+        Requests that a page makes without its user pass `touch=False`: they do not extend the
+        session.
         """
         try:
             return await self._coalesced_find((token, touch))
@@ -131,7 +127,7 @@ class Sessions:
         return [accounts[token] for token, _ in lookups]
 
     async def revoke(self, token: str) -> None:
-        """Sign out. With Redis away nothing is left to do: nobody is signed in then."""
+        """End a session. While Redis is unavailable nobody is signed in."""
         try:
             async with translate_cache_errors():
                 await self._redis.delete(_session_key(token))
@@ -139,10 +135,10 @@ class Sessions:
             return
 
     async def revoke_all(self, account_id: UUID, *, keep: str | None = None) -> None:
-        """End every session of an account: it was disabled, has another role, or a new password.
+        """End every session of an account that was disabled or got a new role or password.
 
-        `keep` is a token that stays valid (`退出其他设备`). Raises CacheUnavailable: whoever withdraws a
-        right must know that it is not withdrawn yet.
+        `keep` is a token that stays valid (`退出其他设备`). Raises CacheUnavailable, so that a right
+        is not believed withdrawn while sessions still exist.
         """
         async with translate_cache_errors("暂时无法结束该账号的登录状态，请稍后再试"):
             names = cast("set[bytes]", await self._redis.smembers(_account_index_key(account_id)))
@@ -161,51 +157,48 @@ def _account_index_key(account_id: UUID) -> str:
 
 
 def _encrypt(token: str, account: Account) -> bytes:
-    nonce = secrets.token_bytes(12)
-    return nonce + AESGCM(_derive_key(token, b"session")).encrypt(
-        nonce, msgspec.json.encode(account), None
-    )
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    cipher = AESGCM(_derive_key(token, b"session"))
+    return nonce + cipher.encrypt(nonce, msgspec.json.encode(account), None)
 
 
 def _decrypt(token: str, sealed: bytes) -> Account | None:
+    """Return the account, or None if another version of this program wrote the session."""
+    cipher = AESGCM(_derive_key(token, b"session"))
     try:
-        plain = AESGCM(_derive_key(token, b"session")).decrypt(sealed[:12], sealed[12:], None)
+        plain = cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], None)
         return msgspec.json.decode(plain, type=Account)
     except (InvalidTag, ValueError):
-        return None  # Something else wrote into this key, or an older version of this program did: sign in again.
+        return None
 
 
 def _derive_key(token: str, purpose: bytes) -> bytes:
     return hmac.digest(token.encode(), b"fengping/" + purpose, hashlib.sha256)
 
 
-# ── request and session ───────────────────────────────────────────────────────────────────────────
+# ── requests ──────────────────────────────────────────────────────────────────────────────────────
 
 
 def csrf_token(token: str) -> str:
-    """What a form of this session must send back. It follows from the session token and does not
-    lead back to it.
-    """
+    """Return the CSRF token of a session, derived from the session token by a one-way function."""
     return _derive_key(token, b"csrf").hex()
 
 
 def csrf_token_matches(token: str, submitted: str) -> bool:
-    """Did the form come from this session?"""
+    """Return whether `submitted` is the CSRF token of the session."""
     return hmac.compare_digest(csrf_token(token).encode(), submitted.encode(errors="replace"))
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A token that came with a request. Only one that a cookie brought can be sent without its
-    owner's will (CSRF).
-    """
+    """The token of a request. Another site can make a browser send a cookie, not a bearer token."""
 
     token: str
     from_cookie: bool
 
 
 def read_credential(request: HTTPConnection, cookie: str) -> Credential | None:
-    """The token in `Authorization: Bearer …`, else in the cookie of this name."""
+    """Return the token in `Authorization: Bearer …`, else in the cookie of this name."""
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return Credential(bearer.strip(), from_cookie=False)
@@ -214,9 +207,7 @@ def read_credential(request: HTTPConnection, cookie: str) -> Credential | None:
 
 
 async def authenticate(request: HTTPConnection, *, touch: bool = True) -> Account | None:
-    """Who sent this request? Needs `request.app.state.sessions: Sessions`. `touch` as in
-    `Sessions.find`.
-    """
+    """Return the account that sent the request. `touch` as in `Sessions.find`."""
     sessions: Sessions = request.app.state.sessions
     return await find_account(sessions, read_credential(request, sessions.cookie), touch=touch)
 
@@ -224,5 +215,5 @@ async def authenticate(request: HTTPConnection, *, touch: bool = True) -> Accoun
 async def find_account(
     sessions: Sessions, credential: Credential | None, *, touch: bool
 ) -> Account | None:
-    """Whose credential is this?"""
+    """Return the account of a credential."""
     return await sessions.find(credential.token, touch=touch) if credential else None

@@ -8,62 +8,49 @@ from typing import Final
 
 from shared.security.rate_limits import RateLimit, RateLimiter
 
-# ── attempts to sign in ───────────────────────────────────────────────────────────────────────────
-
 LOGIN_WINDOW_SECONDS: Final = 15 * 60
 LOGIN_FAILURES_MAX: Final = 5
-"""Of one account from one source; then this source waits for this account."""
+"""Per account and source network: then this source waits for this account."""
 SOURCE_FAILURES_MAX: Final = 50
-"""Of one source over all accounts: a whole office may sit behind one address, a list of names may
-not be tried.
-"""
+"""Per source network: a whole office may share one address, but nobody may try a list of names."""
 ACCOUNT_FAILURES_MAX: Final = 100
-"""Of one account over all sources: who wants to lock somebody out needs twenty addresses at once,
-and for ever.
-"""
+"""Per account: locking somebody out takes twenty addresses, continuously."""
 
 
 async def count_login_attempt(limiter: RateLimiter, name: str, source: str) -> int | None:
-    """Count an attempt before the password is looked at: None to go on, else whole seconds to wait.
+    """Count an attempt before the password is verified; return None, or the seconds to wait.
 
-    `source` is the client's address. Counting first keeps a thousand attempts at once from all
-    being looked at. Call `reset_login_failures` after a right password; what remains counted are the
-    failures.
+    `source` is the client's address. Counting first bounds concurrent attempts. Call
+    `reset_login_failures` after a successful sign-in, so that only failures remain counted.
     """
     return await limiter.hit(*_login_limits(name, source))
 
 
 async def reset_login_failures(limiter: RateLimiter, name: str, source: str) -> None:
-    """Forget the failures of this account, and of this account from this source; those of the
-    source remain.
+    """Forget the failures of this account; those of the source network remain.
 
-    What is right is no failure of the source either: a hundred people of one office may sign in
-    within a minute.
+    The successful attempt itself does not count against the source: a hundred people in one office
+    may sign in within a minute.
     """
-    pair, of_source, of_account = _login_limits(name, source)
-    await limiter.forget(pair.key)
-    await limiter.undo_hit(of_source.key)
-    await limiter.forget(of_account.key)
+    per_pair, per_source, per_account = _login_limits(name, source)
+    await limiter.forget(per_pair.key)
+    await limiter.undo_hit(per_source.key)
+    await limiter.forget(per_account.key)
 
 
 def _login_limits(name: str, source: str) -> tuple[RateLimit, RateLimit, RateLimit]:
-    account_name, network = (
-        unicodedata.normalize("NFKC", name).strip().casefold(),
-        normalize_network(source),
-    )
+    account_name = unicodedata.normalize("NFKC", name).strip().casefold()
+    network = normalize_network(source)
+    pair = f"{len(account_name)}/{account_name}/{network}"
     return (
-        RateLimit(
-            f"login/pair/{len(account_name)}/{account_name}/{network}",
-            LOGIN_FAILURES_MAX,
-            LOGIN_WINDOW_SECONDS,
-        ),
+        RateLimit(f"login/pair/{pair}", LOGIN_FAILURES_MAX, LOGIN_WINDOW_SECONDS),
         RateLimit(f"login/source/{network}", SOURCE_FAILURES_MAX, LOGIN_WINDOW_SECONDS),
         RateLimit(f"login/account/{account_name}", ACCOUNT_FAILURES_MAX, LOGIN_WINDOW_SECONDS),
     )
 
 
 def normalize_network(source: str) -> str:
-    """The address; of an IPv6 address its /64, because one household owns all the addresses in it."""
+    """Return the IPv4 address or the IPv6 /64, which belongs to one household."""
     try:
         address = ipaddress.ip_address(source)
     except ValueError:
