@@ -24,6 +24,7 @@ lint: $(ENVIRONMENT)/.test-ready ## style, types, and who may import whom
 	@$(ENVIRONMENT)/bin/mypy
 	@$(ENVIRONMENT)/bin/lint-imports
 	@$(ENVIRONMENT)/bin/biome format .
+	@$(ENVIRONMENT)/bin/biome lint .
 	@$(ENVIRONMENT)/bin/djlint --quiet --check --lint services shared
 	@$(PYTHON_OF_ENVIRONMENT) -m tests.commit_subjects
 

@@ -18,6 +18,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from shared.appraisal.calendar.deadlines import DeadlineStatus
 from shared.foundation.clock import CHINA
 from shared.security.policies import Account
 from shared.security.sessions import csrf_token, read_credential
@@ -50,6 +51,7 @@ def create_environment(folder: Path | None) -> Environment:
         format_number=format_number,
         query_string=query_string,
     )
+    jinja.globals["deadline_badges"] = DEADLINE_BADGES
     own_static = static_folder(folder) if folder else STATIC
     jinja.globals.update(
         static=lambda name: static_url(name, own_static), new_key=lambda: str(uuid4())
@@ -105,6 +107,7 @@ def base_context(request: Request, context: Mapping[str, Any]) -> dict[str, Any]
         "organisation": state.organisation,
         "version": state.version,
         "banner": state.banner,
+        "idle_minutes": state.idle_minutes,
         "nonce": request.scope.get("fengping.nonce", ""),
         "csrf": session_csrf_token(request),
         "menu": menu_of(request, account),
@@ -198,6 +201,17 @@ def query_string(values: Mapping[str, Any], **changes: Any) -> str:
     """Return the query string of `values` with `changes`, without None and empty values."""
     kept = {name: value for name, value in {**values, **changes}.items() if value not in (None, "")}
     return "?" + urlencode(kept, doseq=True) if kept else "?"
+
+
+DEADLINE_BADGES: Final = {
+    "normal": ("ok", DeadlineStatus.NORMAL.label),
+    "near": ("warn", DeadlineStatus.WARNING.label),
+    "over": ("over", DeadlineStatus.LATE.label),
+    "grave": ("over", DeadlineStatus.SEVERE.label),
+    "paused": ("hold", DeadlineStatus.PAUSED.label),
+    "closed": ("done", DeadlineStatus.CLOSED.label),
+}
+"""Name of a deadline's badge → its look, as in `ui.status`, and its label."""
 
 
 def install_templates(app: FastAPI, *, service: str, folder: Path | None) -> None:

@@ -95,12 +95,12 @@
   });
 
   function ready() {
-    $$("[data-save], [data-draft-summary]").forEach((button) => (button.hidden = false));
+    for (const button of $$("[data-save], [data-draft-summary]")) button.hidden = false;
     anonymous();
-    $$("[data-panel]").forEach(
-      (panel) =>
-        panel.dataset.needs.split(" ").some((name) => form.elements[name]?.value) && refresh(panel),
-    );
+    for (const panel of $$("[data-panel]")) {
+      const needs = panel.dataset.needs.split(" ");
+      if (needs.some((name) => form.elements[name]?.value)) refresh(panel);
+    }
   }
 
   document.addEventListener("htmx:after:swap", () => form.isConnected && ready());

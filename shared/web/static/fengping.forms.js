@@ -1,4 +1,4 @@
-/* Forms: drafts kept on the server while people type, counters that never cut, and choosing one of many by pinyin. */
+/* Forms: drafts saved on the server while people type, character counters, comboboxes searched by pinyin. */
 "use strict";
 
 (() => {
@@ -22,7 +22,7 @@
     );
   }
 
-  /** Send the draft. The server answers with the words to show (`草稿已保存 14:02:11`). */
+  /** Saves the draft. The server returns the status to show (`草稿已保存 14:02:11`). */
   async function keep(form) {
     if (!changed.has(form) || !form.isConnected) return;
     changed.delete(form);
@@ -50,7 +50,10 @@
     if (place) place.textContent = words;
   }
 
-  const keepAll = () => $$("form[data-draft]").forEach((form) => keep(form));
+  function keepAll() {
+    for (const form of $$("form[data-draft]")) keep(form);
+  }
+
   document.addEventListener("input", noteChange);
   document.addEventListener("change", noteChange);
   document.addEventListener("compositionend", noteChange);
@@ -59,13 +62,13 @@
     () => document.visibilityState === "hidden" && keepAll(),
   );
   document.addEventListener("fengping:save", () => {
-    $$("form[data-draft]").forEach((form) => changed.add(form));
+    for (const form of $$("form[data-draft]")) changed.add(form);
     keepAll();
   });
 
   // --------------------------------------------------------------------------------------------- counters
 
-  /** Code points, after newlines are one character each: as the server counts. */
+  /** Counts code points, a newline as one character, as the server does. */
   const lengthOf = (text) => [...text.replace(/\r\n?/g, "\n").trim()].length;
 
   function count(area) {
@@ -81,7 +84,7 @@
 
   const WAIT_MS = 150;
 
-  /** WAI-ARIA combobox with listbox. While an input method composes, its keys are its own and nothing is asked. */
+  /** A WAI-ARIA combobox with listbox. Keys are ignored while an input method composes. */
   function combobox(box) {
     const input = $("[role=combobox]", box),
       hidden = $("input[type=hidden]", box),
@@ -137,7 +140,9 @@
 
     function select(i) {
       const all = $$("[role=option]", options);
-      all.forEach((option, j) => option.setAttribute("aria-selected", String(i === j)));
+      all.forEach((option, j) => {
+        option.setAttribute("aria-selected", String(i === j));
+      });
       input.setAttribute("aria-activedescendant", all[i].id);
       all[i].scrollIntoView({ block: "nearest" });
     }
@@ -164,7 +169,11 @@
       if (event.isComposing || event.keyCode === 229) return;
       const count = options.children.length,
         open = !options.hidden;
-      if (event.key === "ArrowDown" && !open) return void (event.preventDefault(), ask());
+      if (event.key === "ArrowDown" && !open) {
+        event.preventDefault();
+        ask();
+        return;
+      }
       if (!open) return;
       if (event.key === "ArrowDown" || event.key === "ArrowUp")
         select((at() + (event.key === "ArrowDown" ? 1 : -1) + count) % count);
@@ -174,7 +183,7 @@
       else return;
       event.preventDefault();
     });
-    // The pointer chooses on press, before the field loses its focus.
+    // Select on press, before the field loses focus.
     options.addEventListener("mousedown", (event) => {
       event.preventDefault();
       const option = event.target.closest("[role=option]");

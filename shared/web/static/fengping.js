@@ -5,6 +5,7 @@
    own them. */
 "use strict";
 
+// biome-ignore lint/correctness/noUnusedVariables: the other scripts of the page use it.
 const fengping = (() => {
   const $ = (selector, root = document) => root.querySelector(selector);
   const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -17,7 +18,7 @@ const fengping = (() => {
     EDITOR = "编辑",
     PAGE = "本页";
 
-  /** {keys, where, what, run, when?}. `run` returning false means: not mine after all. */
+  /** {keys, where, what, run, when?}. If `run` returns false, the key keeps its default action. */
   const keys = [
     { keys: "Ctrl+K", where: EVERYWHERE, what: "搜索或命令", run: () => open("palette") },
     {
@@ -92,7 +93,7 @@ const fengping = (() => {
         keys.find((key) => key.keys === "1-5"),
         event,
       );
-    // The field of a dialog that was just closed keeps the focus until the next frame: nobody types there.
+    // The field of a dialog that was just closed keeps the focus until the next frame.
     if (
       single(name) &&
       ((typing(event.target) && visible(event.target)) || !singlesAllowed() || $("dialog[open]"))
@@ -129,7 +130,7 @@ const fengping = (() => {
     return false;
   }
 
-  /** Press what the page itself gave this key: `data-key="a"`, in the current row of a list first. */
+  /** Clicks the element with `data-key`, in the current row of a list first. */
   function press(name, event) {
     const all = $$(`[data-key="${CSS.escape(name)}"]`).filter(visible);
     const row = document.activeElement?.closest?.("[data-list] tr, [data-list] li");
@@ -240,14 +241,17 @@ const fengping = (() => {
     if (menu && !menu.contains(event.target)) menu.open = false;
   });
 
-  // ------------------------------------------------------------------- confirmation of what cannot be undone
+  // ---------------------------------------------------------------------------- confirmation of consequences
 
   document.addEventListener(
     "submit",
     (event) => {
       const form = event.target;
       const consequence = event.submitter?.dataset.confirm ?? form.dataset.confirm;
-      if (!consequence || form.confirmed) return void (form.confirmed = false);
+      if (!consequence || form.confirmed) {
+        form.confirmed = false;
+        return;
+      }
       event.preventDefault();
       event.stopImmediatePropagation();
       confirm(consequence, form.dataset.word, () => {
@@ -277,7 +281,7 @@ const fengping = (() => {
 
   // --------------------------------------------------------------------------------------------- messages
 
-  /** Show a message, bottom left. A failure stays until it is dismissed; anything else goes after 6 seconds. */
+  /** Shows a message at the bottom left: a failure until dismissed, anything else for 6 seconds. */
   function toast(text, { failure = false, action = "", run = null } = {}) {
     const box = make("div", { className: failure ? "toast x" : "toast" }, make("p", {}, text));
     const gone = () => box.remove();
@@ -308,7 +312,7 @@ const fengping = (() => {
 
   // ------------------------------------------------------------------------------------------------- htmx
 
-  // Pages forbid scripts made from text (CSP). Trigger filters are text: these are the ones that exist, as real functions.
+  // The CSP forbids evaluating text, and trigger filters are text: these are all of them, as functions.
   const FILTERS = {
     "!event.isComposing": ({ isComposing }) => !isComposing,
     "document.visibilityState === 'visible'": () => document.visibilityState === "visible",
@@ -389,7 +393,7 @@ const fengping = (() => {
   });
   document.addEventListener("htmx:error", ({ detail: { ctx } }) => failed(ctx));
 
-  /** After a refused form: to the summary of its mistakes, or to the words of the refusal. */
+  /** Moves the focus to the error summary of a rejected form. */
   function toMistake() {
     const mistake = $("#errsum") ?? ($("#refused") && $("#refusal"));
     if (mistake) {
@@ -405,7 +409,7 @@ const fengping = (() => {
   document.addEventListener("htmx:before:request", ({ detail: { ctx } }) => {
     if (background(ctx)) return;
     $("#refusal")?.replaceChildren();
-    $$("#toasts > .toast.x").forEach((old) => old.remove());
+    for (const old of $$("#toasts > .toast.x")) old.remove();
   });
 
   // ---------------------------------------------------------------------------------------- idle, sign-out
@@ -422,7 +426,7 @@ const fengping = (() => {
     });
   }
 
-  /** Five minutes before an idle session ends, offer to prolong it. Polling does not keep it alive. */
+  /** Offers to extend an idle session five minutes before it ends. Polling does not extend it. */
   function watchIdle() {
     const minutes = Number(document.body.dataset.idleMinutes);
     if (!minutes) return;
@@ -446,17 +450,17 @@ const fengping = (() => {
 
   // ----------------------------------------------------------------------------------------------- start
 
-  /** A table that scrolls sideways must be reachable with the keyboard. */
-  const reach = () =>
-    $$(".tw").forEach((box) =>
-      box.scrollWidth > box.clientWidth
-        ? box.setAttribute("tabindex", "0")
-        : box.removeAttribute("tabindex"),
-    );
+  /** Makes tables that scroll sideways reachable with the keyboard. */
+  function reach() {
+    for (const box of $$(".tw")) {
+      if (box.scrollWidth > box.clientWidth) box.setAttribute("tabindex", "0");
+      else box.removeAttribute("tabindex");
+    }
+  }
 
   document.addEventListener("keydown", onKey);
   document.addEventListener("DOMContentLoaded", () => {
-    $$("[data-opens]").forEach((opener) => (opener.hidden = false));
+    for (const opener of $$("[data-opens]")) opener.hidden = false;
     reach();
     toMistake();
     watchIdle();

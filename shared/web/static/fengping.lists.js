@@ -15,9 +15,8 @@
     $("[data-list] [aria-current=true]");
 
   function mark(row) {
-    $$("[data-list] [aria-current=true]").forEach(
-      (other) => other !== row && other.removeAttribute("aria-current"),
-    );
+    for (const other of $$("[data-list] [aria-current=true]"))
+      if (other !== row) other.removeAttribute("aria-current");
     row?.setAttribute("aria-current", "true");
   }
 
@@ -54,9 +53,7 @@
       where: WHERE,
       what: "选中",
       when: here,
-      run: () => (
-        $("input[type=checkbox]", current() ?? document.createElement("i"))?.click(), undefined
-      ),
+      run: () => void current()?.querySelector("input[type=checkbox]")?.click(),
     },
     { keys: "u", where: WHERE, what: "应用更新", when: () => Boolean(pending), run: () => apply() },
   );
@@ -67,19 +64,21 @@
   });
   document.addEventListener("change", (event) => {
     const row = event.target.closest?.("[data-list] > tbody > tr, [data-list] > li");
-    if (row && event.target.type === "checkbox")
-      row.toggleAttribute("aria-selected", false),
-        event.target.checked && row.setAttribute("aria-selected", "true");
+    if (!row || event.target.type !== "checkbox") return;
+    if (event.target.checked) row.setAttribute("aria-selected", "true");
+    else row.removeAttribute("aria-selected");
   });
 
   // --------------------------------------------------------------------------------- refreshing without a jump
 
   let pending = null; // {target, text}: the newest answer whose order has not been applied yet.
   let moved = 0;
-  // A list that changes under a pointer at rest makes the browser say that it moved, by nothing.
+  // When a list changes under a resting pointer, the browser reports a movement of zero.
   document.addEventListener(
     "pointermove",
-    ({ movementX, movementY }) => (movementX || movementY) && (moved = Date.now()),
+    ({ movementX, movementY }) => {
+      if (movementX || movementY) moved = Date.now();
+    },
     { passive: true },
   );
 
@@ -87,7 +86,7 @@
   const ids = (root) =>
     $$("[data-list] > tbody > tr[id], [data-list] > li[id]", root).map((row) => row.id);
 
-  /** How many rows came, went or changed places. */
+  /** Counts the rows that were added, removed or moved. */
   function difference(before, after) {
     const came = after.filter((id) => !before.includes(id)).length;
     const went = before.filter((id) => !after.includes(id)).length;
@@ -96,7 +95,7 @@
     return came + went + stayed.filter((id, i) => now[i] !== id).length;
   }
 
-  /** The answer, with its rows in the order that is shown now: new ones wait, gone ones stay. */
+  /** Returns the response with its rows in the current order: new rows wait, removed rows stay. */
   function inPlace(target, answer) {
     const fresh = new Map(
       $$("[data-list] > tbody > tr[id], [data-list] > li[id]", answer).map((row) => [row.id, row]),

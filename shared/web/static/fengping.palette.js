@@ -89,7 +89,9 @@
 
   function select(i) {
     const options = $$("[role=option]", list);
-    options.forEach((each, j) => each.setAttribute("aria-selected", String(i === j)));
+    options.forEach((each, j) => {
+      each.setAttribute("aria-selected", String(i === j));
+    });
     input.setAttribute("aria-activedescendant", options[i].id);
     options[i].scrollIntoView({ block: "nearest" });
   }
@@ -136,7 +138,7 @@
     const chosen = event.target.closest("[role=option]");
     if (chosen) go(chosen.dataset.url, event.ctrlKey || event.metaKey);
   });
-  // The dialog may be opened by key or by button: start afresh each time.
+  // The dialog opens by key or by button: reset it each time.
   new MutationObserver(() => {
     if (!dialog.open) return;
     input.value = "";
