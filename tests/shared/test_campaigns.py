@@ -1,0 +1,24 @@
+"""The cache of parsed campaigns."""
+
+from shared.appraisal.campaigns import CampaignCache
+
+
+def test_a_campaign_is_returned_in_its_version_only():
+    cache: CampaignCache[str] = CampaignCache()
+    cache.put("j-2026", 1, "old rules")
+    cache.put("j-2026", 2, "new rules")
+
+    assert cache.get("j-2026", 2) == "new rules"
+    assert cache.get("j-2026", 1) is None
+    assert cache.get("t-2026", 1) is None
+
+
+def test_the_least_recently_used_campaign_is_dropped():
+    cache: CampaignCache[str] = CampaignCache(size=2)
+    cache.put("a", 1, "A")
+    cache.put("b", 1, "B")
+    cache.get("a", 1)
+
+    cache.put("c", 1, "C")
+
+    assert [cache.get(id, 1) for id in "abc"] == ["A", None, "C"]
