@@ -1,4 +1,4 @@
-"""`python -m shared.embedded`: fetch Kafka's jars and make its class cache before the first start."""
+"""`python -m shared.embedded`: download Kafka's jars and create its class cache."""
 
 import asyncio
 import sys
@@ -9,7 +9,7 @@ from shared.embedded import SetupError, cache_folder, prepare
 
 
 def show(step: str, done: int, total: int) -> None:
-    """One line per step, rewritten while it goes on."""
+    """Print one line per step, updated in place."""
     print(f"\r{step} {done}/{total}", end="\n" if done == total else "", flush=True)
 
 

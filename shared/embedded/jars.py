@@ -1,8 +1,7 @@
-"""The jars of Apache Kafka: 45 files named in `kafka-jars.lock` with their sha256, fetched once per
-user.
+"""The jars of Apache Kafka: 45 files, listed in `kafka-jars.lock` with their sha256.
 
-They come from the Maven central repository, or from the address in FENGPING_MAVEN_REPOSITORY (a
-mirror). What differs from the lock is refused, wherever it came from.
+They are downloaded once per user, from Maven Central or from FENGPING_MAVEN_REPOSITORY (a mirror).
+A file that differs from the lock is rejected.
 """
 
 from __future__ import annotations
@@ -21,16 +20,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.embedded.process import SetupError
+from shared.embedded.machine import SetupError
 
 LOCK = Path(__file__).with_name("kafka-jars.lock")
 VERSION = "4.4.0"
 THREADS = 8
 TIMEOUT_SECONDS = 20
 Progress = Callable[[str, int, int], None]
-"""Told of each step of a start: its name (jars, postgres, valkey, kafka, ready), how much is done,
-of how much.
-"""
+"""Called for each step of a start: name (jars, postgres, valkey, kafka, ready), done, total."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +41,14 @@ class Jar:
 
     @property
     def name(self) -> str:
-        """Its file name in the cache."""
+        """File name in the cache."""
         return f"{self.artifact}-{self.version}.jar"
 
 
 def cache_folder(data: Path) -> Path:
-    """The folder for what all data folders of a user share: $FENGPING_CACHE, else
-    ~/.cache/fengping, else in `data`.
+    """Return the folder that all data folders of a user share.
+
+    $FENGPING_CACHE, else ~/.cache/fengping, else a folder in `data`.
     """
     home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
     cache = Path(os.environ.get("FENGPING_CACHE") or home / "fengping") / f"kafka-{VERSION}"
@@ -140,7 +138,7 @@ def fetch_all(jars: list[Jar], cache: Path) -> Iterator[int]:
 
 
 def fetch(jar: Jar, folder: Path, target: Path) -> None:
-    """Fetch one jar through `folder` to `target`; it appears there only when its bytes are right."""
+    """Download one jar to `folder`, verify it, and move it to `target`."""
     try:
         path = download(jar, folder)
     except OSError as error:  # of the network too: the exceptions of requests are OSErrors
@@ -150,7 +148,8 @@ def fetch(jar: Jar, folder: Path, target: Path) -> None:
     if not is_intact(path, jar):
         raise SetupError(
             f"{jar.name} does not have the sha256 that kafka-jars.lock names, so it was refused",
-            "Try another network or mirror (FENGPING_MAVEN_REPOSITORY), for what came is not the published file",
+            "Try another network or mirror (FENGPING_MAVEN_REPOSITORY): the download is not the "
+            "published file",
         )
     os.replace(path, target)
 

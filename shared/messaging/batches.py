@@ -10,7 +10,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from shared.messaging.envelope import IncomingEvent, Record, RecordDecodeError, read
 
 SPLIT_BATCH_FROM = 200
-"""Smaller batches share one transaction whatever their partition: a commit costs more than waiting."""
+"""Smaller batches share one transaction: a commit costs more than waiting for each other."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Dead letters: store what cannot be processed; replay or discard it after the cause was removed."""
+"""Dead letters: store what cannot be processed, replay or discard it later."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple

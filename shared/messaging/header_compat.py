@@ -4,7 +4,7 @@ Context: Kafka accepts any bytes as a header name. aiokafka requires UTF-8 and r
 fetch: the partition never advances, and records that were fetched from other partitions are lost
 although their positions have moved.
 Decision: aiokafka reads; where it raises within a batch, its slower pure-Python reader continues,
-with each invalid byte of a name as `\\xff`. The envelope then decides whether the record is an event.
+with each invalid byte of a name as `\\xff`. The envelope decides whether the record is an event.
 Alternatives: the slower reader for everything (ten times slower); skipping the record (its bytes
 could not be dead-lettered).
 """

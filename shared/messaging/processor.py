@@ -1,4 +1,4 @@
-"""One batch is one transaction: dead letters, inbox, version check, handlers, outbox, checkpoints."""
+"""One batch is one transaction: inbox, version check, handlers, outbox, dead letters."""
 
 from collections import defaultdict
 from collections.abc import Sequence

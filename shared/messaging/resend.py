@@ -1,4 +1,4 @@
-"""Resending: a consumer that misses versions of an aggregate asks its owner to publish them again."""
+"""Resending: a consumer asks the owner of an aggregate for versions that it misses."""
 
 from typing import Any
 

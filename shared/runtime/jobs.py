@@ -3,8 +3,8 @@
 Context: a due date must be noticed within a second, once, by whichever replica is first, and never
 because some machine's clock is wrong.
 Decision: a job is one small transaction that claims what is due by the database's clock (`FOR
-UPDATE SKIP LOCKED`), does its work and returns whether there may be more. A crash releases the claim
-at once. The clock guard rolls a job back when the database's clock jumped.
+UPDATE SKIP LOCKED`), does its work and returns whether there may be more. A crash releases the
+claim at once. The clock guard rolls a job back when the database's clock jumped.
 """
 
 import asyncio

@@ -61,7 +61,7 @@ class Service:
     context: Any
     templates: Path
     prefixes: tuple[str, ...]
-    """Paths of this service, by which the gateway and the one-port server route; `/` is the rest."""
+    """Paths by which the gateway and the one-port server route; `/` is the rest."""
     run_jobs: bool = True
     relay_linger_seconds: float = 0.0
     """See `Relay.linger_seconds`."""
@@ -170,7 +170,7 @@ class Service:
         await self._wait_for_database()
         if await is_outdated(self.settings.database_url, self.name):
             raise RuntimeError(
-                f"the schema of {self.name} is older than this program: run `fengping migrate` first"
+                f"the schema of {self.name} is outdated: run `fengping migrate` first"
             )
         self.bus.start()
         if self.run_jobs:

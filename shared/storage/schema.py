@@ -10,7 +10,8 @@ OUTBOX_SHARDS = 8
 AUDIT_DDL = """
 create table audit (
   id bigint generated always as identity primary key,
-  at timestamptz not null, actor text not null, action text not null, subject text not null, details jsonb not null,
+  at timestamptz not null, actor text not null, action text not null, subject text not null,
+  details jsonb not null,
   leaf_hash bytea, position bigint unique, proof bytea, sealed_at timestamptz,
   check (num_nulls(leaf_hash, position, proof, sealed_at) in (0, 4))
 );
@@ -18,14 +19,17 @@ create index audit_unsealed on audit (id) where position is null;
 create index audit_of_subject on audit (subject, at);
 create index audit_of_actor on audit (actor, at);
 create table checkpoints (
-  size bigint primary key check (size > 0), root bytea not null, peaks bytea not null, signature bytea not null,
+  size bigint primary key check (size > 0), root bytea not null, peaks bytea not null,
+  signature bytea not null,
   at timestamptz not null default clock_timestamp()
 );
 create function audit_is_append_only() returns trigger language plpgsql as $$
 begin
-  if tg_op = 'DELETE' or old.position is not null or (old.id, old.at, old.actor, old.action, old.subject, old.details)
+  if tg_op = 'DELETE' or old.position is not null
+      or (old.id, old.at, old.actor, old.action, old.subject, old.details)
       is distinct from (new.id, new.at, new.actor, new.action, new.subject, new.details) then
-    raise exception 'audit rows are never changed or removed' using errcode = 'insufficient_privilege';
+    raise exception 'audit rows are never changed or removed'
+      using errcode = 'insufficient_privilege';
   end if;
   return new;
 end $$;

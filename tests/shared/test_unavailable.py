@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from shared.appraisal.events import ComplaintRated
+from shared.embedded.machine import choose_port
 from shared.embedded.postgres import Postgres
-from shared.embedded.process import choose_port
 from shared.foundation.clock import VIRTUAL_CLOCK_DDL
 from shared.messaging import Bus, Handlers, create_topics
 from shared.runtime.jobs import Jobs

@@ -30,7 +30,7 @@ where dead_letters.state <> 'discarded'
 
 @dataclass(frozen=True, slots=True)
 class FailedRecord:
-    """A record that is to be dead-lettered, and why. `reason` is a code, `detail` has no content."""
+    """A record to be dead-lettered, and why. `reason` is a code, `detail` has no content."""
 
     record: Record
     reason: str
