@@ -1,8 +1,7 @@
-"""A small service that shows every component of the shared pages once, for the tests of
-`shared.web`.
+"""A small service that shows every component of the shared pages, for the tests of `shared.web`.
 
-It has the shape of a real one: doors with policies, a form that can be refused in every way, a list
-that changes, a palette. Only its sessions and its database are plain objects in memory.
+It has the shape of a real one: routes with policies, a form that can be rejected in every way, a
+list that changes, a palette. Its sessions and its database are objects in memory.
 """
 
 import asyncio
@@ -80,7 +79,7 @@ class MemorySessions:
 
 
 class MemoryTransaction:
-    """What `Once` needs of a transaction: the idempotency table, rolled back when the block fails."""
+    """The idempotency table in memory; rolled back if the block raises."""
 
     def __init__(self, rows: dict[str, dict[str, Any]]) -> None:
         self.rows, self.now = rows, NOW
@@ -99,7 +98,7 @@ class MemoryTransaction:
         return {"claimed": list(new)}
 
     async def fetch(self, sql: str, keys: list[str]) -> list[dict[str, Any]]:
-        """Gives what is kept of keys."""
+        """Returns the stored responses of keys."""
         return [self.rows[key] for key in keys if key in self.rows]
 
     async def run(
@@ -109,7 +108,7 @@ class MemoryTransaction:
         statuses: list[int] | None = None,
         responses: list[str] | None = None,
     ) -> int:
-        """Keeps answers; without any, lets the keys go."""
+        """Stores responses; without any, releases the keys."""
         for n, key in enumerate(keys):
             if statuses is None or responses is None:
                 del self.rows[key]
@@ -167,10 +166,10 @@ def cases(count: int = 5) -> list[dict[str, Any]]:
     ]
 
 
-pages_door, api_router = Router(), Router(prefix="/gallery/api")
+pages_router, api_router = Router(), Router(prefix="/gallery/api")
 
 
-@pages_door.get("/", policy=SIGNED_IN)
+@pages_router.get("/", policy=SIGNED_IN)
 async def home(request: Request, user: CurrentUser) -> Response:
     return render_page(
         request,
@@ -182,19 +181,19 @@ async def home(request: Request, user: CurrentUser) -> Response:
     )
 
 
-@pages_door.get("/me", policy=SIGNED_IN)
+@pages_router.get("/me", policy=SIGNED_IN)
 async def me(request: Request) -> Response:
     return render_page(
         request, "gallery.html", form=Form.with_initial(), cases=[], as_of=None, now=NOW
     )
 
 
-@pages_door.get("/gallery/desk", policy=SIGNED_IN)
+@pages_router.get("/gallery/desk", policy=SIGNED_IN)
 async def desk(request: Request) -> Response:
     return render_page(request, "desk.html", form=Form.with_initial({"kind": "complaint"}))
 
 
-@pages_door.post("/gallery/tickets", policy=allow(Role.OPERATOR))
+@pages_router.post("/gallery/tickets", policy=allow(Role.OPERATOR))
 async def register(
     request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency
 ) -> Response:
@@ -215,12 +214,12 @@ async def _register(request: Request, ticket: Ticket) -> None:
     request.app.state.registered.append(ticket.unit_id or ticket.unit)
 
 
-@pages_door.get("/gallery/done", policy=SIGNED_IN)
+@pages_router.get("/gallery/done", policy=SIGNED_IN)
 async def done(request: Request) -> Response:
     return render_page(request, "done.html", count=len(request.app.state.registered))
 
 
-@pages_door.post("/gallery/freeze", policy=SIGNED_IN)
+@pages_router.post("/gallery/freeze", policy=SIGNED_IN)
 async def freeze(request: Request, idempotency: Idempotency) -> Response:
     return await idempotency.redirect(_freeze(request), to="/gallery/done")
 
@@ -229,7 +228,7 @@ async def _freeze(request: Request) -> None:
     request.app.state.registered.append("frozen")
 
 
-@pages_door.post("/gallery/drafts", policy=SIGNED_IN)
+@pages_router.post("/gallery/drafts", policy=SIGNED_IN)
 async def draft(request: Request) -> Response:
     if request.app.state.simulated_failure == "draft":
         raise ServiceUnavailable()
@@ -237,7 +236,7 @@ async def draft(request: Request) -> Response:
     return PlainTextResponse("草稿已保存 14:02:11")
 
 
-@pages_door.get("/gallery/queue", policy=SIGNED_IN)
+@pages_router.get("/gallery/queue", policy=SIGNED_IN)
 async def queue(request: Request) -> Response:
     shown = request.app.state.cases
     if request.headers.get("hx-request"):
@@ -245,7 +244,7 @@ async def queue(request: Request) -> Response:
     return render_page(request, "queue.html", cases=shown)
 
 
-@pages_door.get("/gallery/cases/{number}", policy=SIGNED_IN)
+@pages_router.get("/gallery/cases/{number}", policy=SIGNED_IN)
 async def case(request: Request, number: str) -> Response:
     found = next((each for each in cases(7) if each["number"] == number), None)
     if found is None:
@@ -253,13 +252,13 @@ async def case(request: Request, number: str) -> Response:
     return render_page(request, "done.html", count=0)
 
 
-@pages_door.get("/gallery/search", policy=SIGNED_IN)
+@pages_router.get("/gallery/search", policy=SIGNED_IN)
 async def search(request: Request, q: str = "") -> Response:
     request.app.state.asked.append(q)
     return PlainTextResponse(f"<p role=status>{len(q)}</p>", media_type="text/html")
 
 
-@pages_door.get("/gallery/units", policy=SIGNED_IN)
+@pages_router.get("/gallery/units", policy=SIGNED_IN)
 async def units(request: Request, q: str = "") -> Response:
     request.app.state.asked.append(q)
     return JSONResponse(
@@ -271,7 +270,7 @@ async def units(request: Request, q: str = "") -> Response:
     )
 
 
-@pages_door.get("/scoring/palette", policy=SIGNED_IN)
+@pages_router.get("/scoring/palette", policy=SIGNED_IN)
 async def palette(q: str = "") -> Response:
     found = [(key, name) for key, name in UNITS.items() if matches_search(q, search_terms(name))]
     return JSONResponse(
@@ -281,37 +280,37 @@ async def palette(q: str = "") -> Response:
     )
 
 
-@pages_door.get("/gallery/units/{key}", policy=SIGNED_IN)
+@pages_router.get("/gallery/units/{key}", policy=SIGNED_IN)
 async def unit(request: Request, key: str) -> Response:
     return render_page(request, "done.html", count=0)
 
 
-@pages_door.get("/notify/inbox/unread", policy=SIGNED_IN)
+@pages_router.get("/notify/inbox/unread", policy=SIGNED_IN)
 async def unread(request: Request) -> Response:
     return PlainTextResponse("3", media_type="text/html")
 
 
-@pages_door.get("/gallery/busy", policy=SIGNED_IN)
+@pages_router.get("/gallery/busy", policy=SIGNED_IN)
 async def busy() -> Response:
     raise TooManyRequests(900)
 
 
-@pages_door.get("/gallery/office", policy=allow(Role.OFFICE))
+@pages_router.get("/gallery/office", policy=allow(Role.OFFICE))
 async def office() -> Response:
     return PlainTextResponse("ok")
 
 
-@pages_door.get("/gallery/number/{number}", policy=SIGNED_IN)
+@pages_router.get("/gallery/number/{number}", policy=SIGNED_IN)
 async def number(number: int) -> Response:
     return PlainTextResponse(str(number))
 
 
-@pages_door.get("/p/", policy=PUBLIC)
+@pages_router.get("/p/", policy=PUBLIC)
 async def public(request: Request, user: OptionalUser) -> Response:
     return render_page(request, "report.html", form=Form.with_initial())
 
 
-@pages_door.post("/p/report", policy=PUBLIC)
+@pages_router.post("/p/report", policy=PUBLIC)
 async def report(request: Request) -> Response:
     form = await read_form(request, Ticket)
     return (
@@ -321,17 +320,17 @@ async def report(request: Request) -> Response:
     )
 
 
-@pages_door.get("/login", policy=PUBLIC)
+@pages_router.get("/login", policy=PUBLIC)
 async def login(request: Request) -> Response:
     return render_page(request, "sign-in.html", form=Form.with_initial())
 
 
-@pages_door.get("/help", policy=SIGNED_IN)
+@pages_router.get("/help", policy=SIGNED_IN)
 async def help_page(request: Request) -> Response:
     return render_page(request, "help.html")
 
 
-@pages_door.get("/gallery/document", policy=SIGNED_IN)
+@pages_router.get("/gallery/document", policy=SIGNED_IN)
 async def document(request: Request) -> Response:
     return render_page(request, "sheet.html")
 
@@ -389,7 +388,7 @@ def make_app(folder: Path | None = None) -> FastAPI:
         version="0.1.0",
         templates=folder or Path(__file__).parent,
     )
-    app.include_router(pages_door)
+    app.include_router(pages_router)
     app.include_router(api_router)
     check_policies(app)
     return app
