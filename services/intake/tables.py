@@ -186,6 +186,25 @@ class ComplaintRating(Base, table=True):
     at: datetime = timestamp_column()
 
 
+class WrittenOpinion(Base, table=True):
+    """A respondent's own words about a unit, encrypted under a key of its own.
+
+    It leads to no ballot, code or person: `received_hour` is cut to the hour, and the id is random.
+    """
+
+    __tablename__ = "written_opinions"
+    id: UUID = Field(primary_key=True)
+    campaign_id: str = text_column()
+    instrument: str = text_column()
+    group: str = text_column()
+    unit_no: int
+    item_no: int
+    ciphertext: bytes
+    wrapped_key: bytes
+    key_version: int
+    received_hour: datetime = timestamp_column(index=True)
+
+
 class FormDraft(Base, table=True):
     """An unfinished public form, kept for two hours.
 

@@ -6,6 +6,7 @@ from datetime import date, datetime
 from typing import Final
 from uuid import UUID
 
+from services.intake.actions import opinions
 from services.intake.domain.ballots import (
     ONE_USE_LENGTH,
     PLACE_LENGTH,
@@ -18,6 +19,7 @@ from services.intake.domain.ballots import (
     receipt_of,
     token_hash,
 )
+from services.intake.domain.questionnaires import WrittenAnswer
 from services.intake.store import ballots as store
 from services.intake.store import campaigns
 from services.intake.store.ballots import PackedBallot, TokenBatch
@@ -149,13 +151,20 @@ def _ballot_id(batch: TokenBatch, token: str, device: str) -> UUID:
 
 
 async def cast_ballot(
-    tx: Transaction, *, code: str, answers: Sequence[Answer], key: str, device: str = ""
+    tx: Transaction,
+    *,
+    code: str,
+    answers: Sequence[Answer],
+    written: Sequence[WrittenAnswer] = (),
+    key: str,
+    device: str = "",
 ) -> bool:
     """Accept a ballot, once per code (for a place's code: once per device).
 
     Returns True if it was stored now, False for a retry with the same idempotency key `key`.
     Raises Rejected: 404 unknown code, 409 used code, 410 after its last day, 422 invalid answers.
-    Nothing is stored about the sender, and no time but the hour.
+    Nothing is stored about the sender, and no time but the hour. `written` are answers to free-text
+    questions; they are stored apart from the ballot and never published.
     """
     token = read_token(code)
     receipt = receipt_of(token, key)
@@ -167,10 +176,19 @@ async def cast_ballot(
     campaign = await campaigns.get(tx, batch.campaign_id)
     questionnaire = campaign.questionnaire(batch.instrument)
     check_answers(campaign.scheme, questionnaire, campaign.by_number, answers)
+    checked = opinions.check_written(questionnaire, list(campaign.by_number), written)
     ballot = packed_ballot(batch, id, answers, receipt=receipt, hour=hour_of(tx.now))
     if not await store.cast(tx, ballot):
         spent = await store.receipt(tx, batch.campaign_id, id)
         return _accept_retry(spent, receipt)
+    await opinions.store_written(
+        tx,
+        campaign=campaign,
+        instrument=batch.instrument,
+        group=batch.group,
+        written=checked,
+        hour=ballot.cast_hour,
+    )
     tx.publish(ballot_submitted(batch, id, answers, hour=ballot.cast_hour))
     _count_accepted(campaign.scheme, answers)
     return True

@@ -13,6 +13,7 @@ from services.intake.actions import ballots
 from services.intake.api.problems import problems
 from services.intake.api.responses import json_response
 from services.intake.domain.ballots import ANSWERS_MAX
+from services.intake.domain.questionnaires import WrittenAnswer
 from services.intake.store import ballots as store
 from shared.appraisal.labels import Role
 from shared.security.policies import PUBLIC, allow
@@ -51,10 +52,19 @@ class TokenBatchResponse(Input):
     codes: list[str]
 
 
+class WrittenAnswerRequest(Input):
+    unit_no: int
+    item_no: int
+    text: str = Field(max_length=2_000)
+
+
 class BallotRequest(Input):
     token: str = Field(max_length=60)
     answers: list[tuple[int, int, int]] = Field(
         max_length=ANSWERS_MAX, description="[单位序号, 题号, 选项号]"
+    )
+    texts: list[WrittenAnswerRequest] = Field(
+        default_factory=list, max_length=200, description="文字意见"
     )
 
 
@@ -103,7 +113,10 @@ async def cast_ballot(request: Request, tx: Tx, limiter: Limiter, given: BallotR
     wait_seconds = await ballots.place_wait_seconds(tx, limiter, given.token)
     if wait_seconds:
         return _too_many_requests(request, wait_seconds)
-    await ballots.cast_ballot(tx, code=given.token, answers=given.answers, key=key, device=key)
+    written = [WrittenAnswer(one.unit_no, one.item_no, one.text) for one in given.texts]
+    await ballots.cast_ballot(
+        tx, code=given.token, answers=given.answers, written=written, key=key, device=key
+    )
     return json_response({"accepted": True}, 201)
 
 

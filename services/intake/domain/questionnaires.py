@@ -14,6 +14,15 @@ ALL_UNITS_MAX: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
+class WrittenAnswer:
+    """An answer to a free-text question about a unit."""
+
+    unit_no: int
+    item_no: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class UnitQuestion:
     """One page: an item about a unit."""
 
@@ -33,15 +42,22 @@ class QuestionnaireForm:
     units: Sequence[UnitEntry]
     selected_nos: Collection[int] | None = None
     """Numbers of the units the respondent selected; None before the selection."""
-    options: Mapping[str, int] = field(default_factory=dict)
-    """The chosen option by the key of the question."""
+    numbers: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """The chosen options by the key of the question."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Answers in words by the key of the question."""
 
     def with_draft(self, draft: Mapping[str, Any]) -> Self:
         """Return the form with the fields of a saved draft; {} is no draft."""
-        return replace(self, selected_nos=draft.get("units"), options=draft.get("answers", {}))
+        return replace(
+            self,
+            selected_nos=draft.get("units"),
+            numbers=draft.get("answers", {}),
+            texts=draft.get("texts", {}),
+        )
 
     def to_draft(self) -> dict[str, Any]:
-        draft: dict[str, Any] = {"answers": dict(self.options)}
+        draft: dict[str, Any] = {"answers": dict(self.numbers), "texts": dict(self.texts)}
         if self.selected_nos is not None:
             draft["units"] = sorted(self.selected_nos)
         return draft
@@ -70,20 +86,40 @@ class QuestionnaireForm:
 
     @property
     def answers(self) -> list[Answer]:
-        """The answers to the questions asked."""
+        """The answers by number to the questions asked."""
         return [
-            (question.unit.unit_no, question.item.no, self.options[question.key])
+            (question.unit.unit_no, question.item.no, number)
             for question in self.questions
-            if question.key in self.options
+            for number in self.numbers.get(question.key, ())
         ]
+
+    @property
+    def written_answers(self) -> list[WrittenAnswer]:
+        """The answers in words to the questions asked; empty ones are left out."""
+        return [
+            WrittenAnswer(question.unit.unit_no, question.item.no, self.texts[question.key])
+            for question in self.questions
+            if self.texts.get(question.key)
+        ]
+
+    def is_answered(self, question: UnitQuestion) -> bool:
+        return question.key in self.numbers or question.key in self.texts
 
     @property
     def next_place(self) -> int:
         """The number of the first unanswered question, or of the last one."""
-        return min(len(self.answers) + 1, len(self.questions))
+        unanswered = (
+            place
+            for place, question in enumerate(self.questions, 1)
+            if not self.is_answered(question)
+        )
+        return next(unanswered, len(self.questions))
 
     def select_units(self, unit_nos: Collection[int]) -> Self:
         return replace(self, selected_nos=unit_nos)
 
-    def answer(self, question: UnitQuestion, option_no: int) -> Self:
-        return replace(self, options={**self.options, question.key: option_no})
+    def answer(self, question: UnitQuestion, numbers: Sequence[int]) -> Self:
+        return replace(self, numbers={**self.numbers, question.key: list(numbers)})
+
+    def write(self, question: UnitQuestion, text: str) -> Self:
+        return replace(self, texts={**self.texts, question.key: text})

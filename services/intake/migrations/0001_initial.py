@@ -154,6 +154,31 @@ def create_progress() -> None:
     )
 
 
+def create_written_opinions() -> None:
+    op.create_table(
+        "written_opinions",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("instrument", sa.Text(), nullable=False),
+        sa.Column("group", sa.Text(), nullable=False),
+        sa.Column("unit_no", sa.Integer(), nullable=False),
+        sa.Column("item_no", sa.Integer(), nullable=False),
+        sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
+        sa.Column("wrapped_key", sa.LargeBinary(), nullable=False),
+        sa.Column("key_version", sa.Integer(), nullable=False),
+        sa.Column("received_hour", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_written_opinions")),
+        schema="intake",
+    )
+    op.create_index(
+        op.f("ix_intake_written_opinions_received_hour"),
+        "written_opinions",
+        ["received_hour"],
+        unique=False,
+        schema="intake",
+    )
+
+
 def create_form_drafts() -> None:
     op.create_table(
         "form_drafts",
@@ -503,6 +528,7 @@ def upgrade() -> None:
     create_imports()
     create_progress()
     create_form_drafts()
+    create_written_opinions()
     create_complaints()
     create_hotline_drafts()
     create_import_errors()

@@ -9,6 +9,7 @@ from services.intake.pages import (
     hotline_lookups,
     progress,
     public,
+    questionnaires,
     report_wizard,
     sessions,
     visits,
@@ -25,6 +26,7 @@ routers = [
     report_wizard.router,
     progress.router,
     ballots.router,
+    questionnaires.router,
     visits.router,
 ]
 """In the order in which routes are matched."""

@@ -4,18 +4,19 @@ import hmac
 import secrets
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Final, Self
+from typing import Final
 
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from services.intake.actions import ballots, form_drafts
+from services.intake.actions import ballots, form_drafts, opinions
 from services.intake.domain.ballots import is_place_code, read_token
-from services.intake.domain.questionnaires import QuestionnaireForm
+from services.intake.domain.questionnaires import QuestionnaireForm, UnitQuestion
 from services.intake.settings import context_of
 from shared.appraisal.errors import Rejected
-from shared.appraisal.schemes import Option
+from shared.appraisal.schemes import Scheme
+from shared.appraisal.schemes.questions.free_text import FreeTextQuestion
 from shared.security.policies import PUBLIC
 from shared.security.rate_limits import RateLimit
 from shared.storage.transaction import Transaction
@@ -41,7 +42,8 @@ END_HEADINGS: Final = {404: "链接无效", 409: "已经填过", 410: "已截止
 
 
 class AnswerForm(Input):
-    option: int = Field(title="答案")
+    option: list[str] = Field(default_factory=list, title="答案", max_length=300)
+    text: str = Field("", title="文字意见", max_length=20_000)
 
 
 class UnitsForm(Input):
@@ -55,23 +57,15 @@ class QuestionnaireSession:
     code: str
     device: str
     form: QuestionnaireForm
-    options: tuple[Option, ...]
+    scheme: Scheme
 
     @property
     def draft_token(self) -> str:
         """The token of the form draft. A place's code is public, so it takes the device as well."""
         return f"{self.code}/{self.device}" if is_place_code(self.code) else self.code
 
-    @property
-    def option_nos(self) -> set[int]:
-        return {option.no for option in self.options}
-
     def url(self, place: int) -> str:
         return f"/s/{self.code}/{place}"
-
-    def with_answer(self, place: int, option_no: int) -> Self:
-        question = self.form.questions[place - 1]
-        return replace(self, form=self.form.answer(question, option_no))
 
 
 async def _open(request: Request, tx: Transaction, code: str) -> QuestionnaireSession:
@@ -85,7 +79,7 @@ async def _open(request: Request, tx: Transaction, code: str) -> QuestionnaireSe
         code=read_token(code),
         device=device,
         form=QuestionnaireForm(opened.questionnaire, units),
-        options=tuple(opened.campaign.scheme.options),
+        scheme=opened.campaign.scheme,
     )
     return await _with_draft(tx, session)
 
@@ -199,12 +193,16 @@ async def question_page(request: Request, tx: Tx, code: str, place: int) -> Resp
         session = await _open(request, tx, code)
     except Rejected as error:
         return _end_page(request, error)
-    is_reachable = place <= len(session.form.answers) + 1
+    is_reachable = place <= session.form.next_place
     if not 1 <= place <= len(session.form.questions) or not is_reachable:
         return RedirectResponse(f"/s/{session.code}", 303)
     question = session.form.questions[place - 1]
-    given = session.form.options.get(question.key)
-    form = Form[AnswerForm].with_initial({"option": given})
+    form = Form[AnswerForm].with_initial(
+        {
+            "option": session.form.numbers.get(question.key, ()),
+            "text": session.form.texts.get(question.key, ""),
+        }
+    )
     return _question_page(request, session, place, form)
 
 
@@ -215,16 +213,17 @@ def _question_page(
     form: Form[AnswerForm],
     status: int = 200,
 ) -> Response:
+    question = session.form.questions[place - 1]
     return render_page(
         request,
         "questionnaire.html",
         status,
         code=session.code,
-        question=session.form.questions[place - 1],
+        question=question,
         place=place,
         last=len(session.form.questions),
         minutes=-(-len(session.form.questions) // 4),
-        options=session.options,
+        choices=question.item.choices(session.scheme),
         form=form,
         failed=status >= 400,
     )
@@ -245,15 +244,29 @@ async def answer_question(
     if not 1 <= place <= len(session.form.questions):
         return RedirectResponse(f"/s/{session.code}", 303)
     form = await read_form(request, AnswerForm)
-    if form.cleaned is None or form.cleaned.option not in session.option_nos:
+    try:
+        answered = _answered(session, session.form.questions[place - 1], form)
+    except Rejected as error:
         form.errors = []
-        form.add_error("请选一项；没有接触过可以选“不了解”", "option")
+        form.add_error(error.sentence, error.field or "option")
         return _question_page(request, session, place, form, 422)
-    session = session.with_answer(place, form.cleaned.option)
-    if place == len(session.form.questions):
+    session = replace(session, form=answered)
+    if place == len(answered.questions):
         return await _cast(request, tx, limiter, session)
     await _save(tx, session)
     return redirect(request, session.url(place + 1))
+
+
+def _answered(
+    session: QuestionnaireSession, question: UnitQuestion, form: Form[AnswerForm]
+) -> QuestionnaireForm:
+    """Return the questionnaire with this answer. Raises Rejected (422) with what to correct."""
+    item = question.item
+    if isinstance(item, FreeTextQuestion):
+        text = opinions.check_text(item, form.cleaned.text if form.cleaned else "")
+        return session.form.write(question, text)
+    entered = form.cleaned.option if form.cleaned else []
+    return session.form.answer(question, item.read(entered, session.scheme))
 
 
 async def _cast(
@@ -269,6 +282,7 @@ async def _cast(
             tx,
             code=session.code,
             answers=session.form.answers,
+            written=session.form.written_answers,
             key=session.draft_token,
             device=session.device,
         )

@@ -1,0 +1,87 @@
+"""Encrypted answers to free-text questions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from shared.security.keyring import SealedRecord
+from shared.storage.transaction import Transaction
+
+PAGE_SIZE: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class SealedOpinion:
+    """A stored opinion; `sealed` holds the text."""
+
+    id: UUID
+    campaign_id: str
+    instrument: str
+    group: str
+    unit_no: int
+    item_no: int
+    sealed: SealedRecord
+    received_hour: datetime
+
+
+async def add(tx: Transaction, opinions: Sequence[SealedOpinion]) -> None:
+    """Store the opinions of one ballot."""
+    for opinion in opinions:
+        await tx.run(
+            """
+            insert into written_opinions (id, campaign_id, instrument, "group", unit_no, item_no,
+              ciphertext, wrapped_key, key_version, received_hour)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+            """,
+            opinion.id,
+            opinion.campaign_id,
+            opinion.instrument,
+            opinion.group,
+            opinion.unit_no,
+            opinion.item_no,
+            opinion.sealed.ciphertext,
+            opinion.sealed.wrapped_key,
+            opinion.sealed.key_version,
+            opinion.received_hour,
+        )
+
+
+async def find_page(
+    tx: Transaction, *, campaign_id: str, instrument: str, page: int
+) -> list[SealedOpinion]:
+    """Return a page of opinions, newest hour first; within an hour in an order without meaning."""
+    rows = await tx.fetch(
+        """
+        select * from written_opinions where campaign_id = $1 and instrument = $2
+        order by received_hour desc, id limit $3 offset $4
+        """,
+        campaign_id,
+        instrument,
+        PAGE_SIZE,
+        PAGE_SIZE * (page - 1),
+    )
+    return [
+        SealedOpinion(
+            id=row["id"],
+            campaign_id=row["campaign_id"],
+            instrument=row["instrument"],
+            group=row["group"],
+            unit_no=row["unit_no"],
+            item_no=row["item_no"],
+            sealed=SealedRecord(row["ciphertext"], row["wrapped_key"], row["key_version"]),
+            received_hour=row["received_hour"],
+        )
+        for row in rows
+    ]
+
+
+async def counts(tx: Transaction, campaign_id: str) -> dict[str, int]:
+    """Return the number of opinions by instrument."""
+    rows = await tx.fetch(
+        "select instrument, count(*) as opinions from written_opinions where campaign_id = $1 "
+        "group by instrument",
+        campaign_id,
+    )
+    return {row["instrument"]: row["opinions"] for row in rows}
