@@ -37,7 +37,7 @@ from services.casework.domain.states import (
 )
 from shared.appraisal.calendar.deadlines import TimeLimit
 from shared.appraisal.calendar.holiday_notices import china, read_notice
-from shared.appraisal.calendar.working_days import SHANGHAI
+from shared.appraisal.calendar.working_days import SHANGHAI, WorkCalendar, civil_day
 from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import ComplaintKind
 from shared.appraisal.schemes import load_scheme
@@ -290,3 +290,43 @@ def test_deadline_shifts():
     assert DeadlineShift(made.at, True, made).must_be_announced
     assert DeadlineShift(made.at + timedelta(days=1), False, made).shortened
     assert DeadlineShift(made.at - timedelta(days=1), False, made).moved
+
+
+def shift(limit: TimeLimit, start: datetime, newer: WorkCalendar) -> DeadlineShift:
+    """What a newer calendar makes of a deadline that the shipped one computed."""
+    terms = DeadlineTerms(limit)
+    before = terms.compute(start, china())
+    return DeadlineShift(before.at, before.provisional, terms.compute(start, newer))
+
+
+def test_only_deadlines_with_changed_days_are_affected():
+    newer = china().with_day(date(2026, 11, 20), False, "省庆")
+    touched = shift(TimeLimit(5, "wd"), at("2026-11-18 09:00"), newer)
+    before = shift(TimeLimit(5, "wd"), at("2026-11-02 09:00"), newer)
+    hours = shift(TimeLimit(48, "h"), at("2026-11-19 09:00"), newer)
+
+    assert [each.must_be_announced for each in (touched, before, hours)] == [True, False, False]
+    assert (touched.moved, touched.shortened) == (True, False)
+
+
+def test_shortened_deadline_is_marked_for_a_decision():
+    newer = china().with_day(date(2026, 11, 21), True, "调休")
+    shorter = shift(TimeLimit(5, "wd"), at("2026-11-18 09:00"), newer)
+
+    assert (shorter.shortened, civil_day(shorter.before), shorter.after.day) == (
+        True,
+        date(2026, 11, 25),
+        date(2026, 11, 24),
+    )
+
+
+def test_notice_makes_provisional_deadlines_certain():
+    newer = china().with_notice(read_notice(NOTICE_2027))
+    certain = shift(TimeLimit(4, "wd"), at("2026-12-25 09:00"), newer)
+
+    assert (certain.was_provisional, certain.after.provisional, certain.moved) == (
+        True,
+        False,
+        False,
+    )
+    assert certain.must_be_announced

@@ -7,13 +7,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from shared.appraisal.calendar.deadlines import (
-    AffectedDeadline,
     DeadlineProgress,
     DeadlineStatus,
-    OpenDeadline,
     Pause,
     TimeLimit,
-    affected_deadlines,
     compute_deadline,
     deadline_progress,
     due_at,
@@ -494,43 +491,6 @@ def test_years_are_imported_in_order() -> None:
                 .replace("2028-10-09,班", "2028-10-14,班")
             )
         )
-
-
-def test_only_deadlines_with_changed_days_are_affected() -> None:
-    newer = RIGHT.with_day(date(2026, 11, 20), False, "省庆")
-    touched = OpenDeadline("touched", at("2026-11-18 09:00"), TimeLimit(5, "wd"))
-    before = OpenDeadline("before", at("2026-11-02 09:00"), TimeLimit(5, "wd"))
-    hours = OpenDeadline("hours", at("2026-11-19 09:00"), TimeLimit(48, "h"))
-
-    assert [
-        (one.id, one.moved, one.shortened)
-        for one in affected_deadlines(RIGHT, newer, [touched, before, hours])
-    ] == [("touched", True, False)]
-
-
-def test_shortened_deadline_is_marked_for_a_decision() -> None:
-    newer = RIGHT.with_day(date(2026, 11, 21), True, "调休")
-
-    (one,) = affected_deadlines(
-        RIGHT, newer, [OpenDeadline("Z-1", at("2026-11-18 09:00"), TimeLimit(5, "wd"))]
-    )
-
-    assert isinstance(one, AffectedDeadline)
-    assert (one.shortened, one.before.day, one.after.day) == (
-        True,
-        date(2026, 11, 25),
-        date(2026, 11, 24),
-    )
-
-
-def test_notice_makes_provisional_deadlines_certain() -> None:
-    newer = RIGHT.with_notice(read_notice(NOTICE_2027))
-
-    (one,) = affected_deadlines(
-        RIGHT, newer, [OpenDeadline("Z-1", at("2026-12-25 09:00"), TimeLimit(4, "wd"))]
-    )
-
-    assert (one.before.provisional, one.after.provisional, one.moved) == (True, False, False)
 
 
 def test_calendar_round_trips_as_json() -> None:

@@ -4,7 +4,6 @@ case that it affects).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
 from itertools import groupby
 
 from services.casework.actions.deadlines import ended_pauses
@@ -12,8 +11,8 @@ from services.casework.domain.calendar import Amendment
 from services.casework.domain.deadlines import DeadlineShift, DeadlineTerms, changed_days
 from services.casework.store import calendar, cases, deadlines
 from services.casework.store.deadlines import CaseDeadlineRow
-from services.casework.tables import CalendarAmendment
-from shared.appraisal.calendar.working_days import SHANGHAI, WorkCalendar
+from services.casework.tables import CalendarAmendment, Suspension
+from shared.appraisal.calendar.working_days import ONE_DAY, WorkCalendar, midnight
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import CaseRescheduled, DeadlineSet
 from shared.security.policies import Account
@@ -73,26 +72,26 @@ async def preview_amendment(
     if changed is None:
         return AmendmentPreview(old, new, [])
     first, last = changed
-    after_last = _midnight(last + timedelta(days=1))
-    rows = await deadlines.running_between(tx, _midnight(first), after_last, lock=lock)
+    after_last = midnight(last + ONE_DAY)
+    rows = await deadlines.running_between(tx, midnight(first), after_last, lock=lock)
     return AmendmentPreview(old, new, await _shift(tx, rows, new))
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(0), SHANGHAI)
 
 
 async def _shift(
     tx: Transaction, rows: Sequence[CaseDeadlineRow], new: WorkCalendar
 ) -> list[ShiftedDeadline]:
-    suspensions = await cases.suspensions_by_case(tx, list({row.case_id for row in rows}))
-    shifted = []
-    for row in rows:
-        pauses = ended_pauses(suspensions.get(row.case_id, []))
-        times = DeadlineTerms.from_json(row.terms).compute(row.starts_at, new, pauses)
-        shift = DeadlineShift(row.due_at, row.provisional, times)
-        shifted.append(ShiftedDeadline(row, shift))
-    return shifted
+    case_ids = {row.case_id for row in rows}
+    suspensions = await cases.suspensions_by_case(tx, list(case_ids))
+    return [_shifted(row, new, suspensions.get(row.case_id, [])) for row in rows]
+
+
+def _shifted(
+    row: CaseDeadlineRow, new: WorkCalendar, suspensions: Sequence[Suspension]
+) -> ShiftedDeadline:
+    terms = DeadlineTerms.from_json(row.terms)
+    times = terms.compute(row.starts_at, new, ended_pauses(suspensions))
+    shift = DeadlineShift(row.due_at, row.provisional, times)
+    return ShiftedDeadline(row, shift)
 
 
 async def amend_calendar(
@@ -107,13 +106,10 @@ async def amend_calendar(
     preview = await preview_amendment(tx, amendment, lock=True)
     if preview.old == preview.new:
         raise Rejected("与现行日历相同，没有需要保存的变化")
-    applied = [each for each in preview.deadlines if shorten or not each.shift.shortened]
-    await deadlines.move(
-        tx, [each.row.id for each in applied], [each.shift.after for each in applied]
-    )
     version = preview.new.version
+    applied = [each for each in preview.deadlines if shorten or not each.shift.shortened]
+    await _apply(tx, applied, version)
     tx.add(_row(tx, amendment, version, by))
-    _publish(tx, [each for each in applied if each.shift.must_be_announced], version)
     tx.audit(
         "calendar.amend",
         version,
@@ -123,6 +119,13 @@ async def amend_calendar(
         shorten=shorten,
     )
     return preview
+
+
+async def _apply(tx: Transaction, shifted: Sequence[ShiftedDeadline], version: str) -> None:
+    ids = [each.row.id for each in shifted]
+    times = [each.shift.after for each in shifted]
+    await deadlines.move(tx, ids, times)
+    _publish(tx, [each for each in shifted if each.shift.must_be_announced], version)
 
 
 def _row(tx: Transaction, amendment: Amendment, version: str, by: Account) -> CalendarAmendment:
@@ -139,17 +142,20 @@ def _row(tx: Transaction, amendment: Amendment, version: str, by: Account) -> Ca
 
 def _publish(tx: Transaction, affected: Sequence[ShiftedDeadline], version: str) -> None:
     """Publish one event for each case, with all its deadlines that moved or became certain."""
-    for _, group in groupby(affected, key=lambda each: each.row.case_id):
-        of_case = list(group)
-        row = of_case[0].row
-        tx.publish(
-            CaseRescheduled(
-                occurred_at=tx.now,
-                case_id=row.case_id,
-                number=row.number,
-                campaign_id=row.campaign_id,
-                unit_id=row.unit_id,
-                calendar_version=version,
-                deadlines=tuple(each.as_set for each in of_case),
-            )
-        )
+    for _, of_case in groupby(affected, key=lambda each: each.row.case_id):
+        tx.publish(_rescheduled(tx, list(of_case), version))
+
+
+def _rescheduled(
+    tx: Transaction, of_case: Sequence[ShiftedDeadline], version: str
+) -> CaseRescheduled:
+    row = of_case[0].row
+    return CaseRescheduled(
+        occurred_at=tx.now,
+        case_id=row.case_id,
+        number=row.number,
+        campaign_id=row.campaign_id,
+        unit_id=row.unit_id,
+        calendar_version=version,
+        deadlines=tuple(each.as_set for each in of_case),
+    )

@@ -1,7 +1,7 @@
 """Deadlines as pages and API show them."""
 
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -18,11 +18,11 @@ from services.casework.store.deadlines import DeadlineFilter, DeadlineListRow
 from services.casework.tables import Deadline
 from shared.appraisal.calendar.deadlines import (
     DeadlineProgress,
-    DeadlineStatus,
+    closed_progress,
     deadline_progress,
     due_label,
 )
-from shared.appraisal.calendar.working_days import SHANGHAI, WorkCalendar, civil_day
+from shared.appraisal.calendar.working_days import ONE_DAY, WorkCalendar, civil_day, midnight
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction
 
@@ -48,8 +48,7 @@ def progress(deadline: StoredDeadline, days: WorkCalendar, now: datetime) -> Dea
     """Return how a deadline stands at `now`."""
     if deadline.state not in ACTIVE_STATES:
         # The published lapse decides: an end at the very moment of the lapse is late everywhere.
-        text = "（超期办结）" if deadline.lapsed_at else ""
-        return DeadlineProgress(DeadlineStatus.CLOSED, 0, 0, text)
+        return closed_progress(late=deadline.lapsed_at is not None)
     return deadline_progress(
         now,
         due_at=deadline.due_at,
@@ -140,17 +139,11 @@ async def due_soon(tx: Transaction) -> DueSoon:
     """
     days = await calendar.current(tx)
     next_working_day = days.add_working_days(civil_day(tx.now), 1).day
-    soon_before = datetime.combine(next_working_day + timedelta(days=1), time(0), SHANGHAI)
+    soon_before = midnight(next_working_day + ONE_DAY)
     return DueSoon(soon_before, await _dissatisfied_options(tx))
 
 
 async def _dissatisfied_options(tx: Transaction) -> list[int]:
     all_campaigns = await campaigns.find_all(tx)
-    return sorted(
-        {
-            option.no
-            for campaign in all_campaigns.values()
-            for option in campaign.scheme.options
-            if option.code == "dissatisfied"
-        }
-    )
+    options = [option for each in all_campaigns.values() for option in each.scheme.options]
+    return sorted({option.no for option in options if option.code == "dissatisfied"})

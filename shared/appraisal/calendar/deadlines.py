@@ -1,8 +1,8 @@
 """Time limits, due instants, and the status of a deadline at an instant."""
 
 import re
-from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
 from typing import Final, Self
 
 import msgspec
@@ -17,10 +17,13 @@ from shared.appraisal.calendar.working_days import (
     civil_day,
     close_offset,
     closing,
+    days_between,
+    midnight,
 )
 from shared.appraisal.labels import LabelledEnum
 
 UNIT_LABELS: Final[dict[TimeUnit, str]] = {"wd": "个工作日", "d": "日", "h": "小时"}
+_LIMIT: Final = re.compile(r"(\d{1,4})\s*(wd|d|h)")
 
 
 class TimeLimit(msgspec.Struct, frozen=True):
@@ -44,11 +47,10 @@ class TimeLimit(msgspec.Struct, frozen=True):
     @classmethod
     def parse(cls, text: str) -> Self:
         """Parse `5wd`, `15d` or `24h`. Raises ValueError with a sentence."""
-        match = re.fullmatch(r"\s*(\d{1,4})\s*(wd|d|h)\s*", text)
+        match = _LIMIT.fullmatch(text.strip())
         if match is None:
-            raise ValueError(
-                f"时限“{text}”写法不对：应为数字加 wd（工作日）、d（日）或 h（小时），例如 5wd"
-            )
+            expected = "应为数字加 wd（工作日）、d（日）或 h（小时），例如 5wd"
+            raise ValueError(f"时限“{text}”写法不对：{expected}")
         return cls(int(match[1]), match[2])  # type: ignore[arg-type]
 
     def __str__(self) -> str:
@@ -87,6 +89,17 @@ class Pause(msgspec.Struct, frozen=True):
     since: datetime
     until: datetime
 
+    @property
+    def length(self) -> timedelta:
+        """The time that passes during the pause."""
+        return self.until - self.since
+
+    @property
+    def days(self) -> Iterator[date]:
+        """The civil days that do not count: all but the first."""
+        first = civil_day(self.since)
+        return days_between(first, civil_day(self.until))
+
 
 def due_at(
     start: datetime, limit: TimeLimit, calendar: WorkCalendar, pauses: Sequence[Pause] = ()
@@ -98,11 +111,14 @@ def due_at(
     not.
     """
     if limit.unit == "h":
-        paused = sum((pause.until - pause.since for pause in pauses), timedelta())
-        end = start + timedelta(hours=limit.amount) + paused
+        end = start + timedelta(hours=limit.amount) + _paused_time(pauses)
         return DueAt(end.astimezone(UTC), civil_day(end), False, calendar.version)
     due = _last_day(civil_day(start), limit, calendar, _paused_days(pauses))
     return DueAt(closing(due.day, limit.closes), due.day, due.provisional, calendar.version)
+
+
+def _paused_time(pauses: Sequence[Pause]) -> timedelta:
+    return sum((pause.length for pause in pauses), timedelta())
 
 
 def compute_deadline(
@@ -147,12 +163,19 @@ def warn_at(start: datetime, due: DueAt, limit: TimeLimit, calendar: WorkCalenda
     """
     if limit.unit == "h":
         return due.at - (due.at - start.astimezone(UTC)) / 5
-    threshold = max(1, calendar.working_days_between(civil_day(start), due.day) // 5)
-    day, left = due.day, int(calendar.is_workday(due.day))
-    while left <= threshold and day > civil_day(start):
+    day = _first_warned_day(civil_day(start), due.day, calendar)
+    return max(midnight(day), start).astimezone(UTC)
+
+
+def _first_warned_day(start: date, due_day: date, calendar: WorkCalendar) -> date:
+    span = calendar.working_days_between(start, due_day)
+    threshold = max(1, span // 5)
+    day = due_day
+    left = int(calendar.is_workday(day))
+    while left <= threshold and day > start:
         day -= ONE_DAY
         left += calendar.is_workday(day)
-    return max(datetime.combine(day, time(0), SHANGHAI).astimezone(UTC), start.astimezone(UTC))
+    return day
 
 
 # ── status ────────────────────────────────────────────────────────────────────────────────────────
@@ -229,16 +252,33 @@ def deadline_progress(
     A deadline is past due when `due_at <= now`, as in the database.
     """
     if closed_at is not None:
-        text = "（超期办结）" if closed_at >= due_at else ""
-        return DeadlineProgress(DeadlineStatus.CLOSED, 0, 0, text)
+        return closed_progress(late=closed_at >= due_at)
     if paused:
         return DeadlineProgress(DeadlineStatus.PAUSED, 0, 0, "")
     if now >= due_at:
-        return _late(now, due_at, severe_at, calendar, unit)
+        status = DeadlineStatus.SEVERE if now >= severe_at else DeadlineStatus.LATE
+        return _late(status, now, due_at, calendar, unit)
     status = DeadlineStatus.WARNING if now >= warn_at else DeadlineStatus.NORMAL
     if unit == "h":
-        hours = int((due_at - now) / timedelta(hours=1))
-        return DeadlineProgress(status, hours, 0, f"剩{hours}小时" if hours else "不足1小时")
+        return _hours_left(status, now, due_at)
+    return _days_left(status, now, due_at, calendar)
+
+
+def closed_progress(*, late: bool) -> DeadlineProgress:
+    """Return the progress of a deadline whose work is done."""
+    text = "（超期办结）" if late else ""
+    return DeadlineProgress(DeadlineStatus.CLOSED, 0, 0, text)
+
+
+def _hours_left(status: DeadlineStatus, now: datetime, due_at: datetime) -> DeadlineProgress:
+    hours = _full_hours(due_at - now)
+    text = f"剩{hours}小时" if hours else "不足1小时"
+    return DeadlineProgress(status, hours, 0, text)
+
+
+def _days_left(
+    status: DeadlineStatus, now: datetime, due_at: datetime, calendar: WorkCalendar
+) -> DeadlineProgress:
     due_day = _due_day(due_at)
     today = civil_day(now)
     left = calendar.remaining(today, due_day)
@@ -247,22 +287,30 @@ def deadline_progress(
 
 
 def _late(
-    now: datetime, due_at: datetime, severe_at: datetime, calendar: WorkCalendar, unit: TimeUnit
+    status: DeadlineStatus,
+    now: datetime,
+    due_at: datetime,
+    calendar: WorkCalendar,
+    unit: TimeUnit,
 ) -> DeadlineProgress:
-    status = DeadlineStatus.SEVERE if now >= severe_at else DeadlineStatus.LATE
     if unit == "h":
-        over = int((now - due_at) / timedelta(hours=1))
+        over = _full_hours(now - due_at)
         label = "小时"
     else:
         over = _full_days_over(now, due_at, calendar)
         label = "工作日"
-    return DeadlineProgress(status, 0, over, f"{over}{label}" if over else f"不足1{label}")
+    text = f"{over}{label}" if over else f"不足1{label}"
+    return DeadlineProgress(status, 0, over, text)
+
+
+def _full_hours(span: timedelta) -> int:
+    return int(span / timedelta(hours=1))
 
 
 def _full_days_over(now: datetime, due_at: datetime, calendar: WorkCalendar) -> int:
     due_day = _due_day(due_at)
     # A working day is over at its closing time, not at midnight.
-    closing_time = due_at - datetime.combine(due_day, time(0), SHANGHAI)
+    closing_time = due_at - midnight(due_day)
     return calendar.working_days_between(due_day, civil_day(now - closing_time))
 
 
@@ -287,62 +335,26 @@ def _last_day(
     first: date, limit: TimeLimit, calendar: WorkCalendar, paused_days: frozenset[date]
 ) -> DueDay:
     """Return the last day of a limit in days; `paused_days` do not count."""
-    if not paused_days:
-        if limit.unit == "wd":
-            return calendar.add_working_days(first, limit.amount)
-        return calendar.add_calendar_days(first, limit.amount, limit.roll)
-    day, left = first, limit.amount
+    if paused_days:
+        return _last_day_with_pauses(first, limit, calendar, paused_days)
+    if limit.unit == "wd":
+        return calendar.add_working_days(first, limit.amount)
+    return calendar.add_calendar_days(first, limit.amount, limit.roll)
+
+
+def _last_day_with_pauses(
+    first: date, limit: TimeLimit, calendar: WorkCalendar, paused_days: frozenset[date]
+) -> DueDay:
+    day = first
+    left = limit.amount
     while left:
         day += ONE_DAY
-        left -= day not in paused_days and (limit.unit == "d" or calendar.is_workday(day))
+        counts = limit.unit == "d" or calendar.is_workday(day)
+        left -= counts and day not in paused_days
     if limit.unit == "d" and limit.roll:
         day = calendar.workday_on_or_after(day)
-    return DueDay(day, not calendar.covers(first, day))
+    return calendar.due_day(first, day)
 
 
 def _paused_days(pauses: Sequence[Pause]) -> frozenset[date]:
-    return frozenset(
-        civil_day(pause.since) + timedelta(days=n)
-        for pause in pauses
-        for n in range(1, (civil_day(pause.until) - civil_day(pause.since)).days + 1)
-    )
-
-
-class OpenDeadline(msgspec.Struct, frozen=True):
-    """What `affected_deadlines` needs to know of an open deadline."""
-
-    id: str
-    start: datetime
-    limit: TimeLimit
-    pauses: tuple[Pause, ...] = ()
-
-
-class AffectedDeadline(msgspec.Struct, frozen=True):
-    """A deadline whose times differ between two calendars."""
-
-    id: str
-    before: DeadlineTimes
-    after: DeadlineTimes
-
-    @property
-    def moved(self) -> bool:
-        """Whether the due instant changes, not only the warning or the 暂定 mark."""
-        return self.before.at != self.after.at
-
-    @property
-    def shortened(self) -> bool:
-        """Whether it is due earlier than announced; applying that takes a person's decision."""
-        return self.after.at < self.before.at
-
-
-def affected_deadlines(
-    old: WorkCalendar, new: WorkCalendar, spans: Iterable[OpenDeadline]
-) -> list[AffectedDeadline]:
-    """Return the deadlines whose times differ between two calendars, in the order given."""
-    found = []
-    for span in spans:
-        before = compute_deadline(span.start, span.limit, old, span.pauses)
-        after = compute_deadline(span.start, span.limit, new, span.pauses)
-        if msgspec.structs.replace(before, calendar_version=new.version) != after:
-            found.append(AffectedDeadline(span.id, before, after))
-    return found
+    return frozenset(day for pause in pauses for day in pause.days)

@@ -2,8 +2,8 @@
 
 import csv
 import io
-from collections.abc import Mapping
-from datetime import date, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -11,11 +11,12 @@ from typing import Any, Final
 import yaml
 
 from shared.appraisal.calendar.working_days import (
+    ONE_DAY,
     WEEKDAYS,
     CalendarError,
     HolidayNotice,
     WorkCalendar,
-    is_before_new_year,
+    days_between,
 )
 
 CSV_HEADER: Final = "日期,"
@@ -27,9 +28,8 @@ WORKED_DAYS: Final = range(240, 259)
 @cache
 def china() -> WorkCalendar:
     """Return the shipped calendar: from 2004 through the last notice known at build time."""
-    return read_calendar(
-        Path(__file__).with_name("data").joinpath("china.yaml").read_text(encoding="utf-8")
-    )
+    path = Path(__file__).with_name("data") / "china.yaml"
+    return read_calendar(path.read_text(encoding="utf-8"))
 
 
 def read_calendar(text: str) -> WorkCalendar:
@@ -40,8 +40,8 @@ def read_calendar(text: str) -> WorkCalendar:
     notices: dict[int, str] = {}
     for year, entry in content["years"].items():
         notice = _notice_of_mapping(year, entry)
-        days |= dict.fromkeys(notice.rest, False) | dict.fromkeys(notice.work, True)
-        names |= notice.rest | notice.work
+        days |= notice.days
+        names |= notice.names
         notices[year] = notice.source
     return WorkCalendar(days, content["known_from"], content["known_through"], names, notices)
 
@@ -53,11 +53,14 @@ def read_notice(text: str) -> HolidayNotice:
     CSV: a comment line `# source`, a header `日期,类型,节日`, then rows `2027-01-01,休,元旦` of
     type 休 or 班.
     """
-    lines = (line for line in text.splitlines() if line.strip() and not line.startswith("#"))
-    is_csv = next(lines, "").startswith(CSV_HEADER)
-    notice = _notice_of_csv(text) if is_csv else _notice_of_yaml(text)
+    notice = _notice_of_csv(text) if _is_csv(text) else _notice_of_yaml(text)
     _check_complete(notice)
     return notice
+
+
+def _is_csv(text: str) -> bool:
+    lines = (line for line in text.splitlines() if line.strip() and not line.startswith("#"))
+    return next(lines, "").startswith(CSV_HEADER)
 
 
 def _notice_of_yaml(text: str) -> HolidayNotice:
@@ -81,20 +84,25 @@ def _yaml_mapping(text: str) -> dict[Any, Any]:
 def _notice_of_mapping(year: int, entry: Any) -> HolidayNotice:
     if not isinstance(entry, dict) or not isinstance(entry.get("rest"), dict):
         raise CalendarError([(0, f"{year} 年缺少 rest（放假日期）")])
-    rest = {
-        day: str(name)
-        for name, spans in entry["rest"].items()
-        for text in spans
-        for day in _days_of(year, text)
-    }
-    work = {
-        day: _nearest(day, rest) for text in entry.get("work") or [] for day in _days_of(year, text)
-    }
+    rest: dict[date, str] = {}
+    for name, spans in entry["rest"].items():
+        rest |= dict.fromkeys(_days_in(year, spans), str(name))
+    worked = _days_in(year, entry.get("work") or [])
+    work = {day: _nearest(day, rest) for day in worked}
     notice = HolidayNotice(year, str(entry.get("notice", "")), rest, work)
-    reasons = (_day_error(notice, day) for day in sorted(rest | work))
-    if wrong := [(0, reason) for reason in reasons if reason]:
-        raise CalendarError(wrong)
+    _check_days(notice)
     return notice
+
+
+def _check_days(notice: HolidayNotice) -> None:
+    reasons = [_day_error(notice, day) for day in sorted(notice.days)]
+    wrong = [(0, reason) for reason in reasons if reason]
+    if wrong:
+        raise CalendarError(wrong)
+
+
+def _days_in(year: int, spans: Iterable[str]) -> list[date]:
+    return [day for text in spans for day in _days_of(year, text)]
 
 
 def _days_of(year: int, text: str) -> list[date]:
@@ -104,7 +112,7 @@ def _days_of(year: int, text: str) -> list[date]:
     except ValueError as error:
         sentence = f"{year} 年的日期“{text}”不存在或写法不对，应为 01-01 或 01-01/01-03"
         raise CalendarError([(0, sentence)]) from error
-    return [ends[0] + timedelta(days=n) for n in range((ends[-1] - ends[0]).days + 1)]
+    return list(days_between(ends[0] - ONE_DAY, ends[-1]))
 
 
 def _date_in(year: int, text: str) -> date:
@@ -150,7 +158,7 @@ def _notice_of_rows(
 
 def _day_error(notice: HolidayNotice, day: date) -> str:
     """Return why this day of the notice is wrong; "" if it is right."""
-    if not (day.year == notice.year or is_before_new_year(notice, day)):
+    if not notice.decides(day):
         return f"{day} 不属于 {notice.year} 年度的安排"
     if day in notice.rest and day in notice.work:
         return f"{day} 既列为休又列为班"
@@ -165,24 +173,26 @@ def _check_complete(notice: HolidayNotice) -> None:
     """Raise CalendarError for a truncated notice: fixed holidays or the source are missing, or the
     number of working days is unusual.
     """
-    wrong = [
-        (0, f"缺少法定节假日 {notice.year}-{holiday}")
-        for holiday in FIXED_HOLIDAYS
-        if _date_in(notice.year, holiday) not in notice.rest
-    ]
+    sentences = [f"缺少法定节假日 {notice.year}-{holiday}" for holiday in _missing_holidays(notice)]
     if not notice.source:
-        wrong.append((0, "没有写明来源（国务院办公厅通知的标题和文号）"))
+        sentences.append("没有写明来源（国务院办公厅通知的标题和文号）")
     worked = _worked_days(notice)
     if worked not in WORKED_DAYS:
-        wrong.append((0, f"全年工作日为 {worked} 天，不在 240 至 258 天之间，请检查是否漏行"))
-    if wrong:
-        raise CalendarError(wrong)
+        sentences.append(f"全年工作日为 {worked} 天，不在 240 至 258 天之间，请检查是否漏行")
+    if sentences:
+        raise CalendarError([(0, sentence) for sentence in sentences])
+
+
+def _missing_holidays(notice: HolidayNotice) -> list[str]:
+    days = {holiday: _date_in(notice.year, holiday) for holiday in FIXED_HOLIDAYS}
+    return [holiday for holiday, day in days.items() if day not in notice.rest]
 
 
 def _worked_days(notice: HolidayNotice) -> int:
-    days = dict.fromkeys(notice.rest, False) | dict.fromkeys(notice.work, True)
-    alone = WorkCalendar(days, date(notice.year, 1, 1), date(notice.year, 12, 31))
-    return alone.working_days_between(date(notice.year - 1, 12, 31), date(notice.year, 12, 31))
+    first = date(notice.year, 1, 1)
+    last = date(notice.year, 12, 31)
+    alone = WorkCalendar(notice.days, first, last)
+    return alone.working_days_between(first - ONE_DAY, last)
 
 
 def _nearest(day: date, rest: Mapping[date, str]) -> str:

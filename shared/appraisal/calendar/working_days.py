@@ -11,9 +11,10 @@ Council's yearly notices (data/china.yaml).
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta, timezone
+from functools import cached_property
 from types import MappingProxyType
 from typing import Literal
 
@@ -34,8 +35,12 @@ class CalendarError(ValueError):
 
     def __init__(self, rows: Sequence[tuple[int, str]]) -> None:
         self.rows = list(rows)
-        reasons = (f"第 {row} 行：{reason}" if row else reason for row, reason in self.rows)
-        super().__init__("；".join(reasons))
+        sentences = (_sentence(row, reason) for row, reason in self.rows)
+        super().__init__("；".join(sentences))
+
+
+def _sentence(row: int, reason: str) -> str:
+    return f"第 {row} 行：{reason}" if row else reason
 
 
 class DueDay(msgspec.Struct, frozen=True):
@@ -62,21 +67,15 @@ class WorkCalendar:
 
     def __post_init__(self) -> None:
         for name in ("days", "names", "notices"):
-            object.__setattr__(
-                self, name, MappingProxyType(dict(sorted(getattr(self, name).items())))
-            )
-        content = msgspec.json.encode(self._content())
-        object.__setattr__(
-            self,
-            "_version",
-            f"CN{self.known_through.year}-{hashlib.sha256(content).hexdigest()[:8]}",
-        )
+            in_order = dict(sorted(getattr(self, name).items()))
+            object.__setattr__(self, name, MappingProxyType(in_order))
 
-    @property
+    @cached_property
     def version(self) -> str:
         """Content-addressed name: `CN2026-1a2b3c4d`."""
-        version: str = self.__dict__["_version"]
-        return version
+        content = msgspec.json.encode(self._content())
+        digest = hashlib.sha256(content).hexdigest()
+        return f"CN{self.known_through.year}-{digest[:8]}"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, WorkCalendar) and self.version == other.version
@@ -96,22 +95,28 @@ class WorkCalendar:
         """Return whether notices cover every day of the span."""
         return self.is_known(first) and self.is_known(last)
 
+    def due_day(self, start: date, day: date) -> DueDay:
+        """Return `day` as the last one of a span from `start`, in either direction."""
+        first, last = sorted((start, day))
+        return DueDay(day, not self.covers(first, last))
+
     def add_working_days(self, start: date, amount: int) -> DueDay:
         """Return the `amount`-th working day after `start`; before it if `amount` is negative."""
         step = ONE_DAY if amount >= 0 else -ONE_DAY
-        day, left = start, abs(amount)
+        day = start
+        left = abs(amount)
         while left:
             day += step
             left -= self.is_workday(day)
             assert abs((day - start).days) <= SPAN_DAYS_MAX * 2, "count of days is bounded"
-        return DueDay(day, not self.covers(min(start, day), max(start, day)))
+        return self.due_day(start, day)
 
     def add_calendar_days(self, start: date, amount: int, roll: bool = True) -> DueDay:
         """Return the `amount`-th day after `start`; with `roll`, the first workday from there."""
         day = start + timedelta(days=amount)
         if roll:
             day = self.workday_on_or_after(day)
-        return DueDay(day, not self.covers(min(start, day), max(start, day)))
+        return self.due_day(start, day)
 
     def workday_on_or_after(self, day: date) -> date:
         """Return the day itself if it is worked, otherwise the next worked day."""
@@ -123,9 +128,7 @@ class WorkCalendar:
         """Count the working days after `first` through `last`; negative if `last` is earlier."""
         if last < first:
             return -self.working_days_between(last, first)
-        return sum(
-            self.is_workday(first + timedelta(days=n)) for n in range(1, (last - first).days + 1)
-        )
+        return sum(self.is_workday(day) for day in days_between(first, last))
 
     def remaining(self, today: date, due_day: date) -> int:
         """Count the working days after today through the due day; negative after it."""
@@ -133,33 +136,30 @@ class WorkCalendar:
 
     def with_notice(self, notice: "HolidayNotice") -> "WorkCalendar":
         """Return a calendar with the notice's year (and the three days before it) replaced."""
-        kept = {
-            day: worked
-            for day, worked in self.days.items()
-            if day.year != notice.year and not is_before_new_year(notice, day)
-        }
+        self._check_next(notice)
+        kept = {day: worked for day, worked in self.days.items() if not notice.decides(day)}
         names = {day: name for day, name in self.names.items() if day in kept}
-        days = kept | dict.fromkeys(notice.rest, False) | dict.fromkeys(notice.work, True)
         # Notices may move 29 to 31 December of the year before: a year is known through the 28th.
         through = max(self.known_through, date(notice.year, 12, 28))
-        if notice.year > self.known_through.year + 1:
-            raise CalendarError(
-                [(0, f"应先导入 {self.known_through.year + 1} 年的安排，再导入 {notice.year} 年")]
-            )
-        notices = {**self.notices, notice.year: notice.source}
         return WorkCalendar(
-            days, self.known_from, through, names | notice.rest | notice.work, notices
+            days=kept | notice.days,
+            known_from=self.known_from,
+            known_through=through,
+            names=names | notice.names,
+            notices={**self.notices, notice.year: notice.source},
         )
+
+    def _check_next(self, notice: "HolidayNotice") -> None:
+        """Raise CalendarError if a year between the last known one and the notice is missing."""
+        next_year = self.known_through.year + 1
+        if notice.year > next_year:
+            raise CalendarError([(0, f"应先导入 {next_year} 年的安排，再导入 {notice.year} 年")])
 
     def with_day(self, day: date, worked: bool, name: str) -> "WorkCalendar":
         """Return a calendar with one day changed by hand (a local day off, a correction)."""
-        return WorkCalendar(
-            {**self.days, day: worked},
-            self.known_from,
-            self.known_through,
-            {**self.names, day: name},
-            self.notices,
-        )
+        days = {**self.days, day: worked}
+        names = {**self.names, day: name}
+        return replace(self, days=days, names=names)
 
     def to_json(self) -> str:
         """Return the calendar as JSON; `from_json` returns an equal calendar."""
@@ -190,18 +190,34 @@ def civil_day(instant: datetime) -> date:
 
 def closing(day: date, closes: str = "17:30") -> datetime:
     """Return the instant (UTC) at which `day` closes; "24:00" is the next midnight in Shanghai."""
-    midnight = datetime.combine(day, time(0), SHANGHAI)
-    return (midnight + close_offset(closes)).astimezone(UTC)
+    closes_at = midnight(day) + close_offset(closes)
+    return closes_at.astimezone(UTC)
+
+
+def midnight(day: date) -> datetime:
+    """Return the instant at which `day` begins in Shanghai."""
+    return datetime.combine(day, time(0), SHANGHAI)
+
+
+def days_between(first: date, last: date) -> Iterator[date]:
+    """Yield the days after `first` through `last`."""
+    span = (last - first).days
+    return (first + timedelta(days=n) for n in range(1, span + 1))
 
 
 def close_offset(closes: str) -> timedelta:
     """Return the time of day as an offset from midnight. Raises ValueError."""
-    match = re.fullmatch(r"(\d{2}):(\d{2})", closes)
-    if match:
-        offset = timedelta(hours=int(match[1]), minutes=int(match[2]))
-        if timedelta() < offset <= ONE_DAY:
-            return offset
-    raise ValueError(f"截止时刻“{closes}”写法不对：应为 17:30 或 24:00 这样的时刻")
+    offset = _offset(closes)
+    if not timedelta() < offset <= ONE_DAY:
+        raise ValueError(f"截止时刻“{closes}”写法不对：应为 17:30 或 24:00 这样的时刻")
+    return offset
+
+
+def _offset(clock: str) -> timedelta:
+    match = re.fullmatch(r"(\d{2}):(\d{2})", clock)
+    if match is None:
+        return timedelta()
+    return timedelta(hours=int(match[1]), minutes=int(match[2]))
 
 
 class _CalendarContent(msgspec.Struct, forbid_unknown_fields=True):
@@ -223,7 +239,16 @@ class HolidayNotice(msgspec.Struct, frozen=True):
     rest: dict[date, str]
     work: dict[date, str]
 
+    @property
+    def days(self) -> dict[date, bool]:
+        """Whether each listed day is worked."""
+        return dict.fromkeys(self.rest, False) | dict.fromkeys(self.work, True)
 
-def is_before_new_year(notice: HolidayNotice, day: date) -> bool:
-    """Return whether the day is one of the last three before the year of the notice."""
-    return date(notice.year - 1, 12, 29) <= day < date(notice.year, 1, 1)
+    @property
+    def names(self) -> dict[date, str]:
+        """The holiday of each listed day."""
+        return self.rest | self.work
+
+    def decides(self, day: date) -> bool:
+        """Return whether the day is in the year, or one of the last three before it."""
+        return day.year == self.year or date(self.year - 1, 12, 29) <= day < date(self.year, 1, 1)
