@@ -12,11 +12,13 @@ from shared.embedded import Stack
 from shared.foundation.telemetry import configure_logging
 from tests.bench.world import Figure, World, machine
 
-ROOMS = ("relay", "ballots", "complaints", "deadlines", "installation")
+MODULES = ("relay", "ballots", "complaints", "deadlines", "installation")
 
 
 def chosen(names: list[str]) -> list:
-    benches = [bench for room in ROOMS for bench in import_module(f"tests.bench.{room}").BENCHES]
+    benches = [
+        bench for module in MODULES for bench in import_module(f"tests.bench.{module}").BENCHES
+    ]
     return [
         bench
         for bench in benches

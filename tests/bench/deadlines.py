@@ -133,7 +133,7 @@ async def lapse_wave(world: World) -> list[Figure]:
         )
         started = time.perf_counter()
         busy = await _answers(
-            office, product.campaign_id, asyncio.create_task(_told(connection, wave))
+            office, product.campaign_id, asyncio.create_task(_wait_until_notified(connection, wave))
         )
         seconds = time.perf_counter() - started
         out_of_order = await connection.fetchval(ORDER)
@@ -154,15 +154,15 @@ select count(*) from (
   from casework.outbox where type = 'deadline.lapsed.v1'
 ) t where due < before
 """
-TOLD = """
+NOTIFIED = """
 select count(distinct n.subject_id) from notify.notifications n join casework.cases c on c.id::text = n.subject_id
 where c.number like 'ZF2026-9%'
 """
 
 
-async def _told(connection: asyncpg.Connection, wave: int) -> None:
+async def _wait_until_notified(connection: asyncpg.Connection, wave: int) -> None:
     async with asyncio.timeout(300):
-        while await connection.fetchval(TOLD) < wave:
+        while await connection.fetchval(NOTIFIED) < wave:
             await asyncio.sleep(0.5)
 
 

@@ -48,25 +48,31 @@ async def drain(world: World) -> list[Figure]:
 
 
 async def wake(world: World) -> list[Figure]:
-    """From the start of the writing transaction to the committed effect at the hearer, one event at
+    """From the start of the writing transaction to the committed effect at the consumer, one event at
     a time.
     """
     settings = await world.installation()
-    says, hears = await world.core(settings, "intake"), await world.core(settings, "casework")
+    publisher, consumer = (
+        await world.core(settings, "intake"),
+        await world.core(settings, "casework"),
+    )
     await create_topics(settings)
     arrived: asyncio.Queue[float] = asyncio.Queue()
     on = Handlers()
 
     @on(ComplaintRated)
-    async def hear(tx, event, meta):
+    async def consume(tx, event, meta):
         arrived.put_nowait(time.perf_counter())
 
-    buses = [Bus(says, Handlers(), settings, context=None), Bus(hears, on, settings, context=None)]
+    buses = [
+        Bus(publisher, Handlers(), settings, context=None),
+        Bus(consumer, on, settings, context=None),
+    ]
     for bus in buses:
         bus.start()
     took = []
     for n in range(25 if world.quick else 200):
-        async with says.transaction() as tx:
+        async with publisher.transaction() as tx:
             tx.publish(rated(uuid4(), tx.now))
         written = time.perf_counter()
         took.append(await asyncio.wait_for(arrived.get(), 30) - written)

@@ -70,7 +70,7 @@ async def test_open_overlays_pass_axe(gallery: Gallery) -> None:
         await expect(page.locator("dialog[open]")).to_have_count(0)
 
 
-async def test_a_key_right_after_a_dialog_closed_is_heard(gallery: Gallery) -> None:
+async def test_key_right_after_a_dialog_closed_works(gallery: Gallery) -> None:
     """Until the next frame the closed dialog's field still has the focus, though nobody can type
     there.
     """
@@ -230,7 +230,7 @@ async def test_a_crash_leaves_the_page_alone_and_offers_to_try_again(gallery: Ga
     assert len(gallery.state.registered) == 1
 
 
-async def test_a_lost_network_is_told_and_nothing_is_lost(gallery: Gallery) -> None:
+async def test_lost_network_is_reported_and_nothing_is_lost(gallery: Gallery) -> None:
     page = await gallery.open("/gallery/desk")
     await fill(page)
     await page.context.set_offline(True)
@@ -412,7 +412,7 @@ async def test_the_sheet_shows_what_the_keys_do(gallery: Gallery) -> None:
     await expect(page.locator("#sheet")).to_contain_text("Alt+U")
 
 
-async def test_g_and_a_letter_lead_to_a_page(gallery: Gallery) -> None:
+async def test_g_and_a_key_open_a_page(gallery: Gallery) -> None:
     page = await gallery.open("/gallery/queue")
     await page.keyboard.press("g")
     await page.keyboard.press("h")

@@ -327,7 +327,7 @@ async def test_only_the_proxy_in_front_is_believed_when_it_says_whose_a_request_
     )
 
 
-async def test_the_gateway_lets_through_whatever_a_door_takes(tmp_path):
+async def test_gateway_admits_each_route_s_body_limit(tmp_path):
     async with running_gateway(tmp_path) as (client, _):
         refused = {
             path

@@ -271,8 +271,8 @@ async def until_ready(
 async def test_the_image_migrates_and_serves_with_composes_environment_and_stops_in_time(image):
     migrate, notify = image
 
-    first, said = await finished(["migrate"], migrate)
-    again, said_again = await finished(["migrate"], migrate)
+    first, output = await finished(["migrate"], migrate)
+    again, output_again = await finished(["migrate"], migrate)
     async with serving("notify", notify) as (client, process):
         ready = await until_ready(client, process)
         metrics = (await client.get("/metrics")).text
@@ -280,8 +280,8 @@ async def test_the_image_migrates_and_serves_with_composes_environment_and_stops
         async with asyncio.timeout(35):
             code = await process.wait()
 
-    assert (first, again) == (0, 0), said + said_again
-    assert "none missing" in said_again
+    assert (first, again) == (0, 0), output + output_again
+    assert "none missing" in output_again
     assert ready.json() == {"ready": True, "problems": {"notify": {}}}
     assert (
         'http_requests_total{code="200",method="GET",route="/readyz",service="notify"}' in metrics

@@ -345,7 +345,7 @@ def routed(objects: list[Object], path: str) -> tuple[str, int]:
     ) * 2**20
 
 
-def test_the_gateway_lets_through_whatever_a_door_takes_and_elsewhere_no_more(rendered):
+def test_gateway_admits_each_route_s_body_limit_and_no_more(rendered):
     assert {
         path for path, size in bodies() if routed(rendered["production"], path)[1] < size
     } == set()

@@ -36,14 +36,14 @@ def placed_stories(
         stories["tests"] = [
             test
             for test in stories["tests"]
-            if any(told["alertname"] == only for told in test["alert_rule_test"])
+            if any(expectations["alertname"] == only for expectations in test["alert_rule_test"])
         ]
     file = folder / "alerts.yml.stories"
     file.write_text(yaml.safe_dump(stories, allow_unicode=True), encoding="utf-8")
     return file
 
 
-def test_every_alert_tells_its_stories(tmp_path):
+def test_alerts_pass_their_stories(tmp_path):
     output_of("promtool", "test", "rules", placed_stories(tmp_path))
 
 
@@ -51,14 +51,14 @@ def test_every_alert_tells_its_stories(tmp_path):
 def test_every_alert_that_wakes_someone_has_a_story_in_which_it_fires_and_one_in_which_it_is_silent(
     name,
 ):
-    told = [
+    expectations = [
         bool(story["exp_alerts"])
         for test in yaml.safe_load(STORIES.read_text(encoding="utf-8"))["tests"]
         for story in test["alert_rule_test"]
         if story["alertname"] == name
     ]
 
-    assert set(told) == {True, False}
+    assert set(expectations) == {True, False}
 
 
 # Each removes what an alert needs to stay silent, or to be heard; some story must notice.

@@ -34,7 +34,7 @@ from shared.storage.transaction import new_id
 from tests.faults.expected_state import copy_ledger
 from tests.faults.invariants import event_id_of
 from tests.faults.process_group import ROOT, Process, get
-from tests.faults.rig import FaultRig, ForgedRecord
+from tests.faults.rig import FaultRig, InjectedRecord
 
 LIBRARIES = (Path("/usr/lib"), ROOT / ".venv" / "debian" / "usr" / "lib")
 """Where Debian's libfaketime lies, installed or unpacked by `tests/setup`."""
@@ -587,7 +587,7 @@ async def _poison(rig: FaultRig, producer: AIOKafkaProducer, topic: str) -> None
         key = str(uuid4())
         value, headers = make(key, POISONED[topic])
         rig.forged_ids |= {UUID(id.decode()) for name, id in headers if name == "ce_id"}
-        rig.forged[key.encode(), value] = ForgedRecord(
+        rig.forged[key.encode(), value] = InjectedRecord(
             topic, POISONED[topic] if kind in READABLE else None
         )
         await producer.send_and_wait(

@@ -62,7 +62,7 @@ grant select on public.clock_jump to public;
 
 
 @dataclass(frozen=True, slots=True)
-class ForgedRecord:
+class InjectedRecord:
     """A record that nobody can read. `type`: the type in its envelope when that can be read, so
     that only its body is wrong.
     """
@@ -105,7 +105,7 @@ class FaultRig:
         self.folder, self.brokers = folder, brokers
         self.stack = Stack(folder / "servers", brokers=brokers)
         self.loads: list[Load] = []
-        self.forged: dict[tuple[bytes | None, bytes | None], ForgedRecord] = {}
+        self.forged: dict[tuple[bytes | None, bytes | None], InjectedRecord] = {}
         """What the fault rig itself put into the log, by key and value."""
         self.forged_ids: set[UUID] = set()
         """Event ids in the envelopes of those that have one, also when the log with them was lost

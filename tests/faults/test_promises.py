@@ -79,8 +79,8 @@ def test_every_place_at_which_a_plan_kills_is_in_the_sources(service):
     """A failpoint that was renamed would never be reached again, without a word."""
     sources = "".join(
         path.read_text(encoding="utf-8")
-        for room in ("shared", "services")
-        for path in (ROOT / room).rglob("*.py")
+        for package in ("shared", "services")
+        for path in (ROOT / package).rglob("*.py")
     )
     jobs = {job.name for job in import_module(f"services.{service}.jobs").jobs.table} | {
         "seal_audit",

@@ -575,7 +575,7 @@ async def test_late_commit_of_an_early_number_is_sealed_too(intake: Database) ->
 
 
 @pytest.mark.stack
-async def test_sealers_of_several_processes_do_not_meet(intake: Database) -> None:
+async def test_concurrent_sealers_do_not_interfere(intake: Database) -> None:
     async def work(first: int) -> None:
         for number in range(first, first + 20):
             await record(intake, number)

@@ -281,8 +281,8 @@ async def test_stale_pid_file_with_a_reused_pid_does_not_stop_postgres(
 
 @pytest.mark.stack
 async def test_crashed_server_is_restarted(stack: Stack) -> None:
-    told: list[str] = []
-    keeper = asyncio.create_task(stack.supervise(told.append))
+    restarted: list[str] = []
+    keeper = asyncio.create_task(stack.supervise(restarted.append))
     old = stack.valkey.pid
     os.kill(old or 0, signal.SIGKILL)
 
@@ -291,7 +291,7 @@ async def test_crashed_server_is_restarted(stack: Stack) -> None:
             await asyncio.sleep(0.05)
 
     keeper.cancel()
-    assert told == ["valkey"]
+    assert restarted == ["valkey"]
 
 
 @pytest.mark.stack

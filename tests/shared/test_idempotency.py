@@ -82,9 +82,7 @@ def test_a_key_used_for_something_else_is_refused(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("key", [None, "", "x" * 201, "a\tb"])
-def test_without_a_usable_key_the_caller_is_told_what_to_send(
-    client: TestClient, key: str | None
-) -> None:
+def test_missing_key_is_rejected_with_what_to_send(client: TestClient, key: str | None) -> None:
     answer = client.post("/gallery/api/tickets", json=TICKET, headers=by(OPERATOR, key))
 
     assert answer.status_code == 400

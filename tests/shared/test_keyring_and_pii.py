@@ -163,7 +163,7 @@ def test_wrapped_key_is_no_ciphertext() -> None:
         RING.unseal(RECORD, replace(sealed, ciphertext=sealed.wrapped_key))
 
 
-def test_same_identity_never_looks_the_same_and_its_length_tells_nothing() -> None:
+def test_ciphertext_reveals_neither_equality_nor_length() -> None:
     once, again, longer = (
         RING.seal(RECORD, ZHANG),
         RING.seal(RECORD, ZHANG),
@@ -446,7 +446,7 @@ def test_the_complainants_own_number_is_found_even_when_it_looks_like_none() -> 
     assert [hit.kind for hit in find_pii("８８９-０１２３号", known)] == [PiiKind.KNOWN]
 
 
-def test_single_letters_and_blanks_are_not_known() -> None:
+def test_single_characters_and_blanks_are_no_known_values() -> None:
     assert find_pii("王某反映办事大厅排队", ["王", "", " "]) == []
 
 

@@ -142,13 +142,16 @@ async def test_use_repeated_after_a_lost_answer_is_counted_once(
 
 async def test_use_refused_by_one_limit_is_counted_against_none(redis: Redis) -> None:
     limiter = RateLimiter(redis, secret=SECRET)
-    house, room = RateLimit("house", 3, 60), RateLimit("room", 1, 30)
+    network_limit, account_limit = (
+        RateLimit("network_limit", 3, 60),
+        RateLimit("account_limit", 1, 30),
+    )
 
-    answers = [await limiter.hit(house, room) for _ in range(5)]
+    answers = [await limiter.hit(network_limit, account_limit) for _ in range(5)]
 
     assert answers[0] is None
     assert all(answer is not None and 29 <= answer <= 30 for answer in answers[1:])
-    assert [await limiter.hit(house) for _ in range(3)][:2] == [None, None]
+    assert [await limiter.hit(network_limit) for _ in range(3)][:2] == [None, None]
 
 
 async def test_longest_wait_of_several_limits_is_returned(redis: Redis) -> None:
@@ -186,10 +189,13 @@ def test_local_limit_forgets_the_key_hit_longest_ago() -> None:
 
 def test_local_use_refused_by_one_limit_is_counted_against_none() -> None:
     local = LocalRateLimiter(clock=lambda: 0.0)
-    house, room = RateLimit("house", 3, 60), RateLimit("room", 1, 30)
+    network_limit, account_limit = (
+        RateLimit("network_limit", 3, 60),
+        RateLimit("account_limit", 1, 30),
+    )
 
-    assert [local.hit(house, room) for _ in range(5)] == [None, 30, 30, 30, 30]
-    assert [local.hit(house) for _ in range(3)] == [None, None, 60]
+    assert [local.hit(network_limit, account_limit) for _ in range(5)] == [None, 30, 30, 30, 30]
+    assert [local.hit(network_limit) for _ in range(3)] == [None, None, 60]
 
 
 def test_local_limit_slides() -> None:

@@ -322,7 +322,7 @@ def test_unknown_scheme_id_is_not_found() -> None:
 # ── wrong edits ───────────────────────────────────────────────────────────────────────────────────
 
 WRONG_EDITS = [
-    # old, new, where the mistake is seen (a piece of its line after the edit), what is said
+    # old, new, where the mistake is seen (a piece of its line after the edit), what is sentence
     ("id: J4.1\n", "id: K4.1\n", "id: K4.1", "规则编号"),
     ("id: J4.2\n", "id: J4.1 \n", "id: J4.1 ", "重复"),
     ("weight: 10\n", "weight: 11\n", "components:", "合计应为 100，现为 101"),
@@ -406,18 +406,20 @@ WRONG_EDITS = [
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "seen", "said"), WRONG_EDITS, ids=[f"{n:02}" for n in range(len(WRONG_EDITS))]
+    ("old", "new", "seen", "sentence"),
+    WRONG_EDITS,
+    ids=[f"{n:02}" for n in range(len(WRONG_EDITS))],
 )
 def test_invalid_edit_is_rejected_with_line_and_correction(
-    old: str, new: str, seen: str, said: str
+    old: str, new: str, seen: str, sentence: str
 ) -> None:
     assert J_TEXT.count(old) >= 1, "the file no longer says this"
     edited = J_TEXT.replace(old, new, 1)
 
-    with pytest.raises(SchemeError, match=said) as refused:
+    with pytest.raises(SchemeError, match=sentence) as refused:
         read_scheme(edited, 2020, "方案.yaml")
 
-    lines = [mistake.line for mistake in refused.value.mistakes if said in mistake.sentence]
+    lines = [mistake.line for mistake in refused.value.mistakes if sentence in mistake.sentence]
     at = edited.index(seen, edited.index(new.rstrip()) if seen in new else 0) if seen else None
     if at is not None:
         assert edited[:at].count("\n") + 1 in lines, str(refused.value)

@@ -120,7 +120,7 @@ def test_nothing_typed_comes_back(client: TestClient, body: bytes) -> None:
     assert CANARY not in answer.text
 
 
-def test_a_crash_tells_its_number_and_nothing_else(
+def test_crash_page_shows_only_the_error_number(
     client: TestClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     client.app.state.simulated_failure = "crash"  # type: ignore[attr-defined]

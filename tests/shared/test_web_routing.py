@@ -99,7 +99,7 @@ def test_a_form_sent_after_the_session_ended_says_so(stranger: TestClient) -> No
     assert 'href="/login?next=/gallery/desk"' in answer.text
 
 
-def test_the_wrong_role_is_told_which_right_is_missing(client: TestClient) -> None:
+def test_wrong_role_gets_the_missing_permission(client: TestClient) -> None:
     answer = client.get("/gallery/office")
 
     assert answer.status_code == 403

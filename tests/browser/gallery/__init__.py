@@ -204,12 +204,12 @@ async def register(
 
 
 async def _register(request: Request, ticket: Ticket) -> None:
-    trouble = request.app.state.simulated_failure
-    if trouble == "refuse":
+    failure = request.app.state.simulated_failure
+    if failure == "refuse":
         raise Rejected("这件工单已被他人受理，请刷新后查看")
-    if trouble == "crash":
+    if failure == "crash":
         raise RuntimeError("canary 13812345678")
-    if trouble == "away":
+    if failure == "away":
         raise ConnectionRefusedError
     request.app.state.registered.append(ticket.unit_id or ticket.unit)
 

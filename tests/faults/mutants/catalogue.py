@@ -321,7 +321,7 @@ CATALOGUE: tuple[Mutant, ...] = (
         "shared/web",
         "if not policy.allows(account):",
         "if account is None and not policy.allows(account):",
-        "tests/shared/test_web_routing.py::test_the_wrong_role_is_told_which_right_is_missing",
+        "tests/shared/test_web_routing.py::test_wrong_role_gets_the_missing_permission",
     ),
     one(
         "a header name that is no text is left to the library",

@@ -56,8 +56,8 @@ def _pattern(snippet: str) -> re.Pattern[str]:
     tokens = [token for token in _TOKEN.findall(snippet.strip()) if not token.isspace()]
     parts: list[str] = []
     for previous, token in zip(["", *tokens], tokens, strict=False):
-        words_meet = previous[-1:].isalnum() and token[:1].isalnum()
-        parts.append(r"\s+" if words_meet else r"\s*")
+        are_adjacent_words = previous[-1:].isalnum() and token[:1].isalnum()
+        parts.append(r"\s+" if are_adjacent_words else r"\s*")
         parts.append(r",?\s*" if token in ")]}" and previous != "," else "")
         parts.append(re.escape(token))
     return re.compile("".join(parts[2:]))
