@@ -34,17 +34,20 @@ def build(
 def build_context(settings: Settings, own: NotifySettings) -> NotifyContext:
     """Return what actions and views find at `tx.context`."""
     ring = KeyRing.load_or_create(settings.keyring)
-
-    def signing_key(subscription_id: UUID) -> bytes:
-        return ring.derive_key(f"webhook/{subscription_id}")
-
-    policy = own.outbound_policy(allow_private=settings.environment != "production")
     return NotifyContext(
         ring=ring,
         calendar=china(),
-        transports=Transports(policy, signing_key),
+        transports=_transports(settings, own, ring),
         public_url=own.public_url or f"http://{settings.host}:{settings.port}",
         retry_delays_seconds=own.retry_delays_seconds,
         failure_cooldown_seconds=own.failure_cooldown_seconds,
         retention_days=own.retention_days,
     )
+
+
+def _transports(settings: Settings, own: NotifySettings, ring: KeyRing) -> Transports:
+    def signing_key(subscription_id: UUID) -> bytes:
+        return ring.derive_key(f"webhook/{subscription_id}")
+
+    policy = own.outbound_policy(allow_private=settings.environment != "production")
+    return Transports(policy, signing_key)

@@ -67,12 +67,14 @@ class NotifySettings(BaseSettings):
 
         `allow_private` is for tests and demonstrations that run on one machine.
         """
-        test_schemes = {"json"} if allow_private else set()
+        hosts = _split(self.hosts)
+        test_schemes = ["json"] if allow_private else []
+        schemes = [*_split(self.apprise_schemes), *test_schemes]
         return OutboundPolicy(
-            allowed_hosts=tuple(host.lower() for host in _split(self.hosts)),
+            allowed_hosts=tuple(host.lower() for host in hosts),
             allowed_networks=_parse_networks(self.private_networks),
             allow_private=allow_private,
-            apprise_schemes=frozenset({*_split(self.apprise_schemes), *test_schemes}),
+            apprise_schemes=frozenset(schemes),
             smtp=self._smtp_server() if self.smtp_host else None,
             timeout_seconds=self.timeout_seconds,
         )

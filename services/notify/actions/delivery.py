@@ -1,6 +1,8 @@
 """Sends deliveries. The database schedules the attempts; sender workers claim what is due."""
 
 import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Final, Literal
 from uuid import UUID
 
@@ -38,12 +40,21 @@ async def send_pending(database: Database, context: NotifyContext) -> bool:
     async with database.transaction(context) as tx:
         claimed = await deliveries.claim(tx, limit=CLAIM_MAX, lease_seconds=LEASE_SECONDS)
     failpoint("delivery.claimed")
+    await _deliver_all(database, context, claimed)
+    return len(claimed) == CLAIM_MAX
+
+
+async def _deliver_all(
+    database: Database,
+    context: NotifyContext,
+    claimed: Sequence[ClaimedDelivery],
+) -> None:
+    """Deliver concurrently; raise the first error once all have ended."""
     sending = [_deliver(database, context, delivery) for delivery in claimed]
     results = await asyncio.gather(*sending, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):
             raise result
-    return len(claimed) == CLAIM_MAX
 
 
 async def _deliver(database: Database, context: NotifyContext, delivery: ClaimedDelivery) -> None:
@@ -57,38 +68,54 @@ async def _deliver(database: Database, context: NotifyContext, delivery: Claimed
 
 
 async def _send_and_record(
-    database: Database, context: NotifyContext, delivery: ClaimedDelivery
+    database: Database,
+    context: NotifyContext,
+    delivery: ClaimedDelivery,
 ) -> None:
     error = await _attempt(context, delivery)
     # If the process dies here, the same key is sent again after the lease: at least once.
     failpoint("delivery.sent")
     async with database.transaction(context) as tx:
         result = await _record(tx, delivery, error)
-        age_seconds = (tx.now - delivery.occurred_at).total_seconds()
-    telemetry.notifications_sent.labels(delivery.channel, result).inc()
+        age = tx.now - delivery.occurred_at
+    _measure(delivery.channel, result, age)
+
+
+def _measure(channel: str, result: AttemptResult, age: timedelta) -> None:
+    telemetry.notifications_sent.labels(channel, result).inc()
     if result == "ok":
-        telemetry.notification_delay_seconds.labels(delivery.channel).observe(age_seconds)
+        delay = telemetry.notification_delay_seconds.labels(channel)
+        delay.observe(age.total_seconds())
 
 
 async def _attempt(context: NotifyContext, delivery: ClaimedDelivery) -> TransportError | None:
     """Make one attempt; return its error, if any."""
     try:
-        fields = context.ring.unseal(delivery.subscription_id, delivery.sealed_address)
-        await context.transports.send(fields["address"], _message(context, delivery))
+        await _send(context, delivery)
     except TransportError as error:
         return error
     except VaultError:
         return TransportError("地址无法解密，请重新填写", permanent=True)
     except Exception as error:
         # Apprise plugins may raise anything. The attempt counts, so that retries are bounded.
-        log.warning(
-            "delivery failed",
-            service="notify",
-            channel=delivery.channel,
-            **telemetry.describe(error),
-        )
+        _log_unexpected(delivery, error)
         return TransportError("发送时出错")
     return None
+
+
+async def _send(context: NotifyContext, delivery: ClaimedDelivery) -> None:
+    fields = context.ring.unseal(delivery.subscription_id, delivery.sealed_address)
+    message = _message(context, delivery)
+    await context.transports.send(fields["address"], message)
+
+
+def _log_unexpected(delivery: ClaimedDelivery, error: Exception) -> None:
+    log.warning(
+        "delivery failed",
+        service="notify",
+        channel=delivery.channel,
+        **telemetry.describe(error),
+    )
 
 
 def _message(context: NotifyContext, delivery: ClaimedDelivery) -> OutboundMessage:
@@ -106,24 +133,34 @@ def _message(context: NotifyContext, delivery: ClaimedDelivery) -> OutboundMessa
 
 
 async def _record(
-    tx: Transaction, delivery: ClaimedDelivery, error: TransportError | None
+    tx: Transaction,
+    delivery: ClaimedDelivery,
+    error: TransportError | None,
 ) -> AttemptResult:
     if error is None:
         await _record_delivered(tx, delivery)
         return "ok"
-    context = context_of(tx)
-    delay = retry_delay(delivery.attempts, context.retry_delays_seconds)
+    delay = retry_delay(delivery.attempts, context_of(tx).retry_delays_seconds)
     if error.permanent or delay is None:
         await _record_failed(tx, delivery, error)
         return "error"
+    await _schedule_retry(tx, delivery, error, delay)
+    return "retry"
+
+
+async def _schedule_retry(
+    tx: Transaction,
+    delivery: ClaimedDelivery,
+    error: TransportError,
+    delay: float,
+) -> None:
     await deliveries.schedule_retry(
         tx,
         delivery.id,
         error.sentence,
         delay_seconds=delay,
-        cooldown_seconds=context.failure_cooldown_seconds,
+        cooldown_seconds=context_of(tx).failure_cooldown_seconds,
     )
-    return "retry"
 
 
 async def _record_delivered(tx: Transaction, delivery: ClaimedDelivery) -> None:

@@ -1,12 +1,14 @@
 """Publishes the notifications that events cause."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
-from itertools import chain
+from uuid import UUID
 
 from services.notify.domain.composition import (
     NewNotification,
     ReferenceData,
+    ResolvedStage,
     notifications_for,
     resolved_stages,
 )
@@ -31,9 +33,12 @@ from shared.storage.transaction import Transaction
 async def notify_of_events(tx: Transaction, consumed: Sequence[tuple[Event, Meta]]) -> None:
     """Publish the notifications that events cause, then resolve those that events answer."""
     reference_data = await _load_reference(tx, [event for event, _ in consumed])
-    composed = (notifications_for(event, meta, reference_data) for event, meta in consumed)
-    await publish(tx, list(chain.from_iterable(composed)))
-    resolved = [stage for event, meta in consumed for stage in resolved_stages(event, meta)]
+    new: list[NewNotification] = []
+    resolved: list[ResolvedStage] = []
+    for event, meta in consumed:
+        new.extend(notifications_for(event, meta, reference_data))
+        resolved.extend(resolved_stages(event, meta))
+    await publish(tx, new)
     if resolved:
         await notifications.resolve(tx, resolved)
 
@@ -42,10 +47,7 @@ async def notify_of_scores(tx: Transaction, consumed: Sequence[tuple[ScoreChange
     """Notify the office of units whose running score fell far below its baseline."""
     keys = {_unit_in_campaign(event) for event, _ in consumed}
     baselines = await reference.lock_score_baselines(tx, keys)
-    fallen: list[tuple[Event, Meta]] = []
-    for event, meta in consumed:
-        if _fell(event, baselines):
-            fallen.append((event, meta))
+    fallen = [(event, meta) for event, meta in consumed if _fell(event, baselines)]
     await reference.upsert_score_baselines(tx, baselines)
     await notify_of_events(tx, fallen)
 
@@ -69,16 +71,22 @@ async def publish(tx: Transaction, new: Sequence[NewNotification]) -> None:
         return
     inserted = await notifications.insert(tx, _schedule(tx, new))
     for notification_id, notification in inserted.items():
-        tx.publish(
-            NotificationIssued(
-                occurred_at=tx.now,
-                notification_id=notification_id,
-                kind=notification.kind,
-                roles=(notification.role,),
-                unit_id=notification.audience_unit,
-                subject_id=notification.subject_id,
-            )
-        )
+        tx.publish(_issued(notification_id, notification, tx.now))
+
+
+def _issued(
+    notification_id: UUID,
+    notification: NewNotification,
+    now: datetime,
+) -> NotificationIssued:
+    return NotificationIssued(
+        occurred_at=now,
+        notification_id=notification_id,
+        kind=notification.kind,
+        roles=(notification.role,),
+        unit_id=notification.audience_unit,
+        subject_id=notification.subject_id,
+    )
 
 
 def _schedule(tx: Transaction, new: Sequence[NewNotification]) -> list[ScheduledNotification]:
@@ -90,13 +98,15 @@ def _schedule(tx: Transaction, new: Sequence[NewNotification]) -> list[Scheduled
 
 async def _load_reference(tx: Transaction, events: Sequence[Event]) -> ReferenceData:
     """Load what the events' notifications need, in one statement for the whole batch."""
+    case_events = [event for event in events if isinstance(event, CaseEvent)]
     opened = [event for event in events if isinstance(event, CaseOpened)]
+    obligation_events = [event for event in events if isinstance(event, ObligationEvent)]
     return await reference.load_reference(
         tx,
         context_of(tx).calendar,
         units=_unit_ids(events),
-        cases={event.case_id for event in events if isinstance(event, CaseEvent)},
-        campaigns={event.campaign_id for event in events if isinstance(event, ObligationEvent)},
+        cases={event.case_id for event in case_events},
+        campaigns={event.campaign_id for event in obligation_events},
         new_urgencies={event.case_id: event.urgency.value for event in opened},
     )
 

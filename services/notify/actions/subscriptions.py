@@ -20,17 +20,25 @@ CHECK_TIMEOUT_SECONDS: Final = 5.0
 
 
 async def check_subscription(
-    tx: Transaction, *, role: Audience, unit_id: str | None, address: str | None
+    tx: Transaction,
+    *,
+    role: Audience,
+    unit_id: str | None,
+    address: str | None,
 ) -> None:
     """Raise Rejected, with the field, if this audience cannot be notified at this address."""
+    await _check_unit(tx, role, unit_id)
+    if address is not None:
+        await _check_address(context_of(tx).transports, address)
+
+
+async def _check_unit(tx: Transaction, role: Audience, unit_id: str | None) -> None:
     if role in UNIT_ROLES and not unit_id:
         raise _invalid("unit_id", "承办人和单位负责人的订阅须指定单位")
     if role not in UNIT_ROLES and unit_id:
         raise _invalid("unit_id", "这个角色接收全部单位的通知，不能指定单位")
     if unit_id and not await reference.unit_exists(tx, unit_id):
         raise _invalid("unit_id", "没有这个单位，请从列出的单位中选择")
-    if address is not None:
-        await _check_address(context_of(tx).transports, address)
 
 
 async def _check_address(transports: Transports, address: str) -> None:
@@ -62,10 +70,7 @@ async def subscribe(
     Raises Rejected as `check_subscription` does, and if the subscription is stopped.
     """
     existing = await subscriptions.lock(tx, subscription_id)
-    if existing and existing.stopped_at:
-        raise Rejected("这项订阅已停用，请新建")
-    if existing is None and address is None:
-        raise _invalid("address", "请填写接收地址")
+    _check_changeable(existing, address)
     await check_subscription(tx, role=role, unit_id=unit_id, address=address)
     row = existing or _new_subscription(tx, subscription_id)
     row.role = role
@@ -76,6 +81,13 @@ async def subscribe(
     tx.add(row)
     tx.audit("subscription.set", row.id, str(by.id), role=role, unit=unit_id, channel=row.channel)
     return row
+
+
+def _check_changeable(existing: Subscription | None, address: str | None) -> None:
+    if existing and existing.stopped_at:
+        raise Rejected("这项订阅已停用，请新建")
+    if existing is None and address is None:
+        raise _invalid("address", "请填写接收地址")
 
 
 def _new_subscription(tx: Transaction, subscription_id: UUID) -> Subscription:
@@ -111,8 +123,12 @@ async def stop_subscription(tx: Transaction, *, subscription_id: UUID, by: Accou
     if row is None:
         raise Rejected("没有这项订阅", status=404)
     if row.stopped_at is None:
-        row.stopped_at = tx.now
-        row.wrapped_key = None
-        await deliveries.withdraw_for_subscription(tx, subscription_id)
-        tx.audit("subscription.stopped", subscription_id, str(by.id))
+        await _stop(tx, row, by)
     return subscription_id
+
+
+async def _stop(tx: Transaction, row: Subscription, by: Account) -> None:
+    row.stopped_at = tx.now
+    row.wrapped_key = None
+    await deliveries.withdraw_for_subscription(tx, row.id)
+    tx.audit("subscription.stopped", row.id, str(by.id))

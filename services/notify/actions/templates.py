@@ -22,7 +22,12 @@ def template_problem(text: str) -> str:
 
 
 async def edit_template(
-    tx: Transaction, *, kind: str, text: str, based_on: int, by: Account
+    tx: Transaction,
+    *,
+    kind: str,
+    text: str,
+    based_on: int,
+    by: Account,
 ) -> int:
     """Insert the next version of a template and return its number.
 
@@ -30,14 +35,18 @@ async def edit_template(
     """
     if problem := template_problem(text):
         raise Rejected(problem, status=422, field="text")
+    if based_on != await _newest_version(tx, kind):
+        raise _changed_by_another()
     version = based_on + 1
-    is_newest = based_on == await _newest_version(tx, kind)
-    if not is_newest or not await templates.insert(
-        tx, kind, version=version, text=text, account_id=by.id
-    ):
-        raise Rejected("模板已被他人修改，请刷新后在新版本上修改")
+    inserted = await templates.insert(tx, kind, version=version, text=text, account_id=by.id)
+    if not inserted:
+        raise _changed_by_another()
     tx.audit("template.written", kind, str(by.id), version=version)
     return version
+
+
+def _changed_by_another() -> Rejected:
+    return Rejected("模板已被他人修改，请刷新后在新版本上修改")
 
 
 async def _newest_version(tx: Transaction, kind: str) -> int:

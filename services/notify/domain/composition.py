@@ -102,9 +102,8 @@ def notifications_for(event: Event, meta: Meta, reference: ReferenceData) -> lis
         return []
     subject = subject_of(event, rule, reference)
     critical = isinstance(event, CaseEvent) and event.case_id in reference.critical_cases
-    occurrence = Occurrence(
-        meta.event_id, meta.version, event.occurred_at, urgent=rule.urgent or critical
-    )
+    urgent = rule.urgent or critical
+    occurrence = Occurrence(meta.event_id, meta.version, event.occurred_at, urgent=urgent)
     return compose(rule, subject, occurrence, reference)
 
 
@@ -116,28 +115,46 @@ def compose(
 ) -> list[NewNotification]:
     """Return one notification for each role that `rule` addresses."""
     text = _compose_text(rule, subject, reference)
-
-    def addressed_to(role: Audience) -> NewNotification:
-        escalates = rule.escalates and role is Audience.SUPERVISOR
-        lapsed_at = occurrence.occurred_at
-        return NewNotification(
-            event_id=occurrence.event_id,
-            role=role,
-            unit_id=subject.unit_id,
-            kind=rule.kind,
-            number=subject.number,
-            subject_id=subject.id,
-            version=occurrence.version,
-            stage=subject.stage,
+    composed: list[NewNotification] = []
+    for role in _recipients(rule, subject):
+        escalate_at = _escalation_time(rule, role, occurrence, reference.calendar)
+        notification = _addressed_to(
+            role,
+            rule,
+            subject,
+            occurrence,
             text=text,
-            link=link_to(rule.kind, subject),
-            urgent=occurrence.urgent,
-            due_at=subject.due_at,
-            occurred_at=occurrence.occurred_at,
-            escalate_at=_escalation_time(lapsed_at, reference.calendar) if escalates else None,
+            escalate_at=escalate_at,
         )
+        composed.append(notification)
+    return composed
 
-    return [addressed_to(role) for role in _recipients(rule, subject)]
+
+def _addressed_to(
+    role: Audience,
+    rule: NotificationRule,
+    subject: NotificationSubject,
+    occurrence: Occurrence,
+    *,
+    text: str,
+    escalate_at: datetime | None,
+) -> NewNotification:
+    return NewNotification(
+        event_id=occurrence.event_id,
+        role=role,
+        unit_id=subject.unit_id,
+        kind=rule.kind,
+        number=subject.number,
+        subject_id=subject.id,
+        version=occurrence.version,
+        stage=subject.stage,
+        text=text,
+        link=link_to(rule.kind, subject),
+        urgent=occurrence.urgent,
+        due_at=subject.due_at,
+        occurred_at=occurrence.occurred_at,
+        escalate_at=escalate_at,
+    )
 
 
 def resolved_stages(event: Event, meta: Meta) -> list[ResolvedStage]:
@@ -150,7 +167,8 @@ def _recipients(rule: NotificationRule, subject: NotificationSubject) -> Sequenc
     owners = _stage_owners(subject.stage) if rule.notifies_owners else ()
     # The deadlines of reviewers and supervisors (分办, 审核) do not concern the head of a unit.
     skips_unit_head = rule.notifies_owners and Audience.HANDLER not in owners
-    others = [role for role in rule.roles if not (skips_unit_head and role is Audience.UNIT_HEAD)]
+    skipped = {Audience.UNIT_HEAD} if skips_unit_head else set()
+    others = [role for role in rule.roles if role not in skipped]
     roles = dict.fromkeys((*owners, *others))
     return [role for role in roles if subject.unit_id or role not in UNIT_ROLES]
 
@@ -160,26 +178,46 @@ def _stage_owners(stage: str) -> tuple[Audience, ...]:
 
 
 def _compose_text(
-    rule: NotificationRule, subject: NotificationSubject, reference: ReferenceData
+    rule: NotificationRule,
+    subject: NotificationSubject,
+    reference: ReferenceData,
 ) -> str:
     template = reference.texts.get(rule.kind, rule.text)
     return render(template, _template_values(rule, subject, reference))
 
 
 def _template_values(
-    rule: NotificationRule, subject: NotificationSubject, reference: ReferenceData
+    rule: NotificationRule,
+    subject: NotificationSubject,
+    reference: ReferenceData,
 ) -> dict[str, str]:
-    due = due_label(subject.due_at, subject.provisional) if subject.due_at else "规定期限"
-    stage = STAGES[subject.stage].label if subject.stage in STAGES else "期限"
     return {
         "编号": subject.number,
         "单位": reference.unit_name(subject.unit_id),
         "链接": link_to(rule.kind, subject),
-        "期限": due,
-        "环节": stage,
+        "期限": _due_text(subject),
+        "环节": _stage_label(subject.stage),
     }
 
 
-def _escalation_time(lapsed_at: datetime, calendar: WorkCalendar) -> datetime:
-    last_day = calendar.add_working_days(civil_day(lapsed_at), ESCALATION_WORKING_DAYS)
+def _due_text(subject: NotificationSubject) -> str:
+    if subject.due_at is None:
+        return "规定期限"
+    return due_label(subject.due_at, subject.provisional)
+
+
+def _stage_label(stage: str) -> str:
+    return STAGES[stage].label if stage in STAGES else "期限"
+
+
+def _escalation_time(
+    rule: NotificationRule,
+    role: Audience,
+    occurrence: Occurrence,
+    calendar: WorkCalendar,
+) -> datetime | None:
+    if not rule.escalates or role is not Audience.SUPERVISOR:
+        return None
+    lapsed_on = civil_day(occurrence.occurred_at)
+    last_day = calendar.add_working_days(lapsed_on, ESCALATION_WORKING_DAYS)
     return closing(last_day.day)

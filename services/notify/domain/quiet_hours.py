@@ -15,12 +15,14 @@ def earliest_send_time(now: datetime, *, urgent: bool, calendar: WorkCalendar) -
     Urgent ones are sent at once, the others between 8:00 and 20:00 of working days.
     """
     local = now.astimezone(SHANGHAI)
+    today = local.date()
     in_hours = QUIET_UNTIL_HOUR <= local.hour < QUIET_FROM_HOUR
-    if urgent or (in_hours and calendar.is_workday(local.date())):
+    if urgent or (in_hours and calendar.is_workday(today)):
         return now
     before_opening = local.hour < QUIET_UNTIL_HOUR
-    first_day = local.date() if before_opening else local.date() + timedelta(days=1)
-    return closing(calendar.workday_on_or_after(first_day), f"{QUIET_UNTIL_HOUR:02}:00")
+    first_day = today if before_opening else today + timedelta(days=1)
+    next_workday = calendar.workday_on_or_after(first_day)
+    return closing(next_workday, f"{QUIET_UNTIL_HOUR:02}:00")
 
 
 def end_of_day(now: datetime) -> datetime:

@@ -47,22 +47,38 @@ def subject_of(event: Event, rule: NotificationRule, labels: Labels) -> Notifica
     """Return the subject of an event that has a rule."""
     match event:
         case DeadlineWarned() | DeadlineLapsed():
-            return NotificationSubject(
-                event.number, event.key, event.unit_id, event.deadline, event.due_at
-            )
+            return _deadline_subject(event)
         case CaseReturned():
             return NotificationSubject(event.number, event.key, event.from_unit_id, rule.stage)
         case CaseEvent():
             return _case_subject(event, rule.stage)
         case ObligationEvent():
-            label = labels.obligation_label(event.campaign_id, event.obligation_rule_id)
-            return NotificationSubject(label, event.key, event.unit_id, rule.stage, event.due_at)
+            return _obligation_subject(event, rule.stage, labels)
         case VisitSubmitted():
             # Without the unit: a preview must not reveal a covert visit.
             return NotificationSubject(event.number, event.key)
         case ScoreChanged():
             return NotificationSubject(labels.unit_name(event.unit_id), event.key, event.unit_id)
     raise AssertionError(f"{event.name} has a rule and no subject")
+
+
+def _deadline_subject(event: DeadlineWarned | DeadlineLapsed) -> NotificationSubject:
+    return NotificationSubject(
+        event.number,
+        event.key,
+        event.unit_id,
+        event.deadline,
+        event.due_at,
+    )
+
+
+def _obligation_subject(
+    event: ObligationEvent,
+    stage: str,
+    labels: Labels,
+) -> NotificationSubject:
+    label = labels.obligation_label(event.campaign_id, event.obligation_rule_id)
+    return NotificationSubject(label, event.key, event.unit_id, stage, event.due_at)
 
 
 def _case_subject(event: CaseEvent, stage: str) -> NotificationSubject:

@@ -27,7 +27,8 @@ async def log(
     before: UUID | None = None,
 ) -> Response:
     query = {"state": state, "channel": channel, "number": number.strip()}
-    wanted = DeliveryFilter(**{name: value for name, value in query.items() if value})
+    given = {name: value for name, value in query.items() if value}
+    wanted = DeliveryFilter(**given)
     page = await delivery_log_page(tx, wanted, user=user, before=before)
     return render_page(
         request,

@@ -71,7 +71,14 @@ class MarkDoneForm(Input):
     view: str = "unread"
 
     @property
-    def chosen(self) -> list[str]:
+    def is_empty(self) -> bool:
+        return not (self.every or self.only or self.subjects)
+
+    @property
+    def subject_ids(self) -> list[str] | None:
+        """The chosen subjects; None for all."""
+        if self.every:
+            return None
         return [self.only] if self.only else self.subjects
 
     @property
@@ -81,12 +88,14 @@ class MarkDoneForm(Input):
 
 @router.post("/inbox/reading", policy=SIGNED_IN)
 async def mark_done(
-    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
 ) -> Response:
-    form = (await read_form(request, MarkDoneForm)).cleaned
-    if form is None or not (form.every or form.chosen):
+    form = await read_form(request, MarkDoneForm)
+    chosen = form.cleaned
+    if chosen is None or chosen.is_empty:
         raise Rejected("请先选中要标记的消息", status=422)
-    marked = actions.mark_read(
-        tx, by=user, done=True, subject_ids=None if form.every else form.chosen
-    )
-    return await idempotency.redirect(marked, to=form.origin)
+    marked = actions.mark_read(tx, by=user, done=True, subject_ids=chosen.subject_ids)
+    return await idempotency.redirect(marked, to=chosen.origin)

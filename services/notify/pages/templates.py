@@ -12,7 +12,7 @@ from services.notify.domain.templates import (
     preview,
     text_problem,
 )
-from services.notify.views.templates import current_templates, template_history
+from services.notify.views.templates import CurrentTemplate, current_templates, template_history
 from shared.appraisal.labels import Role
 from shared.security.policies import allow
 from shared.storage.transaction import Transaction
@@ -58,14 +58,17 @@ async def template(request: Request, tx: Tx, kind: NotificationKind) -> Response
 
 @router.post("/{kind}", policy=ADMIN)
 async def write_template(
-    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, kind: NotificationKind
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    kind: NotificationKind,
 ) -> Response:
     form = await read_form(request, TemplateForm)
-    if form.cleaned is None:
+    template = form.cleaned
+    if template is None:
         return await _template_page(request, tx, kind, form)
-    edited = edit_template(
-        tx, kind=kind, text=form.cleaned.text, based_on=form.cleaned.based_on, by=user
-    )
+    edited = edit_template(tx, kind=kind, by=user, **template.model_dump())
     return await idempotency.redirect(edited, to=f"/notify/templates/{kind}")
 
 
@@ -89,9 +92,7 @@ async def _template_page(
     rejected: Form[TemplateForm] | None = None,
 ) -> Response:
     history = await template_history(tx, kind)
-    current = history.current
-    initial = {"text": current.text, "based_on": current.version}
-    form = rejected or Form[TemplateForm].with_initial(initial)
+    form = rejected or _edit_form(history.current)
     return render_page(
         request,
         "template.html",
@@ -103,3 +104,8 @@ async def _template_page(
         text_max=TEXT_MAX,
         preview=preview(kind, form.value("text"), tx.now),
     )
+
+
+def _edit_form(current: CurrentTemplate) -> Form[TemplateForm]:
+    initial = {"text": current.text, "based_on": current.version}
+    return Form[TemplateForm].with_initial(initial)

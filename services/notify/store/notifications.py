@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from operator import attrgetter
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from services.notify.domain.composition import NewNotification, ResolvedStage
@@ -12,7 +12,7 @@ from services.notify.domain.escalation import EscalationCandidate
 from shared.foundation.tracing import current_traceparent
 from shared.storage.transaction import Transaction, new_id
 
-_column_values = attrgetter(*(field.name for field in fields(NewNotification)))
+_notification_values = attrgetter(*(field.name for field in fields(NewNotification)))
 
 _INSERT: Final = """
 with given as (
@@ -54,19 +54,25 @@ class ScheduledNotification:
     notification: NewNotification
     send_at: datetime
 
+    @property
+    def column_values(self) -> tuple[Any, ...]:
+        return *_notification_values(self.notification), self.send_at
+
 
 async def insert(
-    tx: Transaction, scheduled: Sequence[ScheduledNotification]
+    tx: Transaction,
+    scheduled: Sequence[ScheduledNotification],
 ) -> dict[UUID, NewNotification]:
     """Insert the notifications that do not exist yet, in this order; return those by id.
 
     Queues a delivery for every subscription that matches.
     """
     by_id = {new_id(): each for each in scheduled}
-    rows = [(id_, *_column_values(each.notification), each.send_at) for id_, each in by_id.items()]
+    rows = [(id, *each.column_values) for id, each in by_id.items()]
     columns = zip(*rows, strict=True)
     inserted = await tx.fetch(_INSERT, *columns, tx.now, current_traceparent())
-    return {row["id"]: by_id[row["id"]].notification for row in inserted}
+    inserted_ids = [row["id"] for row in inserted]
+    return {id: by_id[id].notification for id in inserted_ids}
 
 
 _RESOLVE: Final = """

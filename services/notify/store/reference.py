@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 from uuid import UUID
 
+import asyncpg
 import msgspec
 
 from services.notify.domain.composition import ReferenceData
@@ -83,11 +84,20 @@ async def load_reference(
     assert row is not None, "a select without a from clause returns one row"
     # The statement does not see the rows that it inserts.
     new_critical = {case for case in cases if urgencies.get(case) == "critical"}
+    return _decode_reference(calendar, row, new_critical)
+
+
+def _decode_reference(
+    calendar: WorkCalendar,
+    row: asyncpg.Record,
+    new_critical: set[UUID],
+) -> ReferenceData:
+    known_critical = frozenset(row["critical"] or ())
     return ReferenceData(
         calendar,
         units=_decode_names(row["units"]),
         obligations=_decode_obligations(row["obligations"]),
-        critical_cases=frozenset(row["critical"] or ()) | new_critical,
+        critical_cases=known_critical | new_critical,
         texts=_decode_names(row["texts"]),
     )
 

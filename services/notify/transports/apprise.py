@@ -39,22 +39,16 @@ class AppriseTransport:
             await self.policy.resolve(plugin.host, plugin.port or 0)
         if isinstance(getattr(plugin, "headers", None), dict):
             plugin.headers["Idempotency-Key"] = str(message.key)
-        accepted = await asyncio.to_thread(
-            plugin.notify, body=message.as_text(), title=message.full_title
-        )
+        title = message.full_title
+        accepted = await asyncio.to_thread(plugin.notify, body=message.as_text(), title=title)
         if not accepted:
             raise TransportError("对方没有接收")
 
     def _plugin(self, address: str) -> Any:
         """Return Apprise's sender for an address, with redirects and retries disabled."""
-        import apprise  # Slow: it loads more than a hundred plugins.
-
         if scheme_of(address) not in self.policy.apprise_schemes | VENDOR_SCHEMES:
             raise TransportError("不支持这种地址，或未被允许", permanent=True)
-        asset = apprise.AppriseAsset(
-            app_id="fengping", app_desc="fengping", secure_logging=True, http_redirects=False
-        )
-        plugin = apprise.Apprise.instantiate(address, asset=asset, suppress_exceptions=True)
+        plugin = _instantiate(address)
         if plugin is None:
             raise TransportError("地址的格式不正确", permanent=True)
         # Parameters of the address can enable these; they are overridden.
@@ -64,6 +58,18 @@ class AppriseTransport:
         plugin.socket_connect_timeout = self.policy.timeout_seconds / 2
         plugin.socket_read_timeout = self.policy.timeout_seconds / 2
         return plugin
+
+
+def _instantiate(address: str) -> Any:
+    import apprise  # Slow: it loads more than a hundred plugins.
+
+    asset = apprise.AppriseAsset(
+        app_id="fengping",
+        app_desc="fengping",
+        secure_logging=True,
+        http_redirects=False,
+    )
+    return apprise.Apprise.instantiate(address, asset=asset, suppress_exceptions=True)
 
 
 def redact(address: str) -> str:

@@ -66,7 +66,11 @@ def _compose(server: SmtpServer, recipient: str, message: OutboundMessage) -> Em
 
 
 async def _submit(
-    server: SmtpServer, recipient: str, email: EmailMessage, *, timeout: float
+    server: SmtpServer,
+    recipient: str,
+    email: EmailMessage,
+    *,
+    timeout: float,
 ) -> None:
     try:
         await aiosmtplib.send(

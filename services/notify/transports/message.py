@@ -45,19 +45,21 @@ class OutboundMessage:
 
     def as_json(self) -> bytes:
         """Return the body of a webhook."""
-        content = {
+        document = {
+            "type": self.kind,
+            "timestamp": _format_iso(self.occurred_at),
+            "data": self._content(),
+        }
+        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+
+    def _content(self) -> dict[str, str | None]:
+        return {
             "title": self.title,
             "number": self.number,
             "text": self.text,
             "link": self.link,
             "due_at": _format_iso(self.due_at) if self.due_at else None,
         }
-        document = {
-            "type": self.kind,
-            "timestamp": _format_iso(self.occurred_at),
-            "data": content,
-        }
-        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
     def as_text(self) -> str:
         """Return the text for people. Its last line identifies a message that arrives twice."""

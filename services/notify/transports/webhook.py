@@ -33,7 +33,8 @@ class WebhookTransport:
         resolved = await self.policy.resolve(url.host, _port(url))
         body = message.as_json()
         headers = self._headers(url, message, body)
-        raise_for_status(await self._post(url, resolved, headers=headers, body=body))
+        status = await self._post(url, resolved, headers=headers, body=body)
+        raise_for_status(status)
 
     def _headers(self, url: httpx2.URL, message: OutboundMessage, body: bytes) -> dict[str, str]:
         key = self.signing_key(message.subscription_id)
@@ -46,14 +47,16 @@ class WebhookTransport:
         }
 
     async def _post(
-        self, url: httpx2.URL, resolved: IpAddress, *, headers: dict[str, str], body: bytes
+        self,
+        url: httpx2.URL,
+        resolved: IpAddress,
+        *,
+        headers: dict[str, str],
+        body: bytes,
     ) -> int:
         """Post to the resolved address and return the status; the answer's body is not read."""
         try:
-            # A proxy from the environment would resolve the host again.
-            async with httpx2.AsyncClient(
-                verify=default_tls_context(), trust_env=False, timeout=self.policy.timeout_seconds
-            ) as client:
+            async with self._client() as client:
                 request = client.build_request(
                     "POST",
                     url.copy_with(host=str(resolved)),
@@ -68,6 +71,14 @@ class WebhookTransport:
         except (httpx2.TransportError, OSError) as error:
             raise TransportError("无法连接对方服务器") from error
         return response.status_code
+
+    def _client(self) -> httpx2.AsyncClient:
+        # A proxy from the environment would resolve the host again.
+        return httpx2.AsyncClient(
+            verify=default_tls_context(),
+            trust_env=False,
+            timeout=self.policy.timeout_seconds,
+        )
 
     def _parse(self, address: str) -> httpx2.URL:
         try:

@@ -70,10 +70,15 @@ async def list_deliveries(
 
 
 async def delivery_log_page(
-    tx: Transaction, wanted: DeliveryFilter, *, user: Account, before: UUID | None
+    tx: Transaction,
+    wanted: DeliveryFilter,
+    *,
+    user: Account,
+    before: UUID | None,
 ) -> DeliveryLogPage:
     """Return one page of the deliveries that this account may see."""
-    entries = await list_deliveries(tx, wanted, user=user, before=before, limit=ROWS_PER_PAGE + 1)
+    limit = ROWS_PER_PAGE + 1
+    entries = await list_deliveries(tx, wanted, user=user, before=before, limit=limit)
     shown = entries[:ROWS_PER_PAGE]
     return DeliveryLogPage(
         rows=[_delivery_row(entry, now=tx.now) for entry in shown],
@@ -84,7 +89,7 @@ async def delivery_log_page(
 
 async def _failing_subscriptions(tx: Transaction, role: str | None) -> list[FailingSubscription]:
     active = await subscriptions.list_active(tx)
-    visible = [row for row in active if role is None or row.role == role]
+    visible = [row for row in active if role in (None, row.role)]
     return [
         FailingSubscription(Channel(row.channel).label, row.redacted_address, row.failing_since)
         for row in visible
@@ -94,21 +99,29 @@ async def _failing_subscriptions(tx: Transaction, role: str | None) -> list[Fail
 
 def _delivery_row(entry: DeliveryLogEntry, *, now: datetime) -> DeliveryRow:
     state = DeliveryState(entry.state)
-    unit = f"（{entry.unit_name}）" if entry.unit_name else ""
-    untried = state is DeliveryState.WAITING and not entry.reason
     return DeliveryRow(
         id=entry.id,
         created_at=entry.created_at,
         channel_label=Channel(entry.channel).label,
         title=RULES[entry.kind].title,
         number=entry.number,
-        audience_label=Audience(entry.role).label + unit,
+        audience_label=_audience_label(entry),
         redacted_address=entry.redacted_address,
         state=state,
         note=_note(entry, state),
-        quiet_until=entry.due_at if untried and entry.due_at > now else None,
+        quiet_until=_quiet_until(entry, state, now),
         may_be_resent=state is DeliveryState.FAILED and not entry.subscription_stopped,
     )
+
+
+def _audience_label(entry: DeliveryLogEntry) -> str:
+    unit = f"（{entry.unit_name}）" if entry.unit_name else ""
+    return Audience(entry.role).label + unit
+
+
+def _quiet_until(entry: DeliveryLogEntry, state: DeliveryState, now: datetime) -> datetime | None:
+    untried = state is DeliveryState.WAITING and not entry.reason
+    return entry.due_at if untried and entry.due_at > now else None
 
 
 def _note(entry: DeliveryLogEntry, state: DeliveryState) -> str:

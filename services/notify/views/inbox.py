@@ -47,6 +47,10 @@ class InboxThread:
         return self.entries[1:]
 
     @property
+    def newest_id(self) -> UUID:
+        return max(entry.id for entry in self.entries)
+
+    @property
     def row_class(self) -> str:
         """The CSS class of the row: unread threads about overdue work stand out."""
         unread = any(entry.state is ReadState.UNREAD for entry in self.entries)
@@ -71,11 +75,19 @@ class InboxPage:
 
 
 async def inbox_page(
-    tx: Transaction, *, user: Account, include_read: bool, before: UUID | None
+    tx: Transaction,
+    *,
+    user: Account,
+    include_read: bool,
+    before: UUID | None,
 ) -> InboxPage:
     """Return one page of the threads of this account's audience."""
     items = await inbox.list_by_subject(
-        tx, user, include_read=include_read, before=before, limit=THREADS_PER_PAGE + 1
+        tx,
+        user,
+        include_read=include_read,
+        before=before,
+        limit=THREADS_PER_PAGE + 1,
     )
     threads = _threads(items)
     shown = threads[:THREADS_PER_PAGE]
@@ -83,7 +95,7 @@ async def inbox_page(
     return InboxPage(
         threads=shown,
         unread=await inbox.count_unread(tx, user),
-        next_cursor=max(entry.id for entry in shown[-1].entries) if more else None,
+        next_cursor=shown[-1].newest_id if more else None,
     )
 
 

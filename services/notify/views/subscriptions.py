@@ -74,20 +74,21 @@ async def rules_page(tx: Transaction) -> RulesPage:
 async def list_subscriptions(tx: Transaction) -> list[SubscriptionDetails]:
     """Return the subscriptions in use, with the secrets of webhooks."""
     rows = await subscriptions.list_active(tx)
-    return [
-        SubscriptionDetails(
-            id=row.id,
-            role=row.role,
-            unit_id=row.unit_id,
-            channel=row.channel,
-            redacted_address=row.redacted_address,
-            kinds=row.kinds,
-            created_at=row.created_at,
-            failing_since=row.failing_since,
-            secret=_webhook_secret(tx, row),
-        )
-        for row in rows
-    ]
+    return [_details(tx, row) for row in rows]
+
+
+def _details(tx: Transaction, row: Subscription) -> SubscriptionDetails:
+    return SubscriptionDetails(
+        id=row.id,
+        role=row.role,
+        unit_id=row.unit_id,
+        channel=row.channel,
+        redacted_address=row.redacted_address,
+        kinds=row.kinds,
+        created_at=row.created_at,
+        failing_since=row.failing_since,
+        secret=_webhook_secret(tx, row),
+    )
 
 
 def _webhook_secret(tx: Transaction, row: Subscription) -> str | None:

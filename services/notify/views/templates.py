@@ -47,12 +47,16 @@ async def current_templates(tx: Transaction) -> list[CurrentTemplate]:
 async def template_history(tx: Transaction, kind: str) -> TemplateHistory:
     """Return the current text of one kind and its versions."""
     edited = await templates.list_versions(tx, kind)
-    versions = [TemplateVersion(row.created_at, f"第 {row.version} 版", row.text) for row in edited]
+    versions = [_version(row) for row in edited]
     preset = TemplateVersion(None, "第 1 版（系统预置）", RULES[kind].text)
     return TemplateHistory(
         current=_current_template(kind, edited[0] if edited else None),
         versions=[*versions, preset],
     )
+
+
+def _version(row: NotificationTemplate) -> TemplateVersion:
+    return TemplateVersion(row.created_at, f"第 {row.version} 版", row.text)
 
 
 def _current_template(kind: str, edited: NotificationTemplate | None) -> CurrentTemplate:
