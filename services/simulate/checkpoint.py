@@ -30,11 +30,17 @@ class DemoCheckpoint:
 
     def save(self) -> None:
         """Replace the file atomically."""
-        content = {"begins": self.begins.isoformat(), "codes": self.codes, "done": self.done}
         new = self.path.with_suffix(".new")
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
-            json.dump(content, file)
+            json.dump(self._content(), file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, self.path)
+
+    def _content(self) -> dict[str, object]:
+        return {
+            "begins": self.begins.isoformat(),
+            "codes": self.codes,
+            "done": self.done,
+        }

@@ -71,14 +71,11 @@ class Client:
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self.attempts_max = attempts_max
-        limits = httpx2.Limits(
-            max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX
-        )
         self._http = httpx2.AsyncClient(
             base_url=self.base_url,
             timeout=TIMEOUT_SECONDS,
             trust_env=False,
-            transport=transport or httpx2.AsyncHTTPTransport(local_address=source, limits=limits),
+            transport=transport or _transport(source),
         )
         self._token: str | None = None
         self._credentials: tuple[str, str] | None = None
@@ -129,9 +126,8 @@ class Client:
             if self._token != lost:
                 return
             self._token = None
-            answer = await self._send(
-                "POST", "/intake/api/sessions", json={"name": name, "password": password}
-            )
+            credentials = {"name": name, "password": password}
+            answer = await self._send("POST", "/intake/api/sessions", json=credentials)
             self._token = answer.body["token"]
             self.account = answer.body["account"]
 
@@ -189,10 +185,14 @@ class Client:
         return await self._send(method, path, **options)
 
     async def _send(
-        self, method: str, path: str, headers: Mapping[str, str] | None = None, **options: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **options: Any,
     ) -> ApiResponse:
-        authorization = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-        headers = {**(headers or {}), **authorization}
+        headers = self._with_token(headers or {})
         reason = "no answer"
         for attempt in range(1, self.attempts_max + 1):
             response = await self._request(method, path, headers=headers, **options)
@@ -203,6 +203,11 @@ class Client:
             if attempt < self.attempts_max:
                 await asyncio.sleep(_pause_seconds(response, attempt))
         raise Unanswered(f"{method} {path}: {reason}")
+
+    def _with_token(self, headers: Mapping[str, str]) -> dict[str, str]:
+        if self._token is None:
+            return dict(headers)
+        return {**headers, "Authorization": f"Bearer {self._token}"}
 
     async def _request(self, method: str, path: str, **options: Any) -> httpx2.Response | None:
         try:
@@ -229,7 +234,12 @@ class Client:
         return status
 
     async def issue_tokens(
-        self, campaign_id: str, instrument: str, group: str, count: int, point: str | None = None
+        self,
+        campaign_id: str,
+        instrument: str,
+        group: str,
+        count: int,
+        point: str | None = None,
     ) -> list[str]:
         """Issue single-use questionnaire codes."""
         body = {
@@ -244,9 +254,8 @@ class Client:
 
     async def submit_ballot(self, token: str, answers: Ballot, *, key: object) -> ApiResponse:
         """Submit a ballot with a code."""
-        return await self.write(
-            "/intake/api/ballots", {"token": token, "answers": list(answers)}, key=key
-        )
+        ballot = {"token": token, "answers": list(answers)}
+        return await self.write("/intake/api/ballots", ballot, key=key)
 
     async def submit_visit(self, visit_id: UUID, visit: Json) -> ApiResponse:
         """Submit an inspection visit; its id is the idempotency key."""
@@ -261,7 +270,8 @@ class Client:
 
     async def cases(self, **query: Any) -> tuple[list[Json], int]:
         """Return the cases of a page and their total number; `state` may be a list."""
-        page = await self.read("/casework/api/cases", **{"size": PAGE_MAX, **query})
+        filters = {"size": PAGE_MAX, **query}
+        page = await self.read("/casework/api/cases", **filters)
         return page["cases"], page["total"]
 
     async def case(self, number: str) -> Json:
@@ -285,7 +295,8 @@ class Client:
         self, number: str, *, approve: bool, opinion: str, key: object
     ) -> ApiResponse:
         """审核."""
-        return await self.act(number, "review", {"approve": approve, "opinion": opinion}, key=key)
+        review = {"approve": approve, "opinion": opinion}
+        return await self.act(number, "review", review, key=key)
 
     async def obligations(self) -> list[Json]:
         """Return the obligations of units (方案、自评报告 …)."""
@@ -324,10 +335,21 @@ class Client:
     ) -> list[Json]:
         """Return the notifications of the account, oldest first."""
         page = await self.read(
-            "/notify/api/notifications", number=number, after=after, limit=PAGE_MAX
+            "/notify/api/notifications",
+            number=number,
+            after=after,
+            limit=PAGE_MAX,
         )
         found: list[Json] = page["notifications"]
         return found
+
+
+def _transport(source: str | None) -> httpx2.AsyncHTTPTransport:
+    limits = httpx2.Limits(
+        max_connections=CONNECTIONS_MAX,
+        max_keepalive_connections=CONNECTIONS_MAX,
+    )
+    return httpx2.AsyncHTTPTransport(local_address=source, limits=limits)
 
 
 def _is_retryable(response: httpx2.Response) -> bool:
@@ -343,19 +365,22 @@ def _pause_seconds(response: httpx2.Response | None, attempt: int) -> float:
 
 
 def _parse(response: httpx2.Response, attempts: int) -> ApiResponse:
-    is_json = "json" in response.headers.get("content-type", "")
-    body = response.json() if is_json and response.content else response.text
+    body = _body_of(response)
     if response.status_code >= 400:
         raise _rejection(response, body)
     replayed = response.headers.get("idempotency-replayed") == "true"
     return ApiResponse(response.status_code, body, replayed, attempts)
 
 
+def _body_of(response: httpx2.Response) -> Any:
+    is_json = "json" in response.headers.get("content-type", "")
+    return response.json() if is_json and response.content else response.text
+
+
 def _rejection(response: httpx2.Response, body: Any) -> RequestRejected:
     problem: Json = body if isinstance(body, dict) else {}
-    first_error: Json = next(iter(problem.get("errors") or ()), {})
-    return RequestRejected(
-        response.status_code,
-        str(problem.get("detail") or response.reason_phrase),
-        str(first_error.get("field") or ""),
-    )
+    errors = problem.get("errors") or ()
+    first_error: Json = next(iter(errors), {})
+    sentence = problem.get("detail") or response.reason_phrase
+    field = first_error.get("field") or ""
+    return RequestRejected(response.status_code, str(sentence), str(field))

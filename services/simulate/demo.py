@@ -8,7 +8,7 @@ beside the data records the progress: a killed demo continues without doing anyt
 import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from random import Random
 from typing import Final
 
@@ -17,7 +17,7 @@ from rich.console import Console
 from services.simulate import texts
 from services.simulate.accounts import OFFICE, SUPERVISOR
 from services.simulate.checkpoint import DemoCheckpoint
-from services.simulate.client import Client, RequestRejected, Unanswered, id_of
+from services.simulate.client import Client, Json, RequestRejected, Unanswered, id_of
 from services.simulate.demo_clock import DAYS, AdjustableClock, adjusted_rate
 from services.simulate.demo_console import DemoConsole, progress_line
 from services.simulate.demo_public import LIVE_BALLOTS, DemoPublic
@@ -31,7 +31,7 @@ from services.simulate.timeline import (
     demo_rules,
     timeline,
 )
-from services.simulate.units import CATEGORIES, UNITS
+from services.simulate.units import CATEGORIES, UNITS, DemoUnit
 from shared.foundation.clock import CHINA, real_now
 from shared.foundation.settings import Settings
 
@@ -55,7 +55,10 @@ assert {unit.category for unit in UNITS} == set(CATEGORIES), "every category has
 
 
 async def run_demo(
-    settings: Settings, password: str, clock: AdjustableClock, console: Console
+    settings: Settings,
+    password: str,
+    clock: AdjustableClock,
+    console: Console,
 ) -> None:
     """Run the demo until cancelled. A failure is printed and ends the demo, not the installation."""
     begins = clock.clock.anchor.astimezone(CHINA).date()
@@ -63,7 +66,8 @@ async def run_demo(
     url = f"http://{settings.host}:{settings.port}"
     try:
         async with Client(url) as client:
-            await DemoRunner(client, password, clock, checkpoint, console).run()
+            runner = DemoRunner(client, password, clock, checkpoint, console)
+            await runner.run()
     except* (RequestRejected, Unanswered) as group:
         reasons = "; ".join(str(error) for error in _flattened(group))
         console.print("[red]the demo stopped:[/]", reasons)
@@ -120,17 +124,19 @@ class DemoRunner:
             async with asyncio.TaskGroup() as tasks:
                 for endless in (self._work(), self._fulfil(), self._rate(), self._count()):
                     tasks.create_task(endless)
-                catching_up = [
-                    tasks.create_task(self._show_progress()),
-                    tasks.create_task(self._adjust_clock()),
-                ]
-                await self._follow_timeline()
-                await self._wait_until_caught_up()
-                for task in catching_up:
-                    task.cancel()
-                self._checkpoint.save()
-                self._console.finish(self._line(DAYS), self._client.base_url)
+                await self._catch_up(tasks)
                 await self._stay_alive()
+
+    async def _catch_up(self, tasks: asyncio.TaskGroup) -> None:
+        """Play the four weeks until legal time meets real time."""
+        showing = tasks.create_task(self._show_progress())
+        adjusting = tasks.create_task(self._adjust_clock())
+        await self._follow_timeline()
+        await self._wait_until_caught_up()
+        showing.cancel()
+        adjusting.cancel()
+        self._checkpoint.save()
+        self._console.finish(self._line(DAYS), self._client.base_url)
 
     # ── time ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -167,36 +173,31 @@ class DemoRunner:
 
     async def _open_campaign(self) -> None:
         office = await self._clients(OFFICE)
-        begins = self._checkpoint.begins
-        campaign_id = f"J-{begins.year}"
-        request = {
-            "rules": demo_rules(begins),
-            "year": begins.year,
-            "campaign_id": campaign_id,
-            "units": [
-                {
-                    "unit_id": unit.unit_id,
-                    "name": unit.name,
-                    "category": unit.category,
-                    "aliases": list(unit.aliases),
-                }
-                for unit in UNITS
-            ],
-            "title": f"{begins.year} 年省直机关基层群众评议机关作风（演示）",
-        }
-        # Idempotency keys expire after some days: a campaign that exists already is rejected.
-        with suppress(RequestRejected):
-            await office.publish_campaign(request, key=id_of("demo", SEED, campaign_id, begins))
-        campaign = TargetCampaign.of(*await office.campaign(campaign_id))
-        await self._wait_for_campaign(office, campaign_id)
+        campaign = await self._publish_campaign(office)
+        await self._wait_for_campaign(office, campaign.id)
         if not self._checkpoint.codes:
-            await self._issue_codes(office, campaign_id)
+            await self._issue_codes(office, campaign.id)
         self._checkpoint.save()
         self._public = DemoPublic(
-            self._client, self._clients, campaign, self._checkpoint, self._quality
+            self._client,
+            self._clients,
+            campaign,
+            self._checkpoint,
+            self._quality,
         )
         done = self._timeline[: self._checkpoint.done]
         self._public.sent.update(event.kind for event in done)
+
+    async def _publish_campaign(self, office: Client) -> TargetCampaign:
+        begins = self._checkpoint.begins
+        request = _campaign_request(begins)
+        campaign_id = request["campaign_id"]
+        key = id_of("demo", SEED, campaign_id, begins)
+        # Idempotency keys expire after some days: a campaign that exists already is rejected.
+        with suppress(RequestRejected):
+            await office.publish_campaign(request, key=key)
+        campaign, rules = await office.campaign(campaign_id)
+        return TargetCampaign.of(campaign, rules)
 
     async def _wait_for_campaign(self, office: Client, campaign_id: str) -> None:
         """Wait until intake has consumed the campaign."""
@@ -253,8 +254,7 @@ class DemoRunner:
         rng = Random(f"{SEED}/rating/{number}")
         if not query_code or rng.random() >= RATING_SHARE:
             return
-        option = rng.choices((1, 2, 3), (60, 25, 15))[0]
-        reason = rng.choice(texts.DISSATISFIED) if option == 3 else ""
+        option, reason = _rating(rng)
         await self._client.rate_handling(complaint_number, query_code, option=option, reason=reason)
         self._rated += 1
 
@@ -271,7 +271,8 @@ class DemoRunner:
             ready = await self._staff.ready(now)
             for first in range(0, len(ready), CONCURRENCY_MAX):
                 batch = ready[first : first + CONCURRENCY_MAX]
-                await asyncio.gather(*(self._staff.act(case, rng) for case, rng in batch))
+                acting = [self._staff.act(case, rng) for case, rng in batch]
+                await asyncio.gather(*acting)
             self._staff_time = now
             await asyncio.sleep(self._staff_seconds)
 
@@ -298,18 +299,23 @@ class DemoRunner:
         """Update the figures."""
         supervisor = await self._clients(SUPERVISOR)
         while True:
-            _, closed = await supervisor.cases(state=["closed", "struck_off"], size=1)
-            lapsed = await supervisor.read(
-                "/casework/api/deadlines", state="lapsed", size=DEADLINES_MAX
-            )
-            unread = await supervisor.unread()
-            self._figures = {
-                "open": self._staff.counts.total(),
-                "closed": closed,
-                "lapsed": len(lapsed),
-                "notifications": f"{unread}+" if unread >= UNREAD_MAX else unread,
-            }
+            self._figures = await self._read_figures(supervisor)
             await asyncio.sleep(COUNT_SECONDS if self._is_behind else COUNT_SECONDS_LIVE)
+
+    async def _read_figures(self, supervisor: Client) -> dict[str, object]:
+        _, closed = await supervisor.cases(state=["closed", "struck_off"], size=1)
+        lapsed = await supervisor.read(
+            "/casework/api/deadlines",
+            state="lapsed",
+            size=DEADLINES_MAX,
+        )
+        unread = await supervisor.unread()
+        return {
+            "open": self._staff.counts.total(),
+            "closed": closed,
+            "lapsed": len(lapsed),
+            "notifications": f"{unread}+" if unread >= UNREAD_MAX else unread,
+        }
 
     # ── afterwards ────────────────────────────────────────────────────────────────────────────────
 
@@ -319,3 +325,29 @@ class DemoRunner:
             with suppress(RequestRejected, Unanswered):
                 await self._public.perform_live(real_now())
             await asyncio.sleep(LIVE_SECONDS)
+
+
+def _campaign_request(begins: date) -> Json:
+    return {
+        "rules": demo_rules(begins),
+        "year": begins.year,
+        "campaign_id": f"J-{begins.year}",
+        "units": [_unit_request(unit) for unit in UNITS],
+        "title": f"{begins.year} 年省直机关基层群众评议机关作风（演示）",
+    }
+
+
+def _unit_request(unit: DemoUnit) -> Json:
+    return {
+        "unit_id": unit.unit_id,
+        "name": unit.name,
+        "category": unit.category,
+        "aliases": list(unit.aliases),
+    }
+
+
+def _rating(rng: Random) -> tuple[int, str]:
+    """Return an option and the reason for it."""
+    option = rng.choices((1, 2, 3), (60, 25, 15))[0]
+    reason = rng.choice(texts.DISSATISFIED) if option == 3 else ""
+    return option, reason

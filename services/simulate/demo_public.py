@@ -9,7 +9,7 @@ from typing import Final
 from services.simulate import texts
 from services.simulate.accounts import INSPECTOR, OPERATOR
 from services.simulate.checkpoint import DemoCheckpoint
-from services.simulate.client import Ballot, Client, RequestRejected, id_of
+from services.simulate.client import Ballot, Client, Json, RequestRejected, id_of
 from services.simulate.requests import TargetCampaign, ballot_answers, complaint_body, visit_body
 from services.simulate.staff import ClientPool
 from services.simulate.timeline import BALLOTS, KINDS, SEED, TimelineEvent, ballot_position
@@ -20,6 +20,8 @@ from shared.foundation.clock import CHINA
 LIVE_BALLOTS: Final = 2_000
 LIVE_CODES: Final = "hall/live"
 LIVE_UNITS: Final = 3
+CHANNELS: Final = ("hotline", "online", "letter", "counter")
+CHANNEL_WEIGHTS: Final = (50, 38, 6, 6)
 TOLERATED_STATUSES: Final = frozenset({404, 409, 410, 422})
 """The event was performed before, and its idempotency key has expired."""
 
@@ -72,17 +74,21 @@ class DemoPublic:
             await self.perform(event)
 
     async def _complain(self, event: TimelineEvent) -> None:
-        rng = event.rng
         operator = await self._clients(OPERATOR)
-        weights = [1.35 - self._quality[unit.unit_id] for unit in UNITS]
-        unit = rng.choices(UNITS, weights)[0]
-        channel = rng.choices(("hotline", "online", "letter", "counter"), (50, 38, 6, 6))[0]
-        complaint = texts.complaint(rng, unit, event.at.astimezone(CHINA).date())
-        drafted = channel == "online" and rng.random() < 0.5
-        body = complaint_body(complaint, self._campaign.id, channel, drafted=drafted)
+        body = self._invented_complaint(event)
         response = await operator.register_complaint(body, key=event.key)
         receipt = response.body
         self.query_codes[receipt["number"]] = receipt["query_code"]
+
+    def _invented_complaint(self, event: TimelineEvent) -> Json:
+        rng = event.rng
+        day = event.at.astimezone(CHINA).date()
+        weights = [1.35 - self._quality[unit.unit_id] for unit in UNITS]
+        unit = rng.choices(UNITS, weights)[0]
+        channel = rng.choices(CHANNELS, CHANNEL_WEIGHTS)[0]
+        complaint = texts.complaint(rng, unit, day)
+        drafted = channel == "online" and rng.random() < 0.5
+        return complaint_body(complaint, self._campaign.id, channel, drafted=drafted)
 
     async def _submit_ballot(self, event: TimelineEvent) -> None:
         instrument, _, _ = event.about.partition("/")
@@ -98,7 +104,8 @@ class DemoPublic:
             return
         code = codes.pop()
         self._checkpoint.save()
-        answers = self._answers(event.rng, "hall", event.rng.sample(UNITS, LIVE_UNITS))
+        units = event.rng.sample(UNITS, LIVE_UNITS)
+        answers = self._answers(event.rng, "hall", units)
         await self._client.submit_ballot(code, answers, key=event.key)
         self.sent["ballot"] += 1
 
@@ -108,22 +115,28 @@ class DemoPublic:
         return ballot_answers(rng, self._campaign.scheme, form, units, self._quality)
 
     async def _inspect(self, event: TimelineEvent) -> None:
-        rng = event.rng
         inspector = await self._clients(INSPECTOR)
+        visit = self._invented_visit(event)
+        visit_id = id_of("demo", SEED, "visit", event.number, self._checkpoint.begins)
+        await inspector.submit_visit(visit_id, visit)
+
+    def _invented_visit(self, event: TimelineEvent) -> Json:
+        rng = event.rng
         unit = UNITS_BY_ID[event.about]
-        weakness = 1 - self._quality[unit.unit_id]
-        weights = (4 * (1 - weakness), 2, 4 * weakness, 3 * weakness)
-        faults = rng.choices((0, 1, 2, 3), weights)[0]
-        visit = visit_body(
+        return visit_body(
             rng,
             self._campaign.id,
             self._campaign.scheme.checklists[0],
             unit,
             visited_at=event.at,
-            faults=faults,
+            faults=_fault_count(rng, self._quality[unit.unit_id]),
         )
-        visit_id = id_of("demo", SEED, "visit", event.number, self._checkpoint.begins)
-        await inspector.submit_visit(visit_id, visit)
+
+
+def _fault_count(rng: Random, quality: float) -> int:
+    weakness = 1 - quality
+    weights = (4 * (1 - weakness), 2, 4 * weakness, 3 * weakness)
+    return rng.choices((0, 1, 2, 3), weights)[0]
 
 
 def _ballot_units(rng: Random, instrument: str, number: int) -> list[DemoUnit]:

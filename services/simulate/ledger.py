@@ -25,10 +25,9 @@ class Ledger:
 
     async def note(self, **fields: Any) -> None:
         """Append one line and wait until it is on disk."""
-        record = {**fields, "at": real_now().isoformat()}
-        line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((line, done))
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        self._waiting.append((_encode(fields), done))
         async with self._syncing:
             if not done.done():
                 await self._sync()
@@ -48,6 +47,11 @@ class Ledger:
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)
+
+
+def _encode(fields: Json) -> bytes:
+    record = {**fields, "at": real_now().isoformat()}
+    return json.dumps(record, ensure_ascii=False).encode() + b"\n"
 
 
 def read_ledger(path: Path) -> list[Json]:

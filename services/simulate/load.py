@@ -85,19 +85,22 @@ class Load:
         ledger = Ledger(self.ledger)
         try:
             async with self._senders() as senders:
-                campaign = await self._campaign(senders.office)
-                run = LoadRun(
-                    ledger,
-                    senders,
-                    campaign,
-                    seed=self.seed,
-                    rate=self.rate,
-                    now=self.now,
-                    on_progress=self.on_progress,
-                )
+                run = await self._prepare_run(ledger, senders)
                 return await run.send(self.plan())
         finally:
             ledger.close()
+
+    async def _prepare_run(self, ledger: Ledger, senders: Senders) -> LoadRun:
+        campaign = await self._campaign(senders.office)
+        return LoadRun(
+            ledger,
+            senders,
+            campaign,
+            seed=self.seed,
+            rate=self.rate,
+            now=self.now,
+            on_progress=self.on_progress,
+        )
 
     def plan(self) -> list[Operation]:
         """Return all operations in order; the same for the same seed, count and mix."""
@@ -111,19 +114,21 @@ class Load:
 
     @asynccontextmanager
     async def _senders(self) -> AsyncIterator[Senders]:
-        clients = [
-            Client(self.base_url, source=address, attempts_max=self.attempts_max)
-            for address in self._addresses()
-        ]
+        clients = [self._client(address) for address in self._addresses()]
         try:
-            operator, inspector, office = [
-                await clients[0].sign_in(account.name, self.password)
-                for account in (OPERATOR, INSPECTOR, OFFICE)
-            ]
-            yield Senders(operator, inspector, office, tuple(clients))
+            first = clients[0]
+            yield Senders(
+                operator=await first.sign_in(OPERATOR.name, self.password),
+                inspector=await first.sign_in(INSPECTOR.name, self.password),
+                office=await first.sign_in(OFFICE.name, self.password),
+                respondents=tuple(clients),
+            )
         finally:
             for client in clients:
                 await client.close()
+
+    def _client(self, address: str | None) -> Client:
+        return Client(self.base_url, source=address, attempts_max=self.attempts_max)
 
     def _addresses(self) -> list[str | None]:
         """Return the local addresses to send ballots from; None leaves the choice to the system."""

@@ -6,11 +6,20 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import cycle
 from random import Random
 from typing import Final
 
 from services.simulate import texts
-from services.simulate.client import ApiResponse, Client, Json, RequestRejected, Unanswered, id_of
+from services.simulate.client import (
+    ApiResponse,
+    Ballot,
+    Client,
+    Json,
+    RequestRejected,
+    Unanswered,
+    id_of,
+)
 from services.simulate.ledger import Ledger, acknowledged
 from services.simulate.requests import TargetCampaign, ballot_answers, complaint_body, visit_body
 from shared.appraisal.schemes import Questionnaire
@@ -99,8 +108,13 @@ class LoadRun:
         done = acknowledged(self._ledger.lines)
         pending = [operation for operation in plan if operation.number not in done]
         self._counts["skipped"] = len(plan) - len(pending)
-        await self._issue_codes([operation for operation in plan if operation.kind == "ballot"])
+        ballots = [operation for operation in plan if operation.kind == "ballot"]
+        await self._issue_codes(ballots)
         started = time.perf_counter()
+        await self._send_all(pending, started)
+        return self._summary(time.perf_counter() - started)
+
+    async def _send_all(self, pending: Sequence[Operation], started: float) -> None:
         async with asyncio.TaskGroup() as tasks:
             for position, operation in enumerate(pending):
                 if self._rate:
@@ -108,7 +122,6 @@ class LoadRun:
                     await asyncio.sleep(max(0.0, due - time.perf_counter()))
                 await self._in_flight.acquire()
                 tasks.create_task(self._send(operation))
-        return self._summary(time.perf_counter() - started)
 
     async def _restore_start(self) -> None:
         """Use the start of the first run: a repeated request must have the same content."""
@@ -136,8 +149,8 @@ class LoadRun:
             for group in form.groups
         ]
         numbers: dict[FormGroup, list[int]] = {form_group: [] for form_group in form_groups}
-        for position, operation in enumerate(ballots):
-            numbers[form_groups[position % len(form_groups)]].append(operation.number)
+        for form_group, operation in zip(cycle(form_groups), ballots, strict=False):
+            numbers[form_group].append(operation.number)
         return numbers
 
     async def _codes_for(self, form_group: FormGroup, count: int) -> list[str]:
@@ -145,9 +158,8 @@ class LoadRun:
         codes = self._codes_in_ledger(form_group)
         missing = count - len(codes)
         if missing > 0:
-            codes += await self._senders.office.issue_tokens(
-                self._campaign.id, instrument, group, missing
-            )
+            office = self._senders.office
+            codes += await office.issue_tokens(self._campaign.id, instrument, group, missing)
             await self._ledger.note(state="codes", instrument=instrument, group=group, codes=codes)
         return codes
 
@@ -168,37 +180,37 @@ class LoadRun:
             outcome = await self._outcome(operation)
             self._milliseconds.append(1000 * (time.perf_counter() - started))
             await self._ledger.note(**facts, **outcome)
-            self._counts[outcome["state"]] += 1
-            self._counts["replayed"] += outcome.get("replayed", False)
-            self._on_progress(self._counts)
+            self._count(outcome)
         finally:
             self._in_flight.release()
 
+    def _count(self, outcome: Json) -> None:
+        self._counts[outcome["state"]] += 1
+        self._counts["replayed"] += outcome.get("replayed", False)
+        self._on_progress(self._counts)
+
     async def _outcome(self, operation: Operation) -> Json:
+        try:
+            response = await self._request(operation)
+        except RequestRejected as rejected:
+            return {"state": "refused", "status": rejected.status, "sentence": rejected.sentence}
+        except Unanswered:
+            return {"state": "unknown"}
+        return _acknowledgement(response)
+
+    async def _request(self, operation: Operation) -> ApiResponse:
         senders: dict[str, Callable[[Operation], Awaitable[ApiResponse]]] = {
             "complaint": self._send_complaint,
             "ballot": self._send_ballot,
             "visit": self._send_visit,
         }
-        try:
-            response = await senders[operation.kind](operation)
-        except RequestRejected as rejected:
-            return {"state": "refused", "status": rejected.status, "sentence": rejected.sentence}
-        except Unanswered:
-            return {"state": "unknown"}
-        answer = {name: response.body[name] for name in LEDGER_FIELDS & response.body.keys()}
-        return {
-            "state": "acknowledged",
-            "status": response.status,
-            "replayed": response.replayed,
-            "attempts": response.attempts,
-            "answer": answer,
-        }
+        return await senders[operation.kind](operation)
 
     async def _send_complaint(self, operation: Operation) -> ApiResponse:
         rng = operation.rng
         unit = rng.choice(self._campaign.units)
-        complaint = texts.complaint(rng, unit, self._started_at.astimezone(CHINA).date())
+        day = self._started_at.astimezone(CHINA).date()
+        complaint = texts.complaint(rng, unit, day)
         channel = rng.choice(("hotline", "hotline", "online"))
         drafted = channel == "online"
         body = complaint_body(complaint, self._campaign.id, channel, drafted=drafted)
@@ -206,40 +218,60 @@ class LoadRun:
 
     async def _send_ballot(self, operation: Operation) -> ApiResponse:
         instrument, code = self._codes[operation.number]
-        form = self._campaign.scheme.instrument(instrument)
-        assert isinstance(form, Questionnaire), "codes are issued for questionnaires"
-        size = min(UNITS_PER_BALLOT, len(self._campaign.units))
-        units = operation.rng.sample(self._campaign.units, size)
-        answers = ballot_answers(operation.rng, self._campaign.scheme, form, units, {})
+        answers = self._invented_answers(operation.rng, instrument)
         client = self._senders.respondent(operation.number)
         return await client.submit_ballot(code, answers, key=operation.key)
 
+    def _invented_answers(self, rng: Random, instrument: str) -> Ballot:
+        campaign = self._campaign
+        form = campaign.scheme.instrument(instrument)
+        assert isinstance(form, Questionnaire), "codes are issued for questionnaires"
+        size = min(UNITS_PER_BALLOT, len(campaign.units))
+        units = rng.sample(campaign.units, size)
+        return ballot_answers(rng, campaign.scheme, form, units, {})
+
     async def _send_visit(self, operation: Operation) -> ApiResponse:
-        rng = operation.rng
+        visit_id = id_of(operation.key)
+        body = self._invented_visit(operation.rng)
+        return await self._senders.inspector.submit_visit(visit_id, body)
+
+    def _invented_visit(self, rng: Random) -> Json:
         # Cut to the day: a repetition hours later must have the same content.
         today = self._now().replace(hour=0, minute=0, second=0, microsecond=0)
-        body = visit_body(
+        campaign = self._campaign
+        return visit_body(
             rng,
-            self._campaign.id,
-            self._campaign.scheme.checklists[0],
-            rng.choice(self._campaign.units),
+            campaign.id,
+            campaign.scheme.checklists[0],
+            rng.choice(campaign.units),
             visited_at=today - timedelta(minutes=VISITED_MINUTES_AGO),
             faults=rng.choice((0, 1, 2)),
         )
-        return await self._senders.inspector.submit_visit(id_of(operation.key), body)
 
     def _summary(self, seconds: float) -> LoadSummary:
+        counts = self._counts
         times = sorted(self._milliseconds) or [0.0]
         return LoadSummary(
-            acknowledged=self._counts["acknowledged"],
-            replayed=self._counts["replayed"],
-            refused=self._counts["refused"],
-            unknown=self._counts["unknown"],
-            skipped=self._counts["skipped"],
+            acknowledged=counts["acknowledged"],
+            replayed=counts["replayed"],
+            refused=counts["refused"],
+            unknown=counts["unknown"],
+            skipped=counts["skipped"],
             seconds=seconds,
             p50_ms=_percentile(times, 0.5),
             p99_ms=_percentile(times, 0.99),
         )
+
+
+def _acknowledgement(response: ApiResponse) -> Json:
+    recorded = LEDGER_FIELDS & response.body.keys()
+    return {
+        "state": "acknowledged",
+        "status": response.status,
+        "replayed": response.replayed,
+        "attempts": response.attempts,
+        "answer": {name: response.body[name] for name in recorded},
+    }
 
 
 def _percentile(ordered: Sequence[float], share: float) -> float:

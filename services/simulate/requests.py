@@ -50,7 +50,11 @@ def _unit_of(unit: Json) -> DemoUnit:
 
 
 def complaint_body(
-    complaint: texts.InventedComplaint, campaign_id: str, channel: str, *, drafted: bool = False
+    complaint: texts.InventedComplaint,
+    campaign_id: str,
+    channel: str,
+    *,
+    drafted: bool = False,
 ) -> Json:
     """Return the request that registers a complaint.
 
@@ -99,11 +103,16 @@ def _answers(
     counted = [option.no for option in scheme.options if option.counts]
     unknown = [option.no for option in scheme.options if not option.counts]
     for unit in units:
-        mean = quality.get(unit.unit_id, QUALITY_DEFAULT)
-        mood = min(max(rng.gauss(mean, 0.15), 0.0), 1.0)
+        mood = _mood(rng, quality.get(unit.unit_id, QUALITY_DEFAULT))
         for item in form.items:
-            options = unknown if unknown and rng.random() < UNKNOWN_SHARE else counted
+            knows_nothing = unknown and rng.random() < UNKNOWN_SHARE
+            options = unknown if knows_nothing else counted
             yield unit.unit_no, item.no, _option(rng, options, mood)
+
+
+def _mood(rng: Random, quality: float) -> float:
+    """Return how satisfied one respondent is, from 0 to 1."""
+    return min(max(rng.gauss(quality, 0.15), 0.0), 1.0)
 
 
 def _option(rng: Random, options: Sequence[int], mood: float) -> int:
@@ -122,13 +131,9 @@ def visit_body(
     faults: int,
 ) -> Json:
     """Return an inspection visit that finds `faults` items of the checklist wanting."""
-    failed = {item.id for item in rng.sample(checklist.items, faults)}
     day = visited_at.astimezone(CHINA).date()
-    notes = {
-        item.id: texts.finding(rng, unit, item.id, day)
-        for item in checklist.items
-        if item.id in failed
-    }
+    failed = _failed_items(rng, checklist, faults)
+    notes = {item_id: texts.finding(rng, unit, item_id, day) for item_id in failed}
     return {
         "campaign_id": campaign_id,
         "unit_id": unit.unit_id,
@@ -140,6 +145,12 @@ def visit_body(
         "findings": [_described_finding(rng, item_id, note) for item_id, note in notes.items()],
         "remarks": texts.remark(rng),
     }
+
+
+def _failed_items(rng: Random, checklist: Checklist, faults: int) -> list[str]:
+    """Return some items, in the order of the checklist."""
+    failed = {item.id for item in rng.sample(checklist.items, faults)}
+    return [item.id for item in checklist.items if item.id in failed]
 
 
 def _checked_item(item_id: str, note: str | None) -> Json:

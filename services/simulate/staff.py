@@ -55,10 +55,10 @@ def in_office_hours(at: datetime, calendar: WorkCalendar, rng: Random) -> dateti
         local = _next_midnight(local)
     while not calendar.is_workday(local.date()):
         local = _next_midnight(local)
-    if local.time() < opens:
-        opening = datetime.combine(local.date(), opens, CHINA)
-        local = opening + timedelta(minutes=rng.randint(0, 90))
-    return local
+    if local.time() >= opens:
+        return local
+    opening = datetime.combine(local.date(), opens, CHINA)
+    return opening + timedelta(minutes=rng.randint(0, 90))
 
 
 def _next_midnight(local: datetime) -> datetime:
@@ -103,7 +103,8 @@ class DemoStaff:
         """Return the open cases to act on now."""
         cases = await self._open_cases()
         self.counts = Counter(case["state"] for case in cases)
-        return [(case, rng) for case, rng in self._own(cases) if self._is_ready(case, rng, now)]
+        own = self._own(cases)
+        return [(case, rng) for case, rng in own if self._is_ready(case, rng, now)]
 
     async def _open_cases(self) -> list[Json]:
         supervisor = await self.clients(SUPERVISOR)
@@ -132,7 +133,11 @@ class DemoStaff:
         or never.
         """
         if case["state"] in ("pending", "reviewing"):
-            return self._in_office_hours(now + timedelta(hours=rng.uniform(1, 8)), rng)
+            hours = rng.uniform(1, 8)
+            return self._in_office_hours(now + timedelta(hours=hours), rng)
+        return self._planned_by_unit(case, rng, now)
+
+    def _planned_by_unit(self, case: Json, rng: Random, now: datetime) -> datetime | None:
         weakness = 1 - self.quality.get(case["unit_id"], QUALITY_DEFAULT)
         due = _instant(case["due_at"])
         luck = rng.random()
@@ -141,8 +146,13 @@ class DemoStaff:
         if due is None or due <= now or luck < LATE_SHARE * weakness:
             late_by = timedelta(hours=rng.uniform(3, 60))
             return self._in_office_hours((due or now) + late_by, rng)
-        planned = self._in_office_hours(now + (due - now) * rng.uniform(0.1, 0.75), rng)
-        return min(planned, max(now, due - timedelta(hours=2)))
+        return self._planned_before(due, rng, now)
+
+    def _planned_before(self, due: datetime, rng: Random, now: datetime) -> datetime:
+        share = rng.uniform(0.1, 0.75)
+        planned = self._in_office_hours(now + (due - now) * share, rng)
+        latest = max(now, due - timedelta(hours=2))
+        return min(planned, latest)
 
     def _in_office_hours(self, at: datetime, rng: Random) -> datetime:
         return in_office_hours(at, self.calendar, rng)
@@ -164,64 +174,83 @@ class DemoStaff:
 
     async def _triage(self, case: Json, rng: Random) -> None:
         reviewer = await self.clients(REVIEWER)
-        number, version = _version(case)
         if rng.random() < NOT_ACCEPTED_SHARE:
-            refusal = {"reason": "in_procedure", "explanation": ""}
-            key = id_of(number, version, "refuse")
-            await reviewer.act(number, "non-acceptance", refusal, key=key)
-            return
+            await self._refuse(reviewer, case)
+        else:
+            await self._assign(reviewer, case)
+
+    async def _refuse(self, reviewer: Client, case: Json) -> None:
+        number, version = _version(case)
+        refusal = {"reason": "in_procedure", "explanation": ""}
+        key = id_of(number, version, "refuse")
+        await reviewer.act(number, "non-acceptance", refusal, key=key)
+
+    async def _assign(self, reviewer: Client, case: Json) -> None:
+        number, version = _version(case)
         details = await reviewer.case(number)
         accused = details["origin"]["named_unit_id"]
         # A report is never assigned to the unit that it accuses.
         unit_id = next(unit_id for unit_id in REPORT_UNIT_IDS if unit_id != accused)
         assignment = {"unit_id": unit_id, "opinion": "请核查后按期反馈。"}
-        await reviewer.act(number, "assignment", assignment, key=id_of(number, version, "assign"))
+        key = id_of(number, version, "assign")
+        await reviewer.act(number, "assignment", assignment, key=key)
 
     async def _accept(self, case: Json, rng: Random) -> None:
         handler = await self.clients(handler_of(case["unit_id"]))
         number, version = _version(case)
         if rng.random() < RETURNED_SHARE and case["kind"] == "complaint":
             reason = {"reason": "not_ours", "basis": rng.choice(texts.RETURNED)}
-            await handler.act(number, "return", reason, key=id_of(number, version, "return"))
+            key = id_of(number, version, "return")
+            await handler.act(number, "return", reason, key=key)
             return
-        await handler.accept_case(number, key=id_of(number, version, "accept"))
+        key = id_of(number, version, "accept")
+        await handler.accept_case(number, key=key)
 
     async def _handle(self, case: Json, rng: Random) -> None:
         handler = await self.clients(handler_of(case["unit_id"]))
-        number, version = _version(case)
         wants_extension = rng.random() < EXTENDED_SHARE
         may_extend = wants_extension and case["deadline_status"] in ("normal", "warning")
         if may_extend and await self._extend(handler, case, rng):
             return
-        result = texts.outcome(rng)
+        await self._submit(handler, case, texts.outcome(rng))
+
+    async def _submit(self, handler: Client, case: Json, result: texts.HandlingResult) -> None:
+        number, version = _version(case)
         body = {
             "account": result.account,
             "finding": result.finding,
             "measures": result.measures,
             "reply": result.reply,
         }
-        await handler.submit_result(number, body, key=id_of(number, version, "submit"))
+        key = id_of(number, version, "submit")
+        await handler.submit_result(number, body, key=key)
 
     async def _extend(self, handler: Client, case: Json, rng: Random) -> bool:
         """Request an extension and approve it. Return False if the system rejects it."""
         number, version = _version(case)
         request = {"amount": EXTENSION_DAYS, "reason": rng.choice(texts.EXTENDED)}
+        key = id_of(number, version, "extension")
         try:
-            await handler.act(number, "extension", request, key=id_of(number, version, "extension"))
+            await handler.act(number, "extension", request, key=key)
         except RequestRejected:
             return False
-        approval = {"agree": True, "opinion": "同意延期，请抓紧办理。"}
         for account in (head_of(case["unit_id"]), SUPERVISOR):
-            approver = await self.clients(account)
-            key = id_of(number, version, "agree", account.name)
-            await approver.act(number, "extension/approval", approval, key=key)
+            await self._approve_extension(case, account)
         return True
+
+    async def _approve_extension(self, case: Json, account: DemoAccount) -> None:
+        approver = await self.clients(account)
+        number, version = _version(case)
+        approval = {"agree": True, "opinion": "同意延期，请抓紧办理。"}
+        key = id_of(number, version, "agree", account.name)
+        await approver.act(number, "extension/approval", approval, key=key)
 
     async def _review(self, case: Json, rng: Random) -> None:
         supervisor = await self.clients(SUPERVISOR)
         number, version = _version(case)
         approve = rng.random() > SENT_BACK_SHARE
-        opinion = rng.choice(texts.APPROVED if approve else texts.SENT_BACK)
+        opinions = texts.APPROVED if approve else texts.SENT_BACK
+        opinion = rng.choice(opinions)
         key = id_of(number, version, "review")
         await supervisor.review_case(number, approve=approve, opinion=opinion, key=key)
         if approve:
@@ -244,13 +273,17 @@ class DemoStaff:
         lag_hours = rng.choices(lags, (86, 10, 4))[0]
         if lag_hours is None or now < due + timedelta(hours=lag_hours):
             return
-        handler = await self.clients(handler_of(unit_id))
         reference = f"办函〔{due.year}〕{rng.randint(3, 99)}号"
+        await self._send_document(obligation, reference)
+
+    async def _send_document(self, obligation: Json, reference: str) -> None:
+        obligation_id = obligation["id"]
+        handler = await self.clients(handler_of(obligation["unit_id"]))
         document = f"关于报送{obligation['deliverable']}的函（{reference}）"
         await handler.write(
-            f"/casework/api/obligations/{obligation['id']}/fulfilment",
+            f"/casework/api/obligations/{obligation_id}/fulfilment",
             {"document": document},
-            key=id_of(obligation["id"]),
+            key=id_of(obligation_id),
         )
 
 

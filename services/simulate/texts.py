@@ -94,55 +94,66 @@ def pick(rng: Random, weighted: tuple[tuple[T, int], ...]) -> T:
 def complaint(rng: Random, unit: DemoUnit, day: date, item: str | None = None) -> InventedComplaint:
     """Return a complaint about `unit` on `day`, filed under a catalogue `item` if one is given."""
     kind = pick(rng, KINDS) if item is None else ComplaintKind.COMPLAINT
-    problem, scene = _scene(rng, kind, item)
+    problem, (narrative, summary) = _scene(rng, kind, item)
     slots = _slots(rng, unit, day)
-    wish = (
-        rng.choice(scenes.WISHES)
-        if kind in (ComplaintKind.COMPLAINT, ComplaintKind.REPORT)
-        else ("", "")
-    )
+    wish, wish_summary = _wish(rng, kind)
     identity = rng.choices(("confidential", "anonymous", "real_name"), (60, 20, 20))[0]
-    who = complainant(rng)
-    tail = rng.choice(scenes.QUIET_TAILS if identity == "anonymous" else scenes.TAILS).format_map(
-        who
-    )
-    urgency, reason = (
-        rng.choice(URGENT)
-        if kind is ComplaintKind.COMPLAINT and rng.random() < 0.06
-        else (Urgency.NORMAL, "")
-    )
-    known = identity != "anonymous"
+    person = complainant(rng)
+    tail = _tail(rng, identity).format_map(person)
+    urgency, reason = _urgency(rng, kind)
+    opening = rng.choice(scenes.OPENINGS)
+    contact = {} if identity == "anonymous" else person
     return InventedComplaint(
         unit_id=unit.unit_id,
         kind=kind,
         urgency=urgency,
         urgency_reason=reason,
         problem_item=problem,
-        complaint_text=_joined(
-            rng.choice(scenes.OPENINGS), scene[0].format_map(slots), wish[0], tail
-        ),
-        redacted_summary=_joined(scene[1].format_map(slots), wish[1]),
+        complaint_text=_joined(opening, narrative.format_map(slots), wish, tail),
+        redacted_summary=_joined(summary.format_map(slots), wish_summary),
         identity=identity,
-        name=who["name"] if known else "",
-        phone=who["phone"] if known else "",
-        address=who["address"] if known else "",
+        name=contact.get("name", ""),
+        phone=contact.get("phone", ""),
+        address=contact.get("address", ""),
         place=slots["place"],
         occurred=slots["when"],
     )
 
 
+def _wish(rng: Random, kind: ComplaintKind) -> tuple[str, str]:
+    """Return what the complainant asks for, in full and redacted."""
+    asks = kind in (ComplaintKind.COMPLAINT, ComplaintKind.REPORT)
+    return rng.choice(scenes.WISHES) if asks else ("", "")
+
+
+def _tail(rng: Random, identity: str) -> str:
+    tails = scenes.QUIET_TAILS if identity == "anonymous" else scenes.TAILS
+    return rng.choice(tails)
+
+
+def _urgency(rng: Random, kind: ComplaintKind) -> tuple[Urgency, str]:
+    is_urgent = kind is ComplaintKind.COMPLAINT and rng.random() < 0.06
+    return rng.choice(URGENT) if is_urgent else (Urgency.NORMAL, "")
+
+
+_SCENES_WITHOUT_ITEM: Final = {
+    ComplaintKind.INQUIRY: scenes.INQUIRIES,
+    ComplaintKind.SUGGESTION: scenes.SUGGESTIONS,
+    ComplaintKind.PRAISE: scenes.PRAISES,
+}
+
+
 def _scene(rng: Random, kind: ComplaintKind, item: str | None) -> tuple[str | None, scenes.Scene]:
-    telling = {
-        ComplaintKind.INQUIRY: scenes.INQUIRIES,
-        ComplaintKind.SUGGESTION: scenes.SUGGESTIONS,
-        ComplaintKind.PRAISE: scenes.PRAISES,
-    }
-    if kind in telling:
-        return None, rng.choice(telling[kind])
-    if item is None:
-        items = scenes.REPORTED if kind is ComplaintKind.REPORT else tuple(scenes.SCENES)
-        item = pick(rng, tuple((one, scenes.OFTEN.get(one, 1)) for one in items))
-    return item, rng.choice(scenes.SCENES[item])
+    if kind in _SCENES_WITHOUT_ITEM:
+        return None, rng.choice(_SCENES_WITHOUT_ITEM[kind])
+    chosen = item or _item(rng, kind)
+    return chosen, rng.choice(scenes.SCENES[chosen])
+
+
+def _item(rng: Random, kind: ComplaintKind) -> str:
+    items = scenes.REPORTED if kind is ComplaintKind.REPORT else tuple(scenes.SCENES)
+    weighted = tuple((item, scenes.OFTEN.get(item, 1)) for item in items)
+    return pick(rng, weighted)
 
 
 def _slots(rng: Random, unit: DemoUnit, day: date) -> dict[str, str]:
@@ -335,14 +346,19 @@ _EXPLAINED: Final = (
 def outcome(rng: Random) -> HandlingResult:
     """Return the result of one case; most are substantiated."""
     finding = rng.choices(tuple(CaseFinding), (50, 25, 25))[0]
-    account = rng.choice(_CHECKED) + rng.choice(_FOUND[finding]).format(fault=rng.choice(_FAULTS))
+    checked = rng.choice(_CHECKED)
+    found = rng.choice(_FOUND[finding])
+    account = checked + found.format(fault=rng.choice(_FAULTS))
+    measures, done = _measures(rng, finding)
+    reply = _REPLIES[finding].format(done=done)
+    return HandlingResult(finding, account, measures, reply)
+
+
+def _measures(rng: Random, finding: CaseFinding) -> tuple[str, str]:
+    """Return the measures, and what the reply says was done."""
     if finding is CaseFinding.UNSUBSTANTIATED:
-        measures = _NO_MEASURES
-        done = rng.choice(_EXPLAINED)
-    else:
-        measures = rng.choice(_MEASURES)
-        done = rng.choice(_DONE)
-    return HandlingResult(finding, account, measures, _REPLIES[finding].format(done=done))
+        return _NO_MEASURES, rng.choice(_EXPLAINED)
+    return rng.choice(_MEASURES), rng.choice(_DONE)
 
 
 SENT_BACK: Final = (

@@ -76,11 +76,13 @@ def _ballots(begins: date) -> Iterator[TimelineEvent]:
 def _visits(begins: date) -> Iterator[TimelineEvent]:
     """Yield at least one visit to every unit; a third of them get a second one."""
     rng = Random(f"{SEED}/visits")
-    days = [day for day in _days(begins, first=PLAN_DUE_DAY + 1) if china().is_workday(day)]
+    all_days = _days(begins, first=PLAN_DUE_DAY + 1)
+    workdays = [day for day in all_days if china().is_workday(day)]
     units = rng.sample(UNITS, len(UNITS)) + rng.sample(UNITS, len(UNITS) // 3)
     for number, unit in enumerate(units):
-        day = days[number * len(days) // len(units)]
-        yield TimelineEvent(_instant(day, rng, 9, 16), "visit", number, unit.unit_id)
+        day = workdays[number * len(workdays) // len(units)]
+        at = _instant(day, rng, 9, 16)
+        yield TimelineEvent(at, "visit", number, unit.unit_id)
 
 
 def _days(begins: date, *, first: int) -> list[date]:
@@ -88,8 +90,10 @@ def _days(begins: date, *, first: int) -> list[date]:
 
 
 def _instant(day: date, rng: Random, first_hour: int, last_hour: int) -> datetime:
-    hour, minute = divmod(rng.randint(first_hour * 60, last_hour * 60), 60)
-    local = datetime.combine(day, time(hour, minute, rng.randrange(60)), CHINA)
+    minutes = rng.randint(first_hour * 60, last_hour * 60)
+    hour, minute = divmod(minutes, 60)
+    second = rng.randrange(60)
+    local = datetime.combine(day, time(hour, minute, second), CHINA)
     return local.astimezone(UTC)
 
 
@@ -108,19 +112,23 @@ def demo_rules(begins: date) -> str:
 
     Plans are due in its first week, self-appraisals shortly after its end.
     """
-    report = begins + timedelta(days=DAYS + REPORT_DUE_DAYS_AFTER_NOW)
-    moved = {
-        "08-15": begins,
-        "09-01": begins + timedelta(days=PLAN_DUE_DAY),
-        "09-02": begins + timedelta(days=PLAN_DUE_DAY + 1),
-        "11-30": report,
-        "12-01": report + timedelta(days=1),
-        "12-10": report + timedelta(days=10),
-    }
     text = (FOLDER / "j.yaml").read_text(encoding="utf-8")
-    for original, day in moved.items():
+    for original, day in _moved_dates(begins).items():
         new = f"{day:%m-%d}" if day.year == begins.year else f'"+1 {day:%m-%d}"'
         for key in ("begins", "ends", "due"):
             # The mark keeps a moved date from being moved again.
             text = text.replace(f"{key}: {original}", f"{key}: @{new}")
     return text.replace(": @", ": ")
+
+
+def _moved_dates(begins: date) -> dict[str, date]:
+    plan_due = begins + timedelta(days=PLAN_DUE_DAY)
+    report_due = begins + timedelta(days=DAYS + REPORT_DUE_DAYS_AFTER_NOW)
+    return {
+        "08-15": begins,
+        "09-01": plan_due,
+        "09-02": plan_due + timedelta(days=1),
+        "11-30": report_due,
+        "12-01": report_due + timedelta(days=1),
+        "12-10": report_due + timedelta(days=10),
+    }

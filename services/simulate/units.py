@@ -93,15 +93,20 @@ def _registered_units() -> Iterator[DemoUnit]:
     numbers = count(1)
     for category, (letter, lines) in REGISTER.items():
         for position, line in enumerate(lines.strip().splitlines(), 1):
-            name, aliases, matters = (part.strip() for part in line.split("|"))
-            yield DemoUnit(
-                unit_id=f"{letter}{position:02d}",
-                unit_no=next(numbers),
-                name=name,
-                category=category,
-                aliases=tuple(aliases.split(",")),
-                matters=tuple(matters.split()),
-            )
+            unit_id = f"{letter}{position:02d}"
+            yield _unit(line, unit_id=unit_id, unit_no=next(numbers), category=category)
+
+
+def _unit(line: str, *, unit_id: str, unit_no: int, category: str) -> DemoUnit:
+    name, aliases, matters = (part.strip() for part in line.split("|"))
+    return DemoUnit(
+        unit_id=unit_id,
+        unit_no=unit_no,
+        name=name,
+        category=category,
+        aliases=tuple(aliases.split(",")),
+        matters=tuple(matters.split()),
+    )
 
 
 UNITS: Final = tuple(_registered_units())
