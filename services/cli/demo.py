@@ -26,17 +26,26 @@ def demo_password(data: Path) -> str:
     file = data / "demo.json"
     if not file.exists():
         data.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT, 0o600)
-        with os.fdopen(descriptor, "w") as handle:
-            json.dump({"password": "fp-" + secrets.token_hex(4)}, handle)
+        _store_password(file, "fp-" + secrets.token_hex(4))
     password: str = json.loads(file.read_text())["password"]
     return password
+
+
+def _store_password(file: Path, password: str) -> None:
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "w") as handle:
+        json.dump({"password": password}, handle)
 
 
 async def prepare_demo(settings: Settings, password: str) -> DemoInstallation:
     """Create the demo accounts and start the clock; a second call adds what is missing."""
     # The clock comes first: whatever is written before it would lie in its future.
     clock = await VirtualClock.started(settings.database_url)
+    await _seed_accounts(settings, password)
+    return DemoInstallation(password, clock)
+
+
+async def _seed_accounts(settings: Settings, password: str) -> None:
     database = Database(settings.database_url, "intake", pool_size=2)
     units = [(unit.unit_id, unit.name) for unit in UNITS]
     try:
@@ -44,4 +53,3 @@ async def prepare_demo(settings: Settings, password: str) -> DemoInstallation:
             await seed_accounts(tx, password=password, units=units)
     finally:
         await database.close()
-    return DemoInstallation(password, clock)

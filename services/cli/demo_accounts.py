@@ -12,7 +12,10 @@ from shared.storage.transaction import Transaction, new_id
 
 
 async def seed_accounts(
-    tx: Transaction, *, password: str | None = None, units: Sequence[tuple[str, str]] = ()
+    tx: Transaction,
+    *,
+    password: str | None = None,
+    units: Sequence[tuple[str, str]] = (),
 ) -> tuple[str, list[Account]]:
     """Create the accounts that are missing; return their password and the new accounts.
 
@@ -22,8 +25,8 @@ async def seed_accounts(
     check_password(password, name="")
     # One hash for all accounts: hashing a hundred times would take ten seconds on a laptop.
     password_hash = await hash_password(password)
-    wanted = [_account(demo) for demo in _demo_accounts(units)]
-    added = [account for account in wanted if await store.add(tx, account, password_hash)]
+    accounts = [_account(demo) for demo in _demo_accounts(units)]
+    added = [account for account in accounts if await store.add(tx, account, password_hash)]
     tx.audit("accounts.seeded", "demonstration", "system", count=len(added))
     return password, added
 

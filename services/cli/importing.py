@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from services.cli.installation import build
@@ -27,6 +27,9 @@ from shared.foundation.settings import Settings
 from shared.runtime.service import Service
 from shared.security.policies import Account
 
+if TYPE_CHECKING:
+    from services.intake.actions.imports import ImportJob
+
 IMPORTER: Final = Account(id=UUID(int=0), name="import", display_name="导入", role=Role.OFFICE)
 """The acting account of imports by command."""
 
@@ -42,12 +45,13 @@ class ImportResult:
 
     def report(self) -> bytes:
         """Return the rejected rows as CSV."""
-        return report_csv([(error.line, error.column, error.reason) for error in self.errors])
+        rows = [(error.line, error.column, error.reason) for error in self.errors]
+        return report_csv(rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportFile:
-    """A CSV file or workbook, told apart by its content, and the text of its mapping."""
+    """A CSV file or workbook, recognised by its content, and the text of its mapping."""
 
     name: str
     content: bytes
@@ -57,7 +61,9 @@ class ImportFile:
     def read(file: Path, mapping: Path) -> "ImportFile":
         """Read a file and its mapping."""
         return ImportFile(
-            name=file.name, content=file.read_bytes(), mapping=mapping.read_text(encoding="utf-8")
+            name=file.name,
+            content=file.read_bytes(),
+            mapping=mapping.read_text(encoding="utf-8"),
         )
 
 
@@ -76,7 +82,10 @@ async def import_rows(
     """
     if kind == "units":
         return await _import_units(
-            file, campaign_id=campaign_id, dry_run=dry_run, settings=settings
+            file,
+            campaign_id=campaign_id,
+            dry_run=dry_run,
+            settings=settings,
         )
     from services.intake.actions import imports
 
@@ -88,12 +97,25 @@ async def import_rows(
         dry_run=dry_run,
         by=IMPORTER,
     )
-    if job.mapping.kind != kind:
+    _check_kind(kind, job.mapping.kind)
+    return await _run_job(job, settings, on_progress)
+
+
+def _check_kind(kind: str, mapping_kind: str) -> None:
+    if mapping_kind != kind:
         raise Rejected(
-            f"映射文件用于 {job.mapping.kind}，与命令中的 {kind} 不一致",
+            f"映射文件用于 {mapping_kind}，与命令中的 {kind} 不一致",
             status=422,
             field="mapping",
         )
+
+
+async def _run_job(
+    job: "ImportJob",
+    settings: Settings,
+    on_progress: Callable[[int, int], None],
+) -> ImportResult:
+    from services.intake.actions import imports
 
     def report(progress: imports.ImportProgress) -> None:
         on_progress(progress.processed, progress.total)
@@ -102,31 +124,43 @@ async def import_rows(
         async with service.database.transaction(service.context) as tx:
             import_id = await imports.start_import(tx, job)
         progress = await imports.run_import(
-            service.database, service.context, import_id, job, on_progress=report
+            service.database,
+            service.context,
+            import_id,
+            job,
+            on_progress=report,
         )
     return ImportResult(progress.total, progress.done, progress.repeated, progress.errors)
 
 
 async def _import_units(
-    file: ImportFile, *, campaign_id: str, dry_run: bool, settings: Settings
+    file: ImportFile,
+    *,
+    campaign_id: str,
+    dry_run: bool,
+    settings: Settings,
 ) -> ImportResult:
     """Register units, all or none."""
-    from services.scoring.actions.campaigns import register_units
-    from services.scoring.domain.register import UNIT_COLUMNS, unit_row
-
     rows = _mapped_rows(file)
     errors = [row for row in rows if isinstance(row, RowError)]
     valid = [row for row in rows if isinstance(row, MappedRow)]
     if errors:
         return ImportResult(len(rows), 0, errors=errors)
     if not dry_run:
-        units = [unit_row(_texts(row, UNIT_COLUMNS)) for row in valid]
-        async with (
-            _opened("scoring", settings) as service,
-            service.database.transaction(service.context) as tx,
-        ):
-            await register_units(tx, campaign_id, units, by=IMPORTER)
+        await _register_units(valid, campaign_id, settings)
     return ImportResult(len(rows), len(valid))
+
+
+async def _register_units(rows: list[MappedRow], campaign_id: str, settings: Settings) -> None:
+    from services.scoring.actions.campaigns import register_units
+    from services.scoring.domain.register import UNIT_COLUMNS, unit_row
+
+    units = [unit_row(_texts(row, UNIT_COLUMNS)) for row in rows]
+    async with (
+        _opened("scoring", settings) as service,
+        service.database.transaction(service.context) as tx,
+    ):
+        await register_units(tx, campaign_id, units, by=IMPORTER)
 
 
 def _mapped_rows(file: ImportFile) -> list[MappedRow | RowError]:

@@ -39,16 +39,28 @@ async def up(
     async with AsyncExitStack() as exits:
         await exits.enter_async_context(stack.running(on_progress))
         settings = embedded_settings(stack, host=host, port=port, demo=demo)
-        on_progress(PREPARING, 0, 1)
-        await prepare(settings, demo=demo)
-        installation = await prepare_demo(settings, demo_password(data)) if demo else None
-        on_progress(PREPARING, 1, 1)
+        installation = await _prepare(settings, data, demo=demo, on_progress=on_progress)
         await exits.enter_async_context(running(settings))
         tasks = [asyncio.create_task(stack.supervise())]
         on_ready(settings, installation)
         if installation:
-            tasks.append(asyncio.create_task(contain(run_demo(settings, installation))))
+            playing = contain(run_demo(settings, installation))
+            tasks.append(asyncio.create_task(playing))
         await _wait_until_stopped(stopping, tasks)
+
+
+async def _prepare(
+    settings: Settings,
+    data: Path,
+    *,
+    demo: bool,
+    on_progress: OnProgress,
+) -> DemoInstallation | None:
+    on_progress(PREPARING, 0, 1)
+    await prepare(settings, demo=demo)
+    installation = await prepare_demo(settings, demo_password(data)) if demo else None
+    on_progress(PREPARING, 1, 1)
+    return installation
 
 
 async def contain(demo: Awaitable[None]) -> None:

@@ -32,7 +32,8 @@ def list_pending(data: DataFolder = DATA) -> None:
 
     async def add_rows(service: str, tx: Transaction) -> None:
         for dead_letter in await store.pending(tx):
-            table.add_row(service, *(str(getattr(dead_letter, name)) for name in COLUMNS))
+            cells = [str(getattr(dead_letter, name)) for name in COLUMNS]
+            table.add_row(service, *cells)
         out.print(f"{service}: {await buffered_events.count(tx)} buffered")
 
     run(in_each_service(installed_settings(data), SERVICES, add_rows))
@@ -47,7 +48,12 @@ def replay(
 ) -> None:
     """Replay dead letters after their cause was removed. Replaying twice changes nothing."""
     built = build(service, installed_settings(data))
-    applied, failed = run(
-        messaging.replay(built.database, built.handlers, built.context, by=by, only=ids or None)
+    replaying = messaging.replay(
+        built.database,
+        built.handlers,
+        built.context,
+        by=by,
+        only=ids or None,
     )
+    applied, failed = run(replaying)
     out.print(f"{applied} applied, {failed} still pending")

@@ -1,13 +1,16 @@
 """`fengping import`: import a file of another system."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from services.cli.console import DATA, DataFolder, StepProgress, out, run
 from services.cli.installation import installed_settings
 from shared.appraisal.imports import KINDS
+
+if TYPE_CHECKING:
+    from services.cli.importing import ImportResult
 
 HAS_REJECTED_ROWS = 2
 """Exit status of an import that rejected rows."""
@@ -41,23 +44,29 @@ def import_file(
         def on_progress(done: int, total: int) -> None:
             progress(f"{kind} of {file.name}", done, total)
 
-        result = run(
-            import_rows(
-                kind,
-                ImportFile.read(file, mapping),
-                campaign_id=campaign,
-                dry_run=dry_run,
-                settings=installed_settings(data),
-                on_progress=on_progress,
-            )
+        importing = import_rows(
+            kind,
+            ImportFile.read(file, mapping),
+            campaign_id=campaign,
+            dry_run=dry_run,
+            settings=installed_settings(data),
+            on_progress=on_progress,
         )
+        result = run(importing)
+    _print_result(result, dry_run=dry_run)
+    if result.errors:
+        _write_report(result, report or file.with_suffix(".refused.csv"))
+        raise typer.Exit(HAS_REJECTED_ROWS)
+
+
+def _print_result(result: "ImportResult", *, dry_run: bool) -> None:
     verb = "would be taken" if dry_run else "taken"
     out.print(
         f"{result.total} rows: {result.done} {verb}, {result.repeated} in already,"
         f" {len(result.errors)} refused"
     )
-    if result.errors:
-        report = report or file.with_suffix(".refused.csv")
-        report.write_bytes(result.report())
-        out.print(f"refused rows with line, column and reason: {report}")
-        raise typer.Exit(HAS_REJECTED_ROWS)
+
+
+def _write_report(result: "ImportResult", file: Path) -> None:
+    file.write_bytes(result.report())
+    out.print(f"refused rows with line, column and reason: {file}")

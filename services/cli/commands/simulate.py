@@ -41,14 +41,9 @@ def simulate(
     data: DataFolder = DATA,
 ) -> None:
     """Register complaints, submit ballots and visits over HTTP, and account for each of them."""
-    if not password and not (data / "demo.json").exists():
-        raise typer.BadParameter(
-            "the accounts of a demo are needed: --data FOLDER of one, or --password",
-            param_hint="--password",
-        )
     load = Load(
         base_url=url,
-        password=password or demo_password(data),
+        password=password or _stored_password(data),
         ledger=ledger,
         seed=seed,
         rate=rate,
@@ -64,9 +59,20 @@ def simulate(
         raise typer.Exit(1)
 
 
+def _stored_password(data: Path) -> str:
+    if not (data / "demo.json").exists():
+        raise typer.BadParameter(
+            "the accounts of a demo are needed: --data FOLDER of one, or --password",
+            param_hint="--password",
+        )
+    return demo_password(data)
+
+
 def print_summary(summary: LoadSummary) -> None:
     """Print how a load ended."""
     figures = asdict(summary)
-    table = Table(*(name.replace("_", " ") for name in figures))
-    table.add_row(*(f"{figure:,.1f}".removesuffix(".0") for figure in figures.values()))
+    headings = [name.replace("_", " ") for name in figures]
+    cells = [f"{figure:,.1f}".removesuffix(".0") for figure in figures.values()]
+    table = Table(*headings)
+    table.add_row(*cells)
     out.print(table)

@@ -39,17 +39,16 @@ def up(
             if installation:
                 print_accounts(settings, installation.password)
 
-        run(
-            start(
-                data.absolute(),
-                host=host,
-                port=port,
-                demo=demo,
-                on_progress=progress,
-                on_ready=greet,
-                run_demo=play,
-            )
+        serving = start(
+            data.absolute(),
+            host=host,
+            port=port,
+            demo=demo,
+            on_progress=progress,
+            on_ready=greet,
+            run_demo=play,
         )
+        run(serving)
     out.print("stopped; all data is kept in", str(data))
 
 

@@ -15,18 +15,20 @@ def verify(data: DataFolder = DATA) -> None:
     from services.scoring.actions.recounts import verify_scores
 
     settings = installed_settings(data)
-    key = KeyRing.load_or_create(settings.keyring).signing_key("audit")
+    ring = KeyRing.load_or_create(settings.keyring)
+    key = ring.signing_key("audit")
     failures: list[str] = []
 
     async def check(service: str, tx: Transaction) -> None:
-        violation = await audit.verify_log(tx, audit.signer_for(service, key).verifier)
+        verifier = audit.signer_for(service, key).verifier
+        violation = await audit.verify_log(tx, verifier)
         out.print(f"{service}: audit log {violation.sentence if violation else 'complete'}")
         if violation:
             failures.append(violation.sentence)
         if service == "scoring":
             differing = await verify_scores(tx)
             out.print(f"scoring: {len(differing)} scores differ from the recount")
-            failures.extend(map(str, differing))
+            failures.extend(str(score) for score in differing)
 
     run(in_each_service(settings, SERVICES, check))
     if failures:
