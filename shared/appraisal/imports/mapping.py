@@ -18,6 +18,7 @@ A mapping is a YAML document:
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -72,12 +73,16 @@ class FieldSource:
         """Return the field's value in a row. Raises ValueError with a sentence."""
         if self.constant is not None:
             return self.constant
-        text = _PLACEHOLDER.sub(lambda match: cells[match[1]], self.template).strip()
+        text = self._text(cells)
         if self.formats:
             return parse_instant(text, self.formats, self.year) if text else ""
         if self.values is not None:
             return self._translated(text, self.values)
         return text[: self.maximum]
+
+    def _text(self, cells: Mapping[str, str]) -> str:
+        filled = _PLACEHOLDER.sub(lambda match: cells[match[1]], self.template)
+        return filled.strip()
 
     def _translated(self, text: str, values: Mapping[str, str]) -> str:
         translated = values.get(text, self.otherwise)
@@ -109,9 +114,10 @@ class RowMapping:
     @property
     def columns(self) -> set[str]:
         """Every column that the file must have."""
-        sources = (self.id, *self.fields.values())
-        named = {column for source in sources for column in source.columns}
-        return named | {answer.column for answer in self.answers}
+        columns = {answer.column for answer in self.answers}
+        for source in (self.id, *self.fields.values()):
+            columns.update(source.columns)
+        return columns
 
     def column_of(self, name: str) -> str:
         """Return the columns of a field for an error report; a constant has the field's name."""
@@ -126,12 +132,13 @@ def parse_instant(text: str, formats: Sequence[str], year: int | None) -> dateti
     A format without a year takes `year`. Raises ValueError.
     """
     for pattern in formats:
-        try:
-            parsed = _strptime(text, pattern, year)
-        except ValueError:
-            continue
-        return parsed if parsed.tzinfo else parsed.replace(tzinfo=CHINA)
+        with suppress(ValueError):
+            return _in_china(_strptime(text, pattern, year))
     raise ValueError("日期的写法与映射文件的 formats 不符")
+
+
+def _in_china(parsed: datetime) -> datetime:
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=CHINA)
 
 
 def _strptime(text: str, pattern: str, year: int | None) -> datetime:
@@ -148,18 +155,24 @@ def _strptime(text: str, pattern: str, year: int | None) -> datetime:
 def read_mapping(text: str) -> RowMapping:
     """Return the mapping in a YAML text. Raises InvalidMapping."""
     document = _load(text)
-    fields = document.get("fields") or {}
-    if not isinstance(fields, dict):
-        raise InvalidMapping("fields 应是 字段: 来源 的列表")
-    options = document.get("options") or {}
     return RowMapping(
-        document["kind"],
-        document["source"],
-        _source("id", document["id"]),
-        {str(name): _source(str(name), spec) for name, spec in fields.items()},
-        _answers(document.get("answers") or {}),
-        {str(value): str(option) for value, option in options.items()},
+        kind=document["kind"],
+        source=document["source"],
+        id=_source("id", document["id"]),
+        fields=_fields(document.get("fields") or {}),
+        answers=_answers(document.get("answers") or {}),
+        options=_texts(document.get("options") or {}),
     )
+
+
+def _fields(specs: Any) -> dict[str, FieldSource]:
+    if not isinstance(specs, dict):
+        raise InvalidMapping("fields 应是 字段: 来源 的列表")
+    return {str(name): _source(str(name), spec) for name, spec in specs.items()}
+
+
+def _texts(values: Mapping[Any, Any]) -> dict[str, str]:
+    return {str(key): str(value) for key, value in values.items()}
 
 
 def _load(text: str) -> dict[str, Any]:
@@ -167,23 +180,32 @@ def _load(text: str) -> dict[str, Any]:
         # Everything stays text: a column may be called `no` or `on`, and a value `007`.
         document = yaml.load(text, Loader=yaml.BaseLoader)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark else 1
-        raise InvalidMapping(f"映射文件第 {line} 行不是正确的 YAML") from error
+        raise InvalidMapping(f"映射文件第 {_line_of(error)} 行不是正确的 YAML") from error
     if not isinstance(document, dict):
         raise InvalidMapping("映射文件应有 kind、source、id、fields 几项")
     _check_document(document)
     return document
 
 
+def _line_of(error: yaml.YAMLError) -> int:
+    mark = getattr(error, "problem_mark", None)
+    return mark.line + 1 if mark else 1
+
+
 def _check_document(document: Mapping[str, Any]) -> None:
-    if unknown := sorted(set(map(str, document)) - MAPPING_KEYS):
-        raise InvalidMapping(f"映射文件不认识“{unknown[0]}”这一项")
+    if (unknown := _unknown(document, MAPPING_KEYS)) is not None:
+        raise InvalidMapping(f"映射文件不认识“{unknown}”这一项")
     if document.get("kind") not in KINDS:
         raise InvalidMapping(f"kind 应为 {'、'.join(KINDS)} 之一")
     for name in ("source", "id"):
-        if not isinstance(document.get(name), str) or not document[name].strip():
+        value = document.get(name)
+        if not isinstance(value, str) or not value.strip():
             raise InvalidMapping(f"请写明 {name}")
+
+
+def _unknown(given: Mapping[str, Any], known: frozenset[str]) -> str | None:
+    """Return the first key that is not known."""
+    return min(set(map(str, given)) - known, default=None)
 
 
 def _source(name: str, spec: Any) -> FieldSource:
@@ -191,14 +213,19 @@ def _source(name: str, spec: Any) -> FieldSource:
         return FieldSource(template=_template(spec))
     if not isinstance(spec, dict) or len({"from", "constant"} & set(spec)) != 1:
         raise InvalidMapping(f"字段 {name} 应写列名、模板，或含 from（或 constant）的对应关系")
-    if unknown := sorted(set(map(str, spec)) - FIELD_KEYS):
-        raise InvalidMapping(f"字段 {name} 不认识“{unknown[0]}”")
+    if (unknown := _unknown(spec, FIELD_KEYS)) is not None:
+        raise InvalidMapping(f"字段 {name} 不认识“{unknown}”")
     if "constant" in spec:
         return FieldSource(constant=str(spec["constant"]))
+    return _column_source(name, spec)
+
+
+def _column_source(name: str, spec: Mapping[str, Any]) -> FieldSource:
+    otherwise = spec.get("otherwise")
     return FieldSource(
         template=_template(str(spec["from"])),
-        values=_values(spec),
-        otherwise=str(spec["otherwise"]) if spec.get("otherwise") is not None else None,
+        values=_texts(spec["values"]) if "values" in spec else None,
+        otherwise=None if otherwise is None else str(otherwise),
         formats=_formats(spec),
         year=_int_option(name, spec, "year"),
         maximum=_int_option(name, spec, "maximum"),
@@ -207,12 +234,6 @@ def _source(name: str, spec: Any) -> FieldSource:
 
 def _template(spec: str) -> str:
     return spec if "{" in spec else f"{{{spec}}}"
-
-
-def _values(spec: Mapping[str, Any]) -> dict[str, str] | None:
-    if "values" not in spec:
-        return None
-    return {str(key): str(value) for key, value in spec["values"].items()}
 
 
 def _formats(spec: Mapping[str, Any]) -> tuple[str, ...]:
@@ -224,9 +245,10 @@ def _formats(spec: Mapping[str, Any]) -> tuple[str, ...]:
 def _int_option(name: str, spec: Mapping[str, Any], key: str) -> int | None:
     if key not in spec:
         return None
-    if not str(spec[key]).isdecimal():
+    text = str(spec[key])
+    if not text.isdecimal():
         raise InvalidMapping(f"字段 {name} 的 {key} 应为整数")
-    return int(spec[key])
+    return int(text)
 
 
 def _answers(columns: Mapping[str, Any]) -> tuple[AnswerColumn, ...]:
@@ -238,4 +260,5 @@ def _answer(column: str, spec: Any) -> AnswerColumn:
     unit = details.get("unit")
     if not unit:
         raise InvalidMapping(f"answers 的 {column} 应写明是哪个单位")
-    return AnswerColumn(column, str(unit), _int_option(column, details, "item") or 1)
+    item = _int_option(column, details, "item")
+    return AnswerColumn(column, str(unit), item or 1)

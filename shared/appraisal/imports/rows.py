@@ -2,13 +2,13 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from shared.appraisal.imports.mapping import InvalidMapping, RowMapping
-from shared.appraisal.imports.tables import Line, Table
+from shared.appraisal.imports.tables import Table
 
 CELL_MAX: Final = 50_000
 COLUMNS_SHOWN_MAX: Final = 20
@@ -56,29 +56,40 @@ def map_rows(table: Table, mapping: RowMapping) -> Iterator[MappedRow | RowError
 
     Raises InvalidMapping if the file lacks a column.
     """
-    if missing := sorted(mapping.columns - set(table.columns)):
-        columns = "、".join(table.columns[:COLUMNS_SHOWN_MAX])
-        raise InvalidMapping(f"文件里没有“{missing[0]}”这一列；文件的列有：{columns}")
+    _check_columns(table, mapping)
     ids: set[str] = set()
-    for line in table.rows:
-        yield _map_row(line, table.columns, mapping, ids)
+    for number, texts in table.rows:
+        cells = _cells(texts, table.columns)
+        try:
+            row = _map_row(number, cells, mapping, ids)
+        except _Rejection as rejection:
+            yield RowError(number, rejection.column, rejection.reason)
+        else:
+            ids.add(row.id)
+            yield row
+
+
+def _check_columns(table: Table, mapping: RowMapping) -> None:
+    missing = mapping.columns - set(table.columns)
+    if missing:
+        columns = "、".join(table.columns[:COLUMNS_SHOWN_MAX])
+        raise InvalidMapping(f"文件里没有“{min(missing)}”这一列；文件的列有：{columns}")
+
+
+def _cells(texts: Sequence[str], columns: Sequence[str]) -> dict[str, str]:
+    """Return the cells by column; a line that is too short has empty ones."""
+    padding = [""] * len(columns)
+    return dict(zip(columns, [*texts, *padding], strict=False))
 
 
 def _map_row(
-    line: Line, columns: Sequence[str], mapping: RowMapping, ids: set[str]
-) -> MappedRow | RowError:
-    number, texts = line
-    padding = [""] * len(columns)
-    cells = dict(zip(columns, [*texts, *padding], strict=False))
-    try:
-        _check_lengths(cells)
-        row_id = _row_id(cells, mapping)
-        row = MappedRow(number, row_id, _values(cells, mapping), _answers(cells, mapping))
-        if row_id in ids:
-            raise _Rejection(mapping.column_of("id"), "同一文件中前面已有这个编号")
-    except _Rejection as rejection:
-        return RowError(number, rejection.column, rejection.reason)
-    ids.add(row_id)
+    number: int, cells: dict[str, str], mapping: RowMapping, ids: Container[str]
+) -> MappedRow:
+    _check_lengths(cells)
+    row_id = _row_id(cells, mapping)
+    row = MappedRow(number, row_id, _values(cells, mapping), _answers(cells, mapping))
+    if row_id in ids:
+        raise _Rejection(mapping.column_of("id"), "同一文件中前面已有这个编号")
     return row
 
 
@@ -109,14 +120,17 @@ def _answers(cells: dict[str, str], mapping: RowMapping) -> tuple[tuple[str, int
     answers = []
     for answer in mapping.answers:
         text = cells[answer.column].strip()
-        if not text:
-            continue
-        option = mapping.options.get(text)
-        if option is None:
-            reason = "这个答案没有对应的选项，请在映射文件的 options 中补充"
-            raise _Rejection(answer.column, reason)
-        answers.append((answer.unit, answer.item, option))
+        if text:
+            option = _option(text, answer.column, mapping)
+            answers.append((answer.unit, answer.item, option))
     return tuple(answers)
+
+
+def _option(text: str, column: str, mapping: RowMapping) -> str:
+    option = mapping.options.get(text)
+    if option is None:
+        raise _Rejection(column, "这个答案没有对应的选项，请在映射文件的 options 中补充")
+    return option
 
 
 def report_csv(errors: Sequence[tuple[int, str, str]]) -> bytes:

@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
-from typing import Final
+from typing import Any, Final
 
 from python_calamine import CalamineWorkbook
 
@@ -15,6 +15,7 @@ FILE_MAX_BYTES: Final = 64 * MEBIBYTE
 UNPACKED_MAX_BYTES: Final = 512 * MEBIBYTE
 COLUMNS_MAX: Final = 500
 XLSX_MAGIC: Final = b"PK\x03\x04"
+NOT_XLSX: Final = "不是可以读取的 XLSX 工作簿"
 
 Line = tuple[int, list[str]]
 """(line number in the file, cells as text)."""
@@ -40,7 +41,11 @@ def read_table(name: str, content: bytes) -> Table:
     """
     if len(content) > FILE_MAX_BYTES:
         raise InvalidFile(f"文件超过 {FILE_MAX_BYTES // MEBIBYTE} MB，请分成几个文件")
-    lines = _xlsx_lines(content) if content.startswith(XLSX_MAGIC) else _csv_lines(content)
+    read = _xlsx_lines if content.startswith(XLSX_MAGIC) else _csv_lines
+    return _table(name, read(content))
+
+
+def _table(name: str, lines: Iterator[Line]) -> Table:
     _, header = next(lines, (0, []))
     columns = tuple(cell.strip() for cell in header)
     _check_columns(columns)
@@ -50,9 +55,9 @@ def read_table(name: str, content: bytes) -> Table:
 def _check_columns(columns: Sequence[str]) -> None:
     if not any(columns) or len(columns) > COLUMNS_MAX:
         raise InvalidFile(f"第一行应是列名，最多 {COLUMNS_MAX} 列")
-    duplicates = sorted({column for column in columns if column and columns.count(column) > 1})
+    duplicates = {column for column in columns if column and columns.count(column) > 1}
     if duplicates:
-        raise InvalidFile(f"列名“{duplicates[0]}”重复")
+        raise InvalidFile(f"列名“{min(duplicates)}”重复")
 
 
 def _is_blank(line: Line) -> bool:
@@ -62,9 +67,7 @@ def _is_blank(line: Line) -> bool:
 
 def _csv_lines(content: bytes) -> Iterator[Line]:
     text = _decode(content)
-    header, _, _ = text.partition("\n")
-    delimiter = max(",;\t", key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
     line = 1
     try:
         for cells in reader:
@@ -72,6 +75,11 @@ def _csv_lines(content: bytes) -> Iterator[Line]:
             line = reader.line_num + 1
     except csv.Error as error:
         raise InvalidFile(f"第 {line} 行不是正确的 CSV") from error
+
+
+def _delimiter(text: str) -> str:
+    header, _, _ = text.partition("\n")
+    return max(",;\t", key=header.count)
 
 
 def _decode(content: bytes) -> str:
@@ -90,15 +98,19 @@ def _xlsx_lines(content: bytes) -> Iterator[Line]:
     try:
         unpacked_bytes = _unpacked_bytes(content)
     except Exception as error:
-        raise InvalidFile("不是可以读取的 XLSX 工作簿") from error
+        raise InvalidFile(NOT_XLSX) from error
     if unpacked_bytes > UNPACKED_MAX_BYTES:
         raise InvalidFile("工作簿展开后过大，请分成几个文件")
+    for line, cells in enumerate(_first_sheet(content), start=1):
+        yield line, [_cell_text(cell) for cell in cells]
+
+
+def _first_sheet(content: bytes) -> list[list[Any]]:
     try:
         workbook = CalamineWorkbook.from_filelike(io.BytesIO(content))
-        rows = workbook.get_sheet_by_index(0).to_python(skip_empty_area=False)
+        return workbook.get_sheet_by_index(0).to_python(skip_empty_area=False)
     except Exception as error:
-        raise InvalidFile("不是可以读取的 XLSX 工作簿") from error
-    return ((line, [_cell_text(cell) for cell in cells]) for line, cells in enumerate(rows, 1))
+        raise InvalidFile(NOT_XLSX) from error
 
 
 def _unpacked_bytes(content: bytes) -> int:

@@ -1,5 +1,7 @@
 """The problem catalogue and the contents of an appraisal."""
 
+from collections.abc import Iterator
+
 from shared.appraisal.schemes.base import SchemePart, SchemeRule
 
 
@@ -22,6 +24,11 @@ class Catalogue(SchemeRule, frozen=True, kw_only=True):
     """问题目录: every complaint, finding and opinion is filed under one entry."""
 
     heads: tuple[ProblemHeading, ...]
+
+    @property
+    def entries(self) -> Iterator[ProblemItem]:
+        """The entries of all headings, in order."""
+        return (item for heading in self.heads for item in heading.items)
 
 
 class Content(SchemeRule, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ import yaml
 
 from shared.appraisal.calendar.deadlines import TimeLimit
 from shared.appraisal.schemes.checks import check
+from shared.appraisal.schemes.checks.violation import with_paths
 from shared.appraisal.schemes.scheme import Scheme
 
 FOLDER = Path(__file__).parent
@@ -71,13 +72,20 @@ def read_scheme(text: str, year: int, name: str = "方案") -> Scheme:
     if document.mistakes:
         raise SchemeError(document.mistakes)
     if not isinstance(content, dict):
-        raise SchemeError([SchemeMistake(name, 1, "", "文件应以 id: 开头，逐项写明方案")])
+        raise _unreadable(name, "文件应以 id: 开头，逐项写明方案")
     scheme = _convert(content | {"year": str(year)}, document)
-    mistakes = list(_unknown_keys(content, msgspec.to_builtins(scheme), "", document))
-    mistakes += [document.mistake(path, sentence) for path, sentence in check(scheme)]
+    mistakes = _mistakes(content, scheme, document)
     if mistakes:
         raise SchemeError(mistakes)
     return scheme
+
+
+def _mistakes(
+    content: dict[str, Any], scheme: Scheme, document: "_Document"
+) -> list[SchemeMistake]:
+    unknown_keys = _unknown_keys(content, msgspec.to_builtins(scheme), "", document)
+    violations = (document.mistake(path, sentence) for path, sentence in check(scheme))
+    return [*unknown_keys, *violations]
 
 
 @dataclass
@@ -92,7 +100,7 @@ class _Document:
     def mistake(self, path: str, sentence: str) -> SchemeMistake:
         """Return a mistake at `path`, or at its nearest ancestor that the file contains."""
         while path not in self.lines and path:
-            path = path[: max(path.rfind("."), path.rfind("["), 0)]
+            path = _parent(path)
         return SchemeMistake(self.name, self.lines.get(path, 1), path, sentence)
 
     def plain(self, node: yaml.Node, path: str) -> Any:
@@ -101,14 +109,14 @@ class _Document:
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
-            return [self.plain(item, f"{path}[{index}]") for index, item in enumerate(node.value)]
+            return [self.plain(item, at) for at, item in with_paths(path, node.value)]
         return None if node.tag == "tag:yaml.org,2002:null" else str(node.value)
 
     def _mapping(self, node: yaml.MappingNode, path: str) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = str(key_node.value)
-            at = f"{path}.{key}".lstrip(".")
+            at = _child(path, key)
             self.lines[at] = key_node.start_mark.line + 1
             if key in found:
                 self.mistakes.append(self.mistake(at, f"“{key}”写了两次，请删去一处"))
@@ -126,21 +134,31 @@ class _Document:
         return value
 
 
+def _child(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def _parent(path: str) -> str:
+    end = max(path.rfind("."), path.rfind("["), 0)
+    return path[:end]
+
+
 def _compose(text: str, name: str) -> yaml.Node:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise SchemeError(
-            [SchemeMistake(name, line, "", "不是有效的 YAML，请检查这一行附近的缩进、冒号和引号")]
-        ) from error
+        sentence = "不是有效的 YAML，请检查这一行附近的缩进、冒号和引号"
+        raise _unreadable(name, sentence, line) from error
     except yaml.YAMLError as error:
-        raise SchemeError(
-            [SchemeMistake(name, 1, "", "文件含有不允许的字符，请另存为 UTF-8 文本")]
-        ) from error
+        raise _unreadable(name, "文件含有不允许的字符，请另存为 UTF-8 文本") from error
     if node is None:
-        raise SchemeError([SchemeMistake(name, 1, "", "文件是空的")])
+        raise _unreadable(name, "文件是空的")
     return node
+
+
+def _unreadable(name: str, sentence: str, line: int = 1) -> SchemeError:
+    return SchemeError([SchemeMistake(name, line, "", sentence)])
 
 
 def _resolve_date(text: str, year: int) -> str:
@@ -196,11 +214,11 @@ def _unknown_keys(
     """Yield the keys of the file that `Scheme` does not have: misspelled or misplaced."""
     if isinstance(given, dict) and isinstance(known, dict):
         for key, value in given.items():
-            at = f"{path}.{key}".lstrip(".")
+            at = _child(path, key)
             if key not in known:
                 yield document.mistake(at, f"不认识“{key}”，请检查拼写和缩进，或删去")
             else:
                 yield from _unknown_keys(value, known[key], at, document)
     elif isinstance(given, list) and isinstance(known, list | tuple):
-        for index, (item, known_item) in enumerate(zip(given, known, strict=True)):
-            yield from _unknown_keys(item, known_item, f"{path}[{index}]", document)
+        for at, (item, known_item) in with_paths(path, zip(given, known, strict=True)):
+            yield from _unknown_keys(item, known_item, at, document)

@@ -131,8 +131,7 @@ class Scheme(SchemePart, frozen=True, kw_only=True):
 
     def problem(self, id: str) -> ProblemItem | None:
         """Return the catalogue entry with that id ("08")."""
-        entries = (item for heading in self.catalogue.heads for item in heading.items)
-        return _with_id(entries, id)
+        return _with_id(self.catalogue.entries, id)
 
     def rules(self) -> Iterator[SchemeRule]:
         """Yield every rule with an id, in the order of the scheme."""

@@ -1,12 +1,12 @@
 """Checks of the rules for handling cases and of the roles that a scheme names."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from typing import Final
 
 from shared.appraisal.labels import CaseStage, ComplaintKind, Role, Urgency
 from shared.appraisal.schemes.case_rules import CaseLimit
-from shared.appraisal.schemes.checks.violation import SchemeViolation
+from shared.appraisal.schemes.checks.violation import SchemeViolation, with_paths
 from shared.appraisal.schemes.scheme import Scheme
 
 REQUIRED_STAGES: Final = (
@@ -24,10 +24,7 @@ def check_case_rules(scheme: Scheme) -> Iterator[SchemeViolation]:
     rules = scheme.case_rules
     for stage in REQUIRED_STAGES:
         yield from _missing_limit(stage, rules.limits)
-    for index, limit in enumerate(rules.limits):
-        if _is_unreachable(limit, rules.limits[:index]):
-            sentence = f"“{limit.label}”永远用不到：前面的规定已经全部覆盖，请调整顺序"
-            yield f"case_rules.limits[{index}].id", sentence
+    yield from _unreachable_limits(rules.limits)
     if not rules.extension.approvers:
         yield "case_rules.extension.approvers", "延期至少要有一个批准人"
     yield from _unknown_roles(scheme)
@@ -44,12 +41,20 @@ def _missing_limit(stage: CaseStage, limits: Iterable[CaseLimit]) -> Iterator[Sc
             return
 
 
-def _is_unreachable(limit: CaseLimit, earlier: Iterable[CaseLimit]) -> bool:
-    return all(
-        any(other.fits(limit.stage, kind, urgency) for other in earlier)
-        for kind, urgency in COMBINATIONS
-        if limit.fits(limit.stage, kind, urgency)
-    )
+def _unreachable_limits(limits: Sequence[CaseLimit]) -> Iterator[SchemeViolation]:
+    for index, limit in enumerate(limits):
+        if _is_unreachable(limit, limits[:index]):
+            sentence = f"“{limit.label}”永远用不到：前面的规定已经全部覆盖，请调整顺序"
+            yield f"case_rules.limits[{index}].id", sentence
+
+
+def _is_unreachable(limit: CaseLimit, earlier: Sequence[CaseLimit]) -> bool:
+    covered = {case for other in earlier for case in _cases_of(other, limit.stage)}
+    return covered.issuperset(_cases_of(limit, limit.stage))
+
+
+def _cases_of(limit: CaseLimit, stage: CaseStage) -> list[tuple[ComplaintKind, Urgency]]:
+    return [case for case in COMBINATIONS if limit.fits(stage, *case)]
 
 
 def _unknown_roles(scheme: Scheme) -> Iterator[SchemeViolation]:
@@ -59,7 +64,7 @@ def _unknown_roles(scheme: Scheme) -> Iterator[SchemeViolation]:
 
 
 def _named_roles(scheme: Scheme) -> Iterator[tuple[str, str]]:
-    for index, role in enumerate(scheme.case_rules.extension.approvers):
-        yield f"case_rules.extension.approvers[{index}]", role
-    yield "case_rules.returning.decider", scheme.case_rules.returning.decider
+    rules = scheme.case_rules
+    yield from with_paths("case_rules.extension.approvers", rules.extension.approvers)
+    yield "case_rules.returning.decider", rules.returning.decider
     yield "publication.approver", scheme.publication.approver

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from shared.appraisal.schemes.base import SchemePart, SchemeRule
-from shared.appraisal.schemes.checks.violation import SchemeViolation
+from shared.appraisal.schemes.checks.violation import SchemeViolation, with_paths
 from shared.appraisal.schemes.instruments import Checklist, Instrument, Questionnaire
 from shared.appraisal.schemes.scheme import Scheme, parts
 
@@ -28,15 +28,18 @@ def check_rule_ids(scheme: Scheme) -> Iterator[SchemeViolation]:
     """Rule ids begin with the scheme's id and are unique."""
     pattern = re.compile(rf"{re.escape(scheme.id)}\d+(\.[a-z0-9_]+)*")
     seen: set[str] = set()
+    for path, id in _rule_ids(scheme):
+        if not pattern.fullmatch(id):
+            yield path, f"规则编号“{id}”应以 {scheme.id} 加数字开头，例如 {scheme.id}4.1"
+        if id in seen:
+            yield path, f"规则编号“{id}”重复，请另编一个"
+        seen.add(id)
+
+
+def _rule_ids(scheme: Scheme) -> Iterator[tuple[str, str]]:
     for path, part in parts(scheme):
-        if not isinstance(part, SchemeRule):
-            continue
-        if not pattern.fullmatch(part.id):
-            expected = f"应以 {scheme.id} 加数字开头，例如 {scheme.id}4.1"
-            yield f"{path}.id", f"规则编号“{part.id}”{expected}"
-        if part.id in seen:
-            yield f"{path}.id", f"规则编号“{part.id}”重复，请另编一个"
-        seen.add(part.id)
+        if isinstance(part, SchemeRule):
+            yield f"{path}.id", part.id
 
 
 def check_labels(scheme: Scheme) -> Iterator[SchemeViolation]:
@@ -50,8 +53,8 @@ def check_unique(scheme: Scheme) -> Iterator[SchemeViolation]:
     """Keys, numbers and codes are unique within their list."""
     for name, field in UNIQUE_FIELDS:
         yield from _repeated(name, field, getattr(scheme, name))
-    for index, instrument in enumerate(scheme.instruments):
-        yield from _repeated_in_instrument(f"instruments[{index}]", instrument)
+    for path, instrument in with_paths("instruments", scheme.instruments):
+        yield from _repeated_in_instrument(path, instrument)
     for name in REASON_LISTS:
         yield from _repeated(f"case_rules.{name}", "code", getattr(scheme.case_rules, name))
 
@@ -66,10 +69,10 @@ def _repeated_in_instrument(path: str, instrument: Instrument) -> Iterator[Schem
 
 def _repeated(path: str, field: str, listed: Iterable[SchemePart]) -> Iterator[SchemeViolation]:
     seen: set[object] = set()
-    for index, part in enumerate(listed):
+    for at, part in with_paths(path, listed):
         value = getattr(part, field)
         if value in seen:
-            yield f"{path}[{index}].{field}", f"{field}“{value}”重复，同一列表内不能有两个"
+            yield f"{at}.{field}", f"{field}“{value}”重复，同一列表内不能有两个"
         seen.add(value)
 
 
@@ -78,8 +81,8 @@ def check_not_empty(scheme: Scheme) -> Iterator[SchemeViolation]:
     for name in REQUIRED_LISTS:
         if not getattr(scheme, name):
             yield name, f"{name} 不能为空，至少要有一项"
-    for index, instrument in enumerate(scheme.instruments):
-        yield from _unfilled(f"instruments[{index}]", instrument)
+    for path, instrument in with_paths("instruments", scheme.instruments):
+        yield from _unfilled(path, instrument)
 
 
 def _unfilled(path: str, instrument: Instrument) -> Iterator[SchemeViolation]:

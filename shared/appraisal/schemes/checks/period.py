@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from shared.appraisal.schemes.checks.violation import SchemeViolation
+from shared.appraisal.schemes.checks.violation import SchemeViolation, with_paths
 from shared.appraisal.schemes.scheme import Scheme
 from shared.appraisal.schemes.scope import AppraisalStage, ObligationRule, Period
 
@@ -12,10 +12,10 @@ def check_period(scheme: Scheme) -> Iterator[SchemeViolation]:
     period = scheme.period
     if period.ends <= period.begins:
         yield "period.ends", f"结束日期 {period.ends} 应晚于开始日期 {period.begins}"
-    for index, stage in enumerate(scheme.stages):
-        yield from _stage_violations(f"stages[{index}]", stage, period)
-    for index, obligation in enumerate(scheme.obligations):
-        yield from _obligation_violations(f"obligations[{index}]", obligation, period)
+    for path, stage in with_paths("stages", scheme.stages):
+        yield from _stage_violations(path, stage, period)
+    for path, obligation in with_paths("obligations", scheme.obligations):
+        yield from _obligation_violations(path, obligation, period)
 
 
 def _stage_violations(
@@ -49,8 +49,7 @@ def _written(period: Period) -> str:
 def check_stage_ids(scheme: Scheme) -> Iterator[SchemeViolation]:
     """Instruments refer to stages that exist."""
     known = {stage.id for stage in scheme.stages}
-    for index, instrument in enumerate(scheme.instruments):
-        for position, stage in enumerate(instrument.stages):
+    for path, instrument in with_paths("instruments", scheme.instruments):
+        for at, stage in with_paths(f"{path}.stages", instrument.stages):
             if stage not in known:
-                path = f"instruments[{index}].stages[{position}]"
-                yield path, f"没有编号为“{stage}”的阶段，请改为 stages 中的编号"
+                yield at, f"没有编号为“{stage}”的阶段，请改为 stages 中的编号"

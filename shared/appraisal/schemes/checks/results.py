@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from shared.appraisal.schemes.checks.violation import SchemeViolation
+from shared.appraisal.schemes.checks.violation import SchemeViolation, with_paths
 from shared.appraisal.schemes.results import Consequence
 from shared.appraisal.schemes.scheme import Scheme
 
@@ -17,8 +17,8 @@ def check_results(scheme: Scheme) -> Iterator[SchemeViolation]:
     yield from _grade_violations(scheme)
     yield from _unknown_categories(scheme)
     grades = {grade.key for grade in scheme.grades}
-    for index, consequence in enumerate(scheme.consequences):
-        yield from _consequence_violations(f"consequences[{index}]", consequence, grades)
+    for path, consequence in with_paths("consequences", scheme.consequences):
+        yield from _consequence_violations(path, consequence, grades)
 
 
 def _ranking_violations(scheme: Scheme) -> Iterator[SchemeViolation]:
@@ -38,16 +38,17 @@ def _grade_violations(scheme: Scheme) -> Iterator[SchemeViolation]:
 
 def _unknown_categories(scheme: Scheme) -> Iterator[SchemeViolation]:
     for name in ("awards", "listed_units"):
-        for index, entry in enumerate(getattr(scheme, name)):
+        for path, entry in with_paths(name, getattr(scheme, name)):
             if scheme.category(entry.category) is None:
                 sentence = f"没有名为“{entry.category}”的类别，请改为 categories 中的 key"
-                yield f"{name}[{index}].category", sentence
+                yield f"{path}.category", sentence
 
 
 def _consequence_violations(
     path: str, consequence: Consequence, grades: set[str]
 ) -> Iterator[SchemeViolation]:
-    last, grade = consequence.last, consequence.grade
+    last = consequence.last
+    grade = consequence.grade
     if consequence.by_decision == (last is not None or grade is not None):
         yield path, "应写 last（末几位）或 grade（等次）之一；都不写时应为 by_decision: true"
     if last is not None and last < 1:

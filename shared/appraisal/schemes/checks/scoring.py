@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Final
 
 from shared.appraisal.labels import CaseStage
-from shared.appraisal.schemes.checks.violation import SchemeViolation
+from shared.appraisal.schemes.checks.violation import SchemeViolation, with_paths
 from shared.appraisal.schemes.components import (
     Adjustment,
     Component,
@@ -30,8 +30,8 @@ INSTRUMENT_NAMES: Final[dict[type[Instrument], str]] = {
 
 def check_weights(scheme: Scheme) -> Iterator[SchemeViolation]:
     """Weights of components are positive and add up to 100."""
-    for index, component in enumerate(scheme.components):
-        yield from _weight_violations(f"components[{index}].weight", component.weight)
+    for path, component in with_paths("components", scheme.components):
+        yield from _weight_violations(f"{path}.weight", component.weight)
     total = sum((component.weight for component in scheme.components), Decimal(0))
     if scheme.components and total != HUNDRED:
         yield "components", f"各项权重合计应为 100，现为 {total}，请调整"
@@ -46,13 +46,17 @@ def _weight_violations(path: str, weight: Decimal) -> Iterator[SchemeViolation]:
 
 def check_formulas(scheme: Scheme) -> Iterator[SchemeViolation]:
     """Formulas refer to instruments of the right kind, and every scored instrument is used."""
-    for index, component in enumerate(scheme.components):
-        yield from _formula_violations(f"components[{index}].formula", component.formula, scheme)
+    for path, component in with_paths("components", scheme.components):
+        yield from _formula_violations(f"{path}.formula", component.formula, scheme)
+    yield from _unused_instruments(scheme)
+
+
+def _unused_instruments(scheme: Scheme) -> Iterator[SchemeViolation]:
     used = {key for component in scheme.components for key in _instrument_keys(component)}
-    for index, instrument in enumerate(scheme.instruments):
+    for path, instrument in with_paths("instruments", scheme.instruments):
         if instrument.key not in used and getattr(instrument, "scored", True):
             sentence = f"没有哪项得分用到“{instrument.key}”，请在 components 中引用或删去"
-            yield f"instruments[{index}].key", sentence
+            yield f"{path}.key", sentence
 
 
 def _instrument_keys(component: Component) -> tuple[str, ...]:
@@ -67,10 +71,8 @@ def _instrument_keys(component: Component) -> tuple[str, ...]:
 def _formula_violations(path: str, formula: Formula, scheme: Scheme) -> Iterator[SchemeViolation]:
     match formula:
         case SatisfactionFormula():
-            for position, key in enumerate(formula.instruments):
-                yield from _wrong_kind(
-                    Questionnaire, key, scheme, f"{path}.instruments[{position}]"
-                )
+            for at, key in with_paths(f"{path}.instruments", formula.instruments):
+                yield from _wrong_kind(Questionnaire, key, scheme, at)
         case InspectionFormula():
             yield from _wrong_kind(Checklist, formula.instrument, scheme, f"{path}.instrument")
             yield from _severity_violations(f"{path}.severities", formula.severities)
@@ -104,14 +106,16 @@ def _measure_violations(path: str, formula: HandlingFormula) -> Iterator[SchemeV
 def check_adjustments(scheme: Scheme) -> Iterator[SchemeViolation]:
     """Deductions and bonuses have usable amounts, targets and events."""
     targets = {"total", *(component.key for component in scheme.components)}
-    for name in ("deductions", "bonuses"):
-        for index, adjustment in enumerate(getattr(scheme, name)):
-            path = f"{name}[{index}]"
-            yield from _amount_violations(path, adjustment)
-            if adjustment.of not in targets:
-                sentence = f"of 应为 total 或某项得分的 key，现为“{adjustment.of}”"
-                yield f"{path}.of", sentence
-            yield from _event_violations(path, adjustment)
+    for path, adjustment in _adjustments(scheme):
+        yield from _amount_violations(path, adjustment)
+        if adjustment.of not in targets:
+            yield f"{path}.of", f"of 应为 total 或某项得分的 key，现为“{adjustment.of}”"
+        yield from _event_violations(path, adjustment)
+
+
+def _adjustments(scheme: Scheme) -> Iterator[tuple[str, Adjustment]]:
+    yield from with_paths("deductions", scheme.deductions)
+    yield from with_paths("bonuses", scheme.bonuses)
 
 
 def _amount_violations(path: str, adjustment: Adjustment) -> Iterator[SchemeViolation]:
@@ -123,17 +127,21 @@ def _amount_violations(path: str, adjustment: Adjustment) -> Iterator[SchemeViol
 
 
 def _event_violations(path: str, adjustment: Adjustment) -> Iterator[SchemeViolation]:
-    event, deadline = adjustment.event, adjustment.deadline
-    if (event == "deadline_lapsed") != (deadline is not None):
-        yield f"{path}.event", "超期扣分要写明 deadline（哪个环节），其他扣分不写"
-    if deadline is not None and deadline not in set(CaseStage):
-        sentence = f"没有“{deadline}”这个环节，应为 {_alternatives(CaseStage)}"
-        yield f"{path}.deadline", sentence
-    if (event == "finding") != (adjustment.severity is not None):
+    yield from _deadline_violations(path, adjustment)
+    if (adjustment.event == "finding") != (adjustment.severity is not None):
         sentence = "检查发现问题要写明 severity（minor、ordinary 或 serious），其他扣分不写"
         yield f"{path}.event", sentence
     if adjustment.after < 0:
         yield f"{path}.after", "after 不能为负数"
+
+
+def _deadline_violations(path: str, adjustment: Adjustment) -> Iterator[SchemeViolation]:
+    deadline = adjustment.deadline
+    if (adjustment.event == "deadline_lapsed") != (deadline is not None):
+        yield f"{path}.event", "超期扣分要写明 deadline（哪个环节），其他扣分不写"
+    if deadline is not None and deadline not in set(CaseStage):
+        sentence = f"没有“{deadline}”这个环节，应为 {_alternatives(CaseStage)}"
+        yield f"{path}.deadline", sentence
 
 
 def _alternatives(codes: type[CaseStage]) -> str:

@@ -85,9 +85,16 @@ class Question(SchemePart, frozen=True, kw_only=True, tag_field="kind"):
 
     def explain(self, tally: Mapping[int, int], scheme: "Scheme") -> str:
         """Return the tally in words: `满意 301，基本满意 78`."""
-        given = [
-            f"{choice.label} {tally[choice.no]}"
-            for choice in self.choices(scheme)
-            if tally.get(choice.no)
-        ]
-        return "，".join(given)
+        chosen = [choice for choice in self.choices(scheme) if tally.get(choice.no)]
+        return "，".join(f"{choice.label} {tally[choice.no]}" for choice in chosen)
+
+
+def has_duplicates(numbers: Sequence[int]) -> bool:
+    """Return whether a number occurs more than once."""
+    return len(set(numbers)) < len(numbers)
+
+
+def check_count(numbers: Sequence[int], at_most: int) -> None:
+    """Raise Rejected (422) if more than `at_most` answers are given."""
+    if len(numbers) > at_most:
+        raise Rejected(f"最多可以选 {at_most} 项", status=422, field="option")

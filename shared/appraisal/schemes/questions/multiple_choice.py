@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from shared.appraisal.errors import Rejected
 from shared.appraisal.schemes.base import SchemePart
-from shared.appraisal.schemes.questions.base import OPTION_NO_MAX, Choice, Question
+from shared.appraisal.schemes.questions.base import (
+    OPTION_NO_MAX,
+    Choice,
+    Question,
+    check_count,
+    has_duplicates,
+)
 
 if TYPE_CHECKING:
     from shared.appraisal.schemes.scheme import Scheme
@@ -42,7 +48,7 @@ class MultipleChoiceQuestion(Question, frozen=True, kw_only=True, tag="multiple_
         numbers = [option.no for option in self.options]
         if len(numbers) < 2:
             yield "options", "多选题至少要有两个选项"
-        if len(set(numbers)) < len(numbers):
+        if has_duplicates(numbers):
             yield "options", "选项编号不能重复"
         if any(not 1 <= number <= OPTION_NO_MAX for number in numbers):
             yield "options", f"选项编号应在 1 至 {OPTION_NO_MAX} 之间"
@@ -52,7 +58,6 @@ class MultipleChoiceQuestion(Question, frozen=True, kw_only=True, tag="multiple_
     def check(self, numbers: Sequence[int], scheme: "Scheme") -> None:
         """Raise Rejected (422) unless one to `at_most` different options are chosen."""
         offered = {option.no for option in self.options}
-        if not numbers or not set(numbers) <= offered or len(set(numbers)) < len(numbers):
+        if not numbers or not offered.issuperset(numbers) or has_duplicates(numbers):
             raise Rejected("请至少选一项", status=422, field="option")
-        if len(numbers) > self.answers_max:
-            raise Rejected(f"最多可以选 {self.answers_max} 项", status=422, field="option")
+        check_count(numbers, self.answers_max)

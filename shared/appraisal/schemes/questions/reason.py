@@ -4,7 +4,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from shared.appraisal.errors import Rejected
-from shared.appraisal.schemes.questions.base import OPTION_NO_MAX, Choice, Question
+from shared.appraisal.schemes.questions.base import (
+    OPTION_NO_MAX,
+    Choice,
+    Question,
+    check_count,
+    has_duplicates,
+)
 
 if TYPE_CHECKING:
     from shared.appraisal.schemes.scheme import Scheme
@@ -30,10 +36,8 @@ class ReasonQuestion(Question, frozen=True, kw_only=True, tag="reason"):
 
     def choices(self, scheme: "Scheme") -> tuple[Choice, ...]:
         """Return the entries of the catalogue, in its order."""
-        entries = [item for heading in scheme.catalogue.heads for item in heading.items]
-        return tuple(
-            Choice(place, item.label, code=item.id) for place, item in enumerate(entries, 1)
-        )
+        entries = enumerate(scheme.catalogue.entries, start=1)
+        return tuple(Choice(place, entry.label, code=entry.id) for place, entry in entries)
 
     def violations(self, scheme: "Scheme") -> Iterator[tuple[str, str]]:
         """Yield a violation when the catalogue is too long for a ballot."""
@@ -45,7 +49,6 @@ class ReasonQuestion(Question, frozen=True, kw_only=True, tag="reason"):
     def check(self, numbers: Sequence[int], scheme: "Scheme") -> None:
         """Raise Rejected (422) unless up to `at_most` different entries are named."""
         offered = {choice.no for choice in self.choices(scheme)}
-        if not set(numbers) <= offered or len(set(numbers)) < len(numbers):
+        if not offered.issuperset(numbers) or has_duplicates(numbers):
             raise Rejected("请从问题目录中选择", status=422, field="option")
-        if len(numbers) > self.at_most:
-            raise Rejected(f"最多可以选 {self.at_most} 项", status=422, field="option")
+        check_count(numbers, self.at_most)

@@ -33,10 +33,8 @@ class ScaleQuestion(Question, frozen=True, kw_only=True, tag="scale"):
     def choices(self, scheme: "Scheme") -> tuple[Choice, ...]:
         """Return the numbers from 1 to `highest`, then 不了解 if it is offered."""
         points_each = Decimal(100) / self.highest
-        steps = tuple(
-            Choice(number, f"{number} 分", number * points_each)
-            for number in range(1, self.highest + 1)
-        )
+        numbers = range(1, self.highest + 1)
+        steps = tuple(Choice(number, f"{number} 分", number * points_each) for number in numbers)
         return (*steps, UNKNOWN) if self.offers_unknown else steps
 
     def violations(self, scheme: "Scheme") -> Iterator[tuple[str, str]]:
@@ -51,5 +49,9 @@ class ScaleQuestion(Question, frozen=True, kw_only=True, tag="scale"):
         total = sum(counted.values())
         if not total:
             return "没有评分"
-        mean = sum(number * count for number, count in counted.items()) / total
-        return f"平均 {mean:.1f} 分（满分 {self.highest} 分，{total} 份）"
+        return f"平均 {_mean(counted):.1f} 分（满分 {self.highest} 分，{total} 份）"
+
+
+def _mean(counts: Mapping[int, int]) -> float:
+    points = sum(number * count for number, count in counts.items())
+    return points / sum(counts.values())
