@@ -7,7 +7,7 @@ import typer
 from services.cli.commands.accounts import accounts
 from services.cli.commands.clock import clock
 from services.cli.commands.contracts import contracts
-from services.cli.commands.dead_letters import list_pending, replay
+from services.cli.commands.dead_letters import discard, list_pending, replay
 from services.cli.commands.imports import import_file
 from services.cli.commands.migrate import migrate
 from services.cli.commands.serve import serve
@@ -34,6 +34,7 @@ cli.add_typer(accounts, name="accounts")
 cli.command("import")(import_file)
 cli.command("dead-letters")(list_pending)
 cli.command()(replay)
+cli.command()(discard)
 cli.add_typer(clock, name="clock")
 cli.command()(verify)
 cli.command()(contracts)

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from services.cli.installation import build
 from shared.foundation.settings import Settings
+from shared.storage.schema import SERVICES
 from shared.storage.transaction import Transaction
 
 T = TypeVar("T")
@@ -21,6 +22,13 @@ err: Final = Console(stderr=True)
 
 DataFolder = Annotated[Path, typer.Option("--data", help="Folder of the embedded servers' data.")]
 DATA: Final = Path(".fengping")
+
+
+def check_service(name: str) -> str:
+    """Return the name of a service; any other text is an invalid argument."""
+    if name not in SERVICES:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(SERVICES)}")
+    return name
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

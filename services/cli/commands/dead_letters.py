@@ -1,49 +1,52 @@
-"""`fengping dead-letters` and `fengping replay`."""
+"""`fengping dead-letters`, `fengping replay` and `fengping discard`."""
 
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from services.cli.console import DATA, DataFolder, in_each_service, out, run
+from services.cli.console import DATA, DataFolder, check_service, in_each_service, out, run
 from services.cli.installation import build, installed_settings
 from shared.messaging import dead_letters as messaging
 from shared.messaging.store import buffered_events
 from shared.messaging.store import dead_letters as store
+from shared.messaging.store.dead_letters import DeadLetter
 from shared.storage.schema import SERVICES
 from shared.storage.transaction import Transaction
 
-COLUMNS = (
-    "id",
-    "topic",
-    "type",
-    "aggregate",
-    "version",
-    "reason",
-    "detail",
-    "attempts",
-    "dead_lettered_at",
-)
+By = Annotated[str, typer.Option(help="Your name, for the audit log.")]
+ServiceName = Annotated[
+    str, typer.Argument(help="The service that has the dead letters.", callback=check_service)
+]
 
 
 def list_pending(data: DataFolder = DATA) -> None:
     """List pending dead letters and the number of buffered events."""
-    table = Table("service", *COLUMNS)
+    table = Table("service", "id", "event", "reason", "since", show_lines=True)
 
     async def add_rows(service: str, tx: Transaction) -> None:
         for dead_letter in await store.pending(tx):
-            cells = [str(getattr(dead_letter, name)) for name in COLUMNS]
-            table.add_row(service, *cells)
+            table.add_row(service, *_cells(dead_letter))
         out.print(f"{service}: {await buffered_events.count(tx)} buffered")
 
     run(in_each_service(installed_settings(data), SERVICES, add_rows))
     out.print(table)
 
 
+def _cells(dead_letter: DeadLetter) -> tuple[str, str, str, str]:
+    event = (dead_letter.topic, dead_letter.type, dead_letter.aggregate, dead_letter.version)
+    return (
+        str(dead_letter.id),
+        " ".join(str(part) for part in event if part is not None),
+        f"{dead_letter.reason}: {dead_letter.detail}",
+        f"{dead_letter.dead_lettered_at:%Y-%m-%d %H:%M}Z",
+    )
+
+
 def replay(
-    service: Annotated[str, typer.Argument(help="The service that has the dead letters.")],
+    service: ServiceName,
     ids: Annotated[list[int] | None, typer.Argument(help="Only these; default: all.")] = None,
-    by: Annotated[str, typer.Option(help="Your name, for the audit log.")] = "operator",
+    by: By = "operator",
     data: DataFolder = DATA,
 ) -> None:
     """Replay dead letters after their cause was removed. Replaying twice changes nothing."""
@@ -57,3 +60,18 @@ def replay(
     )
     applied, failed = run(replaying)
     out.print(f"{applied} applied, {failed} still pending")
+
+
+def discard(
+    service: ServiceName,
+    ids: Annotated[list[int], typer.Argument(help="The dead letters to give up.")],
+    by: By = "operator",
+    data: DataFolder = DATA,
+) -> None:
+    """Give up dead letters that can never be applied, such as records of another program."""
+
+    async def discard_in(_: str, tx: Transaction) -> None:
+        discarded = [await messaging.discard(tx, entry_id, by=by) for entry_id in ids]
+        out.print(f"{sum(discarded)} discarded")
+
+    run(in_each_service(installed_settings(data), (service,), discard_in))

@@ -25,12 +25,12 @@ def import_file(
             "--map", exists=True, dir_okay=False, help="Mapping of columns; see deploy/imports."
         ),
     ],
-    campaign: Annotated[str, typer.Option(help="Id of the campaign, as j-2026.")],
+    campaign: Annotated[str, typer.Option(help="Id of the campaign, as J-2026.")],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only report what would be taken and refused.")
+        bool, typer.Option("--dry-run", help="Only report what would be imported and rejected.")
     ] = False,
     report: Annotated[
-        Path | None, typer.Option(help="Where to write refused rows; default: beside the file.")
+        Path | None, typer.Option(help="Where to write rejected rows; default: beside the file.")
     ] = None,
     data: DataFolder = DATA,
 ) -> None:
@@ -55,18 +55,18 @@ def import_file(
         result = run(importing)
     _print_result(result, dry_run=dry_run)
     if result.errors:
-        _write_report(result, report or file.with_suffix(".refused.csv"))
+        _write_report(result, report or file.with_suffix(".rejected.csv"))
         raise typer.Exit(HAS_REJECTED_ROWS)
 
 
 def _print_result(result: "ImportResult", *, dry_run: bool) -> None:
-    verb = "would be taken" if dry_run else "taken"
+    verb = "would be imported" if dry_run else "imported"
     out.print(
-        f"{result.total} rows: {result.done} {verb}, {result.repeated} in already,"
-        f" {len(result.errors)} refused"
+        f"{result.total} rows: {result.done} {verb}, {result.repeated} imported before,"
+        f" {len(result.errors)} rejected"
     )
 
 
 def _write_report(result: "ImportResult", file: Path) -> None:
     file.write_bytes(result.report())
-    out.print(f"refused rows with line, column and reason: {file}")
+    out.print(f"rejected rows with line, column and reason: {file}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.console import run
+from services.cli.console import check_service, run
 from services.cli.installation import build
 from shared.foundation.failpoints import failpoint
 from shared.foundation.settings import Settings
@@ -18,10 +18,12 @@ NOT_STARTED = 3
 """Exit status of a server that could not start."""
 
 
-def serve(name: Annotated[str, typer.Argument(help=f"One of {', '.join(SERVICES)}.")]) -> None:
+def serve(
+    name: Annotated[
+        str, typer.Argument(help=f"One of {', '.join(SERVICES)}.", callback=check_service)
+    ],
+) -> None:
     """Run one service against the servers named in the environment (FENGPING_DATABASE_URL …)."""
-    if name not in SERVICES:
-        raise typer.BadParameter(f"{name!r} is not one of {', '.join(SERVICES)}")
     settings = Settings()
     configure_logging(settings.log_level)
     if settings.environment == "test":
