@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from services.scoring.store.campaigns import CampaignCache
+from services.scoring.domain.campaign import Campaign
+from shared.appraisal.campaigns import CampaignCache
 from shared.storage.leaderboard import Leaderboard
 from shared.storage.transaction import Transaction
 
@@ -38,7 +39,7 @@ class ScoringContext:
     """
 
     settings: ScoringSettings = field(default_factory=ScoringSettings)
-    campaigns: CampaignCache = field(default_factory=CampaignCache)
+    campaigns: CampaignCache[Campaign] = field(default_factory=CampaignCache)
     leaderboard: Leaderboard | None = None
     next_ballot_rescore_at: float = NEVER
     """Before this time, this process does not rescore because of ballots."""
@@ -46,6 +47,10 @@ class ScoringContext:
     """Before this time, the job does not handle pending rescores."""
     scored_at: dict[tuple[str, int], float] = field(default_factory=dict)
     """When this process last scored a unit, by (campaign_id, unit_no)."""
+
+    def last_scored(self, campaign_id: str, unit_no: int) -> float:
+        """Return when this process last scored the unit."""
+        return self.scored_at.get((campaign_id, unit_no), NEVER)
 
 
 def context_of(tx: Transaction) -> ScoringContext:

@@ -1,7 +1,7 @@
 """Ballots: stored once, counted into the tallies, their units scored again."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from uuid import UUID
 
 from services.scoring.actions.changes import Trigger
@@ -9,8 +9,7 @@ from services.scoring.actions.rescoring import schedule_rescore
 from services.scoring.domain.ballots import check_answers
 from services.scoring.domain.campaign import Campaign
 from services.scoring.domain.ledger import ScoreSource
-from services.scoring.settings import context_of
-from services.scoring.store import ballots
+from services.scoring.store import ballots, campaigns
 from services.scoring.store.ballots import NewBallot
 from shared.appraisal.ballots import (
     Answer,
@@ -38,31 +37,49 @@ async def count_ballots(tx: Transaction, consumed: Sequence[tuple[BallotSubmitte
     """
     # A partition belongs to one replica at a time, so no other replica writes to this shard.
     shard = min(meta.partition for _, meta in consumed)
-    by_campaign: dict[str, list[BallotSubmitted]] = defaultdict(list)
-    for event, _ in consumed:
-        by_campaign[event.campaign_id].append(event)
-    campaigns = await context_of(tx).campaigns.get_many(tx, by_campaign.keys())
+    by_campaign = _by_campaign(event for event, _ in consumed)
+    known = await campaigns.find_campaigns(tx, by_campaign.keys())
     for campaign_id, events in by_campaign.items():
-        if campaign_id not in campaigns:
+        if campaign_id not in known:
             raise Rejected("答卷所属的评议活动不存在")
-        await _count(tx, campaigns[campaign_id], events, shard)
+        await _count(tx, known[campaign_id], events, shard)
+
+
+def _by_campaign(events: Iterable[BallotSubmitted]) -> dict[str, list[BallotSubmitted]]:
+    by_campaign: dict[str, list[BallotSubmitted]] = defaultdict(list)
+    for event in events:
+        by_campaign[event.campaign_id].append(event)
+    return by_campaign
 
 
 async def _count(
-    tx: Transaction, campaign: Campaign, events: Sequence[BallotSubmitted], shard: int
+    tx: Transaction,
+    campaign: Campaign,
+    events: Sequence[BallotSubmitted],
+    shard: int,
 ) -> None:
     packed = {event.ballot_id: pack(event.answers) for event in events}
     counts = _count_answers(events, packed)
-    _check_ballots(campaign, events, packed, counts)
+    _check_duplicates(campaign, events, packed)
+    _check_answers(campaign, counts)
     new = await ballots.insert_ballots(tx, campaign.id, _rows(campaign, events, packed))
     if new is not None:
         events = _first_of_each(events, new)
         counts = _count_answers(events, packed)
-    if not events:
-        return
+    if events:
+        telemetry.score_inputs.labels(ScoreSource.BALLOT.value).inc(len(events))
+        await _add_to_tallies(tx, campaign, counts, shard)
+
+
+async def _add_to_tallies(
+    tx: Transaction,
+    campaign: Campaign,
+    counts: GroupCounts,
+    shard: int,
+) -> None:
+    """Add counted answers to the tallies and score their units again."""
     added = _by_response_group(campaign, counts)
     await ballots.add_answer_counts(tx, added, shard=shard)
-    telemetry.score_inputs.labels(ScoreSource.BALLOT.value).inc(len(events))
     units = {answer[0] for _, answer in added}
     await schedule_rescore(tx, campaign, units, Trigger(ScoreSource.BALLOT), shard=shard)
 
@@ -70,24 +87,25 @@ async def _count(
 def _rows(
     campaign: Campaign, events: Sequence[BallotSubmitted], packed: PackedBallots
 ) -> list[NewBallot]:
-    ids = campaign.response_group_ids
-    return [
-        NewBallot(
-            event.ballot_id,
-            ids[event.instrument, event.group],
-            event.point,
-            packed[event.ballot_id],
-            event.occurred_at,
-        )
-        for event in events
-    ]
+    return [_row(campaign, event, packed[event.ballot_id]) for event in events]
+
+
+def _row(campaign: Campaign, event: BallotSubmitted, answers: bytes) -> NewBallot:
+    return NewBallot(
+        ballot_id=event.ballot_id,
+        response_group_id=campaign.response_group_ids[event.instrument, event.group],
+        point=event.point,
+        answers=answers,
+        cast_at=event.occurred_at,
+    )
 
 
 def _first_of_each(
     events: Sequence[BallotSubmitted], new: Collection[UUID]
 ) -> list[BallotSubmitted]:
     """Return one event for each new ballot."""
-    return list({event.ballot_id: event for event in events if event.ballot_id in new}.values())
+    by_id = {event.ballot_id: event for event in events if event.ballot_id in new}
+    return list(by_id.values())
 
 
 def _count_answers(events: Sequence[BallotSubmitted], packed: PackedBallots) -> GroupCounts:
@@ -103,17 +121,17 @@ def _count_packed(packed: Sequence[bytes]) -> dict[Answer, int]:
     return {answer_of(number): count for number, count in numbers.items()}
 
 
-def _check_ballots(
-    campaign: Campaign,
-    events: Sequence[BallotSubmitted],
-    packed: PackedBallots,
-    counts: GroupCounts,
+def _check_duplicates(
+    campaign: Campaign, events: Sequence[BallotSubmitted], packed: PackedBallots
 ) -> None:
     several = {one.key: one.items_with_several_answers for one in campaign.scheme.questionnaires}
     for event in events:
         numbers = packed_numbers(packed[event.ballot_id])
         if has_duplicate_answers(numbers, several.get(event.instrument, frozenset())):
             raise Rejected("答卷对同一单位的同一题目答了不止一次")
+
+
+def _check_answers(campaign: Campaign, counts: GroupCounts) -> None:
     for (instrument, group), answers in counts.items():
         check_answers(
             answers,

@@ -6,11 +6,10 @@ from typing import Any, Final
 
 import msgspec
 
-from services.scoring.domain.campaign import Campaign
+from services.scoring.domain.campaign import Campaign, CampaignUnit
 from services.scoring.domain.explanation import explain_unit
 from services.scoring.domain.ledger import ScoreSource
 from services.scoring.domain.register import UnitRow, registered_units
-from services.scoring.settings import context_of
 from services.scoring.store import campaigns, outcomes, rescores, scores
 from services.scoring.store.inputs import load_inputs
 from services.scoring.store.outcomes import OutcomeRow
@@ -44,10 +43,7 @@ async def create_campaign(
     Raises Rejected when the id is taken or malformed, or the scheme or a unit is invalid.
     """
     id = campaign_id or f"{scheme.id}-{scheme.year}"
-    if not fullmatch(CAMPAIGN_ID, id):
-        raise Rejected(
-            "活动编号只能用字母、数字和短横线，最多 40 个字符", status=422, field="campaign_id"
-        )
+    _check_id(id)
     _check_scheme(scheme)
     default_title = f"{scheme.year} 年{scheme.name}"
     if not await campaigns.insert_campaign(tx, id=id, title=title or default_title, scheme=scheme):
@@ -59,8 +55,19 @@ async def create_campaign(
     return await _publish(tx, id, by=by, action="campaign.created")
 
 
+def _check_id(id: str) -> None:
+    if not fullmatch(CAMPAIGN_ID, id):
+        raise Rejected(
+            "活动编号只能用字母、数字和短横线，最多 40 个字符", status=422, field="campaign_id"
+        )
+
+
 async def replace_rules(
-    tx: Transaction, *, campaign_id: str, scheme: Scheme, by: Account
+    tx: Transaction,
+    *,
+    campaign_id: str,
+    scheme: Scheme,
+    by: Account,
 ) -> Campaign:
     """Publish another version of the rules and rescore every unit; old scores stay explained.
 
@@ -88,7 +95,11 @@ def _check_replacement(before: Campaign, scheme: Scheme) -> None:
 
 
 async def register_units(
-    tx: Transaction, campaign_id: str, rows: Sequence[UnitRow], *, by: Account
+    tx: Transaction,
+    campaign_id: str,
+    rows: Sequence[UnitRow],
+    *,
+    by: Account,
 ) -> Campaign:
     """Add units, or change names, categories and aliases of registered ones, and publish.
 
@@ -99,16 +110,27 @@ async def register_units(
     return await _publish(tx, campaign_id, by=by, action="campaign.units_registered")
 
 
-async def show_to_units(tx: Transaction, *, campaign_id: str, shown: bool, by: Account) -> None:
+async def show_to_units(
+    tx: Transaction,
+    *,
+    campaign_id: str,
+    shown: bool,
+    by: Account,
+) -> None:
     """Show or hide the running score of their own unit to unit heads."""
-    await context_of(tx).campaigns.get(tx, campaign_id)
+    await campaigns.get_campaign(tx, campaign_id)
     await campaigns.set_shown_to_units(tx, campaign_id, shown=shown)
     action = "campaign.shown_to_units" if shown else "campaign.hidden_from_units"
     tx.audit(action, campaign_id, str(by.id))
 
 
 async def record_outcomes(
-    tx: Transaction, *, scheme_id: str, year: int, rows: Sequence[OutcomeRow], by: Account
+    tx: Transaction,
+    *,
+    scheme_id: str,
+    year: int,
+    rows: Sequence[OutcomeRow],
+    by: Account,
 ) -> int:
     """Record final results of an earlier year. Returns how many."""
     await outcomes.upsert_outcomes(tx, scheme_id, year, rows)
@@ -120,18 +142,26 @@ async def store_explanations(tx: Transaction, campaign: Campaign) -> None:
     """Store what explains every score under the rules that are about to be superseded."""
     version = campaign.scheme.version
     await scores.lock_scores(tx, campaign.id, version, campaign.by_no)
-    for unit_no, inputs in (await load_inputs(tx, campaign, campaign.by_no)).items():
-        await scores.store_explanation(tx, campaign.id, version, explain_unit(inputs, unit_no))
+    inputs = await load_inputs(tx, campaign, campaign.by_no)
+    for unit_no, known in inputs.items():
+        explanation = explain_unit(known, unit_no)
+        await scores.store_explanation(tx, campaign.id, version, explanation)
 
 
 async def _lock_campaign(tx: Transaction, campaign_id: str) -> Campaign:
     """Lock a campaign and read it. Raises Rejected (404) when there is none."""
-    await context_of(tx).campaigns.get(tx, campaign_id)
+    await campaigns.get_campaign(tx, campaign_id)
     await campaigns.lock_campaign(tx, campaign_id)
     return await campaigns.read_campaign(tx, campaign_id)
 
 
-async def _publish(tx: Transaction, campaign_id: str, *, by: Account, action: str) -> Campaign:
+async def _publish(
+    tx: Transaction,
+    campaign_id: str,
+    *,
+    by: Account,
+    action: str,
+) -> Campaign:
     """Publish the whole campaign and mark every unit to be scored under its rules."""
     await campaigns.increment_revision(tx, campaign_id)
     campaign = await campaigns.read_campaign(tx, campaign_id)
@@ -152,16 +182,6 @@ async def _publish(tx: Transaction, campaign_id: str, *, by: Account, action: st
 
 
 def _campaign_published(tx: Transaction, campaign: Campaign) -> CampaignPublished:
-    units = (
-        UnitEntry(
-            unit_id=unit.unit_id,
-            unit_no=unit.unit_no,
-            name=unit.name,
-            category=unit.category,
-            aliases=unit.aliases,
-        )
-        for unit in campaign.units
-    )
     return CampaignPublished(
         occurred_at=tx.now,
         campaign_id=campaign.id,
@@ -169,7 +189,17 @@ def _campaign_published(tx: Transaction, campaign: Campaign) -> CampaignPublishe
         year=campaign.year,
         scheme=campaign.scheme.to_json(),
         scheme_version=campaign.scheme.version,
-        units=tuple(units),
+        units=tuple(_unit_entry(unit) for unit in campaign.units),
+    )
+
+
+def _unit_entry(unit: CampaignUnit) -> UnitEntry:
+    return UnitEntry(
+        unit_id=unit.unit_id,
+        unit_no=unit.unit_no,
+        name=unit.name,
+        category=unit.category,
+        aliases=unit.aliases,
     )
 
 
@@ -187,12 +217,16 @@ def parse_scheme(text: str, year: int) -> Scheme:
 def shipped_scheme(id: str, year: int) -> Scheme:
     """Return a shipped scheme. Raises Rejected (422) for an unknown id."""
     if id.upper() not in scheme_ids():
-        known = "、".join(scheme_ids())
-        raise Rejected(f"没有方案“{id}”，可用的有 {known}", status=422, field="scheme")
+        raise _unknown_scheme(id)
     try:
         return load_scheme(id.upper(), year)
     except SchemeError as error:
         raise _invalid_scheme(error, "rules") from error
+
+
+def _unknown_scheme(id: str) -> Rejected:
+    known = "、".join(scheme_ids())
+    return Rejected(f"没有方案“{id}”，可用的有 {known}", status=422, field="scheme")
 
 
 def scheme_from_json(content: dict[str, Any]) -> Scheme:

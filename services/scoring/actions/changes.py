@@ -60,6 +60,14 @@ class RescoreResult:
         return [entry for entry in entries if entry.event_id in self.trigger.events]
 
 
+@dataclass(frozen=True, slots=True)
+class _RankChange:
+    """The ranks of all units concerned, before and after a rescore."""
+
+    before: Ranks
+    after: Ranks
+
+
 async def record_changes(tx: Transaction, result: RescoreResult) -> None:
     """Record every changed total, with the unit's rank before and after."""
     totals = result.changed_totals
@@ -68,9 +76,8 @@ async def record_changes(tx: Transaction, result: RescoreResult) -> None:
     campaign = result.campaign
     now = await _category_scores(tx, campaign, totals)
     before = now | {no: result.old[no] for no in totals if no in result.old}
-    ranks_before = _ranks(campaign, before)
-    ranks_after = _ranks(campaign, now)
-    recorded = [_change(result, no, ranks_before, ranks_after) for no in sorted(totals)]
+    ranks = _RankChange(_ranks(campaign, before), _ranks(campaign, now))
+    recorded = [_change(result, no, ranks) for no in sorted(totals)]
     await changes.insert_changes(tx, campaign.id, campaign.scheme.version, _today(tx), recorded)
 
 
@@ -88,17 +95,20 @@ async def _category_scores(
 
 
 def _ranks(campaign: Campaign, scored: Scores) -> Ranks:
-    by_category: dict[str, list[RankingEntry]] = {}
-    for unit_no, score in scored.items():
-        entry = ranking_entry(campaign.by_no[unit_no], score)
-        by_category.setdefault(entry.category, []).append(entry)
+    by_category = _entries_by_category(campaign, scored)
     ranked = (unit for entries in by_category.values() for unit in rank_units(entries))
     return {unit.entry.unit_no: unit.rank for unit in ranked}
 
 
-def _change(
-    result: RescoreResult, unit_no: int, ranks_before: Ranks, ranks_after: Ranks
-) -> NewScoreChange:
+def _entries_by_category(campaign: Campaign, scored: Scores) -> dict[str, list[RankingEntry]]:
+    by_category: dict[str, list[RankingEntry]] = {}
+    for unit_no, score in scored.items():
+        entry = ranking_entry(campaign.by_no[unit_no], score)
+        by_category.setdefault(entry.category, []).append(entry)
+    return by_category
+
+
+def _change(result: RescoreResult, unit_no: int, ranks: _RankChange) -> NewScoreChange:
     old = result.old.get(unit_no)
     score = result.new[unit_no]
     entries = result.triggering_entries(unit_no)
@@ -107,12 +117,16 @@ def _change(
         unit_no=unit_no,
         source=_source(entries, ballots, result.trigger),
         ballots=ballots,
-        events=list(dict.fromkeys(entry.event_id for entry in entries)),
+        events=_distinct_events(entries),
         before=old.total if old else None,
         after=score.total,
-        rank_before=ranks_before.get(unit_no) if old else None,
-        rank_after=ranks_after.get(unit_no),
+        rank_before=ranks.before.get(unit_no) if old else None,
+        rank_after=ranks.after.get(unit_no),
     )
+
+
+def _distinct_events(entries: Sequence[LedgerEntry]) -> list[UUID]:
+    return list(dict.fromkeys(entry.event_id for entry in entries))
 
 
 def _source(entries: Sequence[LedgerEntry], ballots: int, trigger: Trigger) -> ScoreSource:

@@ -3,10 +3,10 @@
 from uuid import UUID
 
 from services.scoring.actions.ledger import insert_entries
+from services.scoring.domain.campaign import Campaign
 from services.scoring.domain.decisions import is_decidable
 from services.scoring.domain.ledger import LedgerEntry
-from services.scoring.settings import context_of
-from services.scoring.store import ledger
+from services.scoring.store import campaigns, ledger
 from shared.appraisal.errors import Rejected
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction, new_id
@@ -27,11 +27,8 @@ async def decide(
     Returns the id of the decision. Raises Rejected when a person may not decide on the rule, or the
     unit is unknown.
     """
-    campaign = await context_of(tx).campaigns.get(tx, campaign_id)
-    if not is_decidable(campaign.scheme, rule_id):
-        raise Rejected("这条规则不由人工认定", status=422, field="rule_id")
-    if unit_id not in campaign.numbers:
-        raise Rejected("单位不在本次评议的参评名册中", status=404, field="unit_id")
+    campaign = await campaigns.get_campaign(tx, campaign_id)
+    _check_decision(campaign, unit_id, rule_id)
     decision_id = new_id()
     entry = LedgerEntry(
         event_id=new_id(),
@@ -51,27 +48,41 @@ async def decide(
     return decision_id
 
 
+def _check_decision(campaign: Campaign, unit_id: str, rule_id: str) -> None:
+    if not is_decidable(campaign.scheme, rule_id):
+        raise Rejected("这条规则不由人工认定", status=422, field="rule_id")
+    if unit_id not in campaign.numbers:
+        raise Rejected("单位不在本次评议的参评名册中", status=404, field="unit_id")
+
+
 async def revoke(
-    tx: Transaction, *, campaign_id: str, decision_id: UUID, grounds: str, by: Account
+    tx: Transaction,
+    *,
+    campaign_id: str,
+    decision_id: UUID,
+    grounds: str,
+    by: Account,
 ) -> None:
     """Revoke a decision; both stay in the ledger. Revoking it again changes nothing."""
-    campaign = await context_of(tx).campaigns.get(tx, campaign_id)
+    campaign = await campaigns.get_campaign(tx, campaign_id)
     entries = await ledger.entries_about(tx, campaign_id, decision_id)
     if not entries or entries[0].measure not in ("decision", "revoked"):
         raise Rejected("没有这项认定", status=404)
     newest = entries[-1]
-    if newest.measure == "revoked":
-        return
-    revocation = LedgerEntry(
+    if newest.measure != "revoked":
+        await insert_entries(tx, campaign, [_revocation(tx, newest, grounds)])
+        tx.audit("score.decision_revoked", decision_id, str(by.id), campaign=campaign_id)
+
+
+def _revocation(tx: Transaction, decision: LedgerEntry, grounds: str) -> LedgerEntry:
+    return LedgerEntry(
         event_id=new_id(),
         measure="revoked",
-        subject_id=decision_id,
-        version=newest.version + 1,
+        subject_id=decision.subject_id,
+        version=decision.version + 1,
         occurred_at=tx.now,
-        unit_no=newest.unit_no,
-        detail=newest.detail,
-        number=newest.number,
+        unit_no=decision.unit_no,
+        detail=decision.detail,
+        number=decision.number,
         text=grounds,
     )
-    await insert_entries(tx, campaign, [revocation])
-    tx.audit("score.decision_revoked", decision_id, str(by.id), campaign=campaign_id)

@@ -8,8 +8,7 @@ from services.scoring.actions.changes import Trigger
 from services.scoring.actions.rescoring import schedule_rescore
 from services.scoring.domain.campaign import Campaign
 from services.scoring.domain.ledger import LedgerEntry, ledger_entries
-from services.scoring.settings import context_of
-from services.scoring.store import ledger
+from services.scoring.store import campaigns, ledger
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import Event, Meta
 from shared.foundation import telemetry
@@ -23,14 +22,19 @@ async def record_events(tx: Transaction, consumed: Consumed) -> None:
 
     Raises Rejected for an event whose campaign, unit or checklist item is unknown.
     """
+    by_campaign = _by_campaign(consumed)
+    known = await campaigns.find_campaigns(tx, by_campaign.keys())
+    for campaign_id in sorted(by_campaign):
+        if campaign_id not in known:
+            raise Rejected("事件所属的评议活动不存在")
+        await _record(tx, known[campaign_id], by_campaign[campaign_id])
+
+
+def _by_campaign(consumed: Consumed) -> dict[str, list[tuple[Event, Meta]]]:
     by_campaign: dict[str, list[tuple[Event, Meta]]] = defaultdict(list)
     for event, meta in consumed:
         by_campaign[_campaign_id(event)].append((event, meta))
-    campaigns = await context_of(tx).campaigns.get_many(tx, by_campaign.keys())
-    for campaign_id in sorted(by_campaign):
-        if campaign_id not in campaigns:
-            raise Rejected("事件所属的评议活动不存在")
-        await _record(tx, campaigns[campaign_id], by_campaign[campaign_id])
+    return by_campaign
 
 
 def _campaign_id(event: Event) -> str:
@@ -39,25 +43,31 @@ def _campaign_id(event: Event) -> str:
 
 
 async def _record(tx: Transaction, campaign: Campaign, consumed: Consumed) -> None:
-    entries = [
-        entry
-        for event, meta in consumed
-        for entry in ledger_entries(event, meta, scheme=campaign.scheme, units=campaign.numbers)
-    ]
+    entries: list[LedgerEntry] = []
+    for event, meta in consumed:
+        entries += ledger_entries(event, meta, scheme=campaign.scheme, units=campaign.numbers)
     shard = min(meta.partition for _, meta in consumed)
     await insert_entries(tx, campaign, entries, shard=shard)
 
 
 async def insert_entries(
-    tx: Transaction, campaign: Campaign, entries: Sequence[LedgerEntry], *, shard: int = 0
+    tx: Transaction,
+    campaign: Campaign,
+    entries: Sequence[LedgerEntry],
+    *,
+    shard: int = 0,
 ) -> None:
     """Insert entries; when any is new, score the units they affect again."""
     if not await ledger.insert_entries(tx, campaign.id, entries):
         return
     _count_inputs(entries)
     units = await ledger.affected_units(tx, campaign.id, _subjects(entries))
-    trigger = Trigger(entries[-1].source, frozenset(entry.event_id for entry in entries))
-    await schedule_rescore(tx, campaign, units, trigger, shard=shard)
+    await schedule_rescore(tx, campaign, units, _trigger(entries), shard=shard)
+
+
+def _trigger(entries: Sequence[LedgerEntry]) -> Trigger:
+    events = frozenset(entry.event_id for entry in entries)
+    return Trigger(entries[-1].source, events)
 
 
 def _count_inputs(entries: Sequence[LedgerEntry]) -> None:
@@ -68,4 +78,5 @@ def _count_inputs(entries: Sequence[LedgerEntry]) -> None:
 
 def _subjects(entries: Sequence[LedgerEntry]) -> set[UUID]:
     subjects = {entry.subject_id for entry in entries}
-    return subjects | {entry.source_id for entry in entries if entry.source_id}
+    sources = {entry.source_id for entry in entries if entry.source_id}
+    return subjects | sources

@@ -4,8 +4,7 @@ from collections.abc import Collection
 
 from services.scoring.domain.campaign import Campaign
 from services.scoring.domain.score import UnitScore
-from services.scoring.settings import context_of
-from services.scoring.store import scores
+from services.scoring.store import campaigns, scores
 from services.scoring.store.scores import PUBLISH_BATCH_MAX, UnpublishedScore
 from shared.appraisal.events import ScoreChanged
 from shared.storage.transaction import Transaction
@@ -15,9 +14,9 @@ async def publish_scores(tx: Transaction) -> bool:
     """Publish the scores of all campaigns that changed. Returns whether there may be more."""
     unpublished = await scores.take_unpublished(tx)
     campaign_ids = {row.campaign_id for row in unpublished}
-    campaigns = await context_of(tx).campaigns.get_many(tx, campaign_ids)
+    known = await campaigns.find_campaigns(tx, campaign_ids)
     for row in unpublished:
-        _publish(tx, campaigns[row.campaign_id], row)
+        _publish(tx, known[row.campaign_id], row)
     return len(unpublished) == PUBLISH_BATCH_MAX
 
 

@@ -1,16 +1,17 @@
 """重放核对: the independent program recounts everything stored, and the results are compared."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
 import msgspec
 
-from services.scoring.domain.campaign import Campaign
+from services.scoring.domain.campaign import Campaign, CampaignUnit
 from services.scoring.domain.recount import Recounter, UnitResult, digest
 from services.scoring.domain.score import UnitScore
-from services.scoring.settings import context_of
 from services.scoring.store import campaigns, recounts
 from services.scoring.store.recounts import (
     StoredBallot,
@@ -37,6 +38,10 @@ class ScoreDifference:
     running: UnitResult | None
     recounted: UnitResult
 
+    @property
+    def sentence(self) -> str:
+        return f"{self.unit_id}: {self.running} instead of {self.recounted}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecountResult:
@@ -62,9 +67,9 @@ class _Snapshot:
     waiting: set[int] = field(default_factory=set)
 
     def add(self, item: StoredItem) -> None:
+        """Keep one stored item."""
         if isinstance(item, StoredBallot):
-            instrument, group = self.campaign.response_groups[item.response_group_id]
-            self.recounter.add_ballot(instrument, group, item.answers)
+            self._add_ballot(item)
         elif isinstance(item, StoredLedgerRow):
             self.recounter.add_row(item.columns)
         elif isinstance(item, StoredScore):
@@ -72,10 +77,19 @@ class _Snapshot:
         else:
             self.waiting.update(item.unit_nos)
 
+    def _add_ballot(self, ballot: StoredBallot) -> None:
+        instrument, group = self.campaign.response_groups[ballot.response_group_id]
+        self.recounter.add_ballot(instrument, group, ballot.answers)
+
+    def running(self, unit_no: int) -> UnitResult | None:
+        """Return the running score in the form of a recount, None when it was never computed."""
+        score = self.scores.get(unit_no)
+        return _as_result(score) if score else None
+
 
 async def recount(tx: Transaction, campaign_id: str, *, by: str) -> RecountResult:
     """Recount a campaign from its ballots and ledger, as of one instant, and store the result."""
-    campaign = await context_of(tx).campaigns.get(tx, campaign_id)
+    campaign = await campaigns.get_campaign(tx, campaign_id)
     result = await _compare(tx, campaign)
     recounts.insert_recount(
         tx,
@@ -100,14 +114,22 @@ async def recount_overdue(tx: Transaction) -> bool:
     By day only a campaign that was not recounted for two days. Every process exports what the
     newest recount of each campaign found.
     """
-    night = tx.now.astimezone(CHINA).hour in NIGHT_HOURS
-    before = tx.now - (NIGHTLY if night else AT_THE_LATEST)
-    overdue = await recounts.overdue_recount(tx, before=before)
+    overdue = await recounts.overdue_recount(tx, before=tx.now - _longest_wait(tx.now))
     if overdue is not None:
         await recount(tx, overdue, by="system")
+    await _export_differences(tx)
+    return overdue is not None
+
+
+def _longest_wait(now: datetime) -> timedelta:
+    """Return after how long a campaign is recounted at this hour."""
+    night = now.astimezone(CHINA).hour in NIGHT_HOURS
+    return NIGHTLY if night else AT_THE_LATEST
+
+
+async def _export_differences(tx: Transaction) -> None:
     for campaign_id, units in (await recounts.differences_by_campaign(tx)).items():
         telemetry.score_mismatch.labels(campaign_id).set(units)
-    return overdue is not None
 
 
 async def verify_scores(tx: Transaction) -> list[str]:
@@ -115,44 +137,48 @@ async def verify_scores(tx: Transaction) -> list[str]:
     sentences: list[str] = []
     for campaign in await campaigns.list_campaigns(tx):
         result = await recount(tx, campaign.id, by="verify")
-        sentences += [
-            f"{campaign.id} {one.unit_id}: {one.running} instead of {one.recounted}"
-            for one in result.differences
-        ]
+        sentences += [f"{campaign.id} {one.sentence}" for one in result.differences]
     return sentences
 
 
 async def _compare(tx: Transaction, campaign: Campaign) -> RecountResult:
-    version = campaign.scheme.version
-    snapshot = _Snapshot(campaign, Recounter(campaign.scheme.to_json(), campaign.by_no))
-    async for item in recounts.read_snapshot(tx, campaign.id, version):
-        snapshot.add(item)
+    snapshot = await _read_snapshot(tx, campaign)
     results = snapshot.recounter.results()
     return RecountResult(
         id=new_id(),
-        scheme_version=version,
+        scheme_version=campaign.scheme.version,
         ballots=snapshot.recounter.ballots,
         lines=snapshot.recounter.rows,
         units=len(results),
         digest=digest(results),
-        differences=_differences(snapshot, results),
+        differences=list(_differences(snapshot, results)),
         waiting=len(snapshot.waiting),
     )
 
 
-def _differences(snapshot: _Snapshot, results: dict[int, UnitResult]) -> list[ScoreDifference]:
-    differences: list[ScoreDifference] = []
+async def _read_snapshot(tx: Transaction, campaign: Campaign) -> _Snapshot:
+    snapshot = _Snapshot(campaign, Recounter(campaign.scheme.to_json(), campaign.by_no))
+    async for item in recounts.read_snapshot(tx, campaign.id, campaign.scheme.version):
+        snapshot.add(item)
+    return snapshot
+
+
+def _differences(snapshot: _Snapshot, results: dict[int, UnitResult]) -> Iterator[ScoreDifference]:
     for unit_no, recounted in results.items():
-        score = snapshot.scores.get(unit_no)
-        running = _as_result(score) if score else None
+        running = snapshot.running(unit_no)
         if unit_no not in snapshot.waiting and not _agree(running, recounted):
-            unit = snapshot.campaign.by_no[unit_no]
-            differences.append(
-                ScoreDifference(
-                    unit_id=unit.unit_id, name=unit.name, running=running, recounted=recounted
-                )
-            )
-    return differences
+            yield _difference(snapshot.campaign.by_no[unit_no], running, recounted)
+
+
+def _difference(
+    unit: CampaignUnit, running: UnitResult | None, recounted: UnitResult
+) -> ScoreDifference:
+    return ScoreDifference(
+        unit_id=unit.unit_id,
+        name=unit.name,
+        running=running,
+        recounted=recounted,
+    )
 
 
 def _agree(running: UnitResult | None, recounted: UnitResult) -> bool:
@@ -163,10 +189,14 @@ def _agree(running: UnitResult | None, recounted: UnitResult) -> bool:
 
 def _as_result(score: UnitScore) -> UnitResult:
     """Return a running score in the form of a recount."""
-    marks = {key: None if mark is None else str(mark) for key, mark in score.marks.items()}
+    marks = {key: _text(mark) for key, mark in score.marks.items()}
     return {
-        "total": None if score.total is None else str(score.total),
+        "total": _text(score.total),
         "ranked": score.ranked,
         "sample": score.sample,
         "marks": marks,
     }
+
+
+def _text(number: Decimal | None) -> str | None:
+    return None if number is None else str(number)

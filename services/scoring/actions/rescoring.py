@@ -10,8 +10,8 @@ from services.scoring.domain.campaign import Campaign
 from services.scoring.domain.inputs import ScoreInputs
 from services.scoring.domain.ledger import ScoreSource
 from services.scoring.domain.score import UnitScore, score_unit
-from services.scoring.settings import context_of
-from services.scoring.store import rescores, scores
+from services.scoring.settings import ScoringContext, context_of
+from services.scoring.store import campaigns, rescores, scores
 from services.scoring.store.inputs import load_inputs
 from services.scoring.store.rescores import PendingRescoreRow
 from services.scoring.store.scores import ScoreUpdate
@@ -32,18 +32,18 @@ would otherwise score the unit again.
 
 
 async def schedule_rescore(
-    tx: Transaction, campaign: Campaign, unit_nos: set[int], trigger: Trigger, *, shard: int
+    tx: Transaction,
+    campaign: Campaign,
+    unit_nos: set[int],
+    trigger: Trigger,
+    *,
+    shard: int,
 ) -> None:
     """Score these units again: a few in this transaction, the others later in a job.
 
     Units that another transaction is scoring are left to the job.
     """
-    immediate: set[int] = set()
-    if len(unit_nos) <= IMMEDIATE_UNITS_MAX and may_rescore_now(tx, trigger):
-        immediate = not_recently_scored(tx, campaign, unit_nos, trigger)
-    done: set[int] = set()
-    if immediate:
-        done = await rescore(tx, campaign, immediate, trigger, wait=False)
+    done = await _rescore_now(tx, campaign, unit_nos, trigger)
     if remaining := unit_nos - done:
         await rescores.mark_dirty(
             tx,
@@ -55,6 +55,21 @@ async def schedule_rescore(
         )
 
 
+async def _rescore_now(
+    tx: Transaction,
+    campaign: Campaign,
+    unit_nos: set[int],
+    trigger: Trigger,
+) -> set[int]:
+    """Score those of the units that may be scored in this transaction. Returns them."""
+    if len(unit_nos) > IMMEDIATE_UNITS_MAX or not may_rescore_now(tx, trigger):
+        return set()
+    immediate = not_recently_scored(tx, campaign, unit_nos, trigger)
+    if not immediate:
+        return set()
+    return await rescore(tx, campaign, immediate, trigger, wait=False)
+
+
 def may_rescore_now(tx: Transaction, trigger: Trigger) -> bool:
     """Return whether units may be scored in this transaction.
 
@@ -62,7 +77,8 @@ def may_rescore_now(tx: Transaction, trigger: Trigger) -> bool:
     """
     if trigger.source != ScoreSource.BALLOT:
         return True
-    context, now = context_of(tx), monotonic_seconds()
+    context = context_of(tx)
+    now = monotonic_seconds()
     if now < context.next_ballot_rescore_at:
         return False
     context.next_ballot_rescore_at = now + BALLOT_INTERVAL_SECONDS
@@ -70,7 +86,10 @@ def may_rescore_now(tx: Transaction, trigger: Trigger) -> bool:
 
 
 def not_recently_scored(
-    tx: Transaction, campaign: Campaign, unit_nos: Collection[int], trigger: Trigger
+    tx: Transaction,
+    campaign: Campaign,
+    unit_nos: Collection[int],
+    trigger: Trigger,
 ) -> set[int]:
     """Return the units that this process did not score within the last second.
 
@@ -78,10 +97,9 @@ def not_recently_scored(
     """
     if trigger.source == ScoreSource.DECISION:
         return set(unit_nos)
-    scored_at = context_of(tx).scored_at
+    context = context_of(tx)
     latest = monotonic_seconds() - UNIT_INTERVAL_SECONDS
-    never = float("-inf")
-    return {no for no in unit_nos if scored_at.get((campaign.id, no), never) <= latest}
+    return {no for no in unit_nos if context.last_scored(campaign.id, no) <= latest}
 
 
 # ── pending rescores ──────────────────────────────────────────────────────────────────────────────
@@ -89,30 +107,43 @@ def not_recently_scored(
 
 async def rescore_pending(tx: Transaction) -> bool:
     """Score the units that transactions marked dirty. Returns whether there may be more."""
-    context, started = context_of(tx), monotonic_seconds()
+    context = context_of(tx)
+    started = monotonic_seconds()
     if started < context.next_pending_rescore_at:
         return False
     limit = context.settings.rescore_batch_max
     include_ballots = started >= context.next_ballot_rescore_at
     pending = await rescores.take_pending(tx, limit=limit, include_ballots=include_ballots)
     await _rescore_rows(tx, pending)
+    _wait_after(context, pending, started)
+    return len(pending) == limit
+
+
+def _wait_after(
+    context: ScoringContext, pending: Sequence[PendingRescoreRow], started: float
+) -> None:
+    """Set when this process may score pending units, and because of ballots, next."""
     finished = monotonic_seconds()
     if any(row.source == ScoreSource.BALLOT for row in pending):
         context.next_ballot_rescore_at = finished + BALLOT_INTERVAL_SECONDS
     context.next_pending_rescore_at = finished + (finished - started) / PENDING_TIME_SHARE
-    return len(pending) == limit
 
 
 async def _rescore_rows(tx: Transaction, pending: Sequence[PendingRescoreRow]) -> None:
     if not pending:
         return
     campaign_ids = {row.campaign_id for row in pending}
-    campaigns = await context_of(tx).campaigns.get_many(tx, campaign_ids)
+    known = await campaigns.find_campaigns(tx, campaign_ids)
     ordered = sorted(pending, key=_campaign_id)
-    for campaign_id, group in groupby(ordered, key=_campaign_id):
-        rows = list(group)
-        unit_nos = {unit_no for row in rows for unit_no in row.unit_nos}
-        await rescore(tx, campaigns[campaign_id], unit_nos, _trigger(rows))
+    for campaign_id, rows in groupby(ordered, key=_campaign_id):
+        await _rescore_campaign(tx, known[campaign_id], list(rows))
+
+
+async def _rescore_campaign(
+    tx: Transaction, campaign: Campaign, rows: Sequence[PendingRescoreRow]
+) -> None:
+    unit_nos = {unit_no for row in rows for unit_no in row.unit_nos}
+    await rescore(tx, campaign, unit_nos, _trigger(rows))
 
 
 def _campaign_id(row: PendingRescoreRow) -> str:
@@ -168,13 +199,16 @@ def _score(inputs: Mapping[int, ScoreInputs]) -> dict[int, UnitScore]:
 
 async def _write(tx: Transaction, result: RescoreResult) -> None:
     campaign = result.campaign
-    updates = [
-        ScoreUpdate(score=score, publish=_published(score) != _published(result.old.get(unit_no)))
-        for unit_no, score in sorted(result.changed.items())
-    ]
+    updates = [_update(result, unit_no) for unit_no in sorted(result.changed)]
     await scores.write_scores(tx, campaign.id, campaign.scheme.version, updates)
     telemetry.score_updates.labels(campaign.id).inc(len(updates))
     telemetry.score_board_updated.labels(campaign.id).set_to_current_time()
+
+
+def _update(result: RescoreResult, unit_no: int) -> ScoreUpdate:
+    new = result.new[unit_no]
+    old = result.old.get(unit_no)
+    return ScoreUpdate(score=new, publish=_published(new) != _published(old))
 
 
 def _published(score: UnitScore | None) -> object:

@@ -105,7 +105,12 @@ async def get_live_board(tx: Tx, campaign_id: str, category: str) -> Response:
     """Return the ranked units of a category from a shared copy, at most two seconds old."""
     campaign = await get_campaign(tx, campaign_id)
     units = [
-        LiveUnitResponse(rank=rank, unit_id=unit.unit_id, name=unit.name, total=total)
+        LiveUnitResponse(
+            rank=rank,
+            unit_id=unit.unit_id,
+            name=unit.name,
+            total=total,
+        )
         for rank, unit, total in await boards.live_board(tx, campaign, category)
     ]
     return json_response({"units": units})
@@ -113,7 +118,10 @@ async def get_live_board(tx: Tx, campaign_id: str, category: str) -> Response:
 
 @router.get("/campaigns/{campaign_id}/tallies", policy=OFFICE)
 async def list_tallies(
-    tx: Tx, campaign_id: str, unit_id: str = "", instrument: str = ""
+    tx: Tx,
+    campaign_id: str,
+    unit_id: str = "",
+    instrument: str = "",
 ) -> Response:
     """Return answers counted by unit, questionnaire, group and item.
 

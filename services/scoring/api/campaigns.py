@@ -156,14 +156,21 @@ async def list_schemes() -> Response:
 
 @router.post("/campaigns", policy=OFFICE, status_code=201)
 async def create_campaign(
-    tx: Tx, user: CurrentUser, idempotency: Idempotency, body: CampaignRequest
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    body: CampaignRequest,
 ) -> Response:
     """Create a campaign from a scheme and a year, and publish it."""
     return await idempotency.respond(201, _create(tx, body, body.parse_scheme(), by=user))
 
 
 async def _create(
-    tx: Transaction, body: CampaignRequest, scheme: Scheme, *, by: Account
+    tx: Transaction,
+    body: CampaignRequest,
+    scheme: Scheme,
+    *,
+    by: Account,
 ) -> CampaignResponse:
     campaign = await actions.create_campaign(
         tx,
@@ -207,7 +214,11 @@ async def get_rules(tx: Tx, campaign_id: str) -> Response:
 
 @router.post("/campaigns/{campaign_id}/rules", policy=OFFICE, status_code=201)
 async def replace_rules(
-    tx: Tx, user: CurrentUser, idempotency: Idempotency, campaign_id: str, body: RulesRequest
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    campaign_id: str,
+    body: RulesRequest,
 ) -> Response:
     """Publish another version of the rules; every unit is scored again."""
     campaign = await views.get_campaign(tx, campaign_id)
@@ -216,7 +227,11 @@ async def replace_rules(
 
 
 async def _replace_rules(
-    tx: Transaction, campaign_id: str, scheme: Scheme, *, by: Account
+    tx: Transaction,
+    campaign_id: str,
+    scheme: Scheme,
+    *,
+    by: Account,
 ) -> CampaignResponse:
     campaign = await actions.replace_rules(tx, campaign_id=campaign_id, scheme=scheme, by=by)
     return CampaignResponse.of(campaign)
@@ -224,21 +239,33 @@ async def _replace_rules(
 
 @router.post("/campaigns/{campaign_id}/units", policy=OFFICE, status_code=201)
 async def register_units(
-    tx: Tx, user: CurrentUser, idempotency: Idempotency, campaign_id: str, body: UnitsRequest
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    campaign_id: str,
+    body: UnitsRequest,
 ) -> Response:
     """Add units, or change registered ones; the campaign is published again."""
     return await idempotency.respond(201, _register(tx, campaign_id, body.rows, by=user))
 
 
 async def _register(
-    tx: Transaction, campaign_id: str, rows: Sequence[UnitRow], *, by: Account
+    tx: Transaction,
+    campaign_id: str,
+    rows: Sequence[UnitRow],
+    *,
+    by: Account,
 ) -> CampaignResponse:
     return CampaignResponse.of(await actions.register_units(tx, campaign_id, rows, by=by))
 
 
 @router.post("/campaigns/{campaign_id}/shown", policy=OFFICE)
 async def show_to_units(
-    tx: Tx, user: CurrentUser, idempotency: Idempotency, campaign_id: str, body: ShownRequest
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    campaign_id: str,
+    body: ShownRequest,
 ) -> Response:
     """Show or hide the running score of their own unit to unit heads."""
     action = actions.show_to_units(tx, campaign_id=campaign_id, shown=body.shown, by=user)
@@ -247,9 +274,18 @@ async def show_to_units(
 
 @router.post("/outcomes", policy=OFFICE, status_code=201)
 async def record_outcomes(
-    tx: Tx, user: CurrentUser, idempotency: Idempotency, body: OutcomesRequest
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    body: OutcomesRequest,
 ) -> Response:
     """Record final results of an earlier year, for rules that look at two years in a row."""
     rows = [outcome.row for outcome in body.outcomes]
-    action = actions.record_outcomes(tx, scheme_id=body.scheme, year=body.year, rows=rows, by=user)
+    action = actions.record_outcomes(
+        tx,
+        scheme_id=body.scheme,
+        year=body.year,
+        rows=rows,
+        by=user,
+    )
     return await idempotency.respond(201, action)

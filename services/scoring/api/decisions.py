@@ -36,14 +36,22 @@ class DecisionResponse:
 
 @router.post("/campaigns/{campaign_id}/decisions", policy=OFFICE, status_code=201)
 async def decide(
-    tx: Tx, user: CurrentUser, idempotency: Idempotency, campaign_id: str, body: DecisionRequest
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    campaign_id: str,
+    body: DecisionRequest,
 ) -> Response:
     """Apply a rule to a unit (认定)."""
     return await idempotency.respond(201, _decide(tx, campaign_id, body, by=user))
 
 
 async def _decide(
-    tx: Transaction, campaign_id: str, body: DecisionRequest, *, by: Account
+    tx: Transaction,
+    campaign_id: str,
+    body: DecisionRequest,
+    *,
+    by: Account,
 ) -> DecisionResponse:
     decision_id = await actions.decide(tx, campaign_id=campaign_id, by=by, **body.model_dump())
     return DecisionResponse(decision_id)
@@ -60,6 +68,10 @@ async def revoke(
 ) -> Response:
     """Revoke a decision; both stay in the ledger."""
     action = actions.revoke(
-        tx, campaign_id=campaign_id, decision_id=decision_id, grounds=body.grounds, by=user
+        tx,
+        campaign_id=campaign_id,
+        decision_id=decision_id,
+        grounds=body.grounds,
+        by=user,
     )
     return await idempotency.respond(200, action)

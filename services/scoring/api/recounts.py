@@ -15,7 +15,10 @@ OFFICE: Final = allow(Role.OFFICE)
 
 @router.post("/campaigns/{campaign_id}/recounts", policy=OFFICE, status_code=201)
 async def recount(
-    tx: Tx, user: CurrentUser, idempotency: Idempotency, campaign_id: str
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    campaign_id: str,
 ) -> Response:
     """重放核对: recount everything stored and compare it with the running scores."""
     return await idempotency.respond(201, actions.recount(tx, campaign_id, by=str(user.id)))

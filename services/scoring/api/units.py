@@ -58,7 +58,12 @@ class OwnScoreResponse:
 
 
 @router.get("/campaigns/{campaign_id}/units/{unit_id}", policy=BOARD)
-async def explain_unit(tx: Tx, campaign_id: str, unit_id: str, version: str = "") -> Response:
+async def explain_unit(
+    tx: Tx,
+    campaign_id: str,
+    unit_id: str,
+    version: str = "",
+) -> Response:
     """Explain a unit's score. `version`: superseded rules."""
     campaign = await get_campaign(tx, campaign_id)
     found = await explain_score(tx, campaign, unit_id, version=version)
@@ -76,7 +81,14 @@ async def list_unit_changes(
 ) -> Response:
     """Return the changes of a unit's total, newest first."""
     campaign = await get_campaign(tx, campaign_id)
-    found = await list_changes(tx, campaign, unit_id=unit_id, source=source, since=since, page=page)
+    found = await list_changes(
+        tx,
+        campaign,
+        unit_id=unit_id,
+        source=source,
+        since=since,
+        page=page,
+    )
     return json_response({"total": found.total, "changes": found.changes})
 
 

@@ -86,7 +86,11 @@ def _amount(rule: Adjustment, count: int, remaining: Decimal | None) -> tuple[De
 
 
 def _adjustment(
-    rule: Adjustment, entry: LedgerEntry, *, amount: Decimal, note: str
+    rule: Adjustment,
+    entry: LedgerEntry,
+    *,
+    amount: Decimal,
+    note: str,
 ) -> ScoreAdjustment:
     return ScoreAdjustment(
         rule_id=rule.id,

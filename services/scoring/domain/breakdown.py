@@ -216,7 +216,10 @@ def _option_counts(
 ) -> tuple[BreakdownCount, ...]:
     return tuple(
         BreakdownCount(
-            label=option.label, code=option.code, number=counts[option.no], points=option.points
+            label=option.label,
+            code=option.code,
+            number=counts[option.no],
+            points=option.points,
         )
         for option in choices
     )
@@ -229,7 +232,14 @@ def _hide_if_small(
     if not 0 < sum(counts.values()) < scheme.publication.small_group:
         return row
     hidden = tuple(replace(count, number=None) for count in row.counts)
-    return replace(row, base=None, mark=None, formula="", note=SMALL_SAMPLE, counts=hidden)
+    return replace(
+        row,
+        base=None,
+        mark=None,
+        formula="",
+        note=SMALL_SAMPLE,
+        counts=hidden,
+    )
 
 
 def _mean_formula(
@@ -289,7 +299,10 @@ def _shown_points(scheme: Scheme, formula: InspectionFormula, finding: LedgerEnt
 
 def _finding_count(scheme: Scheme, finding: LedgerEntry, lost: Decimal) -> BreakdownCount:
     return BreakdownCount(
-        label=_item_label(scheme, finding.item), code=finding.detail, number=1, points=-lost
+        label=_item_label(scheme, finding.item),
+        code=finding.detail,
+        number=1,
+        points=-lost,
     )
 
 
@@ -322,7 +335,12 @@ def _break_down_handling(inputs: ScoreInputs, formula: HandlingFormula) -> list[
 
 
 def _rate_row(
-    on_time: Mapping[UUID, bool], *, key: str, label: str, weight: Decimal, decimals: int
+    on_time: Mapping[UUID, bool],
+    *,
+    key: str,
+    label: str,
+    weight: Decimal,
+    decimals: int,
 ) -> ComponentBreakdown:
     rate = percent_on_time(on_time)
     met = sum(on_time.values())
@@ -335,8 +353,18 @@ def _rate_row(
         base=cases,
         mark=mark,
         counts=(
-            BreakdownCount(label="按期", code="on_time", number=met, points=Decimal(100)),
-            BreakdownCount(label="超期", code="late", number=cases - met, points=Decimal(0)),
+            BreakdownCount(
+                label="按期",
+                code="on_time",
+                number=met,
+                points=Decimal(100),
+            ),
+            BreakdownCount(
+                label="超期",
+                code="late",
+                number=cases - met,
+                points=Decimal(0),
+            ),
         ),
         formula=f"按期 {met} ÷ {cases} 件 = {mark}%" if on_time else "",
     )
@@ -370,7 +398,10 @@ def _break_down_sheet(inputs: ScoreInputs, formula: ScoreSheetFormula) -> list[C
 
 
 def _sheet_row(
-    sheet: ScoreSheet, item: ScoreSheetItem, points: list[Fraction], decimals: int
+    sheet: ScoreSheet,
+    item: ScoreSheetItem,
+    points: list[Fraction],
+    decimals: int,
 ) -> ComponentBreakdown:
     mark, formula = None, ""
     if points:

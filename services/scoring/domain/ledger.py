@@ -151,7 +151,11 @@ Entries = Iterator[LedgerEntry]
 
 
 def ledger_entries(
-    event: Event, meta: Meta, *, scheme: Scheme, units: UnitNumbers
+    event: Event,
+    meta: Meta,
+    *,
+    scheme: Scheme,
+    units: UnitNumbers,
 ) -> list[LedgerEntry]:
     """Return the ledger entries of an event.
 

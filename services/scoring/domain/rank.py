@@ -133,7 +133,11 @@ def _ranked_unit(entry: RankingEntry, keys: Sequence[tuple[Decimal, ...]]) -> Ra
 
 
 def consequences(
-    scheme: Scheme, units: Sequence[RankedUnit], *, year: int, earlier: EarlierResults
+    scheme: Scheme,
+    units: Sequence[RankedUnit],
+    *,
+    year: int,
+    earlier: EarlierResults,
 ) -> list[UnitConsequence]:
     """Return the consequences for the units of one category.
 
@@ -149,11 +153,19 @@ def consequences(
 
 
 def _consequences(
-    scheme: Scheme, unit: RankedUnit, *, ranked: int, year: int, earlier: EarlierResults
+    scheme: Scheme,
+    unit: RankedUnit,
+    *,
+    ranked: int,
+    year: int,
+    earlier: EarlierResults,
 ) -> Iterator[UnitConsequence]:
     for rule in scheme.consequences:
         consequence = UnitConsequence(
-            unit_id=unit.entry.unit_id, rule_id=rule.id, label=rule.label, measure=rule.measure
+            unit_id=unit.entry.unit_id,
+            rule_id=rule.id,
+            label=rule.label,
+            measure=rule.measure,
         )
         if rule.id in unit.entry.decided:
             yield consequence

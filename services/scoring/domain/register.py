@@ -110,7 +110,12 @@ def _units(campaign: Campaign, rows: Sequence[UnitRow]) -> Iterator[CampaignUnit
         )
 
 
-def _check_name(name: str, unit_id: str, by_name: dict[str, str], line: int) -> None:
+def _check_name(
+    name: str,
+    unit_id: str,
+    by_name: dict[str, str],
+    line: int,
+) -> None:
     if not name:
         raise Rejected(f"第 {line} 行：单位名称为空", status=422)
     if by_name.setdefault(name, unit_id) != unit_id:

@@ -245,7 +245,13 @@ def _is_disqualified(scheme: Scheme, decided: Sequence[str]) -> bool:
     return any(veto.effect == "disqualified" and veto.id in decided for veto in scheme.vetoes)
 
 
-def _reason_unranked(scheme: Scheme, totals: _Totals, sample: int, *, disqualified: bool) -> str:
+def _reason_unranked(
+    scheme: Scheme,
+    totals: _Totals,
+    sample: int,
+    *,
+    disqualified: bool,
+) -> str:
     if disqualified:
         return "一票否决，取消成绩"
     if totals.total is None:

@@ -38,12 +38,23 @@ def plain(number: Decimal) -> str:
     return f"{number.normalize():f}"
 
 
-def describe_entry(scheme: Scheme, measure: str, number: str, detail: str, text: str) -> str:
+def describe_entry(
+    scheme: Scheme,
+    measure: str,
+    number: str,
+    detail: str,
+    text: str,
+) -> str:
     """Return a ledger entry in words, such as `V-0193 检查发现一般问题：窗口无人在岗`."""
     return f"{number} {_describe(scheme, measure, detail, text)}".strip()
 
 
-def _describe(scheme: Scheme, measure: str, detail: str, text: str) -> str:
+def _describe(
+    scheme: Scheme,
+    measure: str,
+    detail: str,
+    text: str,
+) -> str:
     if measure == "deadline_lapsed":
         return f"{_DEADLINES.get(detail, detail)}超期"
     if measure == "finding":

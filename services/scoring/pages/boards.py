@@ -89,14 +89,22 @@ def _palette_result(campaign: Campaign, unit: CampaignUnit) -> PaletteResult:
 
 
 @router.get("/{campaign_id}/rank", policy=BOARD)
-async def ranking(request: Request, tx: Tx, campaign_id: str, category: str = "") -> Response:
+async def ranking(
+    request: Request,
+    tx: Tx,
+    campaign_id: str,
+    category: str = "",
+) -> Response:
     """G2: one category in its order; unranked units last, with the reason."""
     campaign = await get_campaign(tx, campaign_id)
     return await _ranking_page(request, tx, campaign, category)
 
 
 async def _ranking_page(
-    request: Request, tx: Transaction, campaign: Campaign, category: str
+    request: Request,
+    tx: Transaction,
+    campaign: Campaign,
+    category: str,
 ) -> Response:
     board = await load_board(tx, campaign, category or campaign.first_category)
     context: dict[str, Any] = {

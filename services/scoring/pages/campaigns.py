@@ -42,7 +42,10 @@ class RegisterForm(Input):
 
 @router.post("/campaigns", policy=OFFICE)
 async def create_campaign(
-    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
 ) -> Response:
     form = await read_form(request, CampaignForm)
     if form.cleaned and form.cleaned.scheme not in scheme_ids():
@@ -76,7 +79,11 @@ async def register_page(request: Request, tx: Tx, campaign_id: str) -> Response:
 
 
 def _register_page(
-    request: Request, tx: Transaction, campaign: Campaign, form: Form[Any], status: int = 200
+    request: Request,
+    tx: Transaction,
+    campaign: Campaign,
+    form: Form[Any],
+    status: int = 200,
 ) -> Response:
     return render_page(
         request,
@@ -91,7 +98,11 @@ def _register_page(
 
 @router.post("/{campaign_id}/register", policy=OFFICE, body_max=REGISTER_MAX_BYTES)
 async def import_register(
-    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, campaign_id: str
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    campaign_id: str,
 ) -> Response:
     """Register the units of a file (CSV or XLSX)."""
     campaign = await get_campaign(tx, campaign_id)
@@ -145,7 +156,11 @@ async def _rules_page(request: Request, tx: Transaction, campaign: Campaign) -> 
 
 @router.post("/{campaign_id}/shown", policy=OFFICE)
 async def show_to_units(
-    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, campaign_id: str
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    campaign_id: str,
 ) -> Response:
     """Show unit heads the running score of their own unit."""
     action = actions.show_to_units(tx, campaign_id=campaign_id, shown=True, by=user)
@@ -154,7 +169,11 @@ async def show_to_units(
 
 @router.post("/{campaign_id}/hidden", policy=OFFICE)
 async def hide_from_units(
-    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, campaign_id: str
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    campaign_id: str,
 ) -> Response:
     """Hide the running scores from unit heads."""
     action = actions.show_to_units(tx, campaign_id=campaign_id, shown=False, by=user)

@@ -19,7 +19,11 @@ BOARD: Final = allow(Role.OFFICE, Role.LEADER)
 
 @router.post("/{campaign_id}/recounts", policy=OFFICE)
 async def recount(
-    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, campaign_id: str
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    campaign_id: str,
 ) -> Response:
     """Recount everything stored."""
     action = actions.recount(tx, campaign_id, by=str(user.id))

@@ -33,7 +33,11 @@ async def own_score_page(request: Request, tx: Tx, user: CurrentUser) -> Respons
 
 @router.get("/{campaign_id}/units/{unit_id}", policy=BOARD)
 async def unit_page(
-    request: Request, tx: Tx, campaign_id: str, unit_id: str, version: str = ""
+    request: Request,
+    tx: Tx,
+    campaign_id: str,
+    unit_id: str,
+    version: str = "",
 ) -> Response:
     """G3."""
     return await render_unit(request, tx, campaign_id, unit_id, version=version)
@@ -83,7 +87,12 @@ async def changes_page(
     campaign = await get_campaign(tx, campaign_id)
     days = days if days in PERIODS else ""
     page = await list_changes(
-        tx, campaign, unit_id=unit_id, source=source, since=_since(tx, days), page=number
+        tx,
+        campaign,
+        unit_id=unit_id,
+        source=source,
+        since=_since(tx, days),
+        page=number,
     )
     return render_page(
         request,

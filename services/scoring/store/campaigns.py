@@ -6,14 +6,19 @@ from datetime import datetime
 from typing import Final
 
 from services.scoring.domain.campaign import Campaign, CampaignUnit
+from shared.appraisal.campaigns import CampaignCache
 from shared.appraisal.errors import Rejected
 from shared.appraisal.schemes import Scheme
 from shared.storage.transaction import Transaction
 
-CACHE_SIZE: Final = 16
+CampaignVersion = tuple[int, datetime | None]
+"""(revision, shown_to_units_at)."""
 _PARTITIONED: Final = ("ballots", "ledger")
 _ALIAS_SEPARATOR: Final = "\x1f"
 
+_VERSIONS = """
+select id, revision, shown_to_units_at from campaigns where id = any($1)
+"""
 _CAMPAIGN = """
 select c.title, c.year, c.revision, c.published_at, c.shown_to_units_at, s.body
 from campaigns c join schemes s on s.campaign_id = c.id and s.version = c.scheme_version
@@ -44,6 +49,9 @@ values ($1, $2, $3, $4, $5, $6)
 on conflict (campaign_id, version) do update set fingerprint = schemes.fingerprint
 returning fingerprint
 """
+_SET_SCHEME = """
+update campaigns set scheme_version = $2, scheme_id = $3 where id = $1
+"""
 _INSERT_RESPONSE_GROUPS = """
 insert into response_groups (campaign_id, instrument, group_key)
 select $1, * from unnest($2::text[], $3::text[]) on conflict do nothing
@@ -56,6 +64,10 @@ from unnest($2::text[], $3::int[], $4::text[], $5::text[], $6::text[])
 on conflict (campaign_id, unit_id) do update
 set name = excluded.name, category = excluded.category, aliases = excluded.aliases
 """
+_CREATE_PARTITION = """
+create table {name} (like {table} including defaults including constraints)
+"""
+_ATTACH_PARTITION = "alter table {table} attach partition {name} for values in ('{id}')"
 _SHOW_TO_UNITS = """
 update campaigns set shown_to_units_at = case when $2 then coalesce(shown_to_units_at, $3) end
 where id = $1
@@ -82,61 +94,66 @@ class SchemeVersionSummary:
     published_at: datetime
 
 
-class CampaignCache:
-    """The only source of campaigns for actions and views; each is reread when it changed."""
-
-    def __init__(self) -> None:
-        self._campaigns: dict[str, Campaign] = {}
-
-    async def get(self, tx: Transaction, id: str) -> Campaign:
-        """Return the campaign under its current rules. Raises Rejected (404) for an unknown id."""
-        found = await self.get_many(tx, [id])
-        if id not in found:
-            raise Rejected("没有这个评议活动", status=404)
-        return found[id]
-
-    async def get_many(self, tx: Transaction, ids: Collection[str]) -> dict[str, Campaign]:
-        """Return the campaigns that exist, by id; one short query when none changed."""
-        rows = await tx.fetch(
-            "select id, revision, shown_to_units_at from campaigns where id = any($1)", list(ids)
-        )
-        found: dict[str, Campaign] = {}
-        for id, revision, shown_to_units_at in rows:
-            cached = self._campaigns.get(id)
-            if cached is None or _is_stale(cached, revision, shown_to_units_at):
-                cached = self._store(await read_campaign(tx, id))
-            found[id] = cached
-        return found
-
-    def _store(self, campaign: Campaign) -> Campaign:
-        while len(self._campaigns) >= CACHE_SIZE:
-            oldest = next(iter(self._campaigns))
-            self._campaigns.pop(oldest)
-        self._campaigns[campaign.id] = campaign
-        return campaign
-
-
-def _is_stale(campaign: Campaign, revision: int, shown_to_units_at: datetime | None) -> bool:
-    return campaign.revision != revision or campaign.shown_to_units_at != shown_to_units_at
-
-
 # ── reading ───────────────────────────────────────────────────────────────────────────────────────
+
+
+async def get_campaign(tx: Transaction, id: str) -> Campaign:
+    """Return the campaign under its current rules. Raises Rejected (404) for an unknown id."""
+    found = await find_campaigns(tx, [id])
+    if id not in found:
+        raise Rejected("没有这个评议活动", status=404)
+    return found[id]
+
+
+async def find_campaigns(tx: Transaction, ids: Collection[str]) -> dict[str, Campaign]:
+    """Return the campaigns that exist, by id; one short query when none changed."""
+    rows = await tx.fetch(_VERSIONS, list(ids))
+    return {id: await _in_version(tx, id, (revision, shown)) for id, revision, shown in rows}
+
+
+async def _in_version(tx: Transaction, id: str, version: CampaignVersion) -> Campaign:
+    cache: CampaignCache[Campaign] = tx.context.campaigns
+    cached = cache.get(id, version)
+    if cached is not None:
+        return cached
+    campaign = await read_campaign(tx, id)
+    cache.put(id, (campaign.revision, campaign.shown_to_units_at), campaign)
+    return campaign
 
 
 async def read_campaign(tx: Transaction, id: str) -> Campaign:
     """Read an existing campaign, including the changes of this transaction."""
     row = await tx.fetchrow(_CAMPAIGN, id)
     assert row, "only existing campaigns are read"
-    units = await tx.fetch(_UNITS, id)
-    groups = await tx.fetch(_RESPONSE_GROUPS, id)
     columns = dict(row)
     return Campaign(
         id=id,
         scheme=Scheme.from_json(columns.pop("body")),
-        units=tuple(CampaignUnit(**{**unit, "aliases": tuple(unit["aliases"])}) for unit in units),
-        response_group_ids={(instrument, group): id for id, instrument, group in groups},
+        units=await _read_units(tx, id),
+        response_group_ids=await _read_response_groups(tx, id),
         **columns,
     )
+
+
+async def _read_units(tx: Transaction, campaign_id: str) -> tuple[CampaignUnit, ...]:
+    rows = await tx.fetch(_UNITS, campaign_id)
+    units = (
+        CampaignUnit(
+            unit_no=unit_no,
+            unit_id=unit_id,
+            name=name,
+            category=category,
+            aliases=tuple(aliases),
+        )
+        for unit_no, unit_id, name, category, aliases in rows
+    )
+    return tuple(units)
+
+
+async def _read_response_groups(tx: Transaction, campaign_id: str) -> dict[tuple[str, str], int]:
+    """(instrument, group) → id of the response group."""
+    rows = await tx.fetch(_RESPONSE_GROUPS, campaign_id)
+    return {(instrument, group): id for id, instrument, group in rows}
 
 
 async def list_campaigns(tx: Transaction) -> list[CampaignSummary]:
@@ -166,7 +183,13 @@ async def lock_campaign(tx: Transaction, id: str) -> None:
     await tx.fetchval("select true from campaigns where id = $1 for update", id)
 
 
-async def insert_campaign(tx: Transaction, *, id: str, title: str, scheme: Scheme) -> bool:
+async def insert_campaign(
+    tx: Transaction,
+    *,
+    id: str,
+    title: str,
+    scheme: Scheme,
+) -> bool:
     """Insert a campaign. False when one of this id exists."""
     inserted = await tx.run(
         _INSERT_CAMPAIGN, id, title, scheme.year, scheme.id, scheme.version, tx.now
@@ -174,7 +197,13 @@ async def insert_campaign(tx: Transaction, *, id: str, title: str, scheme: Schem
     return bool(inserted)
 
 
-async def insert_scheme(tx: Transaction, *, campaign_id: str, scheme: Scheme, by: str) -> bool:
+async def insert_scheme(
+    tx: Transaction,
+    *,
+    campaign_id: str,
+    scheme: Scheme,
+    by: str,
+) -> bool:
     """Store a version of the rules and make it the current one.
 
     False when other rules already use this version number.
@@ -190,23 +219,15 @@ async def insert_scheme(tx: Transaction, *, campaign_id: str, scheme: Scheme, by
     )
     if stored != scheme.fingerprint:
         return False
-    await tx.run(
-        "update campaigns set scheme_version = $2, scheme_id = $3 where id = $1",
-        campaign_id,
-        scheme.version,
-        scheme.id,
-    )
+    await tx.run(_SET_SCHEME, campaign_id, scheme.version, scheme.id)
     await _insert_response_groups(tx, campaign_id, scheme)
     return True
 
 
 async def _insert_response_groups(tx: Transaction, campaign_id: str, scheme: Scheme) -> None:
-    instruments: list[str] = []
-    groups: list[str] = []
-    for questionnaire in scheme.questionnaires:
-        for group in questionnaire.groups:
-            instruments.append(questionnaire.key)
-            groups.append(group.key)
+    keys = [(one.key, group.key) for one in scheme.questionnaires for group in one.groups]
+    instruments = [instrument for instrument, _ in keys]
+    groups = [group for _, group in keys]
     await tx.run(_INSERT_RESPONSE_GROUPS, campaign_id, instruments, groups)
 
 
@@ -234,17 +255,18 @@ async def create_partitions(tx: Transaction, campaign_id: str) -> None:
 
     Attaching takes a weaker lock than creating the partition in place.
     """
-    suffix = campaign_id.lower().replace("-", "_")
     for table in _PARTITIONED:
-        name = f'"{table}_part_{suffix}"'
+        name = _partition_name(table, campaign_id)
         if not await tx.fetchval("select to_regclass($1)", name):
-            await tx.run(
-                f"create table {name} (like {table} including defaults including constraints)"
-            )
-            await tx.run(
-                f"alter table {table} attach partition {name} for values in ('{campaign_id}')"
-            )
+            await tx.run(_CREATE_PARTITION.format(name=name, table=table))
+            await tx.run(_ATTACH_PARTITION.format(name=name, table=table, id=campaign_id))
+
+
+def _partition_name(table: str, campaign_id: str) -> str:
+    suffix = campaign_id.lower().replace("-", "_")
+    return f'"{table}_part_{suffix}"'
 
 
 async def set_shown_to_units(tx: Transaction, campaign_id: str, *, shown: bool) -> None:
+    """Show the running scores to the units, or hide them; a second call changes nothing."""
     await tx.run(_SHOW_TO_UNITS, campaign_id, shown, tx.now)

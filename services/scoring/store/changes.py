@@ -100,7 +100,11 @@ class EarlierTotal:
 
 
 async def insert_changes(
-    tx: Transaction, campaign_id: str, version: str, day: date, changes: Sequence[NewScoreChange]
+    tx: Transaction,
+    campaign_id: str,
+    version: str,
+    day: date,
+    changes: Sequence[NewScoreChange],
 ) -> None:
     """Record changes. Ballots of one day are one row for each unit, everything else its own row."""
     from_ballots = [change for change in changes if change.source == ScoreSource.BALLOT]
@@ -114,7 +118,11 @@ async def insert_changes(
 
 
 async def _insert_change(
-    tx: Transaction, campaign_id: str, version: str, day: date, change: NewScoreChange
+    tx: Transaction,
+    campaign_id: str,
+    version: str,
+    day: date,
+    change: NewScoreChange,
 ) -> None:
     await tx.run(
         _INSERT_CHANGE,
@@ -134,7 +142,12 @@ async def _insert_change(
 
 
 async def list_changes(
-    tx: Transaction, campaign_id: str, wanted: ChangeFilter, *, limit: int, offset: int = 0
+    tx: Transaction,
+    campaign_id: str,
+    wanted: ChangeFilter,
+    *,
+    limit: int,
+    offset: int = 0,
 ) -> list[ScoreChangeRow]:
     """Return changes, newest first."""
     rows = await tx.fetch(
@@ -151,7 +164,10 @@ async def count_changes(tx: Transaction, campaign_id: str, wanted: ChangeFilter)
 
 
 async def totals_on(
-    tx: Transaction, campaign_id: str, version: str, day: date
+    tx: Transaction,
+    campaign_id: str,
+    version: str,
+    day: date,
 ) -> dict[int, EarlierTotal]:
     """Unit → total and rank at the end of the day, for units that changed since."""
     rows = await tx.fetch(_TOTALS_ON, campaign_id, version, day)

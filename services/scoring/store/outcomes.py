@@ -35,7 +35,11 @@ class OutcomeRow:
 
 
 async def earlier_results(
-    tx: Transaction, scheme_id: str, *, before: int, years: int
+    tx: Transaction,
+    scheme_id: str,
+    *,
+    before: int,
+    years: int,
 ) -> EarlierResults:
     """Return the results of the years just before."""
     results: dict[int, dict[str, EarlierResult]] = {}
@@ -47,7 +51,10 @@ async def earlier_results(
 
 
 async def upsert_outcomes(
-    tx: Transaction, scheme_id: str, year: int, rows: Sequence[OutcomeRow]
+    tx: Transaction,
+    scheme_id: str,
+    year: int,
+    rows: Sequence[OutcomeRow],
 ) -> None:
     """Insert results; a result recorded before is replaced."""
     await tx.run(

@@ -78,7 +78,12 @@ async def read_snapshot(
     await tx.run("close snapshot")
 
 
-def _item(kind: str, number: int, text: str, packed: bytes) -> StoredItem:
+def _item(
+    kind: str,
+    number: int,
+    text: str,
+    packed: bytes,
+) -> StoredItem:
     if kind == "ballot":
         return StoredBallot(number, packed)
     if kind == "ledger":

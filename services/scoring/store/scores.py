@@ -87,7 +87,12 @@ async def insert_scores(tx: Transaction, campaign_id: str, version: str) -> None
 
 
 async def lock_scores(
-    tx: Transaction, campaign_id: str, version: str, unit_nos: Collection[int], *, wait: bool = True
+    tx: Transaction,
+    campaign_id: str,
+    version: str,
+    unit_nos: Collection[int],
+    *,
+    wait: bool = True,
 ) -> dict[int, UnitScore | None]:
     """Lock the score rows of these units and return the scores, None for one never computed.
 
@@ -101,7 +106,10 @@ async def lock_scores(
 
 
 async def write_scores(
-    tx: Transaction, campaign_id: str, version: str, updates: Sequence[ScoreUpdate]
+    tx: Transaction,
+    campaign_id: str,
+    version: str,
+    updates: Sequence[ScoreUpdate],
 ) -> None:
     scores = [update.score for update in updates]
     await tx.run(
@@ -141,7 +149,10 @@ async def take_unpublished(
 
 
 async def running_scores(
-    tx: Transaction, campaign_id: str, version: str, unit_nos: Collection[int] | None = None
+    tx: Transaction,
+    campaign_id: str,
+    version: str,
+    unit_nos: Collection[int] | None = None,
 ) -> dict[int, UnitScore]:
     """Unit → its score; units that were never scored are missing."""
     units = None if unit_nos is None else list(unit_nos)
@@ -153,7 +164,10 @@ async def running_scores(
 
 
 async def store_explanation(
-    tx: Transaction, campaign_id: str, version: str, explanation: Explanation
+    tx: Transaction,
+    campaign_id: str,
+    version: str,
+    explanation: Explanation,
 ) -> None:
     """Store what explains a score under rules that are about to be superseded."""
     body = msgspec.json.encode(explanation).decode()
@@ -161,7 +175,10 @@ async def store_explanation(
 
 
 async def stored_explanation(
-    tx: Transaction, campaign_id: str, version: str, unit_no: int
+    tx: Transaction,
+    campaign_id: str,
+    version: str,
+    unit_no: int,
 ) -> Explanation | None:
     body = await tx.fetchval(_STORED_EXPLANATION, campaign_id, version, unit_no)
     return _explanations.decode(body) if body else None

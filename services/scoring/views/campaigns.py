@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from services.scoring.domain.campaign import Campaign
 from services.scoring.domain.explanation import formula_kind
 from services.scoring.domain.wording import FORMULAS
-from services.scoring.settings import context_of
 from services.scoring.store import campaigns
 from services.scoring.store.campaigns import CampaignSummary, SchemeVersionSummary
 from shared.appraisal.schemes import Adjustment, Component, Scheme
@@ -45,7 +44,7 @@ class RulesView:
 
 async def get_campaign(tx: Transaction, campaign_id: str) -> Campaign:
     """Return the campaign under its current rules. Raises Rejected (404) for an unknown id."""
-    return await context_of(tx).campaigns.get(tx, campaign_id)
+    return await campaigns.get_campaign(tx, campaign_id)
 
 
 async def current_campaign(tx: Transaction) -> Campaign | None:

@@ -27,7 +27,11 @@ class TallyView:
 
 
 async def list_tallies(
-    tx: Transaction, campaign: Campaign, *, unit_id: str = "", instrument: str = ""
+    tx: Transaction,
+    campaign: Campaign,
+    *,
+    unit_id: str = "",
+    instrument: str = "",
 ) -> list[TallyView]:
     """Return the tallies of a campaign, optionally of one unit or questionnaire."""
     unit_nos = [campaign.unit(unit_id).unit_no] if unit_id else None

@@ -67,7 +67,11 @@ class UnitExplanation:
 
 
 async def explain_score(
-    tx: Transaction, campaign: Campaign, unit_id: str, *, version: str = ""
+    tx: Transaction,
+    campaign: Campaign,
+    unit_id: str,
+    *,
+    version: str = "",
 ) -> UnitExplanation:
     """Explain a unit's score under the rules in force, or as stored under superseded ones.
 
@@ -89,12 +93,20 @@ async def explain_score(
 
 
 async def _stored_explanation(
-    tx: Transaction, campaign: Campaign, unit: CampaignUnit, version: str
+    tx: Transaction,
+    campaign: Campaign,
+    unit: CampaignUnit,
+    version: str,
 ) -> UnitExplanation:
     stored = await scores.stored_explanation(tx, campaign.id, version, unit.unit_no)
     if stored is None:
         raise Rejected("没有这个版本的得分记录", status=404)
-    return UnitExplanation(campaign=campaign, unit=unit, explanation=stored, current=False)
+    return UnitExplanation(
+        campaign=campaign,
+        unit=unit,
+        explanation=stored,
+        current=False,
+    )
 
 
 async def _explain_now(tx: Transaction, campaign: Campaign, unit: CampaignUnit) -> Explanation:
