@@ -54,15 +54,19 @@ def applies(rule: Adjustment, entry: LedgerEntry) -> bool:
     """Return whether the rule is about this entry."""
     if entry.measure != rule.event:
         return False
-    if rule.kinds and entry.kind not in {kind.value for kind in rule.kinds}:
+    if rule.kinds and entry.kind not in rule.kinds:
         return False
+    return _detail(rule) in (None, entry.detail)
+
+
+def _detail(rule: Adjustment) -> str | None:
+    """Return the detail of the entries that the rule is about, None for any."""
     details = {
         "deadline_lapsed": rule.deadline,
         "finding": rule.severity,
         "decision": rule.id,
     }
-    wanted = details.get(rule.event)
-    return wanted is None or wanted == entry.detail
+    return details.get(rule.event)
 
 
 def _apply(

@@ -23,6 +23,7 @@ from services.scoring.domain.formulas import (
     points_by_item,
     questionnaires_of,
     rating_counts,
+    visits_of,
 )
 from services.scoring.domain.inputs import ScoreInputs, mean_points
 from services.scoring.domain.ledger import LedgerEntry
@@ -128,10 +129,9 @@ def _questionnaire_rows(
     small = _small_groups(inputs, questionnaire)
     merged = [group for group in questionnaire.groups if group.key in small]
     shown = [[group] for group in questionnaire.groups if group.key not in small]
-    for groups in (*shown, merged):
-        if groups:
-            for item in questionnaire.items:
-                yield _question_row(inputs, questionnaire, groups, item)
+    for groups in filter(None, (*shown, merged)):
+        for item in questionnaire.items:
+            yield _question_row(inputs, questionnaire, groups, item)
 
 
 def _small_groups(inputs: ScoreInputs, questionnaire: Questionnaire) -> set[str]:
@@ -139,16 +139,20 @@ def _small_groups(inputs: ScoreInputs, questionnaire: Questionnaire) -> set[str]
 
     Groups are added until they are large enough together.
     """
-    limit = inputs.scheme.publication.small_group
-    sizes = [(group_size(inputs, questionnaire, one), one.key) for one in questionnaire.groups]
+    sizes = ((group_size(inputs, questionnaire, one), one.key) for one in questionnaire.groups)
+    answered = sorted((size, key) for size, key in sizes if size)
+    return _too_small(answered, inputs.scheme.publication.small_group)
+
+
+def _too_small(sizes: Iterable[tuple[int, str]], limit: int) -> set[str]:
+    """Return the first of the (size, group) pairs, smallest first, that are merged."""
     merged: set[str] = set()
     together = 0
-    for size, key in sorted(sizes):
+    for size, key in sizes:
         if size >= limit and (not merged or together >= limit):
             break
-        if size:
-            merged.add(key)
-            together += size
+        merged.add(key)
+        together += size
     return merged
 
 
@@ -170,11 +174,11 @@ def _question_row(
     answers = [inputs.answers(questionnaire, group, item) for group in groups]
     counts = {choice.no: sum(one[choice.no] for one in answers) for choice in choices}
     value, base = _merged_mean(inputs, item, groups, answers)
-    mark = None if value is None else rounded(value, scheme.ranking.decimals)
+    mark = _mark(scheme, value)
     # Merged groups keep their own weights, so the sum of their answers does not give the mark.
     single = len(groups) == 1
     row = ComponentBreakdown(
-        key=f"{questionnaire.key}.{'+'.join(group.key for group in groups)}.{item.no}",
+        key=_question_key(questionnaire, groups, item),
         label=item.label,
         weight=item.weight if item.scored else Decimal(0),
         base=base,
@@ -186,6 +190,18 @@ def _question_row(
         note=_question_note(item, single=single),
     )
     return _hide_if_small(scheme, row, counts)
+
+
+def _question_key(
+    questionnaire: Questionnaire, groups: Iterable[RespondentGroup], item: AnyQuestion
+) -> str:
+    group_keys = "+".join(group.key for group in groups)
+    return f"{questionnaire.key}.{group_keys}.{item.no}"
+
+
+def _mark(scheme: Scheme, value: Fraction | None) -> Decimal | None:
+    """Return a value as it is displayed."""
+    return None if value is None else rounded(value, scheme.ranking.decimals)
 
 
 def _question_note(item: AnyQuestion, *, single: bool) -> str:
@@ -214,14 +230,15 @@ def _merged_mean(
 def _option_counts(
     choices: Iterable[Choice | Option], counts: Mapping[int, int]
 ) -> tuple[BreakdownCount, ...]:
-    return tuple(
-        BreakdownCount(
-            label=option.label,
-            code=option.code,
-            number=counts[option.no],
-            points=option.points,
-        )
-        for option in choices
+    return tuple(_option_count(choice, counts[choice.no]) for choice in choices)
+
+
+def _option_count(choice: Choice | Option, number: int) -> BreakdownCount:
+    return BreakdownCount(
+        label=choice.label,
+        code=choice.code,
+        number=number,
+        points=choice.points,
     )
 
 
@@ -249,25 +266,32 @@ def _mean_formula(
     mark: Decimal | None,
 ) -> str:
     """`(满意 301×100 + 基本满意 78×80 + 不满意 33×0) ÷ 412 = 88.20（不了解 47 份不计入）`."""
-    terms = " + ".join(
-        f"{option.label} {counts[option.no]}×{plain(option.points)}"
-        for option in choices
-        if option.points is not None and (len(choices) < LONG_SCALE or counts[option.no])
-    )
-    ignored = "、".join(
-        f"{option.label} {counts[option.no]} 份"
-        for option in choices
-        if option.points is None and counts[option.no]
-    )
-    return f"({terms}) ÷ {base} = {mark}" + (f"（{ignored}不计入）" if ignored else "")
+    terms = " + ".join(_terms(choices, counts))
+    formula = f"({terms}) ÷ {base} = {mark}"
+    ignored = "、".join(_ignored(choices, counts))
+    return f"{formula}（{ignored}不计入）" if ignored else formula
+
+
+def _terms(choices: Sequence[Choice | Option], counts: Mapping[int, int]) -> Iterator[str]:
+    """Yield `满意 301×100` for each choice that counts."""
+    for choice in choices:
+        number = counts[choice.no]
+        if choice.points is not None and (number or len(choices) < LONG_SCALE):
+            yield f"{choice.label} {number}×{plain(choice.points)}"
+
+
+def _ignored(choices: Iterable[Choice | Option], counts: Mapping[int, int]) -> Iterator[str]:
+    """Yield `不了解 47 份` for each choice without points that anybody chose."""
+    for choice in choices:
+        if choice.points is None and counts[choice.no]:
+            yield f"{choice.label} {counts[choice.no]} 份"
 
 
 # ── inspections ───────────────────────────────────────────────────────────────────────────────────
 
 
 def _break_down_visits(inputs: ScoreInputs, formula: InspectionFormula) -> list[ComponentBreakdown]:
-    visits = [one for one in inputs.of("visit") if one.detail == formula.instrument]
-    return [_visit_row(inputs, formula, visit) for visit in visits]
+    return [_visit_row(inputs, formula, visit) for visit in visits_of(inputs, formula)]
 
 
 def _visit_row(
@@ -277,20 +301,27 @@ def _visit_row(
     points = [_shown_points(inputs.scheme, formula, finding) for finding in findings]
     full = rounded(Fraction(100), inputs.scheme.ranking.decimals)
     mark = max(Decimal(0), full - sum(points, Decimal(0)))
-    terms = "".join(f" − {plain(lost)}" for lost in points)
+    counts = (
+        _finding_count(inputs.scheme, finding, lost)
+        for finding, lost in zip(findings, points, strict=True)
+    )
     return ComponentBreakdown(
         key=str(visit.subject_id),
         label=f"{visit.number}（{VisitMode(visit.text).label}）",
         weight=Decimal(1),
         base=1,
         mark=mark,
-        counts=tuple(
-            _finding_count(inputs.scheme, finding, lost)
-            for finding, lost in zip(findings, points, strict=True)
-        ),
-        formula=f"100{terms} = {mark}" if findings else "未发现问题",
+        counts=tuple(counts),
+        formula=_visit_formula(points, mark),
         note=visit.occurred_at.astimezone(SHANGHAI).date().isoformat(),
     )
+
+
+def _visit_formula(points: Sequence[Decimal], mark: Decimal) -> str:
+    if not points:
+        return "未发现问题"
+    terms = "".join(f" − {plain(lost)}" for lost in points)
+    return f"100{terms} = {mark}"
 
 
 def _shown_points(scheme: Scheme, formula: InspectionFormula, finding: LedgerEntry) -> Decimal:
@@ -352,21 +383,15 @@ def _rate_row(
         weight=weight,
         base=cases,
         mark=mark,
-        counts=(
-            BreakdownCount(
-                label="按期",
-                code="on_time",
-                number=met,
-                points=Decimal(100),
-            ),
-            BreakdownCount(
-                label="超期",
-                code="late",
-                number=cases - met,
-                points=Decimal(0),
-            ),
-        ),
+        counts=_rate_counts(met, cases - met),
         formula=f"按期 {met} ÷ {cases} 件 = {mark}%" if on_time else "",
+    )
+
+
+def _rate_counts(met: int, missed: int) -> tuple[BreakdownCount, ...]:
+    return (
+        BreakdownCount(label="按期", code="on_time", number=met, points=Decimal(100)),
+        BreakdownCount(label="超期", code="late", number=missed, points=Decimal(0)),
     )
 
 
@@ -374,7 +399,7 @@ def _rating_row(inputs: ScoreInputs, formula: HandlingFormula) -> ComponentBreak
     scheme = inputs.scheme
     counts = rating_counts(inputs)
     value, base = mean_points(inputs.points, counts)
-    mark = None if value is None else rounded(value, scheme.ranking.decimals)
+    mark = _mark(scheme, value)
     row = ComponentBreakdown(
         key="rated",
         label="来件人评价",
@@ -403,11 +428,9 @@ def _sheet_row(
     points: list[Fraction],
     decimals: int,
 ) -> ComponentBreakdown:
-    mark, formula = None, ""
-    if points:
-        mark = rounded(mean_of(points) * 100 / exact(sheet.maximum), decimals)
-        maximum = plain(sheet.maximum)
-        formula = f"{len(points)} 份评分平均，满分 {maximum}，折成百分 = {mark}"
+    mark = _sheet_mark(sheet, points, decimals)
+    maximum = plain(sheet.maximum)
+    formula = f"{len(points)} 份评分平均，满分 {maximum}，折成百分 = {mark}"
     return ComponentBreakdown(
         key=f"{sheet.key}.{item.no}",
         label=item.label,
@@ -415,5 +438,11 @@ def _sheet_row(
         base=len(points),
         mark=mark,
         counts=(),
-        formula=formula,
+        formula=formula if points else "",
     )
+
+
+def _sheet_mark(sheet: ScoreSheet, points: list[Fraction], decimals: int) -> Decimal | None:
+    if not points:
+        return None
+    return rounded(mean_of(points) * 100 / exact(sheet.maximum), decimals)

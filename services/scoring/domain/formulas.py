@@ -1,6 +1,7 @@
 """The formulas of a scheme's components: satisfaction, inspection, handling, score sheet."""
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from fractions import Fraction
 from uuid import UUID
 
@@ -44,14 +45,18 @@ def satisfaction(inputs: ScoreInputs, formula: SatisfactionFormula) -> FormulaVa
 
     The sample is counted on item 1.
     """
-    values, sample = [], 0
+    means, sample = [], 0
     for questionnaire in questionnaires_of(inputs.scheme, formula):
         for group in questionnaire.groups:
-            value, size = _group_satisfaction(inputs, questionnaire, group)
+            mean, size = _group_satisfaction(inputs, questionnaire, group)
             sample += size
-            if value is not None:
-                values.append((group.weight, value))
-    return weighted_mean(values), sample
+            means.append((group.weight, mean))
+    return _mean_of_present(means), sample
+
+
+def _mean_of_present(means: Iterable[tuple[Decimal, Fraction | None]]) -> Fraction | None:
+    """Return the mean of the (weight, value) pairs that have a value."""
+    return weighted_mean([(weight, value) for weight, value in means if value is not None])
 
 
 def questionnaires_of(scheme: Scheme, formula: SatisfactionFormula) -> list[Questionnaire]:
@@ -61,14 +66,13 @@ def questionnaires_of(scheme: Scheme, formula: SatisfactionFormula) -> list[Ques
 def _group_satisfaction(
     inputs: ScoreInputs, questionnaire: Questionnaire, group: RespondentGroup
 ) -> FormulaValue:
-    values, sample = [], 0
+    means, sample = [], 0
     for item in questionnaire.scored_items:
         mean, base = inputs.question_mean(item, inputs.answers(questionnaire, group, item))
         if item.no == 1:
             sample += base
-        if mean is not None:
-            values.append((item.weight, mean))
-    return weighted_mean(values), sample
+        means.append((item.weight, mean))
+    return _mean_of_present(means), sample
 
 
 # ── inspections ───────────────────────────────────────────────────────────────────────────────────
@@ -89,12 +93,16 @@ def inspection(inputs: ScoreInputs, formula: InspectionFormula) -> FormulaValue:
 
 
 def _points_by_visit(inputs: ScoreInputs, formula: InspectionFormula) -> dict[UUID, Fraction]:
-    visits = [one for one in inputs.of("visit") if one.detail == formula.instrument]
-    points = {visit.subject_id: ZERO for visit in visits}
+    points = {visit.subject_id: ZERO for visit in visits_of(inputs, formula)}
     for finding in inputs.of("finding"):
         if finding.subject_id in points:
             points[finding.subject_id] += finding_points(inputs.scheme, formula, finding)
     return points
+
+
+def visits_of(inputs: ScoreInputs, formula: InspectionFormula) -> list[LedgerEntry]:
+    """Return the visits that the formula is about."""
+    return [visit for visit in inputs.of("visit") if visit.detail == formula.instrument]
 
 
 def finding_points(scheme: Scheme, formula: InspectionFormula, finding: LedgerEntry) -> Fraction:
@@ -131,8 +139,8 @@ def handling(inputs: ScoreInputs, formula: HandlingFormula) -> FormulaValue:
         (formula.handled_on_time, percent_on_time(handled)),
         (formula.rated, rated),
     )
-    present = [(weight, rate) for weight, rate in rates if rate is not None and weight > 0]
-    return weighted_mean(present), len(accepted.keys() | handled.keys())
+    used = ((weight, rate) for weight, rate in rates if weight > 0)
+    return _mean_of_present(used), len(accepted.keys() | handled.keys())
 
 
 def accepted_on_time(entries: Iterable[LedgerEntry]) -> dict[UUID, bool]:
@@ -180,13 +188,15 @@ def score_sheet(inputs: ScoreInputs, formula: ScoreSheetFormula) -> FormulaValue
     """
     sheet = find_sheet(inputs.scheme, formula)
     given = points_by_item(inputs, formula)
-    means = [
-        (item.weight, mean_of(given[str(item.no)])) for item in sheet.items if str(item.no) in given
-    ]
-    sheets = {one.subject_id for one in inputs.of("sheet") if one.detail == formula.instrument}
-    mean = weighted_mean(means)
+    items = (item for item in sheet.items if str(item.no) in given)
+    mean = weighted_mean([(item.weight, mean_of(given[str(item.no)])) for item in items])
     value = None if mean is None else mean * 100 / exact(sheet.maximum)
+    sheets = {entry.subject_id for entry in _sheet_entries(inputs, formula)}
     return value, len(sheets)
+
+
+def _sheet_entries(inputs: ScoreInputs, formula: ScoreSheetFormula) -> list[LedgerEntry]:
+    return [entry for entry in inputs.of("sheet") if entry.detail == formula.instrument]
 
 
 def find_sheet(scheme: Scheme, formula: ScoreSheetFormula) -> ScoreSheet:
@@ -199,8 +209,8 @@ def find_sheet(scheme: Scheme, formula: ScoreSheetFormula) -> ScoreSheet:
 def points_by_item(inputs: ScoreInputs, formula: ScoreSheetFormula) -> dict[str, list[Fraction]]:
     """Item number → points given for it."""
     given: dict[str, list[Fraction]] = {}
-    for entry in inputs.of("sheet"):
-        if entry.detail == formula.instrument and entry.points is not None:
+    for entry in _sheet_entries(inputs, formula):
+        if entry.points is not None:
             given.setdefault(entry.item, []).append(exact(entry.points))
     return given
 

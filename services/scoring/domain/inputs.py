@@ -10,8 +10,10 @@ from services.scoring.domain.ledger import LedgerEntry
 from shared.appraisal.schemes import Option, Questionnaire, RespondentGroup, Scheme
 from shared.appraisal.schemes.questions import AnyQuestion, Choice
 
-AnswerCounts = Mapping[tuple[str, str, int, int], int]
-"""Answers about one unit: (instrument, group, item_no, option_no) → number of answers."""
+AnswerKey = tuple[str, str, int, int]
+"""(instrument, group, item_no, option_no)."""
+AnswerCounts = Mapping[AnswerKey, int]
+"""Number of answers about one unit."""
 OptionPoints = tuple[tuple[int, Fraction], ...]
 """(option number, points) of the options that count."""
 
@@ -63,6 +65,11 @@ class ScoreInputs:
         """Answers 不满意 to item 1 over all questionnaires."""
         options = (one for one in self.scheme.options if one.code == "dissatisfied")
         return self._first_item_answers({option.no for option in options})
+
+    @property
+    def decided(self) -> tuple[str, ...]:
+        """Rules that a person decided to apply to this unit."""
+        return tuple(sorted({entry.detail for entry in self.of("decision")}))
 
     def _first_item_answers(self, option_nos: set[int]) -> int:
         return sum(

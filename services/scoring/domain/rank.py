@@ -109,18 +109,16 @@ def rank_units(entries: Sequence[RankingEntry]) -> list[RankedUnit]:
 
     Units equal in all of it share a rank, and the next rank is skipped.
     """
-    ranked = sorted(
-        (entry for entry in entries if entry.ranked),
-        key=lambda entry: (entry.sort_key, entry.unit_no),
-    )
-    unranked = sorted(
-        (entry for entry in entries if not entry.ranked), key=lambda entry: entry.unit_no
-    )
+    by_number = sorted(entries, key=lambda entry: entry.unit_no)
+    ranked = [entry for entry in by_number if entry.ranked]
+    ranked.sort(key=lambda entry: entry.sort_key)
     keys = [entry.sort_key for entry in ranked]
-    return [
-        *(_ranked_unit(entry, keys) for entry in ranked),
-        *(RankedUnit(entry=entry, rank=None, from_bottom=None) for entry in unranked),
-    ]
+    in_order = [_ranked_unit(entry, keys) for entry in ranked]
+    return in_order + [_unranked_unit(entry) for entry in by_number if not entry.ranked]
+
+
+def _unranked_unit(entry: RankingEntry) -> RankedUnit:
+    return RankedUnit(entry=entry, rank=None, from_bottom=None)
 
 
 def _ranked_unit(entry: RankingEntry, keys: Sequence[tuple[Decimal, ...]]) -> RankedUnit:
@@ -161,25 +159,33 @@ def _consequences(
     earlier: EarlierResults,
 ) -> Iterator[UnitConsequence]:
     for rule in scheme.consequences:
-        consequence = UnitConsequence(
-            unit_id=unit.entry.unit_id,
-            rule_id=rule.id,
-            label=rule.label,
-            measure=rule.measure,
-        )
+        consequence = _consequence(rule, unit)
         if rule.id in unit.entry.decided:
             yield consequence
         elif _applies_now(rule, unit):
             before = [earlier.get(year - back) for back in range(1, rule.years)]
             known = [results.get(unit.entry.unit_id) for results in before if results is not None]
-            if all(result is not None and _applies(rule, result) for result in known):
+            if all(_applied(rule, result) for result in known):
                 why = _reason_open(rule, ranked=ranked, complete=len(known) == len(before))
                 yield replace(consequence, open=bool(why), why=why)
+
+
+def _consequence(rule: Consequence, unit: RankedUnit) -> UnitConsequence:
+    return UnitConsequence(
+        unit_id=unit.entry.unit_id,
+        rule_id=rule.id,
+        label=rule.label,
+        measure=rule.measure,
+    )
 
 
 def _applies_now(rule: Consequence, unit: RankedUnit) -> bool:
     grade = unit.entry.grade if unit.rank else None
     return not rule.by_decision and _applies(rule, EarlierResult(unit.from_bottom, grade))
+
+
+def _applied(rule: Consequence, result: EarlierResult | None) -> bool:
+    return result is not None and _applies(rule, result)
 
 
 def _applies(rule: Consequence, result: EarlierResult) -> bool:

@@ -11,7 +11,7 @@ Alternatives: running the same code twice (finds lost events, not wrong arithmet
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from struct import iter_unpack
 from typing import Any, TypedDict
@@ -22,6 +22,7 @@ ItemKey = tuple[str, str, int]
 """(instrument, group, item)."""
 Value = tuple[Fraction | None, int]
 """Value 0–100 or None, and size of the sample."""
+WeightedValue = tuple[Fraction, Fraction]
 LATEST_ONLY = {"rated", "visit", "finding", "sheet", "decision", "revoked"}
 ZERO = Fraction(0)
 
@@ -66,7 +67,7 @@ class Recounter:
 
     def _answers_by_unit(self) -> dict[int, dict[ItemKey, Counter[int]]]:
         by_unit: dict[int, dict[ItemKey, Counter[int]]] = {
-            no: defaultdict(Counter) for no in self.unit_nos
+            unit_no: defaultdict(Counter) for unit_no in self.unit_nos
         }
         for (instrument, group), answers in self._answers.items():
             for (unit_no, item, option), count in answers.items():
@@ -76,7 +77,7 @@ class Recounter:
     def _rows_by_unit(self) -> dict[int, list[Row]]:
         """Unit → its current rows; a rating belongs to the units that closed the case."""
         current = self._current_rows()
-        kinds = {_subject(row): row["kind"] for row in current if row["measure"] == "case_opened"}
+        kinds = _case_kinds(current)
         closed_by = _closing_units(current)
         by_unit: dict[int, list[Row]] = defaultdict(list)
         for row in current:
@@ -87,15 +88,10 @@ class Recounter:
 
     def _current_rows(self) -> list[Row]:
         """Return the rows without superseded versions."""
-        replaceable = [row for row in self._rows if row["measure"] in LATEST_ONLY]
-        newest: dict[str, int] = {}
-        for row in replaceable:
-            newest[_subject(row)] = max(newest.get(_subject(row), 0), row["version"])
-        return [
-            row
-            for row in self._rows
-            if row["measure"] not in LATEST_ONLY or row["version"] == newest[_subject(row)]
-        ]
+        replaceable = [row for row in self._rows if _is_replaceable(row)]
+        newest = _newest_versions(replaceable)
+        current = [row for row in replaceable if row["version"] == newest[_subject(row)]]
+        return current + [row for row in self._rows if not _is_replaceable(row)]
 
 
 class _Unit:
@@ -108,11 +104,7 @@ class _Unit:
         self.answers = answers
         self.rows = sorted(rows, key=_sort_key)
         self.digits: int = rules["ranking"].get("decimals", 2)
-        self.points = {
-            option["no"]: Fraction(option["points"])
-            for option in rules["options"]
-            if option.get("points") is not None
-        }
+        self.points = _option_points(rules["options"])
         self._formulas = {
             "satisfaction": self._satisfaction,
             "inspection": self._inspection,
@@ -121,16 +113,22 @@ class _Unit:
         }
 
     def result(self) -> UnitResult:
+        """Return the unit's recounted score."""
         adjusted = self._adjusted()
         values = {one["key"]: self._component(one["formula"]) for one in self.rules["components"]}
         marks = {key: self._mark(value, adjusted[key]) for key, (value, _) in values.items()}
-        total = self._text(self._mark(self._weighted_mean(marks), adjusted["total"]))
-        sample = self._sample()
+        total = self._mark(self._weighted_mean(marks), adjusted["total"])
         excluded = any(unranked for _, unranked in values.values())
-        enough = sample >= self.rules["ranking"]["minimum_sample"]
-        ranked = total is not None and enough and not excluded and not self._disqualified()
-        texts = {key: self._text(mark) for key, mark in marks.items()}
-        return {"total": total, "ranked": ranked, "sample": sample, "marks": texts}
+        return {
+            "total": self._text(total),
+            "ranked": total is not None and not excluded and self._may_be_ranked(),
+            "sample": self._sample(),
+            "marks": {key: self._text(mark) for key, mark in marks.items()},
+        }
+
+    def _may_be_ranked(self) -> bool:
+        enough: bool = self._sample() >= self.rules["ranking"]["minimum_sample"]
+        return enough and not self._disqualified()
 
     def _weighted_mean(self, marks: Mapping[str, Fraction | None]) -> Fraction | None:
         weights = {one["key"]: Fraction(one["weight"]) for one in self.rules["components"]}
@@ -143,7 +141,8 @@ class _Unit:
         if value is not None and sample >= formula.get("minimum", 1):
             return self._round(value), False
         policy = formula.get("absent" if value is None else "below", "leave_out")
-        return (Fraction(100) if policy == "full" else None), policy == "unranked"
+        full = Fraction(100) if policy == "full" else None
+        return full, policy == "unranked"
 
     def _mark(self, value: Fraction | None, adjusted: Fraction) -> Fraction | None:
         return None if value is None else self._round(_within(value + adjusted))
@@ -151,27 +150,30 @@ class _Unit:
     # formulas
 
     def _satisfaction(self, formula: Json) -> Value:
-        groups: list[tuple[Fraction, Fraction]] = []
+        means: list[WeightedValue] = []
         sample = 0
+        for questionnaire, group in self._groups(formula):
+            mean, size = self._group(questionnaire, group["key"])
+            sample += size
+            means += _weighted(group, mean)
+        return _mean_of(means), sample
+
+    def _groups(self, formula: Json) -> Iterator[tuple[Json, Json]]:
+        """Yield the formula's questionnaires, each with each of its groups."""
         for questionnaire in self.rules["instruments"]:
             if questionnaire["key"] in formula["instruments"]:
                 for group in questionnaire["groups"]:
-                    mean, size = self._group(questionnaire, group["key"])
-                    sample += size
-                    if mean is not None:
-                        groups.append((Fraction(group.get("weight", "1")), mean))
-        return _mean_of(groups), sample
+                    yield questionnaire, group
 
     def _group(self, questionnaire: Json, group: str) -> Value:
-        items: list[tuple[Fraction, Fraction]] = []
+        means: list[WeightedValue] = []
         sample = 0
         for item in questionnaire["items"]:
             counts = self.answers.get((questionnaire["key"], group, item["no"]), Counter())
             mean, base = self._item_mean(item, counts)
             sample += base if item["no"] == 1 else 0
-            if mean is not None:
-                items.append((Fraction(item.get("weight", "1")), mean))
-        return _mean_of(items), sample
+            means += _weighted(item, mean)
+        return _mean_of(means), sample
 
     def _inspection(self, formula: Json) -> Value:
         lost = self._points_lost(formula)
@@ -186,12 +188,15 @@ class _Unit:
         """Visit → points of its findings."""
         visits = (row for row in self._measured("visit") if row["detail"] == formula["instrument"])
         lost = {_subject(row): ZERO for row in visits}
-        amounts = {item["id"]: item["amount"] for item in self._instrument(formula)["items"]}
-        for row in self._measured("finding"):
-            if _subject(row) in lost:
-                factor = Fraction(formula["severities"][row["detail"]])
-                lost[_subject(row)] += Fraction(amounts.get(row["item"], "0")) * factor
+        for finding in self._measured("finding"):
+            if _subject(finding) in lost:
+                lost[_subject(finding)] += self._finding_points(formula, finding)
         return lost
+
+    def _finding_points(self, formula: Json, finding: Row) -> Fraction:
+        amounts = {item["id"]: item["amount"] for item in self._instrument(formula)["items"]}
+        amount = Fraction(amounts.get(finding["item"], "0"))
+        return amount * Fraction(formula["severities"][finding["detail"]])
 
     def _handling(self, formula: Json) -> Value:
         accepted = self._on_time("case_accepted", "accept")
@@ -207,19 +212,17 @@ class _Unit:
 
     def _score_sheet(self, formula: Json) -> Value:
         sheet = self._instrument(formula)
-        rows = [
-            row
-            for row in self._measured("sheet")
-            if row["detail"] == sheet["key"] and row["points"] is not None
-        ]
-        items: list[tuple[Fraction, Fraction]] = []
+        rows = self._sheet_rows(sheet)
+        means: list[WeightedValue] = []
         for item in sheet["items"]:
-            given = [Fraction(str(row["points"])) for row in rows if row["item"] == str(item["no"])]
-            if given:
-                items.append((Fraction(item.get("weight", "1")), sum(given, ZERO) / len(given)))
-        mean = _mean_of(items)
+            means += _weighted(item, _mean_given(item, rows))
+        mean = _mean_of(means)
         value = None if mean is None else mean * 100 / Fraction(sheet.get("maximum", "100"))
         return value, len({_subject(row) for row in rows})
+
+    def _sheet_rows(self, sheet: Json) -> list[Row]:
+        rows = (row for row in self._measured("sheet") if row["detail"] == sheet["key"])
+        return [row for row in rows if row["points"] is not None]
 
     # lookups
 
@@ -238,16 +241,14 @@ class _Unit:
         if item["kind"] == "single_choice":
             return self._mean(counts)
         if item["kind"] == "scale":
-            highest = int(item.get("highest", 10))
-            points = {number: Fraction(100 * number, highest) for number in range(1, highest + 1)}
-            return _mean_points(counts, points)
+            return _mean_points(counts, _scale_points(item))
         return None, 0
 
     def _on_time(self, measure: str, deadline: str) -> dict[str, bool]:
         """Case → finished on time."""
         finished = self._measured(measure)
-        late = {_subject(row) for row in finished if row["late"]}
-        late |= {_subject(row) for row in self.rows if _is_lapse(row, deadline)}
+        lapsed = {_subject(row) for row in self.rows if _is_lapse(row, deadline)}
+        late = {_subject(row) for row in finished if row["late"]} | lapsed
         cases = {_subject(row) for row in finished} | late
         return {case: case not in late for case in cases}
 
@@ -260,20 +261,21 @@ class _Unit:
         return adjusted
 
     def _rule_points(self, rule: Json) -> Fraction:
-        hits = sum(_concerns(rule, row) for row in self.rows)
-        counted: int = max(0, hits - rule.get("after", 0))
-        points = counted * Fraction(rule["amount"])
+        counted: int = self._hits(rule) - rule.get("after", 0)
+        points = max(0, counted) * Fraction(rule["amount"])
         cap = rule.get("cap")
         return points if cap is None else min(points, Fraction(cap))
+
+    def _hits(self, rule: Json) -> int:
+        return sum(_concerns(rule, row) for row in self.rows)
 
     def _sample(self) -> int:
         first_items = (counts for (_, _, item), counts in self.answers.items() if item == 1)
         return sum(counts[option] for counts in first_items for option in self.points)
 
     def _disqualified(self) -> bool:
-        vetoes = {
-            veto["id"] for veto in self.rules.get("vetoes", ()) if veto["effect"] == "disqualified"
-        }
+        rules = self.rules.get("vetoes", ())
+        vetoes = {veto["id"] for veto in rules if veto["effect"] == "disqualified"}
         return any(row["detail"] in vetoes for row in self._measured("decision"))
 
     def _round(self, value: Fraction) -> Fraction:
@@ -310,6 +312,24 @@ def _sort_key(row: Row) -> tuple[Any, str, int]:
     return row["occurred_at"], str(row["event_id"]), row["part"]
 
 
+def _is_replaceable(row: Row) -> bool:
+    return row["measure"] in LATEST_ONLY
+
+
+def _newest_versions(rows: list[Row]) -> dict[str, int]:
+    """Subject → its highest version."""
+    newest: dict[str, int] = {}
+    for row in rows:
+        newest[_subject(row)] = max(newest.get(_subject(row), 0), row["version"])
+    return newest
+
+
+def _case_kinds(rows: list[Row]) -> dict[str, str | None]:
+    """Case → its kind."""
+    opened = (row for row in rows if row["measure"] == "case_opened")
+    return {_subject(row): row["kind"] for row in opened}
+
+
 def _closing_units(rows: list[Row]) -> dict[str, set[int]]:
     """Complaint → units that closed a case of it."""
     units: dict[str, set[int]] = defaultdict(set)
@@ -325,6 +345,30 @@ def _owners(row: Row, closed_by: Mapping[str, set[int]]) -> set[int]:
     return {row["unit_no"]} - {None}
 
 
+def _option_points(options: Iterable[Json]) -> dict[int, Fraction]:
+    """Option number → its points, for the options that count."""
+    counted = (option for option in options if option.get("points") is not None)
+    return {option["no"]: Fraction(option["points"]) for option in counted}
+
+
+def _scale_points(item: Json) -> dict[int, Fraction]:
+    """Answer on a scale → its points."""
+    highest = int(item.get("highest", 10))
+    return {number: Fraction(100 * number, highest) for number in range(1, highest + 1)}
+
+
+def _weighted(rule: Json, mean: Fraction | None) -> list[WeightedValue]:
+    """Return the mean with the weight of its item or group; nothing without a mean."""
+    return [] if mean is None else [(Fraction(rule.get("weight", "1")), mean)]
+
+
+def _mean_given(item: Json, rows: list[Row]) -> Fraction | None:
+    """Return the mean of the points given for one item of a score sheet."""
+    about = (row for row in rows if row["item"] == str(item["no"]))
+    given = [Fraction(str(row["points"])) for row in about]
+    return sum(given, ZERO) / len(given) if given else None
+
+
 def _within(value: Fraction) -> Fraction:
     return max(ZERO, min(Fraction(100), value))
 
@@ -338,7 +382,7 @@ def _mean_points(counts: Mapping[int, int], points: Mapping[int, Fraction]) -> V
     return total / base, base
 
 
-def _mean_of(weighted: list[tuple[Fraction, Fraction]]) -> Fraction | None:
+def _mean_of(weighted: list[WeightedValue]) -> Fraction | None:
     weight = sum((weight for weight, _ in weighted), ZERO)
     total = sum((weight * value for weight, value in weighted), ZERO)
     return total / weight if weighted else None
@@ -357,9 +401,14 @@ def _concerns(rule: Json, row: Row) -> bool:
         return False
     if rule.get("kinds") and row["kind"] not in rule["kinds"]:
         return False
-    details = {
+    return _detail(rule) in (None, row["detail"])
+
+
+def _detail(rule: Json) -> str | None:
+    """Return the detail that the rule asks for, None for any."""
+    details: dict[str, str | None] = {
         "deadline_lapsed": rule.get("deadline"),
         "finding": rule.get("severity"),
         "decision": rule["id"],
     }
-    return details.get(rule["event"]) in (None, row["detail"])
+    return details.get(rule["event"])

@@ -115,7 +115,7 @@ def score_unit(inputs: ScoreInputs, unit_no: int) -> UnitScore:
     applied = adjustments(inputs)
     components = [_score_component(inputs, component, applied) for component in scheme.components]
     totals = _total(scheme, _with_effective_weights(components), applied)
-    decided = tuple(sorted({entry.detail for entry in inputs.of("decision")}))
+    decided = inputs.decided
     disqualified = _is_disqualified(scheme, decided)
     return UnitScore(
         unit_no=unit_no,
@@ -127,7 +127,7 @@ def score_unit(inputs: ScoreInputs, unit_no: int) -> UnitScore:
         unranked=_reason_unranked(scheme, totals, inputs.sample, disqualified=disqualified),
         adjusted=totals.adjusted,
         clamped=totals.clamped,
-        ties=tuple(rounded(_TIES[rule](inputs), 6) for rule in scheme.ranking.ties),
+        ties=_ties(inputs),
         grade=_grade(scheme, totals.total),
         decided=decided,
     )
@@ -187,12 +187,14 @@ def _with_effective_weights(components: Sequence[ComponentScore]) -> list[Compon
     Components that do not count leave their weight to the others in proportion.
     """
     present = _weight_present(components)
-    return [
-        one
-        if one.mark is None
-        else replace(one, effective_weight=rounded(Fraction(one.weight) * 100 / present, 2))
-        for one in components
-    ]
+    return [_with_effective_weight(component, present) for component in components]
+
+
+def _with_effective_weight(component: ComponentScore, present: Fraction) -> ComponentScore:
+    if component.mark is None:
+        return component
+    percentage = Fraction(component.weight) * 100 / present
+    return replace(component, effective_weight=rounded(percentage, 2))
 
 
 def _weight_present(components: Sequence[ComponentScore]) -> Fraction:
@@ -216,11 +218,17 @@ def _total(
     shown_sum = rounded(unlimited, decimals)
     total = rounded(clamped(unlimited), decimals)
     *shown, shown_adjusted = largest_remainder([*parts, adjusted], shown_sum, decimals)
-    with_contributions = [
+    contributing = _with_contributions(components, shown)
+    return _Totals(total, contributing, shown_adjusted, total - shown_sum)
+
+
+def _with_contributions(
+    components: Sequence[ComponentScore], contributions: Sequence[Decimal]
+) -> list[ComponentScore]:
+    return [
         component if component.mark is None else replace(component, contribution=contribution)
-        for component, contribution in zip(components, shown, strict=True)
+        for component, contribution in zip(components, contributions, strict=True)
     ]
-    return _Totals(total, with_contributions, shown_adjusted, total - shown_sum)
 
 
 def _contribution(component: ComponentScore, weight_present: Fraction) -> Fraction:
@@ -287,6 +295,11 @@ _TIES: Final[Mapping[str, Callable[[ScoreInputs], Fraction]]] = {
     "findings": _findings,
     "late_cases": _late_cases,
 }
+
+
+def _ties(inputs: ScoreInputs) -> tuple[Decimal, ...]:
+    rules = inputs.scheme.ranking.ties
+    return tuple(rounded(_TIES[rule](inputs), 6) for rule in rules)
 
 
 def _grade(scheme: Scheme, total: Decimal | None) -> str | None:

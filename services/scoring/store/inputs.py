@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from services.scoring.domain.campaign import Campaign
-from services.scoring.domain.inputs import AnswerCounts, ScoreInputs, score_inputs
+from services.scoring.domain.inputs import AnswerCounts, AnswerKey, ScoreInputs, score_inputs
 from services.scoring.store import ballots, ledger
 from shared.storage.transaction import Transaction
 
@@ -23,7 +23,7 @@ async def load_inputs(
 async def _answer_counts(
     tx: Transaction, campaign: Campaign, unit_nos: Collection[int]
 ) -> dict[int, AnswerCounts]:
-    counts: dict[int, dict[tuple[str, str, int, int], int]] = {no: {} for no in unit_nos}
+    counts: dict[int, dict[AnswerKey, int]] = {unit_no: {} for unit_no in unit_nos}
     for row in await ballots.answer_counts(tx, campaign.response_groups, unit_nos):
         instrument, group = campaign.response_groups[row.response_group_id]
         counts[row.unit_no][instrument, group, row.item_no, row.option_no] = row.answer_count

@@ -27,6 +27,7 @@ from services.scoring.views import charts
 from services.scoring.views.charts import BarSegment, LegendEntry
 from shared.appraisal.schemes import Category
 from shared.foundation.clock import CHINA
+from shared.storage.leaderboard import LeaderboardEntry
 from shared.storage.transaction import Transaction
 
 UNITS_AT_EACH_END: Final = 3
@@ -121,11 +122,16 @@ class Board:
     @property
     def marks(self) -> list[MarkedUnits]:
         """The consequences on this board, each with its units."""
+        names = self._names_by_mark
+        return [MarkedUnits(label, "、".join(names[label])) for label in sorted(names)]
+
+    @property
+    def _names_by_mark(self) -> dict[str, list[str]]:
         names: dict[str, list[str]] = {}
         for row in self.rows:
             for consequence in row.consequences:
                 names.setdefault(consequence.mark, []).append(row.unit.name)
-        return [MarkedUnits(label, "、".join(names[label])) for label in sorted(names)]
+        return names
 
     @property
     def legend(self) -> list[LegendEntry]:
@@ -191,11 +197,18 @@ async def _earlier_results(tx: Transaction, campaign: Campaign) -> EarlierResult
 def _board(campaign: Campaign, category: Category, standings: _Standings) -> Board:
     units = campaign.in_category(category.key)
     ranked = rank_units([ranking_entry(one, standings.scores.get(one.unit_no)) for one in units])
-    found: dict[str, list[UnitConsequence]] = {}
-    for one in consequences(campaign.scheme, ranked, year=campaign.year, earlier=standings.earlier):
-        found.setdefault(one.unit_id, []).append(one)
+    found = _consequences_by_unit(campaign, ranked, standings.earlier)
     rows = (_row(campaign, unit, found, standings) for unit in ranked)
     return Board(campaign=campaign, category=category, rows=tuple(rows))
+
+
+def _consequences_by_unit(
+    campaign: Campaign, ranked: Sequence[RankedUnit], earlier: EarlierResults
+) -> dict[str, list[UnitConsequence]]:
+    found: dict[str, list[UnitConsequence]] = {}
+    for one in consequences(campaign.scheme, ranked, year=campaign.year, earlier=earlier):
+        found.setdefault(one.unit_id, []).append(one)
+    return found
 
 
 def _row(
@@ -234,14 +247,12 @@ async def live_board(tx: Transaction, campaign: Campaign, category: str) -> list
         if leaderboard is None or not board.ranked:
             return board.totals
         entries = await leaderboard.rebuild(campaign.id, category, dict(_sort_values(board)))
-    decimals = campaign.scheme.ranking.decimals
-    return [
-        RankedTotal(
-            entry.rank, campaign.by_id[entry.unit_id], rounded(Fraction(entry.score), decimals)
-        )
-        for entry in entries
-        if entry.unit_id in campaign.by_id
-    ]
+    return [_ranked_total(campaign, one) for one in entries if one.unit_id in campaign.by_id]
+
+
+def _ranked_total(campaign: Campaign, entry: LeaderboardEntry) -> RankedTotal:
+    total = rounded(Fraction(entry.score), campaign.scheme.ranking.decimals)
+    return RankedTotal(entry.rank, campaign.by_id[entry.unit_id], total)
 
 
 def _sort_values(board: Board) -> Iterator[tuple[str, float]]:

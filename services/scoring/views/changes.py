@@ -97,12 +97,20 @@ def _delta(before: Decimal | None, after: Decimal | None) -> Decimal | None:
 
 def _summary(campaign: Campaign, row: ScoreChangeRow) -> str:
     """Describe the events behind a change, each once; of many only the first few."""
-    telling = [entry for entry in row.entries if entry[0] not in SILENT] or row.entries
-    sentences = list(dict.fromkeys(describe_entry(campaign.scheme, *entry) for entry in telling))
-    if len(sentences) > EVENTS_NAMED:
-        sentences = [*sentences[:EVENTS_NAMED], f"等 {len(sentences)} 项"]
+    sentences = _shortened(_sentences(campaign, row))
     if row.ballots:
         period = "当日" if row.source == ScoreSource.BALLOT else ""
         sentences.append(f"{period}有效评价 {row.ballots:+d} 份")
     default = "按新规则重新计分" if row.source == ScoreSource.RULES else "数据更正"
     return "；".join(sentences) or default
+
+
+def _sentences(campaign: Campaign, row: ScoreChangeRow) -> list[str]:
+    telling = [entry for entry in row.entries if entry[0] not in SILENT] or row.entries
+    return list(dict.fromkeys(describe_entry(campaign.scheme, *entry) for entry in telling))
+
+
+def _shortened(sentences: list[str]) -> list[str]:
+    if len(sentences) <= EVENTS_NAMED:
+        return sentences
+    return [*sentences[:EVENTS_NAMED], f"等 {len(sentences)} 项"]

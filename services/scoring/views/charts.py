@@ -73,8 +73,12 @@ def answer_bar(row: ComponentBreakdown) -> list[BarSegment]:
     x = Decimal(0)
     for count in row.counts:
         if count.number:
-            width = (Decimal(100 * count.number) / total).quantize(Decimal("0.01"))
+            width = _percentage(count.number, total)
             tone = ANSWER_TONES.get(count.code, "none")
             segments.append(BarSegment(x, width, tone, f"{count.label} {count.number}"))
             x += width
     return segments
+
+
+def _percentage(part: int, whole: int) -> Decimal:
+    return (Decimal(100 * part) / whole).quantize(Decimal("0.01"))

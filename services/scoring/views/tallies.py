@@ -1,11 +1,12 @@
 """Tallies: answers counted by unit, questionnaire, group and item."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from services.scoring.domain.campaign import Campaign
 from services.scoring.store import ballots
+from services.scoring.store.ballots import AnswerCount
 from shared.storage.transaction import Transaction
 
 TallyKey = tuple[int, int, int]
@@ -35,14 +36,23 @@ async def list_tallies(
 ) -> list[TallyView]:
     """Return the tallies of a campaign, optionally of one unit or questionnaire."""
     unit_nos = [campaign.unit(unit_id).unit_no] if unit_id else None
-    response_group_ids = [
-        id for (key, _), id in campaign.response_group_ids.items() if instrument in ("", key)
-    ]
+    group_ids = _response_groups(campaign, instrument)
+    by_key = _by_key(await ballots.answer_counts(tx, group_ids, unit_nos))
+    return [_view(campaign, key, counts) for key, counts in sorted(by_key.items())]
+
+
+def _response_groups(campaign: Campaign, instrument: str) -> list[int]:
+    """Return the ids of the response groups of a questionnaire, or of all."""
+    ids = campaign.response_group_ids
+    return [id for (key, _), id in ids.items() if instrument in ("", key)]
+
+
+def _by_key(rows: Iterable[AnswerCount]) -> dict[TallyKey, dict[int, int]]:
     by_key: dict[TallyKey, dict[int, int]] = defaultdict(dict)
-    for row in await ballots.answer_counts(tx, response_group_ids, unit_nos):
+    for row in rows:
         key = (row.unit_no, row.response_group_id, row.item_no)
         by_key[key][row.option_no] = row.answer_count
-    return [_view(campaign, key, counts) for key, counts in sorted(by_key.items())]
+    return by_key
 
 
 def _view(campaign: Campaign, key: TallyKey, counts: Mapping[int, int]) -> TallyView:
