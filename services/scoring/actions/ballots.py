@@ -1,7 +1,7 @@
 """Ballots: stored once, counted into the tallies, their units scored again."""
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 from services.scoring.actions.changes import Trigger
@@ -21,6 +21,7 @@ from shared.appraisal.ballots import (
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import BallotSubmitted, Meta
 from shared.foundation import telemetry
+from shared.foundation.grouping import group_by
 from shared.storage.transaction import Transaction
 
 PackedBallots = Mapping[UUID, bytes]
@@ -37,19 +38,12 @@ async def count_ballots(tx: Transaction, consumed: Sequence[tuple[BallotSubmitte
     """
     # A partition belongs to one replica at a time, so no other replica writes to this shard.
     shard = min(meta.partition for _, meta in consumed)
-    by_campaign = _by_campaign(event for event, _ in consumed)
+    by_campaign = group_by((event for event, _ in consumed), lambda event: event.campaign_id)
     known = await campaigns.find_campaigns(tx, by_campaign.keys())
     for campaign_id, events in by_campaign.items():
         if campaign_id not in known:
             raise Rejected("答卷所属的评议活动不存在")
         await _count(tx, known[campaign_id], events, shard)
-
-
-def _by_campaign(events: Iterable[BallotSubmitted]) -> dict[str, list[BallotSubmitted]]:
-    by_campaign: dict[str, list[BallotSubmitted]] = defaultdict(list)
-    for event in events:
-        by_campaign[event.campaign_id].append(event)
-    return by_campaign
 
 
 async def _count(
@@ -110,10 +104,11 @@ def _first_of_each(
 
 def _count_answers(events: Sequence[BallotSubmitted], packed: PackedBallots) -> GroupCounts:
     """Count the answers of each group. The inner loop runs in the interpreter's own C code."""
-    by_group: dict[tuple[str, str], list[bytes]] = defaultdict(list)
-    for event in events:
-        by_group[event.instrument, event.group].append(packed[event.ballot_id])
-    return {group: _count_packed(ballots) for group, ballots in by_group.items()}
+    by_group = group_by(events, lambda event: (event.instrument, event.group))
+    return {
+        group: _count_packed([packed[event.ballot_id] for event in ballots])
+        for group, ballots in by_group.items()
+    }
 
 
 def _count_packed(packed: Sequence[bytes]) -> dict[Answer, int]:

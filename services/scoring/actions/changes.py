@@ -9,11 +9,12 @@ from uuid import UUID
 from services.scoring.domain.campaign import Campaign
 from services.scoring.domain.inputs import ScoreInputs
 from services.scoring.domain.ledger import LedgerEntry, ScoreSource
-from services.scoring.domain.rank import RankingEntry, rank_units, ranking_entry
+from services.scoring.domain.rank import rank_units, ranking_entry
 from services.scoring.domain.score import UnitScore
 from services.scoring.store import changes, scores
 from services.scoring.store.changes import NewScoreChange
 from shared.foundation.clock import CHINA
+from shared.foundation.grouping import group_by
 from shared.storage.transaction import Transaction
 
 Scores = Mapping[int, UnitScore]
@@ -95,17 +96,10 @@ async def _category_scores(
 
 
 def _ranks(campaign: Campaign, scored: Scores) -> Ranks:
-    by_category = _entries_by_category(campaign, scored)
-    ranked = (unit for entries in by_category.values() for unit in rank_units(entries))
+    entries = (ranking_entry(campaign.by_no[no], score) for no, score in scored.items())
+    by_category = group_by(entries, lambda entry: entry.category)
+    ranked = (unit for members in by_category.values() for unit in rank_units(members))
     return {unit.entry.unit_no: unit.rank for unit in ranked}
-
-
-def _entries_by_category(campaign: Campaign, scored: Scores) -> dict[str, list[RankingEntry]]:
-    by_category: dict[str, list[RankingEntry]] = {}
-    for unit_no, score in scored.items():
-        entry = ranking_entry(campaign.by_no[unit_no], score)
-        by_category.setdefault(entry.category, []).append(entry)
-    return by_category
 
 
 def _change(result: RescoreResult, unit_no: int, ranks: _RankChange) -> NewScoreChange:

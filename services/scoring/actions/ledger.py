@@ -1,6 +1,6 @@
 """The ledger: entries of consumed events, after which the affected units are scored again."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from services.scoring.store import campaigns, ledger
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import Event, Meta
 from shared.foundation import telemetry
+from shared.foundation.grouping import group_by
 from shared.storage.transaction import Transaction
 
 Consumed = Sequence[tuple[Event, Meta]]
@@ -22,7 +23,7 @@ async def record_events(tx: Transaction, consumed: Consumed) -> None:
 
     Raises Rejected for an event whose campaign, unit or checklist item is unknown.
     """
-    by_campaign = _by_campaign(consumed)
+    by_campaign = group_by(consumed, _campaign_id)
     known = await campaigns.find_campaigns(tx, by_campaign.keys())
     for campaign_id in sorted(by_campaign):
         if campaign_id not in known:
@@ -30,15 +31,8 @@ async def record_events(tx: Transaction, consumed: Consumed) -> None:
         await _record(tx, known[campaign_id], by_campaign[campaign_id])
 
 
-def _by_campaign(consumed: Consumed) -> dict[str, list[tuple[Event, Meta]]]:
-    by_campaign: dict[str, list[tuple[Event, Meta]]] = defaultdict(list)
-    for event, meta in consumed:
-        by_campaign[_campaign_id(event)].append((event, meta))
-    return by_campaign
-
-
-def _campaign_id(event: Event) -> str:
-    campaign_id: str = event.campaign_id  # type: ignore[attr-defined]
+def _campaign_id(pair: tuple[Event, Meta]) -> str:
+    campaign_id: str = pair[0].campaign_id  # type: ignore[attr-defined]
     return campaign_id
 
 

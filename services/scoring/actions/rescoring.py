@@ -1,7 +1,6 @@
 """Rescoring: changed units are scored again from everything known about them."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import groupby
 from typing import Final
 
 from services.scoring.actions.changes import RescoreResult, Trigger, record_changes
@@ -17,6 +16,7 @@ from services.scoring.store.rescores import PendingRescoreRow
 from services.scoring.store.scores import ScoreUpdate
 from shared.foundation import telemetry
 from shared.foundation.clock import monotonic_seconds
+from shared.foundation.grouping import group_by
 from shared.storage.transaction import Transaction
 
 IMMEDIATE_UNITS_MAX: Final = 24
@@ -134,9 +134,9 @@ async def _rescore_rows(tx: Transaction, pending: Sequence[PendingRescoreRow]) -
         return
     campaign_ids = {row.campaign_id for row in pending}
     known = await campaigns.find_campaigns(tx, campaign_ids)
-    ordered = sorted(pending, key=_campaign_id)
-    for campaign_id, rows in groupby(ordered, key=_campaign_id):
-        await _rescore_campaign(tx, known[campaign_id], list(rows))
+    by_campaign = group_by(pending, lambda row: row.campaign_id)
+    for campaign_id in sorted(by_campaign):
+        await _rescore_campaign(tx, known[campaign_id], by_campaign[campaign_id])
 
 
 async def _rescore_campaign(
@@ -144,10 +144,6 @@ async def _rescore_campaign(
 ) -> None:
     unit_nos = {unit_no for row in rows for unit_no in row.unit_nos}
     await rescore(tx, campaign, unit_nos, _trigger(rows))
-
-
-def _campaign_id(row: PendingRescoreRow) -> str:
-    return row.campaign_id
 
 
 def _trigger(rows: Sequence[PendingRescoreRow]) -> Trigger:

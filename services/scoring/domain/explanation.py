@@ -16,6 +16,7 @@ from services.scoring.domain.score import (
     total_without_adjustments,
 )
 from shared.appraisal.schemes import Component, Formula, InspectionFormula
+from shared.foundation.grouping import group_by
 
 _RULES: Final[Mapping[str, str]] = {
     "satisfaction": "各题按题目权重、各主体按主体权重加权平均，不了解不计入",
@@ -63,10 +64,8 @@ class ComponentExplanation:
     @property
     def groups(self) -> dict[str, list[ComponentBreakdown]]:
         """Response group → its rows of the breakdown."""
-        groups: dict[str, list[ComponentBreakdown]] = {}
-        for row in sorted(self.breakdown, key=lambda row: row.group):
-            groups.setdefault(row.group, []).append(row)
-        return groups
+        groups = group_by(self.breakdown, lambda row: row.group)
+        return {group: groups[group] for group in sorted(groups)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -102,7 +102,11 @@ async def lock_scores(
     """
     query = _LOCK if wait else _LOCK + " skip locked"
     rows = await tx.fetch(query, campaign_id, version, sorted(unit_nos))
-    return {unit_no: _scores.decode(body) if body else None for unit_no, body in rows}
+    return {unit_no: _score(body) for unit_no, body in rows}
+
+
+def _score(body: str | None) -> UnitScore | None:
+    return _scores.decode(body) if body else None
 
 
 async def write_scores(
@@ -126,10 +130,12 @@ async def write_scores(
 
 
 def encode_score(score: UnitScore) -> str:
+    """Return a score as it is stored; equal scores give equal text."""
     return msgspec.json.encode(score).decode()
 
 
 def decode_score(body: str) -> UnitScore:
+    """Return a stored score."""
     return _scores.decode(body)
 
 
@@ -139,11 +145,7 @@ async def take_unpublished(
     """Mark scores as published and return them, of all campaigns or of these units only."""
     rows = await tx.fetch(_TAKE_UNPUBLISHED, PUBLISH_BATCH_MAX, campaign_id, list(unit_nos))
     return [
-        UnpublishedScore(
-            campaign_id=campaign_id,
-            unit_no=unit_no,
-            score=_scores.decode(body) if body else None,
-        )
+        UnpublishedScore(campaign_id=campaign_id, unit_no=unit_no, score=_score(body))
         for campaign_id, unit_no, body in rows
     ]
 

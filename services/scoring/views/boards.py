@@ -27,6 +27,7 @@ from services.scoring.views import charts
 from services.scoring.views.charts import BarSegment, LegendEntry
 from shared.appraisal.schemes import Category
 from shared.foundation.clock import CHINA
+from shared.foundation.grouping import group_by
 from shared.storage.leaderboard import LeaderboardEntry
 from shared.storage.transaction import Transaction
 
@@ -205,10 +206,8 @@ def _board(campaign: Campaign, category: Category, standings: _Standings) -> Boa
 def _consequences_by_unit(
     campaign: Campaign, ranked: Sequence[RankedUnit], earlier: EarlierResults
 ) -> dict[str, list[UnitConsequence]]:
-    found: dict[str, list[UnitConsequence]] = {}
-    for one in consequences(campaign.scheme, ranked, year=campaign.year, earlier=earlier):
-        found.setdefault(one.unit_id, []).append(one)
-    return found
+    found = consequences(campaign.scheme, ranked, year=campaign.year, earlier=earlier)
+    return group_by(found, lambda consequence: consequence.unit_id)
 
 
 def _row(
