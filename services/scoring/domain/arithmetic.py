@@ -53,12 +53,14 @@ def largest_remainder(values: Sequence[Fraction], total: Decimal, decimals: int)
     floors = [floor(value) for value in scaled]
     missing = int(total.scaleb(decimals)) - sum(floors)
     assert 0 <= missing <= len(values), "the total is the rounded sum of these values"
-    by_remainder = sorted(
-        range(len(values)), key=lambda index: (floors[index] - scaled[index], index)
-    )
-    for index in by_remainder[:missing]:
+    for index in _by_remainder(scaled)[:missing]:
         floors[index] += 1
     return [_scaled(value, decimals) for value in floors]
+
+
+def _by_remainder(values: Sequence[Fraction]) -> list[int]:
+    """Return the positions of the values, the largest fractional part first."""
+    return sorted(range(len(values)), key=lambda index: floor(values[index]) - values[index])
 
 
 def _scaled(value: int, decimals: int) -> Decimal:

@@ -56,6 +56,10 @@ class Campaign:
         """Response group id → (instrument, group)."""
         return {id: key for key, id in self.response_group_ids.items()}
 
+    @property
+    def is_shown_to_units(self) -> bool:
+        return self.shown_to_units_at is not None
+
     def in_category(self, key: str) -> list[CampaignUnit]:
         return [unit for unit in self.units if unit.category == key]
 
@@ -75,6 +79,6 @@ class Campaign:
     @property
     def first_category(self) -> str:
         """The first category with units, or the first of all."""
-        categories = self.scheme.categories
-        filled = (one.key for one in categories if self.in_category(one.key))
-        return next(filled, categories[0].key)
+        keys = [category.key for category in self.scheme.categories]
+        filled = (key for key in keys if self.in_category(key))
+        return next(filled, keys[0])

@@ -246,11 +246,14 @@ def _visit_submitted(event: VisitSubmitted, context: EntryContext) -> Entries:
 
 def _checklist(event: VisitSubmitted, scheme: Scheme) -> Checklist:
     """Return the checklist that has all the visit's items."""
-    used = {*event.passed, *(finding.item_id for finding in event.findings)}
     for checklist in scheme.checklists:
-        if used <= {item.id for item in checklist.items}:
+        if _used_items(event) <= {item.id for item in checklist.items}:
             return checklist
     raise Rejected("检查记录含有本次评议检查表没有的项目")
+
+
+def _used_items(event: VisitSubmitted) -> set[str]:
+    return {*event.passed, *(finding.item_id for finding in event.findings)}
 
 
 EntryBuilder = Callable[[Any, EntryContext], Entries]

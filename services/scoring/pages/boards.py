@@ -41,8 +41,16 @@ PALETTE_MAX: Final = 8
 async def home(request: Request, tx: Tx, user: CurrentUser) -> Response:
     campaign = await current_campaign(tx)
     if campaign is None:
-        form = Form[Any].with_initial({"year": tx.now.year})
-        return render_page(request, "empty.html", schemes=scheme_ids(), form=form)
+        return _empty_page(request, tx)
+    return await _home_page(request, tx, campaign)
+
+
+def _empty_page(request: Request, tx: Transaction) -> Response:
+    form = Form[Any].with_initial({"year": tx.now.year})
+    return render_page(request, "empty.html", schemes=scheme_ids(), form=form)
+
+
+async def _home_page(request: Request, tx: Transaction, campaign: Campaign) -> Response:
     boards = await load_boards(tx, campaign)
     recent = await list_changes(tx, campaign, rows=RECENT_CHANGES)
     context: dict[str, Any] = {
@@ -73,9 +81,12 @@ async def palette(tx: Tx, q: str = "") -> Response:
     campaign = await current_campaign(tx)
     if campaign is None:
         return JSONResponse(palette_results([]))
-    found = [unit for unit in campaign.units if _matches(unit, q)]
-    results = [_palette_result(campaign, unit) for unit in found[:PALETTE_MAX]]
-    return JSONResponse(palette_results(results))
+    return JSONResponse(palette_results(_search(campaign, q)))
+
+
+def _search(campaign: Campaign, query: str) -> list[PaletteResult]:
+    found = [unit for unit in campaign.units if _matches(unit, query)]
+    return [_palette_result(campaign, unit) for unit in found[:PALETTE_MAX]]
 
 
 def _matches(unit: CampaignUnit, query: str) -> bool:

@@ -109,12 +109,16 @@ async def insert_changes(
     """Record changes. Ballots of one day are one row for each unit, everything else its own row."""
     from_ballots = [change for change in changes if change.source == ScoreSource.BALLOT]
     if from_ballots:
-        names = ("unit_no", "ballots", "before", "after", "rank_before", "rank_after")
-        columns = ([getattr(change, name) for change in from_ballots] for name in names)
+        columns = _ballot_columns(from_ballots)
         await tx.run(_INSERT_BALLOT_CHANGES, campaign_id, version, day, tx.now, *columns)
     for change in changes:
         if change.source != ScoreSource.BALLOT:
             await _insert_change(tx, campaign_id, version, day, change)
+
+
+def _ballot_columns(changes: Sequence[NewScoreChange]) -> list[list[object]]:
+    names = ("unit_no", "ballots", "before", "after", "rank_before", "rank_after")
+    return [[getattr(change, name) for change in changes] for name in names]
 
 
 async def _insert_change(

@@ -80,6 +80,11 @@ class BoardRow:
         return self.score.total if self.score else None
 
     @property
+    def first_tie(self) -> Decimal:
+        """The value of the first tie rule, 0 without one."""
+        return self.score.ties[0] if self.score and self.score.ties else Decimal(0)
+
+    @property
     def sample(self) -> int:
         return self.score.sample if self.score else 0
 
@@ -261,7 +266,5 @@ def _sort_values(board: Board) -> Iterator[tuple[str, float]]:
     """
     decimals = board.campaign.scheme.ranking.decimals
     for row in board.ranked:
-        assert row.score is not None, "ranked units have a score"
-        assert row.score.total is not None, "ranked units have a total"
-        tie = row.score.ties[0] if row.score.ties else Decimal(0)
-        yield row.unit.unit_id, float(row.score.total - tie.scaleb(-decimals - 3))
+        assert row.total is not None, "ranked units have a total"
+        yield row.unit.unit_id, float(row.total - row.first_tie.scaleb(-decimals - 3))

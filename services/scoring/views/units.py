@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from services.scoring.domain.breakdown import ComponentBreakdown
 from services.scoring.domain.campaign import Campaign, CampaignUnit
 from services.scoring.domain.explanation import Explanation, explain_unit, redact_for_unit
 from services.scoring.domain.ledger import LedgerEntry
@@ -61,9 +62,11 @@ class UnitExplanation:
     @property
     def answer_bars(self) -> dict[str, list[BarSegment]]:
         """Row of a breakdown → how its group answered."""
-        components = self.explanation.components
-        rows = (row for component in components for row in component.breakdown)
-        return {row.key: charts.answer_bar(row) for row in rows}
+        return {row.key: charts.answer_bar(row) for row in self._breakdown_rows}
+
+    @property
+    def _breakdown_rows(self) -> list[ComponentBreakdown]:
+        return [row for component in self.explanation.components for row in component.breakdown]
 
 
 async def explain_score(
@@ -120,7 +123,7 @@ async def own_score(tx: Transaction, *, unit_id: str | None) -> UnitExplanation 
     None while scores are not shown to units, or the unit takes no part.
     """
     campaign = await current_campaign(tx)
-    if campaign is None or campaign.shown_to_units_at is None or unit_id not in campaign.by_id:
+    if campaign is None or unit_id not in campaign.by_id or not campaign.is_shown_to_units:
         return None
     unit = campaign.by_id[unit_id]
     explanation = redact_for_unit(await _explain_now(tx, campaign, unit))
@@ -150,8 +153,8 @@ async def decisions_on(
     tx: Transaction, campaign: Campaign, unit: CampaignUnit
 ) -> list[DecisionView]:
     """Return the decisions about a unit that stand, oldest first."""
-    entries = (await ledger.current_entries(tx, campaign.id, [unit.unit_no]))[unit.unit_no]
-    decisions = [entry for entry in entries if entry.measure == "decision"]
+    entries = await ledger.current_entries(tx, campaign.id, [unit.unit_no])
+    decisions = [entry for entry in entries[unit.unit_no] if entry.measure == "decision"]
     decisions.sort(key=lambda entry: entry.sort_key)
     return [DecisionView(entry, _rule_label(campaign, entry.detail)) for entry in decisions]
 
