@@ -9,6 +9,7 @@ from typing import Final
 from starlette.responses import Response
 
 from services.scoring.api.responses import json_response
+from services.scoring.domain.campaign import Campaign
 from services.scoring.domain.rank import UnitConsequence
 from services.scoring.views import boards, tallies
 from services.scoring.views.boards import Board, BoardRow
@@ -76,6 +77,16 @@ class BoardResponse:
     as_of: datetime
     categories: Sequence[CategoryResponse]
 
+    @classmethod
+    def of(cls, campaign: Campaign, boards: Sequence[Board], *, as_of: datetime) -> "BoardResponse":
+        return cls(
+            campaign_id=campaign.id,
+            scheme_version=campaign.scheme.version,
+            state="trial",
+            as_of=as_of,
+            categories=[CategoryResponse.of(board) for board in boards],
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveUnitResponse:
@@ -90,14 +101,7 @@ async def get_board(tx: Tx, campaign_id: str, category: str = "") -> Response:
     """Return running scores and ranks by category."""
     campaign = await get_campaign(tx, campaign_id)
     found = await boards.load_boards(tx, campaign, category)
-    response = BoardResponse(
-        campaign_id=campaign.id,
-        scheme_version=campaign.scheme.version,
-        state="trial",
-        as_of=tx.now,
-        categories=[CategoryResponse.of(board) for board in found],
-    )
-    return json_response(response)
+    return json_response(BoardResponse.of(campaign, found, as_of=tx.now))
 
 
 @router.get("/campaigns/{campaign_id}/live", policy=BOARD)

@@ -13,6 +13,7 @@ from services.scoring.actions import campaigns as actions
 from services.scoring.api.responses import json_response
 from services.scoring.domain.campaign import Campaign, CampaignUnit
 from services.scoring.domain.register import UnitRow
+from services.scoring.store.campaigns import CampaignSummary
 from services.scoring.store.outcomes import OutcomeRow
 from services.scoring.views import campaigns as views
 from shared.appraisal.labels import Role
@@ -147,6 +148,16 @@ class CampaignSummaryResponse:
     scheme_version: str
     units: int
 
+    @classmethod
+    def of(cls, campaign: CampaignSummary) -> "CampaignSummaryResponse":
+        return cls(
+            campaign_id=campaign.id,
+            title=campaign.title,
+            year=campaign.year,
+            scheme_version=campaign.scheme_version,
+            units=campaign.units,
+        )
+
 
 @router.get("/schemes", policy=allow(Role.OFFICE, Role.ADMIN))
 async def list_schemes() -> Response:
@@ -186,17 +197,8 @@ async def _create(
 @router.get("/campaigns", policy=BOARD)
 async def list_campaigns(tx: Tx) -> Response:
     """Return all campaigns, newest first."""
-    campaigns = [
-        CampaignSummaryResponse(
-            campaign_id=campaign.id,
-            title=campaign.title,
-            year=campaign.year,
-            scheme_version=campaign.scheme_version,
-            units=campaign.units,
-        )
-        for campaign in await views.list_campaigns(tx)
-    ]
-    return json_response({"campaigns": campaigns})
+    campaigns = await views.list_campaigns(tx)
+    return json_response({"campaigns": [CampaignSummaryResponse.of(one) for one in campaigns]})
 
 
 @router.get("/campaigns/{campaign_id}", policy=BOARD)

@@ -50,6 +50,12 @@ class RankedUnit:
     rank: int | None
     from_bottom: int | None
 
+    @property
+    def result(self) -> "EarlierResult":
+        """The unit's present result in the form of an earlier one."""
+        grade = self.entry.grade if self.rank else None
+        return EarlierResult(self.from_bottom, grade)
+
 
 @dataclass(frozen=True, slots=True)
 class EarlierResult:
@@ -143,11 +149,10 @@ def consequences(
     results of the years before.
     """
     ranked = sum(unit.rank is not None for unit in units)
-    return [
-        consequence
-        for unit in units
-        for consequence in _consequences(scheme, unit, ranked=ranked, year=year, earlier=earlier)
-    ]
+    found: list[UnitConsequence] = []
+    for unit in units:
+        found += _consequences(scheme, unit, ranked=ranked, year=year, earlier=earlier)
+    return found
 
 
 def _consequences(
@@ -180,8 +185,7 @@ def _consequence(rule: Consequence, unit: RankedUnit) -> UnitConsequence:
 
 
 def _applies_now(rule: Consequence, unit: RankedUnit) -> bool:
-    grade = unit.entry.grade if unit.rank else None
-    return not rule.by_decision and _applies(rule, EarlierResult(unit.from_bottom, grade))
+    return not rule.by_decision and _applies(rule, unit.result)
 
 
 def _applied(rule: Consequence, result: EarlierResult | None) -> bool:

@@ -1,6 +1,6 @@
 """The unit register: rows of a register file, and the units they become."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from re import compile as pattern
 from typing import Final
@@ -35,8 +35,12 @@ class UnitRow:
 
 def split_aliases(text: str) -> tuple[str, ...]:
     """Return the names in a cell, separated by 、 ； ; , ， or |."""
-    names = (name.strip() for name in _ALIAS_SEPARATOR.split(text))
-    return tuple(name for name in names if name)
+    return _stripped(_ALIAS_SEPARATOR.split(text))
+
+
+def _stripped(names: Iterable[str]) -> tuple[str, ...]:
+    stripped = (name.strip() for name in names)
+    return tuple(name for name in stripped if name)
 
 
 def unit_row(fields: Mapping[str, str]) -> UnitRow:
@@ -106,7 +110,7 @@ def _units(campaign: Campaign, rows: Sequence[UnitRow]) -> Iterator[CampaignUnit
             unit_id=unit_id,
             name=name,
             category=category,
-            aliases=tuple(alias.strip() for alias in row.aliases if alias.strip()),
+            aliases=_stripped(row.aliases),
         )
 
 

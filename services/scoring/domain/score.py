@@ -266,7 +266,10 @@ def _reason_unranked(
         return "尚无计分数据"
     if missing := _missing_labels(scheme, totals.components):
         return f"{'、'.join(missing)}尚无结果"
-    minimum = scheme.ranking.minimum_sample
+    return _reason_small_sample(sample, scheme.ranking.minimum_sample)
+
+
+def _reason_small_sample(sample: int, minimum: int) -> str:
     return f"样本不足（{sample} 份，至少 {minimum} 份）" if sample < minimum else ""
 
 

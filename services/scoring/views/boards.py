@@ -1,6 +1,6 @@
 """Boards: the units of each category in their order, with scores and consequences."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -165,6 +165,10 @@ class _Standings:
     yesterday: Mapping[int, EarlierTotal]
     earlier: EarlierResults
 
+    def rank(self, units: Iterable[CampaignUnit]) -> list[RankedUnit]:
+        """Return the units of one category in their order."""
+        return rank_units([ranking_entry(unit, self.scores.get(unit.unit_no)) for unit in units])
+
 
 async def load_boards(tx: Transaction, campaign: Campaign, category: str = "") -> list[Board]:
     """Return the board of one category, or of all.
@@ -172,13 +176,17 @@ async def load_boards(tx: Transaction, campaign: Campaign, category: str = "") -
     Raises Rejected (404) for a category that the scheme does not have.
     """
     categories = [campaign.category(category)] if category else campaign.scheme.categories
+    standings = await _load_standings(tx, campaign)
+    return [_board(campaign, one, standings) for one in categories]
+
+
+async def _load_standings(tx: Transaction, campaign: Campaign) -> _Standings:
     version = campaign.scheme.version
-    standings = _Standings(
+    return _Standings(
         scores=await scores.running_scores(tx, campaign.id, version),
         yesterday=await changes.totals_on(tx, campaign.id, version, yesterday(tx.now)),
         earlier=await _earlier_results(tx, campaign),
     )
-    return [_board(campaign, one, standings) for one in categories]
 
 
 async def load_board(tx: Transaction, campaign: Campaign, category: str) -> Board:
@@ -201,8 +209,7 @@ async def _earlier_results(tx: Transaction, campaign: Campaign) -> EarlierResult
 
 
 def _board(campaign: Campaign, category: Category, standings: _Standings) -> Board:
-    units = campaign.in_category(category.key)
-    ranked = rank_units([ranking_entry(one, standings.scores.get(one.unit_no)) for one in units])
+    ranked = standings.rank(campaign.in_category(category.key))
     found = _consequences_by_unit(campaign, ranked, standings.earlier)
     rows = (_row(campaign, unit, found, standings) for unit in ranked)
     return Board(campaign=campaign, category=category, rows=tuple(rows))
@@ -251,6 +258,10 @@ async def live_board(tx: Transaction, campaign: Campaign, category: str) -> list
         if leaderboard is None or not board.ranked:
             return board.totals
         entries = await leaderboard.rebuild(campaign.id, category, dict(_sort_values(board)))
+    return _ranked_totals(campaign, entries)
+
+
+def _ranked_totals(campaign: Campaign, entries: Iterable[LeaderboardEntry]) -> list[RankedTotal]:
     return [_ranked_total(campaign, one) for one in entries if one.unit_id in campaign.by_id]
 
 
