@@ -14,9 +14,11 @@ on = Handlers(linger_seconds=0.1)
 async def count_submitted_ballots(
     tx: Transaction, consumed: list[tuple[BallotSubmitted, Meta]]
 ) -> None:
+    """Count a batch of ballots of one partition."""
     await count_ballots(tx, consumed)
 
 
 @on.batch(*LEDGER_EVENTS)
 async def record_ledger_events(tx: Transaction, consumed: list[tuple[Event, Meta]]) -> None:
+    """Record a batch of other events in the ledger."""
     await record_events(tx, consumed)

@@ -11,14 +11,17 @@ jobs = Jobs()
 
 @jobs(seconds=0.2)
 async def rescore(tx: Transaction) -> bool:
+    """Score units that wait for it."""
     return await rescore_pending(tx)
 
 
 @jobs(seconds=0.25)
 async def publish(tx: Transaction) -> bool:
+    """Publish changed scores."""
     return await publish_scores(tx)
 
 
 @jobs(seconds=60)
 async def recount(tx: Transaction) -> bool:
+    """Recount a campaign whose recount is due."""
     return await recount_overdue(tx)

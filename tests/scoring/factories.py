@@ -103,7 +103,9 @@ class Case:
     def __init__(
         self, number: str, unit_id: str, *, kind: ComplaintKind = ComplaintKind.COMPLAINT
     ) -> None:
-        self.number, self.kind, self.complaint_id = number, kind, uuid_of("complaint", number)
+        self.number = number
+        self.kind = kind
+        self.complaint_id = uuid_of("complaint", number)
         self.common = {
             "case_id": uuid_of("case", number),
             "number": number,

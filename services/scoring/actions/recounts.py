@@ -40,6 +40,7 @@ class ScoreDifference:
 
     @property
     def sentence(self) -> str:
+        """Both scores in a sentence, for a terminal."""
         return f"{self.unit_id}: {self.running} instead of {self.recounted}"
 
 

@@ -97,6 +97,7 @@ class ComponentBreakdown:
 
     @property
     def has_data(self) -> bool:
+        """Whether anything was counted, even if too few to be shown."""
         return self.base != 0 or any(count.number for count in self.counts)
 
 

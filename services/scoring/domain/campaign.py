@@ -40,10 +40,12 @@ class Campaign:
 
     @cached_property
     def by_id(self) -> dict[str, CampaignUnit]:
+        """Unit id → unit."""
         return {unit.unit_id: unit for unit in self.units}
 
     @cached_property
     def by_no(self) -> dict[int, CampaignUnit]:
+        """unit_no → unit."""
         return {unit.unit_no: unit for unit in self.units}
 
     @cached_property
@@ -58,9 +60,11 @@ class Campaign:
 
     @property
     def is_shown_to_units(self) -> bool:
+        """Whether unit heads see the running score of their own unit."""
         return self.shown_to_units_at is not None
 
     def in_category(self, key: str) -> list[CampaignUnit]:
+        """Return the units of a category, in the order of the register."""
         return [unit for unit in self.units if unit.category == key]
 
     def unit(self, unit_id: str) -> CampaignUnit:

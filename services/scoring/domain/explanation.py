@@ -51,6 +51,7 @@ class ComponentExplanation:
 
     @property
     def sample_text(self) -> str:
+        """The size of the sample with its unit, such as `412 份有效评价`."""
         return f"{self.score.sample} {_SAMPLE_UNITS[self.kind]}"
 
     @property
@@ -120,6 +121,7 @@ def _explain_component(
 
 
 def formula_kind(formula: Formula) -> str:
+    """Return the formula's kind, as the scheme writes it."""
     return str(formula.__struct_config__.tag)
 
 

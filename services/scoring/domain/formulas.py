@@ -60,6 +60,7 @@ def _mean_of_present(means: Iterable[tuple[Decimal, Fraction | None]]) -> Fracti
 
 
 def questionnaires_of(scheme: Scheme, formula: SatisfactionFormula) -> list[Questionnaire]:
+    """Return the questionnaires whose answers the formula uses."""
     return [one for one in scheme.questionnaires if one.key in formula.instruments]
 
 
@@ -216,4 +217,5 @@ def points_by_item(inputs: ScoreInputs, formula: ScoreSheetFormula) -> dict[str,
 
 
 def mean_of(points: list[Fraction]) -> Fraction:
+    """Return the mean of at least one number."""
     return sum(points, ZERO) / len(points)

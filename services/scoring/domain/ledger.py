@@ -97,6 +97,7 @@ class LedgerEntry:
 
     @property
     def source(self) -> ScoreSource:
+        """The source of the changes that this entry causes."""
         return SOURCES[self.measure]
 
     @property

@@ -81,6 +81,7 @@ class UnitConsequence:
 
     @property
     def mark(self) -> str:
+        """The label on a board; consequences that a person has to decide say so."""
         return f"{self.label}（待认定）" if self.open else self.label
 
 

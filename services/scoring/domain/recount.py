@@ -57,6 +57,7 @@ class Recounter:
 
     @property
     def rows(self) -> int:
+        """How many ledger rows were added."""
         return len(self._rows)
 
     def results(self) -> dict[int, UnitResult]:

@@ -134,6 +134,7 @@ def insert_recount(
     digest: str,
     differences: list[dict[str, Any]],
 ) -> None:
+    """Store the result of a recount."""
     tx.add(
         Recount(
             id=id,

@@ -115,6 +115,7 @@ async def write_scores(
     version: str,
     updates: Sequence[ScoreUpdate],
 ) -> None:
+    """Update the scores of these units."""
     scores = [update.score for update in updates]
     await tx.run(
         _WRITE,
@@ -182,5 +183,6 @@ async def stored_explanation(
     version: str,
     unit_no: int,
 ) -> Explanation | None:
+    """Return what explains a score under superseded rules, None when it was not stored."""
     body = await tx.fetchval(_STORED_EXPLANATION, campaign_id, version, unit_no)
     return _explanations.decode(body) if body else None

@@ -107,10 +107,12 @@ class Board:
 
     @property
     def changed_today(self) -> int:
+        """How many units have another total than at the end of yesterday."""
         return sum(row.yesterday is not None for row in self.rows)
 
     @property
     def totals(self) -> list[RankedTotal]:
+        """The ranked units with their totals, in order."""
         return [
             RankedTotal(row.rank, row.unit, row.total)
             for row in self.rows
@@ -154,6 +156,7 @@ class Board:
         return len(self.ranked) < SMALL_CATEGORY
 
     def position(self, unit: CampaignUnit) -> int:
+        """Return the position of a unit of this category, from 0."""
         return next(at for at, row in enumerate(self.rows) if row.unit == unit)
 
 

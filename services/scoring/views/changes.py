@@ -49,6 +49,7 @@ class ChangePage:
 
     @property
     def last_page(self) -> int:
+        """The number of the last page, at least 1."""
         return max(1, -(-self.total // self.rows_per_page))
 
 

@@ -48,6 +48,7 @@ class UnitExplanation:
 
     @property
     def bar(self) -> list[BarSegment]:
+        """What each component contributes to the total, for a chart."""
         return charts.contribution_bar(self.campaign.scheme, self.score.components)
 
     @property
