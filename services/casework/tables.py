@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 from services.casework.domain.calendar import AmendmentKind
-from services.casework.domain.deadlines import DeadlineState
+from services.casework.domain.deadlines import ACTIVE_STATES, DeadlineState
 from services.casework.domain.extensions import ExtensionState
 from services.casework.domain.review import ReviewDecision
 from services.casework.domain.states import CaseState
@@ -391,3 +391,13 @@ class Deadline(Base, table=True):
     warned_at: datetime | None = timestamp_column(nullable=True)
     lapsed_at: datetime | None = timestamp_column(nullable=True)
     ended_at: datetime | None = timestamp_column(nullable=True)
+
+    @property
+    def is_running(self) -> bool:
+        """The deadline was not due yet when it was last swept."""
+        return self.state == DeadlineState.RUNNING
+
+    @property
+    def is_active(self) -> bool:
+        """The deadline still binds somebody."""
+        return self.state in ACTIVE_STATES

@@ -35,13 +35,18 @@ async def _sync_obligations(tx: Transaction, event: CampaignPublished, scheme: S
     """
     work_calendar = await calendar.current(tx)
     existing = await obligations.lock_of_campaign(tx, event.campaign_id)
-    wanted = {(unit.unit_id, rule.id): rule for unit in event.units for rule in scheme.obligations}
+    wanted = _wanted(event, scheme)
     new = {key: rule for key, rule in wanted.items() if key not in existing}
     await _add(tx, event, new, work_calendar)
     for key in existing.keys() & wanted.keys():
         _move(existing[key].deadline, wanted[key], work_calendar, event.scheme_version, tx.now)
     for key in existing.keys() - wanted.keys():
         _cancel(tx, existing[key])
+
+
+def _wanted(event: CampaignPublished, scheme: Scheme) -> dict[tuple[str, str], ObligationRule]:
+    """The obligations that the scheme imposes, by unit and rule."""
+    return {(unit.unit_id, rule.id): rule for unit in event.units for rule in scheme.obligations}
 
 
 async def _add(

@@ -104,9 +104,12 @@ def event_fields(case: Case) -> dict[str, Any]:
 
 def reject_pii(text: str, *, field: str, label: str) -> None:
     """Raise Rejected (422) if a text that others will read contains personal data."""
-    matches = find_pii(text)
-    if not matches:
-        return
-    telemetry.personal_data_blocked.labels("casework", field).inc()
-    kinds = "、".join(dict.fromkeys(match.kind.label for match in matches))
-    raise Rejected(f"{label}中有个人信息（{kinds}），请删去后再提交", status=422, field=field)
+    kinds = _pii_kinds(text)
+    if kinds:
+        telemetry.personal_data_blocked.labels("casework", field).inc()
+        sentence = f"{label}中有个人信息（{'、'.join(kinds)}），请删去后再提交"
+        raise Rejected(sentence, status=422, field=field)
+
+
+def _pii_kinds(text: str) -> list[str]:
+    return list(dict.fromkeys(match.kind.label for match in find_pii(text)))

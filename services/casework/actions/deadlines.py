@@ -9,7 +9,6 @@ import msgspec
 from services.casework.actions.cases import event_fields
 from services.casework.domain.campaigns import CampaignRules
 from services.casework.domain.deadlines import (
-    ACTIVE_STATES,
     DeadlineKind,
     DeadlineState,
     DeadlineTerms,
@@ -21,7 +20,7 @@ from shared.appraisal.calendar.deadlines import Pause
 from shared.appraisal.calendar.working_days import WorkCalendar
 from shared.appraisal.events import DeadlineLapsed, DeadlineSet, ObligationLapsed
 from shared.appraisal.labels import ComplaintKind, Urgency
-from shared.appraisal.schemes import CaseRules
+from shared.appraisal.schemes import CaseLimit, CaseRules
 from shared.foundation import telemetry
 from shared.storage.transaction import Transaction, new_id
 
@@ -54,17 +53,14 @@ class CaseDeadlines:
 
     def active(self, kind: DeadlineKind) -> Deadline | None:
         """Return the active deadline of that kind; None if there is none."""
-        for row in self.rows:
-            if row.kind == kind and row.state in ACTIVE_STATES:
-                return row
-        return None
+        of_kind = (row for row in self.rows if row.kind == kind and row.is_active)
+        return next(of_kind, None)
 
     def running(self, kind: DeadlineKind) -> Deadline | None:
         """Return the deadline of that kind that is not yet due; None if there is none."""
         row = self.active(kind)
-        if row is None or row.state != DeadlineState.RUNNING or row.due_at <= self.tx.now:
-            return None
-        return row
+        is_running = row is not None and row.is_running and row.due_at > self.tx.now
+        return row if is_running else None
 
     def last(self, kind: DeadlineKind) -> Deadline | None:
         """Return the deadline of that kind that started last, in any state."""
@@ -79,8 +75,12 @@ class CaseDeadlines:
     def start(self, kind: DeadlineKind) -> None:
         """Start a deadline now; do nothing if the scheme sets no limit for it."""
         rule = self.rules.limit(kind, ComplaintKind(self.case.kind), Urgency(self.case.urgency))
-        if rule is None:
-            return
+        if rule is not None:
+            row = self._new(rule)
+            self.tx.add(row)
+            self.rows.append(row)
+
+    def _new(self, rule: CaseLimit) -> Deadline:
         fields = new_case_deadline(
             rule,
             self.tx.now,
@@ -90,9 +90,7 @@ class CaseDeadlines:
             scheme_version=self.campaign.scheme_version,
             calendar=self.calendar,
         )
-        row = Deadline(**msgspec.structs.asdict(fields))
-        self.tx.add(row)
-        self.rows.append(row)
+        return Deadline(**msgspec.structs.asdict(fields))
 
     def complete(self, kind: DeadlineKind) -> bool:
         """End a deadline because its work is done; return whether it was done late."""
@@ -115,12 +113,9 @@ class CaseDeadlines:
         nothing to reopen.
         """
         row = self.last(kind)
-        if row is None or row.state in ACTIVE_STATES:
+        if row is None or row.is_active:
             return False
-        row.ended_at = None
-        row.state = DeadlineState.LAPSED if row.lapsed_at else DeadlineState.RUNNING
-        unwarned = row.lapsed_at is None and row.warned_at is None
-        row.next_warn_at = row.warn_at if unwarned else None
+        _reopen(row)
         return True
 
     def recompute(
@@ -135,6 +130,13 @@ class CaseDeadlines:
         row.provisional = times.provisional
         row.calendar_version = times.calendar_version
         row.next_warn_at = max(times.warn_at, self.tx.now)
+
+
+def _reopen(row: Deadline) -> None:
+    row.ended_at = None
+    row.state = DeadlineState.LAPSED if row.lapsed_at else DeadlineState.RUNNING
+    unwarned = row.lapsed_at is None and row.warned_at is None
+    row.next_warn_at = row.warn_at if unwarned else None
 
 
 def _deadline_set(row: Deadline) -> DeadlineSet:
@@ -156,13 +158,18 @@ def end_deadline(
     If it has passed and no sweep has claimed it yet, the lapse is published here. Either way it is
     published once.
     """
-    if row.state == DeadlineState.RUNNING and row.due_at <= tx.now:
-        row.lapsed_at = tx.now
-        tx.publish(_lapse(tx, row, subject))
-        count_deadline("lapsed", row.kind, (tx.now - row.due_at).total_seconds())
+    if row.is_running and row.due_at <= tx.now:
+        _publish_lapse(tx, row, subject)
     row.state = state
     row.ended_at = tx.now
     row.next_warn_at = None
+
+
+def _publish_lapse(tx: Transaction, row: Deadline, subject: Case | Obligation) -> None:
+    row.lapsed_at = tx.now
+    tx.publish(_lapse(tx, row, subject))
+    late = tx.now - row.due_at
+    count_deadline("lapsed", row.kind, late.total_seconds())
 
 
 def _lapse(

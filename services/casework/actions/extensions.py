@@ -5,19 +5,19 @@ Until the last approval the old deadline applies.
 
 from services.casework.actions.cases import event_fields, load_case, record_transition, reject_pii
 from services.casework.actions.deadlines import CaseDeadlines
-from services.casework.domain.deadlines import DeadlineKind, DeadlineState, DeadlineTerms
+from services.casework.domain.deadlines import DeadlineKind, DeadlineTerms
 from services.casework.domain.extensions import (
     ExtensionState,
     check_extension,
     extend_terms,
     missing_approvals,
+    role_names,
 )
 from services.casework.domain.states import CaseAction
 from services.casework.store import cases
 from services.casework.tables import Case, Deadline, Extension
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import CaseExtended
-from shared.appraisal.labels import Role
 from shared.appraisal.schemes import CaseRules
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction, new_id
@@ -43,13 +43,11 @@ async def request_extension(
     )
     deadlines = await CaseDeadlines.of(tx, case)
     row = deadlines.active(DeadlineKind.HANDLE)
-    if row is None or row.state != DeadlineState.RUNNING:
+    if row is None or not row.is_running:
         raise Rejected("办理期限已过，不能再申请延期")
     requested_before = await _count_requests(tx, case)
     check_extension(amount, requested_before, due=row.due_at, now=tx.now, rules=deadlines.rules)
-    if len(reason.strip()) < REASON_MIN:
-        raise Rejected(f"请写明延期理由，至少 {REASON_MIN} 个字", status=422, field="reason")
-    reject_pii(reason, field="reason", label="延期理由")
+    _check_reason(reason)
     tx.add(
         Extension(
             id=new_id(),
@@ -64,6 +62,12 @@ async def request_extension(
     )
     record_transition(tx, case, CaseAction.REQUEST_EXTENSION, by, reason.strip(), amount=amount)
     return case
+
+
+def _check_reason(reason: str) -> None:
+    if len(reason.strip()) < REASON_MIN:
+        raise Rejected(f"请写明延期理由，至少 {REASON_MIN} 个字", status=422, field="reason")
+    reject_pii(reason, field="reason", label="延期理由")
 
 
 async def _count_requests(tx: Transaction, case: Case) -> int:
@@ -101,17 +105,16 @@ async def decide_extension(
 
 
 async def _open_request(tx: Transaction, case: Case) -> Extension:
-    for request in await cases.extensions(tx, case.id):
-        if request.state == ExtensionState.REQUESTED:
-            return request
-    raise Rejected("没有待审批的延期申请")
+    request = cases.open_request(await cases.extensions(tx, case.id))
+    if request is None:
+        raise Rejected("没有待审批的延期申请")
+    return request
 
 
 def _check_approver(request: Extension, rules: CaseRules, by: Account) -> None:
     missing = missing_approvals(rules, request.approved_by)
     if by.role.value not in missing:
-        names = "、".join(Role(role).label for role in missing)
-        raise Rejected(f"本申请尚待{names}审批", status=403)
+        raise Rejected(f"本申请尚待{role_names(missing)}审批", status=403)
     if request.requested_by_id == by.id:
         raise Rejected("不能审批自己提出的延期申请")
 

@@ -48,11 +48,15 @@ async def accept_cases(tx: Transaction, *, numbers: Sequence[str], by: Account) 
     accepted = 0
     # Sorted, so that two people who accept overlapping lists cannot deadlock.
     for number in sorted(set(numbers)):
-        case = await cases.lock(tx, number, by)
-        if case is not None and CaseAction.ACCEPT in TRANSITIONS[CaseState(case.state)]:
+        if await _can_be_accepted(tx, number, by):
             await accept_case(tx, number=number, by=by)
             accepted += 1
     return accepted
+
+
+async def _can_be_accepted(tx: Transaction, number: str, by: Account) -> bool:
+    case = await cases.lock(tx, number, by)
+    return case is not None and CaseAction.ACCEPT in TRANSITIONS[CaseState(case.state)]
 
 
 async def take_over_case(
@@ -107,9 +111,7 @@ async def submit_result(
     """
     case = await load_case(tx, number, CaseAction.SUBMIT, by, expected_version=expected_version)
     check_result(account, finding, measures, reply)
-    reject_pii(account, field="account", label="办理情况")
-    reject_pii(measures, field="measures", label="整改措施")
-    reject_pii(reply, field="reply", label="公开答复")
+    _reject_pii_in_result(account, measures, reply)
     deadlines = await CaseDeadlines.of(tx, case)
     late = deadlines.complete(DeadlineKind.HANDLE)
     deadlines.start(DeadlineKind.REVIEW)
@@ -133,9 +135,15 @@ async def submit_result(
     return case
 
 
+def _reject_pii_in_result(account: str, measures: str, reply: str) -> None:
+    reject_pii(account, field="account", label="办理情况")
+    reject_pii(measures, field="measures", label="整改措施")
+    reject_pii(reply, field="reply", label="公开答复")
+
+
 async def _withdraw_extension_request(tx: Transaction, case: Case) -> None:
     """A request that awaits a decision has no purpose once the result is submitted."""
-    for request in await cases.extensions(tx, case.id):
-        if request.state == ExtensionState.REQUESTED:
-            request.state = ExtensionState.LAPSED
-            request.decided_at = tx.now
+    request = cases.open_request(await cases.extensions(tx, case.id))
+    if request is not None:
+        request.state = ExtensionState.LAPSED
+        request.decided_at = tx.now

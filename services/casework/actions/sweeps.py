@@ -1,11 +1,8 @@
 """What time alone causes: warnings and lapses, each published exactly once, and the gauges."""
 
-from typing import Any
-
 from services.casework.actions.deadlines import count_deadline
 from services.casework.store import calendar, context_of, deadlines, supervision
 from services.casework.store.deadlines import ClaimedDeadline
-from shared.appraisal.calendar.working_days import civil_day
 from shared.appraisal.events import (
     DeadlineLapsed,
     DeadlineWarned,
@@ -43,35 +40,14 @@ def _lapse(tx: Transaction, deadline: ClaimedDeadline) -> DeadlineLapsed | Oblig
     # before the deadline is due.
     at = max(tx.now, deadline.due_at)
     if deadline.case_id:
-        return DeadlineLapsed(occurred_at=at, **_case_fields(deadline))
-    return ObligationLapsed(occurred_at=at, **_obligation_fields(deadline))
+        return DeadlineLapsed(occurred_at=at, **deadline.case_fields)
+    return ObligationLapsed(occurred_at=at, **deadline.obligation_fields)
 
 
 def _warning(tx: Transaction, deadline: ClaimedDeadline) -> DeadlineWarned | ObligationWarned:
     if deadline.case_id:
-        return DeadlineWarned(occurred_at=tx.now, **_case_fields(deadline))
-    return ObligationWarned(occurred_at=tx.now, **_obligation_fields(deadline))
-
-
-def _case_fields(deadline: ClaimedDeadline) -> dict[str, Any]:
-    return {
-        "case_id": deadline.case_id,
-        "number": deadline.number,
-        "campaign_id": deadline.campaign_id,
-        "unit_id": deadline.unit_id,
-        "deadline": deadline.kind,
-        "due_at": deadline.due_at,
-    }
-
-
-def _obligation_fields(deadline: ClaimedDeadline) -> dict[str, Any]:
-    return {
-        "obligation_id": deadline.obligation_id,
-        "obligation_rule_id": deadline.obligation_rule_id,
-        "campaign_id": deadline.campaign_id,
-        "unit_id": deadline.unit_id,
-        "due_at": deadline.due_at,
-    }
+        return DeadlineWarned(occurred_at=tx.now, **deadline.case_fields)
+    return ObligationWarned(occurred_at=tx.now, **deadline.obligation_fields)
 
 
 async def update_gauges(tx: Transaction) -> bool:
@@ -79,6 +55,6 @@ async def update_gauges(tx: Transaction) -> bool:
     telemetry.cases_open.clear()
     for count in await supervision.count_open(tx):
         telemetry.cases_open.labels(count.deadline_status, count.state).set(count.cases)
-    known_through = (await calendar.current(tx)).known_through
-    telemetry.calendar_days_ahead.set((known_through - civil_day(tx.now)).days)
+    work_calendar = await calendar.current(tx)
+    telemetry.calendar_days_ahead.set(work_calendar.days_ahead(tx.now))
     return False

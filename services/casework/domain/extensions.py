@@ -1,12 +1,12 @@
 """延期: when an extension may be requested, who approves it, and what it adds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from services.casework.domain.deadlines import DeadlineTerms
 from shared.appraisal.calendar.deadlines import TimeLimit
 from shared.appraisal.errors import Rejected
-from shared.appraisal.labels import LabelledEnum
+from shared.appraisal.labels import LabelledEnum, Role
 from shared.appraisal.schemes import CaseRules
 
 
@@ -38,6 +38,11 @@ def check_extension(
         raise Rejected(f"延期最多 {rule.times} 次，本件已申请过")
     if not 1 <= amount <= rule.limit.amount:
         raise Rejected(f"延期最多 {rule.limit.text}", status=422, field="amount")
+
+
+def role_names(roles: Iterable[str]) -> str:
+    """Return the names of roles as a sentence lists them."""
+    return "、".join(Role(role).label for role in roles)
 
 
 def extend_terms(terms: DeadlineTerms, amount: int, rule: TimeLimit) -> DeadlineTerms:

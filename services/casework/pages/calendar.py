@@ -45,6 +45,9 @@ class AmendmentForm(Input):
         """Return what is proposed. Raises Rejected (422) with what is wrong."""
         if self.text:
             return Amendment.from_notice(self.text)
+        return self._day_amendment()
+
+    def _day_amendment(self) -> Amendment:
         if self.day is None or self.worked is None:
             raise Rejected("请粘贴年度安排，或选定日期并说明是否工作", status=422, field="text")
         return Amendment.for_day(self.day, worked=self.worked == "work", name=self.name or "")
@@ -78,6 +81,7 @@ async def _render(
     status: int = 200,
 ) -> Response:
     calendar = await current_calendar(tx)
+    shown = preview.new if preview else calendar
     today = civil_day(tx.now)
     first = _first_day(month or form.value("day")[:7], today)
     return render_casework_page(
@@ -86,11 +90,11 @@ async def _render(
         status,
         first=first,
         month=f"{first:%Y-%m}",
-        weeks=month_weeks(first, preview.new if preview else calendar, calendar),
+        weeks=month_weeks(first, shown, calendar),
         before=_other_month(first, -1),
         after=_other_month(first, 1),
         calendar=calendar,
-        ahead=(calendar.known_through - today).days,
+        ahead=calendar.days_ahead(tx.now),
         ahead_min=DAYS_AHEAD_MIN,
         form=form,
         preview=preview,

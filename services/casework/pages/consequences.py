@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from services.casework.domain.deadlines import DeadlineKind
+from services.casework.domain.extensions import role_names
 from services.casework.domain.states import CaseAction
 from services.casework.views.cases import CaseDetails
 from shared.appraisal.calendar.deadlines import due_label
-from shared.appraisal.labels import Role
 
 
 def consequence(case: CaseDetails, action: CaseAction | None) -> str:
@@ -35,8 +35,7 @@ def _return(case: CaseDetails) -> str:
 
 
 def _request_extension(case: CaseDetails) -> str:
-    approvers = case.campaign.case_rules.extension.approvers
-    names = "、".join(Role(role).label for role in approvers)
+    names = role_names(case.campaign.case_rules.extension.approvers)
     return f"需{names}同意，批准前仍按 {_due_text(case)} 计算"
 
 

@@ -1,6 +1,6 @@
 """One case: its row, its history, and what belongs to it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
+from services.casework.domain.extensions import ExtensionState
 from services.casework.domain.states import CaseAction
 from services.casework.store.scope import CaseScope
 from services.casework.tables import (
@@ -114,6 +115,11 @@ async def extensions(tx: Transaction, case_id: UUID) -> list[Extension]:
         .where(col(Extension.case_id) == case_id)
         .order_by(col(Extension.requested_at).desc())
     )
+
+
+def open_request(extensions: Iterable[Extension]) -> Extension | None:
+    """Return the extension that awaits a decision; None if there is none."""
+    return next((each for each in extensions if each.state == ExtensionState.REQUESTED), None)
 
 
 async def suspensions(tx: Transaction, case_id: UUID) -> list[Suspension]:

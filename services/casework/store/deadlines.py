@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import select
@@ -76,16 +76,44 @@ class ClaimedDeadline:
     unit_id: str | None
     obligation_rule_id: str | None
 
+    @property
+    def case_fields(self) -> dict[str, Any]:
+        """The fields that events of a case's deadline carry."""
+        return {
+            "case_id": self.case_id,
+            "number": self.number,
+            "campaign_id": self.campaign_id,
+            "unit_id": self.unit_id,
+            "deadline": self.kind,
+            "due_at": self.due_at,
+        }
+
+    @property
+    def obligation_fields(self) -> dict[str, Any]:
+        """The fields that events of an obligation's deadline carry."""
+        return {
+            "obligation_id": self.obligation_id,
+            "obligation_rule_id": self.obligation_rule_id,
+            "campaign_id": self.campaign_id,
+            "unit_id": self.unit_id,
+            "due_at": self.due_at,
+        }
+
 
 async def claim_lapsed(tx: Transaction, limit: int) -> list[ClaimedDeadline]:
     """Mark up to `limit` deadlines lapsed that the database's clock has passed, oldest first."""
-    records = await tx.fetch(_CLAIM_LAPSED + _CLAIMED.format(since="f.due_at"), limit)
-    return [ClaimedDeadline(**record) for record in records]
+    statement = _CLAIM_LAPSED + _CLAIMED.format(since="f.due_at")
+    return await _claim(tx, statement, limit)
 
 
 async def claim_warned(tx: Transaction, limit: int) -> list[ClaimedDeadline]:
     """Mark up to `limit` deadlines warned. A deadline that has passed is not warned any more."""
-    records = await tx.fetch(_CLAIM_WARNED + _CLAIMED.format(since="f.warned_at"), limit)
+    statement = _CLAIM_WARNED + _CLAIMED.format(since="f.warned_at")
+    return await _claim(tx, statement, limit)
+
+
+async def _claim(tx: Transaction, statement: str, limit: int) -> list[ClaimedDeadline]:
+    records = await tx.fetch(statement, limit)
     return [ClaimedDeadline(**record) for record in records]
 
 

@@ -120,8 +120,11 @@ class CaseDetails:
     @property
     def last_handling(self) -> DeadlineDetails | None:
         """The handling deadline that started last, in any state."""
-        handling = [each for each in self.deadlines if each.kind == DeadlineKind.HANDLE]
-        return handling[-1] if handling else None
+        return self._handling[-1] if self._handling else None
+
+    @property
+    def _handling(self) -> list[DeadlineDetails]:
+        return [each for each in self.deadlines if each.kind == DeadlineKind.HANDLE]
 
     @property
     def first_deadline(self) -> DeadlineDetails | None:
@@ -129,18 +132,13 @@ class CaseDetails:
         active = [each for each in self.deadlines if each.is_active]
         if active:
             return min(active, key=lambda each: each.due_at)
-        completed = [
-            each
-            for each in self.deadlines
-            if each.kind == DeadlineKind.HANDLE and each.state == DeadlineState.COMPLETED
-        ]
+        completed = [each for each in self._handling if each.state == DeadlineState.COMPLETED]
         return completed[-1] if completed else None
 
     @property
     def extension_request(self) -> Extension | None:
         """The extension that awaits a decision."""
-        requested = (each for each in self.extensions if each.state == ExtensionState.REQUESTED)
-        return next(requested, None)
+        return cases.open_request(self.extensions)
 
     def latest(self, action: CaseAction) -> HistoryEntryDetails | None:
         """Return the newest entry of that action; None if nobody took it."""
@@ -148,8 +146,9 @@ class CaseDetails:
 
     def changes_since(self, version: int) -> list[HistoryEntryDetails]:
         """Return the entries after a version: every versioned action counts one."""
+        count = max(self.version - version, 0)
         versioned = [entry for entry in self.history if entry.action not in UNVERSIONED_ACTIONS]
-        return versioned[: max(self.version - version, 0)]
+        return versioned[:count]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,11 +267,9 @@ def _origin(row: CaseRow, user: Account) -> OriginDetails | None:
 
 def _history(rows: list[HistoryRow], case: Case, user: Account) -> list[HistoryEntryDetails]:
     """The history. A unit does not read what another unit did or wrote before it."""
-    return [
-        _history_entry(row)
-        for row in rows
-        if user.role not in UNIT_ROLES or row.entry.unit_id == case.unit_id
-    ]
+    if user.role in UNIT_ROLES:
+        rows = [row for row in rows if row.entry.unit_id == case.unit_id]
+    return [_history_entry(row) for row in rows]
 
 
 def _history_entry(row: HistoryRow) -> HistoryEntryDetails:
@@ -295,8 +292,9 @@ def _visible_submissions(
     """The results. A unit does not read those of a unit that had the case before it."""
     if user.role not in UNIT_ROLES:
         return submissions
-    since = case.assigned_at
-    return [each for each in submissions if since is not None and each.at >= since]
+    if case.assigned_at is None:
+        return []
+    return [each for each in submissions if each.at >= case.assigned_at]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -324,26 +322,19 @@ class OfferedActions:
         return [action for action in permitted if not hidden.get(action, False)]
 
     @property
-    def _extension_states(self) -> list[ExtensionState]:
-        return [ExtensionState(each.state) for each in self.extensions]
-
-    @property
     def _may_decide_extension(self) -> bool:
-        for request in self.extensions:
-            if request.state == ExtensionState.REQUESTED:
-                missing = missing_approvals(self.campaign.case_rules, request.approved_by)
-                return self.user.role.value in missing
-        return False
+        request = cases.open_request(self.extensions)
+        if request is None:
+            return False
+        missing = missing_approvals(self.campaign.case_rules, request.approved_by)
+        return self.user.role.value in missing
 
     @property
     def _may_request_extension(self) -> bool:
-        states = self._extension_states
-        used = sum(state.counts for state in states)
-        return (
-            not self._is_past_due
-            and ExtensionState.REQUESTED not in states
-            and used < self.campaign.case_rules.extension.times
-        )
+        if self._is_past_due or cases.open_request(self.extensions) is not None:
+            return False
+        used = sum(ExtensionState(each.state).counts for each in self.extensions)
+        return used < self.campaign.case_rules.extension.times
 
     @property
     def _may_return(self) -> bool:
@@ -351,7 +342,6 @@ class OfferedActions:
 
     @property
     def _is_past_due(self) -> bool:
-        handling = [
-            each for each in self.deadlines if each.kind == DeadlineKind.HANDLE and each.is_active
-        ]
+        active = [each for each in self.deadlines if each.is_active]
+        handling = [each for each in active if each.kind == DeadlineKind.HANDLE]
         return not handling or handling[0].due_at <= self.now

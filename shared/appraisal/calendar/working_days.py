@@ -95,6 +95,10 @@ class WorkCalendar:
         """Return whether notices cover every day of the span."""
         return self.is_known(first) and self.is_known(last)
 
+    def days_ahead(self, now: datetime) -> int:
+        """Return for how many days from `now` on notices decide."""
+        return (self.known_through - civil_day(now)).days
+
     def due_day(self, start: date, day: date) -> DueDay:
         """Return `day` as the last one of a span from `start`, in either direction."""
         first, last = sorted((start, day))
