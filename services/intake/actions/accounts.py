@@ -44,7 +44,8 @@ async def create_account(
         role=role,
         unit_id=unit_id,
     )
-    if not await store.add(tx, account, await hash_password(password)):
+    password_hash = await hash_password(password)
+    if not await store.add(tx, account, password_hash):
         raise Rejected("这个用户名已有人使用", field="name")
     tx.audit("account.created", account.id, by, role=role, unit=unit_id)
     return account
@@ -55,14 +56,12 @@ async def sign_in(tx: Transaction, *, name: str, password: str, agent: str) -> A
 
     An unknown name takes as long as a wrong password.
     """
-    known = await store.find_by_name(tx, normalise_name(name))
-    usable = known if known and not known.disabled else None
-    matches = await verify_password(password, usable.password_hash if usable else None)
-    if usable is None or not matches:
+    verified = await _verify(tx, name, password)
+    if verified is None:
         return None
     # Verifying takes a while. Read the account again and lock it until the session exists: if it is
     # disabled in the meantime, either this sign-in fails or its session is found and ended.
-    unchanged = await store.lock_unchanged(tx, usable)
+    unchanged = await store.lock_unchanged(tx, verified)
     if unchanged is None:
         return None
     account = unchanged.account
@@ -71,8 +70,22 @@ async def sign_in(tx: Transaction, *, name: str, password: str, agent: str) -> A
     return account
 
 
+async def _verify(tx: Transaction, name: str, password: str) -> StoredAccount | None:
+    known = await store.find_by_name(tx, normalise_name(name))
+    usable = known if known and not known.disabled else None
+    password_hash = usable.password_hash if usable else None
+    matches = await verify_password(password, password_hash)
+    return usable if matches else None
+
+
 async def change_password(
-    tx: Transaction, *, account: Account, old: str, new: str, again: str, keep: str | None
+    tx: Transaction,
+    *,
+    account: Account,
+    old: str,
+    new: str,
+    again: str,
+    keep: str | None,
 ) -> None:
     """Set a new password and end all sessions of the account except the one with token `keep`.
 

@@ -60,9 +60,8 @@ async def issue_tokens(
     Raises Rejected (422).
     """
     campaign = await campaigns.get(tx, campaign_id)
-    _check_batch(campaign.questionnaire(instrument), group=group, count=count, use=use)
-    length = PLACE_LENGTH if use == "place" else ONE_USE_LENGTH
-    codes = [new_code(length) for _ in range(count)]
+    questionnaire = campaign.questionnaire(instrument)
+    _check_batch(questionnaire, group=group, count=count, use=use)
     batch = TokenBatch(
         id=new_id(),
         campaign_id=campaign_id,
@@ -72,9 +71,16 @@ async def issue_tokens(
         use=use,
         closes_on=closes_on or _default_closing_day(tx, campaign),
     )
-    await store.add_batch(tx, batch, [token_hash(code) for code in codes], by=by.id)
+    codes = _new_codes(use, count)
+    hashes = [token_hash(code) for code in codes]
+    await store.add_batch(tx, batch, hashes, by=by.id)
     _audit_issue(tx, batch, count, by)
     return batch.id, codes
+
+
+def _new_codes(use: str, count: int) -> list[str]:
+    length = PLACE_LENGTH if use == "place" else ONE_USE_LENGTH
+    return [new_code(length) for _ in range(count)]
 
 
 def _audit_issue(tx: Transaction, batch: TokenBatch, count: int, by: Account) -> None:
@@ -126,10 +132,11 @@ async def open_questionnaire(tx: Transaction, code: str, *, device: str = "") ->
     token = read_token(code)
     batch = await _open_batch(tx, token)
     campaign = await campaigns.get(tx, batch.campaign_id)
-    spent = await store.receipt(tx, campaign.id, _ballot_id(batch, token, device))
-    if spent is not None:
+    id = _ballot_id(batch, token, device)
+    if await store.receipt(tx, campaign.id, id) is not None:
         raise Rejected(ALREADY_USED, status=409, field="token")
-    return OpenQuestionnaire(batch, campaign, campaign.questionnaire(batch.instrument))
+    questionnaire = campaign.questionnaire(batch.instrument)
+    return OpenQuestionnaire(batch, campaign, questionnaire)
 
 
 async def _open_batch(tx: Transaction, token: str) -> TokenBatch:
@@ -174,9 +181,7 @@ async def cast_ballot(
     if spent is not None:
         return _accept_retry(spent, receipt)
     campaign = await campaigns.get(tx, batch.campaign_id)
-    questionnaire = campaign.questionnaire(batch.instrument)
-    check_answers(campaign.scheme, questionnaire, campaign.by_number, answers)
-    checked = opinions.check_written(questionnaire, list(campaign.by_number), written)
+    checked = _check(campaign, batch.instrument, answers, written)
     ballot = packed_ballot(batch, id, answers, receipt=receipt, hour=hour_of(tx.now))
     if not await store.cast(tx, ballot):
         spent = await store.receipt(tx, batch.campaign_id, id)
@@ -192,6 +197,18 @@ async def cast_ballot(
     tx.publish(ballot_submitted(batch, id, answers, hour=ballot.cast_hour))
     _count_accepted(campaign.scheme, answers)
     return True
+
+
+def _check(
+    campaign: KnownCampaign,
+    instrument: str,
+    answers: Sequence[Answer],
+    written: Sequence[WrittenAnswer],
+) -> list[WrittenAnswer]:
+    """Return the written answers to store. Raises Rejected (422) for invalid answers."""
+    questionnaire = campaign.questionnaire(instrument)
+    check_answers(campaign.scheme, questionnaire, campaign.by_number, answers)
+    return opinions.check_written(questionnaire, list(campaign.by_number), written)
 
 
 def _accept_retry(stored_receipt: bytes | None, receipt: bytes) -> bool:
@@ -210,14 +227,24 @@ def _count_accepted(scheme: Scheme, answers: Sequence[Answer]) -> None:
 
 
 def packed_ballot(
-    batch: TokenBatch, id: UUID, answers: Sequence[Answer], *, receipt: bytes, hour: datetime
+    batch: TokenBatch,
+    id: UUID,
+    answers: Sequence[Answer],
+    *,
+    receipt: bytes,
+    hour: datetime,
 ) -> PackedBallot:
     """Return the ballot as it is stored."""
-    return PackedBallot(batch.campaign_id, id, batch.id, pack(sorted(answers)), receipt, hour)
+    packed = pack(sorted(answers))
+    return PackedBallot(batch.campaign_id, id, batch.id, packed, receipt, hour)
 
 
 def ballot_submitted(
-    batch: TokenBatch, id: UUID, answers: Sequence[Answer], *, hour: datetime
+    batch: TokenBatch,
+    id: UUID,
+    answers: Sequence[Answer],
+    *,
+    hour: datetime,
 ) -> BallotSubmitted:
     """Return the event that publishes a ballot."""
     return BallotSubmitted(
@@ -244,7 +271,11 @@ async def place_wait_seconds(tx: Transaction, limiter: RateLimiter, code: str) -
     if not wait:
         return None
     telemetry.ballot_submits.labels("flooded").inc()
+    await _mark_flooded(tx, token)
+    return wait
+
+
+async def _mark_flooded(tx: Transaction, token: str) -> None:
     batch = await store.batch_of(tx, token_hash(token))
     if batch is not None and await store.mark_flooded(tx, batch.id):
         tx.audit("tokens.flooded", batch.id, "system", campaign=batch.campaign_id)
-    return wait

@@ -51,6 +51,11 @@ async def start_session(
         telemetry.login_failures.labels("wrong").inc()
         raise Rejected(WRONG_CREDENTIALS, status=401)
     await reset_login_failures(limiter, name, network)
+    return await _create_session(tx, account)
+
+
+async def _create_session(tx: Transaction, account: Account) -> NewSession:
     sessions = context_of(tx).sessions
     assert sessions is not None, "a process that serves requests has sessions"
-    return NewSession(account, await sessions.create(account))
+    token = await sessions.create(account)
+    return NewSession(account, token)

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from services.intake.domain.visits import (
@@ -23,6 +24,7 @@ from services.intake.store.visits import NewVisit, Visit
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import VisitFinding, VisitSubmitted
 from shared.appraisal.labels import Role
+from shared.appraisal.schemes import Checklist
 from shared.foundation import telemetry
 from shared.foundation.clock import CHINA
 from shared.security.pii import mask_pii
@@ -41,7 +43,12 @@ class VisitReceipt:
 
 
 async def store_photo(
-    tx: Transaction, *, visit_id: UUID, sha256: str, body: bytes, by: Account
+    tx: Transaction,
+    *,
+    visit_id: UUID,
+    sha256: str,
+    body: bytes,
+    by: Account,
 ) -> bool:
     """Store a photo of a visit, before or after its report; return False if it is stored already.
 
@@ -54,13 +61,12 @@ async def store_photo(
         return False
     await _check_photo_count(tx, visit_id)
     photo = await context_of(tx).files.write(new_id(), body)
-    if not await files.add(tx, photo, subject="visit", subject_id=visit_id, by=by.id):
+    added = await files.add(tx, photo, subject="visit", subject_id=visit_id, by=by.id)
+    if not added:
         return False
     telemetry.visit_uploads.labels("photo").inc()
     tx.audit("visit.photo_received", visit_id, str(by.id), sha256=sha256, size=photo.size)
-    visit = await store.lock(tx, visit_id)
-    if visit is not None:
-        await _count_if_complete(tx, visit)
+    await _count_after_photo(tx, visit_id)
     return True
 
 
@@ -70,7 +76,8 @@ def _check_digest(body: bytes, sha256: str) -> None:
 
 
 async def _check_photo_count(tx: Transaction, visit_id: UUID) -> None:
-    if len(await files.list_for(tx, visit_id)) >= PHOTOS_MAX:
+    photos = await files.list_for(tx, visit_id)
+    if len(photos) >= PHOTOS_MAX:
         raise Rejected(f"每份检查最多 {PHOTOS_MAX} 张照片")
 
 
@@ -84,11 +91,7 @@ async def submit_visit(
     under this id, 404 for another inspector's visit, 422 for an invalid report.
     """
     await _check_owner(tx, visit_id, by)
-    visit = await store.lock(tx, visit_id)
-    is_new = visit is None and await _add(tx, visit_id, report, by)
-    if visit is None:
-        visit = await store.lock(tx, visit_id)
-    assert visit is not None, "inserted here, or by the transaction that this one waited for"
+    visit, is_new = await _find_or_add(tx, visit_id, report, by)
     if visit.digest != report.digest:
         raise Rejected("这份检查已经提交，提交后不能修改，如有补充请新建补充记录")
     if is_new:
@@ -103,8 +106,21 @@ async def _check_owner(tx: Transaction, visit_id: UUID, by: Account) -> None:
         raise Rejected("没有这份检查记录", status=404)
 
 
-async def _add(tx: Transaction, visit_id: UUID, report: VisitReport, by: Account) -> bool:
-    return await store.add(tx, visit_id, await checked_visit(tx, report, by=by))
+async def _find_or_add(
+    tx: Transaction,
+    visit_id: UUID,
+    report: VisitReport,
+    by: Account,
+) -> tuple[Visit, bool]:
+    """Return the visit, locked, and whether it was inserted now."""
+    stored = await store.lock(tx, visit_id)
+    if stored is not None:
+        return stored, False
+    new_visit = await checked_visit(tx, report, by=by)
+    is_new = await store.add(tx, visit_id, new_visit)
+    visit = await store.lock(tx, visit_id)
+    assert visit is not None, "inserted here, or by the transaction that this one waited for"
+    return visit, is_new
 
 
 def _record_submission(tx: Transaction, visit: Visit, by: Account) -> None:
@@ -118,10 +134,7 @@ async def checked_visit(tx: Transaction, report: VisitReport, *, by: Account) ->
     """Return the visit that this report describes; write nothing. Raises Rejected (422)."""
     campaign = await campaigns.get(tx, report.campaign_id)
     campaign.unit(report.unit_id)
-    check_photos(report.photos)
-    may_backdate = by.role in (Role.OFFICE, Role.ADMIN)
-    check_visited_at(report.visited_at, tx.now, may_backdate=may_backdate)
-    check_items(campaign.checklist, report.items, len(report.photos))
+    _check_report(report, campaign.checklist, by, tx.now)
     findings = findings_of(campaign.checklist, report.items, report.findings)
     return NewVisit(
         campaign_id=report.campaign_id,
@@ -142,6 +155,19 @@ async def checked_visit(tx: Transaction, report: VisitReport, *, by: Account) ->
         photos=report.photos,
         digest=report.digest,
     )
+
+
+def _check_report(report: VisitReport, checklist: Checklist, by: Account, now: datetime) -> None:
+    may_backdate = by.role in (Role.OFFICE, Role.ADMIN)
+    check_photos(report.photos)
+    check_visited_at(report.visited_at, now, may_backdate=may_backdate)
+    check_items(checklist, report.items, len(report.photos))
+
+
+async def _count_after_photo(tx: Transaction, visit_id: UUID) -> None:
+    visit = await store.lock(tx, visit_id)
+    if visit is not None:
+        await _count_if_complete(tx, visit)
 
 
 async def _count_if_complete(tx: Transaction, visit: Visit) -> list[str]:

@@ -40,7 +40,10 @@ class PasswordResetRequest(Input):
 
 @router.post("/accounts", policy=ADMIN, status_code=201, responses=problems(409))
 async def create_account(
-    tx: Tx, user: CurrentUser, idempotency: Idempotency, given: AccountRequest
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    given: AccountRequest,
 ) -> Response:
     """Create an account."""
     return await idempotency.respond(201, _create(tx, given, user))
@@ -70,7 +73,10 @@ async def change_account(
 
 
 async def _change(
-    tx: Transaction, account_id: UUID, given: AccountChangeRequest, by: Account
+    tx: Transaction,
+    account_id: UUID,
+    given: AccountChangeRequest,
+    by: Account,
 ) -> dict[str, str | None]:
     account = await accounts.change_account(tx, account_id, **given.model_dump(), by=by)
     return _account_response(account)

@@ -76,7 +76,10 @@ class BallotRequest(Input):
     responses={**problems(), 201: {"content": {"text/csv": {}}, "description": "问卷码，仅此一次"}},
 )
 async def issue_tokens(
-    request: Request, tx: Tx, user: CurrentUser, given: TokenBatchRequest
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    given: TokenBatchRequest,
 ) -> Response:
     """Issue codes and return them, this once, as JSON or (`Accept: text/csv`) as CSV.
 
@@ -105,9 +108,7 @@ async def list_batches(
 @router.post("/ballots", policy=PUBLIC, status_code=201, responses=problems(404, 409, 410, 429))
 async def cast_ballot(request: Request, tx: Tx, limiter: Limiter, given: BallotRequest) -> Response:
     """Cast a ballot. The response contains nothing by which the ballot could be found again."""
-    key = request.headers.get(KEY_HEADER, "")
-    if not 1 <= len(key) <= KEY_MAX:
-        raise MissingIdempotencyKey
+    key = _idempotency_key(request)
     limit = RateLimit(f"ballots/{client_network(request)}", *BALLOTS_PER_MINUTE)
     await enforce_rate_limit(request, limit)
     wait_seconds = await ballots.place_wait_seconds(tx, limiter, given.token)
@@ -118,6 +119,13 @@ async def cast_ballot(request: Request, tx: Tx, limiter: Limiter, given: BallotR
         tx, code=given.token, answers=given.answers, written=written, key=key, device=key
     )
     return json_response({"accepted": True}, 201)
+
+
+def _idempotency_key(request: Request) -> str:
+    key = request.headers.get(KEY_HEADER, "")
+    if not 1 <= len(key) <= KEY_MAX:
+        raise MissingIdempotencyKey
+    return key
 
 
 def _too_many_requests(request: Request, wait_seconds: int) -> Response:

@@ -54,16 +54,21 @@ async def start_import(
 
     The same file sent again imports only what is missing, so no idempotency key is needed.
     """
+    mapping_bytes = await mapping.read()
     job = await asyncio.to_thread(
         imports.read_job,
         file_name=file.filename or "file",
         content=await file.read(),
-        mapping=(await mapping.read()).decode(errors="replace"),
+        mapping=mapping_bytes.decode(errors="replace"),
         campaign_id=campaign_id,
         dry_run=dry_run,
         by=user,
     )
     import_id = await imports.start_import(tx, job)
+    return _accepted(request, import_id, job)
+
+
+def _accepted(request: Request, import_id: UUID, job: imports.ImportJob) -> Response:
     # The import runs after this transaction is committed, in its own transactions.
     return JSONResponse(
         {"id": str(import_id), "total": job.total},
@@ -75,7 +80,8 @@ async def start_import(
 
 async def _run_in_background(request: Request, import_id: UUID, job: imports.ImportJob) -> None:
     state = request.app.state
-    task = asyncio.create_task(imports.run_import(state.database, state.context, import_id, job))
+    running = imports.run_import(state.database, state.context, import_id, job)
+    task = asyncio.create_task(running)
     _running.add(task)
     task.add_done_callback(_running.discard)
 
@@ -101,6 +107,7 @@ async def import_report(tx: Tx, import_id: UUID) -> Response:
     progress = await store.find_progress(tx, import_id)
     if progress is None:
         raise NotFound
-    report = report_csv([(error.line, error.column, error.reason) for error in progress.errors])
+    rows = [(error.line, error.column, error.reason) for error in progress.errors]
+    report = report_csv(rows)
     headers = {"Content-Disposition": f"attachment; filename=import-{import_id}.csv"}
     return Response(report, media_type="text/csv; charset=utf-8", headers=headers)

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from services.intake.actions.sessions import TooManyAttempts, start_session
 from services.intake.api.problems import ProblemDetail, problems
 from services.intake.api.responses import json_response
-from shared.security.policies import PUBLIC, SIGNED_IN
+from shared.security.policies import PUBLIC, SIGNED_IN, Account
 from shared.security.sessions import csrf_token, read_credential
 from shared.web import Limiter, Router, TooManyRequests, Tx, client_network
 from shared.web.forms import Input
@@ -46,19 +46,22 @@ async def sign_in(request: Request, tx: Tx, limiter: Limiter, given: SessionRequ
         )
     except TooManyAttempts as error:
         raise TooManyRequests(error.wait_seconds) from error
-    account = session.account
     body = {
         "token": session.token,
         "csrf": csrf_token(session.token),
-        "account": {
-            "id": account.id,
-            "name": account.name,
-            "display_name": account.display_name,
-            "role": account.role,
-            "unit_id": account.unit_id,
-        },
+        "account": _account_response(session.account),
     }
     return json_response(body, 201)
+
+
+def _account_response(account: Account) -> dict[str, object]:
+    return {
+        "id": account.id,
+        "name": account.name,
+        "display_name": account.display_name,
+        "role": account.role,
+        "unit_id": account.unit_id,
+    }
 
 
 @router.delete("/sessions/current", policy=SIGNED_IN, status_code=204, responses=problems())

@@ -71,6 +71,8 @@ class VisitRequest(Input):
 
     def to_report(self) -> VisitReport:
         position = self.position.model_dump() if self.position else {}
+        items = [CheckedItem(**item.model_dump()) for item in self.items]
+        findings = [ReportedFinding(**finding.model_dump()) for finding in self.findings]
         return VisitReport(
             campaign_id=self.campaign_id,
             unit_id=self.unit_id,
@@ -80,8 +82,8 @@ class VisitRequest(Input):
             place=self.place,
             remarks=self.remarks,
             photos=tuple(self.photos),
-            items=tuple(CheckedItem(**item.model_dump()) for item in self.items),
-            findings=tuple(ReportedFinding(**finding.model_dump()) for finding in self.findings),
+            items=tuple(items),
+            findings=tuple(findings),
             **position,
         )
 

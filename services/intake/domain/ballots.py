@@ -16,6 +16,7 @@ from uuid import UUID
 from shared.appraisal.ballots import Answer
 from shared.appraisal.errors import Rejected
 from shared.appraisal.schemes import Questionnaire, Scheme
+from shared.appraisal.schemes.questions import AnyQuestion
 
 ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32, without characters that look alike."""
@@ -69,20 +70,16 @@ def receipt_of(token: str, key: str) -> bytes:
 
 
 def check_answers(
-    scheme: Scheme, instrument: Questionnaire, unit_nos: Collection[int], answers: Sequence[Answer]
+    scheme: Scheme,
+    instrument: Questionnaire,
+    unit_nos: Collection[int],
+    answers: Sequence[Answer],
 ) -> None:
     """Raise Rejected (422) unless every answer belongs to this questionnaire and campaign, and
     every question about a unit is answered as its kind asks.
     """
-    if not answers:
-        raise _invalid("还没有作答，请至少回答一题")
-    answers_max = len(unit_nos) * sum(item.answers_max for item in instrument.items)
-    if len(answers) > min(ANSWERS_MAX, answers_max):
-        raise _invalid("答案比题目多，请重新填写")
-    offered = {
-        item.no: frozenset(choice.no for choice in item.choices(scheme))
-        for item in instrument.items
-    }
+    _check_count(instrument, len(unit_nos), len(answers))
+    offered = _offered_options(scheme, instrument)
     for unit_no, item_no, option_no in answers:
         if unit_no not in unit_nos:
             raise _invalid(f"本次评议没有编号为 {unit_no} 的单位")
@@ -93,6 +90,22 @@ def check_answers(
     _check_repeated(scheme, instrument, answers)
 
 
+def _check_count(instrument: Questionnaire, units: int, answers: int) -> None:
+    if not answers:
+        raise _invalid("还没有作答，请至少回答一题")
+    answers_max = units * sum(item.answers_max for item in instrument.items)
+    if answers > min(ANSWERS_MAX, answers_max):
+        raise _invalid("答案比题目多，请重新填写")
+
+
+def _offered_options(scheme: Scheme, instrument: Questionnaire) -> dict[int, set[int]]:
+    """Return the numbers of the options by the number of the item."""
+    offered: dict[int, set[int]] = {}
+    for item in instrument.items:
+        offered[item.no] = {choice.no for choice in item.choices(scheme)}
+    return offered
+
+
 def _check_repeated(scheme: Scheme, instrument: Questionnaire, answers: Sequence[Answer]) -> None:
     several = instrument.items_with_several_answers
     single = [answer[:2] for answer in answers if answer[1] not in several]
@@ -100,9 +113,14 @@ def _check_repeated(scheme: Scheme, instrument: Questionnaire, answers: Sequence
         raise _invalid("同一单位的同一题只能有一个答案")
     if len(single) == len(answers):
         return
-    for item in (item for item in instrument.items if item.several):
-        for numbers in _numbers_by_unit(answers, item.no):
-            item.check(numbers, scheme)
+    for item in instrument.items:
+        if item.several:
+            _check_several(scheme, item, answers)
+
+
+def _check_several(scheme: Scheme, item: AnyQuestion, answers: Sequence[Answer]) -> None:
+    for numbers in _numbers_by_unit(answers, item.no):
+        item.check(numbers, scheme)
 
 
 def _numbers_by_unit(answers: Sequence[Answer], asked_no: int) -> Iterable[list[int]]:

@@ -44,8 +44,12 @@ def without_metadata(body: bytes) -> bytes:
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise Rejected("图片已损坏，无法读取，请重新拍摄或选择", status=422) from error
     drawn.thumbnail((SIDE_MAX, SIDE_MAX))
+    return _as_jpeg(drawn)
+
+
+def _as_jpeg(picture: Image.Image) -> bytes:
     written = BytesIO()
-    drawn.save(written, "JPEG", quality=QUALITY, optimize=True)
+    picture.save(written, "JPEG", quality=QUALITY, optimize=True)
     return written.getvalue()
 
 
@@ -56,7 +60,11 @@ def _redraw(body: bytes) -> Image.Image:
             raise Rejected(_TOO_MANY_PIXELS, status=422)
         picture.draft("RGB", (2 * SIDE_MAX, 2 * SIDE_MAX))
         upright = ImageOps.exif_transpose(picture)
-        drawn = Image.new("RGB", upright.size, "white")
-        rgba = upright.convert("RGBA")
-        drawn.paste(rgba, mask=rgba.getchannel("A"))
+        return _on_white(upright)
+
+
+def _on_white(picture: Image.Image) -> Image.Image:
+    drawn = Image.new("RGB", picture.size, "white")
+    rgba = picture.convert("RGBA")
+    drawn.paste(rgba, mask=rgba.getchannel("A"))
     return drawn

@@ -1,7 +1,7 @@
 """Rules for the report of a visit, and the findings that follow from it."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -89,17 +89,21 @@ def check_visited_at(visited_at: datetime, now: datetime, *, may_backdate: bool)
 def check_items(checklist: Checklist, items: Sequence[CheckedItem], photos: int) -> None:
     """Raise Rejected (422) unless each item is answered once and each 不符合 has a note or photo."""
     labels = _labels(checklist)
-    given = [item.item_id for item in items]
+    _check_item_ids(labels, [item.item_id for item in items])
+    for item in items:
+        is_explained = len(item.note.strip()) >= NOTE_MIN or photos
+        if item.result == ItemResult.FAIL and not is_explained:
+            label = labels[item.item_id]
+            raise _invalid_items(f"“{label}”不符合，请写明情况（至少 {NOTE_MIN} 个字）或附照片")
+
+
+def _check_item_ids(labels: dict[str, str], given: Sequence[str]) -> None:
     for unknown in sorted(set(given) - labels.keys()):
         raise _invalid_items(f"检查表没有编号为 {unknown} 的项目")
     if len(set(given)) < len(given):
         raise _invalid_items("同一检查项目填了两次")
     for missing in labels.keys() - set(given):
         raise _invalid_items(f"“{labels[missing]}”还没有填写")
-    for item in items:
-        if item.result == ItemResult.FAIL and len(item.note.strip()) < NOTE_MIN and not photos:
-            label = labels[item.item_id]
-            raise _invalid_items(f"“{label}”不符合，请写明情况（至少 {NOTE_MIN} 个字）或附照片")
 
 
 def _labels(checklist: Checklist) -> dict[str, str]:
@@ -111,24 +115,27 @@ def _invalid_items(sentence: str) -> Rejected:
 
 
 def findings_of(
-    checklist: Checklist, items: Sequence[CheckedItem], described: Sequence[ReportedFinding]
+    checklist: Checklist,
+    items: Sequence[CheckedItem],
+    described: Sequence[ReportedFinding],
 ) -> list[ReportedFinding]:
     """Return a finding for every 不符合: as the inspector described it, or an ordinary one with the
     note. Raises Rejected (422) for a description of an item that did not fail.
     """
     failed = {item.item_id: item for item in items if item.result == ItemResult.FAIL}
+    described_ids = {finding.item_id for finding in described}
+    _check_described(described, failed)
+    labels = _labels(checklist)
+    undescribed = [item for item_id, item in failed.items() if item_id not in described_ids]
+    from_notes = [_finding_from_note(item, labels[item.item_id]) for item in undescribed]
+    return [*described, *from_notes]
+
+
+def _check_described(described: Sequence[ReportedFinding], failed: Collection[str]) -> None:
     for finding in described:
         if finding.item_id not in failed:
             sentence = f"发现的问题对应的项目 {finding.item_id} 没有选“不符合”"
             raise Rejected(sentence, status=422, field="findings")
-    described_ids = {finding.item_id for finding in described}
-    labels = _labels(checklist)
-    undescribed = [
-        _finding_from_note(item, labels[item_id])
-        for item_id, item in failed.items()
-        if item_id not in described_ids
-    ]
-    return [*described, *undescribed]
 
 
 def _finding_from_note(item: CheckedItem, label: str) -> ReportedFinding:

@@ -101,16 +101,9 @@ async def set_password(request: Request, tx: Tx, user: CurrentUser) -> Response:
     form: Form[Any] = await read_form(request, PasswordForm)
     if form.cleaned is None:
         return await _render(request, tx, user, form, 422)
-    given = form.cleaned
+    keep = _session_token(request)
     try:
-        await accounts.change_password(
-            tx,
-            account=user,
-            old=given.old,
-            new=given.new,
-            again=given.again,
-            keep=_session_token(request),
-        )
+        await accounts.change_password(tx, account=user, **form.cleaned.model_dump(), keep=keep)
     except Rejected as error:
         field = "new" if error.field == "password" else error.field
         form.add_error(error.sentence, field or "")

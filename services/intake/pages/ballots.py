@@ -4,7 +4,7 @@ import hmac
 import secrets
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Final
+from typing import Final, Self
 
 from pydantic import Field
 from starlette.requests import Request
@@ -38,6 +38,7 @@ DEVICE_COOKIE: Final = "fengping_device"
 DEVICE_DAYS: Final = 180
 CODES_PER_MINUTE: Final = (60, 60)
 """Codes that one network may try. A code of 130 bits cannot be guessed; this stops the attempts."""
+QUESTIONS_PER_MINUTE: Final = 4
 END_HEADINGS: Final = {404: "链接无效", 409: "已经填过", 410: "已截止"}
 
 
@@ -64,8 +65,18 @@ class QuestionnaireSession:
         """The token of the form draft. A place's code is public, so it takes the device as well."""
         return f"{self.code}/{self.device}" if is_place_code(self.code) else self.code
 
+    @property
+    def last_place(self) -> int:
+        return len(self.form.questions)
+
+    def has(self, place: int) -> bool:
+        return 1 <= place <= self.last_place
+
     def url(self, place: int) -> str:
         return f"/s/{self.code}/{place}"
+
+    def with_form(self, form: QuestionnaireForm) -> Self:
+        return replace(self, form=form)
 
 
 async def _open(request: Request, tx: Transaction, code: str) -> QuestionnaireSession:
@@ -74,19 +85,27 @@ async def _open(request: Request, tx: Transaction, code: str) -> QuestionnaireSe
     await enforce_rate_limit(request, limit)
     device = _device(request, tx)
     opened = await ballots.open_questionnaire(tx, code, device=device)
+    session = _new_session(opened, code, device)
+    return await _with_draft(tx, session)
+
+
+def _new_session(
+    opened: ballots.OpenQuestionnaire,
+    code: str,
+    device: str,
+) -> QuestionnaireSession:
     units = tuple(opened.campaign.by_number.values())
-    session = QuestionnaireSession(
+    return QuestionnaireSession(
         code=read_token(code),
         device=device,
         form=QuestionnaireForm(opened.questionnaire, units),
         scheme=opened.campaign.scheme,
     )
-    return await _with_draft(tx, session)
 
 
 async def _with_draft(tx: Transaction, session: QuestionnaireSession) -> QuestionnaireSession:
     draft = await form_drafts.load(tx, session.draft_token)
-    return replace(session, form=session.form.with_draft(draft))
+    return session.with_form(session.form.with_draft(draft))
 
 
 async def _save(tx: Transaction, session: QuestionnaireSession) -> None:
@@ -124,17 +143,22 @@ def _assign_device(request: Request, tx: Transaction, code: str) -> Response:
         sentence = "请允许浏览器保存 Cookie 后再扫码。"
         return _message(request, 400, "无法填写", sentence)
     device = secrets.token_hex(12)
+    signed = f"{device}.{_sign_device(tx, device)}"
     response = RedirectResponse(f"/s/{read_token(code)}?again=1", 303)
+    _set_device_cookie(request, response, signed)
+    return response
+
+
+def _set_device_cookie(request: Request, response: Response, value: str) -> None:
     response.set_cookie(
         DEVICE_COOKIE,
-        f"{device}.{_sign_device(tx, device)}",
+        value,
         max_age=DEVICE_DAYS * 86400,
         httponly=True,
         samesite="lax",
         secure=request.app.state.settings.https,
         path="/s",
     )
-    return response
 
 
 def _end_page(request: Request, error: Rejected) -> Response:
@@ -147,7 +171,11 @@ def _end_page(request: Request, error: Rejected) -> Response:
 
 def _message(request: Request, status: int, heading: str, sentence: str) -> Response:
     return render_page(
-        request, "questionnaire-end.html", status, heading=heading, sentence=sentence
+        request,
+        "questionnaire-end.html",
+        status,
+        heading=heading,
+        sentence=sentence,
     )
 
 
@@ -156,7 +184,10 @@ def _thanks(request: Request) -> Response:
 
 
 def _units_page(
-    request: Request, session: QuestionnaireSession, form: Form[UnitsForm], status: int = 200
+    request: Request,
+    session: QuestionnaireSession,
+    form: Form[UnitsForm],
+    status: int = 200,
 ) -> Response:
     choices = [(unit.unit_no, unit.name) for unit in session.form.units]
     return render_page(
@@ -183,7 +214,7 @@ async def choose_units(request: Request, tx: Tx, code: str) -> Response:
     if not unit_nos:
         form.add_error("请至少选一个打过交道的单位", "units")
         return _units_page(request, session, form, 422)
-    await _save(tx, replace(session, form=session.form.select_units(unit_nos)))
+    await _save(tx, session.with_form(session.form.select_units(unit_nos)))
     return redirect(request, session.url(1))
 
 
@@ -193,16 +224,14 @@ async def question_page(request: Request, tx: Tx, code: str, place: int) -> Resp
         session = await _open(request, tx, code)
     except Rejected as error:
         return _end_page(request, error)
-    is_reachable = place <= session.form.next_place
-    if not 1 <= place <= len(session.form.questions) or not is_reachable:
+    if not session.has(place) or place > session.form.next_place:
         return RedirectResponse(f"/s/{session.code}", 303)
     question = session.form.questions[place - 1]
-    form = Form[AnswerForm].with_initial(
-        {
-            "option": session.form.numbers.get(question.key, ()),
-            "text": session.form.texts.get(question.key, ""),
-        }
-    )
+    given = {
+        "option": session.form.numbers.get(question.key, ()),
+        "text": session.form.texts.get(question.key, ""),
+    }
+    form = Form[AnswerForm].with_initial(given)
     return _question_page(request, session, place, form)
 
 
@@ -221,8 +250,8 @@ def _question_page(
         code=session.code,
         question=question,
         place=place,
-        last=len(session.form.questions),
-        minutes=-(-len(session.form.questions) // 4),
+        last=session.last_place,
+        minutes=-(-session.last_place // QUESTIONS_PER_MINUTE),
         choices=question.item.choices(session.scheme),
         form=form,
         failed=status >= 400,
@@ -231,17 +260,18 @@ def _question_page(
 
 @router.post("/{code}/{place:int}", policy=PUBLIC)
 async def answer_question(
-    request: Request, tx: Tx, limiter: Limiter, code: str, place: int
+    request: Request,
+    tx: Tx,
+    limiter: Limiter,
+    code: str,
+    place: int,
 ) -> Response:
     """Save an answer and go to the next question; after the last one, cast the ballot."""
     try:
         session = await _open(request, tx, code)
     except Rejected as error:
-        # The last page was sent twice: the ballot is stored.
-        if error.status == 409 and request.query_params.get("last"):
-            return _thanks(request)
-        return _end_page(request, error)
-    if not 1 <= place <= len(session.form.questions):
+        return _rejected_answer(request, error)
+    if not session.has(place):
         return RedirectResponse(f"/s/{session.code}", 303)
     form = await read_form(request, AnswerForm)
     try:
@@ -250,15 +280,24 @@ async def answer_question(
         form.errors = []
         form.add_error(error.sentence, error.field or "option")
         return _question_page(request, session, place, form, 422)
-    session = replace(session, form=answered)
-    if place == len(answered.questions):
+    session = session.with_form(answered)
+    if place == session.last_place:
         return await _cast(request, tx, limiter, session)
     await _save(tx, session)
     return redirect(request, session.url(place + 1))
 
 
+def _rejected_answer(request: Request, error: Rejected) -> Response:
+    # The last page was sent twice: the ballot is stored.
+    if error.status == 409 and request.query_params.get("last"):
+        return _thanks(request)
+    return _end_page(request, error)
+
+
 def _answered(
-    session: QuestionnaireSession, question: UnitQuestion, form: Form[AnswerForm]
+    session: QuestionnaireSession,
+    question: UnitQuestion,
+    form: Form[AnswerForm],
 ) -> QuestionnaireForm:
     """Return the questionnaire with this answer. Raises Rejected (422) with what to correct."""
     item = question.item
@@ -270,13 +309,14 @@ def _answered(
 
 
 async def _cast(
-    request: Request, tx: Transaction, limiter: Limiter, session: QuestionnaireSession
+    request: Request,
+    tx: Transaction,
+    limiter: Limiter,
+    session: QuestionnaireSession,
 ) -> Response:
     wait_seconds = await ballots.place_wait_seconds(tx, limiter, session.code)
     if wait_seconds:
-        minutes = -(-wait_seconds // 60)
-        sentence = f"此处填写的人较多，请 {minutes} 分钟后再提交，已填的答案会保留。"
-        return _message(request, 429, "请稍后再试", sentence)
+        return _wait_page(request, wait_seconds)
     try:
         await ballots.cast_ballot(
             tx,
@@ -290,3 +330,9 @@ async def _cast(
         return _end_page(request, error)
     await form_drafts.delete(tx, session.draft_token)
     return _thanks(request)
+
+
+def _wait_page(request: Request, wait_seconds: int) -> Response:
+    minutes = -(-wait_seconds // 60)
+    sentence = f"此处填写的人较多，请 {minutes} 分钟后再提交，已填的答案会保留。"
+    return _message(request, 429, "请稍后再试", sentence)

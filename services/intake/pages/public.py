@@ -6,7 +6,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.intake.store import campaigns
+from services.intake.store.campaigns import KnownCampaign
 from shared.appraisal.errors import Rejected
+from shared.appraisal.events import UnitEntry
 from shared.security.policies import PUBLIC
 from shared.web import Router, Tx, render_page
 
@@ -27,12 +29,13 @@ async def unit_profile(request: Request, tx: Tx, unit_id: str) -> Response:
     if campaign is None or unit is None:
         raise Rejected("本次评议没有这个单位", status=404)
     category = campaign.scheme.category(unit.category)
+    label = category.label if category else ""
     return render_page(
         request,
         "public-unit.html",
         unit=unit,
         campaign=campaign,
-        category=category.label if category else "",
+        category=label,
     )
 
 
@@ -41,10 +44,11 @@ async def units(request: Request, tx: Tx, q: str = "") -> Response:
     """All units of the campaign, or those that fit the search."""
     query = q[:SEARCH_MAX]
     campaign = await campaigns.current(tx)
-    if campaign is None:
-        found = []
-    elif query.strip():
-        found = campaign.search(query)
-    else:
-        found = list(campaign.units.values())
+    found = _matching_units(campaign, query) if campaign else []
     return render_page(request, "public-units.html", units=found, q=query, campaign=campaign)
+
+
+def _matching_units(campaign: KnownCampaign, query: str) -> list[UnitEntry]:
+    if query.strip():
+        return campaign.search(query)
+    return list(campaign.units.values())

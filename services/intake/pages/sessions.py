@@ -7,11 +7,13 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from services.intake.actions.sessions import TooManyAttempts, start_session
+from services.intake.actions.sessions import NewSession, TooManyAttempts, start_session
 from shared.appraisal.errors import Rejected
 from shared.security.policies import PUBLIC
+from shared.security.rate_limits import RateLimiter
 from shared.security.sessions import read_credential
 from shared.storage.redis import CacheUnavailable
+from shared.storage.transaction import Transaction
 from shared.web import (
     Form,
     Limiter,
@@ -51,14 +53,7 @@ async def login(request: Request, tx: Tx, limiter: Limiter) -> Response:
     if given is None:
         return _failed(request, form, 422)
     try:
-        session = await start_session(
-            tx,
-            limiter,
-            name=given.name,
-            password=given.password,
-            agent=request.headers.get("user-agent", ""),
-            network=client_network(request),
-        )
+        session = await _start_session(request, tx, limiter, given)
     except TooManyAttempts as error:
         minutes = -(-error.wait_seconds // 60)
         return _failed(request, form, 429, f"尝试次数过多，请 {minutes} 分钟后再试")
@@ -71,6 +66,22 @@ async def login(request: Request, tx: Tx, limiter: Limiter) -> Response:
     return response
 
 
+async def _start_session(
+    request: Request,
+    tx: Transaction,
+    limiter: RateLimiter,
+    given: SignInForm,
+) -> NewSession:
+    return await start_session(
+        tx,
+        limiter,
+        name=given.name,
+        password=given.password,
+        agent=request.headers.get("user-agent", ""),
+        network=client_network(request),
+    )
+
+
 def _failed(request: Request, form: Form[SignInForm], status: int, sentence: str = "") -> Response:
     if sentence:
         form.add_error(sentence)
@@ -80,7 +91,12 @@ def _failed(request: Request, form: Form[SignInForm], status: int, sentence: str
 def _set_session_cookie(request: Request, response: Response, token: str) -> None:
     sessions = request.app.state.sessions
     response.set_cookie(
-        sessions.cookie, token, httponly=True, samesite="lax", secure=sessions.https, path="/"
+        sessions.cookie,
+        token,
+        httponly=True,
+        samesite="lax",
+        secure=sessions.https,
+        path="/",
     )
 
 

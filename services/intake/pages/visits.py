@@ -4,7 +4,7 @@ import hashlib
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -57,11 +57,14 @@ async def shell(request: Request) -> Response:
 @router.get("/ping", policy=PUBLIC)
 async def ping(request: Request, user: OptionalUser) -> Response:
     """Tell the phone that it reached this server, not a captive portal, and who is signed in."""
-    body: dict[str, Any] = {"word": PING_WORD, "account": None, "csrf": ""}
+    if user is None or user.role not in FIELD_ROLES:
+        return JSONResponse({"word": PING_WORD, "account": None, "csrf": ""})
     credential = read_credential(request, request.app.state.sessions.cookie)
-    if user and user.role in FIELD_ROLES:
-        body["account"] = {"id": str(user.id), "name": user.display_name}
-        body["csrf"] = csrf_token(credential.token) if credential else ""
+    body = {
+        "word": PING_WORD,
+        "account": {"id": str(user.id), "name": user.display_name},
+        "csrf": csrf_token(credential.token) if credential else "",
+    }
     return JSONResponse(body)
 
 
@@ -79,9 +82,14 @@ async def service_worker(request: Request) -> Response:
     """The service worker with the URLs that it caches; changed files make a new version."""
     templates = request.app.state.templates
     urls = [static_url(name, STATIC) for name in FILES]
-    version = _version(templates.get_template("field.html").filename, tuple(urls))
-    body = templates.get_template("sw.js").render(
-        version=f"field-{version}", shell=SHELL, files=urls, data=f"{SHELL}data"
+    page = templates.get_template("field.html")
+    version = _version(page.filename, tuple(urls))
+    script = templates.get_template("sw.js")
+    body = script.render(
+        version=f"field-{version}",
+        shell=SHELL,
+        files=urls,
+        data=f"{SHELL}data",
     )
     return Response(body, media_type="text/javascript", headers={"Cache-Control": "no-cache"})
 

@@ -41,9 +41,8 @@ class KnownCampaign:
 
     def unit_named(self, name: str) -> UnitEntry:
         """Return the only unit with that id, name or alias. Raises Rejected (422)."""
-        found = [
-            unit for unit in self.units.values() if name in (unit.name, unit.unit_id, *unit.aliases)
-        ]
+        units = self.units.values()
+        found = [unit for unit in units if name in (unit.name, unit.unit_id, *unit.aliases)]
         if not found:
             raise Rejected("本次评议没有这个单位", status=422, field="unit")
         if len(found) > 1:
@@ -58,12 +57,10 @@ class KnownCampaign:
     def search(self, typed: str) -> list[UnitEntry]:
         """Return units that match by 汉字, 全拼, 首字母, 编码 or alias, the best first."""
         term = typed.strip().lower().replace("'", "")
-        found = [
-            unit
-            for unit in self.units.values()
-            if matches_search(term, self.spellings[unit.unit_id])
-        ]
-        return sorted(found, key=lambda unit: self._rank(unit, term))[:SUGGESTIONS_MAX]
+        units = self.units.values()
+        found = [unit for unit in units if matches_search(term, self.spellings[unit.unit_id])]
+        ranked = sorted(found, key=lambda unit: self._rank(unit, term))
+        return ranked[:SUGGESTIONS_MAX]
 
     def _rank(self, unit: UnitEntry, term: str) -> tuple[bool, int]:
         spellings = self.spellings[unit.unit_id].split()
@@ -168,12 +165,7 @@ async def _load(tx: Transaction, campaign_id: str) -> KnownCampaign:
         "select id, title, year, scheme, revision from campaigns where id = $1", campaign_id
     )
     assert campaign is not None, "its revision was just read in this transaction"
-    records = await tx.fetch(
-        "select unit_id, unit_no, name, category, aliases from units "
-        "where campaign_id = $1 order by unit_no",
-        campaign_id,
-    )
-    units = [_unit_entry(record) for record in records]
+    units = await _load_units(tx, campaign_id)
     return KnownCampaign(
         id=campaign["id"],
         title=campaign["title"],
@@ -184,6 +176,17 @@ async def _load(tx: Transaction, campaign_id: str) -> KnownCampaign:
         by_number={unit.unit_no: unit for unit in units},
         spellings={unit.unit_id: _spellings(unit) for unit in units},
     )
+
+
+async def _load_units(tx: Transaction, campaign_id: str) -> list[UnitEntry]:
+    records = await tx.fetch(
+        """
+        select unit_id, unit_no, name, category, aliases from units
+        where campaign_id = $1 order by unit_no
+        """,
+        campaign_id,
+    )
+    return [_unit_entry(record) for record in records]
 
 
 def _unit_entry(record: asyncpg.Record) -> UnitEntry:
@@ -235,13 +238,21 @@ async def _upsert(tx: Transaction, event: CampaignPublished, revision: int) -> b
 
 async def _replace_units(tx: Transaction, event: CampaignPublished) -> None:
     await tx.run("delete from units where campaign_id = $1", event.campaign_id)
-    await tx.copy(
-        "units",
-        ("campaign_id", "unit_id", "unit_no", "name", "category", "aliases"),
-        [
-            (event.campaign_id, u.unit_id, u.unit_no, u.name, u.category, list(u.aliases))
-            for u in event.units
-        ],
+    rows = [_unit_columns(event.campaign_id, unit) for unit in event.units]
+    await tx.copy("units", _UNIT_COLUMNS, rows)
+
+
+_UNIT_COLUMNS: Final = ("campaign_id", "unit_id", "unit_no", "name", "category", "aliases")
+
+
+def _unit_columns(campaign_id: str, unit: UnitEntry) -> tuple[object, ...]:
+    return (
+        campaign_id,
+        unit.unit_id,
+        unit.unit_no,
+        unit.name,
+        unit.category,
+        list(unit.aliases),
     )
 
 

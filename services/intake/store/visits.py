@@ -124,11 +124,19 @@ from visits where id = $1
 
 def _visit(record: asyncpg.Record) -> Visit:
     columns: dict[str, Any] = dict(record)
-    columns["items"] = msgspec.json.decode(record["items"], type=tuple[CheckedItem, ...])
-    columns["findings"] = msgspec.json.decode(record["findings"], type=tuple[ReportedFinding, ...])
+    columns["items"] = _decode_items(record["items"])
+    columns["findings"] = _decode_findings(record["findings"])
     columns["photos"] = tuple(record["photos"])
     columns["mode"] = VisitMode(record["mode"])
     return Visit(**columns)
+
+
+def _decode_items(document: str) -> tuple[CheckedItem, ...]:
+    return msgspec.json.decode(document, type=tuple[CheckedItem, ...])
+
+
+def _decode_findings(document: str) -> tuple[ReportedFinding, ...]:
+    return msgspec.json.decode(document, type=tuple[ReportedFinding, ...])
 
 
 async def find(tx: Transaction, visit_id: UUID) -> Visit | None:

@@ -2,7 +2,7 @@
 
 from calendar import monthrange
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import date, datetime, time
 from functools import cache
 
 from services.intake.domain.complaints import READS_ALL
@@ -34,24 +34,30 @@ def today_in_words(now: datetime) -> str:
     """Return `11-23（周一，工作日），本月还有 6 个工作日`. The rest of the month starts tomorrow."""
     day = now.astimezone(CHINA).date()
     calendar = _calendar()
-    last_of_month = day.replace(day=monthrange(day.year, day.month)[1])
     weekday = "一二三四五六日"[day.weekday()]
     kind = "工作日" if calendar.is_workday(day) else "休息日"
     provisional = "" if calendar.is_known(day) else "（暂定）"
-    left = calendar.working_days_between(day, last_of_month)
+    left = calendar.working_days_between(day, _last_of_month(day))
     return f"{day:%m-%d}（周{weekday}，{kind}{provisional}），本月还有 {left} 个工作日"
+
+
+def _last_of_month(day: date) -> date:
+    _, days = monthrange(day.year, day.month)
+    return day.replace(day=days)
 
 
 async def tiles(tx: Transaction, user: Account) -> list[Tile]:
     """Return the figures for this account; [] if its work is in other services."""
-    midnight = datetime.combine(tx.now.astimezone(CHINA).date(), time.min, CHINA)
+    today = tx.now.astimezone(CHINA).date()
+    midnight = datetime.combine(today, time.min, CHINA)
     match user.role:
         case Role.OPERATOR:
             return await _operator_tiles(tx, user, midnight)
         case Role.INSPECTOR:
             return await _inspector_tiles(tx, user, midnight)
         case Role.OFFICE:
-            return await _overview_tiles(tx, user, midnight) + await _office_tiles(tx, midnight)
+            overview = await _overview_tiles(tx, user, midnight)
+            return overview + await _office_tiles(tx, midnight)
         case Role.REVIEWER | Role.SUPERVISOR | Role.LEADER:
             return await _overview_tiles(tx, user, midnight)
         case _:
@@ -61,9 +67,10 @@ async def tiles(tx: Transaction, user: Account) -> list[Tile]:
 async def _operator_tiles(tx: Transaction, user: Account, midnight: datetime) -> list[Tile]:
     registered = await complaint_lists.registered_by(tx, user.id, since=midnight)
     drafts = await hotline_drafts.count_for(tx, user.id)
+    tone = "warn" if drafts else ""
     return [
         Tile("今天登记", len(registered), "/intake/desk/mine"),
-        Tile("草稿", drafts, "/intake/desk", tone="warn" if drafts else ""),
+        Tile("草稿", drafts, "/intake/desk", tone=tone),
     ]
 
 

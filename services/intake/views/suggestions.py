@@ -25,14 +25,15 @@ UNSURE_SUGGESTION: Final = Suggestion("", UNSURE, "交受理审核确定")
 
 def suggest_units(campaign: KnownCampaign, typed: str) -> list[Suggestion]:
     """Return units by 汉字, 全拼, 首字母, 编码 or alias; the first ones if nothing was typed."""
-    searching = bool(typed.strip())
-    found = campaign.search(typed) if searching else list(campaign.units.values())
-    categories = {category.key: category.label for category in campaign.scheme.categories}
-    suggestions = [
-        Suggestion(unit.unit_id, unit.name, categories.get(unit.category, ""))
-        for unit in found[:UNITS_SUGGESTED]
-    ]
+    is_search = bool(typed.strip())
+    found = campaign.search(typed) if is_search else list(campaign.units.values())
+    suggestions = [_unit_suggestion(campaign, unit) for unit in found[:UNITS_SUGGESTED]]
     return suggestions + suggest_unsure(typed)
+
+
+def _unit_suggestion(campaign: KnownCampaign, unit: UnitEntry) -> Suggestion:
+    category = campaign.scheme.category(unit.category)
+    return Suggestion(unit.unit_id, unit.name, category.label if category else "")
 
 
 def suggest_unsure(typed: str) -> list[Suggestion]:
@@ -44,14 +45,23 @@ def suggest_unsure(typed: str) -> list[Suggestion]:
 def suggest_problems(campaign: KnownCampaign, typed: str) -> list[Suggestion]:
     """Return problem items by number, keyword, 全拼 or 首字母; all if nothing was typed."""
     wanted = typed.strip()
-    number = wanted.split(" ", 1)[0].zfill(2) if wanted[:1].isdigit() else ""
+    number = _typed_number(wanted)
     suggestions = []
     for head in campaign.scheme.catalogue.heads:
         for item in head.items:
             fits = item.id == number if number else _fits(wanted, item.label, head.label)
             if fits:
-                suggestions.append(Suggestion(item.id, f"{item.id} {item.label}", head.label))
+                text = f"{item.id} {item.label}"
+                suggestions.append(Suggestion(item.id, text, head.label))
     return suggestions
+
+
+def _typed_number(wanted: str) -> str:
+    """Return the number of an item that was typed, or ""."""
+    if not wanted[:1].isdigit():
+        return ""
+    first, _, _ = wanted.partition(" ")
+    return first.zfill(2)
 
 
 def _fits(wanted: str, *labels: str) -> bool:

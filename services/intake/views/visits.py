@@ -101,11 +101,14 @@ async def read_photo(tx: Transaction, file_id: UUID, *, by: Account) -> bytes | 
     office; None for anybody else.
     """
     photo = await files.find(tx, file_id)
-    if photo is None or photo.subject != "visit" or not photo.derived:
-        return None
-    if by.role is not Role.OFFICE and photo.stored_by != by.id:
+    if photo is None or not _may_read(photo, by):
         return None
     return await context_of(tx).files.read(file_id, photo.sealed, "derived")
+
+
+def _may_read(photo: FileRow, by: Account) -> bool:
+    is_visit_photo = photo.subject == "visit" and photo.derived
+    return is_visit_photo and (by.role is Role.OFFICE or photo.stored_by == by.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +142,17 @@ async def field_reference(tx: Transaction, user: Account) -> FieldReference | No
     campaign = await campaigns.current(tx)
     if campaign is None:
         return None
-    items = [FieldItem(item.id, item.label) for item in campaign.checklist.items]
-    units = [
+    return FieldReference(
+        campaign_id=campaign.id,
+        title=campaign.title,
+        units=_field_units(campaign),
+        items=[FieldItem(item.id, item.label) for item in campaign.checklist.items],
+        account=user.id,
+    )
+
+
+def _field_units(campaign: KnownCampaign) -> list[FieldUnit]:
+    return [
         FieldUnit(unit.unit_id, unit.name, campaign.spellings[unit.unit_id])
         for unit in campaign.units.values()
     ]
-    return FieldReference(campaign.id, campaign.title, units, items, user.id)

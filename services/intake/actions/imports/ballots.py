@@ -29,7 +29,9 @@ class _ValidRow:
 
 
 async def import_ballots(
-    tx: Transaction, job: ImportJob, rows: Sequence[MappedRow]
+    tx: Transaction,
+    job: ImportJob,
+    rows: Sequence[MappedRow],
 ) -> list[RejectedRow]:
     campaign = await campaigns.get(tx, job.campaign_id)
     rejected: list[RejectedRow] = []
@@ -50,13 +52,15 @@ def _valid_row(row: MappedRow, campaign: KnownCampaign) -> _ValidRow:
     if questionnaire.group(group) is None:
         raise Rejected("问卷没有这个评议主体", status=422, field="group")
     key = (questionnaire.key, group, row.text("point") or None)
-    return _ValidRow(row, key, _answers(row, campaign, questionnaire))
+    answers = _answers(row, campaign, questionnaire)
+    return _ValidRow(row, key, answers)
 
 
 def _questionnaire(row: MappedRow, campaign: KnownCampaign) -> Questionnaire:
     """Return the questionnaire that the row names, or the scheme's first."""
     first = campaign.scheme.questionnaires[0]
-    return campaign.questionnaire(row.text("instrument") or first.key)
+    key = row.text("instrument") or first.key
+    return campaign.questionnaire(key)
 
 
 def _answers(row: MappedRow, campaign: KnownCampaign, questionnaire: Questionnaire) -> list[Answer]:
@@ -81,14 +85,21 @@ def _option_nos(campaign: KnownCampaign) -> dict[str, int]:
 async def _store_ballots(tx: Transaction, job: ImportJob, valid: Sequence[_ValidRow]) -> None:
     """Store the ballots with one COPY and enter each batch into the register of issuance."""
     ballots: list[PackedBallot] = []
-    # In one order, so that two imports never wait for each other.
-    for key in sorted({row.batch_key for row in valid}, key=str):
-        rows = [row for row in valid if row.batch_key == key]
+    for key, rows in _by_batch(valid).items():
         batch = _batch(job, key)
         await store.extend_batch(tx, batch, len(rows), by=job.by.id)
         ballots += _publish_ballots(tx, job, batch, rows)
     await store.add_many(tx, ballots)
     telemetry.ballot_submits.labels("accepted").inc(len(ballots))
+
+
+def _by_batch(valid: Sequence[_ValidRow]) -> dict[BatchKey, list[_ValidRow]]:
+    """Return the rows by batch, in one order, so that two imports never wait for each other."""
+    keys = {row.batch_key for row in valid}
+    rows: dict[BatchKey, list[_ValidRow]] = {key: [] for key in sorted(keys, key=str)}
+    for row in valid:
+        rows[row.batch_key].append(row)
+    return rows
 
 
 def _batch(job: ImportJob, key: BatchKey) -> TokenBatch:
@@ -105,12 +116,17 @@ def _batch(job: ImportJob, key: BatchKey) -> TokenBatch:
 
 
 def _publish_ballots(
-    tx: Transaction, job: ImportJob, batch: TokenBatch, rows: Iterable[_ValidRow]
+    tx: Transaction,
+    job: ImportJob,
+    batch: TokenBatch,
+    rows: Iterable[_ValidRow],
 ) -> list[PackedBallot]:
     ballots: list[PackedBallot] = []
     for valid in rows:
         ballot_id = hashed_id(job.id_source(valid.row.id))
-        hour = hour_of(valid.row.instant("cast_at") or tx.now)
-        ballots.append(packed_ballot(batch, ballot_id, valid.answers, receipt=b"", hour=hour))
+        cast_at = valid.row.instant("cast_at") or tx.now
+        hour = hour_of(cast_at)
+        ballot = packed_ballot(batch, ballot_id, valid.answers, receipt=b"", hour=hour)
+        ballots.append(ballot)
         tx.publish(ballot_submitted(batch, ballot_id, valid.answers, hour=hour))
     return ballots

@@ -10,6 +10,7 @@ from services.intake.actions.imports.complaints import import_complaints
 from services.intake.actions.imports.rows import Importer, ImportJob
 from services.intake.actions.imports.visits import import_visits
 from services.intake.store import imports as store
+from shared.appraisal.errors import Rejected
 from shared.appraisal.imports import MappedRow, RowError
 from shared.foundation import telemetry
 from shared.storage.transaction import Transaction
@@ -55,17 +56,21 @@ class ImportProgress:
 
 
 async def import_batch(
-    tx: Transaction, job: ImportJob, batch: Sequence[MappedRow | RowError], import_id: UUID
+    tx: Transaction,
+    job: ImportJob,
+    batch: Sequence[MappedRow | RowError],
+    import_id: UUID,
 ) -> BatchResult:
     """Import one batch: skip rows that were imported before, record errors, import the rest."""
     mapped = [row for row in batch if isinstance(row, MappedRow)]
     unmapped = [row for row in batch if isinstance(row, RowError)]
     new_rows = await _new_rows(tx, job, mapped, import_id)
     rejected = await _import_rows(tx, job, new_rows)
+    errors = sorted([*unmapped, *rejected], key=lambda error: error.line)
     result = BatchResult(
         done=len(new_rows) - len(rejected),
         repeated=len(mapped) - len(new_rows),
-        errors=sorted([*unmapped, *rejected], key=lambda error: error.line),
+        errors=errors,
     )
     await _record(tx, import_id, result)
     _count(job, result)
@@ -73,7 +78,10 @@ async def import_batch(
 
 
 async def _new_rows(
-    tx: Transaction, job: ImportJob, rows: Sequence[MappedRow], import_id: UUID
+    tx: Transaction,
+    job: ImportJob,
+    rows: Sequence[MappedRow],
+    import_id: UUID,
 ) -> list[MappedRow]:
     """Return the rows that were not imported before; claim them unless this is a dry run."""
     ids = [row.id for row in rows]
@@ -85,16 +93,22 @@ async def _new_rows(
 
 
 async def _import_rows(
-    tx: Transaction, job: ImportJob, rows: Sequence[MappedRow]
+    tx: Transaction,
+    job: ImportJob,
+    rows: Sequence[MappedRow],
 ) -> list[RowError]:
     """Import new rows; return the errors of those rejected, which can be imported again."""
-    rejected = await IMPORTERS[job.mapping.kind](tx, job, rows)
+    import_rows = IMPORTERS[job.mapping.kind]
+    rejected = await import_rows(tx, job, rows)
     if rejected and not job.dry_run:
-        await store.release_rows(tx, job.source, [row.id for row, _ in rejected])
-    return [
-        RowError(row.line, job.mapping.column_of(error.field or ""), error.sentence)
-        for row, error in rejected
-    ]
+        rejected_ids = [row.id for row, _ in rejected]
+        await store.release_rows(tx, job.source, rejected_ids)
+    return [_row_error(job, row, error) for row, error in rejected]
+
+
+def _row_error(job: ImportJob, row: MappedRow, error: Rejected) -> RowError:
+    column = job.mapping.column_of(error.field or "")
+    return RowError(row.line, column, error.sentence)
 
 
 async def _record(tx: Transaction, import_id: UUID, result: BatchResult) -> None:

@@ -13,30 +13,49 @@ from shared.appraisal.imports import MappedRow
 from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Urgency
 from shared.storage.transaction import Transaction
 
+_ValidRow = tuple[MappedRow, NewComplaint]
+
 
 async def import_complaints(
-    tx: Transaction, job: ImportJob, rows: Sequence[MappedRow]
+    tx: Transaction,
+    job: ImportJob,
+    rows: Sequence[MappedRow],
 ) -> list[RejectedRow]:
     campaign = await campaigns.get(tx, job.campaign_id)
     rejected: list[RejectedRow] = []
-    valid: list[tuple[MappedRow, complaints.Registration]] = []
+    valid: list[_ValidRow] = []
     for row in rows:
         try:
-            complaint = _new_complaint(row, campaign)
-            if job.dry_run:
-                await complaints.check_complaint(tx, complaint, by=job.by)
-            valid.append((row, complaints.Registration(complaint=complaint, by=job.by)))
+            complaint = await _checked_complaint(tx, job, row, campaign)
+            valid.append((row, complaint))
         except Rejected as error:
             rejected.append((row, error))
     if not job.dry_run:
-        rejected += await _register(tx, valid)
+        rejected += await _register(tx, job, valid)
     return rejected
 
 
+async def _checked_complaint(
+    tx: Transaction,
+    job: ImportJob,
+    row: MappedRow,
+    campaign: KnownCampaign,
+) -> NewComplaint:
+    complaint = _new_complaint(row, campaign)
+    if job.dry_run:
+        await complaints.check_complaint(tx, complaint, by=job.by)
+    return complaint
+
+
 async def _register(
-    tx: Transaction, valid: Sequence[tuple[MappedRow, complaints.Registration]]
+    tx: Transaction,
+    job: ImportJob,
+    valid: Sequence[_ValidRow],
 ) -> list[RejectedRow]:
-    results = await complaints.register_complaints(tx, [registration for _, registration in valid])
+    registrations = [
+        complaints.Registration(complaint=complaint, by=job.by) for _, complaint in valid
+    ]
+    results = await complaints.register_complaints(tx, registrations)
     return [
         (row, result)
         for (row, _), result in zip(valid, results, strict=True)

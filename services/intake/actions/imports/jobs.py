@@ -14,6 +14,8 @@ from shared.appraisal.errors import Rejected
 from shared.appraisal.imports import (
     InvalidFile,
     InvalidMapping,
+    RowMapping,
+    Table,
     map_rows,
     read_mapping,
     read_table,
@@ -26,12 +28,31 @@ BATCH: Final = 200
 
 
 def read_job(
-    *, file_name: str, content: bytes, mapping: str, campaign_id: str, dry_run: bool, by: Account
+    *,
+    file_name: str,
+    content: bytes,
+    mapping: str,
+    campaign_id: str,
+    dry_run: bool,
+    by: Account,
 ) -> ImportJob:
     """Return the import of this file. Its rows are checked later, one by one.
 
     Raises Rejected (422) with what to change in the file or the mapping.
     """
+    row_mapping, table = _read(file_name, content, mapping)
+    if row_mapping.kind not in IMPORTERS:
+        raise Rejected("参评单位名册请在“评分 → 参评单位”导入", status=422, field="mapping")
+    return ImportJob(
+        table=table,
+        mapping=row_mapping,
+        campaign_id=campaign_id,
+        dry_run=dry_run,
+        by=by,
+    )
+
+
+def _read(file_name: str, content: bytes, mapping: str) -> tuple[RowMapping, Table]:
     try:
         row_mapping = read_mapping(mapping)
         table = read_table(file_name, content)
@@ -40,11 +61,7 @@ def read_job(
         raise Rejected(str(error), status=422, field="mapping") from error
     except InvalidFile as error:
         raise Rejected(str(error), status=422, field="file") from error
-    if row_mapping.kind not in IMPORTERS:
-        raise Rejected("参评单位名册请在“评分 → 参评单位”导入", status=422, field="mapping")
-    return ImportJob(
-        table=table, mapping=row_mapping, campaign_id=campaign_id, dry_run=dry_run, by=by
-    )
+    return row_mapping, table
 
 
 async def start_import(tx: Transaction, job: ImportJob) -> UUID:
@@ -62,6 +79,11 @@ async def start_import(tx: Transaction, job: ImportJob) -> UUID:
         total=job.total,
         by=job.by.id,
     )
+    _audit_start(tx, import_id, job)
+    return import_id
+
+
+def _audit_start(tx: Transaction, import_id: UUID, job: ImportJob) -> None:
     tx.audit(
         "import.started",
         import_id,
@@ -71,7 +93,6 @@ async def start_import(tx: Transaction, job: ImportJob) -> UUID:
         rows=job.total,
         dry_run=job.dry_run,
     )
-    return import_id
 
 
 def _ignore_progress(progress: ImportProgress) -> None:

@@ -58,7 +58,8 @@ def unit_of(row: MappedRow, campaign: KnownCampaign) -> str | None:
 
     Raises Rejected (422) for a unit that is unknown or ambiguous.
     """
-    if row.text("unit_id"):
-        return campaign.unit(row.text("unit_id")).unit_id
+    unit_id = row.text("unit_id")
+    if unit_id:
+        return campaign.unit(unit_id).unit_id
     name = row.text("unit")
     return campaign.unit_named(name).unit_id if name else None

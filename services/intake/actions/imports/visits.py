@@ -16,19 +16,31 @@ from shared.storage.transaction import Transaction
 
 
 async def import_visits(
-    tx: Transaction, job: ImportJob, rows: Sequence[MappedRow]
+    tx: Transaction,
+    job: ImportJob,
+    rows: Sequence[MappedRow],
 ) -> list[RejectedRow]:
     campaign = await campaigns.get(tx, job.campaign_id)
     rejected: list[RejectedRow] = []
     for row in rows:
         try:
-            report = _report(row, campaign)
-            await checked_visit(tx, report, by=job.by)
-            if not job.dry_run:
-                await submit_visit(tx, hashed_id(job.id_source(row.id)), report, by=job.by)
+            await _import_visit(tx, job, row, campaign)
         except Rejected as error:
             rejected.append((row, error))
     return rejected
+
+
+async def _import_visit(
+    tx: Transaction,
+    job: ImportJob,
+    row: MappedRow,
+    campaign: KnownCampaign,
+) -> None:
+    report = _report(row, campaign)
+    await checked_visit(tx, report, by=job.by)
+    if not job.dry_run:
+        visit_id = hashed_id(job.id_source(row.id))
+        await submit_visit(tx, visit_id, report, by=job.by)
 
 
 def _report(row: MappedRow, campaign: KnownCampaign) -> VisitReport:
