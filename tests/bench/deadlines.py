@@ -23,7 +23,7 @@ A_WHILE_AGO = "now() - make_interval(secs => abs(hashtext(c.id::text)) % 100000 
 
 
 async def copies(connection: asyncpg.Connection, table: str, source: str, **changed: str) -> None:
-    """Insert what `source` gives, with some columns changed (SQL)."""
+    """Insert the rows of `source`, with some columns changed (SQL)."""
     rows = await connection.fetch(
         "select attname from pg_attribute where attrelid = $1::text::regclass and attnum > 0", table
     )
@@ -96,8 +96,8 @@ async def one_case(product: Product) -> None:
 
 
 async def lapse_wave(world: World) -> list[Figure]:
-    """So many deadlines pass in the same moment: until each is told of, and how long an answer
-    takes meanwhile.
+    """Measure a wave of deadlines that lapse together: the time until each is notified, and the
+    response times meanwhile.
     """
     wave, before_seconds = (300, 2) if world.quick else (10_000, 20)
     async with world.product() as product, Client(product.url) as client:
@@ -138,9 +138,9 @@ async def lapse_wave(world: World) -> list[Figure]:
         seconds = time.perf_counter() - started
         out_of_order = await connection.fetchval(ORDER)
         await connection.close()
-    assert out_of_order == 0, f"{out_of_order} lapses were told before an older one"
+    assert out_of_order == 0, f"{out_of_order} lapses were notified before an older one"
     return [
-        Figure(f"{wave:,} deadlines lapse at once: until all are told", seconds, "s"),
+        Figure(f"{wave:,} deadlines lapse at once: until all are notified", seconds, "s"),
         Figure("answer of the API before, p99", 1000 * _p99(calm), "ms"),
         Figure("answer of the API meanwhile, p50", 1000 * statistics.median(busy), "ms"),
         Figure("answer of the API meanwhile, p99", 1000 * _p99(busy), "ms"),

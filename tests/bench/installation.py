@@ -1,5 +1,5 @@
-"""The whole installation as `fengping up --no-demo` starts it: how soon it is ready, what it needs
-while nobody does anything.
+"""The whole installation as `fengping up --no-demo` starts it: time to readiness, and resources
+while idle.
 """
 
 import asyncio

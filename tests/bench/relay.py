@@ -1,4 +1,4 @@
-"""The relay: outbox rows drained per second, and the time from insert to hearer when nothing else
+"""The relay: outbox rows drained per second, and the time from insert to consumer when nothing else
 goes on.
 """
 
@@ -81,13 +81,13 @@ async def wake(world: World) -> list[Figure]:
     took = sorted(1000 * t for t in took[5:])
     return [
         Figure(
-            "relay: commit to hearer, idle, p50",
+            "relay: commit to consumer, idle, p50",
             statistics.median(took),
             "ms",
             goal=15,
             better="less",
         ),
-        Figure("relay: commit to hearer, idle, p99", took[int(len(took) * 0.99) - 1], "ms"),
+        Figure("relay: commit to consumer, idle, p99", took[int(len(took) * 0.99) - 1], "ms"),
     ]
 
 

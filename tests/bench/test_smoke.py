@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.bench]
 
 
 @pytest.mark.parametrize("bench", chosen([]), ids=lambda bench: bench.__name__)
-async def test_a_measurement_gives_its_figures(bench, servers, tmp_path):
+async def test_measurement_returns_its_figures(bench, servers, tmp_path):
     world = World(servers, tmp_path, quick=True)
 
     figures = await bench(world)

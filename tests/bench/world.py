@@ -1,4 +1,4 @@
-"""The servers and installations that measurements run on, and what a measurement says."""
+"""The servers and installations that measurements run on, and the figures that they return."""
 
 import asyncio
 import os
@@ -30,8 +30,8 @@ PASSWORD = "bench-of-many-words"
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of the table. `goal` is None where there is none; `better` says in which direction
-    it counts.
+    """One line of the table. `goal` is None without a goal; `better` is the direction of
+    improvement.
     """
 
     name: str
@@ -97,7 +97,7 @@ class World:
 
     @asynccontextmanager
     async def serving(self, what: str, settings: Settings) -> AsyncIterator[int]:
-        """A server of `tests.bench.serving` in a process of its own; gives its port once it
+        """Run a server of `tests.bench.serving` in a separate process; yield its port once it
         answers.
         """
         port = free_port()

@@ -17,7 +17,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-backg
 
 @asynccontextmanager
 async def serving(app: Any) -> AsyncIterator[str]:
-    """The application on a free port of this machine, in this event loop; gives its URL."""
+    """Serve the application on a free port, in this event loop; yield its URL."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
     task = asyncio.create_task(server.serve())
     while not server.started:

@@ -71,9 +71,7 @@ async def test_open_overlays_pass_axe(gallery: Gallery) -> None:
 
 
 async def test_key_right_after_a_dialog_closed_works(gallery: Gallery) -> None:
-    """Until the next frame the closed dialog's field still has the focus, though nobody can type
-    there.
-    """
+    """Until the next frame the field of the closed dialog still has the focus."""
     page = await gallery.open("/gallery/queue")
     await page.keyboard.press("Control+k")
     await expect(page.locator("#palette[open]")).to_be_visible()
@@ -191,7 +189,7 @@ async def test_public_pages_work_without_script(gallery: Gallery) -> None:
 # ── forms ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_after_mistakes_the_focus_is_on_their_summary_and_the_text_is_kept(
+async def test_error_summary_is_focused_and_input_is_kept(
     gallery: Gallery,
 ) -> None:
     page = await gallery.open("/gallery/desk")
@@ -205,7 +203,7 @@ async def test_after_mistakes_the_focus_is_on_their_summary_and_the_text_is_kept
     await expect(page.locator("#f-unit")).to_be_focused()
 
 
-async def test_a_refused_form_stays_as_typed_and_says_why(gallery: Gallery) -> None:
+async def test_rejected_form_keeps_its_input_and_shows_the_reason(gallery: Gallery) -> None:
     gallery.state.simulated_failure = "refuse"
     page = await gallery.open("/gallery/desk")
     await fill(page)
@@ -215,7 +213,7 @@ async def test_a_refused_form_stays_as_typed_and_says_why(gallery: Gallery) -> N
     await axe(page)
 
 
-async def test_a_crash_leaves_the_page_alone_and_offers_to_try_again(gallery: Gallery) -> None:
+async def test_server_error_keeps_the_page_and_offers_a_retry(gallery: Gallery) -> None:
     gallery.state.simulated_failure = "crash"
     page = await gallery.open("/gallery/desk")
     await fill(page)
@@ -242,7 +240,7 @@ async def test_lost_network_is_reported_and_nothing_is_lost(gallery: Gallery) ->
     assert len(gallery.state.registered) == 1
 
 
-async def test_double_clicks_and_enters_are_one_ticket(gallery: Gallery) -> None:
+async def test_double_submission_registers_one_ticket(gallery: Gallery) -> None:
     page = await gallery.open("/gallery/desk")
     await fill(page)
     await page.dblclick("text=登记并转办")
@@ -251,7 +249,7 @@ async def test_double_clicks_and_enters_are_one_ticket(gallery: Gallery) -> None
     assert len(gallery.state.registered) == 1
 
 
-async def test_a_lost_answer_and_a_resend_are_one_ticket(gallery: Gallery) -> None:
+async def test_resending_after_a_lost_response_registers_one_ticket(gallery: Gallery) -> None:
     page = await gallery.open("/gallery/desk")
     await fill(page)
     dropped: list[int] = []
@@ -270,7 +268,7 @@ async def test_a_lost_answer_and_a_resend_are_one_ticket(gallery: Gallery) -> No
     assert len(gallery.state.registered) == 1
 
 
-async def test_a_form_of_another_site_changes_nothing(gallery: Gallery) -> None:
+async def test_cross_site_form_is_rejected(gallery: Gallery) -> None:
     page = await gallery.open("/gallery/desk")
     evil = await page.context.new_page()
     await evil.route(
@@ -307,13 +305,13 @@ async def test_drafts_are_kept_while_typing_and_a_failure_stays_visible(gallery:
     )
 
 
-async def test_too_long_a_text_is_counted_not_cut(gallery: Gallery) -> None:
+async def test_overlong_text_is_counted_but_not_truncated(gallery: Gallery) -> None:
     page = await gallery.open("/gallery/desk")
     await page.fill("#f-text", "评" * 2036 + "😀")
     await expect(page.locator("[data-counts=f-text]")).to_have_text("已超出 37 字")
 
 
-async def test_what_cannot_be_undone_is_confirmed_by_a_word(gallery: Gallery) -> None:
+async def test_irreversible_action_requires_a_typed_confirmation(gallery: Gallery) -> None:
     page = await gallery.open("/gallery/desk")
     await page.click("#freeze button")
     await expect(page.locator("#confirm .consequence")).to_contain_text("冻结后数据不可更改")
@@ -328,7 +326,7 @@ async def test_what_cannot_be_undone_is_confirmed_by_a_word(gallery: Gallery) ->
 # ── input method ──────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_search_waits_for_the_composition_and_asks_once(gallery: Gallery) -> None:
+async def test_search_waits_for_the_composition_and_sends_one_request(gallery: Gallery) -> None:
     page = await gallery.open("/gallery/desk")
     await page.focus("#s")
     await ime(page, "zhong'yi", "中医")
@@ -337,7 +335,7 @@ async def test_a_search_waits_for_the_composition_and_asks_once(gallery: Gallery
     await expect(page.locator("#found")).to_have_text("2")
 
 
-async def test_a_unit_is_chosen_by_pinyin_initials_and_by_characters(gallery: Gallery) -> None:
+async def test_unit_is_found_by_pinyin_initials_and_by_characters(gallery: Gallery) -> None:
     page = await gallery.open("/gallery/desk")
     await page.type("#f-unit", "szyyk")
     await expect(page.locator("#f-unit-l [role=option]")).to_have_count(1)
@@ -357,7 +355,7 @@ async def test_a_unit_is_chosen_by_pinyin_initials_and_by_characters(gallery: Ga
     assert page.url.endswith("/gallery/desk")
 
 
-async def test_keys_of_the_input_method_do_nothing_here(gallery: Gallery) -> None:
+async def test_keys_of_the_input_method_trigger_no_shortcut(gallery: Gallery) -> None:
     page = await gallery.open("/gallery/desk")
     await page.type("#f-unit", "sz")
     await expect(page.locator("#f-unit-l")).to_be_visible()
@@ -392,7 +390,7 @@ async def test_the_palette_finds_pages_and_units_by_initials(gallery: Gallery) -
     )
 
 
-async def test_the_palette_works_when_the_services_are_away(gallery: Gallery) -> None:
+async def test_palette_works_while_services_are_unreachable(gallery: Gallery) -> None:
     page = await gallery.open("/gallery/done", role=Role.OFFICE)
     await page.route("**/palette?*", lambda route: route.abort())
     await page.click("text=搜索或命令")
@@ -400,7 +398,7 @@ async def test_the_palette_works_when_the_services_are_away(gallery: Gallery) ->
     await expect(page.locator("#palette-list [role=option]")).to_have_count(1)
 
 
-async def test_the_sheet_shows_what_the_keys_do(gallery: Gallery) -> None:
+async def test_shortcut_sheet_lists_the_keys(gallery: Gallery) -> None:
     page = await gallery.open("/gallery/queue")
     await page.keyboard.press("?")
     sheet = page.locator("#sheet")
@@ -419,7 +417,7 @@ async def test_g_and_a_key_open_a_page(gallery: Gallery) -> None:
     await page.wait_for_url(gallery.url + "/")
 
 
-async def test_rows_are_worked_with_one_hand(gallery: Gallery) -> None:
+async def test_rows_are_operated_by_single_keys(gallery: Gallery) -> None:
     page = await gallery.open("/gallery/queue")
     for key in ("j", "j", "x", "k", "x"):
         await page.keyboard.press(key)
@@ -434,7 +432,7 @@ async def test_rows_are_worked_with_one_hand(gallery: Gallery) -> None:
     await page.wait_for_url("**/gallery/cases/ZF2026-004500")
 
 
-async def test_single_keys_rest_in_fields_and_when_switched_off(gallery: Gallery) -> None:
+async def test_single_keys_are_inactive_in_fields_and_when_disabled(gallery: Gallery) -> None:
     page = await gallery.open("/gallery/desk")
     await page.focus("#f-text")
     await page.keyboard.type("jkg?x/")
@@ -450,7 +448,7 @@ async def test_single_keys_rest_in_fields_and_when_switched_off(gallery: Gallery
     await expect(page.locator("#palette")).to_be_visible()
 
 
-async def test_digits_choose_in_a_segmented_control(gallery: Gallery) -> None:
+async def test_digits_select_in_a_segmented_control(gallery: Gallery) -> None:
     page = await gallery.open("/gallery/desk")
     await page.focus("[name=kind]:checked")
     await page.keyboard.press("3")
@@ -465,7 +463,7 @@ async def test_escape_never_clears_text(gallery: Gallery) -> None:
     assert await page.input_value("#s") == "告知"
 
 
-async def test_a_key_of_the_page_reaches_its_field(gallery: Gallery) -> None:
+async def test_shortcut_of_the_page_focuses_its_field(gallery: Gallery) -> None:
     page = await gallery.open("/gallery/desk")
     await page.keyboard.press("Alt+u")
     await expect(page.locator("#f-unit")).to_be_focused()
@@ -474,7 +472,7 @@ async def test_a_key_of_the_page_reaches_its_field(gallery: Gallery) -> None:
 # ── refreshing ────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_refresh_changes_badges_but_moves_no_row_under_the_cursor(gallery: Gallery) -> None:
+async def test_refresh_updates_badges_without_moving_the_active_row(gallery: Gallery) -> None:
     page = await gallery.open("/gallery/queue")
     await page.keyboard.press("j")
     shown = cases(7)
@@ -502,7 +500,7 @@ async def test_a_refresh_changes_badges_but_moves_no_row_under_the_cursor(galler
     await expect(page.locator("[data-pending]")).to_be_hidden()
 
 
-async def test_an_idle_list_is_put_in_order_by_itself(gallery: Gallery) -> None:
+async def test_idle_list_is_reordered(gallery: Gallery) -> None:
     page = await gallery.open("/gallery/queue")
     gallery.state.cases = list(reversed(cases(7)))
     await expect(page.locator("[data-list] tbody tr").first).to_have_id(
@@ -510,7 +508,7 @@ async def test_an_idle_list_is_put_in_order_by_itself(gallery: Gallery) -> None:
     )
 
 
-async def test_polling_keeps_half_typed_text_and_does_not_keep_the_session_alive(
+async def test_polling_keeps_input_and_does_not_extend_the_session(
     gallery: Gallery,
 ) -> None:
     page = await gallery.open("/gallery/queue")
@@ -525,7 +523,7 @@ async def test_the_unread_count_is_shown(gallery: Gallery) -> None:
     await expect(page.locator("#unread")).to_have_text("3")
 
 
-async def test_a_background_request_that_fails_says_nothing(gallery: Gallery) -> None:
+async def test_failed_background_request_shows_no_error(gallery: Gallery) -> None:
     page = await gallery.open("/gallery/queue")
     await page.route("**/gallery/queue", lambda route: route.abort())
     await page.wait_for_timeout(2500)

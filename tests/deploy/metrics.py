@@ -91,7 +91,7 @@ def names_in(expression: str) -> set[str]:
 
 
 def unknown(expression: str) -> set[str]:
-    """Metrics that nobody emits, and labels that a metric of ours does not have."""
+    """Return the metrics that no service emits, and the labels that a metric lacks."""
     wrong = names_in(expression) - LABELS.keys() - RECORDED - OF_EXPORTERS
     given = {name: LABELS[name] | {"job", "instance", "app"} for name in LABELS}
     return wrong | {

@@ -1,4 +1,4 @@
-"""Every door of the four services: where it is, and how much of a body it takes."""
+"""The routes of the four services, and the largest body that each accepts."""
 
 import tempfile
 from collections.abc import Iterator

@@ -68,7 +68,7 @@ def services() -> dict[str, dict]:
     return compose()["services"]
 
 
-def test_compose_takes_the_file_and_nothing_is_left_open(services):
+def test_compose_file_is_valid_and_defines_every_service(services):
     assert {
         *SERVICES,
         "migrate",
@@ -127,7 +127,7 @@ def test_every_variable_of_a_service_is_a_setting(services):
     )
 
 
-def test_what_is_waited_for_exists_and_can_say_when_it_is_ready(services):
+def test_dependencies_exist_and_have_health_checks(services):
     for name, service in services.items():
         for other, how in service.get("depends_on", {}).items():
             assert how["condition"] in {"service_healthy", "service_completed_successfully"}, name
@@ -147,7 +147,7 @@ def test_images_have_a_version_and_mounted_files_exist(services):
             assert mount["type"] != "bind" or mount["read_only"], mount["source"]
 
 
-def test_our_containers_may_do_as_little_as_in_kubernetes(services):
+def test_containers_are_restricted_as_in_kubernetes(services):
     for name in (*SERVICES, "migrate"):
         service = services[name]
         assert service["read_only"]
@@ -171,7 +171,7 @@ def test_only_the_gateway_and_grafana_are_open_and_only_four_reach_the_outside(s
     }
 
 
-def test_the_servers_keep_to_themselves_what_the_embedded_ones_do_and_forget_as_they_do(services):
+def test_servers_have_the_settings_of_the_embedded_ones(services):
     database, cache = (" ".join(services[name]["command"]) for name in ("postgres", "redis"))
 
     for name in (
@@ -183,7 +183,7 @@ def test_the_servers_keep_to_themselves_what_the_embedded_ones_do_and_forget_as_
         assert f"--{name} {valkey.SETTINGS[name]}" in cache
 
 
-def test_prometheus_scrapes_containers_that_are_there(services):
+def test_prometheus_scrapes_existing_containers(services):
     scraped = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())["scrape_configs"]
     hosts = {
         target.partition(":")[0]
@@ -228,7 +228,7 @@ def gateway(folder: Path, port: int, upstreams: dict[str, int], **values: str) -
 
 
 async def answering(name: str, seen: list[str]) -> asyncio.Server:
-    """An HTTP server that says its name and notes what it was asked."""
+    """Return an HTTP server that answers with its name and records the requests in `seen`."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         seen.append((await reader.readuntil(b"\r\n\r\n")).decode())
@@ -317,7 +317,7 @@ async def test_the_gateway_routes_every_prefix_a_service_declares(tmp_path):
     assert "host: fengping.example:8443\r\n" in last, "links are made with the port people use"
 
 
-async def test_only_the_proxy_in_front_is_believed_when_it_says_whose_a_request_is(tmp_path):
+async def test_only_the_trusted_proxy_may_set_the_client_address(tmp_path):
     forwarded = {"X-Forwarded-For": "198.51.100.7, 203.0.113.9"}
     async with running_gateway(tmp_path, FENGPING_PROXY_NETWORK="127.0.0.0/8") as (client, seen):
         await client.get("/p/", headers=forwarded)
@@ -344,7 +344,7 @@ async def test_gateway_admits_each_route_s_body_limit(tmp_path):
 
 
 async def lets_through(port: int, path: str, size: int) -> bool:
-    """Would a body of this size be taken? The gateway says it before the body is sent."""
+    """Return whether the gateway admits a body of this size, without sending the body."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(
         f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\nExpect: 100-continue\r\n\r\n".encode()

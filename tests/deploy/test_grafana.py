@@ -38,14 +38,14 @@ def code():
     return module
 
 
-def test_the_committed_files_are_what_the_code_writes(code):
+def test_committed_files_match_the_generator(code):
     committed = {name: path.read_text(encoding="utf-8") for name, path in FILES.items()}
 
     assert {board.uid: code.written(board) for board in code.BOARDS} == committed
 
 
 @pytest.mark.parametrize("name", [f"d{number}" for number in range(8)])
-def test_a_dashboard_survives_the_way_through_grafanas_own_types(name):
+def test_dashboard_survives_a_round_trip_through_grafana(name):
     again = JSONEncoder(sort_keys=True, indent=2, ensure_ascii=False).encode(
         Dashboard.from_json(BOARDS[name])
     )
@@ -72,7 +72,7 @@ def test_a_dashboard_begins_with_its_question_and_links_a_section_of_the_runbook
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_panels_have_ids_of_their_own_and_do_not_cover_each_other(name):
+def test_panels_have_unique_ids_and_do_not_overlap(name):
     panels = BOARDS[name]["panels"]
     ids = [panel["id"] for panel in panels]
     grids = [panel["gridPos"] for panel in panels]
@@ -89,7 +89,7 @@ def test_panels_have_ids_of_their_own_and_do_not_cover_each_other(name):
 
 
 @each_panel
-def test_a_panel_asks_with_a_unit_and_compares_or_says_why_not(board, panel):
+def test_panel_has_a_unit_and_a_comparison_or_a_reason(board, panel):
     defaults = panel["fieldConfig"]["defaults"]
 
     assert defaults["unit"]
@@ -102,14 +102,14 @@ def test_a_panel_asks_with_a_unit_and_compares_or_says_why_not(board, panel):
 
 
 @each_panel
-def test_a_panels_figures_parse_and_exist(board, panel):
+def test_panel_queries_parse_and_name_existing_metrics(board, panel):
     for target in panel["targets"]:
         assert names_in(target["expr"]), target["expr"]
         assert unknown(target["expr"]) == set(), target["expr"]
 
 
 @each_panel
-def test_a_share_within_a_limit_asks_for_a_bucket_that_exists(board, panel):
+def test_share_within_a_limit_uses_an_existing_bucket(board, panel):
     """`le="60"` parses and finds nothing: our buckets are written `60.0`."""
     for target in panel["targets"]:
         for metric, limit in re.findall(r'(\w+)_bucket\{[^}]*le="([^"]+)"', target["expr"]):
@@ -131,7 +131,7 @@ def test_a_panel_shows_no_unit_no_case_and_no_person(board, panel):
     assert not grouped & {"unit", "unit_id", "number", "case_id", "account", "name", "phone"}
 
 
-def test_only_what_adds_up_is_stacked():
+def test_only_additive_series_are_stacked():
     stacked = {
         (name, panel["title"])
         for name, panel in PANELS
@@ -149,7 +149,7 @@ def test_only_what_adds_up_is_stacked():
     }
 
 
-def test_links_lead_to_dashboards_that_exist():
+def test_links_lead_to_existing_dashboards():
     linked = set(
         re.findall(
             r"/d/([\w-]+)", "".join(path.read_text(encoding="utf-8") for path in FILES.values())
@@ -159,7 +159,7 @@ def test_links_lead_to_dashboards_that_exist():
     assert linked <= {board["uid"] for board in BOARDS.values()}
 
 
-def test_a_metric_that_nobody_emits_is_noticed():
+def test_unknown_metric_is_detected():
     assert unknown("sum by (le) (rate(http_request_duration_seconds_buckets[5m]))") == {
         "http_request_duration_seconds_buckets"
     }

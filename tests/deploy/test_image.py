@@ -45,7 +45,7 @@ def test_the_image_runs_as_an_ordinary_user_and_has_a_fixed_base():
     assert 'ENTRYPOINT ["python", "-m", "services.cli"]' in DOCKERFILE
 
 
-def test_the_command_is_there_for_those_who_come_into_a_container(tmp_path):
+def test_command_is_on_the_path_of_the_container(tmp_path):
     printed = re.search(
         r"&& (printf .+) > /usr/local/bin/fengping && chmod 755 /usr/local/bin/fengping$",
         DOCKERFILE,
@@ -82,7 +82,7 @@ def copied() -> list[str]:
     return [source for line in lines for source in line.split()[:-1]]
 
 
-def test_what_the_image_copies_is_let_through():
+def test_files_that_the_image_copies_are_not_ignored():
     let_through = {
         line[1:]
         for line in (ROOT / ".dockerignore").read_text().splitlines()
@@ -290,7 +290,7 @@ async def test_the_image_migrates_and_serves_with_composes_environment_and_stops
 
 
 @pytest.mark.stack
-async def test_a_service_says_what_to_do_when_the_schema_was_not_migrated(image):
+async def test_unmigrated_schema_is_reported_with_the_remedy(image):
     _, notify = image
 
     async with serving("notify", notify) as (_, process):
@@ -301,9 +301,7 @@ async def test_a_service_says_what_to_do_when_the_schema_was_not_migrated(image)
 
 
 @pytest.mark.stack
-async def test_a_plain_link_to_the_database_is_refused_where_kubernetes_asks_for_a_verified_one(
-    servers, monkeypatch
-):
+async def test_database_without_verified_tls_is_rejected_in_kubernetes(servers, monkeypatch):
     """deploy/k8s sets PGSSLMODE: every way to the database obeys it. The embedded server has no
     certificate.
     """

@@ -1,5 +1,5 @@
-"""The manifests: Kubernetes takes them, pods may do nothing they need not, and nobody talks to
-anybody who is not listed.
+"""The manifests are valid, pods have only the permissions they need, and only listed connections are
+allowed.
 """
 
 import copy
@@ -45,12 +45,12 @@ def named(objects: list[Object], kind: str, name: str) -> Object:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 @pytest.mark.parametrize("version", ["1.31", "1.37"])
-def test_kubernetes_takes_every_manifest(rendered, overlay, version):
+def test_every_manifest_is_valid(rendered, overlay, version):
     for each in rendered[overlay]:
         kubernetes_validate.validate(each, version, strict=True)
 
 
-def test_a_misspelt_field_is_noticed(rendered):
+def test_misspelt_field_is_detected(rendered):
     wrong = copy.deepcopy(named(rendered["dev"], "Deployment", "intake"))
     container = wrong["spec"]["template"]["spec"]["containers"][0]
     container["livenesProbe"] = container.pop("livenessProbe")
@@ -186,7 +186,7 @@ ALLOWED = {
 }
 
 
-def test_nobody_talks_to_anybody_who_is_not_listed(rendered):
+def test_only_listed_connections_are_allowed(rendered):
     assert flows(rendered["production"]) == ALLOWED
 
 
@@ -219,13 +219,13 @@ def test_in_dev_only_kafkas_port_differs(rendered):
     ids=[
         "no denial",
         "denial of one direction",
-        "from anybody",
+        "from any pod",
         "to any port",
-        "everybody outside",
-        "to this house",
+        "to every external address",
+        "to private addresses",
     ],
 )
-def test_a_flow_that_is_not_listed_is_noticed(rendered, change):
+def test_unlisted_connection_is_detected(rendered, change):
     changed = copy.deepcopy(rendered["production"])
 
     change(changed)
@@ -264,7 +264,7 @@ def test_every_variable_is_a_setting(rendered, overlay):
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_what_pods_refer_to_is_made_or_is_in_the_template_of_secrets(rendered, overlay):
+def test_references_of_pods_exist_or_are_in_the_secrets_template(rendered, overlay):
     made = {(each["kind"], each["metadata"]["name"]) for each in rendered[overlay]}
     made |= {("Secret", name) for name in SECRETS}
 
@@ -352,7 +352,7 @@ def test_gateway_admits_each_route_s_body_limit_and_no_more(rendered):
     assert routed(rendered["production"], "/intake/api/complaints") == ("intake", 12 * 2**20)
 
 
-def test_every_way_in_has_the_same_host_and_certificate_and_writes_down_no_addresses(rendered):
+def test_every_ingress_has_the_same_host_and_certificate_and_logs_no_addresses(rendered):
     ways = [each for each in rendered["production"] if each["kind"] == "Ingress"]
 
     assert len({(each["spec"]["rules"][0]["host"], str(each["spec"]["tls"])) for each in ways}) == 1

@@ -48,7 +48,7 @@ def test_alerts_pass_their_stories(tmp_path):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_every_alert_that_wakes_someone_has_a_story_in_which_it_fires_and_one_in_which_it_is_silent(
+def test_every_paging_alert_has_a_firing_and_a_silent_story(
     name,
 ):
     expectations = [
@@ -61,14 +61,14 @@ def test_every_alert_that_wakes_someone_has_a_story_in_which_it_fires_and_one_in
     assert set(expectations) == {True, False}
 
 
-# Each removes what an alert needs to stay silent, or to be heard; some story must notice.
+# Each removes a condition that an alert needs to stay silent or to fire; a story must detect it.
 BROKEN = {
     "a replica is the service": (
         "ServiceDown",
         'max by (app) (up{job="fengping"}) == 0',
         'min by (app) (up{job="fengping"}) == 0',
     ),
-    "a service that is gone says nothing": (
+    "a missing service does not fire": (
         "ServiceDown",
         'or absent(up{job="fengping",app="notify"})',
         "",
@@ -85,7 +85,7 @@ BROKEN = {
         'method="POST",code=~"5..",route=~"/intake',
         'method="POST",route=~"/intake',
     ),
-    "a failure at birth is unseen": (
+    "a failure of a new series does not fire": (
         "IntakeSubmitFailing",
         "unless http_requests_total offset 15m) or vector(0))",
         "and vector(0)) or vector(0))",
@@ -135,7 +135,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_story_notices_a_broken_rule(name, tmp_path):
+def test_stories_detect_a_broken_rule(name, tmp_path):
     alert, right, wrong = BROKEN[name]
     texts = {
         path.name: path.read_text(encoding="utf-8") for path in (PROMETHEUS / "rules").glob("*.yml")
@@ -167,7 +167,7 @@ def test_an_expression_parses_and_names_metrics_that_exist(rule):
 
 
 @pytest.mark.parametrize("name", ALERTS)
-def test_an_alert_says_in_chinese_what_is_wrong_and_links_what_helps(name):
+def test_alert_explains_in_chinese_and_links_the_runbook(name):
     notes, severity = ALERTS[name]["annotations"], ALERTS[name]["labels"]["severity"]
     runbook, _, anchor = notes["runbook"].partition("#")
     headings = re.findall(r"^## (\S+)$", (ROOT / runbook).read_text(encoding="utf-8"), re.MULTILINE)
@@ -195,7 +195,7 @@ def test_a_summary_uses_only_labels_that_the_alert_has():
             }, name
 
 
-def test_prometheus_takes_its_configuration_and_scrapes_the_four_services():
+def test_prometheus_configuration_is_valid_and_scrapes_the_four_services():
     output_of("promtool", "check", "config", PROMETHEUS / "prometheus.yml")
     jobs = {
         job["job_name"]: job
@@ -263,7 +263,7 @@ def written(variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("name", RECEIVERS)
-def test_alertmanager_takes_what_the_environment_makes_of_its_configuration(name, tmp_path):
+def test_alertmanager_configuration_is_valid_in_every_environment(name, tmp_path):
     file = tmp_path / "alertmanager.yml"
     file.write_text(written(RECEIVERS[name]).stdout, encoding="utf-8")
 
@@ -284,7 +284,7 @@ def test_alertmanager_takes_what_the_environment_makes_of_its_configuration(name
         assert not receivers["heartbeat"]
 
 
-def test_mail_without_a_mail_server_is_refused_at_the_start():
+def test_mail_receiver_without_a_server_is_rejected_at_the_start():
     refused = written({"ALERT_MAIL_TO": "duty@office.example"})
 
     assert refused.returncode != 0

@@ -1,6 +1,4 @@
-"""The runbook: what it tells somebody to type in a bad hour works, and its figures are those of the
-manifests.
-"""
+"""The runbook: its commands work, and its figures are those of the manifests."""
 
 import re
 
@@ -14,7 +12,7 @@ RUNBOOK = (ROOT / "docs/runbook.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.stack
-async def test_every_question_to_the_database_can_be_asked(database):
+async def test_every_runbook_query_runs(database):
     questions = re.findall(r"^```sql\n(.+?)^```", RUNBOOK, re.MULTILINE | re.DOTALL)
 
     async with database("intake").transaction() as tx:

@@ -17,7 +17,7 @@ PHOTO_STEP = (
 
 
 async def send(app, path, receive, *, kind=f"multipart/form-data; boundary={BOUNDARY}"):
-    """One POST of a stranger whose body comes from `receive`; gives the status."""
+    """Send an anonymous POST whose body comes from `receive`; return the status."""
     sent = []
 
     async def answer(message):
