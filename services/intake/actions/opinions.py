@@ -13,7 +13,8 @@ from services.intake.store.campaigns import KnownCampaign
 from shared.appraisal.errors import Rejected
 from shared.appraisal.schemes import Questionnaire
 from shared.appraisal.schemes.questions.free_text import FreeTextQuestion
-from shared.security.pii import find_pii
+from shared.security.keyring import SealedRecord
+from shared.security.pii import PiiMatch, find_pii
 from shared.storage.transaction import Transaction
 
 MARKED_MAX: Final = 3
@@ -25,14 +26,20 @@ def check_text(question: FreeTextQuestion, entered: str) -> str:
     text = question.read_text(entered)
     matches = find_pii(text)
     if matches:
-        named = "、".join(f"“{match.text}”" for match in matches[:MARKED_MAX])
-        sentence = f"问卷是匿名的，请删去个人信息（{named}）后再提交"
-        raise Rejected(sentence, status=422, field="text")
+        raise _contains_pii(matches[:MARKED_MAX])
     return text
 
 
+def _contains_pii(matches: Sequence[PiiMatch]) -> Rejected:
+    named = "、".join(f"“{match.text}”" for match in matches)
+    sentence = f"问卷是匿名的，请删去个人信息（{named}）后再提交"
+    return Rejected(sentence, status=422, field="text")
+
+
 def check_written(
-    questionnaire: Questionnaire, unit_nos: Sequence[int], written: Sequence[WrittenAnswer]
+    questionnaire: Questionnaire,
+    unit_nos: Sequence[int],
+    written: Sequence[WrittenAnswer],
 ) -> list[WrittenAnswer]:
     """Return the answers that are not empty. Raises Rejected (422) for any that do not fit."""
     checked: list[WrittenAnswer] = []
@@ -56,14 +63,22 @@ async def store_written(
     hour: datetime,
 ) -> None:
     """Encrypt and store checked answers. Their ids are random: none leads to its ballot."""
-    ring = context_of(tx).ring
     opinions: list[store.SealedOpinion] = []
     for answer in written:
         id = UUID(bytes=secrets.token_bytes(16), version=4)
-        sealed = ring.seal(f"opinion/{id}", {"text": answer.text})
-        opinions.append(
-            store.SealedOpinion(
-                id, campaign.id, instrument, group, answer.unit_no, answer.item_no, sealed, hour
-            )
+        opinion = store.SealedOpinion(
+            id=id,
+            campaign_id=campaign.id,
+            instrument=instrument,
+            group=group,
+            unit_no=answer.unit_no,
+            item_no=answer.item_no,
+            sealed=_seal(tx, id, answer.text),
+            received_hour=hour,
         )
+        opinions.append(opinion)
     await store.add(tx, opinions)
+
+
+def _seal(tx: Transaction, id: UUID, text: str) -> SealedRecord:
+    return context_of(tx).ring.seal(f"opinion/{id}", {"text": text})

@@ -46,7 +46,12 @@ async def paper(request: Request, tx: Tx, campaign_id: str, instrument: str) -> 
 
 @router.get("/{campaign_id}/{instrument}/opinions", policy=OFFICE)
 async def opinion_list(
-    request: Request, tx: Tx, user: CurrentUser, campaign_id: str, instrument: str, page: Page = 1
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    campaign_id: str,
+    instrument: str,
+    page: Page = 1,
 ) -> Response:
     campaign, questionnaire = await _find(tx, campaign_id, instrument)
     lines = await questionnaires.opinion_lines(tx, campaign, questionnaire, page=page, reader=user)
@@ -63,7 +68,9 @@ async def opinion_list(
 
 
 async def _find(
-    tx: Transaction, campaign_id: str, instrument: str
+    tx: Transaction,
+    campaign_id: str,
+    instrument: str,
 ) -> tuple[KnownCampaign, Questionnaire]:
     campaign = await questionnaires.campaign_or_current(tx, campaign_id)
     found = campaign.scheme.questionnaires if campaign else ()

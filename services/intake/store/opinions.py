@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+import asyncpg
+
 from shared.security.keyring import SealedRecord
 from shared.storage.transaction import Transaction
 
@@ -49,7 +51,11 @@ async def add(tx: Transaction, opinions: Sequence[SealedOpinion]) -> None:
 
 
 async def find_page(
-    tx: Transaction, *, campaign_id: str, instrument: str, page: int
+    tx: Transaction,
+    *,
+    campaign_id: str,
+    instrument: str,
+    page: int,
 ) -> list[SealedOpinion]:
     """Return a page of opinions, newest hour first; within an hour in an order without meaning."""
     rows = await tx.fetch(
@@ -62,19 +68,20 @@ async def find_page(
         PAGE_SIZE,
         PAGE_SIZE * (page - 1),
     )
-    return [
-        SealedOpinion(
-            id=row["id"],
-            campaign_id=row["campaign_id"],
-            instrument=row["instrument"],
-            group=row["group"],
-            unit_no=row["unit_no"],
-            item_no=row["item_no"],
-            sealed=SealedRecord(row["ciphertext"], row["wrapped_key"], row["key_version"]),
-            received_hour=row["received_hour"],
-        )
-        for row in rows
-    ]
+    return [_opinion(row) for row in rows]
+
+
+def _opinion(row: asyncpg.Record) -> SealedOpinion:
+    return SealedOpinion(
+        id=row["id"],
+        campaign_id=row["campaign_id"],
+        instrument=row["instrument"],
+        group=row["group"],
+        unit_no=row["unit_no"],
+        item_no=row["item_no"],
+        sealed=SealedRecord(row["ciphertext"], row["wrapped_key"], row["key_version"]),
+        received_hour=row["received_hour"],
+    )
 
 
 async def counts(tx: Transaction, campaign_id: str) -> dict[str, int]:

@@ -75,7 +75,10 @@ async def opinion_lines(
     subject = f"{campaign.id}/{questionnaire.key}"
     tx.audit("opinions.read", subject, str(reader.id), page=page)
     stored = await opinions.find_page(
-        tx, campaign_id=campaign.id, instrument=questionnaire.key, page=page
+        tx,
+        campaign_id=campaign.id,
+        instrument=questionnaire.key,
+        page=page,
     )
     return [_opinion_line(tx, campaign, questionnaire, opinion) for opinion in stored]
 
