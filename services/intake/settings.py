@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from services.intake.store.campaigns import CampaignCache
+from services.intake.store.campaigns import KnownCampaign, new_cache
 from services.intake.store.encrypted_files import EncryptedFolder
+from shared.appraisal.campaigns import CampaignCache
 from shared.foundation.settings import Settings
 from shared.security.keyring import KeyRing
 from shared.security.sessions import Sessions
@@ -18,7 +19,7 @@ class IntakeContext:
     ring: KeyRing = field(repr=False)
     sessions: Sessions | None = None
     """Sessions of signed-in accounts; None in a process that only imports or migrates."""
-    campaigns: CampaignCache = field(default_factory=CampaignCache, repr=False)
+    campaigns: CampaignCache[KnownCampaign] = field(default_factory=new_cache, repr=False)
 
     @property
     def files(self) -> EncryptedFolder:

@@ -10,7 +10,7 @@ import xlsxwriter
 
 from services.intake.actions.imports import read_job, run_import, start_import
 from services.intake.store import campaigns
-from services.intake.store.campaigns import CampaignCache
+from services.intake.store.campaigns import new_cache
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import UnitEntry
 from shared.appraisal.imports import (
@@ -340,4 +340,4 @@ async def publish_units_of(office, content, units, mapping):
     )
     async with office.transaction() as tx:
         await campaigns.save(tx, published(tx.now, listed), 2)
-    office.context.campaigns = CampaignCache()
+    office.context.campaigns = new_cache()

@@ -22,3 +22,14 @@ def test_the_least_recently_used_campaign_is_dropped():
     cache.put("c", 1, "C")
 
     assert [cache.get(id, 1) for id in "abc"] == ["A", None, "C"]
+
+
+def test_a_campaign_is_recent_only_within_the_trusted_seconds():
+    trusting: CampaignCache[str] = CampaignCache(trusted_seconds=60)
+    strict: CampaignCache[str] = CampaignCache()
+    trusting.put("a", 1, "A")
+    strict.put("a", 1, "A")
+
+    assert trusting.recent("a") == "A"
+    assert trusting.recent("b") is None
+    assert strict.recent("a") is None

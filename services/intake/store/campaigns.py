@@ -5,10 +5,10 @@ from typing import Final
 
 import asyncpg
 
+from shared.appraisal.campaigns import CampaignCache
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import CampaignPublished, UnitEntry
 from shared.appraisal.schemes import Checklist, Questionnaire, Scheme
-from shared.foundation.clock import monotonic_seconds
 from shared.storage.connections import advisory_lock_key
 from shared.storage.transaction import Transaction
 from shared.web.navigation import matches_search, search_terms
@@ -94,49 +94,23 @@ class KnownCampaign:
         return self.scheme.checklists[0]
 
 
-@dataclass(frozen=True, slots=True)
-class _CacheEntry:
-    campaign: KnownCampaign
-    checked_at: float
-
-    @property
-    def is_fresh(self) -> bool:
-        return monotonic_seconds() - self.checked_at < TRUSTED_SECONDS
-
-
-class CampaignCache:
-    """Parsed campaigns of one process, by id.
-
-    An entry is trusted for TRUSTED_SECONDS; after that its revision is compared with the
-    database, and the campaign is parsed again only if the revision changed.
-    """
-
-    def __init__(self) -> None:
-        self._entries: dict[str, _CacheEntry] = {}
-
-    async def find(self, tx: Transaction, campaign_id: str) -> KnownCampaign | None:
-        entry = self._entries.get(campaign_id)
-        if entry and entry.is_fresh:
-            return entry.campaign
-        campaign = await self._refreshed(tx, campaign_id)
-        if campaign is not None:
-            self._entries[campaign_id] = _CacheEntry(campaign, monotonic_seconds())
-        return campaign
-
-    async def _refreshed(self, tx: Transaction, campaign_id: str) -> KnownCampaign | None:
-        revision = await tx.fetchval("select revision from campaigns where id = $1", campaign_id)
-        if revision is None:
-            return None
-        entry = self._entries.get(campaign_id)
-        if entry and entry.campaign.revision == revision:
-            return entry.campaign
-        return await _load(tx, campaign_id)
+def new_cache() -> CampaignCache[KnownCampaign]:
+    """Return an empty cache for one process."""
+    return CampaignCache(trusted_seconds=TRUSTED_SECONDS)
 
 
 async def find(tx: Transaction, campaign_id: str) -> KnownCampaign | None:
-    """Return the campaign with that id, from the cache while it is fresh, or None."""
-    cache: CampaignCache = tx.context.campaigns
-    return await cache.find(tx, campaign_id)
+    """Return the campaign with that id, from the cache while it is trusted, or None."""
+    cache: CampaignCache[KnownCampaign] = tx.context.campaigns
+    recent = cache.recent(campaign_id)
+    if recent is not None:
+        return recent
+    revision = await tx.fetchval("select revision from campaigns where id = $1", campaign_id)
+    if revision is None:
+        return None
+    campaign = cache.get(campaign_id, revision) or await _load(tx, campaign_id)
+    cache.put(campaign_id, campaign.revision, campaign)
+    return campaign
 
 
 async def get(tx: Transaction, campaign_id: str) -> KnownCampaign:
