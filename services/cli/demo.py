@@ -39,7 +39,7 @@ def _store_password(file: Path, password: str) -> None:
 
 async def prepare_demo(settings: Settings, password: str) -> DemoInstallation:
     """Create the demo accounts and start the clock; a second call adds what is missing."""
-    # The clock comes first: whatever is written before it would lie in its future.
+    # Start the clock first: rows written earlier would lie in its future.
     clock = await VirtualClock.started(settings.database_url)
     await _seed_accounts(settings, password)
     return DemoInstallation(password, clock)

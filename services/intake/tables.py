@@ -187,7 +187,7 @@ class ComplaintRating(Base, table=True):
 
 
 class WrittenOpinion(Base, table=True):
-    """A respondent's own words about a unit, encrypted under a key of its own.
+    """A respondent's own words about a unit, encrypted under its own key.
 
     It leads to no ballot, code or person: `received_hour` is cut to the hour, and the id is random.
     """

@@ -13,7 +13,10 @@ from shared.security.keyring import KeyRing
 
 
 def build(
-    settings: Settings, *, own: NotifySettings | None = None, run_jobs: bool = True
+    settings: Settings,
+    *,
+    own: NotifySettings | None = None,
+    run_jobs: bool = True,
 ) -> Service:
     """Return the service. `own` replaces the settings of notify from the environment."""
     return Service(

@@ -25,7 +25,9 @@ class NotifySettings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="FENGPING_NOTIFY_", extra="ignore", hide_input_in_errors=True
+        env_prefix="FENGPING_NOTIFY_",
+        extra="ignore",
+        hide_input_in_errors=True,
     )
 
     public_url: str = Field("", pattern=r"^(https?://[^/]+)?$")

@@ -116,7 +116,10 @@ class Subscription(Base, table=True):
     __tablename__ = "subscriptions"
     __table_args__ = (
         Index(
-            "subscriptions_audience", "role", "unit_id", postgresql_where=text("stopped_at is null")
+            "subscriptions_audience",
+            "role",
+            "unit_id",
+            postgresql_where=text("stopped_at is null"),
         ),
         one_of("role", Audience),
         one_of("channel", Channel),

@@ -35,10 +35,18 @@ def unit_accounts(unit_id: str, unit_name: str) -> tuple[DemoAccount, DemoAccoun
     """Return the accounts of a unit's handler and head."""
     suffix = unit_id.lower()
     handler = DemoAccount(
-        f"chengban-{suffix}", f"{unit_name}承办人", Role.HANDLER, unit_id, "/casework/"
+        f"chengban-{suffix}",
+        f"{unit_name}承办人",
+        Role.HANDLER,
+        unit_id,
+        "/casework/",
     )
     head = DemoAccount(
-        f"fuzeren-{suffix}", f"{unit_name}负责人", Role.UNIT_HEAD, unit_id, "/casework/approvals"
+        f"fuzeren-{suffix}",
+        f"{unit_name}负责人",
+        Role.UNIT_HEAD,
+        unit_id,
+        "/casework/approvals",
     )
     return handler, head
 

@@ -25,7 +25,10 @@ class DemoCheckpoint:
             return DemoCheckpoint(path, begins)
         saved = json.loads(path.read_text())
         return DemoCheckpoint(
-            path, date.fromisoformat(saved["begins"]), saved["codes"], saved["done"]
+            path,
+            date.fromisoformat(saved["begins"]),
+            saved["codes"],
+            saved["done"],
         )
 
     def save(self) -> None:

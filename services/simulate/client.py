@@ -143,14 +143,22 @@ class Client:
         return response.body
 
     async def write(
-        self, path: str, body: Any, *, key: object, method: str = "POST"
+        self,
+        path: str,
+        body: Any,
+        *,
+        key: object,
+        method: str = "POST",
     ) -> ApiResponse:
         """Send `body` under the idempotency key `key` until there is an answer.
 
         Raises RequestRejected, Unanswered.
         """
         return await self._with_session(
-            method, path, json=body, headers={"Idempotency-Key": str(key)}
+            method,
+            path,
+            json=body,
+            headers={"Idempotency-Key": str(key)},
         )
 
     async def text(self, path: str, **query: Any) -> str:
@@ -226,7 +234,12 @@ class Client:
         return await self.form("/p/query", {"number": number, "code": query_code})
 
     async def rate_handling(
-        self, number: str, query_code: str, *, option: int, reason: str = ""
+        self,
+        number: str,
+        query_code: str,
+        *,
+        option: int,
+        reason: str = "",
     ) -> int:
         """来件人评价. Return the status of the response."""
         fields = {"number": number, "code": query_code, "option": str(option), "reason": reason}
@@ -292,7 +305,12 @@ class Client:
         return await self.act(number, "submission", result, key=key)
 
     async def review_case(
-        self, number: str, *, approve: bool, opinion: str, key: object
+        self,
+        number: str,
+        *,
+        approve: bool,
+        opinion: str,
+        key: object,
     ) -> ApiResponse:
         """审核."""
         review = {"approve": approve, "opinion": opinion}
@@ -331,7 +349,10 @@ class Client:
         return int(counted["unread"])
 
     async def notifications(
-        self, *, number: str | None = None, after: str | None = None
+        self,
+        *,
+        number: str | None = None,
+        after: str | None = None,
     ) -> list[Json]:
         """Return the notifications of the account, oldest first."""
         page = await self.read(

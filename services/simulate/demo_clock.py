@@ -50,7 +50,11 @@ class DemoClock:
         return self.started_at + (self.started_at - self.anchor) / (self.rate - 1)
 
     def restarted(
-        self, now: datetime, *, last_written_at: datetime | None, last_legal: datetime | None
+        self,
+        now: datetime,
+        *,
+        last_written_at: datetime | None,
+        last_legal: datetime | None,
     ) -> "DemoClock":
         """Return the clock of a second start.
 

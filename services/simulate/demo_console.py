@@ -70,7 +70,10 @@ class DemoConsole:
 
 
 def progress_line(
-    day: int, now: datetime, sent: Mapping[str, int], figures: Mapping[str, object]
+    day: int,
+    now: datetime,
+    sent: Mapping[str, int],
+    figures: Mapping[str, object],
 ) -> str:
     """Return the line of figures of a demo."""
     shown = "  ".join(f"{name} {figures.get(name, 0)}" for name in FIGURES)

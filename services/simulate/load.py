@@ -131,7 +131,7 @@ class Load:
         return Client(self.base_url, source=address, attempts_max=self.attempts_max)
 
     def _addresses(self) -> list[str | None]:
-        """Return the local addresses to send ballots from; None leaves the choice to the system."""
+        """Return the local addresses to send ballots from; None: the system chooses."""
         wanted = self._wanted_addresses()
         host = urlsplit(self.base_url).hostname or ""
         if wanted <= 1 or not host.startswith("127."):

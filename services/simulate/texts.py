@@ -355,7 +355,7 @@ def outcome(rng: Random) -> HandlingResult:
 
 
 def _measures(rng: Random, finding: CaseFinding) -> tuple[str, str]:
-    """Return the measures, and what the reply says was done."""
+    """Return the measures, and the action that the reply names."""
     if finding is CaseFinding.UNSUBSTANTIATED:
         return _NO_MEASURES, rng.choice(_EXPLAINED)
     return rng.choice(_MEASURES), rng.choice(_DONE)

@@ -1,4 +1,4 @@
-"""What the measurements drive, each in a process of its own: `python -m tests.bench.serving
+"""The servers that the measurements drive, each in a separate process: `python -m tests.bench.serving
 product|intake|bare`.
 """
 

@@ -22,7 +22,10 @@ def import_file(
     mapping: Annotated[
         Path,
         typer.Option(
-            "--map", exists=True, dir_okay=False, help="Mapping of columns; see deploy/imports."
+            "--map",
+            exists=True,
+            dir_okay=False,
+            help="Mapping of columns; see deploy/imports.",
         ),
     ],
     campaign: Annotated[str, typer.Option(help="Id of the campaign, as J-2026.")],

@@ -82,7 +82,11 @@ async def _check_photo_count(tx: Transaction, visit_id: UUID) -> None:
 
 
 async def submit_visit(
-    tx: Transaction, visit_id: UUID, report: VisitReport, *, by: Account
+    tx: Transaction,
+    visit_id: UUID,
+    report: VisitReport,
+    *,
+    by: Account,
 ) -> VisitReceipt:
     """Store the report of a visit. The visit counts once all its photos are stored; until then the
     receipt names those missing.

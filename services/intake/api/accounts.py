@@ -87,7 +87,10 @@ def _account_response(account: Account) -> dict[str, str | None]:
 
 
 @router.post(
-    "/accounts/{account_id}/password", policy=ADMIN, status_code=201, responses=problems(404)
+    "/accounts/{account_id}/password",
+    policy=ADMIN,
+    status_code=201,
+    responses=problems(404),
 )
 async def reset_password(
     tx: Tx,

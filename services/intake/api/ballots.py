@@ -64,7 +64,9 @@ class BallotRequest(Input):
         max_length=ANSWERS_MAX, description="[单位序号, 题号, 选项号]"
     )
     texts: list[WrittenAnswerRequest] = Field(
-        default_factory=list, max_length=200, description="文字意见"
+        default_factory=list,
+        max_length=200,
+        description="文字意见",
     )
 
 
@@ -116,7 +118,12 @@ async def cast_ballot(request: Request, tx: Tx, limiter: Limiter, given: BallotR
         return _too_many_requests(request, wait_seconds)
     written = [WrittenAnswer(one.unit_no, one.item_no, one.text) for one in given.texts]
     await ballots.cast_ballot(
-        tx, code=given.token, answers=given.answers, written=written, key=key, device=key
+        tx,
+        code=given.token,
+        answers=given.answers,
+        written=written,
+        key=key,
+        device=key,
     )
     return json_response({"accepted": True}, 201)
 

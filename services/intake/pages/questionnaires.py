@@ -28,7 +28,11 @@ async def list_questionnaires(request: Request, tx: Tx, campaign_id: CampaignId 
         return render_page(request, "no-campaign.html")
     summaries = await questionnaires.summaries(tx, campaign)
     return render_page(
-        request, "questionnaires.html", campaign=campaign, summaries=summaries, as_of=tx.now
+        request,
+        "questionnaires.html",
+        campaign=campaign,
+        summaries=summaries,
+        as_of=tx.now,
     )
 
 

@@ -38,7 +38,9 @@ class SignInForm(Input):
 
 @router.get("/login", policy=PUBLIC)
 async def login_page(
-    request: Request, user: OptionalUser, next: Annotated[str, Query(max_length=500)] = "/"
+    request: Request,
+    user: OptionalUser,
+    next: Annotated[str, Query(max_length=500)] = "/",
 ) -> Response:
     if user:
         return RedirectResponse(local_path(next), 303)

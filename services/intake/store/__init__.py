@@ -1,1 +1,1 @@
-"""Questions to intake's schema, by subject. SQL stands here and in tables.py only."""
+"""Queries on intake's schema, by subject. Only this package and tables.py contain SQL."""

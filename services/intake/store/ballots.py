@@ -55,7 +55,11 @@ class PackedBallot:
 
 
 async def add_batch(
-    tx: Transaction, batch: TokenBatch, hashes: Sequence[bytes], *, by: UUID
+    tx: Transaction,
+    batch: TokenBatch,
+    hashes: Sequence[bytes],
+    *,
+    by: UUID,
 ) -> None:
     """Insert a batch and the hashes of its codes."""
     await tx.run(
@@ -119,7 +123,9 @@ async def cast(tx: Transaction, ballot: PackedBallot) -> bool:
 async def receipt(tx: Transaction, campaign_id: str, ballot_id: UUID) -> bytes | None:
     """Return the receipt that identifies the first submission, or None if the code is not spent."""
     found: bytes | None = await tx.fetchval(
-        "select receipt from ballots where campaign_id = $1 and id = $2", campaign_id, ballot_id
+        "select receipt from ballots where campaign_id = $1 and id = $2",
+        campaign_id,
+        ballot_id,
     )
     return found
 

@@ -73,7 +73,10 @@ async def add(
 
 
 async def claim_rows(
-    tx: Transaction, import_id: UUID, source: str, row_ids: Sequence[str]
+    tx: Transaction,
+    import_id: UUID,
+    source: str,
+    row_ids: Sequence[str],
 ) -> set[str]:
     """Claim rows for this import; return those that were not imported before.
 
@@ -125,7 +128,12 @@ async def add_errors(tx: Transaction, import_id: UUID, errors: Sequence[RowError
 
 
 async def advance(
-    tx: Transaction, import_id: UUID, *, done: int, repeated: int, rejected: int
+    tx: Transaction,
+    import_id: UUID,
+    *,
+    done: int,
+    repeated: int,
+    rejected: int,
 ) -> None:
     """Add the rows of a batch to the counts of an import."""
     await tx.run(
@@ -140,7 +148,10 @@ async def advance(
 
 async def end(tx: Transaction, import_id: UUID, state: str) -> None:
     await tx.run(
-        "update imports set state = $2, ended_at = $3 where id = $1", import_id, state, tx.now
+        "update imports set state = $2, ended_at = $3 where id = $1",
+        import_id,
+        state,
+        tx.now,
     )
 
 

@@ -168,7 +168,9 @@ async def missing_photos(tx: Transaction, visit_id: UUID, photos: Sequence[str])
 async def mark_counted(tx: Transaction, visit_id: UUID) -> bool:
     """Let a visit count; return False if it counts already."""
     marked = await tx.run(
-        "update visits set counted_at = $2 where id = $1 and counted_at is null", visit_id, tx.now
+        "update visits set counted_at = $2 where id = $1 and counted_at is null",
+        visit_id,
+        tx.now,
     )
     return marked > 0
 
@@ -196,7 +198,10 @@ def _visit_entry(record: asyncpg.Record) -> VisitEntry:
 
 
 async def counts_since(
-    tx: Transaction, since: datetime, *, inspector_id: UUID | None = None
+    tx: Transaction,
+    since: datetime,
+    *,
+    inspector_id: UUID | None = None,
 ) -> VisitCounts:
     """Count the visits received since then, of one inspector or of all."""
     record = await tx.fetchrow(

@@ -67,7 +67,10 @@ async def log(
 
 @router.post("/deliveries/{delivery_id}/resending", policy=ADMIN, status_code=202)
 async def resend(
-    tx: Tx, user: CurrentUser, idempotency: Idempotency, delivery_id: UUID
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    delivery_id: UUID,
 ) -> Response:
     """Send a failed delivery again, with the same key."""
     return await idempotency.respond(202, delivery.resend(tx, delivery_id=delivery_id, by=user))

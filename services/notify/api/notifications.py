@@ -100,7 +100,10 @@ async def record_receipt(
 
 
 async def _record_receipt(
-    tx: Transaction, user: Account, notification_id: UUID, body: ReadReceiptRequest
+    tx: Transaction,
+    user: Account,
+    notification_id: UUID,
+    body: ReadReceiptRequest,
 ) -> ReadReceiptResponse:
     if not await views.is_readable(tx, user=user, notification_id=notification_id):
         raise NotFound

@@ -62,7 +62,10 @@ async def subscribe(
 
 
 async def _subscribe(
-    tx: Transaction, user: Account, subscription_id: UUID, body: SubscriptionRequest
+    tx: Transaction,
+    user: Account,
+    subscription_id: UUID,
+    body: SubscriptionRequest,
 ) -> SubscriptionResponse:
     row = await actions.subscribe(tx, subscription_id=subscription_id, by=user, **body.model_dump())
     # Without the secret: the response is stored with the idempotency key.
@@ -71,7 +74,10 @@ async def _subscribe(
 
 @router.delete("/subscriptions/{subscription_id}", policy=ADMIN)
 async def stop(
-    tx: Tx, user: CurrentUser, idempotency: Idempotency, subscription_id: UUID
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    subscription_id: UUID,
 ) -> Response:
     """Stop a subscription and destroy its address."""
     stopped = actions.stop_subscription(tx, subscription_id=subscription_id, by=user)

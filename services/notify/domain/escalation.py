@@ -29,7 +29,10 @@ class EscalationCandidate:
 
 
 def escalations_of(
-    lapse: EscalationCandidate, reference: ReferenceData, *, now: datetime
+    lapse: EscalationCandidate,
+    reference: ReferenceData,
+    *,
+    now: datetime,
 ) -> list[NewNotification]:
     """Return the notifications that follow an unresolved lapse.
 

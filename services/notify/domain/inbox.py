@@ -20,7 +20,10 @@ class ReadState(LabelledEnum):
 
 
 def read_state(
-    *, seen_at: datetime | None, done_at: datetime | None, resolved_at: datetime | None
+    *,
+    seen_at: datetime | None,
+    done_at: datetime | None,
+    resolved_at: datetime | None,
 ) -> ReadState:
     """Return the strongest state that applies."""
     if done_at:

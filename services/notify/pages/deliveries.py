@@ -46,7 +46,10 @@ async def log(
 
 @router.post("/log/{delivery_id}/resending", policy=allow(Role.ADMIN))
 async def resend(
-    tx: Tx, user: CurrentUser, idempotency: Idempotency, delivery_id: UUID
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    delivery_id: UUID,
 ) -> Response:
     resent = delivery.resend(tx, delivery_id=delivery_id, by=user)
     return await idempotency.redirect(resent, to="/notify/log")

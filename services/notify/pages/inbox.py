@@ -53,7 +53,10 @@ async def unread(tx: Tx, user: CurrentUser) -> Response:
 
 @router.get("/notifications/{notification_id}", policy=SIGNED_IN)
 async def open_notification(
-    request: Request, tx: Tx, user: CurrentUser, notification_id: UUID
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    notification_id: UUID,
 ) -> Response:
     """Redirect to the page where the person can act, and mark the notification as seen."""
     link = await actions.open_notification(tx, notification_id=notification_id, by=user)

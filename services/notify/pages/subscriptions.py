@@ -45,7 +45,10 @@ async def rules(request: Request, tx: Tx) -> Response:
 
 @router.post("", policy=ADMIN)
 async def subscribe(
-    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
 ) -> Response:
     form = await read_form(request, SubscriptionForm)
     await _check(tx, form)
@@ -56,7 +59,10 @@ async def subscribe(
 
 @router.post("/{subscription_id}/end", policy=ADMIN)
 async def stop(
-    tx: Tx, user: CurrentUser, idempotency: Idempotency, subscription_id: UUID
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    subscription_id: UUID,
 ) -> Response:
     stopped = actions.stop_subscription(tx, subscription_id=subscription_id, by=user)
     return await idempotency.redirect(stopped, to="/notify/rules")
@@ -69,7 +75,10 @@ async def _check(tx: Transaction, form: Form[SubscriptionForm]) -> None:
         return
     try:
         await actions.check_subscription(
-            tx, role=wanted.role, unit_id=wanted.unit_id, address=wanted.address
+            tx,
+            role=wanted.role,
+            unit_id=wanted.unit_id,
+            address=wanted.address,
         )
     except Rejected as rejected:
         form.add_error(rejected.sentence, rejected.field or "")
@@ -80,7 +89,9 @@ async def _subscribe(tx: Transaction, wanted: SubscriptionForm, user: Account) -
 
 
 async def _rules_page(
-    request: Request, tx: Transaction, rejected: Form[SubscriptionForm] | None = None
+    request: Request,
+    tx: Transaction,
+    rejected: Form[SubscriptionForm] | None = None,
 ) -> Response:
     return render_page(
         request,

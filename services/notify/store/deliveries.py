@@ -196,10 +196,20 @@ order by d.id desc limit $6
 
 
 async def list_log(
-    tx: Transaction, wanted: DeliveryFilter, *, before: UUID | None, limit: int
+    tx: Transaction,
+    wanted: DeliveryFilter,
+    *,
+    before: UUID | None,
+    limit: int,
 ) -> list[DeliveryLogEntry]:
     """Return deliveries, newest first."""
     rows = await tx.fetch(
-        _LIST_LOG, wanted.role, wanted.state, wanted.channel, wanted.number, before, limit
+        _LIST_LOG,
+        wanted.role,
+        wanted.state,
+        wanted.channel,
+        wanted.number,
+        before,
+        limit,
     )
     return [DeliveryLogEntry(**row) for row in rows]

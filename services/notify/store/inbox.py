@@ -89,7 +89,12 @@ where {_VISIBLE} and {_WANTED} order by subjects.newest desc, n.id desc
 
 
 async def list_by_subject(
-    tx: Transaction, user: Account, *, include_read: bool, before: UUID | None, limit: int
+    tx: Transaction,
+    user: Account,
+    *,
+    include_read: bool,
+    before: UUID | None,
+    limit: int,
 ) -> list[InboxItem]:
     """Return the account's notifications, grouped by subject, newest subject first.
 
@@ -110,7 +115,12 @@ order by n.id limit $6
 
 
 async def list_by_age(
-    tx: Transaction, user: Account, *, number: str | None, after: UUID | None, limit: int
+    tx: Transaction,
+    user: Account,
+    *,
+    number: str | None,
+    after: UUID | None,
+    limit: int,
 ) -> list[InboxItem]:
     """Return the account's notifications, oldest first, optionally about one `number`."""
     rows = await tx.fetch(_LIST_BY_AGE, *_audience(user), user.id, number, after, limit)

@@ -134,7 +134,9 @@ async def lock_score_baselines(
 ) -> dict[UnitInCampaign, Decimal]:
     """Return the existing baselines of `keys`, locked in key order."""
     rows = await tx.fetch(
-        _LOCK_BASELINES, [key.campaign_id for key in keys], [key.unit_id for key in keys]
+        _LOCK_BASELINES,
+        [key.campaign_id for key in keys],
+        [key.unit_id for key in keys],
     )
     return {UnitInCampaign(row["campaign_id"], row["unit_id"]): row["total"] for row in rows}
 

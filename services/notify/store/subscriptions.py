@@ -20,6 +20,8 @@ async def list_active(tx: Transaction) -> list[Subscription]:
     query = select(Subscription).where(col(Subscription.stopped_at).is_(None))
     return await tx.scalars(
         query.order_by(
-            col(Subscription.role), col(Subscription.unit_id), col(Subscription.created_at)
+            col(Subscription.role),
+            col(Subscription.unit_id),
+            col(Subscription.created_at),
         )
     )

@@ -62,7 +62,12 @@ def visible_role(user: Account) -> str | None:
 
 
 async def list_deliveries(
-    tx: Transaction, wanted: DeliveryFilter, *, user: Account, before: UUID | None, limit: int
+    tx: Transaction,
+    wanted: DeliveryFilter,
+    *,
+    user: Account,
+    before: UUID | None,
+    limit: int,
 ) -> list[DeliveryLogEntry]:
     """Return the deliveries that this account may see, newest first."""
     visible = replace(wanted, role=visible_role(user))

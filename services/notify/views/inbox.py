@@ -139,7 +139,12 @@ def _action_label(item: InboxItem) -> str:
 
 
 async def list_notifications(
-    tx: Transaction, *, user: Account, number: str | None, after: UUID | None, limit: int
+    tx: Transaction,
+    *,
+    user: Account,
+    number: str | None,
+    after: UUID | None,
+    limit: int,
 ) -> list[InboxItem]:
     """Return this account's notifications, oldest first, optionally about one `number`."""
     return await inbox.list_by_age(tx, user, number=number, after=after, limit=limit)
