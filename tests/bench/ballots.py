@@ -59,7 +59,7 @@ def ballot(rng: Random) -> BallotSubmitted:
 
 
 async def filled(world: World, count: int, *, template: str | None = None) -> Settings:
-    """An installation whose topic already holds so many ballots, as the relay would have sent them."""
+    """Return an installation whose topic holds `count` ballots, as the relay sends them."""
     settings = await world.installation(template=template)
     await create_topics(settings)
     rng = Random(2026)

@@ -1,5 +1,6 @@
-"""The servers that the measurements drive, each in a separate process: `python -m tests.bench.serving
-product|intake|bare`.
+"""The servers that the measurements drive, each in a separate process.
+
+Run `python -m tests.bench.serving product|intake|bare`.
 """
 
 import asyncio
