@@ -12,6 +12,8 @@ from itertools import count
 from random import Random
 from typing import Final
 
+import msgspec
+
 from services.simulate import texts
 from services.simulate.accounts import REVIEWER, SUPERVISOR, DemoAccount, handler_of, head_of
 from services.simulate.client import Client, Json, RequestRejected, id_of
@@ -80,8 +82,31 @@ class ClientPool:
         return self._signed_in[account.name]
 
 
-CaseAction = Callable[[Json, Random], Awaitable[None]]
 CaseVersion = tuple[str, int]
+
+
+class OpenCase(msgspec.Struct, frozen=True):
+    """A case as a list of the API shows it; `due_at` is that of its first deadline."""
+
+    number: str
+    version: int
+    state: str
+    kind: str
+    unit_id: str | None
+    due_at: datetime | None
+    deadline_status: str | None
+
+    @property
+    def key(self) -> CaseVersion:
+        return self.number, self.version
+
+    @property
+    def assigned_unit(self) -> str:
+        assert self.unit_id is not None, "only an assigned case is handled by a unit"
+        return self.unit_id
+
+
+CaseAction = Callable[[OpenCase, Random], Awaitable[None]]
 
 
 @dataclass(kw_only=True)
@@ -99,47 +124,46 @@ class DemoStaff:
     _act_at: dict[CaseVersion, datetime | None] = field(default_factory=dict)
     """When each version of a case is acted on (legal time); None: never."""
 
-    async def ready(self, now: datetime) -> list[tuple[Json, Random]]:
+    async def ready(self, now: datetime) -> list[tuple[OpenCase, Random]]:
         """Return the open cases to act on now."""
         cases = await self._open_cases()
-        self.counts = Counter(case["state"] for case in cases)
+        self.counts = Counter(case.state for case in cases)
         own = self._own(cases)
         return [(case, rng) for case, rng in own if self._is_ready(case, rng, now)]
 
-    async def _open_cases(self) -> list[Json]:
+    async def _open_cases(self) -> list[OpenCase]:
         supervisor = await self.clients(SUPERVISOR)
-        cases: list[Json] = []
+        cases: list[OpenCase] = []
         for page in count(1):
             found, total = await supervisor.cases(state=list(OPEN_STATES), page=page)
-            cases += found
+            cases += msgspec.convert(found, type=list[OpenCase])
             if not found or len(cases) >= total:
                 break
         return cases
 
-    def _own(self, cases: list[Json]) -> Iterator[tuple[Json, Random]]:
+    def _own(self, cases: list[OpenCase]) -> Iterator[tuple[OpenCase, Random]]:
         for case in cases:
-            if belongs_to_demo(case):
-                yield case, Random(f"{self.seed}/{case['number']}/{case['version']}")
+            if belongs_to_demo(case.unit_id):
+                yield case, Random(f"{self.seed}/{case.number}/{case.version}")
 
-    def _is_ready(self, case: Json, rng: Random, now: datetime) -> bool:
-        version = _version(case)
-        if version not in self._act_at:
-            self._act_at[version] = self._planned_at(case, rng, now)
-        act_at = self._act_at[version]
+    def _is_ready(self, case: OpenCase, rng: Random, now: datetime) -> bool:
+        if case.key not in self._act_at:
+            self._act_at[case.key] = self._planned_at(case, rng, now)
+        act_at = self._act_at[case.key]
         return act_at is not None and now >= act_at
 
-    def _planned_at(self, case: Json, rng: Random, now: datetime) -> datetime | None:
+    def _planned_at(self, case: OpenCase, rng: Random, now: datetime) -> datetime | None:
         """Return when a case is acted on: mostly in time; the worse the unit, the more often late
         or never.
         """
-        if case["state"] in ("pending", "reviewing"):
+        if case.state in ("pending", "reviewing"):
             hours = rng.uniform(1, 8)
             return self._in_office_hours(now + timedelta(hours=hours), rng)
         return self._planned_by_unit(case, rng, now)
 
-    def _planned_by_unit(self, case: Json, rng: Random, now: datetime) -> datetime | None:
-        weakness = 1 - self.quality.get(case["unit_id"], QUALITY_DEFAULT)
-        due = _instant(case["due_at"])
+    def _planned_by_unit(self, case: OpenCase, rng: Random, now: datetime) -> datetime | None:
+        weakness = 1 - self.quality.get(case.unit_id or "", QUALITY_DEFAULT)
+        due = case.due_at
         luck = rng.random()
         if luck < NEVER_SHARE * weakness:
             return None
@@ -157,7 +181,7 @@ class DemoStaff:
     def _in_office_hours(self, at: datetime, rng: Random) -> datetime:
         return in_office_hours(at, self.calendar, rng)
 
-    async def act(self, case: Json, rng: Random) -> None:
+    async def act(self, case: OpenCase, rng: Random) -> None:
         """Act on a case as its state requires."""
         actions: dict[str, CaseAction] = {
             "pending": self._triage,
@@ -166,27 +190,27 @@ class DemoStaff:
             "reviewing": self._review,
         }
         try:
-            await actions[case["state"]](case, rng)
+            await actions[case.state](case, rng)
         except RequestRejected as rejected:
             if rejected.status not in TOLERATED_STATUSES:
                 raise
-            self._act_at[_version(case)] = None
+            self._act_at[case.key] = None
 
-    async def _triage(self, case: Json, rng: Random) -> None:
+    async def _triage(self, case: OpenCase, rng: Random) -> None:
         reviewer = await self.clients(REVIEWER)
         if rng.random() < NOT_ACCEPTED_SHARE:
             await self._refuse(reviewer, case)
         else:
             await self._assign(reviewer, case)
 
-    async def _refuse(self, reviewer: Client, case: Json) -> None:
-        number, version = _version(case)
+    async def _refuse(self, reviewer: Client, case: OpenCase) -> None:
+        number, version = case.key
         refusal = {"reason": "in_procedure", "explanation": ""}
         key = id_of(number, version, "refuse")
         await reviewer.act(number, "non-acceptance", refusal, key=key)
 
-    async def _assign(self, reviewer: Client, case: Json) -> None:
-        number, version = _version(case)
+    async def _assign(self, reviewer: Client, case: OpenCase) -> None:
+        number, version = case.key
         details = await reviewer.case(number)
         accused = details["origin"]["named_unit_id"]
         # A report is never assigned to the unit that it accuses.
@@ -195,10 +219,10 @@ class DemoStaff:
         key = id_of(number, version, "assign")
         await reviewer.act(number, "assignment", assignment, key=key)
 
-    async def _accept(self, case: Json, rng: Random) -> None:
-        handler = await self.clients(handler_of(case["unit_id"]))
-        number, version = _version(case)
-        if rng.random() < RETURNED_SHARE and case["kind"] == "complaint":
+    async def _accept(self, case: OpenCase, rng: Random) -> None:
+        handler = await self.clients(handler_of(case.assigned_unit))
+        number, version = case.key
+        if rng.random() < RETURNED_SHARE and case.kind == "complaint":
             reason = {"reason": "not_ours", "basis": rng.choice(texts.RETURNED)}
             key = id_of(number, version, "return")
             await handler.act(number, "return", reason, key=key)
@@ -206,16 +230,16 @@ class DemoStaff:
         key = id_of(number, version, "accept")
         await handler.accept_case(number, key=key)
 
-    async def _handle(self, case: Json, rng: Random) -> None:
-        handler = await self.clients(handler_of(case["unit_id"]))
+    async def _handle(self, case: OpenCase, rng: Random) -> None:
+        handler = await self.clients(handler_of(case.assigned_unit))
         wants_extension = rng.random() < EXTENDED_SHARE
-        may_extend = wants_extension and case["deadline_status"] in ("normal", "warning")
+        may_extend = wants_extension and case.deadline_status in ("normal", "warning")
         if may_extend and await self._extend(handler, case, rng):
             return
         await self._submit(handler, case, texts.outcome(rng))
 
-    async def _submit(self, handler: Client, case: Json, result: texts.HandlingResult) -> None:
-        number, version = _version(case)
+    async def _submit(self, handler: Client, case: OpenCase, result: texts.HandlingResult) -> None:
+        number, version = case.key
         body = {
             "account": result.account,
             "finding": result.finding,
@@ -225,29 +249,29 @@ class DemoStaff:
         key = id_of(number, version, "submit")
         await handler.submit_result(number, body, key=key)
 
-    async def _extend(self, handler: Client, case: Json, rng: Random) -> bool:
+    async def _extend(self, handler: Client, case: OpenCase, rng: Random) -> bool:
         """Request an extension and approve it. Return False if the system rejects it."""
-        number, version = _version(case)
+        number, version = case.key
         request = {"amount": EXTENSION_DAYS, "reason": rng.choice(texts.EXTENDED)}
         key = id_of(number, version, "extension")
         try:
             await handler.act(number, "extension", request, key=key)
         except RequestRejected:
             return False
-        for account in (head_of(case["unit_id"]), SUPERVISOR):
+        for account in (head_of(case.assigned_unit), SUPERVISOR):
             await self._approve_extension(case, account)
         return True
 
-    async def _approve_extension(self, case: Json, account: DemoAccount) -> None:
+    async def _approve_extension(self, case: OpenCase, account: DemoAccount) -> None:
         approver = await self.clients(account)
-        number, version = _version(case)
+        number, version = case.key
         approval = {"agree": True, "opinion": "同意延期，请抓紧办理。"}
         key = id_of(number, version, "agree", account.name)
         await approver.act(number, "extension/approval", approval, key=key)
 
-    async def _review(self, case: Json, rng: Random) -> None:
+    async def _review(self, case: OpenCase, rng: Random) -> None:
         supervisor = await self.clients(SUPERVISOR)
-        number, version = _version(case)
+        number, version = case.key
         approve = rng.random() > SENT_BACK_SHARE
         opinions = texts.APPROVED if approve else texts.SENT_BACK
         opinion = rng.choice(opinions)
@@ -262,7 +286,7 @@ class DemoStaff:
         """Submit what units owe: most before it is due, a few late, one or two never."""
         supervisor = await self.clients(SUPERVISOR)
         for obligation in await supervisor.obligations():
-            if belongs_to_demo(obligation) and obligation["fulfilled_at"] is None:
+            if belongs_to_demo(obligation["unit_id"]) and obligation["fulfilled_at"] is None:
                 await self._fulfil(obligation, now)
 
     async def _fulfil(self, obligation: Json, now: datetime) -> None:
@@ -287,17 +311,9 @@ class DemoStaff:
         )
 
 
-def belongs_to_demo(record: Json) -> bool:
-    """Return whether a case or obligation has no unit yet or a unit of the demo.
+def belongs_to_demo(unit_id: str | None) -> bool:
+    """Return whether a case or obligation has no unit yet, or a unit of the demo.
 
     Other units may be registered beside them.
     """
-    return record["unit_id"] is None or record["unit_id"] in UNITS_BY_ID
-
-
-def _version(case: Json) -> CaseVersion:
-    return case["number"], case["version"]
-
-
-def _instant(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+    return unit_id is None or unit_id in UNITS_BY_ID
