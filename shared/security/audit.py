@@ -374,8 +374,9 @@ async def seal(
     if not rows:
         return None
     tree = _tree_at_checkpoint((await tx.fetch(_LAST))[0], signer)
-    sealed = seal_entries(tree, [entry_from_row(row) for row in rows], signer)
-    ids = [row["id"] for row in rows]
+    entries = [entry_from_row(row) for row in rows]
+    sealed = seal_entries(tree, entries, signer)
+    ids = [row.get("id") for row in rows]
     await tx.run(_SEAL, ids, sealed.positions, sealed.hashes, sealed.proofs)
     await _insert_checkpoint(tx, sealed)
     return sealed.checkpoint

@@ -41,7 +41,8 @@ from shared.web.errors import (
 )
 from shared.web.forms import FieldError, Form, read_form
 from shared.web.headers import RequestMiddleware
-from shared.web.idempotency import CoalescedIdempotency, Idempotency, delete_expired_keys
+from shared.web.idempotency import CoalescedIdempotency, Idempotency
+from shared.web.idempotency_store import delete_expired_keys
 from shared.web.navigation import (
     MenuEntry,
     PaletteResult,

@@ -12,9 +12,9 @@ Both use the same claim, the same encoding and the same table, `idempotency`.
 """
 
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Final, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 from fastapi import Depends
@@ -26,16 +26,22 @@ from shared.appraisal.errors import Rejected
 from shared.foundation.coalescing import Coalescer
 from shared.storage.connections import Database
 from shared.storage.errors import CONTENTION_ERRORS, is_unavailable
-from shared.storage.transaction import FirstQuery, Transaction
+from shared.storage.transaction import Transaction
 from shared.web.app_state import app_state
 from shared.web.dependencies import Tx
 from shared.web.errors import Failure
 from shared.web.idempotency_keys import IdempotencyKey, read_idempotency_key
-from shared.web.rendering import redirect
+from shared.web.idempotency_store import (
+    SET_LOCK_TIMEOUT,
+    StoredResponse,
+    claim_keys,
+    claim_statement,
+    claimed_keys,
+    release_keys,
+    store_responses,
+    stored_responses,
+)
 
-RETENTION_HOURS: Final = 72
-"""How long a repetition is recognised."""
-REPLAYED: Final = "Idempotency-Replayed"
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 BatchAction = Callable[[Transaction, Sequence[ItemT]], Awaitable[Sequence[ResultT | Rejected]]]
@@ -54,34 +60,6 @@ class IdempotencyKeyReused(Failure):
         super().__init__(
             "这个幂等键已用于另一个请求。新操作请换用新的 Idempotency-Key；在页面上请刷新后再提交。"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class StoredResponse:
-    """The response to a request. `replayed`: an earlier request with the same key produced it."""
-
-    status: int
-    body: Any
-    replayed: bool = False
-
-    def response(self) -> Response:
-        """Return the response as JSON, with a header if it is replayed."""
-        content = msgspec.json.encode(self.body)
-        return Response(content, self.status, self.headers, media_type="application/json")
-
-    def redirect(self, request: Request) -> Response:
-        """Return the response as a redirect to `body["to"]`."""
-        response = redirect(request, self.body["to"])
-        response.headers.update(self.headers)
-        return response
-
-    def with_fields(self, **fields: str) -> "StoredResponse":
-        """Return the response with further fields in its body, which are not stored."""
-        return replace(self, body=self.body | fields)
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {REPLAYED: "true"} if self.replayed else {}
 
 
 def _encode_model(value: Any) -> Any:
@@ -135,7 +113,7 @@ async def _apply(
         outcomes[write.key] = write.outcome(result)
     await _store_outcomes(tx, outcomes)
     repeated = [write.key for write in writes if leaders.get(write.key.value) is not write]
-    replays = outcomes | await _stored_responses(tx, repeated)
+    replays = outcomes | await stored_responses(tx, repeated)
     return [
         outcomes[write.key]
         if leaders.get(write.key.value) is write
@@ -154,8 +132,8 @@ async def _store_outcomes(
             rejected.append(key.value)
         else:
             responses[key.value] = outcome
-    await _store_responses(tx, responses)
-    await _release_keys(tx, rejected)
+    await store_responses(tx, responses)
+    await release_keys(tx, rejected)
 
 
 # ── in the request's own transaction ──────────────────────────────────────────────────────────────
@@ -187,7 +165,7 @@ class IdempotentWrite:
     async def _run(
         self, action: Awaitable[ResultT], to_response: Callable[[ResultT], StoredResponse]
     ) -> StoredResponse:
-        claimed = await _claim_keys(self._tx, [self._key])
+        claimed = await claim_keys(self._tx, [self._key])
         if not claimed:
             _discard(action)
         write = _Write(self._key, action, to_response)
@@ -263,11 +241,11 @@ class WriteCoalescer:
     async def _write_batch(
         self, action: BatchAction[Any, Any], writes: Sequence[_Write[Any, Any]]
     ) -> list[StoredResponse | Exception]:
-        claim = _claim_statement([write.key for write in writes])
+        claim = claim_statement([write.key for write in writes])
         async with self._database.transaction(
-            self._context, claim, setup_sql=_SET_LOCK_TIMEOUT
+            self._context, claim, setup_sql=SET_LOCK_TIMEOUT
         ) as tx:
-            return await _apply(tx, _claimed_keys(tx.first_row), writes, action)
+            return await _apply(tx, claimed_keys(tx.first_row), writes, action)
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,86 +296,3 @@ CoalescedIdempotency = Annotated[CoalescedWrite, Depends(_coalesced_write)]
 def _fails_whole_batch(error: BaseException) -> bool:
     """Return whether `error` would fail every write alike: not if one write waits for a lock."""
     return is_unavailable(error) and not isinstance(error, CONTENTION_ERRORS)
-
-
-# ── the table `idempotency` of every schema ───────────────────────────────────────────────────────
-
-_SET_LOCK_TIMEOUT: Final = "set local lock_timeout = '3s'"
-"""Bounds how long a shared transaction waits for a lock that one of its writes needs."""
-# Keys are inserted in one order, so that two transactions never wait for each other.
-_CLAIM_KEYS: Final = """
-with claimed as (
-  insert into idempotency (key, fingerprint, status)
-  select key, fingerprint, 0
-  from unnest($1::text[], $2::text[]) with ordinality as c (key, fingerprint, n)
-  order by key, n
-  on conflict (key) do nothing returning key
-)
-select public.app_now() as now, (select array_agg(key) from claimed) as claimed
-"""
-_STORE_RESPONSES: Final = """
-update idempotency i set status = k.status, response = k.body
-from unnest($1::text[], $2::int[], $3::jsonb[]) as k (key, status, body)
-where i.key = k.key
-"""
-_STORED_RESPONSES: Final = """
-select key, fingerprint, status, response::text as response
-from idempotency where key = any($1::text[])
-"""
-_DELETE_EXPIRED: Final = """
-delete from idempotency where key in (
-  select key from idempotency
-  where created_at < clock_timestamp() - make_interval(hours => $1) limit $2
-)
-"""
-
-
-def _claim_statement(keys: Sequence[IdempotencyKey]) -> FirstQuery:
-    """Return the statement that claims `keys`, which can also open a transaction."""
-    values = [key.value for key in keys]
-    fingerprints = [key.fingerprint for key in keys]
-    return _CLAIM_KEYS, (values, fingerprints)
-
-
-def _claimed_keys(row: Mapping[str, Any] | None) -> frozenset[str]:
-    return frozenset((row["claimed"] if row else None) or ())
-
-
-async def _claim_keys(tx: Transaction, keys: Sequence[IdempotencyKey]) -> frozenset[str]:
-    """Claim `keys` and return those claimed. Waits while another transaction holds one of them."""
-    sql, arguments = _claim_statement(keys)
-    return _claimed_keys(await tx.fetchrow(sql, *arguments))
-
-
-async def _store_responses(tx: Transaction, responses: Mapping[str, StoredResponse]) -> None:
-    if not responses:
-        return
-    statuses = [stored.status for stored in responses.values()]
-    bodies = [msgspec.json.encode(stored.body).decode() for stored in responses.values()]
-    await tx.run(_STORE_RESPONSES, list(responses), statuses, bodies)
-
-
-async def _release_keys(tx: Transaction, keys: Sequence[str]) -> None:
-    if keys:
-        await tx.run("delete from idempotency where key = any($1::text[])", keys)
-
-
-async def _stored_responses(
-    tx: Transaction, keys: Sequence[IdempotencyKey]
-) -> dict[IdempotencyKey, StoredResponse | Rejected]:
-    """Return the stored responses by key, without those whose key belongs to another request."""
-    if not keys:
-        return {}
-    rows = await tx.fetch(_STORED_RESPONSES, [key.value for key in keys])
-    return {
-        IdempotencyKey(row["key"], row["fingerprint"]): StoredResponse(
-            row["status"], msgspec.json.decode(row["response"]), replayed=True
-        )
-        for row in rows
-    }
-
-
-async def delete_expired_keys(tx: Transaction, *, batch: int = 1000) -> bool:
-    """Delete up to `batch` keys older than RETENTION_HOURS; return whether there may be more."""
-    deleted = await tx.run(_DELETE_EXPIRED, RETENTION_HOURS, batch)
-    return deleted == batch

@@ -19,11 +19,10 @@ from shared.web.idempotency import (
     CoalescedWrite,
     IdempotencyKeyReused,
     IdempotentWrite,
-    StoredResponse,
     WriteCoalescer,
-    delete_expired_keys,
 )
 from shared.web.idempotency_keys import IdempotencyKey, read_idempotency_key
+from shared.web.idempotency_store import StoredResponse, delete_expired_keys
 from tests.browser.gallery import make_app
 
 OPERATOR, OFFICE = f"token-{Role.OPERATOR}", f"token-{Role.OFFICE}"

@@ -270,7 +270,7 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "of writes that share a transaction a rejected one keeps its key",
         "shared/web",
-        "    await _release_keys(tx, rejected)\n",
+        "    await release_keys(tx, rejected)\n",
         "",
         "tests/shared/test_idempotency.py::test_a_refusal_among_many_is_alone_and_its_key_stays_free",
     ),
