@@ -60,7 +60,7 @@ MENU_ENTRIES: Final = (
     MenuEntry("外勤检查", "/intake/field/", "intake", allow(Role.INSPECTOR)),
     MenuEntry("待上传", "/intake/field/queue", "intake", allow(Role.INSPECTOR)),
     MenuEntry("测评问卷", "/intake/questionnaires", "intake", OFFICE),
-    MenuEntry("检查计划", "/intake/field/plans", "intake", OFFICE),
+    MenuEntry("检查记录", "/intake/field/plans", "intake", OFFICE),
     MenuEntry("我的办理", "/casework/", "casework", allow(Role.HANDLER), "q"),
     MenuEntry("单位审批", "/casework/approvals", "casework", allow(Role.UNIT_HEAD)),
     MenuEntry("督办台", "/casework/supervise", "casework", allow(Role.SUPERVISOR), "s"),

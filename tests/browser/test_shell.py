@@ -380,9 +380,9 @@ async def test_the_palette_finds_pages_and_units_by_initials(gallery: Gallery) -
     await page.wait_for_url("**/gallery/units/u1")
 
     await page.keyboard.press("Control+k")
-    await page.keyboard.type("jcjh")
+    await page.keyboard.type("jcjl")
     await expect(page.locator("#palette-list [role=option]")).to_have_count(1)
-    await expect(page.locator("#palette-list")).to_contain_text("检查计划")
+    await expect(page.locator("#palette-list")).to_contain_text("检查记录")
     await expect(page.locator("#palette [role=status]")).to_have_text("1 个结果")
     await page.fill("#palette-q", "没有的东西")
     await expect(page.locator("#palette [role=status]")).to_have_text(
