@@ -9,7 +9,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 from faststream.kafka import KafkaBroker
+from typer.testing import CliRunner
 
+from services.cli.__main__ import cli
 from shared.appraisal.events import BallotSubmitted, encode
 from shared.foundation.failpoints import failpoint
 from shared.foundation.telemetry import events_consumed
@@ -470,6 +472,32 @@ async def test_failed_replay_does_not_block_others(world, monkeypatch):
 
     world.recorder.fail = fail
     assert await replay(world.consumer_db, world.recorder.on, None, by="tester") == (15, 15)
+
+
+async def test_discarded_dead_letter_never_takes_effect(world, monkeypatch):
+    async with world.run(consuming=False) as (publisher,):
+        await world.publish(rated(uuid4()))
+        await until(lambda: _all_sent(publisher.relay))
+    (record,) = await read_topic(world.settings, "complaints")
+    async with world.consumer_db.transaction() as tx:
+        await dead_letter_rows.insert(tx, [FailedRecord(record, "handler", "a bug", 5)])
+    (dead_letter,) = await dlq(world.consumer_db)
+    monkeypatch.setattr(
+        "services.cli.commands.dead_letters.installed_settings", lambda data: world.settings
+    )
+    command = ["discard", "casework", str(dead_letter["id"]), "--by", "Li"]
+
+    first = await asyncio.to_thread(CliRunner().invoke, cli, command)
+    again = await asyncio.to_thread(CliRunner().invoke, cli, command)
+
+    assert (first.exit_code, again.exit_code) == (0, 0)
+    (dead_letter,) = await dlq(world.consumer_db)
+    assert (dead_letter["state"], dead_letter["resolved_by"]) == ("discarded", "Li")
+    assert await replay(world.consumer_db, world.recorder.on, None, by="tester") == (0, 0)
+    assert await world.recorder.effects(world.consumer_db) == []
+    async with world.consumer_db.transaction() as tx:
+        entries = await tx.fetch("select actor from audit where action = 'dead_letter.discarded'")
+    assert [entry["actor"] for entry in entries] == ["Li"]
 
 
 async def test_versions_are_read_again_after_waiting_for_another_replica(world):
