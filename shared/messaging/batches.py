@@ -28,11 +28,7 @@ Batch = Sequence[Incoming]
 def read_all(records: Iterable[ConsumerRecord], consumed_types: Collection[str]) -> list[Incoming]:
     """Read the envelopes of `records`, and decode the bodies of the consumed types."""
     batch = [_read(record) for record in records]
-    for item in batch:
-        if isinstance(item, IncomingEvent) and item.meta.type in consumed_types:
-            # A body that cannot be decoded raises again when the event is applied.
-            with suppress(RecordDecodeError):
-                item.event()
+    _decode_bodies(batch, consumed_types)
     return batch
 
 
@@ -41,6 +37,14 @@ def _read(record: ConsumerRecord) -> Incoming:
         return read(record)
     except RecordDecodeError as error:
         return MalformedRecord(record, error)
+
+
+def _decode_bodies(batch: Batch, consumed_types: Collection[str]) -> None:
+    for item in batch:
+        if isinstance(item, IncomingEvent) and item.meta.type in consumed_types:
+            # A body that cannot be decoded raises again when the event is applied.
+            with suppress(RecordDecodeError):
+                item.event()
 
 
 def partition_of(item: Incoming) -> TopicPartition:
@@ -62,7 +66,11 @@ def split_by_partition(batch: list[Incoming]) -> list[list[Incoming]]:
     """Split a large batch by partition, so that partitions wait for the database independently."""
     if len(batch) < SPLIT_BATCH_FROM:
         return [batch]
+    return list(_by_partition(batch).values())
+
+
+def _by_partition(batch: Batch) -> dict[tuple[str, int], list[Incoming]]:
     chunks: dict[tuple[str, int], list[Incoming]] = defaultdict(list)
     for item in batch:
         chunks[item.record.topic, item.record.partition].append(item)
-    return list(chunks.values())
+    return chunks

@@ -40,7 +40,11 @@ class Bus:
     ) -> None:
         self.relay = Relay(database, settings, linger_seconds=relay_linger_seconds)
         self.consumer = Consumer(
-            database, handlers, settings, context=context, group=f"fengping-{database.schema}"
+            database,
+            handlers,
+            settings,
+            context=context,
+            group=f"fengping-{database.schema}",
         )
         self._database = database
         self._handlers = handlers
@@ -78,12 +82,12 @@ class Bus:
             try:
                 await self._maintain(rounds)
             except Exception as error:
-                if not is_unavailable(error):
-                    log.error(
-                        "bus maintenance failed",
-                        service=self._database.schema,
-                        **telemetry.describe(error),
-                    )
+                self._report(error)
+
+    def _report(self, error: Exception) -> None:
+        if not is_unavailable(error):
+            service = self._database.schema
+            log.error("bus maintenance failed", service=service, **telemetry.describe(error))
 
     async def _maintain(self, rounds: int) -> None:
         await self._update_gauges_and_request_missing()
@@ -98,6 +102,9 @@ class Bus:
             buffered = await buffered_events.count(tx)
             if buffered:
                 await request_missing(tx)
+        self._set_gauges(pending, buffered)
+
+    def _set_gauges(self, pending: int, buffered: int) -> None:
         telemetry.dlq_depth.labels(self.consumer.group).set(pending)
         telemetry.events_buffered.labels(self.consumer.group).set(buffered)
 

@@ -69,7 +69,11 @@ class Consumer:
         self.topics = _topics_of(handlers, settings)
         self.processor = BatchProcessor(database, handlers, context=context, group=self.group)
         self.verifier = LogVerifier(
-            self._kafka, database, settings, topics=self.topics, group=self.group
+            self._kafka,
+            database,
+            settings,
+            topics=self.topics,
+            group=self.group,
         )
         self.progress = ProgressWatch(
             self._kafka,
@@ -117,8 +121,16 @@ class Consumer:
 
     async def _start(self) -> None:
         self._broker = create_broker(self._settings, self.group)
-        self._subscriber = subscribe(
-            self._broker,
+        self._subscriber = self._subscribe(self._broker)
+        self.progress.restart()
+        self.verifier.restart()
+        self._scheduler.resume()
+        async with asyncio.timeout(START_TIMEOUT_SECONDS):
+            await self._broker.start()
+
+    def _subscribe(self, broker: KafkaBroker) -> Any:
+        subscriber = subscribe(
+            broker,
             self.topics,
             self._settings,
             group=self.group,
@@ -126,12 +138,8 @@ class Consumer:
             on_batch=self.on_batch,
         )
         # FastStream's own `get_msg` sleeps after an empty fetch for as long as the fetch waited.
-        self._subscriber.get_msg = self._fetch
-        self.progress.restart()
-        self.verifier.restart()
-        self._scheduler.resume()
-        async with asyncio.timeout(START_TIMEOUT_SECONDS):
-            await self._broker.start()
+        subscriber.get_msg = self._fetch
+        return subscriber
 
     async def _fetch(self, consumer: AIOKafkaConsumer) -> tuple[ConsumerRecord, ...]:
         fetched = await consumer.getmany(
@@ -149,11 +157,14 @@ class Consumer:
         finally:
             self._scheduler.cancel()
             self._offsets.cancel()
-            broker = self._broker
-            self._broker = None
-            self._subscriber = None
-            if broker:
-                await close_quietly(broker.stop(), seconds=CLOSE_TIMEOUT_SECONDS)
+            await self._close_broker()
+
+    async def _close_broker(self) -> None:
+        broker = self._broker
+        self._broker = None
+        self._subscriber = None
+        if broker:
+            await close_quietly(broker.stop(), seconds=CLOSE_TIMEOUT_SECONDS)
 
     # ── rebalancing ───────────────────────────────────────────────────────────────────────────────
 
@@ -194,13 +205,7 @@ class Consumer:
             failpoint("consumer.after_fetch")
             await retry_while_unavailable(self._apply_or_split, batch)
         except Exception as error:
-            log.error(
-                "batch will be refetched",
-                group=self.group,
-                count=len(batch),
-                **telemetry.describe(error),
-            )
-            await self._seek_back(batch)
+            await self._refetch(batch, error)
             return
         self.progress.note_progress()
         self._offsets.add(batch)
@@ -213,13 +218,23 @@ class Consumer:
                 raise
             await self._retry.apply_each(batch)
 
-    async def _seek_back(self, batch: Batch) -> None:
+    async def _refetch(self, batch: Batch, error: Exception) -> None:
         """Fetch the same records again after a pause."""
+        log.error(
+            "batch will be refetched",
+            group=self.group,
+            count=len(batch),
+            **telemetry.describe(error),
+        )
         await asyncio.sleep(random.uniform(*REFETCH_PAUSE_SECONDS))
         with suppress(KafkaError):
-            for tp, offset in first_offsets(batch).items():
-                if tp in self._kafka().assignment():
-                    self._kafka().seek(tp, offset)
+            self._seek_back(batch)
+
+    def _seek_back(self, batch: Batch) -> None:
+        consumer = self._kafka()
+        for tp, offset in first_offsets(batch).items():
+            if tp in consumer.assignment():
+                consumer.seek(tp, offset)
 
 
 class _RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]

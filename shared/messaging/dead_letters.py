@@ -11,7 +11,7 @@ from shared.messaging.envelope import Record, RecordDecodeError, read
 from shared.messaging.handlers import Handlers
 from shared.messaging.processor import apply_events
 from shared.messaging.store import dead_letters, inbox
-from shared.messaging.store.dead_letters import FailedRecord
+from shared.messaging.store.dead_letters import DeadLetter, FailedRecord
 from shared.storage.connections import Database
 from shared.storage.errors import is_unavailable
 from shared.storage.transaction import Transaction
@@ -39,6 +39,7 @@ def reason_of(error: BaseException) -> tuple[str, str]:
 
 
 def failure_of(record: Record, error: BaseException, attempts: int) -> FailedRecord:
+    """Return the row that dead-letters `record` because of `error`."""
     reason, detail = reason_of(error)
     return FailedRecord(record, reason, detail, attempts)
 
@@ -73,7 +74,11 @@ async def replay(
 
 
 async def _replay_one(
-    database: Database, handlers: Handlers, context: Any, entry_id: int, by: str
+    database: Database,
+    handlers: Handlers,
+    context: Any,
+    entry_id: int,
+    by: str,
 ) -> bool:
     replay_lock = inbox.exclusive_replay_lock(database.schema)
     try:
@@ -82,24 +87,27 @@ async def _replay_one(
     except Exception as error:
         if is_unavailable(error):
             raise
-        level = log.info if isinstance(error, RecordDecodeError) else log.warning
-        level("dead letter replay failed", service=database.schema, **telemetry.describe(error))
+        _report_failed_replay(database.schema, error)
         return False
 
 
-async def _apply_one(tx: Transaction, handlers: Handlers, entry_id: int, by: str) -> bool:
+def _report_failed_replay(service: str, error: Exception) -> None:
+    level = log.info if isinstance(error, RecordDecodeError) else log.warning
+    level("dead letter replay failed", service=service, **telemetry.describe(error))
+
+
+async def _apply_one(
+    tx: Transaction,
+    handlers: Handlers,
+    entry_id: int,
+    by: str,
+) -> bool:
     entry = await dead_letters.resolve(tx, entry_id, state="replayed", by=by)
     if entry is None:
         return False
     events = [read(entry.record)]
     await apply_events(tx, events, handlers, await inbox.insert(tx, events))
-    tx.audit(
-        "dead_letter.replayed",
-        entry_id,
-        by,
-        topic=entry.topic,
-        event_type=entry.type,
-    )
+    _audit(tx, "dead_letter.replayed", entry, by)
     return True
 
 
@@ -111,11 +119,9 @@ async def discard(tx: Transaction, entry_id: int, *, by: str) -> bool:
     entry = await dead_letters.resolve(tx, entry_id, state="discarded", by=by)
     if entry is None:
         return False
-    tx.audit(
-        "dead_letter.discarded",
-        entry_id,
-        by,
-        topic=entry.topic,
-        event_type=entry.type,
-    )
+    _audit(tx, "dead_letter.discarded", entry, by)
     return True
+
+
+def _audit(tx: Transaction, action: str, entry: DeadLetter, by: str) -> None:
+    tx.audit(action, entry.id, by, topic=entry.topic, event_type=entry.type)

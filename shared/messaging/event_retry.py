@@ -1,5 +1,7 @@
 """Events of a failed batch, one by one: bounded retries, then the dead-letter table."""
 
+from collections.abc import AsyncIterator
+
 import stamina
 
 from shared.appraisal.errors import Rejected
@@ -11,7 +13,9 @@ from shared.messaging.envelope import IncomingEvent, Record, RecordDecodeError
 from shared.messaging.processor import BatchProcessor
 from shared.messaging.store import buffered_events, inbox
 from shared.messaging.store import dead_letters as dead_letter_rows
+from shared.messaging.store.dead_letters import FailedRecord
 from shared.storage.errors import is_unavailable, retry_while_unavailable
+from shared.storage.transaction import Transaction
 
 ATTEMPTS_MAX = 5
 BACKOFF_SECONDS = 0.1
@@ -58,15 +62,7 @@ class EventRetry:
     async def _apply_or_give_up(self, item: Incoming) -> None:
         attempts = 0
         try:
-            async for attempt in stamina.retry_context(
-                on=_is_retriable,
-                attempts=ATTEMPTS_MAX,
-                timeout=None,
-                wait_initial=BACKOFF_SECONDS,
-                wait_max=BACKOFF_SECONDS_MAX,
-                wait_jitter=BACKOFF_JITTER_SECONDS,
-                wait_exp_base=BACKOFF_FACTOR,
-            ):
+            async for attempt in _bounded_attempts():
                 attempts = attempt.num
                 with attempt:
                     await self._processor.apply([item])
@@ -82,7 +78,10 @@ class EventRetry:
         self._report(culprit or item.record, error, attempts)
 
     async def _give_up_successor(
-        self, item: Incoming, error: Exception, attempts: int
+        self,
+        item: Incoming,
+        error: Exception,
+        attempts: int,
     ) -> Record | None:
         """Dead-letter the buffered successor of `item` that fails, and apply what precedes it.
 
@@ -106,18 +105,23 @@ class EventRetry:
 
         None if there is no successor or the event fails alone.
         """
-        async with self._database.transaction(self._processor.context) as tx:
-            if await buffered_events.successor_of(tx, item, after=0) is None:
-                return None
-        if not await self._dry_run(item, 0):
+        if not await self._has_successor(item) or not await self._dry_run(item, 0):
             return None
         successors = 0
         while await self._dry_run(item, successors + 1):
             successors += 1
         return successors
 
+    async def _has_successor(self, item: IncomingEvent) -> bool:
+        async with self._database.transaction(self._processor.context) as tx:
+            return await buffered_events.successor_of(tx, item, after=0) is not None
+
     async def _apply_up_to_culprit(
-        self, item: IncomingEvent, successors: int, error: Exception, attempts: int
+        self,
+        item: IncomingEvent,
+        successors: int,
+        error: Exception,
+        attempts: int,
     ) -> Record:
         async with self._processor.transaction_of([item]) as tx:
             await self._processor.apply_in(tx, [item], successors=successors)
@@ -125,9 +129,7 @@ class EventRetry:
             if culprit is None:
                 raise _BufferChanged
             failure = dead_letters.failure_of(culprit.record, error, attempts)
-            await dead_letter_rows.insert(tx, [failure])
-            await buffered_events.delete(tx, [culprit])
-            await inbox.forget(tx, culprit.meta.event_id)
+            await _dead_letter_buffered(tx, culprit, failure)
         return culprit.record
 
     async def _dry_run(self, item: IncomingEvent, successors: int) -> bool:
@@ -149,8 +151,7 @@ class EventRetry:
 
     def _report(self, record: Record, error: Exception, attempts: int) -> None:
         group = self._processor.group
-        telemetry.events_dead_lettered.labels(group, record.topic).inc()
-        telemetry.events_consumed.labels(group, record.topic, "dead_lettered").inc()
+        _count_dead_letter(group, record.topic)
         log.error(
             "event dead-lettered",
             group=group,
@@ -160,6 +161,33 @@ class EventRetry:
             attempts=attempts,
             **telemetry.describe(error),
         )
+
+
+def _count_dead_letter(group: str, topic: str) -> None:
+    telemetry.events_dead_lettered.labels(group, topic).inc()
+    telemetry.events_consumed.labels(group, topic, "dead_lettered").inc()
+
+
+def _bounded_attempts() -> AsyncIterator[stamina.Attempt]:
+    return stamina.retry_context(
+        on=_is_retriable,
+        attempts=ATTEMPTS_MAX,
+        timeout=None,
+        wait_initial=BACKOFF_SECONDS,
+        wait_max=BACKOFF_SECONDS_MAX,
+        wait_jitter=BACKOFF_JITTER_SECONDS,
+        wait_exp_base=BACKOFF_FACTOR,
+    )
+
+
+async def _dead_letter_buffered(
+    tx: Transaction,
+    culprit: IncomingEvent,
+    failure: FailedRecord,
+) -> None:
+    await dead_letter_rows.insert(tx, [failure])
+    await buffered_events.delete(tx, [culprit])
+    await inbox.forget(tx, culprit.meta.event_id)
 
 
 def _is_retriable(error: Exception) -> bool:

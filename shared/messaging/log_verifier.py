@@ -67,15 +67,18 @@ class LogVerifier:
         known = await retry_while_unavailable(self._consumed_checkpoints)
         expected = {tp: checkpoint for tp, checkpoint in known.items() if tp in assigned}
         for tp in await lost_partitions(self._settings, expected):
-            log.error(
-                "Kafka log replaced, reading from its start",
-                group=self._group,
-                topic=tp.topic,
-                partition=tp.partition,
-            )
-            await self._kafka().seek_to_beginning(tp)
-            async with self._database.transaction() as tx:
-                await checkpoints.delete_consumed(tx, tp)
+            await self._rewind(tp)
+
+    async def _rewind(self, tp: TopicPartition) -> None:
+        log.error(
+            "Kafka log replaced, reading from its start",
+            group=self._group,
+            topic=tp.topic,
+            partition=tp.partition,
+        )
+        await self._kafka().seek_to_beginning(tp)
+        async with self._database.transaction() as tx:
+            await checkpoints.delete_consumed(tx, tp)
 
     def _check_topics_exist(self) -> None:
         """Raise KafkaError if the broker was wiped and its topics are not created again.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from shared.foundation.settings import Settings
-from shared.messaging.envelope import RecordDecodeError, read
+from shared.messaging.envelope import Record, RecordDecodeError, read
 from shared.messaging.store.checkpoints import LogCheckpoint
 from shared.messaging.topics import client_options
 
@@ -24,24 +24,34 @@ async def lost_partitions(
     """
     if not expected:
         return []
-    consumer = AIOKafkaConsumer(
+    consumer = _create_reader(settings)
+    try:
+        async with asyncio.timeout(LOG_TIMEOUT_SECONDS):
+            await consumer.start()
+            return await _lost_on_broker(consumer, expected)
+    finally:
+        await consumer.stop()
+
+
+def _create_reader(settings: Settings) -> AIOKafkaConsumer:
+    return AIOKafkaConsumer(
         **client_options(settings),
         enable_auto_commit=False,
         max_partition_fetch_bytes=FETCH_BYTES_MAX,
         group_id=None,
     )
-    try:
-        async with asyncio.timeout(LOG_TIMEOUT_SECONDS):
-            await consumer.start()
-            ends = await consumer.end_offsets(list(expected))
-            begins = await consumer.beginning_offsets(list(expected))
-            return [
-                tp
-                for tp, checkpoint in expected.items()
-                if await _is_lost(consumer, tp, checkpoint, begin=begins[tp], end=ends[tp])
-            ]
-    finally:
-        await consumer.stop()
+
+
+async def _lost_on_broker(
+    consumer: AIOKafkaConsumer, expected: Mapping[TopicPartition, LogCheckpoint]
+) -> list[TopicPartition]:
+    ends = await consumer.end_offsets(list(expected))
+    begins = await consumer.beginning_offsets(list(expected))
+    return [
+        tp
+        for tp, checkpoint in expected.items()
+        if await _is_lost(consumer, tp, checkpoint, begin=begins[tp], end=ends[tp])
+    ]
 
 
 async def _is_lost(
@@ -52,15 +62,20 @@ async def _is_lost(
     begin: int,
     end: int,
 ) -> bool:
-    offset, event_id = checkpoint
-    if end <= offset:
+    if end <= checkpoint.offset:
         return True
-    if begin > offset:
+    if begin > checkpoint.offset:
         return False
     consumer.assign([tp])
-    consumer.seek(tp, offset)
+    consumer.seek(tp, checkpoint.offset)
     record = await asyncio.wait_for(consumer.getone(tp), RECORD_TIMEOUT_SECONDS)
+    return not _is_at(checkpoint, record)
+
+
+def _is_at(checkpoint: LogCheckpoint, record: Record) -> bool:
+    """Return whether `record` is the one that the checkpoint names."""
     try:
-        return record.offset != offset or str(read(record).meta.event_id) != event_id
+        event_id = str(read(record).meta.event_id)
     except RecordDecodeError:
-        return True
+        return False
+    return record.offset == checkpoint.offset and event_id == checkpoint.event_id

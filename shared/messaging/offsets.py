@@ -43,17 +43,20 @@ class OffsetCommitter:
 
     async def commit_now(self) -> None:
         """Commit now. `AIOKafkaConsumer.commit` has no time-out of its own."""
-        offsets = self._next_offsets
-        self._next_offsets = {}
         try:
-            assigned = self._kafka().assignment()
-            offsets = {tp: offset for tp, offset in offsets.items() if tp in assigned}
+            offsets = self._take_assigned_offsets()
             if offsets:
                 async with asyncio.timeout(COMMIT_TIMEOUT_SECONDS):
                     await self._kafka().commit(offsets)
                 failpoint("consumer.after_offset_commit")
         except (KafkaError, TimeoutError) as error:
             log.warning("offsets not committed", group=self._group, **telemetry.describe(error))
+
+    def _take_assigned_offsets(self) -> dict[TopicPartition, int]:
+        offsets = self._next_offsets
+        self._next_offsets = {}
+        assigned = self._kafka().assignment()
+        return {tp: offset for tp, offset in offsets.items() if tp in assigned}
 
     def forget_partitions(self, revoked: Iterable[TopicPartition]) -> None:
         for tp in revoked:

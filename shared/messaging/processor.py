@@ -54,7 +54,8 @@ class BatchProcessor:
             failpoint("consumer.after_effect")
         failpoint("consumer.after_commit")
         try:
-            self._record_metrics(events, result, malformed, monotonic_seconds() - started)
+            self._record_metrics(events, result, malformed)
+            telemetry.batch_seconds.labels(self.group).observe(monotonic_seconds() - started)
         except Exception as error:  # the batch is committed: it must not be retried
             log.error("batch metrics not recorded", group=self.group, **telemetry.describe(error))
         return len(result.applied)
@@ -68,7 +69,11 @@ class BatchProcessor:
         return self.database.transaction(self.context, first_query, setup_sql=replay_lock)
 
     async def apply_in(
-        self, tx: Transaction, events: Sequence[IncomingEvent], *, successors: int = UNLIMITED
+        self,
+        tx: Transaction,
+        events: Sequence[IncomingEvent],
+        *,
+        successors: int = UNLIMITED,
     ) -> BatchResult:
         """Apply `events` in the transaction that `transaction_of(events)` opened."""
         inserted = inbox.first_result(tx)
@@ -79,19 +84,17 @@ class BatchProcessor:
         events: Sequence[IncomingEvent],
         result: BatchResult,
         malformed: Sequence[MalformedRecord],
-        seconds: float,
     ) -> None:
         self._record_ages(result.applied)
-        batch_ids = set(map(id, events))  # released successors belong to an earlier batch
-        applied_here = sum(id(incoming) in batch_ids for incoming in result.applied)
-        duplicates = len(events) - applied_here - result.buffered
-        for outcome, count in (("buffered", result.buffered), ("duplicate", duplicates)):
-            if count:
-                topic = events[0].meta.topic
-                telemetry.events_consumed.labels(self.group, topic, outcome).inc(count)
+        self._count(events, "buffered", result.buffered)
+        self._count(events, "duplicate", _count_duplicates(events, result))
         for item in malformed:
             telemetry.events_dead_lettered.labels(self.group, item.record.topic).inc()
-        telemetry.batch_seconds.labels(self.group).observe(seconds)
+
+    def _count(self, events: Sequence[IncomingEvent], outcome: str, count: int) -> None:
+        if count:
+            topic = events[0].meta.topic
+            telemetry.events_consumed.labels(self.group, topic, outcome).inc(count)
 
     def _record_ages(self, applied: Sequence[IncomingEvent]) -> None:
         now = real_now().timestamp()
@@ -103,6 +106,12 @@ class BatchProcessor:
             observe = telemetry.event_age_seconds.labels(self.group, topic).observe
             for age in ages:
                 observe(age)
+
+
+def _count_duplicates(events: Sequence[IncomingEvent], result: BatchResult) -> int:
+    batch_ids = set(map(id, events))  # released successors belong to an earlier batch
+    applied_here = sum(id(incoming) in batch_ids for incoming in result.applied)
+    return len(events) - applied_here - result.buffered
 
 
 def _failure(item: MalformedRecord) -> FailedRecord:

@@ -82,10 +82,13 @@ class ProgressWatch:
             positions = {tp: await consumer.position(tp) for tp in partitions}
         lags = {tp: max(0, end - positions[tp]) for tp, end in ends.items()}
         for tp, lag in lags.items():
-            labels = (self._group, tp.topic, tp.partition)
-            telemetry.consumer_lag.labels(*labels).set(lag)
-            telemetry.consumer_offset.labels(*labels).set(positions[tp])
+            self._set_gauges(tp, lag, positions[tp])
         return sum(lags.values())
+
+    def _set_gauges(self, tp: TopicPartition, lag: int, position: int) -> None:
+        labels = (self._group, tp.topic, tp.partition)
+        telemetry.consumer_lag.labels(*labels).set(lag)
+        telemetry.consumer_offset.labels(*labels).set(position)
 
     def forget_partitions(self, revoked: Iterable[TopicPartition]) -> None:
         """Remove the gauges of partitions that another replica reports from now on."""

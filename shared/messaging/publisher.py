@@ -45,12 +45,11 @@ class OutboxPublisher:
         """Send `rows` in order and return what the broker acknowledged."""
         producer = await self._current_producer()
         async with asyncio.timeout(ACK_TIMEOUT_SECONDS):
-            sent = await asyncio.gather(
-                *(
-                    self._send_partition(producer, tp, partition_rows)
-                    for tp, partition_rows in self._by_partition(rows).items()
-                )
+            sends = (
+                self._send_partition(producer, tp, partition_rows)
+                for tp, partition_rows in self._by_partition(rows).items()
             )
+            sent = await asyncio.gather(*sends)
             failpoint("relay.after_send")
             acked = [await _acknowledged(sent_batches) for sent_batches in sent]
         return list(chain.from_iterable(acked))
@@ -102,21 +101,25 @@ class OutboxPublisher:
 
     async def _current_producer(self) -> AIOKafkaProducer:
         if self._producer is None:
-            producer = AIOKafkaProducer(
-                **client_options(self._settings),
-                acks="all",
-                enable_idempotence=True,
-                linger_ms=0,
-                max_batch_size=PRODUCE_BYTES_MAX,
-                request_timeout_ms=REQUEST_TIMEOUT_MILLISECONDS,
-                client_id=f"fengping-relay-{self._service}",
-            )
+            producer = self._create_producer()
             async with asyncio.timeout(ACK_TIMEOUT_SECONDS):
                 await producer.start()
             self._producer = producer
         return self._producer
 
+    def _create_producer(self) -> AIOKafkaProducer:
+        return AIOKafkaProducer(
+            **client_options(self._settings),
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=0,
+            max_batch_size=PRODUCE_BYTES_MAX,
+            request_timeout_ms=REQUEST_TIMEOUT_MILLISECONDS,
+            client_id=f"fengping-relay-{self._service}",
+        )
+
     async def close(self) -> None:
+        """Discard the producer; the next `send` creates another one."""
         producer = self._producer
         self._producer = None
         if producer:

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from shared.foundation import telemetry, tracing
@@ -89,10 +90,15 @@ class Relay:
                     # Whatever it is: without a relay, events would stay unpublished.
                     self._report(error)
                 await self._close()
-                await asyncio.sleep(BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)])
+                await asyncio.sleep(self._backoff_seconds)
                 self._failures += 1
         finally:
             await self._close()
+
+    @property
+    def _backoff_seconds(self) -> float:
+        last = len(BACKOFF_SECONDS) - 1
+        return BACKOFF_SECONDS[min(self._failures, last)]
 
     def _report(self, error: Exception) -> None:
         expected = isinstance(error, KafkaError | SendFailed) or is_unavailable(error)
@@ -141,26 +147,32 @@ class Relay:
             # Check the logs at once, before this one grows past the checkpoint of the old one.
             self._checked_at = float("-inf")
         failpoint("relay.after_mark_published")
+        self._count_published(rows, acked)
+
+    def _count_published(self, rows: Sequence[OutboxRow], acked: Sequence[Acknowledged]) -> None:
         acked_ids = {each.id for each in acked}
-        for topic, count in Counter(row.topic for row in rows if row.id in acked_ids).items():
+        counts = Counter(row.topic for row in rows if row.id in acked_ids)
+        for topic, count in counts.items():
             telemetry.events_published.labels(self.service, topic).inc(count)
 
     async def _check_logs(self) -> None:
         """Republish what the broker lost: logs must hold the last acknowledged records."""
-        connection = self._shards.connection
         prefix = self._settings.topic_prefix
-        expected = await outbox.published_checkpoints(connection, prefix)
+        expected = await outbox.published_checkpoints(self._shards.connection, prefix)
         for tp in await lost_partitions(self._settings, expected):
-            topic = unprefixed_topic(tp.topic)
-            count = await outbox.republish(connection, topic, tp.partition)
-            telemetry.log_losses.labels(self.service, topic).inc()
-            log.error(
-                "Kafka log truncated, republishing",
-                topic=tp.topic,
-                partition=tp.partition,
-                count=count,
-            )
+            await self._republish(tp)
         self._checked_at = monotonic_seconds()
+
+    async def _republish(self, tp: TopicPartition) -> None:
+        topic = unprefixed_topic(tp.topic)
+        count = await outbox.republish(self._shards.connection, topic, tp.partition)
+        telemetry.log_losses.labels(self.service, topic).inc()
+        log.error(
+            "Kafka log truncated, republishing",
+            topic=tp.topic,
+            partition=tp.partition,
+            count=count,
+        )
 
     async def backlog(self) -> Backlog:
         """Return the unpublished events; also sets the gauges."""

@@ -1,11 +1,13 @@
 """Resending: a consumer asks the owner of an aggregate for versions that it misses."""
 
+from datetime import datetime
 from typing import Any
 
 from shared.appraisal.events import OWNERS, ResendRequested
 from shared.foundation.telemetry import log
 from shared.messaging.envelope import unprefixed_topic
 from shared.messaging.store import buffered_events, outbox
+from shared.messaging.store.buffered_events import VersionGap
 from shared.storage.transaction import Transaction, new_id
 
 RESEND_AFTER_SECONDS = 2.0
@@ -18,15 +20,7 @@ async def request_missing(
     """Ask the owners of buffered aggregates to resend missing versions; return how many."""
     gaps = await buffered_events.gaps(tx, older_than_seconds=older_than_seconds)
     for gap in gaps:
-        request = ResendRequested(
-            occurred_at=tx.now,
-            request_id=new_id(),
-            wanted_topic=unprefixed_topic(gap.topic),
-            wanted_key=gap.key,
-            from_version=gap.from_version,
-            to_version=gap.to_version,
-        )
-        tx.publish(request)
+        tx.publish(_request_for(gap, tx.now))
         await buffered_events.note_resend_request(tx, gap.topic, gap.key)
         log.warning(
             "predecessor missing, resend requested",
@@ -35,6 +29,17 @@ async def request_missing(
             version=gap.from_version,
         )
     return len(gaps)
+
+
+def _request_for(gap: VersionGap, now: datetime) -> ResendRequested:
+    return ResendRequested(
+        occurred_at=now,
+        request_id=new_id(),
+        wanted_topic=unprefixed_topic(gap.topic),
+        wanted_key=gap.key,
+        from_version=gap.from_version,
+        to_version=gap.to_version,
+    )
 
 
 async def resend(tx: Transaction, event: ResendRequested, _: Any) -> None:

@@ -42,6 +42,11 @@ class ShardOwner:
 
     async def wait_for_shards(self) -> None:
         """Connect, and wait until at least one shard is owned."""
+        await self._connect()
+        while not await self.acquire():  # noqa: ASYNC110  # only the database knows the owners
+            await asyncio.sleep(ACQUIRE_INTERVAL_SECONDS)
+
+    async def _connect(self) -> None:
         service = self._database.schema
         connection = await direct_connection(
             self._database.url, service, f"fengping-relay-{service}"
@@ -50,8 +55,6 @@ class ShardOwner:
         # A lost mark causes a repetition; waiting for the disk would delay every batch.
         await connection.execute("set synchronous_commit = off")
         await connection.add_listener(self.channel, lambda *_: self._on_notify())
-        while not await self.acquire():  # noqa: ASYNC110  # only the database knows the owners
-            await asyncio.sleep(ACQUIRE_INTERVAL_SECONDS)
 
     async def acquire(self) -> bool:
         """Lock every free shard; return whether this process owns any."""
@@ -64,6 +67,7 @@ class ShardOwner:
         return bool(self.owned)
 
     async def release(self) -> None:
+        """Close the connection, which releases all locks."""
         self.owned = []
         connection = self._connection
         self._connection = None

@@ -26,16 +26,19 @@ def client_options(settings: Settings) -> dict[str, Any]:
         "security_protocol": settings.kafka_security_protocol,
     }
     if "SSL" in settings.kafka_security_protocol.split("_"):
-        options["ssl_context"] = create_ssl_context(
-            cafile=str(settings.kafka_ca_file) if settings.kafka_ca_file else None
-        )
+        ca_file = settings.kafka_ca_file
+        options["ssl_context"] = create_ssl_context(cafile=str(ca_file) if ca_file else None)
     if settings.kafka_security_protocol.startswith("SASL"):
-        options |= {
-            "sasl_mechanism": settings.kafka_sasl_mechanism,
-            "sasl_plain_username": settings.kafka_username,
-            "sasl_plain_password": settings.kafka_password,
-        }
+        options |= _sasl_options(settings)
     return options
+
+
+def _sasl_options(settings: Settings) -> dict[str, Any]:
+    return {
+        "sasl_mechanism": settings.kafka_sasl_mechanism,
+        "sasl_plain_username": settings.kafka_username,
+        "sasl_plain_password": settings.kafka_password,
+    }
 
 
 async def close_quietly(closing: Awaitable[Any], *, seconds: float) -> None:
@@ -62,14 +65,23 @@ async def create_topics(settings: Settings) -> list[str]:
     admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=20_000)
     await admin.start()
     try:
-        wanted = {settings.topic_prefix + name for name in TOPICS}
-        missing = sorted(wanted - set(await admin.list_topics()))
-        if missing:
-            await admin.create_topics([_new_topic(name, settings) for name in missing])
+        missing = await _create_missing(admin, settings)
         await _check_partitions(admin, settings)
         return missing
     finally:
         await admin.close()
+
+
+async def _create_missing(admin: AIOKafkaAdminClient, settings: Settings) -> list[str]:
+    existing = await admin.list_topics()
+    missing = sorted(set(_topic_names(settings)).difference(existing))
+    if missing:
+        await admin.create_topics([_new_topic(name, settings) for name in missing])
+    return missing
+
+
+def _topic_names(settings: Settings) -> list[str]:
+    return [settings.topic_prefix + name for name in TOPICS]
 
 
 def _new_topic(name: str, settings: Settings) -> NewTopic:
@@ -82,12 +94,15 @@ def _new_topic(name: str, settings: Settings) -> NewTopic:
         "message.timestamp.type": "LogAppendTime",
     }
     return NewTopic(
-        name, settings.topic_partitions, settings.topic_replication, topic_configs=configs
+        name,
+        settings.topic_partitions,
+        settings.topic_replication,
+        topic_configs=configs,
     )
 
 
 async def _check_partitions(admin: AIOKafkaAdminClient, settings: Settings) -> None:
-    for topic in await admin.describe_topics([settings.topic_prefix + name for name in TOPICS]):
+    for topic in await admin.describe_topics(_topic_names(settings)):
         found = len(topic["partitions"])
         if found and found != settings.topic_partitions:
             raise TopicMismatch(

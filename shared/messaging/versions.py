@@ -50,6 +50,20 @@ class _VersionOrder:
             self._advance(aggregate, incoming)
         self._release_successors(aggregate)
 
+    @property
+    def buffered(self) -> list[IncomingEvent]:
+        """The early events that were not released."""
+        released_ids = {incoming.meta.event_id for incoming in self.released}
+        return [event for event in self.early if event.meta.event_id not in released_ids]
+
+    def advanced(self, before: Mapping[Aggregate, int]) -> dict[Aggregate, int]:
+        """Return the new version of each aggregate that is not what it was `before`."""
+        return {
+            aggregate: version
+            for aggregate, version in self.versions.items()
+            if version != before[aggregate]
+        }
+
     def _advance(self, aggregate: Aggregate, incoming: IncomingEvent) -> None:
         self.ready.append(incoming)
         self.versions[aggregate] += 1
@@ -83,13 +97,7 @@ async def check_versions(
     order = _VersionOrder(dict(before), pending, successors)
     for incoming in fresh:
         order.add(incoming)
-    released_ids = {incoming.meta.event_id for incoming in order.released}
-    buffered = [event for event in order.early if event.meta.event_id not in released_ids]
+    buffered = order.buffered
     await buffered_events.insert(tx, buffered)
     await buffered_events.delete(tx, order.released)
-    advanced = {
-        aggregate: version
-        for aggregate, version in order.versions.items()
-        if version != before[aggregate]
-    }
-    return CheckedEvents(order.ready, len(buffered), advanced)
+    return CheckedEvents(order.ready, len(buffered), order.advanced(before))
