@@ -52,53 +52,81 @@ def cache_folder(data: Path) -> Path:
     """
     home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
     cache = Path(os.environ.get("FENGPING_CACHE") or home / "fengping") / f"kafka-{VERSION}"
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        if os.access(cache, os.W_OK):
-            return cache
-    except OSError:
-        pass
+    if create_folder(cache):
+        return cache
     inside = data / "cache" / f"kafka-{VERSION}"
     inside.mkdir(parents=True, exist_ok=True)
     return inside
 
 
+def create_folder(folder: Path) -> bool:
+    """Create `folder` if it is missing; return whether this user can write to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return os.access(folder, os.W_OK)
+    except OSError:
+        return False
+
+
 def locked_jars() -> list[Jar]:
-    """The lines of the lock, in class path order."""
-    return [Jar(*line.split()) for line in LOCK.read_text().splitlines() if line.strip()]
+    """Return the lines of the lock, in class path order."""
+    lines = LOCK.read_text().splitlines()
+    return [Jar(*line.split()) for line in lines if line.strip()]
 
 
 def jar_paths(cache: Path) -> list[Path]:
-    """Where the jars lie, in class path order."""
+    """Return the paths of the jars in `cache`, in class path order."""
     return [cache / "jars" / jar.name for jar in locked_jars()]
 
 
 def fetch_jars(cache: Path, progress: Progress, cancelled: threading.Event) -> list[Path]:
-    """Fetch the jars that are missing or damaged in `cache`; give all, in class path order.
+    """Fetch the jars that are missing or damaged in `cache`; return all, in class path order.
 
-    Blocking; ends early when `cancelled`. Raises SetupError: no network, disk full, a jar that
-    differs from the lock.
+    Blocking; ends early when `cancelled`. Raises SetupError if there is no network, if the disk is
+    full, or for a jar that differs from the lock.
     """
-    jars = locked_jars()
     (cache / "jars").mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two first starts at once: the second finds all fetched
-        missing = [jar for jar in jars if not is_intact(cache / "jars" / jar.name, jar)]
+        missing = missing_jars(cache)
         if missing:
-            for remains in cache.glob("fetch-*"):  # of a process that was killed
-                shutil.rmtree(remains, ignore_errors=True)
-            good = len(jars) - len(missing)
-            for done in fetch_all(missing, cache):
-                progress("jars", good + done, len(jars))
-                if cancelled.is_set():
-                    break
+            remove_remains(cache, "fetch-*")
+            fetch_missing(missing, cache, progress, cancelled)
     return jar_paths(cache)
+
+
+def missing_jars(cache: Path) -> list[Jar]:
+    """Return the jars that are missing or damaged in `cache`."""
+    folder = cache / "jars"
+    return [jar for jar in locked_jars() if not is_intact(folder / jar.name, jar)]
+
+
+def remove_remains(folder: Path, pattern: str) -> None:
+    """Remove the temporary folders of processes that were killed."""
+    for remains in folder.glob(pattern):
+        shutil.rmtree(remains, ignore_errors=True)
+
+
+def fetch_missing(
+    missing: list[Jar],
+    cache: Path,
+    progress: Progress,
+    cancelled: threading.Event,
+) -> None:
+    """Fetch `missing` until `cancelled`, reporting progress among all jars. Raises SetupError."""
+    total = len(locked_jars())
+    intact = total - len(missing)
+    for done in fetch_all(missing, cache):
+        progress("jars", intact + done, total)
+        if cancelled.is_set():
+            break
 
 
 @contextmanager
 def exclusive_lock(name: Path) -> Iterator[bool]:
-    """Whether this process is the first of those inside; then remains of processes that died inside
-    are removed.
+    """Yield whether this process is the only one in the block.
+
+    If it is, the remains of processes that were killed in the block are removed.
     """
     with name.open("w") as lock:
         try:
@@ -106,13 +134,12 @@ def exclusive_lock(name: Path) -> Iterator[bool]:
         except BlockingIOError:
             yield False
             return
-        for remains in name.parent.glob("train-*"):
-            shutil.rmtree(remains, ignore_errors=True)
+        remove_remains(name.parent, "train-*")
         yield True
 
 
 def is_intact(path: Path, jar: Jar) -> bool:
-    """Whether `path` holds exactly the bytes the lock names."""
+    """Return whether `path` holds exactly the bytes that the lock names."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == jar.sha256
@@ -121,24 +148,25 @@ def is_intact(path: Path, jar: Jar) -> bool:
 
 
 def fetch_all(jars: list[Jar], cache: Path) -> Iterator[int]:
-    """Fetch `jars` in parallel into `cache`, giving after each how many are there; a caller may
-    stop asking.
+    """Fetch `jars` in parallel into `cache`; yield after each how many are fetched.
+
+    Fetching ends when the caller stops iterating. Raises SetupError.
     """
     with (
         tempfile.TemporaryDirectory(dir=cache, prefix="fetch-") as folder,
         ThreadPoolExecutor(THREADS) as pool,
     ):
-        waiting = [pool.submit(fetch, jar, Path(folder), cache / "jars" / jar.name) for jar in jars]
+        fetches = [pool.submit(fetch, jar, Path(folder), cache / "jars" / jar.name) for jar in jars]
         try:
-            for done, one in enumerate(as_completed(waiting), 1):
-                one.result()
+            for done, finished in enumerate(as_completed(fetches), 1):
+                finished.result()
                 yield done
         finally:
             pool.shutdown(cancel_futures=True)
 
 
 def fetch(jar: Jar, folder: Path, target: Path) -> None:
-    """Download one jar to `folder`, verify it, and move it to `target`."""
+    """Download one jar to `folder`, verify it, and move it to `target`. Raises SetupError."""
     try:
         path = download(jar, folder)
     except OSError as error:  # of the network too: the exceptions of requests are OSErrors
@@ -146,16 +174,21 @@ def fetch(jar: Jar, folder: Path, target: Path) -> None:
     except RuntimeError as error:
         raise download_error(jar, OSError(str(error))) from error
     if not is_intact(path, jar):
-        raise SetupError(
-            f"{jar.name} does not have the sha256 that kafka-jars.lock names, so it was refused",
-            "Try another network or mirror (FENGPING_MAVEN_REPOSITORY): the download is not the "
-            "published file",
-        )
+        raise wrong_content(jar)
     os.replace(path, target)
 
 
+def wrong_content(jar: Jar) -> SetupError:
+    """Return the error for a download that differs from the lock."""
+    return SetupError(
+        f"{jar.name} does not have the sha256 that kafka-jars.lock names, so it was refused",
+        "Try another network or mirror (FENGPING_MAVEN_REPOSITORY): the download is not the "
+        "published file",
+    )
+
+
 def download(jar: Jar, folder: Path) -> Path:
-    """Ask the repository for one jar. Raises OSError or RuntimeError."""
+    """Download one jar from the repository. Raises OSError or RuntimeError."""
     from jgo.maven import MavenContext  # takes 0.3 s to import, needed once per machine
 
     logging.getLogger("jgo").setLevel(logging.ERROR)
@@ -165,13 +198,12 @@ def download(jar: Jar, folder: Path) -> Path:
         remote_repos={"mirror": mirror.rstrip("/")} if mirror else None,
         timeout=TIMEOUT_SECONDS,
     )
-    return Path(
-        context.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve()
-    )
+    component = context.project(jar.group, jar.artifact).at_version(jar.version)
+    return Path(component.artifact().resolve())
 
 
 def download_error(jar: Jar, error: OSError) -> SetupError:
-    """What a failed fetch means to a person."""
+    """Return the error that explains a failed download to a person."""
     if error.errno == errno.ENOSPC:
         return SetupError(
             "the disk is full",

@@ -72,13 +72,19 @@ class Cluster:
     controller_ports: tuple[int, ...]
 
     @property
+    def voters(self) -> str:
+        """The controllers, as Kafka's setting names them."""
+        voters = (f"{node}@127.0.0.1:{port}" for node, port in enumerate(self.controller_ports, 1))
+        return ",".join(voters)
+
+    @property
     def settings(self) -> dict[str, str]:
         """Replication for this number of brokers, and where the controllers are."""
         brokers = len(self.client_ports)
-        copies, in_sync = str(min(3, brokers)), str(2 if brokers >= 3 else 1)
-        voters = (f"{node}@127.0.0.1:{port}" for node, port in enumerate(self.controller_ports, 1))
+        copies = str(min(3, brokers))
+        in_sync = str(2 if brokers >= 3 else 1)
         return {
-            "controller.quorum.voters": ",".join(voters),
+            "controller.quorum.voters": self.voters,
             # How long a dead broker holds its leaderships: longer with others to take them over,
             # against false alarms.
             "broker.session.timeout.ms": "2000" if brokers == 1 else "4000",
@@ -110,33 +116,36 @@ class Broker(ServerProcess):
     def folder(self) -> Path:
         return self.home
 
+    @property
+    def properties(self) -> Path:
+        """The file of its settings."""
+        return self.home / "server.properties"
+
     def command(self) -> list[str | Path]:
-        return [*java(self.cache), "kafka.Kafka", self.home / "server.properties"]
+        return [*java(self.cache), "kafka.Kafka", self.properties]
 
     def prepare(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
-        settings = SETTINGS | self._cluster.settings | self._own_settings()
-        file = self.home / "server.properties"
-        file.write_text("".join(f"{name}={escaped(value)}\n" for name, value in settings.items()))
+        self._write_properties()
         if not (self.home / "log" / "meta.properties").exists():
-            format_tool = [*java(self.cache), "kafka.tools.StorageTool", "format"]
-            # One word: an id may begin with a dash, and would be taken for an option.
-            run(
-                [
-                    *format_tool,
-                    f"--cluster-id={self._cluster.id}",
-                    "-c",
-                    file,
-                    "--ignore-formatted",
-                ],
-                self.home,
-            )
+            self._format_log()
 
     def is_ready(self) -> bool:
         return self.node in visible_brokers(self.port)
 
     def erase(self) -> None:
         shutil.rmtree(self.home / "log", ignore_errors=True)
+
+    def _write_properties(self) -> None:
+        settings = SETTINGS | self._cluster.settings | self._own_settings()
+        lines = (f"{name}={escaped(value)}\n" for name, value in settings.items())
+        self.properties.write_text("".join(lines))
+
+    def _format_log(self) -> None:
+        tool = [*java(self.cache), "kafka.tools.StorageTool", "format"]
+        # One word: an id may begin with a dash, and would be taken for an option.
+        cluster_id = f"--cluster-id={self._cluster.id}"
+        run([*tool, cluster_id, "-c", self.properties, "--ignore-formatted"], self.home)
 
     def _own_settings(self) -> dict[str, str]:
         controller_port = self._cluster.controller_ports[self.node - 1]
@@ -150,13 +159,13 @@ class Broker(ServerProcess):
 
 def escaped(value: str) -> str:
     """Return `value` in the form of Java property files: non-ASCII as UTF-16 escapes."""
-    units = (char.encode("utf-16-be").hex() for char in value)
-    return "".join(
-        char
-        if char.isascii()
-        else "".join(f"\\u{unit[at : at + 4]}" for at in range(0, len(unit), 4))
-        for char, unit in zip(value, units, strict=True)
-    )
+    return "".join(char if char.isascii() else utf16_escapes(char) for char in value)
+
+
+def utf16_escapes(char: str) -> str:
+    """Return the `\\uXXXX` escapes of a character: one or two."""
+    units = char.encode("utf-16-be").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def new_cluster_id() -> str:
@@ -174,11 +183,11 @@ def java(cache: Path) -> list[str | Path]:
 
     The cache halves the time of a start.
     """
-    made = class_cache(cache)
-    return [
-        *plain_java(cache),
-        *([f"-XX:AOTCache={made}", "-Xlog:disable"] if made.exists() else []),
-    ]
+    command = plain_java(cache)
+    classes = class_cache(cache)
+    if classes.exists():
+        command += [f"-XX:AOTCache={classes}", "-Xlog:disable"]
+    return command
 
 
 def plain_java(cache: Path) -> list[str | Path]:
@@ -187,7 +196,8 @@ def plain_java(cache: Path) -> list[str | Path]:
     The jars are listed one by one, because the class cache fits one order only.
     """
     logging = f"-Dlog4j2.configurationFile={LOGGING}"
-    return [java_program(), *JAVA_FLAGS, logging, "-cp", ":".join(map(str, jar_paths(cache)))]
+    class_path = ":".join(map(str, jar_paths(cache)))
+    return [java_program(), *JAVA_FLAGS, logging, "-cp", class_path]
 
 
 def class_cache(cache: Path) -> Path:
@@ -213,17 +223,26 @@ def train(cache: Path, cancelled: threading.Event) -> None:
     ):
         if not first:
             return
-        made = Path(folder) / "classes.aot"
-        ports = choose_port(), choose_port()
-        broker = Broker(Path(folder), 1, Cluster(new_cluster_id(), ports[:1], ports[1:]), cache)
+        output = Path(folder) / "classes.aot"
+        broker = training_broker(Path(folder), cache)
         broker.prepare()
-        run_until_ready(broker, f"-XX:AOTCacheOutput={made}", cancelled)
-        if made.exists():
-            made.replace(target)
-            for old in sorted(cache.glob("classes-*.aot"), key=lambda file: file.stat().st_mtime)[
-                :-CLASS_CACHES_MAX
-            ]:
-                old.unlink(missing_ok=True)
+        run_until_ready(broker, f"-XX:AOTCacheOutput={output}", cancelled)
+        if output.exists():
+            output.replace(target)
+            remove_old_class_caches(cache)
+
+
+def training_broker(folder: Path, cache: Path) -> Broker:
+    """Return a broker in a cluster of its own."""
+    cluster = Cluster(new_cluster_id(), (choose_port(),), (choose_port(),))
+    return Broker(folder, 1, cluster, cache)
+
+
+def remove_old_class_caches(cache: Path) -> None:
+    """Keep the newest CLASS_CACHES_MAX class caches."""
+    files = sorted(cache.glob("classes-*.aot"), key=lambda file: file.stat().st_mtime)
+    for old in files[:-CLASS_CACHES_MAX]:
+        old.unlink(missing_ok=True)
 
 
 def run_until_ready(broker: Broker, flag: str, cancelled: threading.Event) -> None:
@@ -231,15 +250,7 @@ def run_until_ready(broker: Broker, flag: str, cancelled: threading.Event) -> No
 
     It is killed when `cancelled`.
     """
-    program = [*plain_java(broker.cache), flag, "kafka.Kafka", broker.home / "server.properties"]
-    child = subprocess.Popen(
-        launcher(program, broker.home, ProcessUser(), signal.SIGKILL, TRAINING_NICE),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        env=environment(broker.home),
-    )
+    child = start_quietly(broker, flag)
     deadline = time.monotonic() + TRAINING_SECONDS
     stopping = False
     while child.poll() is None and time.monotonic() < deadline and not cancelled.wait(0.1):
@@ -249,14 +260,27 @@ def run_until_ready(broker: Broker, flag: str, cancelled: threading.Event) -> No
     kill_tree(child)
 
 
-METADATA_REQUEST = struct.pack(
-    ">hhihi", 3, 1, 1, -1, 0
-)  # Metadata v1, correlation 1, no client id, no topics
+def start_quietly(broker: Broker, flag: str) -> subprocess.Popen[bytes]:
+    """Start `broker` with the additional Java `flag`, at low priority and without output."""
+    program = [*plain_java(broker.cache), flag, "kafka.Kafka", broker.properties]
+    return subprocess.Popen(
+        launcher(program, broker.home, ProcessUser(), signal.SIGKILL, TRAINING_NICE),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env=environment(broker.home),
+    )
+
+
+# Metadata v1, correlation 1, no client id, no topics.
+METADATA_REQUEST = struct.pack(">hhihi", 3, 1, 1, -1, 0)
 
 
 def visible_brokers(port: int) -> set[int]:
-    """Node ids of the brokers that clients of the broker on 127.0.0.1:`port` may use now; none when
-    it is down.
+    """Return the node ids of the brokers that the broker on 127.0.0.1:`port` reports as available.
+
+    Empty if it is down.
     """
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as wire:
@@ -269,8 +293,10 @@ def visible_brokers(port: int) -> set[int]:
 
 
 def broker_ids(answer: bytes) -> set[int]:
-    """Return the node ids of the available brokers; empty if the broker on `port` is down."""
-    (count,), at, found = struct.unpack_from(">i", answer, 4), 8, set()
+    """Return the node ids in the answer to METADATA_REQUEST."""
+    (count,) = struct.unpack_from(">i", answer, 4)
+    at = 8
+    found: set[int] = set()
     for _ in range(count):
         node, host_bytes = struct.unpack_from(">ih", answer, at)
         at += 6 + host_bytes + 4

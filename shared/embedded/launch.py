@@ -28,13 +28,14 @@ def enter_user_namespace(seen_as: int) -> None:
     gid = os.getegid()
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWUSER):
         raise OSError(ctypes.get_errno(), "user namespaces are not allowed here")
-    for name, text in (
-        ("setgroups", "deny"),
-        ("uid_map", f"{seen_as} {uid} 1"),
-        ("gid_map", f"{seen_as} {gid} 1"),
-    ):
-        with open(f"/proc/self/{name}", "w") as file:
-            file.write(text)
+    write_process_file("setgroups", "deny")
+    write_process_file("uid_map", f"{seen_as} {uid} 1")
+    write_process_file("gid_map", f"{seen_as} {gid} 1")
+
+
+def write_process_file(name: str, text: str) -> None:
+    with open(f"/proc/self/{name}", "w") as file:
+        file.write(text)
 
 
 def become_user(uid: int, keep_access: bool = False) -> None:
@@ -67,15 +68,20 @@ def die_with(parent: int, signal_number: int) -> None:
         sys.exit("the supervisor is gone")
 
 
+def change_user(way: str, uid: int) -> None:
+    """Run as `uid` in one of the ways of `ProcessUser`."""
+    if way in ("drop", "reach"):
+        become_user(uid, keep_access=way == "reach")
+    elif way == "namespace":
+        enter_user_namespace(uid)
+
+
 def main(order: dict[str, Any], program: list[str]) -> None:
     """Apply the supervisor's `order`, then execute `program`."""
     os.umask(0o077)
     if order.get("nice"):
         os.nice(order["nice"])
-    if order["way"] in ("drop", "reach"):
-        become_user(order["uid"], keep_access=order["way"] == "reach")
-    elif order["way"] == "namespace":
-        enter_user_namespace(order["uid"])
+    change_user(order["way"], order["uid"])
     os.chdir(order["folder"])
     # PostgreSQL's tools check each other in this way, which ignores capabilities.
     if not os.access(program[0], os.X_OK):

@@ -41,13 +41,18 @@ def check_machine(
     machine = machine or platform.machine()
     python = python or sys.version_info[:3]
     if python[:2] < PYTHON_MIN:
-        version = ".".join(map(str, python))
-        raise SetupError(
-            f"Python {version} is too old",
-            "Install Python 3.11 or newer and run this again with it",
-        )
+        raise python_too_old(python)
     if system != "Linux" or machine not in machines:
         raise SetupError(f"there are no server packages for {system} on {machine}", COMPOSE)
+
+
+def python_too_old(python: tuple[int, ...]) -> SetupError:
+    """Return the error for this version of Python."""
+    version = ".".join(map(str, python))
+    return SetupError(
+        f"Python {version} is too old",
+        "Install Python 3.11 or newer and run this again with it",
+    )
 
 
 def check_disk(folder: Path, free_bytes_min: int = FREE_BYTES_MIN) -> None:
@@ -83,11 +88,17 @@ def port_is_free(port: int) -> bool:
     return True
 
 
+def first_ephemeral_port() -> int:
+    """Return the lowest port that the kernel assigns to clients."""
+    port_range = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text()
+    return int(port_range.split()[0])
+
+
 def choose_port(taken: Iterable[int] = ()) -> int:
     """Return a free port that is not in `taken`. Raises SetupError."""
     # Below the ephemeral range: while a server is down, the kernel could otherwise assign its port
     # to one of its own clients, and the server could not restart.
-    highest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    highest = first_ephemeral_port()
     for _ in range(200):
         port = random.randrange(max(1024, highest - 16000), max(1025, highest))
         if port not in taken and port_is_free(port):

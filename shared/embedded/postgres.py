@@ -25,8 +25,7 @@ SETTINGS = {
     "unix_socket_directories": "",
     "max_connections": "200",
     "shared_buffers": "64MB",
-    # Plans made while a table was empty are thrown away when it was looked at for the first time; a
-    # minute of them is felt.
+    # A plan that was made while a table was empty is slow until the table is analyzed.
     "autovacuum_naptime": "5s",
     "max_wal_size": "512MB",
     "fsync": "on",
@@ -97,6 +96,10 @@ class Postgres(ServerProcess):
     def folder(self) -> Path:
         return self.home
 
+    @property
+    def _pid_path(self) -> Path:
+        return self.cluster / "postmaster.pid"
+
     def command(self) -> list[str | Path]:
         settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
         return [self.programs / "postgres", "-D", self.cluster, "-p", str(self.port), *settings]
@@ -110,7 +113,7 @@ class Postgres(ServerProcess):
 
     def is_ready(self) -> bool:
         try:
-            lines = (self.cluster / "postmaster.pid").read_text().splitlines()
+            lines = self._pid_path.read_text().splitlines()
         except OSError:
             return False
         return len(lines) >= 8 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
@@ -123,27 +126,34 @@ class Postgres(ServerProcess):
         # again.
         new = self.home / "new"
         shutil.rmtree(new, ignore_errors=True)
+        self._run_initdb(new)
+        self._create_database(new)
+        new.rename(self.cluster)
+
+    def _run_initdb(self, cluster: Path) -> None:
         secret = self.home / "superuser"
         secret.touch(mode=0o600)
         secret.write_text(self._superuser_password)
         self._chown_data()
         try:
             run(
-                [self.programs / "initdb", "-D", new, "--pwfile", secret, *INITDB],
+                [self.programs / "initdb", "-D", cluster, "--pwfile", secret, *INITDB],
                 self.home,
                 self.user,
             )
         finally:
             secret.unlink()
-        single: list[str | Path] = [self.programs / "postgres", "--single", "-D", new, "postgres"]
+
+    def _create_database(self, cluster: Path) -> None:
         role = f"CREATE ROLE {ROLE} LOGIN PASSWORD '{self._password}';\n"
+        database = f"CREATE DATABASE {DATABASE} OWNER {ROLE};\n"
+        single_user: list[str | Path] = [self.programs / "postgres", "--single"]
         run(
-            single,
+            [*single_user, "-D", cluster, "postgres"],
             self.home,
             self.user,
-            stdin=f"{role}CREATE DATABASE {DATABASE} OWNER {ROLE};\n",
+            stdin=role + database,
         )
-        new.rename(self.cluster)
 
     def _choose_user(self) -> None:
         if os.geteuid() == 0:
@@ -155,11 +165,8 @@ class Postgres(ServerProcess):
     def _user_for_root(self) -> ProcessUser:
         """Return the least powerful user that reaches programs and data."""
         uid = pwd.getpwnam(NOBODY).pw_uid
-        for user in (
-            ProcessUser("drop", uid),
-            ProcessUser("reach", uid),
-            ProcessUser("namespace", uid),
-        ):
+        for way in ("drop", "reach", "namespace"):
+            user = ProcessUser(way, uid)
             with suppress(OSError):
                 os.chown(self.home, user.owner, user.owner)
                 if self._can_run_as(user):
@@ -172,9 +179,8 @@ class Postgres(ServerProcess):
 
     def _can_run_as(self, user: ProcessUser) -> bool:
         program: list[str | Path] = [self.programs / "postgres", "--version"]
-        return not subprocess.run(
-            launcher(program, self.home, user), capture_output=True
-        ).returncode
+        done = subprocess.run(launcher(program, self.home, user), capture_output=True)
+        return done.returncode == 0
 
     def _chown_data(self) -> None:
         if os.geteuid() != 0:
@@ -187,14 +193,13 @@ class Postgres(ServerProcess):
     def _drop_stale_pid_file(self) -> None:
         # A crash leaves the file, and its pid may meanwhile belong to another process, which
         # PostgreSQL cannot see.
-        file = self.cluster / "postmaster.pid"
         try:
-            pid = int(file.read_text().split()[0])
+            pid = int(self._pid_path.read_text().split()[0])
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
         except (OSError, ValueError, IndexError):
             return
         if str(self.cluster).encode() not in command:
-            file.unlink()
+            self._pid_path.unlink()
 
 
 def has_name(uid: int) -> bool:

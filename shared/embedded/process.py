@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from shared.embedded.machine import COMPOSE, SetupError, port_is_free
 
@@ -25,6 +26,7 @@ RETRY_SECONDS = 0.25
 START_ATTEMPTS = 40
 TOOL_SECONDS = 300
 LOG_BYTES_MAX = 8 << 20
+PASSED_VARIABLES = ("LD_LIBRARY_PATH", "TMPDIR")
 
 
 class TransientStartError(Exception):
@@ -90,16 +92,19 @@ def launcher(
 
 def environment(folder: Path) -> dict[str, str]:
     """Return the environment of a server: nothing of ours, and UTF-8, which Java's paths need."""
-    passed = {
-        name: os.environ[name] for name in ("LD_LIBRARY_PATH", "TMPDIR") if name in os.environ
-    }
-    return passed | {"PATH": os.defpath, "HOME": str(folder), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    passed = {name: os.environ[name] for name in PASSED_VARIABLES if name in os.environ}
+    own = {"PATH": os.defpath, "HOME": str(folder), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    return passed | own
 
 
 def run(
-    program: Sequence[str | Path], folder: Path, user: ProcessUser = ProcessUser(), stdin: str = ""
+    program: Sequence[str | Path],
+    folder: Path,
+    user: ProcessUser = ProcessUser(),
+    stdin: str = "",
 ) -> str:
     """Run a server's tool and return its output. Raises SetupError with its last line."""
+    name = Path(program[0]).name
     try:
         done = subprocess.run(
             launcher(program, folder, user),
@@ -113,12 +118,11 @@ def run(
             env=environment(folder),
         )
     except subprocess.TimeoutExpired:
-        name = Path(program[0]).name
         raise SetupError(
             f"{name} took more than {TOOL_SECONDS} s", "Start again when the machine is less busy"
         ) from None
     if done.returncode:
-        raise setup_error(Path(program[0]).name, done.stdout)
+        raise setup_error(name, done.stdout)
     return done.stdout
 
 
@@ -148,10 +152,9 @@ def setup_error(name: str, output: str, log: Path | None = None) -> SetupError:
     for phrase, (cause, hint) in CAUSES.items():
         if phrase.lower() in output.lower():
             return SetupError(f"{name} cannot start: {cause}", hint)
-    last = (output.strip().splitlines() or ["no output"])[-1][:300]
-    return SetupError(
-        f"{name} cannot start: {last}", f"Read {log}" if log else "Read the message above"
-    )
+    lines = output.strip().splitlines() or ["no output"]
+    hint = f"Read {log}" if log else "Read the message above"
+    return SetupError(f"{name} cannot start: {lines[-1][:300]}", hint)
 
 
 def end(child: subprocess.Popen[bytes], stop_signal: int, seconds: float) -> None:
@@ -217,6 +220,11 @@ class ServerProcess(ABC):
         return self._child is not None and self._child.poll() is None
 
     @property
+    def crashed(self) -> bool:
+        """Whether it should run and does not."""
+        return self.should_run and not self.alive
+
+    @property
     def pid(self) -> int | None:
         """Process id; None if it does not run."""
         return self._child.pid if self._child is not None and self.alive else None
@@ -279,23 +287,30 @@ class ServerProcess(ABC):
                 await asyncio.sleep(RETRY_SECONDS)
 
     def _spawn(self) -> None:
-        # On the event loop's thread: the death signal is sent when the *thread* that started the
-        # child ends.
+        self._rotate_log()
+        with self.log.open("ab") as log:
+            self._log_from = log.tell()
+            child = self._execute(log)
+        self._child = child
+        self._pid_file.parent.mkdir(parents=True, exist_ok=True)
+        self._pid_file.write_text(f"{child.pid} {process_start_time(child.pid)}")
+
+    def _rotate_log(self) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES_MAX:
             self.log.replace(self.log.with_suffix(".log.1"))
-        with self.log.open("ab") as log:
-            self._log_from = log.tell()
-            self._child = subprocess.Popen(
-                launcher(self.command(), self.folder, self.user, self.stop_signal),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                env=environment(self.folder),
-            )
-        self._pid_file.parent.mkdir(parents=True, exist_ok=True)
-        self._pid_file.write_text(f"{self._child.pid} {process_start_time(self._child.pid)}")
+
+    def _execute(self, log: BinaryIO) -> subprocess.Popen[bytes]:
+        # On the event loop's thread: the death signal is sent when the *thread* that started the
+        # child ends.
+        return subprocess.Popen(
+            launcher(self.command(), self.folder, self.user, self.stop_signal),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env=environment(self.folder),
+        )
 
     @property
     def folder(self) -> Path:
@@ -317,9 +332,13 @@ class ServerProcess(ABC):
     def _failure(self) -> Exception:
         if not self.should_run:
             return SetupError(f"{self.name} was stopped while it started", "Start it again")
-        with self.log.open("rb") as log:
-            log.seek(self._log_from)
-            output = log.read(64 << 10).decode(errors="replace")
+        output = self._logged_output()
         if any(words in output for words in self.transient_log_lines):
             return TransientStartError(output)
         return setup_error(self.name, output, self.log)
+
+    def _logged_output(self) -> str:
+        """Return the beginning of what it logged since its start."""
+        with self.log.open("rb") as log:
+            log.seek(self._log_from)
+            return log.read(64 << 10).decode(errors="replace")

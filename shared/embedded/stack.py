@@ -56,17 +56,23 @@ class Stack:
         self.data = Path(data).absolute()
         self.parts = frozenset(start)
         self._wanted = {"postgres": postgres_port, "valkey": valkey_port}
-        kafka = [*kafka_ports][:brokers] + [0] * brokers
-        self._wanted |= {f"kafka-{node}": kafka[node - 1] for node in range(1, brokers + 1)}
-        self._wanted |= {f"controller-{node}": 0 for node in range(1, brokers + 1)}
+        self._wanted |= wanted_kafka_ports(kafka_ports, brokers)
         self._lock: IO[str] | None = None
         self._training: asyncio.Task[None] | None = None
         self._cancelled = threading.Event()
         self._postgres: Postgres | None = None
         self._valkey: Valkey | None = None
         self._brokers: tuple[Broker, ...] = ()
-        if (self.data / "ports.json").exists() and (self.data / "secrets.json").exists():
+        if self._ports_file.exists() and self._secrets_file.exists():
             self._build()
+
+    @property
+    def _ports_file(self) -> Path:
+        return self.data / "ports.json"
+
+    @property
+    def _secrets_file(self) -> Path:
+        return self.data / "secrets.json"
 
     @property
     def postgres(self) -> Postgres:
@@ -156,7 +162,7 @@ class Stack:
         while True:
             await asyncio.sleep(SUPERVISE_INTERVAL_SECONDS)
             for server in self.servers:
-                if not server.should_run or server.alive:
+                if not server.crashed:
                     continue
                 on_restart(server.name)
                 try:
@@ -169,33 +175,28 @@ class Stack:
                         raise
 
     async def _start_all(self, progress: Progress) -> None:
-        async def start(server: ServerProcess) -> None:
-            progress(server.name, 0, 1)
-            await server.start()
-            progress(server.name, 1, 1)
-
-        async def start_kafka() -> None:
-            await asyncio.to_thread(fetch_jars, cache_folder(self.data), progress, self._cancelled)
-            await gather_all(start(broker) for broker in self.brokers)
-            self._training = asyncio.create_task(self._train())
-
         starts = {
-            "postgres": lambda: start(self.postgres),
-            "valkey": lambda: start(self.valkey),
-            "kafka": start_kafka,
+            "postgres": lambda: start_server(self.postgres, progress),
+            "valkey": lambda: start_server(self.valkey, progress),
+            "kafka": lambda: self._start_kafka(progress),
         }
         await gather_all(starts[part]() for part in sorted(self.parts))
 
+    async def _start_kafka(self, progress: Progress) -> None:
+        cache = cache_folder(self.data)
+        await asyncio.to_thread(fetch_jars, cache, progress, self._cancelled)
+        await gather_all(start_server(broker, progress) for broker in self.brokers)
+        self._training = asyncio.create_task(self._train())
+
     async def _train(self) -> None:
         cache = cache_folder(self.data)
-        with suppress(
-            OSError, SetupError
-        ):  # it only makes later starts faster: its failure is no one's concern
-            # Later, when the first start has had the processors to itself; never for a stack of
-            # seconds.
-            if not class_cache(cache).exists() and not await asyncio.to_thread(
-                self._cancelled.wait, TRAIN_AFTER_SECONDS
-            ):
+        # It only makes later starts faster: a failure does not matter.
+        with suppress(OSError, SetupError):
+            if class_cache(cache).exists():
+                return
+            # The first start has the processors to itself; a short-lived stack is never trained.
+            cancelled = await asyncio.to_thread(self._cancelled.wait, TRAIN_AFTER_SECONDS)
+            if not cancelled:
                 await asyncio.to_thread(train, cache, self._cancelled)
 
     async def _end_training(self) -> None:
@@ -208,29 +209,35 @@ class Stack:
         """Lock the data folder for this process; the kernel releases the lock when it ends."""
         if self._lock is not None:
             return
+        lock = self._open_lock_file()
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise self._folder_in_use(lock) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        self._lock = lock
+
+    def _open_lock_file(self) -> IO[str]:
         try:
             # Others may pass through, not look: as root PostgreSQL runs as another user.
             self.data.mkdir(mode=0o711, parents=True, exist_ok=True)
-            lock = (self.data / "lock").open("a+")
+            return (self.data / "lock").open("a+")
         except OSError as error:
             raise SetupError(
                 f"the data folder {self.data} cannot be written ({error.strerror})",
                 "Run as its owner or choose another data folder",
             ) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+
+    def _folder_in_use(self, lock: IO[str]) -> SetupError:
+        with lock:
             lock.seek(0)
             holder = lock.read().strip() or "unknown"
-            lock.close()
-            raise SetupError(
-                f"the data folder {self.data} is in use by process {holder}",
-                "Stop that one first or choose another data folder",
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        self._lock = lock
+        return SetupError(
+            f"the data folder {self.data} is in use by process {holder}",
+            "Stop that one first or choose another data folder",
+        )
 
     def _unlock_folder(self) -> None:
         if self._lock is not None:
@@ -244,18 +251,13 @@ class Stack:
         if self._brokers:
             for server in self.servers:
                 server.end_predecessor()
-        write_private(self.data / "secrets.json", read(self.data / "secrets.json") or new_secrets())
-        write_private(self.data / "ports.json", self._choose_ports(read(self.data / "ports.json")))
+        write_private(self._secrets_file, read(self._secrets_file) or new_secrets())
+        write_private(self._ports_file, self._choose_ports(read(self._ports_file)))
         self._build()
 
     def _choose_ports(self, kept: dict[str, Any]) -> dict[str, int]:
         """Return wanted, else stored, else free ports. An occupied stored port is replaced."""
-        brokers = {name for name in kept if name.startswith("kafka-")}
-        if brokers and brokers != {name for name in self._wanted if name.startswith("kafka-")}:
-            raise SetupError(
-                f"the data folder {self.data} holds a cluster of {len(brokers)} broker(s)",
-                "Start it with as many brokers, or choose another data folder",
-            )
+        self._check_same_brokers(kept)
         chosen: dict[str, int] = {}
         for name, asked in self._wanted.items():
             port = asked or int(kept.get(name, 0))
@@ -264,14 +266,17 @@ class Stack:
             chosen[name] = port
         return chosen
 
+    def _check_same_brokers(self, kept: dict[str, Any]) -> None:
+        brokers = broker_names(kept)
+        if brokers and brokers != broker_names(self._wanted):
+            raise SetupError(
+                f"the data folder {self.data} holds a cluster of {len(brokers)} broker(s)",
+                "Start it with as many brokers, or choose another data folder",
+            )
+
     def _build(self) -> None:
-        ports, passwords = read(self.data / "ports.json"), read(self.data / "secrets.json")
-        nodes = sorted(int(name.partition("-")[2]) for name in ports if name.startswith("kafka-"))
-        cluster = Cluster(
-            passwords["kafka_cluster_id"],
-            tuple(ports[f"kafka-{node}"] for node in nodes),
-            tuple(ports[f"controller-{node}"] for node in nodes),
-        )
+        ports = read(self._ports_file)
+        passwords = read(self._secrets_file)
         self._postgres = Postgres(
             self.data,
             ports["postgres"],
@@ -279,9 +284,15 @@ class Stack:
             superuser_password=passwords["postgres_superuser_password"],
         )
         self._valkey = Valkey(self.data, ports["valkey"], password=passwords["valkey_password"])
-        self._brokers = tuple(
-            Broker(self.data, node, cluster, cache_folder(self.data)) for node in nodes
-        )
+        self._brokers = self._build_brokers(ports, passwords["kafka_cluster_id"])
+
+    def _build_brokers(self, ports: dict[str, int], cluster_id: str) -> tuple[Broker, ...]:
+        nodes = sorted(int(name.partition("-")[2]) for name in broker_names(ports))
+        client_ports = tuple(ports[f"kafka-{node}"] for node in nodes)
+        controller_ports = tuple(ports[f"controller-{node}"] for node in nodes)
+        cluster = Cluster(cluster_id, client_ports, controller_ports)
+        cache = cache_folder(self.data)
+        return tuple(Broker(self.data, node, cluster, cache) for node in nodes)
 
     def _kill_all(self) -> None:
         for server in self.servers:
@@ -296,6 +307,13 @@ async def prepare(cache: Path, progress: Progress = no_progress) -> None:
     progress("classes", 0, 1)
     await asyncio.to_thread(train, cache, cancelled)
     progress("classes", 1, 1)
+
+
+async def start_server(server: ServerProcess, progress: Progress) -> None:
+    """Start `server` and report it. Raises SetupError."""
+    progress(server.name, 0, 1)
+    await server.start()
+    progress(server.name, 1, 1)
 
 
 async def gather_all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
@@ -313,10 +331,24 @@ def require_started(value: T | None) -> T:
     return value
 
 
+def broker_names(ports: Iterable[str]) -> set[str]:
+    """Return the names of the brokers among the names of all ports."""
+    return {name for name in ports if name.startswith("kafka-")}
+
+
+def wanted_kafka_ports(client_ports: Iterable[int], brokers: int) -> dict[str, int]:
+    """Return the wanted ports by name; 0 where any port will do."""
+    given = dict(enumerate(client_ports, 1))
+    nodes = range(1, brokers + 1)
+    wanted = {f"kafka-{node}": given.get(node, 0) for node in nodes}
+    return wanted | {f"controller-{node}": 0 for node in nodes}
+
+
 def new_secrets() -> dict[str, str]:
     """Return the passwords of one data folder, and the id of its Kafka cluster."""
     names = ("postgres_password", "postgres_superuser_password", "valkey_password")
-    return {name: secrets.token_hex(24) for name in names} | {"kafka_cluster_id": new_cluster_id()}
+    passwords = {name: secrets.token_hex(24) for name in names}
+    return passwords | {"kafka_cluster_id": new_cluster_id()}
 
 
 def read(file: Path) -> dict[str, Any]:

@@ -35,20 +35,20 @@ class Valkey(ServerProcess):
     def folder(self) -> Path:
         return self.home
 
+    @property
+    def _settings_file(self) -> Path:
+        return self.home / "valkey.conf"
+
     def command(self) -> list[str | Path]:
-        return [server_program(), self.home / "valkey.conf"]
+        return [server_program(), self._settings_file]
 
     def prepare(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
         # In a file, not on the command line: every user of the machine can read command lines.
-        settings = SETTINGS | {
-            "port": str(self.port),
-            "dir": f'"{self.home}"',
-            "requirepass": self._password,
-        }
-        file = self.home / "valkey.conf"
-        file.touch(mode=0o600)
-        file.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+        settings = SETTINGS | self._own_settings()
+        lines = (f"{name} {value}\n" for name, value in settings.items())
+        self._settings_file.touch(mode=0o600)
+        self._settings_file.write_text("".join(lines))
 
     def is_ready(self) -> bool:
         try:
@@ -58,6 +58,13 @@ class Valkey(ServerProcess):
                 return answers.readline() == b"+OK\r\n" and answers.readline() == b"+PONG\r\n"
         except OSError:
             return False
+
+    def _own_settings(self) -> dict[str, str]:
+        return {
+            "port": str(self.port),
+            "dir": f'"{self.home}"',
+            "requirepass": self._password,
+        }
 
     def erase(self) -> None:
         shutil.rmtree(self.home / "appendonlydir", ignore_errors=True)

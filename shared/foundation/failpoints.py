@@ -33,10 +33,7 @@ class Failpoints:
         """Arm the places of a plan: `place=action@n`, comma-separated. Raises ValueError."""
         for entry in filter(None, plan.split(",")):
             place, _, what = entry.partition("=")
-            action, _, nth = what.partition("@")
-            self.armed[place] = _OnNthHit(
-                _action(action), int(nth.rstrip("+") or 1), always=nth.endswith("+")
-            )
+            self.armed[place] = _on_nth_hit(what)
 
 
 @dataclass(slots=True)
@@ -52,6 +49,12 @@ class _OnNthHit:
         self.calls += 1
         if self.calls == self.nth or (self.always and self.calls > self.nth):
             self.action()
+
+
+def _on_nth_hit(what: str) -> _OnNthHit:
+    word, _, nth = what.partition("@")
+    number = int(nth.rstrip("+") or 1)
+    return _OnNthHit(_action(word), number, always=nth.endswith("+"))
 
 
 def _action(word: str) -> Action:

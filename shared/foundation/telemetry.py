@@ -227,6 +227,12 @@ def describe(error: BaseException) -> dict[str, str]:
 
 def configure_logging(level: str = "INFO", *, stream: Any = None) -> None:
     """Log JSON lines to stderr, for libraries too (logger name and level only)."""
+    _configure_structlog(level, stream)
+    stamina.instrumentation.set_on_retry_hooks([_log_retry])
+    _redirect_library_logs()
+
+
+def _configure_structlog(level: str, stream: Any) -> None:
     structlog.configure(
         processors=[
             _add_request_id,
@@ -240,13 +246,16 @@ def configure_logging(level: str = "INFO", *, stream: Any = None) -> None:
         logger_factory=lambda *_: structlog.PrintLogger(stream or sys.stderr),
         cache_logger_on_first_use=False,
     )
-    stamina.instrumentation.set_on_retry_hooks([_log_retry])
+
+
+def _redirect_library_logs() -> None:
     root = logging.getLogger()
     root.handlers[:] = [_LibraryHandler()]
     root.setLevel(logging.WARNING)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "faststream", "alembic"):
-        logging.getLogger(name).handlers[:] = []
-        logging.getLogger(name).propagate = True
+        logger = logging.getLogger(name)
+        logger.handlers[:] = []
+        logger.propagate = True
 
 
 def _log_retry(details: stamina.instrumentation.RetryDetails) -> None:
@@ -262,8 +271,10 @@ class _LibraryHandler(logging.Handler):
     """Logs place and error of a library's message, not its text, which may quote user input."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        error = describe(record.exc_info[1]) if record.exc_info and record.exc_info[1] else {}
-        line = {"place": f"{record.filename}:{record.lineno}", **error}
+        error = record.exc_info[1] if record.exc_info else None
+        line = {"place": f"{record.filename}:{record.lineno}"}
+        if error:
+            line |= describe(error)
         structlog.get_logger().log(record.levelno, "library", kind=record.name, **line)
 
 

@@ -110,7 +110,8 @@ def batch_span(
     with span(name, parent=parents[-1] if parents else None, kind=kind) as started:
         if started.is_recording():
             for linked in islice(dict.fromkeys(parents[:-1]), LINKS_MAX):
-                started.add_link(trace.get_current_span(_context_of(linked)).get_span_context())
+                linked_span = trace.get_current_span(_context_of(linked))
+                started.add_link(linked_span.get_span_context())
         yield started
 
 

@@ -94,9 +94,8 @@ class ClockGuard:
             try:
                 await self._check()
             except Exception as error:
-                log.warning(
-                    "clock not read", service=self._database.schema, **telemetry.describe(error)
-                )
+                service = self._database.schema
+                log.warning("clock not read", service=service, **telemetry.describe(error))
             await asyncio.sleep(CHECK_INTERVAL_SECONDS)
 
     async def _check(self) -> None:
@@ -116,7 +115,9 @@ class ClockGuard:
         await tx.run(_INSERT_HOLD, jump_seconds)
         tx.audit("clock.held", service, "system", drift_seconds=round(jump_seconds))
         log.error(
-            "database clock jumped, due work paused", service=service, seconds=round(jump_seconds)
+            "database clock jumped, due work paused",
+            service=service,
+            seconds=round(jump_seconds),
         )
 
 

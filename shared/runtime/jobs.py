@@ -48,7 +48,11 @@ class Jobs:
         self.table = list(table)
 
     def __call__(
-        self, *, seconds: float, transactional: bool = True, clock_independent: bool = False
+        self,
+        *,
+        seconds: float,
+        transactional: bool = True,
+        clock_independent: bool = False,
     ) -> Callable[[FunctionT], FunctionT]:
         """Register a function that runs every `seconds`.
 
@@ -58,7 +62,11 @@ class Jobs:
 
         def register(function: FunctionT) -> FunctionT:
             job = ScheduledJob(
-                function.__name__, seconds, function, transactional, clock_independent
+                function.__name__,
+                seconds,
+                function,
+                transactional,
+                clock_independent,
             )
             self.table.append(job)
             return function
@@ -102,13 +110,14 @@ class JobRunner:
                 if not self._is_paused(job):
                     await self._run_passes(job)
             except ClockGuardActive:
-                log.warning(
-                    "job rolled back: clock guard active", service=self._service, job=job.name
-                )
+                self._report_rollback(job)
             except Exception as error:
                 self._report_failure(job, error)
                 pause_seconds = max(job.seconds, FAILURE_PAUSE_SECONDS)
             await asyncio.sleep(pause_seconds)
+
+    def _report_rollback(self, job: ScheduledJob) -> None:
+        log.warning("job rolled back: clock guard active", service=self._service, job=job.name)
 
     def _report_failure(self, job: ScheduledJob, error: Exception) -> None:
         telemetry.job_failures.labels(self._service, job.name).inc()
@@ -122,8 +131,11 @@ class JobRunner:
             failpoint(f"job.{job.name}.after_commit")
             if not more or self._is_paused(job):
                 break
+        self._record_success(job, monotonic_seconds() - started)
+
+    def _record_success(self, job: ScheduledJob, seconds: float) -> None:
         labels = (self._service, job.name)
-        telemetry.job_seconds.labels(*labels).observe(monotonic_seconds() - started)
+        telemetry.job_seconds.labels(*labels).observe(seconds)
         telemetry.job_last_success.labels(*labels).set(real_now().timestamp())
 
     async def _run_once(self, job: ScheduledJob) -> bool:

@@ -47,12 +47,15 @@ class SinglePortApp:
         await receive()
         async with AsyncExitStack() as stack:
             try:
-                for service in self._services:
-                    lifespan = service.app.router.lifespan_context(service.app)
-                    await stack.enter_async_context(lifespan)
+                await self._start_services(stack)
             except BaseException as error:
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 raise
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await send({"type": "lifespan.shutdown.complete"})
+
+    async def _start_services(self, stack: AsyncExitStack) -> None:
+        for service in self._services:
+            lifespan = service.app.router.lifespan_context(service.app)
+            await stack.enter_async_context(lifespan)

@@ -79,24 +79,30 @@ class Service:
             self.settings.database_url, self.name, pool_size=self.settings.pool_size
         )
         self.redis = connect(self.settings.redis_url)
-        self.sessions = Sessions(
+        self.sessions = self._create_sessions()
+        self.bus = self._create_bus()
+        # A copy: the table in jobs.py is shared by all Service objects of a process.
+        self.jobs = Jobs(self.jobs.table)
+        self._add_common_jobs()
+        self.runner = JobRunner(self.database, self.jobs, context=self.context)
+        self.app = self._build_app()
+
+    def _create_sessions(self) -> Sessions:
+        return Sessions(
             self.redis,
             https=self.settings.https,
             idle_seconds=self.settings.session_idle_minutes * 60,
             absolute_seconds=self.settings.session_absolute_hours * 3600,
         )
-        self.bus = Bus(
+
+    def _create_bus(self) -> Bus:
+        return Bus(
             self.database,
             self.handlers,
             self.settings,
             context=self.context,
             relay_linger_seconds=self.relay_linger_seconds,
         )
-        # A copy: the table in jobs.py is shared by all Service objects of a process.
-        self.jobs = Jobs(self.jobs.table)
-        self._add_common_jobs()
-        self.runner = JobRunner(self.database, self.jobs, context=self.context)
-        self.app = self._build_app()
 
     def _add_common_jobs(self) -> None:
         """Add the jobs that every service has."""
@@ -113,16 +119,7 @@ class Service:
     # ── application ───────────────────────────────────────────────────────────────────────────────
 
     def _build_app(self) -> FastAPI:
-        app = FastAPI(
-            title=f"风评 · {self.title}",
-            version=VERSION,
-            lifespan=self._lifespan,
-            docs_url=None,
-            redoc_url=None,
-            openapi_url=f"{self.prefixes[0].rstrip('/')}/api/openapi.json",
-            # RequestTelemetry replaces FastAPI's own, which labels metrics with paths.
-            telemetry={"tracing": False, "metrics": False, "logs": False},
-        )
+        app = self._create_app()
         self._set_state(app)
         install(
             app,
@@ -138,6 +135,19 @@ class Service:
         app.add_middleware(RequestTelemetry, service=self.name)
         check_policies(app, open_paths=OPEN_PATHS | {app.openapi_url or ""})
         return app
+
+    def _create_app(self) -> FastAPI:
+        prefix = self.prefixes[0].rstrip("/")
+        return FastAPI(
+            title=f"风评 · {self.title}",
+            version=VERSION,
+            lifespan=self._lifespan,
+            docs_url=None,
+            redoc_url=None,
+            openapi_url=f"{prefix}/api/openapi.json",
+            # RequestTelemetry replaces FastAPI's own, which labels metrics with paths.
+            telemetry={"tracing": False, "metrics": False, "logs": False},
+        )
 
     def _set_state(self, app: FastAPI) -> None:
         state = app_state(app)
@@ -168,10 +178,7 @@ class Service:
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         await self._wait_for_database()
-        if await is_outdated(self.settings.database_url, self.name):
-            raise RuntimeError(
-                f"the schema of {self.name} is outdated: run `fengping migrate` first"
-            )
+        await self._check_database()
         self.bus.start()
         if self.run_jobs:
             self.runner.start()
@@ -189,13 +196,20 @@ class Service:
         await self.database.close()
 
     async def _wait_for_database(self) -> None:
-        """Wait until the database answers, then check its settings. Raises the last error."""
+        """Wait until the database answers, or until STARTUP_TIMEOUT_SECONDS have passed."""
         deadline = monotonic_seconds() + STARTUP_TIMEOUT_SECONDS
         while not await self.database.is_reachable() and monotonic_seconds() < deadline:
             log.warning("database unavailable, waiting", service=self.name)
             await asyncio.sleep(STARTUP_RETRY_SECONDS)
+
+    async def _check_database(self) -> None:
+        """Raise if the database is unreachable, unsafe or older than the code."""
         production = self.settings.environment == "production"
         await check_server(self.database, virtual_time_allowed=not production)
+        if await is_outdated(self.settings.database_url, self.name):
+            raise RuntimeError(
+                f"the schema of {self.name} is outdated: run `fengping migrate` first"
+            )
 
     async def readiness(self) -> dict[str, str]:
         """Return what keeps this service from working, part → reason; empty when ready.

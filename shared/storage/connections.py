@@ -4,10 +4,11 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any, cast
 
 import asyncpg
-from sqlalchemy import Connection
+from sqlalchemy import Connection, PoolProxiedConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.util import greenlet_spawn
 
@@ -86,12 +87,7 @@ class Database:
         pooled = await self._engine.raw_connection()
         connection = cast(asyncpg.Connection, pooled.driver_connection)
         try:
-            yield (
-                connection,
-                lambda: AsyncConnection(
-                    self._engine, sync_connection=Connection(self._engine.sync_engine, pooled)
-                ),
-            )
+            yield connection, partial(self._sqlalchemy_connection, pooled)
         except BaseException:
             with suppress(Exception):
                 await connection.execute("rollback")
@@ -100,6 +96,10 @@ class Database:
             if connection.is_closed() or connection.is_in_transaction():
                 await greenlet_spawn(pooled.invalidate)
             await greenlet_spawn(pooled.close)
+
+    def _sqlalchemy_connection(self, pooled: PoolProxiedConnection) -> AsyncConnection:
+        connection = Connection(self._engine.sync_engine, pooled)
+        return AsyncConnection(self._engine, sync_connection=connection)
 
     async def is_reachable(self, seconds: float = 2.0) -> bool:
         """Return whether the database answers in time."""
@@ -198,11 +198,10 @@ where name in ('fsync', 'full_page_writes', 'data_checksums') and setting <> 'on
 async def check_server(database: Database, *, virtual_time_allowed: bool) -> None:
     """Raise UnsafeDatabase if the server may lose acknowledged commits or has virtual time."""
     async with database.transaction() as tx:
-        rows = await tx.fetch(_UNSAFE_SETTINGS)
-        wrong = [row["name"] for row in rows]
+        needed = await _needed_settings(tx)
         virtual = await tx.fetchval("select to_regclass('public.virtual_clock') is not null")
-    if wrong:
-        settings = ", ".join(f"{name}=on" for name in wrong)
+    if needed:
+        settings = ", ".join(needed)
         raise UnsafeDatabase(
             f"PostgreSQL must run with {settings}: change it and restart the server"
         )
@@ -211,3 +210,8 @@ async def check_server(database: Database, *, virtual_time_allowed: bool) -> Non
             "this database has virtual time (public.virtual_clock); "
             "production needs a database that never had it"
         )
+
+
+async def _needed_settings(tx: Transaction) -> list[str]:
+    rows = await tx.fetch(_UNSAFE_SETTINGS)
+    return [f"{row['name']}=on" for row in rows]

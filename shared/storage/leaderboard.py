@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
@@ -44,26 +45,28 @@ class Leaderboard:
 
     async def put(self, campaign_id: str, category: str, scores: Mapping[str, float]) -> bool:
         """Set new scores of some units; return False if there is no such board."""
-        pairs: list[tuple[float | str, ...]] = [(score, unit) for unit, score in scores.items()]
-        kept = True
+        board = _board(campaign_id, category)
         try:
             async with translate_cache_errors():
-                for start in range(0, len(pairs), _PUT_MAX):
-                    args = list(chain.from_iterable(pairs[start : start + _PUT_MAX]))
-                    found = await self._put(keys=[_board(campaign_id, category)], args=args)
-                    kept = kept and bool(found)
+                found = [await self._put(keys=[board], args=args) for args in _put_args(scores)]
         except CacheUnavailable:
             return False
-        return kept
+        return all(found)
 
     async def top(
         self, campaign_id: str, category: str, limit: int | None = None
     ) -> list[LeaderboardEntry] | None:
         """Return the first `limit` entries, or all; None if the board must be rebuilt."""
+        board = _board(campaign_id, category)
+        last = limit - 1 if limit else -1
         try:
             async with translate_cache_errors():
                 found: list[Any] = await self._redis.zrange(
-                    _board(campaign_id, category), 0, (limit or 0) - 1, desc=True, withscores=True
+                    board,
+                    0,
+                    last,
+                    desc=True,
+                    withscores=True,
                 )
         except CacheUnavailable:
             return None
@@ -76,28 +79,42 @@ class Leaderboard:
 
         Works without Redis too: then only the return value.
         """
-        board = _board(campaign_id, category)
+        with suppress(CacheUnavailable):  # the caller has the scores anyway
+            async with translate_cache_errors():
+                await self._replace(_board(campaign_id, category), scores)
+        return _ranked(_highest_first(scores))
+
+    async def _replace(self, board: str, scores: Mapping[str, float]) -> None:
         fresh = f"{board}:{secrets.token_hex(8)}"
-        try:
-            async with translate_cache_errors(), self._redis.pipeline(transaction=True) as pipe:
-                pipe.delete(board)
-                if scores:
-                    pipe.zadd(fresh, dict(scores))
-                    pipe.rename(fresh, board)
-                    pipe.expire(board, self._lifetime_seconds)
-                await pipe.execute()
-        except CacheUnavailable:
-            pass  # the caller has the scores anyway
-        return _ranked(sorted(scores.items(), key=lambda pair: (pair[1], pair[0]), reverse=True))
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.delete(board)
+            if scores:
+                pipe.zadd(fresh, dict(scores))
+                pipe.rename(fresh, board)
+                pipe.expire(board, self._lifetime_seconds)
+            await pipe.execute()
 
 
 def _board(campaign_id: str, category: str) -> str:
     return f"board:{campaign_id}:{category}"
 
 
+def _put_args(scores: Mapping[str, float]) -> Iterator[list[float | str]]:
+    """Yield score, unit, score, unit … for one call of the script each."""
+    pairs: list[tuple[float | str, ...]] = [(score, unit) for unit, score in scores.items()]
+    for start in range(0, len(pairs), _PUT_MAX):
+        yield list(chain.from_iterable(pairs[start : start + _PUT_MAX]))
+
+
+def _highest_first(scores: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Return the scores in the order of a sorted set read from its end."""
+    return sorted(scores.items(), key=lambda pair: (pair[1], pair[0]), reverse=True)
+
+
 def _ranked(ordered: list[tuple[str, float]]) -> list[LeaderboardEntry]:
     entries: list[LeaderboardEntry] = []
     for position, (unit_id, score) in enumerate(ordered, start=1):
         tied = bool(entries) and entries[-1].score == score
-        entries.append(LeaderboardEntry(entries[-1].rank if tied else position, unit_id, score))
+        rank = entries[-1].rank if tied else position
+        entries.append(LeaderboardEntry(rank, unit_id, score))
     return entries

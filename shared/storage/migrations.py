@@ -24,16 +24,25 @@ from shared.storage.schema import SERVICES
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
+_LOCK = f"select pg_advisory_xact_lock({advisory_lock_key('migrate')})"
 
 
 def config_for(service: str) -> Config:
     """Return Alembic's configuration of one service's history."""
     config = Config()
     config.set_main_option("script_location", str(ROOT / "deploy" / "migrations"))
-    config.set_main_option("version_locations", str(ROOT / "services" / service / "migrations"))
+    config.set_main_option("version_locations", _versions_folder(service))
     config.set_main_option("path_separator", "os")
     config.attributes["service"] = service
     return config
+
+
+def _versions_folder(service: str) -> str:
+    return str(ROOT / "services" / service / "migrations")
+
+
+def _head_revision(config: Config) -> str | None:
+    return ScriptDirectory.from_config(config).get_current_head()
 
 
 async def migrate(url: str, services: tuple[str, ...] = SERVICES) -> dict[str, str]:
@@ -49,18 +58,19 @@ async def _prepare(url: str, services: tuple[str, ...]) -> None:
     connection = await asyncpg.connect(url)
     try:
         async with connection.transaction():
-            await connection.execute(
-                "select pg_advisory_xact_lock($1)", advisory_lock_key("migrate")
-            )
-            await connection.execute("create extension if not exists pg_trgm with schema public")
-            if not await connection.fetchval(
-                "select to_regclass('public.virtual_clock') is not null"
-            ):
-                await connection.execute(REAL_CLOCK_DDL)
+            await connection.execute(_LOCK)
+            await _create_common_objects(connection)
             for service in services:
                 await connection.execute(f'create schema if not exists "{service}"')
     finally:
         await connection.close()
+
+
+async def _create_common_objects(connection: asyncpg.Connection) -> None:
+    await connection.execute("create extension if not exists pg_trgm with schema public")
+    virtual = await connection.fetchval("select to_regclass('public.virtual_clock') is not null")
+    if not virtual:
+        await connection.execute(REAL_CLOCK_DDL)
 
 
 async def _upgrade(url: str, service: str) -> str:
@@ -68,7 +78,7 @@ async def _upgrade(url: str, service: str) -> str:
         config = config_for(service)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-        return ScriptDirectory.from_config(config).get_current_head() or ""
+        return _head_revision(config) or ""
 
     return await _with_connection(url, service, run)
 
@@ -78,10 +88,7 @@ async def is_outdated(url: str, service: str) -> bool:
 
     def check(connection: Connection) -> bool:
         context = MigrationContext.configure(connection, opts={"version_table_schema": service})
-        return (
-            context.get_current_revision()
-            != ScriptDirectory.from_config(config_for(service)).get_current_head()
-        )
+        return context.get_current_revision() != _head_revision(config_for(service))
 
     return await _with_connection(url, service, check)
 
@@ -99,13 +106,10 @@ async def drift(url: str, service: str) -> list[Any]:
 
 
 async def _with_connection(url: str, service: str, work: Callable[[Connection], T]) -> T:
-    async with engine_for(
-        url, service, "fengping-migrate", poolclass=NullPool
-    ).begin() as connection:
+    engine = engine_for(url, service, "fengping-migrate", poolclass=NullPool)
+    async with engine.begin() as connection:
         await connection.exec_driver_sql("set local lock_timeout = '2s'")
-        await connection.exec_driver_sql(
-            f"select pg_advisory_xact_lock({advisory_lock_key('migrate')})"
-        )
+        await connection.exec_driver_sql(_LOCK)
         return await connection.run_sync(work)
 
 
@@ -117,7 +121,7 @@ async def _revision(url: str, service: str, message: str) -> None:
             config,
             message,
             autogenerate=True,
-            version_path=str(ROOT / "services" / service / "migrations"),
+            version_path=_versions_folder(service),
         )
 
     await _prepare(url, (service,))
