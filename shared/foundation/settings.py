@@ -72,8 +72,10 @@ class Settings(BaseSettings):
 
     @property
     def kafka_bootstrap(self) -> list[str]:
+        """The brokers that clients connect to first."""
         return [server.strip() for server in self.kafka_servers.split(",") if server.strip()]
 
     @property
     def keyring(self) -> Path:
+        """The file of the keys."""
         return self.keyring_file or self.data_folder / "keyring.json"

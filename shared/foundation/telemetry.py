@@ -225,6 +225,12 @@ def describe(error: BaseException) -> dict[str, str]:
     return {"error": type(error).__name__, "place": place}
 
 
+def log_failure(event: str, error: BaseException, *, expected: bool = False, **fields: Any) -> None:
+    """Log type and place of an error: as a warning if it is `expected`, else as an error."""
+    level = log.warning if expected else log.error
+    level(event, **fields, **describe(error))
+
+
 def configure_logging(level: str = "INFO", *, stream: Any = None) -> None:
     """Log JSON lines to stderr, for libraries too (logger name and level only)."""
     _configure_structlog(level, stream)

@@ -48,6 +48,7 @@ def _decode_bodies(batch: Batch, consumed_types: Collection[str]) -> None:
 
 
 def partition_of(item: Incoming) -> TopicPartition:
+    """Return the partition from which `item` was consumed."""
     return TopicPartition(item.record.topic, item.record.partition)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from shared.foundation import telemetry
 from shared.foundation.settings import Settings
-from shared.foundation.telemetry import log
+from shared.foundation.telemetry import log_failure
 from shared.messaging import dead_letters, header_compat
 from shared.messaging.consumer import Consumer
 from shared.messaging.handlers import Handlers
@@ -64,6 +64,7 @@ class Bus:
         self._tasks = [asyncio.create_task(coroutine) for coroutine in work]
 
     async def stop(self) -> None:
+        """Cancel the tasks and wait for their ends."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -86,8 +87,7 @@ class Bus:
 
     def _report(self, error: Exception) -> None:
         if not is_unavailable(error):
-            service = self._database.schema
-            log.error("bus maintenance failed", service=service, **telemetry.describe(error))
+            log_failure("bus maintenance failed", error, service=self._database.schema)
 
     async def _maintain(self, rounds: int) -> None:
         await self._update_gauges_and_request_missing()

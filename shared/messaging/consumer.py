@@ -26,10 +26,9 @@ from aiokafka.errors import KafkaError
 from faststream.kafka import KafkaBroker
 
 from shared.appraisal.events import EVENTS, ResendRequested
-from shared.foundation import telemetry
 from shared.foundation.failpoints import failpoint
 from shared.foundation.settings import Settings
-from shared.foundation.telemetry import log
+from shared.foundation.telemetry import log_failure
 from shared.messaging.batches import SPLIT_BATCH_FROM, Batch, first_offsets, read_all
 from shared.messaging.event_retry import EventRetry
 from shared.messaging.handlers import Handlers
@@ -91,6 +90,7 @@ class Consumer:
 
     @property
     def stalled(self) -> bool:
+        """Whether there is lag without progress."""
         return self.progress.stalled
 
     def _kafka(self) -> AIOKafkaConsumer:
@@ -116,8 +116,7 @@ class Consumer:
 
     def _report(self, error: Exception) -> None:
         expected = isinstance(error, KafkaError) or is_unavailable(error)
-        level = log.warning if expected else log.error
-        level("consumer restarting", group=self.group, **telemetry.describe(error))
+        log_failure("consumer restarting", error, expected=expected, group=self.group)
 
     async def _start(self) -> None:
         self._broker = create_broker(self._settings, self.group)
@@ -220,12 +219,7 @@ class Consumer:
 
     async def _refetch(self, batch: Batch, error: Exception) -> None:
         """Fetch the same records again after a pause."""
-        log.error(
-            "batch will be refetched",
-            group=self.group,
-            count=len(batch),
-            **telemetry.describe(error),
-        )
+        log_failure("batch will be refetched", error, group=self.group, count=len(batch))
         await asyncio.sleep(random.uniform(*REFETCH_PAUSE_SECONDS))
         with suppress(KafkaError):
             self._seek_back(batch)

@@ -68,6 +68,7 @@ class IncomingEvent:
 
     @property
     def aggregate(self) -> Aggregate:
+        """What the event happened to."""
         return self.meta.topic, self.meta.key
 
     @property

@@ -6,7 +6,7 @@ import stamina
 
 from shared.appraisal.errors import Rejected
 from shared.foundation import telemetry
-from shared.foundation.telemetry import log
+from shared.foundation.telemetry import log_failure
 from shared.messaging import dead_letters
 from shared.messaging.batches import Batch, Incoming
 from shared.messaging.envelope import IncomingEvent, Record, RecordDecodeError
@@ -152,14 +152,14 @@ class EventRetry:
     def _report(self, record: Record, error: Exception, attempts: int) -> None:
         group = self._processor.group
         _count_dead_letter(group, record.topic)
-        log.error(
+        log_failure(
             "event dead-lettered",
+            error,
             group=group,
             topic=record.topic,
             partition=record.partition,
             offset=record.offset,
             attempts=attempts,
-            **telemetry.describe(error),
         )
 
 

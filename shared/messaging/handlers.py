@@ -31,6 +31,8 @@ class Handlers:
         self._table: dict[str, _Dispatch] = {}
 
     def __call__(self, *events: type[E]) -> Callable[[EventHandler[E]], EventHandler[E]]:
+        """Register a handler of single events."""
+
         def register(handler: EventHandler[E]) -> EventHandler[E]:
             async def dispatch(tx: Transaction, consumed: Sequence[IncomingEvent]) -> None:
                 for incoming in consumed:
@@ -42,6 +44,8 @@ class Handlers:
         return register
 
     def batch(self, *events: type[E]) -> Callable[[BatchHandler[E]], BatchHandler[E]]:
+        """Register a handler of all consecutive events at once."""
+
         def register(handler: BatchHandler[E]) -> BatchHandler[E]:
             async def dispatch(tx: Transaction, consumed: Sequence[IncomingEvent]) -> None:
                 pairs: list[Any] = [(incoming.event(), incoming.meta) for incoming in consumed]

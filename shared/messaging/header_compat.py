@@ -36,6 +36,7 @@ class CompatMemoryRecords:
         self.has_next = self._records.has_next
 
     def next_batch(self) -> Any:
+        """Return the next batch of records; None at the end."""
         batch = self._records.next_batch()
         if batch is None:
             return None

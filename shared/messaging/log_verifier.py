@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from shared.foundation import telemetry
 from shared.foundation.settings import Settings
-from shared.foundation.telemetry import log
+from shared.foundation.telemetry import log, log_failure
 from shared.messaging.batches import Batch, Incoming, last_offsets, partition_of
 from shared.messaging.logs import lost_partitions
 from shared.messaging.store import checkpoints
@@ -41,6 +40,7 @@ class LogVerifier:
         self._failed = False
 
     def restart(self) -> None:
+        """Wait for the verification of a new client."""
         self._failed = False
         self._verified.clear()
 
@@ -58,7 +58,7 @@ class LogVerifier:
         try:
             await self._rewind_replaced_logs(set(assigned))
         except Exception as error:
-            log.warning("logs not verified", group=self._group, **telemetry.describe(error))
+            log_failure("logs not verified", error, expected=True, group=self._group)
             self._failed = True
         self._verified.set()
 

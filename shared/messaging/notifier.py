@@ -22,10 +22,12 @@ class RelayNotifier:
         self._requested = asyncio.Event()
 
     def wake(self) -> None:
+        """Have all relays of this service look for outbox rows."""
         self._relay.wake()
         self._requested.set()
 
     async def run(self) -> None:
+        """Send the requested notifications until cancelled."""
         while True:
             await self._requested.wait()
             self._requested.clear()

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from shared.foundation import telemetry
 from shared.foundation.failpoints import failpoint
-from shared.foundation.telemetry import log
+from shared.foundation.telemetry import log_failure
 from shared.messaging.batches import Batch, last_offsets
 
 COMMIT_INTERVAL_SECONDS = 0.2
@@ -50,7 +49,7 @@ class OffsetCommitter:
                     await self._kafka().commit(offsets)
                 failpoint("consumer.after_offset_commit")
         except (KafkaError, TimeoutError) as error:
-            log.warning("offsets not committed", group=self._group, **telemetry.describe(error))
+            log_failure("offsets not committed", error, expected=True, group=self._group)
 
     def _take_assigned_offsets(self) -> dict[TopicPartition, int]:
         offsets = self._next_offsets
@@ -59,6 +58,7 @@ class OffsetCommitter:
         return {tp: offset for tp, offset in offsets.items() if tp in assigned}
 
     def forget_partitions(self, revoked: Iterable[TopicPartition]) -> None:
+        """Commit nothing for partitions that another replica takes over."""
         for tp in revoked:
             self._next_offsets.pop(tp, None)
 

@@ -9,7 +9,7 @@ from typing import Any
 from shared.foundation import telemetry, tracing
 from shared.foundation.clock import monotonic_seconds, real_now
 from shared.foundation.failpoints import failpoint
-from shared.foundation.telemetry import log
+from shared.foundation.telemetry import log_failure
 from shared.messaging.batches import Batch, MalformedRecord
 from shared.messaging.envelope import IncomingEvent
 from shared.messaging.handlers import Handlers
@@ -57,7 +57,7 @@ class BatchProcessor:
             self._record_metrics(events, result, malformed)
             telemetry.batch_seconds.labels(self.group).observe(monotonic_seconds() - started)
         except Exception as error:  # the batch is committed: it must not be retried
-            log.error("batch metrics not recorded", group=self.group, **telemetry.describe(error))
+            log_failure("batch metrics not recorded", error, group=self.group)
         return len(result.applied)
 
     def transaction_of(

@@ -39,6 +39,7 @@ class ProgressWatch:
         self.stalled = False
 
     def note_progress(self) -> None:
+        """Note that a batch was processed now."""
         self._progress_at = monotonic_seconds()
         self.stalled = False
 

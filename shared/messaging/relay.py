@@ -25,7 +25,7 @@ from shared.foundation import telemetry, tracing
 from shared.foundation.clock import monotonic_seconds
 from shared.foundation.failpoints import failpoint
 from shared.foundation.settings import Settings
-from shared.foundation.telemetry import log
+from shared.foundation.telemetry import log, log_failure
 from shared.messaging.envelope import unprefixed_topic
 from shared.messaging.logs import lost_partitions
 from shared.messaging.publisher import OutboxPublisher
@@ -102,8 +102,7 @@ class Relay:
 
     def _report(self, error: Exception) -> None:
         expected = isinstance(error, KafkaError | SendFailed) or is_unavailable(error)
-        level = log.warning if expected else log.error
-        level("relay restarting", service=self.service, **telemetry.describe(error))
+        log_failure("relay restarting", error, expected=expected, service=self.service)
 
     async def _session(self) -> None:
         self._checked_at = float("-inf")

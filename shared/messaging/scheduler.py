@@ -21,6 +21,7 @@ class BatchScheduler:
 
     @property
     def stopping(self) -> bool:
+        """Whether batches are no longer accepted."""
         return self._stopping
 
     def resume(self) -> None:

@@ -29,14 +29,17 @@ class ShardOwner:
 
     @property
     def channel(self) -> str:
+        """The NOTIFY channel that announces outbox rows."""
         return f"outbox_{self._database.schema}"
 
     @property
     def owns_all(self) -> bool:
+        """Whether no other process owns a shard."""
         return len(self.owned) == OUTBOX_SHARDS
 
     @property
     def connection(self) -> asyncpg.Connection:
+        """The connection that holds the locks."""
         assert self._connection, "no shard is owned without a connection"
         return self._connection
 

@@ -20,6 +20,7 @@ SHUTDOWN_SECONDS = 20
 
 
 def create_broker(settings: Settings, group: str) -> KafkaBroker:
+    """Return the broker of a consumer group; it connects when it is started."""
     return KafkaBroker(
         **_broker_options(settings),
         enable_idempotence=True,

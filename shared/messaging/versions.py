@@ -37,6 +37,7 @@ class _VersionOrder:
     released: list[IncomingEvent] = field(default_factory=list)
 
     def add(self, incoming: IncomingEvent) -> None:
+        """Take the next event, and release the successors that waited for it."""
         if incoming.single_event:
             self.ready.append(incoming)
             return

@@ -13,7 +13,7 @@ import msgspec
 
 from shared.foundation import telemetry
 from shared.foundation.clock import monotonic_seconds
-from shared.foundation.telemetry import log
+from shared.foundation.telemetry import log, log_failure
 from shared.storage.connections import Database
 from shared.storage.transaction import Transaction
 
@@ -68,9 +68,11 @@ class ClockGuard:
 
     @property
     def paused(self) -> bool:
+        """Whether due work must wait."""
         return bool(self._holds_active) or self._jump_seconds is not None
 
     def health_problem(self) -> str | None:
+        """Return why due work is paused, or None."""
         if self._holds_active is None:
             return "the database's clock was not read yet"
         if self.paused:
@@ -95,7 +97,7 @@ class ClockGuard:
                 await self._check()
             except Exception as error:
                 service = self._database.schema
-                log.warning("clock not read", service=service, **telemetry.describe(error))
+                log_failure("clock not read", error, expected=True, service=service)
             await asyncio.sleep(CHECK_INTERVAL_SECONDS)
 
     async def _check(self) -> None:

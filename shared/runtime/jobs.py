@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from shared.foundation import telemetry
 from shared.foundation.clock import monotonic_seconds, real_now
 from shared.foundation.failpoints import failpoint
-from shared.foundation.telemetry import log
+from shared.foundation.telemetry import log, log_failure
 from shared.runtime.clock_guard import ClockGuard, ClockGuardActive
 from shared.storage.connections import Database
 from shared.storage.errors import is_unavailable
@@ -86,10 +86,12 @@ class JobRunner:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
+        """Start all jobs and the clock guard."""
         self._tasks = [asyncio.create_task(self._run(job)) for job in self._jobs.table]
         self._tasks.append(asyncio.create_task(self.clock_guard.watch()))
 
     async def stop(self) -> None:
+        """Cancel the jobs and wait for their ends."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -121,8 +123,13 @@ class JobRunner:
 
     def _report_failure(self, job: ScheduledJob, error: Exception) -> None:
         telemetry.job_failures.labels(self._service, job.name).inc()
-        level = log.warning if is_unavailable(error) else log.error
-        level("job failed", service=self._service, job=job.name, **telemetry.describe(error))
+        log_failure(
+            "job failed",
+            error,
+            expected=is_unavailable(error),
+            service=self._service,
+            job=job.name,
+        )
 
     async def _run_passes(self, job: ScheduledJob) -> None:
         started = monotonic_seconds()

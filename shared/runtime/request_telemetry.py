@@ -75,9 +75,8 @@ def _route(scope: Scope) -> str:
 
 
 def _header(scope: Scope, name: bytes) -> str | None:
-    values = (value for key, value in scope["headers"] if key == name)
-    value = next(values, None)
-    return value.decode("latin-1") if value is not None else None
+    values = (value.decode("latin-1") for key, value in scope["headers"] if key == name)
+    return next(values, None)
 
 
 @lru_cache(maxsize=4096)

@@ -117,6 +117,7 @@ class Database:
         return pool.checkedout(), 2 * pool.size()
 
     async def close(self) -> None:
+        """Close all connections."""
         await self._engine.dispose()
 
 

@@ -37,6 +37,12 @@ def config_for(service: str) -> Config:
     return config
 
 
+def _config_on(connection: Connection, service: str) -> Config:
+    config = config_for(service)
+    config.attributes["connection"] = connection
+    return config
+
+
 def _versions_folder(service: str) -> str:
     return str(ROOT / "services" / service / "migrations")
 
@@ -75,8 +81,7 @@ async def _create_common_objects(connection: asyncpg.Connection) -> None:
 
 async def _upgrade(url: str, service: str) -> str:
     def run(connection: Connection) -> str:
-        config = config_for(service)
-        config.attributes["connection"] = connection
+        config = _config_on(connection, service)
         command.upgrade(config, "head")
         return _head_revision(config) or ""
 
@@ -97,8 +102,8 @@ async def drift(url: str, service: str) -> list[Any]:
     """Return the differences between tables.py and the migrated schema."""
 
     def compare(connection: Connection) -> list[Any]:
-        config = config_for(service)
-        config.attributes |= {"connection": connection, "drift": []}
+        config = _config_on(connection, service)
+        config.attributes["drift"] = []
         command.upgrade(config, "head")
         return list(config.attributes["drift"])
 
@@ -115,10 +120,8 @@ async def _with_connection(url: str, service: str, work: Callable[[Connection], 
 
 async def _revision(url: str, service: str, message: str) -> None:
     def write(connection: Connection) -> None:
-        config = config_for(service)
-        config.attributes["connection"] = connection
         command.revision(
-            config,
+            _config_on(connection, service),
             message,
             autogenerate=True,
             version_path=_versions_folder(service),

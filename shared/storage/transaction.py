@@ -79,9 +79,11 @@ class Transaction:
         return self._lazy_session
 
     def add(self, row: object) -> None:
+        """Insert a row, at the latest before the commit."""
         self._session.add(row)
 
     async def delete(self, row: object) -> None:
+        """Delete a row that was loaded in this transaction."""
         await self._session.delete(row)
 
     async def flush(self) -> None:
@@ -94,9 +96,11 @@ class Transaction:
         return cast("RowT | None", await self._session.scalar(statement))
 
     async def scalars(self, statement: Select[RowT]) -> list[RowT]:
+        """Return the first column of every row."""
         return list(await self._session.scalars(statement))
 
     async def rows(self, statement: Executable) -> list[Row[Any]]:
+        """Return every row of a statement of several columns."""
         return list((await self._session.execute(statement)).all())
 
     async def execute(self, statement: Executable) -> int:
@@ -110,10 +114,12 @@ class Transaction:
         return cast("list[asyncpg.Record]", await self._connection.fetch(sql, *arguments))
 
     async def fetchrow(self, sql: str, *arguments: Any) -> asyncpg.Record | None:
+        """Run set-based SQL and return its first row, or None."""
         await self.flush()
         return await self._connection.fetchrow(sql, *arguments)
 
     async def fetchval(self, sql: str, *arguments: Any) -> Any:
+        """Run set-based SQL and return the first column of its first row; None without a row."""
         await self.flush()
         return await self._connection.fetchval(sql, *arguments)
 
@@ -125,7 +131,10 @@ class Transaction:
         return int(last) if last.isdigit() else 0
 
     async def copy(
-        self, table: str, columns: Sequence[str], records: Sequence[Sequence[Any]]
+        self,
+        table: str,
+        columns: Sequence[str],
+        records: Sequence[Sequence[Any]],
     ) -> None:
         """COPY rows into a table of this schema: the fastest way to insert a large batch."""
         await self.flush()

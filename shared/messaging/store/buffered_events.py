@@ -86,6 +86,7 @@ def _incoming(row: asyncpg.Record) -> IncomingEvent:
 
 
 async def insert(tx: Transaction, early: Sequence[IncomingEvent]) -> None:
+    """Buffer events that arrived before their predecessor."""
     if early:
         rows = [_values(incoming) for incoming in early]
         await tx.run(_INSERT, *map(list, zip(*rows, strict=True)))
@@ -107,12 +108,14 @@ def _values(incoming: IncomingEvent) -> tuple[Any, ...]:
 
 
 async def delete(tx: Transaction, events: Sequence[IncomingEvent]) -> None:
+    """Delete events that were released or dead-lettered."""
     if events:
         event_ids = [incoming.meta.event_id for incoming in events]
         await tx.run("delete from buffered_events where event_id = any($1::uuid[])", event_ids)
 
 
 async def count(tx: Transaction) -> int:
+    """Return the number of buffered events."""
     return int(await tx.fetchval("select count(*) from buffered_events"))
 
 
@@ -129,6 +132,7 @@ async def gaps(tx: Transaction, *, older_than_seconds: float) -> list[VersionGap
 
 
 async def note_resend_request(tx: Transaction, topic: str, key: str) -> None:
+    """Note that the missing versions of an aggregate were requested now."""
     await tx.run(
         "update buffered_events set resend_requested_at = clock_timestamp() "
         "where topic = $1 and key = $2",

@@ -32,6 +32,7 @@ async def consumed(tx: Transaction) -> dict[TopicPartition, LogCheckpoint]:
 
 
 async def delete_consumed(tx: Transaction, tp: TopicPartition) -> None:
+    """Delete the checkpoint of a partition whose log was replaced."""
     await tx.run(_DELETE, tp.topic, tp.partition)
 
 

@@ -164,6 +164,5 @@ async def resolve(tx: Transaction, entry_id: int, *, state: str, by: str) -> Dea
 
 
 async def count_pending(tx: Transaction) -> int:
-    return int(
-        await tx.fetchval("select count(*) from dead_letters where state = 'pending'"),
-    )
+    """Return the number of pending dead letters."""
+    return int(await tx.fetchval("select count(*) from dead_letters where state = 'pending'"))

@@ -126,6 +126,7 @@ async def republish(connection: asyncpg.Connection, topic: str, partition: int) 
 
 
 async def backlog(tx: Transaction) -> Backlog:
+    """Return how much is unpublished."""
     row = await tx.fetchrow(_BACKLOG)
     assert row
     return Backlog(*row)
