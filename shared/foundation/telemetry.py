@@ -34,7 +34,12 @@ def _gauge(name: str, text: str, *labels: str) -> Gauge:
     return Gauge(name, text, labels, registry=REGISTRY)
 
 
-def _histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+def _histogram(
+    name: str,
+    text: str,
+    buckets: tuple[float, ...],
+    *labels: str,
+) -> Histogram:
     return Histogram(name, text, labels, registry=REGISTRY, buckets=buckets)
 
 
@@ -225,7 +230,13 @@ def describe(error: BaseException) -> dict[str, str]:
     return {"error": type(error).__name__, "place": place}
 
 
-def log_failure(event: str, error: BaseException, *, expected: bool = False, **fields: Any) -> None:
+def log_failure(
+    event: str,
+    error: BaseException,
+    *,
+    expected: bool = False,
+    **fields: Any,
+) -> None:
     """Log type and place of an error: as a warning if it is `expected`, else as an error."""
     level = log.warning if expected else log.error
     level(event, **fields, **describe(error))

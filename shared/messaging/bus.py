@@ -1,6 +1,7 @@
 """The bus of one service: its relay and its consumer, and their maintenance."""
 
 import asyncio
+from itertools import count
 from typing import Any
 
 from shared.foundation import telemetry
@@ -76,10 +77,8 @@ class Bus:
         return "consumer stalled" if self.consumer.stalled else None
 
     async def _maintenance_loop(self) -> None:
-        rounds = 0
-        while True:
+        for rounds in count(1):
             await asyncio.sleep(MAINTENANCE_INTERVAL_SECONDS)
-            rounds += 1
             try:
                 await self._maintain(rounds)
             except Exception as error:

@@ -44,7 +44,12 @@ def failure_of(record: Record, error: BaseException, attempts: int) -> FailedRec
     return FailedRecord(record, reason, detail, attempts)
 
 
-async def store(database: Database, record: Record, error: Exception, attempts: int) -> None:
+async def store(
+    database: Database,
+    record: Record,
+    error: Exception,
+    attempts: int,
+) -> None:
     """Dead-letter one record in its own transaction."""
     async with database.transaction() as tx:
         await dead_letters.insert(tx, [failure_of(record, error, attempts)])
@@ -123,5 +128,10 @@ async def discard(tx: Transaction, entry_id: int, *, by: str) -> bool:
     return True
 
 
-def _audit(tx: Transaction, action: str, entry: DeadLetter, by: str) -> None:
+def _audit(
+    tx: Transaction,
+    action: str,
+    entry: DeadLetter,
+    by: str,
+) -> None:
     tx.audit(action, entry.id, by, topic=entry.topic, event_type=entry.type)

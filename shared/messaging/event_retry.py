@@ -138,16 +138,20 @@ class EventRetry:
         Raises _BufferChanged if fewer successors are buffered.
         """
         try:
-            async with self._processor.transaction_of([item]) as tx:
-                result = await self._processor.apply_in(tx, [item], successors=successors)
-                complete = len(result.applied) == 1 + successors
-                raise _DryRunSucceeded if complete else _BufferChanged
+            await self._apply_and_roll_back(item, successors)
         except _DryRunSucceeded:
             return True
         except Exception as error:
             if is_unavailable(error) or isinstance(error, _BufferChanged):
                 raise
-            return False
+        return False
+
+    async def _apply_and_roll_back(self, item: IncomingEvent, successors: int) -> None:
+        """Raise _DryRunSucceeded, _BufferChanged, or the error of a handler."""
+        async with self._processor.transaction_of([item]) as tx:
+            result = await self._processor.apply_in(tx, [item], successors=successors)
+            complete = len(result.applied) == 1 + successors
+            raise _DryRunSucceeded if complete else _BufferChanged
 
     def _report(self, record: Record, error: Exception, attempts: int) -> None:
         group = self._processor.group

@@ -34,7 +34,14 @@ class BatchResult:
 class BatchProcessor:
     """Applies batches of events, each in one transaction."""
 
-    def __init__(self, database: Database, handlers: Handlers, *, context: Any, group: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        handlers: Handlers,
+        *,
+        context: Any,
+        group: str,
+    ) -> None:
         self.database = database
         self.context = context
         self.group = group

@@ -84,16 +84,19 @@ class Relay:
         """Publish until cancelled. After any error, restart with new connections and a pause."""
         try:
             while True:
-                try:
-                    await self._session()
-                except Exception as error:
-                    # Whatever it is: without a relay, events would stay unpublished.
-                    self._report(error)
-                await self._close()
+                await self._run_session()
                 await asyncio.sleep(self._backoff_seconds)
                 self._failures += 1
         finally:
             await self._close()
+
+    async def _run_session(self) -> None:
+        try:
+            await self._session()
+        except Exception as error:
+            # Whatever it is: without a relay, events would stay unpublished.
+            self._report(error)
+        await self._close()
 
     @property
     def _backoff_seconds(self) -> float:

@@ -17,6 +17,8 @@ POLL_INTERVAL_MAX_MILLISECONDS = 300_000
 HEARTBEAT_MILLISECONDS = 1_000
 FETCH_BYTES_MAX = 4_194_304
 SHUTDOWN_SECONDS = 20
+SASL_MECHANISMS = {"SCRAM-SHA-256": SASLScram256, "SCRAM-SHA-512": SASLScram512}
+SASL_OPTIONS = ("sasl_mechanism", "sasl_plain_username", "sasl_plain_password")
 
 
 def create_broker(settings: Settings, group: str) -> KafkaBroker:
@@ -74,18 +76,19 @@ def _broker_options(settings: Settings) -> dict[str, Any]:
     protocol = options.pop("security_protocol")
     if protocol == "PLAINTEXT":
         return options
-    for name in ("sasl_mechanism", "sasl_plain_username", "sasl_plain_password"):
+    for name in SASL_OPTIONS:
         options.pop(name, None)
     tls = {"ssl_context": options.pop("ssl_context", None), "use_ssl": "SSL" in protocol.split("_")}
-    return {**options, "security": _security(settings, protocol, tls)}
+    security = _sasl(settings, tls) if protocol.startswith("SASL") else BaseSecurity(**tls)
+    return {**options, "security": security}
 
 
-def _security(settings: Settings, protocol: str, tls: dict[str, Any]) -> BaseSecurity:
-    if not protocol.startswith("SASL"):
-        return BaseSecurity(**tls)
-    scram = SASLScram256 if settings.kafka_sasl_mechanism == "SCRAM-SHA-256" else SASLScram512
-    return scram(
-        username=settings.kafka_username or "", password=settings.kafka_password or "", **tls
+def _sasl(settings: Settings, tls: dict[str, Any]) -> BaseSecurity:
+    mechanism = SASL_MECHANISMS[settings.kafka_sasl_mechanism]
+    return mechanism(
+        username=settings.kafka_username or "",
+        password=settings.kafka_password or "",
+        **tls,
     )
 
 

@@ -102,10 +102,11 @@ def _new_topic(name: str, settings: Settings) -> NewTopic:
 
 
 async def _check_partitions(admin: AIOKafkaAdminClient, settings: Settings) -> None:
+    wanted = settings.topic_partitions
     for topic in await admin.describe_topics(_topic_names(settings)):
         found = len(topic["partitions"])
-        if found and found != settings.topic_partitions:
+        if found and found != wanted:
             raise TopicMismatch(
                 f"topic {topic['topic']} has {found} partitions, but FENGPING_TOPIC_PARTITIONS is "
-                f"{settings.topic_partitions}: set it to {found}; it cannot change later"
+                f"{wanted}: set it to {found}; it cannot change later"
             )

@@ -37,7 +37,13 @@ class RequestTelemetry:
         ) as span:
             await self._respond(scope, receive, send, span)
 
-    async def _respond(self, scope: Scope, receive: Receive, send: Send, span: Span) -> None:
+    async def _respond(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        span: Span,
+    ) -> None:
         started = time.perf_counter()
         status = 500
 
@@ -80,7 +86,12 @@ def _header(scope: Scope, name: bytes) -> str | None:
 
 
 @lru_cache(maxsize=4096)
-def _metrics(service: str, route: str, method: str, status: int) -> tuple[Counter, Histogram]:
+def _metrics(
+    service: str,
+    route: str,
+    method: str,
+    status: int,
+) -> tuple[Counter, Histogram]:
     """Return the label children of such requests, looked up once."""
     counter = telemetry.http_requests.labels(service, route, method, str(status))
     return counter, telemetry.http_seconds.labels(service, route, method)

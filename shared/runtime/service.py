@@ -216,13 +216,13 @@ class Service:
 
         Redis is not included: without it users must sign in again, and nothing else stops.
         """
+        reachable = await self.database.is_reachable()
+        self._set_pool_gauges()
         problems = {
             "bus": self.bus.health_problem(),
             "jobs": self.runner.health_problem() if self.run_jobs else None,
+            "database": None if reachable else "no answer",
         }
-        if not await self.database.is_reachable():
-            problems["database"] = "no answer"
-        self._set_pool_gauges()
         return {part: reason for part, reason in problems.items() if reason}
 
     def _set_pool_gauges(self) -> None:

@@ -8,34 +8,34 @@ from sqlmodel import Field
 
 
 def timestamp_column(*, nullable: bool = False, index: bool = False) -> Any:
-    """A column for an aware instant."""
+    """Return a column for an aware instant."""
     column = Column(DateTime(timezone=True), nullable=nullable, index=index)
     return Field(default=None, sa_column=column) if nullable else Field(sa_column=column)
 
 
 def text_column(*, primary_key: bool = False, unique: bool = False, default: Any = ...) -> Any:
-    """A text column that is never null."""
+    """Return a text column that is never null."""
     column = Column(Text, primary_key=primary_key, unique=unique or None, nullable=False)
     return Field(default, sa_column=column)
 
 
 def optional_text_column() -> Any:
-    """A text column that may be null."""
+    """Return a text column that may be null."""
     return Field(default=None, sa_column=Column(Text))
 
 
 def bigint_column() -> Any:
-    """A column for a 64-bit integer."""
+    """Return a column for a 64-bit integer."""
     return Field(sa_column=Column(BigInteger, nullable=False))
 
 
 def identity_column() -> Any:
-    """A primary key that the database numbers."""
+    """Return a primary key that the database numbers."""
     column = Column(BigInteger, primary_key=True, autoincrement=True)
     return Field(default=None, sa_column=column)
 
 
 def one_of(column: str, values: type[StrEnum] | tuple[str, ...]) -> CheckConstraint:
-    """A constraint: the column holds one of these values."""
+    """Return the constraint that `column` holds one of these values."""
     listed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} in ({listed})", name=column)

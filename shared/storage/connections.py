@@ -28,7 +28,12 @@ class Database:
     """
 
     def __init__(
-        self, url: str, schema: str, *, pool_size: int = 10, application: str | None = None
+        self,
+        url: str,
+        schema: str,
+        *,
+        pool_size: int = 10,
+        application: str | None = None,
     ) -> None:
         self.url = url
         self.schema = schema
@@ -121,7 +126,12 @@ class Database:
         await self._engine.dispose()
 
 
-def engine_for(url: str, schema: str, application: str, **options: Any) -> AsyncEngine:
+def engine_for(
+    url: str,
+    schema: str,
+    application: str,
+    **options: Any,
+) -> AsyncEngine:
     """Return an SQLAlchemy engine with our connection settings; `options` are SQLAlchemy's."""
     return create_async_engine(
         url.replace("postgresql://", "postgresql+asyncpg://", 1),

@@ -148,7 +148,13 @@ class Transaction:
         self._events.append(event)
         self._traces.append(trace or current_traceparent())
 
-    def audit(self, action: str, subject: object, by: str, **facts: Any) -> None:
+    def audit(
+        self,
+        action: str,
+        subject: object,
+        by: str,
+        **facts: Any,
+    ) -> None:
         """Write an audit entry. `by` is an account or service id.
 
         `facts` are ids, codes and hashes, never personal data.

@@ -151,7 +151,13 @@ async def pending_ids(
     return [row["id"] for row in rows]
 
 
-async def resolve(tx: Transaction, entry_id: int, *, state: str, by: str) -> DeadLetter | None:
+async def resolve(
+    tx: Transaction,
+    entry_id: int,
+    *,
+    state: str,
+    by: str,
+) -> DeadLetter | None:
     """Mark a dead letter replayed or discarded and return it; None if it is not pending."""
     row = await tx.fetchrow(
         "update dead_letters set state = $2, resolved_at = clock_timestamp(), resolved_by = $3 "

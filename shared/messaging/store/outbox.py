@@ -133,7 +133,12 @@ async def backlog(tx: Transaction) -> Backlog:
 
 
 async def mark_unpublished(
-    tx: Transaction, topic: str, key: str, *, from_version: int, to_version: int
+    tx: Transaction,
+    topic: str,
+    key: str,
+    *,
+    from_version: int,
+    to_version: int,
 ) -> int:
     """Have the relay send these versions of an aggregate again; return their number."""
     return await tx.run(_MARK_UNPUBLISHED, topic, key, from_version, to_version)
