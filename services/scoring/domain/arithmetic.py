@@ -30,8 +30,9 @@ def weighted_mean(values: Sequence[tuple[Decimal, Fraction]]) -> Fraction | None
     """Return the mean of (weight above zero, value) pairs, None without any."""
     if not values:
         return None
-    weighted = sum_of_products((exact(weight), value) for weight, value in values)
-    return weighted / sum_of_products((exact(weight), 1) for weight, _ in values)
+    total = sum_of_products((exact(weight), value) for weight, value in values)
+    weights = sum_of_products((exact(weight), 1) for weight, _ in values)
+    return total / weights
 
 
 def rounded(value: Fraction, decimals: int) -> Decimal:

@@ -12,13 +12,14 @@ from fractions import Fraction
 from typing import Final
 from uuid import UUID
 
-from services.scoring.domain.arithmetic import exact, rounded, weighted_mean
+from services.scoring.domain.arithmetic import exact, rounded
 from services.scoring.domain.formulas import (
     accepted_on_time,
     find_sheet,
     finding_points,
     handled_on_time,
     mean_of,
+    mean_of_present,
     percent_on_time,
     points_by_item,
     questionnaires_of,
@@ -220,12 +221,9 @@ def _merged_mean(
 ) -> tuple[Fraction | None, int]:
     """(mean of the groups' means by weight, number of answers that count)."""
     means = [inputs.question_mean(item, one) for one in answers]
-    weighted = [
-        (group.weight, mean)
-        for group, (mean, _) in zip(groups, means, strict=True)
-        if mean is not None
-    ]
-    return weighted_mean(weighted), sum(base for _, base in means)
+    weights = [group.weight for group in groups]
+    weighted = zip(weights, (mean for mean, _ in means), strict=True)
+    return mean_of_present(weighted), sum(base for _, base in means)
 
 
 def _option_counts(

@@ -59,8 +59,9 @@ class ComponentExplanation:
         """Why the component does not count, "" when it does."""
         if self.score.state == ComponentState.COUNTED:
             return ""
-        minimum = f"（至少 {self.minimum}）" if self.score.state == ComponentState.BELOW else ""
-        return self.state + minimum
+        if self.score.state == ComponentState.BELOW:
+            return f"{self.state}（至少 {self.minimum}）"
+        return self.state
 
     @property
     def groups(self) -> dict[str, list[ComponentBreakdown]]:

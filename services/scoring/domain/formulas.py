@@ -51,10 +51,10 @@ def satisfaction(inputs: ScoreInputs, formula: SatisfactionFormula) -> FormulaVa
             mean, size = _group_satisfaction(inputs, questionnaire, group)
             sample += size
             means.append((group.weight, mean))
-    return _mean_of_present(means), sample
+    return mean_of_present(means), sample
 
 
-def _mean_of_present(means: Iterable[tuple[Decimal, Fraction | None]]) -> Fraction | None:
+def mean_of_present(means: Iterable[tuple[Decimal, Fraction | None]]) -> Fraction | None:
     """Return the mean of the (weight, value) pairs that have a value."""
     return weighted_mean([(weight, value) for weight, value in means if value is not None])
 
@@ -73,7 +73,7 @@ def _group_satisfaction(
         if item.no == 1:
             sample += base
         means.append((item.weight, mean))
-    return _mean_of_present(means), sample
+    return mean_of_present(means), sample
 
 
 # ── inspections ───────────────────────────────────────────────────────────────────────────────────
@@ -141,7 +141,7 @@ def handling(inputs: ScoreInputs, formula: HandlingFormula) -> FormulaValue:
         (formula.rated, rated),
     )
     used = ((weight, rate) for weight, rate in rates if weight > 0)
-    return _mean_of_present(used), len(accepted.keys() | handled.keys())
+    return mean_of_present(used), len(accepted.keys() | handled.keys())
 
 
 def accepted_on_time(entries: Iterable[LedgerEntry]) -> dict[UUID, bool]:

@@ -203,13 +203,12 @@ class _Unit:
         accepted = self._on_time("case_accepted", "accept")
         handled = self._on_time("case_closed", "handle")
         rated = Counter(row["option_no"] for row in self._measured("rated"))
-        rates = [
-            (Fraction(formula["accepted_on_time"]), _rate(accepted)),
-            (Fraction(formula["handled_on_time"]), _rate(handled)),
-            (Fraction(formula["rated"]), self._mean(rated)[0]),
-        ]
-        present = [(weight, rate) for weight, rate in rates if rate is not None and weight > 0]
-        return _mean_of(present), len(accepted | handled)
+        rates = {
+            "accepted_on_time": _rate(accepted),
+            "handled_on_time": _rate(handled),
+            "rated": self._mean(rated)[0],
+        }
+        return _mean_of(_weighted_rates(formula, rates)), len(accepted | handled)
 
     def _score_sheet(self, formula: Json) -> Value:
         sheet = self._instrument(formula)
@@ -361,6 +360,12 @@ def _scale_points(item: Json) -> dict[int, Fraction]:
 def _weighted(rule: Json, mean: Fraction | None) -> list[WeightedValue]:
     """Return the mean with the weight of its item or group; nothing without a mean."""
     return [] if mean is None else [(Fraction(rule.get("weight", "1")), mean)]
+
+
+def _weighted_rates(formula: Json, rates: Mapping[str, Fraction | None]) -> list[WeightedValue]:
+    """Return the rates that have cases, each with its weight; weights of 0 are left out."""
+    weighted = [(Fraction(formula[name]), rate) for name, rate in rates.items()]
+    return [(weight, rate) for weight, rate in weighted if rate is not None and weight > 0]
 
 
 def _mean_given(item: Json, rows: list[Row]) -> Fraction | None:
