@@ -30,9 +30,14 @@ async def process_complaints(tx: Transaction, batch: Sequence[tuple[Event, Meta]
     registered = [event for event in events if isinstance(event, ComplaintRegistered)]
     await opening.open_for_complaints(tx, registered)
     for event in events:
-        if isinstance(event, ComplaintRepeated):
+        await _record(tx, event)
+
+
+async def _record(tx: Transaction, event: Event) -> None:
+    match event:
+        case ComplaintRepeated():
             await ratings.record_repeats(tx, event.complaint_id, event.repeats)
-        elif isinstance(event, ComplaintRated):
+        case ComplaintRated():
             await ratings.record_rating(tx, event.complaint_id, event.option)
 
 

@@ -31,10 +31,7 @@ async def assign_case(
     case = await load_case(tx, number, CaseAction.ASSIGN, by, expected_version=expected_version)
     reject_excluded(unit_id, case.excluded_unit_id)
     reject_pii(opinion, field="opinion", label="分办意见")
-    if unit_id == case.unit_id:
-        raise Rejected("本件已由该单位承办", field="unit_id")
-    if not await campaigns.is_listed(tx, case.campaign_id, unit_id):
-        raise Rejected("参评单位中没有这个单位", status=422, field="unit_id")
+    await _check_assignable(tx, case, unit_id)
     returned_before = await cases.last_returned_by(tx, case.id) == unit_id
     deadlines = await CaseDeadlines.of(tx, case)
     deadlines.complete(DeadlineKind.ASSIGN)
@@ -50,6 +47,13 @@ async def assign_case(
         )
     )
     return case
+
+
+async def _check_assignable(tx: Transaction, case: Case, unit_id: str) -> None:
+    if unit_id == case.unit_id:
+        raise Rejected("本件已由该单位承办", field="unit_id")
+    if not await campaigns.is_listed(tx, case.campaign_id, unit_id):
+        raise Rejected("参评单位中没有这个单位", status=422, field="unit_id")
 
 
 def _set_unit(case: Case, unit_id: str | None) -> None:
@@ -116,9 +120,7 @@ async def return_case(
     assert case.unit_id is not None, "a case that can be returned has a unit"
     check_returnable(case.assigned_at, deadlines.rules, deadlines.calendar, tx.now)
     chosen = find_reason(deadlines.rules.return_reasons, reason)
-    if len(basis.strip()) < BASIS_MIN:
-        raise Rejected(f"请写明退回依据，至少 {BASIS_MIN} 个字", status=422, field="basis")
-    reject_pii(basis, field="basis", label="退回依据")
+    _check_basis(basis)
     returned_by = case.unit_id
     case.returns += 1
     deadlines.cancel(DeadlineKind.ACCEPT, DeadlineKind.HANDLE)
@@ -143,3 +145,9 @@ async def return_case(
         )
     )
     return case
+
+
+def _check_basis(basis: str) -> None:
+    if len(basis.strip()) < BASIS_MIN:
+        raise Rejected(f"请写明退回依据，至少 {BASIS_MIN} 个字", status=422, field="basis")
+    reject_pii(basis, field="basis", label="退回依据")

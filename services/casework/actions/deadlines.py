@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -53,8 +55,14 @@ class CaseDeadlines:
 
     def active(self, kind: DeadlineKind) -> Deadline | None:
         """Return the active deadline of that kind; None if there is none."""
-        of_kind = (row for row in self.rows if row.kind == kind and row.is_active)
-        return next(of_kind, None)
+        return next((row for row in self._of_kind(kind) if row.is_active), None)
+
+    def _of_kind(self, kind: DeadlineKind) -> list[Deadline]:
+        return [row for row in self.rows if row.kind == kind]
+
+    def _active(self, kinds: Sequence[DeadlineKind]) -> list[Deadline]:
+        rows = [self.active(kind) for kind in kinds]
+        return [row for row in rows if row is not None]
 
     def running(self, kind: DeadlineKind) -> Deadline | None:
         """Return the deadline of that kind that is not yet due; None if there is none."""
@@ -64,21 +72,23 @@ class CaseDeadlines:
 
     def last(self, kind: DeadlineKind) -> Deadline | None:
         """Return the deadline of that kind that started last, in any state."""
-        of_kind = [row for row in self.rows if row.kind == kind]
-        return max(of_kind, key=lambda row: (row.starts_at, row.id), default=None)
+        return max(self._of_kind(kind), key=_order, default=None)
 
     def sets(self, *kinds: DeadlineKind) -> tuple[DeadlineSet, ...]:
         """Return the active deadlines of these kinds as events carry them."""
-        active = [self.active(kind) for kind in kinds]
-        return tuple(_deadline_set(row) for row in active if row is not None)
+        return tuple(_deadline_set(row) for row in self._active(kinds))
 
     def start(self, kind: DeadlineKind) -> None:
         """Start a deadline now; do nothing if the scheme sets no limit for it."""
-        rule = self.rules.limit(kind, ComplaintKind(self.case.kind), Urgency(self.case.urgency))
+        rule = self._rule(kind)
         if rule is not None:
             row = self._new(rule)
             self.tx.add(row)
             self.rows.append(row)
+
+    def _rule(self, kind: DeadlineKind) -> CaseLimit | None:
+        case = self.case
+        return self.rules.limit(kind, ComplaintKind(case.kind), Urgency(case.urgency))
 
     def _new(self, rule: CaseLimit) -> Deadline:
         fields = new_case_deadline(
@@ -102,9 +112,8 @@ class CaseDeadlines:
 
     def cancel(self, *kinds: DeadlineKind) -> None:
         """End deadlines that no longer bind anybody. One that has passed by now still lapses."""
-        for row in [self.active(kind) for kind in kinds]:
-            if row is not None:
-                end_deadline(self.tx, row, DeadlineState.CANCELLED, self.case)
+        for row in self._active(kinds):
+            end_deadline(self.tx, row, DeadlineState.CANCELLED, self.case)
 
     def resume(self, kind: DeadlineKind) -> bool:
         """Reopen the last ended deadline of that kind with its old times.
@@ -130,6 +139,10 @@ class CaseDeadlines:
         row.provisional = times.provisional
         row.calendar_version = times.calendar_version
         row.next_warn_at = max(times.warn_at, self.tx.now)
+
+
+def _order(row: Deadline) -> tuple[datetime, UUID]:
+    return row.starts_at, row.id
 
 
 def _reopen(row: Deadline) -> None:

@@ -5,6 +5,7 @@ from uuid import UUID
 from services.casework.actions.deadlines import end_deadline, obligation_event_fields
 from services.casework.domain.deadlines import DeadlineState
 from services.casework.store import obligations
+from services.casework.store.obligations import ObligationRow
 from services.casework.tables import Obligation
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import ObligationFulfilled
@@ -27,8 +28,7 @@ async def fulfil_obligation(
     obligation = row.obligation
     if obligation.fulfilled_at:
         return obligation
-    if len(document.strip()) < DOCUMENT_MIN:
-        raise Rejected("请写明报送文件的标题和文号", status=422, field="document")
+    _check_document(document)
     end_deadline(tx, row.deadline, DeadlineState.COMPLETED, obligation)
     obligation.fulfilled_at = tx.now
     obligation.fulfilled_by_name = by.display_name
@@ -40,12 +40,19 @@ async def fulfil_obligation(
         obligation_rule_id=obligation.obligation_rule_id,
         unit=obligation.unit_id,
     )
-    tx.publish(
-        ObligationFulfilled(
-            occurred_at=tx.now,
-            due_at=row.deadline.due_at,
-            late=row.deadline.lapsed_at is not None,
-            **obligation_event_fields(obligation),
-        )
-    )
+    tx.publish(_fulfilled(tx, row))
     return obligation
+
+
+def _check_document(document: str) -> None:
+    if len(document.strip()) < DOCUMENT_MIN:
+        raise Rejected("请写明报送文件的标题和文号", status=422, field="document")
+
+
+def _fulfilled(tx: Transaction, row: ObligationRow) -> ObligationFulfilled:
+    return ObligationFulfilled(
+        occurred_at=tx.now,
+        due_at=row.deadline.due_at,
+        late=row.deadline.lapsed_at is not None,
+        **obligation_event_fields(row.obligation),
+    )

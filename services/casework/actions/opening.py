@@ -44,10 +44,13 @@ async def _rules(
 ) -> tuple[dict[str, CampaignRules], WorkCalendar]:
     """Return campaigns and calendar. Raises DependencyMissing if a campaign has not arrived."""
     campaigns, work_calendar = await calendar.rules_for_opening(tx, sorted(campaign_ids))
-    missing = campaign_ids - campaigns.keys()
+    _check_arrived(campaign_ids - campaigns.keys())
+    return campaigns, work_calendar
+
+
+def _check_arrived(missing: set[str]) -> None:
     if missing:
         raise DependencyMissing(f"campaign {min(missing)} has not arrived yet")
-    return campaigns, work_calendar
 
 
 async def open_cases(

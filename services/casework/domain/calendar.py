@@ -1,5 +1,7 @@
 """Amendments of the working calendar: a yearly notice, or one day decided by hand."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import date
 from enum import StrEnum
 
@@ -36,12 +38,9 @@ class Amendment(msgspec.Struct, frozen=True):
     @classmethod
     def from_notice(cls, text: str) -> "Amendment":
         """Read a yearly notice (YAML or CSV). Raises Rejected (422) that lists every wrong row."""
-        try:
+        with _rejecting_invalid():
             notice = read_notice(text)
-        except CalendarError as error:
-            raise Rejected(str(error), status=422, field="text") from error
-        content = msgspec.json.encode(notice).decode()
-        return cls(AmendmentKind.YEAR, notice.year, notice.source, content)
+        return cls(AmendmentKind.YEAR, notice.year, notice.source, _json(notice))
 
     @classmethod
     def for_day(cls, day: date, *, worked: bool, name: str) -> "Amendment":
@@ -49,15 +48,26 @@ class Amendment(msgspec.Struct, frozen=True):
         basis = name.strip()
         if not basis:
             raise Rejected("请写明依据，例如“省政府关于……的通知”", status=422, field="name")
-        content = msgspec.json.encode(DayRule(day, worked, basis)).decode()
-        return cls(AmendmentKind.DAY, day.year, basis, content)
+        rule = DayRule(day, worked, basis)
+        return cls(AmendmentKind.DAY, day.year, basis, _json(rule))
 
     def apply(self, calendar: WorkCalendar) -> WorkCalendar:
         """Return the calendar with this amendment. Raises Rejected (422) if it does not fit."""
-        try:
+        with _rejecting_invalid():
             return amended(calendar, self.kind, self.content)
-        except CalendarError as error:
-            raise Rejected(str(error), status=422, field="text") from error
+
+
+@contextmanager
+def _rejecting_invalid() -> Generator[None]:
+    """Turn a CalendarError into Rejected (422)."""
+    try:
+        yield
+    except CalendarError as error:
+        raise Rejected(str(error), status=422, field="text") from error
+
+
+def _json(content: HolidayNotice | DayRule) -> str:
+    return msgspec.json.encode(content).decode()
 
 
 def amended(calendar: WorkCalendar, kind: str, content: str) -> WorkCalendar:

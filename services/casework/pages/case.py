@@ -1,5 +1,6 @@
 """C2 办理详情, with a panel for each action (C3). The page works without JavaScript."""
 
+from collections.abc import Container
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -19,6 +20,7 @@ from services.casework.store import campaigns
 from services.casework.views.cases import CaseDetails, HistoryEntryDetails, case_details
 from shared.appraisal.labels import CaseFinding, Role
 from shared.appraisal.schemes import CaseRules
+from shared.appraisal.schemes.case_rules import reason_choices
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction
 from shared.web import CurrentUser, Form, Tx
@@ -71,6 +73,7 @@ async def render_case(
     """
     case = await case_details(tx, number, user)
     opened = _opened_action(case, act)
+    not_assignable = (case.unit_id, case.excluded_unit_id)
     form = form or Form[Any].with_initial(_initial_values(case, opened))
     changes: list[HistoryEntryDetails] | None = None
     if seen_version is not None:
@@ -83,7 +86,7 @@ async def render_case(
         case=case,
         act=opened,
         form=form,
-        units=await _assignable_units(tx, case),
+        units=await unit_choices(tx, case, without=not_assignable),
         changes=changes,
         typed_texts=_typed_texts(form),
         failed=status >= 400,
@@ -135,13 +138,12 @@ def named_unit(case: CaseDetails) -> str | None:
     return named if named != case.excluded_unit_id else None
 
 
-async def _assignable_units(tx: Transaction, case: CaseDetails) -> list[tuple[str, str]]:
-    not_assignable = (case.unit_id, case.excluded_unit_id)
-    return [
-        (unit.unit_id, unit.name)
-        for unit in await campaigns.units(tx, case.campaign.id)
-        if unit.unit_id not in not_assignable
-    ]
+async def unit_choices(
+    tx: Transaction, case: CaseDetails, *, without: Container[str | None]
+) -> list[tuple[str, str]]:
+    """Return (id, name) of the units of the case's campaign, without some of them."""
+    units = await campaigns.units(tx, case.campaign.id)
+    return [(unit.unit_id, unit.name) for unit in units if unit.unit_id not in without]
 
 
 def _reasons(rules: CaseRules) -> dict[CaseAction, list[tuple[str, str]]]:
@@ -151,10 +153,7 @@ def _reasons(rules: CaseRules) -> dict[CaseAction, list[tuple[str, str]]]:
         CaseAction.PAUSE: rules.pause_reasons,
         CaseAction.REFUSE: rules.not_accepted_reasons,
     }
-    return {
-        action: [(reason.code, reason.label) for reason in offered]
-        for action, offered in reasons.items()
-    }
+    return {action: reason_choices(offered) for action, offered in reasons.items()}
 
 
 def _typed_texts(form: Form[Any]) -> list[str]:

@@ -12,9 +12,7 @@ from shared.appraisal.calendar.deadlines import due_label
 
 def consequence(case: CaseDetails, action: CaseAction | None) -> str:
     """Return the sentence above the button; empty if there is nothing to say."""
-    if action is None or action not in _SENTENCES:
-        return ""
-    sentence = _SENTENCES[action]
+    sentence = _SENTENCES.get(action, "") if action else ""
     return sentence if isinstance(sentence, str) else sentence(case)
 
 

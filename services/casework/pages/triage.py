@@ -6,18 +6,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.casework.domain.states import CaseAction, CaseState
-from services.casework.pages.case import named_unit
+from services.casework.pages.case import named_unit, unit_choices
 from services.casework.pages.rendering import (
     PageNumber,
     SearchText,
     page_router,
     render_casework_page,
 )
-from services.casework.store import campaigns
 from services.casework.store.case_lists import CaseFilter
 from services.casework.views.case_lists import count_cases, list_cases
 from services.casework.views.cases import CaseDetails, case_details
 from shared.appraisal.labels import Role
+from shared.appraisal.schemes.case_rules import reason_choices
 from shared.security.policies import allow
 from shared.storage.transaction import Transaction
 from shared.web import CurrentUser, Form, Tx
@@ -63,16 +63,8 @@ async def _assignment_panel(tx: Transaction, case: CaseDetails | None) -> dict[s
     return {
         "case": case,
         "form": Form[Any].with_initial(initial),
-        "units": await _assignable_units(tx, case),
-        "reasons": [(reason.code, reason.label) for reason in reasons],
+        "units": await unit_choices(tx, case, without={case.excluded_unit_id}),
+        "reasons": reason_choices(reasons),
         "can_assign": CaseAction.ASSIGN in case.actions,
         "last_return": case.latest(CaseAction.RETURN),
     }
-
-
-async def _assignable_units(tx: Transaction, case: CaseDetails) -> list[tuple[str, str]]:
-    return [
-        (unit.unit_id, unit.name)
-        for unit in await campaigns.units(tx, case.campaign.id)
-        if unit.unit_id != case.excluded_unit_id
-    ]

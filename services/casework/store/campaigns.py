@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlmodel import col
 
 from services.casework.domain.campaigns import CampaignRules
@@ -15,6 +15,8 @@ from shared.appraisal.events import CampaignPublished
 from shared.appraisal.schemes import Scheme
 from shared.storage.transaction import Transaction
 
+_VERSIONS: Final = select(col(Campaign.id), col(Campaign.published_at))
+
 
 async def get(tx: Transaction, campaign_id: str) -> CampaignRules:
     """Return the campaign of a case. A foreign key guarantees that it exists."""
@@ -23,19 +25,18 @@ async def get(tx: Transaction, campaign_id: str) -> CampaignRules:
 
 async def find(tx: Transaction, ids: Sequence[str]) -> dict[str, CampaignRules]:
     """Return the campaigns with these ids that casework has received, by id."""
-    versions = await tx.rows(
-        select(col(Campaign.id), col(Campaign.published_at)).where(col(Campaign.id).in_(ids))
-    )
-    return await load(tx, dict(map(tuple, versions)))
+    return await _load_versions(tx, _VERSIONS.where(col(Campaign.id).in_(ids)))
 
 
 async def find_all(tx: Transaction) -> dict[str, CampaignRules]:
     """Return every campaign, by id, the oldest first."""
-    versions = await tx.rows(
-        select(col(Campaign.id), col(Campaign.published_at)).order_by(
-            col(Campaign.year), col(Campaign.id)
-        )
-    )
+    return await _load_versions(tx, _VERSIONS.order_by(col(Campaign.year), col(Campaign.id)))
+
+
+async def _load_versions(
+    tx: Transaction, statement: Select[str, datetime]
+) -> dict[str, CampaignRules]:
+    versions = await tx.rows(statement)
     return await load(tx, dict(map(tuple, versions)))
 
 
@@ -57,11 +58,15 @@ async def _parse(tx: Transaction, ids: Sequence[str]) -> dict[str, CampaignRules
     cache = context_of(tx).campaigns
     parsed = {}
     for row in rows:
-        scheme = Scheme.from_json(row.scheme)
-        campaign = CampaignRules(row.id, row.title, row.year, row.scheme_version, scheme)
+        campaign = _rules(row)
         cache.put(row.id, row.published_at, campaign)
         parsed[row.id] = campaign
     return parsed
+
+
+def _rules(row: Campaign) -> CampaignRules:
+    scheme = Scheme.from_json(row.scheme)
+    return CampaignRules(row.id, row.title, row.year, row.scheme_version, scheme)
 
 
 _SAVE_CAMPAIGN: Final = """

@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -121,39 +122,67 @@ def _date_in(year: int, text: str) -> date:
 
 
 def _notice_of_csv(text: str) -> HolidayNotice:
-    source = next((line.lstrip("# ") for line in text.splitlines() if line.startswith("#")), "")
-    rows: list[tuple[int, date, str, str]] = []
+    rows: list[_CsvRow] = []
     wrong: list[tuple[int, str]] = []
-    for number, cells in enumerate(csv.reader(io.StringIO(text)), start=1):
-        if not cells or cells[0].startswith("#") or cells[0] == "日期":
-            continue
+    for number, cells in _csv_lines(text):
         try:
-            day, kind, name = (cell.strip() for cell in (*cells, "", "")[:3])
-            rows.append((number, date.fromisoformat(day), kind, name))
+            rows.append(_CsvRow.parse(number, cells))
         except ValueError:
             wrong.append((number, f"日期“{cells[0]}”不存在或写法不对，应为 2027-01-01"))
-    return _notice_of_rows(source, rows, wrong)
+    if not rows:
+        raise CalendarError(wrong or [(0, "文件里没有日期")])
+    return _notice_of_rows(_source_of(text), rows, wrong)
+
+
+@dataclass(frozen=True, slots=True)
+class _CsvRow:
+    """A day of a notice: `kind` is 休 or 班."""
+
+    number: int
+    day: date
+    kind: str
+    name: str
+
+    @classmethod
+    def parse(cls, number: int, cells: Sequence[str]) -> "_CsvRow":
+        """Return the row. Raises ValueError if its date is none."""
+        day, kind, name = (cell.strip() for cell in (*cells, "", "")[:3])
+        return cls(number, date.fromisoformat(day), kind, name)
+
+
+def _csv_lines(text: str) -> Iterator[tuple[int, list[str]]]:
+    for number, cells in enumerate(csv.reader(io.StringIO(text)), start=1):
+        if cells and cells[0] != "日期" and not cells[0].startswith("#"):
+            yield number, cells
+
+
+def _source_of(text: str) -> str:
+    comments = (line.lstrip("# ") for line in text.splitlines() if line.startswith("#"))
+    return next(comments, "")
 
 
 def _notice_of_rows(
-    source: str, rows: list[tuple[int, date, str, str]], wrong: list[tuple[int, str]]
+    source: str, rows: Sequence[_CsvRow], wrong: list[tuple[int, str]]
 ) -> HolidayNotice:
-    if not rows:
-        raise CalendarError(wrong or [(0, "文件里没有日期")])
-    years = [day.year for _, day, _, _ in rows]
+    years = [row.day.year for row in rows]
     notice = HolidayNotice(max(years, key=years.count), source, {}, {})
-    for number, day, kind, name in rows:
-        if kind not in ("休", "班"):
-            wrong.append((number, f"类型“{kind}”不对，应为 休 或 班"))
-        elif day in notice.rest or day in notice.work:
-            wrong.append((number, f"{day} 重复出现"))
-        else:
-            (notice.rest if kind == "休" else notice.work)[day] = name
-            if reason := _day_error(notice, day):
-                wrong.append((number, reason))
+    for row in rows:
+        if reason := _add_row(notice, row):
+            wrong.append((row.number, reason))
     if wrong:
         raise CalendarError(sorted(wrong))
     return notice
+
+
+def _add_row(notice: HolidayNotice, row: _CsvRow) -> str:
+    """Add the day of a row to the notice; return why it is wrong, "" if it is right."""
+    if row.kind not in ("休", "班"):
+        return f"类型“{row.kind}”不对，应为 休 或 班"
+    if row.day in notice.rest or row.day in notice.work:
+        return f"{row.day} 重复出现"
+    listed = notice.rest if row.kind == "休" else notice.work
+    listed[row.day] = row.name
+    return _day_error(notice, row.day)
 
 
 def _day_error(notice: HolidayNotice, day: date) -> str:

@@ -1,5 +1,7 @@
 """Rules for handling cases: time limits, extensions, returns and reasons."""
 
+from collections.abc import Iterable
+
 from shared.appraisal.calendar.deadlines import TimeLimit
 from shared.appraisal.labels import CaseStage, ComplaintKind, Urgency
 from shared.appraisal.schemes.base import SchemePart, SchemeRule
@@ -52,6 +54,11 @@ class Reason(SchemePart, frozen=True, kw_only=True):
     code: str
     label: str
     public: str = ""
+
+
+def reason_choices(reasons: Iterable[Reason]) -> list[tuple[str, str]]:
+    """Return (code, label) of each reason, as form fields take them."""
+    return [(reason.code, reason.label) for reason in reasons]
 
 
 class CaseRules(SchemePart, frozen=True, kw_only=True):

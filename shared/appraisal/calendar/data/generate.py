@@ -63,26 +63,33 @@ def spans(days: Iterable[date]) -> list[str]:
             runs[-1].append(day)
         else:
             runs.append([day])
-    return [
-        f"{run[0]:%m-%d}" if len(run) == 1 else f"{run[0]:%m-%d}/{run[-1]:%m-%d}" for run in runs
-    ]
+    return [_span(run[0], run[-1]) for run in runs]
+
+
+def _span(first: date, last: date) -> str:
+    return f"{first:%m-%d}" if first == last else f"{first:%m-%d}/{last:%m-%d}"
 
 
 def year_entry(year: int) -> str:
     """The YAML lines of one year: notice, days off by holiday, make-up workdays."""
     number = f"（{NOTICES[year]}）" if year in NOTICES else ""
-    off: dict[str, list[date]] = {}
-    for day, holiday in sorted(holidays.items()):
-        if day.year == year:
-            off.setdefault(NAMES[holiday], []).append(day)
     lines = [
         f"  {year}:",
         f"    notice: 国务院办公厅关于{year}年部分节假日安排的通知{number}",
         "    rest:",
     ]
-    lines += [f"      {name}: [{', '.join(spans(days))}]" for name, days in off.items()]
+    for name, days in _days_off(year).items():
+        lines.append(f"      {name}: [{', '.join(spans(days))}]")
     lines.append(f"    work: [{', '.join(spans(day for day in workdays if day.year == year))}]")
     return "\n".join(lines) + "\n"
+
+
+def _days_off(year: int) -> dict[str, list[date]]:
+    off: dict[str, list[date]] = {}
+    for day, holiday in sorted(holidays.items()):
+        if day.year == year:
+            off.setdefault(NAMES[holiday], []).append(day)
+    return off
 
 
 def main() -> None:
