@@ -49,7 +49,12 @@ class CampaignCache(Generic[CampaignT]):
         self._entries.move_to_end(campaign_id)
         return entry.campaign
 
-    def put(self, campaign_id: str, version: Hashable, campaign: CampaignT) -> None:
+    def put(
+        self,
+        campaign_id: str,
+        version: Hashable,
+        campaign: CampaignT,
+    ) -> None:
         """Keep a campaign instead of its earlier version."""
         self._entries[campaign_id] = _Entry(version, campaign, monotonic_seconds())
         self._entries.move_to_end(campaign_id)

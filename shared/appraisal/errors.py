@@ -8,7 +8,13 @@ class Rejected(Exception):
     the event with the sentence as its reason.
     """
 
-    def __init__(self, sentence: str, *, status: int = 409, field: str | None = None) -> None:
+    def __init__(
+        self,
+        sentence: str,
+        *,
+        status: int = 409,
+        field: str | None = None,
+    ) -> None:
         super().__init__(sentence)
         self.sentence = sentence
         self.status = status

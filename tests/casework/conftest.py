@@ -33,7 +33,12 @@ FRIDAY = datetime(2026, 11, 20, 2, tzinfo=UTC)
 """2026-11-20 10:00 in Shanghai, a working day."""
 
 
-def person(number: int, name: str, role: Role, unit: str | None = None) -> Account:
+def person(
+    number: int,
+    name: str,
+    role: Role,
+    unit: str | None = None,
+) -> Account:
     return Account(UUID(int=number), f"{role}-{number}", name, role, unit)
 
 
@@ -68,7 +73,12 @@ class World:
     async def publish(self, scheme: Scheme | None = None, **changes: Any) -> None:
         scheme = scheme or self.scheme
         units = tuple(
-            UnitEntry(unit_id=id, unit_no=n, name=name, category="gov")
+            UnitEntry(
+                unit_id=id,
+                unit_no=n,
+                name=name,
+                category="gov",
+            )
             for n, (id, name) in enumerate(UNITS.items(), 1)
         )
         fields = {
@@ -104,7 +114,10 @@ class World:
         item = self.scheme.checklists[0].items[0].id
         findings = tuple(
             VisitFinding(
-                finding_id=uuid4(), item_id=item, severity=s, redacted_summary="三号窗口无人在岗"
+                finding_id=uuid4(),
+                item_id=item,
+                severity=s,
+                redacted_summary="三号窗口无人在岗",
             )
             for s in severities
         )  # type: ignore[arg-type]

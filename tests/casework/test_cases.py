@@ -248,7 +248,13 @@ async def test_handlers_process_a_batch_in_order(world):
 async def test_a_reviewer_refuses_with_a_public_reason(world):
     number = await world.open(unit_id=None)
 
-    await world.do(assignment.refuse_case, number=number, reason="unclear", explanation="", by=SUN)
+    await world.do(
+        assignment.refuse_case,
+        number=number,
+        reason="unclear",
+        explanation="",
+        by=SUN,
+    )
 
     (event,) = await world.events(CaseNotAccepted)
     assert (event.reason, event.explanation) == (
@@ -261,7 +267,13 @@ async def test_a_reviewer_refuses_with_a_public_reason(world):
 async def test_a_unit_that_is_not_responsible_returns_the_case_for_another(world):
     number = await accepted(world)
 
-    await world.do(assignment.return_case, number=number, reason="not_ours", basis=BASIS, by=LI)
+    await world.do(
+        assignment.return_case,
+        number=number,
+        reason="not_ours",
+        basis=BASIS,
+        by=LI,
+    )
 
     case, case_deadlines = await world.case(number), await world.case_deadlines(number)
     assert (case.state, case.unit_id, case.returns) == ("pending", None, 1)
@@ -279,7 +291,13 @@ async def test_a_unit_whose_objection_is_refused_gets_its_old_deadline_back(worl
     number = await world.open()
     before = (await world.case_deadlines(number))["handle"]
     await world.clock.advance(hours=3)
-    await world.do(assignment.return_case, number=number, reason="not_ours", basis=BASIS, by=LI)
+    await world.do(
+        assignment.return_case,
+        number=number,
+        reason="not_ours",
+        basis=BASIS,
+        by=LI,
+    )
     await world.clock.advance(days=3)
 
     await world.do(assignment.assign_case, number=number, unit_id="health", by=SUN)
@@ -297,7 +315,13 @@ async def test_a_return_after_its_time_is_refused(world):
     await world.clock.advance(days=4)
 
     with pytest.raises(Rejected, match="不能退回"):
-        await world.do(assignment.return_case, number=number, reason="not_ours", basis=BASIS, by=LI)
+        await world.do(
+            assignment.return_case,
+            number=number,
+            reason="not_ours",
+            basis=BASIS,
+            by=LI,
+        )
 
 
 async def test_a_unit_outside_the_register_cannot_be_assigned(world):
@@ -474,13 +498,35 @@ async def test_an_extension_needs_both_approvers_and_moves_the_deadline_once(wor
     before = (await world.case_deadlines(number))["handle"]["due_at"]
 
     await world.do(
-        extensions.request_extension, number=number, amount=3, reason="需到外地调取证据材料", by=LI
+        extensions.request_extension,
+        number=number,
+        amount=3,
+        reason="需到外地调取证据材料",
+        by=LI,
     )
-    await world.do(extensions.decide_extension, number=number, agree=True, opinion="", by=ZHANG)
+    await world.do(
+        extensions.decide_extension,
+        number=number,
+        agree=True,
+        opinion="",
+        by=ZHANG,
+    )
     assert (await world.case_deadlines(number))["handle"]["due_at"] == before
     with pytest.raises(Rejected, match="督办员"):
-        await world.do(extensions.decide_extension, number=number, agree=True, opinion="", by=ZHANG)
-    await world.do(extensions.decide_extension, number=number, agree=True, opinion="", by=ZHAO)
+        await world.do(
+            extensions.decide_extension,
+            number=number,
+            agree=True,
+            opinion="",
+            by=ZHANG,
+        )
+    await world.do(
+        extensions.decide_extension,
+        number=number,
+        agree=True,
+        opinion="",
+        by=ZHAO,
+    )
 
     after = (await world.case_deadlines(number))["handle"]
     assert (before.date().isoformat(), after["due_at"].date().isoformat()) == (
@@ -503,22 +549,40 @@ async def test_a_refused_extension_leaves_the_deadline(world):
     number = await accepted(world)
     before = (await world.case_deadlines(number))["handle"]["due_at"]
     await world.do(
-        extensions.request_extension, number=number, amount=5, reason="需到外地调取证据材料", by=LI
+        extensions.request_extension,
+        number=number,
+        amount=5,
+        reason="需到外地调取证据材料",
+        by=LI,
     )
 
     await world.do(
-        extensions.decide_extension, number=number, agree=False, opinion="理由不足", by=ZHAO
+        extensions.decide_extension,
+        number=number,
+        agree=False,
+        opinion="理由不足",
+        by=ZHAO,
     )
 
     assert (await world.case_deadlines(number))["handle"]["due_at"] == before
     with pytest.raises(Rejected, match="没有待审批"):
-        await world.do(extensions.decide_extension, number=number, agree=True, opinion="", by=ZHANG)
+        await world.do(
+            extensions.decide_extension,
+            number=number,
+            agree=True,
+            opinion="",
+            by=ZHANG,
+        )
 
 
 async def test_an_extension_is_neither_asked_nor_approved_after_the_lapse(world):
     asked, late = await accepted(world), await accepted(world)
     await world.do(
-        extensions.request_extension, number=asked, amount=5, reason="需到外地调取证据材料", by=LI
+        extensions.request_extension,
+        number=asked,
+        amount=5,
+        reason="需到外地调取证据材料",
+        by=LI,
     )
     await world.clock.advance(days=10)
 
@@ -531,14 +595,26 @@ async def test_an_extension_is_neither_asked_nor_approved_after_the_lapse(world)
             by=LI,
         )
     with pytest.raises(Rejected, match="期限已过"):
-        await world.do(extensions.decide_extension, number=asked, agree=True, opinion="", by=ZHANG)
+        await world.do(
+            extensions.decide_extension,
+            number=asked,
+            agree=True,
+            opinion="",
+            by=ZHANG,
+        )
 
 
 async def test_a_paused_deadline_does_not_lapse_and_resumes_by_itself(world):
     number = await accepted(world)
     before = (await world.case_deadlines(number))["handle"]["due_at"]
     until = await world.clock.now() + timedelta(days=14)
-    await world.do(pauses.pause_case, number=number, reason="supplement", until=until, by=ZHAO)
+    await world.do(
+        pauses.pause_case,
+        number=number,
+        reason="supplement",
+        until=until,
+        by=ZHAO,
+    )
     await world.clock.advance(days=13)
     await world.sweep()
     assert (await world.case_deadlines(number))["handle"]["lapsed_at"] is None
@@ -589,7 +665,13 @@ async def test_a_unit_sees_the_summary_and_the_day_but_no_origin(world):
 async def test_a_second_unit_does_not_see_what_the_first_one_wrote(world):
     number = await accepted(world)
     await world.do(handling.note_progress, number=number, text="已向当事人当面核实情况", by=LI)
-    await world.do(assignment.return_case, number=number, reason="not_ours", basis=BASIS, by=LI)
+    await world.do(
+        assignment.return_case,
+        number=number,
+        reason="not_ours",
+        basis=BASIS,
+        by=LI,
+    )
     await world.clock.advance(hours=1)
     await world.do(assignment.assign_case, number=number, unit_id="schools", by=SUN)
 

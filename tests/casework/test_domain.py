@@ -122,7 +122,12 @@ def test_case_numbers():
         (ComplaintKind.FINDING, "roads", None, "roads"),
     ],
 )
-def test_direct_assignment_and_excluded_units(kind, named, excluded, at_once):
+def test_direct_assignment_and_excluded_units(
+    kind,
+    named,
+    excluded,
+    at_once,
+):
     assert excluded_unit(kind, named, RULES) == excluded
     assert directly_assigned_unit(kind, named, RULES) == at_once
 
@@ -210,7 +215,12 @@ def test_a_case_can_be_returned_in_time_only():
         (3, 0, True, "期限已过"),
     ],
 )
-def test_when_an_extension_may_be_requested(amount, asked, late, words):
+def test_when_an_extension_may_be_requested(
+    amount,
+    asked,
+    late,
+    words,
+):
     def ask():
         check_extension(
             amount, asked, due=NOON, now=NOON if late else NOON - timedelta(seconds=1), rules=RULES

@@ -98,7 +98,12 @@ async def check(world, number, model):
         ), "completed late and no lapse published"
 
 
-async def take_random_action(world, number, model, rng):
+async def take_random_action(
+    world,
+    number,
+    model,
+    rng,
+):
     action = rng.choices(list(ACTS), [WEIGHTS.get(each, 1.0) for each in ACTS])[0]
     user = rng.choice([LI, WANG, CHEN, ZHANG, SUN, ZHAO, ZHAO])
     act, fields = ACTS[action](rng)

@@ -35,7 +35,11 @@ class Client:
         self.tokens: dict[Account, str] = {}
 
     async def request(
-        self, method: str, path: str, user: Account, **options: Any
+        self,
+        method: str,
+        path: str,
+        user: Account,
+        **options: Any,
     ) -> httpx.Response:
         if user not in self.tokens:
             self.tokens[user] = await self.service.app.state.sessions.create(user)

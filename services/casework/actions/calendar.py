@@ -95,7 +95,11 @@ def _shifted(
 
 
 async def amend_calendar(
-    tx: Transaction, amendment: Amendment, *, by: Account, shorten: bool = False
+    tx: Transaction,
+    amendment: Amendment,
+    *,
+    by: Account,
+    shorten: bool = False,
 ) -> AmendmentPreview:
     """Apply an amendment and move the deadlines it affects.
 
@@ -128,7 +132,12 @@ async def _apply(tx: Transaction, shifted: Sequence[ShiftedDeadline], version: s
     _publish(tx, [each for each in shifted if each.shift.must_be_announced], version)
 
 
-def _row(tx: Transaction, amendment: Amendment, version: str, by: Account) -> CalendarAmendment:
+def _row(
+    tx: Transaction,
+    amendment: Amendment,
+    version: str,
+    by: Account,
+) -> CalendarAmendment:
     return CalendarAmendment(
         kind=amendment.kind,
         year=amendment.year,

@@ -104,7 +104,11 @@ def _deadline_fields(
 
 
 def _warnings(
-    rule: ObligationRule, work_calendar: WorkCalendar, now: datetime, *, until: datetime
+    rule: ObligationRule,
+    work_calendar: WorkCalendar,
+    now: datetime,
+    *,
+    until: datetime,
 ) -> list[datetime]:
     """The reminders that are still to come."""
     return [at for at in reminders(rule, work_calendar) if now <= at < until]

@@ -128,7 +128,10 @@ class CaseDeadlines:
         return True
 
     def recompute(
-        self, row: Deadline, terms: DeadlineTerms, suspensions: Sequence[Suspension]
+        self,
+        row: Deadline,
+        terms: DeadlineTerms,
+        suspensions: Sequence[Suspension],
     ) -> None:
         """Move a deadline after an extension or a pause; it warns again before its new end."""
         times = terms.compute(row.starts_at, self.calendar, ended_pauses(suspensions))
@@ -154,7 +157,10 @@ def _reopen(row: Deadline) -> None:
 
 def _deadline_set(row: Deadline) -> DeadlineSet:
     return DeadlineSet(
-        kind=row.kind, due_at=row.due_at, warn_at=row.warn_at, provisional=row.provisional
+        kind=row.kind,
+        due_at=row.due_at,
+        warn_at=row.warn_at,
+        provisional=row.provisional,
     )
 
 
@@ -164,7 +170,10 @@ def ended_pauses(suspensions: Sequence[Suspension]) -> list[Pause]:
 
 
 def end_deadline(
-    tx: Transaction, row: Deadline, state: DeadlineState, subject: Case | Obligation
+    tx: Transaction,
+    row: Deadline,
+    state: DeadlineState,
+    subject: Case | Obligation,
 ) -> None:
     """End a deadline.
 

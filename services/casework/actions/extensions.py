@@ -120,7 +120,11 @@ def _check_approver(request: Extension, rules: CaseRules, by: Account) -> None:
 
 
 async def _approve(
-    tx: Transaction, deadlines: CaseDeadlines, request: Extension, by: Account, opinion: str
+    tx: Transaction,
+    deadlines: CaseDeadlines,
+    request: Extension,
+    by: Account,
+    opinion: str,
 ) -> None:
     row = deadlines.running(DeadlineKind.HANDLE)
     if row is None:
@@ -142,7 +146,10 @@ async def _approve(
 
 
 async def _extend(
-    tx: Transaction, deadlines: CaseDeadlines, row: Deadline, request: Extension
+    tx: Transaction,
+    deadlines: CaseDeadlines,
+    row: Deadline,
+    request: Extension,
 ) -> None:
     request.state = ExtensionState.APPROVED
     request.decided_at = tx.now

@@ -18,7 +18,11 @@ from shared.storage.transaction import Transaction
 
 
 async def accept_case(
-    tx: Transaction, *, number: str, by: Account, expected_version: int | None = None
+    tx: Transaction,
+    *,
+    number: str,
+    by: Account,
+    expected_version: int | None = None,
 ) -> Case:
     """签收: the unit accepts the case, and `by` becomes its handler."""
     case = await load_case(tx, number, CaseAction.ACCEPT, by, expected_version=expected_version)
@@ -60,7 +64,11 @@ async def _can_be_accepted(tx: Transaction, number: str, by: Account) -> bool:
 
 
 async def take_over_case(
-    tx: Transaction, *, number: str, by: Account, expected_version: int | None = None
+    tx: Transaction,
+    *,
+    number: str,
+    by: Account,
+    expected_version: int | None = None,
 ) -> Case:
     """接办: another handler of the unit takes over. No deadline moves."""
     case = await load_case(tx, number, CaseAction.TAKE_OVER, by, expected_version=expected_version)
@@ -73,7 +81,12 @@ async def take_over_case(
 
 
 async def note_progress(
-    tx: Transaction, *, number: str, text: str, by: Account, expected_version: int | None = None
+    tx: Transaction,
+    *,
+    number: str,
+    text: str,
+    by: Account,
+    expected_version: int | None = None,
 ) -> Case:
     """记录办理情况 in the history of the case. No deadline moves."""
     case = await load_case(tx, number, CaseAction.NOTE, by, expected_version=expected_version)
@@ -83,7 +96,12 @@ async def note_progress(
 
 
 async def urge_unit(
-    tx: Transaction, *, number: str, text: str, by: Account, expected_version: int | None = None
+    tx: Transaction,
+    *,
+    number: str,
+    text: str,
+    by: Account,
+    expected_version: int | None = None,
 ) -> Case:
     """催办: notify the unit, and show the text at the head of the case. No deadline moves."""
     case = await load_case(tx, number, CaseAction.URGE, by, expected_version=expected_version)

@@ -16,7 +16,11 @@ DOCUMENT_MIN = 4
 
 
 async def fulfil_obligation(
-    tx: Transaction, *, obligation_id: UUID, document: str, by: Account
+    tx: Transaction,
+    *,
+    obligation_id: UUID,
+    document: str,
+    by: Account,
 ) -> Obligation:
     """报送: record the document (title, number) that a unit hands in. A repetition changes nothing.
 

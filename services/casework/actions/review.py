@@ -45,7 +45,10 @@ async def approve_result(
 
 
 def _publish_closure(
-    tx: Transaction, case: Case, submission: Submission, deadlines: CaseDeadlines
+    tx: Transaction,
+    case: Case,
+    submission: Submission,
+    deadlines: CaseDeadlines,
 ) -> None:
     assert case.assigned_at is not None, "a case that was handled was assigned"
     days = working_days_taken(case.assigned_at, submission.at, deadlines.calendar)
@@ -66,7 +69,12 @@ def _publish_closure(
 
 
 async def send_back_result(
-    tx: Transaction, *, number: str, opinion: str, by: Account, expected_version: int | None = None
+    tx: Transaction,
+    *,
+    number: str,
+    opinion: str,
+    by: Account,
+    expected_version: int | None = None,
 ) -> Case:
     """退回修改: the unit handles the case again; its handling deadline keeps its end."""
     case = await load_case(tx, number, CaseAction.SEND_BACK, by, expected_version=expected_version)
@@ -90,7 +98,11 @@ async def _under_review(tx: Transaction, case: Case) -> Submission:
 
 
 def _decide(
-    tx: Transaction, submission: Submission, decision: ReviewDecision, opinion: str, by: Account
+    tx: Transaction,
+    submission: Submission,
+    decision: ReviewDecision,
+    opinion: str,
+    by: Account,
 ) -> None:
     submission.decision = decision
     submission.decided_at = tx.now
@@ -99,7 +111,12 @@ def _decide(
 
 
 async def strike_off_case(
-    tx: Transaction, *, number: str, opinion: str, by: Account, expected_version: int | None = None
+    tx: Transaction,
+    *,
+    number: str,
+    opinion: str,
+    by: Account,
+    expected_version: int | None = None,
 ) -> Case:
     """销号: somebody outside the unit has verified the rectification."""
     case = await load_case(tx, number, CaseAction.STRIKE_OFF, by, expected_version=expected_version)

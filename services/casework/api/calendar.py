@@ -59,7 +59,10 @@ async def preview_notice(tx: Tx, body: CalendarImportRequest) -> CalendarImportR
     "/calendar/notices", policy=ADMIN, status_code=201, response_model=CalendarImportResponse
 )
 async def import_notice(
-    tx: Tx, user: CurrentUser, idempotency: Idempotency, body: CalendarImportRequest
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    body: CalendarImportRequest,
 ) -> Response:
     """导入年度安排."""
     return await idempotency.respond(201, _import(tx, user, body))

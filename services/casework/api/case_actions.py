@@ -60,7 +60,10 @@ class CaseActionCall:
 
 
 async def _case_action_call(
-    tx: Tx, user: CurrentUser, idempotency: Idempotency, number: Number
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    number: Number,
 ) -> CaseActionCall:
     return CaseActionCall(tx, user, idempotency, number)
 

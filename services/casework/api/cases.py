@@ -162,7 +162,12 @@ async def get_cases(
     )
     found = await list_cases(tx, user, wanted, page=page, size=size)
     items = [CaseListItemResponse.model_validate(item) for item in found.items]
-    return CaseListResponse(cases=items, total=found.total, page=page, pages=found.last_page)
+    return CaseListResponse(
+        cases=items,
+        total=found.total,
+        page=page,
+        pages=found.last_page,
+    )
 
 
 @router.get("/cases/{number}", policy=READERS, response_model=CaseResponse)

@@ -59,14 +59,21 @@ async def get_obligations(tx: Tx, user: CurrentUser) -> list[ObligationResponse]
     response_model=FulfilmentResponse,
 )
 async def fulfil(
-    tx: Tx, user: CurrentUser, idempotency: Idempotency, id: UUID, body: FulfilmentRequest
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    id: UUID,
+    body: FulfilmentRequest,
 ) -> Response:
     """报送."""
     return await idempotency.respond(201, _fulfil(tx, user, id, body.document))
 
 
 async def _fulfil(
-    tx: Transaction, user: Account, obligation_id: UUID, document: str
+    tx: Transaction,
+    user: Account,
+    obligation_id: UUID,
+    document: str,
 ) -> FulfilmentResponse:
     obligation = await fulfil_obligation(
         tx, obligation_id=obligation_id, document=document, by=user

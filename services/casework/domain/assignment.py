@@ -53,7 +53,10 @@ def returnable_until(assigned_at: datetime, rules: CaseRules, calendar: WorkCale
 
 
 def check_returnable(
-    assigned_at: datetime, rules: CaseRules, calendar: WorkCalendar, now: datetime
+    assigned_at: datetime,
+    rules: CaseRules,
+    calendar: WorkCalendar,
+    now: datetime,
 ) -> None:
     """Raise Rejected if the time to return a case is over."""
     if now >= returnable_until(assigned_at, rules, calendar):

@@ -43,7 +43,13 @@ class Amendment(msgspec.Struct, frozen=True):
         return cls(AmendmentKind.YEAR, notice.year, notice.source, _json(notice))
 
     @classmethod
-    def for_day(cls, day: date, *, worked: bool, name: str) -> "Amendment":
+    def for_day(
+        cls,
+        day: date,
+        *,
+        worked: bool,
+        name: str,
+    ) -> "Amendment":
         """Decide one day by hand. Raises Rejected (422) without a basis."""
         basis = name.strip()
         if not basis:

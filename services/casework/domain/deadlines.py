@@ -77,7 +77,10 @@ class DeadlineTerms:
         return f"{self.limit.text}，另延长 {self.extension.text}"
 
     def compute(
-        self, start: datetime, calendar: WorkCalendar, pauses: Sequence[Pause] = ()
+        self,
+        start: datetime,
+        calendar: WorkCalendar,
+        pauses: Sequence[Pause] = (),
     ) -> DeadlineTimes:
         """Return the instants of a deadline that starts at `start`."""
         return compute_deadline(start, self.limit, calendar, pauses, extension=self.extension)

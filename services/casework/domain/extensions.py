@@ -25,7 +25,12 @@ class ExtensionState(LabelledEnum):
 
 
 def check_extension(
-    amount: int, requested_before: int, *, due: datetime, now: datetime, rules: CaseRules
+    amount: int,
+    requested_before: int,
+    *,
+    due: datetime,
+    now: datetime,
+    rules: CaseRules,
 ) -> None:
     """Raise Rejected unless an extension of `amount` may be requested now.
 

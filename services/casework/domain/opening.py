@@ -189,7 +189,12 @@ def build_case(
 
 
 def _case_fields(
-    origin: CaseOrigin, campaign: CampaignRules, *, number: str, now: datetime, id: UUID
+    origin: CaseOrigin,
+    campaign: CampaignRules,
+    *,
+    number: str,
+    now: datetime,
+    id: UUID,
 ) -> CaseFields:
     unit_id = directly_assigned_unit(origin.kind, origin.named_unit_id, campaign.case_rules)
     return CaseFields(
@@ -231,7 +236,11 @@ def _first_deadlines(
 
 def _first_history(case: CaseFields, now: datetime) -> list[HistoryFields]:
     opened = HistoryFields(
-        case_id=case.id, at=now, action=OPENED, state=CaseState.PENDING, unit_id=None
+        case_id=case.id,
+        at=now,
+        action=OPENED,
+        state=CaseState.PENDING,
+        unit_id=None,
     )
     if case.unit_id is None:
         return [opened]

@@ -17,7 +17,12 @@ class ReviewDecision(LabelledEnum):
     SENT_BACK = "sent_back", "退回修改"
 
 
-def check_result(account: str, finding: CaseFinding, measures: str, reply: str) -> None:
+def check_result(
+    account: str,
+    finding: CaseFinding,
+    measures: str,
+    reply: str,
+) -> None:
     """Raise Rejected (422) if a result lacks its account, its reply or its measures."""
     if len(account.strip()) < ACCOUNT_MIN:
         raise Rejected(

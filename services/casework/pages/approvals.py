@@ -17,7 +17,10 @@ router = page_router()
 
 @router.get("/approvals", policy=allow(Role.UNIT_HEAD))
 async def approvals_page(
-    request: Request, tx: Tx, user: CurrentUser, page: PageNumber = 1
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    page: PageNumber = 1,
 ) -> Response:
     reviewing = CaseFilter(states=(CaseState.REVIEWING,))
     return render_casework_page(

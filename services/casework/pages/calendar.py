@@ -65,7 +65,11 @@ class AffectedCase:
 
 @router.get("/calendar", policy=ADMIN)
 async def calendar_page(
-    request: Request, tx: Tx, user: CurrentUser, month: str = "", day: str = ""
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    month: str = "",
+    day: str = "",
 ) -> Response:
     form = Form[Any].with_initial({"day": day} if day else {})
     return await _render(request, tx, month=month, form=form)
@@ -154,7 +158,12 @@ async def _preview(tx: Transaction, form: Form[AmendmentForm]) -> AmendmentPrevi
 
 
 @router.post("/calendar/notices", policy=ADMIN)
-async def amend(request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency) -> Response:
+async def amend(
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+) -> Response:
     form = await read_form(request, AmendmentForm)
     if form.cleaned is None:
         return await _render(request, tx, form=form, status=422)

@@ -50,7 +50,11 @@ UNTYPED_FIELDS: Final = frozenset({"expected_version", "finding", "agree"})
 
 @router.get("/cases/{number}", policy=READERS)
 async def case_page(
-    request: Request, tx: Tx, user: CurrentUser, number: Number, act: str = ""
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    number: Number,
+    act: str = "",
 ) -> Response:
     return await render_case(request, tx, user, number, act=act)
 

@@ -149,7 +149,11 @@ class SubmittedPanel:
 
 
 async def _submitted_panel(
-    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, number: Number
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    number: Number,
 ) -> SubmittedPanel:
     return SubmittedPanel(request, tx, user, idempotency, number)
 

@@ -54,7 +54,11 @@ async def _render(
 
 @router.post("/obligations/{id}/fulfilment", policy=allow(*UNIT_ROLES))
 async def fulfil(
-    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, id: UUID
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    id: UUID,
 ) -> Response:
     form = await read_form(request, FulfilmentForm)
     if form.cleaned is None:

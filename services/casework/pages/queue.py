@@ -78,7 +78,12 @@ async def queue_page(
         "deadline_status_label": DEADLINE_FILTERS.get(deadline_status or "", ""),
         "mine": mine,
         "q": q,
-        "values": _query(tab=tab, deadline_status=deadline_status, mine=mine, q=q),
+        "values": _query(
+            tab=tab,
+            deadline_status=deadline_status,
+            mine=mine,
+            q=q,
+        ),
         "can_accept": user.role in ALLOWED_ROLES[CaseAction.ACCEPT],
         "can_be_mine": user.role is Role.HANDLER,
         "as_of": tx.now,
@@ -88,7 +93,13 @@ async def queue_page(
     return render_casework_page(request, "queue.html", **context)
 
 
-def _query(*, tab: str, deadline_status: str | None, mine: bool, q: str) -> dict[str, Any]:
+def _query(
+    *,
+    tab: str,
+    deadline_status: str | None,
+    mine: bool,
+    q: str,
+) -> dict[str, Any]:
     return {
         "tab": tab,
         "deadline_status": deadline_status,
@@ -126,7 +137,10 @@ def _deadline_tile(status: str, count: int, *, tone: str) -> dict[str, object]:
 
 @router.post("/acceptances", policy=may(CaseAction.ACCEPT))
 async def accept_selected(
-    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
 ) -> Response:
     """签收所选. A case that somebody else accepted meanwhile stays theirs."""
     selected = (await request.form()).getlist("number")[:SELECTED_MAX]

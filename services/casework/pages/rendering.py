@@ -38,14 +38,20 @@ def page_router() -> Router:
 
 
 def render_casework_page(
-    request: Request, template: str, status: int = 200, **context: Any
+    request: Request,
+    template: str,
+    status: int = 200,
+    **context: Any,
 ) -> HTMLResponse:
     """Render a page."""
     return render_page(request, template, status, badges=BADGES, **context)
 
 
 def render_casework_fragment(
-    request: Request, template: str, block: str, **context: Any
+    request: Request,
+    template: str,
+    block: str,
+    **context: Any,
 ) -> HTMLResponse:
     """Render one block of a page."""
     return render_fragment(request, template, block, badges=BADGES, **context)

@@ -135,7 +135,12 @@ select count(*) over () as total, {_CASE_COLUMNS}, {_DEADLINE_COLUMNS}
 """
 
 
-def _arguments(scope: CaseScope, wanted: CaseFilter, now: datetime, due: DueSoon) -> list[Any]:
+def _arguments(
+    scope: CaseScope,
+    wanted: CaseFilter,
+    now: datetime,
+    due: DueSoon,
+) -> list[Any]:
     # Only an open case can be late: without its states the query would visit every closed case.
     open_states = OPEN_STATES if wanted.deadline_status else ()
     return [
@@ -163,7 +168,13 @@ def _literal(text: str) -> str:
 
 
 async def page(
-    tx: Transaction, user: Account, wanted: CaseFilter, due: DueSoon, *, rows: int, page: int
+    tx: Transaction,
+    user: Account,
+    wanted: CaseFilter,
+    due: DueSoon,
+    *,
+    rows: int,
+    page: int,
 ) -> tuple[list[CaseListRow], int]:
     """Return one page of the cases this person may see, most urgent first, and the total."""
     arguments = _arguments(CaseScope.of(user), wanted, tx.now, due)

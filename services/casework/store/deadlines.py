@@ -176,7 +176,11 @@ class DeadlineListRow:
 
 
 async def find(
-    tx: Transaction, user: Account, wanted: DeadlineFilter, *, limit: int
+    tx: Transaction,
+    user: Account,
+    wanted: DeadlineFilter,
+    *,
+    limit: int,
 ) -> list[DeadlineListRow]:
     """Return the deadlines that this person may see, in order of time."""
     records = await tx.fetch(
@@ -225,7 +229,11 @@ class CaseDeadlineRow:
 
 
 async def running_between(
-    tx: Transaction, first: datetime, last: datetime, *, lock: bool
+    tx: Transaction,
+    first: datetime,
+    last: datetime,
+    *,
+    lock: bool,
 ) -> list[CaseDeadlineRow]:
     """Return the running case deadlines that may count a day between two instants, by case."""
     records = await tx.fetch(

@@ -32,7 +32,12 @@ def month_weeks(first: date, shown: WorkCalendar, current: WorkCalendar) -> list
     return [[_cell(day, first, shown, current) for day in week] for week in weeks]
 
 
-def _cell(day: date, first: date, shown: WorkCalendar, current: WorkCalendar) -> DayCell:
+def _cell(
+    day: date,
+    first: date,
+    shown: WorkCalendar,
+    current: WorkCalendar,
+) -> DayCell:
     worked = shown.is_workday(day)
     return DayCell(
         day=day,

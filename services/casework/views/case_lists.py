@@ -61,7 +61,12 @@ class CaseListPage:
 
 
 async def list_cases(
-    tx: Transaction, user: Account, wanted: CaseFilter, *, page: int = 1, size: int | None = None
+    tx: Transaction,
+    user: Account,
+    wanted: CaseFilter,
+    *,
+    page: int = 1,
+    size: int | None = None,
 ) -> CaseListPage:
     """Return one page of the cases that this person may see and asked for."""
     days = await calendar.current(tx)

@@ -229,7 +229,10 @@ def _details(loaded: _LoadedCase, user: Account, now: datetime) -> CaseDetails:
 
 
 def _offered_actions(
-    loaded: _LoadedCase, shown_deadlines: list[DeadlineDetails], user: Account, now: datetime
+    loaded: _LoadedCase,
+    shown_deadlines: list[DeadlineDetails],
+    user: Account,
+    now: datetime,
 ) -> list[CaseAction]:
     case = loaded.row.case
     offered = OfferedActions(

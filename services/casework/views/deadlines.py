@@ -99,7 +99,10 @@ class DeadlineDetails:
 
 
 def deadline_details(
-    row: Deadline, campaign: CampaignRules, days: WorkCalendar, now: datetime
+    row: Deadline,
+    campaign: CampaignRules,
+    days: WorkCalendar,
+    now: datetime,
 ) -> DeadlineDetails:
     """Return a deadline with its progress at `now`."""
     rule = campaign.scheme.rule(row.rule_id)
@@ -125,7 +128,11 @@ def deadline_details(
 
 
 async def list_deadlines(
-    tx: Transaction, user: Account, wanted: DeadlineFilter, *, limit: int
+    tx: Transaction,
+    user: Account,
+    wanted: DeadlineFilter,
+    *,
+    limit: int,
 ) -> list[DeadlineListRow]:
     """Return the deadlines of cases and obligations that this person may see, in order of time."""
     return await deadlines.find(tx, user, wanted, limit=limit)

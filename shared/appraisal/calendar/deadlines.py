@@ -102,7 +102,10 @@ class Pause(msgspec.Struct, frozen=True):
 
 
 def due_at(
-    start: datetime, limit: TimeLimit, calendar: WorkCalendar, pauses: Sequence[Pause] = ()
+    start: datetime,
+    limit: TimeLimit,
+    calendar: WorkCalendar,
+    pauses: Sequence[Pause] = (),
 ) -> DueAt:
     """Return when a `limit` that begins at `start` (aware) ends.
 
@@ -155,7 +158,12 @@ def _last_moment(due: DueAt) -> datetime:
     return due.at - timedelta(microseconds=1)
 
 
-def warn_at(start: datetime, due: DueAt, limit: TimeLimit, calendar: WorkCalendar) -> datetime:
+def warn_at(
+    start: datetime,
+    due: DueAt,
+    limit: TimeLimit,
+    calendar: WorkCalendar,
+) -> datetime:
     """Return the instant (UTC) from which a deadline is 临期, never before `start`.
 
     A deadline in days is 临期 from midnight (Shanghai) of the first day that leaves at most one
@@ -277,7 +285,10 @@ def _hours_left(status: DeadlineStatus, now: datetime, due_at: datetime) -> Dead
 
 
 def _days_left(
-    status: DeadlineStatus, now: datetime, due_at: datetime, calendar: WorkCalendar
+    status: DeadlineStatus,
+    now: datetime,
+    due_at: datetime,
+    calendar: WorkCalendar,
 ) -> DeadlineProgress:
     due_day = _due_day(due_at)
     today = civil_day(now)
@@ -332,7 +343,10 @@ def _clock(due_at: datetime) -> str:
 
 
 def _last_day(
-    first: date, limit: TimeLimit, calendar: WorkCalendar, paused_days: frozenset[date]
+    first: date,
+    limit: TimeLimit,
+    calendar: WorkCalendar,
+    paused_days: frozenset[date],
 ) -> DueDay:
     """Return the last day of a limit in days; `paused_days` do not count."""
     if paused_days:
@@ -343,7 +357,10 @@ def _last_day(
 
 
 def _last_day_with_pauses(
-    first: date, limit: TimeLimit, calendar: WorkCalendar, paused_days: frozenset[date]
+    first: date,
+    limit: TimeLimit,
+    calendar: WorkCalendar,
+    paused_days: frozenset[date],
 ) -> DueDay:
     day = first
     left = limit.amount

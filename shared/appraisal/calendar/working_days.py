@@ -115,7 +115,12 @@ class WorkCalendar:
             assert abs((day - start).days) <= SPAN_DAYS_MAX * 2, "count of days is bounded"
         return self.due_day(start, day)
 
-    def add_calendar_days(self, start: date, amount: int, roll: bool = True) -> DueDay:
+    def add_calendar_days(
+        self,
+        start: date,
+        amount: int,
+        roll: bool = True,
+    ) -> DueDay:
         """Return the `amount`-th day after `start`; with `roll`, the first workday from there."""
         day = start + timedelta(days=amount)
         if roll:
@@ -159,7 +164,12 @@ class WorkCalendar:
         if notice.year > next_year:
             raise CalendarError([(0, f"应先导入 {next_year} 年的安排，再导入 {notice.year} 年")])
 
-    def with_day(self, day: date, worked: bool, name: str) -> "WorkCalendar":
+    def with_day(
+        self,
+        day: date,
+        worked: bool,
+        name: str,
+    ) -> "WorkCalendar":
         """Return a calendar with one day changed by hand (a local day off, a correction)."""
         days = {**self.days, day: worked}
         names = {**self.names, day: name}

@@ -83,7 +83,10 @@ def _cells(texts: Sequence[str], columns: Sequence[str]) -> dict[str, str]:
 
 
 def _map_row(
-    number: int, cells: dict[str, str], mapping: RowMapping, ids: Container[str]
+    number: int,
+    cells: dict[str, str],
+    mapping: RowMapping,
+    ids: Container[str],
 ) -> MappedRow:
     _check_lengths(cells)
     row_id = _row_id(cells, mapping)

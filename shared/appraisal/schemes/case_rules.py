@@ -18,7 +18,12 @@ class CaseLimit(SchemeRule, frozen=True, kw_only=True):
     kinds: tuple[ComplaintKind, ...] = ()
     urgencies: tuple[Urgency, ...] = ()
 
-    def fits(self, stage: str, kind: ComplaintKind, urgency: Urgency) -> bool:
+    def fits(
+        self,
+        stage: str,
+        kind: ComplaintKind,
+        urgency: Urgency,
+    ) -> bool:
         """Return whether this limit applies to such a case in that stage."""
         return (
             self.stage == stage
@@ -85,7 +90,12 @@ class CaseRules(SchemePart, frozen=True, kw_only=True):
     )
     no_case: tuple[ComplaintKind, ...] = ()
 
-    def limit(self, stage: str, kind: ComplaintKind, urgency: Urgency) -> CaseLimit | None:
+    def limit(
+        self,
+        stage: str,
+        kind: ComplaintKind,
+        urgency: Urgency,
+    ) -> CaseLimit | None:
         """Return the first limit of a stage that fits such a case; None if the scheme sets none."""
         return next((one for one in self.limits if one.fits(stage, kind, urgency)), None)
 

@@ -123,7 +123,12 @@ class _Document:
             found[key] = self._value(key, at, self.plain(value_node, at))
         return found
 
-    def _value(self, key: str, path: str, value: Any) -> Any:
+    def _value(
+        self,
+        key: str,
+        path: str,
+        value: Any,
+    ) -> Any:
         try:
             if key in DATE_KEYS and isinstance(value, str):
                 return _resolve_date(value, self.year)
@@ -209,7 +214,10 @@ def _explain(message: str, path: str) -> str:
 
 
 def _unknown_keys(
-    given: Any, known: Any, path: str, document: _Document
+    given: Any,
+    known: Any,
+    path: str,
+    document: _Document,
 ) -> Iterator[SchemeMistake]:
     """Yield the keys of the file that `Scheme` does not have: misspelled or misplaced."""
     if isinstance(given, dict) and isinstance(known, dict):

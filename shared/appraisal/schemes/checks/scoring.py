@@ -85,7 +85,10 @@ def _formula_violations(path: str, formula: Formula, scheme: Scheme) -> Iterator
 
 
 def _wrong_kind(
-    kind: type[Instrument], key: str, scheme: Scheme, path: str
+    kind: type[Instrument],
+    key: str,
+    scheme: Scheme,
+    path: str,
 ) -> Iterator[SchemeViolation]:
     if not isinstance(scheme.instrument(key), kind):
         name = INSTRUMENT_NAMES[kind]
