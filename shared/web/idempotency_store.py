@@ -116,12 +116,12 @@ async def stored_responses(
     if not keys:
         return {}
     rows = await tx.fetch(_STORED_RESPONSES, [key.value for key in keys])
-    return {
-        IdempotencyKey(key, fingerprint): StoredResponse(
-            status, msgspec.json.decode(response), replayed=True
-        )
-        for key, fingerprint, status, response in rows
-    }
+    stored: dict[IdempotencyKey, StoredResponse | Rejected] = {}
+    for row in rows:
+        key, fingerprint, status, body = row.values()
+        response = StoredResponse(status, msgspec.json.decode(body), replayed=True)
+        stored[IdempotencyKey(key, fingerprint)] = response
+    return stored
 
 
 async def delete_expired_keys(tx: Transaction, *, batch: int = 1000) -> bool:

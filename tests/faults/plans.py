@@ -28,7 +28,7 @@ SENDER_WORKERS = ("delivery.claimed", "delivery.sent")
 JOBS = {
     "intake": ("seal_audit",),
     "casework": ("lapse_deadlines", "warn_deadlines", "seal_audit"),
-    "scoring": ("rescore", "tell"),
+    "scoring": ("rescore", "publish"),
     "notify": ("escalate", "seal_audit"),
 }
 
@@ -214,7 +214,7 @@ SHORT: tuple[Plan, ...] = (
                 ("consumer.after_commit", 3),
                 ("relay.after_ack", 2),
                 ("job.rescore.before_commit", 5),
-                ("job.tell.after_commit", 5),
+                ("job.publish.after_commit", 5),
             ),
             "notify": _armed(
                 ("consumer.after_offset_commit", 2),

@@ -305,8 +305,8 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "a sign-in believes what it read before it looked at the password",
         "services/intake",
-        "unchanged = await store.lock_unchanged(tx, usable)",
-        "unchanged = usable",
+        "unchanged = await store.lock_unchanged(tx, verified)",
+        "unchanged = verified",
         "tests/intake/test_accounts.py::test_sign_in_fails_if_the_account_is_disabled_meanwhile",
     ),
     one(
