@@ -24,7 +24,8 @@ async def upload(tx: Transaction, form_draft: UUID, body: bytes) -> None:
 
     Raises Rejected (413, 415, 422).
     """
-    if len(await files.list_for(tx, form_draft)) >= FILES_MAX:
+    uploaded = await files.list_for(tx, form_draft)
+    if len(uploaded) >= FILES_MAX:
         raise Rejected(f"最多 {FILES_MAX} 个文件", status=422, field="files")
     folder = context_of(tx).files
     file = await folder.write(new_id(), body, documents=True)

@@ -17,6 +17,7 @@ from services.intake.domain.identities import Identity
 from services.intake.settings import context_of
 from services.intake.store import campaigns, files, hotline_drafts, vault
 from services.intake.store import complaints as store
+from services.intake.store.campaigns import KnownCampaign
 from services.intake.store.complaints import SealedComplaint, StoredComplaint
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import ComplaintRegistered, ComplaintRepeated
@@ -74,21 +75,34 @@ async def register_complaints(
     Returns for each the registered complaint, or the Rejected that explains why nothing of it was
     written. The API, the hotline desk, the public wizard and imports all register through here.
     """
-    targets = await store.lock(tx, {each.merge_into for each in registrations if each.merge_into})
-    prepared: list[SealedComplaint | Rejected] = []
-    for registration in registrations:
-        target = targets.get(registration.merge_into)
-        prepared.append(await _prepare_or_reject(tx, registration, target))
+    merge_numbers = {each.merge_into for each in registrations if each.merge_into}
+    targets = await store.lock(tx, merge_numbers)
+    prepared = [
+        await _prepare_or_reject(tx, registration, targets.get(registration.merge_into))
+        for registration in registrations
+    ]
     accepted = [each for each in prepared if isinstance(each, SealedComplaint)]
     numbers = await store.register(tx, accepted)
     results: list[RegisteredComplaint | Rejected] = []
     for registration, each in zip(registrations, prepared, strict=True):
         if isinstance(each, SealedComplaint):
+            registered = _registered(each, numbers[each.id])
             target = targets.get(registration.merge_into)
-            results.append(await _complete(tx, registration, each, numbers[each.id], target))
+            results.append(await _complete(tx, registration, registered, target))
         else:
             results.append(each)
     return results
+
+
+def _registered(sealed: SealedComplaint, number: str) -> RegisteredComplaint:
+    return RegisteredComplaint(
+        id=sealed.id,
+        number=number,
+        campaign_id=sealed.complaint.campaign_id,
+        unit_id=sealed.complaint.unit_id,
+        redacted_summary=sealed.redacted_summary,
+        received_at=sealed.received_at,
+    )
 
 
 async def _prepare_or_reject(
@@ -109,8 +123,7 @@ async def _prepare(
     redacted_summary = await check_complaint(tx, complaint, by=registration.by)
     if registration.merge_into:
         _check_merge_target(target, complaint.campaign_id)
-    if registration.draft_id is not None and await store.exists(tx, registration.draft_id):
-        raise Rejected("这份草稿已经登记，请在“我的登记”中查看")
+    await _check_draft_is_unregistered(tx, registration.draft_id)
     ring = context_of(tx).ring
     complaint_id = registration.draft_id or new_id()
     return SealedComplaint(
@@ -119,17 +132,24 @@ async def _prepare(
         redacted_summary=redacted_summary,
         received_at=(complaint.received_at or tx.now).astimezone(UTC),
         registered_by=registration.by.id if registration.by else None,
-        complainant_fingerprint=ring.fingerprint(complaint.phone) if complaint.phone else None,
+        complainant_fingerprint=_fingerprint(ring, complaint.phone),
         sealed=_seal(ring, complaint_id, complaint),
     )
 
 
+async def _check_draft_is_unregistered(tx: Transaction, draft_id: UUID | None) -> None:
+    if draft_id is not None and await store.exists(tx, draft_id):
+        raise Rejected("这份草稿已经登记，请在“我的登记”中查看")
+
+
+def _fingerprint(ring: KeyRing, phone: str) -> bytes | None:
+    return ring.fingerprint(phone) if phone else None
+
+
 def _seal(ring: KeyRing, complaint_id: UUID, complaint: NewComplaint) -> dict[str, SealedRecord]:
-    parts = {"identity": complaint.complainant, "statement": complaint.statement}
     return {
         part: ring.seal(f"{complaint_id}/{part}", fields)
-        for part, fields in parts.items()
-        if fields
+        for part, fields in complaint.vault_parts.items()
     }
 
 
@@ -141,11 +161,16 @@ async def check_complaint(tx: Transaction, complaint: NewComplaint, *, by: Accou
     campaign = await campaigns.get(tx, complaint.campaign_id)
     check_new_complaint(complaint, tx.now)
     _check_backdating(complaint, by)
+    _check_references(complaint, campaign)
+    return redacted_summary_of(complaint)
+
+
+def _check_references(complaint: NewComplaint, campaign: KnownCampaign) -> None:
+    """Raise Rejected if the campaign has no such unit or problem item."""
     if complaint.unit_id is not None:
         campaign.unit(complaint.unit_id)
     if complaint.problem_item is not None:
         campaign.problem(complaint.problem_item)
-    return redacted_summary_of(complaint)
 
 
 def _check_backdating(complaint: NewComplaint, by: Account | None) -> None:
@@ -157,23 +182,14 @@ def _check_backdating(complaint: NewComplaint, by: Account | None) -> None:
 async def _complete(
     tx: Transaction,
     registration: Registration,
-    sealed: SealedComplaint,
-    number: str,
+    registered: RegisteredComplaint,
     target: StoredComplaint | None,
 ) -> RegisteredComplaint:
     """Publish and audit a registration, and end the draft it was made from."""
-    registered = RegisteredComplaint(
-        id=sealed.id,
-        number=number,
-        campaign_id=sealed.complaint.campaign_id,
-        unit_id=sealed.complaint.unit_id,
-        redacted_summary=sealed.redacted_summary,
-        received_at=sealed.received_at,
-    )
     _audit_registration(tx, registration, registered)
     await _end_draft(tx, registration, registered)
     if target is None:
-        event = _registered_event(tx, registered, sealed.complaint)
+        event = _registered_event(tx, registered, registration.complaint)
         tx.publish(event, trace=registration.trace)
         return registered
     await _merge(tx, registered.id, target, actor=registration.actor)
@@ -204,14 +220,20 @@ async def _end_draft(
     if registration.draft_id is not None and registration.by is not None:
         await hotline_drafts.delete(tx, registration.draft_id, registration.by.id)
     if registration.form is not None:
-        subject = form_drafts.file_subject(registration.form.draft)
-        await files.attach_to_complaint(tx, subject, registered.id)
-        receipt = form_drafts.Receipt(
-            complaint_id=registered.id,
-            number=registered.number,
-            shown_until=tx.now + form_drafts.RECEIPT_SHOWN,
-        )
-        await form_drafts.finish(tx, registration.form, receipt)
+        await _finish_form(tx, registration.form, registered)
+
+
+async def _finish_form(
+    tx: Transaction, tokens: form_drafts.WizardTokens, registered: RegisteredComplaint
+) -> None:
+    subject = form_drafts.file_subject(tokens.draft)
+    await files.attach_to_complaint(tx, subject, registered.id)
+    receipt = form_drafts.Receipt(
+        complaint_id=registered.id,
+        number=registered.number,
+        shown_until=tx.now + form_drafts.RECEIPT_SHOWN,
+    )
+    await form_drafts.finish(tx, tokens, receipt)
 
 
 def _registered_event(
@@ -244,9 +266,7 @@ async def merge_complaint(
     Raises Rejected (404, 422).
     """
     locked = await store.lock(tx, {number, into})
-    complaint = locked.get(number)
-    if complaint is None or await store.find_visible(tx, number, by) is None:
-        raise _not_found()
+    complaint = await store.get_visible(tx, number, by)
     if complaint.merged_into is None:
         target = _check_merge_target(locked.get(into), complaint.campaign_id, merging=complaint.id)
         await _merge(tx, complaint.id, target, actor=str(by.id))
@@ -265,12 +285,14 @@ def _check_merge_target(
     target: StoredComplaint | None, campaign_id: str, *, merging: UUID | None = None
 ) -> StoredComplaint:
     if target is None or target.campaign_id != campaign_id:
-        sentence = "要并入的诉求不存在，或不属于本次评议"
-        raise Rejected(sentence, status=422, field="merge_into")
+        raise _invalid_target("要并入的诉求不存在，或不属于本次评议")
     if target.id == merging or target.merged_into is not None:
-        sentence = "要并入的诉求本身已并入别的诉求，请选择最早的一件"
-        raise Rejected(sentence, status=422, field="merge_into")
+        raise _invalid_target("要并入的诉求本身已并入别的诉求，请选择最早的一件")
     return target
+
+
+def _invalid_target(sentence: str) -> Rejected:
+    return Rejected(sentence, status=422, field="merge_into")
 
 
 async def _merge(
@@ -293,16 +315,11 @@ async def add_supplement(tx: Transaction, *, number: str, text: str, by: Account
 
     Raises Rejected: 404 if the account may not see the complaint, 422 if the text is too short.
     """
-    complaint = await store.find_visible(tx, number, by)
-    if complaint is None:
-        raise _not_found()
-    if len(text.strip()) < REASON_MIN:
+    complaint = await store.get_visible(tx, number, by)
+    stripped = text.strip()
+    if len(stripped) < REASON_MIN:
         raise Rejected(f"补充说明至少 {REASON_MIN} 个字", status=422, field="text")
     supplement_id = new_id()
-    sealed = context_of(tx).ring.seal(supplement_id, {"text": text.strip()})
+    sealed = context_of(tx).ring.seal(supplement_id, {"text": stripped})
     await vault.add_supplement(tx, supplement_id, complaint.id, by=by.id, sealed=sealed)
     tx.audit("complaint.supplemented", complaint.id, str(by.id))
-
-
-def _not_found() -> Rejected:
-    return Rejected("没有这件诉求", status=404)

@@ -24,17 +24,19 @@ async def reveal_identity(
 
     Raises Rejected (403, 404, 422). `reason` has at least REASON_MIN characters.
     """
-    if by.role not in MAY_REVEAL:
-        raise Rejected("您没有查阅身份信息的权限", status=403)
-    if len(reason.strip()) < REASON_MIN:
-        raise Rejected(f"请写明查阅理由，至少 {REASON_MIN} 个字", status=422, field="reason")
-    complaint = await complaints.find_visible(tx, number, by)
-    if complaint is None:
-        raise Rejected("没有这件诉求", status=404)
+    _check_reveal(by, reason)
+    complaint = await complaints.get_visible(tx, number, by)
     tx.audit("identity.revealed", complaint.id, str(by.id), reason=mask_pii(reason.strip()))
     telemetry.identity_reveals.labels(by.role).inc()
     await _warn_about_many_reveals(tx, by)
     return await vault.read_part(tx, context_of(tx).ring, complaint.id, "identity")
+
+
+def _check_reveal(by: Account, reason: str) -> None:
+    if by.role not in MAY_REVEAL:
+        raise Rejected("您没有查阅身份信息的权限", status=403)
+    if len(reason.strip()) < REASON_MIN:
+        raise Rejected(f"请写明查阅理由，至少 {REASON_MIN} 个字", status=422, field="reason")
 
 
 async def _warn_about_many_reveals(tx: Transaction, by: Account) -> None:

@@ -1,6 +1,6 @@
 """Record what casework publishes about complaints, and the complainant's rating."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 from uuid import UUID
 
@@ -61,7 +61,11 @@ def _check_rating(options: Sequence[Option], number: int, reason: str) -> None:
     chosen = next((option for option in options if option.no == number), None)
     if chosen is None:
         raise Rejected("请选择一项评价", status=422, field="option")
-    if chosen.asks_reason and not reason.strip():
+    _check_reason(reason, required=chosen.asks_reason)
+
+
+def _check_reason(reason: str, *, required: bool) -> None:
+    if required and not reason.strip():
         raise Rejected("请说明不满意的原因，便于改进", status=422, field="reason")
     excess = len(reason) - RATING_REASON_MAX
     if excess > 0:
@@ -74,20 +78,30 @@ def _check_rating(options: Sequence[Option], number: int, reason: str) -> None:
 
 async def record_case_events(tx: Transaction, events: Sequence[CaseEvent]) -> None:
     """Update the progress of complaints. Cases opened from inspections are ignored."""
-    opened = [
+    opened = _opened_by_complaints(events)
+    started = await store.start(tx, opened) if opened else set()
+    changes = _changes(events, started)
+    if changes:
+        await store.update(tx, changes)
+
+
+def _opened_by_complaints(events: Sequence[CaseEvent]) -> list[CaseOpened]:
+    return [
         event
         for event in events
         if isinstance(event, CaseOpened) and event.source == CaseSource.COMPLAINT
     ]
-    started = await store.start(tx, opened) if opened else set()
+
+
+def _changes(events: Sequence[CaseEvent], started: Set[UUID]) -> dict[UUID, Columns]:
+    """Return the changed columns of each case. Of cases opened, only those `started` change."""
     changes: dict[UUID, Columns] = {}
     for event in events:
         if isinstance(event, CaseOpened) and event.case_id not in started:
             continue
         case_changes = changes.setdefault(event.case_id, {})
         case_changes.update(_changed_columns(event))
-    if changes:
-        await store.update(tx, changes)
+    return changes
 
 
 def _changed_columns(event: CaseEvent) -> Columns:

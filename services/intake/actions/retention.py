@@ -1,7 +1,9 @@
 """Retention: delete unfinished forms, old positions and logins, and erase complainant data."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
+from uuid import UUID
 
 from services.intake.actions import form_drafts, hotline_drafts
 from services.intake.settings import context_of
@@ -18,9 +20,7 @@ POSITIONS_KEPT: Final = timedelta(days=30)
 async def delete_abandoned(tx: Transaction) -> bool:
     """Delete abandoned form drafts, hotline drafts and their files. True: there may be more."""
     file_ids = await files.delete_abandoned(tx, before=tx.now - form_drafts.KEPT, batch=BATCH)
-    folder = context_of(tx).files
-    for file_id in file_ids:
-        folder.remove(file_id)
+    _remove_bytes(tx, file_ids)
     expired = await form_draft_store.delete_expired(tx, batch=BATCH)
     abandoned_before = tx.now - hotline_drafts.KEPT
     hotline = await hotline_draft_store.delete_abandoned(tx, before=abandoned_before, batch=BATCH)
@@ -41,7 +41,7 @@ async def erase_complainant_data(tx: Transaction) -> bool:
     days = context_of(tx).settings.complainant_retention_days
     if not days:
         return False
-    await _remove_unreadable_files(tx)
+    _remove_bytes(tx, await files.delete_unreadable(tx))
     ids = await vault.long_settled(
         tx,
         before=tx.now - timedelta(days=days),
@@ -54,9 +54,9 @@ async def erase_complainant_data(tx: Transaction) -> bool:
     return len(ids) == BATCH
 
 
-async def _remove_unreadable_files(tx: Transaction) -> None:
+def _remove_bytes(tx: Transaction, file_ids: Sequence[UUID]) -> None:
     folder = context_of(tx).files
-    for file_id in await files.delete_unreadable(tx):
+    for file_id in file_ids:
         folder.remove(file_id)
 
 

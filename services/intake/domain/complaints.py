@@ -64,6 +64,12 @@ class NewComplaint(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(text for text in (self.name, self.phone, self.address) if text)
 
     @property
+    def vault_parts(self) -> dict[str, dict[str, str]]:
+        """The fields to encrypt, by part of the vault; empty parts are left out."""
+        parts = {"identity": self.complainant, "statement": self.statement}
+        return {part: fields for part, fields in parts.items() if fields}
+
+    @property
     def complainant(self) -> dict[str, str]:
         """Name and contact details for the vault: {} for an anonymous complaint."""
         if self.identity is Identity.ANONYMOUS:
@@ -88,14 +94,18 @@ def _non_empty(fields: Mapping[str, str]) -> dict[str, str]:
 
 def check_new_complaint(complaint: NewComplaint, now: datetime) -> None:
     """Raise Rejected (422, with the field) if the complaint is incomplete or inconsistent."""
-    if len(complaint.complaint_text.strip()) < COMPLAINT_TEXT_MIN:
-        sentence = f"诉求原文至少写 {COMPLAINT_TEXT_MIN} 个字，请写清楚发生了什么"
-        raise _invalid("complaint_text", sentence)
+    _check_complaint_text(complaint.complaint_text)
     if complaint.kind is ComplaintKind.FINDING:
         raise _invalid("kind", "巡查发现由检查填报产生，不能作为诉求登记")
     _check_complainant(complaint)
     if complaint.received_at is not None and complaint.received_at > now + CLOCK_SKEW_MAX:
         raise _invalid("received_at", "收到时间不能晚于现在")
+
+
+def _check_complaint_text(text: str) -> None:
+    if len(text.strip()) < COMPLAINT_TEXT_MIN:
+        sentence = f"诉求原文至少写 {COMPLAINT_TEXT_MIN} 个字，请写清楚发生了什么"
+        raise _invalid("complaint_text", sentence)
 
 
 def _check_complainant(complaint: NewComplaint) -> None:

@@ -13,6 +13,8 @@ from services.intake.actions.complaints import add_supplement, merge_complaint
 from services.intake.actions.identities import reveal_identity
 from services.intake.domain.complaints import REASON_MIN, REDACTED_SUMMARY_MAX
 from services.intake.store import campaigns
+from services.intake.store.campaigns import KnownCampaign
+from services.intake.store.complaint_lists import ComplaintMatch
 from services.intake.views import complaints as views
 from services.intake.views.complaints import TriageList
 from services.intake.views.vault import contact_fields
@@ -68,13 +70,15 @@ def _triage_url(selected: TriageList) -> str:
 async def palette(tx: Tx, user: CurrentUser, q: SearchText = "") -> Response:
     """Complaints by number, for the command palette. No personal data can be searched."""
     campaign = await campaigns.current(tx)
-    results = []
-    for complaint in await views.search_by_number(tx, q, user):
-        unit = campaign.name_of(complaint.unit_id) if campaign else ""
-        title = f"{complaint.number} {unit}"
-        url = _complaint_url(complaint.number)
-        results.append(PaletteResult("工单", title, url, complaint.kind.label))
+    found = await views.search_by_number(tx, q, user)
+    results = [_palette_result(complaint, campaign) for complaint in found]
     return JSONResponse(palette_results(results))
+
+
+def _palette_result(complaint: ComplaintMatch, campaign: KnownCampaign | None) -> PaletteResult:
+    unit = campaign.name_of(complaint.unit_id) if campaign else ""
+    title = f"{complaint.number} {unit}"
+    return PaletteResult("工单", title, _complaint_url(complaint.number), complaint.kind.label)
 
 
 # ── I3 受理详情 ───────────────────────────────────────────────────────────────────────────────────

@@ -1,6 +1,7 @@
 """I7 回执, I8 进度查询, I9 评价: public, without script and without an account."""
 
 from typing import Any, Final
+from uuid import UUID
 
 from pydantic import Field
 from starlette.requests import Request
@@ -118,15 +119,21 @@ async def rate(request: Request, tx: Tx, limiter: Limiter) -> Response:
         return _render_query(request, query, 404)
     await limiter.forget(_limit_key(number))
     complaint_id = progress.row.id
-    if form.cleaned is not None:
-        given = form.cleaned
-        try:
-            await rate_complaint(tx, complaint_id, option=given.option, reason=given.reason)
-        except Rejected as rejection:
-            form.add_error(rejection.sentence, rejection.field or "")
-    status = 200 if form.cleaned is not None else 422
+    await _rate(tx, complaint_id, form)
     rated = await views.progress_of(tx, complaint_id)
+    status = 200 if form.cleaned is not None else 422
     return _render_progress(request, tx, rated, form, status)
+
+
+async def _rate(tx: Transaction, complaint_id: UUID, form: Form[RatingForm]) -> None:
+    """Save the rating of a valid form; add an error to the form if it is rejected."""
+    given = form.cleaned
+    if given is None:
+        return
+    try:
+        await rate_complaint(tx, complaint_id, option=given.option, reason=given.reason)
+    except Rejected as rejection:
+        form.add_error(rejection.sentence, rejection.field or "")
 
 
 def _limit_key(number: str) -> str:

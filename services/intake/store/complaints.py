@@ -11,6 +11,7 @@ import msgspec
 from services.intake.domain.complaints import READS_ALL, NewComplaint
 from services.intake.domain.identities import Identity
 from services.intake.store.rows import read_optional, read_rows
+from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Urgency
 from shared.foundation.clock import CHINA
 from shared.security.keyring import SealedRecord
@@ -177,6 +178,14 @@ async def find_visible(tx: Transaction, number: str, account: Account) -> Visibl
         *visibility_arguments(account),
     )
     return read_optional(VisibleComplaint, record)
+
+
+async def get_visible(tx: Transaction, number: str, account: Account) -> VisibleComplaint:
+    """Return the complaint of that number. Raises Rejected (404) unless the account may see it."""
+    complaint = await find_visible(tx, number, account)
+    if complaint is None:
+        raise Rejected("没有这件诉求", status=404)
+    return complaint
 
 
 async def lock(tx: Transaction, numbers: Collection[str]) -> dict[str, StoredComplaint]:

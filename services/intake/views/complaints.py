@@ -1,6 +1,6 @@
 """受理详情 and the lists from which reviewers and operators reach it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -59,8 +59,16 @@ class ComplaintDetail(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def timeline(self) -> list[TimelineEntry]:
+        """The stages reached, and the handling deadline of an open case."""
+        entries = [TimelineEntry(at, title) for at, title in self._stages if at]
+        if self.progress.open_due_at:
+            entries.append(TimelineEntry(self.progress.open_due_at, "办理期限", "to"))
+        return entries
+
+    @property
+    def _stages(self) -> tuple[tuple[datetime | None, str], ...]:
         progress = self.progress
-        stages = (
+        return (
             (self.complaint.registered_at, "登记"),
             (progress.opened_at, "立案"),
             (progress.assigned_at, "转办"),
@@ -68,10 +76,6 @@ class ComplaintDetail(msgspec.Struct, frozen=True, kw_only=True):
             (progress.refused_at, "不予受理"),
             (progress.closed_at, "办结"),
         )
-        entries = [TimelineEntry(at, title) for at, title in stages if at]
-        if progress.open_due_at:
-            entries.append(TimelineEntry(progress.open_due_at, "办理期限", "to"))
-        return entries
 
 
 async def complaint_detail(
@@ -84,7 +88,7 @@ async def complaint_detail(
     complaint = await store.find_visible(tx, number, account)
     if complaint is None:
         return None
-    readable = account.role in MAY_REVEAL or complaint.registered_at > tx.now - OWN_TEXT_READABLE
+    readable = _is_readable(complaint, account, tx.now)
     tx.audit("complaint.read", complaint.id, str(account.id), statement=readable)
     return ComplaintDetail(
         complaint=complaint,
@@ -98,6 +102,11 @@ async def complaint_detail(
         may_reveal=account.role in MAY_REVEAL,
         may_merge=account.role is Role.REVIEWER,
     )
+
+
+def _is_readable(complaint: VisibleComplaint, account: Account, now: datetime) -> bool:
+    """Return whether the account may read the complaint text."""
+    return account.role in MAY_REVEAL or complaint.registered_at > now - OWN_TEXT_READABLE
 
 
 async def _statement(tx: Transaction, complaint: VisibleComplaint) -> dict[str, str]:

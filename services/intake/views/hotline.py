@@ -10,8 +10,10 @@ from services.intake.domain.query_codes import format_query_code
 from services.intake.settings import context_of
 from services.intake.store import complaint_lists, complaints, hotline_drafts
 from services.intake.store.complaint_lists import OwnComplaint
+from services.intake.store.hotline_drafts import SealedDraft
 from services.intake.views.progress import query_code_of
 from shared.foundation.clock import CHINA
+from shared.security.keyring import KeyRing
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction
 
@@ -41,17 +43,24 @@ class RegisteredTicket(msgspec.Struct, frozen=True):
 async def drafts_of(tx: Transaction, account: Account) -> list[HotlineDraftView]:
     """Return the drafts of an account, oldest first."""
     ring = context_of(tx).ring
-    return [
-        HotlineDraftView(draft.id, draft.saved_at, ring.unseal(f"draft/{draft.id}", draft.sealed))
-        for draft in await hotline_drafts.list_for(tx, account.id)
-    ]
+    drafts = await hotline_drafts.list_for(tx, account.id)
+    return [_draft_view(ring, draft) for draft in drafts]
+
+
+def _draft_view(ring: KeyRing, draft: SealedDraft) -> HotlineDraftView:
+    fields = ring.unseal(f"draft/{draft.id}", draft.sealed)
+    return HotlineDraftView(draft.id, draft.saved_at, fields)
 
 
 async def own_tickets(tx: Transaction, account: Account, *, days: int) -> list[OwnComplaint]:
     """Return what an account registered today and on the days before."""
-    midnight = datetime.combine(tx.now.astimezone(CHINA).date(), time.min, CHINA)
-    since = midnight - timedelta(days=days - 1)
+    since = _midnight(tx.now) - timedelta(days=days - 1)
     return await complaint_lists.registered_by(tx, account.id, since=since)
+
+
+def _midnight(now: datetime) -> datetime:
+    today = now.astimezone(CHINA).date()
+    return datetime.combine(today, time.min, CHINA)
 
 
 async def just_registered(

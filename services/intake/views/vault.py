@@ -1,5 +1,6 @@
 """Decrypted parts of complaints."""
 
+from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
@@ -7,6 +8,8 @@ import msgspec
 
 from services.intake.settings import context_of
 from services.intake.store import vault as store
+from services.intake.store.vault import SealedSupplement
+from shared.security.keyring import KeyRing
 from shared.security.masking import mask_name, mask_phone
 from shared.storage.transaction import Transaction
 
@@ -29,27 +32,20 @@ class ContactField(msgspec.Struct, frozen=True):
 async def supplements_of(tx: Transaction, complaint_id: UUID) -> list[SupplementView]:
     """Return the supplements of a complaint, oldest first."""
     ring = context_of(tx).ring
-    return [
-        SupplementView(
-            at=row.at,
-            display_name=row.display_name or "",
-            text=ring.unseal(row.id, row.sealed).get("text", ""),
-        )
-        for row in await store.supplements(tx, complaint_id)
-    ]
+    rows = await store.supplements(tx, complaint_id)
+    return [_supplement_view(ring, row) for row in rows]
+
+
+def _supplement_view(ring: KeyRing, row: SealedSupplement) -> SupplementView:
+    fields = ring.unseal(row.id, row.sealed)
+    return SupplementView(row.at, row.display_name or "", fields.get("text", ""))
 
 
 async def masked_contact(tx: Transaction, complaint_id: UUID) -> list[ContactField]:
     """Return the contact details of a complainant, masked; [] if there are none."""
     ring = context_of(tx).ring
     identity = await store.read_part(tx, ring, complaint_id, "identity")
-    masked: dict[str, str] = {}
-    if "name" in identity:
-        masked["name"] = mask_name(identity["name"])
-    if "phone" in identity:
-        masked["phone"] = mask_phone(identity["phone"])
-    if "address" in identity:
-        masked["address"] = "（已登记）"
+    masked = {name: mask(identity[name]) for name, mask in _MASKS.items() if name in identity}
     return contact_fields(masked)
 
 
@@ -62,4 +58,9 @@ def contact_fields(identity: dict[str, str]) -> list[ContactField]:
     ]
 
 
+_MASKS: dict[str, Callable[[str], str]] = {
+    "name": mask_name,
+    "phone": mask_phone,
+    "address": lambda _: "（已登记）",
+}
 _CONTACT_LABELS = {"name": "姓名", "phone": "电话", "address": "住址"}
