@@ -40,7 +40,13 @@ async def delete(tx: Transaction, form_draft: UUID, file_id: UUID) -> None:
         context_of(tx).files.remove(file_id)
 
 
-async def read(tx: Transaction, number: str, file_id: UUID, *, by: Account) -> tuple[bytes, str]:
+async def read(
+    tx: Transaction,
+    number: str,
+    file_id: UUID,
+    *,
+    by: Account,
+) -> tuple[bytes, str]:
     """Return (bytes, media type) of an attachment and write an audit entry.
 
     A picture is returned without its metadata, a document as it is. Raises Rejected (404).
@@ -52,7 +58,13 @@ async def read(tx: Transaction, number: str, file_id: UUID, *, by: Account) -> t
     return body, MEDIA_TYPES[version]
 
 
-async def release(tx: Transaction, number: str, file_id: UUID, *, by: Account) -> None:
+async def release(
+    tx: Transaction,
+    number: str,
+    file_id: UUID,
+    *,
+    by: Account,
+) -> None:
     """Release a picture to the responsible unit (发布给承办单位).
 
     Raises Rejected: 404, or 409 for a document, which has no copy without metadata.
@@ -64,7 +76,12 @@ async def release(tx: Transaction, number: str, file_id: UUID, *, by: Account) -
         tx.audit("attachment.released", file_id, str(by.id), number=number)
 
 
-async def _find(tx: Transaction, number: str, file_id: UUID, by: Account) -> FileRow:
+async def _find(
+    tx: Transaction,
+    number: str,
+    file_id: UUID,
+    by: Account,
+) -> FileRow:
     complaint = await complaints.find_visible(tx, number, by)
     file = await files.find(tx, file_id)
     if complaint is None or file is None or by.role not in MAY_REVEAL:

@@ -259,7 +259,11 @@ def _registered_event(
 
 
 async def merge_complaint(
-    tx: Transaction, *, number: str, into: str, by: Account
+    tx: Transaction,
+    *,
+    number: str,
+    into: str,
+    by: Account,
 ) -> RegisteredComplaint:
     """并入: record that this complaint repeats another. Merging twice changes nothing.
 
@@ -296,7 +300,11 @@ def _invalid_target(sentence: str) -> Rejected:
 
 
 async def _merge(
-    tx: Transaction, complaint_id: UUID, target: StoredComplaint, *, actor: str
+    tx: Transaction,
+    complaint_id: UUID,
+    target: StoredComplaint,
+    *,
+    actor: str,
 ) -> None:
     repeats = await store.merge(tx, complaint_id, into=target.id)
     tx.audit("complaint.merged", complaint_id, actor, into=str(target.id))
@@ -310,7 +318,13 @@ async def _merge(
     )
 
 
-async def add_supplement(tx: Transaction, *, number: str, text: str, by: Account) -> None:
+async def add_supplement(
+    tx: Transaction,
+    *,
+    number: str,
+    text: str,
+    by: Account,
+) -> None:
     """补充说明: add text to a complaint, encrypted like the complaint text.
 
     Raises Rejected: 404 if the account may not see the complaint, 422 if the text is too short.

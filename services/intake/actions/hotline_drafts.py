@@ -14,7 +14,11 @@ KEPT: Final = timedelta(days=7)
 
 
 async def save_draft(
-    tx: Transaction, draft_id: UUID, fields: dict[str, str], *, by: Account
+    tx: Transaction,
+    draft_id: UUID,
+    fields: dict[str, str],
+    *,
+    by: Account,
 ) -> datetime:
     """Save the fields of a hotline ticket and return when.
 

@@ -18,7 +18,11 @@ REVEALS_PER_HOUR: Final = 10
 
 
 async def reveal_identity(
-    tx: Transaction, *, number: str, reason: str, by: Account
+    tx: Transaction,
+    *,
+    number: str,
+    reason: str,
+    by: Account,
 ) -> dict[str, str]:
     """Return name, phone and address of a complainant; the audit entry commits with it.
 

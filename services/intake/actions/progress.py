@@ -32,7 +32,11 @@ Columns = dict[str, Any]
 
 
 async def rate_complaint(
-    tx: Transaction, complaint_id: UUID, *, option: int, reason: str = ""
+    tx: Transaction,
+    complaint_id: UUID,
+    *,
+    option: int,
+    reason: str = "",
 ) -> None:
     """Record how the complainant rates the handling, once.
 

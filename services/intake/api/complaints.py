@@ -19,6 +19,7 @@ from services.intake.domain.complaints import (
 )
 from services.intake.domain.identities import Identity
 from services.intake.domain.query_codes import CODE_DIGITS
+from services.intake.store.complaint_lists import SimilarComplaint
 from services.intake.views import complaints as views
 from services.intake.views.progress import query_code_of
 from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Role, Urgency
@@ -79,7 +80,10 @@ class ComplaintResponse(Input):
     responses=problems(409),
 )
 async def register_complaint(
-    request: Request, user: CurrentUser, idempotency: CoalescedIdempotency, given: ComplaintRequest
+    request: Request,
+    user: CurrentUser,
+    idempotency: CoalescedIdempotency,
+    given: ComplaintRequest,
 ) -> Response:
     """Register a complaint.
 
@@ -100,6 +104,19 @@ class SimilarComplaintResponse(Input):
     repeats: int
     closed: bool
 
+    @classmethod
+    def of(cls, complaint: SimilarComplaint) -> "SimilarComplaintResponse":
+        return cls(
+            id=complaint.id,
+            number=complaint.number,
+            likeness=complaint.likeness,
+            kind=complaint.kind,
+            redacted_summary=complaint.redacted_summary,
+            received_at=complaint.received_at,
+            repeats=complaint.repeats,
+            closed=complaint.closed_at is not None,
+        )
+
 
 @router.get("/complaints/similar", policy=REGISTRARS, responses=problems())
 async def similar_complaints(
@@ -117,19 +134,7 @@ async def similar_complaints(
         redacted_summary=redacted_summary,
         account=user,
     )
-    return [
-        SimilarComplaintResponse(
-            id=complaint.id,
-            number=complaint.number,
-            likeness=complaint.likeness,
-            kind=complaint.kind,
-            redacted_summary=complaint.redacted_summary,
-            received_at=complaint.received_at,
-            repeats=complaint.repeats,
-            closed=complaint.closed_at is not None,
-        )
-        for complaint in found
-    ]
+    return [SimilarComplaintResponse.of(complaint) for complaint in found]
 
 
 class MergeRequest(Input):
@@ -140,7 +145,11 @@ class MergeRequest(Input):
     "/complaints/{number}/merger", policy=REGISTRARS, status_code=201, responses=problems(404, 409)
 )
 async def merge_complaint(
-    tx: Tx, user: CurrentUser, idempotency: Idempotency, number: str, given: MergeRequest
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    number: str,
+    given: MergeRequest,
 ) -> Response:
     """并入: record that this complaint repeats another."""
     return await idempotency.respond(
@@ -156,7 +165,11 @@ class SupplementRequest(Input):
     "/complaints/{number}/supplements", policy=REGISTRARS, status_code=201, responses=problems(404)
 )
 async def add_supplement(
-    tx: Tx, user: CurrentUser, idempotency: Idempotency, number: str, given: SupplementRequest
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    number: str,
+    given: SupplementRequest,
 ) -> Response:
     """补充说明."""
     return await idempotency.respond(

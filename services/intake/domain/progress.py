@@ -37,6 +37,16 @@ class Milestones:
         """When the complaint was taken on: its case is open and was assigned or accepted."""
         return (self.assigned_at or self.accepted_at) if self.opened_at else None
 
+    @property
+    def handling(self) -> list[tuple[str, datetime | None]]:
+        """The stages after receipt, in order, and when each was reached."""
+        return [
+            ("已受理", self.decided_at),
+            ("已转办", self.assigned_at),
+            ("办理中", self.accepted_at),
+            ("办结", self.closed_at),
+        ]
+
 
 def progress_stages(milestones: Milestones) -> list[ProgressStage]:
     """Return 已收到 → 已受理 → 已转办 → 办理中 → 办结, or 已收到 → 不予受理."""
@@ -47,13 +57,9 @@ def progress_stages(milestones: Milestones) -> list[ProgressStage]:
 
 
 def _handling_stages(milestones: Milestones) -> Iterator[ProgressStage]:
-    stages = [
-        ("已受理", milestones.decided_at),
-        ("已转办", milestones.assigned_at),
-        ("办理中", milestones.accepted_at),
-        ("办结", milestones.closed_at),
-    ]
-    last = max((position for position, (_, at) in enumerate(stages) if at), default=-1)
+    stages = milestones.handling
+    reached = [position for position, (_, at) in enumerate(stages) if at]
+    last = max(reached, default=-1)
     for position, (label, at) in enumerate(stages):
         state = _state(position, last, closed=bool(milestones.closed_at))
         yield ProgressStage(label, state, at, is_handling=label == "办理中")

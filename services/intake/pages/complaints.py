@@ -47,7 +47,10 @@ SearchText = Annotated[str, Query(max_length=50)]
 
 @router.get("/triage", policy=REVIEWERS)
 async def triage(
-    request: Request, tx: Tx, user: CurrentUser, show: SearchText = TriageList.WAITING
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    show: SearchText = TriageList.WAITING,
 ) -> Response:
     """Complaints to review. They are assigned in casework; the complaint text is only here."""
     selected = TriageList(show) if show in set(TriageList) else TriageList.WAITING
@@ -89,7 +92,12 @@ def _complaint_url(number: str) -> str:
 
 
 @router.get("/tickets/{number}", policy=READERS)
-async def complaint_detail(request: Request, tx: Tx, user: CurrentUser, number: str) -> Response:
+async def complaint_detail(
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    number: str,
+) -> Response:
     return await _render_detail(request, tx, user, number, Form.with_initial())
 
 
@@ -116,7 +124,12 @@ async def _render_detail(
 
 
 @router.post("/tickets/{number}/identity", policy=REVIEWERS)
-async def identity(request: Request, tx: Tx, user: CurrentUser, number: str) -> Response:
+async def identity(
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    number: str,
+) -> Response:
     """查看联系方式: shown for REVEALED_SECONDS. The audit entry commits before the response."""
     reason = str((await request.form()).get("reason") or "")
     revealed = await reveal_identity(tx, number=number, reason=reason, by=user)
@@ -136,7 +149,11 @@ class SupplementForm(Input):
 
 @router.post("/tickets/{number}/supplements", policy=READERS)
 async def supplement(
-    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, number: str
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    number: str,
 ) -> Response:
     form = await read_form(request, SupplementForm)
     if form.cleaned is None:
@@ -152,7 +169,11 @@ class MergeForm(Input):
 
 @router.post("/tickets/{number}/merger", policy=allow(Role.REVIEWER))
 async def merge(
-    request: Request, tx: Tx, user: CurrentUser, idempotency: Idempotency, number: str
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    number: str,
 ) -> Response:
     form = await read_form(request, MergeForm)
     if form.cleaned is None:
@@ -167,7 +188,12 @@ async def merge(
 
 
 @router.get("/tickets/{number}/files/{file_id}", policy=REVIEWERS)
-async def attachment(tx: Tx, user: CurrentUser, number: str, file_id: UUID) -> Response:
+async def attachment(
+    tx: Tx,
+    user: CurrentUser,
+    number: str,
+    file_id: UUID,
+) -> Response:
     """The picture without its metadata, or the document as a download."""
     body, media_type = await attachments.read(tx, number, file_id, by=user)
     disposition = "inline" if media_type == "image/jpeg" else "attachment"
@@ -177,7 +203,11 @@ async def attachment(tx: Tx, user: CurrentUser, number: str, file_id: UUID) -> R
 
 @router.post("/tickets/{number}/files/{file_id}/release", policy=allow(Role.REVIEWER))
 async def release_attachment(
-    tx: Tx, user: CurrentUser, idempotency: Idempotency, number: str, file_id: UUID
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    number: str,
+    file_id: UUID,
 ) -> Response:
     """发布给承办单位."""
     return await idempotency.redirect(

@@ -1,9 +1,10 @@
 """I1 工单登记 and I2 我的登记: the hotline desk."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import Query
+from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
@@ -24,7 +25,7 @@ from services.intake.views import hotline as views
 from services.intake.views.hotline import HotlineDraftView, RegisteredTicket
 from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import Role, Urgency
-from shared.security.policies import allow
+from shared.security.policies import Account, allow
 from shared.storage.transaction import Transaction, new_id
 from shared.web import (
     CoalescedIdempotency,
@@ -56,13 +57,16 @@ async def desk(
     done: Annotated[str, Query(max_length=50)] = "",
 ) -> Response:
     drafts = await views.drafts_of(tx, user)
-    fields = next((each.fields for each in drafts if each.id == draft), None)
-    draft_id = draft if fields else new_id()
-    form: Form[HotlineTicket] = Form.with_initial(
-        {**INITIAL, **(fields or {}), "draft_id": draft_id}
-    )
+    form = _form_of(drafts, draft)
     registered = await views.just_registered(tx, done, user)
     return await _render_desk(request, tx, form, drafts=drafts, registered=registered)
+
+
+def _form_of(drafts: list[HotlineDraftView], draft_id: UUID | None) -> Form[HotlineTicket]:
+    """Return the form with the fields of this draft, or of a new draft if there is none."""
+    fields = next((draft.fields for draft in drafts if draft.id == draft_id), {})
+    shown_id = draft_id if fields else new_id()
+    return Form.with_initial({**INITIAL, **fields, "draft_id": shown_id})
 
 
 async def _render_desk(
@@ -106,8 +110,7 @@ async def register_ticket(
         if campaign is not None:
             complete_ticket(form, campaign, tx.now)
         if form.cleaned is None:
-            drafts = await views.drafts_of(tx, user)
-            return await _render_desk(request, tx, form, 422, drafts=drafts)
+            return await _render_errors(request, tx, user, form, 422)
     registration = form.cleaned.registration(by=user)
     try:
         return await idempotency.redirect(register_complaints, registration, _desk_url)
@@ -115,8 +118,18 @@ async def register_ticket(
         field = rejection.field or ""
         form.add_error(rejection.sentence, FIELD_ON_PAGE.get(field, field))
         async with transactions() as tx:
-            drafts = await views.drafts_of(tx, user)
-            return await _render_desk(request, tx, form, rejection.status, drafts=drafts)
+            return await _render_errors(request, tx, user, form, rejection.status)
+
+
+async def _render_errors(
+    request: Request,
+    tx: Transaction,
+    user: Account,
+    form: Form[HotlineTicket],
+    status: int,
+) -> Response:
+    drafts = await views.drafts_of(tx, user)
+    return await _render_desk(request, tx, form, status, drafts=drafts)
 
 
 def _desk_url(registered: RegisteredComplaint) -> str:
@@ -131,15 +144,24 @@ async def save_draft(request: Request, tx: Tx, user: CurrentUser) -> Response:
     """Save the draft; return the sentence that the page shows."""
     sent = await request.form()
     draft_id = UUID(str(sent.get("draft_id", "")))
-    fields = {name: str(sent.get(name) or "")[:DRAFT_FIELD_MAX] for name in DRAFT_FIELDS}
+    fields = _draft_fields(sent)
     if not any(fields[name] for name in TYPED_FIELDS):
         return PlainTextResponse("")
     saved_at = await hotline_drafts.save_draft(tx, draft_id, fields, by=user)
     return PlainTextResponse(f"草稿已保存 {format_time(saved_at).striptags()}")
 
 
+def _draft_fields(sent: FormData) -> dict[str, str]:
+    return {name: str(sent.get(name) or "")[:DRAFT_FIELD_MAX] for name in DRAFT_FIELDS}
+
+
 @router.post("/drafts/{draft_id}/removal", policy=OPERATORS)
-async def delete_draft(request: Request, tx: Tx, user: CurrentUser, draft_id: UUID) -> Response:
+async def delete_draft(
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    draft_id: UUID,
+) -> Response:
     await hotline_drafts.delete_draft(tx, draft_id, by=user)
     return redirect(request, "/intake/desk/mine")
 
@@ -149,12 +171,19 @@ async def delete_draft(request: Request, tx: Tx, user: CurrentUser, draft_id: UU
 
 @router.get("/mine", policy=OPERATORS)
 async def own_tickets(
-    request: Request, tx: Tx, user: CurrentUser, days: Annotated[int, Query(ge=1, le=7)] = 1
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    days: Annotated[int, Query(ge=1, le=7)] = 1,
 ) -> Response:
-    selected = TABS[days == 7]
-    context: dict[str, Any] = {
-        "complaints": await views.own_tickets(tx, user, days=days),
-        "drafts": await views.drafts_of(tx, user),
-        "campaign": await campaigns.current(tx),
-    }
-    return render_page(request, "mine.html", tabs=TABS, here=selected[1], as_of=tx.now, **context)
+    _, here, _ = TABS[days == 7]
+    return render_page(
+        request,
+        "mine.html",
+        complaints=await views.own_tickets(tx, user, days=days),
+        drafts=await views.drafts_of(tx, user),
+        campaign=await campaigns.current(tx),
+        tabs=TABS,
+        here=here,
+        as_of=tx.now,
+    )

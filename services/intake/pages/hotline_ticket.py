@@ -108,15 +108,23 @@ def complete_ticket(form: Form[HotlineTicket], campaign: KnownCampaign, now: dat
 def _problems(
     ticket: HotlineTicket, campaign: KnownCampaign, now: datetime
 ) -> Iterator[FieldProblem]:
+    yield from _urgency_problems(ticket)
+    yield from _resolve_unit(ticket, campaign)
+    yield from _resolve_problem(ticket, campaign)
+    yield from _date_problems(ticket, now)
+    yield from _text_problems(ticket)
+
+
+def _urgency_problems(ticket: HotlineTicket) -> Iterator[FieldProblem]:
     reason_too_short = len(ticket.urgency_reason.strip()) < REASON_MIN
     if ticket.urgency is not Urgency.NORMAL and reason_too_short:
         yield "urgency_reason", f"紧急、特急请写明理由，至少 {REASON_MIN} 个字"
-    yield from _resolve_unit(ticket, campaign)
-    yield from _resolve_problem(ticket, campaign)
-    date_problem = spoken_date_problem(ticket.occurred, now) if ticket.occurred else ""
-    if date_problem:
-        yield "occurred", date_problem
-    yield from _text_problems(ticket)
+
+
+def _date_problems(ticket: HotlineTicket, now: datetime) -> Iterator[FieldProblem]:
+    problem = spoken_date_problem(ticket.occurred, now) if ticket.occurred else ""
+    if problem:
+        yield "occurred", problem
 
 
 def _resolve_unit(ticket: HotlineTicket, campaign: KnownCampaign) -> Iterator[FieldProblem]:

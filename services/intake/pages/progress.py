@@ -154,7 +154,11 @@ def _render_query(request: Request, form: Form[ProgressQuery], status: int) -> R
 
 
 def _render_progress(
-    request: Request, tx: Transaction, progress: ProgressView, form: Form[Any], status: int = 200
+    request: Request,
+    tx: Transaction,
+    progress: ProgressView,
+    form: Form[Any],
+    status: int = 200,
 ) -> Response:
     return render_page(
         request,

@@ -26,7 +26,13 @@ def replace_with_receipt(request: Request, response: Response, token: str) -> No
 
 
 def _set_cookie(
-    request: Request, response: Response, name: str, token: str, *, seconds: int, path: str
+    request: Request,
+    response: Response,
+    name: str,
+    token: str,
+    *,
+    seconds: int,
+    path: str,
 ) -> None:
     response.set_cookie(
         name,

@@ -126,7 +126,10 @@ class WizardStep(Input):
     """The form of one step."""
 
     async def apply(
-        self, tx: Transaction, campaign: KnownCampaign, state: WizardState
+        self,
+        tx: Transaction,
+        campaign: KnownCampaign,
+        state: WizardState,
     ) -> StepResult:
         """Return what the step adds to the draft. Raises Rejected with the field."""
         raise NotImplementedError
@@ -138,7 +141,10 @@ class UnitStep(WizardStep):
     chosen: str = Field("", max_length=100)
 
     async def apply(
-        self, tx: Transaction, campaign: KnownCampaign, state: WizardState
+        self,
+        tx: Transaction,
+        campaign: KnownCampaign,
+        state: WizardState,
     ) -> StepResult:
         selected = self.chosen or self.unit_id
         if selected in campaign.units:
@@ -153,12 +159,15 @@ class UnitStep(WizardStep):
             raise _invalid("unit", "请写单位名称，或选“说不清是哪个单位”")
         found = matching_units(campaign, self.unit)
         if not found:
-            typed = self.unit[:30]
-            sentence = f"没有找到“{typed}”。试试单位简称，或选“说不清是哪个单位”"
-            raise _invalid("unit", sentence)
+            raise _unknown_unit(self.unit)
         if len(found) > 1:
             raise _invalid("chosen", "找到几个单位，请选一个")
         return found[0].unit_id
+
+
+def _unknown_unit(typed: str) -> Rejected:
+    sentence = f"没有找到“{typed[:30]}”。试试单位简称，或选“说不清是哪个单位”"
+    return _invalid("unit", sentence)
 
 
 def _unit_result(campaign: KnownCampaign, unit_id: str) -> StepResult:
@@ -171,7 +180,10 @@ class ProblemStep(WizardStep):
     item: str = Field("", title="哪一项", max_length=20)
 
     async def apply(
-        self, tx: Transaction, campaign: KnownCampaign, state: WizardState
+        self,
+        tx: Transaction,
+        campaign: KnownCampaign,
+        state: WizardState,
     ) -> StepResult:
         if self.kind is ComplaintKind.FINDING:
             raise _invalid("kind", "请从列出的选项中选择")
@@ -200,7 +212,10 @@ class TextStep(WizardStep):
     place: str = Field("", title="在哪里", max_length=200)
 
     async def apply(
-        self, tx: Transaction, campaign: KnownCampaign, state: WizardState
+        self,
+        tx: Transaction,
+        campaign: KnownCampaign,
+        state: WizardState,
     ) -> StepResult:
         if self.occurred:
             _check_not_future(self.occurred, tx.now)
@@ -222,7 +237,10 @@ class FilesStep(WizardStep):
     drop: str = Field("", max_length=40)
 
     async def apply(
-        self, tx: Transaction, campaign: KnownCampaign, state: WizardState
+        self,
+        tx: Transaction,
+        campaign: KnownCampaign,
+        state: WizardState,
     ) -> StepResult:
         if self.drop:
             await attachments.delete(tx, state.file_subject, UUID(self.drop))
@@ -238,7 +256,10 @@ class ContactStep(WizardStep):
     phone: str = Field("", title="电话", max_length=30)
 
     async def apply(
-        self, tx: Transaction, campaign: KnownCampaign, state: WizardState
+        self,
+        tx: Transaction,
+        campaign: KnownCampaign,
+        state: WizardState,
     ) -> StepResult:
         if self.identity is Identity.REAL_NAME and not self.name:
             raise _invalid("name", "选择实名时，请填写姓名")

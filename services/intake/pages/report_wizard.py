@@ -65,12 +65,19 @@ UPLOADS_PER_HOUR: Final = (30, 3600)
 """From one address: forms that may contain files."""
 ALL_UPLOADS_PER_HOUR: Final = (600, 3600)
 Step = Annotated[int, Path(ge=1, le=LAST)]
+Choice = tuple[str, str]
+"""Value and label of a radio button."""
 
 
 async def _load_state(request: Request, tx: Transaction) -> WizardState:
     token = request.cookies.get(DRAFT_COOKIE, "")
     fields = await form_drafts.load(tx, token)
     return WizardState(token, msgspec.convert(fields, ReportDraft) if fields else None)
+
+
+async def _load_or_start(request: Request, tx: Transaction) -> WizardState:
+    state = await _load_state(request, tx)
+    return state if state.token else WizardState(form_drafts.new_token(), None)
 
 
 def _step_url(step: int) -> str:
@@ -86,7 +93,12 @@ async def start() -> Response:
 
 
 @router.get("/report/{step}", policy=PUBLIC)
-async def step_page(request: Request, tx: Tx, step: Step, unit: str = "") -> Response:
+async def step_page(
+    request: Request,
+    tx: Tx,
+    step: Step,
+    unit: str = "",
+) -> Response:
     """One step. `unit`: the unit to report about, from its profile page."""
     state = await _load_state(request, tx)
     missing = (state.draft or ReportDraft()).missing_step(before=step)
@@ -136,17 +148,29 @@ async def _files(tx: Transaction, step: int, state: WizardState) -> list[FileRow
 
 def _choices(campaign: KnownCampaign, form: Form[Any]) -> dict[str, list[Any]]:
     """Return the options of the radio buttons of all steps."""
-    typed_unit = form.value("unit")
-    found = campaign.search(typed_unit) if typed_unit else []
-    heads = [(head.key, head.label) for head in campaign.scheme.catalogue.heads]
-    items = [(item.id, item.label) for item in problem_items(campaign, form.value("head"))]
     return {
-        "unit_choices": [(unit.unit_id, unit.name) for unit in found],
+        "unit_choices": _unit_choices(campaign, form.value("unit")),
         "kind_choices": KIND_CHOICES,
-        "head_choices": [*heads, (UNSURE, "说不清")],
-        "item_choices": [*items, (UNSURE, "都不像，说不清")] if items else [],
+        "head_choices": _head_choices(campaign),
+        "item_choices": _item_choices(campaign, form.value("head")),
         "identity_choices": IDENTITY_CHOICES,
     }
+
+
+def _unit_choices(campaign: KnownCampaign, typed: str) -> list[Choice]:
+    found = campaign.search(typed) if typed else []
+    return [(unit.unit_id, unit.name) for unit in found]
+
+
+def _head_choices(campaign: KnownCampaign) -> list[Choice]:
+    heads = [(head.key, head.label) for head in campaign.scheme.catalogue.heads]
+    return [*heads, (UNSURE, "说不清")]
+
+
+def _item_choices(campaign: KnownCampaign, head: str) -> list[Choice]:
+    """Return the items of a head, or [] if it has none."""
+    items = [(item.id, item.label) for item in problem_items(campaign, head)]
+    return [*items, (UNSURE, "都不像，说不清")] if items else []
 
 
 # ── saving a step ─────────────────────────────────────────────────────────────────────────────────
@@ -172,16 +196,12 @@ async def save_step(request: Request, tx: Tx, step: Step) -> Response:
     """Save what the step asked and go on to the next."""
     if step == LAST:
         return RedirectResponse(_step_url(LAST), 303)
-    state = await _load_state(request, tx)
-    if not state.token:
-        state = WizardState(form_drafts.new_token(), None)
+    state = await _load_or_start(request, tx)
     form: Form[WizardStep] = await read_form(request, STEPS[step])
     campaign = await campaigns.current(tx)
     if form.cleaned is None or campaign is None:
         return await _render_step(request, tx, step, form, state, 422)
-    if isinstance(form.cleaned, FilesStep) and form.cleaned.files:
-        limit = RateLimit("report-files/all", *ALL_UPLOADS_PER_HOUR)
-        await enforce_rate_limit(request, limit)
+    await _limit_uploads(request, form.cleaned)
     try:
         result = await form.cleaned.apply(tx, campaign, state)
     except Rejected as rejection:
@@ -191,6 +211,13 @@ async def save_step(request: Request, tx: Tx, step: Step) -> Response:
     response = redirect(request, _step_url(_next_step(step, result)))
     set_draft_cookie(request, response, state.token)
     return response
+
+
+async def _limit_uploads(request: Request, step: WizardStep) -> None:
+    """Count one upload from all addresses. Raises TooManyRequests."""
+    if isinstance(step, FilesStep) and step.files:
+        limit = RateLimit("report-files/all", *ALL_UPLOADS_PER_HOUR)
+        await enforce_rate_limit(request, limit)
 
 
 def _next_step(step: int, result: StepResult) -> int:

@@ -51,7 +51,13 @@ class EncryptedFolder:
     path: Path
     ring: KeyRing = field(repr=False)
 
-    async def write(self, file_id: UUID, body: bytes, *, documents: bool = False) -> EncryptedFile:
+    async def write(
+        self,
+        file_id: UUID,
+        body: bytes,
+        *,
+        documents: bool = False,
+    ) -> EncryptedFile:
         """Check, copy, encrypt and write a file. `documents`: accept PDF as well as pictures.
 
         Raises Rejected (413, 415, 422) if the file is too large, of another type or damaged; then
@@ -59,7 +65,12 @@ class EncryptedFolder:
         """
         return await asyncio.to_thread(self._write, file_id, body, documents)
 
-    async def read(self, file_id: UUID, sealed: SealedRecord, version: Version) -> bytes:
+    async def read(
+        self,
+        file_id: UUID,
+        sealed: SealedRecord,
+        version: Version,
+    ) -> bytes:
         """Return the bytes of a file.
 
         Raises VaultError if its key was destroyed, FileNotFoundError if it was removed.
@@ -71,7 +82,12 @@ class EncryptedFolder:
         for version in VERSIONS:
             self._location(file_id, version).unlink(missing_ok=True)
 
-    def _write(self, file_id: UUID, body: bytes, documents: bool) -> EncryptedFile:
+    def _write(
+        self,
+        file_id: UUID,
+        body: bytes,
+        documents: bool,
+    ) -> EncryptedFile:
         media_type = _check_upload(body, documents=documents)
         copy = None if media_type == PDF else without_metadata(body)
         key = secrets.token_bytes(KEY_BYTES)
@@ -87,17 +103,25 @@ class EncryptedFolder:
             derived=copy is not None,
         )
 
-    def _write_version(self, file_id: UUID, version: Version, key: bytes, plain: bytes) -> None:
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        ciphertext = AESGCM(key).encrypt(nonce, plain, _associated_data(file_id, version))
-        _write_atomically(self._location(file_id, version), nonce + ciphertext)
+    def _write_version(
+        self,
+        file_id: UUID,
+        version: Version,
+        key: bytes,
+        plain: bytes,
+    ) -> None:
+        encrypted = _encrypt(key, plain, _associated_data(file_id, version))
+        _write_atomically(self._location(file_id, version), encrypted)
 
-    def _read(self, file_id: UUID, sealed: SealedRecord, version: Version) -> bytes:
+    def _read(
+        self,
+        file_id: UUID,
+        sealed: SealedRecord,
+        version: Version,
+    ) -> bytes:
         key = b64decode(self.ring.unseal(f"file/{file_id}", sealed)["key"])
-        stored = self._location(file_id, version).read_bytes()
-        nonce = stored[:NONCE_BYTES]
-        ciphertext = stored[NONCE_BYTES:]
-        return AESGCM(key).decrypt(nonce, ciphertext, _associated_data(file_id, version))
+        encrypted = self._location(file_id, version).read_bytes()
+        return _decrypt(key, encrypted, _associated_data(file_id, version))
 
     def _location(self, file_id: UUID, version: Version) -> Path:
         # The last digits of a time-ordered id are random: files spread evenly over 256 folders.
@@ -115,6 +139,18 @@ def _check_upload(body: bytes, *, documents: bool) -> str:
     return media_type
 
 
+def _encrypt(key: bytes, plain: bytes, associated_data: bytes) -> bytes:
+    """Return the nonce followed by the ciphertext."""
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    return nonce + AESGCM(key).encrypt(nonce, plain, associated_data)
+
+
+def _decrypt(key: bytes, encrypted: bytes, associated_data: bytes) -> bytes:
+    nonce = encrypted[:NONCE_BYTES]
+    ciphertext = encrypted[NONCE_BYTES:]
+    return AESGCM(key).decrypt(nonce, ciphertext, associated_data)
+
+
 def _associated_data(file_id: UUID, version: Version) -> bytes:
     return f"fengping/file/{file_id}/{version}".encode()
 
@@ -122,9 +158,14 @@ def _associated_data(file_id: UUID, version: Version) -> bytes:
 def _write_atomically(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = path.with_suffix(f"{path.suffix}.{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    _write_durably(temporary, content)
+    os.replace(temporary, path)
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    """Write a new file that only this user can read, and flush it to disk."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)

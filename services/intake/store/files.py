@@ -37,7 +37,12 @@ class FileRow(SealedRow, frozen=True, kw_only=True):
 
 
 async def add(
-    tx: Transaction, file: EncryptedFile, *, subject: Subject, subject_id: UUID, by: UUID | None
+    tx: Transaction,
+    file: EncryptedFile,
+    *,
+    subject: Subject,
+    subject_id: UUID,
+    by: UUID | None,
 ) -> bool:
     """Insert the row of a file on disk; return False if the subject has the same file already."""
     inserted = await tx.fetchval(

@@ -5,7 +5,12 @@ from datetime import datetime
 from shared.storage.transaction import Transaction
 
 
-async def save(tx: Transaction, draft_id: bytes, body: bytes, expires_at: datetime) -> None:
+async def save(
+    tx: Transaction,
+    draft_id: bytes,
+    body: bytes,
+    expires_at: datetime,
+) -> None:
     await tx.run(
         "insert into form_drafts (id, body, expires_at) values ($1, $2, $3) on conflict (id) "
         "do update set body = excluded.body, expires_at = excluded.expires_at",

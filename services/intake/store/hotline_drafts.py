@@ -18,7 +18,12 @@ class SealedDraft(SealedRow, frozen=True, kw_only=True):
     saved_at: datetime
 
 
-async def save(tx: Transaction, draft_id: UUID, account_id: UUID, sealed: SealedRecord) -> bool:
+async def save(
+    tx: Transaction,
+    draft_id: UUID,
+    account_id: UUID,
+    sealed: SealedRecord,
+) -> bool:
     """Insert or replace a draft.
 
     Returns False if the draft belongs to another account or was registered: then a complaint has

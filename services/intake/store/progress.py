@@ -136,7 +136,13 @@ async def get(tx: Transaction, complaint_id: UUID) -> ProgressRow:
     return read_row(ProgressRow, record)
 
 
-async def rate(tx: Transaction, complaint_id: UUID, *, option: int, reason: str) -> bool:
+async def rate(
+    tx: Transaction,
+    complaint_id: UUID,
+    *,
+    option: int,
+    reason: str,
+) -> bool:
     """Insert the complainant's rating; return False if the complaint was rated before."""
     inserted = await tx.fetchval(
         "insert into ratings (complaint_id, option, reason, at) values ($1, $2, $3, $4) "

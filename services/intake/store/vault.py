@@ -21,7 +21,10 @@ class SealedSupplement(SealedRow, frozen=True, kw_only=True):
 
 
 async def read_part(
-    tx: Transaction, ring: KeyRing, complaint_id: UUID, part: Part
+    tx: Transaction,
+    ring: KeyRing,
+    complaint_id: UUID,
+    part: Part,
 ) -> dict[str, str]:
     """Return the decrypted fields of a part, or {} if there is none or its key was destroyed."""
     record = await tx.fetchrow(
@@ -53,7 +56,12 @@ async def supplements(tx: Transaction, complaint_id: UUID) -> list[SealedSupplem
 
 
 async def add_supplement(
-    tx: Transaction, supplement_id: UUID, complaint_id: UUID, *, by: UUID, sealed: SealedRecord
+    tx: Transaction,
+    supplement_id: UUID,
+    complaint_id: UUID,
+    *,
+    by: UUID,
+    sealed: SealedRecord,
 ) -> None:
     await tx.run(
         "insert into supplements "
@@ -117,7 +125,11 @@ _ERASE: Final = (
 
 
 async def long_settled(
-    tx: Transaction, *, before: datetime, caseless: Mapping[str, Sequence[str]], batch: int
+    tx: Transaction,
+    *,
+    before: datetime,
+    caseless: Mapping[str, Sequence[str]],
+    batch: int,
 ) -> list[UUID]:
     """Lock and return complaints settled before then that still hold complainant data.
 

@@ -130,7 +130,12 @@ async def _merge_candidates(
 
 
 async def similar_complaints(
-    tx: Transaction, *, campaign_id: str, unit_id: str, redacted_summary: str, account: Account
+    tx: Transaction,
+    *,
+    campaign_id: str,
+    unit_id: str,
+    redacted_summary: str,
+    account: Account,
 ) -> list[SimilarComplaint]:
     """疑似重复: return recent similar complaints about the same unit, most similar first."""
     summary = redacted_summary.strip()
