@@ -78,14 +78,15 @@ def file_subject(token: str) -> UUID:
 
 def _encrypt(token: str, fields: dict[str, Any]) -> bytes:
     nonce = secrets.token_bytes(NONCE_BYTES)
-    return nonce + AESGCM(_key(token)).encrypt(nonce, msgspec.json.encode(fields), None)
+    plain = msgspec.json.encode(fields)
+    return nonce + _cipher(token).encrypt(nonce, plain, None)
 
 
 def _decrypt(token: str, stored: bytes) -> dict[str, Any]:
     nonce = stored[:NONCE_BYTES]
     ciphertext = stored[NONCE_BYTES:]
     try:
-        plain = AESGCM(_key(token)).decrypt(nonce, ciphertext, None)
+        plain = _cipher(token).decrypt(nonce, ciphertext, None)
     except InvalidTag:
         return {}
     fields: dict[str, Any] = msgspec.json.decode(plain)
@@ -96,5 +97,6 @@ def _draft_id(token: str) -> bytes:
     return hashlib.sha256(f"fengping/form-draft/{token}".encode()).digest()
 
 
-def _key(token: str) -> bytes:
-    return hmac.digest(token.encode(), b"fengping/form-draft", hashlib.sha256)
+def _cipher(token: str) -> AESGCM:
+    key = hmac.digest(token.encode(), b"fengping/form-draft", hashlib.sha256)
+    return AESGCM(key)

@@ -38,11 +38,16 @@ def draft_redacted_summary(complaint_text: str, known_values: tuple[str, ...] = 
 def _describe(text: str, matches: Sequence[PiiMatch]) -> str:
     """Return where the first personal data is and of which kind, without the data itself."""
     first = matches[0]
-    line_start = text.rfind("\n", 0, first.start) + 1
-    line = text.count("\n", 0, first.start) + 1
-    column = first.start - line_start + 1
+    line, column = _position(text, first.start)
     total = f"（共 {len(matches)} 处）" if len(matches) > 1 else ""
     return (
         f"{_NAME}第 {line} 行第 {column} 个字起含{first.kind.label}{total}，"
         "承办单位不应看到，请删去或遮盖"
     )
+
+
+def _position(text: str, offset: int) -> tuple[int, int]:
+    """Return line and column of an offset, both counted from 1."""
+    line_start = text.rfind("\n", 0, offset) + 1
+    line = text.count("\n", 0, offset) + 1
+    return line, offset - line_start + 1

@@ -130,6 +130,9 @@ def _invalid(field: str, sentence: str) -> Rejected:
 
 def is_phone(text: str) -> bool:
     """Return whether `text` is a mainland mobile, a landline or a service number such as 12345."""
+    return _PHONE.fullmatch(_without_country_code(text)) is not None
+
+
+def _without_country_code(text: str) -> str:
     digits = re.sub(r"[\s()（）+-]", "", unicodedata.normalize("NFKC", text))
-    without_country_code = re.sub(r"^(?:00)?86(?=1\d{10}$)", "", digits)
-    return _PHONE.fullmatch(without_country_code) is not None
+    return re.sub(r"^(?:00)?86(?=1\d{10}$)", "", digits)

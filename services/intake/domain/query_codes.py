@@ -39,7 +39,8 @@ def query_code(secret: bytes, complaint_id: UUID) -> str:
     or stored response contains it, so a copy of the database cannot be used to query progress.
     """
     digest = hmac.digest(secret, complaint_id.bytes, hashlib.sha256)
-    return str(int.from_bytes(digest[:8], "big") % 10**CODE_DIGITS).zfill(CODE_DIGITS)
+    number = int.from_bytes(digest[:8], "big") % 10**CODE_DIGITS
+    return str(number).zfill(CODE_DIGITS)
 
 
 def code_matches(secret: bytes, complaint_id: UUID, given: str) -> bool:

@@ -69,17 +69,21 @@ async def parsed_date(tx: Tx, occurred: Annotated[str, Query(max_length=100)] = 
 async def draft_summary(request: Request) -> Response:
     """由原文生成草稿: the complaint text with personal data masked."""
     sent = await request.form()
-    known_values = [str(sent.get(name) or "").strip() for name in ("name", "phone")]
-    complaint_text = str(sent.get("complaint_text") or "")[:REDACTED_SUMMARY_MAX]
-    return PlainTextResponse(
-        draft_redacted_summary(complaint_text, tuple(filter(None, known_values)))
-    )
+    sent_values = [_text(sent, name).strip() for name in ("name", "phone")]
+    known_values = tuple(value for value in sent_values if value)
+    complaint_text = _text(sent, "complaint_text")[:REDACTED_SUMMARY_MAX]
+    return PlainTextResponse(draft_redacted_summary(complaint_text, known_values))
+
+
+def _text(sent: FormData, name: str) -> str:
+    """Return a field of the form, or "" if it was not sent."""
+    return str(sent.get(name) or "")
 
 
 @router.post("/history", policy=OPERATORS)
 async def complainant_history(request: Request, tx: Tx, user: CurrentUser) -> Response:
     """该号码历史, for the phone number in the body."""
-    phone = str((await request.form()).get("phone") or "")
+    phone = _text(await request.form(), "phone")
     return render_page(
         request,
         "desk-history.html",
@@ -100,12 +104,12 @@ class SimilarQuery:
 
     @classmethod
     def of_form(cls, sent: FormData) -> "SimilarQuery":
-        given = str(sent.get("redacted_summary") or "").strip()
+        given = _text(sent, "redacted_summary").strip()
         return cls(
-            campaign_id=str(sent.get("campaign_id") or ""),
-            unit_id=str(sent.get("unit_id") or ""),
-            summary=given or draft_redacted_summary(str(sent.get("complaint_text") or "")),
-            merge_into=str(sent.get("merge_into") or ""),
+            campaign_id=_text(sent, "campaign_id"),
+            unit_id=_text(sent, "unit_id"),
+            summary=given or draft_redacted_summary(_text(sent, "complaint_text")),
+            merge_into=_text(sent, "merge_into"),
         )
 
     @property
