@@ -1,5 +1,5 @@
-"""Intake in a real Chromium: the desk by keyboard with an input method, the public without script,
-the field without network.
+"""Intake in Chromium: the desk by keyboard and input method, public pages without JavaScript, the
+field app offline.
 """
 
 import re
@@ -17,15 +17,17 @@ from tests.intake.conftest import CAMPAIGN, PASSWORD, Office, office  # noqa: F4
 
 pytestmark = [pytest.mark.browser, pytest.mark.stack]
 ELSEWHERE = "/notify/"
-"""Notify does not run here: what its pages would answer is not intake's concern."""
+"""Pages of notify, which does not run in these tests."""
 
 
 @pytest.fixture
 async def site(office: Office, chromium: Browser) -> AsyncIterator[SimpleNamespace]:  # noqa: F811
-    """Intake, served. `site.open(path, role, …)` gives a page; what its console complains about
-    fails the test.
+    """A running intake service. `site.open(path, role, …)` returns a page.
+
+    Script errors and violations of the content security policy fail the test.
     """
-    contexts, complaints = [], []
+    contexts = []
+    errors = []
     async with serving(office.service.app) as url:
 
         async def open_(
@@ -43,11 +45,11 @@ async def site(office: Office, chromium: Browser) -> AsyncIterator[SimpleNamespa
                 token = await office.service.sessions.create(office.person(role))
                 await context.add_cookies([{"name": COOKIE, "value": token, "url": url}])
             page = await context.new_page()
-            page.on("pageerror", lambda error: complaints.append(str(error)))
+            page.on("pageerror", lambda error: errors.append(str(error)))
             page.on(
                 "console",
                 lambda line: (
-                    complaints.append(line.text) if "Content Security Policy" in line.text else None
+                    errors.append(line.text) if "Content Security Policy" in line.text else None
                 ),
             )
             await page.goto(url + path)
@@ -56,13 +58,13 @@ async def site(office: Office, chromium: Browser) -> AsyncIterator[SimpleNamespa
         yield SimpleNamespace(open=open_, url=url, office=office)
         for context in contexts:
             await context.close()
-    assert not complaints, complaints
+    assert not errors, errors
 
 
 # ── signing in ────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_an_operator_signs_in_and_comes_where_they_wanted(site):
+async def test_sign_in_redirects_to_the_requested_page(site):
     page = await site.open("/intake/desk")
     await expect(page).to_have_url(re.compile("/login"))
     await page.get_by_label("用户名").fill("zuoxi")
@@ -80,7 +82,7 @@ async def test_an_operator_signs_in_and_comes_where_they_wanted(site):
 # ── the desk ──────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_complaint_is_registered_with_the_keyboard_alone(site):
+async def test_complaint_is_registered_by_keyboard_only(site):
     page = await site.open("/intake/desk", Role.OPERATOR)
     keyboard, tabs = page.keyboard, 0
 
@@ -117,7 +119,7 @@ async def test_a_complaint_is_registered_with_the_keyboard_alone(site):
     assert len(await site.office.events("complaint%")) == 1
 
 
-async def test_keys_of_the_input_method_do_nothing_else(site):
+async def test_input_method_keys_trigger_no_shortcut(site):
     page = await site.open("/intake/desk", Role.OPERATOR)
     for selector in (
         "#f-phone",
@@ -130,7 +132,7 @@ async def test_keys_of_the_input_method_do_nothing_else(site):
     assert await site.office.events() == []
 
 
-async def test_personal_data_in_the_summary_keeps_everything_typed(site):
+async def test_rejected_summary_keeps_the_form_filled_in(site):
     page = await site.open("/intake/desk", Role.OPERATOR)
     await fill_desk(page, redacted_summary="请回电 13812345678")
     await page.keyboard.press("Control+Enter")
@@ -149,7 +151,7 @@ async def fill_desk(page: Page, redacted_summary: str = "窗口人员玩手机�
     await page.locator("#f-redacted_summary").fill(redacted_summary)
 
 
-async def test_the_draft_is_on_the_server(site):
+async def test_draft_is_saved_on_the_server(site):
     page = await site.open("/intake/desk", Role.OPERATOR)
     await page.locator("#f-complaint_text").fill("这件事还没有写完就断线了")
     await page.keyboard.press("Control+s")
@@ -161,7 +163,7 @@ async def test_the_draft_is_on_the_server(site):
     await expect(again.locator("#f-complaint_text")).to_have_value("这件事还没有写完就断线了")
 
 
-async def test_a_near_duplicate_is_offered_and_merged(site):
+async def test_similar_complaint_is_suggested_and_merged(site):
     page = await site.open("/intake/desk", Role.OPERATOR)
     for merged in (False, True):
         await page.goto(site.url + "/intake/desk")
@@ -182,7 +184,7 @@ async def test_a_near_duplicate_is_offered_and_merged(site):
     ]
 
 
-async def test_registration_goes_on_when_the_search_for_duplicates_fails(site):
+async def test_registration_works_if_the_similarity_search_fails(site):
     page = await site.open("/intake/desk", Role.OPERATOR)
     await page.route("**/intake/desk/similar", lambda route: route.abort())
     await fill_desk(page)
@@ -191,19 +193,19 @@ async def test_registration_goes_on_when_the_search_for_duplicates_fails(site):
     await expect(page.locator(".note.g")).to_contain_text("登记成功")
 
 
-async def test_the_desk_fits_without_scrolling(site):
+async def test_desk_fits_without_scrolling(site):
     page = await site.open("/intake/desk", Role.OPERATOR, size=(1366, 640))
     assert await page.evaluate("document.documentElement.scrollHeight") <= 640
 
 
-async def test_the_desk_works_without_script(site):
+async def test_desk_works_without_javascript(site):
     page = await site.open("/intake/desk", Role.OPERATOR, script=False)
     await fill_desk(page)
     await page.get_by_role("button", name="登记并转办").click()
     await expect(page.locator(".note.g")).to_contain_text("登记成功：ZT2026-")
 
 
-async def test_an_identity_is_shown_for_a_reason_and_goes_again(site):
+async def test_revealed_identity_disappears_after_a_minute(site):
     number = await registered(site)
     page = await site.open(f"/intake/tickets/{number}", Role.REVIEWER)
     await expect(page.get_by_text("138****5678")).to_be_visible()
@@ -244,7 +246,7 @@ async def registered(site) -> str:
 
 
 async def report_something(page: Page, identity: str = "匿名") -> tuple[str, str]:
-    """Through the wizard to the receipt; gives number and code."""
+    """Complete the wizard; return the number and query code on the receipt."""
     await page.get_by_role("link", name="我要反映问题").click()
     await page.get_by_label("单位名称").fill("中医药")
     await page.get_by_role("button", name="继续").click()
@@ -265,7 +267,7 @@ async def report_something(page: Page, identity: str = "匿名") -> tuple[str, s
     return number, code
 
 
-async def test_anybody_reports_and_asks_without_script(site):
+async def test_report_and_query_work_without_javascript(site):
     page = await site.open("/p/", script=False, size=(390, 844))
     number, code = await report_something(page)
     await page.goto(site.url + "/p/query")
@@ -280,7 +282,7 @@ async def test_anybody_reports_and_asks_without_script(site):
     assert (event["channel"], event["unit_id"]) == ("online", "tcm")
 
 
-async def test_unknown_numbers_and_wrong_codes_are_answered_alike(site):
+async def test_unknown_number_and_wrong_code_get_the_same_response(site):
     number = await registered(site)
     page = await site.open("/p/query", script=False)
     words = []
@@ -297,7 +299,7 @@ async def test_unknown_numbers_and_wrong_codes_are_answered_alike(site):
     await expect(page.locator("body")).to_contain_text("过于频繁")
 
 
-async def test_a_questionnaire_is_filled_in_once_without_script(site):
+async def test_questionnaire_is_submitted_once_without_javascript(site):
     async with site.office.transaction() as tx:
         _, [code] = await issue_tokens(
             tx,
@@ -331,7 +333,7 @@ async def test_a_questionnaire_is_filled_in_once_without_script(site):
     assert len(event["answers"]) == 20
 
 
-async def test_a_photo_of_the_public_keeps_no_metadata(site, tmp_path):
+async def test_public_photo_is_stored_without_metadata(site, tmp_path):
     from tests.intake.test_visits import picture
 
     (tmp_path / "张三.jpg").write_bytes(picture(9))
@@ -379,7 +381,7 @@ async def test_every_page_is_accessible_at_every_size(site, path, role):
         await axe(page)
 
 
-async def test_a_ticket_is_accessible_at_every_size(site):
+async def test_ticket_is_accessible_at_every_size(site):
     number = await registered(site)
     page = await site.open(f"/intake/tickets/{number}", Role.REVIEWER)
     await expect(page.locator("h1")).to_contain_text(number)
@@ -403,9 +405,7 @@ async def test_public_pages_are_light(site):
 
 
 async def in_the_field(site, size=(390, 844)) -> Page:
-    """An inspector's phone that has opened the pages once with a network: shell and lists are on
-    it.
-    """
+    """Return a page on an inspector's phone that was online before, so that it works offline."""
     page = await site.open("/intake/field/", Role.INSPECTOR, size=size)
     await page.evaluate("navigator.serviceWorker.ready")
     await expect(page.locator("#app")).to_contain_text("2026")
@@ -437,7 +437,7 @@ async def submit_visit(page: Page) -> None:
     await expect(page.locator("h1")).to_have_text("外勤检查")
 
 
-async def test_a_visit_is_filled_in_and_sent(site, tmp_path):
+async def test_visit_is_filled_in_and_submitted(site, tmp_path):
     page = await in_the_field(site)
     await fill_visit(page, photos=2, folder=tmp_path)
     await submit_visit(page)
@@ -448,7 +448,7 @@ async def test_a_visit_is_filled_in_and_sent(site, tmp_path):
     assert (event["unit_id"], event["photos"]) == ("tcm", 2)
 
 
-async def test_visits_made_without_a_network_arrive_once(site, tmp_path):
+async def test_offline_visits_are_submitted_once(site, tmp_path):
     page = await in_the_field(site)
     await page.context.set_offline(True)
     await page.reload()
@@ -469,7 +469,7 @@ async def test_visits_made_without_a_network_arrive_once(site, tmp_path):
     assert len(await site.office.events("visit%")) == 2
 
 
-async def test_an_answer_that_was_lost_makes_no_second_visit(site, tmp_path):
+async def test_lost_response_creates_no_second_visit(site, tmp_path):
     page = await in_the_field(site)
     lost = 0
 
@@ -490,7 +490,7 @@ async def test_an_answer_that_was_lost_makes_no_second_visit(site, tmp_path):
     assert len(await site.office.events("visit%")) == 1
 
 
-async def test_two_pages_send_each_photo_once(site, tmp_path):
+async def test_two_pages_upload_each_photo_once(site, tmp_path):
     page = await in_the_field(site)
     await page.context.set_offline(True)
     await page.reload()
@@ -510,7 +510,7 @@ async def test_two_pages_send_each_photo_once(site, tmp_path):
     assert len(await site.office.events("visit%")) == 1
 
 
-async def test_a_captive_portal_and_a_lost_session_lose_nothing(site, tmp_path):
+async def test_captive_portal_and_expired_session_lose_no_visit(site, tmp_path):
     page = await in_the_field(site)
     await page.context.route(
         "**/intake/field/ping",
@@ -530,7 +530,7 @@ async def test_a_captive_portal_and_a_lost_session_lose_nothing(site, tmp_path):
     assert len(await site.office.events("visit%")) == 1
 
 
-async def test_nothing_on_the_phone_can_be_read_from_its_store(site, tmp_path):
+async def test_local_storage_on_the_phone_is_encrypted(site, tmp_path):
     page = await in_the_field(site)
     await page.context.set_offline(True)
     await page.reload()
@@ -552,7 +552,7 @@ async def test_nothing_on_the_phone_can_be_read_from_its_store(site, tmp_path):
     assert "JFIF" not in stored
 
 
-async def test_what_is_missing_is_named_before_anything_is_sent(site):
+async def test_missing_fields_are_reported_before_submission(site):
     page = await in_the_field(site)
     await page.get_by_role("button", name="＋ 新的检查").click()
     await page.get_by_role("button", name="完成并提交").click()
@@ -576,7 +576,7 @@ async def test_field_pages_are_accessible_at_every_size(site):
             await axe(page)
 
 
-async def test_the_office_sees_a_visit_and_its_photos(site, tmp_path):
+async def test_office_sees_a_visit_and_its_photos(site, tmp_path):
     phone = await in_the_field(site)
     await fill_visit(phone, photos=1, folder=tmp_path)
     await submit_visit(phone)

@@ -93,15 +93,12 @@ async def query_progress(request: Request, tx: Tx, limiter: Limiter) -> Response
     form = await read_form(request, ProgressQuery)
     if form.cleaned is None:
         return _render_query(request, form, 422)
-    await _limit_attempts(request, form.cleaned.number)
+    given = form.cleaned
     try:
-        progress = await views.query_progress(
-            tx, number=form.cleaned.number, code=form.cleaned.code
-        )
+        progress = await _find_progress(request, tx, limiter, given.number, given.code)
     except Rejected as rejection:
         form.add_error(rejection.sentence)
         return _render_query(request, form, 404)
-    await limiter.forget(_limit_key(form.cleaned.number))
     return _render_progress(request, tx, progress, form)
 
 
@@ -110,14 +107,12 @@ async def rate(request: Request, tx: Tx, limiter: Limiter) -> Response:
     """I9: rate the handling, once. The form repeats number and code."""
     form = await read_form(request, RatingForm)
     number = form.value("number")
-    await _limit_attempts(request, number)
     try:
-        progress = await views.query_progress(tx, number=number, code=form.value("code"))
+        progress = await _find_progress(request, tx, limiter, number, form.value("code"))
     except Rejected as rejection:
         query: Form[ProgressQuery] = Form.with_initial({"number": number})
         query.add_error(rejection.sentence)
         return _render_query(request, query, 404)
-    await limiter.forget(_limit_key(number))
     complaint_id = progress.row.id
     await _rate(tx, complaint_id, form)
     rated = await views.progress_of(tx, complaint_id)
@@ -134,6 +129,23 @@ async def _rate(tx: Transaction, complaint_id: UUID, form: Form[RatingForm]) -> 
         await rate_complaint(tx, complaint_id, option=given.option, reason=given.reason)
     except Rejected as rejection:
         form.add_error(rejection.sentence, rejection.field or "")
+
+
+async def _find_progress(
+    request: Request,
+    tx: Transaction,
+    limiter: Limiter,
+    number: str,
+    code: str,
+) -> ProgressView:
+    """Return the progress for number and code; a success resets the limit of the number.
+
+    Raises Rejected (404) and TooManyRequests.
+    """
+    await _limit_attempts(request, number)
+    progress = await views.query_progress(tx, number=number, code=code)
+    await limiter.forget(_limit_key(number))
+    return progress
 
 
 def _limit_key(number: str) -> str:
