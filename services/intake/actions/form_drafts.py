@@ -54,6 +54,7 @@ async def load(tx: Transaction, token: str) -> dict[str, Any]:
 
 
 async def delete(tx: Transaction, token: str) -> None:
+    """Delete the draft saved under this token."""
     await store.delete(tx, _draft_id(token))
 
 

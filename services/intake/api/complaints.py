@@ -55,6 +55,7 @@ class ComplaintRequest(Input):
     merge_into: str = Field("", max_length=20, description="并入的诉求编号")
 
     def registration(self, *, by: Account) -> Registration:
+        """Return the complaint to register on behalf of `by`."""
         fields = dict(self)
         merge_into = fields.pop("merge_into")
         complaint = NewComplaint(occurred=fields.pop("occurred_at"), **fields)

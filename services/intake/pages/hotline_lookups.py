@@ -104,6 +104,7 @@ class SimilarQuery:
 
     @classmethod
     def of_form(cls, sent: FormData) -> "SimilarQuery":
+        """Return the query that the desk's form describes."""
         given = _text(sent, "redacted_summary").strip()
         return cls(
             campaign_id=_text(sent, "campaign_id"),
@@ -114,6 +115,7 @@ class SimilarQuery:
 
     @property
     def is_ready(self) -> bool:
+        """Whether a unit is selected and the summary is long enough to compare."""
         return bool(self.unit_id) and len(self.summary) >= SUMMARY_MIN
 
 

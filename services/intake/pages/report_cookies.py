@@ -14,6 +14,7 @@ RECEIPT_PATH: Final = "/p/receipt"
 
 
 def set_draft_cookie(request: Request, response: Response, token: str) -> None:
+    """Set the draft's cookie for as long as the draft is kept."""
     seconds = int(KEPT.total_seconds())
     _set_cookie(request, response, DRAFT_COOKIE, token, seconds=seconds, path=DRAFT_PATH)
 

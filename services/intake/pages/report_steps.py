@@ -111,6 +111,7 @@ class WizardState:
 
     @property
     def file_subject(self) -> UUID:
+        """The id under which the files of the draft are stored."""
         return form_drafts.file_subject(self.token)
 
 

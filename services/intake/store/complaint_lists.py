@@ -36,6 +36,7 @@ class ListedComplaint(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def status(self) -> HandlingStatus:
+        """How far casework has come."""
         reached = (
             (self.closed_at, HandlingStatus.CLOSED),
             (self.refused_at, HandlingStatus.REFUSED),
@@ -205,6 +206,7 @@ async def search(tx: Transaction, digits: str, account: Account) -> list[Complai
 
 
 async def counts_since(tx: Transaction, since: datetime) -> ComplaintCounts:
+    """Return how many complaints were received since then and how many wait."""
     record = await tx.fetchrow(
         """
         select count(*) as received,

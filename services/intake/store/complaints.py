@@ -139,11 +139,13 @@ def _vault_columns(complaints: Sequence[SealedComplaint]) -> list[list[object]]:
 
 
 async def find_id(tx: Transaction, number: str) -> UUID | None:
+    """Return the id of the complaint of that number."""
     found: UUID | None = await tx.fetchval("select id from complaints where number = $1", number)
     return found
 
 
 async def exists(tx: Transaction, complaint_id: UUID) -> bool:
+    """Return whether there is a complaint with this id."""
     found: bool = await tx.fetchval(
         "select exists (select from complaints where id = $1)", complaint_id
     )

@@ -29,6 +29,7 @@ class FileRow(SealedRow, frozen=True, kw_only=True):
 
     @property
     def is_readable(self) -> bool:
+        """Whether the key of the file still exists."""
         return self.wrapped_key is not None
 
     @property
@@ -77,6 +78,7 @@ async def list_for(tx: Transaction, subject_id: UUID) -> list[FileRow]:
 
 
 async def find(tx: Transaction, file_id: UUID) -> FileRow | None:
+    """Return the row of a file."""
     record = await tx.fetchrow(f"select {_COLUMNS} from files where id = $1", file_id)
     return read_optional(FileRow, record)
 
@@ -101,6 +103,7 @@ async def attach_to_complaint(tx: Transaction, form_draft: UUID, complaint_id: U
 
 
 async def delete(tx: Transaction, file_id: UUID, subject_id: UUID) -> bool:
+    """Delete the row of a file of this subject; return whether there was one."""
     deleted = await tx.run(
         "delete from files where id = $1 and subject_id = $2", file_id, subject_id
     )

@@ -11,6 +11,7 @@ async def save(
     body: bytes,
     expires_at: datetime,
 ) -> None:
+    """Insert or replace an encrypted draft."""
     await tx.run(
         "insert into form_drafts (id, body, expires_at) values ($1, $2, $3) on conflict (id) "
         "do update set body = excluded.body, expires_at = excluded.expires_at",
@@ -29,10 +30,12 @@ async def find(tx: Transaction, draft_id: bytes) -> bytes | None:
 
 
 async def delete(tx: Transaction, draft_id: bytes) -> None:
+    """Delete a draft."""
     await tx.run("delete from form_drafts where id = $1", draft_id)
 
 
 async def delete_expired(tx: Transaction, *, batch: int) -> int:
+    """Delete expired drafts; return how many."""
     return await tx.run(
         "delete from form_drafts where id in "
         "(select id from form_drafts where expires_at <= $1 limit $2)",

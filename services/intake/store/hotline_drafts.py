@@ -62,6 +62,7 @@ async def list_for(tx: Transaction, account_id: UUID) -> list[SealedDraft]:
 
 
 async def count_for(tx: Transaction, account_id: UUID) -> int:
+    """Return how many drafts an account has."""
     count: int = await tx.fetchval(
         "select count(*) from hotline_drafts where account_id = $1", account_id
     )
@@ -69,12 +70,14 @@ async def count_for(tx: Transaction, account_id: UUID) -> int:
 
 
 async def delete(tx: Transaction, draft_id: UUID, account_id: UUID) -> None:
+    """Delete a draft of this account."""
     await tx.run(
         "delete from hotline_drafts where id = $1 and account_id = $2", draft_id, account_id
     )
 
 
 async def delete_abandoned(tx: Transaction, *, before: datetime, batch: int) -> int:
+    """Delete drafts not saved since then; return how many."""
     return await tx.run(
         "delete from hotline_drafts where id in "
         "(select id from hotline_drafts where saved_at < $1 limit $2)",

@@ -58,6 +58,7 @@ class ProgressRow(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def milestones(self) -> Milestones:
+        """When the complaint reached each stage."""
         return Milestones(
             received_at=self.received_at,
             opened_at=self.opened_at,

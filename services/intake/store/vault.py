@@ -63,6 +63,7 @@ async def add_supplement(
     by: UUID,
     sealed: SealedRecord,
 ) -> None:
+    """Insert an encrypted supplement."""
     await tx.run(
         "insert into supplements "
         "(id, complaint_id, by, at, ciphertext, wrapped_key, key_version) "

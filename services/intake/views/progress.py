@@ -38,6 +38,7 @@ class ProgressView(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def timeline(self) -> list[TimelineEntry]:
+        """The stages of the complaint, for the page."""
         return [self._entry(stage) for stage in self.stages]
 
     def _entry(self, stage: ProgressStage) -> TimelineEntry:
@@ -64,6 +65,7 @@ class ProgressView(msgspec.Struct, frozen=True, kw_only=True):
         return "" if self.row.rated is None else labels.get(self.row.rated, "")
 
     def updated_at(self, now: datetime) -> datetime:
+        """Return when casework last published a change, or `now` if it has not."""
         return self.row.updated_at or now
 
 
