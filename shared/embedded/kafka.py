@@ -105,36 +105,36 @@ class Broker(ServerProcess):
     transient_log_lines = ("Failed to acquire lock on file .lock",)
 
     def __init__(self, data: Path, node: int, cluster: Cluster, cache: Path) -> None:
-        super().__init__(f"kafka-{node}", data, cluster.client_ports[node - 1])
+        super().__init__(
+            f"kafka-{node}",
+            data,
+            port=cluster.client_ports[node - 1],
+            folder=data / "kafka" / str(node),
+        )
         self.node = node
-        self.home = data / "kafka" / str(node)
         self.server = f"127.0.0.1:{self.port}"
         self._cluster = cluster
         self.cache = cache
 
     @property
-    def folder(self) -> Path:
-        return self.home
-
-    @property
     def properties(self) -> Path:
         """The file of its settings."""
-        return self.home / "server.properties"
+        return self.folder / "server.properties"
 
     def command(self) -> list[str | Path]:
         return [*java(self.cache), "kafka.Kafka", self.properties]
 
     def prepare(self) -> None:
-        self.home.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self._write_properties()
-        if not (self.home / "log" / "meta.properties").exists():
+        if not (self.folder / "log" / "meta.properties").exists():
             self._format_log()
 
     def is_ready(self) -> bool:
         return self.node in visible_brokers(self.port)
 
     def erase(self) -> None:
-        shutil.rmtree(self.home / "log", ignore_errors=True)
+        shutil.rmtree(self.folder / "log", ignore_errors=True)
 
     def _write_properties(self) -> None:
         settings = SETTINGS | self._cluster.settings | self._own_settings()
@@ -145,7 +145,7 @@ class Broker(ServerProcess):
         tool = [*java(self.cache), "kafka.tools.StorageTool", "format"]
         # One word: an id may begin with a dash, and would be taken for an option.
         cluster_id = f"--cluster-id={self._cluster.id}"
-        run([*tool, cluster_id, "-c", self.properties, "--ignore-formatted"], self.home)
+        run([*tool, cluster_id, "-c", self.properties, "--ignore-formatted"], self.folder)
 
     def _own_settings(self) -> dict[str, str]:
         controller_port = self._cluster.controller_ports[self.node - 1]
@@ -153,7 +153,7 @@ class Broker(ServerProcess):
             "node.id": str(self.node),
             "listeners": f"CLIENT://{self.server},CONTROLLER://127.0.0.1:{controller_port}",
             "advertised.listeners": f"CLIENT://{self.server}",
-            "log.dirs": str(self.home / "log"),
+            "log.dirs": str(self.folder / "log"),
         }
 
 
@@ -264,12 +264,12 @@ def start_quietly(broker: Broker, flag: str) -> subprocess.Popen[bytes]:
     """Start `broker` with the additional Java `flag`, at low priority and without output."""
     program = [*plain_java(broker.cache), flag, "kafka.Kafka", broker.properties]
     return subprocess.Popen(
-        launcher(program, broker.home, ProcessUser(), signal.SIGKILL, TRAINING_NICE),
+        launcher(program, broker.folder, ProcessUser(), signal.SIGKILL, TRAINING_NICE),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-        env=environment(broker.home),
+        env=environment(broker.folder),
     )
 
 

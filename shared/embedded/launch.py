@@ -34,6 +34,7 @@ def enter_user_namespace(seen_as: int) -> None:
 
 
 def write_process_file(name: str, text: str) -> None:
+    """Write a file of /proc about this process."""
     with open(f"/proc/self/{name}", "w") as file:
         file.write(text)
 

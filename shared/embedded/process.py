@@ -178,7 +178,10 @@ def kill_tree(child: subprocess.Popen[bytes]) -> None:
 
 
 class ServerProcess(ABC):
-    """A server of the stack, on 127.0.0.1. `name` also names its log and pid file."""
+    """A server of the stack, on 127.0.0.1. `name` also names its log and pid file.
+
+    It runs in `folder`, which holds everything it stores.
+    """
 
     stop_signal = signal.SIGTERM
     stop_seconds = 15.0
@@ -186,10 +189,11 @@ class ServerProcess(ABC):
     transient_log_lines: tuple[str, ...] = ()
     """Log messages of transient failures, after which the server is started again."""
 
-    def __init__(self, name: str, data: Path, port: int) -> None:
+    def __init__(self, name: str, data: Path, *, port: int, folder: Path) -> None:
         self.name = name
         self.data = data
         self.port = port
+        self.folder = folder
         self.log = data / "logs" / f"{name}.log"
         self.user = ProcessUser()
         self.should_run = False
@@ -311,11 +315,6 @@ class ServerProcess(ABC):
             start_new_session=True,
             env=environment(self.folder),
         )
-
-    @property
-    def folder(self) -> Path:
-        """The folder it runs in."""
-        return self.data
 
     async def _until_ready(self) -> None:
         deadline = time.monotonic() + self.ready_seconds

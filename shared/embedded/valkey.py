@@ -26,24 +26,19 @@ class Valkey(ServerProcess):
     """One Valkey with a password; appends to its file every second."""
 
     def __init__(self, data: Path, port: int, *, password: str) -> None:
-        super().__init__("valkey", data, port)
-        self.home = data / "valkey"
+        super().__init__("valkey", data, port=port, folder=data / "valkey")
         self.url = f"redis://:{password}@127.0.0.1:{port}/0"
         self._password = password
 
     @property
-    def folder(self) -> Path:
-        return self.home
-
-    @property
     def _settings_file(self) -> Path:
-        return self.home / "valkey.conf"
+        return self.folder / "valkey.conf"
 
     def command(self) -> list[str | Path]:
         return [server_program(), self._settings_file]
 
     def prepare(self) -> None:
-        self.home.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         # In a file, not on the command line: every user of the machine can read command lines.
         settings = SETTINGS | self._own_settings()
         lines = (f"{name} {value}\n" for name, value in settings.items())
@@ -62,12 +57,12 @@ class Valkey(ServerProcess):
     def _own_settings(self) -> dict[str, str]:
         return {
             "port": str(self.port),
-            "dir": f'"{self.home}"',
+            "dir": f'"{self.folder}"',
             "requirepass": self._password,
         }
 
     def erase(self) -> None:
-        shutil.rmtree(self.home / "appendonlydir", ignore_errors=True)
+        shutil.rmtree(self.folder / "appendonlydir", ignore_errors=True)
 
 
 def server_program() -> Path:
