@@ -36,7 +36,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
-from services.scoring.domain.ledger import MEASURES, ScoreSource
+from services.scoring.domain.ledger import ScoreSource
 from shared.storage.schema import registry_for
 
 
@@ -164,11 +164,14 @@ class CountedBallot(Base, table=True):
 
 
 class LedgerRecord(Base, table=True):
-    """计分台账: a `domain.ledger.LedgerEntry`, column by column."""
+    """计分台账: a `domain.ledger.LedgerEntry`, column by column.
+
+    `measure` is a key of `domain.ledger.MEASURES`. No constraint repeats them: a new measure would
+    have to check every entry of every campaign.
+    """
 
     __tablename__ = "ledger"
     __table_args__ = (
-        check_in("measure", MEASURES),
         Index("ix_ledger_unit", "campaign_id", "unit_no"),
         Index("ix_ledger_subject", "campaign_id", "subject_id"),
         Index(

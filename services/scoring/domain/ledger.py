@@ -45,25 +45,37 @@ class ScoreSource(LabelledEnum):
     RULES = "rules", "规则"
 
 
-SOURCES: Final[Mapping[str, ScoreSource]] = {
-    "case_opened": ScoreSource.CASE,
-    "case_assigned": ScoreSource.CASE,
-    "case_accepted": ScoreSource.CASE,
-    "case_returned": ScoreSource.CASE,
-    "case_sent_back": ScoreSource.CASE,
-    "case_closed": ScoreSource.CASE,
-    "deadline_lapsed": ScoreSource.CASE,
-    "rated": ScoreSource.RATING,
-    "visit": ScoreSource.VISIT,
-    "finding": ScoreSource.VISIT,
-    "obligation_lapsed": ScoreSource.OBLIGATION,
-    "sheet": ScoreSource.SHEET,
-    "decision": ScoreSource.DECISION,
-    "revoked": ScoreSource.DECISION,
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What a ledger entry records.
+
+    `label`: for people; a deadline, finding, obligation or decision adds its detail. `replaceable`:
+    only the highest version of a subject counts.
+    """
+
+    source: ScoreSource
+    label: str
+    replaceable: bool = False
+
+
+MEASURES: Final[Mapping[str, Measure]] = {
+    "case_opened": Measure(ScoreSource.CASE, "立案"),
+    "case_assigned": Measure(ScoreSource.CASE, "分办"),
+    "case_accepted": Measure(ScoreSource.CASE, "签收"),
+    "case_returned": Measure(ScoreSource.CASE, "退回"),
+    "case_sent_back": Measure(ScoreSource.CASE, "办理结果退回重办"),
+    "case_closed": Measure(ScoreSource.CASE, "办结"),
+    "deadline_lapsed": Measure(ScoreSource.CASE, "超期"),
+    "rated": Measure(ScoreSource.RATING, "来件人评价", replaceable=True),
+    "visit": Measure(ScoreSource.VISIT, "检查记录生效", replaceable=True),
+    "finding": Measure(ScoreSource.VISIT, "检查发现", replaceable=True),
+    "obligation_lapsed": Measure(ScoreSource.OBLIGATION, "逾期"),
+    "sheet": Measure(ScoreSource.SHEET, "评分表登记", replaceable=True),
+    "decision": Measure(ScoreSource.DECISION, "认定", replaceable=True),
+    "revoked": Measure(ScoreSource.DECISION, "撤销认定", replaceable=True),
 }
-"""Source of each measure."""
-MEASURES: Final = tuple(SOURCES)
-REPLACEABLE: Final = ("rated", "visit", "finding", "sheet", "decision", "revoked")
+"""Every measure, and no other place lists them."""
+REPLACEABLE: Final = tuple(name for name, measure in MEASURES.items() if measure.replaceable)
 """Measures of which only the highest version of a subject counts."""
 
 
@@ -98,7 +110,7 @@ class LedgerEntry:
     @property
     def source(self) -> ScoreSource:
         """The source of the changes that this entry causes."""
-        return SOURCES[self.measure]
+        return MEASURES[self.measure].source
 
     @property
     def sort_key(self) -> tuple[datetime, UUID, int]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
+from services.scoring.domain.ledger import MEASURES
 from shared.appraisal.labels import CaseStage, Severity
 from shared.appraisal.schemes import Scheme
 
@@ -19,18 +20,6 @@ TIES: Final[Mapping[str, str]] = {
     "late_cases": "超期办件数",
 }
 _DEADLINES: Final = dict(CaseStage.choices())
-_MEASURES: Final[Mapping[str, str]] = {
-    "case_opened": "立案",
-    "case_assigned": "分办",
-    "case_accepted": "签收",
-    "case_returned": "退回",
-    "case_sent_back": "办理结果退回重办",
-    "case_closed": "办结",
-    "rated": "来件人评价",
-    "visit": "检查记录生效",
-    "sheet": "评分表登记",
-}
-_DECISIONS: Final[Mapping[str, str]] = {"decision": "认定", "revoked": "撤销认定"}
 
 
 def plain(number: Decimal) -> str:
@@ -49,19 +38,15 @@ def describe_entry(
     return f"{number} {_describe(scheme, measure, detail, text)}".strip()
 
 
-def _describe(
-    scheme: Scheme,
-    measure: str,
-    detail: str,
-    text: str,
-) -> str:
+def _describe(scheme: Scheme, measure: str, detail: str, text: str) -> str:
+    label = MEASURES[measure].label
     if measure == "deadline_lapsed":
-        return f"{_DEADLINES.get(detail, detail)}超期"
+        return f"{_DEADLINES.get(detail, detail)}{label}"
     if measure == "finding":
-        return f"检查发现{Severity(detail).label}问题：{text}"
+        return f"{label}{Severity(detail).label}问题：{text}"
     if measure == "obligation_lapsed":
-        return f"{text}逾期"
-    if measure in _DECISIONS:
+        return f"{text}{label}"
+    if measure in ("decision", "revoked"):
         rule = scheme.rule(detail)
-        return f"{_DECISIONS[measure]}：{rule.label if rule else detail}"
-    return _MEASURES[measure]
+        return f"{label}：{rule.label if rule else detail}"
+    return label

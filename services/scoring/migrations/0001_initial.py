@@ -174,12 +174,6 @@ def create_ledger() -> None:
         sa.Column("source_id", sa.Uuid(), nullable=True),
         sa.Column("number", sa.Text(), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
-        sa.CheckConstraint(
-            "measure in ('case_opened', 'case_assigned', 'case_accepted', 'case_returned', "
-            "'case_sent_back', 'case_closed', 'deadline_lapsed', 'rated', 'visit', 'finding', "
-            "'obligation_lapsed', 'sheet', 'decision', 'revoked')",
-            name=op.f("ck_ledger_measure"),
-        ),
         sa.PrimaryKeyConstraint("campaign_id", "event_id", "part", name=op.f("pk_ledger")),
         schema="scoring",
         postgresql_partition_by="LIST (campaign_id)",
