@@ -58,8 +58,9 @@ class NotificationRule:
     """How one kind of notification is written and addressed.
 
     `text` is the preset template. `stage` is the work that the notification asks for; deadline
-    events bring their own. `notifies_owners` adds the owners of that stage to `roles`. An `urgent`
-    notification is sent at any hour. `badge` is its look on pages; "" shows a plain tag.
+    events bring their own. `due_field` is the field of the event that holds the date of the text;
+    without it, that is the due date of `stage`. `notifies_owners` adds the owners of that stage to
+    `roles`. An `urgent` notification is sent at any hour. `badge` is its look on pages; "" shows a plain tag.
     `escalates`: the supervisors' notification escalates unless the stage is resolved in time.
     """
 
@@ -69,6 +70,7 @@ class NotificationRule:
     roles: tuple[Audience, ...] = ()
     notifies_owners: bool = False
     stage: str = ""
+    due_field: str = ""
     urgent: bool = False
     badge: str = ""
     escalates: bool = False
@@ -162,6 +164,7 @@ RULES_BY_EVENT: Final[Mapping[type[Event], NotificationRule]] = {
         kind=NotificationKind.DEADLINE_WARNED,
         title="临期提醒",
         text="工单{编号}{环节}临近，请于{期限}前办理。",
+        due_field="due_at",
         notifies_owners=True,
         badge="warn",
     ),
@@ -169,6 +172,7 @@ RULES_BY_EVENT: Final[Mapping[type[Event], NotificationRule]] = {
         kind=NotificationKind.DEADLINE_LAPSED,
         title="超期告警",
         text="工单{编号}{环节}已过（{期限}），责任单位：{单位}。",
+        due_field="due_at",
         roles=UPPER_ROLES,
         notifies_owners=True,
         urgent=True,
@@ -179,6 +183,7 @@ RULES_BY_EVENT: Final[Mapping[type[Event], NotificationRule]] = {
         kind=NotificationKind.OBLIGATION_WARNED,
         title="报送提醒",
         text="请于{期限}前完成“{编号}”。",
+        due_field="due_at",
         roles=UNIT,
         stage="obligation",
         badge="warn",
@@ -187,6 +192,7 @@ RULES_BY_EVENT: Final[Mapping[type[Event], NotificationRule]] = {
         kind=NotificationKind.OBLIGATION_LAPSED,
         title="逾期未报送",
         text="{单位}未在{期限}前完成“{编号}”。",
+        due_field="due_at",
         roles=(Audience.HANDLER, *UPPER_ROLES),
         stage="obligation",
         urgent=True,
@@ -240,4 +246,8 @@ CONSUMED_EVENTS: Final = tuple(dict.fromkeys((*RULES_BY_EVENT, *RESOLVES_STAGES)
 
 assert set(RULES) == set(NotificationKind), "every kind has a rule"
 assert all(rule.stage in {"", *STAGES} for rule in RULES.values()), "rules name known stages"
+assert all(
+    not rule.due_field or rule.due_field in event.__struct_fields__
+    for event, rule in RULES_BY_EVENT.items()
+), "rules name fields of their events"
 assert all(set(stages) <= set(STAGES) for stages in RESOLVES_STAGES.values())

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from services.notify.domain.rules import NotificationRule
 from shared.appraisal.events import (
@@ -45,15 +45,17 @@ class Labels(Protocol):
 
 def subject_of(event: Event, rule: NotificationRule, labels: Labels) -> NotificationSubject:
     """Return the subject of an event that has a rule."""
+    due = _due_date(event, rule)
     match event:
         case DeadlineWarned() | DeadlineLapsed():
-            return _deadline_subject(event)
+            return NotificationSubject(event.number, event.key, event.unit_id, event.deadline, *due)
         case CaseReturned():
             return NotificationSubject(event.number, event.key, event.from_unit_id, rule.stage)
         case CaseEvent():
-            return _case_subject(event, rule.stage)
+            return NotificationSubject(event.number, event.key, event.unit_id, rule.stage, *due)
         case ObligationEvent():
-            return _obligation_subject(event, rule.stage, labels)
+            label = labels.obligation_label(event.campaign_id, event.obligation_rule_id)
+            return NotificationSubject(label, event.key, event.unit_id, rule.stage, *due)
         case VisitSubmitted():
             # Without the unit: a preview must not reveal a covert visit.
             return NotificationSubject(event.number, event.key)
@@ -62,36 +64,17 @@ def subject_of(event: Event, rule: NotificationRule, labels: Labels) -> Notifica
     raise AssertionError(f"{event.name} has a rule and no subject")
 
 
-def _deadline_subject(event: DeadlineWarned | DeadlineLapsed) -> NotificationSubject:
-    return NotificationSubject(
-        event.number,
-        event.key,
-        event.unit_id,
-        event.deadline,
-        event.due_at,
-    )
+class _DueDate(NamedTuple):
+    at: datetime | None
+    provisional: bool = False
 
 
-def _obligation_subject(
-    event: ObligationEvent,
-    stage: str,
-    labels: Labels,
-) -> NotificationSubject:
-    label = labels.obligation_label(event.campaign_id, event.obligation_rule_id)
-    return NotificationSubject(label, event.key, event.unit_id, stage, event.due_at)
-
-
-def _case_subject(event: CaseEvent, stage: str) -> NotificationSubject:
-    deadline = _deadline_of_stage(getattr(event, "deadlines", ()), stage)
-    return NotificationSubject(
-        event.number,
-        event.key,
-        event.unit_id,
-        stage,
-        deadline.due_at if deadline else None,
-        deadline.provisional if deadline else False,
-    )
-
-
-def _deadline_of_stage(deadlines: Iterable[DeadlineSet], stage: str) -> DeadlineSet | None:
-    return next((deadline for deadline in deadlines if deadline.kind == stage), None)
+def _due_date(event: Event, rule: NotificationRule) -> _DueDate:
+    """Return the date that the rule names, or else the due date of its stage."""
+    if rule.due_field:
+        return _DueDate(getattr(event, rule.due_field))
+    deadlines: Iterable[DeadlineSet] = getattr(event, "deadlines", ())
+    for deadline in deadlines:
+        if deadline.kind == rule.stage:
+            return _DueDate(deadline.due_at, deadline.provisional)
+    return _DueDate(None)
