@@ -20,6 +20,7 @@ from shared.appraisal.events import (
     CaseExtended,
     CaseNotAccepted,
     CaseOpened,
+    CasePaused,
     CaseReturned,
     CaseSentBack,
     CaseStruckOff,
@@ -625,6 +626,25 @@ async def test_a_paused_deadline_does_not_lapse_and_resumes_by_itself(world):
     handle = (await world.case_deadlines(number))["handle"]
     assert ((await world.case(number)).state, handle["state"]) == ("handling", "running")
     assert handle["due_at"] - before >= timedelta(days=14)
+
+
+async def test_a_pause_is_published_with_its_reason_and_its_end(world):
+    number = await accepted(world)
+    until = await world.clock.now() + timedelta(days=14)
+    with pytest.raises(Rejected, match="恢复日期"):
+        await world.do(
+            pauses.pause_case,
+            number=number,
+            reason="supplement",
+            until=until + timedelta(days=90),
+            by=ZHAO,
+        )
+
+    await world.do(pauses.pause_case, number=number, reason="supplement", until=until, by=ZHAO)
+
+    (event,) = await world.events(CasePaused)
+    assert (event.number, event.unit_id) == (number, (await world.case(number)).unit_id)
+    assert (event.reason, event.until) == ("supplement", until)
 
 
 async def test_a_hundred_notes_and_takeovers_move_no_deadline(world):

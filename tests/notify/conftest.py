@@ -19,6 +19,7 @@ from shared.appraisal.events import (
     CaseAssigned,
     CaseClosed,
     CaseOpened,
+    CasePaused,
     CaseReturned,
     DeadlineLapsed,
     DeadlineSet,
@@ -113,6 +114,9 @@ class CaseEvents:
 
     def lapsed(self, deadline="handle", due_at=WEDNESDAY):
         return self.event(DeadlineLapsed, deadline=deadline, due_at=due_at)
+
+    def paused(self, until=WEDNESDAY + timedelta(days=14)):
+        return self.event(CasePaused, reason="supplement", until=until)
 
     def closed(self):
         return self.event(

@@ -7,7 +7,12 @@ from uuid import uuid4
 import pytest
 
 from services.notify.domain.channels import channel_of
-from services.notify.domain.composition import ReferenceData, notifications_for
+from services.notify.domain.composition import (
+    ReferenceData,
+    ResolvedStage,
+    notifications_for,
+    resolved_stages,
+)
 from services.notify.domain.delivery import ATTEMPTS_MAX, retry_delay
 from services.notify.domain.escalation import EscalationCandidate, escalations_of
 from services.notify.domain.links import link_to
@@ -16,6 +21,7 @@ from services.notify.domain.rules import RULES, NotificationKind
 from services.notify.domain.scores import next_baseline
 from services.notify.domain.subjects import NotificationSubject
 from services.notify.domain.templates import text_problem
+from shared.appraisal.calendar.deadlines import due_label
 from shared.appraisal.calendar.holiday_notices import china
 from shared.security.pii import find_pii
 from tests.notify.conftest import WEDNESDAY, CaseEvents
@@ -43,6 +49,22 @@ def test_deadline_warns_its_owners_and_its_lapse_notifies_upper_roles(deadline, 
     assert notified_roles(CaseEvents().lapsed(deadline)) == lapsed
 
 
+def test_pause_notifies_the_unit_until_when_the_clock_stands_still():
+    until = datetime(2026, 12, 9, 16, tzinfo=UTC)
+
+    notifications = notifications_for(*CaseEvents().paused(until), REFERENCE)
+
+    assert {new.role for new in notifications} == {"handler", "unit_head"}
+    assert {new.due_at for new in notifications} == {until}
+    assert all(due_label(until) in new.text for new in notifications)
+
+
+def test_pause_resolves_earlier_reminders_of_the_handling_deadline():
+    event, meta = CaseEvents().paused()
+
+    assert resolved_stages(event, meta) == [ResolvedStage(event.key, "handle", meta.version)]
+
+
 def test_case_without_a_unit_notifies_no_unit_role():
     assert notified_roles(CaseEvents(unit=None).lapsed("handle")) == {"supervisor", "office"}
 
@@ -61,6 +83,7 @@ def test_notifications_contain_no_content_of_the_case():
         case.opened(),
         case.assigned(),
         case.warned(),
+        case.paused(),
         case.lapsed(),
         case.returned(),
         case.closed(),

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from itertools import count
 from random import Random
@@ -27,6 +27,7 @@ from shared.appraisal.events import (
     CaseAccepted,
     CaseClosed,
     CaseOpened,
+    CasePaused,
     CaseReturned,
     CaseSentBack,
     ComplaintRated,
@@ -130,6 +131,10 @@ class Case:
 
     def lapsed(self, deadline: str = "handle") -> DeadlineLapsed:
         return DeadlineLapsed(occurred_at=NOON, deadline=deadline, due_at=NOON, **self.common)
+
+    def paused(self) -> CasePaused:
+        until = NOON + timedelta(days=14)
+        return CasePaused(occurred_at=NOON, reason="supplement", until=until, **self.common)
 
     def returned(self) -> CaseReturned:
         return CaseReturned(
@@ -361,6 +366,8 @@ def _course(rng: Random, case: Case) -> list[Event]:
     if rng.random() < 0.15:
         return [*steps, case.returned()]
     steps.append(case.accepted(late=rng.random() < 0.2))
+    if rng.random() < 0.2:
+        steps.append(case.paused())
     if rng.random() < 0.3:
         steps.append(case.lapsed("handle"))
     if rng.random() < 0.2:

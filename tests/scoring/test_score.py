@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.scoring.domain.arithmetic import largest_remainder, rounded
-from services.scoring.domain.explanation import explain
+from services.scoring.domain.explanation import explain, explain_unit
 from services.scoring.domain.inputs import score_inputs
 from services.scoring.domain.ledger import LedgerEntry
 from services.scoring.domain.score import score_unit
@@ -110,6 +110,20 @@ def test_handling_ignores_rates_without_cases():
     # rated 基本满意 = 80: (30×50 + 40×50 + 30×80) ÷ 100 = 59
     assert marked(entries=late + ledger(one.rated(2))).component("platform").mark == D("59.00")
     assert marked(entries=late + ledger(one.rated(9))).component("platform").mark == D("50.00")
+
+
+def test_breakdown_names_how_many_handled_cases_were_paused_and_no_mark_changes():
+    one, two, open_case = Case("1", "U07"), Case("2", "U07"), Case("3", "U07")
+    closed = [one.accepted(), one.closed(), two.accepted(), two.closed()]
+    pauses = [one.paused(), one.paused(), open_case.paused()]
+    entries = ledger(*closed, *pauses)
+
+    explanation = explain_unit(score_inputs(J, {}, entries), 7)
+
+    platform = next(each for each in explanation.components if each.key == "platform")
+    notes = {row.label: row.note for row in platform.breakdown}
+    assert notes == {"按期签收": "", "按期办结": "其中 1 件曾经批准暂停计时", "来件人评价": ""}
+    assert explanation.score == marked(entries=ledger(*closed))
 
 
 def test_assigned_case_does_not_count_yet():

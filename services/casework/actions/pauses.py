@@ -10,7 +10,7 @@ from services.casework.domain.states import CaseAction
 from services.casework.store import cases, context_of
 from services.casework.tables import Case, Suspension
 from shared.appraisal.errors import Rejected
-from shared.appraisal.events import CaseRescheduled
+from shared.appraisal.events import CasePaused, CaseRescheduled
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction
 
@@ -46,6 +46,9 @@ async def pause_case(
         chosen.label,
         reason=chosen.code,
         until=until.isoformat(),
+    )
+    tx.publish(
+        CasePaused(occurred_at=tx.now, reason=chosen.code, until=until, **event_fields(case))
     )
     return case
 

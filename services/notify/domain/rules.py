@@ -14,6 +14,7 @@ from shared.appraisal.events import (
     CaseExtended,
     CaseNotAccepted,
     CaseOpened,
+    CasePaused,
     CaseRescheduled,
     CaseReturned,
     CaseSentBack,
@@ -38,6 +39,7 @@ class NotificationKind(StrEnum):
     CASE_ASSIGNED = "case_assigned"
     CASE_RETURNED = "case_returned"
     CASE_EXTENDED = "case_extended"
+    CASE_PAUSED = "case_paused"
     CASE_RESCHEDULED = "case_rescheduled"
     CASE_SUBMITTED = "case_submitted"
     CASE_SENT_BACK = "case_sent_back"
@@ -118,6 +120,13 @@ RULES_BY_EVENT: Final[Mapping[type[Event], NotificationRule]] = {
         text="工单{编号}延期已获批准，办理期限延至{期限}。",
         roles=UNIT,
         stage="handle",
+    ),
+    CasePaused: NotificationRule(
+        kind=NotificationKind.CASE_PAUSED,
+        title="暂停计时",
+        text="工单{编号}经批准暂停计时，期间不计入办理期限，至{期限}自动恢复。",
+        roles=UNIT,
+        due_field="until",
     ),
     CaseRescheduled: NotificationRule(
         kind=NotificationKind.CASE_RESCHEDULED,
@@ -234,6 +243,7 @@ RESOLVES_STAGES: Final[Mapping[type[Event], tuple[str, ...]]] = {
     CaseAccepted: ("accept",),
     CaseReturned: ("accept", "handle"),
     CaseExtended: ("handle",),
+    CasePaused: ("handle",),
     CaseSubmitted: ("accept", "handle"),
     CaseSentBack: ("review",),
     CaseClosed: tuple(STAGES),

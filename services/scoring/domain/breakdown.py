@@ -5,7 +5,7 @@ with each other and with the next smallest group until the sum is large enough, 
 difference of two shown numbers reveals them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -354,14 +354,22 @@ def _break_down_handling(inputs: ScoreInputs, formula: HandlingFormula) -> list[
         weight=formula.accepted_on_time,
         decimals=decimals,
     )
+    handled_cases = handled_on_time(inputs.entries)
     handled = _rate_row(
-        handled_on_time(inputs.entries),
+        handled_cases,
         key="handled_on_time",
         label="按期办结",
         weight=formula.handled_on_time,
         decimals=decimals,
+        note=_pauses_note(inputs, handled_cases.keys()),
     )
     return [accepted, handled, _rating_row(inputs, formula)]
+
+
+def _pauses_note(inputs: ScoreInputs, cases: Collection[UUID]) -> str:
+    """Name how many of these cases were paused: their deadline is later than the plain limit."""
+    paused = {entry.subject_id for entry in inputs.of("case_paused")}.intersection(cases)
+    return f"其中 {len(paused)} 件曾经批准暂停计时" if paused else ""
 
 
 def _rate_row(
@@ -371,6 +379,7 @@ def _rate_row(
     label: str,
     weight: Decimal,
     decimals: int,
+    note: str = "",
 ) -> ComponentBreakdown:
     rate = percent_on_time(on_time)
     met = sum(on_time.values())
@@ -384,6 +393,7 @@ def _rate_row(
         mark=mark,
         counts=_rate_counts(met, cases - met),
         formula=f"按期 {met} ÷ {cases} 件 = {mark}%" if on_time else "",
+        note=note,
     )
 
 

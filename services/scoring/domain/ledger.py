@@ -19,6 +19,7 @@ from shared.appraisal.events import (
     CaseClosed,
     CaseEvent,
     CaseOpened,
+    CasePaused,
     CaseReturned,
     CaseSentBack,
     ComplaintRated,
@@ -62,6 +63,7 @@ MEASURES: Final[Mapping[str, Measure]] = {
     "case_opened": Measure(ScoreSource.CASE, "立案"),
     "case_assigned": Measure(ScoreSource.CASE, "分办"),
     "case_accepted": Measure(ScoreSource.CASE, "签收"),
+    "case_paused": Measure(ScoreSource.CASE, "暂停计时"),
     "case_returned": Measure(ScoreSource.CASE, "退回"),
     "case_sent_back": Measure(ScoreSource.CASE, "办理结果退回重办"),
     "case_closed": Measure(ScoreSource.CASE, "办结"),
@@ -190,6 +192,10 @@ def _case_accepted(event: CaseAccepted, context: EntryContext) -> Entries:
     yield context.case_entry(event, "case_accepted", late=event.late)
 
 
+def _case_paused(event: CasePaused, context: EntryContext) -> Entries:
+    yield context.case_entry(event, "case_paused", detail=event.reason)
+
+
 def _case_returned(event: CaseReturned, context: EntryContext) -> Entries:
     yield context.case_entry(
         event, "case_returned", unit_id=event.from_unit_id, detail=event.reason
@@ -274,6 +280,7 @@ _BUILDERS: Final[Mapping[type[Event], EntryBuilder]] = {
     CaseOpened: _case_opened,
     CaseAssigned: _case_assigned,
     CaseAccepted: _case_accepted,
+    CasePaused: _case_paused,
     CaseReturned: _case_returned,
     CaseSentBack: _case_sent_back,
     CaseClosed: _case_closed,

@@ -83,6 +83,17 @@ class CaseExtended(CaseEvent, frozen=True, kw_only=True):
     deadlines: tuple[DeadlineSet, ...]
 
 
+class CasePaused(CaseEvent, frozen=True, kw_only=True):
+    """暂停计时: the supervisor stopped the handling deadline; it resumes by itself at `until`.
+
+    `reason` is a code of the rules. When it resumes, `CaseRescheduled` brings the new deadline.
+    """
+
+    name: ClassVar[str] = "case.paused.v1"
+    reason: str
+    until: Instant
+
+
 class CaseRescheduled(CaseEvent, frozen=True, kw_only=True):
     """期限重算: a new holiday notice moved deadlines of this case."""
 
