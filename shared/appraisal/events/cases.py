@@ -95,7 +95,7 @@ class CasePaused(CaseEvent, frozen=True, kw_only=True):
 
 
 class CaseRescheduled(CaseEvent, frozen=True, kw_only=True):
-    """期限重算: a new holiday notice moved deadlines of this case."""
+    """期限重算: a new holiday notice or the end of a pause moved deadlines of this case."""
 
     name: ClassVar[str] = "case.rescheduled.v1"
     calendar_version: str
