@@ -29,7 +29,6 @@ from services.casework.domain.calendar import AmendmentKind
 from services.casework.domain.deadlines import ACTIVE_STATES, DeadlineState
 from services.casework.domain.extensions import ExtensionState
 from services.casework.domain.review import ReviewDecision
-from services.casework.domain.states import CaseState
 from shared.appraisal.labels import (
     CaseFinding,
     CaseSource,
@@ -143,7 +142,9 @@ class Case(Base, table=True):
     """办件. `unit_id` is the responsible unit, `named_unit_id` the unit it is about and
     `excluded_unit_id` the unit that may neither handle nor see it.
 
-    `version` grows with every action but notes and urging; a form carries the version it shows.
+    `state` is a `CaseState` that only `next_state` decides; no constraint repeats them, so that a
+    new state needs no migration. `version` grows with every action but notes and urging; a form
+    carries the version it shows.
     """
 
     __tablename__ = "cases"
@@ -153,7 +154,6 @@ class Case(Base, table=True):
         one_of("source", CaseSource),
         one_of("kind", ComplaintKind),
         one_of("urgency", Urgency),
-        one_of("state", CaseState),
         one_of("channel", ComplaintChannel),
         one_of("finding", CaseFinding),
         CheckConstraint(
@@ -167,9 +167,7 @@ class Case(Base, table=True):
         Index(
             "ix_cases_open",
             "state",
-            postgresql_where=text(
-                "state in ('pending', 'assigned', 'handling', 'paused', 'reviewing')"
-            ),
+            postgresql_where=text("state not in ('closed', 'struck_off', 'not_accepted')"),
         ),
         Index("ix_cases_rating", "rating", postgresql_where=text("rating is not null")),
         Index("ix_cases_closed", "closed_at", postgresql_where=text("closed_at is not null")),

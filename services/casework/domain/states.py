@@ -25,14 +25,13 @@ class CaseState(LabelledEnum):
     NOT_ACCEPTED = "not_accepted", "不予受理"
 
 
-WITH_UNIT: Final = (
-    CaseState.ASSIGNED,
-    CaseState.HANDLING,
-    CaseState.PAUSED,
-    CaseState.REVIEWING,
-)
+ENDED_STATES: Final = (CaseState.CLOSED, CaseState.STRUCK_OFF, CaseState.NOT_ACCEPTED)
+"""States in which no deadline of the case runs any more."""
+OPEN_STATES: Final = tuple(state for state in CaseState if state not in ENDED_STATES)
+WITH_UNIT: Final = tuple(state for state in OPEN_STATES if state is not CaseState.PENDING)
 """States in which a unit is working on the case."""
-OPEN_STATES: Final = (CaseState.PENDING, *WITH_UNIT)
+IN_HANDLING: Final = (CaseState.HANDLING, CaseState.PAUSED)
+"""States between acceptance (签收) and submission (办结送审)."""
 
 
 class CaseAction(LabelledEnum):

@@ -106,10 +106,6 @@ def create_cases() -> None:
         ),
         sa.CheckConstraint("source in ('complaint', 'visit')", name=op.f("ck_cases_source")),
         sa.CheckConstraint(
-            "state in ('pending', 'assigned', 'handling', 'paused', 'reviewing', 'closed', 'struck_off', 'not_accepted')",
-            name=op.f("ck_cases_state"),
-        ),
-        sa.CheckConstraint(
             "state in ('pending', 'not_accepted') or unit_id is not null",
             name=op.f("ck_cases_responsible"),
         ),
@@ -157,9 +153,7 @@ def create_cases_indexes() -> None:
         ["state"],
         unique=False,
         schema="casework",
-        postgresql_where=sa.text(
-            "state in ('pending', 'assigned', 'handling', 'paused', 'reviewing')"
-        ),
+        postgresql_where=sa.text("state not in ('closed', 'struck_off', 'not_accepted')"),
     )
     op.create_index(
         "ix_cases_redacted_summary",

@@ -6,7 +6,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from services.casework.actions.handling import accept_cases
-from services.casework.domain.states import ALLOWED_ROLES, WITH_UNIT, CaseAction, CaseState
+from services.casework.domain.states import (
+    ALLOWED_ROLES,
+    IN_HANDLING,
+    WITH_UNIT,
+    CaseAction,
+    CaseState,
+)
 from services.casework.pages.rendering import (
     READERS,
     PageNumber,
@@ -39,7 +45,7 @@ DEFAULT_TAB: Final = "todo"
 TABS: Final[dict[str, tuple[str, tuple[CaseState, ...]]]] = {
     DEFAULT_TAB: ("待办", WITH_UNIT),
     "accept": ("待签收", (CaseState.ASSIGNED,)),
-    "handle": ("办理中", (CaseState.HANDLING, CaseState.PAUSED)),
+    "handle": ("办理中", IN_HANDLING),
     "review": ("待审核", (CaseState.REVIEWING,)),
     "done": ("已办", (CaseState.CLOSED, CaseState.STRUCK_OFF)),
 }
@@ -116,7 +122,7 @@ def _tabs(counts: CaseCounts) -> list[tuple[str, str, int]]:
 
 
 def _tiles(counts: CaseCounts) -> list[dict[str, object]]:
-    handling = counts.in_states(CaseState.HANDLING, CaseState.PAUSED)
+    handling = counts.in_states(*IN_HANDLING)
     assigned = counts.in_states(CaseState.ASSIGNED)
     return [
         _deadline_tile("late", counts.late, tone="over"),

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from services.casework.domain.states import OPEN_STATES
 from services.casework.store.campaigns import UnitChoice
-from services.casework.store.scope import VISIBLE, CaseScope
+from services.casework.store.scope import IS_OPEN, VISIBLE, CaseScope
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction
 
@@ -246,7 +246,7 @@ async def count_by_state(
         from cases c left join lateral (
           select min(due_at) as due from deadlines d
           where d.case_id = c.id and d.state in ('running', 'lapsed')
-        ) d on c.state in ('pending', 'assigned', 'handling', 'reviewing')
+        ) d on {IS_OPEN}
         where {VISIBLE} group by c.state
         """,
         *CaseScope.of(user).arguments,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from services.casework.domain.states import UNIT_ROLES
+from services.casework.domain.states import ENDED_STATES, UNIT_ROLES
 from shared.security.policies import Account
 
 
@@ -28,3 +28,6 @@ class CaseScope:
 # The excluded unit is checked although it can never be the responsible one: defence in depth.
 VISIBLE: Final = "($1 or (c.unit_id = $2 and c.excluded_unit_id is distinct from $2))"
 """Restricts cases `c` to a scope: $1 everything, $2 unit."""
+_ENDED: Final = ", ".join(f"'{state}'" for state in ENDED_STATES)
+IS_OPEN: Final = f"c.state not in ({_ENDED})"
+"""Restricts cases `c` to the open ones; the index `ix_cases_open` has the same condition."""

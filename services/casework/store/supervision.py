@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.casework.store.case_lists import DueSoon
+from services.casework.store.scope import IS_OPEN
 from shared.storage.transaction import Transaction
 
 
@@ -29,13 +30,13 @@ class UnitStatistics:
 async def by_unit(tx: Transaction, *, since: datetime, due: DueSoon) -> list[UnitStatistics]:
     """Return the statistics of every unit with open cases or cases closed since `since`."""
     records = await tx.fetch(
-        """
+        f"""
         with running as (
           select c.campaign_id, c.unit_id, (
             select min(d.due_at) from deadlines d
             where d.case_id = c.id and d.state in ('running', 'lapsed')
           ) as due
-          from cases c where c.state in ('assigned', 'handling', 'paused', 'reviewing')
+          from cases c where {IS_OPEN} and c.unit_id is not null
         ), open as (
           select campaign_id, unit_id, count(*) as open,
             count(*) filter (where due <= $1) as late,
@@ -81,7 +82,7 @@ class SupervisionCounts:
 async def counts(tx: Transaction, *, unsigned_since: datetime, due: DueSoon) -> SupervisionCounts:
     """Count what a supervisor has to look at, in one pass."""
     record = await tx.fetchrow(
-        """
+        f"""
         select
           count(*) filter (where d.due <= $1) as late,
           count(*) filter (where d.due > $1 and d.due < $2) as soon,
@@ -93,7 +94,7 @@ async def counts(tx: Transaction, *, unsigned_since: datetime, due: DueSoon) -> 
           select min(due_at) as due from deadlines d
           where d.case_id = c.id and d.state in ('running', 'lapsed')
         ) d on true
-        where c.state in ('pending', 'assigned', 'handling', 'paused', 'reviewing')
+        where {IS_OPEN}
         """,
         tx.now,
         due.soon_before,
@@ -116,7 +117,7 @@ class OpenCount:
 async def count_open(tx: Transaction) -> list[OpenCount]:
     """Count the open cases for the gauge."""
     records = await tx.fetch(
-        """
+        f"""
         select c.state,
           case
             when c.state = 'paused' then 'paused'
@@ -130,7 +131,7 @@ async def count_open(tx: Transaction) -> list[OpenCount]:
           select due_at, warn_at, severe_at from deadlines d
           where d.case_id = c.id and d.state in ('running', 'lapsed') order by due_at limit 1
         ) d on true
-        where c.state in ('pending', 'assigned', 'handling', 'paused', 'reviewing') group by 1, 2
+        where {IS_OPEN} group by 1, 2
         """,
         tx.now,
     )

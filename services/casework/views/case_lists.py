@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from services.casework.domain.deadlines import DeadlineKind
-from services.casework.domain.states import CaseState
+from services.casework.domain.states import TRANSITIONS, CaseAction, CaseState
 from services.casework.store import calendar, case_lists, context_of
 from services.casework.store.case_lists import CaseFilter, CaseListRow, CaseMatch, FirstDeadline
 from services.casework.views.deadlines import due_soon, progress
@@ -43,6 +43,16 @@ class CaseListItem:
     def deadline_status(self) -> str | None:
         """The status of the first deadline, as the API names it."""
         return self.progress.status.value if self.progress else None
+
+    @property
+    def may_be_urged(self) -> bool:
+        """Whether the state allows 催办."""
+        return CaseAction.URGE in TRANSITIONS[self.state]
+
+    @property
+    def may_be_struck_off(self) -> bool:
+        """Whether the state allows 销号."""
+        return CaseAction.STRIKE_OFF in TRANSITIONS[self.state]
 
     @property
     def badge(self) -> str | None:
