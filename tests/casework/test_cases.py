@@ -7,7 +7,15 @@ from uuid import uuid4
 import pytest
 from msgspec.structs import replace
 
-from services.casework.actions import assignment, extensions, handling, opening, pauses, review
+from services.casework.actions import (
+    assignment,
+    extensions,
+    handling,
+    joint_handling,
+    opening,
+    pauses,
+    review,
+)
 from services.casework.domain.states import CaseAction, CaseState
 from services.casework.handlers import on
 from services.casework.views.case_lists import count_cases
@@ -50,6 +58,8 @@ from tests.casework.conftest import (
 )
 
 pytestmark = pytest.mark.stack
+
+JOINT = {"units": "省教育厅、省公安厅", "reason": "涉及两个单位的职责，需共同核查"}
 
 
 def incoming(event: Event, n: int) -> IncomingEvent:
@@ -661,6 +671,67 @@ async def test_a_hundred_notes_and_takeovers_move_no_deadline(world):
     assert {kind: (row["id"], row["due_at"], row["state"]) for kind, row in before.items()} == {
         kind: (row["id"], row["due_at"], row["state"]) for kind, row in after.items()
     }
+
+
+# ── joint handling ────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("user", [LI, SUN])
+async def test_joint_handling_moves_no_deadline_and_ends_in_normal_handling(world, user):
+    number = await accepted(world)
+    before = await world.case_deadlines(number)
+
+    await world.do(joint_handling.start_joint_handling, number=number, by=user, **JOINT)
+
+    assert (await world.case(number)).state == CaseState.JOINT_HANDLING
+    assert await world.case_deadlines(number) == before
+    details = await world.do(case_details, number=number, user=LI)
+    assert (details.history[0].label, JOINT["units"] in details.history[0].text) == ("会办", True)
+    await world.do(joint_handling.end_joint_handling, number=number, by=user)
+    assert (await world.case(number)).state == CaseState.HANDLING
+    assert await world.case_deadlines(number) == before
+
+
+async def test_jointly_handled_case_lapses_and_is_submitted_like_any_other(world):
+    number = await accepted(world)
+    await world.do(joint_handling.start_joint_handling, number=number, by=LI, **JOINT)
+    await world.clock.advance(days=30)
+    await world.sweep()
+
+    await world.do(
+        handling.submit_result,
+        number=number,
+        account=ACCOUNT,
+        finding="unsubstantiated",
+        measures="",
+        reply=REPLY,
+        by=LI,
+    )
+
+    assert [event.deadline for event in await world.events(DeadlineLapsed)] == ["handle"]
+    assert (await world.case(number)).state == CaseState.REVIEWING
+
+
+async def test_joint_handling_names_neither_people_nor_the_accused_unit(world):
+    number = await world.open(kind=ComplaintKind.REPORT)
+    await world.do(assignment.assign_case, number=number, unit_id="schools", by=SUN)
+    await world.do(handling.accept_case, number=number, by=CHEN)
+
+    with pytest.raises(Rejected, match="举报件不得由被反映单位会办"):
+        await world.do(
+            joint_handling.start_joint_handling,
+            number=number,
+            by=CHEN,
+            **JOINT | {"units": "省公安厅、省卫生健康委"},
+        )
+    with pytest.raises(Rejected, match="个人信息"):
+        await world.do(
+            joint_handling.start_joint_handling,
+            number=number,
+            by=CHEN,
+            **JOINT | {"reason": "请联系 13800138000 共同核查"},
+        )
+    assert (await world.case(number)).state == CaseState.HANDLING
 
 
 # ── what each reader gets ─────────────────────────────────────────────────────────────────────────

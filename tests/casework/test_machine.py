@@ -10,7 +10,14 @@ from datetime import timedelta
 
 import pytest
 
-from services.casework.actions import assignment, extensions, handling, pauses, review
+from services.casework.actions import (
+    assignment,
+    extensions,
+    handling,
+    joint_handling,
+    pauses,
+    review,
+)
 from services.casework.domain.states import OPEN_STATES, TRANSITIONS, CaseAction, CaseState
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import DeadlineLapsed
@@ -42,6 +49,11 @@ ACTS = {
         extensions.decide_extension,
         {"agree": rng.random() < 0.8, "opinion": ""},
     ),
+    CaseAction.START_JOINT_HANDLING: lambda rng: (
+        joint_handling.start_joint_handling,
+        {"units": "省教育厅、省公安厅", "reason": "涉及两个单位的职责"},
+    ),
+    CaseAction.END_JOINT_HANDLING: lambda rng: (joint_handling.end_joint_handling, {}),
     CaseAction.PAUSE: lambda rng: (pauses.pause_case, {"reason": "supplement"}),
     CaseAction.RESUME: lambda rng: (pauses.resume_case, {}),
     CaseAction.SUBMIT: lambda rng: (
@@ -145,3 +157,7 @@ async def test_no_order_of_actions_breaks_a_case(world, seed):
     )
     assert max(published.values(), default=1) == 1, f"seed {seed}: published twice"
     assert sum(published.values()) == marked
+
+
+def test_random_actions_cover_every_action():
+    assert ACTS.keys() == set(CaseAction)

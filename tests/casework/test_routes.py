@@ -254,6 +254,36 @@ async def test_personal_data_is_rejected_at_its_field(client, world):
     assert re.search(r'id="f-reply-e">[^<]*个人信息', answer.text)
 
 
+async def test_jointly_handled_case_is_shown_in_queue_and_case(client, world):
+    number = await world.open()
+    await world.do(handling.accept_case, number=number, by=LI)
+    panel = await client.request("GET", f"/casework/cases/{number}?act=start_joint_handling", LI)
+    assert "办理期限不变" in panel.text
+
+    answer = await client.request(
+        "POST",
+        f"/casework/cases/{number}/joint-handling",
+        LI,
+        data={
+            "expected_version": "2",
+            "units": "省教育厅、省公安厅",
+            "reason": "涉及两个单位的职责，需共同核查",
+        },
+    )
+
+    assert answer.status_code == 303
+    page = (await client.request("GET", f"/casework/cases/{number}", LI)).text
+    assert "会办单位：省教育厅、省公安厅；事由：涉及两个单位的职责，需共同核查" in page
+    assert "结束会办" in page
+    queue = (await client.request("GET", "/casework/?tab=handle", LI)).text
+    assert number in queue
+    assert "会办" in queue
+    listed = await client.request("GET", "/casework/api/cases?state=joint_handling", LI)
+    assert listed.json()["total"] == 1
+    ended = await client.request("POST", f"/casework/api/cases/{number}/joint-handling/end", LI)
+    assert (ended.status_code, ended.json()["state"]) == (201, "handling")
+
+
 async def test_a_stale_form_shows_what_changed_and_keeps_the_text(client, world):
     number = await world.open()
     await world.do(handling.accept_case, number=number, by=LI)

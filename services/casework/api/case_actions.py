@@ -9,7 +9,14 @@ from fastapi import Depends
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from services.casework.actions import assignment, extensions, handling, pauses, review
+from services.casework.actions import (
+    assignment,
+    extensions,
+    handling,
+    joint_handling,
+    pauses,
+    review,
+)
 from services.casework.api.routing import Number, api_router, may
 from services.casework.domain.review import ACCOUNT_MIN, OPINION_MIN, REPLY_MIN
 from services.casework.domain.states import CaseAction, CaseState
@@ -120,6 +127,11 @@ class ExtensionApprovalRequest(VersionedRequest):
     opinion: str = Field("", max_length=1000)
 
 
+class JointHandlingRequest(VersionedRequest):
+    units: str = Field(min_length=joint_handling.UNITS_MIN, max_length=200)
+    reason: str = Field(min_length=joint_handling.REASON_MIN, max_length=1000)
+
+
 class SubmissionRequest(VersionedRequest):
     account: str = Field(min_length=ACCOUNT_MIN, max_length=20_000)
     finding: CaseFinding
@@ -210,6 +222,18 @@ async def pause(call: Call, body: PauseRequest) -> Response:
 async def resume(call: Call, body: VersionedRequest | None = None) -> Response:
     """恢复计时."""
     return await call.respond(pauses.resume_case, **_version(body))
+
+
+@post("joint-handling", CaseAction.START_JOINT_HANDLING)
+async def start_joint_handling(call: Call, body: JointHandlingRequest) -> Response:
+    """会办 with other units. No deadline moves."""
+    return await call.respond(joint_handling.start_joint_handling, **body.model_dump())
+
+
+@post("joint-handling/end", CaseAction.END_JOINT_HANDLING)
+async def end_joint_handling(call: Call, body: VersionedRequest | None = None) -> Response:
+    """结束会办."""
+    return await call.respond(joint_handling.end_joint_handling, **_version(body))
 
 
 @post("submission", CaseAction.SUBMIT)

@@ -18,6 +18,7 @@ class CaseState(LabelledEnum):
     PENDING = "pending", "待受理"
     ASSIGNED = "assigned", "已分办"
     HANDLING = "handling", "办理中"
+    JOINT_HANDLING = "joint_handling", "会办"
     PAUSED = "paused", "暂停办理"
     REVIEWING = "reviewing", "待审核"
     CLOSED = "closed", "已办结"
@@ -30,7 +31,7 @@ ENDED_STATES: Final = (CaseState.CLOSED, CaseState.STRUCK_OFF, CaseState.NOT_ACC
 OPEN_STATES: Final = tuple(state for state in CaseState if state not in ENDED_STATES)
 WITH_UNIT: Final = tuple(state for state in OPEN_STATES if state is not CaseState.PENDING)
 """States in which a unit is working on the case."""
-IN_HANDLING: Final = (CaseState.HANDLING, CaseState.PAUSED)
+IN_HANDLING: Final = (CaseState.HANDLING, CaseState.JOINT_HANDLING, CaseState.PAUSED)
 """States between acceptance (签收) and submission (办结送审)."""
 
 
@@ -43,6 +44,8 @@ class CaseAction(LabelledEnum):
     TAKE_OVER = "take_over", "接办"
     RETURN = "return", "退回"
     NOTE = "note", "记录办理情况"
+    START_JOINT_HANDLING = "start_joint_handling", "会办"
+    END_JOINT_HANDLING = "end_joint_handling", "结束会办"
     REQUEST_EXTENSION = "request_extension", "申请延期"
     DECIDE_EXTENSION = "decide_extension", "审批延期"
     PAUSE = "pause", "暂停计时"
@@ -75,11 +78,21 @@ TRANSITIONS: Final[Mapping[CaseState, Mapping[CaseAction, CaseState]]] = {
         CaseAction.SUBMIT: CaseState.REVIEWING,
         CaseAction.RETURN: CaseState.PENDING,
         CaseAction.PAUSE: CaseState.PAUSED,
+        CaseAction.START_JOINT_HANDLING: CaseState.JOINT_HANDLING,
         CaseAction.TAKE_OVER: CaseState.HANDLING,
         CaseAction.REQUEST_EXTENSION: CaseState.HANDLING,
         CaseAction.DECIDE_EXTENSION: CaseState.HANDLING,
         CaseAction.NOTE: CaseState.HANDLING,
         CaseAction.URGE: CaseState.HANDLING,
+    },
+    CaseState.JOINT_HANDLING: {
+        CaseAction.SUBMIT: CaseState.REVIEWING,
+        CaseAction.END_JOINT_HANDLING: CaseState.HANDLING,
+        CaseAction.TAKE_OVER: CaseState.JOINT_HANDLING,
+        CaseAction.REQUEST_EXTENSION: CaseState.JOINT_HANDLING,
+        CaseAction.DECIDE_EXTENSION: CaseState.JOINT_HANDLING,
+        CaseAction.NOTE: CaseState.JOINT_HANDLING,
+        CaseAction.URGE: CaseState.JOINT_HANDLING,
     },
     CaseState.PAUSED: {
         CaseAction.RESUME: CaseState.HANDLING,
@@ -110,6 +123,8 @@ ALLOWED_ROLES: Final[Mapping[CaseAction, frozenset[Role]]] = {
     CaseAction.TAKE_OVER: frozenset({Role.HANDLER}),
     CaseAction.RETURN: UNIT_ROLES,
     CaseAction.NOTE: UNIT_ROLES | {Role.REVIEWER, Role.SUPERVISOR},
+    CaseAction.START_JOINT_HANDLING: frozenset({Role.HANDLER, Role.REVIEWER}),
+    CaseAction.END_JOINT_HANDLING: frozenset({Role.HANDLER, Role.REVIEWER}),
     CaseAction.REQUEST_EXTENSION: UNIT_ROLES,
     # The scheme names the approvers; these are the roles it can name that also see the case.
     CaseAction.DECIDE_EXTENSION: READER_ROLES - {Role.HANDLER},

@@ -14,7 +14,14 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.casework.actions import assignment, extensions, handling, pauses, review
+from services.casework.actions import (
+    assignment,
+    extensions,
+    handling,
+    joint_handling,
+    pauses,
+    review,
+)
 from services.casework.domain.review import ACCOUNT_MIN, OPINION_MIN, REPLY_MIN
 from services.casework.domain.states import CaseAction, StaleVersion
 from services.casework.pages.case import render_case
@@ -61,6 +68,11 @@ class ExtensionForm(VersionedForm):
 class ExtensionApprovalForm(VersionedForm):
     agree: bool = Field(title="审批意见")
     opinion: str = Field("", title="说明", max_length=1000)
+
+
+class JointHandlingForm(VersionedForm):
+    units: str = Field(title="会办单位", min_length=joint_handling.UNITS_MIN, max_length=200)
+    reason: str = Field(title="会办事由", min_length=joint_handling.REASON_MIN, max_length=1000)
 
 
 class SubmissionForm(VersionedForm):
@@ -194,6 +206,20 @@ async def request_extension(panel: Panel) -> Response:
 async def decide_extension(panel: Panel) -> Response:
     return await panel.perform(
         CaseAction.DECIDE_EXTENSION, ExtensionApprovalForm, extensions.decide_extension
+    )
+
+
+@post("joint-handling", CaseAction.START_JOINT_HANDLING)
+async def start_joint_handling(panel: Panel) -> Response:
+    return await panel.perform(
+        CaseAction.START_JOINT_HANDLING, JointHandlingForm, joint_handling.start_joint_handling
+    )
+
+
+@post("joint-handling/end", CaseAction.END_JOINT_HANDLING)
+async def end_joint_handling(panel: Panel) -> Response:
+    return await panel.perform(
+        CaseAction.END_JOINT_HANDLING, VersionedForm, joint_handling.end_joint_handling
     )
 
 
