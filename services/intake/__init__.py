@@ -1,3 +1,3 @@
-"""Intake: complaints as received, the complainants' vault, questionnaires, ballots, visits, files and
-accounts.
+"""Intake: complaints as received, the complainants' vault, questionnaires, ballots, visits, files
+and accounts.
 """

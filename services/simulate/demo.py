@@ -60,7 +60,10 @@ async def run_demo(
     clock: AdjustableClock,
     console: Console,
 ) -> None:
-    """Run the demo until cancelled. A failure is printed and ends the demo, not the installation."""
+    """Run the demo until cancelled.
+
+    A failure is printed and ends the demo, not the installation.
+    """
     begins = clock.clock.anchor.astimezone(CHINA).date()
     checkpoint = DemoCheckpoint.open(settings.data_folder / "demo-checkpoint.json", begins)
     url = f"http://{settings.host}:{settings.port}"

@@ -28,7 +28,7 @@ class DemoClock:
 
     @staticmethod
     def starting(now: datetime) -> "DemoClock":
-        """Return a clock that starts four weeks back, slowly, until the demo's staff is signed in."""
+        """Return a clock that starts four weeks ago, slowly until the demo's staff is signed in."""
         return DemoClock(now - timedelta(days=DAYS), now, SLOWEST_RATE)
 
     def at(self, real: datetime) -> datetime:

@@ -1,9 +1,9 @@
 """Templates of complaints for the 28 items of the problem catalogue, each with both texts.
 
 Slots: {unit} the unit, {matter} its service, {when} day and part of the day, {place} the place,
-{window} the counter, {clerk} a member of staff in the complainant's words, {wait} and {span} lengths
-of time, {times} how often, {many} how many, {town} a county. The second text of a pair is the
-redacted summary: third person, without names.
+{window} the counter, {clerk} a member of staff in the complainant's words, {wait} and {span}
+lengths of time, {times} how often, {many} how many, {town} a county. The second text of a pair is
+the redacted summary: third person, without names.
 """
 
 from typing import Final

@@ -211,6 +211,7 @@ def download_error(jar: Jar, error: OSError) -> SetupError:
         )
     return SetupError(
         f"{jar.name}, a part of Apache Kafka, could not be fetched ({type(error).__name__})",
-        "Connect to the internet for the first start, name a mirror in FENGPING_MAVEN_REPOSITORY, or copy"
+        "Connect to the internet for the first start, name a mirror in "
+        "FENGPING_MAVEN_REPOSITORY, or copy"
         f" ~/.cache/fengping/kafka-{VERSION} from a machine that has it",
     )

@@ -4,12 +4,12 @@ An insider with every right on the database must not be able to change, remove, 
 entries unnoticed, and verification names the first bad entry.
 
 Entries are inserted unsealed in the business transaction. One sealer per schema numbers them,
-appends them to an RFC 6962 tree and signs a checkpoint of the tree (C2SP tlog-checkpoint). Each entry
-keeps its inclusion proof for that checkpoint (C2SP tlog-proof). The tree shows that the log was
-changed, however the rows were rewritten; the proofs show which entry. Until an entry is sealed (at
-most 5 s) its row can be removed unnoticed. Whoever also has the signing key can rebuild the whole
-log: only checkpoints kept elsewhere (`Witness`, Kafka, paper) reveal that; pass them to `verify`.
-See docs/decisions/audit-log.md.
+appends them to an RFC 6962 tree and signs a checkpoint of the tree (C2SP tlog-checkpoint). Each
+entry keeps its inclusion proof for that checkpoint (C2SP tlog-proof). The tree shows that the log
+was changed, however the rows were rewritten; the proofs show which entry. Until an entry is sealed
+(at most 5 s) its row can be removed unnoticed. Whoever also has the signing key can rebuild the
+whole log: only checkpoints kept elsewhere (`Witness`, Kafka, paper) reveal that; pass them to
+`verify`. See docs/decisions/audit-log.md.
 """
 
 from __future__ import annotations
@@ -396,7 +396,7 @@ async def verify_log(tx: SqlTransaction, verifier: Verifier) -> AuditViolation |
 
 
 def _tree_at_checkpoint(last: Mapping[str, Any], signer: Signer) -> Tree:
-    """Return the tree of the last checkpoint, after checking that its peaks yield the signed root."""
+    """Return the tree of the last checkpoint after checking its peaks against the signed root."""
     if last["sealed"] == 0 and last["size"] is None:
         return Tree()
     checkpoint = Checkpoint(
@@ -424,8 +424,8 @@ select id, at, actor, action, subject, details::text as details, position, leaf_
 from audit where position is not null order by position
 """
 _CHECKPOINTS: Final = "select size, root, signature from checkpoints order by size"
-# Always one row. More or fewer entries than the last checkpoint counts mean that checkpoints or rows
-# were removed.
+# Always one row. More or fewer entries than the last checkpoint counts mean that checkpoints or
+# rows were removed.
 _LAST: Final = """
 select sealed, size, root, peaks, signature
 from (select coalesce(max(position) + 1, 0) as sealed from audit) as log

@@ -1,9 +1,9 @@
 """Encryption of complainant data, and the keys that everything secret is derived from.
 
-A copy of the database must not reveal who complained, and erased data must be gone from backups too.
-Each record has its own data key (AES-256-GCM), which is stored only wrapped by a master key outside
-the database. Record id and purpose are bound in, so that nothing can be moved to another record.
-Deleting the wrapped key makes every copy of the record unreadable (crypto-shredding).
+A copy of the database must not reveal who complained, and erased data must be gone from backups
+too. Each record has its own data key (AES-256-GCM), which is stored only wrapped by a master key
+outside the database. Record id and purpose are bound in, so that nothing can be moved to another
+record. Deleting the wrapped key makes every copy of the record unreadable (crypto-shredding).
 
 If the key ring is lost, all complainant data is lost: back it up apart from the database.
 """
@@ -99,7 +99,10 @@ class KeyRing:
 
     @classmethod
     def load(cls, path: Path) -> KeyRing:
-        """Return the ring in an existing file. Raises InvalidKeyRing, also if others can read it."""
+        """Return the ring in an existing file.
+
+        Raises InvalidKeyRing, also if others can read it.
+        """
         try:
             mode = stat.S_IMODE(path.stat().st_mode)
             text = path.read_text(encoding="ascii")

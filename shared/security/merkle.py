@@ -98,7 +98,7 @@ def _complete_subtrees(tree: Tree, hashes: Sequence[bytes]) -> Nodes:
 
 
 def _path_from_peak(peaks: Sequence[bytes], n: int) -> list[bytes]:
-    """Return the siblings on the way from the n-th peak to the root: first all that is right of it."""
+    """Return the siblings from the n-th peak to the root, starting with those to its right."""
     right = [_root_of_peaks(peaks[n + 1 :])] if n + 1 < len(peaks) else []
     return [*right, *reversed(peaks[:n])]
 

@@ -57,8 +57,8 @@ def find_pii(text: str, known_values: Iterable[str] = ()) -> list[PiiMatch]:
     """Return all personal data in `text`, in order and without overlaps.
 
     `known_values` are the complainant's own name, numbers and address; they are found in any
-    spelling. Numbers are found in any width or script, in Chinese numerals, and with spaces, dashes,
-    dots or brackets inside. The time is linear in the length of the text.
+    spelling. Numbers are found in any width or script, in Chinese numerals, and with spaces,
+    dashes, dots or brackets inside. The time is linear in the length of the text.
     """
     known = [normalize_text(value) for value in known_values]
     spans: set[_Span] = set()
@@ -69,7 +69,8 @@ def find_pii(text: str, known_values: Iterable[str] = ()) -> list[PiiMatch]:
 
 
 def _views(text: str) -> set[str]:
-    """Return the text in half width without random ids, as it is and with Chinese numerals as digits.
+    """Return the text in half width without random ids, as it is and with Chinese numerals as
+    digits.
 
     Positions are those of `text`.
     """
@@ -96,8 +97,8 @@ def mask_pii(text: str, known_values: Iterable[str] = ()) -> str:
 
 _Span = tuple[PiiKind, int, int]
 
-# What may stand inside a number. Separators of times, list items and sentences may not: `17:30，2026`
-# is not a telephone number.
+# What may stand inside a number. Separators of times, list items and sentences may not:
+# `17:30，2026` is not a telephone number.
 _GAP: Final = r"(?:[^\w:;、。!?%=]|_){0,4}"
 
 

@@ -19,8 +19,8 @@ from shared.foundation.clock import monotonic_seconds
 from shared.storage.redis import CacheUnavailable, translate_cache_errors
 
 # A sorted set per key contains the times of the uses in the window, by the clock of Redis. A use is
-# counted under all its keys or none. A call that is repeated after a lost answer has the same use id
-# and is not counted twice.
+# counted under all its keys or none. A call that is repeated after a lost answer has the same use
+# id and is not counted twice.
 _HIT: Final = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)

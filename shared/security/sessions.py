@@ -1,9 +1,9 @@
 """Sessions of staff, kept in Redis.
 
 Accounts belong to intake; the other services know a person only from the session. A session is
-stored under the hash of its token and encrypted with a key derived from the token, so that a copy of
-Redis admits nobody and names nobody. If Redis is lost, users must sign in again; no other state is
-affected.
+stored under the hash of its token and encrypted with a key derived from the token, so that a copy
+of Redis admits nobody and names nobody. If Redis is lost, users must sign in again; no other state
+is affected.
 """
 
 from __future__ import annotations
@@ -137,8 +137,8 @@ class Sessions:
     async def revoke_all(self, account_id: UUID, *, keep: str | None = None) -> None:
         """End every session of an account that was disabled or got a new role or password.
 
-        `keep` is a token that stays valid (`退出其他设备`). Raises CacheUnavailable, so that a right
-        is not believed withdrawn while sessions still exist.
+        `keep` is a token that stays valid (`退出其他设备`). Raises CacheUnavailable, so that a
+        right is not believed withdrawn while sessions still exist.
         """
         async with translate_cache_errors("暂时无法结束该账号的登录状态，请稍后再试"):
             names = cast("set[bytes]", await self._redis.smembers(_account_index_key(account_id)))

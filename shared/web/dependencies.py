@@ -1,4 +1,6 @@
-"""What a route asks for in its signature: `Tx`, `Transactions`, `CurrentUser`, `OptionalUser`, `Limiter`."""
+"""What a route asks for in its signature: `Tx`, `Transactions`, `CurrentUser`, `OptionalUser`,
+`Limiter`.
+"""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager

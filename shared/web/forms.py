@@ -26,7 +26,8 @@ NON_FIELD: Final = ""
 """Field name of an error that concerns the form as a whole."""
 _KEYED_FIELD: Final = re.compile(r"([a-z_]\w*)\[([^\]]{1,80})\]", re.ASCII)
 _SAFE_NAME: Final = re.compile(r"(?!.*\d{5})[a-z_][\w.]{0,59}", re.ASCII | re.IGNORECASE)
-"""A field name that an error may repeat: an undeclared key is input too, possibly a phone number."""
+"""A field name that an error may repeat: an undeclared key is input too, possibly a phone number.
+"""
 _HAN: Final = re.compile(r"[\u4e00-\u9fff]")
 
 
@@ -210,7 +211,8 @@ def to_field_errors(
     model: type[BaseModel] | None = None,
     texts: Mapping[str, list[str]] | None = None,
 ) -> list[FieldError]:
-    """Return Pydantic's errors as sentences, which repeat nothing of the input but safe field names.
+    """Return Pydantic's errors as sentences, which repeat nothing of the input but safe field
+    names.
 
     `model` provides the labels (`Field(title="被反映单位")`); with `texts` a sentence says by how
     much a text is too long.

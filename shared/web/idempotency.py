@@ -1,14 +1,14 @@
 """Idempotency keys: a repeated request gets the first response and has no second effect.
 
 The key is claimed by an insert at the start of the transaction that does the work. A concurrent
-request with the same key waits on the unique index. When the first transaction commits, its response
-is replayed; when it rolls back, its claim is gone and the second request does the work. Claim,
-effect, events and response commit together, at the cost of two statements per write. A key
+request with the same key waits on the unique index. When the first transaction commits, its
+response is replayed; when it rolls back, its claim is gone and the second request does the work.
+Claim, effect, events and response commit together, at the cost of two statements per write. A key
 identifies one request: reusing it for different content is an error (422).
 
 `Idempotency` runs an action in the request's own transaction. `CoalescedIdempotency` runs the
-concurrent requests for one action in a shared transaction, for routes with many simultaneous writes.
-Both use the same claim, the same encoding and the same table, `idempotency`.
+concurrent requests for one action in a shared transaction, for routes with many simultaneous
+writes. Both use the same claim, the same encoding and the same table, `idempotency`.
 """
 
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
@@ -47,7 +47,8 @@ ResultT = TypeVar("ResultT")
 BatchAction = Callable[[Transaction, Sequence[ItemT]], Awaitable[Sequence[ResultT | Rejected]]]
 """An action that handles several items in one transaction.
 
-It returns, for each item in order, the result or the Rejected that explains why nothing was written.
+It returns, for each item in order, the result or the Rejected that explains why nothing was
+written.
 """
 
 

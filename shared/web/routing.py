@@ -25,7 +25,8 @@ from shared.web.errors import BodyTooLarge, Forbidden, NotAuthenticated
 BODY_MAX_BYTES: Final = 1024 * 1024
 """Default limit of a request body. Routes that accept files declare their own (`body_max=`)."""
 BACKGROUND_HEADER: Final = "x-background"
-"""Sent with requests that a page makes without its user (polling): they do not extend the session."""
+"""Sent with requests that a page makes without its user (polling): they do not extend the session.
+"""
 
 Endpoint = Callable[..., Any]
 Decorator = Callable[[Endpoint], Endpoint]

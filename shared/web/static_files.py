@@ -32,7 +32,7 @@ def static_url(name: str, folder: Path = STATIC) -> str:
 
 
 class HashedFiles(StaticFiles):
-    """Serves `/static/<hash>/<name>` and `/static/<name>`, for clients that do not know the hash."""
+    """Serves `/static/<hash>/<name>`, and `/static/<name>` for clients without the hash."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(directory=STATIC)

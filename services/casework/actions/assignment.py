@@ -79,7 +79,10 @@ async def refuse_case(
     explanation: str = "",
     expected_version: int | None = None,
 ) -> Case:
-    """不予受理 for a reason of the rules. The public reads `explanation`, or the rule's own text."""
+    """不予受理 for a reason of the rules.
+
+    The public reads `explanation`, or the rule's own text.
+    """
     case = await load_case(tx, number, CaseAction.REFUSE, by, expected_version=expected_version)
     deadlines = await CaseDeadlines.of(tx, case)
     chosen = find_reason(deadlines.rules.not_accepted_reasons, reason)

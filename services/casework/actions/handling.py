@@ -1,4 +1,7 @@
-"""What the responsible unit does with its case: 签收, 接办, 记录, 办结送审. And 催办 from outside."""
+"""What the responsible unit does with its case: 签收, 接办, 记录, 办结送审.
+
+And 催办 from outside.
+"""
 
 from collections.abc import Sequence
 

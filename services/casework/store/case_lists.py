@@ -38,7 +38,7 @@ class CaseFilter:
 
 @dataclass(frozen=True, slots=True)
 class DueSoon:
-    """What lists compare with: the end of the next working day, and the ratings that mean 不满意."""
+    """The end of the next working day, and the ratings that mean 不满意."""
 
     soon_before: datetime
     dissatisfied: Sequence[int] = ()

@@ -32,7 +32,10 @@ REGISTRARS: Final = allow(Role.OPERATOR, Role.REVIEWER, Role.OFFICE, Role.ADMIN)
 
 
 class ComplaintRequest(Input):
-    """A complaint to register. Without `redacted_summary`, one is drafted by masking personal data."""
+    """A complaint to register.
+
+    Without `redacted_summary`, one is drafted by masking personal data.
+    """
 
     campaign_id: str = Field(max_length=100)
     channel: ComplaintChannel

@@ -87,7 +87,7 @@ def check_visited_at(visited_at: datetime, now: datetime, *, may_backdate: bool)
 
 
 def check_items(checklist: Checklist, items: Sequence[CheckedItem], photos: int) -> None:
-    """Raise Rejected (422) unless each item is answered once and each 不符合 has a note or photo."""
+    """Raise Rejected (422) unless each item is answered once, each 不符合 with a note or photo."""
     labels = _labels(checklist)
     _check_item_ids(labels, [item.item_id for item in items])
     for item in items:

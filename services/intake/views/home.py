@@ -31,7 +31,10 @@ def _calendar() -> WorkCalendar:
 
 
 def today_in_words(now: datetime) -> str:
-    """Return `11-23（周一，工作日），本月还有 6 个工作日`. The rest of the month starts tomorrow."""
+    """Return `11-23（周一，工作日），本月还有 6 个工作日`.
+
+    The rest of the month starts tomorrow.
+    """
     day = now.astimezone(CHINA).date()
     calendar = _calendar()
     weekday = "一二三四五六日"[day.weekday()]

@@ -65,7 +65,9 @@ class CampaignRequest(UnitsRequest):
     units: list[UnitRequest] = Field(default_factory=list, title="参评单位", max_length=UNITS_MAX)
 
     def parse_scheme(self) -> Scheme:
-        """Return the scheme that is asked for. Raises Rejected (422) when there is none or it is wrong."""
+        """Return the scheme that is asked for. Raises Rejected (422) when there is none or it is
+        wrong.
+        """
         if self.rules:
             return actions.parse_scheme(self.rules, self.year)
         return actions.shipped_scheme(self.scheme, self.year)
@@ -78,7 +80,9 @@ class RulesRequest(Input):
     scheme: dict[str, Any] | None = Field(None, title="方案")
 
     def parse_scheme(self, year: int) -> Scheme:
-        """Return the scheme that is asked for. Raises Rejected (422) when there is none or it is wrong."""
+        """Return the scheme that is asked for. Raises Rejected (422) when there is none or it is
+        wrong.
+        """
         if self.scheme:
             return actions.scheme_from_json(self.scheme)
         if self.rules:
