@@ -62,8 +62,9 @@ class NotificationRule:
     `text` is the preset template. `stage` is the work that the notification asks for; deadline
     events bring their own. `due_field` is the field of the event that holds the date of the text;
     without it, that is the due date of `stage`. `notifies_owners` adds the owners of that stage to
-    `roles`. An `urgent` notification is sent at any hour. `badge` is its look on pages; "" shows a plain tag.
-    `escalates`: the supervisors' notification escalates unless the stage is resolved in time.
+    `roles`. An `urgent` notification is sent at any hour. `badge` is its look on pages; "" shows a
+    plain tag. `escalates`: the supervisors' notification escalates unless the stage is resolved in
+    time.
     """
 
     kind: NotificationKind
