@@ -12,12 +12,12 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from struct import iter_unpack
 from typing import Any, TypedDict
 
 Json = dict[str, Any]
-Row = Mapping[str, Any]
 ItemKey = tuple[str, str, int]
 """(instrument, group, item)."""
 Value = tuple[Fraction | None, int]
@@ -25,6 +25,32 @@ Value = tuple[Fraction | None, int]
 WeightedValue = tuple[Fraction, Fraction]
 LATEST_ONLY = {"rated", "visit", "finding", "sheet", "decision", "revoked"}
 ZERO = Fraction(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportedRow:
+    """A ledger row as it is exported; times and ids only have to sort and compare."""
+
+    event_id: Any
+    part: int
+    occurred_at: Any
+    unit_no: Any
+    measure: str
+    subject_id: Any
+    source_id: Any
+    kind: str | None
+    item: Any
+    detail: Any
+    late: bool | None
+    points: Any
+    option_no: Any
+    version: int
+
+    @classmethod
+    def of(cls, columns: Mapping[str, Any]) -> "ExportedRow":
+        """Return the row with these columns; other columns are ignored, missing ones are None."""
+        values: dict[str, Any] = {each.name: columns.get(each.name) for each in fields(cls)}
+        return cls(**values)
 
 
 class UnitResult(TypedDict):
@@ -43,7 +69,7 @@ class Recounter:
         self.rules: Json = json.loads(rules)
         self.unit_nos = sorted(unit_nos)
         self.ballots = 0
-        self._rows: list[Row] = []
+        self._rows: list[ExportedRow] = []
         self._answers: dict[tuple[str, str], Counter[tuple[int, int, int]]] = defaultdict(Counter)
 
     def add_ballot(self, instrument: str, group: str, packed: bytes) -> None:
@@ -51,9 +77,9 @@ class Recounter:
         self._answers[instrument, group].update(iter_unpack("<HBB", packed))
         self.ballots += 1
 
-    def add_row(self, row: Row) -> None:
-        """Add a ledger row by column name; times and ids only have to sort and compare."""
-        self._rows.append(row)
+    def add_row(self, columns: Mapping[str, Any]) -> None:
+        """Add a ledger row by column name."""
+        self._rows.append(ExportedRow.of(columns))
 
     @property
     def rows(self) -> int:
@@ -75,23 +101,23 @@ class Recounter:
                 by_unit[unit_no][instrument, group, item][option] += count
         return by_unit
 
-    def _rows_by_unit(self) -> dict[int, list[Row]]:
+    def _rows_by_unit(self) -> dict[int, list[ExportedRow]]:
         """Unit → its current rows; a rating belongs to the units that closed the case."""
         current = self._current_rows()
         kinds = _case_kinds(current)
         closed_by = _closing_units(current)
-        by_unit: dict[int, list[Row]] = defaultdict(list)
+        by_unit: dict[int, list[ExportedRow]] = defaultdict(list)
         for row in current:
-            with_kind = {**row, "kind": kinds.get(_subject(row))}
+            with_kind = replace(row, kind=kinds.get(_subject(row)))
             for unit_no in _owners(row, closed_by):
                 by_unit[unit_no].append(with_kind)
         return by_unit
 
-    def _current_rows(self) -> list[Row]:
+    def _current_rows(self) -> list[ExportedRow]:
         """Return the rows without superseded versions."""
         replaceable = [row for row in self._rows if _is_replaceable(row)]
         newest = _newest_versions(replaceable)
-        current = [row for row in replaceable if row["version"] == newest[_subject(row)]]
+        current = [row for row in replaceable if row.version == newest[_subject(row)]]
         return current + [row for row in self._rows if not _is_replaceable(row)]
 
 
@@ -99,7 +125,7 @@ class _Unit:
     """One unit's answers and ledger rows, and the rules applied to them."""
 
     def __init__(
-        self, rules: Json, answers: Mapping[ItemKey, Counter[int]], rows: list[Row]
+        self, rules: Json, answers: Mapping[ItemKey, Counter[int]], rows: list[ExportedRow]
     ) -> None:
         self.rules = rules
         self.answers = answers
@@ -187,22 +213,22 @@ class _Unit:
 
     def _points_lost(self, formula: Json) -> dict[str, Fraction]:
         """Visit → points of its findings."""
-        visits = (row for row in self._measured("visit") if row["detail"] == formula["instrument"])
+        visits = (row for row in self._measured("visit") if row.detail == formula["instrument"])
         lost = {_subject(row): ZERO for row in visits}
         for finding in self._measured("finding"):
             if _subject(finding) in lost:
                 lost[_subject(finding)] += self._finding_points(formula, finding)
         return lost
 
-    def _finding_points(self, formula: Json, finding: Row) -> Fraction:
+    def _finding_points(self, formula: Json, finding: ExportedRow) -> Fraction:
         amounts = {item["id"]: item["amount"] for item in self._instrument(formula)["items"]}
-        amount = Fraction(amounts.get(finding["item"], "0"))
-        return amount * Fraction(formula["severities"][finding["detail"]])
+        amount = Fraction(amounts.get(finding.item, "0"))
+        return amount * Fraction(formula["severities"][finding.detail])
 
     def _handling(self, formula: Json) -> Value:
         accepted = self._on_time("case_accepted", "accept")
         handled = self._on_time("case_closed", "handle")
-        rated = Counter(row["option_no"] for row in self._measured("rated"))
+        rated = Counter(row.option_no for row in self._measured("rated"))
         rates = {
             "accepted_on_time": _rate(accepted),
             "handled_on_time": _rate(handled),
@@ -220,14 +246,14 @@ class _Unit:
         value = None if mean is None else mean * 100 / Fraction(sheet.get("maximum", "100"))
         return value, len({_subject(row) for row in rows})
 
-    def _sheet_rows(self, sheet: Json) -> list[Row]:
-        rows = (row for row in self._measured("sheet") if row["detail"] == sheet["key"])
-        return [row for row in rows if row["points"] is not None]
+    def _sheet_rows(self, sheet: Json) -> list[ExportedRow]:
+        rows = (row for row in self._measured("sheet") if row.detail == sheet["key"])
+        return [row for row in rows if row.points is not None]
 
     # lookups
 
-    def _measured(self, measure: str) -> list[Row]:
-        return [row for row in self.rows if row["measure"] == measure]
+    def _measured(self, measure: str) -> list[ExportedRow]:
+        return [row for row in self.rows if row.measure == measure]
 
     def _instrument(self, formula: Json) -> Json:
         instruments: list[Json] = self.rules["instruments"]
@@ -248,7 +274,7 @@ class _Unit:
         """Case → finished on time."""
         finished = self._measured(measure)
         lapsed = {_subject(row) for row in self.rows if _is_lapse(row, deadline)}
-        late = {_subject(row) for row in finished if row["late"]} | lapsed
+        late = {_subject(row) for row in finished if row.late} | lapsed
         cases = {_subject(row) for row in finished} | late
         return {case: case not in late for case in cases}
 
@@ -276,7 +302,7 @@ class _Unit:
     def _disqualified(self) -> bool:
         rules = self.rules.get("vetoes", ())
         vetoes = {veto["id"] for veto in rules if veto["effect"] == "disqualified"}
-        return any(row["detail"] in vetoes for row in self._measured("decision"))
+        return any(row.detail in vetoes for row in self._measured("decision"))
 
     def _round(self, value: Fraction) -> Fraction:
         """Round half even."""
@@ -304,45 +330,45 @@ def _canonical(content: object) -> str:
     return json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
-def _subject(row: Row) -> str:
-    return str(row["subject_id"])
+def _subject(row: ExportedRow) -> str:
+    return str(row.subject_id)
 
 
-def _sort_key(row: Row) -> tuple[Any, str, int]:
-    return row["occurred_at"], str(row["event_id"]), row["part"]
+def _sort_key(row: ExportedRow) -> tuple[Any, str, int]:
+    return row.occurred_at, str(row.event_id), row.part
 
 
-def _is_replaceable(row: Row) -> bool:
-    return row["measure"] in LATEST_ONLY
+def _is_replaceable(row: ExportedRow) -> bool:
+    return row.measure in LATEST_ONLY
 
 
-def _newest_versions(rows: list[Row]) -> dict[str, int]:
+def _newest_versions(rows: list[ExportedRow]) -> dict[str, int]:
     """Subject → its highest version."""
     newest: dict[str, int] = {}
     for row in rows:
-        newest[_subject(row)] = max(newest.get(_subject(row), 0), row["version"])
+        newest[_subject(row)] = max(newest.get(_subject(row), 0), row.version)
     return newest
 
 
-def _case_kinds(rows: list[Row]) -> dict[str, str | None]:
+def _case_kinds(rows: list[ExportedRow]) -> dict[str, str | None]:
     """Case → its kind."""
-    opened = (row for row in rows if row["measure"] == "case_opened")
-    return {_subject(row): row["kind"] for row in opened}
+    opened = (row for row in rows if row.measure == "case_opened")
+    return {_subject(row): row.kind for row in opened}
 
 
-def _closing_units(rows: list[Row]) -> dict[str, set[int]]:
+def _closing_units(rows: list[ExportedRow]) -> dict[str, set[int]]:
     """Complaint → units that closed a case of it."""
     units: dict[str, set[int]] = defaultdict(set)
     for row in rows:
-        if row["measure"] == "case_closed" and row["unit_no"] is not None:
-            units[str(row["source_id"])].add(row["unit_no"])
+        if row.measure == "case_closed" and row.unit_no is not None:
+            units[str(row.source_id)].add(row.unit_no)
     return units
 
 
-def _owners(row: Row, closed_by: Mapping[str, set[int]]) -> set[int]:
-    if row["measure"] == "rated":
+def _owners(row: ExportedRow, closed_by: Mapping[str, set[int]]) -> set[int]:
+    if row.measure == "rated":
         return closed_by.get(_subject(row), set())
-    return {row["unit_no"]} - {None}
+    return {row.unit_no} - {None}
 
 
 def _option_points(options: Iterable[Json]) -> dict[int, Fraction]:
@@ -368,10 +394,10 @@ def _weighted_rates(formula: Json, rates: Mapping[str, Fraction | None]) -> list
     return [(weight, rate) for weight, rate in weighted if rate is not None and weight > 0]
 
 
-def _mean_given(item: Json, rows: list[Row]) -> Fraction | None:
+def _mean_given(item: Json, rows: list[ExportedRow]) -> Fraction | None:
     """Return the mean of the points given for one item of a score sheet."""
-    about = (row for row in rows if row["item"] == str(item["no"]))
-    given = [Fraction(str(row["points"])) for row in about]
+    about = (row for row in rows if row.item == str(item["no"]))
+    given = [Fraction(str(row.points)) for row in about]
     return sum(given, ZERO) / len(given) if given else None
 
 
@@ -398,16 +424,16 @@ def _rate(on_time: Mapping[str, bool]) -> Fraction | None:
     return Fraction(100 * sum(on_time.values()), len(on_time)) if on_time else None
 
 
-def _is_lapse(row: Row, deadline: str) -> bool:
-    return bool(row["measure"] == "deadline_lapsed" and row["detail"] == deadline)
+def _is_lapse(row: ExportedRow, deadline: str) -> bool:
+    return bool(row.measure == "deadline_lapsed" and row.detail == deadline)
 
 
-def _concerns(rule: Json, row: Row) -> bool:
-    if row["measure"] != rule["event"]:
+def _concerns(rule: Json, row: ExportedRow) -> bool:
+    if row.measure != rule["event"]:
         return False
-    if rule.get("kinds") and row["kind"] not in rule["kinds"]:
+    if rule.get("kinds") and row.kind not in rule["kinds"]:
         return False
-    return _detail(rule) in (None, row["detail"])
+    return _detail(rule) in (None, row.detail)
 
 
 def _detail(rule: Json) -> str | None:
