@@ -6,13 +6,19 @@ difference of two shown numbers reveals them.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
-from typing import Final
 from uuid import UUID
 
 from services.scoring.domain.arithmetic import exact, rounded
+from services.scoring.domain.breakdown_rows import (
+    LONG_SCALE,
+    BreakdownCount,
+    ComponentBreakdown,
+    hide_if_small,
+    mean_formula,
+    option_counts,
+)
 from services.scoring.domain.formulas import (
     accepted_on_time,
     find_sheet,
@@ -30,7 +36,7 @@ from services.scoring.domain.inputs import ScoreInputs, mean_points
 from services.scoring.domain.ledger import LedgerEntry
 from services.scoring.domain.wording import plain
 from shared.appraisal.calendar.working_days import SHANGHAI
-from shared.appraisal.labels import Severity, VisitMode
+from shared.appraisal.labels import VisitMode
 from shared.appraisal.schemes import (
     Formula,
     HandlingFormula,
@@ -45,61 +51,6 @@ from shared.appraisal.schemes import (
     ScoreSheetItem,
 )
 from shared.appraisal.schemes.questions import AnyQuestion, Choice
-
-SMALL_SAMPLE: Final = "样本不足"
-LONG_SCALE: Final = 6
-"""The formula of a question with this many choices leaves out those that nobody chose."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BreakdownCount:
-    """A count, and the points for each (None: not counted). `number` None: too few to be shown."""
-
-    label: str
-    code: str
-    number: int | None
-    points: Decimal | None
-
-    @property
-    def finding_text(self) -> str:
-        """A finding in words: its item, its severity, the points it costs."""
-        points = plain(-self.points) if self.points is not None else ""
-        return f"{self.label}（{Severity(self.code).label}）−{points}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComponentBreakdown:
-    """One row of a breakdown: a question to a group, a visit, a rate, an item of a sheet.
-
-    `weight`: against the other rows of the same `group`. `group_weight`: of the group against the
-    others. `base`: what the mark is the mean over, None when too small to be shown. `mark`: rounded
-    for display; the component's mark comes from the exact values. `formula`: with its numbers in
-    it, "" when there is nothing to compute.
-    """
-
-    key: str
-    label: str
-    weight: Decimal
-    base: int | None
-    mark: Decimal | None
-    counts: tuple[BreakdownCount, ...]
-    formula: str
-    group: str = ""
-    group_weight: Decimal = Decimal(1)
-    note: str = ""
-
-    @property
-    def weight_text(self) -> str:
-        return plain(self.weight)
-
-    @property
-    def group_weight_text(self) -> str:
-        return plain(self.group_weight)
-
-    @property
-    def has_data(self) -> bool:
-        """Whether anything was counted, even if too few to be shown."""
-        return self.base != 0 or any(count.number for count in self.counts)
 
 
 def break_down(inputs: ScoreInputs, formula: Formula) -> list[ComponentBreakdown]:
@@ -187,11 +138,11 @@ def _question_row(
         mark=mark,
         group="、".join(group.label for group in groups),
         group_weight=sum((group.weight for group in groups), Decimal(0)),
-        counts=_option_counts(choices, counts),
-        formula=_mean_formula(choices, counts, base, mark) if single and base else "",
+        counts=option_counts(choices, counts),
+        formula=mean_formula(choices, counts, base, mark) if single and base else "",
         note=_question_note(item, single=single),
     )
-    return _hide_if_small(scheme, row, counts)
+    return hide_if_small(scheme, row, counts)
 
 
 def _question_key(
@@ -226,12 +177,6 @@ def _merged_mean(
     return mean_of_present(weighted), sum(base for _, base in means)
 
 
-def _option_counts(
-    choices: Iterable[Choice | Option], counts: Mapping[int, int]
-) -> tuple[BreakdownCount, ...]:
-    return tuple(_option_count(choice, counts[choice.no]) for choice in choices)
-
-
 def _option_count(choice: Choice | Option, number: int) -> BreakdownCount:
     return BreakdownCount(
         label=choice.label,
@@ -239,36 +184,6 @@ def _option_count(choice: Choice | Option, number: int) -> BreakdownCount:
         number=number,
         points=choice.points,
     )
-
-
-def _hide_if_small(
-    scheme: Scheme, row: ComponentBreakdown, counts: Mapping[int, int]
-) -> ComponentBreakdown:
-    """Remove every number from a row of too few answers."""
-    if not 0 < sum(counts.values()) < scheme.publication.small_group:
-        return row
-    hidden = tuple(replace(count, number=None) for count in row.counts)
-    return replace(
-        row,
-        base=None,
-        mark=None,
-        formula="",
-        note=SMALL_SAMPLE,
-        counts=hidden,
-    )
-
-
-def _mean_formula(
-    choices: Sequence[Choice | Option],
-    counts: Mapping[int, int],
-    base: int,
-    mark: Decimal | None,
-) -> str:
-    """`(满意 301×100 + 基本满意 78×80 + 不满意 33×0) ÷ 412 = 88.20（不了解 47 份不计入）`."""
-    terms = " + ".join(_terms(choices, counts))
-    formula = f"({terms}) ÷ {base} = {mark}"
-    ignored = "、".join(_ignored(choices, counts))
-    return f"{formula}（{ignored}不计入）" if ignored else formula
 
 
 def _terms(choices: Sequence[Choice | Option], counts: Mapping[int, int]) -> Iterator[str]:
@@ -415,10 +330,10 @@ def _rating_row(inputs: ScoreInputs, formula: HandlingFormula) -> ComponentBreak
         weight=formula.rated,
         base=base,
         mark=mark,
-        counts=_option_counts(scheme.options, counts),
-        formula=_mean_formula(scheme.options, counts, base, mark) if base else "",
+        counts=option_counts(scheme.options, counts),
+        formula=mean_formula(scheme.options, counts, base, mark) if base else "",
     )
-    return _hide_if_small(scheme, row, counts)
+    return hide_if_small(scheme, row, counts)
 
 
 # ── score sheets ──────────────────────────────────────────────────────────────────────────────────

@@ -6,7 +6,8 @@ from decimal import Decimal
 from typing import Final
 
 from services.scoring.domain.adjustments import ScoreAdjustment, adjustments
-from services.scoring.domain.breakdown import ComponentBreakdown, break_down
+from services.scoring.domain.breakdown import break_down
+from services.scoring.domain.breakdown_rows import ComponentBreakdown
 from services.scoring.domain.inputs import ScoreInputs
 from services.scoring.domain.score import (
     ComponentScore,

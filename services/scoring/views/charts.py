@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from services.scoring.domain.breakdown import ComponentBreakdown
+from services.scoring.domain.breakdown_rows import ComponentBreakdown
 from services.scoring.domain.score import ComponentScore
 from shared.appraisal.schemes import Scheme
 

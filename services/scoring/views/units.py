@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from services.scoring.domain.breakdown import ComponentBreakdown
+from services.scoring.domain.breakdown_rows import ComponentBreakdown
 from services.scoring.domain.campaign import Campaign, CampaignUnit
 from services.scoring.domain.explanation import Explanation, explain_unit, redact_for_unit
 from services.scoring.domain.ledger import LedgerEntry
