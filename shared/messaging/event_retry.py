@@ -129,7 +129,7 @@ class EventRetry:
             if culprit is None:
                 raise _BufferChanged
             failure = dead_letters.failure_of(culprit.record, error, attempts)
-            await _dead_letter_buffered(tx, culprit, failure)
+            await _store_and_unbuffer(tx, culprit, failure)
         return culprit.record
 
     async def _dry_run(self, item: IncomingEvent, successors: int) -> bool:
@@ -155,7 +155,7 @@ class EventRetry:
 
     def _report(self, record: Record, error: Exception, attempts: int) -> None:
         group = self._processor.group
-        _count_dead_letter(group, record.topic)
+        _count_dead_lettered(group, record.topic)
         log_failure(
             "event dead-lettered",
             error,
@@ -167,7 +167,7 @@ class EventRetry:
         )
 
 
-def _count_dead_letter(group: str, topic: str) -> None:
+def _count_dead_lettered(group: str, topic: str) -> None:
     telemetry.events_dead_lettered.labels(group, topic).inc()
     telemetry.events_consumed.labels(group, topic, "dead_lettered").inc()
 
@@ -184,7 +184,7 @@ def _bounded_attempts() -> AsyncIterator[stamina.Attempt]:
     )
 
 
-async def _dead_letter_buffered(
+async def _store_and_unbuffer(
     tx: Transaction,
     culprit: IncomingEvent,
     failure: FailedRecord,

@@ -474,7 +474,7 @@ async def test_failed_replay_does_not_block_others(world, monkeypatch):
     assert await replay(world.consumer_db, world.recorder.on, None, by="tester") == (15, 15)
 
 
-async def test_discarded_dead_letter_never_takes_effect(world, monkeypatch):
+async def test_discarded_event_never_takes_effect(world, monkeypatch):
     async with world.run(consuming=False) as (publisher,):
         await world.publish(rated(uuid4()))
         await until(lambda: _all_sent(publisher.relay))

@@ -25,21 +25,21 @@ def list_pending(data: DataFolder = DATA) -> None:
     table = Table("service", "id", "event", "reason", "since", show_lines=True)
 
     async def add_rows(service: str, tx: Transaction) -> None:
-        for dead_letter in await store.pending(tx):
-            table.add_row(service, *_cells(dead_letter))
+        for pending in await store.pending(tx):
+            table.add_row(service, *_cells(pending))
         out.print(f"{service}: {await buffered_events.count(tx)} buffered")
 
     run(in_each_service(installed_settings(data), SERVICES, add_rows))
     out.print(table)
 
 
-def _cells(dead_letter: DeadLetter) -> tuple[str, str, str, str]:
-    event = (dead_letter.topic, dead_letter.type, dead_letter.aggregate, dead_letter.version)
+def _cells(pending: DeadLetter) -> tuple[str, str, str, str]:
+    event = (pending.topic, pending.type, pending.aggregate, pending.version)
     return (
-        str(dead_letter.id),
+        str(pending.id),
         " ".join(str(part) for part in event if part is not None),
-        f"{dead_letter.reason}: {dead_letter.detail}",
-        f"{dead_letter.dead_lettered_at:%Y-%m-%d %H:%M}Z",
+        f"{pending.reason}: {pending.detail}",
+        f"{pending.dead_lettered_at:%Y-%m-%d %H:%M}Z",
     )
 
 
