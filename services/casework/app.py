@@ -12,7 +12,10 @@ PREFIXES = ("/casework",)
 
 
 def build(
-    settings: Settings, *, own: CaseworkSettings | None = None, run_jobs: bool = True
+    settings: Settings,
+    *,
+    own: CaseworkSettings | None = None,
+    run_jobs: bool = True,
 ) -> Service:
     """Return the service. `own` are casework's settings, read from the environment by default."""
     own = own or CaseworkSettings()

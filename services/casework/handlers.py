@@ -19,7 +19,11 @@ on = Handlers()
 
 
 @on(CampaignPublished)
-async def store_campaign(tx: Transaction, event: CampaignPublished, meta: Meta) -> None:
+async def store_campaign(
+    tx: Transaction,
+    event: CampaignPublished,
+    meta: Meta,
+) -> None:
     await campaigns.store_campaign(tx, event)
 
 

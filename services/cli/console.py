@@ -74,7 +74,12 @@ class StepProgress:
         """Stop updating the terminal."""
         self._progress.stop()
 
-    def __call__(self, step: str, done: int, total: int) -> None:
+    def __call__(
+        self,
+        step: str,
+        done: int,
+        total: int,
+    ) -> None:
         if step not in self._tasks:
             self._tasks[step] = self._progress.add_task(step, total=total)
         self._progress.update(self._tasks[step], completed=done, total=total)

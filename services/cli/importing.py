@@ -30,7 +30,12 @@ from shared.security.policies import Account
 if TYPE_CHECKING:
     from services.intake.actions.imports import ImportJob
 
-IMPORTER: Final = Account(id=UUID(int=0), name="import", display_name="导入", role=Role.OFFICE)
+IMPORTER: Final = Account(
+    id=UUID(int=0),
+    name="import",
+    display_name="导入",
+    role=Role.OFFICE,
+)
 """The acting account of imports by command."""
 
 
@@ -151,7 +156,11 @@ async def _import_units(
     return ImportResult(len(rows), len(valid))
 
 
-async def _register_units(rows: list[MappedRow], campaign_id: str, settings: Settings) -> None:
+async def _register_units(
+    rows: list[MappedRow],
+    campaign_id: str,
+    settings: Settings,
+) -> None:
     from services.scoring.actions.campaigns import register_units
     from services.scoring.domain.register import UNIT_COLUMNS, unit_row
 

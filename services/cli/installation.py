@@ -14,7 +14,13 @@ from shared.runtime.service import Service
 from shared.storage.migrations import migrate
 
 
-def embedded_settings(stack: Stack, *, host: str, port: int, demo: bool) -> Settings:
+def embedded_settings(
+    stack: Stack,
+    *,
+    host: str,
+    port: int,
+    demo: bool,
+) -> Settings:
     """Return the settings of an embedded installation; the environment overrides the rest."""
     environment = "demo" if demo else os.environ.get("FENGPING_ENVIRONMENT", "production")
     return Settings(

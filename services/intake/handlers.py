@@ -22,7 +22,11 @@ on = Handlers(linger_seconds=0.1)
 
 
 @on(CampaignPublished)
-async def save_campaign(tx: Transaction, event: CampaignPublished, meta: Meta) -> None:
+async def save_campaign(
+    tx: Transaction,
+    event: CampaignPublished,
+    meta: Meta,
+) -> None:
     await campaigns.save(tx, event, meta.version)
 
 

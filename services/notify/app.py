@@ -48,7 +48,11 @@ def build_context(settings: Settings, own: NotifySettings) -> NotifyContext:
     )
 
 
-def _transports(settings: Settings, own: NotifySettings, ring: KeyRing) -> Transports:
+def _transports(
+    settings: Settings,
+    own: NotifySettings,
+    ring: KeyRing,
+) -> Transports:
     def signing_key(subscription_id: UUID) -> bytes:
         return ring.derive_key(f"webhook/{subscription_id}")
 

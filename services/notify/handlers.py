@@ -14,7 +14,11 @@ on = Handlers()
 
 
 @on(CampaignPublished)
-async def store_campaign_labels(tx: Transaction, event: CampaignPublished, meta: Meta) -> None:
+async def store_campaign_labels(
+    tx: Transaction,
+    event: CampaignPublished,
+    meta: Meta,
+) -> None:
     await reference.store_labels(tx, event)
 
 

@@ -10,7 +10,10 @@ from shared.storage.leaderboard import Leaderboard
 
 
 def build(
-    settings: Settings, *, own: ScoringSettings | None = None, run_jobs: bool = True
+    settings: Settings,
+    *,
+    own: ScoringSettings | None = None,
+    run_jobs: bool = True,
 ) -> Service:
     """Build the service. `own`: scoring's settings, by default read from the environment."""
     context = ScoringContext(settings=own or ScoringSettings())

@@ -51,7 +51,12 @@ def timestamp_column(*, nullable: bool = False) -> Any:
     )
 
 
-def text_column(default: str | None = "", *, key: bool = False, nullable: bool = False) -> Any:
+def text_column(
+    default: str | None = "",
+    *,
+    key: bool = False,
+    nullable: bool = False,
+) -> Any:
     """A text column."""
     return Field(
         default if default is not None or nullable else ...,
@@ -59,7 +64,13 @@ def text_column(default: str | None = "", *, key: bool = False, nullable: bool =
     )
 
 
-def int_column(kind: Any, default: Any = ..., *, key: bool = False, nullable: bool = False) -> Any:
+def int_column(
+    kind: Any,
+    default: Any = ...,
+    *,
+    key: bool = False,
+    nullable: bool = False,
+) -> Any:
     """An integer column of this SQL type, without a sequence."""
     return Field(
         default, sa_column=Column(kind, primary_key=key, nullable=nullable, autoincrement=False)

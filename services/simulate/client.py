@@ -12,6 +12,8 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import httpx2
 
+from services.simulate.errors import RequestRejected, Unanswered
+
 ATTEMPTS_MAX: Final = 10
 PAUSE_SECONDS: Final = 0.2
 PAUSE_SECONDS_MAX: Final = 5.0
@@ -29,20 +31,6 @@ Ballot = Sequence[tuple[int, int, int]]
 def id_of(*words: object) -> UUID:
     """Return an id or idempotency key that is always the same for the same words."""
     return uuid5(_ROOT, "/".join(map(str, words)))
-
-
-class RequestRejected(Exception):
-    """The system rejected the request. `sentence` is the message for a person."""
-
-    def __init__(self, status: int, sentence: str, field: str = "") -> None:
-        super().__init__(f"{status}: {sentence}")
-        self.status = status
-        self.sentence = sentence
-        self.field = field
-
-
-class Unanswered(Exception):
-    """There was no answer after the last attempt: the outcome of a write is unknown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,11 @@ from rich.console import Console
 from services.simulate import texts
 from services.simulate.accounts import OFFICE, SUPERVISOR
 from services.simulate.checkpoint import DemoCheckpoint
-from services.simulate.client import Client, Json, RequestRejected, Unanswered, id_of
+from services.simulate.client import Client, Json, id_of
 from services.simulate.demo_clock import DAYS, AdjustableClock, adjusted_rate
 from services.simulate.demo_console import DemoConsole, progress_line
 from services.simulate.demo_public import LIVE_BALLOTS, DemoPublic
+from services.simulate.errors import RequestRejected, Unanswered
 from services.simulate.requests import TargetCampaign
 from services.simulate.staff import ClientPool, DemoStaff, unit_qualities
 from services.simulate.timeline import (
@@ -231,7 +232,12 @@ class DemoRunner:
                 await free.acquire()
                 tasks.create_task(self._perform(position, event, free))
 
-    async def _perform(self, position: int, event: TimelineEvent, free: asyncio.Semaphore) -> None:
+    async def _perform(
+        self,
+        position: int,
+        event: TimelineEvent,
+        free: asyncio.Semaphore,
+    ) -> None:
         try:
             await self._public.perform(event)
         finally:
@@ -249,8 +255,8 @@ class DemoRunner:
             closed = self._staff.closed
             self._staff.closed = []
             for number in closed:
-                case = await supervisor.case(number)
-                await self._rate_case(number, case["origin"]["source_number"])
+                details = await supervisor.case(number)
+                await self._rate_case(number, details["origin"]["source_number"])
 
     async def _rate_case(self, number: str, complaint_number: str) -> None:
         query_code = self._public.query_codes.pop(complaint_number, "")

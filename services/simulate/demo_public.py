@@ -9,7 +9,8 @@ from typing import Final
 from services.simulate import texts
 from services.simulate.accounts import INSPECTOR, OPERATOR
 from services.simulate.checkpoint import DemoCheckpoint
-from services.simulate.client import Ballot, Client, Json, RequestRejected, id_of
+from services.simulate.client import Ballot, Client, Json, id_of
+from services.simulate.errors import RequestRejected
 from services.simulate.requests import TargetCampaign, ballot_answers, complaint_body, visit_body
 from services.simulate.staff import ClientPool
 from services.simulate.timeline import BALLOTS, KINDS, SEED, TimelineEvent, ballot_position
@@ -109,7 +110,12 @@ class DemoPublic:
         await self._client.submit_ballot(code, answers, key=event.key)
         self.sent["ballot"] += 1
 
-    def _answers(self, rng: Random, instrument: str, units: Sequence[DemoUnit]) -> Ballot:
+    def _answers(
+        self,
+        rng: Random,
+        instrument: str,
+        units: Sequence[DemoUnit],
+    ) -> Ballot:
         form = self._campaign.scheme.instrument(instrument)
         assert isinstance(form, Questionnaire), "ballots belong to a questionnaire"
         return ballot_answers(rng, self._campaign.scheme, form, units, self._quality)
@@ -139,7 +145,11 @@ def _fault_count(rng: Random, quality: float) -> int:
     return rng.choices((0, 1, 2, 3), weights)[0]
 
 
-def _ballot_units(rng: Random, instrument: str, number: int) -> list[DemoUnit]:
+def _ballot_units(
+    rng: Random,
+    instrument: str,
+    number: int,
+) -> list[DemoUnit]:
     if instrument == "hall":
         return rng.sample(UNITS, rng.randint(3, 7))
     if instrument == "contacts":

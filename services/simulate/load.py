@@ -19,7 +19,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from services.simulate.accounts import INSPECTOR, OFFICE, OPERATOR
-from services.simulate.client import Client, RequestRejected, id_of
+from services.simulate.client import Client, id_of
+from services.simulate.errors import RequestRejected
 from services.simulate.ledger import Ledger
 from services.simulate.load_run import LoadRun, LoadSummary, Operation, Senders
 from services.simulate.requests import TargetCampaign

@@ -11,15 +11,8 @@ from random import Random
 from typing import Final
 
 from services.simulate import texts
-from services.simulate.client import (
-    ApiResponse,
-    Ballot,
-    Client,
-    Json,
-    RequestRejected,
-    Unanswered,
-    id_of,
-)
+from services.simulate.client import ApiResponse, Ballot, Client, Json, id_of
+from services.simulate.errors import RequestRejected, Unanswered
 from services.simulate.ledger import Ledger, acknowledged
 from services.simulate.requests import TargetCampaign, ballot_answers, complaint_body, visit_body
 from shared.appraisal.schemes import Questionnaire
@@ -160,7 +153,12 @@ class LoadRun:
         if missing > 0:
             office = self._senders.office
             codes += await office.issue_tokens(self._campaign.id, instrument, group, missing)
-            await self._ledger.note(state="codes", instrument=instrument, group=group, codes=codes)
+            await self._ledger.note(
+                state="codes",
+                instrument=instrument,
+                group=group,
+                codes=codes,
+            )
         return codes
 
     def _codes_in_ledger(self, form_group: FormGroup) -> list[str]:
@@ -237,7 +235,12 @@ class LoadRun:
 
     def _invented_visit(self, rng: Random) -> Json:
         # Cut to the day: a repetition hours later must have the same content.
-        today = self._now().replace(hour=0, minute=0, second=0, microsecond=0)
+        today = self._now().replace(
+            hour=0,
+            minute=0,
+            second=0,
+            microsecond=0,
+        )
         campaign = self._campaign
         return visit_body(
             rng,

@@ -115,7 +115,11 @@ def _mood(rng: Random, quality: float) -> float:
     return min(max(rng.gauss(quality, 0.15), 0.0), 1.0)
 
 
-def _option(rng: Random, options: Sequence[int], mood: float) -> int:
+def _option(
+    rng: Random,
+    options: Sequence[int],
+    mood: float,
+) -> int:
     """Return one of the options, which go from best to worst; `mood` is 0 (bad) to 1."""
     position = int((1 - mood) * rng.uniform(0.4, 1.6) * len(options))
     return options[min(position, len(options) - 1)]
@@ -147,7 +151,11 @@ def visit_body(
     }
 
 
-def _failed_items(rng: Random, checklist: Checklist, faults: int) -> list[str]:
+def _failed_items(
+    rng: Random,
+    checklist: Checklist,
+    faults: int,
+) -> list[str]:
     """Return some items, in the order of the checklist."""
     failed = {item.id for item in rng.sample(checklist.items, faults)}
     return [item.id for item in checklist.items if item.id in failed]
@@ -158,6 +166,10 @@ def _checked_item(item_id: str, note: str | None) -> Json:
     return {"item_id": item_id, "result": result, "note": note or ""}
 
 
-def _described_finding(rng: Random, item_id: str, summary: str) -> Json:
+def _described_finding(
+    rng: Random,
+    item_id: str,
+    summary: str,
+) -> Json:
     severity = rng.choices(("minor", "ordinary", "serious"), (4, 5, 1))[0]
     return {"item_id": item_id, "severity": severity, "summary": summary}

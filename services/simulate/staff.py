@@ -16,7 +16,8 @@ import msgspec
 
 from services.simulate import texts
 from services.simulate.accounts import REVIEWER, SUPERVISOR, DemoAccount, handler_of, head_of
-from services.simulate.client import Client, Json, RequestRejected, id_of
+from services.simulate.client import Client, Json, id_of
+from services.simulate.errors import RequestRejected
 from services.simulate.units import UNITS, UNITS_BY_ID
 from shared.appraisal.calendar.holiday_notices import china
 from shared.appraisal.calendar.working_days import WorkCalendar
@@ -49,7 +50,11 @@ def _quality(rng: Random) -> float:
     return min(0.97, max(0.3, rng.gauss(0.78, 0.15)))
 
 
-def in_office_hours(at: datetime, calendar: WorkCalendar, rng: Random) -> datetime:
+def in_office_hours(
+    at: datetime,
+    calendar: WorkCalendar,
+    rng: Random,
+) -> datetime:
     """Return `at`, or the next instant within office hours."""
     opens, closes = OFFICE_HOURS
     local = at.astimezone(CHINA)
@@ -146,13 +151,23 @@ class DemoStaff:
             if belongs_to_demo(case.unit_id):
                 yield case, Random(f"{self.seed}/{case.number}/{case.version}")
 
-    def _is_ready(self, case: OpenCase, rng: Random, now: datetime) -> bool:
+    def _is_ready(
+        self,
+        case: OpenCase,
+        rng: Random,
+        now: datetime,
+    ) -> bool:
         if case.key not in self._act_at:
             self._act_at[case.key] = self._planned_at(case, rng, now)
         act_at = self._act_at[case.key]
         return act_at is not None and now >= act_at
 
-    def _planned_at(self, case: OpenCase, rng: Random, now: datetime) -> datetime | None:
+    def _planned_at(
+        self,
+        case: OpenCase,
+        rng: Random,
+        now: datetime,
+    ) -> datetime | None:
         """Return when a case is acted on: mostly in time; the worse the unit, the more often late
         or never.
         """
@@ -161,7 +176,12 @@ class DemoStaff:
             return self._in_office_hours(now + timedelta(hours=hours), rng)
         return self._planned_by_unit(case, rng, now)
 
-    def _planned_by_unit(self, case: OpenCase, rng: Random, now: datetime) -> datetime | None:
+    def _planned_by_unit(
+        self,
+        case: OpenCase,
+        rng: Random,
+        now: datetime,
+    ) -> datetime | None:
         weakness = 1 - self.quality.get(case.unit_id or "", QUALITY_DEFAULT)
         due = case.due_at
         luck = rng.random()
@@ -172,7 +192,12 @@ class DemoStaff:
             return self._in_office_hours((due or now) + late_by, rng)
         return self._planned_before(due, rng, now)
 
-    def _planned_before(self, due: datetime, rng: Random, now: datetime) -> datetime:
+    def _planned_before(
+        self,
+        due: datetime,
+        rng: Random,
+        now: datetime,
+    ) -> datetime:
         share = rng.uniform(0.1, 0.75)
         planned = self._in_office_hours(now + (due - now) * share, rng)
         latest = max(now, due - timedelta(hours=2))
@@ -238,7 +263,12 @@ class DemoStaff:
             return
         await self._submit(handler, case, texts.outcome(rng))
 
-    async def _submit(self, handler: Client, case: OpenCase, result: texts.HandlingResult) -> None:
+    async def _submit(
+        self,
+        handler: Client,
+        case: OpenCase,
+        result: texts.HandlingResult,
+    ) -> None:
         number, version = case.key
         body = {
             "account": result.account,
@@ -249,7 +279,12 @@ class DemoStaff:
         key = id_of(number, version, "submit")
         await handler.submit_result(number, body, key=key)
 
-    async def _extend(self, handler: Client, case: OpenCase, rng: Random) -> bool:
+    async def _extend(
+        self,
+        handler: Client,
+        case: OpenCase,
+        rng: Random,
+    ) -> bool:
         """Request an extension and approve it. Return False if the system rejects it."""
         number, version = case.key
         request = {"amount": EXTENSION_DAYS, "reason": rng.choice(texts.EXTENDED)}

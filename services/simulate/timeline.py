@@ -89,7 +89,12 @@ def _days(begins: date, *, first: int) -> list[date]:
     return [begins + timedelta(days=number) for number in range(first, DAYS)]
 
 
-def _instant(day: date, rng: Random, first_hour: int, last_hour: int) -> datetime:
+def _instant(
+    day: date,
+    rng: Random,
+    first_hour: int,
+    last_hour: int,
+) -> datetime:
     minutes = rng.randint(first_hour * 60, last_hour * 60)
     hour, minute = divmod(minutes, 60)
     second = rng.randrange(60)

@@ -97,7 +97,13 @@ def _registered_units() -> Iterator[DemoUnit]:
             yield _unit(line, unit_id=unit_id, unit_no=next(numbers), category=category)
 
 
-def _unit(line: str, *, unit_id: str, unit_no: int, category: str) -> DemoUnit:
+def _unit(
+    line: str,
+    *,
+    unit_id: str,
+    unit_no: int,
+    category: str,
+) -> DemoUnit:
     name, aliases, matters = (part.strip() for part in line.split("|"))
     return DemoUnit(
         unit_id=unit_id,

@@ -8,7 +8,11 @@ from pathlib import Path
 from shared.embedded import SetupError, cache_folder, prepare
 
 
-def show(step: str, done: int, total: int) -> None:
+def show(
+    step: str,
+    done: int,
+    total: int,
+) -> None:
     """Print one line per step, updated in place."""
     end = "\n" if done == total else ""
     print(f"\r{step} {done}/{total}", end=end, flush=True)

@@ -79,7 +79,11 @@ def jar_paths(cache: Path) -> list[Path]:
     return [cache / "jars" / jar.name for jar in locked_jars()]
 
 
-def fetch_jars(cache: Path, progress: Progress, cancelled: threading.Event) -> list[Path]:
+def fetch_jars(
+    cache: Path,
+    progress: Progress,
+    cancelled: threading.Event,
+) -> list[Path]:
     """Fetch the jars that are missing or damaged in `cache`; return all, in class path order.
 
     Blocking; ends early when `cancelled`. Raises SetupError if there is no network, if the disk is
@@ -165,7 +169,11 @@ def fetch_all(jars: list[Jar], cache: Path) -> Iterator[int]:
             pool.shutdown(cancel_futures=True)
 
 
-def fetch(jar: Jar, folder: Path, target: Path) -> None:
+def fetch(
+    jar: Jar,
+    folder: Path,
+    target: Path,
+) -> None:
     """Download one jar to `folder`, verify it, and move it to `target`. Raises SetupError."""
     try:
         path = download(jar, folder)

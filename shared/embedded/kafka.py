@@ -104,7 +104,13 @@ class Broker(ServerProcess):
     stop_seconds = 20.0
     transient_log_lines = ("Failed to acquire lock on file .lock",)
 
-    def __init__(self, data: Path, node: int, cluster: Cluster, cache: Path) -> None:
+    def __init__(
+        self,
+        data: Path,
+        node: int,
+        cluster: Cluster,
+        cache: Path,
+    ) -> None:
         super().__init__(
             f"kafka-{node}",
             data,
@@ -245,7 +251,11 @@ def remove_old_class_caches(cache: Path) -> None:
         old.unlink(missing_ok=True)
 
 
-def run_until_ready(broker: Broker, flag: str, cancelled: threading.Event) -> None:
+def run_until_ready(
+    broker: Broker,
+    flag: str,
+    cancelled: threading.Event,
+) -> None:
     """Run `broker` with the additional Java `flag` until it is ready, then stop it.
 
     It is killed when `cancelled`.

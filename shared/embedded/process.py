@@ -147,7 +147,11 @@ CAUSES = {
 }
 
 
-def setup_error(name: str, output: str, log: Path | None = None) -> SetupError:
+def setup_error(
+    name: str,
+    output: str,
+    log: Path | None = None,
+) -> SetupError:
     """Return the error that explains the last output of a server."""
     for phrase, (cause, hint) in CAUSES.items():
         if phrase.lower() in output.lower():
@@ -157,7 +161,11 @@ def setup_error(name: str, output: str, log: Path | None = None) -> SetupError:
     return SetupError(f"{name} cannot start: {lines[-1][:300]}", hint)
 
 
-def end(child: subprocess.Popen[bytes], stop_signal: int, seconds: float) -> None:
+def end(
+    child: subprocess.Popen[bytes],
+    stop_signal: int,
+    seconds: float,
+) -> None:
     """Stop `child` and wait; kill it after `seconds`. Blocking."""
     child.send_signal(stop_signal)
     try:
@@ -189,7 +197,14 @@ class ServerProcess(ABC):
     transient_log_lines: tuple[str, ...] = ()
     """Log messages of transient failures, after which the server is started again."""
 
-    def __init__(self, name: str, data: Path, *, port: int, folder: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        data: Path,
+        *,
+        port: int,
+        folder: Path,
+    ) -> None:
         self.name = name
         self.data = data
         self.port = port

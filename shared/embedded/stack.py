@@ -27,7 +27,11 @@ SUPERVISE_INTERVAL_SECONDS = 1.0
 RESTART_FAILURES_MAX = 5
 
 
-def no_progress(step: str, done: int, total: int) -> None:
+def no_progress(
+    step: str,
+    done: int,
+    total: int,
+) -> None:
     """Ignore the progress."""
 
 

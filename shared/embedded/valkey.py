@@ -25,7 +25,13 @@ SETTINGS = {
 class Valkey(ServerProcess):
     """One Valkey with a password; appends to its file every second."""
 
-    def __init__(self, data: Path, port: int, *, password: str) -> None:
+    def __init__(
+        self,
+        data: Path,
+        port: int,
+        *,
+        password: str,
+    ) -> None:
         super().__init__("valkey", data, port=port, folder=data / "valkey")
         self.url = f"redis://:{password}@127.0.0.1:{port}/0"
         self._password = password

@@ -210,7 +210,11 @@ LOG_FIELDS = frozenset(
 """The only fields of a log line; other fields are dropped."""
 
 
-def _add_request_id(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _add_request_id(
+    _: Any,
+    __: str,
+    line: MutableMapping[str, Any],
+) -> MutableMapping[str, Any]:
     """Add the trace id: the id of the request that caused this line, in whichever service."""
     if trace_id := current_trace_id():
         line.setdefault("request_id", trace_id)
@@ -218,7 +222,9 @@ def _add_request_id(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableM
 
 
 def _drop_unlisted_fields(
-    _: Any, __: str, line: MutableMapping[str, Any]
+    _: Any,
+    __: str,
+    line: MutableMapping[str, Any],
 ) -> MutableMapping[str, Any]:
     return {name: value for name, value in line.items() if name in LOG_FIELDS}
 

@@ -100,7 +100,10 @@ def ensure_trace(parent: str | None) -> Iterator[str]:
 
 @contextmanager
 def batch_span(
-    name: str, traces: Iterable[str | None], *, kind: SpanKind = SpanKind.INTERNAL
+    name: str,
+    traces: Iterable[str | None],
+    *,
+    kind: SpanKind = SpanKind.INTERNAL,
 ) -> Iterator[Span]:
     """Run the block in a span for several events: a child of the last trace, linked to the others.
 

@@ -124,14 +124,22 @@ def _node(schema: Schema, document: Schema) -> _Node:
     return _Node(document["$defs"][name], document)
 
 
-def _breaks(old: _Node, new: _Node, place: str) -> Iterator[str]:
+def _breaks(
+    old: _Node,
+    new: _Node,
+    place: str,
+) -> Iterator[str]:
     yield from _broken_constraints(old, new, place)
     yield from _broken_fields(old, new, place)
     for old_inner, new_inner in zip(old.inner, new.inner, strict=False):
         yield from _breaks(old_inner, new_inner, f"{place}[]")
 
 
-def _broken_constraints(old: _Node, new: _Node, place: str) -> Iterator[str]:
+def _broken_constraints(
+    old: _Node,
+    new: _Node,
+    place: str,
+) -> Iterator[str]:
     if len(old.list_of("anyOf")) != len(new.list_of("anyOf")):
         yield f"{place}: the alternatives changed"
     for keyword in _COMPARED_KEYWORDS:
@@ -143,7 +151,11 @@ def _broken_constraints(old: _Node, new: _Node, place: str) -> Iterator[str]:
         yield f"{place}: the allowed values changed"
 
 
-def _broken_fields(old: _Node, new: _Node, place: str) -> Iterator[str]:
+def _broken_fields(
+    old: _Node,
+    new: _Node,
+    place: str,
+) -> Iterator[str]:
     before = old.fields
     after = new.fields
     for name in before.keys() - after.keys():

@@ -38,7 +38,11 @@ def reason_of(error: BaseException) -> tuple[str, str]:
     return "handler", " at ".join(telemetry.describe(error).values())
 
 
-def failure_of(record: Record, error: BaseException, attempts: int) -> FailedRecord:
+def failure_of(
+    record: Record,
+    error: BaseException,
+    attempts: int,
+) -> FailedRecord:
     """Return the row that dead-letters `record` because of `error`."""
     reason, detail = reason_of(error)
     return FailedRecord(record, reason, detail, attempts)
@@ -116,7 +120,12 @@ async def _apply_one(
     return True
 
 
-async def discard(tx: Transaction, entry_id: int, *, by: str) -> bool:
+async def discard(
+    tx: Transaction,
+    entry_id: int,
+    *,
+    by: str,
+) -> bool:
     """Give up a dead letter for good; return False if it is not pending.
 
     Later versions of its aggregate stay buffered: discard only what the owner publishes again.

@@ -71,7 +71,12 @@ class EventRetry:
                 raise
             await self._give_up(item, error, attempts)
 
-    async def _give_up(self, item: Incoming, error: Exception, attempts: int) -> None:
+    async def _give_up(
+        self,
+        item: Incoming,
+        error: Exception,
+        attempts: int,
+    ) -> None:
         culprit = await self._give_up_successor(item, error, attempts)
         if culprit is None:
             await dead_letters.store(self._database, item.record, error, attempts)
@@ -153,7 +158,12 @@ class EventRetry:
             complete = len(result.applied) == 1 + successors
             raise _DryRunSucceeded if complete else _BufferChanged
 
-    def _report(self, record: Record, error: Exception, attempts: int) -> None:
+    def _report(
+        self,
+        record: Record,
+        error: Exception,
+        attempts: int,
+    ) -> None:
         group = self._processor.group
         _count_dead_lettered(group, record.topic)
         log_failure(

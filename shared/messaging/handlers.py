@@ -73,6 +73,10 @@ class Handlers:
             await dispatch(tx, list(run))
 
 
-async def _handle(handler: EventHandler[Any], tx: Transaction, incoming: IncomingEvent) -> None:
+async def _handle(
+    handler: EventHandler[Any],
+    tx: Transaction,
+    incoming: IncomingEvent,
+) -> None:
     with tracing.span(f"handle {incoming.meta.type}", parent=incoming.trace):
         await handler(tx, incoming.event(), incoming.meta)

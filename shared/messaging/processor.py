@@ -98,7 +98,12 @@ class BatchProcessor:
         for item in malformed:
             telemetry.events_dead_lettered.labels(self.group, item.record.topic).inc()
 
-    def _count(self, events: Sequence[IncomingEvent], outcome: str, count: int) -> None:
+    def _count(
+        self,
+        events: Sequence[IncomingEvent],
+        outcome: str,
+        count: int,
+    ) -> None:
         if count:
             topic = events[0].meta.topic
             telemetry.events_consumed.labels(self.group, topic, outcome).inc(count)

@@ -86,7 +86,12 @@ class ProgressWatch:
             self._set_gauges(tp, lag, positions[tp])
         return sum(lags.values())
 
-    def _set_gauges(self, tp: TopicPartition, lag: int, position: int) -> None:
+    def _set_gauges(
+        self,
+        tp: TopicPartition,
+        lag: int,
+        position: int,
+    ) -> None:
         labels = (self._group, tp.topic, tp.partition)
         telemetry.consumer_lag.labels(*labels).set(lag)
         telemetry.consumer_offset.labels(*labels).set(position)

@@ -65,7 +65,10 @@ class OutboxPublisher:
         return TopicPartition(self._settings.topic_prefix + row.topic, partition)
 
     async def _send_partition(
-        self, producer: AIOKafkaProducer, tp: TopicPartition, rows: Sequence[OutboxRow]
+        self,
+        producer: AIOKafkaProducer,
+        tp: TopicPartition,
+        rows: Sequence[OutboxRow],
     ) -> list[SentBatch]:
         """Pass the rows of one partition to the client in as few batches as possible."""
         sent_batches: list[SentBatch] = []

@@ -54,7 +54,11 @@ class Relay:
     """
 
     def __init__(
-        self, database: Database, settings: Settings, *, linger_seconds: float = 0.0
+        self,
+        database: Database,
+        settings: Settings,
+        *,
+        linger_seconds: float = 0.0,
     ) -> None:
         self.service = database.schema
         self._database = database

@@ -42,7 +42,11 @@ def _request_for(gap: VersionGap, now: datetime) -> ResendRequested:
     )
 
 
-async def resend(tx: Transaction, event: ResendRequested, _: Any) -> None:
+async def resend(
+    tx: Transaction,
+    event: ResendRequested,
+    _: Any,
+) -> None:
     """Handle a resend request: mark the versions of our aggregate unpublished."""
     if OWNERS.get(event.wanted_topic) == tx.service:
         await outbox.mark_unpublished(

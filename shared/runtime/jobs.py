@@ -77,7 +77,13 @@ class Jobs:
 class JobRunner:
     """Runs a service's jobs side by side until stopped."""
 
-    def __init__(self, database: Database, jobs: Jobs, *, context: Any) -> None:
+    def __init__(
+        self,
+        database: Database,
+        jobs: Jobs,
+        *,
+        context: Any,
+    ) -> None:
         self.clock_guard = ClockGuard(database)
         self._database = database
         self._service = database.schema

@@ -19,7 +19,12 @@ class SinglePortApp:
         ]
         self._longest_first = sorted(prefixes, key=lambda pair: -len(pair[0]))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         if scope["type"] == "lifespan":
             return await self._lifespan(receive, send)
         path = scope.get("path", "/")

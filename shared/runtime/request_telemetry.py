@@ -26,7 +26,12 @@ class RequestTelemetry:
         self._app = app
         self._service = service
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         with tracing.span(
@@ -59,13 +64,22 @@ class RequestTelemetry:
             self._record(scope, status, time.perf_counter() - started)
             _describe(span, scope, status)
 
-    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+    def _record(
+        self,
+        scope: Scope,
+        status: int,
+        seconds: float,
+    ) -> None:
         counter, histogram = _metrics(self._service, _route(scope), scope["method"], status)
         counter.inc()
         histogram.observe(seconds)
 
 
-def _describe(span: Span, scope: Scope, status: int) -> None:
+def _describe(
+    span: Span,
+    scope: Scope,
+    status: int,
+) -> None:
     if not span.is_recording():
         return
     span.update_name(f"{scope['method']} {_route(scope)}")

@@ -196,7 +196,12 @@ class KeyRing:
         wrapped_key = self._wrap(record_id, data_key, secrets.token_bytes(NONCE_BYTES))
         return SealedRecord(sealed.ciphertext, wrapped_key, self.current)
 
-    def _wrap(self, record_id: UUID | str, data_key: bytes, nonce: bytes) -> bytes:
+    def _wrap(
+        self,
+        record_id: UUID | str,
+        data_key: bytes,
+        nonce: bytes,
+    ) -> bytes:
         """Encrypt a data key under the current master key."""
         master_cipher = _master_cipher(self.master_keys[self.current])
         key_data = _associated_data(f"key {self.current}", record_id)
@@ -258,11 +263,20 @@ def _master_cipher(key: bytes) -> AESGCM:
     return AESGCM(key)
 
 
-def _encrypt(cipher: AESGCM, plain: bytes, associated_data: bytes, nonce: bytes) -> bytes:
+def _encrypt(
+    cipher: AESGCM,
+    plain: bytes,
+    associated_data: bytes,
+    nonce: bytes,
+) -> bytes:
     return AES_256_GCM + nonce + cipher.encrypt(nonce, plain, associated_data)
 
 
-def _decrypt(key: bytes, stored: bytes, associated_data: bytes) -> bytes:
+def _decrypt(
+    key: bytes,
+    stored: bytes,
+    associated_data: bytes,
+) -> bytes:
     algorithm = stored[:1]
     nonce = stored[1 : 1 + NONCE_BYTES]
     body = stored[1 + NONCE_BYTES :]

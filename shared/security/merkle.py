@@ -116,7 +116,12 @@ def inclusion_proof(hashes: Sequence[bytes], position: int) -> list[bytes]:
     return [*inclusion_proof(hashes[split:], position - split), Tree().grow(hashes[:split]).root]
 
 
-def proven_root(leaf: bytes, position: int, size: int, proof: Sequence[bytes]) -> bytes | None:
+def proven_root(
+    leaf: bytes,
+    position: int,
+    size: int,
+    proof: Sequence[bytes],
+) -> bytes | None:
     """Return the root to which `proof` leads from the leaf hash; None if it has the wrong length.
 
     If the root equals a signed one, the leaf is in that tree at that position.

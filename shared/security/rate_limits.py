@@ -105,7 +105,11 @@ class RateLimiter:
     """
 
     def __init__(
-        self, redis: Redis, *, secret: bytes, local: LocalRateLimiter | None = None
+        self,
+        redis: Redis,
+        *,
+        secret: bytes,
+        local: LocalRateLimiter | None = None,
     ) -> None:
         self._secret = hashlib.sha256(secret).digest()
         self._redis = redis

@@ -213,7 +213,10 @@ async def authenticate(request: HTTPConnection, *, touch: bool = True) -> Accoun
 
 
 async def find_account(
-    sessions: Sessions, credential: Credential | None, *, touch: bool
+    sessions: Sessions,
+    credential: Credential | None,
+    *,
+    touch: bool,
 ) -> Account | None:
     """Return the account of a credential."""
     return await sessions.find(credential.token, touch=touch) if credential else None

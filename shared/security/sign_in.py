@@ -17,7 +17,11 @@ ACCOUNT_FAILURES_MAX: Final = 100
 """Per account: locking somebody out takes twenty addresses, continuously."""
 
 
-async def count_login_attempt(limiter: RateLimiter, name: str, source: str) -> int | None:
+async def count_login_attempt(
+    limiter: RateLimiter,
+    name: str,
+    source: str,
+) -> int | None:
     """Count an attempt before the password is verified; return None, or the seconds to wait.
 
     `source` is the client's address. Counting first bounds concurrent attempts. Call
@@ -26,7 +30,11 @@ async def count_login_attempt(limiter: RateLimiter, name: str, source: str) -> i
     return await limiter.hit(*_login_limits(name, source))
 
 
-async def reset_login_failures(limiter: RateLimiter, name: str, source: str) -> None:
+async def reset_login_failures(
+    limiter: RateLimiter,
+    name: str,
+    source: str,
+) -> None:
     """Forget the failures of this account; those of the source network remain.
 
     The successful attempt itself does not count against the source: a hundred people in one office

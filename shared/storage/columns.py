@@ -13,7 +13,12 @@ def timestamp_column(*, nullable: bool = False, index: bool = False) -> Any:
     return Field(default=None, sa_column=column) if nullable else Field(sa_column=column)
 
 
-def text_column(*, primary_key: bool = False, unique: bool = False, default: Any = ...) -> Any:
+def text_column(
+    *,
+    primary_key: bool = False,
+    unique: bool = False,
+    default: Any = ...,
+) -> Any:
     """Return a text column that is never null."""
     column = Column(Text, primary_key=primary_key, unique=unique or None, nullable=False)
     return Field(default, sa_column=column)

@@ -52,7 +52,11 @@ class Database:
 
     @asynccontextmanager
     async def transaction(
-        self, context: Any = None, first_query: FirstQuery = NOW_QUERY, *, setup_sql: str = ""
+        self,
+        context: Any = None,
+        first_query: FirstQuery = NOW_QUERY,
+        *,
+        setup_sql: str = "",
     ) -> AsyncIterator[Transaction]:
         """Open a unit of work: commit on leaving the block, roll back on an exception.
 
@@ -175,7 +179,11 @@ Its owner sends a query every second.
 """
 
 
-async def direct_connection(url: str, schema: str, application: str) -> asyncpg.Connection:
+async def direct_connection(
+    url: str,
+    schema: str,
+    application: str,
+) -> asyncpg.Connection:
     """Open a connection outside of the pool, for session locks and LISTEN.
 
     The kernel keeps the connection of a frozen process alive: only the server can release its

@@ -43,7 +43,12 @@ class Leaderboard:
         self._lifetime_seconds = lifetime_seconds
         self._put = redis.register_script(_PUT)
 
-    async def put(self, campaign_id: str, category: str, scores: Mapping[str, float]) -> bool:
+    async def put(
+        self,
+        campaign_id: str,
+        category: str,
+        scores: Mapping[str, float],
+    ) -> bool:
         """Set new scores of some units; return False if there is no such board."""
         board = _board(campaign_id, category)
         try:
@@ -54,7 +59,10 @@ class Leaderboard:
         return all(found)
 
     async def top(
-        self, campaign_id: str, category: str, limit: int | None = None
+        self,
+        campaign_id: str,
+        category: str,
+        limit: int | None = None,
     ) -> list[LeaderboardEntry] | None:
         """Return the first `limit` entries, or all; None if the board must be rebuilt."""
         board = _board(campaign_id, category)
@@ -73,7 +81,10 @@ class Leaderboard:
         return _ranked([(unit.decode(), float(score)) for unit, score in found]) or None
 
     async def rebuild(
-        self, campaign_id: str, category: str, scores: Mapping[str, float]
+        self,
+        campaign_id: str,
+        category: str,
+        scores: Mapping[str, float],
     ) -> list[LeaderboardEntry]:
         """Replace the board by `scores` (unit id → score) and return its entries.
 

@@ -110,7 +110,11 @@ async def drift(url: str, service: str) -> list[Any]:
     return await _with_connection(url, service, compare)
 
 
-async def _with_connection(url: str, service: str, work: Callable[[Connection], T]) -> T:
+async def _with_connection(
+    url: str,
+    service: str,
+    work: Callable[[Connection], T],
+) -> T:
     engine = engine_for(url, service, "fengping-migrate", poolclass=NullPool)
     async with engine.begin() as connection:
         await connection.exec_driver_sql("set local lock_timeout = '2s'")
@@ -118,7 +122,11 @@ async def _with_connection(url: str, service: str, work: Callable[[Connection], 
         return await connection.run_sync(work)
 
 
-async def _revision(url: str, service: str, message: str) -> None:
+async def _revision(
+    url: str,
+    service: str,
+    message: str,
+) -> None:
     def write(connection: Connection) -> None:
         command.revision(
             _config_on(connection, service),

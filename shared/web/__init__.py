@@ -104,7 +104,12 @@ __all__ = [
 
 
 def install(
-    app: FastAPI, *, service: str, settings: Settings, version: str, templates: Path | None = None
+    app: FastAPI,
+    *,
+    service: str,
+    settings: Settings,
+    version: str,
+    templates: Path | None = None,
 ) -> None:
     """Install templates, static files, error handlers and security headers.
 

@@ -174,7 +174,11 @@ def error_response(
     return _problem_page(request, problem, back)
 
 
-def _problem_response(request: Request, problem: _Problem, field: str | None) -> Response:
+def _problem_response(
+    request: Request,
+    problem: _Problem,
+    field: str | None,
+) -> Response:
     errors = problem.errors
     if field and not errors:
         errors = [FieldError(field, problem.sentence)]
@@ -195,7 +199,11 @@ def _problem_response(request: Request, problem: _Problem, field: str | None) ->
     )
 
 
-def _problem_page(request: Request, problem: _Problem, back: str) -> Response:
+def _problem_page(
+    request: Request,
+    problem: _Problem,
+    back: str,
+) -> Response:
     response = render_page(
         request,
         "refusal.html" if is_htmx(request) else "error.html",

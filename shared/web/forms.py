@@ -221,7 +221,9 @@ def to_field_errors(
 
 
 def _field_error(
-    error: Mapping[str, Any], model: type[BaseModel] | None, texts: Mapping[str, list[str]]
+    error: Mapping[str, Any],
+    model: type[BaseModel] | None,
+    texts: Mapping[str, list[str]],
 ) -> FieldError:
     location = _location(error, has_model=model is not None)
     name = ".".join(location)
@@ -248,7 +250,13 @@ def _location(error: Mapping[str, Any], *, has_model: bool) -> list[str]:
 _REQUEST_PARTS: Final = frozenset({"body", "query", "path", "header", "cookie"})
 
 
-def _sentence(error: Mapping[str, Any], label: str, name: str, *, length: int) -> str:
+def _sentence(
+    error: Mapping[str, Any],
+    label: str,
+    name: str,
+    *,
+    length: int,
+) -> str:
     kind = str(error.get("type", ""))
     context = error.get("ctx") or {}
     own_sentence = _own_sentence(error, kind, context)
@@ -259,7 +267,11 @@ def _sentence(error: Mapping[str, Any], label: str, name: str, *, length: int) -
     return _MESSAGES.get(kind, _DEFAULT_MESSAGE).format(**words)
 
 
-def _own_sentence(error: Mapping[str, Any], kind: str, context: Mapping[str, Any]) -> str:
+def _own_sentence(
+    error: Mapping[str, Any],
+    kind: str,
+    context: Mapping[str, Any],
+) -> str:
     """Return the sentence of a validator of ours, if that is what failed."""
     if kind in ("value_error", "assertion_error"):
         return str(context.get("error", ""))

@@ -86,7 +86,12 @@ class RequestMiddleware:
         self.app = app
         self.https = https
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         nonce = scope["fengping.nonce"] = Nonce()
@@ -95,7 +100,12 @@ class RequestMiddleware:
             await self._respond(scope, receive, send, nonce, trace_id)
 
     async def _respond(
-        self, scope: Scope, receive: Receive, send: Send, nonce: Nonce, number: str
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        nonce: Nonce,
+        number: str,
     ) -> None:
         started = False
 
@@ -115,7 +125,10 @@ class RequestMiddleware:
             await response(scope, receive, send_with_headers)
 
     def _merge_headers(
-        self, response_headers: Iterable[RawHeader], nonce: Nonce, number: str
+        self,
+        response_headers: Iterable[RawHeader],
+        nonce: Nonce,
+        number: str,
     ) -> list[RawHeader]:
         """Return the response's headers with ours, which replace those of the same name.
 

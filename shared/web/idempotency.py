@@ -143,7 +143,12 @@ async def _store_outcomes(
 class IdempotentWrite:
     """Runs the action of one request at most once per key, in the request's transaction."""
 
-    def __init__(self, request: Request, tx: Transaction, key: IdempotencyKey) -> None:
+    def __init__(
+        self,
+        request: Request,
+        tx: Transaction,
+        key: IdempotencyKey,
+    ) -> None:
         self._request = request
         self._tx = tx
         self._key = key
@@ -262,7 +267,11 @@ class CoalescedWrite:
     coalescer: WriteCoalescer
 
     async def run(
-        self, action: BatchAction[ItemT, ResultT], item: ItemT, *, status: int = 201
+        self,
+        action: BatchAction[ItemT, ResultT],
+        item: ItemT,
+        *,
+        status: int = 201,
     ) -> StoredResponse:
         """Run `action` for `item`; return the response with the result as its body.
 

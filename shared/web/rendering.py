@@ -145,11 +145,21 @@ def preferences(request: Request) -> frozenset[str]:
     return frozenset(request.cookies.get(PREFERENCES_COOKIE, "").split(".")) & PREFERENCES
 
 
-def save_preferences(response: Response, preferences: frozenset[str], *, https: bool) -> None:
+def save_preferences(
+    response: Response,
+    preferences: frozenset[str],
+    *,
+    https: bool,
+) -> None:
     """Store `preferences` in a cookie for a year."""
     value = ".".join(sorted(preferences & PREFERENCES))
     response.set_cookie(
-        PREFERENCES_COOKIE, value, max_age=365 * 86400, samesite="lax", secure=https, httponly=True
+        PREFERENCES_COOKIE,
+        value,
+        max_age=365 * 86400,
+        samesite="lax",
+        secure=https,
+        httponly=True,
     )
 
 
@@ -214,7 +224,12 @@ DEADLINE_BADGES: Final = {
 """Name of a deadline's badge → its look, as in `ui.status`, and its label."""
 
 
-def install_templates(app: FastAPI, *, service: str, folder: Path | None) -> None:
+def install_templates(
+    app: FastAPI,
+    *,
+    service: str,
+    folder: Path | None,
+) -> None:
     """Set the templates and the name of a service."""
     app.state.templates = create_environment(folder)
     app.state.service = service

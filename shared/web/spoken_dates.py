@@ -84,7 +84,12 @@ _AGO: Final = re.compile(rf"(?:{_N}|(半))个?(分钟|小时|钟头|天|日|周|
 TEXT_MAX: Final = 40
 
 
-def parse_spoken_date(text: str, now: datetime, *, future: bool = False) -> ParsedTime:
+def parse_spoken_date(
+    text: str,
+    now: datetime,
+    *,
+    future: bool = False,
+) -> ParsedTime:
     """Return the instant that `text` names, relative to `now` (aware).
 
     A date without a year is the most recent one, or with `future` the next one. A time of day
@@ -128,7 +133,11 @@ def _parse_ago(found: re.Match[str], local_now: datetime) -> ParsedTime:
 # ── days ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _parse_day(text: str, today: date, future: bool) -> tuple[date | None, str]:
+def _parse_day(
+    text: str,
+    today: date,
+    future: bool,
+) -> tuple[date | None, str]:
     """Return the day, or None if the text names none, and the rest of the text."""
     for pattern, parse in _DAY_FORMS:
         found = pattern.match(text)
@@ -142,11 +151,19 @@ def _parse_day(text: str, today: date, future: bool) -> tuple[date | None, str]:
     return None, text
 
 
-def _relative(found: re.Match[str], today: date, future: bool) -> date:
+def _relative(
+    found: re.Match[str],
+    today: date,
+    future: bool,
+) -> date:
     return today + timedelta(days=_DAYS[found[1]])
 
 
-def _weekday(found: re.Match[str], today: date, future: bool) -> date:
+def _weekday(
+    found: re.Match[str],
+    today: date,
+    future: bool,
+) -> date:
     wanted = WEEKDAYS.index(found[2])
     if found[1]:
         monday = today - timedelta(days=today.weekday())
@@ -158,11 +175,19 @@ def _weekday(found: re.Match[str], today: date, future: bool) -> date:
     return today + timedelta(days=days_ahead)
 
 
-def _full_date(found: re.Match[str], today: date, future: bool) -> date:
+def _full_date(
+    found: re.Match[str],
+    today: date,
+    future: bool,
+) -> date:
     return date(int(found[1]), _number(found[2]), _number(found[3]))
 
 
-def _month_day(found: re.Match[str], today: date, future: bool) -> date:
+def _month_day(
+    found: re.Match[str],
+    today: date,
+    future: bool,
+) -> date:
     month = _number(found[1])
     day_of_month = _number(found[2])
     step = 1 if future else -1
@@ -176,11 +201,19 @@ def _month_day(found: re.Match[str], today: date, future: bool) -> date:
     raise UnparsableDate(NO_SUCH_DAY)
 
 
-def _exists(year: int, month: int, day_of_month: int) -> bool:
+def _exists(
+    year: int,
+    month: int,
+    day_of_month: int,
+) -> bool:
     return 1 <= month <= 12 and 1 <= day_of_month <= monthrange(year, month)[1]
 
 
-def _day_of_month(found: re.Match[str], today: date, future: bool) -> date:
+def _day_of_month(
+    found: re.Match[str],
+    today: date,
+    future: bool,
+) -> date:
     day_of_month = _number(found[2])
     is_last_month = bool(found[1])
     year, month = _months_away(today, -1 if is_last_month else 0)
@@ -211,7 +244,11 @@ _DAY_FORMS: Final[tuple[tuple[re.Pattern[str], _DayParser], ...]] = (
 # ── times of day ──────────────────────────────────────────────────────────────────────────────────
 
 
-def _parse_time_of_day(text: str, day: date | None, today: date) -> ParsedTime:
+def _parse_time_of_day(
+    text: str,
+    day: date | None,
+    today: date,
+) -> ParsedTime:
     found = re.match(rf"({_PART})", text)
     part = found[1] if found else ""
     rest = text.removeprefix(part)

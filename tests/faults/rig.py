@@ -25,7 +25,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from services.simulate.accounts import ADMIN, OFFICE
-from services.simulate.client import Client, RequestRejected, id_of
+from services.simulate.client import Client, id_of
+from services.simulate.errors import RequestRejected
 from services.simulate.load import Load, LoadSummary
 from services.simulate.units import UNITS
 from shared.appraisal.events import EVENTS, TOPICS

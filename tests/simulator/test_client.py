@@ -7,7 +7,8 @@ import httpx2
 import pytest
 
 from services.simulate import client as client_module
-from services.simulate.client import Client, RequestRejected, Unanswered, id_of
+from services.simulate.client import Client, id_of
+from services.simulate.errors import RequestRejected, Unanswered
 
 
 class FakeServer:

@@ -49,7 +49,11 @@ async def assign_case(
     return case
 
 
-async def _check_assignable(tx: Transaction, case: Case, unit_id: str) -> None:
+async def _check_assignable(
+    tx: Transaction,
+    case: Case,
+    unit_id: str,
+) -> None:
     if unit_id == case.unit_id:
         raise Rejected("本件已由该单位承办", field="unit_id")
     if not await campaigns.is_listed(tx, case.campaign_id, unit_id):

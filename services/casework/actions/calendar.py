@@ -63,7 +63,10 @@ class AmendmentPreview:
 
 
 async def preview_amendment(
-    tx: Transaction, amendment: Amendment, *, lock: bool = False
+    tx: Transaction,
+    amendment: Amendment,
+    *,
+    lock: bool = False,
 ) -> AmendmentPreview:
     """Compute what an amendment would move. Nothing is written."""
     old = await calendar.current(tx)
@@ -78,7 +81,9 @@ async def preview_amendment(
 
 
 async def _shift(
-    tx: Transaction, rows: Sequence[CaseDeadlineRow], new: WorkCalendar
+    tx: Transaction,
+    rows: Sequence[CaseDeadlineRow],
+    new: WorkCalendar,
 ) -> list[ShiftedDeadline]:
     case_ids = {row.case_id for row in rows}
     suspensions = await cases.suspensions_by_case(tx, list(case_ids))
@@ -86,7 +91,9 @@ async def _shift(
 
 
 def _shifted(
-    row: CaseDeadlineRow, new: WorkCalendar, suspensions: Sequence[Suspension]
+    row: CaseDeadlineRow,
+    new: WorkCalendar,
+    suspensions: Sequence[Suspension],
 ) -> ShiftedDeadline:
     terms = DeadlineTerms.from_json(row.terms)
     times = terms.compute(row.starts_at, new, ended_pauses(suspensions))
@@ -125,7 +132,11 @@ async def amend_calendar(
     return preview
 
 
-async def _apply(tx: Transaction, shifted: Sequence[ShiftedDeadline], version: str) -> None:
+async def _apply(
+    tx: Transaction,
+    shifted: Sequence[ShiftedDeadline],
+    version: str,
+) -> None:
     ids = [each.row.id for each in shifted]
     times = [each.shift.after for each in shifted]
     await deadlines.move(tx, ids, times)
@@ -149,14 +160,20 @@ def _row(
     )
 
 
-def _publish(tx: Transaction, affected: Sequence[ShiftedDeadline], version: str) -> None:
+def _publish(
+    tx: Transaction,
+    affected: Sequence[ShiftedDeadline],
+    version: str,
+) -> None:
     """Publish one event for each case, with all its deadlines that moved or became certain."""
     for _, of_case in groupby(affected, key=lambda each: each.row.case_id):
         tx.publish(_rescheduled(tx, list(of_case), version))
 
 
 def _rescheduled(
-    tx: Transaction, of_case: Sequence[ShiftedDeadline], version: str
+    tx: Transaction,
+    of_case: Sequence[ShiftedDeadline],
+    version: str,
 ) -> CaseRescheduled:
     row = of_case[0].row
     return CaseRescheduled(

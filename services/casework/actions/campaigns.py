@@ -28,7 +28,11 @@ async def store_campaign(tx: Transaction, event: CampaignPublished) -> None:
     await _sync_obligations(tx, event, Scheme.from_json(event.scheme))
 
 
-async def _sync_obligations(tx: Transaction, event: CampaignPublished, scheme: Scheme) -> None:
+async def _sync_obligations(
+    tx: Transaction,
+    event: CampaignPublished,
+    scheme: Scheme,
+) -> None:
     """Add new obligations, move those that the scheme moved, cancel those that it dropped.
 
     Obligations that were fulfilled or have lapsed stay as they are.
@@ -64,7 +68,11 @@ async def _add(
         tx.add(Deadline(**msgspec.structs.asdict(fields)))
 
 
-def _obligation(event: CampaignPublished, unit_id: str, rule: ObligationRule) -> Obligation:
+def _obligation(
+    event: CampaignPublished,
+    unit_id: str,
+    rule: ObligationRule,
+) -> Obligation:
     return Obligation(
         id=new_id(),
         campaign_id=event.campaign_id,

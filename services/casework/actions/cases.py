@@ -102,7 +102,12 @@ def event_fields(case: Case) -> dict[str, Any]:
     }
 
 
-def reject_pii(text: str, *, field: str, label: str) -> None:
+def reject_pii(
+    text: str,
+    *,
+    field: str,
+    label: str,
+) -> None:
     """Raise Rejected (422) if a text that others will read contains personal data."""
     kinds = _pii_kinds(text)
     if kinds:

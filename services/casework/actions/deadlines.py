@@ -187,7 +187,11 @@ def end_deadline(
     row.next_warn_at = None
 
 
-def _publish_lapse(tx: Transaction, row: Deadline, subject: Case | Obligation) -> None:
+def _publish_lapse(
+    tx: Transaction,
+    row: Deadline,
+    subject: Case | Obligation,
+) -> None:
     row.lapsed_at = tx.now
     tx.publish(_lapse(tx, row, subject))
     late = tx.now - row.due_at
@@ -195,7 +199,9 @@ def _publish_lapse(tx: Transaction, row: Deadline, subject: Case | Obligation) -
 
 
 def _lapse(
-    tx: Transaction, row: Deadline, subject: Case | Obligation
+    tx: Transaction,
+    row: Deadline,
+    subject: Case | Obligation,
 ) -> DeadlineLapsed | ObligationLapsed:
     if isinstance(subject, Case):
         return DeadlineLapsed(
@@ -216,7 +222,11 @@ def obligation_event_fields(obligation: Obligation) -> dict[str, Any]:
     }
 
 
-def count_deadline(event: str, kind: str, late_seconds: float) -> None:
+def count_deadline(
+    event: str,
+    kind: str,
+    late_seconds: float,
+) -> None:
     """Count a published lapse or warning, and how late it was published."""
     telemetry.deadlines_fired.labels(event, kind).inc()
     telemetry.deadline_late_seconds.labels(event).observe(max(late_seconds, 0))

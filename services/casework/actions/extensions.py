@@ -111,7 +111,11 @@ async def _open_request(tx: Transaction, case: Case) -> Extension:
     return request
 
 
-def _check_approver(request: Extension, rules: CaseRules, by: Account) -> None:
+def _check_approver(
+    request: Extension,
+    rules: CaseRules,
+    by: Account,
+) -> None:
     missing = missing_approvals(rules, request.approved_by)
     if by.role.value not in missing:
         raise Rejected(f"本申请尚待{role_names(missing)}审批", status=403)

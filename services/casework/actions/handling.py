@@ -50,7 +50,12 @@ def _set_handler(case: Case, handler: Account) -> None:
     case.handler_name = handler.display_name
 
 
-async def accept_cases(tx: Transaction, *, numbers: Sequence[str], by: Account) -> int:
+async def accept_cases(
+    tx: Transaction,
+    *,
+    numbers: Sequence[str],
+    by: Account,
+) -> int:
     """签收 of several cases; skip those that cannot be accepted any more. Returns how many were."""
     accepted = 0
     # Sorted, so that two people who accept overlapping lists cannot deadlock.
@@ -61,7 +66,11 @@ async def accept_cases(tx: Transaction, *, numbers: Sequence[str], by: Account) 
     return accepted
 
 
-async def _can_be_accepted(tx: Transaction, number: str, by: Account) -> bool:
+async def _can_be_accepted(
+    tx: Transaction,
+    number: str,
+    by: Account,
+) -> bool:
     case = await cases.lock(tx, number, by)
     return case is not None and CaseAction.ACCEPT in TRANSITIONS[CaseState(case.state)]
 
@@ -156,7 +165,11 @@ async def submit_result(
     return case
 
 
-def _reject_pii_in_result(account: str, measures: str, reply: str) -> None:
+def _reject_pii_in_result(
+    account: str,
+    measures: str,
+    reply: str,
+) -> None:
     reject_pii(account, field="account", label="办理情况")
     reject_pii(measures, field="measures", label="整改措施")
     reject_pii(reply, field="reply", label="公开答复")

@@ -37,7 +37,11 @@ async def start_joint_handling(
     return case
 
 
-async def _reject_excluded_name(tx: Transaction, case: Case, names: str) -> None:
+async def _reject_excluded_name(
+    tx: Transaction,
+    case: Case,
+    names: str,
+) -> None:
     """Raise Rejected if the names contain that of the unit that a 举报 accuses."""
     for unit in await campaigns.units(tx, case.campaign_id):
         if unit.unit_id == case.excluded_unit_id and unit.name in names:
@@ -45,7 +49,11 @@ async def _reject_excluded_name(tx: Transaction, case: Case, names: str) -> None
 
 
 async def end_joint_handling(
-    tx: Transaction, *, number: str, by: Account, expected_version: int | None = None
+    tx: Transaction,
+    *,
+    number: str,
+    by: Account,
+    expected_version: int | None = None,
 ) -> Case:
     """结束会办: the responsible unit continues alone."""
     case = await load_case(

@@ -37,7 +37,14 @@ async def pause_case(
         raise Rejected("办理期限已过，不能暂停计时")
     row.state = DeadlineState.PAUSED
     row.next_warn_at = None
-    tx.add(Suspension(case_id=case.id, reason=chosen.code, since=tx.now, until=until))
+    tx.add(
+        Suspension(
+            case_id=case.id,
+            reason=chosen.code,
+            since=tx.now,
+            until=until,
+        )
+    )
     record_transition(
         tx,
         case,
@@ -54,7 +61,11 @@ async def pause_case(
 
 
 async def resume_case(
-    tx: Transaction, *, number: str, by: Account, expected_version: int | None = None
+    tx: Transaction,
+    *,
+    number: str,
+    by: Account,
+    expected_version: int | None = None,
 ) -> Case:
     """恢复计时 before the agreed day."""
     case = await load_case(tx, number, CaseAction.RESUME, by, expected_version=expected_version)
@@ -73,7 +84,12 @@ async def resume_due_cases(tx: Transaction) -> bool:
     return len(due) == batch
 
 
-async def _resume(tx: Transaction, case: Case, suspension: Suspension, by: Account | None) -> None:
+async def _resume(
+    tx: Transaction,
+    case: Case,
+    suspension: Suspension,
+    by: Account | None,
+) -> None:
     suspension.ended_at = tx.now
     deadlines = await CaseDeadlines.of(tx, case)
     row = deadlines.active(DeadlineKind.HANDLE)

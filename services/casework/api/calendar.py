@@ -69,7 +69,9 @@ async def import_notice(
 
 
 async def _import(
-    tx: Transaction, user: Account, body: CalendarImportRequest
+    tx: Transaction,
+    user: Account,
+    body: CalendarImportRequest,
 ) -> CalendarImportResponse:
     amendment = Amendment.from_notice(body.text)
     return _response(await amend_calendar(tx, amendment, by=user, shorten=body.shorten))

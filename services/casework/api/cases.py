@@ -171,6 +171,10 @@ async def get_cases(
 
 
 @router.get("/cases/{number}", policy=READERS, response_model=CaseResponse)
-async def get_case(tx: Tx, user: CurrentUser, number: Number) -> CaseResponse:
+async def get_case(
+    tx: Tx,
+    user: CurrentUser,
+    number: Number,
+) -> CaseResponse:
     """办件详情."""
     return CaseResponse.model_validate(await case_details(tx, number, user))

@@ -23,7 +23,11 @@ def case_number(year: int, sequence: int) -> str:
     return f"ZF{year}-{sequence:06d}"
 
 
-def excluded_unit(kind: ComplaintKind, named: str | None, rules: CaseRules) -> str | None:
+def excluded_unit(
+    kind: ComplaintKind,
+    named: str | None,
+    rules: CaseRules,
+) -> str | None:
     """Return the unit that may neither handle nor see the case.
 
     It is the accused unit of a 举报, and of every other kind that the scheme lists. A scheme can
@@ -34,7 +38,11 @@ def excluded_unit(kind: ComplaintKind, named: str | None, rules: CaseRules) -> s
     return named if excluded else None
 
 
-def directly_assigned_unit(kind: ComplaintKind, named: str | None, rules: CaseRules) -> str | None:
+def directly_assigned_unit(
+    kind: ComplaintKind,
+    named: str | None,
+    rules: CaseRules,
+) -> str | None:
     """Return the unit that gets a new case without a reviewer; None if a reviewer decides."""
     if named is None or excluded_unit(kind, named, rules) == named:
         return None
@@ -47,7 +55,11 @@ def reject_excluded(unit: str, excluded: str | None) -> None:
         raise Rejected("举报件不得转被反映单位，请改选其他承办单位", field="unit_id", status=422)
 
 
-def returnable_until(assigned_at: datetime, rules: CaseRules, calendar: WorkCalendar) -> datetime:
+def returnable_until(
+    assigned_at: datetime,
+    rules: CaseRules,
+    calendar: WorkCalendar,
+) -> datetime:
     """Return the instant (UTC) until which a unit may return a case as not its own."""
     return due_at(assigned_at, rules.returning.limit, calendar).at
 

@@ -76,7 +76,11 @@ def _json(content: HolidayNotice | DayRule) -> str:
     return msgspec.json.encode(content).decode()
 
 
-def amended(calendar: WorkCalendar, kind: str, content: str) -> WorkCalendar:
+def amended(
+    calendar: WorkCalendar,
+    kind: str,
+    content: str,
+) -> WorkCalendar:
     """Return the calendar with one stored amendment. Raises CalendarError if it does not fit."""
     if kind == AmendmentKind.YEAR:
         return calendar.with_notice(msgspec.json.decode(content, type=HolidayNotice))

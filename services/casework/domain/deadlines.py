@@ -139,7 +139,11 @@ def new_case_deadline(
     )
 
 
-def working_days_taken(start: datetime, end: datetime, calendar: WorkCalendar) -> int:
+def working_days_taken(
+    start: datetime,
+    end: datetime,
+    calendar: WorkCalendar,
+) -> int:
     """Return the working days after the day of `start`, up to the day of `end`: 0 on one day."""
     return max(calendar.working_days_between(civil_day(start), civil_day(end)), 0)
 

@@ -50,7 +50,11 @@ def role_names(roles: Iterable[str]) -> str:
     return "、".join(Role(role).label for role in roles)
 
 
-def extend_terms(terms: DeadlineTerms, amount: int, rule: TimeLimit) -> DeadlineTerms:
+def extend_terms(
+    terms: DeadlineTerms,
+    amount: int,
+    rule: TimeLimit,
+) -> DeadlineTerms:
     """Return the terms extended by `amount`, in the unit of the extension's rule."""
     before = terms.extension.amount if terms.extension else 0
     extension = TimeLimit(before + amount, rule.unit, rule.closes, rule.roll)

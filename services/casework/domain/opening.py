@@ -84,7 +84,9 @@ def origins_of_visit(event: VisitSubmitted, campaign: CampaignRules) -> list[Cas
 
 
 def _origin_of_finding(
-    event: VisitSubmitted, finding: VisitFinding, campaign: CampaignRules
+    event: VisitSubmitted,
+    finding: VisitFinding,
+    campaign: CampaignRules,
 ) -> CaseOrigin:
     return CaseOrigin(
         source=CaseSource.VISIT,
@@ -222,7 +224,9 @@ def _case_fields(
 
 
 def _first_deadlines(
-    case: CaseFields, origin: CaseOrigin, now: datetime
+    case: CaseFields,
+    origin: CaseOrigin,
+    now: datetime,
 ) -> list[tuple[DeadlineKind, datetime]]:
     """The first deadlines and their starts.
 
@@ -256,7 +260,9 @@ def _first_history(case: CaseFields, now: datetime) -> list[HistoryFields]:
 
 
 def _events(
-    case: CaseFields, deadlines: list[DeadlineFields], now: datetime
+    case: CaseFields,
+    deadlines: list[DeadlineFields],
+    now: datetime,
 ) -> list[CaseOpened | CaseAssigned]:
     sets = tuple(
         DeadlineSet(

@@ -140,7 +140,11 @@ def _affected_case(deadline: ShiftedDeadline) -> AffectedCase:
 
 
 @router.post("/calendar/preview", policy=ADMIN)
-async def preview_page(request: Request, tx: Tx, user: CurrentUser) -> Response:
+async def preview_page(
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+) -> Response:
     """Show what an amendment would do; nothing is written."""
     form = await read_form(request, AmendmentForm)
     preview = await _preview(tx, form)

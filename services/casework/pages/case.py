@@ -143,7 +143,10 @@ def named_unit(case: CaseDetails) -> str | None:
 
 
 async def unit_choices(
-    tx: Transaction, case: CaseDetails, *, without: Container[str | None]
+    tx: Transaction,
+    case: CaseDetails,
+    *,
+    without: Container[str | None],
 ) -> list[tuple[str, str]]:
     """Return (id, name) of the units of the case's campaign, without some of them."""
     units = await campaigns.units(tx, case.campaign.id)

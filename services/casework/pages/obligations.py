@@ -26,7 +26,11 @@ class FulfilmentForm(Input):
 
 
 @router.get("/obligations", policy=READERS)
-async def obligations_page(request: Request, tx: Tx, user: CurrentUser) -> Response:
+async def obligations_page(
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+) -> Response:
     return await _render(request, tx, user, Form[Any]())
 
 

@@ -132,7 +132,12 @@ def _tiles(counts: CaseCounts) -> list[dict[str, object]]:
     ]
 
 
-def _deadline_tile(status: str, count: int, *, tone: str) -> dict[str, object]:
+def _deadline_tile(
+    status: str,
+    count: int,
+    *,
+    tone: str,
+) -> dict[str, object]:
     return {
         "label": DEADLINE_FILTERS[status],
         "value": count,
@@ -157,7 +162,11 @@ async def accept_selected(
 
 
 @router.get("/palette", policy=READERS)
-async def palette(tx: Tx, user: CurrentUser, q: SearchText = "") -> Response:
+async def palette(
+    tx: Tx,
+    user: CurrentUser,
+    q: SearchText = "",
+) -> Response:
     matches = await search_cases(tx, user, q)
     return JSONResponse(palette_results([_palette_result(match) for match in matches]))
 

@@ -127,7 +127,11 @@ async def units(tx: Transaction, campaign_id: str) -> list[UnitChoice]:
     return [UnitChoice(*tuple(row)) for row in rows]
 
 
-async def is_listed(tx: Transaction, campaign_id: str, unit_id: str) -> bool:
+async def is_listed(
+    tx: Transaction,
+    campaign_id: str,
+    unit_id: str,
+) -> bool:
     """Return whether the register lists the unit now."""
     unit = await tx.scalar(
         select(col(RegisteredUnit.unit_id)).where(

@@ -235,7 +235,10 @@ class StateCount:
 
 
 async def count_by_state(
-    tx: Transaction, user: Account, *, soon_before: datetime
+    tx: Transaction,
+    user: Account,
+    *,
+    soon_before: datetime,
 ) -> list[StateCount]:
     """Count the cases this person may see. Only open cases are late or due soon."""
     records = await tx.fetch(
@@ -297,7 +300,11 @@ class CaseMatch:
     state: str
 
 
-async def search(tx: Transaction, user: Account, q: str) -> list[CaseMatch]:
+async def search(
+    tx: Transaction,
+    user: Account,
+    q: str,
+) -> list[CaseMatch]:
     """Return the newest cases whose number or redacted summary contains `q`."""
     records = await tx.fetch(
         f"""

@@ -35,7 +35,11 @@ def _visible(user: Account) -> list[ColumnElement[bool]]:
     ]
 
 
-async def lock(tx: Transaction, number: str, user: Account) -> Case | None:
+async def lock(
+    tx: Transaction,
+    number: str,
+    user: Account,
+) -> Case | None:
     """Return the case, locked until the transaction ends; None if this person may not find it."""
     # NO KEY UPDATE: rows that only reference the case need not wait for it.
     return await tx.scalar(
@@ -55,7 +59,11 @@ class CaseRow:
     named_unit_name: str | None
 
 
-async def get(tx: Transaction, number: str, user: Account) -> CaseRow | None:
+async def get(
+    tx: Transaction,
+    number: str,
+    user: Account,
+) -> CaseRow | None:
     """Return a case to be shown; None if this person may not find it."""
     unit, named = aliased(RegisteredUnit), aliased(RegisteredUnit)
     statement = (
@@ -169,7 +177,11 @@ async def lock_due_suspensions(tx: Transaction, limit: int) -> list[tuple[Case, 
     return [(case, suspension) for case, suspension in map(tuple, rows)]
 
 
-async def set_repeats(tx: Transaction, complaint_id: UUID, repeats: int) -> None:
+async def set_repeats(
+    tx: Transaction,
+    complaint_id: UUID,
+    repeats: int,
+) -> None:
     """Store how often the complaint was repeated."""
     await tx.run(
         "update cases set repeats = $3 where source = $1 and source_id = $2",
@@ -179,7 +191,11 @@ async def set_repeats(tx: Transaction, complaint_id: UUID, repeats: int) -> None
     )
 
 
-async def set_rating(tx: Transaction, complaint_id: UUID, option: int) -> None:
+async def set_rating(
+    tx: Transaction,
+    complaint_id: UUID,
+    option: int,
+) -> None:
     """Store how the complainant rated the handling."""
     await tx.run(
         "update cases set rating = $3 where source = $1 and source_id = $2",

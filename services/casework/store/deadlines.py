@@ -112,7 +112,11 @@ async def claim_warned(tx: Transaction, limit: int) -> list[ClaimedDeadline]:
     return await _claim(tx, statement, limit)
 
 
-async def _claim(tx: Transaction, statement: str, limit: int) -> list[ClaimedDeadline]:
+async def _claim(
+    tx: Transaction,
+    statement: str,
+    limit: int,
+) -> list[ClaimedDeadline]:
     records = await tx.fetch(statement, limit)
     return [ClaimedDeadline(**record) for record in records]
 
@@ -251,7 +255,11 @@ async def running_between(
     return [CaseDeadlineRow(**record) for record in records]
 
 
-async def move(tx: Transaction, ids: Sequence[UUID], times: Sequence[DeadlineTimes]) -> None:
+async def move(
+    tx: Transaction,
+    ids: Sequence[UUID],
+    times: Sequence[DeadlineTimes],
+) -> None:
     """Move deadlines to new times. A deadline that was warned is not warned again."""
     await tx.run(
         """

@@ -43,7 +43,11 @@ async def lock_of_campaign(
     return {(row.obligation.unit_id, row.obligation.obligation_rule_id): row for row in obligations}
 
 
-async def lock(tx: Transaction, obligation_id: UUID, user: Account) -> ObligationRow | None:
+async def lock(
+    tx: Transaction,
+    obligation_id: UUID,
+    user: Account,
+) -> ObligationRow | None:
     """Return an obligation, locked; None if this person may not find it."""
     statement = _with_deadline().where(col(Obligation.id) == obligation_id)
     scope = CaseScope.of(user)

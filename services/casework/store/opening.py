@@ -31,7 +31,9 @@ from fresh join reserved using (year)
 
 
 async def reserve_numbers(
-    tx: Transaction, origins: Sequence[CaseOrigin], years: Sequence[int]
+    tx: Transaction,
+    origins: Sequence[CaseOrigin],
+    years: Sequence[int],
 ) -> dict[tuple[CaseSource, UUID], int]:
     """Reserve a number for every origin that has no case yet, in their order.
 
@@ -51,7 +53,11 @@ def _columns(struct: type[msgspec.Struct]) -> str:
     return ", ".join(struct.__struct_fields__)
 
 
-def _insert(table: str, struct: type[msgspec.Struct], argument: int) -> str:
+def _insert(
+    table: str,
+    struct: type[msgspec.Struct],
+    argument: int,
+) -> str:
     """An insert of rows given as JSON, by the names of their columns."""
     columns = _columns(struct)
     return f"""

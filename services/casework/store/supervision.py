@@ -27,7 +27,12 @@ class UnitStatistics:
     dissatisfied: int
 
 
-async def by_unit(tx: Transaction, *, since: datetime, due: DueSoon) -> list[UnitStatistics]:
+async def by_unit(
+    tx: Transaction,
+    *,
+    since: datetime,
+    due: DueSoon,
+) -> list[UnitStatistics]:
     """Return the statistics of every unit with open cases or cases closed since `since`."""
     records = await tx.fetch(
         f"""
@@ -79,7 +84,12 @@ class SupervisionCounts:
     dissatisfied: int
 
 
-async def counts(tx: Transaction, *, unsigned_since: datetime, due: DueSoon) -> SupervisionCounts:
+async def counts(
+    tx: Transaction,
+    *,
+    unsigned_since: datetime,
+    due: DueSoon,
+) -> SupervisionCounts:
     """Count what a supervisor has to look at, in one pass."""
     record = await tx.fetchrow(
         f"""

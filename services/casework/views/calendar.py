@@ -26,7 +26,11 @@ class DayCell:
     known: bool
 
 
-def month_weeks(first: date, shown: WorkCalendar, current: WorkCalendar) -> list[list[DayCell]]:
+def month_weeks(
+    first: date,
+    shown: WorkCalendar,
+    current: WorkCalendar,
+) -> list[list[DayCell]]:
     """Return the weeks of a month, Monday first."""
     weeks = Calendar().monthdatescalendar(first.year, first.month)
     return [[_cell(day, first, shown, current) for day in week] for week in weeks]

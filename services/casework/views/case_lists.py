@@ -88,7 +88,11 @@ async def list_cases(
     return CaseListPage(items, total, page, last_page=max(1, -(-total // rows_per_page)))
 
 
-def _item(row: CaseListRow, days: WorkCalendar, now: datetime) -> CaseListItem:
+def _item(
+    row: CaseListRow,
+    days: WorkCalendar,
+    now: datetime,
+) -> CaseListItem:
     deadline = row.deadline
     return CaseListItem(
         number=row.number,
@@ -140,7 +144,11 @@ async def count_cases(tx: Transaction, user: Account) -> CaseCounts:
     )
 
 
-async def search_cases(tx: Transaction, user: Account, q: str) -> list[CaseMatch]:
+async def search_cases(
+    tx: Transaction,
+    user: Account,
+    q: str,
+) -> list[CaseMatch]:
     """Return cases for the command palette."""
     text = q.strip()
     return await case_lists.search(tx, user, text) if text else []

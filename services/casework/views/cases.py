@@ -165,7 +165,11 @@ class _LoadedCase:
     suspensions: list[Suspension]
 
 
-async def case_details(tx: Transaction, number: str, user: Account) -> CaseDetails:
+async def case_details(
+    tx: Transaction,
+    number: str,
+    user: Account,
+) -> CaseDetails:
     """Return a case. Raises Rejected (404) if this person may not find it."""
     row = await cases.get(tx, number, user)
     if row is None:
@@ -184,7 +188,11 @@ async def case_details(tx: Transaction, number: str, user: Account) -> CaseDetai
     return _details(loaded, user, tx.now)
 
 
-def _details(loaded: _LoadedCase, user: Account, now: datetime) -> CaseDetails:
+def _details(
+    loaded: _LoadedCase,
+    user: Account,
+    now: datetime,
+) -> CaseDetails:
     case = loaded.row.case
     campaign = loaded.campaign
     shown_deadlines = [
@@ -247,7 +255,11 @@ def _offered_actions(
     return offered.actions()
 
 
-def _return_limit(case: Case, campaign: CampaignRules, days: WorkCalendar) -> datetime | None:
+def _return_limit(
+    case: Case,
+    campaign: CampaignRules,
+    days: WorkCalendar,
+) -> datetime | None:
     if case.assigned_at is None:
         return None
     return returnable_until(case.assigned_at, campaign.case_rules, days)
@@ -268,7 +280,11 @@ def _origin(row: CaseRow, user: Account) -> OriginDetails | None:
     )
 
 
-def _history(rows: list[HistoryRow], case: Case, user: Account) -> list[HistoryEntryDetails]:
+def _history(
+    rows: list[HistoryRow],
+    case: Case,
+    user: Account,
+) -> list[HistoryEntryDetails]:
     """The history. A unit does not read what another unit did or wrote before it."""
     if user.role in UNIT_ROLES:
         rows = [row for row in rows if row.entry.unit_id == case.unit_id]
@@ -290,7 +306,9 @@ def _history_entry(row: HistoryRow) -> HistoryEntryDetails:
 
 
 def _visible_submissions(
-    submissions: list[Submission], case: Case, user: Account
+    submissions: list[Submission],
+    case: Case,
+    user: Account,
 ) -> list[Submission]:
     """The results. A unit does not read those of a unit that had the case before it."""
     if user.role not in UNIT_ROLES:

@@ -44,7 +44,11 @@ class StoredDeadline(Protocol):
     def terms(self) -> str: ...
 
 
-def progress(deadline: StoredDeadline, days: WorkCalendar, now: datetime) -> DeadlineProgress:
+def progress(
+    deadline: StoredDeadline,
+    days: WorkCalendar,
+    now: datetime,
+) -> DeadlineProgress:
     """Return how a deadline stands at `now`."""
     if deadline.state not in ACTIVE_STATES:
         # The published lapse decides: an end at the very moment of the lapse is late everywhere.

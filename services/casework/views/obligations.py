@@ -39,7 +39,11 @@ async def list_obligations(tx: Transaction, user: Account) -> list[ObligationDet
     return [_details(row, days, tx.now) for row in await obligations.find(tx, user)]
 
 
-def _details(row: ObligationRow, days: WorkCalendar, now: datetime) -> ObligationDetails:
+def _details(
+    row: ObligationRow,
+    days: WorkCalendar,
+    now: datetime,
+) -> ObligationDetails:
     obligation = row.obligation
     return ObligationDetails(
         id=obligation.id,

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from services.cli.console import DATA, DataFolder, out, run
 from services.cli.demo import demo_password
-from services.simulate.client import RequestRejected, Unanswered
+from services.simulate.errors import RequestRejected, Unanswered
 from services.simulate.load import ForeignHost, Load
 from services.simulate.load_run import LoadSummary
 

@@ -51,7 +51,13 @@ async def create_account(
     return account
 
 
-async def sign_in(tx: Transaction, *, name: str, password: str, agent: str) -> Account | None:
+async def sign_in(
+    tx: Transaction,
+    *,
+    name: str,
+    password: str,
+    agent: str,
+) -> Account | None:
     """Return the account with this name and password, or None. `agent` is the User-Agent header.
 
     An unknown name takes as long as a wrong password.
@@ -70,7 +76,11 @@ async def sign_in(tx: Transaction, *, name: str, password: str, agent: str) -> A
     return account
 
 
-async def _verify(tx: Transaction, name: str, password: str) -> StoredAccount | None:
+async def _verify(
+    tx: Transaction,
+    name: str,
+    password: str,
+) -> StoredAccount | None:
     known = await store.find_by_name(tx, normalise_name(name))
     usable = known if known and not known.disabled else None
     password_hash = usable.password_hash if usable else None
@@ -133,7 +143,13 @@ async def change_account(
     return changed
 
 
-async def reset_password(tx: Transaction, account_id: UUID, *, password: str, by: Account) -> None:
+async def reset_password(
+    tx: Transaction,
+    account_id: UUID,
+    *,
+    password: str,
+    by: Account,
+) -> None:
     """Set the password of another account. Raises Rejected (404, 422), CacheUnavailable."""
     known = await _get(tx, account_id)
     check_password(password, name=known.account.name)
@@ -142,7 +158,12 @@ async def reset_password(tx: Transaction, account_id: UUID, *, password: str, by
     await _end_sessions(tx, account_id)
 
 
-async def end_other_sessions(tx: Transaction, *, account: Account, keep: str) -> None:
+async def end_other_sessions(
+    tx: Transaction,
+    *,
+    account: Account,
+    keep: str,
+) -> None:
     """退出其他设备: end all sessions except the one with token `keep`."""
     tx.audit("account.sessions_ended", account.id, str(account.id))
     await _end_sessions(tx, account.id, keep)
@@ -155,7 +176,11 @@ async def _get(tx: Transaction, account_id: UUID) -> StoredAccount:
     return known
 
 
-async def _end_sessions(tx: Transaction, account_id: UUID, keep: str | None = None) -> None:
+async def _end_sessions(
+    tx: Transaction,
+    account_id: UUID,
+    keep: str | None = None,
+) -> None:
     sessions = context_of(tx).sessions
     if sessions is not None:
         await sessions.revoke_all(account_id, keep=keep)

@@ -19,7 +19,11 @@ MEDIA_TYPES: Final[dict[Version, str]] = {
 }
 
 
-async def upload(tx: Transaction, form_draft: UUID, body: bytes) -> None:
+async def upload(
+    tx: Transaction,
+    form_draft: UUID,
+    body: bytes,
+) -> None:
     """Store a file of a form draft. Uploading the same file twice changes nothing.
 
     Raises Rejected (413, 415, 422).
@@ -34,7 +38,11 @@ async def upload(tx: Transaction, form_draft: UUID, body: bytes) -> None:
         folder.remove(file.id)
 
 
-async def delete(tx: Transaction, form_draft: UUID, file_id: UUID) -> None:
+async def delete(
+    tx: Transaction,
+    form_draft: UUID,
+    file_id: UUID,
+) -> None:
     """Delete a file of a form draft."""
     if await files.delete(tx, file_id, form_draft):
         context_of(tx).files.remove(file_id)

@@ -83,7 +83,12 @@ def _new_codes(use: str, count: int) -> list[str]:
     return [new_code(length) for _ in range(count)]
 
 
-def _audit_issue(tx: Transaction, batch: TokenBatch, count: int, by: Account) -> None:
+def _audit_issue(
+    tx: Transaction,
+    batch: TokenBatch,
+    count: int,
+    by: Account,
+) -> None:
     tx.audit(
         "tokens.issued",
         batch.id,
@@ -97,7 +102,13 @@ def _audit_issue(tx: Transaction, batch: TokenBatch, count: int, by: Account) ->
     )
 
 
-def _check_batch(questionnaire: Questionnaire, *, group: str, count: int, use: str) -> None:
+def _check_batch(
+    questionnaire: Questionnaire,
+    *,
+    group: str,
+    count: int,
+    use: str,
+) -> None:
     if questionnaire.group(group) is None:
         raise Rejected("问卷没有这个评议主体", status=422, field="group")
     count_max = 1 if use == "place" else BATCH_MAX
@@ -124,7 +135,12 @@ class OpenQuestionnaire:
     questionnaire: Questionnaire
 
 
-async def open_questionnaire(tx: Transaction, code: str, *, device: str = "") -> OpenQuestionnaire:
+async def open_questionnaire(
+    tx: Transaction,
+    code: str,
+    *,
+    device: str = "",
+) -> OpenQuestionnaire:
     """Return the questionnaire of a code that can be used now.
 
     Raises Rejected: 404 for an unknown code, 410 after its last day, 409 if it was used.
@@ -152,7 +168,11 @@ async def _open_batch(tx: Transaction, token: str) -> TokenBatch:
     return batch
 
 
-def _ballot_id(batch: TokenBatch, token: str, device: str) -> UUID:
+def _ballot_id(
+    batch: TokenBatch,
+    token: str,
+    device: str,
+) -> UUID:
     # A one-use code is spent by any device.
     return ballot_id(token, device if batch.use == "place" else "")
 
@@ -258,7 +278,11 @@ def ballot_submitted(
     )
 
 
-async def place_wait_seconds(tx: Transaction, limiter: RateLimiter, code: str) -> int | None:
+async def place_wait_seconds(
+    tx: Transaction,
+    limiter: RateLimiter,
+    code: str,
+) -> int | None:
     """Return the seconds until a place's code may bring another ballot, or None if it may now.
 
     A code that is used faster than people can write marks its batch for the office, so the caller

@@ -106,7 +106,9 @@ def _registered(sealed: SealedComplaint, number: str) -> RegisteredComplaint:
 
 
 async def _prepare_or_reject(
-    tx: Transaction, registration: Registration, target: StoredComplaint | None
+    tx: Transaction,
+    registration: Registration,
+    target: StoredComplaint | None,
 ) -> SealedComplaint | Rejected:
     try:
         return await _prepare(tx, registration, target)
@@ -116,7 +118,9 @@ async def _prepare_or_reject(
 
 
 async def _prepare(
-    tx: Transaction, registration: Registration, target: StoredComplaint | None
+    tx: Transaction,
+    registration: Registration,
+    target: StoredComplaint | None,
 ) -> SealedComplaint:
     """Return the complaint, checked and encrypted. Raises Rejected."""
     complaint = registration.complaint
@@ -146,14 +150,23 @@ def _fingerprint(ring: KeyRing, phone: str) -> bytes | None:
     return ring.fingerprint(phone) if phone else None
 
 
-def _seal(ring: KeyRing, complaint_id: UUID, complaint: NewComplaint) -> dict[str, SealedRecord]:
+def _seal(
+    ring: KeyRing,
+    complaint_id: UUID,
+    complaint: NewComplaint,
+) -> dict[str, SealedRecord]:
     return {
         part: ring.seal(f"{complaint_id}/{part}", fields)
         for part, fields in complaint.vault_parts.items()
     }
 
 
-async def check_complaint(tx: Transaction, complaint: NewComplaint, *, by: Account | None) -> str:
+async def check_complaint(
+    tx: Transaction,
+    complaint: NewComplaint,
+    *,
+    by: Account | None,
+) -> str:
     """Return the redacted summary of a complaint that may be registered; write nothing.
 
     Raises Rejected with the field that is wrong.
@@ -197,7 +210,9 @@ async def _complete(
 
 
 def _audit_registration(
-    tx: Transaction, registration: Registration, registered: RegisteredComplaint
+    tx: Transaction,
+    registration: Registration,
+    registered: RegisteredComplaint,
 ) -> None:
     complaint = registration.complaint
     tx.audit(
@@ -214,7 +229,9 @@ def _audit_registration(
 
 
 async def _end_draft(
-    tx: Transaction, registration: Registration, registered: RegisteredComplaint
+    tx: Transaction,
+    registration: Registration,
+    registered: RegisteredComplaint,
 ) -> None:
     """Delete the hotline draft, or turn the wizard's draft into attachments and a receipt."""
     if registration.draft_id is not None and registration.by is not None:
@@ -224,7 +241,9 @@ async def _end_draft(
 
 
 async def _finish_form(
-    tx: Transaction, tokens: form_drafts.WizardTokens, registered: RegisteredComplaint
+    tx: Transaction,
+    tokens: form_drafts.WizardTokens,
+    registered: RegisteredComplaint,
 ) -> None:
     subject = form_drafts.file_subject(tokens.draft)
     await files.attach_to_complaint(tx, subject, registered.id)
@@ -237,7 +256,9 @@ async def _finish_form(
 
 
 def _registered_event(
-    tx: Transaction, registered: RegisteredComplaint, complaint: NewComplaint
+    tx: Transaction,
+    registered: RegisteredComplaint,
+    complaint: NewComplaint,
 ) -> ComplaintRegistered:
     return ComplaintRegistered(
         occurred_at=tx.now,
@@ -286,7 +307,10 @@ async def merge_complaint(
 
 
 def _check_merge_target(
-    target: StoredComplaint | None, campaign_id: str, *, merging: UUID | None = None
+    target: StoredComplaint | None,
+    campaign_id: str,
+    *,
+    merging: UUID | None = None,
 ) -> StoredComplaint:
     if target is None or target.campaign_id != campaign_id:
         raise _invalid_target("要并入的诉求不存在，或不属于本次评议")

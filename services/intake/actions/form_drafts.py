@@ -42,7 +42,11 @@ def new_token() -> str:
     return secrets.token_urlsafe(32)
 
 
-async def save(tx: Transaction, token: str, fields: dict[str, Any]) -> None:
+async def save(
+    tx: Transaction,
+    token: str,
+    fields: dict[str, Any],
+) -> None:
     """Save the fields of a form and extend the draft by KEPT."""
     await store.save(tx, _draft_id(token), _encrypt(token, fields), tx.now + KEPT)
 
@@ -58,7 +62,11 @@ async def delete(tx: Transaction, token: str) -> None:
     await store.delete(tx, _draft_id(token))
 
 
-async def finish(tx: Transaction, tokens: WizardTokens, receipt: Receipt) -> None:
+async def finish(
+    tx: Transaction,
+    tokens: WizardTokens,
+    receipt: Receipt,
+) -> None:
     """Delete a submitted draft and save its receipt."""
     await delete(tx, tokens.draft)
     fields: dict[str, Any] = msgspec.to_builtins(receipt)

@@ -30,6 +30,11 @@ async def save_draft(
     return tx.now
 
 
-async def delete_draft(tx: Transaction, draft_id: UUID, *, by: Account) -> None:
+async def delete_draft(
+    tx: Transaction,
+    draft_id: UUID,
+    *,
+    by: Account,
+) -> None:
     """Delete a draft. Deleting it twice changes nothing."""
     await store.delete(tx, draft_id, by.id)

@@ -80,5 +80,9 @@ async def store_written(
     await store.add(tx, opinions)
 
 
-def _seal(tx: Transaction, id: UUID, text: str) -> SealedRecord:
+def _seal(
+    tx: Transaction,
+    id: UUID,
+    text: str,
+) -> SealedRecord:
     return context_of(tx).ring.seal(f"opinion/{id}", {"text": text})

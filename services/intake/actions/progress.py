@@ -61,7 +61,11 @@ async def rate_complaint(
         )
 
 
-def _check_rating(options: Sequence[Option], number: int, reason: str) -> None:
+def _check_rating(
+    options: Sequence[Option],
+    number: int,
+    reason: str,
+) -> None:
     chosen = next((option for option in options if option.no == number), None)
     if chosen is None:
         raise Rejected("请选择一项评价", status=422, field="option")

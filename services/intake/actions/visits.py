@@ -104,7 +104,11 @@ async def submit_visit(
     return VisitReceipt(visit_id, visit.number, missing, is_new)
 
 
-async def _check_owner(tx: Transaction, visit_id: UUID, by: Account) -> None:
+async def _check_owner(
+    tx: Transaction,
+    visit_id: UUID,
+    by: Account,
+) -> None:
     """Raise Rejected (404) for another inspector's visit."""
     if await store.belongs_to_another(tx, visit_id, by.id):
         raise Rejected("没有这份检查记录", status=404)
@@ -127,14 +131,23 @@ async def _find_or_add(
     return visit, is_new
 
 
-def _record_submission(tx: Transaction, visit: Visit, by: Account) -> None:
+def _record_submission(
+    tx: Transaction,
+    visit: Visit,
+    by: Account,
+) -> None:
     tx.audit("visit.submitted", visit.id, str(by.id), number=visit.number, photos=len(visit.photos))
     delay_seconds = (tx.now - visit.visited_at).total_seconds()
     telemetry.visit_uploads.labels("visit").inc()
     telemetry.visit_delay_seconds.labels(visit.mode).observe(max(0.0, delay_seconds))
 
 
-async def checked_visit(tx: Transaction, report: VisitReport, *, by: Account) -> NewVisit:
+async def checked_visit(
+    tx: Transaction,
+    report: VisitReport,
+    *,
+    by: Account,
+) -> NewVisit:
     """Return the visit that this report describes; write nothing. Raises Rejected (422)."""
     campaign = await campaigns.get(tx, report.campaign_id)
     campaign.unit(report.unit_id)
@@ -161,7 +174,12 @@ async def checked_visit(tx: Transaction, report: VisitReport, *, by: Account) ->
     )
 
 
-def _check_report(report: VisitReport, checklist: Checklist, by: Account, now: datetime) -> None:
+def _check_report(
+    report: VisitReport,
+    checklist: Checklist,
+    by: Account,
+    now: datetime,
+) -> None:
     may_backdate = by.role in (Role.OFFICE, Role.ADMIN)
     check_photos(report.photos)
     check_visited_at(report.visited_at, now, may_backdate=may_backdate)
@@ -203,7 +221,11 @@ def _visit_submitted(tx: Transaction, visit: Visit) -> VisitSubmitted:
     )
 
 
-def _visit_finding(visit_id: UUID, position: int, finding: ReportedFinding) -> VisitFinding:
+def _visit_finding(
+    visit_id: UUID,
+    position: int,
+    finding: ReportedFinding,
+) -> VisitFinding:
     # Personal data is masked rather than rejected: the inspector may be offline and cannot rewrite.
     return VisitFinding(
         finding_id=finding_id(visit_id, position, finding.item_id),

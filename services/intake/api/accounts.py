@@ -49,7 +49,11 @@ async def create_account(
     return await idempotency.respond(201, _create(tx, given, user))
 
 
-async def _create(tx: Transaction, given: AccountRequest, by: Account) -> dict[str, str | None]:
+async def _create(
+    tx: Transaction,
+    given: AccountRequest,
+    by: Account,
+) -> dict[str, str | None]:
     account = await accounts.create_account(tx, **given.model_dump(), by=str(by.id))
     return _account_response(account) | {"name": account.name}
 

@@ -108,7 +108,12 @@ async def list_batches(
 
 
 @router.post("/ballots", policy=PUBLIC, status_code=201, responses=problems(404, 409, 410, 429))
-async def cast_ballot(request: Request, tx: Tx, limiter: Limiter, given: BallotRequest) -> Response:
+async def cast_ballot(
+    request: Request,
+    tx: Tx,
+    limiter: Limiter,
+    given: BallotRequest,
+) -> Response:
     """Cast a ballot. The response contains nothing by which the ballot could be found again."""
     key = _idempotency_key(request)
     limit = RateLimit(f"ballots/{client_network(request)}", *BALLOTS_PER_MINUTE)

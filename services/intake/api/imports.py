@@ -68,7 +68,11 @@ async def start_import(
     return _accepted(request, import_id, job)
 
 
-def _accepted(request: Request, import_id: UUID, job: imports.ImportJob) -> Response:
+def _accepted(
+    request: Request,
+    import_id: UUID,
+    job: imports.ImportJob,
+) -> Response:
     # The import runs after this transaction is committed, in its own transactions.
     return JSONResponse(
         {"id": str(import_id), "total": job.total},
@@ -78,7 +82,11 @@ def _accepted(request: Request, import_id: UUID, job: imports.ImportJob) -> Resp
     )
 
 
-async def _run_in_background(request: Request, import_id: UUID, job: imports.ImportJob) -> None:
+async def _run_in_background(
+    request: Request,
+    import_id: UUID,
+    job: imports.ImportJob,
+) -> None:
     state = request.app.state
     running = imports.run_import(state.database, state.context, import_id, job)
     task = asyncio.create_task(running)

@@ -33,7 +33,12 @@ class SessionResponse(Input):
     response_model=SessionResponse,
     responses={**problems(429), 422: {"model": ProblemDetail}},
 )
-async def sign_in(request: Request, tx: Tx, limiter: Limiter, given: SessionRequest) -> Response:
+async def sign_in(
+    request: Request,
+    tx: Tx,
+    limiter: Limiter,
+    given: SessionRequest,
+) -> Response:
     """Start a session and return its token for `Authorization: Bearer`."""
     try:
         session = await start_session(

@@ -113,7 +113,13 @@ async def put_photo(
     times.
     """
     body = await request.body()
-    is_new = await visits.store_photo(tx, visit_id=visit_id, sha256=sha256, body=body, by=user)
+    is_new = await visits.store_photo(
+        tx,
+        visit_id=visit_id,
+        sha256=sha256,
+        body=body,
+        by=user,
+    )
     return json_response({"sha256": sha256}, 201 if is_new else 200)
 
 
@@ -124,7 +130,12 @@ async def put_photo(
     response_model=VisitResponse,
     responses={**problems(404, 409), 200: {"model": VisitResponse, "description": "此前已收到"}},
 )
-async def commit_visit(tx: Tx, user: CurrentUser, visit_id: UUID, given: VisitRequest) -> Response:
+async def commit_visit(
+    tx: Tx,
+    user: CurrentUser,
+    visit_id: UUID,
+    given: VisitRequest,
+) -> Response:
     """Submit the report of a visit. It counts once `missing` is empty.
 
     The visit's id is the idempotency key: the same report sent again gets the same answer.
@@ -135,7 +146,11 @@ async def commit_visit(tx: Tx, user: CurrentUser, visit_id: UUID, given: VisitRe
 
 
 @router.get("/photos/{file_id}", policy=INSPECTORS, responses=problems(404))
-async def photo(tx: Tx, user: CurrentUser, file_id: UUID) -> Response:
+async def photo(
+    tx: Tx,
+    user: CurrentUser,
+    file_id: UUID,
+) -> Response:
     """Return a photo without its metadata, for its inspector and the appraisal office."""
     body = await read_photo(tx, file_id, by=user)
     if body is None:

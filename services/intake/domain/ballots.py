@@ -90,7 +90,11 @@ def check_answers(
     _check_repeated(scheme, instrument, answers)
 
 
-def _check_count(instrument: Questionnaire, units: int, answers: int) -> None:
+def _check_count(
+    instrument: Questionnaire,
+    units: int,
+    answers: int,
+) -> None:
     if not answers:
         raise _invalid("还没有作答，请至少回答一题")
     answers_max = units * sum(item.answers_max for item in instrument.items)
@@ -106,7 +110,11 @@ def _offered_options(scheme: Scheme, instrument: Questionnaire) -> dict[int, set
     return offered
 
 
-def _check_repeated(scheme: Scheme, instrument: Questionnaire, answers: Sequence[Answer]) -> None:
+def _check_repeated(
+    scheme: Scheme,
+    instrument: Questionnaire,
+    answers: Sequence[Answer],
+) -> None:
     several = instrument.items_with_several_answers
     single = [answer[:2] for answer in answers if answer[1] not in several]
     if len(set(single)) < len(single):
@@ -118,7 +126,11 @@ def _check_repeated(scheme: Scheme, instrument: Questionnaire, answers: Sequence
             _check_several(scheme, item, answers)
 
 
-def _check_several(scheme: Scheme, item: AnyQuestion, answers: Sequence[Answer]) -> None:
+def _check_several(
+    scheme: Scheme,
+    item: AnyQuestion,
+    answers: Sequence[Answer],
+) -> None:
     for numbers in _numbers_by_unit(answers, item.no):
         item.check(numbers, scheme)
 

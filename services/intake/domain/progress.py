@@ -65,7 +65,12 @@ def _handling_stages(milestones: Milestones) -> Iterator[ProgressStage]:
         yield ProgressStage(label, state, at, is_handling=label == "办理中")
 
 
-def _state(position: int, last: int, *, closed: bool) -> StageState:
+def _state(
+    position: int,
+    last: int,
+    *,
+    closed: bool,
+) -> StageState:
     if position > last:
         return "pending"
     is_instant = position < 2  # Decision and assignment do not last; handling does.

@@ -43,7 +43,11 @@ def query_code(secret: bytes, complaint_id: UUID) -> str:
     return str(number).zfill(CODE_DIGITS)
 
 
-def code_matches(secret: bytes, complaint_id: UUID, given: str) -> bool:
+def code_matches(
+    secret: bytes,
+    complaint_id: UUID,
+    given: str,
+) -> bool:
     """Return whether `given` is the code of the complaint, in constant time."""
     return hmac.compare_digest(query_code(secret, complaint_id), given.zfill(CODE_DIGITS))
 

@@ -77,7 +77,12 @@ def check_photos(photos: Sequence[str]) -> None:
         raise Rejected(f"每份检查最多 {PHOTOS_MAX} 张照片，不能重复", status=422, field="photos")
 
 
-def check_visited_at(visited_at: datetime, now: datetime, *, may_backdate: bool) -> None:
+def check_visited_at(
+    visited_at: datetime,
+    now: datetime,
+    *,
+    may_backdate: bool,
+) -> None:
     """Raise Rejected (422) for a visit in the future or, without `may_backdate`, long ago."""
     if visited_at > now + SKEW_MAX:
         raise Rejected("到访时间晚于现在，请核对手机时间", status=422, field="visited_at")
@@ -86,7 +91,11 @@ def check_visited_at(visited_at: datetime, now: datetime, *, may_backdate: bool)
         raise Rejected(sentence, status=422, field="visited_at")
 
 
-def check_items(checklist: Checklist, items: Sequence[CheckedItem], photos: int) -> None:
+def check_items(
+    checklist: Checklist,
+    items: Sequence[CheckedItem],
+    photos: int,
+) -> None:
     """Raise Rejected (422) unless each item is answered once, each 不符合 with a note or photo."""
     labels = _labels(checklist)
     _check_item_ids(labels, [item.item_id for item in items])
@@ -148,7 +157,11 @@ def passed_items(items: Sequence[CheckedItem]) -> tuple[str, ...]:
     return tuple(sorted(item.item_id for item in items if item.result == ItemResult.PASS))
 
 
-def finding_id(visit_id: UUID, position: int, item_id: str) -> UUID:
+def finding_id(
+    visit_id: UUID,
+    position: int,
+    item_id: str,
+) -> UUID:
     """Return the id of a finding: the same visit always yields the same ids."""
     return uuid5(visit_id, f"{position}/{item_id}")
 

@@ -49,7 +49,12 @@ class PreferencesForm(Input):
 
 
 @router.get("/me", policy=SIGNED_IN)
-async def settings_page(request: Request, tx: Tx, user: CurrentUser, done: str = "") -> Response:
+async def settings_page(
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    done: str = "",
+) -> Response:
     confirmation = CONFIRMATIONS.get(done, "")
     form = Form[PasswordForm].with_initial()
     return await _render(request, tx, user, form, confirmation=confirmation)
@@ -97,7 +102,11 @@ async def set_preferences(request: Request) -> Response:
 
 
 @router.post("/me/password", policy=SIGNED_IN)
-async def set_password(request: Request, tx: Tx, user: CurrentUser) -> Response:
+async def set_password(
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+) -> Response:
     form: Form[Any] = await read_form(request, PasswordForm)
     if form.cleaned is None:
         return await _render(request, tx, user, form, 422)
@@ -112,7 +121,11 @@ async def set_password(request: Request, tx: Tx, user: CurrentUser) -> Response:
 
 
 @router.post("/me/sessions", policy=SIGNED_IN)
-async def end_other_sessions(request: Request, tx: Tx, user: CurrentUser) -> Response:
+async def end_other_sessions(
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+) -> Response:
     """退出其他设备."""
     await accounts.end_other_sessions(tx, account=user, keep=_session_token(request) or "")
     return redirect(request, "/me?done=sessions")

@@ -79,7 +79,11 @@ class QuestionnaireSession:
         return replace(self, form=form)
 
 
-async def _open(request: Request, tx: Transaction, code: str) -> QuestionnaireSession:
+async def _open(
+    request: Request,
+    tx: Transaction,
+    code: str,
+) -> QuestionnaireSession:
     """Return the session of a code. Raises Rejected (404, 409, 410), TooManyRequests."""
     limit = RateLimit(f"codes/{client_network(request)}", *CODES_PER_MINUTE)
     await enforce_rate_limit(request, limit)
@@ -125,7 +129,11 @@ def _sign_device(tx: Transaction, device: str) -> str:
 
 
 @router.get("/{code}", policy=PUBLIC)
-async def open_questionnaire(request: Request, tx: Tx, code: str) -> Response:
+async def open_questionnaire(
+    request: Request,
+    tx: Tx,
+    code: str,
+) -> Response:
     if is_place_code(read_token(code)) and not _device(request, tx):
         return _assign_device(request, tx, code)
     try:
@@ -137,7 +145,11 @@ async def open_questionnaire(request: Request, tx: Tx, code: str) -> Response:
     return RedirectResponse(session.url(session.form.next_place), 303)
 
 
-def _assign_device(request: Request, tx: Transaction, code: str) -> Response:
+def _assign_device(
+    request: Request,
+    tx: Transaction,
+    code: str,
+) -> Response:
     """Set a device id and redirect to the same page; explain if the browser rejected the cookie."""
     if "again" in request.query_params:
         sentence = "请允许浏览器保存 Cookie 后再扫码。"
@@ -149,7 +161,11 @@ def _assign_device(request: Request, tx: Transaction, code: str) -> Response:
     return response
 
 
-def _set_device_cookie(request: Request, response: Response, value: str) -> None:
+def _set_device_cookie(
+    request: Request,
+    response: Response,
+    value: str,
+) -> None:
     response.set_cookie(
         DEVICE_COOKIE,
         value,
@@ -169,7 +185,12 @@ def _end_page(request: Request, error: Rejected) -> Response:
     return _message(request, error.status, heading, error.sentence)
 
 
-def _message(request: Request, status: int, heading: str, sentence: str) -> Response:
+def _message(
+    request: Request,
+    status: int,
+    heading: str,
+    sentence: str,
+) -> Response:
     return render_page(
         request,
         "questionnaire-end.html",
@@ -203,7 +224,11 @@ def _units_page(
 
 
 @router.post("/{code}/units", policy=PUBLIC)
-async def choose_units(request: Request, tx: Tx, code: str) -> Response:
+async def choose_units(
+    request: Request,
+    tx: Tx,
+    code: str,
+) -> Response:
     try:
         session = await _open(request, tx, code)
     except Rejected as error:
@@ -219,7 +244,12 @@ async def choose_units(request: Request, tx: Tx, code: str) -> Response:
 
 
 @router.get("/{code}/{place:int}", policy=PUBLIC)
-async def question_page(request: Request, tx: Tx, code: str, place: int) -> Response:
+async def question_page(
+    request: Request,
+    tx: Tx,
+    code: str,
+    place: int,
+) -> Response:
     try:
         session = await _open(request, tx, code)
     except Rejected as error:

@@ -70,7 +70,11 @@ def _triage_url(selected: TriageList) -> str:
 
 
 @router.get("/palette", policy=READERS)
-async def palette(tx: Tx, user: CurrentUser, q: SearchText = "") -> Response:
+async def palette(
+    tx: Tx,
+    user: CurrentUser,
+    q: SearchText = "",
+) -> Response:
     """Complaints by number, for the command palette. No personal data can be searched."""
     campaign = await campaigns.current(tx)
     found = await views.search_by_number(tx, q, user)

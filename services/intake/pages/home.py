@@ -26,7 +26,11 @@ router = Router(include_in_schema=False)
 
 
 @router.get("/", policy=SIGNED_IN)
-async def home_page(request: Request, tx: Tx, user: CurrentUser) -> Response:
+async def home_page(
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+) -> Response:
     return render_page(
         request,
         "home.html",

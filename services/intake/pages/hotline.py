@@ -140,7 +140,11 @@ def _desk_url(registered: RegisteredComplaint) -> str:
 
 
 @router.post("/drafts", policy=OPERATORS)
-async def save_draft(request: Request, tx: Tx, user: CurrentUser) -> Response:
+async def save_draft(
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+) -> Response:
     """Save the draft; return the sentence that the page shows."""
     sent = await request.form()
     draft_id = UUID(str(sent.get("draft_id", "")))

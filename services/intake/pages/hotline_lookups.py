@@ -81,7 +81,11 @@ def _text(sent: FormData, name: str) -> str:
 
 
 @router.post("/history", policy=OPERATORS)
-async def complainant_history(request: Request, tx: Tx, user: CurrentUser) -> Response:
+async def complainant_history(
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+) -> Response:
     """该号码历史, for the phone number in the body."""
     phone = _text(await request.form(), "phone")
     return render_page(
@@ -120,7 +124,11 @@ class SimilarQuery:
 
 
 @router.post("/similar", policy=OPERATORS)
-async def similar_complaints(request: Request, tx: Tx, user: CurrentUser) -> Response:
+async def similar_complaints(
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+) -> Response:
     """疑似重复, for the unit and the texts in the body."""
     query = SimilarQuery.of_form(await request.form())
     return render_page(
@@ -132,7 +140,11 @@ async def similar_complaints(request: Request, tx: Tx, user: CurrentUser) -> Res
     )
 
 
-async def _similar(tx: Transaction, query: SimilarQuery, user: Account) -> list[SimilarComplaint]:
+async def _similar(
+    tx: Transaction,
+    query: SimilarQuery,
+    user: Account,
+) -> list[SimilarComplaint]:
     if not query.is_ready:
         return []
     return await complaints.similar_complaints(

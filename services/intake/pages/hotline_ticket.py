@@ -94,7 +94,11 @@ FieldProblem = tuple[str, str]
 """A field and the sentence that says what is wrong."""
 
 
-def complete_ticket(form: Form[HotlineTicket], campaign: KnownCampaign, now: datetime) -> None:
+def complete_ticket(
+    form: Form[HotlineTicket],
+    campaign: KnownCampaign,
+    now: datetime,
+) -> None:
     """Resolve a unit and a problem that were typed but not selected; add errors to the form.
 
     Without JavaScript nothing is ever selected.
@@ -106,7 +110,9 @@ def complete_ticket(form: Form[HotlineTicket], campaign: KnownCampaign, now: dat
 
 
 def _problems(
-    ticket: HotlineTicket, campaign: KnownCampaign, now: datetime
+    ticket: HotlineTicket,
+    campaign: KnownCampaign,
+    now: datetime,
 ) -> Iterator[FieldProblem]:
     yield from _urgency_problems(ticket)
     yield from _resolve_unit(ticket, campaign)

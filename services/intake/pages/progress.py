@@ -88,7 +88,11 @@ async def query_page(request: Request) -> Response:
 
 
 @router.post("/query", policy=PUBLIC)
-async def query_progress(request: Request, tx: Tx, limiter: Limiter) -> Response:
+async def query_progress(
+    request: Request,
+    tx: Tx,
+    limiter: Limiter,
+) -> Response:
     """The progress, for number and code. Neither appears in a URL or stays in the browser."""
     form = await read_form(request, ProgressQuery)
     if form.cleaned is None:
@@ -103,7 +107,11 @@ async def query_progress(request: Request, tx: Tx, limiter: Limiter) -> Response
 
 
 @router.post("/rating", policy=PUBLIC)
-async def rate(request: Request, tx: Tx, limiter: Limiter) -> Response:
+async def rate(
+    request: Request,
+    tx: Tx,
+    limiter: Limiter,
+) -> Response:
     """I9: rate the handling, once. The form repeats number and code."""
     form = await read_form(request, RatingForm)
     number = form.value("number")
@@ -120,7 +128,11 @@ async def rate(request: Request, tx: Tx, limiter: Limiter) -> Response:
     return _render_progress(request, tx, rated, form, status)
 
 
-async def _rate(tx: Transaction, complaint_id: UUID, form: Form[RatingForm]) -> None:
+async def _rate(
+    tx: Transaction,
+    complaint_id: UUID,
+    form: Form[RatingForm],
+) -> None:
     """Save the rating of a valid form; add an error to the form if it is rejected."""
     given = form.cleaned
     if given is None:
@@ -161,7 +173,11 @@ async def _limit_attempts(request: Request, number: str) -> None:
     )
 
 
-def _render_query(request: Request, form: Form[ProgressQuery], status: int) -> Response:
+def _render_query(
+    request: Request,
+    form: Form[ProgressQuery],
+    status: int,
+) -> Response:
     return render_page(request, "query.html", status, form=form, failed=True)
 
 

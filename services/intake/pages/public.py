@@ -22,7 +22,11 @@ async def public_home(request: Request, tx: Tx) -> Response:
 
 
 @router.get("/units/{unit_id}", policy=PUBLIC)
-async def unit_profile(request: Request, tx: Tx, unit_id: str) -> Response:
+async def unit_profile(
+    request: Request,
+    tx: Tx,
+    unit_id: str,
+) -> Response:
     """An appraised unit: its name, its category and how to report about it (J12)."""
     campaign = await campaigns.current(tx)
     unit = campaign.units.get(unit_id) if campaign else None
@@ -40,7 +44,11 @@ async def unit_profile(request: Request, tx: Tx, unit_id: str) -> Response:
 
 
 @router.get("/units", policy=PUBLIC)
-async def units(request: Request, tx: Tx, q: str = "") -> Response:
+async def units(
+    request: Request,
+    tx: Tx,
+    q: str = "",
+) -> Response:
     """All units of the campaign, or those that fit the search."""
     query = q[:SEARCH_MAX]
     campaign = await campaigns.current(tx)

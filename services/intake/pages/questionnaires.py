@@ -22,7 +22,11 @@ Page = Annotated[int, Query(ge=1, le=10_000)]
 
 
 @router.get("", policy=OFFICE)
-async def list_questionnaires(request: Request, tx: Tx, campaign_id: CampaignId = "") -> Response:
+async def list_questionnaires(
+    request: Request,
+    tx: Tx,
+    campaign_id: CampaignId = "",
+) -> Response:
     campaign = await questionnaires.campaign_or_current(tx, campaign_id)
     if campaign is None:
         return render_page(request, "no-campaign.html")
@@ -37,7 +41,12 @@ async def list_questionnaires(request: Request, tx: Tx, campaign_id: CampaignId 
 
 
 @router.get("/{campaign_id}/{instrument}/paper", policy=OFFICE)
-async def paper(request: Request, tx: Tx, campaign_id: str, instrument: str) -> Response:
+async def paper(
+    request: Request,
+    tx: Tx,
+    campaign_id: str,
+    instrument: str,
+) -> Response:
     campaign, questionnaire = await _find(tx, campaign_id, instrument)
     return render_page(
         request,

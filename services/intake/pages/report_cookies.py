@@ -13,13 +13,21 @@ DRAFT_PATH: Final = "/p/report"
 RECEIPT_PATH: Final = "/p/receipt"
 
 
-def set_draft_cookie(request: Request, response: Response, token: str) -> None:
+def set_draft_cookie(
+    request: Request,
+    response: Response,
+    token: str,
+) -> None:
     """Set the draft's cookie for as long as the draft is kept."""
     seconds = int(KEPT.total_seconds())
     _set_cookie(request, response, DRAFT_COOKIE, token, seconds=seconds, path=DRAFT_PATH)
 
 
-def replace_with_receipt(request: Request, response: Response, token: str) -> None:
+def replace_with_receipt(
+    request: Request,
+    response: Response,
+    token: str,
+) -> None:
     """Set the receipt's cookie and delete the draft's."""
     seconds = int(RECEIPT_SHOWN.total_seconds())
     _set_cookie(request, response, RECEIPT_COOKIE, token, seconds=seconds, path=RECEIPT_PATH)

@@ -140,7 +140,11 @@ async def _render_step(
     )
 
 
-async def _files(tx: Transaction, step: int, state: WizardState) -> list[FileRow]:
+async def _files(
+    tx: Transaction,
+    step: int,
+    state: WizardState,
+) -> list[FileRow]:
     if step not in (FILES, LAST) or not state.token:
         return []
     return await files.list_for(tx, state.file_subject)
@@ -192,7 +196,11 @@ def _step_rate_limits(request: Request) -> list[RateLimit]:
     body_max=(FILE_MAX_BYTES + FORM_OVERHEAD_BYTES) * attachments.FILES_MAX,
     rate_limits=_step_rate_limits,
 )
-async def save_step(request: Request, tx: Tx, step: Step) -> Response:
+async def save_step(
+    request: Request,
+    tx: Tx,
+    step: Step,
+) -> Response:
     """Save what the step asked and go on to the next."""
     if step == LAST:
         return RedirectResponse(_step_url(LAST), 303)
@@ -229,7 +237,9 @@ def _next_step(step: int, result: StepResult) -> int:
 
 @router.post("/report", policy=PUBLIC)
 async def submit(
-    request: Request, transactions: Transactions, idempotency: CoalescedIdempotency
+    request: Request,
+    transactions: Transactions,
+    idempotency: CoalescedIdempotency,
 ) -> Response:
     """核对并提交: register the complaint with its files and show the receipt once."""
     async with transactions() as tx:

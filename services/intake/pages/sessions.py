@@ -49,7 +49,11 @@ async def login_page(
 
 
 @router.post("/login", policy=PUBLIC)
-async def login(request: Request, tx: Tx, limiter: Limiter) -> Response:
+async def login(
+    request: Request,
+    tx: Tx,
+    limiter: Limiter,
+) -> Response:
     form = await read_form(request, SignInForm)
     given = form.cleaned
     if given is None:
@@ -84,13 +88,22 @@ async def _start_session(
     )
 
 
-def _failed(request: Request, form: Form[SignInForm], status: int, sentence: str = "") -> Response:
+def _failed(
+    request: Request,
+    form: Form[SignInForm],
+    status: int,
+    sentence: str = "",
+) -> Response:
     if sentence:
         form.add_error(sentence)
     return render_page(request, "login.html", status, form=form, failed=True)
 
 
-def _set_session_cookie(request: Request, response: Response, token: str) -> None:
+def _set_session_cookie(
+    request: Request,
+    response: Response,
+    token: str,
+) -> None:
     sessions = request.app.state.sessions
     response.set_cookie(
         sessions.cookie,

@@ -127,7 +127,11 @@ async def list_visits(request: Request, tx: Tx) -> Response:
 
 
 @router.get("/plans/{visit_id}", policy=OFFICE)
-async def visit_page(request: Request, tx: Tx, visit_id: UUID) -> Response:
+async def visit_page(
+    request: Request,
+    tx: Tx,
+    visit_id: UUID,
+) -> Response:
     detail = await visits.find(tx, visit_id)
     if detail is None:
         raise NotFound

@@ -54,7 +54,11 @@ def _stored_account(record: asyncpg.Record) -> StoredAccount:
     return StoredAccount(account, record["password_hash"], record["disabled"])
 
 
-async def add(tx: Transaction, account: Account, password_hash: str) -> bool:
+async def add(
+    tx: Transaction,
+    account: Account,
+    password_hash: str,
+) -> bool:
     """Insert an account; return False if the name is taken."""
     inserted = await tx.fetchval(
         """
@@ -103,7 +107,11 @@ async def list_all(tx: Transaction) -> list[AccountEntry]:
     return [AccountEntry(**record) for record in records]
 
 
-async def set_password(tx: Transaction, account_id: UUID, password_hash: str) -> None:
+async def set_password(
+    tx: Transaction,
+    account_id: UUID,
+    password_hash: str,
+) -> None:
     await tx.run(
         "update accounts set password_hash = $2, password_changed_at = $3 where id = $1",
         account_id,
@@ -112,7 +120,12 @@ async def set_password(tx: Transaction, account_id: UUID, password_hash: str) ->
     )
 
 
-async def update(tx: Transaction, account: Account, *, disabled: bool) -> None:
+async def update(
+    tx: Transaction,
+    account: Account,
+    *,
+    disabled: bool,
+) -> None:
     """Update role, unit and display name of an account, and whether it may sign in."""
     await tx.run(
         "update accounts set role = $2, unit_id = $3, display_name = $4, disabled = $5 "
@@ -125,7 +138,11 @@ async def update(tx: Transaction, account: Account, *, disabled: bool) -> None:
     )
 
 
-async def record_login(tx: Transaction, account_id: UUID, device: str) -> None:
+async def record_login(
+    tx: Transaction,
+    account_id: UUID,
+    device: str,
+) -> None:
     await tx.run(
         "insert into logins (account_id, at, device) values ($1, $2, $3)",
         account_id,

@@ -78,7 +78,13 @@ async def add_batch(
     )
 
 
-async def extend_batch(tx: Transaction, batch: TokenBatch, count: int, *, by: UUID) -> None:
+async def extend_batch(
+    tx: Transaction,
+    batch: TokenBatch,
+    count: int,
+    *,
+    by: UUID,
+) -> None:
     """Add `count` imported ballots to the register of issuance."""
     await tx.run(
         """
@@ -120,7 +126,11 @@ async def cast(tx: Transaction, ballot: PackedBallot) -> bool:
     return inserted is not None
 
 
-async def receipt(tx: Transaction, campaign_id: str, ballot_id: UUID) -> bytes | None:
+async def receipt(
+    tx: Transaction,
+    campaign_id: str,
+    ballot_id: UUID,
+) -> bytes | None:
     """Return the receipt that identifies the first submission, or None if the code is not spent."""
     found: bytes | None = await tx.fetchval(
         "select receipt from ballots where campaign_id = $1 and id = $2",

@@ -181,14 +181,22 @@ def _spellings(unit: UnitEntry) -> str:
 # ── publication ───────────────────────────────────────────────────────────────────────────────────
 
 
-async def save(tx: Transaction, event: CampaignPublished, revision: int) -> None:
+async def save(
+    tx: Transaction,
+    event: CampaignPublished,
+    revision: int,
+) -> None:
     """Store a published campaign; a revision that is not newer changes nothing."""
     if await _upsert(tx, event, revision):
         await _replace_units(tx, event)
         await _create_partition(tx, event.campaign_id)
 
 
-async def _upsert(tx: Transaction, event: CampaignPublished, revision: int) -> bool:
+async def _upsert(
+    tx: Transaction,
+    event: CampaignPublished,
+    revision: int,
+) -> bool:
     changed = await tx.fetchval(
         """
         insert into campaigns as c (id, title, year, scheme, scheme_version, revision, published_at)

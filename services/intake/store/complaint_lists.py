@@ -145,7 +145,10 @@ async def of_complainant(tx: Transaction, complainant_fingerprint: bytes) -> lis
 
 
 async def registered_by(
-    tx: Transaction, account_id: UUID, *, since: datetime
+    tx: Transaction,
+    account_id: UUID,
+    *,
+    since: datetime,
 ) -> list[OwnComplaint]:
     """Return the complaints that an account registered since then, newest first."""
     records = await tx.fetch(
@@ -190,7 +193,11 @@ async def received(
     return read_rows(ReceivedComplaint, records)
 
 
-async def search(tx: Transaction, digits: str, account: Account) -> list[ComplaintMatch]:
+async def search(
+    tx: Transaction,
+    digits: str,
+    account: Account,
+) -> list[ComplaintMatch]:
     """Return the complaints whose number contains `digits`, newest first."""
     records = await tx.fetch(
         f"""

@@ -168,7 +168,11 @@ def visibility_arguments(account: Account) -> tuple[bool, UUID, str | None, str]
     return reads_all, account.id, account.unit_id, ComplaintKind.REPORT
 
 
-async def find_visible(tx: Transaction, number: str, account: Account) -> VisibleComplaint | None:
+async def find_visible(
+    tx: Transaction,
+    number: str,
+    account: Account,
+) -> VisibleComplaint | None:
     """Return the complaint of that number if this account may see it."""
     record = await tx.fetchrow(
         f"""
@@ -182,7 +186,11 @@ async def find_visible(tx: Transaction, number: str, account: Account) -> Visibl
     return read_optional(VisibleComplaint, record)
 
 
-async def get_visible(tx: Transaction, number: str, account: Account) -> VisibleComplaint:
+async def get_visible(
+    tx: Transaction,
+    number: str,
+    account: Account,
+) -> VisibleComplaint:
     """Return the complaint of that number. Raises Rejected (404) unless the account may see it."""
     complaint = await find_visible(tx, number, account)
     if complaint is None:
@@ -204,7 +212,12 @@ async def lock(tx: Transaction, numbers: Collection[str]) -> dict[str, StoredCom
     return {row.number: row for row in read_rows(StoredComplaint, records)}
 
 
-async def merge(tx: Transaction, complaint_id: UUID, *, into: UUID) -> int:
+async def merge(
+    tx: Transaction,
+    complaint_id: UUID,
+    *,
+    into: UUID,
+) -> int:
     """Record that one complaint repeats another; return how often the other was repeated."""
     await tx.run("update complaints set merged_into = $2 where id = $1", complaint_id, into)
     repeats: int = await tx.fetchval(

@@ -139,13 +139,21 @@ def _check_upload(body: bytes, *, documents: bool) -> str:
     return media_type
 
 
-def _encrypt(key: bytes, plain: bytes, associated_data: bytes) -> bytes:
+def _encrypt(
+    key: bytes,
+    plain: bytes,
+    associated_data: bytes,
+) -> bytes:
     """Return the nonce followed by the ciphertext."""
     nonce = secrets.token_bytes(NONCE_BYTES)
     return nonce + AESGCM(key).encrypt(nonce, plain, associated_data)
 
 
-def _decrypt(key: bytes, encrypted: bytes, associated_data: bytes) -> bytes:
+def _decrypt(
+    key: bytes,
+    encrypted: bytes,
+    associated_data: bytes,
+) -> bytes:
     nonce = encrypted[:NONCE_BYTES]
     ciphertext = encrypted[NONCE_BYTES:]
     return AESGCM(key).decrypt(nonce, ciphertext, associated_data)

@@ -83,7 +83,11 @@ async def find(tx: Transaction, file_id: UUID) -> FileRow | None:
     return read_optional(FileRow, record)
 
 
-async def exists(tx: Transaction, subject_id: UUID, sha256: bytes) -> bool:
+async def exists(
+    tx: Transaction,
+    subject_id: UUID,
+    sha256: bytes,
+) -> bool:
     found: bool = await tx.fetchval(
         "select exists (select from files where subject_id = $1 and sha256 = $2)",
         subject_id,
@@ -92,7 +96,11 @@ async def exists(tx: Transaction, subject_id: UUID, sha256: bytes) -> bool:
     return found
 
 
-async def attach_to_complaint(tx: Transaction, form_draft: UUID, complaint_id: UUID) -> int:
+async def attach_to_complaint(
+    tx: Transaction,
+    form_draft: UUID,
+    complaint_id: UUID,
+) -> int:
     """Move the files of a form draft to the complaint registered from it."""
     return await tx.run(
         "update files set subject = 'complaint', subject_id = $2 "
@@ -102,7 +110,11 @@ async def attach_to_complaint(tx: Transaction, form_draft: UUID, complaint_id: U
     )
 
 
-async def delete(tx: Transaction, file_id: UUID, subject_id: UUID) -> bool:
+async def delete(
+    tx: Transaction,
+    file_id: UUID,
+    subject_id: UUID,
+) -> bool:
     """Delete the row of a file of this subject; return whether there was one."""
     deleted = await tx.run(
         "delete from files where id = $1 and subject_id = $2", file_id, subject_id
@@ -110,7 +122,11 @@ async def delete(tx: Transaction, file_id: UUID, subject_id: UUID) -> bool:
     return deleted > 0
 
 
-async def release(tx: Transaction, file_id: UUID, by: UUID) -> bool:
+async def release(
+    tx: Transaction,
+    file_id: UUID,
+    by: UUID,
+) -> bool:
     """Release a copy without metadata to the unit; return False if nothing changed."""
     released = await tx.run(
         "update files set released_at = $2, released_by = $3 "
@@ -122,7 +138,12 @@ async def release(tx: Transaction, file_id: UUID, by: UUID) -> bool:
     return released > 0
 
 
-async def delete_abandoned(tx: Transaction, *, before: datetime, batch: int) -> list[UUID]:
+async def delete_abandoned(
+    tx: Transaction,
+    *,
+    before: datetime,
+    batch: int,
+) -> list[UUID]:
     """Delete the rows of files of unfinished form drafts; the caller removes their bytes."""
     records = await tx.fetch(
         """

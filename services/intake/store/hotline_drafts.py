@@ -69,14 +69,23 @@ async def count_for(tx: Transaction, account_id: UUID) -> int:
     return count
 
 
-async def delete(tx: Transaction, draft_id: UUID, account_id: UUID) -> None:
+async def delete(
+    tx: Transaction,
+    draft_id: UUID,
+    account_id: UUID,
+) -> None:
     """Delete a draft of this account."""
     await tx.run(
         "delete from hotline_drafts where id = $1 and account_id = $2", draft_id, account_id
     )
 
 
-async def delete_abandoned(tx: Transaction, *, before: datetime, batch: int) -> int:
+async def delete_abandoned(
+    tx: Transaction,
+    *,
+    before: datetime,
+    batch: int,
+) -> int:
     """Delete drafts not saved since then; return how many."""
     return await tx.run(
         "delete from hotline_drafts where id in "

@@ -95,7 +95,11 @@ async def claim_rows(
     return {record["row_id"] for record in records}
 
 
-async def imported_rows(tx: Transaction, source: str, row_ids: Sequence[str]) -> set[str]:
+async def imported_rows(
+    tx: Transaction,
+    source: str,
+    row_ids: Sequence[str],
+) -> set[str]:
     """Return which of these rows were imported before."""
     records = await tx.fetch(
         "select row_id from import_rows where source = $1 and row_id = any($2::text[])",
@@ -105,7 +109,11 @@ async def imported_rows(tx: Transaction, source: str, row_ids: Sequence[str]) ->
     return {record["row_id"] for record in records}
 
 
-async def release_rows(tx: Transaction, source: str, row_ids: Sequence[str]) -> None:
+async def release_rows(
+    tx: Transaction,
+    source: str,
+    row_ids: Sequence[str],
+) -> None:
     """Release rejected rows, so that they can be imported once they are corrected."""
     await tx.run(
         "delete from import_rows where source = $1 and row_id = any($2::text[])",
@@ -114,7 +122,11 @@ async def release_rows(tx: Transaction, source: str, row_ids: Sequence[str]) -> 
     )
 
 
-async def add_errors(tx: Transaction, import_id: UUID, errors: Sequence[RowError]) -> None:
+async def add_errors(
+    tx: Transaction,
+    import_id: UUID,
+    errors: Sequence[RowError],
+) -> None:
     if not errors:
         return
     await tx.run(
@@ -146,7 +158,11 @@ async def advance(
     )
 
 
-async def end(tx: Transaction, import_id: UUID, state: str) -> None:
+async def end(
+    tx: Transaction,
+    import_id: UUID,
+    state: str,
+) -> None:
     await tx.run(
         "update imports set state = $2, ended_at = $3 where id = $1",
         import_id,

@@ -78,7 +78,11 @@ async def add_supplement(
     )
 
 
-async def reveals_since(tx: Transaction, account_id: UUID, since: datetime) -> int:
+async def reveals_since(
+    tx: Transaction,
+    account_id: UUID,
+    since: datetime,
+) -> int:
     """Return how many identities an account revealed since then."""
     count: int = await tx.fetchval(
         "select count(*) from audit where actor = $1 and action = 'identity.revealed' and at > $2",

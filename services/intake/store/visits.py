@@ -74,7 +74,11 @@ class VisitCounts:
     waiting: int
 
 
-async def add(tx: Transaction, visit_id: UUID, visit: NewVisit) -> bool:
+async def add(
+    tx: Transaction,
+    visit_id: UUID,
+    visit: NewVisit,
+) -> bool:
     """Insert a visit and assign its number; return False if it is stored already."""
     number = await tx.fetchval(
         """
@@ -150,7 +154,11 @@ async def lock(tx: Transaction, visit_id: UUID) -> Visit | None:
     return _visit(record) if record else None
 
 
-async def missing_photos(tx: Transaction, visit_id: UUID, photos: Sequence[str]) -> list[str]:
+async def missing_photos(
+    tx: Transaction,
+    visit_id: UUID,
+    photos: Sequence[str],
+) -> list[str]:
     """Return which of these photos (SHA-256, hexadecimal) are not stored yet, in their order."""
     records = await tx.fetch(
         """
@@ -216,7 +224,11 @@ async def counts_since(
     return VisitCounts(**record)
 
 
-async def belongs_to_another(tx: Transaction, visit_id: UUID, account_id: UUID) -> bool:
+async def belongs_to_another(
+    tx: Transaction,
+    visit_id: UUID,
+    account_id: UUID,
+) -> bool:
     """Return whether this visit, or a photo of it, belongs to another inspector."""
     found: bool = await tx.fetchval(
         "select exists (select from visits where id = $1 and inspector_id <> $2) "
@@ -227,7 +239,12 @@ async def belongs_to_another(tx: Transaction, visit_id: UUID, account_id: UUID) 
     return found
 
 
-async def coarsen_positions(tx: Transaction, *, before: datetime, batch: int) -> int:
+async def coarsen_positions(
+    tx: Transaction,
+    *,
+    before: datetime,
+    batch: int,
+) -> int:
     """Round old positions to about a kilometre, so that they track no inspector (S20)."""
     return await tx.run(
         """

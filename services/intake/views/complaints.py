@@ -79,7 +79,9 @@ class ComplaintDetail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def complaint_detail(
-    tx: Transaction, number: str, account: Account
+    tx: Transaction,
+    number: str,
+    account: Account,
 ) -> ComplaintDetail | None:
     """Return the complaint of that number if the account may see it.
 
@@ -104,7 +106,11 @@ async def complaint_detail(
     )
 
 
-def _is_readable(complaint: VisibleComplaint, account: Account, now: datetime) -> bool:
+def _is_readable(
+    complaint: VisibleComplaint,
+    account: Account,
+    now: datetime,
+) -> bool:
     """Return whether the account may read the complaint text."""
     return account.role in MAY_REVEAL or complaint.registered_at > now - OWN_TEXT_READABLE
 
@@ -114,7 +120,9 @@ async def _statement(tx: Transaction, complaint: VisibleComplaint) -> dict[str, 
 
 
 async def _merge_candidates(
-    tx: Transaction, complaint: VisibleComplaint, account: Account
+    tx: Transaction,
+    complaint: VisibleComplaint,
+    account: Account,
 ) -> list[SimilarComplaint]:
     """Return similar complaints for a reviewer, who may merge this one into them."""
     is_merged = complaint.merged_into is not None
@@ -147,7 +155,10 @@ async def similar_complaints(
 
 
 async def complainant_history(
-    tx: Transaction, *, phone: str, account: Account
+    tx: Transaction,
+    *,
+    phone: str,
+    account: Account,
 ) -> list[EarlierComplaint]:
     """该号码历史: return the earlier complaints from exactly this phone number.
 
@@ -171,7 +182,9 @@ class TriageList(LabelledEnum):
 
 
 async def triage(
-    tx: Transaction, selected: TriageList, account: Account
+    tx: Transaction,
+    selected: TriageList,
+    account: Account,
 ) -> list[ReceivedComplaint]:
     """Return what was received recently, as far as it belongs to the selected list."""
     return await complaint_lists.received(
@@ -183,7 +196,11 @@ async def triage(
     )
 
 
-async def search_by_number(tx: Transaction, text: str, account: Account) -> list[ComplaintMatch]:
+async def search_by_number(
+    tx: Transaction,
+    text: str,
+    account: Account,
+) -> list[ComplaintMatch]:
     """Return complaints by part of their number; [] if the text is no part of a number."""
     digits = text.strip().upper().removeprefix("ZT")
     if len(digits) < SEARCH_DIGITS_MIN or not digits[-1].isdigit():

@@ -67,7 +67,11 @@ async def tiles(tx: Transaction, user: Account) -> list[Tile]:
             return []
 
 
-async def _operator_tiles(tx: Transaction, user: Account, midnight: datetime) -> list[Tile]:
+async def _operator_tiles(
+    tx: Transaction,
+    user: Account,
+    midnight: datetime,
+) -> list[Tile]:
     registered = await complaint_lists.registered_by(tx, user.id, since=midnight)
     drafts = await hotline_drafts.count_for(tx, user.id)
     tone = "warn" if drafts else ""
@@ -77,7 +81,11 @@ async def _operator_tiles(tx: Transaction, user: Account, midnight: datetime) ->
     ]
 
 
-async def _inspector_tiles(tx: Transaction, user: Account, midnight: datetime) -> list[Tile]:
+async def _inspector_tiles(
+    tx: Transaction,
+    user: Account,
+    midnight: datetime,
+) -> list[Tile]:
     counts = await visits.counts_since(tx, midnight, inspector_id=user.id)
     tone = "warn" if counts.waiting else ""
     return [
@@ -86,7 +94,11 @@ async def _inspector_tiles(tx: Transaction, user: Account, midnight: datetime) -
     ]
 
 
-async def _overview_tiles(tx: Transaction, user: Account, midnight: datetime) -> list[Tile]:
+async def _overview_tiles(
+    tx: Transaction,
+    user: Account,
+    midnight: datetime,
+) -> list[Tile]:
     counts = await complaint_lists.counts_since(tx, midnight)
     url = "/intake/triage" if user.role in READS_ALL else ""
     tone = "warn" if counts.waiting else ""

@@ -52,7 +52,12 @@ def _draft_view(ring: KeyRing, draft: SealedDraft) -> HotlineDraftView:
     return HotlineDraftView(draft.id, draft.saved_at, fields)
 
 
-async def own_tickets(tx: Transaction, account: Account, *, days: int) -> list[OwnComplaint]:
+async def own_tickets(
+    tx: Transaction,
+    account: Account,
+    *,
+    days: int,
+) -> list[OwnComplaint]:
     """Return what an account registered today and on the days before."""
     since = _midnight(tx.now) - timedelta(days=days - 1)
     return await complaint_lists.registered_by(tx, account.id, since=since)
@@ -64,7 +69,9 @@ def _midnight(now: datetime) -> datetime:
 
 
 async def just_registered(
-    tx: Transaction, number: str, account: Account
+    tx: Transaction,
+    number: str,
+    account: Account,
 ) -> RegisteredTicket | None:
     """Return the ticket of that number if this account registered it a moment ago."""
     complaint = await complaints.find_visible(tx, number, account) if number else None

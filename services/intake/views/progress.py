@@ -69,7 +69,12 @@ class ProgressView(msgspec.Struct, frozen=True, kw_only=True):
         return self.row.updated_at or now
 
 
-async def query_progress(tx: Transaction, *, number: str, code: str) -> ProgressView:
+async def query_progress(
+    tx: Transaction,
+    *,
+    number: str,
+    code: str,
+) -> ProgressView:
     """Return the progress of a complaint to someone who has its number and query code.
 
     Raises Rejected (404), alike for an unknown number and a wrong code.

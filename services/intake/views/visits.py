@@ -96,7 +96,12 @@ def _item_lines(campaign: KnownCampaign, visit: Visit) -> list[ItemLine]:
     ]
 
 
-async def read_photo(tx: Transaction, file_id: UUID, *, by: Account) -> bytes | None:
+async def read_photo(
+    tx: Transaction,
+    file_id: UUID,
+    *,
+    by: Account,
+) -> bytes | None:
     """Return the copy without metadata of a visit's photo, for its inspector and the appraisal
     office; None for anybody else.
     """

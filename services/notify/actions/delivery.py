@@ -57,7 +57,11 @@ async def _deliver_all(
             raise result
 
 
-async def _deliver(database: Database, context: NotifyContext, delivery: ClaimedDelivery) -> None:
+async def _deliver(
+    database: Database,
+    context: NotifyContext,
+    delivery: ClaimedDelivery,
+) -> None:
     with tracing.span(
         "deliver notification",
         parent=delivery.trace,
@@ -81,7 +85,11 @@ async def _send_and_record(
     _measure(delivery.channel, result, age)
 
 
-def _measure(channel: str, result: AttemptResult, age: timedelta) -> None:
+def _measure(
+    channel: str,
+    result: AttemptResult,
+    age: timedelta,
+) -> None:
     telemetry.notifications_sent.labels(channel, result).inc()
     if result == "ok":
         delay = telemetry.notification_delay_seconds.labels(channel)
@@ -176,7 +184,11 @@ async def _record_delivered(tx: Transaction, delivery: ClaimedDelivery) -> None:
         )
 
 
-async def _record_failed(tx: Transaction, delivery: ClaimedDelivery, error: TransportError) -> None:
+async def _record_failed(
+    tx: Transaction,
+    delivery: ClaimedDelivery,
+    error: TransportError,
+) -> None:
     if await deliveries.mark_failed(tx, delivery.id, error.sentence):
         tx.publish(
             NotificationFailed(
@@ -189,7 +201,12 @@ async def _record_failed(tx: Transaction, delivery: ClaimedDelivery, error: Tran
         )
 
 
-async def resend(tx: Transaction, *, delivery_id: UUID, by: Account) -> UUID:
+async def resend(
+    tx: Transaction,
+    *,
+    delivery_id: UUID,
+    by: Account,
+) -> UUID:
     """Send a failed delivery again (重发), with the same key.
 
     Raises Rejected if it did not fail or its subscription is stopped.

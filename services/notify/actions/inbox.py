@@ -23,7 +23,12 @@ async def mark_read(
     return await inbox.mark_read(tx, by, done=done, ids=ids, subject_ids=subject_ids)
 
 
-async def open_notification(tx: Transaction, *, notification_id: UUID, by: Account) -> str | None:
+async def open_notification(
+    tx: Transaction,
+    *,
+    notification_id: UUID,
+    by: Account,
+) -> str | None:
     """Mark a notification as seen and return its link; None if this account may not read it."""
     link = await inbox.find_link(tx, by, notification_id)
     if link is not None:

@@ -32,7 +32,11 @@ async def check_subscription(
         await _check_address(context_of(tx).transports, address)
 
 
-async def _check_unit(tx: Transaction, role: Audience, unit_id: str | None) -> None:
+async def _check_unit(
+    tx: Transaction,
+    role: Audience,
+    unit_id: str | None,
+) -> None:
     if role in UNIT_ROLES and not unit_id:
         raise _invalid("unit_id", "承办人和单位负责人的订阅须指定单位")
     if role not in UNIT_ROLES and unit_id:
@@ -103,7 +107,11 @@ def _new_subscription(tx: Transaction, subscription_id: UUID) -> Subscription:
     )
 
 
-def _set_address(ring: KeyRing, row: Subscription, address: str) -> None:
+def _set_address(
+    ring: KeyRing,
+    row: Subscription,
+    address: str,
+) -> None:
     sealed = ring.seal(row.id, {"address": address})
     row.channel = channel_of(address)
     row.redacted_address = redact_address(address)
@@ -114,7 +122,12 @@ def _set_address(ring: KeyRing, row: Subscription, address: str) -> None:
     row.paused_until = None
 
 
-async def stop_subscription(tx: Transaction, *, subscription_id: UUID, by: Account) -> UUID:
+async def stop_subscription(
+    tx: Transaction,
+    *,
+    subscription_id: UUID,
+    by: Account,
+) -> UUID:
     """Withdraw its waiting deliveries and destroy the key of its address; idempotent.
 
     Raises Rejected if it does not exist.
@@ -127,7 +140,11 @@ async def stop_subscription(tx: Transaction, *, subscription_id: UUID, by: Accou
     return subscription_id
 
 
-async def _stop(tx: Transaction, row: Subscription, by: Account) -> None:
+async def _stop(
+    tx: Transaction,
+    row: Subscription,
+    by: Account,
+) -> None:
     row.stopped_at = tx.now
     row.wrapped_key = None
     await deliveries.withdraw_for_subscription(tx, row.id)

@@ -70,7 +70,13 @@ async def list_notifications(
     limit: PageSize = 50,
 ) -> NotificationListResponse:
     """Notifications of the person signed in, oldest first."""
-    items = await views.list_notifications(tx, user=user, number=number, after=after, limit=limit)
+    items = await views.list_notifications(
+        tx,
+        user=user,
+        number=number,
+        after=after,
+        limit=limit,
+    )
     return NotificationListResponse(
         notifications=[NotificationResponse.model_validate(item) for item in items],
         next=items[-1].id if len(items) == limit else None,

@@ -28,5 +28,11 @@ async def write_template(
     body: TemplateRequest,
 ) -> Response:
     """Write the next version of a template and return its number."""
-    edited = edit_template(tx, kind=kind, text=body.text, based_on=body.based_on, by=user)
+    edited = edit_template(
+        tx,
+        kind=kind,
+        text=body.text,
+        based_on=body.based_on,
+        by=user,
+    )
     return await idempotency.respond(200, edited)

@@ -95,7 +95,11 @@ class ResolvedStage:
     version: int
 
 
-def notifications_for(event: Event, meta: Meta, reference: ReferenceData) -> list[NewNotification]:
+def notifications_for(
+    event: Event,
+    meta: Meta,
+    reference: ReferenceData,
+) -> list[NewNotification]:
     """Return the notifications that an event causes; empty if nobody is notified."""
     rule = RULES_BY_EVENT.get(type(event))
     if rule is None:

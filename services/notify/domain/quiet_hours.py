@@ -9,7 +9,12 @@ QUIET_UNTIL_HOUR: Final = 8
 QUIET_FROM_HOUR: Final = 20
 
 
-def earliest_send_time(now: datetime, *, urgent: bool, calendar: WorkCalendar) -> datetime:
+def earliest_send_time(
+    now: datetime,
+    *,
+    urgent: bool,
+    calendar: WorkCalendar,
+) -> datetime:
     """Return when a notification may be sent.
 
     Urgent ones are sent at once, the others between 8:00 and 20:00 of working days.

@@ -43,7 +43,11 @@ class Labels(Protocol):
     def obligation_label(self, campaign_id: str, rule_id: str) -> str: ...
 
 
-def subject_of(event: Event, rule: NotificationRule, labels: Labels) -> NotificationSubject:
+def subject_of(
+    event: Event,
+    rule: NotificationRule,
+    labels: Labels,
+) -> NotificationSubject:
     """Return the subject of an event that has a rule."""
     due = _due_date(event, rule)
     match event:

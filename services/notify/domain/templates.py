@@ -40,7 +40,11 @@ def text_problem(text: str) -> str:
     return ""
 
 
-def preview(kind: str, text: str, now: datetime) -> str:
+def preview(
+    kind: str,
+    text: str,
+    now: datetime,
+) -> str:
     """Return the template as it would read today; "" if it cannot be used."""
     return "" if text_problem(text) else render(text, sample_values(kind, now))
 

@@ -84,7 +84,11 @@ async def _check(tx: Transaction, form: Form[SubscriptionForm]) -> None:
         form.add_error(rejected.sentence, rejected.field or "")
 
 
-async def _subscribe(tx: Transaction, wanted: SubscriptionForm, user: Account) -> None:
+async def _subscribe(
+    tx: Transaction,
+    wanted: SubscriptionForm,
+    user: Account,
+) -> None:
     await actions.subscribe(tx, subscription_id=new_id(), by=user, **wanted.model_dump())
 
 

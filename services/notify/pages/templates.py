@@ -52,7 +52,11 @@ async def templates(request: Request, tx: Tx) -> Response:
 
 
 @router.get("/{kind}", policy=ADMIN)
-async def template(request: Request, tx: Tx, kind: NotificationKind) -> Response:
+async def template(
+    request: Request,
+    tx: Tx,
+    kind: NotificationKind,
+) -> Response:
     return await _template_page(request, tx, kind)
 
 
@@ -73,7 +77,11 @@ async def write_template(
 
 
 @router.post("/{kind}/preview", policy=ADMIN)
-async def template_preview(request: Request, tx: Tx, kind: NotificationKind) -> Response:
+async def template_preview(
+    request: Request,
+    tx: Tx,
+    kind: NotificationKind,
+) -> Response:
     """The preview of the text being typed."""
     text = str((await request.form()).get("text", ""))
     return render_fragment(

@@ -57,7 +57,12 @@ returning
 """
 
 
-async def claim(tx: Transaction, *, limit: int, lease_seconds: float) -> list[ClaimedDelivery]:
+async def claim(
+    tx: Transaction,
+    *,
+    limit: int,
+    lease_seconds: float,
+) -> list[ClaimedDelivery]:
     """Claim deliveries that may be sent now. No other worker claims them during the lease."""
     rows = await tx.fetch(_CLAIM, limit, lease_seconds)
     claimed = [ClaimedDelivery(**row) for row in rows]
@@ -91,7 +96,11 @@ where id = $1 and state = 'waiting'
 """
 
 
-async def mark_failed(tx: Transaction, delivery_id: UUID, reason: str) -> bool:
+async def mark_failed(
+    tx: Transaction,
+    delivery_id: UUID,
+    reason: str,
+) -> bool:
     """Record that no further attempt follows. Return False if the delivery had ended before."""
     return bool(await tx.run(_MARK_FAILED, delivery_id, tx.now, reason))
 

@@ -127,7 +127,11 @@ async def list_by_age(
     return [InboxItem(**row) for row in rows]
 
 
-async def find_link(tx: Transaction, user: Account, notification_id: UUID) -> str | None:
+async def find_link(
+    tx: Transaction,
+    user: Account,
+    notification_id: UUID,
+) -> str | None:
     """Return the link of a notification, or None if the account may not read it."""
     link: str | None = await tx.fetchval(
         f"select link from notifications n where {_VISIBLE} and n.id = $3",

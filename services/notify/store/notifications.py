@@ -122,6 +122,11 @@ delete from notifications where id in (
 """
 
 
-async def delete_expired(tx: Transaction, *, retention_days: int, limit: int) -> int:
+async def delete_expired(
+    tx: Transaction,
+    *,
+    retention_days: int,
+    limit: int,
+) -> int:
     """Delete old notifications with their receipts and deliveries; return how many."""
     return await tx.run(_DELETE_EXPIRED, tx.now, retention_days, limit)

@@ -29,7 +29,11 @@ on conflict (campaign_id, id) do update set label = excluded.label
 """
 
 
-async def upsert_obligations(tx: Transaction, campaign_id: str, labels: Mapping[str, str]) -> None:
+async def upsert_obligations(
+    tx: Transaction,
+    campaign_id: str,
+    labels: Mapping[str, str],
+) -> None:
     await tx.run(_UPSERT_OBLIGATIONS, campaign_id, list(labels), list(labels.values()))
 
 

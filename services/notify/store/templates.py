@@ -30,6 +30,13 @@ values ($1, $2, $3, $4, $5) on conflict do nothing
 """
 
 
-async def insert(tx: Transaction, kind: str, *, version: int, text: str, account_id: UUID) -> bool:
+async def insert(
+    tx: Transaction,
+    kind: str,
+    *,
+    version: int,
+    text: str,
+    account_id: UUID,
+) -> bool:
     """Insert a version. Return False if it exists already."""
     return bool(await tx.run(_INSERT, kind, version, text, account_id, tx.now))

@@ -53,7 +53,11 @@ def _check_recipient(recipient: str) -> None:
         raise TransportError("邮箱地址的格式不正确", permanent=True)
 
 
-def _compose(server: SmtpServer, recipient: str, message: OutboundMessage) -> EmailMessage:
+def _compose(
+    server: SmtpServer,
+    recipient: str,
+    message: OutboundMessage,
+) -> EmailMessage:
     email = EmailMessage()
     email["From"] = server.sender
     email["To"] = recipient

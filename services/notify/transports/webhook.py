@@ -36,7 +36,12 @@ class WebhookTransport:
         status = await self._post(url, resolved, headers=headers, body=body)
         raise_for_status(status)
 
-    def _headers(self, url: httpx2.URL, message: OutboundMessage, body: bytes) -> dict[str, str]:
+    def _headers(
+        self,
+        url: httpx2.URL,
+        message: OutboundMessage,
+        body: bytes,
+    ) -> dict[str, str]:
         key = self.signing_key(message.subscription_id)
         return {
             **signature_headers(key, message.key, real_now(), body),
@@ -97,7 +102,12 @@ def redact(address: str) -> str:
     return httpx2.URL(address).host
 
 
-def signature_headers(key: bytes, message_id: UUID, now: datetime, body: bytes) -> dict[str, str]:
+def signature_headers(
+    key: bytes,
+    message_id: UUID,
+    now: datetime,
+    body: bytes,
+) -> dict[str, str]:
     """Return `webhook-id`, `webhook-timestamp` and `webhook-signature`."""
     return {
         "webhook-id": str(message_id),

@@ -124,7 +124,11 @@ def _audience_label(entry: DeliveryLogEntry) -> str:
     return Audience(entry.role).label + unit
 
 
-def _quiet_until(entry: DeliveryLogEntry, state: DeliveryState, now: datetime) -> datetime | None:
+def _quiet_until(
+    entry: DeliveryLogEntry,
+    state: DeliveryState,
+    now: datetime,
+) -> datetime | None:
     untried = state is DeliveryState.WAITING and not entry.reason
     return entry.due_at if untried and entry.due_at > now else None
 

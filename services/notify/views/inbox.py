@@ -150,6 +150,11 @@ async def list_notifications(
     return await inbox.list_by_age(tx, user, number=number, after=after, limit=limit)
 
 
-async def is_readable(tx: Transaction, *, user: Account, notification_id: UUID) -> bool:
+async def is_readable(
+    tx: Transaction,
+    *,
+    user: Account,
+    notification_id: UUID,
+) -> bool:
     """Return whether the account may read the notification."""
     return await inbox.find_link(tx, user, notification_id) is not None

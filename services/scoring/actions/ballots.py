@@ -79,12 +79,18 @@ async def _add_to_tallies(
 
 
 def _rows(
-    campaign: Campaign, events: Sequence[BallotSubmitted], packed: PackedBallots
+    campaign: Campaign,
+    events: Sequence[BallotSubmitted],
+    packed: PackedBallots,
 ) -> list[NewBallot]:
     return [_row(campaign, event, packed[event.ballot_id]) for event in events]
 
 
-def _row(campaign: Campaign, event: BallotSubmitted, answers: bytes) -> NewBallot:
+def _row(
+    campaign: Campaign,
+    event: BallotSubmitted,
+    answers: bytes,
+) -> NewBallot:
     return NewBallot(
         ballot_id=event.ballot_id,
         response_group_id=campaign.response_group_ids[event.instrument, event.group],
@@ -117,7 +123,9 @@ def _count_packed(packed: Sequence[bytes]) -> dict[Answer, int]:
 
 
 def _check_duplicates(
-    campaign: Campaign, events: Sequence[BallotSubmitted], packed: PackedBallots
+    campaign: Campaign,
+    events: Sequence[BallotSubmitted],
+    packed: PackedBallots,
 ) -> None:
     several = {one.key: one.items_with_several_answers for one in campaign.scheme.questionnaires}
     for event in events:

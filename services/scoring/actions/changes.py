@@ -87,7 +87,9 @@ def _today(tx: Transaction) -> date:
 
 
 async def _category_scores(
-    tx: Transaction, campaign: Campaign, unit_nos: Iterable[int]
+    tx: Transaction,
+    campaign: Campaign,
+    unit_nos: Iterable[int],
 ) -> dict[int, UnitScore]:
     """Return the scores of all units in the categories of these units."""
     categories = {campaign.by_no[unit_no].category for unit_no in unit_nos}
@@ -102,7 +104,11 @@ def _ranks(campaign: Campaign, scored: Scores) -> Ranks:
     return {unit.entry.unit_no: unit.rank for unit in ranked}
 
 
-def _change(result: RescoreResult, unit_no: int, ranks: _RankChange) -> NewScoreChange:
+def _change(
+    result: RescoreResult,
+    unit_no: int,
+    ranks: _RankChange,
+) -> NewScoreChange:
     old = result.old.get(unit_no)
     score = result.new[unit_no]
     entries = result.triggering_entries(unit_no)
@@ -123,7 +129,11 @@ def _distinct_events(entries: Sequence[LedgerEntry]) -> list[UUID]:
     return list(dict.fromkeys(entry.event_id for entry in entries))
 
 
-def _source(entries: Sequence[LedgerEntry], ballots: int, trigger: Trigger) -> ScoreSource:
+def _source(
+    entries: Sequence[LedgerEntry],
+    ballots: int,
+    trigger: Trigger,
+) -> ScoreSource:
     """Return the source of the latest ledger entry; without one, ballots or the trigger's."""
     if entries:
         return entries[-1].source

@@ -48,7 +48,11 @@ async def decide(
     return decision_id
 
 
-def _check_decision(campaign: Campaign, unit_id: str, rule_id: str) -> None:
+def _check_decision(
+    campaign: Campaign,
+    unit_id: str,
+    rule_id: str,
+) -> None:
     if not is_decidable(campaign.scheme, rule_id):
         raise Rejected("这条规则不由人工认定", status=422, field="rule_id")
     if unit_id not in campaign.numbers:
@@ -74,7 +78,11 @@ async def revoke(
         tx.audit("score.decision_revoked", decision_id, str(by.id), campaign=campaign_id)
 
 
-def _revocation(tx: Transaction, decision: LedgerEntry, grounds: str) -> LedgerEntry:
+def _revocation(
+    tx: Transaction,
+    decision: LedgerEntry,
+    grounds: str,
+) -> LedgerEntry:
     return LedgerEntry(
         event_id=new_id(),
         measure="revoked",

@@ -36,7 +36,11 @@ def _campaign_id(pair: tuple[Event, Meta]) -> str:
     return campaign_id
 
 
-async def _record(tx: Transaction, campaign: Campaign, consumed: Consumed) -> None:
+async def _record(
+    tx: Transaction,
+    campaign: Campaign,
+    consumed: Consumed,
+) -> None:
     entries: list[LedgerEntry] = []
     for event, meta in consumed:
         entries += ledger_entries(event, meta, scheme=campaign.scheme, units=campaign.numbers)

@@ -21,19 +21,29 @@ async def publish_scores(tx: Transaction) -> bool:
 
 
 async def publish_unit_scores(
-    tx: Transaction, campaign: Campaign, unit_nos: Collection[int]
+    tx: Transaction,
+    campaign: Campaign,
+    unit_nos: Collection[int],
 ) -> None:
     """Publish the scores of these units, unless they were published within the last second."""
     for row in await scores.take_unpublished(tx, campaign_id=campaign.id, unit_nos=unit_nos):
         _publish(tx, campaign, row)
 
 
-def _publish(tx: Transaction, campaign: Campaign, row: UnpublishedScore) -> None:
+def _publish(
+    tx: Transaction,
+    campaign: Campaign,
+    row: UnpublishedScore,
+) -> None:
     if row.score and row.unit_no in campaign.by_no:
         tx.publish(_score_changed(tx, campaign, row.score))
 
 
-def _score_changed(tx: Transaction, campaign: Campaign, score: UnitScore) -> ScoreChanged:
+def _score_changed(
+    tx: Transaction,
+    campaign: Campaign,
+    score: UnitScore,
+) -> ScoreChanged:
     return ScoreChanged(
         occurred_at=tx.now,
         campaign_id=campaign.id,

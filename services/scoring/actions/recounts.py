@@ -88,7 +88,12 @@ class _Snapshot:
         return _as_result(score) if score else None
 
 
-async def recount(tx: Transaction, campaign_id: str, *, by: str) -> RecountResult:
+async def recount(
+    tx: Transaction,
+    campaign_id: str,
+    *,
+    by: str,
+) -> RecountResult:
     """Recount a campaign from its ballots and ledger, as of one instant, and store the result."""
     campaign = await campaigns.get_campaign(tx, campaign_id)
     result = await _compare(tx, campaign)
@@ -172,7 +177,9 @@ def _differences(snapshot: _Snapshot, results: dict[int, UnitResult]) -> Iterato
 
 
 def _difference(
-    unit: CampaignUnit, running: UnitResult | None, recounted: UnitResult
+    unit: CampaignUnit,
+    running: UnitResult | None,
+    recounted: UnitResult,
 ) -> ScoreDifference:
     return ScoreDifference(
         unit_id=unit.unit_id,

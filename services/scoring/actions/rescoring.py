@@ -120,7 +120,9 @@ async def rescore_pending(tx: Transaction) -> bool:
 
 
 def _wait_after(
-    context: ScoringContext, pending: Sequence[PendingRescoreRow], started: float
+    context: ScoringContext,
+    pending: Sequence[PendingRescoreRow],
+    started: float,
 ) -> None:
     """Set when this process may score pending units, and because of ballots, next."""
     finished = monotonic_seconds()
@@ -140,7 +142,9 @@ async def _rescore_rows(tx: Transaction, pending: Sequence[PendingRescoreRow]) -
 
 
 async def _rescore_campaign(
-    tx: Transaction, campaign: Campaign, rows: Sequence[PendingRescoreRow]
+    tx: Transaction,
+    campaign: Campaign,
+    rows: Sequence[PendingRescoreRow],
 ) -> None:
     unit_nos = {unit_no for row in rows for unit_no in row.unit_nos}
     await rescore(tx, campaign, unit_nos, _trigger(rows))
@@ -180,7 +184,11 @@ async def rescore(
     return set(locked)
 
 
-def _remember_scored(tx: Transaction, campaign: Campaign, unit_nos: Iterable[int]) -> None:
+def _remember_scored(
+    tx: Transaction,
+    campaign: Campaign,
+    unit_nos: Iterable[int],
+) -> None:
     now = monotonic_seconds()
     context_of(tx).scored_at |= {(campaign.id, unit_no): now for unit_no in unit_nos}
 

@@ -78,7 +78,13 @@ class BoardResponse:
     categories: Sequence[CategoryResponse]
 
     @classmethod
-    def of(cls, campaign: Campaign, boards: Sequence[Board], *, as_of: datetime) -> "BoardResponse":
+    def of(
+        cls,
+        campaign: Campaign,
+        boards: Sequence[Board],
+        *,
+        as_of: datetime,
+    ) -> "BoardResponse":
         return cls(
             campaign_id=campaign.id,
             scheme_version=campaign.scheme.version,
@@ -97,7 +103,11 @@ class LiveUnitResponse:
 
 
 @router.get("/campaigns/{campaign_id}/board", policy=BOARD)
-async def get_board(tx: Tx, campaign_id: str, category: str = "") -> Response:
+async def get_board(
+    tx: Tx,
+    campaign_id: str,
+    category: str = "",
+) -> Response:
     """Return running scores and ranks by category."""
     campaign = await get_campaign(tx, campaign_id)
     found = await boards.load_boards(tx, campaign, category)
@@ -105,7 +115,11 @@ async def get_board(tx: Tx, campaign_id: str, category: str = "") -> Response:
 
 
 @router.get("/campaigns/{campaign_id}/live", policy=BOARD)
-async def get_live_board(tx: Tx, campaign_id: str, category: str) -> Response:
+async def get_live_board(
+    tx: Tx,
+    campaign_id: str,
+    category: str,
+) -> Response:
     """Return the ranked units of a category from a shared copy, at most two seconds old."""
     campaign = await get_campaign(tx, campaign_id)
     units = [

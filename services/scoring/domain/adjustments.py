@@ -70,7 +70,9 @@ def _detail(rule: Adjustment) -> str | None:
 
 
 def _apply(
-    rule: Adjustment, entries: Sequence[LedgerEntry], sign: int
+    rule: Adjustment,
+    entries: Sequence[LedgerEntry],
+    sign: int,
 ) -> Iterator[ScoreAdjustment]:
     """Yield the rule's amount for each entry: the first `after` are free, `cap` limits the sum."""
     remaining = rule.cap
@@ -81,7 +83,11 @@ def _apply(
         yield _adjustment(rule, entry, amount=sign * amount if amount else amount, note=note)
 
 
-def _amount(rule: Adjustment, count: int, remaining: Decimal | None) -> tuple[Decimal, str]:
+def _amount(
+    rule: Adjustment,
+    count: int,
+    remaining: Decimal | None,
+) -> tuple[Decimal, str]:
     if count <= rule.after:
         return NONE, f"前 {rule.after} 次不计"
     if remaining is None or rule.amount <= remaining:

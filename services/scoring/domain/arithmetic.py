@@ -45,7 +45,11 @@ def clamped(value: Fraction) -> Fraction:
     return min(max(value, ZERO), Fraction(100))
 
 
-def largest_remainder(values: Sequence[Fraction], total: Decimal, decimals: int) -> list[Decimal]:
+def largest_remainder(
+    values: Sequence[Fraction],
+    total: Decimal,
+    decimals: int,
+) -> list[Decimal]:
     """Round the values so that they add up to `total`, their rounded sum.
 
     Each value changes by less than one in its last digit.

@@ -77,7 +77,9 @@ def option_counts(
 
 
 def hide_if_small(
-    scheme: Scheme, row: ComponentBreakdown, counts: Mapping[int, int]
+    scheme: Scheme,
+    row: ComponentBreakdown,
+    counts: Mapping[int, int],
 ) -> ComponentBreakdown:
     """Remove every number from a row of too few answers."""
     if not 0 < sum(counts.values()) < scheme.publication.small_group:

@@ -106,7 +106,9 @@ def explain_unit(inputs: ScoreInputs, unit_no: int) -> Explanation:
 
 
 def _explain_component(
-    inputs: ScoreInputs, component: Component, score: ComponentScore
+    inputs: ScoreInputs,
+    component: Component,
+    score: ComponentScore,
 ) -> ComponentExplanation:
     formula = component.formula
     return ComponentExplanation(

@@ -65,7 +65,9 @@ def questionnaires_of(scheme: Scheme, formula: SatisfactionFormula) -> list[Ques
 
 
 def _group_satisfaction(
-    inputs: ScoreInputs, questionnaire: Questionnaire, group: RespondentGroup
+    inputs: ScoreInputs,
+    questionnaire: Questionnaire,
+    group: RespondentGroup,
 ) -> FormulaValue:
     means, sample = [], 0
     for item in questionnaire.scored_items:
@@ -106,7 +108,11 @@ def visits_of(inputs: ScoreInputs, formula: InspectionFormula) -> list[LedgerEnt
     return [visit for visit in inputs.of("visit") if visit.detail == formula.instrument]
 
 
-def finding_points(scheme: Scheme, formula: InspectionFormula, finding: LedgerEntry) -> Fraction:
+def finding_points(
+    scheme: Scheme,
+    formula: InspectionFormula,
+    finding: LedgerEntry,
+) -> Fraction:
     """Return the item's amount times the factor of the severity.
 
     0 for an item that this version of the scheme no longer has.
@@ -117,7 +123,11 @@ def finding_points(scheme: Scheme, formula: InspectionFormula, finding: LedgerEn
     return exact(item.amount) * exact(getattr(formula.severities, finding.detail))
 
 
-def _check_item(scheme: Scheme, instrument: str, item_id: str) -> CheckItem | None:
+def _check_item(
+    scheme: Scheme,
+    instrument: str,
+    item_id: str,
+) -> CheckItem | None:
     for checklist in scheme.checklists:
         if checklist.key == instrument:
             return checklist.item(item_id)
@@ -154,7 +164,11 @@ def handled_on_time(entries: Iterable[LedgerEntry]) -> dict[UUID, bool]:
     return _on_time(entries, "case_closed", "handle")
 
 
-def _on_time(entries: Iterable[LedgerEntry], measure: str, deadline: str) -> dict[UUID, bool]:
+def _on_time(
+    entries: Iterable[LedgerEntry],
+    measure: str,
+    deadline: str,
+) -> dict[UUID, bool]:
     on_time: dict[UUID, bool] = {}
     for entry in entries:
         case_id = entry.subject_id

@@ -37,7 +37,10 @@ class ScoreInputs:
         return {item: _points(item.choices(self.scheme)) for item in questions}
 
     def answers(
-        self, questionnaire: Questionnaire, group: RespondentGroup, item: AnyQuestion
+        self,
+        questionnaire: Questionnaire,
+        group: RespondentGroup,
+        item: AnyQuestion,
     ) -> dict[int, int]:
         """Option number → answers of this group to this question."""
         return {
@@ -97,7 +100,9 @@ def _points(options: Iterable[Option | Choice]) -> OptionPoints:
 
 
 def score_inputs(
-    scheme: Scheme, answer_counts: AnswerCounts, entries: Iterable[LedgerEntry]
+    scheme: Scheme,
+    answer_counts: AnswerCounts,
+    entries: Iterable[LedgerEntry],
 ) -> ScoreInputs:
     """Return a unit's inputs. `entries`: its current ledger entries, in any order."""
     return ScoreInputs(scheme, answer_counts, sorted(entries, key=lambda entry: entry.sort_key))

@@ -199,7 +199,12 @@ def _applies(rule: Consequence, result: EarlierResult) -> bool:
     return rule.grade is not None and result.grade == rule.grade
 
 
-def _reason_open(rule: Consequence, *, ranked: int, complete: bool) -> str:
+def _reason_open(
+    rule: Consequence,
+    *,
+    ranked: int,
+    complete: bool,
+) -> str:
     """Return why a person has to decide, "" when the rules decide."""
     if not complete:
         return "缺少上一年度结果，须核对后认定"

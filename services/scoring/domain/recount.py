@@ -142,7 +142,10 @@ class _Unit:
     def result(self) -> UnitResult:
         """Return the unit's recounted score."""
         adjusted = self._adjusted()
-        values = {one["key"]: self._component(one["formula"]) for one in self.rules["components"]}
+        values = {
+            component["key"]: self._component(component["formula"])
+            for component in self.rules["components"]
+        }
         marks = {key: self._mark(value, adjusted[key]) for key, (value, _) in values.items()}
         total = self._mark(self._weighted_mean(marks), adjusted["total"])
         excluded = any(unranked for _, unranked in values.values())
@@ -158,7 +161,10 @@ class _Unit:
         return enough and not self._disqualified()
 
     def _weighted_mean(self, marks: Mapping[str, Fraction | None]) -> Fraction | None:
-        weights = {one["key"]: Fraction(one["weight"]) for one in self.rules["components"]}
+        weights = {
+            component["key"]: Fraction(component["weight"])
+            for component in self.rules["components"]
+        }
         weighted = [(weights[key], mark) for key, mark in marks.items() if mark is not None]
         return _mean_of(weighted)
 
@@ -257,7 +263,7 @@ class _Unit:
 
     def _instrument(self, formula: Json) -> Json:
         instruments: list[Json] = self.rules["instruments"]
-        return next(one for one in instruments if one["key"] == formula["instrument"])
+        return next(each for each in instruments if each["key"] == formula["instrument"])
 
     def _mean(self, counts: Mapping[int, int]) -> Value:
         return _mean_points(counts, self.points)

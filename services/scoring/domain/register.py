@@ -126,7 +126,11 @@ def _check_name(
         raise Rejected(f"第 {line} 行：单位名称“{name}”与其他单位重复", status=422)
 
 
-def _category(scheme: Scheme, text: str, line: int) -> str:
+def _category(
+    scheme: Scheme,
+    text: str,
+    line: int,
+) -> str:
     for category in scheme.categories:
         if text in (category.key, category.label):
             return category.key

@@ -137,7 +137,9 @@ def score_unit(inputs: ScoreInputs, unit_no: int) -> UnitScore:
 
 
 def _score_component(
-    inputs: ScoreInputs, component: Component, applied: Sequence[ScoreAdjustment]
+    inputs: ScoreInputs,
+    component: Component,
+    applied: Sequence[ScoreAdjustment],
 ) -> ComponentScore:
     decimals = inputs.scheme.ranking.decimals
     value, sample = evaluate(inputs, component)
@@ -157,7 +159,11 @@ def _score_component(
     )
 
 
-def _state(component: Component, value: Fraction | None, sample: int) -> ComponentState:
+def _state(
+    component: Component,
+    value: Fraction | None,
+    sample: int,
+) -> ComponentState:
     formula = component.formula
     if value is not None and sample >= formula.minimum:
         return ComponentState.COUNTED
@@ -167,7 +173,11 @@ def _state(component: Component, value: Fraction | None, sample: int) -> Compone
     return ComponentState.ABSENT if value is None else ComponentState.BELOW
 
 
-def _raw_mark(state: ComponentState, value: Fraction | None, decimals: int) -> Decimal | None:
+def _raw_mark(
+    state: ComponentState,
+    value: Fraction | None,
+    decimals: int,
+) -> Decimal | None:
     if state == ComponentState.FULL:
         return FULL_MARK
     if state == ComponentState.COUNTED and value is not None:
@@ -175,7 +185,11 @@ def _raw_mark(state: ComponentState, value: Fraction | None, decimals: int) -> D
     return None
 
 
-def _adjusted_mark(raw: Decimal | None, adjusted: Decimal, decimals: int) -> Decimal | None:
+def _adjusted_mark(
+    raw: Decimal | None,
+    adjusted: Decimal,
+    decimals: int,
+) -> Decimal | None:
     if raw is None:
         return None
     return rounded(clamped(Fraction(raw) + Fraction(adjusted)), decimals)
@@ -205,7 +219,9 @@ def _weight_present(components: Sequence[ComponentScore]) -> Fraction:
 
 
 def _total(
-    scheme: Scheme, components: list[ComponentScore], applied: Sequence[ScoreAdjustment]
+    scheme: Scheme,
+    components: list[ComponentScore],
+    applied: Sequence[ScoreAdjustment],
 ) -> _Totals:
     """Add up the components and adjustments; the displayed parts add up to the total."""
     decimals = scheme.ranking.decimals

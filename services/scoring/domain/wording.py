@@ -38,7 +38,12 @@ def describe_entry(
     return f"{number} {_describe(scheme, measure, detail, text)}".strip()
 
 
-def _describe(scheme: Scheme, measure: str, detail: str, text: str) -> str:
+def _describe(
+    scheme: Scheme,
+    measure: str,
+    detail: str,
+    text: str,
+) -> str:
     label = MEASURES[measure].label
     if measure == "deadline_lapsed":
         return f"{_DEADLINES.get(detail, detail)}{label}"

@@ -38,7 +38,11 @@ PALETTE_MAX: Final = 8
 
 
 @router.get("/", policy=BOARD)
-async def home(request: Request, tx: Tx, user: CurrentUser) -> Response:
+async def home(
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+) -> Response:
     campaign = await current_campaign(tx)
     if campaign is None:
         return _empty_page(request, tx)
@@ -50,7 +54,11 @@ def _empty_page(request: Request, tx: Transaction) -> Response:
     return render_page(request, "empty.html", schemes=scheme_ids(), form=form)
 
 
-async def _home_page(request: Request, tx: Transaction, campaign: Campaign) -> Response:
+async def _home_page(
+    request: Request,
+    tx: Transaction,
+    campaign: Campaign,
+) -> Response:
     boards = await load_boards(tx, campaign)
     recent = await list_changes(tx, campaign, rows=RECENT_CHANGES)
     context: dict[str, Any] = {
@@ -67,7 +75,11 @@ async def _home_page(request: Request, tx: Transaction, campaign: Campaign) -> R
 
 
 @router.get("/rank", policy=BOARD)
-async def current_ranking(request: Request, tx: Tx, category: str = "") -> Response:
+async def current_ranking(
+    request: Request,
+    tx: Tx,
+    category: str = "",
+) -> Response:
     """The ranking of the current campaign."""
     campaign = await current_campaign(tx)
     if campaign is None:

@@ -73,7 +73,11 @@ async def current_register(request: Request, tx: Tx) -> Response:
 
 
 @router.get("/{campaign_id}/register", policy=OFFICE)
-async def register_page(request: Request, tx: Tx, campaign_id: str) -> Response:
+async def register_page(
+    request: Request,
+    tx: Tx,
+    campaign_id: str,
+) -> Response:
     """The units that take part, by category."""
     return _register_page(request, tx, await get_campaign(tx, campaign_id), Form[Any]())
 
@@ -135,12 +139,20 @@ async def current_rules(request: Request, tx: Tx) -> Response:
 
 
 @router.get("/{campaign_id}/rules", policy=BOARD)
-async def rules_page(request: Request, tx: Tx, campaign_id: str) -> Response:
+async def rules_page(
+    request: Request,
+    tx: Tx,
+    campaign_id: str,
+) -> Response:
     """The rules in force: weights, formulas, adjustments, ranking, consequences, versions."""
     return await _rules_page(request, tx, await get_campaign(tx, campaign_id))
 
 
-async def _rules_page(request: Request, tx: Transaction, campaign: Campaign) -> Response:
+async def _rules_page(
+    request: Request,
+    tx: Transaction,
+    campaign: Campaign,
+) -> Response:
     return render_page(
         request,
         "rules.html",

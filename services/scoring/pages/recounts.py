@@ -31,7 +31,11 @@ async def recount(
 
 
 @router.get("/{campaign_id}/recounts", policy=BOARD)
-async def recount_page(request: Request, tx: Tx, campaign_id: str) -> Response:
+async def recount_page(
+    request: Request,
+    tx: Tx,
+    campaign_id: str,
+) -> Response:
     """The newest recount."""
     return render_page(
         request,

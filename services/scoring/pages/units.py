@@ -25,7 +25,11 @@ RECENT_CHANGES: Final = 5
 
 
 @router.get("/mine", policy=allow(Role.UNIT_HEAD))
-async def own_score_page(request: Request, tx: Tx, user: CurrentUser) -> Response:
+async def own_score_page(
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+) -> Response:
     """G9: the user's own unit only; no rank, no other unit, no single record."""
     found = await own_score(tx, unit_id=user.unit_id)
     return render_page(request, "mine.html", found=found, as_of=tx.now if found else None)

@@ -59,7 +59,9 @@ class AnswerCount:
 
 
 async def insert_ballots(
-    tx: Transaction, campaign_id: str, rows: Sequence[NewBallot]
+    tx: Transaction,
+    campaign_id: str,
+    rows: Sequence[NewBallot],
 ) -> Collection[UUID] | None:
     """Insert ballots that are not stored yet.
 
@@ -71,7 +73,10 @@ async def insert_ballots(
 
 
 async def add_answer_counts(
-    tx: Transaction, counts: Mapping[tuple[int, Answer], int], *, shard: int
+    tx: Transaction,
+    counts: Mapping[tuple[int, Answer], int],
+    *,
+    shard: int,
 ) -> None:
     """Add counts by (response_group_id, answer) to the tallies of a shard.
 
@@ -93,7 +98,9 @@ async def add_answer_counts(
 
 
 async def answer_counts(
-    tx: Transaction, response_group_ids: Collection[int], unit_nos: Collection[int] | None = None
+    tx: Transaction,
+    response_group_ids: Collection[int],
+    unit_nos: Collection[int] | None = None,
 ) -> list[AnswerCount]:
     """Return the sums over all shards, of these units or of all."""
     units = None if unit_nos is None else list(unit_nos)

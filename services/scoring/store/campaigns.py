@@ -111,7 +111,11 @@ async def find_campaigns(tx: Transaction, ids: Collection[str]) -> dict[str, Cam
     return {id: await _in_version(tx, id, (revision, shown)) for id, revision, shown in rows}
 
 
-async def _in_version(tx: Transaction, id: str, version: CampaignVersion) -> Campaign:
+async def _in_version(
+    tx: Transaction,
+    id: str,
+    version: CampaignVersion,
+) -> Campaign:
     cache: CampaignCache[Campaign] = tx.context.campaigns
     cached = cache.get(id, version)
     if cached is not None:
@@ -224,7 +228,11 @@ async def insert_scheme(
     return True
 
 
-async def _insert_response_groups(tx: Transaction, campaign_id: str, scheme: Scheme) -> None:
+async def _insert_response_groups(
+    tx: Transaction,
+    campaign_id: str,
+    scheme: Scheme,
+) -> None:
     keys = [(one.key, group.key) for one in scheme.questionnaires for group in one.groups]
     instruments = [instrument for instrument, _ in keys]
     groups = [group for _, group in keys]
@@ -236,7 +244,11 @@ async def increment_revision(tx: Transaction, campaign_id: str) -> None:
     await tx.run("update campaigns set revision = revision + 1 where id = $1", campaign_id)
 
 
-async def upsert_units(tx: Transaction, campaign_id: str, units: Sequence[CampaignUnit]) -> None:
+async def upsert_units(
+    tx: Transaction,
+    campaign_id: str,
+    units: Sequence[CampaignUnit],
+) -> None:
     """Insert or update units; the number of an existing unit stays."""
     await tx.run(
         _UPSERT_UNITS,
@@ -267,6 +279,11 @@ def _partition_name(table: str, campaign_id: str) -> str:
     return f'"{table}_part_{suffix}"'
 
 
-async def set_shown_to_units(tx: Transaction, campaign_id: str, *, shown: bool) -> None:
+async def set_shown_to_units(
+    tx: Transaction,
+    campaign_id: str,
+    *,
+    shown: bool,
+) -> None:
     """Show the running scores to the units, or hide them; a second call changes nothing."""
     await tx.run(_SHOW_TO_UNITS, campaign_id, shown, tx.now)

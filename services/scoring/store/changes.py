@@ -160,7 +160,11 @@ async def list_changes(
     return [ScoreChangeRow(**row) for row in rows]
 
 
-async def count_changes(tx: Transaction, campaign_id: str, wanted: ChangeFilter) -> int:
+async def count_changes(
+    tx: Transaction,
+    campaign_id: str,
+    wanted: ChangeFilter,
+) -> int:
     """Return how many changes there are."""
     count: int = await tx.fetchval(
         _COUNT_CHANGES, campaign_id, wanted.unit_no, wanted.source, wanted.since

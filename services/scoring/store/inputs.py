@@ -9,7 +9,9 @@ from shared.storage.transaction import Transaction
 
 
 async def load_inputs(
-    tx: Transaction, campaign: Campaign, unit_nos: Collection[int]
+    tx: Transaction,
+    campaign: Campaign,
+    unit_nos: Collection[int],
 ) -> dict[int, ScoreInputs]:
     """Unit → everything known about it now."""
     entries = await ledger.current_entries(tx, campaign.id, unit_nos)
@@ -21,7 +23,9 @@ async def load_inputs(
 
 
 async def _answer_counts(
-    tx: Transaction, campaign: Campaign, unit_nos: Collection[int]
+    tx: Transaction,
+    campaign: Campaign,
+    unit_nos: Collection[int],
 ) -> dict[int, AnswerCounts]:
     counts: dict[int, dict[AnswerKey, int]] = {unit_no: {} for unit_no in unit_nos}
     for row in await ballots.answer_counts(tx, campaign.response_groups, unit_nos):

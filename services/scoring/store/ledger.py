@@ -69,7 +69,11 @@ select * from ledger where campaign_id = $1 and subject_id = $2 order by version
 """
 
 
-async def insert_entries(tx: Transaction, campaign_id: str, entries: Sequence[LedgerEntry]) -> int:
+async def insert_entries(
+    tx: Transaction,
+    campaign_id: str,
+    entries: Sequence[LedgerEntry],
+) -> int:
     """Insert entries that are not stored yet. Returns how many were new."""
     if not entries:
         return 0
@@ -78,7 +82,9 @@ async def insert_entries(tx: Transaction, campaign_id: str, entries: Sequence[Le
 
 
 async def affected_units(
-    tx: Transaction, campaign_id: str, subject_ids: Collection[UUID]
+    tx: Transaction,
+    campaign_id: str,
+    subject_ids: Collection[UUID],
 ) -> set[int]:
     """Return the units with an entry about one of these subjects.
 
@@ -89,7 +95,9 @@ async def affected_units(
 
 
 async def current_entries(
-    tx: Transaction, campaign_id: str, unit_nos: Collection[int]
+    tx: Transaction,
+    campaign_id: str,
+    unit_nos: Collection[int],
 ) -> dict[int, list[LedgerEntry]]:
     """Unit → its current entries, including the ratings of its closed cases."""
     rows = await tx.fetch(_CURRENT_ENTRIES, campaign_id, list(unit_nos), list(REPLACEABLE))
@@ -99,7 +107,11 @@ async def current_entries(
     return entries
 
 
-async def entries_about(tx: Transaction, campaign_id: str, subject_id: UUID) -> list[LedgerEntry]:
+async def entries_about(
+    tx: Transaction,
+    campaign_id: str,
+    subject_id: UUID,
+) -> list[LedgerEntry]:
     """Return all entries about one subject, superseded ones too, oldest version first."""
     rows = await tx.fetch(_ENTRIES_ABOUT, campaign_id, subject_id)
     return [_entry(row, kind=row["kind"]) for row in rows]

@@ -66,7 +66,9 @@ StoredItem = StoredScore | StoredPending | StoredLedgerRow | StoredBallot
 
 
 async def read_snapshot(
-    tx: Transaction, campaign_id: str, version: str
+    tx: Transaction,
+    campaign_id: str,
+    version: str,
 ) -> AsyncIterator[StoredItem]:
     """Yield everything stored about a campaign, as of one instant."""
     id = await tx.fetchval("select quote_literal($1)", campaign_id)

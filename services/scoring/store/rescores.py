@@ -44,7 +44,10 @@ async def mark_dirty(
 
 
 async def take_pending(
-    tx: Transaction, *, limit: int, include_ballots: bool
+    tx: Transaction,
+    *,
+    limit: int,
+    include_ballots: bool,
 ) -> list[PendingRescoreRow]:
     """Delete and return pending rescores that no other transaction is taking."""
     rows = await tx.fetch(_TAKE_PENDING, limit, include_ballots)

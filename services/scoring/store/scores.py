@@ -81,7 +81,11 @@ class UnpublishedScore:
     score: UnitScore | None
 
 
-async def insert_scores(tx: Transaction, campaign_id: str, version: str) -> None:
+async def insert_scores(
+    tx: Transaction,
+    campaign_id: str,
+    version: str,
+) -> None:
     """Insert an empty score under this version for every unit that has none."""
     await tx.run(_INSERT_SCORES, campaign_id, version)
 
@@ -141,7 +145,10 @@ def decode_score(body: str) -> UnitScore:
 
 
 async def take_unpublished(
-    tx: Transaction, *, campaign_id: str | None = None, unit_nos: Collection[int] = ()
+    tx: Transaction,
+    *,
+    campaign_id: str | None = None,
+    unit_nos: Collection[int] = (),
 ) -> list[UnpublishedScore]:
     """Mark scores as published and return them, of all campaigns or of these units only."""
     rows = await tx.fetch(_TAKE_UNPUBLISHED, PUBLISH_BATCH_MAX, campaign_id, list(unit_nos))

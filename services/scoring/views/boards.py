@@ -173,7 +173,11 @@ class _Standings:
         return rank_units([ranking_entry(unit, self.scores.get(unit.unit_no)) for unit in units])
 
 
-async def load_boards(tx: Transaction, campaign: Campaign, category: str = "") -> list[Board]:
+async def load_boards(
+    tx: Transaction,
+    campaign: Campaign,
+    category: str = "",
+) -> list[Board]:
     """Return the board of one category, or of all.
 
     Raises Rejected (404) for a category that the scheme does not have.
@@ -192,7 +196,11 @@ async def _load_standings(tx: Transaction, campaign: Campaign) -> _Standings:
     )
 
 
-async def load_board(tx: Transaction, campaign: Campaign, category: str) -> Board:
+async def load_board(
+    tx: Transaction,
+    campaign: Campaign,
+    category: str,
+) -> Board:
     """Return the board of one category. Raises Rejected (404) for an unknown one."""
     [board] = await load_boards(tx, campaign, category)
     return board
@@ -211,7 +219,11 @@ async def _earlier_results(tx: Transaction, campaign: Campaign) -> EarlierResult
     return await outcomes.earlier_results(tx, scheme_id, before=campaign.year, years=years)
 
 
-def _board(campaign: Campaign, category: Category, standings: _Standings) -> Board:
+def _board(
+    campaign: Campaign,
+    category: Category,
+    standings: _Standings,
+) -> Board:
     ranked = standings.rank(campaign.in_category(category.key))
     found = _consequences_by_unit(campaign, ranked, standings.earlier)
     rows = (_row(campaign, unit, found, standings) for unit in ranked)
@@ -219,7 +231,9 @@ def _board(campaign: Campaign, category: Category, standings: _Standings) -> Boa
 
 
 def _consequences_by_unit(
-    campaign: Campaign, ranked: Sequence[RankedUnit], earlier: EarlierResults
+    campaign: Campaign,
+    ranked: Sequence[RankedUnit],
+    earlier: EarlierResults,
 ) -> dict[str, list[UnitConsequence]]:
     found = consequences(campaign.scheme, ranked, year=campaign.year, earlier=earlier)
     return group_by(found, lambda consequence: consequence.unit_id)
@@ -247,7 +261,11 @@ def _row(
 # ── live boards ───────────────────────────────────────────────────────────────────────────────────
 
 
-async def live_board(tx: Transaction, campaign: Campaign, category: str) -> list[RankedTotal]:
+async def live_board(
+    tx: Transaction,
+    campaign: Campaign,
+    category: str,
+) -> list[RankedTotal]:
     """Return the ranked units of a category from the shared copy in Redis.
 
     The copy is rebuilt from the database when it is missing or expired, once in its lifetime for

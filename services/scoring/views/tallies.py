@@ -55,7 +55,11 @@ def _by_key(rows: Iterable[AnswerCount]) -> dict[TallyKey, dict[int, int]]:
     return by_key
 
 
-def _view(campaign: Campaign, key: TallyKey, counts: Mapping[int, int]) -> TallyView:
+def _view(
+    campaign: Campaign,
+    key: TallyKey,
+    counts: Mapping[int, int],
+) -> TallyView:
     unit_no, response_group_id, item = key
     instrument, group = campaign.response_groups[response_group_id]
     small = sum(counts.values()) < campaign.scheme.publication.small_group

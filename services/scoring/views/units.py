@@ -113,7 +113,11 @@ async def _stored_explanation(
     )
 
 
-async def _explain_now(tx: Transaction, campaign: Campaign, unit: CampaignUnit) -> Explanation:
+async def _explain_now(
+    tx: Transaction,
+    campaign: Campaign,
+    unit: CampaignUnit,
+) -> Explanation:
     inputs = await load_inputs(tx, campaign, [unit.unit_no])
     return explain_unit(inputs[unit.unit_no], unit.unit_no)
 
@@ -131,7 +135,11 @@ async def own_score(tx: Transaction, *, unit_id: str | None) -> UnitExplanation 
     return UnitExplanation(campaign=campaign, unit=unit, explanation=explanation)
 
 
-async def neighbours(tx: Transaction, campaign: Campaign, unit: CampaignUnit) -> Neighbours:
+async def neighbours(
+    tx: Transaction,
+    campaign: Campaign,
+    unit: CampaignUnit,
+) -> Neighbours:
     """Return the units before and after this one."""
     board = await load_board(tx, campaign, unit.category)
     at = board.position(unit)
@@ -151,7 +159,9 @@ class DecisionView:
 
 
 async def decisions_on(
-    tx: Transaction, campaign: Campaign, unit: CampaignUnit
+    tx: Transaction,
+    campaign: Campaign,
+    unit: CampaignUnit,
 ) -> list[DecisionView]:
     """Return the decisions about a unit that stand, oldest first."""
     entries = await ledger.current_entries(tx, campaign.id, [unit.unit_no])

@@ -146,7 +146,11 @@ def compute_deadline(
     return DeadlineTimes(due.at, due.day, due.provisional, due.calendar_version, warn, severe.at)
 
 
-def _extended(due: DueAt, extension: TimeLimit, calendar: WorkCalendar) -> DueAt:
+def _extended(
+    due: DueAt,
+    extension: TimeLimit,
+    calendar: WorkCalendar,
+) -> DueAt:
     later = due_at(_last_moment(due), extension, calendar)
     provisional = due.provisional or later.provisional
     return DueAt(later.at, later.day, provisional, later.calendar_version)
@@ -175,7 +179,11 @@ def warn_at(
     return max(midnight(day), start).astimezone(UTC)
 
 
-def _first_warned_day(start: date, due_day: date, calendar: WorkCalendar) -> date:
+def _first_warned_day(
+    start: date,
+    due_day: date,
+    calendar: WorkCalendar,
+) -> date:
     span = calendar.working_days_between(start, due_day)
     threshold = max(1, span // 5)
     day = due_day
@@ -278,7 +286,11 @@ def closed_progress(*, late: bool) -> DeadlineProgress:
     return DeadlineProgress(DeadlineStatus.CLOSED, 0, 0, text)
 
 
-def _hours_left(status: DeadlineStatus, now: datetime, due_at: datetime) -> DeadlineProgress:
+def _hours_left(
+    status: DeadlineStatus,
+    now: datetime,
+    due_at: datetime,
+) -> DeadlineProgress:
     hours = _full_hours(due_at - now)
     text = f"剩{hours}小时" if hours else "不足1小时"
     return DeadlineProgress(status, hours, 0, text)
@@ -318,7 +330,11 @@ def _full_hours(span: timedelta) -> int:
     return int(span / timedelta(hours=1))
 
 
-def _full_days_over(now: datetime, due_at: datetime, calendar: WorkCalendar) -> int:
+def _full_days_over(
+    now: datetime,
+    due_at: datetime,
+    calendar: WorkCalendar,
+) -> int:
     due_day = _due_day(due_at)
     # A working day is over at its closing time, not at midnight.
     closing_time = due_at - midnight(due_day)

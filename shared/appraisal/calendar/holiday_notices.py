@@ -162,7 +162,9 @@ def _source_of(text: str) -> str:
 
 
 def _notice_of_rows(
-    source: str, rows: Sequence[_CsvRow], wrong: list[tuple[int, str]]
+    source: str,
+    rows: Sequence[_CsvRow],
+    wrong: list[tuple[int, str]],
 ) -> HolidayNotice:
     years = [row.day.year for row in rows]
     notice = HolidayNotice(max(years, key=years.count), source, {}, {})

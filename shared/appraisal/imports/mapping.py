@@ -126,7 +126,11 @@ class RowMapping:
         return "、".join(columns) or name
 
 
-def parse_instant(text: str, formats: Sequence[str], year: int | None) -> datetime:
+def parse_instant(
+    text: str,
+    formats: Sequence[str],
+    year: int | None,
+) -> datetime:
     """Return the instant in a text; without a zone it is China's time.
 
     A format without a year takes `year`. Raises ValueError.
@@ -141,7 +145,11 @@ def _in_china(parsed: datetime) -> datetime:
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=CHINA)
 
 
-def _strptime(text: str, pattern: str, year: int | None) -> datetime:
+def _strptime(
+    text: str,
+    pattern: str,
+    year: int | None,
+) -> datetime:
     if "%Y" not in pattern and "%y" not in pattern:
         # Without a year, 29 February is only a date in a leap year.
         text = f"{year or LEAP_YEAR} {text}"
@@ -242,7 +250,11 @@ def _formats(spec: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(spec["formats"] or DATE_FORMATS)
 
 
-def _int_option(name: str, spec: Mapping[str, Any], key: str) -> int | None:
+def _int_option(
+    name: str,
+    spec: Mapping[str, Any],
+    key: str,
+) -> int | None:
     if key not in spec:
         return None
     text = str(spec[key])

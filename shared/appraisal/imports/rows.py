@@ -129,7 +129,11 @@ def _answers(cells: dict[str, str], mapping: RowMapping) -> tuple[tuple[str, int
     return tuple(answers)
 
 
-def _option(text: str, column: str, mapping: RowMapping) -> str:
+def _option(
+    text: str,
+    column: str,
+    mapping: RowMapping,
+) -> str:
     option = mapping.options.get(text)
     if option is None:
         raise _Rejection(column, "这个答案没有对应的选项，请在映射文件的 options 中补充")

@@ -65,7 +65,11 @@ def _path_of(source: str | Path) -> Path:
     return Path(source)
 
 
-def read_scheme(text: str, year: int, name: str = "方案") -> Scheme:
+def read_scheme(
+    text: str,
+    year: int,
+    name: str = "方案",
+) -> Scheme:
     """Return the scheme in the text of a file called `name`. Raises SchemeError."""
     document = _Document(name, year)
     content = document.plain(_compose(text, name), "")
@@ -81,7 +85,9 @@ def read_scheme(text: str, year: int, name: str = "方案") -> Scheme:
 
 
 def _mistakes(
-    content: dict[str, Any], scheme: Scheme, document: "_Document"
+    content: dict[str, Any],
+    scheme: Scheme,
+    document: "_Document",
 ) -> list[SchemeMistake]:
     unknown_keys = _unknown_keys(content, msgspec.to_builtins(scheme), "", document)
     violations = (document.mistake(path, sentence) for path, sentence in check(scheme))
@@ -162,7 +168,11 @@ def _compose(text: str, name: str) -> yaml.Node:
     return node
 
 
-def _unreadable(name: str, sentence: str, line: int = 1) -> SchemeError:
+def _unreadable(
+    name: str,
+    sentence: str,
+    line: int = 1,
+) -> SchemeError:
     return SchemeError([SchemeMistake(name, line, "", sentence)])
 
 

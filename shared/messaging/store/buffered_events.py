@@ -65,7 +65,10 @@ async def select(
 
 
 async def successor_of(
-    tx: Transaction, incoming: IncomingEvent, *, after: int
+    tx: Transaction,
+    incoming: IncomingEvent,
+    *,
+    after: int,
 ) -> IncomingEvent | None:
     """Return the buffered event that follows `incoming` and `after` further events, or None."""
     topic, key = incoming.aggregate
@@ -131,7 +134,11 @@ async def gaps(tx: Transaction, *, older_than_seconds: float) -> list[VersionGap
     return [VersionGap(**row) for row in rows]
 
 
-async def note_resend_request(tx: Transaction, topic: str, key: str) -> None:
+async def note_resend_request(
+    tx: Transaction,
+    topic: str,
+    key: str,
+) -> None:
     """Note that the missing versions of an aggregate were requested now."""
     await tx.run(
         "update buffered_events set resend_requested_at = clock_timestamp() "

@@ -37,7 +37,9 @@ async def delete_consumed(tx: Transaction, tp: TopicPartition) -> None:
 
 
 def record_progress(
-    tx: Transaction, events: Sequence[IncomingEvent], versions: Mapping[Aggregate, int]
+    tx: Transaction,
+    events: Sequence[IncomingEvent],
+    versions: Mapping[Aggregate, int],
 ) -> None:
     """Have `tx` store the versions of the aggregates and the last record of each partition."""
     metas = [incoming.meta for incoming in events if incoming.record.offset >= 0]

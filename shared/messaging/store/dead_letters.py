@@ -138,7 +138,10 @@ async def pending(tx: Transaction) -> list[DeadLetter]:
 
 
 async def pending_ids(
-    tx: Transaction, *, only: Sequence[int] | None = None, reason: str | None = None
+    tx: Transaction,
+    *,
+    only: Sequence[int] | None = None,
+    reason: str | None = None,
 ) -> list[int]:
     """Return the ids of all pending dead letters, versions of an aggregate in order."""
     rows = await tx.fetch(

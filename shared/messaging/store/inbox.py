@@ -87,7 +87,9 @@ async def insert(tx: Transaction, events: Sequence[IncomingEvent]) -> InboxResul
 
 
 async def select_new(
-    tx: Transaction, events: Sequence[IncomingEvent], inserted: InboxResult
+    tx: Transaction,
+    events: Sequence[IncomingEvent],
+    inserted: InboxResult,
 ) -> tuple[list[IncomingEvent], VersionCheck]:
     """Return the events that were never consumed before, in order, and their version check."""
     if inserted.fresh is None:

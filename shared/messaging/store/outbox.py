@@ -91,7 +91,9 @@ class Backlog(NamedTuple):
 
 
 async def pending(
-    connection: asyncpg.Connection, shards: Sequence[int], limit: int
+    connection: asyncpg.Connection,
+    shards: Sequence[int],
+    limit: int,
 ) -> list[OutboxRow]:
     """Return the first unpublished rows of `shards`, in the order of their ids."""
     return [OutboxRow(*row) for row in await connection.fetch(_PENDING, shards, limit)]
@@ -117,7 +119,11 @@ async def published_checkpoints(
     }
 
 
-async def republish(connection: asyncpg.Connection, topic: str, partition: int) -> int:
+async def republish(
+    connection: asyncpg.Connection,
+    topic: str,
+    partition: int,
+) -> int:
     """Mark all rows of a lost partition unpublished; return their number."""
     status = await connection.execute(
         _REPUBLISH, topic, partition, timeout=REPUBLISH_TIMEOUT_SECONDS

@@ -63,7 +63,11 @@ def _questionnaire(row: MappedRow, campaign: KnownCampaign) -> Questionnaire:
     return campaign.questionnaire(key)
 
 
-def _answers(row: MappedRow, campaign: KnownCampaign, questionnaire: Questionnaire) -> list[Answer]:
+def _answers(
+    row: MappedRow,
+    campaign: KnownCampaign,
+    questionnaire: Questionnaire,
+) -> list[Answer]:
     option_nos = _option_nos(campaign)
     answers: list[Answer] = []
     for unit_name, item_no, code in row.answers:
@@ -82,7 +86,11 @@ def _option_nos(campaign: KnownCampaign) -> dict[str, int]:
     return by_code | {str(option.no): option.no for option in options}
 
 
-async def _store_ballots(tx: Transaction, job: ImportJob, valid: Sequence[_ValidRow]) -> None:
+async def _store_ballots(
+    tx: Transaction,
+    job: ImportJob,
+    valid: Sequence[_ValidRow],
+) -> None:
     """Store the ballots with one COPY and enter each batch into the register of issuance."""
     ballots: list[PackedBallot] = []
     for key, rows in _by_batch(valid).items():

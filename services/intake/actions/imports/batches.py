@@ -106,12 +106,20 @@ async def _import_rows(
     return [_row_error(job, row, error) for row, error in rejected]
 
 
-def _row_error(job: ImportJob, row: MappedRow, error: Rejected) -> RowError:
+def _row_error(
+    job: ImportJob,
+    row: MappedRow,
+    error: Rejected,
+) -> RowError:
     column = job.mapping.column_of(error.field or "")
     return RowError(row.line, column, error.sentence)
 
 
-async def _record(tx: Transaction, import_id: UUID, result: BatchResult) -> None:
+async def _record(
+    tx: Transaction,
+    import_id: UUID,
+    result: BatchResult,
+) -> None:
     await store.add_errors(tx, import_id, result.errors)
     await store.advance(
         tx,

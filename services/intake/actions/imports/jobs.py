@@ -52,7 +52,11 @@ def read_job(
     )
 
 
-def _read(file_name: str, content: bytes, mapping: str) -> tuple[RowMapping, Table]:
+def _read(
+    file_name: str,
+    content: bytes,
+    mapping: str,
+) -> tuple[RowMapping, Table]:
     try:
         row_mapping = read_mapping(mapping)
         table = read_table(file_name, content)
@@ -83,7 +87,11 @@ async def start_import(tx: Transaction, job: ImportJob) -> UUID:
     return import_id
 
 
-def _audit_start(tx: Transaction, import_id: UUID, job: ImportJob) -> None:
+def _audit_start(
+    tx: Transaction,
+    import_id: UUID,
+    job: ImportJob,
+) -> None:
     tx.audit(
         "import.started",
         import_id,
@@ -127,7 +135,12 @@ async def run_import(
     return progress
 
 
-async def _end(database: Database, context: IntakeContext, import_id: UUID, state: str) -> None:
+async def _end(
+    database: Database,
+    context: IntakeContext,
+    import_id: UUID,
+    state: str,
+) -> None:
     async with database.transaction(context) as tx:
         await store.end(tx, import_id, state)
         tx.audit("import.ended", import_id, "system", state=state)

@@ -43,7 +43,12 @@ Importer = Callable[[Transaction, ImportJob, Sequence[MappedRow]], Awaitable[lis
 """Imports new rows and returns those it rejects."""
 
 
-def choice_of(choices: type[Choice], row: MappedRow, name: str, default: Choice) -> Choice:
+def choice_of(
+    choices: type[Choice],
+    row: MappedRow,
+    name: str,
+    default: Choice,
+) -> Choice:
     """Return a field as a member of an enum. Raises Rejected (422)."""
     text = row.text(name)
     try:

@@ -67,7 +67,11 @@ def _repeated_in_instrument(path: str, instrument: Instrument) -> Iterator[Schem
         yield from _repeated(f"{path}.items", "id", instrument.items)
 
 
-def _repeated(path: str, field: str, listed: Iterable[SchemePart]) -> Iterator[SchemeViolation]:
+def _repeated(
+    path: str,
+    field: str,
+    listed: Iterable[SchemePart],
+) -> Iterator[SchemeViolation]:
     seen: set[object] = set()
     for at, part in with_paths(path, listed):
         value = getattr(part, field)

@@ -74,7 +74,9 @@ def check_questions(scheme: Scheme) -> Iterator[SchemeViolation]:
 
 
 def _question_violations(
-    path: str, questionnaire: Questionnaire, scheme: Scheme
+    path: str,
+    questionnaire: Questionnaire,
+    scheme: Scheme,
 ) -> Iterator[SchemeViolation]:
     for at, question in with_paths(path, questionnaire.items):
         for field, sentence in question.violations(scheme):
@@ -114,7 +116,9 @@ def _repeated_problems(problems: Mapping[str, str]) -> Iterator[SchemeViolation]
 
 
 def _unknown_problems(
-    path: str, checklist: Checklist, known: set[str]
+    path: str,
+    checklist: Checklist,
+    known: set[str],
 ) -> Iterator[SchemeViolation]:
     for at, item in with_paths(f"{path}.items", checklist.items):
         if item.problem not in known:

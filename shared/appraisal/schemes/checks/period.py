@@ -19,7 +19,9 @@ def check_period(scheme: Scheme) -> Iterator[SchemeViolation]:
 
 
 def _stage_violations(
-    path: str, stage: AppraisalStage, period: Period
+    path: str,
+    stage: AppraisalStage,
+    period: Period,
 ) -> Iterator[SchemeViolation]:
     if stage.ends < stage.begins:
         yield f"{path}.ends", f"阶段“{stage.label}”的结束日期早于开始日期"
@@ -29,7 +31,9 @@ def _stage_violations(
 
 
 def _obligation_violations(
-    path: str, obligation: ObligationRule, period: Period
+    path: str,
+    obligation: ObligationRule,
+    period: Period,
 ) -> Iterator[SchemeViolation]:
     if not period.begins <= obligation.due <= period.ends:
         title = f"“{obligation.label}”的截止日期 {obligation.due}"

@@ -45,7 +45,9 @@ def _unknown_categories(scheme: Scheme) -> Iterator[SchemeViolation]:
 
 
 def _consequence_violations(
-    path: str, consequence: Consequence, grades: set[str]
+    path: str,
+    consequence: Consequence,
+    grades: set[str],
 ) -> Iterator[SchemeViolation]:
     last = consequence.last
     grade = consequence.grade

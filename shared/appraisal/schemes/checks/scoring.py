@@ -68,7 +68,11 @@ def _instrument_keys(component: Component) -> tuple[str, ...]:
     return ()
 
 
-def _formula_violations(path: str, formula: Formula, scheme: Scheme) -> Iterator[SchemeViolation]:
+def _formula_violations(
+    path: str,
+    formula: Formula,
+    scheme: Scheme,
+) -> Iterator[SchemeViolation]:
     match formula:
         case SatisfactionFormula():
             for at, key in with_paths(f"{path}.instruments", formula.instruments):
