@@ -12,7 +12,6 @@ from uuid import UUID
 
 from services.scoring.domain.arithmetic import exact, rounded
 from services.scoring.domain.breakdown_rows import (
-    LONG_SCALE,
     BreakdownCount,
     ComponentBreakdown,
     hide_if_small,
@@ -41,7 +40,6 @@ from shared.appraisal.schemes import (
     Formula,
     HandlingFormula,
     InspectionFormula,
-    Option,
     Questionnaire,
     RespondentGroup,
     SatisfactionFormula,
@@ -50,7 +48,7 @@ from shared.appraisal.schemes import (
     ScoreSheetFormula,
     ScoreSheetItem,
 )
-from shared.appraisal.schemes.questions import AnyQuestion, Choice
+from shared.appraisal.schemes.questions import AnyQuestion
 
 
 def break_down(inputs: ScoreInputs, formula: Formula) -> list[ComponentBreakdown]:
@@ -175,30 +173,6 @@ def _merged_mean(
     weights = [group.weight for group in groups]
     weighted = zip(weights, (mean for mean, _ in means), strict=True)
     return mean_of_present(weighted), sum(base for _, base in means)
-
-
-def _option_count(choice: Choice | Option, number: int) -> BreakdownCount:
-    return BreakdownCount(
-        label=choice.label,
-        code=choice.code,
-        number=number,
-        points=choice.points,
-    )
-
-
-def _terms(choices: Sequence[Choice | Option], counts: Mapping[int, int]) -> Iterator[str]:
-    """Yield `满意 301×100` for each choice that counts."""
-    for choice in choices:
-        number = counts[choice.no]
-        if choice.points is not None and (number or len(choices) < LONG_SCALE):
-            yield f"{choice.label} {number}×{plain(choice.points)}"
-
-
-def _ignored(choices: Iterable[Choice | Option], counts: Mapping[int, int]) -> Iterator[str]:
-    """Yield `不了解 47 份` for each choice without points that anybody chose."""
-    for choice in choices:
-        if choice.points is None and counts[choice.no]:
-            yield f"{choice.label} {counts[choice.no]} 份"
 
 
 # ── inspections ───────────────────────────────────────────────────────────────────────────────────

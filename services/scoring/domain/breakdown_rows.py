@@ -1,11 +1,10 @@
 """Rows of a breakdown: counts, the formula with its numbers, and what small samples hide."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
-from services.scoring.domain.breakdown import _ignored, _option_count, _terms
 from services.scoring.domain.wording import plain
 from shared.appraisal.labels import Severity
 from shared.appraisal.schemes import (
@@ -106,3 +105,27 @@ def mean_formula(
     formula = f"({terms}) ÷ {base} = {mark}"
     ignored = "、".join(_ignored(choices, counts))
     return f"{formula}（{ignored}不计入）" if ignored else formula
+
+
+def _ignored(choices: Iterable[Choice | Option], counts: Mapping[int, int]) -> Iterator[str]:
+    """Yield `不了解 47 份` for each choice without points that anybody chose."""
+    for choice in choices:
+        if choice.points is None and counts[choice.no]:
+            yield f"{choice.label} {counts[choice.no]} 份"
+
+
+def _option_count(choice: Choice | Option, number: int) -> BreakdownCount:
+    return BreakdownCount(
+        label=choice.label,
+        code=choice.code,
+        number=number,
+        points=choice.points,
+    )
+
+
+def _terms(choices: Sequence[Choice | Option], counts: Mapping[int, int]) -> Iterator[str]:
+    """Yield `满意 301×100` for each choice that counts."""
+    for choice in choices:
+        number = counts[choice.no]
+        if choice.points is not None and (number or len(choices) < LONG_SCALE):
+            yield f"{choice.label} {number}×{plain(choice.points)}"
