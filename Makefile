@@ -18,7 +18,7 @@ run: $(ENVIRONMENT)/.run-ready ## start everything with demonstration data: Post
 test: setup ## all tests, on real servers and in a real browser; PYTEST="tests/scoring -k ..." runs some
 	@exec $(PYTHON_OF_ENVIRONMENT) -m pytest $(or $(PYTEST),$(SIDE_BY_SIDE))
 
-lint: $(ENVIRONMENT)/.test-ready ## style, types, and who may import whom
+lint: $(ENVIRONMENT)/.test-ready ## format, style, types, import contracts, templates and scripts, commit subjects
 	@$(ENVIRONMENT)/bin/ruff format --check .
 	@$(ENVIRONMENT)/bin/ruff check .
 	@$(ENVIRONMENT)/bin/mypy
@@ -34,7 +34,7 @@ bench: $(ENVIRONMENT)/.test-ready ## measure on this machine; BENCH="relay" meas
 faults: setup ## break real processes under load and count what is lost: SEEDS=50 random plans from START=1
 	@exec $(PYTHON_OF_ENVIRONMENT) -m tests.faults --seeds $(or $(SEEDS),10) --start $(or $(START),1)
 
-mutants: setup ## break our own rules one by one: each must turn a test red
+mutants: setup ## break rules one by one: each must fail a named test
 	@exec $(PYTHON_OF_ENVIRONMENT) -m tests.faults.mutants $(MUTANTS)
 
 setup: $(ENVIRONMENT)/.test-ready ## what the tests need: packages, Kafka's jars, Chromium, a Chinese font, promtool, nginx

@@ -1,7 +1,7 @@
 #!/bin/sh
 # alertmanager.sh CONFIGURATION: print it with the receivers that the environment names.
 #
-#   ALERT_PAGE_WEBHOOK, ALERT_TICKET_WEBHOOK, ALERT_HEARTBEAT_WEBHOOK   URLs; an empty one tells nobody
+#   ALERT_PAGE_WEBHOOK, ALERT_TICKET_WEBHOOK, ALERT_HEARTBEAT_WEBHOOK   URLs; an empty one alerts nobody
 #   ALERT_MAIL_TO, ALERT_MAIL_FROM, ALERT_SMTP (host:port), ALERT_SMTP_USER, ALERT_SMTP_PASSWORD   mail for page and ticket
 #
 # Alertmanager reads no environment. What is printed holds secrets: keep it in memory (tmpfs), readable by its owner only.
