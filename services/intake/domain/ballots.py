@@ -79,7 +79,7 @@ def check_answers(
     every question about a unit is answered as its kind asks.
     """
     _check_count(instrument, len(unit_nos), len(answers))
-    offered = _offered_options(scheme, instrument)
+    offered = scheme.offered_choices[instrument.key]
     for unit_no, item_no, option_no in answers:
         if unit_no not in unit_nos:
             raise _invalid(f"本次评议没有编号为 {unit_no} 的单位")
@@ -100,14 +100,6 @@ def _check_count(
     answers_max = units * sum(item.answers_max for item in instrument.items)
     if answers > min(ANSWERS_MAX, answers_max):
         raise _invalid("答案比题目多，请重新填写")
-
-
-def _offered_options(scheme: Scheme, instrument: Questionnaire) -> dict[int, set[int]]:
-    """Return the numbers of the options by the number of the item."""
-    offered: dict[int, set[int]] = {}
-    for item in instrument.items:
-        offered[item.no] = {choice.no for choice in item.choices(scheme)}
-    return offered
 
 
 def _check_repeated(

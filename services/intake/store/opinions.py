@@ -28,26 +28,32 @@ class SealedOpinion:
     received_hour: datetime
 
 
+_INSERT: Final = """
+insert into written_opinions (id, campaign_id, instrument, "group", unit_no, item_no,
+                              ciphertext, wrapped_key, key_version, received_hour)
+select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int[], $6::int[],
+                     $7::bytea[], $8::bytea[], $9::int[], $10::timestamptz[])
+"""
+
+
 async def add(tx: Transaction, opinions: Sequence[SealedOpinion]) -> None:
     """Store the opinions of one ballot."""
-    for opinion in opinions:
-        await tx.run(
-            """
-            insert into written_opinions (id, campaign_id, instrument, "group", unit_no, item_no,
-              ciphertext, wrapped_key, key_version, received_hour)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-            """,
-            opinion.id,
-            opinion.campaign_id,
-            opinion.instrument,
-            opinion.group,
-            opinion.unit_no,
-            opinion.item_no,
-            opinion.sealed.ciphertext,
-            opinion.sealed.wrapped_key,
-            opinion.sealed.key_version,
-            opinion.received_hour,
-        )
+    if not opinions:
+        return
+    sealed = [opinion.sealed for opinion in opinions]
+    await tx.run(
+        _INSERT,
+        [opinion.id for opinion in opinions],
+        [opinion.campaign_id for opinion in opinions],
+        [opinion.instrument for opinion in opinions],
+        [opinion.group for opinion in opinions],
+        [opinion.unit_no for opinion in opinions],
+        [opinion.item_no for opinion in opinions],
+        [record.ciphertext for record in sealed],
+        [record.wrapped_key for record in sealed],
+        [record.key_version for record in sealed],
+        [opinion.received_hour for opinion in opinions],
+    )
 
 
 async def find_page(

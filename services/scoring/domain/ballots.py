@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 
 from shared.appraisal.ballots import FOREIGN_ANSWER, Answer
 from shared.appraisal.errors import Rejected
-from shared.appraisal.schemes import Questionnaire, Scheme
+from shared.appraisal.schemes import Scheme
 
 
 def check_answers(
@@ -23,12 +23,7 @@ def check_answers(
     questionnaire = next((one for one in scheme.questionnaires if one.key == instrument), None)
     if questionnaire is None or questionnaire.group(group) is None:
         raise Rejected("答卷的问卷或评议主体不属于本次评议")
-    offered = _offered(scheme, questionnaire)
+    offered = scheme.offered_choices[questionnaire.key]
     for unit_no, item_no, option_no in answers:
-        if unit_no not in units or (item_no, option_no) not in offered:
+        if unit_no not in units or option_no not in offered.get(item_no, ()):
             raise Rejected(FOREIGN_ANSWER)
-
-
-def _offered(scheme: Scheme, questionnaire: Questionnaire) -> set[tuple[int, int]]:
-    """Return the (item, option) pairs of a questionnaire."""
-    return {(item.no, choice.no) for item in questionnaire.items for choice in item.choices(scheme)}

@@ -43,10 +43,10 @@ class ScoreInputs:
         item: AnyQuestion,
     ) -> dict[int, int]:
         """Option number → answers of this group to this question."""
-        return {
-            choice.no: self.answer_counts.get((questionnaire.key, group.key, item.no, choice.no), 0)
-            for choice in item.choices(self.scheme)
-        }
+        counts = self.answer_counts
+        key = questionnaire.key
+        offered = self.scheme.offered_choices[key][item.no]
+        return {no: counts.get((key, group.key, item.no, no), 0) for no in offered}
 
     def of(self, *measures: str) -> list[LedgerEntry]:
         """Ledger entries of these measures."""

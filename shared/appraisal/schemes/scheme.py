@@ -7,7 +7,8 @@ ballots, whose answers are triples (unit_no, item_no, option_no).
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Literal, Self, TypeVar
 
 import msgspec
@@ -22,6 +23,7 @@ from shared.appraisal.schemes.instruments import (
     Option,
     Questionnaire,
 )
+from shared.appraisal.schemes.questions import Choice
 from shared.appraisal.schemes.results import (
     Award,
     Consequence,
@@ -45,7 +47,7 @@ Keyed = TypeVar("Keyed", Instrument, Component, Category)
 Identified = TypeVar("Identified", ObligationRule, ProblemItem, SchemeRule)
 
 
-class Scheme(SchemePart, frozen=True, kw_only=True):
+class Scheme(SchemePart, frozen=True, kw_only=True, dict=True):
     """The complete scheme of one campaign year. `version` is the office's number (R1).
 
     `fingerprint` identifies the content.
@@ -111,6 +113,17 @@ class Scheme(SchemePart, frozen=True, kw_only=True):
     def questionnaires(self) -> tuple[Questionnaire, ...]:
         """All questionnaires."""
         return tuple(form for form in self.instruments if isinstance(form, Questionnaire))
+
+    @cached_property
+    def offered_choices(self) -> Mapping[str, Mapping[int, Mapping[int, Choice]]]:
+        """The choices that a ballot may carry: questionnaire key → question → choice number."""
+        return {form.key: self._choices_by_question(form) for form in self.questionnaires}
+
+    def _choices_by_question(self, form: Questionnaire) -> dict[int, dict[int, Choice]]:
+        by_question: dict[int, dict[int, Choice]] = {}
+        for item in form.items:
+            by_question[item.no] = {choice.no: choice for choice in item.choices(self)}
+        return by_question
 
     @property
     def checklists(self) -> tuple[Checklist, ...]:
