@@ -13,6 +13,7 @@ Kafka transactions are not needed.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, TypeVar, cast
 from uuid import UUID
@@ -223,3 +224,7 @@ class Transaction:
 
 def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
     return [[row[n] for row in rows] for n in range(width)]
+
+
+TransactionFactory = Callable[[], AbstractAsyncContextManager[Transaction]]
+"""Opens transactions: `async with transactions() as tx`."""

@@ -2,8 +2,7 @@
 `Limiter`.
 """
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Annotated
 
@@ -13,11 +12,9 @@ from starlette.requests import Request
 from shared.security.policies import Account
 from shared.security.rate_limits import RateLimit, RateLimiter
 from shared.security.sign_in import normalize_network
-from shared.storage.transaction import Transaction
+from shared.storage.transaction import Transaction, TransactionFactory
 from shared.web.app_state import app_state
 from shared.web.errors import NotAuthenticated, TooManyRequests
-
-TransactionFactory = Callable[[], AbstractAsyncContextManager[Transaction]]
 
 # Every dependency is async: FastAPI runs a synchronous one in a thread.
 

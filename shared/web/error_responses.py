@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 
 from shared.appraisal.errors import DependencyMissing, Rejected
 from shared.foundation.telemetry import describe, log
+from shared.security.passwords import PasswordsBusy
 from shared.security.sessions import authenticate
 from shared.storage.errors import DATABASE_ERRORS, is_unavailable
 from shared.storage.redis import CacheUnavailable
@@ -37,7 +38,8 @@ def install_errors(app: FastAPI) -> None:
     app.add_exception_handler(Failure, _handle_failure)
     app.add_exception_handler(Rejected, _handle_rejected)
     app.add_exception_handler(DependencyMissing, _handle_dependency_missing)
-    app.add_exception_handler(CacheUnavailable, _handle_cache_unavailable)
+    app.add_exception_handler(CacheUnavailable, _handle_busy)
+    app.add_exception_handler(PasswordsBusy, _handle_busy)
     app.add_exception_handler(HTTPException, _handle_http_exception)
     app.add_exception_handler(RequestValidationError, _handle_validation_error)
     app.add_exception_handler(ValidationError, _handle_validation_error)
@@ -61,7 +63,7 @@ async def _handle_dependency_missing(request: Request, error: Exception) -> Resp
     return error_response(request, 409, DEPENDENCY_MISSING)
 
 
-async def _handle_cache_unavailable(request: Request, error: Exception) -> Response:
+async def _handle_busy(request: Request, error: Exception) -> Response:
     return error_response(request, 503, str(error), headers=RETRY_SOON)
 
 

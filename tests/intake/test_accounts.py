@@ -130,15 +130,14 @@ async def test_new_password_ends_the_other_sessions(office):
     sessions = office.service.sessions
     here, elsewhere = await sessions.create(operator), await sessions.create(operator)
 
-    async with office.transaction() as tx:
-        await accounts.change_password(
-            tx,
-            account=operator,
-            old=PASSWORD,
-            new="江南可采莲莲叶何田田鱼",
-            again="江南可采莲莲叶何田田鱼",
-            keep=here,
-        )
+    await accounts.change_password(
+        office.transaction,
+        account=operator,
+        old=PASSWORD,
+        new="江南可采莲莲叶何田田鱼",
+        again="江南可采莲莲叶何田田鱼",
+        keep=here,
+    )
 
     assert await sessions.find(here) == operator
     assert await sessions.find(elsewhere) is None
@@ -182,5 +181,7 @@ async def test_sign_in_fails_if_the_account_is_disabled_meanwhile(office, monkey
         return matches
 
     monkeypatch.setattr(accounts, "verify_password", verify_slowly)
+    verified = await accounts.verify(office.transaction, name="zuoxi", password=PASSWORD)
+    assert verified is not None
     async with office.transaction() as tx:
-        assert await accounts.sign_in(tx, name="zuoxi", password=PASSWORD, agent="") is None
+        assert await accounts.sign_in(tx, verified, agent="") is None

@@ -7,6 +7,7 @@ import typer
 from services.cli.console import DATA, DataFolder, in_each_service, out, run
 from services.cli.installation import installed_settings
 from shared.appraisal.labels import Role
+from shared.security.passwords import NewPassword
 from shared.storage.transaction import Transaction
 
 accounts = typer.Typer(no_args_is_help=True, help="Accounts.")
@@ -33,7 +34,7 @@ def add(
             name=name,
             display_name=display_name,
             role=role,
-            password=password,
+            password=await NewPassword.of(password),
             unit_id=unit,
             by="system",
         )

@@ -14,9 +14,9 @@ from services.intake.store import accounts as store
 from services.intake.store.accounts import StoredAccount
 from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import Role
-from shared.security.passwords import hash_password, verify_password
+from shared.security.passwords import NewPassword, verify_password
 from shared.security.policies import Account
-from shared.storage.transaction import Transaction, new_id
+from shared.storage.transaction import Transaction, TransactionFactory, new_id
 
 
 async def create_account(
@@ -25,7 +25,7 @@ async def create_account(
     name: str,
     display_name: str,
     role: Role,
-    password: str,
+    password: NewPassword,
     unit_id: str | None = None,
     by: str,
 ) -> Account:
@@ -35,7 +35,7 @@ async def create_account(
     """
     name = normalise_name(name)
     check_name(name)
-    check_password(password, name=name)
+    check_password(password.text, name=name)
     check_unit(role, unit_id)
     account = Account(
         id=new_id(),
@@ -44,27 +44,40 @@ async def create_account(
         role=role,
         unit_id=unit_id,
     )
-    password_hash = await hash_password(password)
-    if not await store.add(tx, account, password_hash):
+    if not await store.add(tx, account, password.hash):
         raise Rejected("这个用户名已有人使用", field="name")
     tx.audit("account.created", account.id, by, role=role, unit=unit_id)
     return account
 
 
-async def sign_in(
-    tx: Transaction,
+async def verify(
+    transactions: TransactionFactory,
     *,
     name: str,
     password: str,
+) -> StoredAccount | None:
+    """Return the account with this name and password, or None. Raises PasswordsBusy.
+
+    An unknown name takes as long as a wrong password. No connection is held while hashing.
+    """
+    async with transactions() as tx:
+        known = await store.find_by_name(tx, normalise_name(name))
+    usable = known if known and not known.disabled else None
+    password_hash = usable.password_hash if usable else None
+    matches = await verify_password(password, password_hash)
+    return usable if matches else None
+
+
+async def sign_in(
+    tx: Transaction,
+    verified: StoredAccount,
+    *,
     agent: str,
 ) -> Account | None:
-    """Return the account with this name and password, or None. `agent` is the User-Agent header.
+    """Record the sign-in of a verified account and return the account, or None if it has changed.
 
-    An unknown name takes as long as a wrong password.
+    `agent` is the User-Agent header.
     """
-    verified = await _verify(tx, name, password)
-    if verified is None:
-        return None
     # Verifying takes a while. Read the account again and lock it until the session exists: if it is
     # disabled in the meantime, either this sign-in fails or its session is found and ended.
     unchanged = await store.lock_unchanged(tx, verified)
@@ -76,20 +89,8 @@ async def sign_in(
     return account
 
 
-async def _verify(
-    tx: Transaction,
-    name: str,
-    password: str,
-) -> StoredAccount | None:
-    known = await store.find_by_name(tx, normalise_name(name))
-    usable = known if known and not known.disabled else None
-    password_hash = usable.password_hash if usable else None
-    matches = await verify_password(password, password_hash)
-    return usable if matches else None
-
-
 async def change_password(
-    tx: Transaction,
+    transactions: TransactionFactory,
     *,
     account: Account,
     old: str,
@@ -99,17 +100,20 @@ async def change_password(
 ) -> None:
     """Set a new password and end all sessions of the account except the one with token `keep`.
 
-    Raises Rejected (422), CacheUnavailable.
+    Raises Rejected (422), CacheUnavailable, PasswordsBusy. No connection is held while hashing.
     """
-    known = await store.find(tx, account.id)
+    async with transactions() as tx:
+        known = await store.find(tx, account.id)
     if known is None or not await verify_password(old, known.password_hash):
         raise Rejected("旧密码不正确", status=422, field="old")
     if new != again:
         raise Rejected("两次输入的新密码不一致", status=422, field="again")
     check_password(new, name=account.name)
-    await store.set_password(tx, account.id, await hash_password(new))
-    tx.audit("account.password_changed", account.id, str(account.id))
-    await _end_sessions(tx, account.id, keep)
+    password = await NewPassword.of(new)
+    async with transactions() as tx:
+        await store.set_password(tx, account.id, password.hash)
+        tx.audit("account.password_changed", account.id, str(account.id))
+        await _end_sessions(tx, account.id, keep)
 
 
 async def change_account(
@@ -147,13 +151,13 @@ async def reset_password(
     tx: Transaction,
     account_id: UUID,
     *,
-    password: str,
+    password: NewPassword,
     by: Account,
 ) -> None:
     """Set the password of another account. Raises Rejected (404, 422), CacheUnavailable."""
     known = await _get(tx, account_id)
-    check_password(password, name=known.account.name)
-    await store.set_password(tx, account_id, await hash_password(password))
+    check_password(password.text, name=known.account.name)
+    await store.set_password(tx, account_id, password.hash)
     tx.audit("account.password_reset", account_id, str(by.id))
     await _end_sessions(tx, account_id)
 

@@ -5,12 +5,14 @@ from typing import Final
 
 from services.intake.actions import accounts
 from services.intake.settings import context_of
+from services.intake.store.accounts import StoredAccount
 from shared.appraisal.errors import Rejected
 from shared.foundation import telemetry
+from shared.security.passwords import check_capacity
 from shared.security.policies import Account
 from shared.security.rate_limits import RateLimiter
 from shared.security.sign_in import count_login_attempt, reset_login_failures
-from shared.storage.transaction import Transaction
+from shared.storage.transaction import Transaction, TransactionFactory
 
 WRONG_CREDENTIALS: Final = "用户名或密码不正确"
 
@@ -30,7 +32,7 @@ class NewSession:
 
 
 async def start_session(
-    tx: Transaction,
+    transactions: TransactionFactory,
     limiter: RateLimiter,
     *,
     name: str,
@@ -40,18 +42,31 @@ async def start_session(
 ) -> NewSession:
     """Start a session for this name and password. `agent` is the User-Agent header.
 
-    Raises TooManyAttempts, Rejected (401) for a wrong name or password, CacheUnavailable.
+    Raises TooManyAttempts, Rejected (401) for a wrong name or password, CacheUnavailable,
+    PasswordsBusy. No connection is held while hashing.
     """
+    check_capacity()
     wait_seconds = await count_login_attempt(limiter, name, network)
     if wait_seconds:
         telemetry.login_failures.labels("too_often").inc()
         raise TooManyAttempts(wait_seconds)
-    account = await accounts.sign_in(tx, name=name, password=password, agent=agent)
-    if account is None:
+    verified = await accounts.verify(transactions, name=name, password=password)
+    async with transactions() as tx:
+        session = await _sign_in(tx, verified, agent)
+    if session is None:
         telemetry.login_failures.labels("wrong").inc()
         raise Rejected(WRONG_CREDENTIALS, status=401)
     await reset_login_failures(limiter, name, network)
-    return await _create_session(tx, account)
+    return session
+
+
+async def _sign_in(
+    tx: Transaction,
+    verified: StoredAccount | None,
+    agent: str,
+) -> NewSession | None:
+    account = await accounts.sign_in(tx, verified, agent=agent) if verified else None
+    return await _create_session(tx, account) if account else None
 
 
 async def _create_session(tx: Transaction, account: Account) -> NewSession:

@@ -1,7 +1,9 @@
 """Accounts in the JSON API."""
 
+from typing import Annotated
 from uuid import UUID
 
+from fastapi import Depends
 from pydantic import Field
 from starlette.responses import Response
 
@@ -10,6 +12,7 @@ from services.intake.api.problems import problems
 from services.intake.api.responses import json_response
 from services.intake.store import accounts as store
 from shared.appraisal.labels import Role
+from shared.security.passwords import NewPassword
 from shared.security.policies import Account, allow
 from shared.storage.transaction import Transaction
 from shared.web import CurrentUser, Idempotency, Router, Tx
@@ -38,23 +41,37 @@ class PasswordResetRequest(Input):
     password: str = Field(max_length=256)
 
 
+# Passwords are hashed by dependencies that stand before `tx`: no connection is held meanwhile.
+
+
+async def _account_password(given: AccountRequest) -> NewPassword:
+    return await NewPassword.of(given.password)
+
+
+async def _reset_password(given: PasswordResetRequest) -> NewPassword:
+    return await NewPassword.of(given.password)
+
+
 @router.post("/accounts", policy=ADMIN, status_code=201, responses=problems(409))
 async def create_account(
+    password: Annotated[NewPassword, Depends(_account_password)],
     tx: Tx,
     user: CurrentUser,
     idempotency: Idempotency,
     given: AccountRequest,
 ) -> Response:
     """Create an account."""
-    return await idempotency.respond(201, _create(tx, given, user))
+    return await idempotency.respond(201, _create(tx, given, password, user))
 
 
 async def _create(
     tx: Transaction,
     given: AccountRequest,
+    password: NewPassword,
     by: Account,
 ) -> dict[str, str | None]:
-    account = await accounts.create_account(tx, **given.model_dump(), by=str(by.id))
+    values = given.model_dump(exclude={"password"})
+    account = await accounts.create_account(tx, **values, password=password, by=str(by.id))
     return _account_response(account) | {"name": account.name}
 
 
@@ -97,12 +114,12 @@ def _account_response(account: Account) -> dict[str, str | None]:
     responses=problems(404),
 )
 async def reset_password(
+    password: Annotated[NewPassword, Depends(_reset_password)],
     tx: Tx,
     user: CurrentUser,
     idempotency: Idempotency,
     account_id: UUID,
-    given: PasswordResetRequest,
 ) -> Response:
     """Set a new password for an account whose owner forgot theirs."""
-    reset = accounts.reset_password(tx, account_id, password=given.password, by=user)
+    reset = accounts.reset_password(tx, account_id, password=password, by=user)
     return await idempotency.respond(201, reset)

@@ -9,7 +9,7 @@ from services.intake.api.problems import ProblemDetail, problems
 from services.intake.api.responses import json_response
 from shared.security.policies import PUBLIC, SIGNED_IN, Account
 from shared.security.sessions import csrf_token, read_credential
-from shared.web import Limiter, Router, TooManyRequests, Tx, client_network
+from shared.web import Limiter, Router, TooManyRequests, Transactions, client_network
 from shared.web.forms import Input
 
 router = Router(prefix="/intake/api", tags=["受理"])
@@ -35,14 +35,14 @@ class SessionResponse(Input):
 )
 async def sign_in(
     request: Request,
-    tx: Tx,
+    transactions: Transactions,
     limiter: Limiter,
     given: SessionRequest,
 ) -> Response:
     """Start a session and return its token for `Authorization: Bearer`."""
     try:
         session = await start_session(
-            tx,
+            transactions,
             limiter,
             name=given.name,
             password=given.password,

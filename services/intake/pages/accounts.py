@@ -1,6 +1,6 @@
 """S6 个人设置: preferences, password and sessions of the account that is signed in."""
 
-from typing import Any, Final
+from typing import Final
 
 from pydantic import Field
 from starlette.requests import Request
@@ -9,12 +9,14 @@ from starlette.responses import Response
 from services.intake.actions import accounts
 from services.intake.store import accounts as store
 from shared.appraisal.errors import Rejected
-from shared.security.policies import SIGNED_IN
+from shared.security.policies import SIGNED_IN, Account
 from shared.security.sessions import read_credential
+from shared.storage.transaction import TransactionFactory
 from shared.web import (
     CurrentUser,
     Form,
     Router,
+    Transactions,
     Tx,
     preferences,
     read_form,
@@ -104,20 +106,33 @@ async def set_preferences(request: Request) -> Response:
 @router.post("/me/password", policy=SIGNED_IN)
 async def set_password(
     request: Request,
-    tx: Tx,
+    transactions: Transactions,
     user: CurrentUser,
 ) -> Response:
-    form: Form[Any] = await read_form(request, PasswordForm)
-    if form.cleaned is None:
-        return await _render(request, tx, user, form, 422)
+    form: Form[PasswordForm] = await read_form(request, PasswordForm)
+    if form.cleaned:
+        await _change_password(request, transactions, user, form, form.cleaned)
+    if form.errors:
+        async with transactions() as tx:
+            return await _render(request, tx, user, form, 422)
+    return redirect(request, "/me?done=password")
+
+
+async def _change_password(
+    request: Request,
+    transactions: TransactionFactory,
+    user: Account,
+    form: Form[PasswordForm],
+    given: PasswordForm,
+) -> None:
+    """Change the password; a rejection becomes an error of the form."""
     keep = _session_token(request)
+    values = given.model_dump()
     try:
-        await accounts.change_password(tx, account=user, **form.cleaned.model_dump(), keep=keep)
+        await accounts.change_password(transactions, account=user, **values, keep=keep)
     except Rejected as error:
         field = "new" if error.field == "password" else error.field
         form.add_error(error.sentence, field or "")
-        return await _render(request, tx, user, form, 422)
-    return redirect(request, "/me?done=password")
 
 
 @router.post("/me/sessions", policy=SIGNED_IN)

@@ -9,17 +9,18 @@ from starlette.responses import RedirectResponse, Response
 
 from services.intake.actions.sessions import NewSession, TooManyAttempts, start_session
 from shared.appraisal.errors import Rejected
+from shared.security.passwords import PasswordsBusy
 from shared.security.policies import PUBLIC
 from shared.security.rate_limits import RateLimiter
 from shared.security.sessions import read_credential
 from shared.storage.redis import CacheUnavailable
-from shared.storage.transaction import Transaction
+from shared.storage.transaction import TransactionFactory
 from shared.web import (
     Form,
     Limiter,
     OptionalUser,
     Router,
-    Tx,
+    Transactions,
     client_network,
     read_form,
     redirect,
@@ -51,7 +52,7 @@ async def login_page(
 @router.post("/login", policy=PUBLIC)
 async def login(
     request: Request,
-    tx: Tx,
+    transactions: Transactions,
     limiter: Limiter,
 ) -> Response:
     form = await read_form(request, SignInForm)
@@ -59,13 +60,13 @@ async def login(
     if given is None:
         return _failed(request, form, 422)
     try:
-        session = await _start_session(request, tx, limiter, given)
+        session = await _start_session(request, transactions, limiter, given)
     except TooManyAttempts as error:
         minutes = -(-error.wait_seconds // 60)
         return _failed(request, form, 429, f"尝试次数过多，请 {minutes} 分钟后再试")
     except Rejected as error:
         return _failed(request, form, error.status, error.sentence)
-    except CacheUnavailable as error:
+    except (CacheUnavailable, PasswordsBusy) as error:
         return _failed(request, form, 503, str(error))
     response = redirect(request, local_path(given.next))
     _set_session_cookie(request, response, session.token)
@@ -74,12 +75,12 @@ async def login(
 
 async def _start_session(
     request: Request,
-    tx: Transaction,
+    transactions: TransactionFactory,
     limiter: RateLimiter,
     given: SignInForm,
 ) -> NewSession:
     return await start_session(
-        tx,
+        transactions,
         limiter,
         name=given.name,
         password=given.password,

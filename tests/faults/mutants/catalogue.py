@@ -317,6 +317,20 @@ CATALOGUE: tuple[Mutant, ...] = (
         "tests/shared/test_audit.py::test_each_entry_of_a_batch_is_proved_at_its_own_position_and_content_only",
     ),
     one(
+        "a connection is held while a password is hashed",
+        "services/intake/actions/accounts.py",
+        "matches = await verify_password(password, password_hash)\n",
+        "async with transactions():\n    matches = await verify_password(password, password_hash)\n",
+        "tests/intake/test_flood.py::test_wrong_passwords_hold_no_connection_and_few_threads",
+    ),
+    one(
+        "any number of passwords may wait to be hashed",
+        "shared/security/passwords.py",
+        "if _queue.length >= HASHES_AT_ONCE + HASHES_WAITING_MAX:",
+        "if _queue.length < 0:",
+        "tests/intake/test_flood.py::test_wrong_passwords_hold_no_connection_and_few_threads",
+    ),
+    one(
         "a policy admits every account that is signed in",
         "shared/web",
         "if not policy.allows(account):",
