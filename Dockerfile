@@ -12,6 +12,7 @@ LABEL org.opencontainers.image.title="fengping" org.opencontainers.image.license
 # The command `fengping`, for those who come into a running container.
 RUN groupadd --gid 10001 fengping && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin fengping \
  && install -d -o fengping -g fengping /data \
+ && install -d -m 700 -o fengping -g fengping /keys/intake /keys/casework /keys/scoring /keys/notify \
  && printf '%s\n' '#!/bin/sh' 'exec python -m services.cli "$@"' > /usr/local/bin/fengping && chmod 755 /usr/local/bin/fengping
 COPY --from=build /opt/fengping /opt/fengping
 WORKDIR /srv/fengping

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import datetime, timedelta
+from functools import cache
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -20,6 +21,7 @@ from shared.embedded import Stack
 from shared.foundation import tracing
 from shared.foundation.clock import SET_VIRTUAL_CLOCK, VIRTUAL_CLOCK_DDL
 from shared.foundation.settings import Settings
+from shared.security.service_keys import ServiceKeys
 from shared.storage.connections import Database
 from shared.storage.schema import CORE_DDL, SERVICES
 
@@ -70,6 +72,15 @@ async def template(servers: Stack) -> str:
     return "fengping_template"
 
 
+@cache
+def keys_folder(data: Path) -> Path:
+    """Return a folder with the keys of every service, which the tests of a session share."""
+    folder = data / "test-keys"
+    for service in SERVICES:
+        ServiceKeys(service, folder / service).create_missing()
+    return folder
+
+
 def settings_for(servers: Stack, database_url: str, folder: Path) -> Settings:
     """Return settings for this database, with topics of their own."""
     number = next(_numbers)
@@ -81,7 +92,7 @@ def settings_for(servers: Stack, database_url: str, folder: Path) -> Settings:
         topic_prefix=f"t{os.getpid()}-{number}.",
         topic_partitions=3,
         data_folder=folder,
-        keyring_file=folder / "keyring.json",
+        keys_folder=keys_folder(servers.data),
     )
 
 

@@ -9,6 +9,7 @@ from services.cli.commands.clock import clock
 from services.cli.commands.contracts import contracts
 from services.cli.commands.dead_letters import discard, list_pending, replay
 from services.cli.commands.imports import import_file
+from services.cli.commands.keys import keys
 from services.cli.commands.migrate import migrate
 from services.cli.commands.serve import serve
 from services.cli.commands.simulate import simulate
@@ -18,6 +19,7 @@ from services.cli.console import err
 from shared.appraisal.errors import Rejected
 from shared.embedded import SetupError
 from shared.messaging import TopicMismatch
+from shared.security.keyring import InvalidKeyRing
 from shared.storage.connections import UnsafeDatabase
 
 cli = typer.Typer(
@@ -36,6 +38,7 @@ cli.command("dead-letters")(list_pending)
 cli.command()(replay)
 cli.command()(discard)
 cli.add_typer(clock, name="clock")
+cli.add_typer(keys, name="keys")
 cli.command()(verify)
 cli.command()(contracts)
 
@@ -44,7 +47,7 @@ def main() -> None:
     """Run the command; an expected error is one sentence and an exit status."""
     try:
         cli()
-    except (SetupError, TopicMismatch, UnsafeDatabase) as error:
+    except (SetupError, TopicMismatch, UnsafeDatabase, InvalidKeyRing) as error:
         err.print(f"[bold red]fengping:[/] {error}")
         sys.exit(1)
     except Rejected as error:

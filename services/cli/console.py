@@ -42,8 +42,14 @@ async def in_each_service(
     services: tuple[str, ...],
     work: Callable[[str, Transaction], Awaitable[None]],
 ) -> None:
-    """Await `work(name, tx)` in a transaction of each service."""
+    """Await `work(name, tx)` in a transaction of each service.
+
+    Of several services, those whose keys are not on this machine are left out with a message.
+    """
     for name in services:
+        if len(services) > 1 and not settings.keys_of(name).exists():
+            err.print(f"{name}: its keys are not here; run this where they are")
+            continue
         service = build(name, settings)
         async with service.database.transaction(service.context) as tx:
             await work(name, tx)

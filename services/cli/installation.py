@@ -11,7 +11,10 @@ from shared.foundation.clock import VIRTUAL_CLOCK_DDL
 from shared.foundation.settings import Settings
 from shared.messaging import create_topics
 from shared.runtime.service import Service
+from shared.security.service_keys import registered_keys, service_keys
+from shared.storage.connections import Database
 from shared.storage.migrations import migrate
+from shared.storage.schema import SERVICES
 
 
 def embedded_settings(
@@ -60,4 +63,27 @@ async def prepare(settings: Settings, *, demo: bool) -> None:
         finally:
             await connection.close()
     await migrate(settings.database_url)
+    await create_missing_keys(settings)
     await create_topics(settings)
+
+
+async def create_missing_keys(settings: Settings) -> list[str]:
+    """Create the keys that are missing, and return `service: kind` of each.
+
+    Raises MissingKey for one that data needs.
+    """
+    created: list[str] = []
+    for service in SERVICES:
+        kinds = await _registered_kinds(settings, service)
+        new = service_keys(service, settings).create_missing(kinds)
+        created.extend(f"{service}: {kind}" for kind in new)
+    return created
+
+
+async def _registered_kinds(settings: Settings, service: str) -> set[str]:
+    database = Database(settings.database_url, service, pool_size=1)
+    try:
+        async with database.transaction() as tx:
+            return {kind for kind, _, _ in await registered_keys(tx)}
+    finally:
+        await database.close()

@@ -5,17 +5,19 @@ from typing import Final
 
 from services.intake import api, handlers, jobs, pages
 from services.intake.settings import IntakeContext
+from services.intake.store.sealed_tables import SEALED_TABLES
 from shared.foundation.settings import Settings
 from shared.runtime.service import Service
-from shared.security.keyring import KeyRing
+from shared.security.master_keys import SealedData
+from shared.security.service_keys import service_keys
 
 PREFIXES: Final = ("/intake", "/p", "/s", "/login", "/logout", "/me", "/palette", "/static", "/")
 """`/` is the home page and every path that no other service serves."""
 
 
 def build(settings: Settings) -> Service:
-    """Return the intake service. Its key ring is created if it does not exist."""
-    context = IntakeContext(settings, KeyRing.load_or_create(settings.keyring))
+    """Return the intake service. Raises InvalidKeyRing without its keys."""
+    context = IntakeContext(settings, service_keys("intake", settings).ring)
     service = Service(
         name="intake",
         title="受理",
@@ -24,6 +26,7 @@ def build(settings: Settings) -> Service:
         handlers=handlers.on,
         jobs=jobs.jobs,
         context=context,
+        sealed=SealedData(context.ring, SEALED_TABLES),
         templates=Path(__file__).parent / "templates",
         prefixes=PREFIXES,
     )

@@ -5,11 +5,14 @@ from uuid import UUID
 
 from services.notify import api, handlers, jobs, pages
 from services.notify.settings import NotifyContext, NotifySettings
+from services.notify.store.sealed_tables import SEALED_TABLES
 from services.notify.transports import Transports
 from shared.appraisal.calendar.holiday_notices import china
 from shared.foundation.settings import Settings
 from shared.runtime.service import Service
 from shared.security.keyring import KeyRing
+from shared.security.master_keys import SealedData
+from shared.security.service_keys import service_keys
 
 
 def build(
@@ -19,6 +22,7 @@ def build(
     run_jobs: bool = True,
 ) -> Service:
     """Return the service. `own` replaces the settings of notify from the environment."""
+    context = build_context(settings, own or NotifySettings())
     return Service(
         name="notify",
         title="通知",
@@ -26,7 +30,8 @@ def build(
         routers=[*pages.routers, *api.routers],
         handlers=handlers.on,
         jobs=jobs.jobs,
-        context=build_context(settings, own or NotifySettings()),
+        context=context,
+        sealed=SealedData(context.ring, SEALED_TABLES),
         templates=Path(__file__).parent / "templates",
         prefixes=("/notify",),
         run_jobs=run_jobs,
@@ -36,7 +41,7 @@ def build(
 
 def build_context(settings: Settings, own: NotifySettings) -> NotifyContext:
     """Return what actions and views find at `tx.context`."""
-    ring = KeyRing.load_or_create(settings.keyring)
+    ring = service_keys("notify", settings).ring
     return NotifyContext(
         ring=ring,
         calendar=china(),

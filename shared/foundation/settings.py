@@ -40,9 +40,10 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
     data_folder: Path = Path(".fengping")
-    """Files that are not in the database: original photos, attachments, the key ring."""
-    keyring_file: Path | None = None
-    """Master keys of vault and audit log; default `<data_folder>/keyring.json`."""
+    """Files that are not in the database: original photos, attachments, keys."""
+    keys_folder: Path | None = None
+    """One folder of keys per service; default `<data_folder>/keys`. A process needs its own only.
+    """
     https: bool = False
     """Served over TLS: cookies get the `__Host-` prefix and the Secure flag."""
     trusted_proxies: str = ""
@@ -75,7 +76,6 @@ class Settings(BaseSettings):
         """The brokers that clients connect to first."""
         return [server.strip() for server in self.kafka_servers.split(",") if server.strip()]
 
-    @property
-    def keyring(self) -> Path:
-        """The file of the keys."""
-        return self.keyring_file or self.data_folder / "keyring.json"
+    def keys_of(self, service: str) -> Path:
+        """Return the folder of a service's keys."""
+        return (self.keys_folder or self.data_folder / "keys") / service

@@ -24,9 +24,11 @@ from shared.foundation.telemetry import log
 from shared.messaging import Bus, Handlers
 from shared.runtime.jobs import JobRunner, Jobs
 from shared.runtime.request_telemetry import RequestTelemetry
-from shared.security import audit
 from shared.security.keyring import KeyRing
+from shared.security.log_sealing import seal_log
+from shared.security.master_keys import REWRAP_SECONDS, SealedData, rewrap
 from shared.security.rate_limits import RateLimiter
+from shared.security.service_keys import ServiceKeys, check_keys, service_keys
 from shared.security.sessions import Sessions
 from shared.storage.connections import Database, check_server
 from shared.storage.migrations import is_outdated
@@ -63,8 +65,11 @@ class Service:
     prefixes: tuple[str, ...]
     """Paths by which the gateway and the one-port server route; `/` is the rest."""
     run_jobs: bool = True
+    sealed: SealedData | None = None
+    """What the service encrypts in the database; None if nothing."""
     relay_linger_seconds: float = 0.0
     """See `Relay.linger_seconds`."""
+    keys: ServiceKeys = field(init=False)
     keyring: KeyRing = field(init=False)
     database: Database = field(init=False)
     redis: Redis = field(init=False)
@@ -74,7 +79,8 @@ class Service:
     app: FastAPI = field(init=False)
 
     def __post_init__(self) -> None:
-        self.keyring = KeyRing.load_or_create(self.settings.keyring)
+        self.keys = service_keys(self.name, self.settings)
+        self.keyring = self.keys.ring
         self.database = Database(
             self.settings.database_url, self.name, pool_size=self.settings.pool_size
         )
@@ -106,15 +112,22 @@ class Service:
 
     def _add_common_jobs(self) -> None:
         """Add the jobs that every service has."""
-        signer = audit.signer_for(self.name, self.keyring.signing_key("audit"))
 
         @self.jobs(seconds=SEAL_AUDIT_SECONDS, clock_independent=True)
         async def seal_audit(tx: Transaction) -> bool:
-            return await audit.seal(tx, signer) is not None
+            return await seal_log(tx, self.keys)
+
+        if self.sealed is not None:
+            self._add_rewrapping(self.sealed)
 
         @self.jobs(seconds=DELETE_KEYS_SECONDS)
         async def forget_idempotency_keys(tx: Transaction) -> bool:
             return await delete_expired_keys(tx)
+
+    def _add_rewrapping(self, sealed: SealedData) -> None:
+        @self.jobs(seconds=REWRAP_SECONDS, clock_independent=True)
+        async def rewrap_data_keys(tx: Transaction) -> bool:
+            return await rewrap(tx, sealed)
 
     # ── application ───────────────────────────────────────────────────────────────────────────────
 
@@ -210,6 +223,8 @@ class Service:
             raise RuntimeError(
                 f"the schema of {self.name} is outdated: run `fengping migrate` first"
             )
+        async with self.database.transaction() as tx:
+            await check_keys(tx, self.keys)
 
     async def readiness(self) -> dict[str, str]:
         """Return what keeps this service from working, part → reason; empty when ready.

@@ -145,15 +145,27 @@ def _hashes(joined: bytes) -> Iterator[bytes]:
 
 
 @dataclass(frozen=True, slots=True)
+class RetiredKey:
+    """A public key that was replaced when its log had `last_size` entries."""
+
+    key: Ed25519PublicKey
+    last_size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Verifier:
-    """The public half of a `Signer`. `origin` names the log, as `fengping/intake`."""
+    """The public half of a `Signer`. `origin` names the log, as `fengping/intake`.
+
+    Retired keys verify what they signed before they were replaced, and nothing longer.
+    """
 
     origin: str
     key: Ed25519PublicKey
+    retired: tuple[RetiredKey, ...] = ()
 
     def note(self, checkpoint: Checkpoint) -> str:
         """Return the checkpoint as a C2SP signed note, for witnesses and for paper."""
-        public_key = self.key.public_bytes_raw()
+        public_key = (self._key_of(checkpoint) or self.key).public_bytes_raw()
         name = self.origin.encode()
         key_id = hashlib.sha256(name + b"\n" + ED25519_NOTE + public_key).digest()[:4]
         signature = b64encode(key_id + checkpoint.signature).decode()
@@ -162,7 +174,7 @@ class Verifier:
     def verify_checkpoint(self, checkpoint: Checkpoint) -> bool:
         """Return whether this is a genuine checkpoint of this log."""
         is_ours = checkpoint.origin == self.origin
-        return is_ours and self._is_signed(checkpoint.signature, checkpoint.text)
+        return is_ours and self._key_of(checkpoint) is not None
 
     def verify_entry(self, entry: AuditEntry, position: int) -> bool:
         """Return whether this content was sealed at this position."""
@@ -172,14 +184,23 @@ class Verifier:
         root = proven_root(entry.computed_hash(), position, proof.size, proof.path)
         if root is None:
             return False
-        return self._is_signed(proof.signature, checkpoint_text(self.origin, proof.size, root))
+        return self.verify_checkpoint(Checkpoint(self.origin, proof.size, root, proof.signature))
 
-    def _is_signed(self, signature: bytes, text: str) -> bool:
-        try:
-            self.key.verify(signature, text.encode())
-        except InvalidSignature:
-            return False
-        return True
+    def _key_of(self, checkpoint: Checkpoint) -> Ed25519PublicKey | None:
+        """Return the key that signed a checkpoint and was current at its size; None if none did."""
+        still_valid = (old.key for old in self.retired if checkpoint.size <= old.last_size)
+        for key in (self.key, *still_valid):
+            if _is_signed(key, checkpoint.signature, checkpoint.text):
+                return key
+        return None
+
+
+def _is_signed(key: Ed25519PublicKey, signature: bytes, text: str) -> bool:
+    try:
+        key.verify(signature, text.encode())
+    except InvalidSignature:
+        return False
+    return True
 
 
 ED25519_NOTE: Final = b"\x01"
@@ -192,20 +213,16 @@ class Signer:
 
     origin: str
     key: Ed25519PrivateKey = field(repr=False)
+    retired: tuple[RetiredKey, ...] = ()
 
     @property
     def verifier(self) -> Verifier:
-        return Verifier(self.origin, self.key.public_key())
+        return Verifier(self.origin, self.key.public_key(), self.retired)
 
     def checkpoint(self, tree: Tree) -> Checkpoint:
         """Return a signed checkpoint of `tree`."""
         text = checkpoint_text(self.origin, tree.size, tree.root)
         return Checkpoint(self.origin, tree.size, tree.root, self.key.sign(text.encode()))
-
-
-def signer_for(service: str, key: Ed25519PrivateKey) -> Signer:
-    """Return the signer of a service's log."""
-    return Signer(f"fengping/{service}", key)
 
 
 # ── verification ──────────────────────────────────────────────────────────────────────────────────
@@ -359,6 +376,11 @@ class SqlTransaction(Protocol):
         """Return the number of rows that a statement affected."""
 
 
+async def lock_log(tx: SqlTransaction) -> bool:
+    """Lock this schema's log for sealing, until the commit; return False if it is locked."""
+    return bool((await tx.fetch(_LOCK))[0]["owner"])
+
+
 async def seal(
     tx: SqlTransaction, signer: Signer, *, batch_max: int = SEAL_MAX
 ) -> Checkpoint | None:
@@ -368,7 +390,7 @@ async def seal(
     checkpoint there may be more. Raises InconsistentLog if the last checkpoint was not made by this
     signer: then nothing may be added until a person has investigated.
     """
-    if not (await tx.fetch(_LOCK))[0]["owner"]:
+    if not await lock_log(tx):
         return None
     rows = await tx.fetch(_UNSEALED, batch_max)
     if not rows:

@@ -5,7 +5,9 @@ too. Each record has its own data key (AES-256-GCM), which is stored only wrappe
 outside the database. Record id and purpose are bound in, so that nothing can be moved to another
 record. Deleting the wrapped key makes every copy of the record unreadable (crypto-shredding).
 
-If the key ring is lost, all complainant data is lost: back it up apart from the database.
+Each service has a ring with keys of its own: only intake's opens the vault of complainants, and
+notify's the addresses of subscriptions. If a ring is lost, all data that it encrypts is lost: back
+it up apart from the database.
 """
 
 from __future__ import annotations
@@ -13,9 +15,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
 import secrets
-import stat
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -26,9 +26,9 @@ from uuid import UUID
 
 import msgspec
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from shared.foundation.private_files import OpenToOthers, read_private, write_private
 from shared.security.text_folding import normalize_text
 
 KEY_BYTES: Final = 32
@@ -67,35 +67,29 @@ class SealedRecord:
     key_version: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class KeyRing:
-    """Master keys by version, and the root from which all other secrets are derived.
+    """Master keys by version, and the root from which a service's other secrets are derived.
 
-    All replicas share one ring. Its file is JSON, readable by the owner only.
+    All replicas of a service share one ring. Its file is JSON, readable by the owner only. A ring
+    without master keys encrypts nothing. `path` is where the ring was loaded from: a version that
+    is not known is looked for there, so that a rotation needs no restart.
     """
 
     master_keys: Mapping[int, bytes] = field(repr=False)
     root: bytes = field(repr=False)
+    path: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         lengths = {len(key) for key in (*self.master_keys.values(), self.root)}
-        if not self.master_keys or lengths != {KEY_BYTES}:
+        if lengths != {KEY_BYTES}:
             raise InvalidKeyRing("密钥环不完整：每个密钥必须为 32 字节")
 
     @classmethod
-    def load_or_create(cls, path: Path) -> KeyRing:
-        """Return the ring in the file at `path`, after creating it if there is none.
-
-        Concurrent processes get the same ring. Raises InvalidKeyRing.
-        """
-        if not path.exists():
-            cls.generate().save_if_absent(path)
-        return cls.load(path)
-
-    @classmethod
-    def generate(cls) -> KeyRing:
-        """Return a new ring with one master key."""
-        return cls({1: secrets.token_bytes(KEY_BYTES)}, secrets.token_bytes(KEY_BYTES))
+    def generate(cls, *, encrypts: bool = True) -> KeyRing:
+        """Return a new ring, with one master key if it encrypts."""
+        master_keys = {1: secrets.token_bytes(KEY_BYTES)} if encrypts else {}
+        return cls(master_keys, secrets.token_bytes(KEY_BYTES))
 
     @classmethod
     def load(cls, path: Path) -> KeyRing:
@@ -104,14 +98,19 @@ class KeyRing:
         Raises InvalidKeyRing, also if others can read it.
         """
         try:
-            mode = stat.S_IMODE(path.stat().st_mode)
-            text = path.read_text(encoding="ascii")
+            text = read_private(path)
+        except OpenToOthers as error:
+            raise InvalidKeyRing(f"密钥环 {path} 必须仅限所有者访问（0600）") from error
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidKeyRing(f"无法读取密钥环 {path}") from error
-        # The group may read: Kubernetes mounts secrets like that for processes that are not root.
-        if mode & 0o037:
-            raise InvalidKeyRing(f"密钥环 {path} 的权限为 {mode:04o}，必须仅限所有者访问（0600）")
-        return cls.from_text(text)
+        ring = cls.from_text(text)
+        ring.path = path
+        return ring
+
+    def refresh(self) -> None:
+        """Read the master keys again. Raises InvalidKeyRing."""
+        if self.path is not None:
+            self.master_keys = KeyRing.load(self.path).master_keys
 
     @classmethod
     def from_text(cls, text: str) -> KeyRing:
@@ -142,27 +141,34 @@ class KeyRing:
         Old records stay readable; `rewrap` moves them to the new key one by one.
         """
         new_key = {self.current + 1: secrets.token_bytes(KEY_BYTES)}
-        return KeyRing({**self.master_keys, **new_key}, self.root)
+        return KeyRing({**self.master_keys, **new_key}, self.root, self.path)
+
+    def without(self, version: int) -> KeyRing:
+        """Return the ring without an old master key: what it wraps is lost in every copy.
+
+        Raises VaultError for the current key and for one that the ring does not have.
+        """
+        if version not in self.master_keys or version == self.current:
+            raise VaultError(f"第 {version} 版主密钥不存在或仍在使用，不能销毁")
+        kept = {other: key for other, key in self.master_keys.items() if other != version}
+        return KeyRing(kept, self.root, self.path)
 
     def save(self, path: Path) -> None:
         """Replace the file at `path` atomically, readable by its owner only."""
-        os.replace(self._write_temporary(path), path)
-
-    def save_if_absent(self, path: Path) -> None:
-        """Create the file at `path` unless it exists."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        written = self._write_temporary(path)
-        try:
-            os.link(written, path)  # Unlike a rename it fails if another process was first.
-        except FileExistsError:
-            pass
-        finally:
-            os.unlink(written)
+        write_private(path, self.text())
 
     @property
     def current(self) -> int:
-        """The version of the master key that wraps new data keys."""
-        return max(self.master_keys)
+        """The version of the master key that wraps new data keys; 0 without master keys."""
+        return max(self.master_keys, default=0)
+
+    def check_value(self, version: int) -> bytes:
+        """Return 32 bytes that tell a master key from another and reveal nothing about it.
+
+        Version 0 stands for the root.
+        """
+        key = self.master_keys[version] if version else self.root
+        return hmac.digest(key, b"fengping/check", hashlib.sha256)
 
     def seal(self, record_id: UUID | str, fields: Mapping[str, str]) -> SealedRecord:
         """Encrypt the fields of one record under a new data key."""
@@ -216,31 +222,23 @@ class KeyRing:
         key = self.derive_key("fingerprint")
         return hmac.digest(key, normalize_text(text).encode(), hashlib.sha256)
 
-    def signing_key(self, purpose: str) -> Ed25519PrivateKey:
-        """Return the signing key for a purpose, such as `audit/intake`."""
-        return Ed25519PrivateKey.from_private_bytes(self.derive_key(f"sign/{purpose}"))
-
     def derive_key(self, purpose: str) -> bytes:
         """Return the 32 secret bytes for a purpose; those of one purpose reveal no others."""
         return _derive_key(self.root, purpose)
 
-    def _write_temporary(self, path: Path) -> Path:
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(self.text())
-            file.flush()
-            os.fsync(file.fileno())
-        return temporary
-
     def _data_key(self, record_id: UUID | str, sealed: SealedRecord) -> bytes:
         if sealed.wrapped_key is None:
             raise KeyDestroyed("该身份信息的密钥已销毁，无法查阅")
-        master_key = self.master_keys.get(sealed.key_version)
-        if master_key is None:
-            raise VaultError(f"密钥环中没有第 {sealed.key_version} 版主密钥")
+        master_key = self._master_key(sealed.key_version)
         key_data = _associated_data(f"key {sealed.key_version}", record_id)
         return _decrypt(master_key, sealed.wrapped_key, key_data)
+
+    def _master_key(self, version: int) -> bytes:
+        if version not in self.master_keys:
+            self.refresh()  # Another process may already use a new key.
+        if version not in self.master_keys:
+            raise VaultError(f"密钥环中没有第 {version} 版主密钥")
+        return self.master_keys[version]
 
 
 @lru_cache(maxsize=64)

@@ -89,6 +89,10 @@ create table clock_holds (
   id bigint generated always as identity primary key, drift_seconds double precision not null,
   held_at timestamptz not null default clock_timestamp(), released_at timestamptz, released_by text
 );
+create table key_checks (
+  kind text, version integer, digest bytea not null,
+  at timestamptz not null default clock_timestamp(), primary key (kind, version)
+);
 create table idempotency (
   key text primary key, fingerprint text not null, status integer not null, response jsonb,
   created_at timestamptz not null default clock_timestamp()
@@ -108,6 +112,7 @@ CORE_TABLES = frozenset(
         "dead_letters",
         "log_checkpoints",
         "idempotency",
+        "key_checks",
         "clock_holds",
         "audit",
         "checkpoints",

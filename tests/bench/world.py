@@ -110,6 +110,7 @@ class World:
             "FENGPING_PORT": str(port),
             "FENGPING_TOPIC_PARTITIONS": str(settings.topic_partitions),
             "FENGPING_DATA_FOLDER": str(self.folder),
+            "FENGPING_KEYS_FOLDER": str(settings.keys_folder),
         }
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tests.bench.serving", what, env=environment

@@ -40,6 +40,7 @@ def _of_workload(workload: Object) -> Iterator[str]:
         yield from _of_mounts(container, volumes)
         if workload["kind"] == "Deployment":
             yield from _broken(SERVER, container)
+    yield from _of_keys(workload)
     if (
         workload["kind"] == "Deployment"
         and pod.get("terminationGracePeriodSeconds", 30) < GRACE_SECONDS
@@ -131,8 +132,27 @@ def _of_mounts(container: Object, volumes: dict[str, Object]) -> Iterator[str]:
         volume = volumes.get(mount["name"], {})
         if not volume.keys() & WRITABLE and not mount.get("readOnly"):
             yield f"may write to {mount['name']}"
-    if "keyring" not in {mount["name"] for mount in container.get("volumeMounts", [])}:
-        yield "has no key ring"
+
+
+def _of_keys(workload: Object) -> Iterator[str]:
+    """Each service mounts its own keys and no others; only `migrate` has all."""
+    name = workload["metadata"]["name"]
+    pod = workload["spec"]["template"]["spec"]
+    secrets = {
+        volume["name"]: volume["secret"]["secretName"]
+        for volume in pod["volumes"]
+        if "secret" in volume and volume["secret"]["secretName"].startswith("fengping-keys-")
+    }
+    folders = {
+        mount["mountPath"].rpartition("/")[2]: secrets[mount["name"]]
+        for mount in pod["containers"][0]["volumeMounts"]
+        if mount["name"] in secrets
+    }
+    expected = SERVING if name == "migrate" else (name,)
+    if folders != {service: f"fengping-keys-{service}" for service in expected}:
+        yield f"has the keys of {sorted(folders)}"
+    if len(secrets) != len(expected):
+        yield "has keys that it does not need"
 
 
 def _of_all(objects: list[Object]) -> Iterator[str]:

@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 from shared.foundation.settings import Settings
+from shared.security.service_keys import service_keys
 from shared.storage.schema import SERVICES
 from shared.web.routing import PolicyRoute, list_routes
 
@@ -14,6 +15,8 @@ def bodies() -> Iterator[tuple[str, int]]:
     """Each path that takes a body, with the bytes of the largest."""
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(data_folder=Path(folder))
+        for name in SERVICES:
+            service_keys(name, settings).create_missing()
         apps = [import_module(f"services.{name}.app").build(settings).app for name in SERVICES]
     for app in apps:
         for path, route in list_routes(app):

@@ -178,6 +178,7 @@ def on_loopback(
 
     return {name: here(value) for name, value in environment.items()} | {
         "FENGPING_DATA_FOLDER": str(data),
+        "FENGPING_KEYS_FOLDER": str(data / "keys"),
         "FENGPING_HOST": "127.0.0.1",
     }
 

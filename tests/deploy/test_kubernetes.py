@@ -139,11 +139,14 @@ MUTANTS: dict[str, Callable[[list[Object]], object]] = {
     "no time to start": container(lambda one: one["startupProbe"].update(failureThreshold=3)),
     "killed too early": pod(lambda spec: spec.update(terminationGracePeriodSeconds=30)),
     "key ring writable": container(
-        lambda one: next(m for m in one["volumeMounts"] if m["name"] == "keyring").pop("readOnly")
+        lambda one: next(m for m in one["volumeMounts"] if m["name"] == "keys").pop("readOnly")
     ),
     "key ring missing": container(
-        lambda one: one.update(
-            volumeMounts=[m for m in one["volumeMounts"] if m["name"] != "keyring"]
+        lambda one: one.update(volumeMounts=[m for m in one["volumeMounts"] if m["name"] != "keys"])
+    ),
+    "keys of another service": pod(
+        lambda spec: next(v for v in spec["volumes"] if v["name"] == "keys")["secret"].update(
+            secretName="fengping-keys-intake"
         )
     ),
     "files for others": pod(

@@ -25,7 +25,7 @@ from services.simulate.client import Client
 from services.simulate.requests import TargetCampaign
 from shared.appraisal.events import EVENTS, OWNERS
 from shared.security import audit
-from shared.security.keyring import KeyRing
+from shared.security.service_keys import service_keys
 from shared.storage.schema import SERVICES
 from tests.faults.expected_state import ExpectedState, count_answers, expected_state_of
 from tests.faults.process_group import get
@@ -439,12 +439,10 @@ async def a_code_counts_once(scene: Scene) -> list[str]:
 
 @invariant("I9")
 async def the_audit_log_is_whole(scene: Scene) -> list[str]:
-    key = KeyRing.load_or_create(scene.rig.settings.keyring).signing_key("audit")
     found = []
     for service in SERVICES:
-        violation = await audit.verify_log(
-            _In(scene.sql, service), audit.signer_for(service, key).verifier
-        )
+        keys = service_keys(service, scene.rig.settings).signing
+        violation = await audit.verify_log(_In(scene.sql, service), keys.signer(service).verifier)
         found += [f"audit log of {service}: {violation.sentence}"] if violation else []
     leaves = Counter(
         row["subject"]

@@ -24,6 +24,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from services.cli.installation import create_missing_keys
 from services.simulate.accounts import ADMIN, OFFICE
 from services.simulate.client import Client, id_of
 from services.simulate.errors import RequestRejected
@@ -143,6 +144,7 @@ class FaultRig:
         await self.sql(VIRTUAL_CLOCK_DDL, url=self.stack.postgres_url)
         await self._set_clock(WEDNESDAY)
         await migrate(self.stack.postgres_url)
+        await create_missing_keys(self.settings)
         await create_topics(self.settings)
         await self._open_accounts()
 

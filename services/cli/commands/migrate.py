@@ -1,7 +1,7 @@
 """`fengping migrate`: bring an installation to its newest version."""
 
 from services.cli.console import DATA, DataFolder, out, run
-from services.cli.installation import installed_settings
+from services.cli.installation import create_missing_keys, installed_settings
 from shared.messaging import create_topics
 from shared.storage.migrations import migrate as migrate_schemas
 
@@ -11,5 +11,7 @@ def migrate(data: DataFolder = DATA) -> None:
     settings = installed_settings(data)
     for service, version in run(migrate_schemas(settings.database_url)).items():
         out.print(f"{service}: {version}")
+    created = run(create_missing_keys(settings))
+    out.print("keys made:", ", ".join(created) or "none missing")
     topics = run(create_topics(settings))
     out.print("topics made:", ", ".join(topics) or "none missing")

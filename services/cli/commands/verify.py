@@ -5,7 +5,7 @@ import typer
 from services.cli.console import DATA, DataFolder, in_each_service, out, run
 from services.cli.installation import installed_settings
 from shared.security import audit
-from shared.security.keyring import KeyRing
+from shared.security.service_keys import service_keys
 from shared.storage.schema import SERVICES
 from shared.storage.transaction import Transaction
 
@@ -15,12 +15,10 @@ def verify(data: DataFolder = DATA) -> None:
     from services.scoring.actions.recounts import verify_scores
 
     settings = installed_settings(data)
-    ring = KeyRing.load_or_create(settings.keyring)
-    key = ring.signing_key("audit")
     failures: list[str] = []
 
     async def check(service: str, tx: Transaction) -> None:
-        verifier = audit.signer_for(service, key).verifier
+        verifier = service_keys(service, settings).signing.signer(service).verifier
         violation = await audit.verify_log(tx, verifier)
         out.print(f"{service}: audit log {violation.sentence if violation else 'complete'}")
         if violation:

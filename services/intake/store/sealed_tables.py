@@ -1,0 +1,13 @@
+"""The tables that hold encrypted records, and the ids under which these were sealed."""
+
+from typing import Final
+
+from shared.security.master_keys import SealedTable
+
+SEALED_TABLES: Final = (
+    SealedTable("vault", "complaint_id || '/' || part"),
+    SealedTable("supplements", "id::text"),
+    SealedTable("files", "'file/' || id"),
+    SealedTable("hotline_drafts", "'draft/' || id"),
+    SealedTable("written_opinions", "'opinion/' || id"),
+)
