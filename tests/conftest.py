@@ -19,8 +19,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from shared.embedded import Stack
 from shared.foundation import tracing
-from shared.foundation.clock import SET_VIRTUAL_CLOCK, VIRTUAL_CLOCK_DDL
+from shared.foundation.clock import SET_VIRTUAL_CLOCK, VIRTUAL_CLOCK_DDL, real_now
 from shared.foundation.settings import Settings
+from shared.messaging.event_keys import KeyFolders
 from shared.security.service_keys import ServiceKeys
 from shared.storage.connections import Database
 from shared.storage.schema import CORE_DDL, SERVICES
@@ -78,6 +79,7 @@ def keys_folder(data: Path) -> Path:
     folder = data / "test-keys"
     for service in SERVICES:
         ServiceKeys(service, folder / service).create_missing()
+    KeyFolders(folder.joinpath).create_missing(real_now())
     return folder
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import asyncpg
 
 from shared.embedded import Stack
-from shared.foundation.clock import VIRTUAL_CLOCK_DDL
+from shared.foundation.clock import VIRTUAL_CLOCK_DDL, real_now
 from shared.foundation.settings import Settings
 from shared.messaging import create_topics
+from shared.messaging.event_keys import KeyFolders
 from shared.runtime.service import Service
 from shared.security.service_keys import registered_keys, service_keys
 from shared.storage.connections import Database
@@ -77,7 +78,8 @@ async def create_missing_keys(settings: Settings) -> list[str]:
         kinds = await _registered_kinds(settings, service)
         new = service_keys(service, settings).create_missing(kinds)
         created.extend(f"{service}: {kind}" for kind in new)
-    return created
+    sources = KeyFolders(settings.keys_of).create_missing(real_now())
+    return [*created, *(f"{source}: events" for source in sources)]
 
 
 async def _registered_kinds(settings: Settings, service: str) -> set[str]:

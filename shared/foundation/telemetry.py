@@ -101,6 +101,12 @@ consumer_restarts = _counter(
 events_dead_lettered = _counter(
     "events_dead_lettered_total", "Events dead-lettered", "group", "topic"
 )
+events_forged = _counter(
+    "events_forged_total",
+    "Events dead-lettered because their MAC is missing or wrong",
+    "group",
+    "topic",
+)
 dlq_depth = _gauge("dlq_depth", "Dead letters not resolved", "group")
 events_buffered = _gauge(
     "events_buffered", "Events buffered until their predecessor arrives", "group"

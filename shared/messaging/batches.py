@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from aiokafka import ConsumerRecord, TopicPartition
 
 from shared.messaging.envelope import IncomingEvent, Record, RecordDecodeError, read
+from shared.messaging.event_mac import EventVerifier
 
 SPLIT_BATCH_FROM = 200
 """Smaller batches share one transaction: a commit costs more than waiting for each other."""
@@ -15,7 +16,7 @@ SPLIT_BATCH_FROM = 200
 
 @dataclass(frozen=True, slots=True)
 class MalformedRecord:
-    """A record whose envelope cannot be read."""
+    """A record whose origin is not proven, or whose envelope cannot be read."""
 
     record: Record
     error: RecordDecodeError
@@ -25,15 +26,21 @@ Incoming = IncomingEvent | MalformedRecord
 Batch = Sequence[Incoming]
 
 
-def read_all(records: Iterable[ConsumerRecord], consumed_types: Collection[str]) -> list[Incoming]:
-    """Read the envelopes of `records`, and decode the bodies of the consumed types."""
-    batch = [_read(record) for record in records]
+def read_all(
+    records: Iterable[ConsumerRecord],
+    consumed_types: Collection[str],
+    verifier: EventVerifier,
+) -> list[Incoming]:
+    """Check the origin of `records`, read their envelopes, and decode the consumed types."""
+    verifier.refresh()
+    batch = [_read(record, verifier) for record in records]
     _decode_bodies(batch, consumed_types)
     return batch
 
 
-def _read(record: ConsumerRecord) -> Incoming:
+def _read(record: ConsumerRecord, verifier: EventVerifier) -> Incoming:
     try:
+        verifier.check(record)
         return read(record)
     except RecordDecodeError as error:
         return MalformedRecord(record, error)

@@ -112,6 +112,7 @@ class Bus:
             self._database,
             self._handlers,
             self._context,
+            verifier=self.consumer.event_verifier,
             by="system",
             reason="dependency_missing",
         )

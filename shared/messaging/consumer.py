@@ -30,6 +30,7 @@ from shared.foundation.failpoints import failpoint
 from shared.foundation.settings import Settings
 from shared.foundation.telemetry import log_failure
 from shared.messaging.batches import SPLIT_BATCH_FROM, Batch, first_offsets, read_all
+from shared.messaging.event_mac import EventVerifier
 from shared.messaging.event_retry import EventRetry
 from shared.messaging.handlers import Handlers
 from shared.messaging.log_verifier import LogVerifier
@@ -80,6 +81,8 @@ class Consumer:
             group=self.group,
             stall_seconds=settings.stall_seconds,
         )
+        service = database.schema
+        self.event_verifier = EventVerifier(settings.keys_of(service), service)
         self._settings = settings
         self._handlers = handlers
         self._retry = EventRetry(self.processor)
@@ -119,6 +122,7 @@ class Consumer:
         log_failure("consumer restarting", error, expected=expected, group=self.group)
 
     async def _start(self) -> None:
+        self.event_verifier.refresh()
         self._broker = create_broker(self._settings, self.group)
         self._subscriber = self._subscribe(self._broker)
         self.progress.restart()
@@ -187,7 +191,8 @@ class Consumer:
 
     async def on_batch(self, records: Sequence[ConsumerRecord]) -> None:
         """Decode fetched records while other batches run, then start processing them."""
-        await self._scheduler.schedule(read_all(records, self._handlers.names))
+        batch = read_all(records, self._handlers.names, self.event_verifier)
+        await self._scheduler.schedule(batch)
         if len(records) < SPLIT_BATCH_FROM and self._handlers.linger_seconds:
             await asyncio.sleep(self._handlers.linger_seconds)
 

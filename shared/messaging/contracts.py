@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.appraisal.events import EVENTS, OWNERS, TOPICS, schemas
+from shared.messaging.event_mac import KEY_ID_HEADER, MAC_HEADER
 
 Schema = Mapping[str, Any]
 
@@ -19,8 +20,44 @@ _INFO = {
     "version": "1",
     "description": (
         "CloudEvents 1.0 in Kafka binary mode; the record's key is the aggregate id, "
-        "ce_sequence its version."
+        "ce_sequence its version. ce_mac authenticates topic, key, body and all other headers."
     ),
+}
+_SECURITY_SCHEMES = {
+    "kafka": {
+        "type": "scramSha512",
+        "description": "One user for each service; only the owner of a topic may write to it.",
+    }
+}
+_HEADERS = {
+    "type": "object",
+    "required": [
+        "ce_id",
+        "ce_source",
+        "ce_type",
+        "ce_subject",
+        "ce_sequence",
+        "ce_time",
+        "ce_recordedtime",
+        KEY_ID_HEADER,
+        MAC_HEADER,
+    ],
+    "properties": {
+        "ce_id": {"type": "string", "format": "uuid"},
+        "ce_source": {"type": "string", "description": "/fengping/ and the owner of the topic"},
+        "ce_type": {"type": "string", "description": "the name of this message"},
+        "ce_subject": {"type": "string", "description": "the aggregate id, as in the record's key"},
+        "ce_sequence": {"type": "string", "description": "the version of the aggregate, from 1"},
+        "ce_time": {"type": "string", "format": "date-time"},
+        "ce_recordedtime": {"type": "string", "description": "Unix seconds of the outbox row"},
+        "ce_traceparent": {"type": "string", "description": "W3C trace context"},
+        KEY_ID_HEADER: {"type": "string", "description": "the key of the source that made ce_mac"},
+        MAC_HEADER: {
+            "type": "string",
+            "contentEncoding": "base64",
+            "description": "HMAC-SHA-256, see shared/messaging/event_mac.py",
+        },
+    },
 }
 _COMPARED_KEYWORDS = ("type", "format", "contentEncoding", "minItems", "maxItems")
 
@@ -34,7 +71,7 @@ def asyncapi() -> dict[str, Any]:
         "defaultContentType": "application/json",
         "channels": {topic: _channel(topic) for topic in TOPICS},
         "operations": {f"publish-{topic}": _operation(topic) for topic in TOPICS},
-        "components": {"messages": messages},
+        "components": {"messages": messages, "securitySchemes": _SECURITY_SCHEMES},
     }
 
 
@@ -50,6 +87,7 @@ def _operation(topic: str) -> dict[str, Any]:
         "action": "send",
         "channel": {"$ref": f"#/channels/{topic}"},
         "title": f"published by {owner}",
+        "security": [{"$ref": "#/components/securitySchemes/kafka"}],
     }
 
 
@@ -60,6 +98,7 @@ def _message(name: str, schema: Any) -> dict[str, Any]:
         "name": name,
         "title": event.__name__,
         "summary": summary,
+        "headers": _HEADERS,
         "payload": _payload(name, schema),
     }
 

@@ -8,6 +8,7 @@ from shared.foundation import telemetry
 from shared.foundation.failpoints import failpoint
 from shared.foundation.telemetry import log
 from shared.messaging.envelope import Record, RecordDecodeError, read
+from shared.messaging.event_mac import FORGED, EventVerifier
 from shared.messaging.handlers import Handlers
 from shared.messaging.processor import apply_events
 from shared.messaging.store import dead_letters, inbox
@@ -66,19 +67,22 @@ async def replay(
     handlers: Handlers,
     context: Any,
     *,
+    verifier: EventVerifier,
     by: str,
     only: Sequence[int] | None = None,
     reason: str | None = None,
 ) -> Replayed:
     """Apply pending dead letters, oldest version of an aggregate first.
 
-    Replaying twice changes nothing: an applied event is in the inbox and no longer pending.
+    Replaying twice changes nothing: an applied event is in the inbox and no longer pending. One
+    that was dead-lettered as forged stays pending unless its MAC fits a key by now.
     """
+    verifier.refresh()
     async with database.transaction(context) as tx:
         pending_ids = await dead_letters.pending_ids(tx, only=only, reason=reason)
     applied = 0
     for entry_id in pending_ids:
-        applied += await _replay_one(database, handlers, context, entry_id, by)
+        applied += await _replay_one(database, handlers, context, verifier, entry_id, by)
     return Replayed(applied, len(pending_ids) - applied)
 
 
@@ -86,13 +90,14 @@ async def _replay_one(
     database: Database,
     handlers: Handlers,
     context: Any,
+    verifier: EventVerifier,
     entry_id: int,
     by: str,
 ) -> bool:
     replay_lock = inbox.exclusive_replay_lock(database.schema)
     try:
         async with database.transaction(context, setup_sql=replay_lock) as tx:
-            return await _apply_one(tx, handlers, entry_id, by)
+            return await _apply_one(tx, handlers, verifier, entry_id, by)
     except Exception as error:
         if is_unavailable(error):
             raise
@@ -108,12 +113,15 @@ def _report_failed_replay(service: str, error: Exception) -> None:
 async def _apply_one(
     tx: Transaction,
     handlers: Handlers,
+    verifier: EventVerifier,
     entry_id: int,
     by: str,
 ) -> bool:
     entry = await dead_letters.resolve(tx, entry_id, state="replayed", by=by)
     if entry is None:
         return False
+    if entry.reason == FORGED:  # the others were checked when they were consumed
+        verifier.check(entry.record)
     events = [read(entry.record)]
     await apply_events(tx, events, handlers, await inbox.insert(tx, events))
     _audit(tx, "dead_letter.replayed", entry, by)

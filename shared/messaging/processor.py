@@ -9,9 +9,10 @@ from typing import Any
 from shared.foundation import telemetry, tracing
 from shared.foundation.clock import monotonic_seconds, real_now
 from shared.foundation.failpoints import failpoint
-from shared.foundation.telemetry import log_failure
+from shared.foundation.telemetry import log, log_failure
 from shared.messaging.batches import Batch, MalformedRecord
 from shared.messaging.envelope import IncomingEvent
+from shared.messaging.event_mac import FORGED
 from shared.messaging.handlers import Handlers
 from shared.messaging.store import checkpoints, dead_letters, inbox
 from shared.messaging.store.dead_letters import FailedRecord
@@ -96,7 +97,22 @@ class BatchProcessor:
         self._count(events, "buffered", result.buffered)
         self._count(events, "duplicate", _count_duplicates(events, result))
         for item in malformed:
-            telemetry.events_dead_lettered.labels(self.group, item.record.topic).inc()
+            self._report_malformed(item)
+
+    def _report_malformed(self, item: MalformedRecord) -> None:
+        topic = item.record.topic
+        telemetry.events_dead_lettered.labels(self.group, topic).inc()
+        if item.error.reason != FORGED:
+            return
+        telemetry.events_forged.labels(self.group, topic).inc()
+        log.error(
+            "forged event dead-lettered",
+            group=self.group,
+            topic=topic,
+            partition=item.record.partition,
+            offset=item.record.offset,
+            kind=item.error.detail,
+        )
 
     def _count(
         self,

@@ -13,6 +13,7 @@ from aiokafka.structs import RecordMetadata
 from shared.foundation.failpoints import failpoint
 from shared.foundation.settings import Settings
 from shared.messaging.envelope import write_headers
+from shared.messaging.event_mac import EventSigner
 from shared.messaging.store.outbox import Acknowledged, OutboxRow
 from shared.messaging.topics import client_options, close_quietly
 
@@ -39,10 +40,15 @@ class OutboxPublisher:
     def __init__(self, service: str, settings: Settings) -> None:
         self._service = service
         self._settings = settings
+        self._signer = EventSigner(settings.keys_of(service), service)
         self._producer: AIOKafkaProducer | None = None
 
     async def send(self, rows: Sequence[OutboxRow]) -> list[Acknowledged]:
-        """Send `rows` in order and return what the broker acknowledged."""
+        """Send `rows` in order and return what the broker acknowledged.
+
+        Each record is signed as it is sent, so that a republished one has the current key.
+        """
+        self._signer.refresh()
         producer = await self._current_producer()
         async with asyncio.timeout(ACK_TIMEOUT_SECONDS):
             sends = (
@@ -95,10 +101,12 @@ class OutboxPublisher:
             created_at=row.created_at,
             trace=row.trace,
         )
+        topic = self._settings.topic_prefix + row.topic
+        key = row.key.encode()
         return {
-            "key": row.key.encode(),
+            "key": key,
             "value": row.body,
-            "headers": headers,
+            "headers": self._signer.sign(topic, key, headers, row.body),
             "timestamp": None,
         }
 

@@ -33,6 +33,7 @@ from shared.runtime.service import tune_gc
 from shared.security.policies import Account
 from shared.storage.transaction import new_id
 from tests.bench.world import Figure, World
+from tests.event_signing import signed
 
 UNITS = 80
 BENCH = Account(UUID(int=0), "bench", "bench", Role.OFFICE)
@@ -99,8 +100,12 @@ async def send(
         created_at=datetime.now(UTC),
         trace=None,
     )
+    body = encode(event)
     return await producer.send(
-        settings.topic_prefix + "ballots", encode(event), key=event.key.encode(), headers=headers
+        settings.topic_prefix + "ballots",
+        body,
+        key=event.key.encode(),
+        headers=signed(settings, "ballots", event.key, headers, body),
     )
 
 

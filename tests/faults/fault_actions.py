@@ -26,11 +26,13 @@ import redis.asyncio
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
+from shared.appraisal.events import EVENTS, OWNERS, ComplaintRegistered
 from shared.embedded.process import children_of
 from shared.foundation.clock import real_now
 from shared.messaging.envelope import write_headers
 from shared.storage.schema import SERVICES
 from shared.storage.transaction import new_id
+from tests.event_signing import signed
 from tests.faults.expected_state import copy_ledger
 from tests.faults.invariants import event_id_of
 from tests.faults.process_group import ROOT, Process, get
@@ -484,10 +486,11 @@ def _is_dead(process: Process) -> Callable[[], Awaitable[bool]]:
 
 def _headers(topic: str, type: str, key: str, **changed: bytes | None) -> list[tuple[str, bytes]]:
     now = real_now()
+    event = EVENTS.get(type, ComplaintRegistered)
     headers = dict(
         write_headers(
             event_id=new_id(),
-            service="lab",
+            service=OWNERS[event.topic],
             type=type,
             key=key,
             version=1,
@@ -564,6 +567,8 @@ POISON: dict[str, Callable[[str, str], tuple[bytes | None, list[tuple[str, bytes
 """Kind → (body, headers) that nobody can read."""
 READABLE = frozenset({"garbage", "other json", "wrong types", "huge", "reply wanted"})
 """Kinds whose envelope is in order: only who hears such an event finds out."""
+UNSIGNABLE = frozenset({"names that are no text", "a name with a nul", "no headers"})
+"""Kinds without a MAC that fits: they are forged."""
 POISONED = {
     "complaints": "complaint.registered.v1",
     "ballots": "ballot.submitted.v1",
@@ -590,6 +595,8 @@ async def _poison(rig: FaultRig, producer: AIOKafkaProducer, topic: str) -> None
         rig.forged[key.encode(), value] = InjectedRecord(
             topic, POISONED[topic] if kind in READABLE else None
         )
+        if kind not in UNSIGNABLE:
+            headers = signed(rig.settings, topic, key, headers, value)
         await producer.send_and_wait(
             rig.settings.topic_prefix + topic, value, key=key.encode(), headers=headers
         )

@@ -21,6 +21,7 @@ from shared.messaging.publisher import OutboxPublisher
 from shared.messaging.relay import Relay
 from shared.messaging.topics import client_options
 from shared.storage.transaction import new_id
+from tests.event_signing import signed, verifier_of
 
 pytestmark = pytest.mark.stack
 
@@ -69,10 +70,10 @@ class RecordingConsumer:
 
 @pytest.fixture
 async def world(core):
-    """Intake publishes, casework consumes. `world.run()` runs both."""
+    """Intake publishes, scoring consumes. `world.run()` runs both."""
     settings, open_schema = core
     await create_topics(settings)
-    publisher_db, consumer_db = await open_schema("intake"), await open_schema("casework")
+    publisher_db, consumer_db = await open_schema("intake"), await open_schema("scoring")
     async with consumer_db.transaction() as tx:
         await tx.run(
             "create table effects "
@@ -80,7 +81,11 @@ async def world(core):
         )
     recorder = RecordingConsumer()
     world = SimpleNamespace(
-        settings=settings, publisher_db=publisher_db, consumer_db=consumer_db, recorder=recorder
+        settings=settings,
+        publisher_db=publisher_db,
+        consumer_db=consumer_db,
+        recorder=recorder,
+        verifier=verifier_of(settings, "scoring"),
     )
 
     @asynccontextmanager
@@ -343,7 +348,7 @@ async def _send(producer, settings, complaint: UUID, version: int, *, body=None,
         f"{settings.topic_prefix}complaints",
         value or None,
         key=str(complaint).encode(),
-        headers=kept,
+        headers=signed(settings, "complaints", str(complaint), kept, value),
     )
 
 
@@ -369,8 +374,8 @@ def lose_once(monkeypatch, event_id):
 
     real, lost = consumer.read_all, []
 
-    def dropping(records, consumed_types):
-        batch = real(records, consumed_types)
+    def dropping(*arguments):
+        batch = real(*arguments)
         kept = [a for a in batch if a.meta.event_id != event_id or lost]
         if len(kept) < len(batch):
             lost.append(event_id)
@@ -436,8 +441,12 @@ async def test_failing_aggregate_is_quarantined_and_replayed_in_order(world):
     assert by_key(effects) == {str(sick): [1], str(healthy): [1, 2, 3]}
 
     world.recorder.fail = lambda event: None
-    first = await replay(world.consumer_db, world.recorder.on, None, by="tester")
-    again = await replay(world.consumer_db, world.recorder.on, None, by="tester")
+    first = await replay(
+        world.consumer_db, world.recorder.on, None, verifier=world.verifier, by="tester"
+    )
+    again = await replay(
+        world.consumer_db, world.recorder.on, None, verifier=world.verifier, by="tester"
+    )
 
     effects = await world.recorder.effects(world.consumer_db)
     assert by_key(effects) == {str(sick): [1, 2, 3, 4], str(healthy): [1, 2, 3]}
@@ -485,7 +494,12 @@ async def test_event_with_a_missing_dependency_is_replayed(world):
         assert (await dlq(world.consumer_db))[0]["reason"] == "dependency_missing"
         world.recorder.fail = lambda event: None
         await replay(
-            world.consumer_db, world.recorder.on, None, by="system", reason="dependency_missing"
+            world.consumer_db,
+            world.recorder.on,
+            None,
+            verifier=world.verifier,
+            by="system",
+            reason="dependency_missing",
         )
         assert len(await world.settled(1)) == 1
 

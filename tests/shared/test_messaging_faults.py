@@ -28,6 +28,7 @@ from shared.messaging.store import dead_letters as dead_letter_rows
 from shared.messaging.store.dead_letters import FailedRecord
 from shared.messaging.store.records import StoredRecord
 from shared.messaging.topics import client_options
+from tests.event_signing import signed
 from tests.faults.fault_actions import NoText, any_header_name
 from tests.shared.test_messaging import (
     NOON,
@@ -93,7 +94,7 @@ async def test_no_offset_is_committed_while_the_handler_runs(world):
         await world.publish(rated(uuid4()))
         await until(lambda: entered)
         await asyncio.sleep(0.5)
-        at_work = await committed(world.settings, "fengping-casework")
+        at_work = await committed(world.settings, "fengping-scoring")
         leave.set()
         await world.settled(1)
 
@@ -109,7 +110,7 @@ async def test_next_batch_of_a_partition_waits_for_the_running_one(world):
         await world.publish(*(rated(complaint) for _ in range(4)))
         await until(lambda: entered)
         await asyncio.sleep(0.7)
-        at_work, done = len(entered), await committed(world.settings, "fengping-casework")
+        at_work, done = len(entered), await committed(world.settings, "fengping-scoring")
         leave.set()
         effects = await world.settled(4)
 
@@ -254,8 +255,8 @@ async def test_two_gaps_of_one_aggregate_are_requested_together(world, monkeypat
         await until(lambda: _all_sent(publisher.relay))
     real, lost = consumer.read_all, set()
 
-    def dropping(records, consumed_types):
-        batch = real(records, consumed_types)
+    def dropping(*arguments):
+        batch = real(*arguments)
         gone = {a.meta.version for a in batch if a.meta.version in (2, 4)} - lost
         lost.update(gone)
         return [a for a in batch if a.meta.version not in gone]
@@ -347,7 +348,7 @@ async def test_restarting_consumer_can_be_stopped(world, monkeypatch):
         world.recorder.on,
         world.settings,
         context=None,
-        group="fengping-casework",
+        group="fengping-scoring",
     )
     running = asyncio.create_task(consumer.run())
     await closing.wait()
@@ -403,12 +404,12 @@ async def test_replaced_log_is_read_from_its_start_after_a_failed_verification(w
 
 
 async def _committed_is(settings, count):
-    return await committed(settings, "fengping-casework") == count
+    return await committed(settings, "fengping-scoring") == count
 
 
 async def _replace_log(settings, records):
     """Recreate the topic with these records; the group keeps its offsets."""
-    topic, group = records[0].topic, settings.topic_prefix + "fengping-casework"
+    topic, group = records[0].topic, settings.topic_prefix + "fengping-scoring"
     admin = AIOKafkaAdminClient(**client_options(settings))
     await admin.start()
     offsets = {
@@ -445,8 +446,12 @@ async def test_replay_is_not_limited_to_one_page(world, monkeypatch):
             tx, [FailedRecord(record, "handler", "a bug", 5) for record in records]
         )
 
-    first = await replay(world.consumer_db, world.recorder.on, None, by="tester")
-    again = await replay(world.consumer_db, world.recorder.on, None, by="tester")
+    first = await replay(
+        world.consumer_db, world.recorder.on, None, verifier=world.verifier, by="tester"
+    )
+    again = await replay(
+        world.consumer_db, world.recorder.on, None, verifier=world.verifier, by="tester"
+    )
 
     assert (first, again) == ((25, 0), (0, 0))
     assert len(await world.recorder.effects(world.consumer_db)) == 25
@@ -471,7 +476,9 @@ async def test_failed_replay_does_not_block_others(world, monkeypatch):
             raise ValueError("still a bug")
 
     world.recorder.fail = fail
-    assert await replay(world.consumer_db, world.recorder.on, None, by="tester") == (15, 15)
+    assert await replay(
+        world.consumer_db, world.recorder.on, None, verifier=world.verifier, by="tester"
+    ) == (15, 15)
 
 
 async def test_discarded_event_never_takes_effect(world, monkeypatch):
@@ -485,7 +492,7 @@ async def test_discarded_event_never_takes_effect(world, monkeypatch):
     monkeypatch.setattr(
         "services.cli.commands.dead_letters.installed_settings", lambda data: world.settings
     )
-    command = ["discard", "casework", str(dead_letter["id"]), "--by", "Li"]
+    command = ["discard", "scoring", str(dead_letter["id"]), "--by", "Li"]
 
     first = await asyncio.to_thread(CliRunner().invoke, cli, command)
     again = await asyncio.to_thread(CliRunner().invoke, cli, command)
@@ -493,7 +500,9 @@ async def test_discarded_event_never_takes_effect(world, monkeypatch):
     assert (first.exit_code, again.exit_code) == (0, 0)
     (dead_letter,) = await dlq(world.consumer_db)
     assert (dead_letter["state"], dead_letter["resolved_by"]) == ("discarded", "Li")
-    assert await replay(world.consumer_db, world.recorder.on, None, by="tester") == (0, 0)
+    assert await replay(
+        world.consumer_db, world.recorder.on, None, verifier=world.verifier, by="tester"
+    ) == (0, 0)
     assert await world.recorder.effects(world.consumer_db) == []
     async with world.consumer_db.transaction() as tx:
         entries = await tx.fetch("select actor from audit where action = 'dead_letter.discarded'")
@@ -538,7 +547,7 @@ async def test_replay_waits_for_running_batches_and_releases_their_buffered_even
     async with processor.transaction_of([third]) as tx:
         await processor.apply_in(tx, [third])
         replaying = asyncio.create_task(
-            replay(world.consumer_db, world.recorder.on, None, by="tester")
+            replay(world.consumer_db, world.recorder.on, None, verifier=world.verifier, by="tester")
         )
         await asyncio.sleep(0.5)
         assert not replaying.done()
@@ -557,17 +566,18 @@ async def test_malformed_record_does_not_affect_its_neighbours(world):
         await world.publish(rated(uuid4()))
         await until(lambda: _all_sent(publisher.relay))
     [good] = await read_topic(world.settings, "complaints")
+    unsigned = [header for header in good.headers if header[0] not in ("ce_keyid", "ce_mac")]
     late = [
         (name, b"9999-12-31T23:59:59-12:00" if name == "ce_time" else value)
-        for name, value in good.headers
+        for name, value in unsigned
     ]
     deep = good.value[:-1] + b',"x":' + b"[" * 5_000 + b"]" * 5_000 + b"}"
     bad = [
-        StoredRecord(good.topic, 0, 7, good.key, good.value, late),
-        StoredRecord(good.topic, 0, 8, good.key, deep, good.headers),
+        StoredRecord(good.topic, 0, 7, good.key, body, _signed(world, good, headers, body))
+        for body, headers in ((good.value, late), (deep, unsigned))
     ]
 
-    batch = read_all([*bad, good], world.recorder.on.names)
+    batch = read_all([*bad, good], world.recorder.on.names, world.verifier)
 
     assert [type(taken).__name__ for taken in batch] == [
         "MalformedRecord",
@@ -577,6 +587,10 @@ async def test_malformed_record_does_not_affect_its_neighbours(world):
     assert batch[2].event().complaint_id
 
 
+def _signed(world, record, headers, body):
+    return signed(world.settings, "complaints", record.key.decode(), headers, body)
+
+
 async def test_assignment_made_while_topics_were_missing_is_repeated(world):
     """A group leader that did not know all topics leaves partitions unassigned for ever."""
     early = Consumer(
@@ -584,7 +598,7 @@ async def test_assignment_made_while_topics_were_missing_is_repeated(world):
         world.recorder.on,
         world.settings,
         context=None,
-        group="fengping-casework",
+        group="fengping-scoring",
     )
     early._subscriber = SimpleNamespace(
         consumer=SimpleNamespace(partitions_for_topic=lambda topic: None)
@@ -603,6 +617,22 @@ def any_header_names():
         yield
 
 
+AS_READ = "\\xff\\xfe"
+"""How a name of `NoText` begins when it is read."""
+
+
+def signed_with(world, complaint, extra):
+    """Headers of an event, signed together with headers whose names are no text when sent."""
+    headers = [*event_headers(complaint), *extra]
+    with_mac = signed(
+        world.settings, "complaints", str(complaint), headers, encode(rated(complaint))
+    )
+    return [
+        (NoText(name.removeprefix(AS_READ)) if name.startswith(AS_READ) else name, value)
+        for name, value in with_mac
+    ]
+
+
 @pytest.mark.parametrize("compression", [None, "gzip"])
 async def test_non_utf8_header_name_blocks_nothing(world, any_header_names, compression):
     """aiokafka raises for the whole fetch; events take effect, other records are dead-lettered."""
@@ -613,14 +643,14 @@ async def test_non_utf8_header_name_blocks_nothing(world, any_header_names, comp
     await producer.start()
     batch = producer.create_batch()
     for number, complaint in enumerate(complaints):
-        headers = event_headers(complaint)
-        if number == 1:
-            headers.append((NoText("trace"), b"\xff"))
+        body = encode(rated(complaint))
+        extra = [(AS_READ + "trace", b"\xff")] if number == 1 else []
+        headers = signed_with(world, complaint, extra)
         if number == 3:
             headers = [(NoText(name), value) for name, value in headers]
         batch.append(
             key=str(complaint).encode(),
-            value=encode(rated(complaint)),
+            value=body,
             timestamp=None,
             headers=headers,
         )
@@ -635,10 +665,9 @@ async def test_non_utf8_header_name_blocks_nothing(world, any_header_names, comp
     assert {row["key"] for row in effects} == {str(complaints[n]) for n in (0, 2, 4, 5)}
     by_key = {row["key"].decode(): row for row in await dlq(world.consumer_db)}
     assert by_key.keys() == {str(complaints[1]), str(complaints[3])}
-    assert all(
-        row["reason"] == "headers" and row["body"] == encode(rated(UUID(key)))
-        for key, row in by_key.items()
-    )
+    assert all(row["body"] == encode(rated(UUID(key))) for key, row in by_key.items())
+    assert by_key[str(complaints[1])]["reason"] == "headers"
+    assert by_key[str(complaints[3])]["reason"] == "forged"
     assert "\\xff\\xfece_id" in by_key[str(complaints[3])]["headers"]
 
 
@@ -650,7 +679,7 @@ async def test_log_with_a_non_utf8_header_name_can_be_verified(world, any_header
     async with producer_of(world.settings) as producer:
         for _ in range(3):
             complaint = uuid4()
-            headers = [*event_headers(complaint), (NoText("x"), b"1")]
+            headers = signed_with(world, complaint, [(AS_READ + "x", b"1")])
             await producer.send_and_wait(
                 f"{world.settings.topic_prefix}complaints",
                 encode(rated(complaint)),
@@ -695,7 +724,9 @@ async def test_failing_buffered_event_is_dead_lettered_instead_of_its_predecesso
         [1],
     )
     broken.clear()
-    assert await replay(world.consumer_db, world.recorder.on, None, by="tester") == (1, 0)
+    assert await replay(
+        world.consumer_db, world.recorder.on, None, verifier=world.verifier, by="tester"
+    ) == (1, 0)
     assert [row["version"] for row in await world.recorder.effects(world.consumer_db)] == [
         1,
         2,

@@ -55,6 +55,7 @@ def replay(
         built.database,
         built.handlers,
         built.context,
+        verifier=built.bus.consumer.event_verifier,
         by=by,
         only=ids or None,
     )

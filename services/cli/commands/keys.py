@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -11,7 +12,9 @@ from rich.table import Table
 from services.cli.console import DATA, DataFolder, check_service, out, run
 from services.cli.installation import build, installed_settings
 from shared.embedded import SetupError
+from shared.foundation.clock import real_now
 from shared.foundation.settings import Settings
+from shared.messaging.event_keys import ACTIVATION, OVERLAP, KeyFolders
 from shared.runtime.service import Service
 from shared.security import log_sealing, master_keys
 from shared.security.keyring import VaultError
@@ -80,6 +83,7 @@ def create(folder: Annotated[Path, typer.Argument(help="A new folder.")]) -> Non
         raise SetupError(f"{folder} is not empty", "Name a new folder")
     for service in SERVICES:
         ServiceKeys(service, folder / service).create_missing()
+    KeyFolders(folder.joinpath).create_missing(real_now())
     out.print(f"made {folder}: keep a copy apart from the backups of the database")
 
 
@@ -96,9 +100,31 @@ async def _rotate_signing(service: Service, by: str) -> str:
     return f"version {new.version} signs the log after entry {new.retired[-1].last_size}"
 
 
+async def _rotate_events(
+    service: Service,
+    by: str,
+    *,
+    activation: timedelta = ACTIVATION,
+    overlap: timedelta = OVERLAP,
+) -> str:
+    folders = KeyFolders(service.settings.keys_of)
+    now = real_now()
+    key = folders.rotate(now, source=service.name, activation=activation, overlap=overlap)
+    async with service.database.transaction(service.context) as tx:
+        tx.audit("key.rotated", EVENTS, by, key=key)
+    return f"key {key} signs its events from {now + activation:%H:%M:%S}Z"
+
+
+async def _rotate_leaked_events(service: Service, by: str) -> str:
+    at_once = timedelta(0)
+    return await _rotate_events(service, by, activation=at_once, overlap=at_once)
+
+
+EVENTS: Final = "events"
 ROTATIONS: Final[dict[str, tuple[Rotation, frozenset[str]]]] = {
     VAULT.name: (_rotate_vault, ENCRYPTING_SERVICES),
     SIGNING.name: (_rotate_signing, frozenset(SERVICES)),
+    EVENTS: (_rotate_events, frozenset(SERVICES)),
 }
 """How each kind of key is rotated, and which services have it."""
 
@@ -107,13 +133,20 @@ ROTATIONS: Final[dict[str, tuple[Rotation, frozenset[str]]]] = {
 def rotate(
     kind: Annotated[str, typer.Argument(help=f"One of {', '.join(ROTATIONS)}.")],
     service: ServiceOption = None,
+    leaked: Annotated[
+        bool, typer.Option(help="Refuse the old key of events at once: somebody else may have it.")
+    ] = False,
     by: By = "operator",
     data: DataFolder = DATA,
 ) -> None:
     """Replace a key while the services run."""
     if kind not in ROTATIONS:
         raise typer.BadParameter(f"{kind!r} is not one of {', '.join(ROTATIONS)}")
+    if leaked and kind != EVENTS:
+        raise typer.BadParameter(f"--leaked is for {EVENTS}")
     rotation, having = ROTATIONS[kind]
+    if leaked:
+        rotation = _rotate_leaked_events
     settings = installed_settings(data)
     wanted = [check_service(service)] if service else _with_keys(settings)
     for name in wanted:

@@ -47,14 +47,27 @@ from shared.appraisal.events.obligations import (
     ObligationLapsed,
     ObligationWarned,
 )
-from shared.appraisal.events.registry import EVENTS, OWNERS, TOPICS, decode, encode, schemas
+from shared.appraisal.events.registry import (
+    CONSUMERS,
+    EVENTS,
+    OWNERS,
+    SHARED_TOPICS,
+    TOPICS,
+    consumed_topics,
+    decode,
+    encode,
+    owned_topics,
+    schemas,
+)
 from shared.appraisal.events.resends import ResendRequested
 from shared.appraisal.events.scores import ScoreChanged
 from shared.appraisal.events.visits import VisitFinding, VisitSubmitted
 
 __all__ = [
+    "CONSUMERS",
     "EVENTS",
     "OWNERS",
+    "SHARED_TOPICS",
     "TOPICS",
     "BallotSubmitted",
     "CampaignPublished",
@@ -95,7 +108,9 @@ __all__ = [
     "UnitEntry",
     "VisitFinding",
     "VisitSubmitted",
+    "consumed_topics",
     "decode",
     "encode",
+    "owned_topics",
     "schemas",
 ]

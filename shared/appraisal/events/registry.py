@@ -39,8 +39,22 @@ OWNERS: Final[dict[str, str]] = {
     "scores": "scoring",
     "notifications": "notify",
 }
-"""The service that publishes a topic; only its outbox may hold events of it. All services publish
-`resends`.
+"""The service that publishes a topic; only its outbox may hold events of it."""
+
+SHARED_TOPICS: Final = ("resends",)
+"""Topics that every service publishes and consumes."""
+
+CONSUMERS: Final[dict[str, tuple[str, ...]]] = {
+    "complaints": ("casework", "scoring"),
+    "ballots": ("scoring",),
+    "visits": ("casework", "notify", "scoring"),
+    "cases": ("intake", "notify", "scoring"),
+    "campaigns": ("casework", "intake", "notify"),
+    "scores": ("notify",),
+    "notifications": (),
+}
+"""The services whose handlers consume a topic. With OWNERS this is the table of who may write and
+read what in Kafka, and of who holds which secret of events.
 """
 
 
@@ -57,10 +71,22 @@ EVENTS: Final[dict[str, type[Event]]] = {event.name: event for event in _DEFINED
 TOPICS: Final = tuple(sorted({event.topic for event in _DEFINED}))
 
 assert len(EVENTS) == len(_DEFINED), "two events share a wire name"
-assert OWNERS.keys() | {"resends"} == set(TOPICS), "every topic has an owner"
+assert OWNERS.keys() | set(SHARED_TOPICS) == set(TOPICS), "every topic has an owner"
+assert CONSUMERS.keys() == OWNERS.keys(), "every topic has a list of consumers"
 
 _encoder = msgspec.json.Encoder()
 _decoders = {name: msgspec.json.Decoder(event) for name, event in EVENTS.items()}
+
+
+def owned_topics(service: str) -> list[str]:
+    """Return the topics that only this service publishes."""
+    return sorted(topic for topic, owner in OWNERS.items() if owner == service)
+
+
+def consumed_topics(service: str) -> list[str]:
+    """Return the topics that this service may consume, with the shared ones."""
+    own = [topic for topic, consumers in CONSUMERS.items() if service in consumers]
+    return sorted([*own, *SHARED_TOPICS])
 
 
 def encode(event: Event) -> bytes:

@@ -35,7 +35,8 @@ where h.buffered_at not between clock_timestamp() - make_interval(secs => $1) an
        clock_timestamp() - interval '60 seconds' and clock_timestamp())
   and not exists (
     select from dead_letters d
-    where d.topic = h.topic and d.aggregate = h.key and d.state = 'pending')
+    where d.topic = h.topic and d.aggregate = h.key and d.state = 'pending'
+      and d.reason <> 'forged')
 group by h.topic, h.key order by min(h.buffered_at) limit $2
 """
 GAPS_MAX = 200
@@ -125,7 +126,8 @@ async def count(tx: Transaction) -> int:
 async def gaps(tx: Transaction, *, older_than_seconds: float) -> list[VersionGap]:
     """Return missing versions that were not requested in the last minute, at most GAPS_MAX.
 
-    Aggregates with a pending dead letter are left out: the dead letter is the missing version. A
+    Aggregates with a pending dead letter are left out: the dead letter is the missing version,
+    unless it is forged. A
     gap reaches up to the last buffered version, because several versions in between may be
     missing and a repeated event does no harm. A `buffered_at` in the future was written by a
     clock that had jumped, so it counts as old.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tests.faults.mutants.source_edit import Edit
 
+AUTHENTICITY = "tests/shared/test_event_authenticity.py"
 BUS, FAULTS, DATABASE, TICKS = (
     "tests/shared/test_messaging.py",
     "tests/shared/test_messaging_faults.py",
@@ -119,6 +120,69 @@ CATALOGUE: tuple[Mutant, ...] = (
         "batch = [_read(record) for record in records]\n",
         "batch = [item for item in map(_read, records) if isinstance(item, IncomingEvent)]\n",
         f"{BUS}::test_poison_is_dead_lettered_with_its_bytes_and_blocks_nothing",
+    ),
+    one(
+        "a consumer does not check the MAC of events",
+        CONSUMER,
+        "        verifier.check(record)\n        return read(record)\n",
+        "        return read(record)\n",
+        f"{AUTHENTICITY}::test_forged_event_is_dead_lettered_counted_and_without_effect",
+    ),
+    one(
+        "any MAC will do",
+        CONSUMER,
+        "if not compare_digest(b2a_base64(mac.digest(), newline=False), given):",
+        "if not given:",
+        f"{AUTHENTICITY}::test_changed_body_key_or_topic_is_forged",
+    ),
+    one(
+        "headers are not covered by the MAC",
+        CONSUMER,
+        "for name, value in sorted(headers):\n",
+        "for name, value in sorted(headers)[:0]:\n",
+        f"{AUTHENTICITY}::test_changed_headers_are_forged",
+    ),
+    one(
+        "a source publishes topics of another",
+        CONSUMER,
+        " or not may_publish(name, unprefixed):",
+        ":",
+        f"{AUTHENTICITY}::test_source_must_own_the_topic_even_if_it_has_a_key_for_it",
+    ),
+    one(
+        "a retired key is accepted",
+        CONSUMER,
+        "            if key.accepts_at(now)\n",
+        "",
+        f"{AUTHENTICITY}::test_old_key_is_accepted_until_its_retirement",
+    ),
+    one(
+        "every service has every secret of events",
+        CONSUMER,
+        "    return [topic for topic in published_topics(source) if topic in consumed_topics(reader)]\n",
+        "    return published_topics(source)\n",
+        f"{AUTHENTICITY}::test_a_service_holds_the_secrets_of_its_topics_only",
+    ),
+    one(
+        "a forgery is replayed without a check",
+        CONSUMER,
+        "if entry.reason == FORGED:",
+        "if entry.reason == '':",
+        f"{AUTHENTICITY}::test_replayed_forgery_stays_pending_until_its_key_is_known",
+    ),
+    one(
+        "a forgery keeps the genuine event away",
+        STORE,
+        "\n      and d.reason <> 'forged')",
+        ")",
+        f"{AUTHENTICITY}::test_forged_event_does_not_keep_the_genuine_one_away",
+    ),
+    one(
+        "a sender has replies published where it likes",
+        CONSUMER,
+        "        no_reply=True,\n",
+        "        no_reply=False,\n",
+        f"{AUTHENTICITY}::test_reply_to_header_makes_the_consumer_publish_nothing",
     ),
     one(
         "a dead letter is kept without its bytes",
