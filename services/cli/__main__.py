@@ -8,6 +8,7 @@ from services.cli.commands.accounts import accounts
 from services.cli.commands.clock import clock
 from services.cli.commands.contracts import contracts
 from services.cli.commands.dead_letters import discard, list_pending, replay
+from services.cli.commands.export import export
 from services.cli.commands.imports import import_file
 from services.cli.commands.keys import keys
 from services.cli.commands.migrate import migrate
@@ -40,6 +41,7 @@ cli.command()(discard)
 cli.add_typer(clock, name="clock")
 cli.add_typer(keys, name="keys")
 cli.command()(verify)
+cli.command()(export)
 cli.command()(contracts)
 
 

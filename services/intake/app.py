@@ -5,6 +5,7 @@ from typing import Final
 
 from services.intake import api, handlers, jobs, pages
 from services.intake.settings import IntakeContext
+from services.intake.store.evidence import evidence_of
 from services.intake.store.sealed_tables import SEALED_TABLES
 from shared.foundation.settings import Settings
 from shared.runtime.service import Service
@@ -29,6 +30,7 @@ def build(settings: Settings) -> Service:
         sealed=SealedData(context.ring, SEALED_TABLES),
         templates=Path(__file__).parent / "templates",
         prefixes=PREFIXES,
+        evidence=evidence_of,
     )
     context.sessions = service.sessions
     return service

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from services.scoring import api, handlers, jobs, pages
 from services.scoring.settings import LEADERBOARD_SECONDS, ScoringContext, ScoringSettings
+from services.scoring.store.evidence import MANUAL_LINES, evidence_of
 from shared.foundation.settings import Settings
 from shared.runtime.service import Service
 from shared.storage.leaderboard import Leaderboard
@@ -28,6 +29,8 @@ def build(
         templates=Path(__file__).parent / "templates",
         prefixes=("/scoring",),
         run_jobs=run_jobs,
+        input_streams=(MANUAL_LINES,),
+        evidence=evidence_of,
         relay_linger_seconds=0.1,
     )
     context.leaderboard = Leaderboard(service.redis, lifetime_seconds=LEADERBOARD_SECONDS)

@@ -6,7 +6,7 @@ process (`fengping up`).
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.asyncio import Redis
 
+from shared.appraisal.events import OWNERS
 from shared.foundation import telemetry
 from shared.foundation.clock import monotonic_seconds
 from shared.foundation.settings import Settings
@@ -24,6 +25,10 @@ from shared.foundation.telemetry import log
 from shared.messaging import Bus, Handlers
 from shared.runtime.jobs import JobRunner, Jobs
 from shared.runtime.request_telemetry import RequestTelemetry
+from shared.security import audit
+from shared.security.evidence import ArchiveFile, EvidenceSource, evidence_files
+from shared.security.evidence_archive import EvidenceArchive
+from shared.security.input_seals import SealedStream, seal_inputs, sealed_streams
 from shared.security.keyring import KeyRing
 from shared.security.log_sealing import seal_log
 from shared.security.master_keys import REWRAP_SECONDS, SealedData, rewrap
@@ -44,9 +49,14 @@ STARTUP_TIMEOUT_SECONDS = 120.0
 """A service waits this long for its database at start, then fails with the reason."""
 STARTUP_RETRY_SECONDS = 1.0
 SEAL_AUDIT_SECONDS = 5
+SEAL_INPUTS_SECONDS = 30
 DELETE_KEYS_SECONDS = 3_600
 
 GC_YOUNG_OBJECTS = 200_000
+
+
+EvidenceFiles = Callable[[Transaction, str], Awaitable[Sequence[ArchiveFile]]]
+SNAPSHOT = "set transaction isolation level repeatable read"
 
 
 @dataclass(kw_only=True)
@@ -67,6 +77,10 @@ class Service:
     run_jobs: bool = True
     sealed: SealedData | None = None
     """What the service encrypts in the database; None if nothing."""
+    input_streams: Sequence[SealedStream] = ()
+    """Inputs of scores that are sealed beside the events of sealed topics."""
+    evidence: EvidenceFiles | None = None
+    """The files of this service in an evidence archive, besides its sealed inputs."""
     relay_linger_seconds: float = 0.0
     """See `Relay.linger_seconds`."""
     keys: ServiceKeys = field(init=False)
@@ -120,6 +134,12 @@ class Service:
         if self.sealed is not None:
             self._add_rewrapping(self.sealed)
 
+        streams = self.sealed_streams
+
+        @self.jobs(seconds=SEAL_INPUTS_SECONDS, clock_independent=True)
+        async def seal_score_inputs(tx: Transaction) -> bool:
+            return await seal_inputs(tx, streams)
+
         @self.jobs(seconds=DELETE_KEYS_SECONDS)
         async def forget_idempotency_keys(tx: Transaction) -> bool:
             return await delete_expired_keys(tx)
@@ -128,6 +148,27 @@ class Service:
         @self.jobs(seconds=REWRAP_SECONDS, clock_independent=True)
         async def rewrap_data_keys(tx: Transaction) -> bool:
             return await rewrap(tx, sealed)
+
+    # ── evidence ──────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def signer(self) -> audit.Signer:
+        """The key that signs this service's audit log."""
+        return self.keys.signing.signer(self.name)
+
+    @property
+    def sealed_streams(self) -> tuple[SealedStream, ...]:
+        """The streams of inputs that this service seals."""
+        published = [topic for topic, owner in OWNERS.items() if owner == self.name]
+        return sealed_streams(published, self.input_streams)
+
+    async def export_evidence(self, archive: EvidenceArchive, campaign_id: str) -> None:
+        """Write this service's part of an evidence archive, as of one instant."""
+        source = EvidenceSource(self.sealed_streams, self.signer.verifier)
+        async with self.database.transaction(self.context, setup_sql=SNAPSHOT) as tx:
+            files = list(evidence_files(tx, source, campaign_id))
+            files += await self.evidence(tx, campaign_id) if self.evidence else ()
+            await archive.add_part(self.signer, files)
 
     # ── application ───────────────────────────────────────────────────────────────────────────────
 

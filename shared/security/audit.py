@@ -171,6 +171,14 @@ class Verifier:
         signature = b64encode(key_id + checkpoint.signature).decode()
         return f"{checkpoint.text}\n— {self.origin} {signature}\n"
 
+    def key_lines(self) -> list[str]:
+        """Return the public keys of the log as C2SP vkeys.
+
+        A retired key is followed by the size of the log up to which it signed.
+        """
+        retired = [f"{vkey(self.origin, old.key)} {old.last_size}" for old in self.retired]
+        return [vkey(self.origin, self.key), *retired]
+
     def verify_checkpoint(self, checkpoint: Checkpoint) -> bool:
         """Return whether this is a genuine checkpoint of this log."""
         is_ours = checkpoint.origin == self.origin
@@ -201,6 +209,13 @@ def _is_signed(key: Ed25519PublicKey, signature: bytes, text: str) -> bool:
     except InvalidSignature:
         return False
     return True
+
+
+def vkey(name: str, key: Ed25519PublicKey) -> str:
+    """Return a public key as a C2SP vkey line: name, key id, and type with key."""
+    typed = ED25519_NOTE + key.public_bytes_raw()
+    key_id = hashlib.sha256(name.encode() + b"\n" + typed).hexdigest()[:8]
+    return f"{name}+{key_id}+{b64encode(typed).decode()}"
 
 
 ED25519_NOTE: Final = b"\x01"

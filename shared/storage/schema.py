@@ -40,6 +40,26 @@ create trigger audit_is_append_only before update or delete on audit
 32 bytes each.
 """
 
+SEALS_DDL = """
+create table seal_rounds (
+  sequence bigint primary key check (sequence > 0), sealed_to timestamptz not null,
+  outbox_id bigint not null, more boolean not null,
+  sealed_at timestamptz not null default clock_timestamp()
+);
+create table input_seals (
+  sequence bigint, stream text, items integer not null, root bytea not null, leaves bytea not null,
+  chain bytea not null, primary key (stream, sequence)
+);
+create table sealed_inputs (
+  item uuid, part smallint, stream text not null, sequence bigint not null,
+  leaf_hash bytea not null, primary key (item, part)
+);
+create index sealed_inputs_of_seal on sealed_inputs (stream, sequence, leaf_hash);
+"""
+"""What `shared.security.input_seals` writes and nothing changes. `leaves` has 32 bytes for each
+input; `outbox_id` is the last one that a round could see, and `more` that it left inputs unsealed.
+"""
+
 CORE_DDL = (
     f"""
 create table outbox (
@@ -99,6 +119,7 @@ create table idempotency (
 );
 """
     + AUDIT_DDL
+    + SEALS_DDL
 )
 """Executed by the first migration of each service."""
 
@@ -116,6 +137,9 @@ CORE_TABLES = frozenset(
         "clock_holds",
         "audit",
         "checkpoints",
+        "seal_rounds",
+        "input_seals",
+        "sealed_inputs",
     )
 )
 

@@ -8,14 +8,14 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.scoring.domain import recount as program
 from services.scoring.domain.explanation import explain
 from services.scoring.domain.inputs import score_inputs
 from services.scoring.domain.ledger import ledger_entries
-from services.scoring.domain.recount import Recounter
 from services.scoring.domain.score import score_unit
 from shared.appraisal import ballots
 from shared.appraisal.events import BallotSubmitted
+from shared.verifier import recount as program
+from shared.verifier.recount import Recounter
 from tests.scoring.factories import consumed, random_events
 from tests.scoring.inputs import NUMBERS, J, of_kind
 

@@ -10,7 +10,6 @@ from uuid import UUID
 import msgspec
 
 from services.scoring.domain.campaign import Campaign, CampaignUnit
-from services.scoring.domain.recount import Recounter, UnitResult, digest
 from services.scoring.domain.score import UnitScore
 from services.scoring.store import campaigns, recounts
 from services.scoring.store.recounts import (
@@ -22,6 +21,7 @@ from services.scoring.store.recounts import (
 from shared.foundation import telemetry
 from shared.foundation.clock import CHINA
 from shared.storage.transaction import Transaction, new_id
+from shared.verifier.recount import Recounter, UnitResult, digest
 
 NIGHT_HOURS: Final = range(2, 5)
 """Hours in China in which a recount slows nobody down."""

@@ -2,9 +2,10 @@
 
 Context: a published number must not depend on the mistakes of one program.
 Decision: this module knows the rules only as the published JSON, the ballots only as bytes and the
-ledger only as rows. It imports nothing of the codebase, above all not its sibling modules, and
-works differently: one pass over everything, sums in dictionaries, then each unit once. Where the
-two programs disagree, one of them is wrong.
+ledger only as rows. It imports nothing of the codebase and works differently from scoring's rules:
+one pass over everything, sums in dictionaries, then each unit once. Where the two programs
+disagree, one of them is wrong. Scoring runs it every night, the verifier of archives on inputs that
+it has checked.
 Alternatives: running the same code twice (finds lost events, not wrong arithmetic).
 """
 
@@ -90,7 +91,7 @@ class Recounter:
         """Unit → its recounted result."""
         answers = self._answers_by_unit()
         rows = self._rows_by_unit()
-        return {no: _Unit(self.rules, answers[no], rows[no]).result() for no in self.unit_nos}
+        return {no: UnitRecount(self.rules, answers[no], rows[no]).result() for no in self.unit_nos}
 
     def _answers_by_unit(self) -> dict[int, dict[ItemKey, Counter[int]]]:
         by_unit: dict[int, dict[ItemKey, Counter[int]]] = {
@@ -121,7 +122,7 @@ class Recounter:
         return current + [row for row in self._rows if not _is_replaceable(row)]
 
 
-class _Unit:
+class UnitRecount:
     """One unit's answers and ledger rows, and the rules applied to them."""
 
     def __init__(

@@ -1,0 +1,318 @@
+"""The checks of an archive, in their order. Each yields what it finds."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import groupby
+from struct import iter_unpack, pack
+from typing import Any
+
+from shared.verifier.archive import SERVICES, Archive
+from shared.verifier.facts import Input, Register, lines_of
+from shared.verifier.findings import Difference, Finding, Findings, Note
+from shared.verifier.merkle import leaf_hash
+from shared.verifier.recount import ExportedRow, UnitRecount, UnitResult, digest
+from shared.verifier.seals import Seals, check_checkpoint, read_seals
+from shared.verifier.staging import BallotRow, Staging
+
+Json = dict[str, Any]
+UNSEALED = 0
+AnswerKey = tuple[str, str, int, int, int]
+"""(instrument, group, unit, item, option)."""
+STATUS_SENTENCES = {
+    "missing": "was deleted after it was sealed",
+    "changed": "was changed after it was sealed",
+    "foreign": "claims to be sealed and is not in the seal",
+}
+
+
+@dataclass
+class Case:
+    """An archive under examination, and what earlier checks read from it."""
+
+    archive: Archive
+    staging: Staging
+    published: dict[int, Json] = field(default_factory=dict)
+    """Bodies of `campaign.published.v1` by version."""
+    answers: Counter[AnswerKey] = field(default_factory=Counter)
+    unsealed: Counter[str] = field(default_factory=Counter)
+    results: dict[int, UnitResult] = field(default_factory=dict)
+
+    @cached_property
+    def stored_campaign(self) -> Json:
+        """Rules and units as scoring stores them, and the units that wait to be scored."""
+        stored: Json = json.loads(self.archive.read("scoring", "campaign.json"))
+        return stored
+
+    @cached_property
+    def register(self) -> Register:
+        """The rules and units that were published; without a publication, those of scoring.
+
+        The publications come before every other input that needs them.
+        """
+        versions = sorted(self.published)
+        return Register.of(
+            [self.published[version] for version in versions] or [self.stored_campaign]
+        )
+
+
+# ── files and seals ───────────────────────────────────────────────────────────────────────────────
+
+
+def check_files(case: Case) -> Findings:
+    """Every file is the one that its service exported and signed."""
+    for service in SERVICES:
+        for name in case.archive.changed_files(service):
+            yield Difference("files", f"{service}/{name}", "is not the file that was exported")
+        if not case.archive.is_signed(service, case.archive.keys(service)):
+            yield Difference("files", f"{service}/manifest.json", "is not signed by its service")
+
+
+def check_inputs(case: Case) -> Findings:
+    """Every input is the one that was sealed, and no sealed one is missing."""
+    for service in SERVICES:
+        seals = Seals(service)
+        yield from read_seals(case.archive, service, seals)
+        yield from check_checkpoint(case.archive, service)
+        yield from _check_service_inputs(case, seals)
+        if service == "scoring":
+            yield from _check_register(case)
+    for stream, count in sorted(case.unsealed.items()):
+        yield Note(f"{count} inputs of {stream} are not sealed yet")
+
+
+def _check_service_inputs(case: Case, seals: Seals) -> Findings:
+    seen: set[tuple[str, int]] = set()
+    lines = (line.split(b"\t", 5) for line in case.archive.lines(seals.service, "inputs.tsv"))
+    for (stream, number), fields in groupby(lines, key=lambda each: (each[0], int(each[1]))):
+        key = (stream.decode(), number)
+        leaves = yield from _check_lines(case, seals.service, key, fields)
+        seen.add(key)
+        if number > UNSEALED:
+            yield from _check_seal(seals, key, leaves)
+    yield from seals.without_leaves(seen)
+
+
+def _check_seal(seals: Seals, key: tuple[str, int], leaves: list[bytes]) -> Findings:
+    if key[1] == seals.last + 1:
+        yield Note(f"seal {key[1]} of {seals.service}/{key[0]} is not signed yet")
+    else:
+        yield from seals.check_leaves(key, leaves)
+
+
+def _check_lines(
+    case: Case,
+    service: str,
+    key: tuple[str, int],
+    lines: Iterator[list[bytes]],
+) -> Generator[Finding, None, list[bytes]]:
+    """Check each input of a seal and stage it; return the leaves of the seal."""
+    leaves: list[bytes] = []
+    for _, _, hexadecimal, item, status, content in lines:
+        leaf = bytes.fromhex(hexadecimal.decode())
+        yield from _check_line(case, f"{service}/{key[0]}", leaf, item.decode(), status, content)
+        if status != b"foreign":
+            leaves.append(leaf)
+    return leaves
+
+
+def _check_line(
+    case: Case,
+    stream: str,
+    leaf: bytes,
+    item: str,
+    status: bytes,
+    content: bytes,
+) -> Findings:
+    subject = f"{stream} leaf {leaf.hex()[:16]} ({item})"
+    sentence = STATUS_SENTENCES.get(status.decode())
+    if sentence:
+        yield Difference("inputs", subject, sentence)
+    if status not in (b"shown", b"unsealed"):
+        return
+    if leaf_hash(content) != leaf or Input.of(content).event_id != item.partition("/")[0]:
+        yield Difference("inputs", subject, "has another content than its leaf")
+        return
+    if status == b"unsealed":
+        case.unsealed[stream] += 1
+    _stage(case, Input.of(content), sealed=status == b"shown")
+
+
+def _stage(case: Case, given: Input, *, sealed: bool) -> None:
+    if given.type == "campaign.published.v1":
+        case.published[given.version] = given.body
+    elif given.type == "ballot.submitted.v1":
+        case.staging.add_ballots("sealed", [_ballot_of(given, sealed=sealed)])
+        case.answers.update(_answer_keys(given.body))
+    else:
+        case.staging.add_lines("facts", lines_of(given, case.register), sealed=sealed)
+
+
+def _ballot_of(given: Input, *, sealed: bool) -> BallotRow:
+    body = given.body
+    packed = b"".join(pack("<HBB", *answer) for answer in body["answers"])
+    group = [body["instrument"], body["group"], body["point"]]
+    return body["ballot_id"], _facts([*group, given.at, packed.hex()]), sealed
+
+
+def _answer_keys(body: Json) -> Iterator[AnswerKey]:
+    for unit, item, option in body["answers"]:
+        yield body["instrument"], body["group"], unit, item, option
+
+
+def _facts(values: list[Any]) -> str:
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+
+
+# ── rules and units ───────────────────────────────────────────────────────────────────────────────
+
+
+def _check_register(case: Case) -> Findings:
+    """Rules and units are those that scoring last published under seal."""
+    stored = case.stored_campaign
+    if not case.published:
+        yield Difference("rules", case.archive.campaign, "was never published under seal")
+        return
+    newest = case.published[max(case.published)]
+    if stored["scheme"] != newest["scheme"]:
+        yield Difference("rules", stored["scheme_version"], "are not the rules that were published")
+    yield from _check_units(case.register, stored["units"])
+
+
+def _check_units(register: Register, stored: list[Json]) -> Findings:
+    published = {entry["unit_id"]: entry for entry in register.entries}
+    enrolled = {entry["unit_id"]: entry for entry in stored}
+    for unit_id in sorted(published.keys() | enrolled.keys()):
+        ours = published.get(unit_id, {})
+        theirs = enrolled.get(unit_id, {})
+        for name in ("unit_no", "category"):
+            if ours.get(name) != theirs.get(name):
+                yield Difference("units", unit_id, f"has another {name} than was published")
+
+
+# ── ballots, ledger, tallies ──────────────────────────────────────────────────────────────────────
+
+
+def check_ballots(case: Case) -> Findings:
+    """Intake and scoring have exactly the ballots that were sealed."""
+    for source in ("intake", "scoring"):
+        lines = case.archive.lines(source, "ballots.jsonl")
+        twice = case.staging.add_ballots(source, map(_stored_ballot, lines))
+        if twice:
+            yield Difference("ballots", source, f"has {twice} ballots twice")
+    yield from _compare(case, "ballots_sealed", "ballots_intake", "ballots", "intake")
+    yield from _compare(case, "ballots_sealed", "ballots_scoring", "ballots", "scoring")
+
+
+def _stored_ballot(line: bytes) -> BallotRow:
+    id, *others = json.loads(line)
+    return id, _facts(others), 1
+
+
+def check_ledger(case: Case) -> Findings:
+    """The ledger has exactly the lines that the sealed inputs lead to."""
+    lines = (tuple(json.loads(line)) for line in case.archive.lines("scoring", "ledger.jsonl"))
+    case.staging.add_lines("ledger", lines)
+    yield from _compare(case, "facts", "ledger", "ledger", "scoring")
+
+
+def _compare(
+    case: Case,
+    sealed: str,
+    stored: str,
+    check: str,
+    where: str,
+) -> Findings:
+    waiting = 0
+    for row in case.staging.missing(sealed, stored):
+        # What is not sealed yet may be on its way to scoring.
+        if row["is_sealed"] or where == "intake":
+            yield Difference(check, row["id"], f"is missing in {where}")
+        else:
+            waiting += 1
+    if waiting:
+        yield Note(f"{waiting} {check} have not reached {where} yet")
+    for row in case.staging.missing(stored, sealed):
+        yield Difference(check, row["id"], f"of {where} was never received")
+    for id, columns in case.staging.different(sealed, stored):
+        what = "" if columns == ["facts"] else f" ({', '.join(columns)})"
+        yield Difference(check, id, f"is another in {where} than was received{what}")
+
+
+def check_tallies(case: Case) -> Findings:
+    """The tallies are the sums of scoring's ballots."""
+    counted: Counter[AnswerKey] = Counter()
+    for instrument, group, _, _, packed in case.staging.scoring_ballots():
+        answers = iter_unpack("<HBB", bytes.fromhex(packed))
+        counted.update((instrument, group, *answer) for answer in answers)
+    for line in case.archive.lines("scoring", "tallies.jsonl"):
+        *key, count = json.loads(line)
+        counted[tuple(key)] -= count
+    for key in sorted(key for key, count in counted.items() if count):
+        yield Difference("tallies", "/".join(map(str, key)), f"differs by {-counted[key]}")
+
+
+# ── scores ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def check_scores(case: Case) -> Findings:
+    """Every score is what the sealed inputs give under the published rules."""
+    waiting = set(case.stored_campaign["waiting"])
+    scores = dict(map(_stored_score, case.archive.lines("scoring", "scores.jsonl")))
+    answers = _answers_by_unit(case.answers)
+    for unit_no in sorted(case.register.units.values()):
+        rows = [ExportedRow.of(row) for row in case.staging.rows_of_unit(unit_no)]
+        result = UnitRecount(case.register.rules, answers.get(unit_no, {}), rows).result()
+        case.results[unit_no] = result
+        if unit_no not in waiting:
+            yield from _check_score(unit_no, result, scores.get(unit_no))
+    yield from _unknown_scores(scores, case.register)
+    if waiting:
+        yield Note(f"{len(waiting)} units wait to be scored again and were not compared")
+    yield Note(f"digest of all results as recounted: {digest(case.results)}")
+
+
+def _stored_score(line: bytes) -> tuple[int, Json]:
+    read = json.loads(line)
+    return read["unit_no"], read
+
+
+def _answers_by_unit(answers: Counter[AnswerKey]) -> dict[int, dict[Any, Counter[int]]]:
+    by_unit: dict[int, dict[Any, Counter[int]]] = {}
+    for (instrument, group, unit, item, option), count in answers.items():
+        of_unit = by_unit.setdefault(unit, defaultdict(Counter))
+        of_unit[instrument, group, item][option] += count
+    return by_unit
+
+
+def _check_score(unit_no: int, recounted: UnitResult, stored: Json | None) -> Findings:
+    subject = f"unit {unit_no}"
+    running = (stored or {}).get("score")
+    if not running or not stored:
+        if recounted["total"] is not None:
+            yield Difference("scores", subject, f"has no score instead of {recounted['total']}")
+        return
+    for name, value in recounted.items():
+        if running[name] != value:
+            yield Difference("scores", subject, f"has {name} {running[name]} instead of {value}")
+    for name, value in stored["listed"].items():
+        if value != recounted[name]:  # type: ignore[literal-required]
+            yield Difference("scores", subject, f"is listed with {name} {value}")
+
+
+def _unknown_scores(scores: Mapping[int, Json], register: Register) -> Findings:
+    for unit_no in sorted(scores.keys() - set(register.units.values())):
+        yield Difference("scores", f"unit {unit_no}", "has a score and is not in the register")
+
+
+CHECKS: tuple[tuple[str, Callable[[Case], Findings]], ...] = (
+    ("files", check_files),
+    ("inputs and seals", check_inputs),
+    ("ballots", check_ballots),
+    ("ledger", check_ledger),
+    ("tallies", check_tallies),
+    ("scores", check_scores),
+)
+"""Name and function of every check."""

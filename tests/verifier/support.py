@@ -1,0 +1,185 @@
+"""An installation whose services have published, consumed and sealed a campaign."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from services.cli.evidence import write_archive
+from services.cli.installation import build
+from services.intake.actions.ballots import packed_ballot
+from services.intake.store import ballots as ballot_store
+from services.intake.store.ballots import TokenBatch
+from services.scoring.actions.decisions import decide
+from services.scoring.domain.decisions import is_decidable
+from shared.appraisal.events import BallotSubmitted, Event, Meta, decode
+from shared.foundation.settings import Settings
+from shared.runtime.service import Service
+from shared.security import audit, log_sealing
+from shared.security.input_seals import seal_inputs
+from shared.verifier.findings import Difference, Finding
+from shared.verifier.verify import verify_archive
+from tests.scoring.factories import CAMPAIGN, OFFICE, UNITS, Scoring, j_scheme, random_events
+
+SERVICES = ("intake", "casework", "scoring")
+_CONSUMED = """
+select event_id, type, key, version, occurred_at, topic, body from outbox
+where topic in ('ballots', 'complaints', 'visits', 'cases') order by id
+"""
+
+
+class Installation:
+    """The services of one database, called as their routes, jobs and consumers call them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.services = {name: build(name, settings) for name in SERVICES}
+        self.scoring = Scoring(self.services["scoring"].database)
+        self.batches: dict[tuple[str, str], TokenBatch] = {}
+        self.consumed: set[UUID] = set()
+
+    async def close(self) -> None:
+        for service in self.services.values():
+            await service.close()
+
+    async def create_campaign(self) -> None:
+        """Publish the campaign of the J rules."""
+        async with self.services["intake"].database.transaction() as tx:
+            await tx.run(
+                "insert into campaigns (id, title, year, scheme, scheme_version, revision, "
+                "published_at) values ($1, 'J', 2020, '{}', '1', 1, now())",
+                CAMPAIGN,
+            )
+            await tx.run(
+                f"create table ballots_j partition of ballots for values in ('{CAMPAIGN}')"
+            )
+        await self.scoring.publish()
+
+    async def play(self, *seeds: int, events: int = 60) -> None:
+        """Publish a course of events at their owners, consume them in scoring, and seal."""
+        for seed in seeds:
+            await self._publish(random_events(seed, events=events))
+            await self.consume()
+            await self.seal()
+
+    async def decide(self) -> None:
+        """Enter a decision into the ledger by hand."""
+        rules = j_scheme().rules()
+        rule_id = next(rule.id for rule in rules if is_decidable(j_scheme(), rule.id))
+        async with self.scoring.transaction() as tx:
+            await decide(
+                tx,
+                campaign_id=CAMPAIGN,
+                unit_id=UNITS[0].unit_id,
+                rule_id=rule_id,
+                grounds="省委通报",
+                document="吉纪通〔2020〕1 号",
+                by=OFFICE,
+            )
+        await self.scoring.rescore_pending()
+
+    async def _publish(self, events: Sequence[Event]) -> None:
+        ballots = [event for event in events if isinstance(event, BallotSubmitted)]
+        async with self.services["intake"].database.transaction() as tx:
+            for event in ballots:
+                batch = await self._batch(tx, event)
+                packed = packed_ballot(
+                    batch, event.ballot_id, event.answers, receipt=b"r", hour=event.occurred_at
+                )
+                await ballot_store.cast(tx, packed)
+                tx.publish(event)
+            for event in events:
+                if event.topic in ("complaints", "visits"):
+                    tx.publish(event)
+        async with self.services["casework"].database.transaction() as tx:
+            for event in events:
+                if event.topic == "cases":
+                    tx.publish(event)
+
+    async def _batch(self, tx, event: BallotSubmitted) -> TokenBatch:
+        key = (event.instrument, event.group)
+        if key not in self.batches:
+            batch = TokenBatch(uuid4(), CAMPAIGN, *key, None, "one_use", None)
+            await ballot_store.add_batch(tx, batch, [], by=OFFICE.id)
+            self.batches[key] = batch
+        return self.batches[key]
+
+    async def consume(self) -> None:
+        """Consume in scoring what the owners published since."""
+        pairs = []
+        for name in ("intake", "casework"):
+            async with self.services[name].database.transaction() as tx:
+                rows = await tx.fetch(_CONSUMED)
+            pairs += [_pair(row, len(pairs)) for row in rows]
+        new = [pair for pair in pairs if pair[1].event_id not in self.consumed]
+        self.consumed |= {meta.event_id for _, meta in new}
+        known = _ledger_types()
+        await self.scoring.consume_batch([pair for pair in new if pair[1].type in known])
+        await self.scoring.rescore_pending()
+
+    async def seal(self) -> None:
+        """Seal every input now, as the hourly job does, and the audit logs after it."""
+        for service in self.services.values():
+            await self._pretend_an_hour_has_passed(service)
+            more = True
+            while more:
+                async with service.database.transaction(service.context) as tx:
+                    more = await seal_inputs(tx, service.sealed_streams)
+            await seal_log(service)
+
+    async def _pretend_an_hour_has_passed(self, service: Service) -> None:
+        async with service.database.transaction() as tx:
+            await tx.run("update seal_rounds set sealed_to = sealed_to - interval '1 day'")
+
+    async def notes(self) -> str:
+        """Return the newest checkpoint of every log as signed notes, as somebody outside has them."""
+        notes = []
+        for service in self.services.values():
+            verifier = service.signer.verifier
+            async with service.database.transaction() as tx:
+                row = await tx.fetchrow(
+                    "select size, root, signature from checkpoints order by size desc limit 1"
+                )
+            notes.append(verifier.note(audit.Checkpoint(verifier.origin, **row)))
+        return "\n".join(notes)
+
+    async def export(self, folder: Path) -> Path:
+        archive = folder / "evidence.zip"
+        await write_archive(self.services, CAMPAIGN, archive)
+        return archive
+
+    async def differences(self, folder: Path, **options) -> list[Difference]:
+        findings = await self.findings(folder, **options)
+        return [finding for finding in findings if isinstance(finding, Difference)]
+
+    async def findings(self, folder: Path, **options) -> list[Finding]:
+        archive = await self.export(folder)
+        return await asyncio.to_thread(lambda: list(verify_archive([archive], **options)))
+
+
+def _ledger_types() -> set[str]:
+    from services.scoring.domain.ledger import LEDGER_EVENTS
+
+    return {event.name for event in (*LEDGER_EVENTS, BallotSubmitted)}
+
+
+def _pair(row, offset: int) -> tuple[Event, Meta]:
+    meta = Meta(
+        event_id=row["event_id"],
+        type=row["type"],
+        key=row["key"],
+        version=row["version"],
+        occurred_at=row["occurred_at"],
+        topic=row["topic"],
+        partition=0,
+        offset=offset,
+    )
+    return decode(row["type"], row["body"]), meta
+
+
+async def seal_log(service: Service) -> None:
+    """Seal a service's audit log to its end."""
+    sealed = True
+    while sealed:
+        async with service.database.transaction() as tx:
+            sealed = await log_sealing.seal_log(tx, service.keys)

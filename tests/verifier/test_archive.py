@@ -1,0 +1,48 @@
+"""Evidence archives: honest data has no difference, and every edit of a database owner is named."""
+
+from random import Random
+
+import pytest
+from asyncpg import Connection
+
+from shared.verifier.findings import Note
+from shared.verifier.notes import read_notes
+from tests.verifier import edits
+from tests.verifier.support import SERVICES, Installation
+
+pytestmark = pytest.mark.stack
+
+
+async def test_honest_installation_has_no_difference(installation: Installation, tmp_path):
+    findings = await installation.findings(tmp_path)
+
+    assert [str(each) for each in findings if not isinstance(each, Note)] == []
+
+
+async def test_same_data_gives_the_same_bytes(installation: Installation, tmp_path):
+    first = (await installation.export(tmp_path)).read_bytes()
+
+    assert (await installation.export(tmp_path)).read_bytes() == first
+
+
+async def test_a_hundred_of_a_hundred_edits_are_named(
+    installation: Installation, owner: Connection, tmp_path
+):
+    kept = read_notes(await installation.notes())
+    for service in SERVICES:
+        await edits.keep(owner, service, f"now_{service}")
+    missed = []
+
+    for seed in range(100):
+        rng = Random(seed)
+        kind = rng.choice(sorted(edits.EDITS))
+        edit = rng.choice(edits.EDITS[kind])
+        named = await edit(owner, rng)
+        differences = await installation.differences(tmp_path, checkpoints=kept)
+        if not any(named in str(each) for each in differences):
+            missed.append((seed, kind, edit.__name__, named, list(map(str, differences))[:5]))
+        for service in SERVICES:
+            await edits.restore(owner, f"now_{service}", service)
+
+    assert missed == []
+    assert await installation.differences(tmp_path, checkpoints=kept) == []
