@@ -74,7 +74,7 @@ def test_preset_texts_are_valid_and_contain_no_personal_data(kind):
     text = RULES[kind].text
 
     assert text_problem(text) == ""
-    assert find_pii(text) == []
+    assert find_pii(text) == ()
 
 
 def test_notifications_contain_no_content_of_the_case():

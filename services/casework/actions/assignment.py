@@ -30,7 +30,7 @@ async def assign_case(
     """
     case = await load_case(tx, number, CaseAction.ASSIGN, by, expected_version=expected_version)
     reject_excluded(unit_id, case.excluded_unit_id)
-    reject_pii(opinion, field="opinion", label="分办意见")
+    await reject_pii(opinion, field="opinion", label="分办意见")
     await _check_assignable(tx, case, unit_id)
     returned_before = await cases.last_returned_by(tx, case.id) == unit_id
     deadlines = await CaseDeadlines.of(tx, case)
@@ -93,7 +93,7 @@ async def refuse_case(
     public_text = explanation.strip() or chosen.public
     if not public_text:
         raise Rejected("请写明不予受理的理由，来件人会看到", status=422, field="explanation")
-    reject_pii(public_text, field="explanation", label="告知来件人的理由")
+    await reject_pii(public_text, field="explanation", label="告知来件人的理由")
     deadlines.complete(DeadlineKind.ASSIGN)
     record_transition(tx, case, CaseAction.REFUSE, by, public_text, reason=chosen.code)
     tx.publish(
@@ -127,7 +127,7 @@ async def return_case(
     assert case.unit_id is not None, "a case that can be returned has a unit"
     check_returnable(case.assigned_at, deadlines.rules, deadlines.calendar, tx.now)
     chosen = find_reason(deadlines.rules.return_reasons, reason)
-    _check_basis(basis)
+    await _check_basis(basis)
     returned_by = case.unit_id
     case.returns += 1
     deadlines.cancel(DeadlineKind.ACCEPT, DeadlineKind.HANDLE)
@@ -154,7 +154,7 @@ async def return_case(
     return case
 
 
-def _check_basis(basis: str) -> None:
+async def _check_basis(basis: str) -> None:
     if len(basis.strip()) < BASIS_MIN:
         raise Rejected(f"请写明退回依据，至少 {BASIS_MIN} 个字", status=422, field="basis")
-    reject_pii(basis, field="basis", label="退回依据")
+    await reject_pii(basis, field="basis", label="退回依据")

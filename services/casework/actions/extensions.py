@@ -47,7 +47,7 @@ async def request_extension(
         raise Rejected("办理期限已过，不能再申请延期")
     requested_before = await _count_requests(tx, case)
     check_extension(amount, requested_before, due=row.due_at, now=tx.now, rules=deadlines.rules)
-    _check_reason(reason)
+    await _check_reason(reason)
     tx.add(
         Extension(
             id=new_id(),
@@ -64,10 +64,10 @@ async def request_extension(
     return case
 
 
-def _check_reason(reason: str) -> None:
+async def _check_reason(reason: str) -> None:
     if len(reason.strip()) < REASON_MIN:
         raise Rejected(f"请写明延期理由，至少 {REASON_MIN} 个字", status=422, field="reason")
-    reject_pii(reason, field="reason", label="延期理由")
+    await reject_pii(reason, field="reason", label="延期理由")
 
 
 async def _count_requests(tx: Transaction, case: Case) -> int:
@@ -91,7 +91,7 @@ async def decide_extension(
     case = await load_case(
         tx, number, CaseAction.DECIDE_EXTENSION, by, expected_version=expected_version
     )
-    reject_pii(opinion, field="opinion", label="说明")
+    await reject_pii(opinion, field="opinion", label="说明")
     request = await _open_request(tx, case)
     deadlines = await CaseDeadlines.of(tx, case)
     _check_approver(request, deadlines.rules, by)

@@ -102,7 +102,7 @@ async def note_progress(
 ) -> Case:
     """记录办理情况 in the history of the case. No deadline moves."""
     case = await load_case(tx, number, CaseAction.NOTE, by, expected_version=expected_version)
-    reject_pii(text, field="text", label="办理记录")
+    await reject_pii(text, field="text", label="办理记录")
     record_transition(tx, case, CaseAction.NOTE, by, text.strip())
     return case
 
@@ -117,7 +117,7 @@ async def urge_unit(
 ) -> Case:
     """催办: notify the unit, and show the text at the head of the case. No deadline moves."""
     case = await load_case(tx, number, CaseAction.URGE, by, expected_version=expected_version)
-    reject_pii(text, field="text", label="催办意见")
+    await reject_pii(text, field="text", label="催办意见")
     case.urges += 1
     record_transition(tx, case, CaseAction.URGE, by, text.strip())
     tx.publish(CaseUrged(occurred_at=tx.now, urges=case.urges, **event_fields(case)))
@@ -141,7 +141,7 @@ async def submit_result(
     """
     case = await load_case(tx, number, CaseAction.SUBMIT, by, expected_version=expected_version)
     check_result(account, finding, measures, reply)
-    _reject_pii_in_result(account, measures, reply)
+    await _reject_pii_in_result(account, measures, reply)
     deadlines = await CaseDeadlines.of(tx, case)
     late = deadlines.complete(DeadlineKind.HANDLE)
     deadlines.start(DeadlineKind.REVIEW)
@@ -165,14 +165,14 @@ async def submit_result(
     return case
 
 
-def _reject_pii_in_result(
+async def _reject_pii_in_result(
     account: str,
     measures: str,
     reply: str,
 ) -> None:
-    reject_pii(account, field="account", label="办理情况")
-    reject_pii(measures, field="measures", label="整改措施")
-    reject_pii(reply, field="reply", label="公开答复")
+    await reject_pii(account, field="account", label="办理情况")
+    await reject_pii(measures, field="measures", label="整改措施")
+    await reject_pii(reply, field="reply", label="公开答复")
 
 
 async def _withdraw_extension_request(tx: Transaction, case: Case) -> None:

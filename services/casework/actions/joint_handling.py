@@ -29,8 +29,8 @@ async def start_joint_handling(
     case = await load_case(
         tx, number, CaseAction.START_JOINT_HANDLING, by, expected_version=expected_version
     )
-    reject_pii(units, field="units", label="会办单位")
-    reject_pii(reason, field="reason", label="会办事由")
+    await reject_pii(units, field="units", label="会办单位")
+    await reject_pii(reason, field="reason", label="会办事由")
     await _reject_excluded_name(tx, case, units)
     text = f"会办单位：{units.strip()}；事由：{reason.strip()}"
     record_transition(tx, case, CaseAction.START_JOINT_HANDLING, by, text)

@@ -28,7 +28,7 @@ async def approve_result(
     Raises Rejected if `by` submitted the result.
     """
     case = await load_case(tx, number, CaseAction.APPROVE, by, expected_version=expected_version)
-    reject_pii(opinion, field="opinion", label="审核意见")
+    await reject_pii(opinion, field="opinion", label="审核意见")
     submission = await _under_review(tx, case)
     if submission.by_id == by.id:
         raise Rejected("不能审核自己提交的办理结果")
@@ -79,7 +79,7 @@ async def send_back_result(
     """退回修改: the unit handles the case again; its handling deadline keeps its end."""
     case = await load_case(tx, number, CaseAction.SEND_BACK, by, expected_version=expected_version)
     check_opinion(opinion, "退回修改的意见")
-    reject_pii(opinion, field="opinion", label="审核意见")
+    await reject_pii(opinion, field="opinion", label="审核意见")
     deadlines = await CaseDeadlines.of(tx, case)
     deadlines.complete(DeadlineKind.REVIEW)
     deadlines.resume(DeadlineKind.HANDLE)
@@ -121,7 +121,7 @@ async def strike_off_case(
     """销号: somebody outside the unit has verified the rectification."""
     case = await load_case(tx, number, CaseAction.STRIKE_OFF, by, expected_version=expected_version)
     check_opinion(opinion, "核查情况")
-    reject_pii(opinion, field="opinion", label="核查情况")
+    await reject_pii(opinion, field="opinion", label="核查情况")
     record_transition(tx, case, CaseAction.STRIKE_OFF, by, opinion.strip())
     tx.publish(CaseStruckOff(occurred_at=tx.now, **event_fields(case)))
     return case

@@ -14,7 +14,7 @@ from shared.appraisal.errors import Rejected
 from shared.appraisal.schemes import Questionnaire
 from shared.appraisal.schemes.questions.free_text import FreeTextQuestion
 from shared.security.keyring import SealedRecord
-from shared.security.pii import PiiMatch, find_pii
+from shared.security.pii import PiiHit, find_pii
 from shared.storage.transaction import Transaction
 
 MARKED_MAX: Final = 3
@@ -30,7 +30,7 @@ def check_text(question: FreeTextQuestion, entered: str) -> str:
     return text
 
 
-def _contains_pii(matches: Sequence[PiiMatch]) -> Rejected:
+def _contains_pii(matches: Sequence[PiiHit]) -> Rejected:
     named = "、".join(f"“{match.text}”" for match in matches)
     sentence = f"问卷是匿名的，请删去个人信息（{named}）后再提交"
     return Rejected(sentence, status=422, field="text")

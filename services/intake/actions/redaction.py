@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from services.intake.domain.complaints import REDACTED_SUMMARY_MAX, NewComplaint
 from shared.appraisal.errors import Rejected
 from shared.foundation import telemetry
-from shared.security.pii import PiiMatch, find_pii, mask_pii
+from shared.security.pii import PiiHit, certain_hits, find_pii, mask_pii
 
 _NAME = "转办摘要"
 _FIELD = "redacted_summary"
@@ -24,7 +24,7 @@ def redacted_summary_of(complaint: NewComplaint) -> str:
 
 
 def _reject_personal_data(summary: str, known_values: tuple[str, ...]) -> None:
-    matches = find_pii(summary, known_values)
+    matches = certain_hits(find_pii(summary, known_values))
     if matches:
         telemetry.personal_data_blocked.labels("intake", _FIELD).inc()
         raise Rejected(_describe(summary, matches), status=422, field=_FIELD)
@@ -35,7 +35,7 @@ def draft_redacted_summary(complaint_text: str, known_values: tuple[str, ...] = 
     return mask_pii(complaint_text.strip(), known_values)[:REDACTED_SUMMARY_MAX]
 
 
-def _describe(text: str, matches: Sequence[PiiMatch]) -> str:
+def _describe(text: str, matches: Sequence[PiiHit]) -> str:
     """Return where the first personal data is and of which kind, without the data itself."""
     first = matches[0]
     line, column = _position(text, first.start)

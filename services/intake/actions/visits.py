@@ -27,7 +27,7 @@ from shared.appraisal.labels import Role
 from shared.appraisal.schemes import Checklist
 from shared.foundation import telemetry
 from shared.foundation.clock import CHINA
-from shared.security.pii import mask_pii
+from shared.security.pii import mask_pii_async
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction, new_id
 
@@ -196,15 +196,15 @@ async def _count_if_complete(tx: Transaction, visit: Visit) -> list[str]:
     """Let the visit count once no photo is missing; return the missing ones."""
     missing = await store.missing_photos(tx, visit.id, visit.photos)
     if not missing and await store.mark_counted(tx, visit.id):
-        tx.publish(_visit_submitted(tx, visit))
+        tx.publish(await _visit_submitted(tx, visit))
         telemetry.visit_uploads.labels("counted").inc()
     return missing
 
 
-def _visit_submitted(tx: Transaction, visit: Visit) -> VisitSubmitted:
+async def _visit_submitted(tx: Transaction, visit: Visit) -> VisitSubmitted:
     """Return the event of a visit: its day without the hour, no inspector, no personal data."""
     findings = [
-        _visit_finding(visit.id, position, finding)
+        await _visit_finding(visit.id, position, finding)
         for position, finding in enumerate(visit.findings)
     ]
     return VisitSubmitted(
@@ -221,7 +221,7 @@ def _visit_submitted(tx: Transaction, visit: Visit) -> VisitSubmitted:
     )
 
 
-def _visit_finding(
+async def _visit_finding(
     visit_id: UUID,
     position: int,
     finding: ReportedFinding,
@@ -231,5 +231,5 @@ def _visit_finding(
         finding_id=finding_id(visit_id, position, finding.item_id),
         item_id=finding.item_id,
         severity=finding.severity,
-        redacted_summary=mask_pii(finding.summary),
+        redacted_summary=await mask_pii_async(finding.summary),
     )
