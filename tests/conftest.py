@@ -88,6 +88,7 @@ def settings_for(servers: Stack, database_url: str, folder: Path) -> Settings:
     number = next(_numbers)
     return Settings(
         environment="test",
+        second_factor="waived",
         database_url=database_url,
         redis_url=f"{servers.redis_url.rsplit('/', 1)[0]}/{number % 16}",
         kafka_servers=",".join(servers.kafka_servers),

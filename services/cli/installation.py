@@ -27,8 +27,11 @@ def embedded_settings(
 ) -> Settings:
     """Return the settings of an embedded installation; the environment overrides the rest."""
     environment = "demo" if demo else os.environ.get("FENGPING_ENVIRONMENT", "production")
+    required = os.environ.get("FENGPING_SECOND_FACTOR", "required")
+    second_factor = "waived" if demo else required
     return Settings(
         environment=environment,  # type: ignore[arg-type]
+        second_factor=second_factor,  # type: ignore[arg-type]
         database_url=stack.postgres_url,
         redis_url=stack.redis_url,
         kafka_servers=",".join(stack.kafka_servers),

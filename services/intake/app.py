@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from services.intake import api, handlers, jobs, pages
+from services.intake.domain.second_factors import PENDING_SECONDS, PendingSignIn
 from services.intake.settings import IntakeContext
 from services.intake.store.evidence import evidence_of
 from services.intake.store.sealed_tables import SEALED_TABLES
@@ -11,6 +12,7 @@ from shared.foundation.settings import Settings
 from shared.runtime.service import Service
 from shared.security.master_keys import SealedData
 from shared.security.service_keys import service_keys
+from shared.security.token_store import TokenStore
 
 PREFIXES: Final = ("/intake", "/p", "/s", "/login", "/logout", "/me", "/palette", "/static", "/")
 """`/` is the home page and every path that no other service serves."""
@@ -33,4 +35,10 @@ def build(settings: Settings) -> Service:
         evidence=evidence_of,
     )
     context.sessions = service.sessions
+    context.pending_sign_ins = TokenStore(
+        service.redis,
+        name="sign-in",
+        record_type=PendingSignIn,
+        seconds=PENDING_SECONDS,
+    )
     return service

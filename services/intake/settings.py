@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, field
 
+from services.intake.domain.second_factors import PendingSignIn
 from services.intake.store.campaigns import KnownCampaign, new_cache
 from services.intake.store.encrypted_files import EncryptedFolder
 from shared.appraisal.campaigns import CampaignCache
 from shared.foundation.settings import Settings
 from shared.security.keyring import KeyRing
 from shared.security.sessions import Sessions
+from shared.security.token_store import TokenStore
 from shared.storage.transaction import Transaction
 
 
@@ -19,6 +21,8 @@ class IntakeContext:
     ring: KeyRing = field(repr=False)
     sessions: Sessions | None = None
     """Sessions of signed-in accounts; None in a process that only imports or migrates."""
+    pending_sign_ins: TokenStore[PendingSignIn] | None = field(default=None, repr=False)
+    """Sign-ins between password and one-time code; None where `sessions` is."""
     campaigns: CampaignCache[KnownCampaign] = field(default_factory=new_cache, repr=False)
 
     @property

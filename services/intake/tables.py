@@ -401,3 +401,24 @@ class LoginRow(Base, table=True):
     account_id: UUID = Field(foreign_key="intake.accounts.id")
     at: datetime = timestamp_column()
     device: str = text_column()
+
+
+class SecondFactorRow(Base, SealedColumns, table=True):
+    """动态口令 of an account: the sealed secret. It counts once a first code was entered
+    (`confirmed_at`). `last_step` is the newest time step whose code was accepted.
+    """
+
+    __tablename__ = "second_factors"
+    account_id: UUID = Field(primary_key=True, foreign_key="intake.accounts.id")
+    created_at: datetime = timestamp_column()
+    confirmed_at: datetime | None = timestamp_column(nullable=True)
+    last_step: int = bigint_column()
+
+
+class RecoveryCodeRow(Base, table=True):
+    """恢复码 of an account: its keyed hash, good for one sign-in."""
+
+    __tablename__ = "recovery_codes"
+    account_id: UUID = Field(primary_key=True, foreign_key="intake.accounts.id")
+    digest: bytes = Field(primary_key=True)
+    used_at: datetime | None = timestamp_column(nullable=True)

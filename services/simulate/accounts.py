@@ -26,6 +26,7 @@ OFFICE: Final = DemoAccount("pingyiban", "陈静", Role.OFFICE, start="/scoring/
 INSPECTOR: Final = DemoAccount("xuncha", "巡查员07", Role.INSPECTOR, start="/intake/field/")
 LEADER: Final = DemoAccount("lingdao", "赵刚", Role.LEADER, start="/scoring/")
 ADMIN: Final = DemoAccount("guanli", "系统管理员", Role.ADMIN, start="/me")
+AUDITOR: Final = DemoAccount("shenji", "孙洁", Role.AUDITOR, start="/intake/audit")
 
 SHOWN_UNIT_IDS: Final = ("G02", "G13", "Z01")
 """The units whose accounts the demo lists at its start; all units have them."""
@@ -63,7 +64,16 @@ def head_of(unit_id: str) -> DemoAccount:
     return head
 
 
-OFFICE_ACCOUNTS: Final = (OPERATOR, REVIEWER, SUPERVISOR, OFFICE, INSPECTOR, LEADER, ADMIN)
+OFFICE_ACCOUNTS: Final = (
+    OPERATOR,
+    REVIEWER,
+    SUPERVISOR,
+    OFFICE,
+    INSPECTOR,
+    LEADER,
+    ADMIN,
+    AUDITOR,
+)
 """The accounts that belong to no unit."""
 
 

@@ -103,3 +103,4 @@ class Role(LabelledEnum):
     INSPECTOR = "inspector", "巡查员"
     LEADER = "leader", "审定领导"
     ADMIN = "admin", "管理员"
+    AUDITOR = "auditor", "审计员"

@@ -1,9 +1,9 @@
 """Settings of a process, read once from the environment (`FENGPING_…`)."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Environment = Literal["production", "demo", "test"]
@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     complaint text and of the complainant's identity are destroyed. 0 keeps them. Set it to what
     your records regulations require.
     """
+    second_factor: Literal["required", "waived"] = "required"
+    """`waived`: privileged accounts sign in without a one-time code; production refuses it."""
     session_idle_minutes: int = Field(30, ge=1)
     session_absolute_hours: int = Field(12, ge=1)
     pool_size: int = Field(10, ge=2)
@@ -70,6 +72,12 @@ class Settings(BaseSettings):
     stall_seconds: float = Field(30, gt=0)
     """After this time with lag and without progress, `/readyz` fails."""
     log_level: str = "INFO"
+
+    @model_validator(mode="after")
+    def _production_requires_second_factor(self) -> Self:
+        if self.environment == "production" and self.second_factor == "waived":
+            raise ValueError("FENGPING_SECOND_FACTOR=waived is for demonstrations only")
+        return self
 
     @property
     def kafka_bootstrap(self) -> list[str]:

@@ -157,6 +157,22 @@ class RateLimiter:
         except CacheUnavailable:
             return  # The window empties by itself within minutes.
 
+    async def mark(self, key: str, seconds: int) -> None:
+        """Remember `key` for this time. While Redis is unavailable nothing is remembered."""
+        try:
+            async with translate_cache_errors():
+                await self._redis.set(self._name(key), b"1", ex=seconds)
+        except CacheUnavailable:
+            return
+
+    async def is_marked(self, key: str) -> bool:
+        """Return whether `key` is remembered; False while Redis is unavailable."""
+        try:
+            async with translate_cache_errors():
+                return bool(await self._redis.exists(self._name(key)))
+        except CacheUnavailable:
+            return False
+
     def _name(self, key: str) -> str:
         digest = hashlib.blake2b(key.encode(), key=self._secret, digest_size=16)
         return f"limit:{digest.hexdigest()}"

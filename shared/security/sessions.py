@@ -16,19 +16,16 @@ from dataclasses import dataclass
 from typing import Final, cast
 from uuid import UUID
 
-import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from redis.asyncio import Redis
 from starlette.requests import HTTPConnection
 
 from shared.foundation.coalescing import Coalescer
 from shared.security.policies import Account
+from shared.security.token_store import decrypt, derive_key, encrypt
 from shared.storage.redis import CacheUnavailable, translate_cache_errors
 
 IDLE_SECONDS: Final = 30 * 60
 ABSOLUTE_SECONDS: Final = 12 * 60 * 60
-NONCE_BYTES: Final = 12
 COOKIE: Final = "fengping_session"
 COOKIE_HTTPS: Final = "__Host-fengping_session"
 
@@ -95,7 +92,7 @@ class Sessions:
         """
         token = secrets.token_urlsafe(32)
         keys = [_session_key(token), _account_index_key(account.id)]
-        arguments: list[bytes | int] = [_encrypt(token, account), self._absolute_ms, self._idle_ms]
+        arguments: list[bytes | int] = [encrypt(token, account), self._absolute_ms, self._idle_ms]
         async with translate_cache_errors("登录服务暂时不可用，请稍后再试"):
             await self._create(keys=keys, args=arguments)
         return token
@@ -121,7 +118,7 @@ class Sessions:
                 args=[self._idle_ms, *map(int, touched.values())],
             )
         accounts = {
-            token: _decrypt(token, sealed) if sealed else None
+            token: decrypt(token, sealed, Account) if sealed else None
             for token, sealed in zip(touched, found, strict=True)
         }
         return [accounts[token] for token, _ in lookups]
@@ -156,32 +153,12 @@ def _account_index_key(account_id: UUID) -> str:
     return f"sessions:{account_id}"
 
 
-def _encrypt(token: str, account: Account) -> bytes:
-    nonce = secrets.token_bytes(NONCE_BYTES)
-    cipher = AESGCM(_derive_key(token, b"session"))
-    return nonce + cipher.encrypt(nonce, msgspec.json.encode(account), None)
-
-
-def _decrypt(token: str, sealed: bytes) -> Account | None:
-    """Return the account, or None if another version of this program wrote the session."""
-    cipher = AESGCM(_derive_key(token, b"session"))
-    try:
-        plain = cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], None)
-        return msgspec.json.decode(plain, type=Account)
-    except (InvalidTag, ValueError):
-        return None
-
-
-def _derive_key(token: str, purpose: bytes) -> bytes:
-    return hmac.digest(token.encode(), b"fengping/" + purpose, hashlib.sha256)
-
-
 # ── requests ──────────────────────────────────────────────────────────────────────────────────────
 
 
 def csrf_token(token: str) -> str:
     """Return the CSRF token of a session, derived from the session token by a one-way function."""
-    return _derive_key(token, b"csrf").hex()
+    return derive_key(token, b"csrf").hex()
 
 
 def csrf_token_matches(token: str, submitted: str) -> bool:

@@ -103,6 +103,7 @@ class World:
         port = free_port()
         environment = os.environ | {
             "FENGPING_ENVIRONMENT": "test",
+            "FENGPING_SECOND_FACTOR": "waived",
             "FENGPING_DATABASE_URL": settings.database_url,
             "FENGPING_REDIS_URL": settings.redis_url,
             "FENGPING_KAFKA_SERVERS": settings.kafka_servers,

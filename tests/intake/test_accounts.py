@@ -125,22 +125,22 @@ async def test_disabled_account_loses_its_session_and_cannot_sign_in(office):
 
 
 @stack
-async def test_new_password_ends_the_other_sessions(office):
+async def test_new_password_ends_every_session_and_starts_a_new_one(office):
     operator = office.person(Role.OPERATOR)
     sessions = office.service.sessions
     here, elsewhere = await sessions.create(operator), await sessions.create(operator)
 
-    await accounts.change_password(
+    new = await accounts.change_password(
         office.transaction,
         account=operator,
         old=PASSWORD,
         new="江南可采莲莲叶何田田鱼",
         again="江南可采莲莲叶何田田鱼",
-        keep=here,
     )
 
-    assert await sessions.find(here) == operator
+    assert await sessions.find(here) is None
     assert await sessions.find(elsewhere) is None
+    assert await sessions.find(new) == operator
 
 
 @stack

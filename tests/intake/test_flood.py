@@ -83,7 +83,6 @@ async def test_new_password_is_hashed_without_a_connection(office, monkeypatch):
         old=PASSWORD,
         new="江南可采莲莲叶何田田鱼",
         again="江南可采莲莲叶何田田鱼",
-        keep=None,
     )
     assert in_use == [0]
 

@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from shared.appraisal.labels import Role
 from shared.embedded.valkey import Valkey
+from shared.security.known_devices import DeviceCookie
 from shared.security.passwords import hash_password, verify_password
 from shared.security.policies import PUBLIC, SIGNED_IN, Account, allow
 from shared.security.rate_limits import RateLimiter
@@ -24,9 +25,11 @@ from shared.security.sessions import (
     read_credential,
 )
 from shared.security.sign_in import (
-    ACCOUNT_FAILURES_MAX,
     SOURCE_FAILURES_MAX,
+    UNKNOWN_FAILURES_MAX,
+    SignInSource,
     count_login_attempt,
+    remember_network,
     reset_login_failures,
 )
 from shared.storage.redis import CacheUnavailable
@@ -35,7 +38,7 @@ WANG = Account(UUID(int=1), "wangmou", "王某", Role.SUPERVISOR)
 LI = Account(UUID(int=2), "limou", "李某", Role.HANDLER, "jl-rst")
 
 
-def test_nine_roles_with_their_names_on_pages() -> None:
+def test_ten_roles_with_their_names_on_pages() -> None:
     assert [role.value for role in Role] == [
         "operator",
         "reviewer",
@@ -46,9 +49,10 @@ def test_nine_roles_with_their_names_on_pages() -> None:
         "inspector",
         "leader",
         "admin",
+        "auditor",
     ]
     assert Role.OPERATOR.label == "坐席"
-    assert len({role.label for role in Role}) == 9
+    assert len({role.label for role in Role}) == 10
 
 
 @pytest.mark.parametrize("role", list(Role))
@@ -131,13 +135,17 @@ class LoginGuard:
     looked_at: int = 0
     refused: list[int] = field(default_factory=list)
 
-    async def attempt(self, name: str, source: str, *, right: bool = False) -> bool:
+    async def attempt(
+        self, name: str, network: str, *, right: bool = False, device: str = ""
+    ) -> bool:
+        source = SignInSource(network, device)
         if wait := await count_login_attempt(self.limiter, name, source):
             self.refused.append(wait)
             return False
         self.looked_at += 1
         if right:
             await reset_login_failures(self.limiter, name, source)
+            await remember_network(self.limiter, name, source)
         return right
 
 
@@ -177,7 +185,7 @@ async def test_third_party_does_not_lock_the_owner_out(guard: LoginGuard) -> Non
     """However long one address keeps knocking: what is refused fills neither the account's measure
     nor the address's.
     """
-    for _ in range(2 * ACCOUNT_FAILURES_MAX):
+    for _ in range(2 * UNKNOWN_FAILURES_MAX):
         await guard.attempt("wangmou", "198.51.100.1")
 
     assert await guard.attempt("wangmou", "203.0.113.7", right=True)
@@ -213,7 +221,64 @@ async def test_many_places_together_have_a_bound_too(guard: LoginGuard) -> None:
     for n in range(300):
         await guard.attempt("wangmou", f"198.51.100.{n % 250}")
 
-    assert guard.looked_at == ACCOUNT_FAILURES_MAX
+    assert guard.looked_at == UNKNOWN_FAILURES_MAX
+
+
+async def test_known_network_signs_in_while_the_whole_world_guesses(guard: LoginGuard) -> None:
+    """An attacker with many addresses uses up what unknown sources share, and nothing else."""
+    assert await guard.attempt("wangmou", "203.0.113.7", right=True)
+
+    for n in range(300):
+        await guard.attempt("wangmou", f"198.51.100.{n % 250}")
+
+    assert not await guard.attempt("wangmou", "192.0.2.1", right=True), "a source never seen"
+    assert await guard.attempt("wangmou", "203.0.113.7", right=True), "the owner's office"
+
+
+async def test_known_device_signs_in_whatever_its_neighbours_type(guard: LoginGuard) -> None:
+    """A colleague behind the same address types the owner's name with wrong passwords."""
+    for _ in range(10):
+        await guard.attempt("wangmou", "203.0.113.7")
+
+    assert not await guard.attempt("wangmou", "203.0.113.7", right=True)
+    assert await guard.attempt("wangmou", "203.0.113.7", right=True, device="d" * 32)
+
+
+async def test_known_device_has_five_guesses_too(guard: LoginGuard) -> None:
+    """A stolen computer is no way around the limit."""
+    for _ in range(20):
+        await guard.attempt("wangmou", "203.0.113.7", device="d" * 32)
+
+    assert guard.looked_at == 5
+
+
+async def test_right_passwords_leave_the_budget_of_strangers_alone(guard: LoginGuard) -> None:
+    for n in range(UNKNOWN_FAILURES_MAX):
+        await guard.attempt("wangmou", f"198.51.100.{n}")
+        await guard.attempt("wangmou", "203.0.113.7", right=True, device="d" * 32)
+
+    assert not await guard.attempt("wangmou", "192.0.2.1"), "51 guesses of strangers"
+
+
+def test_device_cookie_proves_one_device_and_its_accounts() -> None:
+    first = DeviceCookie.parse("").remember(b"k" * 32, "wangmou")
+    copied = DeviceCookie(DeviceCookie.parse("").device, first.marks)
+
+    assert DeviceCookie.parse(first.text).knows(b"k" * 32, "wangmou")
+    assert not first.knows(b"k" * 32, "limou"), "another account on this device"
+    assert not copied.knows(b"k" * 32, "wangmou"), "the mark on another device"
+    assert not first.knows(b"x" * 32, "wangmou"), "a cookie signed by somebody else"
+    assert "wangmou" not in first.text
+
+
+def test_device_cookie_stays_small_and_a_broken_one_is_a_new_device() -> None:
+    cookie = DeviceCookie.parse("<script>")
+    for n in range(20):
+        cookie = cookie.remember(b"k" * 32, f"name{n}")
+
+    assert len(cookie.text) < 300
+    assert cookie.knows(b"k" * 32, "name19")
+    assert not cookie.knows(b"k" * 32, "name0")
 
 
 async def test_spelling_of_the_name_and_addresses_of_one_household_count_as_one(

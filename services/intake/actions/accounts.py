@@ -9,6 +9,7 @@ from services.intake.domain.accounts import (
     device_of,
     normalise_name,
 )
+from services.intake.domain.second_factors import FactorKind
 from services.intake.settings import context_of
 from services.intake.store import accounts as store
 from services.intake.store.accounts import StoredAccount
@@ -73,10 +74,11 @@ async def sign_in(
     verified: StoredAccount,
     *,
     agent: str,
+    factor: FactorKind = FactorKind.NONE,
 ) -> Account | None:
     """Record the sign-in of a verified account and return the account, or None if it has changed.
 
-    `agent` is the User-Agent header.
+    `agent` is the User-Agent header, `factor` what proved the sign-in besides the password.
     """
     # Verifying takes a while. Read the account again and lock it until the session exists: if it is
     # disabled in the meantime, either this sign-in fails or its session is found and ended.
@@ -85,7 +87,7 @@ async def sign_in(
         return None
     account = unchanged.account
     await store.record_login(tx, account.id, device_of(agent))
-    tx.audit("account.signed_in", account.id, str(account.id))
+    tx.audit("account.signed_in", account.id, str(account.id), factor=factor)
     return account
 
 
@@ -96,9 +98,8 @@ async def change_password(
     old: str,
     new: str,
     again: str,
-    keep: str | None,
-) -> None:
-    """Set a new password and end all sessions of the account except the one with token `keep`.
+) -> str:
+    """Set a new password, end all sessions of the account, and return the token of a new one.
 
     Raises Rejected (422), CacheUnavailable, PasswordsBusy. No connection is held while hashing.
     """
@@ -113,7 +114,14 @@ async def change_password(
     async with transactions() as tx:
         await store.set_password(tx, account.id, password.hash)
         tx.audit("account.password_changed", account.id, str(account.id))
-        await _end_sessions(tx, account.id, keep)
+        await _end_sessions(tx, account.id)
+        return await _new_session(tx, account)
+
+
+async def _new_session(tx: Transaction, account: Account) -> str:
+    sessions = context_of(tx).sessions
+    assert sessions is not None, "a process that serves requests has sessions"
+    return await sessions.create(account)
 
 
 async def change_account(

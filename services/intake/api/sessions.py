@@ -4,11 +4,16 @@ from fastapi import Request
 from pydantic import Field
 from starlette.responses import Response
 
-from services.intake.actions.sessions import TooManyAttempts, start_session
+from services.intake.actions.sessions import (
+    SignInClient,
+    TooManyAttempts,
+    start_session_at_once,
+)
 from services.intake.api.problems import ProblemDetail, problems
 from services.intake.api.responses import json_response
 from shared.security.policies import PUBLIC, SIGNED_IN, Account
 from shared.security.sessions import csrf_token, read_credential
+from shared.security.sign_in import SignInSource
 from shared.web import Limiter, Router, TooManyRequests, Transactions, client_network
 from shared.web.forms import Input
 
@@ -18,6 +23,8 @@ router = Router(prefix="/intake/api", tags=["受理"])
 class SessionRequest(Input):
     name: str = Field(max_length=100)
     password: str = Field(max_length=256)
+    code: str = Field("", max_length=40)
+    """动态口令, for accounts that have one."""
 
 
 class SessionResponse(Input):
@@ -40,14 +47,14 @@ async def sign_in(
     given: SessionRequest,
 ) -> Response:
     """Start a session and return its token for `Authorization: Bearer`."""
+    source = SignInSource(client_network(request))
+    client = SignInClient(request.headers.get("user-agent", ""), source)
     try:
-        session = await start_session(
+        session = await start_session_at_once(
             transactions,
             limiter,
-            name=given.name,
-            password=given.password,
-            agent=request.headers.get("user-agent", ""),
-            network=client_network(request),
+            **given.model_dump(),
+            client=client,
         )
     except TooManyAttempts as error:
         raise TooManyRequests(error.wait_seconds) from error

@@ -33,7 +33,7 @@ def create_accounts() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("password_changed_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint(
-            "role in ('operator', 'reviewer', 'handler', 'unit_head', 'supervisor', 'office', 'inspector', 'leader', 'admin')",
+            "role in ('operator', 'reviewer', 'handler', 'unit_head', 'supervisor', 'office', 'inspector', 'leader', 'admin', 'auditor')",
             name=op.f("ck_accounts_role"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_accounts")),
@@ -347,6 +347,42 @@ def create_logins() -> None:
     )
 
 
+def create_second_factors() -> None:
+    op.create_table(
+        "second_factors",
+        sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
+        sa.Column("wrapped_key", sa.LargeBinary(), nullable=True),
+        sa.Column("key_version", sa.Integer(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("confirmed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("last_step", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_id"],
+            ["intake.accounts.id"],
+            name=op.f("fk_second_factors_account_id_accounts"),
+        ),
+        sa.PrimaryKeyConstraint("account_id", name=op.f("pk_second_factors")),
+        schema="intake",
+    )
+
+
+def create_recovery_codes() -> None:
+    op.create_table(
+        "recovery_codes",
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["account_id"],
+            ["intake.accounts.id"],
+            name=op.f("fk_recovery_codes_account_id_accounts"),
+        ),
+        sa.PrimaryKeyConstraint("account_id", "digest", name=op.f("pk_recovery_codes")),
+        schema="intake",
+    )
+
+
 def create_token_batches() -> None:
     op.create_table(
         "token_batches",
@@ -534,6 +570,8 @@ def upgrade() -> None:
     create_import_errors()
     create_import_rows()
     create_logins()
+    create_second_factors()
+    create_recovery_codes()
     create_token_batches()
     create_units()
     create_visits()

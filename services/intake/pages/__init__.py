@@ -11,6 +11,7 @@ from services.intake.pages import (
     public,
     questionnaires,
     report_wizard,
+    second_factor,
     sessions,
     visits,
 )
@@ -19,6 +20,7 @@ routers = [
     home.router,
     sessions.router,
     accounts.router,
+    second_factor.router,
     hotline.router,
     hotline_lookups.router,
     complaints.router,

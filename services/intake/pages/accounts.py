@@ -7,10 +7,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.intake.actions import accounts
+from services.intake.pages.sign_in_cookies import session_token, set_session_cookie
 from services.intake.store import accounts as store
+from services.intake.store import second_factors
 from shared.appraisal.errors import Rejected
 from shared.security.policies import SIGNED_IN, Account
-from shared.security.sessions import read_credential
 from shared.storage.transaction import TransactionFactory
 from shared.web import (
     CurrentUser,
@@ -78,6 +79,7 @@ async def _render(
         form=form,
         preferences_form=_preferences_form(request),
         logins=await store.recent_logins(tx, user.id),
+        enrolled=await second_factors.is_enrolled(tx, user.id),
         confirmation=confirmation,
         failed=status >= 400,
     )
@@ -110,29 +112,30 @@ async def set_password(
     user: CurrentUser,
 ) -> Response:
     form: Form[PasswordForm] = await read_form(request, PasswordForm)
-    if form.cleaned:
-        await _change_password(request, transactions, user, form, form.cleaned)
-    if form.errors:
+    given = form.cleaned
+    token = await _change_password(transactions, user, form, given) if given else None
+    if token is None:
         async with transactions() as tx:
             return await _render(request, tx, user, form, 422)
-    return redirect(request, "/me?done=password")
+    response = redirect(request, "/me?done=password")
+    set_session_cookie(request, response, user, token)
+    return response
 
 
 async def _change_password(
-    request: Request,
     transactions: TransactionFactory,
     user: Account,
     form: Form[PasswordForm],
     given: PasswordForm,
-) -> None:
-    """Change the password; a rejection becomes an error of the form."""
-    keep = _session_token(request)
+) -> str | None:
+    """Change the password and return the token of the new session; None if it was rejected."""
     values = given.model_dump()
     try:
-        await accounts.change_password(transactions, account=user, **values, keep=keep)
+        return await accounts.change_password(transactions, account=user, **values)
     except Rejected as error:
         field = "new" if error.field == "password" else error.field
         form.add_error(error.sentence, field or "")
+        return None
 
 
 @router.post("/me/sessions", policy=SIGNED_IN)
@@ -142,10 +145,5 @@ async def end_other_sessions(
     user: CurrentUser,
 ) -> Response:
     """退出其他设备."""
-    await accounts.end_other_sessions(tx, account=user, keep=_session_token(request) or "")
+    await accounts.end_other_sessions(tx, account=user, keep=session_token(request) or "")
     return redirect(request, "/me?done=sessions")
-
-
-def _session_token(request: Request) -> str | None:
-    credential = read_credential(request, request.app.state.sessions.cookie)
-    return credential.token if credential else None

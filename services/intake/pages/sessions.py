@@ -1,27 +1,45 @@
-"""S1 登录: sign in and out."""
+"""S1 登录: sign in with a password and a one-time code, and sign out."""
 
-from typing import Annotated
+from collections.abc import Awaitable
+from typing import Annotated, Any, Final, TypeVar
+from urllib.parse import quote
 
 from fastapi import Query
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from services.intake.actions.sessions import NewSession, TooManyAttempts, start_session
+from services.intake.actions import second_factors
+from services.intake.actions.sessions import (
+    NewSession,
+    PendingStep,
+    TooManyAttempts,
+    complete_with_code,
+    complete_with_enrolment,
+    find_pending,
+    start_session,
+)
+from services.intake.domain.second_factors import SignInStep
+from services.intake.pages.qr_codes import qr_data_uri
+from services.intake.pages.sign_in_cookies import (
+    pending_token,
+    set_pending_cookie,
+    set_session_cookie,
+    sign_in_client,
+)
 from shared.appraisal.errors import Rejected
 from shared.security.passwords import PasswordsBusy
 from shared.security.policies import PUBLIC
-from shared.security.rate_limits import RateLimiter
 from shared.security.sessions import read_credential
 from shared.storage.redis import CacheUnavailable
-from shared.storage.transaction import TransactionFactory
+from shared.storage.transaction import Transaction, TransactionFactory
 from shared.web import (
     Form,
     Limiter,
     OptionalUser,
     Router,
     Transactions,
-    client_network,
+    Tx,
     read_form,
     redirect,
     render_page,
@@ -29,6 +47,9 @@ from shared.web import (
 from shared.web.forms import Input
 
 router = Router(include_in_schema=False)
+NextPath = Annotated[str, Query(max_length=500)]
+STEP_PAGES: Final = {SignInStep.CODE: "/login/code", SignInStep.ENROLMENT: "/login/enrolment"}
+ResultT = TypeVar("ResultT")
 
 
 class SignInForm(Input):
@@ -37,16 +58,24 @@ class SignInForm(Input):
     next: str = Field("/", max_length=500)
 
 
+class CodeForm(Input):
+    code: str = Field(title="动态口令", max_length=40)
+    next: str = Field("/", max_length=500)
+
+
+# ── password ──────────────────────────────────────────────────────────────────────────────────────
+
+
 @router.get("/login", policy=PUBLIC)
 async def login_page(
     request: Request,
     user: OptionalUser,
-    next: Annotated[str, Query(max_length=500)] = "/",
+    next: NextPath = "/",
 ) -> Response:
     if user:
         return RedirectResponse(local_path(next), 303)
     form = Form[SignInForm].with_initial({"next": local_path(next)})
-    return render_page(request, "login.html", form=form)
+    return _render_login(request, form)
 
 
 @router.post("/login", policy=PUBLIC)
@@ -58,61 +87,74 @@ async def login(
     form = await read_form(request, SignInForm)
     given = form.cleaned
     if given is None:
-        return _failed(request, form, 422)
+        return _render_login(request, form, 422)
+    begun, status = await _attempt(
+        form,
+        start_session(
+            transactions,
+            limiter,
+            name=given.name,
+            password=given.password,
+            client=sign_in_client(request, given.name),
+        ),
+    )
+    if begun is None:
+        return _render_login(request, form, status)
+    return await _after_password(request, begun, local_path(given.next))
+
+
+async def _attempt(form: Form[Any], attempt: Awaitable[ResultT]) -> tuple[ResultT | None, int]:
+    """Return the result of an attempt, or None and the status; the form shows the reason."""
     try:
-        session = await _start_session(request, transactions, limiter, given)
+        return await attempt, 200
     except TooManyAttempts as error:
         minutes = -(-error.wait_seconds // 60)
-        return _failed(request, form, 429, f"尝试次数过多，请 {minutes} 分钟后再试")
+        form.add_error(f"尝试次数过多，请 {minutes} 分钟后再试")
+        return None, 429
     except Rejected as error:
-        return _failed(request, form, error.status, error.sentence)
+        form.add_error(error.sentence, error.field or "")
+        return None, error.status
     except (CacheUnavailable, PasswordsBusy) as error:
-        return _failed(request, form, 503, str(error))
-    response = redirect(request, local_path(given.next))
-    _set_session_cookie(request, response, session.token)
+        form.add_error(str(error))
+        return None, 503
+
+
+async def _after_password(
+    request: Request,
+    begun: NewSession | PendingStep,
+    path: str,
+) -> Response:
+    if isinstance(begun, NewSession):
+        return await _signed_in(request, redirect(request, path), begun)
+    next_path = quote(path, safe="/")
+    response = redirect(request, f"{STEP_PAGES[begun.step]}?next={next_path}")
+    set_pending_cookie(request, response, begun.token)
     return response
 
 
-async def _start_session(
-    request: Request,
-    transactions: TransactionFactory,
-    limiter: RateLimiter,
-    given: SignInForm,
-) -> NewSession:
-    return await start_session(
-        transactions,
-        limiter,
-        name=given.name,
-        password=given.password,
-        agent=request.headers.get("user-agent", ""),
-        network=client_network(request),
-    )
-
-
-def _failed(
-    request: Request,
-    form: Form[SignInForm],
-    status: int,
-    sentence: str = "",
-) -> Response:
-    if sentence:
-        form.add_error(sentence)
-    return render_page(request, "login.html", status, form=form, failed=True)
-
-
-def _set_session_cookie(
+async def _signed_in(
     request: Request,
     response: Response,
-    token: str,
-) -> None:
+    session: NewSession,
+) -> Response:
+    """Put the new session into the response; the session that the browser had ends."""
     sessions = request.app.state.sessions
-    response.set_cookie(
-        sessions.cookie,
-        token,
-        httponly=True,
-        samesite="lax",
-        secure=sessions.https,
-        path="/",
+    previous = request.cookies.get(sessions.cookie)
+    if previous:
+        await sessions.revoke(previous)
+    set_session_cookie(request, response, session.account, session.token)
+    return response
+
+
+def _render_login(
+    request: Request,
+    form: Form[Any],
+    status: int = 200,
+) -> Response:
+    settings = request.app.state.settings
+    waived = settings.second_factor == "waived"
+    return render_page(
+        request, "login.html", status, form=form, waived=waived, failed=status >= 400
     )
 
 
@@ -123,6 +165,138 @@ def local_path(url: str) -> str:
     """
     is_local = url.startswith("/") and not url.startswith(("//", "/\\", "/login", "/logout"))
     return url if is_local and url.isprintable() else "/"
+
+
+# ── one-time code ─────────────────────────────────────────────────────────────────────────────────
+
+
+@router.get("/login/code", policy=PUBLIC)
+async def code_page(request: Request, tx: Tx, next: NextPath = "/") -> Response:
+    if not await _is_pending(request, tx):
+        return RedirectResponse("/login", 303)
+    form = Form[CodeForm].with_initial({"next": local_path(next)})
+    return render_page(request, "login-code.html", form=form)
+
+
+@router.post("/login/code", policy=PUBLIC)
+async def enter_code(
+    request: Request,
+    transactions: Transactions,
+    limiter: Limiter,
+) -> Response:
+    form = await read_form(request, CodeForm)
+    given = form.cleaned
+    if given is None:
+        return render_page(request, "login-code.html", 422, form=form, failed=True)
+    token = pending_token(request)
+    async with transactions() as tx:
+        name = await _pending_name(tx, token)
+    session, status = await _attempt(
+        form,
+        complete_with_code(
+            transactions,
+            limiter,
+            token=token,
+            code=given.code,
+            client=sign_in_client(request, name),
+        ),
+    )
+    if session is None:
+        return render_page(request, "login-code.html", status, form=form, failed=True)
+    return await _signed_in(request, redirect(request, local_path(given.next)), session)
+
+
+async def _is_pending(request: Request, tx: Transaction) -> bool:
+    return bool(await _pending_name(tx, pending_token(request)))
+
+
+async def _pending_name(tx: Transaction, token: str) -> str:
+    """Return the name of the account that is signing in, or ""."""
+    try:
+        pending = await find_pending(tx, token)
+    except Rejected:
+        return ""
+    return pending.account.name
+
+
+# ── enrolment ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@router.get("/login/enrolment", policy=PUBLIC)
+async def enrolment_page(request: Request, tx: Tx, next: NextPath = "/") -> Response:
+    form = Form[CodeForm].with_initial({"next": local_path(next)})
+    return await _render_enrolment(request, tx, form)
+
+
+async def _render_enrolment(
+    request: Request,
+    tx: Transaction,
+    form: Form[CodeForm],
+    status: int = 200,
+) -> Response:
+    """The QR code of the pending sign-in; the sign-in page if there is none."""
+    try:
+        verified = await find_pending(tx, pending_token(request))
+        enrolment = await second_factors.begin_enrolment(tx, verified.account)
+    except Rejected:
+        return RedirectResponse("/login", 303)
+    return render_page(
+        request,
+        "login-enrolment.html",
+        status,
+        form=form,
+        account_name=verified.account.name,
+        qr=qr_data_uri(enrolment.uri),
+        secret=enrolment.secret,
+        failed=status >= 400,
+    )
+
+
+@router.post("/login/enrolment", policy=PUBLIC)
+async def enrol(
+    request: Request,
+    transactions: Transactions,
+    limiter: Limiter,
+) -> Response:
+    form = await read_form(request, CodeForm)
+    given = form.cleaned
+    if given is None:
+        return await _enrolment_again(request, transactions, form, 422)
+    token = pending_token(request)
+    async with transactions() as tx:
+        name = await _pending_name(tx, token)
+    enrolled, status = await _attempt(
+        form,
+        complete_with_enrolment(
+            transactions,
+            limiter,
+            token=token,
+            code=given.code,
+            client=sign_in_client(request, name),
+        ),
+    )
+    if enrolled is None:
+        return await _enrolment_again(request, transactions, form, status)
+    page = render_page(
+        request,
+        "login-recovery-codes.html",
+        codes=enrolled.recovery_codes,
+        next=local_path(given.next),
+    )
+    return await _signed_in(request, page, enrolled.session)
+
+
+async def _enrolment_again(
+    request: Request,
+    transactions: TransactionFactory,
+    form: Form[CodeForm],
+    status: int,
+) -> Response:
+    async with transactions() as tx:
+        return await _render_enrolment(request, tx, form, status)
+
+
+# ── signing out ───────────────────────────────────────────────────────────────────────────────────
 
 
 @router.post("/logout", policy=PUBLIC)

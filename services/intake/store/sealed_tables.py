@@ -9,5 +9,6 @@ SEALED_TABLES: Final = (
     SealedTable("supplements", "id::text"),
     SealedTable("files", "'file/' || id"),
     SealedTable("hotline_drafts", "'draft/' || id"),
+    SealedTable("second_factors", "'second-factor/' || account_id"),
     SealedTable("written_opinions", "'opinion/' || id"),
 )
