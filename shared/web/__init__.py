@@ -39,7 +39,8 @@ from shared.web.errors import (
     ServiceUnavailable,
     TooManyRequests,
 )
-from shared.web.forms import FieldError, Form, read_form
+from shared.web.field_errors import FieldError
+from shared.web.forms import Form, read_form
 from shared.web.headers import RequestMiddleware
 from shared.web.idempotency import CoalescedIdempotency, Idempotency
 from shared.web.idempotency_store import delete_expired_keys

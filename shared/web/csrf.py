@@ -7,6 +7,7 @@ from starlette.requests import Request
 
 from shared.security.sessions import Credential, csrf_token_matches
 from shared.web.errors import CsrfFailed
+from shared.web.input_checks import raw_form
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 FORM_TYPES: Final = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
@@ -50,5 +51,5 @@ async def _submitted_csrf_token(request: Request) -> str:
     header = request.headers.get(CSRF_HEADER)
     if header is not None or not is_form(request):
         return header or ""
-    token = (await request.form()).get(CSRF_FIELD)
+    token = (await raw_form(request)).get(CSRF_FIELD)
     return token if isinstance(token, str) else ""

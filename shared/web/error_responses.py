@@ -25,7 +25,7 @@ from shared.storage.errors import DATABASE_ERRORS, is_unavailable
 from shared.storage.redis import CacheUnavailable
 from shared.web.app_state import app_state
 from shared.web.errors import DEFAULT_SENTENCES, TITLES, Failure, default_sentence
-from shared.web.forms import FieldError, to_field_errors
+from shared.web.field_errors import FieldError, to_field_errors
 from shared.web.rendering import is_htmx, render_page
 
 RETRY_SOON: Final = {"Retry-After": "5"}
@@ -51,7 +51,9 @@ async def _handle_failure(request: Request, error: Exception) -> Response:
     assert isinstance(error, Failure)
     if error.status == 401:
         return _require_sign_in(request, error)
-    return error_response(request, error.status, error.sentence, headers=error.headers)
+    return error_response(
+        request, error.status, error.sentence, errors=error.errors, headers=error.headers
+    )
 
 
 async def _handle_rejected(request: Request, error: Exception) -> Response:

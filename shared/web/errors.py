@@ -1,12 +1,13 @@
 """Exceptions that end a request with a status and a sentence for the person who sent it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from starlette.exceptions import HTTPException
 
 from shared.appraisal.labels import Role
 from shared.security.policies import Policy
+from shared.web.field_errors import FieldError
 
 TITLES: Final[Mapping[int, str]] = {
     400: "请求无法识别",
@@ -45,6 +46,8 @@ class Failure(HTTPException):
     """Ends a request with a status, a Chinese sentence, and headers such as Retry-After."""
 
     status: int = 400
+    errors: Sequence[FieldError] = ()
+    """Errors of single fields."""
 
     def __init__(self, sentence: str = "", *, headers: Mapping[str, str] | None = None) -> None:
         self.sentence = sentence or default_sentence(self.status)

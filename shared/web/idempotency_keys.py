@@ -11,6 +11,7 @@ from starlette.requests import Request
 from shared.security.policies import Account
 from shared.web.csrf import CSRF_FIELD, is_form
 from shared.web.errors import Failure
+from shared.web.input_checks import raw_form
 
 KEY_HEADER: Final = "idempotency-key"
 KEY_FIELD: Final = "idempotency_key"
@@ -47,7 +48,7 @@ async def read_idempotency_key(request: Request) -> IdempotencyKey:
 async def _read_key(request: Request) -> str:
     key: object = request.headers.get(KEY_HEADER)
     if key is None and is_form(request):
-        key = (await request.form()).get(KEY_FIELD)
+        key = (await raw_form(request)).get(KEY_FIELD)
     if not isinstance(key, str) or not 1 <= len(key) <= KEY_MAX:
         raise MissingIdempotencyKey
     if not key.isascii() or not key.isprintable():
@@ -69,7 +70,7 @@ async def _fingerprint(request: Request, account_id: str) -> str:
 
 async def _body_digest(request: Request) -> bytes:
     if is_form(request):
-        return _form_digest(await request.form())
+        return _form_digest(await raw_form(request))
     return hashlib.sha256(await request.body()).digest()
 
 

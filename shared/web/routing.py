@@ -2,12 +2,13 @@
 
 A route without a policy stops the program at startup. The policy, the CSRF check, the rate limits
 and the size limit apply before the body is read, so a client without permission uploads nothing.
+What no field accepts never reaches an endpoint (`input_checks`).
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, params
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,6 +22,12 @@ from shared.web.app_state import app_state
 from shared.web.csrf import SAFE_METHODS, check_csrf, is_form
 from shared.web.dependencies import enforce_rate_limit
 from shared.web.errors import BodyTooLarge, Forbidden, NotAuthenticated
+from shared.web.input_checks import (
+    CheckedRequest,
+    UnsupportedBody,
+    check_url_and_headers,
+    checked,
+)
 
 BODY_MAX_BYTES: Final = 1024 * 1024
 """Default limit of a request body. Routes that accept files declare their own (`body_max=`)."""
@@ -48,14 +55,30 @@ class PolicyRoute(APIRoute):
         handler = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
-            request = limit_body(request, self.body_max)
-            await _authorize(request, self)
-            if not self.body_field and is_form(request):
-                # Before the endpoint opens its transaction: a slow client holds no connection.
-                await request.form()
-            return await handler(request)
+            checked_request = limit_body(request, self.body_max)
+            check_url_and_headers(checked_request)
+            await _authorize(checked_request, self)
+            await self._read_body(checked_request)
+            return await handler(checked_request)
 
         return guarded
+
+    async def _read_body(self, request: CheckedRequest) -> None:
+        """Read a body that FastAPI does not read before the endpoint opens its transaction.
+
+        A slow client holds no connection.
+        """
+        if self.body_field or request.method in SAFE_METHODS:
+            return
+        if is_form(request):
+            await request.raw_form()
+        else:
+            await request.body()
+
+    def takes(self, request: Request) -> bool:
+        """Return whether the body is of the kind that the route reads: a form is no JSON."""
+        reads_json = self.body_field and not isinstance(self.body_field.field_info, params.Form)
+        return not (reads_json and is_form(request))
 
 
 class Router(APIRouter):
@@ -80,7 +103,7 @@ class Router(APIRouter):
     ) -> None:
         if policy is None:
             raise MissingPolicy(f"{self.prefix}{path} declares no policy: pass policy=")
-        super().add_api_route(path, endpoint, **options)
+        super().add_api_route(path, checked(endpoint), **options)
         route = self.routes[-1]
         assert isinstance(route, PolicyRoute), "a Router creates PolicyRoutes only"
         route.policy = policy
@@ -138,21 +161,23 @@ async def _authorize(request: Request, route: PolicyRoute) -> None:
     request.state.account = account
     if not policy.allows(account):
         raise NotAuthenticated if account is None else Forbidden(policy)
+    if not route.takes(request):
+        raise UnsupportedBody
     if request.method not in SAFE_METHODS:
         await check_csrf(request, credential)
     if route.rate_limits:
         await enforce_rate_limit(request, *route.rate_limits(request))
 
 
-def limit_body(request: Request, body_max: int) -> Request:
-    """Return a request whose body raises BodyTooLarge beyond `body_max` bytes.
+def limit_body(request: Request, body_max: int) -> CheckedRequest:
+    """Return a checked request whose body raises BodyTooLarge beyond `body_max` bytes.
 
     Raises BodyTooLarge at once if Content-Length announces more.
     """
     content_length = request.headers.get("content-length", "")
     if content_length.isdecimal() and int(content_length) > body_max:
         raise BodyTooLarge(body_max)
-    return Request(request.scope, _count_bytes(request.receive, body_max))
+    return CheckedRequest(request.scope, _count_bytes(request.receive, body_max))
 
 
 def _count_bytes(receive: Receive, body_max: int) -> Receive:

@@ -21,6 +21,7 @@ from shared.appraisal.calendar.deadlines import due_label
 from shared.appraisal.calendar.working_days import civil_day
 from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import Role
+from shared.foundation.input_rules import value_problem
 from shared.security.policies import allow
 from shared.storage.transaction import Transaction
 from shared.web import CurrentUser, Form, Idempotency, Router, Tx, read_form
@@ -113,9 +114,10 @@ async def _render(
 
 def _first_day(month: str, today: date) -> date:
     try:
-        return date.fromisoformat(f"{month}-01")
+        first = date.fromisoformat(f"{month}-01")
     except ValueError:
         return today.replace(day=1)
+    return today.replace(day=1) if value_problem(first) else first
 
 
 def _other_month(first: date, months: int) -> str:

@@ -147,12 +147,19 @@ async def save_draft(
 ) -> Response:
     """Save the draft; return the sentence that the page shows."""
     sent = await request.form()
-    draft_id = UUID(str(sent.get("draft_id", "")))
+    draft_id = _draft_id(sent)
     fields = _draft_fields(sent)
     if not any(fields[name] for name in TYPED_FIELDS):
         return PlainTextResponse("")
     saved_at = await hotline_drafts.save_draft(tx, draft_id, fields, by=user)
     return PlainTextResponse(f"草稿已保存 {format_time(saved_at).striptags()}")
+
+
+def _draft_id(sent: FormData) -> UUID:
+    try:
+        return UUID(str(sent.get("draft_id", "")))
+    except ValueError as error:
+        raise Rejected("草稿的编号不正确，请刷新页面", status=422, field="draft_id") from error
 
 
 def _draft_fields(sent: FormData) -> dict[str, str]:
