@@ -3,10 +3,12 @@
 from pathlib import Path
 
 from services.casework import api, handlers, jobs, pages
+from services.casework.domain.states import AUDIT_LABELS
 from services.casework.settings import CaseworkSettings
 from services.casework.store import CaseworkContext
 from shared.foundation.settings import Settings
 from shared.runtime.service import Service
+from shared.security.audit_reading import AuditDirectory
 
 PREFIXES = ("/casework",)
 
@@ -29,5 +31,6 @@ def build(
         context=CaseworkContext(sweep_batch=own.sweep_batch, page_rows=own.page_rows),
         templates=Path(__file__).parent / "templates",
         prefixes=PREFIXES,
+        audit_directory=AuditDirectory(actions=AUDIT_LABELS),
         run_jobs=run_jobs,
     )

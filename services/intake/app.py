@@ -8,6 +8,7 @@ from services.intake.domain.second_factors import PENDING_SECONDS, PendingSignIn
 from services.intake.settings import IntakeContext
 from services.intake.store.evidence import evidence_of
 from services.intake.store.sealed_tables import SEALED_TABLES
+from services.intake.views.audit_names import DIRECTORY
 from shared.foundation.settings import Settings
 from shared.runtime.service import Service
 from shared.security.master_keys import SealedData
@@ -30,6 +31,7 @@ def build(settings: Settings) -> Service:
         jobs=jobs.jobs,
         context=context,
         sealed=SealedData(context.ring, SEALED_TABLES),
+        audit_directory=DIRECTORY,
         templates=Path(__file__).parent / "templates",
         prefixes=PREFIXES,
         evidence=evidence_of,

@@ -26,6 +26,7 @@ from shared.messaging import Bus, Handlers
 from shared.runtime.jobs import JobRunner, Jobs
 from shared.runtime.request_telemetry import RequestTelemetry
 from shared.security import audit
+from shared.security.audit_reading import AuditDirectory
 from shared.security.evidence import ArchiveFile, EvidenceSource, evidence_files
 from shared.security.evidence_archive import EvidenceArchive
 from shared.security.input_seals import SealedStream, seal_inputs, sealed_streams
@@ -41,6 +42,7 @@ from shared.storage.redis import connect
 from shared.storage.transaction import Transaction
 from shared.web import check_policies, delete_expired_keys, install
 from shared.web.app_state import app_state
+from shared.web.audit_pages import audit_router
 from shared.web.idempotency import WriteCoalescer
 
 VERSION = "0.1.0"
@@ -81,6 +83,8 @@ class Service:
     """Inputs of scores that are sealed beside the events of sealed topics."""
     evidence: EvidenceFiles | None = None
     """The files of this service in an evidence archive, besides its sealed inputs."""
+    audit_directory: AuditDirectory = field(default_factory=AuditDirectory)
+    """Names for the ids in this service's audit log."""
     relay_linger_seconds: float = 0.0
     """See `Relay.linger_seconds`."""
     keys: ServiceKeys = field(init=False)
@@ -182,7 +186,8 @@ class Service:
             version=VERSION,
             templates=self.templates,
         )
-        for router in self.routers:
+        own_audit = audit_router(self.prefixes[0], self.audit_directory)
+        for router in (*self.routers, own_audit):
             # FastAPI's `include_router` would search an included router twice for every request.
             app.router.routes.extend(router.routes)
         self._add_health_routes(app)

@@ -18,6 +18,7 @@ create table audit (
 create index audit_unsealed on audit (id) where position is null;
 create index audit_of_subject on audit (subject, at);
 create index audit_of_actor on audit (actor, at);
+create index audit_by_time on audit (at, id);
 create table checkpoints (
   size bigint primary key check (size > 0), root bytea not null, peaks bytea not null,
   signature bytea not null,

@@ -17,11 +17,11 @@ from shared.security.policies import SIGNED_IN, Policy, allow
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """An entry of the top bar. `prefix`: the paths that belong to it."""
+    """An entry of the top bar. `prefixes`: the paths that belong to it, the longest one decides."""
 
     key: str
     name: str
-    prefix: str
+    prefixes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +41,24 @@ class MenuEntry:
         return "操作" if self.action else "页面"
 
 
+AUDIT_PAGES: Final = {
+    "/intake/audit": "受理审计日志",
+    "/casework/audit": "办理审计日志",
+    "/scoring/audit": "评分审计日志",
+    "/notify/audit": "通知审计日志",
+}
+"""Each service has its own audit log, and a page of the same look."""
 SECTIONS: Final = (
-    Section("home", "首页", "/me"),
-    Section("intake", "受理", "/intake"),
-    Section("casework", "办理", "/casework"),
-    Section("scoring", "评分", "/scoring"),
-    Section("notify", "通知", "/notify"),
+    Section("home", "首页", ("/me",)),
+    Section("intake", "受理", ("/intake",)),
+    Section("casework", "办理", ("/casework",)),
+    Section("scoring", "评分", ("/scoring",)),
+    Section("notify", "通知", ("/notify",)),
+    Section("audit", "审计", tuple(AUDIT_PAGES)),
 )
 OFFICE: Final = allow(Role.OFFICE)
 ADMIN: Final = allow(Role.ADMIN)
+AUDITOR: Final = allow(Role.AUDITOR)
 BOARD: Final = allow(Role.OFFICE, Role.LEADER)
 MENU_ENTRIES: Final = (
     MenuEntry("首页", "/", "home", SIGNED_IN, "h", tab=False),
@@ -87,6 +96,7 @@ MENU_ENTRIES: Final = (
     MenuEntry("发送记录", "/notify/log", "notify", allow(Role.ADMIN, Role.SUPERVISOR)),
     MenuEntry("通知模板", "/notify/templates", "notify", ADMIN),
     MenuEntry("订阅与升级", "/notify/rules", "notify", ADMIN),
+    *(MenuEntry(name, url, "audit", AUDITOR, tab=False) for url, name in AUDIT_PAGES.items()),
     MenuEntry("登记工单", "/intake/desk", "intake", allow(Role.OPERATOR), action=True, tab=False),
 )
 PALETTES: Final = {
@@ -120,10 +130,21 @@ class Menu:
 
 def menu_for(role: Role, path: str) -> Menu:
     """Return the menu of a role on the page at `path`."""
-    current = next((each.key for each in SECTIONS if path.startswith(each.prefix)), "home")
+    current = _section_of(path)
     entries = _entries_of(role)
     tabs = [entry for entry in entries if entry.tab and entry.section == current]
     return Menu(_sections_of(role), tabs, entries, _palettes_of(role), current, path)
+
+
+def _section_of(path: str) -> str:
+    """Return the key of the section with the longest prefix of `path`."""
+    matching = {
+        prefix: section.key
+        for section in SECTIONS
+        for prefix in section.prefixes
+        if path.startswith(prefix)
+    }
+    return matching[max(matching, key=len)] if matching else "home"
 
 
 @cache

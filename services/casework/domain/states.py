@@ -60,6 +60,8 @@ class CaseAction(LabelledEnum):
 OPENED: Final = "open"
 """The first entry in the history of a case; no person takes this action."""
 ACTION_LABELS: Final = {OPENED: "立案"} | dict(CaseAction.choices())
+AUDIT_LABELS: Final = {f"case.{action}": label for action, label in ACTION_LABELS.items()}
+"""The same actions as keys of the audit log."""
 
 TRANSITIONS: Final[Mapping[CaseState, Mapping[CaseAction, CaseState]]] = {
     CaseState.PENDING: {

@@ -6,13 +6,13 @@ from services.intake.api.problems import problems
 from services.intake.api.responses import json_response
 from services.intake.store import campaigns
 from services.intake.store.campaigns import KnownCampaign
-from shared.security.policies import SIGNED_IN
+from shared.security.policies import STAFF
 from shared.web import Router, Tx
 
 router = Router(prefix="/intake/api", tags=["受理"])
 
 
-@router.get("/campaigns", policy=SIGNED_IN, responses=problems())
+@router.get("/campaigns", policy=STAFF, responses=problems())
 async def list_campaigns(tx: Tx) -> Response:
     """List the campaigns that intake received from scoring, the newest first."""
     return json_response([_campaign(campaign) for campaign in await campaigns.list_all(tx)])

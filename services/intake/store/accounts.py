@@ -1,5 +1,6 @@
 """Accounts and their recent logins."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -86,6 +87,16 @@ async def find(tx: Transaction, account_id: UUID) -> StoredAccount | None:
 async def find_by_name(tx: Transaction, name: str) -> StoredAccount | None:
     record = await tx.fetchrow(f"select {_COLUMNS} from accounts where name = $1", name)
     return _stored_account(record) if record else None
+
+
+async def names_of(tx: Transaction, ids: Sequence[UUID]) -> dict[str, str]:
+    """Return display name and sign-in name of accounts by their id as text."""
+    records = await tx.fetch(
+        "select id::text as id, display_name || '（' || name || '）' as shown "
+        "from accounts where id = any($1::uuid[])",
+        ids,
+    )
+    return {record["id"]: record["shown"] for record in records}
 
 
 async def lock_unchanged(tx: Transaction, known: StoredAccount) -> StoredAccount | None:

@@ -144,6 +144,14 @@ async def find_id(tx: Transaction, number: str) -> UUID | None:
     return found
 
 
+async def numbers_of(tx: Transaction, ids: Sequence[UUID]) -> dict[str, str]:
+    """Return the numbers of complaints by their id as text."""
+    records = await tx.fetch(
+        "select id::text as id, number from complaints where id = any($1::uuid[])", ids
+    )
+    return {record["id"]: record["number"] for record in records}
+
+
 async def exists(tx: Transaction, complaint_id: UUID) -> bool:
     """Return whether there is a complaint with this id."""
     found: bool = await tx.fetchval(

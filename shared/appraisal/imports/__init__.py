@@ -17,7 +17,7 @@ from shared.appraisal.imports.mapping import (
     RowMapping,
     read_mapping,
 )
-from shared.appraisal.imports.rows import MappedRow, RowError, map_rows, report_csv
+from shared.appraisal.imports.rows import MappedRow, RowError, escape_formula, map_rows, report_csv
 from shared.appraisal.imports.tables import FILE_MAX_BYTES, InvalidFile, Table, read_table
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "RowError",
     "RowMapping",
     "Table",
+    "escape_formula",
     "map_rows",
     "read_mapping",
     "read_table",

@@ -149,9 +149,10 @@ def report_csv(errors: Sequence[tuple[int, str, str]]) -> bytes:
     writer = csv.writer(written)
     writer.writerow(("行", "列", "原因"))
     for line, column, reason in errors:
-        writer.writerow((line, _escape_formula(column), _escape_formula(reason)))
+        writer.writerow((line, escape_formula(column), escape_formula(reason)))
     return ("\ufeff" + written.getvalue()).encode()
 
 
-def _escape_formula(text: str) -> str:
+def escape_formula(text: str) -> str:
+    """Return the text so that a spreadsheet does not take it for a formula."""
     return f"'{text}" if text[:1] in FORMULA_STARTS else text

@@ -12,7 +12,8 @@ BUS, FAULTS, DATABASE, TICKS = (
     "tests/shared/test_storage.py",
     "tests/shared/test_jobs.py",
 )
-SIGN_IN, SECOND_FACTOR = (
+AUDIT_PAGE, SIGN_IN, SECOND_FACTOR = (
+    "tests/intake/test_audit_page.py",
     "tests/shared/test_sign_in.py",
     "tests/intake/test_second_factor.py",
 )
@@ -453,6 +454,34 @@ CATALOGUE: tuple[Mutant, ...] = (
         "        await _end_sessions(tx, account.id)\n        return await _new_session(tx, account)",
         "        return await _new_session(tx, account)",
         "tests/intake/test_accounts.py::test_new_password_ends_every_session_and_starts_a_new_one",
+    ),
+    one(
+        "the auditor's list of seen subjects is not bound to the period",
+        "shared/security",
+        "and ($5::timestamptz is null or at < $5)",
+        "and ($5::timestamptz is null or at < $5 + interval '30 days')",
+        f"{AUDIT_PAGE}::test_auditor_answers_whom_an_account_saw_in_a_period",
+    ),
+    one(
+        "an auditor reads the log without leaving an entry",
+        "shared/web",
+        'tx.audit("audit.read", wanted.actor or tx.service, str(user.id), **_facts(query))',
+        "pass",
+        f"{AUDIT_PAGE}::test_reading_the_log_is_an_entry_of_the_log",
+    ),
+    one(
+        "the export of the audit log may contain formulas",
+        "shared/web",
+        "writer.writerow([escape_formula(cell) for cell in row])",
+        "writer.writerow(row)",
+        f"{AUDIT_PAGE}::test_export_holds_no_formula",
+    ),
+    one(
+        "the audit log is open to administrators",
+        "shared/web",
+        "AUDITOR: Final = allow(Role.AUDITOR)",
+        "AUDITOR: Final = allow(Role.AUDITOR, Role.ADMIN)",
+        f"{AUDIT_PAGE}::test_nobody_else_reads_the_log",
     ),
     one(
         "a proof is verified without the content of its entry",
