@@ -94,6 +94,7 @@ def settings_for(servers: Stack, database_url: str, folder: Path) -> Settings:
         kafka_servers=",".join(servers.kafka_servers),
         topic_prefix=f"t{os.getpid()}-{number}.",
         topic_partitions=3,
+        ballot_release_min=1,
         data_folder=folder,
         keys_folder=keys_folder(servers.data),
     )

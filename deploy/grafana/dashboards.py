@@ -845,11 +845,10 @@ D5 = Board(
                     ],
                 ),
                 Panel(
-                    title="评价分布（每日）",
-                    asks="各选项多少，不分单位；无界线，这是群众的意见",
+                    title="收到的问卷（每日）",
+                    asks="每天收到多少份；无界线。答了什么不进指标，免得看出某一份",
                     unit="short",
-                    kind="stacked",
-                    queries=[("sum by (answer) (increase(ballot_answer_total[1d]))", "{{answer}}")],
+                    queries=[('sum(increase(ballot_submit_total{result="accepted"}[1d]))', "问卷")],
                 ),
                 Panel(
                     title="被限流（429）",

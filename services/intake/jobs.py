@@ -1,10 +1,15 @@
-"""Scheduled jobs of intake: retention."""
+"""Scheduled jobs of intake: release of ballots, retention."""
 
-from services.intake.actions import retention
+from services.intake.actions import ballot_release, retention
 from shared.runtime.jobs import Jobs
 from shared.storage.transaction import Transaction
 
 jobs = Jobs()
+
+
+@jobs(seconds=1)
+async def release_ballots(tx: Transaction) -> bool:
+    return await ballot_release.release_ballots(tx)
 
 
 @jobs(seconds=300)

@@ -221,24 +221,26 @@ class FormDraft(Base, table=True):
 
 
 class TokenBatchRow(Base, table=True):
-    """A batch of questionnaire codes for one campaign, instrument, group and point.
+    """A batch of questionnaire codes for one campaign, instrument and group.
 
     `one_use`: codes that are printed or sent, each good for one ballot; `place`: one short code
-    displayed at a window, good for one ballot from each device. No code belongs to a person.
+    displayed in the hall of `unit_id`, good for one ballot from each device; `paper`: imported
+    ballots, which had no code. No code belongs to a person, and a batch has no label but those of
+    the scheme.
     """
 
     __tablename__ = "token_batches"
-    __table_args__ = (one_of("use", ("one_use", "place")),)
+    __table_args__ = (one_of("use", ("one_use", "place", "paper")),)
     id: UUID = Field(primary_key=True)
     campaign_id: str = campaign_column(index=True)
     instrument: str = text_column()
     group: str = text_column()
-    point: str | None = optional_text_column()
+    unit_id: str | None = optional_text_column()
     use: str = text_column()
     issued: int
     issued_at: datetime = timestamp_column()
     issued_by: UUID
-    closes_on: date | None = None
+    closes_on: date
     flooded_at: datetime | None = timestamp_column(nullable=True)
 
 
@@ -250,9 +252,34 @@ class Token(Base, table=True):
     batch_id: UUID = Field(foreign_key="intake.token_batches.id", index=True)
 
 
+class SpentCode(Base, table=True):
+    """A code that was used (a place's code: on one device).
+
+    `id` is derived from the code and does not lead back to it; `receipt` recognises a retry of the
+    same submission.
+    """
+
+    __tablename__ = "spent_codes"
+    campaign_id: str = text_column(primary_key=True)
+    id: UUID = Field(primary_key=True)
+    receipt: bytes
+
+
+class WaitingBallot(Base, table=True):
+    """A packed ballot that waits to be released together with others. `id` is random."""
+
+    __tablename__ = "waiting_ballots"
+    id: UUID = Field(primary_key=True)
+    campaign_id: str = text_column()
+    batch_id: UUID = Field(foreign_key="intake.token_batches.id", index=True)
+    answers: bytes
+
+
 class StoredBallot(Base, table=True):
-    """A packed ballot. `id` is derived from its code and does not lead back to it; `receipt`
-    recognises a retry of the same submission.
+    """A packed ballot that was released to be counted.
+
+    It was rewritten in random order under another random `id`, so that neither the row nor its
+    place leads to the code. No time of the vote is stored.
     """
 
     __tablename__ = "ballots"
@@ -264,8 +291,7 @@ class StoredBallot(Base, table=True):
     id: UUID = Field(primary_key=True)
     batch_id: UUID
     answers: bytes
-    receipt: bytes
-    cast_hour: datetime = timestamp_column()
+    released_hour: datetime = timestamp_column()
 
 
 # ── inspections and files ─────────────────────────────────────────────────────────────────────────

@@ -162,16 +162,15 @@ class ResponseGroup(Base, table=True):
 
 
 class CountedBallot(Base, table=True):
-    """测评票. `answers`: packed by `shared.appraisal.ballots`. `cast_at`: the hour only."""
+    """测评票. `answers`: packed by `shared.appraisal.ballots`. No time of the vote is known."""
 
     __tablename__ = "ballots"
     __table_args__ = ({"postgresql_partition_by": "LIST (campaign_id)"},)
     campaign_id: str = text_column(None, key=True)
     ballot_id: UUID = Field(sa_column=Column(Uuid, primary_key=True))
     response_group_id: int = int_column(Integer)
-    point: str | None = text_column(None, nullable=True)
     answers: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    cast_at: datetime = timestamp_column()
+    released_hour: datetime = timestamp_column()
 
 
 class LedgerRecord(Base, table=True):

@@ -240,14 +240,12 @@ class Client:
         instrument: str,
         group: str,
         count: int,
-        point: str | None = None,
     ) -> list[str]:
         """Issue single-use questionnaire codes."""
         body = {
             "campaign_id": campaign_id,
             "instrument": instrument,
             "group": group,
-            "point": point,
             "count": count,
         }
         answer = await self.write("/intake/api/token-batches", body, key=id_of(body))

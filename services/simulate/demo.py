@@ -216,8 +216,7 @@ class DemoRunner:
         ballots = BALLOTS | HALL_BALLOTS | {("hall", "live"): LIVE_BALLOTS}
         for (instrument, group), number in ballots.items():
             respondents = "applicants" if group == "live" else group
-            point = "省政务大厅一层" if instrument == "hall" else None
-            codes = await office.issue_tokens(campaign_id, instrument, respondents, number, point)
+            codes = await office.issue_tokens(campaign_id, instrument, respondents, number)
             self._checkpoint.codes[f"{instrument}/{group}"] = codes
 
     # ── the public ────────────────────────────────────────────────────────────────────────────────

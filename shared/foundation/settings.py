@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Environment = Literal["production", "demo", "test"]
+BALLOT_RELEASE_FLOOR = 10
+"""Fewer ballots would show an observer of the tallies what one person answered."""
 
 
 class Settings(BaseSettings):
@@ -59,6 +61,8 @@ class Settings(BaseSettings):
     """
     second_factor: Literal["required", "waived"] = "required"
     """`waived`: privileged accounts sign in without a one-time code; production refuses it."""
+    ballot_release_min: int = Field(10, ge=1)
+    """Ballots about a unit that are released to be counted at once; at least 10 but in a test."""
     session_idle_minutes: int = Field(30, ge=1)
     session_absolute_hours: int = Field(12, ge=1)
     pool_size: int = Field(10, ge=2)
@@ -78,6 +82,13 @@ class Settings(BaseSettings):
         if self.environment == "production" and self.second_factor == "waived":
             raise ValueError("FENGPING_SECOND_FACTOR=waived is for demonstrations only")
         return self
+
+    @field_validator("ballot_release_min")
+    @classmethod
+    def _hide_single_ballots(cls, value: int, info: ValidationInfo) -> int:
+        if value < BALLOT_RELEASE_FLOOR and info.data.get("environment") != "test":
+            raise ValueError(f"must be at least {BALLOT_RELEASE_FLOOR}")
+        return value
 
     @property
     def kafka_bootstrap(self) -> list[str]:

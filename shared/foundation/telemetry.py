@@ -135,7 +135,6 @@ complaint_submits = _counter(
     "complaint_submit_total", "Complaints registered or rejected", "channel", "result"
 )
 ballot_submits = _counter("ballot_submit_total", "Ballots accepted, repeated, rejected", "result")
-ballot_answers = _counter("ballot_answer_total", "Answers on accepted ballots", "answer")
 visit_uploads = _counter("visit_upload_total", "Visits and photos received", "result")
 visit_delay_seconds = _histogram(
     "visit_upload_delay_seconds", "From capture to receipt", _OFFLINE, "mode"

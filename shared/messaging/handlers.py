@@ -18,7 +18,7 @@ _Dispatch = Callable[[Transaction, Sequence[IncomingEvent]], Awaitable[None]]
 class Handlers:
     """Maps event types to handler functions.
 
-    `@on(CaseOpened)` is called for each event, `@on.batch(BallotSubmitted)` with all consecutive
+    `@on(CaseOpened)` is called for each event, `@on.batch(BallotsReleased)` with all consecutive
     events at once. Event types of one topic that are consumed in batches belong in one
     `on.batch(...)`, which keeps their order.
 

@@ -144,10 +144,11 @@ class Transaction:
     def publish(self, event: Event, *, trace: str | None = None) -> None:
         """Publish an event if, and only if, this transaction commits.
 
-        `trace` is the `traceparent` of the event; by default that of the current span.
+        `trace` is the `traceparent` of the event; by default that of the current span. An event
+        that is not `traced` has none.
         """
         self._events.append(event)
-        self._traces.append(trace or current_traceparent())
+        self._traces.append((trace or current_traceparent()) if event.traced else None)
 
     def audit(
         self,

@@ -143,23 +143,24 @@ def _check_line(
 def _stage(case: Case, given: Input, *, sealed: bool) -> None:
     if given.type == "campaign.published.v1":
         case.published[given.version] = given.body
-    elif given.type == "ballot.submitted.v1":
-        case.staging.add_ballots("sealed", [_ballot_of(given, sealed=sealed)])
+    elif given.type == "ballots.released.v1":
+        case.staging.add_ballots("sealed", _ballots_of(given, sealed=sealed))
         case.answers.update(_answer_keys(given.body))
     else:
         case.staging.add_lines("facts", lines_of(given, case.register), sealed=sealed)
 
 
-def _ballot_of(given: Input, *, sealed: bool) -> BallotRow:
-    body = given.body
-    packed = b"".join(pack("<HBB", *answer) for answer in body["answers"])
-    group = [body["instrument"], body["group"], body["point"]]
-    return body["ballot_id"], _facts([*group, given.at, packed.hex()]), sealed
+def _ballots_of(given: Input, *, sealed: bool) -> Iterator[BallotRow]:
+    group = [given.body["instrument"], given.body["group"]]
+    for ballot in given.body["ballots"]:
+        packed = b"".join(pack("<HBB", *answer) for answer in ballot["answers"])
+        yield ballot["ballot_id"], _facts([*group, given.at, packed.hex()]), sealed
 
 
 def _answer_keys(body: Json) -> Iterator[AnswerKey]:
-    for unit, item, option in body["answers"]:
-        yield body["instrument"], body["group"], unit, item, option
+    for ballot in body["ballots"]:
+        for unit, item, option in ballot["answers"]:
+            yield body["instrument"], body["group"], unit, item, option
 
 
 def _facts(values: list[Any]) -> str:
@@ -244,7 +245,7 @@ def _compare(
 def check_tallies(case: Case) -> Findings:
     """The tallies are the sums of scoring's ballots."""
     counted: Counter[AnswerKey] = Counter()
-    for instrument, group, _, _, packed in case.staging.scoring_ballots():
+    for instrument, group, _, packed in case.staging.scoring_ballots():
         answers = iter_unpack("<HBB", bytes.fromhex(packed))
         counted.update((instrument, group, *answer) for answer in answers)
     for line in case.archive.lines("scoring", "tallies.jsonl"):

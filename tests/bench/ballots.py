@@ -21,7 +21,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from services.scoring.actions.campaigns import create_campaign
 from services.scoring.app import build
 from services.scoring.domain.register import UnitRow
-from shared.appraisal.events import BallotSubmitted, decode, encode
+from shared.appraisal.events import BallotsReleased, ReleasedBallot, decode, encode
 from shared.appraisal.labels import Role
 from shared.appraisal.schemes import load_scheme
 from shared.foundation import telemetry
@@ -46,16 +46,15 @@ on conflict (unit_no, item_no, option_no) do update set answer_count = t.answer_
 BARE_TABLE = "create table bare_tallies (unit_no int, item_no int, option_no int, answer_count bigint, primary key (unit_no, item_no, option_no))"
 
 
-def ballot(rng: Random) -> BallotSubmitted:
+def ballot(rng: Random) -> BallotsReleased:
     answers = tuple((unit, 1, rng.choice((1, 1, 1, 2, 2, 3, 9))) for unit in range(1, UNITS + 1))
-    return BallotSubmitted(
+    return BallotsReleased(
         occurred_at=NOON,
-        ballot_id=uuid4(),
+        release_id=uuid4(),
         campaign_id="j-2026",
         instrument="deputies",
         group="npc",
-        point=None,
-        answers=answers,
+        ballots=(ReleasedBallot(ballot_id=uuid4(), answers=answers),),
     )
 
 
@@ -88,7 +87,7 @@ async def producing(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
 
 
 async def send(
-    producer: AIOKafkaProducer, settings: Settings, event: BallotSubmitted
+    producer: AIOKafkaProducer, settings: Settings, event: BallotsReleased
 ) -> "asyncio.Future[object]":
     headers = write_headers(
         event_id=new_id(),
@@ -179,8 +178,10 @@ async def bare(settings: Settings, total: int, batch: int = 500) -> float:
         )
         if not records:
             continue
-        events = [decode("ballot.submitted.v1", record.value) for record in records]
-        counts = Counter(chain.from_iterable(event.answers for event in events))
+        events = [decode("ballots.released.v1", record.value) for record in records]
+        counts = Counter(
+            chain.from_iterable(ballot.answers for event in events for ballot in event.ballots)
+        )
         async with connection.transaction():
             await connection.execute(
                 UPSERT,
@@ -212,9 +213,9 @@ async def single(world: World, settings: Settings, total: int) -> float:
         await tx.run(BARE_TABLE)
     on = Handlers()
 
-    @on(BallotSubmitted)
+    @on(BallotsReleased)
     async def count(tx, event, meta):
-        answers = [(*answer, 1) for answer in sorted(event.answers)]
+        answers = [(*answer, 1) for ballot in event.ballots for answer in sorted(ballot.answers)]
         await tx.run(UPSERT, *map(list, zip(*answers, strict=True)))
 
     bus = Bus(database, on, settings, context=None)
@@ -257,7 +258,7 @@ async def ballots(world: World) -> list[Figure]:
 
 def decode_rate() -> float:
     body = encode(ballot(Random(1)))
-    decoder = msgspec.json.Decoder(BallotSubmitted)
+    decoder = msgspec.json.Decoder(BallotsReleased)
     started = time.perf_counter()
     for _ in range(20_000):
         decoder.decode(body)

@@ -110,6 +110,7 @@ class World:
             "FENGPING_TOPIC_PREFIX": settings.topic_prefix,
             "FENGPING_PORT": str(port),
             "FENGPING_TOPIC_PARTITIONS": str(settings.topic_partitions),
+            "FENGPING_BALLOT_RELEASE_MIN": str(settings.ballot_release_min),
             "FENGPING_DATA_FOLDER": str(self.folder),
             "FENGPING_KEYS_FOLDER": str(settings.keys_folder),
         }

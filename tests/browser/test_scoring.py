@@ -122,7 +122,7 @@ async def busy_campaign(scoring: Scoring) -> Scoring:
     events += [
         consumed(event)
         for event in random_events(5, events=60)
-        if type(event).__name__ not in ("BallotSubmitted", "VisitSubmitted")
+        if type(event).__name__ not in ("BallotsReleased", "VisitSubmitted")
     ]
     await scoring.consume_batch(events)
     await scoring.rescore_pending()

@@ -145,7 +145,6 @@ def test_only_additive_series_are_stacked():
     assert stacked == {
         ("d4", "在办件（按环节）"),
         ("d4", "在办件（按期限）"),
-        ("d5", "评价分布（每日）"),
     }
 
 

@@ -571,7 +571,7 @@ UNSIGNABLE = frozenset({"names that are no text", "a name with a nul", "no heade
 """Kinds without a MAC that fits: they are forged."""
 POISONED = {
     "complaints": "complaint.registered.v1",
-    "ballots": "ballot.submitted.v1",
+    "ballots": "ballots.released.v1",
     "cases": "case.opened.v1",
 }
 

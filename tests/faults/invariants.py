@@ -109,7 +109,7 @@ async def no_acknowledged_write_is_lost(scene: Scene) -> list[str]:
             set(scene.expected.complaints),
         ),
         "ballots": (
-            await column(scene, "select id from intake.ballots"),
+            await column(scene, "select id from intake.spent_codes"),
             scene.expected.ballots_acknowledged,
         ),
         "visits": (
@@ -135,7 +135,7 @@ async def nothing_is_there_that_nobody_sent(scene: Scene) -> list[str]:
         found.append(
             f"complaints that nobody sent, {some(phantoms.items())}; {expected.complaints_unknown.total()} outcomes are unknown"
         )
-    if extra := await column(scene, "select id from intake.ballots") - set(expected.ballots):
+    if extra := await column(scene, "select id from intake.spent_codes") - set(expected.ballots):
         found.append(f"ballots that nobody sent, {some(extra)}")
     if extra := await column(scene, "select id from intake.visits") - expected.visits_sent:
         found.append(f"visits that nobody sent, {some(extra)}")
@@ -205,11 +205,14 @@ async def _effects(scene: Scene) -> list[str]:
 
 async def _counted(scene: Scene) -> list[str]:
     found = []
-    cast = await column(scene, "select id from intake.ballots")
+    spent = await column(scene, "select id from intake.spent_codes")
+    released = await column(scene, "select id from intake.ballots")
     counted = await column(scene, "select ballot_id from scoring.ballots")
-    if cast != counted:
+    if len(spent) != len(released):
+        found.append(f"{len(spent)} codes spent, {len(released)} ballots released")
+    if released != counted:
         found.append(
-            f"ballots cast but not counted {some(cast - counted)}; counted but not cast {some(counted - cast)}"
+            f"ballots released but not counted {some(released - counted)}; counted but not released {some(counted - released)}"
         )
     rows = await scene.sql.fetch(
         "select s.instrument, s.group_key, t.unit_no, t.item_no, t.option_no, sum(t.answer_count)::int as answer_count "
@@ -217,7 +220,7 @@ async def _counted(scene: Scene) -> list[str]:
     )
     tallied = Counter({tuple(row)[:5]: row["answer_count"] for row in rows})
     recount = count_answers(
-        answers for ballot, answers in scene.expected.ballots.items() if ballot in cast
+        answers for ballot, answers in scene.expected.ballots.items() if ballot in spent
     )
     if tallied != recount:
         more, fewer = tallied - recount, recount - tallied
@@ -420,13 +423,14 @@ async def each_deadline_fires_once_and_never_early(scene: Scene) -> list[str]:
 @invariant("I8")
 async def a_code_counts_once(scene: Scene) -> list[str]:
     cast = await scene.sql.fetchval("select count(*) from intake.ballots")
-    published = sum(type_of(record) == "ballot.submitted.v1" for record in scene.published.values())
     keys = Counter(
-        body(record)["ballot_id"]
+        ballot["ballot_id"]
         for record in scene.published.values()
-        if type_of(record) == "ballot.submitted.v1"
+        if type_of(record) == "ballots.released.v1"
+        for ballot in body(record)["ballots"]
     )
-    found = [f"{cast} codes spent, {published} ballots published"] if cast != published else []
+    published = keys.total()
+    found = [f"{cast} ballots released, {published} published"] if cast != published else []
     return found + (
         [f"ballots published as two events, {some(k for k, n in keys.items() if n > 1)}"]
         if keys and max(keys.values()) > 1

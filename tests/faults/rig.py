@@ -180,6 +180,7 @@ class FaultRig:
             "FENGPING_REDIS_URL": self.stack.redis_url,
             "FENGPING_KAFKA_SERVERS": ",".join(self.stack.kafka_servers),
             "FENGPING_TOPIC_PARTITIONS": "3",
+            "FENGPING_BALLOT_RELEASE_MIN": "1",
             "FENGPING_DATA_FOLDER": str(self.folder / "data"),
             "FENGPING_POOL_SIZE": "5",
             "FENGPING_STALL_SECONDS": "15",

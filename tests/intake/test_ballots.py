@@ -2,12 +2,18 @@
 
 import asyncio
 import json
+from collections import Counter
 from datetime import UTC, datetime
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import httpx2
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from services.intake.actions.ballots import PLACE_BALLOTS
+from services.intake.actions.ballot_release import release_ballots
+from services.intake.actions.ballots import PLACE_BALLOTS, place_wait_seconds
+from services.intake.domain.ballot_release import releasable
 from services.intake.domain.ballots import (
     ballot_id,
     check_answers,
@@ -27,6 +33,7 @@ QUESTIONNAIRE = SCHEME.questionnaires[0]
 GROUP = QUESTIONNAIRE.groups[0].key
 OPTION = SCHEME.options[0].no
 ANSWERS = [[1, 1, OPTION], [2, 1, OPTION]]
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 # ── rules ─────────────────────────────────────────────────────────────────────────────────────────
@@ -68,6 +75,14 @@ def test_only_the_hour_is_stored():
     )
 
 
+@given(st.dictionaries(st.integers(), st.frozensets(st.integers(1, 6), min_size=1), max_size=60))
+def test_a_release_has_many_ballots_about_each_unit_or_none(waiting):
+    chosen = releasable(waiting, at_least=10)
+
+    counts = Counter(unit for ballot in chosen for unit in waiting[ballot])
+    assert all(count >= 10 for count in counts.values())
+
+
 @pytest.mark.parametrize(
     ("answers", "expected"),
     [
@@ -96,7 +111,6 @@ async def codes(office, count=1, **changes):
             "campaign_id": CAMPAIGN,
             "instrument": QUESTIONNAIRE.key,
             "group": GROUP,
-            "point": "政务大厅 3 号窗口",
             "count": count,
         }
         answer = await chen.post("/intake/api/token-batches", json=given | changes)
@@ -112,18 +126,103 @@ async def cast(client, code, answers=ANSWERS, key=None):
     )
 
 
+async def released(office):
+    """Release the waiting ballots and return the published events."""
+    async with office.transaction() as tx:
+        await release_ballots(tx)
+    return [event for _, event in await office.events("ballots.released.v1")]
+
+
+async def cast_by_everybody(office, count, answers=ANSWERS):
+    issued = await codes(office, count)
+    async with office.client() as respondents:
+        for code in issued:
+            assert (await cast(respondents, code, answers)).status_code == 201
+    return issued
+
+
 @stack
 async def test_ballot_is_published_without_person_or_minute(office):
     [code] = await codes(office)
-    async with office.client() as respondent:
+    async with office.client(traceparent=TRACEPARENT) as respondent:
         answer = await cast(respondent, code)
 
     assert (answer.status_code, answer.json()) == (201, {"accepted": True})
-    [(_, event)] = await office.events("ballot%")
-    assert event["answers"] == ANSWERS
-    assert (event["group"], event["point"]) == (GROUP, "政务大厅 3 号窗口")
+    assert await office.events("ballot%") == []
+    [event] = await released(office)
+    [ballot] = event["ballots"]
+    assert ballot["answers"] == ANSWERS
+    assert event["group"] == GROUP
     assert event["occurred_at"].endswith(":00:00Z")
     assert code not in json.dumps(event)
+    assert UUID(ballot["ballot_id"]).version == 4
+    async with office.transaction() as tx:
+        assert await tx.fetchval("select count(*) from outbox where trace is not null") == 0
+
+
+@stack
+async def test_nine_ballots_wait_for_the_tenth(office):
+    office.context.settings.ballot_release_min = 10
+    await cast_by_everybody(office, 9)
+    assert await released(office) == []
+
+    await cast_by_everybody(office, 1)
+
+    [event] = await released(office)
+    assert len(event["ballots"]) == 10
+
+
+@stack
+async def test_a_unit_with_few_ballots_waits_while_the_others_are_released(office):
+    office.context.settings.ballot_release_min = 10
+    await cast_by_everybody(office, 12)
+    await cast_by_everybody(office, 2, [[1, 1, OPTION], [3, 1, OPTION]])
+
+    [event] = await released(office)
+
+    units = Counter(answer[0] for ballot in event["ballots"] for answer in ballot["answers"])
+    assert units == {1: 12, 2: 12}
+
+
+@stack
+async def test_the_last_ballots_are_released_when_no_code_can_be_used(office, clock):
+    office.context.settings.ballot_release_min = 10
+    issued = await codes(office, 3, closes_on="2026-12-01")
+    async with office.client() as respondents:
+        for code in issued:
+            await cast(respondents, code)
+    assert await released(office) == []
+
+    await clock.set(datetime(2026, 12, 2, 1, tzinfo=UTC))
+
+    [event] = await released(office)
+    assert len(event["ballots"]) == 3
+
+
+@stack
+async def test_released_ballots_are_in_no_order_and_lead_to_no_code(office):
+    answers = [[[1, 1, 1 + n % 3], [2, 1, 1 + n // 3 % 3]] for n in range(27)]
+    issued = await codes(office, 27)
+    async with office.client() as respondents:
+        for code, given in zip(issued, answers, strict=True):
+            await cast(respondents, code, given)
+    async with office.transaction() as tx:
+        rows = await tx.fetch("select answers from waiting_ballots order by id")
+    waiting = [[list(answer) for answer in unpack(row["answers"])] for row in rows]
+
+    [event] = await released(office)
+
+    published = [ballot["answers"] for ballot in event["ballots"]]
+    assert sorted(published) == sorted(answers)
+    assert published not in (answers, waiting)
+    derived = {str(ballot_id(code)) for code in issued}
+    assert derived.isdisjoint(ballot["ballot_id"] for ballot in event["ballots"])
+    async with office.transaction() as tx:
+        linked = await tx.fetchval(
+            "select count(*) from ballots b join spent_codes s on s.xmin = b.xmin or s.id = b.id"
+        )
+        assert linked == 0
+        assert await tx.fetchval("select count(*) from waiting_ballots") == 0
 
 
 @stack
@@ -133,9 +232,10 @@ async def test_two_hundred_concurrent_ballots_of_one_code_count_once(office):
         answers = await asyncio.gather(*(cast(crowd, code) for _ in range(200)))
 
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 199
-    assert len(await office.events("ballot%")) == 1
     async with office.transaction() as tx:
-        assert await tx.fetchval("select count(*) from ballots") == 1
+        assert await tx.fetchval("select count(*) from waiting_ballots") == 1
+    [event] = await released(office)
+    assert len(event["ballots"]) == 1
 
 
 @stack
@@ -146,7 +246,8 @@ async def test_retry_with_the_same_key_is_accepted(office):
         other = await cast(respondent, code, key="another")
 
     assert [first.status_code, again.status_code, other.status_code] == [201, 201, 409]
-    assert len(await office.events("ballot%")) == 1
+    [event] = await released(office)
+    assert len(event["ballots"]) == 1
 
 
 @stack
@@ -155,17 +256,18 @@ async def test_neither_code_nor_sender_nor_minute_is_stored(office):
     async with office.client() as respondent:
         await cast(respondent, code, key="k-4711")
 
+    await released(office)
     async with office.transaction() as tx:
         rows = [
             row[0]
-            for table in ("tokens", "ballots", "idempotency", "audit")
+            for table in ("tokens", "spent_codes", "ballots", "idempotency", "audit")
             for row in await tx.fetch(f"select t::text from {table} t")
         ]
         ballot = await tx.fetchrow("select * from ballots")
     text = "\n".join(rows)
     assert code not in text
     assert "k-4711" not in text
-    assert (ballot["cast_hour"].minute, ballot["cast_hour"].second) == (0, 0)
+    assert (ballot["released_hour"].minute, ballot["released_hour"].second) == (0, 0)
     assert not any("ballot" in row for row in rows if "tokens.issued" not in row)
 
 
@@ -222,30 +324,90 @@ async def test_codes_are_returned_as_csv_on_request(office):
     assert "/s/" in lines[1]
 
 
+async def fill_in(client, code):
+    """Answer every question on the pages; return the last page."""
+    page = await client.get(f"/s/{code}", follow_redirects=True)
+    for place in range(1, 99):
+        if page.status_code != 200 or "option" not in page.text:
+            return page
+        page = await client.post(
+            f"/s/{code}/{place}", data={"option": str(OPTION)}, follow_redirects=True
+        )
+    raise AssertionError("the questionnaire has no end")
+
+
+async def ballots_waiting(office):
+    async with office.transaction() as tx:
+        return await tx.fetchval("select count(*) from waiting_ballots")
+
+
+def device(office, network):
+    """Return a browser behind that network address."""
+    transport = httpx2.ASGITransport(app=office.service.app, client=(network, 4711))
+    return httpx2.AsyncClient(transport=transport, base_url="http://intake.test")
+
+
 @stack
 async def test_place_code_is_good_for_one_ballot_per_device(office):
-    [code] = await codes(office, use="place")
+    [code] = await codes(office, use="place", unit_id="tcm")
     assert len(code) == 8
-    async with office.client() as hall:
-        answers = [
-            await cast(hall, code, key=device) for device in ("tablet-1", "tablet-2", "tablet-1")
-        ]
-    assert [answer.status_code for answer in answers] == [201, 201, 201]
-    assert len(await office.events("ballot%")) == 2
+    async with device(office, "192.0.2.1") as one, device(office, "192.0.2.2") as other:
+        pages = [await fill_in(client, code) for client in (one, other, one)]
+
+    assert ["谢谢" in page.text for page in pages] == [True, True, False]
+    assert "已经填过" in pages[2].text
+    assert await ballots_waiting(office) == 2
+
+
+@stack
+async def test_a_script_with_a_new_cookie_each_time_casts_one_ballot_a_minute(office):
+    [code] = await codes(office, use="place", unit_id="tcm")
+    pages = []
+    for _ in range(5):
+        async with device(office, "192.0.2.1") as script:
+            pages.append(await fill_in(script, code))
+
+    assert ["谢谢" in page.text for page in pages] == [True] + [False] * 4
+    assert "一分钟" in pages[1].text
+    assert await ballots_waiting(office) == 1
+
+
+@stack
+async def test_place_code_is_refused_by_the_api(office):
+    [code] = await codes(office, use="place", unit_id="tcm")
+    async with office.client() as script:
+        answer = await cast(script, code)
+
+    assert answer.status_code == 403
+    assert await ballots_waiting(office) == 0
+
+
+@stack
+@pytest.mark.parametrize("given", [{"use": "place"}, {"use": "one_use", "unit_id": "tcm"}])
+async def test_only_a_place_code_names_a_unit(office, given):
+    async with await office.signed_in(Role.OFFICE) as chen:
+        batch = {"campaign_id": CAMPAIGN, "instrument": QUESTIONNAIRE.key, "group": GROUP}
+        answer = await chen.post("/intake/api/token-batches", json=batch | given)
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "unit_id"
 
 
 @stack
 async def test_place_code_used_too_fast_is_rate_limited_and_marked(office):
-    [code] = await codes(office, use="place")
+    [code] = await codes(office, use="place", unit_id="tcm")
     times, _ = PLACE_BALLOTS
-    async with office.client() as script:
-        answers = [await cast(script, code, key=f"device-{n}") for n in range(times + 2)]
+    limiter = office.service.app.state.limiter
+    waits = []
+    for number in range(times + 2):
+        async with office.transaction() as tx:
+            network = f"192.0.2.{number}"
+            waits.append(await place_wait_seconds(tx, limiter, code, network=network))
     async with await office.signed_in(Role.OFFICE) as chen:
         [batch] = (
             await chen.get("/intake/api/token-batches", params={"campaign_id": CAMPAIGN})
         ).json()
 
-    assert [answer.status_code for answer in answers] == [201] * times + [429] * 2
-    assert int(answers[-1].headers["retry-after"]) > 0
-    assert (batch["cast"], batch["flooded_at"] is not None) == (times, True)
-    assert len(await office.events("ballot%")) == times
+    assert waits[:times] == [None] * times
+    assert all(wait > 0 for wait in waits[times:])
+    assert batch["flooded_at"] is not None

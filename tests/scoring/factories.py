@@ -23,7 +23,7 @@ from services.scoring.views.boards import BoardRow, load_board
 from services.scoring.views.campaigns import get_campaign
 from services.scoring.views.units import UnitExplanation, explain_score
 from shared.appraisal.events import (
-    BallotSubmitted,
+    BallotsReleased,
     CaseAccepted,
     CaseClosed,
     CaseOpened,
@@ -35,6 +35,7 @@ from shared.appraisal.events import (
     Event,
     Meta,
     ObligationLapsed,
+    ReleasedBallot,
     VisitFinding,
     VisitSubmitted,
 )
@@ -86,15 +87,15 @@ def ballot(
     *,
     instrument: str = "cities",
     group: str = "city_units",
-) -> BallotSubmitted:
-    return BallotSubmitted(
+) -> BallotsReleased:
+    """Return the release of one ballot."""
+    return BallotsReleased(
         occurred_at=NOON,
-        ballot_id=uuid_of("ballot", no),
+        release_id=uuid_of("release", no),
         campaign_id=CAMPAIGN,
         instrument=instrument,
         group=group,
-        point=None,
-        answers=tuple(answers),
+        ballots=(ReleasedBallot(ballot_id=uuid_of("ballot", no), answers=tuple(answers)),),
     )
 
 
@@ -247,8 +248,8 @@ class Scoring:
 
     async def consume_batch(self, pairs: Sequence[tuple[Event, Meta]]) -> None:
         """Consume ballots in one batch and everything else in another, in one transaction."""
-        ballots = [pair for pair in pairs if isinstance(pair[0], BallotSubmitted)]
-        others = [pair for pair in pairs if not isinstance(pair[0], BallotSubmitted)]
+        ballots = [pair for pair in pairs if isinstance(pair[0], BallotsReleased)]
+        others = [pair for pair in pairs if not isinstance(pair[0], BallotsReleased)]
         self.context.scored_at.clear()  # as if time had passed since the batch before
         async with self.transaction() as tx:
             if ballots:

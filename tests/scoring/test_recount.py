@@ -13,7 +13,7 @@ from services.scoring.domain.inputs import score_inputs
 from services.scoring.domain.ledger import ledger_entries
 from services.scoring.domain.score import score_unit
 from shared.appraisal import ballots
-from shared.appraisal.events import BallotSubmitted
+from shared.appraisal.events import BallotsReleased
 from shared.verifier import recount as program
 from shared.verifier.recount import Recounter
 from tests.scoring.factories import consumed, random_events
@@ -25,8 +25,8 @@ def folded(pairs) -> tuple[dict, dict]:
     answer_counts = {no: {} for no in NUMBERS.values()}
     lines = []
     for event, meta in pairs:
-        if isinstance(event, BallotSubmitted):
-            for unit, item, option in event.answers:
+        if isinstance(event, BallotsReleased):
+            for unit, item, option in (a for b in event.ballots for a in b.answers):
                 key = (event.instrument, event.group, item, option)
                 answer_counts[unit][key] = answer_counts[unit].get(key, 0) + 1
         else:
@@ -70,8 +70,9 @@ def test_recount_gives_the_same_numbers(seed):
     life = [consumed(event) for event in random_events(seed, events=30)]
     count = Recounter(J.to_json(), NUMBERS.values())
     for event, meta in life:
-        if isinstance(event, BallotSubmitted):
-            count.add_ballot(event.instrument, event.group, ballots.pack(event.answers))
+        if isinstance(event, BallotsReleased):
+            for ballot in event.ballots:
+                count.add_ballot(event.instrument, event.group, ballots.pack(ballot.answers))
         else:
             for line in ledger_entries(event, meta, scheme=J, units=NUMBERS):
                 count.add_row(msgspec.json.decode(msgspec.json.encode(line)))

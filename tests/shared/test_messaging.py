@@ -12,7 +12,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from shared.appraisal.errors import DependencyMissing
-from shared.appraisal.events import BallotSubmitted, ComplaintRated, encode
+from shared.appraisal.events import BallotsReleased, ComplaintRated, encode
 from shared.foundation.failpoints import failpoint
 from shared.messaging import Bus, Handlers, create_topics
 from shared.messaging.dead_letters import replay
@@ -51,7 +51,7 @@ class RecordingConsumer:
         self.on = Handlers()
         self.fail = lambda event: None
         self.consume = self.record
-        self.on.batch(ComplaintRated, BallotSubmitted)(lambda tx, events: self.consume(tx, events))
+        self.on.batch(ComplaintRated, BallotsReleased)(lambda tx, events: self.consume(tx, events))
 
     async def record(self, tx, events):
         for event, meta in events:

@@ -12,7 +12,7 @@ from faststream.kafka import KafkaBroker
 from typer.testing import CliRunner
 
 from services.cli.__main__ import cli
-from shared.appraisal.events import BallotSubmitted, encode
+from shared.appraisal.events import BallotsReleased, ReleasedBallot, encode
 from shared.foundation.failpoints import failpoint
 from shared.foundation.telemetry import events_consumed
 from shared.messaging import Bus
@@ -49,14 +49,13 @@ pytestmark = pytest.mark.stack
 
 
 def ballot():
-    return BallotSubmitted(
+    return BallotsReleased(
         occurred_at=NOON,
-        ballot_id=uuid4(),
+        release_id=uuid4(),
         campaign_id="j-2026",
         instrument="hall",
         group="people",
-        point=None,
-        answers=((1, 1, 1),),
+        ballots=(ReleasedBallot(ballot_id=uuid4(), answers=((1, 1, 1),)),),
     )
 
 

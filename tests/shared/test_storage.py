@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from shared.appraisal.events import BallotSubmitted, ComplaintRated
+from shared.appraisal.events import BallotsReleased, ComplaintRated, ReleasedBallot
 
 pytestmark = pytest.mark.stack
 
@@ -20,14 +20,13 @@ def rated(complaint_id, option=1):
 
 
 def ballot():
-    return BallotSubmitted(
+    return BallotsReleased(
         occurred_at=NOON,
-        ballot_id=uuid4(),
+        release_id=uuid4(),
         campaign_id="j-2026",
         instrument="hall",
         group="people",
-        point=None,
-        answers=((1, 1, 1),),
+        ballots=(ReleasedBallot(ballot_id=uuid4(), answers=((1, 1, 1),)),),
     )
 
 

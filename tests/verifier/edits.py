@@ -16,6 +16,8 @@ from tests.scoring.factories import CAMPAIGN
 Edit = Callable[[Connection, Random], Awaitable[str]]
 EDITS: dict[str, list[Edit]] = {}
 BALLOT_TABLES = {"intake": "id", "scoring": "ballot_id"}
+OF_BALLOT = "topic = 'ballots' and convert_from(body, 'UTF8') like '%' || $1 || '%'"
+"""SQL: the event that released the ballot $1."""
 SERVICES = ("intake", "casework", "scoring")
 
 
@@ -80,10 +82,11 @@ async def ballot_with_its_event(db: Connection, rng: Random) -> str:
     ballot = await some_ballot(db, rng)
     await ballot_in_both_tables(db, rng)
     row = await db.fetchrow(
-        "select event_id, body from intake.outbox where key = $1", str(ballot["ballot_id"])
+        f"select event_id, body from intake.outbox where {OF_BALLOT}", str(ballot["ballot_id"])
     )
     body = json.loads(row["body"])
-    body["answers"][0][2] = 1 if body["answers"][0][2] != 1 else 3
+    [given] = body["ballots"]
+    given["answers"][0][2] = 1 if given["answers"][0][2] != 1 else 3
     packed = json.dumps(body, separators=(",", ":")).encode()
     await db.execute(
         "update intake.outbox set body = $2 where event_id = $1", row["event_id"], packed
@@ -108,7 +111,8 @@ async def ballot_removed_with_its_event(db: Connection, rng: Random) -> str:
         await db.execute(f"delete from {schema}.ballots where {key} = $1", ballot["ballot_id"])
     return str(
         await db.fetchval(
-            "delete from intake.outbox where key = $1 returning event_id", str(ballot["ballot_id"])
+            f"delete from intake.outbox where {OF_BALLOT} returning event_id",
+            str(ballot["ballot_id"]),
         )
     )
 
@@ -128,8 +132,8 @@ async def ballot_stuffed(db: Connection, rng: Random) -> str:
     new = uuid4()
     for schema in rng.choice([["intake"], ["scoring"], ["intake", "scoring"]]):
         columns = {
-            "intake": "campaign_id, batch_id, answers, receipt, cast_hour",
-            "scoring": "campaign_id, response_group_id, point, answers, cast_at",
+            "intake": "campaign_id, batch_id, answers, released_hour",
+            "scoring": "campaign_id, response_group_id, answers, released_hour",
         }[schema]
         key = BALLOT_TABLES[schema]
         await db.execute(
@@ -148,7 +152,7 @@ async def event_that_claims_to_be_sealed(db: Connection, rng: Random) -> str:
     await db.execute(
         "insert into intake.outbox (event_id, topic, key, version, type, body, shard, occurred_at) "
         "select $2, topic, ($2::uuid)::text, 1, type, body, shard, occurred_at from intake.outbox "
-        "where key = $1",
+        f"where {OF_BALLOT}",
         str(ballot["ballot_id"]),
         new,
     )

@@ -2,17 +2,18 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from uuid import UUID, uuid4
 
 from services.cli.evidence import write_archive
 from services.cli.installation import build
-from services.intake.actions.ballots import packed_ballot
 from services.intake.store import ballots as ballot_store
-from services.intake.store.ballots import TokenBatch
+from services.intake.store.ballots import ReleasedRow, TokenBatch
 from services.scoring.actions.decisions import decide
 from services.scoring.domain.decisions import is_decidable
-from shared.appraisal.events import BallotSubmitted, Event, Meta, decode
+from shared.appraisal.ballots import pack
+from shared.appraisal.events import BallotsReleased, Event, Meta, decode
 from shared.foundation.settings import Settings
 from shared.runtime.service import Service
 from shared.security import audit, log_sealing
@@ -79,14 +80,17 @@ class Installation:
         await self.scoring.rescore_pending()
 
     async def _publish(self, events: Sequence[Event]) -> None:
-        ballots = [event for event in events if isinstance(event, BallotSubmitted)]
+        ballots = [event for event in events if isinstance(event, BallotsReleased)]
         async with self.services["intake"].database.transaction() as tx:
             for event in ballots:
                 batch = await self._batch(tx, event)
-                packed = packed_ballot(
-                    batch, event.ballot_id, event.answers, receipt=b"r", hour=event.occurred_at
-                )
-                await ballot_store.cast(tx, packed)
+                rows = [
+                    ReleasedRow(
+                        CAMPAIGN, each.ballot_id, batch.id, pack(each.answers), event.occurred_at
+                    )
+                    for each in event.ballots
+                ]
+                await ballot_store.release(tx, rows, [])
                 tx.publish(event)
             for event in events:
                 if event.topic in ("complaints", "visits"):
@@ -96,10 +100,10 @@ class Installation:
                 if event.topic == "cases":
                     tx.publish(event)
 
-    async def _batch(self, tx, event: BallotSubmitted) -> TokenBatch:
+    async def _batch(self, tx, event: BallotsReleased) -> TokenBatch:
         key = (event.instrument, event.group)
         if key not in self.batches:
-            batch = TokenBatch(uuid4(), CAMPAIGN, *key, None, "one_use", None)
+            batch = TokenBatch(uuid4(), CAMPAIGN, *key, None, "one_use", date(2030, 1, 1))
             await ballot_store.add_batch(tx, batch, [], by=OFFICE.id)
             self.batches[key] = batch
         return self.batches[key]
@@ -160,7 +164,7 @@ class Installation:
 def _ledger_types() -> set[str]:
     from services.scoring.domain.ledger import LEDGER_EVENTS
 
-    return {event.name for event in (*LEDGER_EVENTS, BallotSubmitted)}
+    return {event.name for event in (*LEDGER_EVENTS, BallotsReleased)}
 
 
 def _pair(row, offset: int) -> tuple[Event, Meta]:

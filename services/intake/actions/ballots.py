@@ -1,8 +1,9 @@
 """Issue questionnaire codes and accept ballots."""
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Final
 from uuid import UUID
 
@@ -22,12 +23,11 @@ from services.intake.domain.ballots import (
 from services.intake.domain.questionnaires import WrittenAnswer
 from services.intake.store import ballots as store
 from services.intake.store import campaigns
-from services.intake.store.ballots import PackedBallot, TokenBatch
+from services.intake.store.ballots import TokenBatch, WaitingBallot
 from services.intake.store.campaigns import KnownCampaign
 from shared.appraisal.ballots import Answer, pack
 from shared.appraisal.errors import Rejected
-from shared.appraisal.events import BallotSubmitted
-from shared.appraisal.schemes import Questionnaire, Scheme
+from shared.appraisal.schemes import Questionnaire
 from shared.foundation import telemetry
 from shared.foundation.clock import CHINA
 from shared.security.policies import Account
@@ -39,6 +39,8 @@ PLACE_BALLOTS: Final = (60, 600)
 """Ballots that a place's code may bring, and within how many seconds. More are rejected, and the
 batch is marked for the office.
 """
+NETWORK_BALLOTS: Final = (1, 60)
+"""Ballots that one network may bring with a place's code, and within how many seconds."""
 ALREADY_USED: Final = "这个问卷码已经用过，每个码只能填写一次"
 
 
@@ -48,7 +50,7 @@ async def issue_tokens(
     campaign_id: str,
     instrument: str,
     group: str,
-    point: str | None,
+    unit_id: str | None = None,
     count: int,
     use: str = "one_use",
     closes_on: date | None = None,
@@ -56,20 +58,22 @@ async def issue_tokens(
 ) -> tuple[UUID, list[str]]:
     """Issue a batch of codes; return its id and the codes, which cannot be retrieved later.
 
-    Without `closes_on` the codes expire at the end of the campaign's period, unless it is over.
+    Without `closes_on` the codes expire at the end of the campaign's period, or today if it is
+    over. `unit_id`: in whose hall a place's code is displayed.
     Raises Rejected (422).
     """
     campaign = await campaigns.get(tx, campaign_id)
     questionnaire = campaign.questionnaire(instrument)
     _check_batch(questionnaire, group=group, count=count, use=use)
+    _check_place(campaign, use, unit_id)
     batch = TokenBatch(
         id=new_id(),
         campaign_id=campaign_id,
         instrument=instrument,
         group=group,
-        point=point,
+        unit_id=unit_id,
         use=use,
-        closes_on=closes_on or _default_closing_day(tx, campaign),
+        closes_on=closes_on or default_closing_day(tx, campaign),
     )
     codes = _new_codes(use, count)
     hashes = [token_hash(code) for code in codes]
@@ -96,7 +100,7 @@ def _audit_issue(
         campaign=batch.campaign_id,
         instrument=batch.instrument,
         group=batch.group,
-        point=batch.point,
+        unit=batch.unit_id,
         count=count,
         use=batch.use,
     )
@@ -117,9 +121,21 @@ def _check_batch(
         raise Rejected(sentence, status=422, field="count")
 
 
-def _default_closing_day(tx: Transaction, campaign: KnownCampaign) -> date | None:
-    ends = campaign.scheme.period.ends
-    return ends if ends >= _today(tx) else None
+def _check_place(
+    campaign: KnownCampaign,
+    use: str,
+    unit_id: str | None,
+) -> None:
+    """Raise Rejected (422) unless a place's code, and no other, names a unit of the campaign."""
+    if use != "place" and unit_id is not None:
+        raise Rejected("一人一码不分发放地点，请不要选单位", status=422, field="unit_id")
+    if use == "place":
+        campaign.unit(unit_id or "")
+
+
+def default_closing_day(tx: Transaction, campaign: KnownCampaign) -> date:
+    """Return the last day of the campaign's period, or today if it is over."""
+    return max(campaign.scheme.period.ends, _today(tx))
 
 
 def _today(tx: Transaction) -> date:
@@ -161,7 +177,7 @@ async def _open_batch(tx: Transaction, token: str) -> TokenBatch:
     if batch is None:
         telemetry.ballot_submits.labels("unknown").inc()
         raise Rejected("问卷码无效，请核对后再试", status=404, field="token")
-    if batch.closes_on is not None and _today(tx) > batch.closes_on:
+    if _today(tx) > batch.closes_on:
         telemetry.ballot_submits.labels("closed").inc()
         sentence = f"问卷已于 {batch.closes_on:%Y-%m-%d} 截止，谢谢您的关注"
         raise Rejected(sentence, status=410, field="token")
@@ -190,7 +206,8 @@ async def cast_ballot(
 
     Returns True if it was stored now, False for a retry with the same idempotency key `key`.
     Raises Rejected: 404 unknown code, 409 used code, 410 after its last day, 422 invalid answers.
-    Nothing is stored about the sender, and no time but the hour. `written` are answers to free-text
+    Nothing is stored about the sender, and no time. The ballot waits until it is released together
+    with others (`ballot_release`). `written` are answers to free-text
     questions; they are stored apart from the ballot and never published.
     """
     token = read_token(code)
@@ -202,20 +219,19 @@ async def cast_ballot(
         return _accept_retry(spent, receipt)
     campaign = await campaigns.get(tx, batch.campaign_id)
     checked = _check(campaign, batch.instrument, answers, written)
-    ballot = packed_ballot(batch, id, answers, receipt=receipt, hour=hour_of(tx.now))
-    if not await store.cast(tx, ballot):
+    if not await store.spend(tx, batch.campaign_id, id, receipt):
         spent = await store.receipt(tx, batch.campaign_id, id)
         return _accept_retry(spent, receipt)
+    await store.add_waiting(tx, [waiting_ballot(batch, answers)])
     await opinions.store_written(
         tx,
         campaign=campaign,
         instrument=batch.instrument,
         group=batch.group,
         written=checked,
-        hour=ballot.cast_hour,
+        hour=hour_of(tx.now),
     )
-    tx.publish(ballot_submitted(batch, id, answers, hour=ballot.cast_hour))
-    _count_accepted(campaign.scheme, answers)
+    telemetry.ballot_submits.labels("accepted").inc()
     return True
 
 
@@ -239,58 +255,38 @@ def _accept_retry(stored_receipt: bytes | None, receipt: bytes) -> bool:
     raise Rejected(ALREADY_USED, status=409, field="token")
 
 
-def _count_accepted(scheme: Scheme, answers: Sequence[Answer]) -> None:
-    telemetry.ballot_submits.labels("accepted").inc()
-    for _, _, option_no in answers:
-        option = scheme.option(option_no)
-        telemetry.ballot_answers.labels(option.code if option else "unknown").inc()
+def waiting_ballot(batch: TokenBatch, answers: Sequence[Answer]) -> WaitingBallot:
+    """Return a ballot as it is stored until its release. Its id is random."""
+    id = UUID(bytes=secrets.token_bytes(16), version=4)
+    return WaitingBallot(id, batch.campaign_id, batch.id, pack(sorted(answers)))
 
 
-def packed_ballot(
-    batch: TokenBatch,
-    id: UUID,
-    answers: Sequence[Answer],
-    *,
-    receipt: bytes,
-    hour: datetime,
-) -> PackedBallot:
-    """Return the ballot as it is stored."""
-    packed = pack(sorted(answers))
-    return PackedBallot(batch.campaign_id, id, batch.id, packed, receipt, hour)
-
-
-def ballot_submitted(
-    batch: TokenBatch,
-    id: UUID,
-    answers: Sequence[Answer],
-    *,
-    hour: datetime,
-) -> BallotSubmitted:
-    """Return the event that publishes a ballot."""
-    return BallotSubmitted(
-        occurred_at=hour,
-        ballot_id=id,
-        campaign_id=batch.campaign_id,
-        instrument=batch.instrument,
-        group=batch.group,
-        point=batch.point,
-        answers=tuple(sorted(answers)),
-    )
+def check_not_place_code(code: str) -> None:
+    """Raise Rejected (403) for a place's code: a script could invent a device for every ballot."""
+    if is_place_code(read_token(code)):
+        sentence = "张贴用的固定码只能在问卷页面上填写，不能通过接口提交"
+        raise Rejected(sentence, status=403, field="token")
 
 
 async def place_wait_seconds(
     tx: Transaction,
     limiter: RateLimiter,
     code: str,
+    *,
+    network: str,
 ) -> int | None:
     """Return the seconds until a place's code may bring another ballot, or None if it may now.
 
-    A code that is used faster than people can write marks its batch for the office, so the caller
-    must commit even if there is a wait. One-use codes are not limited.
+    One network may bring one ballot a minute. A code that is used faster than people can write
+    marks its batch for the office, so the caller must commit even if there is a wait. One-use codes
+    are not limited.
     """
     token = read_token(code)
     if not is_place_code(token):
         return None
+    if wait := await limiter.hit(RateLimit(f"place/{token}/{network}", *NETWORK_BALLOTS)):
+        telemetry.ballot_submits.labels("limited").inc()
+        return wait
     wait = await limiter.hit(RateLimit(f"place/{token}", *PLACE_BALLOTS))
     if not wait:
         return None

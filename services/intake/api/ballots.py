@@ -20,14 +20,11 @@ from shared.security.policies import PUBLIC, allow
 from shared.security.rate_limits import RateLimit
 from shared.web import (
     CurrentUser,
-    Limiter,
     Router,
-    TooManyRequests,
     Tx,
     client_network,
     enforce_rate_limit,
 )
-from shared.web.error_responses import error_response
 from shared.web.forms import Input
 from shared.web.idempotency_keys import KEY_HEADER, KEY_MAX, MissingIdempotencyKey
 
@@ -41,7 +38,7 @@ class TokenBatchRequest(Input):
     campaign_id: str = Field(max_length=100)
     instrument: str = Field(max_length=50)
     group: str = Field(max_length=50)
-    point: str | None = Field(None, max_length=100)
+    unit_id: str | None = Field(None, max_length=100, description="张贴单位，仅限固定码")
     count: int = Field(1, ge=1, le=ballots.BATCH_MAX)
     use: Literal["one_use", "place"] = "one_use"
     closes_on: date | None = None
@@ -107,20 +104,22 @@ async def list_batches(
     return json_response(await store.list_batches(tx, campaign_id))
 
 
-@router.post("/ballots", policy=PUBLIC, status_code=201, responses=problems(404, 409, 410, 429))
+@router.post(
+    "/ballots", policy=PUBLIC, status_code=201, responses=problems(403, 404, 409, 410, 429)
+)
 async def cast_ballot(
     request: Request,
     tx: Tx,
-    limiter: Limiter,
     given: BallotRequest,
 ) -> Response:
-    """Cast a ballot. The response contains nothing by which the ballot could be found again."""
+    """Cast a ballot with a one-use code.
+
+    The response contains nothing by which the ballot could be found again.
+    """
     key = _idempotency_key(request)
     limit = RateLimit(f"ballots/{client_network(request)}", *BALLOTS_PER_MINUTE)
     await enforce_rate_limit(request, limit)
-    wait_seconds = await ballots.place_wait_seconds(tx, limiter, given.token)
-    if wait_seconds:
-        return _too_many_requests(request, wait_seconds)
+    ballots.check_not_place_code(given.token)
     written = [WrittenAnswer(one.unit_no, one.item_no, one.text) for one in given.texts]
     await ballots.cast_ballot(
         tx,
@@ -128,7 +127,6 @@ async def cast_ballot(
         answers=given.answers,
         written=written,
         key=key,
-        device=key,
     )
     return json_response({"accepted": True}, 201)
 
@@ -138,9 +136,3 @@ def _idempotency_key(request: Request) -> str:
     if not 1 <= len(key) <= KEY_MAX:
         raise MissingIdempotencyKey
     return key
-
-
-def _too_many_requests(request: Request, wait_seconds: int) -> Response:
-    # Returned, not raised, so that the mark on the place's batch is committed.
-    error = TooManyRequests(wait_seconds)
-    return error_response(request, error.status, error.sentence, headers=error.headers)

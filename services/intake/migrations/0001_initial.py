@@ -49,14 +49,48 @@ def create_ballots() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("batch_id", sa.Uuid(), nullable=False),
         sa.Column("answers", sa.LargeBinary(), nullable=False),
-        sa.Column("receipt", sa.LargeBinary(), nullable=False),
-        sa.Column("cast_hour", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("released_hour", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("campaign_id", "id", name=op.f("pk_ballots")),
         schema="intake",
         postgresql_partition_by="LIST (campaign_id)",
     )
     op.create_index("ix_ballots_of_batch", "ballots", ["batch_id"], unique=False, schema="intake")
     run("create table ballots_part_default partition of ballots default")
+
+
+def create_spent_codes() -> None:
+    op.create_table(
+        "spent_codes",
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("receipt", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("campaign_id", "id", name=op.f("pk_spent_codes")),
+        schema="intake",
+    )
+
+
+def create_waiting_ballots() -> None:
+    op.create_table(
+        "waiting_ballots",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("batch_id", sa.Uuid(), nullable=False),
+        sa.Column("answers", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["batch_id"],
+            ["intake.token_batches.id"],
+            name=op.f("fk_waiting_ballots_batch_id_token_batches"),
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_waiting_ballots")),
+        schema="intake",
+    )
+    op.create_index(
+        op.f("ix_intake_waiting_ballots_batch_id"),
+        "waiting_ballots",
+        ["batch_id"],
+        unique=False,
+        schema="intake",
+    )
 
 
 def create_campaigns() -> None:
@@ -390,14 +424,16 @@ def create_token_batches() -> None:
         sa.Column("campaign_id", sa.Text(), nullable=False),
         sa.Column("instrument", sa.Text(), nullable=False),
         sa.Column("group", sa.Text(), nullable=False),
-        sa.Column("point", sa.Text(), nullable=True),
+        sa.Column("unit_id", sa.Text(), nullable=True),
         sa.Column("use", sa.Text(), nullable=False),
         sa.Column("issued", sa.Integer(), nullable=False),
         sa.Column("issued_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("issued_by", sa.Uuid(), nullable=False),
-        sa.Column("closes_on", sa.Date(), nullable=True),
+        sa.Column("closes_on", sa.Date(), nullable=False),
         sa.Column("flooded_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("use in ('one_use', 'place')", name=op.f("ck_token_batches_use")),
+        sa.CheckConstraint(
+            "use in ('one_use', 'place', 'paper')", name=op.f("ck_token_batches_use")
+        ),
         sa.ForeignKeyConstraint(
             ["campaign_id"],
             ["intake.campaigns.id"],
@@ -559,6 +595,7 @@ def upgrade() -> None:
     run("create sequence complaint_numbers; create sequence visit_numbers")
     create_accounts()
     create_ballots()
+    create_spent_codes()
     create_campaigns()
     create_files()
     create_imports()
@@ -573,6 +610,7 @@ def upgrade() -> None:
     create_second_factors()
     create_recovery_codes()
     create_token_batches()
+    create_waiting_ballots()
     create_units()
     create_visits()
     create_ratings()

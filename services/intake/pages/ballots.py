@@ -31,6 +31,7 @@ from shared.web import (
     redirect,
     render_page,
 )
+from shared.web.app_state import app_state
 from shared.web.forms import Input
 
 router = Router(prefix="/s", include_in_schema=False)
@@ -84,11 +85,16 @@ async def _open(
     tx: Transaction,
     code: str,
 ) -> QuestionnaireSession:
-    """Return the session of a code. Raises Rejected (404, 409, 410), TooManyRequests."""
+    """Return the session of a code. Raises Rejected (404, 409, 410), TooManyRequests.
+
+    Only codes that cannot be opened count against the limit: many people in one hall answer many
+    questions each.
+    """
     limit = RateLimit(f"codes/{client_network(request)}", *CODES_PER_MINUTE)
     await enforce_rate_limit(request, limit)
     device = _device(request, tx)
     opened = await ballots.open_questionnaire(tx, code, device=device)
+    await app_state(request).limiter.undo_hit(limit.key)
     session = _new_session(opened, code, device)
     return await _with_draft(tx, session)
 
@@ -344,7 +350,9 @@ async def _cast(
     limiter: Limiter,
     session: QuestionnaireSession,
 ) -> Response:
-    wait_seconds = await ballots.place_wait_seconds(tx, limiter, session.code)
+    wait_seconds = await ballots.place_wait_seconds(
+        tx, limiter, session.code, network=client_network(request)
+    )
     if wait_seconds:
         return _wait_page(request, wait_seconds)
     try:
@@ -364,5 +372,5 @@ async def _cast(
 
 def _wait_page(request: Request, wait_seconds: int) -> Response:
     minutes = -(-wait_seconds // 60)
-    sentence = f"此处填写的人较多，请 {minutes} 分钟后再提交，已填的答案会保留。"
+    sentence = f"同一网络一分钟只收一份问卷，请 {minutes} 分钟后再提交，已填的答案会保留。"
     return _message(request, 429, "请稍后再试", sentence)

@@ -9,7 +9,7 @@ from uuid import UUID
 from shared.storage.transaction import Transaction
 
 LIST_MAX: Final = 500
-_BATCH_COLUMNS: Final = 'id, campaign_id, instrument, "group", point, use, closes_on'
+_BATCH_COLUMNS: Final = 'id, campaign_id, instrument, "group", unit_id, use, closes_on'
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,9 @@ class TokenBatch:
     campaign_id: str
     instrument: str
     group: str
-    point: str | None
+    unit_id: str | None
     use: str
-    closes_on: date | None
+    closes_on: date
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,25 +33,44 @@ class BatchUsage:
     campaign_id: str
     instrument: str
     group: str
-    point: str | None
+    unit_id: str | None
     use: str
     issued: int
     issued_at: datetime
-    closes_on: date | None
+    closes_on: date
     flooded_at: datetime | None
     cast: int
 
 
 @dataclass(frozen=True, slots=True)
-class PackedBallot:
-    """A ballot as it is stored; see `shared.appraisal.ballots` for `answers`."""
+class WaitingBallot:
+    """A ballot that waits for its release; see `shared.appraisal.ballots` for `answers`."""
+
+    id: UUID
+    campaign_id: str
+    batch_id: UUID
+    answers: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedRow:
+    """A ballot as it is stored after its release."""
 
     campaign_id: str
     id: UUID
     batch_id: UUID
     answers: bytes
-    receipt: bytes
-    cast_hour: datetime
+    released_hour: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingGroup:
+    """A group with waiting ballots. `closed`: none of its codes can be used any more."""
+
+    campaign_id: str
+    instrument: str
+    group: str
+    closed: bool
 
 
 async def add_batch(
@@ -65,7 +84,7 @@ async def add_batch(
     await tx.run(
         """
         with batch as (
-          insert into token_batches (id, campaign_id, instrument, "group", point, use, closes_on,
+          insert into token_batches (id, campaign_id, instrument, "group", unit_id, use, closes_on,
                                      issued, issued_at, issued_by)
           values ($1, $2, $3, $4, $5, $6, $7, cardinality($8::bytea[]), $9, $10)
         )
@@ -88,8 +107,8 @@ async def extend_batch(
     """Add `count` imported ballots to the register of issuance."""
     await tx.run(
         """
-        insert into token_batches as b (id, campaign_id, instrument, "group", point, use, closes_on,
-                                        issued, issued_at, issued_by)
+        insert into token_batches as b (id, campaign_id, instrument, "group", unit_id, use,
+                                        closes_on, issued, issued_at, issued_by)
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
         on conflict (id) do update set issued = b.issued + excluded.issued
         """,
@@ -110,18 +129,25 @@ async def batch_of(tx: Transaction, token_hash: bytes) -> TokenBatch | None:
     return TokenBatch(**record) if record else None
 
 
-async def cast(tx: Transaction, ballot: PackedBallot) -> bool:
-    """Spend a code and store its ballot in one statement; return False if the code was spent.
+async def spend(
+    tx: Transaction,
+    campaign_id: str,
+    spent_id: UUID,
+    receipt: bytes,
+) -> bool:
+    """Spend a code; return False if it was spent.
 
-    The ballot's id is derived from the code, so a concurrent second ballot conflicts on the primary
-    key and waits for the first to commit.
+    The id is derived from the code, so a concurrent second use conflicts on the primary key and
+    waits for the first to commit.
     """
     inserted = await tx.fetchval(
         """
-        insert into ballots (campaign_id, id, batch_id, answers, receipt, cast_hour)
-        values ($1, $2, $3, $4, $5, $6) on conflict (campaign_id, id) do nothing returning 1
+        insert into spent_codes (campaign_id, id, receipt) values ($1, $2, $3)
+        on conflict (campaign_id, id) do nothing returning 1
         """,
-        *astuple(ballot),
+        campaign_id,
+        spent_id,
+        receipt,
     )
     return inserted is not None
 
@@ -129,15 +155,68 @@ async def cast(tx: Transaction, ballot: PackedBallot) -> bool:
 async def receipt(
     tx: Transaction,
     campaign_id: str,
-    ballot_id: UUID,
+    spent_id: UUID,
 ) -> bytes | None:
     """Return the receipt that identifies the first submission, or None if the code is not spent."""
     found: bytes | None = await tx.fetchval(
-        "select receipt from ballots where campaign_id = $1 and id = $2",
+        "select receipt from spent_codes where campaign_id = $1 and id = $2",
         campaign_id,
-        ballot_id,
+        spent_id,
     )
     return found
+
+
+async def add_waiting(tx: Transaction, ballots: Sequence[WaitingBallot]) -> None:
+    """Store ballots until their release."""
+    columns = ("id", "campaign_id", "batch_id", "answers")
+    await tx.copy("waiting_ballots", columns, [astuple(ballot) for ballot in ballots])
+
+
+async def waiting_groups(tx: Transaction, today: date) -> list[WaitingGroup]:
+    """Return the groups with waiting ballots."""
+    records = await tx.fetch(
+        """
+        select campaign_id, instrument, "group",
+               bool_and(closes_on < $1) as closed
+        from token_batches
+        where id in (select batch_id from waiting_ballots)
+        group by campaign_id, instrument, "group" order by 1, 2, 3
+        """,
+        today,
+    )
+    return [WaitingGroup(**record) for record in records]
+
+
+async def lock_waiting(
+    tx: Transaction,
+    group: WaitingGroup,
+    limit: int,
+) -> list[WaitingBallot]:
+    """Lock and return up to `limit` waiting ballots of a group, in a random order."""
+    records = await tx.fetch(
+        """
+        select w.id, w.campaign_id, w.batch_id, w.answers
+        from waiting_ballots w join token_batches b on b.id = w.batch_id
+        where b.campaign_id = $1 and b.instrument = $2 and b."group" = $3
+        order by w.id limit $4 for update of w skip locked
+        """,
+        group.campaign_id,
+        group.instrument,
+        group.group,
+        limit,
+    )
+    return [WaitingBallot(**record) for record in records]
+
+
+async def release(
+    tx: Transaction,
+    ballots: Sequence[ReleasedRow],
+    waiting_ids: Sequence[UUID],
+) -> None:
+    """Store ballots in this order and delete the rows in which they waited."""
+    columns = ("campaign_id", "id", "batch_id", "answers", "released_hour")
+    await tx.copy("ballots", columns, [astuple(ballot) for ballot in ballots])
+    await tx.run("delete from waiting_ballots where id = any($1::uuid[])", list(waiting_ids))
 
 
 async def mark_flooded(tx: Transaction, batch_id: UUID) -> bool:
@@ -154,10 +233,11 @@ async def list_batches(tx: Transaction, campaign_id: str | None) -> list[BatchUs
     """Return the register of issuance, newest first."""
     records = await tx.fetch(
         """
-        select b.id, b.campaign_id, b.instrument, b."group", b.point, b.use, b.issued, b.issued_at,
-               b.closes_on, b.flooded_at,
+        select b.id, b.campaign_id, b.instrument, b."group", b.unit_id, b.use, b.issued,
+               b.issued_at, b.closes_on, b.flooded_at,
                (select count(*) from ballots
-                where batch_id = b.id and campaign_id = b.campaign_id) as cast
+                where batch_id = b.id and campaign_id = b.campaign_id)
+               + (select count(*) from waiting_ballots where batch_id = b.id) as cast
         from token_batches b where $1::text is null or b.campaign_id = $1
         order by b.issued_at desc, b.id limit $2
         """,
@@ -167,18 +247,15 @@ async def list_batches(tx: Transaction, campaign_id: str | None) -> list[BatchUs
     return [BatchUsage(**record) for record in records]
 
 
-async def add_many(tx: Transaction, ballots: Sequence[PackedBallot]) -> None:
-    """Store the ballots of an import with one COPY."""
-    columns = ("campaign_id", "id", "batch_id", "answers", "receipt", "cast_hour")
-    await tx.copy("ballots", columns, [astuple(ballot) for ballot in ballots])
-
-
 async def count_in_newest_campaign(tx: Transaction) -> int:
     counted: int = await tx.fetchval(
         """
-        select count(*) from ballots where campaign_id = (
+        with newest as (
           select id from campaigns order by year desc, published_at desc, id limit 1
         )
+        select (select count(*) from ballots where campaign_id = (select id from newest))
+               + (select count(*) from waiting_ballots
+                  where campaign_id = (select id from newest))
         """
     )
     return counted

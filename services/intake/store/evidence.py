@@ -7,7 +7,7 @@ from shared.security.evidence import ArchiveFile, Line, json_line, rows_of
 from shared.storage.transaction import Transaction
 
 _BALLOTS: Final = """
-select b.id, t.instrument, t."group", t.point, b.cast_hour, encode(b.answers, 'hex')
+select b.id, t.instrument, t."group", b.released_hour, encode(b.answers, 'hex')
 from ballots b left join token_batches t on t.id = b.batch_id
 where b.campaign_id = {campaign} order by b.id
 """

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from services.scoring.actions.changes import Trigger
 from services.scoring.actions.rescoring import schedule_rescore
-from services.scoring.domain.ballots import check_answers
+from services.scoring.domain.ballots import Ballot, ballots_of, check_answers
 from services.scoring.domain.campaign import Campaign
 from services.scoring.domain.ledger import ScoreSource
 from services.scoring.store import ballots, campaigns
@@ -15,22 +15,19 @@ from shared.appraisal.ballots import (
     Answer,
     answer_of,
     has_duplicate_answers,
-    pack,
     packed_numbers,
 )
 from shared.appraisal.errors import Rejected
-from shared.appraisal.events import BallotSubmitted, Meta
+from shared.appraisal.events import BallotsReleased, Meta
 from shared.foundation import telemetry
 from shared.foundation.grouping import group_by
 from shared.storage.transaction import Transaction
 
-PackedBallots = Mapping[UUID, bytes]
-"""Ballot id → packed answers."""
 GroupCounts = Mapping[tuple[str, str], Mapping[Answer, int]]
 """(instrument, group) → how often each answer was given."""
 
 
-async def count_ballots(tx: Transaction, consumed: Sequence[tuple[BallotSubmitted, Meta]]) -> None:
+async def count_ballots(tx: Transaction, consumed: Sequence[tuple[BallotsReleased, Meta]]) -> None:
     """Store ballots and add their answers to the tallies; a stored ballot changes nothing.
 
     Raises Rejected for a ballot that its campaign does not ask for. The consumer then retries the
@@ -43,25 +40,25 @@ async def count_ballots(tx: Transaction, consumed: Sequence[tuple[BallotSubmitte
     for campaign_id, events in by_campaign.items():
         if campaign_id not in known:
             raise Rejected("答卷所属的评议活动不存在")
-        await _count(tx, known[campaign_id], events, shard)
+        released = [ballot for event in events for ballot in ballots_of(event)]
+        await _count(tx, known[campaign_id], released, shard)
 
 
 async def _count(
     tx: Transaction,
     campaign: Campaign,
-    events: Sequence[BallotSubmitted],
+    released: Sequence[Ballot],
     shard: int,
 ) -> None:
-    packed = {event.ballot_id: pack(event.answers) for event in events}
-    counts = _count_answers(events, packed)
-    _check_duplicates(campaign, events, packed)
+    counts = _count_answers(released)
+    _check_duplicates(campaign, released)
     _check_answers(campaign, counts)
-    new = await ballots.insert_ballots(tx, campaign.id, _rows(campaign, events, packed))
+    new = await ballots.insert_ballots(tx, campaign.id, _rows(campaign, released))
     if new is not None:
-        events = _first_of_each(events, new)
-        counts = _count_answers(events, packed)
-    if events:
-        telemetry.score_inputs.labels(ScoreSource.BALLOT.value).inc(len(events))
+        released = _first_of_each(released, new)
+        counts = _count_answers(released)
+    if released:
+        telemetry.score_inputs.labels(ScoreSource.BALLOT.value).inc(len(released))
         await _add_to_tallies(tx, campaign, counts, shard)
 
 
@@ -78,41 +75,30 @@ async def _add_to_tallies(
     await schedule_rescore(tx, campaign, units, Trigger(ScoreSource.BALLOT), shard=shard)
 
 
-def _rows(
-    campaign: Campaign,
-    events: Sequence[BallotSubmitted],
-    packed: PackedBallots,
-) -> list[NewBallot]:
-    return [_row(campaign, event, packed[event.ballot_id]) for event in events]
+def _rows(campaign: Campaign, released: Sequence[Ballot]) -> list[NewBallot]:
+    return [_row(campaign, ballot) for ballot in released]
 
 
-def _row(
-    campaign: Campaign,
-    event: BallotSubmitted,
-    answers: bytes,
-) -> NewBallot:
+def _row(campaign: Campaign, ballot: Ballot) -> NewBallot:
     return NewBallot(
-        ballot_id=event.ballot_id,
-        response_group_id=campaign.response_group_ids[event.instrument, event.group],
-        point=event.point,
-        answers=answers,
-        cast_at=event.occurred_at,
+        ballot_id=ballot.id,
+        response_group_id=campaign.response_group_ids[ballot.instrument, ballot.group],
+        answers=ballot.answers,
+        released_hour=ballot.released_hour,
     )
 
 
-def _first_of_each(
-    events: Sequence[BallotSubmitted], new: Collection[UUID]
-) -> list[BallotSubmitted]:
-    """Return one event for each new ballot."""
-    by_id = {event.ballot_id: event for event in events if event.ballot_id in new}
+def _first_of_each(released: Sequence[Ballot], new: Collection[UUID]) -> list[Ballot]:
+    """Return one ballot for each new id."""
+    by_id = {ballot.id: ballot for ballot in released if ballot.id in new}
     return list(by_id.values())
 
 
-def _count_answers(events: Sequence[BallotSubmitted], packed: PackedBallots) -> GroupCounts:
+def _count_answers(released: Sequence[Ballot]) -> GroupCounts:
     """Count the answers of each group. The inner loop runs in the interpreter's own C code."""
-    by_group = group_by(events, lambda event: (event.instrument, event.group))
+    by_group = group_by(released, lambda ballot: (ballot.instrument, ballot.group))
     return {
-        group: _count_packed([packed[event.ballot_id] for event in ballots])
+        group: _count_packed([ballot.answers for ballot in ballots])
         for group, ballots in by_group.items()
     }
 
@@ -122,15 +108,11 @@ def _count_packed(packed: Sequence[bytes]) -> dict[Answer, int]:
     return {answer_of(number): count for number, count in numbers.items()}
 
 
-def _check_duplicates(
-    campaign: Campaign,
-    events: Sequence[BallotSubmitted],
-    packed: PackedBallots,
-) -> None:
+def _check_duplicates(campaign: Campaign, released: Sequence[Ballot]) -> None:
     several = {one.key: one.items_with_several_answers for one in campaign.scheme.questionnaires}
-    for event in events:
-        numbers = packed_numbers(packed[event.ballot_id])
-        if has_duplicate_answers(numbers, several.get(event.instrument, frozenset())):
+    for ballot in released:
+        numbers = packed_numbers(ballot.answers)
+        if has_duplicate_answers(numbers, several.get(ballot.instrument, frozenset())):
             raise Rejected("答卷对同一单位的同一题目答了不止一次")
 
 

@@ -1,10 +1,39 @@
-"""Which ballots belong to a campaign."""
+"""Ballots as they are counted, and which ballots belong to a campaign."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
 
-from shared.appraisal.ballots import FOREIGN_ANSWER, Answer
+from shared.appraisal.ballots import FOREIGN_ANSWER, Answer, pack
 from shared.appraisal.errors import Rejected
+from shared.appraisal.events import BallotsReleased
 from shared.appraisal.schemes import Scheme
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """One ballot of a release. `answers`: packed (`shared.appraisal.ballots.pack`)."""
+
+    id: UUID
+    instrument: str
+    group: str
+    answers: bytes
+    released_hour: datetime
+
+
+def ballots_of(event: BallotsReleased) -> list[Ballot]:
+    """Return the ballots of a release. Raises Rejected for numbers that no campaign has."""
+    return [
+        Ballot(
+            id=ballot.ballot_id,
+            instrument=event.instrument,
+            group=event.group,
+            answers=pack(ballot.answers),
+            released_hour=event.occurred_at,
+        )
+        for ballot in event.ballots
+    ]
 
 
 def check_answers(

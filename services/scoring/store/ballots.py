@@ -11,9 +11,9 @@ from shared.storage.transaction import Transaction
 
 _INSERT_BALLOTS = """
 with inserted as (
-  insert into ballots (campaign_id, ballot_id, response_group_id, point, answers, cast_at)
+  insert into ballots (campaign_id, ballot_id, response_group_id, answers, released_hour)
   select $1, b.* from
-    unnest($2::uuid[], $3::int[], $4::text[], $5::bytea[], $6::timestamptz[]) as b
+    unnest($2::uuid[], $3::int[], $4::bytea[], $5::timestamptz[]) as b
   on conflict do nothing returning ballot_id
 )
 select case when count(*) = cardinality($2::uuid[]) then null
@@ -42,9 +42,8 @@ class NewBallot(NamedTuple):
 
     ballot_id: UUID
     response_group_id: int
-    point: str | None
     answers: bytes
-    cast_at: datetime
+    released_hour: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ MANUAL_LINES: Final = SealedStream(
 """Ledger lines that a person entered: no event of another service brings them."""
 
 _BALLOTS: Final = """
-select b.ballot_id, g.instrument, g.group_key, b.point, b.cast_at, encode(b.answers, 'hex')
+select b.ballot_id, g.instrument, g.group_key, b.released_hour, encode(b.answers, 'hex')
 from ballots b left join response_groups g on g.id = b.response_group_id
 where b.campaign_id = {campaign} order by b.ballot_id
 """

@@ -7,7 +7,7 @@ the next version in its name. No event carries a person's name, contact data or 
 CloudEvents 1.0 in binary mode (`shared.messaging.envelope`).
 """
 
-from shared.appraisal.events.ballots import BallotSubmitted
+from shared.appraisal.events.ballots import BallotsReleased, ReleasedBallot
 from shared.appraisal.events.base import Event, Instant, Meta
 from shared.appraisal.events.campaigns import CampaignPublished, UnitEntry
 from shared.appraisal.events.cases import (
@@ -69,7 +69,7 @@ __all__ = [
     "OWNERS",
     "SHARED_TOPICS",
     "TOPICS",
-    "BallotSubmitted",
+    "BallotsReleased",
     "CampaignPublished",
     "CaseAccepted",
     "CaseAssigned",
@@ -103,6 +103,7 @@ __all__ = [
     "ObligationFulfilled",
     "ObligationLapsed",
     "ObligationWarned",
+    "ReleasedBallot",
     "ResendRequested",
     "ScoreChanged",
     "UnitEntry",

@@ -17,6 +17,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     name: ClassVar[str] = ""
     single_event: ClassVar[bool] = False
     """The aggregate only ever has this one event: its version is 1 and no order is kept."""
+    traced: ClassVar[bool] = True
+    """Whether the event continues the trace of the request or job that published it."""
 
     occurred_at: Instant
 

@@ -1,14 +1,15 @@
 """Import ballots."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
-from services.intake.actions.ballots import ballot_submitted, packed_ballot
+from services.intake.actions.ballots import default_closing_day, waiting_ballot
 from services.intake.actions.imports.rows import ImportJob, RejectedRow
-from services.intake.domain.ballots import check_answers, hashed_id, hour_of
+from services.intake.domain.ballots import check_answers, hashed_id
 from services.intake.store import ballots as store
 from services.intake.store import campaigns
-from services.intake.store.ballots import PackedBallot, TokenBatch
+from services.intake.store.ballots import TokenBatch, WaitingBallot
 from services.intake.store.campaigns import KnownCampaign
 from shared.appraisal.ballots import Answer
 from shared.appraisal.errors import Rejected
@@ -17,13 +18,12 @@ from shared.appraisal.schemes import Questionnaire
 from shared.foundation import telemetry
 from shared.storage.transaction import Transaction
 
-BatchKey = tuple[str, str, str | None]
-"""(instrument, group, point): imported ballots with the same key share a batch."""
+BatchKey = tuple[str, str]
+"""(instrument, group): imported ballots with the same key share a batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class _ValidRow:
-    row: MappedRow
     batch_key: BatchKey
     answers: list[Answer]
 
@@ -42,7 +42,7 @@ async def import_ballots(
         except Rejected as error:
             rejected.append((row, error))
     if not job.dry_run:
-        await _store_ballots(tx, job, valid)
+        await _store_ballots(tx, job, campaign, valid)
     return rejected
 
 
@@ -51,9 +51,8 @@ def _valid_row(row: MappedRow, campaign: KnownCampaign) -> _ValidRow:
     group = row.text("group") or questionnaire.groups[0].key
     if questionnaire.group(group) is None:
         raise Rejected("问卷没有这个评议主体", status=422, field="group")
-    key = (questionnaire.key, group, row.text("point") or None)
     answers = _answers(row, campaign, questionnaire)
-    return _ValidRow(row, key, answers)
+    return _ValidRow((questionnaire.key, group), answers)
 
 
 def _questionnaire(row: MappedRow, campaign: KnownCampaign) -> Questionnaire:
@@ -89,52 +88,41 @@ def _option_nos(campaign: KnownCampaign) -> dict[str, int]:
 async def _store_ballots(
     tx: Transaction,
     job: ImportJob,
+    campaign: KnownCampaign,
     valid: Sequence[_ValidRow],
 ) -> None:
-    """Store the ballots with one COPY and enter each batch into the register of issuance."""
-    ballots: list[PackedBallot] = []
+    """Store the ballots until their release, and enter each batch into the register of issuance."""
+    closes_on = default_closing_day(tx, campaign)
+    ballots: list[WaitingBallot] = []
     for key, rows in _by_batch(valid).items():
-        batch = _batch(job, key)
+        batch = _batch(job, key, closes_on)
         await store.extend_batch(tx, batch, len(rows), by=job.by.id)
-        ballots += _publish_ballots(tx, job, batch, rows)
-    await store.add_many(tx, ballots)
+        ballots += [waiting_ballot(batch, row.answers) for row in rows]
+    await store.add_waiting(tx, ballots)
     telemetry.ballot_submits.labels("accepted").inc(len(ballots))
 
 
 def _by_batch(valid: Sequence[_ValidRow]) -> dict[BatchKey, list[_ValidRow]]:
     """Return the rows by batch, in one order, so that two imports never wait for each other."""
     keys = {row.batch_key for row in valid}
-    rows: dict[BatchKey, list[_ValidRow]] = {key: [] for key in sorted(keys, key=str)}
+    rows: dict[BatchKey, list[_ValidRow]] = {key: [] for key in sorted(keys)}
     for row in valid:
         rows[row.batch_key].append(row)
     return rows
 
 
-def _batch(job: ImportJob, key: BatchKey) -> TokenBatch:
-    instrument, group, point = key
+def _batch(
+    job: ImportJob,
+    key: BatchKey,
+    closes_on: date,
+) -> TokenBatch:
+    instrument, group = key
     return TokenBatch(
         id=hashed_id(job.id_source(key)),
         campaign_id=job.campaign_id,
         instrument=instrument,
         group=group,
-        point=point,
-        use="one_use",
-        closes_on=None,
+        unit_id=None,
+        use="paper",
+        closes_on=closes_on,
     )
-
-
-def _publish_ballots(
-    tx: Transaction,
-    job: ImportJob,
-    batch: TokenBatch,
-    rows: Iterable[_ValidRow],
-) -> list[PackedBallot]:
-    ballots: list[PackedBallot] = []
-    for valid in rows:
-        ballot_id = hashed_id(job.id_source(valid.row.id))
-        cast_at = valid.row.instant("cast_at") or tx.now
-        hour = hour_of(cast_at)
-        ballot = packed_ballot(batch, ballot_id, valid.answers, receipt=b"", hour=hour)
-        ballots.append(ballot)
-        tx.publish(ballot_submitted(batch, ballot_id, valid.answers, hour=hour))
-    return ballots
