@@ -12,7 +12,8 @@ LABEL org.opencontainers.image.title="fengping" org.opencontainers.image.license
 # The command `fengping`, for those who come into a running container.
 RUN groupadd --gid 10001 fengping && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin fengping \
  && install -d -o fengping -g fengping /data \
- && install -d -m 700 -o fengping -g fengping /keys/intake /keys/casework /keys/scoring /keys/notify \
+ && install -d -m 700 -o fengping -g fengping /keys/intake /keys/casework /keys/scoring /keys/notify /keys/admin \
+ && install -d -m 750 -o fengping -g fengping /keys/broker /keys/monitor && install -d -m 755 -o fengping -g fengping /keys/authorities \
  && printf '%s\n' '#!/bin/sh' 'exec python -m services.cli "$@"' > /usr/local/bin/fengping && chmod 755 /usr/local/bin/fengping
 COPY --from=build /opt/fengping /opt/fengping
 WORKDIR /srv/fengping

@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from services.cli.installation import share_admin_password
 from shared.embedded import Stack
 from shared.foundation import tracing
 from shared.foundation.clock import SET_VIRTUAL_CLOCK, VIRTUAL_CLOCK_DDL, real_now
@@ -86,18 +87,21 @@ def keys_folder(data: Path) -> Path:
 def settings_for(servers: Stack, database_url: str, folder: Path) -> Settings:
     """Return settings for this database, with topics of their own."""
     number = next(_numbers)
-    return Settings(
+    made = Settings(
         environment="test",
         second_factor="waived",
         database_url=database_url,
         redis_url=f"{servers.redis_url.rsplit('/', 1)[0]}/{number % 16}",
         kafka_servers=",".join(servers.kafka_servers),
+        kafka_security_protocol="SASL_PLAINTEXT",
         topic_prefix=f"t{os.getpid()}-{number}.",
         topic_partitions=3,
         ballot_release_min=1,
         data_folder=folder,
         keys_folder=keys_folder(servers.data),
     )
+    share_admin_password(servers, made)
+    return made
 
 
 @pytest.fixture

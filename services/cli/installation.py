@@ -8,11 +8,13 @@ import asyncpg
 
 from shared.embedded import Stack
 from shared.foundation.clock import VIRTUAL_CLOCK_DDL, real_now
+from shared.foundation.private_files import create_private
 from shared.foundation.settings import Settings
-from shared.messaging import create_topics
+from shared.messaging import prepare_kafka
 from shared.messaging.event_keys import KeyFolders
+from shared.messaging.kafka_access import ADMIN
 from shared.runtime.service import Service
-from shared.security.service_keys import registered_keys, service_keys
+from shared.security.service_keys import KAFKA, registered_keys, service_keys
 from shared.storage.connections import Database
 from shared.storage.migrations import migrate
 from shared.storage.schema import SERVICES
@@ -29,16 +31,25 @@ def embedded_settings(
     environment = "demo" if demo else os.environ.get("FENGPING_ENVIRONMENT", "production")
     required = os.environ.get("FENGPING_SECOND_FACTOR", "required")
     second_factor = "waived" if demo else required
-    return Settings(
+    settings = Settings(
         environment=environment,  # type: ignore[arg-type]
         second_factor=second_factor,  # type: ignore[arg-type]
         database_url=stack.postgres_url,
         redis_url=stack.redis_url,
         kafka_servers=",".join(stack.kafka_servers),
+        kafka_security_protocol="SASL_PLAINTEXT",
         data_folder=stack.data,
         host=host,
         port=port,
     )
+    share_admin_password(stack, settings)
+    return settings
+
+
+def share_admin_password(stack: Stack, settings: Settings) -> None:
+    """Put the password of the embedded Kafka's administrator where the settings look for it."""
+    path = settings.keys_of(ADMIN) / KAFKA.file
+    create_private(path, stack.kafka_admin_password + "\n")
 
 
 def installed_settings(data: Path) -> Settings:
@@ -68,7 +79,7 @@ async def prepare(settings: Settings, *, demo: bool) -> None:
             await connection.close()
     await migrate(settings.database_url)
     await create_missing_keys(settings)
-    await create_topics(settings)
+    await prepare_kafka(settings)
 
 
 async def create_missing_keys(settings: Settings) -> list[str]:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from services.cli.server import check_port, running, stop_event
 from shared.embedded import Stack
 from shared.foundation import telemetry
 from shared.foundation.settings import Settings
-from shared.foundation.telemetry import log
+from shared.foundation.telemetry import log, log_failure
+from shared.messaging import prepare_kafka
 
 OnProgress = Callable[[str, int, int], None]
 """Receives a step, the parts done and the parts in total."""
@@ -41,7 +43,8 @@ async def up(
         settings = embedded_settings(stack, host=host, port=port, demo=demo)
         installation = await _prepare(settings, data, demo=demo, on_progress=on_progress)
         await exits.enter_async_context(running(settings))
-        tasks = [asyncio.create_task(stack.supervise())]
+        supervising = stack.supervise(after_restart=partial(prepare_again, settings))
+        tasks = [asyncio.create_task(supervising)]
         on_ready(settings, installation)
         if installation:
             playing = contain(run_demo(settings, installation))
@@ -61,6 +64,16 @@ async def _prepare(
     installation = await prepare_demo(settings, demo_password(data)) if demo else None
     on_progress(PREPARING, 1, 1)
     return installation
+
+
+async def prepare_again(settings: Settings, server: str) -> None:
+    """Give a broker that came back without its disk users, rules and topics again."""
+    if not server.startswith("kafka"):
+        return
+    try:
+        await prepare_kafka(settings)
+    except Exception as error:
+        log_failure("Kafka not prepared after its restart", error)
 
 
 async def contain(demo: Awaitable[None]) -> None:

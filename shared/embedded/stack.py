@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import threading
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -33,6 +33,10 @@ def no_progress(
     total: int,
 ) -> None:
     """Ignore the progress."""
+
+
+async def do_nothing(_: str) -> None:
+    """Ignore the restart of a server."""
 
 
 class Stack:
@@ -109,6 +113,11 @@ class Stack:
         return [broker.server for broker in self.brokers]
 
     @property
+    def kafka_admin_password(self) -> str:
+        """The password of the administrator of Kafka, `fengping-admin`."""
+        return str(read(self._secrets_file)["kafka_admin_password"])
+
+    @property
     def servers(self) -> list[ServerProcess]:
         """The servers that this stack starts."""
         if not self._brokers:
@@ -157,9 +166,14 @@ class Stack:
             self._kill_all()
             self._unlock_folder()
 
-    async def supervise(self, on_restart: Callable[[str], None] = lambda name: None) -> None:
-        """Restart servers that crash, until cancelled; `on_restart` receives the name.
+    async def supervise(
+        self,
+        on_restart: Callable[[str], None] = lambda name: None,
+        after_restart: Callable[[str], Awaitable[None]] = do_nothing,
+    ) -> None:
+        """Restart servers that crash, until cancelled.
 
+        `on_restart` receives the name before the restart, `after_restart` when the server is ready.
         Raises SetupError if one cannot be started RESTART_FAILURES_MAX times in a row.
         """
         failures = 0
@@ -171,6 +185,7 @@ class Stack:
                 on_restart(server.name)
                 try:
                     await server.start()
+                    await after_restart(server.name)
                     failures = 0
                 except SetupError:
                     failures += 1
@@ -288,13 +303,23 @@ class Stack:
             superuser_password=passwords["postgres_superuser_password"],
         )
         self._valkey = Valkey(self.data, ports["valkey"], password=passwords["valkey_password"])
-        self._brokers = self._build_brokers(ports, passwords["kafka_cluster_id"])
+        self._brokers = self._build_brokers(ports, passwords)
 
-    def _build_brokers(self, ports: dict[str, int], cluster_id: str) -> tuple[Broker, ...]:
+    def _build_brokers(
+        self,
+        ports: dict[str, int],
+        passwords: dict[str, str],
+    ) -> tuple[Broker, ...]:
         nodes = sorted(int(name.partition("-")[2]) for name in broker_names(ports))
         client_ports = tuple(ports[f"kafka-{node}"] for node in nodes)
         controller_ports = tuple(ports[f"controller-{node}"] for node in nodes)
-        cluster = Cluster(cluster_id, client_ports, controller_ports)
+        cluster = Cluster(
+            passwords["kafka_cluster_id"],
+            client_ports,
+            controller_ports,
+            password=passwords["kafka_password"],
+            admin_password=passwords["kafka_admin_password"],
+        )
         cache = cache_folder(self.data)
         return tuple(Broker(self.data, node, cluster, cache) for node in nodes)
 
@@ -351,7 +376,8 @@ def wanted_kafka_ports(client_ports: Iterable[int], brokers: int) -> dict[str, i
 def new_secrets() -> dict[str, str]:
     """Return the passwords of one data folder, and the id of its Kafka cluster."""
     names = ("postgres_password", "postgres_superuser_password", "valkey_password")
-    passwords = {name: secrets.token_hex(24) for name in names}
+    kafka = ("kafka_password", "kafka_admin_password")
+    passwords = {name: secrets.token_hex(24) for name in (*names, *kafka)}
     return passwords | {"kafka_cluster_id": new_cluster_id()}
 
 

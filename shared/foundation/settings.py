@@ -30,9 +30,11 @@ class Settings(BaseSettings):
     """Comma-separated `host:port`."""
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     kafka_sasl_mechanism: Literal["SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
-    kafka_username: str | None = None
-    kafka_password: str | None = Field(None, repr=False)
+    kafka_user_prefix: str = "fengping-"
+    """Each service is the user of this prefix and its name; its password is in the file `kafka` of
+    its folder of keys."""
     kafka_ca_file: Path | None = None
+    """The authority that signed the brokers' certificates."""
     topic_prefix: str = Field("", pattern=r"^([a-z0-9-]+\.)?$")
     """Prefix (`name.`) of every topic and group, for several installations on one cluster."""
     topic_partitions: int = Field(6, ge=1)

@@ -2,6 +2,7 @@
 
 from shared.messaging.bus import Bus
 from shared.messaging.handlers import Handlers
-from shared.messaging.topics import TopicMismatch, create_topics
+from shared.messaging.provisioning import prepare_kafka
+from shared.messaging.topics import TopicMismatch
 
-__all__ = ["Bus", "Handlers", "TopicMismatch", "create_topics"]
+__all__ = ["Bus", "Handlers", "TopicMismatch", "prepare_kafka"]

@@ -81,8 +81,8 @@ class Consumer:
             group=self.group,
             stall_seconds=settings.stall_seconds,
         )
-        service = database.schema
-        self.event_verifier = EventVerifier(settings.keys_of(service), service)
+        self._service = database.schema
+        self.event_verifier = EventVerifier(settings.keys_of(self._service), self._service)
         self._settings = settings
         self._handlers = handlers
         self._retry = EventRetry(self.processor)
@@ -123,7 +123,7 @@ class Consumer:
 
     async def _start(self) -> None:
         self.event_verifier.refresh()
-        self._broker = create_broker(self._settings, self.group)
+        self._broker = create_broker(self._settings, self._service, self.group)
         self._subscriber = self._subscribe(self._broker)
         self.progress.restart()
         self.verifier.restart()

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import msgspec
 
-from shared.appraisal.events import OWNERS, SHARED_TOPICS, consumed_topics, owned_topics
+from shared.appraisal.events import OWNERS, SHARED_TOPICS, consumed_topics
 from shared.foundation.private_files import read_private, write_private
+from shared.messaging.kafka_access import written_topics
 from shared.messaging.topics import RETENTION_DAYS
 from shared.storage.schema import SERVICES
 
@@ -102,7 +103,7 @@ class KeyFolders:
         """Write the files of a source that are missing or lack a topic; True for its first key."""
         first = not key_file(self.of(source), source).exists()
         keys = SourceKeys(source, ()) if first else load_source(self.of(source), source)
-        if first or set(published_topics(source)) != _common_topics(keys):
+        if first or set(written_topics(source)) != _common_topics(keys):
             keys = SourceKeys(source, (*keys.keys, _new_key(source, now)))
         self._write(keys)
         return first
@@ -120,16 +121,11 @@ def key_file(folder: Path, source: str) -> Path:
     return folder / f"events-{source}.json"
 
 
-def published_topics(source: str) -> list[str]:
-    """Return the topics that a service publishes: its own and the shared ones."""
-    return sorted({*owned_topics(source), *SHARED_TOPICS})
-
-
 def readable_topics(reader: str, source: str) -> list[str]:
     """Return the topics of `source` whose secrets a reader has: what it signs or consumes."""
     if reader == source:
-        return published_topics(source)
-    return [topic for topic in published_topics(source) if topic in consumed_topics(reader)]
+        return written_topics(source)
+    return [topic for topic in written_topics(source) if topic in consumed_topics(reader)]
 
 
 def may_publish(source: str, topic: str) -> bool:
@@ -178,7 +174,7 @@ def _new_key(source: str, signs_from: datetime) -> EventKey:
 
 
 def _new_secrets(source: str) -> Iterator[tuple[str, bytes]]:
-    for topic in published_topics(source):
+    for topic in written_topics(source):
         yield topic, secrets.token_bytes(SECRET_BYTES)
 
 

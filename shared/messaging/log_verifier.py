@@ -66,7 +66,7 @@ class LogVerifier:
         self._check_topics_exist()
         known = await retry_while_unavailable(self._consumed_checkpoints)
         expected = {tp: checkpoint for tp, checkpoint in known.items() if tp in assigned}
-        for tp in await lost_partitions(self._settings, expected):
+        for tp in await lost_partitions(self._settings, self._database.schema, expected):
             await self._rewind(tp)
 
     async def _rewind(self, tp: TopicPartition) -> None:

@@ -16,7 +16,9 @@ FETCH_BYTES_MAX = 65_536
 
 
 async def lost_partitions(
-    settings: Settings, expected: Mapping[TopicPartition, LogCheckpoint]
+    settings: Settings,
+    service: str,
+    expected: Mapping[TopicPartition, LogCheckpoint],
 ) -> list[TopicPartition]:
     """Return the partitions whose log does not hold the record of their checkpoint.
 
@@ -24,7 +26,7 @@ async def lost_partitions(
     """
     if not expected:
         return []
-    consumer = _create_reader(settings)
+    consumer = _create_reader(settings, service)
     try:
         async with asyncio.timeout(LOG_TIMEOUT_SECONDS):
             await consumer.start()
@@ -33,9 +35,9 @@ async def lost_partitions(
         await consumer.stop()
 
 
-def _create_reader(settings: Settings) -> AIOKafkaConsumer:
+def _create_reader(settings: Settings, service: str) -> AIOKafkaConsumer:
     return AIOKafkaConsumer(
-        **client_options(settings),
+        **client_options(settings, service),
         enable_auto_commit=False,
         max_partition_fetch_bytes=FETCH_BYTES_MAX,
         group_id=None,

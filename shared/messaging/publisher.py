@@ -120,7 +120,7 @@ class OutboxPublisher:
 
     def _create_producer(self) -> AIOKafkaProducer:
         return AIOKafkaProducer(
-            **client_options(self._settings),
+            **client_options(self._settings, self._service),
             acks="all",
             enable_idempotence=True,
             linger_ms=0,

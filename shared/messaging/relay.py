@@ -32,7 +32,7 @@ from shared.messaging.publisher import OutboxPublisher
 from shared.messaging.shards import ShardOwner
 from shared.messaging.store import outbox
 from shared.messaging.store.outbox import Acknowledged, Backlog, OutboxRow
-from shared.messaging.topics import create_topics
+from shared.messaging.topics import create_own_topics
 from shared.storage.connections import Database
 from shared.storage.errors import is_unavailable
 
@@ -115,7 +115,7 @@ class Relay:
         self._checked_at = float("-inf")
         await self._shards.wait_for_shards()
         # A broker that lost its disk has lost its topics too.
-        await create_topics(self._settings)
+        await create_own_topics(self._settings, self.service)
         while True:
             if monotonic_seconds() - self._checked_at > LOG_CHECK_SECONDS:
                 await self._shards.acquire()
@@ -165,7 +165,7 @@ class Relay:
         """Republish what the broker lost: logs must hold the last acknowledged records."""
         prefix = self._settings.topic_prefix
         expected = await outbox.published_checkpoints(self._shards.connection, prefix)
-        for tp in await lost_partitions(self._settings, expected):
+        for tp in await lost_partitions(self._settings, self.service, expected):
             await self._republish(tp)
         self._checked_at = monotonic_seconds()
 

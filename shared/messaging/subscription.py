@@ -21,10 +21,14 @@ SASL_MECHANISMS = {"SCRAM-SHA-256": SASLScram256, "SCRAM-SHA-512": SASLScram512}
 SASL_OPTIONS = ("sasl_mechanism", "sasl_plain_username", "sasl_plain_password")
 
 
-def create_broker(settings: Settings, group: str) -> KafkaBroker:
+def create_broker(
+    settings: Settings,
+    service: str,
+    group: str,
+) -> KafkaBroker:
     """Return the broker of a consumer group; it connects when it is started."""
     return KafkaBroker(
-        **_broker_options(settings),
+        **_broker_options(settings, service),
         enable_idempotence=True,
         acks="all",
         allow_auto_create_topics=False,
@@ -70,24 +74,23 @@ def subscribe(
     return subscriber
 
 
-def _broker_options(settings: Settings) -> dict[str, Any]:
+def _broker_options(settings: Settings, service: str) -> dict[str, Any]:
     """Return the client options in FastStream's form, with its security object."""
-    options = client_options(settings)
+    options = client_options(settings, service)
     protocol = options.pop("security_protocol")
     if protocol == "PLAINTEXT":
         return options
-    for name in SASL_OPTIONS:
-        options.pop(name, None)
+    sasl = {name: options.pop(name, None) for name in SASL_OPTIONS}
     tls = {"ssl_context": options.pop("ssl_context", None), "use_ssl": "SSL" in protocol.split("_")}
-    security = _sasl(settings, tls) if protocol.startswith("SASL") else BaseSecurity(**tls)
+    security = _sasl(sasl, tls) if protocol.startswith("SASL") else BaseSecurity(**tls)
     return {**options, "security": security}
 
 
-def _sasl(settings: Settings, tls: dict[str, Any]) -> BaseSecurity:
-    mechanism = SASL_MECHANISMS[settings.kafka_sasl_mechanism]
+def _sasl(sasl: dict[str, Any], tls: dict[str, Any]) -> BaseSecurity:
+    mechanism = SASL_MECHANISMS[sasl["sasl_mechanism"]]
     return mechanism(
-        username=settings.kafka_username or "",
-        password=settings.kafka_password or "",
+        username=sasl["sasl_plain_username"],
+        password=sasl["sasl_plain_password"],
         **tls,
     )
 

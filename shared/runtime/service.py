@@ -23,6 +23,7 @@ from shared.foundation.clock import monotonic_seconds
 from shared.foundation.settings import Settings
 from shared.foundation.telemetry import log
 from shared.messaging import Bus, Handlers
+from shared.messaging.topics import check_security
 from shared.runtime.jobs import JobRunner, Jobs
 from shared.runtime.request_telemetry import RequestTelemetry
 from shared.security import audit
@@ -238,6 +239,7 @@ class Service:
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         await self._wait_for_database()
         await self._check_database()
+        check_security(self.settings)
         self.bus.start()
         if self.run_jobs:
             self.runner.start()

@@ -54,7 +54,8 @@ def _new_password(_: str) -> str:
 VAULT: Final = KeyKind("vault", "keyring.json", _new_ring)
 SIGNING: Final = KeyKind("signing", "signing.json", _new_signing_keys)
 DATABASE: Final = KeyKind("database", "database", _new_password, checked=False)
-KINDS: Final = (VAULT, SIGNING, DATABASE)
+KAFKA: Final = KeyKind("kafka", "kafka", _new_password, checked=False)
+KINDS: Final = (VAULT, SIGNING, DATABASE, KAFKA)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,9 @@ from shared.appraisal.labels import Role
 from shared.appraisal.schemes import load_scheme
 from shared.foundation import telemetry
 from shared.foundation.settings import Settings
-from shared.messaging import Bus, Handlers, create_topics
+from shared.messaging import Bus, Handlers, prepare_kafka
 from shared.messaging.envelope import write_headers
+from shared.messaging.kafka_access import ADMIN
 from shared.messaging.topics import client_options
 from shared.runtime.service import tune_gc
 from shared.security.policies import Account
@@ -61,7 +62,7 @@ def ballot(rng: Random) -> BallotsReleased:
 async def filled(world: World, count: int, *, template: str | None = None) -> Settings:
     """Return an installation whose topic holds `count` ballots, as the relay sends them."""
     settings = await world.installation(template=template)
-    await create_topics(settings)
+    await prepare_kafka(settings)
     rng = Random(2026)
     async with producing(settings) as producer:
         for start in range(0, count, 2_000):
@@ -77,7 +78,7 @@ async def filled(world: World, count: int, *, template: str | None = None) -> Se
 @asynccontextmanager
 async def producing(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
     producer = AIOKafkaProducer(
-        **client_options(settings), acks="all", linger_ms=2, max_batch_size=262_144
+        **client_options(settings, ADMIN), acks="all", linger_ms=2, max_batch_size=262_144
     )
     await producer.start()
     try:
@@ -162,7 +163,7 @@ async def bare(settings: Settings, total: int, batch: int = 500) -> float:
     await connection.execute(BARE_TABLE)
     consumer = AIOKafkaConsumer(
         settings.topic_prefix + "ballots",
-        **client_options(settings),
+        **client_options(settings, ADMIN),
         group_id=f"bare-{uuid4()}",
         enable_auto_commit=False,
         auto_offset_reset="earliest",

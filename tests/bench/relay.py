@@ -8,7 +8,7 @@ import time
 from uuid import uuid4
 
 from shared.appraisal.events import ComplaintRated
-from shared.messaging import Bus, Handlers, create_topics
+from shared.messaging import Bus, Handlers, prepare_kafka
 from shared.messaging.relay import Relay
 from tests.bench.world import Figure, World
 
@@ -25,7 +25,7 @@ async def drain(world: World) -> list[Figure]:
     """
     settings = await world.installation()
     database = await world.core(settings, "intake")
-    await create_topics(settings)
+    await prepare_kafka(settings)
     rows = ROWS_QUICK if world.quick else ROWS_FULL
     while rows > 0:
         async with database.transaction() as tx:
@@ -56,7 +56,7 @@ async def wake(world: World) -> list[Figure]:
         await world.core(settings, "intake"),
         await world.core(settings, "casework"),
     )
-    await create_topics(settings)
+    await prepare_kafka(settings)
     arrived: asyncio.Queue[float] = asyncio.Queue()
     on = Handlers()
 

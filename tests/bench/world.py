@@ -107,6 +107,7 @@ class World:
             "FENGPING_DATABASE_URL": settings.database_url,
             "FENGPING_REDIS_URL": settings.redis_url,
             "FENGPING_KAFKA_SERVERS": settings.kafka_servers,
+            "FENGPING_KAFKA_SECURITY_PROTOCOL": settings.kafka_security_protocol,
             "FENGPING_TOPIC_PREFIX": settings.topic_prefix,
             "FENGPING_PORT": str(port),
             "FENGPING_TOPIC_PARTITIONS": str(settings.topic_partitions),

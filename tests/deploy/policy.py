@@ -135,7 +135,9 @@ def _of_mounts(container: Object, volumes: dict[str, Object]) -> Iterator[str]:
 
 
 def _of_keys(workload: Object) -> Iterator[str]:
-    """Each service mounts its own keys and no others; only `migrate` has all."""
+    """Each service mounts its own keys and no others; only `migrate` has all, and Kafka's
+    administrator.
+    """
     name = workload["metadata"]["name"]
     pod = workload["spec"]["template"]["spec"]
     secrets = {
@@ -148,7 +150,7 @@ def _of_keys(workload: Object) -> Iterator[str]:
         for mount in pod["containers"][0]["volumeMounts"]
         if mount["name"] in secrets
     }
-    expected = SERVING if name == "migrate" else (name,)
+    expected = (*SERVING, "admin") if name == "migrate" else (name,)
     if folders != {service: f"fengping-keys-{service}" for service in expected}:
         yield f"has the keys of {sorted(folders)}"
     if len(secrets) != len(expected):

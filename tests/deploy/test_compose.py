@@ -28,7 +28,6 @@ SECRETS = {
     "POSTGRES_PASSWORD": "p0",
     "REDIS_PASSWORD": "r0",
     "GRAFANA_PASSWORD": "g0",
-    "KAFKA_CLUSTER_ID": "MkU3OEVBNTcwNTJENDM2Qk",
 }
 
 
@@ -76,6 +75,7 @@ def test_compose_file_is_valid_and_defines_every_service(services):
         "postgres",
         "redis",
         "kafka",
+        "keys",
         "prometheus",
         "alertmanager",
         "grafana",
@@ -148,7 +148,7 @@ def test_images_have_a_version_and_mounted_files_exist(services):
 
 
 def test_containers_are_restricted_as_in_kubernetes(services):
-    for name in (*SERVICES, "migrate"):
+    for name in (*SERVICES, "migrate", "keys"):
         service = services[name]
         assert service["read_only"]
         assert service["cap_drop"] == ["ALL"]
@@ -181,6 +181,43 @@ def test_servers_have_the_settings_of_the_embedded_ones(services):
         assert f"-c {name}={postgres.SETTINGS[name]}" in database
     for name in ("appendonly", "appendfsync", "maxmemory-policy"):
         assert f"--{name} {valkey.SETTINGS[name]}" in cache
+
+
+def mounts(service: dict) -> dict[str, bool]:
+    """Mounted folders of keys, and whether each can be written."""
+    volumes = [each for each in service.get("volumes", []) if each["target"].startswith("/keys/")]
+    return {each["target"].rpartition("/")[2]: not each.get("read_only") for each in volumes}
+
+
+def test_kafka_is_reached_with_tls_and_a_password_that_no_command_line_shows(services):
+    for name in (*SERVICES, "migrate"):
+        given = services[name]["environment"]
+        assert given["FENGPING_KAFKA_SECURITY_PROTOCOL"] == "SASL_SSL"
+        assert given["FENGPING_KAFKA_CA_FILE"] == "/keys/authorities/kafka.crt"
+        assert mounts(services[name])["authorities"] is False
+    command = " ".join(services["kafka"]["command"])
+    assert "server.properties" in command
+    assert "@/keys/broker/users" in command
+    text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    assert "PLAINTEXT" not in text
+    assert "sasl.password" not in text
+
+
+def test_keys_of_the_broker_and_its_administrator_are_mounted_where_they_are_needed(services):
+    holders = {
+        key: {name for name, one in services.items() if key in mounts(one)}
+        for key in ("admin", "broker", "monitor")
+    }
+
+    assert holders == {
+        "admin": {"keys", "migrate"},
+        "broker": {"keys", "kafka"},
+        "monitor": {"keys", "migrate", "kafka-exporter"},
+    }
+    written = {
+        key for name in ("kafka", "kafka-exporter", *SERVICES) for key in mounts(services[name])
+    }
+    assert not any(mounts(services[name]).get(key) for name in SERVICES for key in written)
 
 
 def test_prometheus_scrapes_existing_containers(services):

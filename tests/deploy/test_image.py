@@ -17,6 +17,7 @@ import httpx2
 import pytest
 
 from shared.embedded import Stack
+from shared.foundation.private_files import write_private
 from shared.storage.connections import Database
 from tests.conftest import named, on_server
 from tests.deploy.test_compose import compose
@@ -179,6 +180,7 @@ def on_loopback(
     return {name: here(value) for name, value in environment.items()} | {
         "FENGPING_DATA_FOLDER": str(data),
         "FENGPING_KEYS_FOLDER": str(data / "keys"),
+        "FENGPING_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
         "FENGPING_HOST": "127.0.0.1",
     }
 
@@ -201,6 +203,7 @@ async def image(
     }
     services = compose(**passwords)["services"]
     shared = container(tmp_path, {})
+    write_private(tmp_path / "keys/admin/kafka", servers.kafka_admin_password)
     try:
         migrate, notify = (
             shared | on_loopback(services[one]["environment"], servers, name, tmp_path)

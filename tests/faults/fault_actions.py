@@ -29,6 +29,7 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from shared.appraisal.events import EVENTS, OWNERS, ComplaintRegistered
 from shared.embedded.process import children_of
 from shared.foundation.clock import real_now
+from shared.messaging import prepare_kafka
 from shared.messaging.envelope import write_headers
 from shared.storage.schema import SERVICES
 from shared.storage.transaction import new_id
@@ -264,10 +265,11 @@ async def brokers_away(rig: FaultRig, rng: random.Random, *, seconds: float = 8.
 
 @fault("F7")
 async def brokers_wiped(rig: FaultRig, rng: random.Random, *, seconds: float = 1.0) -> Observation:
-    """Every broker loses its disk: topics, records and offsets are gone. Nobody helps."""
+    """Every broker loses its disk: topics, records, offsets, users and rules are gone."""
     await asyncio.gather(*(broker.wipe() for broker in rig.stack.brokers))
     await asyncio.sleep(seconds)
     await asyncio.gather(*(broker.start() for broker in rig.stack.brokers))
+    await prepare_kafka(rig.settings)  # as `fengping up` does; the wiped brokers know no user
     # The log is new: what the fault rig had forged is gone from it, and stays dead-lettered where it was
     # parked.
     return {}

@@ -24,7 +24,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from services.cli.installation import create_missing_keys
+from services.cli.installation import create_missing_keys, share_admin_password
 from services.simulate.accounts import ADMIN, OFFICE
 from services.simulate.client import Client, id_of
 from services.simulate.errors import RequestRejected
@@ -34,7 +34,7 @@ from shared.appraisal.events import EVENTS, TOPICS
 from shared.embedded import Stack
 from shared.foundation.clock import SET_VIRTUAL_CLOCK, VIRTUAL_CLOCK_DDL, real_now
 from shared.foundation.settings import Settings
-from shared.messaging import create_topics
+from shared.messaging import kafka_access, prepare_kafka
 from shared.messaging.logs import lost_partitions
 from shared.messaging.store.checkpoints import LogCheckpoint
 from shared.messaging.topics import client_options
@@ -145,7 +145,8 @@ class FaultRig:
         await self._set_clock(WEDNESDAY)
         await migrate(self.stack.postgres_url)
         await create_missing_keys(self.settings)
-        await create_topics(self.settings)
+        share_admin_password(self.stack, self.settings)
+        await prepare_kafka(self.settings)
         await self._open_accounts()
 
     async def _open_accounts(self) -> None:
@@ -179,6 +180,7 @@ class FaultRig:
             "FENGPING_DATABASE_URL": self.stack.postgres_url,
             "FENGPING_REDIS_URL": self.stack.redis_url,
             "FENGPING_KAFKA_SERVERS": ",".join(self.stack.kafka_servers),
+            "FENGPING_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
             "FENGPING_TOPIC_PARTITIONS": "3",
             "FENGPING_BALLOT_RELEASE_MIN": "1",
             "FENGPING_DATA_FOLDER": str(self.folder / "data"),
@@ -260,7 +262,7 @@ class FaultRig:
     async def records(self, *topics: str) -> list[ConsumerRecord]:
         """A fresh read of the topics (all) from their beginning to their end."""
         names = [self.settings.topic_prefix + topic for topic in topics or TOPICS]
-        options = client_options(self.settings) | {
+        options = client_options(self.settings, kafka_access.ADMIN) | {
             "auto_offset_reset": "earliest",
             "enable_auto_commit": False,
             "group_id": None,
@@ -282,7 +284,9 @@ class FaultRig:
     async def producer(self) -> AsyncIterator[AIOKafkaProducer]:
         """For records of the rig's own."""
         producer = AIOKafkaProducer(
-            **client_options(self.settings), acks="all", max_request_size=1_000_000
+            **client_options(self.settings, kafka_access.ADMIN),
+            acks="all",
+            max_request_size=1_000_000,
         )
         await producer.start()
         try:
@@ -294,9 +298,13 @@ class FaultRig:
         """Service → records of its topics that it has not taken, and that a wiped log has not got
         again. Raises KafkaError while away.
         """
-        admin = AIOKafkaAdminClient(**client_options(self.settings), request_timeout_ms=5_000)
+        admin = AIOKafkaAdminClient(
+            **client_options(self.settings, kafka_access.ADMIN), request_timeout_ms=5_000
+        )
         consumer = AIOKafkaConsumer(
-            **client_options(self.settings), group_id=None, request_timeout_ms=5_000
+            **client_options(self.settings, kafka_access.ADMIN),
+            group_id=None,
+            request_timeout_ms=5_000,
         )
         checkpoints = await self.rows(
             " union all ".join(
@@ -355,7 +363,7 @@ class FaultRig:
             for m in checkpoints
             if m["log_offset"] >= taken.get(self._place(m), 0)
         }
-        of_another_log = await lost_partitions(self.settings, further)
+        of_another_log = await lost_partitions(self.settings, kafka_access.ADMIN, further)
         return taken | {
             tp: offset + 1 for tp, (offset, _) in further.items() if tp not in of_another_log
         }

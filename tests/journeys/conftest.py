@@ -18,7 +18,7 @@ from services.simulate.timeline import demo_rules
 from services.simulate.units import UNITS
 from shared.foundation.clock import CHINA
 from shared.foundation.settings import Settings
-from shared.messaging import create_topics
+from shared.messaging import prepare_kafka
 from shared.runtime.service import Service
 from shared.storage.connections import Database
 
@@ -104,7 +104,7 @@ async def system(settings: Settings, clock):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     await clock.set(shanghai(3, 9))
-    await create_topics(settings)
+    await prepare_kafka(settings)
     database = Database(settings.database_url, "intake", pool_size=2)
     async with database.transaction() as tx:
         await seed_accounts(

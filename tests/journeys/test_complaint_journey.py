@@ -24,6 +24,8 @@ from services.simulate.client import id_of
 from services.simulate.requests import complaint_body, visit_body
 from services.simulate.units import UNITS_BY_ID
 from shared.appraisal.schemes import Scheme
+from shared.messaging.kafka_access import ADMIN as KAFKA_ADMIN
+from shared.messaging.topics import client_options
 from shared.storage.connections import Database
 from shared.storage.schema import SERVICES
 from tests.journeys.conftest import BEGINS, System, eventually, shanghai
@@ -372,7 +374,7 @@ async def _all_records(system: System) -> bytes:
     """Return every record of every topic of this installation, with its headers."""
     settings = system.settings
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap,
+        **client_options(settings, KAFKA_ADMIN),
         auto_offset_reset="earliest",
         enable_auto_commit=False,
     )

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -14,11 +15,13 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -32,7 +35,8 @@ from shared.embedded import (
     prepare,
     process,
 )
-from shared.embedded.kafka import broker_ids, escaped
+from shared.embedded.kafka import escaped
+from shared.embedded.kafka_probe import broker_ids, visible_brokers
 from shared.embedded.process import ProcessUser
 
 ROOT = Path(__file__).parents[2]
@@ -62,8 +66,19 @@ async def count(stack: Stack) -> int:
         await wire.close()
 
 
+def as_admin(stack: Stack) -> dict[str, Any]:
+    """Options of a Kafka client that may do everything."""
+    return {
+        "bootstrap_servers": stack.kafka_servers,
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_plain_username": "fengping-admin",
+        "sasl_plain_password": stack.kafka_admin_password,
+    }
+
+
 async def create_topic(stack: Stack, name: str, copies: int = 1) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=stack.kafka_servers)
+    admin = AIOKafkaAdminClient(**as_admin(stack))
     await admin.start()
     try:
         await admin.create_topics([NewTopic(name, num_partitions=3, replication_factor=copies)])
@@ -72,7 +87,7 @@ async def create_topic(stack: Stack, name: str, copies: int = 1) -> None:
 
 
 async def send(stack: Stack, topic: str, values: list[bytes]) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=stack.kafka_servers, enable_idempotence=True)
+    producer = AIOKafkaProducer(**as_admin(stack), enable_idempotence=True)
     await producer.start()
     try:
         await asyncio.gather(*[await producer.send(topic, value) for value in values])
@@ -81,9 +96,7 @@ async def send(stack: Stack, topic: str, values: list[bytes]) -> None:
 
 
 async def received(stack: Stack, topic: str, at_least: int) -> list[bytes]:
-    consumer = AIOKafkaConsumer(
-        topic, bootstrap_servers=stack.kafka_servers, auto_offset_reset="earliest"
-    )
+    consumer = AIOKafkaConsumer(topic, **as_admin(stack), auto_offset_reset="earliest")
     await consumer.start()
     found: list[bytes] = []
     try:
@@ -160,6 +173,44 @@ async def test_every_server_requires_its_password(stack: Stack) -> None:
 
 
 @pytest.mark.stack
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"security_protocol": "PLAINTEXT"},
+        {"sasl_plain_password": "guess"},
+        {"sasl_plain_username": "stranger"},
+    ],
+)
+async def test_kafka_refuses_a_client_without_the_right_password(
+    stack: Stack, changed: dict[str, str]
+) -> None:
+    admin = AIOKafkaAdminClient(**as_admin(stack) | changed, request_timeout_ms=2000)
+
+    with pytest.raises(KafkaError):
+        await admin.start()
+
+    await admin.close()
+    assert visible_brokers(stack.brokers[0].port, "broker", "guess") == set()
+
+
+@pytest.mark.stack
+def test_kafka_keeps_its_controller_port_and_files_to_itself(stack: Stack) -> None:
+    """Through an open controller port any local user could give itself every right."""
+    port = json.loads((stack.data / "ports.json").read_text())["controller-1"]
+    metadata = struct.pack(">ihhihi", 14, 3, 1, 1, -1, 0)
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as wire:
+        wire.sendall(metadata)
+        answer = wire.recv(100)
+
+    assert answer == b""
+    folder = stack.brokers[0].folder
+    assert folder.stat().st_mode & 0o077 == 0
+    assert stack.brokers[0].properties.stat().st_mode & 0o777 == 0o600
+    assert not (folder / "users").exists()
+    assert stack.kafka_admin_password not in stack.brokers[0].log.read_text()
+
+
+@pytest.mark.stack
 def test_servers_listen_on_loopback_only(stack: Stack) -> None:
     pids = {server.pid for server in stack.servers}
 
@@ -180,7 +231,7 @@ def sockets_of(pid: int | None) -> list[str]:
 
 @pytest.mark.stack
 async def test_topics_are_not_created_automatically(stack: Stack) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=stack.kafka_servers, request_timeout_ms=1500)
+    producer = AIOKafkaProducer(**as_admin(stack), request_timeout_ms=1500)
     await producer.start()
 
     with pytest.raises(Exception, match="UnknownTopic"):
@@ -303,7 +354,7 @@ async def test_wiped_servers_start_empty(stack: Stack) -> None:
         assert not server.alive
         await server.start()
 
-    admin = AIOKafkaAdminClient(bootstrap_servers=stack.kafka_servers)
+    admin = AIOKafkaAdminClient(**as_admin(stack))
     await admin.start()
     assert "letters" not in await admin.list_topics()
     await admin.close()
@@ -712,7 +763,7 @@ def test_brokers_are_read_from_a_response_with_and_without_racks() -> None:
         + b"\x00\x01r"
     )
 
-    assert broker_ids(b"\x00\x00\x00\x01" + brokers) == {1, 7}
+    assert broker_ids(brokers) == {1, 7}
 
 
 async def test_cluster_id_may_begin_with_a_dash(

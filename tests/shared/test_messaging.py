@@ -14,9 +14,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from shared.appraisal.errors import DependencyMissing
 from shared.appraisal.events import BallotsReleased, ComplaintRated, encode
 from shared.foundation.failpoints import failpoint
-from shared.messaging import Bus, Handlers, create_topics
+from shared.messaging import Bus, Handlers, prepare_kafka
 from shared.messaging.dead_letters import replay
 from shared.messaging.envelope import read, write_headers
+from shared.messaging.kafka_access import ADMIN
 from shared.messaging.publisher import OutboxPublisher
 from shared.messaging.relay import Relay
 from shared.messaging.topics import client_options
@@ -72,7 +73,7 @@ class RecordingConsumer:
 async def world(core):
     """Intake publishes, scoring consumes. `world.run()` runs both."""
     settings, open_schema = core
-    await create_topics(settings)
+    await prepare_kafka(settings)
     publisher_db, consumer_db = await open_schema("intake"), await open_schema("scoring")
     async with consumer_db.transaction() as tx:
         await tx.run(
@@ -124,7 +125,7 @@ async def dlq(database):
 
 async def read_topic(settings, topic):
     """Return all records of a topic, in the order of each partition."""
-    options = client_options(settings) | {
+    options = client_options(settings, ADMIN) | {
         "auto_offset_reset": "earliest",
         "enable_auto_commit": False,
     }
@@ -143,7 +144,7 @@ async def read_topic(settings, topic):
 
 @asynccontextmanager
 async def producer_of(settings):
-    producer = AIOKafkaProducer(**client_options(settings), acks="all")
+    producer = AIOKafkaProducer(**client_options(settings, ADMIN), acks="all")
     await producer.start()
     try:
         yield producer
@@ -279,12 +280,12 @@ async def wipe_topic(settings, topic):
     """Delete and recreate the topic."""
     from aiokafka.admin import AIOKafkaAdminClient
 
-    admin = AIOKafkaAdminClient(**client_options(settings))
+    admin = AIOKafkaAdminClient(**client_options(settings, ADMIN))
     await admin.start()
     await admin.delete_topics([settings.topic_prefix + topic])
     await asyncio.sleep(1)
     await admin.close()
-    await create_topics(settings)
+    await prepare_kafka(settings)
 
 
 # ── the consumer ──────────────────────────────────────────────────────────────────────────────────

@@ -20,6 +20,7 @@ from shared.messaging.batches import read_all
 from shared.messaging.consumer import Consumer
 from shared.messaging.dead_letters import replay
 from shared.messaging.envelope import read
+from shared.messaging.kafka_access import ADMIN
 from shared.messaging.processor import BatchProcessor
 from shared.messaging.progress import ProgressWatch
 from shared.messaging.relay import Relay
@@ -61,7 +62,7 @@ def ballot():
 
 async def committed(settings, group):
     """Return the sum of the offsets that a group has committed."""
-    admin = AIOKafkaAdminClient(**client_options(settings))
+    admin = AIOKafkaAdminClient(**client_options(settings, ADMIN))
     await admin.start()
     try:
         return sum(
@@ -409,7 +410,7 @@ async def _committed_is(settings, count):
 async def _replace_log(settings, records):
     """Recreate the topic with these records; the group keeps its offsets."""
     topic, group = records[0].topic, settings.topic_prefix + "fengping-scoring"
-    admin = AIOKafkaAdminClient(**client_options(settings))
+    admin = AIOKafkaAdminClient(**client_options(settings, ADMIN))
     await admin.start()
     offsets = {
         tp: at
@@ -427,7 +428,9 @@ async def _replace_log(settings, records):
                 headers=list(record.headers),
                 partition=record.partition,
             )
-    member = AIOKafkaConsumer(**client_options(settings), group_id=group, enable_auto_commit=False)
+    member = AIOKafkaConsumer(
+        **client_options(settings, ADMIN), group_id=group, enable_auto_commit=False
+    )
     member.assign(list(offsets))
     await member.start()
     await member.commit(offsets)
@@ -637,7 +640,7 @@ async def test_non_utf8_header_name_blocks_nothing(world, any_header_names, comp
     """aiokafka raises for the whole fetch; events take effect, other records are dead-lettered."""
     complaints, topic = [uuid4() for _ in range(6)], f"{world.settings.topic_prefix}complaints"
     producer = AIOKafkaProducer(
-        **client_options(world.settings), acks="all", compression_type=compression
+        **client_options(world.settings, ADMIN), acks="all", compression_type=compression
     )
     await producer.start()
     batch = producer.create_batch()

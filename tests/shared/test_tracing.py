@@ -8,7 +8,7 @@ import pytest
 
 from shared.appraisal.events import ComplaintRated
 from shared.foundation import tracing
-from shared.messaging import Bus, Handlers, create_topics
+from shared.messaging import Bus, Handlers, prepare_kafka
 from tests.shared.test_unavailable import rating_service
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
@@ -20,7 +20,7 @@ OTHER_TRACEPARENT = "00-11111111111111111111111111111111-2222222222222222-01"
 async def test_one_trace_from_request_through_kafka_to_handler(core, tmp_path, exporter):
     settings, open_schema = core
     await open_schema("intake")
-    await create_topics(settings)
+    await prepare_kafka(settings)
     handled: asyncio.Queue[str | None] = asyncio.Queue()
     on = Handlers()
 

@@ -14,7 +14,7 @@ from shared.appraisal.events import ComplaintRated
 from shared.embedded.machine import choose_port
 from shared.embedded.postgres import Postgres
 from shared.foundation.clock import VIRTUAL_CLOCK_DDL
-from shared.messaging import Bus, Handlers, create_topics
+from shared.messaging import Bus, Handlers, prepare_kafka
 from shared.runtime.jobs import Jobs
 from shared.runtime.service import Service
 from shared.security.policies import PUBLIC
@@ -93,7 +93,7 @@ async def installation(servers, postgres, tmp_path):
         ddl = f'create schema "{schema}"; set search_path = "{schema}"; {CORE_DDL}'
         await on_server(settings.database_url, ddl)
     await on_server(settings.database_url, "create table casework.effects (complaint_id uuid)")
-    await create_topics(settings)
+    await prepare_kafka(settings)
     publishing = rating_service(settings, tmp_path)
     consumer_db = Database(settings.database_url, "casework", pool_size=5)
     consuming = Bus(consumer_db, effect_handlers(), settings, context=None)

@@ -9,18 +9,23 @@ from typing import Annotated, Final
 import typer
 from rich.table import Table
 
+from services.cli.broker_files import BrokerFiles
 from services.cli.console import DATA, DataFolder, check_service, out, run
 from services.cli.installation import build, installed_settings
 from shared.embedded import SetupError
 from shared.foundation.clock import real_now
+from shared.foundation.private_files import write_private
 from shared.foundation.settings import Settings
 from shared.messaging.event_keys import ACTIVATION, OVERLAP, KeyFolders
+from shared.messaging.kafka_access import ADMIN
+from shared.messaging.provisioning import replace_password
 from shared.runtime.service import Service
 from shared.security import log_sealing, master_keys
 from shared.security.keyring import VaultError
 from shared.security.master_keys import StillNeeded, records_by_version
 from shared.security.service_keys import (
     ENCRYPTING_SERVICES,
+    KAFKA,
     SIGNING,
     VAULT,
     ServiceKeys,
@@ -84,7 +89,24 @@ def create(folder: Annotated[Path, typer.Argument(help="A new folder.")]) -> Non
     for service in SERVICES:
         ServiceKeys(service, folder / service).create_missing()
     KeyFolders(folder.joinpath).create_missing(real_now())
+    write_private(folder / ADMIN / KAFKA.file, KAFKA.generate(ADMIN))
     out.print(f"made {folder}: keep a copy apart from the backups of the database")
+
+
+@keys.command()
+def kafka(
+    folder: Annotated[Path, typer.Argument(help="The folder of all keys.")],
+    host: Annotated[str, typer.Option(help="The broker's name, as clients know it.")] = "kafka",
+    renew: Annotated[bool, typer.Option(help="Replace the certificate.")] = False,
+) -> None:
+    """Create settings, certificate and passwords of a Kafka broker of one's own, once."""
+    files = BrokerFiles(folder, host)
+    created = files.create_missing(real_now())
+    if renew and not created:
+        files.renew_certificate(real_now())
+        out.print("new certificate: restart the broker, then the services")
+    else:
+        out.print(f"{folder}: {'made' if created else 'nothing missing'}")
 
 
 # ── rotate ────────────────────────────────────────────────────────────────────────────────────────
@@ -115,6 +137,15 @@ async def _rotate_events(
     return f"key {key} signs its events from {now + activation:%H:%M:%S}Z"
 
 
+async def _rotate_kafka(service: Service, by: str) -> str:
+    password = KAFKA.generate(service.name)
+    await replace_password(service.settings, service.name, password.strip())
+    write_private(service.keys.path(KAFKA), password)
+    async with service.database.transaction(service.context) as tx:
+        tx.audit("key.rotated", KAFKA.name, by)
+    return "the broker has the new password; open connections go on"
+
+
 async def _rotate_leaked_events(service: Service, by: str) -> str:
     at_once = timedelta(0)
     return await _rotate_events(service, by, activation=at_once, overlap=at_once)
@@ -125,6 +156,7 @@ ROTATIONS: Final[dict[str, tuple[Rotation, frozenset[str]]]] = {
     VAULT.name: (_rotate_vault, ENCRYPTING_SERVICES),
     SIGNING.name: (_rotate_signing, frozenset(SERVICES)),
     EVENTS: (_rotate_events, frozenset(SERVICES)),
+    KAFKA.name: (_rotate_kafka, frozenset(SERVICES)),
 }
 """How each kind of key is rotated, and which services have it."""
 

@@ -2,7 +2,7 @@
 
 from services.cli.console import DATA, DataFolder, out, run
 from services.cli.installation import create_missing_keys, installed_settings
-from shared.messaging import create_topics
+from shared.messaging import prepare_kafka
 from shared.storage.migrations import migrate as migrate_schemas
 
 
@@ -13,5 +13,5 @@ def migrate(data: DataFolder = DATA) -> None:
         out.print(f"{service}: {version}")
     created = run(create_missing_keys(settings))
     out.print("keys made:", ", ".join(created) or "none missing")
-    topics = run(create_topics(settings))
+    topics = run(prepare_kafka(settings))
     out.print("topics made:", ", ".join(topics) or "none missing")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tests.faults.mutants.source_edit import Edit
 
+ACCESS = "tests/shared/test_kafka_access.py"
 AUTHENTICITY = "tests/shared/test_event_authenticity.py"
 BUS, FAULTS, DATABASE, TICKS = (
     "tests/shared/test_messaging.py",
@@ -136,15 +137,15 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "any MAC will do",
         CONSUMER,
-        "if not compare_digest(b2a_base64(mac.digest(), newline=False), given):",
+        "if not compare_digest(mac.code(covered), given):",
         "if not given:",
         f"{AUTHENTICITY}::test_changed_body_key_or_topic_is_forged",
     ),
     one(
-        "headers are not covered by the MAC",
+        "headers that not every event has are not covered by the MAC",
         CONSUMER,
-        "for name, value in sorted(headers):\n",
-        "for name, value in sorted(headers)[:0]:\n",
+        "    if len(headers) - (MAC_HEADER in headers) > len(COVERED):\n",
+        "    if not headers:\n",
         f"{AUTHENTICITY}::test_changed_headers_are_forged",
     ),
     one(
@@ -190,6 +191,48 @@ CATALOGUE: tuple[Mutant, ...] = (
         f"{AUTHENTICITY}::test_reply_to_header_makes_the_consumer_publish_nothing",
     ),
     one(
+        "every service may write every topic",
+        CONSUMER,
+        "    return sorted({*owned_topics(service), *SHARED_TOPICS})\n",
+        "    return sorted({*owned_topics(service), *TOPICS})\n",
+        f"{ACCESS}::test_only_the_owner_writes_a_topic",
+    ),
+    one(
+        "every service may read every topic",
+        CONSUMER,
+        "for topic in {*written, *consumed_topics(service)}:\n",
+        "for topic in {*written, *TOPICS}:\n",
+        f"{ACCESS}::test_only_owner_and_consumers_read_a_topic",
+    ),
+    one(
+        "a service may use the groups of all",
+        CONSUMER,
+        "    yield Rule(user, Operation.READ, Resource.GROUP, group_of(service, settings))\n",
+        "    yield Rule(user, Operation.READ, Resource.GROUP, '*')\n",
+        f"{ACCESS}::test_a_service_uses_its_own_group_only",
+    ),
+    one(
+        "rules that were added by hand stay",
+        CONSUMER,
+        "    if found - wanted:\n",
+        "    if not wanted:\n",
+        f"{ACCESS}::test_rules_that_the_table_does_not_have_are_removed",
+    ),
+    one(
+        "what has no rule is allowed",
+        "shared/embedded",
+        '"allow.everyone.if.no.acl.found": "false",',
+        '"allow.everyone.if.no.acl.found": "true",',
+        f"{ACCESS}::test_no_service_administers_kafka",
+    ),
+    one(
+        "production accepts an open Kafka",
+        CONSUMER,
+        'if protocol != "SASL_PLAINTEXT" or not hosts <= LOOPBACK:\n',
+        "if not hosts:\n",
+        f"{ACCESS}::test_production_refuses_kafka_without_authentication_or_encryption",
+    ),
+    one(
         "a dead letter is kept without its bytes",
         STORE,
         "record.topic, record.partition, record.offset, record.key, record.value,\n",
@@ -227,8 +270,8 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "the relay trusts the broker's memory",
         RELAY,
-        "for tp in await lost_partitions(self._settings, expected):\n            await self._republish(tp)",
-        "for tp in (await lost_partitions(self._settings, expected))[:0]:\n            await self._republish(tp)",
+        "for tp in await lost_partitions(self._settings, self.service, expected):\n            await self._republish(tp)",
+        "for tp in (await lost_partitions(self._settings, self.service, expected))[:0]:\n            await self._republish(tp)",
         f"{BUS}::test_wiped_broker_is_refilled_and_nothing_takes_effect_twice",
     ),
     one(
