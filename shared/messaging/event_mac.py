@@ -193,8 +193,10 @@ class EventVerifier(_LoadedKeys):
         """Raise RecordDecodeError with the reason `forged` unless the record is authentic."""
         headers = dict(record.headers)
         given = headers.get(MAC_HEADER)
-        if given is None or len(headers) != len(record.headers):
-            raise RecordDecodeError(FORGED, "no MAC, or a header that is repeated")
+        if given is None:
+            raise RecordDecodeError(FORGED, "no MAC")
+        if len(headers) != len(record.headers):
+            raise RecordDecodeError(FORGED, "a header is repeated")
         mac = self._mac_of(record.topic, headers)
         try:
             covered = authenticated_bytes(record.topic, record.key, headers, record.value)
