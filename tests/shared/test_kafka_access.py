@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import asynccontextmanager
 from itertools import product
+from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -24,7 +25,9 @@ from shared.messaging.topics import (
     password_of,
 )
 from shared.storage.schema import SERVICES
+from tests.shared.test_messaging import rated, until, world
 
+__all__ = ["world"]
 SECONDS = 4_000
 
 
@@ -213,3 +216,32 @@ def test_production_refuses_kafka_without_authentication_or_encryption(protocol,
 )
 def test_production_accepts_kafka_that_authenticates_and_encrypts(protocol, servers):
     check_security(Settings(kafka_security_protocol=protocol, kafka_servers=servers))
+
+
+@pytest.mark.stack
+async def test_rotated_passwords_lose_no_event_even_when_every_connection_breaks(world, servers):
+    """A client keeps the password it was made with: one that cannot connect is made again."""
+    settings = world.settings
+    settings.stall_seconds = 3.0
+    old = {service: password_of(service, settings) for service in ("intake", "scoring")}
+    try:
+        async with world.run():
+            await world.publish(*(rated(uuid4()) for _ in range(20)))
+            await world.settled(20)
+            for service in old:
+                await replace_password(settings, service, "another-password")
+                write_private(settings.keys_of(service) / "kafka", "another-password\n")
+            await world.publish(*(rated(uuid4()) for _ in range(20)))
+            await world.settled(40)
+            await servers.brokers[0].stop()
+            await world.publish(*(rated(uuid4()) for _ in range(20)))
+            await servers.brokers[0].start()
+            await until(lambda: _effects_are(world, 60), 90)
+    finally:
+        for service, password in old.items():
+            write_private(settings.keys_of(service) / "kafka", password + "\n")
+        await prepare_kafka(settings)
+
+
+async def _effects_are(world, count):
+    return len(await world.recorder.effects(world.consumer_db)) == count

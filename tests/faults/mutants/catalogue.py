@@ -158,15 +158,15 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "a retired key is accepted",
         CONSUMER,
-        "            if key.accepts_at(now)\n",
-        "",
+        "            if key.accepts_at(now)\n            for topic, secret in",
+        "            for topic, secret in",
         f"{AUTHENTICITY}::test_old_key_is_accepted_until_its_retirement",
     ),
     one(
         "every service has every secret of events",
         CONSUMER,
-        "    return [topic for topic in published_topics(source) if topic in consumed_topics(reader)]\n",
-        "    return published_topics(source)\n",
+        "    return [topic for topic in written_topics(source) if topic in consumed_topics(reader)]\n",
+        "    return written_topics(source)\n",
         f"{AUTHENTICITY}::test_a_service_holds_the_secrets_of_its_topics_only",
     ),
     one(
@@ -183,11 +183,16 @@ CATALOGUE: tuple[Mutant, ...] = (
         ")",
         f"{AUTHENTICITY}::test_forged_event_does_not_keep_the_genuine_one_away",
     ),
-    one(
+    Mutant(
         "a sender has replies published where it likes",
-        CONSUMER,
-        "        no_reply=True,\n",
-        "        no_reply=False,\n",
+        (
+            Edit(CONSUMER, "        no_reply=True,\n", "        no_reply=False,\n"),
+            Edit(
+                CONSUMER,
+                '        message_id="",\n',
+                '        message_id="",\n        reply_to=dict(raw[0].headers).get("reply_to", b"").decode(),\n',
+            ),
+        ),
         f"{AUTHENTICITY}::test_reply_to_header_makes_the_consumer_publish_nothing",
     ),
     one(
