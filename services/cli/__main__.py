@@ -16,6 +16,7 @@ from services.cli.commands.serve import serve
 from services.cli.commands.simulate import simulate
 from services.cli.commands.up import up
 from services.cli.commands.verify import verify
+from services.cli.commands.witness import witness
 from services.cli.console import err
 from shared.appraisal.errors import Rejected
 from shared.embedded import SetupError
@@ -42,6 +43,7 @@ cli.add_typer(clock, name="clock")
 cli.add_typer(keys, name="keys")
 cli.command()(verify)
 cli.command()(export)
+cli.command()(witness)
 cli.command()(contracts)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import asyncpg
 
+from services.cli.witness_process import WitnessProcess
 from shared.embedded import Stack
 from shared.foundation.clock import VIRTUAL_CLOCK_DDL, real_now
 from shared.foundation.private_files import create_private
@@ -39,6 +40,7 @@ def embedded_settings(
         kafka_servers=",".join(stack.kafka_servers),
         kafka_security_protocol="SASL_PLAINTEXT",
         data_folder=stack.data,
+        witness_url=WitnessProcess(stack.data).url,
         host=host,
         port=port,
     )

@@ -10,6 +10,7 @@ from typing import Any
 from services.cli.demo import DemoInstallation, demo_password, prepare_demo
 from services.cli.installation import embedded_settings, prepare
 from services.cli.server import check_port, running, stop_event
+from services.cli.witness_process import WitnessProcess
 from shared.embedded import Stack
 from shared.foundation import telemetry
 from shared.foundation.settings import Settings
@@ -40,8 +41,11 @@ async def up(
     stack = Stack(data)
     async with AsyncExitStack() as exits:
         await exits.enter_async_context(stack.running(on_progress))
+        witness = WitnessProcess(data)
+        witness.choose_port()
         settings = embedded_settings(stack, host=host, port=port, demo=demo)
         installation = await _prepare(settings, data, demo=demo, on_progress=on_progress)
+        await exits.enter_async_context(witness.running(settings))
         await exits.enter_async_context(running(settings))
         supervising = stack.supervise(after_restart=partial(prepare_again, settings))
         tasks = [asyncio.create_task(supervising)]

@@ -48,6 +48,12 @@ class Settings(BaseSettings):
     keys_folder: Path | None = None
     """One folder of keys per service; default `<data_folder>/keys`. A process needs its own only.
     """
+    witness_url: str = ""
+    """Where the witness listens, as `http://witness:8081`; empty: none cosigns the audit logs."""
+    checkpoint_file: Path | None = None
+    """Every checkpoint is appended here. Put it where the database's owner cannot write, and allow
+    appending only.
+    """
     https: bool = False
     """Served over TLS: cookies get the `__Host-` prefix and the Secure flag."""
     trusted_proxies: str = ""

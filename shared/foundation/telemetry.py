@@ -107,6 +107,9 @@ events_forged = _counter(
     "group",
     "topic",
 )
+witness_refusing = _gauge(
+    "witness_refusing", "1 while the witness does not cosign the audit log", "service"
+)
 dlq_depth = _gauge("dlq_depth", "Dead letters not resolved", "group")
 events_buffered = _gauge(
     "events_buffered", "Events buffered until their predecessor arrives", "group"

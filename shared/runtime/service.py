@@ -17,13 +17,14 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.asyncio import Redis
 
-from shared.appraisal.events import OWNERS
+from shared.appraisal.events import owned_topics
 from shared.foundation import telemetry
 from shared.foundation.clock import monotonic_seconds
 from shared.foundation.settings import Settings
 from shared.foundation.telemetry import log
 from shared.messaging import Bus, Handlers
 from shared.messaging.topics import check_security
+from shared.runtime.checkpoint_sender import CheckpointSender
 from shared.runtime.jobs import JobRunner, Jobs
 from shared.runtime.request_telemetry import RequestTelemetry
 from shared.security import audit
@@ -53,6 +54,7 @@ STARTUP_TIMEOUT_SECONDS = 120.0
 STARTUP_RETRY_SECONDS = 1.0
 SEAL_AUDIT_SECONDS = 5
 SEAL_INPUTS_SECONDS = 30
+CHECKPOINT_SECONDS = 15
 DELETE_KEYS_SECONDS = 3_600
 
 GC_YOUNG_OBJECTS = 200_000
@@ -145,6 +147,10 @@ class Service:
         async def seal_score_inputs(tx: Transaction) -> bool:
             return await seal_inputs(tx, streams)
 
+        @self.jobs(seconds=CHECKPOINT_SECONDS, transactional=False, clock_independent=True)
+        async def send_checkpoints(database: Database, _: Any) -> bool:
+            return await self.checkpoint_sender.send(database)
+
         @self.jobs(seconds=DELETE_KEYS_SECONDS)
         async def forget_idempotency_keys(tx: Transaction) -> bool:
             return await delete_expired_keys(tx)
@@ -162,10 +168,18 @@ class Service:
         return self.keys.signing.signer(self.name)
 
     @property
+    def checkpoint_sender(self) -> CheckpointSender:
+        """What sends this service's checkpoints out of the system."""
+        return CheckpointSender(
+            verifier=self.signer.verifier,
+            witness_url=self.settings.witness_url,
+            file=self.settings.checkpoint_file,
+        )
+
+    @property
     def sealed_streams(self) -> tuple[SealedStream, ...]:
         """The streams of inputs that this service seals."""
-        published = [topic for topic, owner in OWNERS.items() if owner == self.name]
-        return sealed_streams(published, self.input_streams)
+        return sealed_streams(owned_topics(self.name), self.input_streams)
 
     async def export_evidence(self, archive: EvidenceArchive, campaign_id: str) -> None:
         """Write this service's part of an evidence archive, as of one instant."""

@@ -8,8 +8,8 @@ appends them to an RFC 6962 tree and signs a checkpoint of the tree (C2SP tlog-c
 entry keeps its inclusion proof for that checkpoint (C2SP tlog-proof). The tree shows that the log
 was changed, however the rows were rewritten; the proofs show which entry. Until an entry is sealed
 (at most 5 s) its row can be removed unnoticed. Whoever also has the signing key can rebuild the
-whole log: only checkpoints kept elsewhere (`Witness`, Kafka, paper) reveal that; pass them to
-`verify`. See docs/decisions/audit-log.md.
+whole log: only checkpoints kept elsewhere (a witness, a file, Kafka, paper) reveal that; pass them
+to `verify`. See docs/decisions/audit-log.md.
 """
 
 from __future__ import annotations
@@ -285,7 +285,7 @@ def verify(
         batch = list(islice(remaining, size - tree.size))
         grown = tree.grow(entry.computed_hash() for entry in batch)
         signed_roots = {checkpoint.root for checkpoint in signed}
-        if not _in_order(batch, tree.size) or signed_roots != {grown.root}:
+        if not in_order(batch, tree.size) or signed_roots != {grown.root}:
             return _first_violation(batch, tree.size, size, verifier)
         tree = grown
     return AuditViolation(tree.size, ViolationKind.UNPROVED) if next(remaining, None) else None
@@ -295,7 +295,8 @@ def _size(checkpoint: Checkpoint) -> int:
     return checkpoint.size
 
 
-def _in_order(batch: Sequence[AuditEntry], start: int) -> bool:
+def in_order(batch: Sequence[AuditEntry], start: int) -> bool:
+    """Return whether these entries stand at `start` and after it, as they were hashed."""
     return all(
         entry.position == position and entry.leaf_hash == entry.computed_hash()
         for position, entry in enumerate(batch, start)
@@ -306,7 +307,7 @@ def _first_violation(
     batch: Sequence[AuditEntry], start: int, size: int, verifier: Verifier
 ) -> AuditViolation:
     for position, entry in enumerate(batch, start):
-        kind = _violation(entry, position, verifier)
+        kind = violation_of(entry, position, verifier)
         if kind is not None:
             return AuditViolation(position, kind)
     if start + len(batch) < size:
@@ -314,7 +315,7 @@ def _first_violation(
     return AuditViolation(start, ViolationKind.REBUILT)
 
 
-def _violation(entry: AuditEntry, position: int, verifier: Verifier) -> ViolationKind | None:
+def violation_of(entry: AuditEntry, position: int, verifier: Verifier) -> ViolationKind | None:
     """Return what is wrong with the entry found at `position`."""
     if entry.position != position:
         follows = entry.position is not None and entry.position > position
@@ -326,32 +327,6 @@ def _violation(entry: AuditEntry, position: int, verifier: Verifier) -> Violatio
 
 class InconsistentLog(Exception):
     """A log contradicts its earlier checkpoints; the message is a sentence for the operator."""
-
-
-@dataclass(slots=True)
-class Witness:
-    """Remembers the last checkpoint of a log. Keep `tree` out of reach of the log's owner."""
-
-    verifier: Verifier
-    tree: Tree = field(default_factory=Tree)
-
-    def accept(self, checkpoint: Checkpoint, hashes: Sequence[bytes]) -> None:
-        """Advance to a newer checkpoint.
-
-        `hashes` are the leaf hashes from the size last accepted up to the new one. Raises
-        InconsistentLog, and keeps the old state, if the checkpoint is forged, shorter than before
-        or not a continuation.
-        """
-        if not self.verifier.verify_checkpoint(checkpoint):
-            raise InconsistentLog("检查点签名无效")
-        if checkpoint.size < self.tree.size:
-            raise InconsistentLog(
-                f"审计日志已回退：此前有 {self.tree.size} 条，现在只有 {checkpoint.size} 条"
-            )
-        grown = self.tree.grow(hashes)
-        if grown.size != checkpoint.size or grown.root != checkpoint.root:
-            raise InconsistentLog(f"审计日志与此前的检查点（{self.tree.size} 条）不连续")
-        self.tree = grown
 
 
 # ── sealing ───────────────────────────────────────────────────────────────────────────────────────
@@ -425,13 +400,6 @@ async def _insert_checkpoint(tx: SqlTransaction, sealed: SealedBatch) -> None:
     await tx.run(_CHECKPOINT, checkpoint.size, checkpoint.root, peaks, checkpoint.signature)
 
 
-async def verify_log(tx: SqlTransaction, verifier: Verifier) -> AuditViolation | None:
-    """Return the first bad entry of this schema's log, or None."""
-    entries = [entry_from_row(row) for row in await tx.fetch(_SEALED)]
-    rows = await tx.fetch(_CHECKPOINTS)
-    return verify(entries, [Checkpoint(verifier.origin, **row) for row in rows], verifier)
-
-
 def _tree_at_checkpoint(last: Mapping[str, Any], signer: Signer) -> Tree:
     """Return the tree of the last checkpoint after checking its peaks against the signed root."""
     if last["sealed"] == 0 and last["size"] is None:
@@ -456,11 +424,6 @@ _UNSEALED: Final = """
 select id, at, actor, action, subject, details::text as details, position, leaf_hash, proof
 from audit where position is null order by id limit $1
 """
-_SEALED: Final = """
-select id, at, actor, action, subject, details::text as details, position, leaf_hash, proof
-from audit where position is not null order by position
-"""
-_CHECKPOINTS: Final = "select size, root, signature from checkpoints order by size"
 # Always one row. More or fewer entries than the last checkpoint counts mean that checkpoints or
 # rows were removed.
 _LAST: Final = """

@@ -116,6 +116,37 @@ def inclusion_proof(hashes: Sequence[bytes], position: int) -> list[bytes]:
     return [*inclusion_proof(hashes[split:], position - split), Tree().grow(hashes[:split]).root]
 
 
+def consistency_proof(tree: Tree, hashes: Sequence[bytes]) -> list[bytes]:
+    """Return the proof that the tree with `hashes` appended continues `tree`.
+
+    Source: RFC 6962, section 2.1.2. It needs no earlier leaf: the peaks of `tree` are enough.
+    """
+    nodes = _complete_subtrees(tree, hashes)
+    size = tree.size + len(hashes)
+    return _subproof(nodes, tree.size, 0, size) if 0 < tree.size < size else []
+
+
+def _subproof(nodes: Nodes, old: int, start: int, end: int) -> list[bytes]:
+    """Return the proof within the leaves from `start` to `end`, of which those before `old` are
+    old.
+    """
+    if old == end:
+        return [] if start == 0 else [_range_root(nodes, start, end)]
+    middle = start + _split(end - start)
+    if old <= middle:
+        return [*_subproof(nodes, old, start, middle), _range_root(nodes, middle, end)]
+    return [*_subproof(nodes, old, middle, end), _range_root(nodes, start, middle)]
+
+
+def _range_root(nodes: Nodes, start: int, end: int) -> bytes:
+    size = end - start
+    level = size.bit_length() - 1
+    if size == 1 << level and not start % size:
+        return nodes[level, start >> level]
+    middle = start + _split(size)
+    return node_hash(_range_root(nodes, start, middle), _range_root(nodes, middle, end))
+
+
 def proven_root(
     leaf: bytes,
     position: int,

@@ -42,6 +42,9 @@ create trigger audit_is_append_only before update or delete on audit
 """
 
 SEALS_DDL = """
+create table cosignatures (
+  size bigint primary key, line text not null, at timestamptz not null default clock_timestamp()
+);
 create table seal_rounds (
   sequence bigint primary key check (sequence > 0), sealed_to timestamptz not null,
   outbox_id bigint not null, more boolean not null,
@@ -59,6 +62,7 @@ create index sealed_inputs_of_seal on sealed_inputs (stream, sequence, leaf_hash
 """
 """What `shared.security.input_seals` writes and nothing changes. `leaves` has 32 bytes for each
 input; `outbox_id` is the last one that a round could see, and `more` that it left inputs unsealed.
+`cosignatures` are the witness's signatures of checkpoints.
 """
 
 CORE_DDL = (
@@ -138,6 +142,7 @@ CORE_TABLES = frozenset(
         "clock_holds",
         "audit",
         "checkpoints",
+        "cosignatures",
         "seal_rounds",
         "input_seals",
         "sealed_inputs",

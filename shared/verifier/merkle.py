@@ -66,3 +66,51 @@ def root_from_path(
         number >>= 1
         last >>= 1
     return root if last == 0 else None
+
+
+def is_consistent(
+    old_size: int,
+    old_root: bytes,
+    size: int,
+    root: bytes,
+    proof: Sequence[bytes],
+) -> bool:
+    """Return whether the proof shows that the larger tree begins with the smaller one.
+
+    Source: RFC 9162, section 2.1.4.2.
+    """
+    if old_size == size or old_size == 0:
+        return not proof and (old_size == 0 or old_root == root)
+    if not proof or old_size > size:
+        return False
+    is_power = not old_size & (old_size - 1)
+    path = [old_root, *proof] if is_power else list(proof)
+    return _replay(old_size, size, path) == (old_root, root)
+
+
+def _replay(
+    old_size: int,
+    size: int,
+    path: list[bytes],
+) -> tuple[bytes, bytes] | None:
+    """Return the roots of both trees that the path leads to; None if it has the wrong length."""
+    number = old_size - 1
+    last = size - 1
+    while number & 1:
+        number >>= 1
+        last >>= 1
+    old_root = new_root = path[0]
+    for sibling in path[1:]:
+        if last == 0:
+            return None
+        if number & 1 or number == last:
+            old_root = node_hash(sibling, old_root)
+            new_root = node_hash(sibling, new_root)
+            while not number & 1 and number:
+                number >>= 1
+                last >>= 1
+        else:
+            new_root = node_hash(new_root, sibling)
+        number >>= 1
+        last >>= 1
+    return (old_root, new_root) if last == 0 else None

@@ -24,7 +24,7 @@ from services.simulate.accounts import OFFICE
 from services.simulate.client import Client
 from services.simulate.requests import TargetCampaign
 from shared.appraisal.events import EVENTS, OWNERS
-from shared.security import audit
+from shared.security import log_verification
 from shared.security.service_keys import service_keys
 from shared.storage.schema import SERVICES
 from tests.faults.expected_state import ExpectedState, count_answers, expected_state_of
@@ -446,7 +446,9 @@ async def the_audit_log_is_whole(scene: Scene) -> list[str]:
     found = []
     for service in SERVICES:
         keys = service_keys(service, scene.rig.settings).signing
-        violation = await audit.verify_log(_In(scene.sql, service), keys.signer(service).verifier)
+        violation = await log_verification.verify_log(
+            _In(scene.sql, service), keys.signer(service).verifier
+        )
         found += [f"audit log of {service}: {violation.sentence}"] if violation else []
     leaves = Counter(
         row["subject"]

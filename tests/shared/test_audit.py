@@ -25,13 +25,13 @@ from shared.security.audit import (
     InconsistentLog,
     Signer,
     ViolationKind,
-    Witness,
     canonical,
     entry_from_row,
     seal,
     seal_entries,
     verify,
 )
+from shared.security.log_verification import verify_log
 from shared.security.merkle import (
     EMPTY_ROOT,
     Tree,
@@ -448,35 +448,6 @@ def test_flaw_is_a_sentence_for_the_person_who_ran_the_check() -> None:
     assert AuditViolation(4, ViolationKind.MISSING).sentence == "第 5 条审计记录已被删除"
 
 
-# ── the witness
-
-
-def test_witness_follows_a_log_that_only_grows(log: Log) -> None:
-    witness, hashes = Witness(SIGNER.verifier), [each.computed_hash() for each in log.entries]
-
-    for checkpoint in log.checkpoints:
-        witness.accept(checkpoint, hashes[witness.tree.size : checkpoint.size])
-
-    assert witness.tree == log.tree
-    witness.accept(log.checkpoints[-1], [])
-
-
-def test_witness_refuses_what_contradicts_what_it_saw(log: Log) -> None:
-    witness = Witness(SIGNER.verifier)
-    witness.accept(log.checkpoints[1], [each.computed_hash() for each in log.entries[:9]])
-    rebuilt = Log()
-    rebuilt.seal(*map(make_entry, range(100, 112)))
-
-    for checkpoint, hashes, sentence in (
-        (log.checkpoints[0], [], "已回退"),
-        (rebuilt.checkpoints[0], [each.computed_hash() for each in rebuilt.entries[9:]], "不连续"),
-        (STRANGER.checkpoint(log.tree), [log.entries[9].computed_hash()], "签名无效"),
-    ):
-        with pytest.raises(InconsistentLog, match=sentence):
-            witness.accept(checkpoint, hashes)
-    assert witness.tree.size == 9
-
-
 # ── sealing, on a real PostgreSQL
 
 Core = tuple[Any, Callable[[str], Awaitable[Database]]]
@@ -514,8 +485,11 @@ async def flaw_of(database: Database, *kept_elsewhere: Checkpoint) -> AuditViola
             )
         ]
         rows = await tx.fetch("select size, root, signature from checkpoints")
+        paged = await verify_log(tx, SIGNER.verifier, kept_elsewhere)
     checkpoints = [Checkpoint(SIGNER.origin, **row) for row in rows]
-    return verify(leaves, [*checkpoints, *kept_elsewhere], SIGNER.verifier)
+    found = verify(leaves, [*checkpoints, *kept_elsewhere], SIGNER.verifier)
+    assert paged == found, "the log on disk and the log in memory are verified alike"
+    return found
 
 
 async def tamper(database: Database, *statements: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from shared.foundation.settings import Settings
-from shared.security import audit
+from shared.security import audit, log_verification
 from shared.security.keyring import InvalidKeyRing, KeyRing, VaultError
 from shared.security.log_sealing import rotate_signing_key, seal_log
 from shared.security.service_keys import (
@@ -191,7 +191,7 @@ async def write_entries(database: Database, count: int) -> None:
 
 async def violation(database: Database, keys: ServiceKeys) -> audit.AuditViolation | None:
     async with database.transaction() as tx:
-        return await audit.verify_log(tx, keys.signing.signer(keys.service).verifier)
+        return await log_verification.verify_log(tx, keys.signing.signer(keys.service).verifier)
 
 
 async def test_rotated_signing_key_is_named_by_the_last_entry_of_the_old_one(

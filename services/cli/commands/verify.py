@@ -1,33 +1,60 @@
-"""`fengping verify`: check audit logs and scores."""
+"""`fengping verify`: check audit logs, the inputs of scores, and the scores."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.console import DATA, DataFolder, in_each_service, out, run
+from services.cli.console import DATA, DataFolder, err, out, run
 from services.cli.installation import installed_settings
-from shared.security import audit
-from shared.security.service_keys import service_keys
-from shared.storage.schema import SERVICES
-from shared.storage.transaction import Transaction
+
+if TYPE_CHECKING:
+    from services.cli.verification import Outside
 
 
-def verify(data: DataFolder = DATA) -> None:
-    """Check audit logs against their signed checkpoints, and scores against a recount."""
-    from services.scoring.actions.recounts import verify_scores
+def verify(
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Signed checkpoints kept outside; default: those that the witness has.",
+        ),
+    ] = None,
+    data: DataFolder = DATA,
+) -> None:
+    """Check audit logs, and recompute every score from inputs that their owners sealed.
+
+    Prints each difference by name; the exit status is 1 if there is any.
+    """
+    differences = run(_print_findings(data, _outside(checkpoints)))
+    out.print(f"{differences} differences")
+    if differences:
+        raise typer.Exit(1)
+
+
+def _outside(file: Path | None) -> "Outside | None":
+    from services.cli.verification import Outside
+    from shared.verifier.notes import MalformedNote, read_notes
+
+    if file is None:
+        return None
+    try:
+        return Outside(read_notes(file.read_text(encoding="utf-8")), str(file))
+    except (MalformedNote, UnicodeDecodeError) as error:
+        raise typer.BadParameter(str(error), param_hint="--checkpoints") from error
+
+
+async def _print_findings(data: Path, outside: "Outside | None") -> int:
+    from services.cli.verification import verify_installation
+    from shared.verifier.findings import Difference
 
     settings = installed_settings(data)
-    failures: list[str] = []
-
-    async def check(service: str, tx: Transaction) -> None:
-        verifier = service_keys(service, settings).signing.signer(service).verifier
-        violation = await audit.verify_log(tx, verifier)
-        out.print(f"{service}: audit log {violation.sentence if violation else 'complete'}")
-        if violation:
-            failures.append(violation.sentence)
-        if service == "scoring":
-            differing = await verify_scores(tx)
-            out.print(f"scoring: {len(differing)} scores differ from the recount")
-            failures.extend(str(score) for score in differing)
-
-    run(in_each_service(settings, SERVICES, check))
-    if failures:
-        raise typer.Exit(1)
+    differences = 0
+    with err.status("verifying") as status:
+        async for finding in verify_installation(settings, outside, on_progress=status.update):
+            is_difference = isinstance(finding, Difference)
+            differences += is_difference
+            text = str(finding) if is_difference else f"note: {finding.sentence}"
+            out.print(text, markup=False, soft_wrap=True, highlight=False)
+    return differences

@@ -138,15 +138,6 @@ async def _export_differences(tx: Transaction) -> None:
         telemetry.score_mismatch.labels(campaign_id).set(units)
 
 
-async def verify_scores(tx: Transaction) -> list[str]:
-    """Recount every campaign and return a sentence for each score that its recount contradicts."""
-    sentences: list[str] = []
-    for campaign in await campaigns.list_campaigns(tx):
-        result = await recount(tx, campaign.id, by="verify")
-        sentences += [f"{campaign.id} {one.sentence}" for one in result.differences]
-    return sentences
-
-
 async def _compare(tx: Transaction, campaign: Campaign) -> RecountResult:
     snapshot = await _read_snapshot(tx, campaign)
     results = snapshot.recounter.results()

@@ -1,0 +1,143 @@
+"""Verifies an installation: audit logs, checkpoints from outside, inputs and scores."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx2
+
+from services.cli.evidence import campaign_ids, exporting_services, write_archive
+from services.cli.installation import build
+from shared.foundation.settings import Settings
+from shared.runtime.service import Service
+from shared.security.audit import SIGNATURE_BYTES, Checkpoint, Verifier
+from shared.security.log_verification import verify_log
+from shared.storage.schema import SERVICES
+from shared.verifier.findings import Difference, Finding, Note
+from shared.verifier.notes import MalformedNote, read_key, read_note
+from shared.verifier.notes import Note as SignedNote
+from shared.verifier.verify import verify_archive
+
+OnProgress = Callable[[str], None]
+WITNESS_TIMEOUT_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What others have seen of the logs, and where that was read."""
+
+    notes: Sequence[SignedNote]
+    source: str
+
+
+async def verify_installation(
+    settings: Settings,
+    outside: Outside | None,
+    *,
+    on_progress: OnProgress,
+) -> AsyncIterator[Finding]:
+    """Yield everything that is wrong with an installation, and what was not checked."""
+    if outside is None and settings.witness_url:
+        outside = await ask_witness(settings.witness_url)
+    async for finding in _verify_logs(settings, outside, on_progress):
+        yield finding
+    notes = outside.notes if outside else ()
+    async with exporting_services(settings) as services:
+        keys = [line for each in services.values() for line in trusted_keys(each)]
+        for campaign_id in await campaign_ids(services["scoring"]):
+            on_progress(f"campaign {campaign_id}")
+            for found in await _verify_campaign(services, campaign_id, notes, keys):
+                yield found
+
+
+def trusted_keys(service: Service) -> list[str]:
+    """Return the public keys of a service's log."""
+    return [line.split(" ")[0] for line in service.signer.verifier.key_lines()]
+
+
+async def ask_witness(url: str) -> Outside | None:
+    """Return the newest checkpoint of every log that the witness has cosigned; None if silent."""
+    try:
+        async with httpx2.AsyncClient(timeout=WITNESS_TIMEOUT_SECONDS) as client:
+            key = read_key((await client.get(f"{url}/key")).text)
+            answers = [
+                await client.get(f"{url}/checkpoint", params={"origin": f"fengping/{service}"})
+                for service in SERVICES
+            ]
+    except (httpx2.HTTPError, MalformedNote):
+        return None
+    notes = [read_note(answer.text) for answer in answers if answer.status_code == httpx2.codes.OK]
+    return Outside([note for note in notes if note.is_signed_by(key)], f"the witness at {url}")
+
+
+# ── audit logs ────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _verify_logs(
+    settings: Settings, outside: Outside | None, on_progress: OnProgress
+) -> AsyncIterator[Finding]:
+    if outside is None:
+        yield Note(
+            "no checkpoint from outside was compared: a log that was cut or rebuilt by someone "
+            "with its key looks complete; use --checkpoints FILE or run a witness"
+        )
+    for name in SERVICES:
+        service = build(name, settings)
+        try:
+            for finding in await _verify_log(service, outside, on_progress):
+                yield finding
+        finally:
+            await service.close()
+
+
+async def _verify_log(
+    service: Service, outside: Outside | None, on_progress: OnProgress
+) -> list[Finding]:
+    verifier = service.signer.verifier
+    kept = list(_kept_checkpoints(verifier, outside))
+    findings: list[Finding] = []
+
+    def report(entries: int) -> None:
+        on_progress(f"audit log of {service.name}: {entries} entries")
+
+    async with service.database.transaction() as tx:
+        violation = await verify_log(tx, verifier, kept, on_progress=report)
+        newest = await tx.fetchval("select coalesce(max(size), 0) from checkpoints")
+    if outside is not None and newest and not kept:
+        findings.append(Difference("checkpoints", verifier.origin, f"is not in {outside.source}"))
+    if violation is not None:
+        findings.append(Difference("audit log", verifier.origin, violation.sentence))
+    elif kept and newest > (size := max(one.size for one in kept)):
+        findings.append(Note(f"{verifier.origin}: nobody outside has seen {newest - size} entries"))
+    return findings
+
+
+def _kept_checkpoints(verifier: Verifier, outside: Outside | None) -> Iterator[Checkpoint]:
+    """Yield the checkpoints of a log from outside, those with a wrong signature too."""
+    for note in outside.notes if outside else ():
+        if note.origin == verifier.origin:
+            own = [rest for name, _, rest in note.signatures if name == note.origin]
+            signature = own[0] if own else bytes(SIGNATURE_BYTES)
+            yield Checkpoint(note.origin, note.size, note.root, signature)
+
+
+# ── campaigns ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _verify_campaign(
+    services: dict[str, Service],
+    campaign_id: str,
+    notes: Sequence[SignedNote],
+    keys: Sequence[str],
+) -> list[Finding]:
+    with tempfile.TemporaryDirectory(prefix="fengping-verify-") as folder:
+        archive = Path(folder) / "evidence.zip"
+        await write_archive(services, campaign_id, archive)
+
+        def verify() -> list[Finding]:
+            return list(verify_archive([archive], checkpoints=notes, trusted_keys=keys))
+
+        return await asyncio.to_thread(verify)
