@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-from services.casework.actions import campaigns, opening, ratings
+from services.casework.actions import campaigns, opening, ratings, releases
 from shared.appraisal.events import (
     CampaignPublished,
     ComplaintRated,
     ComplaintRegistered,
     ComplaintRepeated,
+    ComplaintSummaryReleased,
     Event,
     Meta,
     VisitSubmitted,
@@ -28,11 +29,15 @@ async def store_campaign(
 
 
 # One handler for the whole topic, so that a batch stays whole however its events are mixed.
-@on.batch(ComplaintRegistered, ComplaintRepeated, ComplaintRated)
+@on.batch(ComplaintRegistered, ComplaintSummaryReleased, ComplaintRepeated, ComplaintRated)
 async def process_complaints(tx: Transaction, batch: Sequence[tuple[Event, Meta]]) -> None:
     events = [event for event, _ in batch]
     registered = [event for event in events if isinstance(event, ComplaintRegistered)]
-    await opening.open_for_complaints(tx, registered)
+    released = [event for event in events if isinstance(event, ComplaintSummaryReleased)]
+    summaries = {event.complaint_id: event.redacted_summary for event in released}
+    await opening.open_for_complaints(tx, registered, summaries)
+    opened_with_summary = summaries.keys() & {event.complaint_id for event in registered}
+    await releases.apply_releases(tx, released, without=opened_with_summary)
     for event in events:
         await _record(tx, event)
 

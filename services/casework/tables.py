@@ -142,6 +142,9 @@ class Case(Base, table=True):
     """办件. `unit_id` is the responsible unit, `named_unit_id` the unit it is about and
     `excluded_unit_id` the unit that may neither handle nor see it.
 
+    Until a person released the redacted summary (`released_at`), the text is empty and the case has
+    no unit.
+
     `state` is a `CaseState` that only `next_state` decides; no constraint repeats them, so that a
     new state needs no migration. `version` grows with every action but notes and urging; a form
     carries the version it shows.
@@ -163,6 +166,7 @@ class Case(Base, table=True):
         CheckConstraint(
             "state in ('pending', 'not_accepted') or unit_id is not null", name="responsible"
         ),
+        CheckConstraint("unit_id is null or released_at is not null", name="released"),
         Index("ix_cases_unit", "unit_id", "state"),
         Index(
             "ix_cases_open",
@@ -189,6 +193,7 @@ class Case(Base, table=True):
     urgency: str = text_column()
     problem_item: str | None = text_column(nullable=True)
     redacted_summary: str = text_column()
+    released_at: datetime | None = timestamp_column(nullable=True)
     real_name: bool
     named_unit_id: str | None = text_column(nullable=True)
     excluded_unit_id: str | None = text_column(nullable=True)

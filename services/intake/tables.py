@@ -1,9 +1,9 @@
 """The tables of intake. No other service reads them.
 
-Only three tables hold what could identify a person, each row encrypted under its own key: `vault`
-(identity and complaint text), `hotline_drafts` (unregistered hotline tickets) and `supplements`. A
-row of `form_drafts` (an unfinished public form) is encrypted under a key that only the
-complainant's browser has.
+Only four tables hold what could identify a person, each row encrypted under its own key: `vault`
+(identity and complaint text), `hotline_drafts` (unregistered hotline tickets), `supplements` and
+`summary_drafts` (redacted summaries that nobody released yet). A row of `form_drafts` (an
+unfinished public form) is encrypted under a key that only the complainant's browser has.
 """
 
 from datetime import date, datetime
@@ -82,8 +82,8 @@ class CampaignUnitRow(Base, table=True):
 class ComplaintRow(Base, table=True):
     """A complaint without its text and without its complainant: both are in `vault`.
 
-    `redacted_summary` (转办摘要) holds no personal data. `complainant_fingerprint` finds earlier
-    complaints from the same telephone number.
+    `redacted_summary` (转办摘要) is the text that a person released last, empty before the first
+    release. `complainant_fingerprint` finds earlier complaints from the same telephone number.
     """
 
     __tablename__ = "complaints"
@@ -142,6 +142,39 @@ class ComplaintSupplement(Base, SealedColumns, table=True):
     at: datetime = timestamp_column()
 
 
+class SummaryDraft(Base, SealedColumns, table=True):
+    """转办摘要 that awaits its release. A complaint has a row here exactly while it awaits one.
+
+    `author_id` is who wrote the text last, None if it was drafted from the complaint text.
+    `version` grows when another person takes over the draft.
+    """
+
+    __tablename__ = "summary_drafts"
+    complaint_id: UUID = Field(primary_key=True, foreign_key="intake.complaints.id")
+    version: int = 1
+    author_id: UUID | None = None
+    saved_at: datetime = timestamp_column()
+
+
+class SummaryRelease(Base, table=True):
+    """放行 of a redacted summary: who released which text, and from which version of the original.
+
+    Rows are only ever inserted: `release` counts from 1, a later one corrects the earlier.
+    `original_version` is 1 and the number of supplements. `confirmed`: the kinds of personal data
+    that stay in the text, each with the reason.
+    """
+
+    __tablename__ = "summary_releases"
+    complaint_id: UUID = Field(primary_key=True, foreign_key="intake.complaints.id")
+    release: int = Field(primary_key=True)
+    redacted_summary: str = text_column()
+    author_id: UUID | None = None
+    released_by: UUID
+    released_at: datetime = timestamp_column()
+    original_version: int
+    confirmed: dict[str, str] = Field(sa_column=Column(JSONB, nullable=False))
+
+
 class HotlineDraft(Base, SealedColumns, table=True):
     """A complaint being written at the hotline desk, sealed."""
 
@@ -164,6 +197,7 @@ class ComplaintProgress(Base, table=True):
     case_number: str = text_column()
     unit_id: str | None = optional_text_column()
     opened_at: datetime = timestamp_column()
+    release_due_at: datetime | None = timestamp_column(nullable=True)
     assigned_at: datetime | None = timestamp_column(nullable=True)
     accepted_at: datetime | None = timestamp_column(nullable=True)
     closed_at: datetime | None = timestamp_column(nullable=True)

@@ -214,7 +214,7 @@ class Client:
     # ── intake ────────────────────────────────────────────────────────────────────────────────────
 
     async def register_complaint(self, complaint: Json, *, key: object) -> ApiResponse:
-        """登记. The response has `id`, `number`, `query_code` and `redacted_summary`."""
+        """登记. The response has `id`, `number` and `query_code`."""
         return await self.write("/intake/api/complaints", complaint, key=key)
 
     async def ask_progress(self, number: str, query_code: str) -> tuple[int, str]:

@@ -126,10 +126,20 @@ class DemoRunner:
         self._staff_time = self.now
         with self._console:
             async with asyncio.TaskGroup() as tasks:
-                for endless in (self._work(), self._fulfil(), self._rate(), self._count()):
-                    tasks.create_task(endless)
+                self._start_endless(tasks)
                 await self._catch_up(tasks)
                 await self._stay_alive()
+
+    def _start_endless(self, tasks: asyncio.TaskGroup) -> None:
+        endless = (
+            self._release(),
+            self._work(),
+            self._fulfil(),
+            self._rate(),
+            self._count(),
+        )
+        for each in endless:
+            tasks.create_task(each)
 
     async def _catch_up(self, tasks: asyncio.TaskGroup) -> None:
         """Play the four weeks until legal time meets real time."""
@@ -282,6 +292,12 @@ class DemoRunner:
                 acting = [self._staff.act(case, rng) for case, rng in batch]
                 await asyncio.gather(*acting)
             self._staff_time = now
+            await asyncio.sleep(self._staff_seconds)
+
+    async def _release(self) -> None:
+        """Release redacted summaries as the reviewer comes to them."""
+        while True:
+            await self._staff.release_summaries(self.now)
             await asyncio.sleep(self._staff_seconds)
 
     async def _fulfil(self) -> None:

@@ -18,7 +18,7 @@ from random import Random
 from typing import Final
 from urllib.parse import urlsplit
 
-from services.simulate.accounts import INSPECTOR, OFFICE, OPERATOR
+from services.simulate.accounts import INSPECTOR, OFFICE, OPERATOR, REVIEWER
 from services.simulate.client import Client, id_of
 from services.simulate.errors import RequestRejected
 from services.simulate.ledger import Ledger
@@ -120,6 +120,7 @@ class Load:
             first = clients[0]
             yield Senders(
                 operator=await first.sign_in(OPERATOR.name, self.password),
+                reviewer=await first.sign_in(REVIEWER.name, self.password),
                 inspector=await first.sign_in(INSPECTOR.name, self.password),
                 office=await first.sign_in(OFFICE.name, self.password),
                 respondents=tuple(clients),

@@ -14,12 +14,15 @@ from services.simulate import texts
 from services.simulate.client import ApiResponse, Ballot, Client, Json, id_of
 from services.simulate.errors import RequestRejected, Unanswered
 from services.simulate.ledger import Ledger, acknowledged
+from services.simulate.releases import release_summary
 from services.simulate.requests import TargetCampaign, ballot_answers, complaint_body, visit_body
 from shared.appraisal.schemes import Questionnaire
 from shared.foundation.clock import CHINA
 
 IN_FLIGHT_MAX: Final = 32
 UNITS_PER_BALLOT: Final = 5
+RELEASED_CHANNEL: Final = "hotline"
+"""The channel whose complaints a reviewer releases at once; the others keep waiting."""
 VISITED_MINUTES_AGO: Final = 90
 LEDGER_FIELDS: Final = frozenset({"id", "number", "unit_id", "accepted"})
 """What the ledger keeps of an answer. It must not keep the query code: it opens the complaint's
@@ -59,6 +62,7 @@ class Senders:
     """The signed-in clients, and those that submit ballots from several addresses."""
 
     operator: Client
+    reviewer: Client
     inspector: Client
     office: Client
     respondents: tuple[Client, ...]
@@ -212,7 +216,12 @@ class LoadRun:
         channel = rng.choice(("hotline", "hotline", "online"))
         drafted = channel == "online"
         body = complaint_body(complaint, self._campaign.id, channel, drafted=drafted)
-        return await self._senders.operator.register_complaint(body, key=operation.key)
+        response = await self._senders.operator.register_complaint(body, key=operation.key)
+        if channel == RELEASED_CHANNEL:
+            release_key = id_of(operation.key, "release")
+            number = response.body["number"]
+            await release_summary(self._senders.reviewer, number, key=release_key)
+        return response
 
     async def _send_ballot(self, operation: Operation) -> ApiResponse:
         instrument, code = self._codes[operation.number]

@@ -18,6 +18,7 @@ from services.simulate import texts
 from services.simulate.accounts import REVIEWER, SUPERVISOR, DemoAccount, handler_of, head_of
 from services.simulate.client import Client, Json, id_of
 from services.simulate.errors import RequestRejected
+from services.simulate.releases import release_summary, waiting_summaries
 from services.simulate.units import UNITS, UNITS_BY_ID
 from shared.appraisal.calendar.holiday_notices import china
 from shared.appraisal.calendar.working_days import WorkCalendar
@@ -26,6 +27,8 @@ from shared.foundation.clock import CHINA
 OPEN_STATES: Final = ("pending", "assigned", "handling", "reviewing")
 OFFICE_HOURS: Final = (time(8, 40), time(17, 10))
 EXTENSION_DAYS: Final = 3
+RELEASE_HOURS: Final = (0.1, 3)
+"""How long a redacted summary waits for the reviewer."""
 ONE_DAY: Final = timedelta(days=1)
 REPORT_UNIT_IDS: Final = ("D05", "D02")
 """The units that investigate reports (举报)."""
@@ -100,6 +103,7 @@ class OpenCase(msgspec.Struct, frozen=True):
     unit_id: str | None
     due_at: datetime | None
     deadline_status: str | None
+    released: bool
 
     @property
     def key(self) -> CaseVersion:
@@ -130,7 +134,7 @@ class DemoStaff:
     """When each version of a case is acted on (legal time); None: never."""
 
     async def ready(self, now: datetime) -> list[tuple[OpenCase, Random]]:
-        """Return the open cases to act on now."""
+        """Return the open cases to act on now: those whose redacted summary was released."""
         cases = await self._open_cases()
         self.counts = Counter(case.state for case in cases)
         own = self._own(cases)
@@ -148,7 +152,7 @@ class DemoStaff:
 
     def _own(self, cases: list[OpenCase]) -> Iterator[tuple[OpenCase, Random]]:
         for case in cases:
-            if belongs_to_demo(case.unit_id):
+            if case.released and belongs_to_demo(case.unit_id):
                 yield case, Random(f"{self.seed}/{case.number}/{case.version}")
 
     def _is_ready(
@@ -314,6 +318,29 @@ class DemoStaff:
         await supervisor.review_case(number, approve=approve, opinion=opinion, key=key)
         if approve:
             self.closed.append(number)
+
+    # ── redacted summaries ────────────────────────────────────────────────────────────────────────
+
+    async def release_summaries(self, now: datetime) -> None:
+        """Release the redacted summaries that have waited long enough, as the reviewer does."""
+        reviewer = await self.clients(REVIEWER)
+        for waiting in await waiting_summaries(reviewer):
+            number = waiting["number"]
+            if now >= self._release_time(number, waiting["registered_at"]):
+                await self._release(reviewer, number)
+
+    def _release_time(self, number: str, registered_at: str) -> datetime:
+        rng = Random(f"{self.seed}/release/{number}")
+        hours = rng.uniform(*RELEASE_HOURS)
+        planned = datetime.fromisoformat(registered_at) + timedelta(hours=hours)
+        return self._in_office_hours(planned, rng)
+
+    async def _release(self, reviewer: Client, number: str) -> None:
+        try:
+            await release_summary(reviewer, number, key=id_of(number, "release"))
+        except RequestRejected as rejected:
+            if rejected.status not in TOLERATED_STATUSES:
+                raise
 
     # ── obligations ───────────────────────────────────────────────────────────────────────────────
 

@@ -60,6 +60,7 @@ class CaseSource(LabelledEnum):
 class CaseStage(LabelledEnum):
     """The stages of a case that have a deadline; `DeadlineSet.kind` carries the value."""
 
+    RELEASE = "release", "摘要审核"
     ASSIGN = "assign", "分办"
     ACCEPT = "accept", "签收"
     HANDLE = "handle", "办理"

@@ -40,6 +40,7 @@ AUDIT_ACTIONS: Final = {
     "complainant.data_erased": AuditAction("销毁来件人信息"),
     "complainant.looked_up": AuditAction("查询来电人记录", reads=True),
     "complaint.merged": AuditAction("合并工单"),
+    "summary.released": AuditAction("放行转办摘要"),
     "complaint.rated": AuditAction("来件人评价"),
     "complaint.read": AuditAction("查看受理详情", reads=True),
     "complaint.registered": AuditAction("登记工单"),

@@ -66,6 +66,7 @@ MENU_ENTRIES: Final = (
     MenuEntry("工单登记", "/intake/desk", "intake", allow(Role.OPERATOR), "d"),
     MenuEntry("我的登记", "/intake/desk/mine", "intake", allow(Role.OPERATOR)),
     MenuEntry("受理审核", "/intake/triage", "intake", allow(Role.REVIEWER)),
+    MenuEntry("摘要审核", "/intake/releases", "intake", allow(Role.REVIEWER), "m"),
     MenuEntry("外勤检查", "/intake/field/", "intake", allow(Role.INSPECTOR)),
     MenuEntry("待上传", "/intake/field/queue", "intake", allow(Role.INSPECTOR)),
     MenuEntry("检查记录", "/intake/field/plans", "intake", OFFICE),

@@ -13,6 +13,7 @@ import asyncpg
 
 from services.casework.app import build
 from services.simulate.client import Client
+from services.simulate.releases import release_summary
 from shared.storage.connections import Database
 from tests.bench.complaints import body
 from tests.bench.world import PASSWORD, Figure, Product, World
@@ -85,11 +86,14 @@ async def one_case(product: Product) -> None:
     """A complaint, and its case with a deadline."""
     async with Client(product.url) as client:
         operator = await client.sign_in("pingyiban", PASSWORD)
-        await operator.register_complaint(body(Random(1), product.campaign_id), key=uuid4())
+        complaint = body(Random(1), product.campaign_id)
+        registered = await operator.register_complaint(complaint, key=uuid4())
+        reviewer = await client.sign_in("shenhe", PASSWORD)
+        await release_summary(reviewer, registered.body["number"], key=uuid4())
     connection = await asyncpg.connect(product.database_url)
     async with asyncio.timeout(30):
         while not await connection.fetchval(
-            "select count(*) from casework.deadlines where case_id is not null"
+            "select count(*) from casework.cases where unit_id is not null"
         ):
             await asyncio.sleep(0.05)
     await connection.close()
@@ -113,7 +117,7 @@ async def lapse_wave(world: World) -> list[Figure]:
             number=NUMBER,
             source_id="gen_random_uuid()",
         )
-        source = "(select * from casework.deadlines where case_id is not null limit 1) o, casework.cases c where c.number like 'ZF2026-9%'"
+        source = "(select * from casework.deadlines where case_id is not null and state = 'running' limit 1) o, casework.cases c where c.number like 'ZF2026-9%'"
         changed = {
             "id": "gen_random_uuid()",
             "case_id": "c.id",

@@ -9,13 +9,14 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import col
 
-from services.casework.actions import campaigns, opening, sweeps
+from services.casework.actions import campaigns, opening, releases, sweeps
 from services.casework.store import CaseworkContext
 from services.casework.tables import Case
 from shared.appraisal.events import (
     EVENTS,
     CampaignPublished,
     ComplaintRegistered,
+    ComplaintSummaryReleased,
     Event,
     UnitEntry,
     VisitFinding,
@@ -104,7 +105,6 @@ class World:
             "urgency": Urgency.NORMAL,
             "unit_id": "health",
             "problem_item": "08",
-            "redacted_summary": "工作时间窗口无人在岗",
             "real_name": True,
             "received_at": now,
         }
@@ -133,13 +133,33 @@ class World:
             findings=findings,
         )
 
-    async def open(self, **changes: Any) -> str:
-        """Open a case and return its number."""
+    async def open(
+        self, *, redacted_summary: str | None = "工作时间窗口无人在岗", **changes: Any
+    ) -> str:
+        """Open a case and return its number. With None, its summary awaits the release."""
         event = await self.complaint(**changes)
-        await self.do(opening.open_for_complaints, events=[event])
+        released = {} if redacted_summary is None else {event.complaint_id: redacted_summary}
+        await self.do(opening.open_for_complaints, events=[event], summaries=released)
         return str(
             await self.value("select number from cases where source_id = $1", event.complaint_id)
         )
+
+    async def release(
+        self,
+        number: str,
+        redacted_summary: str = "工作时间窗口无人在岗",
+        *,
+        release: int = 1,
+    ) -> None:
+        """Let a reviewer's release of the redacted summary arrive."""
+        event = ComplaintSummaryReleased(
+            occurred_at=await self.clock.now(),
+            complaint_id=(await self.case(number)).source_id,
+            campaign_id=CAMPAIGN,
+            release=release,
+            redacted_summary=redacted_summary,
+        )
+        await self.do(releases.apply_releases, events=[event])
 
     async def sweep(self) -> None:
         """Run the sweeps until nothing is due."""

@@ -200,7 +200,36 @@ async def _effects(scene: Scene) -> list[str]:
         found.append(
             f"complaints whose progress intake does not know, {some(due - progress)}; of nobody {some(progress - due)}"
         )
-    return found + await _counted(scene) + await _notifications(scene)
+    return found + await _released(scene) + await _counted(scene) + await _notifications(scene)
+
+
+async def _released(scene: Scene) -> list[str]:
+    """A case has exactly the text that a person released last, and no unit before."""
+    different = await column(
+        scene,
+        """
+        select c.source_id from casework.cases c
+        left join lateral (
+          select redacted_summary from intake.summary_releases r
+          where r.complaint_id = c.source_id order by release desc limit 1
+        ) r on true
+        where c.source = 'complaint' and c.redacted_summary <> coalesce(r.redacted_summary, '')
+        """,
+    )
+    early = await column(
+        scene,
+        """
+        select c.source_id from casework.cases c
+        where c.source = 'complaint' and c.unit_id is not null and not exists (
+          select from intake.summary_releases r where r.complaint_id = c.source_id)
+        """,
+    )
+    found = []
+    if different:
+        found.append(f"cases without the text that was released, {some(different)}")
+    if early:
+        found.append(f"cases that reached a unit before their release, {some(early)}")
+    return found
 
 
 async def _counted(scene: Scene) -> list[str]:

@@ -84,6 +84,19 @@ class Office:
         token = await self.service.sessions.create(self.person(role))
         return self.client(authorization=f"Bearer {token}")
 
+    async def release(self, number: str, text: str = WORDS) -> None:
+        """Let the reviewer release a text as the redacted summary of a complaint."""
+        from services.intake.actions.summaries import release_summary
+        from services.intake.domain.summaries import SummaryEdit
+        from services.intake.views.releases import release_panel
+
+        reviewer = self.person(Role.REVIEWER)
+        async with self.transaction() as tx:
+            panel = await release_panel(tx, number, reviewer)
+            assert panel is not None
+            edit = SummaryEdit(text=text, seen=panel.seen)
+            await release_summary(tx, number=number, edit=edit, by=reviewer)
+
 
 @pytest.fixture
 async def office(settings: Any) -> AsyncIterator[Office]:

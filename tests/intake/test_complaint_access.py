@@ -67,6 +67,7 @@ async def test_operator_reads_own_complaint_text_for_a_day(office, key, clock):
         number = (
             await wang.post("/intake/api/complaints", json=complaint(), headers=key())
         ).json()["number"]
+        await office.release(number)
         today = await wang.get(f"/intake/tickets/{number}")
         await clock.advance(hours=25)
         tomorrow = await wang.get(f"/intake/tickets/{number}")

@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 
 from services.intake.actions import opinions
-from services.intake.actions.complaints import add_supplement
 from services.intake.actions.hotline_drafts import save_draft
+from services.intake.actions.supplements import add_supplement
 from services.intake.domain.questionnaires import WrittenAnswer
 from services.intake.store import campaigns, files, vault
 from services.intake.store.sealed_tables import SEALED_TABLES
@@ -117,9 +117,9 @@ async def test_every_sealed_table_is_rewrapped(own_keys, office, settings, key):
     await rewrap_everything(office)
 
     assert await sealed_columns(settings) == {table.name for table in SEALED_TABLES}
-    assert counts == {1: 6}, "two parts of a complaint, and one record of each other kind"
+    assert counts == {1: 7}, "two parts of a complaint, and one record of each other kind"
     async with office.transaction() as tx:
-        assert await records_by_version(tx, SEALED_TABLES) == {2: 6}
+        assert await records_by_version(tx, SEALED_TABLES) == {2: 7}
 
 
 async def add_opinion(tx):

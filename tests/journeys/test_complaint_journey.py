@@ -21,6 +21,7 @@ from services.simulate.accounts import (
     head_of,
 )
 from services.simulate.client import id_of
+from services.simulate.releases import release_summary
 from services.simulate.requests import complaint_body, visit_body
 from services.simulate.units import UNITS_BY_ID
 from shared.appraisal.schemes import Scheme
@@ -38,6 +39,13 @@ def new_complaint(campaign_id: str, seed: int = 1, **changed):
     """Return a complaint about the department of education, as the hotline desk sends it."""
     body = complaint_body(texts.complaint(Random(seed), G02, BEGINS, "08"), campaign_id, "hotline")
     return body | {"urgency": "normal", "urgency_reason": ""} | changed
+
+
+async def released(system: System, receipt: dict) -> None:
+    """Let the reviewer release the redacted summary of a registered complaint."""
+    reviewer = await system.as_(REVIEWER)
+    number = receipt["number"]
+    await release_summary(reviewer, number, key=id_of(number, "release"))
 
 
 async def case_of(system: System, redacted_summary: str) -> dict:
@@ -66,10 +74,10 @@ async def test_late_complaint_lowers_the_score_and_is_closed(system: System, clo
     operator, supervisor = await system.as_(OPERATOR), await system.as_(SUPERVISOR)
     handler = await system.as_(handler_of("G02"))
     head = await system.as_(head_of("G02"))
-    receipt = (
-        await operator.register_complaint(new_complaint(campaign), key=id_of("complaint"))
-    ).body
-    case = await case_of(system, receipt["redacted_summary"])
+    complaint = new_complaint(campaign)
+    receipt = (await operator.register_complaint(complaint, key=id_of("complaint"))).body
+    await released(system, receipt)
+    case = await case_of(system, complaint["redacted_summary"])
     number = case["number"]
     assert (case["state"], case["unit_id"]) == ("assigned", "G02")
     accept = next(one for one in case["deadlines"] if one["kind"] == "accept")
@@ -142,7 +150,7 @@ async def test_late_complaint_lowers_the_score_and_is_closed(system: System, clo
     page = await progress_page()
     assert page, "the progress page shows the reply"
     assert all(word in page for word in ("已收到", "已受理", "已转办", "办理中", "办结"))
-    assert receipt["redacted_summary"] not in page, "the progress page never shows the complaint"
+    assert complaint["redacted_summary"] not in page, "the progress page never shows the complaint"
     assert (await system.client.ask_progress(receipt["number"], "00000000"))[0] == 404
 
     assert (
@@ -247,18 +255,16 @@ async def test_visit_with_two_problems_opens_two_cases(system: System):
 async def test_accused_unit_cannot_find_a_report(system: System):
     campaign = await system.publish()
     operator, reviewer = await system.as_(OPERATOR), await system.as_(REVIEWER)
-    receipt = (
-        await operator.register_complaint(
-            new_complaint(campaign, kind="report"), key=id_of("report")
-        )
-    ).body
+    complaint = new_complaint(campaign, kind="report")
+    receipt = (await operator.register_complaint(complaint, key=id_of("report"))).body
+    await released(system, receipt)
 
     async def waiting():
         return next(
             (
                 row
                 for row in (await reviewer.cases(state=["pending"]))[0]
-                if row["redacted_summary"] == receipt["redacted_summary"]
+                if row["redacted_summary"] == complaint["redacted_summary"]
             ),
             None,
         )
@@ -320,7 +326,7 @@ async def test_personal_data_appears_in_no_store_log_or_metric(system: System, c
     )
     operator = await system.as_(OPERATOR)
 
-    await operator.register_complaint(body, key=id_of("canary"))
+    await released(system, (await operator.register_complaint(body, key=id_of("canary"))).body)
     case = await case_of(system, redacted_summary)
     await (await system.as_(handler_of("G02"))).accept_case(
         case["number"], key=id_of("canary", "accept")
@@ -414,10 +420,10 @@ async def test_deadlines_count_working_days_from_the_legal_day(system: System, c
     campaign = await system.publish()
     await clock.set(shanghai(7, 10))
     operator = await system.as_(OPERATOR)
-    receipt = (
-        await operator.register_complaint(new_complaint(campaign, 9), key=id_of("saturday"))
-    ).body
-    case = await case_of(system, receipt["redacted_summary"])
+    complaint = new_complaint(campaign, 9)
+    receipt = (await operator.register_complaint(complaint, key=id_of("saturday"))).body
+    await released(system, receipt)
+    case = await case_of(system, complaint["redacted_summary"])
 
     assert case["received_on"] == "2026-11-07"
     due = {one["kind"]: one["due_at"] for one in case["deadlines"]}

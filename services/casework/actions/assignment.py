@@ -4,6 +4,7 @@ from services.casework.actions.cases import event_fields, load_case, record_tran
 from services.casework.actions.deadlines import CaseDeadlines
 from services.casework.domain.assignment import check_returnable, find_reason, reject_excluded
 from services.casework.domain.deadlines import DeadlineKind
+from services.casework.domain.opening import DIRECT_ASSIGNMENT
 from services.casework.domain.states import CaseAction
 from services.casework.store import campaigns, cases
 from services.casework.tables import Case
@@ -29,6 +30,7 @@ async def assign_case(
     A unit whose return was not accepted gets the case back with its old deadlines.
     """
     case = await load_case(tx, number, CaseAction.ASSIGN, by, expected_version=expected_version)
+    _check_released(case)
     reject_excluded(unit_id, case.excluded_unit_id)
     await reject_pii(opinion, field="opinion", label="分办意见")
     await _check_assignable(tx, case, unit_id)
@@ -39,14 +41,33 @@ async def assign_case(
     _set_unit(case, unit_id)
     _start_for_unit(deadlines, returned_before=returned_before)
     record_transition(tx, case, CaseAction.ASSIGN, by, opinion)
+    _publish_assigned(tx, deadlines)
+    return case
+
+
+def assign_as_named(tx: Transaction, deadlines: CaseDeadlines, unit_id: str) -> None:
+    """Assign a case that was just released to the unit it names, without a reviewer."""
+    case = deadlines.case
+    deadlines.complete(DeadlineKind.ASSIGN)
+    _set_unit(case, unit_id)
+    _start_for_unit(deadlines, returned_before=False)
+    record_transition(tx, case, CaseAction.ASSIGN, None, DIRECT_ASSIGNMENT)
+    _publish_assigned(tx, deadlines)
+
+
+def _publish_assigned(tx: Transaction, deadlines: CaseDeadlines) -> None:
     tx.publish(
         CaseAssigned(
             occurred_at=tx.now,
             deadlines=deadlines.sets(DeadlineKind.ACCEPT, DeadlineKind.HANDLE),
-            **event_fields(case),
+            **event_fields(deadlines.case),
         )
     )
-    return case
+
+
+def _check_released(case: Case) -> None:
+    if case.released_at is None:
+        raise Rejected("转办摘要还没有审核放行，放行后才能分办")
 
 
 async def _check_assignable(
@@ -94,6 +115,7 @@ async def refuse_case(
     if not public_text:
         raise Rejected("请写明不予受理的理由，来件人会看到", status=422, field="explanation")
     await reject_pii(public_text, field="explanation", label="告知来件人的理由")
+    deadlines.complete(DeadlineKind.RELEASE)
     deadlines.complete(DeadlineKind.ASSIGN)
     record_transition(tx, case, CaseAction.REFUSE, by, public_text, reason=chosen.code)
     tx.publish(

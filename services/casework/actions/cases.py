@@ -70,10 +70,16 @@ def record_transition(
     )
 
 
+def record_system_entry(tx: Transaction, case: Case, action: str) -> None:
+    """Record what happened to a case without a transition and without a person here."""
+    tx.add(_history_entry(tx, case, action, None, "", {}))
+    tx.audit(f"case.{action}", case.number, SYSTEM_ROLE, state=case.state)
+
+
 def _history_entry(
     tx: Transaction,
     case: Case,
-    action: CaseAction,
+    action: str,
     by: Account | None,
     text: str,
     details: dict[str, Any],

@@ -1,6 +1,7 @@
 """立案: one case for each complaint and each negative finding, many in few statements."""
 
 from collections.abc import Mapping, Sequence
+from uuid import UUID
 
 from services.casework.domain.assignment import case_number
 from services.casework.domain.campaigns import CampaignRules
@@ -19,11 +20,20 @@ from shared.appraisal.events import ComplaintRegistered, VisitSubmitted
 from shared.storage.transaction import Transaction, new_id
 
 
-async def open_for_complaints(tx: Transaction, events: Sequence[ComplaintRegistered]) -> int:
-    """Open a case for each complaint whose kind gets one; return how many were opened."""
+async def open_for_complaints(
+    tx: Transaction,
+    events: Sequence[ComplaintRegistered],
+    summaries: Mapping[UUID, str] | None = None,
+) -> int:
+    """Open a case for each complaint whose kind gets one; return how many were opened.
+
+    `summaries`: the redacted summaries that are released already, by complaint. A case without one
+    belongs to no unit until the release.
+    """
+    released = summaries or {}
     campaigns, work_calendar = await _rules(tx, {event.campaign_id for event in events})
     origins = [
-        origin_of_complaint(event)
+        origin_of_complaint(event, released.get(event.complaint_id))
         for event in events
         if event.kind not in campaigns[event.campaign_id].case_rules.no_case
     ]

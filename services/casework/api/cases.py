@@ -26,6 +26,7 @@ class CaseListItemResponse(CaseworkResponse):
     urgency: Urgency
     state: CaseState
     redacted_summary: str
+    released: bool
     unit_id: str | None
     unit_name: str | None
     handler_name: str | None
@@ -115,6 +116,7 @@ class CaseResponse(CaseworkResponse):
     state: CaseState
     version: int
     redacted_summary: str
+    released: bool
     problem_item: str | None
     unit_id: str | None
     unit_name: str | None

@@ -23,6 +23,7 @@ from shared.appraisal.schemes import CaseLimit
 class DeadlineKind(LabelledEnum):
     """What has to be done in time: a stage of a case, or an obligation of a unit."""
 
+    RELEASE = "release", "摘要审核"
     ASSIGN = "assign", "分办"
     ACCEPT = "accept", "签收"
     HANDLE = "handle", "办结"

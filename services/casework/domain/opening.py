@@ -34,7 +34,7 @@ DIRECT_ASSIGNMENT: Final = "按来件所指单位直接分办"
 
 class CaseOrigin(msgspec.Struct, frozen=True, kw_only=True):
     """What a case is opened from. `registered_at` is the instant from which deadlines count,
-    `received_on` the day that pages show.
+    `received_on` the day that pages show. `redacted_summary` is None until a person released it.
     """
 
     source: CaseSource
@@ -45,7 +45,7 @@ class CaseOrigin(msgspec.Struct, frozen=True, kw_only=True):
     kind: ComplaintKind
     urgency: Urgency
     problem_item: str | None
-    redacted_summary: str
+    redacted_summary: str | None
     real_name: bool
     named_unit_id: str | None
     received_at: datetime
@@ -57,9 +57,14 @@ class CaseOrigin(msgspec.Struct, frozen=True, kw_only=True):
         """A complaint or finding has one case for ever; this identifies it."""
         return self.source, self.source_id
 
+    @property
+    def is_released(self) -> bool:
+        """A person released the redacted summary."""
+        return self.redacted_summary is not None
 
-def origin_of_complaint(event: ComplaintRegistered) -> CaseOrigin:
-    """Return the origin of a complaint's case."""
+
+def origin_of_complaint(event: ComplaintRegistered, redacted_summary: str | None) -> CaseOrigin:
+    """Return the origin of a complaint's case; `redacted_summary` None: it awaits its release."""
     return CaseOrigin(
         source=CaseSource.COMPLAINT,
         source_id=event.complaint_id,
@@ -69,7 +74,7 @@ def origin_of_complaint(event: ComplaintRegistered) -> CaseOrigin:
         kind=event.kind,
         urgency=event.urgency,
         problem_item=event.problem_item,
-        redacted_summary=event.redacted_summary,
+        redacted_summary=redacted_summary,
         real_name=event.real_name,
         named_unit_id=event.unit_id,
         received_at=event.received_at,
@@ -123,6 +128,7 @@ class CaseFields(msgspec.Struct, frozen=True, kw_only=True):
     urgency: Urgency
     problem_item: str | None
     redacted_summary: str
+    released_at: datetime | None
     real_name: bool
     named_unit_id: str | None
     excluded_unit_id: str | None
@@ -198,7 +204,7 @@ def _case_fields(
     now: datetime,
     id: UUID,
 ) -> CaseFields:
-    unit_id = directly_assigned_unit(origin.kind, origin.named_unit_id, campaign.case_rules)
+    unit_id = _first_unit(origin, campaign)
     return CaseFields(
         id=id,
         number=number,
@@ -210,7 +216,8 @@ def _case_fields(
         kind=origin.kind,
         urgency=origin.urgency,
         problem_item=origin.problem_item,
-        redacted_summary=origin.redacted_summary,
+        redacted_summary=origin.redacted_summary or "",
+        released_at=now if origin.is_released else None,
         real_name=origin.real_name,
         named_unit_id=origin.named_unit_id,
         excluded_unit_id=excluded_unit(origin.kind, origin.named_unit_id, campaign.case_rules),
@@ -223,6 +230,13 @@ def _case_fields(
     )
 
 
+def _first_unit(origin: CaseOrigin, campaign: CampaignRules) -> str | None:
+    """The unit that gets the new case at once. Before the release that is no unit."""
+    if not origin.is_released:
+        return None
+    return directly_assigned_unit(origin.kind, origin.named_unit_id, campaign.case_rules)
+
+
 def _first_deadlines(
     case: CaseFields,
     origin: CaseOrigin,
@@ -230,12 +244,15 @@ def _first_deadlines(
 ) -> list[tuple[DeadlineKind, datetime]]:
     """The first deadlines and their starts.
 
-    A unit's deadlines start when it gets the case; the reviewer's starts when the matter was
+    A unit's deadlines start when it gets the case; the reviewers' start when the matter was
     registered, however late the event arrived.
     """
     if case.unit_id:
         return [(DeadlineKind.ACCEPT, now), (DeadlineKind.HANDLE, now)]
-    return [(DeadlineKind.ASSIGN, origin.registered_at)]
+    assign = (DeadlineKind.ASSIGN, origin.registered_at)
+    if origin.is_released:
+        return [assign]
+    return [(DeadlineKind.RELEASE, origin.registered_at), assign]
 
 
 def _first_history(case: CaseFields, now: datetime) -> list[HistoryFields]:

@@ -6,6 +6,7 @@ the actions all read it.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 
 from shared.appraisal.errors import Rejected
@@ -59,7 +60,14 @@ class CaseAction(LabelledEnum):
 
 OPENED: Final = "open"
 """The first entry in the history of a case; no person takes this action."""
-ACTION_LABELS: Final = {OPENED: "立案"} | dict(CaseAction.choices())
+RELEASED: Final = "release"
+SUMMARY_CORRECTED: Final = "correct_summary"
+"""Entries about the redacted summary. A reviewer releases and corrects it in intake."""
+ACTION_LABELS: Final = {
+    OPENED: "立案",
+    RELEASED: "摘要放行",
+    SUMMARY_CORRECTED: "更正摘要",
+} | dict(CaseAction.choices())
 AUDIT_LABELS: Final = {f"case.{action}": label for action, label in ACTION_LABELS.items()}
 """The same actions as keys of the audit log."""
 
@@ -140,8 +148,19 @@ ALLOWED_ROLES: Final[Mapping[CaseAction, frozenset[Role]]] = {
 }
 assert ALLOWED_ROLES.keys() == set(CaseAction), "every action names its roles"
 
-UNVERSIONED_ACTIONS: Final = frozenset({CaseAction.NOTE, CaseAction.URGE})
+UNVERSIONED_ACTIONS: Final = frozenset(
+    {CaseAction.NOTE, CaseAction.URGE, RELEASED, SUMMARY_CORRECTED}
+)
 """Actions that change nothing another action depends on: the version of the case stays."""
+
+
+AWAITING_RELEASE: Final = "（转办摘要待审核放行）"
+"""What pages and API show in the place of a redacted summary that nobody released yet."""
+
+
+def shown_summary(redacted_summary: str, released_at: datetime | None) -> str:
+    """Return the redacted summary, or the sentence that it awaits its release."""
+    return AWAITING_RELEASE if released_at is None else redacted_summary
 
 
 class IllegalTransition(Rejected):

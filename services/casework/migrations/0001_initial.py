@@ -75,6 +75,7 @@ def create_cases() -> None:
         sa.Column("urgency", sa.Text(), nullable=False),
         sa.Column("problem_item", sa.Text(), nullable=True),
         sa.Column("redacted_summary", sa.Text(), nullable=False),
+        sa.Column("released_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("real_name", sa.Boolean(), nullable=False),
         sa.Column("named_unit_id", sa.Text(), nullable=True),
         sa.Column("excluded_unit_id", sa.Text(), nullable=True),
@@ -119,6 +120,9 @@ def create_cases() -> None:
         sa.CheckConstraint(
             "unit_id is null or excluded_unit_id is null or unit_id <> excluded_unit_id",
             name=op.f("ck_cases_excluded"),
+        ),
+        sa.CheckConstraint(
+            "unit_id is null or released_at is not null", name=op.f("ck_cases_released")
         ),
         sa.ForeignKeyConstraint(
             ["campaign_id"], ["casework.campaigns.id"], name=op.f("fk_cases_campaign_id_campaigns")

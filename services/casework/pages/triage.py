@@ -36,7 +36,9 @@ async def triage_page(
     q: SearchText = "",
     page: PageNumber = 1,
 ) -> Response:
-    wanted = CaseFilter(states=(CaseState.PENDING,), returned=returned, q=q.strip())
+    wanted = CaseFilter(
+        states=(CaseState.PENDING,), returned=returned, released_only=True, q=q.strip()
+    )
     listing = await list_cases(tx, user, wanted, page=page)
     number = case or (listing.items[0].number if listing.items else "")
     details = await case_details(tx, number, user) if number else None
@@ -45,7 +47,8 @@ async def triage_page(
         request,
         "triage.html",
         listing=listing,
-        pending=counts.in_states(CaseState.PENDING),
+        pending=counts.in_states(CaseState.PENDING) - counts.unreleased,
+        unreleased=counts.unreleased,
         returned=returned,
         q=q,
         values={"returned": "1" if returned else "", "q": q.strip()},

@@ -33,6 +33,7 @@ class CaseFilter:
     dissatisfied: bool = False
     returned: bool = False
     unsigned_since: datetime | None = None
+    released_only: bool = False
     q: str = ""
 
 
@@ -70,6 +71,7 @@ class CaseListRow:
     urgency: str
     state: str
     redacted_summary: str
+    released_at: datetime | None
     unit_id: str | None
     unit_name: str | None
     handler_name: str | None
@@ -83,8 +85,9 @@ class CaseListRow:
 
 
 _CASE_COLUMNS: Final = """
-  c.number, c.kind, c.urgency, c.state, c.redacted_summary, c.unit_id, u.name as unit_name,
-  c.handler_name, c.version, c.received_on, c.closed_at, c.returns, c.repeats, c.urges
+  c.number, c.kind, c.urgency, c.state, c.redacted_summary, c.released_at, c.unit_id,
+  u.name as unit_name, c.handler_name, c.version, c.received_on, c.closed_at, c.returns,
+  c.repeats, c.urges
 """
 _DEADLINE_COLUMNS: Final = """
   d.kind as deadline_kind, d.state as deadline_state, d.due_at, d.warn_at, d.severe_at,
@@ -115,6 +118,7 @@ where {VISIBLE}
   and ($15::timestamptz is null or (c.state = 'assigned' and c.assigned_at <= $15))
   and ($16 = '' or c.number ilike '%' || $16 || '%' or c.redacted_summary ilike '%' || $16 || '%'
     or u.name ilike '%' || $16 || '%' or c.handler_name ilike '%' || $16 || '%')
+  and (not $17 or c.released_at is not null)
 """
 _MOST_URGENT_FIRST: Final = """
 order by
@@ -127,7 +131,7 @@ order by
   end,
   case when d.state = 'completed' or d.state is null then null else d.due_at end,
   c.closed_at desc nulls last, c.number
-limit $17 offset $18
+limit $18 offset $19
 """
 _LIST: Final = f"""
 select count(*) over () as total, {_CASE_COLUMNS}, {_DEADLINE_COLUMNS}
@@ -159,6 +163,7 @@ def _arguments(
         wanted.returned,
         wanted.unsigned_since,
         _literal(wanted.q),
+        wanted.released_only,
     ]
 
 
@@ -193,6 +198,7 @@ def _list_row(record: Any) -> CaseListRow:
         urgency=record["urgency"],
         state=record["state"],
         redacted_summary=record["redacted_summary"],
+        released_at=record["released_at"],
         unit_id=record["unit_id"],
         unit_name=record["unit_name"],
         handler_name=record["handler_name"],
@@ -226,10 +232,11 @@ def _first_deadline(record: Any) -> FirstDeadline | None:
 
 @dataclass(frozen=True, slots=True)
 class StateCount:
-    """How many cases are in a state, and how many of those are late or due soon."""
+    """How many cases are in a state, and how many of those are late, due soon or unreleased."""
 
     state: str
     cases: int
+    unreleased: int
     late: int
     soon: int
 
@@ -244,6 +251,7 @@ async def count_by_state(
     records = await tx.fetch(
         f"""
         select c.state, count(*) as cases,
+          count(*) filter (where c.released_at is null) as unreleased,
           count(*) filter (where d.due <= $3) as late,
           count(*) filter (where d.due > $3 and d.due < $4) as soon
         from cases c left join lateral (
@@ -293,7 +301,7 @@ async def units_with_cases(tx: Transaction, user: Account) -> list[UnitChoice]:
 
 @dataclass(frozen=True, slots=True)
 class CaseMatch:
-    """A case found by a search."""
+    """A case found by a search. `redacted_summary` is empty until its release."""
 
     number: str
     redacted_summary: str

@@ -50,6 +50,16 @@ async def lock(
     )
 
 
+async def lock_of_complaint(tx: Transaction, complaint_id: UUID) -> Case | None:
+    """Return the case of a complaint, locked until the transaction ends; None if it has none."""
+    return await tx.scalar(
+        select(Case)
+        .where(col(Case.source) == CaseSource.COMPLAINT, col(Case.source_id) == complaint_id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class CaseRow:
     """A case with the names of its units."""

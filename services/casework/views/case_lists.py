@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from services.casework.domain.deadlines import DeadlineKind
-from services.casework.domain.states import TRANSITIONS, CaseAction, CaseState
+from services.casework.domain.states import (
+    OPEN_STATES,
+    TRANSITIONS,
+    CaseAction,
+    CaseState,
+    shown_summary,
+)
 from services.casework.store import calendar, case_lists, context_of
 from services.casework.store.case_lists import CaseFilter, CaseListRow, CaseMatch, FirstDeadline
 from services.casework.views.deadlines import due_soon, progress
@@ -25,6 +31,7 @@ class CaseListItem:
     urgency: Urgency
     state: CaseState
     redacted_summary: str
+    released: bool
     unit_id: str | None
     unit_name: str | None
     handler_name: str | None
@@ -99,7 +106,8 @@ def _item(
         kind=ComplaintKind(row.kind),
         urgency=Urgency(row.urgency),
         state=CaseState(row.state),
-        redacted_summary=row.redacted_summary,
+        redacted_summary=shown_summary(row.redacted_summary, row.released_at),
+        released=row.released_at is not None,
         unit_id=row.unit_id,
         unit_name=row.unit_name,
         handler_name=row.handler_name,
@@ -122,9 +130,10 @@ def _due_text(deadline: FirstDeadline | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CaseCounts:
-    """How many cases a person may see, by state, and how many open ones are late or due soon."""
+    """How many cases a person may see, by state, and how many are unreleased, late or due soon."""
 
     by_state: Counter[str]
+    unreleased: int
     late: int
     soon: int
 
@@ -139,6 +148,7 @@ async def count_cases(tx: Transaction, user: Account) -> CaseCounts:
     counts = await case_lists.count_by_state(tx, user, soon_before=soon_before)
     return CaseCounts(
         by_state=Counter({count.state: count.cases for count in counts}),
+        unreleased=sum(count.unreleased for count in counts if count.state in OPEN_STATES),
         late=sum(count.late for count in counts),
         soon=sum(count.soon for count in counts),
     )

@@ -20,6 +20,7 @@ from services.casework.domain.states import (
     CaseAction,
     CaseState,
     permitted_actions,
+    shown_summary,
 )
 from services.casework.store import calendar, campaigns, cases, deadlines
 from services.casework.store.cases import CaseRow, HistoryRow
@@ -81,6 +82,7 @@ class CaseDetails:
     state: CaseState
     version: int
     redacted_summary: str
+    released: bool
     problem_item: str | None
     problem_label: str | None
     unit_id: str | None
@@ -206,7 +208,8 @@ def _details(
         urgency=Urgency(case.urgency),
         state=CaseState(case.state),
         version=case.version,
-        redacted_summary=case.redacted_summary,
+        redacted_summary=shown_summary(case.redacted_summary, case.released_at),
+        released=case.released_at is not None,
         problem_item=case.problem_item,
         problem_label=campaign.problem_label(case.problem_item),
         unit_id=case.unit_id,
@@ -338,6 +341,7 @@ class OfferedActions:
             CaseAction.TAKE_OVER: self.case.handler_id == self.user.id,
             CaseAction.RETURN: not self._may_return,
             CaseAction.PAUSE: self._is_past_due,
+            CaseAction.ASSIGN: self.case.released_at is None,
         }
         permitted = permitted_actions(CaseState(self.case.state), self.user.role)
         return [action for action in permitted if not hidden.get(action, False)]

@@ -6,16 +6,21 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from services.intake.actions import form_drafts
-from services.intake.actions.redaction import redacted_summary_of
+from services.intake.actions.redaction import summary_of
+from services.intake.actions.summaries import (
+    RegisteredSummary,
+    publish_own_release,
+    store_summaries,
+)
 from services.intake.domain.complaints import (
     MAY_BACKDATE,
-    REASON_MIN,
     NewComplaint,
     check_new_complaint,
 )
 from services.intake.domain.identities import Identity
+from services.intake.domain.summaries import NewSummary
 from services.intake.settings import context_of
-from services.intake.store import campaigns, files, hotline_drafts, vault
+from services.intake.store import campaigns, files, hotline_drafts, summaries
 from services.intake.store import complaints as store
 from services.intake.store.campaigns import KnownCampaign
 from services.intake.store.complaints import SealedComplaint, StoredComplaint
@@ -32,7 +37,11 @@ PUBLIC_ACTOR = "public"
 
 @dataclass(frozen=True, slots=True)
 class RegisteredComplaint:
-    """A complaint after registration. `merged_into`: the number of the complaint it repeats."""
+    """A complaint after registration. `merged_into`: the number of the complaint it repeats.
+
+    `redacted_summary` is empty unless a person released it with the registration: responses are
+    stored, and a draft may hold personal data.
+    """
 
     id: UUID
     number: str
@@ -49,14 +58,16 @@ class Registration:
 
     `by` None: the complainant used the public wizard. `merge_into`: the number of the complaint
     that this one repeats; both texts are kept and no second case is opened. `draft_id`: the hotline
-    draft, whose id becomes the complaint's id, so that a draft is registered once. `form`: the
-    wizard's draft, whose files go to the complaint.
+    draft, whose id becomes the complaint's id, so that a draft is registered once. `at_desk`: an
+    operator at the hotline desk wrote the redacted summary and releases it in the same act, unless
+    the scheme requires a reviewer. `form`: the wizard's draft, whose files go to the complaint.
     """
 
     complaint: NewComplaint
     by: Account | None
     merge_into: str = ""
     draft_id: UUID | None = None
+    at_desk: bool = False
     form: form_drafts.WizardTokens | None = None
     trace: str | None = field(default_factory=current_traceparent)
     """Trace of the request; several requests may share the transaction."""
@@ -70,7 +81,7 @@ class Registration:
 async def register_complaints(
     tx: Transaction, registrations: Sequence[Registration]
 ) -> list[RegisteredComplaint | Rejected]:
-    """Register complaints: encrypt text and complainant, publish the redacted summary.
+    """Register complaints: encrypt text and complainant, draft or release the redacted summary.
 
     Returns for each the registered complaint, or the Rejected that explains why nothing of it was
     written. The API, the hotline desk, the public wizard and imports all register through here.
@@ -83,12 +94,15 @@ async def register_complaints(
     ]
     accepted = [each for each in prepared if isinstance(each, SealedComplaint)]
     numbers = await store.register(tx, accepted)
+    await store_summaries(tx, _summaries(registrations, prepared))
     results: list[RegisteredComplaint | Rejected] = []
     for registration, each in zip(registrations, prepared, strict=True):
         if isinstance(each, SealedComplaint):
             registered = _registered(each, numbers[each.id])
             target = targets.get(registration.merge_into)
             results.append(await _complete(tx, registration, registered, target))
+            if target is None and each.summary.is_released:
+                publish_own_release(tx, _registered_summary(registration, each))
         else:
             results.append(each)
     return results
@@ -100,8 +114,30 @@ def _registered(sealed: SealedComplaint, number: str) -> RegisteredComplaint:
         number=number,
         campaign_id=sealed.complaint.campaign_id,
         unit_id=sealed.complaint.unit_id,
-        redacted_summary=sealed.redacted_summary,
+        redacted_summary=sealed.summary.released_text,
         received_at=sealed.received_at,
+    )
+
+
+def _summaries(
+    registrations: Sequence[Registration],
+    prepared: Sequence[SealedComplaint | Rejected],
+) -> list[RegisteredSummary]:
+    pairs = zip(registrations, prepared, strict=True)
+    return [
+        _registered_summary(registration, each)
+        for registration, each in pairs
+        if isinstance(each, SealedComplaint)
+    ]
+
+
+def _registered_summary(registration: Registration, each: SealedComplaint) -> RegisteredSummary:
+    return RegisteredSummary(
+        complaint_id=each.id,
+        campaign_id=each.complaint.campaign_id,
+        summary=each.summary,
+        by=registration.by,
+        trace=registration.trace,
     )
 
 
@@ -124,7 +160,7 @@ async def _prepare(
 ) -> SealedComplaint:
     """Return the complaint, checked and encrypted. Raises Rejected."""
     complaint = registration.complaint
-    redacted_summary = await check_complaint(tx, complaint, by=registration.by)
+    summary = await check_complaint(tx, complaint, by=registration.by, at_desk=registration.at_desk)
     if registration.merge_into:
         _check_merge_target(target, complaint.campaign_id)
     await _check_draft_is_unregistered(tx, registration.draft_id)
@@ -133,7 +169,7 @@ async def _prepare(
     return SealedComplaint(
         id=complaint_id,
         complaint=complaint,
-        redacted_summary=redacted_summary,
+        summary=replace(summary, needs_release=False) if registration.merge_into else summary,
         received_at=(complaint.received_at or tx.now).astimezone(UTC),
         registered_by=registration.by.id if registration.by else None,
         complainant_fingerprint=_fingerprint(ring, complaint.phone),
@@ -166,7 +202,8 @@ async def check_complaint(
     complaint: NewComplaint,
     *,
     by: Account | None,
-) -> str:
+    at_desk: bool = False,
+) -> NewSummary:
     """Return the redacted summary of a complaint that may be registered; write nothing.
 
     Raises Rejected with the field that is wrong.
@@ -175,7 +212,7 @@ async def check_complaint(
     check_new_complaint(complaint, tx.now)
     _check_backdating(complaint, by)
     _check_references(complaint, campaign)
-    return redacted_summary_of(complaint)
+    return await summary_of(complaint, campaign.scheme.case_rules, at_desk=at_desk)
 
 
 def _check_references(complaint: NewComplaint, campaign: KnownCampaign) -> None:
@@ -270,13 +307,12 @@ def _registered_event(
         urgency=complaint.urgency,
         unit_id=complaint.unit_id,
         problem_item=complaint.problem_item,
-        redacted_summary=registered.redacted_summary,
         real_name=complaint.identity is Identity.REAL_NAME,
         received_at=registered.received_at,
     )
 
 
-# ── merging and supplements ───────────────────────────────────────────────────────────────────────
+# ── merging ───────────────────────────────────────────────────────────────────────────────────────
 
 
 async def merge_complaint(
@@ -331,6 +367,7 @@ async def _merge(
     actor: str,
 ) -> None:
     repeats = await store.merge(tx, complaint_id, into=target.id)
+    await summaries.delete_drafts(tx, [complaint_id])
     tx.audit("complaint.merged", complaint_id, actor, into=str(target.id))
     tx.publish(
         ComplaintRepeated(
@@ -340,24 +377,3 @@ async def _merge(
             repeats=repeats,
         )
     )
-
-
-async def add_supplement(
-    tx: Transaction,
-    *,
-    number: str,
-    text: str,
-    by: Account,
-) -> None:
-    """补充说明: add text to a complaint, encrypted like the complaint text.
-
-    Raises Rejected: 404 if the account may not see the complaint, 422 if the text is too short.
-    """
-    complaint = await store.get_visible(tx, number, by)
-    stripped = text.strip()
-    if len(stripped) < REASON_MIN:
-        raise Rejected(f"补充说明至少 {REASON_MIN} 个字", status=422, field="text")
-    supplement_id = new_id()
-    sealed = context_of(tx).ring.seal(supplement_id, {"text": stripped})
-    await vault.add_supplement(tx, supplement_id, complaint.id, by=by.id, sealed=sealed)
-    tx.audit("complaint.supplemented", complaint.id, str(by.id))

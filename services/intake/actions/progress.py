@@ -91,6 +91,9 @@ async def record_case_events(tx: Transaction, events: Sequence[CaseEvent]) -> No
     changes = _changes(events, started)
     if changes:
         await store.update(tx, changes)
+    refused = [event.case_id for event in events if isinstance(event, CaseNotAccepted)]
+    if refused:
+        await store.drop_drafts_of_cases(tx, refused)
 
 
 def _opened_by_complaints(events: Sequence[CaseEvent]) -> list[CaseOpened]:
@@ -137,7 +140,7 @@ def _stage_columns(event: CaseEvent) -> Columns:
                 "reply": event.reply,
             }
         case CaseOpened() | CaseExtended() | CaseRescheduled():
-            return _due_columns(event.deadlines)
+            return _due_columns(event.deadlines) | _release_columns(event.deadlines)
     raise TypeError(f"progress does not depend on {event.name}")
 
 
@@ -147,3 +150,9 @@ def _due_columns(deadlines: Sequence[DeadlineSet]) -> Columns:
     if handling is None:
         return {}
     return {"due_at": handling.due_at, "provisional": handling.provisional}
+
+
+def _release_columns(deadlines: Sequence[DeadlineSet]) -> Columns:
+    """Return until when the redacted summary has to be released, or {} if it need not."""
+    release = next((each for each in deadlines if each.kind == CaseStage.RELEASE), None)
+    return {"release_due_at": release.due_at} if release else {}

@@ -1,10 +1,20 @@
 """JSON API of intake, by subject."""
 
-from services.intake.api import accounts, ballots, campaigns, complaints, imports, sessions, visits
+from services.intake.api import (
+    accounts,
+    ballots,
+    campaigns,
+    complaints,
+    imports,
+    releases,
+    sessions,
+    visits,
+)
 
 routers = [
     sessions.router,
     complaints.router,
+    releases.router,
     ballots.router,
     visits.router,
     imports.router,

@@ -8,13 +8,14 @@ from fastapi import Query, Request
 from pydantic import AwareDatetime, Field
 from starlette.responses import Response
 
-from services.intake.actions import complaints
+from services.intake.actions import complaints, supplements
 from services.intake.actions.complaints import Registration, register_complaints
 from services.intake.api.problems import problems
 from services.intake.domain.complaints import (
     COMPLAINT_TEXT_MAX,
     REASON_MIN,
     REDACTED_SUMMARY_MAX,
+    WITHHOLD_MAX,
     NewComplaint,
 )
 from services.intake.domain.identities import Identity
@@ -34,7 +35,8 @@ REGISTRARS: Final = allow(Role.OPERATOR, Role.REVIEWER, Role.OFFICE, Role.ADMIN)
 class ComplaintRequest(Input):
     """A complaint to register.
 
-    Without `redacted_summary`, one is drafted by masking personal data.
+    Without `redacted_summary`, one is drafted by masking personal data. Either waits for a reviewer
+    to release it.
     """
 
     campaign_id: str = Field(max_length=100)
@@ -52,6 +54,7 @@ class ComplaintRequest(Input):
     address: str = Field("", max_length=200)
     place: str = Field("", max_length=200)
     occurred_at: str = Field("", max_length=100, description="什么时候发生的，原话或日期")
+    withhold: str = Field("", max_length=WITHHOLD_MAX, description="来件人要求不转出的内容")
     received_at: AwareDatetime | None = Field(
         None, description="补录时的收到时间，仅评议办和管理员可填"
     )
@@ -177,5 +180,5 @@ async def add_supplement(
 ) -> Response:
     """补充说明."""
     return await idempotency.respond(
-        201, complaints.add_supplement(tx, number=number, text=given.text, by=user)
+        201, supplements.add_supplement(tx, number=number, text=given.text, by=user)
     )

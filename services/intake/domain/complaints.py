@@ -31,6 +31,9 @@ READS_ALL: Final = frozenset({Role.REVIEWER, Role.SUPERVISOR})
 MAY_REVEAL: Final = frozenset({Role.REVIEWER, Role.SUPERVISOR})
 """Roles that read the complaint text at any time and may reveal the complainant's identity."""
 MAY_BACKDATE: Final = frozenset({Role.OFFICE, Role.ADMIN})
+WITHHOLD_MAX: Final = 500
+WITHHELD_PHRASES_MAX: Final = 50
+_PHRASE_END: Final = re.compile(r"[\s，,。；;、！!？?]+")
 _PHONE: Final = re.compile(r"1[3-9]\d{9}|0\d{9,11}|[2-8]\d{6,7}|1\d{4,5}")
 
 
@@ -38,7 +41,8 @@ class NewComplaint(msgspec.Struct, frozen=True, kw_only=True):
     """A complaint as received, before registration.
 
     `redacted_summary` None: it is drafted from `complaint_text`. `received_at` None: now; only the
-    office and imports may set it. `occurred` is the time as the complainant said it.
+    office and imports may set it. `occurred` is the time as the complainant said it. `withhold` is
+    what the complainant asked not to pass on; only reviewers and supervisors read it.
     """
 
     campaign_id: str
@@ -56,12 +60,14 @@ class NewComplaint(msgspec.Struct, frozen=True, kw_only=True):
     address: str = ""
     place: str = ""
     occurred: str = ""
+    withhold: str = ""
     received_at: datetime | None = None
 
     @property
     def known_values(self) -> tuple[str, ...]:
         """What the redacted summary must not contain, in any spelling."""
-        return tuple(text for text in (self.name, self.phone, self.address) if text)
+        own = tuple(text for text in (self.name, self.phone, self.address) if text)
+        return own + withheld_phrases(self.withhold)
 
     @property
     def vault_parts(self) -> dict[str, dict[str, str]]:
@@ -84,12 +90,19 @@ class NewComplaint(msgspec.Struct, frozen=True, kw_only=True):
                 "complaint_text": self.complaint_text,
                 "place": self.place,
                 "occurred": self.occurred,
+                "withhold": self.withhold,
             }
         )
 
 
 def _non_empty(fields: Mapping[str, str]) -> dict[str, str]:
     return {name: text for name, text in fields.items() if text}
+
+
+def withheld_phrases(text: str) -> tuple[str, ...]:
+    """Return the phrases of what a complainant asked not to pass on; they are marked as PII."""
+    phrases = [phrase for phrase in _PHRASE_END.split(text) if len(phrase) > 1]
+    return tuple(dict.fromkeys(phrases))[:WITHHELD_PHRASES_MAX]
 
 
 def check_new_complaint(complaint: NewComplaint, now: datetime) -> None:

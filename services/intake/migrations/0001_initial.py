@@ -172,6 +172,7 @@ def create_progress() -> None:
         sa.Column("case_number", sa.Text(), nullable=False),
         sa.Column("unit_id", sa.Text(), nullable=True),
         sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("release_due_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("assigned_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("accepted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
@@ -528,6 +529,47 @@ def create_ratings() -> None:
     )
 
 
+def create_summary_drafts() -> None:
+    op.create_table(
+        "summary_drafts",
+        sa.Column("complaint_id", sa.Uuid(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("author_id", sa.Uuid(), nullable=True),
+        sa.Column("saved_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
+        sa.Column("wrapped_key", sa.LargeBinary(), nullable=True),
+        sa.Column("key_version", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["complaint_id"],
+            ["intake.complaints.id"],
+            name=op.f("fk_summary_drafts_complaint_id_complaints"),
+        ),
+        sa.PrimaryKeyConstraint("complaint_id", name=op.f("pk_summary_drafts")),
+        schema="intake",
+    )
+
+
+def create_summary_releases() -> None:
+    op.create_table(
+        "summary_releases",
+        sa.Column("complaint_id", sa.Uuid(), nullable=False),
+        sa.Column("release", sa.Integer(), nullable=False),
+        sa.Column("redacted_summary", sa.Text(), nullable=False),
+        sa.Column("author_id", sa.Uuid(), nullable=True),
+        sa.Column("released_by", sa.Uuid(), nullable=False),
+        sa.Column("released_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("original_version", sa.Integer(), nullable=False),
+        sa.Column("confirmed", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["complaint_id"],
+            ["intake.complaints.id"],
+            name=op.f("fk_summary_releases_complaint_id_complaints"),
+        ),
+        sa.PrimaryKeyConstraint("complaint_id", "release", name=op.f("pk_summary_releases")),
+        schema="intake",
+    )
+
+
 def create_supplements() -> None:
     op.create_table(
         "supplements",
@@ -614,6 +656,8 @@ def upgrade() -> None:
     create_units()
     create_visits()
     create_ratings()
+    create_summary_drafts()
+    create_summary_releases()
     create_supplements()
     create_tokens()
     create_vault()

@@ -9,8 +9,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from services.intake.actions import attachments
-from services.intake.actions.complaints import add_supplement, merge_complaint
+from services.intake.actions.complaints import merge_complaint
 from services.intake.actions.identities import reveal_identity
+from services.intake.actions.supplements import add_supplement
 from services.intake.domain.complaints import REASON_MIN, REDACTED_SUMMARY_MAX
 from services.intake.store import campaigns
 from services.intake.store.campaigns import KnownCampaign

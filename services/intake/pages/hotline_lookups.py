@@ -72,7 +72,7 @@ async def draft_summary(request: Request) -> Response:
     sent_values = [_text(sent, name).strip() for name in ("name", "phone")]
     known_values = tuple(value for value in sent_values if value)
     complaint_text = _text(sent, "complaint_text")[:REDACTED_SUMMARY_MAX]
-    return PlainTextResponse(draft_redacted_summary(complaint_text, known_values))
+    return PlainTextResponse(await draft_redacted_summary(complaint_text, known_values))
 
 
 def _text(sent: FormData, name: str) -> str:
@@ -107,13 +107,13 @@ class SimilarQuery:
     merge_into: str
 
     @classmethod
-    def of_form(cls, sent: FormData) -> "SimilarQuery":
+    async def of_form(cls, sent: FormData) -> "SimilarQuery":
         """Return the query that the desk's form describes."""
         given = _text(sent, "redacted_summary").strip()
         return cls(
             campaign_id=_text(sent, "campaign_id"),
             unit_id=_text(sent, "unit_id"),
-            summary=given or draft_redacted_summary(_text(sent, "complaint_text")),
+            summary=given or await draft_redacted_summary(_text(sent, "complaint_text")),
             merge_into=_text(sent, "merge_into"),
         )
 
@@ -130,7 +130,7 @@ async def similar_complaints(
     user: CurrentUser,
 ) -> Response:
     """疑似重复, for the unit and the texts in the body."""
-    query = SimilarQuery.of_form(await request.form())
+    query = await SimilarQuery.of_form(await request.form())
     return render_page(
         request,
         "desk-similar.html",

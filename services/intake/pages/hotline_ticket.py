@@ -52,6 +52,7 @@ class HotlineTicket(Input):
             by=by,
             merge_into=self.merge_into,
             draft_id=self.draft_id,
+            at_desk=True,
         )
 
     def _complaint(self) -> NewComplaint:

@@ -10,6 +10,7 @@ import msgspec
 
 from services.intake.domain.complaints import READS_ALL, NewComplaint
 from services.intake.domain.identities import Identity
+from services.intake.domain.summaries import NewSummary
 from services.intake.store.rows import read_optional, read_rows
 from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Urgency
@@ -51,7 +52,7 @@ class SealedComplaint:
 
     id: UUID
     complaint: NewComplaint
-    redacted_summary: str
+    summary: NewSummary
     received_at: datetime
     registered_by: UUID | None
     complainant_fingerprint: bytes | None
@@ -116,7 +117,7 @@ def _complaint_columns(complaints: Sequence[SealedComplaint]) -> list[list[objec
         [complaint.identity for complaint in given],
         [complaint.unit_id for complaint in given],
         [complaint.problem_item for complaint in given],
-        [sealed.redacted_summary for sealed in complaints],
+        [sealed.summary.released_text for sealed in complaints],
         [sealed.received_at for sealed in complaints],
         [sealed.registered_by for sealed in complaints],
         [sealed.complainant_fingerprint for sealed in complaints],

@@ -16,6 +16,7 @@ from shared.storage.transaction import Transaction
 _UPDATED: Final = ", ".join(
     (
         "unit_id",
+        "release_due_at",
         "assigned_at",
         "accepted_at",
         "closed_at",
@@ -43,6 +44,7 @@ class ProgressRow(msgspec.Struct, frozen=True, kw_only=True):
     registered_at: datetime
     case_number: str | None
     opened_at: datetime | None
+    release_due_at: datetime | None
     assigned_at: datetime | None
     accepted_at: datetime | None
     closed_at: datetime | None
@@ -117,14 +119,23 @@ async def update(tx: Transaction, changes: Mapping[UUID, Mapping[str, object]]) 
     )
 
 
+async def drop_drafts_of_cases(tx: Transaction, case_ids: Sequence[UUID]) -> None:
+    """Delete the summary drafts of refused cases: no unit will read them."""
+    await tx.run(
+        "delete from summary_drafts d using progress p "
+        "where p.complaint_id = d.complaint_id and p.case_id = any($1::uuid[])",
+        case_ids,
+    )
+
+
 async def get(tx: Transaction, complaint_id: UUID) -> ProgressRow:
     """Return the progress of a complaint that exists."""
     record = await tx.fetchrow(
         """
         select c.id, c.number, c.campaign_id, c.received_at, c.registered_at, p.case_number,
-               p.opened_at, p.assigned_at, p.accepted_at, p.closed_at, p.refused_at,
-               p.explanation, p.due_at, p.provisional, p.finding, p.reply, p.updated_at,
-               r.option as rated, m.number as merged_number
+               p.opened_at, p.release_due_at, p.assigned_at, p.accepted_at, p.closed_at,
+               p.refused_at, p.explanation, p.due_at, p.provisional, p.finding, p.reply,
+               p.updated_at, r.option as rated, m.number as merged_number
         from complaints c
         left join complaints m on m.id = c.merged_into
         left join progress p on p.complaint_id = coalesce(c.merged_into, c.id)

@@ -8,6 +8,7 @@ SEALED_TABLES: Final = (
     SealedTable("vault", "complaint_id || '/' || part"),
     SealedTable("supplements", "id::text"),
     SealedTable("files", "'file/' || id"),
+    SealedTable("summary_drafts", "complaint_id || '/draft'"),
     SealedTable("hotline_drafts", "'draft/' || id"),
     SealedTable("second_factors", "'second-factor/' || account_id"),
     SealedTable("written_opinions", "'opinion/' || id"),

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
+from services.intake.domain.complaints import withheld_phrases
 from services.intake.store.rows import SealedRow, read_optional, read_rows
 from shared.security.keyring import KeyDestroyed, KeyRing, SealedRecord
 from shared.storage.transaction import Transaction
@@ -40,6 +41,13 @@ async def read_part(
         return ring.unseal(f"{complaint_id}/{part}", row.sealed)
     except KeyDestroyed:
         return {}
+
+
+async def known_values(tx: Transaction, ring: KeyRing, complaint_id: UUID) -> tuple[str, ...]:
+    """Return the complainant's own data and what they asked not to pass on."""
+    identity = await read_part(tx, ring, complaint_id, "identity")
+    statement = await read_part(tx, ring, complaint_id, "statement")
+    return (*identity.values(), *withheld_phrases(statement.get("withhold", "")))
 
 
 async def supplements(tx: Transaction, complaint_id: UUID) -> list[SealedSupplement]:
@@ -123,6 +131,7 @@ order by c.id limit $4 for update of c skip locked
 _ERASE: Final = (
     "update vault set wrapped_key = null where complaint_id = any($1::uuid[])",
     "update supplements set wrapped_key = null where complaint_id = any($1::uuid[])",
+    "delete from summary_drafts where complaint_id = any($1::uuid[])",
     "update complaints set complainant_fingerprint = null where id = any($1::uuid[])",
     "update files set wrapped_key = null "
     "where subject = 'complaint' and subject_id = any($1::uuid[])",

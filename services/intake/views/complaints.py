@@ -29,6 +29,7 @@ from services.intake.views.vault import (
     ContactField,
     SupplementView,
     masked_contact,
+    summary_draft_of,
     supplements_of,
 )
 from shared.appraisal.labels import LabelledEnum, Role
@@ -128,11 +129,12 @@ async def _merge_candidates(
     is_merged = complaint.merged_into is not None
     if account.role is not Role.REVIEWER or complaint.unit_id is None or is_merged:
         return []
+    summary = complaint.redacted_summary or await summary_draft_of(tx, complaint.id)
     return await complaint_lists.similar(
         tx,
         campaign_id=complaint.campaign_id,
         unit_id=complaint.unit_id,
-        redacted_summary=complaint.redacted_summary,
+        redacted_summary=summary,
         exclude=complaint.id,
     )
 

@@ -6,7 +6,7 @@ from datetime import date, datetime, time
 from functools import cache
 
 from services.intake.domain.complaints import READS_ALL
-from services.intake.store import ballots, complaint_lists, hotline_drafts, visits
+from services.intake.store import ballots, complaint_lists, hotline_drafts, summaries, visits
 from shared.appraisal.calendar.holiday_notices import china
 from shared.appraisal.calendar.working_days import WorkCalendar
 from shared.appraisal.labels import Role
@@ -61,7 +61,10 @@ async def tiles(tx: Transaction, user: Account) -> list[Tile]:
         case Role.OFFICE:
             overview = await _overview_tiles(tx, user, midnight)
             return overview + await _office_tiles(tx, midnight)
-        case Role.REVIEWER | Role.SUPERVISOR | Role.LEADER:
+        case Role.REVIEWER:
+            overview = await _overview_tiles(tx, user, midnight)
+            return [await _release_tile(tx, user), *overview]
+        case Role.SUPERVISOR | Role.LEADER:
             return await _overview_tiles(tx, user, midnight)
         case _:
             return []
@@ -92,6 +95,11 @@ async def _inspector_tiles(
         Tile("今天提交的检查", counts.received, "/intake/field/"),
         Tile("等照片", counts.waiting, "/intake/field/queue", tone=tone),
     ]
+
+
+async def _release_tile(tx: Transaction, user: Account) -> Tile:
+    waiting = await summaries.count_queue(tx, user)
+    return Tile("待审核摘要", waiting, "/intake/releases", tone="warn" if waiting else "")
 
 
 async def _overview_tiles(

@@ -7,9 +7,11 @@ from uuid import UUID
 import msgspec
 
 from services.intake.settings import context_of
+from services.intake.store import summaries
 from services.intake.store import vault as store
+from services.intake.store.summaries import SealedSummaryDraft
 from services.intake.store.vault import SealedSupplement
-from shared.security.keyring import KeyRing
+from shared.security.keyring import KeyDestroyed, KeyRing
 from shared.security.masking import mask_name, mask_phone
 from shared.storage.transaction import Transaction
 
@@ -39,6 +41,21 @@ async def supplements_of(tx: Transaction, complaint_id: UUID) -> list[Supplement
 def _supplement_view(ring: KeyRing, row: SealedSupplement) -> SupplementView:
     fields = ring.unseal(row.id, row.sealed)
     return SupplementView(row.at, row.display_name or "", fields.get("text", ""))
+
+
+async def summary_draft_of(tx: Transaction, complaint_id: UUID) -> str:
+    """Return the text of a redacted summary that awaits its release; "" if there is none."""
+    draft = await summaries.find_draft(tx, complaint_id)
+    return unsealed_draft(tx, draft) if draft else ""
+
+
+def unsealed_draft(tx: Transaction, draft: SealedSummaryDraft) -> str:
+    """Return the text of a draft; "" if its key was destroyed."""
+    try:
+        fields = context_of(tx).ring.unseal(f"{draft.complaint_id}/draft", draft.sealed)
+    except KeyDestroyed:
+        return ""
+    return fields["redacted_summary"]
 
 
 async def masked_contact(tx: Transaction, complaint_id: UUID) -> list[ContactField]:

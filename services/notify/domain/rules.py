@@ -15,11 +15,13 @@ from shared.appraisal.events import (
     CaseNotAccepted,
     CaseOpened,
     CasePaused,
+    CaseReleased,
     CaseRescheduled,
     CaseReturned,
     CaseSentBack,
     CaseStruckOff,
     CaseSubmitted,
+    CaseSummaryCorrected,
     CaseUrged,
     DeadlineLapsed,
     DeadlineWarned,
@@ -36,7 +38,9 @@ class NotificationKind(StrEnum):
     """Kinds of notifications; each has one rule and one template."""
 
     CASE_OPENED = "case_opened"
+    CASE_RELEASED = "case_released"
     CASE_ASSIGNED = "case_assigned"
+    CASE_SUMMARY_CORRECTED = "case_summary_corrected"
     CASE_RETURNED = "case_returned"
     CASE_EXTENDED = "case_extended"
     CASE_PAUSED = "case_paused"
@@ -96,8 +100,15 @@ UPPER_ROLES: Final = (Audience.UNIT_HEAD, Audience.SUPERVISOR, Audience.OFFICE)
 RULES_BY_EVENT: Final[Mapping[type[Event], NotificationRule]] = {
     CaseOpened: NotificationRule(
         kind=NotificationKind.CASE_OPENED,
+        title="新来件",
+        text="来件{编号}待受理审核，分办期限{期限}。",
+        roles=(Audience.REVIEWER,),
+        stage="assign",
+    ),
+    CaseReleased: NotificationRule(
+        kind=NotificationKind.CASE_RELEASED,
         title="来件待分办",
-        text="来件{编号}待受理分办，期限{期限}。",
+        text="来件{编号}的转办摘要已放行，请分办。",
         roles=(Audience.REVIEWER,),
         stage="assign",
     ),
@@ -107,6 +118,12 @@ RULES_BY_EVENT: Final[Mapping[type[Event], NotificationRule]] = {
         text="工单{编号}已分办到本单位，请于{期限}前签收。",
         roles=(Audience.HANDLER,),
         stage="accept",
+    ),
+    CaseSummaryCorrected: NotificationRule(
+        kind=NotificationKind.CASE_SUMMARY_CORRECTED,
+        title="摘要更正",
+        text="工单{编号}的转办摘要已更正，请按更正后的内容办理。",
+        roles=UNIT,
     ),
     CaseReturned: NotificationRule(
         kind=NotificationKind.CASE_RETURNED,
@@ -239,7 +256,8 @@ RULES: Final[Mapping[str, NotificationRule]] = {
 """Every rule by its kind, in the order of a case's life."""
 
 RESOLVES_STAGES: Final[Mapping[type[Event], tuple[str, ...]]] = {
-    CaseAssigned: ("assign",),
+    CaseReleased: ("release",),
+    CaseAssigned: ("release", "assign"),
     CaseNotAccepted: tuple(STAGES),
     CaseAccepted: ("accept",),
     CaseReturned: ("accept", "handle"),

@@ -20,6 +20,7 @@ class DeadlineStage:
 
 
 STAGES: Final[Mapping[str, DeadlineStage]] = {
+    "release": DeadlineStage("摘要审核期限", (Audience.REVIEWER,), "去审核"),
     "assign": DeadlineStage("分办期限", (Audience.REVIEWER,), "去分办"),
     "accept": DeadlineStage("签收期限", (Audience.HANDLER,), "去签收"),
     "handle": DeadlineStage("办理期限", (Audience.HANDLER,), "去办理"),

@@ -33,7 +33,10 @@ class CaseEvent(Event, frozen=True, kw_only=True):
 
 
 class CaseOpened(CaseEvent, frozen=True, kw_only=True):
-    """立案 (待受理). `source_id` is the complaint or the finding that the case was opened from."""
+    """立案 (待受理). `source_id` is the complaint or the finding that the case was opened from.
+
+    A case whose redacted summary still awaits its release has a deadline of stage `release`.
+    """
 
     name: ClassVar[str] = "case.opened.v1"
     source: CaseSource
@@ -42,6 +45,18 @@ class CaseOpened(CaseEvent, frozen=True, kw_only=True):
     urgency: Urgency
     problem_item: str | None
     deadlines: tuple[DeadlineSet, ...]
+
+
+class CaseReleased(CaseEvent, frozen=True, kw_only=True):
+    """放行: the redacted summary was released; the case waits for a reviewer to assign it."""
+
+    name: ClassVar[str] = "case.released.v1"
+
+
+class CaseSummaryCorrected(CaseEvent, frozen=True, kw_only=True):
+    """更正摘要: a later release replaced the redacted summary of a case that has a unit."""
+
+    name: ClassVar[str] = "case.summary_corrected.v1"
 
 
 class CaseAssigned(CaseEvent, frozen=True, kw_only=True):

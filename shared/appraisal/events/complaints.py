@@ -19,7 +19,7 @@ class ComplaintEvent(Event, frozen=True, kw_only=True):
 
 
 class ComplaintRegistered(ComplaintEvent, frozen=True, kw_only=True):
-    """受理登记. `redacted_summary` (转办摘要) was checked for personal data before publication."""
+    """受理登记. It carries no text: a person releases the redacted summary (转办摘要) first."""
 
     name: ClassVar[str] = "complaint.registered.v1"
     number: str
@@ -29,9 +29,20 @@ class ComplaintRegistered(ComplaintEvent, frozen=True, kw_only=True):
     urgency: Urgency
     unit_id: str | None
     problem_item: str | None
-    redacted_summary: str
     real_name: bool
     received_at: Instant
+
+
+class ComplaintSummaryReleased(ComplaintEvent, frozen=True, kw_only=True):
+    """转办摘要放行: a person released the text that a unit may read.
+
+    `release` counts from 1; a later release corrects the earlier ones.
+    """
+
+    name: ClassVar[str] = "complaint.summary_released.v1"
+    campaign_id: str
+    release: int
+    redacted_summary: str
 
 
 class ComplaintRepeated(ComplaintEvent, frozen=True, kw_only=True):

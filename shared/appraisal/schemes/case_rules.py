@@ -72,6 +72,8 @@ class CaseRules(SchemePart, frozen=True, kw_only=True):
     `not_by_accused`: kinds that are never assigned to the accused unit or a unit below it.
     `assigned_as_named`: kinds that are assigned to the unit they name, without a reviewer.
     `no_case`: kinds that open no case.
+    `reviewer_releases`: a reviewer releases the redacted summary of every complaint; otherwise
+    operators release those that they wrote. No scheme can do without the release.
     """
 
     limits: tuple[CaseLimit, ...]
@@ -89,6 +91,7 @@ class CaseRules(SchemePart, frozen=True, kw_only=True):
         ComplaintKind.FINDING,
     )
     no_case: tuple[ComplaintKind, ...] = ()
+    reviewer_releases: bool = False
 
     def limit(
         self,

@@ -10,6 +10,7 @@ from shared.appraisal.schemes.checks.violation import SchemeViolation, with_path
 from shared.appraisal.schemes.scheme import Scheme
 
 REQUIRED_STAGES: Final = (
+    CaseStage.RELEASE,
     CaseStage.ASSIGN,
     CaseStage.ACCEPT,
     CaseStage.HANDLE,

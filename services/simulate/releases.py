@@ -1,0 +1,33 @@
+"""The reviewer of redacted summaries: reads the queue and releases what is in it."""
+
+from typing import Final
+
+from services.simulate.client import Client, Json
+
+CONFIRMED_REASON: Final = "经核对，属于公开的单位信息"
+
+
+async def waiting_summaries(reviewer: Client) -> list[Json]:
+    """Return the complaints whose redacted summary awaits its release, oldest first."""
+    waiting: list[Json] = await reviewer.read("/intake/api/releases")
+    return waiting
+
+
+async def release_summary(
+    reviewer: Client,
+    number: str,
+    *,
+    key: object,
+    text: str | None = None,
+) -> None:
+    """放行: release the text as it is drafted, or another one; a released one stays as it is."""
+    draft = await reviewer.read(f"/intake/api/releases/{number}")
+    if not draft["awaits_release"]:
+        return
+    body = {
+        "redacted_summary": text or draft["redacted_summary"],
+        "draft_version": draft["draft_version"],
+        "release": draft["release"],
+        "confirmed": dict.fromkeys(draft["personal_data"], CONFIRMED_REASON),
+    }
+    await reviewer.write(f"/intake/api/releases/{number}", body, key=key)
