@@ -9,7 +9,26 @@ CHARS_MAX: Final = 40
 """zxcvbn needs more than linear time (0.05 s for 40 characters); the beginning decides."""
 GUESSES_LOG10_MIN: Final = 6.0
 """zxcvbn's limit for guessing against a service that throttles sign-in attempts."""
-LOCAL_WORDS: Final = ("woaini", "woaini1314", "5201314", "1314520", "fengping")
+LOCAL_WORDS: Final = (
+    "woaini",
+    "woaini1314",
+    "5201314",
+    "1314520",
+    "fengping",
+    "admin",
+    "admin@123",
+    "admin@12345",
+    "changeme",
+    "taobao",
+    "alipay",
+    "weixin",
+    "wechat",
+    "zhengfu",
+    "pingyi",
+    "1qaz@wsx",
+    "!qaz2wsx",
+    "1qaz@wsx3edc",
+)
 """Frequent in passwords here and absent from zxcvbn's lists."""
 
 

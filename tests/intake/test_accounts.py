@@ -1,10 +1,13 @@
 """Accounts, sign-in and sessions. Nothing discloses which account names exist."""
 
+from contextlib import suppress
+
 import pytest
+from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from services.cli.demo_accounts import seed_accounts
 from services.intake.actions import accounts
-from services.intake.domain.accounts import check_name, check_password, check_unit
+from services.intake.domain.accounts import PASSWORD_MIN, check_name, check_password, check_unit
 from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import Role
 from shared.storage.migrations import drift
@@ -25,11 +28,29 @@ from tests.intake.conftest import PASSWORD
         "woaini5201314",
         "iloveyou1994",
         "P@ssword2026",
+        "admin@12345",
+        "changeme2026",
+        "taobao123456",
+        "1qaz@WSX3edc",
     ],
 )
 def test_weak_password_is_rejected(password):
     with pytest.raises(Rejected):
         check_password(password, name="zhangsan")
+
+
+def test_every_leaked_password_of_the_list_is_rejected():
+    """zxcvbn's list of 30,000 leaked passwords, some also with a capital letter."""
+    leaked = [each for each in FREQUENCY_LISTS["passwords"] if len(each) >= PASSWORD_MIN]
+    varied = [each.capitalize() for each in leaked[::10]]
+    accepted = []
+    for password in [*leaked, *varied]:
+        with suppress(Rejected):
+            check_password(password, name="zhangsan")
+            accepted.append(password)
+    assert len(FREQUENCY_LISTS["passwords"]) >= 10_000
+    assert len(leaked) > 100
+    assert accepted == []
 
 
 @pytest.mark.parametrize("name", ["", "a", "王 敏", "a" * 41, "x'; drop", "-abc"])

@@ -36,10 +36,10 @@ def test_number_is_parsed_as_people_type_it(typed, number):
 @pytest.mark.parametrize(
     ("typed", "code"),
     [
-        ("4821 0937", "48210937"),
-        ("４８２１-０９３７", "48210937"),
-        ("482109", ""),
-        ("四八二一零九三七", ""),
+        ("4821 0937 5512", "482109375512"),
+        ("４８２１-０９３７-５５１２", "482109375512"),
+        ("48210937", ""),
+        ("四八二一零九三七五五一二", ""),
     ],
 )
 def test_query_code_is_parsed_as_people_type_it(typed, code):

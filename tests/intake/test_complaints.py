@@ -24,7 +24,7 @@ async def test_registered_complaint_is_published_once(office, key):
     assert answer.status_code == 201, answer.text
     body = answer.json()
     assert body["number"].startswith("ZT2026-")
-    assert len(body["query_code"]) == 8
+    assert len(body["query_code"]) == 12
     [(name, event)] = await office.events()
     assert (name, event["number"], event["unit_id"], event["real_name"]) == (
         "complaint.registered.v1",

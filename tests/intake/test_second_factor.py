@@ -295,6 +295,20 @@ async def test_administrator_resets_and_the_next_sign_in_enrols_again(office):
     assert actor == str(admin.id)
 
 
+async def test_only_an_administrator_resets(office):
+    reviewer = office.person(Role.REVIEWER)
+    path = f"/intake/api/accounts/{reviewer.id}/second-factor"
+    async with office.client() as client:
+        await enrol(office, client)
+    async with (
+        await office.signed_in(Role.OFFICE) as office_clerk,
+        await office.signed_in(Role.ADMIN) as admin,
+    ):
+        assert (await office_clerk.delete(path)).status_code == 403
+        assert (await admin.delete(path)).status_code == 204
+        assert (await admin.delete(path)).status_code == 409, "nothing is left to reset"
+
+
 async def test_nobody_resets_their_own(office):
     admin = office.person(Role.ADMIN)
     async with office.transaction() as tx:

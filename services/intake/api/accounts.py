@@ -7,7 +7,7 @@ from fastapi import Depends
 from pydantic import Field
 from starlette.responses import Response
 
-from services.intake.actions import accounts
+from services.intake.actions import accounts, second_factors
 from services.intake.api.problems import problems
 from services.intake.api.responses import json_response
 from services.intake.store import accounts as store
@@ -123,3 +123,19 @@ async def reset_password(
     """Set a new password for an account whose owner forgot theirs."""
     reset = accounts.reset_password(tx, account_id, password=password, by=user)
     return await idempotency.respond(201, reset)
+
+
+@router.delete(
+    "/accounts/{account_id}/second-factor",
+    policy=ADMIN,
+    status_code=204,
+    responses=problems(404, 409),
+)
+async def reset_second_factor(
+    tx: Tx,
+    user: CurrentUser,
+    account_id: UUID,
+) -> Response:
+    """Remove the authenticator of an account whose owner lost it; the next sign-in enrols again."""
+    await second_factors.reset(tx, account_id, by=str(user.id))
+    return Response(status_code=204)

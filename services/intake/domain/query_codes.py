@@ -7,7 +7,11 @@ import unicodedata
 from typing import Final
 from uuid import UUID
 
-CODE_DIGITS: Final = 8
+CODE_DIGITS: Final = 12
+"""Long enough that no limit has to be shared by everybody who asks for one number: guesses of
+others would use up such a limit and lock the complainant out.
+"""
+GROUP_DIGITS: Final = 4
 _SEPARATORS: Final = re.compile(r"[\s\-－—]")
 _NUMBER: Final = re.compile(r"ZT(\d{4})(\d{6,9})")
 _CODE: Final = re.compile(rf"[0-9]{{{CODE_DIGITS}}}")
@@ -33,7 +37,7 @@ def _compact(text: str) -> str:
 
 
 def query_code(secret: bytes, complaint_id: UUID) -> str:
-    """Return the query code (查询码) of a complaint: 8 digits.
+    """Return the query code (查询码) of a complaint: 12 digits.
 
     The code is derived from the complaint's id and a secret outside the database. No table, backup
     or stored response contains it, so a copy of the database cannot be used to query progress.
@@ -53,5 +57,6 @@ def code_matches(
 
 
 def format_query_code(code: str) -> str:
-    """Return the code in two groups, as it is read aloud: `48210937` becomes `4821 0937`."""
-    return f"{code[:4]} {code[4:]}"
+    """Return the code in groups, as it is read aloud: `482109375512` → `4821 0937 5512`."""
+    groups = [code[start : start + GROUP_DIGITS] for start in range(0, len(code), GROUP_DIGITS)]
+    return " ".join(groups)

@@ -35,7 +35,11 @@ from shared.web.forms import Input
 
 router = Router(prefix="/p", include_in_schema=False)
 ATTEMPTS_PER_NUMBER: Final = (5, 15 * 60)
-ATTEMPTS_PER_ADDRESS: Final = (30, 3600)
+"""Wrong codes for one number from one network. No limit is shared between networks, so that nobody
+can lock a complainant out.
+"""
+ATTEMPTS_PER_NETWORK: Final = (20, 3600)
+"""Wrong codes for any numbers from one network."""
 STAGES_ON_RECEIPT: Final = {CaseStage.ASSIGN: "告知是否受理", CaseStage.HANDLE: "办理"}
 
 
@@ -150,26 +154,24 @@ async def _find_progress(
     number: str,
     code: str,
 ) -> ProgressView:
-    """Return the progress for number and code; a success resets the limit of the number.
+    """Return the progress for number and code; a right code is not counted.
 
     Raises Rejected (404) and TooManyRequests.
     """
-    await _limit_attempts(request, number)
+    per_number, per_network = _query_limits(request, number)
+    await enforce_rate_limit(request, per_number, per_network)
     progress = await views.query_progress(tx, number=number, code=code)
-    await limiter.forget(_limit_key(number))
+    await limiter.forget(per_number.key)
+    await limiter.undo_hit(per_network.key)
     return progress
 
 
-def _limit_key(number: str) -> str:
-    return f"query/{parse_number(number) or number}"
-
-
-async def _limit_attempts(request: Request, number: str) -> None:
-    """Count one attempt for this number and from this address. Raises TooManyRequests."""
-    await enforce_rate_limit(
-        request,
-        RateLimit(_limit_key(number), *ATTEMPTS_PER_NUMBER),
-        RateLimit(f"query-from/{client_network(request)}", *ATTEMPTS_PER_ADDRESS),
+def _query_limits(request: Request, number: str) -> tuple[RateLimit, RateLimit]:
+    network = client_network(request)
+    asked = parse_number(number) or number
+    return (
+        RateLimit(f"query/{len(asked)}/{asked}/{network}", *ATTEMPTS_PER_NUMBER),
+        RateLimit(f"query-from/{network}", *ATTEMPTS_PER_NETWORK),
     )
 
 

@@ -574,6 +574,13 @@ CATALOGUE: tuple[Mutant, ...] = (
         f"{AUDIT_PAGE}::test_nobody_else_reads_the_log",
     ),
     one(
+        "wrong progress codes of all networks count together",
+        "services/intake",
+        'RateLimit(f"query/{len(asked)}/{asked}/{network}", *ATTEMPTS_PER_NUMBER)',
+        'RateLimit(f"query/{len(asked)}/{asked}", *ATTEMPTS_PER_NUMBER)',
+        "tests/intake/test_progress_limits.py::test_wrong_codes_of_others_do_not_lock_the_complainant_out",
+    ),
+    one(
         "a proof is verified without the content of its entry",
         "shared/security",
         "proven_root(entry.computed_hash(), position, proof.size, proof.path)",
