@@ -480,6 +480,13 @@ D2 = Board(
                     ],
                 ),
                 Panel(
+                    title="拒收的伪造事件（每日）",
+                    asks="有没有人冒充服务写入事件",
+                    unit="short",
+                    limits=no_more_than(1),
+                    queries=[("sum by (group) (increase(events_forged_total[1d]))", "{{group}}")],
+                ),
+                Panel(
                     title="定时任务失败（每小时）",
                     asks="哪个定时任务在出错",
                     unit="short",

@@ -35,14 +35,14 @@ LITERAL = 3
 """The pattern of a rule for one name."""
 
 
-class Resource(IntEnum):
+class AclResource(IntEnum):
     """What a rule is about, as numbered by Kafka's protocol."""
 
     TOPIC = 2
     GROUP = 3
 
 
-class Operation(IntEnum):
+class AclOperation(IntEnum):
     """What a rule allows, as numbered by Kafka's protocol."""
 
     READ = 3
@@ -51,7 +51,7 @@ class Operation(IntEnum):
     DESCRIBE = 8
 
 
-class Rule(NamedTuple):
+class AccessRule(NamedTuple):
     """One user may do one thing with the topic or group of exactly this name.
 
     Operation, resource and pattern are Kafka's numbers: a rule that somebody else made may have
@@ -80,32 +80,32 @@ def written_topics(service: str) -> list[str]:
     return sorted({*owned_topics(service), *SHARED_TOPICS})
 
 
-def rules(settings: Settings) -> set[Rule]:
+def rules(settings: Settings) -> set[AccessRule]:
     """Return every rule of this installation; what has no rule is refused."""
     found = {rule for service in SERVICES for rule in _rules_of(service, settings)}
     monitor = user_of(MONITOR, settings)
     for topic in TOPICS:
         name = settings.topic_prefix + topic
-        found.add(Rule(monitor, Operation.DESCRIBE, Resource.TOPIC, name))
+        found.add(AccessRule(monitor, AclOperation.DESCRIBE, AclResource.TOPIC, name))
     return found
 
 
-def is_ours(rule: Rule, settings: Settings) -> bool:
+def is_ours(rule: AccessRule, settings: Settings) -> bool:
     """Return whether a rule of our users is about this installation, or about every name."""
     return rule.name.startswith(settings.topic_prefix) or rule.name == "*"
 
 
-def _rules_of(service: str, settings: Settings) -> Iterator[Rule]:
+def _rules_of(service: str, settings: Settings) -> Iterator[AccessRule]:
     user = user_of(service, settings)
     written = written_topics(service)
     for topic in written:
-        for operation in (Operation.WRITE, Operation.CREATE):
-            yield Rule(user, operation, Resource.TOPIC, settings.topic_prefix + topic)
+        for operation in (AclOperation.WRITE, AclOperation.CREATE):
+            yield AccessRule(user, operation, AclResource.TOPIC, settings.topic_prefix + topic)
     # Its own too: the relay reads back the last record that was acknowledged.
     for topic in {*written, *consumed_topics(service)}:
-        for operation in (Operation.READ, Operation.DESCRIBE):
-            yield Rule(user, operation, Resource.TOPIC, settings.topic_prefix + topic)
-    yield Rule(user, Operation.READ, Resource.GROUP, group_of(service, settings))
+        for operation in (AclOperation.READ, AclOperation.DESCRIBE):
+            yield AccessRule(user, operation, AclResource.TOPIC, settings.topic_prefix + topic)
+    yield AccessRule(user, AclOperation.READ, AclResource.GROUP, group_of(service, settings))
 
 
 class ScramCredential(NamedTuple):

@@ -22,7 +22,7 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
-from shared.messaging.kafka_access import Rule, ScramCredential
+from shared.messaging.kafka_access import AccessRule, ScramCredential
 
 SCRAM_SHA_512 = 2
 ANY = 1
@@ -44,25 +44,25 @@ class KafkaAdmin:
         for _, code, message, _ in response.results:
             _raise_for(code, message)
 
-    async def rules_of(self, users: Collection[str]) -> set[Rule]:
+    async def rules_of(self, users: Collection[str]) -> set[AccessRule]:
         """Return the rules that these users have."""
         response = await self._send(_DescribeAcls())
         _raise_for(response.error_code, response.error_message)
-        found: set[Rule] = set()
+        found: set[AccessRule] = set()
         for resource, name, pattern, acls in response.resources:
             for principal, _, operation, permission in acls:
                 user = principal.removeprefix("User:")
                 if user in users and permission == ALLOW:
-                    found.add(Rule(user, operation, resource, name, pattern))
+                    found.add(AccessRule(user, operation, resource, name, pattern))
         return found
 
-    async def add_rules(self, rules: Iterable[Rule]) -> None:
+    async def add_rules(self, rules: Iterable[AccessRule]) -> None:
         """Add rules; those that exist stay."""
         response = await self._send(_CreateAcls([_acl(rule) for rule in sorted(rules)]))
         for code, message in response.creation_responses:
             _raise_for(code, message)
 
-    async def remove_rules(self, rules: Iterable[Rule]) -> None:
+    async def remove_rules(self, rules: Iterable[AccessRule]) -> None:
         """Remove rules; those that do not exist are ignored."""
         response = await self._send(_DeleteAcls([_acl(rule) for rule in sorted(rules)]))
         for code, message, _ in response.filter_responses:
@@ -79,7 +79,7 @@ def _raise_for(code: int, message: str | None) -> None:
         raise error(message or "")
 
 
-def _acl(rule: Rule) -> tuple[Any, ...]:
+def _acl(rule: AccessRule) -> tuple[Any, ...]:
     principal = f"User:{rule.user}"
     return (rule.resource, rule.name, rule.pattern, principal, ANY_HOST, rule.operation, ALLOW)
 

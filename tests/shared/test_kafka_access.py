@@ -14,7 +14,14 @@ from shared.appraisal.events import CONSUMERS, OWNERS, SHARED_TOPICS, TOPICS
 from shared.foundation.private_files import write_private
 from shared.foundation.settings import Settings
 from shared.messaging import kafka_access, prepare_kafka
-from shared.messaging.kafka_access import ADMIN, Operation, Resource, Rule, group_of, user_of
+from shared.messaging.kafka_access import (
+    ADMIN,
+    AccessRule,
+    AclOperation,
+    AclResource,
+    group_of,
+    user_of,
+)
 from shared.messaging.kafka_admin import KafkaAdmin
 from shared.messaging.provisioning import replace_password
 from shared.messaging.topics import (
@@ -131,7 +138,7 @@ async def test_a_service_uses_its_own_group_only(kafka):
 @pytest.mark.parametrize("service", SERVICES)
 async def test_no_service_administers_kafka(kafka, service):
     user = user_of(service, kafka)
-    wanted = Rule(user, Operation.WRITE, Resource.TOPIC, kafka.topic_prefix + "stolen")
+    wanted = AccessRule(user, AclOperation.WRITE, AclResource.TOPIC, kafka.topic_prefix + "stolen")
     credential = kafka_access.scram_credential(user_of("intake", kafka), "guess")
     async with administering(kafka, service) as client:
         admin = KafkaAdmin(client)
@@ -156,8 +163,10 @@ async def test_rules_that_the_table_does_not_have_are_removed(kafka):
     topic = kafka.topic_prefix + "ballots"
     async with administering(kafka, ADMIN) as client:
         admin = KafkaAdmin(client)
-        await admin.add_rules([Rule(notify, Operation.WRITE, Resource.TOPIC, topic)])
-        await admin.add_rules([Rule(notify, Operation.WRITE, Resource.TOPIC, topic, pattern=4)])
+        await admin.add_rules([AccessRule(notify, AclOperation.WRITE, AclResource.TOPIC, topic)])
+        await admin.add_rules(
+            [AccessRule(notify, AclOperation.WRITE, AclResource.TOPIC, topic, pattern=4)]
+        )
 
         await prepare_kafka(kafka)
 

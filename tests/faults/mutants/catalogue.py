@@ -212,8 +212,8 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "a service may use the groups of all",
         CONSUMER,
-        "    yield Rule(user, Operation.READ, Resource.GROUP, group_of(service, settings))\n",
-        "    yield Rule(user, Operation.READ, Resource.GROUP, '*')\n",
+        "    yield AccessRule(user, AclOperation.READ, AclResource.GROUP, group_of(service, settings))\n",
+        "    yield AccessRule(user, AclOperation.READ, AclResource.GROUP, '*')\n",
         f"{ACCESS}::test_a_service_uses_its_own_group_only",
     ),
     one(
