@@ -29,6 +29,7 @@ from shared.messaging.topics import (
     administering,
     check_security,
     client_options,
+    create_own_topics,
     password_of,
 )
 from shared.storage.schema import SERVICES
@@ -155,6 +156,20 @@ async def test_no_service_administers_kafka(kafka, service):
         names = await client.list_topics()
         assert {kafka.topic_prefix + topic for topic in TOPICS} <= set(names)
         assert kafka.topic_prefix + "stolen" not in names
+
+
+@pytest.mark.stack
+async def test_owner_creates_its_missing_topics_and_no_others(kafka):
+    """As its relay does when a broker has lost its disk."""
+    names = {kafka.topic_prefix + topic for topic in TOPICS}
+    async with administering(kafka, ADMIN) as client:
+        await client.delete_topics(sorted(names))
+        await asyncio.sleep(1)
+
+        await create_own_topics(kafka, "intake")
+
+        found = names & set(await client.list_topics())
+    assert found == {kafka.topic_prefix + topic for topic in kafka_access.written_topics("intake")}
 
 
 @pytest.mark.stack
