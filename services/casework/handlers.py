@@ -11,9 +11,11 @@ from shared.appraisal.events import (
     ComplaintSummaryReleased,
     Event,
     Meta,
+    OrganisationPublished,
     VisitSubmitted,
 )
 from shared.messaging import Handlers
+from shared.storage.organisations import save_organisation
 from shared.storage.transaction import Transaction
 
 on = Handlers()
@@ -26,6 +28,15 @@ async def store_campaign(
     meta: Meta,
 ) -> None:
     await campaigns.store_campaign(tx, event)
+
+
+@on(OrganisationPublished)
+async def store_organisation(
+    tx: Transaction,
+    event: OrganisationPublished,
+    meta: Meta,
+) -> None:
+    await save_organisation(tx, event, meta.version)
 
 
 # One handler for the whole topic, so that a batch stays whole however its events are mixed.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.cli.demo_accounts import seed_accounts
+from services.cli.demo_register import seed_register
 from services.cli.virtual_clock import VirtualClock
 from services.simulate.units import UNITS
 from shared.foundation.settings import Settings
@@ -38,9 +39,13 @@ def _store_password(file: Path, password: str) -> None:
 
 
 async def prepare_demo(settings: Settings, password: str) -> DemoInstallation:
-    """Create the demo accounts and start the clock; a second call adds what is missing."""
+    """Create the demo's units and accounts and start the clock.
+
+    A second call adds what is missing.
+    """
     # Start the clock first: rows written earlier would lie in its future.
     clock = await VirtualClock.started(settings.database_url)
+    await seed_register(settings.database_url)
     await _seed_accounts(settings, password)
     return DemoInstallation(password, clock)
 

@@ -8,6 +8,7 @@ from services.intake.store import accounts as store
 from services.simulate.accounts import OFFICE_ACCOUNTS, DemoAccount, unit_accounts
 from shared.security.passwords import hash_password
 from shared.security.policies import Account
+from shared.storage.organisations import active_organisation
 from shared.storage.transaction import Transaction, new_id
 
 
@@ -19,12 +20,15 @@ async def seed_accounts(
 ) -> tuple[str, list[Account]]:
     """Create the accounts that are missing; return their password and the new accounts.
 
-    All accounts share one password, generated if none is given. `units` are (id, name).
+    All accounts share one password, generated if none is given. `units` are (id, name). Raises
+    Rejected for a unit that the register of organisations does not hold.
     """
     password = password or secrets.token_urlsafe(9)
     check_password(password, name="")
     # One hash for all accounts: hashing a hundred times would take ten seconds on a laptop.
     password_hash = await hash_password(password)
+    for unit_id, _ in units:
+        await active_organisation(tx, unit_id, field="unit_id")
     accounts = [_account(demo) for demo in _demo_accounts(units)]
     added = [account for account in accounts if await store.add(tx, account, password_hash)]
     tx.audit("accounts.seeded", "demonstration", "system", count=len(added))

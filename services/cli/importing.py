@@ -145,31 +145,36 @@ async def _import_units(
     dry_run: bool,
     settings: Settings,
 ) -> ImportResult:
-    """Register units, all or none."""
+    """Enrol the units of a file, all or none."""
     rows = _mapped_rows(file)
     errors = [row for row in rows if isinstance(row, RowError)]
     valid = [row for row in rows if isinstance(row, MappedRow)]
-    if errors:
-        return ImportResult(len(rows), 0, errors=errors)
-    if not dry_run:
-        await _register_units(valid, campaign_id, settings)
-    return ImportResult(len(rows), len(valid))
+    if not errors:
+        errors = await _enrol_units(valid, campaign_id, dry_run=dry_run, settings=settings)
+    return ImportResult(len(rows), 0 if errors else len(valid), errors=errors)
 
 
-async def _register_units(
+async def _enrol_units(
     rows: list[MappedRow],
     campaign_id: str,
+    *,
+    dry_run: bool,
     settings: Settings,
-) -> None:
-    from services.scoring.actions.campaigns import register_units
+) -> list[RowError]:
+    """Return what is wrong with the rows; enrol their units unless something is."""
+    from services.scoring.actions.campaigns import enrol_units
     from services.scoring.domain.register import UNIT_COLUMNS, unit_row
+    from services.scoring.views.organisations import plan_enrolment
 
-    units = [unit_row(_texts(row, UNIT_COLUMNS)) for row in rows]
+    units = [unit_row(_texts(row, UNIT_COLUMNS), line=row.line) for row in rows]
     async with (
         _opened("scoring", settings) as service,
         service.database.transaction(service.context) as tx,
     ):
-        await register_units(tx, campaign_id, units, by=IMPORTER)
+        plan = await plan_enrolment(tx, campaign_id, units)
+        if not dry_run and not plan.errors:
+            await enrol_units(tx, campaign_id, units, by=IMPORTER)
+    return list(plan.errors)
 
 
 def _mapped_rows(file: ImportFile) -> list[MappedRow | RowError]:

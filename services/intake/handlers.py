@@ -1,6 +1,8 @@
-"""Events that intake consumes: campaigns for their units, cases for the progress of complaints."""
+"""Events that intake consumes: organisations for accounts, campaigns for their units, cases for the
+progress of complaints.
+"""
 
-from services.intake.actions import progress
+from services.intake.actions import organisations, progress
 from services.intake.store import campaigns
 from shared.appraisal.events import (
     CampaignPublished,
@@ -14,11 +16,21 @@ from shared.appraisal.events import (
     CaseRescheduled,
     CaseReturned,
     Meta,
+    OrganisationPublished,
 )
 from shared.messaging.handlers import Handlers
 from shared.storage.transaction import Transaction
 
 on = Handlers(linger_seconds=0.1)
+
+
+@on(OrganisationPublished)
+async def store_organisation(
+    tx: Transaction,
+    event: OrganisationPublished,
+    meta: Meta,
+) -> None:
+    await organisations.store_organisation(tx, event, meta.version)
 
 
 @on(CampaignPublished)

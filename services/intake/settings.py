@@ -10,6 +10,7 @@ from shared.foundation.settings import Settings
 from shared.security.keyring import KeyRing
 from shared.security.sessions import Sessions
 from shared.security.token_store import TokenStore
+from shared.storage.organisations import RegisterCache
 from shared.storage.transaction import Transaction
 
 
@@ -24,6 +25,7 @@ class IntakeContext:
     pending_sign_ins: TokenStore[PendingSignIn] | None = field(default=None, repr=False)
     """Sign-ins between password and one-time code; None where `sessions` is."""
     campaigns: CampaignCache[KnownCampaign] = field(default_factory=new_cache, repr=False)
+    organisations: RegisterCache = field(default_factory=RegisterCache, repr=False)
 
     @property
     def files(self) -> EncryptedFolder:

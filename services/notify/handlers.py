@@ -6,11 +6,26 @@ in the order of their due times.
 
 from services.notify.actions import publishing, reference
 from services.notify.domain.rules import CONSUMED_EVENTS
-from shared.appraisal.events import CampaignPublished, Event, Meta, ScoreChanged
+from shared.appraisal.events import (
+    CampaignPublished,
+    Event,
+    Meta,
+    OrganisationPublished,
+    ScoreChanged,
+)
 from shared.messaging import Handlers
 from shared.storage.transaction import Transaction
 
 on = Handlers()
+
+
+@on(OrganisationPublished)
+async def store_organisation(
+    tx: Transaction,
+    event: OrganisationPublished,
+    meta: Meta,
+) -> None:
+    await reference.store_organisation(tx, event)
 
 
 @on(CampaignPublished)

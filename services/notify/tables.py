@@ -188,11 +188,13 @@ class CaseUrgency(Base, table=True):
 
 
 class UnitName(Base, table=True):
-    """The name of a unit, from the campaigns."""
+    """The name of an organisation. `heir_id`: the one that took over its open matters, if any."""
 
     __tablename__ = "units"
     id: str = Field(primary_key=True)
     name: str
+    state: str = "active"
+    heir_id: str | None = None
 
 
 class ObligationLabel(Base, table=True):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from services.simulate.units import UNITS_BY_ID
+from services.simulate.units import UNITS_BY_CODE, UNITS_BY_ID
 from shared.appraisal.labels import Role
 
 
@@ -28,13 +28,14 @@ LEADER: Final = DemoAccount("lingdao", "赵刚", Role.LEADER, start="/scoring/")
 ADMIN: Final = DemoAccount("guanli", "系统管理员", Role.ADMIN, start="/me")
 AUDITOR: Final = DemoAccount("shenji", "孙洁", Role.AUDITOR, start="/intake/audit")
 
-SHOWN_UNIT_IDS: Final = ("G02", "G13", "Z01")
+SHOWN_UNIT_IDS: Final = tuple(UNITS_BY_CODE[code].unit_id for code in ("G02", "G13", "Z01"))
 """The units whose accounts the demo lists at its start; all units have them."""
 
 
 def unit_accounts(unit_id: str, unit_name: str) -> tuple[DemoAccount, DemoAccount]:
     """Return the accounts of a unit's handler and head."""
-    suffix = unit_id.lower()
+    known = UNITS_BY_ID.get(unit_id)
+    suffix = (known.code if known else unit_id).lower()
     handler = DemoAccount(
         f"chengban-{suffix}",
         f"{unit_name}承办人",

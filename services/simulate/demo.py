@@ -366,7 +366,6 @@ def _unit_request(unit: DemoUnit) -> Json:
         "unit_id": unit.unit_id,
         "name": unit.name,
         "category": unit.category,
-        "aliases": list(unit.aliases),
     }
 
 

@@ -41,6 +41,7 @@ def _unit_of(unit: Json) -> DemoUnit:
         return known
     return DemoUnit(
         unit_id=unit["unit_id"],
+        code=unit["unit_id"],
         unit_no=unit["unit_no"],
         name=unit["name"],
         category=unit["category"],

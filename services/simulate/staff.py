@@ -19,7 +19,7 @@ from services.simulate.accounts import REVIEWER, SUPERVISOR, DemoAccount, handle
 from services.simulate.client import Client, Json, id_of
 from services.simulate.errors import RequestRejected
 from services.simulate.releases import release_summary, waiting_summaries
-from services.simulate.units import UNITS, UNITS_BY_ID
+from services.simulate.units import UNITS, UNITS_BY_CODE, UNITS_BY_ID
 from shared.appraisal.calendar.holiday_notices import china
 from shared.appraisal.calendar.working_days import WorkCalendar
 from shared.foundation.clock import CHINA
@@ -30,7 +30,7 @@ EXTENSION_DAYS: Final = 3
 RELEASE_HOURS: Final = (0.1, 3)
 """How long a redacted summary waits for the reviewer."""
 ONE_DAY: Final = timedelta(days=1)
-REPORT_UNIT_IDS: Final = ("D05", "D02")
+REPORT_UNIT_IDS: Final = (UNITS_BY_CODE["D05"].unit_id, UNITS_BY_CODE["D02"].unit_id)
 """The units that investigate reports (举报)."""
 NOT_ACCEPTED_SHARE: Final = 0.08
 RETURNED_SHARE: Final = 0.03
@@ -46,7 +46,7 @@ TOLERATED_STATUSES: Final = frozenset({403, 404, 409, 422})
 
 def unit_qualities(seed: int) -> dict[str, float]:
     """Return how well each unit works, from 0 to 1: most well, a few badly."""
-    return {unit.unit_id: _quality(Random(f"{seed}/standing/{unit.unit_id}")) for unit in UNITS}
+    return {unit.unit_id: _quality(Random(f"{seed}/standing/{unit.code}")) for unit in UNITS}
 
 
 def _quality(rng: Random) -> float:

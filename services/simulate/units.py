@@ -11,9 +11,14 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class DemoUnit:
-    """An appraised unit. `matters` are the services it provides; complaints mention them."""
+    """An appraised unit. `matters` are the services it provides; complaints mention them.
+
+    `unit_id` is the id that the register gives to it, because the demo records its units first.
+    `code` is only the demo's own: it names accounts and seeds random numbers.
+    """
 
     unit_id: str
+    code: str
     unit_no: int
     name: str
     category: str
@@ -85,7 +90,7 @@ REGISTER: Final = {
         """,
     ),
 }
-"""Category → (letter of the unit ids, one line per unit: name | aliases | matters)."""
+"""Category → (letter of the codes, one line per unit: name | aliases | matters)."""
 CATEGORIES: Final = tuple(REGISTER)
 
 
@@ -93,20 +98,21 @@ def _registered_units() -> Iterator[DemoUnit]:
     numbers = count(1)
     for category, (letter, lines) in REGISTER.items():
         for position, line in enumerate(lines.strip().splitlines(), 1):
-            unit_id = f"{letter}{position:02d}"
-            yield _unit(line, unit_id=unit_id, unit_no=next(numbers), category=category)
+            code = f"{letter}{position:02d}"
+            yield _unit(line, code=code, unit_no=next(numbers), category=category)
 
 
 def _unit(
     line: str,
     *,
-    unit_id: str,
+    code: str,
     unit_no: int,
     category: str,
 ) -> DemoUnit:
     name, aliases, matters = (part.strip() for part in line.split("|"))
     return DemoUnit(
-        unit_id=unit_id,
+        unit_id=f"D{unit_no:06d}",
+        code=code,
         unit_no=unit_no,
         name=name,
         category=category,
@@ -118,3 +124,4 @@ def _unit(
 UNITS: Final = tuple(_registered_units())
 """All units of the demo, in the order of their numbers on ballots."""
 UNITS_BY_ID: Final = {unit.unit_id: unit for unit in UNITS}
+UNITS_BY_CODE: Final = {unit.code: unit for unit in UNITS}

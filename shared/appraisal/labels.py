@@ -105,3 +105,37 @@ class Role(LabelledEnum):
     LEADER = "leader", "审定领导"
     ADMIN = "admin", "管理员"
     AUDITOR = "auditor", "审计员"
+
+
+class OrganisationKind(LabelledEnum):
+    """机构类型: what a body of the register is."""
+
+    UNIT = "unit", "单位"
+    SECTION = "section", "科室"
+    STATION = "station", "站所、窗口"
+    POST = "post", "岗位"
+    GROUP = "group", "人员组"
+
+
+class OrganisationLevel(LabelledEnum):
+    """层级."""
+
+    PROVINCE = "province", "省级"
+    CITY = "city", "市级"
+    COUNTY = "county", "县级"
+    TOWNSHIP = "township", "乡镇（街道）级"
+
+
+class OrganisationState(LabelledEnum):
+    """`WITHDRAWN`: recorded by mistake. `ENDED`: merged into or split into other bodies."""
+
+    ACTIVE = "active", "在册"
+    ENDED = "ended", "已撤并"
+    WITHDRAWN = "withdrawn", "登记撤回"
+
+
+class SuccessionKind(LabelledEnum):
+    """How one body became another."""
+
+    MERGED = "merged", "合并"
+    SPLIT = "split", "分设"

@@ -14,8 +14,9 @@ from shared.appraisal.labels import Role
 class Account(msgspec.Struct, frozen=True):
     """A member of staff who is signed in, as every service sees them.
 
-    `name` is for signing in, pages show `display_name`. Handlers and unit heads act for the unit
-    `unit_id`; it is None for everybody else.
+    `name` is for signing in, pages show `display_name`. Handlers and unit heads act for the
+    organisation `unit_id`; it is None for everybody else. `inherited_unit_ids`: merged or split
+    organisations whose open matters theirs has taken over.
     """
 
     id: UUID
@@ -23,6 +24,12 @@ class Account(msgspec.Struct, frozen=True):
     display_name: str
     role: Role
     unit_id: str | None = None
+    inherited_unit_ids: tuple[str, ...] = ()
+
+    @property
+    def unit_ids(self) -> tuple[str, ...]:
+        """The organisations for which the account acts, its own first; none for most roles."""
+        return () if self.unit_id is None else (self.unit_id, *self.inherited_unit_ids)
 
 
 @dataclass(frozen=True, slots=True)

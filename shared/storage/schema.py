@@ -118,6 +118,9 @@ create table key_checks (
   kind text, version integer, digest bytea not null,
   at timestamptz not null default clock_timestamp(), primary key (kind, version)
 );
+create table known_organisations (
+  id text primary key, version bigint not null check (version > 0), body bytea not null
+);
 create table idempotency (
   key text primary key, fingerprint text not null, status integer not null, response jsonb,
   created_at timestamptz not null default clock_timestamp()
@@ -137,6 +140,7 @@ CORE_TABLES = frozenset(
         "buffered_events",
         "dead_letters",
         "log_checkpoints",
+        "known_organisations",
         "idempotency",
         "key_checks",
         "clock_holds",

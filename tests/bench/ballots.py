@@ -132,7 +132,10 @@ async def product(settings: Settings, total: int) -> float:
     """
     service = build(settings)
     async with service.database.transaction(service.context) as tx:
-        rows = [UnitRow(name=f"单位{n}", category=CATEGORIES[n % 4]) for n in range(1, UNITS + 1)]
+        rows = [
+            UnitRow(name=f"单位{n}", category=CATEGORIES[n % 4], create=True)
+            for n in range(1, UNITS + 1)
+        ]
         await create_campaign(
             tx, scheme=load_scheme("J", 2026), by=BENCH, campaign_id="j-2026", units=rows
         )

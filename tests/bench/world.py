@@ -13,6 +13,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from services.cli.demo_accounts import seed_accounts
+from services.cli.demo_register import seed_register
 from services.cli.installation import build
 from services.simulate.client import Client
 from services.simulate.units import UNITS
@@ -139,6 +140,7 @@ class World:
     async def product(self, settings: Settings | None = None) -> AsyncIterator["Product"]:
         """All four services in one process, with the demo's accounts and a published campaign."""
         settings = settings or await self.installation(template=await self.migrated())
+        await seed_register(settings.database_url)
         intake = Database(settings.database_url, "intake", pool_size=2)
         async with intake.transaction(
             build("intake", settings.model_copy(update={"data_folder": self.folder})).context
@@ -157,7 +159,6 @@ class World:
                     "unit_id": b.unit_id,
                     "name": b.name,
                     "category": b.category,
-                    "aliases": list(b.aliases),
                 }
                 for b in UNITS
             ]

@@ -140,13 +140,17 @@ PAGES = {
     "register": f"/scoring/{CAMPAIGN}/register",
     "recount": f"/scoring/{CAMPAIGN}/recounts",
 }
+ORGANISATION_PAGES = {
+    "organisations": "/scoring/organisations",
+    "organisation": "/scoring/organisations/U07",
+}
 
 
 async def test_every_page_is_accessible_and_fits_at_every_size(site, busy_campaign):
     async with busy_campaign.transaction() as tx:
         await show_to_units(tx, campaign_id=CAMPAIGN, shown=True, by=OFFICE)
     for size in SIZES:
-        for name, path in {**PAGES, "mine": "/scoring/mine"}.items():
+        for name, path in {**PAGES, **ORGANISATION_PAGES, "mine": "/scoring/mine"}.items():
             page = await site.open(path, Role.UNIT_HEAD if name == "mine" else Role.OFFICE, size)
             await fits(page)
             await axe(page)
@@ -163,15 +167,50 @@ async def test_empty_installation_leads_to_a_campaign_and_its_register(site, tmp
 
     register = tmp_path / "名册.csv"
     register.write_text(
-        "单位名称,类别,其他名称\n省交通运输厅,省政府工作部门,省交通厅、交通厅\n省总工会,党群工作部门,\n",
+        "单位名称,类别,其他名称,新登记\n"
+        "省交通运输厅,省政府工作部门,省交通厅、交通厅,是\n省总工会,党群工作部门,,\n",
         encoding="gb18030",
     )
     await page.set_input_files("#f-file", register)
-    await page.click("main >> text=导入名册 >> nth=-1")
+    await page.click("text=核对文件")
+    await page.wait_for_selector("text=没有任何一行导入")
+    await axe(page)
+
+    register.write_text(register.read_text("gb18030").replace(",,\n", ",,是\n"), "gb18030")
+    await page.set_input_files("#f-file", register)
+    await page.click("text=核对文件")
+    await page.wait_for_selector("text=尚未保存")
+    await axe(page)
+    await page.click("text=确认参评")
     await page.wait_for_selector("text=省交通厅、交通厅")
 
     await page.goto(site.url + "/scoring/rank")
     await page.wait_for_selector("text=尚无计分数据")
+
+
+async def test_office_records_renames_and_merges_bodies_on_pages(site):
+    page = await site.open("/scoring/organisations")
+    for name in ("省交通运输厅", "省公路局"):
+        await page.goto(site.url + "/scoring/organisations")
+        await page.fill("#f-name", name)
+        await page.click("#record button")
+        await page.wait_for_url("**/organisations/D*")
+    await page.fill("#f-name", "省公路管理局")
+    await page.fill("#f-valid_from", "2020-01-01")
+    async with page.expect_navigation():
+        await page.click("#rename button")
+    await page.wait_for_selector("h1:has-text('省公路管理局')")
+    await axe(page)
+
+    await page.select_option("#f-into_id", label="省交通运输厅")
+    await page.fill("#f-merged_on", "2020-02-01")
+    await page.click("#merge button")
+    async with page.expect_navigation():
+        await page.click("dialog[open] [data-yes]")
+    await page.wait_for_selector("text=未办结事项由")
+    await axe(page)
+    await page.goto(site.url + "/scoring/organisations?q=省公路局")
+    await page.wait_for_selector("td:has-text('已撤并')")
 
 
 async def test_displayed_contributions_add_up_to_the_total_of_every_unit(site, busy_campaign):

@@ -151,7 +151,9 @@ class FaultRig:
 
     async def _open_accounts(self) -> None:
         from services.cli.demo_accounts import seed_accounts
+        from services.cli.demo_register import seed_register
 
+        await seed_register(self.settings.database_url, UNITS[:12])
         intake = import_module("services.intake.app").build(self.settings)
         async with intake.database.transaction(intake.context) as tx:
             await seed_accounts(tx, password=PASSWORD)
@@ -197,7 +199,6 @@ class FaultRig:
                     "unit_id": b.unit_id,
                     "name": b.name,
                     "category": b.category,
-                    "aliases": list(b.aliases),
                 }
                 for b in UNITS[:12]
             ]

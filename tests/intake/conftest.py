@@ -18,6 +18,7 @@ from shared.appraisal.schemes import load_scheme
 from shared.runtime.service import Service
 from shared.security.policies import Account
 from shared.storage.connections import Database
+from tests.organisations import body, know
 
 CAMPAIGN = "j-2026"
 PASSWORD = "长亭外古道边芳草碧连天"
@@ -103,6 +104,7 @@ async def office(settings: Any) -> AsyncIterator[Office]:
     service = build(settings)
     async with service.database.transaction(service.context) as tx:
         await campaigns.save(tx, published(tx.now), 1)
+        await know(tx, body("tcm", "省中医药管理局"))
         _, people = await seed_accounts(tx, password=PASSWORD, units=[("tcm", "省中医药管理局")])
     yield Office(service, {account.name: account for account in people})
     await service.redis.aclose()

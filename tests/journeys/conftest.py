@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pytest
 
 from services.cli.demo_accounts import seed_accounts
+from services.cli.demo_register import seed_register
 from services.cli.server import running
 from services.simulate.accounts import OFFICE, DemoAccount
 from services.simulate.client import Client, id_of
@@ -82,7 +83,6 @@ class System:
                 "unit_id": body.unit_id,
                 "name": body.name,
                 "category": body.category,
-                "aliases": list(body.aliases),
             }
             for body in UNITS
         ]
@@ -105,6 +105,7 @@ async def system(settings: Settings, clock):
         port = probe.getsockname()[1]
     await clock.set(shanghai(3, 9))
     await prepare_kafka(settings)
+    await seed_register(settings.database_url)
     database = Database(settings.database_url, "intake", pool_size=2)
     async with database.transaction() as tx:
         await seed_accounts(

@@ -23,7 +23,7 @@ from services.simulate.accounts import (
 from services.simulate.client import id_of
 from services.simulate.releases import release_summary
 from services.simulate.requests import complaint_body, visit_body
-from services.simulate.units import UNITS_BY_ID
+from services.simulate.units import UNITS_BY_CODE
 from shared.appraisal.schemes import Scheme
 from shared.messaging.kafka_access import ADMIN as KAFKA_ADMIN
 from shared.messaging.topics import client_options
@@ -32,7 +32,10 @@ from shared.storage.schema import SERVICES
 from tests.journeys.conftest import BEGINS, System, eventually, shanghai
 
 pytestmark = pytest.mark.stack
-G02 = UNITS_BY_ID["G02"]
+G01 = UNITS_BY_CODE["G01"]
+G02 = UNITS_BY_CODE["G02"]
+D05 = UNITS_BY_CODE["D05"]
+Z03 = UNITS_BY_CODE["Z03"]
 
 
 def new_complaint(campaign_id: str, seed: int = 1, **changed):
@@ -53,7 +56,7 @@ async def case_of(system: System, redacted_summary: str) -> dict:
     supervisor = await system.as_(SUPERVISOR)
 
     async def look():
-        found, _ = await supervisor.cases(unit="G02")
+        found, _ = await supervisor.cases(unit=G02.unit_id)
         return next((row for row in found if row["redacted_summary"] == redacted_summary), None)
 
     return await supervisor.case((await eventually(look))["number"])
@@ -72,14 +75,14 @@ async def ranked_unit(system: System, campaign_id: str, unit_id: str) -> dict:
 async def test_late_complaint_lowers_the_score_and_is_closed(system: System, clock):
     campaign = await system.publish()
     operator, supervisor = await system.as_(OPERATOR), await system.as_(SUPERVISOR)
-    handler = await system.as_(handler_of("G02"))
-    head = await system.as_(head_of("G02"))
+    handler = await system.as_(handler_of(G02.unit_id))
+    head = await system.as_(head_of(G02.unit_id))
     complaint = new_complaint(campaign)
     receipt = (await operator.register_complaint(complaint, key=id_of("complaint"))).body
     await released(system, receipt)
     case = await case_of(system, complaint["redacted_summary"])
     number = case["number"]
-    assert (case["state"], case["unit_id"]) == ("assigned", "G02")
+    assert (case["state"], case["unit_id"]) == ("assigned", G02.unit_id)
     accept = next(one for one in case["deadlines"] if one["kind"] == "accept")
     assert accept["due_at"].startswith("2026-11-04T09:30:00"), (
         "one working day, until 17:30 in Shanghai"
@@ -116,12 +119,12 @@ async def test_late_complaint_lowers_the_score_and_is_closed(system: System, clo
     ) == 1
 
     async def lowered():
-        return Decimal((await ranked_unit(system, campaign, "G02"))["adjusted"] or 0) == Decimal(
-            "-0.5"
-        )
+        return Decimal(
+            (await ranked_unit(system, campaign, G02.unit_id))["adjusted"] or 0
+        ) == Decimal("-0.5")
 
     await eventually(lowered)
-    assert Decimal((await ranked_unit(system, campaign, "G01"))["adjusted"] or 0) == 0
+    assert Decimal((await ranked_unit(system, campaign, G01.unit_id))["adjusted"] or 0) == 0
 
     result = texts.outcome(Random(2))
     await handler.accept_case(number, key=id_of("accept"))
@@ -159,7 +162,10 @@ async def test_late_complaint_lowers_the_score_and_is_closed(system: System, clo
 
     async def platform_points_are_70():
         return (
-            Decimal((await ranked_unit(system, campaign, "G02"))["components"].get("platform") or 0)
+            Decimal(
+                (await ranked_unit(system, campaign, G02.unit_id))["components"].get("platform")
+                or 0
+            )
             == 70
         )
 
@@ -173,7 +179,7 @@ async def test_ballots_change_only_the_scores_of_their_units(system: System):
     scheme = Scheme.from_json((await office.campaign(campaign))[1])
     form, rng = scheme.instrument("cities"), Random(11)
     points = {option.no: option.points for option in scheme.options}
-    chosen = {UNITS_BY_ID["G01"].unit_no: "G01", UNITS_BY_ID["Z03"].unit_no: "Z03"}
+    chosen = {unit.unit_no: unit.unit_id for unit in (G01, Z03)}
     ballots = [
         [
             (unit_no, item.no, rng.choice([1, 1, 2, 3, 9]))
@@ -244,10 +250,10 @@ async def test_visit_with_two_problems_opens_two_cases(system: System):
     assert sorted(row["redacted_summary"] for row in found) == sorted(
         one["summary"] for one in visit["findings"]
     )
-    assert {(row["unit_id"], row["kind"]) for row in found} == {("G02", "finding")}
+    assert {(row["unit_id"], row["kind"]) for row in found} == {(G02.unit_id, "finding")}
 
     async def marked():
-        return (await ranked_unit(system, campaign, "G02"))["components"].get("visits")
+        return (await ranked_unit(system, campaign, G02.unit_id))["components"].get("visits")
 
     assert Decimal(await eventually(marked)) < 100
 
@@ -270,12 +276,12 @@ async def test_accused_unit_cannot_find_a_report(system: System):
         )
 
     number = (await eventually(waiting))["number"]
-    accused = await system.as_(handler_of("G02"))
+    accused = await system.as_(handler_of(G02.unit_id))
     assert await accused.cases() == ([], 0)
     assert await accused.notifications() == []
 
-    await reviewer.act(number, "assignment", {"unit_id": "D05"}, key=id_of("assign"))
-    assert (await (await system.as_(handler_of("D05"))).case(number))["origin"] is None
+    await reviewer.act(number, "assignment", {"unit_id": D05.unit_id}, key=id_of("assign"))
+    assert (await (await system.as_(handler_of(D05.unit_id))).case(number))["origin"] is None
     assert await accused.cases() == ([], 0)
 
 
@@ -328,13 +334,13 @@ async def test_personal_data_appears_in_no_store_log_or_metric(system: System, c
 
     await released(system, (await operator.register_complaint(body, key=id_of("canary"))).body)
     case = await case_of(system, redacted_summary)
-    await (await system.as_(handler_of("G02"))).accept_case(
+    await (await system.as_(handler_of(G02.unit_id))).accept_case(
         case["number"], key=id_of("canary", "accept")
     )
 
     async def notified():
         return await (await system.as_(SUPERVISOR)).unread() or (
-            await (await system.as_(handler_of("G02"))).notifications()
+            await (await system.as_(handler_of(G02.unit_id))).notifications()
         )
 
     await eventually(notified)
@@ -344,7 +350,8 @@ async def test_personal_data_appears_in_no_store_log_or_metric(system: System, c
         "redis": await _whole_cache(system.settings.redis_url),
         "metrics": (await system.client.text("/metrics")).encode(),
         "case": json.dumps(
-            await (await system.as_(handler_of("G02"))).case(case["number"]), ensure_ascii=False
+            await (await system.as_(handler_of(G02.unit_id))).case(case["number"]),
+            ensure_ascii=False,
         ).encode(),
         "logs": "".join(capfd.readouterr()).encode(),
     }

@@ -15,6 +15,7 @@ import pytest
 
 from services.cli.demo import demo_password, prepare_demo
 from services.cli.demo_accounts import seed_accounts
+from services.cli.demo_register import seed_register
 from services.cli.installation import installed_settings
 from services.cli.virtual_clock import VirtualClock
 from services.simulate.accounts import OFFICE
@@ -126,7 +127,8 @@ async def campaigns(run: Up) -> list[str]:
 
 
 async def seed(data: Path) -> None:
-    """Create the demo accounts in this installation."""
+    """Create the demo units and accounts in this installation."""
+    await seed_register(installed_settings(data).database_url)
     database = Database(installed_settings(data).database_url, "intake", pool_size=2)
     async with database.transaction() as tx:
         await seed_accounts(

@@ -193,7 +193,8 @@ async def notify(
     await clock.set(WEDNESDAY, rate=0)
     fixture = NotifyFixture(database("notify"), build_context(settings, own), clock)
     await fixture.fetch(
-        "insert into units values ('tax', '市税务局'), ('health', '市卫生健康委员会')"
+        "insert into units (id, name, state) values "
+        "('tax', '市税务局', 'active'), ('health', '市卫生健康委员会', 'active')"
     )
     yield fixture
     failpoint.armed.clear()

@@ -18,6 +18,7 @@ from services.scoring.domain.register import UnitRow
 from services.scoring.domain.score import UnitScore
 from services.scoring.settings import NEVER, ScoringContext
 from services.scoring.store import rescores
+from services.scoring.store.organisations import save_organisations
 from services.scoring.store.scores import running_scores
 from services.scoring.views.boards import BoardRow, load_board
 from services.scoring.views.campaigns import get_campaign
@@ -43,6 +44,7 @@ from shared.appraisal.labels import ComplaintKind, Role, Urgency
 from shared.appraisal.schemes import Scheme, load_scheme
 from shared.security.policies import Account
 from shared.storage.connections import Database
+from tests.organisations import body
 
 NOON = datetime(2020, 9, 15, 4, tzinfo=UTC)
 CAMPAIGN = "J-2020"
@@ -232,10 +234,16 @@ class Scoring:
         return self.database.transaction(self.context)
 
     async def publish(self, units: Sequence[UnitRow] = UNITS, scheme: Scheme | None = None) -> None:
-        """Create the campaign and score its units."""
+        """Record the units, create the campaign and score them."""
+        await self.record(units)
         async with self.transaction() as tx:
             await create_campaign(tx, scheme=scheme or j_scheme(), by=OFFICE, units=units)
         await self.rescore_pending()
+
+    async def record(self, units: Sequence[UnitRow] = UNITS) -> None:
+        """Record units in the register under readable ids."""
+        async with self.transaction() as tx:
+            await save_organisations(tx, [body(unit.unit_id, unit.name) for unit in units])
 
     async def consume(self, *events: Event, partition: int = 0) -> None:
         """Consume events; versions count up per aggregate."""

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from re import fullmatch
 from uuid import UUID, uuid4
 
 import httpx2
@@ -35,7 +36,8 @@ class Client:
 
 
 @pytest.fixture
-async def clients(settings) -> AsyncIterator[dict[Role, Client]]:
+async def clients(settings, database) -> AsyncIterator[dict[Role, Client]]:
+    await Scoring(database("scoring")).record()
     service = build(settings)
     sessions = service.sessions
     accounts = [
@@ -86,24 +88,21 @@ async def test_campaign_is_created_once_per_key_and_published_whole(clients, dat
     )
 
 
-async def test_units_are_added_and_renamed_but_keep_their_numbers(office):
+async def test_units_are_added_and_change_category_but_keep_their_numbers(office):
     changed = [
-        {"unit_id": "U07", "name": "省交通厅", "category": "省政府工作部门", "aliases": ["交通厅"]},
-        {"name": "省气象局", "category": "central"},
+        {"unit_id": "U07", "name": "省交通运输厅", "category": "中直单位"},
+        {"name": "省气象局", "category": "central", "aliases": ["气象局"], "create": True},
     ]
 
     units = (await office.post(f"/campaigns/{CAMPAIGN}/units", {"units": changed})).json()["units"]
 
-    assert (units[6]["name"], units[6]["unit_no"], units[6]["aliases"]) == (
-        "省交通厅",
-        7,
-        ["交通厅"],
-    )
-    assert (units[-1]["name"], units[-1]["unit_no"], units[-1]["unit_id"]) == (
+    assert (units[6]["unit_no"], units[6]["category"]) == (7, "central")
+    assert (units[-1]["name"], units[-1]["unit_no"], units[-1]["aliases"]) == (
         "省气象局",
         15,
-        "central-015",
+        ["气象局"],
     )
+    assert fullmatch(r"D\d{6}", units[-1]["unit_id"])
     wrong = await office.post(
         f"/campaigns/{CAMPAIGN}/units", {"units": [{"name": "某局", "category": "别的"}]}
     )

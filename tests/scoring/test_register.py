@@ -35,13 +35,17 @@ def test_register_page_and_import_accept_the_same_aliases(aliases):
 
     uploaded = unit_rows(table)
     mapped = map_rows(table, read_mapping(MAPPING))
-    imported = [unit_row({field: row.text(field) for field in UNIT_COLUMNS}) for row in mapped]
+    imported = [
+        unit_row({field: row.text(field) for field in UNIT_COLUMNS}, line=row.line)
+        for row in mapped
+    ]
 
     expected = UnitRow(
         name="省交通运输厅",
         category="government",
         unit_id="U07",
         aliases=("省交通厅", "交通厅"),
+        line=2,
     )
     assert uploaded == imported == [expected]
 

@@ -15,7 +15,7 @@ def test_units_fill_the_four_categories_of_the_scheme():
 
 
 def test_names_identify_one_unit():
-    names = [name for unit in UNITS for name in (unit.name, *unit.aliases, unit.unit_id)]
+    names = [name for unit in UNITS for name in (unit.name, *unit.aliases, unit.unit_id, unit.code)]
     assert len(set(names)) == len(names)
     assert all(len(unit.matters) == 3 for unit in UNITS)
 

@@ -118,7 +118,7 @@ def test_unit_qualities_differ():
 
 def test_staff_ignores_units_outside_the_demo():
     """Other units may be registered beside those of the demo."""
-    assert [belongs_to_demo(unit) for unit in (None, "G02", "1805")] == [True, True, False]
+    assert [belongs_to_demo(unit) for unit in (None, "D000013", "D000805")] == [True, True, False]
 
 
 async def test_failing_demo_does_not_stop_the_installation():

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from services.simulate import scenes, texts
-from services.simulate.units import UNITS, UNITS_BY_ID
+from services.simulate.units import UNITS, UNITS_BY_CODE
 from shared.appraisal.labels import ComplaintKind
 from shared.appraisal.schemes import load_scheme
 from shared.security.pii import PiiKind, find_pii
@@ -71,7 +71,7 @@ def test_every_kind_of_complaint_occurs():
 
 @pytest.mark.parametrize("item", ITEMS)
 def test_every_catalogue_item_has_texts(item: str):
-    complaint = texts.complaint(Random(1), UNITS_BY_ID["G02"], DAY, item)
+    complaint = texts.complaint(Random(1), UNITS_BY_CODE["G02"], DAY, item)
 
     assert complaint.problem_item == item
     assert len(complaint.complaint_text) >= 30
@@ -101,7 +101,7 @@ def test_results_are_long_enough_without_personal_data(seed: int):
 def test_every_checklist_item_has_findings():
     for item in J.checklists[0].items:
         for seed in range(20):
-            finding = texts.finding(Random(seed), UNITS_BY_ID["Z01"], item.id, DAY)
+            finding = texts.finding(Random(seed), UNITS_BY_CODE["Z01"], item.id, DAY)
             assert len(finding) >= 10
             assert "{" not in finding
             assert not find_pii(finding)

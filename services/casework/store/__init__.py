@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from services.casework.domain.campaigns import CampaignRules
 from shared.appraisal.calendar.working_days import WorkCalendar
 from shared.appraisal.campaigns import CampaignCache
+from shared.storage.organisations import RegisterCache
 from shared.storage.transaction import Transaction
 
 
@@ -17,6 +18,7 @@ class CaseworkContext:
     calendars: dict[int, WorkCalendar] = field(default_factory=dict, repr=False)
     """The calendar in force, by the number of amendments applied."""
     campaigns: CampaignCache[CampaignRules] = field(default_factory=CampaignCache, repr=False)
+    organisations: RegisterCache = field(default_factory=RegisterCache, repr=False)
 
 
 def context_of(tx: Transaction) -> CaseworkContext:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
@@ -30,8 +30,8 @@ def _visible(user: Account) -> list[ColumnElement[bool]]:
     if scope.everything:
         return []
     return [
-        col(Case.unit_id) == scope.unit_id,
-        col(Case.excluded_unit_id).is_distinct_from(scope.unit_id),
+        col(Case.unit_id).in_(scope.unit_ids),
+        func.coalesce(col(Case.excluded_unit_id), "").not_in(scope.unit_ids),
     ]
 
 

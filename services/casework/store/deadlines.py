@@ -197,7 +197,8 @@ async def find(
           left join cases c on c.id = d.case_id
           left join obligations y on y.id = d.obligation_id
         where ($1 or (
-            coalesce(c.unit_id, y.unit_id) = $2 and c.excluded_unit_id is distinct from $2
+            coalesce(c.unit_id, y.unit_id) = any($2)
+            and coalesce(c.excluded_unit_id, '') <> all($2)
           ))
           and ($3::text is null or d.state = $3)
           and ($4::text is null or d.kind = $4)

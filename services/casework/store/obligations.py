@@ -52,7 +52,7 @@ async def lock(
     statement = _with_deadline().where(col(Obligation.id) == obligation_id)
     scope = CaseScope.of(user)
     if not scope.everything:
-        statement = statement.where(col(Obligation.unit_id) == (scope.unit_id or ""))
+        statement = statement.where(col(Obligation.unit_id).in_(scope.unit_ids))
     rows = await tx.rows(statement.with_for_update().execution_options(populate_existing=True))
     return ObligationRow(*tuple(rows[0])) if rows else None
 
@@ -76,5 +76,5 @@ async def find(tx: Transaction, user: Account) -> list[ObligationRow]:
     )
     scope = CaseScope.of(user)
     if not scope.everything:
-        statement = statement.where(col(Obligation.unit_id) == scope.unit_id)
+        statement = statement.where(col(Obligation.unit_id).in_(scope.unit_ids))
     return [ObligationRow(*tuple(row)) for row in await tx.rows(statement)]

@@ -9,25 +9,30 @@ from shared.security.policies import Account
 
 @dataclass(frozen=True, slots=True)
 class CaseScope:
-    """All cases, or the cases of one unit that are not about the unit itself."""
+    """All cases, or the cases of some units that are not about these units themselves.
 
-    unit_id: str | None
+    `unit_ids`: the person's own unit and those whose matters it has taken over.
+    """
+
+    unit_ids: tuple[str, ...]
     everything: bool
 
     @classmethod
     def of(cls, user: Account) -> "CaseScope":
         """Return what this person may find. An account of a unit that names none finds nothing."""
-        return cls(user.unit_id, user.role not in UNIT_ROLES)
+        return cls(user.unit_ids, user.role not in UNIT_ROLES)
 
     @property
-    def arguments(self) -> tuple[bool, str | None]:
+    def arguments(self) -> tuple[bool, list[str]]:
         """The first two arguments of a statement that contains `VISIBLE`."""
-        return self.everything, self.unit_id
+        return self.everything, list(self.unit_ids)
 
 
 # The excluded unit is checked although it can never be the responsible one: defence in depth.
-VISIBLE: Final = "($1 or (c.unit_id = $2 and c.excluded_unit_id is distinct from $2))"
-"""Restricts cases `c` to a scope: $1 everything, $2 unit."""
+VISIBLE: Final = """
+($1 or (c.unit_id = any($2) and coalesce(c.excluded_unit_id, '') <> all($2)))
+"""
+"""Restricts cases `c` to a scope: $1 everything, $2 units."""
 _ENDED: Final = ", ".join(f"'{state}'" for state in ENDED_STATES)
 IS_OPEN: Final = f"c.state not in ({_ENDED})"
 """Restricts cases `c` to the open ones; the index `ix_cases_open` has the same condition."""

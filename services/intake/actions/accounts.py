@@ -17,6 +17,7 @@ from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import Role
 from shared.security.passwords import NewPassword, verify_password
 from shared.security.policies import Account
+from shared.storage.organisations import active_organisation
 from shared.storage.transaction import Transaction, TransactionFactory, new_id
 
 
@@ -37,7 +38,7 @@ async def create_account(
     name = normalise_name(name)
     check_name(name)
     check_password(password.text, name=name)
-    check_unit(role, unit_id)
+    await check_organisation(tx, role, unit_id)
     account = Account(
         id=new_id(),
         name=name,
@@ -49,6 +50,19 @@ async def create_account(
         raise Rejected("这个用户名已有人使用", field="name")
     tx.audit("account.created", account.id, by, role=role, unit=unit_id)
     return account
+
+
+async def check_organisation(
+    tx: Transaction,
+    role: Role,
+    unit_id: str | None,
+) -> None:
+    """Raise Rejected (422) unless exactly the accounts that act for a unit have one, and it is a
+    body of the register that exists today.
+    """
+    check_unit(role, unit_id)
+    if unit_id is not None:
+        await active_organisation(tx, unit_id, field="unit_id")
 
 
 async def verify(
@@ -141,7 +155,8 @@ async def change_account(
     known = await _get(tx, account_id)
     if account_id == by.id and (disabled or role is not by.role):
         raise Rejected("不能停用自己的账号或改变自己的角色")
-    check_unit(role, unit_id)
+    if not disabled or unit_id != known.account.unit_id:
+        await check_organisation(tx, role, unit_id)
     changed = Account(
         id=account_id,
         name=known.account.name,

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from services.intake.actions import accounts, second_factors
+from services.intake.actions.organisations import with_inherited_units
 from services.intake.actions.second_factors import WRONG_CODE
 from services.intake.domain.second_factors import (
     FactorKind,
@@ -298,5 +299,6 @@ async def create_session(tx: Transaction, account: Account) -> NewSession:
     """Create a session with a new token. Raises CacheUnavailable."""
     sessions = context_of(tx).sessions
     assert sessions is not None, "a process that serves requests has sessions"
+    account = await with_inherited_units(tx, account)
     token = await sessions.create(account)
     return NewSession(account, token)

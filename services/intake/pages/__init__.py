@@ -1,6 +1,7 @@
 """Pages of intake, by subject."""
 
 from services.intake.pages import (
+    account_admin,
     accounts,
     ballots,
     complaints,
@@ -21,6 +22,7 @@ routers = [
     home.router,
     sessions.router,
     accounts.router,
+    account_admin.router,
     second_factor.router,
     hotline.router,
     hotline_lookups.router,

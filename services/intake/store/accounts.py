@@ -149,6 +149,21 @@ async def update(
     )
 
 
+async def disable_of_unit(tx: Transaction, unit_id: str) -> list[UUID]:
+    """Disable every enabled account of a unit and return their ids."""
+    records = await tx.fetch(
+        "update accounts set disabled = true where unit_id = $1 and not disabled returning id",
+        unit_id,
+    )
+    return [record["id"] for record in records]
+
+
+async def ids_of_units(tx: Transaction, unit_ids: Sequence[str]) -> list[UUID]:
+    """Return the ids of all accounts of these units."""
+    records = await tx.fetch("select id from accounts where unit_id = any($1)", list(unit_ids))
+    return [record["id"] for record in records]
+
+
 async def record_login(
     tx: Transaction,
     account_id: UUID,

@@ -162,7 +162,7 @@ async def exists(tx: Transaction, complaint_id: UUID) -> bool:
 
 
 VISIBLE: Final = (
-    "($2 or c.registered_by = $3) and not (c.kind = $5 and $4::text is not null and c.unit_id = $4)"
+    "($2 or c.registered_by = $3) and (c.kind <> $5 or coalesce(c.unit_id, '') <> all($4::text[]))"
 )
 """SQL: which complaints an account may see, with the arguments `visibility_arguments`.
 
@@ -171,10 +171,10 @@ Reviewers and supervisors see all, an operator their own. A member of the accuse
 """
 
 
-def visibility_arguments(account: Account) -> tuple[bool, UUID, str | None, str]:
+def visibility_arguments(account: Account) -> tuple[bool, UUID, list[str], str]:
     """Return the arguments $2 to $5 of VISIBLE."""
     reads_all = account.role in READS_ALL
-    return reads_all, account.id, account.unit_id, ComplaintKind.REPORT
+    return reads_all, account.id, list(account.unit_ids), ComplaintKind.REPORT
 
 
 async def find_visible(

@@ -149,7 +149,7 @@ async def similar_complaints(
 ) -> list[SimilarComplaint]:
     """疑似重复: return recent similar complaints about the same unit, most similar first."""
     summary = redacted_summary.strip()
-    if account.unit_id == unit_id or len(summary) < REASON_MIN:
+    if unit_id in account.unit_ids or len(summary) < REASON_MIN:
         return []
     return await complaint_lists.similar(
         tx, campaign_id=campaign_id, unit_id=unit_id, redacted_summary=summary

@@ -57,6 +57,8 @@ def create_reference_data() -> None:
         "units",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("heir_id", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_units")),
         schema="notify",
     )

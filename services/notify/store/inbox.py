@@ -13,7 +13,7 @@ from shared.storage.transaction import Transaction
 
 UNREAD_COUNT_MAX: Final = 100
 
-_VISIBLE: Final = "n.role = $1 and ($2::text is null or n.unit_id = $2)"
+_VISIBLE: Final = "n.role = $1 and ($2::text[] is null or n.unit_id = any($2))"
 _JOIN_RECEIPT: Final = """
 left join read_receipts r on r.notification_id = n.id and r.account_id = $3
 """
@@ -47,13 +47,13 @@ class InboxItem:
         return RULES[self.kind].title
 
 
-def _audience(user: Account) -> tuple[str, str | None]:
-    """Return the role and unit whose notifications the account reads.
+def _audience(user: Account) -> tuple[str, list[str] | None]:
+    """Return the role and the units whose notifications the account reads.
 
-    A unit role without a unit reads nothing: no unit has the id "".
+    A unit role without a unit reads nothing.
     """
     if user.role in (Role.HANDLER, Role.UNIT_HEAD):
-        return user.role, user.unit_id or ""
+        return user.role, list(user.unit_ids)
     return user.role, None
 
 

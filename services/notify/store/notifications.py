@@ -40,7 +40,8 @@ with given as (
   from inserted join given g using (id)
   join subscriptions s on s.role = g.role and s.stopped_at is null
     and (s.kinds = '{}' or g.kind = any(s.kinds))
-    and (s.unit_id is null or s.unit_id = g.unit_id)
+    and (s.unit_id is null or s.unit_id = g.unit_id
+      or s.unit_id = (select u.heir_id from units u where u.id = g.unit_id))
   order by g.place
 )
 select id from inserted

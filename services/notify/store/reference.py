@@ -10,16 +10,39 @@ import msgspec
 
 from services.notify.domain.composition import ReferenceData
 from shared.appraisal.calendar.working_days import WorkCalendar
+from shared.appraisal.organisations import Organisation
 from shared.storage.transaction import Transaction
 
-_UPSERT_UNITS: Final = """
-insert into units (id, name) select * from unnest($1::text[], $2::text[])
-on conflict (id) do update set name = excluded.name
+_INSERT_UNITS: Final = """
+insert into units (id, name, state) select *, 'active' from unnest($1::text[], $2::text[])
+on conflict (id) do nothing
 """
+_UPSERT_UNIT: Final = """
+insert into units (id, name, state, heir_id)
+values ($1, $2, $3, coalesce((select u.heir_id from units u where u.id = $4), $4))
+on conflict (id) do update set
+  name = excluded.name, state = excluded.state, heir_id = excluded.heir_id
+returning heir_id
+"""
+_FORWARD_HEIRS: Final = "update units set heir_id = $2 where heir_id = $1"
 
 
-async def upsert_units(tx: Transaction, names: Mapping[str, str]) -> None:
-    await tx.run(_UPSERT_UNITS, list(names), list(names.values()))
+async def insert_units(tx: Transaction, names: Mapping[str, str]) -> None:
+    """Insert the units whose organisations have not arrived yet; the others keep their name."""
+    await tx.run(_INSERT_UNITS, list(names), list(names.values()))
+
+
+async def upsert_unit(tx: Transaction, organisation: Organisation) -> None:
+    """Store the current name of an organisation, and who took over its open matters."""
+    heir_id = await tx.fetchval(
+        _UPSERT_UNIT,
+        organisation.id,
+        organisation.name,
+        organisation.state,
+        organisation.heir_id,
+    )
+    if heir_id is not None:
+        await tx.run(_FORWARD_HEIRS, organisation.id, heir_id)
 
 
 _UPSERT_OBLIGATIONS: Final = """
@@ -38,13 +61,16 @@ async def upsert_obligations(
 
 
 async def unit_names(tx: Transaction) -> dict[str, str]:
-    """Return the names of all units by id, in the order of the names."""
-    rows = await tx.fetch("select id, name from units order by name")
+    """Return the names of the units that exist today by id, in the order of the names."""
+    rows = await tx.fetch("select id, name from units where state = 'active' order by name")
     return {row["id"]: row["name"] for row in rows}
 
 
 async def unit_exists(tx: Transaction, unit_id: str) -> bool:
-    exists: bool = await tx.fetchval("select exists (select from units where id = $1)", unit_id)
+    """Return whether the unit exists today."""
+    exists: bool = await tx.fetchval(
+        "select exists (select from units where id = $1 and state = 'active')", unit_id
+    )
     return exists
 
 

@@ -6,15 +6,17 @@ from typing import Any, Final
 
 import msgspec
 
+from services.scoring.actions.register import carry_out
 from services.scoring.domain.campaign import Campaign, CampaignUnit
 from services.scoring.domain.explanation import explain_unit
 from services.scoring.domain.ledger import ScoreSource
-from services.scoring.domain.register import UnitRow, registered_units
-from services.scoring.store import campaigns, outcomes, rescores, scores
+from services.scoring.domain.register import UnitRow, campaign_unit, enrolled_units, plan_rows
+from services.scoring.store import campaigns, organisations, outcomes, rescores, scores
 from services.scoring.store.inputs import load_inputs
 from services.scoring.store.outcomes import OutcomeRow
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import CampaignPublished, UnitEntry
+from shared.appraisal.organisations import Organisation, OrganisationRegister
 from shared.appraisal.schemes import (
     Scheme,
     SchemeError,
@@ -42,6 +44,7 @@ async def create_campaign(
 
     Raises Rejected when the id is taken or malformed, or the scheme or a unit is invalid.
     """
+    register = await organisations.lock_register(tx)
     id = campaign_id or f"{scheme.id}-{scheme.year}"
     _check_id(id)
     _check_scheme(scheme)
@@ -51,8 +54,8 @@ async def create_campaign(
     await campaigns.create_partitions(tx, id)
     await campaigns.insert_scheme(tx, campaign_id=id, scheme=scheme, by=str(by.id))
     campaign = await campaigns.read_campaign(tx, id)
-    await campaigns.upsert_units(tx, id, registered_units(campaign, units))
-    return await _publish(tx, id, by=by, action="campaign.created")
+    await _enrol(tx, campaign, register, units, by=by)
+    return await publish_campaign(tx, id, by=by, action="campaign.created")
 
 
 def _check_id(id: str) -> None:
@@ -83,7 +86,7 @@ async def replace_rules(
         raise Rejected(
             f"版本号 {scheme.version} 已经用过，修改规则须使用新的版本号", field="version"
         )
-    return await _publish(tx, campaign_id, by=by, action="campaign.rules_replaced")
+    return await publish_campaign(tx, campaign_id, by=by, action="campaign.rules_replaced")
 
 
 def _check_replacement(before: Campaign, scheme: Scheme) -> None:
@@ -94,20 +97,61 @@ def _check_replacement(before: Campaign, scheme: Scheme) -> None:
         raise Rejected("新规则缺少已有参评单位所属的类别", status=422)
 
 
-async def register_units(
+async def enrol_units(
     tx: Transaction,
     campaign_id: str,
     rows: Sequence[UnitRow],
     *,
     by: Account,
+    expected_digest: str | None = None,
 ) -> Campaign:
-    """Add units, or change names, categories and aliases of registered ones, and publish.
+    """参评: enrol the bodies that the rows mean, or change their categories, and publish.
 
-    Raises Rejected when a row is invalid.
+    Raises Rejected: 422 when a row is wrong; 409 when the rows no longer mean what
+    `expected_digest` stands for.
     """
+    register = await organisations.lock_register(tx)
     campaign = await _lock_campaign(tx, campaign_id)
-    await campaigns.upsert_units(tx, campaign_id, registered_units(campaign, rows))
-    return await _publish(tx, campaign_id, by=by, action="campaign.units_registered")
+    await _enrol(tx, campaign, register, rows, by=by, expected_digest=expected_digest)
+    return await publish_campaign(tx, campaign_id, by=by, action="campaign.units_enrolled")
+
+
+async def _enrol(
+    tx: Transaction,
+    campaign: Campaign,
+    register: OrganisationRegister,
+    rows: Sequence[UnitRow],
+    *,
+    by: Account,
+    expected_digest: str | None = None,
+) -> None:
+    plan = plan_rows(register, rows, campaign.scheme)
+    plan.check_digest(expected_digest)
+    enrolled = await carry_out(tx, plan, by=by)
+    next_no = await campaigns.last_unit_no(tx, campaign.id) + 1
+    units = enrolled_units(campaign, enrolled, next_no=next_no)
+    await campaigns.upsert_units(tx, campaign.id, units)
+
+
+async def refresh_units(
+    tx: Transaction,
+    organisation: Organisation,
+    *,
+    since_year: int,
+    by: Account,
+) -> None:
+    """Give a body its names of today in the campaigns of that year and later, and publish these.
+
+    Earlier campaigns keep the names under which they ran. The register is locked.
+    """
+    ids = await organisations.campaigns_of(tx, [organisation.id], since_year=since_year)
+    for campaign_id in ids:
+        campaign = await _lock_campaign(tx, campaign_id)
+        known = campaign.by_id[organisation.id]
+        unit = campaign_unit(organisation, known.unit_no, known.category)
+        if unit != known:
+            await campaigns.upsert_units(tx, campaign_id, [unit])
+            await publish_campaign(tx, campaign_id, by=by, action="campaign.unit_renamed")
 
 
 async def show_to_units(
@@ -132,7 +176,16 @@ async def record_outcomes(
     rows: Sequence[OutcomeRow],
     by: Account,
 ) -> int:
-    """Record final results of an earlier year. Returns how many."""
+    """Record final results of an earlier year. Returns how many.
+
+    Raises Rejected (422) for a unit that the register of organisations does not hold.
+    """
+    register = await organisations.lock_register(tx)
+    for row in rows:
+        if register.find(row.unit_id) is None:
+            raise Rejected(
+                f"单位名册中没有编号为“{row.unit_id}”的单位", status=422, field="unit_id"
+            )
     await outcomes.upsert_outcomes(tx, scheme_id, year, rows)
     tx.audit("outcomes.recorded", f"{scheme_id}-{year}", str(by.id), units=len(rows))
     return len(rows)
@@ -155,7 +208,7 @@ async def _lock_campaign(tx: Transaction, campaign_id: str) -> Campaign:
     return await campaigns.read_campaign(tx, campaign_id)
 
 
-async def _publish(
+async def publish_campaign(
     tx: Transaction,
     campaign_id: str,
     *,

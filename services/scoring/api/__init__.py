@@ -1,8 +1,9 @@
 """The JSON API of scoring, one module per subject. Errors are problem+json."""
 
-from services.scoring.api import boards, campaigns, decisions, recounts, units
+from services.scoring.api import boards, campaigns, decisions, organisations, recounts, units
 
 routers = (
+    organisations.router,
     campaigns.router,
     boards.router,
     units.router,

@@ -31,19 +31,22 @@ RULES_MAX: Final = 500_000
 
 
 class UnitRequest(Input):
-    unit_id: str = Field("", title="单位编码", max_length=40, pattern=r"^[A-Za-z0-9._-]*$")
-    name: str = Field(title="单位名称", min_length=1, max_length=80)
+    """A body of the register by `unit_id`, official code or name; with `create`, a new one."""
+
+    unit_id: str = Field("", title="单位编号", max_length=40)
+    official_code: str = Field("", title="官方代码", max_length=40)
+    name: str = Field("", title="单位名称", max_length=80)
     category: str = Field(title="类别", min_length=1, max_length=80)
+    parent: str = Field("", title="上级单位", max_length=80)
+    kind: str = Field("", title="机构类型", max_length=20)
+    level: str = Field("", title="层级", max_length=20)
     aliases: list[str] = Field(default_factory=list, title="其他名称", max_length=20)
+    create: bool = Field(False, title="新登记")
 
     @property
     def row(self) -> UnitRow:
-        return UnitRow(
-            unit_id=self.unit_id,
-            name=self.name,
-            category=self.category,
-            aliases=tuple(self.aliases),
-        )
+        fields = self.model_dump()
+        return UnitRow(**fields | {"aliases": tuple(self.aliases)})
 
 
 class UnitsRequest(Input):
@@ -95,7 +98,7 @@ class ShownRequest(Input):
 
 
 class OutcomeRequest(Input):
-    unit_id: str = Field(title="单位编码", max_length=40)
+    unit_id: str = Field(title="单位编号", max_length=40)
     category: str = Field(title="类别", max_length=40)
     total: Decimal | None = Field(None, title="得分", ge=0, le=100)
     rank: int | None = Field(None, title="名次", ge=1)
@@ -246,25 +249,25 @@ async def _replace_rules(
 
 
 @router.post("/campaigns/{campaign_id}/units", policy=OFFICE, status_code=201)
-async def register_units(
+async def enrol_units(
     tx: Tx,
     user: CurrentUser,
     idempotency: Idempotency,
     campaign_id: str,
     body: UnitsRequest,
 ) -> Response:
-    """Add units, or change registered ones; the campaign is published again."""
-    return await idempotency.respond(201, _register(tx, campaign_id, body.rows, by=user))
+    """Enrol bodies of the register, or change their categories; the campaign is published again."""
+    return await idempotency.respond(201, _enrol(tx, campaign_id, body.rows, by=user))
 
 
-async def _register(
+async def _enrol(
     tx: Transaction,
     campaign_id: str,
     rows: Sequence[UnitRow],
     *,
     by: Account,
 ) -> CampaignResponse:
-    return CampaignResponse.of(await actions.register_units(tx, campaign_id, rows, by=by))
+    return CampaignResponse.of(await actions.enrol_units(tx, campaign_id, rows, by=by))
 
 
 @router.post("/campaigns/{campaign_id}/shown", policy=OFFICE)

@@ -22,6 +22,7 @@ def create_core() -> None:
 
 def upgrade() -> None:
     create_core()
+    create_organisations()
     create_campaigns()
     create_ballots()
     create_ledger()
@@ -37,6 +38,100 @@ def upgrade() -> None:
     )
 
 
+def create_organisations() -> None:
+    """The register of organisations, with names and successions."""
+    op.execute("create sequence scoring.organisation_ids")
+    op.create_table(
+        "organisations",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("official_code", sa.Text(), nullable=True),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("level", sa.Text(), nullable=False),
+        sa.Column("parent_id", sa.Text(), nullable=True),
+        sa.Column("aliases", postgresql.ARRAY(sa.Text()), server_default="{}", nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("ended_on", sa.Date(), nullable=True),
+        sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "state in ('active', 'ended', 'withdrawn')", name=op.f("ck_organisations_state")
+        ),
+        sa.CheckConstraint(
+            "kind in ('unit', 'section', 'station', 'post', 'group')",
+            name=op.f("ck_organisations_kind"),
+        ),
+        sa.CheckConstraint(
+            "level in ('province', 'city', 'county', 'township')",
+            name=op.f("ck_organisations_level"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["parent_id"],
+            ["scoring.organisations.id"],
+            name=op.f("fk_organisations_parent_id_organisations"),
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_organisations")),
+        sa.UniqueConstraint("official_code", name=op.f("uq_organisations_official_code")),
+        schema="scoring",
+    )
+    op.create_index(
+        op.f("ix_scoring_organisations_parent_id"),
+        "organisations",
+        ["parent_id"],
+        unique=False,
+        schema="scoring",
+    )
+    op.create_table(
+        "organisation_names",
+        sa.Column("organisation_id", sa.Text(), nullable=False),
+        sa.Column("position", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("valid_from", sa.Date(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["organisation_id"],
+            ["scoring.organisations.id"],
+            name=op.f("fk_organisation_names_organisation_id_organisations"),
+        ),
+        sa.PrimaryKeyConstraint("organisation_id", "position", name=op.f("pk_organisation_names")),
+        schema="scoring",
+    )
+    create_successions()
+
+
+def create_successions() -> None:
+    """Which body became which."""
+    op.create_table(
+        "organisation_successions",
+        sa.Column("predecessor_id", sa.Text(), nullable=False),
+        sa.Column("successor_id", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("takes_over", sa.Boolean(), nullable=False),
+        sa.CheckConstraint(
+            "kind in ('merged', 'split')", name=op.f("ck_organisation_successions_kind")
+        ),
+        sa.ForeignKeyConstraint(
+            ["predecessor_id"],
+            ["scoring.organisations.id"],
+            name=op.f("fk_organisation_successions_predecessor_id_organisations"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["successor_id"],
+            ["scoring.organisations.id"],
+            name=op.f("fk_organisation_successions_successor_id_organisations"),
+        ),
+        sa.PrimaryKeyConstraint(
+            "predecessor_id", "successor_id", name=op.f("pk_organisation_successions")
+        ),
+        schema="scoring",
+    )
+    op.create_index(
+        "uq_organisation_successions_heir",
+        "organisation_successions",
+        ["predecessor_id"],
+        unique=True,
+        schema="scoring",
+        postgresql_where=sa.text("takes_over"),
+    )
+
+
 def create_campaigns() -> None:
     """Campaigns, their rules, units and response groups."""
     op.create_table(
@@ -49,6 +144,7 @@ def create_campaigns() -> None:
         sa.Column("revision", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("published_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("shown_to_units_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("last_unit_no", sa.Integer(), autoincrement=False, nullable=False),
         sa.CheckConstraint("id ~ '^[A-Za-z0-9][A-Za-z0-9-]{0,39}$'", name=op.f("ck_campaigns_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_campaigns")),
         schema="scoring",
@@ -79,8 +175,14 @@ def create_campaigns() -> None:
         sa.ForeignKeyConstraint(
             ["campaign_id"], ["scoring.campaigns.id"], name=op.f("fk_units_campaign_id_campaigns")
         ),
+        sa.ForeignKeyConstraint(
+            ["unit_id"], ["scoring.organisations.id"], name=op.f("fk_units_unit_id_organisations")
+        ),
         sa.PrimaryKeyConstraint("campaign_id", "unit_id", name=op.f("pk_units")),
         schema="scoring",
+    )
+    op.create_index(
+        op.f("ix_scoring_units_unit_id"), "units", ["unit_id"], unique=False, schema="scoring"
     )
     op.create_index(
         "uq_units_unit_no", "units", ["campaign_id", "unit_no"], unique=True, schema="scoring"
@@ -235,7 +337,19 @@ def create_scores() -> None:
         sa.Column("from_bottom", sa.Integer(), autoincrement=False, nullable=True),
         sa.Column("grade", sa.Text(), nullable=True),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["unit_id"],
+            ["scoring.organisations.id"],
+            name=op.f("fk_outcomes_unit_id_organisations"),
+        ),
         sa.PrimaryKeyConstraint("scheme_id", "year", "unit_id", name=op.f("pk_outcomes")),
+        schema="scoring",
+    )
+    op.create_index(
+        op.f("ix_scoring_outcomes_unit_id"),
+        "outcomes",
+        ["unit_id"],
+        unique=False,
         schema="scoring",
     )
 

@@ -3,9 +3,19 @@
 Routes with fixed words come before those with a campaign id.
 """
 
-from services.scoring.pages import boards, campaigns, decisions, recounts, units
+from services.scoring.pages import (
+    boards,
+    campaigns,
+    decisions,
+    enrolment,
+    organisations,
+    recounts,
+    units,
+)
 
 routers = (
+    organisations.router,
+    enrolment.router,
     campaigns.router,
     units.router,
     decisions.router,

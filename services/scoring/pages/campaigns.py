@@ -1,29 +1,24 @@
-"""New campaigns, the unit register, the rules in force, and what unit heads see."""
+"""New campaigns, the rules in force, and what unit heads see."""
 
-from typing import Any, Final
+from typing import Final
 
 from pydantic import Field
-from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 
 from services.scoring.actions import campaigns as actions
 from services.scoring.domain.campaign import Campaign
-from services.scoring.domain.register import UnitRow, unit_rows
 from services.scoring.views.campaigns import current_campaign, get_campaign, rules_of
-from shared.appraisal.errors import Rejected
-from shared.appraisal.imports import InvalidFile, read_table
 from shared.appraisal.labels import Role
 from shared.appraisal.schemes import scheme_ids
 from shared.security.policies import allow
 from shared.storage.transaction import Transaction
-from shared.web import CurrentUser, Form, Idempotency, Router, Tx, read_form, redirect, render_page
+from shared.web import CurrentUser, Idempotency, Router, Tx, read_form, redirect, render_page
 from shared.web.forms import Input
 
 router = Router(prefix="/scoring")
 OFFICE: Final = allow(Role.OFFICE)
 BOARD: Final = allow(Role.OFFICE, Role.LEADER)
-REGISTER_MAX_BYTES: Final = 8 * 1024 * 1024
 
 
 class CampaignForm(Input):
@@ -32,12 +27,6 @@ class CampaignForm(Input):
     scheme: str = Field(title="评议方案", max_length=10)
     year: int = Field(title="年度", ge=2000, le=2100)
     title: str = Field("", title="活动名称", max_length=80)
-
-
-class RegisterForm(Input):
-    """名册文件."""
-
-    file: UploadFile = Field(title="名册文件")
 
 
 @router.post("/campaigns", policy=OFFICE)
@@ -59,72 +48,6 @@ async def create_campaign(
 
 def _register_url(campaign: Campaign) -> str:
     return f"/scoring/{campaign.id}/register"
-
-
-# ── register ──────────────────────────────────────────────────────────────────────────────────────
-
-
-@router.get("/register", policy=OFFICE)
-async def current_register(request: Request, tx: Tx) -> Response:
-    campaign = await current_campaign(tx)
-    if campaign is None:
-        return redirect(request, "/scoring/")
-    return _register_page(request, tx, campaign, Form[Any]())
-
-
-@router.get("/{campaign_id}/register", policy=OFFICE)
-async def register_page(
-    request: Request,
-    tx: Tx,
-    campaign_id: str,
-) -> Response:
-    """The units that take part, by category."""
-    return _register_page(request, tx, await get_campaign(tx, campaign_id), Form[Any]())
-
-
-def _register_page(
-    request: Request,
-    tx: Transaction,
-    campaign: Campaign,
-    form: Form[Any],
-    status: int = 200,
-) -> Response:
-    return render_page(
-        request,
-        "register.html",
-        status,
-        campaign=campaign,
-        form=form,
-        failed=status >= 400,
-        as_of=tx.now,
-    )
-
-
-@router.post("/{campaign_id}/register", policy=OFFICE, body_max=REGISTER_MAX_BYTES)
-async def import_register(
-    request: Request,
-    tx: Tx,
-    user: CurrentUser,
-    idempotency: Idempotency,
-    campaign_id: str,
-) -> Response:
-    """Register the units of a file (CSV or XLSX)."""
-    campaign = await get_campaign(tx, campaign_id)
-    form = await read_form(request, RegisterForm)
-    if form.cleaned is None:
-        return _register_page(request, tx, campaign, form, 422)
-    try:
-        rows = await _read_register(form.cleaned.file)
-    except (InvalidFile, Rejected) as error:
-        form.add_error(str(error), "file")
-        return _register_page(request, tx, campaign, form, 422)
-    action = actions.register_units(tx, campaign_id, rows, by=user)
-    return await idempotency.redirect(action, to=_register_url)
-
-
-async def _read_register(file: UploadFile) -> list[UnitRow]:
-    await file.seek(0)
-    return unit_rows(read_table(file.filename or "名册", await file.read()))
 
 
 # ── rules ─────────────────────────────────────────────────────────────────────────────────────────

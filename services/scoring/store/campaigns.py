@@ -40,8 +40,9 @@ select version, fingerprint, published_at from schemes
 where campaign_id = $1 order by published_at desc
 """
 _INSERT_CAMPAIGN = """
-insert into campaigns (id, title, year, scheme_id, scheme_version, revision, published_at)
-values ($1, $2, $3, $4, $5, 0, $6) on conflict (id) do nothing
+insert into campaigns (id, title, year, scheme_id, scheme_version, revision, published_at,
+  last_unit_no)
+values ($1, $2, $3, $4, $5, 0, $6, 0) on conflict (id) do nothing
 """
 _INSERT_SCHEME = """
 insert into schemes (campaign_id, version, fingerprint, body, published_at, published_by)
@@ -63,6 +64,9 @@ from unnest($2::text[], $3::int[], $4::text[], $5::text[], $6::text[])
   as n (id, no, name, category, aliases)
 on conflict (campaign_id, unit_id) do update
 set name = excluded.name, category = excluded.category, aliases = excluded.aliases
+"""
+_SET_LAST_UNIT_NO = """
+update campaigns set last_unit_no = greatest(last_unit_no, $2) where id = $1
 """
 _CREATE_PARTITION = """
 create table {name} (like {table} including defaults including constraints)
@@ -244,12 +248,20 @@ async def increment_revision(tx: Transaction, campaign_id: str) -> None:
     await tx.run("update campaigns set revision = revision + 1 where id = $1", campaign_id)
 
 
+async def last_unit_no(tx: Transaction, campaign_id: str) -> int:
+    """Return the highest number that a unit of the campaign ever had."""
+    number: int = await tx.fetchval("select last_unit_no from campaigns where id = $1", campaign_id)
+    return number
+
+
 async def upsert_units(
     tx: Transaction,
     campaign_id: str,
     units: Sequence[CampaignUnit],
 ) -> None:
     """Insert or update units; the number of an existing unit stays."""
+    last_no = max((unit.unit_no for unit in units), default=0)
+    await tx.run(_SET_LAST_UNIT_NO, campaign_id, last_no)
     await tx.run(
         _UPSERT_UNITS,
         campaign_id,

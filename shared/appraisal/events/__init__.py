@@ -50,6 +50,7 @@ from shared.appraisal.events.obligations import (
     ObligationLapsed,
     ObligationWarned,
 )
+from shared.appraisal.events.organisations import OrganisationPublished
 from shared.appraisal.events.registry import (
     CONSUMERS,
     EVENTS,
@@ -109,6 +110,7 @@ __all__ = [
     "ObligationFulfilled",
     "ObligationLapsed",
     "ObligationWarned",
+    "OrganisationPublished",
     "ReleasedBallot",
     "ResendRequested",
     "ScoreChanged",

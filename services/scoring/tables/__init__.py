@@ -9,7 +9,6 @@ Alternatives: one counter per unit (replicas wait for its lock), marks added up 
 (order and repetition change them).
 """
 
-from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -20,73 +19,41 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
-    DateTime,
     ForeignKey,
     ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
     LargeBinary,
-    Numeric,
     SmallInteger,
     Text,
     Uuid,
 )
 from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
 from services.scoring.domain.ledger import ScoreSource
-from shared.storage.schema import registry_for
+from services.scoring.tables.base import (
+    Base,
+    check_in,
+    int_column,
+    numeric_column,
+    text_column,
+    timestamp_column,
+)
+from services.scoring.tables.organisations import (
+    OrganisationNameRecord,
+    OrganisationRecord,
+    OrganisationSuccession,
+)
 
-
-class Base(SQLModel, registry=registry_for("scoring")):
-    """Base class of scoring's tables."""
-
-
-def timestamp_column(*, nullable: bool = False) -> Any:
-    """A timestamp with time zone."""
-    return Field(
-        None if nullable else ..., sa_column=Column(DateTime(timezone=True), nullable=nullable)
-    )
-
-
-def text_column(
-    default: str | None = "",
-    *,
-    key: bool = False,
-    nullable: bool = False,
-) -> Any:
-    """A text column."""
-    return Field(
-        default if default is not None or nullable else ...,
-        sa_column=Column(Text, primary_key=key, nullable=nullable),
-    )
-
-
-def int_column(
-    kind: Any,
-    default: Any = ...,
-    *,
-    key: bool = False,
-    nullable: bool = False,
-) -> Any:
-    """An integer column of this SQL type, without a sequence."""
-    return Field(
-        default, sa_column=Column(kind, primary_key=key, nullable=nullable, autoincrement=False)
-    )
-
-
-def numeric_column(*, nullable: bool = True) -> Any:
-    """A numeric column."""
-    return Field(None if nullable else ..., sa_column=Column(Numeric, nullable=nullable))
-
-
-def check_in(column: str, values: Sequence[str]) -> CheckConstraint:
-    """The column holds one of these values."""
-    listed = ", ".join(f"'{value}'" for value in values)
-    return CheckConstraint(f"{column} in ({listed})", name=column)
-
+__all__ = [
+    "Base",
+    "OrganisationNameRecord",
+    "OrganisationRecord",
+    "OrganisationSuccession",
+]
 
 # ── campaigns, rules, units ───────────────────────────────────────────────────────────────────────
 
@@ -95,6 +62,7 @@ class CampaignRecord(Base, table=True):
     """评议活动. `revision` grows with every publication; cached copies of a lower one are stale.
 
     `shown_to_units_at`: since when unit heads see the running score of their own unit.
+    `last_unit_no`: the highest number that a unit ever had; numbers are not used twice.
     """
 
     __tablename__ = "campaigns"
@@ -107,6 +75,7 @@ class CampaignRecord(Base, table=True):
     revision: int = int_column(BigInteger, 1)
     published_at: datetime = timestamp_column()
     shown_to_units_at: datetime | None = timestamp_column(nullable=True)
+    last_unit_no: int = int_column(Integer, 0)
 
 
 class SchemeVersion(Base, table=True):
@@ -124,7 +93,10 @@ class SchemeVersion(Base, table=True):
 
 
 class EnrolledUnit(Base, table=True):
-    """参评单位. `unit_no`: its number on ballots, never changed."""
+    """参评单位: an organisation that takes part. `unit_no`: its number on ballots, never changed.
+
+    `name` and `aliases` are those of the register while the campaign runs.
+    """
 
     __tablename__ = "units"
     __table_args__ = (
@@ -134,7 +106,9 @@ class EnrolledUnit(Base, table=True):
     campaign_id: str = Field(
         sa_column=Column(Text, ForeignKey("scoring.campaigns.id"), primary_key=True)
     )
-    unit_id: str = text_column(None, key=True)
+    unit_id: str = Field(
+        sa_column=Column(Text, ForeignKey("scoring.organisations.id"), primary_key=True, index=True)
+    )
     unit_no: int = int_column(Integer)
     name: str = text_column(None)
     category: str = text_column(None)
@@ -317,7 +291,9 @@ class CampaignOutcome(Base, table=True):
     __tablename__ = "outcomes"
     scheme_id: str = text_column(None, key=True)
     year: int = int_column(SmallInteger, key=True)
-    unit_id: str = text_column(None, key=True)
+    unit_id: str = Field(
+        sa_column=Column(Text, ForeignKey("scoring.organisations.id"), primary_key=True, index=True)
+    )
     category: str = text_column(None)
     total: Decimal | None = numeric_column()
     rank: int | None = int_column(Integer, None, nullable=True)
