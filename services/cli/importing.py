@@ -17,9 +17,9 @@ from shared.appraisal.imports import (
     InvalidMapping,
     MappedRow,
     RowError,
+    load_table,
     map_rows,
     read_mapping,
-    read_table,
     report_csv,
 )
 from shared.appraisal.labels import Role
@@ -94,7 +94,7 @@ async def import_rows(
         )
     from services.intake.actions import imports
 
-    job = imports.read_job(
+    job = await imports.read_job(
         file_name=file.name,
         content=file.content,
         mapping=file.mapping,
@@ -146,7 +146,7 @@ async def _import_units(
     settings: Settings,
 ) -> ImportResult:
     """Enrol the units of a file, all or none."""
-    rows = _mapped_rows(file)
+    rows = await _mapped_rows(file)
     errors = [row for row in rows if isinstance(row, RowError)]
     valid = [row for row in rows if isinstance(row, MappedRow)]
     if not errors:
@@ -177,9 +177,9 @@ async def _enrol_units(
     return list(plan.errors)
 
 
-def _mapped_rows(file: ImportFile) -> list[MappedRow | RowError]:
+async def _mapped_rows(file: ImportFile) -> list[MappedRow | RowError]:
     try:
-        table = read_table(file.name, file.content)
+        table = await load_table(file.name, file.content)
         return list(map_rows(table, read_mapping(file.mapping)))
     except (InvalidFile, InvalidMapping) as error:
         raise Rejected(str(error), status=422) from error

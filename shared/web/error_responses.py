@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from shared.appraisal.errors import DependencyMissing, Rejected
+from shared.foundation.limited_process import DecoderBusy
 from shared.foundation.telemetry import describe, log
 from shared.security.passwords import PasswordsBusy
 from shared.security.sessions import authenticate
@@ -40,6 +41,7 @@ def install_errors(app: FastAPI) -> None:
     app.add_exception_handler(DependencyMissing, _handle_dependency_missing)
     app.add_exception_handler(CacheUnavailable, _handle_busy)
     app.add_exception_handler(PasswordsBusy, _handle_busy)
+    app.add_exception_handler(DecoderBusy, _handle_busy)
     app.add_exception_handler(HTTPException, _handle_http_exception)
     app.add_exception_handler(RequestValidationError, _handle_validation_error)
     app.add_exception_handler(ValidationError, _handle_validation_error)

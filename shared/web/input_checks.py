@@ -34,7 +34,8 @@ QUERY_VALUE_MAX: Final = 4_000
 QUERY_VALUES_MAX: Final = 100
 FORM_FIELDS_MAX: Final = 1_000
 FORM_FILES_MAX: Final = 20
-FORM_VALUE_MAX_BYTES: Final = 1024 * 1024
+FORM_VALUE_MAX_BYTES: Final = 8 * 1024 * 1024
+"""The limit of the route's body is usually the smaller one."""
 ERRORS_SHOWN: Final = 10
 JSON_TYPE: Final = "application/json"
 INPUT_TYPES: Final = (str, int, float, Decimal, date, list, tuple, dict)

@@ -155,7 +155,7 @@ stack = pytest.mark.stack
 async def import_file(
     office, content=FILE, mapping=MAPPING, *, dry_run=False, on_progress=lambda progress: None
 ):
-    job = read_job(
+    job = await read_job(
         file_name="a.csv",
         content=content,
         mapping=mapping,
@@ -286,7 +286,7 @@ async def test_import_by_api_reports_progress_and_errors(office):
 @stack
 async def test_invalid_mapping_is_rejected_before_the_import_starts(office):
     with pytest.raises(Rejected, match="kind"):
-        read_job(
+        await read_job(
             file_name="a",
             content=FILE,
             mapping="kind: x",

@@ -113,7 +113,8 @@ async def test_files_are_removed_one_run_after_their_keys(office, key, clock):
             await wang.post("/intake/api/complaints", json=complaint(), headers=key())
         ).json()
     async with office.transaction() as tx:
-        await attachments.upload(tx, uuid5(NAMESPACE_OID, "form draft"), picture())
+        upload = await attachments.prepare(picture())
+        await attachments.upload(tx, uuid5(NAMESPACE_OID, "form draft"), upload)
         await files.attach_to_complaint(
             tx, uuid5(NAMESPACE_OID, "form draft"), UUID(registered["id"])
         )

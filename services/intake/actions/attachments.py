@@ -6,7 +6,7 @@ from uuid import UUID
 from services.intake.domain.complaints import MAY_REVEAL
 from services.intake.settings import context_of
 from services.intake.store import complaints, files
-from services.intake.store.encrypted_files import Version
+from services.intake.store.encrypted_files import Upload, Version, prepare_upload
 from services.intake.store.files import FileRow
 from shared.appraisal.errors import Rejected
 from shared.security.policies import Account
@@ -19,20 +19,28 @@ MEDIA_TYPES: Final[dict[Version, str]] = {
 }
 
 
+async def prepare(body: bytes) -> Upload:
+    """Check a picture or document before a transaction is opened.
+
+    Raises Rejected (413, 415, 422), DecoderBusy.
+    """
+    return await prepare_upload(body, documents=True)
+
+
 async def upload(
     tx: Transaction,
     form_draft: UUID,
-    body: bytes,
+    prepared: Upload,
 ) -> None:
     """Store a file of a form draft. Uploading the same file twice changes nothing.
 
-    Raises Rejected (413, 415, 422).
+    Raises Rejected (422) if there are too many.
     """
     uploaded = await files.list_for(tx, form_draft)
     if len(uploaded) >= FILES_MAX:
         raise Rejected(f"最多 {FILES_MAX} 个文件", status=422, field="files")
     folder = context_of(tx).files
-    file = await folder.write(new_id(), body, documents=True)
+    file = await folder.write(new_id(), prepared)
     inserted = await files.add(tx, file, subject="form_draft", subject_id=form_draft, by=None)
     if not inserted:
         folder.remove(file.id)

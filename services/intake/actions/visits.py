@@ -20,6 +20,7 @@ from services.intake.domain.visits import (
 from services.intake.settings import context_of
 from services.intake.store import campaigns, files
 from services.intake.store import visits as store
+from services.intake.store.encrypted_files import Upload, prepare_upload
 from services.intake.store.visits import NewVisit, Visit
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import VisitFinding, VisitSubmitted
@@ -42,29 +43,37 @@ class VisitReceipt:
     is_new: bool = False
 
 
+async def prepare_photo(body: bytes, sha256: str) -> Upload:
+    """Check a photo before a transaction is opened.
+
+    Raises Rejected: 422 if the bytes do not match `sha256`, 413, 415 or 422 for an unusable
+    picture. Raises DecoderBusy.
+    """
+    _check_digest(body, sha256)
+    return await prepare_upload(body)
+
+
 async def store_photo(
     tx: Transaction,
     *,
     visit_id: UUID,
-    sha256: str,
-    body: bytes,
+    upload: Upload,
     by: Account,
 ) -> bool:
     """Store a photo of a visit, before or after its report; return False if it is stored already.
 
-    Raises Rejected: 422 if the bytes do not match `sha256`, 413, 415 or 422 for an unusable
-    picture, 404 for another inspector's visit, 409 if the visit has nine photos.
+    Raises Rejected: 404 for another inspector's visit, 409 if the visit has nine photos.
     """
-    _check_digest(body, sha256)
     await _check_owner(tx, visit_id, by)
-    if await files.exists(tx, visit_id, bytes.fromhex(sha256)):
+    if await files.exists(tx, visit_id, upload.sha256):
         return False
     await _check_photo_count(tx, visit_id)
-    photo = await context_of(tx).files.write(new_id(), body)
+    photo = await context_of(tx).files.write(new_id(), upload)
     added = await files.add(tx, photo, subject="visit", subject_id=visit_id, by=by.id)
     if not added:
         return False
     telemetry.visit_uploads.labels("photo").inc()
+    sha256 = upload.sha256.hex()
     tx.audit("visit.photo_received", visit_id, str(by.id), sha256=sha256, size=photo.size)
     await _count_after_photo(tx, visit_id)
     return True

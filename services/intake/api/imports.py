@@ -16,7 +16,7 @@ from shared.appraisal.imports import FILE_MAX_BYTES as IMPORT_MAX_BYTES
 from shared.appraisal.imports import report_csv
 from shared.appraisal.labels import Role
 from shared.security.policies import allow
-from shared.web import CurrentUser, NotFound, Router, Tx
+from shared.web import CurrentUser, NotFound, Router, Transactions, Tx
 from shared.web.forms import Input
 
 router = Router(prefix="/intake/api", tags=["受理"])
@@ -43,7 +43,7 @@ class ImportStartedResponse(Input):
 )
 async def start_import(
     request: Request,
-    tx: Tx,
+    transactions: Transactions,
     user: CurrentUser,
     file: UploadFile,
     mapping: UploadFile,
@@ -55,8 +55,7 @@ async def start_import(
     The same file sent again imports only what is missing, so no idempotency key is needed.
     """
     mapping_bytes = await mapping.read()
-    job = await asyncio.to_thread(
-        imports.read_job,
+    job = await imports.read_job(
         file_name=file.filename or "file",
         content=await file.read(),
         mapping=mapping_bytes.decode(errors="replace"),
@@ -64,7 +63,8 @@ async def start_import(
         dry_run=dry_run,
         by=user,
     )
-    import_id = await imports.start_import(tx, job)
+    async with transactions() as tx:
+        import_id = await imports.start_import(tx, job)
     return _accepted(request, import_id, job)
 
 

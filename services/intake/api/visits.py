@@ -21,7 +21,7 @@ from services.intake.store.encrypted_files import FILE_MAX_BYTES
 from services.intake.views.visits import read_photo
 from shared.appraisal.labels import Role, Severity, VisitMode
 from shared.security.policies import allow
-from shared.web import CurrentUser, NotFound, Router, Tx
+from shared.web import CurrentUser, NotFound, Router, Transactions, Tx
 from shared.web.forms import Input
 
 router = Router(prefix="/intake/api", tags=["受理"])
@@ -104,7 +104,7 @@ class VisitResponse(Input):
 )
 async def put_photo(
     request: Request,
-    tx: Tx,
+    transactions: Transactions,
     user: CurrentUser,
     visit_id: UUID,
     sha256: Annotated[str, Path(pattern=SHA256)],
@@ -112,14 +112,9 @@ async def put_photo(
     """Store a photo of a visit under the SHA-256 of its bytes, in any order and any number of
     times.
     """
-    body = await request.body()
-    is_new = await visits.store_photo(
-        tx,
-        visit_id=visit_id,
-        sha256=sha256,
-        body=body,
-        by=user,
-    )
+    upload = await visits.prepare_photo(await request.body(), sha256)
+    async with transactions() as tx:
+        is_new = await visits.store_photo(tx, visit_id=visit_id, upload=upload, by=user)
     return json_response({"sha256": sha256}, 201 if is_new else 200)
 
 

@@ -1,6 +1,6 @@
 """The steps of the public report wizard: what each asks, and what it adds to the draft."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -19,6 +19,7 @@ from services.intake.domain.complaints import (
 )
 from services.intake.domain.identities import Identity
 from services.intake.store.campaigns import KnownCampaign
+from services.intake.store.encrypted_files import Upload
 from services.intake.views.suggestions import matching_units
 from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import ComplaintChannel, ComplaintKind
@@ -102,6 +103,8 @@ class WizardState:
 
     token: str
     draft: ReportDraft | None
+    uploads: Sequence[Upload] = ()
+    """Files that were sent with the step."""
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -125,6 +128,10 @@ class StepResult:
 
 class WizardStep(Input):
     """The form of one step."""
+
+    async def prepare(self) -> list[Upload]:
+        """Return the checked files of the step, before a transaction is opened. Raises Rejected."""
+        return []
 
     async def apply(
         self,
@@ -235,7 +242,11 @@ def _check_not_future(occurred: str, now: datetime) -> None:
 
 class FilesStep(WizardStep):
     files: list[UploadFile] = Field(default_factory=list, title="照片或文件")
-    drop: str = Field("", max_length=40)
+    drop: UUID | None = None
+
+    async def prepare(self) -> list[Upload]:
+        chosen = self.files[: attachments.FILES_MAX + 1]
+        return [await attachments.prepare(await file.read()) for file in chosen]
 
     async def apply(
         self,
@@ -244,10 +255,10 @@ class FilesStep(WizardStep):
         state: WizardState,
     ) -> StepResult:
         if self.drop:
-            await attachments.delete(tx, state.file_subject, UUID(self.drop))
+            await attachments.delete(tx, state.file_subject, self.drop)
             return StepResult({}, complete=False)
-        for file in self.files[: attachments.FILES_MAX + 1]:
-            await attachments.upload(tx, state.file_subject, await file.read())
+        for upload in state.uploads:
+            await attachments.upload(tx, state.file_subject, upload)
         return StepResult({}, complete=not self.files)
 
 

@@ -1,5 +1,6 @@
 """I6 反映问题向导: public, without script and without an account."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -34,7 +35,7 @@ from services.intake.pages.report_steps import (
 )
 from services.intake.store import campaigns, files
 from services.intake.store.campaigns import KnownCampaign
-from services.intake.store.encrypted_files import FILE_MAX_BYTES
+from services.intake.store.encrypted_files import FILE_MAX_BYTES, Upload
 from services.intake.store.files import FileRow
 from shared.appraisal.errors import Rejected
 from shared.security.policies import PUBLIC
@@ -198,18 +199,42 @@ def _step_rate_limits(request: Request) -> list[RateLimit]:
 )
 async def save_step(
     request: Request,
-    tx: Tx,
+    transactions: Transactions,
     step: Step,
 ) -> Response:
     """Save what the step asked and go on to the next."""
     if step == LAST:
         return RedirectResponse(_step_url(LAST), 303)
-    state = await _load_or_start(request, tx)
     form: Form[WizardStep] = await read_form(request, STEPS[step])
+    uploads, status = await _prepare(request, form)
+    async with transactions() as tx:
+        state = replace(await _load_or_start(request, tx), uploads=uploads)
+        return await _save_step(request, tx, step, form, state, status)
+
+
+async def _prepare(request: Request, form: Form[WizardStep]) -> tuple[list[Upload], int]:
+    """Return the checked files of a valid form, and 200 or the status of its rejection."""
+    if form.cleaned is None:
+        return [], 422
+    await _limit_uploads(request, form.cleaned)
+    try:
+        return await form.cleaned.prepare(), 200
+    except Rejected as rejection:
+        form.add_error(rejection.sentence, rejection.field or "")
+        return [], rejection.status
+
+
+async def _save_step(
+    request: Request,
+    tx: Transaction,
+    step: int,
+    form: Form[WizardStep],
+    state: WizardState,
+    status: int,
+) -> Response:
     campaign = await campaigns.current(tx)
     if form.cleaned is None or campaign is None:
-        return await _render_step(request, tx, step, form, state, 422)
-    await _limit_uploads(request, form.cleaned)
+        return await _render_step(request, tx, step, form, state, max(status, 422))
     try:
         result = await form.cleaned.apply(tx, campaign, state)
     except Rejected as rejection:

@@ -21,15 +21,64 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from services.intake.domain.images import PDF, media_type_of, without_metadata
+from services.intake.domain.images import DAMAGED, PDF, media_type_of, without_metadata
 from shared.appraisal.errors import Rejected
+from shared.foundation.limited_process import (
+    MEBIBYTE,
+    DecoderPool,
+    DecodingFailed,
+    LimitExceeded,
+    Limits,
+)
 from shared.security.keyring import KeyRing, SealedRecord
 
-FILE_MAX_BYTES: Final = 10 * 1024 * 1024
+FILE_MAX_BYTES: Final = 10 * MEBIBYTE
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
 Version = Literal["original", "derived"]
 VERSIONS: Final[tuple[Version, ...]] = ("original", "derived")
+PICTURE_LIMITS: Final = Limits(
+    memory_bytes=384 * MEBIBYTE,
+    cpu_seconds=15,
+    result_max_bytes=10 * MEBIBYTE,
+)
+"""A photo of 48 million pixels needs 320 MiB, interpreter included."""
+_pictures: Final = DecoderPool(PICTURE_LIMITS, at_once=2, waiting_max=16)
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A checked upload: its bytes, and a copy without metadata unless it is a document."""
+
+    body: bytes = field(repr=False)
+    copy: bytes | None = field(repr=False)
+    media_type: str
+    sha256: bytes
+
+
+async def prepare_upload(body: bytes, *, documents: bool = False) -> Upload:
+    """Check an upload and redraw a picture. `documents`: accept PDF as well as pictures.
+
+    Takes up to a second: call it before a transaction is opened. Raises Rejected (413, 415, 422)
+    if the file is too large, of another type or damaged, and DecoderBusy.
+    """
+    media_type = _check_upload(body, documents=documents)
+    return Upload(
+        body=body,
+        copy=None if media_type == PDF else await _redrawn(body),
+        media_type=media_type,
+        sha256=hashlib.sha256(body).digest(),
+    )
+
+
+async def _redrawn(body: bytes) -> bytes:
+    try:
+        return await _pictures.decode(without_metadata, body)
+    except DecodingFailed as failure:
+        is_ours = failure.kind == Rejected.__name__
+        raise Rejected(failure.sentence if is_ours else DAMAGED, status=422) from failure
+    except LimitExceeded as excess:
+        raise Rejected("图片太大或太复杂，无法处理，请缩小后再传", status=422) from excess
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +100,9 @@ class EncryptedFolder:
     path: Path
     ring: KeyRing = field(repr=False)
 
-    async def write(
-        self,
-        file_id: UUID,
-        body: bytes,
-        *,
-        documents: bool = False,
-    ) -> EncryptedFile:
-        """Check, copy, encrypt and write a file. `documents`: accept PDF as well as pictures.
-
-        Raises Rejected (413, 415, 422) if the file is too large, of another type or damaged; then
-        nothing is written.
-        """
-        return await asyncio.to_thread(self._write, file_id, body, documents)
+    async def write(self, file_id: UUID, upload: Upload) -> EncryptedFile:
+        """Encrypt and write an upload and its copy."""
+        return await asyncio.to_thread(self._write, file_id, upload)
 
     async def read(
         self,
@@ -82,25 +121,18 @@ class EncryptedFolder:
         for version in VERSIONS:
             self._location(file_id, version).unlink(missing_ok=True)
 
-    def _write(
-        self,
-        file_id: UUID,
-        body: bytes,
-        documents: bool,
-    ) -> EncryptedFile:
-        media_type = _check_upload(body, documents=documents)
-        copy = None if media_type == PDF else without_metadata(body)
+    def _write(self, file_id: UUID, upload: Upload) -> EncryptedFile:
         key = secrets.token_bytes(KEY_BYTES)
-        self._write_version(file_id, "original", key, body)
-        if copy is not None:
-            self._write_version(file_id, "derived", key, copy)
+        self._write_version(file_id, "original", key, upload.body)
+        if upload.copy is not None:
+            self._write_version(file_id, "derived", key, upload.copy)
         return EncryptedFile(
             id=file_id,
             sealed=self.ring.seal(f"file/{file_id}", {"key": b64encode(key).decode()}),
-            sha256=hashlib.sha256(body).digest(),
-            media_type=media_type,
-            size=len(body),
-            derived=copy is not None,
+            sha256=upload.sha256,
+            media_type=upload.media_type,
+            size=len(upload.body),
+            derived=upload.copy is not None,
         )
 
     def _write_version(
@@ -131,7 +163,7 @@ class EncryptedFolder:
 def _check_upload(body: bytes, *, documents: bool) -> str:
     """Return the media type of an upload. Raises Rejected (413, 415)."""
     if len(body) > FILE_MAX_BYTES:
-        raise Rejected(f"文件超过 {FILE_MAX_BYTES // 1024 // 1024} MB，请缩小后再传", status=413)
+        raise Rejected(f"文件超过 {FILE_MAX_BYTES // MEBIBYTE} MB，请缩小后再传", status=413)
     media_type = media_type_of(body)
     if not media_type or (media_type == PDF and not documents):
         or_pdf = "或 PDF 文件" if documents else ""

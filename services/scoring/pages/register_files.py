@@ -9,7 +9,7 @@ from starlette.datastructures import UploadFile
 
 from services.scoring.domain.register import UnitRow, unit_rows
 from shared.appraisal.errors import Rejected
-from shared.appraisal.imports import InvalidFile, read_table
+from shared.appraisal.imports import InvalidFile, load_table
 from shared.web import Form
 from shared.web.forms import Input
 
@@ -45,7 +45,7 @@ async def read_rows(
     await file.seek(0)
     try:
         rows = unit_rows(
-            read_table(file.filename or "名册", await file.read()),
+            await load_table(file.filename or "名册", await file.read()),
             required=required,
         )
     except (InvalidFile, Rejected) as error:

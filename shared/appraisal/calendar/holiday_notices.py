@@ -9,8 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from shared.appraisal.calendar.working_days import (
     ONE_DAY,
     WEEKDAYS,
@@ -19,6 +17,7 @@ from shared.appraisal.calendar.working_days import (
     WorkCalendar,
     days_between,
 )
+from shared.foundation.safe_yaml import InvalidYaml, load_yaml
 
 CSV_HEADER: Final = "日期,"
 FIXED_HOLIDAYS: Final = ("01-01", "05-01", "10-01", "10-02", "10-03")
@@ -73,10 +72,9 @@ def _notice_of_yaml(text: str) -> HolidayNotice:
 
 def _yaml_mapping(text: str) -> dict[Any, Any]:
     try:
-        content = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        row = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise CalendarError([(row, "不是有效的 YAML，请检查缩进和标点")]) from error
+        content = load_yaml(text)
+    except InvalidYaml as error:
+        raise CalendarError([(error.line, error.sentence)]) from error
     if not isinstance(content, dict):
         raise CalendarError([(1, "文件应以年份或表头开头")])
     return content

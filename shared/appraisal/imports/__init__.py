@@ -1,7 +1,7 @@
 """Import files of other systems, row by row, through a mapping that an office can write itself.
 
     mapping = read_mapping(Path("deploy/imports/messages.yaml").read_text())
-    table = read_table("messages.csv", content)
+    table = await load_table("messages.csv", content)
     for row in map_rows(table, mapping):    # MappedRow or RowError, in the order of the file
         ...
 
@@ -18,7 +18,13 @@ from shared.appraisal.imports.mapping import (
     read_mapping,
 )
 from shared.appraisal.imports.rows import MappedRow, RowError, escape_formula, map_rows, report_csv
-from shared.appraisal.imports.tables import FILE_MAX_BYTES, InvalidFile, Table, read_table
+from shared.appraisal.imports.tables import (
+    FILE_MAX_BYTES,
+    InvalidFile,
+    Table,
+    load_table,
+    read_table,
+)
 
 __all__ = [
     "FILE_MAX_BYTES",
@@ -32,6 +38,7 @@ __all__ = [
     "RowMapping",
     "Table",
     "escape_formula",
+    "load_table",
     "map_rows",
     "read_mapping",
     "read_table",

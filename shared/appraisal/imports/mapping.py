@@ -26,6 +26,7 @@ from typing import Any, Final, Literal
 import yaml
 
 from shared.foundation.clock import CHINA
+from shared.foundation.safe_yaml import InvalidYaml, load_yaml
 
 KINDS: Final = ("complaints", "ballots", "visits", "units")
 DATE_FORMATS: Final = (
@@ -186,18 +187,13 @@ def _texts(values: Mapping[Any, Any]) -> dict[str, str]:
 def _load(text: str) -> dict[str, Any]:
     try:
         # Everything stays text: a column may be called `no` or `on`, and a value `007`.
-        document = yaml.load(text, Loader=yaml.BaseLoader)
-    except yaml.YAMLError as error:
-        raise InvalidMapping(f"映射文件第 {_line_of(error)} 行不是正确的 YAML") from error
+        document = load_yaml(text, loader=yaml.BaseLoader)
+    except InvalidYaml as error:
+        raise InvalidMapping(f"映射文件第 {error.line} 行：{error.sentence}") from error
     if not isinstance(document, dict):
         raise InvalidMapping("映射文件应有 kind、source、id、fields 几项")
     _check_document(document)
     return document
-
-
-def _line_of(error: yaml.YAMLError) -> int:
-    mark = getattr(error, "problem_mark", None)
-    return mark.line + 1 if mark else 1
 
 
 def _check_document(document: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 
 from shared.appraisal.imports.mapping import InvalidMapping, RowMapping
 from shared.appraisal.imports.tables import Table
+from shared.foundation.input_rules import text_problem, value_problem
 
 CELL_MAX: Final = 50_000
 COLUMNS_SHOWN_MAX: Final = 20
@@ -88,7 +89,7 @@ def _map_row(
     mapping: RowMapping,
     ids: Container[str],
 ) -> MappedRow:
-    _check_lengths(cells)
+    _check_cells(cells)
     row_id = _row_id(cells, mapping)
     row = MappedRow(number, row_id, _values(cells, mapping), _answers(cells, mapping))
     if row_id in ids:
@@ -96,10 +97,12 @@ def _map_row(
     return row
 
 
-def _check_lengths(cells: dict[str, str]) -> None:
+def _check_cells(cells: dict[str, str]) -> None:
     for column, text in cells.items():
         if len(text) > CELL_MAX:
             raise _Rejection(column, f"内容超过 {CELL_MAX} 个字")
+        if problem := text_problem(text):
+            raise _Rejection(column, problem)
 
 
 def _row_id(cells: dict[str, str], mapping: RowMapping) -> str:
@@ -116,6 +119,8 @@ def _values(cells: dict[str, str], mapping: RowMapping) -> dict[str, str | datet
             values[name] = source.value(cells)
         except ValueError as error:
             raise _Rejection(mapping.column_of(name), str(error)) from error
+        if problem := value_problem(values[name]):
+            raise _Rejection(mapping.column_of(name), problem)
     return values
 
 

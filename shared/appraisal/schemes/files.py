@@ -19,6 +19,7 @@ from shared.appraisal.calendar.deadlines import TimeLimit
 from shared.appraisal.schemes.checks import check
 from shared.appraisal.schemes.checks.violation import with_paths
 from shared.appraisal.schemes.scheme import Scheme
+from shared.foundation.safe_yaml import InvalidYaml, compose_yaml
 
 FOLDER = Path(__file__).parent
 DATE_KEYS = frozenset({"begins", "ends", "due"})
@@ -156,13 +157,9 @@ def _parent(path: str) -> str:
 
 def _compose(text: str, name: str) -> yaml.Node:
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        sentence = "不是有效的 YAML，请检查这一行附近的缩进、冒号和引号"
-        raise _unreadable(name, sentence, line) from error
-    except yaml.YAMLError as error:
-        raise _unreadable(name, "文件含有不允许的字符，请另存为 UTF-8 文本") from error
+        node = compose_yaml(text)
+    except InvalidYaml as error:
+        raise _unreadable(name, error.sentence, error.line) from error
     if node is None:
         raise _unreadable(name, "文件是空的")
     return node

@@ -16,9 +16,9 @@ from shared.appraisal.imports import (
     InvalidMapping,
     RowMapping,
     Table,
+    load_table,
     map_rows,
     read_mapping,
-    read_table,
 )
 from shared.security.policies import Account
 from shared.storage.connections import Database
@@ -27,7 +27,7 @@ from shared.storage.transaction import Transaction, new_id
 BATCH: Final = 200
 
 
-def read_job(
+async def read_job(
     *,
     file_name: str,
     content: bytes,
@@ -38,9 +38,10 @@ def read_job(
 ) -> ImportJob:
     """Return the import of this file. Its rows are checked later, one by one.
 
-    Raises Rejected (422) with what to change in the file or the mapping.
+    Call it before a transaction is opened. Raises Rejected (422) with what to change in the file or
+    the mapping, and DecoderBusy.
     """
-    row_mapping, table = _read(file_name, content, mapping)
+    row_mapping, table = await _read(file_name, content, mapping)
     if row_mapping.kind not in IMPORTERS:
         raise Rejected("参评单位名册请在“评分 → 参评单位”导入", status=422, field="mapping")
     return ImportJob(
@@ -52,14 +53,14 @@ def read_job(
     )
 
 
-def _read(
+async def _read(
     file_name: str,
     content: bytes,
     mapping: str,
 ) -> tuple[RowMapping, Table]:
     try:
         row_mapping = read_mapping(mapping)
-        table = read_table(file_name, content)
+        table = await load_table(file_name, content)
         next(map_rows(table, row_mapping), None)
     except InvalidMapping as error:
         raise Rejected(str(error), status=422, field="mapping") from error
