@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import uvicorn
 
+from services.cli.http_limits import ConnectionLimits, limited_protocol
 from services.cli.installation import build
 from shared.embedded import SetupError
 from shared.foundation.settings import Settings
@@ -33,6 +34,11 @@ class Server(uvicorn.Server):
             log_config=None,
             loop="none",
             server_header=False,
+            http=limited_protocol(
+                limits=ConnectionLimits(per_address=settings.connections_per_address),
+                trusted_proxies=settings.trusted_proxies,
+            ),
+            ws="none",
             proxy_headers=bool(settings.trusted_proxies),
             forwarded_allow_ips=settings.trusted_proxies or "",
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,

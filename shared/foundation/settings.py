@@ -58,6 +58,8 @@ class Settings(BaseSettings):
     """Served over TLS: cookies get the `__Host-` prefix and the Secure flag."""
     trusted_proxies: str = ""
     """Comma-separated addresses whose X-Forwarded-For header is trusted."""
+    connections_per_address: int = Field(200, ge=1)
+    """Connections that one address may have open at once; trusted proxies are exempt."""
     contact_phone: str = "0431-12345"
     organisation: str = "作风建设领导小组办公室"
     banner: str = ""

@@ -11,6 +11,7 @@ from services.intake.actions.hotline_drafts import save_draft
 from services.intake.actions.supplements import add_supplement
 from services.intake.domain.questionnaires import WrittenAnswer
 from services.intake.store import campaigns, files, vault
+from services.intake.store.encrypted_files import prepare_upload
 from services.intake.store.sealed_tables import SEALED_TABLES
 from shared.appraisal.labels import Role
 from shared.security.keyring import VaultError
@@ -109,7 +110,8 @@ async def test_every_sealed_table_is_rewrapped(own_keys, office, settings, key):
         await add_supplement(tx, number=posted.json()["number"], text=WORDS, by=operator)
         await save_draft(tx, UUID(int=1), {"text": WORDS}, by=operator)
         await add_opinion(tx)
-        file = await office.context.files.write(UUID(int=2), picture())
+        upload = await prepare_upload(picture())
+        file = await office.context.files.write(UUID(int=2), upload)
         await files.add(tx, file, subject="form_draft", subject_id=UUID(int=3), by=None)
         counts = await records_by_version(tx, SEALED_TABLES)
     await rotate_master_key(office.database.transaction, own_keys, by="test")

@@ -30,7 +30,7 @@ from shared.foundation.limited_process import (
 
 FILE_MAX_BYTES: Final = 64 * MEBIBYTE
 FILE_LIMITS: Final = Limits(
-    memory_bytes=768 * MEBIBYTE,
+    memory_bytes=512 * MEBIBYTE,
     cpu_seconds=60,
     result_max_bytes=2 * FILE_MAX_BYTES,
 )
