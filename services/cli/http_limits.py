@@ -43,7 +43,7 @@ class _Progress:
     receives_body: bool = False
     body_started_at: float = 0.0
     body_bytes: int = 0
-    heard_at: float = 0.0
+    received_at: float = 0.0
     write_paused_at: float | None = None
 
 
@@ -83,7 +83,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         """Pass data on while the header is within its limit."""
         if self.transport.is_closing():
             return
-        self.progress.heard_at = self.loop.time()
+        self.progress.received_at = self.loop.time()
         super().data_received(data)
         if self.progress.in_header:
             self._count_header(len(data))
@@ -114,7 +114,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.fields_bytes = 0
         progress.in_header = False
         progress.receives_body = True
-        progress.body_started_at = progress.heard_at = self.loop.time()
+        progress.body_started_at = progress.received_at = self.loop.time()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -168,7 +168,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         # A server that has paused reading waits for itself.
         if not progress.receives_body or self.flow.read_paused:
             return False
-        if now - progress.heard_at > limits.body_idle_seconds:
+        if now - progress.received_at > limits.body_idle_seconds:
             return True
         seconds = now - progress.body_started_at
         is_slow = progress.body_bytes < seconds * limits.body_bytes_per_second

@@ -161,7 +161,7 @@ async def test_child_knows_no_secrets_and_writes_no_files(monkeypatch, tmp_path)
     assert not target.exists() or target.read_bytes() == b""
 
 
-async def test_few_wait_and_the_rest_are_told_so():
+async def test_decoder_pool_refuses_more_than_may_wait():
     busy = pool()
     first = asyncio.create_task(busy.decode(compute, b""))
     await asyncio.sleep(0)

@@ -688,7 +688,7 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "a body may stop for ever",
         "services/cli/http_limits.py",
-        "if now - progress.heard_at > limits.body_idle_seconds:",
+        "if now - progress.received_at > limits.body_idle_seconds:",
         "if now < 0:",
         "tests/shared/test_http_limits.py::test_body_that_stops_or_trickles_is_ended",
     ),
