@@ -55,6 +55,8 @@ COVERED: Final = (
 """The headers of every event, in the order in which the MAC covers them."""
 _covered_values = itemgetter(*COVERED)
 _SEPARATOR = b"\n"
+_ESCAPED = b"\x00\n"
+"""Begins the covered bytes of a record with a line break in a part; no topic begins so."""
 BLOCK_BYTES: Final = 64
 _INNER_PAD: Final = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER_PAD: Final = bytes(byte ^ 0x5C for byte in range(256))
@@ -68,8 +70,7 @@ def authenticated_bytes(
 ) -> bytes:
     """Return what the MAC covers: topic, key, headers but the MAC itself, and the body.
 
-    Parts are lines; one that holds a line break itself would be ambiguous and is rejected, except
-    for the body, which is the last. Raises KeyError or ValueError if that cannot be an event.
+    Parts are lines. Raises KeyError if a header of every event is missing.
     """
     parts = [topic.encode(), key or b"", *_covered_values(headers)]
     if len(headers) - (MAC_HEADER in headers) > len(COVERED):
@@ -77,9 +78,15 @@ def authenticated_bytes(
             parts.append(name.encode() + b"=" + headers[name])
     parts.append(body or b"")
     covered = _SEPARATOR.join(parts)
+    # The body is the last part, and may have as many lines as it likes.
     if covered.count(_SEPARATOR, 0, len(covered) - len(parts[-1])) != len(parts) - 1:
-        raise ValueError("a line break in a header")
+        return _ESCAPED + _SEPARATOR.join(map(_escaped, parts))
     return covered
+
+
+def _escaped(part: bytes) -> bytes:
+    """Return a part without line breaks; no two parts become the same."""
+    return part.replace(b"\\", b"\\\\").replace(_SEPARATOR, b"\\n")
 
 
 class PreparedMac:
@@ -200,7 +207,7 @@ class EventVerifier(_LoadedKeys):
         mac = self._mac_of(record.topic, headers)
         try:
             covered = authenticated_bytes(record.topic, record.key, headers, record.value)
-        except (KeyError, ValueError, TypeError):  # such headers were never authenticated
+        except (KeyError, TypeError):  # such headers were never authenticated
             raise RecordDecodeError(FORGED, "not the headers of an event") from None
         if not compare_digest(mac.code(covered), given):
             raise RecordDecodeError(FORGED, "wrong MAC")

@@ -569,7 +569,7 @@ POISON: dict[str, Callable[[str, str], tuple[bytes | None, list[tuple[str, bytes
 """Kind → (body, headers) that nobody can read."""
 READABLE = frozenset({"garbage", "other json", "wrong types", "huge", "reply wanted"})
 """Kinds whose envelope is in order: only who hears such an event finds out."""
-UNSIGNABLE = frozenset({"names that are no text", "a name with a nul", "no headers"})
+UNSIGNABLE = frozenset({"no id", "names that are no text", "a name with a nul", "no headers"})
 """Kinds without a MAC that fits: they are forged."""
 POISONED = {
     "complaints": "complaint.registered.v1",
