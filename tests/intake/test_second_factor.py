@@ -309,6 +309,18 @@ async def test_only_an_administrator_resets(office):
         assert (await admin.delete(path)).status_code == 409, "nothing is left to reset"
 
 
+async def test_administrator_resets_on_the_page_of_the_account(office, key):
+    reviewer = office.person(Role.REVIEWER)
+    path = f"/intake/accounts/{reviewer.id}"
+    async with office.client() as client:
+        await enrol(office, client)
+    async with await office.signed_in(Role.ADMIN) as admin:
+        assert "重置动态口令" in (await admin.get(path)).text
+        done = await admin.post(f"{path}/second-factor-reset", headers=key())
+        assert done.status_code == 303, done.text
+        assert "未绑定手机验证器" in (await admin.get(path)).text
+
+
 async def test_nobody_resets_their_own(office):
     admin = office.person(Role.ADMIN)
     async with office.transaction() as tx:

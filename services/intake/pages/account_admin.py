@@ -8,7 +8,8 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.intake.actions import accounts
+from services.intake.actions import accounts, second_factors
+from services.intake.store.second_factors import is_enrolled
 from services.intake.views.accounts import account_line, list_accounts
 from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import Role
@@ -153,6 +154,7 @@ async def _account_page(
         roles=Role.choices(),
         units=accounts_found.units,
         form=form or Form[Any].with_initial(initial),
+        enrolled=await is_enrolled(tx, account_id),
         failed=form is not None,
     )
 
@@ -200,3 +202,15 @@ async def reset_password(
             form.add_error(error.sentence, error.field or "")
     async with transactions() as tx:
         return await _account_page(request, tx, account_id, form)
+
+
+@router.post(LIST_URL + "/{account_id}/second-factor-reset", policy=ADMIN)
+async def reset_second_factor(
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    account_id: UUID,
+) -> Response:
+    """重置动态口令: the sessions of the account end, and its next sign-in enrols again."""
+    action = second_factors.reset(tx, account_id, by=str(user.id))
+    return await idempotency.redirect(action, to=f"{LIST_URL}/{account_id}")
