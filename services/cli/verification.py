@@ -16,9 +16,8 @@ from shared.runtime.service import Service
 from shared.security.audit import SIGNATURE_BYTES, Checkpoint, Verifier
 from shared.security.log_verification import verify_log
 from shared.storage.schema import SERVICES
-from shared.verifier.findings import Difference, Finding, Note
-from shared.verifier.notes import MalformedNote, read_key, read_note
-from shared.verifier.notes import Note as SignedNote
+from shared.verifier.findings import Difference, Finding, Remark
+from shared.verifier.notes import MalformedNote, SignedNote, read_key, read_note
 from shared.verifier.verify import verify_archive
 
 OnProgress = Callable[[str], None]
@@ -80,7 +79,7 @@ async def _verify_logs(
     settings: Settings, outside: Outside | None, on_progress: OnProgress
 ) -> AsyncIterator[Finding]:
     if outside is None:
-        yield Note(
+        yield Remark(
             "no checkpoint from outside was compared: a log that was cut or rebuilt by someone "
             "with its key looks complete; use --checkpoints FILE or run a witness"
         )
@@ -111,7 +110,9 @@ async def _verify_log(
     if violation is not None:
         findings.append(Difference("audit log", verifier.origin, violation.sentence))
     elif kept and newest > (size := max(one.size for one in kept)):
-        findings.append(Note(f"{verifier.origin}: nobody outside has seen {newest - size} entries"))
+        findings.append(
+            Remark(f"{verifier.origin}: nobody outside has seen {newest - size} entries")
+        )
     return findings
 
 

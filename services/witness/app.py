@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from services.witness.cosigning import Refused, Submission, cosign
+from services.witness.cosigning import CheckpointSubmission, NotCosigned, cosign
 from services.witness.store import WitnessFolder
 
 REQUEST_BYTES_MAX: Final = 16_384
@@ -26,11 +26,11 @@ class Witness:
     async def add_checkpoint(self, request: Request) -> Response:
         """Cosign a checkpoint that continues what was seen."""
         try:
-            submission = Submission.read(await _body(request))
+            submission = CheckpointSubmission.read(await _body(request))
             async with self._lock:
                 now = int(time.time())
                 line = await asyncio.to_thread(cosign, self._folder, submission, now)
-        except Refused as refusal:
+        except NotCosigned as refusal:
             media_type = SIZE_TYPE if refusal.status == 409 else "text/plain"
             return Response(refusal.body, refusal.status, media_type=media_type)
         return PlainTextResponse(line)
@@ -46,16 +46,16 @@ class Witness:
 
 
 async def _body(request: Request) -> str:
-    """Return the body of a request. Raises Refused if it is too long or not text."""
+    """Return the body of a request. Raises NotCosigned if it is too long or not text."""
     received = bytearray()
     async for chunk in request.stream():
         received += chunk
         if len(received) > REQUEST_BYTES_MAX:
-            raise Refused(413, "too long")
+            raise NotCosigned(413, "too long")
     try:
         return received.decode()
     except UnicodeDecodeError as error:
-        raise Refused(400, "not text") from error
+        raise NotCosigned(400, "not text") from error
 
 
 def build(folder: WitnessFolder) -> Starlette:

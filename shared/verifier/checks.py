@@ -10,8 +10,8 @@ from struct import iter_unpack, pack
 from typing import Any
 
 from shared.verifier.archive import SERVICES, Archive
-from shared.verifier.facts import Input, Register, lines_of
-from shared.verifier.findings import Difference, Finding, Findings, Note
+from shared.verifier.facts import Register, SealedInput, lines_of
+from shared.verifier.findings import Difference, Finding, Findings, Remark
 from shared.verifier.merkle import leaf_hash
 from shared.verifier.recount import ExportedRow, UnitRecount, UnitResult, digest
 from shared.verifier.seals import Seals, check_checkpoint, read_seals
@@ -29,7 +29,7 @@ STATUS_SENTENCES = {
 
 
 @dataclass
-class Case:
+class Examination:
     """An archive under examination, and what earlier checks read from it."""
 
     archive: Archive
@@ -61,34 +61,34 @@ class Case:
 # ── files and seals ───────────────────────────────────────────────────────────────────────────────
 
 
-def check_files(case: Case) -> Findings:
+def check_files(examined: Examination) -> Findings:
     """Every file is the one that its service exported and signed."""
     for service in SERVICES:
-        for name in case.archive.changed_files(service):
+        for name in examined.archive.changed_files(service):
             yield Difference("files", f"{service}/{name}", "is not the file that was exported")
-        if not case.archive.is_signed(service, case.archive.keys(service)):
+        if not examined.archive.is_signed(service, examined.archive.keys(service)):
             yield Difference("files", f"{service}/manifest.json", "is not signed by its service")
 
 
-def check_inputs(case: Case) -> Findings:
+def check_inputs(examined: Examination) -> Findings:
     """Every input is the one that was sealed, and no sealed one is missing."""
     for service in SERVICES:
         seals = Seals(service)
-        yield from read_seals(case.archive, service, seals)
-        yield from check_checkpoint(case.archive, service)
-        yield from _check_service_inputs(case, seals)
+        yield from read_seals(examined.archive, service, seals)
+        yield from check_checkpoint(examined.archive, service)
+        yield from _check_service_inputs(examined, seals)
         if service == "scoring":
-            yield from _check_register(case)
-    for stream, count in sorted(case.unsealed.items()):
-        yield Note(f"{count} inputs of {stream} are not sealed yet")
+            yield from _check_register(examined)
+    for stream, count in sorted(examined.unsealed.items()):
+        yield Remark(f"{count} inputs of {stream} are not sealed yet")
 
 
-def _check_service_inputs(case: Case, seals: Seals) -> Findings:
+def _check_service_inputs(examined: Examination, seals: Seals) -> Findings:
     seen: set[tuple[str, int]] = set()
-    lines = (line.split(b"\t", 5) for line in case.archive.lines(seals.service, "inputs.tsv"))
+    lines = (line.split(b"\t", 5) for line in examined.archive.lines(seals.service, "inputs.tsv"))
     for (stream, number), fields in groupby(lines, key=lambda each: (each[0], int(each[1]))):
         key = (stream.decode(), number)
-        leaves = yield from _check_lines(case, seals.service, key, fields)
+        leaves = yield from _check_lines(examined, seals.service, key, fields)
         seen.add(key)
         if number > UNSEALED:
             yield from _check_seal(seals, key, leaves)
@@ -97,13 +97,13 @@ def _check_service_inputs(case: Case, seals: Seals) -> Findings:
 
 def _check_seal(seals: Seals, key: tuple[str, int], leaves: list[bytes]) -> Findings:
     if key[1] == seals.last + 1:
-        yield Note(f"seal {key[1]} of {seals.service}/{key[0]} is not signed yet")
+        yield Remark(f"seal {key[1]} of {seals.service}/{key[0]} is not signed yet")
     else:
         yield from seals.check_leaves(key, leaves)
 
 
 def _check_lines(
-    case: Case,
+    examined: Examination,
     service: str,
     key: tuple[str, int],
     lines: Iterator[list[bytes]],
@@ -112,14 +112,16 @@ def _check_lines(
     leaves: list[bytes] = []
     for _, _, hexadecimal, item, status, content in lines:
         leaf = bytes.fromhex(hexadecimal.decode())
-        yield from _check_line(case, f"{service}/{key[0]}", leaf, item.decode(), status, content)
+        yield from _check_line(
+            examined, f"{service}/{key[0]}", leaf, item.decode(), status, content
+        )
         if status != b"foreign":
             leaves.append(leaf)
     return leaves
 
 
 def _check_line(
-    case: Case,
+    examined: Examination,
     stream: str,
     leaf: bytes,
     item: str,
@@ -132,25 +134,25 @@ def _check_line(
         yield Difference("inputs", subject, sentence)
     if status not in (b"shown", b"unsealed"):
         return
-    if leaf_hash(content) != leaf or Input.of(content).event_id != item.partition("/")[0]:
+    if leaf_hash(content) != leaf or SealedInput.of(content).event_id != item.partition("/")[0]:
         yield Difference("inputs", subject, "has another content than its leaf")
         return
     if status == b"unsealed":
-        case.unsealed[stream] += 1
-    _stage(case, Input.of(content), sealed=status == b"shown")
+        examined.unsealed[stream] += 1
+    _stage(examined, SealedInput.of(content), sealed=status == b"shown")
 
 
-def _stage(case: Case, given: Input, *, sealed: bool) -> None:
+def _stage(examined: Examination, given: SealedInput, *, sealed: bool) -> None:
     if given.type == "campaign.published.v1":
-        case.published[given.version] = given.body
+        examined.published[given.version] = given.body
     elif given.type == "ballots.released.v1":
-        case.staging.add_ballots("sealed", _ballots_of(given, sealed=sealed))
-        case.answers.update(_answer_keys(given.body))
+        examined.staging.add_ballots("sealed", _ballots_of(given, sealed=sealed))
+        examined.answers.update(_answer_keys(given.body))
     else:
-        case.staging.add_lines("facts", lines_of(given, case.register), sealed=sealed)
+        examined.staging.add_lines("facts", lines_of(given, examined.register), sealed=sealed)
 
 
-def _ballots_of(given: Input, *, sealed: bool) -> Iterator[BallotRow]:
+def _ballots_of(given: SealedInput, *, sealed: bool) -> Iterator[BallotRow]:
     group = [given.body["instrument"], given.body["group"]]
     for ballot in given.body["ballots"]:
         packed = b"".join(pack("<HBB", *answer) for answer in ballot["answers"])
@@ -170,16 +172,16 @@ def _facts(values: list[Any]) -> str:
 # ── rules and units ───────────────────────────────────────────────────────────────────────────────
 
 
-def _check_register(case: Case) -> Findings:
+def _check_register(examined: Examination) -> Findings:
     """Rules and units are those that scoring last published under seal."""
-    stored = case.stored_campaign
-    if not case.published:
-        yield Difference("rules", case.archive.campaign, "was never published under seal")
+    stored = examined.stored_campaign
+    if not examined.published:
+        yield Difference("rules", examined.archive.campaign, "was never published under seal")
         return
-    newest = case.published[max(case.published)]
+    newest = examined.published[max(examined.published)]
     if stored["scheme"] != newest["scheme"]:
         yield Difference("rules", stored["scheme_version"], "are not the rules that were published")
-    yield from _check_units(case.register, stored["units"])
+    yield from _check_units(examined.register, stored["units"])
 
 
 def _check_units(register: Register, stored: list[Json]) -> Findings:
@@ -196,15 +198,15 @@ def _check_units(register: Register, stored: list[Json]) -> Findings:
 # ── ballots, ledger, tallies ──────────────────────────────────────────────────────────────────────
 
 
-def check_ballots(case: Case) -> Findings:
+def check_ballots(examined: Examination) -> Findings:
     """Intake and scoring have exactly the ballots that were sealed."""
     for source in ("intake", "scoring"):
-        lines = case.archive.lines(source, "ballots.jsonl")
-        twice = case.staging.add_ballots(source, map(_stored_ballot, lines))
+        lines = examined.archive.lines(source, "ballots.jsonl")
+        twice = examined.staging.add_ballots(source, map(_stored_ballot, lines))
         if twice:
             yield Difference("ballots", source, f"has {twice} ballots twice")
-    yield from _compare(case, "ballots_sealed", "ballots_intake", "ballots", "intake")
-    yield from _compare(case, "ballots_sealed", "ballots_scoring", "ballots", "scoring")
+    yield from _compare(examined, "ballots_sealed", "ballots_intake", "ballots", "intake")
+    yield from _compare(examined, "ballots_sealed", "ballots_scoring", "ballots", "scoring")
 
 
 def _stored_ballot(line: bytes) -> BallotRow:
@@ -212,43 +214,43 @@ def _stored_ballot(line: bytes) -> BallotRow:
     return id, _facts(others), 1
 
 
-def check_ledger(case: Case) -> Findings:
+def check_ledger(examined: Examination) -> Findings:
     """The ledger has exactly the lines that the sealed inputs lead to."""
-    lines = (tuple(json.loads(line)) for line in case.archive.lines("scoring", "ledger.jsonl"))
-    case.staging.add_lines("ledger", lines)
-    yield from _compare(case, "facts", "ledger", "ledger", "scoring")
+    lines = (tuple(json.loads(line)) for line in examined.archive.lines("scoring", "ledger.jsonl"))
+    examined.staging.add_lines("ledger", lines)
+    yield from _compare(examined, "facts", "ledger", "ledger", "scoring")
 
 
 def _compare(
-    case: Case,
+    examined: Examination,
     sealed: str,
     stored: str,
     check: str,
     where: str,
 ) -> Findings:
     waiting = 0
-    for row in case.staging.missing(sealed, stored):
+    for row in examined.staging.missing(sealed, stored):
         # What is not sealed yet may be on its way to scoring.
         if row["is_sealed"] or where == "intake":
             yield Difference(check, row["id"], f"is missing in {where}")
         else:
             waiting += 1
     if waiting:
-        yield Note(f"{waiting} {check} have not reached {where} yet")
-    for row in case.staging.missing(stored, sealed):
+        yield Remark(f"{waiting} {check} have not reached {where} yet")
+    for row in examined.staging.missing(stored, sealed):
         yield Difference(check, row["id"], f"of {where} was never received")
-    for id, columns in case.staging.different(sealed, stored):
+    for id, columns in examined.staging.different(sealed, stored):
         what = "" if columns == ["facts"] else f" ({', '.join(columns)})"
         yield Difference(check, id, f"is another in {where} than was received{what}")
 
 
-def check_tallies(case: Case) -> Findings:
+def check_tallies(examined: Examination) -> Findings:
     """The tallies are the sums of scoring's ballots."""
     counted: Counter[AnswerKey] = Counter()
-    for instrument, group, _, packed in case.staging.scoring_ballots():
+    for instrument, group, _, packed in examined.staging.scoring_ballots():
         answers = iter_unpack("<HBB", bytes.fromhex(packed))
         counted.update((instrument, group, *answer) for answer in answers)
-    for line in case.archive.lines("scoring", "tallies.jsonl"):
+    for line in examined.archive.lines("scoring", "tallies.jsonl"):
         *key, count = json.loads(line)
         counted[tuple(key)] -= count
     for key in sorted(key for key, count in counted.items() if count):
@@ -258,21 +260,21 @@ def check_tallies(case: Case) -> Findings:
 # ── scores ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def check_scores(case: Case) -> Findings:
+def check_scores(examined: Examination) -> Findings:
     """Every score is what the sealed inputs give under the published rules."""
-    waiting = set(case.stored_campaign["waiting"])
-    scores = dict(map(_stored_score, case.archive.lines("scoring", "scores.jsonl")))
-    answers = _answers_by_unit(case.answers)
-    for unit_no in sorted(case.register.units.values()):
-        rows = [ExportedRow.of(row) for row in case.staging.rows_of_unit(unit_no)]
-        result = UnitRecount(case.register.rules, answers.get(unit_no, {}), rows).result()
-        case.results[unit_no] = result
+    waiting = set(examined.stored_campaign["waiting"])
+    scores = dict(map(_stored_score, examined.archive.lines("scoring", "scores.jsonl")))
+    answers = _answers_by_unit(examined.answers)
+    for unit_no in sorted(examined.register.units.values()):
+        rows = [ExportedRow.of(row) for row in examined.staging.rows_of_unit(unit_no)]
+        result = UnitRecount(examined.register.rules, answers.get(unit_no, {}), rows).result()
+        examined.results[unit_no] = result
         if unit_no not in waiting:
             yield from _check_score(unit_no, result, scores.get(unit_no))
-    yield from _unknown_scores(scores, case.register)
+    yield from _unknown_scores(scores, examined.register)
     if waiting:
-        yield Note(f"{len(waiting)} units wait to be scored again and were not compared")
-    yield Note(f"digest of all results as recounted: {digest(case.results)}")
+        yield Remark(f"{len(waiting)} units wait to be scored again and were not compared")
+    yield Remark(f"digest of all results as recounted: {digest(examined.results)}")
 
 
 def _stored_score(line: bytes) -> tuple[int, Json]:
@@ -308,7 +310,7 @@ def _unknown_scores(scores: Mapping[int, Json], register: Register) -> Findings:
         yield Difference("scores", f"unit {unit_no}", "has a score and is not in the register")
 
 
-CHECKS: tuple[tuple[str, Callable[[Case], Findings]], ...] = (
+CHECKS: tuple[tuple[str, Callable[[Examination], Findings]], ...] = (
     ("files", check_files),
     ("inputs and seals", check_inputs),
     ("ballots", check_ballots),

@@ -57,7 +57,7 @@ class Register:
 
 
 @dataclass(frozen=True)
-class Input:
+class SealedInput:
     """A sealed input: the content that its leaf covers."""
 
     event_id: str
@@ -69,7 +69,7 @@ class Input:
     body: Json
 
     @classmethod
-    def of(cls, content: bytes) -> "Input":
+    def of(cls, content: bytes) -> "SealedInput":
         """Return the input with this content."""
         read = json.loads(content)
         event_id, _, part = read["id"].partition("/")
@@ -89,14 +89,14 @@ def digest_of(salt: str, text: str) -> str:
     return hashlib.sha256(f"{salt}\n{text}".encode()).hexdigest()
 
 
-def lines_of(given: Input, register: Register) -> Iterator[Line]:
+def lines_of(given: SealedInput, register: Register) -> Iterator[Line]:
     """Yield the ledger lines of an input, as rows of COLUMNS. Yields none for other inputs."""
     build = BUILDERS.get(given.type)
     for part, values in enumerate(build(given, register) if build else ()):
         yield _line(given, part or given.part, values)
 
 
-def _line(given: Input, part: int, values: Json) -> Line:
+def _line(given: SealedInput, part: int, values: Json) -> Line:
     known = {
         "event_id": given.event_id,
         "part": part,
@@ -111,17 +111,17 @@ def _line(given: Input, part: int, values: Json) -> Line:
     return tuple(row.get(column) for column in COLUMNS)
 
 
-def _text(given: Input, text: Any) -> str | None:
+def _text(given: SealedInput, text: Any) -> str | None:
     """Return the digest of a text; None if the text is not known."""
     if isinstance(text, dict):
         return str(text["sha256"])
     return None if text is None else digest_of(given.event_id, text)
 
 
-def _case(measure: str, **fields: str) -> Callable[[Input, Register], Iterator[Json]]:
+def _case(measure: str, **fields: str) -> Callable[[SealedInput, Register], Iterator[Json]]:
     """Return the builder of a case's event; `fields`: column → field of the body."""
 
-    def build(given: Input, register: Register) -> Iterator[Json]:
+    def build(given: SealedInput, register: Register) -> Iterator[Json]:
         unit_field = fields.get("unit_no", "unit_id")
         others = {column: name for column, name in fields.items() if column != "unit_no"}
         yield {
@@ -135,7 +135,7 @@ def _case(measure: str, **fields: str) -> Callable[[Input, Register], Iterator[J
     return build
 
 
-def _obligation(given: Input, register: Register) -> Iterator[Json]:
+def _obligation(given: SealedInput, register: Register) -> Iterator[Json]:
     rule_id = given.body["obligation_rule_id"]
     labels = set(register.labels.get(rule_id, {rule_id}))
     yield {
@@ -147,12 +147,12 @@ def _obligation(given: Input, register: Register) -> Iterator[Json]:
     }
 
 
-def _rating(given: Input, _: Register) -> Iterator[Json]:
+def _rating(given: SealedInput, _: Register) -> Iterator[Json]:
     subject = given.body["complaint_id"]
     yield {"measure": "rated", "subject_id": subject, "option_no": given.body["option"]}
 
 
-def _visit(given: Input, register: Register) -> Iterator[Json]:
+def _visit(given: SealedInput, register: Register) -> Iterator[Json]:
     body = given.body
     common = {
         "subject_id": body["visit_id"],
@@ -181,13 +181,13 @@ def _checklist(register: Register, used: set[str]) -> str:
     return ""
 
 
-def _manual(given: Input, _: Register) -> Iterator[Json]:
+def _manual(given: SealedInput, _: Register) -> Iterator[Json]:
     columns = ("unit_no", "detail", "item", "points", "number", "text")
     values = {column: given.body[column] for column in columns}
     yield {"measure": given.type.removeprefix("ledger."), "subject_id": given.key, **values}
 
 
-BUILDERS: dict[str, Callable[[Input, Register], Iterator[Json]]] = {
+BUILDERS: dict[str, Callable[[SealedInput, Register], Iterator[Json]]] = {
     "case.opened.v1": _case("case_opened", kind="kind", source_id="source_id"),
     "case.assigned.v1": _case("case_assigned"),
     "case.accepted.v1": _case("case_accepted", late="late"),

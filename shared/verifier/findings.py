@@ -17,13 +17,13 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Note:
+class Remark:
     """Something that could not be checked, or not yet."""
 
     sentence: str
 
 
-Finding = Difference | Note
+Finding = Difference | Remark
 Findings = Iterator[Finding]
 Progress = Callable[[str], None]
 """Receives what is being checked."""

@@ -60,7 +60,7 @@ def read_key(line: str) -> Key:
 
 
 @dataclass(frozen=True)
-class Note:
+class SignedNote:
     """A checkpoint with its signatures: (name, key id, rest of the signature)."""
 
     origin: str
@@ -91,13 +91,13 @@ def checkpoint_body(origin: str, size: int, root: bytes) -> str:
     return f"{origin}\n{size}\n{b64encode(root).decode()}\n"
 
 
-def read_note(text: str) -> Note:
+def read_note(text: str) -> SignedNote:
     """Return the checkpoint in a signed note. Raises MalformedNote."""
     body, _, signatures = text.partition("\n\n")
     try:
         origin, size, root = body.split("\n")[:3]
         signed = tuple(_signature(line) for line in signatures.splitlines() if line)
-        return Note(origin, int(size), b64decode(root, validate=True), signed)
+        return SignedNote(origin, int(size), b64decode(root, validate=True), signed)
     except ValueError as error:
         raise MalformedNote("not a signed checkpoint") from error
 
@@ -110,7 +110,7 @@ def _signature(line: str) -> tuple[str, bytes, bytes]:
     return name, packed[:KEY_ID_BYTES], packed[KEY_ID_BYTES:]
 
 
-def read_notes(text: str) -> list[Note]:
+def read_notes(text: str) -> list[SignedNote]:
     """Return all notes of a file, one after the other. Raises MalformedNote.
 
     A note begins after an empty line that follows signature lines.

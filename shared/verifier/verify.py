@@ -5,17 +5,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from shared.verifier.archive import SERVICES, Archive, MalformedArchive
-from shared.verifier.checks import CHECKS, Case
-from shared.verifier.findings import Difference, Finding, Note, Progress
-from shared.verifier.notes import Note as Checkpoint
-from shared.verifier.notes import read_note
+from shared.verifier.checks import CHECKS, Examination
+from shared.verifier.findings import Difference, Finding, Progress, Remark
+from shared.verifier.notes import SignedNote, read_note
 from shared.verifier.staging import Staging
 
 
 def verify_archive(
     paths: Sequence[Path],
     *,
-    checkpoints: Sequence[Checkpoint] = (),
+    checkpoints: Sequence[SignedNote] = (),
     trusted_keys: Sequence[str] = (),
     on_progress: Progress = lambda _: None,
 ) -> Iterator[Finding]:
@@ -27,19 +26,19 @@ def verify_archive(
     with Archive(paths) as archive, tempfile.TemporaryDirectory() as folder:
         staging = Staging(Path(folder))
         try:
-            case = Case(archive, staging)
+            examined = Examination(archive, staging)
             yield from _check_keys(archive, trusted_keys)
             yield from _check_checkpoints(archive, checkpoints)
             for name, check in CHECKS:
                 on_progress(name)
-                yield from check(case)
+                yield from check(examined)
         finally:
             staging.close()
 
 
 def _check_keys(archive: Archive, trusted_keys: Sequence[str]) -> Iterator[Finding]:
     if not trusted_keys:
-        yield Note("the keys of the logs are those in the archive; compare them with --keys")
+        yield Remark("the keys of the logs are those in the archive; compare them with --keys")
         return
     for service in SERVICES:
         for key in archive.keys(service):
@@ -47,9 +46,9 @@ def _check_keys(archive: Archive, trusted_keys: Sequence[str]) -> Iterator[Findi
                 yield Difference("keys", key.text, "is not a trusted key")
 
 
-def _check_checkpoints(archive: Archive, kept: Sequence[Checkpoint]) -> Iterator[Finding]:
+def _check_checkpoints(archive: Archive, kept: Sequence[SignedNote]) -> Iterator[Finding]:
     if not kept:
-        yield Note("no checkpoint from outside: a log that was cut or rebuilt looks complete")
+        yield Remark("no checkpoint from outside: a log that was cut or rebuilt looks complete")
     for service in SERVICES:
         text = archive.read(service, "checkpoint.txt").decode()
         size, root = _size_and_root(text)

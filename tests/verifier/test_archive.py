@@ -5,7 +5,7 @@ from random import Random
 import pytest
 from asyncpg import Connection
 
-from shared.verifier.findings import Note
+from shared.verifier.findings import Remark
 from shared.verifier.notes import read_notes
 from tests.verifier import edits
 from tests.verifier.support import SERVICES, Installation
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.stack
 async def test_honest_installation_has_no_difference(installation: Installation, tmp_path):
     findings = await installation.findings(tmp_path)
 
-    assert [str(each) for each in findings if not isinstance(each, Note)] == []
+    assert [str(each) for each in findings if not isinstance(each, Remark)] == []
 
 
 async def test_same_data_gives_the_same_bytes(installation: Installation, tmp_path):
@@ -46,3 +46,16 @@ async def test_a_hundred_of_a_hundred_edits_are_named(
 
     assert missed == []
     assert await installation.differences(tmp_path, checkpoints=kept) == []
+
+
+async def test_score_that_does_not_follow_from_its_inputs_is_named(
+    installation: Installation, owner: Connection, tmp_path
+):
+    await owner.execute(
+        "update scoring.scores set body = regexp_replace(body, '\"sample\":[0-9]+', "
+        "'\"sample\":999'), sample = 999 where unit_no = 7"
+    )
+
+    found = await installation.differences(tmp_path)
+
+    assert any("unit 7 has sample 999 instead of" in str(each) for each in found)
