@@ -245,10 +245,18 @@ class PlannedRow:
 
 @dataclass(frozen=True, slots=True)
 class RegisterPlan:
-    """What a whole file means. Nothing is carried out while there are errors."""
+    """What a whole file means. Nothing is carried out while there are errors.
+
+    `register`: as it would be afterwards, with provisional ids of new bodies.
+    """
 
     rows: tuple[PlannedRow, ...]
     errors: tuple[RowError, ...]
+    register: OrganisationRegister
+
+    def path(self, planned: PlannedRow) -> str:
+        """Return the names from the top down to the body of a row: namesakes differ in it."""
+        return self.register.path(planned.organisation.id)
 
     def raise_errors(self) -> None:
         """Raise Rejected (422) with the first mistakes, if there are any."""
@@ -299,7 +307,7 @@ def plan_rows(
             taken.add(one.organisation.id)
             known[one.organisation.id] = one.organisation
             planned.append(one)
-    return RegisterPlan(tuple(planned), tuple(errors))
+    return RegisterPlan(tuple(planned), tuple(errors), OrganisationRegister(known))
 
 
 def _planned(

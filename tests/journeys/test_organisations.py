@@ -1,0 +1,63 @@
+"""One code in two campaigns: the people of one body never meet the cases of another."""
+
+from random import Random
+
+import pytest
+
+from services.simulate import texts
+from services.simulate.accounts import OFFICE, OPERATOR, REVIEWER, SUPERVISOR, handler_of
+from services.simulate.client import id_of
+from services.simulate.errors import RequestRejected
+from services.simulate.releases import release_summary
+from services.simulate.requests import complaint_body
+from services.simulate.units import UNITS_BY_CODE
+from tests.journeys.conftest import BEGINS, System, eventually
+
+pytestmark = pytest.mark.stack
+G02 = UNITS_BY_CODE["G02"]
+
+
+async def second_campaign(system: System) -> str:
+    """Publish a campaign in which another body has the local code of G02; return its id."""
+    office = await system.as_(OFFICE)
+    unit = {"name": "某县教育局", "category": "government", "create": True}
+    request = {"scheme": "J", "year": 2026, "campaign_id": "county-2026", "units": [unit]}
+    for claimed in (G02.code, G02.unit_id):
+        with pytest.raises(RequestRejected) as refused:
+            await office.publish_campaign(
+                request | {"units": [unit | {"unit_id": claimed}]}, key=id_of("claim", claimed)
+            )
+        assert refused.value.status == 422
+    published = await office.publish_campaign(request, key=id_of("county"))
+
+    async def known() -> bool:
+        return len(await office.campaigns()) == 2
+
+    await eventually(known)
+    return str(published["units"][0]["unit_id"])
+
+
+@pytest.mark.parametrize("kind", ["complaint", "report"])
+async def test_a_code_used_twice_opens_nothing_of_another_body(system: System, kind: str):
+    await system.publish()
+    unit_id = await second_campaign(system)
+    operator, reviewer = await system.as_(OPERATOR), await system.as_(REVIEWER)
+    supervisor = await system.as_(SUPERVISOR)
+    body = complaint_body(texts.complaint(Random(1), G02, BEGINS, "08"), "county-2026", "hotline")
+    sent = body | {"unit_id": unit_id, "kind": kind, "urgency": "normal", "urgency_reason": ""}
+    receipt = (await operator.register_complaint(sent, key=id_of("county", kind))).body
+    await release_summary(reviewer, receipt["number"], key=id_of("release", kind))
+
+    async def opened():
+        found, _ = await supervisor.cases()
+        return [row for row in found if row["redacted_summary"] == sent["redacted_summary"]]
+
+    [case] = await eventually(opened)
+    handler = await system.as_(handler_of(G02.unit_id))
+
+    assert unit_id != G02.unit_id
+    assert await handler.cases() == ([], 0)
+    assert await handler.notifications() == []
+    with pytest.raises(RequestRejected) as hidden:
+        await handler.accept_case(case["number"], key=id_of("accept", kind))
+    assert hidden.value.status == 404
