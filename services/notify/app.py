@@ -46,7 +46,7 @@ def build_context(settings: Settings, own: NotifySettings) -> NotifyContext:
         ring=ring,
         calendar=china(),
         transports=_transports(settings, own, ring),
-        public_url=own.public_url or f"http://{settings.host}:{settings.port}",
+        public_url=settings.site_url,
         retry_delays_seconds=own.retry_delays_seconds,
         failure_cooldown_seconds=own.failure_cooldown_seconds,
         retention_days=own.retention_days,

@@ -30,8 +30,6 @@ class NotifySettings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    public_url: str = Field("", pattern=r"^(https?://[^/]+)?$")
-    """Base URL of the links in messages. Empty: this machine."""
     smtp_host: str = ""
     """Empty: no mail."""
     smtp_port: int = Field(587, ge=1, le=65535)

@@ -58,6 +58,10 @@ class Settings(BaseSettings):
     """Served over TLS: cookies get the `__Host-` prefix and the Secure flag."""
     trusted_proxies: str = ""
     """Comma-separated addresses whose X-Forwarded-For header is trusted."""
+    public_url: str = Field("", pattern=r"^(https?://[^/]+)?$")
+    """Address that people enter, as `https://fengping.example`: every absolute link begins with it,
+    never with what a request claims in its Host header. Empty: host and port of this process.
+    """
     connections_per_address: int = Field(200, ge=1)
     """Connections that one address may have open at once; trusted proxies are exempt."""
     contact_phone: str = "0431-12345"
@@ -99,6 +103,11 @@ class Settings(BaseSettings):
         if value < BALLOT_RELEASE_FLOOR and info.data.get("environment") != "test":
             raise ValueError(f"must be at least {BALLOT_RELEASE_FLOOR}")
         return value
+
+    @property
+    def site_url(self) -> str:
+        """What absolute links begin with."""
+        return self.public_url or f"http://{self.host}:{self.port}"
 
     @property
     def kafka_bootstrap(self) -> list[str]:

@@ -18,6 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.asyncio import Redis
 
 from shared.appraisal.events import owned_topics
+from shared.appraisal.labels import Role
 from shared.foundation import telemetry
 from shared.foundation.clock import monotonic_seconds
 from shared.foundation.settings import Settings
@@ -35,6 +36,7 @@ from shared.security.input_seals import SealedStream, seal_inputs, sealed_stream
 from shared.security.keyring import KeyRing
 from shared.security.log_sealing import seal_log
 from shared.security.master_keys import REWRAP_SECONDS, SealedData, rewrap
+from shared.security.policies import allow
 from shared.security.rate_limits import RateLimiter
 from shared.security.service_keys import ServiceKeys, check_keys, service_keys
 from shared.security.sessions import Sessions
@@ -42,13 +44,15 @@ from shared.storage.connections import Database, check_server
 from shared.storage.migrations import is_outdated
 from shared.storage.redis import connect
 from shared.storage.transaction import Transaction
-from shared.web import check_policies, delete_expired_keys, install
+from shared.web import Router, check_policies, delete_expired_keys, install
 from shared.web.app_state import app_state
 from shared.web.audit_pages import audit_router
 from shared.web.idempotency import WriteCoalescer
 
 VERSION = "0.1.0"
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
+API_READERS = allow(Role.OFFICE, Role.ADMIN)
+"""Who reads the OpenAPI document."""
 STARTUP_TIMEOUT_SECONDS = 120.0
 """A service waits this long for its database at start, then fails with the reason."""
 STARTUP_RETRY_SECONDS = 1.0
@@ -205,23 +209,33 @@ class Service:
         for router in (*self.routers, own_audit):
             # FastAPI's `include_router` would search an included router twice for every request.
             app.router.routes.extend(router.routes)
+        app.router.routes.extend(self._description_router(app).routes)
         self._add_health_routes(app)
         app.add_middleware(RequestTelemetry, service=self.name)
-        check_policies(app, open_paths=OPEN_PATHS | {app.openapi_url or ""})
+        check_policies(app, open_paths=OPEN_PATHS)
         return app
 
     def _create_app(self) -> FastAPI:
-        prefix = self.prefixes[0].rstrip("/")
         return FastAPI(
             title=f"风评 · {self.title}",
             version=VERSION,
             lifespan=self._lifespan,
             docs_url=None,
             redoc_url=None,
-            openapi_url=f"{prefix}/api/openapi.json",
+            openapi_url=None,
             # RequestTelemetry replaces FastAPI's own, which labels metrics with paths.
             telemetry={"tracing": False, "metrics": False, "logs": False},
         )
+
+    def _description_router(self, app: FastAPI) -> Router:
+        """Return the route of the OpenAPI document, for those who connect other systems."""
+        router = Router(include_in_schema=False)
+
+        @router.get(f"{self.prefixes[0].rstrip('/')}/api/openapi.json", policy=API_READERS)
+        async def openapi() -> JSONResponse:
+            return JSONResponse(app.openapi())
+
+        return router
 
     def _set_state(self, app: FastAPI) -> None:
         state = app_state(app)

@@ -8,6 +8,7 @@ files do.
 import secrets
 from collections.abc import Iterable
 from typing import Final
+from urllib.parse import urlsplit, urlunsplit
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -49,6 +50,18 @@ OWN_HEADER_NAMES: Final = {name for name, _ in RAW_HEADERS} | {
     b"x-request-id",
     b"strict-transport-security",
 }
+
+
+def _local(header: RawHeader) -> RawHeader:
+    """Return a redirect of the framework without scheme and host.
+
+    Starlette redirects `/p` to `/p/` with the host that the request claims, which anybody can set.
+    """
+    name, value = header
+    if name != b"location":
+        return header
+    parts = urlsplit(value.decode("latin-1"))
+    return name, urlunsplit(("", "", parts.path, parts.query, "")).encode("latin-1")
 
 
 class Nonce:
@@ -114,6 +127,8 @@ class RequestMiddleware:
             if message["type"] == "http.response.start":
                 started = True
                 message["headers"] = self._merge_headers(message["headers"], nonce, number)
+                if message["status"] == 307:
+                    message["headers"] = [_local(header) for header in message["headers"]]
             await send(message)
 
         try:

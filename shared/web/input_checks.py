@@ -7,6 +7,7 @@ answered with 422, the field, and what to do.
 
 import inspect
 import json
+import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
@@ -38,6 +39,8 @@ FORM_VALUE_MAX_BYTES: Final = 8 * 1024 * 1024
 """The limit of the route's body is usually the smaller one."""
 ERRORS_SHOWN: Final = 10
 JSON_TYPE: Final = "application/json"
+_HOST: Final = re.compile(r"[\w.-]*(:[0-9]{1,5})?|\[[0-9a-f:.]+\](:[0-9]{1,5})?", re.I)
+"""Anything else would change what the framework takes for the path."""
 INPUT_TYPES: Final = (str, int, float, Decimal, date, list, tuple, dict)
 """Arguments of endpoints that come from the request; others are dependencies."""
 
@@ -111,6 +114,8 @@ def _url_errors(request: Request) -> Iterator[FieldError]:
     for raw_name, raw_value in request.scope["headers"]:
         header = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         yield from _header_errors(*header)
+    if not _HOST.fullmatch(request.headers.get("host", "")):
+        yield located_error("host", "不是正确的主机名")
     for name, value in request.cookies.items():
         yield from _text_errors(name, value, FORM_VALUE_MAX_BYTES, one_line=True)
 

@@ -86,7 +86,7 @@ async def issue_tokens(
     """
     batch_id, codes = await ballots.issue_tokens(tx, **given.model_dump(), by=user)
     if "text/csv" in request.headers.get("accept", ""):
-        return _codes_csv(codes, site=f"{request.url.scheme}://{request.url.netloc}")
+        return _codes_csv(codes, site=request.app.state.settings.site_url)
     return json_response({"id": batch_id, "codes": codes}, 201)
 
 

@@ -714,6 +714,20 @@ CATALOGUE: tuple[Mutant, ...] = (
         "tests/shared/test_http_limits.py::test_client_that_reads_nothing_is_ended",
     ),
     one(
+        "anybody reads the OpenAPI document",
+        "shared/runtime/service.py",
+        'api/openapi.json", policy=API_READERS)',
+        'api/openapi.json", policy=allow(*Role))',
+        "tests/hostile/test_addresses.py::test_openapi_document_is_for_the_office_and_administrators",
+    ),
+    one(
+        "a redirect repeats the host of the request",
+        "shared/web/headers.py",
+        'if message["status"] == 307:',
+        'if message["status"] == 0:',
+        "tests/hostile/test_addresses.py::test_redirect_does_not_repeat_the_host_of_the_request",
+    ),
+    one(
         "a policy admits every account that is signed in",
         "shared/web",
         "if not policy.allows(account):",
