@@ -3,10 +3,13 @@ while it comes.
 """
 
 import asyncio
+from uuid import uuid4
 
 import pytest
 
 from services.intake.pages import report_wizard
+from services.intake.views import releases
+from shared.appraisal.labels import Role
 
 pytestmark = pytest.mark.stack
 BOUNDARY = "----fengping"
@@ -101,3 +104,36 @@ async def test_who_sends_slowly_holds_no_connection_to_the_database(office):
 
     assert await sending in (303, 415, 422)
     assert in_use == 0
+
+
+async def test_the_complainant_sees_the_proposed_text_and_says_what_to_withhold(office):
+    text = "我叫欧阳晓春，电话 13812345678，当时带着双胞胎女儿，窗口没人理睬。"
+    async with office.client() as browser:
+        await browser.post("/p/report/1", data={"chosen": "tcm"})
+        await browser.post("/p/report/2", data={"kind": "complaint", "head": "unsure"})
+        await browser.post("/p/report/3", data={"complaint_text": text})
+        await browser.post("/p/report/4", data={})
+        await browser.post(
+            "/p/report/5",
+            data={"identity": "real_name", "name": "欧阳晓春", "phone": "13812345678"},
+        )
+        last = await browser.get("/p/report/6")
+        too_long = await browser.post(
+            "/p/report", data={"idempotency_key": str(uuid4()), "withhold": "长" * 501}
+        )
+        sent = await browser.post(
+            "/p/report", data={"idempotency_key": str(uuid4()), "withhold": "双胞胎女儿"}
+        )
+
+    reviewer = office.person(Role.REVIEWER)
+    async with office.transaction() as tx:
+        [waiting] = await releases.queue(tx, reviewer)
+        panel = await releases.release_panel(tx, waiting.row.number, reviewer)
+    proposal = last.text.partition('id="proposal-h"')[2].partition("</section>")[0]
+    assert sent.status_code == 303
+    assert too_long.status_code == 422
+    assert "双胞胎女儿，窗口没人理睬" in proposal
+    assert not [secret for secret in ("欧阳晓春", "13812345678") if secret in proposal]
+    assert panel.withhold == "双胞胎女儿"
+    assert "双胞胎女儿" not in panel.draft, "what must not be passed on is masked as well"
+    assert await office.events("complaint.summary_released.v1") == []

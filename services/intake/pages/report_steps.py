@@ -14,6 +14,7 @@ from services.intake.actions import attachments, form_drafts
 from services.intake.domain.complaints import (
     COMPLAINT_TEXT_MAX,
     COMPLAINT_TEXT_MIN,
+    WITHHOLD_MAX,
     NewComplaint,
     check_phone,
 )
@@ -78,8 +79,8 @@ class ReportDraft(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         incomplete = [step for step, done in complete.items() if step < before and not done]
         return min(incomplete, default=0)
 
-    def complaint(self, campaign: KnownCampaign) -> NewComplaint:
-        """Return the complaint of a complete draft."""
+    def complaint(self, campaign: KnownCampaign, withhold: str = "") -> NewComplaint:
+        """Return the complaint of a complete draft; `withhold` must not be passed on."""
         assert self.kind is not None, "step 2 is complete"
         assert self.identity is not None, "step 5 is complete"
         return NewComplaint(
@@ -94,6 +95,7 @@ class ReportDraft(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
             phone=self.phone,
             place=self.place,
             occurred=self.occurred,
+            withhold=withhold,
         )
 
 
@@ -286,6 +288,7 @@ class ContactStep(WizardStep):
 class SubmitForm(Input):
     website: str = Field("", max_length=200)
     """Hidden from people; a program that fills in every field reveals itself."""
+    withhold: str = Field("", title="不要转出的内容", max_length=WITHHOLD_MAX)
 
 
 def _invalid(field: str, sentence: str) -> Rejected:

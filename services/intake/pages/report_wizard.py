@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from services.intake.actions import attachments, form_drafts
 from services.intake.actions.complaints import Registration, register_complaints
+from services.intake.actions.redaction import draft_redacted_summary
 from services.intake.pages.report_cookies import (
     DRAFT_COOKIE,
     RECEIPT_COOKIE,
@@ -136,9 +137,22 @@ async def _render_step(
         titles=TITLES,
         draft=state.draft or ReportDraft(),
         files=await _files(tx, step, state),
+        proposal=await _proposal(step, campaign, state),
         failed=status >= 400,
         **_choices(campaign, form),
     )
+
+
+async def _proposal(
+    step: int,
+    campaign: KnownCampaign,
+    state: WizardState,
+) -> str:
+    """Return the draft of the redacted summary: what the unit may read after the review."""
+    if step != LAST or state.draft is None or state.draft.missing_step(before=LAST):
+        return ""
+    complaint = state.draft.complaint(campaign)
+    return await draft_redacted_summary(complaint.complaint_text, complaint.known_values)
 
 
 async def _files(
@@ -271,18 +285,22 @@ async def submit(
         state = await _load_state(request, tx)
         campaign = await campaigns.current(tx)
     form = await read_form(request, SubmitForm)
-    if form.cleaned is None or form.cleaned.website:
+    if form.value("website"):
         return RedirectResponse("/p/", 303)
     if state.draft is None:
         return _redirect_without_draft(request)
     missing = state.draft.missing_step(before=LAST)
     if missing:
         return RedirectResponse(_step_url(missing), 303)
+    if form.cleaned is None:
+        async with transactions() as tx:
+            return await _render_step(request, tx, LAST, form, state, 422)
     await _limit_reports(request)
     if campaign is None:
         return render_page(request, "public-closed.html", 200)
     tokens = form_drafts.WizardTokens(draft=state.token, receipt=form_drafts.new_token())
-    registration = Registration(complaint=state.draft.complaint(campaign), by=None, form=tokens)
+    complaint = state.draft.complaint(campaign, form.cleaned.withhold)
+    registration = Registration(complaint=complaint, by=None, form=tokens)
     try:
         response = await idempotency.redirect(register_complaints, registration, "/p/receipt")
     except Rejected as rejection:
