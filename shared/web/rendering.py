@@ -5,7 +5,8 @@ text is always escaped. What every page needs, such as the account, the menu and
 forms, is added by `base_context`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -18,11 +19,12 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from shared.appraisal.calendar.deadlines import DeadlineStatus
+from shared.appraisal.calendar.deadlines import DeadlineStatus, due_label
 from shared.foundation.clock import CHINA
 from shared.security.policies import Account
 from shared.security.sessions import csrf_token, read_credential
 from shared.web.app_state import app_state
+from shared.web.day_precision import sees_minutes
 from shared.web.navigation import Menu, menu_for
 from shared.web.spoken_dates import WEEKDAYS
 from shared.web.static_files import STATIC, static_folder, static_url
@@ -43,9 +45,10 @@ def create_environment(folder: Path | None) -> Environment:
         lstrip_blocks=True,
     )
     jinja.filters.update(
-        format_datetime=format_datetime,
-        format_long_datetime=format_long_datetime,
-        format_date=format_date,
+        format_datetime=_for_reader(format_datetime, format_day),
+        format_long_datetime=_for_reader(format_long_datetime, format_long_day),
+        format_date=_for_reader(format_date, _format_civil_date),
+        format_due=due_label,
         format_time=format_time,
         format_iso=format_iso,
         format_number=format_number,
@@ -62,7 +65,8 @@ def create_environment(folder: Path | None) -> Environment:
 def render_page(request: Request, template: str, status: int = 200, **context: Any) -> HTMLResponse:
     """Return a whole page as HTML."""
     jinja = app_state(request).templates
-    return HTMLResponse(jinja.get_template(template).render(base_context(request, context)), status)
+    values = base_context(request, context)
+    return HTMLResponse(jinja.get_template(template).render(values), status)
 
 
 def render_fragment(
@@ -98,6 +102,7 @@ def base_context(request: Request, context: Mapping[str, Any]) -> dict[str, Any]
     """Return `context` with what the layout needs."""
     state = app_state(request)
     account: Account | None = getattr(request.state, "account", None)
+    _shows_minutes.set(sees_minutes(account))
     look = preferences(request)
     values: dict[str, Any] = {
         "request": request,
@@ -192,6 +197,11 @@ def format_date(instant: datetime) -> Markup:
     return _time_element(instant, f"{_local_time(instant):%Y-%m-%d}")
 
 
+def _format_civil_date(instant: datetime) -> Markup:
+    day = _local_time(instant).date()
+    return Markup('<time datetime="{}">{}</time>').format(day.isoformat(), day.isoformat())
+
+
 def format_time(instant: datetime) -> Markup:
     """Return `14:05:07`."""
     return _time_element(instant, f"{_local_time(instant):%H:%M:%S}")
@@ -200,6 +210,37 @@ def format_time(instant: datetime) -> Markup:
 def format_iso(instant: datetime) -> str:
     """Return `2026-11-22T01:30:00Z`."""
     return instant.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def format_day(instant: datetime) -> Markup:
+    """Return `11-25 周三`: what units see of an instant, also in the attribute."""
+    day = _local_time(instant).date()
+    markup = '<time datetime="{}">{}</time>'
+    return Markup(markup).format(day.isoformat(), f"{day:%m-%d} 周{WEEKDAYS[day.weekday()]}")
+
+
+def format_long_day(instant: datetime) -> Markup:
+    """Return `2026-11-22（周日）`: what units see of an instant, also in the attribute."""
+    day = _local_time(instant).date()
+    markup = '<time datetime="{}">{}</time>'
+    return Markup(markup).format(day.isoformat(), f"{day:%Y-%m-%d}（周{WEEKDAYS[day.weekday()]}）")
+
+
+_shows_minutes: Final = ContextVar("shows_minutes", default=False)
+"""Whether the page being rendered may show minutes. Macros that are imported without the context of
+the page read it too.
+"""
+
+
+def _for_reader(
+    exact: Callable[[datetime], str], in_days: Callable[[datetime], str]
+) -> Callable[[datetime], str]:
+    """Return the filter that shows an instant as the reader of the page may see it."""
+
+    def shown(instant: datetime) -> str:
+        return exact(instant) if _shows_minutes.get() else in_days(instant)
+
+    return shown
 
 
 def format_number(number: float, decimals: int = 0) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -11,11 +12,11 @@ import pytest
 from services.casework.actions import assignment, handling
 from services.casework.app import build
 from services.casework.domain.states import ALLOWED_ROLES, READER_ROLES, CaseAction
-from shared.appraisal.labels import ComplaintKind, Role
+from shared.appraisal.labels import ComplaintKind, Role, Urgency
 from shared.security.policies import Account
 from shared.storage.migrations import drift
 from shared.web.routing import PolicyRoute, list_routes
-from tests.casework.conftest import ACCOUNT, CHEN, LI, REPLY, SUN, ZHANG, ZHAO, person
+from tests.casework.conftest import ACCOUNT, CHEN, FRIDAY, LI, REPLY, SUN, ZHANG, ZHAO, person
 
 pytestmark = pytest.mark.stack
 
@@ -86,6 +87,27 @@ async def test_every_route_refuses_roles_that_its_policy_does_not_name(client, w
                 assert answer.status_code == 403, (method, path, role, answer.status_code)
     assert refused > 200
     assert admitted > 50
+
+
+async def test_a_unit_learns_no_minute_by_any_route(client, world):
+    """A matter that arrives at 11:23 and is due two hours later."""
+    await world.clock.set(FRIDAY + timedelta(hours=1, minutes=23, seconds=47))
+    number = await world.open(urgency=Urgency.CRITICAL)
+    await world.clock.set(FRIDAY + timedelta(hours=2, minutes=40))
+    minute = re.compile(r"(?:03|05|11|13):23")
+    case_id = str((await world.case(number)).id)
+    read = []
+    for method, path, route in routes(client.service.app):
+        for user in (LI, ZHANG):
+            if method != "GET" or user.role not in route.policy.roles:
+                continue
+            answer = await client.request("GET", path.replace("{number}", number), user)
+            read.append(number in answer.text)
+            assert not minute.findall(answer.text), (path, user.role)
+            assert case_id not in answer.text, (path, user.role)
+    supervisor = await client.request("GET", f"/casework/cases/{number}", ZHAO)
+    assert sum(read) >= 4
+    assert minute.search(supervisor.text), "the supervisor sees the minutes"
 
 
 async def test_the_accused_unit_finds_a_report_by_no_route(client, world):

@@ -14,6 +14,7 @@ from shared.appraisal.calendar.deadlines import (
     compute_deadline,
     deadline_progress,
     due_at,
+    due_for_units,
     due_label,
 )
 from shared.appraisal.calendar.holiday_notices import china, read_notice
@@ -499,3 +500,15 @@ def test_calendar_round_trips_as_json() -> None:
     assert copy == RIGHT
     assert copy.to_json() == RIGHT.to_json()
     assert hash(copy) == hash(RIGHT)
+
+
+@pytest.mark.parametrize(
+    ("due", "shown"),
+    [
+        ("2026-11-23T09:30:00+00:00", "2026-11-23T09:30:00+00:00"),
+        ("2026-11-23T16:00:00+00:00", "2026-11-23T16:00:00+00:00"),
+        ("2026-11-23T05:23:47+00:00", "2026-11-23T05:00:00+00:00"),
+    ],
+)
+def test_a_unit_knows_a_due_time_to_the_hour_and_never_a_later_one(due, shown):
+    assert due_for_units(datetime.fromisoformat(due)) == datetime.fromisoformat(shown)

@@ -14,6 +14,7 @@ from services.casework.views.case_lists import list_cases
 from services.casework.views.cases import case_details
 from shared.appraisal.labels import CaseSource, ComplaintKind, Urgency
 from shared.web import CurrentUser, Tx
+from shared.web.day_precision import in_days, sees_minutes
 
 router = api_router()
 
@@ -105,10 +106,11 @@ class OriginResponse(CaseworkResponse):
 class CaseResponse(CaseworkResponse):
     """A case as this person may see it; history and results are newest first.
 
-    Send `version` back as `expected_version` with a write: 409 if the case changed meanwhile.
+    For a unit `id` is None and every instant is its day. Send `version` back as `expected_version`
+    with a write: 409 if the case changed meanwhile.
     """
 
-    id: UUID
+    id: UUID | None
     number: str
     campaign_id: str
     kind: ComplaintKind
@@ -163,7 +165,7 @@ async def get_cases(
         q=q.strip(),
     )
     found = await list_cases(tx, user, wanted, page=page, size=size)
-    items = [CaseListItemResponse.model_validate(item) for item in found.items]
+    items = [in_days(CaseListItemResponse.model_validate(item), user) for item in found.items]
     return CaseListResponse(
         cases=items,
         total=found.total,
@@ -179,4 +181,8 @@ async def get_case(
     number: Number,
 ) -> CaseResponse:
     """办件详情."""
-    return CaseResponse.model_validate(await case_details(tx, number, user))
+    details = CaseResponse.model_validate(await case_details(tx, number, user))
+    if sees_minutes(user):
+        return details
+    # The id of a case contains the millisecond in which it was opened.
+    return in_days(details, user).model_copy(update={"id": None})

@@ -11,6 +11,7 @@ from services.casework.domain.deadlines import DeadlineState
 from services.casework.store.deadlines import DeadlineFilter
 from services.casework.views.deadlines import list_deadlines
 from shared.web import CurrentUser, Tx
+from shared.web.day_precision import in_days
 
 router = api_router()
 
@@ -50,4 +51,5 @@ async def get_deadlines(
     if before is not None and before.tzinfo is None:
         before = before.replace(tzinfo=UTC)
     found = await list_deadlines(tx, user, DeadlineFilter(state, kind, before), limit=size)
-    return [DeadlineListItemResponse.model_validate(deadline) for deadline in found]
+    items = [DeadlineListItemResponse.model_validate(deadline) for deadline in found]
+    return [in_days(item, user) for item in items]

@@ -8,6 +8,7 @@ from services.casework.domain.deadlines import DeadlineKind
 from services.casework.domain.states import (
     OPEN_STATES,
     TRANSITIONS,
+    UNIT_ROLES,
     CaseAction,
     CaseState,
     shown_summary,
@@ -15,7 +16,7 @@ from services.casework.domain.states import (
 from services.casework.store import calendar, case_lists, context_of
 from services.casework.store.case_lists import CaseFilter, CaseListRow, CaseMatch, FirstDeadline
 from services.casework.views.deadlines import due_soon, progress
-from shared.appraisal.calendar.deadlines import DeadlineProgress, due_label
+from shared.appraisal.calendar.deadlines import DeadlineProgress, due_for_units, due_label
 from shared.appraisal.calendar.working_days import WorkCalendar
 from shared.appraisal.labels import ComplaintKind, Urgency
 from shared.security.policies import Account
@@ -91,7 +92,7 @@ async def list_cases(
     rows, total = await case_lists.page(
         tx, user, wanted, await due_soon(tx), rows=rows_per_page, page=page
     )
-    items = [_item(row, days, tx.now) for row in rows]
+    items = [_item(row, days, tx.now, exact=user.role not in UNIT_ROLES) for row in rows]
     return CaseListPage(items, total, page, last_page=max(1, -(-total // rows_per_page)))
 
 
@@ -99,8 +100,11 @@ def _item(
     row: CaseListRow,
     days: WorkCalendar,
     now: datetime,
+    *,
+    exact: bool,
 ) -> CaseListItem:
     deadline = row.deadline
+    due_at = _due_at(deadline, exact=exact)
     return CaseListItem(
         number=row.number,
         kind=ComplaintKind(row.kind),
@@ -119,13 +123,16 @@ def _item(
         urges=row.urges,
         stage=DeadlineKind(deadline.kind).label if deadline else None,
         progress=progress(deadline, days, now) if deadline else None,
-        due_at=deadline.due_at if deadline else None,
-        due_text=_due_text(deadline),
+        due_at=due_at,
+        due_text=due_label(due_at, deadline.provisional) if deadline and due_at else "",
     )
 
 
-def _due_text(deadline: FirstDeadline | None) -> str:
-    return due_label(deadline.due_at, deadline.provisional) if deadline else ""
+def _due_at(deadline: FirstDeadline | None, *, exact: bool) -> datetime | None:
+    """The due time of the first deadline; not `exact` as a unit may know it."""
+    if deadline is None:
+        return None
+    return deadline.due_at if exact else due_for_units(deadline.due_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from services.casework.store import calendar, campaigns, cases, deadlines
 from services.casework.store.cases import CaseRow, HistoryRow
 from services.casework.tables import Case, Deadline, Extension, Submission, Suspension
 from services.casework.views.deadlines import DeadlineDetails, deadline_details
+from shared.appraisal.calendar.deadlines import due_for_units
 from shared.appraisal.calendar.working_days import WorkCalendar
 from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import (
@@ -198,7 +199,8 @@ def _details(
     case = loaded.row.case
     campaign = loaded.campaign
     shown_deadlines = [
-        deadline_details(row, campaign, loaded.days, now) for row in loaded.deadlines
+        deadline_details(row, campaign, loaded.days, now, exact=user.role not in UNIT_ROLES)
+        for row in loaded.deadlines
     ]
     return CaseDetails(
         id=case.id,
@@ -234,7 +236,7 @@ def _details(
         submissions=_visible_submissions(loaded.submissions, case, user),
         extensions=loaded.extensions,
         suspensions=loaded.suspensions,
-        returnable_until=_return_limit(case, campaign, loaded.days),
+        returnable_until=_shown_return_limit(loaded, user),
         actions=_offered_actions(loaded, shown_deadlines, user, now),
     )
 
@@ -266,6 +268,11 @@ def _return_limit(
     if case.assigned_at is None:
         return None
     return returnable_until(case.assigned_at, campaign.case_rules, days)
+
+
+def _shown_return_limit(loaded: _LoadedCase, user: Account) -> datetime | None:
+    limit = _return_limit(loaded.row.case, loaded.campaign, loaded.days)
+    return due_for_units(limit) if limit and user.role in UNIT_ROLES else limit
 
 
 def _origin(row: CaseRow, user: Account) -> OriginDetails | None:

@@ -20,6 +20,7 @@ from shared.appraisal.calendar.deadlines import (
     DeadlineProgress,
     closed_progress,
     deadline_progress,
+    due_for_units,
     due_label,
 )
 from shared.appraisal.calendar.working_days import ONE_DAY, WorkCalendar, civil_day, midnight
@@ -107,19 +108,22 @@ def deadline_details(
     campaign: CampaignRules,
     days: WorkCalendar,
     now: datetime,
+    *,
+    exact: bool = True,
 ) -> DeadlineDetails:
-    """Return a deadline with its progress at `now`."""
+    """Return a deadline with its progress at `now`; not `exact` as a unit may know its due time."""
     rule = campaign.scheme.rule(row.rule_id)
+    due_at = row.due_at if exact else due_for_units(row.due_at)
     return DeadlineDetails(
         id=row.id,
         kind=row.kind,
         label=DeadlineKind(row.kind).label,
         state=row.state,
         starts_at=row.starts_at,
-        due_at=row.due_at,
+        due_at=due_at,
         provisional=row.provisional,
         progress=progress(row, days, now),
-        due_text=due_label(row.due_at, row.provisional),
+        due_text=due_label(due_at, row.provisional),
         terms=DeadlineTerms.from_json(row.terms).text,
         rule_id=row.rule_id,
         rule_label=rule.label if rule else "",

@@ -13,6 +13,7 @@ from services.notify.views import inbox as views
 from shared.security.policies import SIGNED_IN, Account
 from shared.storage.transaction import Transaction
 from shared.web import CurrentUser, Idempotency, NotFound, Tx
+from shared.web.day_precision import in_days
 from shared.web.forms import Input
 
 router = api_router()
@@ -78,7 +79,7 @@ async def list_notifications(
         limit=limit,
     )
     return NotificationListResponse(
-        notifications=[NotificationResponse.model_validate(item) for item in items],
+        notifications=[in_days(NotificationResponse.model_validate(item), user) for item in items],
         next=items[-1].id if len(items) == limit else None,
     )
 

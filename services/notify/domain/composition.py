@@ -1,7 +1,7 @@
 """Turns events into notifications, one per audience."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from services.notify.domain.rules import (
 from services.notify.domain.stages import STAGES
 from services.notify.domain.subjects import NotificationSubject, subject_of
 from services.notify.domain.templates import render
-from shared.appraisal.calendar.deadlines import due_label
+from shared.appraisal.calendar.deadlines import due_for_units, due_label
 from shared.appraisal.calendar.working_days import WorkCalendar, civil_day, closing
 from shared.appraisal.events import CaseEvent, Event, Meta
 
@@ -118,20 +118,28 @@ def compose(
     reference: ReferenceData,
 ) -> list[NewNotification]:
     """Return one notification for each role that `rule` addresses."""
-    text = _compose_text(rule, subject, reference)
     composed: list[NewNotification] = []
     for role in _recipients(rule, subject):
+        shown = _as_seen_by(role, subject)
+        text = _compose_text(rule, shown, reference)
         escalate_at = _escalation_time(rule, role, occurrence, reference.calendar)
         notification = _addressed_to(
             role,
             rule,
-            subject,
+            shown,
             occurrence,
             text=text,
             escalate_at=escalate_at,
         )
         composed.append(notification)
     return composed
+
+
+def _as_seen_by(role: Audience, subject: NotificationSubject) -> NotificationSubject:
+    """The subject as this role may know it: a unit never learns a minute by its deadline."""
+    if role not in UNIT_ROLES or subject.due_at is None:
+        return subject
+    return replace(subject, due_at=due_for_units(subject.due_at))
 
 
 def _addressed_to(

@@ -348,6 +348,19 @@ def due_label(due_at: datetime, provisional: bool = False) -> str:
     return f"{day:%m-%d} {_clock(due_at)} 周{WEEKDAYS[day.weekday()]}{mark}"
 
 
+def due_for_units(due_at: datetime) -> datetime:
+    """Return the due time as a unit may know it.
+
+    A day's closing says nothing about the hour in which a matter arrived. A limit in hours would:
+    it is cut to the full hour, so that the unit is never told a later time than the true one.
+    """
+    local = due_at.astimezone(SHANGHAI)
+    closings = (closing(local.date()), midnight(local.date()))
+    if due_at in closings:
+        return due_at
+    return local.replace(minute=0, second=0, microsecond=0)
+
+
 def _due_day(due_at: datetime) -> date:
     # A deadline at 24:00 ends on the next civil date; one microsecond earlier is the due day.
     return civil_day(due_at - timedelta(microseconds=1))
