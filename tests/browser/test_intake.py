@@ -367,6 +367,7 @@ PAGES = [
     ("/intake/desk", Role.OPERATOR),
     ("/intake/desk/mine", Role.OPERATOR),
     ("/intake/triage", Role.REVIEWER),
+    ("/intake/releases", Role.REVIEWER),
     ("/p/", None),
     ("/p/report/1", None),
     ("/p/query", None),
@@ -395,6 +396,25 @@ async def test_ticket_is_accessible_at_every_size(site):
         await page.set_viewport_size({"width": width, "height": height})
         await fits(page)
         await axe(page)
+
+
+async def test_reviewer_releases_with_one_key_and_the_next_complaint_opens(site):
+    first, second = await registered(site), await registered(site)
+    page = await site.open("/intake/releases", Role.REVIEWER)
+    await expect(page).to_have_url(re.compile(first))
+    for width, height in SIZES:
+        await page.set_viewport_size({"width": width, "height": height})
+        await fits(page)
+        await axe(page)
+    summary = page.locator("#f-redacted_summary")
+    await summary.fill("来电请回 13812345678")
+    await expect(page.locator("#marks mark")).to_have_text("13812345678")
+    await summary.fill("窗口人员玩手机，没有理睬办事群众")
+    await page.keyboard.press("Control+Enter")
+    await expect(page).to_have_url(re.compile(second))
+    assert [event["redacted_summary"] for _, event in await site.office.events("%released%")] == [
+        "窗口人员玩手机，没有理睬办事群众"
+    ]
 
 
 async def test_public_pages_are_light(site):

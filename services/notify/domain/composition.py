@@ -120,13 +120,12 @@ def compose(
     """Return one notification for each role that `rule` addresses."""
     composed: list[NewNotification] = []
     for role in _recipients(rule, subject):
-        shown = _as_seen_by(role, subject)
-        text = _compose_text(rule, shown, reference)
+        text = _compose_text(rule, _as_seen_by(role, subject), reference)
         escalate_at = _escalation_time(rule, role, occurrence, reference.calendar)
         notification = _addressed_to(
             role,
             rule,
-            shown,
+            subject,
             occurrence,
             text=text,
             escalate_at=escalate_at,

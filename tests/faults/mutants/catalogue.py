@@ -873,6 +873,8 @@ CATALOGUE: tuple[Mutant, ...] = (
         "      or s.unit_id = (select u.heir_id from units u where u.id = g.unit_id))",
         "      )",
         f"{NOTIFIED_BODIES}::test_heir_is_notified_of_the_cases_of_merged_bodies",
+    ),
+    one(
         "a unit gets a case before its summary is released",
         "services/casework/domain/opening.py",
         "    if not origin.is_released:\n        return None\n    return directly_assigned_unit(",
