@@ -57,6 +57,8 @@ AUDIT_ACTIONS: Final = {
     "import.ended": AuditAction("导入结束"),
     "import.started": AuditAction("开始导入"),
     "inputs.sealed": AuditAction("封存计分依据"),
+    "key.destroyed": AuditAction("销毁密钥"),
+    "key.rotated": AuditAction("更换密钥"),
     "obligation.fulfil": AuditAction("报送任务办结"),
     "opinions.read": AuditAction("查看文字意见", reads=True),
     "organisation.amended": AuditAction("更正单位登记信息"),
