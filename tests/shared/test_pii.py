@@ -1,15 +1,30 @@
 """Personal data is found however it is written, and never silently missed."""
 
+import asyncio
 import random
+import re
 import time
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.security.pii import Certainty, PiiHit, PiiKind, find_pii, mask_pii
+from shared.security.pii import (
+    CHECKED_LENGTH_MAX,
+    Certainty,
+    PiiHit,
+    PiiKind,
+    certain_hits,
+    find_pii,
+    find_pii_async,
+    mask_pii,
+    mask_pii_async,
+    search,
+)
 from shared.security.pii.search import RULES
+from tests.shared import pii_corpus
 
 DIGITS = {
     "half": "0123456789",
@@ -314,3 +329,231 @@ def test_introduced_name_is_found_in_the_rest_of_the_text() -> None:
 )
 def test_official_and_everyday_texts_pass(text: str) -> None:
     assert find_pii(text) == ()
+
+
+# ── the check fails closed
+
+
+def test_text_beyond_the_bound_is_a_hit_and_is_masked() -> None:
+    text = "好" * CHECKED_LENGTH_MAX + "电话"
+
+    (hit,) = find_pii(text)
+
+    assert (hit.kind, hit.start, hit.end) == (PiiKind.UNCHECKED, CHECKED_LENGTH_MAX, len(text))
+    assert hit.is_certain
+    assert "电话" not in mask_pii(text)
+
+
+def test_rule_that_fails_makes_the_whole_text_a_hit(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(text: str) -> None:
+        raise ValueError(text)
+
+    monkeypatch.setattr(search, "read_text", fail)
+
+    (hit,) = find_pii("窗口排队时间长")
+
+    assert (hit.kind, hit.start, hit.end, hit.is_certain) == (PiiKind.UNCHECKED, 0, 7, True)
+    assert mask_pii("窗口排队时间长") == "［未能检查的内容］"
+    assert "排队" not in caplog.text
+    assert "ValueError" in caplog.text
+
+
+def test_certain_hits_leave_out_what_a_person_checks() -> None:
+    hits = find_pii("我是李小明，电话14112345678")
+
+    assert [hit.kind for hit in certain_hits(hits)] == [PiiKind.MOBILE]
+    assert [hit.certainty.label for hit in hits] == ["待人工核对", "确定"]
+
+
+# ── fillers and offsets
+
+PLANTED = (
+    "电话14112345678。",
+    "身份证11010519491231002X。",
+    "座机0431-88901234。",
+    "我叫张三丰。",
+    "护照E12345678。",
+    "丽景园3栋2单元501室。",
+    "实验小学三年级（2）班。",
+    "车牌吉A12345。",
+    "微信zhang_san88。",
+    "邮箱zhang@mail.example。",
+)
+INVISIBLE = (
+    "\u200b",
+    "\u200d",
+    "\u2060",
+    "\ufeff",
+    "\u00ad",
+    "\u200e",
+    "\u202a",
+    "\u2066",
+    "\u0336",
+)
+FILLERS = (" ", "-", "·", "—", "*", "_", "/", "\u3000", "~")
+
+
+@given(
+    st.sampled_from(PLANTED),
+    st.lists(st.tuples(st.integers(0, 40), st.sampled_from(INVISIBLE)), max_size=12),
+)
+def test_invisible_characters_never_hide_a_hit(
+    text: str, inserted: Sequence[tuple[int, str]]
+) -> None:
+    changed = text
+    for position, char in inserted:
+        at = position % len(changed)
+        changed = changed[:at] + char + changed[at:]
+    (expected,) = find_pii(text)
+
+    (hit,) = find_pii(changed)
+
+    visible = "".join(char for char in hit.text if char not in INVISIBLE)
+    assert (hit.kind, hit.certainty, visible) == (
+        expected.kind,
+        expected.certainty,
+        expected.text,
+    )
+
+
+@given(
+    st.sampled_from(["14112345678", "11010519491231002X", "043188901234", "6222021234567890128"]),
+    st.lists(st.sampled_from(("", *FILLERS)), min_size=20, max_size=20),
+)
+def test_fillers_between_digits_never_hide_a_number(number: str, fillers: Sequence[str]) -> None:
+    pairs = zip(number, fillers, strict=False)
+    written = "".join(char + filler for char, filler in pairs)
+
+    hits = find_pii(f"号码是{written}谢谢")
+
+    digits = written.rstrip("".join(FILLERS))
+    assert any(hit.start <= 3 and 3 + len(digits) <= hit.end for hit in hits)
+
+
+@given(st.sampled_from(["14112345678", "14198765430"]), st.text(min_size=1, max_size=3))
+def test_one_filler_throughout_never_hides_a_mobile_number(number: str, filler: str) -> None:
+    hits = find_pii("打" + filler.join(number) + "找我")
+
+    assert hits or any(char.isnumeric() or char == "\n" for char in filler)
+
+
+@given(st.text(max_size=80))
+def test_offsets_are_those_of_the_original(text: str) -> None:
+    planted = f"{text}\n电话14112345678。"
+
+    hits = find_pii(planted)
+
+    assert all(planted[hit.start : hit.end] == hit.text for hit in hits)
+    assert any(hit.end == len(planted) - 1 for hit in hits)
+
+
+# ── time
+
+ADVERSARIAL = (
+    "1 ",
+    "13800138000 ",
+    "6222-",
+    "3栋",
+    "l o ",
+    "我叫王小明,",
+    "⑬",
+    "1\u200b",
+    "家住3",
+    "0086",
+    "反映办事大厅排队时间过长",
+    "小学",
+    "a.",
+)
+
+
+def _seconds(text: str) -> float:
+    """Return the shortest of three searches."""
+    spent: list[float] = []
+    for _ in range(3):
+        began = time.perf_counter()
+        find_pii(text)
+        spent.append(time.perf_counter() - began)
+    return min(spent)
+
+
+@pytest.mark.parametrize("part", ADVERSARIAL)
+def test_time_is_linear_in_the_length(part: str) -> None:
+    text = part * (CHECKED_LENGTH_MAX // len(part))
+
+    assert _seconds(text) < 8 * _seconds(text[: len(text) // 4]) + 0.02
+
+
+def test_every_repetition_in_a_pattern_has_a_bound() -> None:
+    unbounded = [rule.pattern.pattern for rule in RULES if _has_open_repetition(rule)]
+
+    assert unbounded == []
+
+
+def _has_open_repetition(rule: search.PiiRule) -> bool:
+    without_classes = re.sub(r"\\.|\[(?:\\.|[^\]\\])*\]", "x", rule.pattern.pattern)
+    return re.search(r"[*+]|\{\d*,\}", without_classes) is not None
+
+
+async def _longest_pause(text: str) -> float:
+    """Return for how long the event loop stood still during a search.
+
+    Seconds of this process's processor time: other processes of the machine do not count.
+    """
+    longest = 0.0
+    search_task = asyncio.create_task(find_pii_async(text))
+    while not search_task.done():
+        began = time.process_time()
+        await asyncio.sleep(0)
+        longest = max(longest, time.process_time() - began)
+    await search_task
+    return longest
+
+
+@pytest.mark.parametrize("part", ["1 ", "3栋", "我叫王小明,", "反映办事大厅排队时间过长"])
+async def test_long_text_does_not_stop_the_event_loop(part: str) -> None:
+    text = part * (CHECKED_LENGTH_MAX // len(part))
+
+    pauses = [await _longest_pause(text) for _ in range(3)]
+
+    assert min(pauses) < 0.05
+    assert await find_pii_async(text) == find_pii(text)
+
+
+async def test_masking_off_the_event_loop_gives_the_same() -> None:
+    text = "张三，电话14112345678"
+
+    assert await mask_pii_async(text, ["张三"]) == mask_pii(text, ["张三"])
+
+
+# ── figures
+
+
+def test_generated_texts_are_found_as_published() -> None:
+    figures = pii_corpus.measure(pii_corpus.generate())
+
+    assert figures.recall >= 0.99, figures.misses
+    assert figures.precision() >= 0.98, figures.false_alarms
+    assert figures.precision([Certainty.CERTAIN]) >= 0.99, figures.false_alarms
+
+
+def test_other_generated_texts_are_found_as_well() -> None:
+    figures = pii_corpus.measure(pii_corpus.generate(seed=7))
+
+    assert figures.recall >= 0.98, figures.misses
+    assert figures.precision() >= 0.97, figures.false_alarms
+
+
+@given(st.integers(1900, 2100), st.sampled_from(PLANTED))
+def test_data_across_a_chunk_is_found_like_elsewhere(position: int, text: str) -> None:
+    (expected,) = find_pii("。" + text)
+    planted = "。" * position + text
+
+    (hit,) = find_pii(planted)
+
+    assert (hit.kind, hit.text, hit.certainty) == (
+        expected.kind,
+        expected.text,
+        expected.certainty,
+    )

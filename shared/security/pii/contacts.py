@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from shared.security.pii.hits import Certainty, PiiKind
-from shared.security.pii.rules import GAP, Rule, Verdict, compiled, to_check
+from shared.security.pii.rules import GAP, PiiRule, Verdict, compiled, to_check
 
 _TOP_LEVELS: Final = "com|cn|net|org|edu|gov|me|cc|top|info|vip|io|xyz|hk|tw|mo|app|club|shop|site"
 _PERSONAL_SITES: Final = re.compile(
@@ -34,7 +34,7 @@ def _judge_link(found: re.Match[str]) -> Verdict:
 
 
 RULES: Final = (
-    Rule(
+    PiiRule(
         PiiKind.EMAIL,
         compiled(
             r"(?<![a-z0-9_.+%-])([a-z0-9_.+%-]{1,64} {0,2}@ {0,2}"
@@ -43,7 +43,7 @@ RULES: Final = (
         sign=re.compile("@"),
         reads_spelt=False,
     ),
-    Rule(
+    PiiRule(
         PiiKind.EMAIL,
         compiled(
             r"(?<![a-z0-9_.+%-])([a-z0-9_.+%-]{2,64} {0,2}"
@@ -53,7 +53,7 @@ RULES: Final = (
         ),
         reads_spelt=False,
     ),
-    Rule(
+    PiiRule(
         PiiKind.EMAIL,
         compiled(
             rf"(?:邮箱|邮件|e-?mail){_AFTER}"
@@ -62,21 +62,21 @@ RULES: Final = (
         to_check,
         reads_spelt=False,
     ),
-    Rule(
+    PiiRule(
         PiiKind.ACCOUNT,
         compiled(
             rf"(?:(?<![a-z])q ?q|扣扣|企鹅|Q号){_AFTER}(?<!\d)([1-9](?:{GAP}\d){{4,10}})(?!\d)"
         ),
     ),
-    Rule(
+    PiiRule(
         PiiKind.ACCOUNT,
         compiled(
             r"(?:微信(?!公众|小程序|支付)|薇信|威信|徽信|微❤|v信|(?<![a-z])(?:wx|vx|weixin|wechat))"
-            rf"{_AFTER}({_HANDLE}|\d(?:{GAP}\d){{4,14}})(?![a-z0-9])"
+            rf"{_AFTER}({_HANDLE}|\d(?:{GAP}\d){{5,14}})(?![a-z0-9])"
         ),
         _judge_handle,
     ),
-    Rule(
+    PiiRule(
         PiiKind.ACCOUNT,
         compiled(
             r"(?:微博|weibo|抖音|快手|小红书|知乎|贴吧|B站|支付宝|钉钉|陌陌|飞信|telegram)"
@@ -86,20 +86,20 @@ RULES: Final = (
         _judge_handle,
         reads_spelt=False,
     ),
-    Rule(
+    PiiRule(
         PiiKind.ACCOUNT,
         compiled(r"(?<![a-z0-9_.+%-])(@[\w-]{2,20})(?![\w.-]{0,20}@)"),
         to_check,
         sign=re.compile("@"),
         reads_spelt=False,
     ),
-    Rule(
+    PiiRule(
         PiiKind.LINK,
         compiled(r"((?:https?://|www\.)[!-Z^-~]{1,400})"),
         _judge_link,
         reads_spelt=False,
     ),
-    Rule(
+    PiiRule(
         PiiKind.LINK,
         compiled(
             rf"(?<![a-z0-9@._/-])((?:[a-z0-9-]{{1,40}}\.){{1,4}}(?:{_TOP_LEVELS})"

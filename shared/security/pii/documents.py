@@ -5,7 +5,7 @@ from typing import Final
 
 from shared.security.pii.hits import Certainty, PiiKind
 from shared.security.pii.numbers import is_day
-from shared.security.pii.rules import GAP, Rule, Verdict, alphanumeric, compiled, to_check
+from shared.security.pii.rules import GAP, PiiRule, Verdict, alphanumeric, compiled, to_check
 
 _BETWEEN: Final = r"[^\da-z\n。;]{0,8}"
 _CERTIFICATES: Final = (
@@ -24,11 +24,11 @@ def _judge_bare_code(found: re.Match[str]) -> Verdict:
 
 
 RULES: Final = (
-    Rule(
+    PiiRule(
         PiiKind.PASSPORT,
         compiled(rf"护照{_BETWEEN}((?:[a-z]{GAP}){{0,2}}\d(?:{GAP}\d){{5,9}})(?![a-z0-9])"),
     ),
-    Rule(
+    PiiRule(
         PiiKind.PASSPORT,
         compiled(
             rf"(?<![a-z0-9-])((?:[EGDSPK]{GAP}\d(?:{GAP}\d){{7}})|(?:E[A-HJ-NP-Z]{GAP}\d{{7}}))"
@@ -36,16 +36,16 @@ RULES: Final = (
         ),
         _judge_bare_code,
     ),
-    Rule(
+    PiiRule(
         PiiKind.PERMIT,
         compiled(rf"(?:{_CERTIFICATES}){_BETWEEN}((?:[a-z]{GAP}){{0,3}}\d(?:{GAP}\d){{4,19}}x?)"),
     ),
-    Rule(
+    PiiRule(
         PiiKind.PERMIT,
         compiled(r"(?<![a-z0-9-])((?:[CWTL]\d{8}|C[A-Z]\d{7}|[HM]\d{8}(?:\d\d)?))(?![a-z0-9-])"),
         _judge_bare_code,
     ),
-    Rule(
+    PiiRule(
         PiiKind.PERMIT,
         compiled(
             rf"([军兵士武警政后装参海空火联南北东西中]字?第{GAP}\d(?:{GAP}\d){{4,9}}{GAP}号?)"

@@ -2,6 +2,7 @@
 
 import re
 from datetime import date
+from itertools import pairwise
 from typing import Final
 
 from stdnum import luhn
@@ -11,7 +12,7 @@ from shared.security.pii.hits import Certainty, PiiKind
 from shared.security.pii.rules import (
     GAP,
     NOT_AN_AMOUNT,
-    Rule,
+    PiiRule,
     Verdict,
     alphanumeric,
     certain,
@@ -25,7 +26,7 @@ _D: Final = r"\d"
 _MOBILE: Final = digits("1", "[3-9]", *[_D] * 9)
 _AREA: Final = rf"(?:1{GAP}0|2{GAP}\d|[3-9]{GAP}\d{GAP}\d)"
 _SUBSCRIBER: Final = digits("[2-8]", *[_D] * 6) + rf"(?:{GAP}\d)?"
-_EXTENSION: Final = rf"(?:{GAP}(?:转|分机号?|ext|-){GAP}\d{{1,6}})?"
+_EXTENSION: Final = rf"(?:{GAP}(?:转?分机号?|转|ext|-){GAP}\d{{1,6}})?"
 _CALLED: Final = (
     r"(?:电话|座机|固话|宅电|来电|致电|拨打|联系方式|联系我|号码|传真|tel|phone|打给)"
     r"[^\d\n。;]{0,8}"
@@ -78,11 +79,15 @@ def _judge_loose_mobile(found: re.Match[str]) -> Verdict:
     """
     groups = re.findall(r"\d+", found[1])
     gaps = [gap for gap in re.findall(r"\D+", found[1]) if gap]
-    if len(gaps) > 1 and len(set(gaps)) == 1 and len(groups) in (3, 4, 11):
+    sizes = tuple(map(len, groups))
+    if len(set(gaps)) == 1 and (sizes in _MOBILE_GROUPS or set(sizes) == {1}):
         return Certainty.CERTAIN
     if any(gap[0] in _MEASURES for gap in gaps):
         return None
     return Certainty.TO_CHECK if _is_divided_number(groups) else None
+
+
+_MOBILE_GROUPS: Final = ((3, 4, 4), (3, 8), (4, 4, 3), (3, 3, 5), (7, 4))
 
 
 def _is_divided_number(groups: list[str]) -> bool:
@@ -98,16 +103,37 @@ _TEN_DIGITS: Final = re.compile(digits(*[_D] * 10))
 """All long numbers need this. Most texts have none."""
 _LOOSE: Final = r"[^\d\n]{0,4}"
 
+
+def _judge_spelt_singly(found: re.Match[str]) -> Verdict:
+    """Judge digits with one filler throughout: `1、2、3、4、5、6、7` is a list."""
+    ones = [int(char) for char in found[1] if char.isdigit()]
+    is_list = all(after - before == 1 for before, after in pairwise(ones))
+    return None if is_list else Certainty.TO_CHECK
+
+
+def _spelt_singly(kind: PiiKind, fewest: int, most: int) -> PiiRule:
+    """Return the rule for digits that stand one by one with the same filler between them."""
+    further = rf"(?:\2\d){{{fewest - 2},{most - 2}}}(?:\2X)?"
+    pattern = rf"(?<!\d)(\d([^\d\n]{{1,3}})\d{further})(?!\d)"
+    return PiiRule(kind, compiled(pattern), _judge_spelt_singly)
+
+
 RULES: Final = (
-    Rule(PiiKind.ID_CARD, number(digits(*[_D] * 17, "[0-9X]")), _judge_id_card, sign=_TEN_DIGITS),
-    Rule(PiiKind.ID_CARD, number(digits(*[_D] * 15)), _judge_old_id_card, sign=_TEN_DIGITS),
-    Rule(
+    _spelt_singly(PiiKind.LANDLINE, 7, 8),
+    _spelt_singly(PiiKind.ACCOUNT, 9, 12),
+    _spelt_singly(PiiKind.BANK_CARD, 13, 16),
+    _spelt_singly(PiiKind.ID_CARD, 17, 19),
+    PiiRule(
+        PiiKind.ID_CARD, number(digits(*[_D] * 17, "[0-9X]")), _judge_id_card, sign=_TEN_DIGITS
+    ),
+    PiiRule(PiiKind.ID_CARD, number(digits(*[_D] * 15)), _judge_old_id_card, sign=_TEN_DIGITS),
+    PiiRule(
         PiiKind.ID_CARD,
         compiled(rf"身份证[^\d\n。;]{{0,8}}(?<!\d)(\d(?:{GAP}\d){{9,19}}(?:{GAP}X)?)(?!\d)"),
         to_check,
     ),
     *(
-        Rule(
+        PiiRule(
             PiiKind.BANK_CARD,
             number(digits("[34569]", *[_D] * (length - 1))),
             _judge_bank_card,
@@ -115,7 +141,7 @@ RULES: Final = (
         )
         for length in range(16, 20)
     ),
-    Rule(
+    PiiRule(
         PiiKind.BANK_CARD,
         compiled(
             rf"(?:卡号|银行卡|账号|账户|帐号|帐户|存折|社保卡|一卡通)[^\d\n。;]{{0,8}}"
@@ -124,46 +150,48 @@ RULES: Final = (
         to_check,
     ),
     # A country code, a trunk zero or a dialling prefix may precede it; numbers may touch.
-    Rule(
+    PiiRule(
         PiiKind.MOBILE,
         number(rf"(?:(?:(?:00)?86|0|17951|12593){GAP})?{_MOBILE}(?:{GAP}{_MOBILE}){{0,2}}"),
         sign=_TEN_DIGITS,
     ),
-    Rule(PiiKind.MOBILE, compiled(r"(?<!\d)((?:1[3-9]\d{9}){2,2000})(?!\d)"), sign=_TEN_DIGITS),
-    Rule(
+    PiiRule(PiiKind.MOBILE, compiled(r"(?<!\d)((?:1[3-9]\d{9}){2,40})(?!\d)"), sign=_TEN_DIGITS),
+    # No number of an office is that long; it hides others.
+    PiiRule(PiiKind.MOBILE, compiled(r"(\d{22,400})"), to_check, sign=_TEN_DIGITS),
+    PiiRule(
         PiiKind.MOBILE,
         number(_LOOSE.join(["1", "[3-9]", *[_D] * 9])),
         _judge_loose_mobile,
     ),
-    Rule(
+    PiiRule(
         PiiKind.LANDLINE,
         number(rf"(?:(?:00)?86{GAP}0?|0){GAP}{_AREA}{GAP}{_SUBSCRIBER}{_EXTENSION}"),
         sign=_TEN_DIGITS,
     ),
-    Rule(
+    PiiRule(
         PiiKind.LANDLINE,
         compiled(rf"{_CALLED}(?<!\d)({_SUBSCRIBER}{_EXTENSION})(?!\d){NOT_AN_AMOUNT}"),
         to_check,
     ),
-    Rule(
+    PiiRule(
         PiiKind.OVERSEAS_PHONE,
         compiled(rf"(\+(?!{GAP}8{GAP}6){GAP}\d(?:{GAP}\d){{8,14}})(?!\d)"),
         certain,
         sign=re.compile(r"\+"),
     ),
-    Rule(
+    PiiRule(
         PiiKind.OVERSEAS_PHONE,
         number(rf"(?:00)?8{GAP}5{GAP}[23]{GAP}" + digits("[2-9]", *[_D] * 7)),
         to_check,
         sign=_TEN_DIGITS,
     ),
-    Rule(
+    PiiRule(
         PiiKind.OVERSEAS_PHONE,
         number(rf"(?:(?:00)?8{GAP}8{GAP}6{GAP}0?|0){GAP}" + digits("9", *[_D] * 8)),
         to_check,
         sign=_TEN_DIGITS,
     ),
-    Rule(
+    PiiRule(
         PiiKind.OVERSEAS_PHONE,
         compiled(
             rf"(?:香港|澳门|台湾|境外|海外)[^\d\n。;]{{0,10}}(?<!\d)"
@@ -171,18 +199,18 @@ RULES: Final = (
         ),
         to_check,
     ),
-    Rule(
+    PiiRule(
         PiiKind.SERVICE_PHONE,
         number(rf"{digits('[48]', '0', '0', *[_D] * 7)}{_EXTENSION}{NOT_AN_AMOUNT}"),
         to_check,
         sign=_TEN_DIGITS,
     ),
-    Rule(
+    PiiRule(
         PiiKind.EXTENSION,
         compiled(rf"((?:分机号?码?|内线|短号|\bext)[^\w\n]{{0,3}}(?:是|为)?{GAP}\d{{2,6}})(?!\d)"),
         to_check,
     ),
-    Rule(
+    PiiRule(
         PiiKind.PLATE,
         compiled(
             rf"(?=([{_PROVINCES}]{GAP}[A-Z]{GAP}(?:[A-Z0-9]{GAP}){{4,5}}[A-Z0-9挂学警港澳])"
@@ -190,7 +218,7 @@ RULES: Final = (
         ),
         sign=re.compile(f"[{_PROVINCES}]"),
     ),
-    Rule(
+    PiiRule(
         PiiKind.PLATE,
         compiled(
             rf"车牌(?:号码?|尾号)?[^\w\n]{{0,3}}(?:是|为)?{GAP}"

@@ -15,6 +15,13 @@ GAP: Final = r"(?:[^\w:;、。!?%=]|_){0,4}"
 NOT_AN_AMOUNT: Final = r"(?! ?(?:余|多|元|万|亿|美元|平|米|公里|件|人|户|次|吨|亩|个|年|套|%))"
 """Follows a number that would otherwise be one of money, area or people."""
 
+CHUNK: Final = 2_000
+"""Characters that one call of a pattern reads. The call holds the interpreter and with it the event
+loop, wherever it runs.
+"""
+OVERLAP: Final = 600
+"""Characters after a chunk that a find in it may reach into; no pattern is longer."""
+
 Verdict = Certainty | None
 Judge = Callable[[re.Match[str]], Verdict]
 
@@ -32,7 +39,7 @@ def to_check(found: re.Match[str]) -> Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class PiiRule:
     """Group 1 of `pattern` is the personal data. `judge` returns None for a find that is none.
 
     Every repetition in a pattern has an upper bound, so that the time is linear in the text.
@@ -52,12 +59,21 @@ class Rule:
             yield from self._spans_in(reading.spelt)
 
     def _spans_in(self, text: str) -> Iterator[Span]:
-        if self.sign is not None and not self.sign.search(text):
+        done = 0
+        for chunk_start in range(0, len(text), CHUNK):
+            chunk_end = chunk_start + CHUNK
+            for found in self._finds(text, max(done, chunk_start), chunk_end + OVERLAP):
+                if found.start() >= chunk_end:
+                    break
+                done = found.end()
+                verdict = self.judge(found)
+                if verdict is not None:
+                    yield Span(found.start(1), found.end(1), self.kind, verdict)
+
+    def _finds(self, text: str, start: int, end: int) -> Iterator[re.Match[str]]:
+        if self.sign is not None and not self.sign.search(text, start, end):
             return
-        for found in self.pattern.finditer(text):
-            verdict = self.judge(found)
-            if verdict is not None:
-                yield Span(found.start(1), found.end(1), self.kind, verdict)
+        yield from self.pattern.finditer(text, start, end)
 
 
 def compiled(pattern: str) -> re.Pattern[str]:

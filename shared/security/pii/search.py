@@ -11,11 +11,11 @@ from shared.security.pii import contacts, documents, numbers, people, places
 from shared.security.pii.hits import PiiHit, PiiKind, Span, merge_spans
 from shared.security.pii.known import known_value_spans, repeated_name_spans
 from shared.security.pii.reading import Reading, read_text
-from shared.security.pii.rules import Rule
+from shared.security.pii.rules import PiiRule
 
 CHECKED_LENGTH_MAX: Final = 20_000
 """Characters that are searched. The rest of a longer text is one hit of the kind UNCHECKED."""
-RULES: Final[tuple[Rule, ...]] = (
+RULES: Final[tuple[PiiRule, ...]] = (
     *numbers.RULES,
     *documents.RULES,
     *contacts.RULES,
