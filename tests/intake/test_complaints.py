@@ -220,7 +220,7 @@ def _form():
 
 
 @stack
-async def test_anonymous_complaint_stores_no_identity_but_is_found_by_phone(office, key):
+async def test_anonymous_complaint_stores_no_identity_and_no_fingerprint(office, key):
     async with await office.signed_in(Role.OPERATOR) as wang:
         for _ in range(2):
             answer = await wang.post(
@@ -232,10 +232,29 @@ async def test_anonymous_complaint_stores_no_identity_but_is_found_by_phone(offi
 
     async with office.transaction() as tx:
         assert await tx.fetchval("select count(*) from vault where part = 'identity'") == 0
+        assert await tx.fetchval("select count(complainant_fingerprint) from complaints") == 0
         history = await complainant_history(
             tx, phone="+86 138-1234-5678", account=office.person(Role.OPERATOR)
         )
-    assert len(history) == 2
+    assert history == []
+
+
+@stack
+async def test_operator_finds_no_report_that_another_person_registered(office, key):
+    async with await office.signed_in(Role.REVIEWER) as reviewer:
+        answer = await reviewer.post(
+            "/intake/api/complaints", json=complaint(kind="report"), headers=key()
+        )
+        assert answer.status_code == 201, answer.text
+
+    async with office.transaction() as tx:
+        found = {
+            role: await complainant_history(tx, phone="13812345678", account=office.person(role))
+            for role in (Role.OPERATOR, Role.REVIEWER)
+        }
+
+    assert found[Role.OPERATOR] == []
+    assert len(found[Role.REVIEWER]) == 1
 
 
 @stack

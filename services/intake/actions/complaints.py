@@ -172,7 +172,7 @@ async def _prepare(
         summary=replace(summary, needs_release=False) if registration.merge_into else summary,
         received_at=(complaint.received_at or tx.now).astimezone(UTC),
         registered_by=registration.by.id if registration.by else None,
-        complainant_fingerprint=_fingerprint(ring, complaint.phone),
+        complainant_fingerprint=_fingerprint(ring, complaint),
         sealed=_seal(ring, complaint_id, complaint),
     )
 
@@ -182,8 +182,11 @@ async def _check_draft_is_unregistered(tx: Transaction, draft_id: UUID | None) -
         raise Rejected("这份草稿已经登记，请在“我的登记”中查看")
 
 
-def _fingerprint(ring: KeyRing, phone: str) -> bytes | None:
-    return ring.fingerprint(phone) if phone else None
+def _fingerprint(ring: KeyRing, complaint: NewComplaint) -> bytes | None:
+    """Return what finds the number again; None for an anonymous caller, who stays unlinked."""
+    if complaint.identity is Identity.ANONYMOUS or not complaint.phone:
+        return None
+    return ring.fingerprint(complaint.phone)
 
 
 def _seal(

@@ -106,8 +106,12 @@ async def similar(
     unit_id: str,
     redacted_summary: str,
     exclude: UUID | None = None,
+    operator_id: UUID | None = None,
 ) -> list[SimilarComplaint]:
-    """Return recent complaints about the same unit with a similar summary, most similar first."""
+    """Return recent complaints about the same unit with a similar summary, most similar first.
+
+    With `operator_id`, a 举报 is returned only to the operator who registered it.
+    """
     records = await tx.fetch(
         f"""
         select c.id, {_LISTED}, round(likeness::numeric, 2)::float as likeness
@@ -115,6 +119,7 @@ async def similar(
           select *, similarity(redacted_summary, $3) as likeness from complaints
           where campaign_id = $1 and unit_id = $2 and received_at > $4 and merged_into is null
             and id is distinct from $5
+            and ($8::uuid is null or kind <> 'report' or registered_by = $8)
         ) c
         left join progress p on p.complaint_id = c.id
         where likeness >= $6 order by likeness desc, c.received_at desc limit $7
@@ -126,20 +131,32 @@ async def similar(
         exclude,
         SIMILARITY_MIN,
         SIMILAR_MAX,
+        operator_id,
     )
     return read_rows(SimilarComplaint, records)
 
 
-async def of_complainant(tx: Transaction, complainant_fingerprint: bytes) -> list[EarlierComplaint]:
-    """Return the complaints from the phone number with this fingerprint, newest first."""
+async def of_complainant(
+    tx: Transaction,
+    complainant_fingerprint: bytes,
+    *,
+    operator_id: UUID | None = None,
+) -> list[EarlierComplaint]:
+    """Return the complaints from the phone number with this fingerprint, newest first.
+
+    With `operator_id`, a 举报 is returned only to the operator who registered it.
+    """
     records = await tx.fetch(
         f"""
         select {_LISTED}, c.registered_by
         from complaints c left join progress p on p.complaint_id = c.id
-        where c.complainant_fingerprint = $1 order by c.received_at desc limit $2
+        where c.complainant_fingerprint = $1
+          and ($3::uuid is null or c.kind <> 'report' or c.registered_by = $3)
+        order by c.received_at desc limit $2
         """,
         complainant_fingerprint,
         LIST_MAX,
+        operator_id,
     )
     return read_rows(EarlierComplaint, records)
 

@@ -1,6 +1,7 @@
 """受理详情 and the lists from which reviewers and operators reach it."""
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import msgspec
 
@@ -152,8 +153,17 @@ async def similar_complaints(
     if unit_id in account.unit_ids or len(summary) < REASON_MIN:
         return []
     return await complaint_lists.similar(
-        tx, campaign_id=campaign_id, unit_id=unit_id, redacted_summary=summary
+        tx,
+        campaign_id=campaign_id,
+        unit_id=unit_id,
+        redacted_summary=summary,
+        operator_id=_operator_id(account),
     )
+
+
+def _operator_id(account: Account) -> UUID | None:
+    """Return the id of an operator, who never finds a 举报 that another person registered."""
+    return account.id if account.role is Role.OPERATOR else None
 
 
 async def complainant_history(
@@ -169,7 +179,7 @@ async def complainant_history(
     if not is_phone(phone):
         return []
     fingerprint = context_of(tx).ring.fingerprint(phone)
-    found = await complaint_lists.of_complainant(tx, fingerprint)
+    found = await complaint_lists.of_complainant(tx, fingerprint, operator_id=_operator_id(account))
     subject = fingerprint.hex()[:16]
     tx.audit("complainant.looked_up", subject, str(account.id), found=len(found))
     return found

@@ -526,6 +526,20 @@ CATALOGUE: tuple[Mutant, ...] = (
         "tests/casework/test_cases.py::test_personal_data_stops_a_result",
     ),
     one(
+        "an operator finds the reports of a caller that others registered",
+        "services/intake",
+        "return account.id if account.role is Role.OPERATOR else None",
+        "del account\nreturn None",
+        "tests/intake/test_complaints.py::test_operator_finds_no_report_that_another_person_registered",
+    ),
+    one(
+        "an anonymous caller leaves a fingerprint",
+        "services/intake",
+        "if complaint.identity is Identity.ANONYMOUS or not complaint.phone:",
+        "if not complaint.phone:",
+        "tests/intake/test_complaints.py::test_anonymous_complaint_stores_no_identity_and_no_fingerprint",
+    ),
+    one(
         "a replay does not wait for the batches at work",
         "shared/messaging",
         "replay_lock = inbox.exclusive_replay_lock(database.schema)\n",
