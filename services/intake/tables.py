@@ -260,7 +260,7 @@ class TokenBatchRow(Base, table=True):
     `one_use`: codes that are printed or sent, each good for one ballot; `place`: one short code
     displayed in the hall of `unit_id`, good for one ballot from each device; `paper`: imported
     ballots, which had no code. No code belongs to a person, and a batch has no label but those of
-    the scheme.
+    the scheme. Its codes exist since a second person opened it (`opened_at`).
     """
 
     __tablename__ = "token_batches"
@@ -274,6 +274,8 @@ class TokenBatchRow(Base, table=True):
     issued: int
     issued_at: datetime = timestamp_column()
     issued_by: UUID
+    opened_at: datetime | None = timestamp_column(nullable=True)
+    opened_by: UUID | None = None
     closes_on: date
     flooded_at: datetime | None = timestamp_column(nullable=True)
 

@@ -234,14 +234,14 @@ class Client:
         status, _ = await self.form("/p/rating", fields)
         return status
 
-    async def issue_tokens(
+    async def request_codes(
         self,
         campaign_id: str,
         instrument: str,
         group: str,
         count: int,
-    ) -> list[str]:
-        """Issue single-use questionnaire codes."""
+    ) -> str:
+        """Request a batch of single-use questionnaire codes; return its id."""
         body = {
             "campaign_id": campaign_id,
             "instrument": instrument,
@@ -249,6 +249,12 @@ class Client:
             "count": count,
         }
         answer = await self.write("/intake/api/token-batches", body, key=id_of(body))
+        return str(answer.body["id"])
+
+    async def open_codes(self, batch_id: str) -> list[str]:
+        """Open a batch that another account requested; return its codes."""
+        path = f"/intake/api/token-batches/{batch_id}/codes"
+        answer = await self.write(path, {}, key=id_of(path))
         return [str(code) for code in answer.body["codes"]]
 
     async def submit_ballot(self, token: str, answers: Ballot, *, key: object) -> ApiResponse:

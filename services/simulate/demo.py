@@ -15,7 +15,7 @@ from typing import Final
 from rich.console import Console
 
 from services.simulate import texts
-from services.simulate.accounts import OFFICE, SUPERVISOR
+from services.simulate.accounts import OFFICE, REVIEWER, SUPERVISOR
 from services.simulate.checkpoint import DemoCheckpoint
 from services.simulate.client import Client, Json, id_of
 from services.simulate.demo_clock import DAYS, AdjustableClock, adjusted_rate
@@ -224,9 +224,11 @@ class DemoRunner:
 
     async def _issue_codes(self, office: Client, campaign_id: str) -> None:
         ballots = BALLOTS | HALL_BALLOTS | {("hall", "live"): LIVE_BALLOTS}
+        reviewer = await self._clients(REVIEWER)
         for (instrument, group), number in ballots.items():
             respondents = "applicants" if group == "live" else group
-            codes = await office.issue_tokens(campaign_id, instrument, respondents, number)
+            batch = await office.request_codes(campaign_id, instrument, respondents, number)
+            codes = await reviewer.open_codes(batch)
             self._checkpoint.codes[f"{instrument}/{group}"] = codes
 
     # ── the public ────────────────────────────────────────────────────────────────────────────────

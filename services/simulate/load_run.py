@@ -32,6 +32,9 @@ progress page.
 FormGroup = tuple[str, str]
 """(key of a questionnaire, key of a respondent group)."""
 
+BATCH_MIN: Final = 10
+"""The smallest batch of questionnaire codes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -155,8 +158,10 @@ class LoadRun:
         codes = self._codes_in_ledger(form_group)
         missing = count - len(codes)
         if missing > 0:
+            wanted = max(missing, BATCH_MIN)
             office = self._senders.office
-            codes += await office.issue_tokens(self._campaign.id, instrument, group, missing)
+            batch = await office.request_codes(self._campaign.id, instrument, group, wanted)
+            codes += await self._senders.reviewer.open_codes(batch)
             await self._ledger.note(
                 state="codes",
                 instrument=instrument,

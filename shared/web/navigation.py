@@ -72,6 +72,7 @@ MENU_ENTRIES: Final = (
     MenuEntry("检查记录", "/intake/field/plans", "intake", OFFICE),
     MenuEntry("测评问卷", "/intake/questionnaires", "intake", OFFICE),
     MenuEntry("账号管理", "/intake/accounts", "intake", ADMIN),
+    MenuEntry("问卷码", "/intake/codes", "intake", allow(Role.OFFICE, Role.REVIEWER)),
     MenuEntry("我的办理", "/casework/", "casework", allow(Role.HANDLER), "q"),
     MenuEntry("单位审批", "/casework/approvals", "casework", allow(Role.UNIT_HEAD)),
     MenuEntry("督办台", "/casework/supervise", "casework", allow(Role.SUPERVISOR), "s"),

@@ -10,11 +10,10 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from services.intake.actions.ballot_release import release_ballots
-from services.intake.actions.ballots import issue_tokens
 from shared.appraisal.labels import Role
 from shared.security.sessions import COOKIE
 from tests.browser.support import SIZES, axe, composing_key, fits, ime, serving
-from tests.intake.conftest import CAMPAIGN, PASSWORD, Office, office  # noqa: F401
+from tests.intake.conftest import CAMPAIGN, PASSWORD, Office, new_codes, office  # noqa: F401
 
 pytestmark = [pytest.mark.browser, pytest.mark.stack]
 ELSEWHERE = "/notify/"
@@ -301,15 +300,7 @@ async def test_unknown_number_and_wrong_code_get_the_same_response(site):
 
 
 async def test_questionnaire_is_submitted_once_without_javascript(site):
-    async with site.office.transaction() as tx:
-        _, [code] = await issue_tokens(
-            tx,
-            campaign_id=CAMPAIGN,
-            instrument="deputies",
-            group="npc",
-            count=1,
-            by=site.office.person(Role.OFFICE),
-        )
+    code, *_ = await new_codes(site.office, instrument="deputies", group="npc")
     page = await site.open(f"/s/{code}", script=False, size=(390, 844))
     await expect(page.locator("input:checked")).to_have_count(0)
     assert (

@@ -111,6 +111,19 @@ async def office(settings: Any) -> AsyncIterator[Office]:
     await service.database.close()
 
 
+async def new_codes(office: Office, **batch: Any) -> list[str]:
+    """Return the codes of a batch that the office requested and the reviewer opened."""
+    wanted = {"campaign_id": CAMPAIGN, "count": 10} | batch
+    async with await office.signed_in(Role.OFFICE) as requester:
+        requested = await requester.post("/intake/api/token-batches", json=wanted)
+    assert requested.status_code == 201, requested.text
+    async with await office.signed_in(Role.REVIEWER) as opener:
+        url = f"/intake/api/token-batches/{requested.json()['id']}/codes"
+        opened = await opener.post(url)
+    assert opened.status_code == 201, opened.text
+    return opened.json()["codes"]  # type: ignore[no-any-return]
+
+
 @pytest.fixture
 def key() -> Callable[[], dict[str, str]]:
     """Return the headers of a new write."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections import Counter
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
@@ -26,7 +27,7 @@ from shared.appraisal.ballots import pack, unpack
 from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import Role
 from shared.appraisal.schemes import load_scheme
-from tests.intake.conftest import CAMPAIGN
+from tests.intake.conftest import CAMPAIGN, new_codes
 
 SCHEME = load_scheme("J", 2026)
 QUESTIONNAIRE = SCHEME.questionnaires[0]
@@ -106,16 +107,11 @@ stack = pytest.mark.stack
 
 
 async def codes(office, count=1, **changes):
-    async with await office.signed_in(Role.OFFICE) as chen:
-        given = {
-            "campaign_id": CAMPAIGN,
-            "instrument": QUESTIONNAIRE.key,
-            "group": GROUP,
-            "count": count,
-        }
-        answer = await chen.post("/intake/api/token-batches", json=given | changes)
-    assert answer.status_code == 201, answer.text
-    return answer.json()["codes"]
+    """Return `count` codes of a batch, which has at least ten unless it is a place's."""
+    given = {"instrument": QUESTIONNAIRE.key, "group": GROUP, "count": max(count, 10)} | changes
+    if given.get("use") == "place":
+        given["count"] = 1
+    return (await new_codes(office, **given))[:count]
 
 
 async def cast(client, code, answers=ANSWERS, key=None):
@@ -268,7 +264,7 @@ async def test_neither_code_nor_sender_nor_minute_is_stored(office):
     assert code not in text
     assert "k-4711" not in text
     assert (ballot["released_hour"].minute, ballot["released_hour"].second) == (0, 0)
-    assert not any("ballot" in row for row in rows if "tokens.issued" not in row)
+    assert not any("ballot" in row for row in rows if "tokens." not in row)
 
 
 @stack
@@ -306,22 +302,76 @@ async def test_issued_codes_are_unique_and_long(office):
     assert (batch["issued"], batch["cast"]) == (1000, 0)
 
 
+async def requested(office, **changes):
+    """Return the id of a batch that the office requested."""
+    given = {"campaign_id": CAMPAIGN, "instrument": QUESTIONNAIRE.key, "group": GROUP, "count": 10}
+    async with await office.signed_in(Role.OFFICE) as chen:
+        answer = await chen.post("/intake/api/token-batches", json=given | changes)
+    assert answer.status_code == 201, answer.text
+    return answer.json()["id"]
+
+
 @stack
 async def test_codes_are_returned_as_csv_on_request(office):
-    async with await office.signed_in(Role.OFFICE) as chen:
-        given = {
-            "campaign_id": CAMPAIGN,
-            "instrument": QUESTIONNAIRE.key,
-            "group": GROUP,
-            "count": 3,
-        }
-        answer = await chen.post(
-            "/intake/api/token-batches", json=given, headers={"accept": "text/csv"}
-        )
+    url = f"/intake/api/token-batches/{await requested(office)}/codes"
+    async with await office.signed_in(Role.REVIEWER) as opener:
+        answer = await opener.post(url, headers={"accept": "text/csv"})
     lines = answer.text.removeprefix("\ufeff").split()
     assert lines[0] == "code,url"
-    assert len(lines) == 4
+    assert len(lines) == 11
     assert "/s/" in lines[1]
+
+
+@stack
+async def test_the_requester_cannot_open_the_batch(office):
+    url = f"/intake/api/token-batches/{await requested(office)}/codes"
+    async with await office.signed_in(Role.OFFICE) as requester:
+        answer = await requester.post(url)
+
+    assert answer.status_code == 403
+    async with office.transaction() as tx:
+        assert await tx.fetchval("select count(*) from tokens") == 0
+
+
+@stack
+async def test_a_batch_is_opened_once(office):
+    url = f"/intake/api/token-batches/{await requested(office)}/codes"
+    async with await office.signed_in(Role.REVIEWER) as opener:
+        first, again = [await opener.post(url) for _ in range(2)]
+
+    assert (first.status_code, again.status_code) == (201, 409)
+    assert "不能再次查看" in again.json()["detail"]
+    async with office.transaction() as tx:
+        actions = await tx.fetch(
+            "select action from audit where action like 'tokens.%' order by id"
+        )
+    assert [row["action"] for row in actions] == ["tokens.requested", "tokens.opened"]
+
+
+@stack
+async def test_a_small_batch_is_refused(office):
+    given = {"campaign_id": CAMPAIGN, "instrument": QUESTIONNAIRE.key, "group": GROUP, "count": 9}
+    async with await office.signed_in(Role.OFFICE) as chen:
+        answer = await chen.post("/intake/api/token-batches", json=given)
+
+    assert answer.status_code == 422
+    assert "太少" in answer.json()["detail"]
+
+
+@stack
+async def test_office_requests_and_reviewer_opens_on_pages(office, key):
+    async with await office.signed_in(Role.OFFICE) as chen:
+        form = {"group": f"{QUESTIONNAIRE.key}/{GROUP}", "use": "one_use", "count": "12"}
+        await chen.post(f"/intake/codes/{CAMPAIGN}", data=form, headers=key())
+        own = await chen.get("/intake/codes")
+    async with await office.signed_in(Role.REVIEWER) as opener:
+        listed = await opener.get("/intake/codes")
+        [path] = set(re.findall(r"/intake/codes/[0-9a-f-]{36}/codes(?=\")", listed.text))
+        slips = await opener.post(path)
+
+    assert "待开封" in own.text
+    assert "开封打印" not in own.text
+    assert slips.text.count("/s/") == 12
 
 
 async def fill_in(client, code):
@@ -387,6 +437,7 @@ async def test_place_code_is_refused_by_the_api(office):
 async def test_only_a_place_code_names_a_unit(office, given):
     async with await office.signed_in(Role.OFFICE) as chen:
         batch = {"campaign_id": CAMPAIGN, "instrument": QUESTIONNAIRE.key, "group": GROUP}
+        batch["count"] = 1 if given["use"] == "place" else 10
         answer = await chen.post("/intake/api/token-batches", json=batch | given)
 
     assert answer.status_code == 422

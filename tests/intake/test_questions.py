@@ -12,7 +12,7 @@ from services.intake.store import campaigns
 from shared.appraisal.labels import Role
 from shared.appraisal.schemes import load_scheme
 from shared.appraisal.schemes.questions import AnyQuestion
-from tests.intake.conftest import CAMPAIGN, UNITS, published
+from tests.intake.conftest import CAMPAIGN, UNITS, new_codes, published
 
 J = load_scheme("J", 2026)
 FIRST = J.questionnaires[0]
@@ -66,12 +66,8 @@ async def respondent(office: Any) -> Respondent:
         event = published(tx.now, UNITS[:1])
         event = msgspec.structs.replace(event, scheme=scheme.to_json(), scheme_version="2")
         await campaigns.save(tx, event, 2)
-    staff = await office.signed_in(Role.OFFICE)
-    issued = await staff.post(
-        "/intake/api/token-batches",
-        json={"campaign_id": CAMPAIGN, "instrument": FIRST.key, "group": FIRST.groups[0].key},
-    )
-    return Respondent(office.client(), issued.json()["codes"][0])
+    codes = await new_codes(office, instrument=FIRST.key, group=FIRST.groups[0].key)
+    return Respondent(office.client(), codes[0])
 
 
 async def answer_all(respondent: Respondent) -> httpx2.Response:

@@ -9,7 +9,9 @@ from uuid import UUID, uuid4
 from services.cli.evidence import write_archive
 from services.cli.installation import build
 from services.intake.store import ballots as ballot_store
-from services.intake.store.ballots import ReleasedRow, TokenBatch
+from services.intake.store import token_batches
+from services.intake.store.ballots import ReleasedRow
+from services.intake.store.token_batches import TokenBatch
 from services.scoring.actions.decisions import decide
 from services.scoring.domain.decisions import is_decidable
 from shared.appraisal.ballots import pack
@@ -104,7 +106,7 @@ class Installation:
         key = (event.instrument, event.group)
         if key not in self.batches:
             batch = TokenBatch(uuid4(), CAMPAIGN, *key, None, "one_use", date(2030, 1, 1))
-            await ballot_store.add_batch(tx, batch, [], by=OFFICE.id)
+            await token_batches.add_batch(tx, batch, 0, by=OFFICE.id)
             self.batches[key] = batch
         return self.batches[key]
 

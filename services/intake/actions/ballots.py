@@ -1,4 +1,4 @@
-"""Issue questionnaire codes and accept ballots."""
+"""Accept ballots."""
 
 import secrets
 from collections.abc import Sequence
@@ -9,32 +9,28 @@ from uuid import UUID
 
 from services.intake.actions import opinions
 from services.intake.domain.ballots import (
-    ONE_USE_LENGTH,
-    PLACE_LENGTH,
     ballot_id,
     check_answers,
     hour_of,
     is_place_code,
-    new_code,
     read_token,
     receipt_of,
     token_hash,
 )
 from services.intake.domain.questionnaires import WrittenAnswer
 from services.intake.store import ballots as store
-from services.intake.store import campaigns
-from services.intake.store.ballots import TokenBatch, WaitingBallot
+from services.intake.store import campaigns, token_batches
+from services.intake.store.ballots import WaitingBallot
 from services.intake.store.campaigns import KnownCampaign
+from services.intake.store.token_batches import TokenBatch
 from shared.appraisal.ballots import Answer, pack
 from shared.appraisal.errors import Rejected
 from shared.appraisal.schemes import Questionnaire
 from shared.foundation import telemetry
 from shared.foundation.clock import CHINA
-from shared.security.policies import Account
 from shared.security.rate_limits import RateLimit, RateLimiter
-from shared.storage.transaction import Transaction, new_id
+from shared.storage.transaction import Transaction
 
-BATCH_MAX: Final = 20_000
 PLACE_BALLOTS: Final = (60, 600)
 """Ballots that a place's code may bring, and within how many seconds. More are rejected, and the
 batch is marked for the office.
@@ -42,100 +38,6 @@ batch is marked for the office.
 NETWORK_BALLOTS: Final = (1, 60)
 """Ballots that one network may bring with a place's code, and within how many seconds."""
 ALREADY_USED: Final = "这个问卷码已经用过，每个码只能填写一次"
-
-
-async def issue_tokens(
-    tx: Transaction,
-    *,
-    campaign_id: str,
-    instrument: str,
-    group: str,
-    unit_id: str | None = None,
-    count: int,
-    use: str = "one_use",
-    closes_on: date | None = None,
-    by: Account,
-) -> tuple[UUID, list[str]]:
-    """Issue a batch of codes; return its id and the codes, which cannot be retrieved later.
-
-    Without `closes_on` the codes expire at the end of the campaign's period, or today if it is
-    over. `unit_id`: in whose hall a place's code is displayed.
-    Raises Rejected (422).
-    """
-    campaign = await campaigns.get(tx, campaign_id)
-    questionnaire = campaign.questionnaire(instrument)
-    _check_batch(questionnaire, group=group, count=count, use=use)
-    _check_place(campaign, use, unit_id)
-    batch = TokenBatch(
-        id=new_id(),
-        campaign_id=campaign_id,
-        instrument=instrument,
-        group=group,
-        unit_id=unit_id,
-        use=use,
-        closes_on=closes_on or default_closing_day(tx, campaign),
-    )
-    codes = _new_codes(use, count)
-    hashes = [token_hash(code) for code in codes]
-    await store.add_batch(tx, batch, hashes, by=by.id)
-    _audit_issue(tx, batch, count, by)
-    return batch.id, codes
-
-
-def _new_codes(use: str, count: int) -> list[str]:
-    length = PLACE_LENGTH if use == "place" else ONE_USE_LENGTH
-    return [new_code(length) for _ in range(count)]
-
-
-def _audit_issue(
-    tx: Transaction,
-    batch: TokenBatch,
-    count: int,
-    by: Account,
-) -> None:
-    tx.audit(
-        "tokens.issued",
-        batch.id,
-        str(by.id),
-        campaign=batch.campaign_id,
-        instrument=batch.instrument,
-        group=batch.group,
-        unit=batch.unit_id,
-        count=count,
-        use=batch.use,
-    )
-
-
-def _check_batch(
-    questionnaire: Questionnaire,
-    *,
-    group: str,
-    count: int,
-    use: str,
-) -> None:
-    if questionnaire.group(group) is None:
-        raise Rejected("问卷没有这个评议主体", status=422, field="group")
-    count_max = 1 if use == "place" else BATCH_MAX
-    if not 1 <= count <= count_max:
-        sentence = f"数量应为 1 至 {BATCH_MAX}；张贴用的固定码每批一个"
-        raise Rejected(sentence, status=422, field="count")
-
-
-def _check_place(
-    campaign: KnownCampaign,
-    use: str,
-    unit_id: str | None,
-) -> None:
-    """Raise Rejected (422) unless a place's code, and no other, names a unit of the campaign."""
-    if use != "place" and unit_id is not None:
-        raise Rejected("一人一码不分发放地点，请不要选单位", status=422, field="unit_id")
-    if use == "place":
-        campaign.unit(unit_id or "")
-
-
-def default_closing_day(tx: Transaction, campaign: KnownCampaign) -> date:
-    """Return the last day of the campaign's period, or today if it is over."""
-    return max(campaign.scheme.period.ends, _today(tx))
 
 
 def _today(tx: Transaction) -> date:
@@ -173,7 +75,7 @@ async def open_questionnaire(
 
 async def _open_batch(tx: Transaction, token: str) -> TokenBatch:
     """Return the batch of a code. Raises Rejected: 404 unknown, 410 after its last day."""
-    batch = await store.batch_of(tx, token_hash(token)) if token else None
+    batch = await token_batches.batch_of(tx, token_hash(token)) if token else None
     if batch is None:
         telemetry.ballot_submits.labels("unknown").inc()
         raise Rejected("问卷码无效，请核对后再试", status=404, field="token")
@@ -296,6 +198,6 @@ async def place_wait_seconds(
 
 
 async def _mark_flooded(tx: Transaction, token: str) -> None:
-    batch = await store.batch_of(tx, token_hash(token))
-    if batch is not None and await store.mark_flooded(tx, batch.id):
+    batch = await token_batches.batch_of(tx, token_hash(token))
+    if batch is not None and await token_batches.mark_flooded(tx, batch.id):
         tx.audit("tokens.flooded", batch.id, "system", campaign=batch.campaign_id)

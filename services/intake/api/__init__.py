@@ -8,6 +8,7 @@ from services.intake.api import (
     imports,
     releases,
     sessions,
+    token_batches,
     visits,
 )
 
@@ -16,6 +17,7 @@ routers = [
     complaints.router,
     releases.router,
     ballots.router,
+    token_batches.router,
     visits.router,
     imports.router,
     campaigns.router,

@@ -1,11 +1,8 @@
-"""Questionnaire codes and ballots in the JSON API."""
+"""Ballots in the JSON API."""
 
-from collections.abc import Sequence
-from datetime import date
-from typing import Annotated, Final, Literal
-from uuid import UUID
+from typing import Final
 
-from fastapi import Query, Request
+from fastapi import Request
 from pydantic import Field
 from starlette.responses import Response
 
@@ -14,12 +11,9 @@ from services.intake.api.problems import problems
 from services.intake.api.responses import json_response
 from services.intake.domain.ballots import ANSWERS_MAX
 from services.intake.domain.questionnaires import WrittenAnswer
-from services.intake.store import ballots as store
-from shared.appraisal.labels import Role
-from shared.security.policies import PUBLIC, allow
+from shared.security.policies import PUBLIC
 from shared.security.rate_limits import RateLimit
 from shared.web import (
-    CurrentUser,
     Router,
     Tx,
     client_network,
@@ -29,24 +23,8 @@ from shared.web.forms import Input
 from shared.web.idempotency_keys import KEY_HEADER, KEY_MAX, MissingIdempotencyKey
 
 router = Router(prefix="/intake/api", tags=["受理"])
-OFFICE: Final = allow(Role.OFFICE, Role.ADMIN)
 BALLOTS_PER_MINUTE: Final = (600, 60)
 """From one network: the tablets of a service hall share an address."""
-
-
-class TokenBatchRequest(Input):
-    campaign_id: str = Field(max_length=100)
-    instrument: str = Field(max_length=50)
-    group: str = Field(max_length=50)
-    unit_id: str | None = Field(None, max_length=100, description="张贴单位，仅限固定码")
-    count: int = Field(1, ge=1, le=ballots.BATCH_MAX)
-    use: Literal["one_use", "place"] = "one_use"
-    closes_on: date | None = None
-
-
-class TokenBatchResponse(Input):
-    id: UUID
-    codes: list[str]
 
 
 class WrittenAnswerRequest(Input):
@@ -65,43 +43,6 @@ class BallotRequest(Input):
         max_length=200,
         description="文字意见",
     )
-
-
-@router.post(
-    "/token-batches",
-    policy=OFFICE,
-    status_code=201,
-    response_model=TokenBatchResponse,
-    responses={**problems(), 201: {"content": {"text/csv": {}}, "description": "问卷码，仅此一次"}},
-)
-async def issue_tokens(
-    request: Request,
-    tx: Tx,
-    user: CurrentUser,
-    given: TokenBatchRequest,
-) -> Response:
-    """Issue codes and return them, this once, as JSON or (`Accept: text/csv`) as CSV.
-
-    A repeated request issues another batch; no idempotency key is needed.
-    """
-    batch_id, codes = await ballots.issue_tokens(tx, **given.model_dump(), by=user)
-    if "text/csv" in request.headers.get("accept", ""):
-        return _codes_csv(codes, site=request.app.state.settings.site_url)
-    return json_response({"id": batch_id, "codes": codes}, 201)
-
-
-def _codes_csv(codes: Sequence[str], *, site: str) -> Response:
-    lines = ["code,url", *(f"{code},{site}/s/{code}" for code in codes), ""]
-    body = "\ufeff" + "\r\n".join(lines)
-    return Response(body, 201, media_type="text/csv; charset=utf-8")
-
-
-@router.get("/token-batches", policy=OFFICE, responses=problems())
-async def list_batches(
-    tx: Tx, campaign_id: Annotated[str | None, Query(max_length=100)] = None
-) -> Response:
-    """List the register of issuance: codes issued and ballots cast, by batch."""
-    return json_response(await store.list_batches(tx, campaign_id))
 
 
 @router.post(

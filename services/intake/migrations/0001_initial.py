@@ -430,6 +430,8 @@ def create_token_batches() -> None:
         sa.Column("issued", sa.Integer(), nullable=False),
         sa.Column("issued_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("issued_by", sa.Uuid(), nullable=False),
+        sa.Column("opened_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("opened_by", sa.Uuid(), nullable=True),
         sa.Column("closes_on", sa.Date(), nullable=False),
         sa.Column("flooded_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(

@@ -15,6 +15,7 @@ from services.intake.pages import (
     report_wizard,
     second_factor,
     sessions,
+    token_batches,
     visits,
 )
 
@@ -33,6 +34,7 @@ routers = [
     progress.router,
     ballots.router,
     questionnaires.router,
+    token_batches.router,
     visits.router,
 ]
 """In the order in which routes are matched."""

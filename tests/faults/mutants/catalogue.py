@@ -400,6 +400,20 @@ CATALOGUE: tuple[Mutant, ...] = (
         "tests/intake/test_ballots.py::test_ballot_is_published_without_person_or_minute",
     ),
     one(
+        "whoever requested codes opens them too",
+        "services/intake",
+        "if batch.issued_by == by.id:",
+        "if batch.issued_by is None:",
+        "tests/intake/test_ballots.py::test_the_requester_cannot_open_the_batch",
+    ),
+    one(
+        "codes can be opened again",
+        "services/intake",
+        "if batch.opened_at is not None:",
+        "if batch.opened_at is batch:",
+        "tests/intake/test_ballots.py::test_a_batch_is_opened_once",
+    ),
+    one(
         "a place's code is accepted by the API",
         "services/intake",
         "    if is_place_code(read_token(code)):\n        sentence",

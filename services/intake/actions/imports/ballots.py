@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from services.intake.actions.ballots import default_closing_day, waiting_ballot
+from services.intake.actions.ballots import waiting_ballot
 from services.intake.actions.imports.rows import ImportJob, RejectedRow
+from services.intake.actions.token_batches import default_closing_day
 from services.intake.domain.ballots import check_answers, hashed_id
 from services.intake.store import ballots as store
-from services.intake.store import campaigns
-from services.intake.store.ballots import TokenBatch, WaitingBallot
+from services.intake.store import campaigns, token_batches
+from services.intake.store.ballots import WaitingBallot
 from services.intake.store.campaigns import KnownCampaign
+from services.intake.store.token_batches import TokenBatch
 from shared.appraisal.ballots import Answer
 from shared.appraisal.errors import Rejected
 from shared.appraisal.imports import MappedRow
@@ -96,7 +98,7 @@ async def _store_ballots(
     ballots: list[WaitingBallot] = []
     for key, rows in _by_batch(valid).items():
         batch = _batch(job, key, closes_on)
-        await store.extend_batch(tx, batch, len(rows), by=job.by.id)
+        await token_batches.extend_batch(tx, batch, len(rows), by=job.by.id)
         ballots += [waiting_ballot(batch, row.answers) for row in rows]
     await store.add_waiting(tx, ballots)
     telemetry.ballot_submits.labels("accepted").inc(len(ballots))

@@ -1,0 +1,168 @@
+"""Batches of questionnaire codes: the register of issuance."""
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from datetime import date, datetime
+from typing import Final
+from uuid import UUID
+
+from shared.storage.transaction import Transaction
+
+LIST_MAX: Final = 500
+_BATCH_COLUMNS: Final = 'id, campaign_id, instrument, "group", unit_id, use, closes_on'
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBatch:
+    """A batch of codes for one group of respondents."""
+
+    id: UUID
+    campaign_id: str
+    instrument: str
+    group: str
+    unit_id: str | None
+    use: str
+    closes_on: date
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedBatch:
+    """A batch to open. `opened_at` None: its codes do not exist yet."""
+
+    id: UUID
+    use: str
+    issued: int
+    issued_by: UUID
+    opened_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchUsage:
+    """A line of the register of issuance: how many codes were issued and ballots cast."""
+
+    id: UUID
+    campaign_id: str
+    instrument: str
+    group: str
+    unit_id: str | None
+    use: str
+    issued: int
+    issued_at: datetime
+    closes_on: date
+    flooded_at: datetime | None
+    issued_by: UUID
+    opened_at: datetime | None
+    cast: int
+
+
+async def add_batch(
+    tx: Transaction,
+    batch: TokenBatch,
+    count: int,
+    *,
+    by: UUID,
+) -> None:
+    """Enter a batch of `count` codes into the register. The codes are created when it is opened."""
+    await tx.run(
+        """
+        insert into token_batches (id, campaign_id, instrument, "group", unit_id, use, closes_on,
+                                   issued, issued_at, issued_by)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        """,
+        *astuple(batch),
+        count,
+        tx.now,
+        by,
+    )
+
+
+async def lock(tx: Transaction, batch_id: UUID) -> RequestedBatch | None:
+    """Lock the batch and return it, or None."""
+    record = await tx.fetchrow(
+        "select id, use, issued, issued_by, opened_at from token_batches "
+        "where id = $1 and use <> 'paper' for update",
+        batch_id,
+    )
+    return RequestedBatch(**record) if record else None
+
+
+async def add_codes(
+    tx: Transaction,
+    batch_id: UUID,
+    hashes: Sequence[bytes],
+    *,
+    by: UUID,
+) -> None:
+    """Insert the hashes of a batch's codes and mark it as opened."""
+    await tx.run(
+        """
+        with opened as (
+          update token_batches set opened_at = $3, opened_by = $4 where id = $1
+        )
+        insert into tokens (hash, batch_id) select hash, $1 from unnest($2::bytea[]) as t (hash)
+        """,
+        batch_id,
+        list(hashes),
+        tx.now,
+        by,
+    )
+
+
+async def extend_batch(
+    tx: Transaction,
+    batch: TokenBatch,
+    count: int,
+    *,
+    by: UUID,
+) -> None:
+    """Add `count` imported ballots to the register of issuance."""
+    await tx.run(
+        """
+        insert into token_batches as b (id, campaign_id, instrument, "group", unit_id, use,
+                                        closes_on, issued, issued_at, issued_by)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        on conflict (id) do update set issued = b.issued + excluded.issued
+        """,
+        *astuple(batch),
+        count,
+        tx.now,
+        by,
+    )
+
+
+async def batch_of(tx: Transaction, token_hash: bytes) -> TokenBatch | None:
+    """Return the batch of a code, or None if there is no such code."""
+    record = await tx.fetchrow(
+        f"select {_BATCH_COLUMNS} from token_batches "
+        "where id = (select batch_id from tokens where hash = $1)",
+        token_hash,
+    )
+    return TokenBatch(**record) if record else None
+
+
+async def mark_flooded(tx: Transaction, batch_id: UUID) -> bool:
+    """Mark a batch whose code is used too fast; return True the first time."""
+    marked = await tx.run(
+        "update token_batches set flooded_at = $2 where id = $1 and flooded_at is null",
+        batch_id,
+        tx.now,
+    )
+    return marked > 0
+
+
+async def list_batches(tx: Transaction, campaign_id: str | None) -> list[BatchUsage]:
+    """Return the register of issuance, newest first."""
+    records = await tx.fetch(
+        """
+        select b.id, b.campaign_id, b.instrument, b."group", b.unit_id, b.use, b.issued,
+               b.issued_at, b.closes_on, b.flooded_at, b.issued_by, b.opened_at,
+               (select count(*) from ballots
+                where batch_id = b.id and campaign_id = b.campaign_id)
+               + (select count(*) from waiting_ballots where batch_id = b.id) as cast
+        from token_batches b where $1::text is null or b.campaign_id = $1
+        order by b.issued_at desc, b.id limit $2
+        """,
+        campaign_id,
+        LIST_MAX,
+    )
+    return [BatchUsage(**record) for record in records]
