@@ -281,6 +281,7 @@ CERTAIN, TO_CHECK = Certainty.CERTAIN, Certainty.TO_CHECK
         ("zhang艾特qq点com", PiiKind.EMAIL, "zhang艾特qq点com", CERTAIN),
         ("zhang (at) qq (dot) com", PiiKind.EMAIL, "zhang (at) qq (dot) com", CERTAIN),
         ("身份证110105194912310021", PiiKind.ID_CARD, "110105194912310021", TO_CHECK),
+        ("持110105194912310021办理", PiiKind.ID_CARD, "110105194912310021", TO_CHECK),
         ("卡号6222021234567890123", PiiKind.BANK_CARD, "6222021234567890123", TO_CHECK),
         ("l38OOl38OOO", PiiKind.MOBILE, "l38OOl38OOO", CERTAIN),
         ("洞四三幺八八九零幺二三四", PiiKind.LANDLINE, "洞四三幺八八九零幺二三四", CERTAIN),
