@@ -36,24 +36,13 @@ from shared.appraisal.labels import (
     ComplaintKind,
     Urgency,
 )
+from shared.storage.columns import optional_text_column, text_column, timestamp_column
 from shared.storage.schema import registry_for
 from shared.storage.transaction import new_id
 
 
 class Base(SQLModel, registry=registry_for("casework")):
     """Base class of casework's tables."""
-
-
-def timestamp_column(*, nullable: bool = False) -> Any:
-    """A timestamptz column."""
-    default = None if nullable else ...
-    return Field(default, sa_column=Column(DateTime(timezone=True), nullable=nullable))
-
-
-def text_column(*, nullable: bool = False, primary_key: bool = False) -> Any:
-    """A text column."""
-    default = None if nullable else ...
-    return Field(default, sa_column=Column(Text, nullable=nullable, primary_key=primary_key))
 
 
 def case_column(*, nullable: bool = False) -> Any:
@@ -188,18 +177,18 @@ class Case(Base, table=True):
     source: str = text_column()
     source_id: UUID
     source_number: str = text_column()
-    channel: str | None = text_column(nullable=True)
+    channel: str | None = optional_text_column()
     kind: str = text_column()
     urgency: str = text_column()
-    problem_item: str | None = text_column(nullable=True)
+    problem_item: str | None = optional_text_column()
     redacted_summary: str = text_column()
     released_at: datetime | None = timestamp_column(nullable=True)
     real_name: bool
-    named_unit_id: str | None = text_column(nullable=True)
-    excluded_unit_id: str | None = text_column(nullable=True)
-    unit_id: str | None = text_column(nullable=True)
+    named_unit_id: str | None = optional_text_column()
+    excluded_unit_id: str | None = optional_text_column()
+    unit_id: str | None = optional_text_column()
     handler_id: UUID | None = None
-    handler_name: str | None = text_column(nullable=True)
+    handler_name: str | None = optional_text_column()
     state: str = text_column()
     version: int = 1
     received_at: datetime = timestamp_column()
@@ -209,7 +198,7 @@ class Case(Base, table=True):
     accepted_at: datetime | None = timestamp_column(nullable=True)
     submitted_at: datetime | None = timestamp_column(nullable=True)
     closed_at: datetime | None = timestamp_column(nullable=True)
-    finding: str | None = text_column(nullable=True)
+    finding: str | None = optional_text_column()
     late: bool = False
     returns: int = 0
     repeats: int = 0
@@ -230,7 +219,7 @@ class CaseHistoryEntry(Base, table=True):
     at: datetime = timestamp_column()
     action: str = text_column()
     state: str = text_column()
-    unit_id: str | None = text_column(nullable=True)
+    unit_id: str | None = optional_text_column()
     by_id: UUID | None = None
     by_name: str = text_column()
     by_role: str = text_column()
@@ -258,10 +247,10 @@ class Submission(Base, table=True):
     measures: str = text_column()
     reply: str = text_column()
     late: bool
-    decision: str | None = text_column(nullable=True)
+    decision: str | None = optional_text_column()
     decided_at: datetime | None = timestamp_column(nullable=True)
-    decided_by_name: str | None = text_column(nullable=True)
-    opinion: str | None = text_column(nullable=True)
+    decided_by_name: str | None = optional_text_column()
+    opinion: str | None = optional_text_column()
 
 
 class Extension(Base, table=True):
@@ -325,8 +314,8 @@ class Obligation(Base, table=True):
     label: str = text_column()
     deliverable: str = text_column()
     fulfilled_at: datetime | None = timestamp_column(nullable=True)
-    fulfilled_by_name: str | None = text_column(nullable=True)
-    document: str | None = text_column(nullable=True)
+    fulfilled_by_name: str | None = optional_text_column()
+    document: str | None = optional_text_column()
 
 
 class Deadline(Base, table=True):
@@ -375,7 +364,7 @@ class Deadline(Base, table=True):
     obligation_id: UUID | None = Field(
         None, sa_column=Column(ForeignKey("casework.obligations.id"), nullable=True)
     )
-    unit_id: str | None = text_column(nullable=True)
+    unit_id: str | None = optional_text_column()
     kind: str = text_column()
     starts_at: datetime = timestamp_column()
     terms: str = text_column()

@@ -1,8 +1,8 @@
 """Checkpoints on their way out of the system: the newest, its proof, the witness's signature."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from shared.security.audit import Checkpoint, SqlTransaction
 from shared.security.merkle import HASH_BYTES, Tree, consistency_proof
@@ -37,8 +37,9 @@ async def cosigned_size(tx: SqlTransaction) -> int:
 
 async def newest_cosignature(tx: SqlTransaction) -> tuple[int, str] | None:
     """Return the size that was cosigned last, and the witness's signature line."""
-    rows = await tx.fetch(_COSIGNATURE)
-    return (rows[0]["size"], rows[0]["line"]) if rows else None
+    for size, line in map(_values, await tx.fetch(_COSIGNATURE)):
+        return size, line
+    return None
 
 
 async def next_step(tx: SqlTransaction, origin: str, old_size: int) -> WitnessStep | None:
@@ -52,17 +53,20 @@ async def next_step(tx: SqlTransaction, origin: str, old_size: int) -> WitnessSt
         return None
     checkpoint = Checkpoint(origin, **rows[0])
     hashes = await tx.fetch(_HASHES, old_size, checkpoint.size)
-    proof = consistency_proof(tree, [row["leaf_hash"] for row in hashes])
+    proof = consistency_proof(tree, [leaf_hash for (leaf_hash,) in map(_values, hashes)])
     return WitnessStep(old_size, proof, checkpoint)
 
 
 async def _tree_at(tx: SqlTransaction, size: int) -> Tree:
     if size == 0:
         return Tree()
-    rows = await tx.fetch(_PEAKS, size)
-    if not rows:
-        raise UnknownSize(size)
-    return Tree(size, tuple(_split(rows[0]["peaks"])))
+    for (peaks,) in map(_values, await tx.fetch(_PEAKS, size)):
+        return Tree(size, tuple(_split(peaks)))
+    raise UnknownSize(size)
+
+
+def _values(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row.values())
 
 
 def _split(joined: bytes) -> Iterator[bytes]:

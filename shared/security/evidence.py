@@ -6,7 +6,7 @@ the same data gives the same bytes.
 
 import json
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -17,7 +17,7 @@ import asyncpg
 
 from shared.appraisal.sealed_inputs import NOT_EXPORTED
 from shared.security.audit import Checkpoint, Verifier, canonical, entry_from_row
-from shared.security.input_seals import SEAL_ACTION, SealedStream, content_of
+from shared.security.input_seals import SEAL_ACTION, SealedStream, StreamItem, content_of
 from shared.security.merkle import HASH_BYTES, leaf_hash
 from shared.storage.transaction import Transaction
 
@@ -34,6 +34,19 @@ class ArchiveFile:
 
     name: str
     lines: AsyncIterator[Line]
+
+
+@dataclass(frozen=True, slots=True)
+class _SealedItem:
+    """An input that claims to be in a seal."""
+
+    id: UUID
+    part: int
+    leaf_hash: bytes
+
+    @property
+    def name(self) -> str:
+        return f"{self.id}/{self.part}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +133,13 @@ async def _input_lines(
                 yield line
         async for line in _unsealed_lines(tx, stream, campaign_id):
             yield line
-    for row in await tx.fetch(_WITHOUT_SEAL):
-        yield _input_line(row["stream"], row["sequence"], row["leaf_hash"], _item(row), "foreign")
+    for values in await tx.fetch(_WITHOUT_SEAL):
+        name, sequence, leaf, id, part = values.values()
+        yield _input_line(name, sequence, leaf, f"{id}/{part}", "foreign")
 
 
 async def _sequences(tx: Transaction, stream: SealedStream) -> list[int]:
-    rows = await tx.fetch(_SEQUENCES, stream.name)
-    return [row["sequence"] for row in rows]
+    return [next(values.values()) for values in await tx.fetch(_SEQUENCES, stream.name)]
 
 
 async def _lines_of_seal(
@@ -137,16 +150,27 @@ async def _lines_of_seal(
 ) -> list[Line]:
     """Return a line for each leaf of a seal, in its order, then for items that it does not have."""
     leaves = _split(await tx.fetchval(_LEAVES, stream.name, sequence))
-    items = {row["leaf_hash"]: row for row in await tx.fetch(_ITEMS, stream.name, sequence)}
-    contents = await _contents(tx, stream, [row["item"] for row in items.values()])
+    items = await _sealed_items(tx, stream, sequence)
+    contents = await _contents(tx, stream, [item.id for item in items.values()])
     lines = []
     for leaf in leaves:
-        item = _item(items[leaf]) if leaf in items else "-"
+        item = items[leaf].name if leaf in items else "-"
         status, content = _status(leaf, contents.get(item), campaign_id)
         lines.append(_input_line(stream.name, sequence, leaf, item, status, content))
     for leaf in sorted(items.keys() - set(leaves)):
-        lines.append(_input_line(stream.name, sequence, leaf, _item(items[leaf]), "foreign"))
+        lines.append(_input_line(stream.name, sequence, leaf, items[leaf].name, "foreign"))
     return lines
+
+
+async def _sealed_items(
+    tx: Transaction,
+    stream: SealedStream,
+    sequence: int,
+) -> dict[bytes, _SealedItem]:
+    """Leaf hash → the input that claims to be sealed there."""
+    rows = await tx.fetch(_ITEMS, stream.name, sequence)
+    items = [_SealedItem(*values.values()) for values in rows]
+    return {item.leaf_hash: item for item in items}
 
 
 def _split(joined: bytes) -> list[bytes]:
@@ -160,14 +184,14 @@ async def _contents(
     ids: Sequence[UUID],
 ) -> dict[str, tuple[str, bytes]]:
     """Item → campaign, if its content may be exported, and the content."""
-    rows = await tx.fetch(stream.by_id, ids)
-    return {f"{row['id']}/{row['part']}": (_campaign_of(row), content_of(row)) for row in rows}
+    items = [StreamItem(**values) for values in await tx.fetch(stream.by_id, ids)]
+    return {f"{item.id}/{item.part}": (_campaign_of(item), content_of(item)) for item in items}
 
 
-def _campaign_of(row: Mapping[str, Any]) -> str:
-    if row["type"] in NOT_EXPORTED:
+def _campaign_of(item: StreamItem) -> str:
+    if item.type in NOT_EXPORTED:
         return ""
-    return str(json.loads(row["body"]).get("campaign_id", ""))
+    return str(json.loads(item.body).get("campaign_id", ""))
 
 
 def _status(
@@ -189,16 +213,13 @@ async def _unsealed_lines(
     campaign_id: str,
 ) -> AsyncIterator[Line]:
     query = stream.unsealed.replace("$1", "0").replace("limit $2", "")
-    async for row in rows_of(tx, query.replace("{", "{{").replace("}", "}}")):
-        content = content_of(row)
-        if _campaign_of(row) == campaign_id:
-            item = f"{row['id']}/{row['part']}"
+    async for values in rows_of(tx, query.replace("{", "{{").replace("}", "}}")):
+        item = StreamItem(**values)
+        content = content_of(item)
+        if _campaign_of(item) == campaign_id:
             leaf = leaf_hash(content)
-            yield _input_line(stream.name, UNSEALED, leaf, item, "unsealed", content)
-
-
-def _item(row: Mapping[str, Any]) -> str:
-    return f"{row['item']}/{row['part']}"
+            name = f"{item.id}/{item.part}"
+            yield _input_line(stream.name, UNSEALED, leaf, name, "unsealed", content)
 
 
 def _input_line(

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 from shared.appraisal.sealed_inputs import SEALED_TOPICS, sealed_content
 from shared.security.merkle import Tree, leaf_hash
@@ -59,6 +60,19 @@ class SealedStream:
     def by_id(self) -> str:
         """SQL for the inputs with these ids."""
         return f"{self.select} and {self.id} = any($1::uuid[])"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamItem:
+    """An input, as a stream's query returns it. `body`: JSON."""
+
+    id: UUID
+    part: int
+    type: str
+    key: str
+    version: int
+    at: datetime
+    body: str
 
 
 _EVENTS: Final = """
@@ -138,38 +152,39 @@ async def _seal(
     return more
 
 
-async def _unsealed(tx: Transaction, stream: SealedStream) -> Sequence[Mapping[str, Any]]:
+async def _unsealed(tx: Transaction, stream: SealedStream) -> Sequence[StreamItem]:
     first_id = await tx.fetchval(_FIRST_ID, LATE_COMMIT)
-    return await tx.fetch(stream.unsealed, first_id, SEAL_ITEMS_MAX)
+    rows = await tx.fetch(stream.unsealed, first_id, SEAL_ITEMS_MAX)
+    return [StreamItem(**row) for row in rows]
 
 
 async def _insert_seal(
     tx: Transaction,
     sequence: int,
     stream: str,
-    rows: Sequence[Mapping[str, Any]],
+    items: Sequence[StreamItem],
 ) -> InputSeal:
-    hashes = [leaf_hash(content_of(row)) for row in rows]
+    hashes = [leaf_hash(content_of(item)) for item in items]
     before = await tx.fetchval(_CHAIN, stream) or NO_SEAL
     seal = make_seal(stream, hashes, before)
     joined = b"".join(seal.leaves)
     await tx.run(_INSERT_SEAL, sequence, stream, len(hashes), seal.root, joined, seal.chain)
-    items = [row["id"] for row in rows]
-    parts = [row["part"] for row in rows]
-    await tx.run(_INSERT_ITEMS, sequence, stream, items, parts, hashes)
+    ids = [item.id for item in items]
+    parts = [item.part for item in items]
+    await tx.run(_INSERT_ITEMS, sequence, stream, ids, parts, hashes)
     return seal
 
 
-def content_of(row: Mapping[str, Any]) -> bytes:
-    """Return the content of an input that is hashed: a row of a stream's query."""
+def content_of(item: StreamItem) -> bytes:
+    """Return the content of an input that is hashed."""
     return sealed_content(
-        id=row["id"],
-        part=row["part"],
-        type=row["type"],
-        key=row["key"],
-        version=row["version"],
-        at=row["at"],
-        body=json.loads(row["body"]),
+        id=item.id,
+        part=item.part,
+        type=item.type,
+        key=item.key,
+        version=item.version,
+        at=item.at,
+        body=json.loads(item.body),
     )
 
 

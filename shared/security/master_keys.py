@@ -55,9 +55,10 @@ async def _rewrap_table(tx: SqlTransaction, ring: KeyRing, table: SealedTable) -
     places: list[tuple[int, int]] = []
     wrapped_keys: list[bytes | None] = []
     for row in rows:
-        old = SealedRecord(b"", row["wrapped_key"], row["key_version"])
-        places.append(row["ctid"])
-        wrapped_keys.append(ring.rewrap(row["record_id"], old).wrapped_key)
+        place, record_id, wrapped_key, version = row.values()
+        old = SealedRecord(b"", wrapped_key, version)
+        places.append(place)
+        wrapped_keys.append(ring.rewrap(record_id, old).wrapped_key)
     await tx.run(_REWRAP.format(table=table.name), places, wrapped_keys, ring.current)
     return bool(rows)
 
@@ -67,7 +68,8 @@ async def records_by_version(tx: SqlTransaction, tables: Sequence[SealedTable]) 
     counts: Counter[int] = Counter()
     for table in tables:
         for row in await tx.fetch(_COUNTS.format(table=table.name)):
-            counts[row["key_version"]] += row["records"]
+            version, records = row.values()
+            counts[version] += records
     return counts
 
 

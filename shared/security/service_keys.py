@@ -150,7 +150,11 @@ async def register_keys(tx: SqlTransaction, values: Mapping[tuple[str, int], byt
 async def registered_keys(tx: SqlTransaction) -> list[tuple[str, int, bytes]]:
     """Return (kind, version, check value) of every key that this schema's data was made with."""
     rows = await tx.fetch("select kind, version, digest from key_checks order by kind, version")
-    return [(row["kind"], row["version"], row["digest"]) for row in rows]
+    return [(kind, version, digest) for kind, version, digest in map(_values, rows)]
+
+
+def _values(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row.values())
 
 
 _SENTENCE: Final = (

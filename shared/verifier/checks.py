@@ -229,16 +229,16 @@ def _compare(
     where: str,
 ) -> Findings:
     waiting = 0
-    for row in examined.staging.missing(sealed, stored):
+    for id, is_sealed in examined.staging.missing(sealed, stored):
         # What is not sealed yet may be on its way to scoring.
-        if row["is_sealed"] or where == "intake":
-            yield Difference(check, row["id"], f"is missing in {where}")
+        if is_sealed or where == "intake":
+            yield Difference(check, id, f"is missing in {where}")
         else:
             waiting += 1
     if waiting:
         yield Remark(f"{waiting} {check} have not reached {where} yet")
-    for row in examined.staging.missing(stored, sealed):
-        yield Difference(check, row["id"], f"of {where} was never received")
+    for id, _ in examined.staging.missing(stored, sealed):
+        yield Difference(check, id, f"of {where} was never received")
     for id, columns in examined.staging.different(sealed, stored):
         what = "" if columns == ["facts"] else f" ({', '.join(columns)})"
         yield Difference(check, id, f"is another in {where} than was received{what}")

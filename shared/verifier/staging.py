@@ -82,7 +82,7 @@ class Staging:
         for line in lines:
             self._database.execute(statement, (*line, sealed))
 
-    def missing(self, table: str, other: str) -> Iterator[sqlite3.Row]:
+    def missing(self, table: str, other: str) -> Iterator[tuple[str, bool]]:
         """Yield (id, is_sealed) of the rows of `table` that `other` does not have."""
         key = _key(table)
         joined = " and ".join(f"o.{column} = t.{column}" for column in key)
@@ -106,7 +106,8 @@ class Staging:
             f"where {differs} order by 1"
         )
         for row in rows:
-            yield row["id"], [column for column in values if row[column]]
+            id, *flags = row
+            yield id, [column for column, flag in zip(values, flags, strict=True) if flag]
 
     def rows_of_unit(self, unit_no: int) -> list[dict[str, Any]]:
         """Return the current ledger lines of a unit, with the kind of their case."""
@@ -115,8 +116,8 @@ class Staging:
 
     def scoring_ballots(self) -> Iterator[list[Any]]:
         """Yield what scoring stores of each ballot."""
-        for row in self._database.execute("select facts from ballots_scoring"):
-            yield json.loads(row["facts"])
+        for (facts,) in self._database.execute("select facts from ballots_scoring"):
+            yield json.loads(facts)
 
 
 def _differs(column: str) -> str:

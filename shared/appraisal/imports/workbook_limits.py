@@ -78,9 +78,9 @@ def _position(text: str | None, otherwise: int) -> int:
     return int(text) if text and text.isdecimal() and len(text) < 10 else otherwise
 
 
-def _column(letters: str) -> int:
+def _column(name: str) -> int:
     number = 0
-    for letter in letters:
+    for letter in name:
         number = number * 26 + ord(letter) - ord("A") + 1
     return number
 

@@ -56,9 +56,9 @@ _CALLERS: Final = (
 )
 
 
-def _judge_called(found: re.Match[str]) -> Verdict:
+def _judge_called(match: re.Match[str]) -> Verdict:
     """A name that ends where a word ends is certain; otherwise its end is a guess."""
-    return Certainty.CERTAIN if found["ended"] else Certainty.TO_CHECK
+    return Certainty.CERTAIN if match["ended"] else Certainty.TO_CHECK
 
 
 RULES: Final = (
