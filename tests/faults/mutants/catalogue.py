@@ -131,8 +131,9 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "what cannot be read is skipped",
         CONSUMER,
-        "batch = [_read(record) for record in records]\n",
-        "batch = [item for item in map(_read, records) if isinstance(item, IncomingEvent)]\n",
+        "batch = [_read(record, verifier) for record in records]\n",
+        "read_ones = (_read(record, verifier) for record in records)\n"
+        "    batch = [item for item in read_ones if isinstance(item, IncomingEvent)]\n",
         f"{BUS}::test_poison_is_dead_lettered_with_its_bytes_and_blocks_nothing",
     ),
     one(
