@@ -475,9 +475,11 @@ async def the_audit_log_is_whole(scene: Scene) -> list[str]:
     found = []
     for service in SERVICES:
         keys = service_keys(service, scene.rig.settings).signing
-        violation = await log_verification.verify_log(
-            _In(scene.sql, service), keys.signer(service).verifier
-        )
+        # One snapshot: the log is read page by page, and jobs go on sealing.
+        async with scene.sql.transaction(isolation="repeatable_read", readonly=True):
+            violation = await log_verification.verify_log(
+                _In(scene.sql, service), keys.signer(service).verifier
+            )
         found += [f"audit log of {service}: {violation.sentence}"] if violation else []
     leaves = Counter(
         row["subject"]

@@ -24,7 +24,7 @@ async def test_assigned_case_notifies_only_the_handlers_of_its_unit(notify):
     assert await notify.texts(LIU) == [
         "工单ZF2026-004507已分办到本单位，请于11-25 17:30 周三前签收。"
     ]
-    assert await notify.texts(WANG) == ["来件ZF2026-004507待受理分办，期限11-25 14:00 周三。"]
+    assert await notify.texts(WANG) == ["来件ZF2026-004507待受理审核，分办期限11-25 14:00 周三。"]
     assert await notify.texts(QIAN) == await notify.texts(SUN) == await notify.texts(ZHOU) == []
 
 
