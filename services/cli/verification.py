@@ -12,7 +12,7 @@ import httpx2
 from services.cli.evidence import campaign_ids, exporting_services, write_archive
 from services.cli.installation import build
 from shared.foundation.settings import Settings
-from shared.runtime.service import Service
+from shared.runtime.service import SNAPSHOT, Service
 from shared.security.audit import SIGNATURE_BYTES, Checkpoint, Verifier
 from shared.security.log_verification import verify_log
 from shared.storage.schema import SERVICES
@@ -102,7 +102,8 @@ async def _verify_log(
     def report(entries: int) -> None:
         on_progress(f"audit log of {service.name}: {entries} entries")
 
-    async with service.database.transaction() as tx:
+    # One snapshot: the log is read page by page, and the service may go on sealing.
+    async with service.database.transaction(setup_sql=SNAPSHOT) as tx:
         violation = await verify_log(tx, verifier, kept, on_progress=report)
         newest = await tx.fetchval("select coalesce(max(size), 0) from checkpoints")
     if outside is not None and newest and not kept:
