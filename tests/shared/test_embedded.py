@@ -364,7 +364,7 @@ async def test_wiped_servers_start_empty(stack: Stack) -> None:
 
 
 SUPERVISOR = """
-import asyncio, sys
+import asyncio, signal, sys
 from pathlib import Path
 from shared.embedded import Stack
 
@@ -373,6 +373,8 @@ async def main():
         print(*(server.pid for server in stack.servers), flush=True)
         await asyncio.sleep(600)
 
+# A shell that starts pytest with "&" makes all its descendants ignore Ctrl-C; this one must not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 asyncio.run(main())
 """
 
