@@ -417,7 +417,7 @@ async def send_unsigned(settings, complaint, *, version=1, headers=None):
     return body
 
 
-async def _has_dead_letters(database, count):
+async def _dlq_holds(database, count):
     return len(await dlq(database)) == count
 
 
@@ -435,7 +435,7 @@ async def test_forged_event_is_dead_lettered_counted_and_without_effect(world):
     async with world.run():
         await world.publish(rated(honest))
         effects = await world.settled(1)
-        await until(lambda: _has_dead_letters(world.consumer_db, 1))
+        await until(lambda: _dlq_holds(world.consumer_db, 1))
 
     assert [row["key"] for row in effects] == [str(honest)]
     [dead_letter] = await dlq(world.consumer_db)
@@ -473,7 +473,7 @@ async def test_replayed_forgery_stays_pending_until_its_key_is_known(world):
     complaint = uuid4()
     await send_unsigned(world.settings, complaint)
     async with world.run(publishing=False):
-        await until(lambda: _has_dead_letters(world.consumer_db, 1))
+        await until(lambda: _dlq_holds(world.consumer_db, 1))
 
     replayed = await replay(
         world.consumer_db, world.recorder.on, None, verifier=world.verifier, by="tester"
