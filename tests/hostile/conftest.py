@@ -13,25 +13,27 @@ import httpx2
 import pytest
 
 from services.casework.actions import campaigns as casework_campaigns
+from services.intake.store import accounts as intake_accounts
 from services.intake.store import campaigns as intake_campaigns
 from shared.appraisal.labels import Role
 from shared.runtime.service import Service
 from shared.security import passwords
 from shared.security.policies import Account
-from shared.security.rate_limits import RateLimit
+from shared.security.rate_limits import RateLimit, RateLimiter
 from shared.web.routing import PolicyRoute, list_routes
 from tests.intake.conftest import published
 
 
-class NoLimits:
+class NoLimits(RateLimiter):
     """A limiter that lets every request through: the checks behind it are the subject."""
 
     async def hit(self, *limits: RateLimit) -> None:
         return None
 
-    async def undo_hit(self, key: str) -> None: ...
 
-    async def forget(self, key: str) -> None: ...
+def account_of(role: Role) -> Account:
+    number = list(Role).index(role) + 1
+    return Account(UUID(int=number), role.value, role.label, role, "tcm")
 
 
 @dataclass
@@ -97,19 +99,19 @@ class Target:
         return await client.request(method, path, headers=sent, **request)
 
     async def sign_in(self, role: Role) -> None:
-        number = list(Role).index(role) + 1
-        account = Account(UUID(int=number), role.value, role.label, role, "tcm")
-        self.tokens[role] = await self.service.sessions.create(account)
+        self.tokens[role] = await self.service.sessions.create(account_of(role))
         self.clients.pop(role, None)
 
 
 async def seed(target: Target) -> None:
-    """Give the service the campaign `j-2026`."""
+    """Give the service the campaign `j-2026`, and intake the accounts that sign in."""
     database, context = target.service.database, target.service.context
     async with database.transaction(context) as tx:
         event = published(tx.now)
         if target.name == "intake":
             await intake_campaigns.save(tx, event, 1)
+            for role in Role:
+                await intake_accounts.add(tx, account_of(role), FastHasher.HASH)
         if target.name == "casework":
             await casework_campaigns.store_campaign(tx, event)
 
@@ -117,8 +119,10 @@ async def seed(target: Target) -> None:
 class FastHasher:
     """No password is right, and hashing costs nothing: other tests measure it."""
 
+    HASH = "$argon2id$test"
+
     def hash(self, password: str) -> str:
-        return "$argon2id$test"
+        return self.HASH
 
     def verify(self, password: str, stored: str) -> bool:
         return False
@@ -130,11 +134,13 @@ async def target(
 ) -> AsyncIterator[Callable[[str], Any]]:
     """`await target("intake")` starts a service without its jobs."""
     monkeypatch.setattr(passwords, "_HASHER", FastHasher())
+    # The real one is cached: it must not keep a test hash for the tests after this.
+    monkeypatch.setattr(passwords, "_dummy_hash", lambda: FastHasher.HASH)
     opened: list[Target] = []
 
     async def start(name: str) -> Target:
         service: Service = import_module(f"services.{name}.app").build(settings)
-        service.app.state.limiter = NoLimits()
+        service.app.state.limiter = NoLimits(service.redis, secret=b"hostile")
         started = Target(service)
         opened.append(started)
         for role in Role:
