@@ -1,6 +1,7 @@
 """The context that intake's actions and views find at `tx.context`."""
 
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from services.intake.domain.second_factors import PendingSignIn
 from services.intake.store.campaigns import KnownCampaign, new_cache
@@ -26,6 +27,20 @@ class IntakeContext:
     """Sign-ins between password and one-time code; None where `sessions` is."""
     campaigns: CampaignCache[KnownCampaign] = field(default_factory=new_cache, repr=False)
     organisations: RegisterCache = field(default_factory=RegisterCache, repr=False)
+
+    @property
+    def serving_sessions(self) -> Sessions:
+        """The sessions of a process that serves requests."""
+        assert self.sessions is not None, "a process that serves requests has sessions"
+        return self.sessions
+
+    async def end_sessions(self, account_id: UUID, *, keep: str | None = None) -> None:
+        """End the sessions of an account, except the one with token `keep`.
+
+        A process that only imports or migrates has none to end. Raises CacheUnavailable.
+        """
+        if self.sessions is not None:
+            await self.sessions.revoke_all(account_id, keep=keep)
 
     @property
     def files(self) -> EncryptedFolder:

@@ -128,14 +128,9 @@ async def change_password(
     async with transactions() as tx:
         await store.set_password(tx, account.id, password.hash)
         tx.audit("account.password_changed", account.id, str(account.id))
-        await _end_sessions(tx, account.id)
-        return await _new_session(tx, account)
-
-
-async def _new_session(tx: Transaction, account: Account) -> str:
-    sessions = context_of(tx).sessions
-    assert sessions is not None, "a process that serves requests has sessions"
-    return await sessions.create(account)
+        context = context_of(tx)
+        await context.end_sessions(account.id)
+        return await context.serving_sessions.create(account)
 
 
 async def change_account(
@@ -166,7 +161,7 @@ async def change_account(
     )
     await store.update(tx, changed, disabled=disabled)
     tx.audit("account.changed", account_id, str(by.id), role=role, unit=unit_id, disabled=disabled)
-    await _end_sessions(tx, account_id)
+    await context_of(tx).end_sessions(account_id)
     return changed
 
 
@@ -182,7 +177,7 @@ async def reset_password(
     check_password(password.text, name=known.account.name)
     await store.set_password(tx, account_id, password.hash)
     tx.audit("account.password_reset", account_id, str(by.id))
-    await _end_sessions(tx, account_id)
+    await context_of(tx).end_sessions(account_id)
 
 
 async def end_other_sessions(
@@ -193,7 +188,7 @@ async def end_other_sessions(
 ) -> None:
     """退出其他设备: end all sessions except the one with token `keep`."""
     tx.audit("account.sessions_ended", account.id, str(account.id))
-    await _end_sessions(tx, account.id, keep)
+    await context_of(tx).end_sessions(account.id, keep=keep)
 
 
 async def _get(tx: Transaction, account_id: UUID) -> StoredAccount:
@@ -201,13 +196,3 @@ async def _get(tx: Transaction, account_id: UUID) -> StoredAccount:
     if known is None:
         raise Rejected("没有这个账号", status=404)
     return known
-
-
-async def _end_sessions(
-    tx: Transaction,
-    account_id: UUID,
-    keep: str | None = None,
-) -> None:
-    sessions = context_of(tx).sessions
-    if sessions is not None:
-        await sessions.revoke_all(account_id, keep=keep)

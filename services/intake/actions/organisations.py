@@ -42,10 +42,8 @@ async def _end_sessions(tx: Transaction, organisation: Organisation) -> None:
     context = context_of(tx)
     register = await known_register(tx, context.organisations)
     units = [organisation.id, register.heir(organisation.id)]
-    if context.sessions is None:
-        return
     for account_id in await accounts.ids_of_units(tx, units):
-        await context.sessions.revoke_all(account_id)
+        await context.end_sessions(account_id)
 
 
 async def with_inherited_units(tx: Transaction, account: Account) -> Account:

@@ -150,7 +150,7 @@ async def remove_own(
         return False
     await second_factors.delete(tx, account.id)
     tx.audit("account.second_factor_removed", account.id, str(account.id))
-    await _end_sessions(tx, account.id)
+    await context_of(tx).end_sessions(account.id)
     return True
 
 
@@ -172,10 +172,4 @@ async def reset(
     if not await second_factors.delete(tx, account_id):
         raise Rejected("该账号没有绑定动态口令")
     tx.audit("account.second_factor_reset", account_id, by)
-    await _end_sessions(tx, account_id)
-
-
-async def _end_sessions(tx: Transaction, account_id: UUID) -> None:
-    sessions = context_of(tx).sessions
-    if sessions is not None:
-        await sessions.revoke_all(account_id)
+    await context_of(tx).end_sessions(account_id)

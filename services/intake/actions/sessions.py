@@ -287,8 +287,7 @@ async def replace_session(
 
     Raises CacheUnavailable.
     """
-    sessions = context_of(tx).sessions
-    assert sessions is not None, "a process that serves requests has sessions"
+    sessions = context_of(tx).serving_sessions
     new = await sessions.create(account)
     if token:
         await sessions.revoke(token)
@@ -297,8 +296,6 @@ async def replace_session(
 
 async def create_session(tx: Transaction, account: Account) -> NewSession:
     """Create a session with a new token. Raises CacheUnavailable."""
-    sessions = context_of(tx).sessions
-    assert sessions is not None, "a process that serves requests has sessions"
     account = await with_inherited_units(tx, account)
-    token = await sessions.create(account)
+    token = await context_of(tx).serving_sessions.create(account)
     return NewSession(account, token)
