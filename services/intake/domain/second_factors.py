@@ -37,7 +37,6 @@ class FactorKind(StrEnum):
     NONE = "none"
     ONE_TIME_CODE = "one_time_code"
     RECOVERY_CODE = "recovery_code"
-    IDENTITY_PROVIDER = "identity_provider"
 
 
 class PendingSignIn(msgspec.Struct, frozen=True):
