@@ -1,16 +1,19 @@
-"""Release waiting ballots to be counted: several at once, in random order, under random ids."""
+"""Release waiting ballots to be counted: several at once, in random order, under random ids.
+
+An id of version 4 tells nothing, not even its time.
+"""
 
 import secrets
 from collections.abc import Sequence
 from typing import Final
-from uuid import UUID
+from uuid import uuid4
 
 from services.intake.domain.ballot_release import releasable, units_of
 from services.intake.domain.ballots import hour_of
 from services.intake.settings import context_of
 from services.intake.store import ballots as store
 from services.intake.store.ballots import ReleasedRow, WaitingBallot, WaitingGroup
-from shared.appraisal.ballots import unpack
+from shared.appraisal.ballots import ANSWER_BYTES, unpack
 from shared.appraisal.events import BallotsReleased, ReleasedBallot
 from shared.foundation.clock import CHINA
 from shared.storage.transaction import Transaction
@@ -49,7 +52,7 @@ def _bounded(waiting: Sequence[WaitingBallot]) -> list[WaitingBallot]:
     bounded: list[WaitingBallot] = []
     answers = 0
     for ballot in waiting:
-        answers += len(unpack(ballot.answers))
+        answers += len(ballot.answers) // ANSWER_BYTES
         if bounded and answers > ANSWERS_MAX:
             break
         bounded.append(ballot)
@@ -64,14 +67,14 @@ async def _release(
     hour = hour_of(tx.now)
     shuffled = _random.sample(chosen, len(chosen))
     rows = [
-        ReleasedRow(ballot.campaign_id, _random_id(), ballot.batch_id, ballot.answers, hour)
+        ReleasedRow(ballot.campaign_id, uuid4(), ballot.batch_id, ballot.answers, hour)
         for ballot in shuffled
     ]
     await store.release(tx, rows, [ballot.id for ballot in chosen])
     tx.publish(
         BallotsReleased(
             occurred_at=hour,
-            release_id=_random_id(),
+            release_id=uuid4(),
             campaign_id=group.campaign_id,
             instrument=group.instrument,
             group=group.group,
@@ -82,8 +85,3 @@ async def _release(
 
 def _released(row: ReleasedRow) -> ReleasedBallot:
     return ReleasedBallot(ballot_id=row.id, answers=tuple(unpack(row.answers)))
-
-
-def _random_id() -> UUID:
-    """Return an id that tells nothing, not even its time (UUID version 4)."""
-    return UUID(bytes=secrets.token_bytes(16), version=4)

@@ -1,11 +1,10 @@
 """Accept ballots."""
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from services.intake.actions import opinions
 from services.intake.domain.ballots import (
@@ -159,8 +158,7 @@ def _accept_retry(stored_receipt: bytes | None, receipt: bytes) -> bool:
 
 def waiting_ballot(batch: TokenBatch, answers: Sequence[Answer]) -> WaitingBallot:
     """Return a ballot as it is stored until its release. Its id is random."""
-    id = UUID(bytes=secrets.token_bytes(16), version=4)
-    return WaitingBallot(id, batch.campaign_id, batch.id, pack(sorted(answers)))
+    return WaitingBallot(uuid4(), batch.campaign_id, batch.id, pack(sorted(answers)))
 
 
 def check_not_place_code(code: str) -> None:

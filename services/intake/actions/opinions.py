@@ -1,10 +1,9 @@
 """Free-text answers: checked for personal data, encrypted, and stored apart from the ballot."""
 
-import secrets
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from services.intake.domain.questionnaires import WrittenAnswer
 from services.intake.settings import context_of
@@ -65,7 +64,7 @@ async def store_written(
     """Encrypt and store checked answers. Their ids are random: none leads to its ballot."""
     opinions: list[store.SealedOpinion] = []
     for answer in written:
-        id = UUID(bytes=secrets.token_bytes(16), version=4)
+        id = uuid4()
         opinion = store.SealedOpinion(
             id=id,
             campaign_id=campaign.id,
