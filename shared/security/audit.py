@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -28,7 +28,7 @@ from typing import Any, Final, Protocol
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from shared.security.merkle import HASH_BYTES, Tree, grow_with_proofs, leaf_hash, proven_root
+from shared.security.merkle import Tree, grow_with_proofs, leaf_hash, proven_root, split_hashes
 
 # ── entries ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -131,17 +131,12 @@ class EntryProof:
         """Return the proof; a malformed one leads to no signed root."""
         signature_end = SIZE_BYTES + SIGNATURE_BYTES
         size = int.from_bytes(encoded[:SIZE_BYTES])
-        path = _hashes(encoded[signature_end:])
-        return cls(size, encoded[SIZE_BYTES:signature_end], list(path))
+        path = split_hashes(encoded[signature_end:])
+        return cls(size, encoded[SIZE_BYTES:signature_end], path)
 
 
 SIZE_BYTES: Final = 8
 SIGNATURE_BYTES: Final = 64
-
-
-def _hashes(joined: bytes) -> Iterator[bytes]:
-    for at in range(0, len(joined), HASH_BYTES):
-        yield joined[at : at + HASH_BYTES]
 
 
 @dataclass(frozen=True, slots=True)
@@ -407,7 +402,7 @@ def _tree_at_checkpoint(last: Mapping[str, Any], signer: Signer) -> Tree:
     checkpoint = Checkpoint(
         signer.origin, last["size"] or 0, last["root"] or b"", last["signature"] or b""
     )
-    tree = Tree(checkpoint.size, tuple(_hashes(last["peaks"] or b"")))
+    tree = Tree(checkpoint.size, tuple(split_hashes(last["peaks"] or b"")))
     is_genuine = signer.verifier.verify_checkpoint(checkpoint)
     if not is_genuine or tree.root != checkpoint.root or last["sealed"] != checkpoint.size:
         raise InconsistentLog(

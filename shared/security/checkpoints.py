@@ -1,11 +1,10 @@
 """Checkpoints on their way out of the system: the newest, its proof, the witness's signature."""
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from shared.security.audit import Checkpoint, SqlTransaction
-from shared.security.merkle import HASH_BYTES, Tree, consistency_proof
+from shared.security.merkle import Tree, consistency_proof, split_hashes
 
 STEP_MAX: Final = 10_000
 """Entries between two checkpoints that a witness is shown one after the other."""
@@ -37,9 +36,11 @@ async def cosigned_size(tx: SqlTransaction) -> int:
 
 async def newest_cosignature(tx: SqlTransaction) -> tuple[int, str] | None:
     """Return the size that was cosigned last, and the witness's signature line."""
-    for size, line in map(_values, await tx.fetch(_COSIGNATURE)):
-        return size, line
-    return None
+    rows = await tx.fetch(_COSIGNATURE)
+    if not rows:
+        return None
+    size, line = rows[0].values()
+    return size, line
 
 
 async def next_step(tx: SqlTransaction, origin: str, old_size: int) -> WitnessStep | None:
@@ -53,25 +54,18 @@ async def next_step(tx: SqlTransaction, origin: str, old_size: int) -> WitnessSt
         return None
     checkpoint = Checkpoint(origin, **rows[0])
     hashes = await tx.fetch(_HASHES, old_size, checkpoint.size)
-    proof = consistency_proof(tree, [leaf_hash for (leaf_hash,) in map(_values, hashes)])
+    proof = consistency_proof(tree, [leaf_hash for row in hashes for leaf_hash in row.values()])
     return WitnessStep(old_size, proof, checkpoint)
 
 
 async def _tree_at(tx: SqlTransaction, size: int) -> Tree:
     if size == 0:
         return Tree()
-    for (peaks,) in map(_values, await tx.fetch(_PEAKS, size)):
-        return Tree(size, tuple(_split(peaks)))
-    raise UnknownSize(size)
-
-
-def _values(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(row.values())
-
-
-def _split(joined: bytes) -> Iterator[bytes]:
-    for at in range(0, len(joined), HASH_BYTES):
-        yield joined[at : at + HASH_BYTES]
+    rows = await tx.fetch(_PEAKS, size)
+    if not rows:
+        raise UnknownSize(size)
+    [peaks] = rows[0].values()
+    return Tree(size, tuple(split_hashes(peaks)))
 
 
 async def store_cosignature(tx: SqlTransaction, size: int, line: str) -> None:

@@ -18,7 +18,7 @@ import asyncpg
 from shared.appraisal.sealed_inputs import NOT_EXPORTED
 from shared.security.audit import Checkpoint, Verifier, canonical, entry_from_row
 from shared.security.input_seals import SEAL_ACTION, SealedStream, StreamItem, content_of
-from shared.security.merkle import HASH_BYTES, leaf_hash
+from shared.security.merkle import leaf_hash, split_hashes
 from shared.storage.transaction import Transaction
 
 FETCH_SIZE: Final = 2_000
@@ -149,7 +149,7 @@ async def _lines_of_seal(
     campaign_id: str,
 ) -> list[Line]:
     """Return a line for each leaf of a seal, in its order, then for items that it does not have."""
-    leaves = _split(await tx.fetchval(_LEAVES, stream.name, sequence))
+    leaves = split_hashes(await tx.fetchval(_LEAVES, stream.name, sequence))
     items = await _sealed_items(tx, stream, sequence)
     contents = await _contents(tx, stream, [item.id for item in items.values()])
     lines = []
@@ -171,11 +171,6 @@ async def _sealed_items(
     rows = await tx.fetch(_ITEMS, stream.name, sequence)
     items = [_SealedItem(*values.values()) for values in rows]
     return {item.leaf_hash: item for item in items}
-
-
-def _split(joined: bytes) -> list[bytes]:
-    starts = range(0, len(joined), HASH_BYTES)
-    return [joined[start : start + HASH_BYTES] for start in starts]
 
 
 async def _contents(

@@ -22,6 +22,11 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
+def split_hashes(joined: bytes) -> list[bytes]:
+    """Return the hashes that were joined to one string of bytes."""
+    return [joined[at : at + HASH_BYTES] for at in range(0, len(joined), HASH_BYTES)]
+
+
 @dataclass(frozen=True, slots=True)
 class Tree:
     """A Merkle tree that can grow: its size and the roots of its complete subtrees, largest first.

@@ -150,11 +150,11 @@ async def register_keys(tx: SqlTransaction, values: Mapping[tuple[str, int], byt
 async def registered_keys(tx: SqlTransaction) -> list[tuple[str, int, bytes]]:
     """Return (kind, version, check value) of every key that this schema's data was made with."""
     rows = await tx.fetch("select kind, version, digest from key_checks order by kind, version")
-    return [(kind, version, digest) for kind, version, digest in map(_values, rows)]
-
-
-def _values(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(row.values())
+    keys: list[tuple[str, int, bytes]] = []
+    for row in rows:
+        kind, version, digest = row.values()
+        keys.append((kind, version, digest))
+    return keys
 
 
 _SENTENCE: Final = (
