@@ -7,7 +7,6 @@ request. `state/`: the last checkpoint of each log. `cosigned.log`: every checkp
 import hashlib
 import json
 import os
-import secrets
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from shared.foundation.private_files import write_private
 from shared.verifier.notes import COSIGNATURE, Key, read_key
 
 OWNER_ONLY: Final = 0o600
@@ -78,7 +78,7 @@ class WitnessFolder:
         self._append(note)
         root = b64encode(seen.root).decode()
         stored = {"origin": origin, "size": seen.size, "root": root, "note": note}
-        _replace(self._state_file(origin), json.dumps(stored))
+        write_private(self._state_file(origin), json.dumps(stored))
 
     def _append(self, note: str) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
@@ -96,20 +96,10 @@ class WitnessFolder:
         file = self.folder / "witness.key"
         if not file.exists():
             new = Ed25519PrivateKey.generate().private_bytes_raw()
-            _replace(file, b64encode(new).decode())
+            write_private(file, b64encode(new).decode())
         return Ed25519PrivateKey.from_private_bytes(b64decode(file.read_text()))
 
 
 def _trusted(line: str) -> TrustedKey:
     key, _, last_size = line.strip().partition(" ")
     return TrustedKey(read_key(key), int(last_size) if last_size else None)
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)

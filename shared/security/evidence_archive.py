@@ -5,7 +5,6 @@ service, with a manifest that names the digest of every file and is signed with 
 """
 
 import hashlib
-import json
 from base64 import b64encode
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any, Final
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 from shared.security.audit import Signer
-from shared.security.evidence import ArchiveFile, Line
+from shared.security.evidence import ArchiveFile, Line, json_line
 
 FORMAT: Final = "fengping-evidence/1"
 NO_DATE: Final = (1980, 1, 1, 0, 0, 0)
@@ -38,7 +37,7 @@ class EvidenceArchive:
         """Add the folder of one service, its manifest and the signature of the manifest."""
         service = signer.origin.rpartition("/")[2]
         entries = [await self._add(service, file) for file in files]
-        manifest = _json(
+        manifest = json_line(
             {"format": FORMAT, "service": service, "campaign": self._campaign_id, "files": entries}
         )
         self._write(f"{service}/manifest.json", manifest)
@@ -62,10 +61,6 @@ def _member(name: str) -> ZipInfo:
     member.create_system = UNIX
     member.external_attr = FILE_MODE
     return member
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
 
 BLOCK_BYTES: Final = 65_536
