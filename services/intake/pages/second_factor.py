@@ -1,5 +1,6 @@
 """S6 个人设置, 动态口令: enrol, renew the recovery codes, change the telephone."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from pydantic import Field
@@ -30,6 +31,8 @@ from shared.web import (
 from shared.web.forms import Input
 
 router = Router(prefix="/me/second-factor", include_in_schema=False)
+CodesAction = Callable[[Transaction, Account, str], Awaitable[list[str] | None]]
+"""An action that returns new recovery codes, or None if the entered code is wrong."""
 
 
 class EnrolmentForm(Input):
@@ -94,11 +97,7 @@ async def enrol(
     user: CurrentUser,
 ) -> Response:
     """Enrol with a first code; the recovery codes are shown once."""
-    await _count_code(request, user)
-    form = await read_form(request, EnrolmentForm)
-    given = form.cleaned
-    codes = await second_factors.confirm_enrolment(tx, user, given.code) if given else None
-    return await _show_codes(request, tx, user, form, codes)
+    return await _show_codes(request, tx, user, second_factors.confirm_enrolment)
 
 
 @router.post("/recovery-codes", policy=SIGNED_IN)
@@ -107,21 +106,22 @@ async def renew_recovery_codes(
     tx: Tx,
     user: CurrentUser,
 ) -> Response:
-    await _count_code(request, user)
-    form = await read_form(request, EnrolmentForm)
-    given = form.cleaned
-    codes = await second_factors.renew_recovery_codes(tx, user, given.code) if given else None
-    return await _show_codes(request, tx, user, form, codes)
+    return await _show_codes(request, tx, user, second_factors.renew_recovery_codes)
 
 
 async def _show_codes(
     request: Request,
     tx: Transaction,
     user: Account,
-    form: Form[EnrolmentForm],
-    codes: list[str] | None,
+    action: CodesAction,
 ) -> Response:
-    """Show new recovery codes in a session with a new token, or the form with its error."""
+    """Show the recovery codes that the action returns for the entered code, in a session with a new
+    token; or the form with its error.
+    """
+    await _count_code(request, user)
+    form = await read_form(request, EnrolmentForm)
+    given = form.cleaned
+    codes = await action(tx, user, given.code) if given else None
     if codes is None:
         if not form.errors:
             form.add_error(WRONG_CODE, "code")

@@ -1,6 +1,6 @@
 """S1 登录: sign in with a password and a one-time code, and sign out."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import quote
 
@@ -30,6 +30,7 @@ from services.intake.pages.sign_in_cookies import (
 from shared.appraisal.errors import Rejected
 from shared.security.passwords import PasswordsBusy
 from shared.security.policies import PUBLIC
+from shared.security.rate_limits import RateLimiter
 from shared.security.sessions import read_credential
 from shared.storage.redis import CacheUnavailable
 from shared.storage.transaction import Transaction, TransactionFactory
@@ -188,22 +189,26 @@ async def enter_code(
     given = form.cleaned
     if given is None:
         return render_page(request, "login-code.html", 422, form=form, failed=True)
-    token = pending_token(request)
-    async with transactions() as tx:
-        name = await _pending_name(tx, token)
-    session, status = await _attempt(
-        form,
-        complete_with_code(
-            transactions,
-            limiter,
-            token=token,
-            code=given.code,
-            client=sign_in_client(request, name),
-        ),
-    )
+    attempt = await _completion(request, transactions, limiter, given.code, complete_with_code)
+    session, status = await _attempt(form, attempt)
     if session is None:
         return render_page(request, "login-code.html", status, form=form, failed=True)
     return await _signed_in(request, redirect(request, local_path(given.next)), session)
+
+
+async def _completion(
+    request: Request,
+    transactions: TransactionFactory,
+    limiter: RateLimiter,
+    code: str,
+    action: Callable[..., Awaitable[ResultT]],
+) -> Awaitable[ResultT]:
+    """Return the attempt to complete the pending sign-in of this browser with a code."""
+    token = pending_token(request)
+    async with transactions() as tx:
+        name = await _pending_name(tx, token)
+    client = sign_in_client(request, name)
+    return action(transactions, limiter, token=token, code=code, client=client)
 
 
 async def _is_pending(request: Request, tx: Transaction) -> bool:
@@ -262,19 +267,9 @@ async def enrol(
     given = form.cleaned
     if given is None:
         return await _enrolment_again(request, transactions, form, 422)
-    token = pending_token(request)
-    async with transactions() as tx:
-        name = await _pending_name(tx, token)
-    enrolled, status = await _attempt(
-        form,
-        complete_with_enrolment(
-            transactions,
-            limiter,
-            token=token,
-            code=given.code,
-            client=sign_in_client(request, name),
-        ),
-    )
+    action = complete_with_enrolment
+    attempt = await _completion(request, transactions, limiter, given.code, action)
+    enrolled, status = await _attempt(form, attempt)
     if enrolled is None:
         return await _enrolment_again(request, transactions, form, status)
     page = render_page(
