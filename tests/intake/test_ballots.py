@@ -27,6 +27,7 @@ from shared.appraisal.ballots import pack, unpack
 from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import Role
 from shared.appraisal.schemes import load_scheme
+from shared.foundation import tracing
 from tests.intake.conftest import CAMPAIGN, new_codes
 
 SCHEME = load_scheme("J", 2026)
@@ -123,9 +124,10 @@ async def cast(client, code, answers=ANSWERS, key=None):
 
 
 async def released(office):
-    """Release the waiting ballots and return the published events."""
-    async with office.transaction() as tx:
-        await release_ballots(tx)
+    """Release the waiting ballots, as a job under a trace does; return the published events."""
+    with tracing.span("release"):
+        async with office.transaction() as tx:
+            await release_ballots(tx)
     return [event for _, event in await office.events("ballots.released.v1")]
 
 
