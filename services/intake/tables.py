@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 from services.intake.domain.identities import Identity
+from services.intake.domain.token_batches import TokenUse
 from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Role, Urgency
 from shared.storage.columns import (
     bigint_column,
@@ -264,7 +265,7 @@ class TokenBatchRow(Base, table=True):
     """
 
     __tablename__ = "token_batches"
-    __table_args__ = (one_of("use", ("one_use", "place", "paper")),)
+    __table_args__ = (one_of("use", TokenUse),)
     id: UUID = Field(primary_key=True)
     campaign_id: str = campaign_column(index=True)
     instrument: str = text_column()

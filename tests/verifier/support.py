@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 from services.cli.evidence import write_archive
 from services.cli.installation import build
+from services.intake.domain.token_batches import TokenUse
 from services.intake.store import ballots as ballot_store
 from services.intake.store import token_batches
 from services.intake.store.ballots import ReleasedRow
@@ -105,7 +106,15 @@ class Installation:
     async def _batch(self, tx, event: BallotsReleased) -> TokenBatch:
         key = (event.instrument, event.group)
         if key not in self.batches:
-            batch = TokenBatch(uuid4(), CAMPAIGN, *key, None, "one_use", date(2030, 1, 1))
+            batch = TokenBatch(
+                id=uuid4(),
+                campaign_id=CAMPAIGN,
+                instrument=event.instrument,
+                group=event.group,
+                unit_id=None,
+                use=TokenUse.ONE_USE,
+                closes_on=date(2030, 1, 1),
+            )
             await token_batches.add_batch(tx, batch, 0, by=OFFICE.id)
             self.batches[key] = batch
         return self.batches[key]

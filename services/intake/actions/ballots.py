@@ -17,6 +17,7 @@ from services.intake.domain.ballots import (
     token_hash,
 )
 from services.intake.domain.questionnaires import WrittenAnswer
+from services.intake.domain.token_batches import TokenUse
 from services.intake.store import ballots as store
 from services.intake.store import campaigns, token_batches
 from services.intake.store.ballots import WaitingBallot
@@ -91,7 +92,7 @@ def _ballot_id(
     device: str,
 ) -> UUID:
     # A one-use code is spent by any device.
-    return ballot_id(token, device if batch.use == "place" else "")
+    return ballot_id(token, device if batch.use is TokenUse.PLACE else "")
 
 
 async def cast_ballot(

@@ -5,17 +5,18 @@ until a second person opens the batch to hand them out. They are shown this once
 are stored.
 """
 
+from dataclasses import dataclass
 from datetime import date
 from typing import Final
 from uuid import UUID
 
 from services.intake.domain.ballots import ONE_USE_LENGTH, PLACE_LENGTH, new_code, token_hash
+from services.intake.domain.token_batches import TokenUse
 from services.intake.store import campaigns
 from services.intake.store import token_batches as store
 from services.intake.store.campaigns import KnownCampaign
 from services.intake.store.token_batches import TokenBatch
 from shared.appraisal.errors import Rejected
-from shared.appraisal.schemes import Questionnaire
 from shared.foundation.clock import CHINA
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction, new_id
@@ -25,78 +26,77 @@ BATCH_MIN: Final = 10
 BATCH_MAX: Final = 20_000
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRequest:
+    """A batch of codes that somebody wants.
+
+    Without `closes_on` the codes expire at the end of the campaign's period, or today if it is
+    over. `unit_id`: in whose hall a place's code is displayed.
+    """
+
+    campaign_id: str
+    instrument: str
+    group: str
+    count: int
+    use: TokenUse = TokenUse.ONE_USE
+    unit_id: str | None = None
+    closes_on: date | None = None
+
+
 async def request_batch(
     tx: Transaction,
+    wanted: BatchRequest,
     *,
-    campaign_id: str,
-    instrument: str,
-    group: str,
-    unit_id: str | None = None,
-    count: int,
-    use: str = "one_use",
-    closes_on: date | None = None,
     by: Account,
 ) -> UUID:
     """Request a batch of codes for another person to open, and return its id.
 
-    Without `closes_on` the codes expire at the end of the campaign's period, or today if it is
-    over. `unit_id`: in whose hall a place's code is displayed.
     Raises Rejected (422).
     """
-    campaign = await campaigns.get(tx, campaign_id)
-    questionnaire = campaign.questionnaire(instrument)
-    _check_batch(questionnaire, group=group, count=count, use=use)
-    _check_place(campaign, use, unit_id)
+    campaign = await campaigns.get(tx, wanted.campaign_id)
+    _check_batch(campaign, wanted)
+    _check_place(campaign, wanted)
     batch = TokenBatch(
         id=new_id(),
-        campaign_id=campaign_id,
-        instrument=instrument,
-        group=group,
-        unit_id=unit_id,
-        use=use,
-        closes_on=closes_on or default_closing_day(tx, campaign),
+        campaign_id=wanted.campaign_id,
+        instrument=wanted.instrument,
+        group=wanted.group,
+        unit_id=wanted.unit_id,
+        use=wanted.use,
+        closes_on=wanted.closes_on or default_closing_day(tx, campaign),
     )
-    await store.add_batch(tx, batch, count, by=by.id)
+    await store.add_batch(tx, batch, wanted.count, by=by.id)
     tx.audit(
         "tokens.requested",
         batch.id,
         str(by.id),
-        campaign=campaign_id,
-        instrument=instrument,
-        group=group,
-        unit=unit_id,
-        count=count,
-        use=use,
+        campaign=wanted.campaign_id,
+        instrument=wanted.instrument,
+        group=wanted.group,
+        unit=wanted.unit_id,
+        count=wanted.count,
+        use=wanted.use,
     )
     return batch.id
 
 
-def _check_batch(
-    questionnaire: Questionnaire,
-    *,
-    group: str,
-    count: int,
-    use: str,
-) -> None:
-    if questionnaire.group(group) is None:
+def _check_batch(campaign: KnownCampaign, wanted: BatchRequest) -> None:
+    if campaign.questionnaire(wanted.instrument).group(wanted.group) is None:
         raise Rejected("问卷没有这个评议主体", status=422, field="group")
-    if use == "place" and count != 1:
+    is_place = wanted.use is TokenUse.PLACE
+    if is_place and wanted.count != 1:
         raise Rejected("张贴用的固定码每批一个", status=422, field="count")
-    if use != "place" and not BATCH_MIN <= count <= BATCH_MAX:
+    if not is_place and not BATCH_MIN <= wanted.count <= BATCH_MAX:
         sentence = f"每批 {BATCH_MIN} 至 {BATCH_MAX} 个；太少会看出是谁填的"
         raise Rejected(sentence, status=422, field="count")
 
 
-def _check_place(
-    campaign: KnownCampaign,
-    use: str,
-    unit_id: str | None,
-) -> None:
+def _check_place(campaign: KnownCampaign, wanted: BatchRequest) -> None:
     """Raise Rejected (422) unless a place's code, and no other, names a unit of the campaign."""
-    if use != "place" and unit_id is not None:
+    if wanted.use is TokenUse.PLACE:
+        campaign.unit(wanted.unit_id or "")
+    elif wanted.unit_id is not None:
         raise Rejected("一次性问卷码不分发放地点，请不要选单位", status=422, field="unit_id")
-    if use == "place":
-        campaign.unit(unit_id or "")
 
 
 def default_closing_day(tx: Transaction, campaign: KnownCampaign) -> date:
@@ -128,6 +128,6 @@ async def open_batch(
     return codes
 
 
-def _new_codes(use: str, count: int) -> list[str]:
-    length = PLACE_LENGTH if use == "place" else ONE_USE_LENGTH
+def _new_codes(use: TokenUse, count: int) -> list[str]:
+    length = PLACE_LENGTH if use is TokenUse.PLACE else ONE_USE_LENGTH
     return [new_code(length) for _ in range(count)]

@@ -9,8 +9,10 @@ from pydantic import Field
 from starlette.responses import Response
 
 from services.intake.actions import token_batches
+from services.intake.actions.token_batches import BatchRequest
 from services.intake.api.problems import problems
 from services.intake.api.responses import json_response
+from services.intake.domain.token_batches import TokenUse
 from services.intake.store import token_batches as store
 from services.intake.views.token_batches import codes_csv
 from shared.appraisal.labels import Role
@@ -29,7 +31,7 @@ class TokenBatchRequest(Input):
     group: str = Field(max_length=50)
     unit_id: str | None = Field(None, max_length=100, description="张贴单位，仅限固定码")
     count: int = Field(ge=1, le=token_batches.BATCH_MAX)
-    use: Literal["one_use", "place"] = "one_use"
+    use: Literal[TokenUse.ONE_USE, TokenUse.PLACE] = TokenUse.ONE_USE
     closes_on: date | None = None
 
 
@@ -57,7 +59,8 @@ async def request_batch(
 
     A repeated request is another batch; no idempotency key is needed.
     """
-    batch_id = await token_batches.request_batch(tx, **given.model_dump(), by=user)
+    wanted = BatchRequest(**given.model_dump())
+    batch_id = await token_batches.request_batch(tx, wanted, by=user)
     return json_response({"id": batch_id}, 201)
 
 

@@ -1,6 +1,5 @@
 """问卷码: request a batch, and open the batch that somebody else requested."""
 
-from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Final, Literal
 from uuid import UUID
@@ -11,6 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.intake.actions import token_batches
+from services.intake.actions.token_batches import BatchRequest
+from services.intake.domain.token_batches import TokenUse
 from services.intake.store.campaigns import KnownCampaign
 from services.intake.views.questionnaires import campaign_or_current
 from services.intake.views.token_batches import batch_lines, codes_csv, group_choices
@@ -34,28 +35,31 @@ router = Router(prefix="/intake/codes", include_in_schema=False)
 OFFICE: Final = allow(Role.OFFICE)
 READERS: Final = allow(Role.OFFICE, Role.REVIEWER)
 CampaignId = Annotated[str, Query(alias="campaign", max_length=100)]
-USES: Final = (("one_use", "一次性问卷码，一人一个"), ("place", "固定码，张贴在办事大厅"))
+USES: Final = (
+    (TokenUse.ONE_USE, "一次性问卷码，一人一个"),
+    (TokenUse.PLACE, "固定码，张贴在办事大厅"),
+)
 
 
 class BatchForm(Input):
     group: str = Field(title="问卷和评议主体", max_length=110)
-    use: Literal["one_use", "place"] = Field(title="用途")
+    use: Literal[TokenUse.ONE_USE, TokenUse.PLACE] = Field(title="用途")
     count: int = Field(token_batches.BATCH_MIN, title="数量", ge=1, le=token_batches.BATCH_MAX)
     unit_id: str = Field("", title="张贴单位", max_length=100)
     closes_on: date | None = Field(None, title="截止日期")
 
-    def request(self, campaign: KnownCampaign) -> Mapping[str, object]:
-        """Return the arguments of the action."""
+    def request(self, campaign: KnownCampaign) -> BatchRequest:
+        """Return the batch that this person wants."""
         instrument, _, group = self.group.partition("/")
-        return {
-            "campaign_id": campaign.id,
-            "instrument": instrument,
-            "group": group,
-            "use": self.use,
-            "count": 1 if self.use == "place" else self.count,
-            "unit_id": self.unit_id or None,
-            "closes_on": self.closes_on,
-        }
+        return BatchRequest(
+            campaign_id=campaign.id,
+            instrument=instrument,
+            group=group,
+            use=self.use,
+            count=1 if self.use is TokenUse.PLACE else self.count,
+            unit_id=self.unit_id or None,
+            closes_on=self.closes_on,
+        )
 
 
 @router.get("", policy=READERS)
@@ -110,9 +114,8 @@ async def request_codes(
     form = await read_form(request, BatchForm)
     if form.cleaned is None:
         return await _page(request, tx, campaign, user, form, status=422)
-    wanted = dict(form.cleaned.request(campaign))
     try:
-        action = token_batches.request_batch(tx, **wanted, by=user)  # type: ignore[arg-type]
+        action = token_batches.request_batch(tx, form.cleaned.request(campaign), by=user)
         return await idempotency.redirect(action, to=f"/intake/codes?campaign={campaign.id}")
     except Rejected as error:
         form.add_error(error.sentence, error.field or "count")

@@ -1,19 +1,31 @@
 """Batches of questionnaire codes: the register of issuance."""
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
 from datetime import date, datetime
 from typing import Final
 from uuid import UUID
 
+import msgspec
+from msgspec.structs import astuple
+
+from services.intake.domain.token_batches import TokenUse
+from services.intake.store.rows import read_optional, read_rows
 from shared.storage.transaction import Transaction
 
 LIST_MAX: Final = 500
+_INSERT_BATCH: Final = """
+insert into token_batches as b (id, campaign_id, instrument, "group", unit_id, use, closes_on,
+                                issued, issued_at, issued_by)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+"""
+_EXTEND_BATCH: Final = f"""
+{_INSERT_BATCH}
+on conflict (id) do update set issued = b.issued + excluded.issued
+"""
 _BATCH_COLUMNS: Final = 'id, campaign_id, instrument, "group", unit_id, use, closes_on'
 
 
-@dataclass(frozen=True, slots=True)
-class TokenBatch:
+class TokenBatch(msgspec.Struct, frozen=True, kw_only=True):
     """A batch of codes for one group of respondents."""
 
     id: UUID
@@ -21,23 +33,21 @@ class TokenBatch:
     instrument: str
     group: str
     unit_id: str | None
-    use: str
+    use: TokenUse
     closes_on: date
 
 
-@dataclass(frozen=True, slots=True)
-class RequestedBatch:
+class RequestedBatch(msgspec.Struct, frozen=True, kw_only=True):
     """A batch to open. `opened_at` None: its codes do not exist yet."""
 
     id: UUID
-    use: str
+    use: TokenUse
     issued: int
     issued_by: UUID
     opened_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class BatchUsage:
+class BatchUsage(msgspec.Struct, frozen=True, kw_only=True):
     """A line of the register of issuance: how many codes were issued and ballots cast."""
 
     id: UUID
@@ -45,7 +55,7 @@ class BatchUsage:
     instrument: str
     group: str
     unit_id: str | None
-    use: str
+    use: TokenUse
     issued: int
     issued_at: datetime
     closes_on: date
@@ -63,17 +73,7 @@ async def add_batch(
     by: UUID,
 ) -> None:
     """Enter a batch of `count` codes into the register. The codes are created when it is opened."""
-    await tx.run(
-        """
-        insert into token_batches (id, campaign_id, instrument, "group", unit_id, use, closes_on,
-                                   issued, issued_at, issued_by)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-        """,
-        *astuple(batch),
-        count,
-        tx.now,
-        by,
-    )
+    await tx.run(_INSERT_BATCH, *astuple(batch), count, tx.now, by)
 
 
 async def lock(tx: Transaction, batch_id: UUID) -> RequestedBatch | None:
@@ -83,7 +83,7 @@ async def lock(tx: Transaction, batch_id: UUID) -> RequestedBatch | None:
         "where id = $1 and use <> 'paper' for update",
         batch_id,
     )
-    return RequestedBatch(**record) if record else None
+    return read_optional(RequestedBatch, record)
 
 
 async def add_codes(
@@ -116,18 +116,7 @@ async def extend_batch(
     by: UUID,
 ) -> None:
     """Add `count` imported ballots to the register of issuance."""
-    await tx.run(
-        """
-        insert into token_batches as b (id, campaign_id, instrument, "group", unit_id, use,
-                                        closes_on, issued, issued_at, issued_by)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-        on conflict (id) do update set issued = b.issued + excluded.issued
-        """,
-        *astuple(batch),
-        count,
-        tx.now,
-        by,
-    )
+    await tx.run(_EXTEND_BATCH, *astuple(batch), count, tx.now, by)
 
 
 async def batch_of(tx: Transaction, token_hash: bytes) -> TokenBatch | None:
@@ -137,7 +126,7 @@ async def batch_of(tx: Transaction, token_hash: bytes) -> TokenBatch | None:
         "where id = (select batch_id from tokens where hash = $1)",
         token_hash,
     )
-    return TokenBatch(**record) if record else None
+    return read_optional(TokenBatch, record)
 
 
 async def mark_flooded(tx: Transaction, batch_id: UUID) -> bool:
@@ -165,4 +154,4 @@ async def list_batches(tx: Transaction, campaign_id: str | None) -> list[BatchUs
         campaign_id,
         LIST_MAX,
     )
-    return [BatchUsage(**record) for record in records]
+    return read_rows(BatchUsage, records)

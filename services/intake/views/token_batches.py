@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from services.intake.domain.token_batches import TokenUse
 from services.intake.store import token_batches as store
 from services.intake.store.campaigns import KnownCampaign
 from services.intake.store.token_batches import BatchUsage
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction
-
-USES = {"one_use": "一次性", "place": "固定码", "paper": "纸质导入"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +22,6 @@ class BatchLine:
     questionnaire: str
     group: str
     unit: str
-    use: str
     state: str
     openable: bool
 
@@ -45,13 +43,12 @@ def _line(
 ) -> BatchLine:
     questionnaire = campaign.questionnaire(batch.instrument)
     group = questionnaire.group(batch.group)
-    is_sealed = batch.opened_at is None and batch.use != "paper"
+    is_sealed = batch.opened_at is None and batch.use is not TokenUse.PAPER
     return BatchLine(
         batch=batch,
         questionnaire=questionnaire.label,
         group=group.label if group else batch.group,
         unit=campaign.name_of(batch.unit_id) if batch.unit_id else "",
-        use=USES[batch.use],
         state=_state(batch, is_sealed=is_sealed),
         openable=is_sealed and batch.issued_by != reader.id,
     )

@@ -8,6 +8,7 @@ from services.intake.actions.ballots import waiting_ballot
 from services.intake.actions.imports.rows import ImportJob, RejectedRow
 from services.intake.actions.token_batches import default_closing_day
 from services.intake.domain.ballots import check_answers, hashed_id
+from services.intake.domain.token_batches import TokenUse
 from services.intake.store import ballots as store
 from services.intake.store import campaigns, token_batches
 from services.intake.store.ballots import WaitingBallot
@@ -125,6 +126,6 @@ def _batch(
         instrument=instrument,
         group=group,
         unit_id=None,
-        use="paper",
+        use=TokenUse.PAPER,
         closes_on=closes_on,
     )
