@@ -4,6 +4,7 @@ field app offline.
 
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -331,6 +332,32 @@ async def test_questionnaire_is_submitted_once_without_javascript(site):
     assert len(ballot["answers"]) == 20
 
 
+async def test_codes_are_printed_and_exported_once(site):
+    batch = {"campaign_id": CAMPAIGN, "instrument": "deputies", "group": "npc", "count": 12}
+    async with await site.office.signed_in(Role.OFFICE) as chen:
+        for _ in range(2):
+            await chen.post("/intake/api/token-batches", json=batch)
+    page = await site.open("/intake/codes", Role.REVIEWER)
+    for width, height in SIZES:
+        await page.set_viewport_size({"width": width, "height": height})
+        await fits(page)
+        await axe(page)
+
+    await page.get_by_role("button", name="开封导出").first.click()
+    async with page.expect_download() as download:
+        await page.locator("#confirm [data-yes]").click()
+    lines = Path(await (await download.value).path()).read_text().split()
+    assert len(lines) == 13
+
+    await page.reload()
+    await page.get_by_role("button", name="开封打印").click()
+    await page.locator("#confirm [data-yes]").click()
+    await expect(page.locator(".slips li")).to_have_count(12)
+    assert await page.locator(".slips").evaluate("list => getComputedStyle(list).display") == "grid"
+    await page.goto(site.url + "/intake/codes")
+    await expect(page.get_by_role("button", name="开封打印")).to_have_count(0)
+
+
 async def test_public_photo_is_stored_without_metadata(site, tmp_path):
     from tests.intake.test_visits import picture
 
@@ -363,6 +390,9 @@ PAGES = [
     ("/intake/desk/mine", Role.OPERATOR),
     ("/intake/triage", Role.REVIEWER),
     ("/intake/releases", Role.REVIEWER),
+    ("/intake/codes", Role.OFFICE),
+    ("/intake/questionnaires", Role.OFFICE),
+    ("/intake/accounts", Role.ADMIN),
     ("/p/", None),
     ("/p/report/1", None),
     ("/p/query", None),

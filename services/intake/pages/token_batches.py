@@ -72,7 +72,8 @@ async def list_codes(
     campaign = await campaign_or_current(tx, campaign_id)
     if campaign is None:
         return render_page(request, "no-campaign.html")
-    return await _page(request, tx, campaign, user, Form[BatchForm].with_initial())
+    form = Form[BatchForm].with_initial({"count": token_batches.BATCH_MIN})
+    return await _page(request, tx, campaign, user, form)
 
 
 async def _page(
