@@ -500,6 +500,7 @@ UNREST = (
     + """
     union all select 'deadlines due', count(*) from casework.deadlines where state = 'running' and due_at <= public.app_now()
     union all select 'warnings due', count(*) from casework.deadlines where state = 'running' and next_warn_at <= public.app_now()
+    union all select 'ballots to release', count(*) from intake.waiting_ballots
     union all select 'units to score', count(*) from scoring.pending_rescores
     union all select 'scores to publish', count(*) from scoring.scores where unpublished
     """
