@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from services.intake.actions.ballot_release import release_ballots
 from services.intake.actions.ballots import PLACE_BALLOTS, place_wait_seconds
-from services.intake.domain.ballot_release import releasable
+from services.intake.domain import ballot_release
+from services.intake.domain.ballot_release import plan_releases, releasable
 from services.intake.domain.ballots import (
     ballot_id,
     check_answers,
@@ -83,6 +84,44 @@ def test_a_release_has_many_ballots_about_each_unit_or_none(waiting):
 
     counts = Counter(unit for ballot in chosen for unit in waiting[ballot])
     assert all(count >= 10 for count in counts.values())
+
+
+@given(
+    st.dictionaries(st.integers(), st.frozensets(st.integers(1, 4), min_size=1), max_size=90),
+    st.integers(10, 40),
+)
+def test_planned_releases_fit_into_events_and_leave_no_release_behind(waiting, answers_max):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ballot_release, "ANSWERS_MAX", answers_max)
+        planned = plan_releases(waiting, at_least=3, answers=lambda ballot: len(waiting[ballot]))
+
+    for chosen in planned:
+        counts = Counter(unit for ballot in chosen for unit in waiting[ballot])
+        assert min(counts.values()) >= 3
+        assert sum(counts.values()) <= answers_max
+    released = [ballot for chosen in planned for ballot in chosen]
+    assert len(released) == len(set(released))
+    left = {ballot: waiting[ballot] for ballot in waiting if ballot not in set(released)}
+    if not planned:
+        assert sum(map(len, left.values())) > answers_max or not releasable(left, at_least=3)
+
+
+def test_ballots_about_rare_units_do_not_hold_up_the_others():
+    waiting = {n: frozenset({1000 + n}) for n in range(500)}
+    waiting |= {500 + n: frozenset({1}) for n in range(12)}
+
+    [chosen] = plan_releases(waiting, at_least=10, answers=lambda _: 1)
+
+    assert chosen == list(range(500, 512))
+
+
+def test_more_ballots_than_one_event_holds_are_released_in_several(monkeypatch):
+    monkeypatch.setattr(ballot_release, "ANSWERS_MAX", 100)
+    waiting = {n: frozenset({1, 2}) for n in range(120)}
+
+    planned = plan_releases(waiting, at_least=10, answers=lambda _: 2)
+
+    assert [len(chosen) for chosen in planned] == [50, 50, 20]
 
 
 @pytest.mark.parametrize(

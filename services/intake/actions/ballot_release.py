@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import uuid4
 
-from services.intake.domain.ballot_release import releasable, units_of
+from services.intake.domain.ballot_release import plan_releases, units_of
 from services.intake.domain.ballots import hour_of
 from services.intake.settings import context_of
 from services.intake.store import ballots as store
@@ -18,10 +18,8 @@ from shared.appraisal.events import BallotsReleased, ReleasedBallot
 from shared.foundation.clock import CHINA
 from shared.storage.transaction import Transaction
 
-BALLOTS_MAX: Final = 400
-"""Ballots of one event."""
-ANSWERS_MAX: Final = 40_000
-"""Answers of one event, so that it stays well below Kafka's limit of one megabyte."""
+WAITING_MAX: Final = 20_000
+"""Waiting ballots of a group that one pass looks at, chosen at random."""
 _random: Final = secrets.SystemRandom()
 
 
@@ -32,31 +30,21 @@ async def release_ballots(tx: Transaction) -> bool:
     number, because every ballot counts.
     """
     groups = await store.waiting_groups(tx, tx.now.astimezone(CHINA).date())
-    released = [await _release_group(tx, group) for group in groups]
-    return any(count == BALLOTS_MAX for count in released)
+    more = [await _release_group(tx, group) for group in groups]
+    return any(more)
 
 
-async def _release_group(tx: Transaction, group: WaitingGroup) -> int:
-    """Release ballots of one group and return their number."""
-    waiting = _bounded(await store.lock_waiting(tx, group, BALLOTS_MAX))
-    at_least = 1 if group.closed else context_of(tx).settings.ballot_release_min
-    units = {ballot: units_of(ballot.answers) for ballot in waiting}
-    chosen = releasable(units, at_least=at_least)
-    if chosen:
+async def _release_group(tx: Transaction, group: WaitingGroup) -> bool:
+    """Release ballots of one group; return whether another pass may release more."""
+    waiting = await store.lock_waiting(tx, group, WAITING_MAX)
+    planned = plan_releases(
+        {ballot: units_of(ballot.answers) for ballot in waiting},
+        at_least=1 if group.closed else context_of(tx).settings.ballot_release_min,
+        answers=lambda ballot: len(ballot.answers) // ANSWER_BYTES,
+    )
+    for chosen in planned:
         await _release(tx, group, chosen)
-    return len(chosen)
-
-
-def _bounded(waiting: Sequence[WaitingBallot]) -> list[WaitingBallot]:
-    """Return the first ballots, as many as fit into one event."""
-    bounded: list[WaitingBallot] = []
-    answers = 0
-    for ballot in waiting:
-        answers += len(ballot.answers) // ANSWER_BYTES
-        if bounded and answers > ANSWERS_MAX:
-            break
-        bounded.append(ballot)
-    return bounded
+    return bool(planned) and len(waiting) == WAITING_MAX
 
 
 async def _release(

@@ -102,13 +102,13 @@ async def lock_waiting(
     group: WaitingGroup,
     limit: int,
 ) -> list[WaitingBallot]:
-    """Lock and return up to `limit` waiting ballots of a group, in a random order."""
+    """Lock and return up to `limit` waiting ballots of a group, drawn and ordered at random."""
     records = await tx.fetch(
         """
         select w.id, w.campaign_id, w.batch_id, w.answers
         from waiting_ballots w join token_batches b on b.id = w.batch_id
         where b.campaign_id = $1 and b.instrument = $2 and b."group" = $3
-        order by w.id limit $4 for update of w skip locked
+        order by random() limit $4 for update of w skip locked
         """,
         group.campaign_id,
         group.instrument,

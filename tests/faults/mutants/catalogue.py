@@ -380,6 +380,13 @@ CATALOGUE: tuple[Mutant, ...] = (
         "tests/intake/test_ballots.py::test_nine_ballots_wait_for_the_tenth",
     ),
     one(
+        "the first waiting ballots hold up the others of their group",
+        "services/intake",
+        "    remaining = releasable(waiting, at_least=at_least)\n    planned",
+        "    remaining = list(waiting)[:400]\n    planned",
+        "tests/intake/test_ballots.py::test_ballots_about_rare_units_do_not_hold_up_the_others",
+    ),
+    one(
         "a unit with few ballots is released with the others",
         "services/intake",
         "        if not rare:\n",
