@@ -9,9 +9,11 @@ import httpx2
 import pytest
 
 from services.cli.demo_accounts import seed_accounts
+from services.intake.actions.caller_history import look_up_caller
 from services.intake.app import build
 from services.intake.settings import IntakeContext
 from services.intake.store import campaigns
+from services.intake.store.complaint_lists import EarlierComplaint
 from shared.appraisal.events import CampaignPublished, UnitEntry
 from shared.appraisal.labels import Role
 from shared.appraisal.schemes import load_scheme
@@ -122,6 +124,16 @@ async def new_codes(office: Office, **batch: Any) -> list[str]:
         opened = await opener.post(url)
     assert opened.status_code == 201, opened.text
     return opened.json()["codes"]  # type: ignore[no-any-return]
+
+
+async def look_up(office: Office, phone: str) -> list[EarlierComplaint]:
+    """Return what an operator who writes a new ticket sees of a telephone number."""
+    operator = office.person(Role.OPERATOR)
+    async with office.transaction() as tx:
+        found = await look_up_caller(
+            tx, office.service.app.state.limiter, ticket_id=uuid4(), phone=phone, account=operator
+        )
+    return list(found)
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from services.intake.actions import attachments
 from services.intake.actions.complaints import merge_complaint
 from services.intake.actions.retention import erase_complainant_data
 from services.intake.store import files, vault
-from services.intake.views.complaints import complainant_history, complaint_detail
+from services.intake.views.complaints import complaint_detail
 from shared.appraisal.labels import Role
 from shared.runtime.clock_guard import ClockGuardActive
 from shared.security.keyring import KeyDestroyed, SealedRecord
-from tests.intake.conftest import CAMPAIGN, WORDS, complaint
+from tests.intake.conftest import CAMPAIGN, WORDS, complaint, look_up
 from tests.intake.test_visits import picture
 
 stack = pytest.mark.stack
@@ -93,9 +93,7 @@ async def test_complainant_data_is_erased_after_the_retention_period(office, key
             "select number from audit a join complaints c on c.id::text = a.subject where action = 'complainant.data_erased'"
         )
         detail = await complaint_detail(tx, old, office.person(Role.REVIEWER))
-        history = await complainant_history(
-            tx, phone="13812345678", account=office.person(Role.OPERATOR)
-        )
+    history = await look_up(office, "13812345678")
     assert {row["number"] for row in rows} == {old, again}
     assert (detail.statement, detail.contact, detail.supplements) == ({}, [], [])
     assert {row.number for row in history} == {young, open_, today, handled}

@@ -304,6 +304,7 @@ class CaseMatch:
     """A case found by a search. `redacted_summary` is empty until its release."""
 
     number: str
+    kind: str
     redacted_summary: str
     state: str
 
@@ -316,7 +317,7 @@ async def search(
     """Return the newest cases whose number or redacted summary contains `q`."""
     records = await tx.fetch(
         f"""
-        select c.number, c.redacted_summary, c.state from cases c
+        select c.number, c.kind, c.redacted_summary, c.state from cases c
         where {VISIBLE}
           and (c.number ilike '%' || $3 || '%' or c.redacted_summary ilike '%' || $3 || '%')
         order by c.number desc limit $4

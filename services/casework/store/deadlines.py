@@ -158,11 +158,15 @@ class DeadlineFilter:
 
 @dataclass(frozen=True, slots=True)
 class DeadlineListRow:
-    """A deadline of a case (`number`) or of an obligation (`obligation_id`, `label`)."""
+    """A deadline of a case (`number`, `matter`) or of an obligation (`obligation_id`, `label`).
+
+    `matter`: 诉求类型 of the case.
+    """
 
     id: UUID
     kind: str
     number: str | None
+    matter: str | None
     obligation_id: UUID | None
     label: str | None
     unit_id: str | None
@@ -189,7 +193,7 @@ async def find(
     """Return the deadlines that this person may see, in order of time."""
     records = await tx.fetch(
         """
-        select d.id, d.kind, c.number, y.id as obligation_id, y.label,
+        select d.id, d.kind, c.number, c.kind as matter, y.id as obligation_id, y.label,
           coalesce(c.unit_id, y.unit_id) as unit_id, d.state, d.starts_at, d.due_at, d.warn_at,
           d.provisional, d.rule_id, d.scheme_version, d.calendar_version,
           d.warned_at, d.lapsed_at, d.ended_at

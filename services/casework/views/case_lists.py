@@ -19,6 +19,7 @@ from services.casework.views.deadlines import due_soon, progress
 from shared.appraisal.calendar.deadlines import DeadlineProgress, due_for_units, due_label
 from shared.appraisal.calendar.working_days import WorkCalendar
 from shared.appraisal.labels import ComplaintKind, Urgency
+from shared.security.listed_reports import audit_listed_reports
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction
 
@@ -93,6 +94,7 @@ async def list_cases(
         tx, user, wanted, await due_soon(tx), rows=rows_per_page, page=page
     )
     items = [_item(row, days, tx.now, exact=user.role not in UNIT_ROLES) for row in rows]
+    await audit_listed_reports(tx, user, ((item.kind, item.number) for item in items))
     return CaseListPage(items, total, page, last_page=max(1, -(-total // rows_per_page)))
 
 
@@ -168,4 +170,6 @@ async def search_cases(
 ) -> list[CaseMatch]:
     """Return cases for the command palette."""
     text = q.strip()
-    return await case_lists.search(tx, user, text) if text else []
+    matches = await case_lists.search(tx, user, text) if text else []
+    await audit_listed_reports(tx, user, ((match.kind, match.number) for match in matches))
+    return matches

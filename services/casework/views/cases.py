@@ -173,11 +173,15 @@ async def case_details(
     number: str,
     user: Account,
 ) -> CaseDetails:
-    """Return a case. Raises Rejected (404) if this person may not find it."""
+    """Return a case. Raises Rejected (404) if this person may not find it.
+
+    Reading is recorded in the audit log.
+    """
     row = await cases.get(tx, number, user)
     if row is None:
         raise Rejected("没有找到这个办件", status=404)
     case = row.case
+    tx.audit("case.read", case.number, str(user.id))
     loaded = _LoadedCase(
         row=row,
         campaign=await campaigns.get(tx, case.campaign_id),

@@ -24,6 +24,7 @@ from shared.appraisal.calendar.deadlines import (
     due_label,
 )
 from shared.appraisal.calendar.working_days import ONE_DAY, WorkCalendar, civil_day, midnight
+from shared.security.listed_reports import audit_listed_reports
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction
 
@@ -143,7 +144,9 @@ async def list_deadlines(
     limit: int,
 ) -> list[DeadlineListRow]:
     """Return the deadlines of cases and obligations that this person may see, in order of time."""
-    return await deadlines.find(tx, user, wanted, limit=limit)
+    found = await deadlines.find(tx, user, wanted, limit=limit)
+    await audit_listed_reports(tx, user, ((each.matter, each.number) for each in found))
+    return found
 
 
 async def due_soon(tx: Transaction) -> DueSoon:

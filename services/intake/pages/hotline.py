@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from services.intake.actions import hotline_drafts
+from services.intake.actions.caller_history import forget_lookup
 from services.intake.actions.complaints import RegisteredComplaint, register_complaints
 from services.intake.domain.complaints import REDACTED_SUMMARY_MAX
 from services.intake.domain.identities import Identity
@@ -31,6 +32,7 @@ from shared.web import (
     CoalescedIdempotency,
     CurrentUser,
     Form,
+    Limiter,
     Router,
     Transactions,
     Tx,
@@ -103,6 +105,7 @@ async def register_ticket(
     user: CurrentUser,
     transactions: Transactions,
     idempotency: CoalescedIdempotency,
+    limiter: Limiter,
 ) -> Response:
     form = await read_form(request, HotlineTicket)
     async with transactions() as tx:
@@ -113,7 +116,9 @@ async def register_ticket(
             return await _render_errors(request, tx, user, form, 422)
     registration = form.cleaned.registration(by=user)
     try:
-        return await idempotency.redirect(register_complaints, registration, _desk_url)
+        answer = await idempotency.redirect(register_complaints, registration, _desk_url)
+        await forget_lookup(limiter, ticket_id=form.cleaned.draft_id, account=user)
+        return answer
     except Rejected as rejection:
         field = rejection.field or ""
         form.add_error(rejection.sentence, FIELD_ON_PAGE.get(field, field))
@@ -147,7 +152,7 @@ async def save_draft(
 ) -> Response:
     """Save the draft; return the sentence that the page shows."""
     sent = await request.form()
-    draft_id = _draft_id(sent)
+    draft_id = draft_id_of(sent)
     fields = _draft_fields(sent)
     if not any(fields[name] for name in TYPED_FIELDS):
         return PlainTextResponse("")
@@ -155,7 +160,8 @@ async def save_draft(
     return PlainTextResponse(f"草稿已保存 {format_time(saved_at).striptags()}")
 
 
-def _draft_id(sent: FormData) -> UUID:
+def draft_id_of(sent: FormData) -> UUID:
+    """Return the id of the ticket in a form. Raises Rejected (422)."""
     try:
         return UUID(str(sent.get("draft_id", "")))
     except ValueError as error:

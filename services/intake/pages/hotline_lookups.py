@@ -3,6 +3,7 @@
 Lookups that concern the complainant are posted: a phone number never appears in a URL.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -11,18 +12,20 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
+from services.intake.actions.caller_history import look_up_caller
 from services.intake.actions.redaction import draft_redacted_summary
 from services.intake.domain.complaints import REASON_MIN, REDACTED_SUMMARY_MAX
-from services.intake.pages.hotline import OPERATORS
+from services.intake.pages.hotline import OPERATORS, draft_id_of
 from services.intake.pages.hotline_ticket import spoken_date_problem
 from services.intake.store import campaigns
-from services.intake.store.complaint_lists import SimilarComplaint
+from services.intake.store.complaint_lists import EarlierComplaint, SimilarComplaint
 from services.intake.views import complaints, suggestions
 from services.intake.views.suggestions import Suggestion
+from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import Role
 from shared.security.policies import Account, allow
 from shared.storage.transaction import Transaction
-from shared.web import CurrentUser, Router, Tx, render_page
+from shared.web import CurrentUser, Limiter, Router, Tx, render_page
 from shared.web.spoken_dates import parse_spoken_date
 
 router = Router(prefix="/intake/desk", include_in_schema=False)
@@ -85,13 +88,24 @@ async def complainant_history(
     request: Request,
     tx: Tx,
     user: CurrentUser,
+    limiter: Limiter,
 ) -> Response:
-    """该号码历史, for the phone number in the body."""
-    phone = _text(await request.form(), "phone")
+    """该号码历史, for the phone number and the ticket in the body."""
+    sent = await request.form()
+    phone = _text(sent, "phone")
+    problem = ""
+    found: Sequence[EarlierComplaint] = ()
+    try:
+        found = await look_up_caller(
+            tx, limiter, ticket_id=draft_id_of(sent), phone=phone, account=user
+        )
+    except Rejected as rejection:
+        problem = rejection.sentence
     return render_page(
         request,
         "desk-history.html",
-        complaints=await complaints.complainant_history(tx, phone=phone, account=user),
+        complaints=found,
+        problem=problem,
         has_phone=bool(phone),
         user_id=user.id,
     )

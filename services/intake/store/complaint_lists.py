@@ -22,6 +22,7 @@ MATCHES_MAX: Final = 8
 class ListedComplaint(msgspec.Struct, frozen=True, kw_only=True):
     """What every list shows of a complaint and of its case."""
 
+    id: UUID
     number: str
     kind: ComplaintKind
     unit_id: str | None
@@ -52,7 +53,7 @@ class ListedComplaint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _LISTED: Final = (
-    "c.number, c.kind, c.unit_id, c.redacted_summary, c.received_at, c.repeats, "
+    "c.id, c.number, c.kind, c.unit_id, c.redacted_summary, c.received_at, c.repeats, "
     "p.assigned_at, p.accepted_at, p.refused_at, p.closed_at, p.due_at"
 )
 
@@ -60,7 +61,6 @@ _LISTED: Final = (
 class SimilarComplaint(ListedComplaint, frozen=True, kw_only=True):
     """A complaint about the same unit. `likeness`: share of common trigrams, 0 to 1."""
 
-    id: UUID
     likeness: float
 
 
@@ -87,6 +87,7 @@ class ReceivedComplaint(ListedComplaint, frozen=True, kw_only=True):
 class ComplaintMatch(msgspec.Struct, frozen=True, kw_only=True):
     """A complaint found by part of its number."""
 
+    id: UUID
     number: str
     kind: ComplaintKind
     unit_id: str | None
@@ -114,7 +115,7 @@ async def similar(
     """
     records = await tx.fetch(
         f"""
-        select c.id, {_LISTED}, round(likeness::numeric, 2)::float as likeness
+        select {_LISTED}, round(likeness::numeric, 2)::float as likeness
         from (
           select *, similarity(redacted_summary, $3) as likeness from complaints
           where campaign_id = $1 and unit_id = $2 and received_at > $4 and merged_into is null
@@ -218,7 +219,7 @@ async def search(
     """Return the complaints whose number contains `digits`, newest first."""
     records = await tx.fetch(
         f"""
-        select c.number, c.kind, c.unit_id from complaints c
+        select c.id, c.number, c.kind, c.unit_id from complaints c
         where c.number like '%' || $1 || '%' and {VISIBLE}
         order by c.received_at desc limit $6
         """,

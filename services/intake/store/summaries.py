@@ -33,6 +33,7 @@ class QueuedSummary(msgspec.Struct, frozen=True, kw_only=True):
     working on the draft.
     """
 
+    id: UUID
     number: str
     campaign_id: str
     kind: ComplaintKind
@@ -151,8 +152,8 @@ async def queue(tx: Transaction, account: Account) -> list[QueuedSummary]:
     """Return what awaits its release: critical complaints first, then the oldest."""
     records = await tx.fetch(
         f"""
-        select c.number, c.campaign_id, c.kind, c.urgency, c.channel, c.unit_id, c.registered_at,
-               p.release_due_at, a.display_name as author_name
+        select c.id, c.number, c.campaign_id, c.kind, c.urgency, c.channel, c.unit_id,
+               c.registered_at, p.release_due_at, a.display_name as author_name
         {_QUEUED}
         order by c.urgency = 'critical' desc, c.registered_at, c.number limit $6
         """,

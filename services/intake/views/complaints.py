@@ -1,6 +1,7 @@
 """受理详情 and the lists from which reviewers and operators reach it."""
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -9,7 +10,6 @@ from services.intake.domain.complaints import (
     MAY_REVEAL,
     OWN_TEXT_READABLE,
     REASON_MIN,
-    is_phone,
 )
 from services.intake.settings import context_of
 from services.intake.store import campaigns, complaint_lists, files, vault
@@ -18,7 +18,6 @@ from services.intake.store import progress as progress_store
 from services.intake.store.campaigns import KnownCampaign
 from services.intake.store.complaint_lists import (
     ComplaintMatch,
-    EarlierComplaint,
     ReceivedComplaint,
     SimilarComplaint,
 )
@@ -34,6 +33,7 @@ from services.intake.views.vault import (
     supplements_of,
 )
 from shared.appraisal.labels import LabelledEnum, Role
+from shared.security.listed_reports import audit_listed_reports
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction
 
@@ -131,13 +131,22 @@ async def _merge_candidates(
     if account.role is not Role.REVIEWER or complaint.unit_id is None or is_merged:
         return []
     summary = complaint.redacted_summary or await summary_draft_of(tx, complaint.id)
-    return await complaint_lists.similar(
+    return await _audited_similar(
         tx,
+        account,
         campaign_id=complaint.campaign_id,
         unit_id=complaint.unit_id,
         redacted_summary=summary,
         exclude=complaint.id,
     )
+
+
+async def _audited_similar(
+    tx: Transaction, account: Account, **wanted: Any
+) -> list[SimilarComplaint]:
+    found = await complaint_lists.similar(tx, **wanted)
+    await audit_listed_reports(tx, account, ((each.kind, each.id) for each in found))
+    return found
 
 
 async def similar_complaints(
@@ -152,8 +161,9 @@ async def similar_complaints(
     summary = redacted_summary.strip()
     if unit_id in account.unit_ids or len(summary) < REASON_MIN:
         return []
-    return await complaint_lists.similar(
+    return await _audited_similar(
         tx,
+        account,
         campaign_id=campaign_id,
         unit_id=unit_id,
         redacted_summary=summary,
@@ -164,25 +174,6 @@ async def similar_complaints(
 def _operator_id(account: Account) -> UUID | None:
     """Return the id of an operator, who never finds a 举报 that another person registered."""
     return account.id if account.role is Role.OPERATOR else None
-
-
-async def complainant_history(
-    tx: Transaction,
-    *,
-    phone: str,
-    account: Account,
-) -> list[EarlierComplaint]:
-    """该号码历史: return the earlier complaints from exactly this phone number.
-
-    The lookup is recorded in the audit log, without the number.
-    """
-    if not is_phone(phone):
-        return []
-    fingerprint = context_of(tx).ring.fingerprint(phone)
-    found = await complaint_lists.of_complainant(tx, fingerprint, operator_id=_operator_id(account))
-    subject = fingerprint.hex()[:16]
-    tx.audit("complainant.looked_up", subject, str(account.id), found=len(found))
-    return found
 
 
 class TriageList(LabelledEnum):
@@ -199,13 +190,15 @@ async def triage(
     account: Account,
 ) -> list[ReceivedComplaint]:
     """Return what was received recently, as far as it belongs to the selected list."""
-    return await complaint_lists.received(
+    listed = await complaint_lists.received(
         tx,
         account,
         since=tx.now - TRIAGE_PERIOD,
         only_waiting=selected is TriageList.WAITING,
         only_without_unit=selected is TriageList.UNSURE,
     )
+    await audit_listed_reports(tx, account, ((each.kind, each.id) for each in listed))
+    return listed
 
 
 async def search_by_number(
@@ -217,4 +210,6 @@ async def search_by_number(
     digits = text.strip().upper().removeprefix("ZT")
     if len(digits) < SEARCH_DIGITS_MIN or not digits[-1].isdigit():
         return []
-    return await complaint_lists.search(tx, digits, account)
+    matches = await complaint_lists.search(tx, digits, account)
+    await audit_listed_reports(tx, account, ((match.kind, match.id) for match in matches))
+    return matches

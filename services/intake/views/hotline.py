@@ -14,6 +14,7 @@ from services.intake.store.hotline_drafts import SealedDraft
 from services.intake.views.progress import query_code_of
 from shared.foundation.clock import CHINA
 from shared.security.keyring import KeyRing
+from shared.security.listed_reports import audit_listed_reports
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction
 
@@ -60,7 +61,9 @@ async def own_tickets(
 ) -> list[OwnComplaint]:
     """Return what an account registered today and on the days before."""
     since = _midnight(tx.now) - timedelta(days=days - 1)
-    return await complaint_lists.registered_by(tx, account.id, since=since)
+    registered = await complaint_lists.registered_by(tx, account.id, since=since)
+    await audit_listed_reports(tx, account, ((each.kind, each.id) for each in registered))
+    return registered
 
 
 def _midnight(now: datetime) -> datetime:

@@ -13,6 +13,7 @@ from services.intake.store.campaigns import KnownCampaign
 from services.intake.store.complaints import VisibleComplaint
 from services.intake.store.summaries import QueuedSummary, SummaryReleaseRow
 from services.intake.views.vault import SupplementView, supplements_of, unsealed_draft
+from shared.security.listed_reports import audit_listed_reports
 from shared.security.pii import PiiHit, PiiKind, certain_hits, find_pii_async
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction
@@ -65,6 +66,7 @@ class DraftMarks(msgspec.Struct, frozen=True):
 async def queue(tx: Transaction, account: Account) -> list[WaitingSummary]:
     """Return what awaits its release: critical complaints first, then the oldest."""
     rows = await summaries.queue(tx, account)
+    await audit_listed_reports(tx, account, ((row.kind, row.id) for row in rows))
     return [await _waiting(tx, row) for row in rows]
 
 
