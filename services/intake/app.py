@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from services.intake import api, handlers, jobs, pages
+from services.intake.actions.approval_kinds import APPROVAL_KINDS
 from services.intake.domain.second_factors import PENDING_SECONDS, PendingSignIn
 from services.intake.settings import IntakeContext
 from services.intake.store.evidence import evidence_of
@@ -32,6 +33,7 @@ def build(settings: Settings) -> Service:
         context=context,
         sealed=SealedData(context.ring, SEALED_TABLES),
         audit_directory=DIRECTORY,
+        approval_kinds=APPROVAL_KINDS,
         templates=Path(__file__).parent / "templates",
         prefixes=PREFIXES,
         evidence=evidence_of,

@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 from services.intake.domain.identities import Identity
+from services.intake.domain.identity_openings import OpeningPurpose
 from services.intake.domain.token_batches import TokenUse
 from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Role, Urgency
 from shared.storage.columns import (
@@ -329,6 +330,19 @@ class StoredBallot(Base, table=True):
     batch_id: UUID
     answers: bytes
     released_hour: datetime = timestamp_column()
+
+
+class IdentityOpeningRow(Base, table=True):
+    """An approved opening of a complainant's identity. `id` is that of the request."""
+
+    __tablename__ = "identity_openings"
+    __table_args__ = (one_of("purpose", OpeningPurpose),)
+    id: UUID = Field(primary_key=True)
+    complaint_id: UUID = Field(foreign_key="intake.complaints.id", index=True)
+    purpose: str = text_column()
+    granted_to: UUID = Field(foreign_key="intake.accounts.id")
+    granted_at: datetime = timestamp_column()
+    opened_at: datetime | None = timestamp_column(nullable=True, index=True)
 
 
 # ── inspections and files ─────────────────────────────────────────────────────────────────────────

@@ -27,6 +27,7 @@ INSPECTOR: Final = DemoAccount("xuncha", "巡查员07", Role.INSPECTOR, start="/
 LEADER: Final = DemoAccount("lingdao", "赵刚", Role.LEADER, start="/scoring/")
 ADMIN: Final = DemoAccount("guanli", "系统管理员", Role.ADMIN, start="/me")
 AUDITOR: Final = DemoAccount("shenji", "孙洁", Role.AUDITOR, start="/intake/audit")
+CUSTODIAN: Final = DemoAccount("baoguan", "周敏", Role.CUSTODIAN, start="/intake/dual-approvals")
 
 SHOWN_UNIT_IDS: Final = tuple(UNITS_BY_CODE[code].unit_id for code in ("G02", "G13", "Z01"))
 """The units whose accounts the demo lists at its start; all units have them."""
@@ -74,6 +75,7 @@ OFFICE_ACCOUNTS: Final = (
     LEADER,
     ADMIN,
     AUDITOR,
+    CUSTODIAN,
 )
 """The accounts that belong to no unit."""
 

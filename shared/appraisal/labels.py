@@ -105,6 +105,7 @@ class Role(LabelledEnum):
     LEADER = "leader", "审定领导"
     ADMIN = "admin", "管理员"
     AUDITOR = "auditor", "审计员"
+    CUSTODIAN = "custodian", "身份保管员"
 
 
 class OrganisationKind(LabelledEnum):

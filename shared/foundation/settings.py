@@ -73,6 +73,10 @@ class Settings(BaseSettings):
     complaint text and of the complainant's identity are destroyed. 0 keeps them. Set it to what
     your records regulations require.
     """
+    identity_openings_per_hour: int = Field(10, ge=1)
+    """Identities of complainants that one account may open within an hour; the next try alerts."""
+    identity_openings_per_hour_in_total: int = Field(30, ge=1)
+    """As `identity_openings_per_hour`, for all accounts together."""
     second_factor: Literal["required", "waived"] = "required"
     """`waived`: privileged accounts sign in without a one-time code; production refuses it."""
     ballot_release_min: int = Field(10, ge=1)

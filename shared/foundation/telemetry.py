@@ -177,7 +177,12 @@ notifications_sent = _counter(
 notification_delay_seconds = _histogram(
     "notify_delay_seconds", "Time from event to delivered notification", _AGE, "channel"
 )
-identity_reveals = _counter("complainant_reveal_total", "Complainant identities revealed", "role")
+identity_reveals = _counter("complainant_reveal_total", "Complainant identities opened", "role")
+identity_openings_limited = _counter(
+    "complainant_opening_limited_total",
+    "Openings of identities stopped by the limit per hour of an account or the installation",
+    "limit",
+)
 personal_data_blocked = _counter(
     "pii_guard_blocked_total",
     "Texts and responses blocked because of personal data",

@@ -29,6 +29,7 @@ from shared.runtime.checkpoint_sender import CheckpointSender
 from shared.runtime.jobs import JobRunner, Jobs
 from shared.runtime.request_telemetry import RequestTelemetry
 from shared.security import audit
+from shared.security.approvals import ApprovalKinds, expire_overdue
 from shared.security.audit_reading import AuditDirectory
 from shared.security.evidence import ArchiveFile, EvidenceSource, evidence_files
 from shared.security.evidence_archive import EvidenceArchive
@@ -46,6 +47,8 @@ from shared.storage.redis import connect
 from shared.storage.transaction import Transaction
 from shared.web import Router, check_policies, delete_expired_keys, install
 from shared.web.app_state import app_state
+from shared.web.approval_api import approval_api_router
+from shared.web.approval_pages import approval_router
 from shared.web.audit_pages import audit_router
 from shared.web.idempotency import WriteCoalescer
 
@@ -60,6 +63,7 @@ SEAL_AUDIT_SECONDS = 5
 SEAL_INPUTS_SECONDS = 30
 CHECKPOINT_SECONDS = 15
 DELETE_KEYS_SECONDS = 3_600
+EXPIRE_APPROVALS_SECONDS = 300
 
 GC_YOUNG_OBJECTS = 200_000
 
@@ -92,6 +96,8 @@ class Service:
     """The files of this service in an evidence archive, besides its sealed inputs."""
     audit_directory: AuditDirectory = field(default_factory=AuditDirectory)
     """Names for the ids in this service's audit log."""
+    approval_kinds: ApprovalKinds = field(default_factory=ApprovalKinds)
+    """The acts of this service that two people must agree on."""
     relay_linger_seconds: float = 0.0
     """See `Relay.linger_seconds`."""
     keys: ServiceKeys = field(init=False)
@@ -159,6 +165,10 @@ class Service:
         async def forget_idempotency_keys(tx: Transaction) -> bool:
             return await delete_expired_keys(tx)
 
+        @self.jobs(seconds=EXPIRE_APPROVALS_SECONDS)
+        async def expire_approvals(tx: Transaction) -> bool:
+            return await expire_overdue(tx)
+
     def _add_rewrapping(self, sealed: SealedData) -> None:
         @self.jobs(seconds=REWRAP_SECONDS, clock_independent=True)
         async def rewrap_data_keys(tx: Transaction) -> bool:
@@ -205,8 +215,7 @@ class Service:
             version=VERSION,
             templates=self.templates,
         )
-        own_audit = audit_router(self.prefixes[0], self.audit_directory)
-        for router in (*self.routers, own_audit):
+        for router in (*self.routers, *self._common_routers()):
             # FastAPI's `include_router` would search an included router twice for every request.
             app.router.routes.extend(router.routes)
         app.router.routes.extend(self._description_router(app).routes)
@@ -214,6 +223,15 @@ class Service:
         app.add_middleware(RequestTelemetry, service=self.name)
         check_policies(app, open_paths=OPEN_PATHS)
         return app
+
+    def _common_routers(self) -> list[APIRouter]:
+        """Return the routes that every service has under its own prefix."""
+        prefix = self.prefixes[0]
+        routers = [audit_router(prefix, self.audit_directory)]
+        if self.approval_kinds:
+            routers.append(approval_router(prefix, self.approval_kinds))
+            routers.append(approval_api_router(prefix, self.approval_kinds))
+        return routers
 
     def _create_app(self) -> FastAPI:
         return FastAPI(

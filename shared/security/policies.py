@@ -55,5 +55,6 @@ PUBLIC: Final = Policy(frozenset(), public=True)
 """Admits everybody, signed in or not."""
 SIGNED_IN: Final = Policy(frozenset(Role))
 """Admits every account."""
-STAFF: Final = Policy(frozenset(Role) - {Role.AUDITOR})
-"""Admits every account that works on the appraisal; auditors read the audit log only."""
+STAFF: Final = Policy(frozenset(Role) - {Role.AUDITOR, Role.CUSTODIAN})
+"""Admits every account that works on the appraisal; auditors read the audit log only, custodians
+approve only."""

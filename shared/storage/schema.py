@@ -65,6 +65,42 @@ input; `outbox_id` is the last one that a round could see, and `more` that it le
 `cosignatures` are the witness's signatures of checkpoints.
 """
 
+APPROVALS_DDL = """
+create table approvals (
+  id uuid primary key, kind text not null, subject text not null, payload jsonb,
+  basis text not null, facts jsonb not null, reason text not null,
+  requested_by text not null, requester_name text not null,
+  requested_at timestamptz not null, expires_at timestamptz not null,
+  state text not null default 'pending'
+    check (state in ('pending', 'approved', 'refused', 'withdrawn', 'expired')),
+  decided_by text, decider_name text, decided_at timestamptz, decision_reason text,
+  check ((state = 'pending') = (payload is not null)),
+  check ((state = 'pending') = (num_nulls(decided_by, decided_at) = 2)),
+  check (state not in ('approved', 'refused') or decided_by <> requested_by)
+);
+create unique index approvals_pending on approvals (kind, subject, requested_by)
+  where state = 'pending';
+create index approvals_overdue on approvals (expires_at) where state = 'pending';
+create index approvals_of_requester on approvals (requested_by, kind, requested_at);
+create index approvals_decided on approvals (kind, decided_at) where state <> 'pending';
+create function approvals_are_decided_once() returns trigger language plpgsql as $$
+begin
+  if tg_op = 'DELETE' or old.state <> 'pending'
+      or (old.id, old.kind, old.subject, old.basis, old.facts, old.reason, old.requested_by,
+          old.requester_name, old.requested_at, old.expires_at)
+      is distinct from (new.id, new.kind, new.subject, new.basis, new.facts, new.reason,
+          new.requested_by, new.requester_name, new.requested_at, new.expires_at)
+      or (new.payload is not null and old.payload is distinct from new.payload) then
+    raise exception 'approvals are decided once and never changed'
+      using errcode = 'insufficient_privilege';
+  end if;
+  return new;
+end $$;
+create trigger approvals_are_decided_once before update or delete on approvals
+  for each row execute function approvals_are_decided_once();
+"""
+"""Requests for acts that two people must agree on (`shared.security.approvals`)."""
+
 CORE_DDL = (
     f"""
 create table outbox (
@@ -128,6 +164,7 @@ create table idempotency (
 """
     + AUDIT_DDL
     + SEALS_DDL
+    + APPROVALS_DDL
 )
 """Executed by the first migration of each service."""
 
@@ -150,6 +187,7 @@ CORE_TABLES = frozenset(
         "seal_rounds",
         "input_seals",
         "sealed_inputs",
+        "approvals",
     )
 )
 

@@ -26,7 +26,10 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class MenuEntry:
-    """A named page. `key`: its letter after `g`. `tab`: it is a tab of its section."""
+    """A named page. `key`: its letter after `g`. `tab`: it is a tab of its section.
+
+    `badge`: URL of the number of things that wait there, which the tab shows.
+    """
 
     name: str
     url: str
@@ -35,6 +38,7 @@ class MenuEntry:
     key: str = ""
     action: bool = False
     tab: bool = True
+    badge: str = ""
 
     @property
     def group(self) -> str:
@@ -72,6 +76,13 @@ MENU_ENTRIES: Final = (
     MenuEntry("检查记录", "/intake/field/plans", "intake", OFFICE),
     MenuEntry("测评问卷", "/intake/questionnaires", "intake", OFFICE),
     MenuEntry("账号管理", "/intake/accounts", "intake", ADMIN),
+    MenuEntry(
+        "双人审批",
+        "/intake/dual-approvals",
+        "intake",
+        allow(Role.REVIEWER, Role.SUPERVISOR, Role.CUSTODIAN),
+        badge="/intake/dual-approvals/waiting",
+    ),
     MenuEntry("问卷码", "/intake/codes", "intake", allow(Role.OFFICE, Role.REVIEWER)),
     MenuEntry("我的办理", "/casework/", "casework", allow(Role.HANDLER), "q"),
     MenuEntry("单位审批", "/casework/approvals", "casework", allow(Role.UNIT_HEAD)),

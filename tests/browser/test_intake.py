@@ -210,13 +210,21 @@ async def test_desk_works_without_javascript(site):
     await expect(page.locator(".note.g")).to_contain_text("登记成功：ZT2026-")
 
 
-async def test_revealed_identity_disappears_after_a_minute(site):
+async def test_opened_identity_disappears_after_a_minute(site):
     number = await registered(site)
     page = await site.open(f"/intake/tickets/{number}", Role.REVIEWER)
     await expect(page.get_by_text("138****5678")).to_be_visible()
+    await page.get_by_label("用途").select_option("电话回访")
+    await page.get_by_label("申请理由").fill("来件人称还有录音材料，需电话约定提交方式")
+    await page.get_by_role("button", name="申请打开来件人身份").click()
+    await expect(page.get_by_text("正在等待身份保管员批准")).to_be_visible()
+    custodian = await site.open("/intake/dual-approvals", Role.CUSTODIAN)
+    await custodian.get_by_role("link", name="打开来件人身份").click()
+    await custodian.get_by_role("button", name="批准", exact=True).click()
+    await expect(custodian.get_by_text("已批准")).to_be_visible()
+    page = await site.open(f"/intake/tickets/{number}", Role.REVIEWER)
     await page.clock.install()
-    await page.get_by_label("查阅理由").fill("需要电话核实")
-    await page.get_by_role("button", name="查看联系方式").click()
+    await page.get_by_role("button", name="打开来件人身份").click()
     await expect(page.get_by_text("13812345678")).to_be_visible()
     await expect(page.locator("#identity")).to_contain_text("张立")
     await page.clock.fast_forward(61_000)
@@ -383,6 +391,8 @@ PAGES = [
     ("/", Role.OFFICE),
     ("/me", Role.OPERATOR),
     ("/me/second-factor", Role.OPERATOR),
+    ("/intake/dual-approvals", Role.CUSTODIAN),
+    ("/intake/dual-approvals", Role.REVIEWER),
     ("/intake/audit", Role.AUDITOR),
     ("/intake/audit?view=subjects", Role.AUDITOR),
     ("/help", Role.OPERATOR),

@@ -1,6 +1,7 @@
 """The runbook: its commands work, and its figures are those of the manifests."""
 
 import re
+from uuid import UUID
 
 import pytest
 import yaml
@@ -8,6 +9,7 @@ import yaml
 from shared.foundation.settings import Settings
 from tests.deploy.tools import DEPLOY, ROOT, output_of
 
+REQUEST = UUID(int=1)
 RUNBOOK = (ROOT / "docs/runbook.md").read_text(encoding="utf-8")
 
 
@@ -16,7 +18,16 @@ async def test_every_runbook_query_runs(database):
     questions = re.findall(r"^```sql\n(.+?)^```", RUNBOOK, re.MULTILINE | re.DOTALL)
 
     async with database("intake").transaction() as tx:
-        tx.audit("identity.revealed", "a-complaint", "an-account", reason="核对回访电话")
+        await tx.run(
+            """
+            insert into approvals (id, kind, subject, basis, facts, reason, requested_by,
+              requester_name, requested_at, expires_at, state, decided_by, decider_name, decided_at)
+            values ($1, 'identity_opening', 'a-complaint', '', '[]', '核对回访电话', 'an-account',
+              '张立', now(), now(), 'approved', 'another-account', '周敏', now())
+            """,
+            REQUEST,
+        )
+        tx.audit("identity.opened", "a-complaint", "an-account", request=str(REQUEST))
     async with database("notify").transaction() as tx:
         answers = [await tx.fetch(question) for question in questions]
 

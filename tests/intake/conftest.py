@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx2
 import pytest
 
 from services.cli.demo_accounts import seed_accounts
+from services.intake.actions.approval_kinds import APPROVAL_KINDS
 from services.intake.actions.caller_history import look_up_caller
 from services.intake.app import build
 from services.intake.settings import IntakeContext
@@ -18,6 +19,7 @@ from shared.appraisal.events import CampaignPublished, UnitEntry
 from shared.appraisal.labels import Role
 from shared.appraisal.schemes import load_scheme
 from shared.runtime.service import Service
+from shared.security.approvals import approve
 from shared.security.policies import Account
 from shared.storage.connections import Database
 from tests.organisations import body, know
@@ -86,6 +88,11 @@ class Office:
     async def signed_in(self, role: Role) -> httpx2.AsyncClient:
         token = await self.service.sessions.create(self.person(role))
         return self.client(authorization=f"Bearer {token}")
+
+    async def approve(self, approval_id: UUID, by: Role) -> None:
+        """Let the account of this role approve what somebody requested."""
+        async with self.transaction() as tx:
+            await approve(tx, APPROVAL_KINDS, approval_id, by=self.person(by))
 
     async def release(self, number: str, text: str = WORDS) -> None:
         """Let the reviewer release a text as the redacted summary of a complaint."""

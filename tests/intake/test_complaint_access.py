@@ -7,7 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from services.intake.actions.identities import reveal_identity
+from services.intake.actions.identities import request_opening
+from services.intake.domain.identity_openings import OpeningPurpose
 from services.intake.store import complaint_lists
 from services.intake.views.complaints import complaint_detail
 from shared.appraisal.errors import Rejected
@@ -36,12 +37,28 @@ async def test_members_of_the_accused_unit_never_see_a_report(office, key):
         listed = await complaint_lists.received(tx, insider, since=tx.now - timedelta(days=1))
         assert listed == []
         with pytest.raises(Rejected):
-            await reveal_identity(tx, number=number, reason="想知道是谁举报的", by=insider)
+            await request_opening(
+                tx,
+                number=number,
+                purpose=OpeningPurpose.CALL_BACK,
+                reason="想知道举报我们单位的是哪一个人",
+                by=insider,
+            )
 
 
 @stack
 @pytest.mark.parametrize(
-    "role", [Role.HANDLER, Role.UNIT_HEAD, Role.OFFICE, Role.INSPECTOR, Role.LEADER, Role.ADMIN]
+    "role",
+    [
+        Role.HANDLER,
+        Role.UNIT_HEAD,
+        Role.OFFICE,
+        Role.INSPECTOR,
+        Role.LEADER,
+        Role.ADMIN,
+        Role.AUDITOR,
+        Role.CUSTODIAN,
+    ],
 )
 async def test_other_roles_may_not_read_complaints(office, key, role):
     async with await office.signed_in(Role.OPERATOR) as wang:
@@ -55,8 +72,10 @@ async def test_other_roles_may_not_read_complaints(office, key, role):
                 for path in (f"/intake/tickets/{number}", "/intake/triage", "/intake/palette?q=000")
             ],
             await somebody.post(
-                f"/intake/tickets/{number}/identity", data={"reason": "想看一看是谁", **_form()}
+                f"/intake/tickets/{number}/identity-openings",
+                data={"purpose": "call_back", "reason": "想看一看写信的究竟是谁", **_form()},
             ),
+            await somebody.post(f"/intake/tickets/{number}/identity", data=_form()),
         ]
     assert {answer.status_code for answer in answers} == {403}
 

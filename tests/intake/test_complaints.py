@@ -6,9 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from services.intake.actions.identities import reveal_identity
 from services.intake.store import complaints
-from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import Role
 from tests.intake.conftest import CAMPAIGN, WORDS, complaint, look_up
 
@@ -166,52 +164,6 @@ async def test_no_table_contains_complainant_data_in_plain_text(office, key):
                     assert canary not in row["row"], table["tablename"]
                     assert canary not in row["json"], table["tablename"]
                     assert canary.encode().hex() not in row["row"], table["tablename"]
-
-
-@stack
-async def test_identity_is_revealed_for_a_reason_and_audited(office, key):
-    async with await office.signed_in(Role.OPERATOR) as wang:
-        number = (
-            await wang.post("/intake/api/complaints", json=complaint(), headers=key())
-        ).json()["number"]
-    reviewer, operator = office.person(Role.REVIEWER), office.person(Role.OPERATOR)
-
-    async with office.transaction() as tx:
-        shown = await reveal_identity(tx, number=number, reason="需要电话核实办理地点", by=reviewer)
-
-    assert shown == {
-        "name": "欧阳晓春",
-        "phone": "13812345678",
-        "address": "长春市人民大街 1 号 2 单元",
-    }
-    async with office.transaction() as tx:
-        entry = await tx.fetchrow(
-            "select actor, details::text as details from audit where action = 'identity.revealed'"
-        )
-    assert entry["actor"] == str(reviewer.id)
-    assert "核实" in entry["details"]
-    for by, reason in ((reviewer, "看看"), (operator, "需要电话核实办理地点")):
-        with pytest.raises(Rejected):
-            async with office.transaction() as tx:
-                await reveal_identity(tx, number=number, reason=reason, by=by)
-
-
-@stack
-async def test_identity_is_not_revealed_if_the_audit_entry_fails(office, key):
-    async with await office.signed_in(Role.OPERATOR) as wang:
-        number = (
-            await wang.post("/intake/api/complaints", json=complaint(), headers=key())
-        ).json()["number"]
-    async with office.transaction() as tx:
-        await tx.run("alter table audit rename to audit_gone")
-
-    async with await office.signed_in(Role.REVIEWER) as zhang:
-        answer = await zhang.post(
-            f"/intake/tickets/{number}/identity", data={"reason": "需要电话核实办理地点", **_form()}
-        )
-
-    assert answer.status_code >= 500
-    assert "13812345678" not in answer.text
 
 
 def _form():

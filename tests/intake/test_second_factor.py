@@ -64,6 +64,7 @@ def test_every_privileged_role_needs_a_one_time_code():
         "leader",
         "admin",
         "auditor",
+        "custodian",
     }
 
 
@@ -79,7 +80,9 @@ def test_production_refuses_to_go_without():
     assert Settings(environment="demo").second_factor == "required"
 
 
-@pytest.mark.parametrize("name", ["shenhe", "duban", "pingyiban", "lingdao", "guanli", "shenji"])
+@pytest.mark.parametrize(
+    "name", ["shenhe", "duban", "pingyiban", "lingdao", "guanli", "shenji", "baoguan"]
+)
 async def test_password_alone_opens_no_privileged_session(office, name):
     async with office.client() as client:
         page = await enter_password(client, name)

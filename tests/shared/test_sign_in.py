@@ -38,7 +38,7 @@ WANG = Account(UUID(int=1), "wangmou", "王某", Role.SUPERVISOR)
 LI = Account(UUID(int=2), "limou", "李某", Role.HANDLER, "jl-rst")
 
 
-def test_ten_roles_with_their_names_on_pages() -> None:
+def test_eleven_roles_with_their_names_on_pages() -> None:
     assert [role.value for role in Role] == [
         "operator",
         "reviewer",
@@ -50,9 +50,10 @@ def test_ten_roles_with_their_names_on_pages() -> None:
         "leader",
         "admin",
         "auditor",
+        "custodian",
     ]
     assert Role.OPERATOR.label == "坐席"
-    assert len({role.label for role in Role}) == 10
+    assert len({role.label for role in Role}) == 11
 
 
 @pytest.mark.parametrize("role", list(Role))

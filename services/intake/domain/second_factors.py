@@ -17,9 +17,12 @@ REQUIRED_ROLES: Final = frozenset(
         Role.LEADER,
         Role.ADMIN,
         Role.AUDITOR,
+        Role.CUSTODIAN,
     }
 )
-"""Roles that read what complainants wrote, decide scores, manage accounts or read the audit log."""
+"""Roles that read what complainants wrote, decide scores, manage accounts, read the audit log or
+approve openings of identities.
+"""
 PENDING_SECONDS: Final = 10 * 60
 """Time to enter the one-time code after the password."""
 

@@ -33,7 +33,7 @@ def create_accounts() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("password_changed_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint(
-            "role in ('operator', 'reviewer', 'handler', 'unit_head', 'supervisor', 'office', 'inspector', 'leader', 'admin', 'auditor')",
+            "role in ('operator', 'reviewer', 'handler', 'unit_head', 'supervisor', 'office', 'inspector', 'leader', 'admin', 'auditor', 'custodian')",
             name=op.f("ck_accounts_role"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_accounts")),
@@ -322,6 +322,48 @@ def create_hotline_drafts() -> None:
         op.f("ix_intake_hotline_drafts_account_id"),
         "hotline_drafts",
         ["account_id"],
+        unique=False,
+        schema="intake",
+    )
+
+
+def create_identity_openings() -> None:
+    op.create_table(
+        "identity_openings",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("complaint_id", sa.Uuid(), nullable=False),
+        sa.Column("purpose", sa.Text(), nullable=False),
+        sa.Column("granted_to", sa.Uuid(), nullable=False),
+        sa.Column("granted_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("opened_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "purpose in ('call_back', 'verification', 'protection', 'lawful_request')",
+            name=op.f("ck_identity_openings_purpose"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["complaint_id"],
+            ["intake.complaints.id"],
+            name=op.f("fk_identity_openings_complaint_id_complaints"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["granted_to"],
+            ["intake.accounts.id"],
+            name=op.f("fk_identity_openings_granted_to_accounts"),
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_openings")),
+        schema="intake",
+    )
+    op.create_index(
+        op.f("ix_intake_identity_openings_complaint_id"),
+        "identity_openings",
+        ["complaint_id"],
+        unique=False,
+        schema="intake",
+    )
+    op.create_index(
+        op.f("ix_intake_identity_openings_opened_at"),
+        "identity_openings",
+        ["opened_at"],
         unique=False,
         schema="intake",
     )
@@ -648,6 +690,7 @@ def upgrade() -> None:
     create_written_opinions()
     create_complaints()
     create_hotline_drafts()
+    create_identity_openings()
     create_import_errors()
     create_import_rows()
     create_logins()

@@ -10,16 +10,19 @@ from starlette.responses import JSONResponse, Response
 
 from services.intake.actions import attachments
 from services.intake.actions.complaints import merge_complaint
-from services.intake.actions.identities import reveal_identity
+from services.intake.actions.identities import open_identity, request_opening
 from services.intake.actions.supplements import add_supplement
 from services.intake.domain.complaints import REASON_MIN, REDACTED_SUMMARY_MAX
+from services.intake.domain.identity_openings import OPENED_SECONDS, OpeningPurpose
 from services.intake.store import campaigns
 from services.intake.store.campaigns import KnownCampaign
 from services.intake.store.complaint_lists import ComplaintMatch
 from services.intake.views import complaints as views
 from services.intake.views.complaints import TriageList
 from services.intake.views.vault import contact_fields
+from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import Role
+from shared.security.approvals.domain import REASON_MAX
 from shared.security.policies import Account, allow
 from shared.storage.transaction import Transaction
 from shared.web import (
@@ -29,6 +32,7 @@ from shared.web import (
     NotFound,
     PaletteResult,
     Router,
+    Transactions,
     Tx,
     palette_results,
     read_form,
@@ -39,7 +43,6 @@ from shared.web.forms import Input
 router = Router(prefix="/intake", include_in_schema=False)
 READERS: Final = allow(Role.OPERATOR, Role.REVIEWER, Role.SUPERVISOR)
 REVIEWERS: Final = allow(Role.REVIEWER, Role.SUPERVISOR)
-REVEALED_SECONDS: Final = 60
 SearchText = Annotated[str, Query(max_length=50)]
 
 
@@ -124,28 +127,62 @@ async def _render_detail(
         detail=detail,
         complaint=detail.complaint,
         form=form,
+        purposes=OpeningPurpose.choices(),
+        seconds=OPENED_SECONDS,
         failed=status >= 400,
     )
+
+
+class OpeningForm(Input):
+    """A request to open the identity of a complainant."""
+
+    purpose: OpeningPurpose = Field(title="用途")
+    reason: str = Field(title="申请理由", max_length=REASON_MAX)
+
+
+@router.post("/tickets/{number}/identity-openings", policy=REVIEWERS)
+async def request_identity(
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    number: str,
+) -> Response:
+    """申请打开来件人身份: the custodian decides."""
+    form = await read_form(request, OpeningForm)
+    if form.cleaned is None:
+        return await _render_detail(request, tx, user, number, form, 422)
+    action = request_opening(
+        tx, number=number, purpose=form.cleaned.purpose, reason=form.cleaned.reason, by=user
+    )
+    try:
+        return await idempotency.redirect(action, _complaint_url(number))
+    except Rejected as error:
+        if error.status != 422:
+            raise
+        form.add_error(error.sentence, error.field or "")
+        return await _render_detail(request, tx, user, number, form, 422)
 
 
 @router.post("/tickets/{number}/identity", policy=REVIEWERS)
 async def identity(
     request: Request,
-    tx: Tx,
+    transactions: Transactions,
     user: CurrentUser,
     number: str,
 ) -> Response:
-    """查看联系方式: shown for REVEALED_SECONDS. The audit entry commits before the response."""
-    reason = str((await request.form()).get("reason") or "")
-    revealed = await reveal_identity(tx, number=number, reason=reason, by=user)
-    return render_page(
+    """打开来件人身份: shown once, for OPENED_SECONDS. A page without script leaves by itself."""
+    opened = await open_identity(transactions, number=number, by=user)
+    page = render_page(
         request,
         "identity.html",
-        contact=contact_fields(revealed),
+        contact=contact_fields(opened.fields),
         number=number,
-        seconds=REVEALED_SECONDS,
-        at=tx.now,
+        seconds=OPENED_SECONDS,
+        at=opened.at,
     )
+    page.headers["Refresh"] = f"{OPENED_SECONDS}; url={_complaint_url(number)}"
+    return page
 
 
 class SupplementForm(Input):

@@ -24,6 +24,7 @@ from services.intake.store.complaint_lists import (
 from services.intake.store.complaints import VisibleComplaint
 from services.intake.store.files import FileRow
 from services.intake.store.progress import ProgressRow
+from services.intake.views.identity_openings import OpeningState, opening_state
 from services.intake.views.timeline import TimelineEntry
 from services.intake.views.vault import (
     ContactField,
@@ -56,7 +57,7 @@ class ComplaintDetail(msgspec.Struct, frozen=True, kw_only=True):
     progress: ProgressRow
     files: list[FileRow]
     similar: list[SimilarComplaint]
-    may_reveal: bool
+    opening: OpeningState
     may_merge: bool
 
     @property
@@ -103,7 +104,7 @@ async def complaint_detail(
         progress=await progress_store.get(tx, complaint.id),
         files=await files.list_for(tx, complaint.id),
         similar=await _merge_candidates(tx, complaint, account),
-        may_reveal=account.role in MAY_REVEAL,
+        opening=await opening_state(tx, complaint.id, account),
         may_merge=account.role is Role.REVIEWER,
     )
 

@@ -6,11 +6,13 @@ from datetime import date, datetime, time
 from functools import cache
 
 from services.intake.domain.complaints import READS_ALL
+from services.intake.domain.identity_openings import APPROVAL_KEY
 from services.intake.store import ballots, complaint_lists, hotline_drafts, summaries, visits
 from shared.appraisal.calendar.holiday_notices import china
 from shared.appraisal.calendar.working_days import WorkCalendar
 from shared.appraisal.labels import Role
 from shared.foundation.clock import CHINA
+from shared.security.approvals.store import pending
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction
 
@@ -64,10 +66,17 @@ async def tiles(tx: Transaction, user: Account) -> list[Tile]:
         case Role.REVIEWER:
             overview = await _overview_tiles(tx, user, midnight)
             return [await _release_tile(tx, user), *overview]
+        case Role.CUSTODIAN:
+            return [await _approval_tile(tx)]
         case Role.SUPERVISOR | Role.LEADER:
             return await _overview_tiles(tx, user, midnight)
         case _:
             return []
+
+
+async def _approval_tile(tx: Transaction) -> Tile:
+    waiting = len(await pending(tx, [APPROVAL_KEY]))
+    return Tile("待我审批", waiting, "/intake/dual-approvals", tone="warn" if waiting else "")
 
 
 async def _operator_tiles(

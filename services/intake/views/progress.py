@@ -16,6 +16,7 @@ from services.intake.settings import context_of
 from services.intake.store import campaigns, complaints
 from services.intake.store import progress as store
 from services.intake.store.progress import ProgressRow
+from services.intake.views.identity_openings import IdentityRecord, identity_records
 from services.intake.views.timeline import TimelineEntry
 from shared.appraisal.errors import Rejected
 from shared.appraisal.schemes import Option
@@ -35,6 +36,7 @@ class ProgressView(msgspec.Struct, frozen=True, kw_only=True):
     row: ProgressRow
     stages: list[ProgressStage]
     options: list[Option]
+    identity_records: list[IdentityRecord]
 
     @property
     def timeline(self) -> list[TimelineEntry]:
@@ -97,6 +99,7 @@ async def progress_of(tx: Transaction, complaint_id: UUID) -> ProgressView:
         row=row,
         stages=progress_stages(row.milestones),
         options=list(campaign.scheme.options),
+        identity_records=await identity_records(tx, complaint_id),
     )
 
 
