@@ -21,11 +21,13 @@ COPY services services
 COPY shared shared
 COPY deploy/migrations deploy/migrations
 ENV PATH=/opt/fengping/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/srv/fengping \
-    FENGPING_HOST=0.0.0.0 FENGPING_PORT=8080 FENGPING_DATA_FOLDER=/data
+    FENGPING_DATA_FOLDER=/data \
+    FENGPING_HOST=0.0.0.0 FENGPING_PORT=8080 FENGPING_INTERNAL_HOST=0.0.0.0 FENGPING_INTERNAL_PORT=8081
 USER 10001:10001
 VOLUME /data
-EXPOSE 8080
+# Pages and API; health and metrics, which no gateway routes to.
+EXPOSE 8080 8081
 HEALTHCHECK --interval=10s --timeout=5s --start-period=40s --retries=3 \
-    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/livez', timeout=4)"]
+    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8081/livez', timeout=4)"]
 ENTRYPOINT ["python", "-m", "services.cli"]
 CMD ["serve", "intake"]

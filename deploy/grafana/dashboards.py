@@ -22,7 +22,7 @@ from grafana_foundation_sdk.models.text import TextMode
 FOLDER = Path(__file__).parent / "dashboards"
 SOURCE = dashboard.DataSourceRef(type_val="prometheus", uid="prometheus")
 GREEN, AMBER, RED = "#0B6B3A", "#C77700", "#B3141B"
-USERS = 'route!~"/livez|/readyz|/metrics"'
+USERS = 'route!="/livez"'
 SAVING = 'service="intake",route=~"/intake/(desk|api/complaints)",method="POST"'
 UPLOADS = 'service="intake",route=~"/intake/api/(visits|photos).*",method=~"POST|PUT"'
 SERVICES = ("intake", "casework", "scoring", "notify")

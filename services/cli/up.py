@@ -27,6 +27,7 @@ async def up(
     *,
     host: str,
     port: int,
+    internal_port: int,
     demo: bool,
     on_progress: OnProgress,
     on_ready: Callable[[Settings, DemoInstallation | None], None],
@@ -36,14 +37,17 @@ async def up(
 
     Stops everything that this process started.
     """
-    check_port(host, port)
+    check_port(host, port, "--port")
+    check_port("127.0.0.1", internal_port, "--internal-port")
     stopping = stop_event()
     stack = Stack(data)
     async with AsyncExitStack() as exits:
         await exits.enter_async_context(stack.running(on_progress))
         witness = WitnessProcess(data)
         witness.choose_port()
-        settings = embedded_settings(stack, host=host, port=port, demo=demo)
+        settings = embedded_settings(stack, host=host, port=port, demo=demo).model_copy(
+            update={"internal_port": internal_port}
+        )
         installation = await _prepare(settings, data, demo=demo, on_progress=on_progress)
         await exits.enter_async_context(witness.running(settings))
         await exits.enter_async_context(running(settings))

@@ -43,6 +43,10 @@ class Settings(BaseSettings):
     topic_min_insync: int = Field(1, ge=1)
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
+    internal_host: str = "127.0.0.1"
+    """Address of `/readyz` and `/metrics`: reachable for probes and Prometheus, nobody else."""
+    internal_port: int | None = Field(None, ge=0, le=65535)
+    """Port of `/readyz` and `/metrics`. Default: the port after `port`."""
     data_folder: Path = Path(".fengping")
     """Files that are not in the database: original photos, attachments, keys."""
     keys_folder: Path | None = None
@@ -107,6 +111,11 @@ class Settings(BaseSettings):
         if value < BALLOT_RELEASE_FLOOR and info.data.get("environment") != "test":
             raise ValueError(f"must be at least {BALLOT_RELEASE_FLOOR}")
         return value
+
+    @property
+    def health_port(self) -> int:
+        """The port of `/readyz` and `/metrics`."""
+        return self.port + 1 if self.internal_port is None else self.internal_port
 
     @property
     def site_url(self) -> str:

@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
-from fastapi.responses import JSONResponse, Response
-
 from shared.runtime.request_telemetry import Receive, Scope, Send
-from shared.runtime.service import OPEN_PATHS, Service, metrics_response, readiness_response
+from shared.runtime.service import Service
 
 
 class SinglePortApp:
-    """ASGI application that routes to services by path, with common health and metrics."""
+    """ASGI application that routes to services by path."""
 
     def __init__(self, services: Sequence[Service]) -> None:
         self._services = services
@@ -28,9 +26,6 @@ class SinglePortApp:
         if scope["type"] == "lifespan":
             return await self._lifespan(receive, send)
         path = scope.get("path", "/")
-        if scope["type"] == "http" and path in OPEN_PATHS:
-            response = await self._respond_open(path)
-            return await response(scope, receive, send)
         await self._service_of(path).app(scope, receive, send)
 
     def _service_of(self, path: str) -> Service:
@@ -39,14 +34,6 @@ class SinglePortApp:
             for prefix, service in self._longest_first
             if path == prefix or path.startswith(f"{prefix}/")
         )
-
-    async def _respond_open(self, path: str) -> Response:
-        if path == "/metrics":
-            return metrics_response()
-        if path == "/livez":
-            return JSONResponse({"alive": "yes"})
-        problems = {service.name: await service.readiness() for service in self._services}
-        return readiness_response(problems)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from fastapi.responses import JSONResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from fastapi.responses import JSONResponse
 from redis.asyncio import Redis
 
 from shared.appraisal.events import owned_topics
@@ -53,7 +52,8 @@ from shared.web.audit_pages import audit_router
 from shared.web.idempotency import WriteCoalescer
 
 VERSION = "0.1.0"
-OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
+LIVENESS_PATH = "/livez"
+"""Answers anybody, without details. `/readyz` and `/metrics` are on the internal port only."""
 API_READERS = allow(Role.OFFICE, Role.ADMIN)
 """Who reads the OpenAPI document."""
 STARTUP_TIMEOUT_SECONDS = 120.0
@@ -219,9 +219,9 @@ class Service:
             # FastAPI's `include_router` would search an included router twice for every request.
             app.router.routes.extend(router.routes)
         app.router.routes.extend(self._description_router(app).routes)
-        self._add_health_routes(app)
+        self._add_liveness_route(app)
         app.add_middleware(RequestTelemetry, service=self.name)
-        check_policies(app, open_paths=OPEN_PATHS)
+        check_policies(app, open_paths=frozenset({LIVENESS_PATH}))
         return app
 
     def _common_routers(self) -> list[APIRouter]:
@@ -266,18 +266,11 @@ class Service:
         state.limiter = RateLimiter(self.redis, secret=self.keyring.derive_key("limiter"))
         state.write_coalescer = WriteCoalescer(self.database, self.context)
 
-    def _add_health_routes(self, app: FastAPI) -> None:
+    def _add_liveness_route(self, app: FastAPI) -> None:
         async def livez() -> dict[str, str]:
-            return {"service": self.name, "alive": "yes"}
+            return {"alive": "yes"}
 
-        async def readyz() -> JSONResponse:
-            return readiness_response({self.name: await self.readiness()})
-
-        async def metrics() -> Response:
-            return metrics_response()
-
-        for path, endpoint in (("/livez", livez), ("/readyz", readyz), ("/metrics", metrics)):
-            app.add_api_route(path, endpoint, include_in_schema=False)
+        app.add_api_route(LIVENESS_PATH, livez, include_in_schema=False)
 
     # ── lifecycle ─────────────────────────────────────────────────────────────────────────────────
 
@@ -350,14 +343,3 @@ def tune_gc() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_YOUNG_OBJECTS, 20, 20)
-
-
-def readiness_response(problems: dict[str, dict[str, str]]) -> JSONResponse:
-    """Return 200 if there is no problem, else 503 with service → part → reason."""
-    ready = not any(problems.values())
-    return JSONResponse({"ready": ready, "problems": problems}, status_code=200 if ready else 503)
-
-
-def metrics_response() -> Response:
-    """Return all metrics of this process in Prometheus' text format."""
-    return Response(generate_latest(telemetry.REGISTRY), media_type=CONTENT_TYPE_LATEST)

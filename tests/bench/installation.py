@@ -45,7 +45,8 @@ async def start_and_rest(world: World) -> list[Figure]:
 @asynccontextmanager
 async def up(data: Path) -> AsyncIterator[tuple[psutil.Process, float]]:
     """The installation, running, and how long it took until it was ready."""
-    port, started = free_port(), time.perf_counter()
+    started = time.perf_counter()
+    internal_port = free_port()
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -53,7 +54,9 @@ async def up(data: Path) -> AsyncIterator[tuple[psutil.Process, float]]:
         "up",
         "--no-demo",
         "--port",
-        str(port),
+        str(free_port()),
+        "--internal-port",
+        str(internal_port),
         "--data",
         str(data),
         stdout=asyncio.subprocess.DEVNULL,
@@ -62,7 +65,7 @@ async def up(data: Path) -> AsyncIterator[tuple[psutil.Process, float]]:
     try:
         async with (
             asyncio.timeout(READY_SECONDS),
-            httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
+            httpx2.AsyncClient(base_url=f"http://127.0.0.1:{internal_port}") as client,
         ):
             while not await _ready(client):
                 assert child.returncode is None, "the installation ended before it was ready"

@@ -12,9 +12,10 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 
 from services.cli.installation import build, prepare
-from services.cli.server import Server, running, stop_event
+from services.cli.server import public_server, running, stop_event
 from shared.foundation.settings import Settings
 from shared.foundation.telemetry import configure_logging
+from shared.runtime.service import tune_gc
 
 
 async def product(settings: Settings) -> None:
@@ -79,9 +80,10 @@ async def bare(settings: Settings) -> None:
 
 
 async def serve_alone(app: FastAPI, settings: Settings) -> None:
-    server = Server(app, settings)
+    server = public_server(app, settings)
     stopping = stop_event()
     task = asyncio.create_task(server.serve())
+    tune_gc()
     await stopping.wait()
     server.should_exit = True
     await task

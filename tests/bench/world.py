@@ -111,6 +111,7 @@ class World:
             "FENGPING_KAFKA_SECURITY_PROTOCOL": settings.kafka_security_protocol,
             "FENGPING_TOPIC_PREFIX": settings.topic_prefix,
             "FENGPING_PORT": str(port),
+            "FENGPING_INTERNAL_PORT": str(free_port()),
             "FENGPING_TOPIC_PARTITIONS": str(settings.topic_partitions),
             "FENGPING_BALLOT_RELEASE_MIN": str(settings.ballot_release_min),
             "FENGPING_DATA_FOLDER": str(self.folder),

@@ -331,9 +331,7 @@ async def test_the_gateway_routes_every_prefix_a_service_declares(tmp_path):
         await client.get(
             "/p/", headers={"X-Forwarded-For": "203.0.113.9", "Host": "fengping.example:8443"}
         )
-        health = {
-            path: (await client.get(path)).status_code for path in ("/livez", "/readyz", "/metrics")
-        }
+        alive = await client.get("/livez")
         too_large = (
             await client.post("/intake/api/complaints", content=b"x" * (12 * 2**20 + 1))
         ).status_code
@@ -345,7 +343,7 @@ async def test_the_gateway_routes_every_prefix_a_service_declares(tmp_path):
         for path in (p, f"{p.rstrip('/')}/api/x")
     }
     assert beside == "intake"
-    assert health == {"/livez": 200, "/readyz": 404, "/metrics": 404}
+    assert (alive.status_code, alive.text) == (200, "alive\n")
     assert too_large == 413
     last = seen[-1].lower()
     assert "x-forwarded-for: 127.0.0.1\r\n" in last, (

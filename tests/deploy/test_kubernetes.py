@@ -179,7 +179,7 @@ def test_one_field_changed_breaks_the_policy(rendered, name):
 OUTSIDE = "0.0.0.0/0 but 0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.168.0.0/16"
 ALLOWED = {
     *((service, "in", "role=gateway", "TCP/8080") for service in SERVICES),
-    *((service, "in", "role=monitoring", "TCP/8080") for service in SERVICES),
+    *((service, "in", "role=monitoring", "TCP/8081") for service in SERVICES),
     ("*", "out", "metadata.name=kube-system k8s-app=kube-dns", "UDP/53"),
     ("*", "out", "metadata.name=kube-system k8s-app=kube-dns", "TCP/53"),
     ("*", "out", "role=data", "TCP/5432"),
@@ -314,15 +314,39 @@ def test_production_has_three_replicas_on_different_nodes(rendered):
         assert spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
 
 
-def test_the_gateway_routes_every_prefix_and_hides_health_and_metrics(rendered):
+def test_the_gateway_routes_every_prefix(rendered):
     def service_of(path: str) -> str:
         return routed(rendered["production"], path)[0]
 
     assert {prefix: service_of(prefix) for prefix in INTAKE} == dict.fromkeys(INTAKE, "intake")
     assert [service_of(f"/{name}/api/x") for name in SERVICES] == list(SERVICES)
     assert service_of("/caseworker") == "intake"
-    assert {service_of(path) for path in ("/metrics", "/readyz", "/livez")} == {"nobody"}
-    assert "selector" not in named(rendered["production"], "Service", "nobody")["spec"]
+
+
+def test_health_and_metrics_have_a_port_that_no_gateway_reaches(rendered):
+    """Probes ask the internal port, no Service has it, and the network admits Prometheus alone."""
+    objects = rendered["production"]
+    for service in SERVICES:
+        pod = named(objects, "Deployment", service)["spec"]["template"]["spec"]
+        container = pod["containers"][0]
+        assert {port["name"]: port["containerPort"] for port in container["ports"]} == {
+            "http": 8080,
+            "internal": 8081,
+        }
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            assert container[probe]["httpGet"]["port"] == "internal"
+    published = {
+        (port["port"], port["targetPort"])
+        for each in objects
+        if each["kind"] == "Service"
+        for port in each["spec"]["ports"]
+    }
+    assert published == {(8080, "http")}
+    assert {source for _, _, source, port in flows(objects) if port == "TCP/8081"} == {
+        "role=monitoring"
+    }
+    settings = named(objects, "ConfigMap", "fengping")["data"]
+    assert settings["FENGPING_INTERNAL_PORT"] == "8081"
 
 
 def routed(objects: list[Object], path: str) -> tuple[str, int]:

@@ -79,7 +79,7 @@ BROKEN = {
         "and svc:err:ratio5m > 14.4 * 0.005",
         "and svc:err:ratio5m >= 0",
     ),
-    "readiness is a user": ("ErrorBudgetFastBurn", ',route!~"/livez|/readyz|/metrics"', ""),
+    "readiness is a user": ("ErrorBudgetFastBurn", ',route!="/livez"', ""),
     "a wrong form is a failure": (
         "IntakeSubmitFailing",
         'method="POST",code=~"5..",route=~"/intake',
@@ -206,7 +206,7 @@ def test_prometheus_configuration_is_valid_and_scrapes_the_four_services():
         (one["labels"]["app"], *one["targets"]) for one in jobs["fengping"]["static_configs"]
     }
 
-    assert scraped == {(service, f"{service}:8080") for service in SERVICES}
+    assert scraped == {(service, f"{service}:8081") for service in SERVICES}
 
 
 def test_prometheus_in_kubernetes_has_the_same_jobs_and_rules(tmp_path):

@@ -82,7 +82,10 @@ async def reborn(
     process.kill()
 
     async def back() -> bool:
-        return process.pid not in (None, before) and (await get(process.port, "/livez"))[0] == 200
+        return (
+            process.pid not in (None, before)
+            and (await get(process.internal_port, "/livez"))[0] == 200
+        )
 
     await until(back, 120, f"{process} back")
 
@@ -183,11 +186,11 @@ async def relay_frozen(
 
 
 async def _answers(process: Process) -> bool:
-    return (await get(process.port, "/livez"))[0] == 200
+    return (await get(process.internal_port, "/livez"))[0] == 200
 
 
 async def _owns(process: Process) -> bool:
-    metrics = (await get(process.port, "/metrics"))[1]
+    metrics = (await get(process.internal_port, "/metrics"))[1]
     return any(
         line.startswith("relay_shards_owned{") and float(line.rsplit(" ", 1)[1]) > 0
         for line in metrics.splitlines()
@@ -737,7 +740,9 @@ async def database_clock_jumps(
     await asyncio.sleep(2)
     assert await rig.sql(fired) == before, "deadlines lapsed by a jump of the clock"
     ready = [
-        str(p) for p in rig.processes.all if p.wanted and (await get(p.port, "/readyz"))[0] == 200
+        str(p)
+        for p in rig.processes.all
+        if p.wanted and (await get(p.internal_port, "/readyz"))[0] == 200
     ]
     assert not ready, f"{ready} say they are ready while due work is stopped"
     await rig.sql("update public.clock_jump set by = '0' returning 1")
@@ -749,7 +754,9 @@ async def database_clock_jumps(
 
 async def _watch_the_clock(rig: FaultRig) -> bool:
     metrics = [
-        (await get(process.port, "/metrics"))[1] for process in rig.processes.all if process.wanted
+        (await get(process.internal_port, "/metrics"))[1]
+        for process in rig.processes.all
+        if process.wanted
     ]
     return all("\nclock_jump_guard{" in text for text in metrics)
 

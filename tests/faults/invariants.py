@@ -531,7 +531,9 @@ async def no_personal_data_leaves_the_vault(scene: Scene) -> list[str]:
     places |= scene.rig.scan_files()
     for process in scene.rig.processes.all:
         if process.wanted:
-            places[f"metrics of {process}"] = (await get(process.port, "/metrics"))[1].encode()
+            places[f"metrics of {process}"] = (await get(process.internal_port, "/metrics"))[
+                1
+            ].encode()
     found = []
     for name, content in places.items():
         if hits := set(PHONE.findall(content)) & scene.expected.canaries:

@@ -37,7 +37,9 @@ class Process:
         fork_server: ForkServer,
     ) -> None:
         self._fork_server = fork_server
-        self.service, self.number, self.port = service, number, choose_port()
+        self.service, self.number = service, number
+        self.port = choose_port()
+        self.internal_port = choose_port([self.port])
         self.log = folder / f"{service}-{number}.log"
         self.lives: list[str] = []
         self.armed = ""
@@ -77,6 +79,7 @@ class Process:
             **self._env,
             **self.extra,
             "FENGPING_PORT": str(self.port),
+            "FENGPING_INTERNAL_PORT": str(self.internal_port),
             "FENGPING_FAILPOINTS": self.armed,
         }
         self._pid = self._fork_server.start(
@@ -201,7 +204,7 @@ class ProcessGroup:
         started = time.monotonic()
         async with asyncio.timeout(seconds):
             for process in [p for p in self.all if p.wanted]:
-                while process.wanted and (await get(process.port, "/livez"))[0] != 200:
+                while process.wanted and (await get(process.internal_port, "/livez"))[0] != 200:
                     await asyncio.sleep(0.1)
         return time.monotonic() - started
 

@@ -383,7 +383,7 @@ class FaultRig:
         found: dict[str, Any] = {}
         for process in self.processes.all:
             if process.wanted and (
-                not process.alive or (await get(process.port, "/livez"))[0] != 200
+                not process.alive or (await get(process.internal_port, "/livez"))[0] != 200
             ):
                 found[str(process)] = "not alive"
         try:
@@ -417,7 +417,9 @@ class FaultRig:
     async def _blocked(self) -> str:
         """What the services themselves say is wrong, for the report."""
         readiness = {
-            str(p): (await get(p.port, "/readyz"))[1][:300] for p in self.processes.all if p.wanted
+            str(p): (await get(p.internal_port, "/readyz"))[1][:300]
+            for p in self.processes.all
+            if p.wanted
         }
         pending = await self.rows(DEAD_LETTERS)
         return json.dumps(

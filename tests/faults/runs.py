@@ -182,6 +182,7 @@ class Watch:
 
     async def _claims_ready(self, service: str) -> bool:
         answers = [
-            (await get(process.port, "/readyz"))[0] for process in self._lab.processes.of(service)
+            (await get(process.internal_port, "/readyz"))[0]
+            for process in self._lab.processes.of(service)
         ]
         return bool(answers) and all(answer == 200 for answer in answers)

@@ -24,6 +24,17 @@ async def test_host_that_is_no_host_is_refused(target, host):
 
 
 @pytest.mark.parametrize("name", SERVICES)
+async def test_public_port_exposes_neither_readiness_nor_metrics(target, name):
+    service = await target(name)
+    async with service.client(Role.ADMIN) as client:
+        alive = await client.get("/livez")
+        statuses = {path: (await client.get(path)).status_code for path in ("/readyz", "/metrics")}
+
+    assert (alive.status_code, alive.json()) == (200, {"alive": "yes"})
+    assert statuses == {"/readyz": 404, "/metrics": 404}
+
+
+@pytest.mark.parametrize("name", SERVICES)
 async def test_openapi_document_is_for_the_office_and_administrators(target, name):
     service = await target(name)
     path = f"/{name}/api/openapi.json"

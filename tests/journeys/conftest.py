@@ -1,7 +1,6 @@
 """All four services on one port, used through their public interface only."""
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import date, datetime
@@ -17,6 +16,7 @@ from services.simulate.client import Client, id_of
 from services.simulate.staff import ClientPool
 from services.simulate.timeline import demo_rules
 from services.simulate.units import UNITS
+from shared.embedded.machine import choose_port
 from shared.foundation.clock import CHINA
 from shared.foundation.settings import Settings
 from shared.messaging import prepare_kafka
@@ -72,6 +72,11 @@ class System:
         self._exits = AsyncExitStack()
         await self.open()
 
+    async def metrics(self) -> bytes:
+        """Return what Prometheus scrapes."""
+        async with Client(f"http://127.0.0.1:{self.settings.health_port}") as prometheus:
+            return (await prometheus.text("/metrics")).encode()
+
     async def as_(self, person: DemoAccount) -> Client:
         return await self.clients(person)
 
@@ -100,9 +105,8 @@ class System:
 @pytest.fixture
 async def system(settings: Settings, clock):
     """The system on Tuesday 3 November 2026 at 9:00, with accounts and without a campaign."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = choose_port()
+    ports = {"port": port, "internal_port": choose_port([port])}
     await clock.set(shanghai(3, 9))
     await prepare_kafka(settings)
     await seed_register(settings.database_url)
@@ -112,7 +116,7 @@ async def system(settings: Settings, clock):
             tx, password=PASSWORD, units=[(body.unit_id, body.name) for body in UNITS]
         )
     await database.close()
-    made = System(settings.model_copy(update={"port": port, "host": "127.0.0.1"}))
+    made = System(settings.model_copy(update=ports | {"host": "127.0.0.1"}))
     await made.open()
     yield made
     await made.close()

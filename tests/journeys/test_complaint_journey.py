@@ -349,7 +349,7 @@ async def test_personal_data_appears_in_no_store_log_or_metric(system: System, c
         "database": await _whole_database(system.settings.database_url),
         "kafka": await _all_records(system),
         "redis": await _whole_cache(system.settings.redis_url),
-        "metrics": (await system.client.text("/metrics")).encode(),
+        "metrics": await system.metrics(),
         "case": json.dumps(
             await (await system.as_(handler_of(G02.unit_id))).case(case["number"]),
             ensure_ascii=False,

@@ -19,6 +19,7 @@ from services.cli.demo import demo_password, prepare_demo
 from services.cli.demo_accounts import seed_accounts
 from services.cli.demo_register import seed_register
 from services.cli.installation import installed_settings
+from services.cli.server import internal_server
 from services.cli.virtual_clock import VirtualClock
 from services.simulate.accounts import OFFICE, OFFICE_ACCOUNTS, OPERATOR, DemoAccount, unit_accounts
 from services.simulate.client import Client, id_of
@@ -26,9 +27,11 @@ from services.simulate.timeline import demo_rules
 from services.simulate.units import UNITS
 from shared.appraisal.events import ComplaintRated
 from shared.foundation.clock import real_now
+from shared.foundation.settings import Settings
 from shared.security.sessions import COOKIE
 from shared.security.totp import code_at, time_step
 from shared.storage.connections import Database
+from shared.storage.schema import SERVICES
 from tests.journeys.conftest import BEGINS, PASSWORD
 
 pytestmark = [pytest.mark.stack, pytest.mark.faults]
@@ -45,7 +48,9 @@ class Up:
     """A running `fengping up`."""
 
     def __init__(self, data: Path, port: int) -> None:
+        internal_port = free_port()
         self.url = f"http://127.0.0.1:{port}"
+        self.internal_url = f"http://127.0.0.1:{internal_port}"
         self.data = data
         self.log = (data.parent / f"up-{port}.log").open("ab")
         self.process = subprocess.Popen(
@@ -57,6 +62,8 @@ class Up:
                 "--no-demo",
                 "--port",
                 str(port),
+                "--internal-port",
+                str(internal_port),
                 "--data",
                 str(data),
             ],
@@ -74,7 +81,7 @@ class Up:
                     f"exited with {self.process.returncode}: {self.output()[-2000:]}"
                 )
             try:
-                if httpx2.get(f"{self.url}/readyz", timeout=5).status_code == 200:
+                if httpx2.get(f"{self.internal_url}/readyz", timeout=5).status_code == 200:
                     return time.monotonic() - started
             except httpx2.TransportError:
                 pass
@@ -182,6 +189,35 @@ async def test_up_stops_cleanly_and_keeps_data_after_a_kill(data: Path):
         for run in (first, locals().get("second")):
             if run and run.process.poll() is None:
                 run.stop(signal.SIGTERM)
+
+
+async def test_health_and_metrics_are_on_the_internal_port_only(system):
+    """The public port of all services answers `/livez` and nothing else about the process."""
+    public = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{system.settings.port}")
+    internal = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{system.settings.health_port}")
+    async with public, internal:
+        answers = {
+            path: ((await public.get(path)).status_code, (await internal.get(path)).status_code)
+            for path in ("/livez", "/readyz", "/metrics", "/intake/metrics", "/p/")
+        }
+        problems = (await internal.get("/readyz")).json()["problems"]
+
+    assert answers == {
+        "/livez": (200, 200),
+        "/readyz": (404, 200),
+        "/metrics": (404, 200),
+        "/intake/metrics": (404, 404),
+        "/p/": (200, 404),
+    }
+    assert problems == {service: {} for service in SERVICES}
+
+
+def test_internal_port_listens_on_loopback_wherever_the_public_one_does():
+    settings = Settings(environment="test", host="0.0.0.0", port=8080)
+
+    config = internal_server([], settings).config
+
+    assert (config.host, config.port) == ("127.0.0.1", 8081)
 
 
 def test_port_in_use_suggests_another_port(data: Path):

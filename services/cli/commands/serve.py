@@ -1,6 +1,5 @@
 """`fengping serve`: run one service."""
 
-import asyncio
 import os
 import sys
 from typing import Annotated
@@ -32,14 +31,12 @@ def serve(
 
 
 async def _serve(name: str, settings: Settings) -> None:
-    from services.cli.server import Server, stop_event
+    from services.cli.server import NotStarted, serving, stop_event
 
-    server = Server(build(name, settings).app, settings)
+    service = build(name, settings)
     stopping = stop_event()
-    serving = asyncio.create_task(server.serve())
-    stopped = asyncio.create_task(stopping.wait())
-    await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    server.should_exit = True
-    await serving
-    if not server.started:
+    try:
+        async with serving(service.app, [service], settings):
+            await stopping.wait()
+    except NotStarted:
         sys.exit(NOT_STARTED)

@@ -17,6 +17,13 @@ from shared.foundation.telemetry import configure_logging
 def up(
     port: Annotated[int, typer.Option(help="Port of the pages and the API.")] = 8080,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    internal_port: Annotated[
+        int | None,
+        typer.Option(
+            help="Port of /readyz and /metrics; default: the next one.",
+            envvar="FENGPING_INTERNAL_PORT",
+        ),
+    ] = None,
     data: DataFolder = DATA,
     demo: Annotated[
         bool, typer.Option("--demo/--no-demo", help="Play a demo campaign on a fast clock.")
@@ -43,6 +50,7 @@ def up(
             data.absolute(),
             host=host,
             port=port,
+            internal_port=port + 1 if internal_port is None else internal_port,
             demo=demo,
             on_progress=progress,
             on_ready=greet,
@@ -61,7 +69,8 @@ def print_addresses(settings: Settings) -> None:
     address = _address(settings)
     out.print(
         f"\n[bold green]Fengping runs at[/] [link={address}]{address}[/link]"
-        f"   public: {address}/p/   Ctrl-C stops"
+        f"   public: {address}/p/   Ctrl-C stops\n"
+        f"health and metrics: http://{settings.internal_host}:{settings.health_port}"
     )
 
 

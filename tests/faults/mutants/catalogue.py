@@ -49,6 +49,37 @@ def one(name: str, where: str, old: str, new: str, test: str) -> Mutant:
 
 CATALOGUE: tuple[Mutant, ...] = (
     one(
+        "health and metrics listen where the pages do",
+        "services/cli/server.py",
+        "    host, port = settings.internal_host, settings.health_port\n",
+        "    host, port = settings.host, settings.health_port\n",
+        "tests/journeys/test_up.py::test_internal_port_listens_on_loopback_wherever_the_public_one_does",
+    ),
+    Mutant(
+        "metrics answer on the public port",
+        (
+            Edit(
+                "shared/runtime/service.py",
+                "        app.add_api_route(LIVENESS_PATH, livez, include_in_schema=False)\n",
+                '        for path in (LIVENESS_PATH, "/metrics"):\n'
+                "            app.add_api_route(path, livez, include_in_schema=False)\n",
+            ),
+            Edit(
+                "shared/runtime/service.py",
+                "frozenset({LIVENESS_PATH})",
+                'frozenset({LIVENESS_PATH, "/metrics"})',
+            ),
+        ),
+        "tests/journeys/test_up.py::test_health_and_metrics_are_on_the_internal_port_only",
+    ),
+    one(
+        "Prometheus' port is open to the gateway",
+        "deploy/k8s/base/network.yaml",
+        "fengping.example/role: gateway}}}]\n      ports: [{protocol: TCP, port: 8080}]",
+        "fengping.example/role: gateway}}}]\n      ports: [{protocol: TCP, port: 8081}]",
+        "tests/deploy/test_kubernetes.py::test_health_and_metrics_have_a_port_that_no_gateway_reaches",
+    ),
+    one(
         "offsets are committed before the transaction",
         CONSUMER,
         '            failpoint("consumer.after_fetch")\n',
