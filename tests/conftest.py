@@ -25,6 +25,7 @@ from shared.foundation.settings import Settings
 from shared.messaging.event_keys import KeyFolders
 from shared.security.service_keys import ServiceKeys
 from shared.storage.connections import Database
+from shared.storage.roles import PASSWORD_FILE, read_passwords, set_passwords
 from shared.storage.schema import CORE_DDL, SERVICES
 
 _numbers = count(1)
@@ -70,6 +71,7 @@ async def template(servers: Stack) -> str:
     url = named(servers.postgres_url, "fengping_template")
     present = tuple(name for name in SERVICES if find_spec(f"services.{name}.tables"))
     await migrate(url, present)
+    await set_passwords_of(servers, url)
     await on_server(url, VIRTUAL_CLOCK_DDL)
     return "fengping_template"
 
@@ -82,6 +84,15 @@ def keys_folder(data: Path) -> Path:
         ServiceKeys(service, folder / service).create_missing()
     KeyFolders(folder.joinpath).create_missing(real_now())
     return folder
+
+
+async def set_passwords_of(servers: Stack, url: str) -> None:
+    """Let the services' roles sign in with the passwords in the test keys."""
+    folder = keys_folder(servers.data)
+    newest = {service: read_passwords(folder / service / "database")[0] for service in SERVICES}
+    connection = await asyncpg.connect(url)
+    await set_passwords(connection, newest)
+    await connection.close()
 
 
 def settings_for(servers: Stack, database_url: str, folder: Path) -> Settings:
@@ -128,7 +139,12 @@ async def database(settings: Settings) -> AsyncIterator[Callable[[str], Database
 
     def connect(service: str) -> Database:
         if service not in opened:
-            opened[service] = Database(settings.database_url, service, pool_size=5)
+            opened[service] = Database(
+                settings.database_url,
+                service,
+                password_file=settings.keys_of(service) / PASSWORD_FILE,
+                pool_size=5,
+            )
         return opened[service]
 
     yield connect

@@ -7,7 +7,7 @@ ever receives the redacted summary (转办摘要).
 
 from collections.abc import Iterable
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import (
@@ -36,6 +36,7 @@ from shared.appraisal.labels import (
     ComplaintKind,
     Urgency,
 )
+from shared.storage.access import CHANGED, Access
 from shared.storage.columns import optional_text_column, text_column, timestamp_column
 from shared.storage.schema import registry_for
 from shared.storage.transaction import new_id
@@ -393,3 +394,17 @@ class Deadline(Base, table=True):
     def is_active(self) -> bool:
         """The deadline still binds somebody."""
         return self.state in ACTIVE_STATES
+
+
+ACCESS: Final = {
+    "campaigns": CHANGED,
+    "units": CHANGED,
+    "series": Access(update=("last",)),
+    "cases": CHANGED,
+    "submissions": Access(update=("decision", "decided_at", "decided_by_name", "opinion")),
+    "extensions": CHANGED,
+    "suspensions": CHANGED,
+    "obligations": CHANGED,
+    "deadlines": CHANGED,
+}
+"""What may be done to the tables that are not append-only; see `shared.storage.access`."""

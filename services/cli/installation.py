@@ -15,9 +15,10 @@ from shared.messaging import prepare_kafka
 from shared.messaging.event_keys import KeyFolders
 from shared.messaging.kafka_access import ADMIN
 from shared.runtime.service import Service
-from shared.security.service_keys import KAFKA, registered_keys, service_keys
+from shared.security.service_keys import DATABASE, KAFKA, registered_keys, service_keys
 from shared.storage.connections import Database
 from shared.storage.migrations import migrate
+from shared.storage.roles import read_passwords, set_passwords
 from shared.storage.schema import SERVICES
 
 
@@ -79,9 +80,32 @@ async def prepare(settings: Settings, *, demo: bool) -> None:
             await connection.execute(VIRTUAL_CLOCK_DDL)
         finally:
             await connection.close()
-    await migrate(settings.database_url)
-    await create_missing_keys(settings)
+    await install_schemas(settings)
     await prepare_kafka(settings)
+
+
+async def install_schemas(settings: Settings) -> tuple[dict[str, str], list[str]]:
+    """Migrate schemas, create missing keys, and set the passwords of the services' roles.
+
+    Returns the versions of the schemas, and the keys that were created.
+    """
+    versions = await migrate(settings.database_url)
+    created = await create_missing_keys(settings)
+    await set_database_passwords(settings)
+    return versions, created
+
+
+async def set_database_passwords(settings: Settings) -> None:
+    """Set the password of each service's role to the newest in its file."""
+    newest = {
+        service: read_passwords(service_keys(service, settings).path(DATABASE))[0]
+        for service in SERVICES
+    }
+    connection = await asyncpg.connect(settings.database_url)
+    try:
+        await set_passwords(connection, newest)
+    finally:
+        await connection.close()
 
 
 async def create_missing_keys(settings: Settings) -> list[str]:

@@ -7,7 +7,7 @@ unfinished public form) is encrypted under a key that only the complainant's bro
 """
 
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Column, ForeignKey, Index, String, Text
@@ -18,6 +18,7 @@ from services.intake.domain.identities import Identity
 from services.intake.domain.identity_openings import OpeningPurpose
 from services.intake.domain.token_batches import TokenUse
 from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Role, Urgency
+from shared.storage.access import CHANGED, CHANGED_AND_DELETED, Access
 from shared.storage.columns import (
     bigint_column,
     identity_column,
@@ -499,3 +500,36 @@ class RecoveryCodeRow(Base, table=True):
     account_id: UUID = Field(primary_key=True, foreign_key="intake.accounts.id")
     digest: bytes = Field(primary_key=True)
     used_at: datetime | None = timestamp_column(nullable=True)
+
+
+ACCESS: Final = {
+    "campaigns": CHANGED,
+    "units": Access(delete=True),
+    "complaints": Access(update=("merged_into", "repeats", "complainant_fingerprint")),
+    "vault": Access(update=("wrapped_key", "key_version")),
+    "supplements": Access(update=("wrapped_key", "key_version")),
+    "written_opinions": Access(update=("wrapped_key", "key_version")),
+    "hotline_drafts": CHANGED_AND_DELETED,
+    "form_drafts": CHANGED_AND_DELETED,
+    "progress": CHANGED,
+    "token_batches": Access(update=("issued", "flooded_at")),
+    "visits": Access(update=("counted_at", "latitude", "longitude", "accuracy_metres")),
+    "files": Access(
+        update=(
+            "subject",
+            "subject_id",
+            "released_at",
+            "released_by",
+            "wrapped_key",
+            "key_version",
+        ),
+        delete=True,
+    ),
+    "imports": Access(update=("state", "done", "repeated", "rejected", "ended_at")),
+    "import_rows": Access(delete=True),
+    "accounts": CHANGED,
+    "logins": Access(delete=True),
+    "second_factors": CHANGED_AND_DELETED,
+    "recovery_codes": Access(update=("used_at",), delete=True),
+}
+"""What may be done to the tables that are not append-only; see `shared.storage.access`."""

@@ -5,6 +5,7 @@ the reference data that notify keeps of other services.
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import (
@@ -26,6 +27,7 @@ from sqlmodel import Field, SQLModel
 from services.notify.domain.audience import Audience
 from services.notify.domain.channels import Channel
 from services.notify.domain.delivery import DeliveryState
+from shared.storage.access import CHANGED, Access
 from shared.storage.schema import registry_for
 
 
@@ -213,3 +215,16 @@ class ScoreBaseline(Base, table=True):
     campaign_id: str = Field(primary_key=True)
     unit_id: str = Field(primary_key=True)
     total: Decimal = Field(sa_column=Column(Numeric, nullable=False))
+
+
+ACCESS: Final = {
+    "notifications": Access(update=("escalate_at", "resolved_at"), delete=True),
+    "read_receipts": CHANGED,
+    "subscriptions": CHANGED,
+    "deliveries": CHANGED,
+    "cases": CHANGED,
+    "units": CHANGED,
+    "obligations": CHANGED,
+    "score_baselines": CHANGED,
+}
+"""What may be done to the tables that are not append-only; see `shared.storage.access`."""

@@ -147,7 +147,7 @@ class Postgres(ServerProcess):
             secret.unlink()
 
     def _create_database(self, cluster: Path) -> None:
-        role = f"CREATE ROLE {ROLE} LOGIN PASSWORD '{self._password}';\n"
+        role = f"CREATE ROLE {ROLE} LOGIN CREATEROLE PASSWORD '{self._password}';\n"
         database = f"CREATE DATABASE {DATABASE} OWNER {ROLE};\n"
         single_user: list[str | Path] = [self.programs / "postgres", "--single"]
         run(

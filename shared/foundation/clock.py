@@ -35,6 +35,7 @@ create table if not exists public.virtual_clock (
   rate double precision not null default 1 check (rate >= 0),
   catch_up boolean not null default false
 );
+grant select on public.virtual_clock to public;
 create or replace function public.app_now() returns timestamptz language sql stable
 as $$
   select coalesce((

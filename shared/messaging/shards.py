@@ -51,9 +51,7 @@ class ShardOwner:
 
     async def _connect(self) -> None:
         service = self._database.schema
-        connection = await direct_connection(
-            self._database.url, service, f"fengping-relay-{service}"
-        )
+        connection = await direct_connection(self._database.address, f"fengping-relay-{service}")
         self._connection = connection
         # A lost mark causes a repetition; waiting for the disk would delay every batch.
         await connection.execute("set synchronous_commit = off")

@@ -38,7 +38,7 @@ from shared.security.log_sealing import seal_log
 from shared.security.master_keys import REWRAP_SECONDS, SealedData, rewrap
 from shared.security.policies import allow
 from shared.security.rate_limits import RateLimiter
-from shared.security.service_keys import ServiceKeys, check_keys, service_keys
+from shared.security.service_keys import DATABASE, ServiceKeys, check_keys, service_keys
 from shared.security.sessions import Sessions
 from shared.storage.connections import Database, check_server
 from shared.storage.migrations import is_outdated
@@ -113,7 +113,10 @@ class Service:
         self.keys = service_keys(self.name, self.settings)
         self.keyring = self.keys.ring
         self.database = Database(
-            self.settings.database_url, self.name, pool_size=self.settings.pool_size
+            self.settings.database_url,
+            self.name,
+            password_file=self.keys.path(DATABASE),
+            pool_size=self.settings.pool_size,
         )
         self.redis = connect(self.settings.redis_url)
         self.sessions = self._create_sessions()
@@ -306,7 +309,7 @@ class Service:
         """Raise if the database is unreachable, unsafe or older than the code."""
         production = self.settings.environment == "production"
         await check_server(self.database, virtual_time_allowed=not production)
-        if await is_outdated(self.settings.database_url, self.name):
+        if await is_outdated(self.database.address):
             raise RuntimeError(
                 f"the schema of {self.name} is outdated: run `fengping migrate` first"
             )

@@ -20,6 +20,7 @@ from shared.foundation.private_files import create_private
 from shared.foundation.settings import Settings
 from shared.security.keyring import InvalidKeyRing, KeyRing
 from shared.security.signing_keys import SigningKeys
+from shared.storage.roles import PASSWORD_FILE
 
 ENCRYPTING_SERVICES: Final = frozenset({"intake", "notify"})
 """intake encrypts complainants, notify the addresses of subscriptions; the others nothing."""
@@ -53,7 +54,7 @@ def _new_password(_: str) -> str:
 
 VAULT: Final = KeyKind("vault", "keyring.json", _new_ring)
 SIGNING: Final = KeyKind("signing", "signing.json", _new_signing_keys)
-DATABASE: Final = KeyKind("database", "database", _new_password, checked=False)
+DATABASE: Final = KeyKind("database", PASSWORD_FILE, _new_password, checked=False)
 KAFKA: Final = KeyKind("kafka", "kafka", _new_password, checked=False)
 KINDS: Final = (VAULT, SIGNING, DATABASE, KAFKA)
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, Final, cast
 
 import asyncpg
 from sqlalchemy import Connection, PoolProxiedConnection
@@ -13,14 +15,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.util import greenlet_spawn
 
 from shared.foundation.failpoints import failpoint
+from shared.storage.roles import excess_powers, read_passwords, runtime_role
 from shared.storage.transaction import NOW_QUERY, FirstQuery, Transaction
 
 
 class Database:
     """Connections of one service to its own schema.
 
-    `url` is `postgresql://user:password@host:port/name`. `on_events` is called after each commit
-    that inserted outbox rows.
+    `address` says where the database is and as whom the service connects. `on_events` is called
+    after each commit that inserted outbox rows.
 
     SQLAlchemy pools the connections and maps rows to objects in the same transaction. It runs in
     autocommit mode, so that it neither begins nor ends transactions: `transaction` does, at a
@@ -32,15 +35,15 @@ class Database:
         url: str,
         schema: str,
         *,
+        password_file: Path | None = None,
         pool_size: int = 10,
         application: str | None = None,
     ) -> None:
-        self.url = url
+        self.address = Address(url, schema, password_file)
         self.schema = schema
         self.on_events: Callable[[], None] = lambda: None
         self._engine = engine_for(
-            url,
-            schema,
+            self.address,
             application or f"fengping-{schema}",
             isolation_level="AUTOCOMMIT",
             pool_size=pool_size,
@@ -130,22 +133,62 @@ class Database:
         await self._engine.dispose()
 
 
-def engine_for(
-    url: str,
-    schema: str,
-    application: str,
-    **options: Any,
-) -> AsyncEngine:
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the database is, the schema, and as whom to connect.
+
+    `url` is `postgresql://host:port/name`. With `password_file`, connections are those of the
+    role of the service whose schema it is; without, those of the user in `url`. The file is read
+    for every connection, so that a password can be replaced while the service runs.
+    """
+
+    url: str = field(repr=False)
+    schema: str
+    password_file: Path | None = None
+
+    async def connect(
+        self, application: str, settings: Mapping[str, str] | None = None
+    ) -> asyncpg.Connection:
+        """Open a connection with our settings and these."""
+        open_connection = partial(
+            asyncpg.connect,
+            self.url,
+            timeout=10,
+            command_timeout=60,
+            statement_cache_size=512,
+            server_settings=connection_settings(self.schema, application) | dict(settings or {}),
+        )
+        if self.password_file is None:
+            return await open_connection()
+        role = runtime_role(self.schema)
+        return await self._with_password(partial(open_connection, user=role), self.password_file)
+
+    async def _with_password(
+        self, open_connection: Callable[..., Awaitable[asyncpg.Connection]], file: Path
+    ) -> asyncpg.Connection:
+        """Try the passwords in the file, newest first.
+
+        A password that was refused may have become valid since: hence several rounds.
+        """
+        for _ in range(PASSWORD_ROUNDS):
+            for password in read_passwords(file):
+                with suppress(asyncpg.InvalidPasswordError):
+                    return await open_connection(password=password)
+        raise asyncpg.InvalidPasswordError(
+            f"the password in {file} is not that of {runtime_role(self.schema)}: "
+            "run `fengping migrate`"
+        )
+
+
+PASSWORD_ROUNDS: Final = 3
+
+
+def engine_for(address: Address, application: str, **options: Any) -> AsyncEngine:
     """Return an SQLAlchemy engine with our connection settings; `options` are SQLAlchemy's."""
     return create_async_engine(
-        url.replace("postgresql://", "postgresql+asyncpg://", 1),
+        "postgresql+asyncpg://",
         hide_parameters=True,
-        connect_args={
-            "timeout": 10,
-            "command_timeout": 60,
-            "statement_cache_size": 512,
-            "server_settings": connection_settings(schema, application),
-        },
+        async_creator=partial(address.connect, application),
         **options,
     )
 
@@ -179,20 +222,14 @@ Its owner sends a query every second.
 """
 
 
-async def direct_connection(
-    url: str,
-    schema: str,
-    application: str,
-) -> asyncpg.Connection:
+async def direct_connection(address: Address, application: str) -> asyncpg.Connection:
     """Open a connection outside of the pool, for session locks and LISTEN.
 
     The kernel keeps the connection of a frozen process alive: only the server can release its
     locks.
     """
-    settings = connection_settings(schema, application) | {
-        "idle_session_timeout": str(1000 * SESSION_IDLE_SECONDS)
-    }
-    return await asyncpg.connect(url, timeout=10, command_timeout=60, server_settings=settings)
+    idle_timeout = {"idle_session_timeout": str(1000 * SESSION_IDLE_SECONDS)}
+    return await address.connect(application, idle_timeout)
 
 
 def advisory_lock_key(*parts: object) -> int:
@@ -202,7 +239,8 @@ def advisory_lock_key(*parts: object) -> int:
 
 
 class UnsafeDatabase(RuntimeError):
-    """The server's settings would lose accepted writes, or time is virtual in production.
+    """The server's settings would lose accepted writes, the role of a service could change what it
+    must not, or time is virtual in production.
 
     The message says what to change.
     """
@@ -215,10 +253,19 @@ where name in ('fsync', 'full_page_writes', 'data_checksums') and setting <> 'on
 
 
 async def check_server(database: Database, *, virtual_time_allowed: bool) -> None:
-    """Raise UnsafeDatabase if the server may lose acknowledged commits or has virtual time."""
+    """Raise UnsafeDatabase if the server may lose acknowledged commits or has virtual time, or if
+    the service's role has more power than it needs.
+    """
     async with database.transaction() as tx:
+        powers = await excess_powers(tx)
         needed = await _needed_settings(tx)
         virtual = await tx.fetchval("select to_regclass('public.virtual_clock') is not null")
+    if powers:
+        role = runtime_role(database.schema)
+        raise UnsafeDatabase(
+            f"the database role of {database.schema} {' and '.join(powers)}: "
+            f"connect as {role}, which `fengping migrate` creates"
+        )
     if needed:
         settings = ", ".join(needed)
         raise UnsafeDatabase(

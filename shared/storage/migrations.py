@@ -19,7 +19,8 @@ from sqlalchemy import Connection
 from sqlalchemy.pool import NullPool
 
 from shared.foundation.clock import REAL_CLOCK_DDL
-from shared.storage.connections import advisory_lock_key, engine_for
+from shared.storage.connections import Address, advisory_lock_key, engine_for
+from shared.storage.roles import create_roles, grant_access, owner_role
 from shared.storage.schema import SERVICES
 
 T = TypeVar("T")
@@ -52,12 +53,26 @@ def _head_revision(config: Config) -> str | None:
 
 
 async def migrate(url: str, services: tuple[str, ...] = SERVICES) -> dict[str, str]:
-    """Upgrade every schema and return its version. Safe to run twice, also concurrently.
+    """Upgrade every schema, grant each service's role its access, and return the versions.
 
-    A migration waits at most two seconds for a lock, so that it never blocks a running service.
+    The user in `url` creates roles, schemas and extensions. Safe to run twice, also concurrently. A
+    migration waits at most two seconds for a lock, so that it never blocks a running service.
     """
     await _prepare(url, services)
-    return {service: await _upgrade(url, service) for service in services}
+    versions = {service: await _upgrade(url, service) for service in services}
+    await _grant(url, services)
+    return versions
+
+
+async def _grant(url: str, services: tuple[str, ...]) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        async with connection.transaction():
+            await connection.execute(_LOCK)
+            for service in services:
+                await grant_access(connection, service)
+    finally:
+        await connection.close()
 
 
 async def _prepare(url: str, services: tuple[str, ...]) -> None:
@@ -66,8 +81,7 @@ async def _prepare(url: str, services: tuple[str, ...]) -> None:
         async with connection.transaction():
             await connection.execute(_LOCK)
             await _create_common_objects(connection)
-            for service in services:
-                await connection.execute(f'create schema if not exists "{service}"')
+            await create_roles(connection, services)
     finally:
         await connection.close()
 
@@ -85,17 +99,18 @@ async def _upgrade(url: str, service: str) -> str:
         command.upgrade(config, "head")
         return _head_revision(config) or ""
 
-    return await _with_connection(url, service, run)
+    return await _as_owner(url, service, run)
 
 
-async def is_outdated(url: str, service: str) -> bool:
+async def is_outdated(address: Address) -> bool:
     """Return whether the schema is older than the code."""
+    service = address.schema
 
     def check(connection: Connection) -> bool:
         context = MigrationContext.configure(connection, opts={"version_table_schema": service})
         return context.get_current_revision() != _head_revision(config_for(service))
 
-    return await _with_connection(url, service, check)
+    return await _with_connection(address, check)
 
 
 async def drift(url: str, service: str) -> list[Any]:
@@ -107,15 +122,25 @@ async def drift(url: str, service: str) -> list[Any]:
         command.upgrade(config, "head")
         return list(config.attributes["drift"])
 
-    return await _with_connection(url, service, compare)
+    return await _as_owner(url, service, compare)
 
 
-async def _with_connection(
+async def _as_owner(
     url: str,
     service: str,
     work: Callable[[Connection], T],
 ) -> T:
-    engine = engine_for(url, service, "fengping-migrate", poolclass=NullPool)
+    """Do `work` as the owner of the schema."""
+
+    def run(connection: Connection) -> T:
+        connection.exec_driver_sql(f'set local role "{owner_role(service)}"')
+        return work(connection)
+
+    return await _with_connection(Address(url, service), run)
+
+
+async def _with_connection(address: Address, work: Callable[[Connection], T]) -> T:
+    engine = engine_for(address, "fengping-migrate", poolclass=NullPool)
     async with engine.begin() as connection:
         await connection.exec_driver_sql("set local lock_timeout = '2s'")
         await connection.exec_driver_sql(_LOCK)
@@ -136,7 +161,7 @@ async def _revision(
         )
 
     await _prepare(url, (service,))
-    await _with_connection(url, service, write)
+    await _as_owner(url, service, write)
 
 
 if __name__ == "__main__":

@@ -191,6 +191,35 @@ CORE_TABLES = frozenset(
     )
 )
 
+
+def partitions_ddl(schema: str, tables: tuple[str, ...]) -> str:
+    """Return the function that gives a campaign its partition of each of `tables`.
+
+    It runs as the owner of the schema, because a service's role cannot create tables. Attaching
+    takes a weaker lock than creating the partition in place.
+    """
+    parents = ", ".join(f"'{table}'" for table in tables)
+    return f"""
+create function {schema}.create_campaign_partitions(campaign_id text) returns void
+language plpgsql security definer set search_path = {schema}, pg_temp as $$
+declare
+  parent text;
+  suffix text := left(encode(sha256(convert_to(campaign_id, 'UTF8')), 'hex'), 16);
+  name text;
+begin
+  foreach parent in array array[{parents}] loop
+    name := format('%s_part_%s', parent, suffix);
+    if to_regclass(quote_ident(name)) is null then
+      execute format('create table %I (like %I including defaults including constraints)',
+                     name, parent);
+      execute format('alter table %I attach partition %I for values in (%L)',
+                     parent, name, campaign_id);
+    end if;
+  end loop;
+end $$;
+"""
+
+
 NAMING_CONVENTION = {
     "ix": "ix_%(column_0_label)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",

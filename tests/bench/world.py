@@ -23,7 +23,7 @@ from shared.foundation.settings import Settings
 from shared.storage.connections import Database
 from shared.storage.migrations import migrate
 from shared.storage.schema import CORE_DDL
-from tests.conftest import named, on_server, settings_for
+from tests.conftest import named, on_server, set_passwords_of, settings_for
 
 _NUMBERS = count(1)
 PASSWORD = "bench-of-many-words"
@@ -83,7 +83,9 @@ class World:
                 self.servers.postgres.superuser_url,
                 f"create database {self._template} owner fengping",
             )
-            await migrate(named(self.servers.postgres_url, self._template))
+            url = named(self.servers.postgres_url, self._template)
+            await migrate(url)
+            await set_passwords_of(self.servers, url)
         return self._template
 
     async def core(self, settings: Settings, service: str) -> Database:

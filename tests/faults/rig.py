@@ -24,7 +24,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from services.cli.installation import create_missing_keys, share_admin_password
+from services.cli.installation import install_schemas, share_admin_password
 from services.simulate.accounts import ADMIN, OFFICE
 from services.simulate.client import Client, id_of
 from services.simulate.errors import RequestRejected
@@ -38,7 +38,6 @@ from shared.messaging import kafka_access, prepare_kafka
 from shared.messaging.logs import lost_partitions
 from shared.messaging.store.checkpoints import LogCheckpoint
 from shared.messaging.topics import client_options
-from shared.storage.migrations import migrate
 from shared.storage.schema import SERVICES
 from tests.faults.fork_server import ForkServer
 from tests.faults.process_group import ROOT, ProcessGroup, get
@@ -53,6 +52,7 @@ SETTLE_POLL_SECONDS = 0.4
 JUMPING_CLOCK_DDL = """
 create table public.clock_jump (by interval not null);
 insert into public.clock_jump values ('0');
+grant select on public.clock_jump to public;
 alter function pg_catalog.clock_timestamp() rename to real_clock_timestamp;
 alter function pg_catalog.statement_timestamp() rename to real_statement_timestamp;
 create function pg_catalog.clock_timestamp() returns timestamptz language sql volatile
@@ -143,8 +143,7 @@ class FaultRig:
         await self.sql(JUMPING_CLOCK_DDL)
         await self.sql(VIRTUAL_CLOCK_DDL, url=self.stack.postgres_url)
         await self._set_clock(WEDNESDAY)
-        await migrate(self.stack.postgres_url)
-        await create_missing_keys(self.settings)
+        await install_schemas(self.settings)
         share_admin_password(self.stack, self.settings)
         await prepare_kafka(self.settings)
         await self._open_accounts()

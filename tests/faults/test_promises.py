@@ -9,7 +9,7 @@ import pytest
 
 from shared.foundation import telemetry
 from shared.foundation.telemetry import configure_logging, log
-from shared.storage.connections import direct_connection
+from shared.storage.connections import Address, direct_connection
 from shared.storage.schema import SERVICES
 from tests.faults.fault_actions import FAULTS
 from tests.faults.mutants.catalogue import CATALOGUE
@@ -22,7 +22,7 @@ from tests.faults.process_group import ROOT
 async def test_a_commit_waits_for_the_disk(core):
     settings, open_schema = core
     database = await open_schema("intake")
-    direct = await direct_connection(settings.database_url, "intake", "test")
+    direct = await direct_connection(Address(settings.database_url, "intake"), "test")
 
     async with database.transaction() as tx:
         pooled = await tx.fetchval("show synchronous_commit")

@@ -495,7 +495,7 @@ async def flaw_of(database: Database, *kept_elsewhere: Checkpoint) -> AuditViola
 async def tamper(database: Database, *statements: str) -> None:
     """As an insider who owns the tables and has taken the guard away."""
     connection = await asyncpg.connect(
-        database.url, server_settings={"search_path": database.schema}
+        database.address.url, server_settings={"search_path": database.schema}
     )
     try:
         for statement in (

@@ -12,6 +12,7 @@ from services.casework.store import campaigns, context_of
 from services.casework.tables import CalendarAmendment
 from shared.appraisal.calendar.holiday_notices import china
 from shared.appraisal.calendar.working_days import WorkCalendar
+from shared.storage.connections import advisory_lock_key
 from shared.storage.transaction import Transaction
 
 
@@ -38,7 +39,7 @@ async def _build(tx: Transaction) -> WorkCalendar:
 
 async def lock_amendments(tx: Transaction) -> None:
     """Allow one import at a time; readers are not blocked."""
-    await tx.run("lock table calendar_amendments in share row exclusive mode")
+    await tx.run("select pg_advisory_xact_lock($1)", advisory_lock_key("calendar_amendments"))
 
 
 async def amendments(tx: Transaction) -> list[CalendarAmendment]:

@@ -21,9 +21,11 @@ from shared.messaging.kafka_access import ADMIN
 from shared.messaging.provisioning import replace_password
 from shared.runtime.service import Service
 from shared.security import log_sealing, master_keys
+from shared.security.database_passwords import rotate_database_password
 from shared.security.keyring import VaultError
 from shared.security.master_keys import StillNeeded, records_by_version
 from shared.security.service_keys import (
+    DATABASE,
     ENCRYPTING_SERVICES,
     KAFKA,
     SIGNING,
@@ -151,12 +153,18 @@ async def _rotate_leaked_events(service: Service, by: str) -> str:
     return await _rotate_events(service, by, activation=at_once, overlap=at_once)
 
 
+async def _rotate_database(service: Service, by: str) -> str:
+    await rotate_database_password(service.settings, service.keys, by=by)
+    return "connections use a new password"
+
+
 EVENTS: Final = "events"
 ROTATIONS: Final[dict[str, tuple[Rotation, frozenset[str]]]] = {
     VAULT.name: (_rotate_vault, ENCRYPTING_SERVICES),
     SIGNING.name: (_rotate_signing, frozenset(SERVICES)),
     EVENTS: (_rotate_events, frozenset(SERVICES)),
     KAFKA.name: (_rotate_kafka, frozenset(SERVICES)),
+    DATABASE.name: (_rotate_database, frozenset(SERVICES)),
 }
 """How each kind of key is rotated, and which services have it."""
 

@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.util import await_only
 
-from shared.storage.schema import CORE_DDL
+from shared.storage.schema import CORE_DDL, partitions_ddl
 
 revision = "intake_0001"
 down_revision = None
@@ -706,6 +706,7 @@ def upgrade() -> None:
     create_supplements()
     create_tokens()
     create_vault()
+    run(partitions_ddl("intake", ("ballots",)))
 
 
 def downgrade() -> None:

@@ -9,7 +9,6 @@ from shared.appraisal.campaigns import CampaignCache
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import CampaignPublished, UnitEntry
 from shared.appraisal.schemes import Checklist, Questionnaire, Scheme
-from shared.storage.connections import advisory_lock_key
 from shared.storage.transaction import Transaction
 from shared.web.navigation import matches_search, search_terms
 
@@ -240,8 +239,4 @@ def _unit_columns(campaign_id: str, unit: UnitEntry) -> tuple[object, ...]:
 
 async def _create_partition(tx: Transaction, campaign_id: str) -> None:
     """Give a campaign's ballots their own table, so that they can be archived together."""
-    name = f"ballots_part_{advisory_lock_key('ballots', campaign_id) & 0xFFFFFFFFFFFF:012x}"
-    literal = await tx.fetchval("select quote_literal($1)", campaign_id)
-    await tx.run(
-        f"create table if not exists {name} partition of ballots for values in ({literal})"
-    )
+    await tx.run("select create_campaign_partitions($1)", campaign_id)

@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.util import await_only
 
-from shared.storage.schema import CORE_DDL
+from shared.storage.schema import CORE_DDL, partitions_ddl
 
 revision = "scoring_0001"
 down_revision = None
@@ -13,19 +13,20 @@ branch_labels = None
 depends_on = None
 
 
-def create_core() -> None:
+def run(script: str) -> None:
     # Only the driver itself runs several statements at once.
     driver = op.get_bind().connection.driver_connection
     assert driver is not None, "a migration runs on a connection"
-    await_only(driver.execute(CORE_DDL))
+    await_only(driver.execute(script))
 
 
 def upgrade() -> None:
-    create_core()
+    run(CORE_DDL)
     create_organisations()
     create_campaigns()
     create_ballots()
     create_ledger()
+    run(partitions_ddl("scoring", ("ballots", "ledger")))
     create_scores()
     create_score_changes()
     create_recounts()

@@ -13,7 +13,6 @@ from shared.storage.transaction import Transaction
 
 CampaignVersion = tuple[int, datetime | None]
 """(revision, shown_to_units_at)."""
-_PARTITIONED: Final = ("ballots", "ledger")
 _ALIAS_SEPARATOR: Final = "\x1f"
 
 _VERSIONS = """
@@ -45,10 +44,13 @@ insert into campaigns (id, title, year, scheme_id, scheme_version, revision, pub
 values ($1, $2, $3, $4, $5, 0, $6, 0) on conflict (id) do nothing
 """
 _INSERT_SCHEME = """
-insert into schemes (campaign_id, version, fingerprint, body, published_at, published_by)
-values ($1, $2, $3, $4, $5, $6)
-on conflict (campaign_id, version) do update set fingerprint = schemes.fingerprint
-returning fingerprint
+with stored as (
+  insert into schemes (campaign_id, version, fingerprint, body, published_at, published_by)
+  values ($1, $2, $3, $4, $5, $6) on conflict (campaign_id, version) do nothing
+  returning fingerprint
+)
+select fingerprint from stored
+union all select fingerprint from schemes where campaign_id = $1 and version = $2
 """
 _SET_SCHEME = """
 update campaigns set scheme_version = $2, scheme_id = $3 where id = $1
@@ -68,10 +70,6 @@ set name = excluded.name, category = excluded.category, aliases = excluded.alias
 _SET_LAST_UNIT_NO = """
 update campaigns set last_unit_no = greatest(last_unit_no, $2) where id = $1
 """
-_CREATE_PARTITION = """
-create table {name} (like {table} including defaults including constraints)
-"""
-_ATTACH_PARTITION = "alter table {table} attach partition {name} for values in ('{id}')"
 _SHOW_TO_UNITS = """
 update campaigns set shown_to_units_at = case when $2 then coalesce(shown_to_units_at, $3) end
 where id = $1
@@ -275,20 +273,8 @@ async def upsert_units(
 
 
 async def create_partitions(tx: Transaction, campaign_id: str) -> None:
-    """Create the campaign's partitions of ballots and ledger.
-
-    Attaching takes a weaker lock than creating the partition in place.
-    """
-    for table in _PARTITIONED:
-        name = _partition_name(table, campaign_id)
-        if not await tx.fetchval("select to_regclass($1)", name):
-            await tx.run(_CREATE_PARTITION.format(name=name, table=table))
-            await tx.run(_ATTACH_PARTITION.format(name=name, table=table, id=campaign_id))
-
-
-def _partition_name(table: str, campaign_id: str) -> str:
-    suffix = campaign_id.lower().replace("-", "_")
-    return f'"{table}_part_{suffix}"'
+    """Create the campaign's partitions of ballots and ledger."""
+    await tx.run("select create_campaign_partitions($1)", campaign_id)
 
 
 async def set_shown_to_units(

@@ -11,7 +11,7 @@ Alternatives: one counter per unit (replicas wait for its lock), marks added up 
 
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import (
@@ -47,6 +47,7 @@ from services.scoring.tables.organisations import (
     OrganisationRecord,
     OrganisationSuccession,
 )
+from shared.storage.access import CHANGED, CHANGED_AND_DELETED, Access
 
 __all__ = [
     "Base",
@@ -321,3 +322,17 @@ class Recount(Base, table=True):
     units: int = int_column(Integer)
     digest: str = text_column(None)
     differences: list[dict[str, Any]] = Field(sa_column=Column(JSONB, nullable=False))
+
+
+ACCESS: Final = {
+    "campaigns": CHANGED,
+    "units": CHANGED_AND_DELETED,
+    "organisations": CHANGED_AND_DELETED,
+    "organisation_names": CHANGED_AND_DELETED,
+    "tallies": Access(update=("answer_count",)),
+    "pending_rescores": CHANGED_AND_DELETED,
+    "scores": CHANGED,
+    "score_changes": CHANGED,
+    "outcomes": CHANGED,
+}
+"""What may be done to the tables that are not append-only; see `shared.storage.access`."""

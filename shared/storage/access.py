@@ -1,0 +1,81 @@
+"""What the role of a service may do to each table: the one table that grants are derived from.
+
+A table that is not listed can be read and appended to, and nothing else: no statement of a service
+changes or removes its rows. Each `tables.py` lists the exceptions in `ACCESS`. See
+docs/decisions/database-roles.md.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Final
+
+EVERY_COLUMN: Final = ("*",)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What may be done to a table besides reading and appending.
+
+    `update` names the columns that may change; a row can be locked only if one may.
+    """
+
+    update: tuple[str, ...] = ()
+    delete: bool = False
+    insert: bool = True
+
+    def privileges(self, table: str) -> list[str]:
+        """Return the privileges as `grant` spells them."""
+        granted = ["select"]
+        if self.insert:
+            granted.append("insert")
+        if self.update == EVERY_COLUMN:
+            granted.append("update")
+        elif self.update:
+            columns = ", ".join(f'"{column}"' for column in self.update)
+            granted.append(f"update ({columns})")
+        if self.delete:
+            granted.append("delete")
+        return granted
+
+
+APPEND_ONLY: Final = Access()
+READ_ONLY: Final = Access(insert=False)
+CHANGED: Final = Access(update=EVERY_COLUMN)
+"""Rows change and stay."""
+CHANGED_AND_DELETED: Final = Access(update=EVERY_COLUMN, delete=True)
+
+CORE_ACCESS: Final[Mapping[str, Access]] = {
+    "outbox": Access(update=("published_at", "partition", "log_offset")),
+    "aggregates": Access(update=("version",)),
+    "inbox": Access(delete=True),
+    "aggregate_versions": Access(update=("version",)),
+    "buffered_events": Access(update=("resend_requested_at",), delete=True),
+    "dead_letters": Access(update=("state", "reason", "detail", "resolved_at", "resolved_by")),
+    "log_checkpoints": Access(update=("log_offset", "event_id", "at"), delete=True),
+    "idempotency": Access(update=("status", "response"), delete=True),
+    "clock_holds": Access(update=("released_at", "released_by")),
+    # An entry is sealed once; a trigger keeps its content (AUDIT_DDL).
+    "audit": Access(update=("position", "leaf_hash", "proof", "sealed_at")),
+    "alembic_version": READ_ONLY,
+}
+
+
+def access_of(service: str) -> dict[str, Access]:
+    """Return the access to the tables of a service that are not append-only."""
+    return {**CORE_ACCESS, **import_module(f"services.{service}.tables").ACCESS}
+
+
+def grants(schema: str, role: str, tables: Iterable[str], access: Mapping[str, Access]) -> str:
+    """Return the statements that give `role` its access to `tables`, and no other."""
+    statements = [
+        f'revoke all on all tables in schema "{schema}" from "{role}";',
+        f'revoke all on all routines in schema "{schema}" from public, "{role}";',
+        f'grant usage on schema "{schema}" to "{role}";',
+        f'grant usage on all sequences in schema "{schema}" to "{role}";',
+        f'grant execute on all routines in schema "{schema}" to "{role}";',
+    ]
+    for table in sorted(tables):
+        privileges = ", ".join(access.get(table, APPEND_ONLY).privileges(table))
+        statements.append(f'grant {privileges} on "{schema}"."{table}" to "{role}";')
+    return "\n".join(statements)
