@@ -505,7 +505,9 @@ class RecoveryCodeRow(Base, table=True):
 ACCESS: Final = {
     "campaigns": CHANGED,
     "units": Access(delete=True),
-    "complaints": Access(update=("merged_into", "repeats", "complainant_fingerprint")),
+    "complaints": CHANGED,
+    "summary_drafts": CHANGED_AND_DELETED,
+    "waiting_ballots": Access(update=("batch_id",), delete=True),
     "vault": Access(update=("wrapped_key", "key_version")),
     "supplements": Access(update=("wrapped_key", "key_version")),
     "written_opinions": Access(update=("wrapped_key", "key_version")),
