@@ -510,6 +510,7 @@ ACCESS: Final = {
     "waiting_ballots": Access(update=("batch_id",), delete=True),
     "vault": Access(update=("wrapped_key", "key_version")),
     "supplements": Access(update=("wrapped_key", "key_version")),
+    "identity_openings": Access(update=("opened_at",)),
     "written_opinions": Access(update=("wrapped_key", "key_version")),
     "hotline_drafts": CHANGED_AND_DELETED,
     "form_drafts": CHANGED_AND_DELETED,

@@ -41,6 +41,7 @@ def _of_workload(workload: Object) -> Iterator[str]:
         if workload["kind"] == "Deployment":
             yield from _broken(SERVER, container)
     yield from _of_keys(workload)
+    yield from _of_database(workload)
     if (
         workload["kind"] == "Deployment"
         and pod.get("terminationGracePeriodSeconds", 30) < GRACE_SECONDS
@@ -132,6 +133,15 @@ def _of_mounts(container: Object, volumes: dict[str, Object]) -> Iterator[str]:
         volume = volumes.get(mount["name"], {})
         if not volume.keys() & WRITABLE and not mount.get("readOnly"):
             yield f"may write to {mount['name']}"
+
+
+def _of_database(workload: Object) -> Iterator[str]:
+    """Only `migrate` gets the role that creates roles and tables."""
+    name = workload["metadata"]["name"]
+    sources = workload["spec"]["template"]["spec"]["containers"][0]["envFrom"]
+    has_it = any(source.get("secretRef", {}).get("name") == "migrate" for source in sources)
+    if has_it != (name == "migrate"):
+        yield "has not the database role that it should have"
 
 
 def _of_keys(workload: Object) -> Iterator[str]:

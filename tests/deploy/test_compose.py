@@ -396,3 +396,10 @@ def test_the_gateway_follows_containers_that_get_a_new_address():
 
     assert re.findall(r"server (\w+):8080 resolve;", text) == list(SERVICES)
     assert "resolver 127.0.0.11" in text
+
+
+def test_only_migrate_gets_the_role_that_creates_tables(services):
+    def has_password(name: str) -> bool:
+        return "@" in services[name]["environment"]["FENGPING_DATABASE_URL"]
+
+    assert [name for name in (*SERVICES, "migrate") if has_password(name)] == ["migrate"]

@@ -144,6 +144,9 @@ MUTANTS: dict[str, Callable[[list[Object]], object]] = {
     "key ring missing": container(
         lambda one: one.update(volumeMounts=[m for m in one["volumeMounts"] if m["name"] != "keys"])
     ),
+    "role that creates tables": container(
+        lambda one: one["envFrom"].append({"secretRef": {"name": "migrate"}})
+    ),
     "keys of another service": pod(
         lambda spec: next(v for v in spec["volumes"] if v["name"] == "keys")["secret"].update(
             secretName="fengping-keys-intake"
@@ -252,7 +255,7 @@ def test_every_variable_is_a_setting(rendered, overlay):
     of_notify = {f"FENGPING_NOTIFY_{name.upper()}" for name in NotifySettings.model_fields}
     given = named(rendered[overlay], "ConfigMap", "fengping")["data"]
 
-    assert given.keys() | SECRETS["fengping"].keys() <= fields
+    assert given.keys() | SECRETS["fengping"].keys() | SECRETS["migrate"].keys() <= fields
     assert (
         named(rendered[overlay], "ConfigMap", "notify")["data"].keys() | SECRETS["notify"].keys()
         <= of_notify

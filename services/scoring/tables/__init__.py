@@ -331,8 +331,8 @@ ACCESS: Final = {
     "organisation_names": CHANGED_AND_DELETED,
     "tallies": Access(update=("answer_count",)),
     "pending_rescores": CHANGED_AND_DELETED,
-    "scores": CHANGED,
-    "score_changes": CHANGED,
+    "scores": CHANGED_AND_DELETED,
+    "score_changes": CHANGED_AND_DELETED,
     "outcomes": CHANGED,
 }
 """What may be done to the tables that are not append-only; see `shared.storage.access`."""

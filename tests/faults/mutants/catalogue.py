@@ -26,6 +26,7 @@ ORGANISATIONS, REGISTER, INTAKE_BODIES, CASE_BODIES, NOTIFIED_BODIES = (
     "tests/notify/test_organisations.py",
 )
 PII = "tests/shared/test_pii.py"
+ROLES, KEYS = ("tests/shared/test_database_roles.py", "tests/shared/test_service_keys.py")
 CONSUMER, RELAY, STORE = (
     "shared/messaging",
     "shared/messaging",
@@ -1172,5 +1173,68 @@ CATALOGUE: tuple[Mutant, ...] = (
         'tx.audit("complainant.looked_up", ticket_id,',
         'tx.audit("complainant.looked_up", fingerprint.hex(),',
         "tests/intake/test_caller_history.py::test_operator_sees_earlier_calls_and_the_auditor_sees_which",
+    ),
+    one(
+        "a table that is not listed may be changed",
+        "shared/storage",
+        "access.get(table, APPEND_ONLY)",
+        "access.get(table, CHANGED_AND_DELETED)",
+        f"{ROLES}::test_role_does_to_its_own_tables_what_the_access_table_says[scoring]",
+    ),
+    one(
+        "grants made by hand stay",
+        "shared/storage",
+        'f\'revoke all on all tables in schema "{schema}" from "{role}";\',',
+        "",
+        f"{ROLES}::test_migrating_again_takes_back_what_was_granted_by_hand",
+    ),
+    one(
+        "a service starts with any role",
+        "shared/storage",
+        "    if powers:\n        role",
+        "    if False:\n        role",
+        f"{ROLES}::test_service_refuses_a_superuser",
+    ),
+    one(
+        "only the old password is tried",
+        "shared/storage",
+        "for line in reversed(read_private(file).splitlines())",
+        "for line in read_private(file).splitlines()[:1]",
+        f"{ROLES}::test_process_with_both_passwords_connects_before_and_after_the_change",
+    ),
+    one(
+        "a lost key ring is made again",
+        "shared/security",
+        "        if lost:\n",
+        "        if False:\n",
+        f"{KEYS}::test_key_that_data_needs_is_not_made_again",
+    ),
+    one(
+        "a service starts with keys of other data",
+        "shared/security",
+        "if values.get((kind, version), digest) != digest:",
+        "if False:",
+        f"{KEYS}::test_start_is_refused_with_keys_that_are_not_those_of_the_data",
+    ),
+    one(
+        "a retired key signs for ever",
+        "shared/security",
+        "for old in self.retired if checkpoint.size <= old.last_size",
+        "for old in self.retired",
+        f"{KEYS}::test_old_key_signs_nothing_longer_than_the_log_was",
+    ),
+    one(
+        "a process seals with a replaced key",
+        "shared/security",
+        "    if await _newest_version(tx) > signing.version:\n        return False\n",
+        "",
+        f"{KEYS}::test_process_without_the_new_file_waits_with_sealing",
+    ),
+    one(
+        "a master key is destroyed while records need it",
+        "shared/security",
+        "    if records:\n        raise StillNeeded",
+        "    if False:\n        raise StillNeeded",
+        "tests/intake/test_key_rotation.py::test_old_key_is_destroyed_only_when_nothing_needs_it",
     ),
 )
