@@ -55,6 +55,7 @@ CORE_ACCESS: Final[Mapping[str, Access]] = {
     "log_checkpoints": Access(update=("log_offset", "event_id", "at"), delete=True),
     "idempotency": Access(update=("status", "response"), delete=True),
     "clock_holds": Access(update=("released_at", "released_by")),
+    "known_organisations": Access(update=("version", "body")),
     # An entry is sealed once; a trigger keeps its content (AUDIT_DDL).
     "audit": Access(update=("position", "leaf_hash", "proof", "sealed_at")),
     "alembic_version": READ_ONLY,

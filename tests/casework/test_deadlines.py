@@ -27,6 +27,7 @@ from shared.storage.connections import Database
 from shared.storage.transaction import new_id
 from tests.casework.conftest import ADMIN, CHEN, LI, ZHANG
 from tests.casework.test_domain import NOTICE_2027
+from tests.conftest import on_server
 
 pytestmark = pytest.mark.stack
 
@@ -139,11 +140,11 @@ async def test_an_action_and_a_sweep_at_once_publish_the_lapse_once(world):
     assert sorted(lapses) == sorted(numbers)
 
 
-async def test_a_sweep_does_not_read_deadlines_that_are_far_away(world):
+async def test_a_sweep_does_not_read_deadlines_that_are_far_away(world, settings):
     number = await world.open()
     row = dict((await world.case_deadlines(number))["handle"])
     case_id, far = row["case_id"], row["due_at"] + timedelta(days=3000)
-    await world.value("drop index uq_deadlines_active")
+    await on_server(settings.database_url, "drop index casework.uq_deadlines_active")
     async with world.database.transaction(world.context) as tx:
         base = row | {
             "due_at": far,

@@ -54,9 +54,7 @@ class Installation:
                 "published_at) values ($1, 'J', 2020, '{}', '1', 1, now())",
                 CAMPAIGN,
             )
-            await tx.run(
-                f"create table ballots_j partition of ballots for values in ('{CAMPAIGN}')"
-            )
+            await tx.run("select create_campaign_partitions($1)", CAMPAIGN)
         await self.scoring.publish()
 
     async def play(self, *seeds: int, events: int = 60) -> None:
