@@ -17,6 +17,7 @@ from shared.appraisal.errors import Rejected
 from shared.foundation import telemetry
 from shared.foundation.clock import monotonic_seconds
 from shared.storage.migrations import drift
+from tests.conftest import on_server
 from tests.scoring.factories import (
     CAMPAIGN,
     OFFICE,
@@ -239,7 +240,7 @@ async def test_concurrent_replicas_lose_nothing(scoring):
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_order_repetition_and_batching_of_events_do_not_change_scores(
-    scoring, database, seed
+    scoring, database, settings, seed
 ):
     life = [consumed(event, partition=at % 3) for at, event in enumerate(random_events(seed))]
     await scoring.consume_batch(life)
@@ -247,8 +248,10 @@ async def test_order_repetition_and_batching_of_events_do_not_change_scores(
     expected, rng = await scoring.bytes(), Random(seed)
 
     for _ in range(2):
+        tables = ("ballots", "ledger", "tallies", "pending_rescores", "score_changes")
+        named = ", ".join(f"scoring.{table}" for table in tables)
+        await on_server(settings.database_url, f"truncate {named}")
         async with scoring.transaction() as tx:
-            await tx.run("truncate ballots, ledger, tallies, pending_rescores, score_changes")
             await tx.run("update scores set body = null, total = null, ranked = false, sample = 0")
         shuffled = life + rng.sample(life, k=len(life) // 3)
         rng.shuffle(shuffled)
