@@ -25,7 +25,14 @@ from shared.foundation.settings import Settings
 from shared.messaging.event_keys import KeyFolders
 from shared.security.service_keys import ServiceKeys
 from shared.storage.connections import Database
-from shared.storage.roles import PASSWORD_FILE, read_passwords, set_passwords
+from shared.storage.roles import (
+    PASSWORD_FILE,
+    create_roles,
+    grant_access,
+    owner_role,
+    read_passwords,
+    set_passwords,
+)
 from shared.storage.schema import CORE_DDL, SERVICES
 
 _numbers = count(1)
@@ -93,6 +100,23 @@ async def set_passwords_of(servers: Stack, url: str) -> None:
     connection = await asyncpg.connect(url)
     await set_passwords(connection, newest)
     await connection.close()
+
+
+async def create_core(settings: Settings, service: str) -> None:
+    """Create a schema with the core's tables only, and the roles of its service."""
+    password = read_passwords(settings.keys_of(service) / PASSWORD_FILE)[0]
+    connection = await asyncpg.connect(settings.database_url)
+    try:
+        async with connection.transaction():
+            await create_roles(connection, (service,))
+            await set_passwords(connection, {service: password})
+            await connection.execute(
+                f'set local role "{owner_role(service)}"; set local search_path = "{service}";'
+                f"{CORE_DDL}"
+            )
+        await grant_access(connection, service)
+    finally:
+        await connection.close()
 
 
 def settings_for(servers: Stack, database_url: str, folder: Path) -> Settings:
@@ -165,10 +189,7 @@ async def core(
 
     async def open_schema(service: str) -> Database:
         if service not in opened:
-            await on_server(
-                made.database_url,
-                f'create schema if not exists "{service}"; set search_path = "{service}"; {CORE_DDL}',
-            )
+            await create_core(made, service)
             opened[service] = Database(made.database_url, service, pool_size=10)
         return opened[service]
 

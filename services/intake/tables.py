@@ -515,7 +515,7 @@ ACCESS: Final = {
     "hotline_drafts": CHANGED_AND_DELETED,
     "form_drafts": CHANGED_AND_DELETED,
     "progress": CHANGED,
-    "token_batches": Access(update=("issued", "flooded_at")),
+    "token_batches": Access(update=("issued", "opened_at", "opened_by", "flooded_at")),
     "visits": Access(update=("counted_at", "latitude", "longitude", "accuracy_metres")),
     "files": Access(
         update=(

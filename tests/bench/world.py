@@ -22,8 +22,7 @@ from shared.foundation.clock import REAL_CLOCK_DDL
 from shared.foundation.settings import Settings
 from shared.storage.connections import Database
 from shared.storage.migrations import migrate
-from shared.storage.schema import CORE_DDL
-from tests.conftest import named, on_server, set_passwords_of, settings_for
+from tests.conftest import create_core, named, on_server, set_passwords_of, settings_for
 
 _NUMBERS = count(1)
 PASSWORD = "bench-of-many-words"
@@ -90,10 +89,7 @@ class World:
 
     async def core(self, settings: Settings, service: str) -> Database:
         """A schema with the core's tables only."""
-        await on_server(
-            settings.database_url,
-            f'create schema "{service}"; set search_path = "{service}"; {CORE_DDL}',
-        )
+        await create_core(settings, service)
         database = Database(settings.database_url, service)
         self._opened.append(database)
         return database

@@ -20,9 +20,8 @@ from shared.runtime.service import Service
 from shared.security.policies import PUBLIC
 from shared.storage.connections import Database
 from shared.storage.errors import is_unavailable
-from shared.storage.schema import CORE_DDL
 from shared.web import Router, Tx
-from tests.conftest import on_server, settings_for
+from tests.conftest import create_core, on_server, settings_for
 from tests.shared.test_messaging import until
 
 pytestmark = pytest.mark.stack
@@ -90,8 +89,7 @@ async def installation(servers, postgres, tmp_path):
     settings = settings_for(servers, postgres.url, tmp_path)
     await on_server(settings.database_url, VIRTUAL_CLOCK_DDL)
     for schema in ("intake", "casework"):
-        ddl = f'create schema "{schema}"; set search_path = "{schema}"; {CORE_DDL}'
-        await on_server(settings.database_url, ddl)
+        await create_core(settings, schema)
     await on_server(settings.database_url, "create table casework.effects (complaint_id uuid)")
     await prepare_kafka(settings)
     publishing = rating_service(settings, tmp_path)
