@@ -55,6 +55,17 @@ CORE_ACCESS: Final[Mapping[str, Access]] = {
     "log_checkpoints": Access(update=("log_offset", "event_id", "at"), delete=True),
     "idempotency": Access(update=("status", "response"), delete=True),
     "clock_holds": Access(update=("released_at", "released_by")),
+    # A decision is made once; a trigger keeps it (APPROVALS_DDL).
+    "approvals": Access(
+        update=(
+            "state",
+            "payload",
+            "decided_by",
+            "decider_name",
+            "decided_at",
+            "decision_reason",
+        )
+    ),
     "known_organisations": Access(update=("version", "body")),
     # An entry is sealed once; a trigger keeps its content (AUDIT_DDL).
     "audit": Access(update=("position", "leaf_hash", "proof", "sealed_at")),

@@ -16,6 +16,7 @@ from shared.foundation import telemetry
 from shared.foundation.failpoints import FailpointError, failpoint
 from shared.security.approvals import approve
 from shared.security.policies import Account
+from tests.conftest import on_server
 from tests.intake.conftest import APPROVAL_KINDS, complaint
 
 pytestmark = pytest.mark.stack

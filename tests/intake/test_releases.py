@@ -3,6 +3,7 @@
 import asyncio
 from uuid import uuid4
 
+import asyncpg
 import msgspec
 import pytest
 
@@ -135,11 +136,12 @@ def changed(event, **fields):
 async def test_the_draft_is_sealed_until_its_release(office):
     await register(office, complaint_text="找三楼的慕容雪办证，" + WORDS)
 
-    async with office.transaction() as tx:
-        tables = await tx.fetch("select tablename from pg_tables where schemaname = 'intake'")
-        for table in tables:
-            rows = await tx.fetch(f'select t::text as row from "{table["tablename"]}" t')
-            assert not [row for row in rows if "慕容雪" in row["row"]], table["tablename"]
+    owner = await asyncpg.connect(office.service.settings.database_url)
+    tables = await owner.fetch("select tablename from pg_tables where schemaname = 'intake'")
+    for table in tables:
+        rows = await owner.fetch(f'select t::text as row from intake."{table["tablename"]}" t')
+        assert not [row for row in rows if "慕容雪" in row["row"]], table["tablename"]
+    await owner.close()
 
 
 # ── release ───────────────────────────────────────────────────────────────────────────────────────

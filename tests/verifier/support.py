@@ -23,6 +23,7 @@ from shared.security import audit, log_sealing
 from shared.security.input_seals import seal_inputs
 from shared.verifier.findings import Difference, Finding
 from shared.verifier.verify import verify_archive
+from tests.conftest import on_server
 from tests.scoring.factories import CAMPAIGN, OFFICE, UNITS, Scoring, j_scheme, random_events
 
 SERVICES = ("intake", "casework", "scoring")
@@ -133,16 +134,16 @@ class Installation:
     async def seal(self) -> None:
         """Seal every input now, as the hourly job does, and the audit logs after it."""
         for service in self.services.values():
-            await self._pretend_an_hour_has_passed(service)
+            await self._pretend_an_hour_has_passed(service.name)
             more = True
             while more:
                 async with service.database.transaction(service.context) as tx:
                     more = await seal_inputs(tx, service.sealed_streams)
             await seal_log(service)
 
-    async def _pretend_an_hour_has_passed(self, service: Service) -> None:
-        async with service.database.transaction() as tx:
-            await tx.run("update seal_rounds set sealed_to = sealed_to - interval '1 day'")
+    async def _pretend_an_hour_has_passed(self, schema: str) -> None:
+        sql = f"update {schema}.seal_rounds set sealed_to = sealed_to - interval '1 day'"
+        await on_server(self.settings.database_url, sql)
 
     async def notes(self) -> str:
         """Return the newest checkpoint of every log as signed notes, as somebody outside has them."""
