@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-from services.casework.actions import campaigns, opening, ratings, releases
+from services.casework.actions import campaigns, opening, ratings, releases, urgency
 from shared.appraisal.events import (
     CampaignPublished,
     ComplaintRated,
     ComplaintRegistered,
     ComplaintRepeated,
     ComplaintSummaryReleased,
+    ComplaintUrgencyRaised,
     Event,
     Meta,
     OrganisationPublished,
@@ -40,7 +41,13 @@ async def store_organisation(
 
 
 # One handler for the whole topic, so that a batch stays whole however its events are mixed.
-@on.batch(ComplaintRegistered, ComplaintSummaryReleased, ComplaintRepeated, ComplaintRated)
+@on.batch(
+    ComplaintRegistered,
+    ComplaintSummaryReleased,
+    ComplaintUrgencyRaised,
+    ComplaintRepeated,
+    ComplaintRated,
+)
 async def process_complaints(tx: Transaction, batch: Sequence[tuple[Event, Meta]]) -> None:
     events = [event for event, _ in batch]
     registered = [event for event in events if isinstance(event, ComplaintRegistered)]
@@ -55,6 +62,8 @@ async def process_complaints(tx: Transaction, batch: Sequence[tuple[Event, Meta]
 
 async def _record(tx: Transaction, event: Event) -> None:
     match event:
+        case ComplaintUrgencyRaised():
+            await urgency.raise_urgency(tx, event)
         case ComplaintRepeated():
             await ratings.record_repeats(tx, event.complaint_id, event.repeats)
         case ComplaintRated():

@@ -124,6 +124,19 @@ class ComplaintRow(Base, table=True):
     merged_into: UUID | None = None
 
 
+class RetaliationLink(Base, table=True):
+    """打击报复: a complaint says that its complainant suffers because of the complaint `source_id`.
+
+    A reviewer confirmed it. Rows are only ever inserted.
+    """
+
+    __tablename__ = "retaliation_links"
+    complaint_id: UUID = Field(primary_key=True, foreign_key="intake.complaints.id")
+    source_id: UUID = Field(primary_key=True, foreign_key="intake.complaints.id", index=True)
+    linked_by: UUID
+    linked_at: datetime = timestamp_column()
+
+
 class VaultPart(Base, SealedColumns, table=True):
     """One sealed part of a complaint: `identity` (who, and how to reach them) or `statement`
     (诉求原文, place, time as stated).

@@ -52,6 +52,7 @@ AUDIT_ACTIONS: Final = {
     "summary.released": AuditAction("放行转办摘要"),
     "complaint.rated": AuditAction("来件人评价"),
     "complaint.read": AuditAction("查看受理详情", reads=True),
+    "complaint.retaliation_linked": AuditAction("关联打击报复"),
     "complaint.registered": AuditAction("登记工单"),
     "complaint.supplemented": AuditAction("补充说明"),
     "dead_letter.discarded": AuditAction("丢弃死信"),

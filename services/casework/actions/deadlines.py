@@ -102,6 +102,22 @@ class CaseDeadlines:
         )
         return Deadline(**msgspec.structs.asdict(fields))
 
+    def shorten(self, kind: DeadlineKind) -> bool:
+        """Restart a running deadline under the present rule if it then ends sooner.
+
+        Returns whether it does.
+        """
+        row, rule = self.running(kind), self._rule(kind)
+        if row is None or rule is None:
+            return False
+        restarted = self._new(rule)
+        if restarted.due_at >= row.due_at:
+            return False
+        end_deadline(self.tx, row, DeadlineState.CANCELLED, self.case)
+        self.tx.add(restarted)
+        self.rows.append(restarted)
+        return True
+
     def complete(self, kind: DeadlineKind) -> bool:
         """End a deadline because its work is done; return whether it was done late."""
         row = self.active(kind)

@@ -60,6 +60,7 @@ class CaseAction(LabelledEnum):
 
 OPENED: Final = "open"
 """The first entry in the history of a case; no person takes this action."""
+URGENCY_RAISED: Final = "raise_urgency"
 RELEASED: Final = "release"
 SUMMARY_CORRECTED: Final = "correct_summary"
 """Entries about the redacted summary. A reviewer releases and corrects it in intake."""
@@ -67,6 +68,7 @@ ACTION_LABELS: Final = {
     OPENED: "立案",
     RELEASED: "摘要放行",
     SUMMARY_CORRECTED: "更正摘要",
+    URGENCY_RAISED: "提高紧急程度",
 } | dict(CaseAction.choices())
 AUDIT_LABELS: Final = {f"case.{action}": label for action, label in ACTION_LABELS.items()}
 """The same actions as keys of the audit log."""
@@ -149,7 +151,7 @@ ALLOWED_ROLES: Final[Mapping[CaseAction, frozenset[Role]]] = {
 assert ALLOWED_ROLES.keys() == set(CaseAction), "every action names its roles"
 
 UNVERSIONED_ACTIONS: Final = frozenset(
-    {CaseAction.NOTE, CaseAction.URGE, RELEASED, SUMMARY_CORRECTED}
+    {CaseAction.NOTE, CaseAction.URGE, RELEASED, SUMMARY_CORRECTED, URGENCY_RAISED}
 )
 """Actions that change nothing another action depends on: the version of the case stays."""
 

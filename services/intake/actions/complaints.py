@@ -16,6 +16,7 @@ from services.intake.domain.complaints import (
     MAY_BACKDATE,
     NewComplaint,
     check_new_complaint,
+    with_priority,
 )
 from services.intake.domain.identities import Identity
 from services.intake.domain.summaries import NewSummary
@@ -86,6 +87,9 @@ async def register_complaints(
     Returns for each the registered complaint, or the Rejected that explains why nothing of it was
     written. The API, the hotline desk, the public wizard and imports all register through here.
     """
+    registrations = [
+        replace(each, complaint=with_priority(each.complaint)) for each in registrations
+    ]
     merge_numbers = {each.merge_into for each in registrations if each.merge_into}
     targets = await store.lock(tx, merge_numbers)
     prepared = [

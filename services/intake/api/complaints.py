@@ -55,6 +55,9 @@ class ComplaintRequest(Input):
     place: str = Field("", max_length=200)
     occurred_at: str = Field("", max_length=100, description="什么时候发生的，原话或日期")
     withhold: str = Field("", max_length=WITHHOLD_MAX, description="来件人要求不转出的内容")
+    retaliation_for: str = Field(
+        "", max_length=20, description="因哪件诉求受到打击报复：原受理编号"
+    )
     received_at: AwareDatetime | None = Field(
         None, description="补录时的收到时间，仅评议办和管理员可填"
     )

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from services.intake.domain.identities import Identity
+from services.intake.domain.query_codes import parse_number
 from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Role, Urgency
 
@@ -32,6 +33,7 @@ MAY_REVEAL: Final = frozenset({Role.REVIEWER, Role.SUPERVISOR})
 """Roles that read the complaint text at any time and may reveal the complainant's identity."""
 MAY_BACKDATE: Final = frozenset({Role.OFFICE, Role.ADMIN})
 WITHHOLD_MAX: Final = 500
+RETALIATION_REASON: Final = "反映因提出诉求受到打击报复"
 WITHHELD_PHRASES_MAX: Final = 50
 _PHRASE_END: Final = re.compile(r"[\s，,。；;、！!？?]+")
 _PHONE: Final = re.compile(r"1[3-9]\d{9}|0\d{9,11}|[2-8]\d{6,7}|1\d{4,5}")
@@ -41,7 +43,9 @@ class NewComplaint(msgspec.Struct, frozen=True, kw_only=True):
     """A complaint as received, before registration.
 
     `redacted_summary` None: it is drafted from `complaint_text`. `received_at` None: now; only the
-    office and imports may set it. `occurred` is the time as the complainant said it. `withhold` is
+    office and imports may set it. `occurred` is the time as the complainant said it.
+    `retaliation_for` is the number of an earlier complaint because of which the complainant says to
+    suffer retaliation (打击报复); a reviewer confirms the link. `withhold` is
     what the complainant asked not to pass on; only reviewers and supervisors read it.
     """
 
@@ -61,6 +65,7 @@ class NewComplaint(msgspec.Struct, frozen=True, kw_only=True):
     place: str = ""
     occurred: str = ""
     withhold: str = ""
+    retaliation_for: str = ""
     received_at: datetime | None = None
 
     @property
@@ -91,8 +96,18 @@ class NewComplaint(msgspec.Struct, frozen=True, kw_only=True):
                 "place": self.place,
                 "occurred": self.occurred,
                 "withhold": self.withhold,
+                "retaliation_for": self.retaliation_for,
             }
         )
+
+
+def with_priority(complaint: NewComplaint) -> NewComplaint:
+    """Return the complaint as it is registered: a report of retaliation is at least urgent."""
+    if not complaint.retaliation_for or complaint.urgency is not Urgency.NORMAL:
+        return complaint
+    return msgspec.structs.replace(
+        complaint, urgency=Urgency.URGENT, urgency_reason=RETALIATION_REASON
+    )
 
 
 def _non_empty(fields: Mapping[str, str]) -> dict[str, str]:
@@ -111,6 +126,8 @@ def check_new_complaint(complaint: NewComplaint, now: datetime) -> None:
     if complaint.kind is ComplaintKind.FINDING:
         raise _invalid("kind", "巡查发现由检查填报产生，不能作为诉求登记")
     _check_complainant(complaint)
+    if complaint.retaliation_for and not parse_number(complaint.retaliation_for):
+        raise _invalid("retaliation_for", "原受理编号不正确，格式如 ZT2026-000123")
     if complaint.received_at is not None and complaint.received_at > now + CLOCK_SKEW_MAX:
         raise _invalid("received_at", "收到时间不能晚于现在")
 

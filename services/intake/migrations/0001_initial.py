@@ -300,6 +300,35 @@ def create_complaints() -> None:
     )
 
 
+def create_retaliation_links() -> None:
+    op.create_table(
+        "retaliation_links",
+        sa.Column("complaint_id", sa.Uuid(), nullable=False),
+        sa.Column("source_id", sa.Uuid(), nullable=False),
+        sa.Column("linked_by", sa.Uuid(), nullable=False),
+        sa.Column("linked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["complaint_id"],
+            ["intake.complaints.id"],
+            name=op.f("fk_retaliation_links_complaint_id_complaints"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["source_id"],
+            ["intake.complaints.id"],
+            name=op.f("fk_retaliation_links_source_id_complaints"),
+        ),
+        sa.PrimaryKeyConstraint("complaint_id", "source_id", name=op.f("pk_retaliation_links")),
+        schema="intake",
+    )
+    op.create_index(
+        op.f("ix_intake_retaliation_links_source_id"),
+        "retaliation_links",
+        ["source_id"],
+        unique=False,
+        schema="intake",
+    )
+
+
 def create_hotline_drafts() -> None:
     op.create_table(
         "hotline_drafts",
@@ -689,6 +718,7 @@ def upgrade() -> None:
     create_form_drafts()
     create_written_opinions()
     create_complaints()
+    create_retaliation_links()
     create_hotline_drafts()
     create_identity_openings()
     create_import_errors()

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from services.intake.actions import attachments
 from services.intake.actions.complaints import merge_complaint
 from services.intake.actions.identities import open_identity, request_opening
+from services.intake.actions.retaliation import link_retaliation
 from services.intake.actions.supplements import add_supplement
 from services.intake.domain.complaints import REASON_MIN, REDACTED_SUMMARY_MAX
 from services.intake.domain.identity_openings import OPENED_SECONDS, OpeningPurpose
@@ -222,6 +223,28 @@ async def merge(
         return await _render_detail(request, tx, user, number, form, 422)
     return await idempotency.redirect(
         merge_complaint(tx, number=number, into=form.cleaned.into, by=user),
+        _complaint_url(number),
+    )
+
+
+class RetaliationForm(Input):
+    source: str = Field(title="原受理编号", max_length=20)
+
+
+@router.post("/tickets/{number}/retaliation", policy=allow(Role.REVIEWER))
+async def link_to_source(
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    number: str,
+) -> Response:
+    """关联原件: this complaint reports retaliation because of another."""
+    form = await read_form(request, RetaliationForm)
+    if form.cleaned is None:
+        return await _render_detail(request, tx, user, number, form, 422)
+    return await idempotency.redirect(
+        link_retaliation(tx, number=number, source_number=form.cleaned.source, by=user),
         _complaint_url(number),
     )
 

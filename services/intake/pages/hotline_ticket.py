@@ -43,6 +43,7 @@ class HotlineTicket(Input):
     place: str = Field("", title="发生地点", max_length=200)
     complaint_text: str = Field("", title="诉求原文")
     redacted_summary: str = Field("", title="转办摘要")
+    retaliation_for: str = Field("", title="打击报复", max_length=20)
     merge_into: str = Field("", max_length=20)
 
     def registration(self, *, by: Account) -> Registration:
@@ -71,6 +72,7 @@ class HotlineTicket(Input):
             phone=self.phone,
             place=self.place,
             occurred=self.occurred,
+            retaliation_for=self.retaliation_for,
         )
 
 

@@ -79,8 +79,14 @@ class ReportDraft(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         incomplete = [step for step, done in complete.items() if step < before and not done]
         return min(incomplete, default=0)
 
-    def complaint(self, campaign: KnownCampaign, withhold: str = "") -> NewComplaint:
-        """Return the complaint of a complete draft; `withhold` must not be passed on."""
+    def complaint(
+        self,
+        campaign: KnownCampaign,
+        *,
+        withhold: str = "",
+        retaliation_for: str = "",
+    ) -> NewComplaint:
+        """Return the complaint of a complete draft, with what was added when it was submitted."""
         assert self.kind is not None, "step 2 is complete"
         assert self.identity is not None, "step 5 is complete"
         return NewComplaint(
@@ -96,6 +102,7 @@ class ReportDraft(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
             place=self.place,
             occurred=self.occurred,
             withhold=withhold,
+            retaliation_for=retaliation_for,
         )
 
 
@@ -289,6 +296,7 @@ class SubmitForm(Input):
     website: str = Field("", max_length=200)
     """Hidden from people; a program that fills in every field reveals itself."""
     withhold: str = Field("", title="不要转出的内容", max_length=WITHHOLD_MAX)
+    retaliation_for: str = Field("", title="原受理编号", max_length=20)
 
 
 def _invalid(field: str, sentence: str) -> Rejected:

@@ -299,7 +299,11 @@ async def submit(
     if campaign is None:
         return render_page(request, "public-closed.html", 200)
     tokens = form_drafts.WizardTokens(draft=state.token, receipt=form_drafts.new_token())
-    complaint = state.draft.complaint(campaign, form.cleaned.withhold)
+    complaint = state.draft.complaint(
+        campaign,
+        withhold=form.cleaned.withhold,
+        retaliation_for=form.cleaned.retaliation_for,
+    )
     registration = Registration(complaint=complaint, by=None, form=tokens)
     try:
         response = await idempotency.redirect(register_complaints, registration, "/p/receipt")

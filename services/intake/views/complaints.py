@@ -9,10 +9,11 @@ import msgspec
 from services.intake.domain.complaints import (
     MAY_REVEAL,
     OWN_TEXT_READABLE,
+    READS_ALL,
     REASON_MIN,
 )
 from services.intake.settings import context_of
-from services.intake.store import campaigns, complaint_lists, files, vault
+from services.intake.store import campaigns, complaint_lists, files, retaliation, vault
 from services.intake.store import complaints as store
 from services.intake.store import progress as progress_store
 from services.intake.store.campaigns import KnownCampaign
@@ -24,6 +25,7 @@ from services.intake.store.complaint_lists import (
 from services.intake.store.complaints import VisibleComplaint
 from services.intake.store.files import FileRow
 from services.intake.store.progress import ProgressRow
+from services.intake.store.retaliation import LinkedComplaint
 from services.intake.views.identity_openings import OpeningState, opening_state
 from services.intake.views.timeline import TimelineEntry
 from services.intake.views.vault import (
@@ -57,6 +59,7 @@ class ComplaintDetail(msgspec.Struct, frozen=True, kw_only=True):
     progress: ProgressRow
     files: list[FileRow]
     similar: list[SimilarComplaint]
+    linked: list[LinkedComplaint]
     opening: OpeningState
     may_merge: bool
 
@@ -104,6 +107,7 @@ async def complaint_detail(
         progress=await progress_store.get(tx, complaint.id),
         files=await files.list_for(tx, complaint.id),
         similar=await _merge_candidates(tx, complaint, account),
+        linked=await _linked(tx, complaint, account),
         opening=await opening_state(tx, complaint.id, account),
         may_merge=account.role is Role.REVIEWER,
     )
@@ -116,6 +120,19 @@ def _is_readable(
 ) -> bool:
     """Return whether the account may read the complaint text."""
     return account.role in MAY_REVEAL or complaint.registered_at > now - OWN_TEXT_READABLE
+
+
+async def _linked(
+    tx: Transaction,
+    complaint: VisibleComplaint,
+    account: Account,
+) -> list[LinkedComplaint]:
+    """Return the reports of retaliation and their sources for whoever reads every complaint."""
+    if account.role not in READS_ALL:
+        return []
+    linked = await retaliation.linked_to(tx, complaint.id)
+    await audit_listed_reports(tx, account, ((each.kind, each.id) for each in linked))
+    return linked
 
 
 async def _statement(tx: Transaction, complaint: VisibleComplaint) -> dict[str, str]:

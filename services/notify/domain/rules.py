@@ -149,7 +149,7 @@ RULES_BY_EVENT: Final[Mapping[type[Event], NotificationRule]] = {
     CaseRescheduled: NotificationRule(
         kind=NotificationKind.CASE_RESCHEDULED,
         title="期限重算",
-        text="因节假日安排调整或恢复计时，工单{编号}的期限已重新计算，请到工单中查看。",
+        text="因节假日安排调整、恢复计时或提高紧急程度，工单{编号}的期限已重新计算，请到工单中查看。",
         roles=(Audience.HANDLER,),
     ),
     CaseSubmitted: NotificationRule(

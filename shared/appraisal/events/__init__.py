@@ -37,6 +37,7 @@ from shared.appraisal.events.complaints import (
     ComplaintRegistered,
     ComplaintRepeated,
     ComplaintSummaryReleased,
+    ComplaintUrgencyRaised,
 )
 from shared.appraisal.events.notifications import (
     NotificationDelivered,
@@ -96,6 +97,7 @@ __all__ = [
     "ComplaintRegistered",
     "ComplaintRepeated",
     "ComplaintSummaryReleased",
+    "ComplaintUrgencyRaised",
     "DeadlineLapsed",
     "DeadlineSet",
     "DeadlineWarned",

@@ -45,6 +45,14 @@ class ComplaintSummaryReleased(ComplaintEvent, frozen=True, kw_only=True):
     redacted_summary: str
 
 
+class ComplaintUrgencyRaised(ComplaintEvent, frozen=True, kw_only=True):
+    """提高紧急程度: the complaint is handled with at least this urgency from now on."""
+
+    name: ClassVar[str] = "complaint.urgency_raised.v1"
+    campaign_id: str
+    urgency: Urgency
+
+
 class ComplaintRepeated(ComplaintEvent, frozen=True, kw_only=True):
     """重复来电: the same matter was reported again. `repeats` does not count the first report."""
 

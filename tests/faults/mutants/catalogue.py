@@ -1237,4 +1237,25 @@ CATALOGUE: tuple[Mutant, ...] = (
         "    if False:\n        raise StillNeeded",
         "tests/intake/test_key_rotation.py::test_old_key_is_destroyed_only_when_nothing_needs_it",
     ),
+    one(
+        "a report of retaliation has normal urgency",
+        "services/intake/domain/complaints.py",
+        "    if not complaint.retaliation_for or complaint.urgency is not Urgency.NORMAL:",
+        "    if True:",
+        "tests/intake/test_retaliation.py::test_a_claim_of_retaliation_is_urgent_and_only_reviewers_read_it",
+    ),
+    one(
+        "operators see which complaint was followed by retaliation",
+        "services/intake/views/complaints.py",
+        "    if account.role not in READS_ALL:\n        return []\n    linked",
+        "    linked",
+        "tests/intake/test_retaliation.py::test_whoever_registered_the_source_does_not_learn_of_the_report",
+    ),
+    one(
+        "a deadline that is over starts again",
+        "services/casework/actions/deadlines.py",
+        "        row, rule = self.running(kind), self._rule(kind)",
+        "        row, rule = self.active(kind), self._rule(kind)",
+        "tests/casework/test_urgency.py::test_a_deadline_that_is_over_stays_over",
+    ),
 )
