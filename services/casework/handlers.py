@@ -2,9 +2,17 @@
 
 from collections.abc import Sequence
 
-from services.casework.actions import campaigns, opening, ratings, releases, urgency
+from services.casework.actions import (
+    campaigns,
+    exclusions,
+    opening,
+    ratings,
+    releases,
+    urgency,
+)
 from shared.appraisal.events import (
     CampaignPublished,
+    ComplaintAccusedRecorded,
     ComplaintRated,
     ComplaintRegistered,
     ComplaintRepeated,
@@ -16,7 +24,7 @@ from shared.appraisal.events import (
     VisitSubmitted,
 )
 from shared.messaging import Handlers
-from shared.storage.organisations import save_organisation
+from shared.storage.organisations import hold_register, save_organisation
 from shared.storage.transaction import Transaction
 
 on = Handlers()
@@ -29,20 +37,22 @@ async def store_campaign(
     meta: Meta,
 ) -> None:
     await campaigns.store_campaign(tx, event)
+    await exclusions.refresh_exclusions(tx)
 
 
-@on(OrganisationPublished)
-async def store_organisation(
-    tx: Transaction,
-    event: OrganisationPublished,
-    meta: Meta,
+@on.batch(OrganisationPublished)
+async def store_organisations(
+    tx: Transaction, batch: Sequence[tuple[OrganisationPublished, Meta]]
 ) -> None:
-    await save_organisation(tx, event, meta.version)
+    for event, meta in batch:
+        await save_organisation(tx, event, meta.version)
+    await exclusions.refresh_exclusions(tx)
 
 
 # One handler for the whole topic, so that a batch stays whole however its events are mixed.
 @on.batch(
     ComplaintRegistered,
+    ComplaintAccusedRecorded,
     ComplaintSummaryReleased,
     ComplaintUrgencyRaised,
     ComplaintRepeated,
@@ -50,6 +60,7 @@ async def store_organisation(
 )
 async def process_complaints(tx: Transaction, batch: Sequence[tuple[Event, Meta]]) -> None:
     events = [event for event, _ in batch]
+    await hold_register(tx)
     registered = [event for event in events if isinstance(event, ComplaintRegistered)]
     released = [event for event in events if isinstance(event, ComplaintSummaryReleased)]
     summaries = {event.complaint_id: event.redacted_summary for event in released}
@@ -64,6 +75,8 @@ async def _record(tx: Transaction, event: Event) -> None:
     match event:
         case ComplaintUrgencyRaised():
             await urgency.raise_urgency(tx, event)
+        case ComplaintAccusedRecorded():
+            await exclusions.record_accused(tx, event)
         case ComplaintRepeated():
             await ratings.record_repeats(tx, event.complaint_id, event.repeats)
         case ComplaintRated():

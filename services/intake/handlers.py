@@ -2,7 +2,7 @@
 progress of complaints.
 """
 
-from services.intake.actions import organisations, progress
+from services.intake.actions import exclusions, organisations, progress
 from services.intake.store import campaigns
 from shared.appraisal.events import (
     CampaignPublished,
@@ -15,6 +15,7 @@ from shared.appraisal.events import (
     CaseOpened,
     CaseRescheduled,
     CaseReturned,
+    CaseWithdrawn,
     Meta,
     OrganisationPublished,
 )
@@ -24,13 +25,13 @@ from shared.storage.transaction import Transaction
 on = Handlers(linger_seconds=0.1)
 
 
-@on(OrganisationPublished)
-async def store_organisation(
-    tx: Transaction,
-    event: OrganisationPublished,
-    meta: Meta,
+@on.batch(OrganisationPublished)
+async def store_organisations(
+    tx: Transaction, batch: list[tuple[OrganisationPublished, Meta]]
 ) -> None:
-    await organisations.store_organisation(tx, event, meta.version)
+    for event, meta in batch:
+        await organisations.store_organisation(tx, event, meta.version)
+    await exclusions.refresh_exclusions(tx)
 
 
 @on(CampaignPublished)
@@ -40,6 +41,7 @@ async def save_campaign(
     meta: Meta,
 ) -> None:
     await campaigns.save(tx, event, meta.version)
+    await exclusions.refresh_exclusions(tx)
 
 
 @on.batch(
@@ -47,6 +49,7 @@ async def save_campaign(
     CaseAssigned,
     CaseAccepted,
     CaseReturned,
+    CaseWithdrawn,
     CaseExtended,
     CaseRescheduled,
     CaseNotAccepted,

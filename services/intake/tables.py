@@ -87,6 +87,10 @@ class ComplaintRow(Base, table=True):
 
     `redacted_summary` (转办摘要) is the text that a person released last, empty before the first
     release. `complainant_fingerprint` finds earlier complaints from the same telephone number.
+
+    `accused_unit_ids` are the bodies that a 举报 accuses: the unit that the complainant named,
+    until a person records them (`accused_records`). `excluded_unit_ids` are all bodies whose people
+    may not learn of it: what follows from the accused by the scheme and by the register as it is.
     """
 
     __tablename__ = "complaints"
@@ -103,6 +107,7 @@ class ComplaintRow(Base, table=True):
             "complainant_fingerprint",
             postgresql_where="complainant_fingerprint is not null",
         ),
+        Index("ix_complaints_accused", "id", postgresql_where="accused_unit_ids <> '{}'"),
         Index("ix_complaints_of_operator", "registered_by", "registered_at"),
     )
     id: UUID = Field(primary_key=True)
@@ -114,6 +119,8 @@ class ComplaintRow(Base, table=True):
     urgency_reason: str = text_column(default="")
     identity: str = text_column()
     unit_id: str | None = optional_text_column()
+    accused_unit_ids: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    excluded_unit_ids: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
     problem_item: str | None = optional_text_column()
     redacted_summary: str = text_column()
     received_at: datetime = timestamp_column()
@@ -135,6 +142,22 @@ class RetaliationLink(Base, table=True):
     source_id: UUID = Field(primary_key=True, foreign_key="intake.complaints.id", index=True)
     linked_by: UUID
     linked_at: datetime = timestamp_column()
+
+
+class AccusedRecordRow(Base, table=True):
+    """被举报单位登记: who recorded whom a 举报 accuses, and why.
+
+    Rows are only ever inserted: `record` counts from 1, a later one replaces the earlier. No
+    `unit_ids` means that no body can be named. `reason` says why not, or why a body was removed.
+    """
+
+    __tablename__ = "accused_records"
+    complaint_id: UUID = Field(primary_key=True, foreign_key="intake.complaints.id")
+    record: int = Field(primary_key=True)
+    unit_ids: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    reason: str = text_column()
+    recorded_by: UUID
+    recorded_at: datetime = timestamp_column()
 
 
 class VaultPart(Base, SealedColumns, table=True):

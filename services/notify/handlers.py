@@ -8,6 +8,7 @@ from services.notify.actions import publishing, reference
 from services.notify.domain.rules import CONSUMED_EVENTS
 from shared.appraisal.events import (
     CampaignPublished,
+    CaseUnitsExcluded,
     Event,
     Meta,
     OrganisationPublished,
@@ -37,7 +38,10 @@ async def store_campaign_labels(
     await reference.store_labels(tx, event)
 
 
-@on.batch(*(event for event in CONSUMED_EVENTS if event is not ScoreChanged))
+_NOTIFYING_EVENTS = (event for event in CONSUMED_EVENTS if event is not ScoreChanged)
+
+
+@on.batch(CaseUnitsExcluded, *_NOTIFYING_EVENTS)
 async def notify_of_events(tx: Transaction, consumed: list[tuple[Event, Meta]]) -> None:
     await publishing.notify_of_events(tx, consumed)
 

@@ -189,6 +189,17 @@ class CaseUrgency(Base, table=True):
     urgency: str
 
 
+class CaseExclusion(Base, table=True):
+    """The bodies that may not learn of a case: neither from its notifications nor by its number.
+
+    `subject_id` is that of the case's notifications.
+    """
+
+    __tablename__ = "case_exclusions"
+    subject_id: str = Field(primary_key=True)
+    unit_ids: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+
+
 class UnitName(Base, table=True):
     """The name of an organisation. `heir_id`: the one that took over its open matters, if any."""
 
@@ -224,6 +235,7 @@ ACCESS: Final = {
     "deliveries": CHANGED,
     "cases": CHANGED,
     "units": CHANGED,
+    "case_exclusions": CHANGED,
     "obligations": CHANGED,
     "score_baselines": CHANGED,
 }

@@ -19,6 +19,7 @@ from shared.appraisal.labels import (
     OrganisationState,
     SuccessionKind,
 )
+from shared.appraisal.organisation_names import NameIndex
 
 NAME_KEYS_MAX: Final = 100_000
 PATH_MAX: Final = 20
@@ -108,6 +109,19 @@ class OrganisationRegister:
         """Every body that exists today."""
         return (each for each in self.by_id.values() if each.is_active)
 
+    def mentioned_in(self, *texts: str) -> list[Organisation]:
+        """Return the bodies that the texts mention by a name, former name or alias."""
+        return [self.by_id[id] for id in self._names.mentioned(*texts)]
+
+    @cached_property
+    def _names(self) -> NameIndex:
+        return NameIndex(
+            (name, each.id)
+            for each in self.by_id.values()
+            if each.state is not OrganisationState.WITHDRAWN
+            for name in (each.name, *each.other_names)
+        )
+
     # ── above and below ───────────────────────────────────────────────────────────────────────────
 
     @cached_property
@@ -183,8 +197,17 @@ class OrganisationRegister:
 
     def inherited(self, id: str) -> frozenset[str]:
         """Return the bodies whose open matters this one has taken over."""
-        before = _reachable([id], self.predecessors) - {id}
-        return frozenset(each for each in before if self.heir(each) == id)
+        return frozenset(self._inherited.get(id, ()))
+
+    @cached_property
+    def _inherited(self) -> Mapping[str, tuple[str, ...]]:
+        """Body that exists → every ended body whose open matters it has taken over."""
+        inherited: dict[str, list[str]] = {}
+        for id in self._successors:
+            heir = self.heir(id)
+            if heir != id:
+                inherited.setdefault(heir, []).append(id)
+        return {heir: tuple(ids) for heir, ids in inherited.items()}
 
     def lineage(self, id: str) -> frozenset[str]:
         """Return the body with all that it came from and all that it became.
@@ -199,14 +222,22 @@ class OrganisationRegister:
         """Return every body that may neither handle nor learn of a matter against `accused`.
 
         These are the accused, everything under them and, with `ancestors`, everything over them;
-        in each case also what they came from and what they have become since. An unknown id
-        excludes itself.
+        in each case also what they came from, what they have become since, and the bodies whose
+        matters one of these has taken over: the people of such a body act for its heir. An unknown
+        id excludes itself.
         """
         bodies = frozenset(each for id in accused for each in self.lineage(id))
-        below = _reachable(bodies, self.children) - bodies
+        below = _reachable(bodies, self._under) - bodies
         above = frozenset(self._above(bodies) if ancestors else ())
         # Not the successors of `bodies`: a split predecessor became others as well.
-        return bodies | _reachable(below | above, self._successors)
+        others = _reachable(below | above, self._successors)
+        return _reachable(bodies | others, self._inherited)
+
+    @cached_property
+    def _under(self) -> Mapping[str, tuple[str, ...]]:
+        """Body → the bodies directly under it, and those whose matters it has taken over."""
+        ids = self.children.keys() | self._inherited.keys()
+        return {id: self.children.get(id, ()) + self._inherited.get(id, ()) for id in ids}
 
     def _above(self, ids: Iterable[str]) -> Iterator[str]:
         for id in ids:

@@ -48,6 +48,7 @@ AUDIT_ACTIONS: Final = {
     "clock.released": AuditAction("时钟恢复"),
     "complainant.data_erased": AuditAction("销毁来件人信息"),
     "complainant.looked_up": AuditAction("查询来电人记录", reads=True),
+    "complaint.accused_recorded": AuditAction("登记被举报单位"),
     "complaint.merged": AuditAction("合并工单"),
     "summary.released": AuditAction("放行转办摘要"),
     "complaint.rated": AuditAction("来件人评价"),

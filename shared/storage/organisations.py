@@ -19,6 +19,8 @@ returning 1
 # Versions only grow, so that two states of the register never have the same sum.
 _STATE: Final = "select count(*), coalesce(sum(version), 0)::bigint from known_organisations"
 
+_LOCK_KEY: Final = "hashtextextended(current_schema() || '.known_organisations', 0)"
+
 _decoder = msgspec.json.Decoder(Organisation)
 
 
@@ -40,6 +42,7 @@ async def save_organisation(
     version: int,
 ) -> bool:
     """Store a published body; False for a version that is not newer than the stored one."""
+    await tx.fetchval(f"select pg_advisory_xact_lock({_LOCK_KEY})")
     body = msgspec.json.encode(event.organisation)
     return await tx.fetchval(_SAVE, event.organisation.id, version, body) is not None
 
@@ -68,6 +71,16 @@ async def active_organisation(
         sentence = f"“{organisation.name}”{organisation.state.label}，请选择在册的单位"
         raise Rejected(sentence, status=422, field=field)
     return organisation
+
+
+async def hold_register(tx: Transaction) -> None:
+    """Let nobody change the register until this transaction ends.
+
+    What is derived from the register is stored under this lock. Whoever changes the register
+    derives it again afterwards, and so misses nothing that was stored meanwhile. Take it before
+    locks on rows.
+    """
+    await tx.fetchval(f"select pg_advisory_xact_lock_shared({_LOCK_KEY})")
 
 
 async def known_register(tx: Transaction, cache: RegisterCache) -> OrganisationRegister:

@@ -9,12 +9,13 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import col
 
-from services.casework.actions import campaigns, opening, releases, sweeps
+from services.casework.actions import campaigns, exclusions, opening, releases, sweeps
 from services.casework.store import CaseworkContext
 from services.casework.tables import Case
 from shared.appraisal.events import (
     EVENTS,
     CampaignPublished,
+    ComplaintAccusedRecorded,
     ComplaintRegistered,
     ComplaintSummaryReleased,
     Event,
@@ -134,15 +135,41 @@ class World:
         )
 
     async def open(
-        self, *, redacted_summary: str | None = "工作时间窗口无人在岗", **changes: Any
+        self,
+        *,
+        redacted_summary: str | None = "工作时间窗口无人在岗",
+        records_accused: bool = True,
+        **changes: Any,
     ) -> str:
-        """Open a case and return its number. With None, its summary awaits the release."""
+        """Open a case and return its number. With None, its summary awaits the release.
+
+        Of a 举报 the named unit is recorded as the accused.
+        """
         event = await self.complaint(**changes)
         released = {} if redacted_summary is None else {event.complaint_id: redacted_summary}
         await self.do(opening.open_for_complaints, events=[event], summaries=released)
-        return str(
+        number = str(
             await self.value("select number from cases where source_id = $1", event.complaint_id)
         )
+        if event.kind is ComplaintKind.REPORT and records_accused:
+            await self.accuse(number, *([event.unit_id] if event.unit_id else []))
+        return number
+
+    async def accuse(
+        self,
+        number: str,
+        *unit_ids: str,
+        record: int = 1,
+    ) -> None:
+        """Let a record of whom the case accuses arrive."""
+        event = ComplaintAccusedRecorded(
+            occurred_at=await self.clock.now(),
+            complaint_id=(await self.case(number)).source_id,
+            campaign_id=CAMPAIGN,
+            record=record,
+            unit_ids=unit_ids,
+        )
+        await self.do(exclusions.record_accused, event=event)
 
     async def release(
         self,

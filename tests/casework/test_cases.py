@@ -56,6 +56,7 @@ from tests.casework.conftest import (
     ZHAO,
     ZHOU,
 )
+from tests.organisations import body, know
 
 pytestmark = pytest.mark.stack
 
@@ -111,7 +112,7 @@ async def test_a_report_waits_for_a_reviewer_and_never_reaches_the_accused(world
 
     assert (await world.case(number)).state == "pending"
     assert list(await world.case_deadlines(number)) == ["assign"]
-    with pytest.raises(Rejected, match="举报件不得转被反映单位"):
+    with pytest.raises(Rejected, match="举报件不得转被举报单位"):
         await world.do(assignment.assign_case, number=number, unit_id="health", by=SUN)
     await world.do(assignment.assign_case, number=number, unit_id="schools", by=SUN)
     for someone in (LI, ZHANG):
@@ -713,17 +714,21 @@ async def test_jointly_handled_case_lapses_and_is_submitted_like_any_other(world
 
 
 async def test_joint_handling_names_neither_people_nor_the_accused_unit(world):
+    accused = body("health", "省卫生健康委", aliases=("卫健委",))
+    async with world.database.transaction(world.context) as tx:
+        await know(tx, accused)
     number = await world.open(kind=ComplaintKind.REPORT)
     await world.do(assignment.assign_case, number=number, unit_id="schools", by=SUN)
     await world.do(handling.accept_case, number=number, by=CHEN)
 
-    with pytest.raises(Rejected, match="举报件不得由被反映单位会办"):
-        await world.do(
-            joint_handling.start_joint_handling,
-            number=number,
-            by=CHEN,
-            **JOINT | {"units": "省公安厅、省卫生健康委"},
-        )
+    for units in ("省公安厅、省卫生健康委", "省公安厅和卫健 委"):
+        with pytest.raises(Rejected, match="举报件不得由被举报单位"):
+            await world.do(
+                joint_handling.start_joint_handling,
+                number=number,
+                by=CHEN,
+                **JOINT | {"units": units},
+            )
     with pytest.raises(Rejected, match="个人信息"):
         await world.do(
             joint_handling.start_joint_handling,
@@ -745,7 +750,7 @@ async def test_a_unit_sees_the_summary_and_the_day_but_no_origin(world):
     ]
 
     assert unit.origin is None
-    assert unit.excluded_unit_id is None
+    assert unit.accused is None
     assert (reviewer.origin.source_number, reviewer.origin.received_at is not None) == (
         "TS2026-000001",
         True,

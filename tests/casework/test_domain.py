@@ -10,7 +10,7 @@ from services.casework.domain.assignment import (
     case_number,
     check_returnable,
     directly_assigned_unit,
-    excluded_unit,
+    named_accused,
     reject_excluded,
     returnable_until,
 )
@@ -118,11 +118,11 @@ def test_case_numbers():
 @pytest.mark.parametrize(
     ("kind", "named", "excluded", "at_once"),
     [
-        (ComplaintKind.COMPLAINT, "health", None, "health"),
-        (ComplaintKind.REPORT, "health", "health", None),
-        (ComplaintKind.REPORT, None, None, None),
-        (ComplaintKind.COMPLAINT, None, None, None),
-        (ComplaintKind.FINDING, "roads", None, "roads"),
+        (ComplaintKind.COMPLAINT, "health", (), "health"),
+        (ComplaintKind.REPORT, "health", ("health",), None),
+        (ComplaintKind.REPORT, None, (), None),
+        (ComplaintKind.COMPLAINT, None, (), None),
+        (ComplaintKind.FINDING, "roads", (), "roads"),
     ],
 )
 def test_direct_assignment_and_excluded_units(
@@ -131,7 +131,7 @@ def test_direct_assignment_and_excluded_units(
     excluded,
     at_once,
 ):
-    assert excluded_unit(kind, named, RULES) == excluded
+    assert named_accused(kind, named, RULES) == excluded
     assert directly_assigned_unit(kind, named, RULES) == at_once
 
 
@@ -140,10 +140,10 @@ def test_a_scheme_cannot_lift_the_exclusion_of_the_accused_unit():
 
     loose = replace(RULES, not_by_accused=(), assigned_as_named=tuple(ComplaintKind))
 
-    assert excluded_unit(ComplaintKind.REPORT, "health", loose) == "health"
+    assert named_accused(ComplaintKind.REPORT, "health", loose) == ("health",)
     assert directly_assigned_unit(ComplaintKind.REPORT, "health", loose) is None
-    with pytest.raises(Rejected, match="举报件不得转被反映单位"):
-        reject_excluded("health", "health")
+    with pytest.raises(Rejected, match="举报件不得转被举报单位"):
+        reject_excluded("health", {"health"})
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,13 @@ from services.casework.actions import (
     pauses,
     review,
 )
-from services.casework.domain.states import OPEN_STATES, TRANSITIONS, CaseAction, CaseState
+from services.casework.domain.states import (
+    ALLOWED_ROLES,
+    OPEN_STATES,
+    TRANSITIONS,
+    CaseAction,
+    CaseState,
+)
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import DeadlineLapsed
 from shared.appraisal.labels import ComplaintKind
@@ -159,5 +165,5 @@ async def test_no_order_of_actions_breaks_a_case(world, seed):
     assert sum(published.values()) == marked
 
 
-def test_random_actions_cover_every_action():
-    assert ACTS.keys() == set(CaseAction)
+def test_random_actions_cover_every_action_of_a_person():
+    assert ACTS.keys() == {action for action, roles in ALLOWED_ROLES.items() if roles}

@@ -83,6 +83,6 @@ async def test_report_is_not_assigned_to_a_unit_whose_people_are_the_accuseds(wo
         await know(tx, *organisations)
     number = await world.open(kind=ComplaintKind.REPORT)
 
-    with pytest.raises(Rejected, match="举报件不得转被反映单位"):
+    with pytest.raises(Rejected, match="举报件不得转被举报单位"):
         await world.do(assignment.assign_case, number=number, unit_id="schools", by=SUN)
     await world.do(assignment.assign_case, number=number, unit_id="roads", by=SUN)

@@ -8,13 +8,14 @@ from services.simulate import texts
 from services.simulate.accounts import OFFICE, OPERATOR, REVIEWER, SUPERVISOR, handler_of
 from services.simulate.client import id_of
 from services.simulate.errors import RequestRejected
-from services.simulate.releases import release_summary
+from services.simulate.releases import record_accused, release_summary
 from services.simulate.requests import complaint_body
 from services.simulate.units import UNITS_BY_CODE
 from tests.journeys.conftest import BEGINS, System, eventually
 
 pytestmark = pytest.mark.stack
 G02 = UNITS_BY_CODE["G02"]
+D05 = UNITS_BY_CODE["D05"]
 
 
 async def second_campaign(system: System) -> str:
@@ -61,3 +62,43 @@ async def test_a_code_used_twice_opens_nothing_of_another_body(system: System, k
     with pytest.raises(RequestRejected) as hidden:
         await handler.accept_case(case["number"], key=id_of("accept", kind))
     assert hidden.value.status == 404
+
+
+async def test_an_accused_that_is_recorded_later_loses_case_and_notices_at_once(system: System):
+    campaign = await system.publish()
+    operator, reviewer = await system.as_(OPERATOR), await system.as_(REVIEWER)
+    supervisor, handler = await system.as_(SUPERVISOR), await system.as_(handler_of(G02.unit_id))
+    body = complaint_body(texts.complaint(Random(2), G02, BEGINS, "08"), campaign, "hotline")
+    sent = body | {"unit_id": None, "kind": "report", "urgency": "normal", "urgency_reason": ""}
+    receipt = (await operator.register_complaint(sent, key=id_of("later"))).body["number"]
+    await release_summary(reviewer, receipt, key=id_of("later", "release"))
+
+    async def released():
+        found, _ = await reviewer.cases(state=["pending"])
+        return [row for row in found if row["redacted_summary"] == sent["redacted_summary"]]
+
+    [case] = await eventually(released)
+    number = case["number"]
+    await reviewer.act(number, "assignment", {"unit_id": G02.unit_id}, key=id_of("later", "to"))
+    await eventually(handler.notifications)
+    assert (await handler.case(number))["state"] == "assigned"
+
+    await record_accused(reviewer, receipt, key=id_of("later", "who"), unit_ids=[G02.unit_id])
+
+    async def withdrawn():
+        kinds = [each["kind"] for each in await supervisor.notifications(number=number)]
+        return "case_withdrawn" in kinds
+
+    await eventually(withdrawn)
+    assert await handler.cases() == ([], 0)
+    assert await handler.notifications() == []
+    for attempt in (handler.case(number), handler.accept_case(number, key=id_of("later", "no"))):
+        with pytest.raises(RequestRejected) as hidden:
+            await attempt
+        assert hidden.value.status == 404
+    body = {"unit_id": G02.unit_id}
+    with pytest.raises(RequestRejected) as refused:
+        await supervisor.act(number, "assignment", body, key=id_of("later", "back"))
+    assert refused.value.status == 422
+    body = {"unit_id": D05.unit_id}
+    await supervisor.act(number, "assignment", body, key=id_of("later", "on"))

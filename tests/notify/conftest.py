@@ -21,6 +21,7 @@ from shared.appraisal.events import (
     CaseOpened,
     CasePaused,
     CaseReturned,
+    CaseWithdrawn,
     DeadlineLapsed,
     DeadlineSet,
     DeadlineWarned,
@@ -108,6 +109,10 @@ class CaseEvents:
         return self.event(
             CaseReturned, unit_id=None, from_unit_id=self.unit, reason="not_ours", returns=1
         )
+
+    def withdrawn(self):
+        due = DeadlineSet(kind="assign", due_at=WEDNESDAY + timedelta(hours=4), warn_at=WEDNESDAY)
+        return self.event(CaseWithdrawn, unit_id=None, from_unit_id=self.unit, deadlines=(due,))
 
     def warned(self, deadline="handle", due_at=WEDNESDAY + timedelta(hours=7.5)):
         return self.event(DeadlineWarned, deadline=deadline, due_at=due_at)

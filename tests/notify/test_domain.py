@@ -84,6 +84,7 @@ def test_notifications_contain_no_content_of_the_case():
         case.assigned(),
         case.warned(),
         case.paused(),
+        case.withdrawn(),
         case.lapsed(),
         case.returned(),
         case.closed(),

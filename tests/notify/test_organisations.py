@@ -7,12 +7,13 @@ import pytest
 
 from services.notify.actions import reference
 from services.notify.domain.audience import Audience
+from services.notify.store.inbox import count_unread, find_link
 from services.notify.store.reference import unit_names
 from shared.appraisal.errors import Rejected
-from shared.appraisal.events import OrganisationPublished
-from shared.appraisal.labels import OrganisationState, SuccessionKind
+from shared.appraisal.events import CaseUnitsExcluded, CaseUrged, OrganisationPublished
+from shared.appraisal.labels import ComplaintKind, OrganisationState, SuccessionKind
 from shared.appraisal.organisations import Organisation, OrganisationName, Successor
-from tests.notify.conftest import LIU, QIAN, WEDNESDAY, CaseEvents
+from tests.notify.conftest import LIU, QIAN, WANG, WEDNESDAY, ZHOU, CaseEvents
 from tests.organisations import body
 
 pytestmark = pytest.mark.stack
@@ -57,3 +58,48 @@ async def test_names_follow_the_register_and_ended_bodies_are_not_offered(notify
         assert await unit_names(tx) == {"health": "新名"}
     with pytest.raises(Rejected, match="没有这个单位"):
         await notify.subscribe("json://127.0.0.1:9/x", role=Audience.HANDLER, unit_id="tax")
+
+
+# ── 回避 ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_an_excluded_unit_loses_its_notices_and_gets_no_new_ones(notify):
+    subscription = await notify.subscribe(
+        "json://127.0.0.1:9/tax", role=Audience.HANDLER, unit_id="tax"
+    )
+    case = CaseEvents(kind=ComplaintKind.REPORT)
+    await notify.consume(case.opened(), case.assigned())
+    [notice] = await notify.inbox(LIU)
+
+    await notify.consume(
+        case.event(CaseUnitsExcluded, excluded_unit_ids=("tax",)), case.withdrawn()
+    )
+    await notify.consume(case.event(CaseUrged, unit_id="tax", urges=1))
+
+    assert await notify.inbox(LIU) == []
+    async with notify.transaction() as tx:
+        assert await count_unread(tx, LIU) == 0
+        assert await find_link(tx, LIU, notice.id) is None
+    states = await notify.fetch(
+        "select state from deliveries where subscription_id = $1", subscription
+    )
+    assert [row["state"] for row in states] == ["withdrawn"]
+    for person in (ZHOU, WANG):
+        assert "应当回避" in (await notify.texts(person))[-1]
+
+
+async def test_the_heir_of_an_excluded_unit_never_reads_the_number(notify):
+    subscription = await notify.subscribe(
+        "json://127.0.0.1:9/heir", role=Audience.HANDLER, unit_id="health"
+    )
+    case = CaseEvents(kind=ComplaintKind.REPORT)
+    await notify.consume(case.opened(), case.event(CaseUnitsExcluded, excluded_unit_ids=("gov",)))
+    await notify.consume(case.assigned())
+
+    await consume(notify, merged("tax", "health"), merged("gov", "health"))
+    await notify.consume(case.warned())
+
+    heir = msgspec.structs.replace(QIAN, inherited_unit_ids=("tax", "gov"))
+    assert await notify.inbox(heir) == []
+    assert len(await notify.inbox(LIU)) == 2, "casework names what becomes of the old accounts"
+    assert not await notify.fetch("select from deliveries where subscription_id = $1", subscription)

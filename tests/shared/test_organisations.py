@@ -3,6 +3,8 @@
 from datetime import date
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared.appraisal.labels import OrganisationState, SuccessionKind
 from shared.appraisal.organisations import (
@@ -126,3 +128,86 @@ def test_a_body_is_found_by_its_names_whatever_their_width():
 )
 def test_only_national_codes_are_official(code: str, official: bool):
     assert is_official_code(normalise_code(code)) is official
+
+
+# ── the ban over any register ─────────────────────────────────────────────────────────────────────
+
+IDS = [f"b{n}" for n in range(9)]
+
+
+@st.composite
+def registers(draw: st.DrawFn) -> OrganisationRegister:
+    """Trees of bodies of which some have ended and became others, without cycles."""
+    bodies = []
+    for n, id in enumerate(IDS):
+        parent = draw(st.sampled_from([None, *IDS[:n]]))
+        later = IDS[n + 1 :]
+        following = draw(st.lists(st.sampled_from(later), unique=True, max_size=2)) if later else []
+        if following:
+            bodies.append(ended(id, *following, parent_id=parent))
+        else:
+            bodies.append(body(id, parent_id=parent))
+    return OrganisationRegister.of(bodies)
+
+
+def acts_for(register: OrganisationRegister, id: str) -> set[str]:
+    """The bodies for which the people of this one act: it and what it has taken over."""
+    return {id, *(each for each in register.by_id if register.heir(each) == id)}
+
+
+@given(register=registers(), accused=st.lists(st.sampled_from(IDS), min_size=1, max_size=3))
+def test_nobody_who_acts_for_the_accused_or_under_it_escapes_the_ban(register, accused):
+    banned = register.excluded(accused, ancestors=False)
+
+    with_ancestors = register.excluded(accused, ancestors=True)
+    assert banned <= with_ancestors
+    for id in IDS:
+        above = {id, *register.ancestors(id)}
+        if above & set(accused) or register.heir(id) in banned:
+            assert id in banned
+        if acts_for(register, id) & set(accused):
+            assert id in banned
+    for id in accused:
+        assert set(register.ancestors(id)) <= with_ancestors
+
+
+@given(register=registers(), accused=st.sampled_from(IDS))
+def test_a_body_without_any_tie_to_the_accused_is_not_banned(register, accused):
+    banned = register.excluded([accused], ancestors=False)
+
+    ties = {id: set(register.children.get(id, ())) for id in IDS}
+    for each in register.by_id.values():
+        for successor in each.successors:
+            ties[each.id].add(successor.organisation_id)
+            ties[successor.organisation_id].add(each.id)
+    tied = {accused}
+    waiting = [accused]
+    while waiting:
+        following = ties[waiting.pop()] - tied
+        tied |= following
+        waiting.extend(following)
+    assert banned <= tied
+
+
+def test_bodies_are_mentioned_by_every_name_that_they_had():
+    register = OrganisationRegister.of(
+        [
+            body(
+                "a",
+                names=(OrganisationName(name="县卫生局"), OrganisationName(name="县卫生健康局")),
+                aliases=("县卫健局",),
+            ),
+            body("b", "县教育局"),
+            body("c", "教育局"),
+            body("d", "局"),
+            body("e", "县民政局", state=OrganisationState.WITHDRAWN),
+        ]
+    )
+
+    def ids(text: str) -> list[str]:
+        return [each.id for each in register.mentioned_in(text)]
+
+    assert ids("县 卫\u200b生局的人") == ["a"]
+    assert ids("找了县卫健局，又找县教育局") == ["a", "b"], "the longest name counts"
+    assert ids("县民政局") == []
+    assert register.mentioned_in("", "没有单位") == []

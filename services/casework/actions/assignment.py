@@ -2,16 +2,21 @@
 
 from services.casework.actions.cases import event_fields, load_case, record_transition, reject_pii
 from services.casework.actions.deadlines import CaseDeadlines
-from services.casework.domain.assignment import check_returnable, find_reason, reject_excluded
+from services.casework.domain.assignment import (
+    awaits_accused,
+    check_returnable,
+    find_reason,
+    reject_excluded,
+)
 from services.casework.domain.deadlines import DeadlineKind
 from services.casework.domain.opening import DIRECT_ASSIGNMENT
 from services.casework.domain.states import CaseAction
-from services.casework.store import campaigns, cases, context_of
+from services.casework.store import campaigns, cases
 from services.casework.tables import Case
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import CaseAssigned, CaseNotAccepted, CaseReturned
+from shared.appraisal.labels import ComplaintKind
 from shared.security.policies import Account
-from shared.storage.organisations import known_register
 from shared.storage.transaction import Transaction
 
 BASIS_MIN = 20
@@ -32,7 +37,8 @@ async def assign_case(
     """
     case = await load_case(tx, number, CaseAction.ASSIGN, by, expected_version=expected_version)
     _check_released(case)
-    await _reject_excluded(tx, case, unit_id)
+    await _check_accused_recorded(tx, case)
+    reject_excluded(unit_id, case.excluded_unit_ids)
     await reject_pii(opinion, field="opinion", label="分办意见")
     await _check_assignable(tx, case, unit_id)
     returned_before = await cases.last_returned_by(tx, case.id) == unit_id
@@ -71,23 +77,10 @@ def _check_released(case: Case) -> None:
         raise Rejected("转办摘要还没有审核放行，放行后才能分办")
 
 
-async def _reject_excluded(
-    tx: Transaction,
-    case: Case,
-    unit_id: str,
-) -> None:
-    """Raise Rejected (422) if people of an excluded body would act for the unit.
-
-    They may stand under the accused body, or act for what the unit or the accused has become.
-    """
-    reject_excluded(unit_id, case.excluded_unit_id)
-    if case.excluded_unit_id is None:
-        return
-    register = await known_register(tx, context_of(tx).organisations)
-    excluded = register.excluded([case.excluded_unit_id], ancestors=False)
-    for acting in (unit_id, register.heir(unit_id)):
-        if acting in excluded:
-            reject_excluded(acting, acting)
+async def _check_accused_recorded(tx: Transaction, case: Case) -> None:
+    rules = (await campaigns.get(tx, case.campaign_id)).case_rules
+    if awaits_accused(ComplaintKind(case.kind), case.accused_record, rules):
+        raise Rejected("还没有登记被举报单位，登记（或注明无法指明）后才能分办")
 
 
 async def _check_assignable(

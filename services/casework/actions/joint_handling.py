@@ -6,10 +6,11 @@ see the case: its summary reaches them through the responsible unit.
 
 from services.casework.actions.cases import load_case, record_transition, reject_pii
 from services.casework.domain.states import CaseAction
-from services.casework.store import campaigns
+from services.casework.store import context_of
 from services.casework.tables import Case
 from shared.appraisal.errors import Rejected
 from shared.security.policies import Account
+from shared.storage.organisations import known_register
 from shared.storage.transaction import Transaction
 
 UNITS_MIN = 2
@@ -42,10 +43,14 @@ async def _reject_excluded_name(
     case: Case,
     names: str,
 ) -> None:
-    """Raise Rejected if the names contain that of the unit that a 举报 accuses."""
-    for unit in await campaigns.units(tx, case.campaign_id):
-        if unit.unit_id == case.excluded_unit_id and unit.name in names:
-            raise Rejected("举报件不得由被反映单位会办", status=422, field="units")
+    """Raise Rejected if the names contain any name of a body that the case excludes."""
+    if not case.excluded_unit_ids:
+        return
+    register = await known_register(tx, context_of(tx).organisations)
+    named = {each.id for each in register.mentioned_in(names)}
+    if named & set(case.excluded_unit_ids):
+        sentence = "举报件不得由被举报单位及应当回避的单位会办"
+        raise Rejected(sentence, status=422, field="units")
 
 
 async def end_joint_handling(

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from services.casework.domain.assignment import case_number
+from services.casework.actions.exclusions import excluded_bodies
+from services.casework.domain.assignment import case_number, named_accused
 from services.casework.domain.campaigns import CampaignRules
 from services.casework.domain.opening import (
     SYSTEM_ROLE,
@@ -79,7 +80,7 @@ async def open_cases(
     sequences = await opening.reserve_numbers(tx, origins, years)
     unopened = {origin.source_key: origin for origin in origins if origin.source_key in sequences}
     new_cases = [
-        _build(tx, origin, campaigns[origin.campaign_id], work_calendar, sequences[key])
+        await _build(tx, origin, campaigns[origin.campaign_id], work_calendar, sequences[key])
         for key, origin in unopened.items()
     ]
     if new_cases:
@@ -87,7 +88,7 @@ async def open_cases(
     return len(new_cases)
 
 
-def _build(
+async def _build(
     tx: Transaction,
     origin: CaseOrigin,
     campaign: CampaignRules,
@@ -95,7 +96,17 @@ def _build(
     sequence: int,
 ) -> NewCase:
     number = case_number(campaign.year, sequence)
-    return build_case(origin, campaign, work_calendar, number=number, now=tx.now, new_id=new_id)
+    rules = campaign.case_rules
+    accused = named_accused(origin.kind, origin.named_unit_id, rules)
+    return build_case(
+        origin,
+        campaign,
+        work_calendar,
+        number=number,
+        now=tx.now,
+        new_id=new_id,
+        excluded=await excluded_bodies(tx, accused, rules),
+    )
 
 
 async def _write(tx: Transaction, new_cases: Sequence[NewCase]) -> None:

@@ -1,6 +1,6 @@
 """Numbers of cases, and which unit may, must not, or can no longer be responsible for one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -23,19 +23,15 @@ def case_number(year: int, sequence: int) -> str:
     return f"ZF{year}-{sequence:06d}"
 
 
-def excluded_unit(
+def named_accused(
     kind: ComplaintKind,
     named: str | None,
     rules: CaseRules,
-) -> str | None:
-    """Return the unit that may neither handle nor see the case.
-
-    It is the accused unit of a 举报, and of every other kind that the scheme lists. A scheme can
-    widen this rule and never lift it.
-    Source: 纪检监察机关处理检举控告工作规则 第四十七条.
-    """
-    excluded = kind is ComplaintKind.REPORT or kind in rules.not_by_accused
-    return named if excluded else None
+) -> tuple[str, ...]:
+    """Return whom a new case accuses before a person looked at it: the unit that it names."""
+    if named is None or not rules.excludes_accused(kind):
+        return ()
+    return (named,)
 
 
 def directly_assigned_unit(
@@ -44,15 +40,25 @@ def directly_assigned_unit(
     rules: CaseRules,
 ) -> str | None:
     """Return the unit that gets a new case without a reviewer; None if a reviewer decides."""
-    if named is None or excluded_unit(kind, named, rules) == named:
+    if named is None or rules.excludes_accused(kind):
         return None
     return named if kind in rules.assigned_as_named else None
 
 
-def reject_excluded(unit: str, excluded: str | None) -> None:
-    """Raise Rejected (422) if the case would go to the unit it accuses."""
-    if unit == excluded:
-        raise Rejected("举报件不得转被反映单位，请改选其他承办单位", field="unit_id", status=422)
+def awaits_accused(
+    kind: ComplaintKind,
+    accused_record: int,
+    rules: CaseRules,
+) -> bool:
+    """Return whether a person still has to record whom the case accuses, before it is assigned."""
+    return rules.excludes_accused(kind) and accused_record == 0
+
+
+def reject_excluded(unit: str, excluded: Collection[str]) -> None:
+    """Raise Rejected (422) if the case would go to a body that it excludes."""
+    if unit in excluded:
+        sentence = "举报件不得转被举报单位及应当回避的单位，请改选其他承办单位"
+        raise Rejected(sentence, field="unit_id", status=422)
 
 
 def returnable_until(

@@ -33,6 +33,16 @@ class DeadlineKind(LabelledEnum):
     OBLIGATION = "obligation", "报送"
 
 
+BINDING_UNITS: Final = (
+    DeadlineKind.ACCEPT,
+    DeadlineKind.HANDLE,
+    DeadlineKind.REVIEW,
+    DeadlineKind.SUPERVISE,
+    DeadlineKind.RECTIFY,
+)
+"""Deadlines of a case that end when its unit loses it."""
+
+
 class DeadlineState(StrEnum):
     """The stored state of a deadline.
 

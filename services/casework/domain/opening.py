@@ -1,6 +1,6 @@
 """立案: what a case is opened from, and the rows and events of a new case."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
@@ -11,7 +11,7 @@ import msgspec
 from services.casework.domain.assignment import (
     URGENCY_BY_SEVERITY,
     directly_assigned_unit,
-    excluded_unit,
+    named_accused,
 )
 from services.casework.domain.campaigns import CampaignRules
 from services.casework.domain.deadlines import DeadlineFields, DeadlineKind, new_case_deadline
@@ -20,6 +20,7 @@ from shared.appraisal.calendar.working_days import WorkCalendar, civil_day
 from shared.appraisal.events import (
     CaseAssigned,
     CaseOpened,
+    CaseUnitsExcluded,
     ComplaintRegistered,
     DeadlineSet,
     VisitFinding,
@@ -131,7 +132,9 @@ class CaseFields(msgspec.Struct, frozen=True, kw_only=True):
     released_at: datetime | None
     real_name: bool
     named_unit_id: str | None
-    excluded_unit_id: str | None
+    accused_unit_ids: tuple[str, ...]
+    accused_record: int = 0
+    excluded_unit_ids: tuple[str, ...]
     unit_id: str | None
     state: CaseState
     version: int = 1
@@ -166,7 +169,7 @@ class NewCase:
     case: CaseFields
     history: list[HistoryFields]
     deadlines: list[DeadlineFields]
-    events: list[CaseOpened | CaseAssigned]
+    events: list[CaseOpened | CaseUnitsExcluded | CaseAssigned]
 
 
 def build_case(
@@ -177,9 +180,17 @@ def build_case(
     number: str,
     now: datetime,
     new_id: Callable[[], UUID],
+    excluded: Collection[str] = (),
 ) -> NewCase:
     """Build a new case: assigned at once if the scheme says so, else pending for a reviewer."""
-    case = _case_fields(origin, campaign, number=number, now=now, id=new_id())
+    case = _case_fields(
+        origin,
+        campaign,
+        number=number,
+        now=now,
+        id=new_id(),
+        excluded=excluded,
+    )
     deadlines = [
         new_case_deadline(
             rule,
@@ -203,6 +214,7 @@ def _case_fields(
     number: str,
     now: datetime,
     id: UUID,
+    excluded: Collection[str],
 ) -> CaseFields:
     unit_id = _first_unit(origin, campaign)
     return CaseFields(
@@ -220,7 +232,8 @@ def _case_fields(
         released_at=now if origin.is_released else None,
         real_name=origin.real_name,
         named_unit_id=origin.named_unit_id,
-        excluded_unit_id=excluded_unit(origin.kind, origin.named_unit_id, campaign.case_rules),
+        accused_unit_ids=named_accused(origin.kind, origin.named_unit_id, campaign.case_rules),
+        excluded_unit_ids=tuple(sorted(excluded)),
         unit_id=unit_id,
         state=CaseState.ASSIGNED if unit_id else CaseState.PENDING,
         received_at=origin.received_at,
@@ -280,7 +293,7 @@ def _events(
     case: CaseFields,
     deadlines: list[DeadlineFields],
     now: datetime,
-) -> list[CaseOpened | CaseAssigned]:
+) -> list[CaseOpened | CaseUnitsExcluded | CaseAssigned]:
     sets = tuple(
         DeadlineSet(
             kind=deadline.kind,
@@ -303,6 +316,8 @@ def _events(
         problem_item=case.problem_item,
         deadlines=() if case.unit_id else sets,
     )
+    if case.excluded_unit_ids:
+        return [opened, _units_excluded(case, now)]
     if case.unit_id is None:
         return [opened]
     assigned = CaseAssigned(
@@ -314,3 +329,14 @@ def _events(
         deadlines=sets,
     )
     return [opened, assigned]
+
+
+def _units_excluded(case: CaseFields, now: datetime) -> CaseUnitsExcluded:
+    return CaseUnitsExcluded(
+        occurred_at=now,
+        case_id=case.id,
+        number=case.number,
+        campaign_id=case.campaign_id,
+        unit_id=None,
+        excluded_unit_ids=case.excluded_unit_ids,
+    )

@@ -44,6 +44,7 @@ class CaseAction(LabelledEnum):
     ACCEPT = "accept", "签收"
     TAKE_OVER = "take_over", "接办"
     RETURN = "return", "退回"
+    WITHDRAW = "withdraw", "回避收回"
     NOTE = "note", "记录办理情况"
     START_JOINT_HANDLING = "start_joint_handling", "会办"
     END_JOINT_HANDLING = "end_joint_handling", "结束会办"
@@ -64,11 +65,14 @@ URGENCY_RAISED: Final = "raise_urgency"
 RELEASED: Final = "release"
 SUMMARY_CORRECTED: Final = "correct_summary"
 """Entries about the redacted summary. A reviewer releases and corrects it in intake."""
+ACCUSED_RECORDED: Final = "record_accused"
+"""The entry about whom the case accuses. A reviewer or supervisor records it in intake."""
 ACTION_LABELS: Final = {
     OPENED: "立案",
     RELEASED: "摘要放行",
     SUMMARY_CORRECTED: "更正摘要",
     URGENCY_RAISED: "提高紧急程度",
+    ACCUSED_RECORDED: "登记被举报单位",
 } | dict(CaseAction.choices())
 AUDIT_LABELS: Final = {f"case.{action}": label for action, label in ACTION_LABELS.items()}
 """The same actions as keys of the audit log."""
@@ -82,6 +86,7 @@ TRANSITIONS: Final[Mapping[CaseState, Mapping[CaseAction, CaseState]]] = {
     CaseState.ASSIGNED: {
         CaseAction.ACCEPT: CaseState.HANDLING,
         CaseAction.RETURN: CaseState.PENDING,
+        CaseAction.WITHDRAW: CaseState.PENDING,
         CaseAction.ASSIGN: CaseState.ASSIGNED,
         CaseAction.NOTE: CaseState.ASSIGNED,
         CaseAction.URGE: CaseState.ASSIGNED,
@@ -89,6 +94,7 @@ TRANSITIONS: Final[Mapping[CaseState, Mapping[CaseAction, CaseState]]] = {
     CaseState.HANDLING: {
         CaseAction.SUBMIT: CaseState.REVIEWING,
         CaseAction.RETURN: CaseState.PENDING,
+        CaseAction.WITHDRAW: CaseState.PENDING,
         CaseAction.PAUSE: CaseState.PAUSED,
         CaseAction.START_JOINT_HANDLING: CaseState.JOINT_HANDLING,
         CaseAction.TAKE_OVER: CaseState.HANDLING,
@@ -100,6 +106,7 @@ TRANSITIONS: Final[Mapping[CaseState, Mapping[CaseAction, CaseState]]] = {
     CaseState.JOINT_HANDLING: {
         CaseAction.SUBMIT: CaseState.REVIEWING,
         CaseAction.END_JOINT_HANDLING: CaseState.HANDLING,
+        CaseAction.WITHDRAW: CaseState.PENDING,
         CaseAction.TAKE_OVER: CaseState.JOINT_HANDLING,
         CaseAction.REQUEST_EXTENSION: CaseState.JOINT_HANDLING,
         CaseAction.DECIDE_EXTENSION: CaseState.JOINT_HANDLING,
@@ -108,11 +115,13 @@ TRANSITIONS: Final[Mapping[CaseState, Mapping[CaseAction, CaseState]]] = {
     },
     CaseState.PAUSED: {
         CaseAction.RESUME: CaseState.HANDLING,
+        CaseAction.WITHDRAW: CaseState.PENDING,
         CaseAction.NOTE: CaseState.PAUSED,
     },
     CaseState.REVIEWING: {
         CaseAction.APPROVE: CaseState.CLOSED,
         CaseAction.SEND_BACK: CaseState.HANDLING,
+        CaseAction.WITHDRAW: CaseState.PENDING,
         CaseAction.NOTE: CaseState.REVIEWING,
         CaseAction.URGE: CaseState.REVIEWING,
     },
@@ -129,11 +138,12 @@ UNIT_ROLES: Final = frozenset({Role.HANDLER, Role.UNIT_HEAD})
 READER_ROLES: Final = UNIT_ROLES | {Role.REVIEWER, Role.SUPERVISOR, Role.OFFICE, Role.LEADER}
 """Roles that may open a case at all."""
 ALLOWED_ROLES: Final[Mapping[CaseAction, frozenset[Role]]] = {
-    CaseAction.ASSIGN: frozenset({Role.REVIEWER}),
+    CaseAction.ASSIGN: frozenset({Role.REVIEWER, Role.SUPERVISOR}),
     CaseAction.REFUSE: frozenset({Role.REVIEWER}),
     CaseAction.ACCEPT: UNIT_ROLES,
     CaseAction.TAKE_OVER: frozenset({Role.HANDLER}),
     CaseAction.RETURN: UNIT_ROLES,
+    CaseAction.WITHDRAW: frozenset(),  # Follows from a record or from the register.
     CaseAction.NOTE: UNIT_ROLES | {Role.REVIEWER, Role.SUPERVISOR},
     CaseAction.START_JOINT_HANDLING: frozenset({Role.HANDLER, Role.REVIEWER}),
     CaseAction.END_JOINT_HANDLING: frozenset({Role.HANDLER, Role.REVIEWER}),
@@ -151,7 +161,14 @@ ALLOWED_ROLES: Final[Mapping[CaseAction, frozenset[Role]]] = {
 assert ALLOWED_ROLES.keys() == set(CaseAction), "every action names its roles"
 
 UNVERSIONED_ACTIONS: Final = frozenset(
-    {CaseAction.NOTE, CaseAction.URGE, RELEASED, SUMMARY_CORRECTED, URGENCY_RAISED}
+    {
+        CaseAction.NOTE,
+        CaseAction.URGE,
+        RELEASED,
+        SUMMARY_CORRECTED,
+        URGENCY_RAISED,
+        ACCUSED_RECORDED,
+    }
 )
 """Actions that change nothing another action depends on: the version of the case stays."""
 

@@ -78,7 +78,9 @@ def create_cases() -> None:
         sa.Column("released_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("real_name", sa.Boolean(), nullable=False),
         sa.Column("named_unit_id", sa.Text(), nullable=True),
-        sa.Column("excluded_unit_id", sa.Text(), nullable=True),
+        sa.Column("accused_unit_ids", postgresql.ARRAY(sa.Text()), nullable=False),
+        sa.Column("accused_record", sa.Integer(), nullable=False),
+        sa.Column("excluded_unit_ids", postgresql.ARRAY(sa.Text()), nullable=False),
         sa.Column("unit_id", sa.Text(), nullable=True),
         sa.Column("handler_id", sa.Uuid(), nullable=True),
         sa.Column("handler_name", sa.Text(), nullable=True),
@@ -118,7 +120,8 @@ def create_cases() -> None:
             "urgency in ('normal', 'urgent', 'critical')", name=op.f("ck_cases_urgency")
         ),
         sa.CheckConstraint(
-            "unit_id is null or excluded_unit_id is null or unit_id <> excluded_unit_id",
+            "unit_id is null or unit_id <> all (excluded_unit_ids)"
+            " or state in ('closed', 'struck_off')",
             name=op.f("ck_cases_excluded"),
         ),
         sa.CheckConstraint(
@@ -169,6 +172,14 @@ def create_cases_indexes() -> None:
         postgresql_ops={"redacted_summary": "public.gin_trgm_ops"},
     )
     op.create_index("ix_cases_unit", "cases", ["unit_id", "state"], unique=False, schema="casework")
+    op.create_index(
+        "ix_cases_accused",
+        "cases",
+        ["id"],
+        unique=False,
+        schema="casework",
+        postgresql_where=sa.text("accused_unit_ids <> '{}'"),
+    )
 
 
 def create_obligations() -> None:

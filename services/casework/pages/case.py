@@ -77,7 +77,7 @@ async def render_case(
     """
     case = await case_details(tx, number, user)
     opened = _opened_action(case, act)
-    not_assignable = (case.unit_id, case.excluded_unit_id)
+    not_assignable = {case.unit_id, *case.excluded_unit_ids}
     form = form or Form[Any].with_initial(_initial_values(case, opened))
     changes: list[HistoryEntryDetails] | None = None
     if seen_version is not None:
@@ -96,6 +96,7 @@ async def render_case(
         failed=status >= 400,
         list_url=LIST_OF_ROLE.get(user.role, "/casework/"),
         is_unit=user.role in UNIT_ROLES,
+        may_record_accused=user.role in LIST_OF_ROLE,
         consequence=consequence(case, opened),
         now=tx.now,
         as_of=tx.now,
@@ -139,7 +140,7 @@ def _initial_values(case: CaseDetails, action: CaseAction | None) -> dict[str, A
 def named_unit(case: CaseDetails) -> str | None:
     """Return the unit that the case is about, if it may be responsible for it."""
     named = case.origin.named_unit_id if case.origin else None
-    return named if named != case.excluded_unit_id else None
+    return named if named not in case.excluded_unit_ids else None
 
 
 async def unit_choices(

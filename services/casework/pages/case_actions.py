@@ -24,7 +24,7 @@ from services.casework.actions import (
 )
 from services.casework.domain.review import ACCOUNT_MIN, OPINION_MIN, REPLY_MIN
 from services.casework.domain.states import CaseAction, StaleVersion
-from services.casework.pages.case import render_case
+from services.casework.pages.case import LIST_OF_ROLE, render_case
 from services.casework.pages.rendering import Number, may, page_router
 from services.casework.tables import Case
 from shared.appraisal.calendar.working_days import closing
@@ -279,7 +279,10 @@ async def resume(panel: Panel) -> Response:
 @post("assignment", CaseAction.ASSIGN)
 async def assign(panel: Panel) -> Response:
     return await panel.perform(
-        CaseAction.ASSIGN, AssignmentForm, assignment.assign_case, to="/casework/triage"
+        CaseAction.ASSIGN,
+        AssignmentForm,
+        assignment.assign_case,
+        to=LIST_OF_ROLE[panel.user.role],
     )
 
 

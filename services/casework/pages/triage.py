@@ -66,8 +66,10 @@ async def _assignment_panel(tx: Transaction, case: CaseDetails | None) -> dict[s
     return {
         "case": case,
         "form": Form[Any].with_initial(initial),
-        "units": await unit_choices(tx, case, without={case.excluded_unit_id}),
+        "units": await unit_choices(tx, case, without=case.excluded_unit_ids),
         "reasons": reason_choices(reasons),
         "can_assign": CaseAction.ASSIGN in case.actions,
+        "awaits_accused": case.awaits_accused,
+        "may_record_accused": True,
         "last_return": case.latest(CaseAction.RETURN),
     }

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
@@ -27,12 +27,11 @@ from shared.storage.transaction import Transaction
 def _visible(user: Account) -> list[ColumnElement[bool]]:
     """The conditions under which a person finds a case."""
     scope = CaseScope.of(user)
+    excludes = col(Case.excluded_unit_ids).op("&&", is_comparison=True)
+    not_excluded = ~excludes(list(scope.unit_ids))
     if scope.everything:
-        return []
-    return [
-        col(Case.unit_id).in_(scope.unit_ids),
-        func.coalesce(col(Case.excluded_unit_id), "").not_in(scope.unit_ids),
-    ]
+        return [not_excluded]
+    return [col(Case.unit_id).in_(scope.unit_ids), not_excluded]
 
 
 async def lock(
@@ -58,6 +57,18 @@ async def lock_of_complaint(tx: Transaction, complaint_id: UUID) -> Case | None:
         .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     )
+
+
+async def lock_by_id(tx: Transaction, case_id: UUID) -> Case:
+    """Return a case that exists, locked until the transaction ends."""
+    case = await tx.scalar(
+        select(Case)
+        .where(col(Case.id) == case_id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    assert case is not None, "cases are never deleted"
+    return case
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,10 +200,8 @@ async def find(
         from deadlines d
           left join cases c on c.id = d.case_id
           left join obligations y on y.id = d.obligation_id
-        where ($1 or (
-            coalesce(c.unit_id, y.unit_id) = any($2)
-            and coalesce(c.excluded_unit_id, '') <> all($2)
-          ))
+        where ($1 or coalesce(c.unit_id, y.unit_id) = any($2::text[]))
+          and not coalesce(c.excluded_unit_ids, '{}') && $2::text[]
           and ($3::text is null or d.state = $3)
           and ($4::text is null or d.kind = $4)
           and ($5::timestamptz is null or d.due_at < $5)

@@ -9,7 +9,7 @@ from shared.security.policies import Account
 
 @dataclass(frozen=True, slots=True)
 class CaseScope:
-    """All cases, or the cases of some units that are not about these units themselves.
+    """All cases, or the cases of some units; in either case none that excludes these units.
 
     `unit_ids`: the person's own unit and those whose matters it has taken over.
     """
@@ -28,9 +28,8 @@ class CaseScope:
         return self.everything, list(self.unit_ids)
 
 
-# The excluded unit is checked although it can never be the responsible one: defence in depth.
 VISIBLE: Final = """
-($1 or (c.unit_id = any($2) and coalesce(c.excluded_unit_id, '') <> all($2)))
+(($1 or c.unit_id = any($2::text[])) and not c.excluded_unit_ids && $2::text[])
 """
 """Restricts cases `c` to a scope: $1 everything, $2 units."""
 _ENDED: Final = ", ".join(f"'{state}'" for state in ENDED_STATES)

@@ -12,20 +12,19 @@ from uuid import UUID
 from services.casework.domain.assignment import returnable_until
 from services.casework.domain.campaigns import CampaignRules
 from services.casework.domain.deadlines import DeadlineKind, DeadlineState
-from services.casework.domain.extensions import ExtensionState, missing_approvals
 from services.casework.domain.states import (
     ACTION_LABELS,
     UNIT_ROLES,
     UNVERSIONED_ACTIONS,
     CaseAction,
     CaseState,
-    permitted_actions,
     shown_summary,
 )
-from services.casework.store import calendar, campaigns, cases, deadlines
+from services.casework.store import calendar, campaigns, cases, context_of, deadlines
 from services.casework.store.cases import CaseRow, HistoryRow
 from services.casework.tables import Case, Deadline, Extension, Submission, Suspension
 from services.casework.views.deadlines import DeadlineDetails, deadline_details
+from services.casework.views.offered_actions import OfferedActions
 from shared.appraisal.calendar.deadlines import due_for_units
 from shared.appraisal.calendar.working_days import WorkCalendar
 from shared.appraisal.errors import Rejected
@@ -38,6 +37,7 @@ from shared.appraisal.labels import (
     Urgency,
 )
 from shared.security.policies import Account
+from shared.storage.organisations import known_register
 from shared.storage.transaction import Transaction
 
 SEES_EXACT_TIME: Final = frozenset({Role.REVIEWER, Role.SUPERVISOR})
@@ -55,6 +55,20 @@ class OriginDetails:
     named_unit_id: str | None
     named_unit_name: str | None
     received_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccusedDetails:
+    """Whom a 举报 accuses, and which bodies it excludes. Units never see this.
+
+    `is_recorded`: a person recorded the accused, or that none can be named. `mentioned`: the names
+    of bodies in the redacted summary that the case does not exclude; one may be an accused.
+    """
+
+    names: list[str]
+    mentioned: list[str]
+    excluded_unit_ids: frozenset[str]
+    is_recorded: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +104,7 @@ class CaseDetails:
     unit_name: str | None
     handler_id: UUID | None
     handler_name: str | None
-    excluded_unit_id: str | None
+    accused: AccusedDetails | None
     received_on: date
     opened_at: datetime
     assigned_at: datetime | None
@@ -115,6 +129,16 @@ class CaseDetails:
     def campaign_id(self) -> str:
         """The campaign that the case belongs to."""
         return self.campaign.id
+
+    @property
+    def excluded_unit_ids(self) -> frozenset[str]:
+        """The bodies that may neither handle nor see the case, as far as this person may know."""
+        return self.accused.excluded_unit_ids if self.accused else frozenset()
+
+    @property
+    def awaits_accused(self) -> bool:
+        """A person still has to record whom the case accuses, before it can be assigned."""
+        return self.accused is not None and not self.accused.is_recorded
 
     def active(self, kind: DeadlineKind) -> DeadlineDetails | None:
         """Return the active deadline of that kind; None if there is none."""
@@ -166,6 +190,7 @@ class _LoadedCase:
     submissions: list[Submission]
     extensions: list[Extension]
     suspensions: list[Suspension]
+    accused: AccusedDetails | None
 
 
 async def case_details(
@@ -191,8 +216,28 @@ async def case_details(
         submissions=await cases.submissions(tx, case.id),
         extensions=await cases.extensions(tx, case.id),
         suspensions=await cases.suspensions(tx, case.id),
+        accused=await _accused(tx, case, user),
     )
     return _details(loaded, user, tx.now)
+
+
+async def _accused(
+    tx: Transaction,
+    case: Case,
+    user: Account,
+) -> AccusedDetails | None:
+    """Whom the case accuses; None for a unit, and for a case of a kind that accuses nobody."""
+    rules = (await campaigns.get(tx, case.campaign_id)).case_rules
+    if user.role in UNIT_ROLES or not rules.excludes_accused(ComplaintKind(case.kind)):
+        return None
+    register = await known_register(tx, context_of(tx).organisations)
+    mentioned = register.mentioned_in(case.redacted_summary)
+    return AccusedDetails(
+        names=[register.name_of(id) for id in case.accused_unit_ids],
+        mentioned=[each.name for each in mentioned if each.id not in case.excluded_unit_ids],
+        excluded_unit_ids=frozenset(case.excluded_unit_ids),
+        is_recorded=case.accused_record > 0,
+    )
 
 
 def _details(
@@ -222,7 +267,7 @@ def _details(
         unit_name=loaded.row.unit_name,
         handler_id=case.handler_id,
         handler_name=case.handler_name,
-        excluded_unit_id=None if user.role in UNIT_ROLES else case.excluded_unit_id,
+        accused=loaded.accused,
         received_on=case.received_on,
         opened_at=case.opened_at,
         assigned_at=case.assigned_at,
@@ -330,54 +375,3 @@ def _visible_submissions(
     if case.assigned_at is None:
         return []
     return [each for each in submissions if each.at >= case.assigned_at]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OfferedActions:
-    """Decides which actions a person is offered: one that would be rejected is not."""
-
-    case: Case
-    campaign: CampaignRules
-    user: Account
-    extensions: list[Extension]
-    deadlines: list[DeadlineDetails]
-    returnable_until: datetime | None
-    now: datetime
-
-    def actions(self) -> list[CaseAction]:
-        """Return the actions that this person can take now."""
-        hidden = {
-            CaseAction.DECIDE_EXTENSION: not self._may_decide_extension,
-            CaseAction.REQUEST_EXTENSION: not self._may_request_extension,
-            CaseAction.TAKE_OVER: self.case.handler_id == self.user.id,
-            CaseAction.RETURN: not self._may_return,
-            CaseAction.PAUSE: self._is_past_due,
-            CaseAction.ASSIGN: self.case.released_at is None,
-        }
-        permitted = permitted_actions(CaseState(self.case.state), self.user.role)
-        return [action for action in permitted if not hidden.get(action, False)]
-
-    @property
-    def _may_decide_extension(self) -> bool:
-        request = cases.open_request(self.extensions)
-        if request is None:
-            return False
-        missing = missing_approvals(self.campaign.case_rules, request.approved_by)
-        return self.user.role.value in missing
-
-    @property
-    def _may_request_extension(self) -> bool:
-        if self._is_past_due or cases.open_request(self.extensions) is not None:
-            return False
-        used = sum(ExtensionState(each.state).counts for each in self.extensions)
-        return used < self.campaign.case_rules.extension.times
-
-    @property
-    def _may_return(self) -> bool:
-        return self.returnable_until is not None and self.now < self.returnable_until
-
-    @property
-    def _is_past_due(self) -> bool:
-        active = [each for each in self.deadlines if each.is_active]
-        handling = [each for each in active if each.kind == DeadlineKind.HANDLE]
-        return not handling or handling[0].due_at <= self.now

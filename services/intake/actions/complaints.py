@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from services.intake.actions import form_drafts
+from services.intake.actions.exclusions import excluded_bodies
 from services.intake.actions.redaction import summary_of
 from services.intake.actions.summaries import (
     RegisteredSummary,
@@ -16,6 +17,7 @@ from services.intake.domain.complaints import (
     MAY_BACKDATE,
     NewComplaint,
     check_new_complaint,
+    named_accused,
     with_priority,
 )
 from services.intake.domain.identities import Identity
@@ -27,10 +29,12 @@ from services.intake.store.campaigns import KnownCampaign
 from services.intake.store.complaints import SealedComplaint, StoredComplaint
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import ComplaintRegistered, ComplaintRepeated
+from shared.appraisal.labels import ComplaintKind
 from shared.foundation import telemetry
 from shared.foundation.tracing import current_traceparent
 from shared.security.keyring import KeyRing, SealedRecord
 from shared.security.policies import Account
+from shared.storage.organisations import hold_register
 from shared.storage.transaction import Transaction, new_id
 
 PUBLIC_ACTOR = "public"
@@ -90,6 +94,8 @@ async def register_complaints(
     registrations = [
         replace(each, complaint=with_priority(each.complaint)) for each in registrations
     ]
+    if any(each.complaint.kind is ComplaintKind.REPORT for each in registrations):
+        await hold_register(tx)
     merge_numbers = {each.merge_into for each in registrations if each.merge_into}
     targets = await store.lock(tx, merge_numbers)
     prepared = [
@@ -169,6 +175,8 @@ async def _prepare(
         _check_merge_target(target, complaint.campaign_id)
     await _check_draft_is_unregistered(tx, registration.draft_id)
     ring = context_of(tx).ring
+    rules = (await campaigns.get(tx, complaint.campaign_id)).scheme.case_rules
+    accused = named_accused(complaint, rules)
     complaint_id = registration.draft_id or new_id()
     return SealedComplaint(
         id=complaint_id,
@@ -178,6 +186,8 @@ async def _prepare(
         registered_by=registration.by.id if registration.by else None,
         complainant_fingerprint=_fingerprint(ring, complaint),
         sealed=_seal(ring, complaint_id, complaint),
+        accused_unit_ids=accused,
+        excluded_unit_ids=await excluded_bodies(tx, accused, rules),
     )
 
 

@@ -19,6 +19,7 @@ from shared.appraisal.events import (
     CaseOpened,
     CaseRescheduled,
     CaseReturned,
+    CaseWithdrawn,
     ComplaintRated,
     DeadlineSet,
 )
@@ -129,7 +130,9 @@ def _stage_columns(event: CaseEvent) -> Columns:
             return {"assigned_at": event.occurred_at, **_due_columns(event.deadlines)}
         case CaseAccepted():
             return {"accepted_at": event.occurred_at, **_due_columns(event.deadlines)}
-        case CaseReturned():  # No unit is responsible until the case is assigned again.
+        case (
+            CaseReturned() | CaseWithdrawn()
+        ):  # No unit is responsible until the case is assigned again.
             return {"assigned_at": None, "accepted_at": None}
         case CaseNotAccepted():
             return {"refused_at": event.occurred_at, "explanation": event.explanation}

@@ -2,6 +2,7 @@
 
 from services.intake.api import (
     accounts,
+    accused,
     ballots,
     campaigns,
     complaints,
@@ -15,6 +16,7 @@ from services.intake.api import (
 routers = [
     sessions.router,
     complaints.router,
+    accused.router,
     releases.router,
     ballots.router,
     token_batches.router,

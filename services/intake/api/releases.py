@@ -66,6 +66,7 @@ class SummaryResponse(Input):
     draft_version: int
     release: int
     awaits_release: bool
+    awaits_accused: bool
     personal_data: list[PiiKind]
 
     @classmethod
@@ -78,6 +79,7 @@ class SummaryResponse(Input):
             draft_version=panel.seen.draft,
             release=panel.seen.release,
             awaits_release=panel.awaits_release,
+            awaits_accused=panel.accused.is_awaited,
             personal_data=panel.kinds,
         )
 

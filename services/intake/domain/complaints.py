@@ -12,6 +12,7 @@ from services.intake.domain.identities import Identity
 from services.intake.domain.query_codes import parse_number
 from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Role, Urgency
+from shared.appraisal.schemes import CaseRules
 
 COMPLAINT_TEXT_MIN: Final = 10
 COMPLAINT_TEXT_MAX: Final = 20_000
@@ -112,6 +113,13 @@ def with_priority(complaint: NewComplaint) -> NewComplaint:
 
 def _non_empty(fields: Mapping[str, str]) -> dict[str, str]:
     return {name: text for name, text in fields.items() if text}
+
+
+def named_accused(complaint: NewComplaint, rules: CaseRules) -> tuple[str, ...]:
+    """Return whom a new complaint accuses before a person looked at it: the unit that it names."""
+    if complaint.unit_id is None or not rules.excludes_accused(complaint.kind):
+        return ()
+    return (complaint.unit_id,)
 
 
 def withheld_phrases(text: str) -> tuple[str, ...]:

@@ -244,6 +244,8 @@ def create_complaints() -> None:
         sa.Column("urgency_reason", sa.Text(), nullable=False),
         sa.Column("identity", sa.Text(), nullable=False),
         sa.Column("unit_id", sa.Text(), nullable=True),
+        sa.Column("accused_unit_ids", postgresql.ARRAY(sa.Text()), nullable=False),
+        sa.Column("excluded_unit_ids", postgresql.ARRAY(sa.Text()), nullable=False),
         sa.Column("problem_item", sa.Text(), nullable=True),
         sa.Column("redacted_summary", sa.Text(), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
@@ -283,6 +285,14 @@ def create_complaints() -> None:
         unique=False,
         schema="intake",
         postgresql_where="complainant_fingerprint is not null",
+    )
+    op.create_index(
+        "ix_complaints_accused",
+        "complaints",
+        ["id"],
+        unique=False,
+        schema="intake",
+        postgresql_where="accused_unit_ids <> '{}'",
     )
     op.create_index(
         "ix_complaints_of_operator",
@@ -643,6 +653,25 @@ def create_summary_releases() -> None:
     )
 
 
+def create_accused_records() -> None:
+    op.create_table(
+        "accused_records",
+        sa.Column("complaint_id", sa.Uuid(), nullable=False),
+        sa.Column("record", sa.Integer(), nullable=False),
+        sa.Column("unit_ids", postgresql.ARRAY(sa.Text()), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("recorded_by", sa.Uuid(), nullable=False),
+        sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["complaint_id"],
+            ["intake.complaints.id"],
+            name=op.f("fk_accused_records_complaint_id_complaints"),
+        ),
+        sa.PrimaryKeyConstraint("complaint_id", "record", name=op.f("pk_accused_records")),
+        schema="intake",
+    )
+
+
 def create_supplements() -> None:
     op.create_table(
         "supplements",
@@ -733,6 +762,7 @@ def upgrade() -> None:
     create_ratings()
     create_summary_drafts()
     create_summary_releases()
+    create_accused_records()
     create_supplements()
     create_tokens()
     create_vault()

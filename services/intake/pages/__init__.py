@@ -3,6 +3,7 @@
 from services.intake.pages import (
     account_admin,
     accounts,
+    accused,
     ballots,
     complaints,
     home,
@@ -28,6 +29,7 @@ routers = [
     hotline.router,
     hotline_lookups.router,
     complaints.router,
+    accused.router,
     releases.router,
     public.router,
     report_wizard.router,

@@ -197,10 +197,10 @@ async def received(
         select {_LISTED}, c.channel, c.urgency, c.problem_item
         from complaints c left join progress p on p.complaint_id = c.id
         where c.received_at >= $1 and c.merged_into is null and {VISIBLE}
-          and (not $6 or coalesce(p.assigned_at, p.refused_at, p.closed_at) is null)
-          and (not $7 or c.unit_id is null)
+          and (not $5 or coalesce(p.assigned_at, p.refused_at, p.closed_at) is null)
+          and (not $6 or c.unit_id is null)
         order by c.urgency = 'critical' desc, c.urgency = 'urgent' desc, c.received_at desc
-        limit $8
+        limit $7
         """,
         since,
         *visibility_arguments(account),
@@ -221,7 +221,7 @@ async def search(
         f"""
         select c.id, c.number, c.kind, c.unit_id from complaints c
         where c.number like '%' || $1 || '%' and {VISIBLE}
-        order by c.received_at desc limit $6
+        order by c.received_at desc limit $5
         """,
         digits,
         *visibility_arguments(account),

@@ -23,19 +23,21 @@ _REGISTER: Final = """
 with given as (
   select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
                        $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
-                       $12::timestamptz[], $13::uuid[], $14::bytea[])
+                       $12::timestamptz[], $13::uuid[], $14::bytea[], $21::text[], $22::text[])
     with ordinality as g (id, year, campaign_id, channel, kind, urgency, urgency_reason, identity,
                           unit_id, problem_item, redacted_summary, received_at, registered_by,
-                          complainant_fingerprint, n)
+                          complainant_fingerprint, accused, excluded, n)
 ), counted as (
   select given.*, nextval('complaint_numbers')::text as serial from given order by n
 ), complaint as (
   insert into complaints (id, number, campaign_id, channel, kind, urgency, urgency_reason, identity,
                           unit_id, problem_item, redacted_summary, received_at, registered_at,
-                          registered_by, complainant_fingerprint, repeats)
+                          registered_by, complainant_fingerprint, repeats, accused_unit_ids,
+                          excluded_unit_ids)
   select id, 'ZT' || year || '-' || lpad(serial, greatest(6, length(serial)), '0'), campaign_id,
          channel, kind, urgency, urgency_reason, identity, unit_id, problem_item, redacted_summary,
-         received_at, $15, registered_by, complainant_fingerprint, 0
+         received_at, $15, registered_by, complainant_fingerprint, 0,
+         string_to_array(accused, chr(10)), string_to_array(excluded, chr(10))
   from counted
   returning id, number
 ), sealed as (
@@ -57,6 +59,8 @@ class SealedComplaint:
     registered_by: UUID | None
     complainant_fingerprint: bytes | None
     sealed: Mapping[str, SealedRecord]
+    accused_unit_ids: Collection[str] = ()
+    excluded_unit_ids: Collection[str] = ()
 
     @property
     def year(self) -> str:
@@ -76,6 +80,8 @@ class StoredComplaint(msgspec.Struct, frozen=True, kw_only=True):
     urgency_reason: str
     identity: Identity
     unit_id: str | None
+    accused_unit_ids: list[str]
+    excluded_unit_ids: list[str]
     problem_item: str | None
     redacted_summary: str
     received_at: datetime
@@ -99,7 +105,13 @@ async def register(tx: Transaction, complaints: Sequence[SealedComplaint]) -> di
     if not complaints:
         return {}
     records = await tx.fetch(
-        _REGISTER, *_complaint_columns(complaints), tx.now, *_vault_columns(complaints)
+        _REGISTER,
+        *_complaint_columns(complaints),
+        tx.now,
+        *_vault_columns(complaints),
+        # An array of arrays needs one length for all, so each travels as lines of a text.
+        ["\n".join(sealed.accused_unit_ids) for sealed in complaints],
+        ["\n".join(sorted(sealed.excluded_unit_ids)) for sealed in complaints],
     )
     return {record["id"]: record["number"] for record in records}
 
@@ -161,20 +173,18 @@ async def exists(tx: Transaction, complaint_id: UUID) -> bool:
     return found
 
 
-VISIBLE: Final = (
-    "($2 or c.registered_by = $3) and (c.kind <> $5 or coalesce(c.unit_id, '') <> all($4::text[]))"
-)
+VISIBLE: Final = "($2 or c.registered_by = $3) and not c.excluded_unit_ids && $4::text[]"
 """SQL: which complaints an account may see, with the arguments `visibility_arguments`.
 
-Reviewers and supervisors see all, an operator their own. A member of the accused unit never sees a
-举报 against it.
+Reviewers and supervisors see all, an operator their own. The people of an excluded body never see a
+举报.
 """
 
 
-def visibility_arguments(account: Account) -> tuple[bool, UUID, list[str], str]:
-    """Return the arguments $2 to $5 of VISIBLE."""
+def visibility_arguments(account: Account) -> tuple[bool, UUID, list[str]]:
+    """Return the arguments $2 to $4 of VISIBLE."""
     reads_all = account.role in READS_ALL
-    return reads_all, account.id, list(account.unit_ids), ComplaintKind.REPORT
+    return reads_all, account.id, list(account.unit_ids)
 
 
 async def find_visible(

@@ -155,7 +155,7 @@ async def queue(tx: Transaction, account: Account) -> list[QueuedSummary]:
         select c.id, c.number, c.campaign_id, c.kind, c.urgency, c.channel, c.unit_id,
                c.registered_at, p.release_due_at, a.display_name as author_name
         {_QUEUED}
-        order by c.urgency = 'critical' desc, c.registered_at, c.number limit $6
+        order by c.urgency = 'critical' desc, c.registered_at, c.number limit $5
         """,
         tx.now,
         *visibility_arguments(account),

@@ -26,6 +26,7 @@ from services.intake.store.complaints import VisibleComplaint
 from services.intake.store.files import FileRow
 from services.intake.store.progress import ProgressRow
 from services.intake.store.retaliation import LinkedComplaint
+from services.intake.views.accused import AccusedPanel, accused_of
 from services.intake.views.identity_openings import OpeningState, opening_state
 from services.intake.views.timeline import TimelineEntry
 from services.intake.views.vault import (
@@ -62,6 +63,7 @@ class ComplaintDetail(msgspec.Struct, frozen=True, kw_only=True):
     linked: list[LinkedComplaint]
     opening: OpeningState
     may_merge: bool
+    accused: AccusedPanel | None
 
     @property
     def timeline(self) -> list[TimelineEntry]:
@@ -110,6 +112,7 @@ async def complaint_detail(
         linked=await _linked(tx, complaint, account),
         opening=await opening_state(tx, complaint.id, account),
         may_merge=account.role is Role.REVIEWER,
+        accused=await accused_of(tx, complaint) if account.role in READS_ALL else None,
     )
 
 

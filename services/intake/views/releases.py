@@ -12,6 +12,7 @@ from services.intake.store import progress as progress_store
 from services.intake.store.campaigns import KnownCampaign
 from services.intake.store.complaints import VisibleComplaint
 from services.intake.store.summaries import QueuedSummary, SummaryReleaseRow
+from services.intake.views.accused import AccusedPanel, accused_of
 from services.intake.views.vault import SupplementView, supplements_of, unsealed_draft
 from shared.security.listed_reports import audit_listed_reports
 from shared.security.pii import PiiHit, PiiKind, certain_hits, find_pii_async
@@ -54,6 +55,7 @@ class ReleasePanel(msgspec.Struct, frozen=True, kw_only=True):
     due_at: datetime | None
     original_version: int
     releases: list[SummaryReleaseRow]
+    accused: AccusedPanel
 
 
 class DraftMarks(msgspec.Struct, frozen=True):
@@ -140,6 +142,7 @@ async def _panel(tx: Transaction, complaint: VisibleComplaint) -> ReleasePanel:
         due_at=progress.release_due_at,
         original_version=await summaries.original_version(tx, complaint.id),
         releases=released,
+        accused=await accused_of(tx, complaint),
     )
 
 

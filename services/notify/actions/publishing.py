@@ -15,12 +15,13 @@ from services.notify.domain.composition import (
 from services.notify.domain.quiet_hours import earliest_send_time
 from services.notify.domain.scores import next_baseline
 from services.notify.settings import context_of
-from services.notify.store import notifications, reference
+from services.notify.store import exclusions, notifications, reference
 from services.notify.store.notifications import ScheduledNotification
 from services.notify.store.reference import UnitInCampaign
 from shared.appraisal.events import (
     CaseEvent,
     CaseOpened,
+    CaseUnitsExcluded,
     Event,
     Meta,
     NotificationIssued,
@@ -32,6 +33,7 @@ from shared.storage.transaction import Transaction
 
 async def notify_of_events(tx: Transaction, consumed: Sequence[tuple[Event, Meta]]) -> None:
     """Publish the notifications that events cause, then resolve those that events answer."""
+    await _store_exclusions(tx, [event for event, _ in consumed])
     reference_data = await _load_reference(tx, [event for event, _ in consumed])
     new: list[NewNotification] = []
     resolved: list[ResolvedStage] = []
@@ -41,6 +43,17 @@ async def notify_of_events(tx: Transaction, consumed: Sequence[tuple[Event, Meta
     await publish(tx, new)
     if resolved:
         await notifications.resolve(tx, resolved)
+
+
+async def _store_exclusions(tx: Transaction, events: Sequence[Event]) -> None:
+    """Store who may not learn of a case, before anything is sent about it."""
+    excluded = {
+        event.key: event.excluded_unit_ids
+        for event in events
+        if isinstance(event, CaseUnitsExcluded)
+    }
+    if excluded:
+        await exclusions.replace(tx, excluded)
 
 
 async def notify_of_scores(tx: Transaction, consumed: Sequence[tuple[ScoreChanged, Meta]]) -> None:

@@ -23,6 +23,7 @@ from shared.appraisal.events import (
     CaseSubmitted,
     CaseSummaryCorrected,
     CaseUrged,
+    CaseWithdrawn,
     DeadlineLapsed,
     DeadlineWarned,
     Event,
@@ -42,6 +43,7 @@ class NotificationKind(StrEnum):
     CASE_ASSIGNED = "case_assigned"
     CASE_SUMMARY_CORRECTED = "case_summary_corrected"
     CASE_RETURNED = "case_returned"
+    CASE_WITHDRAWN = "case_withdrawn"
     CASE_EXTENDED = "case_extended"
     CASE_PAUSED = "case_paused"
     CASE_RESCHEDULED = "case_rescheduled"
@@ -131,6 +133,14 @@ RULES_BY_EVENT: Final[Mapping[type[Event], NotificationRule]] = {
         text="{单位}退回工单{编号}，请重新分办。",
         roles=(Audience.REVIEWER,),
         stage="assign",
+    ),
+    CaseWithdrawn: NotificationRule(
+        kind=NotificationKind.CASE_WITHDRAWN,
+        title="回避收回",
+        text="来件{编号}的承办单位应当回避，已收回，请于{期限}前重新分办。",
+        roles=(Audience.REVIEWER, Audience.SUPERVISOR),
+        stage="assign",
+        urgent=True,
     ),
     CaseExtended: NotificationRule(
         kind=NotificationKind.CASE_EXTENDED,
@@ -261,6 +271,7 @@ RESOLVES_STAGES: Final[Mapping[type[Event], tuple[str, ...]]] = {
     CaseNotAccepted: tuple(STAGES),
     CaseAccepted: ("accept",),
     CaseReturned: ("accept", "handle"),
+    CaseWithdrawn: ("accept", "handle", "review", "supervise", "rectify"),
     CaseExtended: ("handle",),
     CasePaused: ("handle",),
     CaseSubmitted: ("accept", "handle"),

@@ -38,6 +38,13 @@ def create_reference_data() -> None:
         schema="notify",
     )
     op.create_table(
+        "case_exclusions",
+        sa.Column("subject_id", sa.String(), nullable=False),
+        sa.Column("unit_ids", postgresql.ARRAY(sa.Text()), nullable=False),
+        sa.PrimaryKeyConstraint("subject_id", name=op.f("pk_case_exclusions")),
+        schema="notify",
+    )
+    op.create_table(
         "obligations",
         sa.Column("campaign_id", sa.String(), nullable=False),
         sa.Column("id", sa.String(), nullable=False),

@@ -7,13 +7,15 @@ from typing import Final
 from uuid import UUID
 
 from services.notify.domain.rules import RULES
+from services.notify.store.exclusions import HIDDEN_FROM_READER
 from shared.appraisal.labels import Role
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction
 
 UNREAD_COUNT_MAX: Final = 100
 
-_VISIBLE: Final = "n.role = $1 and ($2::text[] is null or n.unit_id = any($2))"
+_NOT_HIDDEN: Final = "not " + HIDDEN_FROM_READER.format(units="coalesce($2::text[], '{}')")
+_VISIBLE: Final = f"n.role = $1 and ($2::text[] is null or n.unit_id = any($2)) and {_NOT_HIDDEN}"
 _JOIN_RECEIPT: Final = """
 left join read_receipts r on r.notification_id = n.id and r.account_id = $3
 """

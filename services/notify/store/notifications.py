@@ -9,12 +9,13 @@ from uuid import UUID
 
 from services.notify.domain.composition import NewNotification, ResolvedStage
 from services.notify.domain.escalation import EscalationCandidate
+from services.notify.store.exclusions import HIDDEN_FROM_SUBSCRIPTION
 from shared.foundation.tracing import current_traceparent
 from shared.storage.transaction import Transaction, new_id
 
 _notification_values = attrgetter(*(field.name for field in fields(NewNotification)))
 
-_INSERT: Final = """
+_INSERT: Final = f"""
 with given as (
   select * from unnest(
     $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
@@ -39,9 +40,10 @@ with given as (
   select uuidv7(), g.id, s.id, 'waiting', 0, $17, g.send_at, clock_timestamp()
   from inserted join given g using (id)
   join subscriptions s on s.role = g.role and s.stopped_at is null
-    and (s.kinds = '{}' or g.kind = any(s.kinds))
+    and (s.kinds = '{{}}' or g.kind = any(s.kinds))
     and (s.unit_id is null or s.unit_id = g.unit_id
       or s.unit_id = (select u.heir_id from units u where u.id = g.unit_id))
+    and not {HIDDEN_FROM_SUBSCRIPTION}
   order by g.place
 )
 select id from inserted

@@ -66,6 +66,25 @@ class CaseAssigned(CaseEvent, frozen=True, kw_only=True):
     deadlines: tuple[DeadlineSet, ...]
 
 
+class CaseUnitsExcluded(CaseEvent, frozen=True, kw_only=True):
+    """回避: these bodies, and no others, may neither handle nor learn of the case from now on.
+
+    Published with the opening if there are any, and whenever the accused or the register of
+    organisations changes them.
+    """
+
+    name: ClassVar[str] = "case.units_excluded.v1"
+    excluded_unit_ids: tuple[str, ...]
+
+
+class CaseWithdrawn(CaseEvent, frozen=True, kw_only=True):
+    """回避收回: the unit that had the case is excluded now; the case waits to be assigned again."""
+
+    name: ClassVar[str] = "case.withdrawn.v1"
+    from_unit_id: str
+    deadlines: tuple[DeadlineSet, ...]
+
+
 class CaseNotAccepted(CaseEvent, frozen=True, kw_only=True):
     """不予受理, with the reason code of the rules and the explanation that the public reads."""
 

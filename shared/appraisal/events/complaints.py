@@ -53,6 +53,19 @@ class ComplaintUrgencyRaised(ComplaintEvent, frozen=True, kw_only=True):
     urgency: Urgency
 
 
+class ComplaintAccusedRecorded(ComplaintEvent, frozen=True, kw_only=True):
+    """被举报单位登记: a person recorded which bodies a 举报 accuses, or that none can be named.
+
+    `record` counts from 1; a later record replaces the earlier ones. `unit_ids` is empty if no body
+    of the register can be named.
+    """
+
+    name: ClassVar[str] = "complaint.accused_recorded.v1"
+    campaign_id: str
+    record: int
+    unit_ids: tuple[str, ...]
+
+
 class ComplaintRepeated(ComplaintEvent, frozen=True, kw_only=True):
     """重复来电: the same matter was reported again. `repeats` does not count the first report."""
 

@@ -69,7 +69,9 @@ def reason_choices(reasons: Iterable[Reason]) -> list[tuple[str, str]]:
 class CaseRules(SchemePart, frozen=True, kw_only=True):
     """办理规则.
 
-    `not_by_accused`: kinds that are never assigned to the accused unit or a unit below it.
+    `not_by_accused`: kinds of which the accused bodies and everything under them may neither handle
+    nor see a case. 举报 is always one, whatever the scheme lists.
+    `not_by_superiors`: the bodies over the accused are excluded as well.
     `assigned_as_named`: kinds that are assigned to the unit they name, without a reviewer.
     `no_case`: kinds that open no case.
     `reviewer_releases`: a reviewer releases the redacted summary of every complaint; otherwise
@@ -92,6 +94,14 @@ class CaseRules(SchemePart, frozen=True, kw_only=True):
     )
     no_case: tuple[ComplaintKind, ...] = ()
     reviewer_releases: bool = False
+    not_by_superiors: bool = False
+
+    def excludes_accused(self, kind: ComplaintKind) -> bool:
+        """Return whether the accused of such a complaint may neither handle nor see it.
+
+        Source: 纪检监察机关处理检举控告工作规则 第四十七条.
+        """
+        return kind is ComplaintKind.REPORT or kind in self.not_by_accused
 
     def limit(
         self,

@@ -25,6 +25,7 @@ ORGANISATIONS, REGISTER, INTAKE_BODIES, CASE_BODIES, NOTIFIED_BODIES = (
     "tests/casework/test_organisations.py",
     "tests/notify/test_organisations.py",
 )
+ACCUSED, RECORDED = "tests/casework/test_accused.py", "tests/intake/test_accused.py"
 PII = "tests/shared/test_pii.py"
 ROLES, KEYS = ("tests/shared/test_database_roles.py", "tests/shared/test_service_keys.py")
 CONSUMER, RELAY, STORE = (
@@ -987,17 +988,96 @@ CATALOGUE: tuple[Mutant, ...] = (
     ),
     one(
         "a report is assigned to a unit under the accused",
-        "services/casework/actions",
-        "        if acting in excluded:\n",
-        "        if False:\n",
+        "services/casework/actions/assignment.py",
+        "    reject_excluded(unit_id, case.excluded_unit_ids)\n",
+        "",
         f"{CASE_BODIES}::test_report_is_not_assigned_to_a_unit_whose_people_are_the_accuseds",
     ),
     one(
         "the heir of an accused body finds the report",
         "services/casework/store",
-        'func.coalesce(col(Case.excluded_unit_id), "").not_in(scope.unit_ids),',
-        "col(Case.excluded_unit_id).is_distinct_from(scope.unit_ids[0]),",
+        "    return [col(Case.unit_id).in_(scope.unit_ids), not_excluded]\n",
+        "    return [col(Case.unit_id).in_(scope.unit_ids)]\n",
         f"{CASE_BODIES}::test_heir_of_accused_and_investigator_finds_no_report_against_itself",
+    ),
+    one(
+        "a report is assigned before anybody recorded whom it accuses",
+        "services/casework/actions/assignment.py",
+        "    await _check_accused_recorded(tx, case)\n",
+        "",
+        f"{ACCUSED}::test_a_report_is_assigned_only_after_its_accused_were_recorded",
+    ),
+    one(
+        "an accused unit keeps the case that it has",
+        "services/casework/actions/exclusions.py",
+        "    await withdraw_from_excluded(tx, case, excluded)\n",
+        "",
+        f"{ACCUSED}::test_a_case_leaves_its_unit_the_moment_that_unit_is_accused",
+    ),
+    one(
+        "a change of the register moves no ban",
+        "services/casework/handlers.py",
+        "        await save_organisation(tx, event, meta.version)\n"
+        "    await exclusions.refresh_exclusions(tx)\n",
+        "        await save_organisation(tx, event, meta.version)\n",
+        f"{ACCUSED}::test_old_accounts_lose_the_case_when_their_body_merges_with_the_accused",
+    ),
+    one(
+        "old accounts keep what their heir may not see",
+        "shared/appraisal/organisations.py",
+        "        return _reachable(bodies | others, self._inherited)\n",
+        "        return bodies | others\n",
+        f"{ORGANISATIONS}::test_nobody_who_acts_for_the_accused_or_under_it_escapes_the_ban",
+    ),
+    one(
+        "the scheme's rule about superiors is ignored",
+        "services/casework/actions/exclusions.py",
+        "ancestors=rules.not_by_superiors",
+        "ancestors=False",
+        f"{ACCUSED}::test_what_is_over_the_accused_is_excluded_by_the_schemes_rule",
+    ),
+    one(
+        "lists and counts show an excluded unit its case",
+        "services/casework/store/scope.py",
+        " and not c.excluded_unit_ids && $2::text[])",
+        ")",
+        f"{ACCUSED}::test_a_closed_case_is_hidden_from_its_unit_in_lists_too",
+    ),
+    one(
+        "an excluded unit still reads its notices",
+        "services/notify/store/inbox.py",
+        ' and {_NOT_HIDDEN}"',
+        '"',
+        f"{NOTIFIED_BODIES}::test_an_excluded_unit_loses_its_notices_and_gets_no_new_ones",
+    ),
+    one(
+        "an excluded unit's subscription is still served",
+        "services/notify/store/notifications.py",
+        "    and not {HIDDEN_FROM_SUBSCRIPTION}\n",
+        "",
+        f"{NOTIFIED_BODIES}::test_the_heir_of_an_excluded_unit_never_reads_the_number",
+    ),
+    one(
+        "a body is taken from the accused without a reason",
+        "services/intake/actions/accused.py",
+        "    if unit_ids and not removed:\n",
+        "    if unit_ids or removed:\n",
+        f"{RECORDED}::test_nobody_named_and_a_removed_body_need_a_reason",
+    ),
+    one(
+        "people of an accused body find the report in intake",
+        "services/intake/store/complaints.py",
+        " and not c.excluded_unit_ids && $4::text[]",
+        " and $4::text[] is not null",
+        f"{RECORDED}::test_the_accused_are_recorded_with_all_bodies_and_announced",
+    ),
+    one(
+        "the register moves no ban in intake",
+        "services/intake/handlers.py",
+        "        await organisations.store_organisation(tx, event, meta.version)\n"
+        "    await exclusions.refresh_exclusions(tx)\n",
+        "        await organisations.store_organisation(tx, event, meta.version)\n",
+        f"{RECORDED}::test_the_register_moves_the_ban_at_once",
     ),
     one(
         "nobody is notified for a merged body",

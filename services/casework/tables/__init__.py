@@ -5,30 +5,37 @@ case or of an obligation has one row. No table holds complainants or complaint t
 ever receives the redacted summary (转办摘要).
 """
 
-from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import (
-    BigInteger,
     CheckConstraint,
     Column,
     DateTime,
     ForeignKey,
-    Identity,
     Index,
     Text,
     UniqueConstraint,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
-from services.casework.domain.calendar import AmendmentKind
 from services.casework.domain.deadlines import ACTIVE_STATES, DeadlineState
 from services.casework.domain.extensions import ExtensionState
 from services.casework.domain.review import ReviewDecision
+from services.casework.tables.base import (
+    Base,
+    CalendarAmendment,
+    Campaign,
+    CaseNumberSeries,
+    RegisteredUnit,
+    campaign_column,
+    case_column,
+    identity_column,
+    one_of,
+)
 from shared.appraisal.labels import (
     CaseFinding,
     CaseSource,
@@ -38,99 +45,33 @@ from shared.appraisal.labels import (
 )
 from shared.storage.access import CHANGED, Access
 from shared.storage.columns import optional_text_column, text_column, timestamp_column
-from shared.storage.schema import registry_for
 from shared.storage.transaction import new_id
 
-
-class Base(SQLModel, registry=registry_for("casework")):
-    """Base class of casework's tables."""
-
-
-def case_column(*, nullable: bool = False) -> Any:
-    """A foreign key to the case that a row belongs to."""
-    default = None if nullable else ...
-    return Field(default, sa_column=Column(ForeignKey("casework.cases.id"), nullable=nullable))
-
-
-def campaign_column(*, primary_key: bool = False) -> Any:
-    """A foreign key to the campaign that a row belongs to."""
-    column = Column(
-        Text, ForeignKey("casework.campaigns.id"), nullable=False, primary_key=primary_key
-    )
-    return Field(sa_column=column)
-
-
-def identity_column() -> Any:
-    """A primary key that the database generates."""
-    return Field(None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
-
-
-def one_of(column: str, values: Iterable[str]) -> CheckConstraint:
-    """A constraint that the column holds one of these values."""
-    listed = ", ".join(f"'{value}'" for value in values)
-    return CheckConstraint(f"{column} in ({listed})", name=column)
-
-
-# ── reference data ────────────────────────────────────────────────────────────────────────────────
-
-
-class Campaign(Base, table=True):
-    """评议活动 as scoring last published it, with its scheme."""
-
-    __tablename__ = "campaigns"
-    id: str = text_column(primary_key=True)
-    title: str = text_column()
-    year: int
-    scheme: str = text_column()
-    scheme_version: str = text_column()
-    published_at: datetime = timestamp_column()
-
-
-class RegisteredUnit(Base, table=True):
-    """A unit of a campaign's register. `listed` is false once a later register drops the unit; its
-    cases remain.
-    """
-
-    __tablename__ = "units"
-    campaign_id: str = campaign_column(primary_key=True)
-    unit_id: str = text_column(primary_key=True)
-    unit_no: int
-    name: str = text_column()
-    category: str = text_column()
-    listed: bool
-
-
-class CalendarAmendment(Base, table=True):
-    """An imported holiday arrangement. The calendar in force is the shipped one with these applied
-    in order.
-    """
-
-    __tablename__ = "calendar_amendments"
-    __table_args__ = (one_of("kind", AmendmentKind),)
-    id: int | None = identity_column()
-    kind: str = text_column()
-    year: int
-    source: str = text_column()
-    content: str = text_column()
-    calendar_version: str = text_column()
-    imported_at: datetime = timestamp_column()
-    imported_by: str = text_column()
-
-
-class CaseNumberSeries(Base, table=True):
-    """The last case number of a year. Opening cases locks the row, so numbers have no gaps."""
-
-    __tablename__ = "series"
-    year: int = Field(primary_key=True)
-    last: int = Field(sa_column=Column(BigInteger, nullable=False))
-
+__all__ = [
+    "ACCESS",
+    "CalendarAmendment",
+    "Campaign",
+    "Case",
+    "CaseHistoryEntry",
+    "CaseNumberSeries",
+    "Deadline",
+    "Extension",
+    "Obligation",
+    "RegisteredUnit",
+    "Submission",
+    "Suspension",
+]
 
 # ── cases ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Case(Base, table=True):
-    """办件. `unit_id` is the responsible unit, `named_unit_id` the unit it is about and
-    `excluded_unit_id` the unit that may neither handle nor see it.
+    """办件. `unit_id` is the responsible unit, `named_unit_id` the unit that the complainant named.
+
+    `accused_unit_ids` are the bodies that a 举报 accuses, in version `accused_record` of what
+    intake recorded; 0: nobody looked at it yet, and only the named unit is known.
+    `excluded_unit_ids` are all bodies that may neither handle nor see the case: what follows from
+    the accused by the scheme and by the register of organisations as it is now.
 
     Until a person released the redacted summary (`released_at`), the text is empty and the case has
     no unit.
@@ -150,7 +91,8 @@ class Case(Base, table=True):
         one_of("channel", ComplaintChannel),
         one_of("finding", CaseFinding),
         CheckConstraint(
-            "unit_id is null or excluded_unit_id is null or unit_id <> excluded_unit_id",
+            "unit_id is null or unit_id <> all (excluded_unit_ids)"
+            " or state in ('closed', 'struck_off')",
             name="excluded",
         ),
         CheckConstraint(
@@ -158,6 +100,7 @@ class Case(Base, table=True):
         ),
         CheckConstraint("unit_id is null or released_at is not null", name="released"),
         Index("ix_cases_unit", "unit_id", "state"),
+        Index("ix_cases_accused", "id", postgresql_where=text("accused_unit_ids <> '{}'")),
         Index(
             "ix_cases_open",
             "state",
@@ -186,7 +129,9 @@ class Case(Base, table=True):
     released_at: datetime | None = timestamp_column(nullable=True)
     real_name: bool
     named_unit_id: str | None = optional_text_column()
-    excluded_unit_id: str | None = optional_text_column()
+    accused_unit_ids: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    accused_record: int = 0
+    excluded_unit_ids: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
     unit_id: str | None = optional_text_column()
     handler_id: UUID | None = None
     handler_name: str | None = optional_text_column()
