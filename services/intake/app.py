@@ -6,6 +6,7 @@ from typing import Final
 from services.intake import api, handlers, jobs, pages
 from services.intake.actions.approval_kinds import APPROVAL_KINDS
 from services.intake.domain.second_factors import PENDING_SECONDS, PendingSignIn
+from services.intake.pages.oidc import CALLBACK_PATH
 from services.intake.settings import IntakeContext
 from services.intake.store.evidence import evidence_of
 from services.intake.store.sealed_tables import SEALED_TABLES
@@ -13,6 +14,7 @@ from services.intake.views.audit_names import DIRECTORY
 from shared.foundation.settings import Settings
 from shared.runtime.service import Service
 from shared.security.master_keys import SealedData
+from shared.security.oidc import IdentityProvider, OidcSettings, PendingRequest
 from shared.security.service_keys import service_keys
 from shared.security.token_store import TokenStore
 
@@ -45,4 +47,20 @@ def build(settings: Settings) -> Service:
         record_type=PendingSignIn,
         seconds=PENDING_SECONDS,
     )
+    _add_identity_provider(context, service)
     return service
+
+
+def _add_identity_provider(context: IntakeContext, service: Service) -> None:
+    """Let staff sign in through the identity provider that the settings name, if they do."""
+    settings = OidcSettings()
+    if not settings.issuer:
+        return
+    redirect_uri = context.settings.site_url + CALLBACK_PATH
+    context.identity_provider = IdentityProvider(settings, redirect_uri=redirect_uri)
+    context.pending_requests = TokenStore(
+        service.redis,
+        name="oidc",
+        record_type=PendingRequest,
+        seconds=PENDING_SECONDS,
+    )

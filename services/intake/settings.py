@@ -9,6 +9,7 @@ from services.intake.store.encrypted_files import EncryptedFolder
 from shared.appraisal.campaigns import CampaignCache
 from shared.foundation.settings import Settings
 from shared.security.keyring import KeyRing
+from shared.security.oidc import IdentityProvider, PendingRequest
 from shared.security.sessions import Sessions
 from shared.security.token_store import TokenStore
 from shared.storage.organisations import RegisterCache
@@ -25,6 +26,10 @@ class IntakeContext:
     """Sessions of signed-in accounts; None in a process that only imports or migrates."""
     pending_sign_ins: TokenStore[PendingSignIn] | None = field(default=None, repr=False)
     """Sign-ins between password and one-time code; None where `sessions` is."""
+    identity_provider: IdentityProvider | None = field(default=None, repr=False)
+    """None: staff sign in with a password only."""
+    pending_requests: TokenStore[PendingRequest] | None = field(default=None, repr=False)
+    """Sign-ins that are at the identity provider; None without one."""
     campaigns: CampaignCache[KnownCampaign] = field(default_factory=new_cache, repr=False)
     organisations: RegisterCache = field(default_factory=RegisterCache, repr=False)
 

@@ -19,6 +19,8 @@ LOGIN_FAILURES_MAX: Final = 5
 """Per account and source network, or account and known device: then this source waits."""
 SOURCE_FAILURES_MAX: Final = 50
 """Per source network: a whole office may share one address, but nobody may try a list of names."""
+PROVIDER_REQUESTS_MAX: Final = 300
+"""Visits to the identity provider that one source network may begin."""
 UNKNOWN_FAILURES_MAX: Final = 50
 """Per account, from all sources together that it never signed in from."""
 CODE_FAILURES_MAX: Final = 5
@@ -87,6 +89,26 @@ async def remember_network(
     """Give the network its own budget for this account, after a complete sign-in."""
     mark = _network_mark(_folded(name), normalize_network(source.network))
     await limiter.mark(mark, NETWORK_KNOWN_SECONDS)
+
+
+def provider_request_limit(network: str) -> RateLimit:
+    """Return the limit of visits to the identity provider."""
+    key = f"login/provider/{normalize_network(network)}"
+    return RateLimit(key, PROVIDER_REQUESTS_MAX, LOGIN_WINDOW_SECONDS)
+
+
+async def count_provider_answer(limiter: RateLimiter, network: str) -> int | None:
+    """Count an answer of the identity provider; return None, or the seconds to wait.
+
+    Nobody has a name yet, so failures count against the source network alone. Call
+    `forgive_provider_answer` after a right one.
+    """
+    return await limiter.hit(_per_source(normalize_network(network)))
+
+
+async def forgive_provider_answer(limiter: RateLimiter, network: str) -> None:
+    """Take back the count of an answer that signed somebody in."""
+    await limiter.undo_hit(_per_source(normalize_network(network)).key)
 
 
 def code_limit(account_id: object, source: SignInSource) -> RateLimit:

@@ -12,8 +12,11 @@ from playwright.async_api import Browser, Page, expect
 
 from services.intake.actions.ballot_release import release_ballots
 from shared.appraisal.labels import Role
+from shared.security.oidc import IdentityProvider, OidcSettings, PendingRequest
 from shared.security.sessions import COOKIE
+from shared.security.token_store import TokenStore
 from tests.browser.support import SIZES, axe, composing_key, fits, ime, serving
+from tests.identity_provider import CLIENT_ID, CLIENT_SECRET, running_provider
 from tests.intake.conftest import CAMPAIGN, PASSWORD, Office, new_codes, office  # noqa: F401
 
 pytestmark = [pytest.mark.browser, pytest.mark.stack]
@@ -78,6 +81,37 @@ async def test_sign_in_redirects_to_the_requested_page(site):
     await page.locator("details.who summary").click()
     await page.get_by_role("button", name="退出登录").click()
     await expect(page).to_have_url(re.compile("/login"))
+
+
+async def test_sign_in_through_the_identity_provider_and_out_again(
+    office: Office,  # noqa: F811
+    site,
+    chromium: Browser,
+    monkeypatch,
+):
+    callback = f"{site.url}/login/oidc/callback"
+    async with running_provider(callback) as provider:
+        settings = OidcSettings(issuer=provider.issuer, client_id=CLIENT_ID)
+        monkeypatch.setattr(OidcSettings, "client_secret", CLIENT_SECRET)
+        context = office.context
+        context.settings = context.settings.model_copy(update={"public_url": site.url})
+        context.identity_provider = IdentityProvider(settings, redirect_uri=callback)
+        context.pending_requests = TokenStore(
+            office.service.redis, name="oidc", record_type=PendingRequest, seconds=60
+        )
+        for script in (True, False):
+            page = await site.open("/intake/desk", script=script)
+            await axe(page) if script else None
+            await page.get_by_role("link", name="统一身份认证登录").click()
+            await page.get_by_label("工号").fill("zuoxi")
+            await page.get_by_role("button", name="确认登录").click()
+            await expect(page).to_have_url(re.compile("/intake/desk$"))
+            await page.locator("details.who summary").click()
+            await page.get_by_role("button", name="退出登录").click()
+            await expect(page).to_have_url(re.compile("ended=true"))
+            await axe(page) if script else None
+            await page.get_by_role("link", name="退出统一身份认证").click()
+            await expect(page.locator("body")).to_contain_text("signed out of fengping")
 
 
 # ── the desk ──────────────────────────────────────────────────────────────────────────────────────

@@ -19,6 +19,7 @@ import yaml
 from services.notify.settings import NotifySettings
 from shared.embedded import postgres, valkey
 from shared.foundation.settings import Settings
+from shared.security.oidc import OidcSettings
 from shared.storage.schema import SERVICES
 from tests.deploy.routes import bodies
 from tests.deploy.tools import DEPLOY, ROOT, output_of, program
@@ -40,7 +41,7 @@ def example() -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines)
 
 
-def compose(**values: str) -> dict:
+def compose(also: str = "", **values: str) -> dict:
     """docker-compose.yml as Compose itself understands it, with the example's values and these."""
     variables = {
         "PATH": os.environ["PATH"],
@@ -54,6 +55,7 @@ def compose(**values: str) -> dict:
             "docker-compose",
             "-f",
             ROOT / "docker-compose.yml",
+            *(["-f", ROOT / also] if also else []),
             "config",
             "--format",
             "json",
@@ -230,6 +232,23 @@ def test_prometheus_scrapes_existing_containers(services):
     }
 
     assert hosts - {"localhost"} <= services.keys()
+
+
+def test_identity_provider_is_reached_by_intake_alone():
+    variables = {
+        "OIDC_ISSUER": "https://login.example",
+        "OIDC_CLIENT_ID": "fengping",
+        "OIDC_CLIENT_SECRET_FILE": "/srv/oidc-secret",
+    }
+    services = compose(also="deploy/compose/oidc.yml", **variables)["services"]
+
+    settings = services["intake"]["environment"]
+    assert settings["FENGPING_OIDC_ISSUER"] == "https://login.example"
+    assert settings["FENGPING_DATABASE_URL"], "the common settings stay"
+    assert services["intake"]["networks"].keys() == {"inside", "outside"}
+    assert not any("OIDC" in str(services[name]) for name in ("casework", "scoring", "notify"))
+    names = {name.removeprefix("FENGPING_OIDC_").lower() for name in settings if "OIDC" in name}
+    assert names <= OidcSettings.model_fields.keys()
 
 
 # ── the gateway ───────────────────────────────────────────────────────────────────────────────────

@@ -4,6 +4,8 @@ allowed.
 
 import copy
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import kubernetes_validate
 import pytest
@@ -12,6 +14,7 @@ import yaml
 from services.intake.app import PREFIXES as INTAKE
 from services.notify.settings import NotifySettings
 from shared.foundation.settings import Settings
+from shared.security.oidc import OidcSettings
 from shared.storage.schema import SERVICES
 from tests.deploy.policy import Object, flaws, flows, workloads
 from tests.deploy.routes import bodies
@@ -194,6 +197,43 @@ ALLOWED = {
 
 def test_only_listed_connections_are_allowed(rendered):
     assert flows(rendered["production"]) == ALLOWED
+
+
+@pytest.fixture(scope="module")
+def with_identity_provider() -> list[Object]:
+    """The production overlay with the component `oidc`."""
+    with TemporaryDirectory(dir=KUBERNETES / "overlays") as folder:
+        kustomization = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "resources": ["../production"],
+            "components": ["../../components/oidc"],
+        }
+        (Path(folder) / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+        return list(yaml.safe_load_all(output_of("kubectl", "kustomize", folder)))
+
+
+def test_identity_provider_is_reached_by_intake_alone(with_identity_provider):
+    assert flaws(with_identity_provider) == []
+    assert flows(with_identity_provider) - ALLOWED == {
+        ("intake", "out", "192.0.2.10/32 but ", "TCP/443")
+    }
+    for each in with_identity_provider:
+        kubernetes_validate.validate(each, "1.37", strict=True)
+    mounts = {
+        service: str(named(with_identity_provider, "Deployment", service)).count("fengping-oidc")
+        for service in SERVICES
+    }
+    assert mounts == {"intake": 1, "casework": 0, "scoring": 0, "notify": 0}
+
+
+def test_settings_of_the_identity_provider_are_fields(with_identity_provider):
+    data = named(with_identity_provider, "ConfigMap", "oidc")["data"]
+
+    given = {name.removeprefix("FENGPING_OIDC_").lower(): value for name, value in data.items()}
+
+    assert given.keys() <= OidcSettings.model_fields.keys()
+    assert OidcSettings(**given).issuer == "https://login.example"
 
 
 def test_in_dev_only_kafkas_port_differs(rendered):

@@ -9,7 +9,7 @@ from services.intake.domain.accounts import (
     device_of,
     normalise_name,
 )
-from services.intake.domain.second_factors import FactorKind
+from services.intake.domain.second_factors import FactorKind, SignInMethod
 from services.intake.settings import context_of
 from services.intake.store import accounts as store
 from services.intake.store.accounts import StoredAccount
@@ -89,10 +89,11 @@ async def sign_in(
     *,
     agent: str,
     factor: FactorKind = FactorKind.NONE,
+    method: SignInMethod = SignInMethod.PASSWORD,
 ) -> Account | None:
     """Record the sign-in of a verified account and return the account, or None if it has changed.
 
-    `agent` is the User-Agent header, `factor` what proved the sign-in besides the password.
+    `agent` is the User-Agent header, `factor` what proved the sign-in besides `method`.
     """
     # Verifying takes a while. Read the account again and lock it until the session exists: if it is
     # disabled in the meantime, either this sign-in fails or its session is found and ended.
@@ -101,7 +102,7 @@ async def sign_in(
         return None
     account = unchanged.account
     await store.record_login(tx, account.id, device_of(agent))
-    tx.audit("account.signed_in", account.id, str(account.id), factor=factor)
+    tx.audit("account.signed_in", account.id, str(account.id), factor=factor, method=method)
     return account
 
 

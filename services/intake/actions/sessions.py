@@ -9,6 +9,7 @@ from services.intake.actions.second_factors import WRONG_CODE
 from services.intake.domain.second_factors import (
     FactorKind,
     PendingSignIn,
+    SignInMethod,
     SignInStep,
     next_step,
     password_digest,
@@ -97,7 +98,7 @@ async def start_session(
         telemetry.login_failures.labels("too_often").inc()
         raise TooManyAttempts(wait_seconds)
     verified = await accounts.verify(transactions, name=name, password=password)
-    begun = await _begin(transactions, verified, client) if verified else None
+    begun = await begin_session(transactions, verified, client) if verified else None
     if begun is None:
         telemetry.login_failures.labels("wrong").inc()
         raise Rejected(WRONG_CREDENTIALS, status=401)
@@ -107,16 +108,21 @@ async def start_session(
     return begun
 
 
-async def _begin(
+async def begin_session(
     transactions: TransactionFactory,
     verified: StoredAccount,
     client: SignInClient,
+    method: SignInMethod = SignInMethod.PASSWORD,
 ) -> NewSession | PendingStep | None:
+    """Start the session of a verified account, or the next step of signing in.
+
+    Returns None if the account has changed. Raises CacheUnavailable.
+    """
     async with transactions() as tx:
         step = await _next_step(tx, verified.account)
         if step is None:
-            return await _sign_in(tx, verified, client, FactorKind.NONE)
-        return PendingStep(step, await begin_pending(tx, verified))
+            return await sign_in(tx, verified, client, FactorKind.NONE, method)
+        return PendingStep(step, await begin_pending(tx, verified, method))
 
 
 async def _next_step(tx: Transaction, account: Account) -> SignInStep | None:
@@ -126,10 +132,14 @@ async def _next_step(tx: Transaction, account: Account) -> SignInStep | None:
     return next_step(account.role, enrolled=enrolled)
 
 
-async def begin_pending(tx: Transaction, verified: StoredAccount) -> str:
+async def begin_pending(
+    tx: Transaction,
+    verified: StoredAccount,
+    method: SignInMethod = SignInMethod.PASSWORD,
+) -> str:
     """Return the token of a sign-in that waits for its next step. Raises CacheUnavailable."""
     digest = password_digest(verified.password_hash)
-    return await _pending(tx).create(PendingSignIn(verified.account.id, digest))
+    return await _pending(tx).create(PendingSignIn(verified.account.id, digest, method))
 
 
 def _pending(tx: Transaction) -> TokenStore[PendingSignIn]:
@@ -253,7 +263,7 @@ async def _finish(
 ) -> NewSession | None:
     """End the pending sign-in and start the session; None if the account has changed."""
     pending = await _pending(tx).take(token)
-    return await _sign_in(tx, verified, client, kind) if pending else None
+    return await sign_in(tx, verified, client, kind, pending.method) if pending else None
 
 
 async def _remember(
@@ -268,13 +278,19 @@ async def _remember(
 # ── session ───────────────────────────────────────────────────────────────────────────────────────
 
 
-async def _sign_in(
+async def sign_in(
     tx: Transaction,
     verified: StoredAccount,
     client: SignInClient,
     factor: FactorKind,
+    method: SignInMethod,
 ) -> NewSession | None:
-    account = await accounts.sign_in(tx, verified, agent=client.agent, factor=factor)
+    """Record the sign-in and start its session; None if the account has changed.
+
+    Raises CacheUnavailable.
+    """
+    agent = client.agent
+    account = await accounts.sign_in(tx, verified, agent=agent, factor=factor, method=method)
     return await create_session(tx, account) if account else None
 
 

@@ -40,13 +40,23 @@ class FactorKind(StrEnum):
     NONE = "none"
     ONE_TIME_CODE = "one_time_code"
     RECOVERY_CODE = "recovery_code"
+    PROVIDER = "identity_provider"
+    """The identity provider asked for it, and the settings accept that."""
+
+
+class SignInMethod(StrEnum):
+    """What proved the identity at the first step of a sign-in, for the audit log."""
+
+    PASSWORD = "password"
+    PROVIDER = "identity_provider"
 
 
 class PendingSignIn(msgspec.Struct, frozen=True):
-    """A sign-in whose password was right. A new password ends it."""
+    """A sign-in whose first step was right. A new password ends it."""
 
     account_id: UUID
     password_digest: str
+    method: SignInMethod = SignInMethod.PASSWORD
 
 
 def password_digest(password_hash: str) -> str:

@@ -9,6 +9,7 @@ from services.intake.pages import (
     home,
     hotline,
     hotline_lookups,
+    oidc,
     progress,
     public,
     questionnaires,
@@ -23,6 +24,7 @@ from services.intake.pages import (
 routers = [
     home.router,
     sessions.router,
+    oidc.router,
     accounts.router,
     account_admin.router,
     second_factor.router,

@@ -9,7 +9,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from services.intake.actions import second_factors
+from services.intake.actions import oidc_sign_in, second_factors
 from services.intake.actions.sessions import (
     NewSession,
     PendingStep,
@@ -22,11 +22,15 @@ from services.intake.actions.sessions import (
 from services.intake.domain.second_factors import SignInStep
 from services.intake.pages.qr_codes import qr_data_uri
 from services.intake.pages.sign_in_cookies import (
+    came_from_provider,
+    delete_session_cookies,
+    end_request,
     pending_token,
     set_pending_cookie,
     set_session_cookie,
     sign_in_client,
 )
+from services.intake.settings import IntakeContext
 from shared.appraisal.errors import Rejected
 from shared.security.passwords import PasswordsBusy
 from shared.security.policies import PUBLIC
@@ -72,11 +76,12 @@ async def login_page(
     request: Request,
     user: OptionalUser,
     next: NextPath = "/",
+    ended: bool = False,
 ) -> Response:
     if user:
         return RedirectResponse(local_path(next), 303)
     form = Form[SignInForm].with_initial({"next": local_path(next)})
-    return _render_login(request, form)
+    return render_login(request, form, ended=ended)
 
 
 @router.post("/login", policy=PUBLIC)
@@ -88,8 +93,8 @@ async def login(
     form = await read_form(request, SignInForm)
     given = form.cleaned
     if given is None:
-        return _render_login(request, form, 422)
-    begun, status = await _attempt(
+        return render_login(request, form, 422)
+    begun, status = await attempt(
         form,
         start_session(
             transactions,
@@ -100,14 +105,14 @@ async def login(
         ),
     )
     if begun is None:
-        return _render_login(request, form, status)
-    return await _after_password(request, begun, local_path(given.next))
+        return render_login(request, form, status)
+    return await after_first_step(request, begun, local_path(given.next))
 
 
-async def _attempt(form: Form[Any], attempt: Awaitable[ResultT]) -> tuple[ResultT | None, int]:
+async def attempt(form: Form[Any], trial: Awaitable[ResultT]) -> tuple[ResultT | None, int]:
     """Return the result of an attempt, or None and the status; the form shows the reason."""
     try:
-        return await attempt, 200
+        return await trial, 200
     except TooManyAttempts as error:
         minutes = -(-error.wait_seconds // 60)
         form.add_error(f"尝试次数过多，请 {minutes} 分钟后再试")
@@ -120,16 +125,22 @@ async def _attempt(form: Form[Any], attempt: Awaitable[ResultT]) -> tuple[Result
         return None, 503
 
 
-async def _after_password(
+async def after_first_step(
     request: Request,
     begun: NewSession | PendingStep,
     path: str,
+    *,
+    at_provider: bool = False,
 ) -> Response:
+    """Return the page after the password or the identity provider: the wanted one, or a code's."""
     if isinstance(begun, NewSession):
-        return await _signed_in(request, redirect(request, path), begun)
-    next_path = quote(path, safe="/")
-    response = redirect(request, f"{STEP_PAGES[begun.step]}?next={next_path}")
-    set_pending_cookie(request, response, begun.token)
+        response = await _signed_in(request, redirect(request, path), begun)
+    else:
+        next_path = quote(path, safe="/")
+        response = redirect(request, f"{STEP_PAGES[begun.step]}?next={next_path}")
+        set_pending_cookie(request, response, begun.token)
+    if at_provider:
+        end_request(request, response)
     return response
 
 
@@ -147,15 +158,25 @@ async def _signed_in(
     return response
 
 
-def _render_login(
+def render_login(
     request: Request,
     form: Form[Any],
     status: int = 200,
+    *,
+    ended: bool = False,
 ) -> Response:
-    settings = request.app.state.settings
-    waived = settings.second_factor == "waived"
+    """Return the sign-in page. `ended`: the session here ended, that at the provider did not."""
+    context: IntakeContext = request.app.state.context
+    provider = context.identity_provider
     return render_page(
-        request, "login.html", status, form=form, waived=waived, failed=status >= 400
+        request,
+        "login.html",
+        status,
+        form=form,
+        waived=context.settings.second_factor == "waived",
+        provider_label=provider.settings.label if provider else "",
+        ended_here=ended and provider is not None,
+        failed=status >= 400,
     )
 
 
@@ -189,8 +210,8 @@ async def enter_code(
     given = form.cleaned
     if given is None:
         return render_page(request, "login-code.html", 422, form=form, failed=True)
-    attempt = await _completion(request, transactions, limiter, given.code, complete_with_code)
-    session, status = await _attempt(form, attempt)
+    trial = await _completion(request, transactions, limiter, given.code, complete_with_code)
+    session, status = await attempt(form, trial)
     if session is None:
         return render_page(request, "login-code.html", status, form=form, failed=True)
     return await _signed_in(request, redirect(request, local_path(given.next)), session)
@@ -268,8 +289,8 @@ async def enrol(
     if given is None:
         return await _enrolment_again(request, transactions, form, 422)
     action = complete_with_enrolment
-    attempt = await _completion(request, transactions, limiter, given.code, action)
-    enrolled, status = await _attempt(form, attempt)
+    trial = await _completion(request, transactions, limiter, given.code, action)
+    enrolled, status = await attempt(form, trial)
     if enrolled is None:
         return await _enrolment_again(request, transactions, form, status)
     page = render_page(
@@ -300,6 +321,14 @@ async def logout(request: Request) -> Response:
     credential = read_credential(request, sessions.cookie)
     if credential:
         await sessions.revoke(credential.token)
-    response = redirect(request, "/login")
-    response.delete_cookie(sessions.cookie, path="/")
+    path = "/login?ended=true" if await _is_open_at_provider(request) else "/login"
+    response = redirect(request, path)
+    delete_session_cookies(request, response)
     return response
+
+
+async def _is_open_at_provider(request: Request) -> bool:
+    """Return whether this browser signed in at the provider, which has a page to sign out."""
+    if not came_from_provider(request):
+        return False
+    return await oidc_sign_in.logout_url(request.app.state.context) is not None

@@ -1,4 +1,4 @@
-"""The cookies of signing in: session, pending sign-in and known device."""
+"""The cookies of signing in: session, pending sign-in, visit to the provider, known device."""
 
 from typing import Final
 
@@ -17,6 +17,10 @@ from shared.web import client_network
 
 PENDING_COOKIE: Final = "fengping_sign_in"
 PENDING_COOKIE_HTTPS: Final = "__Host-fengping_sign_in"
+REQUEST_COOKIE: Final = "fengping_oidc"
+"""The request that is at the identity provider."""
+PROVIDER_COOKIE: Final = "fengping_oidc_session"
+"""Says that this browser signed in at the identity provider, where it may still be signed in."""
 
 
 def sign_in_client(request: Request, name: str) -> SignInClient:
@@ -40,7 +44,7 @@ def set_session_cookie(
     _set(request, response, sessions.cookie, token)
     device = _device_cookie(request).remember(_device_key(request), account.name)
     _set(request, response, _device_name(request), device.text, max_age=KEPT_SECONDS)
-    response.delete_cookie(_pending_name(request), path="/")
+    _delete(request, response, _pending_name(request))
 
 
 def session_token(request: Request) -> str | None:
@@ -61,6 +65,41 @@ def set_pending_cookie(
 def pending_token(request: Request) -> str:
     """Return the token of the pending sign-in, or ""."""
     return request.cookies.get(_pending_name(request), "")
+
+
+def set_request_cookie(
+    request: Request,
+    response: Response,
+    token: str,
+) -> None:
+    """Set the cookie of a sign-in that is at the identity provider."""
+    _set(request, response, _named(request, REQUEST_COOKIE), token, max_age=PENDING_SECONDS)
+
+
+def request_token(request: Request) -> str:
+    """Return the token of the sign-in that is at the identity provider, or ""."""
+    return request.cookies.get(_named(request, REQUEST_COOKIE), "")
+
+
+def end_request(request: Request, response: Response) -> None:
+    """End the visit to the identity provider, and remember that there was one."""
+    _delete(request, response, _named(request, REQUEST_COOKIE))
+    _set(request, response, _named(request, PROVIDER_COOKIE), "1")
+
+
+def came_from_provider(request: Request) -> bool:
+    """Return whether this browser signed in at the identity provider."""
+    return _named(request, PROVIDER_COOKIE) in request.cookies
+
+
+def delete_session_cookies(request: Request, response: Response) -> None:
+    """Forget the session, and that this browser signed in at the identity provider."""
+    _delete(request, response, request.app.state.sessions.cookie)
+    _delete(request, response, _named(request, PROVIDER_COOKIE))
+
+
+def _named(request: Request, name: str) -> str:
+    return f"__Host-{name}" if _https(request) else name
 
 
 def _device_cookie(request: Request) -> DeviceCookie:
@@ -101,3 +140,8 @@ def _set(
         secure=_https(request),
         path="/",
     )
+
+
+def _delete(request: Request, response: Response, name: str) -> None:
+    # A browser ignores a `__Host-` cookie, also its deletion, without the Secure flag.
+    response.delete_cookie(name, path="/", secure=_https(request), httponly=True)

@@ -51,6 +51,56 @@ def one(name: str, where: str, old: str, new: str, test: str) -> Mutant:
 
 CATALOGUE: tuple[Mutant, ...] = (
     one(
+        "the state of a sign-in at the provider is not compared",
+        "services/intake/actions/oidc_sign_in.py",
+        "    return is_same_state and answer.issuer",
+        "    return answer.issuer",
+        "tests/intake/test_oidc.py::test_answer_to_another_browser_is_refused_before_its_code_is_used",
+    ),
+    one(
+        "an answer of the provider is taken twice",
+        "services/intake/actions/oidc_sign_in.py",
+        "    pending = await store.take(token) if token else None\n",
+        "    pending = await store.find(token) if token else None\n",
+        "tests/intake/test_oidc.py::test_visit_ends_with_its_answer",
+    ),
+    one(
+        "the nonce of the ID token is not compared",
+        "shared/security/oidc/id_token.py",
+        '    if decoded.claims["nonce"] != expected.nonce:\n',
+        "    if False:\n",
+        "tests/intake/test_oidc.py::test_token_with_a_wrong_claim_is_refused",
+    ),
+    one(
+        "an ID token for another client is accepted",
+        "shared/security/oidc/id_token.py",
+        '        aud={"essential": True, "value": expected.client_id},\n',
+        '        aud={"essential": True},\n',
+        "tests/intake/test_oidc.py::test_token_with_a_wrong_claim_is_refused",
+    ),
+    one(
+        "an ID token shared with another client is accepted",
+        "shared/security/oidc/id_token.py",
+        "    _check_presenter(decoded.claims, expected)\n",
+        "",
+        "tests/intake/test_oidc.py::test_token_with_a_wrong_claim_is_refused",
+    ),
+    one(
+        "whom the provider knows is taken for the first account",
+        "services/intake/actions/oidc_sign_in.py",
+        "        known = await account_store.find_by_name(tx, identified.name)\n",
+        "        known = await account_store.find_by_name(tx, identified.name)\n"
+        '        known = known or await account_store.find_by_name(tx, "zuoxi")\n',
+        "tests/intake/test_oidc.py::test_person_without_an_account_stays_outside",
+    ),
+    one(
+        "the provider's word replaces the one-time code unasked",
+        "services/intake/actions/oidc_sign_in.py",
+        "    if not is_proved_twice:\n",
+        "    if False:\n",
+        "tests/intake/test_oidc.py::test_second_factor_is_asked_for_unless_the_settings_accept_the_provider_s",
+    ),
+    one(
         "health and metrics listen where the pages do",
         "services/cli/server.py",
         "    host, port = settings.internal_host, settings.health_port\n",
