@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from services.scoring import api, handlers, jobs, pages
+from services.scoring.actions.approval_kinds import APPROVAL_KINDS
 from services.scoring.settings import LEADERBOARD_SECONDS, ScoringContext, ScoringSettings
 from services.scoring.store.evidence import MANUAL_LINES, evidence_of
 from shared.foundation.settings import Settings
@@ -31,6 +32,7 @@ def build(
         run_jobs=run_jobs,
         input_streams=(MANUAL_LINES,),
         evidence=evidence_of,
+        approval_kinds=APPROVAL_KINDS,
         relay_linger_seconds=0.1,
     )
     context.leaderboard = Leaderboard(service.redis, lifetime_seconds=LEADERBOARD_SECONDS)

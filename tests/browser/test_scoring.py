@@ -139,6 +139,8 @@ PAGES = {
     "rules": f"/scoring/{CAMPAIGN}/rules",
     "register": f"/scoring/{CAMPAIGN}/register",
     "recount": f"/scoring/{CAMPAIGN}/recounts",
+    "outcomes": "/scoring/outcomes",
+    "approvals": "/scoring/dual-approvals",
 }
 ORGANISATION_PAGES = {
     "organisations": "/scoring/organisations",
@@ -306,11 +308,26 @@ async def test_decision_is_made_and_revoked_on_the_unit_page(site, busy_campaign
     await page.fill("#f-document", "党工委〔2020〕3号")
     await page.fill("#f-grounds", "群众反映强烈，长期未解决")
     await page.click("#decide button")
+    await page.wait_for_selector("dd:has-text('待审批')")
+    await approve_as_leader(site, "认定")
+    await page.goto(page.url.partition("/scoring/")[0] + f"/scoring/{CAMPAIGN}/units/U07")
     await page.wait_for_selector("main .b:has-text('问责')")
     await page.click("text=撤销这项认定")
-    await page.fill("[name=grounds] >> nth=0", "复核后撤销认定")
-    await page.click("button:has-text('撤销认定')")
-    await page.wait_for_selector("#decisions .note", state="detached")
+    await page.fill("[name=grounds] >> nth=0", "复核后认为证据不足，应予撤销")
+    await page.click("button:has-text('申请撤销认定')")
+    await page.wait_for_selector("dd:has-text('待审批')")
+    await approve_as_leader(site, "撤销认定")
+    await page.goto(page.url.partition("/scoring/")[0] + f"/scoring/{CAMPAIGN}/units/U07")
+    await page.wait_for_selector("#decisions")
+    assert await page.locator("#decisions .note").count() == 0
+
+
+async def approve_as_leader(site, label: str) -> None:
+    leader = await site.open("/scoring/dual-approvals", Role.LEADER)
+    await leader.click(f"#waiting a:text-is('{label}')")
+    await leader.click("#approve button")
+    await leader.wait_for_selector("dd:has-text('已批准')")
+    await leader.context.close()
 
 
 async def test_home_page_follows_events_without_a_reload(site, busy_campaign):

@@ -14,6 +14,9 @@ from shared.security.policies import Account
 from tests.scoring.factories import CAMPAIGN, UNITS, Scoring, ballot, j_scheme, visit
 
 pytestmark = pytest.mark.stack
+GROUNDS = "群众反映强烈，长期未解决"
+NEW_RULES = "领导小组会议决定调整计分规则"
+RESULTS = "按上年度通报文件补录评议结果"
 UNIT_ROWS = [{"unit_id": one.unit_id, "name": one.name, "category": one.category} for one in UNITS]
 
 
@@ -33,6 +36,15 @@ class Client:
         return await self._http.post(
             f"/scoring/api{path}", json=body, headers={"Idempotency-Key": key or str(uuid4())}
         )
+
+
+async def approved(requested, clients: dict[Role, Client]) -> str:
+    """Let the leader approve what a response says was requested; return the id of the request."""
+    assert requested.status_code == 202, requested.text
+    approval_id = requested.json()["approval_id"]
+    answer = await clients[Role.LEADER].post(f"/dual-approvals/{approval_id}/approval")
+    assert answer.status_code == 200, answer.text
+    return str(approval_id)
 
 
 @pytest.fixture
@@ -144,25 +156,30 @@ async def test_decisions_recounts_rules_and_what_units_see(office, clients, data
     shown = await office.post(f"/campaigns/{CAMPAIGN}/shown", {"shown": True})
     decided = await office.post(
         f"/campaigns/{CAMPAIGN}/decisions",
-        {"unit_id": "U07", "rule_id": "J10", "grounds": "群众反映强烈", "document": "3号"},
+        {"unit_id": "U07", "rule_id": "J10", "grounds": GROUNDS, "document": "3号"},
     )
+    decision_id = await approved(decided, clients)
     revoked = await office.post(
-        f"/campaigns/{CAMPAIGN}/decisions/{decided.json()['decision_id']}/revocation",
-        {"grounds": "复核后撤销"},
+        f"/campaigns/{CAMPAIGN}/decisions/{decision_id}/revocation",
+        {"grounds": "复核后认为证据不足，应予撤销"},
     )
+    await approved(revoked, clients)
     recounted = await office.post(f"/campaigns/{CAMPAIGN}/recounts")
     rules = (await office.get(f"/campaigns/{CAMPAIGN}/rules")).json()
-    same = await office.post(f"/campaigns/{CAMPAIGN}/rules", {"scheme": rules})
-    newer = await office.post(f"/campaigns/{CAMPAIGN}/rules", {"scheme": rules | {"version": "R2"}})
-    broken = await office.post(
-        f"/campaigns/{CAMPAIGN}/rules", {"scheme": rules | {"version": "R3", "components": []}}
-    )
+    same, newer, broken = [
+        await office.post(
+            f"/campaigns/{CAMPAIGN}/rules", {"scheme": rules | changes, "reason": NEW_RULES}
+        )
+        for changes in ({}, {"version": "R2"}, {"version": "R3", "components": []})
+    ]
+    await approved(newer, clients)
 
     assert [
         one.status_code for one in (shown, decided, revoked, recounted, same, newer, broken)
-    ] == [200, 201, 200, 201, 201, 201, 422]
+    ] == [200, 202, 202, 201, 422, 202, 422]
     assert recounted.json()["differences"] == []
-    assert newer.json()["scheme_version"] == "R2"
+    published = (await office.get(f"/campaigns/{CAMPAIGN}")).json()
+    assert published["scheme_version"] == "R2"
     mine = (await head.get("/mine")).json()
     assert (mine["shown"], mine["name"]) == (True, "省交通运输厅")
     assert "rank" not in mine
@@ -174,9 +191,8 @@ async def test_results_of_last_year_decide_on_two_years_in_a_row(office, clients
         {"unit_id": f"U{no:02d}", "category": "government", "rank": no - 6, "from_bottom": 13 - no}
         for no in range(7, 13)
     ]
-    assert (
-        await office.post("/outcomes", {"scheme": "J", "year": 2019, "outcomes": outcomes})
-    ).status_code == 201
+    wanted = {"scheme": "J", "year": 2019, "outcomes": outcomes, "reason": RESULTS}
+    await approved(await office.post("/outcomes", wanted), clients)
     everyone = [
         (unit_no, item, 1 if unit_no < 11 else 3)
         for unit_no in range(1, 15)

@@ -11,9 +11,8 @@ from services.scoring.domain.campaign import Campaign, CampaignUnit
 from services.scoring.domain.explanation import explain_unit
 from services.scoring.domain.ledger import ScoreSource
 from services.scoring.domain.register import UnitRow, campaign_unit, enrolled_units, plan_rows
-from services.scoring.store import campaigns, organisations, outcomes, rescores, scores
+from services.scoring.store import campaigns, organisations, rescores, scores
 from services.scoring.store.inputs import load_inputs
-from services.scoring.store.outcomes import OutcomeRow
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import CampaignPublished, UnitEntry
 from shared.appraisal.organisations import Organisation, OrganisationRegister
@@ -76,17 +75,27 @@ async def replace_rules(
 
     Raises Rejected when the scheme is invalid, of another year, or reuses a version number.
     """
-    before = await _lock_campaign(tx, campaign_id)
-    _check_scheme(scheme)
-    _check_replacement(before, scheme)
-    if scheme.fingerprint == before.scheme.fingerprint:
-        return before
+    before = await lock_campaign(tx, campaign_id)
+    await check_rules(tx, before, scheme)
     await store_explanations(tx, before)
     if not await campaigns.insert_scheme(tx, campaign_id=campaign_id, scheme=scheme, by=str(by.id)):
         raise Rejected(
             f"版本号 {scheme.version} 已经用过，修改规则须使用新的版本号", field="version"
         )
     return await publish_campaign(tx, campaign_id, by=by, action="campaign.rules_replaced")
+
+
+async def check_rules(tx: Transaction, before: Campaign, scheme: Scheme) -> None:
+    """Raise Rejected unless the scheme may replace the campaign's rules."""
+    _check_scheme(scheme)
+    _check_replacement(before, scheme)
+    if scheme.fingerprint == before.scheme.fingerprint:
+        raise Rejected("新规则与生效中的规则完全相同", status=422, field="rules")
+    used = {version.version for version in await campaigns.scheme_versions(tx, before.id)}
+    if scheme.version in used:
+        raise Rejected(
+            f"版本号 {scheme.version} 已经用过，修改规则须使用新的版本号", field="version"
+        )
 
 
 def _check_replacement(before: Campaign, scheme: Scheme) -> None:
@@ -111,7 +120,7 @@ async def enrol_units(
     `expected_digest` stands for.
     """
     register = await organisations.lock_register(tx)
-    campaign = await _lock_campaign(tx, campaign_id)
+    campaign = await lock_campaign(tx, campaign_id)
     await _enrol(tx, campaign, register, rows, by=by, expected_digest=expected_digest)
     return await publish_campaign(tx, campaign_id, by=by, action="campaign.units_enrolled")
 
@@ -146,7 +155,7 @@ async def refresh_units(
     """
     ids = await organisations.campaigns_of(tx, [organisation.id], since_year=since_year)
     for campaign_id in ids:
-        campaign = await _lock_campaign(tx, campaign_id)
+        campaign = await lock_campaign(tx, campaign_id)
         known = campaign.by_id[organisation.id]
         unit = campaign_unit(organisation, known.unit_no, known.category)
         if unit != known:
@@ -168,29 +177,6 @@ async def show_to_units(
     tx.audit(action, campaign_id, str(by.id))
 
 
-async def record_outcomes(
-    tx: Transaction,
-    *,
-    scheme_id: str,
-    year: int,
-    rows: Sequence[OutcomeRow],
-    by: Account,
-) -> int:
-    """Record final results of an earlier year. Returns how many.
-
-    Raises Rejected (422) for a unit that the register of organisations does not hold.
-    """
-    register = await organisations.lock_register(tx)
-    for row in rows:
-        if register.find(row.unit_id) is None:
-            raise Rejected(
-                f"单位名册中没有编号为“{row.unit_id}”的单位", status=422, field="unit_id"
-            )
-    await outcomes.upsert_outcomes(tx, scheme_id, year, rows)
-    tx.audit("outcomes.recorded", f"{scheme_id}-{year}", str(by.id), units=len(rows))
-    return len(rows)
-
-
 async def store_explanations(tx: Transaction, campaign: Campaign) -> None:
     """Store what explains every score under the rules that are about to be superseded."""
     version = campaign.scheme.version
@@ -201,7 +187,7 @@ async def store_explanations(tx: Transaction, campaign: Campaign) -> None:
         await scores.store_explanation(tx, campaign.id, version, explanation)
 
 
-async def _lock_campaign(tx: Transaction, campaign_id: str) -> Campaign:
+async def lock_campaign(tx: Transaction, campaign_id: str) -> Campaign:
     """Lock a campaign and read it. Raises Rejected (404) when there is none."""
     await campaigns.get_campaign(tx, campaign_id)
     await campaigns.lock_campaign(tx, campaign_id)

@@ -21,6 +21,7 @@ async def decide(
     grounds: str,
     document: str,
     by: Account,
+    decision_id: UUID | None = None,
 ) -> UUID:
     """Apply a rule to a unit, with grounds and the document that proves them.
 
@@ -28,8 +29,8 @@ async def decide(
     unit is unknown.
     """
     campaign = await campaigns.get_campaign(tx, campaign_id)
-    _check_decision(campaign, unit_id, rule_id)
-    decision_id = new_id()
+    check_decision(campaign, unit_id, rule_id)
+    decision_id = decision_id or new_id()
     entry = LedgerEntry(
         event_id=new_id(),
         measure="decision",
@@ -48,15 +49,30 @@ async def decide(
     return decision_id
 
 
-def _check_decision(
+def check_decision(
     campaign: Campaign,
     unit_id: str,
     rule_id: str,
 ) -> None:
+    """Raise Rejected unless people decide on the rule (422) and the unit takes part (404)."""
     if not is_decidable(campaign.scheme, rule_id):
         raise Rejected("这条规则不由人工认定", status=422, field="rule_id")
     if unit_id not in campaign.numbers:
         raise Rejected("单位不在本次评议的参评名册中", status=404, field="unit_id")
+
+
+async def standing_decision(
+    tx: Transaction,
+    campaign_id: str,
+    decision_id: UUID,
+) -> LedgerEntry:
+    """Return a decision that stands. Raises Rejected: 404 unknown, 409 if it was revoked."""
+    entries = await ledger.entries_about(tx, campaign_id, decision_id)
+    if not entries or entries[0].measure not in ("decision", "revoked"):
+        raise Rejected("没有这项认定", status=404)
+    if entries[-1].measure == "revoked":
+        raise Rejected("这项认定已经撤销")
+    return entries[-1]
 
 
 async def revoke(

@@ -1,6 +1,14 @@
 """The JSON API of scoring, one module per subject. Errors are problem+json."""
 
-from services.scoring.api import boards, campaigns, decisions, organisations, recounts, units
+from services.scoring.api import (
+    boards,
+    campaigns,
+    decisions,
+    organisations,
+    outcomes,
+    recounts,
+    units,
+)
 
 routers = (
     organisations.router,
@@ -9,4 +17,5 @@ routers = (
     units.router,
     decisions.router,
     recounts.router,
+    outcomes.router,
 )

@@ -2,22 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
+from datetime import date, datetime
 from typing import Any, Final
 
 from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from services.scoring.actions import campaigns as actions
-from services.scoring.api.responses import json_response
+from services.scoring.actions.approval_kinds.rules import request_rules
+from services.scoring.api.responses import json_response, requested
 from services.scoring.domain.campaign import Campaign, CampaignUnit
 from services.scoring.domain.register import UnitRow
 from services.scoring.store.campaigns import CampaignSummary
-from services.scoring.store.outcomes import OutcomeRow
 from services.scoring.views import campaigns as views
 from shared.appraisal.labels import Role
 from shared.appraisal.schemes import Scheme, scheme_ids
+from shared.security.approvals.domain import REASON_MAX
 from shared.security.policies import Account, allow
 from shared.storage.transaction import Transaction
 from shared.web import CurrentUser, Idempotency, Router, Tx
@@ -81,6 +81,8 @@ class RulesRequest(Input):
 
     rules: str = Field("", title="方案全文", max_length=RULES_MAX)
     scheme: dict[str, Any] | None = Field(None, title="方案")
+    reason: str = Field(title="申请理由", max_length=REASON_MAX)
+    effective_on: date | None = Field(None, title="生效日期")
 
     def parse_scheme(self, year: int) -> Scheme:
         """Return the scheme that is asked for. Raises Rejected (422) when there is none or it is
@@ -95,25 +97,6 @@ class RulesRequest(Input):
 
 class ShownRequest(Input):
     shown: bool = Field(title="向单位开放")
-
-
-class OutcomeRequest(Input):
-    unit_id: str = Field(title="单位编号", max_length=40)
-    category: str = Field(title="类别", max_length=40)
-    total: Decimal | None = Field(None, title="得分", ge=0, le=100)
-    rank: int | None = Field(None, title="名次", ge=1)
-    from_bottom: int | None = Field(None, title="倒数名次", ge=1)
-    grade: str | None = Field(None, title="等次", max_length=40)
-
-    @property
-    def row(self) -> OutcomeRow:
-        return OutcomeRow(**self.model_dump())
-
-
-class OutcomesRequest(Input):
-    scheme: str = Field(title="方案", max_length=10)
-    year: int = Field(title="年度", ge=2000, le=2100)
-    outcomes: list[OutcomeRequest] = Field(title="结果", max_length=UNITS_MAX)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +206,7 @@ async def get_rules(tx: Tx, campaign_id: str) -> Response:
     return Response(campaign.scheme.to_json(), media_type="application/json")
 
 
-@router.post("/campaigns/{campaign_id}/rules", policy=OFFICE, status_code=201)
+@router.post("/campaigns/{campaign_id}/rules", policy=OFFICE, status_code=202)
 async def replace_rules(
     tx: Tx,
     user: CurrentUser,
@@ -231,21 +214,17 @@ async def replace_rules(
     campaign_id: str,
     body: RulesRequest,
 ) -> Response:
-    """Publish another version of the rules; every unit is scored again."""
+    """Request another version of the rules; once approved, every unit is scored again."""
     campaign = await views.get_campaign(tx, campaign_id)
-    scheme = body.parse_scheme(campaign.year)
-    return await idempotency.respond(201, _replace_rules(tx, campaign_id, scheme, by=user))
-
-
-async def _replace_rules(
-    tx: Transaction,
-    campaign_id: str,
-    scheme: Scheme,
-    *,
-    by: Account,
-) -> CampaignResponse:
-    campaign = await actions.replace_rules(tx, campaign_id=campaign_id, scheme=scheme, by=by)
-    return CampaignResponse.of(campaign)
+    action = request_rules(
+        tx,
+        campaign_id=campaign_id,
+        scheme=body.parse_scheme(campaign.year),
+        reason=body.reason,
+        effective_on=body.effective_on,
+        by=user,
+    )
+    return await idempotency.respond(202, requested(action))
 
 
 @router.post("/campaigns/{campaign_id}/units", policy=OFFICE, status_code=201)
@@ -281,22 +260,3 @@ async def show_to_units(
     """Show or hide the running score of their own unit to unit heads."""
     action = actions.show_to_units(tx, campaign_id=campaign_id, shown=body.shown, by=user)
     return await idempotency.respond(200, action)
-
-
-@router.post("/outcomes", policy=OFFICE, status_code=201)
-async def record_outcomes(
-    tx: Tx,
-    user: CurrentUser,
-    idempotency: Idempotency,
-    body: OutcomesRequest,
-) -> Response:
-    """Record final results of an earlier year, for rules that look at two years in a row."""
-    rows = [outcome.row for outcome in body.outcomes]
-    action = actions.record_outcomes(
-        tx,
-        scheme_id=body.scheme,
-        year=body.year,
-        rows=rows,
-        by=user,
-    )
-    return await idempotency.respond(201, action)

@@ -1,16 +1,20 @@
 """Decisions on rules that only a person applies."""
 
-from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 from pydantic import Field
 from starlette.responses import Response
 
-from services.scoring.actions import decisions as actions
+from services.scoring.actions.approval_kinds.decisions import DecisionPayload, request_decision
+from services.scoring.actions.approval_kinds.revocations import (
+    RevocationPayload,
+    request_revocation,
+)
+from services.scoring.api.responses import requested
 from shared.appraisal.labels import Role
-from shared.security.policies import Account, allow
-from shared.storage.transaction import Transaction
+from shared.security.approvals.domain import REASON_MAX
+from shared.security.policies import allow
 from shared.web import CurrentUser, Idempotency, Router, Tx
 from shared.web.forms import Input
 
@@ -21,20 +25,15 @@ OFFICE: Final = allow(Role.OFFICE)
 class DecisionRequest(Input):
     unit_id: str = Field(title="单位编码", max_length=40)
     rule_id: str = Field(title="规则编号", max_length=60)
-    grounds: str = Field(title="认定理由", min_length=5, max_length=2000)
+    grounds: str = Field(title="认定理由", max_length=REASON_MAX)
     document: str = Field(title="依据文件", min_length=2, max_length=200)
 
 
 class RevocationRequest(Input):
-    grounds: str = Field(title="撤销理由", min_length=5, max_length=2000)
+    grounds: str = Field(title="撤销理由", max_length=REASON_MAX)
 
 
-@dataclass(frozen=True, slots=True)
-class DecisionResponse:
-    decision_id: UUID
-
-
-@router.post("/campaigns/{campaign_id}/decisions", policy=OFFICE, status_code=201)
+@router.post("/campaigns/{campaign_id}/decisions", policy=OFFICE, status_code=202)
 async def decide(
     tx: Tx,
     user: CurrentUser,
@@ -42,22 +41,14 @@ async def decide(
     campaign_id: str,
     body: DecisionRequest,
 ) -> Response:
-    """Apply a rule to a unit (认定)."""
-    return await idempotency.respond(201, _decide(tx, campaign_id, body, by=user))
+    """Request a decision (认定). Once approved it is in the ledger, with the id of the request."""
+    payload = DecisionPayload(campaign_id=campaign_id, **body.model_dump())
+    return await idempotency.respond(202, requested(request_decision(tx, payload, by=user)))
 
 
-async def _decide(
-    tx: Transaction,
-    campaign_id: str,
-    body: DecisionRequest,
-    *,
-    by: Account,
-) -> DecisionResponse:
-    decision_id = await actions.decide(tx, campaign_id=campaign_id, by=by, **body.model_dump())
-    return DecisionResponse(decision_id)
-
-
-@router.post("/campaigns/{campaign_id}/decisions/{decision_id}/revocation", policy=OFFICE)
+@router.post(
+    "/campaigns/{campaign_id}/decisions/{decision_id}/revocation", policy=OFFICE, status_code=202
+)
 async def revoke(
     tx: Tx,
     user: CurrentUser,
@@ -66,12 +57,6 @@ async def revoke(
     decision_id: UUID,
     body: RevocationRequest,
 ) -> Response:
-    """Revoke a decision; both stay in the ledger."""
-    action = actions.revoke(
-        tx,
-        campaign_id=campaign_id,
-        decision_id=decision_id,
-        grounds=body.grounds,
-        by=user,
-    )
-    return await idempotency.respond(200, action)
+    """Request to revoke a decision; both stay in the ledger."""
+    payload = RevocationPayload(campaign_id, decision_id, body.grounds)
+    return await idempotency.respond(202, requested(request_revocation(tx, payload, by=user)))

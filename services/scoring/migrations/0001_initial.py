@@ -332,18 +332,20 @@ def create_scores() -> None:
         sa.Column("scheme_id", sa.Text(), nullable=False),
         sa.Column("year", sa.SmallInteger(), autoincrement=False, nullable=False),
         sa.Column("unit_id", sa.Text(), nullable=False),
+        sa.Column("line", sa.SmallInteger(), autoincrement=False, nullable=False),
         sa.Column("category", sa.Text(), nullable=False),
         sa.Column("total", sa.Numeric(), nullable=True),
         sa.Column("rank", sa.Integer(), autoincrement=False, nullable=True),
         sa.Column("from_bottom", sa.Integer(), autoincrement=False, nullable=True),
         sa.Column("grade", sa.Text(), nullable=True),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
             ["unit_id"],
             ["scoring.organisations.id"],
             name=op.f("fk_outcomes_unit_id_organisations"),
         ),
-        sa.PrimaryKeyConstraint("scheme_id", "year", "unit_id", name=op.f("pk_outcomes")),
+        sa.PrimaryKeyConstraint("scheme_id", "year", "unit_id", "line", name=op.f("pk_outcomes")),
         schema="scoring",
     )
     op.create_index(

@@ -9,12 +9,14 @@ from services.scoring.pages import (
     decisions,
     enrolment,
     organisations,
+    outcomes,
     recounts,
     units,
 )
 
 routers = (
     organisations.router,
+    outcomes.router,
     enrolment.router,
     campaigns.router,
     units.router,

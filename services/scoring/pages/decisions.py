@@ -7,10 +7,16 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.scoring.actions import decisions as actions
+from services.scoring.actions.approval_kinds.decisions import DecisionPayload, request_decision
+from services.scoring.actions.approval_kinds.revocations import (
+    RevocationPayload,
+    request_revocation,
+)
+from services.scoring.pages.requests import request_url
 from services.scoring.pages.units import render_unit
 from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import Role
+from shared.security.approvals.domain import REASON_MAX
 from shared.security.policies import allow
 from shared.web import CurrentUser, Idempotency, Router, Tx, read_form
 from shared.web.forms import Input
@@ -23,14 +29,14 @@ class DecisionForm(Input):
     """认定 of a rule that only a person applies."""
 
     rule_id: str = Field(title="规则", max_length=60)
-    grounds: str = Field(title="认定理由", min_length=5, max_length=2000)
+    grounds: str = Field(title="认定理由", min_length=5, max_length=REASON_MAX)
     document: str = Field(title="依据文件", min_length=2, max_length=200)
 
 
 class RevocationForm(Input):
     """撤销认定."""
 
-    grounds: str = Field(title="撤销理由", min_length=5, max_length=2000)
+    grounds: str = Field(title="撤销理由", min_length=5, max_length=REASON_MAX)
 
 
 @router.post("/{campaign_id}/units/{unit_id}/decisions", policy=OFFICE)
@@ -45,10 +51,14 @@ async def decide(
     form = await read_form(request, DecisionForm)
     if form.cleaned is None:
         return await render_unit(request, tx, campaign_id, unit_id, form=form, status=422)
-    action = actions.decide(
-        tx, campaign_id=campaign_id, unit_id=unit_id, by=user, **form.cleaned.model_dump()
-    )
-    return await idempotency.redirect(action, to=_unit_url(campaign_id, unit_id))
+    payload = DecisionPayload(campaign_id=campaign_id, unit_id=unit_id, **form.cleaned.model_dump())
+    try:
+        return await idempotency.redirect(request_decision(tx, payload, by=user), to=request_url)
+    except Rejected as error:
+        if error.status != 422:
+            raise
+        form.add_error(error.sentence, "grounds" if error.field == "reason" else error.field or "")
+        return await render_unit(request, tx, campaign_id, unit_id, form=form, status=422)
 
 
 @router.post("/{campaign_id}/units/{unit_id}/decisions/{decision_id}/revocation", policy=OFFICE)
@@ -64,15 +74,5 @@ async def revoke(
     form = await read_form(request, RevocationForm)
     if form.cleaned is None:
         raise Rejected(form.errors[0].sentence, status=422, field="grounds")
-    action = actions.revoke(
-        tx,
-        campaign_id=campaign_id,
-        decision_id=decision_id,
-        grounds=form.cleaned.grounds,
-        by=user,
-    )
-    return await idempotency.redirect(action, to=_unit_url(campaign_id, unit_id))
-
-
-def _unit_url(campaign_id: str, unit_id: str) -> str:
-    return f"/scoring/{campaign_id}/units/{unit_id}"
+    payload = RevocationPayload(campaign_id, decision_id, form.cleaned.grounds)
+    return await idempotency.redirect(request_revocation(tx, payload, by=user), to=request_url)

@@ -287,7 +287,10 @@ class ScoreChangeRecord(Base, table=True):
 
 
 class CampaignOutcome(Base, table=True):
-    """A unit's final result in one year of a scheme, for rules that look back (连续两年)."""
+    """A unit's final result in one year of a scheme, for rules that look back (连续两年).
+
+    Never changed: a correction is the next `line`, and `reason` says why.
+    """
 
     __tablename__ = "outcomes"
     scheme_id: str = text_column(None, key=True)
@@ -295,12 +298,14 @@ class CampaignOutcome(Base, table=True):
     unit_id: str = Field(
         sa_column=Column(Text, ForeignKey("scoring.organisations.id"), primary_key=True, index=True)
     )
+    line: int = int_column(SmallInteger, key=True)
     category: str = text_column(None)
     total: Decimal | None = numeric_column()
     rank: int | None = int_column(Integer, None, nullable=True)
     from_bottom: int | None = int_column(Integer, None, nullable=True)
     grade: str | None = text_column(None, nullable=True)
     recorded_at: datetime = timestamp_column()
+    reason: str = text_column(None)
 
 
 class Recount(Base, table=True):
