@@ -4,6 +4,7 @@ import asyncio
 import re
 from base64 import b32decode
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from pydantic import ValidationError
@@ -298,18 +299,22 @@ async def test_administrator_resets_and_the_next_sign_in_enrols_again(office):
     assert actor == str(admin.id)
 
 
-async def test_only_an_administrator_resets(office):
+async def test_only_an_administrator_resets(office, key):
     reviewer = office.person(Role.REVIEWER)
-    path = f"/intake/api/accounts/{reviewer.id}/second-factor"
+    path = f"/intake/api/accounts/{reviewer.id}/second-factor-reset"
+    wanted = {"reason": "本人手机和恢复码都已遗失，身份已核实"}
     async with office.client() as client:
         await enrol(office, client)
     async with (
         await office.signed_in(Role.OFFICE) as office_clerk,
         await office.signed_in(Role.ADMIN) as admin,
     ):
-        assert (await office_clerk.delete(path)).status_code == 403
-        assert (await admin.delete(path)).status_code == 204
-        assert (await admin.delete(path)).status_code == 409, "nothing is left to reset"
+        assert (await office_clerk.post(path, json=wanted, headers=key())).status_code == 403
+        requested = await admin.post(path, json=wanted, headers=key())
+        assert requested.status_code == 202
+        await office.approve(UUID(requested.json()["approval_id"]), Role.LEADER)
+        again = await admin.post(path, json=wanted, headers=key())
+        assert again.status_code == 409, "nothing is left to reset"
 
 
 async def test_administrator_resets_on_the_page_of_the_account(office, key):
@@ -318,9 +323,12 @@ async def test_administrator_resets_on_the_page_of_the_account(office, key):
     async with office.client() as client:
         await enrol(office, client)
     async with await office.signed_in(Role.ADMIN) as admin:
-        assert "重置动态口令" in (await admin.get(path)).text
-        done = await admin.post(f"{path}/second-factor-reset", headers=key())
+        assert "申请重置动态口令" in (await admin.get(path)).text
+        wanted = {"reason": "本人手机和恢复码都已遗失，身份已核实"}
+        done = await admin.post(f"{path}/second-factor-reset", data=wanted, headers=key())
         assert done.status_code == 303, done.text
+        request_id = done.headers["location"].rpartition("/")[2]
+        await office.approve(UUID(request_id), Role.LEADER)
         assert "未绑定手机验证器" in (await admin.get(path)).text
 
 

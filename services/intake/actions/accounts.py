@@ -39,17 +39,34 @@ async def create_account(
     check_name(name)
     check_password(password.text, name=name)
     await check_organisation(tx, role, unit_id)
-    account = Account(
-        id=new_id(),
-        name=name,
-        display_name=display_name.strip() or name,
-        role=role,
-        unit_id=unit_id,
-    )
-    if not await store.add(tx, account, password.hash):
-        raise Rejected("这个用户名已有人使用", field="name")
-    tx.audit("account.created", account.id, by, role=role, unit=unit_id)
+    account = new_account(name, display_name, role, unit_id=unit_id)
+    await add_account(tx, account, password.hash, by=by)
     return account
+
+
+def new_account(
+    name: str,
+    display_name: str,
+    role: Role,
+    *,
+    unit_id: str | None,
+) -> Account:
+    """Return an account with a new id. `name` is normalised."""
+    shown = display_name.strip() or name
+    return Account(id=new_id(), name=name, display_name=shown, role=role, unit_id=unit_id)
+
+
+async def add_account(
+    tx: Transaction,
+    account: Account,
+    password_hash: str,
+    *,
+    by: str,
+) -> None:
+    """Insert an account that was checked. Raises Rejected (409) if its name is taken."""
+    if not await store.add(tx, account, password_hash):
+        raise Rejected("这个用户名已有人使用", field="name")
+    tx.audit("account.created", account.id, by, role=account.role, unit=account.unit_id)
 
 
 async def check_organisation(
@@ -176,8 +193,19 @@ async def reset_password(
     """Set the password of another account. Raises Rejected (404, 422), CacheUnavailable."""
     known = await _get(tx, account_id)
     check_password(password.text, name=known.account.name)
-    await store.set_password(tx, account_id, password.hash)
-    tx.audit("account.password_reset", account_id, str(by.id))
+    await set_password(tx, account_id, password.hash, by=str(by.id))
+
+
+async def set_password(
+    tx: Transaction,
+    account_id: UUID,
+    password_hash: str,
+    *,
+    by: str,
+) -> None:
+    """Set a password that was checked and end the sessions. Raises CacheUnavailable."""
+    await store.set_password(tx, account_id, password_hash)
+    tx.audit("account.password_reset", account_id, by)
     await context_of(tx).end_sessions(account_id)
 
 

@@ -1,6 +1,6 @@
 """Accounts and their recent logins."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -82,6 +82,30 @@ async def add(
 async def find(tx: Transaction, account_id: UUID) -> StoredAccount | None:
     record = await tx.fetchrow(f"select {_COLUMNS} from accounts where id = $1", account_id)
     return _stored_account(record) if record else None
+
+
+async def lock(tx: Transaction, account_id: UUID) -> StoredAccount | None:
+    """Lock an account until the end of the transaction and return it, or None."""
+    record = await tx.fetchrow(
+        f"select {_COLUMNS} from accounts where id = $1 for update", account_id
+    )
+    return _stored_account(record) if record else None
+
+
+async def count_enabled(
+    tx: Transaction,
+    roles: Collection[Role],
+    *,
+    but: UUID | None = None,
+) -> int:
+    """Return how many enabled accounts have one of these roles, without the account `but`."""
+    count: int = await tx.fetchval(
+        "select count(*) from accounts "
+        "where not disabled and role = any($1::text[]) and id is distinct from $2",
+        list(roles),
+        but,
+    )
+    return count
 
 
 async def find_by_name(tx: Transaction, name: str) -> StoredAccount | None:

@@ -40,6 +40,14 @@ async def is_enrolled(tx: Transaction, account_id: UUID) -> bool:
     return found
 
 
+async def enrolled_at(tx: Transaction, account_id: UUID) -> datetime | None:
+    """Return since when the account has a confirmed secret, or None."""
+    since: datetime | None = await tx.fetchval(
+        "select confirmed_at from second_factors where account_id = $1", account_id
+    )
+    return since
+
+
 async def add(tx: Transaction, account_id: UUID, sealed: SealedRecord) -> None:
     """Insert an unconfirmed secret; one that a concurrent request inserted stays."""
     await tx.run(

@@ -3,6 +3,7 @@
 from typing import Final
 
 from services.intake.actions.approval_kinds.identity_opening import IDENTITY_OPENING
+from services.intake.actions.approval_kinds.privileged_accounts import PRIVILEGED_ACTS
 from shared.security.approvals import ApprovalKinds
 
-APPROVAL_KINDS: Final = ApprovalKinds(IDENTITY_OPENING)
+APPROVAL_KINDS: Final = ApprovalKinds(IDENTITY_OPENING, *PRIVILEGED_ACTS)
