@@ -338,6 +338,5 @@ ACCESS: Final = {
     "pending_rescores": CHANGED_AND_DELETED,
     "scores": CHANGED_AND_DELETED,
     "score_changes": CHANGED_AND_DELETED,
-    "outcomes": CHANGED,
 }
 """What may be done to the tables that are not append-only; see `shared.storage.access`."""
