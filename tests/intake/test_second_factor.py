@@ -313,7 +313,8 @@ async def test_only_an_administrator_resets(office, key):
         requested = await admin.post(path, json=wanted, headers=key())
         assert requested.status_code == 202
         await office.approve(UUID(requested.json()["approval_id"]), Role.LEADER)
-        again = await admin.post(path, json=wanted, headers=key())
+        once_more = {"reason": "新换的手机又遗失，身份再次核实"}
+        again = await admin.post(path, json=once_more, headers=key())
         assert again.status_code == 409, "nothing is left to reset"
 
 
