@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from services.casework.actions import (
     campaigns,
     exclusions,
+    mergers,
     opening,
     ratings,
     releases,
@@ -13,10 +14,12 @@ from services.casework.actions import (
 from shared.appraisal.events import (
     CampaignPublished,
     ComplaintAccusedRecorded,
+    ComplaintMerged,
     ComplaintRated,
     ComplaintRegistered,
     ComplaintRepeated,
     ComplaintSummaryReleased,
+    ComplaintUnmerged,
     ComplaintUrgencyRaised,
     Event,
     Meta,
@@ -54,6 +57,8 @@ async def store_organisations(
     ComplaintRegistered,
     ComplaintAccusedRecorded,
     ComplaintSummaryReleased,
+    ComplaintMerged,
+    ComplaintUnmerged,
     ComplaintUrgencyRaised,
     ComplaintRepeated,
     ComplaintRated,
@@ -77,6 +82,10 @@ async def _record(tx: Transaction, event: Event) -> None:
             await urgency.raise_urgency(tx, event)
         case ComplaintAccusedRecorded():
             await exclusions.record_accused(tx, event)
+        case ComplaintMerged():
+            await mergers.merge_case(tx, event)
+        case ComplaintUnmerged():
+            await mergers.unmerge_case(tx, event)
         case ComplaintRepeated():
             await ratings.record_repeats(tx, event.complaint_id, event.repeats)
         case ComplaintRated():

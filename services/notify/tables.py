@@ -53,9 +53,9 @@ class Notification(Base, table=True):
 
     `unit_id` is the responsible unit. `number` is the name people know the subject by; `subject_id`
     and `version` are its aggregate and the aggregate's version. `stage` is the work that the
-    notification asks for; a later event that completes it sets `resolved_at`. A notification that
-    is not resolved at `escalate_at` is escalated. `trace` is the W3C `traceparent` that its
-    deliveries continue. Holds no personal data and no complaint text.
+    notification asks for; a later event that completes it sets `resolved_at`, and its name
+    `resolved_by`. A notification that is not resolved at `escalate_at` is escalated. `trace` is the
+    W3C `traceparent` that its deliveries continue. Holds no personal data and no complaint text.
     """
 
     __tablename__ = "notifications"
@@ -90,6 +90,7 @@ class Notification(Base, table=True):
     created_at: datetime = Field(sa_column=timestamp_column())
     escalate_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
     resolved_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    resolved_by: str | None = None
     trace: str | None = None
 
 
@@ -229,7 +230,7 @@ class ScoreBaseline(Base, table=True):
 
 
 ACCESS: Final = {
-    "notifications": Access(update=("escalate_at", "resolved_at"), delete=True),
+    "notifications": Access(update=("escalate_at", "resolved_at", "resolved_by"), delete=True),
     "read_receipts": CHANGED,
     "subscriptions": CHANGED,
     "deliveries": CHANGED,

@@ -6,9 +6,9 @@ from uuid import uuid4
 
 import pytest
 
-from services.intake.store import complaints
 from shared.appraisal.labels import Role
 from tests.intake.conftest import CAMPAIGN, WORDS, complaint, look_up
+from tests.organisations import body, know
 
 stack = pytest.mark.stack
 
@@ -65,19 +65,18 @@ async def test_concurrent_requests_with_one_key_register_one_complaint(office, k
 
 @stack
 async def test_request_waiting_for_a_lock_fails_alone_and_soon(office, key):
-    """It shares a transaction with the others, which must neither fail nor wait for long."""
-    async with await office.signed_in(Role.OPERATOR) as wang:
-        held = (await wang.post("/intake/api/complaints", json=complaint(), headers=key())).json()[
-            "number"
-        ]
-        async with office.transaction() as tx:
-            await complaints.lock(tx, [held])
-            started = asyncio.get_running_loop().time()
-            bodies = [complaint(merge_into=held if n == 3 else "") for n in range(10)]
-            answers = await asyncio.gather(
-                *(wang.post("/intake/api/complaints", json=body, headers=key()) for body in bodies)
-            )
-            took = asyncio.get_running_loop().time() - started
+    """It shares a transaction with the others, which must neither fail nor wait for long.
+
+    A 举报 waits while the register changes: whom it bans follows from the register.
+    """
+    async with await office.signed_in(Role.OPERATOR) as wang, office.transaction() as tx:
+        await know(tx, body("tcm", "省中医药局"), version=2)
+        started = asyncio.get_running_loop().time()
+        bodies = [complaint(kind="report" if n == 3 else "complaint") for n in range(10)]
+        answers = await asyncio.gather(
+            *(wang.post("/intake/api/complaints", json=each, headers=key()) for each in bodies)
+        )
+        took = asyncio.get_running_loop().time() - started
 
     assert [answer.status_code for answer in answers] == [503 if n == 3 else 201 for n in range(10)]
     assert took < 12
@@ -223,7 +222,7 @@ async def test_only_the_office_may_backdate_a_complaint(office, key):
 
 
 @stack
-async def test_similar_complaint_about_the_same_unit_is_found_and_merged(office, key):
+async def test_similar_complaint_about_the_same_unit_is_found(office, key):
     async with await office.signed_in(Role.OPERATOR) as wang:
         first = (await wang.post("/intake/api/complaints", json=complaint(), headers=key())).json()
         await office.release(first["number"])
@@ -239,42 +238,10 @@ async def test_similar_complaint_about_the_same_unit_is_found_and_merged(office,
             "/intake/api/complaints/similar",
             params={"campaign_id": CAMPAIGN, "unit_id": "edu", "redacted_summary": WORDS},
         )
-        again = await wang.post(
-            "/intake/api/complaints", json=complaint(merge_into=first["number"]), headers=key()
-        )
 
     assert [found["number"] for found in alike.json()] == [first["number"]]
     assert alike.json()[0]["likeness"] > 0.8
     assert other.json() == []
-    assert again.json()["merged_into"] == first["number"]
-    assert [name for name, _ in await office.events()] == [
-        "complaint.registered.v1",
-        "complaint.summary_released.v1",
-        "complaint.repeated.v1",
-    ]
-    assert (await office.events("complaint.repeated.v1"))[0][1]["repeats"] == 1
-
-
-@stack
-async def test_merging_twice_changes_nothing(office, key):
-    async with await office.signed_in(Role.REVIEWER) as zhang:
-        one, two = [
-            (await zhang.post("/intake/api/complaints", json=complaint(), headers=key())).json()[
-                "number"
-            ]
-            for _ in range(2)
-        ]
-        for _ in range(2):
-            answer = await zhang.post(
-                f"/intake/api/complaints/{two}/merger", json={"into": one}, headers=key()
-            )
-            assert answer.status_code == 201, answer.text
-        circle = await zhang.post(
-            f"/intake/api/complaints/{one}/merger", json={"into": two}, headers=key()
-        )
-
-    assert circle.status_code == 422
-    assert [body["repeats"] for _, body in await office.events("complaint.repeated.v1")] == [1]
 
 
 @stack

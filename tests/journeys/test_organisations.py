@@ -102,3 +102,40 @@ async def test_an_accused_that_is_recorded_later_loses_case_and_notices_at_once(
     assert refused.value.status == 422
     body = {"unit_id": D05.unit_id}
     await supervisor.act(number, "assignment", body, key=id_of("later", "on"))
+
+
+async def test_a_merged_case_ends_everywhere_and_comes_back_as_it_was(system: System):
+    campaign = await system.publish()
+    operator, reviewer = await system.as_(OPERATOR), await system.as_(REVIEWER)
+    handler = await system.as_(handler_of(G02.unit_id))
+    numbers = []
+    for seed in (3, 4):
+        body = complaint_body(texts.complaint(Random(seed), G02, BEGINS, "08"), campaign, "hotline")
+        sent = body | {"kind": "complaint", "urgency": "normal", "urgency_reason": ""}
+        receipt = await operator.register_complaint(sent, key=id_of("twice", seed))
+        numbers.append(receipt.body["number"])
+        await release_summary(reviewer, numbers[-1], key=id_of("twice", "release", seed))
+
+    async def in_state(state: str, count: int):
+        found, _ = await handler.cases(state=[state])
+        return found if len(found) == count else None
+
+    first, second = numbers
+    before = await eventually(lambda: in_state("assigned", 2))
+    url = f"/intake/api/complaints/{second}/merger"
+    await reviewer.write(url, {"into": first}, key=id_of("twice", "merge"))
+    [merged] = await eventually(lambda: in_state("merged", 1))
+    reason = {"reason": "两件不是同一件事"}
+    await reviewer.write(f"{url}/undoing", reason, key=id_of("twice", "undo"))
+
+    after = await eventually(lambda: in_state("assigned", 2))
+
+    def clocks(rows):
+        return {row["number"]: row["due_at"] for row in rows}
+
+    async def notified():
+        kinds = [each["kind"] for each in await handler.notifications(number=merged["number"])]
+        return {"case_merged", "case_unmerged"} <= set(kinds)
+
+    assert clocks(after) == clocks(before)
+    assert await eventually(notified)

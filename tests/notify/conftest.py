@@ -18,9 +18,11 @@ from shared.appraisal.events import (
     CaseAccepted,
     CaseAssigned,
     CaseClosed,
+    CaseMerged,
     CaseOpened,
     CasePaused,
     CaseReturned,
+    CaseUnmerged,
     CaseWithdrawn,
     DeadlineLapsed,
     DeadlineSet,
@@ -113,6 +115,12 @@ class CaseEvents:
     def withdrawn(self):
         due = DeadlineSet(kind="assign", due_at=WEDNESDAY + timedelta(hours=4), warn_at=WEDNESDAY)
         return self.event(CaseWithdrawn, unit_id=None, from_unit_id=self.unit, deadlines=(due,))
+
+    def merged(self):
+        return self.event(CaseMerged)
+
+    def unmerged(self):
+        return self.event(CaseUnmerged, deadlines=())
 
     def warned(self, deadline="handle", due_at=WEDNESDAY + timedelta(hours=7.5)):
         return self.event(DeadlineWarned, deadline=deadline, due_at=due_at)

@@ -85,6 +85,8 @@ def test_notifications_contain_no_content_of_the_case():
         case.warned(),
         case.paused(),
         case.withdrawn(),
+        case.merged(),
+        case.unmerged(),
         case.lapsed(),
         case.returned(),
         case.closed(),

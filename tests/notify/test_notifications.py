@@ -131,3 +131,27 @@ async def test_all_notifications_of_a_critical_case_are_urgent(notify):
         True,
         True,
     ]
+
+
+async def test_undoing_a_merger_opens_what_it_resolved_and_its_escalation_follows(notify):
+    case = CaseEvents()
+    lapse = case.lapsed()
+    await notify.consume(case.opened(), case.assigned(), case.accepted(), lapse)
+    await notify.consume(case.merged())
+    [resolved] = [item for item in await notify.inbox(ZHOU) if item.kind == "deadline_lapsed"]
+    assert resolved.resolved_at is not None
+    await notify.clock.advance(days=10)
+    async with notify.transaction() as tx:
+        await escalation.escalate(tx)
+    assert not any("仍未办理" in text for text in await notify.texts(ZHOU))
+
+    await notify.consume(case.unmerged())
+    async with notify.transaction() as tx:
+        await escalation.escalate(tx)
+
+    [open_again] = [item for item in await notify.inbox(ZHOU) if item.kind == "deadline_lapsed"]
+    assert open_again.resolved_at is None
+    assert any("仍未办理" in text for text in await notify.texts(ZHOU))
+    assert "case_unmerged" in [item.kind for item in await notify.inbox(LIU)]
+    accepted = [item for item in await notify.inbox(LIU) if item.stage == "accept"]
+    assert all(item.resolved_at for item in accepted), "what was done stays done"

@@ -1,6 +1,6 @@
 """Deadlines of one case: started, completed, cancelled and resumed by the actions on it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -142,6 +142,14 @@ class CaseDeadlines:
             return False
         _reopen(row)
         return True
+
+    def reopen(self, ids: Collection[UUID], *, paused: bool) -> None:
+        """Reopen ended deadlines with their old times; with `paused`, the handling one stands."""
+        for row in self.rows:
+            if row.id in ids:
+                _reopen(row)
+                if paused and row.kind == DeadlineKind.HANDLE:
+                    row.state = DeadlineState.PAUSED
 
     def recompute(
         self,

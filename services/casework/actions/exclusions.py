@@ -96,8 +96,20 @@ async def withdraw_from_excluded(
     if unit_id is None or unit_id not in excluded or case.state not in WITH_UNIT:
         return
     deadlines = await CaseDeadlines.of(tx, case)
+    await end_requests(tx, case)
+    take_from_unit(tx, deadlines)
+
+
+def take_from_unit(tx: Transaction, deadlines: CaseDeadlines) -> None:
+    """Take an open case from its excluded unit; it waits to be assigned again.
+
+    The requests of the unit are ended already: the database holds no case of an excluded unit, so
+    nothing may be read between the reasons for this and this.
+    """
+    case = deadlines.case
+    unit_id = case.unit_id
+    assert unit_id is not None, "only a case with a unit is withdrawn"
     deadlines.cancel(*BINDING_UNITS)
-    await _end_requests(tx, case)
     record_transition(tx, case, CaseAction.WITHDRAW, None, WITHDRAWN_TEXT)
     case.unit_id = None
     case.handler_id = None
@@ -113,7 +125,7 @@ async def withdraw_from_excluded(
     )
 
 
-async def _end_requests(tx: Transaction, case: Case) -> None:
+async def end_requests(tx: Transaction, case: Case) -> None:
     """End what the unit asked for: its extension request, and a pause of its clock."""
     request = cases.open_request(await cases.extensions(tx, case.id))
     if request is not None:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from shared.appraisal.errors import Rejected
-from shared.appraisal.labels import LabelledEnum, Role
+from shared.appraisal.labels import ComplaintKind, LabelledEnum, Role
 
 
 class CaseState(LabelledEnum):
@@ -25,9 +25,15 @@ class CaseState(LabelledEnum):
     CLOSED = "closed", "已办结"
     STRUCK_OFF = "struck_off", "已销号"
     NOT_ACCEPTED = "not_accepted", "不予受理"
+    MERGED = "merged", "已并案"
 
 
-ENDED_STATES: Final = (CaseState.CLOSED, CaseState.STRUCK_OFF, CaseState.NOT_ACCEPTED)
+ENDED_STATES: Final = (
+    CaseState.CLOSED,
+    CaseState.STRUCK_OFF,
+    CaseState.NOT_ACCEPTED,
+    CaseState.MERGED,
+)
 """States in which no deadline of the case runs any more."""
 OPEN_STATES: Final = tuple(state for state in CaseState if state not in ENDED_STATES)
 WITH_UNIT: Final = tuple(state for state in OPEN_STATES if state is not CaseState.PENDING)
@@ -57,6 +63,7 @@ class CaseAction(LabelledEnum):
     SEND_BACK = "send_back", "退回修改"
     STRIKE_OFF = "strike_off", "销号"
     URGE = "urge", "催办"
+    MERGE = "merge", "并案"
 
 
 OPENED: Final = "open"
@@ -67,12 +74,15 @@ SUMMARY_CORRECTED: Final = "correct_summary"
 """Entries about the redacted summary. A reviewer releases and corrects it in intake."""
 ACCUSED_RECORDED: Final = "record_accused"
 """The entry about whom the case accuses. A reviewer or supervisor records it in intake."""
+UNMERGED: Final = "unmerge"
+"""The entry about a merger that was undone: the case is in the state again that it had before."""
 ACTION_LABELS: Final = {
     OPENED: "立案",
     RELEASED: "摘要放行",
     SUMMARY_CORRECTED: "更正摘要",
     URGENCY_RAISED: "提高紧急程度",
     ACCUSED_RECORDED: "登记被举报单位",
+    UNMERGED: "撤销并案",
 } | dict(CaseAction.choices())
 AUDIT_LABELS: Final = {f"case.{action}": label for action, label in ACTION_LABELS.items()}
 """The same actions as keys of the audit log."""
@@ -82,6 +92,7 @@ TRANSITIONS: Final[Mapping[CaseState, Mapping[CaseAction, CaseState]]] = {
         CaseAction.ASSIGN: CaseState.ASSIGNED,
         CaseAction.REFUSE: CaseState.NOT_ACCEPTED,
         CaseAction.NOTE: CaseState.PENDING,
+        CaseAction.MERGE: CaseState.MERGED,
     },
     CaseState.ASSIGNED: {
         CaseAction.ACCEPT: CaseState.HANDLING,
@@ -90,6 +101,7 @@ TRANSITIONS: Final[Mapping[CaseState, Mapping[CaseAction, CaseState]]] = {
         CaseAction.ASSIGN: CaseState.ASSIGNED,
         CaseAction.NOTE: CaseState.ASSIGNED,
         CaseAction.URGE: CaseState.ASSIGNED,
+        CaseAction.MERGE: CaseState.MERGED,
     },
     CaseState.HANDLING: {
         CaseAction.SUBMIT: CaseState.REVIEWING,
@@ -102,6 +114,7 @@ TRANSITIONS: Final[Mapping[CaseState, Mapping[CaseAction, CaseState]]] = {
         CaseAction.DECIDE_EXTENSION: CaseState.HANDLING,
         CaseAction.NOTE: CaseState.HANDLING,
         CaseAction.URGE: CaseState.HANDLING,
+        CaseAction.MERGE: CaseState.MERGED,
     },
     CaseState.JOINT_HANDLING: {
         CaseAction.SUBMIT: CaseState.REVIEWING,
@@ -112,11 +125,13 @@ TRANSITIONS: Final[Mapping[CaseState, Mapping[CaseAction, CaseState]]] = {
         CaseAction.DECIDE_EXTENSION: CaseState.JOINT_HANDLING,
         CaseAction.NOTE: CaseState.JOINT_HANDLING,
         CaseAction.URGE: CaseState.JOINT_HANDLING,
+        CaseAction.MERGE: CaseState.MERGED,
     },
     CaseState.PAUSED: {
         CaseAction.RESUME: CaseState.HANDLING,
         CaseAction.WITHDRAW: CaseState.PENDING,
         CaseAction.NOTE: CaseState.PAUSED,
+        CaseAction.MERGE: CaseState.MERGED,
     },
     CaseState.REVIEWING: {
         CaseAction.APPROVE: CaseState.CLOSED,
@@ -124,10 +139,12 @@ TRANSITIONS: Final[Mapping[CaseState, Mapping[CaseAction, CaseState]]] = {
         CaseAction.WITHDRAW: CaseState.PENDING,
         CaseAction.NOTE: CaseState.REVIEWING,
         CaseAction.URGE: CaseState.REVIEWING,
+        CaseAction.MERGE: CaseState.MERGED,
     },
     CaseState.CLOSED: {CaseAction.STRIKE_OFF: CaseState.STRUCK_OFF},
     CaseState.STRUCK_OFF: {},
     CaseState.NOT_ACCEPTED: {},
+    CaseState.MERGED: {},
 }
 assert TRANSITIONS.keys() == set(CaseState), "every state lists what may follow it"
 _USED_ACTIONS: Final = {action for following in TRANSITIONS.values() for action in following}
@@ -157,6 +174,7 @@ ALLOWED_ROLES: Final[Mapping[CaseAction, frozenset[Role]]] = {
     CaseAction.SEND_BACK: frozenset({Role.UNIT_HEAD, Role.SUPERVISOR}),
     CaseAction.STRIKE_OFF: frozenset({Role.SUPERVISOR}),
     CaseAction.URGE: frozenset({Role.SUPERVISOR}),
+    CaseAction.MERGE: frozenset(),  # A reviewer merges complaints in intake.
 }
 assert ALLOWED_ROLES.keys() == set(CaseAction), "every action names its roles"
 
@@ -180,6 +198,16 @@ AWAITING_RELEASE: Final = "（转办摘要待审核放行）"
 def shown_summary(redacted_summary: str, released_at: datetime | None) -> str:
     """Return the redacted summary, or the sentence that it awaits its release."""
     return AWAITING_RELEASE if released_at is None else redacted_summary
+
+
+COUNTS_REPEATED_REPORTS: Final = frozenset({Role.REVIEWER, Role.SUPERVISOR})
+"""Roles that may know that a 举报 was made again: everybody else could guess that people talk."""
+
+
+def shown_repeats(repeats: int, kind: ComplaintKind, role: Role) -> int:
+    """Return how often a matter was reported again, as far as a role may know it."""
+    hidden = kind is ComplaintKind.REPORT and role not in COUNTS_REPEATED_REPORTS
+    return 0 if hidden else repeats
 
 
 class IllegalTransition(Rejected):

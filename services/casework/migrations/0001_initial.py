@@ -109,7 +109,7 @@ def create_cases() -> None:
         ),
         sa.CheckConstraint("source in ('complaint', 'visit')", name=op.f("ck_cases_source")),
         sa.CheckConstraint(
-            "state in ('pending', 'not_accepted') or unit_id is not null",
+            "state in ('pending', 'not_accepted', 'merged') or unit_id is not null",
             name=op.f("ck_cases_responsible"),
         ),
         sa.CheckConstraint(
@@ -121,7 +121,7 @@ def create_cases() -> None:
         ),
         sa.CheckConstraint(
             "unit_id is null or unit_id <> all (excluded_unit_ids)"
-            " or state in ('closed', 'struck_off')",
+            " or state in ('closed', 'struck_off', 'merged')",
             name=op.f("ck_cases_excluded"),
         ),
         sa.CheckConstraint(
@@ -160,7 +160,7 @@ def create_cases_indexes() -> None:
         ["state"],
         unique=False,
         schema="casework",
-        postgresql_where=sa.text("state not in ('closed', 'struck_off', 'not_accepted')"),
+        postgresql_where=sa.text("state not in ('closed', 'struck_off', 'not_accepted', 'merged')"),
     )
     op.create_index(
         "ix_cases_redacted_summary",
@@ -434,6 +434,32 @@ def create_suspensions() -> None:
     )
 
 
+def create_case_mergers() -> None:
+    op.create_table(
+        "case_mergers",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("case_id", sa.Uuid(), nullable=False),
+        sa.Column("into_complaint_id", sa.Uuid(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("deadline_ids", postgresql.ARRAY(sa.Uuid()), nullable=False),
+        sa.Column("merged_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("undone_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["casework.cases.id"], name=op.f("fk_case_mergers_case_id_cases")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_case_mergers")),
+        schema="casework",
+    )
+    op.create_index(
+        "uq_case_mergers_open",
+        "case_mergers",
+        ["case_id"],
+        unique=True,
+        schema="casework",
+        postgresql_where=sa.text("undone_at is null"),
+    )
+
+
 def upgrade() -> None:
     create_core()
     create_campaigns()
@@ -449,6 +475,7 @@ def upgrade() -> None:
     create_case_history()
     create_submissions()
     create_suspensions()
+    create_case_mergers()
 
 
 def downgrade() -> None:

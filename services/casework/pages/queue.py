@@ -47,7 +47,7 @@ TABS: Final[dict[str, tuple[str, tuple[CaseState, ...]]]] = {
     "accept": ("待签收", (CaseState.ASSIGNED,)),
     "handle": ("办理中", IN_HANDLING),
     "review": ("待审核", (CaseState.REVIEWING,)),
-    "done": ("已办", (CaseState.CLOSED, CaseState.STRUCK_OFF)),
+    "done": ("已办", (CaseState.CLOSED, CaseState.STRUCK_OFF, CaseState.MERGED)),
 }
 DEADLINE_FILTERS: Final = {"late": "超期", "soon": "今明到期"}
 SELECTED_MAX: Final = 200

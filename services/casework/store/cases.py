@@ -9,11 +9,12 @@ from sqlalchemy.orm import aliased
 from sqlmodel import col
 
 from services.casework.domain.extensions import ExtensionState
-from services.casework.domain.states import CaseAction
+from services.casework.domain.states import CaseAction, CaseState
 from services.casework.store.scope import CaseScope
 from services.casework.tables import (
     Case,
     CaseHistoryEntry,
+    CaseMerger,
     Extension,
     RegisteredUnit,
     Submission,
@@ -189,13 +190,26 @@ async def lock_due_suspensions(tx: Transaction, limit: int) -> list[tuple[Case, 
     rows = await tx.rows(
         select(Case, Suspension)
         .join(Suspension, col(Suspension.case_id) == col(Case.id))
-        .where(col(Suspension.ended_at).is_(None), col(Suspension.until) <= tx.now)
+        .where(
+            col(Suspension.ended_at).is_(None),
+            col(Suspension.until) <= tx.now,
+            col(Case.state) == CaseState.PAUSED,
+        )
         .order_by(col(Suspension.until))
         .limit(limit)
         .with_for_update(key_share=True, skip_locked=True)
         .execution_options(populate_existing=True)
     )
     return [(case, suspension) for case, suspension in map(tuple, rows)]
+
+
+async def open_merger(tx: Transaction, case_id: UUID) -> CaseMerger | None:
+    """Return the merger that ended a case; None if there is none or it was undone."""
+    return await tx.scalar(
+        select(CaseMerger).where(
+            col(CaseMerger.case_id) == case_id, col(CaseMerger.undone_at).is_(None)
+        )
+    )
 
 
 async def set_repeats(

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Index,
     Text,
     UniqueConstraint,
+    Uuid,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -53,6 +54,7 @@ __all__ = [
     "Campaign",
     "Case",
     "CaseHistoryEntry",
+    "CaseMerger",
     "CaseNumberSeries",
     "Deadline",
     "Extension",
@@ -92,11 +94,12 @@ class Case(Base, table=True):
         one_of("finding", CaseFinding),
         CheckConstraint(
             "unit_id is null or unit_id <> all (excluded_unit_ids)"
-            " or state in ('closed', 'struck_off')",
+            " or state in ('closed', 'struck_off', 'merged')",
             name="excluded",
         ),
         CheckConstraint(
-            "state in ('pending', 'not_accepted') or unit_id is not null", name="responsible"
+            "state in ('pending', 'not_accepted', 'merged') or unit_id is not null",
+            name="responsible",
         ),
         CheckConstraint("unit_id is null or released_at is not null", name="released"),
         Index("ix_cases_unit", "unit_id", "state"),
@@ -104,7 +107,9 @@ class Case(Base, table=True):
         Index(
             "ix_cases_open",
             "state",
-            postgresql_where=text("state not in ('closed', 'struck_off', 'not_accepted')"),
+            postgresql_where=text(
+                "state not in ('closed', 'struck_off', 'not_accepted', 'merged')"
+            ),
         ),
         Index("ix_cases_rating", "rating", postgresql_where=text("rating is not null")),
         Index("ix_cases_closed", "closed_at", postgresql_where=text("closed_at is not null")),
@@ -150,6 +155,30 @@ class Case(Base, table=True):
     repeats: int = 0
     urges: int = 0
     rating: int | None = None
+
+
+class CaseMerger(Base, table=True):
+    """并案: a case that repeats another one ended, with what undoing it restores.
+
+    `state` is the one before, `deadline_ids` are the deadlines that were active then.
+    """
+
+    __tablename__ = "case_mergers"
+    __table_args__ = (
+        Index(
+            "uq_case_mergers_open",
+            "case_id",
+            unique=True,
+            postgresql_where=text("undone_at is null"),
+        ),
+    )
+    id: int | None = identity_column()
+    case_id: UUID = case_column()
+    into_complaint_id: UUID
+    state: str = text_column()
+    deadline_ids: list[UUID] = Field(sa_column=Column(ARRAY(Uuid), nullable=False))
+    merged_at: datetime = timestamp_column()
+    undone_at: datetime | None = timestamp_column(nullable=True)
 
 
 class CaseHistoryEntry(Base, table=True):
@@ -349,6 +378,7 @@ ACCESS: Final = {
     "submissions": Access(update=("decision", "decided_at", "decided_by_name", "opinion")),
     "extensions": CHANGED,
     "suspensions": CHANGED,
+    "case_mergers": Access(update=("undone_at",)),
     "obligations": CHANGED,
     "deadlines": CHANGED,
 }

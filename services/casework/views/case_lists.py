@@ -11,6 +11,7 @@ from services.casework.domain.states import (
     UNIT_ROLES,
     CaseAction,
     CaseState,
+    shown_repeats,
     shown_summary,
 )
 from services.casework.store import calendar, case_lists, context_of
@@ -93,7 +94,7 @@ async def list_cases(
     rows, total = await case_lists.page(
         tx, user, wanted, await due_soon(tx), rows=rows_per_page, page=page
     )
-    items = [_item(row, days, tx.now, exact=user.role not in UNIT_ROLES) for row in rows]
+    items = [_item(row, days, tx.now, user) for row in rows]
     await audit_listed_reports(tx, user, ((item.kind, item.number) for item in items))
     return CaseListPage(items, total, page, last_page=max(1, -(-total // rows_per_page)))
 
@@ -102,11 +103,10 @@ def _item(
     row: CaseListRow,
     days: WorkCalendar,
     now: datetime,
-    *,
-    exact: bool,
+    user: Account,
 ) -> CaseListItem:
     deadline = row.deadline
-    due_at = _due_at(deadline, exact=exact)
+    due_at = _due_at(deadline, exact=user.role not in UNIT_ROLES)
     return CaseListItem(
         number=row.number,
         kind=ComplaintKind(row.kind),
@@ -120,7 +120,7 @@ def _item(
         version=row.version,
         received_on=row.received_on,
         closed_at=row.closed_at,
-        repeats=row.repeats,
+        repeats=shown_repeats(row.repeats, ComplaintKind(row.kind), user.role),
         returns=row.returns,
         urges=row.urges,
         stage=DeadlineKind(deadline.kind).label if deadline else None,

@@ -18,6 +18,7 @@ from services.casework.domain.states import (
     UNVERSIONED_ACTIONS,
     CaseAction,
     CaseState,
+    shown_repeats,
     shown_summary,
 )
 from services.casework.store import calendar, campaigns, cases, context_of, deadlines
@@ -276,7 +277,7 @@ def _details(
         finding=CaseFinding(case.finding) if case.finding else None,
         late=case.late,
         returns=case.returns,
-        repeats=case.repeats,
+        repeats=shown_repeats(case.repeats, ComplaintKind(case.kind), user.role),
         urges=case.urges,
         rating=case.rating,
         origin=_origin(loaded.row, user),

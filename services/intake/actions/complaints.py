@@ -1,4 +1,4 @@
-"""Register complaints, merge repeated ones and add supplements."""
+"""Register complaints."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -23,12 +23,12 @@ from services.intake.domain.complaints import (
 from services.intake.domain.identities import Identity
 from services.intake.domain.summaries import NewSummary
 from services.intake.settings import context_of
-from services.intake.store import campaigns, files, hotline_drafts, summaries
+from services.intake.store import campaigns, files, hotline_drafts
 from services.intake.store import complaints as store
 from services.intake.store.campaigns import KnownCampaign
-from services.intake.store.complaints import SealedComplaint, StoredComplaint
+from services.intake.store.complaints import SealedComplaint
 from shared.appraisal.errors import Rejected
-from shared.appraisal.events import ComplaintRegistered, ComplaintRepeated
+from shared.appraisal.events import ComplaintRegistered
 from shared.appraisal.labels import ComplaintKind
 from shared.foundation import telemetry
 from shared.foundation.tracing import current_traceparent
@@ -42,7 +42,7 @@ PUBLIC_ACTOR = "public"
 
 @dataclass(frozen=True, slots=True)
 class RegisteredComplaint:
-    """A complaint after registration. `merged_into`: the number of the complaint it repeats.
+    """A complaint after registration.
 
     `redacted_summary` is empty unless a person released it with the registration: responses are
     stored, and a draft may hold personal data.
@@ -54,23 +54,20 @@ class RegisteredComplaint:
     unit_id: str | None
     redacted_summary: str
     received_at: datetime
-    merged_into: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
     """A complaint to register.
 
-    `by` None: the complainant used the public wizard. `merge_into`: the number of the complaint
-    that this one repeats; both texts are kept and no second case is opened. `draft_id`: the hotline
-    draft, whose id becomes the complaint's id, so that a draft is registered once. `at_desk`: an
-    operator at the hotline desk wrote the redacted summary and releases it in the same act, unless
-    the scheme requires a reviewer. `form`: the wizard's draft, whose files go to the complaint.
+    `by` None: the complainant used the public wizard. `draft_id`: the hotline draft, whose id
+    becomes the complaint's id, so that a draft is registered once. `at_desk`: an operator at the
+    hotline desk wrote the redacted summary and releases it in the same act, unless the scheme
+    requires a reviewer. `form`: the wizard's draft, whose files go to the complaint.
     """
 
     complaint: NewComplaint
     by: Account | None
-    merge_into: str = ""
     draft_id: UUID | None = None
     at_desk: bool = False
     form: form_drafts.WizardTokens | None = None
@@ -96,12 +93,7 @@ async def register_complaints(
     ]
     if any(each.complaint.kind is ComplaintKind.REPORT for each in registrations):
         await hold_register(tx)
-    merge_numbers = {each.merge_into for each in registrations if each.merge_into}
-    targets = await store.lock(tx, merge_numbers)
-    prepared = [
-        await _prepare_or_reject(tx, registration, targets.get(registration.merge_into))
-        for registration in registrations
-    ]
+    prepared = [await _prepare_or_reject(tx, registration) for registration in registrations]
     accepted = [each for each in prepared if isinstance(each, SealedComplaint)]
     numbers = await store.register(tx, accepted)
     await store_summaries(tx, _summaries(registrations, prepared))
@@ -109,9 +101,8 @@ async def register_complaints(
     for registration, each in zip(registrations, prepared, strict=True):
         if isinstance(each, SealedComplaint):
             registered = _registered(each, numbers[each.id])
-            target = targets.get(registration.merge_into)
-            results.append(await _complete(tx, registration, registered, target))
-            if target is None and each.summary.is_released:
+            results.append(await _complete(tx, registration, registered))
+            if each.summary.is_released:
                 publish_own_release(tx, _registered_summary(registration, each))
         else:
             results.append(each)
@@ -154,25 +145,18 @@ def _registered_summary(registration: Registration, each: SealedComplaint) -> Re
 async def _prepare_or_reject(
     tx: Transaction,
     registration: Registration,
-    target: StoredComplaint | None,
 ) -> SealedComplaint | Rejected:
     try:
-        return await _prepare(tx, registration, target)
+        return await _prepare(tx, registration)
     except Rejected as rejection:
         telemetry.complaint_submits.labels(registration.complaint.channel, "refused").inc()
         return rejection
 
 
-async def _prepare(
-    tx: Transaction,
-    registration: Registration,
-    target: StoredComplaint | None,
-) -> SealedComplaint:
+async def _prepare(tx: Transaction, registration: Registration) -> SealedComplaint:
     """Return the complaint, checked and encrypted. Raises Rejected."""
     complaint = registration.complaint
     summary = await check_complaint(tx, complaint, by=registration.by, at_desk=registration.at_desk)
-    if registration.merge_into:
-        _check_merge_target(target, complaint.campaign_id)
     await _check_draft_is_unregistered(tx, registration.draft_id)
     ring = context_of(tx).ring
     rules = (await campaigns.get(tx, complaint.campaign_id)).scheme.case_rules
@@ -181,7 +165,7 @@ async def _prepare(
     return SealedComplaint(
         id=complaint_id,
         complaint=complaint,
-        summary=replace(summary, needs_release=False) if registration.merge_into else summary,
+        summary=summary,
         received_at=(complaint.received_at or tx.now).astimezone(UTC),
         registered_by=registration.by.id if registration.by else None,
         complainant_fingerprint=_fingerprint(ring, complaint),
@@ -250,17 +234,13 @@ async def _complete(
     tx: Transaction,
     registration: Registration,
     registered: RegisteredComplaint,
-    target: StoredComplaint | None,
 ) -> RegisteredComplaint:
     """Publish and audit a registration, and end the draft it was made from."""
     _audit_registration(tx, registration, registered)
     await _end_draft(tx, registration, registered)
-    if target is None:
-        event = _registered_event(tx, registered, registration.complaint)
-        tx.publish(event, trace=registration.trace)
-        return registered
-    await _merge(tx, registered.id, target, actor=registration.actor)
-    return replace(registered, merged_into=registration.merge_into)
+    event = _registered_event(tx, registered, registration.complaint)
+    tx.publish(event, trace=registration.trace)
+    return registered
 
 
 def _audit_registration(
@@ -278,8 +258,7 @@ def _audit_registration(
         kind=complaint.kind,
         identity=complaint.identity,
     )
-    outcome = "merged" if registration.merge_into else "registered"
-    telemetry.complaint_submits.labels(complaint.channel, outcome).inc()
+    telemetry.complaint_submits.labels(complaint.channel, "registered").inc()
 
 
 async def _end_draft(
@@ -326,71 +305,4 @@ def _registered_event(
         problem_item=complaint.problem_item,
         real_name=complaint.identity is Identity.REAL_NAME,
         received_at=registered.received_at,
-    )
-
-
-# ── merging ───────────────────────────────────────────────────────────────────────────────────────
-
-
-async def merge_complaint(
-    tx: Transaction,
-    *,
-    number: str,
-    into: str,
-    by: Account,
-) -> RegisteredComplaint:
-    """并入: record that this complaint repeats another. Merging twice changes nothing.
-
-    Raises Rejected (404, 422).
-    """
-    locked = await store.lock(tx, {number, into})
-    complaint = await store.get_visible(tx, number, by)
-    if complaint.merged_into is None:
-        target = _check_merge_target(locked.get(into), complaint.campaign_id, merging=complaint.id)
-        await _merge(tx, complaint.id, target, actor=str(by.id))
-    return RegisteredComplaint(
-        id=complaint.id,
-        number=number,
-        campaign_id=complaint.campaign_id,
-        unit_id=complaint.unit_id,
-        redacted_summary=complaint.redacted_summary,
-        received_at=complaint.received_at,
-        merged_into=into,
-    )
-
-
-def _check_merge_target(
-    target: StoredComplaint | None,
-    campaign_id: str,
-    *,
-    merging: UUID | None = None,
-) -> StoredComplaint:
-    if target is None or target.campaign_id != campaign_id:
-        raise _invalid_target("要并入的诉求不存在，或不属于本次评议")
-    if target.id == merging or target.merged_into is not None:
-        raise _invalid_target("要并入的诉求本身已并入别的诉求，请选择最早的一件")
-    return target
-
-
-def _invalid_target(sentence: str) -> Rejected:
-    return Rejected(sentence, status=422, field="merge_into")
-
-
-async def _merge(
-    tx: Transaction,
-    complaint_id: UUID,
-    target: StoredComplaint,
-    *,
-    actor: str,
-) -> None:
-    repeats = await store.merge(tx, complaint_id, into=target.id)
-    await summaries.delete_drafts(tx, [complaint_id])
-    tx.audit("complaint.merged", complaint_id, actor, into=str(target.id))
-    tx.publish(
-        ComplaintRepeated(
-            occurred_at=tx.now,
-            complaint_id=target.id,
-            campaign_id=target.campaign_id,
-            repeats=repeats,
-        )
     )

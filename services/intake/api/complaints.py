@@ -8,7 +8,7 @@ from fastapi import Query, Request
 from pydantic import AwareDatetime, Field
 from starlette.responses import Response
 
-from services.intake.actions import complaints, supplements
+from services.intake.actions import mergers, supplements
 from services.intake.actions.complaints import Registration, register_complaints
 from services.intake.api.problems import problems
 from services.intake.domain.complaints import (
@@ -29,6 +29,7 @@ from shared.web import CoalescedIdempotency, CurrentUser, Idempotency, Router, T
 from shared.web.forms import Input
 
 router = Router(prefix="/intake/api", tags=["受理"])
+REVIEWER: Final = allow(Role.REVIEWER)
 REGISTRARS: Final = allow(Role.OPERATOR, Role.REVIEWER, Role.OFFICE, Role.ADMIN)
 
 
@@ -61,14 +62,12 @@ class ComplaintRequest(Input):
     received_at: AwareDatetime | None = Field(
         None, description="补录时的收到时间，仅评议办和管理员可填"
     )
-    merge_into: str = Field("", max_length=20, description="并入的诉求编号")
 
     def registration(self, *, by: Account) -> Registration:
         """Return the complaint to register on behalf of `by`."""
         fields = dict(self)
-        merge_into = fields.pop("merge_into")
         complaint = NewComplaint(occurred=fields.pop("occurred_at"), **fields)
-        return Registration(complaint=complaint, by=by, merge_into=merge_into)
+        return Registration(complaint=complaint, by=by)
 
 
 class ComplaintResponse(Input):
@@ -79,7 +78,6 @@ class ComplaintResponse(Input):
     unit_id: str | None
     redacted_summary: str
     received_at: datetime
-    merged_into: str | None
 
 
 @router.post(
@@ -151,8 +149,17 @@ class MergeRequest(Input):
     into: str = Field(max_length=20)
 
 
+class MergerResponse(Input):
+    number: str
+    merged_into: str | None
+
+
 @router.post(
-    "/complaints/{number}/merger", policy=REGISTRARS, status_code=201, responses=problems(404, 409)
+    "/complaints/{number}/merger",
+    policy=REVIEWER,
+    status_code=201,
+    response_model=MergerResponse,
+    responses=problems(404, 409),
 )
 async def merge_complaint(
     tx: Tx,
@@ -161,10 +168,32 @@ async def merge_complaint(
     number: str,
     given: MergeRequest,
 ) -> Response:
-    """并入: record that this complaint repeats another."""
-    return await idempotency.respond(
-        201, complaints.merge_complaint(tx, number=number, into=given.into, by=user)
-    )
+    """并入: record that this complaint repeats another of its kind. Its own case ends."""
+    action = mergers.merge_complaint(tx, number=number, into=given.into, by=user)
+    return await idempotency.respond(201, action)
+
+
+class UnmergeRequest(Input):
+    reason: str = Field(min_length=REASON_MIN, max_length=500)
+
+
+@router.post(
+    "/complaints/{number}/merger/undoing",
+    policy=REVIEWER,
+    status_code=201,
+    response_model=MergerResponse,
+    responses=problems(404, 409),
+)
+async def undo_merger(
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    number: str,
+    given: UnmergeRequest,
+) -> Response:
+    """撤销并入: the complaint and its case go on as they were."""
+    action = mergers.undo_merger(tx, number=number, reason=given.reason, by=user)
+    return await idempotency.respond(201, action)
 
 
 class SupplementRequest(Input):

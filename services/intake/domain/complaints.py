@@ -32,6 +32,8 @@ READS_ALL: Final = frozenset({Role.REVIEWER, Role.SUPERVISOR})
 """Roles that read every complaint; an operator reads their own."""
 MAY_REVEAL: Final = frozenset({Role.REVIEWER, Role.SUPERVISOR})
 """Roles that read the complaint text at any time and may reveal the complainant's identity."""
+COUNTS_REPEATED_REPORTS: Final = READS_ALL
+"""Roles that may know that a 举报 was made again, or which one it repeats."""
 MAY_BACKDATE: Final = frozenset({Role.OFFICE, Role.ADMIN})
 WITHHOLD_MAX: Final = 500
 RETALIATION_REASON: Final = "反映因提出诉求受到打击报复"

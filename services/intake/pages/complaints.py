@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from services.intake.actions import attachments
-from services.intake.actions.complaints import merge_complaint
 from services.intake.actions.identities import open_identity, request_opening
+from services.intake.actions.mergers import merge_complaint, undo_merger
 from services.intake.actions.retaliation import link_retaliation
 from services.intake.actions.supplements import add_supplement
 from services.intake.domain.complaints import REASON_MIN, REDACTED_SUMMARY_MAX
@@ -223,6 +223,28 @@ async def merge(
         return await _render_detail(request, tx, user, number, form, 422)
     return await idempotency.redirect(
         merge_complaint(tx, number=number, into=form.cleaned.into, by=user),
+        _complaint_url(number),
+    )
+
+
+class UnmergeForm(Input):
+    reason: str = Field(title="撤销理由", min_length=REASON_MIN, max_length=500)
+
+
+@router.post("/tickets/{number}/merger/undoing", policy=allow(Role.REVIEWER))
+async def unmerge(
+    request: Request,
+    tx: Tx,
+    user: CurrentUser,
+    idempotency: Idempotency,
+    number: str,
+) -> Response:
+    """撤销并入."""
+    form = await read_form(request, UnmergeForm)
+    if form.cleaned is None:
+        return await _render_detail(request, tx, user, number, form, 422)
+    return await idempotency.redirect(
+        undo_merger(tx, number=number, reason=form.cleaned.reason, by=user),
         _complaint_url(number),
     )
 

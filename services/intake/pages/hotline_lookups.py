@@ -118,7 +118,6 @@ class SimilarQuery:
     campaign_id: str
     unit_id: str
     summary: str
-    merge_into: str
 
     @classmethod
     async def of_form(cls, sent: FormData) -> "SimilarQuery":
@@ -128,7 +127,6 @@ class SimilarQuery:
             campaign_id=_text(sent, "campaign_id"),
             unit_id=_text(sent, "unit_id"),
             summary=given or await draft_redacted_summary(_text(sent, "complaint_text")),
-            merge_into=_text(sent, "merge_into"),
         )
 
     @property
@@ -150,7 +148,6 @@ async def similar_complaints(
         "desk-similar.html",
         complaints=await _similar(tx, query, user),
         ready=query.is_ready,
-        selected=query.merge_into,
     )
 
 

@@ -44,14 +44,12 @@ class HotlineTicket(Input):
     complaint_text: str = Field("", title="诉求原文")
     redacted_summary: str = Field("", title="转办摘要")
     retaliation_for: str = Field("", title="打击报复", max_length=20)
-    merge_into: str = Field("", max_length=20)
 
     def registration(self, *, by: Account) -> Registration:
         """Return the complaint to register; it replaces the draft."""
         return Registration(
             complaint=self._complaint(),
             by=by,
-            merge_into=self.merge_into,
             draft_id=self.draft_id,
             at_desk=True,
         )

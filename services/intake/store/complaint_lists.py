@@ -52,10 +52,15 @@ class ListedComplaint(msgspec.Struct, frozen=True, kw_only=True):
         return None if self.closed_at else self.due_at
 
 
+# Whoever registered a 举报 does not learn that somebody else reported the same.
+_OWN_REPEATS: Final = "case when c.kind = 'report' then 0 else c.repeats end as repeats"
 _LISTED: Final = (
-    "c.id, c.number, c.kind, c.unit_id, c.redacted_summary, c.received_at, c.repeats, "
+    f"c.id, c.number, c.kind, c.unit_id, c.redacted_summary, c.received_at, {_OWN_REPEATS}, "
     "p.assigned_at, p.accepted_at, p.refused_at, p.closed_at, p.due_at"
 )
+
+
+_LISTED_FOR_REVIEW: Final = _LISTED.replace(_OWN_REPEATS, "c.repeats")
 
 
 class SimilarComplaint(ListedComplaint, frozen=True, kw_only=True):
@@ -194,7 +199,7 @@ async def received(
     """Return the complaints received since then: urgent ones first, then the newest."""
     records = await tx.fetch(
         f"""
-        select {_LISTED}, c.channel, c.urgency, c.problem_item
+        select {_LISTED_FOR_REVIEW}, c.channel, c.urgency, c.problem_item
         from complaints c left join progress p on p.complaint_id = c.id
         where c.received_at >= $1 and c.merged_into is null and {VISIBLE}
           and (not $5 or coalesce(p.assigned_at, p.refused_at, p.closed_at) is null)

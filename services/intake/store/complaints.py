@@ -243,3 +243,17 @@ async def merge(
         "update complaints set repeats = repeats + 1 where id = $1 returning repeats", into
     )
     return repeats
+
+
+async def undo_merger(
+    tx: Transaction,
+    complaint_id: UUID,
+    *,
+    into: UUID,
+) -> int:
+    """Record that one complaint repeats no other; return how often the other was repeated."""
+    await tx.run("update complaints set merged_into = null where id = $1", complaint_id)
+    repeats: int = await tx.fetchval(
+        "update complaints set repeats = repeats - 1 where id = $1 returning repeats", into
+    )
+    return repeats

@@ -10,7 +10,7 @@ import msgspec
 from services.intake.domain.progress import Milestones
 from services.intake.store.rows import read_row
 from shared.appraisal.events import CaseOpened
-from shared.appraisal.labels import CaseFinding
+from shared.appraisal.labels import CaseFinding, ComplaintKind
 from shared.storage.transaction import Transaction
 
 _UPDATED: Final = ", ".join(
@@ -56,7 +56,13 @@ class ProgressRow(msgspec.Struct, frozen=True, kw_only=True):
     reply: str | None
     updated_at: datetime | None
     rated: int | None
+    kind: ComplaintKind
     merged_number: str | None
+
+    @property
+    def shows_merger(self) -> bool:
+        """Whether the complainant may know that somebody else reported the same before."""
+        return self.merged_number is not None and self.kind is not ComplaintKind.REPORT
 
     @property
     def milestones(self) -> Milestones:
@@ -132,7 +138,7 @@ async def get(tx: Transaction, complaint_id: UUID) -> ProgressRow:
     """Return the progress of a complaint that exists."""
     record = await tx.fetchrow(
         """
-        select c.id, c.number, c.campaign_id, c.received_at, c.registered_at, p.case_number,
+        select c.id, c.number, c.campaign_id, c.kind, c.received_at, c.registered_at, p.case_number,
                p.opened_at, p.release_due_at, p.assigned_at, p.accepted_at, p.closed_at,
                p.refused_at, p.explanation, p.due_at, p.provisional, p.finding, p.reply,
                p.updated_at, r.option as rated, m.number as merged_number

@@ -144,7 +144,7 @@ from summary_drafts d
 join complaints c on c.id = d.complaint_id
 left join progress p on p.complaint_id = c.id
 left join accounts a on a.id = d.author_id
-where {VISIBLE} and $1::timestamptz is not null
+where {VISIBLE} and c.merged_into is null and $1::timestamptz is not null
 """
 
 

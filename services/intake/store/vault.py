@@ -112,8 +112,8 @@ left join progress p on p.complaint_id = c.id
 left join complaints first on first.id = c.merged_into
 left join progress of_first on of_first.complaint_id = first.id
 where c.registered_at < $1
-  and case when p.complaint_id is not null then coalesce(p.closed_at, p.refused_at) < $1
-           when first.id is not null then true
+  and case when first.id is not null then true
+           when p.complaint_id is not null then coalesce(p.closed_at, p.refused_at) < $1
            else (c.campaign_id, c.kind) in (select * from caseless) end
   and case when first.id is null then true
            when of_first.complaint_id is not null

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 
 from services.intake.domain.complaints import (
+    COUNTS_REPEATED_REPORTS,
     MAY_REVEAL,
     OWN_TEXT_READABLE,
     READS_ALL,
@@ -28,15 +29,15 @@ from services.intake.store.progress import ProgressRow
 from services.intake.store.retaliation import LinkedComplaint
 from services.intake.views.accused import AccusedPanel, accused_of
 from services.intake.views.identity_openings import OpeningState, opening_state
+from services.intake.views.mergers import merge_candidates
 from services.intake.views.timeline import TimelineEntry
 from services.intake.views.vault import (
     ContactField,
     SupplementView,
     masked_contact,
-    summary_draft_of,
     supplements_of,
 )
-from shared.appraisal.labels import LabelledEnum, Role
+from shared.appraisal.labels import ComplaintKind, LabelledEnum, Role
 from shared.security.listed_reports import audit_listed_reports
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction
@@ -98,6 +99,7 @@ async def complaint_detail(
     complaint = await store.find_visible(tx, number, account)
     if complaint is None:
         return None
+    complaint = _without_repetition(complaint, account)
     readable = _is_readable(complaint, account, tx.now)
     tx.audit("complaint.read", complaint.id, str(account.id), statement=readable)
     return ComplaintDetail(
@@ -108,12 +110,20 @@ async def complaint_detail(
         contact=await masked_contact(tx, complaint.id),
         progress=await progress_store.get(tx, complaint.id),
         files=await files.list_for(tx, complaint.id),
-        similar=await _merge_candidates(tx, complaint, account),
+        similar=await merge_candidates(tx, complaint, account),
         linked=await _linked(tx, complaint, account),
         opening=await opening_state(tx, complaint.id, account),
         may_merge=account.role is Role.REVIEWER,
         accused=await accused_of(tx, complaint) if account.role in READS_ALL else None,
     )
+
+
+def _without_repetition(complaint: VisibleComplaint, account: Account) -> VisibleComplaint:
+    """Return the complaint as the account may know it: an operator learns of no other 举报."""
+    hidden = complaint.kind is ComplaintKind.REPORT and account.role not in COUNTS_REPEATED_REPORTS
+    if not hidden:
+        return complaint
+    return msgspec.structs.replace(complaint, repeats=0, merged_into=None, merged_number=None)
 
 
 def _is_readable(
@@ -140,26 +150,6 @@ async def _linked(
 
 async def _statement(tx: Transaction, complaint: VisibleComplaint) -> dict[str, str]:
     return await vault.read_part(tx, context_of(tx).ring, complaint.id, "statement")
-
-
-async def _merge_candidates(
-    tx: Transaction,
-    complaint: VisibleComplaint,
-    account: Account,
-) -> list[SimilarComplaint]:
-    """Return similar complaints for a reviewer, who may merge this one into them."""
-    is_merged = complaint.merged_into is not None
-    if account.role is not Role.REVIEWER or complaint.unit_id is None or is_merged:
-        return []
-    summary = complaint.redacted_summary or await summary_draft_of(tx, complaint.id)
-    return await _audited_similar(
-        tx,
-        account,
-        campaign_id=complaint.campaign_id,
-        unit_id=complaint.unit_id,
-        redacted_summary=summary,
-        exclude=complaint.id,
-    )
 
 
 async def _audited_similar(

@@ -38,7 +38,6 @@ class RegisteredTicket(msgspec.Struct, frozen=True):
 
     number: str
     query_code: str
-    merged_number: str | None
 
 
 async def drafts_of(tx: Transaction, account: Account) -> list[HotlineDraftView]:
@@ -83,4 +82,4 @@ async def just_registered(
     if complaint.registered_at < tx.now - OWN_CODE_SHOWN:
         return None
     code = query_code_of(context_of(tx).ring, complaint.id)
-    return RegisteredTicket(number, format_query_code(code), complaint.merged_number)
+    return RegisteredTicket(number, format_query_code(code))

@@ -10,9 +10,11 @@ from services.intake.settings import context_of
 from services.intake.store import campaigns, complaints, summaries, vault
 from services.intake.store import progress as progress_store
 from services.intake.store.campaigns import KnownCampaign
+from services.intake.store.complaint_lists import SimilarComplaint
 from services.intake.store.complaints import VisibleComplaint
 from services.intake.store.summaries import QueuedSummary, SummaryReleaseRow
 from services.intake.views.accused import AccusedPanel, accused_of
+from services.intake.views.mergers import merge_candidates
 from services.intake.views.vault import SupplementView, supplements_of, unsealed_draft
 from shared.security.listed_reports import audit_listed_reports
 from shared.security.pii import PiiHit, PiiKind, certain_hits, find_pii_async
@@ -56,6 +58,7 @@ class ReleasePanel(msgspec.Struct, frozen=True, kw_only=True):
     original_version: int
     releases: list[SummaryReleaseRow]
     accused: AccusedPanel
+    similar: list[SimilarComplaint]
 
 
 class DraftMarks(msgspec.Struct, frozen=True):
@@ -112,10 +115,14 @@ async def release_panel(
     if complaint is None:
         return None
     tx.audit("complaint.read", complaint.id, str(account.id), statement=True)
-    return await _panel(tx, complaint)
+    return await _panel(tx, complaint, account)
 
 
-async def _panel(tx: Transaction, complaint: VisibleComplaint) -> ReleasePanel:
+async def _panel(
+    tx: Transaction,
+    complaint: VisibleComplaint,
+    account: Account,
+) -> ReleasePanel:
     ring = context_of(tx).ring
     statement = await vault.read_part(tx, ring, complaint.id, "statement")
     draft = await summaries.find_draft(tx, complaint.id)
@@ -138,11 +145,12 @@ async def _panel(tx: Transaction, complaint: VisibleComplaint) -> ReleasePanel:
         kinds=_kinds(matches),
         seen=SummaryVersion(draft=draft.version if draft else 0, release=len(released)),
         author_id=str(draft.author_id or "") if draft else "",
-        awaits_release=draft is not None,
+        awaits_release=draft is not None and complaint.merged_into is None,
         due_at=progress.release_due_at,
         original_version=await summaries.original_version(tx, complaint.id),
         releases=released,
         accused=await accused_of(tx, complaint),
+        similar=await merge_candidates(tx, complaint, account),
     )
 
 

@@ -8,8 +8,10 @@ from uuid import UUID
 from services.notify.domain.composition import (
     NewNotification,
     ReferenceData,
+    ReopenedSubject,
     ResolvedStage,
     notifications_for,
+    reopened_subject,
     resolved_stages,
 )
 from services.notify.domain.quiet_hours import earliest_send_time
@@ -37,12 +39,18 @@ async def notify_of_events(tx: Transaction, consumed: Sequence[tuple[Event, Meta
     reference_data = await _load_reference(tx, [event for event, _ in consumed])
     new: list[NewNotification] = []
     resolved: list[ResolvedStage] = []
+    reopened: list[ReopenedSubject] = []
     for event, meta in consumed:
         new.extend(notifications_for(event, meta, reference_data))
         resolved.extend(resolved_stages(event, meta))
+        undone = reopened_subject(event, meta)
+        if undone is not None:
+            reopened.append(undone)
     await publish(tx, new)
     if resolved:
         await notifications.resolve(tx, resolved)
+    if reopened:
+        await notifications.reopen(tx, reopened)
 
 
 async def _store_exclusions(tx: Transaction, events: Sequence[Event]) -> None:

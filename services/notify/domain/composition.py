@@ -10,6 +10,7 @@ from services.notify.domain.links import link_to
 from services.notify.domain.rules import (
     RESOLVES_STAGES,
     RULES_BY_EVENT,
+    UNDOES,
     NotificationKind,
     NotificationRule,
 )
@@ -88,11 +89,15 @@ class Occurrence:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedStage:
-    """Resolves the notifications about a subject that asked for `stage` before `version`."""
+    """Resolves the notifications about a subject that asked for `stage` before `version`.
+
+    `by`: the wire name of the event that answers them.
+    """
 
     subject_id: str
     stage: str
     version: int
+    by: str = field(default="", compare=False)
 
 
 def notifications_for(
@@ -171,7 +176,21 @@ def _addressed_to(
 def resolved_stages(event: Event, meta: Meta) -> list[ResolvedStage]:
     """Return the stages of earlier notifications that an event resolves."""
     stages = RESOLVES_STAGES.get(type(event), ())
-    return [ResolvedStage(meta.key, stage, meta.version) for stage in stages]
+    return [ResolvedStage(meta.key, stage, meta.version, by=event.name) for stage in stages]
+
+
+@dataclass(frozen=True, slots=True)
+class ReopenedSubject:
+    """Opens again what the event `by` resolved about a subject."""
+
+    subject_id: str
+    by: str
+
+
+def reopened_subject(event: Event, meta: Meta) -> ReopenedSubject | None:
+    """Return what an event opens again; None if it undoes nothing."""
+    undone = UNDOES.get(type(event))
+    return ReopenedSubject(meta.key, undone.name) if undone else None
 
 
 def _recipients(rule: NotificationRule, subject: NotificationSubject) -> Sequence[Audience]:

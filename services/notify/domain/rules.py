@@ -12,6 +12,7 @@ from shared.appraisal.events import (
     CaseAssigned,
     CaseClosed,
     CaseExtended,
+    CaseMerged,
     CaseNotAccepted,
     CaseOpened,
     CasePaused,
@@ -22,6 +23,7 @@ from shared.appraisal.events import (
     CaseStruckOff,
     CaseSubmitted,
     CaseSummaryCorrected,
+    CaseUnmerged,
     CaseUrged,
     CaseWithdrawn,
     DeadlineLapsed,
@@ -44,6 +46,8 @@ class NotificationKind(StrEnum):
     CASE_SUMMARY_CORRECTED = "case_summary_corrected"
     CASE_RETURNED = "case_returned"
     CASE_WITHDRAWN = "case_withdrawn"
+    CASE_MERGED = "case_merged"
+    CASE_UNMERGED = "case_unmerged"
     CASE_EXTENDED = "case_extended"
     CASE_PAUSED = "case_paused"
     CASE_RESCHEDULED = "case_rescheduled"
@@ -141,6 +145,18 @@ RULES_BY_EVENT: Final[Mapping[type[Event], NotificationRule]] = {
         roles=(Audience.REVIEWER, Audience.SUPERVISOR),
         stage="assign",
         urgent=True,
+    ),
+    CaseMerged: NotificationRule(
+        kind=NotificationKind.CASE_MERGED,
+        title="并案",
+        text="工单{编号}反映的问题已并入其他来件一并办理，本件不再单独办理。",
+        roles=UNIT,
+    ),
+    CaseUnmerged: NotificationRule(
+        kind=NotificationKind.CASE_UNMERGED,
+        title="撤销并案",
+        text="工单{编号}的并案已撤销，请按原期限继续办理。",
+        roles=(*UNIT, Audience.REVIEWER),
     ),
     CaseExtended: NotificationRule(
         kind=NotificationKind.CASE_EXTENDED,
@@ -269,6 +285,7 @@ RESOLVES_STAGES: Final[Mapping[type[Event], tuple[str, ...]]] = {
     CaseReleased: ("release",),
     CaseAssigned: ("release", "assign"),
     CaseNotAccepted: tuple(STAGES),
+    CaseMerged: tuple(STAGES),
     CaseAccepted: ("accept",),
     CaseReturned: ("accept", "handle"),
     CaseWithdrawn: ("accept", "handle", "review", "supervise", "rectify"),
@@ -281,6 +298,9 @@ RESOLVES_STAGES: Final[Mapping[type[Event], tuple[str, ...]]] = {
     ObligationFulfilled: ("obligation",),
 }
 """Earlier notifications about the same subject that asked for these stages are resolved."""
+
+UNDOES: Final[Mapping[type[Event], type[Event]]] = {CaseUnmerged: CaseMerged}
+"""What the event on the right resolved is open again after the event on the left."""
 
 CONSUMED_EVENTS: Final = tuple(dict.fromkeys((*RULES_BY_EVENT, *RESOLVES_STAGES)))
 

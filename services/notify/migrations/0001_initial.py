@@ -92,6 +92,7 @@ def create_notifications() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("escalate_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("resolved_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("resolved_by", sa.String(), nullable=True),
         sa.Column("trace", sa.String(), nullable=True),
         sa.CheckConstraint(
             "role in ('reviewer', 'handler', 'unit_head', 'supervisor', 'office', 'leader')",

@@ -7,8 +7,9 @@ from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
 
-from services.notify.domain.composition import NewNotification, ResolvedStage
+from services.notify.domain.composition import NewNotification, ReopenedSubject, ResolvedStage
 from services.notify.domain.escalation import EscalationCandidate
+from services.notify.domain.rules import UNDOES
 from services.notify.store.exclusions import HIDDEN_FROM_SUBSCRIPTION
 from shared.foundation.tracing import current_traceparent
 from shared.storage.transaction import Transaction, new_id
@@ -80,8 +81,8 @@ async def insert(
 
 _RESOLVE: Final = """
 with resolved as (
-  update notifications n set resolved_at = $4
-  from unnest($1::text[], $2::text[], $3::bigint[]) r (subject_id, stage, version)
+  update notifications n set resolved_at = $4, resolved_by = r.by
+  from unnest($1::text[], $2::text[], $3::bigint[], $5::text[]) r (subject_id, stage, version, by)
   where n.subject_id = r.subject_id and n.stage = r.stage and n.version < r.version
     and n.resolved_at is null
   returning n.id
@@ -99,12 +100,27 @@ async def resolve(tx: Transaction, resolved: Sequence[ResolvedStage]) -> None:
         [each.stage for each in resolved],
         [each.version for each in resolved],
         tx.now,
+        [each.by for each in resolved],
+    )
+
+
+async def reopen(tx: Transaction, reopened: Sequence[ReopenedSubject]) -> None:
+    """Open again what an event resolved that was undone. Nothing is sent a second time."""
+    await tx.run(
+        """
+        update notifications n set resolved_at = null, resolved_by = null
+        from unnest($1::text[], $2::text[]) r (subject_id, by)
+        where n.subject_id = r.subject_id and n.resolved_by = r.by
+        """,
+        [each.subject_id for each in reopened],
+        [each.by for each in reopened],
     )
 
 
 _CLAIM_ESCALATIONS: Final = """
 update notifications set escalate_at = null where id in (
   select id from notifications where escalate_at <= public.app_now()
+    and coalesce(resolved_by, '') <> all($2::text[])
   order by escalate_at limit $1 for update skip locked
 ) returning
   event_id, version, number, subject_id, unit_id, stage, due_at,
@@ -113,8 +129,11 @@ update notifications set escalate_at = null where id in (
 
 
 async def claim_escalations(tx: Transaction, limit: int) -> list[EscalationCandidate]:
-    """Return lapses that are due to escalate. Each is returned once."""
-    rows = await tx.fetch(_CLAIM_ESCALATIONS, limit)
+    """Return lapses that are due to escalate. Each is returned once.
+
+    What was resolved by an event that can be undone waits, and escalates if it is undone.
+    """
+    rows = await tx.fetch(_CLAIM_ESCALATIONS, limit, [event.name for event in UNDOES.values()])
     return [EscalationCandidate(**row) for row in rows]
 
 

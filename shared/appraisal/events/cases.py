@@ -85,6 +85,19 @@ class CaseWithdrawn(CaseEvent, frozen=True, kw_only=True):
     deadlines: tuple[DeadlineSet, ...]
 
 
+class CaseMerged(CaseEvent, frozen=True, kw_only=True):
+    """并案: the case repeats another one, which goes on; this one ends without a result."""
+
+    name: ClassVar[str] = "case.merged.v1"
+
+
+class CaseUnmerged(CaseEvent, frozen=True, kw_only=True):
+    """撤销并案: the case goes on with the unit and the deadlines that it had."""
+
+    name: ClassVar[str] = "case.unmerged.v1"
+    deadlines: tuple[DeadlineSet, ...]
+
+
 class CaseNotAccepted(CaseEvent, frozen=True, kw_only=True):
     """不予受理, with the reason code of the rules and the explanation that the public reads."""
 

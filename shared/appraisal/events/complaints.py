@@ -66,8 +66,23 @@ class ComplaintAccusedRecorded(ComplaintEvent, frozen=True, kw_only=True):
     unit_ids: tuple[str, ...]
 
 
+class ComplaintMerged(ComplaintEvent, frozen=True, kw_only=True):
+    """并入: a reviewer found that the complaint repeats `into_id`; its own case ends."""
+
+    name: ClassVar[str] = "complaint.merged.v1"
+    campaign_id: str
+    into_id: UUID
+
+
+class ComplaintUnmerged(ComplaintEvent, frozen=True, kw_only=True):
+    """撤销并入: the complaint is a matter of its own again; its case goes on as it was."""
+
+    name: ClassVar[str] = "complaint.unmerged.v1"
+    campaign_id: str
+
+
 class ComplaintRepeated(ComplaintEvent, frozen=True, kw_only=True):
-    """重复来电: the same matter was reported again. `repeats` does not count the first report."""
+    """重复来电: how many other reports repeat this complaint, after a merger or its undoing."""
 
     name: ClassVar[str] = "complaint.repeated.v1"
     campaign_id: str

@@ -32,6 +32,7 @@ APPROVALS, OPENINGS, PRIVILEGED, SCORE_APPROVALS = (
     "tests/intake/test_privileged_accounts.py",
     "tests/scoring/test_approvals.py",
 )
+MERGED, MERGED_CASES = "tests/intake/test_mergers.py", "tests/casework/test_mergers.py"
 PII = "tests/shared/test_pii.py"
 ROLES, KEYS = ("tests/shared/test_database_roles.py", "tests/shared/test_service_keys.py")
 CONSUMER, RELAY, STORE = (
@@ -1031,7 +1032,7 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "bodies under the accused learn of a report",
         "shared/appraisal",
-        "below = _reachable(bodies, self.children) - bodies",
+        "below = _reachable(bodies, self._under) - bodies",
         "below: frozenset[str] = frozenset()",
         f"{ORGANISATIONS}::test_everything_under_an_accused_body_is_excluded_and_over_it_by_rule",
     ),
@@ -1134,6 +1135,69 @@ CATALOGUE: tuple[Mutant, ...] = (
         "    await exclusions.refresh_exclusions(tx)\n",
         "        await organisations.store_organisation(tx, event, meta.version)\n",
         f"{RECORDED}::test_the_register_moves_the_ban_at_once",
+    ),
+    one(
+        "an operator merges complaints",
+        "services/intake/actions/mergers.py",
+        "    if by.role is not Role.REVIEWER:\n",
+        "    if by.role is Role.AUDITOR:\n",
+        f"{MERGED}::test_a_merger_is_refused_to_whoever_calls_it_but_a_reviewer",
+    ),
+    one(
+        "a report is merged with a complaint",
+        "services/intake/actions/mergers.py",
+        "    if target.kind is not complaint.kind:\n",
+        "    if False:\n",
+        f"{MERGED}::test_a_report_is_merged_with_nothing_but_a_report",
+    ),
+    one(
+        "a joint matter bans only whom the first report accuses",
+        "services/intake/actions/mergers.py",
+        "    await _accuse_all(tx, complaint, target, by)\n",
+        "",
+        f"{MERGED}::test_a_report_is_merged_with_nothing_but_a_report",
+    ),
+    one(
+        "an operator learns that a report was made again",
+        "services/intake/views/complaints.py",
+        "    complaint = _without_repetition(complaint, account)\n",
+        "",
+        f"{MERGED}::test_nobody_outside_learns_that_a_report_was_made_again",
+    ),
+    one(
+        "the operator's list counts repetitions of a report",
+        "services/intake/store/complaint_lists.py",
+        "case when c.kind = 'report' then 0 else c.repeats end as repeats",
+        "c.repeats",
+        f"{MERGED}::test_nobody_outside_learns_that_a_report_was_made_again",
+    ),
+    one(
+        "a unit counts repetitions of a report",
+        "services/casework/domain/states.py",
+        "    return 0 if hidden else repeats\n",
+        "    return repeats\n",
+        f"{MERGED_CASES}::test_nobody_but_reviewer_and_supervisor_counts_repetitions_of_a_report",
+    ),
+    one(
+        "undoing a merger starts no clock again",
+        "services/casework/actions/mergers.py",
+        "    deadlines.reopen(merger.deadline_ids, paused=case.state == CaseState.PAUSED)\n",
+        "",
+        f"{MERGED_CASES}::test_undoing_a_merger_restores_state_and_clocks",
+    ),
+    one(
+        "undoing a merger returns a case to an accused unit",
+        "services/casework/actions/mergers.py",
+        "    if is_barred:\n        take_from_unit(tx, deadlines)\n",
+        "",
+        f"{MERGED_CASES}::test_a_unit_that_was_accused_meanwhile_does_not_get_the_case_back",
+    ),
+    one(
+        "undoing a merger leaves notices resolved",
+        "services/notify/actions/publishing.py",
+        "        await notifications.reopen(tx, reopened)\n",
+        "        pass\n",
+        "tests/notify/test_notifications.py::test_undoing_a_merger_opens_what_it_resolved_and_its_escalation_follows",
     ),
     one(
         "nobody is notified for a merged body",
