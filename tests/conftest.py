@@ -132,6 +132,7 @@ def settings_for(servers: Stack, database_url: str, folder: Path) -> Settings:
         topic_prefix=f"t{os.getpid()}-{number}.",
         topic_partitions=3,
         ballot_release_min=1,
+        source_checks="waived",
         data_folder=folder,
         keys_folder=keys_folder(servers.data),
     )

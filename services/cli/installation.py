@@ -33,9 +33,12 @@ def embedded_settings(
     environment = "demo" if demo else os.environ.get("FENGPING_ENVIRONMENT", "production")
     required = os.environ.get("FENGPING_SECOND_FACTOR", "required")
     second_factor = "waived" if demo else required
+    active = os.environ.get("FENGPING_SOURCE_CHECKS", "active")
+    source_checks = "waived" if demo else active
     settings = Settings(
         environment=environment,  # type: ignore[arg-type]
         second_factor=second_factor,  # type: ignore[arg-type]
+        source_checks=source_checks,  # type: ignore[arg-type]
         database_url=stack.postgres_url,
         redis_url=stack.redis_url,
         kafka_servers=",".join(stack.kafka_servers),

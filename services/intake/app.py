@@ -8,6 +8,7 @@ from services.intake.actions.approval_kinds import APPROVAL_KINDS
 from services.intake.domain.second_factors import PENDING_SECONDS, PendingSignIn
 from services.intake.pages.oidc import CALLBACK_PATH
 from services.intake.settings import IntakeContext
+from services.intake.store.cast_counters import CastCounters
 from services.intake.store.evidence import evidence_of
 from services.intake.store.sealed_tables import SEALED_TABLES
 from services.intake.views.audit_names import DIRECTORY
@@ -48,6 +49,9 @@ def build(settings: Settings) -> Service:
         seconds=PENDING_SECONDS,
     )
     _add_identity_provider(context, service)
+    if settings.source_checks == "active":
+        secret = context.ring.derive_key("cast-source")
+        context.cast_counters = CastCounters(service.redis, secret=secret)
     return service
 
 

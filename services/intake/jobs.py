@@ -1,6 +1,6 @@
-"""Scheduled jobs of intake: release of ballots, retention."""
+"""Scheduled jobs of intake: integrity and release of ballots, retention."""
 
-from services.intake.actions import ballot_release, retention
+from services.intake.actions import ballot_release, integrity, retention
 from shared.runtime.jobs import Jobs
 from shared.storage.transaction import Transaction
 
@@ -9,6 +9,8 @@ jobs = Jobs()
 
 @jobs(seconds=1)
 async def release_ballots(tx: Transaction) -> bool:
+    """Examine waiting ballots, then release those that are not suspicious."""
+    await integrity.examine_batches(tx)
     return await ballot_release.release_ballots(tx)
 
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from services.intake.domain.second_factors import PendingSignIn
 from services.intake.store.campaigns import KnownCampaign, new_cache
+from services.intake.store.cast_counters import CastCounters
 from services.intake.store.encrypted_files import EncryptedFolder
 from shared.appraisal.campaigns import CampaignCache
 from shared.foundation.settings import Settings
@@ -30,6 +31,8 @@ class IntakeContext:
     """None: staff sign in with a password only."""
     pending_requests: TokenStore[PendingRequest] | None = field(default=None, repr=False)
     """Sign-ins that are at the identity provider; None without one."""
+    cast_counters: CastCounters | None = field(default=None, repr=False)
+    """Recent ballots by batch and source; None where `sessions` is, or if they are waived."""
     campaigns: CampaignCache[KnownCampaign] = field(default_factory=new_cache, repr=False)
     organisations: RegisterCache = field(default_factory=RegisterCache, repr=False)
 

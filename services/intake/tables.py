@@ -17,7 +17,7 @@ from sqlmodel import Field, SQLModel
 from services.intake.domain.identities import Identity
 from services.intake.domain.identity_openings import OpeningPurpose
 from services.intake.domain.token_batches import TokenUse
-from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Role, Urgency
+from shared.appraisal.labels import ComplaintChannel, ComplaintKind, IntegrityKind, Role, Urgency
 from shared.storage.access import CHANGED, CHANGED_AND_DELETED, Access
 from shared.storage.columns import (
     bigint_column,
@@ -299,7 +299,9 @@ class TokenBatchRow(Base, table=True):
     `one_use`: codes that are printed or sent, each good for one ballot; `place`: one short code
     displayed in the hall of `unit_id`, good for one ballot from each device; `paper`: imported
     ballots, which had no code. No code belongs to a person, and a batch has no label but those of
-    the scheme. Its codes exist since a second person opened it (`opened_at`).
+    the scheme. Its codes exist since a second person opened it (`opened_at`). `expected`: the
+    ballots that may be cast with it, None for paper. `released`: its ballots that were released.
+    `examined`: how many ballots it had when their answers were last compared.
     """
 
     __tablename__ = "token_batches"
@@ -317,6 +319,9 @@ class TokenBatchRow(Base, table=True):
     opened_by: UUID | None = None
     closes_on: date
     flooded_at: datetime | None = timestamp_column(nullable=True)
+    expected: int | None = None
+    released: int = 0
+    examined: int = 0
 
 
 class Token(Base, table=True):
@@ -380,6 +385,49 @@ class IdentityOpeningRow(Base, table=True):
     granted_to: UUID = Field(foreign_key="intake.accounts.id")
     granted_at: datetime = timestamp_column()
     opened_at: datetime | None = timestamp_column(nullable=True, index=True)
+
+
+class IntegrityEvent(Base, table=True):
+    """疑似异常: a detector's suspicion against the ballots of a batch, which holds them.
+
+    `evidence`: counts, never answers of one ballot. One person proposes a verdict with a reason,
+    another one decides. `ballots`: those of the batch when it was raised, then when it was decided.
+    """
+
+    __tablename__ = "integrity_events"
+    __table_args__ = (
+        one_of("kind", IntegrityKind),
+        Index(
+            "uq_integrity_events_open",
+            "batch_id",
+            "kind",
+            unique=True,
+            postgresql_where="decided_at is null",
+        ),
+        Index("ix_integrity_events_of_campaign", "campaign_id", "raised_at"),
+    )
+    id: UUID = Field(primary_key=True)
+    kind: str = text_column()
+    campaign_id: str = campaign_column()
+    batch_id: UUID = Field(foreign_key="intake.token_batches.id")
+    ballots: int
+    evidence: dict[str, int] = Field(sa_column=Column(JSONB, nullable=False))
+    raised_at: datetime = timestamp_column()
+    verdict: str | None = optional_text_column()
+    reason: str = text_column(default="")
+    proposed_by: UUID | None = None
+    proposed_at: datetime | None = timestamp_column(nullable=True)
+    decided_by: UUID | None = None
+    decided_at: datetime | None = timestamp_column(nullable=True)
+
+
+class VoidedBallot(Base, table=True):
+    """作废: reverses a released ballot, which stays where it is. `event_id`: the decision."""
+
+    __tablename__ = "voided_ballots"
+    campaign_id: str = text_column(primary_key=True)
+    ballot_id: UUID = Field(primary_key=True)
+    event_id: UUID = Field(foreign_key="intake.integrity_events.id", index=True)
 
 
 # ── inspections and files ─────────────────────────────────────────────────────────────────────────

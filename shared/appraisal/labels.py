@@ -140,3 +140,21 @@ class SuccessionKind(LabelledEnum):
 
     MERGED = "merged", "合并"
     SPLIT = "split", "分设"
+
+
+class Verdict(LabelledEnum):
+    """What two people decide about suspicious ballots."""
+
+    COUNT = "count", "计入"
+    VOID = "void", "作废"
+
+
+class IntegrityKind(LabelledEnum):
+    """疑似异常: what is suspicious about the ballots of a batch."""
+
+    EXCESS = "excess", "答卷超出应有份数"
+    BURST = "burst", "短时间集中填写"
+    IDENTICAL = "identical", "答案雷同"
+    ONE_SOURCE = "one_source", "来自同一来源"
+    STAFF_SOURCE = "staff_source", "来自工作人员的设备"
+    CROSS_RATING = "cross_rating", "单位给自己打分或互相打分"

@@ -16,6 +16,8 @@ TEXT_FIELDS: Final = frozenset({"reply", "redacted_summary", "explanation", "tex
 """Fields of bodies that people write. A seal covers their digest, an export has the digest only."""
 TEXT_FIELDS_OF_TYPE: Final[Mapping[str, frozenset[str]]] = {
     "case.sent_back.v1": frozenset({"reason"}),
+    "ballots.voided.v1": frozenset({"reason"}),
+    "ballots.hold_ended.v1": frozenset({"reason"}),
 }
 
 

@@ -85,6 +85,10 @@ class Settings(BaseSettings):
     """`waived`: privileged accounts sign in without a one-time code; production refuses it."""
     ballot_release_min: int = Field(10, ge=1)
     """Ballots about a unit that are released to be counted at once; at least 10 but in a test."""
+    source_checks: Literal["active", "waived"] = "active"
+    """`waived`: bursts and common sources of ballots are not looked for, because a load generator
+    sends them all; production refuses it.
+    """
     session_idle_minutes: int = Field(30, ge=1)
     session_absolute_hours: int = Field(12, ge=1)
     pool_size: int = Field(10, ge=2)
@@ -103,6 +107,12 @@ class Settings(BaseSettings):
     def _production_requires_second_factor(self) -> Self:
         if self.environment == "production" and self.second_factor == "waived":
             raise ValueError("FENGPING_SECOND_FACTOR=waived is for demonstrations only")
+        return self
+
+    @model_validator(mode="after")
+    def _production_checks_sources(self) -> Self:
+        if self.environment == "production" and self.source_checks == "waived":
+            raise ValueError("FENGPING_SOURCE_CHECKS=waived is for demonstrations only")
         return self
 
     @field_validator("ballot_release_min")

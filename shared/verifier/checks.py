@@ -37,6 +37,10 @@ class Examination:
     published: dict[int, Json] = field(default_factory=dict)
     """Bodies of `campaign.published.v1` by version."""
     answers: Counter[AnswerKey] = field(default_factory=Counter)
+    voids: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Integrity event → who proposed and who decided that its ballots are void."""
+    decisions: dict[str, tuple[str, tuple[str, str]]] = field(default_factory=dict)
+    """Integrity event → verdict, and who proposed and who decided it."""
     unsealed: Counter[str] = field(default_factory=Counter)
     results: dict[int, UnitResult] = field(default_factory=dict)
 
@@ -148,8 +152,23 @@ def _stage(examined: Examination, given: SealedInput, *, sealed: bool) -> None:
     elif given.type == "ballots.released.v1":
         examined.staging.add_ballots("sealed", _ballots_of(given, sealed=sealed))
         examined.answers.update(_answer_keys(given.body))
+    elif given.type == "ballots.voided.v1":
+        examined.voids[given.body["integrity_event_id"]] = _people(given.body)
+        examined.staging.add_voided("sealed", _voided_of(given, sealed=sealed))
+    elif given.type == "ballots.hold_ended.v1":
+        decision = (given.body["verdict"], _people(given.body))
+        examined.decisions[given.body["integrity_event_id"]] = decision
     else:
         examined.staging.add_lines("facts", lines_of(given, examined.register), sealed=sealed)
+
+
+def _people(body: Json) -> tuple[str, str]:
+    return body["proposed_by"], body["decided_by"]
+
+
+def _voided_of(given: SealedInput, *, sealed: bool) -> Iterator[BallotRow]:
+    for id in given.body["ballot_ids"]:
+        yield id, _facts([given.body["integrity_event_id"]]), sealed
 
 
 def _ballots_of(given: SealedInput, *, sealed: bool) -> Iterator[BallotRow]:
@@ -214,6 +233,21 @@ def _stored_ballot(line: bytes) -> BallotRow:
     return id, _facts(others), 1
 
 
+def check_voided(examined: Examination) -> Findings:
+    """Every void ballot was released, and two people decided that it is void."""
+    for source in ("intake", "scoring"):
+        lines = examined.archive.lines(source, "voided.jsonl")
+        examined.staging.add_voided(source, map(_stored_ballot, lines))
+        yield from _compare(examined, "voided_sealed", f"voided_{source}", "voided", source)
+    for id, _ in examined.staging.missing("voided_sealed", "ballots_sealed"):
+        yield Difference("voided", id, "is void and was never released")
+    for event_id, people in sorted(examined.voids.items()):
+        if people[0] == people[1]:
+            yield Difference("voided", event_id, "was decided by one person")
+        if examined.decisions.get(event_id) != ("void", people):
+            yield Difference("voided", event_id, "has no decision that its ballots are void")
+
+
 def check_ledger(examined: Examination) -> Findings:
     """The ledger has exactly the lines that the sealed inputs lead to."""
     lines = (tuple(json.loads(line)) for line in examined.archive.lines("scoring", "ledger.jsonl"))
@@ -245,7 +279,7 @@ def _compare(
 
 
 def check_tallies(examined: Examination) -> Findings:
-    """The tallies are the sums of scoring's ballots."""
+    """The tallies are the sums of scoring's ballots that are not void."""
     counted: Counter[AnswerKey] = Counter()
     for instrument, group, _, packed in examined.staging.scoring_ballots():
         answers = iter_unpack("<HBB", bytes.fromhex(packed))
@@ -264,6 +298,9 @@ def check_scores(examined: Examination) -> Findings:
     """Every score is what the sealed inputs give under the published rules."""
     waiting = set(examined.stored_campaign["waiting"])
     scores = dict(map(_stored_score, examined.archive.lines("scoring", "scores.jsonl")))
+    for instrument, group, _, packed in examined.staging.void_ballots():
+        answers_of_ballot = iter_unpack("<HBB", bytes.fromhex(packed))
+        examined.answers.subtract((instrument, group, *answer) for answer in answers_of_ballot)
     answers = _answers_by_unit(examined.answers)
     for unit_no in sorted(examined.register.units.values()):
         rows = [ExportedRow.of(row) for row in examined.staging.rows_of_unit(unit_no)]
@@ -314,6 +351,7 @@ CHECKS: tuple[tuple[str, Callable[[Examination], Findings]], ...] = (
     ("files", check_files),
     ("inputs and seals", check_inputs),
     ("ballots", check_ballots),
+    ("void ballots", check_voided),
     ("ledger", check_ledger),
     ("tallies", check_tallies),
     ("scores", check_scores),

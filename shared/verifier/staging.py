@@ -15,6 +15,7 @@ SOURCES = ("sealed", "intake", "scoring")
 BallotRow = tuple[str, str, int]
 """(id, everything else as text, whether its event is sealed)."""
 
+_BALLOT_TABLES = ("ballots_", "voided_")
 _COLUMNS = ", ".join(COLUMNS)
 _LATEST = ", ".join(f"'{measure}'" for measure in sorted(LATEST_ONLY))
 _SCHEMA = f"""
@@ -24,6 +25,9 @@ pragma cache_size = -{CACHE_KIB};
 create table ballots_sealed (id text primary key, facts text, is_sealed int) without rowid;
 create table ballots_intake (id text primary key, facts text, is_sealed int) without rowid;
 create table ballots_scoring (id text primary key, facts text, is_sealed int) without rowid;
+create table voided_sealed (id text primary key, facts text, is_sealed int) without rowid;
+create table voided_intake (id text primary key, facts text, is_sealed int) without rowid;
+create table voided_scoring (id text primary key, facts text, is_sealed int) without rowid;
 create table facts ({_COLUMNS}, is_sealed, primary key (event_id, part));
 create table ledger ({_COLUMNS}, is_sealed, primary key (event_id, part));
 create index facts_of_subject on facts (subject_id, version);
@@ -63,7 +67,14 @@ class Staging:
 
     def add_ballots(self, source: str, rows: Iterable[BallotRow]) -> int:
         """Add ballots; return how many ids came twice."""
-        statement = f"insert or ignore into ballots_{source} values (?, ?, ?)"
+        return self._add(f"ballots_{source}", rows)
+
+    def add_voided(self, source: str, rows: Iterable[BallotRow]) -> int:
+        """Add reversals of ballots, with the id of their decision; return how many came twice."""
+        return self._add(f"voided_{source}", rows)
+
+    def _add(self, table: str, rows: Iterable[BallotRow]) -> int:
+        statement = f"insert or ignore into {table} values (?, ?, ?)"
         twice = 0
         for row in rows:
             twice += 1 - self._database.execute(statement, row).rowcount
@@ -115,8 +126,15 @@ class Staging:
         return [dict(row) for row in rows]
 
     def scoring_ballots(self) -> Iterator[list[Any]]:
-        """Yield what scoring stores of each ballot."""
-        for (facts,) in self._database.execute("select facts from ballots_scoring"):
+        """Yield what scoring stores of each ballot that counts."""
+        query = "select facts from ballots_scoring where id not in (select id from voided_scoring)"
+        for (facts,) in self._database.execute(query):
+            yield json.loads(facts)
+
+    def void_ballots(self) -> Iterator[list[Any]]:
+        """Yield the facts of each sealed ballot that is void."""
+        query = "select facts from ballots_sealed where id in (select id from voided_sealed)"
+        for (facts,) in self._database.execute(query):
             yield json.loads(facts)
 
 
@@ -127,8 +145,8 @@ def _differs(column: str) -> str:
 
 
 def _key(table: str) -> tuple[str, ...]:
-    return ("id",) if table.startswith("ballots") else ("event_id", "part")
+    return ("id",) if table.startswith(_BALLOT_TABLES) else ("event_id", "part")
 
 
 def _values(table: str) -> tuple[str, ...]:
-    return ("facts",) if table.startswith("ballots") else COLUMNS
+    return ("facts",) if table.startswith(_BALLOT_TABLES) else COLUMNS

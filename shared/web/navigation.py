@@ -84,6 +84,7 @@ MENU_ENTRIES: Final = (
         badge="/intake/dual-approvals/waiting",
     ),
     MenuEntry("问卷码", "/intake/codes", "intake", allow(Role.OFFICE, Role.REVIEWER)),
+    MenuEntry("疑似异常", "/intake/integrity", "intake", allow(Role.OFFICE, Role.REVIEWER)),
     MenuEntry("我的办理", "/casework/", "casework", allow(Role.HANDLER), "q"),
     MenuEntry("单位审批", "/casework/approvals", "casework", allow(Role.UNIT_HEAD)),
     MenuEntry("督办台", "/casework/supervise", "casework", allow(Role.SUPERVISOR), "s"),

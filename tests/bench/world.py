@@ -103,6 +103,7 @@ class World:
         environment = os.environ | {
             "FENGPING_ENVIRONMENT": "test",
             "FENGPING_SECOND_FACTOR": "waived",
+            "FENGPING_SOURCE_CHECKS": "waived",
             "FENGPING_DATABASE_URL": settings.database_url,
             "FENGPING_REDIS_URL": settings.redis_url,
             "FENGPING_KAFKA_SERVERS": settings.kafka_servers,

@@ -178,6 +178,7 @@ class FaultRig:
         return copies | {
             "FENGPING_ENVIRONMENT": "test",
             "FENGPING_SECOND_FACTOR": "waived",
+            "FENGPING_SOURCE_CHECKS": "waived",
             "FENGPING_DATABASE_URL": self.stack.postgres_url,
             "FENGPING_REDIS_URL": self.stack.redis_url,
             "FENGPING_KAFKA_SERVERS": ",".join(self.stack.kafka_servers),

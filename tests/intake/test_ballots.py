@@ -150,7 +150,7 @@ async def codes(office, count=1, **changes):
     """Return `count` codes of a batch, which has at least ten unless it is a place's."""
     given = {"instrument": QUESTIONNAIRE.key, "group": GROUP, "count": max(count, 10)} | changes
     if given.get("use") == "place":
-        given["count"] = 1
+        given |= {"count": 1, "expected": 500}
     return (await new_codes(office, **given))[:count]
 
 
@@ -474,15 +474,23 @@ async def test_place_code_is_refused_by_the_api(office):
 
 
 @stack
-@pytest.mark.parametrize("given", [{"use": "place"}, {"use": "one_use", "unit_id": "tcm"}])
-async def test_only_a_place_code_names_a_unit(office, given):
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"use": "place", "expected": 500}, "unit_id"),
+        ({"use": "one_use", "unit_id": "tcm"}, "unit_id"),
+        ({"use": "place", "unit_id": "tcm"}, "expected"),
+        ({"use": "one_use", "expected": 500}, "expected"),
+    ],
+)
+async def test_only_a_place_code_names_a_unit_and_the_ballots_expected(office, given, field):
     async with await office.signed_in(Role.OFFICE) as chen:
         batch = {"campaign_id": CAMPAIGN, "instrument": QUESTIONNAIRE.key, "group": GROUP}
         batch["count"] = 1 if given["use"] == "place" else 10
         answer = await chen.post("/intake/api/token-batches", json=batch | given)
 
     assert answer.status_code == 422
-    assert answer.json()["errors"][0]["field"] == "unit_id"
+    assert answer.json()["errors"][0]["field"] == field
 
 
 @stack

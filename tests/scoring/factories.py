@@ -8,8 +8,9 @@ from itertools import count
 from random import Random
 from uuid import UUID, uuid5
 
-from services.scoring.actions.ballots import count_ballots
+from services.scoring.actions.ballots import apply_ballot_events
 from services.scoring.actions.campaigns import create_campaign
+from services.scoring.actions.integrity import record_holds
 from services.scoring.actions.ledger import record_events
 from services.scoring.actions.recounts import RecountResult, recount
 from services.scoring.actions.rescoring import rescore_pending
@@ -256,12 +257,13 @@ class Scoring:
 
     async def consume_batch(self, pairs: Sequence[tuple[Event, Meta]]) -> None:
         """Consume ballots in one batch and everything else in another, in one transaction."""
-        ballots = [pair for pair in pairs if isinstance(pair[0], BallotsReleased)]
-        others = [pair for pair in pairs if not isinstance(pair[0], BallotsReleased)]
+        ballots = [pair for pair in pairs if pair[1].topic == "ballots"]
+        others = [pair for pair in pairs if pair[1].topic != "ballots"]
         self.context.scored_at.clear()  # as if time had passed since the batch before
         async with self.transaction() as tx:
             if ballots:
-                await count_ballots(tx, ballots)
+                await apply_ballot_events(tx, ballots)
+                await record_holds(tx, [event for event, _ in ballots])
             if others:
                 await record_events(tx, others)
 

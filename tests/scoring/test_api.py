@@ -147,7 +147,7 @@ async def test_board_explanation_changes_and_tallies_agree(office, database):
     )
     assert changes["changes"][0]["what"] == "V-99 检查发现一般问题：窗口无人在岗"
     assert Decimal(changes["changes"][0]["delta"]) < 0
-    assert tallies[0]["answer_counts"] == {"1": 30}
+    assert {no: n for no, n in tallies[0]["answer_counts"].items() if n} == {"1": 30}
 
 
 async def test_decisions_recounts_rules_and_what_units_see(office, clients, database):

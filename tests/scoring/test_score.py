@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.scoring.domain.arithmetic import largest_remainder, rounded
-from services.scoring.domain.explanation import explain, explain_unit
+from services.scoring.domain.explanation import explain, explain_unit, redact_for_unit
 from services.scoring.domain.inputs import score_inputs
 from services.scoring.domain.ledger import LedgerEntry
 from services.scoring.domain.score import score_unit
@@ -333,3 +333,32 @@ def test_largest_remainder_adds_up_and_changes_values_by_less_than_a_digit(value
         abs(Fraction(one) - value) < Fraction(1, 10**decimals)
         for one, value in zip(shown, values, strict=True)
     )
+
+
+def test_a_unit_sees_its_ballots_in_steps_and_no_small_cell():
+    given = score_inputs(J, cities(satisfied=41, not_satisfied=9, unknown=12), [])
+    shown = redact_for_unit(explain_unit(given, 7))
+
+    rows = [row for component in shown.components for row in component.breakdown if row.group]
+    assert rows
+    for row in rows:
+        assert {count.code: count.number for count in row.counts} == {
+            "satisfied": 40,
+            "fairly_satisfied": None,
+            "dissatisfied": None,
+            "unknown": None,
+        }
+        assert row.base is None
+        assert row.formula == ""
+    assert shown.score.sample == 50
+    assert "50" not in shown.score.unranked
+    assert shown.score.ties == ()
+
+
+def test_a_unit_does_not_see_an_answer_of_fewer_than_ten():
+    given = score_inputs(J, cities(satisfied=5, fair=2), [])
+    shown = redact_for_unit(explain_unit(given, 7))
+
+    rows = [row for component in shown.components for row in component.breakdown if row.group]
+    assert rows
+    assert all(row.mark is None and row.base is None for row in rows)

@@ -33,6 +33,7 @@ async def installation(
         await edits.keep(owner, service, f"early_{service}")
     await made.play(2)
     await made.decide()
+    await made.void()
     await made.seal()
     yield made
     await made.close()

@@ -16,7 +16,7 @@ from tests.scoring.factories import CAMPAIGN
 Edit = Callable[[Connection, Random], Awaitable[str]]
 EDITS: dict[str, list[Edit]] = {}
 BALLOT_TABLES = {"intake": "id", "scoring": "ballot_id"}
-OF_BALLOT = "topic = 'ballots' and convert_from(body, 'UTF8') like '%' || $1 || '%'"
+OF_BALLOT = "type = 'ballots.released.v1' and convert_from(body, 'UTF8') like '%' || $1 || '%'"
 """SQL: the event that released the ballot $1."""
 SERVICES = ("intake", "casework", "scoring")
 
@@ -187,6 +187,34 @@ async def half_of_the_ballots(db: Connection, rng: Random) -> str:
     for schema, key in BALLOT_TABLES.items():
         await db.execute(f"delete from {schema}.ballots where {key} = any($1)", gone)
     return str(rng.choice(gone))
+
+
+@edit("delete")
+async def reversal_removed(db: Connection, rng: Random) -> str:
+    """A void ballot counts again, in one service or in both."""
+    row = await one(db, rng, "select ballot_id from scoring.voided_ballots order by 1")
+    for schema in rng.choice([["intake"], ["scoring"], ["intake", "scoring"]]):
+        await db.execute(
+            f"delete from {schema}.voided_ballots where ballot_id = $1", row["ballot_id"]
+        )
+    return str(row["ballot_id"])
+
+
+@edit("insert")
+async def ballot_voided_without_decision(db: Connection, rng: Random) -> str:
+    ballot = await one(
+        db,
+        rng,
+        "select ballot_id from scoring.ballots where ballot_id not in "
+        "(select ballot_id from scoring.voided_ballots) order by 1",
+    )
+    for schema, event in (("intake", "event_id"), ("scoring", "integrity_event_id")):
+        await db.execute(
+            f"insert into {schema}.voided_ballots (campaign_id, ballot_id, {event}) "
+            f"select campaign_id, $1, {event} from {schema}.voided_ballots limit 1",
+            ballot["ballot_id"],
+        )
+    return str(ballot["ballot_id"])
 
 
 @edit("edit")

@@ -16,7 +16,15 @@ from services.intake.store.token_batches import TokenBatch
 from services.scoring.actions.decisions import decide
 from services.scoring.domain.decisions import is_decidable
 from shared.appraisal.ballots import pack
-from shared.appraisal.events import BallotsReleased, Event, Meta, decode
+from shared.appraisal.events import (
+    BallotsHeld,
+    BallotsHoldEnded,
+    BallotsReleased,
+    BallotsVoided,
+    Event,
+    Meta,
+    decode,
+)
 from shared.foundation.settings import Settings
 from shared.runtime.service import Service
 from shared.security import audit, log_sealing
@@ -80,6 +88,46 @@ class Installation:
                 by=OFFICE,
             )
         await self.scoring.rescore_pending()
+
+    async def void(self, ballots: int = 12) -> None:
+        """Two people decide that some released ballots are void."""
+        async with self.services["intake"].database.transaction() as tx:
+            rows = await tx.fetch("select id from ballots order by id limit $1", ballots)
+            event_id = uuid4()
+            decision = {
+                "integrity_event_id": event_id,
+                "campaign_id": CAMPAIGN,
+                "reason": "现场核对发放登记，确认由同一人代填",
+                "proposed_by": uuid4(),
+                "decided_by": uuid4(),
+            }
+            await tx.run(
+                "insert into integrity_events (id, kind, campaign_id, batch_id, ballots, evidence, "
+                "raised_at, verdict, reason, decided_at) select $1, 'burst', $2, id, $3, '{}', "
+                "now(), 'void', '', now() from token_batches limit 1",
+                event_id,
+                CAMPAIGN,
+                ballots,
+            )
+            await tx.run(
+                "insert into voided_ballots (campaign_id, ballot_id, event_id) "
+                "select $1, id, $2 from unnest($3::uuid[]) as t (id)",
+                CAMPAIGN,
+                event_id,
+                [row["id"] for row in rows],
+            )
+            tx.publish(
+                BallotsVoided(
+                    occurred_at=tx.now,
+                    instrument="cities",
+                    group="city_units",
+                    kind="burst",
+                    ballot_ids=tuple(row["id"] for row in rows),
+                    **decision,
+                )
+            )
+            tx.publish(BallotsHoldEnded(occurred_at=tx.now, verdict="void", **decision))
+        await self.consume()
 
     async def _publish(self, events: Sequence[Event]) -> None:
         ballots = [event for event in events if isinstance(event, BallotsReleased)]
@@ -174,7 +222,8 @@ class Installation:
 def _ledger_types() -> set[str]:
     from services.scoring.domain.ledger import LEDGER_EVENTS
 
-    return {event.name for event in (*LEDGER_EVENTS, BallotsReleased)}
+    of_ballots = (BallotsReleased, BallotsHeld, BallotsVoided, BallotsHoldEnded)
+    return {event.name for event in (*LEDGER_EVENTS, *of_ballots)}
 
 
 def _pair(row, offset: int) -> tuple[Event, Meta]:

@@ -4,6 +4,7 @@ An id of version 4 tells nothing, not even its time.
 """
 
 import secrets
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 from uuid import uuid4
@@ -12,6 +13,7 @@ from services.intake.domain.ballot_release import plan_releases, units_of
 from services.intake.domain.ballots import hour_of
 from services.intake.settings import context_of
 from services.intake.store import ballots as store
+from services.intake.store import token_batches
 from services.intake.store.ballots import ReleasedRow, WaitingBallot, WaitingGroup
 from shared.appraisal.ballots import ANSWER_BYTES, unpack
 from shared.appraisal.events import BallotsReleased, ReleasedBallot
@@ -40,18 +42,24 @@ async def _release_group(tx: Transaction, group: WaitingGroup) -> bool:
     planned = plan_releases(
         {ballot: units_of(ballot.answers) for ballot in waiting},
         at_least=1 if group.closed else context_of(tx).settings.ballot_release_min,
-        answers=lambda ballot: len(ballot.answers) // ANSWER_BYTES,
+        answers=answer_count,
     )
     for chosen in planned:
-        await _release(tx, group, chosen)
+        await release_together(tx, group, chosen)
     return bool(planned) and len(waiting) == WAITING_MAX
 
 
-async def _release(
+def answer_count(ballot: WaitingBallot) -> int:
+    """Return how many answers a ballot has."""
+    return len(ballot.answers) // ANSWER_BYTES
+
+
+async def release_together(
     tx: Transaction,
     group: WaitingGroup,
     chosen: Sequence[WaitingBallot],
 ) -> None:
+    """Store ballots under new ids in random order, and publish them in one event."""
     hour = hour_of(tx.now)
     shuffled = _random.sample(chosen, len(chosen))
     rows = [
@@ -59,6 +67,7 @@ async def _release(
         for ballot in shuffled
     ]
     await store.release(tx, rows, [ballot.id for ballot in chosen])
+    await token_batches.count_released(tx, Counter(row.batch_id for row in rows))
     tx.publish(
         BallotsReleased(
             occurred_at=hour,

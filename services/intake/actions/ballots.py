@@ -18,6 +18,7 @@ from services.intake.domain.ballots import (
 )
 from services.intake.domain.questionnaires import WrittenAnswer
 from services.intake.domain.token_batches import TokenUse
+from services.intake.settings import context_of
 from services.intake.store import ballots as store
 from services.intake.store import campaigns, token_batches
 from services.intake.store.ballots import WaitingBallot
@@ -103,6 +104,7 @@ async def cast_ballot(
     written: Sequence[WrittenAnswer] = (),
     key: str,
     device: str = "",
+    source: str = "",
 ) -> bool:
     """Accept a ballot, once per code (for a place's code: once per device).
 
@@ -110,7 +112,8 @@ async def cast_ballot(
     Raises Rejected: 404 unknown code, 409 used code, 410 after its last day, 422 invalid answers.
     Nothing is stored about the sender, and no time. The ballot waits until it is released together
     with others (`ballot_release`). `written` are answers to free-text
-    questions; they are stored apart from the ballot and never published.
+    questions; they are stored apart from the ballot and never published. `source` (network and
+    browser) is counted for minutes, apart from the ballot (`store.cast_counters`).
     """
     token = read_token(code)
     receipt = receipt_of(token, key)
@@ -133,8 +136,19 @@ async def cast_ballot(
         written=checked,
         hour=hour_of(tx.now),
     )
+    await _count_source(tx, batch, source)
     telemetry.ballot_submits.labels("accepted").inc()
     return True
+
+
+async def _count_source(
+    tx: Transaction,
+    batch: TokenBatch,
+    source: str,
+) -> None:
+    counters = context_of(tx).cast_counters
+    if counters is not None:
+        await counters.record(batch.id, source, now=tx.now)
 
 
 def _check(

@@ -6,6 +6,7 @@ from typing import Final
 from services.intake.actions import accounts, second_factors
 from services.intake.actions.organisations import with_inherited_units
 from services.intake.actions.second_factors import WRONG_CODE
+from services.intake.domain.ballots import source_of
 from services.intake.domain.second_factors import (
     FactorKind,
     PendingSignIn,
@@ -27,6 +28,7 @@ from shared.security.sign_in import (
     SignInSource,
     code_limit,
     count_login_attempt,
+    normalize_network,
     remember_network,
     reset_login_failures,
 )
@@ -291,7 +293,22 @@ async def sign_in(
     """
     agent = client.agent
     account = await accounts.sign_in(tx, verified, agent=agent, factor=factor, method=method)
-    return await create_session(tx, account) if account else None
+    if account is None:
+        return None
+    await _mark_source(tx, account, client)
+    return await create_session(tx, account)
+
+
+async def _mark_source(
+    tx: Transaction,
+    account: Account,
+    client: SignInClient,
+) -> None:
+    """Remember that ballots from this network and browser come from a device of staff."""
+    counters = context_of(tx).cast_counters
+    if counters is not None:
+        source = source_of(normalize_network(client.source.network), client.agent)
+        await counters.mark_staff_source(source, account.unit_id)
 
 
 async def replace_session(

@@ -31,7 +31,8 @@ class BatchRequest:
     """A batch of codes that somebody wants.
 
     Without `closes_on` the codes expire at the end of the campaign's period, or today if it is
-    over. `unit_id`: in whose hall a place's code is displayed.
+    over. `unit_id`: in whose hall a place's code is displayed, `expected`: how many ballots it may
+    bring before two people look at them.
     """
 
     campaign_id: str
@@ -40,6 +41,7 @@ class BatchRequest:
     count: int
     use: TokenUse = TokenUse.ONE_USE
     unit_id: str | None = None
+    expected: int | None = None
     closes_on: date | None = None
 
 
@@ -65,7 +67,7 @@ async def request_batch(
         use=wanted.use,
         closes_on=wanted.closes_on or default_closing_day(tx, campaign),
     )
-    await store.add_batch(tx, batch, wanted.count, by=by.id)
+    await store.add_batch(tx, batch, wanted.count, by=by.id, expected=wanted.expected)
     tx.audit(
         "tokens.requested",
         batch.id,
@@ -75,6 +77,7 @@ async def request_batch(
         group=wanted.group,
         unit=wanted.unit_id,
         count=wanted.count,
+        expected=wanted.expected,
         use=wanted.use,
     )
     return batch.id
@@ -92,11 +95,20 @@ def _check_batch(campaign: KnownCampaign, wanted: BatchRequest) -> None:
 
 
 def _check_place(campaign: KnownCampaign, wanted: BatchRequest) -> None:
-    """Raise Rejected (422) unless a place's code, and no other, names a unit of the campaign."""
+    """Raise Rejected (422) unless a place's code, and no other, names a unit of the campaign and
+    the ballots that are expected there.
+    """
     if wanted.use is TokenUse.PLACE:
         campaign.unit(wanted.unit_id or "")
+        if wanted.expected is None or wanted.expected < BATCH_MIN:
+            sentence = f"请填写预计份数，至少 {BATCH_MIN} 份；超出时答卷暂扣，由两人核查"
+            raise Rejected(sentence, status=422, field="expected")
     elif wanted.unit_id is not None:
         raise Rejected("一次性问卷码不分发放地点，请不要选单位", status=422, field="unit_id")
+    elif wanted.expected is not None:
+        raise Rejected(
+            "一次性问卷码的应有份数就是数量，请不要填预计份数", status=422, field="expected"
+        )
 
 
 def default_closing_day(tx: Transaction, campaign: KnownCampaign) -> date:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from services.intake.actions import ballots
 from services.intake.api.problems import problems
 from services.intake.api.responses import json_response
-from services.intake.domain.ballots import ANSWERS_MAX
+from services.intake.domain.ballots import ANSWERS_MAX, source_of
 from services.intake.domain.questionnaires import WrittenAnswer
 from shared.security.policies import PUBLIC
 from shared.security.rate_limits import RateLimit
@@ -68,6 +68,7 @@ async def cast_ballot(
         answers=given.answers,
         written=written,
         key=key,
+        source=source_of(client_network(request), request.headers.get("user-agent", "")),
     )
     return json_response({"accepted": True}, 201)
 

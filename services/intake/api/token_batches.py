@@ -30,6 +30,9 @@ class TokenBatchRequest(Input):
     instrument: str = Field(max_length=50)
     group: str = Field(max_length=50)
     unit_id: str | None = Field(None, max_length=100, description="张贴单位，仅限固定码")
+    expected: int | None = Field(
+        None, ge=1, le=1_000_000, description="固定码的预计份数，超出时暂扣"
+    )
     count: int = Field(ge=1, le=token_batches.BATCH_MAX)
     use: Literal[TokenUse.ONE_USE, TokenUse.PLACE] = TokenUse.ONE_USE
     closes_on: date | None = None

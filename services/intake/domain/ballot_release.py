@@ -5,7 +5,7 @@ person. So a release changes the tally of a unit by several ballots or not at al
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Final, TypeVar
 
 from shared.appraisal.ballots import answer_of, packed_numbers
@@ -98,3 +98,17 @@ def _bounded(
             break
         bounded.append(ballot)
     return bounded
+
+
+def split_into_events(
+    ballots: Sequence[BallotT],
+    *,
+    answers: Callable[[BallotT], int],
+) -> list[list[BallotT]]:
+    """Split ballots into as few events as hold them, in their order."""
+    split: list[list[BallotT]] = []
+    done = 0
+    while done < len(ballots):
+        split.append(_bounded(ballots[done:], answers))
+        done += len(split[-1])
+    return split

@@ -142,3 +142,11 @@ def _invalid(sentence: str) -> Rejected:
 def hour_of(instant: datetime) -> datetime:
     """Return the instant cut to the hour, the only time that is stored of a ballot."""
     return instant.replace(minute=0, second=0, microsecond=0)
+
+
+def source_of(network: str, agent: str) -> str:
+    """Return the source of a request: its network and browser.
+
+    It is stored as a keyed hash only, and for a short time (`store.cast_counters`).
+    """
+    return f"{network} {agent}"

@@ -515,6 +515,9 @@ def create_token_batches() -> None:
         sa.Column("opened_by", sa.Uuid(), nullable=True),
         sa.Column("closes_on", sa.Date(), nullable=False),
         sa.Column("flooded_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("expected", sa.Integer(), nullable=True),
+        sa.Column("released", sa.Integer(), nullable=False),
+        sa.Column("examined", sa.Integer(), nullable=False),
         sa.CheckConstraint(
             "use in ('one_use', 'place', 'paper')", name=op.f("ck_token_batches_use")
         ),
@@ -530,6 +533,80 @@ def create_token_batches() -> None:
         op.f("ix_intake_token_batches_campaign_id"),
         "token_batches",
         ["campaign_id"],
+        unique=False,
+        schema="intake",
+    )
+
+
+def create_integrity_events() -> None:
+    op.create_table(
+        "integrity_events",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("batch_id", sa.Uuid(), nullable=False),
+        sa.Column("ballots", sa.Integer(), nullable=False),
+        sa.Column("evidence", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("raised_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("verdict", sa.Text(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("proposed_by", sa.Uuid(), nullable=True),
+        sa.Column("proposed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("decided_by", sa.Uuid(), nullable=True),
+        sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "kind in ('excess', 'burst', 'identical', 'one_source', 'staff_source', "
+            "'cross_rating')",
+            name=op.f("ck_integrity_events_kind"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["campaign_id"],
+            ["intake.campaigns.id"],
+            name=op.f("fk_integrity_events_campaign_id_campaigns"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["batch_id"],
+            ["intake.token_batches.id"],
+            name=op.f("fk_integrity_events_batch_id_token_batches"),
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_integrity_events")),
+        schema="intake",
+    )
+    op.create_index(
+        "ix_integrity_events_of_campaign",
+        "integrity_events",
+        ["campaign_id", "raised_at"],
+        unique=False,
+        schema="intake",
+    )
+    op.create_index(
+        "uq_integrity_events_open",
+        "integrity_events",
+        ["batch_id", "kind"],
+        unique=True,
+        schema="intake",
+        postgresql_where="decided_at is null",
+    )
+
+
+def create_voided_ballots() -> None:
+    op.create_table(
+        "voided_ballots",
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("ballot_id", sa.Uuid(), nullable=False),
+        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["event_id"],
+            ["intake.integrity_events.id"],
+            name=op.f("fk_voided_ballots_event_id_integrity_events"),
+        ),
+        sa.PrimaryKeyConstraint("campaign_id", "ballot_id", name=op.f("pk_voided_ballots")),
+        schema="intake",
+    )
+    op.create_index(
+        op.f("ix_intake_voided_ballots_event_id"),
+        "voided_ballots",
+        ["event_id"],
         unique=False,
         schema="intake",
     )
@@ -757,6 +834,8 @@ def upgrade() -> None:
     create_recovery_codes()
     create_token_batches()
     create_waiting_ballots()
+    create_integrity_events()
+    create_voided_ballots()
     create_units()
     create_visits()
     create_ratings()

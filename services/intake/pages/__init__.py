@@ -9,6 +9,7 @@ from services.intake.pages import (
     home,
     hotline,
     hotline_lookups,
+    integrity,
     oidc,
     progress,
     public,
@@ -39,6 +40,7 @@ routers = [
     ballots.router,
     questionnaires.router,
     token_batches.router,
+    integrity.router,
     visits.router,
 ]
 """In the order in which routes are matched."""

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from services.intake.actions import ballots, form_drafts, opinions
-from services.intake.domain.ballots import is_place_code, read_token
+from services.intake.domain.ballots import is_place_code, read_token, source_of
 from services.intake.domain.questionnaires import QuestionnaireForm, UnitQuestion
 from services.intake.settings import context_of
 from shared.appraisal.errors import Rejected
@@ -363,6 +363,7 @@ async def _cast(
             written=session.form.written_answers,
             key=session.draft_token,
             device=session.device,
+            source=source_of(client_network(request), request.headers.get("user-agent", "")),
         )
     except Rejected as error:
         return _end_page(request, error)

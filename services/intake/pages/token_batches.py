@@ -46,6 +46,7 @@ class BatchForm(Input):
     use: Literal[TokenUse.ONE_USE, TokenUse.PLACE] = Field(title="用途")
     count: int = Field(token_batches.BATCH_MIN, title="数量", ge=1, le=token_batches.BATCH_MAX)
     unit_id: str = Field("", title="张贴单位", max_length=100)
+    expected: int | None = Field(None, title="预计份数", ge=1, le=1_000_000)
     closes_on: date | None = Field(None, title="截止日期")
 
     def request(self, campaign: KnownCampaign) -> BatchRequest:
@@ -58,6 +59,7 @@ class BatchForm(Input):
             use=self.use,
             count=1 if self.use is TokenUse.PLACE else self.count,
             unit_id=self.unit_id or None,
+            expected=self.expected,
             closes_on=self.closes_on,
         )
 

@@ -3,9 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from datetime import date, datetime
+from typing import Final
 from uuid import UUID
 
 from shared.storage.transaction import Transaction
+
+_NOT_HELD: Final = """
+not exists (select from integrity_events e where e.batch_id = b.id and e.decided_at is null)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +88,15 @@ async def add_waiting(tx: Transaction, ballots: Sequence[WaitingBallot]) -> None
 
 
 async def waiting_groups(tx: Transaction, today: date) -> list[WaitingGroup]:
-    """Return the groups with waiting ballots."""
+    """Return the groups with waiting ballots that are not held."""
     records = await tx.fetch(
-        """
+        f"""
         select campaign_id, instrument, "group",
                bool_and(closes_on < $1) as closed
-        from token_batches
-        where id in (select batch_id from waiting_ballots)
-        group by campaign_id, instrument, "group" order by 1, 2, 3
+        from token_batches b
+        group by campaign_id, instrument, "group"
+        having bool_or(exists (select from waiting_ballots where batch_id = b.id) and {_NOT_HELD})
+        order by 1, 2, 3
         """,
         today,
     )
@@ -102,18 +108,33 @@ async def lock_waiting(
     group: WaitingGroup,
     limit: int,
 ) -> list[WaitingBallot]:
-    """Lock and return up to `limit` waiting ballots of a group, drawn and ordered at random."""
+    """Lock and return up to `limit` waiting ballots of a group, drawn and ordered at random.
+
+    Ballots of a batch with an undecided integrity event are held.
+    """
     records = await tx.fetch(
-        """
+        f"""
         select w.id, w.campaign_id, w.batch_id, w.answers
         from waiting_ballots w join token_batches b on b.id = w.batch_id
-        where b.campaign_id = $1 and b.instrument = $2 and b."group" = $3
+        where b.campaign_id = $1 and b.instrument = $2 and b."group" = $3 and {_NOT_HELD}
         order by random() limit $4 for update of w skip locked
         """,
         group.campaign_id,
         group.instrument,
         group.group,
         limit,
+    )
+    return [WaitingBallot(**record) for record in records]
+
+
+async def lock_waiting_of_batch(tx: Transaction, batch_id: UUID) -> list[WaitingBallot]:
+    """Lock and return every waiting ballot of a batch, in random order."""
+    records = await tx.fetch(
+        """
+        select id, campaign_id, batch_id, answers from waiting_ballots
+        where batch_id = $1 order by random() for update
+        """,
+        batch_id,
     )
     return [WaitingBallot(**record) for record in records]
 

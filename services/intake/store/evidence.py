@@ -11,13 +11,23 @@ select b.id, t.instrument, t."group", b.released_hour, encode(b.answers, 'hex')
 from ballots b left join token_batches t on t.id = b.batch_id
 where b.campaign_id = {campaign} order by b.id
 """
+_VOIDED: Final = """
+select ballot_id, event_id from voided_ballots where campaign_id = {campaign} order by ballot_id
+"""
 
 
 async def evidence_of(tx: Transaction, campaign_id: str) -> list[ArchiveFile]:
     """Return intake's own files of an evidence archive."""
-    return [ArchiveFile("ballots.jsonl", _ballot_lines(tx, campaign_id))]
+    return [
+        ArchiveFile("ballots.jsonl", _lines(tx, _BALLOTS, campaign_id)),
+        ArchiveFile("voided.jsonl", _lines(tx, _VOIDED, campaign_id)),
+    ]
 
 
-async def _ballot_lines(tx: Transaction, campaign_id: str) -> AsyncIterator[Line]:
-    async for row in rows_of(tx, _BALLOTS, campaign=campaign_id):
+async def _lines(
+    tx: Transaction,
+    query: str,
+    campaign_id: str,
+) -> AsyncIterator[Line]:
+    async for row in rows_of(tx, query, campaign=campaign_id):
         yield json_line(list(row))

@@ -1,6 +1,6 @@
 """Batches of questionnaire codes: the register of issuance."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Final
 from uuid import UUID
@@ -15,8 +15,8 @@ from shared.storage.transaction import Transaction
 LIST_MAX: Final = 500
 _INSERT_BATCH: Final = """
 insert into token_batches as b (id, campaign_id, instrument, "group", unit_id, use, closes_on,
-                                issued, issued_at, issued_by)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                                issued, issued_at, issued_by, expected, released, examined)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, 0)
 """
 _EXTEND_BATCH: Final = f"""
 {_INSERT_BATCH}
@@ -62,7 +62,9 @@ class BatchUsage(msgspec.Struct, frozen=True, kw_only=True):
     flooded_at: datetime | None
     issued_by: UUID
     opened_at: datetime | None
+    expected: int | None
     cast: int
+    held: bool
 
 
 async def add_batch(
@@ -71,9 +73,14 @@ async def add_batch(
     count: int,
     *,
     by: UUID,
+    expected: int | None = None,
 ) -> None:
-    """Enter a batch of `count` codes into the register. The codes are created when it is opened."""
-    await tx.run(_INSERT_BATCH, *astuple(batch), count, tx.now, by)
+    """Enter a batch of `count` codes into the register. The codes are created when it is opened.
+
+    `expected`: the ballots that may be cast with them, as many as codes if None.
+    """
+    ballots = count if expected is None else expected
+    await tx.run(_INSERT_BATCH, *astuple(batch), count, tx.now, by, ballots)
 
 
 async def lock(tx: Transaction, batch_id: UUID) -> RequestedBatch | None:
@@ -116,7 +123,32 @@ async def extend_batch(
     by: UUID,
 ) -> None:
     """Add `count` imported ballots to the register of issuance."""
-    await tx.run(_EXTEND_BATCH, *astuple(batch), count, tx.now, by)
+    await tx.run(_EXTEND_BATCH, *astuple(batch), count, tx.now, by, None)
+
+
+async def count_released(
+    tx: Transaction,
+    released: Mapping[UUID, int],
+) -> None:
+    """Add to the number of released ballots of each batch, in one order."""
+    batches = sorted(released)
+    await tx.run(
+        """
+        update token_batches b set released = b.released + n.count
+        from unnest($1::uuid[], $2::int[]) as n (id, count) where b.id = n.id
+        """,
+        batches,
+        [released[batch] for batch in batches],
+    )
+
+
+async def close(tx: Transaction, batch_id: UUID, *, before: date) -> None:
+    """Let the codes of a batch be used no more: its last day is the one before `before`."""
+    await tx.run(
+        "update token_batches set closes_on = least(closes_on, $2::date - 1) where id = $1",
+        batch_id,
+        before,
+    )
 
 
 async def batch_of(tx: Transaction, token_hash: bytes) -> TokenBatch | None:
@@ -144,10 +176,11 @@ async def list_batches(tx: Transaction, campaign_id: str | None) -> list[BatchUs
     records = await tx.fetch(
         """
         select b.id, b.campaign_id, b.instrument, b."group", b.unit_id, b.use, b.issued,
-               b.issued_at, b.closes_on, b.flooded_at, b.issued_by, b.opened_at,
-               (select count(*) from ballots
-                where batch_id = b.id and campaign_id = b.campaign_id)
-               + (select count(*) from waiting_ballots where batch_id = b.id) as cast
+               b.issued_at, b.closes_on, b.flooded_at, b.issued_by, b.opened_at, b.expected,
+               b.released + (select count(*) from waiting_ballots where batch_id = b.id) as cast,
+               exists (
+                 select from integrity_events where batch_id = b.id and decided_at is null
+               ) as held
         from token_batches b where $1::text is null or b.campaign_id = $1
         order by b.issued_at desc, b.id limit $2
         """,

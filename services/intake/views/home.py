@@ -7,7 +7,14 @@ from functools import cache
 
 from services.intake.domain.complaints import READS_ALL
 from services.intake.domain.identity_openings import APPROVAL_KEY
-from services.intake.store import ballots, complaint_lists, hotline_drafts, summaries, visits
+from services.intake.store import (
+    ballots,
+    complaint_lists,
+    hotline_drafts,
+    integrity,
+    summaries,
+    visits,
+)
 from shared.appraisal.calendar.holiday_notices import china
 from shared.appraisal.calendar.working_days import WorkCalendar
 from shared.appraisal.labels import Role
@@ -62,10 +69,11 @@ async def tiles(tx: Transaction, user: Account) -> list[Tile]:
             return await _inspector_tiles(tx, user, midnight)
         case Role.OFFICE:
             overview = await _overview_tiles(tx, user, midnight)
-            return overview + await _office_tiles(tx, midnight)
+            office = await _office_tiles(tx, midnight)
+            return [*overview, *office, await _integrity_tile(tx)]
         case Role.REVIEWER:
             overview = await _overview_tiles(tx, user, midnight)
-            return [await _release_tile(tx, user), *overview]
+            return [await _release_tile(tx, user), *overview, await _integrity_tile(tx)]
         case Role.CUSTODIAN:
             return [await _approval_tile(tx)]
         case Role.SUPERVISOR | Role.LEADER:
@@ -109,6 +117,11 @@ async def _inspector_tiles(
 async def _release_tile(tx: Transaction, user: Account) -> Tile:
     waiting = await summaries.count_queue(tx, user)
     return Tile("待审核摘要", waiting, "/intake/releases", tone="warn" if waiting else "")
+
+
+async def _integrity_tile(tx: Transaction) -> Tile:
+    undecided = await integrity.count_open(tx)
+    return Tile("疑似异常待处理", undecided, "/intake/integrity", tone="warn" if undecided else "")
 
 
 async def _overview_tiles(

@@ -55,6 +55,8 @@ def _line(
 
 
 def _state(batch: BatchUsage, *, is_sealed: bool) -> str:
+    if batch.held:
+        return "疑似异常，答卷暂扣"
     if batch.flooded_at is not None:
         return "填写过快，请核查"
     return "待开封" if is_sealed else "已开封"

@@ -1,4 +1,4 @@
-"""Ballots: stored once, counted into the tallies, their units scored again."""
+"""Ballots: stored once, counted into the tallies or taken out of them, their units scored again."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -18,13 +18,29 @@ from shared.appraisal.ballots import (
     packed_numbers,
 )
 from shared.appraisal.errors import Rejected
-from shared.appraisal.events import BallotsReleased, Meta
+from shared.appraisal.events import BallotsReleased, BallotsVoided, Event, Meta
 from shared.foundation import telemetry
 from shared.foundation.grouping import group_by
 from shared.storage.transaction import Transaction
 
 GroupCounts = Mapping[tuple[str, str], Mapping[Answer, int]]
 """(instrument, group) → how often each answer was given."""
+
+
+async def apply_ballot_events(
+    tx: Transaction,
+    consumed: Sequence[tuple[Event, Meta]],
+) -> None:
+    """Count released ballots and void others, in any order; repetitions change nothing."""
+    released = [(event, meta) for event, meta in consumed if isinstance(event, BallotsReleased)]
+    voided = [(event, meta) for event, meta in consumed if isinstance(event, BallotsVoided)]
+    campaign_ids = {event.campaign_id for event, _ in released}
+    campaign_ids |= {event.campaign_id for event, _ in voided}
+    await ballots.lock_counting(tx, campaign_ids, voiding=bool(voided))
+    if released:
+        await count_ballots(tx, released)
+    for event, meta in voided:
+        await _void(tx, event, shard=meta.partition)
 
 
 async def count_ballots(tx: Transaction, consumed: Sequence[tuple[BallotsReleased, Meta]]) -> None:
@@ -44,6 +60,29 @@ async def count_ballots(tx: Transaction, consumed: Sequence[tuple[BallotsRelease
         await _count(tx, known[campaign_id], released, shard)
 
 
+async def _void(
+    tx: Transaction,
+    event: BallotsVoided,
+    *,
+    shard: int,
+) -> None:
+    """Store reversals and take the answers of counted ballots out of the tallies.
+
+    A ballot that comes later is stored and not counted.
+    """
+    campaign = (await campaigns.find_campaigns(tx, [event.campaign_id])).get(event.campaign_id)
+    if campaign is None:
+        raise Rejected("答卷所属的评议活动不存在")
+    counted = await ballots.void_ballots(
+        tx, campaign.id, event.integrity_event_id, event.ballot_ids
+    )
+    taken: Counter[tuple[int, Answer]] = Counter()
+    for ballot in counted:
+        answers = map(answer_of, packed_numbers(ballot.answers))
+        taken.subtract((ballot.response_group_id, answer) for answer in answers)
+    await _change_tallies(tx, campaign, taken, shard)
+
+
 async def _count(
     tx: Transaction,
     campaign: Campaign,
@@ -56,6 +95,9 @@ async def _count(
     new = await ballots.insert_ballots(tx, campaign.id, _rows(campaign, released))
     if new is not None:
         released = _first_of_each(released, new)
+    void = await ballots.voided_among(tx, campaign.id, [ballot.id for ballot in released])
+    if new is not None or void:
+        released = [ballot for ballot in released if ballot.id not in void]
         counts = _count_answers(released)
     if released:
         telemetry.score_inputs.labels(ScoreSource.BALLOT.value).inc(len(released))
@@ -69,10 +111,19 @@ async def _add_to_tallies(
     shard: int,
 ) -> None:
     """Add counted answers to the tallies and score their units again."""
-    added = _by_response_group(campaign, counts)
+    await _change_tallies(tx, campaign, _by_response_group(campaign, counts), shard)
+
+
+async def _change_tallies(
+    tx: Transaction,
+    campaign: Campaign,
+    added: Mapping[tuple[int, Answer], int],
+    shard: int,
+) -> None:
     await ballots.add_answer_counts(tx, added, shard=shard)
     units = {answer[0] for _, answer in added}
-    await schedule_rescore(tx, campaign, units, Trigger(ScoreSource.BALLOT), shard=shard)
+    if units:
+        await schedule_rescore(tx, campaign, units, Trigger(ScoreSource.BALLOT), shard=shard)
 
 
 def _rows(campaign: Campaign, released: Sequence[Ballot]) -> list[NewBallot]:

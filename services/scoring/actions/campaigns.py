@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from services.scoring.actions.integrity import check_nothing_held
 from services.scoring.actions.register import carry_out
 from services.scoring.domain.campaign import Campaign, CampaignUnit
 from services.scoring.domain.explanation import explain_unit
@@ -170,8 +171,13 @@ async def show_to_units(
     shown: bool,
     by: Account,
 ) -> None:
-    """Show or hide the running score of their own unit to unit heads."""
+    """Show or hide the running score of their own unit to unit heads.
+
+    Raises Rejected (409) when it is to be shown and ballots are held.
+    """
     await campaigns.get_campaign(tx, campaign_id)
+    if shown:
+        await check_nothing_held(tx, campaign_id)
     await campaigns.set_shown_to_units(tx, campaign_id, shown=shown)
     action = "campaign.shown_to_units" if shown else "campaign.hidden_from_units"
     tx.audit(action, campaign_id, str(by.id))

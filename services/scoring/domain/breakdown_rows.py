@@ -83,6 +83,11 @@ def hide_if_small(
     """Remove every number from a row of too few answers."""
     if not 0 < sum(counts.values()) < scheme.publication.small_group:
         return row
+    return hide(row)
+
+
+def hide(row: ComponentBreakdown) -> ComponentBreakdown:
+    """Return a row without its numbers."""
     hidden = tuple(replace(count, number=None) for count in row.counts)
     return replace(
         row,

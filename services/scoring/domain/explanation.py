@@ -7,7 +7,7 @@ from typing import Final
 
 from services.scoring.domain.adjustments import ScoreAdjustment, adjustments
 from services.scoring.domain.breakdown import break_down
-from services.scoring.domain.breakdown_rows import ComponentBreakdown
+from services.scoring.domain.breakdown_rows import ComponentBreakdown, hide
 from services.scoring.domain.inputs import ScoreInputs
 from services.scoring.domain.score import (
     ComponentScore,
@@ -17,6 +17,7 @@ from services.scoring.domain.score import (
     total_without_adjustments,
 )
 from shared.appraisal.schemes import Component, Formula, InspectionFormula
+from shared.appraisal.small_cells import shown_cells, stepped
 from shared.foundation.grouping import group_by
 
 _RULES: Final[Mapping[str, str]] = {
@@ -135,13 +136,22 @@ def _rule_text(formula: Formula) -> str:
     return _RULES[formula_kind(formula)]
 
 
+_COUNTED_KINDS: Final = ("satisfaction", "handling")
+"""Formulas whose breakdown counts ballots or ratings."""
+_RATES: Final = ("accepted_on_time", "handled_on_time")
+"""Rows that count cases."""
+
+
 # ── for the unit itself ───────────────────────────────────────────────────────────────────────────
 
 
 def redact_for_unit(explanation: Explanation) -> Explanation:
-    """Remove what the unit may not see: numbers of visits and cases, times, finding texts."""
+    """Remove what the unit may not see: numbers of visits and cases, times, finding texts, and
+    counts of ballots from whose difference the answers of a few could be seen.
+    """
     return replace(
         explanation,
+        score=_redact_score(explanation),
         adjustments=tuple(_redact_adjustment(one) for one in explanation.adjustments),
         components=tuple(_redact_component(one) for one in explanation.components),
     )
@@ -151,9 +161,47 @@ def _redact_adjustment(adjustment: ScoreAdjustment) -> ScoreAdjustment:
     return replace(adjustment, number="", text="", occurred_at=adjustment.occurred_at[:10])
 
 
+def _redact_score(explanation: Explanation) -> UnitScore:
+    score = explanation.score
+    redacted = {one.key: _redact_component(one).score for one in explanation.components}
+    # Values of tie rules are counts of single answers, and so is the number in the reason.
+    reason, _, _ = score.unranked.partition("（")
+    return replace(
+        score,
+        sample=stepped(score.sample),
+        unranked=reason,
+        ties=(),
+        components=tuple(redacted.get(one.key, one) for one in score.components),
+    )
+
+
 def _redact_component(component: ComponentExplanation) -> ComponentExplanation:
+    if component.kind in _COUNTED_KINDS:
+        rows = tuple(_redact_answers(row) for row in component.breakdown)
+        sample = component.score.sample
+        if component.kind == "satisfaction":
+            sample = stepped(sample)
+        return replace(component, score=replace(component.score, sample=sample), breakdown=rows)
     if component.kind != "inspection":
         return component
     # Only 明察 or 暗访 remains of a visit's label.
     breakdown = (replace(visit, label=visit.label[-3:-1]) for visit in component.breakdown)
     return replace(component, breakdown=tuple(breakdown))
+
+
+def _redact_answers(row: ComponentBreakdown) -> ComponentBreakdown:
+    """Return a row with its counts in steps; rows that count cases stay as they are."""
+    numbers = {count.code: count.number for count in row.counts}
+    if row.key in _RATES or None in numbers.values():
+        return row
+    shown = shown_cells({code: number or 0 for code, number in numbers.items()})
+    if row.base and all(number is None for number in shown.values()):
+        return hide(row)
+    # The base is a part of the total: beside hidden cells it would narrow them down.
+    is_partial = row.base is None or None in shown.values()
+    return replace(
+        row,
+        base=None if is_partial else stepped(row.base or 0),
+        counts=tuple(replace(count, number=shown[count.code]) for count in row.counts),
+        formula="",
+    )

@@ -25,6 +25,7 @@ def upgrade() -> None:
     create_organisations()
     create_campaigns()
     create_ballots()
+    create_integrity()
     create_ledger()
     run(partitions_ddl("scoring", ("ballots", "ledger")))
     create_scores()
@@ -251,6 +252,48 @@ def create_ballots() -> None:
             name=op.f("ck_pending_rescores_source"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_pending_rescores")),
+        schema="scoring",
+    )
+
+
+def create_integrity() -> None:
+    op.create_table(
+        "voided_ballots",
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("ballot_id", sa.Uuid(), nullable=False),
+        sa.Column("integrity_event_id", sa.Uuid(), nullable=False),
+        sa.PrimaryKeyConstraint("campaign_id", "ballot_id", name=op.f("pk_voided_ballots")),
+        schema="scoring",
+    )
+    op.create_index(
+        op.f("ix_scoring_voided_ballots_integrity_event_id"),
+        "voided_ballots",
+        ["integrity_event_id"],
+        unique=False,
+        schema="scoring",
+    )
+    op.create_table(
+        "integrity_events",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("instrument", sa.Text(), nullable=False),
+        sa.Column("group_key", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("ballots", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("held_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("verdict", sa.Text(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("proposed_by", sa.Uuid(), nullable=True),
+        sa.Column("decided_by", sa.Uuid(), nullable=True),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_integrity_events")),
+        schema="scoring",
+    )
+    op.create_index(
+        "ix_integrity_events_of_campaign",
+        "integrity_events",
+        ["campaign_id"],
+        unique=False,
         schema="scoring",
     )
 

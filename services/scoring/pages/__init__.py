@@ -8,6 +8,7 @@ from services.scoring.pages import (
     campaigns,
     decisions,
     enrolment,
+    integrity,
     organisations,
     outcomes,
     recounts,
@@ -23,4 +24,5 @@ routers = (
     decisions.router,
     boards.router,
     recounts.router,
+    integrity.router,
 )

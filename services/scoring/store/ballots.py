@@ -7,6 +7,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from shared.appraisal.ballots import Answer
+from shared.storage.connections import advisory_lock_key
 from shared.storage.transaction import Transaction
 
 _INSERT_BALLOTS = """
@@ -47,6 +48,14 @@ class NewBallot(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class CountedBallot:
+    """A stored ballot. `answers`: packed."""
+
+    response_group_id: int
+    answers: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerCount:
     """How often a group chose an option of an item about a unit."""
 
@@ -69,6 +78,61 @@ async def insert_ballots(
     columns = map(list, zip(*rows, strict=True))
     inserted = await tx.fetchval(_INSERT_BALLOTS, campaign_id, *columns)
     return None if inserted is None else {UUID(str(ballot_id)) for ballot_id in inserted}
+
+
+async def lock_counting(
+    tx: Transaction,
+    campaign_ids: Collection[str],
+    *,
+    voiding: bool,
+) -> None:
+    """Let ballots of these campaigns be counted, or voided, until the end of the transaction.
+
+    Counting waits for voiding and the other way round: of a ballot and its reversal the later one
+    sees the earlier.
+    """
+    function = "pg_advisory_xact_lock" if voiding else "pg_advisory_xact_lock_shared"
+    for campaign_id in sorted(campaign_ids):
+        await tx.run(f"select {function}($1)", advisory_lock_key("ballots", campaign_id))
+
+
+async def voided_among(
+    tx: Transaction,
+    campaign_id: str,
+    ballot_ids: Collection[UUID],
+) -> set[UUID]:
+    """Return those of the ballots that are void."""
+    rows = await tx.fetch(
+        "select ballot_id from voided_ballots "
+        "where campaign_id = $1 and ballot_id = any($2::uuid[])",
+        campaign_id,
+        list(ballot_ids),
+    )
+    return {row["ballot_id"] for row in rows}
+
+
+async def void_ballots(
+    tx: Transaction,
+    campaign_id: str,
+    integrity_event_id: UUID,
+    ballot_ids: Collection[UUID],
+) -> list[CountedBallot]:
+    """Store the reversals; return the ballots among them that were counted before."""
+    rows = await tx.fetch(
+        """
+        with new as (
+          insert into voided_ballots (campaign_id, ballot_id, integrity_event_id)
+          select $1, ballot_id, $2 from unnest($3::uuid[]) as t (ballot_id)
+          on conflict do nothing returning ballot_id
+        )
+        select b.response_group_id, b.answers from ballots b join new using (ballot_id)
+        where b.campaign_id = $1
+        """,
+        campaign_id,
+        integrity_event_id,
+        list(ballot_ids),
+    )
+    return [CountedBallot(**row) for row in rows]
 
 
 async def add_answer_counts(

@@ -33,6 +33,10 @@ select b.ballot_id, g.instrument, g.group_key, b.released_hour, encode(b.answers
 from ballots b left join response_groups g on g.id = b.response_group_id
 where b.campaign_id = {campaign} order by b.ballot_id
 """
+_VOIDED: Final = """
+select ballot_id, integrity_event_id from voided_ballots
+where campaign_id = {campaign} order by ballot_id
+"""
 _LEDGER: Final = """
 select event_id, part, measure, subject_id, version, occurred_at, unit_no, detail, item, late,
   option_no, points::text, kind, source_id, number, text
@@ -76,6 +80,12 @@ async def ballot_lines(tx: Transaction, campaign: Campaign) -> AsyncIterator[Lin
         yield json_line(list(row))
 
 
+async def voided_lines(tx: Transaction, campaign: Campaign) -> AsyncIterator[Line]:
+    """Yield the reversals of void ballots."""
+    async for row in rows_of(tx, _VOIDED, campaign=campaign.id):
+        yield json_line(list(row))
+
+
 async def ledger_lines(tx: Transaction, campaign: Campaign) -> AsyncIterator[Line]:
     """Yield the ledger, its texts as digests."""
     async for row in rows_of(tx, _LEDGER, campaign=campaign.id):
@@ -115,6 +125,7 @@ async def evidence_of(tx: Transaction, campaign_id: str) -> list[ArchiveFile]:
     return [
         ArchiveFile("campaign.json", campaign_lines(tx, campaign)),
         ArchiveFile("ballots.jsonl", ballot_lines(tx, campaign)),
+        ArchiveFile("voided.jsonl", voided_lines(tx, campaign)),
         ArchiveFile("ledger.jsonl", ledger_lines(tx, campaign)),
         ArchiveFile("tallies.jsonl", tally_lines(tx, campaign)),
         ArchiveFile("scores.jsonl", score_lines(tx, campaign)),

@@ -27,7 +27,9 @@ select 'pending', null, to_json(unit_nos)::text, null from pending_rescores wher
 union all
 select 'ledger', null, to_json(l)::text, null from ledger l where campaign_id = {id}
 union all
-select 'ballot', response_group_id, null, answers from ballots where campaign_id = {id}
+select 'ballot', response_group_id, null, answers from ballots b
+where campaign_id = {id} and not exists (
+  select from voided_ballots v where v.campaign_id = {id} and v.ballot_id = b.ballot_id)
 """
 _OVERDUE = """
 select id from campaigns c, coalesce(

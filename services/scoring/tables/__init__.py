@@ -148,6 +148,37 @@ class CountedBallot(Base, table=True):
     released_hour: datetime = timestamp_column()
 
 
+class VoidedBallot(Base, table=True):
+    """作废: reverses a ballot, which stays where it is; it may be stored before the ballot.
+
+    `integrity_event_id`: the event that two people decided.
+    """
+
+    __tablename__ = "voided_ballots"
+    campaign_id: str = text_column(None, key=True)
+    ballot_id: UUID = Field(sa_column=Column(Uuid, primary_key=True))
+    integrity_event_id: UUID = Field(sa_column=Column(Uuid, nullable=False, index=True))
+
+
+class IntegrityRecord(Base, table=True):
+    """疑似异常 of intake: why ballots are held or void, and who decided. Held until `ended_at`."""
+
+    __tablename__ = "integrity_events"
+    __table_args__ = (Index("ix_integrity_events_of_campaign", "campaign_id"),)
+    id: UUID = Field(sa_column=Column(Uuid, primary_key=True))
+    campaign_id: str = text_column(None)
+    instrument: str = text_column()
+    group_key: str = text_column()
+    kind: str = text_column()
+    ballots: int = int_column(Integer, 0)
+    held_at: datetime | None = timestamp_column(nullable=True)
+    verdict: str | None = text_column(None, nullable=True)
+    reason: str = text_column()
+    proposed_by: UUID | None = Field(None, sa_column=Column(Uuid, nullable=True))
+    decided_by: UUID | None = Field(None, sa_column=Column(Uuid, nullable=True))
+    ended_at: datetime | None = timestamp_column(nullable=True)
+
+
 class LedgerRecord(Base, table=True):
     """计分台账: a `domain.ledger.LedgerEntry`, column by column.
 

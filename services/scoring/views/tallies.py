@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from services.scoring.domain.campaign import Campaign
 from services.scoring.store import ballots
 from services.scoring.store.ballots import AnswerCount
+from shared.appraisal.small_cells import shown_cells
 from shared.storage.transaction import Transaction
 
 TallyKey = tuple[int, int, int]
@@ -17,14 +18,15 @@ TallyKey = tuple[int, int, int]
 class TallyView:
     """Answers of one group to one item about one unit.
 
-    `answer_counts`: option number → answers, None where the group is too small to be shown.
+    `answer_counts`: option number → answers in steps of ten, None where too few to be shown; None
+    where the whole group is too small.
     """
 
     unit_id: str
     instrument: str
     group: str
     item: int
-    answer_counts: dict[int, int] | None
+    answer_counts: dict[int, int | None] | None
 
 
 async def list_tallies(
@@ -63,10 +65,12 @@ def _view(
     unit_no, response_group_id, item = key
     instrument, group = campaign.response_groups[response_group_id]
     small = sum(counts.values()) < campaign.scheme.publication.small_group
+    offered = campaign.scheme.offered_choices[instrument][item]
+    shown = shown_cells({no: counts.get(no, 0) for no in sorted(offered)})
     return TallyView(
         unit_id=campaign.by_no[unit_no].unit_id,
         instrument=instrument,
         group=group,
         item=item,
-        answer_counts=None if small else dict(sorted(counts.items())),
+        answer_counts=None if small else shown,
     )

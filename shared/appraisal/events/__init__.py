@@ -7,7 +7,13 @@ the next version in its name. No event carries a person's name, contact data or 
 CloudEvents 1.0 in binary mode (`shared.messaging.envelope`).
 """
 
-from shared.appraisal.events.ballots import BallotsReleased, ReleasedBallot
+from shared.appraisal.events.ballots import (
+    BallotsHeld,
+    BallotsHoldEnded,
+    BallotsReleased,
+    BallotsVoided,
+    ReleasedBallot,
+)
 from shared.appraisal.events.base import Event, Instant, Meta
 from shared.appraisal.events.campaigns import CampaignPublished, UnitEntry
 from shared.appraisal.events.cases import (
@@ -81,7 +87,10 @@ __all__ = [
     "OWNERS",
     "SHARED_TOPICS",
     "TOPICS",
+    "BallotsHeld",
+    "BallotsHoldEnded",
     "BallotsReleased",
+    "BallotsVoided",
     "CampaignPublished",
     "CaseAccepted",
     "CaseAssigned",

@@ -6,6 +6,7 @@ from typing import Literal
 from shared.appraisal.calendar.deadlines import TimeLimit
 from shared.appraisal.schemes.base import SchemeRule
 from shared.appraisal.schemes.case_rules import Reason
+from shared.appraisal.small_cells import STEP
 
 
 class Ranking(SchemeRule, frozen=True, kw_only=True):
@@ -66,7 +67,7 @@ class PenaltyStep(SchemeRule, frozen=True, kw_only=True):
 class Publication(SchemeRule, frozen=True, kw_only=True):
     """审定与公布. `approver` is a role; `uses` names where results go.
 
-    Groups with fewer than `small_group` answers are never shown.
+    Groups with fewer than `small_group` answers are never shown; it is at least ten.
     """
 
     approved_by: str
@@ -75,4 +76,4 @@ class Publication(SchemeRule, frozen=True, kw_only=True):
     uses: tuple[str, ...]
     appeal: TimeLimit
     appeal_decision: TimeLimit
-    small_group: int = 5
+    small_group: int = STEP

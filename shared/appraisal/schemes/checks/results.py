@@ -6,6 +6,7 @@ from typing import Final
 from shared.appraisal.schemes.checks.violation import SchemeViolation, with_paths
 from shared.appraisal.schemes.results import Consequence
 from shared.appraisal.schemes.scheme import Scheme
+from shared.appraisal.small_cells import STEP
 
 DECIMALS_MAX: Final = 6
 YEARS_MAX: Final = 5
@@ -16,6 +17,8 @@ def check_results(scheme: Scheme) -> Iterator[SchemeViolation]:
     yield from _ranking_violations(scheme)
     yield from _grade_violations(scheme)
     yield from _unknown_categories(scheme)
+    if scheme.publication.small_group < STEP:
+        yield "publication.small_group", f"至少为 {STEP}，否则会看出少数人的评价"
     grades = {grade.key for grade in scheme.grades}
     for path, consequence in with_paths("consequences", scheme.consequences):
         yield from _consequence_violations(path, consequence, grades)
