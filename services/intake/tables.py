@@ -390,8 +390,8 @@ class IdentityOpeningRow(Base, table=True):
 class IntegrityEvent(Base, table=True):
     """疑似异常: a detector's suspicion against the ballots of a batch, which holds them.
 
-    `evidence`: counts, never answers of one ballot. One person proposes a verdict with a reason,
-    another one decides. `ballots`: those of the batch when it was raised, then when it was decided.
+    `evidence`: counts, never answers of one ballot. `ballots`: those of the batch when it was
+    raised, then when two people decided.
     """
 
     __tablename__ = "integrity_events"
@@ -416,12 +416,11 @@ class IntegrityEvent(Base, table=True):
     verdict: str | None = optional_text_column()
     reason: str = text_column(default="")
     proposed_by: UUID | None = None
-    proposed_at: datetime | None = timestamp_column(nullable=True)
     decided_by: UUID | None = None
     decided_at: datetime | None = timestamp_column(nullable=True)
 
 
-class VoidedBallot(Base, table=True):
+class BallotReversal(Base, table=True):
     """作废: reverses a released ballot, which stays where it is. `event_id`: the decision."""
 
     __tablename__ = "voided_ballots"

@@ -7,13 +7,9 @@ from uuid import uuid4
 
 import pytest
 
+from services.intake.actions.approval_kinds import APPROVAL_KINDS
 from services.intake.actions.ballot_release import release_ballots
-from services.intake.actions.integrity import (
-    confirm_verdict,
-    examine_batches,
-    propose_verdict,
-    reject_proposal,
-)
+from services.intake.actions.integrity import examine_batches, request_verdict
 from services.intake.domain.ballots import source_of
 from services.intake.domain.integrity import DETECTORS, suspicions
 from services.intake.domain.integrity.burst import burst_limit
@@ -27,6 +23,7 @@ from services.intake.domain.token_batches import TokenUse
 from services.intake.store.cast_counters import CastCounters
 from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import IntegrityKind, Role, Verdict
+from shared.security.approvals import approve, refuse
 from tests.intake.conftest import PASSWORD
 from tests.intake.test_ballots import OPTION, ballots_waiting, cast, codes
 
@@ -139,11 +136,20 @@ async def stuffed(office, count=40, answers=PATTERN, issued=None):
     return batch
 
 
+async def proposed(office, event_id, verdict=Verdict.VOID):
+    """The office proposes a verdict; return the id of the request."""
+    async with office.transaction() as tx:
+        chen = office.person(Role.OFFICE)
+        return await request_verdict(tx, event_id, verdict, reason=REASON, by=chen)
+
+
+async def approved(office, request_id, role=Role.REVIEWER):
+    async with office.transaction() as tx:
+        await approve(tx, APPROVAL_KINDS, request_id, by=office.person(role))
+
+
 async def decide(office, event_id, verdict=Verdict.VOID):
-    async with office.transaction() as tx:
-        await propose_verdict(tx, event_id, verdict, reason=REASON, by=office.person(Role.OFFICE))
-    async with office.transaction() as tx:
-        await confirm_verdict(tx, event_id, by=office.person(Role.REVIEWER))
+    await approved(office, await proposed(office, event_id, verdict))
 
 
 @stack
@@ -247,13 +253,10 @@ async def test_void_ballots_stay_and_are_published_with_their_reversal(office):
 async def test_one_person_cannot_decide(office):
     await stuffed(office, 40)
     [event] = await examined(office)
-    chen = office.person(Role.OFFICE)
-    async with office.transaction() as tx:
-        await propose_verdict(tx, event["id"], Verdict.COUNT, reason=REASON, by=chen)
+    request_id = await proposed(office, event["id"], Verdict.COUNT)
 
-    async with office.transaction() as tx:
-        with pytest.raises(Rejected) as rejected:
-            await confirm_verdict(tx, event["id"], by=chen)
+    with pytest.raises(Rejected) as rejected:
+        await approved(office, request_id, Role.OFFICE)
 
     assert rejected.value.status == 403
     assert await examined(office) != []
@@ -261,39 +264,30 @@ async def test_one_person_cannot_decide(office):
 
 
 @stack
-async def test_a_rejected_proposal_leaves_the_ballots_held(office):
+async def test_a_refused_proposal_leaves_the_ballots_held(office):
     await stuffed(office, 40)
     [event] = await examined(office)
+    request_id = await proposed(office, event["id"])
     async with office.transaction() as tx:
-        await propose_verdict(
-            tx, event["id"], Verdict.VOID, reason=REASON, by=office.person(Role.OFFICE)
-        )
-    async with office.transaction() as tx:
-        await reject_proposal(tx, event["id"], by=office.person(Role.REVIEWER))
+        reviewer = office.person(Role.REVIEWER)
+        await refuse(tx, APPROVAL_KINDS, request_id, reason=REASON, by=reviewer)
 
-    async with office.transaction() as tx:
-        with pytest.raises(Rejected):
-            await confirm_verdict(tx, event["id"], by=office.person(Role.REVIEWER))
+    assert await examined(office) != []
     assert await ballots_waiting(office) == 40
 
 
 @stack
-async def test_two_people_who_decide_at_once_decide_once(office):
+async def test_two_requests_that_are_approved_at_once_decide_once(office):
     await stuffed(office, 40)
     [event] = await examined(office)
-    async with office.transaction() as tx:
-        await propose_verdict(
-            tx, event["id"], Verdict.VOID, reason=REASON, by=office.person(Role.OFFICE)
-        )
+    requests = [await proposed(office, event["id"], verdict) for verdict in Verdict]
 
-    async def confirm():
-        async with office.transaction() as tx:
-            await confirm_verdict(tx, event["id"], by=office.person(Role.REVIEWER))
+    results = await asyncio.gather(
+        *(approved(office, request_id) for request_id in requests), return_exceptions=True
+    )
 
-    results = await asyncio.gather(*(confirm() for _ in range(4)), return_exceptions=True)
-
-    assert sorted(type(result).__name__ for result in results) == ["NoneType"] + ["Rejected"] * 3
-    assert len(await office.events("ballots.voided.v1")) == 1
+    assert sorted(type(result).__name__ for result in results) == ["NoneType", "Rejected"]
+    assert len(await office.events("ballots.hold_ended.v1")) == 1
 
 
 @stack
@@ -372,28 +366,29 @@ async def test_signing_in_marks_the_device_of_the_unit(office, counters):
 
 
 @stack
-async def test_office_proposes_and_reviewer_decides_on_pages(office, key):
+async def test_office_proposes_and_reviewer_approves_on_pages(office, key):
     await stuffed(office, 40)
     [event] = await examined(office)
     url = f"/intake/integrity/{event['id']}"
     async with await office.signed_in(Role.OFFICE) as chen:
         listed = await chen.get("/intake/integrity")
         page = await chen.get(url)
-        short = await chen.post(
-            f"{url}/proposal", data={"verdict": "void", "reason": "代填"}, headers=key()
-        )
+        short = {"verdict": "void", "reason": "代填"}
+        refused = await chen.post(f"{url}/requests", data=short, headers=key())
         form = {"verdict": "void", "reason": REASON}
-        proposed = await chen.post(f"{url}/proposal", data=form, headers=key())
-        own = await chen.post(f"{url}/decision", headers=key())
+        accepted = await chen.post(f"{url}/requests", data=form, headers=key())
+        waiting = await chen.get(url)
+        [request_url] = re.findall(r"/intake/dual-approvals/[0-9a-f-]{36}", waiting.text)
+        own = await chen.post(f"{request_url}/approval", headers=key())
     async with await office.signed_in(Role.REVIEWER) as wang:
-        seen = await wang.get(url)
-        decided = await wang.post(f"{url}/decision", headers=key())
+        seen = await wang.get(request_url)
+        decided = await wang.post(f"{request_url}/approval", headers=key())
         after = await wang.get(url)
 
     assert url in listed.text
     assert "答案雷同" in page.text
     assert "约 40 份" in page.text
-    assert (short.status_code, proposed.status_code, own.status_code) == (422, 303, 403)
+    assert (refused.status_code, accepted.status_code, own.status_code) == (422, 303, 403)
     assert REASON in seen.text
     assert decided.status_code == 303
     assert "已作废" in after.text

@@ -5,6 +5,7 @@ from itertools import permutations
 
 import pytest
 
+from services.scoring.actions.ballots import apply_ballot_events
 from services.scoring.actions.campaigns import show_to_units
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import BallotsHeld, BallotsHoldEnded, BallotsVoided
@@ -106,6 +107,17 @@ async def test_a_ballot_that_is_counted_while_it_is_voided_is_not_counted(scorin
     assert await tally(scoring) == 0
     async with scoring.transaction() as tx:
         assert await tx.fetchval("select count(*) from ballots") == 20
+
+
+async def test_voiding_waits_for_a_count_that_is_not_committed(scoring):
+    async with scoring.transaction() as tx:
+        await apply_ballot_events(tx, [consumed(ballot(1, about_everyone(1)))])
+        voiding = asyncio.create_task(scoring.consume(voided(1), partition=1))
+        await asyncio.sleep(0.3)
+        assert not voiding.done()
+    await voiding
+
+    assert await tally(scoring) == 0
 
 
 async def test_scores_are_not_shown_to_units_while_ballots_are_held(scoring):

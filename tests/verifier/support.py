@@ -89,17 +89,22 @@ class Installation:
             )
         await self.scoring.rescore_pending()
 
-    async def void(self, ballots: int = 12) -> None:
+    async def void(self, ballots: int = 12, *, by_one: bool = False, decided: bool = True) -> None:
         """Two people decide that some released ballots are void."""
+        proposer = uuid4()
         async with self.services["intake"].database.transaction() as tx:
-            rows = await tx.fetch("select id from ballots order by id limit $1", ballots)
+            rows = await tx.fetch(
+                "select id from ballots where id not in (select ballot_id from voided_ballots) "
+                "order by id limit $1",
+                ballots,
+            )
             event_id = uuid4()
             decision = {
                 "integrity_event_id": event_id,
                 "campaign_id": CAMPAIGN,
                 "reason": "现场核对发放登记，确认由同一人代填",
-                "proposed_by": uuid4(),
-                "decided_by": uuid4(),
+                "proposed_by": proposer,
+                "decided_by": proposer if by_one else uuid4(),
             }
             await tx.run(
                 "insert into integrity_events (id, kind, campaign_id, batch_id, ballots, evidence, "
@@ -126,7 +131,8 @@ class Installation:
                     **decision,
                 )
             )
-            tx.publish(BallotsHoldEnded(occurred_at=tx.now, verdict="void", **decision))
+            if decided:
+                tx.publish(BallotsHoldEnded(occurred_at=tx.now, verdict="void", **decision))
         await self.consume()
 
     async def _publish(self, events: Sequence[Event]) -> None:

@@ -59,3 +59,19 @@ async def test_score_that_does_not_follow_from_its_inputs_is_named(
     found = await installation.differences(tmp_path)
 
     assert any("unit 7 has sample 999 instead of" in str(each) for each in found)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"by_one": True}, "was decided by one person"),
+        ({"decided": False}, "has no decision that its ballots are void"),
+    ],
+)
+async def test_a_void_that_two_people_did_not_decide_is_named(
+    installation: Installation, tmp_path, given, expected
+):
+    await installation.void(**given)
+    await installation.seal()
+
+    assert [expected] == [found.sentence for found in await installation.differences(tmp_path)]

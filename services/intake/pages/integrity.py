@@ -13,7 +13,7 @@ from services.intake.views.integrity import event_detail, list_events
 from services.intake.views.questionnaires import campaign_or_current
 from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import Role, Verdict
-from shared.security.policies import Account, allow
+from shared.security.policies import allow
 from shared.storage.transaction import Transaction
 from shared.web import CurrentUser, Form, Idempotency, Router, Tx, read_form, render_page
 from shared.web.forms import Input
@@ -27,7 +27,7 @@ VERDICTS: Final = (
 )
 
 
-class ProposalForm(Input):
+class VerdictForm(Input):
     verdict: Verdict = Field(title="处理意见")
     reason: str = Field(title="理由", max_length=500)
 
@@ -49,18 +49,16 @@ async def event_list(
 async def event_page(
     request: Request,
     tx: Tx,
-    user: CurrentUser,
     event_id: UUID,
 ) -> Response:
-    return await _page(request, tx, user, event_id, Form[ProposalForm].with_initial())
+    return await _page(request, tx, event_id, Form[VerdictForm].with_initial())
 
 
 async def _page(
     request: Request,
     tx: Transaction,
-    user: Account,
     event_id: UUID,
-    form: Form[ProposalForm],
+    form: Form[VerdictForm],
     *,
     status: int = 200,
 ) -> Response:
@@ -68,59 +66,33 @@ async def _page(
         request,
         "integrity-event.html",
         status,
-        found=await event_detail(tx, event_id, user),
+        found=await event_detail(tx, event_id),
         form=form,
         verdicts=VERDICTS,
         failed=status >= 400,
     )
 
 
-@router.post("/{event_id}/proposal", policy=DECIDERS)
-async def propose(
+@router.post("/{event_id}/requests", policy=DECIDERS)
+async def request_verdict(
     request: Request,
     tx: Tx,
     user: CurrentUser,
     idempotency: Idempotency,
     event_id: UUID,
 ) -> Response:
-    form = await read_form(request, ProposalForm)
+    form = await read_form(request, VerdictForm)
     given = form.cleaned
     if given is None:
-        return await _page(request, tx, user, event_id, form, status=422)
+        return await _page(request, tx, event_id, form, status=422)
     try:
-        action = integrity.propose_verdict(
+        action = integrity.request_verdict(
             tx, event_id, given.verdict, reason=given.reason, by=user
         )
         return await idempotency.redirect(action, to=_url(event_id))
     except Rejected as error:
         form.add_error(error.sentence, error.field or "reason")
-        return await _page(request, tx, user, event_id, form, status=error.status)
-
-
-@router.post("/{event_id}/rejection", policy=DECIDERS)
-async def reject(
-    tx: Tx,
-    user: CurrentUser,
-    idempotency: Idempotency,
-    event_id: UUID,
-) -> Response:
-    """Reject another person's proposal, or withdraw one's own."""
-    return await idempotency.redirect(
-        integrity.reject_proposal(tx, event_id, by=user), to=_url(event_id)
-    )
-
-
-@router.post("/{event_id}/decision", policy=DECIDERS)
-async def confirm(
-    tx: Tx,
-    user: CurrentUser,
-    idempotency: Idempotency,
-    event_id: UUID,
-) -> Response:
-    """Decide as the other person proposed."""
-    return await idempotency.redirect(
-        integrity.confirm_verdict(tx, event_id, by=user), to=_url(event_id)
-    )
+        return await _page(request, tx, event_id, form, status=error.status)
 
 
 def _url(event_id: UUID) -> str:

@@ -20,7 +20,7 @@ REFERENCE_MAX: Final = 20_000
 LIST_MAX: Final = 500
 _EVENT_COLUMNS: Final = """
 e.id, e.kind, e.campaign_id, e.batch_id, b.instrument, b."group", b.unit_id, b.use, e.ballots,
-e.evidence::text as evidence, e.raised_at, e.verdict, e.reason, e.proposed_by, e.proposed_at,
+e.evidence::text as evidence, e.raised_at, e.verdict, e.reason, e.proposed_by,
 e.decided_by, e.decided_at
 """
 _BATCH_ANSWERS: Final = """
@@ -113,7 +113,6 @@ class IntegrityEventRow(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict | None
     reason: str
     proposed_by: UUID | None
-    proposed_at: datetime | None
     decided_by: UUID | None
     decided_at: datetime | None
 
@@ -255,47 +254,25 @@ async def lock_open_events_of_batch(tx: Transaction, batch_id: UUID) -> list[Int
     return read_rows(IntegrityEventRow, records)
 
 
-async def propose(
+async def decide(
     tx: Transaction,
     event_id: UUID,
     verdict: Verdict,
     *,
     reason: str,
-    by: UUID,
-) -> None:
-    """Store what one person proposes."""
-    await tx.run(
-        "update integrity_events set verdict = $2, reason = $3, proposed_by = $4, "
-        "proposed_at = $5 where id = $1",
-        event_id,
-        verdict.value,
-        reason,
-        by,
-        tx.now,
-    )
-
-
-async def withdraw_proposal(tx: Transaction, event_id: UUID) -> None:
-    """Remove a proposal; the ballots stay held."""
-    await tx.run(
-        "update integrity_events set verdict = null, reason = '', proposed_by = null, "
-        "proposed_at = null where id = $1",
-        event_id,
-    )
-
-
-async def decide(
-    tx: Transaction,
-    event_id: UUID,
-    *,
+    proposed_by: UUID,
+    decided_by: UUID,
     ballots: int,
-    by: UUID,
 ) -> None:
     """Store the decision; `ballots` are those of the batch now."""
     await tx.run(
-        "update integrity_events set decided_by = $2, decided_at = $3, ballots = $4 where id = $1",
+        "update integrity_events set verdict = $2, reason = $3, proposed_by = $4, decided_by = $5, "
+        "decided_at = $6, ballots = $7 where id = $1",
         event_id,
-        by,
+        verdict.value,
+        reason,
+        proposed_by,
+        decided_by,
         tx.now,
         ballots,
     )

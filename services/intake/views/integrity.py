@@ -10,6 +10,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from services.intake.domain.integrity.facts import EVIDENCE_LABELS
+from services.intake.domain.integrity.verdicts import BALLOT_VERDICT_KEY
 from services.intake.store import accounts, campaigns
 from services.intake.store import integrity as store
 from services.intake.store.campaigns import KnownCampaign
@@ -20,7 +21,8 @@ from shared.appraisal.labels import Verdict
 from shared.appraisal.schemes import Questionnaire, Scheme
 from shared.appraisal.schemes.questions import AnyQuestion, Choice
 from shared.appraisal.small_cells import STEP, shown_cells, stepped
-from shared.security.policies import Account
+from shared.security.approvals import Approval
+from shared.security.approvals import store as approvals
 from shared.storage.transaction import Transaction
 
 ItemCounts = Mapping[int, Counter[int]]
@@ -44,7 +46,7 @@ class IntegrityLine:
 
 
 @dataclass(frozen=True, slots=True)
-class OptionLine:
+class ComparedOption:
     """Answers with one option, in steps of ten; None if too few to be shown."""
 
     label: str
@@ -57,7 +59,7 @@ class QuestionComparison:
     """A question: its options, and the mean points with and without the batch."""
 
     label: str
-    options: tuple[OptionLine, ...]
+    options: tuple[ComparedOption, ...]
     mean_with: Decimal | None
     mean_without: Decimal | None
 
@@ -73,8 +75,7 @@ class IntegrityDetail:
     questions: tuple[QuestionComparison, ...]
     proposer: str
     decider: str
-    may_propose: bool
-    may_confirm: bool
+    requests: tuple[Approval, ...]
 
     @property
     def event(self) -> IntegrityEventRow:
@@ -89,7 +90,6 @@ async def list_events(tx: Transaction, campaign: KnownCampaign) -> list[Integrit
 async def event_detail(
     tx: Transaction,
     event_id: UUID,
-    reader: Account,
 ) -> IntegrityDetail:
     """Return an event. Raises Rejected (404) for an unknown one."""
     event = await store.find_event(tx, event_id)
@@ -105,9 +105,14 @@ async def event_detail(
         questions=_comparisons(campaign, event, ballots),
         proposer=await _name(tx, event.proposed_by),
         decider=await _name(tx, event.decided_by),
-        may_propose=event.is_open and event.proposed_by is None,
-        may_confirm=event.is_open and event.proposed_by not in (None, reader.id),
+        requests=tuple(await _requests(tx, event)) if event.is_open else (),
     )
+
+
+async def _requests(tx: Transaction, event: IntegrityEventRow) -> list[Approval]:
+    """Return the requests about an event that wait for another person."""
+    pending = await approvals.pending(tx, [BALLOT_VERDICT_KEY])
+    return [approval for approval in pending if approval.subject == str(event.id)]
 
 
 async def _name(tx: Transaction, account_id: UUID | None) -> str:
@@ -128,10 +133,8 @@ def _line(campaign: KnownCampaign, event: IntegrityEventRow) -> IntegrityLine:
 
 
 def _state(event: IntegrityEventRow) -> str:
-    if event.verdict is None:
-        return "暂扣，待提出意见"
     if event.is_open:
-        return f"暂扣，拟{event.verdict.label}，待复核"
+        return "答卷暂扣，待两人处理"
     return "已作废" if event.verdict is Verdict.VOID else "已计入"
 
 
@@ -167,7 +170,7 @@ def _compare(
     choices = item.choices(scheme)
     of_batch = shown_cells({choice.no: batch[item.no][choice.no] for choice in choices})
     of_others = shown_cells({choice.no: others[item.no][choice.no] for choice in choices})
-    lines = (OptionLine(one.label, of_batch[one.no], of_others[one.no]) for one in choices)
+    lines = (ComparedOption(one.label, of_batch[one.no], of_others[one.no]) for one in choices)
     return QuestionComparison(
         label=item.label,
         options=tuple(lines),

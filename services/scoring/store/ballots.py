@@ -48,7 +48,7 @@ class NewBallot(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class CountedBallot:
+class BallotAnswers:
     """A stored ballot. `answers`: packed."""
 
     response_group_id: int
@@ -116,7 +116,7 @@ async def void_ballots(
     campaign_id: str,
     integrity_event_id: UUID,
     ballot_ids: Collection[UUID],
-) -> list[CountedBallot]:
+) -> list[BallotAnswers]:
     """Store the reversals; return the ballots among them that were counted before."""
     rows = await tx.fetch(
         """
@@ -132,7 +132,7 @@ async def void_ballots(
         integrity_event_id,
         list(ballot_ids),
     )
-    return [CountedBallot(**row) for row in rows]
+    return [BallotAnswers(**row) for row in rows]
 
 
 async def add_answer_counts(

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from services.scoring.store.ballots import BallotAnswers
 from shared.appraisal.events import BallotsHeld, BallotsHoldEnded
 from shared.storage.transaction import Transaction
 
@@ -43,14 +44,6 @@ class IntegrityRow:
     decided_by: UUID | None
     ended_at: datetime | None
     voided: int
-
-
-@dataclass(frozen=True, slots=True)
-class GroupBallot:
-    """A stored ballot of a response group. `answers`: packed."""
-
-    response_group_id: int
-    answers: bytes
 
 
 async def record_hold(tx: Transaction, event: BallotsHeld) -> None:
@@ -125,7 +118,7 @@ async def voided_ballots(
     tx: Transaction,
     campaign_id: str,
     response_group_ids: Collection[int],
-) -> list[GroupBallot]:
+) -> list[BallotAnswers]:
     """Return the void ballots of response groups."""
     rows = await tx.fetch(
         """
@@ -136,4 +129,4 @@ async def voided_ballots(
         campaign_id,
         list(response_group_ids),
     )
-    return [GroupBallot(**row) for row in rows]
+    return [BallotAnswers(**row) for row in rows]

@@ -148,7 +148,7 @@ class CountedBallot(Base, table=True):
     released_hour: datetime = timestamp_column()
 
 
-class VoidedBallot(Base, table=True):
+class ReversalRecord(Base, table=True):
     """作废: reverses a ballot, which stays where it is; it may be stored before the ballot.
 
     `integrity_event_id`: the event that two people decided.
