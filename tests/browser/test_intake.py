@@ -18,6 +18,7 @@ from shared.security.token_store import TokenStore
 from tests.browser.support import SIZES, axe, composing_key, fits, ime, serving
 from tests.identity_provider import CLIENT_ID, CLIENT_SECRET, running_provider
 from tests.intake.conftest import CAMPAIGN, PASSWORD, Office, new_codes, office  # noqa: F401
+from tests.intake.test_integrity import examined, stuffed
 
 pytestmark = [pytest.mark.browser, pytest.mark.stack]
 ELSEWHERE = "/notify/"
@@ -435,6 +436,7 @@ PAGES = [
     ("/intake/triage", Role.REVIEWER),
     ("/intake/releases", Role.REVIEWER),
     ("/intake/codes", Role.OFFICE),
+    ("/intake/integrity", Role.OFFICE),
     ("/intake/questionnaires", Role.OFFICE),
     ("/intake/accounts", Role.ADMIN),
     ("/p/", None),
@@ -465,6 +467,28 @@ async def test_ticket_is_accessible_at_every_size(site):
         await page.set_viewport_size({"width": width, "height": height})
         await fits(page)
         await axe(page)
+
+
+async def test_held_ballots_are_decided_at_every_size(site):
+    await stuffed(site.office, 40)
+    [event] = await examined(site.office)
+    page = await site.open("/intake/integrity", Role.OFFICE)
+    await page.get_by_role("link", name="答案雷同").click()
+    for width, height in SIZES:
+        await page.set_viewport_size({"width": width, "height": height})
+        await fits(page)
+        await axe(page)
+    await page.get_by_text("作废", exact=True).first.click()
+    await page.get_by_label("理由").fill("现场核对发放登记，确认由同一人代填")
+    await page.get_by_role("button", name="提出意见").click()
+    await expect(page.get_by_text("等另一人审批")).to_be_visible()
+
+    page = await site.open(f"/intake/integrity/{event['id']}", Role.REVIEWER)
+    await page.get_by_role("link", name="查看和审批").click()
+    await page.get_by_role("button", name="批准", exact=True).click()
+    await expect(page.get_by_text("已批准").first).to_be_visible()
+    await page.goto(f"{site.url}/intake/integrity/{event['id']}")
+    await expect(page.get_by_text("已作废")).to_be_visible()
 
 
 async def test_reviewer_releases_with_one_key_and_the_next_complaint_opens(site):

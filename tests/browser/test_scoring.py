@@ -28,6 +28,7 @@ from tests.scoring.factories import (
     random_events,
     visit,
 )
+from tests.scoring.test_voided import ended, held, voided
 
 pytestmark = [pytest.mark.stack, pytest.mark.browser]
 
@@ -141,6 +142,7 @@ PAGES = {
     "recount": f"/scoring/{CAMPAIGN}/recounts",
     "outcomes": "/scoring/outcomes",
     "approvals": "/scoring/dual-approvals",
+    "integrity": f"/scoring/{CAMPAIGN}/integrity",
 }
 ORGANISATION_PAGES = {
     "organisations": "/scoring/organisations",
@@ -151,6 +153,7 @@ ORGANISATION_PAGES = {
 async def test_every_page_is_accessible_and_fits_at_every_size(site, busy_campaign):
     async with busy_campaign.transaction() as tx:
         await show_to_units(tx, campaign_id=CAMPAIGN, shown=True, by=OFFICE)
+    await busy_campaign.consume(held(), voided(*range(1, 13)), ended())
     for size in SIZES:
         for name, path in {**PAGES, **ORGANISATION_PAGES, "mine": "/scoring/mine"}.items():
             page = await site.open(path, Role.UNIT_HEAD if name == "mine" else Role.OFFICE, size)

@@ -136,11 +136,11 @@ async def stuffed(office, count=40, answers=PATTERN, issued=None):
     return batch
 
 
-async def proposed(office, event_id, verdict=Verdict.VOID):
+async def proposed(office, event_id, verdict=Verdict.VOID, reason=REASON):
     """The office proposes a verdict; return the id of the request."""
     async with office.transaction() as tx:
         chen = office.person(Role.OFFICE)
-        return await request_verdict(tx, event_id, verdict, reason=REASON, by=chen)
+        return await request_verdict(tx, event_id, verdict, reason=reason, by=chen)
 
 
 async def approved(office, request_id, role=Role.REVIEWER):
@@ -280,7 +280,10 @@ async def test_a_refused_proposal_leaves_the_ballots_held(office):
 async def test_two_requests_that_are_approved_at_once_decide_once(office):
     await stuffed(office, 40)
     [event] = await examined(office)
-    requests = [await proposed(office, event["id"], verdict) for verdict in Verdict]
+    requests = [
+        await proposed(office, event["id"], verdict, f"{REASON}，宜{verdict.label}")
+        for verdict in Verdict
+    ]
 
     results = await asyncio.gather(
         *(approved(office, request_id) for request_id in requests), return_exceptions=True
