@@ -598,7 +598,20 @@ ACCESS: Final = {
     "hotline_drafts": CHANGED_AND_DELETED,
     "form_drafts": CHANGED_AND_DELETED,
     "progress": CHANGED,
-    "token_batches": Access(update=("issued", "opened_at", "opened_by", "flooded_at")),
+    "token_batches": Access(
+        update=(
+            "issued",
+            "opened_at",
+            "opened_by",
+            "flooded_at",
+            "released",
+            "examined",
+            "closes_on",
+        )
+    ),
+    "integrity_events": Access(
+        update=("verdict", "reason", "proposed_by", "decided_by", "decided_at", "ballots")
+    ),
     "visits": Access(update=("counted_at", "latitude", "longitude", "accuracy_metres")),
     "files": Access(
         update=(

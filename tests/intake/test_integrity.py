@@ -191,16 +191,18 @@ async def test_a_suspicion_is_raised_once(office):
 
 @stack
 async def test_ballots_beyond_what_a_place_expects_block_the_place(office):
-    issued = await codes(office, 30)
+    await stuffed(office, 30, [[1, 1, OPTION], [2, 1, OPTION]])
     async with office.transaction() as tx:
-        # Somebody with rights on the database put ballots beside those of the codes.
-        await tx.run("update token_batches set expected = 29, issued = 29")
-    await stuffed(office, 30, [[1, 1, OPTION], [2, 1, OPTION]], issued=issued)
+        # A row that no code brought, put beside the others in the database.
+        await tx.run(
+            "insert into waiting_ballots (id, campaign_id, batch_id, answers) "
+            "select gen_random_uuid(), campaign_id, batch_id, answers from waiting_ballots limit 1"
+        )
 
     [event] = await examined(office)
 
     assert event["kind"] == "excess"
-    assert await ballots_waiting(office) == 30
+    assert await ballots_waiting(office) == 31
     assert await office.events("ballots.released.v1") == []
 
 

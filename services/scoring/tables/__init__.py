@@ -366,6 +366,7 @@ ACCESS: Final = {
     "organisations": CHANGED_AND_DELETED,
     "organisation_names": CHANGED_AND_DELETED,
     "tallies": Access(update=("answer_count",)),
+    "integrity_events": CHANGED,
     "pending_rescores": CHANGED_AND_DELETED,
     "scores": CHANGED_AND_DELETED,
     "score_changes": CHANGED_AND_DELETED,
