@@ -136,11 +136,11 @@ async def stuffed(office, count=40, answers=PATTERN, issued=None):
     return batch
 
 
-async def proposed(office, event_id, verdict=Verdict.VOID, reason=REASON):
+async def proposed(office, event_id, verdict=Verdict.VOID):
     """The office proposes a verdict; return the id of the request."""
     async with office.transaction() as tx:
         chen = office.person(Role.OFFICE)
-        return await request_verdict(tx, event_id, verdict, reason=reason, by=chen)
+        return await request_verdict(tx, event_id, verdict, reason=REASON, by=chen)
 
 
 async def approved(office, request_id, role=Role.REVIEWER):
@@ -279,19 +279,16 @@ async def test_a_refused_proposal_leaves_the_ballots_held(office):
 
 
 @stack
-async def test_two_requests_that_are_approved_at_once_decide_once(office):
+async def test_a_request_that_is_approved_twice_at_once_decides_once(office):
     await stuffed(office, 40)
     [event] = await examined(office)
-    requests = [
-        await proposed(office, event["id"], verdict, f"{REASON}，宜{verdict.label}")
-        for verdict in Verdict
-    ]
+    request_id = await proposed(office, event["id"])
 
     results = await asyncio.gather(
-        *(approved(office, request_id) for request_id in requests), return_exceptions=True
+        *(approved(office, request_id) for _ in range(3)), return_exceptions=True
     )
 
-    assert sorted(type(result).__name__ for result in results) == ["NoneType", "Rejected"]
+    assert sorted(type(result).__name__ for result in results) == ["NoneType"] + ["Rejected"] * 2
     assert len(await office.events("ballots.hold_ended.v1")) == 1
 
 
