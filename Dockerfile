@@ -14,6 +14,7 @@ RUN groupadd --gid 10001 fengping && useradd --uid 10001 --gid 10001 --no-create
  && install -d -o fengping -g fengping /data \
  && install -d -m 700 -o fengping -g fengping /keys/intake /keys/casework /keys/scoring /keys/notify /keys/admin \
  && install -d -m 750 -o fengping -g fengping /keys/broker /keys/monitor && install -d -m 755 -o fengping -g fengping /keys/authorities \
+ && install -d -m 755 -o fengping -g fengping /witness-logs && install -d -m 700 -o 10002 -g 10002 /witness \
  && printf '%s\n' '#!/bin/sh' 'exec python -m services.cli "$@"' > /usr/local/bin/fengping && chmod 755 /usr/local/bin/fengping
 COPY --from=build /opt/fengping /opt/fengping
 WORKDIR /srv/fengping

@@ -12,12 +12,13 @@ import httpx2
 from services.cli.evidence import campaign_ids, exporting_services, write_archive
 from services.cli.installation import build
 from shared.foundation.settings import Settings
+from shared.messaging.checkpoint_topic import read_published_checkpoints
 from shared.runtime.service import SNAPSHOT, Service
 from shared.security.audit import SIGNATURE_BYTES, Checkpoint, Verifier
 from shared.security.log_verification import verify_log
 from shared.storage.schema import SERVICES
 from shared.verifier.findings import Difference, Finding, Remark
-from shared.verifier.notes import MalformedNote, SignedNote, read_key, read_note
+from shared.verifier.notes import MalformedNote, SignedNote, read_key, read_note, read_notes
 from shared.verifier.verify import verify_archive
 
 OnProgress = Callable[[str], None]
@@ -55,6 +56,17 @@ async def verify_installation(
 def trusted_keys(service: Service) -> list[str]:
     """Return the public keys of a service's log."""
     return [line.split(" ")[0] for line in service.signer.verifier.key_lines()]
+
+
+def kept_in_file(file: Path) -> Outside:
+    """Return the checkpoints in a file. Raises MalformedNote or OSError."""
+    return Outside(read_notes(file.read_text(encoding="utf-8")), str(file))
+
+
+async def ask_kafka(settings: Settings) -> Outside:
+    """Return every checkpoint that the services published to Kafka. Raises MalformedNote."""
+    notes = [read_note(note) for note in await read_published_checkpoints(settings)]
+    return Outside(notes, "Kafka's topic checkpoints")
 
 
 async def ask_witness(url: str) -> Outside | None:

@@ -24,6 +24,20 @@ START_POLLS: Final = 600
 """A minute."""
 STOP_SECONDS: Final = 10.0
 SUPERVISE_SECONDS: Final = 2.0
+READABLE: Final = 0o644
+"""The witness is another user, and the keys are public."""
+
+
+def trust_logs(file: Path, settings: Settings) -> None:
+    """Add the public keys of this installation's logs to a witness's file of trusted logs."""
+    known = file.read_text().splitlines() if file.exists() else []
+    lines = list(known)
+    for service in SERVICES:
+        verifier = service_keys(service, settings).signing.signer(service).verifier
+        lines += [line for line in verifier.key_lines() if line not in lines]
+    if lines != known:
+        file.write_text("\n".join(lines) + "\n")
+        file.chmod(READABLE)
 
 
 class WitnessProcess:
@@ -48,14 +62,7 @@ class WitnessProcess:
 
     def trust(self, settings: Settings) -> None:
         """Add the keys of this installation's logs to those that the witness believes."""
-        file = self.folder / "logs.txt"
-        known = file.read_text().splitlines() if file.exists() else []
-        lines = list(known)
-        for service in SERVICES:
-            verifier = service_keys(service, settings).signing.signer(service).verifier
-            lines += [line for line in verifier.key_lines() if line not in lines]
-        if lines != known:
-            file.write_text("\n".join(lines) + "\n")
+        trust_logs(self.folder / "logs.txt", settings)
 
     @asynccontextmanager
     async def running(self, settings: Settings) -> AsyncIterator[None]:

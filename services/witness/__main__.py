@@ -1,4 +1,4 @@
-"""`python -m services.witness FOLDER HOST PORT`: a witness without the rest of the program."""
+"""`python -m services.witness FOLDER HOST PORT [LOGS]`: a witness and nothing else."""
 
 import sys
 from pathlib import Path
@@ -6,4 +6,5 @@ from pathlib import Path
 from services.witness.server import serve
 
 if __name__ == "__main__":
-    serve(Path(sys.argv[1]), host=sys.argv[2], port=int(sys.argv[3]))
+    folder, host, port, *logs = sys.argv[1:]
+    serve(Path(folder), host=host, port=int(port), logs=Path(logs[0]) if logs else None)

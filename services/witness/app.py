@@ -67,5 +67,6 @@ def build(folder: WitnessFolder) -> Starlette:
             Route("/checkpoint", witness.checkpoint),
             Route("/key", witness.key),
             Route("/livez", witness.key),
+            Route("/readyz", witness.key),
         ]
     )

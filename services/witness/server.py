@@ -18,10 +18,14 @@ def serve(
     *,
     host: str,
     port: int,
+    logs: Path | None = None,
     name: str = NAME,
 ) -> None:
-    """Print the public key of the witness in `folder` and serve it."""
-    store = WitnessFolder(folder, name)
+    """Print the public key of the witness in `folder` and serve it.
+
+    `logs`: the file of trusted logs, if it is not in `folder`.
+    """
+    store = WitnessFolder(folder, name, logs)
     print(store.key.text, flush=True)
     uvicorn.run(
         build(store),

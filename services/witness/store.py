@@ -1,7 +1,8 @@
 """The folder of a witness: its key, the logs that it trusts, and what it has cosigned.
 
 `witness.key`: the private key. `logs.txt`: a line for each key of each log, read again at every
-request. `state/`: the last checkpoint of each log. `cosigned.log`: every checkpoint, append-only.
+request; it may stand elsewhere. `state/`: the last checkpoint of each log. `cosigned.log`: every
+checkpoint, append-only.
 """
 
 import hashlib
@@ -42,8 +43,9 @@ class TrustedKey:
 class WitnessFolder:
     """What a witness keeps. Creates the folder and the key if they are missing."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, logs: Path | None = None) -> None:
         self.folder = folder
+        self.logs = logs or folder / "logs.txt"
         self.name = name
         (folder / "state").mkdir(mode=0o700, parents=True, exist_ok=True)
         self.private_key = self._load_key()
@@ -55,8 +57,7 @@ class WitnessFolder:
 
     def trusted_keys(self, origin: str) -> list[TrustedKey]:
         """Return the keys of a log; none if the witness does not know it."""
-        file = self.folder / "logs.txt"
-        lines = file.read_text().splitlines() if file.exists() else []
+        lines = self.logs.read_text().splitlines() if self.logs.exists() else []
         trusted = [_trusted(line) for line in lines if line.strip()]
         return [each for each in trusted if each.key.name == origin]
 

@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     """
     witness_url: str = ""
     """Where the witness listens, as `http://witness:8081`; empty: none cosigns the audit logs."""
+    witness_logs: Path | None = None
+    """The witness's list of trusted logs: `fengping migrate` adds the public keys of ours to it."""
     checkpoint_file: Path | None = None
     """Every checkpoint is appended here. Put it where the database's owner cannot write, and allow
     appending only.

@@ -110,6 +110,11 @@ events_forged = _counter(
 witness_refusing = _gauge(
     "witness_refusing", "1 while the witness does not cosign the audit log", "service"
 )
+witness_behind_seconds = _gauge(
+    "witness_behind_seconds",
+    "Age of the oldest checkpoint that the witness has not cosigned; 0 if it has all",
+    "service",
+)
 dlq_depth = _gauge("dlq_depth", "Dead letters not resolved", "group")
 events_buffered = _gauge(
     "events_buffered", "Events buffered until their predecessor arrives", "group"

@@ -16,6 +16,9 @@ from shared.messaging.kafka_access import user_of, written_topics
 from shared.security.service_keys import KAFKA
 
 RETENTION_DAYS = 30
+KEPT_FOREVER = frozenset({"checkpoints"})
+"""Topics of which no record expires."""
+NO_EXPIRY = "-1"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 ADMIN_TIMEOUT_MILLISECONDS = 20_000
 
@@ -132,7 +135,7 @@ async def create_topics(
 
 def _new_topic(name: str, settings: Settings) -> NewTopic:
     configs = {
-        "retention.ms": str(RETENTION_DAYS * 86_400_000),
+        "retention.ms": _retention(name.removeprefix(settings.topic_prefix)),
         "min.insync.replicas": str(settings.topic_min_insync),
         "cleanup.policy": "delete",
         # The broker's clock: it would reject records of a publisher whose clock is ahead, and soon
@@ -145,6 +148,11 @@ def _new_topic(name: str, settings: Settings) -> NewTopic:
         settings.topic_replication,
         topic_configs=configs,
     )
+
+
+def _retention(topic: str) -> str:
+    """Return how long Kafka keeps a record of a topic, in milliseconds."""
+    return NO_EXPIRY if topic in KEPT_FOREVER else str(RETENTION_DAYS * 86_400_000)
 
 
 async def _check_partitions(

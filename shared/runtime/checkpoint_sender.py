@@ -21,6 +21,7 @@ from shared.security.checkpoints import (
     cosigned_size,
     newest_checkpoint,
     next_step,
+    seconds_behind,
     store_cosignature,
 )
 from shared.storage.connections import Database
@@ -33,6 +34,10 @@ FILE_MODE: Final = 0o640
 
 class WitnessRefusal(Exception):
     """The witness did not cosign; the message is its answer."""
+
+
+class WitnessUnreachable(Exception):
+    """The witness did not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,11 @@ class CheckpointSender:
                 newest = await newest_checkpoint(tx, self.verifier.origin)
             if newest is not None:
                 self._append(self.file, newest)
-        return await self._show_witness(database) if self.witness_url else False
+        if not self.witness_url:
+            return False
+        more = await self._show_witness(database)
+        await self._measure(database)
+        return more
 
     # ── file ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -77,17 +86,25 @@ class CheckpointSender:
         except WitnessRefusal as refusal:
             _report(database.schema, str(refusal))
             return False
+        except WitnessUnreachable:
+            log.warning("witness does not answer", service=database.schema)
+            return False
         telemetry.witness_refusing.labels(database.schema).set(0)
         if cosigned is not None:
             async with database.transaction() as tx:
                 await store_cosignature(tx, *cosigned)
         return cosigned is not None
 
+    async def _measure(self, database: Database) -> None:
+        async with database.transaction() as tx:
+            seconds = await seconds_behind(tx)
+        telemetry.witness_behind_seconds.labels(database.schema).set(seconds)
+
     async def _submit(self, database: Database, step: WitnessStep) -> tuple[int, str] | None:
         """Submit a step, from the size that the witness names if it has seen another.
 
         Returns the size and the cosignature, or None if another process was faster. Raises
-        WitnessRefusal.
+        WitnessRefusal or WitnessUnreachable.
         """
         answer = await self._post(step)
         if answer.status_code == httpx2.codes.CONFLICT:
@@ -117,7 +134,7 @@ class CheckpointSender:
                 url = f"{self.witness_url}/add-checkpoint"
                 return await client.post(url, content=body.encode())
         except httpx2.HTTPError as error:
-            raise WitnessRefusal("no answer") from error
+            raise WitnessUnreachable from error
 
 
 def _report(service: str, reason: str) -> None:

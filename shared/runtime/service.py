@@ -37,6 +37,7 @@ from shared.security.keyring import KeyRing
 from shared.security.log_sealing import seal_log
 from shared.security.master_keys import REWRAP_SECONDS, SealedData, rewrap
 from shared.security.policies import allow
+from shared.security.published_checkpoints import publish_checkpoint
 from shared.security.rate_limits import RateLimiter
 from shared.security.service_keys import DATABASE, ServiceKeys, check_keys, service_keys
 from shared.security.sessions import Sessions
@@ -62,6 +63,7 @@ STARTUP_RETRY_SECONDS = 1.0
 SEAL_AUDIT_SECONDS = 5
 SEAL_INPUTS_SECONDS = 30
 CHECKPOINT_SECONDS = 15
+PUBLISH_SECONDS = 60
 DELETE_KEYS_SECONDS = 3_600
 EXPIRE_APPROVALS_SECONDS = 300
 
@@ -163,6 +165,11 @@ class Service:
         @self.jobs(seconds=CHECKPOINT_SECONDS, transactional=False, clock_independent=True)
         async def send_checkpoints(database: Database, _: Any) -> bool:
             return await self.checkpoint_sender.send(database)
+
+        @self.jobs(seconds=PUBLISH_SECONDS, clock_independent=True)
+        async def publish_checkpoints(tx: Transaction) -> bool:
+            await publish_checkpoint(tx, self.signer.verifier)
+            return False
 
         @self.jobs(seconds=DELETE_KEYS_SECONDS)
         async def forget_idempotency_keys(tx: Transaction) -> bool:

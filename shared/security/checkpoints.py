@@ -68,6 +68,11 @@ async def _tree_at(tx: SqlTransaction, size: int) -> Tree:
     return Tree(size, tuple(split_hashes(peaks)))
 
 
+async def seconds_behind(tx: SqlTransaction) -> float:
+    """Return the age of the oldest checkpoint that the witness has not cosigned; 0 if none is."""
+    return float((await tx.fetch(_BEHIND))[0]["seconds"])
+
+
 async def store_cosignature(tx: SqlTransaction, size: int, line: str) -> None:
     """Store the witness's signature of the checkpoint of this size."""
     await tx.run(_STORE, size, line)
@@ -76,6 +81,10 @@ async def store_cosignature(tx: SqlTransaction, size: int, line: str) -> None:
 _NEWEST: Final = "select size, root, signature from checkpoints order by size desc limit 1"
 _COSIGNED_SIZE: Final = "select coalesce(max(size), 0) as size from cosignatures"
 _COSIGNATURE: Final = "select size, line from cosignatures order by size desc limit 1"
+_BEHIND: Final = """
+select coalesce(extract(epoch from clock_timestamp() - min(at)), 0) as seconds from checkpoints
+where size > (select coalesce(max(size), 0) from cosignatures)
+"""
 _PEAKS: Final = "select peaks from checkpoints where size = $1"
 # The largest within a step; without one, the next.
 _NEXT: Final = """

@@ -14,11 +14,15 @@ GRACE_SECONDS = 20 + 15
 down what it holds.
 """
 SERVING = ("intake", "casework", "scoring", "notify")
+WITNESS = "witness"
+USERS = {WITNESS: 10002}
+"""Workloads that run as a user of their own; all others as 10001."""
+SERVERS = {"Deployment", "StatefulSet"}
 WRITABLE = {"emptyDir", "persistentVolumeClaim"}
 
 
 def workloads(objects: list[Object]) -> Iterator[Object]:
-    return (each for each in objects if each["kind"] in {"Deployment", "Job"})
+    return (each for each in objects if each["kind"] in {*SERVERS, "Job"})
 
 
 def flaws(objects: list[Object]) -> list[str]:
@@ -35,17 +39,20 @@ def _of_workload(workload: Object) -> Iterator[str]:
     pod = workload["spec"]["template"]["spec"]
     yield from _broken(POD, pod)
     volumes = {volume["name"]: volume for volume in pod.get("volumes", [])}
+    for claim in workload["spec"].get("volumeClaimTemplates", []):
+        volumes[claim["metadata"]["name"]] = {"persistentVolumeClaim": {}}
+    yield from _of_user(workload)
     for container in pod.get("initContainers", []) + pod["containers"]:
         yield from _broken(CONTAINER, container)
         yield from _of_mounts(container, volumes)
-        if workload["kind"] == "Deployment":
+        if workload["kind"] in SERVERS:
             yield from _broken(SERVER, container)
-    yield from _of_keys(workload)
-    yield from _of_database(workload)
-    if (
-        workload["kind"] == "Deployment"
-        and pod.get("terminationGracePeriodSeconds", 30) < GRACE_SECONDS
-    ):
+    if workload["metadata"]["name"] == WITNESS:
+        yield from _broken(OF_WITNESS, workload)
+    else:
+        yield from _of_keys(workload)
+        yield from _of_database(workload)
+    if workload["kind"] in SERVERS and pod.get("terminationGracePeriodSeconds", 30) < GRACE_SECONDS:
         yield "is killed before it has put down what it holds"
 
 
@@ -61,12 +68,6 @@ def _broken(rules: dict[str, Callable[[Object], object]], thing: Object) -> Iter
 POD: dict[str, Callable[[Object], object]] = {
     "gets a token of the cluster": lambda pod: pod["automountServiceAccountToken"] is False,
     "may run as root": lambda pod: pod["securityContext"]["runAsNonRoot"] is True,
-    "runs as a user that is not the image's": lambda pod: (
-        pod["securityContext"]["runAsUser"] == 10001
-    ),
-    "cannot read what is mounted for its group": lambda pod: (
-        pod["securityContext"]["fsGroup"] == 10001
-    ),
     "runs without a seccomp profile": lambda pod: (
         pod["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
     ),
@@ -126,6 +127,34 @@ SERVER: dict[str, Callable[[Object], object]] = {
         one["livenessProbe"]["httpGet"]["path"] != "/readyz"
     ),
 }
+
+
+OF_WITNESS: dict[str, Callable[[Object], object]] = {
+    "holds a secret of the services": lambda one: (
+        not any("secret" in volume for volume in _pod(one)["volumes"])
+    ),
+    "gets settings of the services": lambda one: (
+        not any({"envFrom", "env"} & each.keys() for each in _pod(one)["containers"])
+    ),
+    "has two minds": lambda one: one["spec"]["replicas"] == 1,
+    "forgets what it has seen": lambda one: (
+        one["kind"] == "StatefulSet"
+        and {each["metadata"]["name"] for each in one["spec"]["volumeClaimTemplates"]} == {"state"}
+    ),
+}
+
+
+def _pod(workload: Object) -> Object:
+    return workload["spec"]["template"]["spec"]
+
+
+def _of_user(workload: Object) -> Iterator[str]:
+    user = USERS.get(workload["metadata"]["name"], 10001)
+    context = _pod(workload).get("securityContext", {})
+    if context.get("runAsUser") != user:
+        yield "runs as a user that is not its own"
+    if context.get("fsGroup") != user:
+        yield "cannot read what is mounted for its group"
 
 
 def _of_mounts(container: Object, volumes: dict[str, Object]) -> Iterator[str]:

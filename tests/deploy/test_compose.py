@@ -78,6 +78,7 @@ def test_compose_file_is_valid_and_defines_every_service(services):
         "redis",
         "kafka",
         "keys",
+        "witness",
         "prometheus",
         "alertmanager",
         "grafana",
@@ -150,7 +151,7 @@ def test_images_have_a_version_and_mounted_files_exist(services):
 
 
 def test_containers_are_restricted_as_in_kubernetes(services):
-    for name in (*SERVICES, "migrate", "keys"):
+    for name in (*SERVICES, "migrate", "keys", "witness"):
         service = services[name]
         assert service["read_only"]
         assert service["cap_drop"] == ["ALL"]
@@ -171,6 +172,30 @@ def test_only_the_gateway_and_grafana_are_open_and_only_four_reach_the_outside(s
         "notify",
         "alertmanager",
     }
+
+
+def test_witness_is_another_user_who_reaches_nothing_and_keeps_its_own_key(services):
+    witness = services["witness"]
+    volumes = {each["target"]: each for each in witness["volumes"]}
+
+    assert witness["user"] == "10002:10002"
+    assert not witness.get("environment")
+    assert set(witness["networks"]) == {"to-witness"}
+    assert volumes.keys() == {"/witness", "/witness-logs"}
+    assert volumes["/witness-logs"]["read_only"]
+    holders = {
+        name
+        for name, one in services.items()
+        for each in one.get("volumes", [])
+        if each["source"] == "witness"
+    }
+    assert holders == {"witness"}, "nobody else holds its key and what it has seen"
+    reached = {name for name, one in services.items() if "to-witness" in one["networks"]}
+    assert reached == {*SERVICES, "migrate", "keys", "witness"}
+    for name in SERVICES:
+        assert services[name]["environment"]["FENGPING_WITNESS_URL"] == "http://witness:8081"
+    logs = services["migrate"]["environment"]["FENGPING_WITNESS_LOGS"]
+    assert witness["command"][-1] == logs
 
 
 def test_servers_have_the_settings_of_the_embedded_ones(services):

@@ -16,7 +16,7 @@ from services.notify.settings import NotifySettings
 from shared.foundation.settings import Settings
 from shared.security.oidc import OidcSettings
 from shared.storage.schema import SERVICES
-from tests.deploy.policy import Object, flaws, flows, workloads
+from tests.deploy.policy import Flow, Object, flaws, flows, workloads
 from tests.deploy.routes import bodies
 from tests.deploy.tools import DEPLOY, output_of
 
@@ -68,6 +68,7 @@ def test_every_workload_keeps_the_policy(rendered, overlay):
     assert {each["metadata"]["name"] for each in workloads(rendered[overlay])} == {
         *SERVICES,
         "migrate",
+        "witness",
     }
 
 
@@ -81,6 +82,12 @@ def container(
     change: Callable[[Object], object], name: str = "casework"
 ) -> Callable[[list[Object]], object]:
     return pod(lambda spec: change(spec["containers"][0]), name)
+
+
+def witness(change: Callable[[Object], object]) -> Callable[[list[Object]], object]:
+    return lambda objects: change(
+        named(objects, "StatefulSet", "witness")["spec"]["template"]["spec"]
+    )
 
 
 def without(objects: list[Object], kind: str, name: str) -> None:
@@ -160,6 +167,31 @@ MUTANTS: dict[str, Callable[[list[Object]], object]] = {
             {"name": "files", "persistentVolumeClaim": {"claimName": "intake-files"}}
         )
     ),
+    "witness as the services' user": witness(
+        lambda spec: spec["securityContext"].update(runAsUser=10001)
+    ),
+    "witness with the database's password": witness(
+        lambda spec: spec["containers"][0].update(envFrom=[{"secretRef": {"name": "fengping"}}])
+    ),
+    "witness with keys of a service": witness(
+        lambda spec: spec["volumes"].append(
+            {
+                "name": "keys",
+                "secret": {"secretName": "fengping-keys-intake", "defaultMode": 0o440},
+            }
+        )
+    ),
+    "two witnesses": lambda objects: named(objects, "StatefulSet", "witness")["spec"].update(
+        replicas=2
+    ),
+    "witness without memory": lambda objects: named(objects, "StatefulSet", "witness")["spec"].pop(
+        "volumeClaimTemplates"
+    ),
+    "witness that chooses its logs": witness(
+        lambda spec: next(
+            m for m in spec["containers"][0]["volumeMounts"] if m["name"] == "logs"
+        ).pop("readOnly")
+    ),
     "no budget": lambda objects: without(objects, "PodDisruptionBudget", "scoring"),
     "namespace baseline": lambda objects: named(objects, "Namespace", "fengping")["metadata"][
         "labels"
@@ -188,8 +220,13 @@ ALLOWED = {
     *((service, "in", "role=monitoring", "TCP/8081") for service in SERVICES),
     ("*", "out", "metadata.name=kube-system k8s-app=kube-dns", "UDP/53"),
     ("*", "out", "metadata.name=kube-system k8s-app=kube-dns", "TCP/53"),
-    ("*", "out", "role=data", "TCP/5432"),
-    ("*", "out", "role=data", "TCP/9093"),
+    *(
+        (name, "out", "role=data", f"TCP/{port}")
+        for name in (*SERVICES, "migrate")
+        for port in (5432, 9093)
+    ),
+    *((service, "out", "name=witness", "TCP/8081") for service in SERVICES),
+    ("witness", "in", "part-of=fengping", "TCP/8081"),
     *((service, "out", "role=data", "TCP/6379") for service in SERVICES),
     *(("notify", "out", OUTSIDE, f"TCP/{port}") for port in (443, 465, 587)),
 }
@@ -237,9 +274,10 @@ def test_settings_of_the_identity_provider_are_fields(with_identity_provider):
 
 
 def test_in_dev_only_kafkas_port_differs(rendered):
-    assert flows(rendered["dev"]) == ALLOWED - {("*", "out", "role=data", "TCP/9093")} | {
-        ("*", "out", "role=data", "TCP/9092")
-    }
+    def to_kafka(port: int) -> set[Flow]:
+        return {(name, "out", "role=data", f"TCP/{port}") for name in (*SERVICES, "migrate")}
+
+    assert flows(rendered["dev"]) == ALLOWED - to_kafka(9093) | to_kafka(9092)
 
 
 @pytest.mark.parametrize(
@@ -261,6 +299,12 @@ def test_in_dev_only_kafkas_port_differs(rendered):
         lambda objects: named(objects, "NetworkPolicy", "to-outside")["spec"]["egress"][0]["to"][0][
             "ipBlock"
         ].pop("except"),
+        lambda objects: named(objects, "NetworkPolicy", "to-database-and-kafka")["spec"].update(
+            podSelector={}
+        ),
+        lambda objects: named(objects, "NetworkPolicy", "at-witness")["spec"]["ingress"][0].pop(
+            "from"
+        ),
     ],
     ids=[
         "no denial",
@@ -269,6 +313,8 @@ def test_in_dev_only_kafkas_port_differs(rendered):
         "to any port",
         "to every external address",
         "to private addresses",
+        "witness to the database",
+        "anybody to the witness",
     ],
 )
 def test_unlisted_connection_is_detected(rendered, change):
@@ -312,7 +358,7 @@ def test_every_variable_is_a_setting(rendered, overlay):
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_references_of_pods_exist_or_are_in_the_secrets_template(rendered, overlay):
     made = {(each["kind"], each["metadata"]["name"]) for each in rendered[overlay]}
-    made |= {("Secret", name) for name in SECRETS}
+    made |= {("Secret", name) for name in SECRETS} | {("ConfigMap", "witness-logs")}
 
     assert {
         reference
@@ -323,12 +369,14 @@ def test_references_of_pods_exist_or_are_in_the_secrets_template(rendered, overl
 
 def references(spec: Object) -> Iterator[tuple[str, str]]:
     """What a pod's environment and volumes come from: kind and name."""
-    for source in spec["containers"][0]["envFrom"]:
+    for source in spec["containers"][0].get("envFrom", []):
         ((way, of),) = source.items()
         yield {"configMapRef": "ConfigMap", "secretRef": "Secret"}[way], of["name"]
     for volume in spec["volumes"]:
         if "secret" in volume:
             yield "Secret", volume["secret"]["secretName"]
+        if "configMap" in volume:
+            yield "ConfigMap", volume["configMap"]["name"]
         if "persistentVolumeClaim" in volume:
             yield "PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"]
 

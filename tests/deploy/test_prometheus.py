@@ -126,6 +126,12 @@ BROKEN = {
         "time() - max(score_board",
         "time() - min(score_board",
     ),
+    "one agreeing replica hides a refusal": (
+        "WitnessRefusing",
+        "max by (service) (witness_refusing)",
+        "min by (service) (witness_refusing)",
+    ),
+    "a pause is silence": ("WitnessBehind", "> 3 * 3600", "> 0"),
     "everybody keeps a calendar": (
         "CalendarMissing",
         "max(workday_calendar",

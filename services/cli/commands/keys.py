@@ -12,6 +12,7 @@ from rich.table import Table
 from services.cli.broker_files import BrokerFiles
 from services.cli.console import DATA, DataFolder, check_service, out, run
 from services.cli.installation import build, installed_settings
+from services.cli.witness_process import trust_logs
 from shared.embedded import SetupError
 from shared.foundation.clock import real_now
 from shared.foundation.private_files import write_private
@@ -93,6 +94,15 @@ def create(folder: Annotated[Path, typer.Argument(help="A new folder.")]) -> Non
     KeyFolders(folder.joinpath).create_missing(real_now())
     write_private(folder / ADMIN / KAFKA.file, KAFKA.generate(ADMIN))
     out.print(f"made {folder}: keep a copy apart from the backups of the database")
+
+
+@keys.command()
+def logs(folder: Annotated[Path, typer.Argument(help="The folder of all keys.")]) -> None:
+    """Print the public keys of the audit logs, which a witness trusts."""
+    for service in SERVICES:
+        verifier = ServiceKeys(service, folder / service).signing.signer(service).verifier
+        for line in verifier.key_lines():
+            typer.echo(line)
 
 
 @keys.command()
@@ -193,6 +203,8 @@ def rotate(
         if name in having:
             sentence = run(_rotate(rotation, build(name, settings), by))
             out.print(f"{name}: {sentence}")
+    if kind == SIGNING.name and settings.witness_logs is not None:
+        trust_logs(settings.witness_logs, settings)
 
 
 async def _rotate(rotation: Rotation, service: Service, by: str) -> str:

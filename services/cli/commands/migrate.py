@@ -2,6 +2,7 @@
 
 from services.cli.console import DATA, DataFolder, out, run
 from services.cli.installation import install_schemas, installed_settings
+from services.cli.witness_process import trust_logs
 from shared.messaging import prepare_kafka
 
 
@@ -12,5 +13,7 @@ def migrate(data: DataFolder = DATA) -> None:
     for service, version in versions.items():
         out.print(f"{service}: {version}")
     out.print("keys made:", ", ".join(created) or "none missing")
+    if settings.witness_logs is not None:
+        trust_logs(settings.witness_logs, settings)
     topics = run(prepare_kafka(settings))
     out.print("topics made:", ", ".join(topics) or "none missing")

@@ -10,46 +10,54 @@ from services.cli.installation import installed_settings
 
 if TYPE_CHECKING:
     from services.cli.verification import Outside
+    from shared.foundation.settings import Settings
+
+
+KAFKA = "kafka"
 
 
 def verify(
     checkpoints: Annotated[
-        Path | None,
+        str,
         typer.Option(
-            exists=True,
-            dir_okay=False,
-            help="Signed checkpoints kept outside; default: those that the witness has.",
+            metavar="FILE|kafka",
+            help="Signed checkpoints kept outside: a file of them, or `kafka` for those in its "
+            "topic; default: those that the witness has.",
         ),
-    ] = None,
+    ] = "",
     data: DataFolder = DATA,
 ) -> None:
     """Check audit logs, and recompute every score from inputs that their owners sealed.
 
     Prints each difference by name; the exit status is 1 if there is any.
     """
-    differences = run(_print_findings(data, _outside(checkpoints)))
+    differences = run(_print_findings(data, checkpoints))
     out.print(f"{differences} differences")
     if differences:
         raise typer.Exit(1)
 
 
-def _outside(file: Path | None) -> "Outside | None":
-    from services.cli.verification import Outside
-    from shared.verifier.notes import MalformedNote, read_notes
+async def _outside(settings: "Settings", source: str) -> "Outside | None":
+    """Return the checkpoints of a source; None if none is named."""
+    from services.cli.verification import ask_kafka, kept_in_file
+    from shared.verifier.notes import MalformedNote
 
-    if file is None:
+    if not source:
         return None
     try:
-        return Outside(read_notes(file.read_text(encoding="utf-8")), str(file))
-    except (MalformedNote, UnicodeDecodeError) as error:
+        if source == KAFKA:
+            return await ask_kafka(settings)
+        return kept_in_file(Path(source))
+    except (MalformedNote, UnicodeDecodeError, OSError) as error:
         raise typer.BadParameter(str(error), param_hint="--checkpoints") from error
 
 
-async def _print_findings(data: Path, outside: "Outside | None") -> int:
+async def _print_findings(data: Path, checkpoints: str) -> int:
     from services.cli.verification import verify_installation
     from shared.verifier.findings import Difference
 
     settings = installed_settings(data)
+    outside = await _outside(settings, checkpoints)
     differences = 0
     with err.status("verifying") as status:
         async for finding in verify_installation(settings, outside, on_progress=status.update):

@@ -13,6 +13,10 @@ def witness(
     ] = Path("witness"),
     host: Annotated[str, typer.Option(envvar="FENGPING_WITNESS_HOST")] = "127.0.0.1",
     port: Annotated[int, typer.Option(envvar="FENGPING_WITNESS_PORT")] = 8081,
+    logs: Annotated[
+        Path | None,
+        typer.Option(envvar="FENGPING_WITNESS_LOGS", help="Trusted logs, if not in FOLDER."),
+    ] = None,
 ) -> None:
     """Cosign checkpoints of the logs in FOLDER/logs.txt that continue what was seen before.
 
@@ -21,4 +25,4 @@ def witness(
     """
     from services.witness.server import serve
 
-    serve(folder, host=host, port=port)
+    serve(folder, host=host, port=port, logs=logs)

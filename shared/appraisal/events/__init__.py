@@ -41,6 +41,7 @@ from shared.appraisal.events.cases import (
     DeadlineSet,
     DeadlineWarned,
 )
+from shared.appraisal.events.checkpoints import CheckpointPublished
 from shared.appraisal.events.complaints import (
     ComplaintAccusedRecorded,
     ComplaintEvent,
@@ -112,6 +113,7 @@ __all__ = [
     "CaseUnmerged",
     "CaseUrged",
     "CaseWithdrawn",
+    "CheckpointPublished",
     "ComplaintAccusedRecorded",
     "ComplaintEvent",
     "ComplaintMerged",

@@ -9,6 +9,7 @@ from shared.appraisal.events import (
     ballots,
     campaigns,
     cases,
+    checkpoints,
     complaints,
     notifications,
     obligations,
@@ -30,6 +31,7 @@ MODULES: Final = (
     scores,
     notifications,
     resends,
+    checkpoints,
 )
 
 OWNERS: Final[dict[str, str]] = {
@@ -44,8 +46,10 @@ OWNERS: Final[dict[str, str]] = {
 }
 """The service that publishes a topic; only its outbox may hold events of it."""
 
-SHARED_TOPICS: Final = ("resends",)
+CONSUMED_BY_ALL: Final = ("resends",)
 """Topics that every service publishes and consumes."""
+SHARED_TOPICS: Final = (*CONSUMED_BY_ALL, "checkpoints")
+"""Topics that every service publishes. `fengping verify` reads the checkpoints, no service does."""
 
 CONSUMERS: Final[dict[str, tuple[str, ...]]] = {
     "complaints": ("casework", "scoring"),
@@ -88,9 +92,9 @@ def owned_topics(service: str) -> list[str]:
 
 
 def consumed_topics(service: str) -> list[str]:
-    """Return the topics that this service may consume, with the shared ones."""
+    """Return the topics that this service may consume, with those that all consume."""
     own = [topic for topic, consumers in CONSUMERS.items() if service in consumers]
-    return sorted([*own, *SHARED_TOPICS])
+    return sorted([*own, *CONSUMED_BY_ALL])
 
 
 def encode(event: Event) -> bytes:
