@@ -1,6 +1,6 @@
-"""Scheduled jobs of intake: integrity and release of ballots, retention."""
+"""Scheduled jobs of intake: integrity and release of ballots, retention, reconciliation."""
 
-from services.intake.actions import ballot_release, integrity, retention
+from services.intake.actions import ballot_release, integrity, reconciliation, retention
 from shared.runtime.jobs import Jobs
 from shared.storage.transaction import Transaction
 
@@ -27,3 +27,6 @@ async def erase_complainant_data(tx: Transaction) -> bool:
 @jobs(seconds=3600)
 async def delete_tracks(tx: Transaction) -> bool:
     return await retention.delete_tracks(tx)
+
+
+jobs(seconds=300, transactional=False)(reconciliation.reconcile_nightly)

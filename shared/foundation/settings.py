@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     """One folder of keys per service; default `<data_folder>/keys`. A process needs its own only.
     """
     witness_url: str = ""
-    """Where the witness listens, as `http://witness:8081`; empty: none cosigns the audit logs."""
+    """Where the witness listens, as `http://witness:8090`; empty: none cosigns the audit logs."""
     witness_logs: Path | None = None
     """The witness's list of trusted logs: `fengping migrate` adds the public keys of ours to it."""
     checkpoint_file: Path | None = None

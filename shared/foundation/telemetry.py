@@ -115,6 +115,9 @@ witness_behind_seconds = _gauge(
     "Age of the oldest checkpoint that the witness has not cosigned; 0 if it has all",
     "service",
 )
+records_missing = _gauge(
+    "records_missing", "Received records whose row, file or audit entry is gone"
+)
 dlq_depth = _gauge("dlq_depth", "Dead letters not resolved", "group")
 events_buffered = _gauge(
     "events_buffered", "Events buffered until their predecessor arrives", "group"

@@ -1,7 +1,7 @@
 """Reads the checkpoints of audit logs that Kafka keeps."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -28,16 +28,19 @@ async def read_published_checkpoints(settings: Settings) -> list[str]:
     try:
         async with asyncio.timeout(READ_TIMEOUT_SECONDS):
             await consumer.start()
-            return await _read_to_end(consumer, settings.topic_prefix + CheckpointPublished.topic)
+            return await _read_to_end(consumer, _partitions(settings))
     finally:
         await consumer.stop()
 
 
-async def _read_to_end(consumer: AIOKafkaConsumer, topic: str) -> list[str]:
-    numbers = sorted(consumer.partitions_for_topic(topic) or await _load(consumer, topic))
-    partitions = [TopicPartition(topic, number) for number in numbers]
-    if not partitions:
-        return []
+def _partitions(settings: Settings) -> list[TopicPartition]:
+    topic = settings.topic_prefix + CheckpointPublished.topic
+    return [TopicPartition(topic, number) for number in range(settings.topic_partitions)]
+
+
+async def _read_to_end(
+    consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]
+) -> list[str]:
     ends = await consumer.end_offsets(partitions)
     consumer.assign(partitions)
     await consumer.seek_to_beginning(*partitions)
@@ -47,12 +50,6 @@ async def _read_to_end(consumer: AIOKafkaConsumer, topic: str) -> list[str]:
         for records in fetched.values():
             notes += [_note_of(record.value or b"") for record in records]
     return [note for note in notes if note]
-
-
-async def _load(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
-    """Return the partitions of a topic that the client does not follow yet."""
-    await consumer.topics()
-    return consumer.partitions_for_topic(topic) or set()
 
 
 async def _is_at_end(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> bool:

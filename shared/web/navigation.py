@@ -52,17 +52,22 @@ AUDIT_PAGES: Final = {
     "/notify/audit": "通知审计日志",
 }
 """Each service has its own audit log, and a page of the same look."""
+EVIDENCE_PAGES: Final = {
+    "/intake/reconciliation": "材料核对",
+}
+"""Pages about what proves the records."""
 SECTIONS: Final = (
     Section("home", "首页", ("/me",)),
     Section("intake", "受理", ("/intake",)),
     Section("casework", "办理", ("/casework",)),
     Section("scoring", "评分", ("/scoring",)),
     Section("notify", "通知", ("/notify",)),
-    Section("audit", "审计", tuple(AUDIT_PAGES)),
+    Section("audit", "审计", (*AUDIT_PAGES, *EVIDENCE_PAGES)),
 )
 OFFICE: Final = allow(Role.OFFICE)
 ADMIN: Final = allow(Role.ADMIN)
 AUDITOR: Final = allow(Role.AUDITOR)
+EVIDENCE_READERS: Final = allow(Role.OFFICE, Role.AUDITOR)
 BOARD: Final = allow(Role.OFFICE, Role.LEADER)
 MENU_ENTRIES: Final = (
     MenuEntry("首页", "/", "home", SIGNED_IN, "h", tab=False),
@@ -121,6 +126,7 @@ MENU_ENTRIES: Final = (
     MenuEntry("通知模板", "/notify/templates", "notify", ADMIN),
     MenuEntry("订阅与升级", "/notify/rules", "notify", ADMIN),
     *(MenuEntry(name, url, "audit", AUDITOR, tab=False) for url, name in AUDIT_PAGES.items()),
+    *(MenuEntry(name, url, "audit", EVIDENCE_READERS) for url, name in EVIDENCE_PAGES.items()),
     MenuEntry("登记工单", "/intake/desk", "intake", allow(Role.OPERATOR), action=True, tab=False),
 )
 PALETTES: Final = {

@@ -193,7 +193,7 @@ def test_witness_is_another_user_who_reaches_nothing_and_keeps_its_own_key(servi
     reached = {name for name, one in services.items() if "to-witness" in one["networks"]}
     assert reached == {*SERVICES, "migrate", "keys", "witness"}
     for name in SERVICES:
-        assert services[name]["environment"]["FENGPING_WITNESS_URL"] == "http://witness:8081"
+        assert services[name]["environment"]["FENGPING_WITNESS_URL"] == "http://witness:8090"
     logs = services["migrate"]["environment"]["FENGPING_WITNESS_LOGS"]
     assert witness["command"][-1] == logs
 

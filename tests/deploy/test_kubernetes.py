@@ -225,8 +225,8 @@ ALLOWED = {
         for name in (*SERVICES, "migrate")
         for port in (5432, 9093)
     ),
-    *((service, "out", "name=witness", "TCP/8081") for service in SERVICES),
-    ("witness", "in", "part-of=fengping", "TCP/8081"),
+    *((service, "out", "name=witness", "TCP/8090") for service in SERVICES),
+    ("witness", "in", "part-of=fengping", "TCP/8090"),
     *((service, "out", "role=data", "TCP/6379") for service in SERVICES),
     *(("notify", "out", OUTSIDE, f"TCP/{port}") for port in (443, 465, 587)),
 }
@@ -429,7 +429,7 @@ def test_health_and_metrics_have_a_port_that_no_gateway_reaches(rendered):
     published = {
         (port["port"], port["targetPort"])
         for each in objects
-        if each["kind"] == "Service"
+        if each["kind"] == "Service" and each["metadata"]["name"] in SERVICES
         for port in each["spec"]["ports"]
     }
     assert published == {(8080, "http")}

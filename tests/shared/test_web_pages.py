@@ -97,6 +97,7 @@ def test_the_top_bar_leads_each_role_to_its_own_first_page() -> None:
         "办理": "/casework/obligations",
         "评分": "/scoring/",
         "通知": "/notify/inbox",
+        "审计": "/intake/reconciliation",
     }
 
 

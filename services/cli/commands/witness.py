@@ -12,7 +12,7 @@ def witness(
         typer.Option(envvar="FENGPING_WITNESS_FOLDER", help="Its key, state and trusted logs."),
     ] = Path("witness"),
     host: Annotated[str, typer.Option(envvar="FENGPING_WITNESS_HOST")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(envvar="FENGPING_WITNESS_PORT")] = 8081,
+    port: Annotated[int, typer.Option(envvar="FENGPING_WITNESS_PORT")] = 8090,
     logs: Annotated[
         Path | None,
         typer.Option(envvar="FENGPING_WITNESS_LOGS", help="Trusted logs, if not in FOLDER."),

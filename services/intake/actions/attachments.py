@@ -46,6 +46,21 @@ async def upload(
         folder.remove(file.id)
 
 
+async def attach(
+    tx: Transaction,
+    form_draft: UUID,
+    complaint_id: UUID,
+    *,
+    number: str,
+    by: str,
+) -> None:
+    """Give the files of a form draft to the complaint registered from it."""
+    attached = await files.attach_to_complaint(tx, form_draft, complaint_id)
+    if attached:
+        ids = sorted(map(str, attached))
+        tx.audit("attachment.received", complaint_id, by, number=number, files=ids)
+
+
 async def delete(
     tx: Transaction,
     form_draft: UUID,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
-from services.intake.actions import form_drafts
+from services.intake.actions import attachments, form_drafts
 from services.intake.actions.exclusions import excluded_bodies
 from services.intake.actions.redaction import summary_of
 from services.intake.actions.summaries import (
@@ -23,7 +23,7 @@ from services.intake.domain.complaints import (
 from services.intake.domain.identities import Identity
 from services.intake.domain.summaries import NewSummary
 from services.intake.settings import context_of
-from services.intake.store import campaigns, files, hotline_drafts
+from services.intake.store import campaigns, hotline_drafts
 from services.intake.store import complaints as store
 from services.intake.store.campaigns import KnownCampaign
 from services.intake.store.complaints import SealedComplaint
@@ -279,7 +279,7 @@ async def _finish_form(
     registered: RegisteredComplaint,
 ) -> None:
     subject = form_drafts.file_subject(tokens.draft)
-    await files.attach_to_complaint(tx, subject, registered.id)
+    await attachments.attach(tx, subject, registered.id, number=registered.number, by=PUBLIC_ACTOR)
     receipt = form_drafts.Receipt(
         complaint_id=registered.id,
         number=registered.number,

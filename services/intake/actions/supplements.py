@@ -27,4 +27,4 @@ async def add_supplement(
     supplement_id = new_id()
     sealed = context_of(tx).ring.seal(supplement_id, {"text": stripped})
     await vault.add_supplement(tx, supplement_id, complaint.id, by=by.id, sealed=sealed)
-    tx.audit("complaint.supplemented", complaint.id, str(by.id))
+    tx.audit("complaint.supplemented", complaint.id, str(by.id), supplement=str(supplement_id))

@@ -14,6 +14,7 @@ from services.intake.pages import (
     progress,
     public,
     questionnaires,
+    reconciliation,
     releases,
     report_wizard,
     second_factor,
@@ -42,5 +43,6 @@ routers = [
     token_batches.router,
     integrity.router,
     visits.router,
+    reconciliation.router,
 ]
 """In the order in which routes are matched."""

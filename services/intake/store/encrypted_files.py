@@ -35,6 +35,7 @@ from shared.security.keyring import KeyRing, SealedRecord
 FILE_MAX_BYTES: Final = 10 * MEBIBYTE
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
+TAG_BYTES: Final = 16
 Version = Literal["original", "derived"]
 VERSIONS: Final[tuple[Version, ...]] = ("original", "derived")
 PICTURE_LIMITS: Final = Limits(
@@ -115,6 +116,15 @@ class EncryptedFolder:
         Raises VaultError if its key was destroyed, FileNotFoundError if it was removed.
         """
         return await asyncio.to_thread(self._read, file_id, sealed, version)
+
+    def is_whole(self, file_id: UUID, size: int, derived: bool) -> bool:
+        """Return whether the bytes of a file are on disk, the original in its full length."""
+        try:
+            found = self._location(file_id, "original").stat().st_size
+        except FileNotFoundError:
+            return False
+        has_copy = not derived or self._location(file_id, "derived").exists()
+        return found == size + NONCE_BYTES + TAG_BYTES and has_copy
 
     def remove(self, file_id: UUID) -> None:
         """Remove both versions of a file."""

@@ -100,14 +100,15 @@ async def attach_to_complaint(
     tx: Transaction,
     form_draft: UUID,
     complaint_id: UUID,
-) -> int:
-    """Move the files of a form draft to the complaint registered from it."""
-    return await tx.run(
+) -> list[UUID]:
+    """Move the files of a form draft to the complaint registered from it; return their ids."""
+    records = await tx.fetch(
         "update files set subject = 'complaint', subject_id = $2 "
-        "where subject = 'form_draft' and subject_id = $1",
+        "where subject = 'form_draft' and subject_id = $1 returning id",
         form_draft,
         complaint_id,
     )
+    return [record["id"] for record in records]
 
 
 async def delete(

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from services.intake.domain.progress import Milestones
-from services.intake.store.rows import read_row
+from services.intake.store.rows import read_optional, read_row
 from shared.appraisal.events import CaseOpened
 from shared.appraisal.labels import CaseFinding, ComplaintKind
 from shared.storage.transaction import Transaction
@@ -134,6 +134,25 @@ async def drop_drafts_of_cases(tx: Transaction, case_ids: Sequence[UUID]) -> Non
     )
 
 
+class RegistrationSeal(msgspec.Struct, frozen=True, kw_only=True):
+    """The entry of the audit log that proves when a complaint was registered."""
+
+    position: int
+    leaf_hash: bytes
+    sealed_at: datetime
+
+    @property
+    def number(self) -> int:
+        """Its number in the log, from 1."""
+        return self.position + 1
+
+    @property
+    def short_hash(self) -> str:
+        """The first 64 bits of its hash, in groups that can be copied by hand."""
+        digits = self.leaf_hash.hex()[:16]
+        return " ".join(digits[start : start + 4] for start in range(0, 16, 4))
+
+
 async def get(tx: Transaction, complaint_id: UUID) -> ProgressRow:
     """Return the progress of a complaint that exists."""
     record = await tx.fetchrow(
@@ -152,6 +171,17 @@ async def get(tx: Transaction, complaint_id: UUID) -> ProgressRow:
     )
     assert record is not None, "callers pass the id of an existing complaint"
     return read_row(ProgressRow, record)
+
+
+async def registration_seal(tx: Transaction, complaint_id: UUID) -> RegistrationSeal | None:
+    """Return where the audit log has the registration of a complaint; None if not sealed yet."""
+    record = await tx.fetchrow(
+        "select position, leaf_hash, sealed_at from audit "
+        "where subject = $1 and action = 'complaint.registered' and position is not null "
+        "order by id limit 1",
+        str(complaint_id),
+    )
+    return read_optional(RegistrationSeal, record)
 
 
 async def rate(

@@ -15,7 +15,7 @@ from services.intake.domain.query_codes import (
 from services.intake.settings import context_of
 from services.intake.store import campaigns, complaints
 from services.intake.store import progress as store
-from services.intake.store.progress import ProgressRow
+from services.intake.store.progress import ProgressRow, RegistrationSeal
 from services.intake.views.identity_openings import IdentityRecord, identity_records
 from services.intake.views.timeline import TimelineEntry
 from shared.appraisal.errors import Rejected
@@ -37,6 +37,7 @@ class ProgressView(msgspec.Struct, frozen=True, kw_only=True):
     stages: list[ProgressStage]
     options: list[Option]
     identity_records: list[IdentityRecord]
+    seal: RegistrationSeal | None
 
     @property
     def timeline(self) -> list[TimelineEntry]:
@@ -100,6 +101,7 @@ async def progress_of(tx: Transaction, complaint_id: UUID) -> ProgressView:
         stages=progress_stages(row.milestones),
         options=list(campaign.scheme.options),
         identity_records=await identity_records(tx, complaint_id),
+        seal=await store.registration_seal(tx, complaint_id),
     )
 
 
