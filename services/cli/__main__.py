@@ -5,6 +5,7 @@ import sys
 import typer
 
 from services.cli.commands.accounts import accounts
+from services.cli.commands.checkpoints import checkpoints
 from services.cli.commands.clock import clock
 from services.cli.commands.contracts import contracts
 from services.cli.commands.dead_letters import discard, list_pending, replay
@@ -42,6 +43,7 @@ cli.command()(discard)
 cli.add_typer(clock, name="clock")
 cli.add_typer(keys, name="keys")
 cli.command()(verify)
+cli.command()(checkpoints)
 cli.command()(export)
 cli.command()(witness)
 cli.command()(contracts)

@@ -14,7 +14,14 @@ from services.cli.installation import build
 from shared.foundation.settings import Settings
 from shared.messaging.checkpoint_topic import read_published_checkpoints
 from shared.runtime.service import SNAPSHOT, Service
-from shared.security.audit import SIGNATURE_BYTES, Checkpoint, Verifier
+from shared.security.audit import (
+    SIGNATURE_BYTES,
+    Checkpoint,
+    EntryProof,
+    Verifier,
+    entry_from_row,
+)
+from shared.security.daily_checkpoints import DailyLine, LineOutcome, check_line
 from shared.security.log_verification import verify_log
 from shared.storage.schema import SERVICES
 from shared.verifier.findings import Difference, Finding, Remark
@@ -38,12 +45,19 @@ async def verify_installation(
     outside: Outside | None,
     *,
     on_progress: OnProgress,
+    lines: Sequence[DailyLine] = (),
 ) -> AsyncIterator[Finding]:
-    """Yield everything that is wrong with an installation, and what was not checked."""
+    """Yield everything that is wrong with an installation, and what was not checked.
+
+    `lines` are daily lines from paper, which the logs are compared with.
+    """
     if outside is None and settings.witness_url:
         outside = await ask_witness(settings.witness_url)
     async for finding in _verify_logs(settings, outside, on_progress):
         yield finding
+    for line in lines:
+        for found in await _verify_line(line, settings):
+            yield found
     notes = outside.notes if outside else ()
     async with exporting_services(settings) as services:
         keys = [line for each in services.values() for line in trusted_keys(each)]
@@ -127,6 +141,51 @@ async def _verify_log(
             Remark(f"{verifier.origin}: nobody outside has seen {newest - size} entries")
         )
     return findings
+
+
+async def _verify_line(line: DailyLine, settings: Settings) -> list[Finding]:
+    if line.service not in SERVICES:
+        return [Difference("daily line", line.text, "names no service")]
+    service = build(line.service, settings)
+    try:
+        async with service.database.transaction() as tx:
+            outcome = await check_line(tx, line)
+    finally:
+        await service.close()
+    subject = f"{line.service} {line.day} {line.size}"
+    if outcome is LineOutcome.AGREES:
+        return [Remark(f"daily line {subject}: agrees")]
+    return [Difference("daily line", subject, str(outcome))]
+
+
+async def registration_proof(settings: Settings, number: str) -> tuple[bool, str]:
+    """Return whether the log proves the registration of a complaint, and a sentence about it."""
+    service = build("intake", settings)
+    try:
+        verifier = service.signer.verifier
+        async with service.database.transaction() as tx:
+            rows = await tx.fetch(_REGISTRATION, number)
+    finally:
+        await service.close()
+    if not rows:
+        return False, f"{number}: the audit log has no registration of this number"
+    entry = entry_from_row(rows[0])
+    if entry.position is None:
+        return False, f"{number}: registered, and not sealed yet; try again in a minute"
+    if not verifier.verify_entry(entry, entry.position):
+        return False, f"{number}: its entry is not the one that was sealed at its place"
+    size = EntryProof.decode(entry.proof or b"").size
+    return True, (
+        f"{number}: entry {entry.position + 1} of the log {verifier.origin}, "
+        f"leaf {entry.computed_hash().hex()}, included in the signed checkpoint of {size} entries"
+    )
+
+
+_REGISTRATION: Final = """
+select at, actor, action, subject, details::text as details, position, leaf_hash, proof
+from audit where action = 'complaint.registered' and details ->> 'number' = $1
+order by id limit 1
+"""
 
 
 def _kept_checkpoints(verifier: Verifier, outside: Outside | None) -> Iterator[Checkpoint]:

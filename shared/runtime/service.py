@@ -50,6 +50,7 @@ from shared.web.app_state import app_state
 from shared.web.approval_api import approval_api_router
 from shared.web.approval_pages import approval_router
 from shared.web.audit_pages import audit_router
+from shared.web.evidence_pages import evidence_router
 from shared.web.idempotency import WriteCoalescer
 
 VERSION = "0.1.0"
@@ -237,7 +238,7 @@ class Service:
     def _common_routers(self) -> list[APIRouter]:
         """Return the routes that every service has under its own prefix."""
         prefix = self.prefixes[0]
-        routers = [audit_router(prefix, self.audit_directory)]
+        routers = [audit_router(prefix, self.audit_directory), evidence_router(prefix)]
         if self.approval_kinds:
             routers.append(approval_router(prefix, self.approval_kinds))
             routers.append(approval_api_router(prefix, self.approval_kinds))

@@ -54,8 +54,12 @@ AUDIT_PAGES: Final = {
 """Each service has its own audit log, and a page of the same look."""
 EVIDENCE_PAGES: Final = {
     "/intake/reconciliation": "材料核对",
+    "/intake/evidence": "受理存证",
+    "/casework/evidence": "办理存证",
+    "/scoring/evidence": "评分存证",
+    "/notify/evidence": "通知存证",
 }
-"""Pages about what proves the records."""
+"""Pages about what proves the records: the nightly comparison, and each log's daily lines."""
 SECTIONS: Final = (
     Section("home", "首页", ("/me",)),
     Section("intake", "受理", ("/intake",)),

@@ -48,6 +48,20 @@ async def test_a_hundred_of_a_hundred_edits_are_named(
     assert await installation.differences(tmp_path, checkpoints=kept) == []
 
 
+async def test_seal_whose_entry_was_rewritten_is_named(
+    installation: Installation, owner: Connection, tmp_path
+):
+    """Everything else of the seal fits: only the proof of the entry shows that it was changed."""
+    await owner.execute(
+        "update casework.audit set actor = 'nobody' where position = "
+        "(select max(position) from casework.audit where action = 'inputs.sealed')"
+    )
+
+    found = await installation.differences(tmp_path)
+
+    assert [str(each) for each in found if "is not in the signed audit log" in str(each)]
+
+
 async def test_score_that_does_not_follow_from_its_inputs_is_named(
     installation: Installation, owner: Connection, tmp_path
 ):

@@ -11,6 +11,7 @@ from services.cli.installation import installed_settings
 if TYPE_CHECKING:
     from services.cli.verification import Outside
     from shared.foundation.settings import Settings
+    from shared.security.daily_checkpoints import DailyLine
 
 
 KAFKA = "kafka"
@@ -25,16 +26,45 @@ def verify(
             "topic; default: those that the witness has.",
         ),
     ] = "",
+    line: Annotated[
+        list[str] | None,
+        typer.Option(help="A printed daily line, to compare with its log; may be repeated."),
+    ] = None,
+    receipt: Annotated[
+        str, typer.Option(help="Number of a complaint: prove that its registration is in the log.")
+    ] = "",
     data: DataFolder = DATA,
 ) -> None:
     """Check audit logs, and recompute every score from inputs that their owners sealed.
 
     Prints each difference by name; the exit status is 1 if there is any.
     """
-    differences = run(_print_findings(data, checkpoints))
+    if receipt:
+        _prove(data, receipt)
+        return
+    differences = run(_print_findings(data, checkpoints, _lines(line or [])))
     out.print(f"{differences} differences")
     if differences:
         raise typer.Exit(1)
+
+
+def _prove(data: Path, number: str) -> None:
+    """Print where the registration of a complaint stands in the log; exit 1 if it is not proved."""
+    from services.cli.verification import registration_proof
+
+    is_proved, sentence = run(registration_proof(installed_settings(data), number))
+    out.print(sentence, markup=False, highlight=False)
+    if not is_proved:
+        raise typer.Exit(1)
+
+
+def _lines(typed: list[str]) -> "list[DailyLine]":
+    from shared.security.daily_checkpoints import MalformedLine, read_line
+
+    try:
+        return [read_line(each) for each in typed]
+    except MalformedLine as error:
+        raise typer.BadParameter(str(error), param_hint="--line") from error
 
 
 async def _outside(settings: "Settings", source: str) -> "Outside | None":
@@ -52,7 +82,7 @@ async def _outside(settings: "Settings", source: str) -> "Outside | None":
         raise typer.BadParameter(str(error), param_hint="--checkpoints") from error
 
 
-async def _print_findings(data: Path, checkpoints: str) -> int:
+async def _print_findings(data: Path, checkpoints: str, lines: "list[DailyLine]") -> int:
     from services.cli.verification import verify_installation
     from shared.verifier.findings import Difference
 
@@ -60,7 +90,8 @@ async def _print_findings(data: Path, checkpoints: str) -> int:
     outside = await _outside(settings, checkpoints)
     differences = 0
     with err.status("verifying") as status:
-        async for finding in verify_installation(settings, outside, on_progress=status.update):
+        findings = verify_installation(settings, outside, lines=lines, on_progress=status.update)
+        async for finding in findings:
             is_difference = isinstance(finding, Difference)
             differences += is_difference
             text = str(finding) if is_difference else f"note: {finding.sentence}"
