@@ -430,6 +430,8 @@ PAGES = [
     ("/intake/dual-approvals", Role.REVIEWER),
     ("/intake/audit", Role.AUDITOR),
     ("/intake/audit?view=subjects", Role.AUDITOR),
+    ("/intake/reconciliation", Role.AUDITOR),
+    ("/intake/evidence", Role.OFFICE),
     ("/help", Role.OPERATOR),
     ("/intake/desk", Role.OPERATOR),
     ("/intake/desk/mine", Role.OPERATOR),
