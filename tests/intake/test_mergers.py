@@ -102,10 +102,10 @@ async def test_a_report_is_merged_with_nothing_but_a_report(office, key):
     [plain] = await registered(office, key, 1)
     one, two = await registered(office, key, kind="report")
 
-    mixed = [await merged(office, key, *pair) for pair in ((one, plain), (plain, one))]
     too_early = await merged(office, key, two, one)
     for number, unit_ids in ((one, ["tcm"]), (two, ["tcm", "tax"])):
         await recorded(office, key, number, unit_ids)
+    mixed = [await merged(office, key, *pair) for pair in ((one, plain), (plain, one))]
     joined = await merged(office, key, two, one)
 
     assert [each.status_code for each in (*mixed, too_early, joined)] == [422, 422, 422, 201]
