@@ -809,9 +809,7 @@ D5 = Board(
                     asks="现场网络如何；超过一天要联系巡查员",
                     unit="s",
                     limits=no_more_than(86400, 3600),
-                    queries=quantiles(
-                        "visit_upload_delay_seconds", "mode", over="1h", of=(0.5, 0.9)
-                    ),
+                    queries=quantiles("visit_upload_delay_seconds", "", over="1h", of=(0.5, 0.9)),
                 ),
                 Panel(
                     title="上传被拒（按状态码，每小时）",

@@ -1,4 +1,4 @@
-"""Events that casework consumes: complaints and visits open cases, campaigns bring rules."""
+"""Events that casework consumes: complaints and findings open cases, campaigns bring rules."""
 
 from collections.abc import Sequence
 
@@ -22,9 +22,10 @@ from shared.appraisal.events import (
     ComplaintUnmerged,
     ComplaintUrgencyRaised,
     Event,
+    FindingRegistered,
+    FindingSummaryReleased,
     Meta,
     OrganisationPublished,
-    VisitSubmitted,
 )
 from shared.messaging import Handlers
 from shared.storage.organisations import hold_register, save_organisation
@@ -71,7 +72,8 @@ async def process_complaints(tx: Transaction, batch: Sequence[tuple[Event, Meta]
     summaries = {event.complaint_id: event.redacted_summary for event in released}
     await opening.open_for_complaints(tx, registered, summaries)
     opened_with_summary = summaries.keys() & {event.complaint_id for event in registered}
-    await releases.apply_releases(tx, released, without=opened_with_summary)
+    texts = map(releases.text_of_complaint, released)
+    await releases.apply_releases(tx, texts, without=opened_with_summary)
     for event in events:
         await _record(tx, event)
 
@@ -92,8 +94,10 @@ async def _record(tx: Transaction, event: Event) -> None:
             await ratings.record_rating(tx, event.complaint_id, event.option)
 
 
-@on.batch(VisitSubmitted)
-async def open_cases_for_visits(
-    tx: Transaction, batch: Sequence[tuple[VisitSubmitted, Meta]]
-) -> None:
-    await opening.open_for_visits(tx, [event for event, _ in batch])
+@on.batch(FindingRegistered, FindingSummaryReleased)
+async def process_findings(tx: Transaction, batch: Sequence[tuple[Event, Meta]]) -> None:
+    events = [event for event, _ in batch]
+    registered = [event for event in events if isinstance(event, FindingRegistered)]
+    released = [event for event in events if isinstance(event, FindingSummaryReleased)]
+    await opening.open_for_findings(tx, registered)
+    await releases.apply_releases(tx, map(releases.text_of_finding, released))

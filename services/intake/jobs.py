@@ -1,6 +1,14 @@
-"""Scheduled jobs of intake: integrity and release of ballots, retention, reconciliation."""
+"""Scheduled jobs of intake: integrity and release of ballots, hand-over of visits, retention,
+reconciliation.
+"""
 
-from services.intake.actions import ballot_release, integrity, reconciliation, retention
+from services.intake.actions import (
+    ballot_release,
+    hand_over,
+    integrity,
+    reconciliation,
+    retention,
+)
 from shared.runtime.jobs import Jobs
 from shared.storage.transaction import Transaction
 
@@ -12,6 +20,11 @@ async def release_ballots(tx: Transaction) -> bool:
     """Examine waiting ballots, then release those that are not suspicious."""
     await integrity.examine_batches(tx)
     return await ballot_release.release_ballots(tx)
+
+
+@jobs(seconds=2)
+async def hand_over_visits(tx: Transaction) -> bool:
+    return await hand_over.hand_over_due(tx)
 
 
 @jobs(seconds=300)

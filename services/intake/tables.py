@@ -1,8 +1,9 @@
 """The tables of intake. No other service reads them.
 
-Only four tables hold what could identify a person, each row encrypted under its own key: `vault`
-(identity and complaint text), `hotline_drafts` (unregistered hotline tickets), `supplements` and
-`summary_drafts` (redacted summaries that nobody released yet). A row of `form_drafts` (an
+Only six tables hold what could identify a person, each row encrypted under its own key: `vault`
+(identity and complaint text), `hotline_drafts` (unregistered hotline tickets), `supplements`,
+`summary_drafts` (redacted summaries that nobody released yet), `visits` and `findings` (what
+inspectors wrote). A row of `form_drafts` (an
 unfinished public form) is encrypted under a key that only the complainant's browser has.
 """
 
@@ -10,14 +11,22 @@ from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Column, ForeignKey, Index, String, Text
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, String, Text, Uuid
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 from services.intake.domain.identities import Identity
 from services.intake.domain.identity_openings import OpeningPurpose
 from services.intake.domain.token_batches import TokenUse
-from shared.appraisal.labels import ComplaintChannel, ComplaintKind, IntegrityKind, Role, Urgency
+from shared.appraisal.labels import (
+    ComplaintChannel,
+    ComplaintKind,
+    IntegrityKind,
+    Role,
+    Severity,
+    Urgency,
+    VisitMode,
+)
 from shared.storage.access import CHANGED, CHANGED_AND_DELETED, Access
 from shared.storage.columns import (
     bigint_column,
@@ -182,21 +191,23 @@ class ComplaintSupplement(Base, SealedColumns, table=True):
 
 
 class SummaryDraft(Base, SealedColumns, table=True):
-    """转办摘要 that awaits its release. A complaint has a row here exactly while it awaits one.
+    """转办摘要 that awaits its release: of a complaint or a finding, which has a row here exactly
+    while it awaits one.
 
-    `author_id` is who wrote the text last, None if it was drafted from the complaint text.
+    `author_id` is who wrote the text last, None if it was drafted from the original.
     `version` grows when another person takes over the draft.
     """
 
     __tablename__ = "summary_drafts"
-    complaint_id: UUID = Field(primary_key=True, foreign_key="intake.complaints.id")
+    subject_id: UUID = Field(primary_key=True)
     version: int = 1
     author_id: UUID | None = None
     saved_at: datetime = timestamp_column()
 
 
 class SummaryRelease(Base, table=True):
-    """放行 of a redacted summary: who released which text, and from which version of the original.
+    """放行 of the redacted summary of a complaint or a finding: who released which text, and from
+    which version of the original.
 
     Rows are only ever inserted: `release` counts from 1, a later one corrects the earlier.
     `original_version` is 1 and the number of supplements. `confirmed`: the kinds of personal data
@@ -204,7 +215,7 @@ class SummaryRelease(Base, table=True):
     """
 
     __tablename__ = "summary_releases"
-    complaint_id: UUID = Field(primary_key=True, foreign_key="intake.complaints.id")
+    subject_id: UUID = Field(primary_key=True)
     release: int = Field(primary_key=True)
     redacted_summary: str = text_column()
     author_id: UUID | None = None
@@ -432,16 +443,51 @@ class BallotReversal(Base, table=True):
 # ── inspections and files ─────────────────────────────────────────────────────────────────────────
 
 
-class VisitRow(Base, table=True):
-    """One recorded inspection. It counts (`counted_at`) when all its photos are stored."""
+class RoundRow(Base, table=True):
+    """检查轮次: a team of inspectors visits units between two days, both included.
+
+    No units mean all of the campaign. `closed_at`: the office ended it before its last day.
+    """
+
+    __tablename__ = "inspection_rounds"
+    __table_args__ = (
+        one_of("mode", VisitMode),
+        CheckConstraint("begins_on <= ends_on", name="days"),
+    )
+    id: UUID = Field(primary_key=True)
+    campaign_id: str = campaign_column()
+    name: str = text_column()
+    mode: str = text_column()
+    begins_on: date
+    ends_on: date
+    team: list[UUID] = Field(sa_column=Column(ARRAY(Uuid()), nullable=False))
+    units: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    created_at: datetime = timestamp_column()
+    closed_at: datetime | None = timestamp_column(nullable=True)
+
+
+class VisitRow(Base, SealedColumns, table=True):
+    """One recorded inspection; its place, its items and its remarks are sealed.
+
+    All its photos are stored (`completed_at`), reviewers get its findings (`registered_at`), it
+    counts and units learn of it (`handed_over_at`): the visits of a `batch_id` together. That is
+    the round of a covert visit, the visit itself otherwise.
+    """
 
     __tablename__ = "visits"
     __table_args__ = (
-        one_of("mode", ("announced", "covert")),
+        one_of("mode", VisitMode),
         Index("ix_visits_of_inspector", "inspector_id", "received_at"),
+        Index(
+            "ix_visits_not_handed_over",
+            "batch_id",
+            postgresql_where="handed_over_at is null",
+        ),
     )
     id: UUID = Field(primary_key=True)
     number: str = text_column(unique=True)
+    round_id: UUID | None = Field(None, foreign_key="intake.inspection_rounds.id")
+    batch_id: UUID
     campaign_id: str = campaign_column()
     unit_id: str = text_column()
     mode: str = text_column()
@@ -453,13 +499,31 @@ class VisitRow(Base, table=True):
     latitude: float | None = None
     longitude: float | None = None
     accuracy_metres: float | None = None
-    place: str = text_column(default="")
-    items: list[dict[str, Any]] = Field(sa_column=Column(JSONB, nullable=False))
-    findings: list[dict[str, Any]] = Field(sa_column=Column(JSONB, nullable=False))
-    remarks: str = text_column(default="")
     photos: list[str] = Field(sa_column=Column(ARRAY(String(64)), nullable=False))
     digest: bytes
-    counted_at: datetime | None = timestamp_column(nullable=True)
+    completed_at: datetime | None = timestamp_column(nullable=True)
+    registered_at: datetime | None = timestamp_column(nullable=True)
+    handed_over_at: datetime | None = timestamp_column(nullable=True)
+
+
+class FindingRow(Base, SealedColumns, table=True):
+    """巡查发现的问题. What the inspector wrote is sealed; `redacted_summary` is what a person
+    released last, empty before.
+
+    `case_id` and `release_due_at` come from casework once its case is open.
+    """
+
+    __tablename__ = "findings"
+    __table_args__ = (one_of("severity", Severity),)
+    id: UUID = Field(primary_key=True)
+    visit_id: UUID = Field(foreign_key="intake.visits.id", index=True)
+    position: int
+    number: str = text_column(unique=True)
+    item_id: str = text_column()
+    severity: str = text_column()
+    redacted_summary: str = text_column(default="")
+    case_id: UUID | None = Field(None, index=True)
+    release_due_at: datetime | None = timestamp_column(nullable=True)
 
 
 class StoredFile(Base, SealedColumns, table=True):
@@ -612,7 +676,27 @@ ACCESS: Final = {
     "integrity_events": Access(
         update=("verdict", "reason", "proposed_by", "decided_by", "decided_at", "ballots")
     ),
-    "visits": Access(update=("counted_at", "latitude", "longitude", "accuracy_metres")),
+    "inspection_rounds": Access(
+        update=("name", "mode", "begins_on", "ends_on", "team", "units", "closed_at")
+    ),
+    "visits": Access(
+        update=(
+            "completed_at",
+            "registered_at",
+            "handed_over_at",
+            "latitude",
+            "longitude",
+            "accuracy_metres",
+            "visited_at",
+            "device_at",
+            "skew_seconds",
+            "wrapped_key",
+            "key_version",
+        )
+    ),
+    "findings": Access(
+        update=("redacted_summary", "case_id", "release_due_at", "wrapped_key", "key_version")
+    ),
     "files": Access(
         update=(
             "subject",

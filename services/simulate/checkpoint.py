@@ -9,14 +9,15 @@ from pathlib import Path
 
 @dataclass
 class DemoCheckpoint:
-    """The first day, the questionnaire codes by "questionnaire/group", and the number of timeline
-    events done. The file is readable by its owner only.
+    """The first day, the questionnaire codes by "questionnaire/group", the number of timeline
+    events done, and the covert round. The file is readable by its owner only.
     """
 
     path: Path
     begins: date
     codes: dict[str, list[str]] = field(default_factory=dict)
     done: int = 0
+    covert_round: str = ""
 
     @staticmethod
     def open(path: Path, begins: date) -> "DemoCheckpoint":
@@ -29,6 +30,7 @@ class DemoCheckpoint:
             date.fromisoformat(saved["begins"]),
             saved["codes"],
             saved["done"],
+            saved["covert_round"],
         )
 
     def save(self) -> None:
@@ -46,4 +48,5 @@ class DemoCheckpoint:
             "begins": self.begins.isoformat(),
             "codes": self.codes,
             "done": self.done,
+            "covert_round": self.covert_round,
         }

@@ -15,7 +15,7 @@ from typing import Final
 from rich.console import Console
 
 from services.simulate import texts
-from services.simulate.accounts import OFFICE, REVIEWER, SUPERVISOR
+from services.simulate.accounts import INSPECTOR, OFFICE, REVIEWER, SUPERVISOR
 from services.simulate.checkpoint import DemoCheckpoint
 from services.simulate.client import Client, Json, id_of
 from services.simulate.demo_clock import DAYS, AdjustableClock, adjusted_rate
@@ -23,12 +23,14 @@ from services.simulate.demo_console import DemoConsole, progress_line
 from services.simulate.demo_public import LIVE_BALLOTS, DemoPublic
 from services.simulate.errors import RequestRejected, Unanswered
 from services.simulate.requests import TargetCampaign
+from services.simulate.rounds import plan_covert_round
 from services.simulate.staff import ClientPool, DemoStaff, unit_qualities
 from services.simulate.timeline import (
     BALLOTS,
     HALL_BALLOTS,
     SEED,
     TimelineEvent,
+    covert_days,
     demo_rules,
     timeline,
 )
@@ -191,6 +193,8 @@ class DemoRunner:
         await self._wait_for_campaign(office, campaign.id)
         if not self._checkpoint.codes:
             await self._issue_codes(office, campaign.id)
+        if not self._checkpoint.covert_round:
+            self._checkpoint.covert_round = await self._plan_round(office, campaign.id)
         self._checkpoint.save()
         self._public = DemoPublic(
             self._client,
@@ -230,6 +234,15 @@ class DemoRunner:
             batch = await office.request_codes(campaign_id, instrument, respondents, number)
             codes = await reviewer.open_codes(batch)
             self._checkpoint.codes[f"{instrument}/{group}"] = codes
+
+    async def _plan_round(self, office: Client, campaign_id: str) -> str:
+        """Plan the covert round of the second week; return its id."""
+        inspector = await self._clients(INSPECTOR)
+        begins, ends = covert_days(self._checkpoint.begins)
+        key = id_of("demo", SEED, "round", campaign_id)
+        return await plan_covert_round(
+            office, campaign_id, inspector, begins_on=begins, ends_on=ends, key=key
+        )
 
     # ── the public ────────────────────────────────────────────────────────────────────────────────
 

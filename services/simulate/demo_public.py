@@ -13,7 +13,14 @@ from services.simulate.client import Ballot, Client, Json, id_of
 from services.simulate.errors import RequestRejected
 from services.simulate.requests import TargetCampaign, ballot_answers, complaint_body, visit_body
 from services.simulate.staff import ClientPool
-from services.simulate.timeline import BALLOTS, KINDS, SEED, TimelineEvent, ballot_position
+from services.simulate.timeline import (
+    BALLOTS,
+    KINDS,
+    SEED,
+    TimelineEvent,
+    ballot_position,
+    covert_days,
+)
 from services.simulate.units import UNITS, UNITS_BY_ID, DemoUnit
 from shared.appraisal.schemes import Questionnaire
 from shared.foundation.clock import CHINA
@@ -136,7 +143,14 @@ class DemoPublic:
             unit,
             visited_at=event.at,
             faults=_fault_count(rng, self._quality[unit.unit_id]),
+            covert_round=self._covert_round_at(event.at),
         )
+
+    def _covert_round_at(self, at: datetime) -> str:
+        """Return the covert round that inspects on the day of `at`, "" if none does."""
+        first, last = covert_days(self._checkpoint.begins)
+        is_covert = first <= at.astimezone(CHINA).date() <= last
+        return self._checkpoint.covert_round if is_covert else ""
 
 
 def _fault_count(rng: Random, quality: float) -> int:

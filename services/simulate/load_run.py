@@ -14,7 +14,7 @@ from services.simulate import texts
 from services.simulate.client import ApiResponse, Ballot, Client, Json, id_of
 from services.simulate.errors import RequestRejected, Unanswered
 from services.simulate.ledger import Ledger, acknowledged
-from services.simulate.releases import release_summary
+from services.simulate.releases import finding_number, release_summary
 from services.simulate.requests import TargetCampaign, ballot_answers, complaint_body, visit_body
 from shared.appraisal.schemes import Questionnaire
 from shared.foundation.clock import CHINA
@@ -245,7 +245,11 @@ class LoadRun:
     async def _send_visit(self, operation: Operation) -> ApiResponse:
         visit_id = id_of(operation.key)
         body = self._invented_visit(operation.rng)
-        return await self._senders.inspector.submit_visit(visit_id, body)
+        response = await self._senders.inspector.submit_visit(visit_id, body)
+        for position in range(len(body["findings"])):
+            number = finding_number(response.body["number"], position)
+            await release_summary(self._senders.reviewer, number, key=id_of(number, "release"))
+        return response
 
     def _invented_visit(self, rng: Random) -> Json:
         # Cut to the day: a repetition hours later must have the same content.

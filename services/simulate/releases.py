@@ -8,8 +8,13 @@ CONFIRMED_REASON: Final = "经核对，属于公开的单位信息"
 NOBODY_NAMED: Final = "来件没有指明单位，内容也无法判断"
 
 
+def finding_number(visit: str, position: int) -> str:
+    """Return the number of a visit's finding, counted from 0."""
+    return f"{visit}-{position + 1}"
+
+
 async def waiting_summaries(reviewer: Client) -> list[Json]:
-    """Return the complaints whose redacted summary awaits its release, oldest first."""
+    """Return what awaits its release: complaints and findings, the oldest first."""
     waiting: list[Json] = await reviewer.read("/intake/api/releases")
     return waiting
 

@@ -134,15 +134,20 @@ def visit_body(
     *,
     visited_at: datetime,
     faults: int,
+    covert_round: str = "",
 ) -> Json:
-    """Return an inspection visit that finds `faults` items of the checklist wanting."""
+    """Return an inspection visit that finds `faults` items of the checklist wanting.
+
+    `covert_round`: the round that it belongs to; an announced visit has none.
+    """
     day = visited_at.astimezone(CHINA).date()
     failed = _failed_items(rng, checklist, faults)
     notes = {item_id: texts.finding(rng, unit, item_id, day) for item_id in failed}
     return {
         "campaign_id": campaign_id,
         "unit_id": unit.unit_id,
-        "mode": rng.choice(("covert", "announced")),
+        "round_id": covert_round or None,
+        "mode": "covert" if covert_round else "announced",
         "visited_at": visited_at.isoformat(),
         "device_at": visited_at.isoformat(),
         "place": f"{unit.name}办事窗口",

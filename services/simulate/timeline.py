@@ -16,6 +16,8 @@ from shared.foundation.clock import CHINA
 
 SEED: Final = 20200812
 PLAN_DUE_DAY: Final = 7
+COVERT_DAYS: Final = (PLAN_DUE_DAY + 1, PLAN_DUE_DAY + 8)
+"""The first and the last day of the covert round, counted from the first day of the demo."""
 REPORT_DUE_DAYS_AFTER_NOW: Final = 8
 BALLOTS: Final = {
     ("deputies", "npc"): 40,
@@ -83,6 +85,12 @@ def _visits(begins: date) -> Iterator[TimelineEvent]:
         day = workdays[number * len(workdays) // len(units)]
         at = _instant(day, rng, 9, 16)
         yield TimelineEvent(at, "visit", number, unit.unit_id)
+
+
+def covert_days(begins: date) -> tuple[date, date]:
+    """Return the first and the last day of the covert round."""
+    first, last = COVERT_DAYS
+    return begins + timedelta(days=first), begins + timedelta(days=last)
 
 
 def _days(begins: date, *, first: int) -> list[date]:

@@ -147,9 +147,7 @@ complaint_submits = _counter(
 )
 ballot_submits = _counter("ballot_submit_total", "Ballots accepted, repeated, rejected", "result")
 visit_uploads = _counter("visit_upload_total", "Visits and photos received", "result")
-visit_delay_seconds = _histogram(
-    "visit_upload_delay_seconds", "From capture to receipt", _OFFLINE, "mode"
-)
+visit_delay_seconds = _histogram("visit_upload_delay_seconds", "From capture to receipt", _OFFLINE)
 cases_open = _gauge("cases_open", "Cases not closed", "deadline_state", "stage")
 cases_closed = _counter("case_closed_total", "Cases closed", "on_time")
 case_working_days = _histogram(

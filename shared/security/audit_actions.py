@@ -70,6 +70,7 @@ AUDIT_ACTIONS: Final = {
     "inputs.sealed": AuditAction("封存计分依据"),
     "integrity.decided": AuditAction("处理疑似异常答卷"),
     "integrity.raised": AuditAction("发现疑似异常答卷"),
+    "finding.read": AuditAction("查看巡查问题", reads=True),
     "key.destroyed": AuditAction("销毁密钥"),
     "key.rotated": AuditAction("更换密钥"),
     "obligation.fulfil": AuditAction("报送任务办结"),
@@ -93,7 +94,12 @@ AUDIT_ACTIONS: Final = {
     "tokens.flooded": AuditAction("问卷码异常"),
     "tokens.opened": AuditAction("开封问卷码"),
     "tokens.requested": AuditAction("申领问卷码"),
+    "round.changed": AuditAction("修改检查轮次"),
+    "round.closed": AuditAction("结束检查轮次"),
+    "round.planned": AuditAction("新建检查轮次"),
+    "visit.handed_over": AuditAction("检查记录移交"),
     "visit.photo_received": AuditAction("收到检查照片"),
+    "visit.read": AuditAction("查看检查记录", reads=True),
     "visit.submitted": AuditAction("提交检查记录"),
 }
 READ_ACTIONS: Final = tuple(key for key, action in AUDIT_ACTIONS.items() if action.reads)

@@ -161,6 +161,7 @@ def _visit(given: SealedInput, register: Register) -> Iterator[Json]:
     }
     findings = sorted(body["findings"], key=lambda finding: str(finding["finding_id"]))
     used = {*body["passed"], *(finding["item_id"] for finding in findings)}
+    labels = _item_labels(register)
     yield {**common, "measure": "visit", "detail": _checklist(register, used), "text": body["mode"]}
     for finding in findings:
         yield {
@@ -168,8 +169,14 @@ def _visit(given: SealedInput, register: Register) -> Iterator[Json]:
             "measure": "finding",
             "detail": finding["severity"],
             "item": finding["item_id"],
-            "text": finding["redacted_summary"],
+            "text": labels[finding["item_id"]],
         }
+
+
+def _item_labels(register: Register) -> dict[str, str]:
+    """Return the labels of the items of all checklists."""
+    checklists = [each for each in register.rules["instruments"] if each["kind"] == "checklist"]
+    return {item["id"]: item["label"] for each in checklists for item in each["items"]}
 
 
 def _checklist(register: Register, used: set[str]) -> str:
@@ -198,7 +205,7 @@ BUILDERS: dict[str, Callable[[SealedInput, Register], Iterator[Json]]] = {
     "case.deadline_lapsed.v1": _case("deadline_lapsed", detail="deadline"),
     "obligation.lapsed.v1": _obligation,
     "complaint.rated.v1": _rating,
-    "visit.submitted.v1": _visit,
+    "visit.handed_over.v1": _visit,
     "ledger.decision": _manual,
     "ledger.revoked": _manual,
     "ledger.sheet": _manual,

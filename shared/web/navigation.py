@@ -83,6 +83,7 @@ MENU_ENTRIES: Final = (
     MenuEntry("外勤检查", "/intake/field/", "intake", allow(Role.INSPECTOR)),
     MenuEntry("待上传", "/intake/field/queue", "intake", allow(Role.INSPECTOR)),
     MenuEntry("检查记录", "/intake/field/plans", "intake", OFFICE),
+    MenuEntry("检查轮次", "/intake/rounds", "intake", OFFICE),
     MenuEntry("测评问卷", "/intake/questionnaires", "intake", OFFICE),
     MenuEntry("账号管理", "/intake/accounts", "intake", ADMIN),
     MenuEntry(

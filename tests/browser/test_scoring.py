@@ -123,7 +123,7 @@ async def busy_campaign(scoring: Scoring) -> Scoring:
     events += [
         consumed(event)
         for event in random_events(5, events=60)
-        if type(event).__name__ not in ("BallotsReleased", "VisitSubmitted")
+        if type(event).__name__ not in ("BallotsReleased", "VisitHandedOver")
     ]
     await scoring.consume_batch(events)
     await scoring.rescore_pending()

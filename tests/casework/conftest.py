@@ -19,12 +19,12 @@ from shared.appraisal.events import (
     ComplaintRegistered,
     ComplaintSummaryReleased,
     Event,
+    FindingRegistered,
+    FindingSummaryReleased,
     UnitEntry,
-    VisitFinding,
-    VisitSubmitted,
     decode,
 )
-from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Role, Urgency
+from shared.appraisal.labels import ComplaintChannel, ComplaintKind, Role, Severity, Urgency
 from shared.appraisal.schemes import Scheme, load_scheme
 from shared.security.policies import Account
 from shared.storage.connections import Database
@@ -111,27 +111,29 @@ class World:
         }
         return ComplaintRegistered(occurred_at=now, **(fields | changes))
 
-    async def visit(self, *severities: str) -> VisitSubmitted:
-        item = self.scheme.checklists[0].items[0].id
-        findings = tuple(
-            VisitFinding(
-                finding_id=uuid4(),
-                item_id=item,
-                severity=s,
-                redacted_summary="三号窗口无人在岗",
-            )
-            for s in severities
-        )  # type: ignore[arg-type]
-        return VisitSubmitted(
+    async def finding(self, severity: Severity = Severity.ORDINARY) -> FindingRegistered:
+        return FindingRegistered(
             occurred_at=await self.clock.now(),
             visit_id=uuid4(),
-            number="V2026-0193",
             campaign_id=CAMPAIGN,
+            finding_id=uuid4(),
+            number="XC2026-48120573-1",
             unit_id="roads",
-            mode="covert",
-            visited_on=date(2026, 11, 19),
-            passed=(),
-            findings=findings,
+            item_id=self.scheme.checklists[0].items[0].id,
+            severity=severity,
+        )
+
+    async def released_finding(
+        self, finding: FindingRegistered, text: str = "三号窗口无人在岗", *, release: int = 1
+    ) -> FindingSummaryReleased:
+        return FindingSummaryReleased(
+            occurred_at=await self.clock.now(),
+            visit_id=finding.visit_id,
+            campaign_id=CAMPAIGN,
+            finding_id=finding.finding_id,
+            release=release,
+            redacted_summary=text,
+            received_on=date(2026, 11, 19),
         )
 
     async def open(
@@ -186,7 +188,7 @@ class World:
             release=release,
             redacted_summary=redacted_summary,
         )
-        await self.do(releases.apply_releases, events=[event])
+        await self.do(releases.apply_releases, texts=[releases.text_of_complaint(event)])
 
     async def sweep(self) -> None:
         """Run the sweeps until nothing is due."""

@@ -41,7 +41,7 @@ from shared.appraisal.events import (
     Meta,
     encode,
 )
-from shared.appraisal.labels import ComplaintKind, Urgency
+from shared.appraisal.labels import ComplaintKind, Severity, Urgency
 from shared.messaging.envelope import IncomingEvent
 from tests.casework.conftest import (
     ACCOUNT,
@@ -202,33 +202,18 @@ async def test_a_kind_without_cases_in_the_scheme_opens_none(world):
     assert await world.value("select array_agg(kind) from cases") == ["complaint"]
 
 
-async def test_every_finding_of_a_visit_opens_a_case(world):
-    visit = await world.visit("minor", "serious")
+async def test_every_finding_opens_a_case_that_awaits_its_release(world):
+    found = [await world.finding(Severity.MINOR), await world.finding(Severity.SERIOUS)]
 
     for _ in range(2):
-        await world.do(opening.open_for_visits, events=[visit])
+        await world.do(opening.open_for_findings, events=found)
 
-    columns = "source, kind, urgency, unit_id, state, problem_item, received_on::text"
+    columns = "source, kind, urgency, unit_id, state, problem_item, redacted_summary"
     rows = await world.rows(f"select {columns} from cases order by number")
+    problem = world.scheme.checklists[0].items[0].problem
     assert [tuple(row) for row in rows] == [
-        (
-            "visit",
-            "finding",
-            "normal",
-            "roads",
-            "assigned",
-            world.scheme.checklists[0].items[0].problem,
-            "2026-11-19",
-        ),
-        (
-            "visit",
-            "finding",
-            "urgent",
-            "roads",
-            "assigned",
-            world.scheme.checklists[0].items[0].problem,
-            "2026-11-19",
-        ),
+        ("visit", "finding", "normal", None, "pending", problem, ""),
+        ("visit", "finding", "urgent", None, "pending", problem, ""),
     ]
 
 

@@ -4,9 +4,10 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 
 from services.casework.actions import assignment, releases
-from services.casework.handlers import process_complaints
+from services.casework.handlers import process_complaints, process_findings
 from services.casework.store.case_lists import CaseFilter
 from services.casework.views.case_lists import count_cases, list_cases, search_cases
 from services.casework.views.cases import case_details
@@ -167,6 +168,63 @@ async def test_a_release_without_a_case_changes_nothing(world):
         release=1,
         redacted_summary=TEXT,
     )
-    await world.do(releases.apply_releases, events=[event])
+    await world.do(releases.apply_releases, texts=[releases.text_of_complaint(event)])
 
     assert (await world.do(count_cases, user=SUN)).by_state.total() == 0
+
+
+# ── findings of inspections ───────────────────────────────────────────────────────────────────────
+
+
+async def processed(world, *events):
+    batch = [
+        (event, Meta(uuid4(), event.name, event.key, n, event.occurred_at, event.topic, 0, n))
+        for n, event in enumerate(events, 1)
+    ]
+    await world.do(process_findings, batch=batch)
+
+
+async def test_a_finding_reaches_its_unit_with_the_released_text_and_the_day_it_may_see(world):
+    finding = await world.finding()
+    await processed(world, finding)
+    [number] = [row["number"] for row in await world.rows("select number from cases")]
+    assert (await world.case(number)).unit_id is None
+    assert set(await world.case_deadlines(number)) == {"release", "assign"}
+
+    await processed(world, await world.released_finding(finding, TEXT))
+
+    case = await world.case(number)
+    assert (case.state, case.unit_id, case.redacted_summary) == ("assigned", "roads", TEXT)
+    assert case.received_on.isoformat() == "2026-11-19"
+    deadlines = await world.case_deadlines(number)
+    assert deadlines["handle"]["state"] == "running"
+    [assigned] = await world.events(CaseAssigned)
+    assert [deadline.kind for deadline in assigned.deadlines] == ["accept", "handle"]
+
+
+async def test_a_finding_that_nobody_releases_warns_and_lapses(world):
+    await processed(world, await world.finding())
+
+    [number] = [row["number"] for row in await world.rows("select number from cases")]
+    release = (await world.case_deadlines(number))["release"]
+    for moment in (release["warn_at"], release["due_at"]):
+        await world.clock.set(moment + timedelta(minutes=1))
+        await world.sweep()
+
+    assert "release" in {event.deadline for event in await world.events(DeadlineWarned)}
+    assert "release" in {event.deadline for event in await world.events(DeadlineLapsed)}
+
+
+async def test_a_corrected_finding_keeps_the_day_that_its_unit_was_shown(world):
+    finding = await world.finding()
+    await processed(world, finding, await world.released_finding(finding, "原来的文字"))
+    [number] = [row["number"] for row in await world.rows("select number from cases")]
+
+    again = replace(
+        await world.released_finding(finding, TEXT, release=2), received_on=FRIDAY.date()
+    )
+    await processed(world, again)
+
+    case = await world.case(number)
+    assert (case.redacted_summary, case.received_on.isoformat()) == (TEXT, "2026-11-19")
+    assert len(await world.events(CaseSummaryCorrected)) == 1

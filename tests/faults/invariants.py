@@ -113,7 +113,7 @@ async def no_acknowledged_write_is_lost(scene: Scene) -> list[str]:
             scene.expected.ballots_acknowledged,
         ),
         "visits": (
-            await column(scene, "select id from intake.visits where counted_at is not null"),
+            await column(scene, "select id from intake.visits where completed_at is not null"),
             scene.expected.visits,
         ),
     }
@@ -180,12 +180,7 @@ async def _effects(scene: Scene) -> list[str]:
         "select id from intake.complaints where merged_into is null and kind <> all($1::text[])",
         no_case,
     )
-    findings = {
-        UUID(f["finding_id"])
-        for record in scene.published.values()
-        if topic_of(record) == "visits"
-        for f in body(record)["findings"]
-    }
+    findings = await column(scene, "select id from intake.findings")
     cases = Counter(
         row["source_id"] for row in await scene.sql.fetch("select source_id from casework.cases")
     )

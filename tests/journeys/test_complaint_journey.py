@@ -21,8 +21,9 @@ from services.simulate.accounts import (
     head_of,
 )
 from services.simulate.client import id_of
-from services.simulate.releases import release_summary
+from services.simulate.releases import finding_number, release_summary, waiting_summaries
 from services.simulate.requests import complaint_body, visit_body
+from services.simulate.rounds import plan_covert_round
 from services.simulate.units import UNITS_BY_CODE
 from shared.appraisal.schemes import Scheme
 from shared.messaging.kafka_access import ADMIN as KAFKA_ADMIN
@@ -32,6 +33,8 @@ from shared.storage.schema import SERVICES
 from tests.journeys.conftest import BEGINS, System, eventually, shanghai
 
 pytestmark = pytest.mark.stack
+SETTLED_SECONDS = 4
+"""Longer than the job that hands visits over waits, and than its events travel."""
 G01 = UNITS_BY_CODE["G01"]
 G02 = UNITS_BY_CODE["G02"]
 D05 = UNITS_BY_CODE["D05"]
@@ -241,10 +244,11 @@ async def test_visit_with_two_problems_opens_two_cases(system: System):
     again = await inspector.submit_visit(id_of("visit"), visit)
 
     assert (first.status, again.status, again.body["number"]) == (201, 200, first.body["number"])
+    await released_findings(system, first.body["number"], 2)
     supervisor = await system.as_(SUPERVISOR)
 
     async def opened():
-        found, total = await supervisor.cases(source="visit")
+        found, total = await supervisor.cases(source="visit", unit=G02.unit_id)
         return found if total >= 2 else None
 
     found = await eventually(opened)
@@ -252,11 +256,82 @@ async def test_visit_with_two_problems_opens_two_cases(system: System):
         one["summary"] for one in visit["findings"]
     )
     assert {(row["unit_id"], row["kind"]) for row in found} == {(G02.unit_id, "finding")}
+    assert Decimal(await eventually(lambda: visit_mark(system, campaign))) < 100
 
-    async def marked():
-        return (await ranked_unit(system, campaign, G02.unit_id))["components"].get("visits")
 
-    assert Decimal(await eventually(marked)) < 100
+async def released_findings(system: System, visit_number: str, count: int) -> None:
+    reviewer = await system.as_(REVIEWER)
+    for position in range(count):
+        number = finding_number(visit_number, position)
+        await release_summary(reviewer, number, key=id_of(number, "release"))
+
+
+async def visit_mark(system: System, campaign: str) -> str | None:
+    return (await ranked_unit(system, campaign, G02.unit_id))["components"].get("visits")
+
+
+async def test_a_covert_visit_shows_nowhere_before_its_round_has_ended_and_its_text_is_released(
+    system: System, clock
+):
+    campaign = await system.publish()
+    inspector, office = await system.as_(INSPECTOR), await system.as_(OFFICE)
+    handler, reviewer = await system.as_(handler_of(G02.unit_id)), await system.as_(REVIEWER)
+    checklist = Scheme.from_json((await office.campaign(campaign))[1]).checklists[0]
+    round_id = await plan_covert_round(
+        office,
+        campaign,
+        inspector,
+        begins_on=shanghai(3, 12).date(),
+        ends_on=shanghai(4, 12).date(),
+        key=id_of("round"),
+    )
+    visit = visit_body(
+        Random(6),
+        campaign,
+        checklist,
+        G02,
+        visited_at=shanghai(3, 8, 37),
+        faults=1,
+        covert_round=round_id,
+    )
+
+    async def seen_by_unit():
+        cases, total = await handler.cases()
+        return total, cases, await handler.notifications(), await visit_mark(system, campaign)
+
+    async def waiting():
+        return [each["number"] for each in await waiting_summaries(reviewer)]
+
+    before = await seen_by_unit()
+    number = (await inspector.submit_visit(id_of("covert"), visit)).body["number"]
+    await asyncio.sleep(SETTLED_SECONDS)
+    assert await waiting() == []
+    assert (await reviewer.cases(source="visit"))[1] == 0
+    assert await seen_by_unit() == before
+
+    await clock.set(shanghai(5, 0, 1))
+    assert await eventually(waiting) == [f"{number}-1"]
+
+    async def case_waits():
+        found, _ = await reviewer.cases(source="visit")
+        return next((row for row in found if not row["released"]), None)
+
+    case = await eventually(case_waits)
+    assert await seen_by_unit() == before
+
+    await released_findings(system, number, 1)
+
+    async def arrived():
+        found, _ = await handler.cases()
+        return next((row for row in found if row["number"] == case["number"]), None)
+
+    row = await eventually(arrived)
+    assert row["redacted_summary"] == visit["findings"][0]["summary"]
+    details = await handler.case(case["number"])
+    assert "2026-11-03" not in json.dumps(details), "the unit learns no day of the visit"
+    assert "08:37" not in json.dumps(details)
+    assert INSPECTOR.display_name not in json.dumps(details, ensure_ascii=False)
+    assert Decimal(await eventually(lambda: visit_mark(system, campaign))) < 100
 
 
 async def test_accused_unit_cannot_find_a_report(system: System):

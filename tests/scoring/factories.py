@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import count
 from random import Random
@@ -39,7 +39,7 @@ from shared.appraisal.events import (
     ObligationLapsed,
     ReleasedBallot,
     VisitFinding,
-    VisitSubmitted,
+    VisitHandedOver,
 )
 from shared.appraisal.labels import ComplaintKind, Role, Urgency
 from shared.appraisal.schemes import Scheme, load_scheme
@@ -172,23 +172,21 @@ class Case:
 
 def visit(
     number: str, unit_id: str, *findings: tuple[str, str], passed: Sequence[str] = ("V01",)
-) -> VisitSubmitted:
+) -> VisitHandedOver:
     """`findings`: (checklist item, severity)."""
-    return VisitSubmitted(
+    return VisitHandedOver(
         occurred_at=NOON,
         visit_id=uuid_of("visit", number),
         number=number,
         campaign_id=CAMPAIGN,
         unit_id=unit_id,
         mode="covert",
-        visited_on=date(2020, 9, 15),
         passed=tuple(passed),
         findings=tuple(
             VisitFinding(
                 finding_id=uuid_of("finding", number, at),
                 item_id=item,
                 severity=severity,
-                redacted_summary="窗口无人在岗",
             )
             for at, (item, severity) in enumerate(findings)
         ),

@@ -145,7 +145,7 @@ async def test_board_explanation_changes_and_tallies_agree(office, database):
     assert (
         explained["explanation"]["score"]["total"] == row["total"] == changes["changes"][0]["after"]
     )
-    assert changes["changes"][0]["what"] == "V-99 检查发现一般问题：窗口无人在岗"
+    assert changes["changes"][0]["what"] == "V-99 检查发现一般问题：工作时间在岗在位"
     assert Decimal(changes["changes"][0]["delta"]) < 0
     assert {no: n for no, n in tallies[0]["answer_counts"].items() if n} == {"1": 30}
 

@@ -17,6 +17,7 @@ from services.casework.domain.states import ACCUSED_RECORDED, WITH_UNIT, CaseAct
 from services.casework.store import campaigns, cases, context_of, exclusions
 from services.casework.tables import Case
 from shared.appraisal.events import CaseUnitsExcluded, CaseWithdrawn, ComplaintAccusedRecorded
+from shared.appraisal.labels import CaseSource
 from shared.appraisal.schemes import CaseRules
 from shared.storage.organisations import known_register
 from shared.storage.transaction import Transaction
@@ -41,7 +42,7 @@ async def record_accused(tx: Transaction, event: ComplaintAccusedRecorded) -> No
 
     Ignores a complaint without a case and a record that a later one has replaced.
     """
-    case = await cases.lock_of_complaint(tx, event.complaint_id)
+    case = await cases.lock_of_source(tx, CaseSource.COMPLAINT, event.complaint_id)
     if case is None or event.record <= case.accused_record:
         return
     case.accused_unit_ids = list(event.unit_ids)

@@ -17,12 +17,13 @@ from services.casework.domain.states import (
 from services.casework.store import cases
 from services.casework.tables import CaseMerger
 from shared.appraisal.events import CaseMerged, CaseUnmerged, ComplaintMerged, ComplaintUnmerged
+from shared.appraisal.labels import CaseSource
 from shared.storage.transaction import Transaction
 
 
 async def merge_case(tx: Transaction, event: ComplaintMerged) -> None:
     """End the case of a merged complaint. One that has ended already keeps its result."""
-    case = await cases.lock_of_complaint(tx, event.complaint_id)
+    case = await cases.lock_of_source(tx, CaseSource.COMPLAINT, event.complaint_id)
     if case is None or case.state in ENDED_STATES:
         return
     deadlines = await CaseDeadlines.of(tx, case)
@@ -46,7 +47,7 @@ async def unmerge_case(tx: Transaction, event: ComplaintUnmerged) -> None:
 
     One that has passed meanwhile lapses now, and a unit that was excluded meanwhile loses the case.
     """
-    case = await cases.lock_of_complaint(tx, event.complaint_id)
+    case = await cases.lock_of_source(tx, CaseSource.COMPLAINT, event.complaint_id)
     merger = await cases.open_merger(tx, case.id) if case else None
     if case is None or merger is None:
         return

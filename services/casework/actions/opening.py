@@ -12,12 +12,12 @@ from services.casework.domain.opening import (
     NewCase,
     build_case,
     origin_of_complaint,
-    origins_of_visit,
+    origin_of_finding,
 )
 from services.casework.store import calendar, opening
 from shared.appraisal.calendar.working_days import WorkCalendar
 from shared.appraisal.errors import DependencyMissing
-from shared.appraisal.events import ComplaintRegistered, VisitSubmitted
+from shared.appraisal.events import ComplaintRegistered, FindingRegistered
 from shared.storage.transaction import Transaction, new_id
 
 
@@ -41,12 +41,13 @@ async def open_for_complaints(
     return await open_cases(tx, origins, campaigns, work_calendar)
 
 
-async def open_for_visits(tx: Transaction, events: Sequence[VisitSubmitted]) -> int:
-    """Open a case for each negative finding; return how many were opened."""
+async def open_for_findings(tx: Transaction, events: Sequence[FindingRegistered]) -> int:
+    """Open a case for each finding; return how many were opened.
+
+    It belongs to no unit until the release of its text.
+    """
     campaigns, work_calendar = await _rules(tx, {event.campaign_id for event in events})
-    origins: list[CaseOrigin] = []
-    for event in events:
-        origins += origins_of_visit(event, campaigns[event.campaign_id])
+    origins = [origin_of_finding(event, campaigns[event.campaign_id]) for event in events]
     return await open_cases(tx, origins, campaigns, work_calendar)
 
 

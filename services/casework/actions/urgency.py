@@ -9,7 +9,7 @@ from services.casework.domain.states import OPEN_STATES, URGENCY_RAISED
 from services.casework.store import cases
 from services.casework.tables import Case
 from shared.appraisal.events import CaseRescheduled, ComplaintUrgencyRaised
-from shared.appraisal.labels import Urgency
+from shared.appraisal.labels import CaseSource, Urgency
 from shared.storage.transaction import Transaction
 
 RISING: Final = tuple(Urgency)
@@ -17,7 +17,7 @@ RISING: Final = tuple(Urgency)
 
 async def raise_urgency(tx: Transaction, event: ComplaintUrgencyRaised) -> None:
     """Raise the urgency of the open case of a complaint; a lower or equal one changes nothing."""
-    case = await cases.lock_of_complaint(tx, event.complaint_id)
+    case = await cases.lock_of_source(tx, CaseSource.COMPLAINT, event.complaint_id)
     if case is None or case.state not in OPEN_STATES:
         return
     if RISING.index(event.urgency) <= RISING.index(Urgency(case.urgency)):

@@ -23,8 +23,7 @@ from shared.appraisal.events import (
     CaseUnitsExcluded,
     ComplaintRegistered,
     DeadlineSet,
-    VisitFinding,
-    VisitSubmitted,
+    FindingRegistered,
 )
 from shared.appraisal.labels import CaseSource, ComplaintChannel, ComplaintKind, Urgency
 
@@ -84,30 +83,22 @@ def origin_of_complaint(event: ComplaintRegistered, redacted_summary: str | None
     )
 
 
-def origins_of_visit(event: VisitSubmitted, campaign: CampaignRules) -> list[CaseOrigin]:
-    """Return the origins of the cases of a visit: one for each finding."""
-    return [_origin_of_finding(event, finding, campaign) for finding in event.findings]
-
-
-def _origin_of_finding(
-    event: VisitSubmitted,
-    finding: VisitFinding,
-    campaign: CampaignRules,
-) -> CaseOrigin:
+def origin_of_finding(event: FindingRegistered, campaign: CampaignRules) -> CaseOrigin:
+    """Return the origin of a finding's case; its text awaits the release."""
     return CaseOrigin(
         source=CaseSource.VISIT,
-        source_id=finding.finding_id,
+        source_id=event.finding_id,
         source_number=event.number,
         campaign_id=event.campaign_id,
         channel=None,
         kind=ComplaintKind.FINDING,
-        urgency=URGENCY_BY_SEVERITY[finding.severity],
-        problem_item=campaign.problem_of_check(finding.item_id),
-        redacted_summary=finding.redacted_summary,
+        urgency=URGENCY_BY_SEVERITY[event.severity],
+        problem_item=campaign.problem_of_check(event.item_id),
+        redacted_summary=None,
         real_name=False,
         named_unit_id=event.unit_id,
         received_at=event.occurred_at,
-        received_on=event.visited_on,
+        received_on=civil_day(event.occurred_at),
         registered_at=event.occurred_at,
     )
 

@@ -50,11 +50,14 @@ async def lock(
     )
 
 
-async def lock_of_complaint(tx: Transaction, complaint_id: UUID) -> Case | None:
-    """Return the case of a complaint, locked until the transaction ends; None if it has none."""
+async def lock_of_source(tx: Transaction, source: CaseSource, source_id: UUID) -> Case | None:
+    """Return the case of a complaint or finding, locked until the transaction ends.
+
+    None if it has none.
+    """
     return await tx.scalar(
         select(Case)
-        .where(col(Case.source) == CaseSource.COMPLAINT, col(Case.source_id) == complaint_id)
+        .where(col(Case.source) == source, col(Case.source_id) == source_id)
         .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     )

@@ -1,12 +1,13 @@
 """Record what casework publishes about complaints, and the complainant's rating."""
 
 from collections.abc import Sequence, Set
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from services.intake.actions.complaints import PUBLIC_ACTOR
 from services.intake.domain.progress import RATING_REASON_MAX
-from services.intake.store import campaigns
+from services.intake.store import campaigns, findings
 from services.intake.store import progress as store
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import (
@@ -86,8 +87,9 @@ def _check_reason(reason: str, *, required: bool) -> None:
 
 
 async def record_case_events(tx: Transaction, events: Sequence[CaseEvent]) -> None:
-    """Update the progress of complaints. Cases opened from inspections are ignored."""
-    opened = _opened_by_complaints(events)
+    """Update the progress of complaints, and until when texts of findings have to be released."""
+    await _record_finding_deadlines(tx, events)
+    opened = _opened_by(CaseSource.COMPLAINT, events)
     started = await store.start(tx, opened) if opened else set()
     changes = _changes(events, started)
     if changes:
@@ -95,14 +97,22 @@ async def record_case_events(tx: Transaction, events: Sequence[CaseEvent]) -> No
     refused = [event.case_id for event in events if isinstance(event, CaseNotAccepted)]
     if refused:
         await store.drop_drafts_of_cases(tx, refused)
+        await findings.drop_drafts_of_cases(tx, refused)
 
 
-def _opened_by_complaints(events: Sequence[CaseEvent]) -> list[CaseOpened]:
-    return [
-        event
-        for event in events
-        if isinstance(event, CaseOpened) and event.source == CaseSource.COMPLAINT
-    ]
+def _opened_by(source: CaseSource, events: Sequence[CaseEvent]) -> list[CaseOpened]:
+    return [event for event in events if isinstance(event, CaseOpened) and event.source == source]
+
+
+async def _record_finding_deadlines(tx: Transaction, events: Sequence[CaseEvent]) -> None:
+    opened = _opened_by(CaseSource.VISIT, events)
+    if opened:
+        due = {each.source_id: (each.case_id, _release_due_at(each.deadlines)) for each in opened}
+        await findings.set_deadlines(tx, due)
+    moved = [event for event in events if isinstance(event, CaseRescheduled)]
+    changed = {each.case_id: _release_due_at(each.deadlines) for each in moved}
+    if known := {case_id: due_at for case_id, due_at in changed.items() if due_at}:
+        await findings.change_deadlines(tx, known)
 
 
 def _changes(events: Sequence[CaseEvent], started: Set[UUID]) -> dict[UUID, Columns]:
@@ -157,5 +167,10 @@ def _due_columns(deadlines: Sequence[DeadlineSet]) -> Columns:
 
 def _release_columns(deadlines: Sequence[DeadlineSet]) -> Columns:
     """Return until when the redacted summary has to be released, or {} if it need not."""
+    due_at = _release_due_at(deadlines)
+    return {"release_due_at": due_at} if due_at else {}
+
+
+def _release_due_at(deadlines: Sequence[DeadlineSet]) -> datetime | None:
     release = next((each for each in deadlines if each.kind == CaseStage.RELEASE), None)
-    return {"release_due_at": release.due_at} if release else {}
+    return release.due_at if release else None

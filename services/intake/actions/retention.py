@@ -13,8 +13,9 @@ from services.intake.store import hotline_drafts as hotline_draft_store
 from shared.storage.transaction import Transaction
 
 BATCH: Final = 500
-POSITIONS_KEPT: Final = timedelta(days=30)
-"""An exact position serves to verify a visit; afterwards it would only track the inspector."""
+TRACKS_KEPT: Final = timedelta(days=30)
+"""An exact position and time serve to verify a visit; afterwards they would only track the
+inspector."""
 
 
 async def delete_abandoned(tx: Transaction) -> bool:
@@ -69,7 +70,7 @@ async def _kinds_without_case(tx: Transaction) -> dict[str, tuple[str, ...]]:
 
 
 async def delete_tracks(tx: Transaction) -> bool:
-    """Coarsen old positions and delete old logins. True: there may be more."""
-    coarsened = await visits.coarsen_positions(tx, before=tx.now - POSITIONS_KEPT, batch=BATCH)
+    """Coarsen old positions and times of visits and delete old logins. True: there may be more."""
+    coarsened = await visits.coarsen_tracks(tx, before=tx.now - TRACKS_KEPT, batch=BATCH)
     forgotten = await accounts.delete_old_logins(tx, batch=BATCH)
     return max(coarsened, forgotten) == BATCH

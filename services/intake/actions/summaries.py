@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from services.intake.actions.drafts import new_draft, seal_draft
+from services.intake.actions.release_subjects import ReleaseSubject, lock_subject
 from services.intake.domain.summaries import (
     NewSummary,
     StaleSummary,
@@ -14,12 +16,11 @@ from services.intake.domain.summaries import (
     confirmed_kinds,
 )
 from services.intake.settings import context_of
-from services.intake.store import complaints, summaries, vault
-from services.intake.store.complaints import VisibleComplaint
+from services.intake.store import summaries
 from services.intake.store.summaries import NewDraft, NewRelease, SealedSummaryDraft
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import ComplaintSummaryReleased
-from shared.security.keyring import KeyRing, SealedRecord
+from shared.security.keyring import KeyRing
 from shared.security.pii import find_pii_async, mask_pii_async
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction
@@ -59,21 +60,14 @@ async def store_summaries(tx: Transaction, registered: Sequence[RegisteredSummar
 
 def _new_draft(ring: KeyRing, each: RegisteredSummary) -> NewDraft:
     author = each.by if each.summary.is_own else None
-    return NewDraft(
-        complaint_id=each.complaint_id,
-        author_id=author.id if author else None,
-        sealed=_seal(ring, each.complaint_id, each.summary.text),
-    )
-
-
-def _seal(ring: KeyRing, complaint_id: UUID, text: str) -> SealedRecord:
-    return ring.seal(f"{complaint_id}/draft", {"redacted_summary": text})
+    author_id = author.id if author else None
+    return new_draft(ring, each.complaint_id, each.summary.text, author_id=author_id)
 
 
 def _own_release(each: RegisteredSummary) -> NewRelease:
     assert each.by is not None, "only a signed-in operator releases with the registration"
     return NewRelease(
-        complaint_id=each.complaint_id,
+        subject_id=each.complaint_id,
         redacted_summary=each.summary.text,
         author_id=each.by.id,
         released_by=each.by.id,
@@ -107,15 +101,15 @@ async def save_draft(
 ) -> datetime:
     """Save a draft and return when.
 
-    Raises Rejected: 404 if there is no such complaint for this person, 409 if it awaits no release
+    Raises Rejected: 404 if there is no such text for this person, 409 if it awaits no release
     or another person changed the draft (StaleSummary).
     """
-    complaint = await _lock(tx, number, by)
-    draft = await summaries.find_draft(tx, complaint.id)
-    last = await summaries.last_release(tx, complaint.id)
+    subject = await lock_subject(tx, number, by)
+    draft = await summaries.find_draft(tx, subject.id)
+    last = await summaries.last_release(tx, subject.id)
     if draft is None or not _is_current(seen, draft, last, by):
         raise StaleSummary
-    sealed = _seal(context_of(tx).ring, complaint.id, text)
+    sealed = seal_draft(context_of(tx).ring, subject.id, text)
     await summaries.save_draft(tx, draft, author_id=by.id, sealed=sealed)
     return tx.now
 
@@ -129,47 +123,42 @@ async def release_summary(
 ) -> ReleasedSummary:
     """放行, or a later 更正: this text is what the unit reads from now on.
 
-    Raises Rejected: 404 if there is no such complaint for this person, 409 if another person
+    Raises Rejected: 404 if there is no such text for this person, 409 if another person
     changed or released it (StaleSummary) or it awaits no release, 422 for a text that is empty or
     holds personal data without a reason (UnconfirmedPii).
     """
-    complaint = await _lock(tx, number, by)
-    draft = await summaries.find_draft(tx, complaint.id)
-    last = await summaries.last_release(tx, complaint.id)
-    _check_releasable(complaint, draft, last)
+    subject = await lock_subject(tx, number, by)
+    draft = await summaries.find_draft(tx, subject.id)
+    last = await summaries.last_release(tx, subject.id)
+    _check_releasable(subject, draft, last)
     if not _is_current(edit.seen, draft, last, by):
         raise StaleSummary
     text = checked_text(edit.text)
-    known = await vault.known_values(tx, context_of(tx).ring, complaint.id)
-    matches = await find_pii_async(text, known)
+    matches = await find_pii_async(text, subject.known)
     confirmed = confirmed_kinds(matches, edit.confirmed)
     release = NewRelease(
-        complaint_id=complaint.id,
+        subject_id=subject.id,
         release=last + 1,
         redacted_summary=text,
         author_id=by.id,
         released_by=by.id,
-        original_version=await summaries.original_version(tx, complaint.id),
+        original_version=subject.original_version,
         confirmed={kind: await mask_pii_async(reason) for kind, reason in confirmed.items()},
     )
     await summaries.add_releases(tx, [release])
-    await summaries.delete_drafts(tx, [complaint.id])
-    _publish_release(tx, complaint, release, by)
+    await summaries.delete_drafts(tx, [subject.id])
+    _audit_release(tx, release, by)
+    await subject.publish(tx, release)
     return ReleasedSummary(number, release.release, text)
 
 
-async def _lock(tx: Transaction, number: str, by: Account) -> VisibleComplaint:
-    await complaints.lock(tx, {number})
-    return await complaints.get_visible(tx, number, by)
-
-
 def _check_releasable(
-    complaint: VisibleComplaint,
+    subject: ReleaseSubject,
     draft: SealedSummaryDraft | None,
     last: int,
 ) -> None:
-    if complaint.merged_number is not None:
-        raise Rejected(f"本件已并入 {complaint.merged_number}，不再单独放行")
+    if subject.blocked:
+        raise Rejected(subject.blocked)
     if draft is None and not last:
         raise Rejected("本件不转办，没有待放行的摘要")
 
@@ -186,26 +175,12 @@ def _is_current(
     return draft is None or seen.draft == draft.version or draft.author_id == by.id
 
 
-def _publish_release(
-    tx: Transaction,
-    complaint: VisibleComplaint,
-    release: NewRelease,
-    by: Account,
-) -> None:
+def _audit_release(tx: Transaction, release: NewRelease, by: Account) -> None:
     tx.audit(
         "summary.released",
-        complaint.id,
+        release.subject_id,
         str(by.id),
         release=release.release,
         original_version=release.original_version,
         confirmed=dict(release.confirmed),
-    )
-    tx.publish(
-        ComplaintSummaryReleased(
-            occurred_at=tx.now,
-            complaint_id=complaint.id,
-            campaign_id=complaint.campaign_id,
-            release=release.release,
-            redacted_summary=release.redacted_summary,
-        )
     )

@@ -28,7 +28,7 @@ class WaitingResponse(Input):
     campaign_id: str
     kind: ComplaintKind
     urgency: Urgency
-    channel: ComplaintChannel
+    channel: ComplaintChannel | None
     unit_id: str | None
     registered_at: datetime
     due_at: datetime | None
@@ -72,24 +72,24 @@ class SummaryResponse(Input):
     @classmethod
     def of(cls, panel: ReleasePanel) -> "SummaryResponse":
         return cls(
-            number=panel.complaint.number,
+            number=panel.number,
             complaint_text="".join(segment.text for segment in panel.original),
             withhold=panel.withhold,
             redacted_summary=panel.draft,
             draft_version=panel.seen.draft,
             release=panel.seen.release,
             awaits_release=panel.awaits_release,
-            awaits_accused=panel.accused.is_awaited,
+            awaits_accused=panel.accused is not None and panel.accused.is_awaited,
             personal_data=panel.kinds,
         )
 
 
 @router.get("/releases/{number}", policy=REVIEWER, responses=problems(404))
 async def summary(tx: Tx, user: CurrentUser, number: str) -> SummaryResponse:
-    """One complaint with its original text; reading is recorded in the audit log."""
+    """One complaint or finding with its original text; reading is recorded in the audit log."""
     panel = await views.release_panel(tx, number, user)
     if panel is None:
-        raise Rejected("没有这件诉求", status=404)
+        raise Rejected("没有这一件", status=404)
     return SummaryResponse.of(panel)
 
 

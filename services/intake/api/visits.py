@@ -56,6 +56,7 @@ class PositionRequest(Input):
 
 class VisitRequest(Input):
     campaign_id: str = Field(max_length=100)
+    round_id: UUID | None = Field(None, description="所属检查轮次，暗访必填")
     unit_id: str = Field(max_length=100)
     mode: VisitMode
     visited_at: AwareDatetime
@@ -75,6 +76,7 @@ class VisitRequest(Input):
         findings = [ReportedFinding(**finding.model_dump()) for finding in self.findings]
         return VisitReport(
             campaign_id=self.campaign_id,
+            round_id=self.round_id,
             unit_id=self.unit_id,
             mode=self.mode,
             visited_at=self.visited_at,
@@ -131,7 +133,7 @@ async def commit_visit(
     visit_id: UUID,
     given: VisitRequest,
 ) -> Response:
-    """Submit the report of a visit. It counts once `missing` is empty.
+    """Submit the report of a visit. It is complete once `missing` is empty.
 
     The visit's id is the idempotency key: the same report sent again gets the same answer.
     """

@@ -1,6 +1,7 @@
 """Rules for the report of a visit, and the findings that follow from it."""
 
 import hashlib
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +19,8 @@ PHOTOS_MAX: Final = 9
 SKEW_MAX: Final = timedelta(minutes=10)
 """A larger difference of the phone's clock is shown to the reviewer; the visit is accepted."""
 BACKDATE_MAX: Final = timedelta(days=30)
+NUMBER_DIGITS: Final = 8
+FINDING_NUMBER: Final = re.compile(r"XC\d{4}-\d{8}-\d+")
 
 
 class ItemResult(LabelledEnum):
@@ -38,6 +41,15 @@ class CheckedItem:
 
 
 @dataclass(frozen=True, slots=True)
+class VisitContent:
+    """What the inspector wrote at the place."""
+
+    place: str
+    items: tuple[CheckedItem, ...]
+    remarks: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReportedFinding:
     """A problem with an item of the checklist, as the inspector described it."""
 
@@ -48,9 +60,13 @@ class ReportedFinding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VisitReport:
-    """A visit as the inspector submits it. `photos` are SHA-256 digests in hexadecimal."""
+    """A visit as the inspector submits it. `photos` are SHA-256 digests in hexadecimal.
+
+    `round_id`: the inspection round that it belongs to.
+    """
 
     campaign_id: str
+    round_id: UUID | None = None
     unit_id: str
     mode: VisitMode
     visited_at: datetime
@@ -164,6 +180,19 @@ def finding_id(
 ) -> UUID:
     """Return the id of a finding: the same visit always yields the same ids."""
     return uuid5(visit_id, f"{position}/{item_id}")
+
+
+def visit_number(year: int, digits: int) -> str:
+    """Return the number of a visit, such as `XC2026-48120573`.
+
+    Its digits are random: numbers in a row would show when visits are made that nobody may know.
+    """
+    return f"XC{year}-{digits:0{NUMBER_DIGITS}d}"
+
+
+def finding_number(visit: str, position: int) -> str:
+    """Return the number of a finding, such as `XC2026-48120573-1`."""
+    return f"{visit}-{position + 1}"
 
 
 def skew_seconds(device_at: datetime | None, now: datetime) -> int | None:

@@ -631,11 +631,40 @@ def create_units() -> None:
     )
 
 
+def create_inspection_rounds() -> None:
+    op.create_table(
+        "inspection_rounds",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("mode", sa.Text(), nullable=False),
+        sa.Column("begins_on", sa.Date(), nullable=False),
+        sa.Column("ends_on", sa.Date(), nullable=False),
+        sa.Column("team", postgresql.ARRAY(sa.Uuid()), nullable=False),
+        sa.Column("units", postgresql.ARRAY(sa.Text()), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("begins_on <= ends_on", name=op.f("ck_inspection_rounds_days")),
+        sa.CheckConstraint(
+            "mode in ('announced', 'covert')", name=op.f("ck_inspection_rounds_mode")
+        ),
+        sa.ForeignKeyConstraint(
+            ["campaign_id"],
+            ["intake.campaigns.id"],
+            name=op.f("fk_inspection_rounds_campaign_id_campaigns"),
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_inspection_rounds")),
+        schema="intake",
+    )
+
+
 def create_visits() -> None:
     op.create_table(
         "visits",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("number", sa.Text(), nullable=False),
+        sa.Column("round_id", sa.Uuid(), nullable=True),
+        sa.Column("batch_id", sa.Uuid(), nullable=False),
         sa.Column("campaign_id", sa.Text(), nullable=False),
         sa.Column("unit_id", sa.Text(), nullable=False),
         sa.Column("mode", sa.Text(), nullable=False),
@@ -647,14 +676,20 @@ def create_visits() -> None:
         sa.Column("latitude", sa.Float(), nullable=True),
         sa.Column("longitude", sa.Float(), nullable=True),
         sa.Column("accuracy_metres", sa.Float(), nullable=True),
-        sa.Column("place", sa.Text(), nullable=False),
-        sa.Column("items", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
-        sa.Column("findings", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
-        sa.Column("remarks", sa.Text(), nullable=False),
         sa.Column("photos", postgresql.ARRAY(sa.String(length=64)), nullable=False),
         sa.Column("digest", sa.LargeBinary(), nullable=False),
-        sa.Column("counted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("completed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("registered_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("handed_over_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
+        sa.Column("wrapped_key", sa.LargeBinary(), nullable=True),
+        sa.Column("key_version", sa.Integer(), nullable=False),
         sa.CheckConstraint("mode in ('announced', 'covert')", name=op.f("ck_visits_mode")),
+        sa.ForeignKeyConstraint(
+            ["round_id"],
+            ["intake.inspection_rounds.id"],
+            name=op.f("fk_visits_round_id_inspection_rounds"),
+        ),
         sa.ForeignKeyConstraint(
             ["campaign_id"], ["intake.campaigns.id"], name=op.f("fk_visits_campaign_id_campaigns")
         ),
@@ -668,6 +703,47 @@ def create_visits() -> None:
         ["inspector_id", "received_at"],
         unique=False,
         schema="intake",
+    )
+    op.create_index(
+        "ix_visits_not_handed_over",
+        "visits",
+        ["batch_id"],
+        unique=False,
+        schema="intake",
+        postgresql_where="handed_over_at is null",
+    )
+
+
+def create_findings() -> None:
+    op.create_table(
+        "findings",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("visit_id", sa.Uuid(), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("number", sa.Text(), nullable=False),
+        sa.Column("item_id", sa.Text(), nullable=False),
+        sa.Column("severity", sa.Text(), nullable=False),
+        sa.Column("redacted_summary", sa.Text(), nullable=False),
+        sa.Column("case_id", sa.Uuid(), nullable=True),
+        sa.Column("release_due_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
+        sa.Column("wrapped_key", sa.LargeBinary(), nullable=True),
+        sa.Column("key_version", sa.Integer(), nullable=False),
+        sa.CheckConstraint(
+            "severity in ('minor', 'ordinary', 'serious')", name=op.f("ck_findings_severity")
+        ),
+        sa.ForeignKeyConstraint(
+            ["visit_id"], ["intake.visits.id"], name=op.f("fk_findings_visit_id_visits")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_findings")),
+        sa.UniqueConstraint("number", name=op.f("uq_findings_number")),
+        schema="intake",
+    )
+    op.create_index(
+        op.f("ix_intake_findings_case_id"), "findings", ["case_id"], unique=False, schema="intake"
+    )
+    op.create_index(
+        op.f("ix_intake_findings_visit_id"), "findings", ["visit_id"], unique=False, schema="intake"
     )
 
 
@@ -691,19 +767,14 @@ def create_ratings() -> None:
 def create_summary_drafts() -> None:
     op.create_table(
         "summary_drafts",
-        sa.Column("complaint_id", sa.Uuid(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("author_id", sa.Uuid(), nullable=True),
         sa.Column("saved_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
         sa.Column("wrapped_key", sa.LargeBinary(), nullable=True),
         sa.Column("key_version", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["complaint_id"],
-            ["intake.complaints.id"],
-            name=op.f("fk_summary_drafts_complaint_id_complaints"),
-        ),
-        sa.PrimaryKeyConstraint("complaint_id", name=op.f("pk_summary_drafts")),
+        sa.PrimaryKeyConstraint("subject_id", name=op.f("pk_summary_drafts")),
         schema="intake",
     )
 
@@ -711,7 +782,7 @@ def create_summary_drafts() -> None:
 def create_summary_releases() -> None:
     op.create_table(
         "summary_releases",
-        sa.Column("complaint_id", sa.Uuid(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
         sa.Column("release", sa.Integer(), nullable=False),
         sa.Column("redacted_summary", sa.Text(), nullable=False),
         sa.Column("author_id", sa.Uuid(), nullable=True),
@@ -719,12 +790,7 @@ def create_summary_releases() -> None:
         sa.Column("released_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("original_version", sa.Integer(), nullable=False),
         sa.Column("confirmed", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["complaint_id"],
-            ["intake.complaints.id"],
-            name=op.f("fk_summary_releases_complaint_id_complaints"),
-        ),
-        sa.PrimaryKeyConstraint("complaint_id", "release", name=op.f("pk_summary_releases")),
+        sa.PrimaryKeyConstraint("subject_id", "release", name=op.f("pk_summary_releases")),
         schema="intake",
     )
 
@@ -812,7 +878,7 @@ def create_vault() -> None:
 
 def upgrade() -> None:
     run(CORE_DDL)
-    run("create sequence complaint_numbers; create sequence visit_numbers")
+    run("create sequence complaint_numbers")
     create_accounts()
     create_ballots()
     create_spent_codes()
@@ -836,7 +902,9 @@ def upgrade() -> None:
     create_integrity_events()
     create_voided_ballots()
     create_units()
+    create_inspection_rounds()
     create_visits()
+    create_findings()
     create_ratings()
     create_summary_drafts()
     create_summary_releases()

@@ -17,6 +17,7 @@ from services.intake.pages import (
     reconciliation,
     releases,
     report_wizard,
+    rounds,
     second_factor,
     sessions,
     token_batches,
@@ -42,6 +43,7 @@ routers = [
     questionnaires.router,
     token_batches.router,
     integrity.router,
+    rounds.router,
     visits.router,
     reconciliation.router,
 ]

@@ -14,7 +14,11 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 
 from services.intake.actions.caller_history import look_up_caller
 from services.intake.actions.redaction import draft_redacted_summary
-from services.intake.domain.complaints import REASON_MIN, REDACTED_SUMMARY_MAX
+from services.intake.domain.complaints import (
+    REASON_MIN,
+    REDACTED_SUMMARY_MAX,
+    withheld_phrases,
+)
 from services.intake.pages.hotline import OPERATORS, draft_id_of
 from services.intake.pages.hotline_ticket import spoken_date_problem
 from services.intake.store import campaigns
@@ -73,7 +77,8 @@ async def draft_summary(request: Request) -> Response:
     """由原文生成草稿: the complaint text with personal data masked."""
     sent = await request.form()
     sent_values = [_text(sent, name).strip() for name in ("name", "phone")]
-    known_values = tuple(value for value in sent_values if value)
+    known_values = [value for value in sent_values if value]
+    known_values += withheld_phrases(_text(sent, "withhold"))
     complaint_text = _text(sent, "complaint_text")[:REDACTED_SUMMARY_MAX]
     return PlainTextResponse(await draft_redacted_summary(complaint_text, known_values))
 

@@ -12,6 +12,7 @@ from services.intake.domain.complaints import (
     COMPLAINT_TEXT_MIN,
     REASON_MIN,
     REDACTED_SUMMARY_MAX,
+    WITHHOLD_MAX,
     NewComplaint,
 )
 from services.intake.domain.identities import Identity
@@ -43,6 +44,7 @@ class HotlineTicket(Input):
     place: str = Field("", title="发生地点", max_length=200)
     complaint_text: str = Field("", title="诉求原文")
     redacted_summary: str = Field("", title="转办摘要")
+    withhold: str = Field("", title="不能转出的内容", max_length=WITHHOLD_MAX)
     retaliation_for: str = Field("", title="打击报复", max_length=20)
 
     def registration(self, *, by: Account) -> Registration:
@@ -70,6 +72,7 @@ class HotlineTicket(Input):
             phone=self.phone,
             place=self.place,
             occurred=self.occurred,
+            withhold=self.withhold,
             retaliation_for=self.retaliation_for,
         )
 
@@ -88,6 +91,7 @@ TYPED_FIELDS: Final = (
     "place",
     "complaint_text",
     "redacted_summary",
+    "withhold",
 )
 """Fields of which one must be filled in before a draft is saved."""
 KINDS_OFFERED: Final = [choice for choice in ComplaintKind.choices() if choice[0] != "finding"]

@@ -70,7 +70,7 @@ async def queue(
     user: CurrentUser,
     after: Number = "",
 ) -> Response:
-    """The queue with its first complaint open, or the one that follows `after`."""
+    """The queue with its first text open, or the one that follows `after`."""
     waiting = await views.queue(tx, user)
     number = views.next_number(waiting, after)
     if number:
@@ -102,7 +102,7 @@ async def _render(
     *,
     kinds: list[PiiKind] | None = None,
 ) -> Response:
-    """Render one complaint. After a conflict (409) it shows the other text and what was typed."""
+    """Render one text. After a conflict (409) it shows the other text and what was typed."""
     panel = await views.release_panel(tx, number, user)
     if panel is None:
         raise NotFound
@@ -115,12 +115,12 @@ async def _render(
         status,
         waiting=await views.queue(tx, user),
         panel=panel,
-        complaint=panel.complaint,
         form=shown,
         kinds=panel.kinds if kinds is None else kinds,
         segments=panel.marked_draft if form is None else [],
         conflict=status == 409,
         latest_release=_latest_text(panel),
+        consequence=panel.consequence,
         reason_min=REASON_MIN,
         failed=status >= 400,
         as_of=tx.now,
@@ -129,7 +129,7 @@ async def _render(
 
 def _latest_text(panel: ReleasePanel) -> str:
     """The text that another person saved or released meanwhile."""
-    return panel.draft if panel.awaits_release else panel.complaint.redacted_summary
+    return panel.draft if panel.awaits_release else panel.redacted_summary
 
 
 @router.post("/{number}", policy=REVIEWER)
@@ -140,7 +140,7 @@ async def release(
     idempotency: Idempotency,
     number: str,
 ) -> Response:
-    """放行: the next complaint opens at once."""
+    """放行: the next text opens at once."""
     form = await read_form(request, ReleaseForm)
     if form.cleaned is None:
         return await _render(request, tx, user, number, form, 422)

@@ -130,9 +130,10 @@ async def list_visits(request: Request, tx: Tx) -> Response:
 async def visit_page(
     request: Request,
     tx: Tx,
+    user: CurrentUser,
     visit_id: UUID,
 ) -> Response:
-    detail = await visits.find(tx, visit_id)
+    detail = await visits.find(tx, visit_id, user)
     if detail is None:
         raise NotFound
     return render_page(request, "visit.html", detail=detail, visit=detail.visit)

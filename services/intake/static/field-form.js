@@ -11,10 +11,8 @@
   const NOTE_MIN = 5;
   const LOCATION_TIMEOUT_MS = 15_000;
   const IME_KEY_CODE = 229;
-  const MODES = [
-    ["covert", "暗访"],
-    ["announced", "明察"],
-  ];
+  const MODES = { covert: "暗访", announced: "明察" };
+  const NO_ROUND = "不属于轮次（明察）";
   const RESULTS = [
     ["pass", "符合"],
     ["fail", "不符合"],
@@ -91,7 +89,7 @@
     });
   }
 
-  function unitField(form, units) {
+  function unitField(form, units, rounds) {
     const input = unitInput(form.visit.unit_name);
     const list = make("div", {
       id: "f-unit-l",
@@ -113,7 +111,7 @@
     }
 
     function suggest() {
-      const found = searchUnits(units, input.value);
+      const found = searchUnits(unitsOf(units, rounds, form.visit), input.value);
       list.replaceChildren(...found.map((unit, index) => unitOption(unit, index, choose)));
       status.textContent = `${found.length} 个结果`;
       expand(Boolean(found.length));
@@ -148,17 +146,40 @@
     return field(make("label", { htmlFor: "f-unit" }, "被检查单位"), combobox);
   }
 
-  // ── mode, time and place ──────────────────────────────────────────────────────────────────────
+  // ── round, time and place ─────────────────────────────────────────────────────────────────────
 
-  function modeField(form) {
+  const modeName = (mode) => MODES[mode];
+
+  /** Civil day in the zone of the appraisal, such as 2026-11-20. */
+  const dayOf = (at) => new Date(at).toLocaleDateString("sv-SE", { timeZone: "Asia/Shanghai" });
+  const isOver = ({ ends_on }) => ends_on < dayOf(Date.now());
+  const coversDay = (round, day) => round.begins_on <= day && day <= round.ends_on;
+
+  const openRounds = (rounds, at) => rounds.filter((round) => coversDay(round, dayOf(at)));
+
+  /** Every visit belongs to a round of the inspector; an announced one may do without. While
+      a round is open nothing is chosen beforehand: a covert visit must not leave as an announced one
+      by mistake. */
+  function roundField(form, rounds) {
+    const open = openRounds(rounds, form.visit.visited_at);
+    const choices = open.map((round) => [round.id, `${round.name}（${modeName(round.mode)}）`]);
     return radios({
-      name: "mode",
-      legend: "方式",
-      options: MODES,
-      chosen: form.visit.mode,
-      id: "f-mode",
-      choose: (mode) => form.change({ mode }),
+      name: "round",
+      legend: "检查轮次",
+      options: [...choices, ["", NO_ROUND]],
+      chosen: form.visit.round_id,
+      id: "f-round",
+      choose: (id) => {
+        const mode = open.find((round) => round.id === id)?.mode ?? "announced";
+        return form.change({ round_id: id, mode });
+      },
     });
+  }
+
+  /** The units that the chosen round visits; a round without units visits all. */
+  function unitsOf(units, rounds, visit) {
+    const ids = rounds.find(({ id }) => id === visit.round_id)?.units ?? [];
+    return ids.length ? units.filter(({ id }) => ids.includes(id)) : units;
   }
 
   const positionSentence = (metres) => `位置 ±${Math.round(metres)} 米`;
@@ -304,10 +325,18 @@
     return [`n-${item.id}`, `“${item.label}”不符合，请写明情况或附照片`];
   }
 
-  function validate(visit, items) {
-    const unitErrors = visit.unit_id ? [] : [["unit", "请选择被检查单位"]];
+  function unitError(visit, { units, rounds }) {
+    if (!visit.unit_id) return ["unit", "请选择被检查单位"];
+    const isVisited = unitsOf(units, rounds, visit).some(({ id }) => id === visit.unit_id);
+    return isVisited ? null : ["unit", "这个轮次不检查该单位，请改选单位或轮次"];
+  }
+
+  function validate(visit, reference) {
+    const { items } = reference;
+    const roundErrors = visit.round_id === null ? [["round", "请选择检查轮次"]] : [];
+    const unitErrors = [unitError(visit, reference)].filter(Boolean);
     const itemErrors = items.map((item) => itemError(visit, item)).filter(Boolean);
-    return [...unitErrors, ...itemErrors];
+    return [...roundErrors, ...unitErrors, ...itemErrors];
   }
 
   function errorSummary(errors) {
@@ -323,8 +352,11 @@
   }
 
   app.form = {
+    roundField,
     unitField,
-    modeField,
+    isOver,
+    openRounds,
+    modeName,
     placeField,
     itemField,
     photoField,

@@ -9,11 +9,12 @@
   const FINAL = "提交后不能修改，如有补充请新建补充记录。";
   const container = find("#app");
 
-  /** Units and checklist of the current campaign; null until the phone was online once. */
+  /** Units and checklist of the current campaign and the rounds of the inspector; null until the
+      phone was online once. */
   let reference = null;
 
   async function loadReference() {
-    reference = await app.storage.loadSetting("reference");
+    reference = await app.storage.loadReference();
     try {
       const answer = await fetch(`${app.home}data`, {
         signal: AbortSignal.timeout(REFERENCE_TIMEOUT_MS),
@@ -21,7 +22,7 @@
       });
       if (!answer.ok) return;
       reference = await answer.json();
-      await app.storage.saveSetting("reference", reference);
+      await app.storage.saveReference(reference);
     } catch {
       // Offline: the stored reference is used.
     }
@@ -37,6 +38,7 @@
     const sent = visits.filter(isRecentlySent);
     show(
       heading("外勤检查"),
+      ...roundList(),
       make("p", {}, button("＋ 新的检查", "btn p", startVisit)),
       make("h2", {}, "草稿和待上传"),
       visitList(unsent, "没有未完成的检查，可新建。"),
@@ -45,6 +47,17 @@
       make("p", { className: "small muted" }, await storageSentence()),
       make("p", {}, make("a", { href: `${app.home}queue` }, "待上传明细")),
     );
+  }
+
+  /** The rounds of this inspector that are not over, also without a network. */
+  function roundList() {
+    const rounds = (reference?.rounds ?? []).filter((round) => !app.form.isOver(round));
+    if (!rounds.length) return [];
+    const items = rounds.map(({ name, mode, begins_on, ends_on }) => {
+      const days = `${app.form.modeName(mode)} · ${begins_on} 至 ${ends_on}`;
+      return make("li", {}, make("div", { className: "what" }, make("b", {}, name), days));
+    });
+    return [make("h2", {}, "我的检查轮次"), make("ul", { className: "records" }, ...items)];
   }
 
   function isRecentlySent({ state, receipt }) {
@@ -98,7 +111,8 @@
       created: Date.now(),
       unit_id: "",
       unit_name: "",
-      mode: "covert",
+      round_id: app.form.openRounds(reference?.rounds ?? [], Date.now()).length ? null : "",
+      mode: "announced",
       visited_at: new Date().toISOString(),
       items: {},
       photos: [],
@@ -158,8 +172,8 @@
       "form",
       { noValidate: true, onsubmit },
       errors,
-      app.form.unitField(form, reference.units),
-      app.form.modeField(form),
+      app.form.roundField(form, reference.rounds),
+      app.form.unitField(form, reference.units, reference.rounds),
       app.form.placeField(form),
       make("h2", {}, "检查项目"),
       ...reference.items.map((item, index) => app.form.itemField(form, item, index)),
@@ -175,7 +189,7 @@
 
   async function submitVisit(form, errors) {
     await form.saved;
-    const found = app.form.validate(form.visit, reference.items);
+    const found = app.form.validate(form.visit, reference);
     if (found.length) {
       const summary = app.form.errorSummary(found);
       errors.replaceChildren(summary);

@@ -86,6 +86,19 @@
     return digits.join("");
   }
 
+  // ── reference data ────────────────────────────────────────────────────────────────────────────
+
+  /** Units, checklist and the inspector's rounds: encrypted, because a round may be covert. */
+  async function saveReference(reference) {
+    const sealed = await encrypt(new TextEncoder().encode(JSON.stringify(reference)));
+    await saveSetting("reference", sealed);
+  }
+
+  async function loadReference() {
+    const sealed = await loadSetting("reference");
+    return sealed ? JSON.parse(new TextDecoder().decode(await decrypt(sealed))) : null;
+  }
+
   // ── visits ────────────────────────────────────────────────────────────────────────────────────
 
   async function saveVisit({ id, state, created, ...content }) {
@@ -157,6 +170,8 @@
     open: database,
     saveSetting,
     loadSetting,
+    saveReference,
+    loadReference,
     saveVisit,
     loadVisit,
     listVisits,

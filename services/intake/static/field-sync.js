@@ -104,6 +104,7 @@
     }));
     return {
       campaign_id: visit.campaign_id,
+      round_id: visit.round_id || null,
       unit_id: visit.unit_id,
       mode: visit.mode,
       visited_at: visit.visited_at,

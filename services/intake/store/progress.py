@@ -129,7 +129,7 @@ async def drop_drafts_of_cases(tx: Transaction, case_ids: Sequence[UUID]) -> Non
     """Delete the summary drafts of refused cases: no unit will read them."""
     await tx.run(
         "delete from summary_drafts d using progress p "
-        "where p.complaint_id = d.complaint_id and p.case_id = any($1::uuid[])",
+        "where p.complaint_id = d.subject_id and p.case_id = any($1::uuid[])",
         case_ids,
     )
 

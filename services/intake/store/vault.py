@@ -131,7 +131,7 @@ order by c.id limit $4 for update of c skip locked
 _ERASE: Final = (
     "update vault set wrapped_key = null where complaint_id = any($1::uuid[])",
     "update supplements set wrapped_key = null where complaint_id = any($1::uuid[])",
-    "delete from summary_drafts where complaint_id = any($1::uuid[])",
+    "delete from summary_drafts where subject_id = any($1::uuid[])",
     "update complaints set complainant_fingerprint = null where id = any($1::uuid[])",
     "update files set wrapped_key = null "
     "where subject = 'complaint' and subject_id = any($1::uuid[])",

@@ -52,7 +52,7 @@ async def summary_draft_of(tx: Transaction, complaint_id: UUID) -> str:
 def unsealed_draft(tx: Transaction, draft: SealedSummaryDraft) -> str:
     """Return the text of a draft; "" if its key was destroyed."""
     try:
-        fields = context_of(tx).ring.unseal(f"{draft.complaint_id}/draft", draft.sealed)
+        fields = context_of(tx).ring.unseal(f"{draft.subject_id}/draft", draft.sealed)
     except KeyDestroyed:
         return ""
     return fields["redacted_summary"]

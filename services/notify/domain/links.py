@@ -9,7 +9,7 @@ from services.notify.domain.subjects import NotificationSubject
 _FIXED_LINKS: Final[Mapping[str, str]] = {
     NotificationKind.OBLIGATION_WARNED: "/casework/obligations",
     NotificationKind.OBLIGATION_LAPSED: "/casework/obligations",
-    NotificationKind.VISIT_SUBMITTED: "/intake/field/plans",
+    NotificationKind.VISIT_HANDED_OVER: "/intake/field/plans",
 }
 
 

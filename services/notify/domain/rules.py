@@ -33,7 +33,7 @@ from shared.appraisal.events import (
     ObligationLapsed,
     ObligationWarned,
     ScoreChanged,
-    VisitSubmitted,
+    VisitHandedOver,
 )
 
 
@@ -60,7 +60,7 @@ class NotificationKind(StrEnum):
     DEADLINE_LAPSED = "deadline_lapsed"
     OBLIGATION_WARNED = "obligation_warned"
     OBLIGATION_LAPSED = "obligation_lapsed"
-    VISIT_SUBMITTED = "visit_submitted"
+    VISIT_HANDED_OVER = "visit_handed_over"
     SCORE_FELL = "score_fell"
     DEADLINE_UNANSWERED = "deadline_unanswered"
 
@@ -251,10 +251,10 @@ RULES_BY_EVENT: Final[Mapping[type[Event], NotificationRule]] = {
         urgent=True,
         badge="over",
     ),
-    VisitSubmitted: NotificationRule(
-        kind=NotificationKind.VISIT_SUBMITTED,
-        title="检查记录已提交",
-        text="检查记录{编号}已提交，请查看。",
+    VisitHandedOver: NotificationRule(
+        kind=NotificationKind.VISIT_HANDED_OVER,
+        title="检查记录已移交",
+        text="检查记录{编号}已移交，请查看。",
         roles=(Audience.OFFICE,),
     ),
     ScoreChanged: NotificationRule(

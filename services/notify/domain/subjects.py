@@ -15,7 +15,7 @@ from shared.appraisal.events import (
     Event,
     ObligationEvent,
     ScoreChanged,
-    VisitSubmitted,
+    VisitHandedOver,
 )
 
 
@@ -60,8 +60,8 @@ def subject_of(
         case ObligationEvent():
             label = labels.obligation_label(event.campaign_id, event.obligation_rule_id)
             return NotificationSubject(label, event.key, event.unit_id, rule.stage, *due)
-        case VisitSubmitted():
-            # Without the unit: a preview must not reveal a covert visit.
+        case VisitHandedOver():
+            # Without the unit: a preview must not reveal who was inspected.
             return NotificationSubject(event.number, event.key)
         case ScoreChanged():
             return NotificationSubject(labels.unit_name(event.unit_id), event.key, event.unit_id)

@@ -27,7 +27,7 @@ from shared.appraisal.events import (
     Event,
     Meta,
     ObligationLapsed,
-    VisitSubmitted,
+    VisitHandedOver,
 )
 from shared.appraisal.labels import LabelledEnum
 from shared.appraisal.schemes import Checklist, Scheme
@@ -241,7 +241,7 @@ def _complaint_rated(event: ComplaintRated, context: EntryContext) -> Entries:
     )
 
 
-def _visit_submitted(event: VisitSubmitted, context: EntryContext) -> Entries:
+def _visit_handed_over(event: VisitHandedOver, context: EntryContext) -> Entries:
     """Yield an entry for the visit and one for each finding."""
     checklist = _checklist(event, context.scheme)
     common: dict[str, Any] = {
@@ -258,12 +258,17 @@ def _visit_submitted(event: VisitSubmitted, context: EntryContext) -> Entries:
             measure="finding",
             detail=finding.severity,
             item=finding.item_id,
-            text=finding.redacted_summary,
+            text=_label_of(checklist, finding.item_id),
             **common,
         )
 
 
-def _checklist(event: VisitSubmitted, scheme: Scheme) -> Checklist:
+def _label_of(checklist: Checklist, item_id: str) -> str:
+    item = checklist.item(item_id)
+    return item.label if item else item_id
+
+
+def _checklist(event: VisitHandedOver, scheme: Scheme) -> Checklist:
     """Return the checklist that has all the visit's items."""
     for checklist in scheme.checklists:
         if _used_items(event) <= {item.id for item in checklist.items}:
@@ -271,7 +276,7 @@ def _checklist(event: VisitSubmitted, scheme: Scheme) -> Checklist:
     raise Rejected("检查记录含有本次评议检查表没有的项目")
 
 
-def _used_items(event: VisitSubmitted) -> set[str]:
+def _used_items(event: VisitHandedOver) -> set[str]:
     return {*event.passed, *(finding.item_id for finding in event.findings)}
 
 
@@ -287,7 +292,7 @@ _BUILDERS: Final[Mapping[type[Event], EntryBuilder]] = {
     DeadlineLapsed: _deadline_lapsed,
     ObligationLapsed: _obligation_lapsed,
     ComplaintRated: _complaint_rated,
-    VisitSubmitted: _visit_submitted,
+    VisitHandedOver: _visit_handed_over,
 }
 LEDGER_EVENTS: Final = tuple(_BUILDERS)
 """The events that the ledger records."""

@@ -80,7 +80,13 @@ from shared.appraisal.events.registry import (
 )
 from shared.appraisal.events.resends import ResendRequested
 from shared.appraisal.events.scores import ScoreChanged
-from shared.appraisal.events.visits import VisitFinding, VisitSubmitted
+from shared.appraisal.events.visits import (
+    FindingRegistered,
+    FindingSummaryReleased,
+    VisitEvent,
+    VisitFinding,
+    VisitHandedOver,
+)
 
 __all__ = [
     "CONSUMERS",
@@ -127,6 +133,8 @@ __all__ = [
     "DeadlineSet",
     "DeadlineWarned",
     "Event",
+    "FindingRegistered",
+    "FindingSummaryReleased",
     "Instant",
     "Meta",
     "NotificationDelivered",
@@ -142,8 +150,9 @@ __all__ = [
     "ResendRequested",
     "ScoreChanged",
     "UnitEntry",
+    "VisitEvent",
     "VisitFinding",
-    "VisitSubmitted",
+    "VisitHandedOver",
     "consumed_topics",
     "decode",
     "encode",

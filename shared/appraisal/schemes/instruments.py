@@ -98,12 +98,16 @@ class CheckItem(SchemePart, frozen=True, kw_only=True):
 
 
 class Checklist(SchemePart, frozen=True, kw_only=True, tag_field="kind", tag="checklist"):
-    """明察暗访检查表."""
+    """明察暗访检查表.
+
+    `shows_visit_day`: a unit is shown the day of the visit, otherwise the day of its hand-over.
+    """
 
     key: str
     label: str
     items: tuple[CheckItem, ...]
     stages: tuple[str, ...] = ()
+    shows_visit_day: bool = False
     ours: bool = False
 
     def item(self, id: str) -> CheckItem | None:

@@ -35,6 +35,7 @@ APPROVALS, OPENINGS, PRIVILEGED, SCORE_APPROVALS = (
 MERGED, MERGED_CASES = "tests/intake/test_mergers.py", "tests/casework/test_mergers.py"
 PII = "tests/shared/test_pii.py"
 ROLES, KEYS = ("tests/shared/test_database_roles.py", "tests/shared/test_service_keys.py")
+ROUNDS = "tests/intake/test_rounds.py"
 CONSUMER, RELAY, STORE = (
     "shared/messaging",
     "shared/messaging",
@@ -1576,6 +1577,97 @@ CATALOGUE: tuple[Mutant, ...] = (
         'tx.audit("complainant.looked_up", ticket_id,',
         'tx.audit("complainant.looked_up", fingerprint.hex(),',
         "tests/intake/test_caller_history.py::test_operator_sees_earlier_calls_and_the_auditor_sees_which",
+    ),
+    one(
+        "a covert round is handed over before it has ended",
+        "services/intake/actions/hand_over.py",
+        "    if not await store.batch_may_leave(tx, batch_id, _today(tx)):\n        return\n",
+        "",
+        f"{ROUNDS}::test_nothing_of_a_covert_round_leaves_before_it_has_ended",
+    ),
+    one(
+        "reviewers see findings of a running covert round",
+        "services/intake/store/findings.py",
+        "where f.number = $1 and v.registered_at is not null ",
+        "where f.number = $1 ",
+        f"{ROUNDS}::test_nothing_of_a_covert_round_leaves_before_it_has_ended",
+    ),
+    one(
+        "a visit is handed over with texts that nobody released",
+        "services/intake/actions/hand_over.py",
+        "    if shuffled and not await store.batch_awaits_release(tx, batch_id):",
+        "    if shuffled:",
+        f"{ROUNDS}::test_a_covert_round_is_handed_over_at_once_when_its_last_text_is_released",
+    ),
+    one(
+        "visits leave in the order in which they were made",
+        "services/intake/actions/hand_over.py",
+        "    shuffled = _random.sample(visits, len(visits))",
+        "    shuffled = sorted(visits, key=lambda visit: visit.received_at)",
+        f"{ROUNDS}::test_the_order_of_a_hand_over_is_not_that_of_the_visits",
+    ),
+    one(
+        "numbers of visits count them",
+        "services/intake/actions/visits.py",
+        "    number = visit_number(year, _random.randrange(10**NUMBER_DIGITS))",
+        '    number = visit_number(year, await tx.fetchval("select count(*) from visits"))',
+        f"{ROUNDS}::test_numbers_of_visits_do_not_count_them",
+    ),
+    one(
+        "a unit is shown the day of a covert visit",
+        "services/intake/actions/hand_over.py",
+        "    if campaign.checklist.shows_visit_day:",
+        "    if True:",
+        f"{ROUNDS}::test_a_covert_round_is_handed_over_at_once_when_its_last_text_is_released",
+    ),
+    one(
+        "a covert visit needs no round",
+        "services/intake/domain/rounds.py",
+        "        if mode is VisitMode.COVERT and not by_office:",
+        "        if False:",
+        f"{ROUNDS}::test_a_covert_visit_needs_a_round_unless_the_office_records_it",
+    ),
+    one(
+        "any inspector records visits of any round",
+        "services/intake/actions/visits.py",
+        "    if report.round_id is not None and (is_other or not is_member):",
+        "    if report.round_id is not None and is_other:",
+        f"{ROUNDS}::test_only_the_team_records_visits_of_a_round",
+    ),
+    one(
+        "phones hold the rounds of other inspectors",
+        "services/intake/store/rounds.py",
+        "where campaign_id = $1 and $2::uuid = any(team) and closed_at is null",
+        "where campaign_id = $1 and $2::uuid is not null and closed_at is null",
+        f"{ROUNDS}::test_phones_hold_the_rounds_of_their_inspector_shortly_before_they_begin",
+    ),
+    one(
+        "what inspectors write is stored in clear",
+        "services/intake/store/findings.py",
+        'return ring.seal(_record_id(finding_id), {"summary": summary})',
+        "return SealedRecord(summary.encode(), None, 0)",
+        f"{ROUNDS}::test_what_a_covert_round_is_about_stands_in_no_log_and_no_other_table",
+    ),
+    one(
+        "old times of visits stay exact",
+        "services/intake/store/visits.py",
+        "          visited_at = {_DAY_OF_VISIT}, device_at = null, skew_seconds = null",
+        "          device_at = null, skew_seconds = null",
+        "tests/intake/test_visits.py::test_old_positions_and_times_are_coarsened",
+    ),
+    one(
+        "a finding's case is opened for its unit at once",
+        "services/casework/domain/opening.py",
+        "        problem_item=campaign.problem_of_check(event.item_id),\n        redacted_summary=None,",
+        '        problem_item=campaign.problem_of_check(event.item_id),\n        redacted_summary="",',
+        "tests/casework/test_cases.py::test_every_finding_opens_a_case_that_awaits_its_release",
+    ),
+    one(
+        "the wish of a caller at the desk is lost",
+        "services/intake/pages/hotline_ticket.py",
+        "            withhold=self.withhold,\n",
+        "",
+        "tests/browser/test_intake.py::test_what_must_not_be_passed_on_is_asked_at_the_desk_and_kept_out",
     ),
     one(
         "a table that is not listed may be changed",
