@@ -11,22 +11,29 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
 from pathlib import Path
+from urllib.parse import quote
 
+import asyncpg
 import httpx2
 import pytest
 import yaml
 
 from services.notify.settings import NotifySettings
 from shared.embedded import postgres, valkey
+from shared.embedded.machine import choose_port
 from shared.foundation.settings import Settings
 from shared.security.oidc import OidcSettings
+from shared.storage.migrations import migrate
 from shared.storage.schema import SERVICES
+from tests.conftest import named, on_server
 from tests.deploy.routes import bodies
 from tests.deploy.tools import DEPLOY, ROOT, output_of, program
 
 EXAMPLE = DEPLOY / "compose/.env.example"
 SECRETS = {
+    "POSTGRES_SUPERUSER_PASSWORD": "s0",
     "POSTGRES_PASSWORD": "p0",
+    "POSTGRES_MONITOR_PASSWORD": "m0",
     "REDIS_PASSWORD": "r0",
     "GRAFANA_PASSWORD": "g0",
 }
@@ -447,3 +454,65 @@ def test_only_migrate_gets_the_role_that_creates_tables(services):
         return "@" in services[name]["environment"]["FENGPING_DATABASE_URL"]
 
     assert [name for name in (*SERVICES, "migrate") if has_password(name)] == ["migrate"]
+
+
+# ── roles of the database ─────────────────────────────────────────────────────────────────────────
+
+
+def test_the_superuser_of_the_database_stays_with_its_server(services):
+    secrets = {name: service.get("secrets", []) for name, service in services.items()}
+
+    assert [name for name, given in secrets.items() if given] == ["postgres"]
+    assert services["postgres-exporter"]["environment"]["DATA_SOURCE_USER"] == "fengping_monitor"
+    texts = [json.dumps(each) for name, each in services.items() if name != "postgres"]
+    assert not any("superuser" in text.lower() for text in texts)
+    assert SECRETS["POSTGRES_SUPERUSER_PASSWORD"] not in json.dumps(services).split('"')
+
+
+ODD_PASSWORD = "it's \\ $(odd)"
+
+
+@pytest.fixture
+async def empty_server(data_folder, tmp_path):
+    """A server as the image of PostgreSQL starts it: with a superuser and nothing else."""
+    server = postgres.Postgres(
+        data_folder / "postgres-of-compose",
+        choose_port(),
+        password="unused",
+        superuser_password="only-for-tests",
+    )
+    await server.start()
+    url = named(server.superuser_url, "postgres")
+    await on_server(url, "drop database fengping")
+    await on_server(url, "drop role fengping")
+    (tmp_path / "postgres-migrate").write_text(ODD_PASSWORD)
+    (tmp_path / "postgres-monitor").write_text("m0")
+    yield server
+    await server.stop()
+
+
+@pytest.mark.stack
+async def test_the_script_creates_roles_that_are_no_superusers(empty_server, tmp_path):
+    await asyncio.to_thread(
+        output_of,
+        "sh",
+        DEPLOY / "compose/postgres-roles.sh",
+        environment={
+            "PATH": f"{empty_server.programs}:{os.environ['PATH']}",
+            "POSTGRES_USER": "postgres",
+            "PGHOST": "127.0.0.1",
+            "PGPORT": str(empty_server.port),
+            "PGPASSWORD": "only-for-tests",
+            "SECRETS": str(tmp_path),
+        },
+    )
+
+    host = f"127.0.0.1:{empty_server.port}/fengping"
+    await migrate(f"postgresql://fengping:{quote(ODD_PASSWORD)}@{host}")
+    connection = await asyncpg.connect(f"postgresql://fengping_monitor:m0@{host}")
+    rows = await connection.fetch("select rolname as name from pg_roles where rolsuper")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await connection.fetch("select from intake.accounts")
+    assert await connection.fetchval("select count(*) > 0 from pg_stat_activity")
+    await connection.close()
+    assert [row["name"] for row in rows] == ["postgres"]
