@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from services.cli.installation import build
+from services.cli.system_user import act_as_owner
 from shared.foundation.settings import Settings
 from shared.storage.schema import SERVICES
 from shared.storage.transaction import Transaction
@@ -20,7 +21,10 @@ T = TypeVar("T")
 out: Final = Console(stderr=False)
 err: Final = Console(stderr=True)
 
-DataFolder = Annotated[Path, typer.Option("--data", help="Folder of the embedded servers' data.")]
+DataFolder = Annotated[
+    Path,
+    typer.Option("--data", help="Folder of the embedded servers' data.", callback=act_as_owner),
+]
 DATA: Final = Path(".fengping")
 
 

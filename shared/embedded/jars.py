@@ -48,11 +48,12 @@ class Jar:
 def cache_folder(data: Path) -> Path:
     """Return the folder that all data folders of a user share.
 
-    $FENGPING_CACHE, else ~/.cache/fengping, else a folder in `data`.
+    $FENGPING_CACHE, else ~/.cache/fengping, else a folder in `data`. One that is complete need not
+    be writable.
     """
     home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
     cache = Path(os.environ.get("FENGPING_CACHE") or home / "fengping") / f"kafka-{VERSION}"
-    if create_folder(cache):
+    if create_folder(cache) or not missing_jars(cache):
         return cache
     inside = data / "cache" / f"kafka-{VERSION}"
     inside.mkdir(parents=True, exist_ok=True)
@@ -89,6 +90,8 @@ def fetch_jars(
     Blocking; ends early when `cancelled`. Raises SetupError if there is no network, if the disk is
     full, or for a jar that differs from the lock.
     """
+    if not missing_jars(cache):
+        return jar_paths(cache)
     (cache / "jars").mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two first starts at once: the second finds all fetched

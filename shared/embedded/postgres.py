@@ -181,7 +181,9 @@ class Postgres(ServerProcess):
 
     def _can_run_as(self, user: ProcessUser) -> bool:
         program: list[str | Path] = [self.programs / "postgres", "--version"]
-        done = subprocess.run(launcher(program, self.folder, user), capture_output=True)
+        done = subprocess.run(
+            launcher(program, self.folder, user, checked=True), capture_output=True
+        )
         return done.returncode == 0
 
     def _chown_data(self) -> None:

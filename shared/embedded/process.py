@@ -74,10 +74,13 @@ def launcher(
     user: ProcessUser,
     death_signal: int = 0,
     nice: int = 0,
+    *,
+    checked: bool = False,
 ) -> list[str]:
     """Return the command that runs `program` in `folder` as `user`.
 
-    With `death_signal` 0 it outlives the supervisor.
+    With `death_signal` 0 it outlives the supervisor. `checked`: fail unless the user may run the
+    program without a capability.
     """
     order = {
         "way": user.way,
@@ -86,6 +89,7 @@ def launcher(
         "parent": os.getpid(),
         "signal": death_signal,
         "nice": nice,
+        "checked": checked,
     }
     return [sys.executable, "-I", "-S", str(LAUNCHER), json.dumps(order), *map(str, program)]
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from base64 import b32decode
+from contextlib import suppress
 from pathlib import Path
 
 import httpx2
@@ -110,6 +111,22 @@ def processes_of(data: Path) -> list[str]:
     return found
 
 
+PROCESSES_OF_UP = 5
+"""At least: itself, PostgreSQL, Valkey, Kafka and the witness."""
+
+
+def users_of(data: Path) -> list[int]:
+    """Return the user of every process that works in a data folder."""
+    users = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            command = (process / "cmdline").read_bytes()
+            folder = os.readlink(process / "cwd")
+            if str(data).encode() in command or folder.startswith(str(data)):
+                users.append(process.stat().st_uid)
+    return users
+
+
 @pytest.fixture
 def data(tmp_path: Path):
     tmp_path.chmod(0o755)
@@ -171,6 +188,9 @@ async def test_up_stops_cleanly_and_keeps_data_after_a_kill(data: Path):
     first = Up(data, port)
     try:
         first.wait_until_ready()
+        users = users_of(data)
+        assert len(users) >= PROCESSES_OF_UP
+        assert 0 not in users, "also when root starts it"
         await seed(data)
         await publish(first)
         while not await campaigns(first):

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from services.cli.console import DATA, DataFolder, StepProgress, out, run
 from services.cli.demo import DemoInstallation
+from services.cli.system_user import leave_root
 from services.simulate.accounts import DEMO_ACCOUNTS
 from shared.foundation.settings import Settings
 from shared.foundation.telemetry import configure_logging
@@ -33,6 +34,7 @@ def up(
     from services.cli.up import up as start
     from services.simulate.demo import run_demo
 
+    leave_root(data.absolute())
     configure_logging(os.environ.get("FENGPING_LOG_LEVEL", "WARNING"))
 
     def play(settings: Settings, installation: DemoInstallation) -> Coroutine[Any, Any, None]:
