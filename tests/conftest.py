@@ -24,6 +24,7 @@ from shared.foundation.clock import SET_VIRTUAL_CLOCK, VIRTUAL_CLOCK_DDL, real_n
 from shared.foundation.settings import Settings
 from shared.messaging.event_keys import KeyFolders
 from shared.security.service_keys import ServiceKeys
+from shared.storage.audited import require_audit_entries
 from shared.storage.connections import Database
 from shared.storage.roles import (
     PASSWORD_FILE,
@@ -114,6 +115,7 @@ async def create_core(settings: Settings, service: str) -> None:
                 f'set local role "{owner_role(service)}"; set local search_path = "{service}";'
                 f"{CORE_DDL}"
             )
+        await require_audit_entries(connection, service)
         await grant_access(connection, service)
     finally:
         await connection.close()

@@ -31,7 +31,8 @@ async def seed_accounts(
         await active_organisation(tx, unit_id, field="unit_id")
     accounts = [_account(demo) for demo in _demo_accounts(units)]
     added = [account for account in accounts if await store.add(tx, account, password_hash)]
-    tx.audit("accounts.seeded", "demonstration", "system", count=len(added))
+    for account in added:
+        tx.audit("account.created", account.id, "system", role=account.role, unit=account.unit_id)
     return password, added
 
 

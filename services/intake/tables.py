@@ -28,6 +28,7 @@ from shared.appraisal.labels import (
     VisitMode,
 )
 from shared.storage.access import CHANGED, CHANGED_AND_DELETED, Access
+from shared.storage.audited import Audited
 from shared.storage.columns import (
     bigint_column,
     identity_column,
@@ -716,3 +717,38 @@ ACCESS: Final = {
     "recovery_codes": Access(update=("used_at",), delete=True),
 }
 """What may be done to the tables that are not append-only; see `shared.storage.access`."""
+
+AUDITED: Final = (
+    Audited("accounts", "account.%", on="insert or update or delete"),
+    Audited(
+        "second_factors",
+        "account.second_factor%",
+        subject=("account_id",),
+        on="update of confirmed_at or delete",
+    ),
+    Audited("recovery_codes", "account.%", subject=("account_id",)),
+    Audited("complaints", "complaint.registered"),
+    Audited("complaints", "complaint.merged", on="update of merged_into"),
+    Audited("summary_releases", "summary.released", subject=("complaint_id",)),
+    Audited(
+        "vault",
+        "complainant.data_erased",
+        subject=("complaint_id",),
+        on="update of wrapped_key",
+        when="new.wrapped_key is null",
+    ),
+    Audited(
+        "identity_openings",
+        "identity.opened",
+        subject=("complaint_id",),
+        on="update of opened_at",
+    ),
+    Audited("identity_openings", "identity.opening_granted", subject=("complaint_id",)),
+    Audited("files", "attachment.released", on="update of released_at"),
+    Audited("token_batches", "tokens.requested", when="new.use <> 'paper'"),
+    Audited("token_batches", "tokens.opened", on="update of opened_at"),
+    Audited("tokens", "tokens.opened", subject=("batch_id",)),
+    Audited("visits", "visit.submitted"),
+    Audited("imports", "import.started"),
+)
+"""Changes that need an audit entry; see `shared.storage.audited`."""

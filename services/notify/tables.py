@@ -28,6 +28,7 @@ from services.notify.domain.audience import Audience
 from services.notify.domain.channels import Channel
 from services.notify.domain.delivery import DeliveryState
 from shared.storage.access import CHANGED, Access
+from shared.storage.audited import Audited
 from shared.storage.schema import registry_for
 
 
@@ -241,3 +242,13 @@ ACCESS: Final = {
     "score_baselines": CHANGED,
 }
 """What may be done to the tables that are not append-only; see `shared.storage.access`."""
+
+AUDITED: Final = (
+    Audited("templates", "template.written", subject=("kind",)),
+    Audited(
+        "subscriptions",
+        "subscription.%",
+        on="insert or update of role, unit_id, channel, kinds, ciphertext, stopped_at",
+    ),
+)
+"""Changes that need an audit entry; see `shared.storage.audited`."""

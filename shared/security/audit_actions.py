@@ -25,7 +25,6 @@ AUDIT_ACTIONS: Final = {
     "account.second_factor_reset": AuditAction("重置动态口令"),
     "account.sessions_ended": AuditAction("退出其他设备"),
     "account.signed_in": AuditAction("登录"),
-    "accounts.seeded": AuditAction("建立演示账号"),
     "approval.approved": AuditAction("批准双人审批事项"),
     "approval.expired": AuditAction("双人审批逾期失效"),
     "approval.refused": AuditAction("不予批准双人审批事项"),

@@ -17,30 +17,33 @@ EVERY_COLUMN: Final = ("*",)
 class Access:
     """What may be done to a table besides reading and appending.
 
-    `update` names the columns that may change; a row can be locked only if one may.
+    `update` names the columns that may change; a row can be locked only if one may. `insert` names
+    the columns that a new row may set.
     """
 
     update: tuple[str, ...] = ()
     delete: bool = False
-    insert: bool = True
+    insert: tuple[str, ...] = EVERY_COLUMN
 
-    def privileges(self, table: str) -> list[str]:
+    def privileges(self) -> list[str]:
         """Return the privileges as `grant` spells them."""
         granted = ["select"]
-        if self.insert:
-            granted.append("insert")
-        if self.update == EVERY_COLUMN:
-            granted.append("update")
-        elif self.update:
-            columns = ", ".join(f'"{column}"' for column in self.update)
-            granted.append(f"update ({columns})")
+        granted += _on_columns("insert", self.insert)
+        granted += _on_columns("update", self.update)
         if self.delete:
             granted.append("delete")
         return granted
 
 
+def _on_columns(privilege: str, columns: tuple[str, ...]) -> list[str]:
+    if columns in ((), EVERY_COLUMN):
+        return [privilege] if columns else []
+    names = ", ".join(f'"{column}"' for column in columns)
+    return [f"{privilege} ({names})"]
+
+
 APPEND_ONLY: Final = Access()
-READ_ONLY: Final = Access(insert=False)
+READ_ONLY: Final = Access(insert=())
 CHANGED: Final = Access(update=EVERY_COLUMN)
 """Rows change and stay."""
 CHANGED_AND_DELETED: Final = Access(update=EVERY_COLUMN, delete=True)
@@ -68,7 +71,10 @@ CORE_ACCESS: Final[Mapping[str, Access]] = {
     ),
     "known_organisations": Access(update=("version", "body")),
     # An entry is sealed once; a trigger keeps its content (AUDIT_DDL).
-    "audit": Access(update=("position", "leaf_hash", "proof", "sealed_at")),
+    "audit": Access(
+        update=("position", "leaf_hash", "proof", "sealed_at"),
+        insert=("at", "actor", "action", "subject", "details"),
+    ),
     "alembic_version": READ_ONLY,
 }
 
@@ -88,6 +94,6 @@ def grants(schema: str, role: str, tables: Iterable[str], access: Mapping[str, A
         f'grant execute on all routines in schema "{schema}" to "{role}";',
     ]
     for table in sorted(tables):
-        privileges = ", ".join(access.get(table, APPEND_ONLY).privileges(table))
+        privileges = ", ".join(access.get(table, APPEND_ONLY).privileges())
         statements.append(f'grant {privileges} on "{schema}"."{table}" to "{role}";')
     return "\n".join(statements)

@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 from sqlalchemy.pool import NullPool
 
 from shared.foundation.clock import REAL_CLOCK_DDL
+from shared.storage.audited import require_audit_entries
 from shared.storage.connections import Address, advisory_lock_key, engine_for
 from shared.storage.roles import create_roles, grant_access, owner_role
 from shared.storage.schema import SERVICES
@@ -53,23 +54,24 @@ def _head_revision(config: Config) -> str | None:
 
 
 async def migrate(url: str, services: tuple[str, ...] = SERVICES) -> dict[str, str]:
-    """Upgrade every schema, grant each service's role its access, and return the versions.
+    """Upgrade and protect every schema, and return the versions.
 
     The user in `url` creates roles, schemas and extensions. Safe to run twice, also concurrently. A
     migration waits at most two seconds for a lock, so that it never blocks a running service.
     """
     await _prepare(url, services)
     versions = {service: await _upgrade(url, service) for service in services}
-    await _grant(url, services)
+    await _protect(url, services)
     return versions
 
 
-async def _grant(url: str, services: tuple[str, ...]) -> None:
+async def _protect(url: str, services: tuple[str, ...]) -> None:
     connection = await asyncpg.connect(url)
     try:
         async with connection.transaction():
             await connection.execute(_LOCK)
             for service in services:
+                await require_audit_entries(connection, service)
                 await grant_access(connection, service)
     finally:
         await connection.close()

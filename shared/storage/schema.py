@@ -13,9 +13,11 @@ create table audit (
   at timestamptz not null, actor text not null, action text not null, subject text not null,
   details jsonb not null,
   leaf_hash bytea, position bigint unique, proof bytea, sealed_at timestamptz,
+  transaction_id xid8 not null default pg_current_xact_id(),
   check (num_nulls(leaf_hash, position, proof, sealed_at) in (0, 4))
 );
 create index audit_unsealed on audit (id) where position is null;
+create index audit_of_transaction on audit (transaction_id) where position is null;
 create index audit_of_subject on audit (subject, at);
 create index audit_of_actor on audit (actor, at);
 create index audit_by_time on audit (at, id);
@@ -38,7 +40,8 @@ create trigger audit_is_append_only before update or delete on audit
   for each row execute function audit_is_append_only();
 """
 """Tables of every schema's own log. `position` counts sealed leaves from 0; `peaks` are the tree's,
-32 bytes each.
+32 bytes each. `transaction_id` lets triggers find the entries of a transaction (see
+`shared.storage.audited`).
 """
 
 SEALS_DDL = """

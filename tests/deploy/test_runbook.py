@@ -28,6 +28,7 @@ async def test_every_runbook_query_runs(settings, database):
             """,
             REQUEST,
         )
+        tx.audit("approval.approved", "a-complaint", "another-account")
         tx.audit("identity.opened", "a-complaint", "an-account", request=str(REQUEST))
     migrating = await asyncpg.connect(settings.database_url)
     answers = [await migrating.fetch(question) for question in questions]

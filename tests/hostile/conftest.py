@@ -112,6 +112,7 @@ async def seed(target: Target) -> None:
             await intake_campaigns.save(tx, event, 1)
             for role in Role:
                 await intake_accounts.add(tx, account_of(role), FastHasher.HASH)
+                tx.audit("account.created", account_of(role).id, "system")
         if target.name == "casework":
             await casework_campaigns.store_campaign(tx, event)
 

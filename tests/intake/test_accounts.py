@@ -198,7 +198,10 @@ async def test_sign_in_fails_if_the_account_is_disabled_meanwhile(office, monkey
     async def verify_slowly(password, password_hash):
         matches = await real(password, password_hash)
         async with office.transaction() as tx:
-            await tx.run("update accounts set disabled = true where name = 'zuoxi'")
+            id = await tx.fetchval(
+                "update accounts set disabled = true where name = 'zuoxi' returning id"
+            )
+            tx.audit("account.changed", id, "system")
         return matches
 
     monkeypatch.setattr(accounts, "verify_password", verify_slowly)

@@ -60,6 +60,7 @@ async def second_reviewer(
     account = Account(id=uuid4(), name=name, display_name=display_name, role=Role.REVIEWER)
     async with office.transaction() as tx:
         assert await accounts.add(tx, account, "no password")
+        tx.audit("account.created", account.id, "system")
     return account
 
 
@@ -309,7 +310,10 @@ async def test_identity_erased_after_the_request_is_not_granted(office):
     number = await registered(office)
     approval_id = await requested(office, number, by=office.person(Role.REVIEWER))
     async with office.transaction() as tx:
-        await tx.run("update vault set wrapped_key = null")
+        complaint_id = await tx.fetchval(
+            "update vault set wrapped_key = null returning complaint_id"
+        )
+        tx.audit("complainant.data_erased", complaint_id, "system")
 
     with pytest.raises(Rejected, match="已按保存期限销毁"):
         await office.approve(approval_id, Role.CUSTODIAN)

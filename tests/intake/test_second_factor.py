@@ -194,13 +194,20 @@ async def test_sixth_wrong_code_waits_and_the_known_device_has_its_own_budget(of
     assert answer.status_code == 303
 
 
+async def change_account(tx, assignment: str) -> None:
+    id = await tx.fetchval(
+        f"update accounts set {assignment} where name = $1 returning id", REVIEWER
+    )
+    tx.audit("account.changed", id, "system")
+
+
 async def test_new_password_ends_a_sign_in_that_waits_for_its_code(office):
     async with office.client() as client:
         secret, _ = await enrol(office, client)
     async with office.client() as client:
         await enter_password(client)
         async with office.transaction() as tx:
-            await tx.run("update accounts set password_hash = 'x' where name = $1", REVIEWER)
+            await change_account(tx, "password_hash = 'x'")
         code = await current_code(office, secret, steps=1)
         answer = await client.post("/login/code", data={"code": code})
     assert answer.status_code == 401
@@ -213,7 +220,7 @@ async def test_disabled_account_cannot_finish_its_sign_in(office):
     async with office.client() as client:
         await enter_password(client)
         async with office.transaction() as tx:
-            await tx.run("update accounts set disabled = true where name = $1", REVIEWER)
+            await change_account(tx, "disabled = true")
         code = await current_code(office, secret, steps=1)
         assert (await client.post("/login/code", data={"code": code})).status_code == 401
 

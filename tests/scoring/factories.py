@@ -243,6 +243,8 @@ class Scoring:
         """Record units in the register under readable ids."""
         async with self.transaction() as tx:
             await save_organisations(tx, [body(unit.unit_id, unit.name) for unit in units])
+            for unit in units:
+                tx.audit("organisation.recorded", unit.unit_id, str(OFFICE.id))
 
     async def consume(self, *events: Event, partition: int = 0) -> None:
         """Consume events; versions count up per aggregate."""

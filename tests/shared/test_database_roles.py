@@ -65,19 +65,23 @@ class Attempts:
 
     async def access(self, table: str, columns: list[str]) -> tuple[bool, Access]:
         """Return whether a table can be read, and what else can be done to it."""
-        updates = [
-            column
-            for column in columns
-            if await self.allowed(f'update {table} set "{column}" = default where false')
-        ]
         return (
             await self.allowed(f"select from {table} limit 0"),
             Access(
-                update=EVERY_COLUMN if updates == columns else tuple(sorted(updates)),
+                update=await self._columns(
+                    columns, f'update {table} set "{{column}}" = default where false'
+                ),
                 delete=await self.allowed(f"delete from {table} where false"),
-                insert=await self.allowed(f"insert into {table} default values"),
+                insert=await self._columns(
+                    columns, f'insert into {table} ("{{column}}") values (default)'
+                ),
             ),
         )
+
+    async def _columns(self, columns: list[str], sql: str) -> tuple[str, ...]:
+        """Return the columns for which a statement is allowed, as in the access table."""
+        found = [each for each in columns if await self.allowed(sql.format(column=each))]
+        return EVERY_COLUMN if found == columns else tuple(sorted(found))
 
     async def definitions(self, table: str) -> list[str]:
         """Return the statements about a table's definition that are allowed."""
@@ -105,7 +109,7 @@ async def attempts(settings: Settings) -> AsyncIterator[dict[str, Attempts]]:
 
 
 def sorted_columns(access: Access) -> Access:
-    return Access(tuple(sorted(access.update)), access.delete, access.insert)
+    return Access(tuple(sorted(access.update)), access.delete, tuple(sorted(access.insert)))
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -125,7 +129,7 @@ async def test_role_does_to_its_own_tables_what_the_access_table_says(
 
 @pytest.mark.parametrize("service", SERVICES)
 async def test_role_reaches_no_table_of_another_service(settings, attempts, service) -> None:
-    nothing = (False, Access(insert=False))
+    nothing = (False, Access(insert=()))
     found = {
         f"{other}.{table}": await attempts[service].access(f"{other}.{table}", columns[:1])
         for other, of_other in (await tables(settings)).items()
@@ -183,7 +187,7 @@ async def test_partitions_are_reached_through_their_table_only(settings, attempt
     assert sorted(name.partition("_part_")[0] for name in partitions) == ["ballots", "ledger"]
     for partition in partitions:
         readable, access = await attempts["scoring"].access(f"scoring.{partition}", ["campaign_id"])
-        assert (readable, access) == (False, Access(insert=False))
+        assert (readable, access) == (False, Access(insert=()))
         assert await attempts["scoring"].definitions(f"scoring.{partition}") == []
 
 

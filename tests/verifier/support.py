@@ -169,6 +169,7 @@ class Installation:
                 closes_on=date(2030, 1, 1),
             )
             await token_batches.add_batch(tx, batch, 0, by=OFFICE.id)
+            tx.audit("tokens.requested", batch.id, str(OFFICE.id))
             self.batches[key] = batch
         return self.batches[key]
 

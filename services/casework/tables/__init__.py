@@ -45,6 +45,7 @@ from shared.appraisal.labels import (
     Urgency,
 )
 from shared.storage.access import CHANGED, Access
+from shared.storage.audited import Audited
 from shared.storage.columns import optional_text_column, text_column, timestamp_column
 from shared.storage.transaction import new_id
 
@@ -383,3 +384,16 @@ ACCESS: Final = {
     "deadlines": CHANGED,
 }
 """What may be done to the tables that are not append-only; see `shared.storage.access`."""
+
+AUDITED: Final = (
+    Audited("cases", "case.open", subject=("number",)),
+    Audited(
+        "cases",
+        "case.%",
+        subject=("number",),
+        on="update of state, unit_id, excluded_unit_id, handler_id, finding",
+    ),
+    Audited("obligations", "obligation.fulfil", on="update of fulfilled_at"),
+    Audited("calendar_amendments", "calendar.amend", subject=("calendar_version",)),
+)
+"""Changes that need an audit entry; see `shared.storage.audited`."""

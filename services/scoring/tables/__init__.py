@@ -48,6 +48,7 @@ from services.scoring.tables.organisations import (
     OrganisationSuccession,
 )
 from shared.storage.access import CHANGED, CHANGED_AND_DELETED, Access
+from shared.storage.audited import Audited
 
 __all__ = [
     "Base",
@@ -372,3 +373,26 @@ ACCESS: Final = {
     "score_changes": CHANGED_AND_DELETED,
 }
 """What may be done to the tables that are not append-only; see `shared.storage.access`."""
+
+AUDITED: Final = (
+    Audited("campaigns", "campaign.%", on="insert or update of revision, shown_to_units_at"),
+    Audited("schemes", "campaign.%", subject=("campaign_id",)),
+    Audited("units", "campaign.%", subject=("campaign_id",), on="insert or update or delete"),
+    Audited("organisations", "organisation.%", on="insert or update or delete"),
+    Audited(
+        "organisation_names",
+        "organisation.%",
+        subject=("organisation_id",),
+        on="insert or update or delete",
+    ),
+    Audited("organisation_successions", "organisation.%", subject=("predecessor_id",)),
+    Audited("ledger", "score.%", subject=("subject_id",), when="new.measure = 'decision'"),
+    Audited(
+        "outcomes",
+        "outcomes.recorded",
+        subject=("scheme_id", "year"),
+        on="insert or update or delete",
+    ),
+    Audited("recounts", "score.recounted", subject=("campaign_id",)),
+)
+"""Changes that need an audit entry; see `shared.storage.audited`."""

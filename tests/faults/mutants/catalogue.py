@@ -34,6 +34,7 @@ APPROVALS, OPENINGS, PRIVILEGED, SCORE_APPROVALS = (
 )
 MERGED, MERGED_CASES = "tests/intake/test_mergers.py", "tests/casework/test_mergers.py"
 PII = "tests/shared/test_pii.py"
+AUDITED = "tests/shared/test_audited_changes.py"
 ROLES, KEYS = ("tests/shared/test_database_roles.py", "tests/shared/test_service_keys.py")
 ROUNDS = "tests/intake/test_rounds.py"
 CONSUMER, RELAY, STORE = (
@@ -1668,6 +1669,34 @@ CATALOGUE: tuple[Mutant, ...] = (
         "            withhold=self.withhold,\n",
         "",
         "tests/browser/test_intake.py::test_what_must_not_be_passed_on_is_asked_at_the_desk_and_kept_out",
+    ),
+    one(
+        "a change commits without its audit entry",
+        "shared/storage/audited.py",
+        "deferrable initially deferred for each row when ({when})",
+        "deferrable initially deferred for each row when (false)",
+        f"{AUDITED}::test_change_without_an_audit_entry_is_refused",
+    ),
+    one(
+        "an audit entry about another row will do",
+        "shared/storage/audited.py",
+        """ and action like '{action}' and {subject}""",
+        """ and action like '{action}'""",
+        f"{AUDITED}::test_an_entry_about_something_else_will_not_do",
+    ),
+    one(
+        "an audit entry of an earlier transaction will do",
+        "shared/storage/audited.py",
+        "transaction_id = pg_current_xact_id() and ",
+        "",
+        f"{AUDITED}::test_an_entry_of_an_earlier_transaction_will_not_do",
+    ),
+    one(
+        "everything runs as root",
+        "services/cli/commands/up.py",
+        "    leave_root(data.absolute())\n",
+        "",
+        "tests/journeys/test_up.py::test_up_stops_cleanly_and_keeps_data_after_a_kill",
     ),
     one(
         "a table that is not listed may be changed",
