@@ -56,12 +56,14 @@ class InvalidInput(Failure):
 
 
 class UnsupportedBody(Failure):
-    """The route takes JSON and got a form."""
+    """The route takes JSON or a file, and got a form."""
 
     status = 422
 
     def __init__(self) -> None:
-        super().__init__(f"这个接口接受 JSON，请以 Content-Type: {JSON_TYPE} 发送。")
+        super().__init__(
+            f"这个接口不接受表单，请按接口说明发送；JSON 请注明 Content-Type: {JSON_TYPE}。"
+        )
 
 
 class CheckedRequest(Request):
@@ -78,6 +80,12 @@ class CheckedRequest(Request):
         form = await self.raw_form()
         _raise_if_any(form_errors(form))
         return form
+
+    async def body(self) -> bytes:
+        """Return the body. Raises UnsupportedBody if it was a form: that is read already."""
+        if self._form is not None and not hasattr(self, "_body"):
+            raise UnsupportedBody
+        return await super().body()
 
     async def raw_form(self) -> FormData:
         """Return the form as it was sent."""

@@ -4,9 +4,11 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.errors import PydanticInvalidForJsonSchema
 
 from shared.web.forms import Input
 from shared.web.routing import PolicyRoute
@@ -57,7 +59,8 @@ def _text(schema: dict[str, Any], name: str) -> str:
         return formats[schema["format"]]
     if schema.get("pattern") in PATTERNS:
         return PATTERNS[schema["pattern"]]
-    return TEXT[: schema.get("maxLength", 30)]
+    long_enough = TEXT * (1 + schema.get("minLength", 0) // len(TEXT))
+    return long_enough[: schema.get("maxLength", 30)]
 
 
 def _list(schema: dict[str, Any], definitions: dict[str, Any]) -> list[Any]:
@@ -110,15 +113,35 @@ def replaced(document: Any, path: tuple[Any, ...], value: Any) -> Any:
 
 def form_fields(route: PolicyRoute) -> list[str]:
     """Return the fields of the forms that an endpoint names, or of all forms of its module."""
+    named, everything = form_models(route)
+    names = {name for form in named for name in form.model_fields}
+    source = inspect.getsource(inspect.unwrap(route.endpoint))
+    mentioned = re.findall(r'(?:get|_text|getlist)\(.*?"([a-z_]+)"', source)
+    others = {name for form in everything for name in form.model_fields}
+    return sorted(mentioned or names or others or {"text"})
+
+
+def form_models(route: PolicyRoute) -> tuple[list[type[Input]], list[type[Input]]]:
+    """Return the forms that an endpoint names, and all forms of its module."""
     endpoint = inspect.unwrap(route.endpoint)
     source = inspect.getsource(endpoint)
     members = vars(inspect.getmodule(endpoint)).values()
     forms = [each for each in members if inspect.isclass(each) and issubclass(each, Input)]
-    named = [form for form in forms if form.__name__ in source]
-    names = {name for form in named for name in form.model_fields}
-    mentioned = re.findall(r'(?:get|_text|getlist)\(.*?"([a-z_]+)"', source)
-    everything = {name for form in forms for name in form.model_fields}
-    return sorted(mentioned or names or everything or {"text"})
+    return [form for form in forms if form.__name__ in source], forms
+
+
+def form_example(route: PolicyRoute) -> dict[str, Any]:
+    """Return a plausible form."""
+    values: dict[str, Any] = dict.fromkeys(form_fields(route), "1")
+    for form in form_models(route)[0]:
+        with suppress(PydanticInvalidForJsonSchema):  # files: the others describe themselves
+            values |= {name: _typed(value) for name, value in body_example(form).items()}
+    return values
+
+
+def _typed(value: Any) -> Any:
+    """Return a value as a browser sends it."""
+    return [_typed(each) for each in value] if isinstance(value, list) else str(value)
 
 
 def path_example(path: str, **changes: str) -> str:
